@@ -1,0 +1,61 @@
+/* projector.h - (d, r)-sparse projectors, [arXiv 2406.10181, Section 4.1, Definition 1], and the two kernels of
+ * LSP-Offload that touch the big matrices.
+ *
+ * P is rows x d with exactly r nonzeros a row, at distinct columns, stored as r indices and r values a row, never
+ * dense.  For a weight W: m x n with P: m x d_m and Q: n x d_n, inputs X: tokens x m and output gradients
+ * dY: tokens x n:
+ *     COMPRESS   G^ = P^T (X^T dY) Q = (X P)^T (dY Q)        d_m x d_n; the m x n gradient never exists
+ *     APPLY      W <- W (1 - eta decay) - eta P D Q^T        in one pass over W, D: d_m x d_n
+ * FLOPs: COMPRESS 2 tokens (m + n) r + 2 tokens d_m d_n;  APPLY 2 m d_n r + 2 m n r.
+ */
+#ifndef LSPO_KERNELS_PROJECTOR_H
+#define LSPO_KERNELS_PROJECTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    uint32_t rows, d, r;
+    uint32_t *index; /* rows x r, ascending in a row, each < d */
+    float *value;    /* rows x r */
+    /* The same nonzeros by column of P (a gather list), built by the constructors: entries
+     * column_first[c] .. column_first[c + 1) of column_row / column_value. */
+    uint32_t *column_first; /* d + 1 */
+    uint32_t *column_row;   /* rows x r */
+    float *column_value;    /* rows x r */
+} lspo_projector_t;
+
+/* r distinct positions a row, values N(0,1)/sqrt(r), from a seeded counter-based generator: equal seed, equal
+ * projector on every machine.  Returns false (nothing allocated) when out of memory, r == 0, r > d or sizes overflow. */
+bool lspo_projector_random(uint32_t rows, uint32_t d, uint32_t r, uint64_t seed, lspo_projector_t *projector_out);
+/* P = I: d = rows, r = 1.  For tests. */
+bool lspo_projector_identity(uint32_t rows, lspo_projector_t *projector_out);
+void lspo_projector_release(lspo_projector_t *projector);
+/* Bytes that one projector takes on the GPU: rows r (4 + 4) bytes twice (both orders) + (d + 1) 4. */
+uint64_t lspo_projector_bytes(uint32_t rows, uint32_t d, uint32_t r);
+
+/* out (tokens x d) = x (tokens x rows, row stride x_stride) P. */
+void lspo_projector_gather(const lspo_projector_t *p, size_t tokens, const float *x, size_t x_stride, float *out);
+
+/* Scratch floats for lspo_projector_compress: tokens (d_m + d_n). */
+size_t lspo_projector_compress_scratch(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens);
+/* g_hat (d_m x d_n) = beta g_hat + (X P)^T (dY Q); beta 0 overwrites, 1 accumulates. */
+void lspo_projector_compress(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens, const float *x,
+                             size_t x_stride, const float *dy, size_t dy_stride, float beta, float *g_hat,
+                             float *scratch);
+
+/* Scratch floats for lspo_projector_apply: m-independent; a panel of rows of P D. */
+size_t lspo_projector_apply_scratch(const lspo_projector_t *p, const lspo_projector_t *q);
+/* w (m x n, row stride n) <- (1 - eta decay) w - eta P delta Q^T. */
+void lspo_projector_apply(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta,
+                          float decay, float *w, float *scratch);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,74 @@
+/* footprint.h - how many elements and bytes each part of a fine-tuning takes, stage by stage.
+ *
+ * Shared by the plan (allocations), the reports (itemised memory) and the real path (sizes of buffers).
+ * Symbols: T tokens a micro-batch, p bytes an element (workload precision), w width, f mlp width, h heads,
+ * s sequence, V vocabulary.
+ */
+#ifndef LSPO_PLAN_FOOTPRINT_H
+#define LSPO_PLAN_FOOTPRINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plan/model.h"
+#include "plan/workload.h"
+
+/* How one linear weight (m x n) crosses the link under lsp: d_m = min(d, m), d_n = min(d, n); sent uncompressed
+ * when d_m d_n >= m n. */
+typedef struct {
+    uint32_t rows, cols;   /* m, n      */
+    uint32_t d_rows, d_cols; /* d_m, d_n  */
+    uint32_t nnz_rows, nnz_cols; /* nonzeros a row of P and of Q: min(r, d_m), min(r, d_n) */
+    bool compressed;
+    uint64_t message_offset_elements; /* where it starts in the stage's message            */
+    uint64_t message_elements;        /* d_m d_n, or m n                                   */
+} lspo_projection_t;
+
+enum { LSPO_LINEAR_MAX = 8 };
+
+/* The message of a stage: first the linear weights in order, then (if trained) all its other tensors as they lie. */
+typedef struct {
+    uint32_t linear_count;
+    lspo_projection_t linear[LSPO_LINEAR_MAX];
+    uint64_t rest_offset_elements; /* of the uncompressed other tensors in the message */
+    uint64_t rest_elements;        /* 0 when frozen                                    */
+    uint64_t element_count;        /* of the whole message; 0: nothing of this stage is trained */
+} lspo_message_t;
+
+/* Uncompressed message: with `train_rest` every tensor of the stage in stage order, so the message *is* the stage's
+ * gradient array; without, only its linear tensors (blocks only). */
+void lspo_message_dense(const lspo_stage_t *stage, bool train_rest, lspo_message_t *message_out);
+/* The message under lsp with subspace d and nnz r. */
+void lspo_message_projected(const lspo_stage_t *stage, uint32_t d, uint32_t r, bool train_rest,
+                            lspo_message_t *message_out);
+
+/* Activation bytes of one micro-batch. */
+typedef struct {
+    uint64_t saved_bytes;     /* kept from FWD (or RECOMPUTE) until BWD of a block, beyond its input    */
+    uint64_t input_bytes;     /* a block's input, kept from FWD to BWD in either case                   */
+    uint64_t head_bytes;      /* kept from the head's FWD to its BWD: normed input, logits              */
+    uint64_t workspace_bytes; /* scratch of the widest op, allocated once                               */
+} lspo_activations_t;
+
+/* GPT block saves: norm1 out w, mean/rstd, qkv 3w, attention out w, probabilities h s (fp32 host: s x s a head),
+ * norm2 in w and out w, mlp_up pre- and post-activation 2f, times T p. */
+void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload, lspo_activations_t *activations_out);
+
+/* Static bytes by purpose; sums are gpu_static_bytes and host_static_bytes of the plan. */
+typedef struct {
+    uint64_t gpu_parameters_bytes;
+    uint64_t gpu_gradients_bytes;
+    uint64_t gpu_optimizer_bytes;
+    uint64_t gpu_projectors_bytes;
+    uint64_t gpu_workspace_bytes;
+    uint64_t host_master_bytes;
+    uint64_t host_optimizer_bytes;
+    uint64_t host_gradients_bytes; /* landing buffers of D2H   */
+    uint64_t host_outgoing_bytes;  /* what H2D sends            */
+    uint64_t host_parameters_bytes; /* swap: the home of the parameters */
+} lspo_footprint_t;
+
+uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint);
+uint64_t lspo_footprint_host_bytes(const lspo_footprint_t *footprint);
+
+#endif

@@ -1,0 +1,88 @@
+/* machine.h - a machine profile: the rates, latencies and sizes from which the simulator predicts.
+ *
+ * Every rate is an *effective* one: what a long run of that kernel class reaches, alone on the machine.
+ * The numbers come from the paper's Table 1, from data sheets (each with its source), or from
+ * `lspo calibrate`.  Times of a kernel (see sim/cost.h for the equations) are
+ *     GEMM m,n,k   flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch
+ *     others       max(flop / rate, bytes / bandwidth) + launch
+ *     link         latency + bytes / bandwidth;  x 1/(1 - duplex_loss) while the other direction is busy
+ */
+#ifndef LSPO_PLAN_MACHINE_H
+#define LSPO_PLAN_MACHINE_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "plan/model.h"
+#include "plan/op.h"
+#include "plan/status.h"
+#include "plan/units.h"
+#include "plan/work.h"
+#include "plan/workload.h"
+
+typedef struct {
+    char name[LSPO_NAME_BYTES];
+    char description[LSPO_SOURCE_BYTES];
+    char source[LSPO_SOURCE_BYTES];
+    struct {
+        double memory_bytes; /* capacity that plans may use                                     */
+        double gemm_flops[LSPO_PRECISION_COUNT];
+        double gemm_m_half, gemm_n_half, gemm_k_half; /* elements at which that dimension halves the rate */
+        double attention_flops;
+        double norm_Bps, activation_Bps, loss_Bps, stream_Bps;
+        double gather_flops, gather_Bps;   /* time = max of the two */
+        double scatter_flops, scatter_Bps; /* time = max of the two */
+        double adam_pps;                   /* parameters a second of UPD_GPU */
+        double launch_s;                   /* a kernel                       */
+        double op_s;                       /* an op: dispatch, events        */
+    } gpu;
+    struct {
+        double memory_bytes;
+        double adam_pps; /* parameters a second of UPD, all its threads; from DRAM   */
+        double adam_cached_pps; /* the same when the state stays in cache (small subspaces) */
+        double cache_bytes;     /* state up to this size counts as cached                   */
+        double compute_flops;   /* FWD/BWD on the CPU (paper, Table 1); not used by plans   */
+        double op_s;
+    } cpu;
+    struct {
+        double h2d_Bps, d2h_Bps;
+        double h2d_latency_s, d2h_latency_s;     /* a message                                    */
+        double h2d_duplex_loss, d2h_duplex_loss; /* fraction lost while the other way is busy: [0, 1) */
+        double pcie_generation, pcie_lanes;      /* 0 where unknown; documentation only          */
+    } link;
+    /* Fraction of its speed that lane [a] loses while lane [b] runs (shared DRAM, shared cores); [0, 1).
+     * The link's duplex loss is kept above, not here. */
+    double contention[LSPO_LANE_COUNT][LSPO_LANE_COUNT];
+} lspo_machine_t;
+
+/* One row a numeric field: the INI key, its unit, whether it must be present, its offset.  Reader, writer,
+ * `--set` and `lspo show machine` iterate over this one table. */
+typedef struct {
+    const char *section; /* "gpu", "cpu", "link", "contention" */
+    const char *key;
+    lspo_unit_t unit;
+    double low, high; /* allowed range, inclusive */
+    const char *help;
+    size_t offset_bytes;
+} lspo_machine_field_t;
+extern const lspo_machine_field_t lspo_machine_fields[];
+extern const size_t lspo_machine_field_count;
+
+uint32_t lspo_machine_preset_count(void);
+const lspo_machine_t *lspo_machine_preset(uint32_t index);
+
+/* Find a preset by name or read an INI file: sections [machine] (name, description, source, base = PRESET whose
+ * values are taken where a key is absent), [gpu], [cpu], [link], [contention].  Quantities carry units.
+ * Unknown sections or keys are errors with file:line. */
+lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
+
+/* Apply one "section.key=VALUE" (from --set). */
+lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);
+
+/* Every field inside its range; logs the first that is not. */
+lspo_status_t lspo_machine_check(const lspo_machine_t *machine);
+
+/* Write as an INI that lspo_machine_find reads back to equal values.  `comment` (may be NULL) goes on top. */
+lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, FILE *file);
+
+#endif

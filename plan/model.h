@@ -1,0 +1,90 @@
+/* model.h - the true shapes of a transformer.
+ *
+ * A model is a chain of *stages*: stage 0 is the embedding, stages 1..block_count are the transformer
+ * blocks, stage block_count+1 is the head (final norm, output projection, loss).  "Layer" in plans,
+ * traces and reports is a stage index.  A stage's trainable tensors lie one after the other in one
+ * array (offset_elements); that array is what crosses the link as one message.
+ *
+ * A weight is written W: m x n, row-major, m = inputs, n = outputs, so that Y = X W and the gradient is
+ * G = X^T dY  (X: tokens x m, dY: tokens x n), as in arXiv 2406.10181, Section 4.
+ */
+#ifndef LSPO_PLAN_MODEL_H
+#define LSPO_PLAN_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "plan/status.h"
+
+typedef enum {
+    LSPO_FAMILY_GPT,   /* learned positions, pre-norm, biases, GELU MLP (GPT-2)           */
+    LSPO_FAMILY_LLAMA, /* rotary positions, RMS norm, no biases, gated SiLU MLP            */
+    LSPO_FAMILY_BERT   /* as GPT with post-norm, token types, bidirectional attention     */
+} lspo_family_t;
+
+enum { LSPO_NAME_BYTES = 64, LSPO_SOURCE_BYTES = 256, LSPO_TENSORS_MAX = 20, LSPO_BLOCKS_MAX = 1000 };
+
+typedef struct {
+    char name[LSPO_NAME_BYTES];
+    char source[LSPO_SOURCE_BYTES]; /* where the shapes come from */
+    lspo_family_t family;
+    uint32_t block_count;
+    uint32_t width;         /* hidden size                                  */
+    uint32_t head_count;    /* attention heads; width % head_count == 0     */
+    uint32_t kv_head_count; /* = head_count without grouped-query attention */
+    uint32_t mlp_width;
+    uint32_t vocabulary;
+    uint32_t max_sequence;
+    bool tied_head; /* output projection shares the token embedding */
+} lspo_model_t;
+
+typedef enum { LSPO_STAGE_EMBED, LSPO_STAGE_BLOCK, LSPO_STAGE_HEAD } lspo_stage_kind_t;
+
+typedef struct {
+    const char *name; /* static: "qkv", "attention_out", "mlp_up", "norm1_gain", ... */
+    uint32_t rows;    /* m, inputs; 1 for a vector                                   */
+    uint32_t cols;    /* n, outputs                                                  */
+    uint64_t offset_elements;
+    bool linear; /* a matrix of attention or MLP: what LSP, LoRA and GaLore compress */
+} lspo_tensor_t;
+
+typedef struct {
+    lspo_stage_kind_t kind;
+    uint32_t tensor_count; /* linear tensors come first */
+    uint32_t linear_count;
+    lspo_tensor_t tensors[LSPO_TENSORS_MAX];
+    uint64_t element_count;
+} lspo_stage_t;
+
+/* block_count + 2. */
+uint32_t lspo_model_stage_count(const lspo_model_t *model);
+
+/* Tensors of stage `stage` < lspo_model_stage_count(model).
+ * GPT block, in order: qkv (w x 3w), attention_out (w x w), mlp_up (w x f), mlp_down (f x w), then qkv_bias,
+ * attention_out_bias, mlp_up_bias, mlp_down_bias, norm1_gain, norm1_bias, norm2_gain, norm2_bias.
+ * GPT embed: token (V x w), position (S x w).  GPT head: norm_gain, norm_bias, and output (w x V) if not tied.
+ * Llama block: q, k, v, attention_out, gate, up, down, norm1_gain, norm2_gain. */
+void lspo_model_stage(const lspo_model_t *model, uint32_t stage, lspo_stage_t *stage_out);
+
+/* All trainable parameters; a tied head is counted once. */
+uint64_t lspo_model_parameter_count(const lspo_model_t *model);
+
+/* Refuse zero or overflowing shapes, width % heads != 0, ...; logs `model->name` and the field. */
+lspo_status_t lspo_model_check(const lspo_model_t *model);
+
+/* The built-in presets, in the order of `lspo list models`. */
+uint32_t lspo_model_preset_count(void);
+const lspo_model_t *lspo_model_preset(uint32_t index);
+
+/* Find a preset by name, or read an INI file when `name_or_path` names one ([model] name, family, blocks,
+ * width, heads, kv_heads, mlp_width, vocabulary, max_sequence, tied_head, source).  Unknown names list the
+ * valid ones. */
+lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out);
+
+/* Name of a stage for people: "embed", "1".."N", "head".  Writes into buffer (>= 16 bytes), returns it. */
+const char *lspo_model_stage_name(const lspo_model_t *model, uint32_t stage, char *buffer);
+
+const char *lspo_family_name(lspo_family_t family);
+
+#endif

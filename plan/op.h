@@ -1,0 +1,67 @@
+/* op.h - the nodes of a plan: kinds of operation and the lanes that they occupy. */
+#ifndef LSPO_PLAN_OP_H
+#define LSPO_PLAN_OP_H
+
+#include <stdint.h>
+
+typedef enum {
+    LSPO_OP_FWD,       /* forward of a stage                                                       */
+    LSPO_OP_RECOMPUTE, /* forward again from the stage's input (gradient checkpointing)            */
+    LSPO_OP_BWD,       /* backward of a stage                                                      */
+    LSPO_OP_COMPRESS,  /* lsp: G^ = (X P)^T (dY Q); galore: R = A^T G                              */
+    LSPO_OP_NORM,      /* GPU: global gradient norm, the clipping barrier                          */
+    LSPO_OP_D2H,       /* gradients to the CPU                                                     */
+    LSPO_OP_UPD,       /* CPU optimizer                                                            */
+    LSPO_OP_UPD_GPU,   /* GPU optimizer                                                            */
+    LSPO_OP_H2D,       /* new parameters or deltas to the GPU                                      */
+    LSPO_OP_APPLY,     /* GPU: overwrite the weights, or decompress and add                        */
+    LSPO_OP_SWAP_IN,   /* parameters or optimizer state to the GPU                                 */
+    LSPO_OP_SWAP_OUT,  /* ... and back                                                             */
+    LSPO_OP_PROJECT,   /* fit or refresh a projector                                               */
+    LSPO_OP_KIND_COUNT
+} lspo_op_kind_t;
+
+typedef enum {
+    LSPO_LANE_GPU,
+    LSPO_LANE_D2H, /* GPU-to-CPU link */
+    LSPO_LANE_H2D, /* CPU-to-GPU link */
+    LSPO_LANE_CPU,
+    LSPO_LANE_COUNT
+} lspo_lane_t;
+
+/* A 32-bit index into plan->ops. */
+typedef uint32_t lspo_op_id_t;
+#define LSPO_NO_OP UINT32_MAX
+
+typedef struct {
+    uint8_t kind;  /* lspo_op_kind_t */
+    uint8_t lane;  /* lspo_lane_t    */
+    uint16_t layer; /* stage index, see model.h */
+    uint32_t iteration; /* optimizer step that the op belongs to (of the gradient, for UPD of zero-delayed) */
+    uint16_t micro;     /* micro-batch within the step */
+    uint16_t variant;   /* distinguishes ops of one kind and layer: see lspo_op_variant_t */
+    uint32_t work;      /* index into plan->works: what it costs */
+    uint32_t priority;  /* lower is served first among the ready ops of a lane; ties: first ready, then lowest id */
+    uint32_t dep_first; /* plan->deps[dep_first .. dep_first + dep_count) are the ops that must have ended */
+    uint32_t dep_count;
+    uint64_t gpu_alloc_bytes; /* taken when the op starts */
+    uint64_t gpu_free_bytes;  /* given back when it ends  */
+    uint64_t host_alloc_bytes;
+    uint64_t host_free_bytes;
+} lspo_op_t;
+
+typedef enum {
+    LSPO_VARIANT_NONE,
+    LSPO_VARIANT_NORM_SCALAR,  /* D2H of the one clipping scalar              */
+    LSPO_VARIANT_PARAMETERS,   /* SWAP_IN/SWAP_OUT of parameters              */
+    LSPO_VARIANT_OPTIMIZER,    /* SWAP_IN/SWAP_OUT of optimizer state         */
+    LSPO_VARIANT_COUNT
+} lspo_op_variant_t;
+
+/* "FWD", "D2H", ...; "gpu", "d2h", "h2d", "cpu".  The parsers return the sentinel COUNT when unknown. */
+const char *lspo_op_kind_name(lspo_op_kind_t kind);
+lspo_op_kind_t lspo_op_kind_parse(const char *text);
+const char *lspo_lane_name(lspo_lane_t lane);
+lspo_lane_t lspo_lane_parse(const char *text);
+
+#endif

@@ -1,0 +1,39 @@
+/* policy.h - a policy: how the work is scheduled and what is compressed.  One file each under plan/policies/,
+ * one row each in plan/policies.c; the command line, help, tests and docs iterate over that table. */
+#ifndef LSPO_PLAN_POLICY_H
+#define LSPO_PLAN_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plan/build.h"
+#include "plan/plan.h"
+
+typedef enum {
+    LSPO_SEMANTICS_EXACT,     /* the same updates as native, bit for bit on one device */
+    LSPO_SEMANTICS_STALE,     /* updates come staleness_steps late                     */
+    LSPO_SEMANTICS_COMPRESSED /* updates live in a subspace                            */
+} lspo_semantics_t;
+
+struct lspo_policy {
+    const char *name;
+    const char *help;     /* one line */
+    const char *citation; /* where it is described; NULL for a baseline of ours */
+    lspo_semantics_t semantics;
+    uint32_t staleness_steps;
+    const char *clip_help; /* which gradient's norm --clip bounds, and what it costs the schedule */
+    bool train_rest_default;
+    bool uses_transition;
+    lspo_return_form_t return_form;
+    lspo_status_t (*build)(lspo_builder_t *builder);
+};
+
+uint32_t lspo_policy_count(void);
+const lspo_policy_t *lspo_policy_at(uint32_t index);
+
+/* Unknown names are an error that lists the valid ones. */
+lspo_status_t lspo_policy_find(const char *name, const lspo_policy_t **policy_out);
+
+const char *lspo_semantics_name(lspo_semantics_t semantics);
+
+#endif

@@ -1,0 +1,39 @@
+/* status.h - how every part of lspo reports failure.
+ *
+ * A function that can fail returns lspo_status_t: LSPO_OK (0) or a negative error.  The function that
+ * first decides that something is wrong logs it, once, with lspo_error(); its callers only pass the
+ * status on.  Out-arguments come last and are set only on success.  Only main() ends the process.
+ */
+#ifndef LSPO_PLAN_STATUS_H
+#define LSPO_PLAN_STATUS_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+    LSPO_OK = 0,
+    LSPO_ERR_INPUT = -1,       /* a flag, file or value of the user is wrong     exit 2 */
+    LSPO_ERR_IO = -2,          /* reading or writing failed                      exit 1 */
+    LSPO_ERR_MEMORY = -3,      /* this process could not get host memory         exit 1 */
+    LSPO_ERR_FIT = -4,         /* the plan does not fit the device or its cap    exit 1 */
+    LSPO_ERR_DEVICE = -5,      /* no such device here                            exit 3 */
+    LSPO_ERR_NUMERIC = -6,     /* a loss or weight became NaN or infinite        exit 1 */
+    LSPO_ERR_CHECK = -7,       /* a comparison or check did not hold             exit 1 */
+    LSPO_ERR_INTERRUPTED = -8, /* Ctrl-C                                         exit 130 */
+    LSPO_ERR_INTERNAL = -9     /* an invariant of our own broke                  exit 1 */
+} lspo_status_t;
+
+/* The process exit code for a status, as listed above and in the README. */
+int lspo_status_exit_code(lspo_status_t status);
+
+/* Write "lspo: error: ..." or "lspo: warning: ..." and a newline to stderr.  lspo_error returns
+ * `status`, so that the deciding function can say:  return lspo_error(LSPO_ERR_INPUT, "...", ...); */
+lspo_status_t lspo_error(lspo_status_t status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,51 @@
+/* work.h - what an op costs, before any machine is known: the kernels it runs and the bytes it moves.
+ *
+ * A plan holds few distinct works (a block's forward is the same work in every block and iteration) and
+ * each op refers to one, so that a cost model prices each work once.
+ */
+#ifndef LSPO_PLAN_WORK_H
+#define LSPO_PLAN_WORK_H
+
+#include <stdint.h>
+
+/* Kernel classes that have a rate of their own. */
+typedef enum {
+    LSPO_KERNEL_GEMM,       /* dense matrix product                                                     */
+    LSPO_KERNEL_ATTENTION,  /* scores, softmax, weighted sum of all heads (and their backward)          */
+    LSPO_KERNEL_NORM,       /* layer norm / RMS norm, forward or backward                               */
+    LSPO_KERNEL_ACTIVATION, /* GELU, gated SiLU                                                         */
+    LSPO_KERNEL_LOSS,       /* softmax cross-entropy over the vocabulary                                */
+    LSPO_KERNEL_STREAM,     /* copies, residual adds, bias gradients, packing: bound by memory bandwidth */
+    LSPO_KERNEL_GATHER,     /* X P and dY Q with r nonzeros a row                                       */
+    LSPO_KERNEL_SCATTER,    /* W -= eta P D Q^T                                                         */
+    LSPO_KERNEL_ADAM,       /* optimizer, counted in parameters                                         */
+    LSPO_KERNEL_COPY,       /* a message on a link                                                      */
+    LSPO_KERNEL_CLASS_COUNT
+} lspo_kernel_class_t;
+
+/* `count` equal kernels of one class.  flop and bytes are totals over all of them. */
+typedef struct {
+    lspo_kernel_class_t kernel_class;
+    uint32_t count;    /* launches                                                              */
+    uint64_t m, n, k;  /* GEMM: (m x k)(k x n); ATTENTION: m = sequence, n = heads x batch, k = head width; else 0 */
+    uint64_t elements; /* ADAM: parameters updated, all launches together                      */
+    double flop;
+    uint64_t bytes; /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
+} lspo_kernel_t;
+
+enum { LSPO_WORK_KERNELS_MAX = 48 };
+
+typedef struct {
+    uint32_t kernel_count;
+    lspo_kernel_t kernels[LSPO_WORK_KERNELS_MAX];
+} lspo_work_t;
+
+/* Sums over the kernels. */
+double lspo_work_flop(const lspo_work_t *work);
+uint64_t lspo_work_bytes(const lspo_work_t *work);
+/* Bytes of the COPY kernels only: what crosses the link. */
+uint64_t lspo_work_link_bytes(const lspo_work_t *work);
+
+const char *lspo_kernel_class_name(lspo_kernel_class_t kernel_class);
+
+#endif

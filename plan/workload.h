@@ -1,0 +1,61 @@
+/* workload.h - what is trained and with which schedule knobs: everything of a plan that is neither the
+ * model nor the machine nor the policy. */
+#ifndef LSPO_PLAN_WORKLOAD_H
+#define LSPO_PLAN_WORKLOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plan/model.h"
+#include "plan/status.h"
+
+typedef enum { LSPO_FP32, LSPO_BF16, LSPO_FP16, LSPO_PRECISION_COUNT } lspo_precision_t;
+
+typedef enum {
+    LSPO_TRAIN_REST_AUTO, /* on for full-rank policies; off for lsp, lora, galore (the authors' code) */
+    LSPO_TRAIN_REST_ON,   /* embeddings, norms, biases and head are trained too, uncompressed         */
+    LSPO_TRAIN_REST_OFF   /* only the linear layers of the blocks are trained                         */
+} lspo_train_rest_t;
+
+enum { LSPO_TRANSITION_AUTO = -1 };
+
+typedef struct {
+    uint32_t batch;             /* sequences a micro-batch                                                */
+    uint32_t sequence;          /* tokens a sequence                                                      */
+    lspo_precision_t precision; /* of weights and activations on the GPU                                  */
+    lspo_precision_t transfer;  /* of gradients, parameters and deltas on the link                        */
+    bool checkpointing;         /* keep only block inputs; RECOMPUTE before BWD                           */
+    uint32_t iterations;        /* optimizer steps in the plan                                            */
+    uint32_t accumulation;      /* micro-batches an optimizer step                                        */
+    double clip_norm;           /* global-norm clipping; 0 = off                                          */
+    lspo_train_rest_t train_rest;
+    uint32_t subspace;          /* d of lsp                                                               */
+    uint32_t nnz;               /* r of lsp: nonzeros a row of P and Q                                     */
+    uint32_t rank;              /* of lora and galore                                                     */
+    uint32_t project_every;     /* galore: optimizer steps between refreshes of the basis                 */
+    int32_t transition;         /* zero-layerwise, lsp: stages <= transition are served last come first served;
+                                   LSPO_TRANSITION_AUTO: chosen by simulation                             */
+    uint32_t gradient_buffers;  /* stages whose gradients may wait on the GPU for the link; 0 = no bound  */
+    uint32_t swap_slots;        /* swap: blocks whose parameters are on the GPU at a time                 */
+    uint32_t resident_blocks;   /* swap: the first N blocks never leave the GPU                           */
+    uint64_t seed;
+    double learning_rate;
+} lspo_workload_t;
+
+/* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
+ * train_rest auto, d 512, r 8, rank 16, project_every 200, transition auto, 2 gradient buffers, 2 swap slots,
+ * seed 1, learning rate 1e-4. */
+void lspo_workload_default(lspo_workload_t *workload_out);
+
+/* Refuse zero or overflowing sizes, sequence above the model's maximum, d above every dimension of the model,
+ * r > d, transition out of range.  The message names flag, value and allowed range. */
+lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_model_t *model);
+
+/* batch * sequence. */
+uint64_t lspo_workload_tokens(const lspo_workload_t *workload);
+
+uint32_t lspo_precision_bytes(lspo_precision_t precision); /* 4, 2, 2 */
+const char *lspo_precision_name(lspo_precision_t precision);
+lspo_status_t lspo_precision_parse(const char *what, const char *text, lspo_precision_t *precision_out);
+
+#endif

@@ -1,0 +1,44 @@
+/* device.h - the small interface behind which a GPU, or the host standing in for one, does its work.
+ *
+ * The host device has memory of its own (a capacity, exact accounting, a high-water mark that knows nothing of
+ * plans) and a duplex link whose copies are real memcpys in chunks, paced so that a message of n bytes takes
+ * latency + n / rate, and rate x (1 - duplex_loss) while the other direction is busy.  Pacing only slows.
+ */
+#ifndef LSPO_REAL_DEVICE_H
+#define LSPO_REAL_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan/status.h"
+
+typedef struct lspo_device lspo_device_t;
+
+typedef enum { LSPO_COPY_H2D, LSPO_COPY_D2H } lspo_copy_direction_t;
+
+typedef struct {
+    uint64_t memory_bytes;  /* 0: no cap */
+    double h2d_Bps, d2h_Bps; /* 0: as fast as memcpy goes */
+    double h2d_latency_s, d2h_latency_s;
+    double h2d_duplex_loss, d2h_duplex_loss;
+    double cpu_pps; /* pace of the CPU optimizer, parameters a second; 0: unpaced */
+} lspo_device_caps_t;
+
+/* `name` is "host"; "cuda" and "cuda:N" are LSPO_ERR_DEVICE in a build without CUDA or a machine without a GPU. */
+lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps, lspo_device_t **device_out);
+void lspo_device_close(lspo_device_t *device);
+
+/* 64-byte aligned device memory, cached by size after free so that steady-state iterations fault no pages.
+ * LSPO_ERR_FIT when it would exceed the cap: the message says how much was asked for, in use and allowed. */
+lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
+void lspo_device_free(lspo_device_t *device, void *memory);
+uint64_t lspo_device_peak_bytes(const lspo_device_t *device); /* high-water mark of bytes handed out */
+
+/* One message; returns when it has arrived.  One call at a time in each direction. */
+void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes);
+
+/* Sleep until `seconds` after `start_ns` (CLOCK_MONOTONIC_RAW) if that has not passed: how paces are kept. */
+uint64_t lspo_now_ns(void);
+void lspo_pace(uint64_t start_ns, double seconds);
+
+#endif

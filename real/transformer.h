@@ -1,0 +1,75 @@
+/* transformer.h - forward and backward of a GPT, stage by stage, in fp32, on one thread.
+ *
+ * Pre-norm blocks, causal attention, GELU (tanh form), learned positions, head tied to the token embedding:
+ *     a = x + attention(norm1(x)) W_o + b_o          y = a + gelu(norm2(a) W_up + b_up) W_down + b_down
+ * Weights and gradients of a stage are one array each, laid out by lspo_model_stage().  This file knows nothing of
+ * plans, lanes, devices or optimizers: the caller owns every buffer and says where it is.  T = batch x sequence.
+ */
+#ifndef LSPO_REAL_TRANSFORMER_H
+#define LSPO_REAL_TRANSFORMER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan/footprint.h"
+#include "plan/model.h"
+#include "plan/status.h"
+
+typedef struct lspo_transformer lspo_transformer_t;
+
+/* Only LSPO_FAMILY_GPT with a tied head; others are LSPO_ERR_INPUT.  `workspace` has
+ * lspo_transformer_workspace_bytes() bytes, 64-byte aligned, and stays the caller's. */
+size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence);
+lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch, uint32_t sequence, void *workspace,
+                                      lspo_transformer_t **transformer_out);
+void lspo_transformer_destroy(lspo_transformer_t *transformer);
+
+/* Bytes of what FWD saves for BWD (besides the stage's input, T x w floats): block and head; 0 for embed.
+ * Equal to saved_bytes and head_bytes of lspo_activations() at fp32. */
+size_t lspo_transformer_saved_bytes(const lspo_transformer_t *transformer, uint32_t stage);
+
+/* GPT-2 initialisation of a stage's weights, seeded: N(0, 0.02), residual projections / sqrt(2 blocks), gains 1. */
+void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t seed, float *weights);
+
+/* tokens: T token ids < vocabulary.  x_out: T x w. */
+void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const float *embed_weights,
+                                    float *x_out);
+/* x_in, x_out: T x w, not the same buffer.  RECOMPUTE is this call with x_out = NULL, which stops before the last
+ * product, since only `saved` is wanted. */
+void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights, const float *x_in, void *saved,
+                                    float *x_out);
+/* Mean cross-entropy over the T targets, in nats.  saved may be NULL for evaluation only. */
+double lspo_transformer_head_forward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
+                                     const uint32_t *targets, const float *x_in, void *saved);
+
+/* Where a block's linear layers find the factors of their gradients G = X^T dY after block_backward, in the order of the
+ * stage's linear tensors: valid until the next backward call.  x points into `saved`, dy into the workspace. */
+typedef struct {
+    const float *x[LSPO_LINEAR_MAX];
+    const float *dy[LSPO_LINEAR_MAX];
+    size_t x_stride[LSPO_LINEAR_MAX], dy_stride[LSPO_LINEAR_MAX];
+} lspo_linear_operands_t;
+
+/* Gradient sinks of a stage; NULL: not wanted, and not computed. */
+typedef struct {
+    float *linear; /* the stage's linear tensors, as in the stage array from its start  */
+    float *rest;   /* its other tensors, as in the stage array from the first non-linear */
+    bool accumulate; /* add to what is there (micro-batches after the first)              */
+} lspo_gradient_sink_t;
+
+/* Gradients of loss * loss_scale (1 / accumulation).  head: dx_out is T x w.  `embed_gradient` (NULL or the token
+ * embedding's gradient, V x w, row-major as in the embed stage array): the tied head's share; overwritten, or added
+ * to when sink->accumulate. */
+void lspo_transformer_head_backward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
+                                    const uint32_t *targets, const float *x_in, const void *saved, float loss_scale,
+                                    const lspo_gradient_sink_t *sink, float *embed_gradient, float *dx_out);
+/* dx: T x w, in place: gradient of the block's output on entry, of its input on return. */
+void lspo_transformer_block_backward(lspo_transformer_t *t, const float *weights, const float *x_in, const void *saved,
+                                     const lspo_gradient_sink_t *sink, lspo_linear_operands_t *operands_out, float *dx);
+/* Adds to embed_gradient's token rows (the head wrote them first) and, when `accumulate` is false, overwrites the
+ * position rows. */
+void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const float *dx, bool accumulate,
+                                     float *embed_gradient);
+
+#endif

@@ -1,0 +1,42 @@
+/* summary.h - the figures of a trace, by the same arithmetic whether it was predicted or measured.
+ *
+ * Iteration i ends when its last FWD/RECOMPUTE/BWD ends; the differences of successive ends are the samples,
+ * the first `warmup` of them dropped, and iteration_s is their median.  Busy and exposed times are averages
+ * an iteration over the window that the samples span.  An instant of that window is charged to the first that
+ * is busy of: GPU, links (exposed communication), CPU (exposed CPU); to "other" when none is.
+ */
+#ifndef LSPO_TRACES_SUMMARY_H
+#define LSPO_TRACES_SUMMARY_H
+
+#include <stdint.h>
+
+#include "plan/op.h"
+#include "plan/status.h"
+#include "traces/trace.h"
+
+enum { LSPO_SAMPLES_MAX = 4096 };
+
+typedef struct {
+    double iteration_s; /* median of the samples                           */
+    double low_s, high_s; /* 95 % bootstrap interval of the median; sim: equal to min and max of the samples */
+    uint32_t sample_count, warmup;
+    double busy_s[LSPO_LANE_COUNT];
+    double exposed_comm_s, exposed_cpu_s, other_s;
+    uint64_t link_bytes[LSPO_LANE_COUNT]; /* an iteration, D2H and H2D */
+    double makespan_s;
+    double *samples_s; /* owned: sample_count values */
+} lspo_summary_t;
+
+/* Needs at least warmup + 2 iterations; LSPO_ERR_INPUT otherwise. */
+lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, lspo_summary_t *summary_out);
+void lspo_summary_release(lspo_summary_t *summary);
+
+/* Median of values (not modified). */
+double lspo_median(const double *values, uint32_t count);
+/* 95 % percentile-bootstrap interval of the median, seeded, 2,000 resamples. */
+void lspo_median_interval(const double *values, uint32_t count, uint64_t seed, double *low_out, double *high_out);
+
+/* Kendall's tau-b of two paired samples. */
+double lspo_kendall_tau(const double *a, const double *b, uint32_t count);
+
+#endif

@@ -1,0 +1,63 @@
+/* trace.h - what happened, predicted or measured: one row an op, in the order in which the ops started.
+ *
+ * File format: CSV.  First "# lspo trace 1", then "# key: value" lines that hold all that is needed to rerun
+ * it (origin sim|run, model, machine or device, policy, every workload flag, seed, version, caps), then the header
+ *     op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes
+ * and the rows.  Times are seconds with nine decimals, zero at the start of the plan.
+ */
+#ifndef LSPO_TRACES_TRACE_H
+#define LSPO_TRACES_TRACE_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "plan/plan.h"
+#include "plan/status.h"
+
+typedef struct {
+    lspo_op_id_t op;
+    uint8_t kind, lane;
+    uint16_t layer, micro, variant;
+    uint32_t iteration;
+    uint64_t start_ns, end_ns;
+    uint64_t bytes; /* that crossed the link */
+} lspo_trace_row_t;
+
+typedef struct {
+    char *key, *value;
+} lspo_trace_meta_t;
+
+typedef struct {
+    lspo_trace_row_t *rows; /* owned */
+    uint32_t row_count;
+    lspo_trace_meta_t *meta; /* owned, in file order */
+    uint32_t meta_count;
+} lspo_trace_t;
+
+/* An empty trace with room for `row_capacity` rows (row_count 0). */
+lspo_status_t lspo_trace_create(uint32_t row_capacity, lspo_trace_t **trace_out);
+void lspo_trace_destroy(lspo_trace_t *trace);
+
+/* Replace or append one header entry; newlines in value are refused. */
+lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const char *value);
+const char *lspo_trace_meta(const lspo_trace_t *trace, const char *key); /* NULL when absent */
+
+/* Header entries for model, policy, every workload flag and version. */
+lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *plan);
+
+/* Fill kind, layer, ..., bytes of row `row` from plan->ops[op]. */
+void lspo_trace_row_from_op(const lspo_plan_t *plan, lspo_op_id_t op, lspo_trace_row_t *row);
+
+/* Sort rows by start, then lane, then op. */
+void lspo_trace_sort(lspo_trace_t *trace);
+
+/* Write to a temporary beside `path`, fsync, rename. */
+lspo_status_t lspo_trace_write(const lspo_trace_t *trace, const char *path);
+/* Errors name file, line, column and value; rows must be well-formed (end >= start, known kind and lane). */
+lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out);
+
+/* The invariants that every trace of `plan` must keep, whoever made it: each op exactly once, none before its
+ * dependencies ended, no lane with two ops at a time.  Logs the first offence, returns LSPO_ERR_CHECK. */
+lspo_status_t lspo_trace_check(const lspo_trace_t *trace, const lspo_plan_t *plan);
+
+#endif
