@@ -1,0 +1,40 @@
+/* gemm.h - dense matrix products in fp32, on OpenBLAS.
+ *
+ *     C = alpha op(A) op(B) + beta C,    op(A): m x k, op(B): k x n, C: m x n, all row-major
+ *
+ * `_nn`, `_nt`, `_tn` say which of A and B is stored transposed; a stride is the distance in floats between two rows
+ * *as stored*.  With beta 0, C is only written.  A bias or a residual costs no pass of its own when C is filled with it
+ * first and beta is 1 (vector.h), since the library otherwise clears C.
+ * FLOPs 2 m n k.  Bytes 4 (m k + k n + m n), and 4 m n more when beta is not 0.
+ * Sizes and strides below 2^31.  C does not overlap A or B.
+ */
+#ifndef LSPO_KERNELS_GEMM_H
+#define LSPO_KERNELS_GEMM_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* From now on every product of this process runs on the thread that calls it, so that results do not depend on the
+ * machine's core count and lanes do not disturb each other. */
+void lspo_gemm_single_thread(void);
+
+/* The kernel set that the library chose for this CPU, for example "SkylakeX"; static. */
+const char *lspo_gemm_core(void);
+
+/* A: m x k, B: k x n. */
+void lspo_gemm_nn(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
+                  size_t b_stride, float beta, float *c, size_t c_stride);
+/* A: m x k, B stored n x k. */
+void lspo_gemm_nt(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
+                  size_t b_stride, float beta, float *c, size_t c_stride);
+/* A stored k x m, B: k x n. */
+void lspo_gemm_tn(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
+                  size_t b_stride, float beta, float *c, size_t c_stride);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

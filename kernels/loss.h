@@ -1,0 +1,28 @@
+/* loss.h - softmax cross-entropy over a vocabulary, forward and backward, fp32.
+ *
+ *     p = softmax(logits),   loss = -sum over rows of ln p[target],   dlogits = scale (p - onehot(target))
+ *
+ * Forward: about 16 FLOPs and 8 bytes an element.  Backward: 1 FLOP and 8 bytes an element.
+ */
+#ifndef LSPO_KERNELS_LOSS_H
+#define LSPO_KERNELS_LOSS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* logits: rows x vocabulary, dense, turned into probabilities in place.  targets: rows ids < vocabulary.
+ * Returns the *sum* of the rows' losses in nats; divide by rows for the mean. */
+double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, const uint32_t *targets, float *logits);
+
+/* dlogits: rows x vocabulary; may be `probabilities`.  scale: 1 / rows for the gradient of the mean. */
+void lspo_cross_entropy_backward(size_t rows, size_t vocabulary, const uint32_t *targets, const float *probabilities,
+                                 float scale, float *dlogits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,25 @@
+/* vector.h - streaming helpers around matrix products, fp32: bound by memory bandwidth, not by arithmetic. */
+#ifndef LSPO_KERNELS_VECTOR_H
+#define LSPO_KERNELS_VECTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Every row of out (rows x cols, dense) = bias: what a product with beta 1 starts from.  4 bytes an element. */
+void lspo_bias_fill(size_t rows, size_t cols, const float *bias, float *out);
+
+/* out = x + bias, row by row: the residual and the bias under a product with beta 1.  1 FLOP, 8 bytes an element. */
+void lspo_bias_add(size_t rows, size_t cols, const float *x, const float *bias, float *out);
+
+/* out (cols floats) = sum over the rows of x (rows x cols, dense), added to when `accumulate`: a bias gradient.
+ * 1 FLOP, 4 bytes an element. */
+void lspo_column_sum(size_t rows, size_t cols, const float *x, bool accumulate, float *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
