@@ -5,6 +5,7 @@
  * `lspo calibrate`.  Times of a kernel (see sim/cost.h for the equations) are
  *     GEMM m,n,k   flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch
  *     others       max(flop / rate, bytes / bandwidth) + launch
+ *     a work that is a backward pass (work.h): the sum of its kernels x 1/(1 - backward_loss)
  *     link         latency + bytes / bandwidth;  x 1/(1 - duplex_loss) while the other direction is busy
  */
 #ifndef LSPO_PLAN_MACHINE_H
@@ -33,6 +34,7 @@ typedef struct {
         double gather_flops, gather_Bps;   /* time = max of the two */
         double scatter_flops, scatter_Bps; /* time = max of the two */
         double adam_pps;                   /* parameters a second of UPD_GPU */
+        double backward_loss;              /* fraction of its speed that a backward pass loses, [0, 1): what autograd adds */
         double launch_s;                   /* a kernel                       */
         double op_s;                       /* an op: dispatch, events        */
     } gpu;

@@ -6,6 +6,7 @@
 #ifndef LSPO_PLAN_WORK_H
 #define LSPO_PLAN_WORK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Kernel classes that have a rate of their own. */
@@ -37,6 +38,7 @@ enum { LSPO_WORK_KERNELS_MAX = 48 };
 
 typedef struct {
     uint32_t kernel_count;
+    bool backward; /* a backward pass: its kernels also lose gpu.backward_loss, see plan/machine.h */
     lspo_kernel_t kernels[LSPO_WORK_KERNELS_MAX];
 } lspo_work_t;
 
