@@ -24,8 +24,8 @@ extern "C" {
 void lspo_norm_forward(size_t rows, size_t width, const float *x, const float *gain, const float *bias, float *out,
                        float *mean_out, float *rstd_out);
 
-/* dout, x, residual, dx: rows x width, dense; dx may be `residual` or `dout`.  dgain and dbias (both or neither) and
- * dx_sum (each may be NULL) have width floats and are overwritten, or added to when `accumulate`. */
+/* dout, x, residual, dx: rows x width, dense; dx may be `residual` or `dout`; residual NULL: 0.  dgain and dbias (both
+ * or neither) and dx_sum (each may be NULL) have width floats and are overwritten, or added to when `accumulate`. */
 void lspo_norm_backward(size_t rows, size_t width, const float *dout, const float *x, const float *mean,
                         const float *rstd, const float *gain, const float *residual, bool accumulate, float *dx,
                         float *dgain, float *dbias, float *dx_sum);

@@ -18,8 +18,19 @@
 
 typedef struct lspo_transformer lspo_transformer_t;
 
-/* Only LSPO_FAMILY_GPT with a tied head; others are LSPO_ERR_INPUT.  `workspace` has
- * lspo_transformer_workspace_bytes() bytes, 64-byte aligned, and stays the caller's. */
+/* What is kept, in floats (T = batch s, w width, f MLP width, h heads, s sequence, V vocabulary), in memory order:
+ *   block saved   norm1_out T w, mean1 T, rstd1 T, qkv 3 T w, context T w, probabilities T h s, residual a T w,
+ *                 mean2 T, rstd2 T, norm2_out T w, mlp_pre T f, mlp_act T f         = T (7 w + 2 f + h s + 4)
+ *   head saved    norm_out T w, mean T, rstd T, probabilities T V                   = T (w + V + 2)
+ *   workspace     max(block backward, head) + attention scratch                     = max(T (6 w + f), T (w + V + 2)) +
+ * 64 s block backward: dY of mlp_down T w, mlp_up T f, attention_out T w, qkv 3 T w (the four that
+ *     lspo_linear_operands_t points at), and one scratch T w; head: backward needs T (w + V), evaluation the saved set.
+ * lspo_activations() counts the same numbers. */
+
+/* Only LSPO_FAMILY_GPT with a tied head; others are LSPO_ERR_INPUT, as are zero sizes, a sequence above the model's
+ * maximum, and shapes beyond what 31-bit matrix sizes hold.  `workspace` has lspo_transformer_workspace_bytes() bytes,
+ * 64-byte aligned, and stays the caller's; SIZE_MAX stands for a size that overflows.  Products of this process run on
+ * the calling thread from then on (kernels/gemm.h). */
 size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence);
 lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch, uint32_t sequence, void *workspace,
                                       lspo_transformer_t **transformer_out);
@@ -39,22 +50,23 @@ void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *token
  * product, since only `saved` is wanted. */
 void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights, const float *x_in, void *saved,
                                     float *x_out);
-/* Mean cross-entropy over the T targets, in nats.  saved may be NULL for evaluation only. */
+/* Mean cross-entropy over the T targets, in nats.  saved may be NULL for evaluation only, which uses the workspace. */
 double lspo_transformer_head_forward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
                                      const uint32_t *targets, const float *x_in, void *saved);
 
-/* Where a block's linear layers find the factors of their gradients G = X^T dY after block_backward, in the order of the
- * stage's linear tensors: valid until the next backward call.  x points into `saved`, dy into the workspace. */
+/* Where a block's linear layers find the factors of their gradients G = X^T dY after block_backward, in the order of
+ * the stage's linear tensors: valid until the next backward call or evaluation.  x points into `saved`, dy into the
+ * workspace. */
 typedef struct {
     const float *x[LSPO_LINEAR_MAX];
     const float *dy[LSPO_LINEAR_MAX];
     size_t x_stride[LSPO_LINEAR_MAX], dy_stride[LSPO_LINEAR_MAX];
 } lspo_linear_operands_t;
 
-/* Gradient sinks of a stage; NULL: not wanted, and not computed. */
+/* Gradient sinks of a stage; NULL: not wanted, and not computed.  A NULL sink wants neither. */
 typedef struct {
-    float *linear; /* the stage's linear tensors, as in the stage array from its start  */
-    float *rest;   /* its other tensors, as in the stage array from the first non-linear */
+    float *linear;   /* the stage's linear tensors, as in the stage array from its start  */
+    float *rest;     /* its other tensors, as in the stage array from the first non-linear */
     bool accumulate; /* add to what is there (micro-batches after the first)              */
 } lspo_gradient_sink_t;
 
@@ -64,11 +76,12 @@ typedef struct {
 void lspo_transformer_head_backward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
                                     const uint32_t *targets, const float *x_in, const void *saved, float loss_scale,
                                     const lspo_gradient_sink_t *sink, float *embed_gradient, float *dx_out);
-/* dx: T x w, in place: gradient of the block's output on entry, of its input on return. */
+/* dx: T x w, in place: gradient of the block's output on entry, of its input on return.
+ * operands_out may be NULL. */
 void lspo_transformer_block_backward(lspo_transformer_t *t, const float *weights, const float *x_in, const void *saved,
                                      const lspo_gradient_sink_t *sink, lspo_linear_operands_t *operands_out, float *dx);
 /* Adds to embed_gradient's token rows (the head wrote them first) and, when `accumulate` is false, overwrites the
- * position rows. */
+ * position rows (those beyond `sequence` with 0). */
 void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const float *dx, bool accumulate,
                                      float *embed_gradient);
 
