@@ -42,7 +42,8 @@ void lspo_stage_work_backward(const lspo_model_t *model, const lspo_workload_t *
 void lspo_stage_work_compress(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_message_t *message,
                               lspo_work_t *work_out);
 
-/* lsp's APPLY of one stage: SCATTER W -= eta P D Q^T for each compressed weight; STREAM for all that came uncompressed. */
+/* lsp's APPLY of one stage: SCATTER W -= eta P D Q^T for each compressed weight; STREAM for all that came uncompressed.
+ */
 void lspo_stage_work_apply_delta(const lspo_model_t *model, const lspo_workload_t *workload,
                                  const lspo_message_t *message, lspo_work_t *work_out);
 

@@ -1,0 +1,51 @@
+#include "plan/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int lspo_status_exit_code(lspo_status_t status)
+{
+    switch (status) {
+    case LSPO_OK:
+        return 0;
+    case LSPO_ERR_INPUT:
+        return 2;
+    case LSPO_ERR_DEVICE:
+        return 3;
+    case LSPO_ERR_INTERRUPTED:
+        return 130;
+    case LSPO_ERR_IO:
+    case LSPO_ERR_MEMORY:
+    case LSPO_ERR_FIT:
+    case LSPO_ERR_NUMERIC:
+    case LSPO_ERR_CHECK:
+    case LSPO_ERR_INTERNAL:
+        break;
+    }
+    return 1;
+}
+
+/* One write a message, so that lines of several threads do not mix. */
+static void print_message(const char *severity, const char *format, va_list arguments)
+{
+    char text[2048];
+    vsnprintf(text, sizeof text, format, arguments);
+    fprintf(stderr, "lspo: %s: %s\n", severity, text);
+}
+
+lspo_status_t lspo_error(lspo_status_t status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message("error", format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+void lspo_warn(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message("warning", format, arguments);
+    va_end(arguments);
+}

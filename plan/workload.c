@@ -1,0 +1,172 @@
+#include "plan/workload.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { ITERATIONS_MAX = 1000000, ACCUMULATION_MAX = 65535, TOKENS_MAX = 1 << 26 };
+
+/* No single buffer or sum over the stages may come near 2^63 bytes. */
+static const double activation_elements_max = 0x1p46;
+
+static const char *const precision_names[LSPO_PRECISION_COUNT] = {
+    [LSPO_FP32] = "fp32", [LSPO_BF16] = "bf16", [LSPO_FP16] = "fp16"};
+
+void lspo_workload_default(lspo_workload_t *workload_out)
+{
+    *workload_out = (lspo_workload_t){
+        .batch = 4,
+        .sequence = 512,
+        .precision = LSPO_FP16,
+        .transfer = LSPO_FP16,
+        .checkpointing = true,
+        .iterations = 8,
+        .accumulation = 1,
+        .train_rest = LSPO_TRAIN_REST_AUTO,
+        .subspace = 512,
+        .nnz = 8,
+        .rank = 16,
+        .project_every = 200,
+        .transition = LSPO_TRANSITION_AUTO,
+        .gradient_buffers = 2,
+        .swap_slots = 2,
+        .seed = 1,
+        .learning_rate = 1e-4,
+    };
+}
+
+static lspo_status_t check_range(const char *flag, int64_t value, int64_t low, int64_t high)
+{
+    if (value < low || value > high) {
+        return lspo_error(LSPO_ERR_INPUT, "%s %" PRId64 " is outside %" PRId64 "..%" PRId64, flag, value, low, high);
+    }
+    return LSPO_OK;
+}
+
+/* The largest dimension of any weight that lsp may project. */
+static uint32_t largest_dimension(const lspo_model_t *model)
+{
+    lspo_stage_t stage;
+    lspo_model_stage(model, 1, &stage);
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < stage.linear_count; i++) {
+        const lspo_tensor_t *tensor = &stage.tensors[i];
+        largest = tensor->rows > largest ? tensor->rows : largest;
+        largest = tensor->cols > largest ? tensor->cols : largest;
+    }
+    return largest;
+}
+
+static lspo_status_t check_sizes(const lspo_workload_t *workload, const lspo_model_t *model)
+{
+    lspo_status_t status = check_range("--sequence", workload->sequence, 1, model->max_sequence);
+    if (status != LSPO_OK) {
+        return status;
+    }
+    status = check_range("--batch", workload->batch, 1, TOKENS_MAX / workload->sequence);
+    if (status != LSPO_OK) {
+        return status;
+    }
+    double per_token = 32.0 * model->width + 8.0 * model->mlp_width + model->vocabulary +
+                       (double)model->head_count * workload->sequence;
+    if (per_token * (double)lspo_workload_tokens(workload) > activation_elements_max) {
+        return lspo_error(LSPO_ERR_INPUT, "--batch %" PRIu32 " --sequence %" PRIu32 ": the activations of %s overflow",
+                          workload->batch, workload->sequence, model->name);
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t check_subspaces(const lspo_workload_t *workload, const lspo_model_t *model)
+{
+    uint32_t largest = largest_dimension(model);
+    if (workload->subspace < 1 || workload->subspace > largest) {
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--subspace %" PRIu32 " is outside 1..%" PRIu32 ", the largest dimension of %s",
+                          workload->subspace, largest, model->name);
+    }
+    if (workload->nnz < 1 || workload->nnz > workload->subspace) {
+        return lspo_error(LSPO_ERR_INPUT, "--nnz %" PRIu32 " is outside 1..%" PRIu32 ", the subspace", workload->nnz,
+                          workload->subspace);
+    }
+    if (workload->rank < 1 || workload->rank > largest) {
+        return lspo_error(LSPO_ERR_INPUT, "--rank %" PRIu32 " is outside 1..%" PRIu32 ", the largest dimension of %s",
+                          workload->rank, largest, model->name);
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t check_schedule(const lspo_workload_t *workload, const lspo_model_t *model)
+{
+    const struct {
+        const char *flag;
+        int64_t value, low, high;
+    } ranges[] = {
+        {"--iterations", workload->iterations, 1, ITERATIONS_MAX},
+        {"--accumulation", workload->accumulation, 1, ACCUMULATION_MAX},
+        {"--project-every", workload->project_every, 1, UINT32_MAX},
+        {"--transition", workload->transition, LSPO_TRANSITION_AUTO, lspo_model_stage_count(model) - 1},
+        {"--swap-slots", workload->swap_slots, 1, UINT32_MAX},
+        {"--resident-blocks", workload->resident_blocks, 0, model->block_count},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        lspo_status_t status = check_range(ranges[i].flag, ranges[i].value, ranges[i].low, ranges[i].high);
+        if (status != LSPO_OK) {
+            return status;
+        }
+    }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_model_t *model)
+{
+    if ((unsigned)workload->precision >= LSPO_PRECISION_COUNT || (unsigned)workload->transfer >= LSPO_PRECISION_COUNT ||
+        (unsigned)workload->train_rest > LSPO_TRAIN_REST_OFF) {
+        return lspo_error(LSPO_ERR_INPUT, "--precision, --transfer or --train-rest holds no known value");
+    }
+    lspo_status_t status = check_sizes(workload, model);
+    if (status != LSPO_OK) {
+        return status;
+    }
+    status = check_subspaces(workload, model);
+    if (status != LSPO_OK) {
+        return status;
+    }
+    status = check_schedule(workload, model);
+    if (status != LSPO_OK) {
+        return status;
+    }
+    if (!isfinite(workload->clip_norm) || workload->clip_norm < 0.0) {
+        return lspo_error(LSPO_ERR_INPUT, "--clip %g is not a finite number of at least 0", workload->clip_norm);
+    }
+    if (!isfinite(workload->learning_rate) || workload->learning_rate < 0.0) {
+        return lspo_error(LSPO_ERR_INPUT, "the learning rate %g is not a finite number of at least 0",
+                          workload->learning_rate);
+    }
+    return LSPO_OK;
+}
+
+uint64_t lspo_workload_tokens(const lspo_workload_t *workload)
+{
+    return (uint64_t)workload->batch * workload->sequence;
+}
+
+uint32_t lspo_precision_bytes(lspo_precision_t precision)
+{
+    return precision == LSPO_FP32 ? 4 : 2;
+}
+
+const char *lspo_precision_name(lspo_precision_t precision)
+{
+    return (unsigned)precision < LSPO_PRECISION_COUNT ? precision_names[precision] : "?";
+}
+
+lspo_status_t lspo_precision_parse(const char *what, const char *text, lspo_precision_t *precision_out)
+{
+    for (int i = 0; i < LSPO_PRECISION_COUNT; i++) {
+        if (strcmp(text, precision_names[i]) == 0) {
+            *precision_out = (lspo_precision_t)i;
+            return LSPO_OK;
+        }
+    }
+    return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of fp32, bf16, fp16", what, text);
+}
