@@ -18,14 +18,19 @@
 
 typedef struct lspo_transformer lspo_transformer_t;
 
-/* What is kept, in floats (T = batch s, w width, f MLP width, h heads, s sequence, V vocabulary), in memory order:
- *   block saved   norm1_out T w, mean1 T, rstd1 T, qkv 3 T w, context T w, probabilities T h s, residual a T w,
- *                 mean2 T, rstd2 T, norm2_out T w, mlp_pre T f, mlp_act T f         = T (7 w + 2 f + h s + 4)
- *   head saved    norm_out T w, mean T, rstd T, probabilities T V                   = T (w + V + 2)
- *   workspace     max(block backward, head) + attention scratch                     = max(T (6 w + f), T (w + V + 2)) +
- * 64 s block backward: dY of mlp_down T w, mlp_up T f, attention_out T w, qkv 3 T w (the four that
- *     lspo_linear_operands_t points at), and one scratch T w; head: backward needs T (w + V), evaluation the saved set.
- * lspo_activations() counts the same numbers. */
+/* clang-format off */
+/* What is kept, in floats, in memory order (T = batch s, w width, f MLP width, h heads, s sequence, V vocabulary);
+ * lspo_activations() counts the same numbers.
+ *   block saved = T (7 w + 2 f + h s + 4)
+ *       norm1_out T w, mean1 T, rstd1 T, qkv 3 T w, context T w, probabilities T h s, residual a T w,
+ *       mean2 T, rstd2 T, norm2_out T w, mlp_pre T f, mlp_act T f
+ *   head saved = T (w + V + 2)
+ *       norm_out T w, mean T, rstd T, probabilities T V
+ *   workspace = max(T (6 w + f), T (w + V + 2)) + 64 s
+ *       block backward: the four dY that lspo_linear_operands_t points at (mlp_down T w, mlp_up T f,
+ *       attention_out T w, qkv 3 T w), one scratch T w, and 64 s for attention;
+ *       head: T (w + V) in backward, the saved set in evaluation. */
+/* clang-format on */
 
 /* Only LSPO_FAMILY_GPT with a tied head; others are LSPO_ERR_INPUT, as are zero sizes, a sequence above the model's
  * maximum, and shapes beyond what 31-bit matrix sizes hold.  `workspace` has lspo_transformer_workspace_bytes() bytes,
