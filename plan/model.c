@@ -334,7 +334,7 @@ static lspo_status_t refuse_name(const char *name)
     char known[1024] = "";
     for (uint32_t i = 0; i < lspo_model_preset_count(); i++) {
         size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", presets[i].name);
+        snprintf(known + used, sizeof known - used, "%s%.63s", i == 0 ? "" : ", ", presets[i].name);
     }
     return lspo_error(LSPO_ERR_INPUT, "'%s' is neither a model nor a readable INI file; models: %s", name, known);
 }
