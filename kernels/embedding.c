@@ -1,0 +1,35 @@
+#include "kernels/embedding.h"
+
+#include "kernels/simd.h"
+
+LSPO_SIMD void lspo_embedding_forward(size_t batch, size_t sequence, size_t width, const uint32_t *ids,
+                                      const float *token, const float *position, float *x_out)
+{
+    for (size_t b = 0; b < batch; b++) {
+        for (size_t i = 0; i < sequence; i++) {
+            const size_t row = b * sequence + i;
+            const float *from = token + ids[row] * width, *at = position + i * width;
+            float *x = x_out + row * width;
+#pragma omp simd
+            for (size_t j = 0; j < width; j++)
+                x[j] = from[j] + at[j];
+        }
+    }
+}
+
+LSPO_SIMD void lspo_embedding_backward(size_t batch, size_t sequence, size_t width, const uint32_t *ids,
+                                       const float *dx, float *token_gradient, float *position_gradient)
+{
+    for (size_t b = 0; b < batch; b++) {
+        for (size_t i = 0; i < sequence; i++) {
+            const size_t row = b * sequence + i;
+            const float *d = dx + row * width;
+            float *of_token = token_gradient + ids[row] * width, *of_position = position_gradient + i * width;
+#pragma omp simd
+            for (size_t j = 0; j < width; j++) {
+                of_token[j] += d[j];
+                of_position[j] += d[j];
+            }
+        }
+    }
+}

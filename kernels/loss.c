@@ -1,0 +1,28 @@
+#include "kernels/loss.h"
+
+#include "kernels/simd.h"
+#include "kernels/vmath.h"
+
+LSPO_SIMD double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, const uint32_t *targets, float *logits)
+{
+    double loss = 0.0;
+    for (size_t i = 0; i < rows; i++) {
+        float *row = logits + i * vocabulary;
+        const float chosen = row[targets[i]];
+        loss += (double)(lspo_vsoftmax(vocabulary, row) - chosen);
+    }
+    return loss;
+}
+
+LSPO_SIMD void lspo_cross_entropy_backward(size_t rows, size_t vocabulary, const uint32_t *targets,
+                                           const float *probabilities, float scale, float *dlogits)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *p = probabilities + i * vocabulary;
+        float *d = dlogits + i * vocabulary;
+#pragma omp simd
+        for (size_t j = 0; j < vocabulary; j++)
+            d[j] = scale * p[j];
+        d[targets[i]] -= scale;
+    }
+}

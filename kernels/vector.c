@@ -1,0 +1,34 @@
+#include "kernels/vector.h"
+
+#include <string.h>
+
+#include "kernels/simd.h"
+
+void lspo_bias_fill(size_t rows, size_t cols, const float *bias, float *out)
+{
+    for (size_t i = 0; i < rows; i++)
+        memcpy(out + i * cols, bias, cols * sizeof *out);
+}
+
+LSPO_SIMD void lspo_bias_add(size_t rows, size_t cols, const float *x, const float *bias, float *out)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = x + i * cols;
+        float *to = out + i * cols;
+#pragma omp simd
+        for (size_t j = 0; j < cols; j++)
+            to[j] = row[j] + bias[j];
+    }
+}
+
+LSPO_SIMD void lspo_column_sum(size_t rows, size_t cols, const float *x, bool accumulate, float *out)
+{
+    if (!accumulate)
+        memset(out, 0, cols * sizeof *out);
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = x + i * cols;
+#pragma omp simd
+        for (size_t j = 0; j < cols; j++)
+            out[j] += row[j];
+    }
+}
