@@ -1,9 +1,21 @@
-/* build.h - what a policy file uses to write its plan: helpers that emit the ops common to all policies.
+/* build.h - what a policy file uses to write its plan: the pieces that all policies share.
  *
- * A policy's build() loops over iterations, calls lspo_build_forward_backward() and says in between what
- * happens to each stage's gradient.  Errors (out of memory, too many ops) stick in the builder: an emit
- * after one does nothing, and lspo_plan_build() returns the status at the end, so that a policy reads as
- * its schedule and nothing else.
+ * A policy's build() loops over iterations and emits, in program order, the ops of each.  An error (out of memory, too
+ * many ops) sticks in the builder: emits after one do nothing and lspo_plan_build() returns it, so that a
+ * policy reads as its schedule and nothing else.
+ *
+ * Who takes and gives back dynamic GPU memory (p = bytes of the precision, q = of the transfer precision, T tokens):
+ *     FWD embed, block   takes its output x (T w p), which is the next stage's input
+ *     FWD block          takes `saved`; gives it back at its end under checkpointing
+ *     RECOMPUTE          takes `saved` again
+ *     FWD head           takes head_bytes
+ *     BWD head           takes dx (T w p), which travels down to the embedding in place; gives back head_bytes and its
+ * input BWD block          gives back `saved` and its input; where a COMPRESS follows, that op does BWD, lowest gives
+ * back dx (embed's BWD; the first block's when the embedding is frozen) BWD, first micro   takes the stage's gradient
+ * message (elements x p; and elements x q where q != p, packed); the message of a tied embedding is taken by BWD head
+ *     D2H                gives the message back; without a link, UPD_GPU does
+ *     H2D                takes a landing buffer (message elements x q);  APPLY gives it back
+ *     SWAP_IN            takes what it brings; FWD, BWD or SWAP_OUT give it back
  */
 #ifndef LSPO_PLAN_BUILD_H
 #define LSPO_PLAN_BUILD_H
@@ -18,37 +30,77 @@
 #include "plan/work.h"
 #include "plan/workload.h"
 
-/* Up to this many dependencies an op that is written as a list; longer ones go through lspo_build_depend(). */
-typedef struct {
-    lspo_op_id_t ids[8];
-    uint32_t count;
-} lspo_deps_t;
-
-/* Per-stage facts that policies need, computed once. */
+/* Facts of a stage that are the same in every iteration, and where the plan stands with it. */
 typedef struct {
     lspo_stage_t shape;
-    lspo_message_t message; /* of this policy: dense or projected */
-    uint64_t parameter_bytes; /* all tensors, workload precision (fp32: 4)  */
-    uint64_t message_bytes;   /* on the link, transfer precision            */
-    bool trained;             /* message.element_count > 0                  */
+    lspo_message_t message;   /* dense, or projected under a compressing policy */
+    bool trained;             /* message.element_count > 0                      */
+    uint64_t parameter_bytes; /* all tensors, workload precision                */
+    uint64_t optimizer_bytes; /* Adam's m and v of the message, fp32; with an fp32 master where weights have 16 bits */
+    uint64_t gradient_bytes;  /* what a gradient message takes on the GPU       */
+    uint64_t link_bytes;      /* the message on the link                        */
+    uint32_t priority_rank;   /* 0 is served first within an iteration          */
+
+    lspo_op_id_t ready;    /* op after which the weights are the next iteration's; LSPO_NO_OP: already */
+    lspo_op_id_t backward; /* latest BWD or COMPRESS                                                     */
+    lspo_op_id_t sent;     /* latest D2H of the gradient                                                 */
 } lspo_build_stage_t;
 
 typedef struct lspo_builder {
     lspo_plan_t *plan;
     const lspo_model_t *model;
     const lspo_workload_t *workload;
-    bool train_rest; /* AUTO resolved */
+    bool train_rest;        /* AUTO resolved                                            */
+    bool compresses;        /* COMPRESS follows every block's BWD                       */
+    bool forward_waits_all; /* FWD of the embedding waits for the updates of all stages */
+    bool bounds_gradients;  /* BWD waits until an older gradient has left the GPU       */
     uint32_t stage_count;
     lspo_build_stage_t *stages;
     lspo_activations_t activations;
-    /* The ops after which the weights of a stage are those of the coming iteration; LSPO_NO_OP: from the start. */
-    lspo_op_id_t *ready;
-    lspo_op_id_t *bwd;    /* latest BWD of each stage              */
-    lspo_op_id_t *fwd;    /* latest FWD of each stage              */
-    lspo_op_id_t *gradient_gone; /* op after which the stage's gradient buffer is free again; LSPO_NO_OP: never taken */
-    lspo_op_id_t last_gpu; /* latest FWD/BWD/RECOMPUTE/COMPRESS, which form one chain   */
+    lspo_op_id_t last_compute; /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     uint32_t op_capacity, dep_capacity, work_capacity;
+    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][3][4]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
+
+/* Emit one op and return its id; its dependencies follow through lspo_build_depend().  The lane comes from the kind,
+ * the cost from kind, variant and stage, the priority from the iteration and the stage's rank. */
+lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
+                           uint32_t iteration);
+/* The op emitted last waits for `dependency`; LSPO_NO_OP is ignored. */
+void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency);
+/* The op emitted last takes and gives back GPU memory. */
+void lspo_build_gpu_memory(lspo_builder_t *b, uint64_t alloc_bytes, uint64_t free_bytes);
+
+/* FWD of one stage: after the compute chain and, for the first micro-batch, after the stage's weights are ready. */
+lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage);
+/* [RECOMPUTE], BWD, [COMPRESS] of one stage; returns the last.  `parameters` (or LSPO_NO_OP) is waited for as well.
+ * Nothing is emitted for a frozen embedding. */
+lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
+                                 lspo_op_id_t parameters);
+/* All FWD and BWD of an optimizer step, all micro-batches.  With `send`, D2H of each trained stage follows its last
+ * BWD. */
+void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send);
+
+/* The clipping barrier: NORM after the last BWD and, with `to_host`, the D2H of its scalar.  Returns the op that
+ * updates must wait for, LSPO_NO_OP without --clip. */
+lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration, bool to_host);
+
+/* UPD of one stage on the CPU after its gradient arrived and after `wait`. */
+lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
+/* H2D and APPLY of what `update` made, after `wait` as well; from then on the stage's weights are ready. */
+lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
+                               lspo_op_id_t wait);
+/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient. */
+lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
+
+/* The layer-wise schedule of zero-layerwise, backward-update and lsp: each stage's D2H, UPD, H2D, APPLY follow its
+ * BWD, and FWD waits stage by stage.  Stages <= transition are served last come first served (the shallower first),
+ * the others first come first served; transition < 0: all of them first come first served. */
+lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition);
+
+/* Static memory of policies whose optimizer is on the CPU / on the GPU with everything resident. */
+void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots);
+void lspo_build_resident_memory(lspo_builder_t *b);
 
 #endif

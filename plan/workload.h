@@ -40,6 +40,7 @@ typedef struct {
     uint32_t resident_blocks;   /* swap: the first N blocks never leave the GPU                           */
     uint64_t seed;
     double learning_rate;
+    bool identity_projectors; /* test hook: lsp with P = Q = I, so that d_m = m and d_n = n; default off */
 } lspo_workload_t;
 
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,

@@ -1,0 +1,457 @@
+#include "plan/build.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/policy.h"
+#include "plan/stage_work.h"
+
+/* Beyond this the 32-bit ids would be in danger; a plan this long is a mistake. */
+enum { OPS_MAX = 100 * 1000 * 1000 };
+
+/* Which extra kernels the last op before the link runs: bits of the fourth index of work_ids. */
+enum { TAIL_PACK = 1, TAIL_SQUARES = 2 };
+
+static void *grow(lspo_builder_t *b, void *array, uint32_t *capacity, uint32_t needed, size_t element_bytes)
+{
+    if (needed <= *capacity)
+        return array;
+    uint32_t larger = *capacity ? *capacity * 2 : 256;
+    if (larger < needed)
+        larger = needed;
+    void *grown = larger <= OPS_MAX ? realloc(array, (size_t)larger * element_bytes) : NULL;
+    if (!grown) {
+        b->status = lspo_error(LSPO_ERR_MEMORY, "a plan of %u ops is too large: use fewer --iterations", needed);
+        return NULL;
+    }
+    *capacity = larger;
+    return grown;
+}
+
+static bool transfers_packed(const lspo_workload_t *workload)
+{
+    return workload->transfer != workload->precision;
+}
+
+/* Packing for the link and the squares for --clip are done by the op that completes the gradient. */
+static uint32_t tail_of(const lspo_builder_t *b, const lspo_build_stage_t *stage, uint32_t micro)
+{
+    if (!stage->trained || micro + 1 != b->workload->accumulation)
+        return 0;
+    uint32_t tail = b->workload->clip_norm > 0 ? TAIL_SQUARES : 0;
+    if (b->plan->return_form != LSPO_RETURN_NOTHING && transfers_packed(b->workload))
+        tail |= TAIL_PACK;
+    return tail;
+}
+
+static void add_stream(lspo_work_t *work, uint64_t bytes)
+{
+    lspo_work_t one;
+    lspo_work_stream(bytes, &one);
+    work->kernels[work->kernel_count++] = one.kernels[0];
+}
+
+static void add_tail(const lspo_build_stage_t *stage, uint32_t tail, lspo_work_t *work)
+{
+    if (tail & TAIL_PACK)
+        add_stream(work, stage->gradient_bytes);
+    if (tail & TAIL_SQUARES)
+        add_stream(work, stage->gradient_bytes - (tail & TAIL_PACK ? stage->link_bytes : 0));
+}
+
+static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
+                          uint32_t tail, lspo_work_t *work)
+{
+    const lspo_model_t *model = b->model;
+    const lspo_workload_t *workload = b->workload;
+    const lspo_build_stage_t *stage = &b->stages[s];
+    uint64_t elements = stage->message.element_count;
+    switch (kind) {
+    case LSPO_OP_FWD:
+        lspo_stage_work_forward(model, workload, s, work);
+        break;
+    case LSPO_OP_RECOMPUTE:
+        lspo_stage_work_recompute(model, workload, s, work);
+        break;
+    case LSPO_OP_BWD:
+        lspo_stage_work_backward(model, workload, s, stage->trained && !b->compresses, stage->message.rest_elements > 0,
+                                 work);
+        break;
+    case LSPO_OP_COMPRESS:
+        lspo_stage_work_compress(model, workload, &stage->message, work);
+        break;
+    case LSPO_OP_NORM:
+        lspo_work_stream(b->stage_count * sizeof(double), work);
+        break;
+    case LSPO_OP_D2H:
+        lspo_work_copy(variant == LSPO_VARIANT_NORM_SCALAR ? sizeof(float) : stage->link_bytes, work);
+        break;
+    case LSPO_OP_H2D:
+        lspo_work_copy(stage->link_bytes, work);
+        break;
+    case LSPO_OP_UPD:
+    case LSPO_OP_UPD_GPU:
+        lspo_work_adam(elements, work);
+        break;
+    case LSPO_OP_APPLY:
+        if (b->plan->return_form == LSPO_RETURN_DELTA)
+            lspo_stage_work_apply_delta(model, workload, &stage->message, work);
+        else
+            lspo_work_stream(stage->link_bytes + elements * lspo_precision_bytes(workload->precision), work);
+        break;
+    case LSPO_OP_SWAP_IN:
+    case LSPO_OP_SWAP_OUT:
+        lspo_work_copy(variant == LSPO_VARIANT_OPTIMIZER ? stage->optimizer_bytes : stage->parameter_bytes, work);
+        break;
+    case LSPO_OP_PROJECT:
+    case LSPO_OP_KIND_COUNT:
+        work->kernel_count = 0;
+        break;
+    }
+    add_tail(stage, tail, work);
+}
+
+/* Equal kinds of op on equal stages share one work. */
+static uint32_t work_for(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s, uint32_t tail)
+{
+    uint32_t *id = &b->work_ids[kind][variant][b->stages[s].shape.kind][tail];
+    if (*id)
+        return *id - 1;
+    lspo_plan_t *plan = b->plan;
+    lspo_work_t *works = grow(b, plan->works, &b->work_capacity, plan->work_count + 1, sizeof *works);
+    if (!works)
+        return 0;
+    plan->works = works;
+    lspo_work_t *work = &works[plan->work_count];
+    memset(work, 0, sizeof *work);
+    describe_work(b, kind, variant, s, tail, work);
+    *id = ++plan->work_count;
+    return *id - 1;
+}
+
+static lspo_op_id_t emit(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
+                         uint32_t iteration, uint32_t micro, uint32_t tail)
+{
+    if (b->status != LSPO_OK)
+        return LSPO_NO_OP;
+    lspo_plan_t *plan = b->plan;
+    uint32_t work = work_for(b, kind, variant, stage, tail);
+    lspo_op_t *ops = b->status == LSPO_OK ? grow(b, plan->ops, &b->op_capacity, plan->op_count + 1, sizeof *ops) : NULL;
+    if (!ops)
+        return LSPO_NO_OP;
+    plan->ops = ops;
+    lspo_lane_t lane = lspo_op_kind_lane(kind);
+    uint32_t rank = lane == LSPO_LANE_GPU ? 0 : b->stages[stage].priority_rank;
+    ops[plan->op_count] = (lspo_op_t){.kind = (uint8_t)kind,
+                                      .lane = (uint8_t)lane,
+                                      .layer = (uint16_t)stage,
+                                      .iteration = iteration,
+                                      .micro = (uint16_t)micro,
+                                      .variant = (uint16_t)variant,
+                                      .work = work,
+                                      .priority = iteration * (b->stage_count + 1) + rank,
+                                      .dep_first = plan->dep_count};
+    return plan->op_count++;
+}
+
+lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
+                           uint32_t iteration)
+{
+    return emit(b, kind, variant, stage, iteration, 0, 0);
+}
+
+void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency)
+{
+    if (b->status != LSPO_OK || dependency == LSPO_NO_OP)
+        return;
+    lspo_plan_t *plan = b->plan;
+    lspo_op_t *op = &plan->ops[plan->op_count - 1];
+    for (uint32_t i = 0; i < op->dep_count; i++)
+        if (plan->deps[op->dep_first + i] == dependency)
+            return;
+    lspo_op_id_t *deps = grow(b, plan->deps, &b->dep_capacity, plan->dep_count + 1, sizeof *deps);
+    if (!deps)
+        return;
+    plan->deps = deps;
+    deps[plan->dep_count++] = dependency;
+    op->dep_count++;
+}
+
+void lspo_build_gpu_memory(lspo_builder_t *b, uint64_t alloc_bytes, uint64_t free_bytes)
+{
+    if (b->status != LSPO_OK)
+        return;
+    lspo_op_t *op = &b->plan->ops[b->plan->op_count - 1];
+    op->gpu_alloc_bytes += alloc_bytes;
+    op->gpu_free_bytes += free_bytes;
+}
+
+static bool tied(const lspo_builder_t *b)
+{
+    return b->model->tied_head;
+}
+
+static uint32_t head_of(const lspo_builder_t *b)
+{
+    return b->stage_count - 1;
+}
+
+static void depend_on_weights(lspo_builder_t *b, uint32_t stage)
+{
+    lspo_build_depend(b, b->stages[stage].ready);
+    if (stage == head_of(b) && tied(b))
+        lspo_build_depend(b, b->stages[0].ready);
+    if (stage == 0 && b->forward_waits_all)
+        for (uint32_t s = 1; s < b->stage_count; s++)
+            lspo_build_depend(b, b->stages[s].ready);
+}
+
+lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
+{
+    const lspo_activations_t *a = &b->activations;
+    lspo_op_id_t id = emit(b, LSPO_OP_FWD, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
+    lspo_build_depend(b, b->last_compute);
+    if (micro == 0)
+        depend_on_weights(b, stage);
+    switch (b->stages[stage].shape.kind) {
+    case LSPO_STAGE_EMBED:
+        lspo_build_gpu_memory(b, a->input_bytes, 0);
+        break;
+    case LSPO_STAGE_BLOCK:
+        lspo_build_gpu_memory(b, a->input_bytes + a->saved_bytes, b->workload->checkpointing ? a->saved_bytes : 0);
+        break;
+    case LSPO_STAGE_HEAD:
+        lspo_build_gpu_memory(b, a->head_bytes, 0);
+        break;
+    }
+    return b->last_compute = id;
+}
+
+/* The gradient message that BWD of `stage` takes; the head of a tied model starts the embedding's too. */
+static uint64_t gradient_taken(const lspo_builder_t *b, uint32_t stage)
+{
+    if (stage == 0 && tied(b))
+        return 0;
+    uint64_t bytes = b->stages[stage].trained ? b->stages[stage].gradient_bytes : 0;
+    if (stage == head_of(b) && tied(b) && b->stages[0].trained)
+        bytes += b->stages[0].gradient_bytes;
+    return bytes;
+}
+
+static void backward_memory(lspo_builder_t *b, uint32_t stage, uint32_t micro, bool compress_follows)
+{
+    const lspo_activations_t *a = &b->activations;
+    uint64_t taken = micro == 0 ? gradient_taken(b, stage) : 0;
+    uint64_t freed = 0;
+    switch (b->stages[stage].shape.kind) {
+    case LSPO_STAGE_HEAD:
+        taken += a->input_bytes;
+        freed = a->head_bytes + a->input_bytes;
+        break;
+    case LSPO_STAGE_BLOCK:
+        freed = compress_follows ? 0 : a->saved_bytes + a->input_bytes;
+        if (stage == 1 && !b->stages[0].trained)
+            freed += a->input_bytes;
+        break;
+    case LSPO_STAGE_EMBED:
+        freed = a->input_bytes;
+        break;
+    }
+    lspo_build_gpu_memory(b, taken, freed);
+}
+
+/* At most `gradient_buffers` gradients wait for the link: BWD of this stage waits for the D2H of an older one. */
+static void bound_gradients(lspo_builder_t *b, uint32_t stage)
+{
+    uint32_t buffers = b->workload->gradient_buffers;
+    if (!b->bounds_gradients || !buffers || b->workload->accumulation > 1)
+        return;
+    uint32_t older = stage + buffers;
+    if (older < b->stage_count)
+        lspo_build_depend(b, b->stages[older].sent);
+}
+
+lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
+                                 lspo_op_id_t parameters)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    bool block = st->shape.kind == LSPO_STAGE_BLOCK;
+    bool compress = block && b->compresses;
+    if (stage == 0 && !st->trained)
+        return b->last_compute;
+    if (block && b->workload->checkpointing) {
+        lspo_op_id_t again = emit(b, LSPO_OP_RECOMPUTE, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
+        lspo_build_depend(b, b->last_compute);
+        lspo_build_depend(b, parameters);
+        lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
+        b->last_compute = again;
+    }
+    uint32_t tail = tail_of(b, st, micro);
+    lspo_op_id_t id = emit(b, LSPO_OP_BWD, LSPO_VARIANT_NONE, stage, iteration, micro, compress ? 0 : tail);
+    lspo_build_depend(b, b->last_compute);
+    lspo_build_depend(b, parameters);
+    bound_gradients(b, stage);
+    backward_memory(b, stage, micro, compress);
+    if (compress) {
+        lspo_op_id_t backward = id;
+        id = emit(b, LSPO_OP_COMPRESS, LSPO_VARIANT_NONE, stage, iteration, micro, tail);
+        lspo_build_depend(b, backward);
+        lspo_build_gpu_memory(b, 0, b->activations.saved_bytes + b->activations.input_bytes);
+    }
+    st->backward = id;
+    return b->last_compute = id;
+}
+
+static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    st->sent = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, st->backward);
+    lspo_build_gpu_memory(b, 0, st->gradient_bytes);
+}
+
+void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
+{
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        b->stages[s].sent = LSPO_NO_OP;
+    for (uint32_t micro = 0; micro < b->workload->accumulation; micro++) {
+        for (uint32_t s = 0; s < b->stage_count; s++)
+            lspo_build_forward(b, iteration, micro, s);
+        bool last = micro + 1 == b->workload->accumulation;
+        for (uint32_t s = b->stage_count; s-- > 0;) {
+            lspo_build_backward(b, iteration, micro, s, LSPO_NO_OP);
+            if (send && last && b->stages[s].trained)
+                send_gradient(b, iteration, s);
+        }
+    }
+}
+
+lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration, bool to_host)
+{
+    if (!(b->workload->clip_norm > 0))
+        return LSPO_NO_OP;
+    lspo_op_id_t norm = lspo_build_op(b, LSPO_OP_NORM, LSPO_VARIANT_NONE, head_of(b), iteration);
+    lspo_build_depend(b, b->last_compute);
+    if (!to_host)
+        return norm;
+    lspo_op_id_t scalar = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NORM_SCALAR, head_of(b), iteration);
+    lspo_build_depend(b, norm);
+    return scalar;
+}
+
+lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
+{
+    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_UPD, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, b->stages[stage].sent);
+    lspo_build_depend(b, wait);
+    return id;
+}
+
+lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
+                               lspo_op_id_t wait)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    lspo_op_id_t arrived = lspo_build_op(b, LSPO_OP_H2D, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, update);
+    lspo_build_depend(b, wait);
+    lspo_build_gpu_memory(b, st->link_bytes, 0);
+    st->ready = lspo_build_op(b, LSPO_OP_APPLY, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, arrived);
+    lspo_build_gpu_memory(b, 0, st->link_bytes);
+    return st->ready;
+}
+
+lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    st->ready = lspo_build_op(b, LSPO_OP_UPD_GPU, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, st->backward);
+    lspo_build_depend(b, wait);
+    lspo_build_gpu_memory(b, 0, st->gradient_bytes);
+    return st->ready;
+}
+
+static void rank_stages(lspo_builder_t *b, int32_t transition)
+{
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        b->stages[s].priority_rank = (int32_t)s <= transition ? s : b->stage_count;
+}
+
+lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition)
+{
+    rank_stages(b, transition);
+    for (uint32_t i = 0; i < b->workload->iterations; i++) {
+        lspo_build_step(b, i, true);
+        lspo_op_id_t norm = lspo_build_norm(b, i, true);
+        for (uint32_t s = b->stage_count; s-- > 0;)
+            if (b->stages[s].trained)
+                lspo_build_return(b, i, s, lspo_build_update(b, i, s, norm), LSPO_NO_OP);
+    }
+    return b->status;
+}
+
+static uint64_t all_parameter_bytes(const lspo_builder_t *b)
+{
+    uint64_t bytes = 0;
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        bytes += b->stages[s].parameter_bytes;
+    return bytes;
+}
+
+void lspo_build_resident_memory(lspo_builder_t *b)
+{
+    lspo_footprint_t *f = &b->plan->footprint;
+    f->gpu_parameters_bytes = all_parameter_bytes(b);
+    f->gpu_workspace_bytes = b->activations.workspace_bytes;
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        f->gpu_optimizer_bytes += b->stages[s].optimizer_bytes;
+}
+
+/* As kernels/projector.h stores one: indices and values of r nonzeros a row, by row and by column. */
+static uint64_t sparse_bytes(uint64_t rows, uint64_t d, uint64_t nnz)
+{
+    return 2 * rows * nnz * (sizeof(uint32_t) + sizeof(float)) + (d + 1) * sizeof(uint32_t);
+}
+
+static uint64_t projector_bytes(const lspo_message_t *message)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *l = &message->linear[i];
+        if (l->compressed)
+            bytes += sparse_bytes(l->rows, l->d_rows, l->nnz_rows) + sparse_bytes(l->cols, l->d_cols, l->nnz_cols);
+    }
+    return bytes;
+}
+
+/* X P and dY Q of the weight with the widest subspaces: tokens x (d_m + d_n). */
+static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
+{
+    const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
+    uint64_t widest = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        uint64_t width = (uint64_t)message->linear[i].d_rows + message->linear[i].d_cols;
+        if (message->linear[i].compressed && width > widest)
+            widest = width;
+    }
+    return lspo_workload_tokens(b->workload) * widest * lspo_precision_bytes(b->workload->precision);
+}
+
+void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
+{
+    lspo_footprint_t *f = &b->plan->footprint;
+    f->gpu_parameters_bytes = all_parameter_bytes(b);
+    f->gpu_workspace_bytes = b->activations.workspace_bytes;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        const lspo_build_stage_t *st = &b->stages[s];
+        uint64_t elements = st->message.element_count;
+        f->gpu_projectors_bytes += projector_bytes(&st->message);
+        f->host_optimizer_bytes += elements * 2 * sizeof(float);
+        f->host_gradients_bytes += st->link_bytes * gradient_slots;
+        f->host_outgoing_bytes += st->link_bytes;
+        if (b->plan->return_form == LSPO_RETURN_PARAMETERS)
+            f->host_master_bytes += elements * sizeof(float);
+    }
+    if (b->compresses)
+        f->gpu_workspace_bytes += projection_scratch_bytes(b);
+}

@@ -1,0 +1,290 @@
+#include "plan/plan.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/build.h"
+#include "plan/policy.h"
+
+lspo_lane_t lspo_op_kind_lane(lspo_op_kind_t kind)
+{
+    switch (kind) {
+    case LSPO_OP_D2H:
+    case LSPO_OP_SWAP_OUT:
+        return LSPO_LANE_D2H;
+    case LSPO_OP_H2D:
+    case LSPO_OP_SWAP_IN:
+        return LSPO_LANE_H2D;
+    case LSPO_OP_UPD:
+        return LSPO_LANE_CPU;
+    default:
+        return LSPO_LANE_GPU;
+    }
+}
+
+static bool resolve_train_rest(const lspo_workload_t *workload, const lspo_policy_t *policy)
+{
+    if (workload->train_rest == LSPO_TRAIN_REST_AUTO)
+        return policy->train_rest_default;
+    return workload->train_rest == LSPO_TRAIN_REST_ON;
+}
+
+/* Test hook: every linear weight is compressed by P = Q = I, so its message is its whole gradient. */
+static void identity_message(const lspo_stage_t *shape, bool train_rest, lspo_message_t *message)
+{
+    lspo_message_dense(shape, train_rest, message);
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        lspo_projection_t *l = &message->linear[i];
+        l->compressed = true;
+        l->d_rows = l->rows;
+        l->d_cols = l->cols;
+        l->nnz_rows = l->nnz_cols = 1;
+    }
+}
+
+static void describe_stage(lspo_builder_t *b, uint32_t index)
+{
+    const lspo_workload_t *w = b->workload;
+    lspo_build_stage_t *stage = &b->stages[index];
+    uint64_t p = lspo_precision_bytes(w->precision);
+    uint64_t q = lspo_precision_bytes(w->transfer);
+    bool offloads = b->plan->return_form != LSPO_RETURN_NOTHING;
+
+    lspo_model_stage(b->model, index, &stage->shape);
+    if (b->compresses && w->identity_projectors)
+        identity_message(&stage->shape, b->train_rest, &stage->message);
+    else if (b->compresses)
+        lspo_message_projected(&stage->shape, w->subspace, w->nnz, b->train_rest, &stage->message);
+    else
+        lspo_message_dense(&stage->shape, b->train_rest, &stage->message);
+
+    uint64_t elements = stage->message.element_count;
+    stage->trained = elements > 0;
+    stage->parameter_bytes = stage->shape.element_count * p;
+    stage->optimizer_bytes = elements * (w->precision == LSPO_FP32 ? 8 : 12);
+    stage->link_bytes = elements * q;
+    stage->gradient_bytes = elements * p + (offloads && w->transfer != w->precision ? stage->link_bytes : 0);
+    stage->priority_rank = 0;
+    stage->ready = stage->backward = stage->sent = LSPO_NO_OP;
+}
+
+static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
+{
+    *b = (lspo_builder_t){.plan = plan,
+                          .model = &plan->model,
+                          .workload = &plan->workload,
+                          .train_rest = plan->workload.train_rest == LSPO_TRAIN_REST_ON,
+                          .compresses = plan->policy->compresses,
+                          .bounds_gradients = !plan->policy->compresses && plan->return_form != LSPO_RETURN_NOTHING,
+                          .stage_count = plan->stage_count,
+                          .last_compute = LSPO_NO_OP};
+    b->stages = calloc(b->stage_count, sizeof *b->stages);
+    if (!b->stages)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan of %u stages", b->stage_count);
+    lspo_activations(&plan->model, &plan->workload, &b->activations);
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        describe_stage(b, s);
+    return LSPO_OK;
+}
+
+static void resolve(lspo_plan_t *plan)
+{
+    lspo_workload_t *w = &plan->workload;
+    w->train_rest = resolve_train_rest(w, plan->policy) ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
+    if (w->transition == LSPO_TRANSITION_AUTO)
+        w->transition = (int32_t)plan->stage_count - 1;
+}
+
+lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
+                              lspo_plan_t **plan_out)
+{
+    lspo_status_t st = lspo_model_check(model);
+    if (st != LSPO_OK)
+        return st;
+    st = lspo_workload_check(workload, model);
+    if (st != LSPO_OK)
+        return st;
+    lspo_plan_t *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");
+    plan->model = *model;
+    plan->workload = *workload;
+    plan->policy = policy;
+    plan->return_form = policy->return_form;
+    plan->stage_count = lspo_model_stage_count(model);
+    plan->staleness_steps = policy->staleness_steps;
+    resolve(plan);
+
+    lspo_builder_t builder;
+    st = create_builder(plan, &builder);
+    if (st == LSPO_OK) {
+        st = policy->build(&builder);
+        free(builder.stages);
+    }
+    if (st == LSPO_OK) {
+        plan->gpu_static_bytes = lspo_footprint_gpu_bytes(&plan->footprint);
+        plan->host_static_bytes = lspo_footprint_host_bytes(&plan->footprint);
+        st = lspo_plan_check(plan);
+    }
+    if (st != LSPO_OK) {
+        lspo_plan_destroy(plan);
+        return st;
+    }
+    *plan_out = plan;
+    return LSPO_OK;
+}
+
+void lspo_plan_destroy(lspo_plan_t *plan)
+{
+    if (!plan)
+        return;
+    free(plan->ops);
+    free(plan->deps);
+    free(plan->works);
+    free(plan);
+}
+
+static lspo_status_t check_op(const lspo_plan_t *plan, lspo_op_id_t id)
+{
+    const lspo_op_t *op = &plan->ops[id];
+    if (op->kind >= LSPO_OP_KIND_COUNT || op->variant >= LSPO_VARIANT_COUNT)
+        return lspo_error(LSPO_ERR_CHECK, "plan: op %u has kind %u, variant %u", id, op->kind, op->variant);
+    const char *kind = lspo_op_kind_name((lspo_op_kind_t)op->kind);
+    if (op->lane != lspo_op_kind_lane((lspo_op_kind_t)op->kind))
+        return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is on lane %u, not on its own", id, kind, op->lane);
+    if (op->layer >= plan->stage_count || op->iteration >= plan->workload.iterations)
+        return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is of layer %u, iteration %u, out of range", id, kind,
+                          op->layer, op->iteration);
+    if (op->work >= plan->work_count)
+        return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) has work %u of %u", id, kind, op->work, plan->work_count);
+    if (op->dep_first > plan->dep_count || op->dep_count > plan->dep_count - op->dep_first)
+        return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) has dependencies out of range", id, kind);
+    for (uint32_t i = 0; i < op->dep_count; i++) {
+        lspo_op_id_t dep = plan->deps[op->dep_first + i];
+        if (dep >= id)
+            return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) waits for op %u, which does not precede it", id, kind,
+                              dep);
+        if (plan->ops[dep].iteration > op->iteration)
+            return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) of iteration %u waits for iteration %u", id, kind,
+                              op->iteration, plan->ops[dep].iteration);
+    }
+    return LSPO_OK;
+}
+
+/* Takes and gives must cancel, or the second iteration starts with less memory than the first. */
+static lspo_status_t check_balance(const lspo_plan_t *plan)
+{
+    uint64_t taken[2] = {0, 0}, given[2] = {0, 0};
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        taken[0] += plan->ops[i].gpu_alloc_bytes;
+        given[0] += plan->ops[i].gpu_free_bytes;
+        taken[1] += plan->ops[i].host_alloc_bytes;
+        given[1] += plan->ops[i].host_free_bytes;
+    }
+    for (int where = 0; where < 2; where++)
+        if (taken[where] != given[where])
+            return lspo_error(LSPO_ERR_CHECK, "plan: ops take %" PRIu64 " bytes of %s memory and give back %" PRIu64,
+                              taken[where], where ? "host" : "GPU", given[where]);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_plan_check(const lspo_plan_t *plan)
+{
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        lspo_status_t st = check_op(plan, i);
+        if (st != LSPO_OK)
+            return st;
+    }
+    return check_balance(plan);
+}
+
+lspo_status_t lspo_plan_successors(const lspo_plan_t *plan, uint32_t **first_out, lspo_op_id_t **successors_out)
+{
+    uint32_t *first = calloc((size_t)plan->op_count + 2, sizeof *first);
+    lspo_op_id_t *successors = malloc(((size_t)plan->dep_count + 1) * sizeof *successors);
+    if (!first || !successors) {
+        free(first);
+        free(successors);
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the successors of %u ops", plan->op_count);
+    }
+    /* Counting sort: first[i + 2] counts, then becomes the place of i's next successor, and ends as first[i + 1]. */
+    for (uint32_t d = 0; d < plan->dep_count; d++)
+        first[plan->deps[d] + 2]++;
+    for (uint32_t i = 2; i <= plan->op_count + 1; i++)
+        first[i] += first[i - 1];
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const lspo_op_t *op = &plan->ops[i];
+        for (uint32_t d = 0; d < op->dep_count; d++)
+            successors[first[plan->deps[op->dep_first + d] + 1]++] = i;
+    }
+    *first_out = first;
+    *successors_out = successors;
+    return LSPO_OK;
+}
+
+static const char *variant_suffix(const lspo_op_t *op)
+{
+    switch (op->variant) {
+    case LSPO_VARIANT_NORM_SCALAR:
+        return " norm";
+    case LSPO_VARIANT_PARAMETERS:
+        return " parameters";
+    case LSPO_VARIANT_OPTIMIZER:
+        return " optimizer";
+    default:
+        return "";
+    }
+}
+
+static void print_row(const lspo_plan_t *plan, lspo_op_id_t id, FILE *file)
+{
+    const lspo_op_t *op = &plan->ops[id];
+    const lspo_work_t *work = &plan->works[op->work];
+    char layer[16], kind[32];
+    snprintf(kind, sizeof kind, "%s%s", lspo_op_kind_name((lspo_op_kind_t)op->kind), variant_suffix(op));
+    fprintf(file, "%6u  %-4s  %-20s %-6s %5u %5u %8u %12.3f %14" PRIu64 "  ", id, lspo_lane_name((lspo_lane_t)op->lane),
+            kind, lspo_model_stage_name(&plan->model, op->layer, layer), op->iteration, op->micro, op->priority,
+            lspo_work_flop(work) * 1e-9, lspo_work_link_bytes(work));
+    for (uint32_t d = 0; d < op->dep_count; d++)
+        fprintf(file, "%s%u", d ? "," : "", plan->deps[op->dep_first + d]);
+    fputc('\n', file);
+}
+
+void lspo_plan_print(const lspo_plan_t *plan, uint32_t row_limit, FILE *file)
+{
+    fprintf(file, "%6s  %-4s  %-20s %-6s %5s %5s %8s %12s %14s  %s\n", "op", "lane", "kind", "layer", "iter", "micro",
+            "priority", "GFLOP", "link_bytes", "waits for");
+    uint32_t rows = row_limit && row_limit < plan->op_count ? row_limit : plan->op_count;
+    for (uint32_t i = 0; i < rows; i++)
+        print_row(plan, i, file);
+    if (rows < plan->op_count)
+        fprintf(file, "... and %u more ops\n", plan->op_count - rows);
+}
+
+void lspo_plan_print_dot(const lspo_plan_t *plan, uint32_t iteration_limit, FILE *file)
+{
+    fprintf(file, "digraph plan {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+        fprintf(file, "  subgraph cluster_%s {\n    label=\"%s\";\n", lspo_lane_name((lspo_lane_t)lane),
+                lspo_lane_name((lspo_lane_t)lane));
+        for (uint32_t i = 0; i < plan->op_count; i++) {
+            const lspo_op_t *op = &plan->ops[i];
+            char layer[16];
+            if (op->lane != lane || (iteration_limit && op->iteration >= iteration_limit))
+                continue;
+            fprintf(file, "    op%u [label=\"%s%s %s\\niteration %u\"];\n", i,
+                    lspo_op_kind_name((lspo_op_kind_t)op->kind), variant_suffix(op),
+                    lspo_model_stage_name(&plan->model, op->layer, layer), op->iteration);
+        }
+        fprintf(file, "  }\n");
+    }
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const lspo_op_t *op = &plan->ops[i];
+        if (iteration_limit && op->iteration >= iteration_limit)
+            continue;
+        for (uint32_t d = 0; d < op->dep_count; d++)
+            fprintf(file, "  op%u -> op%u;\n", plan->deps[op->dep_first + d], i);
+    }
+    fprintf(file, "}\n");
+}

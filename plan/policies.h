@@ -1,0 +1,15 @@
+/* policies.h - the rows of the policy table; one file each under plan/policies/. */
+#ifndef LSPO_PLAN_POLICIES_H
+#define LSPO_PLAN_POLICIES_H
+
+#include "plan/policy.h"
+
+extern const lspo_policy_t lspo_policy_native;
+extern const lspo_policy_t lspo_policy_swap;
+extern const lspo_policy_t lspo_policy_zero;
+extern const lspo_policy_t lspo_policy_zero_delayed;
+extern const lspo_policy_t lspo_policy_zero_layerwise;
+extern const lspo_policy_t lspo_policy_backward_update;
+extern const lspo_policy_t lspo_policy_lsp;
+
+#endif

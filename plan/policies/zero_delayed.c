@@ -1,0 +1,64 @@
+/* zero-delayed: Zero-Offload with the update one step late [Fig. 3b].  While the GPU computes iteration i, the CPU
+ * updates with the gradients of i-1; a stage's new parameters go back once its backward of iteration i is done: W_{i+1}
+ * = W_i - eta Adam(g_{i-1}) The first step updates nothing, and the last gradient is drained at the end.  UPD, H2D and
+ * APPLY carry the iteration of their gradient. */
+#include "plan/policies.h"
+
+#include <stdlib.h>
+
+static void update_all(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm, lspo_op_id_t *updates)
+{
+    lspo_op_id_t previous = LSPO_NO_OP;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        if (!b->stages[s].trained)
+            continue;
+        updates[s] = lspo_build_update(b, iteration, s, previous == LSPO_NO_OP ? norm : previous);
+        if (previous == LSPO_NO_OP)
+            for (uint32_t other = 0; other < b->stage_count; other++)
+                lspo_build_depend(b, b->stages[other].sent);
+        previous = updates[s];
+    }
+}
+
+/* The weights of a stage are free to change when its backward is done; a tied head reads the embedding's before that.
+ */
+static void return_all(lspo_builder_t *b, uint32_t iteration, const lspo_op_id_t *updates)
+{
+    for (uint32_t s = b->stage_count; s-- > 0;)
+        if (b->stages[s].trained)
+            lspo_build_return(b, iteration, s, updates[s], b->stages[s].backward);
+}
+
+static lspo_status_t build(lspo_builder_t *b)
+{
+    uint32_t iterations = b->workload->iterations;
+    lspo_op_id_t *updates = malloc(b->stage_count * sizeof *updates);
+    if (!updates)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");
+    lspo_build_offloaded_memory(b, 2);
+    lspo_op_id_t norm = LSPO_NO_OP;
+    for (uint32_t i = 0; i < iterations; i++) {
+        if (i > 0)
+            update_all(b, i - 1, norm, updates);
+        lspo_build_step(b, i, true);
+        norm = lspo_build_norm(b, i, true);
+        if (i > 0)
+            return_all(b, i - 1, updates);
+    }
+    update_all(b, iterations - 1, norm, updates);
+    return_all(b, iterations - 1, updates);
+    free(updates);
+    return b->status;
+}
+
+const lspo_policy_t lspo_policy_zero_delayed = {
+    .name = "zero-delayed",
+    .help = "Zero-Offload with Adam one step late, beside the next iteration's forward and backward",
+    .citation = "Ren et al., USENIX ATC 2021 (DPU); arXiv 2406.10181, Fig. 3b",
+    .semantics = LSPO_SEMANTICS_STALE,
+    .staleness_steps = 1,
+    .clip_help = "norm of the full gradient of the step before; free",
+    .train_rest_default = true,
+    .return_form = LSPO_RETURN_PARAMETERS,
+    .build = build,
+};

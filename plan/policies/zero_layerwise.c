@@ -1,0 +1,21 @@
+/* zero-layerwise: full gradients under the layer-wise schedule of LSP-Offload [Fig. 7, "+layer-wise sch."]. */
+#include "plan/policies.h"
+
+static lspo_status_t build(lspo_builder_t *b)
+{
+    lspo_build_offloaded_memory(b, 1);
+    return lspo_build_layerwise(b, b->workload->transition);
+}
+
+const lspo_policy_t lspo_policy_zero_layerwise = {
+    .name = "zero-layerwise",
+    .help =
+        "Zero-Offload stage by stage: update and return as gradients land, shallow stages first below the transition",
+    .citation = "arXiv 2406.10181, Alg. 1 and Fig. 7",
+    .semantics = LSPO_SEMANTICS_EXACT,
+    .clip_help = "norm of the full gradient; a barrier: no update before the last gradient is known",
+    .train_rest_default = true,
+    .uses_transition = true,
+    .return_form = LSPO_RETURN_PARAMETERS,
+    .build = build,
+};

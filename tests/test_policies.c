@@ -1,0 +1,397 @@
+/* Timelines worked out by hand.  A GPT of three blocks of which only the linear layers are trained, so that embedding
+ * and head take no time and send nothing; durations are given to the engine directly, in ns: FWD 2   BWD 4   D2H 3 UPD
+ * 8   H2D 3   APPLY 1   UPD_GPU 1   COMPRESS 1   NORM 1 unless a test says otherwise.  Blocks are written 1, 2, 3;
+ * "BWD3 6-10" runs from 6 to 10. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/policy.h"
+#include "sim/memory.h"
+#include "sim/sim.h"
+
+typedef struct {
+    uint64_t ns[LSPO_OP_KIND_COUNT];
+} durations_t;
+
+static const durations_t usual = {.ns = {[LSPO_OP_FWD] = 2,
+                                         [LSPO_OP_BWD] = 4,
+                                         [LSPO_OP_RECOMPUTE] = 2,
+                                         [LSPO_OP_COMPRESS] = 1,
+                                         [LSPO_OP_NORM] = 1,
+                                         [LSPO_OP_D2H] = 3,
+                                         [LSPO_OP_UPD] = 8,
+                                         [LSPO_OP_UPD_GPU] = 1,
+                                         [LSPO_OP_H2D] = 3,
+                                         [LSPO_OP_APPLY] = 1,
+                                         [LSPO_OP_SWAP_IN] = 3,
+                                         [LSPO_OP_SWAP_OUT] = 3}};
+
+static lspo_model_t three_blocks(void)
+{
+    lspo_model_t m = {.name = "three",
+                      .family = LSPO_FAMILY_GPT,
+                      .block_count = 3,
+                      .width = 16,
+                      .head_count = 2,
+                      .kv_head_count = 2,
+                      .mlp_width = 64,
+                      .vocabulary = 32,
+                      .max_sequence = 8,
+                      .tied_head = true};
+    return m;
+}
+
+static lspo_workload_t small_workload(uint32_t iterations)
+{
+    lspo_workload_t w;
+    lspo_workload_default(&w);
+    w.batch = 1;
+    w.sequence = 8;
+    w.precision = w.transfer = LSPO_FP32;
+    w.checkpointing = false;
+    w.iterations = iterations;
+    w.train_rest = LSPO_TRAIN_REST_OFF;
+    w.subspace = 8;
+    w.nnz = 2;
+    return w;
+}
+
+static lspo_plan_t *build(const char *policy, const lspo_workload_t *w)
+{
+    lspo_model_t m = three_blocks();
+    const lspo_policy_t *p = NULL;
+    lspo_plan_t *plan = NULL;
+    cr_assert_eq(lspo_policy_find(policy, &p), LSPO_OK);
+    cr_assert_eq(lspo_plan_build(&m, w, p, &plan), LSPO_OK);
+    return plan;
+}
+
+static lspo_machine_t quiet_machine(void)
+{
+    lspo_machine_t m;
+    cr_assert_eq(lspo_machine_find("paper-workstation", &m), LSPO_OK);
+    memset(m.contention, 0, sizeof m.contention);
+    m.link.h2d_duplex_loss = m.link.d2h_duplex_loss = 0;
+    return m;
+}
+
+/* Blocks cost what `d` says, embedding and head nothing. */
+static lspo_trace_t *play(const lspo_plan_t *plan, const durations_t *d)
+{
+    lspo_machine_t machine = quiet_machine();
+    uint64_t *ns = calloc((size_t)plan->work_count * LSPO_LANE_COUNT, sizeof *ns);
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const lspo_op_t *op = &plan->ops[i];
+        bool block = op->layer > 0 && op->layer + 1u < plan->stage_count;
+        bool costs = block || op->kind == LSPO_OP_NORM || op->variant == LSPO_VARIANT_NORM_SCALAR;
+        ns[op->work * LSPO_LANE_COUNT + op->lane] = costs ? d->ns[op->kind] : 0;
+    }
+    lspo_trace_t *trace = NULL;
+    cr_assert_eq(lspo_engine_play(plan, &machine, ns, &trace), LSPO_OK);
+    cr_assert_eq(lspo_trace_check(trace, plan), LSPO_OK);
+    free(ns);
+    return trace;
+}
+
+static const lspo_trace_row_t *find(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t layer, uint32_t iteration)
+{
+    for (uint32_t i = 0; i < t->row_count; i++) {
+        const lspo_trace_row_t *r = &t->rows[i];
+        if (r->kind == kind && r->layer == layer && r->iteration == iteration &&
+            r->variant != LSPO_VARIANT_NORM_SCALAR && r->variant != LSPO_VARIANT_OPTIMIZER)
+            return r;
+    }
+    cr_fatal("no op of kind %s, layer %u, iteration %u", lspo_op_kind_name(kind), layer, iteration);
+    return NULL;
+}
+
+static void expect(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t layer, uint32_t iteration, uint64_t start,
+                   uint64_t end)
+{
+    const lspo_trace_row_t *r = find(t, kind, layer, iteration);
+    cr_expect(r->start_ns == start && r->end_ns == end, "%s%u of iteration %u: %lu-%lu, expected %lu-%lu",
+              lspo_op_kind_name(kind), layer, iteration, (unsigned long)r->start_ns, (unsigned long)r->end_ns,
+              (unsigned long)start, (unsigned long)end);
+}
+
+static void done(lspo_trace_t *t, lspo_plan_t *p)
+{
+    lspo_trace_destroy(t);
+    lspo_plan_destroy(p);
+}
+
+/* FWD 0-6, BWD3 6-10, BWD2 10-14, BWD1 14-18, three UPD_GPU 18-21; next FWD1 at 21: 21 ns an iteration. */
+Test(policies, native)
+{
+    lspo_workload_t w = small_workload(3);
+    lspo_plan_t *p = build("native", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_BWD, 1, 0, 14, 18);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 18, 19);
+    expect(t, LSPO_OP_UPD_GPU, 3, 0, 20, 21);
+    /* FWD1 needs only UPD_GPU1, but the GPU has UPD_GPU2 and 3 of the iteration before in its queue. */
+    expect(t, LSPO_OP_FWD, 1, 1, 21, 23);
+    expect(t, LSPO_OP_FWD, 1, 2, 42, 44);
+    done(t, p);
+}
+
+/* D2H3 10-13, D2H2 14-17, D2H1 18-21; UPD starts at 21 with the shallow end: UPD1 21-29, UPD2 29-37, UPD3 37-45;
+ * H2D1 29-32, H2D2 37-40, H2D3 45-48; APPLY3 48-49; FWD waits for all: 49 ns an iteration. */
+Test(policies, zero)
+{
+    lspo_workload_t w = small_workload(3);
+    lspo_plan_t *p = build("zero", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_D2H, 3, 0, 10, 13);
+    expect(t, LSPO_OP_D2H, 1, 0, 18, 21);
+    expect(t, LSPO_OP_UPD, 1, 0, 21, 29);
+    expect(t, LSPO_OP_UPD, 3, 0, 37, 45);
+    expect(t, LSPO_OP_H2D, 1, 0, 29, 32);
+    expect(t, LSPO_OP_H2D, 3, 0, 45, 48);
+    expect(t, LSPO_OP_APPLY, 1, 0, 32, 33);
+    expect(t, LSPO_OP_APPLY, 3, 0, 48, 49);
+    expect(t, LSPO_OP_FWD, 1, 1, 49, 51);
+    expect(t, LSPO_OP_FWD, 1, 2, 98, 100);
+    done(t, p);
+}
+
+/* The same until D2H1 18-21.  Iteration 1 starts at once, at 18, with the old weights: FWD 18-24, BWD3 24-28, BWD2
+ * 28-32, BWD1 32-36.  Meanwhile UPD1 21-29, UPD2 29-37, UPD3 37-45 with the gradients of iteration 0.  They return when
+ * the backward of iteration 1 has left the stage: H2D1 waits for BWD1 (36): 36-39 (alone: UPD2 ends at 37), H2D2 39-42,
+ * H2D3 45-48, APPLY3 48-49.  FWD1 of iteration 2 needs only APPLY1 39-40: it starts at 40 (FWD2 waits for APPLY2 42-43:
+ * 43-45; FWD3 for APPLY3: 49-51). */
+Test(policies, zero_delayed)
+{
+    lspo_workload_t w = small_workload(3);
+    lspo_plan_t *p = build("zero-delayed", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_FWD, 1, 1, 18, 20);
+    expect(t, LSPO_OP_BWD, 1, 1, 32, 36);
+    expect(t, LSPO_OP_UPD, 1, 0, 21, 29);
+    expect(t, LSPO_OP_UPD, 3, 0, 37, 45);
+    expect(t, LSPO_OP_H2D, 1, 0, 36, 39);
+    expect(t, LSPO_OP_H2D, 3, 0, 45, 48);
+    expect(t, LSPO_OP_FWD, 1, 2, 40, 42);
+    expect(t, LSPO_OP_FWD, 2, 2, 43, 45);
+    expect(t, LSPO_OP_FWD, 3, 2, 49, 51);
+    /* Drained: the last gradient is applied too. */
+    find(t, LSPO_OP_APPLY, 1, 2);
+    done(t, p);
+}
+
+/* UPD3 13-21.  At 21 UPD2 (ready since 17) and UPD1 (D2H1 18-21) both wait; last come first served takes UPD1 21-29,
+ * then UPD2 29-37.  H2D3 21-24, APPLY3 24-25; H2D1 29-32, APPLY1 32-33, FWD1 33-35; H2D2 37-40, APPLY2 40-41, FWD2
+ * 41-43, FWD3 43-45. */
+Test(policies, zero_layerwise_serves_the_shallow_first)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_plan_t *p = build("zero-layerwise", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_UPD, 3, 0, 13, 21);
+    expect(t, LSPO_OP_UPD, 1, 0, 21, 29);
+    expect(t, LSPO_OP_UPD, 2, 0, 29, 37);
+    expect(t, LSPO_OP_FWD, 1, 1, 33, 35);
+    expect(t, LSPO_OP_FWD, 2, 1, 41, 43);
+    expect(t, LSPO_OP_FWD, 3, 1, 43, 45);
+    done(t, p);
+}
+
+/* First in first out: UPD2 21-29, UPD1 29-37, H2D1 37-40, APPLY1 40-41, FWD 41-47: two ns later than last come first.
+ */
+Test(policies, backward_update_is_first_in_first_out)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_plan_t *p = build("backward-update", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_UPD, 2, 0, 21, 29);
+    expect(t, LSPO_OP_UPD, 1, 0, 29, 37);
+    expect(t, LSPO_OP_FWD, 1, 1, 41, 43);
+    expect(t, LSPO_OP_FWD, 3, 1, 45, 47);
+    done(t, p);
+
+    w.transition = 0; /* zero-layerwise with no shallow stage is the same schedule */
+    p = build("zero-layerwise", &w);
+    t = play(p, &usual);
+    expect(t, LSPO_OP_FWD, 3, 1, 45, 47);
+    done(t, p);
+}
+
+/* Small messages: D2H 1, UPD 2, H2D 1.  GPU: FWD 0-6, BWD3 6-10, COMPRESS3 10-11, BWD2 11-15, COMPRESS2 15-16, BWD1
+ * 16-20, COMPRESS1 20-21.  D2H3 11-12, UPD3 12-14, H2D3 14-15; APPLY3 is ready at 15, when BWD2 ends.  COMPRESS2 became
+ * ready at 15 too, and has the lower id: COMPRESS2 15-16, then APPLY3 and BWD1 (ready at 16): APPLY3 was first, 16-17,
+ * and BWD1 moves to 17-21, COMPRESS1 21-22.  D2H2 16-17, UPD2 17-19, H2D2 19-20, APPLY2 waits for BWD1: ready at 20,
+ * before COMPRESS1 (21): 21-22; COMPRESS1 22-23.  D2H1 23-24, UPD1 24-26, H2D1 26-27, APPLY1 27-28, FWD1 28. */
+Test(policies, lsp)
+{
+    durations_t d = usual;
+    d.ns[LSPO_OP_D2H] = d.ns[LSPO_OP_H2D] = 1;
+    d.ns[LSPO_OP_UPD] = 2;
+    lspo_workload_t w = small_workload(2);
+    lspo_plan_t *p = build("lsp", &w);
+    lspo_trace_t *t = play(p, &d);
+    expect(t, LSPO_OP_COMPRESS, 3, 0, 10, 11);
+    expect(t, LSPO_OP_APPLY, 3, 0, 16, 17);
+    expect(t, LSPO_OP_BWD, 1, 0, 17, 21);
+    expect(t, LSPO_OP_APPLY, 2, 0, 21, 22);
+    expect(t, LSPO_OP_COMPRESS, 1, 0, 22, 23);
+    expect(t, LSPO_OP_UPD, 1, 0, 24, 26);
+    expect(t, LSPO_OP_APPLY, 1, 0, 27, 28);
+    expect(t, LSPO_OP_FWD, 1, 1, 28, 30);
+    done(t, p);
+}
+
+/* Two slots each for parameters and for state; swaps take 3 each way, FWD 2, BWD 4, UPD_GPU 1.  "in" brings parameters,
+ * a dash marks their second coming, "state" the optimizer's. H2D   in1 0-3, in2 3-6, in3 6-9 (its slot was FWD1's, free
+ * at 5), in3' 9-12 (FWD2's, free at 8), in2' 12-15 (FWD3's, free at 11, before state3, which follows in3' at 12),
+ * state3 15-18, state2 18-21 (behind in2' at 15) GPU   FWD1 3-5, FWD2 6-8, FWD3 9-11, BWD3 12-16, BWD2 16-20 (ready at
+ * 16; UPD_GPU3 waits for state3 until 18), UPD_GPU3 20-21, UPD_GPU2 21-22 D2H   parameters3 21-24, state3 24-27 (ready
+ * at 21), parameters2 27-30 (ready at 22), state2 30-33 H2D   in1' takes the slot that parameters3 left at 24: 24-27;
+ * BWD1 27-31; state1 takes state3's, free at 27: 27-30; UPD_GPU1 31-32, parameters1 33-36. */
+Test(policies, swap)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_plan_t *p = build("swap", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_FWD, 3, 0, 9, 11);
+    expect(t, LSPO_OP_BWD, 3, 0, 12, 16);
+    expect(t, LSPO_OP_UPD_GPU, 3, 0, 20, 21);
+    expect(t, LSPO_OP_UPD_GPU, 2, 0, 21, 22);
+    expect(t, LSPO_OP_SWAP_OUT, 3, 0, 21, 24);
+    expect(t, LSPO_OP_SWAP_OUT, 2, 0, 27, 30);
+    expect(t, LSPO_OP_BWD, 1, 0, 27, 31);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 31, 32);
+    expect(t, LSPO_OP_SWAP_OUT, 1, 0, 33, 36);
+    done(t, p);
+}
+
+/* --clip under zero-layerwise: BWD1 ends at 18, NORM 18-19, the scalar's D2H is ready at 19 behind D2H1 18-21: it takes
+ * 3 like any D2H here, 21-24.  No UPD before 24; then, the shallow first: UPD1 24-32, UPD2 32-40, UPD3 40-48. */
+Test(policies, clipping_is_a_barrier)
+{
+    lspo_workload_t w = small_workload(1);
+    w.clip_norm = 1.0;
+    lspo_plan_t *p = build("zero-layerwise", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_NORM, 4, 0, 18, 19);
+    expect(t, LSPO_OP_UPD, 1, 0, 24, 32);
+    expect(t, LSPO_OP_UPD, 3, 0, 40, 48);
+    done(t, p);
+}
+
+/* Three micro-batches: gradients stay on the GPU and cross once, after the last backward: the first D2H follows the
+ * third BWD3, which ends at 2 * 18 + 10 = 46. */
+Test(policies, accumulation_sends_once)
+{
+    lspo_workload_t w = small_workload(1);
+    w.accumulation = 3;
+    lspo_plan_t *p = build("zero", &w);
+    lspo_trace_t *t = play(p, &usual);
+    uint32_t sends = 0;
+    for (uint32_t i = 0; i < t->row_count; i++)
+        sends += t->rows[i].kind == LSPO_OP_D2H;
+    cr_expect_eq(sends, 3u);
+    expect(t, LSPO_OP_D2H, 3, 0, 46, 49);
+    done(t, p);
+}
+
+/* One gradient buffer: BWD2 may not start before D2H3 (10-13) has emptied it, nor BWD1 before D2H2. */
+Test(policies, gradient_buffers_hold_the_backward_back)
+{
+    lspo_workload_t w = small_workload(1);
+    w.gradient_buffers = 1;
+    lspo_plan_t *p = build("zero", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_BWD, 2, 0, 13, 17);
+    expect(t, LSPO_OP_D2H, 2, 0, 17, 20);
+    expect(t, LSPO_OP_BWD, 1, 0, 20, 24);
+    done(t, p);
+}
+
+/* A tied embedding's gradient is started by the head and finished by the embedding's backward: it lands last, and the
+ * next iteration's first forward, and the head's, wait for it. */
+Test(policies, tied_embedding_lands_last_and_is_needed_first)
+{
+    lspo_workload_t w = small_workload(2);
+    w.train_rest = LSPO_TRAIN_REST_ON;
+    lspo_plan_t *p = build("zero-layerwise", &w);
+    lspo_trace_t *t = play(p, &usual);
+    cr_expect(find(t, LSPO_OP_D2H, 0, 0)->start_ns >= find(t, LSPO_OP_BWD, 0, 0)->end_ns);
+    cr_expect(find(t, LSPO_OP_FWD, 0, 1)->start_ns >= find(t, LSPO_OP_APPLY, 0, 0)->end_ns);
+    cr_expect(find(t, LSPO_OP_FWD, 4, 1)->start_ns >= find(t, LSPO_OP_APPLY, 0, 0)->end_ns);
+    done(t, p);
+}
+
+/* The memory of every policy in every mode balances to zero, is never negative, and peaks at no less than its statics.
+ */
+Test(policies, memory_balances_in_every_mode)
+{
+    for (uint32_t mode = 0; mode < 64; mode++) {
+        lspo_workload_t w = small_workload(3);
+        w.checkpointing = mode & 1;
+        w.train_rest = mode & 2 ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
+        w.accumulation = mode & 4 ? 2 : 1;
+        w.clip_norm = mode & 8 ? 1.0 : 0.0;
+        w.transfer = mode & 16 ? LSPO_BF16 : LSPO_FP32;
+        w.resident_blocks = mode & 32 ? 1 : 0;
+        for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+            lspo_plan_t *p = build(lspo_policy_at(i)->name, &w);
+            lspo_trace_t *t = play(p, &usual);
+            uint64_t gpu = 0, host = 0;
+            cr_assert_eq(lspo_memory_replay(p, t, &gpu, &host), LSPO_OK);
+            cr_expect_gt(gpu, p->gpu_static_bytes);
+            cr_expect_geq(host, p->host_static_bytes);
+            done(t, p);
+        }
+    }
+}
+
+/* The checks reject what they are there for. */
+Test(policies, broken_plans_are_refused)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_plan_t *p = build("zero", &w);
+    lspo_op_t first = p->ops[5];
+
+    p->deps[p->ops[5].dep_first] = 7; /* waits for a later op */
+    cr_expect_eq(lspo_plan_check(p), LSPO_ERR_CHECK);
+    lspo_plan_destroy(p);
+
+    p = build("zero", &w);
+    p->ops[5].lane = (uint8_t)(first.lane + 1);
+    cr_expect_eq(lspo_plan_check(p), LSPO_ERR_CHECK);
+    lspo_plan_destroy(p);
+
+    p = build("zero", &w);
+    p->ops[5].gpu_alloc_bytes += 1;
+    cr_expect_eq(lspo_plan_check(p), LSPO_ERR_CHECK);
+    lspo_plan_destroy(p);
+
+    p = build("zero", &w);
+    p->ops[5].work = p->work_count;
+    cr_expect_eq(lspo_plan_check(p), LSPO_ERR_CHECK);
+    lspo_plan_destroy(p);
+}
+
+/* Transposing the dependencies twice over: every (op, dependency) pair appears exactly once among the successors. */
+Test(policies, successors_are_the_transpose)
+{
+    lspo_workload_t w = small_workload(3);
+    lspo_plan_t *p = build("lsp", &w);
+    uint32_t *first = NULL;
+    lspo_op_id_t *successors = NULL;
+    cr_assert_eq(lspo_plan_successors(p, &first, &successors), LSPO_OK);
+    cr_assert_eq(first[0], 0u);
+    cr_assert_eq(first[p->op_count], p->dep_count);
+    for (uint32_t i = 0; i < p->op_count; i++)
+        for (uint32_t d = 0; d < p->ops[i].dep_count; d++) {
+            lspo_op_id_t dep = p->deps[p->ops[i].dep_first + d];
+            uint32_t hits = 0;
+            for (uint32_t k = first[dep]; k < first[dep + 1]; k++)
+                hits += successors[k] == i;
+            cr_assert_eq(hits, 1u);
+        }
+    free(first);
+    free(successors);
+    lspo_plan_destroy(p);
+}
