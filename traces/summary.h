@@ -14,29 +14,31 @@
 #include "plan/status.h"
 #include "traces/trace.h"
 
-enum { LSPO_SAMPLES_MAX = 4096 };
-
 typedef struct {
-    double iteration_s; /* median of the samples                           */
-    double low_s, high_s; /* 95 % bootstrap interval of the median; sim: equal to min and max of the samples */
+    double iteration_s;   /* median of the samples                         */
+    double low_s, high_s; /* 95 % bootstrap interval of the median; of a simulated trace (header "origin: sim"), whose
+                             samples are no random draws, the least and the greatest of them */
     uint32_t sample_count, warmup;
     double busy_s[LSPO_LANE_COUNT];
     double exposed_comm_s, exposed_cpu_s, other_s;
-    uint64_t link_bytes[LSPO_LANE_COUNT]; /* an iteration, D2H and H2D */
-    double makespan_s;
-    double *samples_s; /* owned: sample_count values */
+    uint64_t link_bytes[LSPO_LANE_COUNT]; /* an iteration, of the ops that belong to the sampled iterations */
+    double makespan_s;                    /* the last end                  */
+    double *samples_s;                    /* owned: sample_count values    */
 } lspo_summary_t;
 
-/* Needs at least warmup + 2 iterations; LSPO_ERR_INPUT otherwise. */
+/* Needs at least warmup + 2 iterations, each with a FWD, RECOMPUTE or BWD, and ending one after the other;
+ * LSPO_ERR_INPUT otherwise. */
 lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, lspo_summary_t *summary_out);
 void lspo_summary_release(lspo_summary_t *summary);
 
-/* Median of values (not modified). */
+/* Median of values (not modified); NaN when count is 0 or memory runs out. */
 double lspo_median(const double *values, uint32_t count);
-/* 95 % percentile-bootstrap interval of the median, seeded, 2,000 resamples. */
+/* 95 % percentile-bootstrap interval of the median: the 2.5 % and 97.5 % quantiles of the medians of 2,000 seeded
+ * resamples.  NaN as above. */
 void lspo_median_interval(const double *values, uint32_t count, uint64_t seed, double *low_out, double *high_out);
 
-/* Kendall's tau-b of two paired samples. */
+/* Kendall's tau-b of two paired samples: (concordant - discordant) / sqrt((pairs - ties in a) (pairs - ties in b)).
+ * NaN when one side is constant. */
 double lspo_kendall_tau(const double *a, const double *b, uint32_t count);
 
 #endif

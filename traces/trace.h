@@ -20,7 +20,7 @@ typedef struct {
     uint16_t layer, micro, variant;
     uint32_t iteration;
     uint64_t start_ns, end_ns;
-    uint64_t bytes; /* that crossed the link */
+    uint64_t bytes; /* that crossed the link; 0 on the GPU and CPU lanes */
 } lspo_trace_row_t;
 
 typedef struct {
@@ -38,17 +38,18 @@ typedef struct {
 lspo_status_t lspo_trace_create(uint32_t row_capacity, lspo_trace_t **trace_out);
 void lspo_trace_destroy(lspo_trace_t *trace);
 
-/* Replace or append one header entry; newlines in value are refused. */
+/* Replace or append one header entry.  A key is not empty and has no ':'; neither key nor value has a newline or
+ * leading or trailing blanks: otherwise LSPO_ERR_INPUT. */
 lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const char *value);
 const char *lspo_trace_meta(const lspo_trace_t *trace, const char *key); /* NULL when absent */
 
 /* Header entries for model, policy, every workload flag and version. */
 lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *plan);
 
-/* Fill kind, layer, ..., bytes of row `row` from plan->ops[op]. */
+/* Fill kind, layer, ..., bytes of row `row` from plan->ops[op]; the times are left as they are. */
 void lspo_trace_row_from_op(const lspo_plan_t *plan, lspo_op_id_t op, lspo_trace_row_t *row);
 
-/* Sort rows by start, then lane, then op. */
+/* Sort rows by start, then lane, then end (an op that took no time precedes the one after it), then op. */
 void lspo_trace_sort(lspo_trace_t *trace);
 
 /* Write to a temporary beside `path`, fsync, rename. */
@@ -56,8 +57,9 @@ lspo_status_t lspo_trace_write(const lspo_trace_t *trace, const char *path);
 /* Errors name file, line, column and value; rows must be well-formed (end >= start, known kind and lane). */
 lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out);
 
-/* The invariants that every trace of `plan` must keep, whoever made it: each op exactly once, none before its
- * dependencies ended, no lane with two ops at a time.  Logs the first offence, returns LSPO_ERR_CHECK. */
+/* The invariants that every trace of `plan` must keep, whoever made it: each op exactly once and as the plan says
+ * (kind, layer, iteration, micro, variant, lane), none before its dependencies ended, no lane with two ops at a
+ * time.  Logs the first offence, returns LSPO_ERR_CHECK. */
 lspo_status_t lspo_trace_check(const lspo_trace_t *trace, const lspo_plan_t *plan);
 
 #endif

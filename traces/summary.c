@@ -1,0 +1,287 @@
+#include "traces/summary.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Medians and intervals */
+
+static int compare_double(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* NULL when out of memory or empty. */
+static double *sorted_copy(const double *values, uint32_t count)
+{
+    double *sorted = count ? malloc(count * sizeof *sorted) : NULL;
+    if (!sorted)
+        return NULL;
+    memcpy(sorted, values, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_double);
+    return sorted;
+}
+
+static double median_of_sorted(const double *sorted, uint32_t count)
+{
+    return count % 2 ? sorted[count / 2] : 0.5 * (sorted[count / 2 - 1] + sorted[count / 2]);
+}
+
+double lspo_median(const double *values, uint32_t count)
+{
+    double *sorted = sorted_copy(values, count);
+    double median = sorted ? median_of_sorted(sorted, count) : (double)NAN;
+    free(sorted);
+    return median;
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* The median of one resample, found by counting how often each rank was drawn. */
+static double resampled_median(const double *sorted, uint32_t count, uint32_t *drawn, uint64_t *state)
+{
+    memset(drawn, 0, count * sizeof *drawn);
+    for (uint32_t i = 0; i < count; i++)
+        drawn[((next_random(state) >> 32) * count) >> 32]++;
+    uint32_t below = (count - 1) / 2, above = count / 2, seen = 0, rank = 0;
+    while (seen + drawn[rank] <= below)
+        seen += drawn[rank++];
+    double low = sorted[rank];
+    while (seen + drawn[rank] <= above)
+        seen += drawn[rank++];
+    return 0.5 * (low + sorted[rank]);
+}
+
+void lspo_median_interval(const double *values, uint32_t count, uint64_t seed, double *low_out, double *high_out)
+{
+    enum { RESAMPLES = 2000 };
+    double *medians = malloc(RESAMPLES * sizeof *medians);
+    double *sorted = sorted_copy(values, count);
+    uint32_t *drawn = malloc((count ? count : 1) * sizeof *drawn);
+    *low_out = *high_out = (double)NAN;
+    if (medians && sorted && drawn) {
+        for (int i = 0; i < RESAMPLES; i++)
+            medians[i] = resampled_median(sorted, count, drawn, &seed);
+        qsort(medians, RESAMPLES, sizeof *medians, compare_double);
+        *low_out = medians[RESAMPLES / 40];
+        *high_out = medians[RESAMPLES - 1 - RESAMPLES / 40];
+    }
+    free(drawn);
+    free(sorted);
+    free(medians);
+}
+
+double lspo_kendall_tau(const double *a, const double *b, uint32_t count)
+{
+    double balance = 0, pairs_a = 0, pairs_b = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = i + 1; j < count; j++) {
+            int sign_a = (a[i] > a[j]) - (a[i] < a[j]);
+            int sign_b = (b[i] > b[j]) - (b[i] < b[j]);
+            balance += sign_a * sign_b;
+            pairs_a += sign_a != 0;
+            pairs_b += sign_b != 0;
+        }
+    }
+    return balance / sqrt(pairs_a * pairs_b); /* 0 / 0 is NaN: nothing to rank */
+}
+
+/* Iterations */
+
+static bool marks_iteration(const lspo_trace_row_t *row)
+{
+    return row->kind == LSPO_OP_FWD || row->kind == LSPO_OP_RECOMPUTE || row->kind == LSPO_OP_BWD;
+}
+
+/* ends_ns[i]: when iteration i ended; malloc'd. */
+static lspo_status_t iteration_ends(const lspo_trace_t *trace, uint64_t **ends_ns_out, uint32_t *count_out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < trace->row_count; i++)
+        if (marks_iteration(&trace->rows[i]) && trace->rows[i].iteration >= count)
+            count = trace->rows[i].iteration + 1;
+    /* Every iteration takes a row at least: a stray number must not size the array. */
+    if (count == 0 || count > trace->row_count)
+        return lspo_error(LSPO_ERR_INPUT, "the trace has no FWD or BWD in some iterations");
+
+    uint64_t *ends_ns = calloc(count, sizeof *ends_ns);
+    if (!ends_ns)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " iterations", count);
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const lspo_trace_row_t *row = &trace->rows[i];
+        if (marks_iteration(row) && row->end_ns > ends_ns[row->iteration])
+            ends_ns[row->iteration] = row->end_ns;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (ends_ns[i] == 0 || (i > 0 && ends_ns[i] <= ends_ns[i - 1])) {
+            free(ends_ns);
+            return lspo_error(LSPO_ERR_INPUT,
+                              "iteration %" PRIu32 " of the trace has no end after that of the one before", i);
+        }
+    }
+    *ends_ns_out = ends_ns;
+    *count_out = count;
+    return LSPO_OK;
+}
+
+static lspo_status_t take_samples(const lspo_trace_t *trace, const uint64_t *ends_ns, lspo_summary_t *summary)
+{
+    uint32_t count = summary->sample_count;
+    summary->samples_s = malloc(count * sizeof *summary->samples_s);
+    if (!summary->samples_s)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " samples", count);
+    for (uint32_t i = 0; i < count; i++)
+        summary->samples_s[i] = 1e-9 * (double)(ends_ns[summary->warmup + i + 1] - ends_ns[summary->warmup + i]);
+    summary->iteration_s = lspo_median(summary->samples_s, count);
+
+    const char *origin = lspo_trace_meta(trace, "origin");
+    if (!origin || strcmp(origin, "sim") != 0) {
+        lspo_median_interval(summary->samples_s, count, 1, &summary->low_s, &summary->high_s);
+        return LSPO_OK;
+    }
+    summary->low_s = summary->high_s = summary->samples_s[0];
+    for (uint32_t i = 1; i < count; i++) {
+        summary->low_s = fmin(summary->low_s, summary->samples_s[i]);
+        summary->high_s = fmax(summary->high_s, summary->samples_s[i]);
+    }
+    return LSPO_OK;
+}
+
+/* Busy and exposed time */
+
+typedef struct {
+    uint64_t at_ns;
+    int8_t change; /* +1: an op of the lane starts, -1: ends */
+    uint8_t lane;
+} edge_t;
+
+static int compare_edge(const void *left, const void *right)
+{
+    const edge_t *a = left, *b = right;
+    return (a->at_ns > b->at_ns) - (a->at_ns < b->at_ns);
+}
+
+typedef struct {
+    uint64_t busy_ns[LSPO_LANE_COUNT];
+    uint64_t exposed_comm_ns, exposed_cpu_ns, other_ns;
+} charges_t;
+
+static void charge(charges_t *charges, const int32_t running[LSPO_LANE_COUNT], uint64_t span_ns)
+{
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        if (running[lane] > 0)
+            charges->busy_ns[lane] += span_ns;
+    if (running[LSPO_LANE_GPU] > 0)
+        return;
+    if (running[LSPO_LANE_D2H] > 0 || running[LSPO_LANE_H2D] > 0)
+        charges->exposed_comm_ns += span_ns;
+    else if (running[LSPO_LANE_CPU] > 0)
+        charges->exposed_cpu_ns += span_ns;
+    else
+        charges->other_ns += span_ns;
+}
+
+static uint32_t collect_edges(const lspo_trace_t *trace, uint64_t from_ns, uint64_t to_ns, edge_t *edges)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const lspo_trace_row_t *row = &trace->rows[i];
+        uint64_t start_ns = row->start_ns > from_ns ? row->start_ns : from_ns;
+        uint64_t end_ns = row->end_ns < to_ns ? row->end_ns : to_ns;
+        if (start_ns >= end_ns)
+            continue;
+        edges[count++] = (edge_t){start_ns, 1, row->lane};
+        edges[count++] = (edge_t){end_ns, -1, row->lane};
+    }
+    qsort(edges, count, sizeof *edges, compare_edge);
+    return count;
+}
+
+static lspo_status_t charge_window(const lspo_trace_t *trace, uint64_t from_ns, uint64_t to_ns, charges_t *charges)
+{
+    edge_t *edges = malloc(2 * ((size_t)trace->row_count + 1) * sizeof *edges);
+    if (!edges)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a trace of %" PRIu32 " rows", trace->row_count);
+    uint32_t count = collect_edges(trace, from_ns, to_ns, edges);
+    int32_t running[LSPO_LANE_COUNT] = {0};
+    uint64_t now_ns = from_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        charge(charges, running, edges[i].at_ns - now_ns);
+        now_ns = edges[i].at_ns;
+        running[edges[i].lane] += edges[i].change;
+    }
+    charge(charges, running, to_ns - now_ns);
+    free(edges);
+    return LSPO_OK;
+}
+
+static void fill_charges(const charges_t *charges, lspo_summary_t *summary)
+{
+    double scale = 1e-9 / summary->sample_count;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        summary->busy_s[lane] = scale * (double)charges->busy_ns[lane];
+    summary->exposed_comm_s = scale * (double)charges->exposed_comm_ns;
+    summary->exposed_cpu_s = scale * (double)charges->exposed_cpu_ns;
+    summary->other_s = scale * (double)charges->other_ns;
+}
+
+static void fill_totals(const lspo_trace_t *trace, uint32_t iterations, lspo_summary_t *summary)
+{
+    uint64_t last_ns = 0;
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const lspo_trace_row_t *row = &trace->rows[i];
+        if (row->end_ns > last_ns)
+            last_ns = row->end_ns;
+        if (row->iteration > summary->warmup && row->iteration < iterations)
+            summary->link_bytes[row->lane] += row->bytes;
+    }
+    summary->makespan_s = 1e-9 * (double)last_ns;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        summary->link_bytes[lane] /= summary->sample_count;
+}
+
+lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, lspo_summary_t *summary_out)
+{
+    uint64_t *ends_ns = NULL;
+    uint32_t iterations = 0;
+    lspo_status_t status = iteration_ends(trace, &ends_ns, &iterations);
+    if (status != LSPO_OK)
+        return status;
+    if (iterations < 2 || warmup > iterations - 2) {
+        status = lspo_error(LSPO_ERR_INPUT,
+                            "%" PRIu32 " iterations are too few for a time an iteration after %" PRIu32
+                            " of warm-up: at least %" PRIu64 " are needed",
+                            iterations, warmup, (uint64_t)warmup + 2);
+        goto free_ends;
+    }
+    lspo_summary_t summary = {.warmup = warmup, .sample_count = iterations - 1 - warmup};
+    charges_t charges = {0};
+    status = charge_window(trace, ends_ns[warmup], ends_ns[iterations - 1], &charges);
+    if (status == LSPO_OK)
+        status = take_samples(trace, ends_ns, &summary);
+    if (status != LSPO_OK)
+        goto free_ends;
+    fill_charges(&charges, &summary);
+    fill_totals(trace, iterations, &summary);
+    *summary_out = summary;
+
+free_ends:
+    free(ends_ns);
+    return status;
+}
+
+void lspo_summary_release(lspo_summary_t *summary)
+{
+    free(summary->samples_s);
+    *summary = (lspo_summary_t){0};
+}

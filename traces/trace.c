@@ -1,0 +1,536 @@
+#include "traces/trace.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/policy.h"
+#include "traces/output.h"
+
+static const char magic[] = "# lspo trace 1";
+static const char columns[] = "op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes";
+
+lspo_status_t lspo_trace_create(uint32_t row_capacity, lspo_trace_t **trace_out)
+{
+    lspo_trace_t *trace = calloc(1, sizeof *trace);
+    if (trace)
+        trace->rows = calloc(row_capacity ? row_capacity : 1, sizeof *trace->rows);
+    if (!trace || !trace->rows) {
+        free(trace);
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a trace of %" PRIu32 " rows", row_capacity);
+    }
+    *trace_out = trace;
+    return LSPO_OK;
+}
+
+void lspo_trace_destroy(lspo_trace_t *trace)
+{
+    if (!trace)
+        return;
+    for (uint32_t i = 0; i < trace->meta_count; i++) {
+        free(trace->meta[i].key);
+        free(trace->meta[i].value);
+    }
+    free(trace->meta);
+    free(trace->rows);
+    free(trace);
+}
+
+/* Header entries */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* What the line format can carry and give back unchanged. */
+static bool is_header_text(const char *text)
+{
+    size_t length = strlen(text);
+    return strpbrk(text, "\r\n") == NULL && (length == 0 || (!is_blank(text[0]) && !is_blank(text[length - 1])));
+}
+
+static lspo_trace_meta_t *find_meta(const lspo_trace_t *trace, const char *key)
+{
+    for (uint32_t i = 0; i < trace->meta_count; i++)
+        if (strcmp(trace->meta[i].key, key) == 0)
+            return &trace->meta[i];
+    return NULL;
+}
+
+const char *lspo_trace_meta(const lspo_trace_t *trace, const char *key)
+{
+    const lspo_trace_meta_t *entry = find_meta(trace, key);
+    return entry ? entry->value : NULL;
+}
+
+static lspo_status_t append_meta(lspo_trace_t *trace, const char *key, char *value)
+{
+    char *key_copy = strdup(key);
+    lspo_trace_meta_t *meta = realloc(trace->meta, (trace->meta_count + 1) * sizeof *meta);
+    if (meta)
+        trace->meta = meta;
+    if (!key_copy || !meta) {
+        free(key_copy);
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for trace header entry '%s'", key);
+    }
+    trace->meta[trace->meta_count++] = (lspo_trace_meta_t){key_copy, value};
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const char *value)
+{
+    if (key[0] == '\0' || strchr(key, ':') || !is_header_text(key) || !is_header_text(value))
+        return lspo_error(LSPO_ERR_INPUT, "trace header '%s: %s' does not fit one line", key, value);
+
+    char *value_copy = strdup(value);
+    if (!value_copy)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for trace header entry '%s'", key);
+    lspo_trace_meta_t *entry = find_meta(trace, key);
+    if (entry) {
+        free(entry->value);
+        entry->value = value_copy;
+        return LSPO_OK;
+    }
+    lspo_status_t status = append_meta(trace, key, value_copy);
+    if (status != LSPO_OK)
+        free(value_copy);
+    return status;
+}
+
+static const char *train_rest_name(lspo_train_rest_t train_rest)
+{
+    return train_rest == LSPO_TRAIN_REST_ON ? "on" : train_rest == LSPO_TRAIN_REST_OFF ? "off" : "auto";
+}
+
+lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *plan)
+{
+    const lspo_workload_t *w = &plan->workload;
+    struct {
+        const char *key;
+        char value[LSPO_SOURCE_BYTES];
+    } entries[] = {{.key = "version"},    {.key = "model"},
+                   {.key = "policy"},     {.key = "batch"},
+                   {.key = "sequence"},   {.key = "precision"},
+                   {.key = "transfer"},   {.key = "checkpointing"},
+                   {.key = "iterations"}, {.key = "accumulation"},
+                   {.key = "clip"},       {.key = "train-rest"},
+                   {.key = "subspace"},   {.key = "nnz"},
+                   {.key = "rank"},       {.key = "project-every"},
+                   {.key = "transition"}, {.key = "gradient-buffers"},
+                   {.key = "swap-slots"}, {.key = "resident-blocks"},
+                   {.key = "seed"},       {.key = "learning-rate"}};
+    uint32_t i = 0;
+#define PUT(...) snprintf(entries[i].value, sizeof entries[i].value, __VA_ARGS__), i++
+    PUT("%s", PACKAGE_VERSION);
+    PUT("%s", plan->model.name);
+    PUT("%s", plan->policy ? plan->policy->name : "none");
+    PUT("%" PRIu32, w->batch);
+    PUT("%" PRIu32, w->sequence);
+    PUT("%s", lspo_precision_name(w->precision));
+    PUT("%s", lspo_precision_name(w->transfer));
+    PUT("%s", w->checkpointing ? "on" : "off");
+    PUT("%" PRIu32, w->iterations);
+    PUT("%" PRIu32, w->accumulation);
+    PUT("%.9g", w->clip_norm);
+    PUT("%s", train_rest_name(w->train_rest));
+    PUT("%" PRIu32, w->subspace);
+    PUT("%" PRIu32, w->nnz);
+    PUT("%" PRIu32, w->rank);
+    PUT("%" PRIu32, w->project_every);
+    PUT("%" PRId32, w->transition);
+    PUT("%" PRIu32, w->gradient_buffers);
+    PUT("%" PRIu32, w->swap_slots);
+    PUT("%" PRIu32, w->resident_blocks);
+    PUT("%" PRIu64, w->seed);
+    PUT("%.9g", w->learning_rate);
+#undef PUT
+    for (uint32_t entry = 0; entry < i; entry++) {
+        lspo_status_t status = lspo_trace_set_meta(trace, entries[entry].key, entries[entry].value);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
+}
+
+/* Rows */
+
+void lspo_trace_row_from_op(const lspo_plan_t *plan, lspo_op_id_t op, lspo_trace_row_t *row)
+{
+    const lspo_op_t *source = &plan->ops[op];
+    bool on_link = source->lane == LSPO_LANE_D2H || source->lane == LSPO_LANE_H2D;
+    row->op = op;
+    row->kind = source->kind;
+    row->lane = source->lane;
+    row->layer = source->layer;
+    row->micro = source->micro;
+    row->variant = source->variant;
+    row->iteration = source->iteration;
+    row->bytes = on_link ? lspo_work_link_bytes(&plan->works[source->work]) : 0;
+}
+
+#define COMPARE(a, b)                                                                                                  \
+    if ((a) != (b))                                                                                                    \
+        return (a) < (b) ? -1 : 1;
+
+static int compare_by_start(const void *left, const void *right)
+{
+    const lspo_trace_row_t *a = left, *b = right;
+    COMPARE(a->start_ns, b->start_ns)
+    COMPARE(a->lane, b->lane)
+    COMPARE(a->end_ns, b->end_ns)
+    COMPARE(a->op, b->op)
+    return 0;
+}
+
+static int compare_by_lane(const void *left, const void *right)
+{
+    const lspo_trace_row_t *a = *(const lspo_trace_row_t *const *)left, *b = *(const lspo_trace_row_t *const *)right;
+    COMPARE(a->lane, b->lane)
+    return compare_by_start(a, b);
+}
+
+void lspo_trace_sort(lspo_trace_t *trace)
+{
+    qsort(trace->rows, trace->row_count, sizeof *trace->rows, compare_by_start);
+}
+
+/* Writing */
+
+enum { NS_A_SECOND = 1000000000 };
+
+static void write_row(FILE *file, const lspo_trace_row_t *row)
+{
+    fprintf(file,
+            "%" PRIu32 ",%s,%u,%" PRIu32 ",%u,%u,%s,%" PRIu64 ".%09" PRIu64 ",%" PRIu64 ".%09" PRIu64 ",%" PRIu64 "\n",
+            row->op, lspo_op_kind_name((lspo_op_kind_t)row->kind), row->layer, row->iteration, row->micro, row->variant,
+            lspo_lane_name((lspo_lane_t)row->lane), row->start_ns / NS_A_SECOND, row->start_ns % NS_A_SECOND,
+            row->end_ns / NS_A_SECOND, row->end_ns % NS_A_SECOND, row->bytes);
+}
+
+lspo_status_t lspo_trace_write(const lspo_trace_t *trace, const char *path)
+{
+    lspo_output_t output;
+    lspo_status_t status = lspo_output_open(path, &output);
+    if (status != LSPO_OK)
+        return status;
+    fprintf(output.file, "%s\n", magic);
+    for (uint32_t i = 0; i < trace->meta_count; i++)
+        fprintf(output.file, "# %s: %s\n", trace->meta[i].key, trace->meta[i].value);
+    fprintf(output.file, "%s\n", columns);
+    for (uint32_t i = 0; i < trace->row_count; i++)
+        write_row(output.file, &trace->rows[i]);
+    return lspo_output_finish(&output, LSPO_OK);
+}
+
+/* Reading */
+
+typedef struct {
+    const char *path;
+    FILE *file;
+    char *line; /* current line without its line end */
+    size_t line_bytes;
+    size_t line_length;
+    uint64_t line_number;
+    lspo_trace_t *trace;
+    uint32_t row_capacity;
+} reader_t;
+
+/* False at the end of the file. */
+static bool next_line(reader_t *reader)
+{
+    ssize_t length = getline(&reader->line, &reader->line_bytes, reader->file);
+    if (length < 0)
+        return false;
+    while (length > 0 && (reader->line[length - 1] == '\n' || reader->line[length - 1] == '\r'))
+        reader->line[--length] = '\0';
+    reader->line_length = (size_t)length;
+    reader->line_number++;
+    return true;
+}
+
+static lspo_status_t read_meta(reader_t *reader)
+{
+    char *key = reader->line + 1;
+    char *colon = strchr(key, ':');
+    if (!colon)
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": header line '%s' is not '# key: value'", reader->path,
+                          reader->line_number, reader->line);
+    *colon = '\0';
+    char *value = colon + 1;
+    while (is_blank(*key))
+        key++;
+    while (is_blank(*value))
+        value++;
+    for (char *end = value + strlen(value); end > value && is_blank(end[-1]);)
+        *--end = '\0';
+    for (char *end = colon; end > key && is_blank(end[-1]);)
+        *--end = '\0';
+    if (*key == '\0')
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": header line has no key", reader->path, reader->line_number);
+    return lspo_trace_set_meta(reader->trace, key, value);
+}
+
+static lspo_status_t field_error(const reader_t *reader, const char *column, const char *text, const char *wanted)
+{
+    return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": column %s: '%.40s' is not %s", reader->path, reader->line_number,
+                      column, text, wanted);
+}
+
+/* Digits only, so that "-1", "0x10" and "nan" are refused. */
+static lspo_status_t read_integer(const reader_t *reader, const char *column, const char *text, uint64_t high,
+                                  uint64_t *value_out)
+{
+    uint64_t value = 0;
+    const char *p = text;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        uint64_t digit = (uint64_t)(*p - '0');
+        if (value > (high - digit) / 10)
+            return field_error(reader, column, text, "within its range");
+        value = value * 10 + digit;
+    }
+    if (p == text || *p != '\0')
+        return field_error(reader, column, text, "a whole number");
+    *value_out = value;
+    return LSPO_OK;
+}
+
+/* Seconds with up to nine decimals, read without rounding. */
+static lspo_status_t read_seconds(const reader_t *reader, const char *column, char *text, uint64_t *ns_out)
+{
+    char *point = strchr(text, '.');
+    uint64_t seconds = 0, fraction_ns = 0;
+    char decimals[10] = "000000000";
+    if (point) {
+        size_t length = strlen(point + 1);
+        if (length == 0 || length > 9)
+            return field_error(reader, column, text, "seconds with one to nine decimals");
+        memcpy(decimals, point + 1, length);
+        *point = '\0';
+    }
+    lspo_status_t status = read_integer(reader, column, text, INT64_MAX / NS_A_SECOND - 1, &seconds);
+    if (status == LSPO_OK)
+        status = read_integer(reader, column, decimals, NS_A_SECOND - 1, &fraction_ns);
+    if (status != LSPO_OK)
+        return status;
+    *ns_out = seconds * NS_A_SECOND + fraction_ns;
+    return LSPO_OK;
+}
+
+enum { OP, KIND, LAYER, ITERATION, MICRO, VARIANT, LANE, START, END, BYTES, COLUMN_COUNT };
+
+static lspo_status_t split_row(const reader_t *reader, char *fields[COLUMN_COUNT])
+{
+    uint32_t count = 0;
+    for (char *rest = reader->line; rest;) {
+        char *field = strsep(&rest, ",");
+        if (count < COLUMN_COUNT)
+            fields[count] = field;
+        count++;
+    }
+    if (count != COLUMN_COUNT)
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": %" PRIu32 " columns, not %d (%s)", reader->path,
+                          reader->line_number, count, COLUMN_COUNT, columns);
+    return LSPO_OK;
+}
+
+static lspo_status_t parse_row(const reader_t *reader, lspo_trace_row_t *row_out)
+{
+    char *fields[COLUMN_COUNT] = {0};
+    lspo_status_t status = split_row(reader, fields);
+    if (status != LSPO_OK)
+        return status;
+
+    static const struct {
+        int column;
+        const char *name;
+        uint64_t high;
+    } integers[] = {{OP, "op", LSPO_NO_OP - 1},           {LAYER, "layer", UINT16_MAX},
+                    {ITERATION, "iteration", UINT32_MAX}, {MICRO, "micro", UINT16_MAX},
+                    {VARIANT, "variant", UINT16_MAX},     {BYTES, "bytes", INT64_MAX}};
+    uint64_t values[COLUMN_COUNT] = {0};
+    for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++) {
+        int column = integers[i].column;
+        status = read_integer(reader, integers[i].name, fields[column], integers[i].high, &values[column]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    lspo_op_kind_t kind = lspo_op_kind_parse(fields[KIND]);
+    if (kind == LSPO_OP_KIND_COUNT)
+        return field_error(reader, "kind", fields[KIND], "a kind of op");
+    lspo_lane_t lane = lspo_lane_parse(fields[LANE]);
+    if (lane == LSPO_LANE_COUNT)
+        return field_error(reader, "lane", fields[LANE], "a lane (gpu, d2h, h2d, cpu)");
+    if ((status = read_seconds(reader, "start_s", fields[START], &values[START])) != LSPO_OK ||
+        (status = read_seconds(reader, "end_s", fields[END], &values[END])) != LSPO_OK)
+        return status;
+    if (values[END] < values[START])
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": op %" PRIu64 " ends before it starts", reader->path,
+                          reader->line_number, values[OP]);
+    *row_out = (lspo_trace_row_t){.op = (lspo_op_id_t)values[OP],
+                                  .kind = (uint8_t)kind,
+                                  .lane = (uint8_t)lane,
+                                  .layer = (uint16_t)values[LAYER],
+                                  .micro = (uint16_t)values[MICRO],
+                                  .variant = (uint16_t)values[VARIANT],
+                                  .iteration = (uint32_t)values[ITERATION],
+                                  .start_ns = values[START],
+                                  .end_ns = values[END],
+                                  .bytes = values[BYTES]};
+    return LSPO_OK;
+}
+
+static lspo_status_t append_row(reader_t *reader, const lspo_trace_row_t *row)
+{
+    lspo_trace_t *trace = reader->trace;
+    if (trace->row_count == reader->row_capacity) {
+        if (reader->row_capacity > UINT32_MAX / 2)
+            return lspo_error(LSPO_ERR_INPUT, "%s: more than %" PRIu32 " rows", reader->path, trace->row_count);
+        uint32_t capacity = reader->row_capacity * 2;
+        lspo_trace_row_t *rows = realloc(trace->rows, capacity * sizeof *rows);
+        if (!rows)
+            return lspo_error(LSPO_ERR_MEMORY, "out of memory for the rows of %s", reader->path);
+        trace->rows = rows;
+        reader->row_capacity = capacity;
+    }
+    trace->rows[trace->row_count++] = *row;
+    return LSPO_OK;
+}
+
+/* The lines up to and including the column names. */
+static lspo_status_t read_header(reader_t *reader)
+{
+    if (!next_line(reader) || strcmp(reader->line, magic) != 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s:1: not a trace: the first line is not '%s'", reader->path, magic);
+    while (next_line(reader) && reader->line[0] == '#') {
+        lspo_status_t status = read_meta(reader);
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (strcmp(reader->line, columns) != 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": '%.60s' is not the column line '%s'", reader->path,
+                          reader->line_number, reader->line, columns);
+    return LSPO_OK;
+}
+
+static lspo_status_t read_rows(reader_t *reader)
+{
+    while (next_line(reader)) {
+        if (memchr(reader->line, '\0', reader->line_length))
+            return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a NUL byte", reader->path, reader->line_number);
+        lspo_trace_row_t row;
+        lspo_status_t status = parse_row(reader, &row);
+        if (status == LSPO_OK)
+            status = append_row(reader, &row);
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (ferror(reader->file))
+        return lspo_error(LSPO_ERR_IO, "cannot read %s: %s", reader->path, strerror(errno));
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out)
+{
+    reader_t reader = {.path = path, .row_capacity = 1024};
+    reader.file = fopen(path, "re");
+    if (!reader.file)
+        return lspo_error(LSPO_ERR_INPUT, "cannot open trace %s: %s", path, strerror(errno));
+    lspo_status_t status = lspo_trace_create(reader.row_capacity, &reader.trace);
+    if (status != LSPO_OK)
+        goto close_file;
+    if ((status = read_header(&reader)) != LSPO_OK || (status = read_rows(&reader)) != LSPO_OK)
+        goto destroy_trace;
+    *trace_out = reader.trace;
+    goto close_file;
+
+destroy_trace:
+    lspo_trace_destroy(reader.trace);
+close_file:
+    free(reader.line);
+    fclose(reader.file);
+    return status;
+}
+
+/* Checking */
+
+static lspo_status_t check_row(const lspo_trace_row_t *row, const lspo_plan_t *plan)
+{
+    if (row->op >= plan->op_count)
+        return lspo_error(LSPO_ERR_CHECK, "trace: op %" PRIu32 " is not in the plan", row->op);
+    const lspo_op_t *op = &plan->ops[row->op];
+    if (row->kind != op->kind || row->lane != op->lane || row->layer != op->layer || row->iteration != op->iteration ||
+        row->micro != op->micro || row->variant != op->variant)
+        return lspo_error(LSPO_ERR_CHECK, "trace: op %" PRIu32 " (%s of layer %u) is not what the plan says", row->op,
+                          lspo_op_kind_name((lspo_op_kind_t)row->kind), row->layer);
+    if (row->end_ns < row->start_ns)
+        return lspo_error(LSPO_ERR_CHECK, "trace: op %" PRIu32 " ends before it starts", row->op);
+    return LSPO_OK;
+}
+
+/* row_of[op]: each op of the plan exactly once. */
+static lspo_status_t index_rows(const lspo_trace_t *trace, const lspo_plan_t *plan, const lspo_trace_row_t **row_of)
+{
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const lspo_trace_row_t *row = &trace->rows[i];
+        lspo_status_t status = check_row(row, plan);
+        if (status != LSPO_OK)
+            return status;
+        if (row_of[row->op])
+            return lspo_error(LSPO_ERR_CHECK, "trace: op %" PRIu32 " is there twice", row->op);
+        row_of[row->op] = row;
+    }
+    for (lspo_op_id_t op = 0; op < plan->op_count; op++)
+        if (!row_of[op])
+            return lspo_error(
+                LSPO_ERR_CHECK, "trace: op %" PRIu32 " (%s of layer %u, iteration %" PRIu32 ") is missing", op,
+                lspo_op_kind_name((lspo_op_kind_t)plan->ops[op].kind), plan->ops[op].layer, plan->ops[op].iteration);
+    return LSPO_OK;
+}
+
+static lspo_status_t check_dependencies(const lspo_plan_t *plan, const lspo_trace_row_t *const *row_of)
+{
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
+        const lspo_op_t *op = &plan->ops[id];
+        for (uint32_t i = 0; i < op->dep_count; i++) {
+            lspo_op_id_t dep = plan->deps[op->dep_first + i];
+            if (row_of[dep]->end_ns > row_of[id]->start_ns)
+                return lspo_error(LSPO_ERR_CHECK,
+                                  "trace: op %" PRIu32 " starts at %" PRIu64 " ns, before op %" PRIu32
+                                  " that it waits for ends at %" PRIu64 " ns",
+                                  id, row_of[id]->start_ns, dep, row_of[dep]->end_ns);
+        }
+    }
+    return LSPO_OK;
+}
+
+/* Reorders `rows` by lane. */
+static lspo_status_t check_lanes(const lspo_trace_row_t **rows, uint32_t count)
+{
+    qsort(rows, count, sizeof *rows, compare_by_lane);
+    for (uint32_t i = 1; i < count; i++) {
+        const lspo_trace_row_t *before = rows[i - 1], *after = rows[i];
+        if (before->lane == after->lane && after->start_ns < before->end_ns)
+            return lspo_error(LSPO_ERR_CHECK,
+                              "trace: lane %s has two ops at a time: op %" PRIu32 " until %" PRIu64 " ns, op %" PRIu32
+                              " from %" PRIu64 " ns",
+                              lspo_lane_name((lspo_lane_t)before->lane), before->op, before->end_ns, after->op,
+                              after->start_ns);
+    }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_trace_check(const lspo_trace_t *trace, const lspo_plan_t *plan)
+{
+    const lspo_trace_row_t **row_of = calloc(plan->op_count ? plan->op_count : 1, sizeof *row_of);
+    if (!row_of)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory to check a trace of %" PRIu32 " ops", plan->op_count);
+    lspo_status_t status = index_rows(trace, plan, row_of);
+    if (status == LSPO_OK)
+        status = check_dependencies(plan, row_of);
+    if (status == LSPO_OK)
+        status = check_lanes(row_of, plan->op_count);
+    free(row_of);
+    return status;
+}
