@@ -102,7 +102,7 @@ static const lspo_trace_row_t *find(const lspo_trace_t *t, lspo_op_kind_t kind, 
             r->variant != LSPO_VARIANT_NORM_SCALAR && r->variant != LSPO_VARIANT_OPTIMIZER)
             return r;
     }
-    cr_fatal("no op of kind %s, layer %u, iteration %u", lspo_op_kind_name(kind), layer, iteration);
+    cr_assert_fail("no op of kind %s, layer %u, iteration %u", lspo_op_kind_name(kind), layer, iteration);
     return NULL;
 }
 
