@@ -16,8 +16,8 @@
 /* How one linear weight (m x n) crosses the link under lsp: d_m = min(d, m), d_n = min(d, n); sent uncompressed
  * when d_m d_n >= m n. */
 typedef struct {
-    uint32_t rows, cols;   /* m, n      */
-    uint32_t d_rows, d_cols; /* d_m, d_n  */
+    uint32_t rows, cols;         /* m, n      */
+    uint32_t d_rows, d_cols;     /* d_m, d_n  */
     uint32_t nnz_rows, nnz_cols; /* nonzeros a row of P and of Q: min(r, d_m), min(r, d_n) */
     bool compressed;
     uint64_t message_offset_elements; /* where it starts in the stage's message            */
@@ -50,8 +50,13 @@ typedef struct {
     uint64_t workspace_bytes; /* scratch of the widest op, allocated once                               */
 } lspo_activations_t;
 
-/* GPT block saves: norm1 out w, mean/rstd, qkv 3w, attention out w, probabilities h s (fp32 host: s x s a head),
- * norm2 in w and out w, mlp_up pre- and post-activation 2f, times T p. */
+/* Elements, T tokens, as real/transformer.h lays them out (kv = w without grouped-query attention; statistics in fp32):
+ *   block   T (5 w + 2 kv + 2 f + 4) + T h s: norm1 out, qkv, attention out, residual, norm2 out, MLP before and after
+ * the activation, mean and 1/sigma of both norms, attention probabilities (fp32 only). LLAMA: 3 f (gate, up, product)
+ * and no means. head    T (w + V + 2): normed input, logits (turned into probabilities in place) workspace  max(T (4 w
+ * + 2 kv + f), head) + 64 s: gradients of the linear layers' outputs and of the input.  LLAMA: 2 f. In bf16 and fp16
+ * attention is taken to be flash attention: instead of probabilities one fp32 number a row and head (T h), and no 64 s
+ * of scratch. */
 void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload, lspo_activations_t *activations_out);
 
 /* Static bytes by purpose; sums are gpu_static_bytes and host_static_bytes of the plan. */
@@ -63,8 +68,8 @@ typedef struct {
     uint64_t gpu_workspace_bytes;
     uint64_t host_master_bytes;
     uint64_t host_optimizer_bytes;
-    uint64_t host_gradients_bytes; /* landing buffers of D2H   */
-    uint64_t host_outgoing_bytes;  /* what H2D sends            */
+    uint64_t host_gradients_bytes;  /* landing buffers of D2H   */
+    uint64_t host_outgoing_bytes;   /* what H2D sends            */
     uint64_t host_parameters_bytes; /* swap: the home of the parameters */
 } lspo_footprint_t;
 

@@ -1,0 +1,127 @@
+#include "plan/footprint.h"
+
+#include <string.h>
+
+/* Rows of the probabilities that the host's attention backward holds at a time (kernels/attention.h). */
+enum { ATTENTION_SCRATCH_ROWS = 64 };
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* All linear weights of the stage uncompressed, one after the other. */
+static void lay_out_linear(const lspo_stage_t *stage, lspo_message_t *message)
+{
+    memset(message, 0, sizeof *message);
+    message->linear_count = stage->linear_count;
+    for (uint32_t i = 0; i < stage->linear_count; i++) {
+        const lspo_tensor_t *tensor = &stage->tensors[i];
+        message->linear[i] = (lspo_projection_t){.rows = tensor->rows,
+                                                 .cols = tensor->cols,
+                                                 .d_rows = tensor->rows,
+                                                 .d_cols = tensor->cols,
+                                                 .message_offset_elements = message->element_count,
+                                                 .message_elements = (uint64_t)tensor->rows * tensor->cols};
+        message->element_count += message->linear[i].message_elements;
+    }
+}
+
+static void add_rest(const lspo_stage_t *stage, lspo_message_t *message)
+{
+    uint64_t linear_elements = stage->linear_count == stage->tensor_count
+                                   ? stage->element_count
+                                   : stage->tensors[stage->linear_count].offset_elements;
+    message->rest_offset_elements = message->element_count;
+    message->rest_elements = stage->element_count - linear_elements;
+    message->element_count += message->rest_elements;
+}
+
+void lspo_message_dense(const lspo_stage_t *stage, bool train_rest, lspo_message_t *message_out)
+{
+    lay_out_linear(stage, message_out);
+    if (train_rest) {
+        add_rest(stage, message_out);
+    }
+}
+
+static void compress(uint32_t d, uint32_t r, lspo_projection_t *projection)
+{
+    uint32_t d_rows = smaller(d, projection->rows);
+    uint32_t d_cols = smaller(d, projection->cols);
+    if ((uint64_t)d_rows * d_cols >= projection->message_elements) {
+        return;
+    }
+    projection->compressed = true;
+    projection->d_rows = d_rows;
+    projection->d_cols = d_cols;
+    projection->nnz_rows = smaller(r, d_rows);
+    projection->nnz_cols = smaller(r, d_cols);
+    projection->message_elements = (uint64_t)d_rows * d_cols;
+}
+
+void lspo_message_projected(const lspo_stage_t *stage, uint32_t d, uint32_t r, bool train_rest,
+                            lspo_message_t *message_out)
+{
+    lay_out_linear(stage, message_out);
+    message_out->element_count = 0;
+    for (uint32_t i = 0; i < message_out->linear_count; i++) {
+        lspo_projection_t *projection = &message_out->linear[i];
+        compress(d, r, projection);
+        projection->message_offset_elements = message_out->element_count;
+        message_out->element_count += projection->message_elements;
+    }
+    if (train_rest) {
+        add_rest(stage, message_out);
+    }
+}
+
+static uint64_t kv_width(const lspo_model_t *model)
+{
+    return (uint64_t)(model->width / model->head_count) * model->kv_head_count;
+}
+
+/* Elements a token, beyond the statistics of the norms. */
+static uint64_t saved_elements(const lspo_model_t *model)
+{
+    uint64_t attention = 5 * (uint64_t)model->width + 2 * kv_width(model);
+    return attention + (model->family == LSPO_FAMILY_LLAMA ? 3 : 2) * (uint64_t)model->mlp_width;
+}
+
+static uint64_t backward_elements(const lspo_model_t *model)
+{
+    uint64_t attention = 4 * (uint64_t)model->width + 2 * kv_width(model);
+    return attention + (model->family == LSPO_FAMILY_LLAMA ? 2 : 1) * (uint64_t)model->mlp_width;
+}
+
+void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload, lspo_activations_t *activations_out)
+{
+    uint64_t tokens = lspo_workload_tokens(workload);
+    uint64_t p = lspo_precision_bytes(workload->precision);
+    bool materialised = workload->precision == LSPO_FP32;
+    uint64_t norm_statistics = model->family == LSPO_FAMILY_LLAMA ? 1 : 2;
+    uint64_t attention = (uint64_t)model->head_count * (materialised ? workload->sequence : 1);
+    uint64_t head_elements = (uint64_t)model->width + model->vocabulary;
+    activations_out->saved_bytes = tokens * (p * saved_elements(model) + 4 * attention + 4 * 2 * norm_statistics);
+    activations_out->input_bytes = tokens * p * model->width;
+    activations_out->head_bytes = tokens * (p * head_elements + 4 * norm_statistics);
+    activations_out->workspace_bytes = larger(tokens * p * backward_elements(model), activations_out->head_bytes) +
+                                       (materialised ? 4 * (uint64_t)ATTENTION_SCRATCH_ROWS * workload->sequence : 0);
+}
+
+uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint)
+{
+    return footprint->gpu_parameters_bytes + footprint->gpu_gradients_bytes + footprint->gpu_optimizer_bytes +
+           footprint->gpu_projectors_bytes + footprint->gpu_workspace_bytes;
+}
+
+uint64_t lspo_footprint_host_bytes(const lspo_footprint_t *footprint)
+{
+    return footprint->host_master_bytes + footprint->host_optimizer_bytes + footprint->host_gradients_bytes +
+           footprint->host_outgoing_bytes + footprint->host_parameters_bytes;
+}
