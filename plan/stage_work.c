@@ -281,10 +281,6 @@ void lspo_stage_work_compress(const lspo_model_t *model, const lspo_workload_t *
         }
         add_gemm(work_out, shape.p, weight->d_rows, weight->d_cols, shape.tokens);
     }
-    uint64_t sent = lspo_precision_bytes(workload->transfer);
-    if (sent < shape.p && message->element_count > 0) {
-        add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, message->element_count * (shape.p + sent));
-    }
 }
 
 void lspo_stage_work_apply_delta(const lspo_model_t *model, const lspo_workload_t *workload,
