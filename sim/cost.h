@@ -1,0 +1,48 @@
+/* cost.h - how long a work takes alone on a lane of a machine.
+ *
+ * Sum over the kernels of the work; flop, bytes and elements are totals of `count` equal launches, rates and latencies
+ * those of the machine profile (plan/machine.h), p is the precision of the workload:
+ *
+ *     GPU lane        t = op_s + sum of t_kernel, t_kernel = count launch_s +
+ *       GEMM            flop / gemm_flops[p] (1 + m_half/m + n_half/n + k_half/k)
+ *       ATTENTION       flop / attention_flops
+ *       NORM            bytes / norm_Bps             ACTIVATION   bytes / activation_Bps
+ *       LOSS            bytes / loss_Bps             STREAM       bytes / stream_Bps
+ *       GATHER          max(flop / gather_flops, bytes / gather_Bps)             SCATTER likewise
+ *       ADAM            elements / adam_pps
+ *     D2H, H2D lanes  COPY: count latency_s + bytes / bandwidth_Bps of that direction; other kernels (packing) as on
+ * the GPU lane CPU lane        t = op_s + sum over its kernels of ADAM            elements (h / adam_cached_pps + (1 -
+ * h) / adam_pps),  h = min(1, cache_bytes / state) with state = 16 B an element: gradient, m, v and what it writes
+ *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches
+ *
+ * The half-sizes make compute efficiency depend on tokens and width: at m = m_half the rate is halved.
+ * Not modelled: the state of one op pushed out of the cache by other ops, clock changes, kernels of one op overlapping.
+ */
+#ifndef LSPO_SIM_COST_H
+#define LSPO_SIM_COST_H
+
+#include <stdint.h>
+
+#include "plan/machine.h"
+#include "plan/op.h"
+#include "plan/plan.h"
+#include "plan/status.h"
+#include "plan/work.h"
+#include "plan/workload.h"
+
+/* Duration alone of one work on `lane`, seconds; infinite where the machine gives no rate for a kernel. */
+double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
+                        const lspo_work_t *work);
+
+/* Durations of each work on each lane where an op of the plan runs it, ns, rounded to the nearest:
+ * work_ns[work * LSPO_LANE_COUNT + lane]; 0 for pairs that no op uses; malloc'd.  LSPO_ERR_INPUT when one is above
+ * 11 days or unknown. */
+lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out);
+
+/* The same for one op of the plan. */
+static inline uint64_t lspo_cost_op_ns(const lspo_op_t *op, const uint64_t *work_ns)
+{
+    return work_ns[(uint64_t)op->work * LSPO_LANE_COUNT + op->lane];
+}
+
+#endif

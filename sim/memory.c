@@ -1,0 +1,82 @@
+#include "sim/memory.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+typedef struct {
+    uint64_t at_ns;
+    lspo_op_id_t op;
+    uint8_t starts; /* 0: the op ends */
+} event_t;
+
+/* Time; then ends before starts; then a fixed order. */
+static int compare_event(const void *left, const void *right)
+{
+    const event_t *a = left, *b = right;
+    if (a->at_ns != b->at_ns)
+        return a->at_ns < b->at_ns ? -1 : 1;
+    if (a->starts != b->starts)
+        return a->starts - b->starts;
+    return (a->op > b->op) - (a->op < b->op);
+}
+
+/* Two events a row, sorted; malloc'd. */
+static lspo_status_t collect_events(const lspo_plan_t *plan, const lspo_trace_t *trace, event_t **events_out)
+{
+    event_t *events = malloc(2 * ((size_t)trace->row_count + 1) * sizeof *events);
+    if (!events)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory to replay %" PRIu32 " ops", trace->row_count);
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const lspo_trace_row_t *row = &trace->rows[i];
+        if (row->op >= plan->op_count) {
+            free(events);
+            return lspo_error(LSPO_ERR_CHECK, "memory replay: op %" PRIu32 " is not in the plan", row->op);
+        }
+        events[2 * i] = (event_t){row->start_ns, row->op, 1};
+        events[2 * i + 1] = (event_t){row->end_ns, row->op, 0};
+    }
+    qsort(events, 2 * (size_t)trace->row_count, sizeof *events, compare_event);
+    *events_out = events;
+    return LSPO_OK;
+}
+
+/* Signed: an op that takes no time ends "before" it starts. */
+typedef struct {
+    int64_t now_bytes, peak_bytes;
+} level_t;
+
+static void change(level_t *level, uint64_t taken_bytes, uint64_t freed_bytes)
+{
+    level->now_bytes = (int64_t)((uint64_t)level->now_bytes + taken_bytes - freed_bytes);
+    if (level->now_bytes > level->peak_bytes)
+        level->peak_bytes = level->now_bytes;
+}
+
+lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t *peak_gpu_bytes_out,
+                                 uint64_t *peak_host_bytes_out)
+{
+    event_t *events = NULL;
+    lspo_status_t status = collect_events(plan, trace, &events);
+    if (status != LSPO_OK)
+        return status;
+    level_t gpu = {0}, host = {0};
+    for (size_t i = 0; i < 2 * (size_t)trace->row_count; i++) {
+        const lspo_op_t *op = &plan->ops[events[i].op];
+        if (events[i].starts) {
+            change(&gpu, op->gpu_alloc_bytes, 0);
+            change(&host, op->host_alloc_bytes, 0);
+        } else {
+            change(&gpu, 0, op->gpu_free_bytes);
+            change(&host, 0, op->host_free_bytes);
+        }
+    }
+    free(events);
+    if (gpu.now_bytes != 0 || host.now_bytes != 0)
+        return lspo_error(LSPO_ERR_CHECK,
+                          "memory replay: %" PRId64 " bytes on the GPU and %" PRId64
+                          " on the host are never given back",
+                          gpu.now_bytes, host.now_bytes);
+    *peak_gpu_bytes_out = plan->gpu_static_bytes + (uint64_t)gpu.peak_bytes;
+    *peak_host_bytes_out = plan->host_static_bytes + (uint64_t)host.peak_bytes;
+    return LSPO_OK;
+}

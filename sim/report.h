@@ -1,0 +1,25 @@
+/* report.h - a prediction in words: which resource limits, and what would make a plan fit. */
+#ifndef LSPO_SIM_REPORT_H
+#define LSPO_SIM_REPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan/machine.h"
+#include "plan/plan.h"
+#include "plan/status.h"
+#include "traces/summary.h"
+#include "traces/trace.h"
+
+/* One sentence.  A lane that is busy 95 % of an iteration or more is the bound; otherwise the lane that takes most of
+ * the critical path. */
+lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *trace, const lspo_summary_t *summary,
+                                size_t text_bytes, char *text_out);
+
+/* By how much the peaks exceed the machine's memory, and the first of these that makes the plan fit, tried by
+ * simulation:
+ * --checkpointing on, a smaller --batch, both, --policy lsp, zero or swap, more memory.  Empty when it fits. */
+lspo_status_t lspo_report_advice(const lspo_plan_t *plan, const lspo_machine_t *machine, uint64_t peak_gpu_bytes,
+                                 uint64_t peak_host_bytes, size_t text_bytes, char *text_out);
+
+#endif

@@ -1,0 +1,115 @@
+#include <stdlib.h>
+
+#include "plan/policy.h"
+#include "sim/bound.h"
+#include "sim/memory.h"
+#include "sim/report.h"
+#include "sim/sim.h"
+
+uint32_t lspo_simulate_warmup(uint32_t iterations)
+{
+    return iterations / 4;
+}
+
+static lspo_status_t describe(lspo_trace_t *trace, const lspo_plan_t *plan, const lspo_machine_t *machine)
+{
+    lspo_status_t status = lspo_trace_set_meta(trace, "origin", "sim");
+    if (status == LSPO_OK)
+        status = lspo_trace_set_meta(trace, "machine", machine->name);
+    if (status == LSPO_OK)
+        status = lspo_trace_describe_plan(trace, plan);
+    return status;
+}
+
+/* Time an iteration of native, every tensor trained, memory unlimited (time does not depend on it). */
+static lspo_status_t native_iteration(const lspo_plan_t *plan, const lspo_machine_t *machine, double *iteration_s_out)
+{
+    lspo_workload_t workload = plan->workload;
+    workload.train_rest = LSPO_TRAIN_REST_AUTO;
+    workload.iterations = 4;
+    const lspo_policy_t *policy = NULL;
+    lspo_plan_t *native = NULL;
+    uint64_t *work_ns = NULL;
+    lspo_trace_t *trace = NULL;
+    lspo_summary_t summary = {0};
+    lspo_status_t status = lspo_policy_find("native", &policy);
+    if (status == LSPO_OK)
+        status = lspo_plan_build(&plan->model, &workload, policy, &native);
+    if (status == LSPO_OK)
+        status = lspo_cost_plan(machine, native, &work_ns);
+    if (status == LSPO_OK)
+        status = lspo_engine_play(native, machine, work_ns, &trace);
+    if (status == LSPO_OK)
+        status = lspo_summary_create(trace, lspo_simulate_warmup(workload.iterations), &summary);
+    if (status == LSPO_OK)
+        *iteration_s_out = summary.iteration_s;
+    lspo_summary_release(&summary);
+    lspo_trace_destroy(trace);
+    free(work_ns);
+    lspo_plan_destroy(native);
+    return status;
+}
+
+/* Everything that follows from the played plan; the summary in `prediction` is released by the caller on error. */
+static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns,
+                             const lspo_trace_t *trace, lspo_prediction_t *prediction)
+{
+    double native_s = 0;
+    lspo_status_t status =
+        lspo_summary_create(trace, lspo_simulate_warmup(plan->workload.iterations), &prediction->summary);
+    if (status == LSPO_OK)
+        status = lspo_bound_iteration(plan, work_ns, &prediction->lower_bound_s);
+    if (status == LSPO_OK)
+        status = lspo_memory_replay(plan, trace, &prediction->peak_gpu_bytes, &prediction->peak_host_bytes);
+    if (status == LSPO_OK)
+        status = native_iteration(plan, machine, &native_s);
+    if (status == LSPO_OK)
+        status = lspo_report_bound(plan, trace, &prediction->summary, sizeof prediction->bound, prediction->bound);
+    if (status == LSPO_OK)
+        status = lspo_report_advice(plan, machine, prediction->peak_gpu_bytes, prediction->peak_host_bytes,
+                                    sizeof prediction->advice, prediction->advice);
+    if (status != LSPO_OK)
+        return status;
+    prediction->fits = prediction->advice[0] == '\0';
+    prediction->slowdown = prediction->summary.iteration_s / native_s;
+    prediction->tokens_per_s =
+        (double)lspo_workload_tokens(&plan->workload) * plan->workload.accumulation / prediction->summary.iteration_s;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_prediction_t *prediction_out,
+                            lspo_trace_t **trace_out)
+{
+    if (plan->workload.iterations < 2)
+        return lspo_error(LSPO_ERR_INPUT, "--iterations %u: time an iteration takes at least 2",
+                          plan->workload.iterations);
+    uint64_t *work_ns = NULL;
+    lspo_trace_t *trace = NULL;
+    lspo_prediction_t prediction = {0};
+    lspo_status_t status = lspo_cost_plan(machine, plan, &work_ns);
+    if (status == LSPO_OK)
+        status = lspo_engine_play(plan, machine, work_ns, &trace);
+    if (status == LSPO_OK)
+        status = describe(trace, plan, machine);
+    if (status == LSPO_OK)
+        status = predict(plan, machine, work_ns, trace, &prediction);
+    if (status != LSPO_OK) {
+        lspo_prediction_release(&prediction);
+        goto free_all;
+    }
+    *prediction_out = prediction;
+    if (trace_out) {
+        *trace_out = trace;
+        trace = NULL;
+    }
+
+free_all:
+    lspo_trace_destroy(trace);
+    free(work_ns);
+    return status;
+}
+
+void lspo_prediction_release(lspo_prediction_t *prediction)
+{
+    lspo_summary_release(&prediction->summary);
+}

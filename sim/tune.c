@@ -1,0 +1,92 @@
+#include "sim/tune.h"
+
+#include <stdlib.h>
+
+#include "sim/cost.h"
+#include "sim/engine.h"
+#include "sim/sim.h"
+#include "traces/summary.h"
+
+enum { TRIAL_ITERATIONS = 8, TRIALS_MAX = 64 };
+
+typedef struct {
+    const lspo_model_t *model;
+    const lspo_policy_t *policy;
+    const lspo_machine_t *machine;
+    lspo_workload_t workload; /* of the trials */
+    double best_s;            /* 0: none yet */
+    int32_t best_stage;
+} search_t;
+
+static lspo_status_t time_trial(const search_t *search, double *iteration_s_out)
+{
+    lspo_plan_t *plan = NULL;
+    uint64_t *work_ns = NULL;
+    lspo_trace_t *trace = NULL;
+    lspo_summary_t summary = {0};
+    lspo_status_t status = lspo_plan_build(search->model, &search->workload, search->policy, &plan);
+    if (status == LSPO_OK)
+        status = lspo_cost_plan(search->machine, plan, &work_ns);
+    if (status == LSPO_OK)
+        status = lspo_engine_play(plan, search->machine, work_ns, &trace);
+    if (status == LSPO_OK)
+        status = lspo_summary_create(trace, lspo_simulate_warmup(TRIAL_ITERATIONS), &summary);
+    if (status == LSPO_OK)
+        *iteration_s_out = summary.iteration_s;
+    lspo_summary_release(&summary);
+    lspo_trace_destroy(trace);
+    free(work_ns);
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+/* Stages first, first + step, ... up to last. */
+static lspo_status_t try_stages(search_t *search, int32_t first, int32_t last, int32_t step)
+{
+    for (int32_t stage = first; stage <= last; stage += step) {
+        double iteration_s = 0;
+        search->workload.transition = stage;
+        lspo_status_t status = time_trial(search, &iteration_s);
+        if (status != LSPO_OK)
+            return status;
+        if (search->best_s <= 0 || iteration_s < search->best_s ||
+            (iteration_s <= search->best_s && stage > search->best_stage)) {
+            search->best_s = iteration_s;
+            search->best_stage = stage;
+        }
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t search_stage(search_t *search)
+{
+    int32_t last = (int32_t)lspo_model_stage_count(search->model) - 1;
+    int32_t step = last / TRIALS_MAX + 1;
+    lspo_status_t status = try_stages(search, 0, last, step);
+    if (status != LSPO_OK || step == 1)
+        return status;
+    int32_t low = search->best_stage - step + 1, high = search->best_stage + step - 1;
+    return try_stages(search, low > 0 ? low : 0, high < last ? high : last, 1);
+}
+
+lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
+                                   const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
+{
+    if (!policy->uses_transition || workload->transition != LSPO_TRANSITION_AUTO)
+        return lspo_plan_build(model, workload, policy, plan_out);
+
+    /* What the user gave is judged before anything derived from it. */
+    lspo_status_t status = lspo_model_check(model);
+    if (status == LSPO_OK)
+        status = lspo_workload_check(workload, model);
+    if (status != LSPO_OK)
+        return status;
+    search_t search = {.model = model, .policy = policy, .machine = machine, .workload = *workload};
+    search.workload.iterations = TRIAL_ITERATIONS;
+    status = search_stage(&search);
+    if (status != LSPO_OK)
+        return status;
+    lspo_workload_t tuned = *workload;
+    tuned.transition = search.best_stage;
+    return lspo_plan_build(model, &tuned, policy, plan_out);
+}
