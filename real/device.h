@@ -33,6 +33,14 @@ void lspo_device_close(lspo_device_t *device);
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
 void lspo_device_free(lspo_device_t *device, void *memory);
 uint64_t lspo_device_peak_bytes(const lspo_device_t *device); /* high-water mark of bytes handed out */
+/* Bytes taken from the system for device memory: handed out or kept for reuse.  What a host-side instrument such as VmHWM
+ * sees of the device. */
+uint64_t lspo_device_held_bytes(const lspo_device_t *device);
+const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
+
+/* Zeroed, 64-byte aligned host memory that copies can use at full speed.  LSPO_ERR_MEMORY. */
+lspo_status_t lspo_device_host_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
+void lspo_device_host_free(lspo_device_t *device, void *memory);
 
 /* One message; returns when it has arrived.  One call at a time in each direction. */
 void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes);
