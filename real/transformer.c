@@ -119,10 +119,11 @@ size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batc
 
 static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
 {
-    if (model->family != LSPO_FAMILY_GPT || !model->tied_head)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "model %s cannot be trained here: only GPT models with a tied head are, like gpt-small",
-                          model->name);
+    if (model->family != LSPO_FAMILY_GPT || !model->tied_head || model->kv_head_count != model->head_count)
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "model %s cannot be trained here: only GPT models with a tied head and no grouped queries can",
+            model->name);
     const lspo_status_t status = lspo_model_check(model);
     if (status != LSPO_OK)
         return status;
