@@ -1,0 +1,45 @@
+/* measure.h - what the benchmarks share: a clock and medians.  Ratios are taken repetition by repetition, both sides
+ * right after one another, so that a busy neighbour disturbs both; the median of the ratios is what counts. */
+#ifndef LSPO_BENCH_MEASURE_H
+#define LSPO_BENCH_MEASURE_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { MEASURE_REPEATS_MAX = 101 };
+
+static inline double measure_now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static inline int measure_order(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts values. */
+static inline double measure_median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, measure_order);
+    return count % 2 ? values[count / 2] : 0.5 * (values[count / 2 - 1] + values[count / 2]);
+}
+
+/* 64-byte aligned and touched, so that no page fault falls into a measurement; ends the program when out of memory. */
+static inline float *measure_floats(size_t n)
+{
+    float *memory = aligned_alloc(64, (n * sizeof *memory + 63) / 64 * 64);
+    if (!memory) {
+        fprintf(stderr, "bench: cannot allocate %zu floats\n", n);
+        exit(1);
+    }
+    for (size_t i = 0; i < n; i++)
+        memory[i] = 1e-3f * (float)(i % 1001);
+    return memory;
+}
+
+#endif
