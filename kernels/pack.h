@@ -1,5 +1,11 @@
-/* pack.h - conversion between fp32 and the 16-bit formats that cross the link.  Round to nearest even; NaN stays NaN,
- * fp16 overflows to infinity.  n elements; arrays do not overlap. */
+/* pack.h - conversion between fp32 and the 16-bit formats that cross the link.
+ *
+ * Round to nearest, ties to even, whatever the caller's FP mode.  bf16: the upper half of a float; fp16: IEEE 754
+ * binary16, whose overflow (|x| >= 65520) is infinity and whose denormals are kept.  NaN stays NaN, made quiet, upper
+ * payload bits kept; unpacking bf16 is a shift and keeps a signalling NaN.
+ * n elements; arrays do not overlap; any alignment.  The bits are the same on every level of kernels/cpu.h.
+ * 6 bytes an element.
+ */
 #ifndef LSPO_KERNELS_PACK_H
 #define LSPO_KERNELS_PACK_H
 
