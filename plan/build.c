@@ -48,7 +48,7 @@ static void add_stream(lspo_work_t *work, uint64_t bytes)
 {
     lspo_work_t one;
     lspo_work_stream(bytes, &one);
-    work->kernels[work->kernel_count++] = one.kernels[0];
+    lspo_work_append(work, &one.kernels[0]);
 }
 
 static void add_tail(const lspo_build_stage_t *stage, uint32_t tail, lspo_work_t *work)
@@ -57,6 +57,22 @@ static void add_tail(const lspo_build_stage_t *stage, uint32_t tail, lspo_work_t
         add_stream(work, stage->gradient_bytes);
     if (tail & TAIL_SQUARES)
         add_stream(work, stage->gradient_bytes - (tail & TAIL_PACK ? stage->link_bytes : 0));
+}
+
+static bool adapters(const lspo_builder_t *b)
+{
+    return b->plan->gradient_form == LSPO_FORM_ADAPTER;
+}
+
+static bool lowrank(const lspo_builder_t *b)
+{
+    return b->plan->gradient_form == LSPO_FORM_LOWRANK;
+}
+
+/* Whether backward forms the full gradients of the linear weights. */
+static bool forms_gradients(const lspo_builder_t *b)
+{
+    return b->plan->gradient_form == LSPO_FORM_DENSE || lowrank(b);
 }
 
 static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
@@ -69,16 +85,25 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
     switch (kind) {
     case LSPO_OP_FWD:
         lspo_stage_work_forward(model, workload, s, work);
+        if (adapters(b))
+            lspo_stage_work_add_adapters(workload, &stage->message, false, work);
         break;
     case LSPO_OP_RECOMPUTE:
         lspo_stage_work_recompute(model, workload, s, work);
+        if (adapters(b))
+            lspo_stage_work_add_adapters(workload, &stage->message, true, work);
         break;
     case LSPO_OP_BWD:
-        lspo_stage_work_backward(model, workload, s, stage->trained && !b->compresses, stage->message.rest_elements > 0,
-                                 work);
+        lspo_stage_work_backward(model, workload, s, forms_gradients(b) && stage->trained,
+                                 stage->message.rest_elements > 0, work);
+        if (adapters(b))
+            lspo_stage_work_add_adapters_backward(workload, &stage->message, work);
         break;
     case LSPO_OP_COMPRESS:
-        lspo_stage_work_compress(model, workload, &stage->message, work);
+        if (lowrank(b))
+            lspo_stage_work_lowrank_compress(workload, &stage->message, work);
+        else
+            lspo_stage_work_compress(model, workload, &stage->message, work);
         break;
     case LSPO_OP_NORM:
         lspo_work_stream(b->stage_count * sizeof(double), work);
@@ -94,7 +119,9 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         lspo_work_adam(elements, work);
         break;
     case LSPO_OP_APPLY:
-        if (b->plan->return_form == LSPO_RETURN_DELTA)
+        if (lowrank(b))
+            lspo_stage_work_lowrank_apply(workload, &stage->message, work);
+        else if (b->plan->return_form == LSPO_RETURN_DELTA)
             lspo_stage_work_apply_delta(model, workload, &stage->message, work);
         else
             lspo_work_stream(stage->link_bytes + elements * lspo_precision_bytes(workload->precision), work);
@@ -104,6 +131,8 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         lspo_work_copy(variant == LSPO_VARIANT_OPTIMIZER ? stage->optimizer_bytes : stage->parameter_bytes, work);
         break;
     case LSPO_OP_PROJECT:
+        lspo_stage_work_lowrank_project(workload, &stage->message, work);
+        break;
     case LSPO_OP_KIND_COUNT:
         work->kernel_count = 0;
         break;
@@ -238,6 +267,15 @@ static uint64_t gradient_taken(const lspo_builder_t *b, uint32_t stage)
     return bytes;
 }
 
+static uint64_t linear_bytes(const lspo_builder_t *b, uint32_t stage)
+{
+    const lspo_message_t *message = &b->stages[stage].message;
+    uint64_t elements = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++)
+        elements += (uint64_t)message->linear[i].rows * message->linear[i].cols;
+    return elements * lspo_precision_bytes(b->workload->precision);
+}
+
 static void backward_memory(lspo_builder_t *b, uint32_t stage, uint32_t micro, bool compress_follows)
 {
     const lspo_activations_t *a = &b->activations;
@@ -257,6 +295,8 @@ static void backward_memory(lspo_builder_t *b, uint32_t stage, uint32_t micro, b
         freed = a->input_bytes;
         break;
     }
+    if (compress_follows && lowrank(b))
+        taken += linear_bytes(b, stage);
     lspo_build_gpu_memory(b, taken, freed);
 }
 
@@ -292,11 +332,17 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     lspo_build_depend(b, parameters);
     bound_gradients(b, stage);
     backward_memory(b, stage, micro, compress);
-    if (compress) {
+    if (compress && micro == 0 && lowrank(b) && iteration % b->workload->project_every == 0) {
         lspo_op_id_t backward = id;
-        id = emit(b, LSPO_OP_COMPRESS, LSPO_VARIANT_NONE, stage, iteration, micro, tail);
+        id = emit(b, LSPO_OP_PROJECT, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
         lspo_build_depend(b, backward);
-        lspo_build_gpu_memory(b, 0, b->activations.saved_bytes + b->activations.input_bytes);
+    }
+    if (compress) {
+        lspo_op_id_t gradients = id;
+        id = emit(b, LSPO_OP_COMPRESS, LSPO_VARIANT_NONE, stage, iteration, micro, tail);
+        lspo_build_depend(b, gradients);
+        lspo_build_gpu_memory(
+            b, 0, b->activations.saved_bytes + b->activations.input_bytes + (lowrank(b) ? linear_bytes(b, stage) : 0));
     }
     st->backward = id;
     return b->last_compute = id;
@@ -367,6 +413,11 @@ lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32
     st->ready = lspo_build_op(b, LSPO_OP_UPD_GPU, LSPO_VARIANT_NONE, stage, iteration);
     lspo_build_depend(b, st->backward);
     lspo_build_depend(b, wait);
+    if (lowrank(b)) {
+        lspo_op_id_t update = st->ready;
+        st->ready = lspo_build_op(b, LSPO_OP_APPLY, LSPO_VARIANT_NONE, stage, iteration);
+        lspo_build_depend(b, update);
+    }
     lspo_build_gpu_memory(b, 0, st->gradient_bytes);
     return st->ready;
 }
@@ -398,13 +449,32 @@ static uint64_t all_parameter_bytes(const lspo_builder_t *b)
     return bytes;
 }
 
+/* lora: the adapters themselves; galore: the orthonormal basis of the shorter side. */
+static uint64_t factor_bytes(const lspo_builder_t *b, const lspo_message_t *message)
+{
+    uint64_t elements = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        if (adapters(b))
+            elements += w->message_elements;
+        else if (lowrank(b) && w->compressed)
+            elements += (uint64_t)(w->rows <= w->cols ? w->rows : w->cols) * b->workload->rank;
+    }
+    return elements * lspo_precision_bytes(b->workload->precision);
+}
+
 void lspo_build_resident_memory(lspo_builder_t *b)
 {
     lspo_footprint_t *f = &b->plan->footprint;
     f->gpu_parameters_bytes = all_parameter_bytes(b);
     f->gpu_workspace_bytes = b->activations.workspace_bytes;
-    for (uint32_t s = 0; s < b->stage_count; s++)
+    for (uint32_t s = 0; s < b->stage_count; s++) {
         f->gpu_optimizer_bytes += b->stages[s].optimizer_bytes;
+        f->gpu_projectors_bytes += factor_bytes(b, &b->stages[s].message);
+    }
+    if (adapters(b)) /* X A and dY B */
+        f->gpu_workspace_bytes +=
+            2 * lspo_workload_tokens(b->workload) * b->workload->rank * lspo_precision_bytes(b->workload->precision);
 }
 
 /* As kernels/projector.h stores one: indices and values of r nonzeros a row, by row and by column. */
@@ -452,6 +522,20 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
         if (b->plan->return_form == LSPO_RETURN_PARAMETERS)
             f->host_master_bytes += elements * sizeof(float);
     }
-    if (b->compresses)
+    if (b->plan->gradient_form == LSPO_FORM_SUBSPACE)
         f->gpu_workspace_bytes += projection_scratch_bytes(b);
+}
+
+lspo_status_t lspo_build_on_gpu(lspo_builder_t *b)
+{
+    lspo_build_resident_memory(b);
+    for (uint32_t i = 0; i < b->workload->iterations; i++) {
+        lspo_build_step(b, i, false);
+        lspo_op_id_t gradients = b->last_compute;
+        lspo_op_id_t norm = lspo_build_norm(b, i, false);
+        for (uint32_t s = 0; s < b->stage_count; s++)
+            if (b->stages[s].trained)
+                lspo_build_update_gpu(b, i, s, norm == LSPO_NO_OP ? gradients : norm);
+    }
+    return b->status;
 }

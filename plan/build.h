@@ -1,20 +1,23 @@
 /* build.h - what a policy file uses to write its plan: the pieces that all policies share.
  *
  * A policy's build() loops over iterations and emits, in program order, the ops of each.  An error (out of memory, too
- * many ops) sticks in the builder: emits after one do nothing and lspo_plan_build() returns it, so that a
- * policy reads as its schedule and nothing else.
+ * many ops) sticks in the builder: emits after one do nothing and lspo_plan_build() returns it, so that a policy
+ * reads as its schedule and nothing else.
  *
  * Who takes and gives back dynamic GPU memory (p = bytes of the precision, q = of the transfer precision, T tokens):
- *     FWD embed, block   takes its output x (T w p), which is the next stage's input
+ *     FWD embed, block   takes its output (T w p), which is the next stage's input
  *     FWD block          takes `saved`; gives it back at its end under checkpointing
  *     RECOMPUTE          takes `saved` again
  *     FWD head           takes head_bytes
- *     BWD head           takes dx (T w p), which travels down to the embedding in place; gives back head_bytes and its
- * input BWD block          gives back `saved` and its input; where a COMPRESS follows, that op does BWD, lowest gives
- * back dx (embed's BWD; the first block's when the embedding is frozen) BWD, first micro   takes the stage's gradient
- * message (elements x p; and elements x q where q != p, packed); the message of a tied embedding is taken by BWD head
- *     D2H                gives the message back; without a link, UPD_GPU does
- *     H2D                takes a landing buffer (message elements x q);  APPLY gives it back
+ *     BWD head           takes dx (T w p), which travels down to the embedding in place; gives back head_bytes and
+ *                        its input
+ *     BWD block          gives back `saved` and its input; where a COMPRESS follows, that op does
+ *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back
+ *     BWD, lowest        gives back dx (embed's BWD; the first block's when the embedding is frozen)
+ *     BWD, first micro   takes the stage's gradient message (elements x p; and elements x q where q != p, packed);
+ *                        the message of a tied embedding is taken by BWD head
+ *     D2H                gives the message back; without a link, UPD_GPU does (galore: APPLY)
+ *     H2D                takes a landing buffer (message elements x q); APPLY gives it back
  *     SWAP_IN            takes what it brings; FWD, BWD or SWAP_OUT give it back
  */
 #ifndef LSPO_PLAN_BUILD_H
@@ -51,7 +54,7 @@ typedef struct lspo_builder {
     const lspo_model_t *model;
     const lspo_workload_t *workload;
     bool train_rest;        /* AUTO resolved                                            */
-    bool compresses;        /* COMPRESS follows every block's BWD                       */
+    bool compresses;        /* COMPRESS follows every block's BWD: lsp, galore */
     bool forward_waits_all; /* FWD of the embedding waits for the updates of all stages */
     bool bounds_gradients;  /* BWD waits until an older gradient has left the GPU       */
     uint32_t stage_count;
@@ -91,13 +94,17 @@ lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t s
 /* H2D and APPLY of what `update` made, after `wait` as well; from then on the stage's weights are ready. */
 lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
                                lspo_op_id_t wait);
-/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient. */
+/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  Under galore an APPLY
+ * follows, which takes Adam's direction out of the subspace. */
 lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
 
 /* The layer-wise schedule of zero-layerwise, backward-update and lsp: each stage's D2H, UPD, H2D, APPLY follow its
  * BWD, and FWD waits stage by stage.  Stages <= transition are served last come first served (the shallower first),
  * the others first come first served; transition < 0: all of them first come first served. */
 lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition);
+
+/* The schedule of native, lora and galore: everything on the GPU, optimizer.step() after the whole backward pass. */
+lspo_status_t lspo_build_on_gpu(lspo_builder_t *b);
 
 /* Static memory of policies whose optimizer is on the CPU / on the GPU with everything resident. */
 void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots);

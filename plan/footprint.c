@@ -65,20 +65,58 @@ static void compress(uint32_t d, uint32_t r, lspo_projection_t *projection)
     projection->message_elements = (uint64_t)d_rows * d_cols;
 }
 
+/* Linear weights again one after the other once their message_elements have changed, then the rest. */
+static void close_ranks(const lspo_stage_t *stage, bool train_rest, lspo_message_t *message)
+{
+    message->element_count = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        message->linear[i].message_offset_elements = message->element_count;
+        message->element_count += message->linear[i].message_elements;
+    }
+    if (train_rest) {
+        add_rest(stage, message);
+    }
+}
+
 void lspo_message_projected(const lspo_stage_t *stage, uint32_t d, uint32_t r, bool train_rest,
                             lspo_message_t *message_out)
 {
     lay_out_linear(stage, message_out);
-    message_out->element_count = 0;
     for (uint32_t i = 0; i < message_out->linear_count; i++) {
-        lspo_projection_t *projection = &message_out->linear[i];
-        compress(d, r, projection);
-        projection->message_offset_elements = message_out->element_count;
-        message_out->element_count += projection->message_elements;
+        compress(d, r, &message_out->linear[i]);
     }
-    if (train_rest) {
-        add_rest(stage, message_out);
+    close_ranks(stage, train_rest, message_out);
+}
+
+void lspo_message_adapters(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out)
+{
+    lay_out_linear(stage, message_out);
+    for (uint32_t i = 0; i < message_out->linear_count; i++) {
+        lspo_projection_t *adapter = &message_out->linear[i];
+        adapter->compressed = true;
+        adapter->d_rows = adapter->d_cols = rank;
+        adapter->message_elements = (uint64_t)rank * (adapter->rows + adapter->cols);
     }
+    close_ranks(stage, train_rest, message_out);
+}
+
+void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out)
+{
+    lay_out_linear(stage, message_out);
+    for (uint32_t i = 0; i < message_out->linear_count; i++) {
+        lspo_projection_t *weight = &message_out->linear[i];
+        if (rank >= smaller(weight->rows, weight->cols)) {
+            continue;
+        }
+        weight->compressed = true;
+        if (weight->rows <= weight->cols) {
+            weight->d_rows = rank;
+        } else {
+            weight->d_cols = rank;
+        }
+        weight->message_elements = (uint64_t)weight->d_rows * weight->d_cols;
+    }
+    close_ranks(stage, train_rest, message_out);
 }
 
 static uint64_t kv_width(const lspo_model_t *model)

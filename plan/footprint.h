@@ -13,6 +13,14 @@
 #include "plan/model.h"
 #include "plan/workload.h"
 
+/* What of a linear weight's gradient is kept and optimised. */
+typedef enum {
+    LSPO_FORM_DENSE,    /* G itself                                                    */
+    LSPO_FORM_SUBSPACE, /* lsp: P^T G Q with sparse P and Q                            */
+    LSPO_FORM_ADAPTER,  /* lora: the gradients of A (m x r) and B (n x r), W is frozen */
+    LSPO_FORM_LOWRANK   /* galore: A^T G or G A with a dense orthonormal A             */
+} lspo_gradient_form_t;
+
 /* How one linear weight (m x n) crosses the link under lsp: d_m = min(d, m), d_n = min(d, n); sent uncompressed
  * when d_m d_n >= m n. */
 typedef struct {
@@ -41,6 +49,11 @@ void lspo_message_dense(const lspo_stage_t *stage, bool train_rest, lspo_message
 /* The message under lsp with subspace d and nnz r. */
 void lspo_message_projected(const lspo_stage_t *stage, uint32_t d, uint32_t r, bool train_rest,
                             lspo_message_t *message_out);
+
+/* lora: of each linear weight A (m x r), then B (n x r), as rows of r: compressed, d_rows = d_cols = r. */
+void lspo_message_adapters(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out);
+/* galore: A^T G (r x n) when m <= n, G A (m x r) otherwise: d_rows x d_cols; uncompressed where r >= min(m, n). */
+void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out);
 
 /* Activation bytes of one micro-batch. */
 typedef struct {

@@ -34,13 +34,13 @@ typedef struct {
         double gather_flops, gather_Bps;   /* time = max of the two */
         double scatter_flops, scatter_Bps; /* time = max of the two */
         double adam_pps;                   /* parameters a second of UPD_GPU */
-        double backward_loss;              /* fraction of its speed that a backward pass loses, [0, 1): what autograd adds */
-        double launch_s;                   /* a kernel                       */
-        double op_s;                       /* an op: dispatch, events        */
+        double backward_loss; /* fraction of its speed that a backward pass loses, [0, 1): what autograd adds */
+        double launch_s;      /* a kernel                       */
+        double op_s;          /* an op: dispatch, events        */
     } gpu;
     struct {
         double memory_bytes;
-        double adam_pps; /* parameters a second of UPD, all its threads; from DRAM   */
+        double adam_pps;        /* parameters a second of UPD, all its threads; from DRAM   */
         double adam_cached_pps; /* the same when the state stays in cache (small subspaces) */
         double cache_bytes;     /* state up to this size counts as cached                   */
         double compute_flops;   /* FWD/BWD on the CPU (paper, Table 1); not used by plans   */

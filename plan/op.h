@@ -34,9 +34,9 @@ typedef uint32_t lspo_op_id_t;
 #define LSPO_NO_OP UINT32_MAX
 
 typedef struct {
-    uint8_t kind;  /* lspo_op_kind_t */
-    uint8_t lane;  /* lspo_lane_t    */
-    uint16_t layer; /* stage index, see model.h */
+    uint8_t kind;       /* lspo_op_kind_t */
+    uint8_t lane;       /* lspo_lane_t    */
+    uint16_t layer;     /* stage index, see model.h */
     uint32_t iteration; /* optimizer step that the op belongs to (of the gradient, for UPD of zero-delayed) */
     uint16_t micro;     /* micro-batch within the step */
     uint16_t variant;   /* distinguishes ops of one kind and layer: see lspo_op_variant_t */
@@ -52,9 +52,9 @@ typedef struct {
 
 typedef enum {
     LSPO_VARIANT_NONE,
-    LSPO_VARIANT_NORM_SCALAR,  /* D2H of the one clipping scalar              */
-    LSPO_VARIANT_PARAMETERS,   /* SWAP_IN/SWAP_OUT of parameters              */
-    LSPO_VARIANT_OPTIMIZER,    /* SWAP_IN/SWAP_OUT of optimizer state         */
+    LSPO_VARIANT_NORM_SCALAR, /* D2H of the one clipping scalar              */
+    LSPO_VARIANT_PARAMETERS,  /* SWAP_IN/SWAP_OUT of parameters              */
+    LSPO_VARIANT_OPTIMIZER,   /* SWAP_IN/SWAP_OUT of optimizer state         */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 

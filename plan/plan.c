@@ -43,6 +43,31 @@ static void identity_message(const lspo_stage_t *shape, bool train_rest, lspo_me
     }
 }
 
+void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *message_out)
+{
+    const lspo_workload_t *w = &plan->workload;
+    bool rest = w->train_rest == LSPO_TRAIN_REST_ON;
+    lspo_stage_t shape;
+    lspo_model_stage(&plan->model, stage, &shape);
+    switch (plan->gradient_form) {
+    case LSPO_FORM_DENSE:
+        lspo_message_dense(&shape, rest, message_out);
+        break;
+    case LSPO_FORM_SUBSPACE:
+        if (w->identity_projectors)
+            identity_message(&shape, rest, message_out);
+        else
+            lspo_message_projected(&shape, w->subspace, w->nnz, rest, message_out);
+        break;
+    case LSPO_FORM_ADAPTER:
+        lspo_message_adapters(&shape, w->rank, rest, message_out);
+        break;
+    case LSPO_FORM_LOWRANK:
+        lspo_message_lowrank(&shape, w->rank, rest, message_out);
+        break;
+    }
+}
+
 static void describe_stage(lspo_builder_t *b, uint32_t index)
 {
     const lspo_workload_t *w = b->workload;
@@ -52,12 +77,7 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     bool offloads = b->plan->return_form != LSPO_RETURN_NOTHING;
 
     lspo_model_stage(b->model, index, &stage->shape);
-    if (b->compresses && w->identity_projectors)
-        identity_message(&stage->shape, b->train_rest, &stage->message);
-    else if (b->compresses)
-        lspo_message_projected(&stage->shape, w->subspace, w->nnz, b->train_rest, &stage->message);
-    else
-        lspo_message_dense(&stage->shape, b->train_rest, &stage->message);
+    lspo_plan_message(b->plan, index, &stage->message);
 
     uint64_t elements = stage->message.element_count;
     stage->trained = elements > 0;
@@ -71,14 +91,15 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
 
 static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
 {
-    *b = (lspo_builder_t){.plan = plan,
-                          .model = &plan->model,
-                          .workload = &plan->workload,
-                          .train_rest = plan->workload.train_rest == LSPO_TRAIN_REST_ON,
-                          .compresses = plan->policy->compresses,
-                          .bounds_gradients = !plan->policy->compresses && plan->return_form != LSPO_RETURN_NOTHING,
-                          .stage_count = plan->stage_count,
-                          .last_compute = LSPO_NO_OP};
+    *b = (lspo_builder_t){
+        .plan = plan,
+        .model = &plan->model,
+        .workload = &plan->workload,
+        .train_rest = plan->workload.train_rest == LSPO_TRAIN_REST_ON,
+        .compresses = plan->gradient_form == LSPO_FORM_SUBSPACE || plan->gradient_form == LSPO_FORM_LOWRANK,
+        .bounds_gradients = plan->gradient_form == LSPO_FORM_DENSE && plan->return_form != LSPO_RETURN_NOTHING,
+        .stage_count = plan->stage_count,
+        .last_compute = LSPO_NO_OP};
     b->stages = calloc(b->stage_count, sizeof *b->stages);
     if (!b->stages)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan of %u stages", b->stage_count);
@@ -112,6 +133,7 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     plan->workload = *workload;
     plan->policy = policy;
     plan->return_form = policy->return_form;
+    plan->gradient_form = policy->gradient_form;
     plan->stage_count = lspo_model_stage_count(model);
     plan->staleness_steps = policy->staleness_steps;
     resolve(plan);

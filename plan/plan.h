@@ -37,8 +37,9 @@ typedef struct {
     lspo_workload_t workload; /* with every AUTO resolved */
     const lspo_policy_t *policy;
     lspo_return_form_t return_form;
+    lspo_gradient_form_t gradient_form;
     uint32_t stage_count;
-    uint32_t staleness_steps; /* 0: exact order; 1: the gradient of the step before is applied */
+    uint32_t staleness_steps;   /* 0: exact order; 1: the gradient of the step before is applied */
     lspo_footprint_t footprint; /* the itemised static memory and the sizes of messages */
 
     lspo_op_t *ops;
@@ -61,6 +62,9 @@ void lspo_plan_destroy(lspo_plan_t *plan);
 /* Every dependency precedes its op and exists; every op is on the lane of its kind; iterations of a (kind, layer,
  * variant) are in order; works exist; dynamic allocations balance on GPU and host.  Logs the first offence. */
 lspo_status_t lspo_plan_check(const lspo_plan_t *plan);
+
+/* How the gradient of one stage is laid out under this plan. */
+void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *message_out);
 
 /* The lane on which ops of `kind` run. */
 lspo_lane_t lspo_op_kind_lane(lspo_op_kind_t kind);

@@ -24,7 +24,7 @@ struct lspo_policy {
     const char *clip_help; /* which gradient's norm --clip bounds, and what it costs the schedule */
     bool train_rest_default;
     bool uses_transition;
-    bool compresses; /* messages are projected: lspo_message_projected */
+    lspo_gradient_form_t gradient_form;
     lspo_return_form_t return_form;
     lspo_status_t (*build)(lspo_builder_t *builder);
 };

@@ -5,6 +5,11 @@
 
 enum { ADAM_BYTES = 28, ADAM_FLOP = 12 };
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* What the helpers below need of model and workload. */
 typedef struct {
     const lspo_model_t *model;
@@ -303,6 +308,79 @@ void lspo_stage_work_apply_delta(const lspo_model_t *model, const lspo_workload_
     }
     if (dense_elements > 0) {
         add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, dense_elements * (2 * p + sent));
+    }
+}
+
+void lspo_stage_work_add_adapters(const lspo_workload_t *workload, const lspo_message_t *message, bool recompute,
+                                  lspo_work_t *work)
+{
+    uint64_t t = lspo_workload_tokens(workload), p = lspo_precision_bytes(workload->precision);
+    uint32_t count = message->linear_count - (recompute && message->linear_count > 0 ? 1 : 0);
+    for (uint32_t i = 0; i < count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        add_gemm(work, p, t, w->d_rows, w->rows);
+        add_gemm(work, p, t, w->cols, w->d_rows);
+    }
+}
+
+void lspo_stage_work_add_adapters_backward(const lspo_workload_t *workload, const lspo_message_t *message,
+                                           lspo_work_t *work)
+{
+    uint64_t t = lspo_workload_tokens(workload), p = lspo_precision_bytes(workload->precision);
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        add_gemm(work, p, t, w->d_rows, w->rows);
+        add_gemm(work, p, t, w->d_rows, w->cols);
+        add_gemm(work, p, w->rows, w->d_rows, t);
+        add_gemm(work, p, w->cols, w->d_rows, t);
+        add_gemm(work, p, t, w->rows, w->d_rows);
+    }
+}
+
+void lspo_stage_work_lowrank_compress(const lspo_workload_t *workload, const lspo_message_t *message,
+                                      lspo_work_t *work_out)
+{
+    uint64_t p = lspo_precision_bytes(workload->precision);
+    clear(work_out);
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        if (w->compressed) {
+            add_gemm(work_out, p, w->d_rows, w->d_cols, w->d_rows < w->rows ? w->rows : w->cols);
+        } else {
+            add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, 2 * p * w->message_elements);
+        }
+    }
+}
+
+void lspo_stage_work_lowrank_apply(const lspo_workload_t *workload, const lspo_message_t *message,
+                                   lspo_work_t *work_out)
+{
+    uint64_t p = lspo_precision_bytes(workload->precision);
+    uint64_t dense_elements = message->rest_elements;
+    clear(work_out);
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        if (w->compressed) {
+            add_gemm(work_out, p, w->rows, w->cols, smaller(w->d_rows, w->d_cols));
+        } else {
+            dense_elements += w->message_elements;
+        }
+    }
+    if (dense_elements > 0) {
+        add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, 3 * p * dense_elements);
+    }
+}
+
+void lspo_stage_work_lowrank_project(const lspo_workload_t *workload, const lspo_message_t *message,
+                                     lspo_work_t *work_out)
+{
+    uint64_t p = lspo_precision_bytes(workload->precision);
+    clear(work_out);
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        if (w->compressed) {
+            add_gemm(work_out, p, w->rows, w->cols, 2 * (uint64_t)smaller(w->rows, w->cols));
+        }
     }
 }
 

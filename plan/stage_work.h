@@ -47,6 +47,23 @@ void lspo_stage_work_compress(const lspo_model_t *model, const lspo_workload_t *
 void lspo_stage_work_apply_delta(const lspo_model_t *model, const lspo_workload_t *workload,
                                  const lspo_message_t *message, lspo_work_t *work_out);
 
+/* lora: what the adapters of a block add to its forward (recompute leaves out the last weight's) and to its backward.
+ *     Y += (X A) B^T     GEMM T, r, m and T, n, r
+ *     backward           X A again, dY B, dA = X^T (dY B), dB = dY^T (X A), dX += (dY B) A^T */
+void lspo_stage_work_add_adapters(const lspo_workload_t *workload, const lspo_message_t *message, bool recompute,
+                                  lspo_work_t *work);
+void lspo_stage_work_add_adapters_backward(const lspo_workload_t *workload, const lspo_message_t *message,
+                                           lspo_work_t *work);
+
+/* galore: the projection of each weight's full gradient; the update W -= eta A N (or N A^T); and a new basis from the
+ * SVD of the gradient, counted as 4 m n min(m, n) flop of products. */
+void lspo_stage_work_lowrank_compress(const lspo_workload_t *workload, const lspo_message_t *message,
+                                      lspo_work_t *work_out);
+void lspo_stage_work_lowrank_apply(const lspo_workload_t *workload, const lspo_message_t *message,
+                                   lspo_work_t *work_out);
+void lspo_stage_work_lowrank_project(const lspo_workload_t *workload, const lspo_message_t *message,
+                                     lspo_work_t *work_out);
+
 /* One kernel: `bytes` of memory traffic; Adam over `elements` parameters (28 bytes each: gradient read, weight and
  * both moments read and written in fp32); a message of `bytes` on a link. */
 void lspo_work_stream(uint64_t bytes, lspo_work_t *work_out);

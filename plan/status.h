@@ -29,8 +29,7 @@ int lspo_status_exit_code(lspo_status_t status);
 
 /* Write "lspo: error: ..." or "lspo: warning: ..." and a newline to stderr.  lspo_error returns
  * `status`, so that the deciding function can say:  return lspo_error(LSPO_ERR_INPUT, "...", ...); */
-lspo_status_t lspo_error(lspo_status_t status, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+lspo_status_t lspo_error(lspo_status_t status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #ifdef __cplusplus

@@ -29,8 +29,7 @@ lspo_status_t lspo_parse_quantity(const char *what, const char *text, lspo_unit_
 lspo_status_t lspo_parse_bytes(const char *what, const char *text, uint64_t *bytes_out);
 
 /* Parse a decimal integer in [low, high]; the message names the allowed range. */
-lspo_status_t lspo_parse_integer(const char *what, const char *text, int64_t low, int64_t high,
-                                 int64_t *value_out);
+lspo_status_t lspo_parse_integer(const char *what, const char *text, int64_t low, int64_t high, int64_t *value_out);
 
 /* Write `value` of `unit` into `buffer` for people ("7.46 GiB", "12.0 GB/s", "28.1 ms"); lspo_parse_quantity
  * reads it back to the digits shown.  Returns `buffer`. */

@@ -34,7 +34,7 @@ typedef struct {
     uint64_t bytes; /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
 } lspo_kernel_t;
 
-enum { LSPO_WORK_KERNELS_MAX = 48 };
+enum { LSPO_WORK_KERNELS_MAX = 64 };
 
 typedef struct {
     uint32_t kernel_count;

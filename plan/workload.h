@@ -29,15 +29,15 @@ typedef struct {
     uint32_t accumulation;      /* micro-batches an optimizer step                                        */
     double clip_norm;           /* global-norm clipping; 0 = off                                          */
     lspo_train_rest_t train_rest;
-    uint32_t subspace;          /* d of lsp                                                               */
-    uint32_t nnz;               /* r of lsp: nonzeros a row of P and Q                                     */
-    uint32_t rank;              /* of lora and galore                                                     */
-    uint32_t project_every;     /* galore: optimizer steps between refreshes of the basis                 */
-    int32_t transition;         /* zero-layerwise, lsp: stages <= transition are served last come first served;
-                                   LSPO_TRANSITION_AUTO: chosen by simulation                             */
-    uint32_t gradient_buffers;  /* stages whose gradients may wait on the GPU for the link; 0 = no bound  */
-    uint32_t swap_slots;        /* swap: blocks whose parameters are on the GPU at a time                 */
-    uint32_t resident_blocks;   /* swap: the first N blocks never leave the GPU                           */
+    uint32_t subspace;         /* d of lsp                                                               */
+    uint32_t nnz;              /* r of lsp: nonzeros a row of P and Q                                     */
+    uint32_t rank;             /* of lora and galore                                                     */
+    uint32_t project_every;    /* galore: optimizer steps between refreshes of the basis                 */
+    int32_t transition;        /* zero-layerwise, lsp: stages <= transition are served last come first served;
+                                  LSPO_TRANSITION_AUTO: chosen by simulation                             */
+    uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0 = no bound  */
+    uint32_t swap_slots;       /* swap: blocks whose parameters are on the GPU at a time                 */
+    uint32_t resident_blocks;  /* swap: the first N blocks never leave the GPU                           */
     uint64_t seed;
     double learning_rate;
     bool identity_projectors; /* test hook: lsp with P = Q = I, so that d_m = m and d_n = n; default off */

@@ -17,7 +17,7 @@ const lspo_policy_t lspo_policy_lsp = {
         "norm over the compressed gradients and what is sent uncompressed (the full one never exists); a barrier",
     .train_rest_default = false,
     .uses_transition = true,
-    .compresses = true,
+    .gradient_form = LSPO_FORM_SUBSPACE,
     .return_form = LSPO_RETURN_DELTA,
     .build = build,
 };

@@ -1,0 +1,14 @@
+/* galore: the full gradient is projected onto r left (or right) singular vectors, Adam runs there on the GPU, and the
+ * direction comes back: W <- W - eta s A Adam(A^T G).  The basis is renewed every `project_every` steps (PROJECT). */
+#include "plan/policies.h"
+
+const lspo_policy_t lspo_policy_galore = {
+    .name = "galore",
+    .help = "gradients projected onto their leading singular vectors, Adam there on the GPU",
+    .citation = "Zhao et al., ICML 2024, arXiv 2403.03507",
+    .semantics = LSPO_SEMANTICS_COMPRESSED,
+    .clip_help = "norm of the projected gradients; free",
+    .gradient_form = LSPO_FORM_LOWRANK,
+    .return_form = LSPO_RETURN_NOTHING,
+    .build = lspo_build_on_gpu,
+};
