@@ -76,10 +76,13 @@ static double kernel_s(const lspo_machine_t *machine, lspo_precision_t precision
 double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
                         const lspo_work_t *work)
 {
-    double total_s = lane == LSPO_LANE_GPU ? machine->gpu.op_s : lane == LSPO_LANE_CPU ? machine->cpu.op_s : 0;
+    double op_s = lane == LSPO_LANE_GPU ? machine->gpu.op_s : lane == LSPO_LANE_CPU ? machine->cpu.op_s : 0;
+    double kernels_s = 0;
     for (uint32_t i = 0; i < work->kernel_count; i++)
-        total_s += kernel_s(machine, precision, lane, &work->kernels[i]);
-    return total_s;
+        kernels_s += kernel_s(machine, precision, lane, &work->kernels[i]);
+    if (lane == LSPO_LANE_GPU && work->backward)
+        kernels_s /= 1 - machine->gpu.backward_loss;
+    return op_s + kernels_s;
 }
 
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out)
