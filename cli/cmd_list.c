@@ -1,0 +1,238 @@
+/* cmd_list.c - `lspo list`: the models, machines, policies and devices that this build knows by name. */
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/table.h"
+#include "plan/machine.h"
+#include "plan/model.h"
+#include "plan/policy.h"
+#include "real/topology.h"
+
+static const char usage[] = "lspo list models|machines|policies|devices [--format table|csv|json]";
+
+typedef struct {
+    int format;
+} list_request_t;
+
+static const lspo_arg_t list_args[] = {
+    {.name = "format",
+     .value = "table|csv|json",
+     .help = "of the list (table on a terminal, else csv)",
+     .store = lspo_arg_choice,
+     .names = lspo_format_names,
+     .offset_bytes = offsetof(list_request_t, format)},
+};
+
+static lspo_status_t write_list(const lspo_field_t *fields, size_t field_count, const void *records,
+                                size_t record_bytes, size_t record_count, int format)
+{
+    lspo_table_t table = {.fields = fields,
+                          .field_count = field_count,
+                          .records = records,
+                          .record_bytes = record_bytes,
+                          .record_count = record_count};
+    return lspo_table_write(&table, lspo_format_resolve(format), stdout);
+}
+
+typedef struct {
+    const char *name, *family, *source;
+    uint64_t parameters, blocks, width, heads, kv_heads, mlp_width, vocabulary, max_sequence;
+    int tied_head;
+} model_record_t;
+
+#define MODEL_INTEGER(field)                                                                                           \
+    {                                                                                                                  \
+#field, LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(model_record_t, field)                                    \
+    }
+static const lspo_field_t model_fields[] = {
+    {"name", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(model_record_t, name)},
+    MODEL_INTEGER(parameters),
+    MODEL_INTEGER(blocks),
+    MODEL_INTEGER(width),
+    MODEL_INTEGER(heads),
+    MODEL_INTEGER(kv_heads),
+    MODEL_INTEGER(mlp_width),
+    MODEL_INTEGER(vocabulary),
+    MODEL_INTEGER(max_sequence),
+    {"tied_head", LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(model_record_t, tied_head)},
+    {"family", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(model_record_t, family)},
+    {"source", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(model_record_t, source)},
+};
+
+static lspo_status_t list_models(int format)
+{
+    uint32_t count = lspo_model_preset_count();
+    model_record_t *records = calloc(count, sizeof *records);
+    if (records == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u models", count);
+    for (uint32_t i = 0; i < count; i++) {
+        const lspo_model_t *model = lspo_model_preset(i);
+        records[i] = (model_record_t){.name = model->name,
+                                      .family = lspo_family_name(model->family),
+                                      .source = model->source,
+                                      .parameters = lspo_model_parameter_count(model),
+                                      .blocks = model->block_count,
+                                      .width = model->width,
+                                      .heads = model->head_count,
+                                      .kv_heads = model->kv_head_count,
+                                      .mlp_width = model->mlp_width,
+                                      .vocabulary = model->vocabulary,
+                                      .max_sequence = model->max_sequence,
+                                      .tied_head = model->tied_head};
+    }
+    lspo_status_t status =
+        write_list(model_fields, sizeof model_fields / sizeof model_fields[0], records, sizeof *records, count, format);
+    free(records);
+    return status;
+}
+
+typedef struct {
+    const char *name, *description, *source;
+    double gpu_memory_bytes, gemm_fp16_flops, gpu_stream_Bps, h2d_Bps, d2h_Bps, cpu_adam_pps, cpu_memory_bytes;
+} machine_record_t;
+
+#define MACHINE_REAL(field, unit)                                                                                      \
+    {                                                                                                                  \
+#field, LSPO_FIELD_REAL, unit, offsetof(machine_record_t, field)                                               \
+    }
+static const lspo_field_t machine_fields[] = {
+    {"name", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(machine_record_t, name)},
+    MACHINE_REAL(gpu_memory_bytes, LSPO_UNIT_BYTES),
+    MACHINE_REAL(gemm_fp16_flops, LSPO_UNIT_FLOPS),
+    MACHINE_REAL(gpu_stream_Bps, LSPO_UNIT_BPS),
+    MACHINE_REAL(h2d_Bps, LSPO_UNIT_BPS),
+    MACHINE_REAL(d2h_Bps, LSPO_UNIT_BPS),
+    MACHINE_REAL(cpu_adam_pps, LSPO_UNIT_PPS),
+    MACHINE_REAL(cpu_memory_bytes, LSPO_UNIT_BYTES),
+    {"description", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(machine_record_t, description)},
+    {"source", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(machine_record_t, source)},
+};
+
+static lspo_status_t list_machines(int format)
+{
+    uint32_t count = lspo_machine_preset_count();
+    machine_record_t *records = calloc(count, sizeof *records);
+    if (records == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u machines", count);
+    for (uint32_t i = 0; i < count; i++) {
+        const lspo_machine_t *machine = lspo_machine_preset(i);
+        records[i] = (machine_record_t){.name = machine->name,
+                                        .description = machine->description,
+                                        .source = machine->source,
+                                        .gpu_memory_bytes = machine->gpu.memory_bytes,
+                                        .gemm_fp16_flops = machine->gpu.gemm_flops[LSPO_FP16],
+                                        .gpu_stream_Bps = machine->gpu.stream_Bps,
+                                        .h2d_Bps = machine->link.h2d_Bps,
+                                        .d2h_Bps = machine->link.d2h_Bps,
+                                        .cpu_adam_pps = machine->cpu.adam_pps,
+                                        .cpu_memory_bytes = machine->cpu.memory_bytes};
+    }
+    lspo_status_t status = write_list(machine_fields, sizeof machine_fields / sizeof machine_fields[0], records,
+                                      sizeof *records, count, format);
+    free(records);
+    return status;
+}
+
+typedef struct {
+    const char *name, *semantics, *clip, *help, *citation;
+    uint64_t staleness_steps;
+    int trains_rest;
+} policy_record_t;
+
+#define POLICY_TEXT(field)                                                                                             \
+    {                                                                                                                  \
+#field, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(policy_record_t, field)                                      \
+    }
+static const lspo_field_t policy_fields[] = {
+    POLICY_TEXT(name),
+    POLICY_TEXT(semantics),
+    {"staleness_steps", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(policy_record_t, staleness_steps)},
+    {"trains_rest", LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(policy_record_t, trains_rest)},
+    POLICY_TEXT(help),
+    POLICY_TEXT(clip),
+    POLICY_TEXT(citation),
+};
+
+static lspo_status_t list_policies(int format)
+{
+    uint32_t count = lspo_policy_count();
+    policy_record_t *records = calloc(count, sizeof *records);
+    if (records == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u policies", count);
+    for (uint32_t i = 0; i < count; i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        records[i] = (policy_record_t){.name = policy->name,
+                                       .semantics = lspo_semantics_name(policy->semantics),
+                                       .staleness_steps = policy->staleness_steps,
+                                       .trains_rest = policy->train_rest_default,
+                                       .help = policy->help,
+                                       .clip = policy->clip_help,
+                                       .citation = policy->citation};
+    }
+    lspo_status_t status = write_list(policy_fields, sizeof policy_fields / sizeof policy_fields[0], records,
+                                      sizeof *records, count, format);
+    free(records);
+    return status;
+}
+
+typedef struct {
+    const char *name, *description, *lanes;
+    uint64_t core_count;
+} device_record_t;
+
+static const lspo_field_t device_fields[] = {
+    {"name", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(device_record_t, name)},
+    {"core_count", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(device_record_t, core_count)},
+    {"lanes", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(device_record_t, lanes)},
+    {"description", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(device_record_t, description)},
+};
+
+static lspo_status_t list_devices(int format)
+{
+    lspo_topology_t topology;
+    lspo_status_t status = lspo_topology_read(&topology);
+    if (status != LSPO_OK)
+        return status;
+    device_record_t host = {.name = "host",
+                            .core_count = topology.core_count,
+                            .lanes = topology.description,
+                            .description = "this machine's cores and memory, standing in for a GPU and its link"};
+    return write_list(device_fields, sizeof device_fields / sizeof device_fields[0], &host, sizeof host, 1, format);
+}
+
+static const struct {
+    const char *name;
+    lspo_status_t (*write)(int format);
+} lists[] = {
+    {"models", list_models}, {"machines", list_machines}, {"policies", list_policies}, {"devices", list_devices}};
+
+lspo_status_t lspo_list_write(const char *what, int format)
+{
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        if (strcmp(lists[i].name, what) == 0)
+            return lists[i].write(format);
+    return lspo_error(LSPO_ERR_INPUT, "cannot list '%s'; usage: %s", what, usage);
+}
+
+lspo_status_t lspo_command_list(int argc, char **argv)
+{
+    list_request_t request = {.format = LSPO_FORMAT_AUTO};
+    const lspo_arg_group_t group = {"options", list_args, sizeof list_args / sizeof list_args[0], &request};
+    lspo_positionals_t positionals;
+    bool help;
+    lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
+    if (status != LSPO_OK)
+        return status;
+    if (help) {
+        printf("usage: %s\n", usage);
+        lspo_args_print(&group, 1, stdout);
+        puts("\nexample:\n  lspo list policies");
+        return LSPO_OK;
+    }
+    status = lspo_args_expect(&positionals, 1, 1, usage);
+    return status == LSPO_OK ? lspo_list_write(positionals.texts[0], request.format) : status;
+}

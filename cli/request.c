@@ -1,0 +1,346 @@
+/* request.c - see request.h. */
+#include "cli/request.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+
+static lspo_status_t store_precision(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    (void)arg;
+    return lspo_precision_parse(what, text, slot);
+}
+
+static lspo_status_t store_train_rest(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    bool on;
+    lspo_status_t status = lspo_arg_on_off(arg, what, text, &on);
+    if (status == LSPO_OK)
+        *(lspo_train_rest_t *)slot = on ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
+    return status;
+}
+
+static lspo_status_t store_transition(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    (void)arg;
+    int64_t stage = LSPO_TRANSITION_AUTO;
+    if (strcmp(text, "auto") != 0) {
+        lspo_status_t status = lspo_parse_integer(what, text, 0, LSPO_BLOCKS_MAX + 1, &stage);
+        if (status != LSPO_OK)
+            return status;
+    }
+    *(int32_t *)slot = (int32_t)stage;
+    return LSPO_OK;
+}
+
+static lspo_status_t store_number(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    (void)arg;
+    return lspo_parse_quantity(what, text, LSPO_UNIT_NONE, slot);
+}
+
+static lspo_status_t store_set(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    (void)arg;
+    lspo_overrides_t *overrides = slot;
+    if (overrides->set_count == LSPO_SETS_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "%s is given more than %d times", what, LSPO_SETS_MAX);
+    overrides->sets[overrides->set_count++] = text;
+    return LSPO_OK;
+}
+
+#define WORKLOAD(field) .offset_bytes = offsetof(lspo_request_t, workload.field)
+#define COUNT(field) .store = lspo_arg_u32, .low = 1, .high = UINT32_MAX, WORKLOAD(field)
+
+const lspo_arg_t lspo_workload_args[] = {
+    {.name = "batch", .value = "N", .help = "sequences a micro-batch (4)", COUNT(batch)},
+    {.name = "sequence", .value = "N", .help = "tokens a sequence (512; byte-level models 256)", COUNT(sequence)},
+    {.name = "precision",
+     .value = "fp32|bf16|fp16",
+     .help = "weights and activations (fp16; fp32 in run and for byte-level models)",
+     .store = store_precision,
+     WORKLOAD(precision)},
+    {.name = "transfer",
+     .value = "fp32|bf16|fp16",
+     .help = "gradients, parameters and deltas on the link (as --precision)",
+     .store = store_precision,
+     WORKLOAD(transfer)},
+    {.name = "checkpointing",
+     .value = "on|off",
+     .help = "keep only block inputs and compute them again (on; byte-level models off)",
+     .store = lspo_arg_on_off,
+     WORKLOAD(checkpointing)},
+    {.name = "iterations", .value = "N", .help = "optimizer steps in the plan (8)", COUNT(iterations)},
+    {.name = "accumulation", .value = "K", .help = "micro-batches an optimizer step (1)", COUNT(accumulation)},
+    {.name = "subspace",
+     .value = "D",
+     .help = "d: lsp's subspace is d x d (512; byte-level models about width / 2)",
+     COUNT(subspace)},
+    {.name = "nnz", .value = "R", .help = "r: nonzeros a row of lsp's projectors (8)", COUNT(nnz)},
+    {.name = "transition",
+     .value = "auto|LAYER",
+     .help = "from this layer down last come first served (auto: by simulation)",
+     .store = store_transition,
+     WORKLOAD(transition)},
+    {.name = "clip",
+     .value = "NORM",
+     .help = "clip the global gradient norm: a barrier before all updates (0: off)",
+     .store = store_number,
+     WORKLOAD(clip_norm)},
+    {.name = "train-rest",
+     .value = "on|off",
+     .help = "train embeddings, norms, biases and head too (on; lsp: off)",
+     .store = store_train_rest,
+     WORKLOAD(train_rest)},
+    {.name = "gradient-buffers",
+     .value = "N",
+     .help = "layers whose gradients may wait on the GPU for the link (2; 0: no bound)",
+     .store = lspo_arg_u32,
+     .high = UINT32_MAX,
+     WORKLOAD(gradient_buffers)},
+    {.name = "swap-slots", .value = "N", .help = "swap: blocks on the GPU at a time (2)", COUNT(swap_slots)},
+    {.name = "resident-blocks",
+     .value = "N",
+     .help = "swap: the first N blocks never leave the GPU (0)",
+     .store = lspo_arg_u32,
+     .high = UINT32_MAX,
+     WORKLOAD(resident_blocks)},
+    {.name = "learning-rate",
+     .value = "RATE",
+     .help = "Adam's step (1e-4)",
+     .store = store_number,
+     WORKLOAD(learning_rate)},
+    {.name = "seed",
+     .value = "N",
+     .help = "of weights, batches and projectors (1)",
+     .store = lspo_arg_u64,
+     .high = INT64_MAX,
+     WORKLOAD(seed)},
+};
+const size_t lspo_workload_arg_count = sizeof lspo_workload_args / sizeof lspo_workload_args[0];
+
+const lspo_arg_t lspo_override_args[] = {
+    {.name = "link",
+     .value = "RATE",
+     .help = "bandwidth of the link, each way: 12GB/s",
+     .store = lspo_arg_quantity,
+     .unit = LSPO_UNIT_BPS,
+     .offset_bytes = offsetof(lspo_request_t, overrides.link_Bps)},
+    {.name = "cpu",
+     .value = "RATE",
+     .help = "parameters a second of the CPU optimizer: 100M/s",
+     .store = lspo_arg_quantity,
+     .unit = LSPO_UNIT_PPS,
+     .offset_bytes = offsetof(lspo_request_t, overrides.cpu_pps)},
+    {.name = "gpu-memory",
+     .value = "SIZE",
+     .help = "GPU memory: 4GiB",
+     .store = lspo_arg_bytes,
+     .offset_bytes = offsetof(lspo_request_t, overrides.gpu_memory_bytes)},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .help = "any other field of the machine, as `lspo show machine` names it; may be repeated",
+     .store = store_set,
+     .offset_bytes = offsetof(lspo_request_t, overrides)},
+};
+const size_t lspo_override_arg_count = sizeof lspo_override_args / sizeof lspo_override_args[0];
+
+static uint32_t power_of_two_at_most(uint32_t limit)
+{
+    uint32_t power = 1;
+    while (power <= limit / 2)
+        power *= 2;
+    return power;
+}
+
+void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_out)
+{
+    lspo_workload_t workload;
+    lspo_workload_default(&workload);
+    if (model->vocabulary <= 256) {
+        workload.sequence = 256;
+        workload.precision = LSPO_FP32;
+        workload.checkpointing = false;
+        workload.subspace = power_of_two_at_most(model->width > 1 ? model->width / 2 : 1);
+        if (workload.nnz > workload.subspace)
+            workload.nnz = workload.subspace;
+    }
+    if (workload.sequence > model->max_sequence)
+        workload.sequence = model->max_sequence;
+    workload.transfer = workload.precision;
+    *workload_out = workload;
+}
+
+/* `lspo sim --policy help` and the like. */
+static lspo_status_t list_if_asked(const lspo_request_t *request, bool *listed_out)
+{
+    static const char *const lists[] = {"models", "machines", "policies", "devices"};
+    const char *names[] = {request->model_name, request->machine_name, request->policy_name, request->device_name};
+    *listed_out = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i] != NULL && strcmp(names[i], "help") == 0) {
+            *listed_out = true;
+            return lspo_list_write(lists[i], request->format);
+        }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *groups, size_t group_count,
+                                 lspo_precision_t precision, lspo_request_t *request,
+                                 lspo_request_outcome_t *outcome_out)
+{
+    lspo_positionals_t positionals;
+    bool help, listed;
+    lspo_status_t status = lspo_args_parse(argc, argv, groups, group_count, &positionals, &help);
+    if (status != LSPO_OK)
+        return status;
+    if (help) {
+        *outcome_out = LSPO_REQUEST_HELP;
+        return LSPO_OK;
+    }
+    status = lspo_args_expect(&positionals, 0, 0, "options only, see --help");
+    if (status == LSPO_OK)
+        status = list_if_asked(request, &listed);
+    if (status != LSPO_OK)
+        return status;
+    if (listed) {
+        *outcome_out = LSPO_REQUEST_LISTED;
+        return LSPO_OK;
+    }
+    status = lspo_model_find(request->model_name, &request->model);
+    if (status == LSPO_OK)
+        status = lspo_policy_find(request->policy_name, &request->policy);
+    if (status != LSPO_OK)
+        return status;
+
+    /* Only now are the model's defaults known: the flags are laid over them once more. */
+    lspo_request_workload(&request->model, &request->workload);
+    if (precision == LSPO_PRECISION_COUNT)
+        precision = request->workload.precision;
+    request->workload.precision = request->workload.transfer = LSPO_PRECISION_COUNT;
+    request->overrides.set_count = 0;
+    status = lspo_args_parse(argc, argv, groups, group_count, &positionals, &help);
+    if (status != LSPO_OK)
+        return status;
+    if (request->workload.precision == LSPO_PRECISION_COUNT)
+        request->workload.precision = precision;
+    if (request->workload.transfer == LSPO_PRECISION_COUNT)
+        request->workload.transfer = request->workload.precision;
+    *outcome_out = LSPO_REQUEST_READY;
+    return lspo_workload_check(&request->workload, &request->model);
+}
+
+lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine)
+{
+    for (uint32_t i = 0; i < overrides->set_count; i++) {
+        lspo_status_t status = lspo_machine_set(machine, overrides->sets[i]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (overrides->link_Bps > 0.0)
+        machine->link.h2d_Bps = machine->link.d2h_Bps = overrides->link_Bps;
+    if (overrides->cpu_pps > 0.0)
+        machine->cpu.adam_pps = machine->cpu.adam_cached_pps = overrides->cpu_pps;
+    if (overrides->gpu_memory_bytes > 0)
+        machine->gpu.memory_bytes = (double)overrides->gpu_memory_bytes;
+    return lspo_machine_check(machine);
+}
+
+/* The fields of a machine that a device can be made to follow. */
+static const struct {
+    size_t machine_offset, caps_offset;
+} cap_fields[] = {
+    {offsetof(lspo_machine_t, link.h2d_Bps), offsetof(lspo_device_caps_t, h2d_Bps)},
+    {offsetof(lspo_machine_t, link.d2h_Bps), offsetof(lspo_device_caps_t, d2h_Bps)},
+    {offsetof(lspo_machine_t, link.h2d_latency_s), offsetof(lspo_device_caps_t, h2d_latency_s)},
+    {offsetof(lspo_machine_t, link.d2h_latency_s), offsetof(lspo_device_caps_t, d2h_latency_s)},
+    {offsetof(lspo_machine_t, link.h2d_duplex_loss), offsetof(lspo_device_caps_t, h2d_duplex_loss)},
+    {offsetof(lspo_machine_t, link.d2h_duplex_loss), offsetof(lspo_device_caps_t, d2h_duplex_loss)},
+    {offsetof(lspo_machine_t, cpu.adam_pps), offsetof(lspo_device_caps_t, cpu_pps)},
+};
+
+/* "section.key" of an assignment that lspo_machine_set() has accepted. */
+static const lspo_machine_field_t *assigned_field(const char *assignment)
+{
+    size_t length = strcspn(assignment, "=");
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        char name[128];
+        int name_length =
+            snprintf(name, sizeof name, "%s.%s", lspo_machine_fields[i].section, lspo_machine_fields[i].key);
+        if ((size_t)name_length == length && memcmp(name, assignment, length) == 0)
+            return &lspo_machine_fields[i];
+    }
+    return NULL;
+}
+
+static lspo_status_t cap_set(const char *assignment, lspo_machine_t *scratch, lspo_device_caps_t *caps)
+{
+    lspo_status_t status = lspo_machine_set(scratch, assignment);
+    if (status != LSPO_OK)
+        return status;
+    const lspo_machine_field_t *field = assigned_field(assignment);
+    if (field != NULL && field->offset_bytes == offsetof(lspo_machine_t, gpu.memory_bytes)) {
+        caps->memory_bytes = (uint64_t)scratch->gpu.memory_bytes;
+        return LSPO_OK;
+    }
+    for (size_t i = 0; field != NULL && i < sizeof cap_fields / sizeof cap_fields[0]; i++)
+        if (field->offset_bytes == cap_fields[i].machine_offset) {
+            memcpy((char *)caps + cap_fields[i].caps_offset, (const char *)scratch + field->offset_bytes,
+                   sizeof(double));
+            return LSPO_OK;
+        }
+    return lspo_error(
+        LSPO_ERR_INPUT,
+        "--set %s cannot be imposed on a device that runs: only the link, cpu.adam_pps and GPU memory can", assignment);
+}
+
+lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps)
+{
+    lspo_machine_t scratch = *lspo_machine_preset(0);
+    for (uint32_t i = 0; i < overrides->set_count; i++) {
+        lspo_status_t status = cap_set(overrides->sets[i], &scratch, caps);
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (overrides->link_Bps > 0.0)
+        caps->h2d_Bps = caps->d2h_Bps = overrides->link_Bps;
+    if (overrides->cpu_pps > 0.0)
+        caps->cpu_pps = overrides->cpu_pps;
+    if (overrides->gpu_memory_bytes > 0)
+        caps->memory_bytes = overrides->gpu_memory_bytes;
+    return LSPO_OK;
+}
+
+void lspo_overrides_sets(const lspo_overrides_t *overrides, char *buffer, size_t buffer_bytes)
+{
+    buffer[0] = '\0';
+    for (uint32_t i = 0; i < overrides->set_count; i++) {
+        size_t used = strlen(buffer);
+        snprintf(buffer + used, buffer_bytes - used, "%s%s", i > 0 ? " " : "", overrides->sets[i]);
+    }
+}
+
+static lspo_status_t describe_quantity(lspo_trace_t *trace, const char *key, double value)
+{
+    char text[64];
+    if (value <= 0.0)
+        return LSPO_OK;
+    snprintf(text, sizeof text, "%.9g", value);
+    return lspo_trace_set_meta(trace, key, text);
+}
+
+lspo_status_t lspo_overrides_describe(const lspo_overrides_t *overrides, lspo_trace_t *trace)
+{
+    char sets[1024];
+    lspo_status_t status = describe_quantity(trace, "link_Bps", overrides->link_Bps);
+    if (status == LSPO_OK)
+        status = describe_quantity(trace, "cpu_pps", overrides->cpu_pps);
+    if (status == LSPO_OK)
+        status = describe_quantity(trace, "gpu_memory_bytes", (double)overrides->gpu_memory_bytes);
+    lspo_overrides_sets(overrides, sets, sizeof sets);
+    if (status == LSPO_OK && sets[0] != '\0')
+        status = lspo_trace_set_meta(trace, "set", sets);
+    return status;
+}

@@ -1,0 +1,75 @@
+/* request.h - what `sim`, `run` and `show plan` are asked for: the flags that they share, and their defaults.
+ *
+ * The workload defaults are a function of the model alone, so that `lspo sim` and `lspo run` with the same flags speak
+ * of the same plan:
+ *     byte-level models (vocabulary <= 256, made for the host): batch 4, sequence min(256, longest), fp32, no
+ *     checkpointing, d = the largest power of two <= width / 2;
+ *     the others: lspo_workload_default(), with the sequence capped at the model's longest, and fp32 under `run`,
+ *     whose host device computes in nothing else.
+ * The transfer precision follows --precision unless given.
+ */
+#ifndef LSPO_CLI_REQUEST_H
+#define LSPO_CLI_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/args.h"
+#include "plan/machine.h"
+#include "plan/model.h"
+#include "plan/policy.h"
+#include "plan/workload.h"
+#include "real/device.h"
+#include "traces/trace.h"
+
+enum { LSPO_SETS_MAX = 64 };
+
+/* The same four flags change the machine that is simulated and cap the device that runs.  0, NULL: not given. */
+typedef struct {
+    double link_Bps;
+    double cpu_pps;
+    uint64_t gpu_memory_bytes;
+    const char *sets[LSPO_SETS_MAX]; /* "section.key=VALUE" */
+    uint32_t set_count;
+} lspo_overrides_t;
+
+typedef struct {
+    const char *model_name, *machine_name, *policy_name, *device_name;
+    const char *trace_path, *text_path;
+    int format;
+    uint32_t repeat, rows;
+    bool slowdown;
+    lspo_workload_t workload;
+    lspo_overrides_t overrides;
+    /* Set by lspo_request_parse(). */
+    lspo_model_t model;
+    const lspo_policy_t *policy;
+} lspo_request_t;
+
+extern const lspo_arg_t lspo_workload_args[];
+extern const size_t lspo_workload_arg_count;
+extern const lspo_arg_t lspo_override_args[];
+extern const size_t lspo_override_arg_count;
+
+typedef enum { LSPO_REQUEST_READY, LSPO_REQUEST_HELP, LSPO_REQUEST_LISTED } lspo_request_outcome_t;
+
+/* Parse into `request`, which holds the names' defaults, and find model and policy.  All groups have `request` as
+ * target.  `precision`: the default, LSPO_PRECISION_COUNT: by model.  HELP: the caller prints its help; LISTED: a
+ * name was "help" and the valid ones have been written to stdout. */
+lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *groups, size_t group_count,
+                                 lspo_precision_t precision, lspo_request_t *request,
+                                 lspo_request_outcome_t *outcome_out);
+
+/* The default workload of a model; see above. */
+void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_out);
+
+/* --set in order, then the flags with names of their own; checks the result. */
+lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine);
+/* The same as caps of a device.  LSPO_ERR_INPUT for a --set that no device can be made to follow (a GEMM rate). */
+lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps);
+/* Header entries of a trace: what was given. */
+lspo_status_t lspo_overrides_describe(const lspo_overrides_t *overrides, lspo_trace_t *trace);
+/* All --set, separated by blanks; empty without. */
+void lspo_overrides_sets(const lspo_overrides_t *overrides, char *buffer, size_t buffer_bytes);
+
+#endif

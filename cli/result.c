@@ -1,0 +1,170 @@
+/* result.c - see result.h. */
+#include "cli/result.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "cli/version.h"
+
+#define TEXT(name, field)                                                                                              \
+    {                                                                                                                  \
+        name, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(lspo_result_t, field)                                          \
+    }
+#define REAL(field, unit)                                                                                              \
+    {                                                                                                                  \
+#field, LSPO_FIELD_REAL, unit, offsetof(lspo_result_t, field)                                                  \
+    }
+#define INTEGER(field, unit)                                                                                           \
+    {                                                                                                                  \
+#field, LSPO_FIELD_INTEGER, unit, offsetof(lspo_result_t, field)                                               \
+    }
+#define YES_NO(field)                                                                                                  \
+    {                                                                                                                  \
+#field, LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(lspo_result_t, field)                                      \
+    }
+
+static const lspo_field_t result_fields[] = {
+    TEXT("origin", origin),
+    TEXT("model", model),
+    TEXT("machine", machine),
+    TEXT("device", device),
+    TEXT("policy", policy),
+    TEXT("semantics", semantics),
+    INTEGER(staleness_steps, LSPO_UNIT_NONE),
+    INTEGER(batch, LSPO_UNIT_NONE),
+    INTEGER(sequence, LSPO_UNIT_NONE),
+    TEXT("precision", precision),
+    TEXT("transfer", transfer),
+    YES_NO(checkpointing),
+    INTEGER(iterations, LSPO_UNIT_NONE),
+    INTEGER(accumulation, LSPO_UNIT_NONE),
+    YES_NO(train_rest),
+    REAL(clip_norm, LSPO_UNIT_NONE),
+    INTEGER(subspace, LSPO_UNIT_NONE),
+    INTEGER(nnz, LSPO_UNIT_NONE),
+    INTEGER(transition, LSPO_UNIT_NONE),
+    INTEGER(seed, LSPO_UNIT_NONE),
+    REAL(link_Bps, LSPO_UNIT_BPS),
+    REAL(cpu_pps, LSPO_UNIT_PPS),
+    INTEGER(gpu_memory_bytes, LSPO_UNIT_BYTES),
+    TEXT("set", sets),
+    REAL(iteration_s, LSPO_UNIT_SECONDS),
+    REAL(iteration_low_s, LSPO_UNIT_SECONDS),
+    REAL(iteration_high_s, LSPO_UNIT_SECONDS),
+    INTEGER(sample_count, LSPO_UNIT_NONE),
+    INTEGER(warmup, LSPO_UNIT_NONE),
+    INTEGER(repeat, LSPO_UNIT_NONE),
+    REAL(slowdown, LSPO_UNIT_NONE),
+    REAL(native_iteration_s, LSPO_UNIT_SECONDS),
+    REAL(tokens_per_s, LSPO_UNIT_NONE),
+    REAL(lower_bound_s, LSPO_UNIT_SECONDS),
+    REAL(gpu_busy_s, LSPO_UNIT_SECONDS),
+    REAL(d2h_busy_s, LSPO_UNIT_SECONDS),
+    REAL(h2d_busy_s, LSPO_UNIT_SECONDS),
+    REAL(cpu_busy_s, LSPO_UNIT_SECONDS),
+    REAL(exposed_comm_s, LSPO_UNIT_SECONDS),
+    REAL(exposed_cpu_s, LSPO_UNIT_SECONDS),
+    REAL(other_s, LSPO_UNIT_SECONDS),
+    INTEGER(d2h_bytes, LSPO_UNIT_BYTES),
+    INTEGER(h2d_bytes, LSPO_UNIT_BYTES),
+    INTEGER(peak_gpu_bytes, LSPO_UNIT_BYTES),
+    INTEGER(peak_host_bytes, LSPO_UNIT_BYTES),
+    YES_NO(fits),
+    TEXT("advice", advice),
+    TEXT("bound", bound),
+    REAL(loss_first, LSPO_UNIT_NONE),
+    REAL(loss_last, LSPO_UNIT_NONE),
+    REAL(held_out_before, LSPO_UNIT_NONE),
+    REAL(held_out_after, LSPO_UNIT_NONE),
+    TEXT("blas_core", blas_core),
+    TEXT("version", version),
+};
+
+static uint64_t integer_or_missing(uint64_t value)
+{
+    return value > 0 ? value : LSPO_MISSING;
+}
+
+static double real_or_missing(double value)
+{
+    return value > 0.0 ? value : (double)NAN;
+}
+
+static void fill_workload(const lspo_plan_t *plan, lspo_result_t *result)
+{
+    const lspo_workload_t *workload = &plan->workload;
+    result->batch = workload->batch;
+    result->sequence = workload->sequence;
+    result->precision = lspo_precision_name(workload->precision);
+    result->transfer = lspo_precision_name(workload->transfer);
+    result->checkpointing = workload->checkpointing;
+    result->iterations = workload->iterations;
+    result->accumulation = workload->accumulation;
+    result->train_rest = workload->train_rest == LSPO_TRAIN_REST_ON;
+    result->clip_norm = real_or_missing(workload->clip_norm);
+    result->subspace = plan->gradient_form == LSPO_FORM_SUBSPACE ? workload->subspace : LSPO_MISSING;
+    result->nnz = plan->gradient_form == LSPO_FORM_SUBSPACE ? workload->nnz : LSPO_MISSING;
+    result->transition =
+        plan->policy->uses_transition && workload->transition >= 0 ? (uint64_t)workload->transition : LSPO_MISSING;
+    result->seed = workload->seed;
+}
+
+static void fill_summary(const lspo_summary_t *summary, lspo_result_t *result)
+{
+    result->iteration_s = summary->iteration_s;
+    result->iteration_low_s = summary->low_s;
+    result->iteration_high_s = summary->high_s;
+    result->sample_count = summary->sample_count;
+    result->warmup = summary->warmup;
+    result->gpu_busy_s = summary->busy_s[LSPO_LANE_GPU];
+    result->d2h_busy_s = summary->busy_s[LSPO_LANE_D2H];
+    result->h2d_busy_s = summary->busy_s[LSPO_LANE_H2D];
+    result->cpu_busy_s = summary->busy_s[LSPO_LANE_CPU];
+    result->exposed_comm_s = summary->exposed_comm_s;
+    result->exposed_cpu_s = summary->exposed_cpu_s;
+    result->other_s = summary->other_s;
+    result->d2h_bytes = summary->link_bytes[LSPO_LANE_D2H];
+    result->h2d_bytes = summary->link_bytes[LSPO_LANE_H2D];
+}
+
+void lspo_result_fill(const char *origin, const lspo_request_t *request, const lspo_plan_t *plan,
+                      const lspo_summary_t *summary, const char *sets, lspo_result_t *result_out)
+{
+    *result_out = (lspo_result_t){
+        .origin = origin,
+        .model = plan->model.name,
+        .policy = plan->policy->name,
+        .semantics = lspo_semantics_name(plan->policy->semantics),
+        .staleness_steps = plan->policy->staleness_steps,
+        .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
+        .sets = sets,
+        .link_Bps = real_or_missing(request->overrides.link_Bps),
+        .cpu_pps = real_or_missing(request->overrides.cpu_pps),
+        .gpu_memory_bytes = integer_or_missing(request->overrides.gpu_memory_bytes),
+        .fits = -1,
+        .repeat = LSPO_MISSING,
+        .slowdown = NAN,
+        .native_iteration_s = NAN,
+        .tokens_per_s = NAN,
+        .lower_bound_s = NAN,
+        .peak_gpu_bytes = LSPO_MISSING,
+        .peak_host_bytes = LSPO_MISSING,
+        .loss_first = NAN,
+        .loss_last = NAN,
+        .held_out_before = NAN,
+        .held_out_after = NAN,
+    };
+    fill_workload(plan, result_out);
+    fill_summary(summary, result_out);
+}
+
+lspo_status_t lspo_result_write(const lspo_result_t *result, int format)
+{
+    lspo_table_t table = {.fields = result_fields,
+                          .field_count = sizeof result_fields / sizeof result_fields[0],
+                          .records = result,
+                          .record_bytes = sizeof *result,
+                          .record_count = 1};
+    return lspo_table_write_record(&table, lspo_format_resolve(format), stdout);
+}

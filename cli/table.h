@@ -1,0 +1,55 @@
+/* table.h - one description of a record's fields, three ways to write it: a table for people, CSV, JSON.
+ *
+ * A record is a plain struct; a field says where in it a value lies, what CSV and JSON call it and in which unit
+ * it is.  Missing values are empty in CSV, null in JSON and "-" in tables, never 0: NaN for reals, NULL or "" for
+ * texts, LSPO_MISSING for integers, a negative int for yes/no.  Numbers are printed to nine digits in base units
+ * in CSV and JSON, and with a unit ("28.1 ms") in tables.
+ */
+#ifndef LSPO_CLI_TABLE_H
+#define LSPO_CLI_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "plan/status.h"
+#include "plan/units.h"
+
+typedef enum { LSPO_FORMAT_AUTO = -1, LSPO_FORMAT_TABLE, LSPO_FORMAT_CSV, LSPO_FORMAT_JSON } lspo_format_t;
+
+/* For lspo_arg_choice: "table", "csv", "json". */
+extern const char *const lspo_format_names[];
+
+/* AUTO: a table on a terminal, CSV otherwise. */
+lspo_format_t lspo_format_resolve(int format);
+
+#define LSPO_MISSING UINT64_MAX
+
+typedef enum {
+    LSPO_FIELD_TEXT,    /* const char * */
+    LSPO_FIELD_REAL,    /* double       */
+    LSPO_FIELD_INTEGER, /* uint64_t     */
+    LSPO_FIELD_YES_NO   /* int: 1, 0, negative */
+} lspo_field_kind_t;
+
+typedef struct {
+    const char *name; /* in CSV and JSON, with its unit */
+    lspo_field_kind_t kind;
+    lspo_unit_t unit; /* for tables */
+    size_t offset_bytes;
+} lspo_field_t;
+
+typedef struct {
+    const lspo_field_t *fields;
+    size_t field_count;
+    const void *records; /* record_count structs of record_bytes each */
+    size_t record_bytes;
+    size_t record_count;
+} lspo_table_t;
+
+/* Many records: one line each; JSON is an array of objects. */
+lspo_status_t lspo_table_write(const lspo_table_t *table, lspo_format_t format, FILE *file);
+/* One record: the table is upright, a line a field, without those that are missing; JSON is one object. */
+lspo_status_t lspo_table_write_record(const lspo_table_t *table, lspo_format_t format, FILE *file);
+
+#endif
