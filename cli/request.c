@@ -94,6 +94,8 @@ const lspo_arg_t lspo_workload_args[] = {
      .help = "train embeddings, norms, biases and head too (on; lsp: off)",
      .store = store_train_rest,
      WORKLOAD(train_rest)},
+    {.name = "rank", .value = "N", .help = "of lora and galore (16)", COUNT(rank)},
+    {.name = "project-every", .value = "N", .help = "galore: steps between two bases (200)", COUNT(project_every)},
     {.name = "gradient-buffers",
      .value = "N",
      .help = "layers whose gradients may wait on the GPU for the link (2; 0: no bound)",
