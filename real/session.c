@@ -1,0 +1,468 @@
+/* session.c - a session's state: made, reset, evaluated, released.  What its ops do: session_gpu.c, session_host.c. */
+#include "real/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/pack.h"
+#include "real/session_state.h"
+
+/* Streams of the seed that projectors draw from; weights and batches have their own. */
+static const uint64_t projector_seed_stride = UINT64_C(0x9e3779b97f4a7c15);
+
+bool lspo_session_packs(const lspo_session_t *session)
+{
+    return session->plan->workload.transfer != LSPO_FP32;
+}
+
+void lspo_session_pack(const lspo_session_t *session, size_t n, const float *in, uint16_t *out)
+{
+    if (session->plan->workload.transfer == LSPO_BF16)
+        lspo_pack_bf16(n, in, out);
+    else
+        lspo_pack_fp16(n, in, out);
+}
+
+void lspo_session_unpack(const lspo_session_t *session, size_t n, const uint16_t *in, float *out)
+{
+    if (session->plan->workload.transfer == LSPO_BF16)
+        lspo_unpack_bf16(n, in, out);
+    else
+        lspo_unpack_fp16(n, in, out);
+}
+
+float lspo_session_clip_scale(const lspo_session_t *session, float norm)
+{
+    double clip = session->plan->workload.clip_norm;
+    return clip > 0 && (double)norm > clip ? (float)(clip / (double)norm) : 1.0F;
+}
+
+lspo_status_t lspo_session_take(lspo_session_t *session, size_t bytes, void **slot)
+{
+    return lspo_device_alloc(session->device, bytes, slot);
+}
+
+void lspo_session_give_back(lspo_session_t *session, void **slot)
+{
+    lspo_device_free(session->device, *slot);
+    *slot = NULL;
+}
+
+lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant)
+{
+    const lspo_plan_t *plan = session->plan;
+    if (!session->swaps)
+        return NULL;
+    for (uint32_t i = 0; i < op->dep_count; i++) {
+        lspo_op_id_t id = plan->deps[op->dep_first + i];
+        const lspo_op_t *before = &plan->ops[id];
+        if (before->layer != op->layer)
+            continue;
+        if (before->kind == LSPO_OP_SWAP_IN && before->variant == variant)
+            return &session->swaps[id];
+        if (op->kind == LSPO_OP_SWAP_OUT && before->kind == LSPO_OP_UPD_GPU)
+            return lspo_session_swap_of(session, before, variant);
+    }
+    return NULL;
+}
+
+void lspo_session_swap_drop(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_swap_use_t *use = lspo_session_swap_of(session, op, LSPO_VARIANT_PARAMETERS);
+    if (use && use->last_user == (lspo_op_id_t)(op - session->plan->ops))
+        lspo_session_give_back(session, &use->memory);
+}
+
+static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text)
+{
+    const lspo_model_t *model = &plan->model;
+    if (plan->workload.precision != LSPO_FP32)
+        return lspo_error(LSPO_ERR_INPUT, "the host device computes in fp32: use --precision fp32 (--transfer may be "
+                                          "bf16 or fp16)");
+    if (plan->gradient_form != LSPO_FORM_DENSE && plan->gradient_form != LSPO_FORM_SUBSPACE)
+        return lspo_error(LSPO_ERR_INPUT, "this policy is simulated only: the host device computes full gradients and "
+                                          "sparse projectors");
+    if (model->vocabulary < LSPO_TEXT_VOCABULARY)
+        return lspo_error(LSPO_ERR_INPUT, "model %s has a vocabulary of %u; training on bytes needs at least %d",
+                          model->name, model->vocabulary, LSPO_TEXT_VOCABULARY);
+    return lspo_text_check(text, plan->workload.sequence);
+}
+
+/* As the plan's builder lays it out. */
+static void message_of(const lspo_plan_t *plan, const lspo_stage_t *shape, lspo_message_t *message_out)
+{
+    const lspo_workload_t *workload = &plan->workload;
+    bool train_rest = workload->train_rest == LSPO_TRAIN_REST_ON;
+    if (plan->gradient_form == LSPO_FORM_SUBSPACE && !workload->identity_projectors) {
+        lspo_message_projected(shape, workload->subspace, workload->nnz, train_rest, message_out);
+        return;
+    }
+    lspo_message_dense(shape, train_rest, message_out);
+    for (uint32_t i = 0; plan->gradient_form == LSPO_FORM_SUBSPACE && i < message_out->linear_count; i++) {
+        lspo_projection_t *linear = &message_out->linear[i];
+        linear->compressed = true; /* by P = Q = I */
+        linear->d_rows = linear->rows;
+        linear->d_cols = linear->cols;
+        linear->nnz_rows = linear->nnz_cols = 1;
+    }
+}
+
+static void describe_messages(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_session_stage_t *stage = &session->stages[s];
+        lspo_model_stage(&session->plan->model, s, &stage->shape);
+        message_of(session->plan, &stage->shape, &stage->message);
+        stage->trained = stage->message.element_count > 0;
+        stage->link_bytes = stage->message.element_count * lspo_precision_bytes(session->plan->workload.transfer);
+        for (uint32_t i = 0; i < stage->shape.linear_count; i++)
+            stage->linear_elements += (size_t)stage->shape.tensors[i].rows * stage->shape.tensors[i].cols;
+    }
+}
+
+/* Which stages are swapped and where they are updated is what the plan does with them. */
+static lspo_status_t describe_ops(lspo_session_t *session)
+{
+    const lspo_plan_t *plan = session->plan;
+    bool swaps = false;
+    for (uint32_t id = 0; id < plan->op_count; id++) {
+        const lspo_op_t *op = &plan->ops[id];
+        lspo_session_stage_t *stage = &session->stages[op->layer];
+        stage->updated_on_host |= op->kind == LSPO_OP_UPD;
+        stage->updated_on_gpu |= op->kind == LSPO_OP_UPD_GPU;
+        stage->swapped |= op->kind == LSPO_OP_SWAP_IN;
+        swaps |= op->kind == LSPO_OP_SWAP_IN;
+    }
+    if (!swaps)
+        return LSPO_OK;
+    session->swaps = calloc(plan->op_count, sizeof *session->swaps);
+    if (!session->swaps)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a plan of %u ops", plan->op_count);
+    for (uint32_t id = 0; id < plan->op_count; id++)
+        for (uint32_t i = 0; i < plan->ops[id].dep_count; i++)
+            session->swaps[plan->deps[plan->ops[id].dep_first + i]].last_user = id;
+    return LSPO_OK;
+}
+
+static void place_array(char **at, const void *from, size_t bytes, void **array)
+{
+    memcpy(*at, from, bytes);
+    *array = *at;
+    *at += bytes;
+}
+
+/* Move a projector's arrays into one block of device memory. */
+static lspo_status_t upload_projector(lspo_session_t *session, lspo_projector_t *made, void **memory,
+                                      lspo_projector_t *on_device)
+{
+    size_t nonzeros = (size_t)made->rows * made->r;
+    lspo_status_t status = lspo_session_take(session, lspo_projector_bytes(made->rows, made->d, made->r), memory);
+    if (status == LSPO_OK) {
+        char *at = *memory;
+        *on_device = *made;
+        place_array(&at, made->index, nonzeros * sizeof(uint32_t), (void **)&on_device->index);
+        place_array(&at, made->value, nonzeros * sizeof(float), (void **)&on_device->value);
+        place_array(&at, made->column_row, nonzeros * sizeof(uint32_t), (void **)&on_device->column_row);
+        place_array(&at, made->column_value, nonzeros * sizeof(float), (void **)&on_device->column_value);
+        place_array(&at, made->column_first, ((size_t)made->d + 1) * sizeof(uint32_t),
+                    (void **)&on_device->column_first);
+    }
+    lspo_projector_release(made);
+    return status;
+}
+
+static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint32_t rows, uint32_t d, uint32_t r,
+                                    void **memory, lspo_projector_t *on_device)
+{
+    lspo_projector_t made;
+    bool works = session->plan->workload.identity_projectors ? lspo_projector_identity(rows, &made)
+                                                             : lspo_projector_random(rows, d, r, seed, &made);
+    if (!works)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a projector of %u rows with %u nonzeros each", rows, r);
+    return upload_projector(session, &made, memory, on_device);
+}
+
+static lspo_status_t make_projectors(lspo_session_t *session, uint32_t s)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        if (!linear->compressed)
+            continue;
+        uint64_t number = ((uint64_t)s * LSPO_LINEAR_MAX + i) * 2 + 1;
+        uint64_t seed = session->plan->workload.seed + number * projector_seed_stride;
+        void **memory = &stage->projector_memory[(size_t)2 * i];
+        status = make_projector(session, seed, linear->rows, linear->d_rows, linear->nnz_rows, memory, &stage->p[i]);
+        if (status == LSPO_OK)
+            status = make_projector(session, seed + projector_seed_stride, linear->cols, linear->d_cols,
+                                    linear->nnz_cols, memory + 1, &stage->q[i]);
+    }
+    return status;
+}
+
+/* COMPRESS and APPLY never run at once, so they share one scratch; a packed delta needs room to be unpacked. */
+static lspo_status_t make_scratch(lspo_session_t *session)
+{
+    size_t scratch = 0, unpacked = 0;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        const lspo_session_stage_t *stage = &session->stages[s];
+        for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+            if (stage->message.linear[i].message_elements > unpacked)
+                unpacked = stage->message.linear[i].message_elements;
+            if (!stage->message.linear[i].compressed)
+                continue;
+            size_t compress = lspo_projector_compress_scratch(&stage->p[i], &stage->q[i], session->tokens);
+            size_t apply = lspo_projector_apply_scratch(&stage->p[i], &stage->q[i]);
+            size_t larger = compress > apply ? compress : apply;
+            scratch = larger > scratch ? larger : scratch;
+        }
+        if (stage->message.rest_elements > unpacked)
+            unpacked = stage->message.rest_elements;
+    }
+    lspo_status_t status = LSPO_OK;
+    if (scratch)
+        status = lspo_session_take(session, scratch * sizeof(float), (void **)&session->scratch);
+    if (status == LSPO_OK && session->plan->return_form == LSPO_RETURN_DELTA && lspo_session_packs(session))
+        status = lspo_session_take(session, unpacked * sizeof(float), (void **)&session->unpacked);
+    return status;
+}
+
+static lspo_status_t make_device_state(lspo_session_t *session, uint32_t s)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    lspo_status_t status = LSPO_OK;
+    if (!stage->swapped)
+        status = lspo_session_take(session, stage->shape.element_count * sizeof(float), (void **)&stage->weights);
+    if (status == LSPO_OK && stage->updated_on_gpu && !stage->swapped)
+        status =
+            lspo_session_take(session, 2 * stage->message.element_count * sizeof(float), (void **)&stage->optimizer);
+    return status == LSPO_OK ? make_projectors(session, s) : status;
+}
+
+static lspo_status_t take_host(lspo_session_t *session, size_t bytes, void **slot)
+{
+    return lspo_device_host_alloc(session->device, bytes, slot);
+}
+
+static lspo_status_t make_update_buffers(lspo_session_t *session, lspo_session_stage_t *stage)
+{
+    bool parameters = session->plan->return_form == LSPO_RETURN_PARAMETERS;
+    /* The master is what goes out, unless the link carries another format or the next update may overtake the copy. */
+    bool sends_master = parameters && !lspo_session_packs(session) && session->slots == 1;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t slot = 0; status == LSPO_OK && slot < session->slots; slot++) {
+        status = take_host(session, stage->link_bytes, &stage->landing[slot]);
+        if (status == LSPO_OK && !sends_master)
+            status = take_host(session, stage->link_bytes, &stage->outgoing[slot]);
+    }
+    if (status == LSPO_OK && parameters)
+        status = take_host(session, stage->message.element_count * sizeof(float), (void **)&stage->master);
+    return status;
+}
+
+static lspo_status_t make_host_state(lspo_session_t *session, uint32_t s)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    lspo_status_t status = LSPO_OK;
+    if (stage->updated_on_host || stage->swapped)
+        status = take_host(session, 2 * stage->message.element_count * sizeof(float), (void **)&stage->host_optimizer);
+    if (status == LSPO_OK && stage->swapped)
+        status = take_host(session, stage->shape.element_count * sizeof(float), (void **)&stage->home);
+    if (status == LSPO_OK && stage->updated_on_host)
+        status = make_update_buffers(session, stage);
+    return status;
+}
+
+static lspo_status_t make_common(lspo_session_t *session)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    session->tokens_in = calloc(session->tokens, sizeof(uint32_t));
+    session->targets = calloc(session->tokens, sizeof(uint32_t));
+    session->squares = calloc(2 * (size_t)session->stage_count, sizeof(double));
+    session->losses = calloc(workload->iterations, sizeof(double));
+    if (!session->tokens_in || !session->targets || !session->squares || !session->losses)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a session");
+    lspo_status_t status = take_host(session, LSPO_UPDATE_BLOCK * sizeof(float), (void **)&session->update_scratch);
+    if (status == LSPO_OK)
+        status = lspo_session_take(
+            session, lspo_transformer_workspace_bytes(&session->plan->model, workload->batch, workload->sequence),
+            &session->workspace);
+    if (status == LSPO_OK)
+        status = lspo_transformer_create(&session->plan->model, workload->batch, workload->sequence, session->workspace,
+                                         &session->transformer);
+    return status;
+}
+
+static lspo_status_t make_state(lspo_session_t *session)
+{
+    session->stages = calloc(session->stage_count, sizeof *session->stages);
+    if (!session->stages)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u stages", session->stage_count);
+    describe_messages(session);
+    lspo_status_t status = describe_ops(session);
+    if (status == LSPO_OK)
+        status = make_common(session);
+    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
+        status = make_device_state(session, s);
+        if (status == LSPO_OK)
+            status = make_host_state(session, s);
+    }
+    return status == LSPO_OK ? make_scratch(session) : status;
+}
+
+lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
+                                  lspo_session_t **session_out)
+{
+    lspo_status_t status = check_plan(plan, text);
+    if (status != LSPO_OK)
+        return status;
+    lspo_session_t *session = calloc(1, sizeof *session);
+    if (!session)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a session");
+    session->plan = plan;
+    session->device = device;
+    session->text = text;
+    session->stage_count = plan->stage_count;
+    session->slots = plan->staleness_steps + 1;
+    session->tokens = lspo_workload_tokens(&plan->workload);
+    status = make_state(session);
+    if (status == LSPO_OK)
+        status = lspo_session_reset(session);
+    if (status != LSPO_OK) {
+        lspo_session_destroy(session);
+        return status;
+    }
+    *session_out = session;
+    return LSPO_OK;
+}
+
+static void release_dynamic(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_session_stage_t *stage = &session->stages[s];
+        lspo_session_give_back(session, (void **)&stage->output);
+        lspo_session_give_back(session, (void **)&stage->saved);
+        lspo_session_give_back(session, &stage->staging);
+        for (int parity = 0; parity < 2; parity++) {
+            lspo_session_give_back(session, (void **)&stage->gradient[parity]);
+            lspo_session_give_back(session, (void **)&stage->packed[parity]);
+        }
+    }
+    lspo_session_give_back(session, (void **)&session->dx);
+    for (uint32_t id = 0; session->swaps && id < session->plan->op_count; id++)
+        lspo_session_give_back(session, &session->swaps[id].memory);
+}
+
+static void release_stage(lspo_session_t *session, lspo_session_stage_t *stage)
+{
+    lspo_session_give_back(session, (void **)&stage->weights);
+    lspo_session_give_back(session, (void **)&stage->optimizer);
+    for (int i = 0; i < 2 * LSPO_LINEAR_MAX; i++)
+        lspo_session_give_back(session, &stage->projector_memory[i]);
+    for (int slot = 0; slot < 2; slot++) {
+        lspo_device_host_free(session->device, stage->landing[slot]);
+        lspo_device_host_free(session->device, stage->outgoing[slot]);
+    }
+    lspo_device_host_free(session->device, stage->master);
+    lspo_device_host_free(session->device, stage->host_optimizer);
+    lspo_device_host_free(session->device, stage->home);
+}
+
+void lspo_session_destroy(lspo_session_t *session)
+{
+    if (!session)
+        return;
+    if (session->stages) {
+        release_dynamic(session);
+        for (uint32_t s = 0; s < session->stage_count; s++)
+            release_stage(session, &session->stages[s]);
+    }
+    lspo_transformer_destroy(session->transformer);
+    lspo_session_give_back(session, (void **)&session->unpacked);
+    lspo_session_give_back(session, (void **)&session->scratch);
+    lspo_session_give_back(session, &session->workspace);
+    lspo_device_host_free(session->device, session->update_scratch);
+    free(session->losses);
+    free(session->squares);
+    free(session->targets);
+    free(session->tokens_in);
+    free(session->swaps);
+    free(session->stages);
+    free(session);
+}
+
+lspo_status_t lspo_session_reset(lspo_session_t *session)
+{
+    const lspo_plan_t *plan = session->plan;
+    release_dynamic(session);
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_session_stage_t *stage = &session->stages[s];
+        size_t state_bytes = 2 * stage->message.element_count * sizeof(float);
+        float *weights = stage->swapped ? stage->home : stage->weights;
+        lspo_transformer_init(&plan->model, s, plan->workload.seed, weights);
+        if (stage->master) /* a message without the rest is the head of the stage's array */
+            memcpy(stage->master, weights, stage->message.element_count * sizeof(float));
+        if (stage->host_optimizer)
+            memset(stage->host_optimizer, 0, state_bytes);
+        if (stage->optimizer)
+            memset(stage->optimizer, 0, state_bytes);
+    }
+    memset(session->losses, 0, plan->workload.iterations * sizeof(double));
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_session_run_op(void *session, const lspo_op_t *op)
+{
+    return op->lane == LSPO_LANE_GPU ? lspo_session_gpu_op(session, op) : lspo_session_host_op(session, op);
+}
+
+const double *lspo_session_losses(const lspo_session_t *session)
+{
+    return session->losses;
+}
+
+const float *lspo_session_weights(const lspo_session_t *session, uint32_t stage)
+{
+    return session->stages[stage].swapped ? session->stages[stage].home : session->stages[stage].weights;
+}
+
+/* One batch through all stages; x and y are activations that swap roles. */
+static double forward_batch(lspo_session_t *session, void *saved, float *x, float *y)
+{
+    lspo_transformer_t *t = session->transformer;
+    uint32_t head = session->stage_count - 1;
+    lspo_transformer_embed_forward(t, session->tokens_in, lspo_session_weights(session, 0), x);
+    for (uint32_t s = 1; s < head; s++) {
+        lspo_transformer_block_forward(t, lspo_session_weights(session, s), x, saved, y);
+        float *swap = x;
+        x = y;
+        y = swap;
+    }
+    return lspo_transformer_head_forward(t, lspo_session_weights(session, head), lspo_session_weights(session, 0),
+                                         session->targets, x, NULL);
+}
+
+lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batches, double *loss_out)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    size_t activation_bytes = session->tokens * session->plan->model.width * sizeof(float);
+    void *saved = NULL, *x = NULL, *y = NULL;
+    lspo_status_t status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, 1), &saved);
+    if (status == LSPO_OK)
+        status = lspo_session_take(session, activation_bytes, &x);
+    if (status == LSPO_OK)
+        status = lspo_session_take(session, activation_bytes, &y);
+    double sum = 0;
+    for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
+        lspo_text_held_out(session->text, i, batches, workload->batch, workload->sequence, session->tokens_in,
+                           session->targets);
+        sum += forward_batch(session, saved, x, y);
+    }
+    lspo_session_give_back(session, &y);
+    lspo_session_give_back(session, &x);
+    lspo_session_give_back(session, &saved);
+    if (status == LSPO_OK)
+        *loss_out = sum / batches;
+    return status;
+}

@@ -1,0 +1,337 @@
+/* session_gpu.c - the ops of the GPU lane.  See session.h; who takes and gives back which memory: plan/build.h. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/adam.h"
+#include "kernels/gemm.h"
+#include "kernels/pack.h"
+#include "real/session_state.h"
+
+static uint32_t head_of(const lspo_session_t *session)
+{
+    return session->stage_count - 1;
+}
+
+static size_t activation_bytes(const lspo_session_t *session)
+{
+    return session->tokens * session->plan->model.width * sizeof(float);
+}
+
+static const float *weights_for(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_swap_use_t *use = lspo_session_swap_of(session, op, LSPO_VARIANT_PARAMETERS);
+    return use ? use->memory : session->stages[op->layer].weights;
+}
+
+/* The first stage whose output is not finite, for the message; the head when all are. */
+static uint32_t find_broken_stage(const lspo_session_t *session)
+{
+    size_t count = activation_bytes(session) / sizeof(float);
+    for (uint32_t s = 0; s < head_of(session); s++)
+        for (size_t i = 0; i < count; i++)
+            if (!isfinite(session->stages[s].output[i]))
+                return s;
+    return head_of(session);
+}
+
+static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_status_t status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer),
+                                             (void **)&stage->saved);
+    if (status != LSPO_OK)
+        return status;
+    double loss = lspo_transformer_head_forward(session->transformer, stage->weights, session->stages[0].weights,
+                                                session->targets, session->stages[op->layer - 1].output, stage->saved);
+    double *mean = &session->losses[op->iteration];
+    *mean = (op->micro ? *mean : 0) + loss / session->plan->workload.accumulation;
+    if (isfinite(loss))
+        return LSPO_OK;
+    char name[16];
+    return lspo_error(LSPO_ERR_NUMERIC,
+                      "step %" PRIu32 ": the loss is %g; the first values that are not finite come "
+                      "from stage %s; try a smaller learning rate or --clip",
+                      op->iteration, loss,
+                      lspo_model_stage_name(&session->plan->model, find_broken_stage(session), name));
+}
+
+static lspo_status_t forward(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    if (stage->shape.kind == LSPO_STAGE_HEAD)
+        return forward_head(session, op);
+    lspo_status_t status = lspo_session_take(session, activation_bytes(session), (void **)&stage->output);
+    if (status != LSPO_OK)
+        return status;
+    if (stage->shape.kind == LSPO_STAGE_EMBED) {
+        lspo_text_batch(session->text, workload->seed, op->iteration, op->micro, workload->batch, workload->sequence,
+                        session->tokens_in, session->targets);
+        lspo_transformer_embed_forward(session->transformer, session->tokens_in, stage->weights, stage->output);
+        return LSPO_OK;
+    }
+    status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer),
+                               (void **)&stage->saved);
+    if (status != LSPO_OK)
+        return status;
+    lspo_transformer_block_forward(session->transformer, weights_for(session, op),
+                                   session->stages[op->layer - 1].output, stage->saved, stage->output);
+    if (workload->checkpointing)
+        lspo_session_give_back(session, (void **)&stage->saved);
+    lspo_session_swap_drop(session, op);
+    return LSPO_OK;
+}
+
+static lspo_status_t recompute(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_status_t status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer),
+                                             (void **)&stage->saved);
+    if (status == LSPO_OK)
+        lspo_transformer_block_forward(session->transformer, weights_for(session, op),
+                                       session->stages[op->layer - 1].output, stage->saved, NULL);
+    return status;
+}
+
+/* The stage's message in fp32 and, where the link carries 16 bits, packed. */
+static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op, uint32_t s)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    if (!stage->trained || op->micro > 0)
+        return LSPO_OK;
+    uint32_t parity = op->iteration & 1;
+    lspo_status_t status =
+        lspo_session_take(session, stage->message.element_count * sizeof(float), (void **)&stage->gradient[parity]);
+    if (status == LSPO_OK && stage->updated_on_host && lspo_session_packs(session))
+        status = lspo_session_take(session, stage->link_bytes, (void **)&stage->packed[parity]);
+    return status;
+}
+
+static double sum_of_squares(const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sum;
+}
+
+/* After the op that completes the stage's gradient for this step. */
+static void finish_gradient(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    if (!stage->trained || op->micro + 1U < workload->accumulation)
+        return;
+    uint32_t parity = op->iteration & 1;
+    size_t n = stage->message.element_count;
+    if (workload->clip_norm > 0)
+        session->squares[parity * session->stage_count + op->layer] = sum_of_squares(stage->gradient[parity], n);
+    if (stage->packed[parity])
+        lspo_session_pack(session, n, stage->gradient[parity], stage->packed[parity]);
+}
+
+/* What backward has read for the last time. */
+static void release_activations(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_give_back(session, (void **)&session->stages[op->layer].saved);
+    lspo_session_give_back(session, (void **)&session->stages[op->layer - 1].output);
+}
+
+static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer], *embed = &session->stages[0];
+    uint32_t parity = op->iteration & 1;
+    lspo_status_t status = lspo_session_take(session, activation_bytes(session), (void **)&session->dx);
+    if (status == LSPO_OK)
+        status = take_gradient(session, op, op->layer);
+    if (status == LSPO_OK)
+        status = take_gradient(session, op, 0);
+    if (status != LSPO_OK)
+        return status;
+    lspo_gradient_sink_t sink = {.rest = stage->trained ? stage->gradient[parity] : NULL, .accumulate = op->micro > 0};
+    lspo_transformer_head_backward(session->transformer, stage->weights, embed->weights, session->targets,
+                                   session->stages[op->layer - 1].output, stage->saved,
+                                   1.0F / (float)session->plan->workload.accumulation, &sink,
+                                   embed->trained ? embed->gradient[parity] : NULL, session->dx);
+    release_activations(session, op);
+    finish_gradient(session, op);
+    return LSPO_OK;
+}
+
+static lspo_gradient_sink_t block_sink(const lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_message_t *message = &stage->message;
+    float *gradient = stage->gradient[op->iteration & 1];
+    lspo_gradient_sink_t sink = {.accumulate = op->micro > 0};
+    if (session->plan->gradient_form == LSPO_FORM_DENSE)
+        sink.linear = gradient;
+    if (message->rest_elements > 0)
+        sink.rest = gradient + message->rest_offset_elements;
+    return sink;
+}
+
+static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op)
+{
+    const float *weights = weights_for(session, op);
+    lspo_status_t status = take_gradient(session, op, op->layer);
+    if (status != LSPO_OK)
+        return status;
+    lspo_gradient_sink_t sink = block_sink(session, op);
+    lspo_transformer_block_backward(session->transformer, weights, session->stages[op->layer - 1].output,
+                                    session->stages[op->layer].saved, &sink, &session->operands, session->dx);
+    if (op->layer == 1 && !session->stages[0].trained)
+        lspo_session_give_back(session, (void **)&session->dx);
+    if (session->plan->gradient_form == LSPO_FORM_DENSE) {
+        release_activations(session, op);
+        finish_gradient(session, op);
+    }
+    lspo_session_swap_drop(session, op);
+    return LSPO_OK;
+}
+
+static lspo_status_t backward(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    switch (stage->shape.kind) {
+    case LSPO_STAGE_HEAD:
+        return backward_head(session, op);
+    case LSPO_STAGE_BLOCK:
+        return backward_block(session, op);
+    case LSPO_STAGE_EMBED:
+        break;
+    }
+    lspo_transformer_embed_backward(session->transformer, session->tokens_in, session->dx, op->micro > 0,
+                                    stage->gradient[op->iteration & 1]);
+    lspo_session_give_back(session, (void **)&session->dx);
+    finish_gradient(session, op);
+    return LSPO_OK;
+}
+
+static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_linear_operands_t *from = &session->operands;
+    float beta = op->micro > 0 ? 1.0F : 0.0F;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        float *gradient = stage->gradient[op->iteration & 1] + linear->message_offset_elements;
+        if (linear->compressed)
+            lspo_projector_compress(&stage->p[i], &stage->q[i], session->tokens, from->x[i], from->x_stride[i],
+                                    from->dy[i], from->dy_stride[i], beta, gradient, session->scratch);
+        else
+            lspo_gemm_tn(linear->rows, linear->cols, session->tokens, 1, from->x[i], from->x_stride[i], from->dy[i],
+                         from->dy_stride[i], beta, gradient, linear->cols);
+    }
+    release_activations(session, op);
+    finish_gradient(session, op);
+    return LSPO_OK;
+}
+
+/* Stages are summed in one order whatever the schedule was, so that clipping is the same under all of them. */
+static lspo_status_t norm(lspo_session_t *session, const lspo_op_t *op)
+{
+    uint32_t parity = op->iteration & 1;
+    double sum = 0;
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        if (session->stages[s].trained)
+            sum += session->squares[parity * session->stage_count + s];
+    session->norm_gpu[parity] = (float)sqrt(sum);
+    if (isfinite(session->norm_gpu[parity]))
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the gradient's norm is %g", op->iteration, sqrt(sum));
+}
+
+static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    uint32_t parity = op->iteration & 1;
+    lspo_swap_use_t *weights = lspo_session_swap_of(session, op, LSPO_VARIANT_PARAMETERS);
+    lspo_swap_use_t *optimizer = lspo_session_swap_of(session, op, LSPO_VARIANT_OPTIMIZER);
+    float *m = optimizer ? optimizer->memory : stage->optimizer;
+    size_t n = stage->message.element_count;
+    lspo_adam_t adam = lspo_adam_default((float)session->plan->workload.learning_rate, op->iteration + 1);
+    adam.gradient_scale = lspo_session_clip_scale(session, session->norm_gpu[parity]);
+    lspo_adam_parameters(&adam, n, stage->gradient[parity], m, m + n, weights ? weights->memory : stage->weights);
+    lspo_session_give_back(session, (void **)&stage->gradient[parity]);
+    return LSPO_OK;
+}
+
+static void overwrite(lspo_session_t *session, lspo_session_stage_t *stage)
+{
+    size_t n = stage->message.element_count;
+    if (lspo_session_packs(session))
+        lspo_session_unpack(session, n, stage->staging, stage->weights);
+    else
+        memcpy(stage->weights, stage->staging, n * sizeof(float));
+}
+
+/* Part of a delta in fp32: where it lies, or unpacked. */
+static const float *delta_part(lspo_session_t *session, lspo_session_stage_t *stage, size_t offset, size_t n)
+{
+    if (!lspo_session_packs(session))
+        return (const float *)stage->staging + offset;
+    lspo_session_unpack(session, n, (const uint16_t *)stage->staging + offset, session->unpacked);
+    return session->unpacked;
+}
+
+static void step_along(size_t n, float rate, const float *direction, float *w)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        w[i] -= rate * direction[i];
+}
+
+static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage)
+{
+    const lspo_message_t *message = &stage->message;
+    float rate = (float)session->plan->workload.learning_rate;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *linear = &message->linear[i];
+        float *w = stage->weights + stage->shape.tensors[i].offset_elements;
+        const float *delta = delta_part(session, stage, linear->message_offset_elements, linear->message_elements);
+        if (linear->compressed)
+            lspo_projector_apply(&stage->p[i], &stage->q[i], delta, rate, 0, w, session->scratch);
+        else
+            step_along(linear->message_elements, rate, delta, w);
+    }
+    if (message->rest_elements > 0)
+        step_along(message->rest_elements, rate,
+                   delta_part(session, stage, message->rest_offset_elements, message->rest_elements),
+                   stage->weights + stage->linear_elements);
+}
+
+static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    if (session->plan->return_form == LSPO_RETURN_DELTA)
+        add_delta(session, stage);
+    else
+        overwrite(session, stage);
+    lspo_session_give_back(session, &stage->staging);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op)
+{
+    switch ((lspo_op_kind_t)op->kind) {
+    case LSPO_OP_FWD:
+        return forward(session, op);
+    case LSPO_OP_RECOMPUTE:
+        return recompute(session, op);
+    case LSPO_OP_BWD:
+        return backward(session, op);
+    case LSPO_OP_COMPRESS:
+        return compress(session, op);
+    case LSPO_OP_NORM:
+        return norm(session, op);
+    case LSPO_OP_UPD_GPU:
+        return update(session, op);
+    case LSPO_OP_APPLY:
+        return apply(session, op);
+    default:
+        return lspo_error(LSPO_ERR_INPUT, "this version does not execute %s ops",
+                          lspo_op_kind_name((lspo_op_kind_t)op->kind));
+    }
+}

@@ -1,0 +1,94 @@
+/* session_state.h - what a session holds; private to real/session*.c. */
+#ifndef LSPO_REAL_SESSION_STATE_H
+#define LSPO_REAL_SESSION_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/projector.h"
+#include "real/session.h"
+#include "real/transformer.h"
+
+/* Elements that the CPU optimizer takes at a time: gradient, moments and weights of a block stay in a core's L2 while
+ * they are unpacked, updated and packed again. */
+enum { LSPO_UPDATE_BLOCK = 16384 };
+
+typedef struct {
+    lspo_stage_t shape;
+    lspo_message_t message;
+    size_t linear_elements; /* of the stage array's head, which the linear tensors fill */
+    size_t link_bytes;      /* of the message                                           */
+    bool trained, swapped, updated_on_host, updated_on_gpu;
+
+    /* Device, for the whole session.  Of a swapped stage, weights and optimizer come with SWAP_IN instead. */
+    float *weights;
+    float *optimizer; /* m, then v */
+    void *projector_memory[2 * LSPO_LINEAR_MAX];
+    lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* their arrays lie in projector_memory */
+
+    /* Device, from the op that takes it to the op that gives it back.  Gradients of two iterations can be on the device
+     * at once (zero-delayed): even and odd. */
+    float *output, *saved;
+    float *gradient[2];
+    uint16_t *packed[2];
+    void *staging;
+
+    /* Host.  `slots` landing buffers, and as many outgoing ones where the master itself cannot be sent. */
+    void *landing[2];
+    void *outgoing[2];
+    float *master;
+    float *host_optimizer; /* m, then v; of a swapped stage their home */
+    float *home;           /* of a swapped stage's weights             */
+} lspo_session_stage_t;
+
+/* What one SWAP_IN brought, and the last op that uses it. */
+typedef struct {
+    void *memory;
+    lspo_op_id_t last_user;
+} lspo_swap_use_t;
+
+struct lspo_session {
+    const lspo_plan_t *plan;
+    lspo_device_t *device;
+    const lspo_text_t *text;
+    lspo_transformer_t *transformer;
+    size_t tokens; /* of a micro-batch */
+    uint32_t slots;
+    uint32_t stage_count;
+    lspo_session_stage_t *stages;
+    lspo_swap_use_t *swaps;          /* by op id; NULL when the plan swaps nothing */
+    lspo_linear_operands_t operands; /* from a block's BWD to its COMPRESS */
+    void *workspace;
+    float *scratch;  /* device: of COMPRESS and APPLY */
+    float *unpacked; /* device: a delta in fp32, when the link carries 16 bits */
+    float *dx;
+    uint32_t *tokens_in, *targets;
+    float *update_scratch; /* host: LSPO_UPDATE_BLOCK floats */
+    double *squares;       /* [iteration parity][stage]: sum of the squares of the stage's message */
+    float norm_gpu[2], norm_host[2];
+    double *losses;
+};
+
+/* session_gpu.c: the ops of the GPU lane.  session_host.c: those of the links and of the CPU. */
+lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op);
+lspo_status_t lspo_session_host_op(lspo_session_t *session, const lspo_op_t *op);
+
+/* The SWAP_IN of `variant` on which `op` (or the update before it) rests; NULL when the stage is resident. */
+lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant);
+/* After `op`: give back what its SWAP_IN brought, if nothing else uses it. */
+void lspo_session_swap_drop(lspo_session_t *session, const lspo_op_t *op);
+
+/* Device memory into and out of a pointer of the state. */
+lspo_status_t lspo_session_take(lspo_session_t *session, size_t bytes, void **slot);
+void lspo_session_give_back(lspo_session_t *session, void **slot);
+
+/* The fp32 <-> link formats of `plan->workload.transfer` (not fp32). */
+void lspo_session_pack(const lspo_session_t *session, size_t n, const float *in, uint16_t *out);
+void lspo_session_unpack(const lspo_session_t *session, size_t n, const uint16_t *in, float *out);
+
+bool lspo_session_packs(const lspo_session_t *session);
+/* min(1, clip / norm); 1 without clipping. */
+float lspo_session_clip_scale(const lspo_session_t *session, float norm);
+
+#endif
