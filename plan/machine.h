@@ -57,8 +57,9 @@ typedef struct {
     double contention[LSPO_LANE_COUNT][LSPO_LANE_COUNT];
 } lspo_machine_t;
 
-/* One row a numeric field: the INI key, its unit, whether it must be present, its offset.  Reader, writer,
- * `--set` and `lspo show machine` iterate over this one table. */
+/* One row a numeric field: the INI key, its unit, its range, its offset.  Reader, writer, `--set` and
+ * `lspo show machine` iterate over this one table.  In a file without base, a field whose range includes 0 may be absent
+ * and is then 0; the others must be there. */
 typedef struct {
     const char *section; /* "gpu", "cpu", "link", "contention" */
     const char *key;
@@ -74,7 +75,7 @@ uint32_t lspo_machine_preset_count(void);
 const lspo_machine_t *lspo_machine_preset(uint32_t index);
 
 /* Find a preset by name or read an INI file: sections [machine] (name, description, source, base = PRESET whose
- * values are taken where a key is absent), [gpu], [cpu], [link], [contention].  Quantities carry units.
+ * values are taken where a key is absent; it must be the file's first key), [gpu], [cpu], [link], [contention].  Quantities carry units.
  * Unknown sections or keys are errors with file:line. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
 
@@ -84,7 +85,8 @@ lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);
 /* Every field inside its range; logs the first that is not. */
 lspo_status_t lspo_machine_check(const lspo_machine_t *machine);
 
-/* Write as an INI that lspo_machine_find reads back to equal values.  `comment` (may be NULL) goes on top. */
+/* Write as an INI that lspo_machine_find reads back to equal values (name, description and source are cut to 180
+ * characters).  `comment` (may be NULL) goes on top. */
 lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, FILE *file);
 
 #endif

@@ -1,0 +1,347 @@
+#include "plan/machine.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "plan/ini.h"
+
+enum { FIELDS_MAX = 64, TEXT_WRITTEN_MAX = 180 };
+
+/* Rates above any machine's, so that no sum or quotient of a simulation overflows. */
+#define RATE_LOW 1.0
+#define RATE_HIGH 1e21
+#define LOSS_HIGH 0.99
+
+#define FIELD(section, member, unit, low, high, help)                                                                  \
+    {                                                                                                                  \
+#section, #member, unit, low, high, help, offsetof(lspo_machine_t, section.member)                             \
+    }
+#define GPU_FLOPS(member, help) FIELD(gpu, member, LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, help)
+#define GPU_BPS(member, help) FIELD(gpu, member, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, help)
+#define PRECISION(name, index)                                                                                         \
+    {                                                                                                                  \
+        "gpu", "gemm_" name "_flops", LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "matrix products in " name,                \
+            offsetof(lspo_machine_t, gpu.gemm_flops[index])                                                            \
+    }
+#define CONTENTION(key, slowed, running)                                                                               \
+    {                                                                                                                  \
+        "contention", key, LSPO_UNIT_NONE, 0.0, LOSS_HIGH,                                                             \
+            "fraction of its speed that the first lane loses while the second runs",                                   \
+            offsetof(lspo_machine_t, contention[slowed][running])                                                      \
+    }
+
+const lspo_machine_field_t lspo_machine_fields[] = {
+    FIELD(gpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory that plans may use"),
+    PRECISION("fp32", LSPO_FP32),
+    PRECISION("bf16", LSPO_BF16),
+    PRECISION("fp16", LSPO_FP16),
+    FIELD(gpu, gemm_m_half, LSPO_UNIT_NONE, 0.0, 1e6, "rows of a product at which its rate is halved"),
+    FIELD(gpu, gemm_n_half, LSPO_UNIT_NONE, 0.0, 1e6, "columns at which it is halved"),
+    FIELD(gpu, gemm_k_half, LSPO_UNIT_NONE, 0.0, 1e6, "length of the sums at which it is halved"),
+    GPU_FLOPS(attention_flops, "attention of all heads"),
+    GPU_BPS(norm_Bps, "layer and RMS norms"),
+    GPU_BPS(activation_Bps, "GELU and gated SiLU"),
+    GPU_BPS(loss_Bps, "softmax cross-entropy"),
+    GPU_BPS(stream_Bps, "copies, biases, sums"),
+    GPU_FLOPS(gather_flops, "X P with sparse P, arithmetic"),
+    GPU_BPS(gather_Bps, "X P with sparse P, memory"),
+    GPU_FLOPS(scatter_flops, "W -= eta P D Q^T, arithmetic"),
+    GPU_BPS(scatter_Bps, "W -= eta P D Q^T, memory"),
+    FIELD(gpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam on the GPU"),
+    FIELD(gpu, backward_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of its speed that a backward pass loses"),
+    FIELD(gpu, launch_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of a kernel besides its work"),
+    FIELD(gpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of an op besides its kernels"),
+    FIELD(cpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory that plans may use"),
+    FIELD(cpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam, all threads, from memory"),
+    FIELD(cpu, adam_cached_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam, all threads, state in cache"),
+    FIELD(cpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "optimizer state up to this size stays in cache"),
+    FIELD(cpu, compute_flops, LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "a block's forward on the CPU (not used by plans)"),
+    FIELD(cpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of an op besides its work"),
+    FIELD(link, h2d_Bps, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, "CPU to GPU, pinned memory, alone"),
+    FIELD(link, d2h_Bps, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, "GPU to CPU, pinned memory, alone"),
+    FIELD(link, h2d_latency_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "of a message"),
+    FIELD(link, d2h_latency_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "of a message"),
+    FIELD(link, h2d_duplex_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of h2d_Bps lost while D2H runs"),
+    FIELD(link, d2h_duplex_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of d2h_Bps lost while H2D runs"),
+    FIELD(link, pcie_generation, LSPO_UNIT_NONE, 0.0, 99.0, "for information; 0: unknown or no PCIe"),
+    FIELD(link, pcie_lanes, LSPO_UNIT_NONE, 0.0, 99.0, "for information; 0: unknown or no PCIe"),
+    CONTENTION("gpu_while_d2h", LSPO_LANE_GPU, LSPO_LANE_D2H),
+    CONTENTION("gpu_while_h2d", LSPO_LANE_GPU, LSPO_LANE_H2D),
+    CONTENTION("gpu_while_cpu", LSPO_LANE_GPU, LSPO_LANE_CPU),
+    CONTENTION("d2h_while_gpu", LSPO_LANE_D2H, LSPO_LANE_GPU),
+    CONTENTION("d2h_while_cpu", LSPO_LANE_D2H, LSPO_LANE_CPU),
+    CONTENTION("h2d_while_gpu", LSPO_LANE_H2D, LSPO_LANE_GPU),
+    CONTENTION("h2d_while_cpu", LSPO_LANE_H2D, LSPO_LANE_CPU),
+    CONTENTION("cpu_while_gpu", LSPO_LANE_CPU, LSPO_LANE_GPU),
+    CONTENTION("cpu_while_d2h", LSPO_LANE_CPU, LSPO_LANE_D2H),
+    CONTENTION("cpu_while_h2d", LSPO_LANE_CPU, LSPO_LANE_H2D),
+};
+const size_t lspo_machine_field_count = sizeof lspo_machine_fields / sizeof lspo_machine_fields[0];
+_Static_assert(sizeof lspo_machine_fields / sizeof lspo_machine_fields[0] <= FIELDS_MAX, "raise FIELDS_MAX");
+
+static double get_value(const lspo_machine_t *machine, const lspo_machine_field_t *field)
+{
+    double value;
+    memcpy(&value, (const char *)machine + field->offset_bytes, sizeof value);
+    return value;
+}
+
+static void set_value(lspo_machine_t *machine, const lspo_machine_field_t *field, double value)
+{
+    memcpy((char *)machine + field->offset_bytes, &value, sizeof value);
+}
+
+/* lspo_machine_field_count when there is none. */
+static size_t find_field(const char *section, const char *key)
+{
+    size_t i = 0;
+    while (i < lspo_machine_field_count &&
+           (strcmp(lspo_machine_fields[i].section, section) != 0 || strcmp(lspo_machine_fields[i].key, key) != 0)) {
+        i++;
+    }
+    return i;
+}
+
+static lspo_status_t check_value(const char *what, const lspo_machine_field_t *field, double value)
+{
+    if (value >= field->low && value <= field->high) {
+        return LSPO_OK;
+    }
+    char text[48], low[48], high[48];
+    return lspo_error(LSPO_ERR_INPUT, "%s: %s is outside %s..%s", what,
+                      lspo_format_quantity(value, field->unit, text, sizeof text),
+                      lspo_format_quantity(field->low, field->unit, low, sizeof low),
+                      lspo_format_quantity(field->high, field->unit, high, sizeof high));
+}
+
+static lspo_status_t parse_field(const char *what, const lspo_machine_field_t *field, const char *text,
+                                 lspo_machine_t *machine)
+{
+    double value = 0.0;
+    lspo_status_t status = lspo_parse_quantity(what, text, field->unit, &value);
+    if (status == LSPO_OK) {
+        status = check_value(what, field, value);
+    }
+    if (status == LSPO_OK) {
+        set_value(machine, field, value);
+    }
+    return status;
+}
+
+/* A machine file being read. */
+typedef struct {
+    lspo_machine_t machine;
+    bool has_base;
+    bool given[FIELDS_MAX];
+    bool any_given;
+} machine_file_t;
+
+static bool find_preset(const char *name, lspo_machine_t *machine_out)
+{
+    for (uint32_t i = 0; i < lspo_machine_preset_count(); i++) {
+        const lspo_machine_t *preset = lspo_machine_preset(i);
+        if (strcmp(preset->name, name) == 0) {
+            *machine_out = *preset;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "a, b, c" of all presets. */
+static void list_presets(char *text, size_t text_bytes)
+{
+    size_t used = 0;
+    for (uint32_t i = 0; i < lspo_machine_preset_count() && used < text_bytes; i++) {
+        int length = snprintf(text + used, text_bytes - used, "%s%s", i == 0 ? "" : ", ", lspo_machine_preset(i)->name);
+        used += length > 0 ? (size_t)length : 0;
+    }
+}
+
+static lspo_status_t take_base(const char *what, const char *value, machine_file_t *file)
+{
+    char names[1024];
+    lspo_machine_t base;
+    if (file->any_given || file->machine.name[0] != '\0') {
+        return lspo_error(LSPO_ERR_INPUT, "%s: must be the first key of the file", what);
+    }
+    if (!find_preset(value, &base)) {
+        list_presets(names, sizeof names);
+        return lspo_error(LSPO_ERR_INPUT, "%s: no machine '%s'; machines: %s", what, value, names);
+    }
+    file->machine = base;
+    file->machine.name[0] = '\0';
+    file->has_base = true;
+    return LSPO_OK;
+}
+
+static lspo_status_t take_text(const char *what, const char *value, char *text, size_t text_bytes)
+{
+    if (*value == '\0' || strlen(value) >= text_bytes) {
+        return lspo_error(LSPO_ERR_INPUT, "%s: needs 1 to %zu characters", what, text_bytes - 1);
+    }
+    memcpy(text, value, strlen(value) + 1);
+    return LSPO_OK;
+}
+
+static lspo_status_t take_machine_key(const char *what, const char *key, const char *value, machine_file_t *file)
+{
+    lspo_machine_t *machine = &file->machine;
+    if (strcmp(key, "base") == 0) {
+        return take_base(what, value, file);
+    }
+    if (strcmp(key, "name") == 0) {
+        return take_text(what, value, machine->name, sizeof machine->name);
+    }
+    if (strcmp(key, "description") == 0) {
+        return take_text(what, value, machine->description, sizeof machine->description);
+    }
+    if (strcmp(key, "source") == 0) {
+        return take_text(what, value, machine->source, sizeof machine->source);
+    }
+    return lspo_error(LSPO_ERR_INPUT, "%s: unknown key; [machine] has base, name, description, source", what);
+}
+
+static lspo_status_t take_key(void *context, const char *where, const char *section, const char *key, const char *value)
+{
+    machine_file_t *file = context;
+    char what[640];
+    snprintf(what, sizeof what, "%s: [%s] %s", where, section, key);
+    if (strcmp(section, "machine") == 0) {
+        return take_machine_key(what, key, value, file);
+    }
+    size_t index = find_field(section, key);
+    if (index == lspo_machine_field_count) {
+        return lspo_error(LSPO_ERR_INPUT, "%s: unknown key; `lspo show machine` prints all of them", what);
+    }
+    file->given[index] = true;
+    file->any_given = true;
+    return parse_field(what, &lspo_machine_fields[index], value, &file->machine);
+}
+
+/* A key that may be 0 is 0 when it is absent; the others come from the file or its base. */
+static lspo_status_t check_complete(const char *path, const machine_file_t *file)
+{
+    if (file->machine.name[0] == '\0') {
+        return lspo_error(LSPO_ERR_INPUT, "%s: [machine] name is missing", path);
+    }
+    for (size_t i = 0; i < lspo_machine_field_count && !file->has_base; i++) {
+        const lspo_machine_field_t *field = &lspo_machine_fields[i];
+        if (!file->given[i] && field->low > 0.0) {
+            return lspo_error(LSPO_ERR_INPUT, "%s: [%s] %s is missing, and there is no [machine] base to take it from",
+                              path, field->section, field->key);
+        }
+    }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out)
+{
+    machine_file_t file = {0};
+    char names[1024];
+    if (find_preset(name_or_path, machine_out)) {
+        return LSPO_OK;
+    }
+    if (access(name_or_path, R_OK) != 0) {
+        list_presets(names, sizeof names);
+        return lspo_error(LSPO_ERR_INPUT, "'%s' is neither a machine nor a readable INI file; machines: %s",
+                          name_or_path, names);
+    }
+    lspo_status_t status = lspo_ini_read(name_or_path, take_key, &file);
+    if (status == LSPO_OK) {
+        status = check_complete(name_or_path, &file);
+    }
+    if (status == LSPO_OK) {
+        *machine_out = file.machine;
+    }
+    return status;
+}
+
+lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment)
+{
+    char section[32], key[64], what[128];
+    const char *equals = strchr(assignment, '=');
+    const char *dot = strchr(assignment, '.');
+    if (equals == NULL || dot == NULL || dot > equals || (size_t)(dot - assignment) >= sizeof section ||
+        (size_t)(equals - dot - 1) >= sizeof key) {
+        return lspo_error(LSPO_ERR_INPUT, "--set '%s' is not SECTION.KEY=VALUE, such as link.h2d_Bps=12GB/s",
+                          assignment);
+    }
+    snprintf(section, sizeof section, "%.*s", (int)(dot - assignment), assignment);
+    snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), dot + 1);
+    size_t index = find_field(section, key);
+    if (index == lspo_machine_field_count) {
+        return lspo_error(LSPO_ERR_INPUT, "--set: a machine has no %s.%s; `lspo show machine` prints all keys", section,
+                          key);
+    }
+    snprintf(what, sizeof what, "--set %s.%s", section, key);
+    return parse_field(what, &lspo_machine_fields[index], equals + 1, machine);
+}
+
+lspo_status_t lspo_machine_check(const lspo_machine_t *machine)
+{
+    char what[256];
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        const lspo_machine_field_t *field = &lspo_machine_fields[i];
+        snprintf(what, sizeof what, "machine %s: [%s] %s", machine->name, field->section, field->key);
+        lspo_status_t status = check_value(what, field, get_value(machine, field));
+        if (status != LSPO_OK) {
+            return status;
+        }
+    }
+    return LSPO_OK;
+}
+
+/* One line, cut to what the reader takes; what would end the value early for it becomes a space or a comma. */
+static void write_text(const char *key, const char *text, FILE *file)
+{
+    if (*text == '\0') {
+        return;
+    }
+    fprintf(file, "%s = ", key);
+    for (const char *c = text; *c != '\0' && c < text + TEXT_WRITTEN_MAX; c++) {
+        fputc(*c == ';' ? ',' : (unsigned char)*c < ' ' ? ' ' : *c, file);
+    }
+    fputc('\n', file);
+}
+
+static void write_comment(const char *comment, FILE *file)
+{
+    fputs("# ", file);
+    for (const char *c = comment; *c != '\0'; c++) {
+        fputc(*c, file);
+        if (*c == '\n' && c[1] != '\0') {
+            fputs("# ", file);
+        }
+    }
+    fputc('\n', file);
+}
+
+lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, FILE *file)
+{
+    const char *section = "";
+    char value[64];
+    if (comment != NULL) {
+        write_comment(comment, file);
+    }
+    fputs("[machine]\n", file);
+    write_text("name", machine->name, file);
+    write_text("description", machine->description, file);
+    write_text("source", machine->source, file);
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        const lspo_machine_field_t *field = &lspo_machine_fields[i];
+        if (strcmp(section, field->section) != 0) {
+            section = field->section;
+            fprintf(file, "\n[%s]\n", section);
+        }
+        fprintf(file, "%s = %s\n", field->key,
+                lspo_format_quantity_exact(get_value(machine, field), field->unit, value, sizeof value));
+    }
+    if (ferror(file)) {
+        return lspo_error(LSPO_ERR_IO, "cannot write the profile of machine %s", machine->name);
+    }
+    return LSPO_OK;
+}
