@@ -6,19 +6,32 @@
 #define LSPO_KERNELS_VMATH_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "kernels/simd.h"
 
-/* e^x; 0 below -87.7 (-INFINITY too), e^88 above 88, NaN for NaN.  No step depends on a branch: from -88 down the
- * exponent field of the power of two comes out as 0. */
+/* condition ? a : b on the bits.  Written as a selection, compilers split the code that follows into a path for each
+ * case, which keeps loops scalar or computes with the denormals of a case that never occurs. */
+LSPO_INLINE float lspo_vselect(bool condition, float a, float b)
+{
+    const uint32_t mask = 0U - (uint32_t)condition;
+    uint32_t a_bits, b_bits;
+    memcpy(&a_bits, &a, sizeof a_bits);
+    memcpy(&b_bits, &b, sizeof b_bits);
+    a_bits = (a_bits & mask) | (b_bits & ~mask);
+    memcpy(&a, &a_bits, sizeof a);
+    return a;
+}
+
+/* e^x; 0 below -87.7 (-INFINITY too), e^88 above 88, NaN for NaN: from -88 down the exponent field of the power of two
+ * comes out as 0. */
 LSPO_INLINE float lspo_vexpf(float x)
 {
     const float to_integer = 12582912.0F; /* 1.5 2^23: adding it rounds to an integer that sits in the low bits */
-    float c = x < -88.0F ? -88.0F : x;
-    c = c > 88.0F ? 88.0F : c;
+    const float c = lspo_vselect(x > 88.0F, 88.0F, lspo_vselect(x < -88.0F, -88.0F, x));
     const float shifted = c * 1.44269504F + to_integer;
     const float n = shifted - to_integer;
     const float r = (c - n * 0.693359375F) + n * 2.12194440e-4F;
