@@ -7,6 +7,12 @@
  *     COMPRESS   G^ = P^T (X^T dY) Q = (X P)^T (dY Q)        d_m x d_n; the m x n gradient never exists
  *     APPLY      W <- W (1 - eta decay) - eta P D Q^T        in one pass over W, D: d_m x d_n
  * FLOPs: COMPRESS 2 tokens (m + n) r + 2 tokens d_m d_n;  APPLY 2 m d_n r + 2 m n r.
+ * Bytes: COMPRESS 4 tokens (m + n) read, 4 tokens (d_m + d_n) written and read again; APPLY 8 m n.
+ *
+ * How: the random accesses stay in the first-level cache and are vectors, not scalars, because 16 tokens (gather) or 16
+ * rows of W (apply) are transposed and worked on together (8 on AVX2).  Sums run in the same order for every element:
+ * a token's result does not depend on the tokens beside it.
+ * Matrices are row-major fp32 of any alignment; no argument overlaps another.
  */
 #ifndef LSPO_KERNELS_PROJECTOR_H
 #define LSPO_KERNELS_PROJECTOR_H
@@ -24,17 +30,19 @@ typedef struct {
     uint32_t *index; /* rows x r, ascending in a row, each < d */
     float *value;    /* rows x r */
     /* The same nonzeros by column of P (a gather list), built by the constructors: entries
-     * column_first[c] .. column_first[c + 1) of column_row / column_value. */
+     * column_first[c] .. column_first[c + 1) of column_row / column_value, rows ascending. */
     uint32_t *column_first; /* d + 1 */
     uint32_t *column_row;   /* rows x r */
     float *column_value;    /* rows x r */
 } lspo_projector_t;
 
-/* r distinct positions a row, values N(0,1)/sqrt(r), from a seeded counter-based generator: equal seed, equal
- * projector on every machine.  Returns false (nothing allocated) when out of memory, r == 0, r > d or sizes overflow. */
+/* r distinct positions a row, every set of r equally likely, values N(0,1)/sqrt(r), from the counter-based generator of
+ * kernels/random.h: equal seed, equal projector on every machine.  Returns false (nothing allocated) when out of
+ * memory, rows == 0, r == 0, r > d or rows r >= 2^32. */
 bool lspo_projector_random(uint32_t rows, uint32_t d, uint32_t r, uint64_t seed, lspo_projector_t *projector_out);
 /* P = I: d = rows, r = 1.  For tests. */
 bool lspo_projector_identity(uint32_t rows, lspo_projector_t *projector_out);
+/* Frees the arrays and zeroes the struct; a zeroed struct is allowed. */
 void lspo_projector_release(lspo_projector_t *projector);
 /* Bytes that one projector takes on the GPU: rows r (4 + 4) bytes twice (both orders) + (d + 1) 4. */
 uint64_t lspo_projector_bytes(uint32_t rows, uint32_t d, uint32_t r);
@@ -49,7 +57,7 @@ void lspo_projector_compress(const lspo_projector_t *p, const lspo_projector_t *
                              size_t x_stride, const float *dy, size_t dy_stride, float beta, float *g_hat,
                              float *scratch);
 
-/* Scratch floats for lspo_projector_apply: m-independent; a panel of rows of P D. */
+/* Scratch floats for lspo_projector_apply: m-independent; a panel of 16 rows of P D. */
 size_t lspo_projector_apply_scratch(const lspo_projector_t *p, const lspo_projector_t *q);
 /* w (m x n, row stride n) <- (1 - eta decay) w - eta P delta Q^T. */
 void lspo_projector_apply(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta,
