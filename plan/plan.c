@@ -187,7 +187,7 @@ static lspo_status_t check_op(const lspo_plan_t *plan, lspo_op_id_t id)
         if (dep >= id)
             return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) waits for op %u, which does not precede it", id, kind,
                               dep);
-        if (plan->ops[dep].iteration > op->iteration)
+        if (plan->ops[dep].iteration > op->iteration + plan->staleness_steps)
             return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) of iteration %u waits for iteration %u", id, kind,
                               op->iteration, plan->ops[dep].iteration);
     }
