@@ -202,7 +202,9 @@ lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *
         *outcome_out = LSPO_REQUEST_HELP;
         return LSPO_OK;
     }
-    status = lspo_args_expect(&positionals, 0, 0, "options only, see --help");
+    char usage[64];
+    snprintf(usage, sizeof usage, "lspo %s%s [options]", strcmp(argv[0], "plan") == 0 ? "show " : "", argv[0]);
+    status = lspo_args_expect(&positionals, 0, 0, usage);
     if (status == LSPO_OK)
         status = list_if_asked(request, &listed);
     if (status != LSPO_OK)

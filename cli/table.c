@@ -80,7 +80,7 @@ static const char *human_cell(const lspo_table_t *table, size_t record, const ls
     if (field->unit != LSPO_UNIT_NONE && field->kind == LSPO_FIELD_INTEGER)
         return lspo_format_quantity((double)cell.integer, field->unit, buffer, CELL_BYTES);
     if (field->kind == LSPO_FIELD_REAL) {
-        snprintf(buffer, CELL_BYTES, "%.4g", cell.real);
+        snprintf(buffer, CELL_BYTES, fabs(cell.real) >= 1000.0 && fabs(cell.real) < 1e15 ? "%.0f" : "%.4g", cell.real);
         return buffer;
     }
     return plain_cell(table, record, field, buffer);

@@ -1,0 +1,239 @@
+/* The command's JSON and CSV: names and types of the fields, missing values, and a prediction that can be checked by
+ * hand.  The commands run as users run them, through the shell. */
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* Standard output of `lspo ARGUMENTS`, to be freed; its exit code. */
+static char *output_of(const char *arguments, int *code_out)
+{
+    const char *program = getenv("LSPO");
+    char command[2048];
+    snprintf(command, sizeof command, "'%s' %s", program != NULL ? program : "./lspo", arguments);
+    FILE *pipe = popen(command, "r");
+    cr_assert_not_null(pipe);
+    char *text = NULL;
+    size_t text_bytes = 0;
+    if (getdelim(&text, &text_bytes, '\0', pipe) < 0) {
+        free(text);
+        text = strdup("");
+    }
+    int status = pclose(pipe);
+    cr_assert(WIFEXITED(status), "lspo %s did not end by itself", arguments);
+    *code_out = WEXITSTATUS(status);
+    return text;
+}
+
+static json_t *json_of(const char *arguments)
+{
+    int code;
+    json_error_t error;
+    char *text = output_of(arguments, &code);
+    cr_assert_eq(code, 0, "lspo %s: exit code %d", arguments, code);
+    json_t *value = json_loads(text, 0, &error);
+    cr_assert_not_null(value, "lspo %s: %s", arguments, error.text);
+    free(text);
+    return value;
+}
+
+static double number(const json_t *result, const char *name)
+{
+    const json_t *value = json_object_get(result, name);
+    cr_assert(json_is_number(value), "%s is no number", name);
+    return json_number_value(value);
+}
+
+static void expect_null(const json_t *result, const char *name)
+{
+    cr_expect(json_is_null(json_object_get(result, name)), "%s is not null", name);
+}
+
+static const char *const both_numbers[] = {"iteration_s",    "tokens_per_s",   "gpu_busy_s",     "d2h_busy_s",
+                                           "h2d_busy_s",     "cpu_busy_s",     "exposed_comm_s", "exposed_cpu_s",
+                                           "peak_gpu_bytes", "peak_host_bytes"};
+
+static void expect_numbers(const json_t *result)
+{
+    for (size_t i = 0; i < sizeof both_numbers / sizeof both_numbers[0]; i++)
+        cr_expect_geq(number(result, both_numbers[i]), 0.0);
+    cr_expect(json_is_boolean(json_object_get(result, "fits")));
+    cr_expect_gt(number(result, "iteration_s"), 0.0);
+}
+
+Test(cli_json, sim_has_the_promised_fields)
+{
+    json_t *result = json_of("sim --model gpt2-124m --machine paper-laptop --policy zero --format json");
+    expect_numbers(result);
+    cr_expect_gt(number(result, "slowdown"), 1.0);
+    cr_expect_gt(number(result, "lower_bound_s"), 0.0);
+    cr_expect_leq(number(result, "lower_bound_s"), number(result, "iteration_s"));
+    expect_null(result, "loss_first");
+    expect_null(result, "loss_last");
+    expect_null(result, "subspace");
+    expect_null(result, "link_Bps");
+    json_decref(result);
+}
+
+/* gpt-tiny has 1,057,152 parameters.  zero trains all and sends each once a way in fp32: 4,228,608 bytes.  At 1 MB/s
+ * that is 4.228608 s a way, beside which compute vanishes.  The first parameters return when the last gradients have
+ * arrived, and the next forward waits for all: two ways one after the other, 8.457216 s an iteration.  lsp with train-rest
+ * off, d = 64, sends 64 x 64 elements for each of the 20 linear weights: 327,680 bytes, 0.327680 s a way; the next
+ * iteration's forward overlaps with none of it here, because the shallowest block's message leaves last. */
+Test(cli_json, sim_agrees_with_arithmetic)
+{
+    json_t *zero = json_of("sim --model gpt-tiny --policy zero --link 1MB/s --format json");
+    cr_expect_eq(number(zero, "d2h_bytes"), 4228608.0);
+    cr_expect_eq(number(zero, "h2d_bytes"), 4228608.0);
+    cr_expect_float_eq(number(zero, "d2h_busy_s"), 4.228608, 0.01);
+    cr_expect_float_eq(number(zero, "iteration_s"), 8.457216, 0.03);
+    cr_expect_eq(number(zero, "link_Bps"), 1e6);
+    json_decref(zero);
+
+    json_t *lsp = json_of("sim --model gpt-tiny --policy lsp --subspace 64 --nnz 4 --link 1MB/s --format json");
+    cr_expect_eq(number(lsp, "d2h_bytes"), 327680.0);
+    cr_expect_eq(number(lsp, "h2d_bytes"), 327680.0);
+    cr_expect_eq(number(lsp, "subspace"), 64.0);
+    cr_expect_geq(number(lsp, "iteration_s"), 0.327680);
+    cr_expect_leq(number(lsp, "iteration_s"), 2.0 * 0.327680);
+    json_decref(lsp);
+}
+
+Test(cli_json, overrides_reach_the_machine)
+{
+    json_t *flag = json_of("sim --model gpt-tiny --policy zero --link 5MB/s --cpu 2M/s --format json");
+    json_t *set = json_of("sim --model gpt-tiny --policy zero --set link.h2d_Bps=5MB/s --set link.d2h_Bps=5MB/s"
+                          " --set cpu.adam_pps=2M/s --set cpu.adam_cached_pps=2M/s --format json");
+    cr_expect_eq(number(flag, "iteration_s"), number(set, "iteration_s"));
+    /* 1,057,152 parameters at 2 M a second. */
+    cr_expect_float_eq(number(flag, "cpu_busy_s"), 0.528576, 0.01);
+    json_decref(flag);
+    json_decref(set);
+}
+
+Test(cli_json, what_does_not_fit_is_reported_and_simulated)
+{
+    json_t *small = json_of("sim --model llama-7b --policy zero --gpu-memory 1GiB --format json");
+    cr_expect(json_is_false(json_object_get(small, "fits")));
+    cr_expect_gt(number(small, "peak_gpu_bytes"), 1073741824.0);
+    cr_expect_gt(strlen(json_string_value(json_object_get(small, "advice"))), 10u);
+    json_decref(small);
+
+    json_t *large = json_of("sim --model llama-7b --policy zero --gpu-memory 1TiB --format json");
+    cr_expect(json_is_true(json_object_get(large, "fits")));
+    expect_null(large, "advice");
+    json_decref(large);
+}
+
+Test(cli_json, equal_input_gives_equal_bytes)
+{
+    int code;
+    const char *arguments = "sim --model gpt2-124m --policy lsp --format json --trace /dev/stdout";
+    char *first = output_of(arguments, &code);
+    cr_assert_eq(code, 0);
+    char *second = output_of(arguments, &code);
+    cr_expect_str_eq(first, second);
+    cr_expect_gt(strlen(first), 1000u);
+    free(first);
+    free(second);
+}
+
+/* Number of commas outside quotes. */
+static size_t comma_count(const char *line)
+{
+    size_t count = 0;
+    int quoted = 0;
+    for (; *line != '\0' && *line != '\n'; line++) {
+        quoted ^= *line == '"';
+        count += *line == ',' && !quoted;
+    }
+    return count;
+}
+
+Test(cli_json, csv_has_a_cell_a_field_and_leaves_missing_ones_empty)
+{
+    int code;
+    char *text = output_of("sim --model gpt-tiny --policy zero --format csv", &code);
+    cr_assert_eq(code, 0);
+    char *row = strchr(text, '\n');
+    cr_assert_not_null(row);
+    cr_expect_eq(comma_count(text), comma_count(row + 1));
+    cr_expect_eq(strncmp(row + 1, "sim,gpt-tiny,paper-workstation,,zero,exact,0,4,256,fp32,fp32,false,", 66), 0);
+    free(text);
+}
+
+/* Small enough for the sanitizers: 2 sequences of 32 tokens. */
+#define SMALL_RUN "--model gpt-tiny --batch 2 --sequence 32 --iterations 5 --format json "
+
+Test(cli_json, run_has_the_promised_fields)
+{
+    json_t *result = json_of("run " SMALL_RUN "--policy zero");
+    expect_numbers(result);
+    expect_null(result, "slowdown");
+    expect_null(result, "lower_bound_s");
+    /* An untrained byte-level model is near ln 256 = 5.545 nats. */
+    cr_expect_float_eq(number(result, "loss_first"), 5.545, 0.5);
+    cr_expect_lt(number(result, "loss_last"), number(result, "loss_first"));
+    cr_expect_eq(number(result, "d2h_bytes"), 4228608.0);
+    cr_expect_str_eq(json_string_value(json_object_get(result, "precision")), "fp32");
+    json_decref(result);
+}
+
+Test(cli_json, run_measures_native_and_bounds_when_asked)
+{
+    json_t *result = json_of("run " SMALL_RUN "--policy zero --link 100MB/s --slowdown --machine host-reference");
+    cr_expect_gt(number(result, "slowdown"), 1.0);
+    cr_expect_gt(number(result, "native_iteration_s"), 0.0);
+    cr_expect_gt(number(result, "lower_bound_s"), 0.0);
+    json_decref(result);
+}
+
+Test(cli_json, run_that_does_not_fit_is_an_error)
+{
+    int code;
+    char *text = output_of("run " SMALL_RUN "--policy zero --gpu-memory 1MiB 2>/dev/null", &code);
+    cr_expect_eq(code, 1);
+    cr_expect_str_eq(text, "");
+    free(text);
+}
+
+/* A trace compared with itself has no error; with the trace of another plan it is refused. */
+Test(cli_json, compare_reads_what_sim_writes)
+{
+    char folder[] = "/tmp/lspo-test-XXXXXX", arguments[512];
+    int code;
+    cr_assert_not_null(mkdtemp(folder));
+    snprintf(arguments, sizeof arguments, "sim --model gpt-tiny --policy zero --trace %s/a >/dev/null", folder);
+    free(output_of(arguments, &code));
+    cr_assert_eq(code, 0);
+    snprintf(arguments, sizeof arguments, "sim --model gpt-tiny --policy lsp --trace %s/b >/dev/null", folder);
+    free(output_of(arguments, &code));
+    cr_assert_eq(code, 0);
+
+    snprintf(arguments, sizeof arguments, "compare %s/a %s/a --format json", folder, folder);
+    json_t *rows = json_of(arguments);
+    cr_assert_gt(json_array_size(rows), 4u);
+    cr_expect_str_eq(json_string_value(json_object_get(json_array_get(rows, 0), "kind")), "ITERATION");
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        cr_expect_eq(number(json_array_get(rows, i), "share_of_error"), 0.0);
+    json_decref(rows);
+
+    snprintf(arguments, sizeof arguments, "compare %s/a %s/b 2>/dev/null", folder, folder);
+    free(output_of(arguments, &code));
+    cr_expect_eq(code, 1);
+
+    snprintf(arguments, sizeof arguments, "trace export %s/a --perfetto %s/c --gantt %s/d", folder, folder, folder);
+    free(output_of(arguments, &code));
+    cr_expect_eq(code, 0);
+    snprintf(arguments, sizeof arguments, "%s/c", folder);
+    json_t *perfetto = json_load_file(arguments, 0, NULL);
+    cr_expect_gt(json_array_size(json_object_get(perfetto, "traceEvents")), 100u);
+    json_decref(perfetto);
+    for (const char *name = "abcd"; *name != '\0'; name++) {
+        snprintf(arguments, sizeof arguments, "%s/%c", folder, *name);
+        remove(arguments);
+    }
+    rmdir(folder);
+}
