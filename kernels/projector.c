@@ -156,6 +156,7 @@ static void apply_portable(const lspo_projector_t *p, const lspo_projector_t *q,
 
 enum {
     PANEL_ROWS = 16,          /* the widest of the vector paths */
+    PANEL_VECTORS = 4,        /* of a row of delta at a time    */
     ALIGNMENT_FLOATS = 16,    /* a cache line                   */
     GATHER_COLUMNS_MAX = 4096 /* d that the gather's sums on the stack are made for (256 KiB); wider: plain C */
 };

@@ -51,24 +51,35 @@ LANES_TARGET static void LANES_NAME(gather)(const lspo_projector_t *p, size_t to
     }
 }
 
-/* panel (d_n x LANES, transposed) = rows row .. row + count of P delta. */
+/* panel (d_n x LANES, transposed) = rows row .. row + count of P delta.  PANEL_VECTORS vectors of a row of delta at a
+ * time, so that an index and a value are fetched once for all of them. */
 LANES_TARGET static void LANES_NAME(make_panel)(const lspo_projector_t *p, size_t row, size_t count, size_t d_n,
                                                 const float *delta, float *panel)
 {
     const size_t r = p->r;
-    for (size_t c = 0; c < d_n; c += LANES) {
-        const size_t width = d_n - c < LANES ? d_n - c : LANES;
-        const mask_t mask = lanes_first(width);
-        lanes_t tile[LANES];
+    for (size_t c = 0; c < d_n; c += PANEL_VECTORS * LANES) {
+        const size_t left = d_n - c;
+        mask_t mask[PANEL_VECTORS];
+        for (size_t b = 0; b < PANEL_VECTORS; b++)
+            mask[b] = lanes_first(left <= b * LANES ? 0 : left - b * LANES < LANES ? left - b * LANES : LANES);
+        lanes_t tile[PANEL_VECTORS][LANES];
         for (size_t i = 0; i < LANES; i++) {
-            lanes_t sum = lanes_zero();
-            for (size_t e = i < count ? (row + i) * r : 0; i < count && e < (row + i + 1) * r; e++)
-                sum = lanes_fmadd(lanes_all(p->value[e]), lanes_load_masked(mask, delta + p->index[e] * d_n + c), sum);
-            tile[i] = sum;
+            lanes_t sum[PANEL_VECTORS];
+            for (size_t b = 0; b < PANEL_VECTORS; b++)
+                sum[b] = lanes_zero();
+            for (size_t e = i < count ? (row + i) * r : 0; i < count && e < (row + i + 1) * r; e++) {
+                const float *from = delta + p->index[e] * d_n + c;
+                for (size_t b = 0; b < PANEL_VECTORS; b++)
+                    sum[b] = lanes_fmadd(lanes_all(p->value[e]), lanes_load_masked(mask[b], from + b * LANES), sum[b]);
+            }
+            for (size_t b = 0; b < PANEL_VECTORS; b++)
+                tile[b][i] = sum[b];
         }
-        lanes_transpose(tile);
-        for (size_t k = 0; k < width; k++)
-            lanes_store(panel + (c + k) * LANES, tile[k]);
+        for (size_t b = 0; b < PANEL_VECTORS && b * LANES < left; b++) {
+            lanes_transpose(tile[b]);
+            for (size_t k = 0; k < LANES && b * LANES + k < left; k++)
+                lanes_store(panel + (c + b * LANES + k) * LANES, tile[b][k]);
+        }
     }
 }
 
