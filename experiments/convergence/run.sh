@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Held-out loss against measured time: real training on the host under four policies at the same rates.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+results_open convergence
+here=$experiments_dir/convergence
+profile_measure
+
+steps="8 24 56 104"
+[ "$EXPERIMENTS" = full ] && steps="25 50 100 200 400 800"
+workload=(--model gpt-tiny --batch 4 --sequence 64 --learning-rate 0.001)
+"$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" || die "the probe failed"
+read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/sim-vs-host/rates.awk" -v link_gpu=1.5 -v cpu_gpu=1 "$out/probe.csv")
+rm "$out/probe.csv"
+
+for policy in native zero zero-delayed lsp; do
+    args=(--policy "$policy" --link "${link_Bps}B/s" --cpu "${cpu_pps}/s" --machine "$PROFILE")
+    [ $policy != lsp ] || args+=(--subspace 64 --nnz 4)
+    for n in $steps; do
+        lspo_row "$out/convergence.csv" steps "$n" run "${workload[@]}" --iterations "$n" --device host "${args[@]}"
+    done
+done
+plot convergence "$out/convergence"
+awk_csv "$here/check.awk" "$out/convergence.csv"

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Gantt charts of every schedule, simulated and measured: the same plan played twice.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+results_open fig3
+here=$experiments_dir/fig3
+profile_measure
+
+# Rates at which zero's gradients take about its GPU time on the link and on the CPU, so that every lane is seen.
+workload=(--model gpt-tiny --batch 4 --sequence 128 --subspace 64 --nnz 4 --iterations 8)
+"$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" || die "the probe failed"
+read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/sim-vs-host/rates.awk" -v link_gpu=0.9 -v cpu_gpu=0.6 "$out/probe.csv")
+rm "$out/probe.csv"
+
+# Iterations that the pictures show, warm-up well behind.
+first=4
+count=2
+all_policies=$(policies)
+for policy in $all_policies; do
+    args=("${workload[@]}" --policy "$policy" --machine "$PROFILE" --link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
+    lspo_row "$out/predicted.csv" side sim sim "${args[@]}" --trace "$out/$policy.sim.trace"
+    lspo_row "$out/measured.csv" side run run "${args[@]}" --device host --trace "$out/$policy.run.trace"
+    for side in sim run; do
+        "$LSPO" trace export "$out/$policy.$side.trace" --gantt "$out/$policy.$side.csv" --first $first --count $count
+    done
+    "$LSPO" compare "$out/$policy.sim.trace" "$out/$policy.run.trace" --format csv > "$out/$policy.compare.csv"
+    plot gantt "$out/$policy" policy="$policy"
+done
+plot gantt-overview "$out/fig3" policies="$(echo $all_policies)"
+awk_csv "$here/check.awk" "$out/predicted.csv" "$out/measured.csv"

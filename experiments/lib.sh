@@ -1,0 +1,90 @@
+# lib.sh - what the experiments share.  Sourced by each figure's run.sh, which is started by experiments/run.sh.
+#
+#   LSPO         the program (default: lspo on PATH)
+#   RESULTS      folder of CSV and pictures (default: ./results)
+#   PROFILE      machine profile measured in this session, by profile_measure
+#   EXPERIMENTS  short or full
+#
+# A figure writes RESULTS/NAME/*.csv and RESULTS/NAME/NAME.{png,svg}.
+set -euo pipefail
+
+experiments_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+plots_dir=$(cd "$experiments_dir/../plots" && pwd)
+LSPO=${LSPO:-lspo}
+RESULTS=${RESULTS:-$PWD/results}
+EXPERIMENTS=${EXPERIMENTS:-short}
+PROFILE=${PROFILE:-$RESULTS/host.ini}
+export LSPO RESULTS EXPERIMENTS PROFILE
+
+die() {
+    echo "$(basename "$0"): $*" >&2
+    exit 1
+}
+
+# The figure's folder of results, emptied.
+results_open() {
+    out=$RESULTS/$1
+    rm -rf "$out"
+    mkdir -p "$out"
+}
+
+# An awk program over lib.awk: names its columns instead of counting them.
+awk_csv() {
+    local program=$1
+    shift
+    awk -f "$experiments_dir/lib.awk" -f "$program" "$@"
+}
+
+# lspo_row FILE COLUMNS VALUES sim|run ARGS...: run one cell and append its result to a CSV, after columns of our own
+# (COLUMNS and VALUES are comma-separated).
+lspo_row() {
+    local file=$1 columns=$2 values=$3 text
+    shift 3
+    text=$("$LSPO" "$@" --format csv) || die "failed: $LSPO $*"
+    [ -s "$file" ] || printf '%s,%s\n' "$columns" "${text%%$'\n'*}" > "$file"
+    printf '%s,%s\n' "$values" "${text#*$'\n'}" >> "$file"
+}
+
+# lspo_field NAME sim|run|show ARGS...: one field of a one-row result.
+lspo_field() {
+    local name=$1 text
+    shift
+    text=$("$LSPO" "$@" --format csv) || die "failed: $LSPO $*"
+    printf '%s\n' "$text" | awk_csv "$experiments_dir/field.awk" -v name="$name"
+}
+
+# The policies that this lspo has, native first.
+policies() {
+    "$LSPO" list policies --format csv | awk_csv "$experiments_dir/field.awk" -v name=name
+}
+
+# A grid file without its comments and empty lines.
+grid_rows() {
+    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"
+}
+
+# Measure this machine once a session; every simulation of the host uses the outcome.
+profile_measure() {
+    [ -s "$PROFILE" ] && return
+    mkdir -p "$(dirname "$PROFILE")"
+    "$LSPO" calibrate --device host --quick -o "$PROFILE" >&2 || die "lspo calibrate failed"
+}
+
+# plot SCRIPT OUT [VARIABLE=TEXT...]: OUT.png and OUT.svg by plots/SCRIPT.gp, which finds its CSV in the folder `data`.
+plot() {
+    local script=$1 target=$2 format settings
+    shift 2
+    settings="plots='$plots_dir'; data='$(dirname "$target")'"
+    local pair
+    for pair in "$@"; do settings+="; ${pair%%=*}='${pair#*=}'"; done
+    for format in png svg; do
+        gnuplot -e "format='$format'; target='$target.$format'; $settings" "$plots_dir/$script.gp" ||
+            die "gnuplot failed on $plots_dir/$script.gp"
+        [ -s "$target.$format" ] || die "$plots_dir/$script.gp drew nothing"
+    done
+}
+
+# One value of a machine's profile in base units: machine_value paper-workstation gpu.memory_bytes
+machine_value() {
+    "$LSPO" show machine "$1" --format csv | awk_csv "$experiments_dir/lookup.awk" -v key="$2"
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# run.sh [--full] [FIGURE...] - all experiments, or those named: CSV, pictures and checks under ./results.
+# Every figure is run even when one before it fails; the exit status is 1 when a check failed.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+all="table1 fig2 fig7 bandwidth subspace sim-vs-host fig3 convergence"
+figures=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --full) EXPERIMENTS=full ;;
+    --help) sed -n '2,3s/^# //p' "$0"; echo "figures: $all"; exit 0 ;;
+    -*) echo "unknown option $1" >&2; exit 2 ;;
+    *) [ -x "$experiments_dir/$1/run.sh" ] || { echo "no figure '$1'; there are: $all" >&2; exit 2; }
+       figures="$figures $1" ;;
+    esac
+    shift
+done
+export EXPERIMENTS
+command -v "$LSPO" > /dev/null || die "$LSPO is not on PATH; build it first, or set LSPO"
+command -v gnuplot > /dev/null || die "gnuplot is missing (Debian: gnuplot-nox)"
+mkdir -p "$RESULTS"
+# A profile of an earlier session says nothing about the machine of today.
+[ -n "${figures}" ] || rm -f "$PROFILE"
+
+failed=
+started=$SECONDS
+for figure in ${figures:-$all}; do
+    begun=$SECONDS
+    printf '\n== %s\n' "$figure"
+    "$experiments_dir/$figure/run.sh" || failed="$failed $figure"
+    printf '   (%d s)\n' $((SECONDS - begun))
+done
+
+printf '\nPictures (each also as .svg), after %d s:\n' $((SECONDS - started))
+for figure in ${figures:-$all}; do
+    find "$RESULTS/$figure" -name '*.png' 2> /dev/null | sort | sed 's/^/  /'
+done
+if [ -n "$failed" ]; then
+    printf '\nFAILED, see FAILS above:%s\n' "$failed" >&2
+    exit 1
+fi

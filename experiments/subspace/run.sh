@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Slowdown and peak GPU memory of lsp against subspace size d and nonzeros a row r, by simulation.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+results_open subspace
+here=$experiments_dir/subspace
+
+subspaces="128 256 512 1024 2048 4096"
+nonzeros="2 8 32 128"
+[ "$EXPERIMENTS" = full ] && nonzeros="1 2 4 8 16 32 64 128"
+
+for r in $nonzeros; do
+    for d in $subspaces; do
+        lspo_row "$out/subspace.csv" d,r "$d,$r" sim --model llama-7b --machine paper-workstation --policy lsp \
+            --batch 8 --sequence 512 --precision fp16 --subspace "$d" --nnz "$r"
+    done
+done
+
+plot subspace "$out/subspace"
+awk_csv "$here/check.awk" "$out/subspace.csv"

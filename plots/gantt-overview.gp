@@ -1,0 +1,34 @@
+# All policies: simulated on the left, measured on the right, a row each, each row on its own time axis.
+n = words(policies)
+width = 1000; height = 110*n + 90
+load plots."/style.gp"
+load plots."/gantt-style.gp"
+set multiplot
+do for [p=1:n] {
+    policy = word(policies, p)
+    sim = data."/".policy.".sim.csv"; run = data."/".policy.".run.csv"
+    stats sim using (column("end_s")*1000) skip 1 nooutput name "S"
+    stats run using (column("end_s")*1000) skip 1 nooutput name "R"
+    end = S_max > R_max ? S_max : R_max
+    set xrange [0:end*1.01]
+    top = 1.0 - (36.0 + 110.0*(p-1))/height
+    set tmargin at screen top; set bmargin at screen top - 66.0/height
+    do for [k=1:2] {
+        set lmargin at screen (k == 1 ? 0.05 : 0.55); set rmargin at screen (k == 1 ? 0.48 : 0.98)
+        set title policy.(k == 1 ? ", simulated" : ", measured") offset 0, -0.6 font ",9"
+        unset key
+        unset xlabel
+        if (p == n) { set xlabel "time (ms)" offset 0, 0.5 }
+        plot for [c=1:13] (k == 1 ? sim : run) using \
+            (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
+            (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
+            with boxxyerror linecolor rgb shade[c] linewidth 0.3
+    }
+}
+unset title; unset border; unset tics; unset xlabel
+set tmargin at screen 24.0/height; set bmargin at screen 0
+set lmargin at screen 0.05; set rmargin at screen 0.98
+set key at screen 0.98, screen 14.0/height right center horizontal Left reverse samplen 1 width 1
+set yrange [0:1]; set xrange [0:1]
+plot for [c=1:13] NaN with boxes linecolor rgb shade[c] title word(kinds, c)
+unset multiplot

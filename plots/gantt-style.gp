@@ -1,0 +1,8 @@
+# gantt-style.gp - lanes as rows, ops as boxes coloured by kind.  Load after style.gp.
+lane(name) = name eq "gpu" ? 4 : name eq "d2h" ? 3 : name eq "cpu" ? 2 : 1
+kinds = "FWD RECOMPUTE BWD COMPRESS NORM D2H UPD UPD_GPU H2D APPLY SWAP_IN SWAP_OUT PROJECT"
+array shade[13] = [sky, 0xBFE0F5, blue, yellow, black, orange, green, 0x66C2A5, red, pink, 0xE8A27C, 0xF2C879, grey]
+unset grid
+set ytics ("GPU" 4, "D2H" 3, "CPU" 2, "H2D" 1) scale 0
+set yrange [0.45:4.55]
+set style fill solid 1.0 border rgb "white"

@@ -1,0 +1,36 @@
+# Predicted against measured: time an iteration and slowdown, one point a cell.
+width = 820; height = 430
+load plots."/style.gp"
+file = data."/cells.csv"
+set logscale xy
+set grid xtics ytics
+set style fill solid 0.25 noborder
+set samples 200
+set multiplot
+set tmargin at screen 0.92; set bmargin at screen 0.14
+classes = "gpu link cpu"
+array shade[3] = [blue, orange, green]
+array titles[3] = ["bound by the GPU", "bound by the link", "bound by the CPU"]
+array mark[3] = [7, 5, 9]
+do for [k=1:2] {
+    set lmargin at screen (k == 1 ? 0.08 : 0.455); set rmargin at screen (k == 1 ? 0.385 : 0.76)
+    measured = (k == 1 ? "measured_s" : "measured_slowdown")
+    predicted = (k == 1 ? "predicted_s" : "predicted_slowdown")
+    naive = (k == 1 ? "naive_s" : "naive_slowdown")
+    unit = (k == 1 ? 1000.0 : 1.0)
+    set title (k == 1 ? "time an iteration (ms)" : "slowdown against native")
+    set xlabel "measured"
+    if (k == 1) { set ylabel "predicted" } else { unset ylabel }
+    stats file using (column(measured)*unit) skip 1 nooutput name "M"
+    stats file using (column(naive)*unit) skip 1 nooutput name "N"
+    low = 0.75*(M_min < N_min ? M_min : N_min); high = 1.4*(M_max > N_max ? M_max : N_max)
+    set xrange [low:high]; set yrange [low:high]
+    if (k == 2) { set key at screen 0.995, screen 0.9 right top vertical Left reverse samplen 1.5 } else { unset key }
+    plot '+' using 1:(0.9*$1):(1.1*$1) with filledcurves linecolor rgb grey title "within 10 %", \
+        x with lines linecolor rgb black linewidth 1 title "equal", \
+        file using (column(measured)*unit):(column(naive)*unit) with points pointtype 2 pointsize 0.6 linecolor rgb grey \
+            title "naive predictor", \
+        for [c=1:3] file using (strcol("bound") eq word(classes, c) ? column(measured)*unit : NaN):(column(predicted)*unit) \
+            with points pointtype mark[c] pointsize 0.9 linecolor rgb shade[c] title titles[c]
+}
+unset multiplot

@@ -1,0 +1,21 @@
+# style.gp - what all pictures share.  Set `width`, `height` (pixels), then load this, then plot.
+# From outside come: format (png or svg), target (file), plots (this folder), data (folder of the CSV).
+if (format eq "png") {
+    set terminal pngcairo size width*2, height*2 font "DejaVu Sans,10" fontscale 1 linewidth 1 noenhanced background "white"
+    set terminal pngcairo fontscale 2 linewidth 2 pointscale 2
+} else {
+    set terminal svg size width, height font "DejaVu Sans,10" noenhanced background "white"
+}
+set output target
+set datafile separator comma
+set datafile missing ""
+
+# Okabe and Ito's palette, which the colour-blind tell apart too.
+blue = 0x0072B2; orange = 0xE69F00; green = 0x009E73; red = 0xD55E00
+sky = 0x56B4E9; pink = 0xCC79A7; yellow = 0xF0E442; grey = 0x8C8C8C; black = 0x000000
+
+set border 3 linecolor rgb "#404040"
+set tics nomirror out scale 0.6 textcolor rgb "#202020"
+set grid ytics linecolor rgb "#e0e0e0" linetype 1 linewidth 0.6
+set key noautotitle samplen 2 spacing 1.15
+set style fill solid 1.0 noborder
