@@ -343,8 +343,8 @@ static void release_dynamic(lspo_session_t *session)
         lspo_session_stage_t *stage = &session->stages[s];
         lspo_session_give_back(session, (void **)&stage->output);
         lspo_session_give_back(session, (void **)&stage->saved);
-        lspo_session_give_back(session, &stage->staging);
         for (int parity = 0; parity < 2; parity++) {
+            lspo_session_give_back(session, &stage->staging[parity]);
             lspo_session_give_back(session, (void **)&stage->gradient[parity]);
             lspo_session_give_back(session, (void **)&stage->packed[parity]);
         }

@@ -258,21 +258,21 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-static void overwrite(lspo_session_t *session, lspo_session_stage_t *stage)
+static void overwrite(lspo_session_t *session, lspo_session_stage_t *stage, const void *staging)
 {
     size_t n = stage->message.element_count;
     if (lspo_session_packs(session))
-        lspo_session_unpack(session, n, stage->staging, stage->weights);
+        lspo_session_unpack(session, n, staging, stage->weights);
     else
-        memcpy(stage->weights, stage->staging, n * sizeof(float));
+        memcpy(stage->weights, staging, n * sizeof(float));
 }
 
 /* Part of a delta in fp32: where it lies, or unpacked. */
-static const float *delta_part(lspo_session_t *session, lspo_session_stage_t *stage, size_t offset, size_t n)
+static const float *delta_part(lspo_session_t *session, const void *staging, size_t offset, size_t n)
 {
     if (!lspo_session_packs(session))
-        return (const float *)stage->staging + offset;
-    lspo_session_unpack(session, n, (const uint16_t *)stage->staging + offset, session->unpacked);
+        return (const float *)staging + offset;
+    lspo_session_unpack(session, n, (const uint16_t *)staging + offset, session->unpacked);
     return session->unpacked;
 }
 
@@ -283,14 +283,14 @@ static void step_along(size_t n, float rate, const float *direction, float *w)
         w[i] -= rate * direction[i];
 }
 
-static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage)
+static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage, const void *staging)
 {
     const lspo_message_t *message = &stage->message;
     float rate = (float)session->plan->workload.learning_rate;
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *linear = &message->linear[i];
         float *w = stage->weights + stage->shape.tensors[i].offset_elements;
-        const float *delta = delta_part(session, stage, linear->message_offset_elements, linear->message_elements);
+        const float *delta = delta_part(session, staging, linear->message_offset_elements, linear->message_elements);
         if (linear->compressed)
             lspo_projector_apply(&stage->p[i], &stage->q[i], delta, rate, 0, w, session->scratch);
         else
@@ -298,18 +298,19 @@ static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage)
     }
     if (message->rest_elements > 0)
         step_along(message->rest_elements, rate,
-                   delta_part(session, stage, message->rest_offset_elements, message->rest_elements),
+                   delta_part(session, staging, message->rest_offset_elements, message->rest_elements),
                    stage->weights + stage->linear_elements);
 }
 
 static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
+    void **staging = &stage->staging[op->iteration & 1];
     if (session->plan->return_form == LSPO_RETURN_DELTA)
-        add_delta(session, stage);
+        add_delta(session, stage, *staging);
     else
-        overwrite(session, stage);
-    lspo_session_give_back(session, &stage->staging);
+        overwrite(session, stage, *staging);
+    lspo_session_give_back(session, staging);
     return LSPO_OK;
 }
 

@@ -42,10 +42,10 @@ static const void *outgoing_of(const lspo_session_t *session, const lspo_session
 static lspo_status_t return_update(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
-    lspo_status_t status = lspo_session_take(session, stage->link_bytes, &stage->staging);
+    void **staging = &stage->staging[op->iteration & 1];
+    lspo_status_t status = lspo_session_take(session, stage->link_bytes, staging);
     if (status == LSPO_OK)
-        lspo_device_copy(session->device, LSPO_COPY_H2D, stage->staging, outgoing_of(session, stage, op),
-                         stage->link_bytes);
+        lspo_device_copy(session->device, LSPO_COPY_H2D, *staging, outgoing_of(session, stage, op), stage->link_bytes);
     return status;
 }
 

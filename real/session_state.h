@@ -27,12 +27,12 @@ typedef struct {
     void *projector_memory[2 * LSPO_LINEAR_MAX];
     lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* their arrays lie in projector_memory */
 
-    /* Device, from the op that takes it to the op that gives it back.  Gradients of two iterations can be on the device
-     * at once (zero-delayed): even and odd. */
+    /* Device, from the op that takes it to the op that gives it back.  What belongs to a gradient is there for
+     * even and odd iterations, since a stale policy has two of them under way. */
     float *output, *saved;
     float *gradient[2];
     uint16_t *packed[2];
-    void *staging;
+    void *staging[2];
 
     /* Host.  `slots` landing buffers, and as many outgoing ones where the master itself cannot be sent. */
     void *landing[2];
