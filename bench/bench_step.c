@@ -228,7 +228,7 @@ static void logits_weight(kernels_t *k)
 }
 static void attention_forward(kernels_t *k)
 {
-    lspo_attention_forward(BATCH, SEQUENCE, k->heads, k->e, k->in, k->probabilities, k->out);
+    lspo_attention_forward(BATCH, SEQUENCE, k->heads, k->e, k->in, k->probabilities, k->out, k->scratch);
 }
 static void attention_backward(kernels_t *k)
 {
@@ -297,7 +297,7 @@ static kernels_t kernels_create(const step_t *s)
     k.probabilities = measure_floats((size_t)BATCH * k.heads * SEQUENCE * SEQUENCE);
     k.statistics = measure_floats(2 * T);
     k.small = measure_floats(k.f * 3);
-    k.scratch = measure_floats(lspo_attention_scratch(SEQUENCE));
+    k.scratch = measure_floats(lspo_attention_scratch(SEQUENCE, k.e));
     memcpy(k.ids, s->tokens, sizeof k.ids);
     return k;
 }

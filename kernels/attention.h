@@ -18,16 +18,16 @@
 extern "C" {
 #endif
 
-enum { LSPO_ATTENTION_ROWS = 64 };
+enum { LSPO_ATTENTION_ROWS = 32 };
 
 /* qkv: (batch x sequence) rows of 3 width floats: all heads' Q, then K, then V; width = heads x head_width.
  * probabilities: batch x heads x sequence x sequence; above the diagonal it is zero inside a row block and is left as
- * it was beyond the block.  out: (batch x sequence) x width. */
+ * it was beyond the block.  out: (batch x sequence) x width.  scratch: lspo_attention_scratch() floats. */
 void lspo_attention_forward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *qkv,
-                            float *probabilities, float *out);
+                            float *probabilities, float *out, float *scratch);
 
-/* Floats of scratch for the backward pass: LSPO_ATTENTION_ROWS x sequence. */
-size_t lspo_attention_scratch(size_t sequence);
+/* Floats of scratch of either pass: (LSPO_ATTENTION_ROWS + head_width) sequence. */
+size_t lspo_attention_scratch(size_t sequence, size_t head_width);
 
 /* dout: as out; dqkv: as qkv, overwritten. */
 void lspo_attention_backward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *qkv,

@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-/* Rows of the probabilities that the host's attention backward holds at a time (kernels/attention.h). */
-enum { ATTENTION_SCRATCH_ROWS = 64 };
+/* Rows of the probabilities that the host's attention holds at a time, besides one head's transposed K or V
+ * (kernels/attention.h). */
+enum { ATTENTION_SCRATCH_ROWS = 32 };
 
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
@@ -148,8 +149,9 @@ void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload
     activations_out->saved_bytes = tokens * (p * saved_elements(model) + 4 * attention + 4 * 2 * norm_statistics);
     activations_out->input_bytes = tokens * p * model->width;
     activations_out->head_bytes = tokens * (p * head_elements + 4 * norm_statistics);
+    uint64_t scratch_columns = ATTENTION_SCRATCH_ROWS + model->width / model->head_count;
     activations_out->workspace_bytes = larger(tokens * p * backward_elements(model), activations_out->head_bytes) +
-                                       (materialised ? 4 * (uint64_t)ATTENTION_SCRATCH_ROWS * workload->sequence : 0);
+                                       (materialised ? 4 * scratch_columns * workload->sequence : 0);
 }
 
 uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint)

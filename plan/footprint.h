@@ -67,9 +67,9 @@ typedef struct {
  *   block   T (5 w + 2 kv + 2 f + 4) + T h s: norm1 out, qkv, attention out, residual, norm2 out, MLP before and after
  * the activation, mean and 1/sigma of both norms, attention probabilities (fp32 only). LLAMA: 3 f (gate, up, product)
  * and no means. head    T (w + V + 2): normed input, logits (turned into probabilities in place) workspace  max(T (4 w
- * + 2 kv + f), head) + 64 s: gradients of the linear layers' outputs and of the input.  LLAMA: 2 f. In bf16 and fp16
- * attention is taken to be flash attention: instead of probabilities one fp32 number a row and head (T h), and no 64 s
- * of scratch. */
+ * + 2 kv + f), head) + (32 + w / h) s: gradients of the linear layers' outputs and of the input.  LLAMA: 2 f. In bf16 and fp16
+ * attention is taken to be flash attention: instead of probabilities one fp32 number a row and head (T h), and no scratch of
+ * (32 + w / h) s. */
 void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload, lspo_activations_t *activations_out);
 
 /* Static bytes by purpose; sums are gpu_static_bytes and host_static_bytes of the plan. */

@@ -92,7 +92,7 @@ static block_workspace_t block_workspace_layout(const lspo_model_t *model, size_
     s.d_attention_out = take(&s.end, tokens * w);
     s.d_qkv = take(&s.end, tokens * 3 * w);
     s.scratch = take(&s.end, tokens * w);
-    s.attention = take(&s.end, lspo_attention_scratch(sequence));
+    s.attention = take(&s.end, lspo_attention_scratch(sequence, w / model->head_count));
     return s;
 }
 
@@ -103,7 +103,8 @@ static bool sizes_hold(const lspo_model_t *model, uint32_t batch, uint32_t seque
     const double limit = 2147483647.0, tokens = (double)batch * sequence;
     const double w = model->width, f = model->mlp_width, v = model->vocabulary;
     const double floats = tokens * (7.0 * w + 2.0 * f + (double)model->head_count * sequence + v + 6.0);
-    return tokens <= limit && 3.0 * w <= limit && f <= limit && v <= limit && floats < 1125899906842624.0;
+    return model->head_count > 0 && tokens <= limit && 3.0 * w <= limit && f <= limit && v <= limit &&
+           floats < 1125899906842624.0;
 }
 
 size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
@@ -111,10 +112,9 @@ size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batc
     if (!sizes_hold(model, batch, sequence))
         return SIZE_MAX;
     const size_t tokens = (size_t)batch * sequence;
-    const size_t attention = lspo_attention_scratch(sequence);
-    const size_t block = block_workspace_layout(model, tokens, sequence).end - attention;
-    const size_t head = head_saved_layout(model, tokens).end;
-    return ((block > head ? block : head) + attention) * sizeof(float);
+    const block_workspace_t block = block_workspace_layout(model, tokens, sequence);
+    const size_t head = head_saved_layout(model, tokens).end, scratch = block.end - block.attention;
+    return ((block.attention > head ? block.attention : head) + scratch) * sizeof(float);
 }
 
 static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
@@ -251,7 +251,7 @@ void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights,
     lspo_bias_fill(t->tokens, 3 * w, weight(block, QKV_BIAS, weights), s + at->qkv);
     linear_add(t, QKV, weights, s + at->norm1_out, s + at->qkv);
     lspo_attention_forward(t->batch, t->sequence, t->heads, w / t->heads, s + at->qkv, s + at->probabilities,
-                           s + at->context);
+                           s + at->context, t->workspace + t->at.attention);
     lspo_bias_add(t->tokens, w, x_in, weight(block, ATTENTION_OUT_BIAS, weights), s + at->residual);
     linear_add(t, ATTENTION_OUT, weights, s + at->context, s + at->residual);
     lspo_norm_forward(t->tokens, w, s + at->residual, weight(block, NORM2_GAIN, weights),

@@ -26,10 +26,10 @@ typedef struct lspo_transformer lspo_transformer_t;
  *       mean2 T, rstd2 T, norm2_out T w, mlp_pre T f, mlp_act T f
  *   head saved = T (w + V + 2)
  *       norm_out T w, mean T, rstd T, probabilities T V
- *   workspace = max(T (6 w + f), T (w + V + 2)) + 64 s
+ *   workspace = max(T (6 w + f), T (w + V + 2)) + (32 + w / h) s
  *       block backward: the four dY that lspo_linear_operands_t points at (mlp_down T w, mlp_up T f,
- *       attention_out T w, qkv 3 T w), one scratch T w, and 64 s for attention;
- *       head: T (w + V) in backward, the saved set in evaluation. */
+ *       attention_out T w, qkv 3 T w), one scratch T w; head: T (w + V) in backward, the saved set in evaluation;
+ *       behind them, in either pass of a block, (32 + w / h) s for attention */
 /* clang-format on */
 
 /* Only LSPO_FAMILY_GPT with a tied head; others are LSPO_ERR_INPUT, as are zero sizes, a sequence above the model's

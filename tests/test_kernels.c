@@ -464,8 +464,8 @@ static void check_attention(size_t batch, size_t s, size_t heads, size_t e)
     const size_t w = heads * e, t = batch * s;
     float *qkv = random_floats(t * 3 * w, 1, 1.5), *dout = random_floats(t * w, 2, 1.0);
     float *p = filled(batch * heads * s * s, NAN), *out = filled(t * w, NAN), *dqkv = filled(t * 3 * w, NAN);
-    float *scratch = filled(lspo_attention_scratch(s), NAN);
-    lspo_attention_forward(batch, s, heads, e, qkv, p, out);
+    float *scratch = filled(lspo_attention_scratch(s, e), NAN);
+    lspo_attention_forward(batch, s, heads, e, qkv, p, out, scratch);
     lspo_attention_backward(batch, s, heads, e, qkv, p, dout, dqkv, scratch);
     head_case_t c = {.s = s, .e = e, .qkv_stride = 3 * w, .out_stride = w};
     c.p = zeros(s * s), c.out = zeros(s * e), c.dq = zeros(s * e), c.dk = zeros(s * e), c.dv = zeros(s * e);
@@ -497,4 +497,5 @@ Test(kernels, attention_forward_and_backward)
     check_attention(1, LSPO_ATTENTION_ROWS, 2, 8);
     check_attention(2, LSPO_ATTENTION_ROWS + 1, 1, 8);
     check_attention(1, 2 * LSPO_ATTENTION_ROWS + 23, 2, 5);
+    check_attention(1, 150, 1, 3); /* more columns than one product takes */
 }
