@@ -1,0 +1,293 @@
+/* Machine profiles: the fit to the paper's Table 1, files, overrides, ranges. */
+#include "plan/machine.h"
+
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "plan/stage_work.h"
+#include "sim/cost.h"
+
+static lspo_machine_t find(const char *name)
+{
+    lspo_machine_t machine;
+    cr_assert_eq(lspo_machine_find(name, &machine), LSPO_OK, "%s", name);
+    return machine;
+}
+
+static double field_value(const lspo_machine_t *machine, size_t index)
+{
+    double value;
+    memcpy(&value, (const char *)machine + lspo_machine_fields[index].offset_bytes, sizeof value);
+    return value;
+}
+
+Test(machine, presets_pass_their_check_and_say_where_they_come_from)
+{
+    static const char *const expected[] = {"host-reference", "paper-workstation", "paper-laptop",
+                                           "rtx4090",        "rtx3060",           "a1000-laptop",
+                                           "a100-80gb-sxm",  "h100-80gb-pcie",    "h100-80gb-sxm"};
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        find(expected[i]);
+    }
+    for (uint32_t i = 0; i < lspo_machine_preset_count(); i++) {
+        const lspo_machine_t *preset = lspo_machine_preset(i);
+        cr_expect_eq(lspo_machine_check(preset), LSPO_OK, "%s", preset->name);
+        cr_expect_gt(strlen(preset->source), 20u, "%s", preset->name);
+        cr_expect_gt(strlen(preset->description), 20u, "%s", preset->name);
+    }
+}
+
+/* Every double of the struct has a row, so that none escapes the writer: 4 x 4 contention less 4 of a lane on itself
+ * and 2 between the links, which have their duplex losses. */
+Test(machine, the_field_table_covers_the_struct)
+{
+    lspo_machine_t machine = {0};
+    size_t numbers = (sizeof machine - offsetof(lspo_machine_t, gpu)) / sizeof(double);
+    cr_expect_eq(lspo_machine_field_count, numbers - 6);
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            cr_expect_neq(lspo_machine_fields[i].offset_bytes, lspo_machine_fields[j].offset_bytes);
+        }
+    }
+}
+
+/* Table 1 of arXiv 2406.10181: a llama-7b block (202,383,360 parameters), taken at 8 x 512 tokens in fp16. */
+Test(machine, workstation_gives_the_papers_table_1)
+{
+    lspo_machine_t machine = find("paper-workstation");
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_work_t work;
+    lspo_stage_t block;
+    cr_assert_eq(lspo_model_find("llama-7b", &model), LSPO_OK);
+    lspo_workload_default(&workload);
+    workload.batch = 8;
+    lspo_model_stage(&model, 1, &block);
+    cr_assert_eq(block.element_count, 202383360u);
+
+    lspo_stage_work_forward(&model, &workload, 1, &work);
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work), 12.2e-3, 0.01e-3);
+    cr_expect_float_eq(lspo_work_flop(&work) / machine.cpu.compute_flops, 1.61, 0.005);
+    lspo_stage_work_backward(&model, &workload, 1, true, true, &work);
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work), 28.1e-3, 0.02e-3);
+    cr_expect_float_eq(lspo_work_flop(&work) / machine.cpu.compute_flops, 3.30, 0.1);
+    lspo_work_adam(block.element_count, &work);
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work), 1e-3, 1e-6);
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_CPU, &work), 0.06, 1e-4);
+    cr_expect_eq(machine.link.h2d_Bps, 15e9);
+    cr_expect_eq(machine.link.d2h_Bps, 15e9);
+}
+
+/* FWD + RECOMPUTE + BWD of whole GPT models at s 1024 on an A100, from vTrain's public measurements (docs/machines.md). */
+Test(machine, a100_is_near_the_measured_rows)
+{
+    static const struct {
+        uint32_t width, blocks, batch;
+        double measured_ms;
+    } rows[] = {{1024, 12, 1, 42.8},  {1024, 12, 2, 48.6},  {1024, 12, 4, 78.8},  {1024, 24, 1, 78.8},
+                {1024, 24, 2, 86.5},  {1024, 24, 4, 138.1}, {2048, 12, 1, 49.7},  {2048, 12, 2, 75.9},
+                {2048, 12, 4, 141.0}, {2048, 24, 1, 88.5},  {2048, 24, 2, 133.0}, {2048, 24, 4, 246.5}};
+    lspo_machine_t machine = find("a100-80gb-sxm");
+    double worst = 0.0, square_sum = 0.0;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        lspo_model_t model = {"row",
+                              "",
+                              LSPO_FAMILY_GPT,
+                              rows[i].blocks,
+                              rows[i].width,
+                              rows[i].width / 64,
+                              rows[i].width / 64,
+                              4 * rows[i].width,
+                              51200,
+                              1024,
+                              true};
+        lspo_workload_t workload;
+        lspo_workload_default(&workload);
+        workload.batch = rows[i].batch;
+        workload.sequence = 1024;
+        double total_s = 0.0;
+        for (uint32_t s = 0; s < lspo_model_stage_count(&model); s++) {
+            lspo_work_t work;
+            lspo_stage_work_forward(&model, &workload, s, &work);
+            total_s += lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work);
+            lspo_stage_work_recompute(&model, &workload, s, &work);
+            total_s += lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work);
+            lspo_stage_work_backward(&model, &workload, s, true, true, &work);
+            total_s += lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work);
+        }
+        double error = fabs(log(1e3 * total_s / rows[i].measured_ms));
+        worst = fmax(worst, error);
+        square_sum += error * error;
+    }
+    cr_log_info("a100: rms %.3f worst %.3f", sqrt(square_sum / 12.0), worst);
+    cr_expect_lt(sqrt(square_sum / 12.0), 0.12);
+    cr_expect_lt(worst, 0.20);
+}
+
+static void write_file(char *path, const char *text)
+{
+    strcpy(path, "/tmp/lspo-machine-XXXXXX");
+    int file = mkstemp(path);
+    cr_assert_geq(file, 0);
+    cr_assert_eq(write(file, text, strlen(text)), (ssize_t)strlen(text));
+    close(file);
+}
+
+static lspo_status_t read_text(const char *text, lspo_machine_t *machine)
+{
+    char path[40];
+    write_file(path, text);
+    lspo_status_t status = lspo_machine_find(path, machine);
+    unlink(path);
+    return status;
+}
+
+/* Digits that no short decimal has, in every field. */
+Test(machine, a_written_profile_reads_back_to_the_same_bits)
+{
+    lspo_machine_t machine = find("rtx4090"), again;
+    char path[40];
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        const lspo_machine_field_t *field = &lspo_machine_fields[i];
+        double value =
+            fmin(field->high, fmax(field->low, field_value(&machine, i))) * 0.987654321012345678 + 1e-3 / 7.0;
+        value = fmin(field->high, fmax(field->low, value));
+        memcpy((char *)&machine + field->offset_bytes, &value, sizeof value);
+    }
+    strcpy(machine.description, "measured; twice");
+    write_file(path, "");
+    FILE *file = fopen(path, "w");
+    cr_assert_eq(lspo_machine_write(&machine, "first line\nsecond line", file), LSPO_OK);
+    fclose(file);
+    cr_assert_eq(lspo_machine_find(path, &again), LSPO_OK);
+    unlink(path);
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        cr_expect_eq(field_value(&again, i), field_value(&machine, i), "%s", lspo_machine_fields[i].key);
+    }
+    cr_expect_str_eq(again.name, "rtx4090");
+    cr_expect_str_eq(again.description, "measured, twice");
+    cr_expect_str_eq(again.source, machine.source);
+}
+
+Test(machine, presets_survive_a_file)
+{
+    for (uint32_t p = 0; p < lspo_machine_preset_count(); p++) {
+        const lspo_machine_t *preset = lspo_machine_preset(p);
+        lspo_machine_t again;
+        char path[40];
+        write_file(path, "");
+        FILE *file = fopen(path, "w");
+        cr_assert_eq(lspo_machine_write(preset, NULL, file), LSPO_OK);
+        fclose(file);
+        cr_assert_eq(lspo_machine_find(path, &again), LSPO_OK);
+        unlink(path);
+        for (size_t i = 0; i < lspo_machine_field_count; i++) {
+            cr_expect_eq(field_value(&again, i), field_value(preset, i), "%s %s", preset->name,
+                         lspo_machine_fields[i].key);
+        }
+        cr_expect_str_eq(again.source, preset->source);
+    }
+}
+
+Test(machine, a_base_gives_what_the_file_leaves_out)
+{
+    lspo_machine_t machine, base = find("rtx4090");
+    cr_assert_eq(read_text("[machine]\nbase = rtx4090\nname = mine\n[link]\nh2d_Bps = 12GB/s\n", &machine), LSPO_OK);
+    cr_expect_str_eq(machine.name, "mine");
+    cr_expect_eq(machine.link.h2d_Bps, 12e9);
+    cr_expect_eq(machine.link.d2h_Bps, base.link.d2h_Bps);
+    cr_expect_eq(machine.gpu.memory_bytes, base.gpu.memory_bytes);
+}
+
+Test(machine, malformed_files_are_refused)
+{
+#define BASE "[machine]\nbase = rtx4090\nname = mine\n"
+    static const char *const bad[] = {
+        "",
+        "[machine]\nname = mine\n",
+        "[machine]\nbase = rtx4090\n",
+        "[machine]\nname = mine\nbase = rtx4090\n",
+        "[machine]\nbase = rtx9\nname = mine\n",
+        BASE "colour = red\n",
+        BASE "[gpu]\ncolour = red\n",
+        BASE "[disk]\nread_Bps = 1GB/s\n",
+        BASE "[link]\nh2d_Bps = 12\n",
+        BASE "[link]\nh2d_Bps = 12GB\n",
+        BASE "[link]\nh2d_Bps = 0GB/s\n",
+        BASE "[link]\nh2d_Bps = 1e30GB/s\n",
+        BASE "[link]\nh2d_Bps = 1GB/s\nh2d_Bps = 2GB/s\n",
+        BASE "[link]\nh2d_duplex_loss = 1\n",
+        BASE "[contention]\ncpu_while_cpu = 0.1\n",
+        BASE "[link]\nh2d_Bps\n",
+        "\x01\x02\xff\xfe",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        lspo_machine_t machine;
+        cr_expect_eq(read_text(bad[i], &machine), LSPO_ERR_INPUT, "%s", bad[i]);
+    }
+    lspo_machine_t machine;
+    cr_expect_eq(lspo_machine_find("no-such-machine", &machine), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_machine_find("/tmp", &machine), LSPO_ERR_IO);
+}
+
+Test(machine, a_refusal_names_file_line_and_key, .init = cr_redirect_stderr)
+{
+    char path[40], expected[256];
+    lspo_machine_t machine;
+    write_file(path, "[machine]\nbase = rtx4090\n\n[link]\nh2d_Bps = 12\n");
+    lspo_machine_find(path, &machine);
+    unlink(path);
+    fflush(stderr);
+    snprintf(expected, sizeof expected,
+             "lspo: error: %s:5: [link] h2d_Bps: '12' is not bytes a second with a unit, such as 12GB/s\n", path);
+    cr_assert_stderr_eq_str(expected);
+}
+
+Test(machine, overrides)
+{
+    lspo_machine_t machine = find("rtx4090"), before = machine;
+    cr_expect_eq(lspo_machine_set(&machine, "link.h2d_Bps=12GB/s"), LSPO_OK);
+    cr_expect_eq(machine.link.h2d_Bps, 12e9);
+    cr_expect_eq(lspo_machine_set(&machine, "contention.cpu_while_h2d=0.25"), LSPO_OK);
+    cr_expect_eq(machine.contention[LSPO_LANE_CPU][LSPO_LANE_H2D], 0.25);
+    machine = before;
+    static const char *const bad[] = {
+        "",
+        "=",
+        ".",
+        "link",
+        "link.h2d_Bps",
+        "link=3",
+        "link.h2d_Bps=",
+        "link.h2d_Bps=12",
+        "link.speed=1GB/s",
+        "machine.name=x",
+        ".h2d_Bps=1GB/s",
+        "link.=1GB/s",
+        "gpu.backward_loss=1",
+        "a-section-name-that-is-longer-than-any.key=1",
+        "gpu.a-key-that-is-longer-than-any-other-key-that-there-is-in-the-table-of-fields=1"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_expect_eq(lspo_machine_set(&machine, bad[i]), LSPO_ERR_INPUT, "%s", bad[i]);
+    }
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        cr_expect_eq(field_value(&machine, i), field_value(&before, i));
+    }
+}
+
+Test(machine, values_outside_their_range_are_refused)
+{
+    lspo_machine_t good = find("rtx4090");
+    lspo_machine_t bad[] = {good, good, good, good};
+    bad[0].gpu.memory_bytes = 0.0;
+    bad[1].link.h2d_duplex_loss = 1.0;
+    bad[2].cpu.adam_pps = -1.0;
+    bad[3].gpu.launch_s = NAN;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_expect_eq(lspo_machine_check(&bad[i]), LSPO_ERR_INPUT, "case %zu", i);
+    }
+}
