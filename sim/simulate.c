@@ -8,7 +8,9 @@
 
 uint32_t lspo_simulate_warmup(uint32_t iterations)
 {
-    return iterations / 4;
+    uint32_t warmup = iterations / 4;
+    uint32_t samples = iterations > warmup + 1 ? iterations - 1 - warmup : 0;
+    return samples % 2 == 1 && samples > 1 ? warmup + 1 : warmup;
 }
 
 static lspo_status_t describe(lspo_trace_t *trace, const lspo_plan_t *plan, const lspo_machine_t *machine)

@@ -1,0 +1,168 @@
+/* The cost model: every number below is worked out in its comment from the equations of sim/cost.h. */
+#include <criterion/criterion.h>
+#include <math.h>
+
+#include "sim/cost.h"
+#include "tests/plan_maker.h"
+
+/* Round rates, so that a pencil does. */
+static lspo_machine_t round_machine(void)
+{
+    lspo_machine_t machine = {.name = "round"};
+    machine.gpu.gemm_flops[LSPO_FP32] = 1e12;
+    machine.gpu.gemm_flops[LSPO_BF16] = 2e12;
+    machine.gpu.gemm_flops[LSPO_FP16] = 4e12;
+    machine.gpu.gemm_m_half = 100;
+    machine.gpu.gemm_n_half = 50;
+    machine.gpu.gemm_k_half = 20;
+    machine.gpu.attention_flops = 5e11;
+    machine.gpu.norm_Bps = 1e11;
+    machine.gpu.activation_Bps = 2e11;
+    machine.gpu.loss_Bps = 4e11;
+    machine.gpu.stream_Bps = 5e11;
+    machine.gpu.gather_flops = 1e10;
+    machine.gpu.gather_Bps = 1e11;
+    machine.gpu.scatter_flops = 2e10;
+    machine.gpu.scatter_Bps = 2e11;
+    machine.gpu.adam_pps = 1e9;
+    machine.gpu.launch_s = 1e-5;
+    machine.gpu.op_s = 2e-5;
+    machine.cpu.adam_pps = 1e8;
+    machine.cpu.adam_cached_pps = 4e8;
+    machine.cpu.cache_bytes = 1.6e6; /* the state of 100,000 parameters */
+    machine.cpu.compute_flops = 1e10;
+    machine.cpu.op_s = 3e-5;
+    machine.link.h2d_Bps = 1e10;
+    machine.link.d2h_Bps = 5e9;
+    machine.link.h2d_latency_s = 1e-6;
+    machine.link.d2h_latency_s = 4e-6;
+    return machine;
+}
+
+static double cost_s(lspo_precision_t precision, lspo_lane_t lane, lspo_kernel_t kernel)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_work_t work = {.kernel_count = 1, .kernels = {kernel}};
+    return lspo_cost_work_s(&machine, precision, lane, &work);
+}
+
+#define expect_s(actual, wanted_s)                                                                                     \
+    do {                                                                                                               \
+        double actual_s_ = (actual);                                                                                   \
+        cr_expect_float_eq(actual_s_, (wanted_s), 1e-12 * (wanted_s), "%.12g s", actual_s_);                           \
+    } while (0)
+
+/* GEMM m 100, n 50, k 20: every half-size equals its dimension, so 1 + 1 + 1 + 1 = 4 times the time at full rate.
+ * flop 1e9 in fp32: 1e9 / 1e12 * 4 = 4e-3; + 2 launches 2e-5 + op 2e-5.  fp16 runs at four times the rate. */
+Test(cost, gemm_depends_on_shape_and_precision)
+{
+    lspo_kernel_t gemm = {.kernel_class = LSPO_KERNEL_GEMM, .count = 2, .m = 100, .n = 50, .k = 20, .flop = 1e9};
+    expect_s(cost_s(LSPO_FP32, LSPO_LANE_GPU, gemm), 4e-3 + 2e-5 + 2e-5);
+    expect_s(cost_s(LSPO_BF16, LSPO_LANE_GPU, gemm), 2e-3 + 4e-5);
+    expect_s(cost_s(LSPO_FP16, LSPO_LANE_GPU, gemm), 1e-3 + 4e-5);
+    /* m 1,000, n 500, k 200: 1 + 0.1 + 0.1 + 0.1. */
+    gemm.m = 1000, gemm.n = 500, gemm.k = 200;
+    expect_s(cost_s(LSPO_FP32, LSPO_LANE_GPU, gemm), 1.3e-3 + 4e-5);
+}
+
+/* One launch 1e-5 and the op 2e-5 come on top of each. */
+Test(cost, other_kernels_of_the_gpu)
+{
+    static const struct {
+        lspo_kernel_class_t kernel_class;
+        double flop;
+        uint64_t bytes, elements;
+        double wanted_s;
+    } cases[] = {
+        {LSPO_KERNEL_ATTENTION, 1e9, 1000000000, 0, 2e-3}, /* 1e9 / 5e11; bytes play no part */
+        {LSPO_KERNEL_NORM, 0, 100000000, 0, 1e-3},         /* 1e8 / 1e11                     */
+        {LSPO_KERNEL_ACTIVATION, 0, 100000000, 0, 5e-4},   /* 1e8 / 2e11                     */
+        {LSPO_KERNEL_LOSS, 0, 100000000, 0, 2.5e-4},       /* 1e8 / 4e11                     */
+        {LSPO_KERNEL_STREAM, 0, 100000000, 0, 2e-4},       /* 1e8 / 5e11                     */
+        {LSPO_KERNEL_GATHER, 1e7, 10000000, 0, 1e-3},      /* max(1e7 / 1e10, 1e7 / 1e11)    */
+        {LSPO_KERNEL_GATHER, 1e6, 1000000000, 0, 1e-2},    /* max(1e6 / 1e10, 1e9 / 1e11)    */
+        {LSPO_KERNEL_SCATTER, 1e7, 10000000, 0, 5e-4},     /* max(1e7 / 2e10, 1e7 / 2e11)    */
+        {LSPO_KERNEL_SCATTER, 1e6, 1000000000, 0, 5e-3},   /* max(1e6 / 2e10, 1e9 / 2e11)    */
+        {LSPO_KERNEL_ADAM, 0, 0, 1000000, 1e-3},           /* 1e6 / 1e9                      */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_s(cost_s(LSPO_FP32, LSPO_LANE_GPU,
+                        (lspo_kernel_t){.kernel_class = cases[i].kernel_class,
+                                        .count = 1,
+                                        .flop = cases[i].flop,
+                                        .bytes = cases[i].bytes,
+                                        .elements = cases[i].elements}),
+                 cases[i].wanted_s + 3e-5);
+}
+
+/* Three messages of 1e7 bytes together: H2D 3 * 1e-6 + 1e7 / 1e10; D2H 3 * 4e-6 + 1e7 / 5e9.  No launch, no op cost. */
+Test(cost, messages_on_the_link)
+{
+    lspo_kernel_t copy = {.kernel_class = LSPO_KERNEL_COPY, .count = 3, .bytes = 10000000};
+    expect_s(cost_s(LSPO_FP32, LSPO_LANE_H2D, copy), 1.003e-3);
+    expect_s(cost_s(LSPO_FP32, LSPO_LANE_D2H, copy), 2.012e-3);
+}
+
+/* Cache of 1.6 MB holds the 16 B state of 100,000 parameters.
+ *      50,000: all cached          50,000 / 4e8              = 1.25e-4
+ *     100,000: just                100,000 / 4e8             = 2.5e-4
+ *     400,000: a quarter cached    100,000 / 4e8 + 300,000 / 1e8 = 2.5e-4 + 3e-3
+ * and 3e-5 an op.  Other kernels: max(1e7 / 1e10, 2.8e6 / (28 * 1e8)) = 1e-3. */
+Test(cost, cpu_optimizer_in_and_out_of_cache)
+{
+    static const struct {
+        uint64_t elements;
+        double wanted_s;
+    } cases[] = {{50000, 1.25e-4}, {100000, 2.5e-4}, {400000, 3.25e-3}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_s(cost_s(LSPO_FP32, LSPO_LANE_CPU,
+                        (lspo_kernel_t){.kernel_class = LSPO_KERNEL_ADAM, .count = 1, .elements = cases[i].elements}),
+                 cases[i].wanted_s + 3e-5);
+    expect_s(cost_s(LSPO_FP32, LSPO_LANE_CPU,
+                    (lspo_kernel_t){.kernel_class = LSPO_KERNEL_STREAM, .count = 1, .flop = 1e7, .bytes = 2800000}),
+             1e-3 + 3e-5);
+}
+
+/* A longer message never takes less time, and time is continuous where the cache ends. */
+Test(cost, adam_is_monotonic_over_the_cache_edge)
+{
+    double before_s = 0;
+    for (uint64_t elements = 1000; elements < 1000000; elements += 1000) {
+        double now_s = cost_s(LSPO_FP32, LSPO_LANE_CPU,
+                              (lspo_kernel_t){.kernel_class = LSPO_KERNEL_ADAM, .count = 1, .elements = elements});
+        cr_expect_gt(now_s, before_s);
+        cr_expect_leq(now_s - before_s, 1000 / 1e8 + (elements == 1000 ? 3e-5 : 1e-12));
+        before_s = now_s;
+    }
+}
+
+/* Two works: a copy that an H2D op runs (1.001 ms), and Adam of 50,000 on the CPU (155 us).  Pairs that no op
+ * uses stay 0, and only pairs in use are judged. */
+Test(cost, plan_prices_each_work_once)
+{
+    plan_maker_t maker = maker_create();
+    maker_op(&maker, LSPO_OP_H2D, 0, 0, 0);
+    maker_bytes(&maker, 10000000);
+    maker_op(&maker, LSPO_OP_UPD, 0, 0, 0);
+    maker.plan.works[1] = (lspo_work_t){.kernel_count = 1,
+                                        .kernels = {{.kernel_class = LSPO_KERNEL_ADAM, .count = 1, .elements = 50000}}};
+    lspo_machine_t machine = round_machine();
+    machine.link.d2h_Bps = 0; /* no op needs it */
+    uint64_t *work_ns = NULL;
+    cr_assert_eq(lspo_cost_plan(&machine, &maker.plan, &work_ns), LSPO_OK);
+    cr_expect_eq(work_ns[0 * LSPO_LANE_COUNT + LSPO_LANE_H2D], 1001000u);
+    cr_expect_eq(work_ns[0 * LSPO_LANE_COUNT + LSPO_LANE_D2H], 0u);
+    cr_expect_eq(work_ns[1 * LSPO_LANE_COUNT + LSPO_LANE_CPU], 155000u);
+    cr_expect_eq(lspo_cost_op_ns(&maker.plan.ops[1], work_ns), 155000u);
+    free(work_ns);
+
+    work_ns = NULL;
+    machine.link.h2d_Bps = 0; /* infinite time */
+    cr_expect_eq(lspo_cost_plan(&machine, &maker.plan, &work_ns), LSPO_ERR_INPUT);
+    machine.link.h2d_Bps = (double)NAN;
+    cr_expect_eq(lspo_cost_plan(&machine, &maker.plan, &work_ns), LSPO_ERR_INPUT);
+    machine.link.h2d_Bps = 1e-3; /* 1e10 s */
+    cr_expect_eq(lspo_cost_plan(&machine, &maker.plan, &work_ns), LSPO_ERR_INPUT);
+    cr_expect_null(work_ns);
+    maker_release(&maker);
+}
