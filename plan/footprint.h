@@ -64,12 +64,18 @@ typedef struct {
 } lspo_activations_t;
 
 /* Elements, T tokens, as real/transformer.h lays them out (kv = w without grouped-query attention; statistics in fp32):
- *   block   T (5 w + 2 kv + 2 f + 4) + T h s: norm1 out, qkv, attention out, residual, norm2 out, MLP before and after
- * the activation, mean and 1/sigma of both norms, attention probabilities (fp32 only). LLAMA: 3 f (gate, up, product)
- * and no means. head    T (w + V + 2): normed input, logits (turned into probabilities in place) workspace  max(T (4 w
- * + 2 kv + f), head) + (32 + w / h) s: gradients of the linear layers' outputs and of the input.  LLAMA: 2 f. In bf16 and fp16
- * attention is taken to be flash attention: instead of probabilities one fp32 number a row and head (T h), and no scratch of
- * (32 + w / h) s. */
+ *
+ *   block      T (5 w + 2 kv + 2 f + 4) + T h s: norm1 out, qkv, attention out, residual, norm2 out, MLP before and
+ *              after the activation, mean and 1/sigma of both norms, attention probabilities (fp32 only).
+ *              LLAMA: 3 f (gate, up, product) and no means.
+ *
+ *   head       T (w + V + 2): normed input, logits (turned into probabilities in place).
+ *
+ *   workspace  max(T (4 w + 2 kv + f), head) + (32 + w / h) s: gradients of the linear layers' outputs and of the
+ *              input, scratch of attention.  LLAMA: 2 f.
+ *
+ * In bf16 and fp16 attention is taken to be flash attention: instead of probabilities one fp32 number a row and head
+ * (T h), and no scratch. */
 void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload, lspo_activations_t *activations_out);
 
 /* Static bytes by purpose; sums are gpu_static_bytes and host_static_bytes of the plan. */
