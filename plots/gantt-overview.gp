@@ -1,17 +1,21 @@
 # All policies: simulated on the left, measured on the right, a row each, each row on its own time axis.
 n = words(policies)
-width = 1000; height = 110*n + 90
+width = 1000; height = 122*n + 100
 load plots."/style.gp"
 load plots."/gantt-style.gp"
+# Only the kinds that some plan has are in the legend.
+used = system("cd '".data."' && awk -F, -v ORS=' ' 'FNR > 1 && !seen[$2]++ { print $2 }' *.sim.csv")
+has(kind) = strstrt(" ".used." ", " ".kind." ") > 0
 set multiplot
 do for [p=1:n] {
     policy = word(policies, p)
     sim = data."/".policy.".sim.csv"; run = data."/".policy.".run.csv"
-    stats sim using (column("end_s")*1000) skip 1 nooutput name "S"
-    stats run using (column("end_s")*1000) skip 1 nooutput name "R"
+    set autoscale
+    stats sim using (column("end_s")*1000) nooutput name "S"
+    stats run using (column("end_s")*1000) nooutput name "R"
     end = S_max > R_max ? S_max : R_max
-    set xrange [0:end*1.01]
-    top = 1.0 - (36.0 + 110.0*(p-1))/height
+    set xrange [0:end*1.01]; set yrange [0.45:4.55]
+    top = 1.0 - (36.0 + 122.0*(p-1))/height
     set tmargin at screen top; set bmargin at screen top - 66.0/height
     do for [k=1:2] {
         set lmargin at screen (k == 1 ? 0.05 : 0.55); set rmargin at screen (k == 1 ? 0.48 : 0.98)
@@ -30,5 +34,5 @@ set tmargin at screen 24.0/height; set bmargin at screen 0
 set lmargin at screen 0.05; set rmargin at screen 0.98
 set key at screen 0.98, screen 14.0/height right center horizontal Left reverse samplen 1 width 1
 set yrange [0:1]; set xrange [0:1]
-plot for [c=1:13] NaN with boxes linecolor rgb shade[c] title word(kinds, c)
+plot for [c=1:13] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
 unset multiplot

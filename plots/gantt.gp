@@ -1,25 +1,25 @@
 # One policy: simulated above, measured below, on one time axis.
-width = 900; height = 400
+width = 900; height = 430
 load plots."/style.gp"
-load plots."/gantt-style.gp"
 files = data."/".policy.".sim.csv ".data."/".policy.".run.csv"
-stats word(files, 1) using (column("end_s")*1000) skip 1 nooutput name "S"
-stats word(files, 2) using (column("end_s")*1000) skip 1 nooutput name "R"
+stats word(files, 1) using (column("end_s")*1000) nooutput name "S"
+stats word(files, 2) using (column("end_s")*1000) nooutput name "R"
 end = S_max > R_max ? S_max : R_max
+load plots."/gantt-style.gp"
 set xrange [0:end*1.01]
 set multiplot
 set lmargin at screen 0.06; set rmargin at screen 0.985
 # Only the kinds that this plan has are in the legend.
-used = system("awk -F, 'NR > 1 && !seen[$2]++ { print $2 }' '".word(files, 1)."'")
-has(kind) = strstrt(" ".used." ", kind) > 0
+used = system("awk -F, -v ORS=' ' 'NR > 1 && !seen[$2]++ { print $2 }' '".word(files, 1)."'")
+has(kind) = strstrt(" ".used." ", " ".kind." ") > 0
 do for [k=1:2] {
-    set tmargin at screen (k == 1 ? 0.87 : 0.48); set bmargin at screen (k == 1 ? 0.56 : 0.17)
+    set tmargin at screen (k == 1 ? 0.87 : 0.50); set bmargin at screen (k == 1 ? 0.58 : 0.21)
     set label 1 (k == 1 ? "simulated" : "measured") at graph 0, graph 1.09 left font ",10"
     if (k == 1) {
         set title policy.", gpt-tiny: two iterations" offset 0, 0.6
         set format x ""; unset xlabel; unset key
     } else {
-        unset title; set format x "%g"; set xlabel "time (ms)"
+        unset title; set format x "%g"; set xlabel "time (ms)" offset 0, 0.3
         unset key
     }
     plot for [c=1:13] word(files, k) using (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
@@ -31,7 +31,7 @@ do for [k=1:2] {
 # The legend on its own strip at the bottom.
 unset title; unset label 1; unset border; unset tics; unset xlabel; unset ylabel
 set tmargin at screen 0.05; set bmargin at screen 0.0
-set key at screen 0.985, screen 0.045 right center horizontal Left reverse samplen 1 width 1
+set key at screen 0.985, screen 0.035 right center horizontal Left reverse samplen 1 width 1
 set yrange [0:1]; set xrange [0:1]
-plot for [c=1:13] (has(word(kinds, c)) ? NaN : NaN) with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
+plot for [c=1:13] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
 unset multiplot

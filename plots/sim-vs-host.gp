@@ -6,14 +6,17 @@ set logscale xy
 set grid xtics ytics
 set style fill solid 0.25 noborder
 set samples 200
+set xtics (1, 1.5, 2, 3, 4, 6, 8, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000)
+set ytics (1, 1.5, 2, 3, 4, 6, 8, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000)
+set xtics rotate by 45 right
 set multiplot
-set tmargin at screen 0.92; set bmargin at screen 0.14
+set tmargin at screen 0.92; set bmargin at screen 0.17
 classes = "gpu link cpu"
 array shade[3] = [blue, orange, green]
 array titles[3] = ["bound by the GPU", "bound by the link", "bound by the CPU"]
 array mark[3] = [7, 5, 9]
 do for [k=1:2] {
-    set lmargin at screen (k == 1 ? 0.08 : 0.455); set rmargin at screen (k == 1 ? 0.385 : 0.76)
+    set lmargin at screen (k == 1 ? 0.095 : 0.475); set rmargin at screen (k == 1 ? 0.385 : 0.765)
     measured = (k == 1 ? "measured_s" : "measured_slowdown")
     predicted = (k == 1 ? "predicted_s" : "predicted_slowdown")
     naive = (k == 1 ? "naive_s" : "naive_slowdown")
@@ -21,8 +24,9 @@ do for [k=1:2] {
     set title (k == 1 ? "time an iteration (ms)" : "slowdown against native")
     set xlabel "measured"
     if (k == 1) { set ylabel "predicted" } else { unset ylabel }
-    stats file using (column(measured)*unit) skip 1 nooutput name "M"
-    stats file using (column(naive)*unit) skip 1 nooutput name "N"
+    set autoscale
+    stats file using (column(measured)*unit) nooutput name "M"
+    stats file using (column(naive)*unit) nooutput name "N"
     low = 0.75*(M_min < N_min ? M_min : N_min); high = 1.4*(M_max > N_max ? M_max : N_max)
     set xrange [low:high]; set yrange [low:high]
     if (k == 2) { set key at screen 0.995, screen 0.9 right top vertical Left reverse samplen 1.5 } else { unset key }

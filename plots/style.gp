@@ -1,14 +1,15 @@
 # style.gp - what all pictures share.  Set `width`, `height` (pixels), then load this, then plot.
 # From outside come: format (png or svg), target (file), plots (this folder), data (folder of the CSV).
 if (format eq "png") {
-    set terminal pngcairo size width*2, height*2 font "DejaVu Sans,10" fontscale 1 linewidth 1 noenhanced background "white"
-    set terminal pngcairo fontscale 2 linewidth 2 pointscale 2
+    set terminal pngcairo noenhanced size width*2, height*2 font "DejaVu Sans,10" fontscale 2 linewidth 2 pointscale 2 \
+        background "white"
 } else {
-    set terminal svg size width, height font "DejaVu Sans,10" noenhanced background "white"
+    set terminal svg noenhanced size width, height font "DejaVu Sans,10" background "white"
 }
 set output target
 set datafile separator comma
 set datafile missing ""
+set datafile columnheaders
 
 # Okabe and Ito's palette, which the colour-blind tell apart too.
 blue = 0x0072B2; orange = 0xE69F00; green = 0x009E73; red = 0xD55E00
