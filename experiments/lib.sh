@@ -14,6 +14,8 @@ LSPO=${LSPO:-lspo}
 RESULTS=${RESULTS:-$PWD/results}
 EXPERIMENTS=${EXPERIMENTS:-short}
 PROFILE=${PROFILE:-$RESULTS/host.ini}
+# Decimal points, whatever the locale.
+export LC_ALL=C
 export LSPO RESULTS EXPERIMENTS PROFILE
 
 die() {

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# The experiments' own machinery: columns by name, the repeat rule, the joined errors worked out by hand, and gates that
+# refuse what they should.
+set -euo pipefail
+export LC_ALL=C
+source_dir=${LSPO_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
+here=$source_dir/experiments
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+failures=0
+
+check() { # check NAME EXPECTED GOT
+    if [ "$2" != "$3" ]; then
+        printf 'FAIL %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3" >&2
+        failures=$((failures + 1))
+    fi
+}
+
+with_lib() { local program=$1; shift; awk -f "$here/lib.awk" -f "$here/$program" "$@"; }
+
+status_of() { if "$@" > "$folder/out" 2> "$folder/err"; then echo 0; else echo $?; fi; }
+
+# Quoted commas and quotes do not shift columns.
+printf '%s\n' 'name,text,value' 'a,"one, two ""three"", four",7' > "$folder/quoted.csv"
+check "quoted field" 'one, two "three", four' "$(with_lib field.awk -v name=text "$folder/quoted.csv")"
+check "field after a quoted one" 7 "$(with_lib field.awk -v name=value "$folder/quoted.csv")"
+check "unknown column" 2 "$(status_of with_lib field.awk -v name=absent "$folder/quoted.csv")"
+
+# 9 < 10 as numbers, though a quoted text stands in the row.
+cat > "$folder/numbers.awk" <<'AWK'
+FNR == 1 { csv_header($0); next }
+{ csv_row($0); if (FNR > 2) print (last < get("value") ? "grows" : "falls"); last = get("value") }
+AWK
+printf '%s\n' 'text,value' '"a, b",9' '"a, b",10' > "$folder/numbers.csv"
+check "numbers compare as numbers" grows "$(awk -f "$here/lib.awk" -f "$folder/numbers.awk" "$folder/numbers.csv")"
+
+# Spreads: (1.2 - 0.9) / 1 = 0.30 and (2.1 - 2) / 2 = 0.05: the second row is kept, and 0.05 > 0.04 asks for a repeat.
+printf '%s\n' 'iteration_s,iteration_low_s,iteration_high_s' '1,0.9,1.2' '2,2,2.1' > "$folder/spread.csv"
+check "narrowest row" 2,2,2.1 "$(with_lib sim-vs-host/narrowest.awk -v limit=0.06 "$folder/spread.csv")"
+check "wide samples" 1 "$(status_of with_lib sim-vs-host/narrowest.awk -v limit=0.04 "$folder/spread.csv")"
+
+# 30 MB in 1.5 x 0.2 s: 100 MB/s; 20 MB are 5 M parameters, in 0.5 x 0.2 s: 50 M/s.
+printf '%s\n' 'gpu_busy_s,d2h_bytes,h2d_bytes' '0.2,20000000,30000000' > "$folder/probe.csv"
+check "rates" "100000000 50000000" \
+    "$(with_lib sim-vs-host/rates.awk -v link_gpu=1.5 -v cpu_gpu=0.5 "$folder/probe.csv")"
+
+# Predicted 1.1 s, measured 1.0 s: +10 %.  Naive: native 0.5 s + 40 MB / 100 MB/s = 0.9 s: -10 %.
+# Slowdown: predicted 2.5, measured 1.0 / 0.5 = 2: +25 %.
+printf '%s\n' 'group_id,iteration_s' '1,0.5' > "$folder/native.csv"
+printf '%s\n' 'cell,group_id,rates_of,iteration_s,slowdown,d2h_bytes,h2d_bytes,link_Bps,bound' \
+    '1,1,zero,1.1,2.5,20000000,20000000,100000000,"bound by the GPU-to-CPU link: 60 %, most"' > "$folder/predicted.csv"
+printf '%s\n' 'cell,group_id,rates_of,model,policy,subspace,nnz,link_Bps,cpu_pps,iteration_s,iteration_low_s,iteration_high_s' \
+    '1,1,zero,gpt-tiny,zero,,,100000000,50000000,1.0,0.98,1.02' > "$folder/measured.csv"
+with_lib sim-vs-host/join.awk "$folder/native.csv" "$folder/predicted.csv" "$folder/measured.csv" > "$folder/cells.csv"
+for expected in error=0.1 naive_error=-0.1 slowdown_error=0.25 bound=link naive_s=0.9 measured_slowdown=2; do
+    got=$(with_lib field.awk -v name="${expected%%=*}" "$folder/cells.csv")
+    check "joined ${expected%%=*}" "${expected#*=}" "$got"
+done
+
+# 24 cells in equal thirds.  $1: the error of all predictions; $2: of the first; $3: of the naive ones.
+cells() {
+    echo "group_id,rates_of,model,policy,d,r,bound,measured_s,predicted_s,naive_s,error,naive_error,slowdown_error,naive_slowdown_error,link_Bps"
+    awk -v error="$1" -v first="$2" -v naive="$3" 'BEGIN {
+        split("gpu link cpu", bound, " ")
+        for (i = 1; i <= 24; i++) {
+            e = i == 1 ? first : error
+            printf "1,zero,m,p,,,%s,1,%s,%s,%s,%s,%s,%s,1e8\n", bound[i % 3 + 1], 1 + e, 1 + naive, e, naive, e, naive
+        }
+    }'
+}
+gate() { # gate NAME EXPECTED_STATUS CELLS_ARGS... -- MEMCPY
+    local name=$1 expected=$2
+    cells "$3" "$4" "$5" > "$folder/gate.csv"
+    check "$name" "$expected" "$(status_of with_lib sim-vs-host/check.awk -v memcpy="$6" "$folder/gate.csv")"
+}
+gate "good predictions pass" 0 0.05 0.05 0.5 1e10
+gate "a median of 12 % fails" 1 0.12 0.12 0.5 1e10
+gate "one error of 30 % fails" 1 0.05 0.30 0.5 1e10
+gate "underestimates count as well" 1 0.05 -0.30 0.5 1e10
+gate "a naive predictor that passes is a grid too easy" 1 0.05 0.05 0.05 1e10
+gate "a link above a tenth of the copy rate fails" 1 0.05 0.05 0.5 0.9e9
+cells 0.05 0.05 0.5 | sed 's/,cpu,/,link,/' > "$folder/gate.csv"
+check "no CPU-bound cells fails" 1 "$(status_of with_lib sim-vs-host/check.awk -v memcpy=1e10 "$folder/gate.csv")"
+
+[ $failures = 0 ] && echo "experiments: all checks passed"
+exit $((failures > 0))
