@@ -1,0 +1,49 @@
+/* launch.cuh - what the CUDA kernels share: grid sizes for elementwise loops, and sums over a block in a fixed order. */
+#ifndef LSPO_KERNELS_LAUNCH_CUH
+#define LSPO_KERNELS_LAUNCH_CUH
+
+#include <cstddef>
+#include <cuda_runtime.h>
+
+enum { LSPO_BLOCK_THREADS = 256, LSPO_WARP_THREADS = 32, LSPO_GRID_BLOCKS_MAX = 65535 };
+
+/* Blocks for a loop that strides over n items by the grid. */
+static inline unsigned lspo_grid_blocks(size_t n)
+{
+    const size_t blocks = (n + LSPO_BLOCK_THREADS - 1) / LSPO_BLOCK_THREADS;
+    const size_t most = LSPO_GRID_BLOCKS_MAX;
+    return (unsigned)(blocks < most ? blocks : most);
+}
+
+__device__ inline size_t lspo_grid_first()
+{
+    return (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+__device__ inline size_t lspo_grid_step()
+{
+    return (size_t)gridDim.x * blockDim.x;
+}
+
+/* Combine one value a thread over a block of LSPO_BLOCK_THREADS; every thread gets the result. */
+template <typename T, typename Combine> __device__ T lspo_block_reduce(T value, Combine combine)
+{
+    __shared__ T parts[LSPO_BLOCK_THREADS / LSPO_WARP_THREADS];
+    for (int lane = LSPO_WARP_THREADS / 2; lane > 0; lane /= 2)
+        value = combine(value, __shfl_xor_sync(0xffffffffu, value, lane));
+    __syncthreads(); /* parts may still be read from the reduction before */
+    if (threadIdx.x % LSPO_WARP_THREADS == 0)
+        parts[threadIdx.x / LSPO_WARP_THREADS] = value;
+    __syncthreads();
+    value = parts[0];
+    for (int warp = 1; warp < LSPO_BLOCK_THREADS / LSPO_WARP_THREADS; warp++)
+        value = combine(value, parts[warp]);
+    return value;
+}
+
+template <typename T> __device__ T lspo_block_sum(T value)
+{
+    return lspo_block_reduce(value, [](T a, T b) { return a + b; });
+}
+
+#endif
