@@ -1,4 +1,4 @@
-/* projector.cu - COMPRESS and APPLY on the GPU. */
+/* projector_cuda.cu - COMPRESS and APPLY on the GPU. */
 #include <cublas_v2.h>
 
 #include "kernels/cuda.h"

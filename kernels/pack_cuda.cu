@@ -1,4 +1,4 @@
-/* pack.cu - fp32 to and from bf16 and fp16 on the GPU, with the host's bits. */
+/* pack_cuda.cu - fp32 to and from bf16 and fp16 on the GPU, with the host's bits. */
 #include <cuda_fp16.h>
 
 #include "kernels/cuda.h"

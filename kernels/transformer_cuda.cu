@@ -1,4 +1,4 @@
-/* transformer.cu - layer norm, GELU and softmax cross-entropy on the GPU. */
+/* transformer_cuda.cu - layer norm, GELU and softmax cross-entropy on the GPU. */
 #include "kernels/cuda.h"
 #include "kernels/launch.cuh"
 
