@@ -45,7 +45,7 @@ static void print_help(const lspo_arg_group_t *groups, size_t group_count)
          "make it fit.");
     lspo_args_print(groups, group_count, stdout);
     puts("\nexamples:\n"
-         "  lspo sim --model llama-7b --machine rtx-4090 --policy lsp\n"
+         "  lspo sim --model llama-7b --machine rtx4090 --policy lsp\n"
          "  lspo sim --machine host.ini --model gpt-small --policy zero --link 2GB/s --format json\n"
          "  lspo sim --policy help");
 }
