@@ -16,8 +16,7 @@ typedef struct {
     lspo_device_caps_t caps;
     const char *text_path; /* training text; NULL: the machine's own text, see real/text.h */
     uint32_t repeat;       /* plays of the plan; each adds its iterations' samples           */
-    bool slowdown;         /* also measure native without caps, interleaved                   */
-    bool identity_projectors; /* test hook: lsp with P = Q = I */
+    bool slowdown;         /* also measure native without caps, after each play               */
     uint32_t warmup;       /* iterations dropped in each play */
     const atomic_int *stop;
     void (*progress)(void *context, const char *label, uint32_t done, uint32_t of); /* may be NULL */
@@ -29,17 +28,21 @@ typedef struct {
     double slowdown;           /* NaN unless asked for            */
     double native_iteration_s; /* NaN unless asked for            */
     double tokens_per_s;
-    uint64_t peak_gpu_bytes;   /* the device's high-water mark    */
-    uint64_t peak_host_bytes;  /* VmHWM above what the process held before, less the device's memory */
-    double loss_first, loss_last; /* training loss of the first and the last iteration of the last repeat */
+    uint64_t peak_gpu_bytes;                /* the device's high-water mark    */
+    uint64_t peak_host_bytes;               /* VmHWM above what the process held before, less the device's memory */
+    double loss_first, loss_last;           /* training loss of the first and the last iteration of the last repeat */
     double held_out_before, held_out_after; /* mean loss on held-out text, nats a token */
-    double *losses; /* owned: one an iteration of the first repeat */
+    double *losses;                         /* owned: one an iteration of the first repeat */
     uint32_t loss_count;
 } lspo_run_result_t;
 
+/* host, no caps, the machine's own text, one play, no slowdown, two iterations of warm-up. */
 lspo_status_t lspo_run_default(lspo_run_options_t *options_out);
 
-/* Every repeat starts from the same seeded weights.  `trace_out` (may be NULL) is the trace of the last repeat. */
+/* Every repeat starts from the same seeded weights.  `trace_out` (may be NULL) is the trace of the last repeat, with
+ * device, caps, topology, text and counters in its header.  Times are the medians over all repeats' samples, busy times
+ * averages over the repeats.  LSPO_ERR_INPUT for fewer than warmup + 2 iterations and what a session refuses,
+ * LSPO_ERR_FIT, LSPO_ERR_NUMERIC, LSPO_ERR_INTERRUPTED. */
 lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *options, lspo_run_result_t *result_out,
                        lspo_trace_t **trace_out);
 void lspo_run_result_release(lspo_run_result_t *result);

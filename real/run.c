@@ -1,0 +1,400 @@
+/* run.c - see run.h. */
+#include "real/run.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+#include "kernels/gemm.h"
+#include "plan/policy.h"
+#include "plan/units.h"
+#include "real/counters.h"
+#include "real/executor.h"
+#include "real/session.h"
+#include "real/text.h"
+#include "real/topology.h"
+
+enum { HELD_OUT_TOKENS = 2048 };
+
+/* What all plays share. */
+typedef struct {
+    const lspo_run_options_t *options;
+    lspo_topology_t topology;
+    lspo_counters_t *counters;
+    lspo_text_t *text;
+} bench_t;
+
+/* One plan, played several times. */
+typedef struct {
+    const bench_t *bench;
+    const lspo_plan_t *plan;
+    lspo_device_t *device;
+    lspo_session_t *session;
+    lspo_trace_t *trace; /* of the last play */
+    lspo_summary_t sum;  /* samples of all plays; the rest added up, until finish_plays() */
+    uint32_t plays;
+} player_t;
+
+lspo_status_t lspo_run_default(lspo_run_options_t *options_out)
+{
+    *options_out = (lspo_run_options_t){.device = "host", .repeat = 1, .warmup = 2};
+    return LSPO_OK;
+}
+
+/* Denormal numbers cost a hundred times as much as others on many CPUs, and a GPU flushes them too. */
+static void flush_denormals(void)
+{
+#if defined(__SSE2__)
+    _mm_setcsr(_mm_getcsr() | 0x8040U); /* FTZ and DAZ */
+#endif
+}
+
+static void enter_lane(void *context, lspo_lane_t lane)
+{
+    const player_t *player = context;
+    lspo_topology_enter(&player->bench->topology, lane);
+    lspo_counters_enter(player->bench->counters, lane);
+    flush_denormals();
+}
+
+static lspo_status_t run_op(void *context, const lspo_op_t *op)
+{
+    return lspo_session_run_op(((player_t *)context)->session, op);
+}
+
+static lspo_status_t open_bench(const lspo_run_options_t *options, bench_t *bench)
+{
+    *bench = (bench_t){.options = options};
+    lspo_gemm_single_thread();
+    lspo_status_t status = lspo_topology_read(&bench->topology);
+    if (status == LSPO_OK)
+        status = lspo_text_open(options->text_path, &bench->text);
+    if (status == LSPO_OK)
+        lspo_counters_open(&bench->counters);
+    return status;
+}
+
+static void close_bench(bench_t *bench)
+{
+    lspo_counters_close(bench->counters);
+    lspo_text_close(bench->text);
+}
+
+static lspo_status_t open_player(const bench_t *bench, const lspo_plan_t *plan, const lspo_device_caps_t *caps,
+                                 player_t *player)
+{
+    *player = (player_t){.bench = bench, .plan = plan};
+    lspo_status_t status = lspo_device_open(bench->options->device, caps, &player->device);
+    if (status == LSPO_OK)
+        status = lspo_session_create(plan, player->device, bench->text, &player->session);
+    return status;
+}
+
+static void close_player(player_t *player)
+{
+    lspo_summary_release(&player->sum);
+    lspo_trace_destroy(player->trace);
+    lspo_session_destroy(player->session);
+    lspo_device_close(player->device);
+}
+
+static lspo_status_t add_samples(lspo_summary_t *sum, const lspo_summary_t *play)
+{
+    size_t count = (size_t)sum->sample_count + play->sample_count;
+    double *samples_s = realloc(sum->samples_s, count * sizeof *samples_s);
+    if (!samples_s)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu samples", count);
+    memcpy(samples_s + sum->sample_count, play->samples_s, play->sample_count * sizeof *samples_s);
+    sum->samples_s = samples_s;
+    sum->sample_count = (uint32_t)count;
+    return LSPO_OK;
+}
+
+static lspo_status_t add_play(player_t *player, const lspo_summary_t *play)
+{
+    lspo_summary_t *sum = &player->sum;
+    lspo_status_t status = add_samples(sum, play);
+    if (status != LSPO_OK)
+        return status;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+        sum->busy_s[lane] += play->busy_s[lane];
+        sum->link_bytes[lane] = play->link_bytes[lane]; /* the same in each play */
+    }
+    sum->exposed_comm_s += play->exposed_comm_s;
+    sum->exposed_cpu_s += play->exposed_cpu_s;
+    sum->other_s += play->other_s;
+    sum->makespan_s += play->makespan_s;
+    sum->warmup = play->warmup;
+    player->plays++;
+    return LSPO_OK;
+}
+
+static void finish_plays(player_t *player)
+{
+    lspo_summary_t *sum = &player->sum;
+    double plays = player->plays;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        sum->busy_s[lane] /= plays;
+    sum->exposed_comm_s /= plays;
+    sum->exposed_cpu_s /= plays;
+    sum->other_s /= plays;
+    sum->makespan_s /= plays;
+    sum->iteration_s = lspo_median(sum->samples_s, sum->sample_count);
+    lspo_median_interval(sum->samples_s, sum->sample_count, player->plan->workload.seed, &sum->low_s, &sum->high_s);
+}
+
+static lspo_status_t play(player_t *player)
+{
+    const lspo_run_options_t *options = player->bench->options;
+    lspo_status_t status = player->plays > 0 ? lspo_session_reset(player->session) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
+    lspo_trace_destroy(player->trace);
+    player->trace = NULL;
+    status = lspo_execute(player->plan, run_op, enter_lane, player, options->stop, &player->trace);
+    if (status != LSPO_OK)
+        return status;
+    lspo_summary_t summary;
+    status = lspo_summary_create(player->trace, options->warmup, &summary);
+    if (status != LSPO_OK)
+        return status;
+    status = add_play(player, &summary);
+    lspo_summary_release(&summary);
+    return status;
+}
+
+/* A line of /proc/self/status in bytes; 0 where the system has none. */
+static uint64_t process_bytes(const char *key)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    if (!file)
+        return 0;
+    char line[256];
+    uint64_t kibibytes = 0;
+    while (fgets(line, sizeof line, file))
+        if (strncmp(line, key, strlen(key)) == 0)
+            sscanf(line + strlen(key), ": %" SCNu64, &kibibytes);
+    fclose(file);
+    return kibibytes * 1024;
+}
+
+/* Let VmHWM start again from what is resident now; where this is refused it only overstates. */
+static void reset_high_water_mark(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+    if (!file)
+        return;
+    fputs("5", file);
+    fclose(file);
+}
+
+static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
+{
+    return peak_bytes > base_bytes ? peak_bytes - base_bytes : 0;
+}
+
+static uint32_t held_out_batches(const lspo_plan_t *plan)
+{
+    uint64_t tokens = lspo_workload_tokens(&plan->workload);
+    return tokens >= HELD_OUT_TOKENS ? 1 : (uint32_t)(HELD_OUT_TOKENS / tokens);
+}
+
+static lspo_status_t keep_losses(const player_t *player, lspo_run_result_t *result)
+{
+    uint32_t count = player->plan->workload.iterations;
+    const double *losses = lspo_session_losses(player->session);
+    if (!result->losses) {
+        result->losses = malloc(count * sizeof *losses);
+        if (!result->losses)
+            return lspo_error(LSPO_ERR_MEMORY, "no memory for %u losses", count);
+        memcpy(result->losses, losses, count * sizeof *losses);
+        result->loss_count = count;
+    }
+    result->loss_first = losses[0];
+    result->loss_last = losses[count - 1];
+    return LSPO_OK;
+}
+
+static void report(const lspo_run_options_t *options, const char *label, uint32_t done)
+{
+    if (options->progress)
+        options->progress(options->progress_context, label, done, options->repeat);
+}
+
+/* Host memory is read after the first play, before `native` adds its own. */
+static lspo_status_t play_and_keep(player_t *player, uint64_t base_bytes, lspo_run_result_t *result)
+{
+    lspo_status_t status = play(player);
+    if (status == LSPO_OK)
+        status = keep_losses(player, result);
+    if (status == LSPO_OK && player->plays == 1)
+        result->peak_host_bytes = above(process_bytes("VmHWM"), base_bytes + lspo_device_held_bytes(player->device));
+    return status;
+}
+
+static lspo_status_t build_native(const lspo_plan_t *plan, lspo_plan_t **native_out)
+{
+    const lspo_policy_t *policy;
+    lspo_status_t status = lspo_policy_find("native", &policy);
+    return status == LSPO_OK ? lspo_plan_build(&plan->model, &plan->workload, policy, native_out) : status;
+}
+
+/* The plan's plays and, with `slowdown`, one of native after each, so that both see the same state of the machine. */
+static lspo_status_t play_all(const bench_t *bench, player_t *player, uint64_t base_bytes, lspo_run_result_t *result)
+{
+    const lspo_run_options_t *options = bench->options;
+    static const lspo_device_caps_t no_caps;
+    lspo_plan_t *native_plan = NULL;
+    player_t native = {0};
+    lspo_status_t status = options->slowdown ? build_native(player->plan, &native_plan) : LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < options->repeat; i++) {
+        report(options, player->plan->policy->name, i);
+        status = play_and_keep(player, base_bytes, result);
+        if (status != LSPO_OK || !native_plan)
+            continue;
+        report(options, native_plan->policy->name, i);
+        if (!native.session)
+            status = open_player(bench, native_plan, &no_caps, &native);
+        if (status == LSPO_OK)
+            status = play(&native);
+    }
+    if (status == LSPO_OK) {
+        report(options, player->plan->policy->name, options->repeat);
+        finish_plays(player);
+    }
+    if (status == LSPO_OK && native_plan) {
+        finish_plays(&native);
+        result->native_iteration_s = native.sum.iteration_s;
+        result->slowdown = player->sum.iteration_s / native.sum.iteration_s;
+    }
+    close_player(&native);
+    lspo_plan_destroy(native_plan);
+    return status;
+}
+
+static lspo_status_t put_quantity(lspo_trace_t *trace, const char *key, double value, lspo_unit_t unit)
+{
+    char text[64];
+    if (!(value > 0))
+        return LSPO_OK;
+    return lspo_trace_set_meta(trace, key, lspo_format_quantity(value, unit, text, sizeof text));
+}
+
+static lspo_status_t describe_caps(const lspo_device_caps_t *caps, lspo_trace_t *trace)
+{
+    const struct {
+        const char *key;
+        double value;
+        lspo_unit_t unit;
+    } entries[] = {{"cap.memory", (double)caps->memory_bytes, LSPO_UNIT_BYTES},
+                   {"cap.h2d", caps->h2d_Bps, LSPO_UNIT_BPS},
+                   {"cap.d2h", caps->d2h_Bps, LSPO_UNIT_BPS},
+                   {"cap.h2d_latency", caps->h2d_latency_s, LSPO_UNIT_SECONDS},
+                   {"cap.d2h_latency", caps->d2h_latency_s, LSPO_UNIT_SECONDS},
+                   {"cap.h2d_duplex_loss", caps->h2d_duplex_loss, LSPO_UNIT_NONE},
+                   {"cap.d2h_duplex_loss", caps->d2h_duplex_loss, LSPO_UNIT_NONE},
+                   {"cap.cpu", caps->cpu_pps, LSPO_UNIT_PPS}};
+    lspo_status_t status = LSPO_OK;
+    for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
+        status = put_quantity(trace, entries[i].key, entries[i].value, entries[i].unit);
+    return status;
+}
+
+static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
+{
+    const bench_t *bench = player->bench;
+    char repeat[16];
+    snprintf(repeat, sizeof repeat, "%" PRIu32, bench->options->repeat);
+    const char *const entries[][2] = {{"origin", "run"},
+                                      {"device", bench->options->device},
+                                      {"repeat", repeat},
+                                      {"topology", bench->topology.description},
+                                      {"blas core", lspo_gemm_core()},
+                                      {"text", lspo_text_source(bench->text)}};
+    lspo_status_t status = lspo_trace_describe_plan(trace, player->plan);
+    for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
+        status = lspo_trace_set_meta(trace, entries[i][0], entries[i][1]);
+    if (status == LSPO_OK)
+        status = describe_caps(&bench->options->caps, trace);
+    if (status == LSPO_OK)
+        status = lspo_counters_describe(bench->counters, trace);
+    return status;
+}
+
+/* `result` is released by the caller on failure. */
+static lspo_status_t measure(const bench_t *bench, player_t *player, uint64_t base_bytes, lspo_run_result_t *result)
+{
+    const lspo_plan_t *plan = player->plan;
+    uint32_t batches = held_out_batches(plan);
+    lspo_status_t status = lspo_session_held_out_loss(player->session, batches, &result->held_out_before);
+    if (status == LSPO_OK)
+        status = play_all(bench, player, base_bytes, result);
+    if (status == LSPO_OK)
+        status = lspo_session_held_out_loss(player->session, batches, &result->held_out_after);
+    if (status == LSPO_OK)
+        status = describe_trace(player, player->trace);
+    if (status != LSPO_OK)
+        return status;
+    result->peak_gpu_bytes = lspo_device_peak_bytes(player->device);
+    result->summary = player->sum;
+    player->sum = (lspo_summary_t){0};
+    result->tokens_per_s =
+        (double)lspo_workload_tokens(&plan->workload) * plan->workload.accumulation / result->summary.iteration_s;
+    return LSPO_OK;
+}
+
+static lspo_status_t check_options(const lspo_plan_t *plan, const lspo_run_options_t *options)
+{
+    if (options->repeat < 1)
+        return lspo_error(LSPO_ERR_INPUT, "a run needs at least one repeat");
+    if (plan->workload.iterations < (uint64_t)options->warmup + 2)
+        return lspo_error(LSPO_ERR_INPUT, "--iterations %u is too few: %u are warm-up and two more are measured",
+                          plan->workload.iterations, options->warmup);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *options, lspo_run_result_t *result_out,
+                       lspo_trace_t **trace_out)
+{
+    lspo_status_t status = check_options(plan, options);
+    if (status != LSPO_OK)
+        return status;
+    lspo_run_result_t result = {.slowdown = NAN, .native_iteration_s = NAN};
+    player_t player = {0};
+    bench_t bench;
+    status = open_bench(options, &bench);
+    if (status != LSPO_OK)
+        goto close;
+    reset_high_water_mark();
+    uint64_t base_bytes = process_bytes("VmRSS");
+    status = open_player(&bench, plan, &options->caps, &player);
+    if (status == LSPO_OK)
+        status = measure(&bench, &player, base_bytes, &result);
+    if (status != LSPO_OK)
+        goto close;
+    *result_out = result;
+    result = (lspo_run_result_t){0};
+    if (trace_out) {
+        *trace_out = player.trace;
+        player.trace = NULL;
+    }
+close:
+    lspo_run_result_release(&result);
+    close_player(&player);
+    close_bench(&bench);
+    return status;
+}
+
+void lspo_run_result_release(lspo_run_result_t *result)
+{
+    if (!result)
+        return;
+    lspo_summary_release(&result->summary);
+    free(result->losses);
+    *result = (lspo_run_result_t){0};
+}
