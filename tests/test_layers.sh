@@ -19,7 +19,7 @@ allowed() {
 # Print one line an offence of the tree at $1.
 offences() {
     for folder in plan kernels traces sim real cli; do
-        find "$1/$folder" -name '*.[ch]' -o -name '*.cu' | sort | while read -r file; do
+        find "$1/$folder" -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort | while read -r file; do
             sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"\([^"]*\)".*/\1/p' "$file" | while read -r include; do
                 target=${include%%/*}
                 case " $(allowed $folder) " in
@@ -28,7 +28,7 @@ offences() {
                 esac
             done
             case $file in
-            *.cu) ;;
+            *.cu | *.cuh) ;;
             *) sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]\(cu[bd][^>"]*\|cuda[^>"]*\|nv[^>"]*\)[>"].*/\1/p' "$file" |
                 while read -r include; do echo "$file includes <$include>, but is no CUDA source"; done ;;
             esac
