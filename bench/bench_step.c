@@ -7,6 +7,7 @@
  * Then each kernel alone at its shapes in the step.  Usage: bench_step [repeats]. */
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "bench/measure.h"
 #include "kernels/activation.h"
@@ -19,6 +20,7 @@
 #include "plan/model.h"
 #include "real/transformer.h"
 
+enum { HUGE_PAGE_BYTES = 2 << 20 };
 enum { BATCH = 4, SEQUENCE = 256, T = BATCH * SEQUENCE, SQUARE = 1536, STAGES_MAX = 16 };
 
 typedef struct {
@@ -31,23 +33,38 @@ typedef struct {
     uint32_t tokens[T], targets[T];
 } step_t;
 
+/* As the host device gives out memory: large arrays on huge pages. */
+static float *device_floats(size_t n)
+{
+    const size_t bytes = (n * sizeof(float) + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    float *memory = aligned_alloc(HUGE_PAGE_BYTES, bytes);
+    if (memory == NULL) {
+        fprintf(stderr, "bench_step: cannot allocate %zu bytes\n", bytes);
+        exit(1);
+    }
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    for (size_t i = 0; i < n; i++)
+        memory[i] = 1e-3F * (float)(i % 1001);
+    return memory;
+}
+
 static void step_create(step_t *s)
 {
     if (lspo_model_find("gpt-small", &s->model) != LSPO_OK)
         exit(1);
-    s->workspace = measure_floats(lspo_transformer_workspace_bytes(&s->model, BATCH, SEQUENCE) / sizeof(float));
+    s->workspace = device_floats(lspo_transformer_workspace_bytes(&s->model, BATCH, SEQUENCE) / sizeof(float));
     if (lspo_transformer_create(&s->model, BATCH, SEQUENCE, s->workspace, &s->t) != LSPO_OK)
         exit(1);
     s->stage_count = lspo_model_stage_count(&s->model);
     for (uint32_t stage = 0; stage < s->stage_count; stage++) {
         lspo_model_stage(&s->model, stage, &s->shape[stage]);
-        s->weights[stage] = measure_floats(s->shape[stage].element_count);
-        s->gradient[stage] = measure_floats(s->shape[stage].element_count);
-        s->saved[stage] = measure_floats(lspo_transformer_saved_bytes(s->t, stage) / sizeof(float) + 1);
-        s->x[stage] = measure_floats((size_t)T * s->model.width);
+        s->weights[stage] = device_floats(s->shape[stage].element_count);
+        s->gradient[stage] = device_floats(s->shape[stage].element_count);
+        s->saved[stage] = device_floats(lspo_transformer_saved_bytes(s->t, stage) / sizeof(float) + 1);
+        s->x[stage] = device_floats((size_t)T * s->model.width);
         lspo_transformer_init(&s->model, stage, 1, s->weights[stage]);
     }
-    s->dx = measure_floats((size_t)T * s->model.width);
+    s->dx = device_floats((size_t)T * s->model.width);
     for (uint32_t i = 0; i < T; i++) {
         s->tokens[i] = i * 2654435761U >> 24;
         s->targets[i] = (i + 1) * 2654435761U >> 24;
@@ -119,8 +136,8 @@ static double time_square_s(const square_t *q)
 /* Prints the rates and returns the median ratio by the 6 N count. */
 static double compare(step_t *s, size_t repeats)
 {
-    const square_t q = {measure_floats((size_t)SQUARE * SQUARE), measure_floats((size_t)SQUARE * SQUARE),
-                        measure_floats((size_t)SQUARE * SQUARE)};
+    const square_t q = {device_floats((size_t)SQUARE * SQUARE), device_floats((size_t)SQUARE * SQUARE),
+                        device_floats((size_t)SQUARE * SQUARE)};
     const double square_flop = 2.0 * SQUARE * SQUARE * (double)SQUARE;
     const double flop = 6.0 * (double)lspo_model_parameter_count(&s->model) * T + attention_flop(&s->model);
     const double strict_flop = 6.0 * product_weights(s) * T + attention_flop(&s->model);
