@@ -11,6 +11,7 @@
 #include "sim/cost.h"
 #include "sim/engine.h"
 #include "sim/memory.h"
+#include "sim/sim.h"
 
 static const char *const lane_titles[LSPO_LANE_COUNT] = {[LSPO_LANE_GPU] = "the GPU",
                                                          [LSPO_LANE_D2H] = "the GPU-to-CPU link",
@@ -132,6 +133,7 @@ static lspo_status_t try_batches(const question_t *question, lspo_workload_t wor
 
 static lspo_status_t try_policies(const question_t *question, const char **name_out)
 {
+    lspo_workload_t workload = lspo_simulate_workload(question->plan);
     static const char *const names[] = {"lsp", "zero", "swap"};
     *name_out = NULL;
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !*name_out; i++) {
@@ -140,7 +142,7 @@ static lspo_status_t try_policies(const question_t *question, const char **name_
             if (policy == question->plan->policy || strcmp(policy->name, names[i]) != 0)
                 continue;
             bool fits = false;
-            lspo_status_t status = try_fit(question, &question->plan->workload, policy, &fits);
+            lspo_status_t status = try_fit(question, &workload, policy, &fits);
             if (status != LSPO_OK)
                 return status;
             if (fits)

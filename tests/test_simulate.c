@@ -1,0 +1,322 @@
+/* The simulator's front door on the plans of every policy: bounds, memory, advice, tuning, and checks that must fail. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/policy.h"
+#include "sim/memory.h"
+#include "sim/sim.h"
+
+static void small_case(lspo_model_t *model, lspo_workload_t *workload, lspo_machine_t *machine)
+{
+    cr_assert_eq(lspo_model_find("gpt-small", model), LSPO_OK);
+    cr_assert_eq(lspo_machine_find("paper-laptop", machine), LSPO_OK);
+    lspo_workload_default(workload);
+    workload->sequence = 128;
+    workload->subspace = 64;
+    workload->transfer = LSPO_FP32;
+    workload->iterations = 12;
+}
+
+static lspo_plan_t *tuned_plan(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
+                               const lspo_machine_t *machine)
+{
+    lspo_plan_t *plan = NULL;
+    cr_assert_eq(lspo_tune_transition(model, workload, policy, machine, &plan), LSPO_OK, "%s", policy->name);
+    return plan;
+}
+
+static const lspo_policy_t *find(const char *name)
+{
+    const lspo_policy_t *policy = NULL;
+    cr_assert_eq(lspo_policy_find(name, &policy), LSPO_OK);
+    return policy;
+}
+
+static lspo_prediction_t predict(const lspo_plan_t *plan, const lspo_machine_t *machine)
+{
+    lspo_prediction_t prediction;
+    cr_assert_eq(lspo_simulate(plan, machine, &prediction, NULL), LSPO_OK, "%s", plan->policy->name);
+    return prediction;
+}
+
+/* For every policy, with and without losses, with and without clipping and accumulation. */
+Test(simulate, invariants_of_every_policy)
+{
+    for (uint32_t p = 0; p < lspo_policy_count(); p++) {
+        for (uint32_t variant = 0; variant < 8; variant++) {
+            lspo_model_t model;
+            lspo_workload_t workload;
+            lspo_machine_t machine;
+            small_case(&model, &workload, &machine);
+            const lspo_policy_t *policy = lspo_policy_at(p);
+            workload.clip_norm = variant & 1 ? 1 : 0;
+            workload.accumulation = variant & 2 ? 2 : 1;
+            machine.contention[LSPO_LANE_GPU][LSPO_LANE_CPU] = variant & 4 ? 0.2 : 0;
+            machine.contention[LSPO_LANE_CPU][LSPO_LANE_H2D] = variant & 4 ? 0.3 : 0;
+
+            lspo_plan_t *plan = tuned_plan(&model, &workload, policy, &machine);
+            lspo_prediction_t prediction;
+            lspo_trace_t *trace = NULL;
+            cr_assert_eq(lspo_simulate(plan, &machine, &prediction, &trace), LSPO_OK);
+            const lspo_summary_t *summary = &prediction.summary;
+            cr_expect_eq(lspo_trace_check(trace, plan), LSPO_OK);
+            cr_expect_leq(prediction.lower_bound_s, summary->iteration_s * (1 + 1e-9), "%s %u: bound %g, simulated %g",
+                          policy->name, variant, prediction.lower_bound_s, summary->iteration_s);
+            cr_expect_gt(prediction.lower_bound_s, 0.2 * summary->iteration_s, "%s: a bound that says nothing",
+                         policy->name);
+            cr_expect_geq(prediction.peak_gpu_bytes, plan->gpu_static_bytes);
+            cr_expect_geq(prediction.peak_host_bytes, plan->host_static_bytes);
+            double parts_s =
+                summary->busy_s[LSPO_LANE_GPU] + summary->exposed_comm_s + summary->exposed_cpu_s + summary->other_s;
+            double mean_s = 0;
+            for (uint32_t i = 0; i < summary->sample_count; i++)
+                mean_s += summary->samples_s[i] / summary->sample_count;
+            cr_expect_float_eq(parts_s, mean_s, 1e-9, "GPU, comm, CPU and other make up an iteration");
+            cr_expect_float_eq(prediction.tokens_per_s * summary->iteration_s, 4 * 128 * workload.accumulation, 1e-6);
+            cr_expect_eq(strncmp(prediction.bound, "bound by the ", 13), 0, "%s", prediction.bound);
+            cr_expect_str_eq(lspo_trace_meta(trace, "policy"), policy->name);
+            cr_expect_str_eq(lspo_trace_meta(trace, "machine"), "paper-laptop");
+            if (strcmp(policy->name, "native") == 0)
+                cr_expect_float_eq(prediction.slowdown, 1, 1e-12);
+            lspo_prediction_release(&prediction);
+            lspo_trace_destroy(trace);
+            lspo_plan_destroy(plan);
+        }
+    }
+}
+
+/* One lane and no losses: native takes the sum of its works, its bound is its time, and it waits for nothing. */
+Test(simulate, native_is_its_own_bound)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    small_case(&model, &workload, &machine);
+    lspo_plan_t *plan = tuned_plan(&model, &workload, find("native"), &machine);
+    double total_s = 0;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        total_s += lspo_cost_work_s(&machine, workload.precision, LSPO_LANE_GPU, &plan->works[plan->ops[id].work]);
+    lspo_prediction_t prediction = predict(plan, &machine);
+    cr_expect_float_eq(prediction.summary.iteration_s, total_s / workload.iterations, 1e-9 * plan->op_count);
+    cr_expect_float_eq(prediction.lower_bound_s, prediction.summary.iteration_s, 1e-9);
+    cr_expect_str_eq(prediction.bound, "bound by the GPU: busy 100 % of an iteration");
+    lspo_prediction_release(&prediction);
+    lspo_plan_destroy(plan);
+}
+
+/* What slows a policy must not slow the native baseline: half the memory leaves slowdown alone, half the link does not. */
+Test(simulate, slowdown_is_against_native_with_unlimited_memory)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    small_case(&model, &workload, &machine);
+    lspo_plan_t *plan = tuned_plan(&model, &workload, find("zero"), &machine);
+    lspo_prediction_t whole = predict(plan, &machine);
+    machine.gpu.memory_bytes = 1;
+    lspo_prediction_t tiny = predict(plan, &machine);
+    machine.link.d2h_Bps /= 2;
+    machine.link.h2d_Bps /= 2;
+    lspo_prediction_t slow = predict(plan, &machine);
+    cr_expect_float_eq(tiny.slowdown, whole.slowdown, 1e-12);
+    cr_expect_gt(slow.slowdown, 1.1 * whole.slowdown);
+    cr_expect(whole.fits && !tiny.fits);
+    cr_expect_str_empty(whole.advice);
+    lspo_prediction_release(&whole);
+    lspo_prediction_release(&tiny);
+    lspo_prediction_release(&slow);
+    lspo_plan_destroy(plan);
+}
+
+/* Memory just too small: the advice names a flag, and with that flag the plan fits. */
+Test(simulate, advice_is_right)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    small_case(&model, &workload, &machine);
+    workload.checkpointing = false;
+    const lspo_policy_t *zero = find("zero"), *native = find("native"), *lsp = find("lsp");
+
+    lspo_plan_t *plan = tuned_plan(&model, &workload, zero, &machine);
+    lspo_prediction_t prediction = predict(plan, &machine);
+    machine.gpu.memory_bytes = 0.9 * (double)prediction.peak_gpu_bytes;
+    lspo_prediction_release(&prediction);
+    prediction = predict(plan, &machine);
+    cr_expect_not(prediction.fits);
+    cr_expect_not_null(strstr(prediction.advice, "; --checkpointing on would make it fit"), "%s", prediction.advice);
+    lspo_prediction_release(&prediction);
+    lspo_plan_destroy(plan);
+
+    workload.checkpointing = true;
+    plan = tuned_plan(&model, &workload, zero, &machine);
+    prediction = predict(plan, &machine);
+    cr_expect(prediction.fits, "the advised flag makes it fit");
+    machine.gpu.memory_bytes = (double)prediction.peak_gpu_bytes - 1;
+    lspo_prediction_release(&prediction);
+    prediction = predict(plan, &machine);
+    cr_expect_not_null(strstr(prediction.advice, "; --batch 2 would make it fit"), "%s", prediction.advice);
+    lspo_prediction_release(&prediction);
+    lspo_plan_destroy(plan);
+
+    /* Native's state of 16 bytes a parameter does not shrink with the batch; lsp's does not need it. */
+    workload.batch = 1;
+    plan = tuned_plan(&model, &workload, lsp, &machine);
+    prediction = predict(plan, &machine);
+    machine.gpu.memory_bytes = (double)prediction.peak_gpu_bytes;
+    lspo_prediction_release(&prediction);
+    lspo_plan_destroy(plan);
+    plan = tuned_plan(&model, &workload, native, &machine);
+    prediction = predict(plan, &machine);
+    cr_expect_not_null(strstr(prediction.advice, "; --policy lsp would make it fit"), "%s", prediction.advice);
+    lspo_prediction_release(&prediction);
+
+    machine.gpu.memory_bytes = 1000;
+    prediction = predict(plan, &machine);
+    cr_expect_not_null(strstr(prediction.advice, "--gpu-memory"), "%s", prediction.advice);
+    lspo_prediction_release(&prediction);
+    lspo_plan_destroy(plan);
+}
+
+/* Tuned is at least as good as every fixed transition, where the transition matters. */
+Test(simulate, tuned_transition_is_the_best)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    cr_assert_eq(lspo_model_find("gpt2-774m", &model), LSPO_OK);
+    cr_assert_eq(lspo_machine_find("paper-workstation", &machine), LSPO_OK);
+    lspo_workload_default(&workload);
+    const lspo_policy_t *policy = find("zero-layerwise");
+    lspo_plan_t *plan = tuned_plan(&model, &workload, policy, &machine);
+    lspo_prediction_t tuned = predict(plan, &machine);
+    cr_expect_geq(plan->workload.transition, 0);
+    lspo_plan_destroy(plan);
+    double worst_s = 0;
+    for (uint32_t stage = 0; stage < lspo_model_stage_count(&model); stage++) {
+        workload.transition = (int32_t)stage;
+        plan = tuned_plan(&model, &workload, policy, &machine);
+        cr_expect_eq(plan->workload.transition, (int32_t)stage, "a given transition is kept");
+        lspo_prediction_t fixed = predict(plan, &machine);
+        worst_s = fmax(worst_s, fixed.summary.iteration_s);
+        cr_expect_leq(tuned.summary.iteration_s, fixed.summary.iteration_s * 1.001, "stage %u", stage);
+        lspo_prediction_release(&fixed);
+        lspo_plan_destroy(plan);
+    }
+    cr_expect_gt(worst_s, 1.001 * tuned.summary.iteration_s, "here the transition matters");
+    lspo_prediction_release(&tuned);
+}
+
+/* A model deeper than the trial limit: coarse grid, then around its best. */
+Test(simulate, tunes_deep_models_in_bounded_time)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    small_case(&model, &workload, &machine);
+    model.block_count = 150;
+    lspo_plan_t *plan = tuned_plan(&model, &workload, find("lsp"), &machine);
+    cr_expect(plan->workload.transition >= 0 && plan->workload.transition <= 151);
+    lspo_plan_destroy(plan);
+}
+
+Test(simulate, too_few_iterations_are_the_users_error)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    small_case(&model, &workload, &machine);
+    workload.iterations = 1;
+    lspo_plan_t *plan = tuned_plan(&model, &workload, find("native"), &machine);
+    lspo_prediction_t prediction = {.slowdown = 7};
+    cr_expect_eq(lspo_simulate(plan, &machine, &prediction, NULL), LSPO_ERR_INPUT);
+    cr_expect_float_eq(prediction.slowdown, 7, 0);
+    lspo_plan_destroy(plan);
+    for (workload.iterations = 2; workload.iterations < 9; workload.iterations++) {
+        plan = tuned_plan(&model, &workload, find("native"), &machine);
+        prediction = predict(plan, &machine);
+        cr_expect_geq(prediction.summary.sample_count, 1u);
+        lspo_prediction_release(&prediction);
+        lspo_plan_destroy(plan);
+    }
+}
+
+/* Copy of a plan without the dependencies of ops of kind `later` on ops of kind `earlier`. */
+static lspo_plan_t mutate(const lspo_plan_t *plan, lspo_op_kind_t later, lspo_op_kind_t earlier)
+{
+    lspo_plan_t mutant = *plan;
+    mutant.ops = malloc(plan->op_count * sizeof *mutant.ops);
+    mutant.deps = malloc(plan->dep_count * sizeof *mutant.deps);
+    mutant.dep_count = 0;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
+        const lspo_op_t *op = &plan->ops[id];
+        mutant.ops[id] = *op;
+        mutant.ops[id].dep_first = mutant.dep_count;
+        for (uint32_t i = 0; i < op->dep_count; i++) {
+            lspo_op_id_t dep = plan->deps[op->dep_first + i];
+            if (op->kind != later || plan->ops[dep].kind != earlier)
+                mutant.deps[mutant.dep_count++] = dep;
+        }
+        mutant.ops[id].dep_count = mutant.dep_count - mutant.ops[id].dep_first;
+    }
+    return mutant;
+}
+
+/* The engine plays what the true plan forbids: the trace checker must see it. */
+static void expect_rejected(const char *policy_name, lspo_op_kind_t later, lspo_op_kind_t earlier)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    small_case(&model, &workload, &machine);
+    workload.gradient_buffers = 0;
+    lspo_plan_t *plan = tuned_plan(&model, &workload, find(policy_name), &machine);
+    lspo_plan_t mutant = mutate(plan, later, earlier);
+    cr_assert_lt(mutant.dep_count, plan->dep_count, "%s: %d does not wait for %d", policy_name, (int)later,
+                 (int)earlier);
+
+    uint64_t *work_ns = NULL;
+    lspo_trace_t *trace = NULL;
+    cr_assert_eq(lspo_cost_plan(&machine, &mutant, &work_ns), LSPO_OK);
+    cr_assert_eq(lspo_engine_play(&mutant, &machine, work_ns, &trace), LSPO_OK);
+    cr_expect_eq(lspo_trace_check(trace, &mutant), LSPO_OK);
+    cr_expect_eq(lspo_trace_check(trace, plan), LSPO_ERR_CHECK, "%s without %d -> %d", policy_name, (int)earlier,
+                 (int)later);
+    lspo_trace_destroy(trace);
+    free(work_ns);
+    free(mutant.deps);
+    free(mutant.ops);
+    lspo_plan_destroy(plan);
+}
+
+Test(simulate, traces_of_mutated_plans_are_rejected)
+{
+    expect_rejected("zero", LSPO_OP_FWD, LSPO_OP_APPLY);
+    expect_rejected("zero", LSPO_OP_UPD, LSPO_OP_D2H);
+    expect_rejected("zero-layerwise", LSPO_OP_FWD, LSPO_OP_APPLY);
+    expect_rejected("zero-layerwise", LSPO_OP_H2D, LSPO_OP_UPD);
+    expect_rejected("zero-layerwise", LSPO_OP_APPLY, LSPO_OP_H2D);
+    expect_rejected("lsp", LSPO_OP_D2H, LSPO_OP_COMPRESS);
+    expect_rejected("swap", LSPO_OP_FWD, LSPO_OP_SWAP_IN);
+}
+
+/* Mutated memory: a plan that forgets to give a buffer back. */
+Test(simulate, leaks_of_mutated_plans_are_found)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    small_case(&model, &workload, &machine);
+    lspo_plan_t *plan = tuned_plan(&model, &workload, find("zero"), &machine);
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
+        if (plan->ops[id].gpu_free_bytes > 0) {
+            plan->ops[id].gpu_free_bytes--;
+            break;
+        }
+    }
+    lspo_prediction_t prediction;
+    cr_expect_eq(lspo_simulate(plan, &machine, &prediction, NULL), LSPO_ERR_CHECK);
+    lspo_plan_destroy(plan);
+}
