@@ -1,6 +1,6 @@
 #!/bin/bash
 # Command transcripts: every line "$ COMMAND" of tests/data/cli/*.transcript is run, with stdout and stderr together,
-# and what it prints, with its exit code, must be what the file says.  Commands see `lspo` on PATH, run in an empty
+# and what it prints, indented, with its exit code, must be what the file says.  Commands see `lspo` on PATH, run in an empty
 # folder, and find the inputs in $DATA.
 #
 #   tests/test_cli.sh --update    writes the transcripts anew (read the diff)
@@ -24,8 +24,8 @@ play() {
             echo "$line"
             code=0
             bash -c "${line#$ }" >../output 2>&1 </dev/null || code=$?
-            sed "s|$DATA|\$DATA|g" ../output
-            [ "$code" = 0 ] || echo "[exit $code]"
+            sed "s|$DATA|\$DATA|g; s/^/  /" ../output
+            [ "$code" = 0 ] || echo "  [exit $code]"
             ;;
         '#'* | '') echo "$line" ;;
         esac
@@ -35,7 +35,7 @@ play() {
 }
 
 # A runner that accepts anything would pass here too.
-printf '$ lspo --no-such-option\nnothing\n' >"$scratch/wrong.transcript"
+printf '$ lspo --no-such-option\n  nothing\n' >"$scratch/wrong.transcript"
 if play "$scratch/wrong.transcript" | cmp -s - "$scratch/wrong.transcript"; then
     echo "the runner accepts a wrong transcript"
     exit 1
