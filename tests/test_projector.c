@@ -234,6 +234,25 @@ Test(projector, statistics)
 
 /* ---- kernels ---- */
 
+/* No tokens: the sum over none, and beta still counts. */
+Test(projector, compress_of_no_tokens)
+{
+    lspo_projector_t p, q;
+    cr_assert(lspo_projector_random(10, 5, 2, 1, &p));
+    cr_assert(lspo_projector_random(8, 4, 2, 2, &q));
+    float g_hat[20], scratch[1], none[1] = {0};
+    for (size_t i = 0; i < 20; i++)
+        g_hat[i] = (float)i;
+    lspo_projector_compress(&p, &q, 0, none, 10, none, 8, 1.0f, g_hat, scratch);
+    for (size_t i = 0; i < 20; i++)
+        cr_assert_eq(g_hat[i], (float)i);
+    lspo_projector_compress(&p, &q, 0, none, 10, none, 8, 0.0f, g_hat, scratch);
+    for (size_t i = 0; i < 20; i++)
+        cr_assert_eq(g_hat[i], 0.0f);
+    lspo_projector_release(&p);
+    lspo_projector_release(&q);
+}
+
 typedef struct {
     uint32_t m, n, d_m, d_n, r_m, r_n;
     size_t tokens;
@@ -342,6 +361,21 @@ static void check_apply(void)
         check_apply_shape(&shapes[s], 0.5f, 0.0f, 0);
         check_apply_shape(&shapes[s], 0.5f, 0.1f, s % 16);
     }
+}
+
+/* Every height and width from 1 to 70, each at its own odd offset. */
+static void check_apply_sizes(void)
+{
+    for (uint32_t size = 1; size <= 70; size++) {
+        const uint32_t m = size, n = 71 - size, d_m = (m + 1) / 2, d_n = n * 37 % 71;
+        const shape_t shape = {.m = m, .n = n, .d_m = d_m, .d_n = d_n, .r_m = (d_m + 2) / 3, .r_n = (d_n + 2) / 3};
+        check_apply_shape(&shape, 0.1f, 0.01f, size % 16);
+    }
+}
+
+Test(projector, apply_sizes_and_offsets)
+{
+    on_every_level(check_apply_sizes);
 }
 
 Test(projector, apply_against_dense)
