@@ -1,4 +1,5 @@
-/* adam_cuda.cu - Adam on the GPU, one thread an element: bound by memory bandwidth, so root and quotient are the exact ones. */
+/* adam_cuda.cu - Adam on the GPU, one thread an element: bound by memory bandwidth, so root and quotient are
+ * the exact ones. */
 #include <cfloat>
 
 #include "kernels/cuda.h"

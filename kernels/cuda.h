@@ -3,7 +3,7 @@
  *
  * Array arguments are device pointers; lspo_adam_t and lspo_projector_t are host structs, the latter's arrays device
  * pointers.  Calls enqueue work on `stream` (a cudaStream_t; NULL: the default stream), do not wait for it and allocate
- * nothing.  They return a cudaError_t as an int, 0 for success: that of the launch; errors of a kernel that is under way
+ * nothing.  They return a cudaError_t as an int, 0 for success: that of the launch; errors of a kernel under way
  * show when the stream is next waited for.
  * Sums run in a fixed order without atomics: equal input gives equal bits on one GPU.  Against the host the last bits
  * differ, since orders, roots and denormals (kept here) do.  Packing gives the host's bits.
@@ -38,8 +38,8 @@ int lspo_unpack_fp16_cuda(size_t n, const uint16_t *in, float *out, void *stream
 /* Works from the column lists; x is read once from memory and d / 64 times from the L2 cache. */
 int lspo_projector_gather_cuda(const lspo_projector_t *p, size_t tokens, const float *x, size_t x_stride, float *out,
                                void *stream);
-/* `cublas`: a cublasHandle_t, whose stream is set to `stream`.  scratch: tokens (d_m + d_n) floats.  A cuBLAS failure is
- * cudaErrorUnknown. */
+/* `cublas`: a cublasHandle_t, whose stream is set to `stream`.  Scratch: tokens (d_m + d_n) floats. A cuBLAS failure
+ * is cudaErrorUnknown. */
 int lspo_projector_compress_cuda(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens, const float *x,
                                  size_t x_stride, const float *dy, size_t dy_stride, float beta, float *g_hat,
                                  float *scratch, void *cublas, void *stream);

@@ -1,4 +1,5 @@
-/* launch.cuh - what the CUDA kernels share: grid sizes for elementwise loops, and sums over a block in a fixed order. */
+/* launch.cuh - what the CUDA kernels share: grid sizes for elementwise loops, and sums over a block in a fixed
+ * order. */
 #ifndef LSPO_KERNELS_LAUNCH_CUH
 #define LSPO_KERNELS_LAUNCH_CUH
 

@@ -7,8 +7,8 @@
 /* ---- gather: a block makes 32 tokens x 64 columns of x P ----
  *
  * A lane is a token and a warp owns eight columns, so that the entries of a column's list are read once for 32 tokens.
- * x passes through shared memory in chunks of rows, transposed; lists have ascending rows, so each column keeps a cursor
- * that the chunks carry forward.  One word of padding keeps both transposes free of bank conflicts. */
+ * x passes through shared memory in chunks of rows, transposed; lists have ascending rows, so each column keeps a
+ * cursor that the chunks carry forward.  One word of padding keeps both transposes free of bank conflicts. */
 enum {
     GATHER_TOKENS = LSPO_WARP_THREADS,
     GATHER_WARPS = LSPO_BLOCK_THREADS / LSPO_WARP_THREADS,

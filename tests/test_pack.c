@@ -1,4 +1,5 @@
-/* 16-bit formats: every pattern against an independent reading of the format, rounding against a search for the nearest. */
+/* 16-bit formats: every pattern against an independent reading of the format, rounding against a search for the
+ * nearest. */
 #include <criterion/criterion.h>
 #include <float.h>
 #include <math.h>
