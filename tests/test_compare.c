@@ -110,11 +110,15 @@ Test(compare, refuses_traces_of_different_plans)
 Test(compare, joins_repeated_ops_in_order)
 {
     lspo_trace_t *predicted = trace_of(20, 30, 12, false), *measured = trace_of(20, 30, 12, true);
-    for (uint32_t i = 0; i < 20; i++) {
-        if (predicted->rows[i].layer == 2)
-            predicted->rows[i].layer = 0; /* FWD 0 twice an iteration */
-        if (measured->rows[i].layer == 2)
-            measured->rows[i].layer = 0;
+    lspo_trace_t *traces[] = {predicted, measured};
+    for (int t = 0; t < 2; t++) {
+        for (uint32_t i = 0; i < 20; i++) {
+            lspo_trace_row_t *row = &traces[t]->rows[i];
+            if (row->layer != 2)
+                continue;
+            row->layer = 0; /* FWD 0 twice an iteration, the second time faster */
+            row->end_ns -= 5;
+        }
     }
     lspo_comparison_t comparison;
     cr_assert_eq(lspo_compare(predicted, measured, 1, &comparison), LSPO_OK);
