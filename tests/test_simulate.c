@@ -209,6 +209,51 @@ Test(simulate, tuned_transition_is_the_best)
     lspo_prediction_release(&tuned);
 }
 
+/* A policy whose best stage is known: native, with one more pass over the gradients a step for each stage that the
+ * transition is away from best_stage. */
+static int32_t best_stage;
+
+static lspo_status_t build_detour(lspo_builder_t *b)
+{
+    for (uint32_t i = 0; i < b->workload->iterations; i++) {
+        lspo_build_step(b, i, false);
+        lspo_op_id_t last = b->last_compute;
+        for (int32_t extra = abs(b->workload->transition - best_stage); extra > 0; extra--) {
+            lspo_op_id_t op = lspo_build_op(b, LSPO_OP_NORM, LSPO_VARIANT_NONE, 0, i);
+            lspo_build_depend(b, last);
+            last = op;
+        }
+        for (uint32_t s = 0; s < b->stage_count; s++)
+            if (b->stages[s].trained)
+                lspo_build_update_gpu(b, i, s, last);
+    }
+    return b->status;
+}
+
+Test(simulate, finds_the_best_stage_wherever_it_is)
+{
+    lspo_policy_t detour = *find("native");
+    detour.name = "detour";
+    detour.uses_transition = true;
+    detour.build = build_detour;
+    static const struct {
+        uint32_t blocks;
+        int32_t best;
+    } cases[] = {{6, 0}, {6, 3}, {6, 7}, {62, 41}, {150, 0}, {150, 76}, {150, 77}, {150, 78}, {150, 151}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lspo_model_t model;
+        lspo_workload_t workload;
+        lspo_machine_t machine;
+        small_case(&model, &workload, &machine);
+        model.block_count = cases[i].blocks;
+        best_stage = cases[i].best;
+        lspo_plan_t *plan = tuned_plan(&model, &workload, &detour, &machine);
+        cr_expect_eq(plan->workload.transition, cases[i].best, "%u blocks: %d, not %d", cases[i].blocks,
+                     plan->workload.transition, cases[i].best);
+        lspo_plan_destroy(plan);
+    }
+}
+
 /* A model deeper than the trial limit: coarse grid, then around its best. */
 Test(simulate, tunes_deep_models_in_bounded_time)
 {
