@@ -35,6 +35,16 @@ const lspo_policy_t *lspo_policy_at(uint32_t index);
 /* Unknown names are an error that lists the valid ones. */
 lspo_status_t lspo_policy_find(const char *name, const lspo_policy_t **policy_out);
 
+/* The plan's workload for a plan of another policy, such as native as the yardstick of slowdown: where --train-rest is
+ * what the plan's policy does by default, the other policy decides for itself again. */
+static inline lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
+{
+    lspo_workload_t workload = plan->workload;
+    if (workload.train_rest == (plan->policy->train_rest_default ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF))
+        workload.train_rest = LSPO_TRAIN_REST_AUTO;
+    return workload;
+}
+
 const char *lspo_semantics_name(lspo_semantics_t semantics);
 
 #endif

@@ -11,7 +11,6 @@
 #include "sim/cost.h"
 #include "sim/engine.h"
 #include "sim/memory.h"
-#include "sim/sim.h"
 
 static const char *const lane_titles[LSPO_LANE_COUNT] = {[LSPO_LANE_GPU] = "the GPU",
                                                          [LSPO_LANE_D2H] = "the GPU-to-CPU link",
@@ -133,7 +132,7 @@ static lspo_status_t try_batches(const question_t *question, lspo_workload_t wor
 
 static lspo_status_t try_policies(const question_t *question, const char **name_out)
 {
-    lspo_workload_t workload = lspo_simulate_workload(question->plan);
+    lspo_workload_t workload = lspo_policy_workload(question->plan);
     static const char *const names[] = {"lsp", "zero", "swap"};
     *name_out = NULL;
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !*name_out; i++) {

@@ -21,8 +21,9 @@ typedef struct {
     lspo_summary_t summary;
     double lower_bound_s; /* time an iteration that no schedule of these ops can beat (sim/bound.h) */
     uint64_t peak_gpu_bytes, peak_host_bytes;
-    int fits;        /* both peaks within the machine's memory */
-    double slowdown; /* iteration_s / that of native, same machine, memory unlimited, lspo_simulate_workload() */
+    int fits; /* both peaks within the machine's memory */
+    double
+        slowdown; /* iteration_s / that of native, same machine, memory unlimited, workload of lspo_policy_workload() */
     double tokens_per_s;
     char bound[256];  /* one sentence that names the resource that limits, e.g. "bound by the CPU optimizer: ..." */
     char advice[256]; /* when it does not fit: by how much, and which flag would make it fit; else empty */
@@ -32,10 +33,6 @@ typedef struct {
  * is even.  Under a staleness of one step iterations may alternate between two times; the median of an even number of
  * samples then is the mean of the two. */
 uint32_t lspo_simulate_warmup(uint32_t iterations);
-
-/* The plan's workload for another policy: where --train-rest is what the plan's policy does by default, the other policy
- * decides for itself again. */
-lspo_workload_t lspo_simulate_workload(const lspo_plan_t *plan);
 
 /* Cost, play, replay memory, bound, describe; `trace_out` may be NULL.  The trace's header has origin, machine and the
  * entries of lspo_trace_describe_plan().  Plans of fewer than 2 iterations are LSPO_ERR_INPUT. */

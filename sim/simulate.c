@@ -13,15 +13,6 @@ uint32_t lspo_simulate_warmup(uint32_t iterations)
     return samples % 2 == 1 && samples > 1 ? warmup + 1 : warmup;
 }
 
-lspo_workload_t lspo_simulate_workload(const lspo_plan_t *plan)
-{
-    lspo_workload_t workload = plan->workload;
-    lspo_train_rest_t by_default = plan->policy->train_rest_default ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
-    if (workload.train_rest == by_default)
-        workload.train_rest = LSPO_TRAIN_REST_AUTO;
-    return workload;
-}
-
 static lspo_status_t describe(lspo_trace_t *trace, const lspo_plan_t *plan, const lspo_machine_t *machine)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "sim");
@@ -35,7 +26,7 @@ static lspo_status_t describe(lspo_trace_t *trace, const lspo_plan_t *plan, cons
 /* Time an iteration of native; memory is unlimited, since time does not depend on it. */
 static lspo_status_t native_iteration(const lspo_plan_t *plan, const lspo_machine_t *machine, double *iteration_s_out)
 {
-    lspo_workload_t workload = lspo_simulate_workload(plan);
+    lspo_workload_t workload = lspo_policy_workload(plan);
     workload.iterations = 4;
     const lspo_policy_t *policy = NULL;
     lspo_plan_t *native = NULL;
