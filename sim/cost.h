@@ -3,7 +3,8 @@
  * Sum over the kernels of the work; flop, bytes and elements are totals of `count` equal launches, rates and latencies
  * those of the machine profile (plan/machine.h), p is the precision of the workload:
  *
- *     GPU lane        t = op_s + sum of t_kernel (/ (1 - backward_loss) in a backward pass), t_kernel = count launch_s +
+ *     GPU lane        t = op_s + sum of t_kernel, in a backward pass op_s + sum / (1 - backward_loss);
+ *                     t_kernel = count launch_s +
  *       GEMM            flop / gemm_flops[p] (1 + m_half/m + n_half/n + k_half/k)
  *       ATTENTION       flop / attention_flops
  *       NORM            bytes / norm_Bps             ACTIVATION   bytes / activation_Bps

@@ -29,8 +29,8 @@ typedef struct {
     char advice[256]; /* when it does not fit: by how much, and which flag would make it fit; else empty */
 } lspo_prediction_t;
 
-/* Iterations of a plan that the prediction drops as warm-up: a quarter of them, or one more so that the number of samples
- * is even.  Under a staleness of one step iterations may alternate between two times; the median of an even number of
+/* Iterations of a plan that the prediction drops as warm-up: a quarter of them, or one more so that the number of
+ * samples is even.  Under a staleness of one step iterations may alternate between two times; the median of an even number of
  * samples then is the mean of the two. */
 uint32_t lspo_simulate_warmup(uint32_t iterations);
 

@@ -87,8 +87,8 @@ Test(bound, short_plans_and_odd_iterations)
     maker_release(&maker);
 }
 
-/* A random iteration repeated: `count` ops on random lanes, each waiting for up to two earlier ops of its iteration and,
- * half of the time, for any op of one of the two iterations before.  Even seeds make long chains, whose cycles decide. */
+/* A random iteration repeated: `count` ops on random lanes, each waiting for some earlier ops of its iteration and, half
+ * of the time, for any op of one of the two iterations before.  Even seeds make long chains, whose cycles decide. */
 static plan_maker_t periodic_plan(uint64_t seed, uint32_t count, uint32_t iterations)
 {
     plan_maker_t maker = maker_create();
@@ -124,8 +124,8 @@ static void unrolled_ends(const plan_maker_t *maker, uint32_t count, uint64_t *i
 }
 
 /* The cycle mean is the rate at which unrolled longest paths grow.  200 iterations, the first 80 dropped: over 120 (a
- * multiple of every period a cycle of 20 ops is likely to have) the growth is exact but for a rest below 1 %.  Busy time is
- * added up here once more.  Both decide in some of the seeds. */
+ * multiple of every period a cycle of 20 ops is likely to have) the growth is exact but for a rest below 1 %.  Busy
+ * time is added up here once more.  Both decide in some of the seeds. */
 Test(bound, equals_the_growth_of_unrolled_paths)
 {
     enum { COUNT = 20, ITERATIONS = 200 };
@@ -165,8 +165,8 @@ Test(bound, is_below_the_simulated_time)
     }
 }
 
-/* FWD a 0-10; UPD b 0-25; D2H c 10-15 after a; FWD d 25-30 after b and c; FWD e on the GPU lane 30-50 without dependencies (low
- * priority), H2D f 30-33 after d.  The last to end is e, which waited for the lane (d), which waited for b. */
+/* FWD a 0-10; UPD b 0-25; D2H c 10-15 after a; FWD d 25-30 after b and c; FWD e 30-50 after b, with low
+ * priority; H2D f 30-33 after d.  The last to end is e, which waited for the lane (d), which waited for b. */
 Test(bound, critical_path_by_hand)
 {
     plan_maker_t maker = maker_create();

@@ -95,6 +95,22 @@ Test(cost, other_kernels_of_the_gpu)
                  cases[i].wanted_s + 3e-5);
 }
 
+/* With a loss of 0.2 a backward pass takes its kernels' (1e-3 + 1e-5) / 0.8 = 1.2625e-3, and the op's 2e-5 as before; a
+ * forward pass and the CPU lose nothing. */
+Test(cost, backward_passes_lose_speed)
+{
+    lspo_machine_t machine = round_machine();
+    machine.gpu.backward_loss = 0.2;
+    lspo_work_t work = {.kernel_count = 1,
+                        .backward = true,
+                        .kernels = {{.kernel_class = LSPO_KERNEL_ADAM, .count = 1, .elements = 1000000}}};
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 1.2625e-3 + 2e-5);
+    double on_cpu_s = lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_CPU, &work);
+    work.backward = false;
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 1.01e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_CPU, &work), on_cpu_s);
+}
+
 /* Three messages of 1e7 bytes together: H2D 3 * 1e-6 + 1e7 / 1e10; D2H 3 * 4e-6 + 1e7 / 5e9.  No launch, no op cost. */
 Test(cost, messages_on_the_link)
 {
