@@ -243,10 +243,7 @@ lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_mac
         if (status != LSPO_OK)
             return status;
     }
-    if (overrides->link_Bps > 0.0)
-        machine->link.h2d_Bps = machine->link.d2h_Bps = overrides->link_Bps;
-    if (overrides->cpu_pps > 0.0)
-        machine->cpu.adam_pps = machine->cpu.adam_cached_pps = overrides->cpu_pps;
+    lspo_machine_pace(machine, overrides->link_Bps, overrides->cpu_pps);
     if (overrides->gpu_memory_bytes > 0)
         machine->gpu.memory_bytes = (double)overrides->gpu_memory_bytes;
     return lspo_machine_check(machine);

@@ -345,3 +345,44 @@ lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comm
     }
     return LSPO_OK;
 }
+
+/* How much faster than 1 a lane runs when it works: 1 when not paced. */
+static double pace_fraction(double rate, double pace)
+{
+    return pace > 0 && pace < rate ? pace / rate : 1.0;
+}
+
+static double *loss_of(lspo_machine_t *machine, int slowed, int running)
+{
+    if (slowed == LSPO_LANE_D2H && running == LSPO_LANE_H2D)
+        return &machine->link.d2h_duplex_loss;
+    if (slowed == LSPO_LANE_H2D && running == LSPO_LANE_D2H)
+        return &machine->link.h2d_duplex_loss;
+    return &machine->contention[slowed][running];
+}
+
+static void scale_losses(lspo_machine_t *machine, const double fraction[LSPO_LANE_COUNT])
+{
+    for (int slowed = 0; slowed < LSPO_LANE_COUNT; slowed++)
+        for (int running = 0; running < LSPO_LANE_COUNT; running++) {
+            double *loss = loss_of(machine, slowed, running);
+            double caused = *loss * fraction[running];
+            double left = 1.0 - (1.0 - caused) / fraction[slowed];
+            *loss = left > 0.0 ? left : 0.0;
+        }
+}
+
+void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps)
+{
+    const double fraction[LSPO_LANE_COUNT] = {
+        [LSPO_LANE_GPU] = 1.0,
+        [LSPO_LANE_D2H] = pace_fraction(machine->link.d2h_Bps, link_Bps),
+        [LSPO_LANE_H2D] = pace_fraction(machine->link.h2d_Bps, link_Bps),
+        [LSPO_LANE_CPU] = pace_fraction(machine->cpu.adam_pps, cpu_pps),
+    };
+    scale_losses(machine, fraction);
+    if (link_Bps > 0.0)
+        machine->link.h2d_Bps = machine->link.d2h_Bps = link_Bps;
+    if (cpu_pps > 0.0)
+        machine->cpu.adam_pps = machine->cpu.adam_cached_pps = cpu_pps;
+}

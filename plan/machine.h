@@ -82,6 +82,13 @@ lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machin
 /* Apply one "section.key=VALUE" (from --set). */
 lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);
 
+/* Slow both directions of the link to link_Bps and the CPU optimizer to cpu_pps (0: leave alone), as a pace does on a
+ * device: work at full speed, then wait.  A lane that works only the fraction f = pace / rate of its time slows the
+ * others by only f of its loss; and what slows it costs nothing until it falls below the pace:
+ *     loss[a][x] <- f loss[a][x]          loss[x][b] <- max(0, 1 - (1 - loss[x][b]) / f)
+ * A rate above the machine's own replaces it and leaves the losses as they are. */
+void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps);
+
 /* Every field inside its range; logs the first that is not. */
 lspo_status_t lspo_machine_check(const lspo_machine_t *machine);
 

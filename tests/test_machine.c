@@ -291,3 +291,40 @@ Test(machine, values_outside_their_range_are_refused)
         cr_expect_eq(lspo_machine_check(&bad[i]), LSPO_ERR_INPUT, "case %zu", i);
     }
 }
+
+/* D2H paced to a quarter and CPU to a tenth of their speed; H2D (8 GB/s) is paced to a half.
+ * GPU while D2H runs: loses 0.4 x 1/4 = 0.1.  GPU while CPU runs: 0.5 x 1/10 = 0.05.
+ * CPU while GPU runs: its rate falls to 0.6 of full speed, still above a tenth: loses nothing.
+ * H2D while D2H runs: 0.8 x 1/4 = 0.2 lost of full speed leaves 0.8, above its pace of 0.5: nothing.
+ * H2D while GPU runs: 0.6 lost leaves 0.4, below 0.5: it loses 1 - 0.4/0.5 = 0.2. */
+Test(machine, a_pace_scales_what_lanes_cost_each_other)
+{
+    lspo_machine_t m;
+    cr_assert_eq(lspo_machine_find("host-reference", &m), LSPO_OK);
+    m.link.d2h_Bps = 16e9;
+    m.link.h2d_Bps = 8e9;
+    m.cpu.adam_pps = 1e9;
+    m.link.h2d_duplex_loss = 0.8;
+    m.contention[LSPO_LANE_GPU][LSPO_LANE_D2H] = 0.4;
+    m.contention[LSPO_LANE_GPU][LSPO_LANE_CPU] = 0.5;
+    m.contention[LSPO_LANE_CPU][LSPO_LANE_GPU] = 0.4;
+    m.contention[LSPO_LANE_H2D][LSPO_LANE_GPU] = 0.6;
+    lspo_machine_pace(&m, 4e9, 1e8);
+    cr_expect_float_eq(m.contention[LSPO_LANE_GPU][LSPO_LANE_D2H], 0.1, 1e-12);
+    cr_expect_float_eq(m.contention[LSPO_LANE_GPU][LSPO_LANE_CPU], 0.05, 1e-12);
+    cr_expect_float_eq(m.contention[LSPO_LANE_CPU][LSPO_LANE_GPU], 0.0, 1e-12);
+    cr_expect_float_eq(m.link.h2d_duplex_loss, 0.0, 1e-12);
+    cr_expect_float_eq(m.contention[LSPO_LANE_H2D][LSPO_LANE_GPU], 0.2, 1e-12);
+    cr_expect_float_eq(m.link.h2d_Bps, 4e9, 1e-3);
+    cr_expect_float_eq(m.cpu.adam_cached_pps, 1e8, 1e-3);
+}
+
+Test(machine, a_pace_above_the_machine_replaces_its_rate_only)
+{
+    lspo_machine_t m;
+    cr_assert_eq(lspo_machine_find("rtx4090", &m), LSPO_OK);
+    double loss = m.link.h2d_duplex_loss;
+    lspo_machine_pace(&m, 64e9, 0.0);
+    cr_expect_float_eq(m.link.h2d_Bps, 64e9, 1e-3);
+    cr_expect_float_eq(m.link.h2d_duplex_loss, loss, 0.0);
+}
