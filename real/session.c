@@ -1,14 +1,19 @@
 /* session.c - a session's state: made, reset, evaluated, released.  What its ops do: session_gpu.c, session_host.c. */
 #include "real/session.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/pack.h"
+#include "kernels/random.h"
 #include "real/session_state.h"
 
 /* Streams of the seed that projectors draw from; weights and batches have their own. */
 static const uint64_t projector_seed_stride = UINT64_C(0x9e3779b97f4a7c15);
+
+/* Y = X W + b + s (X A) B^T with s = alpha / r, alpha = 2 r whatever the rank is. */
+static const float adapter_scale = 2.0F;
 
 bool lspo_session_packs(const lspo_session_t *session)
 {
@@ -79,32 +84,10 @@ static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text
     if (plan->workload.precision != LSPO_FP32)
         return lspo_error(LSPO_ERR_INPUT, "the host device computes in fp32: use --precision fp32 (--transfer may be "
                                           "bf16 or fp16)");
-    if (plan->gradient_form != LSPO_FORM_DENSE && plan->gradient_form != LSPO_FORM_SUBSPACE)
-        return lspo_error(LSPO_ERR_INPUT, "this policy is simulated only: the host device computes full gradients and "
-                                          "sparse projectors");
     if (model->vocabulary < LSPO_TEXT_VOCABULARY)
         return lspo_error(LSPO_ERR_INPUT, "model %s has a vocabulary of %u; training on bytes needs at least %d",
                           model->name, model->vocabulary, LSPO_TEXT_VOCABULARY);
     return lspo_text_check(text, plan->workload.sequence);
-}
-
-/* As the plan's builder lays it out. */
-static void message_of(const lspo_plan_t *plan, const lspo_stage_t *shape, lspo_message_t *message_out)
-{
-    const lspo_workload_t *workload = &plan->workload;
-    bool train_rest = workload->train_rest == LSPO_TRAIN_REST_ON;
-    if (plan->gradient_form == LSPO_FORM_SUBSPACE && !workload->identity_projectors) {
-        lspo_message_projected(shape, workload->subspace, workload->nnz, train_rest, message_out);
-        return;
-    }
-    lspo_message_dense(shape, train_rest, message_out);
-    for (uint32_t i = 0; plan->gradient_form == LSPO_FORM_SUBSPACE && i < message_out->linear_count; i++) {
-        lspo_projection_t *linear = &message_out->linear[i];
-        linear->compressed = true; /* by P = Q = I */
-        linear->d_rows = linear->rows;
-        linear->d_cols = linear->cols;
-        linear->nnz_rows = linear->nnz_cols = 1;
-    }
 }
 
 static void describe_messages(lspo_session_t *session)
@@ -112,7 +95,7 @@ static void describe_messages(lspo_session_t *session)
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_session_stage_t *stage = &session->stages[s];
         lspo_model_stage(&session->plan->model, s, &stage->shape);
-        message_of(session->plan, &stage->shape, &stage->message);
+        lspo_plan_message(session->plan, s, &stage->message);
         stage->trained = stage->message.element_count > 0;
         stage->link_bytes = stage->message.element_count * lspo_precision_bytes(session->plan->workload.transfer);
         for (uint32_t i = 0; i < stage->shape.linear_count; i++)
@@ -201,10 +184,62 @@ static lspo_status_t make_projectors(lspo_session_t *session, uint32_t s)
     return status;
 }
 
+static lspo_status_t make_bases(lspo_session_t *session, lspo_session_stage_t *stage)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        size_t shorter = linear->rows < linear->cols ? linear->rows : linear->cols;
+        size_t bytes = shorter * session->plan->workload.rank * sizeof(float);
+        if (linear->compressed)
+            status = lspo_session_take(session, bytes, (void **)&stage->basis[i]);
+    }
+    return status;
+}
+
+/* All blocks are alike, and one runs at a time: the adapters share one scratch. */
+static lspo_status_t make_adapters(lspo_session_t *session, lspo_session_stage_t *stage)
+{
+    if (stage->message.linear_count == 0)
+        return LSPO_OK;
+    uint32_t rank = session->plan->workload.rank;
+    lspo_status_t status =
+        lspo_session_take(session, stage->message.rest_offset_elements * sizeof(float), (void **)&stage->factors);
+    if (status == LSPO_OK && !session->scratch)
+        status = lspo_session_take(session, 2 * session->tokens * rank * sizeof(float), (void **)&session->scratch);
+    stage->adapters =
+        (lspo_adapters_t){.factors = stage->factors, .rank = rank, .scale = adapter_scale, .scratch = session->scratch};
+    return status;
+}
+
+/* What stands between a stage's message and its weights. */
+static lspo_status_t make_factors(lspo_session_t *session, uint32_t s)
+{
+    switch (session->plan->gradient_form) {
+    case LSPO_FORM_DENSE:
+        break;
+    case LSPO_FORM_SUBSPACE:
+        return make_projectors(session, s);
+    case LSPO_FORM_ADAPTER:
+        return make_adapters(session, &session->stages[s]);
+    case LSPO_FORM_LOWRANK:
+        return make_bases(session, &session->stages[s]);
+    }
+    return LSPO_OK;
+}
+
+const lspo_adapters_t *lspo_session_adapters(const lspo_session_t *session, uint32_t stage)
+{
+    const lspo_session_stage_t *of = &session->stages[stage];
+    return of->factors ? &of->adapters : NULL;
+}
+
 /* COMPRESS and APPLY never run at once, so they share one scratch; a packed delta needs room to be unpacked. */
 static lspo_status_t make_scratch(lspo_session_t *session)
 {
     size_t scratch = 0, unpacked = 0;
+    if (session->plan->gradient_form != LSPO_FORM_SUBSPACE)
+        return LSPO_OK;
     for (uint32_t s = 0; s < session->stage_count; s++) {
         const lspo_session_stage_t *stage = &session->stages[s];
         for (uint32_t i = 0; i < stage->message.linear_count; i++) {
@@ -237,7 +272,7 @@ static lspo_status_t make_device_state(lspo_session_t *session, uint32_t s)
     if (status == LSPO_OK && stage->updated_on_gpu && !stage->swapped)
         status =
             lspo_session_take(session, 2 * stage->message.element_count * sizeof(float), (void **)&stage->optimizer);
-    return status == LSPO_OK ? make_projectors(session, s) : status;
+    return status == LSPO_OK ? make_factors(session, s) : status;
 }
 
 static lspo_status_t take_host(lspo_session_t *session, size_t bytes, void **slot)
@@ -350,6 +385,7 @@ static void release_dynamic(lspo_session_t *session)
         }
     }
     lspo_session_give_back(session, (void **)&session->dx);
+    lspo_session_give_back(session, (void **)&session->full_gradient);
     for (uint32_t id = 0; session->swaps && id < session->plan->op_count; id++)
         lspo_session_give_back(session, &session->swaps[id].memory);
 }
@@ -358,8 +394,11 @@ static void release_stage(lspo_session_t *session, lspo_session_stage_t *stage)
 {
     lspo_session_give_back(session, (void **)&stage->weights);
     lspo_session_give_back(session, (void **)&stage->optimizer);
+    lspo_session_give_back(session, (void **)&stage->factors);
     for (int i = 0; i < 2 * LSPO_LINEAR_MAX; i++)
         lspo_session_give_back(session, &stage->projector_memory[i]);
+    for (int i = 0; i < LSPO_LINEAR_MAX; i++)
+        lspo_session_give_back(session, (void **)&stage->basis[i]);
     for (int slot = 0; slot < 2; slot++) {
         lspo_device_host_free(session->device, stage->landing[slot]);
         lspo_device_host_free(session->device, stage->outgoing[slot]);
@@ -392,6 +431,20 @@ void lspo_session_destroy(lspo_session_t *session)
     free(session);
 }
 
+/* A ~ N(0, 1 / m), so that X A of a normed X is of order one; B = 0, so that training starts at the frozen model. */
+static void init_adapters(const lspo_session_t *session, uint32_t s)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    size_t rank = session->plan->workload.rank;
+    memset(stage->factors, 0, stage->message.rest_offset_elements * sizeof(float));
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        uint64_t stream = ((uint64_t)s << 8) | 0x80U | i; /* beside those of the weights, real/transformer.c */
+        lspo_random_normal_fill(session->plan->workload.seed, stream, 1.0 / sqrt((double)linear->rows),
+                                linear->rows * rank, stage->factors + linear->message_offset_elements);
+    }
+}
+
 lspo_status_t lspo_session_reset(lspo_session_t *session)
 {
     const lspo_plan_t *plan = session->plan;
@@ -407,6 +460,8 @@ lspo_status_t lspo_session_reset(lspo_session_t *session)
             memset(stage->host_optimizer, 0, state_bytes);
         if (stage->optimizer)
             memset(stage->optimizer, 0, state_bytes);
+        if (stage->factors)
+            init_adapters(session, s);
     }
     memset(session->losses, 0, plan->workload.iterations * sizeof(double));
     return LSPO_OK;
@@ -434,7 +489,8 @@ static double forward_batch(lspo_session_t *session, void *saved, float *x, floa
     uint32_t head = session->stage_count - 1;
     lspo_transformer_embed_forward(t, session->tokens_in, lspo_session_weights(session, 0), x);
     for (uint32_t s = 1; s < head; s++) {
-        lspo_transformer_block_forward(t, lspo_session_weights(session, s), x, saved, y);
+        lspo_transformer_block_forward(t, lspo_session_weights(session, s), lspo_session_adapters(session, s), x, saved,
+                                       y);
         float *swap = x;
         x = y;
         y = swap;

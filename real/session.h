@@ -6,10 +6,12 @@
  *
  * Where things live: weights, activations, gradients and projectors in device memory, taken and given back as
  * plan/build.h says; master weights, moments, landing and outgoing buffers in host memory.  Update by return form:
- *     nothing      UPD_GPU   w <- w - eta adam(g)            on the device
+ *     nothing      UPD_GPU   w <- w - eta adam(g)            on the device; lora: of the adapters A and B
+ *                  UPD_GPU   direction = adam(r);            galore: APPLY w <- w - eta / 4 A direction
  *     parameters   UPD       master <- master - eta adam(g); H2D sends the master, APPLY overwrites
- *     delta        UPD       direction = adam(g^);           APPLY w <- w - eta P direction Q^T (uncompressed: w - eta
- * direction) Batch (iteration, micro) depends on the workload's seed alone; so do weights and projectors. */
+ *     delta        UPD       direction = adam(g^);           APPLY w <- w - eta P direction Q^T
+ * What a compressing policy sends uncompressed steps along its plain direction: w <- w - eta direction.
+ * Batch (iteration, micro) depends on the workload's seed alone; so do weights, projectors and adapters. */
 #ifndef LSPO_REAL_SESSION_H
 #define LSPO_REAL_SESSION_H
 

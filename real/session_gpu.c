@@ -5,8 +5,12 @@
 
 #include "kernels/adam.h"
 #include "kernels/gemm.h"
+#include "kernels/lowrank.h"
 #include "kernels/pack.h"
 #include "real/session_state.h"
+
+/* galore adds a quarter of what a full-rank step would: its authors' default. */
+static const float lowrank_scale = 0.25F;
 
 static uint32_t head_of(const lspo_session_t *session)
 {
@@ -76,7 +80,8 @@ static lspo_status_t forward(lspo_session_t *session, const lspo_op_t *op)
     if (status != LSPO_OK)
         return status;
     lspo_transformer_block_forward(session->transformer, weights_for(session, op),
-                                   session->stages[op->layer - 1].output, stage->saved, stage->output);
+                                   lspo_session_adapters(session, op->layer), session->stages[op->layer - 1].output,
+                                   stage->saved, stage->output);
     if (workload->checkpointing)
         lspo_session_give_back(session, (void **)&stage->saved);
     lspo_session_swap_drop(session, op);
@@ -90,7 +95,8 @@ static lspo_status_t recompute(lspo_session_t *session, const lspo_op_t *op)
                                              (void **)&stage->saved);
     if (status == LSPO_OK)
         lspo_transformer_block_forward(session->transformer, weights_for(session, op),
-                                       session->stages[op->layer - 1].output, stage->saved, NULL);
+                                       lspo_session_adapters(session, op->layer), session->stages[op->layer - 1].output,
+                                       stage->saved, NULL);
     return status;
 }
 
@@ -165,8 +171,20 @@ static lspo_gradient_sink_t block_sink(const lspo_session_t *session, const lspo
     const lspo_message_t *message = &stage->message;
     float *gradient = stage->gradient[op->iteration & 1];
     lspo_gradient_sink_t sink = {.accumulate = op->micro > 0};
-    if (session->plan->gradient_form == LSPO_FORM_DENSE)
+    switch (session->plan->gradient_form) {
+    case LSPO_FORM_DENSE:
         sink.linear = gradient;
+        break;
+    case LSPO_FORM_SUBSPACE: /* COMPRESS makes it */
+        break;
+    case LSPO_FORM_ADAPTER:
+        sink.adapters = gradient;
+        break;
+    case LSPO_FORM_LOWRANK:
+        sink.linear = session->full_gradient;
+        sink.overwrite_linear = true;
+        break;
+    }
     if (message->rest_elements > 0)
         sink.rest = gradient + message->rest_offset_elements;
     return sink;
@@ -175,15 +193,20 @@ static lspo_gradient_sink_t block_sink(const lspo_session_t *session, const lspo
 static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op)
 {
     const float *weights = weights_for(session, op);
+    lspo_gradient_form_t form = session->plan->gradient_form;
     lspo_status_t status = take_gradient(session, op, op->layer);
+    if (status == LSPO_OK && form == LSPO_FORM_LOWRANK)
+        status = lspo_session_take(session, session->stages[op->layer].linear_elements * sizeof(float),
+                                   (void **)&session->full_gradient);
     if (status != LSPO_OK)
         return status;
     lspo_gradient_sink_t sink = block_sink(session, op);
-    lspo_transformer_block_backward(session->transformer, weights, session->stages[op->layer - 1].output,
-                                    session->stages[op->layer].saved, &sink, &session->operands, session->dx);
+    lspo_transformer_block_backward(session->transformer, weights, lspo_session_adapters(session, op->layer),
+                                    session->stages[op->layer - 1].output, session->stages[op->layer].saved, &sink,
+                                    &session->operands, session->dx);
     if (op->layer == 1 && !session->stages[0].trained)
         lspo_session_give_back(session, (void **)&session->dx);
-    if (session->plan->gradient_form == LSPO_FORM_DENSE) {
+    if (form == LSPO_FORM_DENSE || form == LSPO_FORM_ADAPTER) {
         release_activations(session, op);
         finish_gradient(session, op);
     }
@@ -209,7 +232,8 @@ static lspo_status_t backward(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
+/* lsp: the gradient's compression from its factors. */
+static void compress_operands(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_linear_operands_t *from = &session->operands;
@@ -224,9 +248,76 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
             lspo_gemm_tn(linear->rows, linear->cols, session->tokens, 1, from->x[i], from->x_stride[i], from->dy[i],
                          from->dy_stride[i], beta, gradient, linear->cols);
     }
+}
+
+static void add_up(size_t n, const float *from, float *sum)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        sum[i] += from[i];
+}
+
+/* galore: the compression of a gradient that was formed. */
+static void compress_gradient(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        const float *full = session->full_gradient + stage->shape.tensors[i].offset_elements;
+        float *gradient = stage->gradient[op->iteration & 1] + linear->message_offset_elements;
+        if (linear->compressed)
+            lspo_lowrank_compress(linear->rows, linear->cols, session->plan->workload.rank, full, stage->basis[i],
+                                  op->micro > 0 ? 1.0F : 0.0F, gradient);
+        else if (op->micro > 0)
+            add_up(linear->message_elements, full, gradient);
+        else
+            memcpy(gradient, full, linear->message_elements * sizeof(float));
+    }
+    lspo_session_give_back(session, (void **)&session->full_gradient);
+}
+
+static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
+{
+    if (session->plan->gradient_form == LSPO_FORM_LOWRANK)
+        compress_gradient(session, op);
+    else
+        compress_operands(session, op);
     release_activations(session, op);
     finish_gradient(session, op);
     return LSPO_OK;
+}
+
+static size_t basis_scratch_bytes(const lspo_session_stage_t *stage, uint32_t rank)
+{
+    size_t largest = 0;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        size_t bytes = linear->compressed ? lspo_lowrank_basis_scratch_bytes(linear->rows, linear->cols, rank) : 0;
+        largest = bytes > largest ? bytes : largest;
+    }
+    return largest;
+}
+
+/* galore: new bases from the gradient at hand.  The moments stay as they are, as in the authors' code. */
+static lspo_status_t project(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    uint32_t rank = session->plan->workload.rank;
+    size_t scratch_bytes = basis_scratch_bytes(stage, rank);
+    void *scratch = NULL;
+    lspo_status_t status = scratch_bytes ? lspo_session_take(session, scratch_bytes, &scratch) : LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+        const lspo_tensor_t *tensor = &stage->shape.tensors[i];
+        const float *full = session->full_gradient + tensor->offset_elements;
+        if (stage->message.linear[i].compressed &&
+            !lspo_lowrank_basis(tensor->rows, tensor->cols, rank, full, stage->basis[i], scratch))
+            status = lspo_error(LSPO_ERR_NUMERIC,
+                                "step %" PRIu32 ": no singular vectors of the gradient of %s, block %u: it is not "
+                                "finite or they do not converge",
+                                op->iteration, tensor->name, op->layer);
+    }
+    lspo_session_give_back(session, &scratch);
+    return status;
 }
 
 /* Stages are summed in one order whatever the schedule was, so that clipping is the same under all of them. */
@@ -243,6 +334,16 @@ static lspo_status_t norm(lspo_session_t *session, const lspo_op_t *op)
     return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the gradient's norm is %g", op->iteration, sqrt(sum));
 }
 
+/* lora: the message's head moves the adapters; its rest, when trained, the stage's other tensors. */
+static void update_adapters(lspo_session_stage_t *stage, const lspo_adam_t *adam, const float *gradient)
+{
+    size_t n = stage->message.element_count, factors = stage->message.rest_offset_elements;
+    float *m = stage->optimizer, *v = m + n;
+    lspo_adam_parameters(adam, factors, gradient, m, v, stage->factors);
+    lspo_adam_parameters(adam, stage->message.rest_elements, gradient + factors, m + factors, v + factors,
+                         stage->weights + stage->linear_elements);
+}
+
 static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -253,7 +354,14 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     size_t n = stage->message.element_count;
     lspo_adam_t adam = lspo_adam_default((float)session->plan->workload.learning_rate, op->iteration + 1);
     adam.gradient_scale = lspo_session_clip_scale(session, session->norm_gpu[parity]);
-    lspo_adam_parameters(&adam, n, stage->gradient[parity], m, m + n, weights ? weights->memory : stage->weights);
+    if (session->plan->gradient_form == LSPO_FORM_LOWRANK) { /* the direction takes the gradient's place until APPLY */
+        lspo_adam_direction(&adam, n, stage->gradient[parity], m, m + n, stage->gradient[parity]);
+        return LSPO_OK;
+    }
+    if (stage->factors)
+        update_adapters(stage, &adam, stage->gradient[parity]);
+    else
+        lspo_adam_parameters(&adam, n, stage->gradient[parity], m, m + n, weights ? weights->memory : stage->weights);
     lspo_session_give_back(session, (void **)&stage->gradient[parity]);
     return LSPO_OK;
 }
@@ -302,9 +410,33 @@ static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage, cons
                    stage->weights + stage->linear_elements);
 }
 
+/* galore: out of the subspace where there is one. */
+static void apply_direction(lspo_session_t *session, lspo_session_stage_t *stage, float **direction)
+{
+    const lspo_message_t *message = &stage->message;
+    float rate = (float)session->plan->workload.learning_rate;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *linear = &message->linear[i];
+        const float *part = *direction + linear->message_offset_elements;
+        float *w = stage->weights + stage->shape.tensors[i].offset_elements;
+        if (linear->compressed)
+            lspo_lowrank_apply(linear->rows, linear->cols, session->plan->workload.rank, stage->basis[i], part,
+                               lowrank_scale * rate, w);
+        else
+            step_along(linear->message_elements, rate, part, w);
+    }
+    step_along(message->rest_elements, rate, *direction + message->rest_offset_elements,
+               stage->weights + stage->linear_elements);
+    lspo_session_give_back(session, (void **)direction);
+}
+
 static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
+    if (session->plan->gradient_form == LSPO_FORM_LOWRANK) {
+        apply_direction(session, stage, &stage->gradient[op->iteration & 1]);
+        return LSPO_OK;
+    }
     void **staging = &stage->staging[op->iteration & 1];
     if (session->plan->return_form == LSPO_RETURN_DELTA)
         add_delta(session, stage, *staging);
@@ -325,6 +457,8 @@ lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op)
         return backward(session, op);
     case LSPO_OP_COMPRESS:
         return compress(session, op);
+    case LSPO_OP_PROJECT:
+        return project(session, op);
     case LSPO_OP_NORM:
         return norm(session, op);
     case LSPO_OP_UPD_GPU:

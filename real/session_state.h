@@ -25,7 +25,10 @@ typedef struct {
     float *weights;
     float *optimizer; /* m, then v */
     void *projector_memory[2 * LSPO_LINEAR_MAX];
-    lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* their arrays lie in projector_memory */
+    lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* their arrays lie in projector_memory              */
+    float *basis[LSPO_LINEAR_MAX];                           /* galore: of the compressed weights (kernels/lowrank.h) */
+    float *factors;           /* lora: A and B of each linear weight, as in the message */
+    lspo_adapters_t adapters; /* and how the transformer is told of them              */
 
     /* Device, from the op that takes it to the op that gives it back.  What belongs to a gradient is there for
      * even and odd iterations, since a stale policy has two of them under way. */
@@ -63,6 +66,7 @@ struct lspo_session {
     float *scratch;  /* device: of COMPRESS and APPLY */
     float *unpacked; /* device: a delta in fp32, when the link carries 16 bits */
     float *dx;
+    float *full_gradient; /* device: galore's, from a block's BWD to its COMPRESS */
     uint32_t *tokens_in, *targets;
     float *update_scratch; /* host: LSPO_UPDATE_BLOCK floats */
     double *squares;       /* [iteration parity][stage]: sum of the squares of the stage's message */
@@ -78,6 +82,9 @@ lspo_status_t lspo_session_host_op(lspo_session_t *session, const lspo_op_t *op)
 lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant);
 /* After `op`: give back what its SWAP_IN brought, if nothing else uses it. */
 void lspo_session_swap_drop(lspo_session_t *session, const lspo_op_t *op);
+
+/* The adapters of a stage; NULL without any. */
+const lspo_adapters_t *lspo_session_adapters(const lspo_session_t *session, uint32_t stage);
 
 /* Device memory into and out of a pointer of the state. */
 lspo_status_t lspo_session_take(lspo_session_t *session, size_t bytes, void **slot);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/activation.h"
+#include "kernels/adapter.h"
 #include "kernels/attention.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
@@ -232,37 +233,60 @@ void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *token
                            weight(&t->embed, POSITION, embed_weights), x_out);
 }
 
-/* out (T x n) = what is there + x W, W: m x n */
-static void linear_add(const lspo_transformer_t *t, uint32_t tensor, const float *weights, const float *x, float *out)
+/* Where a linear tensor's A starts among the factors. */
+static size_t factor_offset(const lspo_stage_t *block, uint32_t tensor, size_t rank)
 {
-    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols;
-    lspo_gemm_nn(t->tokens, n, m, 1.0F, x, m, weight(&t->block, tensor, weights), n, 1.0F, out, n);
+    size_t rows = 0;
+    for (uint32_t i = 0; i < tensor; i++)
+        rows += (size_t)block->tensors[i].rows + block->tensors[i].cols;
+    return rows * rank;
 }
 
-void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights, const float *x_in, void *saved,
-                                    float *x_out)
+/* What both passes of a block read of it. */
+typedef struct {
+    const float *weights;
+    const lspo_adapters_t *adapters; /* or NULL */
+} parameters_t;
+
+/* out (T x n) = what is there + x W [+ scale (x A) B^T], W: m x n */
+static void linear_add(const lspo_transformer_t *t, uint32_t tensor, const parameters_t *from, const float *x,
+                       float *out)
+{
+    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols;
+    lspo_gemm_nn(t->tokens, n, m, 1.0F, x, m, weight(&t->block, tensor, from->weights), n, 1.0F, out, n);
+    const lspo_adapters_t *adapters = from->adapters;
+    if (adapters == NULL)
+        return;
+    const float *a = adapters->factors + factor_offset(&t->block, tensor, adapters->rank);
+    lspo_adapter_forward(t->tokens, m, n, adapters->rank, adapters->scale, x, a, a + m * adapters->rank, out,
+                         adapters->scratch);
+}
+
+void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights, const lspo_adapters_t *adapters,
+                                    const float *x_in, void *saved, float *x_out)
 {
     const size_t w = t->width, f = t->mlp_width;
     const lspo_stage_t *block = &t->block;
     const block_saved_t *at = &t->saved;
+    const parameters_t from = {weights, adapters};
     float *s = saved;
     lspo_norm_forward(t->tokens, w, x_in, weight(block, NORM1_GAIN, weights), weight(block, NORM1_BIAS, weights),
                       s + at->norm1_out, s + at->mean1, s + at->rstd1);
     lspo_bias_fill(t->tokens, 3 * w, weight(block, QKV_BIAS, weights), s + at->qkv);
-    linear_add(t, QKV, weights, s + at->norm1_out, s + at->qkv);
+    linear_add(t, QKV, &from, s + at->norm1_out, s + at->qkv);
     lspo_attention_forward(t->batch, t->sequence, t->heads, w / t->heads, s + at->qkv, s + at->probabilities,
                            s + at->context, t->workspace + t->at.attention);
     lspo_bias_add(t->tokens, w, x_in, weight(block, ATTENTION_OUT_BIAS, weights), s + at->residual);
-    linear_add(t, ATTENTION_OUT, weights, s + at->context, s + at->residual);
+    linear_add(t, ATTENTION_OUT, &from, s + at->context, s + at->residual);
     lspo_norm_forward(t->tokens, w, s + at->residual, weight(block, NORM2_GAIN, weights),
                       weight(block, NORM2_BIAS, weights), s + at->norm2_out, s + at->mean2, s + at->rstd2);
     lspo_bias_fill(t->tokens, f, weight(block, MLP_UP_BIAS, weights), s + at->mlp_pre);
-    linear_add(t, MLP_UP, weights, s + at->norm2_out, s + at->mlp_pre);
+    linear_add(t, MLP_UP, &from, s + at->norm2_out, s + at->mlp_pre);
     lspo_gelu_forward(t->tokens * f, s + at->mlp_pre, s + at->mlp_act);
     if (x_out == NULL)
         return;
     lspo_bias_add(t->tokens, w, s + at->residual, weight(block, MLP_DOWN_BIAS, weights), x_out);
-    linear_add(t, MLP_DOWN, weights, s + at->mlp_act, x_out);
+    linear_add(t, MLP_DOWN, &from, s + at->mlp_act, x_out);
 }
 
 double lspo_transformer_head_forward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
@@ -304,16 +328,32 @@ static void linear_gradient(const lspo_transformer_t *t, uint32_t tensor, const 
     if (sink == NULL || sink->linear == NULL)
         return;
     const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols;
-    lspo_gemm_tn(m, n, t->tokens, 1.0F, x, m, dy, n, sink->accumulate ? 1.0F : 0.0F,
+    const bool add = sink->accumulate && !sink->overwrite_linear;
+    lspo_gemm_tn(m, n, t->tokens, 1.0F, x, m, dy, n, add ? 1.0F : 0.0F,
                  sink->linear + t->block.tensors[tensor].offset_elements, n);
 }
 
-/* dx (T x m) = dY W^T */
-static void linear_input_gradient(const lspo_transformer_t *t, uint32_t tensor, const float *weights, const float *dy,
-                                  float *dx)
+static void adapter_backward(const lspo_transformer_t *t, uint32_t tensor, const lspo_adapters_t *adapters,
+                             const lspo_gradient_sink_t *sink, const float *x, const float *dy, float *dx)
+{
+    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols, r = adapters->rank;
+    const size_t at = factor_offset(&t->block, tensor, r);
+    const float *a = adapters->factors + at;
+    float *da = sink != NULL && sink->adapters != NULL ? sink->adapters + at : NULL;
+    lspo_adapter_backward(t->tokens, m, n, r, adapters->scale, x, dy, a, a + m * r, sink != NULL && sink->accumulate,
+                          da, da != NULL ? da + m * r : NULL, dx, adapters->scratch);
+}
+
+/* The gradients of a linear layer's weights, into the sink, and of its input: dx (T x m) = dY W^T, and the adapter's
+ * share. */
+static void linear_backward(const lspo_transformer_t *t, uint32_t tensor, const parameters_t *from,
+                            const lspo_gradient_sink_t *sink, const float *x, const float *dy, float *dx)
 {
     const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols;
-    lspo_gemm_nt(t->tokens, m, n, 1.0F, dy, n, weight(&t->block, tensor, weights), n, 0.0F, dx, m);
+    linear_gradient(t, tensor, sink, x, dy);
+    lspo_gemm_nt(t->tokens, m, n, 1.0F, dy, n, weight(&t->block, tensor, from->weights), n, 0.0F, dx, m);
+    if (from->adapters != NULL)
+        adapter_backward(t, tensor, from->adapters, sink, x, dy, dx);
 }
 
 static void set_operands(const lspo_transformer_t *t, uint32_t tensor, const float *x, const float *dy,
@@ -327,7 +367,8 @@ static void set_operands(const lspo_transformer_t *t, uint32_t tensor, const flo
 
 /* From the gradient of the block's output (d_mlp_down) to that of the residual stream between the two halves
  * (d_attention_out). */
-static void mlp_backward(lspo_transformer_t *t, const float *weights, const float *s, const lspo_gradient_sink_t *sink)
+static void mlp_backward(lspo_transformer_t *t, const parameters_t *from, const float *s,
+                         const lspo_gradient_sink_t *sink)
 {
     const size_t w = t->width, f = t->mlp_width;
     const lspo_stage_t *block = &t->block;
@@ -337,19 +378,17 @@ static void mlp_backward(lspo_transformer_t *t, const float *weights, const floa
     float *d_norm = t->workspace + t->at.scratch;
     if (sink != NULL && sink->rest != NULL)
         lspo_column_sum(t->tokens, w, d_down, accumulate, rest_sink(block, MLP_DOWN_BIAS, sink));
-    linear_gradient(t, MLP_DOWN, sink, s + at->mlp_act, d_down);
-    linear_input_gradient(t, MLP_DOWN, weights, d_down, d_up);
+    linear_backward(t, MLP_DOWN, from, sink, s + at->mlp_act, d_down, d_up);
     lspo_gelu_backward(t->tokens, f, s + at->mlp_pre, accumulate, d_up, rest_sink(block, MLP_UP_BIAS, sink));
-    linear_gradient(t, MLP_UP, sink, s + at->norm2_out, d_up);
-    linear_input_gradient(t, MLP_UP, weights, d_up, d_norm);
+    linear_backward(t, MLP_UP, from, sink, s + at->norm2_out, d_up, d_norm);
     lspo_norm_backward(t->tokens, w, d_norm, s + at->residual, s + at->mean2, s + at->rstd2,
-                       weight(block, NORM2_GAIN, weights), d_down, accumulate, t->workspace + t->at.d_attention_out,
-                       rest_sink(block, NORM2_GAIN, sink), rest_sink(block, NORM2_BIAS, sink),
-                       rest_sink(block, ATTENTION_OUT_BIAS, sink));
+                       weight(block, NORM2_GAIN, from->weights), d_down, accumulate,
+                       t->workspace + t->at.d_attention_out, rest_sink(block, NORM2_GAIN, sink),
+                       rest_sink(block, NORM2_BIAS, sink), rest_sink(block, ATTENTION_OUT_BIAS, sink));
 }
 
 /* From d_attention_out to the gradient of the block's input. */
-static void attention_backward(lspo_transformer_t *t, const float *weights, const float *x_in, const float *s,
+static void attention_backward(lspo_transformer_t *t, const parameters_t *from, const float *x_in, const float *s,
                                const lspo_gradient_sink_t *sink, float *dx)
 {
     const size_t w = t->width;
@@ -358,26 +397,26 @@ static void attention_backward(lspo_transformer_t *t, const float *weights, cons
     const bool accumulate = sink != NULL && sink->accumulate;
     float *d_out = t->workspace + t->at.d_attention_out, *d_qkv = t->workspace + t->at.d_qkv;
     float *scratch = t->workspace + t->at.scratch; /* gradient of the context, then of norm1's output */
-    linear_gradient(t, ATTENTION_OUT, sink, s + at->context, d_out);
-    linear_input_gradient(t, ATTENTION_OUT, weights, d_out, scratch);
+    linear_backward(t, ATTENTION_OUT, from, sink, s + at->context, d_out, scratch);
     lspo_attention_backward(t->batch, t->sequence, t->heads, w / t->heads, s + at->qkv, s + at->probabilities, scratch,
                             d_qkv, t->workspace + t->at.attention);
     if (sink != NULL && sink->rest != NULL)
         lspo_column_sum(t->tokens, 3 * w, d_qkv, accumulate, rest_sink(block, QKV_BIAS, sink));
-    linear_gradient(t, QKV, sink, s + at->norm1_out, d_qkv);
-    linear_input_gradient(t, QKV, weights, d_qkv, scratch);
-    lspo_norm_backward(t->tokens, w, scratch, x_in, s + at->mean1, s + at->rstd1, weight(block, NORM1_GAIN, weights),
-                       d_out, accumulate, dx, rest_sink(block, NORM1_GAIN, sink), rest_sink(block, NORM1_BIAS, sink),
-                       NULL);
+    linear_backward(t, QKV, from, sink, s + at->norm1_out, d_qkv, scratch);
+    lspo_norm_backward(t->tokens, w, scratch, x_in, s + at->mean1, s + at->rstd1,
+                       weight(block, NORM1_GAIN, from->weights), d_out, accumulate, dx,
+                       rest_sink(block, NORM1_GAIN, sink), rest_sink(block, NORM1_BIAS, sink), NULL);
 }
 
-void lspo_transformer_block_backward(lspo_transformer_t *t, const float *weights, const float *x_in, const void *saved,
-                                     const lspo_gradient_sink_t *sink, lspo_linear_operands_t *operands_out, float *dx)
+void lspo_transformer_block_backward(lspo_transformer_t *t, const float *weights, const lspo_adapters_t *adapters,
+                                     const float *x_in, const void *saved, const lspo_gradient_sink_t *sink,
+                                     lspo_linear_operands_t *operands_out, float *dx)
 {
+    const parameters_t from = {weights, adapters};
     const float *s = saved;
     memcpy(t->workspace + t->at.d_mlp_down, dx, t->tokens * t->width * sizeof *dx);
-    mlp_backward(t, weights, s, sink);
-    attention_backward(t, weights, x_in, s, sink, dx);
+    mlp_backward(t, &from, s, sink);
+    attention_backward(t, &from, x_in, s, sink, dx);
     if (operands_out == NULL)
         return;
     set_operands(t, QKV, s + t->saved.norm1_out, t->workspace + t->at.d_qkv, operands_out);

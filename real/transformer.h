@@ -2,6 +2,7 @@
  *
  * Pre-norm blocks, causal attention, GELU (tanh form), learned positions, head tied to the token embedding:
  *     a = x + attention(norm1(x)) W_o + b_o          y = a + gelu(norm2(a) W_up + b_up) W_down + b_down
+ * Every linear layer of a block may have a low-rank adapter beside its W (kernels/adapter.h).
  * Weights and gradients of a stage are one array each, laid out by lspo_model_stage().  This file knows nothing of
  * plans, lanes, devices or optimizers: the caller owns every buffer and says where it is.  T = batch x sequence.
  */
@@ -51,10 +52,19 @@ void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t s
 /* tokens: T token ids < vocabulary.  x_out: T x w. */
 void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const float *embed_weights,
                                     float *x_out);
+/* What the linear layers of a block compute beside W: X W + b + scale (X A) B^T.  A NULL lspo_adapters_t: nothing. */
+typedef struct {
+    const float *factors; /* of each linear weight (m x n) in order A (m x rank), then B (n x rank): the layout of
+                             lspo_message_adapters() */
+    uint32_t rank;
+    float scale;
+    float *scratch; /* 2 x T x rank floats, the caller's */
+} lspo_adapters_t;
+
 /* x_in, x_out: T x w, not the same buffer.  RECOMPUTE is this call with x_out = NULL, which stops before the last
  * product, since only `saved` is wanted. */
-void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights, const float *x_in, void *saved,
-                                    float *x_out);
+void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights, const lspo_adapters_t *adapters,
+                                    const float *x_in, void *saved, float *x_out);
 /* Mean cross-entropy over the T targets, in nats.  saved may be NULL for evaluation only, which uses the workspace. */
 double lspo_transformer_head_forward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
                                      const uint32_t *targets, const float *x_in, void *saved);
@@ -70,9 +80,11 @@ typedef struct {
 
 /* Gradient sinks of a stage; NULL: not wanted, and not computed.  A NULL sink wants neither. */
 typedef struct {
-    float *linear;   /* the stage's linear tensors, as in the stage array from its start  */
-    float *rest;     /* its other tensors, as in the stage array from the first non-linear */
-    bool accumulate; /* add to what is there (micro-batches after the first)              */
+    float *linear;         /* the stage's linear tensors, as in the stage array from its start  */
+    float *adapters;       /* the adapters, laid out as their factors; not without adapters     */
+    float *rest;           /* its other tensors, as in the stage array from the first non-linear */
+    bool accumulate;       /* add to what is there (micro-batches after the first)              */
+    bool overwrite_linear; /* but not in `linear`, which holds one micro-batch at a time        */
 } lspo_gradient_sink_t;
 
 /* Gradients of loss * loss_scale (1 / accumulation).  head: dx_out is T x w.  `embed_gradient` (NULL or the token
@@ -81,10 +93,11 @@ typedef struct {
 void lspo_transformer_head_backward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
                                     const uint32_t *targets, const float *x_in, const void *saved, float loss_scale,
                                     const lspo_gradient_sink_t *sink, float *embed_gradient, float *dx_out);
-/* dx: T x w, in place: gradient of the block's output on entry, of its input on return.
+/* dx: T x w, in place: gradient of the block's output on entry, of its input on return, the adapters' share included.
  * operands_out may be NULL. */
-void lspo_transformer_block_backward(lspo_transformer_t *t, const float *weights, const float *x_in, const void *saved,
-                                     const lspo_gradient_sink_t *sink, lspo_linear_operands_t *operands_out, float *dx);
+void lspo_transformer_block_backward(lspo_transformer_t *t, const float *weights, const lspo_adapters_t *adapters,
+                                     const float *x_in, const void *saved, const lspo_gradient_sink_t *sink,
+                                     lspo_linear_operands_t *operands_out, float *dx);
 /* Adds to embed_gradient's token rows (the head wrote them first) and, when `accumulate` is false, overwrites the
  * position rows (those beyond `sequence` with 0). */
 void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const float *dx, bool accumulate,

@@ -211,7 +211,7 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
                         loop->targets);
         lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
         for (uint32_t s = 1; s < head; s++)
-            lspo_transformer_block_forward(loop->t, loop->w[s], loop->x[s - 1], loop->saved[s], loop->x[s]);
+            lspo_transformer_block_forward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], loop->x[s]);
         sum += lspo_transformer_head_forward(loop->t, loop->w[head], loop->w[0], loop->targets, loop->x[head - 1],
                                              loop->saved[head]) /
                workload->accumulation;
@@ -223,7 +223,7 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
             const lspo_tensor_t *first_rest = &loop->shape[s].tensors[loop->shape[s].linear_count];
             sink = (lspo_gradient_sink_t){
                 .linear = loop->g[s], .rest = loop->g[s] + first_rest->offset_elements, .accumulate = micro > 0};
-            lspo_transformer_block_backward(loop->t, loop->w[s], loop->x[s - 1], loop->saved[s], &sink, NULL, loop->dx);
+            lspo_transformer_block_backward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], &sink, NULL, loop->dx);
         }
         lspo_transformer_embed_backward(loop->t, loop->tokens, loop->dx, micro > 0, loop->g[0]);
     }

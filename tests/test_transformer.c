@@ -206,7 +206,7 @@ static void forward(model_t *m, const uint32_t *input, const uint32_t *target)
 {
     lspo_transformer_embed_forward(m->t, input, m->weights[0], m->x[0]);
     for (uint32_t stage = 1; stage <= BLOCKS; stage++)
-        lspo_transformer_block_forward(m->t, m->weights[stage], m->x[stage - 1], m->saved[stage], m->x[stage]);
+        lspo_transformer_block_forward(m->t, m->weights[stage], NULL, m->x[stage - 1], m->saved[stage], m->x[stage]);
     m->loss = lspo_transformer_head_forward(m->t, m->weights[STAGES - 1], m->weights[0], target, m->x[BLOCKS],
                                             m->saved[STAGES - 1]);
 }
@@ -226,7 +226,8 @@ static void backward(model_t *m, const uint32_t *input, const uint32_t *target, 
     for (uint32_t stage = BLOCKS; stage > 0; stage--) {
         sink.linear = m->gradient[stage];
         sink.rest = m->gradient[stage] + linear_count(&m->shape[stage]);
-        lspo_transformer_block_backward(m->t, m->weights[stage], m->x[stage - 1], m->saved[stage], &sink, NULL, m->dx);
+        lspo_transformer_block_backward(m->t, m->weights[stage], NULL, m->x[stage - 1], m->saved[stage], &sink, NULL,
+                                        m->dx);
     }
     lspo_transformer_embed_backward(m->t, input, m->dx, accumulate, m->gradient[0]);
 }
@@ -332,7 +333,7 @@ Test(transformer, recompute_saves_the_same_bytes)
     forward(&m, tokens, targets);
     const size_t bytes = lspo_transformer_saved_bytes(m.t, 1);
     float *again = floats(bytes);
-    lspo_transformer_block_forward(m.t, m.weights[1], m.x[0], again, NULL);
+    lspo_transformer_block_forward(m.t, m.weights[1], NULL, m.x[0], again, NULL);
     cr_assert_eq(memcmp(again, m.saved[1], bytes), 0);
     free(again);
     model_destroy(&m);
@@ -385,7 +386,7 @@ Test(transformer, sinks_that_are_null_are_not_touched)
     lspo_transformer_head_backward(m.t, m.weights[head], m.weights[0], targets, m.x[BLOCKS], m.saved[head], 1.0F, NULL,
                                    NULL, m.dx);
     memcpy(start, m.dx, sizeof start);
-    lspo_transformer_block_backward(m.t, m.weights[1], m.x[0], m.saved[1], NULL, NULL, m.dx);
+    lspo_transformer_block_backward(m.t, m.weights[1], NULL, m.x[0], m.saved[1], NULL, NULL, m.dx);
     memcpy(want, m.dx, sizeof want);
     for (int form = 0; form < 3; form++) {
         const bool with_linear = form != 1, with_rest = form != 0;
@@ -393,7 +394,7 @@ Test(transformer, sinks_that_are_null_are_not_touched)
         const lspo_gradient_sink_t sink = {.linear = with_linear ? m.gradient[1] : NULL,
                                            .rest = with_rest ? m.gradient[1] + linear : NULL};
         memcpy(m.dx, start, sizeof start);
-        lspo_transformer_block_backward(m.t, m.weights[1], m.x[0], m.saved[1], &sink, NULL, m.dx);
+        lspo_transformer_block_backward(m.t, m.weights[1], NULL, m.x[0], m.saved[1], &sink, NULL, m.dx);
         cr_assert_eq(memcmp(m.dx, want, sizeof want), 0);
         cr_assert_eq(all_bytes(m.gradient[1], linear, 0x5a), !with_linear);
         cr_assert_eq(all_bytes(m.gradient[1] + linear, count - linear, 0x5a), !with_rest);
@@ -412,7 +413,8 @@ Test(transformer, operands_give_the_linear_gradients)
                                    NULL, m.dx);
     const lspo_gradient_sink_t sink = {.linear = m.gradient[BLOCKS]};
     lspo_linear_operands_t operands;
-    lspo_transformer_block_backward(m.t, m.weights[BLOCKS], m.x[BLOCKS - 1], m.saved[BLOCKS], &sink, &operands, m.dx);
+    lspo_transformer_block_backward(m.t, m.weights[BLOCKS], NULL, m.x[BLOCKS - 1], m.saved[BLOCKS], &sink, &operands,
+                                    m.dx);
     for (uint32_t k = 0; k < m.shape[BLOCKS].linear_count; k++) {
         const lspo_tensor_t *shape = &m.shape[BLOCKS].tensors[k];
         for (size_t i = 0; i < shape->rows; i++) {
