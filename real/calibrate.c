@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -180,7 +181,7 @@ static void copy_message(lanes_work_t *work, lspo_copy_direction_t direction, si
 static void step_gpu(void *context)
 {
     lanes_work_t *work = context;
-    lspo_transformer_block_forward(work->transformer, work->weights, work->x, work->saved, work->y);
+    lspo_transformer_block_forward(work->transformer, work->weights, NULL, work->x, work->saved, work->y);
 }
 
 static void step_d2h(void *context)
@@ -404,26 +405,34 @@ static void keep_stepping(void *context)
 typedef struct {
     lspo_timed_function_t step;
     void *context;
-    double least_s; /* a sample is as many steps as take this long */
-    double step_s;  /* out: time a step                            */
+    double least_s;      /* a sample is as many steps as take this long */
+    double cpu_s, steps; /* out */
 } foreground_t;
 
 static void time_steps(void *context)
 {
     foreground_t *foreground = context;
-    uint64_t start_ns = lspo_now_ns();
-    uint32_t count = 0;
-    double elapsed_s;
+    double start_s = lspo_thread_cpu_s();
+    foreground->steps = 0;
     do {
         foreground->step(foreground->context);
-        count++;
-        elapsed_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
-    } while (elapsed_s < foreground->least_s);
-    foreground->step_s = elapsed_s / count;
+        foreground->steps++;
+        foreground->cpu_s = lspo_thread_cpu_s() - start_s;
+    } while (foreground->cpu_s < foreground->least_s);
 }
 
+static double cpu_of(pthread_t thread)
+{
+    clockid_t clock;
+    struct timespec now = {0};
+    if (pthread_getcpuclockid(thread, &clock) == 0)
+        clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* `background_cpu_s_out`: what the other lane's thread ran in the meantime. */
 static lspo_status_t time_beside(const lspo_topology_t *topology, lspo_lane_t slowed, lspo_lane_t running,
-                                 lanes_work_t *work, foreground_t *foreground)
+                                 lanes_work_t *work, foreground_t *foreground, double *background_cpu_s_out)
 {
     background_t background = {.step = steps[running], .context = work};
     lane_call_t call = {.topology = topology, .lane = running, .function = keep_stepping, .context = &background};
@@ -433,27 +442,33 @@ static lspo_status_t time_beside(const lspo_topology_t *topology, lspo_lane_t sl
         return status;
     while (!atomic_load(&background.started))
         lspo_pace(lspo_now_ns(), 1e-4);
+    double before_s = cpu_of(thread);
     status = run_on_lane(topology, slowed, time_steps, foreground);
+    *background_cpu_s_out = cpu_of(thread) - before_s;
     atomic_store(&background.end, true);
     pthread_join(thread, NULL);
     return status;
 }
 
-/* Fraction of its speed that `slowed` loses while `running` runs: alone and beside, in turns. */
+/* Fraction of its speed that `slowed` loses while `running` runs: alone and beside, in turns.  A step costs more CPU time
+ * beside a lane that uses the same memory; on the same core it also gets only its share of the time. */
 static lspo_status_t measure_loss(lspo_calibration_t *calibration, lanes_work_t *work, lspo_lane_t slowed,
                                   lspo_lane_t running, double *loss_out)
 {
+    const lspo_topology_t *topology = calibration->topology;
     double losses[ROUNDS_MAX];
     uint32_t rounds = calibration->quick ? 3 : 7;
+    bool same_core = topology->cpu[slowed] == topology->cpu[running];
     foreground_t foreground = {.step = steps[slowed], .context = work, .least_s = calibration->quick ? 0.015 : 0.04};
     for (uint32_t i = 0; i < rounds; i++) {
-        lspo_status_t status = run_on_lane(calibration->topology, slowed, time_steps, &foreground);
-        double alone_s = foreground.step_s;
+        lspo_status_t status = run_on_lane(topology, slowed, time_steps, &foreground);
+        double alone_s = foreground.cpu_s / foreground.steps, background_s = 0;
         if (status == LSPO_OK)
-            status = time_beside(calibration->topology, slowed, running, work, &foreground);
+            status = time_beside(topology, slowed, running, work, &foreground, &background_s);
         if (status != LSPO_OK)
             return status;
-        losses[i] = 1 - alone_s / foreground.step_s;
+        double share = same_core ? foreground.cpu_s / (foreground.cpu_s + background_s) : 1;
+        losses[i] = 1 - share * alone_s / (foreground.cpu_s / foreground.steps);
     }
     *loss_out = fmin(fmax(lspo_median(losses, rounds), 0), 0.95);
     return LSPO_OK;
