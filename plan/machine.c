@@ -367,8 +367,8 @@ static void scale_losses(lspo_machine_t *machine, const double fraction[LSPO_LAN
         for (int running = 0; running < LSPO_LANE_COUNT; running++) {
             double *loss = loss_of(machine, slowed, running);
             double caused = *loss * fraction[running];
-            double left = 1.0 - (1.0 - caused) / fraction[slowed];
-            *loss = left > 0.0 ? left : 0.0;
+            double below_pace = 1.0 - (1.0 - caused) / fraction[slowed];
+            *loss = fraction[slowed] < 1.0 ? fmax(0.0, below_pace) : caused;
         }
 }
 
