@@ -184,6 +184,11 @@ static lspo_status_t make_projectors(lspo_session_t *session, uint32_t s)
     return status;
 }
 
+size_t lspo_session_factor_count(const lspo_session_stage_t *stage)
+{
+    return stage->message.element_count - stage->message.rest_elements;
+}
+
 static lspo_status_t make_bases(lspo_session_t *session, lspo_session_stage_t *stage)
 {
     lspo_status_t status = LSPO_OK;
@@ -204,7 +209,7 @@ static lspo_status_t make_adapters(lspo_session_t *session, lspo_session_stage_t
         return LSPO_OK;
     uint32_t rank = session->plan->workload.rank;
     lspo_status_t status =
-        lspo_session_take(session, stage->message.rest_offset_elements * sizeof(float), (void **)&stage->factors);
+        lspo_session_take(session, lspo_session_factor_count(stage) * sizeof(float), (void **)&stage->factors);
     if (status == LSPO_OK && !session->scratch)
         status = lspo_session_take(session, 2 * session->tokens * rank * sizeof(float), (void **)&session->scratch);
     stage->adapters =
@@ -436,7 +441,7 @@ static void init_adapters(const lspo_session_t *session, uint32_t s)
 {
     const lspo_session_stage_t *stage = &session->stages[s];
     size_t rank = session->plan->workload.rank;
-    memset(stage->factors, 0, stage->message.rest_offset_elements * sizeof(float));
+    memset(stage->factors, 0, lspo_session_factor_count(stage) * sizeof(float));
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
         uint64_t stream = ((uint64_t)s << 8) | 0x80U | i; /* beside those of the weights, real/transformer.c */

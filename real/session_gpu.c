@@ -337,7 +337,7 @@ static lspo_status_t norm(lspo_session_t *session, const lspo_op_t *op)
 /* lora: the message's head moves the adapters; its rest, when trained, the stage's other tensors. */
 static void update_adapters(lspo_session_stage_t *stage, const lspo_adam_t *adam, const float *gradient)
 {
-    size_t n = stage->message.element_count, factors = stage->message.rest_offset_elements;
+    size_t n = stage->message.element_count, factors = lspo_session_factor_count(stage);
     float *m = stage->optimizer, *v = m + n;
     lspo_adam_parameters(adam, factors, gradient, m, v, stage->factors);
     lspo_adam_parameters(adam, stage->message.rest_elements, gradient + factors, m + factors, v + factors,

@@ -83,6 +83,8 @@ lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *
 /* After `op`: give back what its SWAP_IN brought, if nothing else uses it. */
 void lspo_session_swap_drop(lspo_session_t *session, const lspo_op_t *op);
 
+/* Of the message's head, which belongs to the linear weights: under lora as many floats as its factors have. */
+size_t lspo_session_factor_count(const lspo_session_stage_t *stage);
 /* The adapters of a stage; NULL without any. */
 const lspo_adapters_t *lspo_session_adapters(const lspo_session_t *session, uint32_t stage);
 
