@@ -67,6 +67,9 @@ lspo_status_t lspo_topology_read(lspo_topology_t *topology_out)
     hwloc_topology_t machine;
     if (hwloc_topology_init(&machine) != 0)
         return lspo_error(LSPO_ERR_DEVICE, "hwloc cannot start");
+#if HWLOC_API_VERSION >= 0x00020500
+    hwloc_topology_set_flags(machine, HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING);
+#endif
     lspo_status_t status = LSPO_OK;
     lspo_topology_t topology = {0};
     if (hwloc_topology_load(machine) != 0)
