@@ -5,6 +5,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/progress.h"
+#include "cli/request.h"
 #include "cli/version.h"
 #include "plan/machine.h"
 #include "real/calibrate.h"
@@ -57,6 +58,20 @@ static lspo_status_t write_profile(const lspo_machine_t *machine, const calibrat
     return lspo_output_finish(&output, lspo_machine_write(machine, comment, output.file));
 }
 
+static lspo_status_t calibrate(const calibrate_request_t *request)
+{
+    lspo_machine_t machine;
+    lspo_progress_t progress;
+    lspo_calibrate_options_t options = {.device = request->device,
+                                        .quick = request->quick,
+                                        .progress = lspo_progress_update,
+                                        .progress_context = &progress};
+    lspo_progress_start(&progress);
+    lspo_status_t status = lspo_calibrate(&options, &machine);
+    lspo_progress_end(&progress);
+    return status == LSPO_OK ? write_profile(&machine, request) : status;
+}
+
 lspo_status_t lspo_command_calibrate(int argc, char **argv)
 {
     calibrate_request_t request = {.device = "host"};
@@ -72,17 +87,7 @@ lspo_status_t lspo_command_calibrate(int argc, char **argv)
         return LSPO_OK;
     }
     status = lspo_args_expect(&positionals, 0, 0, "lspo calibrate [--device host] [--quick] [-o machine.ini]");
-    if (status != LSPO_OK)
-        return status;
-
-    lspo_machine_t machine;
-    lspo_progress_t progress;
-    lspo_calibrate_options_t options = {.device = request.device,
-                                        .quick = request.quick,
-                                        .progress = lspo_progress_update,
-                                        .progress_context = &progress};
-    lspo_progress_start(&progress);
-    status = lspo_calibrate(&options, &machine);
-    lspo_progress_end(&progress);
-    return status == LSPO_OK ? write_profile(&machine, &request) : status;
+    if (status == LSPO_OK && request.path != NULL)
+        status = lspo_request_check_output(request.path);
+    return status == LSPO_OK ? calibrate(&request) : status;
 }

@@ -189,6 +189,8 @@ static lspo_status_t run(const lspo_request_t *request)
 
     /* A --set that no device can follow is refused before the work starts. */
     lspo_status_t status = lspo_overrides_caps(&request->overrides, &caps);
+    if (status == LSPO_OK && request->trace_path != NULL)
+        status = lspo_request_check_output(request->trace_path);
     if (status == LSPO_OK)
         status = lspo_machine_find(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
     if (status == LSPO_OK)

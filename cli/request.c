@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "traces/output.h"
 
 static lspo_status_t store_precision(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
@@ -148,6 +149,17 @@ const lspo_arg_t lspo_override_args[] = {
      .offset_bytes = offsetof(lspo_request_t, overrides)},
 };
 const size_t lspo_override_arg_count = sizeof lspo_override_args / sizeof lspo_override_args[0];
+
+lspo_status_t lspo_request_check_output(const char *path)
+{
+    lspo_output_t output;
+    lspo_status_t status = lspo_output_open(path, &output);
+    if (status != LSPO_OK)
+        return status;
+    /* Any error drops what was written. */
+    (void)lspo_output_finish(&output, LSPO_ERR_INTERRUPTED);
+    return LSPO_OK;
+}
 
 static uint32_t power_of_two_at_most(uint32_t limit)
 {

@@ -60,6 +60,9 @@ lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *
                                  lspo_precision_t precision, lspo_request_t *request,
                                  lspo_request_outcome_t *outcome_out);
 
+/* Can `path` be written?  Asked before a measurement, which its result should not cost.  Leaves nothing behind. */
+lspo_status_t lspo_request_check_output(const char *path);
+
 /* The default workload of a model; see above. */
 void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_out);
 
