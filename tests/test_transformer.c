@@ -15,7 +15,9 @@
 #include "real/transformer.h"
 
 enum { BATCH = 2, SEQUENCE = 5, T = BATCH * SEQUENCE, W = 8, HEADS = 2, F = 12, V = 11, BLOCKS = 2, POSITIONS = 7 };
-enum { STAGES = BLOCKS + 2 };
+enum { STAGES = BLOCKS + 2, RANK = 3 };
+
+static const float adapter_scale = 0.7F;
 
 static const lspo_model_t tiny = {.name = "tiny",
                                   .family = LSPO_FAMILY_GPT,
@@ -160,6 +162,10 @@ typedef struct {
     float *x[STAGES]; /* x[i]: output of stage i, i < STAGES - 1 */
     float *dx;
     double loss;
+    bool adapted;
+    float *factors[STAGES], *d_factors[STAGES], *adapter_scratch; /* of the blocks, when adapted */
+    size_t factor_count;                                          /* of one block                */
+    lspo_adapters_t adapters[STAGES];
 } model_t;
 
 static float *floats(size_t bytes)
@@ -189,9 +195,33 @@ static void model_create(model_t *m)
     m->dx = floats(T * W * sizeof(float));
 }
 
+/* Give every linear layer an adapter, both factors of order one. */
+static void model_adapt(model_t *m)
+{
+    m->adapted = true;
+    m->adapter_scratch = floats(2 * T * RANK * sizeof(float));
+    for (uint32_t i = 0; i < m->shape[1].linear_count; i++)
+        m->factor_count += (size_t)RANK * (m->shape[1].tensors[i].rows + m->shape[1].tensors[i].cols);
+    for (uint32_t stage = 1; stage <= BLOCKS; stage++) {
+        m->factors[stage] = floats(m->factor_count * sizeof(float));
+        m->d_factors[stage] = floats(m->factor_count * sizeof(float));
+        lspo_random_normal_fill(8, stage, 0.4, m->factor_count, m->factors[stage]);
+        m->adapters[stage] = (lspo_adapters_t){
+            .factors = m->factors[stage], .rank = RANK, .scale = adapter_scale, .scratch = m->adapter_scratch};
+    }
+}
+
+static const lspo_adapters_t *adapters_of(const model_t *m, uint32_t stage)
+{
+    return m->adapted ? &m->adapters[stage] : NULL;
+}
+
 static void model_destroy(model_t *m)
 {
+    free(m->adapter_scratch);
     for (uint32_t stage = 0; stage < STAGES; stage++) {
+        free(m->factors[stage]);
+        free(m->d_factors[stage]);
         free(m->weights[stage]);
         free(m->gradient[stage]);
         free(m->saved[stage]);
@@ -206,7 +236,8 @@ static void forward(model_t *m, const uint32_t *input, const uint32_t *target)
 {
     lspo_transformer_embed_forward(m->t, input, m->weights[0], m->x[0]);
     for (uint32_t stage = 1; stage <= BLOCKS; stage++)
-        lspo_transformer_block_forward(m->t, m->weights[stage], NULL, m->x[stage - 1], m->saved[stage], m->x[stage]);
+        lspo_transformer_block_forward(m->t, m->weights[stage], adapters_of(m, stage), m->x[stage - 1], m->saved[stage],
+                                       m->x[stage]);
     m->loss = lspo_transformer_head_forward(m->t, m->weights[STAGES - 1], m->weights[0], target, m->x[BLOCKS],
                                             m->saved[STAGES - 1]);
 }
@@ -225,9 +256,10 @@ static void backward(model_t *m, const uint32_t *input, const uint32_t *target, 
                                    loss_scale, &sink, m->gradient[0], m->dx);
     for (uint32_t stage = BLOCKS; stage > 0; stage--) {
         sink.linear = m->gradient[stage];
+        sink.adapters = m->d_factors[stage];
         sink.rest = m->gradient[stage] + linear_count(&m->shape[stage]);
-        lspo_transformer_block_backward(m->t, m->weights[stage], NULL, m->x[stage - 1], m->saved[stage], &sink, NULL,
-                                        m->dx);
+        lspo_transformer_block_backward(m->t, m->weights[stage], adapters_of(m, stage), m->x[stage - 1],
+                                        m->saved[stage], &sink, NULL, m->dx);
     }
     lspo_transformer_embed_backward(m->t, input, m->dx, accumulate, m->gradient[0]);
 }
@@ -250,6 +282,11 @@ static void reference_destroy(reference_t *r)
         free(r->weights[stage]);
 }
 
+static void fill_bytes(float *memory, size_t count, int byte)
+{
+    memset(memory, byte, count * sizeof *memory);
+}
+
 /* --- tests -------------------------------------------------------------------------------------------------------- */
 
 Test(transformer, loss_equals_the_reference)
@@ -270,6 +307,36 @@ Test(transformer, loss_equals_the_reference)
 
 /* Central differences of the double loss: error h^2 f''' / 6 + 2e-16 / h, about 1e-10 at h = 1e-5.  The rest of the
  * tolerance is fp32's: its gradients are sums of up to T terms of order 0.1. */
+static double central_difference(const reference_t *r, double *weight)
+{
+    const double h = 1e-5, kept = *weight;
+    *weight = kept + h;
+    const double above = reference_loss(r, tokens, targets);
+    *weight = kept - h;
+    const double below = reference_loss(r, tokens, targets);
+    *weight = kept;
+    return (above - below) / (2.0 * h);
+}
+
+static void assert_gradient(double got, double want, const char *what, uint32_t stage, size_t index)
+{
+    cr_assert(fabs(got - want) <= 1e-6 + 2e-5 * fabs(want), "stage %u, %s %zu: gradient %.9g, not %.9g", stage, what,
+              index, got, want);
+}
+
+static void assert_weight_gradients(const model_t *m, const reference_t *r)
+{
+    for (uint32_t stage = 0; stage < STAGES; stage++) {
+        double largest = 0.0;
+        for (size_t i = 0; i < m->shape[stage].element_count; i++) {
+            const double want = central_difference(r, &r->weights[stage][i]);
+            largest = fmax(largest, fabs(want));
+            assert_gradient((double)m->gradient[stage][i], want, "weight", stage, i);
+        }
+        cr_assert(largest > 0.01, "the gradients of stage %u are too small for this test to see them", stage);
+    }
+}
+
 Test(transformer, every_gradient_equals_the_central_difference)
 {
     model_t m;
@@ -278,33 +345,126 @@ Test(transformer, every_gradient_equals_the_central_difference)
     reference_create(&m, &r);
     forward(&m, tokens, targets);
     backward(&m, tokens, targets, 1.0F, false);
-    for (uint32_t stage = 0; stage < STAGES; stage++) {
-        double largest = 0.0;
-        for (size_t i = 0; i < m.shape[stage].element_count; i++) {
-            const double h = 1e-5, kept = r.weights[stage][i];
-            r.weights[stage][i] = kept + h;
-            const double above = reference_loss(&r, tokens, targets);
-            r.weights[stage][i] = kept - h;
-            const double below = reference_loss(&r, tokens, targets);
-            r.weights[stage][i] = kept;
-            const double want = (above - below) / (2.0 * h), got = (double)m.gradient[stage][i];
-            largest = fmax(largest, fabs(want));
-            cr_assert(fabs(got - want) <= 1e-6 + 2e-5 * fabs(want), "stage %u, weight %zu: gradient %.9g, not %.9g",
-                      stage, i, got, want);
+    assert_weight_gradients(&m, &r);
+    reference_destroy(&r);
+    model_destroy(&m);
+}
+
+/* A block's weights of the reference become W + scale A B^T. */
+static void merge_adapters(const model_t *m, uint32_t stage, const double *factors, double *weights)
+{
+    for (uint32_t k = 0; k < m->shape[stage].linear_count; k++) {
+        const lspo_tensor_t *w = &m->shape[stage].tensors[k];
+        const double *a = factors, *b = factors + (size_t)w->rows * RANK;
+        for (size_t i = 0; i < w->rows; i++) {
+            for (size_t j = 0; j < w->cols; j++) {
+                double sum = 0.0;
+                for (size_t l = 0; l < RANK; l++)
+                    sum += a[i * RANK + l] * b[j * RANK + l];
+                const size_t at = w->offset_elements + i * w->cols + j;
+                weights[at] = (double)m->weights[stage][at] + (double)adapter_scale * sum;
+            }
         }
-        cr_assert(largest > 0.01, "the gradients of stage %u are too small for this test to see them", stage);
+        factors += (size_t)RANK * (w->rows + w->cols);
+    }
+}
+
+static double merged_loss(const model_t *m, const reference_t *r, uint32_t stage, const double *factors)
+{
+    merge_adapters(m, stage, factors, r->weights[stage]);
+    return reference_loss(r, tokens, targets);
+}
+
+static double *doubles_of(const float *from, size_t count)
+{
+    double *out = malloc(count * sizeof(double));
+    cr_assert_not_null(out);
+    for (size_t i = 0; i < count; i++)
+        out[i] = (double)from[i];
+    return out;
+}
+
+/* With an adapter at every linear layer: the loss is that of the merged weights; the gradients of A and B are its
+ * central differences, and so are those of all weights, also of the stages below, which see the adapters' share of dX. */
+Test(transformer, adapters_train_as_merged_weights_do)
+{
+    model_t m;
+    reference_t r;
+    model_create(&m);
+    model_adapt(&m);
+    reference_create(&m, &r);
+    for (uint32_t stage = 1; stage <= BLOCKS; stage++) {
+        double *factors = doubles_of(m.factors[stage], m.factor_count);
+        merge_adapters(&m, stage, factors, r.weights[stage]);
+        free(factors);
+    }
+    forward(&m, tokens, targets);
+    const double loss = reference_loss(&r, tokens, targets);
+    cr_assert_float_eq(m.loss, loss, 1e-6 * loss, "loss %.9g, reference %.9g", m.loss, loss);
+    backward(&m, tokens, targets, 1.0F, false);
+    assert_weight_gradients(&m, &r);
+    for (uint32_t stage = 1; stage <= BLOCKS; stage++) {
+        double *factors = doubles_of(m.factors[stage], m.factor_count), largest = 0.0;
+        for (size_t i = 0; i < m.factor_count; i++) {
+            const double h = 1e-5, kept = factors[i];
+            factors[i] = kept + h;
+            const double above = merged_loss(&m, &r, stage, factors);
+            factors[i] = kept - h;
+            const double below = merged_loss(&m, &r, stage, factors);
+            factors[i] = kept;
+            const double want = (above - below) / (2.0 * h);
+            largest = fmax(largest, fabs(want));
+            assert_gradient((double)m.d_factors[stage][i], want, "factor", stage, i);
+        }
+        cr_assert_gt(largest, 0.01);
+        merge_adapters(&m, stage, factors, r.weights[stage]);
+        free(factors);
     }
     reference_destroy(&r);
     model_destroy(&m);
 }
 
+/* B = 0: forward is that of the bare weights to the bit. */
+Test(transformer, adapters_start_from_the_frozen_model)
+{
+    model_t bare, m;
+    model_create(&bare);
+    model_create(&m);
+    model_adapt(&m);
+    for (uint32_t stage = 1; stage <= BLOCKS; stage++) {
+        float *a = m.factors[stage];
+        for (uint32_t k = 0; k < m.shape[stage].linear_count; k++) {
+            const lspo_tensor_t *w = &m.shape[stage].tensors[k];
+            memset(a + (size_t)RANK * w->rows, 0, (size_t)RANK * w->cols * sizeof(float));
+            a += (size_t)RANK * (w->rows + w->cols);
+        }
+    }
+    forward(&bare, tokens, targets);
+    forward(&m, tokens, targets);
+    cr_assert_eq(m.loss, bare.loss);
+    cr_assert_eq(memcmp(m.x[BLOCKS], bare.x[BLOCKS], T * W * sizeof(float)), 0);
+    model_destroy(&bare);
+    model_destroy(&m);
+}
+
 /* Gradients of two micro-batches at half scale each: the mean of the two gradients. */
-Test(transformer, micro_batches_accumulate)
+static void assert_mean(const float *both, const float *first, const float *second, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double want = 0.5 * ((double)first[i] + (double)second[i]), got = (double)both[i];
+        cr_assert(fabs(got - want) <= 1e-6 + 1e-5 * fabs(want), "gradient %zu: %.9g, not %.9g", i, got, want);
+    }
+}
+
+static void assert_micro_batches_accumulate(bool adapted)
 {
     model_t both, first, second;
-    model_create(&both);
-    model_create(&first);
-    model_create(&second);
+    model_t *const models[] = {&both, &first, &second};
+    for (int i = 0; i < 3; i++) {
+        model_create(models[i]);
+        if (adapted)
+            model_adapt(models[i]);
+    }
     forward(&both, tokens, targets);
     backward(&both, tokens, targets, 0.5F, false);
     forward(&both, targets, tokens);
@@ -314,16 +474,47 @@ Test(transformer, micro_batches_accumulate)
     forward(&second, targets, tokens);
     backward(&second, targets, tokens, 1.0F, false);
     for (uint32_t stage = 0; stage < STAGES; stage++) {
-        for (size_t i = 0; i < both.shape[stage].element_count; i++) {
-            const double want = 0.5 * ((double)first.gradient[stage][i] + (double)second.gradient[stage][i]);
-            const double got = (double)both.gradient[stage][i];
-            cr_assert(fabs(got - want) <= 1e-6 + 1e-5 * fabs(want), "stage %u, weight %zu: %.9g, not %.9g", stage, i,
-                      got, want);
-        }
+        assert_mean(both.gradient[stage], first.gradient[stage], second.gradient[stage],
+                    both.shape[stage].element_count);
+        if (both.d_factors[stage] != NULL)
+            assert_mean(both.d_factors[stage], first.d_factors[stage], second.d_factors[stage], both.factor_count);
     }
-    model_destroy(&both);
-    model_destroy(&first);
-    model_destroy(&second);
+    for (int i = 0; i < 3; i++)
+        model_destroy(models[i]);
+}
+
+Test(transformer, micro_batches_accumulate)
+{
+    assert_micro_batches_accumulate(false);
+    assert_micro_batches_accumulate(true);
+}
+
+/* overwrite_linear: the second micro-batch's G alone, while the rest adds up. */
+Test(transformer, linear_gradients_can_hold_one_micro_batch)
+{
+    model_t m, alone;
+    model_create(&m);
+    model_create(&alone);
+    const lspo_stage_t *shape = &m.shape[1];
+    float start[T * W];
+    lspo_random_normal_fill(9, 9, 0.1, T * W, start);
+    forward(&m, tokens, targets);
+    forward(&alone, tokens, targets);
+    float *linear = m.gradient[1], *rest = linear + linear_count(shape);
+    float *linear_alone = alone.gradient[1], *rest_alone = linear_alone + linear_count(shape);
+    lspo_gradient_sink_t sink = {.linear = linear_alone, .rest = rest_alone};
+    memcpy(m.dx, start, sizeof start);
+    lspo_transformer_block_backward(m.t, m.weights[1], NULL, m.x[0], m.saved[1], &sink, NULL, m.dx);
+    fill_bytes(linear, linear_count(shape), 0x3f);
+    memcpy(rest, rest_alone, (shape->element_count - linear_count(shape)) * sizeof(float));
+    sink = (lspo_gradient_sink_t){.linear = linear, .rest = rest, .accumulate = true, .overwrite_linear = true};
+    memcpy(m.dx, start, sizeof start);
+    lspo_transformer_block_backward(m.t, m.weights[1], NULL, m.x[0], m.saved[1], &sink, NULL, m.dx);
+    cr_assert_eq(memcmp(linear, linear_alone, linear_count(shape) * sizeof(float)), 0);
+    for (size_t i = 0; i < shape->element_count - linear_count(shape); i++)
+        cr_assert_float_eq(rest[i], 2.0F * rest_alone[i], 1e-5F * fabsf(rest[i]) + 1e-7F);
+    model_destroy(&m);
+    model_destroy(&alone);
 }
 
 Test(transformer, recompute_saves_the_same_bytes)
@@ -357,11 +548,6 @@ Test(transformer, a_later_token_does_not_reach_earlier_ones)
         cr_assert_eq(same, i != SEQUENCE - 1, "token %zu", i);
     }
     model_destroy(&m);
-}
-
-static void fill_bytes(float *memory, size_t count, int byte)
-{
-    memset(memory, byte, count * sizeof *memory);
 }
 
 static bool all_bytes(const float *memory, size_t count, int byte)
