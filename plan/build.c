@@ -276,6 +276,21 @@ static uint64_t linear_bytes(const lspo_builder_t *b, uint32_t stage)
     return elements * lspo_precision_bytes(b->workload->precision);
 }
 
+/* What LAPACK needs for the widest basis, one weight after the other: kernels/lowrank.h counts the same.  0 when no
+ * weight is compressed. */
+static uint64_t basis_scratch_bytes(const lspo_builder_t *b, uint32_t stage)
+{
+    const lspo_message_t *message = &b->stages[stage].message;
+    uint64_t r = b->workload->rank, largest = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        uint64_t s = w->rows <= w->cols ? w->rows : w->cols;
+        uint64_t bytes = w->compressed ? 12 * s * s + 8 * s * r + 352 * s + 8 * r : 0;
+        largest = bytes > largest ? bytes : largest;
+    }
+    return largest;
+}
+
 static void backward_memory(lspo_builder_t *b, uint32_t stage, uint32_t micro, bool compress_follows)
 {
     const lspo_activations_t *a = &b->activations;
@@ -332,10 +347,12 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     lspo_build_depend(b, parameters);
     bound_gradients(b, stage);
     backward_memory(b, stage, micro, compress);
-    if (compress && micro == 0 && lowrank(b) && iteration % b->workload->project_every == 0) {
+    uint64_t scratch_bytes = compress && lowrank(b) ? basis_scratch_bytes(b, stage) : 0;
+    if (scratch_bytes > 0 && micro == 0 && iteration % b->workload->project_every == 0) {
         lspo_op_id_t backward = id;
         id = emit(b, LSPO_OP_PROJECT, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
         lspo_build_depend(b, backward);
+        lspo_build_gpu_memory(b, scratch_bytes, scratch_bytes);
     }
     if (compress) {
         lspo_op_id_t gradients = id;

@@ -13,6 +13,7 @@
  *                        its input
  *     BWD block          gives back `saved` and its input; where a COMPRESS follows, that op does
  *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back
+ *     PROJECT            takes and gives back the scratch of one basis
  *     BWD, lowest        gives back dx (embed's BWD; the first block's when the embedding is frozen)
  *     BWD, first micro   takes the stage's gradient message (elements x p; and elements x q where q != p, packed);
  *                        the message of a tied embedding is taken by BWD head

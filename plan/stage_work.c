@@ -5,6 +5,9 @@
 
 enum { ADAM_BYTES = 28, ADAM_FLOP = 12 };
 
+/* The leading eigenvectors of a symmetric matrix, in products of its size: see the header. */
+enum { EIGEN_PRODUCTS = 8 };
+
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -378,9 +381,12 @@ void lspo_stage_work_lowrank_project(const lspo_workload_t *workload, const lspo
     clear(work_out);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        if (w->compressed) {
-            add_gemm(work_out, p, w->rows, w->cols, 2 * (uint64_t)smaller(w->rows, w->cols));
+        if (!w->compressed) {
+            continue;
         }
+        uint64_t s = smaller(w->rows, w->cols);
+        add_gemm(work_out, p, s, s, w->rows == s ? w->cols : w->rows);
+        add_gemm(work_out, p, s, s, EIGEN_PRODUCTS * s);
     }
 }
 

@@ -62,6 +62,49 @@ Test(footprint, what_would_not_shrink_is_sent_as_it_is)
     cr_expect_eq(message.element_count, 156u);
 }
 
+/* Rank 2: r (m + n) of qkv 2 x 16, attention_out 2 x 8, mlp_up and mlp_down 2 x 12 each: 32 + 16 + 24 + 24 = 96. */
+Test(footprint, adapters_lie_one_after_the_other)
+{
+    static const uint64_t offsets[] = {0, 32, 48, 72};
+    lspo_stage_t stage = stage_of(&toy, 1);
+    lspo_message_t message;
+    lspo_message_adapters(&stage, 2, true, &message);
+    for (uint32_t i = 0; i < message.linear_count; i++)
+        cr_expect_eq(message.linear[i].message_offset_elements, offsets[i]);
+    cr_expect_eq(message.linear[3].message_elements, 24u);
+    cr_expect_eq(message.rest_offset_elements, 96u);
+    cr_expect_eq(message.element_count, 140u);
+    lspo_message_adapters(&stage, 2, false, &message);
+    cr_expect_eq(message.element_count, 96u);
+    stage = stage_of(&toy, 0);
+    lspo_message_adapters(&stage, 2, false, &message);
+    cr_expect_eq(message.element_count, 0u);
+}
+
+/* Rank 2 of the shorter side: qkv 4 x 12 becomes 2 x 12, attention_out 2 x 4, mlp_up 2 x 8, mlp_down (8 x 4, taller
+ * than wide) 8 x 2: 24 + 8 + 16 + 16 = 64.  At rank 4, the shorter side of all, everything is sent as it is. */
+Test(footprint, low_rank_projects_the_shorter_side)
+{
+    lspo_stage_t stage = stage_of(&toy, 1);
+    lspo_message_t message;
+    lspo_message_lowrank(&stage, 2, true, &message);
+    cr_expect_eq(message.linear[0].d_rows, 2u);
+    cr_expect_eq(message.linear[0].d_cols, 12u);
+    cr_expect_eq(message.linear[3].d_rows, 8u);
+    cr_expect_eq(message.linear[3].d_cols, 2u);
+    cr_expect_eq(message.linear[1].message_offset_elements, 24u);
+    cr_expect_eq(message.linear[2].message_offset_elements, 32u);
+    cr_expect_eq(message.linear[3].message_offset_elements, 48u);
+    cr_expect_eq(message.rest_offset_elements, 64u);
+    cr_expect_eq(message.element_count, 108u);
+    for (uint32_t i = 0; i < message.linear_count; i++)
+        cr_expect(message.linear[i].compressed);
+    lspo_message_lowrank(&stage, 4, true, &message);
+    for (uint32_t i = 0; i < message.linear_count; i++)
+        cr_expect_not(message.linear[i].compressed);
+    cr_expect_eq(message.element_count, stage.element_count);
+}
+
 /* d 512 on llama-7b: seven weights of 512 x 512 = 1,835,008 elements instead of 202,375,168: 110 times fewer. */
 Test(footprint, llama_block_shrinks_by_two_orders)
 {

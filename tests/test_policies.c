@@ -54,6 +54,7 @@ static lspo_workload_t small_workload(uint32_t iterations)
     w.train_rest = LSPO_TRAIN_REST_OFF;
     w.subspace = 8;
     w.nnz = 2;
+    w.rank = 4;
     return w;
 }
 
@@ -238,6 +239,79 @@ Test(policies, lsp)
     expect(t, LSPO_OP_UPD, 1, 0, 24, 26);
     expect(t, LSPO_OP_APPLY, 1, 0, 27, 28);
     expect(t, LSPO_OP_FWD, 1, 1, 28, 30);
+    done(t, p);
+}
+
+/* Adapters change what ops compute, not when: native's timeline. */
+Test(policies, lora)
+{
+    lspo_workload_t w = small_workload(3);
+    lspo_plan_t *p = build("lora", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_BWD, 1, 0, 14, 18);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 18, 19);
+    expect(t, LSPO_OP_UPD_GPU, 3, 0, 20, 21);
+    expect(t, LSPO_OP_FWD, 1, 1, 21, 23);
+    expect(t, LSPO_OP_FWD, 1, 2, 42, 44);
+    for (uint32_t i = 0; i < t->row_count; i++)
+        cr_expect_eq(t->rows[i].lane, LSPO_LANE_GPU);
+    done(t, p);
+}
+
+/* New bases (PROJECT 5) every second iteration.  FWD 0-6, BWD3 6-10, PROJECT3 10-15, COMPRESS3 15-16, BWD2 16-20,
+ * PROJECT2 20-25, COMPRESS2 25-26, BWD1 26-30, PROJECT1 30-35, COMPRESS1 35-36.  All UPD_GPU are ready at 36, each
+ * APPLY when its UPD_GPU ends: UPD_GPU1 36-37, 2 37-38, 3 38-39, APPLY1 39-40, 2 40-41, 3 41-42.  Iteration 1 has no
+ * PROJECT: FWD 42-48, BWD3 48-52, COMPRESS3 52-53, BWD2 53-57, COMPRESS2 57-58, BWD1 58-62, COMPRESS1 62-63, UPD_GPU
+ * 63-66, APPLY 66-69; FWD1 of iteration 2 69-71, FWD to 75, BWD3 75-79, PROJECT3 79-84. */
+Test(policies, galore)
+{
+    durations_t d = usual;
+    d.ns[LSPO_OP_PROJECT] = 5;
+    lspo_workload_t w = small_workload(3);
+    w.project_every = 2;
+    lspo_plan_t *p = build("galore", &w);
+    lspo_trace_t *t = play(p, &d);
+    expect(t, LSPO_OP_PROJECT, 3, 0, 10, 15);
+    expect(t, LSPO_OP_COMPRESS, 3, 0, 15, 16);
+    expect(t, LSPO_OP_PROJECT, 1, 0, 30, 35);
+    expect(t, LSPO_OP_COMPRESS, 1, 0, 35, 36);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 36, 37);
+    expect(t, LSPO_OP_UPD_GPU, 3, 0, 38, 39);
+    expect(t, LSPO_OP_APPLY, 1, 0, 39, 40);
+    expect(t, LSPO_OP_APPLY, 3, 0, 41, 42);
+    expect(t, LSPO_OP_FWD, 1, 1, 42, 44);
+    expect(t, LSPO_OP_COMPRESS, 3, 1, 52, 53);
+    expect(t, LSPO_OP_APPLY, 3, 1, 68, 69);
+    expect(t, LSPO_OP_FWD, 1, 2, 69, 71);
+    expect(t, LSPO_OP_PROJECT, 3, 2, 79, 84);
+    uint32_t projects = 0;
+    for (uint32_t i = 0; i < t->row_count; i++)
+        projects += t->rows[i].kind == LSPO_OP_PROJECT;
+    cr_expect_eq(projects, 6u, "iterations 0 and 2, three blocks each");
+    done(t, p);
+
+    w.rank = 16; /* the width: no weight has a subspace, and there is nothing to project */
+    p = build("galore", &w);
+    for (uint32_t i = 0; i < p->op_count; i++)
+        cr_expect_neq(p->ops[i].kind, LSPO_OP_PROJECT);
+    lspo_plan_destroy(p);
+}
+
+/* Clipping under both: NORM between the last gradient and the first update, nothing crosses a link. */
+Test(policies, clipping_on_the_gpu_delays_only_the_updates)
+{
+    lspo_workload_t w = small_workload(1);
+    w.clip_norm = 1.0;
+    lspo_plan_t *p = build("lora", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_NORM, 4, 0, 18, 19);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 19, 20);
+    done(t, p);
+    p = build("galore", &w); /* PROJECT takes no time here: BWD and COMPRESS of three blocks end at 6 + 15 */
+    t = play(p, &usual);
+    expect(t, LSPO_OP_NORM, 4, 0, 21, 22);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 22, 23);
+    expect(t, LSPO_OP_APPLY, 1, 0, 25, 26);
     done(t, p);
 }
 
