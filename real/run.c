@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #if defined(__SSE2__)
 #include <xmmintrin.h>
 #endif
@@ -20,6 +21,7 @@
 #include "real/topology.h"
 
 enum { HELD_OUT_TOKENS = 2048 };
+static const double core_share_least = 0.9;
 
 /* What all plays share. */
 typedef struct {
@@ -38,6 +40,7 @@ typedef struct {
     lspo_trace_t *trace; /* of the last play */
     lspo_summary_t sum;  /* samples of all plays; the rest added up, until finish_plays() */
     uint32_t plays;
+    double gpu_cpu_s, gpu_busy_s; /* of the GPU lane's ops: CPU time, and time that passed */
 } player_t;
 
 lspo_status_t lspo_run_default(lspo_run_options_t *options_out)
@@ -62,9 +65,24 @@ static void enter_lane(void *context, lspo_lane_t lane)
     flush_denormals();
 }
 
+static double thread_cpu_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
 static lspo_status_t run_op(void *context, const lspo_op_t *op)
 {
-    return lspo_session_run_op(((player_t *)context)->session, op);
+    player_t *player = context;
+    if (op->lane != LSPO_LANE_GPU)
+        return lspo_session_run_op(player->session, op);
+    double cpu_s = thread_cpu_s();
+    uint64_t start_ns = lspo_now_ns();
+    lspo_status_t status = lspo_session_run_op(player->session, op);
+    player->gpu_busy_s += (double)(lspo_now_ns() - start_ns) * 1e-9;
+    player->gpu_cpu_s += thread_cpu_s() - cpu_s;
+    return status;
 }
 
 static lspo_status_t open_bench(const lspo_run_options_t *options, bench_t *bench)
@@ -305,15 +323,30 @@ static lspo_status_t describe_caps(const lspo_device_caps_t *caps, lspo_trace_t 
     return status;
 }
 
+static double core_share(const player_t *player)
+{
+    return player->gpu_busy_s > 0 ? fmin(player->gpu_cpu_s / player->gpu_busy_s, 1) : 1;
+}
+
+static void warn_of_other_work(const player_t *player)
+{
+    if (core_share(player) < core_share_least)
+        lspo_warn("the GPU lane had its core for %.0f %% of the time that it worked: other programs run on cpu %d, and "
+                  "the times are not those of the plan alone",
+                  100 * core_share(player), player->bench->topology.cpu[LSPO_LANE_GPU]);
+}
+
 static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
 {
     const bench_t *bench = player->bench;
-    char repeat[16];
+    char repeat[16], share[16];
+    snprintf(share, sizeof share, "%.3f", core_share(player));
     snprintf(repeat, sizeof repeat, "%" PRIu32, bench->options->repeat);
     const char *const entries[][2] = {{"origin", "run"},
                                       {"device", bench->options->device},
                                       {"repeat", repeat},
                                       {"topology", bench->topology.description},
+                                      {"gpu core share", share},
                                       {"blas core", lspo_gemm_core()},
                                       {"text", lspo_text_source(bench->text)}};
     lspo_status_t status = lspo_trace_describe_plan(trace, player->plan);
@@ -340,6 +373,8 @@ static lspo_status_t measure(const bench_t *bench, player_t *player, uint64_t ba
         status = describe_trace(player, player->trace);
     if (status != LSPO_OK)
         return status;
+    warn_of_other_work(player);
+    result->gpu_core_share = core_share(player);
     result->peak_gpu_bytes = lspo_device_peak_bytes(player->device);
     result->summary = player->sum;
     player->sum = (lspo_summary_t){0};

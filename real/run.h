@@ -28,6 +28,8 @@ typedef struct {
     double slowdown;           /* NaN unless asked for            */
     double native_iteration_s; /* NaN unless asked for            */
     double tokens_per_s;
+    double gpu_core_share; /* fraction of the GPU lane's busy time in which it had its core: 1 on an idle machine; well
+                              below, other work ran there and the times are not those of the plan */
     uint64_t peak_gpu_bytes;                /* the device's high-water mark    */
     uint64_t peak_host_bytes;               /* VmHWM above what the process held before, less the device's memory */
     double loss_first, loss_last;           /* training loss of the first and the last iteration of the last repeat */

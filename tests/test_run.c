@@ -86,10 +86,13 @@ Test(run, collects_samples_of_all_repeats)
     cr_assert_eq(memcmp(one.losses, three.losses, 8 * sizeof(double)), 0);
     cr_assert_eq(three.loss_first, three.losses[0]);
     cr_assert_eq(three.loss_last, three.losses[7]);
+    cr_assert_gt(three.gpu_core_share, 0);
+    cr_assert_leq(three.gpu_core_share, 1);
     cr_assert_lt(three.held_out_after, three.held_out_before);
 
     cr_assert_eq(lspo_trace_check(trace, plan), LSPO_OK);
-    const char *const keys[] = {"origin", "device", "topology", "blas core", "text", "policy", "seed", "repeat"};
+    const char *const keys[] = {"origin", "device", "topology", "blas core",     "text",
+                                "policy", "seed",   "repeat",   "gpu core share"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         cr_assert_not_null(lspo_trace_meta(trace, keys[i]), "%s", keys[i]);
     cr_assert_eq(strcmp(lspo_trace_meta(trace, "repeat"), "3"), 0);
