@@ -17,7 +17,7 @@ typedef struct lspo_device lspo_device_t;
 typedef enum { LSPO_COPY_H2D, LSPO_COPY_D2H } lspo_copy_direction_t;
 
 typedef struct {
-    uint64_t memory_bytes;  /* 0: no cap */
+    uint64_t memory_bytes;   /* 0: no cap */
     double h2d_Bps, d2h_Bps; /* 0: as fast as memcpy goes */
     double h2d_latency_s, d2h_latency_s;
     double h2d_duplex_loss, d2h_duplex_loss;

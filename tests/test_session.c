@@ -223,7 +223,8 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
             const lspo_tensor_t *first_rest = &loop->shape[s].tensors[loop->shape[s].linear_count];
             sink = (lspo_gradient_sink_t){
                 .linear = loop->g[s], .rest = loop->g[s] + first_rest->offset_elements, .accumulate = micro > 0};
-            lspo_transformer_block_backward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], &sink, NULL, loop->dx);
+            lspo_transformer_block_backward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], &sink, NULL,
+                                            loop->dx);
         }
         lspo_transformer_embed_backward(loop->t, loop->tokens, loop->dx, micro > 0, loop->g[0]);
     }
