@@ -2,6 +2,7 @@
 #include "cli/result.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -43,6 +44,7 @@ static const lspo_field_t result_fields[] = {
     REAL(clip_norm, LSPO_UNIT_NONE),
     INTEGER(subspace, LSPO_UNIT_NONE),
     INTEGER(nnz, LSPO_UNIT_NONE),
+    INTEGER(rank, LSPO_UNIT_NONE),
     INTEGER(transition, LSPO_UNIT_NONE),
     INTEGER(seed, LSPO_UNIT_NONE),
     REAL(link_Bps, LSPO_UNIT_BPS),
@@ -105,6 +107,8 @@ static void fill_workload(const lspo_plan_t *plan, lspo_result_t *result)
     result->clip_norm = real_or_missing(workload->clip_norm);
     result->subspace = plan->gradient_form == LSPO_FORM_SUBSPACE ? workload->subspace : LSPO_MISSING;
     result->nnz = plan->gradient_form == LSPO_FORM_SUBSPACE ? workload->nnz : LSPO_MISSING;
+    bool ranked = plan->gradient_form == LSPO_FORM_ADAPTER || plan->gradient_form == LSPO_FORM_LOWRANK;
+    result->rank = ranked ? workload->rank : LSPO_MISSING;
     result->transition =
         plan->policy->uses_transition && workload->transition >= 0 ? (uint64_t)workload->transition : LSPO_MISSING;
     result->seed = workload->seed;

@@ -17,7 +17,7 @@ typedef struct {
     const char *origin; /* "sim", "run" */
     const char *model, *machine, *device, *policy, *precision, *transfer, *version, *sets, *bound, *advice, *blas_core,
         *semantics;
-    uint64_t staleness_steps, batch, sequence, iterations, accumulation, subspace, nnz, transition, seed;
+    uint64_t staleness_steps, batch, sequence, iterations, accumulation, subspace, nnz, rank, transition, seed;
     int checkpointing, train_rest, fits;
     double clip_norm, link_Bps, cpu_pps;
     uint64_t gpu_memory_bytes; /* the cap or override, missing when there is none */
