@@ -93,7 +93,7 @@ lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *
     reader_t reader = {.path = path, .handler = handler, .context = context, .status = LSPO_OK};
     reader.file = fopen(path, "r");
     if (reader.file == NULL) {
-        return lspo_error(LSPO_ERR_IO, "%s: %s", path, strerror(errno));
+        return lspo_error(LSPO_ERR_INPUT, "%s: %s", path, strerror(errno));
     }
     reader.seen = calloc(KEYS_MAX, sizeof *reader.seen);
     if (reader.seen == NULL) {
@@ -103,7 +103,7 @@ lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *
     errno = 0;
     int bad_line = ini_parse_stream(read_line, &reader, take_key, &reader);
     if (reader.status == LSPO_OK && ferror(reader.file)) {
-        reader.status = lspo_error(LSPO_ERR_IO, "%s: %s", path, strerror(errno));
+        reader.status = lspo_error(LSPO_ERR_INPUT, "%s: %s", path, strerror(errno));
     }
     if (reader.status == LSPO_OK && bad_line > 0) {
         reader.status = lspo_error(LSPO_ERR_INPUT, "%s:%d: neither [section] nor key = value", path, bad_line);

@@ -13,8 +13,8 @@ extern "C" {
 
 typedef enum {
     LSPO_OK = 0,
-    LSPO_ERR_INPUT = -1,       /* a flag, file or value of the user is wrong     exit 2 */
-    LSPO_ERR_IO = -2,          /* reading or writing failed                      exit 1 */
+    LSPO_ERR_INPUT = -1,       /* a flag, value or file given is wrong or unreadable exit 2 */
+    LSPO_ERR_IO = -2,          /* writing failed                                 exit 1 */
     LSPO_ERR_MEMORY = -3,      /* this process could not get host memory         exit 1 */
     LSPO_ERR_FIT = -4,         /* the plan does not fit the device or its cap    exit 1 */
     LSPO_ERR_DEVICE = -5,      /* no such device here                            exit 3 */

@@ -46,7 +46,7 @@ static lspo_status_t append_stream(lspo_text_t *text, FILE *file, const char *na
         size_t count = fread(text->data + text->bytes, 1, PART_BYTES, file);
         text->bytes += count;
         if (count < PART_BYTES)
-            return ferror(file) ? lspo_error(LSPO_ERR_IO, "%s: cannot read: %s", name, strerror(errno)) : LSPO_OK;
+            return ferror(file) ? lspo_error(LSPO_ERR_INPUT, "%s: cannot read: %s", name, strerror(errno)) : LSPO_OK;
     }
 }
 
@@ -54,7 +54,7 @@ static lspo_status_t read_file(lspo_text_t *text, const char *path)
 {
     FILE *file = fopen(path, "rb");
     if (!file)
-        return lspo_error(LSPO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+        return lspo_error(LSPO_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
     struct stat info;
     lspo_status_t status;
     if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode))

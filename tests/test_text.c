@@ -65,7 +65,7 @@ Test(text, source_names_the_hash)
 Test(text, bad_files_are_refused)
 {
     lspo_text_t *text = NULL;
-    cr_assert_eq(lspo_text_open("/nonexistent/file", &text), LSPO_ERR_IO);
+    cr_assert_eq(lspo_text_open("/nonexistent/file", &text), LSPO_ERR_INPUT);
     cr_assert_eq(lspo_text_open("/tmp", &text), LSPO_ERR_INPUT);
     cr_assert_eq(lspo_text_open("/dev/null", &text), LSPO_ERR_INPUT);
     char path[64];

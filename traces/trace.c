@@ -427,7 +427,7 @@ static lspo_status_t read_rows(reader_t *reader)
             return status;
     }
     if (ferror(reader->file))
-        return lspo_error(LSPO_ERR_IO, "cannot read %s: %s", reader->path, strerror(errno));
+        return lspo_error(LSPO_ERR_INPUT, "cannot read %s: %s", reader->path, strerror(errno));
     return LSPO_OK;
 }
 
