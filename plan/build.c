@@ -527,6 +527,9 @@ static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
 void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
 {
     lspo_footprint_t *f = &b->plan->footprint;
+    bool parameters = b->plan->return_form == LSPO_RETURN_PARAMETERS;
+    /* The master itself goes out, unless the link carries another format or the next update may overtake the copy. */
+    bool sends_master = parameters && b->workload->transfer == LSPO_FP32 && gradient_slots == 1;
     f->gpu_parameters_bytes = all_parameter_bytes(b);
     f->gpu_workspace_bytes = b->activations.workspace_bytes;
     for (uint32_t s = 0; s < b->stage_count; s++) {
@@ -535,8 +538,9 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
         f->gpu_projectors_bytes += projector_bytes(&st->message);
         f->host_optimizer_bytes += elements * 2 * sizeof(float);
         f->host_gradients_bytes += st->link_bytes * gradient_slots;
-        f->host_outgoing_bytes += st->link_bytes;
-        if (b->plan->return_form == LSPO_RETURN_PARAMETERS)
+        if (!sends_master)
+            f->host_outgoing_bytes += st->link_bytes * gradient_slots;
+        if (parameters)
             f->host_master_bytes += elements * sizeof(float);
     }
     if (b->plan->gradient_form == LSPO_FORM_SUBSPACE)
