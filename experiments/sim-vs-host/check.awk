@@ -15,9 +15,12 @@ FNR == 1 { csv_header($0); next }
     error["naive time", count] = get("naive_error")
     error["simulated slowdown", count] = get("slowdown_error")
     error["naive slowdown", count] = get("naive_slowdown_error")
+    if (get("foreign_share") > 0.06) disturbed++
     fastest_link = max(fastest_link, get("link_Bps"))
-    printf "  %2d %s  %-4s  %9.2f ms  %9.2f ms  %+6.1f %%   naive %+6.1f %%\n", count, label[count], bound[count],
-        1000 * get("measured_s"), 1000 * get("predicted_s"), 100 * get("error"), 100 * get("naive_error")
+    if (count == 1)
+        printf "  %-37s %-4s %12s %12s %9s %9s %8s\n", "cell: model, policy, d, r", "by", "measured", "predicted", "error", "naive", "others"
+    printf "  %2d %s %-4s %9.2f ms %9.2f ms %+7.1f %% %+7.1f %% %6.0f %%\n", count, label[count], bound[count],
+        1000 * get("measured_s"), 1000 * get("predicted_s"), 100 * get("error"), 100 * get("naive_error"), 100 * get("foreign_share")
 }
 
 # Sets mid, worst, bias of one kind of error over the cells of `class` (or "all").
@@ -65,6 +68,8 @@ END {
     printf "  Kendall's tau of the order of policies at equal rates: simulated %.2f, naive %.2f\n\n", tau("simulated"),
         tau("naive")
 
+    if (disturbed)
+        printf "  NOTE: others took more than 6 %% of a CPU during %d of %d cells; their errors are not the simulator's alone\n\n", disturbed, count
     require(count >= 24, count " cells, at least 24")
     for (c = 2; c <= 4; c++)
         require(cells_of[classes[c]] * 3 >= count, \

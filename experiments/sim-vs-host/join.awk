@@ -16,14 +16,15 @@ file == 2 {
     if (!header++)
         print "cell,group_id,rates_of,model,policy,d,r,link_Bps,cpu_pps,bound,predicted_s,measured_s,low_s,high_s," \
             "naive_s,native_s,predicted_slowdown,measured_slowdown,naive_slowdown,error,naive_error,slowdown_error," \
-            "naive_slowdown_error"
+            "naive_slowdown_error,foreign_share"
     cell = get("cell")
     measured = get("iteration_s")
     base = native[get("group_id")]
     naive = base + bytes[cell] / get("link_Bps")
-    printf "%d,%d,%s,%s,%s,%s,%s,%s,%s,%s,%.6g,%.6g,%s,%s,%.6g,%.6g,%.4f,%.4f,%.4f,%.4f,%.4f,%.4f,%.4f\n", cell,
+    printf "%d,%d,%s,%s,%s,%s,%s,%s,%s,%s,%.6g,%.6g,%s,%s,%.6g,%.6g,%.4f,%.4f,%.4f,%.4f,%.4f,%.4f,%.4f,%s\n", cell,
         get("group_id"), get("rates_of"), get("model"), get("policy"), get("subspace"), get("nnz"), get("link_Bps"),
         get("cpu_pps"), bound[cell], predicted[cell], measured, get("iteration_low_s"), get("iteration_high_s"), naive,
         base, predicted_slowdown[cell], measured / base, naive / base, predicted[cell] / measured - 1,
-        naive / measured - 1, predicted_slowdown[cell] / (measured / base) - 1, naive / measured - 1
+        naive / measured - 1, predicted_slowdown[cell] / (measured / base) - 1, naive / measured - 1,
+        get("foreign_share")
 }
