@@ -120,7 +120,7 @@ measure_row() {
         local ended=$EPOCHREALTIME
         foreign_cpu
         share=$(awk -v cpu="$cpu_s" -v before="$before" -v from="$begun" -v to="$ended" \
-            'BEGIN { share = (cpu - before) / (to - from); printf "%.3f", share > 0 ? share : 0 }')
+            'BEGIN { share = (cpu - before) / (to - from); printf "%.3f", (share > 0 ? share : 0) }')
         [ -s "$tries" ] || sed -n '1s/^/foreign_share,/p' "$out/try.csv" > "$tries"
         sed -n "2s/^/$share,/p" "$out/try.csv" >> "$tries"
         rm "$out/try.csv"
