@@ -203,7 +203,7 @@ Test(run, every_failure_has_its_status)
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_INPUT);
     lspo_run_default(&options);
     options.text_path = "/nonexistent/text";
-    cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_IO);
+    cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_INPUT);
     lspo_run_default(&options);
     options.caps.memory_bytes = plan->gpu_static_bytes + 1000;
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_FIT);
