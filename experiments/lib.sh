@@ -103,8 +103,21 @@ foreign_cpu() {
     rm -f "$out/times"
 }
 
-# Repeats that measure_row may still make in this figure.
+# Repeats that measure_row may still make in this figure, and half seconds that it may still wait for others to finish.
 repeats_left=20
+patience_left=120
+
+await_calm() {
+    local before
+    while [ $patience_left -gt 0 ]; do
+        patience_left=$((patience_left - 1))
+        foreign_cpu
+        before=$cpu_s
+        sleep 0.5
+        foreign_cpu
+        if awk -v cpu="$cpu_s" -v before="$before" 'BEGIN { exit !(cpu - before < 0.05) }'; then return; fi
+    done
+}
 
 # measure_row FILE COLUMNS VALUES ARGS...: append one measured cell, with the column foreign_share: CPU time that others took
 # meanwhile, over elapsed time.  When that or the spread of the cell's own samples is wide it is measured again, at
@@ -127,7 +140,7 @@ measure_row() {
         if awk_csv "$experiments_dir/calmest.awk" -v limit=0.06 "$tries" > /dev/null; then break; fi
         [ $repeats_left -gt 0 ] && [ "$(wc -l < "$tries")" -lt 4 ] || break
         repeats_left=$((repeats_left - 1))
-        sleep 1
+        await_calm
     done
     [ -s "$file" ] || head -n 1 "$tries" > "$file"
     awk_csv "$experiments_dir/calmest.awk" -v limit=1e9 "$tries" >> "$file" || true

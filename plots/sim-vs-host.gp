@@ -15,6 +15,8 @@ classes = "gpu link cpu"
 array shade[3] = [blue, orange, green]
 array titles[3] = ["bound by the GPU", "bound by the link", "bound by the CPU"]
 array mark[3] = [7, 5, 9]
+array hollow[3] = [6, 4, 8]
+disturbed = int(system("awk -F, 'NR > 1 && $NF > 0.06' '".file."' | wc -l"))
 do for [k=1:2] {
     set lmargin at screen (k == 1 ? 0.095 : 0.475); set rmargin at screen (k == 1 ? 0.385 : 0.765)
     measured = (k == 1 ? "measured_s" : "measured_slowdown")
@@ -34,7 +36,12 @@ do for [k=1:2] {
         x with lines linecolor rgb black linewidth 1 title "equal", \
         file using (column(measured)*unit):(column(naive)*unit) with points pointtype 2 pointsize 0.6 linecolor rgb grey \
             title "naive predictor", \
-        for [c=1:3] file using (strcol("bound") eq word(classes, c) ? column(measured)*unit : NaN):(column(predicted)*unit) \
-            with points pointtype mark[c] pointsize 0.9 linecolor rgb shade[c] title titles[c]
+        for [c=1:3] file using (strcol("bound") eq word(classes, c) && column("foreign_share") <= 0.06 ? \
+            column(measured)*unit : NaN):(column(predicted)*unit) \
+            with points pointtype mark[c] pointsize 0.9 linecolor rgb shade[c] title titles[c], \
+        for [c=1:3] file using (strcol("bound") eq word(classes, c) && column("foreign_share") > 0.06 ? \
+            column(measured)*unit : NaN):(column(predicted)*unit) \
+            with points pointtype hollow[c] pointsize 0.9 linecolor rgb shade[c] notitle, \
+        NaN with points pointtype 6 pointsize 0.9 linecolor rgb black title (disturbed > 0 ? "hollow: disturbed" : "")
 }
 unset multiplot
