@@ -14,7 +14,7 @@ rm "$out/probe.csv"
 
 for policy in native zero zero-delayed lsp; do
     args=(--policy "$policy" --link "${link_Bps}B/s" --cpu "${cpu_pps}/s" --machine "$PROFILE")
-    [ $policy != lsp ] || args+=(--subspace 64 --nnz 4)
+    [ $policy != lsp ] || args+=(--subspace 64 --nnz 4 --train-rest on)
     for n in $steps; do
         lspo_row "$out/convergence.csv" steps "$n" run "${workload[@]}" --iterations "$n" --device host "${args[@]}"
     done
