@@ -30,6 +30,9 @@ void lspo_workload_default(lspo_workload_t *workload_out)
         .transition = LSPO_TRANSITION_AUTO,
         .gradient_buffers = 2,
         .swap_slots = 2,
+        .bias_threshold = 0.3,
+        .fit_steps = 100,
+        .fit_beta = 1e-4,
         .seed = 1,
         .learning_rate = 1e-4,
     };

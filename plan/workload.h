@@ -38,13 +38,22 @@ typedef struct {
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0 = no bound  */
     uint32_t swap_slots;       /* swap: blocks whose parameters are on the GPU at a time                 */
     uint32_t resident_blocks;  /* swap: the first N blocks never leave the GPU                           */
+    uint32_t check_every;      /* lsp: optimizer steps between checks of the projectors' bias; 0 = they stay random */
+    double bias_threshold;     /* lsp: a projector whose bias is above this is fitted anew                 */
+    uint32_t fit_steps;        /* lsp: Adam steps of one fit at most                                      */
+    double fit_beta;           /* lsp: weight of ||P||_F + ||Q||_F in what fitting minimises              */
+    uint32_t first_step;       /* optimizer steps done before this plan, which is a segment of a longer training; above
+                                  0 a stale policy begins with the update of a gradient that it left */
+    bool open_end;             /* a stale policy leaves its last update to the plan that follows           */
     uint64_t seed;
     double learning_rate;
+    double weight_decay;      /* decoupled (AdamW): w <- w (1 - learning_rate weight_decay) - ...          */
     bool identity_projectors; /* test hook: lsp with P = Q = I, so that d_m = m and d_n = n; default off */
 } lspo_workload_t;
 
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
- * train_rest auto, d 512, r 8, rank 16, project_every 200, transition auto, 2 gradient buffers, 2 swap slots,
+ * train_rest auto, d 512, r 8, rank 16, project_every 200, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
+ * 1e-4, first_step 0, closed end, no weight decay, transition auto, 2 gradient buffers, 2 swap slots,
  * seed 1, learning rate 1e-4. */
 void lspo_workload_default(lspo_workload_t *workload_out);
 

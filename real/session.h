@@ -15,6 +15,7 @@
 #ifndef LSPO_REAL_SESSION_H
 #define LSPO_REAL_SESSION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "plan/plan.h"
@@ -24,11 +25,65 @@
 
 typedef struct lspo_session lspo_session_t;
 
-/* Plan, device and text stay the caller's and must outlive the session.  LSPO_ERR_INPUT for what this path does not
+/* Plan, device and text stay the caller's and must outlive the session.  `text` may be NULL where batches come from a
+ * function.  LSPO_ERR_INPUT for what this path does not
  * compute (families other than GPT, 16-bit weights, vocabularies below 256), LSPO_ERR_FIT above the device's memory. */
 lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
                                   lspo_session_t **session_out);
 void lspo_session_destroy(lspo_session_t *session);
+
+/* ---- what a training loop sets: before the first op, or between plans; kept by reset and continue ---- */
+
+/* Targets of this id do not count in the loss: a prompt, padding. */
+#define LSPO_TARGET_IGNORED UINT32_MAX
+
+/* One micro-batch, row-major, to be filled. */
+typedef struct {
+    uint32_t *tokens;  /* batch x sequence ids < vocabulary                                              */
+    uint32_t *targets; /* batch x sequence: the next token or LSPO_TARGET_IGNORED; of a classifier: batch classes */
+    uint32_t *lengths; /* batch: tokens that are no padding, 1..sequence; preset to sequence             */
+} lspo_batch_t;
+
+/* `step` counts optimizer steps from the beginning of the training.  Runs on the GPU lane's thread. */
+typedef lspo_status_t (*lspo_batch_function_t)(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch);
+/* Batches come from here instead of from the text, which may then be NULL.  A NULL function: the text again. */
+void lspo_session_set_batches(lspo_session_t *session, lspo_batch_function_t function, void *context);
+
+/* The learning rate of a step instead of the workload's.  Called from the GPU's and the CPU's thread, for the step of the
+ * gradient: a function of its arguments only.  A NULL function: the workload's again. */
+typedef double (*lspo_rate_function_t)(void *context, uint32_t step);
+void lspo_session_set_learning_rate(lspo_session_t *session, lspo_rate_function_t function, void *context);
+
+/* ---- segments: several plans, one after the other, are one training ---- */
+
+/* Go on with another plan of the same policy, model and batch, none running; all state stays, losses start anew.  The
+ * plan stays the caller's and must outlive its use, the one before may be destroyed.  A plan with
+ * workload.first_step > 0 says which step of the training it begins with: Adam's t, batches, learning rate and the
+ * schedule of PROJECT follow that step.  A stale policy needs workload.open_end in every segment but the last.
+ * Segments of 5 and 5 steps give the weights of one of 10, bit for bit.  LSPO_ERR_INPUT when the plans do not match. */
+lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *plan);
+
+/* ---- state: all that a checkpoint must hold so that training continues bit for bit ---- */
+
+typedef enum { LSPO_STATE_F32, LSPO_STATE_U32, LSPO_STATE_U16 } lspo_state_type_t;
+
+typedef struct {
+    char name[64]; /* "block3.master", "block3.p1.value", ...: unique, the same for the same plan */
+    void *data;    /* the session's; read it, or write it and call lspo_session_state_written()   */
+    uint64_t element_count;
+    lspo_state_type_t type;
+} lspo_state_array_t;
+
+/* Arrays of the session, not while a plan runs: weights, masters, m and v, projectors, bases, adapters, pending
+ * gradients of a stale policy and their norms, and which block is active under badam.  Their number, names and sizes
+ * depend on policy, model and workload only. */
+uint32_t lspo_session_state_count(const lspo_session_t *session);
+void lspo_session_state_at(lspo_session_t *session, uint32_t index, lspo_state_array_t *array_out);
+/* After arrays were written: makes what follows from them.  LSPO_ERR_INPUT when projector indices are out of range or
+ * not ascending in a row. */
+lspo_status_t lspo_session_state_written(lspo_session_t *session);
+
+/* ---- running ---- */
 
 /* Back to the seeded weights and zero moments, as after create. */
 lspo_status_t lspo_session_reset(lspo_session_t *session);
@@ -39,6 +94,24 @@ lspo_status_t lspo_session_run_op(void *session, const lspo_op_t *op);
 
 /* Mean training loss of each iteration run so far, nats a token: plan->workload.iterations values. */
 const double *lspo_session_losses(const lspo_session_t *session);
+
+/* The clipped norm's latest value: the global gradient norm before clipping; NaN without --clip. */
+double lspo_session_gradient_norm(const lspo_session_t *session);
+
+/* What the latest step with PROJECT ops did to lsp's projectors: means over the weights. */
+typedef struct {
+    uint32_t step, checked, fitted;       /* the step; weights checked and, of these, fitted anew     */
+    uint32_t fit_steps;                   /* Adam steps of all fits                                   */
+    double bias_before, bias_after;       /* of all weights checked, each at its best scale           */
+    uint64_t checked_total, fitted_total; /* since the session began                            */
+} lspo_session_bias_t;
+/* checked == 0: no check yet. */
+lspo_session_bias_t lspo_session_bias(const lspo_session_t *session);
+
+/* Mean loss over all counted targets of `batches` batches (step 0 .. batches - 1, micro 0) from `function`; not while a
+ * plan runs. */
+lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,
+                                    uint32_t batches, double *loss_out);
 
 /* Mean loss over `batches` fixed batches of the held-out text; not while a plan runs. */
 lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batches, double *loss_out);
