@@ -138,6 +138,16 @@ static uint64_t backward_elements(const lspo_model_t *model)
     return attention + (model->family == LSPO_FAMILY_LLAMA ? 2 : 1) * (uint64_t)model->mlp_width;
 }
 
+/* A classifier sees the first token of each sequence only. */
+static uint64_t head_bytes(const lspo_model_t *model, const lspo_workload_t *workload, uint64_t norm_statistics)
+{
+    uint64_t p = lspo_precision_bytes(workload->precision);
+    if (model->class_count > 0) {
+        return workload->batch * p * ((uint64_t)model->width + model->class_count);
+    }
+    return lspo_workload_tokens(workload) * (p * ((uint64_t)model->width + model->vocabulary) + 4 * norm_statistics);
+}
+
 void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload, lspo_activations_t *activations_out)
 {
     uint64_t tokens = lspo_workload_tokens(workload);
@@ -145,11 +155,14 @@ void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload
     bool materialised = workload->precision == LSPO_FP32;
     uint64_t norm_statistics = model->family == LSPO_FAMILY_LLAMA ? 1 : 2;
     uint64_t attention = (uint64_t)model->head_count * (materialised ? workload->sequence : 1);
-    uint64_t head_elements = (uint64_t)model->width + model->vocabulary;
     activations_out->saved_bytes = tokens * (p * saved_elements(model) + 4 * attention + 4 * 2 * norm_statistics);
     activations_out->input_bytes = tokens * p * model->width;
-    activations_out->head_bytes = tokens * (p * head_elements + 4 * norm_statistics);
-    uint64_t scratch_columns = ATTENTION_SCRATCH_ROWS + model->width / model->head_count;
+    activations_out->head_bytes = head_bytes(model, workload, norm_statistics);
+    uint64_t head_width = model->width / model->head_count;
+    uint64_t scratch_columns = ATTENTION_SCRATCH_ROWS + head_width;
+    if (model->family == LSPO_FAMILY_LLAMA) {
+        scratch_columns += head_width; /* the rotary table */
+    }
     activations_out->workspace_bytes = larger(tokens * p * backward_elements(model), activations_out->head_bytes) +
                                        (materialised ? 4 * scratch_columns * workload->sequence : 0);
 }

@@ -67,12 +67,14 @@ typedef struct {
  *
  *   block      T (5 w + 2 kv + 2 f + 4) + T h s: norm1 out, qkv, attention out, residual, norm2 out, MLP before and
  *              after the activation, mean and 1/sigma of both norms, attention probabilities (fp32 only).
- *              LLAMA: 3 f (gate, up, product) and no means.
+ *              LLAMA: 3 f (gate, up, product) and no means.  BERT: the same number, with the inputs and not the
+ *              outputs of its two norms, and the first one's output.
  *
- *   head       T (w + V + 2): normed input, logits (turned into probabilities in place).
+ *   head       T (w + V + 2): normed input, logits (turned into probabilities in place).  LLAMA: no means.
+ *              Classifier: batch (w + classes).
  *
  *   workspace  max(T (4 w + 2 kv + f), head) + (32 + w / h) s: gradients of the linear layers' outputs and of the
- *              input, scratch of attention.  LLAMA: 2 f.
+ *              input, scratch of attention.  LLAMA: 2 f, and (w / h) s more for the rotary table.
  *
  * In bf16 and fp16 attention is taken to be flash attention: instead of probabilities one fp32 number a row and head
  * (T h), and no scratch. */

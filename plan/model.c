@@ -8,33 +8,31 @@
 #include "plan/units.h"
 
 enum { DIMENSION_MAX = 1 << 20, HEADS_MAX = 4096, VOCABULARY_MAX = 1 << 24, SEQUENCE_MAX = 1 << 24 };
-
-/* RoBERTa numbers positions from its padding index + 1, which leaves two rows of the table unused. */
-enum { BERT_UNUSED_POSITIONS = 2 };
+enum { CLASSES_MAX = 1 << 16 };
 
 #define GPT2_SOURCE "Radford et al. 2019; config.json of openai-community/gpt2 and gpt2-large: vocab 50257, n_ctx 1024"
 #define BYTES_SOURCE "byte-level GPT of this project, for training on the host"
 
 static const lspo_model_t presets[] = {
-    {"gpt-tiny", BYTES_SOURCE, LSPO_FAMILY_GPT, 5, 128, 4, 4, 512, 256, 256, true},
-    {"gpt-small", BYTES_SOURCE, LSPO_FAMILY_GPT, 6, 384, 6, 6, 1536, 256, 256, true},
-    {"gpt-medium", BYTES_SOURCE, LSPO_FAMILY_GPT, 10, 512, 8, 8, 2048, 256, 256, true},
-    {"gpt2-124m", GPT2_SOURCE, LSPO_FAMILY_GPT, 12, 768, 12, 12, 3072, 50257, 1024, true},
-    {"gpt2-774m", GPT2_SOURCE, LSPO_FAMILY_GPT, 36, 1280, 20, 20, 5120, 50257, 1024, true},
+    {"gpt-tiny", BYTES_SOURCE, LSPO_FAMILY_GPT, 5, 128, 4, 4, 512, 256, 256, true, 0, 0, 0},
+    {"gpt-small", BYTES_SOURCE, LSPO_FAMILY_GPT, 6, 384, 6, 6, 1536, 256, 256, true, 0, 0, 0},
+    {"gpt-medium", BYTES_SOURCE, LSPO_FAMILY_GPT, 10, 512, 8, 8, 2048, 256, 256, true, 0, 0, 0},
+    {"gpt2-124m", GPT2_SOURCE, LSPO_FAMILY_GPT, 12, 768, 12, 12, 3072, 50257, 1024, true, 0, 0, 0},
+    {"gpt2-774m", GPT2_SOURCE, LSPO_FAMILY_GPT, 36, 1280, 20, 20, 5120, 50257, 1024, true, 0, 0, 0},
     {"gpt2-1.3b",
      "arXiv 2406.10181 gives 40 layers; width 1600 with 25 heads (those of GPT-2 XL) then makes 1.31 billion "
      "parameters",
-     LSPO_FAMILY_GPT, 40, 1600, 25, 25, 6400, 50257, 1024, true},
+     LSPO_FAMILY_GPT, 40, 1600, 25, 25, 6400, 50257, 1024, true, 0, 0, 0},
     {"llama-3b", "config.json of openlm-research/open_llama_3b", LSPO_FAMILY_LLAMA, 26, 3200, 32, 32, 8640, 32000, 2048,
-     false},
+     false, 0, 0, 0},
     {"llama-7b", "Touvron et al. 2023, arXiv 2302.13971; config.json of huggyllama/llama-7b", LSPO_FAMILY_LLAMA, 32,
-     4096, 32, 32, 11008, 32000, 2048, false},
+     4096, 32, 32, 11008, 32000, 2048, false, 0, 0, 0},
     {"deepseek-coder-1.3b", "config.json of deepseek-ai/deepseek-coder-1.3b-base", LSPO_FAMILY_LLAMA, 24, 2048, 16, 16,
-     5504, 32256, 16384, false},
+     5504, 32256, 16384, false, 0, 0, 0},
     {"deepseek-coder-6.7b", "config.json of deepseek-ai/deepseek-coder-6.7b-base", LSPO_FAMILY_LLAMA, 32, 4096, 32, 32,
-     11008, 32256, 16384, false},
+     11008, 32256, 16384, false, 0, 0, 0},
     {"roberta-base", "Liu et al. 2019, arXiv 1907.11692; config.json of FacebookAI/roberta-base; masked-language head",
-     LSPO_FAMILY_BERT, 12, 768, 12, 12, 3072, 50265, 512, true},
+     LSPO_FAMILY_BERT, 12, 768, 12, 12, 3072, 50265, 512, true, 0, 0, 0},
 };
 
 static const char *const family_names[] = {
@@ -71,7 +69,7 @@ static void build_embed(const lspo_model_t *model, lspo_stage_t *stage)
         add_rest(stage, "position", model->max_sequence, model->width);
     }
     if (model->family == LSPO_FAMILY_BERT) {
-        add_rest(stage, "position", model->max_sequence + BERT_UNUSED_POSITIONS, model->width);
+        add_rest(stage, "position", model->max_sequence + LSPO_BERT_UNUSED_POSITIONS, model->width);
         add_rest(stage, "token_type", 1, model->width);
         add_rest(stage, "norm_gain", 1, model->width);
         add_rest(stage, "norm_bias", 1, model->width);
@@ -111,9 +109,21 @@ static void build_llama_block(const lspo_model_t *model, lspo_stage_t *stage)
     add_rest(stage, "norm2_gain", 1, width);
 }
 
+static void build_classifier(const lspo_model_t *model, lspo_stage_t *stage)
+{
+    add_rest(stage, "dense", model->width, model->width);
+    add_rest(stage, "dense_bias", 1, model->width);
+    add_rest(stage, "output", model->width, model->class_count);
+    add_rest(stage, "output_bias", 1, model->class_count);
+}
+
 static void build_head(const lspo_model_t *model, lspo_stage_t *stage)
 {
     uint32_t width = model->width;
+    if (model->class_count > 0) {
+        build_classifier(model, stage);
+        return;
+    }
     if (model->family == LSPO_FAMILY_BERT) {
         add_rest(stage, "dense", width, width);
         add_rest(stage, "dense_bias", 1, width);
@@ -158,6 +168,45 @@ uint64_t lspo_model_parameter_count(const lspo_model_t *model)
     return embed.element_count + model->block_count * block.element_count + head.element_count;
 }
 
+double lspo_model_norm_epsilon(const lspo_model_t *model)
+{
+    if (model->norm_epsilon > 0.0) {
+        return model->norm_epsilon;
+    }
+    return model->family == LSPO_FAMILY_LLAMA ? 1e-6 : 1e-5;
+}
+
+double lspo_model_rope_theta(const lspo_model_t *model)
+{
+    return model->rope_theta > 0.0 ? model->rope_theta : 10000.0;
+}
+
+/* What only one family has. */
+static lspo_status_t check_family(const lspo_model_t *model)
+{
+    if ((unsigned)model->family >= FAMILY_COUNT) {
+        return lspo_error(LSPO_ERR_INPUT, "model %s: no such family", model->name);
+    }
+    if (!(model->norm_epsilon >= 0.0 && model->norm_epsilon < 1.0)) {
+        return lspo_error(LSPO_ERR_INPUT, "model %s: norm_epsilon %g is outside 0..1", model->name,
+                          model->norm_epsilon);
+    }
+    if (model->rope_theta != 0.0 && !(model->rope_theta > 1.0 && model->rope_theta < 1e12)) {
+        return lspo_error(LSPO_ERR_INPUT, "model %s: rope_theta %g is outside 1..1e12", model->name, model->rope_theta);
+    }
+    if (model->class_count == 0) {
+        return LSPO_OK;
+    }
+    if (model->family != LSPO_FAMILY_BERT || model->tied_head) {
+        return lspo_error(LSPO_ERR_INPUT, "model %s: classes need family bert and tied_head false", model->name);
+    }
+    if (model->class_count > CLASSES_MAX) {
+        return lspo_error(LSPO_ERR_INPUT, "model %s: classes %" PRIu32 " is outside 0..%d", model->name,
+                          model->class_count, CLASSES_MAX);
+    }
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_model_check(const lspo_model_t *model)
 {
     const struct {
@@ -186,10 +235,7 @@ lspo_status_t lspo_model_check(const lspo_model_t *model)
         return lspo_error(LSPO_ERR_INPUT, "model %s: heads %" PRIu32 " is no multiple of kv_heads %" PRIu32,
                           model->name, model->head_count, model->kv_head_count);
     }
-    if ((unsigned)model->family >= FAMILY_COUNT) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: no such family", model->name);
-    }
-    return LSPO_OK;
+    return check_family(model);
 }
 
 uint32_t lspo_model_preset_count(void)
@@ -256,16 +302,25 @@ static lspo_status_t take_key(void *context, const char *where, const char *sect
     const struct {
         const char *key;
         uint32_t *size;
-    } sizes[] = {{"blocks", &model->block_count},       {"width", &model->width},
-                 {"heads", &model->head_count},         {"kv_heads", &model->kv_head_count},
-                 {"mlp_width", &model->mlp_width},      {"vocabulary", &model->vocabulary},
-                 {"max_sequence", &model->max_sequence}};
+    } sizes[] = {{"blocks", &model->block_count},        {"width", &model->width},
+                 {"heads", &model->head_count},          {"kv_heads", &model->kv_head_count},
+                 {"mlp_width", &model->mlp_width},       {"vocabulary", &model->vocabulary},
+                 {"max_sequence", &model->max_sequence}, {"classes", &model->class_count}};
+    const struct {
+        const char *key;
+        double *number;
+    } numbers[] = {{"norm_epsilon", &model->norm_epsilon}, {"rope_theta", &model->rope_theta}};
     if (strcmp(section, "model") != 0) {
         return lspo_error(LSPO_ERR_INPUT, "%s: unknown section; a model file has [model] only", what);
     }
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         if (strcmp(key, sizes[i].key) == 0) {
             return parse_size(what, value, sizes[i].size);
+        }
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (strcmp(key, numbers[i].key) == 0) {
+            return lspo_parse_quantity(what, value, LSPO_UNIT_NONE, numbers[i].number);
         }
     }
     if (strcmp(key, "name") == 0) {
@@ -284,7 +339,7 @@ static lspo_status_t take_key(void *context, const char *where, const char *sect
     }
     return lspo_error(LSPO_ERR_INPUT,
                       "%s: unknown key; known: name, source, family, blocks, width, heads, kv_heads, mlp_width, "
-                      "vocabulary, max_sequence, tied_head",
+                      "vocabulary, max_sequence, tied_head, norm_epsilon, rope_theta, classes",
                       what);
 }
 
@@ -311,7 +366,7 @@ static lspo_status_t complete_model(const char *path, model_file_t *file)
         model->mlp_width = 4 * model->width;
     }
     if (!file->has_tied_head) {
-        model->tied_head = model->family != LSPO_FAMILY_LLAMA;
+        model->tied_head = model->family != LSPO_FAMILY_LLAMA && model->class_count == 0;
     }
     return lspo_model_check(model);
 }

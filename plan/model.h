@@ -20,7 +20,7 @@
 typedef enum {
     LSPO_FAMILY_GPT,   /* learned positions, pre-norm, biases, GELU MLP (GPT-2)           */
     LSPO_FAMILY_LLAMA, /* rotary positions, RMS norm, no biases, gated SiLU MLP            */
-    LSPO_FAMILY_BERT   /* as GPT with post-norm, token types, bidirectional attention     */
+    LSPO_FAMILY_BERT   /* as GPT with post-norm, token types, bidirectional attention, exact GELU (RoBERTa) */
 } lspo_family_t;
 
 enum { LSPO_NAME_BYTES = 64, LSPO_SOURCE_BYTES = 256, LSPO_TENSORS_MAX = 20, LSPO_BLOCKS_MAX = 1000 };
@@ -37,7 +37,14 @@ typedef struct {
     uint32_t vocabulary;
     uint32_t max_sequence;
     bool tied_head; /* output projection shares the token embedding */
+    /* 0 in either: the family's custom, which the functions below give. */
+    double norm_epsilon;
+    double rope_theta;    /* base of the rotary angles, LLAMA only                                     */
+    uint32_t class_count; /* BERT: labels of a sequence classifier, 1 for a number; 0: a language model */
 } lspo_model_t;
+
+/* RoBERTa numbers positions from its padding index + 1, which leaves the first two rows of its table unused. */
+enum { LSPO_BERT_UNUSED_POSITIONS = 2 };
 
 typedef enum { LSPO_STAGE_EMBED, LSPO_STAGE_BLOCK, LSPO_STAGE_HEAD } lspo_stage_kind_t;
 
@@ -64,11 +71,19 @@ uint32_t lspo_model_stage_count(const lspo_model_t *model);
  * GPT block, in order: qkv (w x 3w), attention_out (w x w), mlp_up (w x f), mlp_down (f x w), then qkv_bias,
  * attention_out_bias, mlp_up_bias, mlp_down_bias, norm1_gain, norm1_bias, norm2_gain, norm2_bias.
  * GPT embed: token (V x w), position (S x w).  GPT head: norm_gain, norm_bias, and output (w x V) if not tied.
- * Llama block: q, k, v, attention_out, gate, up, down, norm1_gain, norm2_gain. */
+ * Llama block: q, k, v, attention_out, gate, up, down, norm1_gain, norm2_gain.  Llama embed: token; head: norm_gain,
+ * and output if not tied.
+ * BERT block: as GPT's, norm1 behind attention, norm2 behind the MLP.  BERT embed: token, position (S + 2 rows),
+ * token_type, norm_gain, norm_bias.  BERT classifier head: dense (w x w), dense_bias, output (w x classes),
+ * output_bias. */
 void lspo_model_stage(const lspo_model_t *model, uint32_t stage, lspo_stage_t *stage_out);
 
 /* All trainable parameters; a tied head is counted once. */
 uint64_t lspo_model_parameter_count(const lspo_model_t *model);
+
+/* norm_epsilon, or the family's: 1e-5 (GPT-2, RoBERTa), 1e-6 (LLaMA).  rope_theta, or 10000. */
+double lspo_model_norm_epsilon(const lspo_model_t *model);
+double lspo_model_rope_theta(const lspo_model_t *model);
 
 /* Refuse zero or overflowing shapes, width % heads != 0, ...; logs `model->name` and the field. */
 lspo_status_t lspo_model_check(const lspo_model_t *model);
@@ -78,8 +93,8 @@ uint32_t lspo_model_preset_count(void);
 const lspo_model_t *lspo_model_preset(uint32_t index);
 
 /* Find a preset by name, or read an INI file when `name_or_path` names one ([model] name, family, blocks,
- * width, heads, kv_heads, mlp_width, vocabulary, max_sequence, tied_head, source).  Unknown names list the
- * valid ones. */
+ * width, heads, kv_heads, mlp_width, vocabulary, max_sequence, tied_head, norm_epsilon, rope_theta, classes,
+ * source).  Unknown names list the valid ones. */
 lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out);
 
 /* Name of a stage for people: "embed", "1".."N", "head".  Writes into buffer (>= 16 bytes), returns it. */

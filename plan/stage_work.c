@@ -94,6 +94,13 @@ static void add_attention(lspo_work_t *work, const shape_t *shape, bool backward
                                             .bytes = bytes});
 }
 
+/* Tokens and positions are summed, the one token type is added, the sum is normed. */
+static void bert_embed(const shape_t *shape, lspo_work_t *work)
+{
+    add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, (3 + 2) * shape->width);
+    add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 2 * shape->width);
+}
+
 static void forward_embed(const shape_t *shape, lspo_work_t *work)
 {
     switch (shape->model->family) {
@@ -104,8 +111,7 @@ static void forward_embed(const shape_t *shape, lspo_work_t *work)
         add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, 2 * shape->width);
         break;
     case LSPO_FAMILY_BERT:
-        add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, 4 * shape->width);
-        add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 2 * shape->width);
+        bert_embed(shape, work);
         break;
     }
 }
@@ -126,6 +132,12 @@ static void forward_gpt_block(const shape_t *shape, bool recompute, lspo_work_t 
     if (!recompute) {
         add_gemm(work, p, t, w, f);
     }
+}
+
+/* As GPT's, but the second norm behind the last product needs its input in backward: recompute leaves out nothing. */
+static void forward_bert_block(const shape_t *shape, lspo_work_t *work)
+{
+    forward_gpt_block(shape, false, work);
 }
 
 static void forward_llama_block(const shape_t *shape, bool recompute, lspo_work_t *work)
@@ -149,16 +161,37 @@ static void forward_llama_block(const shape_t *shape, bool recompute, lspo_work_
 
 static void forward_block(const shape_t *shape, bool recompute, lspo_work_t *work)
 {
-    if (shape->model->family == LSPO_FAMILY_LLAMA) {
-        forward_llama_block(shape, recompute, work);
-    } else {
+    switch (shape->model->family) {
+    case LSPO_FAMILY_GPT:
         forward_gpt_block(shape, recompute, work);
+        break;
+    case LSPO_FAMILY_LLAMA:
+        forward_llama_block(shape, recompute, work);
+        break;
+    case LSPO_FAMILY_BERT:
+        forward_bert_block(shape, work);
+        break;
     }
+}
+
+/* dense, tanh, output and loss of the first token of each sequence. */
+static void forward_classifier(const shape_t *shape, lspo_work_t *work)
+{
+    uint64_t w = shape->width, c = shape->model->class_count, b = shape->batch, p = shape->p;
+    add(work, LSPO_KERNEL_STREAM, 2, 0.0, b * p * (w + c));
+    add_gemm(work, p, b, w, w);
+    add(work, LSPO_KERNEL_ACTIVATION, 1, 0.0, b * p * 2 * w);
+    add_gemm(work, p, b, c, w);
+    add(work, LSPO_KERNEL_LOSS, 1, 0.0, b * p * 2 * c);
 }
 
 static void forward_head(const shape_t *shape, lspo_work_t *work)
 {
     uint64_t w = shape->width, v = shape->vocabulary, t = shape->tokens, p = shape->p;
+    if (shape->model->class_count > 0) {
+        forward_classifier(shape, work);
+        return;
+    }
     if (shape->model->family == LSPO_FAMILY_BERT) {
         add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, w + v);
         add_gemm(work, p, t, w, w);
@@ -198,8 +231,13 @@ static void backward_embed(const shape_t *shape, bool rest, lspo_work_t *work)
     if (!rest) {
         return;
     }
-    if (shape->model->family == LSPO_FAMILY_BERT) {
-        add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 4 * shape->width);
+    if (shape->model->family == LSPO_FAMILY_BERT) { /* the norm's input again, its backward, the token type's sum */
+        bert_embed(shape, work);
+        add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 3 * shape->width);
+        add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, shape->width);
+    }
+    if (!shape->model->tied_head) { /* no head has written the token table's gradient before */
+        add(work, LSPO_KERNEL_STREAM, 1, 0.0, shape->p * shape->vocabulary * shape->width);
     }
     /* Read dx, read and write the rows of one table or of two. */
     uint64_t tables = shape->model->family == LSPO_FAMILY_LLAMA ? 1 : 2;
@@ -215,30 +253,64 @@ static void backward_linear(const shape_t *shape, const lspo_tensor_t *weight, b
     }
 }
 
-/* The biases of attention_out and mlp_up are summed inside the kernels that make their dY; those of qkv and mlp_down
- * take a pass over it. */
+/* The biases of attention_out and mlp_up are summed inside the kernels that make their dY, under BERT that of mlp_down
+ * too; those of qkv and GPT's mlp_down take a pass over it.  Pre-norm residuals are added inside the norms' backward,
+ * post-norm ones start the product that adds to them. */
 static void backward_block(const shape_t *shape, bool linear, bool rest, lspo_work_t *work)
 {
     uint64_t w = shape->width, kv = shape->kv_width, f = shape->mlp_width;
-    bool llama = shape->model->family == LSPO_FAMILY_LLAMA;
     lspo_stage_t block;
     lspo_model_stage(shape->model, 1, &block);
     for (uint32_t i = 0; i < block.linear_count; i++) {
         backward_linear(shape, &block.tensors[i], linear, work);
     }
-    add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 4 * w);
-    add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, llama ? 5 * f : 3 * f);
     add_attention(work, shape, true);
-    if (llama) {
+    switch (shape->model->family) {
+    case LSPO_FAMILY_GPT:
+        add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 4 * w);
+        add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * f);
+        if (rest) {
+            add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, (w + 2 * kv) + w);
+        }
+        break;
+    case LSPO_FAMILY_LLAMA:
+        add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 4 * w);
+        add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 5 * f);
         add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, 2 * (w + kv));
-    } else if (rest) {
-        add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, (w + 2 * kv) + w);
+        break;
+    case LSPO_FAMILY_BERT:
+        add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 3 * w);
+        add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * f);
+        add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, 2 * 2 * w);
+        if (rest) {
+            add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, w + 2 * kv);
+        }
+        break;
+    }
+}
+
+static void backward_classifier(const shape_t *shape, bool rest, lspo_work_t *work)
+{
+    uint64_t w = shape->width, c = shape->model->class_count, b = shape->batch, p = shape->p;
+    add(work, LSPO_KERNEL_LOSS, 1, 0.0, b * p * 2 * c);
+    add_gemm(work, p, b, w, c);
+    add(work, LSPO_KERNEL_ACTIVATION, 1, 0.0, b * p * 3 * w);
+    add_gemm(work, p, b, w, w);
+    add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, w); /* no gradient but the first tokens' */
+    if (rest) {
+        add_gemm(work, p, w, c, b);
+        add_gemm(work, p, w, w, b);
+        add(work, LSPO_KERNEL_STREAM, 2, 0.0, b * p * (w + c));
     }
 }
 
 static void backward_head(const shape_t *shape, bool rest, lspo_work_t *work)
 {
     uint64_t w = shape->width, v = shape->vocabulary, t = shape->tokens, p = shape->p;
+    if (shape->model->class_count > 0) {
+        backward_classifier(shape, rest, work);
+        return;
+    }
     add_traffic(work, shape, LSPO_KERNEL_LOSS, 1, 2 * v);
     add_gemm(work, p, t, w, v);
     if (rest) {

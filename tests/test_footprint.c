@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static const lspo_model_t toy = {"toy", "", LSPO_FAMILY_GPT, 1, 4, 2, 2, 8, 10, 3, true};
+static const lspo_model_t toy = {"toy", "", LSPO_FAMILY_GPT, 1, 4, 2, 2, 8, 10, 3, true, 0, 0, 0};
 
 static lspo_stage_t stage_of(const lspo_model_t *model, uint32_t index)
 {

@@ -104,7 +104,10 @@ Test(machine, a100_is_near_the_measured_rows)
                               4 * rows[i].width,
                               51200,
                               1024,
-                              true};
+                              true,
+                              0,
+                              0,
+                              0};
         lspo_workload_t workload;
         lspo_workload_default(&workload);
         workload.batch = rows[i].batch;

@@ -155,6 +155,30 @@ Test(model, a_file_gives_a_model_with_the_defaults_of_its_family)
     cr_expect_eq(model.mlp_width, 32u);
 }
 
+#define CLASSIFIER                                                                                                     \
+    "[model]\nname = mine\nfamily = bert\nblocks = 1\nwidth = 8\nheads = 4\nvocabulary = 16\nmax_sequence = 6\n"
+
+/* block: qkv 192, out 64, mlp 2 x 8 x 32, biases 24 + 8 + 32 + 8, norms 32 = 872; embed (16 + 8 + 1) x 8 + 16 = 216;
+ * head: dense 64 + 8, output 8 x 3 + 3. */
+Test(model, a_classifier_has_a_head_of_its_own)
+{
+    lspo_model_t model;
+    cr_assert_eq(read_text(CLASSIFIER "classes = 3\nnorm_epsilon = 1e-12\n", &model), LSPO_OK);
+    cr_expect_eq(model.class_count, 3u);
+    cr_expect_not(model.tied_head);
+    cr_expect_eq(lspo_model_parameter_count(&model), 872u + 216u + 99u);
+    cr_expect_eq(lspo_model_norm_epsilon(&model), 1e-12);
+    cr_assert_eq(read_text(CLASSIFIER, &model), LSPO_OK);
+    cr_expect_eq(model.class_count, 0u);
+    cr_expect(model.tied_head);
+    cr_expect_eq(lspo_model_norm_epsilon(&model), 1e-5);
+    cr_assert_eq(read_text(GOOD_MODEL "rope_theta = 500000\n", &model), LSPO_OK);
+    cr_expect_eq(lspo_model_rope_theta(&model), 5e5);
+    cr_expect_eq(lspo_model_norm_epsilon(&model), 1e-6);
+    cr_assert_eq(read_text(GOOD_MODEL, &model), LSPO_OK);
+    cr_expect_eq(lspo_model_rope_theta(&model), 1e4);
+}
+
 Test(model, malformed_files_are_refused)
 {
     static char long_line[4000];
@@ -171,6 +195,12 @@ Test(model, malformed_files_are_refused)
         GOOD_MODEL "[machine]\nname = x\n",
         GOOD_MODEL "mlp_width = 0\n",
         GOOD_MODEL "mlp_width = -3\n",
+        GOOD_MODEL "classes = 2\n",
+        GOOD_MODEL "norm_epsilon = 1\n",
+        GOOD_MODEL "norm_epsilon = nan\n",
+        GOOD_MODEL "rope_theta = 0.5\n",
+        CLASSIFIER "classes = 2\ntied_head = true\n",
+        CLASSIFIER "classes = 65537\n",
         GOOD_MODEL "mlp_width = 99999999999999999999\n",
         GOOD_MODEL "mlp_width = 4194304\n",
         GOOD_MODEL "kv_heads = 3\n",
@@ -263,7 +293,7 @@ Test(workload, precisions)
 }
 
 /* A GPT small enough to count by hand: w 4, h 2 (head width 2), f 8, V 10, batch 2 of s 3, so T 6; fp32. */
-static const lspo_model_t toy = {"toy", "", LSPO_FAMILY_GPT, 1, 4, 2, 2, 8, 10, 3, true};
+static const lspo_model_t toy = {"toy", "", LSPO_FAMILY_GPT, 1, 4, 2, 2, 8, 10, 3, true, 0, 0, 0};
 
 static lspo_workload_t toy_workload(void)
 {
