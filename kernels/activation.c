@@ -1,5 +1,6 @@
 #include "kernels/activation.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "kernels/simd.h"
@@ -49,4 +50,93 @@ LSPO_SIMD void lspo_gelu_backward(size_t rows, size_t cols, const float *x, bool
             bias_gradient[j] += d_row[j];
         }
     }
+}
+
+/* The normal distribution function, by Chebyshev's fit of erfc [Press et al., Numerical Recipes in C, 2nd ed.,
+ * Sec. 6.2, erfcc: 1.2e-7 relative everywhere]: z = |x| / sqrt(2), t = 1 / (1 + z / 2), erfc(z) = t e^(-z^2 + p(t)). */
+LSPO_INLINE float normal_distribution(float x)
+{
+    const float z = fabsf(x) * 0.707106781F, t = 1.0F / (1.0F + 0.5F * z);
+    float p = 0.17087277F;
+    p = p * t - 0.82215223F;
+    p = p * t + 1.48851587F;
+    p = p * t - 1.13520398F;
+    p = p * t + 0.27886807F;
+    p = p * t - 0.18628806F;
+    p = p * t + 0.09678418F;
+    p = p * t + 0.37409196F;
+    p = p * t + 1.00002368F;
+    p = p * t - 1.26551223F;
+    const float tail = 0.5F * t * lspo_vexpf(p - z * z);
+    return lspo_vselect(x < 0.0F, tail, 1.0F - tail);
+}
+
+/* d/dx [x Phi(x)] = Phi(x) + x e^(-x^2 / 2) / sqrt(2 pi) */
+LSPO_INLINE float gelu_exact_slope(float x)
+{
+    return normal_distribution(x) + x * 0.398942280F * lspo_vexpf(-0.5F * x * x);
+}
+
+LSPO_SIMD void lspo_gelu_exact_forward(size_t n, const float *x, float *out)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        out[i] = x[i] * normal_distribution(x[i]);
+}
+
+LSPO_SIMD void lspo_gelu_exact_backward(size_t rows, size_t cols, const float *x, bool accumulate, float *d,
+                                        float *bias_gradient)
+{
+    if (bias_gradient == NULL) {
+#pragma omp simd
+        for (size_t i = 0; i < rows * cols; i++)
+            d[i] *= gelu_exact_slope(x[i]);
+        return;
+    }
+    if (!accumulate)
+        memset(bias_gradient, 0, cols * sizeof *bias_gradient);
+    for (size_t i = 0; i < rows; i++) {
+        const float *x_row = x + i * cols;
+        float *d_row = d + i * cols;
+#pragma omp simd
+        for (size_t j = 0; j < cols; j++) {
+            d_row[j] *= gelu_exact_slope(x_row[j]);
+            bias_gradient[j] += d_row[j];
+        }
+    }
+}
+
+LSPO_INLINE float sigmoid(float x)
+{
+    return 1.0F / (1.0F + lspo_vexpf(-x));
+}
+
+LSPO_SIMD void lspo_swiglu_forward(size_t n, const float *gate, const float *up, float *out)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        out[i] = gate[i] * sigmoid(gate[i]) * up[i];
+}
+
+/* silu'(a) = s + a s (1 - s) */
+LSPO_SIMD void lspo_swiglu_backward(size_t n, const float *gate, const float *up, float *d, float *d_gate)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        const float s = sigmoid(gate[i]), of_product = d[i];
+        d_gate[i] = of_product * up[i] * (s + gate[i] * s * (1.0F - s));
+        d[i] = of_product * gate[i] * s;
+    }
+}
+
+void lspo_tanh_forward(size_t n, float *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = tanhf(x[i]);
+}
+
+void lspo_tanh_backward(size_t n, const float *out, float *d)
+{
+    for (size_t i = 0; i < n; i++)
+        d[i] *= 1.0F - out[i] * out[i];
 }

@@ -1,6 +1,11 @@
-/* activation.h - GELU in its tanh form, forward and backward, fp32.    [Hendrycks & Gimpel, arXiv 1606.08415, Sec. 2]
+/* activation.h - what stands between the linear layers of an MLP, forward and backward, fp32.
  *
+ * GELU in its tanh form (GPT-2) and exact (RoBERTa)                    [Hendrycks & Gimpel, arXiv 1606.08415, Sec. 2]
  *     gelu(x) = x / 2 (1 + tanh(u)) = x sigmoid(2 u),    u = sqrt(2 / pi) (x + 0.044715 x^3)
+ *     gelu_exact(x) = x Phi(x),    Phi(x) = (1 + erf(x / sqrt(2))) / 2, to 2e-7 relative
+ * SwiGLU (Llama)                                                                       [Shazeer, arXiv 2002.05202]
+ *     swiglu(a, b) = silu(a) b,    silu(a) = a sigmoid(a)
+ * tanh (RoBERTa's classifier)
  *
  * Forward: about 20 FLOPs and 8 bytes an element.  Backward: about 28 FLOPs and 12 bytes an element; it also sums the
  * rows of its result, which is the bias gradient of the linear layer before the GELU.
@@ -21,6 +26,19 @@ void lspo_gelu_forward(size_t n, const float *x, float *out);
 /* x, d: rows x cols, dense.  d: gradient of the output on entry, of x on return.  bias_gradient: cols floats or NULL;
  * overwritten, or added to when `accumulate`. */
 void lspo_gelu_backward(size_t rows, size_t cols, const float *x, bool accumulate, float *d, float *bias_gradient);
+
+void lspo_gelu_exact_forward(size_t n, const float *x, float *out);
+void lspo_gelu_exact_backward(size_t rows, size_t cols, const float *x, bool accumulate, float *d,
+                              float *bias_gradient);
+
+/* n elements each; out may be gate or up. */
+void lspo_swiglu_forward(size_t n, const float *gate, const float *up, float *out);
+/* d: gradient of the output on entry, of `up` on return; d_gate: of `gate`. */
+void lspo_swiglu_backward(size_t n, const float *gate, const float *up, float *d, float *d_gate);
+
+/* x <- tanh(x); d <- d (1 - out^2), out the forward's result. */
+void lspo_tanh_forward(size_t n, float *x);
+void lspo_tanh_backward(size_t n, const float *out, float *d);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,8 @@
  *
  *     p = softmax(logits),   loss = -sum over rows of ln p[target],   dlogits = scale (p - onehot(target))
  *
+ * A row whose target is LSPO_TARGET_IGNORED (a prompt, padding) counts for nothing: no loss, zero gradient, and its
+ * logits stay as they are.
  * Forward: about 16 FLOPs and 8 bytes an element.  Backward: 1 FLOP and 8 bytes an element.
  */
 #ifndef LSPO_KERNELS_LOSS_H
@@ -14,11 +16,16 @@
 extern "C" {
 #endif
 
-/* logits: rows x vocabulary, dense, turned into probabilities in place.  targets: rows ids < vocabulary.
- * Returns the *sum* of the rows' losses in nats; divide by rows for the mean. */
+#define LSPO_TARGET_IGNORED UINT32_MAX /* -1, as others write it */
+
+/* Rows whose targets count: what a mean divides by. */
+size_t lspo_targets_counted(size_t rows, const uint32_t *targets);
+
+/* logits: rows x vocabulary, dense, turned into probabilities in place.  targets: rows ids < vocabulary, or ignored.
+ * Returns the *sum* of the rows' losses in nats; divide by the rows that count for the mean. */
 double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, const uint32_t *targets, float *logits);
 
-/* dlogits: rows x vocabulary; may be `probabilities`.  scale: 1 / rows for the gradient of the mean. */
+/* dlogits: rows x vocabulary; may be `probabilities`.  scale: 1 / counted rows for the gradient of the mean. */
 void lspo_cross_entropy_backward(size_t rows, size_t vocabulary, const uint32_t *targets, const float *probabilities,
                                  float scale, float *dlogits);
 

@@ -5,8 +5,8 @@
 
 #include "kernels/simd.h"
 
-LSPO_SIMD void lspo_norm_forward(size_t rows, size_t width, const float *x, const float *gain, const float *bias,
-                                 float *out, float *mean_out, float *rstd_out)
+LSPO_SIMD void lspo_norm_forward_epsilon(size_t rows, size_t width, float epsilon, const float *x, const float *gain,
+                                         const float *bias, float *out, float *mean_out, float *rstd_out)
 {
     for (size_t i = 0; i < rows; i++) {
         const float *row = x + i * width;
@@ -19,7 +19,7 @@ LSPO_SIMD void lspo_norm_forward(size_t rows, size_t width, const float *x, cons
 #pragma omp simd reduction(+ : squares)
         for (size_t j = 0; j < width; j++)
             squares += (row[j] - mean) * (row[j] - mean);
-        const float rstd = 1.0F / sqrtf(squares / (float)width + 1e-5F);
+        const float rstd = 1.0F / sqrtf(squares / (float)width + epsilon);
         float *to = out + i * width;
 #pragma omp simd
         for (size_t j = 0; j < width; j++)
@@ -27,6 +27,12 @@ LSPO_SIMD void lspo_norm_forward(size_t rows, size_t width, const float *x, cons
         mean_out[i] = mean;
         rstd_out[i] = rstd;
     }
+}
+
+void lspo_norm_forward(size_t rows, size_t width, const float *x, const float *gain, const float *bias, float *out,
+                       float *mean_out, float *rstd_out)
+{
+    lspo_norm_forward_epsilon(rows, width, 1e-5F, x, gain, bias, out, mean_out, rstd_out);
 }
 
 LSPO_INLINE void add_parameter_gradients(size_t width, const float *dout, const float *x, float mean, float rstd,
@@ -89,5 +95,60 @@ LSPO_SIMD void lspo_norm_backward(size_t rows, size_t width, const float *dout, 
             for (size_t j = 0; j < width; j++)
                 dx_sum[j] += dx_row[j];
         }
+    }
+}
+
+LSPO_SIMD void lspo_rms_norm_forward(size_t rows, size_t width, float epsilon, const float *x, const float *gain,
+                                     float *out, float *rstd_out)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = x + i * width;
+        float squares = 0.0F;
+#pragma omp simd reduction(+ : squares)
+        for (size_t j = 0; j < width; j++)
+            squares += row[j] * row[j];
+        const float rstd = 1.0F / sqrtf(squares / (float)width + epsilon);
+        float *to = out + i * width;
+#pragma omp simd
+        for (size_t j = 0; j < width; j++)
+            to[j] = row[j] * rstd * gain[j];
+        rstd_out[i] = rstd;
+    }
+}
+
+LSPO_INLINE void rms_input_gradient(size_t width, const float *dout, const float *x, float rstd, const float *gain,
+                                    const float *residual, float *dx)
+{
+    float dot = 0.0F;
+#pragma omp simd reduction(+ : dot)
+    for (size_t j = 0; j < width; j++)
+        dot += gain[j] * dout[j] * (x[j] * rstd);
+    dot /= (float)width;
+    if (residual != NULL) {
+#pragma omp simd
+        for (size_t j = 0; j < width; j++)
+            dx[j] = residual[j] + rstd * (gain[j] * dout[j] - x[j] * rstd * dot);
+    } else {
+#pragma omp simd
+        for (size_t j = 0; j < width; j++)
+            dx[j] = rstd * (gain[j] * dout[j] - x[j] * rstd * dot);
+    }
+}
+
+LSPO_SIMD void lspo_rms_norm_backward(size_t rows, size_t width, const float *dout, const float *x, const float *rstd,
+                                      const float *gain, const float *residual, bool accumulate, float *dx,
+                                      float *dgain)
+{
+    if (!accumulate)
+        clear(width, dgain);
+    for (size_t i = 0; i < rows; i++) {
+        const float *dout_row = dout + i * width, *x_row = x + i * width;
+        if (dgain != NULL) {
+#pragma omp simd
+            for (size_t j = 0; j < width; j++)
+                dgain[j] += dout_row[j] * (x_row[j] * rstd[i]);
+        }
+        rms_input_gradient(width, dout_row, x_row, rstd[i], gain, residual != NULL ? residual + i * width : NULL,
+                           dx + i * width);
     }
 }

@@ -1,6 +1,7 @@
 /* transformer_cuda.cu - layer norm, GELU and softmax cross-entropy on the GPU. */
 #include "kernels/cuda.h"
 #include "kernels/launch.cuh"
+#include "kernels/loss.h"
 
 /* ---- sums down the columns of a matrix: parameter and bias gradients ----
  *
@@ -170,6 +171,11 @@ static __global__ void cross_entropy_forward_kernel(size_t vocabulary, const uin
                                                     double *row_losses)
 {
     float *row = logits + blockIdx.x * vocabulary;
+    if (targets[blockIdx.x] == LSPO_TARGET_IGNORED) { /* the whole block leaves */
+        if (threadIdx.x == 0)
+            row_losses[blockIdx.x] = 0;
+        return;
+    }
     float largest = -INFINITY;
     for (size_t j = threadIdx.x; j < vocabulary; j += blockDim.x)
         largest = fmaxf(largest, row[j]);
@@ -201,7 +207,8 @@ static __global__ void cross_entropy_backward_kernel(size_t n, size_t vocabulary
 {
     for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step()) {
         const size_t row = i / vocabulary, token = i % vocabulary;
-        dlogits[i] = scale * (probabilities[i] - (token == targets[row] ? 1.0f : 0.0f));
+        const bool counts = targets[row] != LSPO_TARGET_IGNORED;
+        dlogits[i] = counts ? scale * (probabilities[i] - (token == targets[row] ? 1.0f : 0.0f)) : 0.0f;
     }
 }
 

@@ -1,0 +1,46 @@
+#include "kernels/rotary.h"
+
+#include <math.h>
+
+#include "kernels/simd.h"
+
+void lspo_rotary_table(size_t sequence, size_t head_width, double theta, float *table)
+{
+    const size_t half = head_width / 2;
+    for (size_t j = 0; j < half; j++) {
+        const double frequency = pow(theta, -2.0 * (double)j / (double)head_width);
+        for (size_t i = 0; i < sequence; i++) {
+            table[i * head_width + j] = (float)cos((double)i * frequency);
+            table[i * head_width + half + j] = (float)sin((double)i * frequency);
+        }
+    }
+}
+
+/* sign 1: forward, -1: backward. */
+LSPO_SIMD static void rotate(size_t batch, size_t sequence, size_t heads, size_t head_width, float sign,
+                             const float *table, float *x)
+{
+    const size_t half = head_width / 2, rows = batch * sequence;
+    for (size_t row = 0; row < rows; row++) {
+        const float *cosine = table + row % sequence * head_width, *sine = cosine + half;
+        for (size_t h = 0; h < heads; h++) {
+            float *low = x + (row * heads + h) * head_width, *high = low + half;
+#pragma omp simd
+            for (size_t j = 0; j < half; j++) {
+                const float a = low[j], b = high[j], s = sign * sine[j];
+                low[j] = a * cosine[j] - b * s;
+                high[j] = b * cosine[j] + a * s;
+            }
+        }
+    }
+}
+
+void lspo_rotary_forward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table, float *x)
+{
+    rotate(batch, sequence, heads, head_width, 1.0F, table, x);
+}
+
+void lspo_rotary_backward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table, float *dx)
+{
+    rotate(batch, sequence, heads, head_width, -1.0F, table, dx);
+}
