@@ -1,0 +1,56 @@
+/* tokenizer.h - text to token ids and back, as Hugging Face's tokenizers does it, for byte-pair encodings.
+ *
+ * A folder's tokenizer.json is read when it is there, else vocab.json + merges.txt (byte-level, GPT-2's and RoBERTa's).
+ * Encoding: added tokens ("<s>", "<|endoftext|>") are cut out; the rest is normalised (Llama: prepend and replace by
+ * U+2581), cut into words (GPT-2's pattern over Unicode letters and numbers, or by U+2581), and within a word the
+ * adjacent pair that comes first in the list of merges, the leftmost of several, is joined until none is left
+ * [Sennrich et al. 2016, arXiv 1508.07909; Radford et al. 2019, section 2.2].  What has no token becomes its bytes
+ * (<0x0A>) or the unknown token.
+ *
+ * Anything in tokenizer.json that would change ids and is not known here is refused by name, so that ids are either equal
+ * to those of the original or there are none.  Truncation and padding are not applied.  Decoding gives the bytes that
+ * tokens stand for; where these are no UTF-8, Hugging Face's decoder puts U+FFFD in their place.
+ *
+ * A tokenizer caches words that it has met: one thread at a time.
+ */
+#ifndef LSPO_REAL_TOKENIZER_H
+#define LSPO_REAL_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan/status.h"
+
+typedef struct lspo_tokenizer lspo_tokenizer_t;
+
+enum { LSPO_TOKEN_NONE = UINT32_MAX };
+
+/* LSPO_ERR_INPUT when the folder has no tokenizer, or one that is broken or not supported; the message names the file
+ * and the part. */
+lspo_status_t lspo_tokenizer_open(const char *folder, lspo_tokenizer_t **tokenizer_out);
+void lspo_tokenizer_close(lspo_tokenizer_t *tokenizer);
+
+/* Whether `folder` has files that lspo_tokenizer_open() reads. */
+bool lspo_tokenizer_exists(const char *folder);
+
+/* Number of ids: the highest + 1. */
+uint32_t lspo_tokenizer_vocabulary(const lspo_tokenizer_t *tokenizer);
+/* The id of a token as it stands in the vocabulary; LSPO_TOKEN_NONE when there is none. */
+uint32_t lspo_tokenizer_id(const lspo_tokenizer_t *tokenizer, const char *token);
+/* The token that ends a text ("<|endoftext|>", "</s>", ...), the one that begins it ("<s>", ...) and the one that
+ * pads it; LSPO_TOKEN_NONE when there is none.  From tokenizer_config.json where that says it, else by their usual names. */
+uint32_t lspo_tokenizer_end(const lspo_tokenizer_t *tokenizer);
+uint32_t lspo_tokenizer_begin(const lspo_tokenizer_t *tokenizer);
+uint32_t lspo_tokenizer_pad(const lspo_tokenizer_t *tokenizer);
+
+/* Ids of `bytes` bytes of text, which may hold any bytes.  With `specials` what the tokenizer's template adds before and
+ * after (Llama: <s>; RoBERTa: <s> and </s>).  The array is the caller's to free. */
+lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *tokenizer, const char *text, size_t bytes, bool specials,
+                                    uint32_t **ids_out, size_t *count_out);
+/* The text of ids; special tokens are left out with `skip_specials`, ids beyond the vocabulary always.  The text is
+ * NUL-terminated and the caller's to free. */
+lspo_status_t lspo_tokenizer_decode(const lspo_tokenizer_t *tokenizer, const uint32_t *ids, size_t count,
+                                    bool skip_specials, char **text_out, size_t *bytes_out);
+
+#endif
