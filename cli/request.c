@@ -97,6 +97,7 @@ const lspo_arg_t lspo_workload_args[] = {
      WORKLOAD(train_rest)},
     {.name = "rank", .value = "N", .help = "of lora and galore (16)", COUNT(rank)},
     {.name = "project-every", .value = "N", .help = "galore: steps between two bases (200)", COUNT(project_every)},
+    {.name = "switch-every", .value = "N", .help = "badam: steps on one block (50)", COUNT(switch_every)},
     {.name = "gradient-buffers",
      .value = "N",
      .help = "layers whose gradients may wait on the GPU for the link (2; 0: no bound)",

@@ -33,12 +33,18 @@ static bool transfers_packed(const lspo_workload_t *workload)
     return workload->transfer != workload->precision;
 }
 
-/* Packing for the link and the squares for --clip are done by the op that completes the gradient. */
-static uint32_t tail_of(const lspo_builder_t *b, const lspo_build_stage_t *stage, uint32_t micro)
+/* Whether the stage's gradient is formed in this iteration. */
+static bool trains(const lspo_builder_t *b, uint32_t stage, uint32_t iteration)
 {
-    if (!stage->trained || micro + 1 != b->workload->accumulation)
+    return b->stages[stage].trained && lspo_plan_trains(b->plan, stage, iteration);
+}
+
+/* Packing for the link and the squares for --clip are done by the op that completes the gradient. */
+static uint32_t tail_of(const lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro)
+{
+    if (!trains(b, stage, iteration) || micro + 1 != b->workload->accumulation)
         return 0;
-    uint32_t tail = b->workload->clip_norm > 0 ? TAIL_SQUARES : 0;
+    uint32_t tail = b->workload->clip_norm > 0 && !b->norm_known ? TAIL_SQUARES : 0;
     if (b->plan->return_form != LSPO_RETURN_NOTHING && transfers_packed(b->workload))
         tail |= TAIL_PACK;
     return tail;
@@ -91,11 +97,12 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
     case LSPO_OP_RECOMPUTE:
         lspo_stage_work_recompute(model, workload, s, work);
         if (adapters(b))
-            lspo_stage_work_add_adapters(workload, &stage->message, true, work);
+            lspo_stage_work_add_adapters(workload, &stage->message, model->family != LSPO_FAMILY_BERT, work);
         break;
     case LSPO_OP_BWD:
-        lspo_stage_work_backward(model, workload, s, forms_gradients(b) && stage->trained,
-                                 stage->message.rest_elements > 0, work);
+        lspo_stage_work_backward(model, workload, s,
+                                 forms_gradients(b) && stage->trained && variant != LSPO_VARIANT_FROZEN,
+                                 stage->message.rest_elements > 0 && variant != LSPO_VARIANT_FROZEN, work);
         if (adapters(b))
             lspo_stage_work_add_adapters_backward(workload, &stage->message, work);
         break;
@@ -116,7 +123,10 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         break;
     case LSPO_OP_UPD:
     case LSPO_OP_UPD_GPU:
-        lspo_work_adam(elements, work);
+        if (b->plan->optimizer == LSPO_OPTIMIZER_SGD) /* read g, read and write w */
+            lspo_work_stream(3 * elements * lspo_precision_bytes(workload->precision), work);
+        else
+            lspo_work_adam(elements, work);
         break;
     case LSPO_OP_APPLY:
         if (lowrank(b))
@@ -225,6 +235,12 @@ static uint32_t head_of(const lspo_builder_t *b)
     return b->stage_count - 1;
 }
 
+/* Backward ends there. */
+static uint32_t lowest_trained(const lspo_builder_t *b, uint32_t iteration)
+{
+    return lspo_plan_lowest_trained(b->plan, iteration);
+}
+
 static void depend_on_weights(lspo_builder_t *b, uint32_t stage)
 {
     lspo_build_depend(b, b->stages[stage].ready);
@@ -238,7 +254,9 @@ static void depend_on_weights(lspo_builder_t *b, uint32_t stage)
 lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
 {
     const lspo_activations_t *a = &b->activations;
-    lspo_op_id_t id = emit(b, LSPO_OP_FWD, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
+    bool frozen = b->plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM && stage < lowest_trained(b, iteration);
+    lspo_op_variant_t variant = frozen ? LSPO_VARIANT_FROZEN : LSPO_VARIANT_NONE;
+    lspo_op_id_t id = emit(b, LSPO_OP_FWD, variant, stage, iteration, micro, 0);
     lspo_build_depend(b, b->last_compute);
     if (micro == 0)
         depend_on_weights(b, stage);
@@ -247,7 +265,9 @@ lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t 
         lspo_build_gpu_memory(b, a->input_bytes, 0);
         break;
     case LSPO_STAGE_BLOCK:
-        lspo_build_gpu_memory(b, a->input_bytes + a->saved_bytes, b->workload->checkpointing ? a->saved_bytes : 0);
+        lspo_build_gpu_memory(b, a->input_bytes + a->saved_bytes,
+                              (frozen || b->workload->checkpointing ? a->saved_bytes : 0) +
+                                  (frozen ? a->input_bytes : 0));
         break;
     case LSPO_STAGE_HEAD:
         lspo_build_gpu_memory(b, a->head_bytes, 0);
@@ -257,12 +277,12 @@ lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t 
 }
 
 /* The gradient message that BWD of `stage` takes; the head of a tied model starts the embedding's too. */
-static uint64_t gradient_taken(const lspo_builder_t *b, uint32_t stage)
+static uint64_t gradient_taken(const lspo_builder_t *b, uint32_t iteration, uint32_t stage)
 {
     if (stage == 0 && tied(b))
         return 0;
-    uint64_t bytes = b->stages[stage].trained ? b->stages[stage].gradient_bytes : 0;
-    if (stage == head_of(b) && tied(b) && b->stages[0].trained)
+    uint64_t bytes = trains(b, stage, iteration) ? b->stages[stage].gradient_bytes : 0;
+    if (stage == head_of(b) && tied(b) && trains(b, 0, iteration))
         bytes += b->stages[0].gradient_bytes;
     return bytes;
 }
@@ -291,23 +311,21 @@ static uint64_t basis_scratch_bytes(const lspo_builder_t *b, uint32_t stage)
     return largest;
 }
 
-static void backward_memory(lspo_builder_t *b, uint32_t stage, uint32_t micro, bool compress_follows)
+static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro,
+                            bool compress_follows)
 {
     const lspo_activations_t *a = &b->activations;
-    uint64_t taken = micro == 0 ? gradient_taken(b, stage) : 0;
-    uint64_t freed = 0;
+    uint64_t taken = micro == 0 ? gradient_taken(b, iteration, stage) : 0;
+    uint64_t freed = stage == lowest_trained(b, iteration) ? a->input_bytes : 0; /* dx */
     switch (b->stages[stage].shape.kind) {
     case LSPO_STAGE_HEAD:
         taken += a->input_bytes;
-        freed = a->head_bytes + a->input_bytes;
+        freed += a->head_bytes + a->input_bytes;
         break;
     case LSPO_STAGE_BLOCK:
-        freed = compress_follows ? 0 : a->saved_bytes + a->input_bytes;
-        if (stage == 1 && !b->stages[0].trained)
-            freed += a->input_bytes;
+        freed += compress_follows ? 0 : a->saved_bytes + a->input_bytes;
         break;
     case LSPO_STAGE_EMBED:
-        freed = a->input_bytes;
         break;
     }
     if (compress_follows && lowrank(b))
@@ -326,13 +344,20 @@ static void bound_gradients(lspo_builder_t *b, uint32_t stage)
         lspo_build_depend(b, b->stages[older].sent);
 }
 
+/* badam: the stages above the one in turn only pass dx on.  A tied head makes its share of the embedding's gradient. */
+static lspo_op_variant_t backward_variant(const lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    bool forms = b->plan->optimizer != LSPO_OPTIMIZER_BLOCK_ADAM || trains(b, stage, iteration);
+    return forms ? LSPO_VARIANT_NONE : LSPO_VARIANT_FROZEN;
+}
+
 lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
                                  lspo_op_id_t parameters)
 {
     lspo_build_stage_t *st = &b->stages[stage];
     bool block = st->shape.kind == LSPO_STAGE_BLOCK;
     bool compress = block && b->compresses;
-    if (stage == 0 && !st->trained)
+    if (stage < lowest_trained(b, iteration))
         return b->last_compute;
     if (block && b->workload->checkpointing) {
         lspo_op_id_t again = emit(b, LSPO_OP_RECOMPUTE, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
@@ -341,12 +366,13 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
         lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
         b->last_compute = again;
     }
-    uint32_t tail = tail_of(b, st, micro);
-    lspo_op_id_t id = emit(b, LSPO_OP_BWD, LSPO_VARIANT_NONE, stage, iteration, micro, compress ? 0 : tail);
+    uint32_t tail = tail_of(b, iteration, stage, micro);
+    lspo_op_variant_t variant = backward_variant(b, iteration, stage);
+    lspo_op_id_t id = emit(b, LSPO_OP_BWD, variant, stage, iteration, micro, compress ? 0 : tail);
     lspo_build_depend(b, b->last_compute);
     lspo_build_depend(b, parameters);
     bound_gradients(b, stage);
-    backward_memory(b, stage, micro, compress);
+    backward_memory(b, iteration, stage, micro, compress);
     uint64_t scratch_bytes = compress && lowrank(b) ? basis_scratch_bytes(b, stage) : 0;
     if (scratch_bytes > 0 && micro == 0 && iteration % b->workload->project_every == 0) {
         lspo_op_id_t backward = id;
@@ -363,6 +389,33 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     }
     st->backward = id;
     return b->last_compute = id;
+}
+
+static void probe_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    const lspo_activations_t *a = &b->activations;
+    uint64_t taken = gradient_taken(b, iteration, stage), freed = b->stages[stage].gradient_bytes;
+    bool block = b->stages[stage].shape.kind == LSPO_STAGE_BLOCK;
+    lspo_build_gpu_memory(b, taken + (stage == head_of(b) ? a->input_bytes : 0),
+                          freed + (block && b->workload->checkpointing ? a->saved_bytes : 0) +
+                              (stage == lowest_trained(b, iteration) ? a->input_bytes : 0));
+}
+
+void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    if (stage < lowest_trained(b, iteration))
+        return;
+    if (b->stages[stage].shape.kind == LSPO_STAGE_BLOCK && b->workload->checkpointing) {
+        lspo_op_id_t again = emit(b, LSPO_OP_RECOMPUTE, LSPO_VARIANT_PROBE, stage, iteration, 0, 0);
+        lspo_build_depend(b, b->last_compute);
+        lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
+        b->last_compute = again;
+    }
+    uint32_t tail = tail_of(b, iteration, stage, 0);
+    lspo_op_id_t id = emit(b, LSPO_OP_BWD, LSPO_VARIANT_PROBE, stage, iteration, 0, tail);
+    lspo_build_depend(b, b->last_compute);
+    probe_memory(b, iteration, stage);
+    b->last_compute = id;
 }
 
 static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
@@ -480,13 +533,28 @@ static uint64_t factor_bytes(const lspo_builder_t *b, const lspo_message_t *mess
     return elements * lspo_precision_bytes(b->workload->precision);
 }
 
+/* Of all stages; badam: of the largest that has a turn, a tied head together with its embedding. */
+static uint64_t resident_optimizer_bytes(const lspo_builder_t *b)
+{
+    bool one_at_a_time = b->plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM;
+    uint64_t sum = 0, largest = 0;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        uint64_t bytes = b->stages[s].optimizer_bytes;
+        sum += bytes;
+        if (s == 0 && tied(b))
+            bytes += b->stages[head_of(b)].optimizer_bytes;
+        largest = bytes > largest ? bytes : largest;
+    }
+    return one_at_a_time ? largest : sum;
+}
+
 void lspo_build_resident_memory(lspo_builder_t *b)
 {
     lspo_footprint_t *f = &b->plan->footprint;
+    f->gpu_optimizer_bytes = resident_optimizer_bytes(b);
     f->gpu_parameters_bytes = all_parameter_bytes(b);
     f->gpu_workspace_bytes = b->activations.workspace_bytes;
     for (uint32_t s = 0; s < b->stage_count; s++) {
-        f->gpu_optimizer_bytes += b->stages[s].optimizer_bytes;
         f->gpu_projectors_bytes += factor_bytes(b, &b->stages[s].message);
     }
     if (adapters(b)) /* X A and dY B */
@@ -555,7 +623,7 @@ lspo_status_t lspo_build_on_gpu(lspo_builder_t *b)
         lspo_op_id_t gradients = b->last_compute;
         lspo_op_id_t norm = lspo_build_norm(b, i, false);
         for (uint32_t s = 0; s < b->stage_count; s++)
-            if (b->stages[s].trained)
+            if (trains(b, s, i))
                 lspo_build_update_gpu(b, i, s, norm == LSPO_NO_OP ? gradients : norm);
     }
     return b->status;

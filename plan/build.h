@@ -17,6 +17,9 @@
  *     BWD, lowest        gives back dx (embed's BWD; the first block's when the embedding is frozen)
  *     BWD, first micro   takes the stage's gradient message (elements x p; and elements x q where q != p, packed);
  *                        the message of a tied embedding is taken by BWD head
+ *     badam, below the   FWD gives back `saved` and its input, and there is no BWD; the lowest BWD gives back dx
+ *     active stage
+ *     BWD, lomo's probe  takes and gives back the stage's message; of the activations gives back only what RECOMPUTE took
  *     D2H                gives the message back; without a link, UPD_GPU does (galore: APPLY)
  *     H2D                takes a landing buffer (message elements x q); APPLY gives it back
  *     SWAP_IN            takes what it brings; FWD, BWD or SWAP_OUT give it back
@@ -58,6 +61,7 @@ typedef struct lspo_builder {
     bool compresses;        /* COMPRESS follows every block's BWD: lsp, galore */
     bool forward_waits_all; /* FWD of the embedding waits for the updates of all stages */
     bool bounds_gradients;  /* BWD waits until an older gradient has left the GPU       */
+    bool norm_known;        /* lomo: BWD need not sum squares, a probe has              */
     uint32_t stage_count;
     lspo_build_stage_t *stages;
     lspo_activations_t activations;
@@ -79,9 +83,12 @@ void lspo_build_gpu_memory(lspo_builder_t *b, uint64_t alloc_bytes, uint64_t fre
 /* FWD of one stage: after the compute chain and, for the first micro-batch, after the stage's weights are ready. */
 lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage);
 /* [RECOMPUTE], BWD, [COMPRESS] of one stage; returns the last.  `parameters` (or LSPO_NO_OP) is waited for as well.
- * Nothing is emitted for a frozen embedding. */
+ * Nothing is emitted below the lowest stage that is trained in this iteration. */
 lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
                                  lspo_op_id_t parameters);
+/* lomo: the same for the norm alone, before the pass that updates: BWD drops its gradient, activations stay (under
+ * checkpointing the stage's input). */
+void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage);
 /* All FWD and BWD of an optimizer step, all micro-batches.  With `send`, D2H of each trained stage follows its last
  * BWD. */
 void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send);
@@ -104,7 +111,7 @@ lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32
  * the others first come first served; transition < 0: all of them first come first served. */
 lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition);
 
-/* The schedule of native, lora and galore: everything on the GPU, optimizer.step() after the whole backward pass. */
+/* The schedule of native, lora, galore and badam: everything on the GPU, optimizer.step() after the whole backward pass. */
 lspo_status_t lspo_build_on_gpu(lspo_builder_t *b);
 
 /* Static memory of policies whose optimizer is on the CPU / on the GPU with everything resident. */

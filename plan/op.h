@@ -55,6 +55,8 @@ typedef enum {
     LSPO_VARIANT_NORM_SCALAR, /* D2H of the one clipping scalar              */
     LSPO_VARIANT_PARAMETERS,  /* SWAP_IN/SWAP_OUT of parameters              */
     LSPO_VARIANT_OPTIMIZER,   /* SWAP_IN/SWAP_OUT of optimizer state         */
+    LSPO_VARIANT_FROZEN,      /* badam: FWD that keeps nothing for a backward, BWD without gradients of weights */
+    LSPO_VARIANT_PROBE,       /* lomo: BWD (and its RECOMPUTE) for the clipping norm alone: it drops the gradient */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 

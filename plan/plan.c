@@ -68,6 +68,40 @@ void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *
     }
 }
 
+static bool trains_rest(const lspo_plan_t *plan)
+{
+    return plan->workload.train_rest == LSPO_TRAIN_REST_ON;
+}
+
+uint32_t lspo_plan_lowest_trained(const lspo_plan_t *plan, uint32_t iteration)
+{
+    const lspo_workload_t *w = &plan->workload;
+    uint32_t lowest = trains_rest(plan) ? 0 : 1;
+    if (plan->optimizer != LSPO_OPTIMIZER_BLOCK_ADAM)
+        return lowest;
+    uint32_t head = plan->stage_count - 1;
+    uint32_t highest = trains_rest(plan) && !plan->model.tied_head ? head : head - 1;
+    uint32_t turn = (w->first_step + iteration) / w->switch_every % (highest - lowest + 1);
+    return turn == 0 ? lowest : highest + 1 - turn;
+}
+
+bool lspo_plan_trains(const lspo_plan_t *plan, uint32_t stage, uint32_t iteration)
+{
+    bool head = stage + 1 == plan->stage_count;
+    if ((stage == 0 || head) && !trains_rest(plan))
+        return false;
+    if (plan->optimizer != LSPO_OPTIMIZER_BLOCK_ADAM)
+        return true;
+    uint32_t active = lspo_plan_lowest_trained(plan, iteration);
+    return stage == active || (active == 0 && head && plan->model.tied_head);
+}
+
+uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration)
+{
+    uint32_t step = plan->workload.first_step + iteration;
+    return (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM ? step % plan->workload.switch_every : step) + 1;
+}
+
 static void describe_stage(lspo_builder_t *b, uint32_t index)
 {
     const lspo_workload_t *w = b->workload;
@@ -83,6 +117,8 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     stage->trained = elements > 0;
     stage->parameter_bytes = stage->shape.element_count * p;
     stage->optimizer_bytes = elements * (w->precision == LSPO_FP32 ? 8 : 12);
+    if (b->plan->optimizer == LSPO_OPTIMIZER_SGD)
+        stage->optimizer_bytes = 0;
     stage->link_bytes = elements * q;
     stage->gradient_bytes = elements * p + (offloads && w->transfer != w->precision ? stage->link_bytes : 0);
     stage->priority_rank = 0;
@@ -134,6 +170,7 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     plan->policy = policy;
     plan->return_form = policy->return_form;
     plan->gradient_form = policy->gradient_form;
+    plan->optimizer = policy->optimizer;
     plan->stage_count = lspo_model_stage_count(model);
     plan->staleness_steps = policy->staleness_steps;
     resolve(plan);
@@ -254,6 +291,10 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " parameters";
     case LSPO_VARIANT_OPTIMIZER:
         return " optimizer";
+    case LSPO_VARIANT_FROZEN:
+        return " frozen";
+    case LSPO_VARIANT_PROBE:
+        return " probe";
     default:
         return "";
     }

@@ -30,6 +30,13 @@ typedef enum {
     LSPO_RETURN_DELTA       /* Adam's direction; APPLY does W -= eta P D Q^T        */
 } lspo_return_form_t;
 
+/* What becomes of a gradient. */
+typedef enum {
+    LSPO_OPTIMIZER_ADAM,      /* Adam on all trained weights                                      */
+    LSPO_OPTIMIZER_SGD,       /* lomo: w <- w - eta (scale g + decay w), no state                 */
+    LSPO_OPTIMIZER_BLOCK_ADAM /* badam: Adam on one stage at a time, its state new with each turn */
+} lspo_optimizer_t;
+
 typedef struct lspo_policy lspo_policy_t;
 
 typedef struct {
@@ -38,6 +45,7 @@ typedef struct {
     const lspo_policy_t *policy;
     lspo_return_form_t return_form;
     lspo_gradient_form_t gradient_form;
+    lspo_optimizer_t optimizer;
     uint32_t stage_count;
     uint32_t staleness_steps;   /* 0: exact order; 1: the gradient of the step before is applied */
     lspo_footprint_t footprint; /* the itemised static memory and the sizes of messages */
@@ -65,6 +73,16 @@ lspo_status_t lspo_plan_check(const lspo_plan_t *plan);
 
 /* How the gradient of one stage is laid out under this plan. */
 void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *message_out);
+
+/* Is the gradient of `stage` formed in this iteration?  What is trained at all always is, but under
+ * LSPO_OPTIMIZER_BLOCK_ADAM only in its turn: the lowest trained stage first, since its steps cost the most time and
+ * memory and a short plan should not hide that; then the highest and on downward, switch_every steps of the training
+ * each.  A tied head has its turn with the embedding that it shares. */
+bool lspo_plan_trains(const lspo_plan_t *plan, uint32_t stage, uint32_t iteration);
+/* The lowest stage whose gradient is formed in this iteration: backward ends there. */
+uint32_t lspo_plan_lowest_trained(const lspo_plan_t *plan, uint32_t iteration);
+/* Adam's t in this iteration, from 1: steps of the training, or of the turn. */
+uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 
 /* The lane on which ops of `kind` run. */
 lspo_lane_t lspo_op_kind_lane(lspo_op_kind_t kind);

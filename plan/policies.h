@@ -13,5 +13,7 @@ extern const lspo_policy_t lspo_policy_backward_update;
 extern const lspo_policy_t lspo_policy_lsp;
 extern const lspo_policy_t lspo_policy_lora;
 extern const lspo_policy_t lspo_policy_galore;
+extern const lspo_policy_t lspo_policy_lomo;
+extern const lspo_policy_t lspo_policy_badam;
 
 #endif

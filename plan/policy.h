@@ -10,9 +10,10 @@
 #include "plan/plan.h"
 
 typedef enum {
-    LSPO_SEMANTICS_EXACT,     /* the same updates as native, bit for bit on one device */
-    LSPO_SEMANTICS_STALE,     /* updates come staleness_steps late                     */
-    LSPO_SEMANTICS_COMPRESSED /* updates live in a subspace                            */
+    LSPO_SEMANTICS_EXACT,      /* the same updates as native, bit for bit on one device */
+    LSPO_SEMANTICS_STALE,      /* updates come staleness_steps late                     */
+    LSPO_SEMANTICS_COMPRESSED, /* updates live in a subspace                            */
+    LSPO_SEMANTICS_OTHER       /* another optimizer than Adam on all weights at once    */
 } lspo_semantics_t;
 
 struct lspo_policy {
@@ -26,6 +27,7 @@ struct lspo_policy {
     bool uses_transition;
     lspo_gradient_form_t gradient_form;
     lspo_return_form_t return_form;
+    lspo_optimizer_t optimizer;
     lspo_status_t (*build)(lspo_builder_t *builder);
 };
 

@@ -12,7 +12,7 @@
 typedef enum { LSPO_FP32, LSPO_BF16, LSPO_FP16, LSPO_PRECISION_COUNT } lspo_precision_t;
 
 typedef enum {
-    LSPO_TRAIN_REST_AUTO, /* on for full-rank policies; off for lsp, lora, galore (the authors' code) */
+    LSPO_TRAIN_REST_AUTO, /* on for full-rank policies; off for lsp, lora, galore, badam (the authors' code) */
     LSPO_TRAIN_REST_ON,   /* embeddings, norms, biases and head are trained too, uncompressed         */
     LSPO_TRAIN_REST_OFF   /* only the linear layers of the blocks are trained                         */
 } lspo_train_rest_t;
@@ -33,6 +33,7 @@ typedef struct {
     uint32_t nnz;              /* r of lsp: nonzeros a row of P and Q                                     */
     uint32_t rank;             /* of lora and galore                                                     */
     uint32_t project_every;    /* galore: optimizer steps between refreshes of the basis                 */
+    uint32_t switch_every;     /* badam: optimizer steps on one block before the next                    */
     int32_t transition;        /* zero-layerwise, lsp: stages <= transition are served last come first served;
                                   LSPO_TRANSITION_AUTO: chosen by simulation                             */
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0 = no bound  */
@@ -52,7 +53,7 @@ typedef struct {
 } lspo_workload_t;
 
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
- * train_rest auto, d 512, r 8, rank 16, project_every 200, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
+ * train_rest auto, d 512, r 8, rank 16, project_every 200, switch_every 50, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
  * 1e-4, first_step 0, closed end, no weight decay, transition auto, 2 gradient buffers, 2 swap slots,
  * seed 1, learning rate 1e-4. */
 void lspo_workload_default(lspo_workload_t *workload_out);

@@ -115,6 +115,7 @@ static lspo_status_t describe_ops(lspo_session_t *session)
         stage->updated_on_gpu |= op->kind == LSPO_OP_UPD_GPU;
         stage->swapped |= op->kind == LSPO_OP_SWAP_IN;
         swaps |= op->kind == LSPO_OP_SWAP_IN;
+        session->probes |= op->variant == LSPO_VARIANT_PROBE;
     }
     if (!swaps)
         return LSPO_OK;
@@ -274,7 +275,8 @@ static lspo_status_t make_device_state(lspo_session_t *session, uint32_t s)
     lspo_status_t status = LSPO_OK;
     if (!stage->swapped)
         status = lspo_session_take(session, stage->shape.element_count * sizeof(float), (void **)&stage->weights);
-    if (status == LSPO_OK && stage->updated_on_gpu && !stage->swapped)
+    if (status == LSPO_OK && stage->updated_on_gpu && !stage->swapped &&
+        session->plan->optimizer == LSPO_OPTIMIZER_ADAM)
         status =
             lspo_session_take(session, 2 * stage->message.element_count * sizeof(float), (void **)&stage->optimizer);
     return status == LSPO_OK ? make_factors(session, s) : status;
@@ -334,6 +336,27 @@ static lspo_status_t make_common(lspo_session_t *session)
     return status;
 }
 
+/* badam: room for the largest stage; a tied head and its embedding have it together. */
+static lspo_status_t make_turn_state(lspo_session_t *session)
+{
+    uint32_t head = session->stage_count - 1;
+    if (session->plan->optimizer != LSPO_OPTIMIZER_BLOCK_ADAM)
+        return LSPO_OK;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        size_t count = 2 * session->stages[s].message.element_count;
+        if (s == 0 && session->plan->model.tied_head)
+            count += 2 * session->stages[head].message.element_count;
+        session->turn_count = count > session->turn_count ? count : session->turn_count;
+    }
+    lspo_status_t status =
+        lspo_session_take(session, session->turn_count * sizeof(float), (void **)&session->turn_state);
+    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++)
+        session->stages[s].optimizer = session->turn_state;
+    if (status == LSPO_OK && session->plan->model.tied_head)
+        session->stages[head].optimizer += 2 * session->stages[0].message.element_count;
+    return status;
+}
+
 static lspo_status_t make_state(lspo_session_t *session)
 {
     session->stages = calloc(session->stage_count, sizeof *session->stages);
@@ -348,6 +371,8 @@ static lspo_status_t make_state(lspo_session_t *session)
         if (status == LSPO_OK)
             status = make_host_state(session, s);
     }
+    if (status == LSPO_OK)
+        status = make_turn_state(session);
     return status == LSPO_OK ? make_scratch(session) : status;
 }
 
@@ -398,7 +423,8 @@ static void release_dynamic(lspo_session_t *session)
 static void release_stage(lspo_session_t *session, lspo_session_stage_t *stage)
 {
     lspo_session_give_back(session, (void **)&stage->weights);
-    lspo_session_give_back(session, (void **)&stage->optimizer);
+    if (!session->turn_state)
+        lspo_session_give_back(session, (void **)&stage->optimizer);
     lspo_session_give_back(session, (void **)&stage->factors);
     for (int i = 0; i < 2 * LSPO_LINEAR_MAX; i++)
         lspo_session_give_back(session, &stage->projector_memory[i]);
@@ -423,6 +449,7 @@ void lspo_session_destroy(lspo_session_t *session)
             release_stage(session, &session->stages[s]);
     }
     lspo_transformer_destroy(session->transformer);
+    lspo_session_give_back(session, (void **)&session->turn_state);
     lspo_session_give_back(session, (void **)&session->unpacked);
     lspo_session_give_back(session, (void **)&session->scratch);
     lspo_session_give_back(session, &session->workspace);

@@ -82,8 +82,10 @@ static lspo_status_t forward(lspo_session_t *session, const lspo_op_t *op)
     lspo_transformer_block_forward(session->transformer, weights_for(session, op),
                                    lspo_session_adapters(session, op->layer), session->stages[op->layer - 1].output,
                                    stage->saved, stage->output);
-    if (workload->checkpointing)
+    if (workload->checkpointing || op->variant == LSPO_VARIANT_FROZEN)
         lspo_session_give_back(session, (void **)&stage->saved);
+    if (op->variant == LSPO_VARIANT_FROZEN)
+        lspo_session_give_back(session, (void **)&session->stages[op->layer - 1].output);
     lspo_session_swap_drop(session, op);
     return LSPO_OK;
 }
@@ -100,11 +102,16 @@ static lspo_status_t recompute(lspo_session_t *session, const lspo_op_t *op)
     return status;
 }
 
+static bool forms_gradient(const lspo_session_t *session, const lspo_op_t *op, uint32_t s)
+{
+    return session->stages[s].trained && lspo_plan_trains(session->plan, s, op->iteration);
+}
+
 /* The stage's message in fp32 and, where the link carries 16 bits, packed. */
 static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op, uint32_t s)
 {
     lspo_session_stage_t *stage = &session->stages[s];
-    if (!stage->trained || op->micro > 0)
+    if (!forms_gradient(session, op, s) || op->micro > 0)
         return LSPO_OK;
     uint32_t parity = op->iteration & 1;
     lspo_status_t status =
@@ -127,19 +134,33 @@ static void finish_gradient(lspo_session_t *session, const lspo_op_t *op)
 {
     const lspo_workload_t *workload = &session->plan->workload;
     lspo_session_stage_t *stage = &session->stages[op->layer];
-    if (!stage->trained || op->micro + 1U < workload->accumulation)
+    if (!forms_gradient(session, op, op->layer) || op->micro + 1U < workload->accumulation)
         return;
     uint32_t parity = op->iteration & 1;
     size_t n = stage->message.element_count;
-    if (workload->clip_norm > 0)
+    bool probe = op->variant == LSPO_VARIANT_PROBE;
+    if (workload->clip_norm > 0 && probe == session->probes)
         session->squares[parity * session->stage_count + op->layer] = sum_of_squares(stage->gradient[parity], n);
     if (stage->packed[parity])
         lspo_session_pack(session, n, stage->gradient[parity], stage->packed[parity]);
+    if (probe)
+        lspo_session_give_back(session, (void **)&stage->gradient[parity]);
 }
 
-/* What backward has read for the last time. */
+static void release_dx(lspo_session_t *session, const lspo_op_t *op)
+{
+    if (op->layer == lspo_plan_lowest_trained(session->plan, op->iteration))
+        lspo_session_give_back(session, (void **)&session->dx);
+}
+
+/* What backward has read for the last time; after a probe another pass follows, which computes again what is not kept. */
 static void release_activations(lspo_session_t *session, const lspo_op_t *op)
 {
+    if (op->variant == LSPO_VARIANT_PROBE) {
+        if (session->stages[op->layer].shape.kind == LSPO_STAGE_BLOCK && session->plan->workload.checkpointing)
+            lspo_session_give_back(session, (void **)&session->stages[op->layer].saved);
+        return;
+    }
     lspo_session_give_back(session, (void **)&session->stages[op->layer].saved);
     lspo_session_give_back(session, (void **)&session->stages[op->layer - 1].output);
 }
@@ -155,11 +176,13 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
         status = take_gradient(session, op, 0);
     if (status != LSPO_OK)
         return status;
-    lspo_gradient_sink_t sink = {.rest = stage->trained ? stage->gradient[parity] : NULL, .accumulate = op->micro > 0};
+    bool forms = forms_gradient(session, op, op->layer);
+    lspo_gradient_sink_t sink = {.rest = forms ? stage->gradient[parity] : NULL, .accumulate = op->micro > 0};
     lspo_transformer_head_backward(session->transformer, stage->weights, embed->weights, session->targets,
                                    session->stages[op->layer - 1].output, stage->saved,
                                    1.0F / (float)session->plan->workload.accumulation, &sink,
-                                   embed->trained ? embed->gradient[parity] : NULL, session->dx);
+                                   forms_gradient(session, op, 0) ? embed->gradient[parity] : NULL, session->dx);
+    release_dx(session, op);
     release_activations(session, op);
     finish_gradient(session, op);
     return LSPO_OK;
@@ -171,6 +194,8 @@ static lspo_gradient_sink_t block_sink(const lspo_session_t *session, const lspo
     const lspo_message_t *message = &stage->message;
     float *gradient = stage->gradient[op->iteration & 1];
     lspo_gradient_sink_t sink = {.accumulate = op->micro > 0};
+    if (!forms_gradient(session, op, op->layer))
+        return sink;
     switch (session->plan->gradient_form) {
     case LSPO_FORM_DENSE:
         sink.linear = gradient;
@@ -204,8 +229,7 @@ static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op
     lspo_transformer_block_backward(session->transformer, weights, lspo_session_adapters(session, op->layer),
                                     session->stages[op->layer - 1].output, session->stages[op->layer].saved, &sink,
                                     &session->operands, session->dx);
-    if (op->layer == 1 && !session->stages[0].trained)
-        lspo_session_give_back(session, (void **)&session->dx);
+    release_dx(session, op);
     if (form == LSPO_FORM_DENSE || form == LSPO_FORM_ADAPTER) {
         release_activations(session, op);
         finish_gradient(session, op);
@@ -227,7 +251,7 @@ static lspo_status_t backward(lspo_session_t *session, const lspo_op_t *op)
     }
     lspo_transformer_embed_backward(session->transformer, session->tokens_in, session->dx, op->micro > 0,
                                     stage->gradient[op->iteration & 1]);
-    lspo_session_give_back(session, (void **)&session->dx);
+    release_dx(session, op);
     finish_gradient(session, op);
     return LSPO_OK;
 }
@@ -326,12 +350,27 @@ static lspo_status_t norm(lspo_session_t *session, const lspo_op_t *op)
     uint32_t parity = op->iteration & 1;
     double sum = 0;
     for (uint32_t s = 0; s < session->stage_count; s++)
-        if (session->stages[s].trained)
+        if (forms_gradient(session, op, s))
             sum += session->squares[parity * session->stage_count + s];
     session->norm_gpu[parity] = (float)sqrt(sum);
     if (isfinite(session->norm_gpu[parity]))
         return LSPO_OK;
     return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the gradient's norm is %g", op->iteration, sqrt(sum));
+}
+
+static void step_along(size_t n, float rate, const float *direction, float *w)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        w[i] -= rate * direction[i];
+}
+
+/* lomo: w <- w - eta scale g. */
+static void descend(lspo_session_t *session, lspo_session_stage_t *stage, float **gradient, float norm)
+{
+    float rate = (float)session->plan->workload.learning_rate * lspo_session_clip_scale(session, norm);
+    step_along(stage->message.element_count, rate, *gradient, stage->weights);
+    lspo_session_give_back(session, (void **)gradient);
 }
 
 /* lora: the message's head moves the adapters; its rest, when trained, the stage's other tensors. */
@@ -352,7 +391,14 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     lspo_swap_use_t *optimizer = lspo_session_swap_of(session, op, LSPO_VARIANT_OPTIMIZER);
     float *m = optimizer ? optimizer->memory : stage->optimizer;
     size_t n = stage->message.element_count;
-    lspo_adam_t adam = lspo_adam_default((float)session->plan->workload.learning_rate, op->iteration + 1);
+    if (session->plan->optimizer == LSPO_OPTIMIZER_SGD) {
+        descend(session, stage, &stage->gradient[parity], session->norm_gpu[parity]);
+        return LSPO_OK;
+    }
+    lspo_adam_t adam = lspo_adam_default((float)session->plan->workload.learning_rate,
+                                         lspo_plan_adam_step(session->plan, op->iteration));
+    if (session->turn_state && adam.step == 1)
+        memset(m, 0, 2 * n * sizeof(float));
     adam.gradient_scale = lspo_session_clip_scale(session, session->norm_gpu[parity]);
     if (session->plan->gradient_form == LSPO_FORM_LOWRANK) { /* the direction takes the gradient's place until APPLY */
         lspo_adam_direction(&adam, n, stage->gradient[parity], m, m + n, stage->gradient[parity]);
@@ -382,13 +428,6 @@ static const float *delta_part(lspo_session_t *session, const void *staging, siz
         return (const float *)staging + offset;
     lspo_session_unpack(session, n, (const uint16_t *)staging + offset, session->unpacked);
     return session->unpacked;
-}
-
-static void step_along(size_t n, float rate, const float *direction, float *w)
-{
-#pragma omp simd
-    for (size_t i = 0; i < n; i++)
-        w[i] -= rate * direction[i];
 }
 
 static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage, const void *staging)

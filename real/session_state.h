@@ -23,7 +23,7 @@ typedef struct {
 
     /* Device, for the whole session.  Of a swapped stage, weights and optimizer come with SWAP_IN instead. */
     float *weights;
-    float *optimizer; /* m, then v */
+    float *optimizer; /* m, then v; badam: a part of the session's state */
     void *projector_memory[2 * LSPO_LINEAR_MAX];
     lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* their arrays lie in projector_memory              */
     float *basis[LSPO_LINEAR_MAX];                           /* galore: of the compressed weights (kernels/lowrank.h) */
@@ -61,6 +61,9 @@ struct lspo_session {
     uint32_t stage_count;
     lspo_session_stage_t *stages;
     lspo_swap_use_t *swaps;          /* by op id; NULL when the plan swaps nothing */
+    bool probes;                     /* lomo: squares are summed by BWDs of that variant */
+    float *turn_state;               /* badam: device, m and v of the stages in turn */
+    size_t turn_count;               /* floats of it */
     lspo_linear_operands_t operands; /* from a block's BWD to its COMPRESS */
     void *workspace;
     float *scratch;  /* device: of COMPRESS and APPLY */

@@ -297,6 +297,116 @@ Test(policies, galore)
     lspo_plan_destroy(p);
 }
 
+/* FWD 0-6; each UPD_GPU right behind its BWD: BWD3 6-10, UPD3 10-11, BWD2 11-15, UPD2 15-16, BWD1 16-20, UPD1 20-21: 21
+ * an iteration, like native, with one gradient at a time. */
+Test(policies, lomo)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_plan_t *p = build("lomo", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_BWD, 3, 0, 6, 10);
+    expect(t, LSPO_OP_UPD_GPU, 3, 0, 10, 11);
+    expect(t, LSPO_OP_BWD, 2, 0, 11, 15);
+    expect(t, LSPO_OP_BWD, 1, 0, 16, 20);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 20, 21);
+    expect(t, LSPO_OP_FWD, 1, 1, 21, 23);
+    done(t, p);
+}
+
+static const lspo_trace_row_t *find_variant(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t layer,
+                                            uint32_t iteration, lspo_op_variant_t variant)
+{
+    for (uint32_t i = 0; i < t->row_count; i++) {
+        const lspo_trace_row_t *r = &t->rows[i];
+        if (r->kind == kind && r->layer == layer && r->iteration == iteration && r->variant == variant)
+            return r;
+    }
+    return NULL;
+}
+
+/* With --clip a first backward for the norm: FWD 0-6, BWD3 6-10, BWD2 10-14, BWD1 14-18, NORM 18-19; then BWD3 19-23,
+ * UPD3 23-24, BWD2 24-28, UPD2 28-29, BWD1 29-33, UPD1 33-34. */
+Test(policies, lomo_clips_with_two_backward_passes)
+{
+    lspo_workload_t w = small_workload(2);
+    w.clip_norm = 1.0;
+    lspo_plan_t *p = build("lomo", &w);
+    lspo_trace_t *t = play(p, &usual);
+    const lspo_trace_row_t *probe = find_variant(t, LSPO_OP_BWD, 1, 0, LSPO_VARIANT_PROBE);
+    cr_assert_not_null(probe);
+    cr_expect_eq(probe->start_ns, 14u);
+    cr_expect_eq(probe->end_ns, 18u);
+    expect(t, LSPO_OP_NORM, 4, 0, 18, 19);
+    const lspo_trace_row_t *second = find_variant(t, LSPO_OP_BWD, 3, 0, LSPO_VARIANT_NONE);
+    cr_assert_not_null(second);
+    cr_expect_eq(second->start_ns, 19u);
+    expect(t, LSPO_OP_UPD_GPU, 3, 0, 23, 24);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 33, 34);
+    expect(t, LSPO_OP_FWD, 1, 1, 34, 36);
+    done(t, p);
+
+    w.accumulation = 2; /* gradients stay anyway: two FWD-BWD of 18, NORM 36-37, UPD3 37-38, ... no second pass */
+    p = build("lomo", &w);
+    t = play(p, &usual);
+    cr_expect_null(find_variant(t, LSPO_OP_BWD, 1, 0, LSPO_VARIANT_PROBE));
+    expect(t, LSPO_OP_NORM, 4, 0, 36, 37);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 39, 40);
+    done(t, p);
+}
+
+/* One block a step, here: 1 first, then 3, 2, 1.  Step 0: FWD 0-6, BWD 6-18 down to block 1, UPD1 18-19.  Step 1 trains
+ * block 3: FWD 19-25, BWD3 25-29, UPD3 29-30.  Step 2, block 2: FWD 30-36, BWD3 36-40 (dx only), BWD2 40-44, UPD2 44-45.
+ * Step 3, block 1 again: FWD 45-51, BWD 51-63, UPD1 63-64. */
+Test(policies, badam)
+{
+    static const uint32_t blocks[] = {1, 3, 2, 1};
+    static const uint64_t updates_ns[] = {18, 29, 44, 63};
+    lspo_workload_t w = small_workload(4);
+    w.switch_every = 1;
+    lspo_plan_t *p = build("badam", &w);
+    lspo_trace_t *t = play(p, &usual);
+    for (uint32_t i = 0; i < 4; i++) {
+        expect(t, LSPO_OP_UPD_GPU, blocks[i], i, updates_ns[i], updates_ns[i] + 1);
+        for (uint32_t block = 1; block <= 3; block++) {
+            bool frozen = find_variant(t, LSPO_OP_BWD, block, i, LSPO_VARIANT_FROZEN) != NULL;
+            bool whole = find_variant(t, LSPO_OP_BWD, block, i, LSPO_VARIANT_NONE) != NULL;
+            cr_expect_eq(frozen, block > blocks[i], "block %u, step %u", block, i);
+            cr_expect_eq(whole, block == blocks[i], "block %u, step %u", block, i);
+        }
+    }
+    uint32_t updates = 0;
+    for (uint32_t i = 0; i < t->row_count; i++)
+        updates += t->rows[i].kind == LSPO_OP_UPD_GPU;
+    cr_expect_eq(updates, 4u, "one a step");
+    expect(t, LSPO_OP_BWD, 3, 2, 36, 40);
+    done(t, p);
+
+    w.switch_every = 2; /* the turns belong to the training, not to the plan: step 3 is the second of block 3 */
+    w.first_step = 3;
+    w.iterations = 2;
+    p = build("badam", &w);
+    cr_expect_eq(lspo_plan_lowest_trained(p, 0), 3u);
+    cr_expect_eq(lspo_plan_adam_step(p, 0), 2u);
+    cr_expect_eq(lspo_plan_lowest_trained(p, 1), 2u);
+    cr_expect_eq(lspo_plan_adam_step(p, 1), 1u);
+    lspo_plan_destroy(p);
+}
+
+/* With --train-rest the embedding has the first turn, together with the head that is tied to it. */
+Test(policies, badam_trains_a_tied_head_with_its_embedding)
+{
+    static const bool trained[4][5] = {
+        {true, false, false, false, true}, {false, false, false, true}, {false, false, true}, {false, true}};
+    lspo_workload_t w = small_workload(4);
+    w.switch_every = 1;
+    w.train_rest = LSPO_TRAIN_REST_ON;
+    lspo_plan_t *p = build("badam", &w);
+    for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t s = 0; s < 5; s++)
+            cr_expect_eq(lspo_plan_trains(p, s, i), trained[i][s], "stage %u, step %u", s, i);
+    lspo_plan_destroy(p);
+}
+
 /* Clipping under both: NORM between the last gradient and the first update, nothing crosses a link. */
 Test(policies, clipping_on_the_gpu_delays_only_the_updates)
 {

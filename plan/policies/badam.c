@@ -1,0 +1,15 @@
+/* badam: block-coordinate Adam.  One block is trained at a time, switch_every steps, with Adam state of its own that
+ * starts from nothing; then the next one has its turn.  Backward ends at that block: the ones above only pass dx on, the
+ * ones below keep no activations.  Order: plan/plan.h, lspo_plan_trains(). */
+#include "plan/policies.h"
+
+const lspo_policy_t lspo_policy_badam = {
+    .name = "badam",
+    .help = "Adam on the GPU for one block at a time, the others frozen; a new block every --switch-every steps",
+    .citation = "Luo, Yu, Li, NeurIPS 2024, arXiv 2404.02827",
+    .semantics = LSPO_SEMANTICS_OTHER,
+    .clip_help = "norm of the gradient of the block in turn; free",
+    .optimizer = LSPO_OPTIMIZER_BLOCK_ADAM,
+    .return_form = LSPO_RETURN_NOTHING,
+    .build = lspo_build_on_gpu,
+};
