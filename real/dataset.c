@@ -39,6 +39,7 @@ struct lspo_dataset {
     uint32_t sequence, class_count;
     uint64_t seed, train_rows, held_out_rows;
     bool own_eval;
+    uint64_t hash;
     char source[512];
 };
 
@@ -500,11 +501,11 @@ static uint64_t hash_part(uint64_t hash, const part_t *part)
 
 static void describe(lspo_dataset_t *dataset, const char *path)
 {
-    uint64_t hash = hash_part(hash_part(UINT64_C(0xcbf29ce484222325), &dataset->train), &dataset->eval);
+    dataset->hash = hash_part(hash_part(UINT64_C(0xcbf29ce484222325), &dataset->train), &dataset->eval);
     snprintf(dataset->source, sizeof dataset->source,
              "%.380s, %s, %" PRIu64 " rows and %" PRIu64 " held out, fnv1a %016" PRIx64,
              path ? path : "the machine's own text", dataset->encoder.name, dataset->train_rows, dataset->held_out_rows,
-             hash);
+             dataset->hash);
 }
 
 static lspo_status_t check_options(const lspo_dataset_options_t *options)
@@ -595,6 +596,11 @@ uint64_t lspo_dataset_dropped_rows(const lspo_dataset_t *dataset)
 const char *lspo_dataset_source(const lspo_dataset_t *dataset)
 {
     return dataset->source;
+}
+
+uint64_t lspo_dataset_hash(const lspo_dataset_t *dataset)
+{
+    return dataset->hash;
 }
 
 /* One pass of a Feistel network over 2 x `half_bits` bits; the round function is Philox of (round, right half). */

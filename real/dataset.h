@@ -79,6 +79,7 @@ uint64_t lspo_dataset_cut_rows(const lspo_dataset_t *dataset);
 uint64_t lspo_dataset_dropped_rows(const lspo_dataset_t *dataset);
 /* "alpaca.json, 52002 rows, fnv1a 0123456789abcdef": path, and a hash of all tokens and rows. */
 const char *lspo_dataset_source(const lspo_dataset_t *dataset);
+uint64_t lspo_dataset_hash(const lspo_dataset_t *dataset);
 
 /* Training batch (step, micro): `batch` rows as lspo_batch_t describes them; targets of LSPO_DATASET_LABELS are `batch`
  * labels. */

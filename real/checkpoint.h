@@ -1,0 +1,55 @@
+/* checkpoint.h - a training's state on disk: written whole or not at all, and read back only where it fits.
+ *
+ * A checkpoint is a folder FOLDER/step-0000000120 with
+ *     state.safetensors   every array of the session (real/session.h), and a hash of all of them
+ *     state.json          the step, what early stopping remembers, and the settings that decide the numbers
+ * It is written under a name that begins with a dot, flushed to disk and renamed, and only then are older ones removed;
+ * so that whatever happens, the newest step-... is complete.  Equal training gives equal state.safetensors, byte for byte.
+ */
+#ifndef LSPO_REAL_CHECKPOINT_H
+#define LSPO_REAL_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan/status.h"
+#include "real/session.h"
+
+/* One setting that a training must not change when it resumes: a flag and its value. */
+typedef struct {
+    const char *key; /* as the flag is called, without dashes */
+    char value[128];
+} lspo_setting_t;
+
+typedef struct {
+    uint32_t step;          /* steps done                                                      */
+    double elapsed_s;       /* of training, over all its sittings                              */
+    double loss_first;      /* training loss of the first step; NaN: none                      */
+    double loss_last;       /* and of the latest                                               */
+    double held_out_before; /* held-out loss before the first step; NaN: not known            */
+    double held_out_last;   /* and the latest                                                  */
+    double best_loss;       /* the lowest held-out loss; NaN: none yet                         */
+    uint32_t best_step;     /* where it was                                                    */
+    uint32_t worse_count;   /* evaluations since                                               */
+    bool finished;          /* all steps done, or stopped early: there is nothing to resume */
+} lspo_train_state_t;
+
+/* Make `folder` (and its parents) ready: remove what a killed run left half-written.  LSPO_ERR_INPUT when it holds checkpoints
+ * and `resume` is false, since they would be overwritten; LSPO_ERR_IO when it cannot be made. */
+lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume);
+
+/* Write one and keep the newest `keep` (>= 1).  LSPO_ERR_IO leaves those before as they are. */
+lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_train_state_t *state, const lspo_setting_t *settings,
+                                    size_t setting_count, const lspo_state_array_t *arrays, size_t array_count,
+                                    uint32_t keep);
+
+/* Path of the newest one, allocated; NULL in *path_out when there is none. */
+lspo_status_t lspo_checkpoint_latest(const char *folder, char **path_out);
+
+/* Read the state and, into `arrays`, the arrays.  LSPO_ERR_INPUT, naming what differs, unless settings and arrays are those
+ * with which it was written, and when a file is damaged; `arrays` is then not to be used. */
+lspo_status_t lspo_checkpoint_read(const char *path, const lspo_setting_t *settings, size_t setting_count,
+                                   const lspo_state_array_t *arrays, size_t array_count, lspo_train_state_t *state_out);
+
+#endif
