@@ -119,4 +119,10 @@ lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batch
 /* The stage's weights as they stand, element_count floats: device memory, or the home of a swapped stage. */
 const float *lspo_session_weights(const lspo_session_t *session, uint32_t stage);
 
+/* In place of the seeded weights, before the first op: element_count floats; a master follows.  Reset undoes it. */
+void lspo_session_set_weights(lspo_session_t *session, uint32_t stage, const float *weights);
+
+/* The stage's weights for a model without adapters: lora's W + s A B^T, elsewhere W.  element_count floats into `out`. */
+void lspo_session_merged_weights(const lspo_session_t *session, uint32_t stage, float *out);
+
 #endif
