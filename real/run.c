@@ -7,15 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#if defined(__SSE2__)
-#include <xmmintrin.h>
-#endif
 
 #include "kernels/gemm.h"
 #include "plan/policy.h"
 #include "plan/units.h"
 #include "real/counters.h"
 #include "real/executor.h"
+#include "real/lane.h"
 #include "real/session.h"
 #include "real/text.h"
 #include "real/topology.h"
@@ -49,20 +47,12 @@ lspo_status_t lspo_run_default(lspo_run_options_t *options_out)
     return LSPO_OK;
 }
 
-/* Denormal numbers cost a hundred times as much as others on many CPUs, and a GPU flushes them too. */
-static void flush_denormals(void)
-{
-#if defined(__SSE2__)
-    _mm_setcsr(_mm_getcsr() | 0x8040U); /* FTZ and DAZ */
-#endif
-}
-
 static void enter_lane(void *context, lspo_lane_t lane)
 {
     const player_t *player = context;
     lspo_topology_enter(&player->bench->topology, lane);
     lspo_counters_enter(player->bench->counters, lane);
-    flush_denormals();
+    lspo_lane_flush_denormals();
 }
 
 static double thread_cpu_s(void)

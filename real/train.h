@@ -1,0 +1,82 @@
+/* train.h - fine-tuning: many steps of one plan, with a schedule, evaluation, checkpoints and metrics.
+ *
+ * A training is a chain of *segments*: plans of a few steps of one policy, played one after the other by the executor
+ * (real/session.h).  Between two of them nothing runs: there weights are evaluated, checkpoints written and Ctrl-C obeyed.
+ * Where the cuts lie changes no number: weights after n steps are the same, bit for bit, for any length of segments and
+ * whether or not the training was resumed.
+ *
+ * Learning rate of step s (from 0) of n, with w steps of warm-up, peak rate p and last rate q:
+ *     s < w:   p (s + 1) / w
+ *     else:    q + (p - q) (1 + cos(pi (s - w) / (n - w))) / 2        [Loshchilov, Hutter, arXiv 1608.03983, eq. 5]
+ */
+#ifndef LSPO_REAL_TRAIN_H
+#define LSPO_REAL_TRAIN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plan/policy.h"
+#include "real/checkpoint.h"
+#include "real/dataset.h"
+#include "real/device.h"
+
+typedef struct {
+    double peak, last;
+    uint32_t warmup_steps, steps;
+} lspo_schedule_t;
+
+double lspo_schedule_rate(const lspo_schedule_t *schedule, uint32_t step);
+
+typedef struct {
+    uint32_t step, steps; /* done, of                                     */
+    double loss;          /* of the latest step                             */
+    double held_out_loss; /* latest; NaN: none                            */
+    double tokens_per_s;  /* of the latest segment                          */
+    double remaining_s;   /* at the pace of this sitting                    */
+    double predicted_s;   /* remaining, as simulated; NaN: not known      */
+} lspo_train_progress_t;
+
+typedef struct {
+    lspo_model_t model;
+    lspo_workload_t workload; /* iterations: steps a segment at most; learning_rate: the peak */
+    const lspo_policy_t *policy;
+    const lspo_dataset_t *data;
+    const char *device;
+    lspo_device_caps_t caps;
+    uint32_t steps, warmup_steps;
+    double min_learning_rate;
+    uint32_t eval_every;             /* steps between two evaluations; 0: before the first and after the last only */
+    uint32_t eval_batches;           /* at most, spread over the held-out rows                                    */
+    uint32_t patience;               /* evaluations without a new best before the training stops; 0: it never does */
+    const char *output;              /* folder of checkpoints; NULL: none                                         */
+    uint32_t checkpoint_every, keep; /* 0: at the end only                                              */
+    bool resume;
+    const char *metrics_path; /* NULL: none */
+    double predicted_step_s;  /* NaN: not known */
+    const char *initial; /* what the first weights are, for the settings of a checkpoint: "seed", or a folder's name */
+    /* First weights of a stage, in place of the seeded ones; NULL: those. */
+    lspo_status_t (*load)(void *context, uint32_t stage, float *weights);
+    /* Called at the end with the weights of all stages (lora: adapters merged); NULL: not.  */
+    lspo_status_t (*save)(void *context, const float *const *stages);
+    void *model_context;    /* of both */
+    const atomic_int *stop; /* nonzero: finish the segment, write a checkpoint, return LSPO_ERR_INTERRUPTED */
+    void (*progress)(void *context, const lspo_train_progress_t *progress); /* may be NULL */
+    void *progress_context;
+} lspo_train_options_t;
+
+typedef struct {
+    lspo_train_state_t state;
+    uint32_t steps_run; /* in this sitting */
+    uint32_t resumed_from;
+    double step_s; /* measured mean of this sitting; NaN when it ran none */
+    double tokens_per_s;
+    uint64_t peak_gpu_bytes;
+    uint64_t refits; /* lsp: weights whose projectors were fitted anew in this sitting */
+} lspo_train_result_t;
+
+/* Train.  LSPO_ERR_INPUT for what the session, the dataset's shape or a checkpoint's settings do not allow, LSPO_ERR_FIT,
+ * LSPO_ERR_NUMERIC with step and stage named, LSPO_ERR_INTERRUPTED after a checkpoint was written, LSPO_ERR_IO. */
+lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_t *result_out);
+
+#endif
