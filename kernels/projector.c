@@ -80,17 +80,43 @@ static void draw_positions(uint32_t d, uint32_t r, uint64_t seed, uint64_t first
     }
 }
 
+static bool draw(uint32_t rows, uint32_t d, uint32_t r, uint64_t seed, lspo_projector_t *made)
+{
+    if (!allocate(rows, d, r, made))
+        return false;
+    for (size_t row = 0; row < rows; row++)
+        draw_positions(d, r, seed, (uint64_t)row * r, made->index + row * r);
+    return true;
+}
+
 bool lspo_projector_random(uint32_t rows, uint32_t d, uint32_t r, uint64_t seed, lspo_projector_t *projector_out)
 {
     lspo_projector_t made;
-    if (!allocate(rows, d, r, &made))
+    if (!draw(rows, d, r, seed, &made))
         return false;
-    for (size_t row = 0; row < rows; row++)
-        draw_positions(d, r, seed, (uint64_t)row * r, made.index + row * r);
     lspo_random_normal_fill(seed, STREAM_VALUES, 1.0 / sqrt((double)r), (size_t)rows * r, made.value);
     list_columns(&made);
     *projector_out = made;
     return true;
+}
+
+bool lspo_projector_signs(uint32_t rows, uint32_t d, uint32_t r, uint64_t seed, lspo_projector_t *projector_out)
+{
+    lspo_projector_t made;
+    if (!draw(rows, d, r, seed, &made))
+        return false;
+    const float size = (float)(1.0 / sqrt((double)r));
+    for (size_t e = 0; e < (size_t)rows * r; e++)
+        made.value[e] = lspo_random_below(seed, STREAM_VALUES, e, 2) ? size : -size;
+    list_columns(&made);
+    *projector_out = made;
+    return true;
+}
+
+void lspo_projector_refresh(lspo_projector_t *projector)
+{
+    memset(projector->column_first, 0, ((size_t)projector->d + 1) * sizeof *projector->column_first);
+    list_columns(projector);
 }
 
 bool lspo_projector_identity(uint32_t rows, lspo_projector_t *projector_out)

@@ -40,8 +40,12 @@ typedef struct {
  * kernels/random.h: equal seed, equal projector on every machine.  Returns false (nothing allocated) when out of
  * memory, rows == 0, r == 0, r > d or rows r >= 2^32. */
 bool lspo_projector_random(uint32_t rows, uint32_t d, uint32_t r, uint64_t seed, lspo_projector_t *projector_out);
+/* The same positions with values +1/sqrt(r) or -1/sqrt(r), equally likely: every row has norm 1 exactly. */
+bool lspo_projector_signs(uint32_t rows, uint32_t d, uint32_t r, uint64_t seed, lspo_projector_t *projector_out);
 /* P = I: d = rows, r = 1.  For tests. */
 bool lspo_projector_identity(uint32_t rows, lspo_projector_t *projector_out);
+/* After index or value were written: the lists by column again. */
+void lspo_projector_refresh(lspo_projector_t *projector);
 /* Frees the arrays and zeroes the struct; a zeroed struct is allowed. */
 void lspo_projector_release(lspo_projector_t *projector);
 /* Bytes that one projector takes on the GPU: rows r (4 + 4) bytes twice (both orders) + (d + 1) 4. */
