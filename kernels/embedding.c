@@ -1,5 +1,7 @@
 #include "kernels/embedding.h"
 
+#include <string.h>
+
 #include "kernels/simd.h"
 
 LSPO_SIMD void lspo_embedding_forward(size_t batch, size_t sequence, size_t width, const uint32_t *ids,
@@ -8,8 +10,13 @@ LSPO_SIMD void lspo_embedding_forward(size_t batch, size_t sequence, size_t widt
     for (size_t b = 0; b < batch; b++) {
         for (size_t i = 0; i < sequence; i++) {
             const size_t row = b * sequence + i;
-            const float *from = token + ids[row] * width, *at = position + i * width;
+            const float *from = token + ids[row] * width;
             float *x = x_out + row * width;
+            if (position == NULL) {
+                memcpy(x, from, width * sizeof *x);
+                continue;
+            }
+            const float *at = position + i * width;
 #pragma omp simd
             for (size_t j = 0; j < width; j++)
                 x[j] = from[j] + at[j];
@@ -17,19 +24,22 @@ LSPO_SIMD void lspo_embedding_forward(size_t batch, size_t sequence, size_t widt
     }
 }
 
-LSPO_SIMD void lspo_embedding_backward(size_t batch, size_t sequence, size_t width, const uint32_t *ids,
-                                       const float *dx, float *token_gradient, float *position_gradient)
+LSPO_SIMD static void add_row(size_t width, const float *d, float *sum)
+{
+#pragma omp simd
+    for (size_t j = 0; j < width; j++)
+        sum[j] += d[j];
+}
+
+void lspo_embedding_backward(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *dx,
+                             float *token_gradient, float *position_gradient)
 {
     for (size_t b = 0; b < batch; b++) {
         for (size_t i = 0; i < sequence; i++) {
             const size_t row = b * sequence + i;
-            const float *d = dx + row * width;
-            float *of_token = token_gradient + ids[row] * width, *of_position = position_gradient + i * width;
-#pragma omp simd
-            for (size_t j = 0; j < width; j++) {
-                of_token[j] += d[j];
-                of_position[j] += d[j];
-            }
+            add_row(width, dx + row * width, token_gradient + ids[row] * width);
+            if (position_gradient != NULL)
+                add_row(width, dx + row * width, position_gradient + i * width);
         }
     }
 }

@@ -1,6 +1,6 @@
 /* embedding.h - token plus position embedding, forward and backward, fp32.
  *
- *     x[b, i] = token[id[b, i]] + position[i]
+ *     x[b, i] = token[id[b, i]] + position[i]        (or without positions)
  *
  * Forward: 1 FLOP and 12 bytes an element of x.  Backward: 2 FLOPs and 20 bytes an element of dx.
  */
@@ -14,12 +14,12 @@
 extern "C" {
 #endif
 
-/* ids: batch x sequence, each below the rows of `token`.  token: V x width, position: at least sequence x width.
- * x_out: (batch x sequence) x width. */
+/* ids: batch x sequence, each below the rows of `token`.  token: V x width, position: at least sequence x width, or
+ * NULL. * x_out: (batch x sequence) x width. */
 void lspo_embedding_forward(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *token,
                             const float *position, float *x_out);
 
-/* Adds dx to the rows of token_gradient and position_gradient (shapes of token and position). */
+/* Adds dx to the rows of token_gradient and position_gradient (shapes of token and position; the latter may be NULL). */
 void lspo_embedding_backward(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *dx,
                              float *token_gradient, float *position_gradient);
 

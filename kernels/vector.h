@@ -12,7 +12,7 @@ extern "C" {
 /* Every row of out (rows x cols, dense) = bias: what a product with beta 1 starts from.  4 bytes an element. */
 void lspo_bias_fill(size_t rows, size_t cols, const float *bias, float *out);
 
-/* out = x + bias, row by row: the residual and the bias under a product with beta 1.  1 FLOP, 8 bytes an element. */
+/* out = x + bias, row by row: the residual and the bias under a product with beta 1.  out may be x.  1 FLOP, 8 bytes an element. */
 void lspo_bias_add(size_t rows, size_t cols, const float *x, const float *bias, float *out);
 
 /* out (cols floats) = sum over the rows of x (rows x cols, dense), added to when `accumulate`: a bias gradient.

@@ -231,10 +231,9 @@ static void backward_embed(const shape_t *shape, bool rest, lspo_work_t *work)
     if (!rest) {
         return;
     }
-    if (shape->model->family == LSPO_FAMILY_BERT) { /* the norm's input again, its backward, the token type's sum */
+    if (shape->model->family == LSPO_FAMILY_BERT) { /* the norm's input again, and its backward */
         bert_embed(shape, work);
         add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 3 * shape->width);
-        add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, shape->width);
     }
     if (!shape->model->tied_head) { /* no head has written the token table's gradient before */
         add(work, LSPO_KERNEL_STREAM, 1, 0.0, shape->p * shape->vocabulary * shape->width);

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/loss.h"
 #include "plan/plan.h"
 #include "plan/status.h"
 #include "real/device.h"
@@ -27,17 +28,14 @@ typedef struct lspo_session lspo_session_t;
 
 /* Plan, device and text stay the caller's and must outlive the session.  `text` may be NULL where batches come from a
  * function.  LSPO_ERR_INPUT for what this path does not
- * compute (families other than GPT, 16-bit weights, vocabularies below 256), LSPO_ERR_FIT above the device's memory. */
+ * compute (masked-language heads, 16-bit weights, vocabularies below 256), LSPO_ERR_FIT above the device's memory. */
 lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
                                   lspo_session_t **session_out);
 void lspo_session_destroy(lspo_session_t *session);
 
 /* ---- what a training loop sets: before the first op, or between plans; kept by reset and continue ---- */
 
-/* Targets of this id do not count in the loss: a prompt, padding. */
-#define LSPO_TARGET_IGNORED UINT32_MAX
-
-/* One micro-batch, row-major, to be filled. */
+/* One micro-batch, row-major, to be filled.  Targets of LSPO_TARGET_IGNORED (a prompt, padding) do not count. */
 typedef struct {
     uint32_t *tokens;  /* batch x sequence ids < vocabulary                                              */
     uint32_t *targets; /* batch x sequence: the next token or LSPO_TARGET_IGNORED; of a classifier: batch classes */

@@ -56,7 +56,7 @@ static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
     return lspo_error(LSPO_ERR_NUMERIC,
                       "step %" PRIu32 ": the loss is %g; the first values that are not finite come "
                       "from stage %s; try a smaller learning rate or --clip",
-                      op->iteration, loss,
+                      lspo_session_step(session, op), loss,
                       lspo_model_stage_name(&session->plan->model, find_broken_stage(session), name));
 }
 
@@ -70,8 +70,9 @@ static lspo_status_t forward(lspo_session_t *session, const lspo_op_t *op)
     if (status != LSPO_OK)
         return status;
     if (stage->shape.kind == LSPO_STAGE_EMBED) {
-        lspo_text_batch(session->text, workload->seed, op->iteration, op->micro, workload->batch, workload->sequence,
-                        session->tokens_in, session->targets);
+        status = lspo_session_load_batch(session, lspo_session_step(session, op), op->micro);
+        if (status != LSPO_OK)
+            return status;
         lspo_transformer_embed_forward(session->transformer, session->tokens_in, stage->weights, stage->output);
         return LSPO_OK;
     }
@@ -113,7 +114,7 @@ static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op,
     lspo_session_stage_t *stage = &session->stages[s];
     if (!forms_gradient(session, op, s) || op->micro > 0)
         return LSPO_OK;
-    uint32_t parity = op->iteration & 1;
+    uint32_t parity = lspo_session_parity(session, op);
     lspo_status_t status =
         lspo_session_take(session, stage->message.element_count * sizeof(float), (void **)&stage->gradient[parity]);
     if (status == LSPO_OK && stage->updated_on_host && lspo_session_packs(session))
@@ -136,7 +137,7 @@ static void finish_gradient(lspo_session_t *session, const lspo_op_t *op)
     lspo_session_stage_t *stage = &session->stages[op->layer];
     if (!forms_gradient(session, op, op->layer) || op->micro + 1U < workload->accumulation)
         return;
-    uint32_t parity = op->iteration & 1;
+    uint32_t parity = lspo_session_parity(session, op);
     size_t n = stage->message.element_count;
     bool probe = op->variant == LSPO_VARIANT_PROBE;
     if (workload->clip_norm > 0 && probe == session->probes)
@@ -168,11 +169,12 @@ static void release_activations(lspo_session_t *session, const lspo_op_t *op)
 static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer], *embed = &session->stages[0];
-    uint32_t parity = op->iteration & 1;
+    uint32_t parity = lspo_session_parity(session, op);
     lspo_status_t status = lspo_session_take(session, activation_bytes(session), (void **)&session->dx);
     if (status == LSPO_OK)
         status = take_gradient(session, op, op->layer);
-    if (status == LSPO_OK)
+    bool tied = session->plan->model.tied_head; /* then the embedding's gradient starts here */
+    if (status == LSPO_OK && tied)
         status = take_gradient(session, op, 0);
     if (status != LSPO_OK)
         return status;
@@ -181,7 +183,8 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
     lspo_transformer_head_backward(session->transformer, stage->weights, embed->weights, session->targets,
                                    session->stages[op->layer - 1].output, stage->saved,
                                    1.0F / (float)session->plan->workload.accumulation, &sink,
-                                   forms_gradient(session, op, 0) ? embed->gradient[parity] : NULL, session->dx);
+                                   tied && forms_gradient(session, op, 0) ? embed->gradient[parity] : NULL,
+                                   session->dx);
     release_dx(session, op);
     release_activations(session, op);
     finish_gradient(session, op);
@@ -192,7 +195,7 @@ static lspo_gradient_sink_t block_sink(const lspo_session_t *session, const lspo
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_message_t *message = &stage->message;
-    float *gradient = stage->gradient[op->iteration & 1];
+    float *gradient = stage->gradient[lspo_session_parity(session, op)];
     lspo_gradient_sink_t sink = {.accumulate = op->micro > 0};
     if (!forms_gradient(session, op, op->layer))
         return sink;
@@ -238,10 +241,21 @@ static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op
     return LSPO_OK;
 }
 
+static lspo_status_t backward_embed(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_status_t status = session->plan->model.tied_head ? LSPO_OK : take_gradient(session, op, 0);
+    if (status != LSPO_OK)
+        return status;
+    lspo_transformer_embed_backward(session->transformer, session->tokens_in, session->dx, op->micro > 0,
+                                    session->stages[0].gradient[lspo_session_parity(session, op)]);
+    release_dx(session, op);
+    finish_gradient(session, op);
+    return LSPO_OK;
+}
+
 static lspo_status_t backward(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_session_stage_t *stage = &session->stages[op->layer];
-    switch (stage->shape.kind) {
+    switch (session->stages[op->layer].shape.kind) {
     case LSPO_STAGE_HEAD:
         return backward_head(session, op);
     case LSPO_STAGE_BLOCK:
@@ -249,11 +263,7 @@ static lspo_status_t backward(lspo_session_t *session, const lspo_op_t *op)
     case LSPO_STAGE_EMBED:
         break;
     }
-    lspo_transformer_embed_backward(session->transformer, session->tokens_in, session->dx, op->micro > 0,
-                                    stage->gradient[op->iteration & 1]);
-    release_dx(session, op);
-    finish_gradient(session, op);
-    return LSPO_OK;
+    return backward_embed(session, op);
 }
 
 /* lsp: the gradient's compression from its factors. */
@@ -264,7 +274,7 @@ static void compress_operands(lspo_session_t *session, const lspo_op_t *op)
     float beta = op->micro > 0 ? 1.0F : 0.0F;
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
-        float *gradient = stage->gradient[op->iteration & 1] + linear->message_offset_elements;
+        float *gradient = stage->gradient[lspo_session_parity(session, op)] + linear->message_offset_elements;
         if (linear->compressed)
             lspo_projector_compress(&stage->p[i], &stage->q[i], session->tokens, from->x[i], from->x_stride[i],
                                     from->dy[i], from->dy_stride[i], beta, gradient, session->scratch);
@@ -288,7 +298,7 @@ static void compress_gradient(lspo_session_t *session, const lspo_op_t *op)
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
         const float *full = session->full_gradient + stage->shape.tensors[i].offset_elements;
-        float *gradient = stage->gradient[op->iteration & 1] + linear->message_offset_elements;
+        float *gradient = stage->gradient[lspo_session_parity(session, op)] + linear->message_offset_elements;
         if (linear->compressed)
             lspo_lowrank_compress(linear->rows, linear->cols, session->plan->workload.rank, full, stage->basis[i],
                                   op->micro > 0 ? 1.0F : 0.0F, gradient);
@@ -338,7 +348,7 @@ static lspo_status_t project(lspo_session_t *session, const lspo_op_t *op)
             status = lspo_error(LSPO_ERR_NUMERIC,
                                 "step %" PRIu32 ": no singular vectors of the gradient of %s, block %u: it is not "
                                 "finite or they do not converge",
-                                op->iteration, tensor->name, op->layer);
+                                lspo_session_step(session, op), tensor->name, op->layer);
     }
     lspo_session_give_back(session, &scratch);
     return status;
@@ -347,7 +357,7 @@ static lspo_status_t project(lspo_session_t *session, const lspo_op_t *op)
 /* Stages are summed in one order whatever the schedule was, so that clipping is the same under all of them. */
 static lspo_status_t norm(lspo_session_t *session, const lspo_op_t *op)
 {
-    uint32_t parity = op->iteration & 1;
+    uint32_t parity = lspo_session_parity(session, op);
     double sum = 0;
     for (uint32_t s = 0; s < session->stage_count; s++)
         if (forms_gradient(session, op, s))
@@ -355,7 +365,7 @@ static lspo_status_t norm(lspo_session_t *session, const lspo_op_t *op)
     session->norm_gpu[parity] = (float)sqrt(sum);
     if (isfinite(session->norm_gpu[parity]))
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the gradient's norm is %g", op->iteration, sqrt(sum));
+    return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the gradient's norm is %g", lspo_session_step(session, op), sqrt(sum));
 }
 
 static void step_along(size_t n, float rate, const float *direction, float *w)
@@ -368,7 +378,7 @@ static void step_along(size_t n, float rate, const float *direction, float *w)
 /* lomo: w <- w - eta scale g. */
 static void descend(lspo_session_t *session, lspo_session_stage_t *stage, float **gradient, float norm)
 {
-    float rate = (float)session->plan->workload.learning_rate * lspo_session_clip_scale(session, norm);
+    float rate = rate * lspo_session_clip_scale(session, norm);
     step_along(stage->message.element_count, rate, *gradient, stage->weights);
     lspo_session_give_back(session, (void **)gradient);
 }
@@ -386,7 +396,7 @@ static void update_adapters(lspo_session_stage_t *stage, const lspo_adam_t *adam
 static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
-    uint32_t parity = op->iteration & 1;
+    uint32_t parity = lspo_session_parity(session, op);
     lspo_swap_use_t *weights = lspo_session_swap_of(session, op, LSPO_VARIANT_PARAMETERS);
     lspo_swap_use_t *optimizer = lspo_session_swap_of(session, op, LSPO_VARIANT_OPTIMIZER);
     float *m = optimizer ? optimizer->memory : stage->optimizer;
@@ -473,10 +483,10 @@ static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
     if (session->plan->gradient_form == LSPO_FORM_LOWRANK) {
-        apply_direction(session, stage, &stage->gradient[op->iteration & 1]);
+        apply_direction(session, stage, &stage->gradient[lspo_session_parity(session, op)]);
         return LSPO_OK;
     }
-    void **staging = &stage->staging[op->iteration & 1];
+    void **staging = &stage->staging[lspo_session_parity(session, op)];
     if (session->plan->return_form == LSPO_RETURN_DELTA)
         add_delta(session, stage, *staging);
     else

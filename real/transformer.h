@@ -1,10 +1,16 @@
-/* transformer.h - forward and backward of a GPT, stage by stage, in fp32, on one thread.
+/* transformer.h - forward and backward of a GPT, a Llama or a RoBERTa classifier, stage by stage, in fp32, on one thread.
  *
- * Pre-norm blocks, causal attention, GELU (tanh form), learned positions, head tied to the token embedding:
- *     a = x + attention(norm1(x)) W_o + b_o          y = a + gelu(norm2(a) W_up + b_up) W_down + b_down
+ * GPT    pre-norm blocks, causal attention, GELU (tanh form), learned positions, head tied to the token embedding or not
+ * LLAMA  pre-norm blocks with RMS norm, rotary positions, grouped queries, SwiGLU, no biases
+ * BERT   post-norm blocks, attention both ways among the tokens that a sequence has, exact GELU, learned positions; a
+ *        head that classifies each sequence by its first token, or gives it a number
+ * The equations: transformer_gpt.c, transformer_llama.c, transformer_bert.c.
+ *
  * Every linear layer of a block may have a low-rank adapter beside its W (kernels/adapter.h).
  * Weights and gradients of a stage are one array each, laid out by lspo_model_stage().  This file knows nothing of
  * plans, lanes, devices or optimizers: the caller owns every buffer and says where it is.  T = batch x sequence.
+ *
+ * Not modelled: dropout, scaled rotary positions.
  */
 #ifndef LSPO_REAL_TRANSFORMER_H
 #define LSPO_REAL_TRANSFORMER_H
@@ -20,20 +26,25 @@
 typedef struct lspo_transformer lspo_transformer_t;
 
 /* clang-format off */
-/* What is kept, in floats, in memory order (T = batch s, w width, f MLP width, h heads, s sequence, V vocabulary);
- * lspo_activations() counts the same numbers.
- *   block saved = T (7 w + 2 f + h s + 4)
- *       norm1_out T w, mean1 T, rstd1 T, qkv 3 T w, context T w, probabilities T h s, residual a T w,
- *       mean2 T, rstd2 T, norm2_out T w, mlp_pre T f, mlp_act T f
- *   head saved = T (w + V + 2)
- *       norm_out T w, mean T, rstd T, probabilities T V
- *   workspace = max(T (6 w + f), T (w + V + 2)) + (32 + w / h) s
- *       block backward: the four dY that lspo_linear_operands_t points at (mlp_down T w, mlp_up T f,
- *       attention_out T w, qkv 3 T w), one scratch T w; head: T (w + V) in backward, the saved set in evaluation;
- *       behind them, in either pass of a block, (32 + w / h) s for attention */
+/* What is kept, in floats, in memory order (T = batch s, w width, kv width of K and of V, f MLP width, h heads, s
+ * sequence, V vocabulary, c classes); lspo_activations() counts the same numbers.
+ *   block saved
+ *       GPT    T (5 w + 2 kv + 2 f + h s + 4): norm1_out T w, mean1 T, rstd1 T, qkv T (w + 2 kv), context T w,
+ *              probabilities T h s, residual a T w, mean2 T, rstd2 T, norm2_out T w, mlp_pre T f, mlp_act T f
+ *       LLAMA  T (5 w + 2 kv + 3 f + h s + 2): norm1_out T w, rstd1 T, q T w, k T kv, v T kv, context T w,
+ *              probabilities T h s, residual a T w, rstd2 T, norm2_out T w, gate T f, up T f, their product T f
+ *       BERT   as many as GPT: qkv T (w + 2 kv), context T w, probabilities T h s, input of norm1 T w, mean1 T,
+ *              rstd1 T, norm1_out T w, mlp_pre T f, mlp_act T f, input of norm2 T w, mean2 T, rstd2 T
+ *   head saved
+ *       GPT    T (w + V + 2): norm_out T w, mean T, rstd T, probabilities T V.  LLAMA: no mean
+ *       BERT   batch (w + c): tanh of the dense layer, probabilities (the number itself where c = 1)
+ *   workspace = max(T (4 w + 2 kv + f), head saved) + (32 + w / h) s; LLAMA: 2 f, and s w / h at the end
+ *       block backward: the dY that lspo_linear_operands_t points at, one scratch T w; head: T (w + V) in backward, the
+ *       saved set in evaluation; behind them, in either pass of a block, (32 + w / h) s for attention; the rotary
+ *       table, which lspo_transformer_create() writes and which must stay */
 /* clang-format on */
 
-/* Only LSPO_FAMILY_GPT with a tied head; others are LSPO_ERR_INPUT, as are zero sizes, a sequence above the model's
+/* A masked-language head (BERT with class_count 0) is LSPO_ERR_INPUT, as are odd head widths of a LLAMA, zero sizes, a sequence above the model's
  * maximum, and shapes beyond what 31-bit matrix sizes hold.  `workspace` has lspo_transformer_workspace_bytes() bytes,
  * 64-byte aligned, and stays the caller's; SIZE_MAX stands for a size that overflows.  Products of this process run on
  * the calling thread from then on (kernels/gemm.h). */
@@ -46,10 +57,16 @@ void lspo_transformer_destroy(lspo_transformer_t *transformer);
  * Equal to saved_bytes and head_bytes of lspo_activations() at fp32. */
 size_t lspo_transformer_saved_bytes(const lspo_transformer_t *transformer, uint32_t stage);
 
-/* GPT-2 initialisation of a stage's weights, seeded: N(0, 0.02), residual projections / sqrt(2 blocks), gains 1. */
+/* How many tokens each sequence of the batch has (batch numbers, copied; NULL: all of them, as after create): BERT's
+ * attention does not look at those behind, and a caller gives them any valid id.  Causal families need no lengths:
+ * padding comes last there, and its targets are ignored.  LSPO_ERR_INPUT for a number outside 1..sequence. */
+lspo_status_t lspo_transformer_set_lengths(lspo_transformer_t *t, const uint32_t *lengths);
+
+/* Initialisation of a stage's weights, seeded: N(0, 0.02), GPT's and LLAMA's residual projections / sqrt(2 blocks) as
+ * GPT-2 does, gains 1, biases 0. */
 void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t seed, float *weights);
 
-/* tokens: T token ids < vocabulary.  x_out: T x w. */
+/* tokens: T token ids < vocabulary.  x_out: T x w.  BERT: embed_backward reads these weights again. */
 void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const float *embed_weights,
                                     float *x_out);
 /* What the linear layers of a block compute beside W: X W + b + scale (X A) B^T.  A NULL lspo_adapters_t: nothing. */
@@ -62,16 +79,23 @@ typedef struct {
 } lspo_adapters_t;
 
 /* x_in, x_out: T x w, not the same buffer.  RECOMPUTE is this call with x_out = NULL, which stops before the last
- * product, since only `saved` is wanted. */
+ * product (BERT: before nothing), since only `saved` is wanted. */
 void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights, const lspo_adapters_t *adapters,
                                     const float *x_in, void *saved, float *x_out);
-/* Mean cross-entropy over the T targets, in nats.  saved may be NULL for evaluation only, which uses the workspace. */
+/* Mean cross-entropy, in nats, over the T targets that are not LSPO_TARGET_IGNORED (kernels/loss.h), 0 when none is.
+ * Classifiers have `batch` targets: class numbers; with class_count 1 the bits of a float each, and the mean squared
+ * error.  saved may be NULL for evaluation only, which uses the workspace. */
 double lspo_transformer_head_forward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
                                      const uint32_t *targets, const float *x_in, void *saved);
 
+/* logits_out (count x V): what the head says of `count` rows of x_in (rows: their numbers, each < T; NULL: the first).
+ * Classifiers: count x classes, of sequences of the batch instead of rows.  Uses the workspace. */
+void lspo_transformer_logits(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
+                             const float *x_in, size_t count, const uint32_t *rows, float *logits_out);
+
 /* Where a block's linear layers find the factors of their gradients G = X^T dY after block_backward, in the order of
- * the stage's linear tensors: valid until the next backward call or evaluation.  x points into `saved`, dy into the
- * workspace. */
+ * the stage's linear tensors: valid until the next backward call or evaluation.  x points into `saved` (of BERT's qkv
+ * to x_in), dy into the workspace. */
 typedef struct {
     const float *x[LSPO_LINEAR_MAX];
     const float *dy[LSPO_LINEAR_MAX];
@@ -89,7 +113,7 @@ typedef struct {
 
 /* Gradients of loss * loss_scale (1 / accumulation).  head: dx_out is T x w.  `embed_gradient` (NULL or the token
  * embedding's gradient, V x w, row-major as in the embed stage array): the tied head's share; overwritten, or added
- * to when sink->accumulate. */
+ * to when sink->accumulate; other heads leave it alone. */
 void lspo_transformer_head_backward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
                                     const uint32_t *targets, const float *x_in, const void *saved, float loss_scale,
                                     const lspo_gradient_sink_t *sink, float *embed_gradient, float *dx_out);
@@ -98,8 +122,9 @@ void lspo_transformer_head_backward(lspo_transformer_t *t, const float *head_wei
 void lspo_transformer_block_backward(lspo_transformer_t *t, const float *weights, const lspo_adapters_t *adapters,
                                      const float *x_in, const void *saved, const lspo_gradient_sink_t *sink,
                                      lspo_linear_operands_t *operands_out, float *dx);
-/* Adds to embed_gradient's token rows (the head wrote them first) and, when `accumulate` is false, overwrites the
- * position rows (those beyond `sequence` with 0). */
+/* Tied head: adds to embed_gradient's token rows (the head wrote them first).  When `accumulate` is false, overwrites all
+ * else: the position rows (unused ones with 0), the embedding's norm, without a tied head the token rows too.  Uses the
+ * workspace. */
 void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const float *dx, bool accumulate,
                                      float *embed_gradient);
 

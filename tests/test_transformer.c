@@ -727,13 +727,19 @@ Test(transformer, refuses_what_it_cannot_train)
     assert_refused(model, 0, SEQUENCE);
     assert_refused(model, BATCH, 0);
     assert_refused(model, BATCH, POSITIONS + 1);
-    model.tied_head = false;
+    model.family = LSPO_FAMILY_BERT; /* a masked-language head */
+    assert_refused(model, BATCH, SEQUENCE);
+    model.class_count = 2; /* but a tied one */
+    assert_refused(model, BATCH, SEQUENCE);
+    model = tiny;
+    model.class_count = 2;
+    assert_refused(model, BATCH, SEQUENCE);
+    model = tiny;
+    model.kv_head_count = 3;
     assert_refused(model, BATCH, SEQUENCE);
     model = tiny;
     model.family = LSPO_FAMILY_LLAMA;
-    assert_refused(model, BATCH, SEQUENCE);
-    model = tiny;
-    model.kv_head_count = 1;
+    model.head_count = model.kv_head_count = W; /* heads one wide have no pairs to turn */
     assert_refused(model, BATCH, SEQUENCE);
     model = tiny;
     model.head_count = 3;
