@@ -80,6 +80,18 @@ const lspo_arg_t lspo_workload_args[] = {
      .help = "d: lsp's subspace is d x d (512; byte-level models about width / 2)",
      COUNT(subspace)},
     {.name = "nnz", .value = "R", .help = "r: nonzeros a row of lsp's projectors (8)", COUNT(nnz)},
+    {.name = "check-every",
+     .value = "N",
+     .help = "lsp: steps between checks of the projectors' bias (0: they stay random; train: 1000)",
+     .store = lspo_arg_u32,
+     .high = UINT32_MAX,
+     WORKLOAD(check_every)},
+    {.name = "bias-threshold",
+     .value = "ALPHA",
+     .help = "lsp: projectors with a bias above it are fitted anew (0.3)",
+     .store = store_number,
+     WORKLOAD(bias_threshold)},
+    {.name = "fit-steps", .value = "N", .help = "lsp: steps of one fit at most (100)", COUNT(fit_steps)},
     {.name = "transition",
      .value = "auto|LAYER",
      .help = "from this layer down last come first served (auto: by simulation)",
@@ -111,6 +123,11 @@ const lspo_arg_t lspo_workload_args[] = {
      .store = lspo_arg_u32,
      .high = UINT32_MAX,
      WORKLOAD(resident_blocks)},
+    {.name = "weight-decay",
+     .value = "RATE",
+     .help = "AdamW's: weights shrink by learning rate x RATE a step (0)",
+     .store = store_number,
+     WORKLOAD(weight_decay)},
     {.name = "learning-rate",
      .value = "RATE",
      .help = "Adam's step (1e-4)",
@@ -234,6 +251,7 @@ lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *
 
     /* Only now are the model's defaults known: the flags are laid over them once more. */
     lspo_request_workload(&request->model, &request->workload);
+    request->workload.check_every = request->check_every;
     if (precision == LSPO_PRECISION_COUNT)
         precision = request->workload.precision;
     request->workload.precision = request->workload.transfer = LSPO_PRECISION_COUNT;

@@ -39,6 +39,7 @@ typedef struct {
     int format;
     uint32_t repeat, rows;
     bool slowdown;
+    uint32_t check_every; /* default of --check-every */
     lspo_workload_t workload;
     lspo_overrides_t overrides;
     /* Set by lspo_request_parse(). */

@@ -1,0 +1,161 @@
+/* cmd_join.c - `lspo join`: loss by step, measured on one machine, against time by step, simulated on another. */
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/request.h"
+#include "cli/table.h"
+#include "real/metrics.h"
+#include "sim/sim.h"
+
+typedef struct {
+    lspo_request_t base; /* first, see cli/request.h */
+    const char *metrics_path;
+    bool evaluated;
+} join_request_t;
+
+static const lspo_arg_t join_args[] = {
+    {.name = "metrics",
+     .value = "FILE",
+     .help = "of lspo train --metrics",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(join_request_t, metrics_path)},
+    {.name = "model",
+     .value = "NAME|FILE|FOLDER",
+     .help = "whose steps are simulated (gpt2-774m); help: list them",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, model_name)},
+    {.name = "machine",
+     .value = "NAME|FILE",
+     .help = "where (paper-laptop); help: list them",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, machine_name)},
+    {.name = "policy",
+     .value = "NAME",
+     .help = "how the work is scheduled (lsp); help: list them",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, policy_name)},
+    {.name = "evaluated",
+     .help = "only the steps at which held-out data were evaluated",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(join_request_t, evaluated)},
+    {.name = "format",
+     .value = "table|csv|json",
+     .help = "of the result (table on a terminal, else csv)",
+     .store = lspo_arg_choice,
+     .names = lspo_format_names,
+     .offset_bytes = offsetof(lspo_request_t, format)},
+};
+
+typedef struct {
+    double time_s, loss, held_out_loss, perplexity;
+    uint64_t step;
+} join_record_t;
+
+static const lspo_field_t join_fields[] = {
+    {"time_s", LSPO_FIELD_REAL, LSPO_UNIT_SECONDS, offsetof(join_record_t, time_s)},
+    {"step", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(join_record_t, step)},
+    {"loss", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(join_record_t, loss)},
+    {"held_out_loss", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(join_record_t, held_out_loss)},
+    {"perplexity", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(join_record_t, perplexity)},
+};
+
+static void print_help(const lspo_arg_group_t *groups, size_t group_count)
+{
+    puts("usage: lspo join --metrics FILE [options]\n\n"
+         "How would this training's loss fall over time elsewhere?  A step's loss is the metrics', its time is the "
+         "step's\n"
+         "number times the simulated time a step of model, policy and workload on the machine: Figures 5c and 5d of "
+         "the\n"
+         "paper.  The time of the projectors' checks is that of the simulated plan.");
+    lspo_args_print(groups, group_count, stdout);
+    puts("\nexample:\n"
+         "  lspo join --metrics loss.csv --model gpt2-774m --machine paper-laptop --policy zero --evaluated");
+}
+
+static lspo_status_t predict(const lspo_request_t *request, double *step_s_out)
+{
+    lspo_machine_t machine;
+    lspo_plan_t *plan;
+    lspo_prediction_t prediction;
+    lspo_status_t status = lspo_machine_find(request->machine_name, &machine);
+    if (status == LSPO_OK)
+        status = lspo_overrides_machine(&request->overrides, &machine);
+    if (status == LSPO_OK)
+        status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_simulate(plan, &machine, &prediction, NULL);
+    if (status == LSPO_OK) {
+        *step_s_out = prediction.summary.iteration_s;
+        lspo_prediction_release(&prediction);
+    }
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+static lspo_status_t write_join(const join_request_t *request, const lspo_metrics_row_t *rows, size_t count,
+                                double step_s)
+{
+    join_record_t *records = calloc(count + 1, sizeof *records);
+    size_t kept = 0;
+    if (!records)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu rows", count);
+    for (size_t i = 0; i < count; i++)
+        if (!request->evaluated || isfinite(rows[i].held_out_loss))
+            records[kept++] = (join_record_t){.time_s = step_s * rows[i].step,
+                                              .step = rows[i].step,
+                                              .loss = rows[i].loss,
+                                              .held_out_loss = rows[i].held_out_loss,
+                                              .perplexity = rows[i].perplexity};
+    lspo_table_t table = {.fields = join_fields,
+                          .field_count = sizeof join_fields / sizeof join_fields[0],
+                          .records = records,
+                          .record_bytes = sizeof *records,
+                          .record_count = kept};
+    lspo_status_t status = lspo_table_write(&table, lspo_format_resolve(request->base.format), stdout);
+    free(records);
+    return status;
+}
+
+static lspo_status_t join(const join_request_t *request)
+{
+    lspo_metrics_row_t *rows;
+    size_t count;
+    double step_s;
+    if (!request->metrics_path)
+        return lspo_error(LSPO_ERR_INPUT, "which training? name its --metrics FILE");
+    lspo_status_t status = lspo_metrics_read(request->metrics_path, &rows, &count);
+    if (status != LSPO_OK)
+        return status;
+    status = predict(&request->base, &step_s);
+    if (status == LSPO_OK)
+        status = write_join(request, rows, count, step_s);
+    free(rows);
+    return status;
+}
+
+lspo_status_t lspo_command_join(int argc, char **argv)
+{
+    join_request_t request = {.base = {.model_name = "gpt2-774m",
+                                       .machine_name = "paper-laptop",
+                                       .policy_name = "lsp",
+                                       .format = LSPO_FORMAT_AUTO}};
+    const lspo_arg_group_t groups[] = {
+        {"options", join_args, sizeof join_args / sizeof join_args[0], &request},
+        {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
+        {"in place of the machine's own", lspo_override_args, lspo_override_arg_count, &request},
+    };
+    const size_t group_count = sizeof groups / sizeof groups[0];
+    lspo_request_outcome_t outcome;
+    lspo_status_t status =
+        lspo_request_parse(argc, argv, groups, group_count, LSPO_PRECISION_COUNT, &request.base, &outcome);
+    if (status != LSPO_OK)
+        return status;
+    if (outcome == LSPO_REQUEST_HELP)
+        print_help(groups, group_count);
+    return outcome == LSPO_REQUEST_READY ? join(&request) : LSPO_OK;
+}
