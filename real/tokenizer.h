@@ -24,7 +24,7 @@
 
 typedef struct lspo_tokenizer lspo_tokenizer_t;
 
-enum { LSPO_TOKEN_NONE = UINT32_MAX };
+#define LSPO_TOKEN_NONE UINT32_MAX
 
 /* LSPO_ERR_INPUT when the folder has no tokenizer, or one that is broken or not supported; the message names the file
  * and the part. */
