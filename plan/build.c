@@ -374,7 +374,7 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     bound_gradients(b, stage);
     backward_memory(b, iteration, stage, micro, compress);
     uint64_t scratch_bytes = compress && lowrank(b) ? basis_scratch_bytes(b, stage) : 0;
-    if (scratch_bytes > 0 && micro == 0 && iteration % b->workload->project_every == 0) {
+    if (scratch_bytes > 0 && micro == 0 && (b->workload->first_step + iteration) % b->workload->project_every == 0) {
         lspo_op_id_t backward = id;
         id = emit(b, LSPO_OP_PROJECT, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
         lspo_build_depend(b, backward);
@@ -457,7 +457,7 @@ lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration, bool to_host
 
 lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
 {
-    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_UPD, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_UPD, b->update_variant, stage, iteration);
     lspo_build_depend(b, b->stages[stage].sent);
     lspo_build_depend(b, wait);
     return id;
@@ -467,11 +467,11 @@ lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t s
                                lspo_op_id_t wait)
 {
     lspo_build_stage_t *st = &b->stages[stage];
-    lspo_op_id_t arrived = lspo_build_op(b, LSPO_OP_H2D, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_op_id_t arrived = lspo_build_op(b, LSPO_OP_H2D, b->update_variant, stage, iteration);
     lspo_build_depend(b, update);
     lspo_build_depend(b, wait);
     lspo_build_gpu_memory(b, st->link_bytes, 0);
-    st->ready = lspo_build_op(b, LSPO_OP_APPLY, LSPO_VARIANT_NONE, stage, iteration);
+    st->ready = lspo_build_op(b, LSPO_OP_APPLY, b->update_variant, stage, iteration);
     lspo_build_depend(b, arrived);
     lspo_build_gpu_memory(b, 0, st->link_bytes);
     return st->ready;

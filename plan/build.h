@@ -57,11 +57,12 @@ typedef struct lspo_builder {
     lspo_plan_t *plan;
     const lspo_model_t *model;
     const lspo_workload_t *workload;
-    bool train_rest;        /* AUTO resolved                                            */
-    bool compresses;        /* COMPRESS follows every block's BWD: lsp, galore */
-    bool forward_waits_all; /* FWD of the embedding waits for the updates of all stages */
-    bool bounds_gradients;  /* BWD waits until an older gradient has left the GPU       */
-    bool norm_known;        /* lomo: BWD need not sum squares, a probe has              */
+    bool train_rest;                  /* AUTO resolved                                            */
+    bool compresses;                  /* COMPRESS follows every block's BWD: lsp, galore */
+    bool forward_waits_all;           /* FWD of the embedding waits for the updates of all stages */
+    bool bounds_gradients;            /* BWD waits until an older gradient has left the GPU       */
+    bool norm_known;                  /* lomo: BWD need not sum squares, a probe has              */
+    lspo_op_variant_t update_variant; /* of the UPD, H2D and APPLY that are emitted     */
     uint32_t stage_count;
     lspo_build_stage_t *stages;
     lspo_activations_t activations;

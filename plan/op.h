@@ -57,6 +57,7 @@ typedef enum {
     LSPO_VARIANT_OPTIMIZER,   /* SWAP_IN/SWAP_OUT of optimizer state         */
     LSPO_VARIANT_FROZEN,      /* badam: FWD that keeps nothing for a backward, BWD without gradients of weights */
     LSPO_VARIANT_PROBE,       /* lomo: BWD (and its RECOMPUTE) for the clipping norm alone: it drops the gradient */
+    LSPO_VARIANT_PENDING,     /* UPD, H2D, APPLY of a gradient that the segment before left: one iteration earlier */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 

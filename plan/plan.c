@@ -291,6 +291,8 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " parameters";
     case LSPO_VARIANT_OPTIMIZER:
         return " optimizer";
+    case LSPO_VARIANT_PENDING:
+        return " pending";
     case LSPO_VARIANT_FROZEN:
         return " frozen";
     case LSPO_VARIANT_PROBE:

@@ -122,6 +122,27 @@ static lspo_status_t check_schedule(const lspo_workload_t *workload, const lspo_
     return LSPO_OK;
 }
 
+static lspo_status_t check_training(const lspo_workload_t *workload)
+{
+    const struct {
+        const char *flag;
+        double value;
+    } amounts[] = {{"--bias-threshold", workload->bias_threshold},
+                   {"--fit-beta", workload->fit_beta},
+                   {"--weight-decay", workload->weight_decay}};
+    for (size_t i = 0; i < sizeof amounts / sizeof amounts[0]; i++) {
+        if (!isfinite(amounts[i].value) || amounts[i].value < 0.0) {
+            return lspo_error(LSPO_ERR_INPUT, "%s %g is not a finite number of at least 0", amounts[i].flag,
+                              amounts[i].value);
+        }
+    }
+    if (workload->first_step > UINT32_MAX - workload->iterations) {
+        return lspo_error(LSPO_ERR_INPUT, "step %" PRIu32 " and %" PRIu32 " more are beyond 32 bits",
+                          workload->first_step, workload->iterations);
+    }
+    return check_range("--fit-steps", workload->fit_steps, 1, ITERATIONS_MAX);
+}
+
 lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_model_t *model)
 {
     if ((unsigned)workload->precision >= LSPO_PRECISION_COUNT || (unsigned)workload->transfer >= LSPO_PRECISION_COUNT ||
@@ -142,6 +163,10 @@ lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_mo
     }
     if (!isfinite(workload->clip_norm) || workload->clip_norm < 0.0) {
         return lspo_error(LSPO_ERR_INPUT, "--clip %g is not a finite number of at least 0", workload->clip_norm);
+    }
+    status = check_training(workload);
+    if (status != LSPO_OK) {
+        return status;
     }
     if (!isfinite(workload->learning_rate) || workload->learning_rate < 0.0) {
         return lspo_error(LSPO_ERR_INPUT, "the learning rate %g is not a finite number of at least 0",

@@ -84,6 +84,8 @@ static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text
     if (plan->workload.precision != LSPO_FP32)
         return lspo_error(LSPO_ERR_INPUT, "the host device computes in fp32: use --precision fp32 (--transfer may be "
                                           "bf16 or fp16)");
+    if (!text)
+        return LSPO_OK;
     if (model->vocabulary < LSPO_TEXT_VOCABULARY)
         return lspo_error(LSPO_ERR_INPUT, "model %s has a vocabulary of %u; training on bytes needs at least %d",
                           model->name, model->vocabulary, LSPO_TEXT_VOCABULARY);
@@ -103,29 +105,67 @@ static void describe_messages(lspo_session_t *session)
     }
 }
 
-/* Which stages are swapped and where they are updated is what the plan does with them. */
-static lspo_status_t describe_ops(lspo_session_t *session)
+/* Which stages are swapped and where they are updated is what the plan does with them.  What is sent is updated on the
+ * host, if not in this plan. */
+static void describe_ops(lspo_session_t *session)
 {
     const lspo_plan_t *plan = session->plan;
-    bool swaps = false;
     for (uint32_t id = 0; id < plan->op_count; id++) {
         const lspo_op_t *op = &plan->ops[id];
         lspo_session_stage_t *stage = &session->stages[op->layer];
-        stage->updated_on_host |= op->kind == LSPO_OP_UPD;
+        bool gradient = op->kind == LSPO_OP_D2H && op->variant == LSPO_VARIANT_NONE;
+        stage->updated_on_host |= op->kind == LSPO_OP_UPD || gradient;
         stage->updated_on_gpu |= op->kind == LSPO_OP_UPD_GPU;
         stage->swapped |= op->kind == LSPO_OP_SWAP_IN;
-        swaps |= op->kind == LSPO_OP_SWAP_IN;
         session->probes |= op->variant == LSPO_VARIANT_PROBE;
     }
-    if (!swaps)
-        return LSPO_OK;
-    session->swaps = calloc(plan->op_count, sizeof *session->swaps);
-    if (!session->swaps)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a plan of %u ops", plan->op_count);
+}
+
+static bool swaps(const lspo_plan_t *plan)
+{
     for (uint32_t id = 0; id < plan->op_count; id++)
+        if (plan->ops[id].kind == LSPO_OP_SWAP_IN)
+            return true;
+    return false;
+}
+
+/* What belongs to one plan: losses, and the last users of what it swaps. */
+static lspo_status_t take_plan(lspo_session_t *session, const lspo_plan_t *plan)
+{
+    double *losses = calloc(plan->workload.iterations, sizeof *losses);
+    lspo_swap_use_t *uses = swaps(plan) ? calloc(plan->op_count, sizeof *uses) : NULL;
+    if (!losses || (swaps(plan) && !uses)) {
+        free(uses);
+        free(losses);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a plan of %u ops", plan->op_count);
+    }
+    for (uint32_t id = 0; uses && id < plan->op_count; id++)
         for (uint32_t i = 0; i < plan->ops[id].dep_count; i++)
-            session->swaps[plan->deps[plan->ops[id].dep_first + i]].last_user = id;
+            uses[plan->deps[plan->ops[id].dep_first + i]].last_user = id;
+    free(session->losses);
+    free(session->swaps);
+    session->losses = losses;
+    session->swaps = uses;
+    session->plan = plan;
     return LSPO_OK;
+}
+
+static bool same_shapes(const lspo_plan_t *a, const lspo_plan_t *b)
+{
+    const lspo_workload_t *x = &a->workload, *y = &b->workload;
+    bool models = a->stage_count == b->stage_count && a->model.width == b->model.width &&
+                  a->model.mlp_width == b->model.mlp_width && a->model.vocabulary == b->model.vocabulary;
+    return models && a->policy == b->policy && x->batch == y->batch && x->sequence == y->sequence &&
+           x->transfer == y->transfer && x->train_rest == y->train_rest && x->subspace == y->subspace &&
+           x->nnz == y->nnz && x->rank == y->rank && x->resident_blocks == y->resident_blocks &&
+           (x->check_every > 0) == (y->check_every > 0);
+}
+
+lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *plan)
+{
+    if (!same_shapes(session->plan, plan))
+        return lspo_error(LSPO_ERR_INPUT, "a training goes on with another policy, model, batch or subspace");
+    return take_plan(session, plan);
 }
 
 static void place_array(char **at, const void *from, size_t bytes, void **array)
@@ -322,8 +362,8 @@ static lspo_status_t make_common(lspo_session_t *session)
     session->tokens_in = calloc(session->tokens, sizeof(uint32_t));
     session->targets = calloc(session->tokens, sizeof(uint32_t));
     session->squares = calloc(2 * (size_t)session->stage_count, sizeof(double));
-    session->losses = calloc(workload->iterations, sizeof(double));
-    if (!session->tokens_in || !session->targets || !session->squares || !session->losses)
+    session->lengths = calloc(workload->batch, sizeof(uint32_t));
+    if (!session->tokens_in || !session->targets || !session->squares || !session->lengths)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a session");
     lspo_status_t status = take_host(session, LSPO_UPDATE_BLOCK * sizeof(float), (void **)&session->update_scratch);
     if (status == LSPO_OK)
@@ -363,9 +403,8 @@ static lspo_status_t make_state(lspo_session_t *session)
     if (!session->stages)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for %u stages", session->stage_count);
     describe_messages(session);
-    lspo_status_t status = describe_ops(session);
-    if (status == LSPO_OK)
-        status = make_common(session);
+    describe_ops(session);
+    lspo_status_t status = make_common(session);
     for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
         status = make_device_state(session, s);
         if (status == LSPO_OK)
@@ -391,7 +430,10 @@ lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device
     session->stage_count = plan->stage_count;
     session->slots = plan->staleness_steps + 1;
     session->tokens = lspo_workload_tokens(&plan->workload);
-    status = make_state(session);
+    session->gradient_norm = (double)NAN;
+    status = take_plan(session, plan);
+    if (status == LSPO_OK)
+        status = make_state(session);
     if (status == LSPO_OK)
         status = lspo_session_reset(session);
     if (status != LSPO_OK) {
@@ -456,6 +498,7 @@ void lspo_session_destroy(lspo_session_t *session)
     lspo_device_host_free(session->device, session->update_scratch);
     free(session->losses);
     free(session->squares);
+    free(session->lengths);
     free(session->targets);
     free(session->tokens_in);
     free(session->swaps);
@@ -531,26 +574,76 @@ static double forward_batch(lspo_session_t *session, void *saved, float *x, floa
                                          session->targets, x, NULL);
 }
 
+/* Device memory for the evaluation of one batch. */
+typedef struct {
+    void *saved, *x, *y;
+} evaluation_t;
+
+static lspo_status_t begin_evaluation(lspo_session_t *session, evaluation_t *evaluation)
+{
+    size_t activation_bytes = session->tokens * session->plan->model.width * sizeof(float);
+    *evaluation = (evaluation_t){0};
+    lspo_status_t status =
+        lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, 1), &evaluation->saved);
+    if (status == LSPO_OK)
+        status = lspo_session_take(session, activation_bytes, &evaluation->x);
+    if (status == LSPO_OK)
+        status = lspo_session_take(session, activation_bytes, &evaluation->y);
+    return status;
+}
+
+static void end_evaluation(lspo_session_t *session, evaluation_t *evaluation)
+{
+    lspo_session_give_back(session, &evaluation->y);
+    lspo_session_give_back(session, &evaluation->x);
+    lspo_session_give_back(session, &evaluation->saved);
+}
+
 lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batches, double *loss_out)
 {
     const lspo_workload_t *workload = &session->plan->workload;
-    size_t activation_bytes = session->tokens * session->plan->model.width * sizeof(float);
-    void *saved = NULL, *x = NULL, *y = NULL;
-    lspo_status_t status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, 1), &saved);
-    if (status == LSPO_OK)
-        status = lspo_session_take(session, activation_bytes, &x);
-    if (status == LSPO_OK)
-        status = lspo_session_take(session, activation_bytes, &y);
+    evaluation_t evaluation;
+    lspo_status_t status = begin_evaluation(session, &evaluation);
     double sum = 0;
     for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
         lspo_text_held_out(session->text, i, batches, workload->batch, workload->sequence, session->tokens_in,
                            session->targets);
-        sum += forward_batch(session, saved, x, y);
+        sum += forward_batch(session, evaluation.saved, evaluation.x, evaluation.y);
     }
-    lspo_session_give_back(session, &y);
-    lspo_session_give_back(session, &x);
-    lspo_session_give_back(session, &saved);
+    end_evaluation(session, &evaluation);
     if (status == LSPO_OK)
         *loss_out = sum / batches;
+    return status;
+}
+
+/* How many targets of the batch at hand the loss is a mean of. */
+static size_t counted_targets(const lspo_session_t *session)
+{
+    size_t targets = session->plan->model.class_count > 0 ? session->plan->workload.batch : session->tokens;
+    size_t count = 0;
+    for (size_t i = 0; i < targets; i++)
+        count += session->targets[i] != LSPO_TARGET_IGNORED;
+    return count;
+}
+
+lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,
+                                    uint32_t batches, double *loss_out)
+{
+    evaluation_t evaluation;
+    lspo_status_t status = begin_evaluation(session, &evaluation);
+    double sum = 0, count = 0;
+    for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
+        status = lspo_session_fill_batch(session, function, context, i, 0);
+        if (status != LSPO_OK)
+            break;
+        double counted = (double)counted_targets(session);
+        sum += counted * forward_batch(session, evaluation.saved, evaluation.x, evaluation.y);
+        count += counted;
+    }
+    end_evaluation(session, &evaluation);
+    if (status == LSPO_OK && !(count > 0))
+        status = lspo_error(LSPO_ERR_INPUT, "%u batches have no target that counts", batches);
+    if (status == LSPO_OK)
+        *loss_out = sum / count;
     return status;
 }

@@ -180,11 +180,10 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
         return status;
     bool forms = forms_gradient(session, op, op->layer);
     lspo_gradient_sink_t sink = {.rest = forms ? stage->gradient[parity] : NULL, .accumulate = op->micro > 0};
-    lspo_transformer_head_backward(session->transformer, stage->weights, embed->weights, session->targets,
-                                   session->stages[op->layer - 1].output, stage->saved,
-                                   1.0F / (float)session->plan->workload.accumulation, &sink,
-                                   tied && forms_gradient(session, op, 0) ? embed->gradient[parity] : NULL,
-                                   session->dx);
+    lspo_transformer_head_backward(
+        session->transformer, stage->weights, embed->weights, session->targets, session->stages[op->layer - 1].output,
+        stage->saved, 1.0F / (float)session->plan->workload.accumulation, &sink,
+        tied && forms_gradient(session, op, 0) ? embed->gradient[parity] : NULL, session->dx);
     release_dx(session, op);
     release_activations(session, op);
     finish_gradient(session, op);
@@ -363,24 +362,36 @@ static lspo_status_t norm(lspo_session_t *session, const lspo_op_t *op)
         if (forms_gradient(session, op, s))
             sum += session->squares[parity * session->stage_count + s];
     session->norm_gpu[parity] = (float)sqrt(sum);
+    session->gradient_norm = sqrt(sum);
     if (isfinite(session->norm_gpu[parity]))
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the gradient's norm is %g", lspo_session_step(session, op), sqrt(sum));
+    return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the gradient's norm is %g", lspo_session_step(session, op),
+                      sqrt(sum));
 }
 
-static void step_along(size_t n, float rate, const float *direction, float *w)
+/* What decoupled weight decay leaves of a weight: 1 - eta decay. */
+static float kept(const lspo_session_t *session, float rate)
+{
+    return 1.0F - rate * (float)session->plan->workload.weight_decay;
+}
+
+static void step_along(size_t n, float keep, float rate, const float *direction, float *w)
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++)
-        w[i] -= rate * direction[i];
+        w[i] = keep * w[i] - rate * direction[i];
 }
 
-/* lomo: w <- w - eta scale g. */
-static void descend(lspo_session_t *session, lspo_session_stage_t *stage, float **gradient, float norm)
+/* lomo: w <- (1 - eta decay) w - eta scale g. */
+static void descend(lspo_session_t *session, const lspo_op_t *op)
 {
-    float rate = rate * lspo_session_clip_scale(session, norm);
-    step_along(stage->message.element_count, rate, *gradient, stage->weights);
-    lspo_session_give_back(session, (void **)gradient);
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    uint32_t parity = lspo_session_parity(session, op);
+    float rate = lspo_session_rate(session, op);
+    step_along(stage->message.element_count, kept(session, rate),
+               rate * lspo_session_clip_scale(session, session->norm_gpu[parity]), stage->gradient[parity],
+               stage->weights);
+    lspo_session_give_back(session, (void **)&stage->gradient[parity]);
 }
 
 /* lora: the message's head moves the adapters; its rest, when trained, the stage's other tensors. */
@@ -402,11 +413,12 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     float *m = optimizer ? optimizer->memory : stage->optimizer;
     size_t n = stage->message.element_count;
     if (session->plan->optimizer == LSPO_OPTIMIZER_SGD) {
-        descend(session, stage, &stage->gradient[parity], session->norm_gpu[parity]);
+        descend(session, op);
         return LSPO_OK;
     }
-    lspo_adam_t adam = lspo_adam_default((float)session->plan->workload.learning_rate,
-                                         lspo_plan_adam_step(session->plan, op->iteration));
+    lspo_adam_t adam =
+        lspo_adam_default(lspo_session_rate(session, op), lspo_plan_adam_step(session->plan, op->iteration));
+    adam.weight_decay = (float)session->plan->workload.weight_decay; /* of the parameters form only */
     if (session->turn_state && adam.step == 1)
         memset(m, 0, 2 * n * sizeof(float));
     adam.gradient_scale = lspo_session_clip_scale(session, session->norm_gpu[parity]);
@@ -440,41 +452,44 @@ static const float *delta_part(lspo_session_t *session, const void *staging, siz
     return session->unpacked;
 }
 
-static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage, const void *staging)
+static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage, float rate, const void *staging)
 {
     const lspo_message_t *message = &stage->message;
-    float rate = (float)session->plan->workload.learning_rate;
+    float keep = kept(session, rate);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *linear = &message->linear[i];
         float *w = stage->weights + stage->shape.tensors[i].offset_elements;
         const float *delta = delta_part(session, staging, linear->message_offset_elements, linear->message_elements);
         if (linear->compressed)
-            lspo_projector_apply(&stage->p[i], &stage->q[i], delta, rate, 0, w, session->scratch);
+            lspo_projector_apply(&stage->p[i], &stage->q[i], delta, rate, (float)session->plan->workload.weight_decay,
+                                 w, session->scratch);
         else
-            step_along(linear->message_elements, rate, delta, w);
+            step_along(linear->message_elements, keep, rate, delta, w);
     }
     if (message->rest_elements > 0)
-        step_along(message->rest_elements, rate,
+        step_along(message->rest_elements, keep, rate,
                    delta_part(session, staging, message->rest_offset_elements, message->rest_elements),
                    stage->weights + stage->linear_elements);
 }
 
 /* galore: out of the subspace where there is one. */
-static void apply_direction(lspo_session_t *session, lspo_session_stage_t *stage, float **direction)
+static void apply_direction(lspo_session_t *session, lspo_session_stage_t *stage, float rate, float **direction)
 {
     const lspo_message_t *message = &stage->message;
-    float rate = (float)session->plan->workload.learning_rate;
+    float keep = kept(session, rate);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *linear = &message->linear[i];
         const float *part = *direction + linear->message_offset_elements;
         float *w = stage->weights + stage->shape.tensors[i].offset_elements;
+        if (linear->compressed && keep < 1)
+            step_along((size_t)linear->rows * linear->cols, keep, 0, w, w); /* w alone */
         if (linear->compressed)
             lspo_lowrank_apply(linear->rows, linear->cols, session->plan->workload.rank, stage->basis[i], part,
                                lowrank_scale * rate, w);
         else
-            step_along(linear->message_elements, rate, part, w);
+            step_along(linear->message_elements, keep, rate, part, w);
     }
-    step_along(message->rest_elements, rate, *direction + message->rest_offset_elements,
+    step_along(message->rest_elements, keep, rate, *direction + message->rest_offset_elements,
                stage->weights + stage->linear_elements);
     lspo_session_give_back(session, (void **)direction);
 }
@@ -482,13 +497,14 @@ static void apply_direction(lspo_session_t *session, lspo_session_stage_t *stage
 static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
+    float rate = lspo_session_rate(session, op);
     if (session->plan->gradient_form == LSPO_FORM_LOWRANK) {
-        apply_direction(session, stage, &stage->gradient[lspo_session_parity(session, op)]);
+        apply_direction(session, stage, rate, &stage->gradient[lspo_session_parity(session, op)]);
         return LSPO_OK;
     }
     void **staging = &stage->staging[lspo_session_parity(session, op)];
     if (session->plan->return_form == LSPO_RETURN_DELTA)
-        add_delta(session, stage, *staging);
+        add_delta(session, stage, rate, *staging);
     else
         overwrite(session, stage, *staging);
     lspo_session_give_back(session, staging);

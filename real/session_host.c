@@ -19,14 +19,14 @@ static float *swap_home(const lspo_session_stage_t *stage, const lspo_op_t *op)
 static lspo_status_t send_gradient(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
-    uint32_t parity = op->iteration & 1;
+    uint32_t parity = lspo_session_parity(session, op);
     if (op->variant == LSPO_VARIANT_NORM_SCALAR) {
         lspo_device_copy(session->device, LSPO_COPY_D2H, &session->norm_host[parity], &session->norm_gpu[parity],
                          sizeof(float));
         return LSPO_OK;
     }
     const void *from = stage->packed[parity] ? (const void *)stage->packed[parity] : stage->gradient[parity];
-    lspo_device_copy(session->device, LSPO_COPY_D2H, stage->landing[op->iteration % session->slots], from,
+    lspo_device_copy(session->device, LSPO_COPY_D2H, stage->landing[lspo_session_slot(session, op)], from,
                      stage->link_bytes);
     lspo_session_give_back(session, (void **)&stage->packed[parity]);
     lspo_session_give_back(session, (void **)&stage->gradient[parity]);
@@ -35,14 +35,14 @@ static lspo_status_t send_gradient(lspo_session_t *session, const lspo_op_t *op)
 
 static const void *outgoing_of(const lspo_session_t *session, const lspo_session_stage_t *stage, const lspo_op_t *op)
 {
-    const void *outgoing = stage->outgoing[op->iteration % session->slots];
+    const void *outgoing = stage->outgoing[lspo_session_slot(session, op)];
     return outgoing ? outgoing : stage->master;
 }
 
 static lspo_status_t return_update(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
-    void **staging = &stage->staging[op->iteration & 1];
+    void **staging = &stage->staging[lspo_session_parity(session, op)];
     lspo_status_t status = lspo_session_take(session, stage->link_bytes, staging);
     if (status == LSPO_OK)
         lspo_device_copy(session->device, LSPO_COPY_H2D, *staging, outgoing_of(session, stage, op), stage->link_bytes);
@@ -85,11 +85,12 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t start_ns = lspo_now_ns();
     lspo_session_stage_t *stage = &session->stages[op->layer];
-    uint32_t slot = op->iteration % session->slots;
+    uint32_t slot = lspo_session_slot(session, op);
     size_t count = stage->message.element_count;
     float *m = stage->host_optimizer, *v = m + count;
-    lspo_adam_t adam = lspo_adam_default((float)session->plan->workload.learning_rate, op->iteration + 1);
-    adam.gradient_scale = lspo_session_clip_scale(session, session->norm_host[op->iteration & 1]);
+    lspo_adam_t adam = lspo_adam_default(lspo_session_rate(session, op), lspo_session_step(session, op) + 1);
+    adam.weight_decay = (float)session->plan->workload.weight_decay; /* of the parameters form only */
+    adam.gradient_scale = lspo_session_clip_scale(session, session->norm_host[lspo_session_parity(session, op)]);
     for (size_t at = 0; at < count; at += LSPO_UPDATE_BLOCK) {
         size_t n = count - at < LSPO_UPDATE_BLOCK ? count - at : LSPO_UPDATE_BLOCK;
         const float *gradient = landed(session, stage->landing[slot], at, n);

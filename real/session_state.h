@@ -55,6 +55,10 @@ struct lspo_session {
     const lspo_plan_t *plan;
     lspo_device_t *device;
     const lspo_text_t *text;
+    lspo_batch_function_t batches; /* NULL: from the text */
+    void *batches_context;
+    lspo_rate_function_t rate; /* NULL: the workload's */
+    void *rate_context;
     lspo_transformer_t *transformer;
     size_t tokens; /* of a micro-batch */
     uint32_t slots;
@@ -70,12 +74,37 @@ struct lspo_session {
     float *unpacked; /* device: a delta in fp32, when the link carries 16 bits */
     float *dx;
     float *full_gradient; /* device: galore's, from a block's BWD to its COMPRESS */
-    uint32_t *tokens_in, *targets;
+    uint32_t *tokens_in, *targets, *lengths;
     float *update_scratch; /* host: LSPO_UPDATE_BLOCK floats */
     double *squares;       /* [iteration parity][stage]: sum of the squares of the stage's message */
     float norm_gpu[2], norm_host[2];
     double *losses;
+    double gradient_norm;     /* of the latest NORM */
+    lspo_session_bias_t bias; /* of the latest step with PROJECT ops */
 };
+
+/* The step of the whole training that the op's gradient belongs to; it decides which of two buffers it has. */
+static inline uint32_t lspo_session_step(const lspo_session_t *session, const lspo_op_t *op)
+{
+    return session->plan->workload.first_step + op->iteration - (op->variant == LSPO_VARIANT_PENDING ? 1 : 0);
+}
+
+static inline uint32_t lspo_session_parity(const lspo_session_t *session, const lspo_op_t *op)
+{
+    return lspo_session_step(session, op) & 1;
+}
+
+static inline uint32_t lspo_session_slot(const lspo_session_t *session, const lspo_op_t *op)
+{
+    return lspo_session_step(session, op) % session->slots;
+}
+
+/* The op's learning rate. */
+float lspo_session_rate(const lspo_session_t *session, const lspo_op_t *op);
+/* Tokens, targets and lengths of a micro-batch: from `function`, or from the session's function or text. */
+lspo_status_t lspo_session_fill_batch(lspo_session_t *session, lspo_batch_function_t function, void *context,
+                                      uint32_t step, uint32_t micro);
+lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, uint32_t micro);
 
 /* session_gpu.c: the ops of the GPU lane.  session_host.c: those of the links and of the CPU. */
 lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op);

@@ -615,3 +615,278 @@ Test(session, what_it_cannot_compute_is_refused)
     cr_assert_eq(try_session(plan, 0), LSPO_ERR_INPUT);
     lspo_plan_destroy(plan);
 }
+
+/* ---- segments of a longer training, and its state ---- */
+
+static double falling_rate(void *context, uint32_t step)
+{
+    return *(const double *)context / (1 + 0.1 * step);
+}
+
+/* Counts in reverse and ignores every third target. */
+static lspo_status_t made_up_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    const lspo_workload_t *workload = context;
+    for (uint32_t i = 0; i < workload->batch * workload->sequence; i++) {
+        batch->tokens[i] = (200 - i * 3 + step + 7 * micro) % 97;
+        batch->targets[i] = i % 3 == 2 ? LSPO_TARGET_IGNORED : (batch->tokens[i] + 90) % 97;
+    }
+    for (uint32_t i = 0; i < workload->batch; i++)
+        cr_assert_eq(batch->lengths[i], workload->sequence);
+    return LSPO_OK;
+}
+
+typedef struct {
+    lspo_device_t *device;
+    lspo_session_t *session;
+    lspo_plan_t *plan;
+    double rate;
+    lspo_workload_t workload;
+} training_t;
+
+static void training_begin(const char *policy, const lspo_workload_t *workload, training_t *training)
+{
+    lspo_device_caps_t caps = {0};
+    *training = (training_t){.rate = workload->learning_rate, .workload = *workload};
+    training->plan = make_plan(policy, workload);
+    cr_assert_eq(lspo_device_open("host", &caps, &training->device), LSPO_OK);
+    cr_assert_eq(lspo_session_create(training->plan, training->device, NULL, &training->session), LSPO_OK);
+    lspo_session_set_batches(training->session, made_up_batch, &training->workload);
+    lspo_session_set_learning_rate(training->session, falling_rate, &training->rate);
+}
+
+static void training_run(training_t *training, double *losses)
+{
+    lspo_trace_t *trace = NULL;
+    cr_assert_eq(lspo_execute(training->plan, lspo_session_run_op, NULL, training->session, NULL, &trace), LSPO_OK);
+    cr_assert_eq(lspo_trace_check(trace, training->plan), LSPO_OK);
+    lspo_trace_destroy(trace);
+    memcpy(losses, lspo_session_losses(training->session), training->plan->workload.iterations * sizeof *losses);
+}
+
+static void training_continue(training_t *training, const char *policy, const lspo_workload_t *workload)
+{
+    lspo_plan_t *plan = make_plan(policy, workload);
+    cr_assert_eq(lspo_session_continue(training->session, plan), LSPO_OK);
+    lspo_plan_destroy(training->plan);
+    training->plan = plan;
+}
+
+static void training_end(training_t *training)
+{
+    lspo_session_destroy(training->session);
+    lspo_device_close(training->device);
+    lspo_plan_destroy(training->plan);
+}
+
+static size_t state_bytes(const lspo_state_array_t *array)
+{
+    return array->element_count * (array->type == LSPO_STATE_U16 ? 2 : 4);
+}
+
+static void copy_state(lspo_session_t *from, lspo_session_t *to)
+{
+    uint32_t count = lspo_session_state_count(from);
+    cr_assert_gt(count, 0);
+    cr_assert_eq(lspo_session_state_count(to), count);
+    for (uint32_t i = 0; i < count; i++) {
+        lspo_state_array_t a, b;
+        lspo_session_state_at(from, i, &a);
+        lspo_session_state_at(to, i, &b);
+        cr_assert_str_eq(a.name, b.name);
+        cr_assert_eq(a.type, b.type);
+        cr_assert_eq(a.element_count, b.element_count);
+        memcpy(b.data, a.data, state_bytes(&a));
+    }
+    cr_assert_eq(lspo_session_state_written(to), LSPO_OK);
+}
+
+static void assert_equal_weights(const char *what, const char *policy, const training_t *a, const training_t *b)
+{
+    for (uint32_t s = 0; s < a->plan->stage_count; s++)
+        cr_assert_eq(memcmp(lspo_session_weights(a->session, s), lspo_session_weights(b->session, s),
+                            a->session->stages[s].shape.element_count * sizeof(float)),
+                     0, "%s, %s: weights of stage %u differ", policy, what, s);
+}
+
+/* Ten steps in one plan; 5 + 1 + 4 in three; and 5, whose state alone goes to another session, which does the rest. */
+static void check_segments(const char *policy, const lspo_workload_t *base)
+{
+    enum { WHOLE = 10, FIRST = 5 };
+    lspo_workload_t whole = *base, first = *base, middle = *base, last = *base, rest = *base;
+    double expected[WHOLE], got[WHOLE];
+    training_t one, parts, resumed;
+    whole.iterations = WHOLE;
+    first.iterations = FIRST;
+    middle.iterations = 1;
+    last.iterations = WHOLE - FIRST - 1;
+    rest.iterations = WHOLE - FIRST;
+    first.open_end = middle.open_end = true;
+    middle.first_step = rest.first_step = FIRST;
+    last.first_step = FIRST + 1;
+
+    training_begin(policy, &whole, &one);
+    training_run(&one, expected);
+    training_begin(policy, &first, &parts);
+    training_run(&parts, got);
+    training_begin(policy, &rest, &resumed);
+    copy_state(parts.session, resumed.session);
+    training_continue(&parts, policy, &middle);
+    training_run(&parts, got + FIRST);
+    training_continue(&parts, policy, &last);
+    training_run(&parts, got + FIRST + 1);
+    cr_assert_arr_eq(got, expected, sizeof got, "%s", policy);
+    assert_equal_weights("in segments", policy, &one, &parts);
+    training_run(&resumed, got + FIRST);
+    cr_assert_arr_eq(got, expected, sizeof got, "%s", policy);
+    assert_equal_weights("resumed", policy, &one, &resumed);
+    cr_assert_neq(expected[WHOLE - 1], expected[0]);
+    training_end(&resumed);
+    training_end(&parts);
+    training_end(&one);
+}
+
+static lspo_workload_t segment_workload(void)
+{
+    lspo_workload_t workload = small_workload();
+    workload.weight_decay = 0.1;
+    workload.project_every = 4;
+    workload.switch_every = 3;
+    workload.rank = 4;
+    return workload;
+}
+
+Test(session, segments_are_one_training_bit_for_bit)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        lspo_workload_t workload = segment_workload();
+        check_segments(lspo_policy_at(i)->name, &workload);
+    }
+}
+
+Test(session, segments_are_one_training_with_clipping_packing_and_accumulation)
+{
+    static const char *const policies[] = {"native", "zero", "zero-delayed", "lsp", "galore"};
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        lspo_workload_t workload = segment_workload();
+        workload.clip_norm = 0.05;
+        workload.accumulation = 2;
+        workload.transfer = LSPO_BF16;
+        check_segments(policies[i], &workload);
+    }
+}
+
+/* A plan that leaves its update and has no other: one step, then the rest. */
+Test(session, a_segment_may_be_one_step_without_an_update)
+{
+    lspo_workload_t workload = segment_workload(), whole = workload, rest = workload;
+    double expected[4], got[4];
+    training_t one, parts;
+    whole.iterations = 4;
+    workload.iterations = 1;
+    workload.open_end = true;
+    rest.first_step = 1;
+    rest.iterations = 3;
+    training_begin("zero-delayed", &whole, &one);
+    training_run(&one, expected);
+    training_begin("zero-delayed", &workload, &parts);
+    training_run(&parts, got);
+    training_continue(&parts, "zero-delayed", &rest);
+    training_run(&parts, got + 1);
+    cr_assert_arr_eq(got, expected, sizeof got);
+    assert_equal_weights("in segments", "zero-delayed", &one, &parts);
+    training_end(&parts);
+    training_end(&one);
+}
+
+Test(session, another_policy_or_batch_does_not_go_on)
+{
+    lspo_workload_t workload = segment_workload();
+    workload.iterations = 1;
+    training_t training;
+    training_begin("zero", &workload, &training);
+    lspo_plan_t *other = make_plan("native", &workload);
+    cr_assert_eq(lspo_session_continue(training.session, other), LSPO_ERR_INPUT);
+    lspo_plan_destroy(other);
+    workload.batch++;
+    other = make_plan("zero", &workload);
+    cr_assert_eq(lspo_session_continue(training.session, other), LSPO_ERR_INPUT);
+    lspo_plan_destroy(other);
+    training_end(&training);
+}
+
+static lspo_status_t broken_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    (void)step;
+    (void)micro;
+    batch->targets[0] = 1;
+    batch->tokens[0] = *(const uint32_t *)context;
+    return batch->tokens[0] == 1 ? LSPO_ERR_IO : LSPO_OK;
+}
+
+Test(session, bad_batches_end_the_training)
+{
+    lspo_workload_t workload = segment_workload();
+    workload.iterations = 1;
+    training_t training;
+    training_begin("native", &workload, &training);
+    const uint32_t ids[] = {256, 1, 255};
+    const lspo_status_t expected[] = {LSPO_ERR_INPUT, LSPO_ERR_IO, LSPO_OK};
+    for (size_t i = 0; i < 3; i++) {
+        lspo_trace_t *trace = NULL;
+        cr_assert_eq(lspo_session_reset(training.session), LSPO_OK);
+        lspo_session_set_batches(training.session, broken_batch, (void *)&ids[i]);
+        cr_assert_eq(lspo_execute(training.plan, lspo_session_run_op, NULL, training.session, NULL, &trace),
+                     expected[i]);
+        if (expected[i] == LSPO_OK)
+            lspo_trace_destroy(trace);
+    }
+    training_end(&training);
+}
+
+/* The batch of training step 0 and 1, evaluated before any step, has the losses that these steps begin with, weighted
+ * alike since each counts as many targets. */
+Test(session, evaluation_is_the_loss_of_its_batches)
+{
+    lspo_workload_t workload = segment_workload();
+    workload.iterations = 2;
+    workload.learning_rate = 0;
+    workload.weight_decay = 0;
+    double losses[2], loss;
+    training_t training;
+    training_begin("native", &workload, &training);
+    cr_assert(isnan(lspo_session_gradient_norm(training.session)));
+    cr_assert_eq(lspo_session_evaluate(training.session, made_up_batch, &workload, 2, &loss), LSPO_OK);
+    training_run(&training, losses);
+    cr_assert_float_eq(loss, (losses[0] + losses[1]) / 2, 1e-9);
+    cr_assert_neq(losses[0], losses[1]);
+    training_end(&training);
+}
+
+/* After one step the two differ by eta decay w and nothing else: the direction is the same. */
+Test(session, weight_decay_is_decoupled_under_lsp)
+{
+    lspo_workload_t workload = segment_workload();
+    workload.iterations = 1;
+    training_t with, without;
+    double loss;
+    training_begin("lsp", &workload, &with);
+    workload.weight_decay = 0;
+    training_begin("lsp", &workload, &without);
+    size_t n = with.session->stages[1].linear_elements;
+    float *before = malloc(n * sizeof *before);
+    memcpy(before, lspo_session_weights(with.session, 1), n * sizeof *before);
+    training_run(&with, &loss);
+    training_run(&without, &loss);
+    const float *decayed = lspo_session_weights(with.session, 1), *plain = lspo_session_weights(without.session, 1);
+    double largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        double decay = 0.1 * workload.learning_rate * (double)before[i];
+        cr_assert_float_eq((double)plain[i] - (double)decayed[i], decay, 1e-8);
+        largest = fmax(largest, fabs(decay));
+    }
+    cr_assert_gt(largest, 1e-5);
+    free(before);
+    training_end(&without);
+    training_end(&with);
+}

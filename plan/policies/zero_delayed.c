@@ -1,7 +1,8 @@
 /* zero-delayed: Zero-Offload with the update one step late [Fig. 3b].  While the GPU computes iteration i, the CPU
  * updates with the gradients of i-1; a stage's new parameters go back once its backward of iteration i is done: W_{i+1}
  * = W_i - eta Adam(g_{i-1}) The first step updates nothing, and the last gradient is drained at the end.  UPD, H2D and
- * APPLY carry the iteration of their gradient. */
+ * APPLY carry the iteration of their gradient.  In a segment of a longer training (plan/workload.h) the
+ * first step updates with the gradient that the segment before left (variant PENDING), and an open end leaves one. */
 #include "plan/policies.h"
 
 #include <stdlib.h>
@@ -37,16 +38,22 @@ static lspo_status_t build(lspo_builder_t *b)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");
     lspo_build_offloaded_memory(b, 2);
     lspo_op_id_t norm = LSPO_NO_OP;
+    bool pending = b->workload->first_step > 0;
     for (uint32_t i = 0; i < iterations; i++) {
-        if (i > 0)
-            update_all(b, i - 1, norm, updates);
+        uint32_t of = i > 0 ? i - 1 : 0;
+        b->update_variant = i > 0 ? LSPO_VARIANT_NONE : LSPO_VARIANT_PENDING;
+        if (i > 0 || pending)
+            update_all(b, of, norm, updates);
         lspo_build_step(b, i, true);
         norm = lspo_build_norm(b, i, true);
-        if (i > 0)
-            return_all(b, i - 1, updates);
+        if (i > 0 || pending)
+            return_all(b, of, updates);
     }
-    update_all(b, iterations - 1, norm, updates);
-    return_all(b, iterations - 1, updates);
+    b->update_variant = LSPO_VARIANT_NONE;
+    if (!b->workload->open_end) {
+        update_all(b, iterations - 1, norm, updates);
+        return_all(b, iterations - 1, updates);
+    }
     free(updates);
     return b->status;
 }
