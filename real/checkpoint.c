@@ -279,13 +279,13 @@ static json_t *settings_object(const lspo_setting_t *settings, size_t count)
 
 static json_t *state_object(const lspo_train_state_t *state, const lspo_setting_t *settings, size_t setting_count)
 {
-    return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:b, s:o}", "format", FORMAT_VERSION, "step",
-                     (json_int_t)state->step, "elapsed_s", real_or_null(state->elapsed_s), "loss_first",
+    return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:b, s:o}", "format", FORMAT_VERSION,
+                     "step", (json_int_t)state->step, "elapsed_s", real_or_null(state->elapsed_s), "loss_first",
                      real_or_null(state->loss_first), "loss_last", real_or_null(state->loss_last), "held_out_before",
                      real_or_null(state->held_out_before), "held_out_last", real_or_null(state->held_out_last),
                      "best_loss", real_or_null(state->best_loss), "best_step", (json_int_t)state->best_step,
-                     "worse_count", (json_int_t)state->worse_count, "finished", (int)state->finished, "settings",
-                     settings_object(settings, setting_count));
+                     "worse_count", (json_int_t)state->worse_count, "refits", (json_int_t)state->refits, "finished",
+                     (int)state->finished, "settings", settings_object(settings, setting_count));
 }
 
 static lspo_status_t write_state(const char *path, const lspo_train_state_t *state, const lspo_setting_t *settings,
@@ -326,7 +326,7 @@ static bool get_real(json_t *object, const char *key, double *value_out)
 static lspo_status_t parse_state(const char *path, json_t *object, lspo_train_state_t *state)
 {
     uint32_t format;
-    json_t *finished = json_object_get(object, "finished");
+    json_t *refits = json_object_get(object, "refits"), *finished = json_object_get(object, "finished");
     if (!get_count(object, "format", &format) || format != FORMAT_VERSION)
         return lspo_error(LSPO_ERR_INPUT, "%s: not the state of a checkpoint of format %d", path, FORMAT_VERSION);
     if (!get_count(object, "step", &state->step) || !get_real(object, "elapsed_s", &state->elapsed_s) ||
@@ -336,6 +336,7 @@ static lspo_status_t parse_state(const char *path, json_t *object, lspo_train_st
         !get_real(object, "best_loss", &state->best_loss) || !get_count(object, "best_step", &state->best_step) ||
         !get_count(object, "worse_count", &state->worse_count) || !json_is_boolean(finished))
         return lspo_error(LSPO_ERR_INPUT, "%s: a field is missing or has a wrong type", path);
+    state->refits = (uint64_t)json_integer_value(refits);
     state->finished = json_is_true(finished);
     return LSPO_OK;
 }

@@ -32,6 +32,7 @@ typedef struct {
     double best_loss;       /* the lowest held-out loss; NaN: none yet                         */
     uint32_t best_step;     /* where it was                                                    */
     uint32_t worse_count;   /* evaluations since                                               */
+    uint64_t refits;        /* lsp: weights whose projectors were fitted anew */
     bool finished;          /* all steps done, or stopped early: there is nothing to resume */
 } lspo_train_state_t;
 

@@ -30,6 +30,7 @@ typedef struct {
     size_t setting_count;
     lspo_train_state_t state;
     uint32_t first_step, saved_step; /* of this sitting; that the newest checkpoint holds */
+    uint64_t refits_before;          /* this sitting */
     double sitting_s;                /* of training */
     double tokens_per_s;             /* of the latest segment */
 } trainer_t;
@@ -193,7 +194,7 @@ static lspo_status_t run_op(void *context, const lspo_op_t *op)
         if (bias.checked > 0) {
             row->bias = bias.bias_before;
             row->bias_fitted = bias.bias_after;
-            row->refits = (double)bias.fitted_total;
+            row->refits = (double)(trainer->refits_before + bias.fitted_total);
         }
     }
     return status;
@@ -265,6 +266,7 @@ static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
     trainer->sitting_s += elapsed_s;
     trainer->state.elapsed_s += elapsed_s;
     trainer->state.step = end;
+    trainer->state.refits = trainer->refits_before + lspo_session_bias(trainer->session).fitted_total;
     *count_out = count;
     return LSPO_OK;
 }
@@ -404,6 +406,7 @@ static lspo_status_t begin(trainer_t *trainer)
         lspo_warn("%s holds no checkpoint: beginning at step 0", options->output);
     free(path);
     trainer->first_step = trainer->state.step;
+    trainer->refits_before = trainer->state.refits;
     if (status == LSPO_OK && options->metrics_path)
         status =
             lspo_metrics_open(options->metrics_path, trainer->state.step > 0, trainer->state.step, &trainer->metrics);
@@ -531,8 +534,7 @@ static void fill_result(const trainer_t *trainer, lspo_train_result_t *result)
                                     .resumed_from = trainer->first_step,
                                     .step_s = step_s,
                                     .tokens_per_s = tokens_a_step(trainer->options) / step_s,
-                                    .peak_gpu_bytes = lspo_device_peak_bytes(trainer->device),
-                                    .refits = lspo_session_bias(trainer->session).fitted_total};
+                                    .peak_gpu_bytes = lspo_device_peak_bytes(trainer->device)};
 }
 
 lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_t *result_out)

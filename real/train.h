@@ -72,7 +72,6 @@ typedef struct {
     double step_s; /* measured mean of this sitting; NaN when it ran none */
     double tokens_per_s;
     uint64_t peak_gpu_bytes;
-    uint64_t refits; /* lsp: weights whose projectors were fitted anew in this sitting */
 } lspo_train_result_t;
 
 /* Train.  LSPO_ERR_INPUT for what the session, the dataset's shape or a checkpoint's settings do not allow, LSPO_ERR_FIT,

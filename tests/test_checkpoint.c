@@ -50,6 +50,7 @@ static void write_step(uint32_t step, uint32_t keep)
                                 .best_loss = 2,
                                 .best_step = 3,
                                 .worse_count = 1,
+                                .refits = 77,
                                 .finished = true};
     cr_assert_eq(lspo_checkpoint_write(folder, &state, settings, 2, arrays_of(weights, indices, halves), 3, keep),
                  LSPO_OK);
@@ -99,6 +100,7 @@ Test(checkpoint, what_is_written_is_read_back)
     cr_expect_eq(state.best_loss, 2);
     cr_expect_eq(state.best_step, 3);
     cr_expect_eq(state.worse_count, 1);
+    cr_expect_eq(state.refits, 77);
     cr_expect(state.finished);
     free(path);
 }
