@@ -7,6 +7,7 @@
  * Where things live: weights, activations, gradients and projectors in device memory, taken and given back as
  * plan/build.h says; master weights, moments, landing and outgoing buffers in host memory.  Update by return form:
  *     nothing      UPD_GPU   w <- w - eta adam(g)            on the device; lora: of the adapters A and B
+ *                            badam: of the stages in turn, m = v = 0 at its beginning; lomo: w <- w - eta g
  *                  UPD_GPU   direction = adam(r);            galore: APPLY w <- w - eta / 4 A direction
  *     parameters   UPD       master <- master - eta adam(g); H2D sends the master, APPLY overwrites
  *     delta        UPD       direction = adam(g^);           APPLY w <- w - eta P direction Q^T

@@ -516,14 +516,14 @@ static void loop_adam(loop_t *loop, uint32_t s, uint32_t step, double scale)
 static void step_linear(loop_t *loop, const fixture_t *f, uint32_t s, uint32_t tensor)
 {
     const lspo_projection_t *l = &loop->message[s].linear[tensor];
-    const double rate = loop->workload->learning_rate;
+    const double rate = loop->workload->learning_rate, keep = 1 - rate * loop->workload->weight_decay;
     const double *direction = loop->gradient[s] + l->message_offset_elements;
     double *base = loop->base[s] + loop->shape[s].tensors[tensor].offset_elements;
     float *w = loop->w[s] + loop->shape[s].tensors[tensor].offset_elements;
     double *a = loop->factors[s] + l->message_offset_elements, *b = a + (size_t)l->rows * RANK;
     bool lora = f->plan->gradient_form == LSPO_FORM_ADAPTER;
     for (size_t i = 0; lora && i < l->message_elements; i++)
-        a[i] -= rate * direction[i];
+        a[i] = keep * a[i] - rate * direction[i];
     for (size_t i = 0; i < l->rows; i++)
         for (size_t j = 0; j < l->cols; j++) {
             double sum = 0;
@@ -532,7 +532,7 @@ static void step_linear(loop_t *loop, const fixture_t *f, uint32_t s, uint32_t t
                             : basis_value(l, f->session->stages[s].basis[tensor], i, j, k) *
                                   direction[message_index(l, i, j, k)];
             if (!lora)
-                base[i * l->cols + j] -= 0.25 * rate * sum;
+                base[i * l->cols + j] = keep * base[i * l->cols + j] - 0.25 * rate * sum;
             w[i * l->cols + j] = (float)(base[i * l->cols + j] + (lora ? 2 * sum : 0));
         }
 }
@@ -547,8 +547,8 @@ static void loop_update(loop_t *loop, const fixture_t *f, uint32_t step)
             step_linear(loop, f, s, i);
         size_t linear = linear_count(&loop->shape[s]);
         for (size_t i = 0; i < message->rest_elements; i++) {
-            loop->base[s][linear + i] -=
-                loop->workload->learning_rate * loop->gradient[s][message->rest_offset_elements + i];
+            double *w = &loop->base[s][linear + i], rate = loop->workload->learning_rate;
+            *w -= rate * (loop->gradient[s][message->rest_offset_elements + i] + loop->workload->weight_decay * *w);
             loop->w[s][linear + i] = (float)loop->base[s][linear + i];
         }
         memset(loop->gradient[s], 0, message->element_count * sizeof(double));
@@ -656,6 +656,8 @@ Test(lora_galore, lora_equals_a_loop_of_merged_weights)
     assert_equals_loop("lora", &workload, 1e-4);
     workload.clip_norm = 0.05;
     assert_equals_loop("lora", &workload, 1e-4);
+    workload.weight_decay = 1; /* with a rate of 3e-3, 3 % off all weights in ten steps */
+    assert_equals_loop("lora", &workload, 1e-4);
 }
 
 /* The bases are renewed at steps 0, 20 and 40; the moments stay. */
@@ -671,6 +673,8 @@ Test(lora_galore, galore_equals_a_loop_of_dense_products)
     workload.train_rest = LSPO_TRAIN_REST_ON;
     assert_equals_loop("galore", &workload, 1e-4);
     workload.clip_norm = 0.05;
+    assert_equals_loop("galore", &workload, 1e-4);
+    workload.weight_decay = 1; /* with a rate of 3e-3, 3 % off all weights in ten steps */
     assert_equals_loop("galore", &workload, 1e-4);
 }
 

@@ -217,13 +217,14 @@ static bool has_turn(bool rest, uint32_t turn, uint32_t s)
 }
 
 typedef struct {
-    bool adam; /* badam; lomo otherwise */
-    bool rest;
+    bool turns; /* badam                                     */
+    bool adam;  /* or plain gradient descent                 */
+    bool rest;  /* embedding, head, norms and biases as well */
 } rival_t;
 
 static bool updates(const rival_t *rival, const loop_t *loop, uint32_t step, uint32_t s)
 {
-    return !rival->adam || has_turn(rival->rest, step / loop->workload->switch_every, s);
+    return !rival->turns || has_turn(rival->rest, step / loop->workload->switch_every, s);
 }
 
 static double loop_clip_scale(const loop_t *loop, const rival_t *rival, uint32_t step)
@@ -239,7 +240,7 @@ static void loop_update(loop_t *loop, const rival_t *rival, uint32_t step)
 {
     double rate = loop->workload->learning_rate, scale = loop_clip_scale(loop, rival, step);
     double decay = loop->workload->weight_decay;
-    uint32_t t = step % loop->workload->switch_every + 1;
+    uint32_t t = (rival->turns ? step % loop->workload->switch_every : step) + 1;
     for (uint32_t s = 0; s < STAGES; s++) {
         size_t n = updates(rival, loop, step, s) ? trained_count(loop, rival->rest, s) : 0;
         for (size_t i = 0; i < n; i++) {
@@ -289,7 +290,9 @@ static void assert_equals_loop(const char *policy, const lspo_workload_t *worklo
     float *before[STAGES];
     cr_assert_eq(open_fixture(&model, policy, workload, 0, &f), LSPO_OK);
     loop_open(&f, &loop);
-    rival_t rival = {.adam = strcmp(policy, "badam") == 0, .rest = f.plan->workload.train_rest == LSPO_TRAIN_REST_ON};
+    rival_t rival = {.turns = strcmp(policy, "badam") == 0,
+                     .adam = strcmp(policy, "lomo") != 0,
+                     .rest = f.plan->workload.train_rest == LSPO_TRAIN_REST_ON};
     for (uint32_t s = 0; s < STAGES; s++)
         before[s] = floats(loop.shape[s].element_count);
     uint32_t at = 0;
@@ -344,6 +347,19 @@ Test(rivals, badam_equals_a_loop)
         workload.accumulation = variant & 4 ? 2 : 1;
         workload.clip_norm = variant & 8 ? 0.05 : 0;
         assert_equals_loop("badam", &workload, 1e-4);
+    }
+}
+
+/* Decay takes 0.3 % a step off what is trained, and nothing off what is not. */
+Test(rivals, weights_decay_as_in_a_loop)
+{
+    static const char *const policies[] = {"native",          "swap",  "zero", "zero-layerwise",
+                                           "backward-update", "badam", "lomo"};
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        lspo_workload_t workload = small_workload();
+        workload.weight_decay = 1;
+        workload.clip_norm = 0.1;
+        assert_equals_loop(policies[i], &workload, 1e-4);
     }
 }
 
@@ -402,6 +418,24 @@ Test(rivals, badam_of_one_block_is_native)
     train_model(&model, "badam", &workload, &badam);
     assert_same_losses(&badam, &native, STEPS / 2 + 1);
     cr_assert_neq(badam.losses[STEPS - 1], native.losses[STEPS - 1]);
+}
+
+/* Decay is in the one Adam that all exact policies share: the same bits, and others than without. */
+Test(rivals, decay_is_the_same_under_every_exact_policy)
+{
+    lspo_workload_t workload = small_workload();
+    outcome_t plain, native, other;
+    train("native", &workload, &plain);
+    workload.weight_decay = 0.1;
+    train("native", &workload, &native);
+    cr_assert_neq(native.losses[STEPS - 1], plain.losses[STEPS - 1]);
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        if (lspo_policy_at(i)->semantics != LSPO_SEMANTICS_EXACT)
+            continue;
+        train(lspo_policy_at(i)->name, &workload, &other);
+        assert_same_losses(&other, &native, STEPS);
+        cr_assert_eq(other.held_out_after, native.held_out_after);
+    }
 }
 
 static lspo_workload_t rival_workload(bool lomo)
