@@ -1,0 +1,260 @@
+/* cmd_fit.c - `lspo fit`: how much of real gradients do random and learned projectors and GaLore's basis keep? */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/request.h"
+#include "cli/table.h"
+#include "cli/version.h"
+#include "real/gradients.h"
+
+typedef struct {
+    lspo_request_t base; /* first: its options are parsed into it, see cli/request.h */
+    uint32_t layer, calibration_count, validation_count;
+} fit_request_t;
+
+#define BASE(field) .offset_bytes = offsetof(lspo_request_t, field)
+#define FIT(field) .offset_bytes = offsetof(fit_request_t, field)
+
+static const lspo_arg_t fit_args[] = {
+    {.name = "model",
+     .value = "NAME|FILE",
+     .help = "what is trained (gpt-tiny); help: list them",
+     .store = lspo_arg_text,
+     BASE(model_name)},
+    {.name = "policy",
+     .value = "NAME",
+     .help = "what trains it first, --iterations steps (native); help: list them",
+     .store = lspo_arg_text,
+     BASE(policy_name)},
+    {.name = "text",
+     .value = "FILE",
+     .help = "this file's bytes (the King James Bible, or the machine's own texts)",
+     .store = lspo_arg_text,
+     BASE(text_path)},
+    {.name = "layer",
+     .value = "N",
+     .help = "the block whose weights are compared (the middle one)",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = LSPO_BLOCKS_MAX,
+     FIT(layer)},
+    {.name = "calibration",
+     .value = "N",
+     .help = "gradients that are fitted to (4)",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = LSPO_GRADIENTS_MAX,
+     FIT(calibration_count)},
+    {.name = "validation",
+     .value = "N",
+     .help = "gradients of held-out text that are compared on (4)",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = LSPO_GRADIENTS_MAX,
+     FIT(validation_count)},
+    {.name = "format",
+     .value = "table|csv|json",
+     .help = "of the result (table on a terminal, else csv)",
+     .store = lspo_arg_choice,
+     .names = lspo_format_names,
+     BASE(format)},
+};
+
+typedef struct {
+    const char *model, *policy, *weight, *reason, *version;
+    uint64_t layer, steps, rows, cols, subspace, nnz, calibration, validation, seed;
+    lspo_bias_set_t on_calibration, on_validation;
+    double floor, galore_floor, fit_s, loss_first, loss_last;
+    uint64_t fit_steps, projector_bytes, galore_bytes, galore_rank, galore_formula_rank, update_rank;
+} fit_record_t;
+
+#define TEXT(name, field)                                                                                              \
+    {                                                                                                                  \
+        name, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(fit_record_t, field)                                           \
+    }
+#define REAL(name, unit, field)                                                                                        \
+    {                                                                                                                  \
+        name, LSPO_FIELD_REAL, unit, offsetof(fit_record_t, field)                                                     \
+    }
+#define INTEGER(name, unit, field)                                                                                     \
+    {                                                                                                                  \
+        name, LSPO_FIELD_INTEGER, unit, offsetof(fit_record_t, field)                                                  \
+    }
+
+static const lspo_field_t fit_fields[] = {
+    TEXT("weight", weight),
+    INTEGER("rows", LSPO_UNIT_NONE, rows),
+    INTEGER("cols", LSPO_UNIT_NONE, cols),
+    INTEGER("subspace", LSPO_UNIT_NONE, subspace),
+    INTEGER("nnz", LSPO_UNIT_NONE, nnz),
+    REAL("raw", LSPO_UNIT_NONE, on_validation.raw),
+    REAL("random", LSPO_UNIT_NONE, on_validation.random),
+    REAL("learned", LSPO_UNIT_NONE, on_validation.learned),
+    REAL("galore", LSPO_UNIT_NONE, on_validation.galore),
+    REAL("galore_formula", LSPO_UNIT_NONE, on_validation.galore_formula),
+    REAL("floor", LSPO_UNIT_NONE, floor),
+    REAL("galore_floor", LSPO_UNIT_NONE, galore_floor),
+    REAL("calibration_raw", LSPO_UNIT_NONE, on_calibration.raw),
+    REAL("calibration_random", LSPO_UNIT_NONE, on_calibration.random),
+    REAL("calibration_learned", LSPO_UNIT_NONE, on_calibration.learned),
+    REAL("calibration_galore", LSPO_UNIT_NONE, on_calibration.galore),
+    INTEGER("fit_steps", LSPO_UNIT_NONE, fit_steps),
+    REAL("fit_s", LSPO_UNIT_SECONDS, fit_s),
+    TEXT("fit_reason", reason),
+    INTEGER("projector_bytes", LSPO_UNIT_BYTES, projector_bytes),
+    INTEGER("galore_bytes", LSPO_UNIT_BYTES, galore_bytes),
+    INTEGER("galore_rank", LSPO_UNIT_NONE, galore_rank),
+    INTEGER("galore_formula_rank", LSPO_UNIT_NONE, galore_formula_rank),
+    INTEGER("update_rank", LSPO_UNIT_NONE, update_rank),
+    TEXT("model", model),
+    INTEGER("layer", LSPO_UNIT_NONE, layer),
+    TEXT("policy", policy),
+    INTEGER("steps", LSPO_UNIT_NONE, steps),
+    REAL("loss_first", LSPO_UNIT_NONE, loss_first),
+    REAL("loss_last", LSPO_UNIT_NONE, loss_last),
+    INTEGER("calibration_count", LSPO_UNIT_NONE, calibration),
+    INTEGER("validation_count", LSPO_UNIT_NONE, validation),
+    INTEGER("seed", LSPO_UNIT_NONE, seed),
+    TEXT("version", version),
+};
+
+static void print_help(const lspo_arg_group_t *groups, size_t group_count)
+{
+    puts("usage: lspo fit [options]\n\n"
+         "Train a model a few steps on real text, take gradients of one block's linear weights, and compare what is "
+         "lost\n"
+         "when they are compressed: relative bias |E - G| / |G| of the estimate E, on gradients of held-out text.\n"
+         "  raw             random projectors P P' G Q Q'\n"
+         "  random          the same at its best scale\n"
+         "  learned         projectors fitted on the calibration gradients, at its best scale\n"
+         "  galore          singular vectors of the mean calibration gradient, in as many bytes as the projectors\n"
+         "  galore_formula  the same in as many numbers, by the paper's Table 2\n"
+         "  floor           what no estimate of rank D can go below; galore_floor: of galore's rank\n"
+         "update_rank is the numerical rank of what the training by --policy changed: singular values above 1e-4 of "
+         "the largest.");
+    lspo_args_print(groups, group_count, stdout);
+    puts("\nexamples:\n"
+         "  lspo fit --model gpt-small --subspace 128 --nnz 4 --iterations 30\n"
+         "  lspo fit --policy lsp --subspace 32 --check-every 8 --bias-threshold 0.1 --iterations 32 --format csv");
+}
+
+/* Set by Ctrl-C and polled by the lanes between two ops. */
+static atomic_int stop_requested;
+
+static void request_stop(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&stop_requested, 1);
+}
+
+static void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static fit_record_t make_record(const fit_request_t *request, const lspo_gradients_t *gradients,
+                                const lspo_bias_report_t *report)
+{
+    const lspo_request_t *base = &request->base;
+    return (fit_record_t){.model = base->model.name,
+                          .policy = base->policy->name,
+                          .weight = report->tensor,
+                          .reason = report->fit_reason,
+                          .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
+                          .layer = request->layer,
+                          .steps = base->workload.iterations,
+                          .rows = report->rows,
+                          .cols = report->cols,
+                          .subspace = base->workload.subspace,
+                          .nnz = base->workload.nnz,
+                          .calibration = gradients->calibration_count,
+                          .validation = gradients->validation_count,
+                          .seed = base->workload.seed,
+                          .on_calibration = report->calibration,
+                          .on_validation = report->validation,
+                          .floor = report->floor,
+                          .galore_floor = report->floor_galore,
+                          .fit_s = report->fit_s,
+                          .loss_first = gradients->loss_first,
+                          .loss_last = gradients->loss_last,
+                          .fit_steps = report->fit_steps,
+                          .projector_bytes = report->projector_bytes,
+                          .galore_bytes = report->galore_bytes,
+                          .galore_rank = report->galore_rank,
+                          .galore_formula_rank = report->galore_formula_rank,
+                          .update_rank = report->update_rank};
+}
+
+static lspo_status_t compare(const fit_request_t *request, const lspo_gradients_t *gradients)
+{
+    fit_record_t records[LSPO_TENSORS_MAX];
+    const uint32_t count = gradients->shape.linear_count;
+    for (uint32_t i = 0; i < count; i++) {
+        lspo_bias_report_t report;
+        lspo_status_t status = lspo_gradients_compare(gradients, i, &request->base.workload, &report);
+        if (status != LSPO_OK)
+            return status;
+        records[i] = make_record(request, gradients, &report);
+    }
+    lspo_table_t table = {.fields = fit_fields,
+                          .field_count = sizeof fit_fields / sizeof fit_fields[0],
+                          .records = records,
+                          .record_bytes = sizeof records[0],
+                          .record_count = count};
+    return lspo_table_write(&table, lspo_format_resolve(request->base.format), stdout);
+}
+
+static lspo_status_t fit(const fit_request_t *request)
+{
+    const lspo_request_t *base = &request->base;
+    lspo_plan_t *plan;
+    lspo_gradients_t gradients;
+    lspo_status_t status = lspo_plan_build(&base->model, &base->workload, base->policy, &plan);
+    if (status != LSPO_OK)
+        return status;
+    catch_interrupt();
+    const lspo_gradients_options_t options = {.plan = plan,
+                                              .device = base->device_name,
+                                              .text_path = base->text_path,
+                                              .stage = request->layer,
+                                              .calibration_count = request->calibration_count,
+                                              .validation_count = request->validation_count,
+                                              .stop = &stop_requested};
+    status = lspo_gradients_collect(&options, &gradients);
+    if (status == LSPO_OK) {
+        status = compare(request, &gradients);
+        lspo_gradients_release(&gradients);
+    }
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+lspo_status_t lspo_command_fit(int argc, char **argv)
+{
+    fit_request_t request = {
+        .base = {.model_name = "gpt-tiny", .device_name = "host", .policy_name = "native", .format = LSPO_FORMAT_AUTO},
+        .calibration_count = 4,
+        .validation_count = 4};
+    const lspo_arg_group_t groups[] = {
+        {"options", fit_args, sizeof fit_args / sizeof fit_args[0], &request},
+        {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
+    };
+    const size_t group_count = sizeof groups / sizeof groups[0];
+    lspo_request_outcome_t outcome;
+    lspo_status_t status = lspo_request_parse(argc, argv, groups, group_count, LSPO_FP32, &request.base, &outcome);
+    if (status != LSPO_OK)
+        return status;
+    if (outcome == LSPO_REQUEST_HELP)
+        print_help(groups, group_count);
+    if (outcome != LSPO_REQUEST_READY)
+        return LSPO_OK;
+    if (request.layer == 0)
+        request.layer = (request.base.model.block_count + 1) / 2;
+    return fit(&request);
+}
