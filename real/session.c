@@ -86,6 +86,9 @@ static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text
                                           "bf16 or fp16)");
     if (!text)
         return LSPO_OK;
+    if (model->class_count > 0)
+        return lspo_error(LSPO_ERR_INPUT, "model %s classifies: it trains on labelled examples, not on a text",
+                          model->name);
     if (model->vocabulary < LSPO_TEXT_VOCABULARY)
         return lspo_error(LSPO_ERR_INPUT, "model %s has a vocabulary of %u; training on bytes needs at least %d",
                           model->name, model->vocabulary, LSPO_TEXT_VOCABULARY);

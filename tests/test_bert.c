@@ -5,6 +5,10 @@
 #include "kernels/attention.h"
 #include "plan/plan.h"
 #include "plan/policy.h"
+#include "real/device.h"
+#include "real/executor.h"
+#include "real/session.h"
+#include "sim/memory.h"
 #include "tests/family_reference.h"
 
 enum { BATCH = 3, SEQUENCE = 5, T = BATCH * SEQUENCE, V = 11, CLASSES = 3, W = 8 };
@@ -341,6 +345,124 @@ Test(bert, learns_to_classify)
     for (uint32_t s = 0; s < m.stages; s++)
         free(moments[s]);
     tested_destroy(&m);
+}
+
+/* --- trained in a session ------------------------------------------------------------------------------------------ */
+
+enum { SESSION_STEPS = 120 };
+
+static lspo_status_t fill_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    (void)context;
+    make_batch(2 * step + micro, batch->tokens, batch->lengths, batch->targets);
+    return LSPO_OK;
+}
+
+/* It takes the device memory that the plan says, to a twentieth. */
+static void train(const char *policy_name, const lspo_workload_t *workload, double losses[SESSION_STEPS])
+{
+    lspo_model_t model = tiny;
+    model.class_count = 2;
+    model.norm_epsilon = 0.0;
+    model.width = 16;
+    const lspo_policy_t *policy = NULL;
+    const lspo_device_caps_t caps = {0};
+    lspo_plan_t *plan = NULL;
+    lspo_device_t *device = NULL;
+    lspo_session_t *session = NULL;
+    lspo_trace_t *trace = NULL;
+    uint64_t gpu_bytes, host_bytes;
+    cr_assert_eq(lspo_policy_find(policy_name, &policy), LSPO_OK);
+    cr_assert_eq(lspo_plan_build(&model, workload, policy, &plan), LSPO_OK);
+    cr_assert_eq(lspo_device_open("host", &caps, &device), LSPO_OK);
+    cr_assert_eq(lspo_session_create(plan, device, NULL, &session), LSPO_OK, "%s", policy_name);
+    lspo_session_set_batches(session, fill_batch, NULL);
+    cr_assert_eq(lspo_execute(plan, lspo_session_run_op, NULL, session, NULL, &trace), LSPO_OK, "%s", policy_name);
+    cr_assert_eq(lspo_memory_replay(plan, trace, &gpu_bytes, &host_bytes), LSPO_OK);
+    const double peak = (double)lspo_device_peak_bytes(device) / (double)gpu_bytes;
+    cr_assert(peak > 0.95 && peak < 1.05, "%s takes %.3f of the device memory that its plan says", policy_name, peak);
+    memcpy(losses, lspo_session_losses(session), SESSION_STEPS * sizeof *losses);
+    lspo_trace_destroy(trace);
+    lspo_session_destroy(session);
+    lspo_device_close(device);
+    lspo_plan_destroy(plan);
+}
+
+static lspo_workload_t session_workload(void)
+{
+    lspo_workload_t workload;
+    lspo_workload_default(&workload);
+    workload.batch = TRAIN_BATCH;
+    workload.sequence = SEQUENCE;
+    workload.precision = workload.transfer = LSPO_FP32;
+    workload.iterations = SESSION_STEPS;
+    workload.accumulation = 2;
+    workload.learning_rate = 5e-3;
+    workload.subspace = 8;
+    workload.nnz = 4;
+    workload.rank = 4;
+    workload.train_rest = LSPO_TRAIN_REST_ON;
+    return workload;
+}
+
+static double mean(const double *losses)
+{
+    double sum = 0.0;
+    for (uint32_t i = 0; i < 10; i++)
+        sum += losses[i] / 10;
+    return sum;
+}
+
+Test(bert, exact_policies_train_alike_bit_for_bit)
+{
+    static const char *const exact[] = {"zero", "zero-layerwise", "backward-update", "swap"};
+    lspo_workload_t workload = session_workload();
+    double native[SESSION_STEPS], got[SESSION_STEPS];
+    train("native", &workload, native);
+    cr_assert_gt(mean(native), 0.6);
+    cr_assert_lt(mean(native + SESSION_STEPS - 10), 0.2);
+    for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
+        train(exact[i], &workload, got);
+        cr_assert_eq(memcmp(got, native, sizeof got), 0, "%s", exact[i]);
+    }
+    workload.checkpointing = !workload.checkpointing;
+    train("native", &workload, got);
+    cr_assert_eq(memcmp(got, native, sizeof got), 0);
+}
+
+Test(bert, compressing_policies_learn_too)
+{
+    static const char *const policies[] = {"lsp", "lora", "galore"};
+    lspo_workload_t workload = session_workload();
+    double got[SESSION_STEPS];
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        train(policies[i], &workload, got);
+        cr_assert(mean(got) > 0.5 && mean(got + SESSION_STEPS - 10) < 0.35, "%s: %g to %g", policies[i], mean(got),
+                  mean(got + SESSION_STEPS - 10));
+    }
+}
+
+/* Its next tokens are no labels: they would index beyond the classes. */
+Test(bert, a_text_is_refused)
+{
+    lspo_workload_t workload = session_workload();
+    lspo_model_t model = tiny;
+    model.vocabulary = LSPO_TEXT_VOCABULARY;
+    const lspo_policy_t *policy = NULL;
+    const lspo_device_caps_t caps = {0};
+    lspo_plan_t *plan = NULL;
+    lspo_device_t *device = NULL;
+    lspo_session_t *session = NULL;
+    lspo_text_t *text = NULL;
+    cr_assert_eq(lspo_policy_find("native", &policy), LSPO_OK);
+    cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
+    cr_assert_eq(lspo_device_open("host", &caps, &device), LSPO_OK);
+    cr_assert_eq(lspo_text_open(NULL, &text), LSPO_OK);
+    cr_assert_eq(lspo_session_create(plan, device, text, &session), LSPO_ERR_INPUT);
+    cr_assert_null(session);
+    lspo_text_close(text);
+    lspo_device_close(device);
+    lspo_plan_destroy(plan);
 }
 
 /* Plans of a classifier: every policy that takes it has one whose messages hold all its parameters. */
