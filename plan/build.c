@@ -81,6 +81,17 @@ static bool forms_gradients(const lspo_builder_t *b)
     return b->plan->gradient_form == LSPO_FORM_DENSE || lowrank(b);
 }
 
+/* Indices and values of a stage's projectors, row by row. */
+static uint64_t projector_link_bytes(const lspo_message_t *message)
+{
+    uint64_t nonzeros = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        nonzeros += w->compressed ? (uint64_t)w->rows * w->nnz_rows + (uint64_t)w->cols * w->nnz_cols : 0;
+    }
+    return nonzeros * (sizeof(uint32_t) + sizeof(float));
+}
+
 static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                           uint32_t tail, lspo_work_t *work)
 {
@@ -116,7 +127,10 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         lspo_work_stream(b->stage_count * sizeof(double), work);
         break;
     case LSPO_OP_D2H:
-        lspo_work_copy(variant == LSPO_VARIANT_NORM_SCALAR ? sizeof(float) : stage->link_bytes, work);
+        if (variant == LSPO_VARIANT_PROJECTORS)
+            lspo_work_copy(projector_link_bytes(&stage->message), work);
+        else
+            lspo_work_copy(variant == LSPO_VARIANT_NORM_SCALAR ? sizeof(float) : stage->link_bytes, work);
         break;
     case LSPO_OP_H2D:
         lspo_work_copy(stage->link_bytes, work);
@@ -141,7 +155,10 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         lspo_work_copy(variant == LSPO_VARIANT_OPTIMIZER ? stage->optimizer_bytes : stage->parameter_bytes, work);
         break;
     case LSPO_OP_PROJECT:
-        lspo_stage_work_lowrank_project(workload, &stage->message, work);
+        if (lowrank(b))
+            lspo_stage_work_lowrank_project(workload, &stage->message, work);
+        else
+            lspo_stage_work_fit(workload, &stage->message, variant == LSPO_VARIANT_FIT, work);
         break;
     case LSPO_OP_KIND_COUNT:
         work->kernel_count = 0;
@@ -311,6 +328,33 @@ static uint64_t basis_scratch_bytes(const lspo_builder_t *b, uint32_t stage)
     return largest;
 }
 
+/* kernels/fit.h counts the same. */
+static uint64_t fit_scratch_elements(const lspo_projection_t *w)
+{
+    uint64_t m = w->rows, n = w->cols, d_m = w->d_rows, d_n = w->d_cols;
+    return 2 * m * d_n + 2 * n * d_m + 8 * d_m * d_n + 4 * (m * w->nnz_rows + n * w->nnz_cols);
+}
+
+/* As kernels/projector.h stores one: indices and values of r nonzeros a row, by row and by column. */
+static uint64_t sparse_bytes(uint64_t rows, uint64_t d, uint64_t nnz)
+{
+    return 2 * rows * nnz * (sizeof(uint32_t) + sizeof(float)) + (d + 1) * sizeof(uint32_t);
+}
+
+/* What a fit needs, one weight after the other: gradient, scratch, the new pair. */
+static uint64_t fit_bytes(const lspo_builder_t *b, uint32_t stage)
+{
+    const lspo_message_t *message = &b->stages[stage].message;
+    uint64_t largest = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        uint64_t bytes = ((uint64_t)w->rows * w->cols + fit_scratch_elements(w)) * sizeof(float) +
+                         sparse_bytes(w->rows, w->d_rows, w->nnz_rows) + sparse_bytes(w->cols, w->d_cols, w->nnz_cols);
+        largest = w->compressed && bytes > largest ? bytes : largest;
+    }
+    return largest;
+}
+
 static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro,
                             bool compress_follows)
 {
@@ -351,6 +395,22 @@ static lspo_op_variant_t backward_variant(const lspo_builder_t *b, uint32_t iter
     return forms ? LSPO_VARIANT_NONE : LSPO_VARIANT_FROZEN;
 }
 
+/* lsp: PROJECT and the D2H of its outcome, in steps in which projectors are checked.  Random ones are sure to be fitted,
+ * fitted ones are expected to hold. */
+static lspo_op_id_t check_projectors(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t backward)
+{
+    uint32_t step = b->workload->first_step + iteration;
+    if (!lspo_plan_checks_projectors(b->plan, iteration) || projector_link_bytes(&b->stages[stage].message) == 0)
+        return backward;
+    lspo_op_variant_t variant = step == 0 ? LSPO_VARIANT_FIT : LSPO_VARIANT_NONE;
+    lspo_op_id_t project = emit(b, LSPO_OP_PROJECT, variant, stage, iteration, 0, 0);
+    lspo_build_depend(b, backward);
+    lspo_build_gpu_memory(b, fit_bytes(b, stage), fit_bytes(b, stage));
+    b->stages[stage].projected = emit(b, LSPO_OP_D2H, LSPO_VARIANT_PROJECTORS, stage, iteration, 0, 0);
+    lspo_build_depend(b, project);
+    return project;
+}
+
 lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
                                  lspo_op_id_t parameters)
 {
@@ -373,6 +433,8 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     lspo_build_depend(b, parameters);
     bound_gradients(b, stage);
     backward_memory(b, iteration, stage, micro, compress);
+    if (compress && micro == 0)
+        id = check_projectors(b, iteration, stage, id);
     uint64_t scratch_bytes = compress && lowrank(b) ? basis_scratch_bytes(b, stage) : 0;
     if (scratch_bytes > 0 && micro == 0 && (b->workload->first_step + iteration) % b->workload->project_every == 0) {
         lspo_op_id_t backward = id;
@@ -429,7 +491,7 @@ static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
 void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
 {
     for (uint32_t s = 0; s < b->stage_count; s++)
-        b->stages[s].sent = LSPO_NO_OP;
+        b->stages[s].sent = b->stages[s].projected = LSPO_NO_OP;
     for (uint32_t micro = 0; micro < b->workload->accumulation; micro++) {
         for (uint32_t s = 0; s < b->stage_count; s++)
             lspo_build_forward(b, iteration, micro, s);
@@ -459,6 +521,7 @@ lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t s
 {
     lspo_op_id_t id = lspo_build_op(b, LSPO_OP_UPD, b->update_variant, stage, iteration);
     lspo_build_depend(b, b->stages[stage].sent);
+    lspo_build_depend(b, b->stages[stage].projected);
     lspo_build_depend(b, wait);
     return id;
 }
@@ -562,12 +625,6 @@ void lspo_build_resident_memory(lspo_builder_t *b)
             2 * lspo_workload_tokens(b->workload) * b->workload->rank * lspo_precision_bytes(b->workload->precision);
 }
 
-/* As kernels/projector.h stores one: indices and values of r nonzeros a row, by row and by column. */
-static uint64_t sparse_bytes(uint64_t rows, uint64_t d, uint64_t nnz)
-{
-    return 2 * rows * nnz * (sizeof(uint32_t) + sizeof(float)) + (d + 1) * sizeof(uint32_t);
-}
-
 static uint64_t projector_bytes(const lspo_message_t *message)
 {
     uint64_t bytes = 0;
@@ -592,6 +649,21 @@ static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
     return lspo_workload_tokens(b->workload) * widest * lspo_precision_bytes(b->workload->precision);
 }
 
+/* Of every block those in use and those that have just come; to carry moments over, three matrices of the subspace. */
+static uint64_t host_projector_bytes(const lspo_builder_t *b)
+{
+    uint64_t bytes = 0, largest = 0;
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        bytes += 2 * projector_link_bytes(&b->stages[s].message);
+    const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        uint64_t d_m = w->d_rows, d_n = w->d_cols, elements = d_m * d_m + d_n * d_n + d_m * d_n;
+        largest = w->compressed && elements > largest ? elements : largest;
+    }
+    return bytes + largest * sizeof(float);
+}
+
 void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
 {
     lspo_footprint_t *f = &b->plan->footprint;
@@ -613,6 +685,8 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
     }
     if (b->plan->gradient_form == LSPO_FORM_SUBSPACE)
         f->gpu_workspace_bytes += projection_scratch_bytes(b);
+    if (b->plan->gradient_form == LSPO_FORM_SUBSPACE && b->workload->check_every > 0)
+        f->host_projectors_bytes = host_projector_bytes(b);
 }
 
 lspo_status_t lspo_build_on_gpu(lspo_builder_t *b)

@@ -13,7 +13,8 @@
  *                        its input
  *     BWD block          gives back `saved` and its input; where a COMPRESS follows, that op does
  *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back
- *     PROJECT            takes and gives back the scratch of one basis
+ *     PROJECT            takes and gives back the scratch of one basis; lsp: a weight's full gradient (fp32), the scratch
+ *                        of a fit and the projectors that it makes
  *     BWD, lowest        gives back dx (embed's BWD; the first block's when the embedding is frozen)
  *     BWD, first micro   takes the stage's gradient message (elements x p; and elements x q where q != p, packed);
  *                        the message of a tied embedding is taken by BWD head
@@ -48,9 +49,10 @@ typedef struct {
     uint64_t link_bytes;      /* the message on the link                        */
     uint32_t priority_rank;   /* 0 is served first within an iteration          */
 
-    lspo_op_id_t ready;    /* op after which the weights are the next iteration's; LSPO_NO_OP: already */
-    lspo_op_id_t backward; /* latest BWD or COMPRESS                                                     */
-    lspo_op_id_t sent;     /* latest D2H of the gradient                                                 */
+    lspo_op_id_t ready;     /* op after which the weights are the next iteration's; LSPO_NO_OP: already */
+    lspo_op_id_t backward;  /* latest BWD or COMPRESS                                                     */
+    lspo_op_id_t sent;      /* latest D2H of the gradient                                                 */
+    lspo_op_id_t projected; /* D2H of new projectors in this step; LSPO_NO_OP: none                        */
 } lspo_build_stage_t;
 
 typedef struct lspo_builder {

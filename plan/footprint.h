@@ -90,6 +90,7 @@ typedef struct {
     uint64_t host_master_bytes;
     uint64_t host_optimizer_bytes;
     uint64_t host_gradients_bytes;  /* landing buffers of D2H   */
+    uint64_t host_projectors_bytes; /* lsp with checks: projectors in use and new ones, room to carry moments over */
     uint64_t host_outgoing_bytes;   /* what H2D sends            */
     uint64_t host_parameters_bytes; /* swap: the home of the parameters */
 } lspo_footprint_t;

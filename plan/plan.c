@@ -102,6 +102,13 @@ uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration)
     return (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM ? step % plan->workload.switch_every : step) + 1;
 }
 
+bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration)
+{
+    const lspo_workload_t *w = &plan->workload;
+    return plan->gradient_form == LSPO_FORM_SUBSPACE && w->check_every > 0 && !w->identity_projectors &&
+           (w->first_step + iteration) % w->check_every == 0;
+}
+
 static void describe_stage(lspo_builder_t *b, uint32_t index)
 {
     const lspo_workload_t *w = b->workload;
@@ -122,7 +129,7 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     stage->link_bytes = elements * q;
     stage->gradient_bytes = elements * p + (offloads && w->transfer != w->precision ? stage->link_bytes : 0);
     stage->priority_rank = 0;
-    stage->ready = stage->backward = stage->sent = LSPO_NO_OP;
+    stage->ready = stage->backward = stage->sent = stage->projected = LSPO_NO_OP;
 }
 
 static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
@@ -293,6 +300,10 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " optimizer";
     case LSPO_VARIANT_PENDING:
         return " pending";
+    case LSPO_VARIANT_FIT:
+        return " fit";
+    case LSPO_VARIANT_PROJECTORS:
+        return " projectors";
     case LSPO_VARIANT_FROZEN:
         return " frozen";
     case LSPO_VARIANT_PROBE:

@@ -84,6 +84,9 @@ uint32_t lspo_plan_lowest_trained(const lspo_plan_t *plan, uint32_t iteration);
 /* Adam's t in this iteration, from 1: steps of the training, or of the turn. */
 uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 
+/* lsp: whether this iteration checks the bias of the projectors. */
+bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration);
+
 /* The lane on which ops of `kind` run. */
 lspo_lane_t lspo_op_kind_lane(lspo_op_kind_t kind);
 

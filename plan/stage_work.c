@@ -461,6 +461,34 @@ void lspo_stage_work_lowrank_project(const lspo_workload_t *workload, const lspo
     }
 }
 
+/* Products with G, of `wide` rows; with P and a small matrix; with Q and one: flop and bytes of `times` passes. */
+static void add_sketches(lspo_work_t *work, const lspo_projection_t *w, uint32_t times, bool gradient)
+{
+    double m = w->rows, n = w->cols, d_m = w->d_rows, d_n = w->d_cols, r_m = w->nnz_rows, r_n = w->nnz_cols;
+    double with_g = 2 * m * n * (gradient ? r_m + r_n : r_n);
+    double with_p = 2 * m * d_n * r_m * (gradient ? 7 : 3), with_q = 2 * n * d_m * r_n * (gradient ? 5 : 2);
+    double read = m * n * (gradient ? 2 : 1) + m * d_n * (gradient ? 8 : 4) + n * d_m * (gradient ? 5 : 2);
+    add(work, LSPO_KERNEL_GATHER, times * (gradient ? 12 : 6), times * (with_g + with_p + with_q),
+        times * (uint64_t)(sizeof(float) * read));
+}
+
+void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *message, bool fit,
+                         lspo_work_t *work_out)
+{
+    clear(work_out);
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        if (!w->compressed) {
+            continue;
+        }
+        add_gemm(work_out, sizeof(float), w->rows, w->cols, lspo_workload_tokens(workload));
+        add_sketches(work_out, w, 1, false);
+        if (fit) {
+            add_sketches(work_out, w, workload->fit_steps, true);
+        }
+    }
+}
+
 void lspo_work_stream(uint64_t bytes, lspo_work_t *work_out)
 {
     clear(work_out);

@@ -66,6 +66,12 @@ void lspo_stage_work_lowrank_apply(const lspo_workload_t *workload, const lspo_m
 void lspo_stage_work_lowrank_project(const lspo_workload_t *workload, const lspo_message_t *message,
                                      lspo_work_t *work_out);
 
+/* lsp's PROJECT of one stage: the full gradient of each compressed weight (GEMM m, n, T) and the products of
+ * kernels/fit.h on it, all sparse times dense (GATHER).  A check of the bias: G Q, then five products with the small
+ * matrices; with `fit`, fit_steps times these, P^T G and seven more, counted as the limit of steps. */
+void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *message, bool fit,
+                         lspo_work_t *work_out);
+
 /* One kernel: `bytes` of memory traffic; Adam over `elements` parameters (28 bytes each: gradient read, weight and
  * both moments read and written in fp32); a message of `bytes` on a link. */
 void lspo_work_stream(uint64_t bytes, lspo_work_t *work_out);

@@ -9,9 +9,6 @@
 #include "kernels/random.h"
 #include "real/session_state.h"
 
-/* Streams of the seed that projectors draw from; weights and batches have their own. */
-static const uint64_t projector_seed_stride = UINT64_C(0x9e3779b97f4a7c15);
-
 /* Y = X W + b + s (X A) B^T with s = alpha / r, alpha = 2 r whatever the rank is. */
 static const float adapter_scale = 2.0F;
 
@@ -171,63 +168,6 @@ lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *
     return take_plan(session, plan);
 }
 
-static void place_array(char **at, const void *from, size_t bytes, void **array)
-{
-    memcpy(*at, from, bytes);
-    *array = *at;
-    *at += bytes;
-}
-
-/* Move a projector's arrays into one block of device memory. */
-static lspo_status_t upload_projector(lspo_session_t *session, lspo_projector_t *made, void **memory,
-                                      lspo_projector_t *on_device)
-{
-    size_t nonzeros = (size_t)made->rows * made->r;
-    lspo_status_t status = lspo_session_take(session, lspo_projector_bytes(made->rows, made->d, made->r), memory);
-    if (status == LSPO_OK) {
-        char *at = *memory;
-        *on_device = *made;
-        place_array(&at, made->index, nonzeros * sizeof(uint32_t), (void **)&on_device->index);
-        place_array(&at, made->value, nonzeros * sizeof(float), (void **)&on_device->value);
-        place_array(&at, made->column_row, nonzeros * sizeof(uint32_t), (void **)&on_device->column_row);
-        place_array(&at, made->column_value, nonzeros * sizeof(float), (void **)&on_device->column_value);
-        place_array(&at, made->column_first, ((size_t)made->d + 1) * sizeof(uint32_t),
-                    (void **)&on_device->column_first);
-    }
-    lspo_projector_release(made);
-    return status;
-}
-
-static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint32_t rows, uint32_t d, uint32_t r,
-                                    void **memory, lspo_projector_t *on_device)
-{
-    lspo_projector_t made;
-    bool works = session->plan->workload.identity_projectors ? lspo_projector_identity(rows, &made)
-                                                             : lspo_projector_random(rows, d, r, seed, &made);
-    if (!works)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a projector of %u rows with %u nonzeros each", rows, r);
-    return upload_projector(session, &made, memory, on_device);
-}
-
-static lspo_status_t make_projectors(lspo_session_t *session, uint32_t s)
-{
-    lspo_session_stage_t *stage = &session->stages[s];
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
-        const lspo_projection_t *linear = &stage->message.linear[i];
-        if (!linear->compressed)
-            continue;
-        uint64_t number = ((uint64_t)s * LSPO_LINEAR_MAX + i) * 2 + 1;
-        uint64_t seed = session->plan->workload.seed + number * projector_seed_stride;
-        void **memory = &stage->projector_memory[(size_t)2 * i];
-        status = make_projector(session, seed, linear->rows, linear->d_rows, linear->nnz_rows, memory, &stage->p[i]);
-        if (status == LSPO_OK)
-            status = make_projector(session, seed + projector_seed_stride, linear->cols, linear->d_cols,
-                                    linear->nnz_cols, memory + 1, &stage->q[i]);
-    }
-    return status;
-}
-
 size_t lspo_session_factor_count(const lspo_session_stage_t *stage)
 {
     return stage->message.element_count - stage->message.rest_elements;
@@ -268,7 +208,7 @@ static lspo_status_t make_factors(lspo_session_t *session, uint32_t s)
     case LSPO_FORM_DENSE:
         break;
     case LSPO_FORM_SUBSPACE:
-        return make_projectors(session, s);
+        return lspo_session_make_projectors(session, s);
     case LSPO_FORM_ADAPTER:
         return make_adapters(session, &session->stages[s]);
     case LSPO_FORM_LOWRANK:
@@ -415,6 +355,8 @@ static lspo_status_t make_state(lspo_session_t *session)
     }
     if (status == LSPO_OK)
         status = make_turn_state(session);
+    if (status == LSPO_OK)
+        status = lspo_session_make_carry(session);
     return status == LSPO_OK ? make_scratch(session) : status;
 }
 
@@ -433,7 +375,6 @@ lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device
     session->stage_count = plan->stage_count;
     session->slots = plan->staleness_steps + 1;
     session->tokens = lspo_workload_tokens(&plan->workload);
-    session->gradient_norm = (double)NAN;
     status = take_plan(session, plan);
     if (status == LSPO_OK)
         status = make_state(session);
@@ -471,8 +412,11 @@ static void release_stage(lspo_session_t *session, lspo_session_stage_t *stage)
     if (!session->turn_state)
         lspo_session_give_back(session, (void **)&stage->optimizer);
     lspo_session_give_back(session, (void **)&stage->factors);
-    for (int i = 0; i < 2 * LSPO_LINEAR_MAX; i++)
+    for (int i = 0; i < 2 * LSPO_LINEAR_MAX; i++) {
         lspo_session_give_back(session, &stage->projector_memory[i]);
+        lspo_device_host_free(session->device, stage->known[i]);
+        lspo_device_host_free(session->device, stage->arrived[i]);
+    }
     for (int i = 0; i < LSPO_LINEAR_MAX; i++)
         lspo_session_give_back(session, (void **)&stage->basis[i]);
     for (int slot = 0; slot < 2; slot++) {
@@ -498,6 +442,7 @@ void lspo_session_destroy(lspo_session_t *session)
     lspo_session_give_back(session, (void **)&session->unpacked);
     lspo_session_give_back(session, (void **)&session->scratch);
     lspo_session_give_back(session, &session->workspace);
+    lspo_device_host_free(session->device, session->carry_scratch);
     lspo_device_host_free(session->device, session->update_scratch);
     free(session->losses);
     free(session->squares);
@@ -527,7 +472,12 @@ lspo_status_t lspo_session_reset(lspo_session_t *session)
 {
     const lspo_plan_t *plan = session->plan;
     release_dynamic(session);
+    session->bias = (lspo_session_bias_t){0};
+    session->gradient_norm = (double)NAN;
     for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_status_t status = lspo_session_reset_projectors(session, s);
+        if (status != LSPO_OK)
+            return status;
         lspo_session_stage_t *stage = &session->stages[s];
         size_t state_bytes = 2 * stage->message.element_count * sizeof(float);
         float *weights = stage->swapped ? stage->home : stage->weights;

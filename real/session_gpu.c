@@ -332,7 +332,7 @@ static size_t basis_scratch_bytes(const lspo_session_stage_t *stage, uint32_t ra
 }
 
 /* galore: new bases from the gradient at hand.  The moments stay as they are, as in the authors' code. */
-static lspo_status_t project(lspo_session_t *session, const lspo_op_t *op)
+static lspo_status_t renew_bases(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
     uint32_t rank = session->plan->workload.rank;
@@ -523,7 +523,8 @@ lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op)
     case LSPO_OP_COMPRESS:
         return compress(session, op);
     case LSPO_OP_PROJECT:
-        return project(session, op);
+        return session->plan->gradient_form == LSPO_FORM_LOWRANK ? renew_bases(session, op)
+                                                                 : lspo_session_project(session, op);
     case LSPO_OP_NORM:
         return norm(session, op);
     case LSPO_OP_UPD_GPU:

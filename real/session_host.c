@@ -25,6 +25,10 @@ static lspo_status_t send_gradient(lspo_session_t *session, const lspo_op_t *op)
                          sizeof(float));
         return LSPO_OK;
     }
+    if (op->variant == LSPO_VARIANT_PROJECTORS) {
+        lspo_session_send_projectors(session, op);
+        return LSPO_OK;
+    }
     const void *from = stage->packed[parity] ? (const void *)stage->packed[parity] : stage->gradient[parity];
     lspo_device_copy(session->device, LSPO_COPY_D2H, stage->landing[lspo_session_slot(session, op)], from,
                      stage->link_bytes);
@@ -87,6 +91,7 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     lspo_session_stage_t *stage = &session->stages[op->layer];
     uint32_t slot = lspo_session_slot(session, op);
     size_t count = stage->message.element_count;
+    lspo_session_carry_moments(session, op);
     float *m = stage->host_optimizer, *v = m + count;
     lspo_adam_t adam = lspo_adam_default(lspo_session_rate(session, op), lspo_session_step(session, op) + 1);
     adam.weight_decay = (float)session->plan->workload.weight_decay; /* of the parameters form only */

@@ -26,9 +26,11 @@ typedef struct {
     float *optimizer; /* m, then v; badam: a part of the session's state */
     void *projector_memory[2 * LSPO_LINEAR_MAX];
     lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* their arrays lie in projector_memory              */
-    float *basis[LSPO_LINEAR_MAX];                           /* galore: of the compressed weights (kernels/lowrank.h) */
-    float *factors;           /* lora: A and B of each linear weight, as in the message */
-    lspo_adapters_t adapters; /* and how the transformer is told of them              */
+    /* Host, of lsp with checks: rows of p and q as the moments on the CPU know them, and as D2H brings them. */
+    void *known[2 * LSPO_LINEAR_MAX], *arrived[2 * LSPO_LINEAR_MAX];
+    float *basis[LSPO_LINEAR_MAX]; /* galore: of the compressed weights (kernels/lowrank.h) */
+    float *factors;                /* lora: A and B of each linear weight, as in the message */
+    lspo_adapters_t adapters;      /* and how the transformer is told of them              */
 
     /* Device, from the op that takes it to the op that gives it back.  What belongs to a gradient is there for
      * even and odd iterations, since a stale policy has two of them under way. */
@@ -75,6 +77,7 @@ struct lspo_session {
     float *dx;
     float *full_gradient; /* device: galore's, from a block's BWD to its COMPRESS */
     uint32_t *tokens_in, *targets, *lengths;
+    float *carry_scratch;  /* host: of moments carried into new projectors */
     float *update_scratch; /* host: LSPO_UPDATE_BLOCK floats */
     double *squares;       /* [iteration parity][stage]: sum of the squares of the stage's message */
     float norm_gpu[2], norm_host[2];
@@ -109,6 +112,17 @@ lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, ui
 /* session_gpu.c: the ops of the GPU lane.  session_host.c: those of the links and of the CPU. */
 lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_host_op(lspo_session_t *session, const lspo_op_t *op);
+
+/* session_project.c: lsp's projectors.  Made with the seed, again by reset, fitted by PROJECT. */
+lspo_status_t lspo_session_make_projectors(lspo_session_t *session, uint32_t s);
+lspo_status_t lspo_session_reset_projectors(lspo_session_t *session, uint32_t s);
+lspo_status_t lspo_session_make_carry(lspo_session_t *session);
+lspo_status_t lspo_session_project(lspo_session_t *session, const lspo_op_t *op);
+void lspo_session_send_projectors(lspo_session_t *session, const lspo_op_t *op);
+/* Before an update: moments into the subspaces of projectors that have just arrived. */
+void lspo_session_carry_moments(lspo_session_t *session, const lspo_op_t *op);
+/* What the CPU knows is what the device has: after the state was written. */
+void lspo_session_learn_projectors(lspo_session_t *session, lspo_session_stage_t *stage);
 
 /* The SWAP_IN of `variant` on which `op` (or the update before it) rests; NULL when the stage is resident. */
 lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant);

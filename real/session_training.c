@@ -186,6 +186,7 @@ lspo_status_t lspo_session_state_written(lspo_session_t *session)
             lspo_projector_refresh(&stage->p[i]);
             lspo_projector_refresh(&stage->q[i]);
         }
+        lspo_session_learn_projectors(session, stage);
     }
     return LSPO_OK;
 }

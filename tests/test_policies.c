@@ -324,6 +324,72 @@ static const lspo_trace_row_t *find_variant(const lspo_trace_t *t, lspo_op_kind_
     return NULL;
 }
 
+/* Projectors checked every second iteration, PROJECT 5, D2H 1, UPD 2, H2D 1: FWD 0-6, BWD3 6-10, PROJECT3 10-15,
+ * COMPRESS3 15-16 beside the D2H of the new projectors 15-16, D2H3 16-17, UPD3 17-19, H2D3 19-20; BWD2 16-20.  At 20
+ * PROJECT2 and APPLY3 are ready: PROJECT2 has the lower id, 20-25, APPLY3 25-26, COMPRESS2 26-27, D2H2 27-28, UPD2
+ * 28-30, H2D2 30-31; BWD1 27-31, PROJECT1 31-36, APPLY2 36-37, COMPRESS1 37-38, D2H1 38-39, UPD1 39-41, H2D1 41-42,
+ * APPLY1 42-43.  Iteration 1: FWD 43-49, BWD3 49-53, COMPRESS3 53-54. */
+Test(policies, lsp_checks_its_projectors)
+{
+    durations_t d = usual;
+    d.ns[LSPO_OP_D2H] = d.ns[LSPO_OP_H2D] = 1;
+    d.ns[LSPO_OP_UPD] = 2;
+    d.ns[LSPO_OP_PROJECT] = 5;
+    lspo_workload_t w = small_workload(3);
+    w.check_every = 2;
+    lspo_plan_t *p = build("lsp", &w);
+    lspo_trace_t *t = play(p, &d);
+    expect(t, LSPO_OP_PROJECT, 3, 0, 10, 15);
+    expect(t, LSPO_OP_COMPRESS, 3, 0, 15, 16);
+    const lspo_trace_row_t *sent = find_variant(t, LSPO_OP_D2H, 3, 0, LSPO_VARIANT_PROJECTORS);
+    cr_assert_not_null(sent);
+    cr_expect_eq(sent->start_ns, 15u);
+    /* Of a block's weights 16x48, 16x16, 16x64 and 64x16, d = 8, r = 2: 8 bytes for each of 2 (64 + 32 + 80 + 80). */
+    cr_expect_eq(sent->bytes, 8u * 2 * (64 + 32 + 80 + 80));
+    expect(t, LSPO_OP_UPD, 3, 0, 17, 19);
+    expect(t, LSPO_OP_PROJECT, 2, 0, 20, 25);
+    expect(t, LSPO_OP_APPLY, 3, 0, 25, 26);
+    expect(t, LSPO_OP_PROJECT, 1, 0, 31, 36);
+    expect(t, LSPO_OP_APPLY, 2, 0, 36, 37);
+    expect(t, LSPO_OP_APPLY, 1, 0, 42, 43);
+    expect(t, LSPO_OP_FWD, 1, 1, 43, 45);
+    expect(t, LSPO_OP_COMPRESS, 3, 1, 53, 54);
+    cr_expect_not_null(find_variant(t, LSPO_OP_PROJECT, 3, 0, LSPO_VARIANT_FIT));
+    cr_expect_not_null(find_variant(t, LSPO_OP_PROJECT, 3, 2, LSPO_VARIANT_NONE));
+    cr_expect_null(find_variant(t, LSPO_OP_PROJECT, 3, 1, LSPO_VARIANT_NONE));
+    done(t, p);
+
+    w.first_step = 3; /* global steps 3, 4, 5: only the second iteration checks, and expects no fit */
+    p = build("lsp", &w);
+    t = play(p, &d);
+    cr_expect_null(find_variant(t, LSPO_OP_PROJECT, 1, 0, LSPO_VARIANT_NONE));
+    cr_expect_not_null(find_variant(t, LSPO_OP_PROJECT, 1, 1, LSPO_VARIANT_NONE));
+    cr_expect_null(find_variant(t, LSPO_OP_PROJECT, 1, 2, LSPO_VARIANT_NONE));
+    done(t, p);
+}
+
+/* A segment that goes on and has an open end: UPD of the pending gradients 0-8, 8-16, 16-24 (blocks 1, 2, 3) beside
+ * FWD 0-6, BWD3 6-10, BWD2 10-14, BWD1 14-18; H2D1 waits for BWD1: 18-21, APPLY1 21-22; H2D2 21-24; H2D3 24-27, APPLY3
+ * 27-28.  Iteration 1: FWD1 22-24, FWD2 after APPLY2 (24-25) 25-27, APPLY3 27-28, FWD3 28-30. */
+Test(policies, zero_delayed_goes_on_and_leaves_its_last_update)
+{
+    lspo_workload_t w = small_workload(2);
+    w.first_step = 7;
+    w.open_end = true;
+    lspo_plan_t *p = build("zero-delayed", &w);
+    lspo_trace_t *t = play(p, &usual);
+    const lspo_trace_row_t *row = find_variant(t, LSPO_OP_UPD, 1, 0, LSPO_VARIANT_PENDING);
+    cr_assert_not_null(row);
+    cr_expect_eq(row->start_ns, 0u);
+    row = find_variant(t, LSPO_OP_APPLY, 3, 0, LSPO_VARIANT_PENDING);
+    cr_assert_not_null(row);
+    cr_expect_eq(row->start_ns, 27u);
+    expect(t, LSPO_OP_FWD, 3, 1, 28, 30);
+    cr_expect_not_null(find_variant(t, LSPO_OP_UPD, 1, 0, LSPO_VARIANT_NONE));
+    cr_expect_null(find_variant(t, LSPO_OP_UPD, 1, 1, LSPO_VARIANT_NONE));
+    done(t, p);
+}
+
 /* With --clip a first backward for the norm: FWD 0-6, BWD3 6-10, BWD2 10-14, BWD1 14-18, NORM 18-19; then BWD3 19-23,
  * UPD3 23-24, BWD2 24-28, UPD2 28-29, BWD1 29-33, UPD1 33-34. */
 Test(policies, lomo_clips_with_two_backward_passes)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "kernels/adam.h"
+#include "kernels/fit.h"
 #include "kernels/random.h"
 #include "plan/policy.h"
 #include "real/executor.h"
@@ -889,4 +890,176 @@ Test(session, weight_decay_is_decoupled_under_lsp)
     free(before);
     training_end(&without);
     training_end(&with);
+}
+
+/* ---- lsp's projectors are checked and fitted ---- */
+
+static lspo_workload_t checking_workload(void)
+{
+    lspo_workload_t workload = segment_workload();
+    workload.check_every = 3;
+    workload.fit_steps = 30;
+    workload.bias_threshold = 0.2;
+    return workload;
+}
+
+Test(session, segments_are_one_training_with_checks)
+{
+    lspo_workload_t workload = checking_workload();
+    check_segments("lsp", &workload);
+    workload.transfer = LSPO_BF16;
+    workload.accumulation = 2;
+    workload.clip_norm = 0.05;
+    check_segments("lsp", &workload);
+}
+
+Test(session, checks_fit_what_is_above_the_threshold)
+{
+    lspo_workload_t workload = checking_workload();
+    workload.iterations = 5;
+    training_t training;
+    double losses[5];
+    training_begin("lsp", &workload, &training);
+    cr_assert_eq(lspo_session_bias(training.session).checked, 0);
+    training_run(&training, losses);
+    lspo_session_bias_t bias = lspo_session_bias(training.session);
+    cr_assert_eq(bias.step, 3);
+    cr_assert_eq(bias.checked, 12, "three blocks of four weights: %u", bias.checked);
+    cr_assert_eq(bias.checked_total, 24);
+    cr_assert_geq(bias.fitted_total, 12, "the first check finds random projectors");
+    cr_assert_leq(bias.bias_after, bias.bias_before);
+    cr_assert_lt(bias.bias_before, 1);
+    cr_assert_lt(losses[4], losses[0]);
+    training_end(&training);
+
+    workload.bias_threshold = 1; /* no projector is worse than that at its best scale */
+    training_begin("lsp", &workload, &training);
+    training_run(&training, losses);
+    bias = lspo_session_bias(training.session);
+    cr_assert_eq(bias.fitted_total, 0);
+    cr_assert_eq(bias.fit_steps, 0);
+    cr_assert_gt(bias.bias_before, 0.5);
+    training_end(&training);
+}
+
+/* Two plays from the seed are equal, fitted projectors and all. */
+Test(session, reset_undoes_fits)
+{
+    lspo_workload_t workload = checking_workload();
+    workload.iterations = 5;
+    training_t training;
+    double first[5], second[5];
+    training_begin("lsp", &workload, &training);
+    training_run(&training, first);
+    cr_assert_eq(lspo_session_reset(training.session), LSPO_OK);
+    cr_assert_eq(lspo_session_bias(training.session).checked_total, 0);
+    training_run(&training, second);
+    cr_assert_arr_eq(first, second, sizeof first);
+    training_end(&training);
+}
+
+/* Never above the threshold: the losses are those of a training without checks. */
+Test(session, checks_that_find_nothing_change_nothing)
+{
+    lspo_workload_t workload = checking_workload();
+    workload.iterations = 7;
+    workload.bias_threshold = 1;
+    training_t with, without;
+    double losses[2][7];
+    training_begin("lsp", &workload, &with);
+    training_run(&with, losses[0]);
+    workload.check_every = 0;
+    training_begin("lsp", &workload, &without);
+    training_run(&without, losses[1]);
+    cr_assert_arr_eq(losses[0], losses[1], sizeof losses[0]);
+    assert_equal_weights("checked", "lsp", &with, &without);
+    training_end(&without);
+    training_end(&with);
+}
+
+typedef struct {
+    uint32_t *index;
+    float *value;
+    lspo_projector_t view;
+} rows_t;
+
+static rows_t copy_rows(const lspo_projector_t *p)
+{
+    size_t count = (size_t)p->rows * p->r;
+    rows_t rows = {.index = malloc(count * sizeof(uint32_t)), .value = malloc(count * sizeof(float)), .view = *p};
+    memcpy(rows.index, p->index, count * sizeof(uint32_t));
+    memcpy(rows.value, p->value, count * sizeof(float));
+    rows.view.index = rows.index;
+    rows.view.value = rows.value;
+    return rows;
+}
+
+static void free_rows(rows_t *rows)
+{
+    free(rows->index);
+    free(rows->value);
+}
+
+/* The second of two steps renews every projector: M and V after it are 0.9 M' + 0.1 g and 0.999 V' + 0.001 g^2, with M'
+ * and V' those after the first step carried over (tested against dense formulas in test_fit.c), and g what landed. */
+Test(session, moments_follow_their_projectors)
+{
+    lspo_workload_t workload = checking_workload(), second = workload;
+    workload.iterations = second.iterations = 1;
+    workload.check_every = second.check_every = 1;
+    workload.bias_threshold = second.bias_threshold = 0;
+    second.first_step = 1;
+    training_t training;
+    double loss;
+    training_begin("lsp", &workload, &training);
+    training_run(&training, &loss);
+    const lspo_session_stage_t *stage = &training.session->stages[2];
+    const lspo_projection_t *linear = &stage->message.linear[1];
+    size_t count = linear->message_elements, at = linear->message_offset_elements, all = stage->message.element_count;
+    rows_t p = copy_rows(&stage->p[1]), q = copy_rows(&stage->q[1]);
+    float *m = floats(count), *v = floats(count), *scratch = floats(lspo_fit_carry_scratch(&stage->p[1], &stage->q[1]));
+    memcpy(m, stage->host_optimizer + at, count * sizeof *m);
+    memcpy(v, stage->host_optimizer + all + at, count * sizeof *v);
+    training_continue(&training, "lsp", &second);
+    training_run(&training, &loss);
+    stage = &training.session->stages[2];
+    cr_assert_neq(memcmp(p.index, stage->p[1].index, (size_t)p.view.rows * p.view.r * sizeof(uint32_t)), 0,
+                  "the second step did not renew this projector: choose another");
+    lspo_fit_carry(&p.view, &q.view, &stage->p[1], &stage->q[1], true, m, v, scratch);
+    const float *g = (const float *)stage->landing[0] + at, *m_after = stage->host_optimizer + at,
+                *v_after = m_after + all;
+    double largest = 0;
+    for (size_t i = 0; i < count; i++)
+        largest = fmax(largest, fabs((double)m[i]));
+    cr_assert_gt(largest, 0);
+    for (size_t i = 0; i < count; i++) {
+        double gi = (double)g[i];
+        cr_assert_float_eq(m_after[i], 0.9 * (double)m[i] + 0.1 * gi, 1e-5 * (largest + fabs(gi)));
+        cr_assert_float_eq(v_after[i], 0.999 * (double)v[i] + 0.001 * gi * gi, 1e-4 * (double)v_after[i]);
+    }
+    free(scratch);
+    free(v);
+    free(m);
+    free_rows(&q);
+    free_rows(&p);
+    training_end(&training);
+}
+
+Test(session, device_memory_of_checks_is_what_the_plan_says)
+{
+    for (int packed = 0; packed < 2; packed++) {
+        lspo_workload_t workload = checking_workload();
+        workload.iterations = 4;
+        workload.transfer = packed ? LSPO_BF16 : LSPO_FP32;
+        outcome_t with, without;
+        train("lsp", &workload, &with);
+        workload.check_every = 0;
+        train("lsp", &workload, &without);
+        double ratio = (double)with.peak_bytes / (double)with.planned_peak_bytes;
+        cr_assert_float_eq(ratio, 1, 0.02, "device %g, plan %g bytes", (double)with.peak_bytes,
+                           (double)with.planned_peak_bytes);
+        cr_assert_gt(with.peak_bytes, without.peak_bytes);
+        outcome_release(&with);
+        outcome_release(&without);
+    }
 }
