@@ -18,6 +18,7 @@ static const command_t commands[] = {
     {"show", "a model's tensors, a machine's profile, or the ops of a plan", lspo_command_show},
     {"sim", "predict a plan on a machine profile", lspo_command_sim},
     {"run", "execute a plan on a device and measure it", lspo_command_run},
+    {"train", "fine-tune a model on data, with checkpoints, and export it", lspo_command_train},
     {"fit", "compare what random and learned projectors keep of real gradients", lspo_command_fit},
     {"calibrate", "measure this machine into a profile for sim", lspo_command_calibrate},
     {"compare", "align a predicted and a measured trace op by op", lspo_command_compare},

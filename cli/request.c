@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "real/hf_model.h"
 #include "traces/output.h"
 
 static lspo_status_t store_precision(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
@@ -60,7 +61,7 @@ const lspo_arg_t lspo_workload_args[] = {
     {.name = "sequence", .value = "N", .help = "tokens a sequence (512; byte-level models 256)", COUNT(sequence)},
     {.name = "precision",
      .value = "fp32|bf16|fp16",
-     .help = "weights and activations (fp16; fp32 in run and for byte-level models)",
+     .help = "weights and activations (fp16; fp32 in run, train and for byte-level models)",
      .store = store_precision,
      WORKLOAD(precision)},
     {.name = "transfer",
@@ -219,6 +220,20 @@ static lspo_status_t list_if_asked(const lspo_request_t *request, bool *listed_o
     return LSPO_OK;
 }
 
+/* A preset, a file of shapes, or a folder that Hugging Face's tools wrote. */
+static lspo_status_t find_model(const char *name, lspo_model_t *model_out)
+{
+    lspo_hf_model_t *folder;
+    if (!lspo_hf_model_exists(name))
+        return lspo_model_find(name, model_out);
+    lspo_status_t status = lspo_hf_model_open(name, 0, &folder);
+    if (status != LSPO_OK)
+        return status;
+    *model_out = *lspo_hf_model_shape(folder);
+    lspo_hf_model_close(folder);
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *groups, size_t group_count,
                                  lspo_precision_t precision, lspo_request_t *request,
                                  lspo_request_outcome_t *outcome_out)
@@ -243,7 +258,7 @@ lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *
         *outcome_out = LSPO_REQUEST_LISTED;
         return LSPO_OK;
     }
-    status = lspo_model_find(request->model_name, &request->model);
+    status = find_model(request->model_name, &request->model);
     if (status == LSPO_OK)
         status = lspo_policy_find(request->policy_name, &request->policy);
     if (status != LSPO_OK)

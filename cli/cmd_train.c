@@ -1,0 +1,535 @@
+/* cmd_train.c - `lspo train`: fine-tune a model on data, with checkpoints, and export it. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/request.h"
+#include "cli/table.h"
+#include "cli/version.h"
+#include "real/dataset.h"
+#include "real/hf_model.h"
+#include "real/tokenizer.h"
+#include "real/train.h"
+#include "sim/sim.h"
+
+typedef struct {
+    lspo_request_t base; /* first: its options are parsed into it, see cli/request.h */
+    const char *data_path, *eval_path, *output, *export_path, *metrics_path;
+    double held_out, epochs, min_learning_rate;
+    uint32_t steps, warmup_steps, eval_every, eval_batches, patience, checkpoint_every, keep;
+    bool resume;
+} train_request_t;
+
+static lspo_status_t store_number(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    (void)arg;
+    return lspo_parse_quantity(what, text, LSPO_UNIT_NONE, slot);
+}
+
+#define BASE(field) .offset_bytes = offsetof(lspo_request_t, field)
+#define TRAIN(field) .offset_bytes = offsetof(train_request_t, field)
+#define COUNT(field, least) .store = lspo_arg_u32, .low = least, .high = INT32_MAX, TRAIN(field)
+
+static const lspo_arg_t train_args[] = {
+    {.name = "model",
+     .value = "NAME|FILE|FOLDER",
+     .help = "what is trained (gpt-tiny): a preset, shapes, or a Hugging Face folder; help: list them",
+     .store = lspo_arg_text,
+     BASE(model_name)},
+    {.name = "policy",
+     .value = "NAME",
+     .help = "how the work is scheduled (lsp); help: list them",
+     .store = lspo_arg_text,
+     BASE(policy_name)},
+    {.name = "device",
+     .value = "NAME",
+     .help = "where (host); help: list them",
+     .store = lspo_arg_text,
+     BASE(device_name)},
+    {.name = "data",
+     .value = "FILE",
+     .help = "text, JSONL, or Alpaca JSON (the machine's own text)",
+     .store = lspo_arg_text,
+     TRAIN(data_path)},
+    {.name = "held-out",
+     .value = "FRACTION",
+     .help = "share of the data that is evaluated instead of trained on (0.05)",
+     .store = store_number,
+     TRAIN(held_out)},
+    {.name = "eval-data",
+     .value = "FILE",
+     .help = "evaluate on this file instead",
+     .store = lspo_arg_text,
+     TRAIN(eval_path)},
+    {.name = "steps", .value = "N", .help = "optimizer steps (as --epochs says)", COUNT(steps, 1)},
+    {.name = "epochs",
+     .value = "N",
+     .help = "passes over the data (1)",
+     .store = lspo_arg_quantity,
+     .unit = LSPO_UNIT_NONE,
+     TRAIN(epochs)},
+    {.name = "warmup-steps",
+     .value = "N",
+     .help = "steps in which the learning rate rises (0)",
+     COUNT(warmup_steps, 0)},
+    {.name = "min-lr",
+     .value = "RATE",
+     .help = "learning rate at the end of its cosine (0)",
+     .store = store_number,
+     TRAIN(min_learning_rate)},
+    {.name = "eval-every",
+     .value = "N",
+     .help = "steps between evaluations (0: before and after)",
+     COUNT(eval_every, 0)},
+    {.name = "eval-batches", .value = "N", .help = "batches an evaluation at most (16)", COUNT(eval_batches, 1)},
+    {.name = "patience",
+     .value = "N",
+     .help = "stop after N evaluations without a new best (0: never)",
+     COUNT(patience, 0)},
+    {.name = "output", .value = "FOLDER", .help = "keep checkpoints here", .store = lspo_arg_text, TRAIN(output)},
+    {.name = "checkpoint-every", .value = "N", .help = "steps between checkpoints (100)", COUNT(checkpoint_every, 1)},
+    {.name = "keep", .value = "N", .help = "checkpoints kept (2)", COUNT(keep, 1)},
+    {.name = "resume",
+     .help = "go on from the newest checkpoint of --output, with the same flags",
+     .store = lspo_arg_switch,
+     TRAIN(resume)},
+    {.name = "export",
+     .value = "FOLDER",
+     .help = "write the trained model there, as Hugging Face does",
+     .store = lspo_arg_text,
+     TRAIN(export_path)},
+    {.name = "metrics",
+     .value = "FILE",
+     .help = "write loss, learning rate and the like of each step, as CSV",
+     .store = lspo_arg_text,
+     TRAIN(metrics_path)},
+    {.name = "machine",
+     .value = "NAME|FILE",
+     .help = "this device's profile: predicts the remaining time",
+     .store = lspo_arg_text,
+     BASE(machine_name)},
+    {.name = "format",
+     .value = "table|csv|json",
+     .help = "of the result (table on a terminal, else csv)",
+     .store = lspo_arg_choice,
+     .names = lspo_format_names,
+     BASE(format)},
+};
+
+typedef struct {
+    const char *model, *policy, *device, *data, *tokenizer, *ended, *output, *export_path, *version;
+    uint64_t steps, steps_run, resumed_from, seed, best_step, refits, cut_rows, dropped_rows, peak_gpu_bytes;
+    double epochs, train_s, step_s, predicted_step_s, tokens_per_s, loss_first, loss_last, held_out_before,
+        held_out_after, perplexity_before, perplexity_after, best_loss;
+} train_result_t;
+
+#define TEXT(field)                                                                                                    \
+    {                                                                                                                  \
+#field, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(train_result_t, field)                                       \
+    }
+#define REAL(field, unit)                                                                                              \
+    {                                                                                                                  \
+#field, LSPO_FIELD_REAL, unit, offsetof(train_result_t, field)                                                 \
+    }
+#define INTEGER(field, unit)                                                                                           \
+    {                                                                                                                  \
+#field, LSPO_FIELD_INTEGER, unit, offsetof(train_result_t, field)                                              \
+    }
+
+static const lspo_field_t result_fields[] = {
+    TEXT(model),
+    TEXT(policy),
+    TEXT(device),
+    TEXT(data),
+    TEXT(tokenizer),
+    INTEGER(seed, LSPO_UNIT_NONE),
+    INTEGER(steps, LSPO_UNIT_NONE),
+    INTEGER(steps_run, LSPO_UNIT_NONE),
+    INTEGER(resumed_from, LSPO_UNIT_NONE),
+    REAL(epochs, LSPO_UNIT_NONE),
+    TEXT(ended),
+    REAL(train_s, LSPO_UNIT_SECONDS),
+    REAL(step_s, LSPO_UNIT_SECONDS),
+    REAL(predicted_step_s, LSPO_UNIT_SECONDS),
+    REAL(tokens_per_s, LSPO_UNIT_NONE),
+    REAL(loss_first, LSPO_UNIT_NONE),
+    REAL(loss_last, LSPO_UNIT_NONE),
+    REAL(held_out_before, LSPO_UNIT_NONE),
+    REAL(held_out_after, LSPO_UNIT_NONE),
+    REAL(perplexity_before, LSPO_UNIT_NONE),
+    REAL(perplexity_after, LSPO_UNIT_NONE),
+    REAL(best_loss, LSPO_UNIT_NONE),
+    INTEGER(best_step, LSPO_UNIT_NONE),
+    INTEGER(refits, LSPO_UNIT_NONE),
+    INTEGER(cut_rows, LSPO_UNIT_NONE),
+    INTEGER(dropped_rows, LSPO_UNIT_NONE),
+    INTEGER(peak_gpu_bytes, LSPO_UNIT_BYTES),
+    TEXT(output),
+    {"export", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(train_result_t, export_path)},
+    TEXT(version),
+};
+
+static void print_help(const lspo_arg_group_t *groups, size_t group_count)
+{
+    puts("usage: lspo train [options]\n\n"
+         "Fine-tune a model by the plan that the policy builds: AdamW, warm-up and cosine, evaluation on held-out "
+         "data,\n"
+         "checkpoints from which --resume continues bit for bit.  Tokens are those of the folder's tokenizer, else "
+         "bytes.\n"
+         "Data: plain text; JSONL of {\"text\"}, {\"prompt\",\"completion\"} or {\"text\",\"label\"}; Alpaca's JSON, "
+         "whose prompts do\n"
+         "not count in the loss.  Ctrl-C finishes the segment (--iterations steps), writes a checkpoint and ends with "
+         "130.");
+    lspo_args_print(groups, group_count, stdout);
+    puts(
+        "\nexamples:\n"
+        "  lspo train --model gpt-tiny --policy zero --data notes.txt --steps 500 --metrics loss.csv\n"
+        "  lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned\n"
+        "  lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned --resume");
+}
+
+/* ---- Ctrl-C and progress ---- */
+
+/* Set by Ctrl-C and polled between two segments. */
+static atomic_int stop_requested;
+
+static void request_stop(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&stop_requested, 1);
+}
+
+/* The handler is gone after the first Ctrl-C: a second one ends the process at once, and costs the steps since the newest
+ * checkpoint. */
+static void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static const char *format_duration(double seconds, char *buffer, size_t buffer_bytes)
+{
+    if (seconds >= 5400)
+        snprintf(buffer, buffer_bytes, "%.1f h", seconds / 3600);
+    else if (seconds >= 90)
+        snprintf(buffer, buffer_bytes, "%.0f min", seconds / 60);
+    else
+        snprintf(buffer, buffer_bytes, "%.0f s", seconds);
+    return buffer;
+}
+
+static void show_progress(void *context, const lspo_train_progress_t *progress)
+{
+    bool *shown = context;
+    char held_out[48] = "", measured[32], predicted[32], expected[48] = "";
+    if (!isatty(STDERR_FILENO))
+        return;
+    if (isfinite(progress->held_out_loss))
+        snprintf(held_out, sizeof held_out, "  held-out %.4f", progress->held_out_loss);
+    if (isfinite(progress->predicted_s))
+        snprintf(expected, sizeof expected, " (predicted %s)",
+                 format_duration(progress->predicted_s, predicted, sizeof predicted));
+    fprintf(stderr, "\rstep %" PRIu32 "/%" PRIu32 "  loss %.4f%s  %.0f tokens/s  %s left%s\033[K", progress->step,
+            progress->steps, progress->loss, held_out, progress->tokens_per_s,
+            format_duration(progress->remaining_s, measured, sizeof measured), expected);
+    fflush(stderr);
+    *shown = true;
+}
+
+/* ---- model, tokens, data ---- */
+
+typedef struct {
+    const train_request_t *request;
+    lspo_hf_model_t *hf;         /* NULL: a preset */
+    lspo_tokenizer_t *tokenizer; /* NULL: bytes */
+    lspo_dataset_t *data;
+} trainee_t;
+
+static lspo_status_t encode(void *context, const char *text, size_t bytes, lspo_tokens_t *tokens)
+{
+    uint32_t *ids;
+    size_t count;
+    lspo_status_t status = lspo_tokenizer_encode(context, text, bytes, false, &ids, &count);
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+        status = lspo_tokens_append(tokens, ids[i]);
+    free(ids);
+    return status;
+}
+
+static lspo_encoder_t encoder_of(const trainee_t *trainee)
+{
+    const lspo_model_t *model = &trainee->request->base.model;
+    if (!trainee->tokenizer)
+        return lspo_encoder_bytes();
+    uint32_t end = lspo_tokenizer_end(trainee->tokenizer), pad = lspo_tokenizer_pad(trainee->tokenizer);
+    /* GPT-2 was not trained with a token before each text. */
+    bool begins = model->family != LSPO_FAMILY_GPT;
+    return (lspo_encoder_t){.name = "bpe",
+                            .encode = encode,
+                            .context = trainee->tokenizer,
+                            .begin = begins ? lspo_tokenizer_begin(trainee->tokenizer) : LSPO_NO_TOKEN,
+                            .end = end,
+                            .pad = pad != LSPO_TOKEN_NONE   ? pad
+                                   : end != LSPO_TOKEN_NONE ? end
+                                                            : 0,
+                            .vocabulary = model->vocabulary};
+}
+
+static lspo_status_t open_data(trainee_t *trainee)
+{
+    const train_request_t *request = trainee->request;
+    lspo_dataset_options_t options = {.path = request->data_path,
+                                      .eval_path = request->eval_path,
+                                      .held_out = request->eval_path ? 0 : request->held_out,
+                                      .sequence = request->base.workload.sequence,
+                                      .class_count = request->base.model.class_count,
+                                      .seed = request->base.workload.seed,
+                                      .encoder = encoder_of(trainee)};
+    lspo_status_t status = lspo_dataset_open(&options, &trainee->data);
+    if (status == LSPO_OK && lspo_dataset_dropped_rows(trainee->data) > 0)
+        lspo_warn("%" PRIu64 " examples are left out: their prompts fill the %" PRIu32 " tokens of --sequence",
+                  lspo_dataset_dropped_rows(trainee->data), options.sequence);
+    return status;
+}
+
+static void close_trainee(trainee_t *trainee)
+{
+    lspo_dataset_close(trainee->data);
+    lspo_tokenizer_close(trainee->tokenizer);
+    lspo_hf_model_close(trainee->hf);
+}
+
+static lspo_status_t open_trainee(const train_request_t *request, trainee_t *trainee)
+{
+    const char *folder = request->base.model_name;
+    *trainee = (trainee_t){.request = request};
+    lspo_status_t status = LSPO_OK;
+    if (lspo_hf_model_exists(folder)) {
+        status = lspo_hf_model_open(folder, 0, &trainee->hf);
+        if (status == LSPO_OK && lspo_tokenizer_exists(folder))
+            status = lspo_tokenizer_open(folder, &trainee->tokenizer);
+    }
+    return status == LSPO_OK ? open_data(trainee) : status;
+}
+
+static lspo_status_t load_stage(void *context, uint32_t stage, float *weights)
+{
+    const trainee_t *trainee = context;
+    return lspo_hf_model_has_stage(trainee->hf, stage) ? lspo_hf_model_read(trainee->hf, stage, weights) : LSPO_OK;
+}
+
+static lspo_status_t save_model(void *context, const float *const *stages)
+{
+    const trainee_t *trainee = context;
+    return lspo_hf_model_save(&trainee->request->base.model, trainee->hf, stages, trainee->request->export_path);
+}
+
+/* ---- the training ---- */
+
+/* The transition layer that suits the machine, and with --machine how long a step takes on it. */
+static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
+{
+    lspo_machine_t machine;
+    lspo_plan_t *plan;
+    lspo_prediction_t prediction;
+    lspo_workload_t workload = request->workload;
+    if (workload.iterations < 4) /* a steady state takes a few */
+        workload.iterations = 4;
+    lspo_status_t status =
+        lspo_machine_find(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
+    if (status == LSPO_OK)
+        status = lspo_overrides_machine(&request->overrides, &machine);
+    if (status == LSPO_OK)
+        status = lspo_tune_transition(&request->model, &workload, request->policy, &machine, &plan);
+    if (status != LSPO_OK)
+        return status;
+    request->workload.transition = plan->workload.transition;
+    if (request->machine_name != NULL) {
+        status = lspo_simulate(plan, &machine, &prediction, NULL);
+        if (status == LSPO_OK) {
+            *predicted_step_s_out = prediction.summary.iteration_s;
+            lspo_prediction_release(&prediction);
+        }
+    }
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+static lspo_status_t count_steps(const train_request_t *request, const lspo_dataset_t *data, uint32_t *steps_out)
+{
+    const lspo_workload_t *workload = &request->base.workload;
+    if (request->steps > 0) {
+        *steps_out = request->steps;
+        return LSPO_OK;
+    }
+    double rows = request->epochs * (double)lspo_dataset_train_rows(data);
+    double steps = ceil(rows / ((double)workload->batch * workload->accumulation));
+    if (steps > INT32_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "--epochs %g makes %.0f steps; at most %d are possible", request->epochs,
+                          steps, INT32_MAX);
+    *steps_out = steps < 1 ? 1 : (uint32_t)steps;
+    return LSPO_OK;
+}
+
+static lspo_status_t fill_options(const train_request_t *request, trainee_t *trainee, double predicted_step_s,
+                                  lspo_train_options_t *options)
+{
+    const lspo_request_t *base = &request->base;
+    *options = (lspo_train_options_t){.model = base->model,
+                                      .workload = base->workload,
+                                      .policy = base->policy,
+                                      .data = trainee->data,
+                                      .device = base->device_name,
+                                      .warmup_steps = request->warmup_steps,
+                                      .min_learning_rate = request->min_learning_rate,
+                                      .eval_every = request->eval_every,
+                                      .eval_batches = request->eval_batches,
+                                      .patience = request->patience,
+                                      .output = request->output,
+                                      .checkpoint_every = request->checkpoint_every,
+                                      .keep = request->keep,
+                                      .resume = request->resume,
+                                      .metrics_path = request->metrics_path,
+                                      .predicted_step_s = predicted_step_s,
+                                      .initial = trainee->hf ? base->model.name : "seed",
+                                      .load = trainee->hf ? load_stage : NULL,
+                                      .save = request->export_path ? save_model : NULL,
+                                      .model_context = trainee,
+                                      .stop = &stop_requested,
+                                      .progress = show_progress};
+    lspo_status_t status = lspo_overrides_caps(&base->overrides, &options->caps);
+    return status == LSPO_OK ? count_steps(request, trainee->data, &options->steps) : status;
+}
+
+static lspo_status_t write_result(const train_request_t *request, const trainee_t *trainee,
+                                  const lspo_train_options_t *options, const lspo_train_result_t *trained)
+{
+    const lspo_train_state_t *state = &trained->state;
+    bool language = lspo_dataset_kind(trainee->data) != LSPO_DATASET_LABELS;
+    double rows = (double)options->workload.batch * options->workload.accumulation * state->step;
+    train_result_t result = {
+        .model = request->base.model.name,
+        .policy = request->base.policy->name,
+        .device = request->base.device_name,
+        .data = lspo_dataset_source(trainee->data),
+        .tokenizer = trainee->tokenizer ? "bpe" : "bytes",
+        .seed = request->base.workload.seed,
+        .steps = state->step,
+        .steps_run = trained->steps_run,
+        .resumed_from = request->resume ? trained->resumed_from : LSPO_MISSING,
+        .epochs = rows / (double)lspo_dataset_train_rows(trainee->data),
+        .ended = state->step == options->steps ? "all steps done" : "no better for --patience evaluations",
+        .train_s = state->elapsed_s,
+        .step_s = trained->step_s,
+        .predicted_step_s = options->predicted_step_s,
+        .tokens_per_s = trained->tokens_per_s,
+        .loss_first = state->loss_first,
+        .loss_last = state->loss_last,
+        .held_out_before = state->held_out_before,
+        .held_out_after = state->held_out_last,
+        .perplexity_before = language ? exp(state->held_out_before) : (double)NAN,
+        .perplexity_after = language ? exp(state->held_out_last) : (double)NAN,
+        .best_loss = state->best_loss,
+        .best_step = isfinite(state->best_loss) ? state->best_step : LSPO_MISSING,
+        .refits = request->base.policy->gradient_form == LSPO_FORM_SUBSPACE ? state->refits : LSPO_MISSING,
+        .cut_rows = lspo_dataset_cut_rows(trainee->data),
+        .dropped_rows = lspo_dataset_dropped_rows(trainee->data),
+        .peak_gpu_bytes = trained->peak_gpu_bytes,
+        .output = request->output,
+        .export_path = request->export_path,
+        .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
+    };
+    lspo_table_t table = {.fields = result_fields,
+                          .field_count = sizeof result_fields / sizeof result_fields[0],
+                          .records = &result,
+                          .record_bytes = sizeof result,
+                          .record_count = 1};
+    return lspo_table_write_record(&table, lspo_format_resolve(request->base.format), stdout);
+}
+
+static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
+{
+    double predicted_step_s = NAN;
+    bool shown = false;
+    lspo_train_options_t options;
+    lspo_train_result_t trained;
+    lspo_status_t status = tune(&request->base, &predicted_step_s);
+    if (status == LSPO_OK)
+        status = fill_options(request, trainee, predicted_step_s, &options);
+    if (status != LSPO_OK)
+        return status;
+    options.progress_context = &shown;
+    catch_interrupt();
+    status = lspo_train(&options, &trained);
+    if (shown)
+        fputs("\r\033[K", stderr);
+    return status == LSPO_OK ? write_result(request, trainee, &options, &trained) : status;
+}
+
+/* Asked before the training, which an export that cannot be written should not cost. */
+static lspo_status_t make_export_folder(const char *folder)
+{
+    if (mkdir(folder, 0777) == 0 || (errno == EEXIST && access(folder, W_OK) == 0))
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_IO, "%s: cannot make the folder: %s", folder, strerror(errno));
+}
+
+static lspo_status_t train(train_request_t *request)
+{
+    trainee_t trainee;
+    lspo_status_t status = LSPO_OK;
+    if (request->steps > 0 && request->epochs > 0)
+        return lspo_error(LSPO_ERR_INPUT, "--steps and --epochs are both given; one is enough");
+    if (request->epochs <= 0)
+        request->epochs = 1;
+    if (request->metrics_path && !request->resume)
+        status = lspo_request_check_output(request->metrics_path);
+    if (status == LSPO_OK && request->export_path)
+        status = make_export_folder(request->export_path);
+    if (status != LSPO_OK)
+        return status;
+    status = open_trainee(request, &trainee);
+    if (status == LSPO_OK)
+        status = train_on(request, &trainee);
+    close_trainee(&trainee);
+    return status;
+}
+
+lspo_status_t lspo_command_train(int argc, char **argv)
+{
+    train_request_t request = {.base = {.model_name = "gpt-tiny",
+                                        .device_name = "host",
+                                        .policy_name = "lsp",
+                                        .check_every = 1000,
+                                        .format = LSPO_FORMAT_AUTO},
+                               .held_out = 0.05,
+                               .eval_batches = 16,
+                               .checkpoint_every = 100,
+                               .keep = 2};
+    const lspo_arg_group_t groups[] = {
+        {"options", train_args, sizeof train_args / sizeof train_args[0], &request},
+        {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
+        {"caps: they slow the device down or shrink it", lspo_override_args, lspo_override_arg_count, &request},
+    };
+    const size_t group_count = sizeof groups / sizeof groups[0];
+    lspo_request_outcome_t outcome;
+    lspo_status_t status = lspo_request_parse(argc, argv, groups, group_count, LSPO_FP32, &request.base, &outcome);
+    if (status != LSPO_OK)
+        return status;
+    if (outcome == LSPO_REQUEST_HELP)
+        print_help(groups, group_count);
+    return outcome == LSPO_REQUEST_READY ? train(&request) : LSPO_OK;
+}
