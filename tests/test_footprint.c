@@ -141,6 +141,34 @@ Test(footprint, activations_by_hand)
     cr_expect_eq(activations.workspace_bytes, 384u);
 }
 
+/* LLAMA with kv 2: saved T (5 w + 2 kv + 3 f + h s + 2) = 6 (20 + 4 + 24 + 6 + 2) = 336 floats, head T (w + V + 1) = 90,
+ * workspace T (4 w + 2 kv + 2 f) + (32 + 2 + 2) s = 216 + 108.  Classifier: saved as GPT, head 2 (w + 3) = 14, workspace
+ * as GPT. */
+Test(footprint, activations_of_other_families_by_hand)
+{
+    lspo_workload_t workload;
+    lspo_activations_t activations;
+    lspo_model_t model = toy;
+    lspo_workload_default(&workload);
+    workload.batch = 2;
+    workload.sequence = 3;
+    workload.precision = LSPO_FP32;
+    model.family = LSPO_FAMILY_LLAMA;
+    model.kv_head_count = 1;
+    model.tied_head = false;
+    lspo_activations(&model, &workload, &activations);
+    cr_expect_eq(activations.saved_bytes, 4u * 336u);
+    cr_expect_eq(activations.head_bytes, 4u * 90u);
+    cr_expect_eq(activations.workspace_bytes, 4u * 324u);
+    model.family = LSPO_FAMILY_BERT;
+    model.kv_head_count = 2;
+    model.class_count = 3;
+    lspo_activations(&model, &workload, &activations);
+    cr_expect_eq(activations.saved_bytes, 4u * 324u);
+    cr_expect_eq(activations.head_bytes, 4u * 14u);
+    cr_expect_eq(activations.workspace_bytes, 4u * 294u);
+}
+
 /* Every field counts once: with powers of two, a forgotten or doubled one changes the sum. */
 Test(footprint, sums_cover_every_field)
 {

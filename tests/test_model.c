@@ -389,6 +389,61 @@ Test(stage_work, embedding_and_head_by_hand)
     cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 480.0);
 }
 
+/* w 4, kv 2, f 8, untied.  Linear weights q 16, k 8, v 8, out 16, gate, up, down 32 each: 144, 2 T 144 = 1728 flop.
+ * Streams T 4 B (12 of the rotary positions, 2 x 8 of the residuals) = 672; SwiGLU 3 T f 4 B = 576. */
+Test(stage_work, llama_by_hand)
+{
+    const lspo_model_t llama = {"toy", "", LSPO_FAMILY_LLAMA, 1, 4, 2, 1, 8, 10, 3, false, 0, 0, 0};
+    lspo_workload_t workload = toy_workload();
+    lspo_work_t work;
+    lspo_stage_work_forward(&llama, &workload, 1, &work);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 1728.0);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_NORM), 384u);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_STREAM), 672u);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_ACTIVATION), 576u);
+    lspo_stage_work_recompute(&llama, &workload, 1, &work); /* without down */
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 1344.0);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_STREAM), 480u);
+    lspo_stage_work_backward(&llama, &workload, 1, true, true, &work);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 3456.0);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_NORM), 768u);       /* 2 x 4 T w 4 B */
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_ACTIVATION), 960u); /* 5 T f 4 B     */
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_STREAM), 288u);
+    lspo_stage_work_backward(&llama, &workload, 0, true, true, &work);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_STREAM), 448u); /* 3 T w 4 B, and V w 4 B of zeros */
+    lspo_stage_work_backward(&llama, &workload, 2, true, true, &work);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 960.0);
+}
+
+/* As the GPT of these sizes, but that recompute leaves out nothing, norms add no residual (3 T w each) and two copies
+ * start the products that do (2 T w each), and that mlp_down's bias costs no pass. */
+Test(stage_work, classifier_by_hand)
+{
+    const lspo_model_t bert = {"toy", "", LSPO_FAMILY_BERT, 1, 4, 2, 2, 8, 10, 3, false, 0, 0, 3};
+    lspo_workload_t workload = toy_workload();
+    lspo_work_t work;
+    lspo_stage_work_recompute(&bert, &workload, 1, &work);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 1536.0);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_ATTENTION), 288.0); /* 2 x 2 of 4 s^2 e = 72 */
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_STREAM), 864u);
+    lspo_stage_work_backward(&bert, &workload, 1, true, true, &work);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 3072.0);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_NORM), 576u);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_STREAM), 672u); /* T (2 x 8 + 12) 4 B */
+    lspo_stage_work_backward(&bert, &workload, 0, true, true, &work);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_STREAM), 1120u); /* (5 + 5) T w 4 B, and V w 4 B of zeros */
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_NORM), 480u);    /* 5 T w 4 B */
+    /* the head: 2 b (w w + 3 w) = 112 flop, for two sequences */
+    lspo_stage_work_forward(&bert, &workload, 2, &work);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 112.0);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_LOSS), 48u);
+    lspo_stage_work_backward(&bert, &workload, 2, true, true, &work);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 224.0);
+    lspo_stage_work_backward(&bert, &workload, 2, true, false, &work);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 112.0);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_STREAM), 96u); /* T w 4 B of zeros */
+}
+
 /* d 2, r 1.  Gathers: 2 T r flop an input and an output dimension: (4+12)+(4+4)+(4+8)+(8+4) = 48 dimensions, 576 flop;
  * bytes T 4 B (48 + 8 x 2) = 1536.  Products: 4 of 2 T d^2 = 48, 192 flop.
  * Scatter: 2 m d r + 2 m n r over the weights: 2 x 2 (4+4+4+8) + 2 x 128 = 336 flop;
