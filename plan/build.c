@@ -395,14 +395,13 @@ static lspo_op_variant_t backward_variant(const lspo_builder_t *b, uint32_t iter
     return forms ? LSPO_VARIANT_NONE : LSPO_VARIANT_FROZEN;
 }
 
-/* lsp: PROJECT and the D2H of its outcome, in steps in which projectors are checked.  Random ones are sure to be fitted,
- * fitted ones are expected to hold. */
+/* lsp: PROJECT and the D2H of its outcome, in steps in which projectors are checked.  What a check will find is not known
+ * here: a fit is planned with each, unless the threshold is one that no bias exceeds. */
 static lspo_op_id_t check_projectors(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t backward)
 {
-    uint32_t step = b->workload->first_step + iteration;
     if (!lspo_plan_checks_projectors(b->plan, iteration) || projector_link_bytes(&b->stages[stage].message) == 0)
         return backward;
-    lspo_op_variant_t variant = step == 0 ? LSPO_VARIANT_FIT : LSPO_VARIANT_NONE;
+    lspo_op_variant_t variant = b->workload->bias_threshold < 1 ? LSPO_VARIANT_FIT : LSPO_VARIANT_NONE;
     lspo_op_id_t project = emit(b, LSPO_OP_PROJECT, variant, stage, iteration, 0, 0);
     lspo_build_depend(b, backward);
     lspo_build_gpu_memory(b, fit_bytes(b, stage), fit_bytes(b, stage));

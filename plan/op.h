@@ -58,7 +58,7 @@ typedef enum {
     LSPO_VARIANT_FROZEN,      /* badam: FWD that keeps nothing for a backward, BWD without gradients of weights */
     LSPO_VARIANT_PROBE,       /* lomo: BWD (and its RECOMPUTE) for the clipping norm alone: it drops the gradient */
     LSPO_VARIANT_PENDING,     /* UPD, H2D, APPLY of a gradient that the segment before left: one iteration earlier */
-    LSPO_VARIANT_FIT,         /* lsp: PROJECT that is expected to fit, not only to check */
+    LSPO_VARIANT_FIT,         /* lsp: PROJECT that fits after checking; without, it only checks */
     LSPO_VARIANT_PROJECTORS,  /* lsp: D2H of new projectors, for the moments on the CPU     */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;

@@ -68,7 +68,8 @@ void lspo_stage_work_lowrank_project(const lspo_workload_t *workload, const lspo
 
 /* lsp's PROJECT of one stage: the full gradient of each compressed weight (GEMM m, n, T) and the products of
  * kernels/fit.h on it, all sparse times dense (GATHER).  A check of the bias: G Q, then five products with the small
- * matrices; with `fit`, fit_steps times these, P^T G and seven more, counted as the limit of steps. */
+ * matrices; with `fit`, fit_steps times these, P^T G and six more: the limit of steps, since where a fit
+ * stops depends on the gradient. */
 void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *message, bool fit,
                          lspo_work_t *work_out);
 
