@@ -10,6 +10,7 @@
 #include "cli/table.h"
 #include "cli/version.h"
 #include "real/gradients.h"
+#include "real/hf_model.h"
 
 typedef struct {
     lspo_request_t base; /* first: its options are parsed into it, see cli/request.h */
@@ -21,8 +22,8 @@ typedef struct {
 
 static const lspo_arg_t fit_args[] = {
     {.name = "model",
-     .value = "NAME|FILE",
-     .help = "what is trained (gpt-tiny); help: list them",
+     .value = "NAME|FILE|FOLDER",
+     .help = "what is trained (gpt-tiny): a preset, shapes, or a Hugging Face folder; help: list them",
      .store = lspo_arg_text,
      BASE(model_name)},
     {.name = "policy",
@@ -135,7 +136,7 @@ static void print_help(const lspo_arg_group_t *groups, size_t group_count)
          "  galore_formula  the same in as many numbers, by the paper's Table 2\n"
          "  floor           what no estimate of rank D can go below; galore_floor: of galore's rank\n"
          "update_rank is the numerical rank of what the training by --policy changed: singular values above 1e-4 of "
-         "the largest.");
+         "the largest.  A Hugging Face folder's model reads the text as bytes, whatever its tokenizer.");
     lspo_args_print(groups, group_count, stdout);
     puts("\nexamples:\n"
          "  lspo fit --model gpt-small --subspace 128 --nnz 4 --iterations 30\n"
@@ -210,27 +211,46 @@ static lspo_status_t compare(const fit_request_t *request, const lspo_gradients_
     return lspo_table_write(&table, lspo_format_resolve(request->base.format), stdout);
 }
 
-static lspo_status_t fit(const fit_request_t *request)
+static lspo_status_t load_stage(void *context, uint32_t stage, float *weights)
 {
-    const lspo_request_t *base = &request->base;
-    lspo_plan_t *plan;
-    lspo_gradients_t gradients;
-    lspo_status_t status = lspo_plan_build(&base->model, &base->workload, base->policy, &plan);
-    if (status != LSPO_OK)
-        return status;
-    catch_interrupt();
+    const lspo_hf_model_t *folder = context;
+    return lspo_hf_model_has_stage(folder, stage) ? lspo_hf_model_read(folder, stage, weights) : LSPO_OK;
+}
+
+static lspo_status_t collect_and_compare(const fit_request_t *request, const lspo_plan_t *plan, lspo_hf_model_t *folder)
+{
     const lspo_gradients_options_t options = {.plan = plan,
-                                              .device = base->device_name,
-                                              .text_path = base->text_path,
+                                              .device = request->base.device_name,
+                                              .text_path = request->base.text_path,
                                               .stage = request->layer,
                                               .calibration_count = request->calibration_count,
                                               .validation_count = request->validation_count,
-                                              .stop = &stop_requested};
-    status = lspo_gradients_collect(&options, &gradients);
-    if (status == LSPO_OK) {
-        status = compare(request, &gradients);
-        lspo_gradients_release(&gradients);
-    }
+                                              .stop = &stop_requested,
+                                              .load = folder ? load_stage : NULL,
+                                              .load_context = folder};
+    lspo_gradients_t gradients;
+    lspo_status_t status = lspo_gradients_collect(&options, &gradients);
+    if (status != LSPO_OK)
+        return status;
+    status = compare(request, &gradients);
+    lspo_gradients_release(&gradients);
+    return status;
+}
+
+static lspo_status_t fit(const fit_request_t *request)
+{
+    const lspo_request_t *base = &request->base;
+    lspo_hf_model_t *folder = NULL;
+    lspo_plan_t *plan;
+    lspo_status_t status = lspo_plan_build(&base->model, &base->workload, base->policy, &plan);
+    if (status != LSPO_OK)
+        return status;
+    if (lspo_hf_model_exists(base->model_name))
+        status = lspo_hf_model_open(base->model_name, 0, &folder);
+    catch_interrupt();
+    if (status == LSPO_OK)
+        status = collect_and_compare(request, plan, folder);
+    lspo_hf_model_close(folder);
     lspo_plan_destroy(plan);
     return status;
 }

@@ -29,7 +29,10 @@ typedef struct {
     const char *text_path;                        /* NULL: the machine's own, see real/text.h               */
     uint32_t stage;                               /* a block                                                */
     uint32_t calibration_count, validation_count; /* gradients of each set, 1..LSPO_GRADIENTS_MAX           */
-    const atomic_int *stop;                       /* nonzero: LSPO_ERR_INTERRUPTED; may be NULL             */
+    const atomic_int *stop;                       /* nonzero: LSPO_ERR_INTERRUPTED; may be NULL */
+    /* First weights of a stage, in place of the seeded ones that are there; NULL: those. */
+    lspo_status_t (*load)(void *context, uint32_t stage, float *weights);
+    void *load_context;
 } lspo_gradients_options_t;
 
 enum { LSPO_GRADIENTS_MAX = 64 };
