@@ -158,9 +158,12 @@ def write(folder, vocabulary, random_count):
         for text in texts:
             ids = tokenizer.encode(text, add_special_tokens=True).ids
             plain = tokenizer.encode(text, add_special_tokens=False).ids
-            cases.append({"text": text, "ids": ids, "plain": plain,
-                          "decoded": tokenizer.decode(plain, skip_special_tokens=False),
-                          "skipped": tokenizer.decode(ids, skip_special_tokens=True)})
+            case = {"text": text, "ids": ids, "plain": plain,
+                    "decoded": tokenizer.decode(plain, skip_special_tokens=False),
+                    "skipped": tokenizer.decode(ids, skip_special_tokens=True)}
+            # What is left out is the same as what it is made from.
+            same = {"plain": "ids", "decoded": "text", "skipped": "text"}
+            cases.append({key: value for key, value in case.items() if key not in same or value != case[same[key]]})
         for name in [kind] + (["gpt2-files"] if kind == "gpt2" else []):
             with open(os.path.join(folder, "tokenizers", name, "cases.json"), "w", encoding="utf-8") as file:
                 json.dump(cases, file, ensure_ascii=True, separators=(",", ":"))
