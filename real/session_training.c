@@ -34,9 +34,10 @@ static lspo_status_t check_batch(const lspo_session_t *session, uint32_t step)
         if (session->tokens_in[i] >= model->vocabulary)
             return lspo_error(LSPO_ERR_INPUT, "step %" PRIu32 ": token %" PRIu32 " of a vocabulary of %" PRIu32, step,
                               session->tokens_in[i], model->vocabulary);
+    bool numbers = model->class_count == 1; /* targets are the bits of floats */
     uint32_t limit = classifies ? model->class_count : model->vocabulary;
     size_t count = classifies ? session->plan->workload.batch : session->tokens;
-    for (size_t i = 0; limit > 1 && i < count; i++)
+    for (size_t i = 0; !numbers && i < count; i++)
         if (session->targets[i] >= limit && session->targets[i] != LSPO_TARGET_IGNORED)
             return lspo_error(LSPO_ERR_INPUT, "step %" PRIu32 ": target %" PRIu32 " of %" PRIu32, step,
                               session->targets[i], limit);

@@ -356,3 +356,38 @@ Test(llama, compressing_policies_learn_too)
         assert_learns(policies[i], got, 3.4);
     }
 }
+
+static lspo_status_t fill_with_wrong_target(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    const lspo_workload_t *workload = context;
+    (void)step;
+    (void)micro;
+    memset(batch->tokens, 0, lspo_workload_tokens(workload) * sizeof *batch->tokens);
+    memset(batch->targets, 0, lspo_workload_tokens(workload) * sizeof *batch->targets);
+    batch->targets[3] = 1;
+    return LSPO_OK;
+}
+
+/* With a vocabulary of one token, too: the logits end behind it. */
+Test(llama, a_target_beyond_the_vocabulary_is_refused)
+{
+    lspo_model_t model = small_model(false);
+    lspo_workload_t workload = small_workload();
+    const lspo_policy_t *policy = NULL;
+    const lspo_device_caps_t caps = {0};
+    lspo_plan_t *plan = NULL;
+    lspo_device_t *device = NULL;
+    lspo_session_t *session = NULL;
+    lspo_trace_t *trace = NULL;
+    model.vocabulary = 1;
+    cr_assert_eq(lspo_policy_find("native", &policy), LSPO_OK);
+    cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
+    cr_assert_eq(lspo_device_open("host", &caps, &device), LSPO_OK);
+    cr_assert_eq(lspo_session_create(plan, device, NULL, &session), LSPO_OK);
+    lspo_session_set_batches(session, fill_with_wrong_target, &workload);
+    cr_assert_eq(lspo_execute(plan, lspo_session_run_op, NULL, session, NULL, &trace), LSPO_ERR_INPUT);
+    cr_assert_null(trace);
+    lspo_session_destroy(session);
+    lspo_device_close(device);
+    lspo_plan_destroy(plan);
+}
