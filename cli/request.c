@@ -78,7 +78,7 @@ const lspo_arg_t lspo_workload_args[] = {
     {.name = "accumulation", .value = "K", .help = "micro-batches an optimizer step (1)", COUNT(accumulation)},
     {.name = "subspace",
      .value = "D",
-     .help = "d: lsp's subspace is d x d (512; byte-level models about width / 2)",
+     .help = "d: lsp's subspace is d x d (512; byte-level and narrower models about width / 2)",
      COUNT(subspace)},
     {.name = "nnz", .value = "R", .help = "r: nonzeros a row of lsp's projectors (8)", COUNT(nnz)},
     {.name = "check-every",
@@ -196,10 +196,11 @@ void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_
         workload.sequence = 256;
         workload.precision = LSPO_FP32;
         workload.checkpointing = false;
-        workload.subspace = power_of_two_at_most(model->width > 1 ? model->width / 2 : 1);
-        if (workload.nnz > workload.subspace)
-            workload.nnz = workload.subspace;
     }
+    if (model->vocabulary <= 256 || workload.subspace > model->width)
+        workload.subspace = power_of_two_at_most(model->width > 1 ? model->width / 2 : 1);
+    if (workload.nnz > workload.subspace)
+        workload.nnz = workload.subspace;
     if (workload.sequence > model->max_sequence)
         workload.sequence = model->max_sequence;
     workload.transfer = workload.precision;

@@ -4,8 +4,8 @@
  * of the same plan:
  *     byte-level models (vocabulary <= 256, made for the host): batch 4, sequence min(256, longest), fp32, no
  *     checkpointing, d = the largest power of two <= width / 2;
- *     the others: lspo_workload_default(), with the sequence capped at the model's longest, and fp32 under `run`,
- *     whose host device computes in nothing else.
+ *     the others: lspo_workload_default(), with the sequence capped at the model's longest, d as above where the width is
+ *     below 512, and fp32 under `run` and `train`, whose host device computes in nothing else.
  * The transfer precision follows --precision unless given.
  */
 #ifndef LSPO_CLI_REQUEST_H

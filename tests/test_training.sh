@@ -1,0 +1,64 @@
+#!/bin/bash
+# Every command of docs/training.md, in order, as a user would type them; then what they must have left behind, and a folder
+# with a tokenizer of its own.
+set -eu
+source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
+program=${LSPO:-$(command -v lspo)}
+PATH=$(dirname "$program"):$PATH
+export PATH LC_ALL=C
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+# All sh blocks, as one script.
+sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/training.md" >commands.sh
+[ "$(grep -c '^lspo' commands.sh)" -ge 10 ] || fail "docs/training.md has lost its commands"
+bash -eu commands.sh >commands.out 2>&1 || fail "a command of docs/training.md: $(tail -5 commands.out)"
+
+# A value of the last row of a metrics file.
+last() {
+    tail -1 "$1" | cut -d, -f"$2"
+}
+less() {
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }'
+}
+
+[ "$(wc -l <zero.csv)" = 62 ] || fail "zero.csv: a header, row 0 and 60 steps are wanted"
+less "$(last zero.csv 8)" 3.2 || fail "the worked example learned nothing: held-out loss $(last zero.csv 8)"
+[ "$(ls run1)" = "step-0000000040
+step-0000000060" ] || fail "run1 holds $(ls run1)"
+
+# The exported model goes on where the training ended: its first held-out loss is the other's last one.
+first=$(sed -n 2p lsp.csv | cut -d, -f8)
+awk -v a="$first" -v b="$(last zero.csv 8)" 'BEGIN { d = a - b; exit !(d < 1e-5 && d > -1e-5) }' ||
+    fail "the exported model's loss is $first, it was $(last zero.csv 8)"
+less "$(last lsp.csv 8)" "$first" || fail "lsp made the exported model no better"
+[ -n "$(cut -d, -f12 lsp.csv | sed -n 3p)" ] || fail "lsp: no check of the projectors in step 1"
+
+# A folder with a tokenizer: a model of its vocabulary, exported, and the tokenizer laid beside it.
+tokenizer=$source_dir/tests/data/peers/tokenizers/gpt2
+vocabulary=2048 # the tokenizer's ids are below
+sed "s/^vocabulary.*/vocabulary = $vocabulary/; s/^family.*/family = gpt/; s/^kv_heads.*/kv_heads = 4/; s/^tied_head.*/tied_head = yes/; s/^max_seq.*/max_sequence = 256/" \
+    llama.ini >gpt.ini
+lspo train --model gpt.ini --policy zero --data squares.txt --sequence 32 --steps 2 --export bpe >/dev/null
+cp "$tokenizer/tokenizer.json" bpe/
+lspo train --model bpe --policy zero --data squares.txt --sequence 32 --steps 12 --learning-rate 3e-3 --format csv \
+    --export bpe2 >bpe.csv 2>bpe.err || fail "a folder with a tokenizer: $(cat bpe.err)"
+grep -q ',bpe,' bpe.csv || fail "the tokenizer was not used: $(tail -1 bpe.csv)"
+[ -f bpe2/tokenizer.json ] || fail "the tokenizer was not exported"
+for i in 1 2 3 4 5 6; do echo "{\"prompt\": \"Double $i:\", \"completion\": \" $((2 * i))\"}"; done >pairs.jsonl
+lspo train --model bpe2 --policy lsp --subspace 16 --nnz 2 --data pairs.jsonl --sequence 64 --held-out 0.25 --batch 1 --steps 3 \
+    >bpe.csv 2>bpe.err || fail "pairs with a tokenizer: $(cat bpe.err)"
+
+# And those of the README, whose model is called gpt2.
+mkdir readme && mv bpe2 readme/gpt2 && cp alpaca.json readme/ && cd readme
+sed -n '/^    build\/lspo \(train\|join\)/s|^    build/||p' "$source_dir/README.md" >readme.sh
+[ "$(wc -l <readme.sh)" = 3 ] || fail "README.md has lost its commands"
+bash -eu readme.sh >readme.out 2>&1 || fail "a command of README.md: $(tail -5 readme.out)"
+echo "all commands of docs/training.md ran"
