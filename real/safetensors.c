@@ -480,30 +480,64 @@ static void pack(lspo_dtype_t dtype, size_t count, const float *in, void *out)
         memcpy(out, in, count * sizeof *in);
 }
 
-/* Elements first .. first + count of a rows x cols view, in row-major order, to or from `line`. */
-static void gather(const float *view, uint64_t cols, size_t row_stride, size_t col_stride, uint64_t first, size_t count,
-                   float *line)
+/* A rows x cols view, element (i, j) at data[i row_stride + j col_stride]. */
+typedef struct {
+    uint64_t cols;
+    size_t row_stride, col_stride;
+} view_t;
+
+/* Elements a chunk: whole rows where one fits, so that turning a matrix writes and reads lines of many rows. */
+static size_t chunk_elements(const view_t *view)
 {
-    uint64_t row = first / cols, col = first % cols;
-    for (size_t i = 0; i < count; i++) {
-        line[i] = view[row * row_stride + col * col_stride];
-        if (++col == cols) {
-            col = 0;
-            row++;
-        }
+    return view->cols > 0 && view->cols <= CHUNK_ELEMENTS ? CHUNK_ELEMENTS / view->cols * view->cols : CHUNK_ELEMENTS;
+}
+
+/* Where element `index` in row-major order of the view is. */
+static size_t place_of(const view_t *view, uint64_t index)
+{
+    return index / view->cols * view->row_stride + index % view->cols * view->col_stride;
+}
+
+static bool is_turned(const view_t *view, uint64_t first, size_t count)
+{
+    return view->row_stride < view->col_stride && first % view->cols == 0 && count % view->cols == 0;
+}
+
+/* Elements first .. first + count, in row-major order, from the view to `line`, */
+static void gather(const float *data, const view_t *view, uint64_t first, size_t count, float *line)
+{
+    const size_t rows = count / view->cols;
+    if (is_turned(view, first, count)) {
+        for (size_t j = 0; j < view->cols; j++)
+            for (size_t i = 0; i < rows; i++)
+                line[i * view->cols + j] = data[place_of(view, first) + i * view->row_stride + j * view->col_stride];
+        return;
+    }
+    for (size_t done = 0; done < count;) {
+        const float *from = data + place_of(view, first + done);
+        size_t left = view->cols - (first + done) % view->cols, run = left < count - done ? left : count - done;
+        for (size_t j = 0; j < run; j++)
+            line[done + j] = from[j * view->col_stride];
+        done += run;
     }
 }
 
-static void scatter(const float *line, uint64_t cols, size_t row_stride, size_t col_stride, uint64_t first,
-                    size_t count, float *view)
+/* and back. */
+static void scatter(const float *line, const view_t *view, uint64_t first, size_t count, float *data)
 {
-    uint64_t row = first / cols, col = first % cols;
-    for (size_t i = 0; i < count; i++) {
-        view[row * row_stride + col * col_stride] = line[i];
-        if (++col == cols) {
-            col = 0;
-            row++;
-        }
+    const size_t rows = count / view->cols;
+    if (is_turned(view, first, count)) {
+        for (size_t j = 0; j < view->cols; j++)
+            for (size_t i = 0; i < rows; i++)
+                data[place_of(view, first) + i * view->row_stride + j * view->col_stride] = line[i * view->cols + j];
+        return;
+    }
+    for (size_t done = 0; done < count;) {
+        float *to = data + place_of(view, first + done);
+        size_t left = view->cols - (first + done) % view->cols, run = left < count - done ? left : count - done;
+        for (size_t j = 0; j < run; j++)
+            to[j * view->col_stride] = line[done + j];
+        done += run;
     }
 }
 
@@ -518,18 +552,19 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
     if (__builtin_mul_overflow(rows, cols, &elements) || elements != tensor->element_count)
         return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' has %" PRIu64 " elements, not %" PRIu64 " x %" PRIu64,
                           shard->path, tensor->name, tensor->element_count, rows, cols);
-    size_t item_bytes = lspo_dtype_bytes(tensor->dtype);
+    const view_t view = {.cols = cols, .row_stride = row_stride, .col_stride = col_stride};
+    size_t item_bytes = lspo_dtype_bytes(tensor->dtype), chunk = chunk_elements(&view);
     uint8_t *raw = malloc(CHUNK_ELEMENTS * item_bytes);
     float *line = malloc(CHUNK_ELEMENTS * sizeof *line);
     lspo_status_t status = LSPO_OK;
     if (!raw || !line)
         status = lspo_error(LSPO_ERR_MEMORY, "out of memory for reading %s", shard->path);
-    for (uint64_t first = 0; first < elements && status == LSPO_OK; first += CHUNK_ELEMENTS) {
-        size_t count = elements - first < CHUNK_ELEMENTS ? (size_t)(elements - first) : CHUNK_ELEMENTS;
+    for (uint64_t first = 0; first < elements && status == LSPO_OK; first += chunk) {
+        size_t count = elements - first < chunk ? (size_t)(elements - first) : chunk;
         status = read_at(shard, tensor->offset_bytes + first * item_bytes, count * item_bytes, raw);
         if (status == LSPO_OK) {
             unpack(tensor->dtype, count, raw, line);
-            scatter(line, cols, row_stride, col_stride, first, count, out);
+            scatter(line, &view, first, count, out);
         }
     }
     free(line);
@@ -616,10 +651,13 @@ static void write_source(FILE *stream, const lspo_safetensor_source_t *source, f
         fwrite(source->bytes, item_bytes, elements, stream);
         return;
     }
-    uint64_t cols = source->rank > 1 && source->shape[0] > 0 ? elements / source->shape[0] : elements;
-    for (uint64_t first = 0; first < elements; first += CHUNK_ELEMENTS) {
-        size_t count = elements - first < CHUNK_ELEMENTS ? (size_t)(elements - first) : CHUNK_ELEMENTS;
-        gather(source->view, cols, source->row_stride, source->col_stride, first, count, line);
+    const view_t view = {.cols = source->rank > 1 && source->shape[0] > 0 ? elements / source->shape[0] : elements,
+                         .row_stride = source->row_stride,
+                         .col_stride = source->col_stride};
+    size_t chunk = chunk_elements(&view);
+    for (uint64_t first = 0; first < elements; first += chunk) {
+        size_t count = elements - first < chunk ? (size_t)(elements - first) : chunk;
+        gather(source->view, &view, first, count, line);
         pack(source->dtype, count, line, raw);
         fwrite(raw, item_bytes, count, stream);
     }

@@ -569,3 +569,53 @@ Test(hf_model, refuses_weights_that_are_not_the_models)
     cr_assert_eq(lspo_hf_model_open(folder, 0, &hf), LSPO_ERR_INPUT);
     cr_assert_null(hf);
 }
+
+/* Mutated config.json: opened or refused, and what opens can be read. */
+Test(hf_model, mutated_configs_never_crash, .timeout = 120)
+{
+    static const char *const models[] = {"gpt2", "llama", "roberta"};
+    unsigned opened = 0, refused = 0;
+    cr_assert_not_null(freopen("/dev/null", "w", stderr));
+    for (uint64_t round = 0; round < 1500; round++) {
+        char path[PATH_BYTES], text[4096];
+        snprintf(path, sizeof path, "%.900s/config.json", peer_path(models[round % 3]));
+        FILE *file = fopen(path, "rb");
+        cr_assert_not_null(file);
+        size_t bytes = fread(text, 1, sizeof text, file);
+        fclose(file);
+        if (round < 3) {
+            char command[8 * PATH_BYTES];
+            snprintf(command, sizeof command, "cp -r '%s' '%s' && chmod -R u+w '%s'", peer_path(models[round]), folder,
+                     folder);
+            cr_assert_eq(system(command), 0);
+        }
+        for (uint32_t i = 0; i <= lspo_random_below(4, round, 0, 2); i++) {
+            size_t where = lspo_random_below(4, round, 3 * i + 1, (uint32_t)bytes);
+            uint32_t value = lspo_random_below(4, round, 3 * i + 2, 256);
+            while (value < 160 && where < bytes && (text[where] < '0' || text[where] > '9'))
+                where++;
+            if (where < bytes)
+                text[where] = value < 160 ? (char)('0' + value % 10) : (char)(value % 128);
+        }
+        snprintf(path, sizeof path, "%s/%s/config.json", folder, models[round % 3]);
+        file = fopen(path, "wb");
+        cr_assert_eq(fwrite(text, 1, bytes, file), bytes);
+        fclose(file);
+        lspo_hf_model_t *hf = NULL;
+        snprintf(path, sizeof path, "%s/%s", folder, models[round % 3]);
+        lspo_status_t status = lspo_hf_model_open(path, 0, &hf);
+        cr_assert(status == LSPO_OK || status == LSPO_ERR_INPUT);
+        refused += status != LSPO_OK;
+        if (status != LSPO_OK)
+            continue;
+        opened++;
+        lspo_stage_t layout;
+        lspo_model_stage(lspo_hf_model_shape(hf), 1, &layout);
+        float *weights = malloc(layout.element_count * sizeof *weights);
+        cr_assert_eq(lspo_hf_model_read(hf, 1, weights), LSPO_OK);
+        free(weights);
+        lspo_hf_model_close(hf);
+    }
+    cr_assert_gt(opened, 50u);
+    cr_assert_gt(refused, 200u);
+}

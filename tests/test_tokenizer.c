@@ -4,10 +4,12 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernels/random.h"
@@ -126,6 +128,35 @@ Test(tokenizer, long_words_are_merged_as_short_ones)
         expect_ids(t, text, bytes, false, wanted, count);
     }
     lspo_tokenizer_close(t);
+}
+
+static double seconds_to_encode(lspo_tokenizer_t *t, const char *text, size_t bytes)
+{
+    struct timespec begin, end;
+    uint32_t *ids = NULL;
+    size_t count = 0;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    cr_assert_eq(lspo_tokenizer_encode(t, text, bytes, false, &ids, &count), LSPO_OK);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    free(ids);
+    return (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+}
+
+/* A word 16 times as long takes about 16 times as long (n log n), not 256 times. */
+Test(tokenizer, long_words_take_their_length)
+{
+    enum { SHORT = 1 << 15, LONG = 16 * SHORT };
+    lspo_tokenizer_t *t = NULL;
+    char *text = malloc(LONG);
+    double least = 1e9;
+    for (size_t i = 0; i < LONG; i++)
+        text[i] = (char)('a' + lspo_random_below(6, 0, i, 3));
+    cr_assert_eq(open_json("{" SMALL_MODEL "}", &t), LSPO_OK);
+    for (int repeat = 0; repeat < 3; repeat++)
+        least = fmin(least, seconds_to_encode(t, text, LONG) / seconds_to_encode(t, text, SHORT));
+    cr_assert_lt(least, 64.0);
+    lspo_tokenizer_close(t);
+    free(text);
 }
 
 static void expect_words(lspo_word_split_t split, const char *text, const char *wanted)
