@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -131,22 +132,47 @@ static lspo_status_t prune(const char *folder, int (*filter)(const struct dirent
     return LSPO_OK;
 }
 
-lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume)
+static lspo_status_t lock_folder(const char *folder, int *lock_out)
 {
-    char *latest;
-    lspo_status_t status = make_folders(folder);
-    if (status == LSPO_OK)
-        status = prune(folder, is_temporary, 0);
-    if (status != LSPO_OK || resume)
-        return status;
-    status = lspo_checkpoint_latest(folder, &latest);
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: cannot open the folder: %s", folder, strerror(errno));
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(descriptor);
+        return lspo_error(LSPO_ERR_INPUT, "%s: another training writes its checkpoints here", folder);
+    }
+    *lock_out = descriptor; /* without a lock where the file system has none */
+    return LSPO_OK;
+}
+
+static lspo_status_t refuse_checkpoints(const char *folder)
+{
+    char *latest = NULL;
+    lspo_status_t status = lspo_checkpoint_latest(folder, &latest);
     if (status == LSPO_OK && latest)
         status =
             lspo_error(LSPO_ERR_INPUT, "%s holds checkpoints: continue with --resume or name another folder", folder);
-    else
-        latest = NULL;
     free(latest);
     return status;
+}
+
+lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume, int *lock_out)
+{
+    int lock = -1;
+    lspo_status_t status = make_folders(folder);
+    if (status == LSPO_OK)
+        status = lock_folder(folder, &lock);
+    if (status != LSPO_OK)
+        return status;
+    status = prune(folder, is_temporary, 0);
+    if (status == LSPO_OK && !resume)
+        status = refuse_checkpoints(folder);
+    if (status != LSPO_OK) {
+        close(lock);
+        return status;
+    }
+    *lock_out = lock;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_checkpoint_latest(const char *folder, char **path_out)

@@ -36,9 +36,10 @@ typedef struct {
     bool finished;          /* all steps done, or stopped early: there is nothing to resume */
 } lspo_train_state_t;
 
-/* Make `folder` (and its parents) ready: remove what a killed run left half-written.  LSPO_ERR_INPUT when it holds checkpoints
- * and `resume` is false, since they would be overwritten; LSPO_ERR_IO when it cannot be made. */
-lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume);
+/* Make `folder` (and its parents) ready and lock it until the descriptor that comes back is closed or the process ends: remove
+ * what a killed run left half-written.  LSPO_ERR_INPUT when another training has it locked, or when it holds checkpoints and
+ * `resume` is false, since they would be overwritten; LSPO_ERR_IO when it cannot be made. */
+lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume, int *lock_out);
 
 /* Write one and keep the newest `keep` (>= 1).  LSPO_ERR_IO leaves those before as they are. */
 lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_train_state_t *state, const lspo_setting_t *settings,

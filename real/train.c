@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/gemm.h"
 #include "real/executor.h"
@@ -29,6 +30,7 @@ typedef struct {
     lspo_setting_t settings[SETTINGS_MAX];
     size_t setting_count;
     lspo_train_state_t state;
+    int lock;                        /* of the folder of checkpoints */
     uint32_t first_step, saved_step; /* of this sitting; that the newest checkpoint holds */
     uint64_t refits_before;          /* this sitting */
     double sitting_s;                /* of training */
@@ -502,7 +504,8 @@ static lspo_status_t open_trainer(trainer_t *trainer)
     trainer->rows = calloc(least(options->workload.iterations, options->steps), sizeof *trainer->rows);
     if (!trainer->rows)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for the metrics of a segment");
-    lspo_status_t status = options->output ? lspo_checkpoint_prepare(options->output, options->resume) : LSPO_OK;
+    lspo_status_t status =
+        options->output ? lspo_checkpoint_prepare(options->output, options->resume, &trainer->lock) : LSPO_OK;
     if (status == LSPO_OK)
         status = lspo_topology_read(&trainer->topology);
     if (status == LSPO_OK)
@@ -523,6 +526,8 @@ static void close_trainer(trainer_t *trainer)
     lspo_plan_destroy(trainer->plan);
     lspo_device_close(trainer->device);
     free(trainer->rows);
+    if (trainer->lock >= 0)
+        close(trainer->lock);
 }
 
 static void fill_result(const trainer_t *trainer, lspo_train_result_t *result)
@@ -549,7 +554,8 @@ lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_
                      .warmup_steps = options->warmup_steps,
                      .steps = options->steps},
         .state = {.loss_first = NAN, .loss_last = NAN, .held_out_before = NAN, .held_out_last = NAN, .best_loss = NAN},
-        .saved_step = UINT32_MAX};
+        .saved_step = UINT32_MAX,
+        .lock = -1};
     status = open_trainer(&trainer);
     if (status == LSPO_OK)
         status = begin(&trainer);

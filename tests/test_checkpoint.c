@@ -132,21 +132,34 @@ Test(checkpoint, what_was_half_written_is_removed)
     cr_assert_not_null(file);
     fclose(file);
     cr_expect_null(latest(), "a half-written one is none");
-    cr_expect_eq(lspo_checkpoint_prepare(folder, false), LSPO_OK);
+    int lock;
+    cr_expect_eq(lspo_checkpoint_prepare(folder, false, &lock), LSPO_OK);
     cr_expect_eq(count_entries(), 0);
 }
 
 Test(checkpoint, checkpoints_are_not_overwritten_unasked)
 {
     write_step(1, 1);
-    cr_expect_eq(lspo_checkpoint_prepare(folder, false), LSPO_ERR_INPUT);
-    cr_expect_eq(lspo_checkpoint_prepare(folder, true), LSPO_OK);
+    int lock = -1;
+    cr_expect_eq(lspo_checkpoint_prepare(folder, false, &lock), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_checkpoint_prepare(folder, true, &lock), LSPO_OK);
     cr_expect_eq(count_entries(), 1);
     char deep[256];
     snprintf(deep, sizeof deep, "%s/a/b", folder);
-    cr_expect_eq(lspo_checkpoint_prepare(deep, false), LSPO_OK);
+    cr_expect_eq(lspo_checkpoint_prepare(deep, false, &lock), LSPO_OK);
     cr_expect_eq(access(deep, F_OK), 0);
-    cr_expect_eq(lspo_checkpoint_prepare("/proc/none", false), LSPO_ERR_IO);
+    cr_expect_eq(lspo_checkpoint_prepare("/proc/none", false, &lock), LSPO_ERR_IO);
+}
+
+Test(checkpoint, two_trainings_do_not_share_a_folder)
+{
+    int first, second = -1;
+    cr_assert_eq(lspo_checkpoint_prepare(folder, false, &first), LSPO_OK);
+    cr_expect_eq(lspo_checkpoint_prepare(folder, true, &second), LSPO_ERR_INPUT);
+    cr_expect_eq(second, -1);
+    close(first);
+    cr_expect_eq(lspo_checkpoint_prepare(folder, true, &second), LSPO_OK);
+    close(second);
 }
 
 Test(checkpoint, other_settings_and_other_arrays_are_refused)

@@ -300,6 +300,41 @@ Test(dataset, the_name_or_the_first_line_says_what_a_file_is)
     lspo_dataset_close(dataset);
 }
 
+/* Each byte in turn becomes another: rows or a refusal, never a crash, and no token beyond the vocabulary. */
+static void mutate(const char *name, const char *text, uint32_t sequence, uint32_t class_count)
+{
+    char mutated[512];
+    size_t length = strlen(text);
+    cr_assert_lt(length, sizeof mutated);
+    for (size_t i = 0; i < length * 4; i++) {
+        static const char others[] = {'"', '{', '\\', (char)0xff};
+        strcpy(mutated, text);
+        mutated[i / 4] = others[i % 4];
+        lspo_dataset_options_t options = options_for(write_file(name, mutated), sequence);
+        options.class_count = class_count;
+        lspo_dataset_t *dataset;
+        lspo_status_t status = lspo_dataset_open(&options, &dataset);
+        cr_assert(status == LSPO_OK || status == LSPO_ERR_INPUT);
+        if (status != LSPO_OK)
+            continue;
+        store_t store;
+        lspo_batch_t batch = batch_of(&store);
+        lspo_dataset_batch(dataset, i, 0, 1, 4, &batch);
+        for (size_t t = 0; t < (size_t)4 * sequence; t++)
+            cr_assert_lt(store.tokens[t], 256);
+        lspo_dataset_close(dataset);
+    }
+}
+
+Test(dataset, broken_files_are_refused_whatever_breaks_them)
+{
+    mutate("m.jsonl", "{\"prompt\":\"a\",\"completion\":\"bc\"}\n{\"prompt\":\"d\",\"completion\":\"\\u00e9\"}\n", 8,
+           0);
+    mutate("m.json", "[{\"instruction\":\"a\",\"output\":\"b\"}]", 200, 0);
+    mutate("l.jsonl", "{\"text\":\"abc\",\"label\":1}\n{\"text\":\"d\",\"label\":0}\n", 8, 2);
+    mutate("t.txt", "some text that goes on", 8, 0);
+}
+
 Test(dataset, what_is_wrong_is_refused)
 {
     expect_refusal("empty.txt", "", 4, 0);

@@ -11,10 +11,12 @@
 
 enum { STAGES_MAX = 8, STEPS = 14 };
 
-static char folder[] = "/tmp/lspo-train-XXXXXX";
+static char folder[32];
 
+/* Each test that writes files calls both: under ThreadSanitizer there are no fixtures. */
 static void make_folder(void)
 {
+    strcpy(folder, "/tmp/lspo-train-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
 }
 
@@ -22,10 +24,9 @@ static void remove_folder(void)
 {
     char command[128];
     snprintf(command, sizeof command, "rm -r %s", folder);
-    cr_assert_eq(system(command), 0);
+    int code = system(command);
+    cr_assert_eq(code, 0);
 }
-
-TestSuite(train, .init = make_folder, .fini = remove_folder);
 
 static const char *path_of(const char *name)
 {
@@ -71,6 +72,7 @@ static size_t count_rows(const char *path)
 
 Test(train, metrics_are_read_as_written)
 {
+    make_folder();
     const char *path = path_of("m.csv");
     lspo_metrics_t *metrics;
     lspo_metrics_row_t row = lspo_metrics_row(0), *rows;
@@ -99,10 +101,12 @@ Test(train, metrics_are_read_as_written)
     cr_assert_eq(lspo_metrics_add(metrics, &row, 1), LSPO_OK);
     lspo_metrics_close(metrics);
     cr_expect_eq(count_rows(path), 4);
+    remove_folder();
 }
 
 Test(train, what_is_no_metrics_is_refused)
 {
+    make_folder();
     lspo_metrics_row_t *rows;
     size_t count;
     const char *path = path_of("m.csv");
@@ -119,6 +123,7 @@ Test(train, what_is_no_metrics_is_refused)
         write_text(path, text);
         cr_expect_eq(lspo_metrics_read(path, &rows, &count), LSPO_ERR_INPUT, "%s", lines[i]);
     }
+    remove_folder();
 }
 
 /* ---- trainings ---- */
@@ -234,6 +239,7 @@ static lspo_train_result_t train(const lspo_train_options_t *options)
 
 Test(train, a_tiny_model_learns)
 {
+    make_folder();
     lspo_dataset_t *data = open_data();
     weights_t kept = {0};
     lspo_train_options_t options = options_for("native", data, &kept);
@@ -272,6 +278,7 @@ Test(train, a_tiny_model_learns)
     free(rows);
     release(&kept);
     lspo_dataset_close(data);
+    remove_folder();
 }
 
 static const char *const policies[] = {"native", "swap", "zero",   "zero-delayed", "zero-layerwise", "backward-update",
@@ -280,6 +287,7 @@ enum { POLICY_COUNT = sizeof policies / sizeof policies[0] };
 
 Test(train, segments_change_no_number)
 {
+    make_folder();
     lspo_dataset_t *data = open_data();
     for (size_t p = 0; p < POLICY_COUNT; p++) {
         weights_t whole = {0}, parts = {0};
@@ -295,6 +303,7 @@ Test(train, segments_change_no_number)
         release(&parts);
     }
     lspo_dataset_close(data);
+    remove_folder();
 }
 
 /* Stops the training once `at` steps are done. */
@@ -312,6 +321,7 @@ static void stop_at(void *context, const lspo_train_progress_t *progress)
 
 Test(train, an_interrupted_training_goes_on_as_if_it_had_not_been)
 {
+    make_folder();
     lspo_dataset_t *data = open_data();
     for (size_t p = 0; p < POLICY_COUNT; p++) {
         weights_t whole = {0}, resumed = {0};
@@ -348,10 +358,12 @@ Test(train, an_interrupted_training_goes_on_as_if_it_had_not_been)
         release(&resumed);
     }
     lspo_dataset_close(data);
+    remove_folder();
 }
 
 Test(train, exported_weights_are_the_trained_model)
 {
+    make_folder();
     static const char *const merged[] = {"native", "lsp", "lora"};
     lspo_dataset_t *data = open_data();
     for (size_t p = 0; p < sizeof merged / sizeof merged[0]; p++) {
@@ -370,10 +382,12 @@ Test(train, exported_weights_are_the_trained_model)
         release(&kept);
     }
     lspo_dataset_close(data);
+    remove_folder();
 }
 
 Test(train, a_training_that_gets_no_better_stops)
 {
+    make_folder();
     lspo_dataset_t *data = open_data();
     weights_t kept = {0};
     lspo_train_options_t options = options_for("native", data, &kept);
@@ -386,10 +400,12 @@ Test(train, a_training_that_gets_no_better_stops)
     cr_expect(result.state.finished);
     release(&kept);
     lspo_dataset_close(data);
+    remove_folder();
 }
 
 Test(train, a_loss_that_is_not_finite_ends_it)
 {
+    make_folder();
     lspo_dataset_t *data = open_data();
     weights_t kept = {0};
     lspo_train_result_t result;
@@ -397,10 +413,12 @@ Test(train, a_loss_that_is_not_finite_ends_it)
     options.workload.learning_rate = 1e30;
     cr_expect_eq(lspo_train(&options, &result), LSPO_ERR_NUMERIC);
     lspo_dataset_close(data);
+    remove_folder();
 }
 
 Test(train, options_that_make_no_sense_are_refused)
 {
+    make_folder();
     lspo_dataset_t *data = open_data();
     weights_t kept = {0};
     lspo_train_result_t result;
@@ -420,4 +438,5 @@ Test(train, options_that_make_no_sense_are_refused)
     options.patience = 1;
     cr_expect_eq(lspo_train(&options, &result), LSPO_ERR_INPUT);
     lspo_dataset_close(data);
+    remove_folder();
 }
