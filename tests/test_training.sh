@@ -41,6 +41,37 @@ awk -v a="$first" -v b="$(last zero.csv 8)" 'BEGIN { d = a - b; exit !(d < 1e-5 
 less "$(last lsp.csv 8)" "$first" || fail "lsp made the exported model no better"
 [ -n "$(cut -d, -f12 lsp.csv | sed -n 3p)" ] || fail "lsp: no check of the projectors in step 1"
 
+# A field of a result in CSV.
+field() {
+    awk -F, -v name="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) at = i }
+        NR == 2 { gsub(/"[^"]*"/, "-"); print $at }' "$1"
+}
+
+# What is exported loads back to the same model, of every family, adapters merged.
+for family in llama bert; do
+    model=llama.ini data=squares.txt
+    [ $family = llama ] || model=classifier.ini data=opinions.jsonl
+    for policy in zero lora; do
+        lspo train --model $model --policy $policy --rank 4 --data $data --sequence 48 --steps 8 --learning-rate 3e-3 \
+            --export $family-$policy --format csv >first.csv
+        lspo train --model $family-$policy --policy native --data $data --sequence 48 --steps 1 --format csv >again.csv
+        awk -v a="$(field first.csv held_out_after)" -v b="$(field again.csv held_out_before)" \
+            -v c="$(field first.csv held_out_before)" \
+            'BEGIN { d = a - b; exit !(a > 0 && a != c && d < 1e-5 && d > -1e-5) }' ||
+            fail "$family $policy: held-out loss $(field first.csv held_out_after), loaded $(field again.csv held_out_before)"
+    done
+done
+
+# On a terminal there is a line of progress, elsewhere none.
+progress="lspo train --model gpt-tiny --policy zero --data squares.txt --sequence 64 --steps 16 --machine host-reference"
+if command -v script >/dev/null; then
+    script -qec "$progress" /dev/null >terminal.out </dev/null
+    grep -q 'step 8/16  loss [0-9.]*  held-out [0-9.]*  [0-9]* tokens/s  [0-9]* s left (predicted [0-9]* s)' terminal.out ||
+        fail "no progress on a terminal: $(cat -v terminal.out)"
+fi
+$progress 2>progress.err >/dev/null
+[ ! -s progress.err ] || fail "progress without a terminal: $(cat progress.err)"
+
 # A folder with a tokenizer: a model of its vocabulary, exported, and the tokenizer laid beside it.
 tokenizer=$source_dir/tests/data/peers/tokenizers/gpt2
 vocabulary=2048 # the tokenizer's ids are below
