@@ -72,6 +72,22 @@ profile_measure() {
     "$LSPO" calibrate --device host --quick -o "$PROFILE" >&2 || die "lspo calibrate failed"
 }
 
+# Two texts of the machine and a byte-level model trained on the first, once a session: $RESULTS/pretrained holds model/, a
+# Hugging Face folder, and corpus.txt, C headers, on which figures fine-tune it.  The first text is the King James Bible.
+pretrain_model() {
+    local folder=$RESULTS/pretrained steps=250
+    [ "$EXPERIMENTS" = full ] && steps=2000
+    pretrained=$folder/model corpus=$folder/corpus.txt
+    [ -s "$folder/$EXPERIMENTS" ] && return
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    find /usr/include -maxdepth 1 -name "*.h" | sort | xargs cat 2> /dev/null | head -c 1500000 > "$corpus" || true
+    [ "$(wc -c < "$corpus")" -gt 300000 ] || die "too few C headers in /usr/include to fine-tune on"
+    "$LSPO" train --model gpt-tiny --policy native --steps $steps --warmup-steps 20 --batch 4 --sequence 128 \
+        --learning-rate 0.002 --export "$pretrained" --format csv > "$folder/run.csv" 2> /dev/null || die "pretraining failed"
+    cp "$folder/run.csv" "$folder/$EXPERIMENTS"
+}
+
 # plot SCRIPT OUT [VARIABLE=TEXT...]: OUT.png and OUT.svg by plots/SCRIPT.gp, which finds its CSV in the folder `data`.
 plot() {
     local script=$1 target=$2 format settings

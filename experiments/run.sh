@@ -3,7 +3,7 @@
 # Every figure is run even when one before it fails; the exit status is 1 when a check failed.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all="table1 fig2 fig7 bandwidth subspace sim-vs-host fig3 convergence"
+all="table1 fig2 fig7 bandwidth subspace sim-vs-host fig3 convergence fig6a fig6b fig4 fig5 table3"
 figures=
 while [ $# -gt 0 ]; do
     case $1 in
@@ -20,7 +20,7 @@ command -v "$LSPO" > /dev/null || die "$LSPO is not on PATH; build it first, or 
 command -v gnuplot > /dev/null || die "gnuplot is missing (Debian: gnuplot-nox)"
 mkdir -p "$RESULTS"
 # A profile of an earlier session says nothing about the machine of today.
-[ -n "${figures}" ] || rm -f "$PROFILE"
+[ -n "${figures}" ] || rm -rf "$PROFILE" "$RESULTS/pretrained"
 
 failed=
 started=$SECONDS

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Table 2 and Figure 4: GPU bytes really taken by lora, galore and lsp against their formulas, and the numerical rank of what
+# a training changed against the number of subspaces that it used.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+results_open fig4
+here=$experiments_dir/fig4
+pretrain_model
+
+ranks="4 16" updates="1 2 4" model=gpt-tiny d=32
+[ "$EXPERIMENTS" = full ] && ranks="4 8 16 32" updates="1 2 3 4 6 8" model=gpt-small d=128
+
+"$LSPO" show model $model --format csv > "$out/model.csv" || die "lspo show model failed"
+for policy in lora galore lsp; do
+    for k in $ranks; do
+        lspo_row "$out/memory.csv" k "$k" run --device host --model $model --policy $policy --rank "$k" --nnz "$k" \
+            --subspace $d --batch 4 --sequence 128 --iterations 4 2> >(grep -v 'had its core' >&2 || true)
+    done
+done
+
+every=8
+for policy in lsp galore lora; do
+    for tau in $updates; do
+        "$LSPO" fit --model "$pretrained" --text "$corpus" --policy $policy --batch 4 --sequence 128 --learning-rate 0.001 \
+            --iterations $((every * tau)) --check-every $every --project-every $every --bias-threshold 0.001 --fit-steps 20 \
+            --subspace 16 --nnz 4 --rank 16 --calibration 1 --validation 1 --format csv > "$out/cell.csv" || die "lspo fit failed"
+        [ -s "$out/rank.csv" ] || sed -n '1s/^/tau,/p' "$out/cell.csv" > "$out/rank.csv"
+        sed -n "2,\$s/^/$tau,/p" "$out/cell.csv" >> "$out/rank.csv"
+    done
+done
+rm "$out/cell.csv"
+
+awk_csv "$here/memory.awk" "$out/model.csv" "$out/memory.csv" > "$out/bytes.csv"
+awk_csv "$here/rank.awk" "$out/rank.csv" > "$out/mean-rank.csv"
+plot fig4 "$out/fig4"
+awk_csv "$here/check.awk" "$out/bytes.csv" "$out/mean-rank.csv"

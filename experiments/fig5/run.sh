@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Fine-tuning on another text: held-out perplexity against measured time, each method for as long as the others, and
+# the same losses against time simulated on the paper's laptop.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+results_open fig5
+here=$experiments_dir/fig5
+profile_measure
+pretrain_model
+
+seeds=1 budget_s=5
+[ "$EXPERIMENTS" = full ] && seeds="1 2 3" budget_s=60
+workload=(--batch 4 --sequence 128)
+
+# simulated POLICY FIELD [FLAGS...]: on this machine's profile, at the rates of this figure.
+simulated() {
+    local policy=$1 field=$2
+    shift 2
+    lspo_field "$field" sim --model "$pretrained" --machine "$PROFILE" "${workload[@]}" --policy "$policy" "${rates[@]}" "$@"
+}
+
+# Link and optimizer rates at which zero spends 1.5 times its GPU time on the link and as much again on the CPU.
+rates=()
+"$LSPO" sim --model "$pretrained" --machine "$PROFILE" "${workload[@]}" --policy zero --format csv > "$out/probe.csv" ||
+    die "the probe failed"
+read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/sim-vs-host/rates.awk" -v link_gpu=1.5 -v cpu_gpu=1 "$out/probe.csv")
+rm "$out/probe.csv"
+rates=(--link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
+
+# The greatest rank at which a policy's GPU memory stays within lsp's.
+rank_of() {
+    local policy=$1 rank=1 most
+    while [ $rank -lt 64 ]; do
+        most=$(simulated "$policy" peak_gpu_bytes --rank $((rank + 1)))
+        [ "$most" -le "$lsp_bytes" ] || break
+        rank=$((rank + 1))
+    done
+    echo $rank
+}
+
+# fine_tune METHOD POLICY RATE FLAGS...
+fine_tune() {
+    local method=$1 policy=$2 rate=$3 step_s steps
+    shift 3
+    step_s=$(simulated "$policy" iteration_s "$@")
+    steps=$(awk -v budget=$budget_s -v step="$step_s" 'BEGIN { n = int(budget / step); print (n > 8 ? n : 8) }')
+    for seed in $seeds; do
+        "$LSPO" train --model "$pretrained" --data "$corpus" --policy "$policy" "${workload[@]}" "${rates[@]}" \
+            --steps "$steps" --warmup-steps $((steps / 10)) --learning-rate "$rate" --eval-every $(((steps + 7) / 8)) --seed "$seed" \
+            --iterations $(((steps + 7) / 8)) --metrics "$out/metrics.csv" --format csv "$@" > "$out/run.csv" 2> "$out/err" ||
+            { cat "$out/err" >&2; die "training by $method failed"; }
+        [ -s "$out/runs.csv" ] || sed -n '1s/^/method,/p' "$out/run.csv" > "$out/runs.csv"
+        sed -n "2s/^/$method,/p" "$out/run.csv" >> "$out/runs.csv"
+        append "$out/curves.csv" "$out/metrics.csv" "$method" "$seed"
+        # A step of the same schedule on the paper's laptop, where d is 512.
+        "$LSPO" join --metrics "$out/metrics.csv" --model gpt2-774m --machine paper-laptop --policy "$policy" --batch 4 \
+            --sequence 512 --evaluated --format csv --nnz 4 --subspace 512 --rank 16 > "$out/join.csv" || die "join failed"
+        append "$out/joined.csv" "$out/join.csv" "$method" "$seed"
+    done
+}
+
+# append ALL ONE METHOD SEED: rows of a CSV behind those of others.
+append() {
+    [ -s "$1" ] || sed -n '1s/^/method,seed,/p' "$2" > "$1"
+    sed -n "2,\$s/^/$3,$4,/p" "$2" >> "$1"
+}
+
+lsp_flags=$(grid_rows "$here/methods" | awk '$1 == "lsp" { $1 = $2 = $3 = ""; print }')
+# shellcheck disable=SC2086 # flags
+lsp_bytes=$(simulated lsp peak_gpu_bytes $lsp_flags)
+while read -r method policy rate flags; do
+    case $flags in *RANK*) flags=${flags/RANK/$(rank_of "$policy")} ;; esac
+    # shellcheck disable=SC2086 # flags
+    fine_tune "$method" "$policy" "$rate" $flags
+done < <(grid_rows "$here/methods")
+rm -f "$out/metrics.csv" "$out/run.csv" "$out/join.csv" "$out/err"
+
+awk_csv "$here/spread.awk" "$out/curves.csv" > "$out/spread.csv"
+awk_csv "$here/spread.awk" "$out/joined.csv" > "$out/joined-spread.csv"
+plot fig5 "$out/fig5"
+awk_csv "$here/check.awk" "$out/runs.csv" "$out/spread.csv" "$out/joined-spread.csv"

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Where an iteration goes under zero and under lsp, by simulation.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+results_open fig6a
+here=$experiments_dir/fig6a
+
+while read -r model machine batch d r; do
+    for policy in zero lsp; do
+        lspo_row "$out/fig6a.csv" d "$d" sim --model "$model" --machine "$machine" --policy $policy --batch "$batch" \
+            --sequence 512 --precision fp16 --subspace "$d" --nnz "$r"
+    done
+done < <(grid_rows "$here/grid")
+
+awk_csv "$here/bars.awk" "$out/fig6a.csv" > "$out/bars.csv"
+plot fig6a "$out/fig6a"
+awk_csv "$here/check.awk" "$out/bars.csv"

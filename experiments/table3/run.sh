@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Quality after an equal time, a row a method: from the trainings of Figure 5, which are run when they are not there.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+here=$experiments_dir/table3
+runs=$RESULTS/fig5/runs.csv
+[ -s "$runs" ] || "$experiments_dir/fig5/run.sh" > /dev/null || die "fig5 did not run through"
+results_open table3
+awk_csv "$here/table.awk" "$runs" > "$out/table3.csv"
+awk_csv "$here/check.awk" "$out/table3.csv"
