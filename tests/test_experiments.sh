@@ -103,5 +103,44 @@ cells 0.05 0.30 0.5 | awk 'NR == 2 { sub(/,0.01$/, ",0.5") } { print } NR >= 3 &
     > "$folder/gate.csv"
 check "a disturbed cell is left out" 0 "$(status_of with_lib sim-vs-host/check.awk -v memcpy=1e10 "$folder/gate.csv")"
 
+# Two stages of one 2 x 4 weight: m + n = 12 in all, short sides 4, long sides 8.  lora from rank 1 to 3: 288 bytes, 144 a rank, as
+# 4 x 3 x 12; lsp: 192 a nonzero, four times 48; galore 4 (4 + 3 x 8) = 112 by the formula, 80 of what is held.
+printf '%s\n' 'tensor,rows,cols,stages,linear' 'w,2,4,2,true' 'bias,1,4,2,false' > "$folder/model.csv"
+printf '%s\n' 'k,policy,peak_gpu_bytes' 1,lora,1000 3,lora,1288 1,galore,1000 3,galore,1160 1,lsp,500 3,lsp,884 > "$folder/memory.csv"
+check "bytes a rank" "lora,1,3,144,144,144,1.0000,1.0000
+galore,1,3,80,112,80,0.7143,1.0000
+lsp,1,3,192,48,192,4.0000,1.0000" "$(with_lib fig4/memory.awk "$folder/model.csv" "$folder/memory.csv" | tail -n +2)"
+
+# Seeds 1 and 2 of one method: means of time 1.5 s and of perplexity 3, from 2 to 4; step 1 was not evaluated.
+printf '%s\n' 'method,seed,step,time_s,held_out_loss,perplexity' a,1,1,0.1,, a,1,2,1,0.7,2 a,2,1,0.1,, a,2,2,2,1.3,4 > "$folder/curves.csv"
+check "spread over seeds" "a,2,1.5000,3.00000,2.00000,4.00000,1.000000" "$(with_lib fig5/spread.awk "$folder/curves.csv" | tail -n +2)"
+
+# zero falls from 4 to 2 in 10 s; lsp from 4 to 3 in 2 s and to 1 in 4 s, so that it passes 2 after 3 s: 30 %.  Joined, 6 of 40 s: 15 %.
+runs_head=method,seed,steps,step_s,train_s,perplexity_after,perplexity_before,peak_gpu_bytes,held_out_after,held_out_before
+printf '%s\n' $runs_head full,1,4,2.5,10,7,54,100,2,4 lsp,1,8,0.5,4,2,54,100,1,4 lora,1,8,0.5,4,7,54,100,2,4 \
+    galore,1,8,0.5,4,7,54,100,2,4 > "$folder/runs.csv"
+curve() { printf '%s\n' method,step,time_s,held_out_loss full,0,0,4 "full,4,$1,2" lsp,0,0,4 "lsp,4,$2,3" "lsp,8,$3,1"; }
+curve 10 2 4 > "$folder/spread.csv"
+curve 40 4 8 > "$folder/joined.csv"
+fig5() { with_lib fig5/check.awk "$folder/runs.csv" "$folder/spread.csv" "$folder/joined.csv"; }
+check "time to zero's quality" "30 15" "$(fig5 | sed -n 's/^ *lsp *reaches.*after *\([0-9]*\) % .* \([0-9]*\) % .*/\1 \2/p')"
+check "fine-tuning that holds" 0 "$(status_of fig5)"
+sed -i 's/^lora,1,8,0.5,4,7,54,100/lora,1,8,0.5,4,7,54,102/' "$folder/runs.csv"
+check "lora above lsp's memory fails" 1 "$(status_of fig5)"
+sed -i 's/^lora,1,8,0.5,4,7,54,102,2,4/lora,1,8,0.5,4,7,54,100,5,4/' "$folder/runs.csv"
+check "a method that gets worse fails" 1 "$(status_of fig5)"
+
+check "best method first" "lsp full" "$(with_lib table3/table.awk "$folder/runs.csv" | sed -n '2,3s/,.*//p' | tr '\n' ' ' | sed 's/ $//')"
+
+# Learned 0.6, random 0.9: holds; 0.88: does not; below the floor: does not.
+fig6b() {
+    printf '%s\n' subspace,nnz,weight,raw,random,learned,galore,galore_formula,galore_formula_rank,floor,fit_s \
+        "16,2,w,5,0.9,$1,0.4,0.7,1,$2,0.1" > "$folder/fit.csv"
+    with_lib fig6b/check.awk "$folder/fit.csv"
+}
+check "learned projectors that lose less" 0 "$(status_of fig6b 0.6 0.1)"
+check "learned projectors that gain nothing fail" 1 "$(status_of fig6b 0.88 0.1)"
+check "a bias below the SVD floor fails" 1 "$(status_of fig6b 0.6 0.65)"
+
 [ $failures = 0 ] && echo "experiments: all checks passed"
 exit $((failures > 0))
