@@ -39,13 +39,18 @@ static bool trains(const lspo_builder_t *b, uint32_t stage, uint32_t iteration)
     return b->stages[stage].trained && lspo_plan_trains(b->plan, stage, iteration);
 }
 
+static bool columns(const lspo_builder_t *b)
+{
+    return b->plan->gradient_form == LSPO_FORM_COLUMNS;
+}
+
 /* Packing for the link and the squares for --clip are done by the op that completes the gradient. */
 static uint32_t tail_of(const lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro)
 {
     if (!trains(b, stage, iteration) || micro + 1 != b->workload->accumulation)
         return 0;
     uint32_t tail = b->workload->clip_norm > 0 && !b->norm_known ? TAIL_SQUARES : 0;
-    if (b->plan->return_form != LSPO_RETURN_NOTHING && transfers_packed(b->workload))
+    if (b->plan->return_form != LSPO_RETURN_NOTHING && transfers_packed(b->workload) && !columns(b))
         tail |= TAIL_PACK;
     return tail;
 }
@@ -78,7 +83,7 @@ static bool lowrank(const lspo_builder_t *b)
 /* Whether backward forms the full gradients of the linear weights. */
 static bool forms_gradients(const lspo_builder_t *b)
 {
-    return b->plan->gradient_form == LSPO_FORM_DENSE || lowrank(b);
+    return b->plan->gradient_form == LSPO_FORM_DENSE || lowrank(b) || columns(b);
 }
 
 /* Indices and values of a stage's projectors, row by row. */
@@ -92,6 +97,40 @@ static uint64_t projector_link_bytes(const lspo_message_t *message)
     return nonzeros * (sizeof(uint32_t) + sizeof(float));
 }
 
+/* zenflow: what of the ops differs from other policies; false: nothing. */
+static bool describe_columns_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
+                                  lspo_work_t *work)
+{
+    const lspo_build_stage_t *stage = &b->stages[s];
+    uint64_t p = lspo_precision_bytes(b->workload->precision);
+    uint64_t sent = stage->message.element_count - stage->message.rest_elements;
+    uint64_t kept_bytes = stage->critical_bytes, moved = kept_bytes - stage->message.rest_elements * p;
+    switch (kind) {
+    case LSPO_OP_PROJECT:
+        lspo_work_stream(stage->gradient_bytes, work);
+        return true;
+    case LSPO_OP_COMPRESS:
+        lspo_work_stream(stage->gradient_bytes + kept_bytes + stage->link_bytes, work);
+        return true;
+    case LSPO_OP_UPD:
+        if (variant == LSPO_VARIANT_ACCUMULATE)
+            lspo_work_stream(stage->link_bytes + 2 * sent * sizeof(float), work);
+        else
+            lspo_work_adam(sent, work);
+        return true;
+    case LSPO_OP_UPD_GPU: /* the columns of W are gathered and put back */
+        lspo_work_adam(kept_bytes / p, work);
+        if (moved > 0)
+            add_stream(work, 4 * moved);
+        return true;
+    case LSPO_OP_APPLY:
+        lspo_work_stream(stage->link_bytes + 2 * sent * p, work);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                           uint32_t tail, lspo_work_t *work)
 {
@@ -99,6 +138,8 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
     const lspo_workload_t *workload = b->workload;
     const lspo_build_stage_t *stage = &b->stages[s];
     uint64_t elements = stage->message.element_count;
+    if (columns(b) && describe_columns_work(b, kind, variant, s, work))
+        return;
     switch (kind) {
     case LSPO_OP_FWD:
         lspo_stage_work_forward(model, workload, s, work);

@@ -47,6 +47,7 @@ typedef struct {
     uint64_t optimizer_bytes; /* Adam's m and v of the message, fp32; with an fp32 master where weights have 16 bits */
     uint64_t gradient_bytes;  /* what a gradient message takes on the GPU       */
     uint64_t link_bytes;      /* the message on the link                        */
+    uint64_t critical_bytes;  /* zenflow: the part of the gradient that the GPU updates with */
     uint32_t priority_rank;   /* 0 is served first within an iteration          */
 
     lspo_op_id_t ready;     /* op after which the weights are the next iteration's; LSPO_NO_OP: already */

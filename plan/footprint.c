@@ -120,6 +120,21 @@ void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_r
     close_ranks(stage, train_rest, message_out);
 }
 
+void lspo_message_columns(const lspo_stage_t *stage, double fraction, bool train_rest, lspo_message_t *message_out)
+{
+    lay_out_linear(stage, message_out);
+    for (uint32_t i = 0; i < message_out->linear_count; i++) {
+        lspo_projection_t *weight = &message_out->linear[i];
+        uint32_t critical = (uint32_t)(fraction * weight->cols + 0.5);
+        critical = critical < 1 ? 1 : critical;
+        critical = smaller(critical, weight->cols - 1);
+        weight->compressed = true;
+        weight->d_cols = weight->cols - critical;
+        weight->message_elements = (uint64_t)weight->rows * weight->d_cols;
+    }
+    close_ranks(stage, train_rest, message_out);
+}
+
 static uint64_t kv_width(const lspo_model_t *model)
 {
     return (uint64_t)(model->width / model->head_count) * model->kv_head_count;

@@ -56,6 +56,9 @@ typedef enum {
     LSPO_VARIANT_PARAMETERS,  /* SWAP_IN/SWAP_OUT of parameters              */
     LSPO_VARIANT_OPTIMIZER,   /* SWAP_IN/SWAP_OUT of optimizer state         */
     LSPO_VARIANT_FROZEN,      /* badam: FWD that keeps nothing for a backward, BWD without gradients of weights */
+    LSPO_VARIANT_ACCUMULATE,  /* zenflow: UPD that only adds the gradient up                                     */
+    LSPO_VARIANT_DRAIN,       /* zenflow: H2D, APPLY of the window before the last, at the end of a training     */
+    LSPO_VARIANT_DRAIN_LAST,  /* zenflow: UPD, H2D, APPLY of the last window                                     */
     LSPO_VARIANT_PROBE,       /* lomo: BWD (and its RECOMPUTE) for the clipping norm alone: it drops the gradient */
     LSPO_VARIANT_PENDING,     /* UPD, H2D, APPLY of a gradient that the segment before left: one iteration earlier */
     LSPO_VARIANT_FIT,         /* lsp: PROJECT that fits after checking; without, it only checks */

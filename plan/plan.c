@@ -65,6 +65,9 @@ void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *
     case LSPO_FORM_LOWRANK:
         lspo_message_lowrank(&shape, w->rank, rest, message_out);
         break;
+    case LSPO_FORM_COLUMNS:
+        lspo_message_columns(&shape, w->critical_fraction, rest, message_out);
+        break;
     }
 }
 
@@ -109,6 +112,20 @@ bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration)
            (w->first_step + iteration) % w->check_every == 0;
 }
 
+/* zenflow: the link carries the columns of the CPU; the GPU keeps the others and the rest. */
+static void describe_columns(lspo_build_stage_t *stage, const lspo_workload_t *w)
+{
+    uint64_t p = lspo_precision_bytes(w->precision), sent = stage->message.element_count - stage->message.rest_elements;
+    uint64_t linear = 0;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++)
+        linear += (uint64_t)stage->message.linear[i].rows * stage->message.linear[i].cols;
+    uint64_t kept = linear - sent + stage->message.rest_elements;
+    stage->link_bytes = sent * lspo_precision_bytes(w->transfer);
+    stage->gradient_bytes = (linear + stage->message.rest_elements) * p;
+    stage->critical_bytes = kept * p;
+    stage->optimizer_bytes = kept * (w->precision == LSPO_FP32 ? 8 : 12);
+}
+
 static void describe_stage(lspo_builder_t *b, uint32_t index)
 {
     const lspo_workload_t *w = b->workload;
@@ -128,6 +145,8 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
         stage->optimizer_bytes = 0;
     stage->link_bytes = elements * q;
     stage->gradient_bytes = elements * p + (offloads && w->transfer != w->precision ? stage->link_bytes : 0);
+    if (b->plan->gradient_form == LSPO_FORM_COLUMNS)
+        describe_columns(stage, w);
     stage->priority_rank = 0;
     stage->ready = stage->backward = stage->sent = stage->projected = LSPO_NO_OP;
 }
@@ -306,6 +325,12 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " projectors";
     case LSPO_VARIANT_FROZEN:
         return " frozen";
+    case LSPO_VARIANT_ACCUMULATE:
+        return " accumulate";
+    case LSPO_VARIANT_DRAIN:
+        return " drain";
+    case LSPO_VARIANT_DRAIN_LAST:
+        return " drain last";
     case LSPO_VARIANT_PROBE:
         return " probe";
     default:

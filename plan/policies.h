@@ -15,5 +15,6 @@ extern const lspo_policy_t lspo_policy_lora;
 extern const lspo_policy_t lspo_policy_galore;
 extern const lspo_policy_t lspo_policy_lomo;
 extern const lspo_policy_t lspo_policy_badam;
+extern const lspo_policy_t lspo_policy_zenflow;
 
 #endif

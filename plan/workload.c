@@ -28,6 +28,9 @@ void lspo_workload_default(lspo_workload_t *workload_out)
         .rank = 16,
         .project_every = 200,
         .switch_every = 50,
+        .critical_fraction = 0.1,
+        .update_every = 4,
+        .select_every = 16,
         .transition = LSPO_TRANSITION_AUTO,
         .gradient_buffers = 2,
         .swap_slots = 2,
@@ -109,6 +112,8 @@ static lspo_status_t check_schedule(const lspo_workload_t *workload, const lspo_
         {"--accumulation", workload->accumulation, 1, ACCUMULATION_MAX},
         {"--project-every", workload->project_every, 1, UINT32_MAX},
         {"--switch-every", workload->switch_every, 1, UINT32_MAX},
+        {"--update-every", workload->update_every, 1, ITERATIONS_MAX},
+        {"--select-every", workload->select_every, 1, ITERATIONS_MAX},
         {"--transition", workload->transition, LSPO_TRANSITION_AUTO, lspo_model_stage_count(model) - 1},
         {"--swap-slots", workload->swap_slots, 1, UINT32_MAX},
         {"--resident-blocks", workload->resident_blocks, 0, model->block_count},
@@ -124,6 +129,9 @@ static lspo_status_t check_schedule(const lspo_workload_t *workload, const lspo_
 
 static lspo_status_t check_training(const lspo_workload_t *workload)
 {
+    if (!(workload->critical_fraction > 0.0 && workload->critical_fraction <= 1.0)) {
+        return lspo_error(LSPO_ERR_INPUT, "--critical %g is not above 0 and at most 1", workload->critical_fraction);
+    }
     const struct {
         const char *flag;
         double value;

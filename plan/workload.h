@@ -33,6 +33,9 @@ typedef struct {
     uint32_t nnz;              /* r of lsp: nonzeros a row of P and Q                                     */
     uint32_t rank;             /* of lora and galore                                                     */
     uint32_t project_every;    /* galore: optimizer steps between refreshes of the basis                 */
+    double critical_fraction;  /* zenflow: of the columns of a weight, updated on the GPU in every step  */
+    uint32_t update_every;     /* zenflow: steps whose gradients the CPU sums up for one update          */
+    uint32_t select_every;     /* zenflow: steps between choices of the critical columns                 */
     uint32_t switch_every;     /* badam: optimizer steps on one block before the next                    */
     int32_t transition;        /* zero-layerwise, lsp: stages <= transition are served last come first served;
                                   LSPO_TRANSITION_AUTO: chosen by simulation                             */
@@ -53,7 +56,8 @@ typedef struct {
 } lspo_workload_t;
 
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
- * train_rest auto, d 512, r 8, rank 16, project_every 200, switch_every 50, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
+ * train_rest auto, d 512, r 8, rank 16, project_every 200, switch_every 50, critical fraction 0.1, update_every 4,
+ * select_every 16, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
  * 1e-4, first_step 0, closed end, no weight decay, transition auto, 2 gradient buffers, 2 swap slots,
  * seed 1, learning rate 1e-4. */
 void lspo_workload_default(lspo_workload_t *workload_out);

@@ -92,6 +92,16 @@ static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text
     return lspo_text_check(text, plan->workload.sequence);
 }
 
+/* zenflow: the message is the CPU's columns; the CPU has room for the moments of all, since any may come. */
+static void describe_columns(const lspo_session_t *session, lspo_session_stage_t *stage)
+{
+    stage->sent_count = stage->message.element_count - stage->message.rest_elements;
+    stage->link_bytes = stage->sent_count * lspo_precision_bytes(session->plan->workload.transfer);
+    stage->gradient_count = stage->trained ? stage->linear_elements + stage->message.rest_elements : 0;
+    stage->gpu_moments = 2 * (stage->gradient_count - stage->sent_count);
+    stage->host_moments = 2 * stage->linear_elements;
+}
+
 static void describe_messages(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
@@ -102,6 +112,10 @@ static void describe_messages(lspo_session_t *session)
         stage->link_bytes = stage->message.element_count * lspo_precision_bytes(session->plan->workload.transfer);
         for (uint32_t i = 0; i < stage->shape.linear_count; i++)
             stage->linear_elements += (size_t)stage->shape.tensors[i].rows * stage->shape.tensors[i].cols;
+        stage->gradient_count = stage->message.element_count;
+        stage->gpu_moments = stage->host_moments = 2 * stage->message.element_count;
+        if (session->plan->gradient_form == LSPO_FORM_COLUMNS)
+            describe_columns(session, stage);
     }
 }
 
@@ -206,6 +220,7 @@ static lspo_status_t make_factors(lspo_session_t *session, uint32_t s)
 {
     switch (session->plan->gradient_form) {
     case LSPO_FORM_DENSE:
+    case LSPO_FORM_COLUMNS:
         break;
     case LSPO_FORM_SUBSPACE:
         return lspo_session_make_projectors(session, s);
@@ -227,6 +242,8 @@ const lspo_adapters_t *lspo_session_adapters(const lspo_session_t *session, uint
 static lspo_status_t make_scratch(lspo_session_t *session)
 {
     size_t scratch = 0, unpacked = 0;
+    if (session->plan->gradient_form == LSPO_FORM_COLUMNS)
+        return lspo_session_columns_create(session);
     if (session->plan->gradient_form != LSPO_FORM_SUBSPACE)
         return LSPO_OK;
     for (uint32_t s = 0; s < session->stage_count; s++) {
@@ -260,8 +277,7 @@ static lspo_status_t make_device_state(lspo_session_t *session, uint32_t s)
         status = lspo_session_take(session, stage->shape.element_count * sizeof(float), (void **)&stage->weights);
     if (status == LSPO_OK && stage->updated_on_gpu && !stage->swapped &&
         session->plan->optimizer == LSPO_OPTIMIZER_ADAM)
-        status =
-            lspo_session_take(session, 2 * stage->message.element_count * sizeof(float), (void **)&stage->optimizer);
+        status = lspo_session_take(session, stage->gpu_moments * sizeof(float), (void **)&stage->optimizer);
     return status == LSPO_OK ? make_factors(session, s) : status;
 }
 
@@ -291,7 +307,7 @@ static lspo_status_t make_host_state(lspo_session_t *session, uint32_t s)
     lspo_session_stage_t *stage = &session->stages[s];
     lspo_status_t status = LSPO_OK;
     if (stage->updated_on_host || stage->swapped)
-        status = take_host(session, 2 * stage->message.element_count * sizeof(float), (void **)&stage->host_optimizer);
+        status = take_host(session, stage->host_moments * sizeof(float), (void **)&stage->host_optimizer);
     if (status == LSPO_OK && stage->swapped)
         status = take_host(session, stage->shape.element_count * sizeof(float), (void **)&stage->home);
     if (status == LSPO_OK && stage->updated_on_host)
@@ -373,7 +389,8 @@ lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device
     session->device = device;
     session->text = text;
     session->stage_count = plan->stage_count;
-    session->slots = plan->staleness_steps + 1;
+    /* zenflow's windows have buffers of their own. */
+    session->slots = plan->gradient_form == LSPO_FORM_COLUMNS ? 1 : plan->staleness_steps + 1;
     session->tokens = lspo_workload_tokens(&plan->workload);
     status = take_plan(session, plan);
     if (status == LSPO_OK)
@@ -394,6 +411,8 @@ static void release_dynamic(lspo_session_t *session)
         lspo_session_stage_t *stage = &session->stages[s];
         lspo_session_give_back(session, (void **)&stage->output);
         lspo_session_give_back(session, (void **)&stage->saved);
+        lspo_session_give_back(session, (void **)&stage->critical);
+        lspo_session_give_back(session, &stage->sending);
         for (int parity = 0; parity < 2; parity++) {
             lspo_session_give_back(session, &stage->staging[parity]);
             lspo_session_give_back(session, (void **)&stage->gradient[parity]);
@@ -412,6 +431,7 @@ static void release_stage(lspo_session_t *session, lspo_session_stage_t *stage)
     if (!session->turn_state)
         lspo_session_give_back(session, (void **)&stage->optimizer);
     lspo_session_give_back(session, (void **)&stage->factors);
+    lspo_session_columns_release(session, stage);
     for (int i = 0; i < 2 * LSPO_LINEAR_MAX; i++) {
         lspo_session_give_back(session, &stage->projector_memory[i]);
         lspo_device_host_free(session->device, stage->known[i]);
@@ -444,6 +464,7 @@ void lspo_session_destroy(lspo_session_t *session)
     lspo_session_give_back(session, &session->workspace);
     lspo_device_host_free(session->device, session->carry_scratch);
     lspo_device_host_free(session->device, session->update_scratch);
+    lspo_device_host_free(session->device, session->row_scratch);
     free(session->losses);
     free(session->squares);
     free(session->lengths);
@@ -479,15 +500,14 @@ lspo_status_t lspo_session_reset(lspo_session_t *session)
         if (status != LSPO_OK)
             return status;
         lspo_session_stage_t *stage = &session->stages[s];
-        size_t state_bytes = 2 * stage->message.element_count * sizeof(float);
         float *weights = stage->swapped ? stage->home : stage->weights;
         lspo_transformer_init(&plan->model, s, plan->workload.seed, weights);
         if (stage->master) /* a message without the rest is the head of the stage's array */
             memcpy(stage->master, weights, stage->message.element_count * sizeof(float));
         if (stage->host_optimizer)
-            memset(stage->host_optimizer, 0, state_bytes);
+            memset(stage->host_optimizer, 0, stage->host_moments * sizeof(float));
         if (stage->optimizer)
-            memset(stage->optimizer, 0, state_bytes);
+            memset(stage->optimizer, 0, stage->gpu_moments * sizeof(float));
         if (stage->factors)
             init_adapters(session, s);
     }

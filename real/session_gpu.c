@@ -116,8 +116,8 @@ static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op,
         return LSPO_OK;
     uint32_t parity = lspo_session_parity(session, op);
     lspo_status_t status =
-        lspo_session_take(session, stage->message.element_count * sizeof(float), (void **)&stage->gradient[parity]);
-    if (status == LSPO_OK && stage->updated_on_host && lspo_session_packs(session))
+        lspo_session_take(session, stage->gradient_count * sizeof(float), (void **)&stage->gradient[parity]);
+    if (status == LSPO_OK && stage->updated_on_host && lspo_session_packs(session) && stage->sent_count == 0)
         status = lspo_session_take(session, stage->link_bytes, (void **)&stage->packed[parity]);
     return status;
 }
@@ -138,7 +138,7 @@ static void finish_gradient(lspo_session_t *session, const lspo_op_t *op)
     if (!forms_gradient(session, op, op->layer) || op->micro + 1U < workload->accumulation)
         return;
     uint32_t parity = lspo_session_parity(session, op);
-    size_t n = stage->message.element_count;
+    size_t n = stage->gradient_count;
     bool probe = op->variant == LSPO_VARIANT_PROBE;
     if (workload->clip_norm > 0 && probe == session->probes)
         session->squares[parity * session->stage_count + op->layer] = sum_of_squares(stage->gradient[parity], n);
@@ -200,6 +200,7 @@ static lspo_gradient_sink_t block_sink(const lspo_session_t *session, const lspo
         return sink;
     switch (session->plan->gradient_form) {
     case LSPO_FORM_DENSE:
+    case LSPO_FORM_COLUMNS:
         sink.linear = gradient;
         break;
     case LSPO_FORM_SUBSPACE: /* COMPRESS makes it */
@@ -213,7 +214,8 @@ static lspo_gradient_sink_t block_sink(const lspo_session_t *session, const lspo
         break;
     }
     if (message->rest_elements > 0)
-        sink.rest = gradient + message->rest_offset_elements;
+        sink.rest = gradient + (session->plan->gradient_form == LSPO_FORM_COLUMNS ? stage->linear_elements
+                                                                                  : message->rest_offset_elements);
     return sink;
 }
 
@@ -232,7 +234,7 @@ static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op
                                     session->stages[op->layer - 1].output, session->stages[op->layer].saved, &sink,
                                     &session->operands, session->dx);
     release_dx(session, op);
-    if (form == LSPO_FORM_DENSE || form == LSPO_FORM_ADAPTER) {
+    if (form == LSPO_FORM_DENSE || form == LSPO_FORM_ADAPTER || form == LSPO_FORM_COLUMNS) {
         release_activations(session, op);
         finish_gradient(session, op);
     }
@@ -311,6 +313,8 @@ static void compress_gradient(lspo_session_t *session, const lspo_op_t *op)
 
 static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
 {
+    if (session->plan->gradient_form == LSPO_FORM_COLUMNS)
+        return lspo_session_columns_compress(session, op);
     if (session->plan->gradient_form == LSPO_FORM_LOWRANK)
         compress_gradient(session, op);
     else
@@ -412,6 +416,8 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     lspo_swap_use_t *optimizer = lspo_session_swap_of(session, op, LSPO_VARIANT_OPTIMIZER);
     float *m = optimizer ? optimizer->memory : stage->optimizer;
     size_t n = stage->message.element_count;
+    if (session->plan->gradient_form == LSPO_FORM_COLUMNS)
+        return lspo_session_columns_update_gpu(session, op);
     if (session->plan->optimizer == LSPO_OPTIMIZER_SGD) {
         descend(session, op);
         return LSPO_OK;
@@ -503,7 +509,9 @@ static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
         return LSPO_OK;
     }
     void **staging = &stage->staging[lspo_session_parity(session, op)];
-    if (session->plan->return_form == LSPO_RETURN_DELTA)
+    if (session->plan->gradient_form == LSPO_FORM_COLUMNS)
+        lspo_session_columns_apply(session, op, *staging);
+    else if (session->plan->return_form == LSPO_RETURN_DELTA)
         add_delta(session, stage, rate, *staging);
     else
         overwrite(session, stage, *staging);
@@ -523,6 +531,10 @@ lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op)
     case LSPO_OP_COMPRESS:
         return compress(session, op);
     case LSPO_OP_PROJECT:
+        if (session->plan->gradient_form == LSPO_FORM_COLUMNS) {
+            lspo_session_columns_select(session, op);
+            return LSPO_OK;
+        }
         return session->plan->gradient_form == LSPO_FORM_LOWRANK ? renew_bases(session, op)
                                                                  : lspo_session_project(session, op);
     case LSPO_OP_NORM:

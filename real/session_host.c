@@ -29,6 +29,11 @@ static lspo_status_t send_gradient(lspo_session_t *session, const lspo_op_t *op)
         lspo_session_send_projectors(session, op);
         return LSPO_OK;
     }
+    if (stage->sending) {
+        lspo_device_copy(session->device, LSPO_COPY_D2H, stage->landing[0], stage->sending, stage->link_bytes);
+        lspo_session_give_back(session, &stage->sending);
+        return LSPO_OK;
+    }
     const void *from = stage->packed[parity] ? (const void *)stage->packed[parity] : stage->gradient[parity];
     lspo_device_copy(session->device, LSPO_COPY_D2H, stage->landing[lspo_session_slot(session, op)], from,
                      stage->link_bytes);
@@ -53,7 +58,7 @@ static lspo_status_t return_update(lspo_session_t *session, const lspo_op_t *op)
     return status;
 }
 
-static const float *landed(lspo_session_t *session, const void *landing, size_t at, size_t n)
+const float *lspo_session_landed(lspo_session_t *session, const void *landing, size_t at, size_t n)
 {
     if (!lspo_session_packs(session))
         return (const float *)landing + at;
@@ -91,6 +96,8 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     lspo_session_stage_t *stage = &session->stages[op->layer];
     uint32_t slot = lspo_session_slot(session, op);
     size_t count = stage->message.element_count;
+    if (session->plan->gradient_form == LSPO_FORM_COLUMNS)
+        return lspo_session_columns_update_host(session, op);
     lspo_session_carry_moments(session, op);
     float *m = stage->host_optimizer, *v = m + count;
     lspo_adam_t adam = lspo_adam_default(lspo_session_rate(session, op), lspo_session_step(session, op) + 1);
@@ -98,7 +105,7 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     adam.gradient_scale = lspo_session_clip_scale(session, session->norm_host[lspo_session_parity(session, op)]);
     for (size_t at = 0; at < count; at += LSPO_UPDATE_BLOCK) {
         size_t n = count - at < LSPO_UPDATE_BLOCK ? count - at : LSPO_UPDATE_BLOCK;
-        const float *gradient = landed(session, stage->landing[slot], at, n);
+        const float *gradient = lspo_session_landed(session, stage->landing[slot], at, n);
         if (session->plan->return_form == LSPO_RETURN_DELTA)
             update_direction(session, &adam, gradient, m + at, v + at, stage->outgoing[slot], at, n);
         else

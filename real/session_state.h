@@ -17,8 +17,11 @@ enum { LSPO_UPDATE_BLOCK = 16384 };
 typedef struct {
     lspo_stage_t shape;
     lspo_message_t message;
-    size_t linear_elements; /* of the stage array's head, which the linear tensors fill */
-    size_t link_bytes;      /* of the message                                           */
+    size_t linear_elements;           /* of the stage array's head, which the linear tensors fill */
+    size_t link_bytes;                /* of the message                                           */
+    size_t gradient_count;            /* floats of the gradient that BWD makes                    */
+    size_t sent_count;                /* zenflow: of them those that the CPU updates              */
+    size_t gpu_moments, host_moments; /* floats of m and v together                     */
     bool trained, swapped, updated_on_host, updated_on_gpu;
 
     /* Device, for the whole session.  Of a swapped stage, weights and optimizer come with SWAP_IN instead. */
@@ -35,6 +38,8 @@ typedef struct {
     /* Device, from the op that takes it to the op that gives it back.  What belongs to a gradient is there for
      * even and odd iterations, since a stale policy has two of them under way. */
     float *output, *saved;
+    float *critical; /* zenflow: the GPU's part of the gradient, the critical columns of each weight and the rest */
+    void *sending;   /* zenflow: the CPU's part */
     float *gradient[2];
     uint16_t *packed[2];
     void *staging[2];
@@ -43,8 +48,10 @@ typedef struct {
     void *landing[2];
     void *outgoing[2];
     float *master;
-    float *host_optimizer; /* m, then v; of a swapped stage their home */
-    float *home;           /* of a swapped stage's weights             */
+    float *host_optimizer;                 /* m, then v; of a swapped stage their home */
+    float *home;                           /* of a swapped stage's weights             */
+    uint32_t *columns[2][LSPO_LINEAR_MAX]; /* zenflow: splits (kernels/columns.h), of even and odd selections */
+    float *window_sum[2];                  /* zenflow: gradients of even and odd windows                      */
 } lspo_session_stage_t;
 
 /* What one SWAP_IN brought, and the last op that uses it. */
@@ -79,6 +86,7 @@ struct lspo_session {
     uint32_t *tokens_in, *targets, *lengths;
     float *carry_scratch;  /* host: of moments carried into new projectors */
     float *update_scratch; /* host: LSPO_UPDATE_BLOCK floats */
+    float *row_scratch;    /* host: zenflow, three rows of the widest weight */
     double *squares;       /* [iteration parity][stage]: sum of the squares of the stage's message */
     float norm_gpu[2], norm_host[2];
     double *losses;
@@ -102,12 +110,24 @@ static inline uint32_t lspo_session_slot(const lspo_session_t *session, const ls
     return lspo_session_step(session, op) % session->slots;
 }
 
-/* The op's learning rate. */
+/* The learning rate of a step of the training, and of the op's. */
+float lspo_session_rate_at(const lspo_session_t *session, uint32_t step);
 float lspo_session_rate(const lspo_session_t *session, const lspo_op_t *op);
 /* Tokens, targets and lengths of a micro-batch: from `function`, or from the session's function or text. */
 lspo_status_t lspo_session_fill_batch(lspo_session_t *session, lspo_batch_function_t function, void *context,
                                       uint32_t step, uint32_t micro);
 lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, uint32_t micro);
+
+/* session_columns.c: zenflow.  Creation is after the stages' arrays; release of one stage. */
+lspo_status_t lspo_session_columns_create(lspo_session_t *session);
+void lspo_session_columns_release(lspo_session_t *session, lspo_session_stage_t *stage);
+void lspo_session_columns_select(lspo_session_t *session, const lspo_op_t *op);
+lspo_status_t lspo_session_columns_compress(lspo_session_t *session, const lspo_op_t *op);
+lspo_status_t lspo_session_columns_update_gpu(lspo_session_t *session, const lspo_op_t *op);
+lspo_status_t lspo_session_columns_update_host(lspo_session_t *session, const lspo_op_t *op);
+void lspo_session_columns_apply(lspo_session_t *session, const lspo_op_t *op, const void *staging);
+/* session_host.c: part of what D2H brought, in fp32: where it lies, or unpacked into update_scratch. */
+const float *lspo_session_landed(lspo_session_t *session, const void *landing, size_t at, size_t n);
 
 /* session_gpu.c: the ops of the GPU lane.  session_host.c: those of the links and of the CPU. */
 lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op);

@@ -18,11 +18,15 @@ void lspo_session_set_learning_rate(lspo_session_t *session, lspo_rate_function_
     session->rate_context = context;
 }
 
+float lspo_session_rate_at(const lspo_session_t *session, uint32_t step)
+{
+    double rate = session->rate ? session->rate(session->rate_context, step) : session->plan->workload.learning_rate;
+    return (float)rate;
+}
+
 float lspo_session_rate(const lspo_session_t *session, const lspo_op_t *op)
 {
-    double rate = session->rate ? session->rate(session->rate_context, lspo_session_step(session, op))
-                                : session->plan->workload.learning_rate;
-    return (float)rate;
+    return lspo_session_rate_at(session, lspo_session_step(session, op));
 }
 
 /* Ids index tables: those beyond them would read other memory. */
@@ -131,21 +135,37 @@ static void visit_pending(const lspo_session_t *session, const lspo_session_stag
         visit(walk, stage->landing[slot], stage->message.element_count, type, "%s.pending%" PRIu32, name, slot);
 }
 
+/* zenflow: two selections, the sums of two windows and the update of the one before. */
+static void visit_columns(const lspo_session_t *session, const lspo_session_stage_t *stage, const char *name,
+                          walk_t *walk)
+{
+    if (stage->sent_count == 0)
+        return;
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        for (uint32_t i = 0; i < stage->message.linear_count; i++)
+            visit(walk, stage->columns[slot][i], stage->message.linear[i].cols, LSPO_STATE_U32,
+                  "%s.columns%" PRIu32 ".%" PRIu32, name, slot, i);
+        visit(walk, stage->window_sum[slot], stage->sent_count, LSPO_STATE_F32, "%s.window%" PRIu32, name, slot);
+    }
+    lspo_state_type_t type = lspo_session_packs(session) ? LSPO_STATE_U16 : LSPO_STATE_F32;
+    visit(walk, stage->outgoing[0], stage->sent_count, type, "%s.update", name);
+}
+
 static void walk_state(const lspo_session_t *session, walk_t *walk)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
         const lspo_session_stage_t *stage = &session->stages[s];
-        uint64_t moments = 2 * stage->message.element_count;
         char name[16];
         lspo_model_stage_name(&session->plan->model, s, name);
         visit(walk, stage->swapped ? stage->home : stage->weights, stage->shape.element_count, LSPO_STATE_F32,
               "%s.weights", name);
         visit(walk, stage->master, stage->message.element_count, LSPO_STATE_F32, "%s.master", name);
-        visit(walk, stage->host_optimizer, moments, LSPO_STATE_F32, "%s.moments", name);
+        visit(walk, stage->host_optimizer, stage->host_moments, LSPO_STATE_F32, "%s.moments", name);
         if (!session->turn_state)
-            visit(walk, stage->optimizer, moments, LSPO_STATE_F32, "%s.gpu_moments", name);
+            visit(walk, stage->optimizer, stage->gpu_moments, LSPO_STATE_F32, "%s.gpu_moments", name);
         visit_factors(session, stage, name, walk);
         visit_pending(session, stage, name, walk);
+        visit_columns(session, stage, name, walk);
     }
     visit(walk, session->turn_state, session->turn_count, LSPO_STATE_F32, "turn.moments");
     visit(walk, (void *)session->norm_host, 2, LSPO_STATE_F32, "norms");
@@ -164,6 +184,15 @@ void lspo_session_state_at(lspo_session_t *session, uint32_t index, lspo_state_a
     walk_state(session, &walk);
 }
 
+/* A selection that has not been yet is all zeros. */
+static bool split_is_sound(const uint32_t *columns, uint32_t count)
+{
+    for (uint32_t i = 0; columns && i < count; i++)
+        if (columns[i] >= count)
+            return false;
+    return true;
+}
+
 static bool positions_are_sound(const lspo_projector_t *p)
 {
     for (size_t e = 0; e < (size_t)p->rows * p->r; e++)
@@ -177,6 +206,9 @@ lspo_status_t lspo_session_state_written(lspo_session_t *session)
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_session_stage_t *stage = &session->stages[s];
         for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+            uint32_t columns = stage->message.linear[i].cols;
+            if (!split_is_sound(stage->columns[0][i], columns) || !split_is_sound(stage->columns[1][i], columns))
+                return lspo_error(LSPO_ERR_INPUT, "the state's columns of stage %" PRIu32 " are out of range", s);
             if (!stage->p[i].index)
                 continue;
             if (!positions_are_sound(&stage->p[i]) || !positions_are_sound(&stage->q[i]))

@@ -474,6 +474,72 @@ Test(policies, badam_trains_a_tied_head_with_its_embedding)
     lspo_plan_destroy(p);
 }
 
+static void expect_variant(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t layer, uint32_t iteration,
+                           lspo_op_variant_t variant, uint64_t start, uint64_t end)
+{
+    const lspo_trace_row_t *r = find_variant(t, kind, layer, iteration, variant);
+    cr_assert_not_null(r);
+    cr_expect(r->start_ns == start && r->end_ns == end, "%s %u, iteration %u: %lu-%lu, expected %lu-%lu",
+              lspo_op_kind_name(kind), layer, iteration, (unsigned long)r->start_ns, (unsigned long)r->end_ns,
+              (unsigned long)start, (unsigned long)end);
+}
+
+/* Windows of two steps; UPD and accumulating take 2, choosing nothing.  Step 0: FWD 0-6, then a block at a time BWD 4,
+ * COMPRESS 1, UPD_GPU 1: BWD3 6-10, COMPRESS3 10-11, UPD_GPU3 11-12, BWD2 12-16, COMPRESS2 16-17, BWD1 18-22, COMPRESS1
+ * 22-23, UPD_GPU1 23-24: 24 a step.  D2H3 11-14, accumulated 14-16.  The window ends with step 1, 24-48: COMPRESS3 34-35,
+ * D2H3 35-38, accumulated 38-40, and then, beside what follows, UPD3 40-42; D2H1 47-50, accumulated 50-52, UPD1 52-54.
+ * Steps 2 and 3 run to 96.  H2D3 waits for COMPRESS3 of step 3, 82-83: 83-86, H2D2 89-92, H2D1 95-98.  The GPU does what
+ * belongs to step 3 first: APPLY3 96-97, APPLY2 97-98, APPLY1 98-99; FWD1 of step 4 99-101. */
+Test(policies, zenflow)
+{
+    durations_t d = usual;
+    d.ns[LSPO_OP_UPD] = 2;
+    lspo_workload_t w = small_workload(5);
+    w.update_every = 2;
+    w.select_every = 4;
+    lspo_plan_t *p = build("zenflow", &w);
+    lspo_trace_t *t = play(p, &d);
+    expect(t, LSPO_OP_COMPRESS, 3, 0, 10, 11);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 23, 24);
+    expect(t, LSPO_OP_D2H, 3, 0, 11, 14);
+    expect_variant(t, LSPO_OP_UPD, 3, 0, LSPO_VARIANT_ACCUMULATE, 14, 16);
+    expect_variant(t, LSPO_OP_UPD, 3, 1, LSPO_VARIANT_ACCUMULATE, 38, 40);
+    expect_variant(t, LSPO_OP_UPD, 3, 2, LSPO_VARIANT_NONE, 40, 42);
+    expect_variant(t, LSPO_OP_UPD, 1, 2, LSPO_VARIANT_NONE, 52, 54);
+    expect_variant(t, LSPO_OP_H2D, 3, 4, LSPO_VARIANT_NONE, 83, 86);
+    expect_variant(t, LSPO_OP_H2D, 1, 4, LSPO_VARIANT_NONE, 95, 98);
+    expect_variant(t, LSPO_OP_APPLY, 1, 4, LSPO_VARIANT_NONE, 98, 99);
+    expect(t, LSPO_OP_FWD, 1, 3, 72, 74);
+    expect(t, LSPO_OP_FWD, 1, 4, 99, 101);
+    cr_expect_null(find_variant(t, LSPO_OP_UPD, 1, 1, LSPO_VARIANT_NONE));
+    cr_expect_null(find_variant(t, LSPO_OP_UPD, 1, 3, LSPO_VARIANT_NONE));
+    cr_expect_not_null(find_variant(t, LSPO_OP_PROJECT, 1, 4, LSPO_VARIANT_NONE));
+    cr_expect_null(find_variant(t, LSPO_OP_PROJECT, 1, 2, LSPO_VARIANT_NONE));
+    /* Step 4 is the last: the window of steps 2 and 3, then its own. */
+    cr_expect_not_null(find_variant(t, LSPO_OP_APPLY, 1, 4, LSPO_VARIANT_DRAIN));
+    cr_expect_not_null(find_variant(t, LSPO_OP_UPD, 1, 4, LSPO_VARIANT_DRAIN_LAST));
+    cr_expect_not_null(find_variant(t, LSPO_OP_APPLY, 1, 4, LSPO_VARIANT_DRAIN_LAST));
+    done(t, p);
+
+    w.clip_norm =
+        1; /* BWD1 and COMPRESS1 end at 21; NORM 21-22, UPD_GPU 22-25; the scalar is behind D2H1: 21-24, 24-27 */
+    w.iterations = 1;
+    p = build("zenflow", &w);
+    t = play(p, &d);
+    expect(t, LSPO_OP_NORM, 4, 0, 21, 22);
+    expect(t, LSPO_OP_UPD_GPU, 3, 0, 22, 23);
+    expect_variant(t, LSPO_OP_UPD, 3, 0, LSPO_VARIANT_ACCUMULATE, 27, 29);
+    done(t, p);
+
+    lspo_model_t m = three_blocks();
+    const lspo_policy_t *policy = NULL;
+    w.select_every = 3;
+    p = NULL;
+    cr_assert_eq(lspo_policy_find("zenflow", &policy), LSPO_OK);
+    cr_expect_eq(lspo_plan_build(&m, &w, policy, &p), LSPO_ERR_INPUT);
+    cr_expect_null(p);
+}
+
 /* Clipping under both: NORM between the last gradient and the first update, nothing crosses a link. */
 Test(policies, clipping_on_the_gpu_delays_only_the_updates)
 {

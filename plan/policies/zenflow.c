@@ -1,0 +1,201 @@
+/* zenflow: the columns of each weight that matter most are updated on the GPU in every step; the gradients of the others
+ * go to the CPU, which adds them up over a window of S = update_every steps and runs Adam on their mean beside the next
+ * window; its directions are applied when that one is over.  Norms, biases, embeddings and head are updated on the GPU.
+ *     steps wS .. wS + S - 1      window w: D2H and accumulate
+ *     the next S                  UPD of window w
+ *     before step (w + 2) S       H2D, APPLY: these gradients are S to 2 S - 1 steps late
+ * Which columns: PROJECT, every select_every steps (a multiple of S) by the column's sum of |g|; then the GPU's moments
+ * of the columns start from nothing, and the CPU's of the others go on where they were.  A plan that is not followed by
+ * another one drains both windows at its end (variants DRAIN, DRAIN_LAST). */
+#include "plan/policies.h"
+
+#include <stdlib.h>
+
+typedef struct {
+    lspo_builder_t *b;
+    uint32_t every;                           /* S */
+    lspo_op_id_t *added, *update, *sent_back; /* by stage: the latest accumulation, UPD and H2D */
+} zenflow_t;
+
+static bool shared(const zenflow_t *z, uint32_t stage)
+{
+    return z->b->stages[stage].link_bytes > 0;
+}
+
+static void return_window(zenflow_t *z, uint32_t iteration, lspo_op_variant_t variant)
+{
+    lspo_builder_t *b = z->b;
+    b->update_variant = variant;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        if (!shared(z, s))
+            continue;
+        /* Two windows in one step: the second comes when the first has left its buffer. */
+        lspo_op_id_t updated = b->stages[s].ready;
+        lspo_op_id_t wait = variant == LSPO_VARIANT_DRAIN_LAST ? b->stages[s].ready : b->stages[s].backward;
+        lspo_op_id_t apply = lspo_build_return(b, iteration, s, z->update[s], wait);
+        lspo_build_depend(b, updated); /* a column may have come to the GPU since: one order of both */
+        z->sent_back[s] = apply == LSPO_NO_OP ? LSPO_NO_OP : apply - 1; /* the H2D before it */
+    }
+    b->update_variant = LSPO_VARIANT_NONE;
+}
+
+static void update_window(zenflow_t *z, uint32_t iteration, lspo_op_variant_t variant)
+{
+    lspo_builder_t *b = z->b;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        if (!shared(z, s))
+            continue;
+        z->update[s] = lspo_build_op(b, LSPO_OP_UPD, variant, s, iteration);
+        lspo_build_depend(b, z->added[s]);
+        lspo_build_depend(b, z->sent_back[s]);
+        /* It has a whole window of time: what the GPU waits for, the accumulations of that window, go first. */
+        if (b->status == LSPO_OK)
+            b->plan->ops[z->update[s]].priority = (iteration + z->every) * (b->stage_count + 1) - 1;
+    }
+}
+
+static void split(zenflow_t *z, uint32_t iteration, uint32_t stage)
+{
+    lspo_builder_t *b = z->b;
+    lspo_build_stage_t *st = &b->stages[stage];
+    if ((b->workload->first_step + iteration) % b->workload->select_every == 0) {
+        lspo_op_id_t select = lspo_build_op(b, LSPO_OP_PROJECT, LSPO_VARIANT_NONE, stage, iteration);
+        lspo_build_depend(b, b->last_compute);
+        b->last_compute = select;
+    }
+    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_COMPRESS, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, b->last_compute);
+    lspo_build_depend(b, st->sent); /* one buffer a stage on its way to the link */
+    lspo_build_gpu_memory(b, st->link_bytes + st->critical_bytes, st->gradient_bytes);
+    b->last_compute = st->backward = id;
+    st->sent = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, id);
+    lspo_build_depend(b, z->added[stage]); /* and one where it lands */
+    lspo_build_gpu_memory(b, 0, st->link_bytes);
+}
+
+static void update_stage(zenflow_t *z, uint32_t iteration, uint32_t stage, lspo_op_id_t norm, lspo_op_id_t scalar)
+{
+    lspo_builder_t *b = z->b;
+    lspo_build_stage_t *st = &b->stages[stage];
+    if (!st->trained)
+        return;
+    st->ready = lspo_build_op(b, LSPO_OP_UPD_GPU, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, st->backward);
+    lspo_build_depend(b, norm);
+    lspo_build_depend(b, b->last_compute);
+    lspo_build_gpu_memory(b, 0, shared(z, stage) ? st->critical_bytes : st->gradient_bytes);
+    b->last_compute = st->ready;
+    if (!shared(z, stage))
+        return;
+    z->added[stage] = lspo_build_op(b, LSPO_OP_UPD, LSPO_VARIANT_ACCUMULATE, stage, iteration);
+    lspo_build_depend(b, st->sent);
+    lspo_build_depend(b, scalar);
+}
+
+static void step(zenflow_t *z, uint32_t iteration)
+{
+    lspo_builder_t *b = z->b;
+    uint32_t global = b->workload->first_step + iteration, micros = b->workload->accumulation;
+    bool clips = b->workload->clip_norm > 0;
+    if (global % z->every == 0 && global >= 2 * z->every)
+        return_window(z, iteration, LSPO_VARIANT_NONE);
+    if (global % z->every == 0 && global >= z->every)
+        update_window(z, iteration, LSPO_VARIANT_NONE);
+    for (uint32_t micro = 0; micro < micros; micro++) {
+        for (uint32_t s = 0; s < b->stage_count; s++)
+            lspo_build_forward(b, iteration, micro, s);
+        for (uint32_t s = b->stage_count; s-- > 0;) {
+            lspo_build_backward(b, iteration, micro, s, LSPO_NO_OP);
+            if (micro + 1 == micros && shared(z, s))
+                split(z, iteration, s);
+            if (micro + 1 == micros && !clips)
+                update_stage(z, iteration, s, LSPO_NO_OP, LSPO_NO_OP);
+        }
+    }
+    if (!clips)
+        return;
+    lspo_op_id_t scalar = lspo_build_norm(b, iteration, true);
+    lspo_op_id_t norm = scalar == LSPO_NO_OP ? LSPO_NO_OP : scalar - 1; /* the NORM before its D2H */
+    for (uint32_t s = b->stage_count; s-- > 0;)
+        update_stage(z, iteration, s, norm, scalar);
+}
+
+static void drain(zenflow_t *z)
+{
+    uint32_t last = z->b->workload->iterations - 1;
+    if ((z->b->workload->first_step + last) / z->every >= 1)
+        return_window(z, last, LSPO_VARIANT_DRAIN);
+    update_window(z, last, LSPO_VARIANT_DRAIN_LAST);
+    return_window(z, last, LSPO_VARIANT_DRAIN_LAST);
+}
+
+/* Host: both moments of the linear weights, the split of this selection and of the one before; what lands, two windows
+ * of sums; what goes out. */
+static void static_memory(const lspo_builder_t *b)
+{
+    lspo_footprint_t *f = &b->plan->footprint;
+    uint64_t q = lspo_precision_bytes(b->workload->transfer), scratch_elements = 0;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        const lspo_build_stage_t *st = &b->stages[s];
+        f->gpu_parameters_bytes += st->parameter_bytes;
+        f->gpu_optimizer_bytes += st->optimizer_bytes;
+        f->host_gradients_bytes += st->link_bytes + 2 * st->link_bytes / q * sizeof(float);
+        f->host_outgoing_bytes += st->link_bytes;
+        for (uint32_t i = 0; i < st->message.linear_count; i++) {
+            const lspo_projection_t *w = &st->message.linear[i];
+            uint64_t critical = (uint64_t)w->rows * (w->cols - w->d_cols), needed = 2 * (uint64_t)w->cols;
+            needed = critical > needed ? critical : needed;
+            scratch_elements = needed > scratch_elements ? needed : scratch_elements;
+            f->host_optimizer_bytes += 2 * (uint64_t)w->cols * (w->rows * sizeof(float) + sizeof(uint32_t));
+        }
+    }
+    f->gpu_workspace_bytes = b->activations.workspace_bytes + scratch_elements * sizeof(float);
+}
+
+static lspo_op_id_t *no_ops(uint32_t count)
+{
+    lspo_op_id_t *ids = malloc(count * sizeof *ids);
+    for (uint32_t i = 0; ids && i < count; i++)
+        ids[i] = LSPO_NO_OP;
+    return ids;
+}
+
+static lspo_status_t build(lspo_builder_t *b)
+{
+    const lspo_workload_t *w = b->workload;
+    if (w->select_every % w->update_every != 0)
+        return lspo_error(LSPO_ERR_INPUT, "--select-every %u is no multiple of --update-every %u", w->select_every,
+                          w->update_every);
+    zenflow_t z = {.b = b,
+                   .every = w->update_every,
+                   .added = no_ops(b->stage_count),
+                   .update = no_ops(b->stage_count),
+                   .sent_back = no_ops(b->stage_count)};
+    if (z.added && z.update && z.sent_back) {
+        static_memory(b);
+        for (uint32_t i = 0; i < w->iterations; i++)
+            step(&z, i);
+        if (!w->open_end)
+            drain(&z);
+    } else {
+        b->status = lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");
+    }
+    free(z.sent_back);
+    free(z.update);
+    free(z.added);
+    return b->status;
+}
+
+const lspo_policy_t lspo_policy_zenflow = {
+    .name = "zenflow",
+    .help = "the most important columns updated on the GPU each step, the others by the CPU every --update-every, late",
+    .citation = "Lan et al., ZenFlow, arXiv 2505.12242",
+    .semantics = LSPO_SEMANTICS_STALE,
+    .staleness_steps = 7, /* at the default S of 4 */
+    .clip_help = "norm of the full gradient; a barrier before the updates on the GPU",
+    .train_rest_default = true,
+    .gradient_form = LSPO_FORM_COLUMNS,
+    .return_form = LSPO_RETURN_DELTA,
+    .build = build,
+};
