@@ -209,8 +209,8 @@ static void request_stop(int signal_number)
     atomic_store(&stop_requested, 1);
 }
 
-/* The handler is gone after the first Ctrl-C: a second one ends the process at once, and costs the steps since the newest
- * checkpoint. */
+/* The handler is gone after the first Ctrl-C: a second one ends the process at once, and costs the steps since the
+ * newest checkpoint. */
 static void catch_interrupt(void)
 {
     struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};

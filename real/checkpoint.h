@@ -4,7 +4,8 @@
  *     state.safetensors   every array of the session (real/session.h), and a hash of all of them
  *     state.json          the step, what early stopping remembers, and the settings that decide the numbers
  * It is written under a name that begins with a dot, flushed to disk and renamed, and only then are older ones removed;
- * so that whatever happens, the newest step-... is complete.  Equal training gives equal state.safetensors, byte for byte.
+ * so that whatever happens, the newest step-... is complete.  Equal training gives equal state.safetensors, byte for
+ * byte.
  */
 #ifndef LSPO_REAL_CHECKPOINT_H
 #define LSPO_REAL_CHECKPOINT_H
@@ -36,9 +37,9 @@ typedef struct {
     bool finished;          /* all steps done, or stopped early: there is nothing to resume */
 } lspo_train_state_t;
 
-/* Make `folder` (and its parents) ready and lock it until the descriptor that comes back is closed or the process ends: remove
- * what a killed run left half-written.  LSPO_ERR_INPUT when another training has it locked, or when it holds checkpoints and
- * `resume` is false, since they would be overwritten; LSPO_ERR_IO when it cannot be made. */
+/* Make `folder` (and its parents) ready and lock it until the descriptor that comes back is closed or the process ends:
+ * remove what a killed run left half-written.  LSPO_ERR_INPUT when another training has it locked, or when it holds
+ * checkpoints and `resume` is false, since they would be overwritten; LSPO_ERR_IO when it cannot be made. */
 lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume, int *lock_out);
 
 /* Write one and keep the newest `keep` (>= 1).  LSPO_ERR_IO leaves those before as they are. */
@@ -49,8 +50,8 @@ lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_train_state_t
 /* Path of the newest one, allocated; NULL in *path_out when there is none. */
 lspo_status_t lspo_checkpoint_latest(const char *folder, char **path_out);
 
-/* Read the state and, into `arrays`, the arrays.  LSPO_ERR_INPUT, naming what differs, unless settings and arrays are those
- * with which it was written, and when a file is damaged; `arrays` is then not to be used. */
+/* Read the state and, into `arrays`, the arrays.  LSPO_ERR_INPUT, naming what differs, unless settings and arrays are
+ * those with which it was written, and when a file is damaged; `arrays` is then not to be used. */
 lspo_status_t lspo_checkpoint_read(const char *path, const lspo_setting_t *settings, size_t setting_count,
                                    const lspo_state_array_t *arrays, size_t array_count, lspo_train_state_t *state_out);
 

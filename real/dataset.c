@@ -342,8 +342,8 @@ static bool first_line_is_record(const char *text, size_t bytes)
 
 typedef enum { FORMAT_TEXT, FORMAT_LINES, FORMAT_ARRAY } format_t;
 
-/* The name decides where it says something, the content otherwise: prose may begin with a bracket, so a file of no known
- * name is JSON only if its first line is a whole object. */
+/* The name decides where it says something, the content otherwise: prose may begin with a bracket, so a file of no
+ * known name is JSON only if its first line is a whole object. */
 static format_t format_of(const char *path, const char *text, size_t bytes)
 {
     size_t at = skip_blanks(text, bytes);

@@ -1,19 +1,19 @@
 /* dataset.h - what a model is fine-tuned on: files of text, JSONL or JSON turned into rows of tokens.
  *
  * A row is what one sequence of a batch is made of:
- *     stream      plain text, or {"text"} records one behind the other with the end token between: row i is the window of
- *                 `sequence` tokens that starts at i x sequence, its targets are the tokens that follow
+ *     stream      plain text, or {"text"} records one behind the other with the end token between: row i is the window
+ *                 of `sequence` tokens that starts at i x sequence, its targets are the tokens that follow
  *     examples    {"prompt","completion"} or Alpaca's {"instruction","input","output"}: one record a row, cut at
  *                 `sequence`; the targets of the prompt and of the padding are LSPO_TARGET_IGNORED
  *     labels      {"text","label"}, for models that classify: one record a row; its target is the label
  *
- * Rows are visited in a seeded order without repetition: row number k of the training (k = (step x accumulation + micro) x
- * batch + place in the batch) is place k mod N of epoch k div N, and each epoch's order is a permutation that is computed, not
- * stored (a Feistel network over Philox).  So a batch is a function of (seed, step, micro) and nothing else, and a
- * training that resumes needs to be told the step only.
+ * Rows are visited in a seeded order without repetition: row number k of the training (k = (step x accumulation +
+ * micro) x batch + place in the batch) is place k mod N of epoch k div N, and each epoch's order is a permutation that
+ * is computed, not stored (a Feistel network over Philox).  So a batch is a function of (seed, step, micro) and nothing
+ * else, and a training that resumes needs to be told the step only.
  *
- * Held out are a share of the rows: the last ones of a stream, the last ones of a seeded order of examples and labels, or
- * those of a second file.
+ * Held out are a share of the rows: the last ones of a stream, the last ones of a seeded order of examples and labels,
+ * or those of a second file.
  */
 #ifndef LSPO_REAL_DATASET_H
 #define LSPO_REAL_DATASET_H
@@ -64,9 +64,9 @@ typedef struct {
 
 typedef enum { LSPO_DATASET_STREAM, LSPO_DATASET_EXAMPLES, LSPO_DATASET_LABELS } lspo_dataset_kind_t;
 
-/* Read, parse and encode all of it.  LSPO_ERR_INPUT, with file and line (or record), for what is missing, empty, no JSON,
- * of no known form, of mixed forms, or too short for one row in the training and, unless `held_out` is 0, one in the held-out
- * part. */
+/* Read, parse and encode all of it.  LSPO_ERR_INPUT, with file and line (or record), for what is missing, empty, no
+ * JSON, of no known form, of mixed forms, or too short for one row in the training and, unless `held_out` is 0, one in
+ * the held-out part. */
 lspo_status_t lspo_dataset_open(const lspo_dataset_options_t *options, lspo_dataset_t **dataset_out);
 void lspo_dataset_close(lspo_dataset_t *dataset);
 

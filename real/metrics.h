@@ -1,9 +1,10 @@
 /* metrics.h - how a training went: one CSV row a step, which plots and `lspo join` read.
  *
  * Columns: step (steps done), epoch, loss (of that step's batch, nats), learning_rate, gradient_norm (before clipping),
- * time_s (of training alone, without evaluations and checkpoints, since step 0), tokens_per_s, held_out_loss, perplexity
- * (e to the held-out loss), bias and bias_fitted (of lsp's projectors, before and after the step's check), refits (weights
- * whose projectors were fitted anew so far).  What is not known is empty.  Row 0 holds the held-out loss before training.
+ * time_s (of training alone, without evaluations and checkpoints, since step 0), tokens_per_s, held_out_loss,
+ * perplexity (e to the held-out loss), bias and bias_fitted (of lsp's projectors, before and after the step's check),
+ * refits (weights whose projectors were fitted anew so far).  What is not known is empty.  Row 0 holds the held-out
+ * loss before training.
  */
 #ifndef LSPO_REAL_METRICS_H
 #define LSPO_REAL_METRICS_H
@@ -26,8 +27,8 @@ lspo_metrics_row_t lspo_metrics_row(uint32_t step);
 
 typedef struct lspo_metrics lspo_metrics_t;
 
-/* Begin a file, or with `resume` go on with one: rows after `step`, which the interrupted run wrote beyond its checkpoint,
- * are dropped, and so is a last row that was cut.  A file that is missing is begun. */
+/* Begin a file, or with `resume` go on with one: rows after `step`, which the interrupted run wrote beyond its
+ * checkpoint, are dropped, and so is a last row that was cut.  A file that is missing is begun. */
 lspo_status_t lspo_metrics_open(const char *path, bool resume, uint32_t step, lspo_metrics_t **metrics_out);
 /* Write rows and hand them to the system. */
 lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t *rows, size_t count);

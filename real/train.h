@@ -1,9 +1,9 @@
 /* train.h - fine-tuning: many steps of one plan, with a schedule, evaluation, checkpoints and metrics.
  *
  * A training is a chain of *segments*: plans of a few steps of one policy, played one after the other by the executor
- * (real/session.h).  Between two of them nothing runs: there weights are evaluated, checkpoints written and Ctrl-C obeyed.
- * Where the cuts lie changes no number: weights after n steps are the same, bit for bit, for any length of segments and
- * whether or not the training was resumed.
+ * (real/session.h).  Between two of them nothing runs: there weights are evaluated, checkpoints written and Ctrl-C
+ * obeyed. Where the cuts lie changes no number: weights after n steps are the same, bit for bit, for any length of
+ * segments and whether or not the training was resumed.
  *
  * Learning rate of step s (from 0) of n, with w steps of warm-up, peak rate p and last rate q:
  *     s < w:   p (s + 1) / w
@@ -74,8 +74,9 @@ typedef struct {
     uint64_t peak_gpu_bytes;
 } lspo_train_result_t;
 
-/* Train.  LSPO_ERR_INPUT for what the session, the dataset's shape or a checkpoint's settings do not allow, LSPO_ERR_FIT,
- * LSPO_ERR_NUMERIC with step and stage named, LSPO_ERR_INTERRUPTED after a checkpoint was written, LSPO_ERR_IO. */
+/* Train.  LSPO_ERR_INPUT for what the session, the dataset's shape or a checkpoint's settings do not allow,
+ * LSPO_ERR_FIT, LSPO_ERR_NUMERIC with step and stage named, LSPO_ERR_INTERRUPTED after a checkpoint was written,
+ * LSPO_ERR_IO. */
 lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_t *result_out);
 
 #endif
