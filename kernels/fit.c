@@ -215,6 +215,24 @@ LSPO_SIMD static double dot(size_t n, const float *a, const float *b)
 
 /* ---- the bias of one gradient, and its derivative ---- */
 
+/* out (d x d) = A^T B, both rows x d. */
+static void cross(const lspo_projector_t *a, const lspo_projector_t *b, float *out)
+{
+    memset(out, 0, (size_t)a->d * b->d * sizeof *out);
+    for (size_t i = 0; i < a->rows; i++)
+        for (size_t e = i * a->r; e < (i + 1) * a->r; e++)
+            for (size_t f = i * b->r; f < (i + 1) * b->r; f++)
+                out[(size_t)a->index[e] * b->d + b->index[f]] += a->value[e] * b->value[f];
+}
+
+/* Multiplying by P^T P as P^T (P ...) takes 4 rows r flop a column but reads the tall matrix r times, out of order; as a
+ * dense product it takes 2 d d, six times as fast a flop or more.  The Gram matrix takes the tall one's place. */
+static bool gram_pays(const lspo_projector_t *p, size_t other_d)
+{
+    const uint64_t d = p->d, rows = p->rows;
+    return d * d <= 12 * rows * p->r && d * d <= rows * other_d;
+}
+
 /* Named as in the header; _t: transposed.  G Q, P S... are rows x the other side's d. */
 typedef struct {
     const lspo_projector_t *p, *q;
@@ -224,6 +242,7 @@ typedef struct {
     float *gq, *pt;   /* m x d_n */
     float *gtp, *qst; /* n x d_m */
     float *hat, *hat_t, *s, *s_t, *t, *t_t, *d, *d_t;
+    bool p_gram, q_gram; /* P^T P and Q^T Q are formed: see gram_pays() */
 } sketch_t;
 
 uint64_t lspo_fit_scratch_of(uint64_t m, uint64_t n, uint64_t d_m, uint64_t d_n, uint64_t r_m, uint64_t r_n)
@@ -254,12 +273,37 @@ static sketch_t make_sketch(const lspo_projector_t *p, const lspo_projector_t *q
         *wide[i] = carve(scratch, s.n * s.d_m);
     for (size_t i = 0; i < sizeof square / sizeof square[0]; i++)
         *square[i] = carve(scratch, s.d_m * s.d_n);
+    s.p_gram = gram_pays(p, q->d);
+    s.q_gram = gram_pays(q, p->d);
     return s;
 }
 
 typedef struct {
     double g2, hat2, energy; /* ||G||^2, ||G^||^2, E */
 } squares_t;
+
+static void make_s(sketch_t *s)
+{
+    if (s->p_gram) {
+        cross(s->p, s->p, s->pt);
+        lspo_gemm_nn(s->d_m, s->d_n, s->d_m, 1.0F, s->pt, s->d_m, s->hat, s->d_n, 0.0F, s->s, s->d_n);
+        return;
+    }
+    multiply(s->threads, s->p, s->hat, s->d_n, s->pt);
+    multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->s);
+}
+
+static void make_t(sketch_t *s)
+{
+    if (s->q_gram) {
+        cross(s->q, s->q, s->qst);
+        lspo_gemm_nn(s->d_m, s->d_n, s->d_n, 1.0F, s->hat, s->d_n, s->qst, s->d_n, 0.0F, s->t, s->d_n);
+        return;
+    }
+    multiply(s->threads, s->q, s->hat_t, s->d_m, s->qst);
+    multiply_transposed(s->threads, s->q, s->qst, s->d_m, s->t_t);
+    transpose(s->d_n, s->d_m, s->t_t, s->t);
+}
 
 /* G Q, G^, S and T of `g`, whose square is g2; pt and qst are used on the way. */
 static squares_t sketch_gradient(sketch_t *s, const float *g, double g2)
@@ -268,11 +312,8 @@ static squares_t sketch_gradient(sketch_t *s, const float *g, double g2)
     spread(s->threads, s->m, gather_rows, &(gather_t){s->q, g, s->n, s->gq});
     multiply_transposed(s->threads, s->p, s->gq, s->d_n, s->hat);
     transpose(s->d_m, s->d_n, s->hat, s->hat_t);
-    multiply(s->threads, s->p, s->hat, s->d_n, s->pt);
-    multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->s);
-    multiply(s->threads, s->q, s->hat_t, s->d_m, s->qst);
-    multiply_transposed(s->threads, s->q, s->qst, s->d_m, s->t_t);
-    transpose(s->d_n, s->d_m, s->t_t, s->t);
+    make_s(s);
+    make_t(s);
     const size_t square = s->d_m * s->d_n;
     return (squares_t){.g2 = g2, .hat2 = dot(square, s->hat, s->hat), .energy = dot(square, s->s, s->t)};
 }
@@ -302,46 +343,74 @@ static double best_bias(const squares_t *x)
 
 typedef struct {
     const lspo_projector_t *p;
-    const float *x, *with_x, *y, *with_y; /* rows x width, d x width, rows x width, d x width */
+    const float *x, *with_x, *y, *with_y; /* rows x width, d x width, rows x width, d x width          */
+    const float *gram;                    /* d x d, in place of y and with_y: y with_y^T is P gram; NULL: none */
     size_t width;
     float scale;
     float *gradient;
 } slope_t;
 
-/* A row of either matrix is read once for four nonzeros. */
-LSPO_SIMD static void add_row_slopes(const slope_t *a, size_t row)
+/* x row . with_x[column], and, where there is no Gram matrix, twice y row . with_y[column]. */
+LSPO_SIMD static float slope_at(const slope_t *a, const float *x, const float *y, uint32_t column)
 {
-    const size_t width = a->width, r = a->p->r;
-    const float *x = a->x + row * width, *y = a->y + row * width;
-    const uint32_t *index = a->p->index + row * r;
-    float *gradient = a->gradient + row * r;
-    size_t e = 0;
-    for (; e + 4 <= r; e += 4) {
-        const float *f0 = a->with_x + index[e] * width, *f1 = a->with_x + index[e + 1] * width;
-        const float *f2 = a->with_x + index[e + 2] * width, *f3 = a->with_x + index[e + 3] * width;
-        const float *h0 = a->with_y + index[e] * width, *h1 = a->with_y + index[e + 1] * width;
-        const float *h2 = a->with_y + index[e + 2] * width, *h3 = a->with_y + index[e + 3] * width;
-        float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-        for (size_t j = 0; j < width; j++) {
-            const float twice = 2.0F * y[j];
-            s0 += x[j] * f0[j] + twice * h0[j];
-            s1 += x[j] * f1[j] + twice * h1[j];
-            s2 += x[j] * f2[j] + twice * h2[j];
-            s3 += x[j] * f3[j] + twice * h3[j];
-        }
-        gradient[e] += a->scale * s0;
-        gradient[e + 1] += a->scale * s1;
-        gradient[e + 2] += a->scale * s2;
-        gradient[e + 3] += a->scale * s3;
-    }
-    for (; e < r; e++) {
-        const float *f = a->with_x + index[e] * width, *h = a->with_y + index[e] * width;
-        float sum = 0;
+    const size_t width = a->width;
+    const float *f = a->with_x + column * width;
+    float sum = 0, other = 0;
 #pragma omp simd reduction(+ : sum)
-        for (size_t j = 0; j < width; j++)
-            sum += x[j] * f[j] + 2.0F * y[j] * h[j];
-        gradient[e] += a->scale * sum;
+    for (size_t j = 0; j < width; j++)
+        sum += x[j] * f[j];
+    if (!y)
+        return sum;
+    const float *h = a->with_y + column * width;
+#pragma omp simd reduction(+ : other)
+    for (size_t j = 0; j < width; j++)
+        other += y[j] * h[j];
+    return sum + 2.0F * other;
+}
+
+/* A row of x is read once for four nonzeros. */
+LSPO_SIMD static void slopes_of_four(const slope_t *a, const float *x, const uint32_t *index, float out[4])
+{
+    const size_t width = a->width;
+    const float *f0 = a->with_x + index[0] * width, *f1 = a->with_x + index[1] * width;
+    const float *f2 = a->with_x + index[2] * width, *f3 = a->with_x + index[3] * width;
+    float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+    for (size_t j = 0; j < width; j++) {
+        s0 += x[j] * f0[j];
+        s1 += x[j] * f1[j];
+        s2 += x[j] * f2[j];
+        s3 += x[j] * f3[j];
+    }
+    out[0] = s0;
+    out[1] = s1;
+    out[2] = s2;
+    out[3] = s3;
+}
+
+/* 2 (P gram) at nonzero `column` of the row. */
+static float gram_slope(const slope_t *a, size_t row, uint32_t column)
+{
+    const size_t r = a->p->r;
+    float sum = 0;
+    for (size_t e = row * r; e < (row + 1) * r; e++)
+        sum += a->p->value[e] * a->gram[(size_t)a->p->index[e] * a->p->d + column];
+    return 2.0F * sum;
+}
+
+static void add_row_slopes(const slope_t *a, size_t row)
+{
+    const size_t r = a->p->r;
+    const float *x = a->x + row * a->width, *y = a->gram ? NULL : a->y + row * a->width;
+    const uint32_t *index = a->p->index + row * r;
+    float *gradient = a->gradient + row * r, sums[4];
+    for (size_t e = 0; e < r; e++) {
+        if (!y && e % 4 == 0 && e + 4 <= r)
+            slopes_of_four(a, x, index + e, sums);
+        float slope = !y && e / 4 < r / 4 ? sums[e % 4] : slope_at(a, x, y, index[e]);
+        if (a->gram)
+            slope += gram_slope(a, row, index[e]);
+        gradient[e] += a->scale * slope;
     }
 }
 
@@ -351,22 +420,39 @@ static void add_slopes(const void *context, size_t first, size_t end)
         add_row_slopes(context, row);
 }
 
+/* D = 2 P^T P T - 4 G^. */
+static void make_d(sketch_t *s)
+{
+    if (s->p_gram)
+        lspo_gemm_nn(s->d_m, s->d_n, s->d_m, 1.0F, s->pt, s->d_m, s->t, s->d_n, 0.0F, s->d, s->d_n);
+    else {
+        multiply(s->threads, s->p, s->t, s->d_n, s->pt);
+        multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->d);
+    }
+    for (size_t i = 0; i < s->d_m * s->d_n; i++)
+        s->d[i] = 2.0F * s->d[i] - 4.0F * s->hat[i];
+}
+
 /* Adds weight times the gradient of bias(1) of the gradient last sketched. */
 static void add_bias_gradient(sketch_t *s, const squares_t *x, double weight, float *p_gradient, float *q_gradient)
 {
     const double bias = fmax(bias_of(x, 1), 1e-6);
     const float scale = (float)(weight / (2 * bias * x->g2));
-    const size_t square = s->d_m * s->d_n;
     spread(s->threads, (s->n + LANES - 1) / LANES, gather_columns, &(gather_t){s->p, s->g, s->n, s->gtp});
-    multiply(s->threads, s->p, s->t, s->d_n, s->pt);
-    multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->d);
-    for (size_t i = 0; i < square; i++)
-        s->d[i] = 2.0F * s->d[i] - 4.0F * s->hat[i];
+    make_d(s);
     transpose(s->d_m, s->d_n, s->d, s->d_t);
-    transpose(s->d_m, s->d_n, s->s, s->s_t);
-    multiply(s->threads, s->q, s->s_t, s->d_m, s->qst);
-    spread(s->threads, s->m, add_slopes, &(slope_t){s->p, s->gq, s->d, s->pt, s->hat, s->d_n, scale, p_gradient});
-    spread(s->threads, s->n, add_slopes, &(slope_t){s->q, s->gtp, s->d_t, s->qst, s->hat_t, s->d_m, scale, q_gradient});
+    if (s->p_gram) /* in the place of P^T P, which is used up */
+        lspo_gemm_nt(s->d_m, s->d_m, s->d_n, 1.0F, s->t, s->d_n, s->hat, s->d_n, 0.0F, s->pt, s->d_m);
+    if (s->q_gram)
+        lspo_gemm_tn(s->d_n, s->d_n, s->d_m, 1.0F, s->s, s->d_n, s->hat, s->d_n, 0.0F, s->qst, s->d_n);
+    else {
+        transpose(s->d_m, s->d_n, s->s, s->s_t);
+        multiply(s->threads, s->q, s->s_t, s->d_m, s->qst);
+    }
+    spread(s->threads, s->m, add_slopes,
+           &(slope_t){s->p, s->gq, s->d, s->pt, s->hat, s->p_gram ? s->pt : NULL, s->d_n, scale, p_gradient});
+    spread(s->threads, s->n, add_slopes,
+           &(slope_t){s->q, s->gtp, s->d_t, s->qst, s->hat_t, s->q_gram ? s->qst : NULL, s->d_m, scale, q_gradient});
 }
 
 double lspo_fit_bias(const lspo_projector_t *p, const lspo_projector_t *q, const float *g, uint32_t threads,
@@ -607,16 +693,6 @@ const char *lspo_fit_reason_name(lspo_fit_reason_t reason)
 size_t lspo_fit_carry_scratch(const lspo_projector_t *p, const lspo_projector_t *q)
 {
     return (size_t)p->d * p->d + (size_t)q->d * q->d + (size_t)p->d * q->d;
-}
-
-/* out (d x d) = A^T B, both rows x d. */
-static void cross(const lspo_projector_t *a, const lspo_projector_t *b, float *out)
-{
-    memset(out, 0, (size_t)a->d * b->d * sizeof *out);
-    for (size_t i = 0; i < a->rows; i++)
-        for (size_t e = i * a->r; e < (i + 1) * a->r; e++)
-            for (size_t f = i * b->r; f < (i + 1) * b->r; f++)
-                out[(size_t)a->index[e] * b->d + b->index[f]] += a->value[e] * b->value[f];
 }
 
 static void square_all(size_t n, float *x)

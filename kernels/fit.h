@@ -13,7 +13,8 @@
  *     L = mean over the calibration gradients of bias(1) + beta (||P||_F + ||Q||_F).
  * Gradient at nonzero (i, k) of P, with T = G^ Q^T Q, S = P^T P G^, D = 2 P^T P T - 4 G^:
  *     d(bias^2 ||G||^2) / dP_ik = (G Q)_i . D_k + 2 (P T)_i . G^_k,        Q alike with everything transposed.
- * All products are sparse times dense, 2 r FLOPs an element of G twice and of m x d, n x d, d x d matrices otherwise.
+ * Products with P and Q are sparse times dense, 2 r FLOPs an element of G twice and of m x d, n x d, d x d matrices
+ * otherwise; where d is small beside m (or n) those with P^T P are dense, d x d.  Nothing is m x m or n x n.
  *
  * Norms: P D Q^T, with Adam's D of elements near 1, must stay as large as that of random projectors, or fitting would
  * change the learning rate.  When fitting ends P is rescaled to ||P||_F = sqrt(m) and Q to ||Q||_F = sqrt(n), the

@@ -114,9 +114,10 @@ static double dense_objective(const lspo_projector_t *p, const lspo_projector_t 
     return sum + beta * (dense_norm(p) + dense_norm(q));
 }
 
+/* With P^T P and Q^T Q formed: both, both, the second, both, neither. */
 static const struct {
     uint32_t m, n, d_m, d_n, r;
-} shapes[] = {{12, 9, 5, 4, 2}, {40, 37, 16, 11, 5}, {33, 64, 33, 12, 9}, {7, 80, 6, 20, 1}};
+} shapes[] = {{12, 9, 5, 4, 2}, {40, 37, 16, 11, 5}, {33, 64, 33, 12, 9}, {7, 80, 6, 20, 1}, {30, 32, 28, 29, 1}};
 
 Test(fit, bias_is_that_of_the_dense_residual)
 {
@@ -158,7 +159,7 @@ static void check_slopes(lspo_projector_t *side, const float *gradient, const ls
 
 Test(fit, gradient_is_that_of_finite_differences)
 {
-    for (size_t s = 0; s < 2; s++) {
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         lspo_projector_t p, q;
         make_pair(shapes[s].m, shapes[s].n, shapes[s].d_m, shapes[s].d_n, shapes[s].r, &p, &q);
         float *g[2] = {normals(1, (size_t)shapes[s].m * shapes[s].n), normals(2, (size_t)shapes[s].m * shapes[s].n)};
