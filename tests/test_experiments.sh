@@ -118,7 +118,7 @@ check "spread over seeds" "a,2,1.5000,3.00000,2.00000,4.00000,1.000000" "$(with_
 # zero falls from 4 to 2 in 10 s; lsp from 4 to 3 in 2 s and to 1 in 4 s, so that it passes 2 after 3 s: 30 %.  Joined, 6 of 40 s: 15 %.
 runs_head=method,seed,steps,step_s,train_s,perplexity_after,perplexity_before,peak_gpu_bytes,held_out_after,held_out_before
 printf '%s\n' $runs_head full,1,4,2.5,10,7,54,100,2,4 lsp,1,8,0.5,4,2,54,100,1,4 lora,1,8,0.5,4,7,54,100,2,4 \
-    galore,1,8,0.5,4,7,54,100,2,4 > "$folder/runs.csv"
+    full-steps,1,8,0.5,4,7,54,100,1.1,4 lsp-random,1,8,0.5,4,7,54,100,2,4 galore,1,8,0.5,4,7,54,100,2,4 > "$folder/runs.csv"
 curve() { printf '%s\n' method,step,time_s,held_out_loss full,0,0,4 "full,4,$1,2" lsp,0,0,4 "lsp,4,$2,3" "lsp,8,$3,1"; }
 curve 10 2 4 > "$folder/spread.csv"
 curve 40 4 8 > "$folder/joined.csv"

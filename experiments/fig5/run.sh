@@ -7,8 +7,8 @@ here=$experiments_dir/fig5
 profile_measure
 pretrain_model
 
-seeds=1 budget_s=5
-[ "$EXPERIMENTS" = full ] && seeds="1 2 3" budget_s=60
+seeds=1 budget_s=4 eval_batches=6
+[ "$EXPERIMENTS" = full ] && seeds="1 2 3" budget_s=30 eval_batches=16
 workload=(--batch 4 --sequence 128)
 
 # simulated POLICY FIELD [FLAGS...]: on this machine's profile, at the rates of this figure.
@@ -26,11 +26,12 @@ read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/sim-vs-host/rates.awk" -v
 rm "$out/probe.csv"
 rates=(--link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
 
-# The greatest rank at which a policy's GPU memory stays within lsp's.
+# rank_of POLICY FLAGS: the greatest RANK in the flags at which a policy's GPU memory stays within lsp's.
 rank_of() {
-    local policy=$1 rank=1 most
+    local policy=$1 flags=$2 rank=1 most
     while [ $rank -lt 64 ]; do
-        most=$(simulated "$policy" peak_gpu_bytes --rank $((rank + 1)))
+        # shellcheck disable=SC2086 # flags
+        most=$(simulated "$policy" peak_gpu_bytes ${flags/RANK/$((rank + 1))})
         [ "$most" -le "$lsp_bytes" ] || break
         rank=$((rank + 1))
     done
@@ -43,9 +44,13 @@ fine_tune() {
     shift 3
     step_s=$(simulated "$policy" iteration_s "$@")
     steps=$(awk -v budget=$budget_s -v step="$step_s" 'BEGIN { n = int(budget / step); print (n > 8 ? n : 8) }')
+    case $method in
+    lsp) lsp_steps=$steps ;;
+    full-steps) steps=$lsp_steps ;;
+    esac
     for seed in $seeds; do
         "$LSPO" train --model "$pretrained" --data "$corpus" --policy "$policy" "${workload[@]}" "${rates[@]}" \
-            --steps "$steps" --warmup-steps $((steps / 10)) --learning-rate "$rate" --eval-every $(((steps + 7) / 8)) --seed "$seed" \
+            --steps "$steps" --warmup-steps $((steps / 10)) --learning-rate "$rate" --eval-every $(((steps + 7) / 8)) --seed "$seed" --eval-batches $eval_batches \
             --iterations $(((steps + 7) / 8)) --metrics "$out/metrics.csv" --format csv "$@" > "$out/run.csv" 2> "$out/err" ||
             { cat "$out/err" >&2; die "training by $method failed"; }
         [ -s "$out/runs.csv" ] || sed -n '1s/^/method,/p' "$out/run.csv" > "$out/runs.csv"
@@ -68,7 +73,7 @@ lsp_flags=$(grid_rows "$here/methods" | awk '$1 == "lsp" { $1 = $2 = $3 = ""; pr
 # shellcheck disable=SC2086 # flags
 lsp_bytes=$(simulated lsp peak_gpu_bytes $lsp_flags)
 while read -r method policy rate flags; do
-    case $flags in *RANK*) flags=${flags/RANK/$(rank_of "$policy")} ;; esac
+    case $flags in *RANK*) flags=${flags/RANK/$(rank_of "$policy" "$flags")} ;; esac
     # shellcheck disable=SC2086 # flags
     fine_tune "$method" "$policy" "$rate" $flags
 done < <(grid_rows "$here/methods")

@@ -1,12 +1,12 @@
 FNR == 1 {
     csv_header($0)
-    printf "  %-7s %5s %7s %6s %10s %12s %8s\n", "method", "seeds", "s", "steps", "perplexity", "bits a byte", "GPU MiB"
+    printf "  %-10s %5s %7s %6s %10s %12s %8s\n", "method", "seeds", "s", "steps", "perplexity", "bits a byte", "GPU MiB"
     next
 }
 {
     csv_row($0)
     m = get("method")
-    printf "  %-7s %5d %7.1f %6d %10.3f %12.4f %8.1f\n", m, get("seeds"), get("train_s"), get("steps"), get("perplexity"),
+    printf "  %-10s %5d %7.1f %6d %10.3f %12.4f %8.1f\n", m, get("seeds"), get("train_s"), get("steps"), get("perplexity"),
         get("bits_a_byte"), get("peak_gpu_bytes") / 2 ^ 20
     loss[m] = get("held_out_after"); taken[m] = get("train_s")
     before = get("held_out_before")

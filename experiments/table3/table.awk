@@ -3,6 +3,7 @@ FNR == 1 { csv_header($0); next }
 {
     csv_row($0)
     m = get("method")
+    if (m == "full-steps") next # equal steps, not equal time
     if (!(m in seeds)) methods[++count] = m
     seeds[m]++
     loss[m] += get("held_out_after"); before[m] += get("held_out_before");
