@@ -6,13 +6,16 @@ set title "GPU bytes for one more rank (lsp: nonzero a row)"
 set style data histograms
 set style histogram clustered gap 1.5
 set yrange [0:*]
+set offsets 0, 0, graph 0.25, 0
 set ylabel "KiB"
-set key top right Left reverse
+set key top left Left reverse
 plot data."/bytes.csv" using (column("measured")/1024):xtic(1) title "measured" linecolor rgb blue, \
     '' using (column("formula")/1024) title "Table 2, 4 bytes a number" linecolor rgb grey
 set title "numerical rank of what training changed"
 set ylabel "rank (d = 16, rank 16)"
+set offsets 0, 0, 0, 0
 set xlabel "number of subspaces"
+set xtics 1
 set key top left Left reverse
 file = data."/mean-rank.csv"
 names = "lsp galore lora"
