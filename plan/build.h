@@ -13,6 +13,8 @@
  *                        its input
  *     BWD block          gives back `saved` and its input; where a COMPRESS follows, that op does
  *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back
+ *     BWD, zenflow       takes the full gradient; COMPRESS gives it back and takes its two parts: D2H gives back the CPU's,
+ *                        UPD_GPU the GPU's
  *     PROJECT            takes and gives back the scratch of one basis; lsp: a weight's full gradient (fp32), the scratch
  *                        of a fit and the projectors that it makes
  *     BWD, lowest        gives back dx (embed's BWD; the first block's when the embedding is frozen)

@@ -11,6 +11,7 @@
  *                  UPD_GPU   direction = adam(r);            galore: APPLY w <- w - eta / 4 A direction
  *     parameters   UPD       master <- master - eta adam(g); H2D sends the master, APPLY overwrites
  *     delta        UPD       direction = adam(g^);           APPLY w <- w - eta P direction Q^T
+ *                            zenflow: of the mean of a window, in the CPU's columns; UPD_GPU in the others at once
  * What a compressing policy sends uncompressed steps along its plain direction: w <- w - eta direction.
  * Batch (iteration, micro) depends on the workload's seed alone; so do weights, projectors and adapters. */
 #ifndef LSPO_REAL_SESSION_H
