@@ -1,23 +1,30 @@
-# Lines: bias on held-out gradients against r, a panel a subspace size; means over the weights of a block.
-width = 860; height = 460
-load plots."/style.gp"
+# Lines: bias on held-out gradients against r, a panel a text and subspace size; means over the weights of a block.
 file = data."/mean.csv"
-sizes = system("awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' '".file."'")
-n = words(sizes)
+panels = system("awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' '".file."'")
+n = words(panels)
+width = 1000; height = n > 3 ? 760 : 420
+load plots."/style.gp"
 set logscale x 2
-set xlabel "r; all methods at the GPU memory of r nonzeros a row"
+set xlabel "r (all at its GPU memory)"
 set yrange [0:1.05]
-set multiplot layout 1,n
-set bmargin 9
+names = '"random, best scale" learned "GaLore, equal bytes" "GaLore, equal numbers" "SVD floor at rank d (dots)"'
+columns = "random learned galore galore_formula floor"
+array shade[5] = [grey, blue, orange, orange, black]
+array mark[5] = [5, 7, 9, 8, 0]
+array dashes[5] = [1, 1, 1, 2, 3]
+set multiplot layout (n > 3 ? 2 : 1),(n > 3 ? 3 : n)
+set bmargin (n > 3 ? 5 : 6)
+unset key
+do for [k=1:5] {
+    set label k word(names, k) at screen 0.2*k-0.16, screen 0.04 left offset 1.5,0 point pointtype mark[k] linecolor rgb shade[k]
+}
 do for [i=1:n] {
-    set title "d = ".word(sizes, i)
-    if (i == 1) { set ylabel "relative bias on held-out gradients" } else { unset ylabel }
-    if (i == n) { set key at screen 0.5, screen 0.02 center bottom horizontal Left reverse maxcols 5 width -2 } else { unset key }
-    d = word(sizes, i)
-    plot file using (column("d") == d ? column("r") : NaN):"random" with linespoints pointtype 5 linecolor rgb grey title "random, best scale", \
-        '' using (column("d") == d ? column("r") : NaN):"learned" with linespoints pointtype 7 linecolor rgb blue title "learned", \
-        '' using (column("d") == d ? column("r") : NaN):"galore" with linespoints pointtype 9 linecolor rgb orange title "GaLore, equal bytes", \
-        '' using (column("d") == d ? column("r") : NaN):"galore_formula" with linespoints pointtype 8 linecolor rgb orange dashtype 2 title "GaLore, equal numbers", \
-        '' using (column("d") == d ? column("r") : NaN):"floor" with lines linecolor rgb black dashtype 3 title "SVD floor at rank d"
+    panel = word(panels, i)
+    colon = strstrt(panel, ":")
+    set title panel[1:colon-1]." text, d = ".panel[colon+1:*]
+    if (i % 3 == 1) { set ylabel "relative bias on held-out gradients" } else { unset ylabel }
+    plot for [k=1:5] file using (strcol("panel") eq panel ? column("r") : NaN):(column(word(columns, k))) \
+        with linespoints pointtype mark[k] linewidth 1.4 linecolor rgb shade[k] dashtype dashes[k]
+    unset label
 }
 unset multiplot

@@ -1,8 +1,8 @@
-# Means over the weights of the block, a row a (d, r).
-FNR == 1 { csv_header($0); print "d,r,random,learned,galore,galore_formula,floor,projector_bytes"; next }
+# Means over the weights of the block, a row a (text, d, r).
+FNR == 1 { csv_header($0); print "panel,text,d,r,random,learned,galore,galore_formula,floor,projector_bytes"; next }
 {
     csv_row($0)
-    key = get("subspace") "," get("nnz")
+    key = get("text") ":" get("subspace") "," get("text") "," get("subspace") "," get("nnz")
     if (!(key in count)) keys[++keyed] = key
     count[key]++
     random[key] += get("random"); learned[key] += get("learned"); galore[key] += get("galore")

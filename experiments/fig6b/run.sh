@@ -5,18 +5,23 @@ results_open fig6b
 here=$experiments_dir/fig6b
 pretrain_model
 
-subspaces="16 64" nonzeros="2 8 16" gradients=8
-[ "$EXPERIMENTS" = full ] && subspaces="16 32 64 96" nonzeros="2 4 8 16 32 64" gradients=32
+# own: the text that the model was trained on; other: one that it is about to be fine-tuned on.
+panels="own:16 own:64 other:64" nonzeros="2 4 8" gradients=8
+[ "$EXPERIMENTS" = full ] && panels="own:16 own:32 own:64 own:96 other:16 other:64" nonzeros="2 4 8 16 32 64" gradients=32
 
-# A fine-tuning has just begun: the step is too small to change the weights.
-workload=(--model "$pretrained" --text "$corpus" --batch 4 --sequence 128 --iterations 2 --learning-rate 1e-9
+# Steps too small to change the weights.
+workload=(--model "$pretrained" --batch 4 --sequence 128 --iterations 2 --learning-rate 1e-9
     --calibration $gradients --validation $gradients --bias-threshold 0.01 --fit-steps 100)
-for d in $subspaces; do
+for panel in $panels; do
+    text=${panel%:*} d=${panel#*:}
+    source=()
+    [ $text = own ] || source=(--text "$corpus")
     for r in $nonzeros; do
         [ "$r" -le "$d" ] || continue
-        "$LSPO" fit "${workload[@]}" --subspace "$d" --nnz "$r" --format csv > "$out/cell.csv" || die "lspo fit failed"
-        [ -s "$out/fig6b.csv" ] || head -n 1 "$out/cell.csv" > "$out/fig6b.csv"
-        tail -n +2 "$out/cell.csv" >> "$out/fig6b.csv"
+        "$LSPO" fit "${workload[@]}" "${source[@]}" --subspace "$d" --nnz "$r" --format csv > "$out/cell.csv" ||
+            die "lspo fit failed"
+        [ -s "$out/fig6b.csv" ] || sed -n '1s/^/text,/p' "$out/cell.csv" > "$out/fig6b.csv"
+        sed -n "2,\$s/^/$text,/p" "$out/cell.csv" >> "$out/fig6b.csv"
     done
 done
 rm "$out/cell.csv"
