@@ -1,8 +1,8 @@
 # Lines with shaded spread over seeds: held-out perplexity against measured and against simulated time.
 width = 900; height = 400
 load plots."/style.gp"
-names = "full lsp lsp-random lora galore lomo badam"
-array shade[7] = [orange, blue, sky, green, red, grey, pink]
+names = "full lsp lsp-random lora galore lomo badam zenflow"
+array shade[8] = [orange, blue, sky, green, red, grey, pink, yellow]
 set ylabel "held-out perplexity (a byte)"
 set logscale y
 set ytics (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200)
@@ -13,15 +13,15 @@ set title "measured on the host, equal time"
 set xlabel "time (s)"
 set key top right vertical Left reverse
 file = data."/spread.csv"
-plot for [k=1:7] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"low":"high" with filledcurves linecolor rgb shade[k] notitle, \
-    for [k=1:7] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"perplexity" \
+plot for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"low":"high" with filledcurves linecolor rgb shade[k] notitle, \
+    for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"perplexity" \
     with linespoints pointtype 7 pointsize 0.5 linewidth 1.6 linecolor rgb shade[k] title word(names, k)
 set title "joined with steps simulated on paper-laptop"
 set xlabel "time (minutes), gpt2-774m"
 unset ylabel
 unset key
 file = data."/joined-spread.csv"
-plot for [k=1:7] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"low":"high" with filledcurves linecolor rgb shade[k] notitle, \
-    for [k=1:7] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"perplexity" \
+plot for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"low":"high" with filledcurves linecolor rgb shade[k] notitle, \
+    for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"perplexity" \
     with linespoints pointtype 7 pointsize 0.5 linewidth 1.6 linecolor rgb shade[k]
 unset multiplot
