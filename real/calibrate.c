@@ -11,15 +11,13 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#if defined(__SSE2__)
-#include <xmmintrin.h>
-#endif
 
 #include "kernels/adam.h"
 #include "kernels/gemm.h"
 #include "real/calibrate_state.h"
 #include "real/device.h"
 #include "real/executor.h"
+#include "real/lane.h"
 #include "real/transformer.h"
 #include "traces/summary.h"
 
@@ -37,9 +35,7 @@ typedef struct {
 static void enter_lane(void *topology, lspo_lane_t lane)
 {
     lspo_topology_enter(topology, lane);
-#if defined(__SSE2__)
-    _mm_setcsr(_mm_getcsr() | 0x8040U); /* as in training: denormals are flushed */
-#endif
+    lspo_lane_flush_denormals(); /* as in training */
 }
 
 static void *lane_thread(void *argument)
@@ -412,12 +408,12 @@ typedef struct {
 static void time_steps(void *context)
 {
     foreground_t *foreground = context;
-    double start_s = lspo_thread_cpu_s();
+    double start_s = lspo_lane_cpu_s();
     foreground->steps = 0;
     do {
         foreground->step(foreground->context);
         foreground->steps++;
-        foreground->cpu_s = lspo_thread_cpu_s() - start_s;
+        foreground->cpu_s = lspo_lane_cpu_s() - start_s;
     } while (foreground->cpu_s < foreground->least_s);
 }
 

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "kernels/activation.h"
 #include "kernels/adam.h"
@@ -16,6 +15,7 @@
 #include "kernels/projector.h"
 #include "kernels/vector.h"
 #include "real/calibrate_state.h"
+#include "real/lane.h"
 #include "traces/summary.h"
 
 enum { SAMPLES_MAX = 64, FIT_TERMS = 5 };
@@ -30,22 +30,15 @@ float *lspo_pool_take(lspo_pool_t *pool, size_t n)
     return taken;
 }
 
-double lspo_thread_cpu_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 double lspo_calibrate_time_s(lspo_timed_function_t function, void *context, uint32_t samples)
 {
     double times_s[SAMPLES_MAX];
     samples = samples < SAMPLES_MAX ? samples : SAMPLES_MAX;
     function(context);
     for (uint32_t i = 0; i < samples; i++) {
-        double start_s = lspo_thread_cpu_s();
+        double start_s = lspo_lane_cpu_s();
         function(context);
-        times_s[i] = lspo_thread_cpu_s() - start_s;
+        times_s[i] = lspo_lane_cpu_s() - start_s;
     }
     return lspo_median(times_s, samples);
 }

@@ -24,9 +24,6 @@ typedef struct {
 lspo_status_t lspo_calibrate_fit_gemm(const lspo_gemm_time_t *times, size_t count, lspo_gemm_fit_t *fit_out);
 
 typedef void (*lspo_timed_function_t)(void *context);
-/* CPU time of the calling thread: equal to the time that passes as long as nothing else wants its core, and blind to
- * whatever else does. */
-double lspo_thread_cpu_s(void);
 /* Median CPU time of `samples` calls after one that is not counted. */
 double lspo_calibrate_time_s(lspo_timed_function_t function, void *context, uint32_t samples);
 

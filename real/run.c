@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "kernels/gemm.h"
 #include "plan/policy.h"
@@ -55,23 +54,16 @@ static void enter_lane(void *context, lspo_lane_t lane)
     lspo_lane_flush_denormals();
 }
 
-static double thread_cpu_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static lspo_status_t run_op(void *context, const lspo_op_t *op)
 {
     player_t *player = context;
     if (op->lane != LSPO_LANE_GPU)
         return lspo_session_run_op(player->session, op);
-    double cpu_s = thread_cpu_s();
+    double cpu_s = lspo_lane_cpu_s();
     uint64_t start_ns = lspo_now_ns();
     lspo_status_t status = lspo_session_run_op(player->session, op);
     player->gpu_busy_s += (double)(lspo_now_ns() - start_ns) * 1e-9;
-    player->gpu_cpu_s += thread_cpu_s() - cpu_s;
+    player->gpu_cpu_s += lspo_lane_cpu_s() - cpu_s;
     return status;
 }
 
