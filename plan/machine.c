@@ -14,6 +14,7 @@ enum { FIELDS_MAX = 64, TEXT_WRITTEN_MAX = 180 };
 #define RATE_LOW 1.0
 #define RATE_HIGH 1e21
 #define LOSS_HIGH 0.99
+#define SIGMA_HIGH 2.0
 
 #define FIELD(section, member, unit, low, high, help)                                                                  \
     {                                                                                                                  \
@@ -32,6 +33,8 @@ enum { FIELDS_MAX = 64, TEXT_WRITTEN_MAX = 180 };
             "fraction of its speed that the first lane loses while the second runs",                                   \
             offsetof(lspo_machine_t, contention[slowed][running])                                                      \
     }
+#define NOISE(member, help)                                                                                            \
+    FIELD(noise, member, LSPO_UNIT_NONE, 0.0, SIGMA_HIGH, "standard deviation of the log duration " help)
 
 const lspo_machine_field_t lspo_machine_fields[] = {
     FIELD(gpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory that plans may use"),
@@ -52,12 +55,14 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_BPS(scatter_Bps, "W -= eta P D Q^T, memory"),
     FIELD(gpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam on the GPU"),
     FIELD(gpu, backward_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of its speed that a backward pass loses"),
+    FIELD(gpu, context_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory that the driver takes and plans cannot use"),
     FIELD(gpu, launch_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of a kernel besides its work"),
     FIELD(gpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of an op besides its kernels"),
     FIELD(cpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory that plans may use"),
     FIELD(cpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam, all threads, from memory"),
     FIELD(cpu, adam_cached_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam, all threads, state in cache"),
     FIELD(cpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "optimizer state up to this size stays in cache"),
+    FIELD(cpu, process_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "resident besides what plans count"),
     FIELD(cpu, compute_flops, LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "a block's forward on the CPU (not used by plans)"),
     FIELD(cpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of an op besides its work"),
     FIELD(link, h2d_Bps, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, "CPU to GPU, pinned memory, alone"),
@@ -78,6 +83,11 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     CONTENTION("cpu_while_gpu", LSPO_LANE_CPU, LSPO_LANE_GPU),
     CONTENTION("cpu_while_d2h", LSPO_LANE_CPU, LSPO_LANE_D2H),
     CONTENTION("cpu_while_h2d", LSPO_LANE_CPU, LSPO_LANE_H2D),
+    NOISE(gpu_sigma, "of an op on the GPU"),
+    NOISE(d2h_sigma, "of a copy to the CPU"),
+    NOISE(h2d_sigma, "of a copy to the GPU"),
+    NOISE(cpu_sigma, "of an op on the CPU"),
+    NOISE(run_sigma, "of all GPU and CPU work of one run"),
 };
 const size_t lspo_machine_field_count = sizeof lspo_machine_fields / sizeof lspo_machine_fields[0];
 _Static_assert(sizeof lspo_machine_fields / sizeof lspo_machine_fields[0] <= FIELDS_MAX, "raise FIELDS_MAX");

@@ -35,6 +35,7 @@ typedef struct {
         double scatter_flops, scatter_Bps; /* time = max of the two */
         double adam_pps;                   /* parameters a second of UPD_GPU */
         double backward_loss; /* fraction of its speed that a backward pass loses, [0, 1): what autograd adds */
+        double context_bytes; /* of memory that the driver takes and plans cannot use; 0 on the host device */
         double launch_s;      /* a kernel                       */
         double op_s;          /* an op: dispatch, events        */
     } gpu;
@@ -43,6 +44,7 @@ typedef struct {
         double adam_pps;        /* parameters a second of UPD, all its threads; from DRAM   */
         double adam_cached_pps; /* the same when the state stays in cache (small subspaces) */
         double cache_bytes;     /* state up to this size counts as cached                   */
+        double process_bytes;   /* resident besides what plans count: libraries' buffers, thread stacks */
         double compute_flops;   /* FWD/BWD on the CPU (paper, Table 1); not used by plans   */
         double op_s;
     } cpu;
@@ -55,13 +57,18 @@ typedef struct {
     /* Fraction of its speed that lane [a] loses while lane [b] runs (shared DRAM, shared cores); [0, 1).
      * The link's duplex loss is kept above, not here. */
     double contention[LSPO_LANE_COUNT][LSPO_LANE_COUNT];
+    /* Standard deviations of the logarithm of durations: of one op about its median, by lane, independent; and of all
+     * GPU and CPU work of one run about the median of runs.  Drawn from under --noise only. */
+    struct {
+        double gpu_sigma, d2h_sigma, h2d_sigma, cpu_sigma, run_sigma;
+    } noise;
 } lspo_machine_t;
 
 /* One row a numeric field: the INI key, its unit, its range, its offset.  Reader, writer, `--set` and
  * `lspo show machine` iterate over this one table.  In a file without base, a field whose range includes 0 may be absent
  * and is then 0; the others must be there. */
 typedef struct {
-    const char *section; /* "gpu", "cpu", "link", "contention" */
+    const char *section; /* "gpu", "cpu", "link", "contention", "noise" */
     const char *key;
     lspo_unit_t unit;
     double low, high; /* allowed range, inclusive */
@@ -75,7 +82,7 @@ uint32_t lspo_machine_preset_count(void);
 const lspo_machine_t *lspo_machine_preset(uint32_t index);
 
 /* Find a preset by name or read an INI file: sections [machine] (name, description, source, base = PRESET whose
- * values are taken where a key is absent; it must be the file's first key), [gpu], [cpu], [link], [contention].  Quantities carry units.
+ * values are taken where a key is absent; it must be the file's first key), [gpu], [cpu], [link], [contention], [noise].  Quantities carry units.
  * Unknown sections or keys are errors with file:line. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
 
