@@ -58,12 +58,13 @@ static lspo_status_t path_shares(const lspo_plan_t *plan, const lspo_trace_t *tr
 }
 
 lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *trace, const lspo_summary_t *summary,
-                                size_t text_bytes, char *text_out)
+                                size_t text_bytes, char *text_out, lspo_lane_t *lane_out)
 {
     int busiest = greatest(summary->busy_s);
     double busy_percent = 100 * summary->busy_s[busiest] / summary->iteration_s;
     if (busy_percent >= 95) {
         snprintf(text_out, text_bytes, "bound by %s: busy %.0f %% of an iteration", lane_titles[busiest], busy_percent);
+        *lane_out = (lspo_lane_t)busiest;
         return LSPO_OK;
     }
     double percent[LSPO_LANE_COUNT] = {0};
@@ -76,6 +77,7 @@ lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *tra
              "always busy, %s most: %.0f %% of an iteration",
              lane_titles[longest], percent[longest], percent[LSPO_LANE_GPU], percent[LSPO_LANE_D2H],
              percent[LSPO_LANE_H2D], percent[LSPO_LANE_CPU], lane_titles[busiest], busy_percent);
+    *lane_out = (lspo_lane_t)longest;
     return LSPO_OK;
 }
 

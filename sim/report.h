@@ -11,10 +11,10 @@
 #include "traces/summary.h"
 #include "traces/trace.h"
 
-/* One sentence.  A lane that is busy 95 % of an iteration or more is the bound; otherwise the lane that takes most of
- * the critical path. */
+/* The lane that limits, and one sentence about it.  A lane that is busy 95 % of an iteration or more is the bound;
+ * otherwise the lane that takes most of the critical path. */
 lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *trace, const lspo_summary_t *summary,
-                                size_t text_bytes, char *text_out);
+                                size_t text_bytes, char *text_out, lspo_lane_t *lane_out);
 
 /* By how much the peaks exceed the machine's memory, and the first of these that makes the plan fit, tried by
  * simulation:

@@ -25,6 +25,7 @@ typedef struct {
     double
         slowdown; /* iteration_s / that of native, same machine, memory unlimited, workload of lspo_policy_workload() */
     double tokens_per_s;
+    lspo_lane_t bound_lane; /* the resource that limits */
     char bound[256];  /* one sentence that names the resource that limits, e.g. "bound by the CPU optimizer: ..." */
     char advice[256]; /* when it does not fit: by how much, and which flag would make it fit; else empty */
 } lspo_prediction_t;

@@ -65,7 +65,8 @@ static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *mach
     if (status == LSPO_OK)
         status = native_iteration(plan, machine, &native_s);
     if (status == LSPO_OK)
-        status = lspo_report_bound(plan, trace, &prediction->summary, sizeof prediction->bound, prediction->bound);
+        status = lspo_report_bound(plan, trace, &prediction->summary, sizeof prediction->bound, prediction->bound,
+                                   &prediction->bound_lane);
     if (status == LSPO_OK)
         status = lspo_report_advice(plan, machine, prediction->peak_gpu_bytes, prediction->peak_host_bytes,
                                     sizeof prediction->advice, prediction->advice);
