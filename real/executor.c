@@ -4,22 +4,9 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdlib.h>
 
+#include "plan/ready.h"
 #include "real/device.h"
-
-/* Order of service, plan/plan.h: priority, then the end that made the op ready, then id. */
-typedef struct {
-    uint32_t priority;
-    uint32_t ready_at; /* how many ops had ended when this one became ready */
-    lspo_op_id_t op;
-} ready_t;
-
-typedef struct {
-    ready_t *heap;
-    uint32_t count;
-    pthread_cond_t wake;
-} ready_lane_t;
 
 typedef struct {
     const lspo_plan_t *plan;
@@ -28,16 +15,14 @@ typedef struct {
     void *context;
     const atomic_int *stop;
     lspo_trace_t *trace;
-    uint32_t *successor_first;
-    lspo_op_id_t *successors;
-    uint32_t *missing; /* dependencies of each op that have not ended */
+    lspo_ready_t ready;
     pthread_mutex_t lock;
     pthread_cond_t entered; /* all lanes are on their threads */
     uint32_t entered_count;
     uint32_t ended_count, running_count;
     uint64_t zero_ns;
     lspo_status_t status;
-    ready_lane_t lanes[LSPO_LANE_COUNT];
+    pthread_cond_t wake[LSPO_LANE_COUNT];
 } executor_t;
 
 typedef struct {
@@ -45,60 +30,10 @@ typedef struct {
     lspo_lane_t lane;
 } lane_argument_t;
 
-static bool ready_before(const ready_t *a, const ready_t *b)
-{
-    if (a->priority != b->priority)
-        return a->priority < b->priority;
-    if (a->ready_at != b->ready_at)
-        return a->ready_at < b->ready_at;
-    return a->op < b->op;
-}
-
-static void heap_push(ready_lane_t *lane, ready_t item)
-{
-    uint32_t at = lane->count++;
-    while (at > 0) {
-        uint32_t parent = (at - 1) / 2;
-        if (!ready_before(&item, &lane->heap[parent]))
-            break;
-        lane->heap[at] = lane->heap[parent];
-        at = parent;
-    }
-    lane->heap[at] = item;
-}
-
-static lspo_op_id_t heap_pop(ready_lane_t *lane)
-{
-    lspo_op_id_t first = lane->heap[0].op;
-    ready_t last = lane->heap[--lane->count];
-    uint32_t at = 0;
-    for (;;) {
-        uint32_t child = 2 * at + 1;
-        if (child >= lane->count)
-            break;
-        if (child + 1 < lane->count && ready_before(&lane->heap[child + 1], &lane->heap[child]))
-            child++;
-        if (!ready_before(&lane->heap[child], &last))
-            break;
-        lane->heap[at] = lane->heap[child];
-        at = child;
-    }
-    lane->heap[at] = last;
-    return first;
-}
-
-static void make_ready(executor_t *executor, lspo_op_id_t op)
-{
-    const lspo_op_t *o = &executor->plan->ops[op];
-    ready_t item = {.priority = o->priority, .ready_at = executor->ended_count, .op = op};
-    heap_push(&executor->lanes[o->lane], item);
-    pthread_cond_signal(&executor->lanes[o->lane].wake);
-}
-
 static void wake_all(executor_t *executor)
 {
     for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        pthread_cond_broadcast(&executor->lanes[lane].wake);
+        pthread_cond_broadcast(&executor->wake[lane]);
 }
 
 /* The first reason to end is the one that is returned. */
@@ -116,7 +51,7 @@ static bool lane_is_done(executor_t *executor)
         return true;
     uint32_t ready_count = 0;
     for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        ready_count += executor->lanes[lane].count;
+        ready_count += executor->ready.lanes[lane].count;
     if (executor->running_count == 0 && ready_count == 0) {
         stop_with(executor, lspo_error(LSPO_ERR_INTERNAL,
                                        "the plan stands still after %u of %u ops: a dependency "
@@ -135,22 +70,24 @@ static void end_op(executor_t *executor, lspo_op_id_t op, uint64_t start_ns, uin
     row->start_ns = start_ns - executor->zero_ns;
     row->end_ns = end_ns - executor->zero_ns;
     executor->ended_count++;
-    for (uint32_t s = executor->successor_first[op]; s < executor->successor_first[op + 1]; s++)
-        if (--executor->missing[executor->successors[s]] == 0)
-            make_ready(executor, executor->successors[s]);
+    /* Readiness counts in ended ops. */
+    uint32_t fed = lspo_ready_end(&executor->ready, op, executor->ended_count);
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        if (fed >> lane & 1)
+            pthread_cond_signal(&executor->wake[lane]);
     if (executor->ended_count == executor->plan->op_count)
         wake_all(executor);
 }
 
 /* Lock held on entry and return, released while the op runs. */
-static void run_next(executor_t *executor, ready_lane_t *lane)
+static void run_next(executor_t *executor, lspo_ready_lane_t *lane)
 {
     if (executor->stop && atomic_load_explicit(executor->stop, memory_order_relaxed)) {
         stop_with(executor, lspo_error(LSPO_ERR_INTERRUPTED, "interrupted after %u of %u ops", executor->ended_count,
                                        executor->plan->op_count));
         return;
     }
-    lspo_op_id_t op = heap_pop(lane);
+    lspo_op_id_t op = lspo_ready_pop(lane);
     executor->running_count++;
     pthread_mutex_unlock(&executor->lock);
 
@@ -181,7 +118,7 @@ static void *lane_main(void *argument_void)
 {
     const lane_argument_t *argument = argument_void;
     executor_t *executor = argument->executor;
-    ready_lane_t *lane = &executor->lanes[argument->lane];
+    lspo_ready_lane_t *lane = &executor->ready.lanes[argument->lane];
     if (executor->enter_lane)
         executor->enter_lane(executor->context, argument->lane);
 
@@ -191,7 +128,7 @@ static void *lane_main(void *argument_void)
         if (lane->count > 0)
             run_next(executor, lane);
         else
-            pthread_cond_wait(&lane->wake, &executor->lock);
+            pthread_cond_wait(&executor->wake[argument->lane], &executor->lock);
     }
     pthread_mutex_unlock(&executor->lock);
     return NULL;
@@ -199,47 +136,12 @@ static void *lane_main(void *argument_void)
 
 static void executor_release(executor_t *executor)
 {
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-        pthread_cond_destroy(&executor->lanes[lane].wake);
-        free(executor->lanes[lane].heap);
-    }
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        pthread_cond_destroy(&executor->wake[lane]);
     pthread_cond_destroy(&executor->entered);
     pthread_mutex_destroy(&executor->lock);
-    free(executor->missing);
-    free(executor->successors);
-    free(executor->successor_first);
+    lspo_ready_release(&executor->ready);
     lspo_trace_destroy(executor->trace);
-}
-
-/* On failure what was made is still the executor's, for executor_release(). */
-static lspo_status_t executor_prepare(executor_t *executor)
-{
-    const lspo_plan_t *plan = executor->plan;
-    uint32_t lane_ops[LSPO_LANE_COUNT] = {0};
-    for (uint32_t op = 0; op < plan->op_count; op++) {
-        if (plan->ops[op].lane >= LSPO_LANE_COUNT)
-            return lspo_error(LSPO_ERR_INTERNAL, "op %u is on lane %u of %d", op, plan->ops[op].lane, LSPO_LANE_COUNT);
-        lane_ops[plan->ops[op].lane]++;
-    }
-    lspo_status_t status = lspo_trace_create(plan->op_count, &executor->trace);
-    if (status == LSPO_OK)
-        status = lspo_plan_successors(plan, &executor->successor_first, &executor->successors);
-    if (status != LSPO_OK)
-        return status;
-    executor->missing = calloc((size_t)plan->op_count + 1, sizeof *executor->missing);
-    bool have_memory = executor->missing != NULL;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-        executor->lanes[lane].heap = calloc((size_t)lane_ops[lane] + 1, sizeof(ready_t));
-        have_memory = have_memory && executor->lanes[lane].heap;
-    }
-    if (!have_memory)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory to execute a plan of %u ops", plan->op_count);
-    for (uint32_t op = 0; op < plan->op_count; op++) {
-        executor->missing[op] = plan->ops[op].dep_count;
-        if (plan->ops[op].dep_count == 0)
-            make_ready(executor, op);
-    }
-    return LSPO_OK;
 }
 
 static lspo_status_t run_lanes(executor_t *executor)
@@ -271,9 +173,11 @@ lspo_status_t lspo_execute(const lspo_plan_t *plan, lspo_op_function_t run, lspo
     pthread_mutex_init(&executor.lock, NULL);
     pthread_cond_init(&executor.entered, NULL);
     for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        pthread_cond_init(&executor.lanes[lane].wake, NULL);
+        pthread_cond_init(&executor.wake[lane], NULL);
 
-    lspo_status_t status = executor_prepare(&executor);
+    lspo_status_t status = lspo_trace_create(plan->op_count, &executor.trace);
+    if (status == LSPO_OK)
+        status = lspo_ready_create(plan, &executor.ready);
     if (status == LSPO_OK)
         status = run_lanes(&executor);
     if (status == LSPO_OK) {

@@ -3,22 +3,14 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 
+#include "plan/ready.h"
 #include "sim/cost.h"
 
 /* 73 years.  Twice that, the latest possible end, is still within 63 bits. */
 static const uint64_t last_start_ns = UINT64_C(1) << 61;
 
-/* A ready op; `turn` packs priority and the event at which it became ready, so that one comparison orders both. */
 typedef struct {
-    uint64_t turn;
-    lspo_op_id_t id;
-} ready_t;
-
-typedef struct {
-    ready_t *ready; /* binary heap, least first */
-    uint32_t ready_count;
     bool running;
     uint32_t row; /* of the trace, while running */
     lspo_op_id_t op;
@@ -31,10 +23,7 @@ typedef struct {
 typedef struct {
     const lspo_plan_t *plan;
     const uint64_t *work_ns;
-    uint32_t *waiting; /* dependencies of each op that have not ended */
-    uint32_t *successor_first;
-    lspo_op_id_t *successors;
-    ready_t *heaps; /* storage of all lanes' heaps */
+    lspo_ready_t ready;
     lane_t lanes[LSPO_LANE_COUNT];
     uint32_t running_mask;
     uint64_t now_ns;
@@ -44,43 +33,6 @@ typedef struct {
     double rates[1 << LSPO_LANE_COUNT][LSPO_LANE_COUNT]; /* of each lane, by the set of running lanes */
     lspo_trace_t *trace;
 } engine_t;
-
-/* Ready heaps */
-
-static bool is_before(ready_t a, ready_t b)
-{
-    return a.turn != b.turn ? a.turn < b.turn : a.id < b.id;
-}
-
-static void push(lane_t *lane, ready_t entry)
-{
-    uint32_t at = lane->ready_count++;
-    for (uint32_t parent; at > 0 && is_before(entry, lane->ready[parent = (at - 1) / 2]); at = parent)
-        lane->ready[at] = lane->ready[parent];
-    lane->ready[at] = entry;
-}
-
-static lspo_op_id_t pop(lane_t *lane)
-{
-    lspo_op_id_t first = lane->ready[0].id;
-    ready_t last = lane->ready[--lane->ready_count];
-    uint32_t at = 0;
-    for (uint32_t child; (child = 2 * at + 1) < lane->ready_count; at = child) {
-        if (child + 1 < lane->ready_count && is_before(lane->ready[child + 1], lane->ready[child]))
-            child++;
-        if (!is_before(lane->ready[child], last))
-            break;
-        lane->ready[at] = lane->ready[child];
-    }
-    lane->ready[at] = last;
-    return first;
-}
-
-static void make_ready(engine_t *engine, lspo_op_id_t id)
-{
-    const lspo_op_t *op = &engine->plan->ops[id];
-    push(&engine->lanes[op->lane], (ready_t){(uint64_t)op->priority << 32 | engine->event, id});
-}
 
 /* Contention */
 
@@ -129,9 +81,10 @@ static void rerate(engine_t *engine)
 
 /* Events */
 
-static bool start(engine_t *engine, lane_t *lane, uint32_t lane_bit)
+static bool start(engine_t *engine, int lane_index)
 {
-    lspo_op_id_t id = pop(lane);
+    lane_t *lane = &engine->lanes[lane_index];
+    lspo_op_id_t id = lspo_ready_pop(&engine->ready.lanes[lane_index]);
     uint64_t work_ns = lspo_cost_op_ns(&engine->plan->ops[id], engine->work_ns);
     if (engine->now_ns > last_start_ns || work_ns > last_start_ns)
         return false;
@@ -142,7 +95,7 @@ static bool start(engine_t *engine, lane_t *lane, uint32_t lane_bit)
     lane->since_ns = engine->now_ns;
     lane->remaining_ns = (double)work_ns;
     lane->rate = 1;
-    engine->running_mask |= lane_bit;
+    engine->running_mask |= 1u << lane_index;
     engine->takes_no_time |= work_ns == 0;
 
     lspo_trace_row_t *row = &engine->trace->rows[lane->row];
@@ -156,20 +109,14 @@ static void end(engine_t *engine, lane_t *lane, uint32_t lane_bit)
     lane->running = false;
     engine->running_mask &= ~lane_bit;
     engine->trace->rows[lane->row].end_ns = engine->now_ns;
-    for (uint32_t i = engine->successor_first[lane->op]; i < engine->successor_first[lane->op + 1]; i++) {
-        lspo_op_id_t successor = engine->successors[i];
-        if (--engine->waiting[successor] == 0)
-            make_ready(engine, successor);
-    }
+    lspo_ready_end(&engine->ready, lane->op, engine->event);
 }
 
 static bool start_idle_lanes(engine_t *engine)
 {
-    for (int i = 0; i < LSPO_LANE_COUNT; i++) {
-        lane_t *lane = &engine->lanes[i];
-        if (!lane->running && lane->ready_count > 0 && !start(engine, lane, 1u << i))
+    for (int i = 0; i < LSPO_LANE_COUNT; i++)
+        if (!engine->lanes[i].running && engine->ready.lanes[i].count > 0 && !start(engine, i))
             return false;
-    }
     if (engine->contended)
         rerate(engine);
     return true;
@@ -192,52 +139,6 @@ static bool advance(engine_t *engine)
     return true;
 }
 
-/* Set-up */
-
-static void release(engine_t *engine)
-{
-    lspo_trace_destroy(engine->trace);
-    free(engine->heaps);
-    free(engine->successors);
-    free(engine->successor_first);
-    free(engine->waiting);
-}
-
-/* One array for all heaps: a lane never has more ready ops than ops. */
-static void lay_out_heaps(engine_t *engine)
-{
-    const lspo_plan_t *plan = engine->plan;
-    uint32_t on_lane[LSPO_LANE_COUNT] = {0};
-    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
-        on_lane[plan->ops[id].lane]++;
-    ready_t *next = engine->heaps;
-    for (int i = 0; i < LSPO_LANE_COUNT; i++) {
-        engine->lanes[i].ready = next;
-        next += on_lane[i];
-    }
-}
-
-static lspo_status_t prepare(engine_t *engine)
-{
-    const lspo_plan_t *plan = engine->plan;
-    engine->waiting = malloc(((size_t)plan->op_count + 1) * sizeof *engine->waiting);
-    engine->heaps = malloc(((size_t)plan->op_count + 1) * sizeof *engine->heaps);
-    if (!engine->waiting || !engine->heaps)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to play %" PRIu32 " ops", plan->op_count);
-    lspo_status_t status = lspo_plan_successors(plan, &engine->successor_first, &engine->successors);
-    if (status == LSPO_OK)
-        status = lspo_trace_create(plan->op_count, &engine->trace);
-    if (status != LSPO_OK)
-        return status;
-    lay_out_heaps(engine);
-    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
-        engine->waiting[id] = plan->ops[id].dep_count;
-        if (plan->ops[id].dep_count == 0)
-            make_ready(engine, id);
-    }
-    return LSPO_OK;
-}
-
 static lspo_status_t play(engine_t *engine)
 {
     do {
@@ -257,13 +158,16 @@ lspo_status_t lspo_engine_play(const lspo_plan_t *plan, const lspo_machine_t *ma
 {
     engine_t engine = {.plan = plan, .work_ns = work_ns};
     fill_rates(&engine, machine);
-    lspo_status_t status = prepare(&engine);
+    lspo_status_t status = lspo_ready_create(plan, &engine.ready);
+    if (status == LSPO_OK)
+        status = lspo_trace_create(plan->op_count, &engine.trace);
     if (status == LSPO_OK)
         status = play(&engine);
     if (status == LSPO_OK) {
         *trace_out = engine.trace;
         engine.trace = NULL;
     }
-    release(&engine);
+    lspo_trace_destroy(engine.trace);
+    lspo_ready_release(&engine.ready);
     return status;
 }

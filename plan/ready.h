@@ -1,0 +1,95 @@
+/* ready.h - which op a lane serves next: the lane rules of plan/plan.h, kept once for both interpreters.
+ *
+ * An op is ready when all its dependencies have ended.  Among the ready ops of its lane the least
+ *     (priority, turn at which it became ready, id)
+ * is served first.  `turn` is a number that the interpreter counts up while ops end; ops that become ready in one turn
+ * tie.  A binary heap a lane holds the ready ops.  The functions that run for every op are here, to be inlined: the
+ * engine spends some 20 ns an op in all.
+ */
+#ifndef LSPO_PLAN_READY_H
+#define LSPO_PLAN_READY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plan/op.h"
+#include "plan/plan.h"
+#include "plan/status.h"
+
+/* `rank` packs priority and turn, so that one comparison orders both. */
+typedef struct {
+    uint64_t rank;
+    lspo_op_id_t op;
+} lspo_ready_entry_t;
+
+typedef struct {
+    lspo_ready_entry_t *heap; /* least first */
+    uint32_t count;
+} lspo_ready_lane_t;
+
+typedef struct {
+    const lspo_plan_t *plan;
+    uint32_t *waiting; /* dependencies of each op that have not ended */
+    uint32_t *successor_first;
+    lspo_op_id_t *successors;
+    lspo_ready_entry_t *entries; /* storage of all heaps */
+    lspo_ready_lane_t lanes[LSPO_LANE_COUNT];
+} lspo_ready_t;
+
+/* The ops without dependencies are ready, in turn 0.  `plan` must outlive it.  LSPO_ERR_INTERNAL when an op is on no
+ * lane.  Ended by lspo_ready_release(), which accepts what is all zero. */
+lspo_status_t lspo_ready_create(const lspo_plan_t *plan, lspo_ready_t *ready_out);
+void lspo_ready_release(lspo_ready_t *ready);
+
+static inline bool lspo_ready_is_before(lspo_ready_entry_t a, lspo_ready_entry_t b)
+{
+    return a.rank != b.rank ? a.rank < b.rank : a.op < b.op;
+}
+
+static inline void lspo_ready_push(lspo_ready_lane_t *lane, lspo_ready_entry_t entry)
+{
+    uint32_t at = lane->count++;
+    for (uint32_t parent; at > 0 && lspo_ready_is_before(entry, lane->heap[parent = (at - 1) / 2]); at = parent)
+        lane->heap[at] = lane->heap[parent];
+    lane->heap[at] = entry;
+}
+
+/* Take the op that the lane serves next; it has one. */
+static inline lspo_op_id_t lspo_ready_pop(lspo_ready_lane_t *lane)
+{
+    lspo_op_id_t first = lane->heap[0].op;
+    lspo_ready_entry_t last = lane->heap[--lane->count];
+    uint32_t at = 0;
+    for (uint32_t child; (child = 2 * at + 1) < lane->count; at = child) {
+        if (child + 1 < lane->count && lspo_ready_is_before(lane->heap[child + 1], lane->heap[child]))
+            child++;
+        if (!lspo_ready_is_before(lane->heap[child], last))
+            break;
+        lane->heap[at] = lane->heap[child];
+    }
+    lane->heap[at] = last;
+    return first;
+}
+
+/* All dependencies of `id` have ended. */
+static inline void lspo_ready_add(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
+{
+    const lspo_op_t *op = &ready->plan->ops[id];
+    lspo_ready_push(&ready->lanes[op->lane], (lspo_ready_entry_t){(uint64_t)op->priority << 32 | turn, id});
+}
+
+/* `id` has ended: what waited for nothing else becomes ready.  Returns the set of lanes that got an op, a bit each. */
+static inline uint32_t lspo_ready_end(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
+{
+    uint32_t fed = 0;
+    for (uint32_t i = ready->successor_first[id]; i < ready->successor_first[id + 1]; i++) {
+        lspo_op_id_t successor = ready->successors[i];
+        if (--ready->waiting[successor] > 0)
+            continue;
+        lspo_ready_add(ready, successor, turn);
+        fed |= 1u << ready->plan->ops[successor].lane;
+    }
+    return fed;
+}
+
+#endif
