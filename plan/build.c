@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "plan/policy.h"
+#include "plan/sketch_work.h"
 #include "plan/stage_work.h"
 
 /* Beyond this the 32-bit ids would be in danger; a plan this long is a mistake. */
@@ -161,6 +162,8 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
     case LSPO_OP_COMPRESS:
         if (lowrank(b))
             lspo_stage_work_lowrank_compress(workload, &stage->message, work);
+        else if (b->plan->dense_sketches)
+            lspo_sketch_work_compress(workload, &stage->message, work);
         else
             lspo_stage_work_compress(model, workload, &stage->message, work);
         break;
@@ -186,6 +189,8 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
     case LSPO_OP_APPLY:
         if (lowrank(b))
             lspo_stage_work_lowrank_apply(workload, &stage->message, work);
+        else if (b->plan->dense_sketches)
+            lspo_sketch_work_apply(workload, &stage->message, work);
         else if (b->plan->return_form == LSPO_RETURN_DELTA)
             lspo_stage_work_apply_delta(model, workload, &stage->message, work);
         else
@@ -676,17 +681,19 @@ static uint64_t projector_bytes(const lspo_message_t *message)
     return bytes;
 }
 
-/* X P and dY Q of the weight with the widest subspaces: tokens x (d_m + d_n). */
+/* X P and dY Q of the weight with the widest subspaces: tokens x (d_m + d_n); with dense sketches what these need. */
 static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
 {
     const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
-    uint64_t widest = 0;
+    uint64_t tokens = lspo_workload_tokens(b->workload), largest = 0;
     for (uint32_t i = 0; i < message->linear_count; i++) {
-        uint64_t width = (uint64_t)message->linear[i].d_rows + message->linear[i].d_cols;
-        if (message->linear[i].compressed && width > widest)
-            widest = width;
+        const lspo_projection_t *w = &message->linear[i];
+        uint64_t elements = b->plan->dense_sketches ? lspo_sketch_scratch_elements(w, tokens)
+                                                    : tokens * ((uint64_t)w->d_rows + w->d_cols);
+        if (w->compressed && elements > largest)
+            largest = elements;
     }
-    return lspo_workload_tokens(b->workload) * widest * lspo_precision_bytes(b->workload->precision);
+    return largest * lspo_precision_bytes(b->workload->precision);
 }
 
 /* Of every block those in use and those that have just come; to carry moments over, three matrices of the subspace. */

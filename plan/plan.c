@@ -196,6 +196,7 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     plan->policy = policy;
     plan->return_form = policy->return_form;
     plan->gradient_form = policy->gradient_form;
+    plan->dense_sketches = policy->dense_sketches;
     plan->optimizer = policy->optimizer;
     plan->stage_count = lspo_model_stage_count(model);
     plan->staleness_steps = policy->staleness_steps;

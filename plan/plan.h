@@ -45,6 +45,7 @@ typedef struct {
     const lspo_policy_t *policy;
     lspo_return_form_t return_form;
     lspo_gradient_form_t gradient_form;
+    bool dense_sketches; /* of the policy */
     lspo_optimizer_t optimizer;
     uint32_t stage_count;
     uint32_t staleness_steps;   /* 0: exact order; 1: the gradient of the step before is applied */

@@ -25,6 +25,7 @@ struct lspo_policy {
     const char *clip_help; /* which gradient's norm --clip bounds, and what it costs the schedule */
     bool train_rest_default;
     bool uses_transition;
+    bool dense_sketches; /* projectors are written out and multiplied as dense matrices, kernels/sketch.h */
     lspo_gradient_form_t gradient_form;
     lspo_return_form_t return_form;
     lspo_optimizer_t optimizer;

@@ -58,7 +58,7 @@ static void add_traffic(lspo_work_t *work, const shape_t *shape, lspo_kernel_cla
     add(work, kernel_class, count, 0.0, shape->tokens * shape->p * per_token);
 }
 
-static void add_gemm(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n, uint64_t k)
+void lspo_work_append_gemm(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n, uint64_t k)
 {
     lspo_work_append(work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_GEMM,
                                             .count = 1,
@@ -124,13 +124,13 @@ static void forward_gpt_block(const shape_t *shape, bool recompute, lspo_work_t 
     add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 2 * w);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, qkv + f);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, recompute ? 1 : 2, (recompute ? 1 : 2) * 2 * w);
-    add_gemm(work, p, t, qkv, w);
+    lspo_work_append_gemm(work, p, t, qkv, w);
     add_attention(work, shape, false);
-    add_gemm(work, p, t, w, w);
-    add_gemm(work, p, t, f, w);
+    lspo_work_append_gemm(work, p, t, w, w);
+    lspo_work_append_gemm(work, p, t, f, w);
     add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 2 * f);
     if (!recompute) {
-        add_gemm(work, p, t, w, f);
+        lspo_work_append_gemm(work, p, t, w, f);
     }
 }
 
@@ -144,18 +144,18 @@ static void forward_llama_block(const shape_t *shape, bool recompute, lspo_work_
 {
     uint64_t w = shape->width, kv = shape->kv_width, f = shape->mlp_width, t = shape->tokens, p = shape->p;
     add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 2 * w);
-    add_gemm(work, p, t, w, w);
-    add_gemm(work, p, t, kv, w);
-    add_gemm(work, p, t, kv, w);
+    lspo_work_append_gemm(work, p, t, w, w);
+    lspo_work_append_gemm(work, p, t, kv, w);
+    lspo_work_append_gemm(work, p, t, kv, w);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, 2 * (w + kv)); /* rotary positions of q and k, in place */
     add_attention(work, shape, false);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, recompute ? 1 : 2, (recompute ? 1 : 2) * 2 * w);
-    add_gemm(work, p, t, w, w);
-    add_gemm(work, p, t, f, w);
-    add_gemm(work, p, t, f, w);
+    lspo_work_append_gemm(work, p, t, w, w);
+    lspo_work_append_gemm(work, p, t, f, w);
+    lspo_work_append_gemm(work, p, t, f, w);
     add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * f);
     if (!recompute) {
-        add_gemm(work, p, t, w, f);
+        lspo_work_append_gemm(work, p, t, w, f);
     }
 }
 
@@ -179,9 +179,9 @@ static void forward_classifier(const shape_t *shape, lspo_work_t *work)
 {
     uint64_t w = shape->width, c = shape->model->class_count, b = shape->batch, p = shape->p;
     add(work, LSPO_KERNEL_STREAM, 2, 0.0, b * p * (w + c));
-    add_gemm(work, p, b, w, w);
+    lspo_work_append_gemm(work, p, b, w, w);
     add(work, LSPO_KERNEL_ACTIVATION, 1, 0.0, b * p * 2 * w);
-    add_gemm(work, p, b, c, w);
+    lspo_work_append_gemm(work, p, b, c, w);
     add(work, LSPO_KERNEL_LOSS, 1, 0.0, b * p * 2 * c);
 }
 
@@ -194,11 +194,11 @@ static void forward_head(const shape_t *shape, lspo_work_t *work)
     }
     if (shape->model->family == LSPO_FAMILY_BERT) {
         add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, w + v);
-        add_gemm(work, p, t, w, w);
+        lspo_work_append_gemm(work, p, t, w, w);
         add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 2 * w);
     }
     add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 2 * w);
-    add_gemm(work, p, t, v, w);
+    lspo_work_append_gemm(work, p, t, v, w);
     add_traffic(work, shape, LSPO_KERNEL_LOSS, 1, 2 * v);
 }
 
@@ -246,9 +246,9 @@ static void backward_embed(const shape_t *shape, bool rest, lspo_work_t *work)
 /* The products of one linear layer m x n. */
 static void backward_linear(const shape_t *shape, const lspo_tensor_t *weight, bool gradient, lspo_work_t *work)
 {
-    add_gemm(work, shape->p, shape->tokens, weight->rows, weight->cols);
+    lspo_work_append_gemm(work, shape->p, shape->tokens, weight->rows, weight->cols);
     if (gradient) {
-        add_gemm(work, shape->p, weight->rows, weight->cols, shape->tokens);
+        lspo_work_append_gemm(work, shape->p, weight->rows, weight->cols, shape->tokens);
     }
 }
 
@@ -292,13 +292,13 @@ static void backward_classifier(const shape_t *shape, bool rest, lspo_work_t *wo
 {
     uint64_t w = shape->width, c = shape->model->class_count, b = shape->batch, p = shape->p;
     add(work, LSPO_KERNEL_LOSS, 1, 0.0, b * p * 2 * c);
-    add_gemm(work, p, b, w, c);
+    lspo_work_append_gemm(work, p, b, w, c);
     add(work, LSPO_KERNEL_ACTIVATION, 1, 0.0, b * p * 3 * w);
-    add_gemm(work, p, b, w, w);
+    lspo_work_append_gemm(work, p, b, w, w);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, w); /* no gradient but the first tokens' */
     if (rest) {
-        add_gemm(work, p, w, c, b);
-        add_gemm(work, p, w, w, b);
+        lspo_work_append_gemm(work, p, w, c, b);
+        lspo_work_append_gemm(work, p, w, w, b);
         add(work, LSPO_KERNEL_STREAM, 2, 0.0, b * p * (w + c));
     }
 }
@@ -311,16 +311,16 @@ static void backward_head(const shape_t *shape, bool rest, lspo_work_t *work)
         return;
     }
     add_traffic(work, shape, LSPO_KERNEL_LOSS, 1, 2 * v);
-    add_gemm(work, p, t, w, v);
+    lspo_work_append_gemm(work, p, t, w, v);
     if (rest) {
-        add_gemm(work, p, shape->model->tied_head ? v : w, shape->model->tied_head ? w : v, t);
+        lspo_work_append_gemm(work, p, shape->model->tied_head ? v : w, shape->model->tied_head ? w : v, t);
     }
     add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 3 * w);
     if (shape->model->family == LSPO_FAMILY_BERT) {
         add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * w);
-        add_gemm(work, p, t, w, w);
+        lspo_work_append_gemm(work, p, t, w, w);
         if (rest) {
-            add_gemm(work, p, w, w, t);
+            lspo_work_append_gemm(work, p, w, w, t);
             add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, v);
         }
     }
@@ -358,7 +358,7 @@ void lspo_stage_work_compress(const lspo_model_t *model, const lspo_workload_t *
             add_gather(work_out, shape.p, shape.tokens, weight->rows, weight->d_rows, weight->nnz_rows);
             add_gather(work_out, shape.p, shape.tokens, weight->cols, weight->d_cols, weight->nnz_cols);
         }
-        add_gemm(work_out, shape.p, weight->d_rows, weight->d_cols, shape.tokens);
+        lspo_work_append_gemm(work_out, shape.p, weight->d_rows, weight->d_cols, shape.tokens);
     }
 }
 
@@ -392,8 +392,8 @@ void lspo_stage_work_add_adapters(const lspo_workload_t *workload, const lspo_me
     uint32_t count = message->linear_count - (recompute && message->linear_count > 0 ? 1 : 0);
     for (uint32_t i = 0; i < count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        add_gemm(work, p, t, w->d_rows, w->rows);
-        add_gemm(work, p, t, w->cols, w->d_rows);
+        lspo_work_append_gemm(work, p, t, w->d_rows, w->rows);
+        lspo_work_append_gemm(work, p, t, w->cols, w->d_rows);
     }
 }
 
@@ -403,11 +403,11 @@ void lspo_stage_work_add_adapters_backward(const lspo_workload_t *workload, cons
     uint64_t t = lspo_workload_tokens(workload), p = lspo_precision_bytes(workload->precision);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        add_gemm(work, p, t, w->d_rows, w->rows);
-        add_gemm(work, p, t, w->d_rows, w->cols);
-        add_gemm(work, p, w->rows, w->d_rows, t);
-        add_gemm(work, p, w->cols, w->d_rows, t);
-        add_gemm(work, p, t, w->rows, w->d_rows);
+        lspo_work_append_gemm(work, p, t, w->d_rows, w->rows);
+        lspo_work_append_gemm(work, p, t, w->d_rows, w->cols);
+        lspo_work_append_gemm(work, p, w->rows, w->d_rows, t);
+        lspo_work_append_gemm(work, p, w->cols, w->d_rows, t);
+        lspo_work_append_gemm(work, p, t, w->rows, w->d_rows);
     }
 }
 
@@ -419,7 +419,7 @@ void lspo_stage_work_lowrank_compress(const lspo_workload_t *workload, const lsp
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         if (w->compressed) {
-            add_gemm(work_out, p, w->d_rows, w->d_cols, w->d_rows < w->rows ? w->rows : w->cols);
+            lspo_work_append_gemm(work_out, p, w->d_rows, w->d_cols, w->d_rows < w->rows ? w->rows : w->cols);
         } else {
             add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, 2 * p * w->message_elements);
         }
@@ -435,7 +435,7 @@ void lspo_stage_work_lowrank_apply(const lspo_workload_t *workload, const lspo_m
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         if (w->compressed) {
-            add_gemm(work_out, p, w->rows, w->cols, smaller(w->d_rows, w->d_cols));
+            lspo_work_append_gemm(work_out, p, w->rows, w->cols, smaller(w->d_rows, w->d_cols));
         } else {
             dense_elements += w->message_elements;
         }
@@ -456,8 +456,8 @@ void lspo_stage_work_lowrank_project(const lspo_workload_t *workload, const lspo
             continue;
         }
         uint64_t s = smaller(w->rows, w->cols);
-        add_gemm(work_out, p, s, s, w->rows == s ? w->cols : w->rows);
-        add_gemm(work_out, p, s, s, EIGEN_PRODUCTS * s);
+        lspo_work_append_gemm(work_out, p, s, s, w->rows == s ? w->cols : w->rows);
+        lspo_work_append_gemm(work_out, p, s, s, EIGEN_PRODUCTS * s);
     }
 }
 
@@ -481,7 +481,7 @@ void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *
         if (!w->compressed) {
             continue;
         }
-        add_gemm(work_out, sizeof(float), w->rows, w->cols, lspo_workload_tokens(workload));
+        lspo_work_append_gemm(work_out, sizeof(float), w->rows, w->cols, lspo_workload_tokens(workload));
         add_sketches(work_out, w, 1, false);
         if (fit) {
             add_sketches(work_out, w, workload->fit_steps, true);

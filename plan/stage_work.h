@@ -81,5 +81,7 @@ void lspo_work_copy(uint64_t bytes, lspo_work_t *work_out);
 
 /* Add one kernel to a work that a function above set (or that is all zero).  At most LSPO_WORK_KERNELS_MAX. */
 void lspo_work_append(lspo_work_t *work, const lspo_kernel_t *kernel);
+/* C (m x n) = A (m x k) B, p bytes an element. */
+void lspo_work_append_gemm(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n, uint64_t k);
 
 #endif

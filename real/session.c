@@ -7,6 +7,7 @@
 
 #include "kernels/pack.h"
 #include "kernels/random.h"
+#include "kernels/sketch.h"
 #include "real/session_state.h"
 
 /* Y = X W + b + s (X A) B^T with s = alpha / r, alpha = 2 r whatever the rank is. */
@@ -238,6 +239,15 @@ const lspo_adapters_t *lspo_session_adapters(const lspo_session_t *session, uint
     return of->factors ? &of->adapters : NULL;
 }
 
+static size_t projection_scratch(const lspo_session_t *session, const lspo_projector_t *p, const lspo_projector_t *q)
+{
+    if (session->plan->dense_sketches)
+        return lspo_sketch_scratch(p, q, session->tokens);
+    size_t compress = lspo_projector_compress_scratch(p, q, session->tokens);
+    size_t apply = lspo_projector_apply_scratch(p, q);
+    return compress > apply ? compress : apply;
+}
+
 /* COMPRESS and APPLY never run at once, so they share one scratch; a packed delta needs room to be unpacked. */
 static lspo_status_t make_scratch(lspo_session_t *session)
 {
@@ -253,10 +263,8 @@ static lspo_status_t make_scratch(lspo_session_t *session)
                 unpacked = stage->message.linear[i].message_elements;
             if (!stage->message.linear[i].compressed)
                 continue;
-            size_t compress = lspo_projector_compress_scratch(&stage->p[i], &stage->q[i], session->tokens);
-            size_t apply = lspo_projector_apply_scratch(&stage->p[i], &stage->q[i]);
-            size_t larger = compress > apply ? compress : apply;
-            scratch = larger > scratch ? larger : scratch;
+            size_t needed = projection_scratch(session, &stage->p[i], &stage->q[i]);
+            scratch = needed > scratch ? needed : scratch;
         }
         if (stage->message.rest_elements > unpacked)
             unpacked = stage->message.rest_elements;

@@ -7,6 +7,7 @@
 #include "kernels/gemm.h"
 #include "kernels/lowrank.h"
 #include "kernels/pack.h"
+#include "kernels/sketch.h"
 #include "real/session_state.h"
 
 /* galore adds a quarter of what a full-rank step would: its authors' default. */
@@ -277,8 +278,9 @@ static void compress_operands(lspo_session_t *session, const lspo_op_t *op)
         const lspo_projection_t *linear = &stage->message.linear[i];
         float *gradient = stage->gradient[lspo_session_parity(session, op)] + linear->message_offset_elements;
         if (linear->compressed)
-            lspo_projector_compress(&stage->p[i], &stage->q[i], session->tokens, from->x[i], from->x_stride[i],
-                                    from->dy[i], from->dy_stride[i], beta, gradient, session->scratch);
+            (session->plan->dense_sketches ? lspo_sketch_compress : lspo_projector_compress)(
+                &stage->p[i], &stage->q[i], session->tokens, from->x[i], from->x_stride[i], from->dy[i],
+                from->dy_stride[i], beta, gradient, session->scratch);
         else
             lspo_gemm_tn(linear->rows, linear->cols, session->tokens, 1, from->x[i], from->x_stride[i], from->dy[i],
                          from->dy_stride[i], beta, gradient, linear->cols);
@@ -467,8 +469,9 @@ static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage, floa
         float *w = stage->weights + stage->shape.tensors[i].offset_elements;
         const float *delta = delta_part(session, staging, linear->message_offset_elements, linear->message_elements);
         if (linear->compressed)
-            lspo_projector_apply(&stage->p[i], &stage->q[i], delta, rate, (float)session->plan->workload.weight_decay,
-                                 w, session->scratch);
+            (session->plan->dense_sketches ? lspo_sketch_apply : lspo_projector_apply)(
+                &stage->p[i], &stage->q[i], delta, rate, (float)session->plan->workload.weight_decay, w,
+                session->scratch);
         else
             step_along(linear->message_elements, keep, rate, delta, w);
     }

@@ -1,0 +1,24 @@
+/* lsp-paper: lsp with the kernels of the authors' public code.  Projectors are written out dense before each use and the
+ * products with them are dense; the step P D Q^T is formed before it is added.  Mathematics and schedule are those of
+ * lsp: the difference between the two is what kernels that keep the projectors sparse are worth. */
+#include "plan/policies.h"
+
+static lspo_status_t build(lspo_builder_t *b)
+{
+    lspo_build_offloaded_memory(b, 1);
+    return lspo_build_layerwise(b, b->workload->transition);
+}
+
+const lspo_policy_t lspo_policy_lsp_paper = {
+    .name = "lsp-paper",
+    .help = "lsp at the cost of the authors' code: projectors written out dense, dense products",
+    .citation = "github.com/gulang2019/LSP-Offload, gradient_compressor.py",
+    .semantics = LSPO_SEMANTICS_COMPRESSED,
+    .clip_help = "as lsp",
+    .train_rest_default = false,
+    .uses_transition = true,
+    .dense_sketches = true,
+    .gradient_form = LSPO_FORM_SUBSPACE,
+    .return_form = LSPO_RETURN_DELTA,
+    .build = build,
+};
