@@ -1,0 +1,234 @@
+/* grid.c - see grid.h. */
+#include "cli/grid.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/units.h"
+
+enum { LINE_BYTES = 4096, WHERE_BYTES = 512, SHARE_MOST = 1000 };
+
+/* Where the reader stands. */
+typedef struct {
+    lspo_grid_t *grid;
+    const char *path;
+    uint32_t line;
+    char flags[LSPO_GRID_FLAGS_BYTES]; /* of the last `flags` line */
+    char *rest;                        /* strtok_r's */
+} reader_t;
+
+static const char *const field_names[] = {
+    "a name", "a model", "a batch", "a sequence", "the policy that sets the rates", "link/gpu", "cpu/gpu"};
+enum { FIELD_COUNT = sizeof field_names / sizeof field_names[0] };
+
+static char *next_word(reader_t *reader)
+{
+    return strtok_r(NULL, " \t\r\n", &reader->rest);
+}
+
+static const char *where(const reader_t *reader, const char *what, char *buffer)
+{
+    snprintf(buffer, WHERE_BYTES, "%s:%u: %s", reader->path, reader->line, what);
+    return buffer;
+}
+
+/* A copy of one more element; `*items` grows by powers of two. */
+static lspo_status_t append(void **items, uint32_t *count, const void *item, size_t item_bytes)
+{
+    if ((*count & (*count - 1)) == 0) {
+        void *grown = realloc(*items, (*count > 0 ? 2 * (size_t)*count : 1) * item_bytes);
+        if (grown == NULL)
+            return lspo_error(LSPO_ERR_MEMORY, "no memory for a grid of %u cells", *count);
+        *items = grown;
+    }
+    memcpy((char *)*items + *count * item_bytes, item, item_bytes);
+    ++*count;
+    return LSPO_OK;
+}
+
+static lspo_status_t parse_count(const reader_t *reader, const char *name, const char *text, int64_t *count_out)
+{
+    char what[WHERE_BYTES];
+    return lspo_parse_integer(where(reader, name, what), text, 1, UINT32_MAX, count_out);
+}
+
+static lspo_status_t parse_share(const reader_t *reader, const char *name, const char *text, double *share_out)
+{
+    char what[WHERE_BYTES];
+    double share;
+    lspo_status_t status = lspo_parse_quantity(where(reader, name, what), text, LSPO_UNIT_NONE, &share);
+    if (status != LSPO_OK)
+        return status;
+    if (!(share > 0 && share <= SHARE_MOST))
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0 and at most %d", what, text, SHARE_MOST);
+    *share_out = share;
+    return LSPO_OK;
+}
+
+static lspo_status_t find_policy(const reader_t *reader, const char *name, const lspo_policy_t **policy_out)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        if (strcmp(lspo_policy_at(i)->name, name) == 0) {
+            *policy_out = lspo_policy_at(i);
+            return LSPO_OK;
+        }
+    return lspo_error(LSPO_ERR_INPUT, "%s:%u: there is no policy '%s'; `lspo list policies` names them", reader->path,
+                      reader->line, name);
+}
+
+/* What may follow the name of a policy, after colons. */
+static const char *const *policy_numbers(const lspo_policy_t *policy)
+{
+    static const char *const subspace[] = {"--subspace", "--nnz", NULL}, *const rank[] = {"--rank", NULL},
+                             *const none[] = {NULL};
+    switch (policy->gradient_form) {
+    case LSPO_FORM_SUBSPACE:
+        return subspace;
+    case LSPO_FORM_ADAPTER:
+    case LSPO_FORM_LOWRANK:
+        return rank;
+    default:
+        return none;
+    }
+}
+
+/* "lsp:64:8" */
+static lspo_status_t read_cell(reader_t *reader, char *text, uint32_t group)
+{
+    lspo_grid_cell_t cell = {.group = group};
+    const lspo_policy_t *policy = NULL;
+    char *rest = text, *name = strsep(&rest, ":"), *number;
+    lspo_status_t status = find_policy(reader, name, &policy);
+    if (status != LSPO_OK)
+        return status;
+    int used = snprintf(cell.flags, sizeof cell.flags, "--policy %s", policy->name);
+    const char *const *flag = policy_numbers(policy);
+    for (; (number = strsep(&rest, ":")) != NULL; flag++) {
+        int64_t value;
+        if (*flag == NULL)
+            return lspo_error(LSPO_ERR_INPUT, "%s:%u: '%s' is a number too many for the policy %s", reader->path,
+                              reader->line, number, policy->name);
+        status = parse_count(reader, *flag, number, &value);
+        if (status != LSPO_OK)
+            return status;
+        used += snprintf(cell.flags + used, sizeof cell.flags - (size_t)used, " %s %lld", *flag, (long long)value);
+    }
+    if (reader->grid->cell_count == LSPO_GRID_CELLS_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "%s:%u: more than %d cells", reader->path, reader->line, LSPO_GRID_CELLS_MAX);
+    return append((void **)&reader->grid->cells, &reader->grid->cell_count, &cell, sizeof cell);
+}
+
+static lspo_status_t read_fields(reader_t *reader, char *const fields[FIELD_COUNT], lspo_grid_group_t *group)
+{
+    int64_t batch, sequence;
+    lspo_status_t status = parse_count(reader, "batch", fields[2], &batch);
+    if (status == LSPO_OK)
+        status = parse_count(reader, "sequence", fields[3], &sequence);
+    if (status == LSPO_OK && strcmp(fields[4], "self") != 0)
+        status = find_policy(reader, fields[4], &group->rates_of);
+    if (status == LSPO_OK)
+        status = parse_share(reader, field_names[5], fields[5], &group->link_share);
+    if (status == LSPO_OK)
+        status = parse_share(reader, field_names[6], fields[6], &group->cpu_share);
+    if (status != LSPO_OK)
+        return status;
+    int used = snprintf(group->flags, sizeof group->flags, "--model %s --batch %lld --sequence %lld%s", fields[1],
+                        (long long)batch, (long long)sequence, reader->flags);
+    if ((size_t)used >= sizeof group->flags)
+        return lspo_error(LSPO_ERR_INPUT, "%s:%u: model and flags take more than %d characters", reader->path,
+                          reader->line, LSPO_GRID_FLAGS_BYTES - 1);
+    snprintf(group->name, sizeof group->name, "%s", fields[0]);
+    return LSPO_OK;
+}
+
+static lspo_status_t read_group(reader_t *reader, char *name)
+{
+    char *fields[FIELD_COUNT] = {name}, *policy;
+    lspo_grid_group_t group = {.line = reader->line};
+    uint32_t index = reader->grid->group_count;
+    for (int i = 1; i < FIELD_COUNT; i++)
+        if ((fields[i] = next_word(reader)) == NULL)
+            return lspo_error(LSPO_ERR_INPUT,
+                              "%s:%u: the line ends before %s; a group is: name model batch sequence rates "
+                              "link/gpu cpu/gpu policy...",
+                              reader->path, reader->line, field_names[i]);
+    lspo_status_t status = read_fields(reader, fields, &group);
+    if (status == LSPO_OK)
+        status = append((void **)&reader->grid->groups, &reader->grid->group_count, &group, sizeof group);
+    uint32_t before = reader->grid->cell_count;
+    while (status == LSPO_OK && (policy = next_word(reader)) != NULL)
+        status = read_cell(reader, policy, index);
+    if (status == LSPO_OK && reader->grid->cell_count == before)
+        return lspo_error(LSPO_ERR_INPUT, "%s:%u: the group names no policy", reader->path, reader->line);
+    return status;
+}
+
+/* The words after `flags`, a blank before each. */
+static lspo_status_t read_flags(reader_t *reader)
+{
+    size_t used = 0;
+    reader->flags[0] = '\0';
+    for (char *word = next_word(reader); word != NULL; word = next_word(reader)) {
+        used += (size_t)snprintf(reader->flags + used, sizeof reader->flags - used, " %s", word);
+        if (used >= sizeof reader->flags)
+            return lspo_error(LSPO_ERR_INPUT, "%s:%u: more than %d characters of flags", reader->path, reader->line,
+                              LSPO_GRID_FLAGS_BYTES - 1);
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t read_line(reader_t *reader, char *text)
+{
+    text[strcspn(text, "#")] = '\0';
+    char *word = strtok_r(text, " \t\r\n", &reader->rest);
+    if (word == NULL)
+        return LSPO_OK;
+    return strcmp(word, "flags") == 0 ? read_flags(reader) : read_group(reader, word);
+}
+
+static lspo_status_t read_lines(reader_t *reader, FILE *file)
+{
+    char text[LINE_BYTES];
+    lspo_status_t status = LSPO_OK;
+    while (status == LSPO_OK && fgets(text, sizeof text, file) != NULL) {
+        reader->line++;
+        if (strchr(text, '\n') == NULL && !feof(file))
+            return lspo_error(LSPO_ERR_INPUT, "%s:%u: a line of more than %d characters", reader->path, reader->line,
+                              LINE_BYTES - 2);
+        status = read_line(reader, text);
+    }
+    if (status == LSPO_OK && ferror(file))
+        return lspo_error(LSPO_ERR_INPUT, "cannot read the grid %s: %s", reader->path, strerror(errno));
+    if (status == LSPO_OK && reader->grid->cell_count == 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: the grid has no cells", reader->path);
+    return status;
+}
+
+lspo_status_t lspo_grid_read(const char *path, lspo_grid_t *grid_out)
+{
+    lspo_grid_t grid = {.path = strdup(path)};
+    reader_t reader = {.grid = &grid, .path = path};
+    if (grid.path == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a grid");
+    FILE *file = fopen(path, "r");
+    lspo_status_t status = file != NULL
+                               ? read_lines(&reader, file)
+                               : lspo_error(LSPO_ERR_INPUT, "cannot read the grid %s: %s", path, strerror(errno));
+    if (file != NULL)
+        fclose(file);
+    if (status == LSPO_OK)
+        *grid_out = grid;
+    else
+        lspo_grid_release(&grid);
+    return status;
+}
+
+void lspo_grid_release(lspo_grid_t *grid)
+{
+    free(grid->cells);
+    free(grid->groups);
+    free(grid->path);
+    *grid = (lspo_grid_t){0};
+}
