@@ -8,7 +8,7 @@
 
 #include "plan/ini.h"
 
-enum { FIELDS_MAX = 64, TEXT_WRITTEN_MAX = 180 };
+enum { FIELDS_MAX = 96, TEXT_WRITTEN_MAX = 180, NOTE_WRITTEN_MAX = 100 };
 
 /* Rates above any machine's, so that no sum or quotient of a simulation overflows. */
 #define RATE_LOW 1.0
@@ -22,6 +22,7 @@ enum { FIELDS_MAX = 64, TEXT_WRITTEN_MAX = 180 };
     }
 #define GPU_FLOPS(member, help) FIELD(gpu, member, LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, help)
 #define GPU_BPS(member, help) FIELD(gpu, member, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, help)
+#define GPU_CACHED(member, unit) FIELD(gpu, member, unit, 0.0, RATE_HIGH, "operands in cache; 0: as from memory")
 #define PRECISION(name, index)                                                                                         \
     {                                                                                                                  \
         "gpu", "gemm_" name "_flops", LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "matrix products in " name,                \
@@ -44,7 +45,10 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     FIELD(gpu, gemm_m_half, LSPO_UNIT_NONE, 0.0, 1e6, "rows of a product at which its rate is halved"),
     FIELD(gpu, gemm_n_half, LSPO_UNIT_NONE, 0.0, 1e6, "columns at which it is halved"),
     FIELD(gpu, gemm_k_half, LSPO_UNIT_NONE, 0.0, 1e6, "length of the sums at which it is halved"),
+    FIELD(gpu, gemm_memory_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "extra time of products from memory; 0: none"),
     GPU_FLOPS(attention_flops, "attention of all heads"),
+    FIELD(gpu, attention_sequence_half, LSPO_UNIT_NONE, 0.0, 1e6, "tokens of a sequence at which it is halved"),
+    FIELD(gpu, attention_width_half, LSPO_UNIT_NONE, 0.0, 1e6, "width of a head at which it is halved"),
     GPU_BPS(norm_Bps, "layer and RMS norms"),
     GPU_BPS(activation_Bps, "GELU and gated SiLU"),
     GPU_BPS(loss_Bps, "softmax cross-entropy"),
@@ -54,6 +58,15 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_FLOPS(scatter_flops, "W -= eta P D Q^T, arithmetic"),
     GPU_BPS(scatter_Bps, "W -= eta P D Q^T, memory"),
     FIELD(gpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam on the GPU"),
+    GPU_CACHED(attention_cached_flops, LSPO_UNIT_FLOPS),
+    GPU_CACHED(norm_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(activation_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(loss_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(stream_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(gather_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(scatter_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(adam_cached_pps, LSPO_UNIT_PPS),
+    FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "of a training's data, that stay in cache"),
     FIELD(gpu, backward_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of its speed that a backward pass loses"),
     FIELD(gpu, context_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory that the driver takes and plans cannot use"),
     FIELD(gpu, launch_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of a kernel besides its work"),
@@ -223,6 +236,10 @@ static lspo_status_t take_key(void *context, const char *where, const char *sect
     if (strcmp(section, "machine") == 0) {
         return take_machine_key(what, key, value, file);
     }
+    if (strcmp(section, "products") == 0) {
+        file->any_given = true;
+        return lspo_products_take(what, key, value, &file->machine.products);
+    }
     size_t index = find_field(section, key);
     if (index == lspo_machine_field_count) {
         return lspo_error(LSPO_ERR_INPUT, "%s: unknown key; `lspo show machine` prints all of them", what);
@@ -245,7 +262,7 @@ static lspo_status_t check_complete(const char *path, const machine_file_t *file
                               path, field->section, field->key);
         }
     }
-    return LSPO_OK;
+    return lspo_products_check(path, &file->machine.products);
 }
 
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out)
@@ -302,7 +319,8 @@ lspo_status_t lspo_machine_check(const lspo_machine_t *machine)
             return status;
         }
     }
-    return LSPO_OK;
+    snprintf(what, sizeof what, "machine %s", machine->name);
+    return lspo_products_check(what, &machine->products);
 }
 
 /* One line, cut to what the reader takes; what would end the value early for it becomes a space or a comma. */
@@ -330,7 +348,16 @@ static void write_comment(const char *comment, FILE *file)
     fputc('\n', file);
 }
 
-lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, FILE *file)
+/* Behind a value; the reader takes what follows " ;" for a comment. */
+static void write_note(const char *note, FILE *file)
+{
+    if (note != NULL) {
+        fprintf(file, " ; %.*s", NOTE_WRITTEN_MAX, note);
+    }
+}
+
+lspo_status_t lspo_machine_write_noted(const lspo_machine_t *machine, const char *comment, const char *const *notes,
+                                       FILE *file)
 {
     const char *section = "";
     char value[64];
@@ -347,13 +374,64 @@ lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comm
             section = field->section;
             fprintf(file, "\n[%s]\n", section);
         }
-        fprintf(file, "%s = %s\n", field->key,
+        fprintf(file, "%s = %s", field->key,
                 lspo_format_quantity_exact(get_value(machine, field), field->unit, value, sizeof value));
+        write_note(notes != NULL ? notes[i] : NULL, file);
+        fputc('\n', file);
     }
+    lspo_products_write(&machine->products, file);
     if (ferror(file)) {
         return lspo_error(LSPO_ERR_IO, "cannot write the profile of machine %s", machine->name);
     }
     return LSPO_OK;
+}
+
+lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, FILE *file)
+{
+    return lspo_machine_write_noted(machine, comment, NULL, file);
+}
+
+static void ablate_contention(lspo_machine_t *machine)
+{
+    memset(machine->contention, 0, sizeof machine->contention);
+    machine->link.h2d_duplex_loss = machine->link.d2h_duplex_loss = 0.0;
+}
+
+static void ablate_shapes(lspo_machine_t *machine)
+{
+    machine->products.size_count = 0;
+    machine->gpu.gemm_m_half = machine->gpu.gemm_n_half = machine->gpu.gemm_k_half = 0.0;
+    machine->gpu.attention_sequence_half = machine->gpu.attention_width_half = 0.0;
+}
+
+static void ablate_latency(lspo_machine_t *machine)
+{
+    machine->gpu.launch_s = machine->gpu.op_s = machine->cpu.op_s = 0.0;
+    machine->link.h2d_latency_s = machine->link.d2h_latency_s = 0.0;
+}
+
+static void ablate_cache(lspo_machine_t *machine)
+{
+    machine->gpu.cache_bytes = machine->cpu.cache_bytes = 0.0;
+}
+
+lspo_status_t lspo_machine_ablate(lspo_machine_t *machine, const char *part)
+{
+    static const struct {
+        const char *part;
+        void (*ablate)(lspo_machine_t *machine);
+    } parts[] = {{"contention", ablate_contention},
+                 {"shapes", ablate_shapes},
+                 {"latency", ablate_latency},
+                 {"cache", ablate_cache}};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (strcmp(part, parts[i].part) == 0) {
+            parts[i].ablate(machine);
+            return LSPO_OK;
+        }
+    }
+    return lspo_error(LSPO_ERR_INPUT, "no part '%s' of the predictions; parts: contention, shapes, latency, cache",
+                      part);
 }
 
 /* How much faster than 1 a lane runs when it works: 1 when not paced. */

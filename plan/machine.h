@@ -3,8 +3,10 @@
  * Every rate is an *effective* one: what a long run of that kernel class reaches, alone on the machine.
  * The numbers come from the paper's Table 1, from data sheets (each with its source), or from
  * `lspo calibrate`.  Times of a kernel (see sim/cost.h for the equations) are
- *     GEMM m,n,k   flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch
+ *     GEMM m,n,k   flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch; with a measured grid of shapes
+ *                  (products.h) in place of the half-sizes where the profile has one
  *     others       max(flop / rate, bytes / bandwidth) + launch
+ *     from cache   rates between X (operands in memory) and X_cached, by the share of the training that gpu.cache_bytes hold
  *     a work that is a backward pass (work.h): the sum of its kernels x 1/(1 - backward_loss)
  *     link         latency + bytes / bandwidth;  x 1/(1 - duplex_loss) while the other direction is busy
  */
@@ -16,6 +18,7 @@
 
 #include "plan/model.h"
 #include "plan/op.h"
+#include "plan/products.h"
 #include "plan/status.h"
 #include "plan/units.h"
 #include "plan/work.h"
@@ -29,11 +32,17 @@ typedef struct {
         double memory_bytes; /* capacity that plans may use                                     */
         double gemm_flops[LSPO_PRECISION_COUNT];
         double gemm_m_half, gemm_n_half, gemm_k_half; /* elements at which that dimension halves the rate */
+        double gemm_memory_Bps; /* extra time of products whose operands come from memory: bytes / this; 0: none */
         double attention_flops;
+        double attention_sequence_half, attention_width_half; /* sequence, head width at which its rate is halved */
         double norm_Bps, activation_Bps, loss_Bps, stream_Bps;
         double gather_flops, gather_Bps;   /* time = max of the two */
         double scatter_flops, scatter_Bps; /* time = max of the two */
         double adam_pps;                   /* parameters a second of UPD_GPU */
+        /* The same rates when the operands are in cache; 0: as from memory. */
+        double attention_cached_flops, norm_cached_Bps, activation_cached_Bps, loss_cached_Bps, stream_cached_Bps;
+        double gather_cached_Bps, scatter_cached_Bps, adam_cached_pps;
+        double cache_bytes;   /* of a training's data, that stays in cache from one use to the next; 0: none  */
         double backward_loss; /* fraction of its speed that a backward pass loses, [0, 1): what autograd adds */
         double context_bytes; /* of memory that the driver takes and plans cannot use; 0 on the host device */
         double launch_s;      /* a kernel                       */
@@ -57,6 +66,7 @@ typedef struct {
     /* Fraction of its speed that lane [a] loses while lane [b] runs (shared DRAM, shared cores); [0, 1).
      * The link's duplex loss is kept above, not here. */
     double contention[LSPO_LANE_COUNT][LSPO_LANE_COUNT];
+    lspo_products_t products; /* matrix products by shape, operands in cache; without sizes the half-sizes hold */
     /* Standard deviations of the logarithm of durations: of one op about its median, by lane, independent; and of all
      * GPU and CPU work of one run about the median of runs.  Drawn from under --noise only. */
     struct {
@@ -82,7 +92,8 @@ uint32_t lspo_machine_preset_count(void);
 const lspo_machine_t *lspo_machine_preset(uint32_t index);
 
 /* Find a preset by name or read an INI file: sections [machine] (name, description, source, base = PRESET whose
- * values are taken where a key is absent; it must be the file's first key), [gpu], [cpu], [link], [contention], [noise].  Quantities carry units.
+ * values are taken where a key is absent; it must be the file's first key), [gpu], [cpu], [link], [contention],
+ * [products] (products.h), [noise].  Quantities carry units.
  * Unknown sections or keys are errors with file:line. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
 
@@ -96,11 +107,21 @@ lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);
  * A rate above the machine's own replaces it and leaves the losses as they are. */
 void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps);
 
+/* Take one part out of the predictions, to see what it is worth: "contention" (lanes slow nobody, duplex losses 0),
+ * "shapes" (one rate for products of every shape, and for attention), "latency" (launches, ops and messages cost nothing),
+ * "cache" (everything comes from memory).  LSPO_ERR_INPUT for another name. */
+lspo_status_t lspo_machine_ablate(lspo_machine_t *machine, const char *part);
+
 /* Every field inside its range; logs the first that is not. */
 lspo_status_t lspo_machine_check(const lspo_machine_t *machine);
 
 /* Write as an INI that lspo_machine_find reads back to equal values (name, description and source are cut to 180
- * characters).  `comment` (may be NULL) goes on top. */
+ * characters).  `comment` (may be NULL), which may have several lines, goes on top. */
 lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, FILE *file);
+
+/* The same with a note behind each value, such as its standard error: `notes` by field of the table, NULL where there
+ * is none; at most 100 characters, no line ends. */
+lspo_status_t lspo_machine_write_noted(const lspo_machine_t *machine, const char *comment, const char *const *notes,
+                                       FILE *file);
 
 #endif

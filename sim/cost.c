@@ -13,40 +13,73 @@ static double divide(double amount, double rate)
     return amount > 0 ? amount / rate : 0;
 }
 
-static double gemm_s(const lspo_machine_t *machine, lspo_precision_t precision, const lspo_kernel_t *kernel)
+/* What pricing a kernel of the GPU lane needs to know besides the kernel. */
+typedef struct {
+    const lspo_machine_t *machine;
+    lspo_precision_t precision;
+    double cached; /* share of its operands in cache */
+} setting_t;
+
+/* amount / rate, of which the cached share at its own rate; 0: there is none. */
+static double divide_cached(const setting_t *setting, double amount, double rate, double cached_rate)
 {
-    double shape = 1 + divide(machine->gpu.gemm_m_half, (double)kernel->m) +
-                   divide(machine->gpu.gemm_n_half, (double)kernel->n) +
-                   divide(machine->gpu.gemm_k_half, (double)kernel->k);
-    return divide(kernel->flop, machine->gpu.gemm_flops[precision]) * shape;
+    double cached = cached_rate > 0 ? setting->cached : 0;
+    return divide(amount * cached, cached_rate) + divide(amount * (1 - cached), rate);
 }
 
-static double gpu_kernel_s(const lspo_machine_t *machine, lspo_precision_t precision, const lspo_kernel_t *kernel)
+static double gemm_s(const setting_t *setting, const lspo_kernel_t *kernel)
 {
+    const lspo_machine_t *machine = setting->machine;
+    double m = (double)kernel->m, n = (double)kernel->n, k = (double)kernel->k, shape;
+    if (machine->products.size_count > 0)
+        shape = 1 / lspo_products_share(&machine->products, m, n, k);
+    else
+        shape = 1 + divide(machine->gpu.gemm_m_half, m) + divide(machine->gpu.gemm_n_half, n) +
+                divide(machine->gpu.gemm_k_half, k);
+    double time_s = divide(kernel->flop, machine->gpu.gemm_flops[setting->precision]) * shape;
+    if (machine->gpu.gemm_memory_Bps > 0)
+        time_s += (1 - setting->cached) * (double)kernel->bytes / machine->gpu.gemm_memory_Bps;
+    return time_s;
+}
+
+static double attention_s(const setting_t *setting, const lspo_kernel_t *kernel)
+{
+    const lspo_machine_t *machine = setting->machine;
+    double shape = 1 + divide(machine->gpu.attention_sequence_half, (double)kernel->m) +
+                   divide(machine->gpu.attention_width_half, (double)kernel->k);
+    return shape *
+           divide_cached(setting, kernel->flop, machine->gpu.attention_flops, machine->gpu.attention_cached_flops);
+}
+
+static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel)
+{
+    const lspo_machine_t *m = setting->machine;
     double flop = kernel->flop, bytes = (double)kernel->bytes;
     switch (kernel->kernel_class) {
     case LSPO_KERNEL_GEMM:
-        return gemm_s(machine, precision, kernel);
+        return gemm_s(setting, kernel);
     case LSPO_KERNEL_ATTENTION:
-        return divide(flop, machine->gpu.attention_flops);
+        return attention_s(setting, kernel);
     case LSPO_KERNEL_NORM:
-        return divide(bytes, machine->gpu.norm_Bps);
+        return divide_cached(setting, bytes, m->gpu.norm_Bps, m->gpu.norm_cached_Bps);
     case LSPO_KERNEL_ACTIVATION:
-        return divide(bytes, machine->gpu.activation_Bps);
+        return divide_cached(setting, bytes, m->gpu.activation_Bps, m->gpu.activation_cached_Bps);
     case LSPO_KERNEL_LOSS:
-        return divide(bytes, machine->gpu.loss_Bps);
+        return divide_cached(setting, bytes, m->gpu.loss_Bps, m->gpu.loss_cached_Bps);
     case LSPO_KERNEL_GATHER:
-        return fmax(divide(flop, machine->gpu.gather_flops), divide(bytes, machine->gpu.gather_Bps));
+        return fmax(divide(flop, m->gpu.gather_flops),
+                    divide_cached(setting, bytes, m->gpu.gather_Bps, m->gpu.gather_cached_Bps));
     case LSPO_KERNEL_SCATTER:
-        return fmax(divide(flop, machine->gpu.scatter_flops), divide(bytes, machine->gpu.scatter_Bps));
+        return fmax(divide(flop, m->gpu.scatter_flops),
+                    divide_cached(setting, bytes, m->gpu.scatter_Bps, m->gpu.scatter_cached_Bps));
     case LSPO_KERNEL_ADAM:
-        return divide((double)kernel->elements, machine->gpu.adam_pps);
+        return divide_cached(setting, (double)kernel->elements, m->gpu.adam_pps, m->gpu.adam_cached_pps);
     case LSPO_KERNEL_STREAM:
     case LSPO_KERNEL_COPY:
     case LSPO_KERNEL_CLASS_COUNT:
         break;
     }
-    return divide(bytes, machine->gpu.stream_Bps);
+    return divide_cached(setting, bytes, m->gpu.stream_Bps, m->gpu.stream_cached_Bps);
 }
 
 static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
@@ -61,28 +94,54 @@ static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *k
            divide(elements * (1 - cached), machine->cpu.adam_pps);
 }
 
-static double kernel_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
-                       const lspo_kernel_t *kernel)
+static double kernel_s(const setting_t *setting, lspo_lane_t lane, const lspo_kernel_t *kernel)
 {
+    const lspo_machine_t *machine = setting->machine;
     if (lane == LSPO_LANE_CPU)
         return cpu_kernel_s(machine, kernel);
     if (kernel->kernel_class == LSPO_KERNEL_COPY && lane == LSPO_LANE_D2H)
         return kernel->count * machine->link.d2h_latency_s + divide((double)kernel->bytes, machine->link.d2h_Bps);
     if (kernel->kernel_class == LSPO_KERNEL_COPY && lane == LSPO_LANE_H2D)
         return kernel->count * machine->link.h2d_latency_s + divide((double)kernel->bytes, machine->link.h2d_Bps);
-    return kernel->count * machine->gpu.launch_s + gpu_kernel_s(machine, precision, kernel);
+    return kernel->count * machine->gpu.launch_s + gpu_kernel_s(setting, kernel);
+}
+
+double lspo_cost_cached_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
+                               double cached, const lspo_work_t *work)
+{
+    const setting_t setting = {.machine = machine, .precision = precision, .cached = cached};
+    double op_s = lane == LSPO_LANE_GPU ? machine->gpu.op_s : lane == LSPO_LANE_CPU ? machine->cpu.op_s : 0;
+    double kernels_s = 0;
+    for (uint32_t i = 0; i < work->kernel_count; i++)
+        kernels_s += kernel_s(&setting, lane, &work->kernels[i]);
+    if (lane == LSPO_LANE_GPU && work->backward)
+        kernels_s /= 1 - machine->gpu.backward_loss;
+    return op_s + kernels_s;
 }
 
 double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
                         const lspo_work_t *work)
 {
-    double op_s = lane == LSPO_LANE_GPU ? machine->gpu.op_s : lane == LSPO_LANE_CPU ? machine->cpu.op_s : 0;
-    double kernels_s = 0;
-    for (uint32_t i = 0; i < work->kernel_count; i++)
-        kernels_s += kernel_s(machine, precision, lane, &work->kernels[i]);
-    if (lane == LSPO_LANE_GPU && work->backward)
-        kernels_s /= 1 - machine->gpu.backward_loss;
-    return op_s + kernels_s;
+    return lspo_cost_cached_work_s(machine, precision, lane, 0, work);
+}
+
+/* Bytes that the plan holds on the GPU at once when its ops run in the order of their ids. */
+static double working_set_bytes(const lspo_plan_t *plan)
+{
+    uint64_t now_bytes = 0, peak_bytes = 0;
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        now_bytes += plan->ops[i].gpu_alloc_bytes;
+        if (now_bytes > peak_bytes)
+            peak_bytes = now_bytes;
+        now_bytes -= plan->ops[i].gpu_free_bytes;
+    }
+    return (double)plan->gpu_static_bytes + (double)peak_bytes;
+}
+
+double lspo_cost_cached_share(const lspo_machine_t *machine, const lspo_plan_t *plan)
+{
+    double cache_bytes = machine->gpu.cache_bytes, set_bytes = cache_bytes > 0 ? working_set_bytes(plan) : 0;
+    return set_bytes > cache_bytes ? cache_bytes / set_bytes : cache_bytes > 0;
 }
 
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out)
@@ -95,12 +154,13 @@ lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *p
         status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the durations of %" PRIu32 " works", plan->work_count);
         goto free_used;
     }
+    double cached = lspo_cost_cached_share(machine, plan);
     for (uint32_t i = 0; i < plan->op_count; i++)
         used[(size_t)plan->ops[i].work * LSPO_LANE_COUNT + plan->ops[i].lane] = 1;
     for (size_t i = 0; i < (size_t)plan->work_count * LSPO_LANE_COUNT; i++) {
         lspo_lane_t lane = (lspo_lane_t)(i % LSPO_LANE_COUNT);
         const lspo_work_t *work = &plan->works[i / LSPO_LANE_COUNT];
-        double ns = used[i] ? 1e9 * lspo_cost_work_s(machine, plan->workload.precision, lane, work) : 0;
+        double ns = used[i] ? 1e9 * lspo_cost_cached_work_s(machine, plan->workload.precision, lane, cached, work) : 0;
         if (!(ns <= limit_ns)) {
             status = lspo_error(LSPO_ERR_INPUT, "machine '%s': an op on lane %s would take %g s", machine->name,
                                 lspo_lane_name(lane), 1e-9 * ns);

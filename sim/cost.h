@@ -5,18 +5,23 @@
  *
  *     GPU lane        t = op_s + sum of t_kernel, in a backward pass op_s + sum / (1 - backward_loss);
  *                     t_kernel = count launch_s +
- *       GEMM            flop / gemm_flops[p] (1 + m_half/m + n_half/n + k_half/k)
- *       ATTENTION       flop / attention_flops
+ *       GEMM            flop / (gemm_flops[p] share(m, n, k)) + (1 - h) bytes / gemm_memory_Bps
+ *                       share: plan/products.h, or 1 / (1 + m_half/m + n_half/n + k_half/k) without a grid
+ *       ATTENTION       flop / attention_flops (1 + sequence_half/sequence + width_half/head width)
  *       NORM            bytes / norm_Bps             ACTIVATION   bytes / activation_Bps
  *       LOSS            bytes / loss_Bps             STREAM       bytes / stream_Bps
  *       GATHER          max(flop / gather_flops, bytes / gather_Bps)             SCATTER likewise
  *       ADAM            elements / adam_pps
- *     D2H, H2D lanes  COPY: count latency_s + bytes / bandwidth_Bps of that direction; other kernels (packing) as on
- * the GPU lane CPU lane        t = op_s + sum over its kernels of ADAM            elements (h / adam_cached_pps + (1 -
- * h) / adam_pps),  h = min(1, cache_bytes / state) with state = 16 B an element: gradient, m, v and what it writes
+ *                     each rate x stands for 1 / (h / x_cached + (1 - h) / x) where the profile has x_cached
+ *     D2H, H2D lanes  COPY: count latency_s + bytes / bandwidth_Bps of that direction; others (packing) as on the GPU lane
+ *     CPU lane        t = op_s + sum over its kernels of
+ *       ADAM            elements (h / adam_cached_pps + (1 - h) / adam_pps),  h = min(1, cache_bytes / state) with
+ *                       state = 16 B an element: gradient, m, v and what it writes
  *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches
  *
- * The half-sizes make compute efficiency depend on tokens and width: at m = m_half the rate is halved.
+ * h on the GPU lane is the share of operands found in cache, min(1, gpu.cache_bytes / working set), where the working set
+ * is all that the plan holds on the GPU at once.  A training walks through it forward and then backward, and of such a walk
+ * a cache that forgets what was used least recently keeps that share.
  * Not modelled: the state of one op pushed out of the cache by other ops, clock changes, kernels of one op overlapping.
  */
 #ifndef LSPO_SIM_COST_H
@@ -31,7 +36,15 @@
 #include "plan/work.h"
 #include "plan/workload.h"
 
-/* Duration alone of one work on `lane`, seconds; infinite where the machine gives no rate for a kernel. */
+/* h of a plan: in [0, 1], and 0 on a machine without gpu.cache_bytes. */
+double lspo_cost_cached_share(const lspo_machine_t *machine, const lspo_plan_t *plan);
+
+/* Duration alone of one work on `lane`, seconds, with the share `cached` of the GPU's operands in its cache; infinite
+ * where the machine gives no rate for a kernel. */
+double lspo_cost_cached_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
+                               double cached, const lspo_work_t *work);
+
+/* The same with all operands in memory. */
 double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
                         const lspo_work_t *work);
 

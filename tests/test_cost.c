@@ -111,6 +111,78 @@ Test(cost, backward_passes_lose_speed)
     expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_CPU, &work), on_cpu_s);
 }
 
+/* A quarter of the operands in cache, where norms run at 4e11 instead of 1e11, activations have one rate, Adam 4e9
+ * instead of 1e9, attention 1e12 instead of 5e11:
+ *     norm        1e8 (0.25 / 4e11 + 0.75 / 1e11)   = 8.125e-4        activation  1e8 / 2e11 = 5e-4
+ *     Adam        1e6 (0.25 / 4e9 + 0.75 / 1e9)     = 8.125e-4        attention   1e9 (0.25 / 1e12 + 0.75 / 5e11) = 1.75e-3
+ *     gather      max(1e6 / 1e10, 1e9 (0.25 / 4e11 + 0.75 / 1e11)) = 8.125e-3
+ *     product     1e9 / 1e12 x 4 + 0.75 x 4e6 / 1e9 = 4e-3 + 3e-3: at every half-size, and 4e6 bytes at 1e9 from memory */
+Test(cost, operands_in_cache)
+{
+    static const struct {
+        lspo_kernel_t kernel;
+        double wanted_s;
+    } cases[] = {
+        {{.kernel_class = LSPO_KERNEL_NORM, .bytes = 100000000}, 8.125e-4},
+        {{.kernel_class = LSPO_KERNEL_ACTIVATION, .bytes = 100000000}, 5e-4},
+        {{.kernel_class = LSPO_KERNEL_ADAM, .elements = 1000000}, 8.125e-4},
+        {{.kernel_class = LSPO_KERNEL_ATTENTION, .flop = 1e9}, 1.75e-3},
+        {{.kernel_class = LSPO_KERNEL_GATHER, .flop = 1e6, .bytes = 1000000000}, 8.125e-3},
+        {{.kernel_class = LSPO_KERNEL_GEMM, .m = 100, .n = 50, .k = 20, .flop = 1e9, .bytes = 4000000}, 7e-3},
+    };
+    lspo_machine_t machine = round_machine();
+    machine.gpu.norm_cached_Bps = 4e11;
+    machine.gpu.adam_cached_pps = 4e9;
+    machine.gpu.attention_cached_flops = 1e12;
+    machine.gpu.gather_cached_Bps = 4e11;
+    machine.gpu.gemm_memory_Bps = 1e9;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lspo_work_t work = {.kernel_count = 1, .kernels = {cases[i].kernel}};
+        expect_s(lspo_cost_cached_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0.25, &work), cases[i].wanted_s + 2e-5);
+    }
+}
+
+/* Attention of 64 tokens and heads 32 wide, halved by each: 1 + 64/64 + 32/32 = 3 times 1e9 / 5e11. */
+Test(cost, attention_depends_on_shape)
+{
+    lspo_machine_t machine = round_machine();
+    machine.gpu.attention_sequence_half = 64;
+    machine.gpu.attention_width_half = 32;
+    lspo_work_t work = {.kernel_count = 1,
+                        .kernels = {{.kernel_class = LSPO_KERNEL_ATTENTION, .m = 64, .n = 8, .k = 32, .flop = 1e9}}};
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 6e-3 + 2e-5);
+}
+
+/* A grid of one shape, a quarter of the rate: it takes the place of the half-sizes.  1e9 / 2e12 x 4 in bf16. */
+Test(cost, a_grid_replaces_the_half_sizes)
+{
+    lspo_machine_t machine = round_machine();
+    machine.products = (lspo_products_t){.size_count = 1, .sizes = {8}, .share = {{{0.25}}}};
+    lspo_work_t work = {.kernel_count = 1,
+                        .kernels = {{.kernel_class = LSPO_KERNEL_GEMM, .m = 1, .n = 1, .k = 1, .flop = 1e9}}};
+    expect_s(lspo_cost_work_s(&machine, LSPO_BF16, LSPO_LANE_GPU, &work), 2e-3 + 2e-5);
+}
+
+/* Static memory 600; op 0 takes 300, op 1 takes 100 and gives back 400: at most 1,000 at once.
+ *     cache 250: a quarter;  cache 2,000: all;  no cache: nothing. */
+Test(cost, cached_share_of_a_plan)
+{
+    plan_maker_t maker = maker_create();
+    maker_op(&maker, LSPO_OP_FWD, 0, 0, 0);
+    maker_op(&maker, LSPO_OP_BWD, 0, 0, 0);
+    maker.plan.gpu_static_bytes = 600;
+    maker.plan.ops[0].gpu_alloc_bytes = 300;
+    maker.plan.ops[1].gpu_alloc_bytes = 100;
+    maker.plan.ops[1].gpu_free_bytes = 400;
+    lspo_machine_t machine = round_machine();
+    cr_expect_eq(lspo_cost_cached_share(&machine, &maker.plan), 0.0);
+    machine.gpu.cache_bytes = 250;
+    cr_expect_float_eq(lspo_cost_cached_share(&machine, &maker.plan), 0.25, 1e-15);
+    machine.gpu.cache_bytes = 2000;
+    cr_expect_eq(lspo_cost_cached_share(&machine, &maker.plan), 1.0);
+    maker_release(&maker);
+}
+
 /* Three messages of 1e7 bytes together: H2D 3 * 1e-6 + 1e7 / 1e10; D2H 3 * 4e-6 + 1e7 / 5e9.  No launch, no op cost. */
 Test(cost, messages_on_the_link)
 {

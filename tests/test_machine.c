@@ -42,11 +42,12 @@ Test(machine, presets_pass_their_check_and_say_where_they_come_from)
 }
 
 /* Every double of the struct has a row, so that none escapes the writer: 4 x 4 contention less 4 of a lane on itself
- * and 2 between the links, which have their duplex losses. */
+ * and 2 between the links, which have their duplex losses.
+ * The grid of products has a section of its own. */
 Test(machine, the_field_table_covers_the_struct)
 {
     lspo_machine_t machine = {0};
-    size_t numbers = (sizeof machine - offsetof(lspo_machine_t, gpu)) / sizeof(double);
+    size_t numbers = (sizeof machine - offsetof(lspo_machine_t, gpu) - sizeof machine.products) / sizeof(double);
     cr_expect_eq(lspo_machine_field_count, numbers - 6);
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         for (size_t j = 0; j < i; j++) {
@@ -161,6 +162,9 @@ Test(machine, a_written_profile_reads_back_to_the_same_bits)
         value = fmin(field->high, fmax(field->low, value));
         memcpy((char *)&machine + field->offset_bytes, &value, sizeof value);
     }
+    machine.products = (lspo_products_t){.size_count = 2, .sizes = {1.0 / 3.0, 64}};
+    for (int i = 0; i < 8; i++)
+        machine.products.share[i / 4][i / 2 % 2][i % 2] = 1.0 / (3.0 + i);
     strcpy(machine.description, "measured; twice");
     write_file(path, "");
     FILE *file = fopen(path, "w");
@@ -171,6 +175,7 @@ Test(machine, a_written_profile_reads_back_to_the_same_bits)
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         cr_expect_eq(field_value(&again, i), field_value(&machine, i), "%s", lspo_machine_fields[i].key);
     }
+    cr_expect_eq(memcmp(&again.products, &machine.products, sizeof again.products), 0);
     cr_expect_str_eq(again.name, "rtx4090");
     cr_expect_str_eq(again.description, "measured, twice");
     cr_expect_str_eq(again.source, machine.source);
@@ -226,6 +231,21 @@ Test(machine, malformed_files_are_refused)
         BASE "[link]\nh2d_duplex_loss = 1\n",
         BASE "[contention]\ncpu_while_cpu = 0.1\n",
         BASE "[link]\nh2d_Bps\n",
+        BASE "[products]\nsizes =\n",
+        BASE "[products]\nsizes = 8 4\nm4_n4 = 1 1\n",
+        BASE "[products]\nsizes = 1 2 3 4 5 6 7 8 9\n",
+        BASE "[products]\nsizes = 4x\nm4_n4 = 1\n",
+        BASE "[products]\nsizes = nan\nmnan_nnan = 1\n",
+        BASE "[products]\nsizes = 4\n",
+        BASE "[products]\nm4_n4 = 1\nsizes = 4\n",
+        BASE "[products]\nsizes = 4\nm4_n4 = 1 1\n",
+        BASE "[products]\nsizes = 4\nm4_n4 = 0\n",
+        BASE "[products]\nsizes = 4\nm4_n4 = -1\n",
+        BASE "[products]\nsizes = 4\nm4_n4 = 1e9\n",
+        BASE "[products]\nsizes = 4\nm4_n5 = 1\n",
+        BASE "[products]\nsizes = 4\nm4_n4 = 1\nm4.0_n4 = 1\n",
+        BASE "[products]\nsizes = 4 8\nm4_n4 = 1 1\nm4_n8 = 1 1\nm8_n4 = 1 1\n",
+        BASE "[products]\nsizes = 4\nm4_n4 = 1\ncolour = 1\n",
         "\x01\x02\xff\xfe",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -293,6 +313,93 @@ Test(machine, values_outside_their_range_are_refused)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_expect_eq(lspo_machine_check(&bad[i]), LSPO_ERR_INPUT, "case %zu", i);
     }
+}
+
+/* 2 x 2 x 2 over sizes 16 and 64: 1/8 where all are 16, 1/2 for k = 64, 1/4 for n = 64, 1 where m = 64.
+ *     at the points: themselves;  below 16 and above 64: the nearest point
+ *     m = n = 16, k = 32, the middle of 16 and 64 on a log scale: sqrt(1/8 1/2) = 1/4
+ *     m = k = 16, n = 32: sqrt(1/8 1/4) = 2^-2.5;   m = 32, n = k = 16: sqrt(1/8) = 2^-1.5 */
+Test(machine, products_are_interpolated_between_their_shapes)
+{
+    lspo_products_t grid = {
+        .size_count = 2, .sizes = {16, 64}, .share = {{{0.125, 0.5}, {0.25, 0.5}}, {{1, 1}, {1, 1}}}};
+    cr_expect_float_eq(lspo_products_share(&grid, 16, 16, 16), 0.125, 1e-12);
+    cr_expect_float_eq(lspo_products_share(&grid, 16, 16, 64), 0.5, 1e-12);
+    cr_expect_float_eq(lspo_products_share(&grid, 1, 2, 3), 0.125, 1e-12);
+    cr_expect_float_eq(lspo_products_share(&grid, 1000, 2, 3000), 1, 1e-12);
+    cr_expect_float_eq(lspo_products_share(&grid, 16, 16, 32), 0.25, 1e-12);
+    cr_expect_float_eq(lspo_products_share(&grid, 16, 32, 16), exp2(-2.5), 1e-12);
+    cr_expect_float_eq(lspo_products_share(&grid, 32, 16, 16), exp2(-1.5), 1e-12);
+    grid.size_count = 1;
+    cr_expect_float_eq(lspo_products_share(&grid, 7, 700, 70), 0.125, 1e-12);
+}
+
+/* A note is for people: the values read back as without it, and a note too long for the reader's lines is cut. */
+Test(machine, notes_behind_values_are_comments)
+{
+    lspo_machine_t machine = find("rtx4090"), again;
+    const char *notes[96] = {NULL};
+    char path[40], text[300], line[200];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    notes[0] = "+- 0.8 %, 12 samples";
+    notes[3] = text;
+    write_file(path, "");
+    FILE *file = fopen(path, "w");
+    cr_assert_eq(lspo_machine_write_noted(&machine, NULL, notes, file), LSPO_OK);
+    fclose(file);
+    cr_assert_eq(lspo_machine_find(path, &again), LSPO_OK);
+    for (size_t i = 0; i < lspo_machine_field_count; i++)
+        cr_expect_eq(field_value(&again, i), field_value(&machine, i), "%s", lspo_machine_fields[i].key);
+    bool found = false;
+    file = fopen(path, "r");
+    while (fgets(line, sizeof line, file) != NULL)
+        found |= strcmp(line, "memory_bytes = 24 GiB ; +- 0.8 %, 12 samples\n") == 0;
+    fclose(file);
+    unlink(path);
+    cr_expect(found);
+}
+
+/* Every part changes what it names and nothing else; a field is named by section.key below. */
+Test(machine, ablations_take_one_part_out)
+{
+    static const struct {
+        const char *part, *zeroed[12];
+    } cases[] = {
+        {"contention",
+         {"contention.gpu_while_d2h", "contention.cpu_while_gpu", "contention.h2d_while_cpu",
+          "contention.gpu_while_h2d", "contention.gpu_while_cpu", "contention.d2h_while_gpu",
+          "contention.d2h_while_cpu", "contention.h2d_while_gpu", "contention.cpu_while_d2h",
+          "contention.cpu_while_h2d", "link.h2d_duplex_loss", "link.d2h_duplex_loss"}},
+        {"shapes",
+         {"gpu.gemm_m_half", "gpu.gemm_n_half", "gpu.gemm_k_half", "gpu.attention_sequence_half",
+          "gpu.attention_width_half"}},
+        {"latency", {"gpu.launch_s", "gpu.op_s", "cpu.op_s", "link.h2d_latency_s", "link.d2h_latency_s"}},
+        {"cache", {"gpu.cache_bytes", "cpu.cache_bytes"}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        lspo_machine_t machine = find("rtx4090"), before;
+        for (size_t i = 0; i < lspo_machine_field_count; i++) { /* nothing is 0 before */
+            const lspo_machine_field_t *field = &lspo_machine_fields[i];
+            double value = fmax(field->low, fmin(0.5 * field->high, 0.5));
+            memcpy((char *)&machine + field->offset_bytes, &value, sizeof value);
+        }
+        machine.products = (lspo_products_t){.size_count = 1, .sizes = {4}, .share = {{{0.5}}}};
+        before = machine;
+        cr_assert_eq(lspo_machine_ablate(&machine, cases[c].part), LSPO_OK);
+        for (size_t i = 0; i < lspo_machine_field_count; i++) {
+            char name[64];
+            bool zeroed = false;
+            snprintf(name, sizeof name, "%s.%s", lspo_machine_fields[i].section, lspo_machine_fields[i].key);
+            for (size_t z = 0; z < 12 && cases[c].zeroed[z] != NULL; z++)
+                zeroed |= strcmp(name, cases[c].zeroed[z]) == 0;
+            cr_expect_eq(field_value(&machine, i), zeroed ? 0.0 : field_value(&before, i), "%s: %s", cases[c].part,
+                         name);
+        }
+        cr_expect_eq(machine.products.size_count, strcmp(cases[c].part, "shapes") == 0 ? 0u : 1u);
+    }
+    lspo_machine_t machine = find("rtx4090");
+    cr_expect_eq(lspo_machine_ablate(&machine, "colour"), LSPO_ERR_INPUT);
 }
 
 /* D2H paced to a quarter and CPU to a tenth of their speed; H2D (8 GB/s) is paced to a half.

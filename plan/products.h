@@ -1,0 +1,39 @@
+/* products.h - how fast matrix products of each shape run: a measured grid over (m, n, k), as shares of the best rate.
+ *
+ *     share(m, n, k) = 2^(trilinear interpolation of log2 share over log m, log n, log k),  clamped outside the grid
+ *
+ * One list of sizes serves all three dimensions.  Shares of gemm_flops, not rates, so that one grid serves every
+ * precision and an override of the rate scales all of it.  In a profile:
+ *     [products]
+ *     sizes = 16 64 256          ascending, first key of the section
+ *     m16_n64 = 0.21 0.35 0.41   at m = 16, n = 64, and k of each size; every m and n has its row
+ */
+#ifndef LSPO_PLAN_PRODUCTS_H
+#define LSPO_PLAN_PRODUCTS_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "plan/status.h"
+
+enum { LSPO_PRODUCT_SIZES_MAX = 8 };
+
+typedef struct {
+    uint32_t size_count; /* 0: no grid */
+    double sizes[LSPO_PRODUCT_SIZES_MAX];
+    double share[LSPO_PRODUCT_SIZES_MAX][LSPO_PRODUCT_SIZES_MAX][LSPO_PRODUCT_SIZES_MAX]; /* by m, n, k; above 0 */
+} lspo_products_t;
+
+/* The grid must have sizes. */
+double lspo_products_share(const lspo_products_t *products, double m, double n, double k);
+
+/* One key of the section; `what` names its place, for messages.  LSPO_ERR_INPUT. */
+lspo_status_t lspo_products_take(const char *what, const char *key, const char *value, lspo_products_t *products);
+
+/* Sizes ascending, shares in (0, 4], no row missing: LSPO_ERR_INPUT with `what` otherwise. */
+lspo_status_t lspo_products_check(const char *what, const lspo_products_t *products);
+
+/* The section, with every digit; nothing when there is no grid. */
+void lspo_products_write(const lspo_products_t *products, FILE *file);
+
+#endif
