@@ -21,7 +21,8 @@ typedef enum {
     LSPO_ERR_NUMERIC = -6,     /* a loss or weight became NaN or infinite        exit 1 */
     LSPO_ERR_CHECK = -7,       /* a comparison or check did not hold             exit 1 */
     LSPO_ERR_INTERRUPTED = -8, /* Ctrl-C                                         exit 130 */
-    LSPO_ERR_INTERNAL = -9     /* an invariant of our own broke                  exit 1 */
+    LSPO_ERR_INTERNAL = -9,    /* an invariant of our own broke                  exit 1 */
+    LSPO_ERR_ACCURACY = -10    /* predictions outside the thresholds             exit 5 */
 } lspo_status_t;
 
 /* The process exit code for a status, as listed above and in the README. */

@@ -17,7 +17,7 @@ typedef enum {
     LSPO_UNIT_NONE,    /* a plain number: 0.27, 128                    */
     LSPO_UNIT_BYTES,   /* B, kB, MB, GB, TB, KiB, MiB, GiB, TiB         */
     LSPO_UNIT_BPS,     /* bytes a second: GB/s, GiB/s; Gbit/s also      */
-    LSPO_UNIT_SECONDS, /* s, ms, us, ns                                 */
+    LSPO_UNIT_SECONDS, /* s, ms, us, ns; min and h also                 */
     LSPO_UNIT_FLOPS,   /* FLOP/s with prefix: TFLOP/s, GFLOP/s          */
     LSPO_UNIT_PPS      /* parameters a second: 100M/s, 3.4G/s           */
 } lspo_unit_t;

@@ -23,6 +23,8 @@ Test(units, prefixes_are_decimal_or_binary_as_written)
     cr_expect_eq(parse("8Gbit/s", LSPO_UNIT_BPS), 1e9);
     cr_expect_float_eq(parse("60ms", LSPO_UNIT_SECONDS), 0.06, 1e-15);
     cr_expect_eq(parse("3s", LSPO_UNIT_SECONDS), 3.0);
+    cr_expect_eq(parse("8min", LSPO_UNIT_SECONDS), 480.0);
+    cr_expect_eq(parse("1.5h", LSPO_UNIT_SECONDS), 5400.0);
     cr_expect_eq(parse("82.6TFLOP/s", LSPO_UNIT_FLOPS), 82.6e12);
     cr_expect_eq(parse("3.5G/s", LSPO_UNIT_PPS), 3.5e9);
     cr_expect_eq(parse(" 0.27 ", LSPO_UNIT_NONE), 0.27);
