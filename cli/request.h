@@ -38,7 +38,7 @@ typedef struct {
     const char *trace_path, *text_path;
     int format;
     uint32_t repeat, rows;
-    bool slowdown;
+    bool slowdown, timing_only;
     uint32_t check_every; /* default of --check-every */
     lspo_workload_t workload;
     lspo_overrides_t overrides;

@@ -198,10 +198,14 @@ static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
     return peak_bytes > base_bytes ? peak_bytes - base_bytes : 0;
 }
 
-static uint32_t held_out_batches(const lspo_plan_t *plan)
+static lspo_status_t held_out_loss(const player_t *player, double *loss_out)
 {
-    uint64_t tokens = lspo_workload_tokens(&plan->workload);
-    return tokens >= HELD_OUT_TOKENS ? 1 : (uint32_t)(HELD_OUT_TOKENS / tokens);
+    uint64_t tokens = lspo_workload_tokens(&player->plan->workload);
+    uint32_t batches = tokens >= HELD_OUT_TOKENS ? 1 : (uint32_t)(HELD_OUT_TOKENS / tokens);
+    if (!player->bench->options->timing_only)
+        return lspo_session_held_out_loss(player->session, batches, loss_out);
+    *loss_out = NAN;
+    return LSPO_OK;
 }
 
 static lspo_status_t keep_losses(const player_t *player, lspo_run_result_t *result)
@@ -345,12 +349,11 @@ static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
 static lspo_status_t measure(const bench_t *bench, player_t *player, uint64_t base_bytes, lspo_run_result_t *result)
 {
     const lspo_plan_t *plan = player->plan;
-    uint32_t batches = held_out_batches(plan);
-    lspo_status_t status = lspo_session_held_out_loss(player->session, batches, &result->held_out_before);
+    lspo_status_t status = held_out_loss(player, &result->held_out_before);
     if (status == LSPO_OK)
         status = play_all(bench, player, base_bytes, result);
     if (status == LSPO_OK)
-        status = lspo_session_held_out_loss(player->session, batches, &result->held_out_after);
+        status = held_out_loss(player, &result->held_out_after);
     if (status == LSPO_OK)
         status = describe_trace(player, player->trace);
     if (status != LSPO_OK)

@@ -18,6 +18,7 @@ typedef struct {
     uint32_t repeat;       /* plays of the plan; each adds its iterations' samples           */
     bool slowdown;         /* also measure native without caps, after each play               */
     uint32_t warmup;       /* iterations dropped in each play */
+    bool timing_only;      /* no loss on held-out text: it is then NaN */
     const atomic_int *stop;
     void (*progress)(void *context, const char *label, uint32_t done, uint32_t of); /* may be NULL */
     void *progress_context;
