@@ -28,7 +28,7 @@ typedef struct {
 lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps, lspo_device_t **device_out);
 void lspo_device_close(lspo_device_t *device);
 
-/* 64-byte aligned device memory, cached by size after free so that steady-state iterations fault no pages.
+/* 64-byte aligned device memory; what is free stays resident, so that steady-state iterations fault no pages.
  * LSPO_ERR_FIT when it would exceed the cap: the message says how much was asked for, in use and allowed. */
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
 void lspo_device_free(lspo_device_t *device, void *memory);
@@ -36,6 +36,8 @@ uint64_t lspo_device_peak_bytes(const lspo_device_t *device); /* high-water mark
 /* Bytes taken from the system for device memory: handed out or kept for reuse.  What a host-side instrument such as VmHWM
  * sees of the device. */
 uint64_t lspo_device_held_bytes(const lspo_device_t *device);
+/* The same of lspo_device_host_alloc(). */
+uint64_t lspo_device_host_held_bytes(const lspo_device_t *device);
 const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
 
 /* Zeroed, 64-byte aligned host memory that copies can use at full speed.  LSPO_ERR_MEMORY. */

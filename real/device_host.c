@@ -1,8 +1,8 @@
 /* device_host.c - the host as a device: accounted memory of its own and a paced duplex link.  See device.h.
  *
- * A freed block waits in a cache for the next request of its size, so that a steady state takes no page faults; the
- * cache is not counted as in use, exactly as memory that a GPU's driver has back.  Copies go in chunks, because the
- * rate depends on whether the other direction is busy, and that changes while a message is under way. */
+ * What is free stays resident for the next request (real/arena.h), so that a steady state takes no page faults; it is not
+ * counted as in use, exactly as memory that a GPU's driver has back.  Copies go in chunks, because the rate depends on
+ * whether the other direction is busy, and that changes while a message is under way. */
 #include "real/device.h"
 
 #include <inttypes.h>
@@ -11,42 +11,22 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
-#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
-#endif
+#include "real/arena.h"
 
 enum {
-    HEADER_BYTES = 64, /* keeps the memory behind it on a cache line of its own */
-    HUGE_PAGE_BYTES = 2 << 20,
     CHUNK_BYTES = 256 << 10,
     SPIN_NS = 40000,         /* the last stretch of a wait, which sleeping would overshoot      */
     CHUNK_AHEAD_NS = 200000, /* between chunks, sleep only when this far ahead: waking costs too */
 };
 
-typedef struct block {
-    size_t bytes;
-    struct block *next_free;
-} block_t;
-
-/* Free blocks of one size. */
-typedef struct {
-    size_t bytes;
-    block_t *first;
-} bin_t;
-
 struct lspo_device {
     lspo_device_caps_t caps;
     pthread_mutex_t lock;
-    uint64_t in_use_bytes, peak_bytes, held_bytes;
-    bin_t *bins;
-    size_t bin_count, bin_capacity;
+    uint64_t in_use_bytes, peak_bytes;
+    lspo_arena_t *memory, *host_memory;
     atomic_bool busy[2]; /* by direction */
 };
 
@@ -112,97 +92,24 @@ lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps,
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a device");
     device->caps = *caps;
     pthread_mutex_init(&device->lock, NULL);
+    device->memory = lspo_arena_create();
+    device->host_memory = lspo_arena_create();
+    if (!device->memory || !device->host_memory) {
+        lspo_device_close(device);
+        return lspo_error(LSPO_ERR_MEMORY, "no addresses for a device's memory");
+    }
     *device_out = device;
     return LSPO_OK;
-}
-
-static void release_cache(lspo_device_t *device)
-{
-    for (size_t i = 0; i < device->bin_count; i++) {
-        while (device->bins[i].first) {
-            block_t *block = device->bins[i].first;
-            device->bins[i].first = block->next_free;
-            ASAN_UNPOISON_MEMORY_REGION((char *)block + HEADER_BYTES, block->bytes);
-            device->held_bytes -= block->bytes;
-            free(block);
-        }
-    }
 }
 
 void lspo_device_close(lspo_device_t *device)
 {
     if (!device)
         return;
-    release_cache(device);
-    free(device->bins);
+    lspo_arena_destroy(device->host_memory);
+    lspo_arena_destroy(device->memory);
     pthread_mutex_destroy(&device->lock);
     free(device);
-}
-
-static bin_t *find_bin(lspo_device_t *device, size_t bytes)
-{
-    for (size_t i = 0; i < device->bin_count; i++)
-        if (device->bins[i].bytes == bytes)
-            return &device->bins[i];
-    return NULL;
-}
-
-/* The bin of a size, so that freeing never has to allocate; NULL when out of memory. */
-static bin_t *make_bin(lspo_device_t *device, size_t bytes)
-{
-    bin_t *bin = find_bin(device, bytes);
-    if (bin)
-        return bin;
-    if (device->bin_count == device->bin_capacity) {
-        size_t capacity = device->bin_capacity ? 2 * device->bin_capacity : 16;
-        bin_t *bins = realloc(device->bins, capacity * sizeof *bins);
-        if (!bins)
-            return NULL;
-        device->bins = bins;
-        device->bin_capacity = capacity;
-    }
-    bin = &device->bins[device->bin_count++];
-    *bin = (bin_t){.bytes = bytes};
-    return bin;
-}
-
-/* Large areas lie on huge pages where the kernel grants them: matrix products walk long strides. */
-static void *map_area(size_t bytes)
-{
-    size_t alignment = bytes >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : HEADER_BYTES;
-    if (bytes > SIZE_MAX - alignment)
-        return NULL;
-    size_t rounded_bytes = (bytes + alignment - 1) / alignment * alignment;
-    void *area = aligned_alloc(alignment, rounded_bytes ? rounded_bytes : alignment);
-    if (area && alignment == HUGE_PAGE_BYTES)
-        madvise(area, rounded_bytes, MADV_HUGEPAGE);
-    return area;
-}
-
-static block_t *map_block(lspo_device_t *device, size_t bytes)
-{
-    block_t *block = bytes <= SIZE_MAX - HEADER_BYTES ? map_area(bytes + HEADER_BYTES) : NULL;
-    if (block)
-        device->held_bytes += bytes;
-    return block;
-}
-
-static block_t *take_block(lspo_device_t *device, size_t bytes)
-{
-    bin_t *bin = make_bin(device, bytes);
-    if (!bin)
-        return NULL;
-    block_t *block = bin->first;
-    if (block) {
-        bin->first = block->next_free;
-        return block;
-    }
-    block = map_block(device, bytes);
-    if (!block) {
-        release_cache(device);
-        block = map_block(device, bytes);
-    }
-    return block;
 }
 
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out)
@@ -216,18 +123,15 @@ lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memo
                             device->in_use_bytes, cap_bytes);
         goto unlock;
     }
-    block_t *block = take_block(device, bytes);
-    if (!block) {
+    void *memory = lspo_arena_take(device->memory, bytes);
+    if (!memory) {
         status = lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes of device memory", bytes);
         goto unlock;
     }
-    block->bytes = bytes;
-    block->next_free = NULL;
     device->in_use_bytes += bytes;
     if (device->in_use_bytes > device->peak_bytes)
         device->peak_bytes = device->in_use_bytes;
-    *memory_out = (char *)block + HEADER_BYTES;
-    ASAN_UNPOISON_MEMORY_REGION(*memory_out, bytes);
+    *memory_out = memory;
 unlock:
     pthread_mutex_unlock(&device->lock);
     return status;
@@ -237,13 +141,8 @@ void lspo_device_free(lspo_device_t *device, void *memory)
 {
     if (!memory)
         return;
-    block_t *block = (block_t *)(void *)((char *)memory - HEADER_BYTES);
-    ASAN_POISON_MEMORY_REGION(memory, block->bytes);
     pthread_mutex_lock(&device->lock);
-    bin_t *bin = find_bin(device, block->bytes);
-    block->next_free = bin->first;
-    bin->first = block;
-    device->in_use_bytes -= block->bytes;
+    device->in_use_bytes -= lspo_arena_give_back(device->memory, memory);
     pthread_mutex_unlock(&device->lock);
 }
 
@@ -254,7 +153,7 @@ uint64_t lspo_device_peak_bytes(const lspo_device_t *device)
 
 uint64_t lspo_device_held_bytes(const lspo_device_t *device)
 {
-    return device->held_bytes;
+    return lspo_arena_held_bytes(device->memory);
 }
 
 const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device)
@@ -264,8 +163,9 @@ const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device)
 
 lspo_status_t lspo_device_host_alloc(lspo_device_t *device, size_t bytes, void **memory_out)
 {
-    (void)device;
-    void *memory = map_area(bytes);
+    pthread_mutex_lock(&device->lock);
+    void *memory = lspo_arena_take(device->host_memory, bytes);
+    pthread_mutex_unlock(&device->lock);
     if (!memory)
         return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", bytes);
     memset(memory, 0, bytes);
@@ -275,8 +175,16 @@ lspo_status_t lspo_device_host_alloc(lspo_device_t *device, size_t bytes, void *
 
 void lspo_device_host_free(lspo_device_t *device, void *memory)
 {
-    (void)device;
-    free(memory);
+    if (!memory)
+        return;
+    pthread_mutex_lock(&device->lock);
+    lspo_arena_give_back(device->host_memory, memory);
+    pthread_mutex_unlock(&device->lock);
+}
+
+uint64_t lspo_device_host_held_bytes(const lspo_device_t *device)
+{
+    return lspo_arena_held_bytes(device->host_memory);
 }
 
 void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes)

@@ -13,6 +13,7 @@
 #include "real/counters.h"
 #include "real/executor.h"
 #include "real/lane.h"
+#include "real/process.h"
 #include "real/session.h"
 #include "real/text.h"
 #include "real/topology.h"
@@ -168,36 +169,6 @@ static lspo_status_t play(player_t *player)
     return status;
 }
 
-/* A line of /proc/self/status in bytes; 0 where the system has none. */
-static uint64_t process_bytes(const char *key)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    if (!file)
-        return 0;
-    char line[256];
-    uint64_t kibibytes = 0;
-    while (fgets(line, sizeof line, file))
-        if (strncmp(line, key, strlen(key)) == 0)
-            sscanf(line + strlen(key), ": %" SCNu64, &kibibytes);
-    fclose(file);
-    return kibibytes * 1024;
-}
-
-/* Let VmHWM start again from what is resident now; where this is refused it only overstates. */
-static void reset_high_water_mark(void)
-{
-    FILE *file = fopen("/proc/self/clear_refs", "w");
-    if (!file)
-        return;
-    fputs("5", file);
-    fclose(file);
-}
-
-static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
-{
-    return peak_bytes > base_bytes ? peak_bytes - base_bytes : 0;
-}
-
 static lspo_status_t held_out_loss(const player_t *player, double *loss_out)
 {
     uint64_t tokens = lspo_workload_tokens(&player->plan->workload);
@@ -230,14 +201,28 @@ static void report(const lspo_run_options_t *options, const char *label, uint32_
         options->progress(options->progress_context, label, done, options->repeat);
 }
 
-/* Host memory is read after the first play, before `native` adds its own. */
-static lspo_status_t play_and_keep(player_t *player, uint64_t base_bytes, lspo_run_result_t *result)
+static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
+{
+    return peak_bytes > base_bytes ? peak_bytes - base_bytes : 0;
+}
+
+/* On the host device everything is one process: what the device holds is taken off for the host's part, and what copies
+ * use besides for the rest. */
+static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *mark, lspo_run_result_t *result)
+{
+    result->peak_total_bytes = lspo_process_peak_bytes(mark);
+    result->peak_host_bytes = above(result->peak_total_bytes, lspo_device_held_bytes(device));
+    result->extra_bytes = above(result->peak_host_bytes, lspo_device_host_held_bytes(device));
+}
+
+/* Memory is read after the first play, before `native` adds its own. */
+static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
     lspo_status_t status = play(player);
     if (status == LSPO_OK)
         status = keep_losses(player, result);
     if (status == LSPO_OK && player->plays == 1)
-        result->peak_host_bytes = above(process_bytes("VmHWM"), base_bytes + lspo_device_held_bytes(player->device));
+        keep_memory(player->device, mark, result);
     return status;
 }
 
@@ -249,7 +234,8 @@ static lspo_status_t build_native(const lspo_plan_t *plan, lspo_plan_t **native_
 }
 
 /* The plan's plays and, with `slowdown`, one of native after each, so that both see the same state of the machine. */
-static lspo_status_t play_all(const bench_t *bench, player_t *player, uint64_t base_bytes, lspo_run_result_t *result)
+static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo_process_mark_t *mark,
+                              lspo_run_result_t *result)
 {
     const lspo_run_options_t *options = bench->options;
     static const lspo_device_caps_t no_caps;
@@ -258,7 +244,7 @@ static lspo_status_t play_all(const bench_t *bench, player_t *player, uint64_t b
     lspo_status_t status = options->slowdown ? build_native(player->plan, &native_plan) : LSPO_OK;
     for (uint32_t i = 0; status == LSPO_OK && i < options->repeat; i++) {
         report(options, player->plan->policy->name, i);
-        status = play_and_keep(player, base_bytes, result);
+        status = play_and_keep(player, mark, result);
         if (status != LSPO_OK || !native_plan)
             continue;
         report(options, native_plan->policy->name, i);
@@ -346,12 +332,13 @@ static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
 }
 
 /* `result` is released by the caller on failure. */
-static lspo_status_t measure(const bench_t *bench, player_t *player, uint64_t base_bytes, lspo_run_result_t *result)
+static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_process_mark_t *mark,
+                             lspo_run_result_t *result)
 {
     const lspo_plan_t *plan = player->plan;
     lspo_status_t status = held_out_loss(player, &result->held_out_before);
     if (status == LSPO_OK)
-        status = play_all(bench, player, base_bytes, result);
+        status = play_all(bench, player, mark, result);
     if (status == LSPO_OK)
         status = held_out_loss(player, &result->held_out_after);
     if (status == LSPO_OK)
@@ -390,11 +377,11 @@ lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *option
     status = open_bench(options, &bench);
     if (status != LSPO_OK)
         goto close;
-    reset_high_water_mark();
-    uint64_t base_bytes = process_bytes("VmRSS");
+    lspo_process_mark_t mark;
+    lspo_process_mark(&mark);
     status = open_player(&bench, plan, &options->caps, &player);
     if (status == LSPO_OK)
-        status = measure(&bench, &player, base_bytes, &result);
+        status = measure(&bench, &player, &mark, &result);
     if (status != LSPO_OK)
         goto close;
     *result_out = result;

@@ -31,8 +31,11 @@ typedef struct {
     double tokens_per_s;
     double gpu_core_share; /* fraction of the GPU lane's busy time in which it had its core: 1 on an idle machine; well
                               below, other work ran there and the times are not those of the plan */
-    uint64_t peak_gpu_bytes;                /* the device's high-water mark    */
-    uint64_t peak_host_bytes;               /* VmHWM above what the process held before, less the device's memory */
+    uint64_t peak_gpu_bytes;   /* the device's high-water mark    */
+    uint64_t peak_total_bytes; /* of the process above what it held before, by the kernel (real/process.h): the device's
+                                  memory, the host's and all else */
+    uint64_t peak_host_bytes;  /* the same less the device's memory  */
+    uint64_t extra_bytes;      /* and less the host memory that copies use: BLAS workspaces, stacks, libraries */
     double loss_first, loss_last;           /* training loss of the first and the last iteration of the last repeat */
     double held_out_before, held_out_after; /* mean loss on held-out text, nats a token */
     double *losses;                         /* owned: one an iteration of the first repeat */

@@ -1,0 +1,34 @@
+/* arena.h - memory in one range of addresses, handed out in parts, that takes no more pages than were ever in use at once.
+ *
+ * The host device keeps its memory in such a range, and the memory of the host that copies use in another.  What is given
+ * back stays resident and serves whatever comes next, of any size that fits: a training takes and gives back the same
+ * parts in each step, and faults no pages once it has done so.  Where what is free lies in parts too small, new pages are
+ * taken, and as many free ones returned to the system, so that
+ *     held <= max over time of in use,     both in units of LSPO_ARENA_UNIT_BYTES
+ * (and pages that a part shares with its neighbours).  Large parts come from the
+ * low end and small ones from the high end, so that small ones do not lie between large ones and part them.
+ * Large parts lie on huge pages where the kernel grants them: matrix products walk long strides.
+ *
+ * Not thread-safe. */
+#ifndef LSPO_REAL_ARENA_H
+#define LSPO_REAL_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LSPO_ARENA_UNIT_BYTES = 64 };
+
+typedef struct lspo_arena lspo_arena_t;
+
+/* Reserves addresses, not memory: several times as many as the machine has bytes.  NULL when even that fails. */
+lspo_arena_t *lspo_arena_create(void);
+void lspo_arena_destroy(lspo_arena_t *arena);
+
+/* Aligned to a unit; what it holds is undefined.  NULL when there is no room. */
+void *lspo_arena_take(lspo_arena_t *arena, size_t bytes);
+/* `memory` is from take(); the bytes that were asked for then. */
+size_t lspo_arena_give_back(lspo_arena_t *arena, void *memory);
+/* In use, or free and still resident once it has been written to. */
+uint64_t lspo_arena_held_bytes(const lspo_arena_t *arena);
+
+#endif
