@@ -130,3 +130,83 @@ Test(compare, joins_repeated_ops_in_order)
     lspo_trace_destroy(predicted);
     lspo_trace_destroy(measured);
 }
+
+/* The ops that differ most, named.  Of an iteration: D2H 12 against 4 (+8), BWD 30 against 35 (-5), FWD of layer 1 20
+ * against 25 (-5), FWD of 0 and 2 alike; ties by micro-batch, layer and kind. */
+Test(compare, names_the_ops_that_differ_most)
+{
+    lspo_trace_t *predicted = trace_of(20, 30, 12, false), *measured = trace_of(25, 35, 4, true);
+    lspo_comparison_t comparison;
+    cr_assert_eq(lspo_compare(predicted, measured, 1, &comparison), LSPO_OK);
+    cr_expect_str_eq(comparison.mismatch, "");
+    static const struct {
+        lspo_op_kind_t kind;
+        uint16_t layer;
+        double predicted_s, measured_s;
+    } expected[] = {{LSPO_OP_D2H, 1, 12e-9, 4e-9},
+                    {LSPO_OP_FWD, 1, 20e-9, 25e-9},
+                    {LSPO_OP_BWD, 1, 30e-9, 35e-9},
+                    {LSPO_OP_FWD, 0, 10e-9, 10e-9},
+                    {LSPO_OP_FWD, 2, 10e-9, 10e-9}};
+    cr_assert_eq(comparison.op_count, 5u);
+    for (uint32_t i = 0; i < 5; i++) {
+        const lspo_compare_op_t *op = &comparison.ops[i];
+        cr_expect(op->kind == expected[i].kind && op->layer == expected[i].layer, "op %u", i);
+        cr_expect_eq(op->op_count, 2u, "once in each of two iterations");
+        cr_expect_float_eq(op->predicted_s, expected[i].predicted_s, 1e-18);
+        cr_expect_float_eq(op->measured_s, expected[i].measured_s, 1e-18);
+    }
+    lspo_comparison_release(&comparison);
+    lspo_trace_destroy(predicted);
+    lspo_trace_destroy(measured);
+}
+
+/* A measured trace without layers: its forward is one op of 45 where three of 10, 20, 10 were predicted, it has no D2H,
+ * and an UPD of 7 that was not predicted.  Iterations of 10 + 20 + 10 + 30 = 70 and 45 + 35 = 80.
+ *     D2H +12 of 80 = +15 %   UPD -7 of 80 = -8.75 %   FWD 40 - 45 = -5 of 80 = -6.25 %   BWD 30 - 35 = -6.25 % */
+Test(compare, different_plans_by_kind)
+{
+    lspo_trace_t *predicted = trace_of(20, 30, 12, false), *measured = NULL;
+    cr_assert_eq(lspo_trace_create(16, &measured), LSPO_OK);
+    for (uint32_t i = 0; i < 3; i++) { /* fewer iterations than predicted, too */
+        const uint64_t at_ns = 80 * i;
+        const lspo_trace_row_t rows[] = {
+            {.kind = LSPO_OP_FWD, .lane = LSPO_LANE_GPU, .start_ns = at_ns, .end_ns = at_ns + 45},
+            {.kind = LSPO_OP_BWD, .lane = LSPO_LANE_GPU, .start_ns = at_ns + 45, .end_ns = at_ns + 80},
+            {.kind = LSPO_OP_UPD, .lane = LSPO_LANE_CPU, .start_ns = at_ns + 50, .end_ns = at_ns + 57}};
+        for (int k = 0; k < 3; k++) {
+            measured->rows[measured->row_count] = rows[k];
+            measured->rows[measured->row_count].iteration = i;
+            measured->rows[measured->row_count].op = measured->row_count;
+            measured->row_count++;
+        }
+    }
+    lspo_comparison_t comparison;
+    cr_assert_eq(lspo_compare_loosely(predicted, measured, 1, &comparison), LSPO_OK);
+    cr_expect_str_eq(comparison.mismatch, "BWD of layer 0, iteration 0, micro-batch 0 is not in the predicted trace");
+    cr_expect_float_eq(comparison.error, 70.0 / 80.0 - 1.0, 1e-12);
+    cr_expect_eq(comparison.matched_op_count, 0u);
+    cr_expect_eq(comparison.op_count, 0u);
+    static const struct {
+        lspo_op_kind_t kind;
+        uint32_t predicted_count, measured_count; /* of the two and the one iteration after warm-up */
+        double share;
+    } expected[] = {{LSPO_OP_D2H, 2, 0, 0.15},
+                    {LSPO_OP_UPD, 0, 1, -0.0875},
+                    {LSPO_OP_FWD, 6, 1, -0.0625},
+                    {LSPO_OP_BWD, 2, 1, -0.0625}};
+    cr_assert_eq(comparison.row_count, 4u);
+    for (uint32_t i = 0; i < 4; i++) {
+        const lspo_compare_row_t *row = row_of(&comparison, expected[i].kind, (lspo_stage_kind_t)LSPO_STAGE_ANY);
+        cr_expect_eq(row->predicted_op_count, expected[i].predicted_count);
+        cr_expect_eq(row->op_count, expected[i].measured_count);
+        cr_expect_float_eq(row->share_of_error, expected[i].share, 1e-12);
+    }
+    cr_expect_eq(comparison.rows[0].kind, LSPO_OP_D2H);
+    cr_expect_eq(comparison.rows[1].kind, LSPO_OP_UPD);
+    cr_expect_float_eq(row_of(&comparison, LSPO_OP_FWD, (lspo_stage_kind_t)LSPO_STAGE_ANY)->predicted_s, 40e-9 / 3,
+                       1e-18);
+    lspo_comparison_release(&comparison);
+    lspo_trace_destroy(predicted);
+    lspo_trace_destroy(measured);
+}

@@ -2,20 +2,19 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#define COMPARE(a, b)                                                                                                  \
-    if ((a) != (b))                                                                                                    \
-        return (a) < (b) ? -1 : 1;
+#include "traces/order.h"
 
 /* What both traces call the same op. */
 static int compare_identity(const lspo_trace_row_t *a, const lspo_trace_row_t *b)
 {
-    COMPARE(a->iteration, b->iteration)
-    COMPARE(a->micro, b->micro)
-    COMPARE(a->layer, b->layer)
-    COMPARE(a->kind, b->kind)
-    COMPARE(a->variant, b->variant)
+    LSPO_ORDER(a->iteration, b->iteration)
+    LSPO_ORDER(a->micro, b->micro)
+    LSPO_ORDER(a->layer, b->layer)
+    LSPO_ORDER(a->kind, b->kind)
+    LSPO_ORDER(a->variant, b->variant)
     return 0;
 }
 
@@ -38,30 +37,25 @@ static const lspo_trace_row_t **order_rows(const lspo_trace_t *trace)
     return rows;
 }
 
-static lspo_status_t report_missing(const lspo_trace_row_t *row, const char *missing_in)
+static bool say_missing(const lspo_trace_row_t *row, const char *missing_in, char *text, size_t text_bytes)
 {
-    return lspo_error(LSPO_ERR_CHECK,
-                      "traces of different plans: %s of layer %u, iteration %" PRIu32
-                      ", micro-batch %u is not in the %s"
-                      " trace",
-                      lspo_op_kind_name((lspo_op_kind_t)row->kind), row->layer, row->iteration, row->micro, missing_in);
+    snprintf(text, text_bytes, "%s of layer %u, iteration %" PRIu32 ", micro-batch %u is not in the %s trace",
+             lspo_op_kind_name((lspo_op_kind_t)row->kind), row->layer, row->iteration, row->micro, missing_in);
+    return false;
 }
 
-static lspo_status_t check_join(const lspo_trace_row_t **predicted, uint32_t predicted_count,
-                                const lspo_trace_row_t **measured, uint32_t measured_count)
+/* True when each op of one trace is in the other; else `text` names the first that is not. */
+static bool can_join(const lspo_trace_row_t **predicted, uint32_t predicted_count, const lspo_trace_row_t **measured,
+                     uint32_t measured_count, char *text, size_t text_bytes)
 {
     for (uint32_t i = 0; i < predicted_count || i < measured_count; i++) {
-        if (i == predicted_count)
-            return report_missing(measured[i], "predicted");
-        if (i == measured_count)
-            return report_missing(predicted[i], "measured");
-        int order = compare_identity(predicted[i], measured[i]);
+        int order = i == predicted_count ? 1 : i == measured_count ? -1 : compare_identity(predicted[i], measured[i]);
         if (order < 0)
-            return report_missing(predicted[i], "measured");
+            return say_missing(predicted[i], "measured", text, text_bytes);
         if (order > 0)
-            return report_missing(measured[i], "predicted");
+            return say_missing(measured[i], "predicted", text, text_bytes);
     }
-    return LSPO_OK;
+    return true;
 }
 
 static uint16_t last_layer(const lspo_trace_t *trace)
@@ -83,13 +77,17 @@ static double duration_s(const lspo_trace_row_t *row)
     return 1e-9 * (double)(row->end_ns - row->start_ns);
 }
 
+static bool is_sampled(const lspo_trace_row_t *row, const lspo_summary_t *window)
+{
+    return row->iteration > window->warmup && row->iteration <= window->warmup + window->sample_count;
+}
+
 /* rows[kind * 3 + stage] holds sums for now. */
 static void sum_rows(const lspo_trace_row_t **predicted, const lspo_trace_row_t **measured, uint32_t count,
                      uint16_t last, const lspo_summary_t *window, lspo_compare_row_t *rows)
 {
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t iteration = measured[i]->iteration;
-        if (iteration <= window->warmup || iteration > window->warmup + window->sample_count)
+        if (!is_sampled(measured[i], window))
             continue;
         lspo_stage_kind_t stage = stage_kind(measured[i]->layer, last);
         lspo_compare_row_t *row = &rows[measured[i]->kind * 3 + stage];
@@ -97,8 +95,79 @@ static void sum_rows(const lspo_trace_row_t **predicted, const lspo_trace_row_t 
         row->lane = measured[i]->lane;
         row->stage = (uint8_t)stage;
         row->op_count++;
+        row->predicted_op_count++;
         row->predicted_s += duration_s(predicted[i]);
         row->measured_s += duration_s(measured[i]);
+    }
+}
+
+/* Ops of one name, one after the other in the order of the join, whatever their iteration. */
+static int compare_op_name(const void *left, const void *right)
+{
+    const lspo_compare_op_t *a = left, *b = right;
+    LSPO_ORDER(a->micro, b->micro)
+    LSPO_ORDER(a->layer, b->layer)
+    LSPO_ORDER(a->kind, b->kind)
+    LSPO_ORDER(a->variant, b->variant)
+    return 0;
+}
+
+static int compare_op_difference(const void *left, const void *right)
+{
+    const lspo_compare_op_t *a = left, *b = right;
+    double a_s = fabs(a->predicted_s - a->measured_s), b_s = fabs(b->predicted_s - b->measured_s);
+    LSPO_ORDER(b_s, a_s)
+    return compare_op_name(left, right);
+}
+
+static lspo_status_t sum_ops(const lspo_trace_row_t **predicted, const lspo_trace_row_t **measured, uint32_t count,
+                             lspo_comparison_t *comparison)
+{
+    lspo_compare_op_t *ops = malloc(((size_t)count + 1) * sizeof *ops);
+    if (!ops)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory to compare %" PRIu32 " ops", count);
+    double scale = 1.0 / comparison->measured.sample_count;
+    uint32_t sampled = 0, kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (is_sampled(measured[i], &comparison->measured))
+            ops[sampled++] = (lspo_compare_op_t){.kind = measured[i]->kind,
+                                                 .lane = measured[i]->lane,
+                                                 .layer = measured[i]->layer,
+                                                 .micro = measured[i]->micro,
+                                                 .variant = measured[i]->variant,
+                                                 .op_count = 1,
+                                                 .predicted_s = scale * duration_s(predicted[i]),
+                                                 .measured_s = scale * duration_s(measured[i])};
+    qsort(ops, sampled, sizeof *ops, compare_op_name);
+    for (uint32_t i = 0; i < sampled; i++) {
+        if (kept == 0 || compare_op_name(&ops[kept - 1], &ops[i]) != 0) {
+            ops[kept++] = ops[i];
+            continue;
+        }
+        ops[kept - 1].op_count++;
+        ops[kept - 1].predicted_s += ops[i].predicted_s;
+        ops[kept - 1].measured_s += ops[i].measured_s;
+    }
+    qsort(ops, kept, sizeof *ops, compare_op_difference);
+    comparison->ops = ops;
+    comparison->op_count = kept;
+    return LSPO_OK;
+}
+
+/* Of one trace by kind, rows[kind]; an op of another lane than its kind's others counts to theirs. */
+static void sum_kinds(const lspo_trace_t *trace, const lspo_summary_t *window, bool is_predicted,
+                      lspo_compare_row_t *rows)
+{
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const lspo_trace_row_t *op = &trace->rows[i];
+        if (!is_sampled(op, window))
+            continue;
+        lspo_compare_row_t *row = &rows[op->kind];
+        row->kind = op->kind;
+        row->lane = op->lane;
+        row->stage = LSPO_STAGE_ANY;
+        *(is_predicted ? &row->predicted_op_count : &row->op_count) += 1;
+        *(is_predicted ? &row->predicted_s : &row->measured_s) += duration_s(op);
     }
 }
 
@@ -113,14 +182,15 @@ static int compare_share(const void *left, const void *right)
 static void finish_rows(lspo_comparison_t *comparison)
 {
     lspo_compare_row_t *rows = comparison->rows;
-    const lspo_summary_t *measured = &comparison->measured;
+    const lspo_summary_t *predicted = &comparison->predicted, *measured = &comparison->measured;
     for (uint32_t i = 0; i < LSPO_COMPARE_ROWS_MAX; i++) {
-        if (rows[i].op_count == 0)
-            continue;
         lspo_compare_row_t row = rows[i];
-        row.share_of_error = (row.predicted_s - row.measured_s) / measured->sample_count / measured->iteration_s;
-        row.predicted_s /= row.op_count;
-        row.measured_s /= row.op_count;
+        if (row.op_count == 0 && row.predicted_op_count == 0)
+            continue;
+        row.share_of_error = (row.predicted_s / predicted->sample_count - row.measured_s / measured->sample_count) /
+                             measured->iteration_s;
+        row.predicted_s /= row.predicted_op_count ? row.predicted_op_count : 1;
+        row.measured_s /= row.op_count ? row.op_count : 1;
         rows[comparison->row_count++] = row;
     }
     qsort(rows, comparison->row_count, sizeof *rows, compare_share);
@@ -141,10 +211,10 @@ static lspo_status_t summarize(const lspo_trace_t *predicted, const lspo_trace_t
     return LSPO_OK;
 }
 
-lspo_status_t lspo_compare(const lspo_trace_t *predicted, const lspo_trace_t *measured, uint32_t warmup,
-                           lspo_comparison_t *comparison_out)
+static lspo_status_t compare(const lspo_trace_t *predicted, const lspo_trace_t *measured, uint32_t warmup, bool loosely,
+                             lspo_comparison_t *comparison_out)
 {
-    lspo_comparison_t comparison = {.matched_op_count = measured->row_count};
+    lspo_comparison_t comparison = {0};
     const lspo_trace_row_t **predicted_rows = order_rows(predicted);
     const lspo_trace_row_t **measured_rows = order_rows(measured);
     lspo_status_t status = LSPO_OK;
@@ -153,13 +223,27 @@ lspo_status_t lspo_compare(const lspo_trace_t *predicted, const lspo_trace_t *me
             lspo_error(LSPO_ERR_MEMORY, "out of memory to compare traces of %" PRIu32 " rows", measured->row_count);
         goto free_rows;
     }
-    status = check_join(predicted_rows, predicted->row_count, measured_rows, measured->row_count);
+    bool joined = can_join(predicted_rows, predicted->row_count, measured_rows, measured->row_count,
+                           comparison.mismatch, sizeof comparison.mismatch);
+    if (!joined && !loosely)
+        status = lspo_error(LSPO_ERR_CHECK, "traces of different plans: %s", comparison.mismatch);
     if (status == LSPO_OK)
         status = summarize(predicted, measured, warmup, &comparison);
     if (status != LSPO_OK)
         goto free_rows;
-    sum_rows(predicted_rows, measured_rows, measured->row_count, last_layer(measured), &comparison.measured,
-             comparison.rows);
+    if (joined) {
+        comparison.matched_op_count = measured->row_count;
+        sum_rows(predicted_rows, measured_rows, measured->row_count, last_layer(measured), &comparison.measured,
+                 comparison.rows);
+        status = sum_ops(predicted_rows, measured_rows, measured->row_count, &comparison);
+    } else {
+        sum_kinds(predicted, &comparison.predicted, true, comparison.rows);
+        sum_kinds(measured, &comparison.measured, false, comparison.rows);
+    }
+    if (status != LSPO_OK) {
+        lspo_comparison_release(&comparison);
+        goto free_rows;
+    }
     finish_rows(&comparison);
     *comparison_out = comparison;
 
@@ -169,8 +253,23 @@ free_rows:
     return status;
 }
 
+lspo_status_t lspo_compare(const lspo_trace_t *predicted, const lspo_trace_t *measured, uint32_t warmup,
+                           lspo_comparison_t *comparison_out)
+{
+    return compare(predicted, measured, warmup, false, comparison_out);
+}
+
+lspo_status_t lspo_compare_loosely(const lspo_trace_t *predicted, const lspo_trace_t *measured, uint32_t warmup,
+                                   lspo_comparison_t *comparison_out)
+{
+    return compare(predicted, measured, warmup, true, comparison_out);
+}
+
 void lspo_comparison_release(lspo_comparison_t *comparison)
 {
+    free(comparison->ops);
+    comparison->ops = NULL;
+    comparison->op_count = 0;
     lspo_summary_release(&comparison->predicted);
     lspo_summary_release(&comparison->measured);
 }

@@ -1,7 +1,9 @@
-/* compare.h - align two traces of one plan op by op: where does the prediction miss? */
+/* compare.h - align two traces of one plan op by op: where does the prediction miss?  Traces of different plans, as
+ * when a program not made here was measured, are compared by the totals of their kinds. */
 #ifndef LSPO_TRACES_COMPARE_H
 #define LSPO_TRACES_COMPARE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "plan/model.h"
@@ -9,23 +11,35 @@
 #include "traces/summary.h"
 #include "traces/trace.h"
 
-/* One row a (kind, stage kind): durations of the matched ops of the sampled iterations. */
+/* One row a (kind, stage kind): durations of the ops of the sampled iterations. */
 typedef struct {
     uint8_t kind, lane;
-    uint8_t stage; /* lspo_stage_kind_t: layer 0, between, the last layer of the trace */
-    uint32_t op_count;
-    double predicted_s, measured_s; /* mean duration of an op */
-    double share_of_error;          /* signed: (predicted - measured) * ops an iteration / measured iteration_s */
+    uint8_t stage;     /* lspo_stage_kind_t: layer 0, between, the last layer of the trace; or LSPO_STAGE_ANY */
+    uint32_t op_count; /* in the measured trace                                                 */
+    uint32_t predicted_op_count;    /* the same in traces of one plan                                        */
+    double predicted_s, measured_s; /* mean duration of an op; 0 where there is none                      */
+    double share_of_error;          /* signed: (predicted - measured) time an iteration / measured iteration_s     */
 } lspo_compare_row_t;
 
-enum { LSPO_COMPARE_ROWS_MAX = LSPO_OP_KIND_COUNT * 3 };
+enum { LSPO_STAGE_ANY = 3, LSPO_COMPARE_ROWS_MAX = LSPO_OP_KIND_COUNT * 3 };
+
+/* One op of an iteration, averaged over the sampled ones. */
+typedef struct {
+    uint8_t kind, lane;
+    uint16_t layer, micro, variant;
+    uint32_t op_count;              /* with this kind, layer, micro and variant, in all sampled iterations */
+    double predicted_s, measured_s; /* time an iteration */
+} lspo_compare_op_t;
 
 typedef struct {
     lspo_summary_t predicted, measured;
     double error; /* predicted / measured - 1, of iteration_s */
     lspo_compare_row_t rows[LSPO_COMPARE_ROWS_MAX];
     uint32_t row_count;        /* largest |share_of_error| first */
-    uint32_t matched_op_count; /* of all iterations, warm-up included */
+    uint32_t matched_op_count; /* of all iterations, warm-up included; 0 for different plans */
+    lspo_compare_op_t *ops;    /* owned: largest |predicted_s - measured_s| first; none for different plans */
+    uint32_t op_count;
+    char mismatch[128]; /* "" for traces of one plan, else the first op that one of them lacks */
 } lspo_comparison_t;
 
 /* Rows are joined on (kind, layer, iteration, micro, variant), and where a plan has several such ops (swap brings
@@ -34,6 +48,11 @@ typedef struct {
  * names the first. */
 lspo_status_t lspo_compare(const lspo_trace_t *predicted, const lspo_trace_t *measured, uint32_t warmup,
                            lspo_comparison_t *comparison_out);
+
+/* The same, but traces of different plans are no error: `mismatch` says so, and there is one row a kind, of
+ * stage LSPO_STAGE_ANY, each trace's mean over its own sampled iterations. */
+lspo_status_t lspo_compare_loosely(const lspo_trace_t *predicted, const lspo_trace_t *measured, uint32_t warmup,
+                                   lspo_comparison_t *comparison_out);
 void lspo_comparison_release(lspo_comparison_t *comparison);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plan/policy.h"
+#include "traces/order.h"
 #include "traces/output.h"
 
 static const char magic[] = "# lspo trace 1";
@@ -178,24 +179,20 @@ void lspo_trace_row_from_op(const lspo_plan_t *plan, lspo_op_id_t op, lspo_trace
     row->bytes = on_link ? lspo_work_link_bytes(&plan->works[source->work]) : 0;
 }
 
-#define COMPARE(a, b)                                                                                                  \
-    if ((a) != (b))                                                                                                    \
-        return (a) < (b) ? -1 : 1;
-
 static int compare_by_start(const void *left, const void *right)
 {
     const lspo_trace_row_t *a = left, *b = right;
-    COMPARE(a->start_ns, b->start_ns)
-    COMPARE(a->lane, b->lane)
-    COMPARE(a->end_ns, b->end_ns)
-    COMPARE(a->op, b->op)
+    LSPO_ORDER(a->start_ns, b->start_ns)
+    LSPO_ORDER(a->lane, b->lane)
+    LSPO_ORDER(a->end_ns, b->end_ns)
+    LSPO_ORDER(a->op, b->op)
     return 0;
 }
 
 static int compare_by_lane(const void *left, const void *right)
 {
     const lspo_trace_row_t *a = *(const lspo_trace_row_t *const *)left, *b = *(const lspo_trace_row_t *const *)right;
-    COMPARE(a->lane, b->lane)
+    LSPO_ORDER(a->lane, b->lane)
     return compare_by_start(a, b);
 }
 
