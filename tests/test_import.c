@@ -455,7 +455,7 @@ Test(import, merged_lanes_do_one_thing_at_a_time)
 Test(import, deepspeed_micro_steps)
 {
     lspo_trace_t *trace = NULL;
-    cr_assert_eq(lspo_import_deepspeed(sample_path("deepspeed-0.14.log"), &trace), LSPO_OK);
+    cr_assert_eq(lspo_import_deepspeed(sample_path("deepspeed-0.14.txt"), &trace), LSPO_OK);
     cr_expect_eq(trace->row_count, 15u);
     trace->row_count = 6;
     expect_rows(trace,
@@ -483,7 +483,7 @@ Test(import, deepspeed_old_names_and_leftovers)
 {
     silence();
     lspo_trace_t *trace = NULL;
-    cr_assert_eq(lspo_import_deepspeed(sample_path("deepspeed-0.5.log"), &trace), LSPO_OK);
+    cr_assert_eq(lspo_import_deepspeed(sample_path("deepspeed-0.5.txt"), &trace), LSPO_OK);
     expect_rows(trace,
                 (expected_t[]){{LSPO_OP_FWD, LSPO_LANE_GPU, 0, 0, 0, 435690000, 0},
                                {LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 435690000, 1179820000, 0},
@@ -494,7 +494,7 @@ Test(import, deepspeed_old_names_and_leftovers)
                 6);
     cr_expect_str_eq(lspo_trace_meta(trace, "optimizer"), "gpu");
     lspo_trace_destroy(trace);
-    cr_assert_eq(lspo_import_deepspeed(sample_path("deepspeed-2020.log"), &trace), LSPO_OK);
+    cr_assert_eq(lspo_import_deepspeed(sample_path("deepspeed-2020.txt"), &trace), LSPO_OK);
     cr_expect_eq(trace->row_count, 9u);
     cr_expect_eq(trace->rows[8].iteration, 2u);
     cr_expect_str_eq(lspo_trace_meta(trace, "optimizer"), "cpu, assumed");
@@ -604,7 +604,7 @@ static void check_imported(lspo_trace_t *trace)
 Test(import, mutated_files_never_crash, .timeout = 120)
 {
     silence();
-    static const char *const names[] = {"two_steps.json", "deepspeed-0.14.log", "deepspeed-0.5.log"};
+    static const char *const names[] = {"two_steps.json", "deepspeed-0.14.txt", "deepspeed-0.5.txt"};
     uint64_t state = 1;
     uint32_t imported = 0, refused = 0;
     for (int sample = 0; sample < 3; sample++) {
