@@ -35,7 +35,7 @@ struct lspo_arena {
     uint64_t range_bytes;
     part_t *parts;
     size_t part_count, part_capacity;
-    uint64_t used_bytes, free_bytes, peak_bytes;
+    uint64_t used_bytes, free_bytes, peak_bytes, most_held_bytes;
     uint64_t reached; /* where the highest part ever in use ended */
     uint64_t largest_returned_bytes;
 };
@@ -201,6 +201,14 @@ static size_t largest_free(const lspo_arena_t *arena)
     return largest;
 }
 
+/* No huge pages there until a part asks for them again: a smaller one would make a whole huge page resident. */
+static void return_range(const lspo_arena_t *arena, uint64_t first, uint64_t end)
+{
+    madvise(arena->range + first, end - first, MADV_DONTNEED);
+    first = round_down(first, HUGE_PAGE_BYTES);
+    madvise(arena->range + first, round_up(end, HUGE_PAGE_BYTES) - first, MADV_NOHUGEPAGE);
+}
+
 /* Pages of the largest free part back to the system, at least `bytes` if it has them; false when it has none. */
 static bool return_pages(lspo_arena_t *arena, uint64_t bytes)
 {
@@ -217,9 +225,7 @@ static bool return_pages(lspo_arena_t *arena, uint64_t bytes)
     cut(arena, i, end - part.at);
     if (first > part.at)
         cut(arena, i++, first - part.at);
-    madvise(arena->range + first, end - first, MADV_DONTNEED);
-    if (unit == HUGE_PAGE_BYTES) /* until a part asks for them: it may need less than a whole one */
-        madvise(arena->range + first, end - first, MADV_NOHUGEPAGE);
+    return_range(arena, first, end);
     arena->parts[i].state = PART_EMPTY;
     arena->free_bytes -= end - first;
     join(arena, i);
@@ -290,6 +296,8 @@ void *lspo_arena_take(lspo_arena_t *arena, size_t bytes)
     if (at + whole_bytes > arena->reached)
         arena->reached = at + whole_bytes;
     return_surplus(arena);
+    if (arena->used_bytes + arena->free_bytes > arena->most_held_bytes)
+        arena->most_held_bytes = arena->used_bytes + arena->free_bytes;
     ASAN_POISON_MEMORY_REGION(memory, whole_bytes);
     ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
     return memory;
@@ -311,7 +319,7 @@ size_t lspo_arena_give_back(lspo_arena_t *arena, void *memory)
     return asked_bytes;
 }
 
-uint64_t lspo_arena_held_bytes(const lspo_arena_t *arena)
+uint64_t lspo_arena_most_held_bytes(const lspo_arena_t *arena)
 {
-    return arena->used_bytes + arena->free_bytes;
+    return arena->most_held_bytes;
 }

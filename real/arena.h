@@ -28,7 +28,7 @@ void lspo_arena_destroy(lspo_arena_t *arena);
 void *lspo_arena_take(lspo_arena_t *arena, size_t bytes);
 /* `memory` is from take(); the bytes that were asked for then. */
 size_t lspo_arena_give_back(lspo_arena_t *arena, void *memory);
-/* In use, or free and still resident once it has been written to. */
-uint64_t lspo_arena_held_bytes(const lspo_arena_t *arena);
+/* The most that was ever held at once: in use, or free and still resident once it has been written to. */
+uint64_t lspo_arena_most_held_bytes(const lspo_arena_t *arena);
 
 #endif

@@ -33,11 +33,11 @@ void lspo_device_close(lspo_device_t *device);
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
 void lspo_device_free(lspo_device_t *device, void *memory);
 uint64_t lspo_device_peak_bytes(const lspo_device_t *device); /* high-water mark of bytes handed out */
-/* Bytes taken from the system for device memory: handed out or kept for reuse.  What a host-side instrument such as VmHWM
- * sees of the device. */
-uint64_t lspo_device_held_bytes(const lspo_device_t *device);
+/* The most bytes of the system's that device memory ever had at once, handed out or kept for reuse: what a host-side
+ * instrument such as VmHWM sees of the device.  Rounded up by at most 127 bytes an allocation. */
+uint64_t lspo_device_most_held_bytes(const lspo_device_t *device);
 /* The same of lspo_device_host_alloc(). */
-uint64_t lspo_device_host_held_bytes(const lspo_device_t *device);
+uint64_t lspo_device_most_host_held_bytes(const lspo_device_t *device);
 const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
 
 /* Zeroed, 64-byte aligned host memory that copies can use at full speed.  LSPO_ERR_MEMORY. */

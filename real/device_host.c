@@ -151,9 +151,9 @@ uint64_t lspo_device_peak_bytes(const lspo_device_t *device)
     return device->peak_bytes;
 }
 
-uint64_t lspo_device_held_bytes(const lspo_device_t *device)
+uint64_t lspo_device_most_held_bytes(const lspo_device_t *device)
 {
-    return lspo_arena_held_bytes(device->memory);
+    return lspo_arena_most_held_bytes(device->memory);
 }
 
 const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device)
@@ -182,9 +182,9 @@ void lspo_device_host_free(lspo_device_t *device, void *memory)
     pthread_mutex_unlock(&device->lock);
 }
 
-uint64_t lspo_device_host_held_bytes(const lspo_device_t *device)
+uint64_t lspo_device_most_host_held_bytes(const lspo_device_t *device)
 {
-    return lspo_arena_held_bytes(device->host_memory);
+    return lspo_arena_most_held_bytes(device->host_memory);
 }
 
 void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes)

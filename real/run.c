@@ -211,8 +211,8 @@ static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
 static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
     result->peak_total_bytes = lspo_process_peak_bytes(mark);
-    result->peak_host_bytes = above(result->peak_total_bytes, lspo_device_held_bytes(device));
-    result->extra_bytes = above(result->peak_host_bytes, lspo_device_host_held_bytes(device));
+    result->peak_host_bytes = above(result->peak_total_bytes, lspo_device_most_held_bytes(device));
+    result->extra_bytes = above(result->peak_host_bytes, lspo_device_most_host_held_bytes(device));
 }
 
 /* Memory is read after the first play, before `native` adds its own. */
