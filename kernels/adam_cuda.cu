@@ -25,24 +25,14 @@ static __global__ void adam_kernel(lspo_adam_scalars_t s, size_t n, const float 
     }
 }
 
-template <bool PARAMETERS>
-static int launch(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *to, void *stream)
-{
-    if (n == 0)
-        return cudaSuccess;
-    adam_kernel<PARAMETERS><<<lspo_grid_blocks(n), LSPO_BLOCK_THREADS, 0, (cudaStream_t)stream>>>(
-        lspo_adam_scalars(adam), n, gradient, m, v, to);
-    return cudaGetLastError();
-}
-
 int lspo_adam_parameters_cuda(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *w,
                               void *stream)
 {
-    return launch<true>(adam, n, gradient, m, v, w, stream);
+    return lspo_launch_over(n, adam_kernel<true>, stream, lspo_adam_scalars(adam), n, gradient, m, v, w);
 }
 
 int lspo_adam_direction_cuda(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *out,
                              void *stream)
 {
-    return launch<false>(adam, n, gradient, m, v, out, stream);
+    return lspo_launch_over(n, adam_kernel<false>, stream, lspo_adam_scalars(adam), n, gradient, m, v, out);
 }

@@ -1,5 +1,5 @@
-/* launch.cuh - what the CUDA kernels share: grid sizes for elementwise loops, and sums over a block in a fixed
- * order. */
+/* launch.cuh - what the CUDA kernels share: how they are launched, grid sizes for elementwise loops, and sums over a
+ * block in a fixed order. */
 #ifndef LSPO_KERNELS_LAUNCH_CUH
 #define LSPO_KERNELS_LAUNCH_CUH
 
@@ -8,12 +8,44 @@
 
 enum { LSPO_BLOCK_THREADS = 256, LSPO_WARP_THREADS = 32, LSPO_GRID_BLOCKS_MAX = 65535 };
 
+/* The shared memory whose size a launch gives. */
+extern __shared__ float4 lspo_shared[];
+
+/* A function instead of <<<>>>, which is no C++: tests compile these sources for the CPU, too. */
+template <typename... Parameters, typename... Arguments>
+static int lspo_launch(void (*kernel)(Parameters...), dim3 grid, unsigned threads, size_t shared_bytes, void *stream,
+                       Arguments... arguments)
+{
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = (cudaStream_t)stream;
+    return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
 /* Blocks for a loop that strides over n items by the grid. */
 static inline unsigned lspo_grid_blocks(size_t n)
 {
     const size_t blocks = (n + LSPO_BLOCK_THREADS - 1) / LSPO_BLOCK_THREADS;
     const size_t most = LSPO_GRID_BLOCKS_MAX;
     return (unsigned)(blocks < most ? blocks : most);
+}
+
+/* A kernel that strides over n items by the grid; nothing to do without any. */
+template <typename... Parameters, typename... Arguments>
+static int lspo_launch_over(size_t n, void (*kernel)(Parameters...), void *stream, Arguments... arguments)
+{
+    return n == 0 ? (int)cudaSuccess
+                  : lspo_launch(kernel, lspo_grid_blocks(n), LSPO_BLOCK_THREADS, 0, stream, arguments...);
+}
+
+/* A kernel with a block a row; nothing to do without any. */
+template <typename... Parameters, typename... Arguments>
+static int lspo_launch_rows(size_t rows, void (*kernel)(Parameters...), void *stream, Arguments... arguments)
+{
+    return rows == 0 ? (int)cudaSuccess
+                     : lspo_launch(kernel, (unsigned)rows, LSPO_BLOCK_THREADS, 0, stream, arguments...);
 }
 
 __device__ inline size_t lspo_grid_first()
@@ -26,12 +58,24 @@ __device__ inline size_t lspo_grid_step()
     return (size_t)gridDim.x * blockDim.x;
 }
 
+/* Combine one value a lane over a warp; every lane gets the result. */
+template <typename T, typename Combine> __device__ T lspo_warp_reduce(T value, Combine combine)
+{
+    for (int lane = LSPO_WARP_THREADS / 2; lane > 0; lane /= 2)
+        value = combine(value, __shfl_xor_sync(0xffffffffu, value, lane));
+    return value;
+}
+
+template <typename T> __device__ T lspo_warp_sum(T value)
+{
+    return lspo_warp_reduce(value, [](T a, T b) { return a + b; });
+}
+
 /* Combine one value a thread over a block of LSPO_BLOCK_THREADS; every thread gets the result. */
 template <typename T, typename Combine> __device__ T lspo_block_reduce(T value, Combine combine)
 {
     __shared__ T parts[LSPO_BLOCK_THREADS / LSPO_WARP_THREADS];
-    for (int lane = LSPO_WARP_THREADS / 2; lane > 0; lane /= 2)
-        value = combine(value, __shfl_xor_sync(0xffffffffu, value, lane));
+    value = lspo_warp_reduce(value, combine);
     __syncthreads(); /* parts may still be read from the reduction before */
     if (threadIdx.x % LSPO_WARP_THREADS == 0)
         parts[threadIdx.x / LSPO_WARP_THREADS] = value;

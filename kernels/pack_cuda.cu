@@ -40,31 +40,22 @@ static __global__ void convert_kernel(size_t n, const From *in, To *out)
         out[i] = convert(in[i]);
 }
 
-template <typename From, typename To, To (*convert)(From)>
-static int launch(size_t n, const From *in, To *out, void *stream)
-{
-    if (n == 0)
-        return cudaSuccess;
-    convert_kernel<From, To, convert><<<lspo_grid_blocks(n), LSPO_BLOCK_THREADS, 0, (cudaStream_t)stream>>>(n, in, out);
-    return cudaGetLastError();
-}
-
 int lspo_pack_bf16_cuda(size_t n, const float *in, uint16_t *out, void *stream)
 {
-    return launch<float, uint16_t, bf16_from_float>(n, in, out, stream);
+    return lspo_launch_over(n, convert_kernel<float, uint16_t, bf16_from_float>, stream, n, in, out);
 }
 
 int lspo_unpack_bf16_cuda(size_t n, const uint16_t *in, float *out, void *stream)
 {
-    return launch<uint16_t, float, float_from_bf16>(n, in, out, stream);
+    return lspo_launch_over(n, convert_kernel<uint16_t, float, float_from_bf16>, stream, n, in, out);
 }
 
 int lspo_pack_fp16_cuda(size_t n, const float *in, uint16_t *out, void *stream)
 {
-    return launch<float, uint16_t, fp16_from_float>(n, in, out, stream);
+    return lspo_launch_over(n, convert_kernel<float, uint16_t, fp16_from_float>, stream, n, in, out);
 }
 
 int lspo_unpack_fp16_cuda(size_t n, const uint16_t *in, float *out, void *stream)
 {
-    return launch<uint16_t, float, float_from_fp16>(n, in, out, stream);
+    return lspo_launch_over(n, convert_kernel<uint16_t, float, float_from_fp16>, stream, n, in, out);
 }

@@ -1,6 +1,4 @@
 /* projector_cuda.cu - COMPRESS and APPLY on the GPU. */
-#include <cublas_v2.h>
-
 #include "kernels/cuda.h"
 #include "kernels/launch.cuh"
 
@@ -65,8 +63,7 @@ int lspo_projector_gather_cuda(const lspo_projector_t *p, size_t tokens, const f
         return cudaSuccess;
     const dim3 grid((unsigned)((tokens + GATHER_TOKENS - 1) / GATHER_TOKENS),
                     (p->d + GATHER_COLUMNS - 1) / GATHER_COLUMNS);
-    gather_kernel<<<grid, LSPO_BLOCK_THREADS, 0, (cudaStream_t)stream>>>(*p, tokens, x, x_stride, out);
-    return cudaGetLastError();
+    return lspo_launch(gather_kernel, grid, LSPO_BLOCK_THREADS, 0, stream, *p, tokens, x, x_stride, out);
 }
 
 int lspo_projector_compress_cuda(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens, const float *x,
@@ -74,20 +71,13 @@ int lspo_projector_compress_cuda(const lspo_projector_t *p, const lspo_projector
                                  float *scratch, void *cublas, void *stream)
 {
     float *x_p = scratch, *dy_q = scratch + tokens * p->d;
-    const float one = 1.0f;
     int error = lspo_projector_gather_cuda(p, tokens, x, x_stride, x_p, stream);
     if (error != cudaSuccess)
         return error;
     error = lspo_projector_gather_cuda(q, tokens, dy, dy_stride, dy_q, stream);
     if (error != cudaSuccess)
         return error;
-    /* cuBLAS counts columns first: to it a row-major matrix is its transpose, and g_hat^T = (dY Q)^T (X P). */
-    cublasHandle_t handle = (cublasHandle_t)cublas;
-    if (cublasSetStream(handle, (cudaStream_t)stream) != CUBLAS_STATUS_SUCCESS ||
-        cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_T, (int)q->d, (int)p->d, (int)tokens, &one, dy_q, (int)q->d, x_p,
-                    (int)p->d, &beta, g_hat, (int)q->d) != CUBLAS_STATUS_SUCCESS)
-        return cudaErrorUnknown;
-    return cudaSuccess;
+    return lspo_gemm_tn_cuda(p->d, q->d, tokens, 1.0f, x_p, p->d, dy_q, q->d, beta, g_hat, q->d, cublas, stream);
 }
 
 /* ---- apply: a block owns ROWS rows of W, or a span of columns of them ----
@@ -102,8 +92,7 @@ template <unsigned ROWS>
 static __global__ void apply_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, float eta, float keep,
                                     float *w, uint32_t span)
 {
-    extern __shared__ float4 shared[];
-    column_t<ROWS> *panel = (column_t<ROWS> *)shared;
+    column_t<ROWS> *panel = (column_t<ROWS> *)lspo_shared;
     const uint32_t first_row = blockIdx.x * ROWS, count = min(p.rows - first_row, (uint32_t)ROWS);
     const uint32_t first_column = blockIdx.y * span, last_column = min(q.rows - first_column, span) + first_column;
     for (uint32_t c = threadIdx.x; c < q.d; c += blockDim.x) {
@@ -154,9 +143,8 @@ static int launch_apply(const lspo_projector_t *p, const lspo_projector_t *q, co
     const uint32_t splits = wanted < most ? wanted : most;
     const uint32_t span = (q->rows - 1) / splits + 1;
     const dim3 grid(row_blocks, (q->rows - 1) / span + 1);
-    apply_kernel<ROWS><<<grid, LSPO_BLOCK_THREADS, q->d * sizeof(column_t<ROWS>), (cudaStream_t)stream>>>(
-        *p, *q, delta, eta, keep, w, span);
-    return cudaGetLastError();
+    return lspo_launch(apply_kernel<ROWS>, grid, LSPO_BLOCK_THREADS, q->d * sizeof(column_t<ROWS>), stream, *p, *q,
+                       delta, eta, keep, w, span);
 }
 
 int lspo_projector_apply_cuda(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta,

@@ -1,0 +1,163 @@
+/* cuda_runtime.h - the part of CUDA C++ that kernels/<name>_cuda.cu use, as plain C++ on the CPU, so that the logic of
+ * the kernels is tested where no GPU and no CUDA Toolkit is: tests compile the same .cu files with this folder first in
+ * the include path.
+ *
+ * A block's threads are fibers.  One runs until a barrier or an exchange between the lanes of its warp, then the next
+ * one that may: always the first of an order that is ascending, descending, or drawn anew for every block from a seed,
+ * warp by warp (cuda_on_host.h).  So a missing barrier shows as a wrong result in some order.  What a GPU leaves
+ * undefined is a failed launch that names the places: threads of a block at different barriers, or gone while others
+ * wait; lanes of a mask at different exchanges; a value from a lane outside the mask.
+ * Blocks run one after the other, in an order drawn likewise.  Memory: cudaMalloc() gives arrays that end at a page
+ * without access and are full of NaN, as shared memory is when a block starts; the limits of sm_75 hold.
+ *
+ * Not modelled: time, caches, streams (a launch is over when it returns), blocks at the same time, the GPU's exp and log
+ * (the C library's here), contraction of products and sums, which g++ is told not to do.
+ */
+#ifndef LSPO_TESTS_CUDA_RUNTIME_H
+#define LSPO_TESTS_CUDA_RUNTIME_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <tuple>
+#include <type_traits>
+
+#define CUDA_ON_HOST 1
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__ thread_local /* static where it must be, and may be extern */
+#define __launch_bounds__(...)
+
+struct uint3 {
+    unsigned x, y, z;
+};
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+
+/* ---- runtime ---- */
+
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorLaunchFailure = 719,
+    cudaErrorUnknown = 999
+};
+enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+typedef struct CUstream_st *cudaStream_t;
+struct cudaLaunchConfig_t {
+    dim3 gridDim, blockDim;
+    size_t dynamicSmemBytes;
+    cudaStream_t stream;
+};
+
+cudaError_t cudaGetLastError();
+const char *cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaMalloc(void **memory, size_t size);
+cudaError_t cudaFree(void *memory);
+cudaError_t cudaMemcpy(void *to, const void *from, size_t size, cudaMemcpyKind kind);
+cudaError_t cudaMemset(void *memory, int value, size_t size);
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
+template <typename T> cudaError_t cudaMalloc(T **memory, size_t size)
+{
+    return cudaMalloc((void **)memory, size);
+}
+template <typename... P> cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute attribute, int value)
+{
+    return cudaFuncSetAttribute((const void *)kernel, attribute, value);
+}
+
+cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t *config, const void *kernel, void (*body)(void *),
+                                void *argument);
+template <typename... P, typename... A>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...), A &&...arguments)
+{
+    const std::tuple<P...> values(static_cast<P>(arguments)...);
+    auto body = [&] { std::apply(kernel, values); };
+    return cuda_on_host_launch(
+        config, (const void *)kernel, [](void *self) { (*(decltype(body) *)self)(); }, &body);
+}
+
+/* ---- barriers and exchanges ---- */
+
+void cuda_on_host_barrier(const char *file, int line);
+/* Waits for all lanes of the mask; what lane `source` gave, one's own value if it is above 31. */
+uint64_t cuda_on_host_exchange(unsigned mask, uint64_t value, unsigned source, const char *file, int line);
+/* The lanes whose flag is set. */
+unsigned cuda_on_host_ballot(unsigned mask, bool flag, const char *file, int line);
+unsigned cuda_on_host_lane();
+
+template <typename T> T cuda_on_host_shuffle(unsigned mask, T value, unsigned source, const char *file, int line)
+{
+    static_assert(sizeof(T) <= sizeof(uint64_t) && std::is_trivially_copyable<T>::value, "not a value to exchange");
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    bits = cuda_on_host_exchange(mask, bits, source, file, line);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+#define __syncthreads() cuda_on_host_barrier(__FILE__, __LINE__)
+#define __syncwarp() ((void)cuda_on_host_exchange(0xffffffffu, 0, cuda_on_host_lane(), __FILE__, __LINE__))
+#define __shfl_sync(mask, value, lane) cuda_on_host_shuffle(mask, value, (unsigned)(lane) % 32u, __FILE__, __LINE__)
+#define __shfl_xor_sync(mask, value, lanes)                                                                            \
+    cuda_on_host_shuffle(mask, value, cuda_on_host_lane() ^ (unsigned)(lanes), __FILE__, __LINE__)
+#define __shfl_down_sync(mask, value, lanes)                                                                           \
+    cuda_on_host_shuffle(mask, value, cuda_on_host_lane() + (unsigned)(lanes), __FILE__, __LINE__)
+#define __ballot_sync(mask, flag) cuda_on_host_ballot(mask, flag, __FILE__, __LINE__)
+
+/* ---- arithmetic ---- */
+
+template <typename T> T min(T a, T b)
+{
+    return b < a ? b : a;
+}
+template <typename T> T max(T a, T b)
+{
+    return a < b ? b : a;
+}
+template <typename T> T __ldg(const T *from)
+{
+    return *from;
+}
+inline float4 make_float4(float x, float y, float z, float w)
+{
+    return {x, y, z, w};
+}
+inline float rsqrtf(float x)
+{
+    return 1.0f / sqrtf(x);
+}
+inline int __ffs(int x)
+{
+    return __builtin_ffs(x);
+}
+inline uint32_t __float_as_uint(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+inline float __uint_as_float(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+#endif

@@ -1,0 +1,384 @@
+/* fibers.cc - the threads of a block; see cuda_runtime.h. */
+#include <link.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "cuda_on_host.h"
+#include "cuda_runtime.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, size) ((void)(memory), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(memory, size) ((void)(memory), (void)(size))
+#endif
+
+enum {
+    BLOCK_THREADS_MAX = 1024,
+    LANES = 32,
+    PAGE_BYTES = 4096,
+    STACK_BYTES = 256 * 1024, /* the lowest page without access */
+    SHARED_BYTES = 48 * 1024,
+    SHARED_BYTES_MAX = 64 * 1024 /* of sm_75, for a kernel that asks for it */
+};
+
+uint3 threadIdx, blockIdx;
+dim3 blockDim, gridDim;
+/* Every kernel's `extern __shared__`: kernels/launch.cuh. */
+thread_local float4 lspo_shared[SHARED_BYTES_MAX / sizeof(float4)];
+
+namespace
+{
+enum wait_t { RUNS, AT_BARRIER, AT_EXCHANGE, LEFT };
+
+struct stack_t_ { /* what AddressSanitizer must know of a switch */
+    const void *bottom;
+    size_t size;
+    void *fake;
+};
+
+struct fiber_t {
+    ucontext_t context;
+    stack_t_ stack;
+    wait_t wait;
+    const char *file; /* where it waits */
+    int line;
+    unsigned mask, source;
+    uint64_t given, received;
+};
+
+fiber_t fibers[BLOCK_THREADS_MAX], launcher;
+unsigned ranked[BLOCK_THREADS_MAX]; /* threads, the one that goes first first */
+unsigned current, thread_count, seed;
+uint64_t random_state;
+void (*kernel_body)(void *);
+void *kernel_argument;
+bool failed;
+char failure[512];
+
+unsigned random_below(unsigned bound)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)((random_state >> 32) * bound >> 32);
+}
+
+void shuffle(unsigned count, unsigned *values)
+{
+    for (unsigned i = count; i > 1; i--) {
+        const unsigned other = random_below(i), held = values[i - 1];
+        values[i - 1] = values[other];
+        values[other] = held;
+    }
+}
+
+/* 0 .. count - 1 in the order of the seed. */
+void draw_order(unsigned count, unsigned *values)
+{
+    for (unsigned i = 0; i < count; i++)
+        values[i] = seed == 1 ? count - 1 - i : i;
+    if (seed > 1)
+        shuffle(count, values);
+}
+
+/* Warps in an order, and in each its lanes, so that one warp runs ahead as far as barriers allow. */
+void rank_threads()
+{
+    unsigned warps[BLOCK_THREADS_MAX / LANES], lanes[LANES], at = 0;
+    const unsigned warp_count = (thread_count + LANES - 1) / LANES;
+    draw_order(warp_count, warps);
+    for (unsigned w = 0; w < warp_count; w++) {
+        draw_order(LANES, lanes);
+        for (unsigned i = 0; i < LANES; i++)
+            if (warps[w] * LANES + lanes[i] < thread_count)
+                ranked[at++] = warps[w] * LANES + lanes[i];
+    }
+}
+
+void switch_to(fiber_t *from, fiber_t *to)
+{
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_start_switch_fiber(from->wait == LEFT ? nullptr : &from->stack.fake, to->stack.bottom, to->stack.size);
+#endif
+    swapcontext(&from->context, &to->context);
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_finish_switch_fiber(from->stack.fake, nullptr, nullptr);
+#endif
+}
+
+__attribute__((format(printf, 1, 2))) void fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = snprintf(failure, sizeof failure, "block (%u, %u, %u): ", blockIdx.x, blockIdx.y, blockIdx.z);
+    vsnprintf(failure + length, sizeof failure - (size_t)length, format, arguments);
+    va_end(arguments);
+    failed = true;
+}
+
+/* The first thread, and the first that stands elsewhere. */
+void fail_apart()
+{
+    static const char *const doing[] = {"runs", "waits at the barrier", "waits for its warp", "has left"};
+    unsigned other = 0;
+    while (other + 1 < thread_count && fibers[other].wait == fibers[0].wait && fibers[other].line == fibers[0].line)
+        other++;
+    fail("thread 0 %s (%s:%d), thread %u %s (%s:%d)", doing[fibers[0].wait], fibers[0].file, fibers[0].line, other,
+         doing[fibers[other].wait], fibers[other].file, fibers[other].line);
+}
+
+void place_thread(unsigned thread)
+{
+    current = thread;
+    threadIdx.x = thread % blockDim.x;
+    threadIdx.y = thread / blockDim.x % blockDim.y;
+    threadIdx.z = thread / blockDim.x / blockDim.y;
+}
+
+/* From the current thread to the next that may run; to the launcher when none may or something failed. */
+void run_next()
+{
+    fiber_t *const from = &fibers[current];
+    if (!failed) {
+        for (unsigned i = 0; i < thread_count; i++) {
+            if (fibers[ranked[i]].wait == RUNS) {
+                place_thread(ranked[i]);
+                if (&fibers[current] != from)
+                    switch_to(from, &fibers[current]);
+                return;
+            }
+        }
+    }
+    switch_to(from, &launcher);
+}
+
+void fiber_main()
+{
+#ifdef __SANITIZE_ADDRESS__
+    const void *bottom;
+    size_t size;
+    __sanitizer_finish_switch_fiber(nullptr, &bottom, &size);
+    if (launcher.stack.bottom == nullptr) { /* only the launcher starts a block's first fiber */
+        launcher.stack.bottom = bottom;
+        launcher.stack.size = size;
+    }
+#endif
+    kernel_body(kernel_argument);
+    fibers[current].wait = LEFT;
+    run_next();
+    abort(); /* nobody goes back to a thread that has left */
+}
+
+void prepare_fiber(unsigned thread, char *stack)
+{
+    fiber_t *const f = &fibers[thread];
+    ASAN_UNPOISON_MEMORY_REGION(stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES);
+    getcontext(&f->context);
+    f->context.uc_stack.ss_sp = stack + PAGE_BYTES;
+    f->context.uc_stack.ss_size = STACK_BYTES - PAGE_BYTES;
+    f->context.uc_link = nullptr;
+    makecontext(&f->context, fiber_main, 0);
+    f->stack = {stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, nullptr};
+    f->wait = RUNS;
+    f->file = "its end";
+    f->line = 0;
+}
+
+char *stacks()
+{
+    static char *memory = nullptr;
+    if (memory != nullptr)
+        return memory;
+    const size_t size = (size_t)BLOCK_THREADS_MAX * STACK_BYTES;
+    void *const mapped =
+        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED)
+        abort();
+    memory = (char *)mapped;
+    for (size_t i = 0; i < BLOCK_THREADS_MAX; i++)
+        mprotect(memory + i * STACK_BYTES, PAGE_BYTES, PROT_NONE);
+    return memory;
+}
+
+/* Shared memory is the thread-local memory of this program: what a kernel reads before it has written is NaN. */
+int fill_shared(struct dl_phdr_info *info, size_t, void *)
+{
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_TLS)
+            memset(info->dlpi_tls_data, 0xff, info->dlpi_phdr[i].p_memsz);
+    return 1; /* the program is the first object; its libraries' memory is not ours */
+}
+
+void prepare_shared(size_t dynamic_bytes)
+{
+    ASAN_UNPOISON_MEMORY_REGION(lspo_shared, sizeof lspo_shared);
+    dl_iterate_phdr(fill_shared, nullptr);
+    ASAN_POISON_MEMORY_REGION((char *)lspo_shared + dynamic_bytes, sizeof lspo_shared - dynamic_bytes);
+}
+
+void run_block(const cudaLaunchConfig_t *config, unsigned index)
+{
+    blockIdx.x = index % gridDim.x;
+    blockIdx.y = index / gridDim.x % gridDim.y;
+    blockIdx.z = index / gridDim.x / gridDim.y;
+    prepare_shared(config->dynamicSmemBytes);
+    for (unsigned thread = 0; thread < thread_count; thread++)
+        prepare_fiber(thread, stacks() + (size_t)thread * STACK_BYTES);
+    rank_threads();
+    place_thread(ranked[0]);
+    switch_to(&launcher, &fibers[current]);
+    ASAN_UNPOISON_MEMORY_REGION(lspo_shared, sizeof lspo_shared);
+    for (unsigned thread = 0; thread < thread_count && !failed; thread++)
+        if (fibers[thread].wait != LEFT)
+            fail_apart();
+}
+
+struct allowance_t {
+    const void *kernel;
+    size_t shared_bytes;
+} allowances[64];
+
+/* The kernel's place in the list; a free one if it has none. */
+allowance_t *allowance(const void *kernel)
+{
+    allowance_t *at = allowances;
+    while (at->kernel != nullptr && at->kernel != kernel)
+        if (++at == allowances + sizeof allowances / sizeof *allowances)
+            abort();
+    return at;
+}
+
+bool valid(const cudaLaunchConfig_t *config, const void *kernel)
+{
+    const dim3 g = config->gridDim, b = config->blockDim;
+    const allowance_t *const allowed = allowance(kernel);
+    const size_t shared_bytes = allowed->kernel != nullptr ? allowed->shared_bytes : (size_t)SHARED_BYTES;
+    return g.x >= 1 && g.y >= 1 && g.z >= 1 && g.x <= INT32_MAX && g.y <= UINT16_MAX && g.z <= UINT16_MAX && b.x >= 1 &&
+           b.y >= 1 && b.z >= 1 && b.z <= 64 && (uint64_t)b.x * b.y * b.z <= BLOCK_THREADS_MAX &&
+           config->dynamicSmemBytes <= shared_bytes;
+}
+
+/* Lanes of the mask, all at the same exchange, get what they asked for. */
+void complete_exchange(unsigned first, unsigned mask)
+{
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        if (!(mask >> lane & 1))
+            continue;
+        fiber_t *const f = &fibers[first + lane];
+        if (f->source < LANES && !(mask >> f->source & 1)) {
+            fail("thread %u reads lane %u, which is not in the mask %08x (%s:%d)", first + lane, f->source, mask,
+                 f->file, f->line);
+            return;
+        }
+        f->received = f->source < LANES ? fibers[first + f->source].given : f->given;
+        f->wait = RUNS;
+    }
+}
+
+/* All lanes of the mask wait for it at one place. */
+bool all_there(unsigned first, unsigned mask)
+{
+    const fiber_t *const self = &fibers[current];
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        if (!(mask >> lane & 1))
+            continue;
+        const fiber_t *const f = &fibers[first + lane];
+        if (first + lane >= thread_count || f->wait != AT_EXCHANGE || f->mask != mask || f->line != self->line ||
+            f->file != self->file)
+            return false; /* and never true if a lane does not come: fail_apart() */
+    }
+    return true;
+}
+} // namespace
+
+void cuda_on_host_order(unsigned new_seed)
+{
+    seed = new_seed;
+    random_state = new_seed;
+}
+
+const char *cuda_on_host_failure()
+{
+    return failure;
+}
+
+unsigned cuda_on_host_lane()
+{
+    return current % LANES;
+}
+
+void cuda_on_host_barrier(const char *file, int line)
+{
+    fiber_t *const self = &fibers[current];
+    self->wait = AT_BARRIER;
+    self->file = file;
+    self->line = line;
+    unsigned there = 0;
+    while (there < thread_count && fibers[there].wait == AT_BARRIER && fibers[there].line == line &&
+           fibers[there].file == file)
+        there++;
+    if (there == thread_count)
+        for (unsigned thread = 0; thread < thread_count; thread++)
+            fibers[thread].wait = RUNS;
+    run_next();
+}
+
+uint64_t cuda_on_host_exchange(unsigned mask, uint64_t value, unsigned source, const char *file, int line)
+{
+    fiber_t *const self = &fibers[current];
+    const unsigned first = current / LANES * LANES;
+    self->wait = AT_EXCHANGE;
+    self->file = file;
+    self->line = line;
+    self->mask = mask;
+    self->source = source;
+    self->given = value;
+    if (!(mask >> current % LANES & 1))
+        fail("thread %u is not in its own mask %08x (%s:%d)", current, mask, file, line);
+    else if (all_there(first, mask))
+        complete_exchange(first, mask);
+    run_next();
+    return self->received;
+}
+
+unsigned cuda_on_host_ballot(unsigned mask, bool flag, const char *file, int line)
+{
+    unsigned ballot = 0;
+    for (unsigned lane = 0; lane < LANES; lane++)
+        if (mask >> lane & 1)
+            ballot |= (unsigned)cuda_on_host_exchange(mask, flag, lane, file, line) << lane;
+    return ballot;
+}
+
+cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t *config, const void *kernel, void (*body)(void *),
+                                void *argument)
+{
+    if (!valid(config, kernel))
+        return cudaErrorInvalidConfiguration;
+    gridDim = config->gridDim;
+    blockDim = config->blockDim;
+    thread_count = blockDim.x * blockDim.y * blockDim.z;
+    kernel_body = body;
+    kernel_argument = argument;
+    failed = false;
+    const unsigned blocks = gridDim.x * gridDim.y * gridDim.z;
+    unsigned *const order = (unsigned *)malloc(blocks * sizeof *order);
+    if (order == nullptr)
+        return cudaErrorMemoryAllocation;
+    draw_order(blocks, order);
+    for (unsigned i = 0; i < blocks && !failed; i++)
+        run_block(config, order[i]);
+    free(order);
+    return failed ? cudaErrorLaunchFailure : cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
+{
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > SHARED_BYTES_MAX)
+        return cudaErrorInvalidValue;
+    *allowance(kernel) = {kernel, (size_t)value};
+    return cudaSuccess;
+}
