@@ -1,16 +1,20 @@
-/* cmd_compare.c - `lspo compare`: where does a prediction miss a measurement of the same plan? */
+/* cmd_compare.c - `lspo compare`: where do two traces differ, above all a prediction and its measurement? */
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/table.h"
 #include "traces/compare.h"
 
-static const char usage[] = "lspo compare SIM.trace RUN.trace [--warmup N] [--format table|csv|json]";
+static const char usage[] =
+    "lspo compare SIM.trace RUN.trace [--warmup N] [--top N] [--same-plan] [--format table|csv|json]";
 
 typedef struct {
-    uint32_t warmup;
+    uint32_t warmup, top;
+    bool same_plan;
     int format;
 } compare_request_t;
 
@@ -21,6 +25,16 @@ static const lspo_arg_t compare_args[] = {
      .store = lspo_arg_u32,
      .high = UINT32_MAX - 2,
      .offset_bytes = offsetof(compare_request_t, warmup)},
+    {.name = "top",
+     .value = "N",
+     .help = "single ops named, those that differ most (10)",
+     .store = lspo_arg_u32,
+     .high = 1000000,
+     .offset_bytes = offsetof(compare_request_t, top)},
+    {.name = "same-plan",
+     .help = "fail (exit 1) unless both are traces of one plan",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(compare_request_t, same_plan)},
     {.name = "format",
      .value = "table|csv|json",
      .help = "of the result (table on a terminal, else csv)",
@@ -29,62 +43,146 @@ static const lspo_arg_t compare_args[] = {
      .offset_bytes = offsetof(compare_request_t, format)},
 };
 
+/* Times are of an iteration. */
 typedef struct {
-    const char *kind, *lane, *stage;
-    uint64_t op_count;
-    double predicted_s, measured_s, error, share_of_error;
+    const char *row, *kind, *stage, *lane;
+    uint64_t layer, micro, variant;
+    double op_count, predicted_s, measured_s, difference_s, error, share_of_error, share_of_difference;
 } compare_record_t;
 
 static const lspo_field_t compare_fields[] = {
+    {"row", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(compare_record_t, row)},
     {"kind", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(compare_record_t, kind)},
     {"stage", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(compare_record_t, stage)},
     {"lane", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(compare_record_t, lane)},
-    {"op_count", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(compare_record_t, op_count)},
+    {"layer", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(compare_record_t, layer)},
+    {"micro", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(compare_record_t, micro)},
+    {"variant", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(compare_record_t, variant)},
+    {"op_count", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(compare_record_t, op_count)},
     {"predicted_s", LSPO_FIELD_REAL, LSPO_UNIT_SECONDS, offsetof(compare_record_t, predicted_s)},
     {"measured_s", LSPO_FIELD_REAL, LSPO_UNIT_SECONDS, offsetof(compare_record_t, measured_s)},
+    {"difference_s", LSPO_FIELD_REAL, LSPO_UNIT_SECONDS, offsetof(compare_record_t, difference_s)},
     {"error", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(compare_record_t, error)},
     {"share_of_error", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(compare_record_t, share_of_error)},
+    {"share_of_difference", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(compare_record_t, share_of_difference)},
 };
 
 static void print_help(const lspo_arg_group_t *group)
 {
-    printf(
-        "usage: %s\n\n"
-        "Join two traces of one plan op by op.  The first row is the time an iteration; the others are op kinds, with\n"
-        "the mean duration of an op and the share of the iteration's error that it explains, largest first.\n",
-        usage);
+    printf("usage: %s\n\n"
+           "Where two traces differ; `lspo trace diff` is the same.  Times are of an iteration.  Rows:\n"
+           "  iteration   the time an iteration\n"
+           "  lane        what each lane was BUSY, and what it had to WAIT\n"
+           "  kind        ops of a kind and kind of stage, those that differ most first\n"
+           "  op          the --top single ops that differ most\n"
+           "difference_s is predicted_s - measured_s, share_of_error that part of the measured iteration, and\n"
+           "share_of_difference that part of the difference of the iterations; the shares of lanes that work at the\n"
+           "same time add up to more than that.  Traces of different plans, as those of `lspo trace import`, are\n"
+           "compared by kind alone.\n",
+           usage);
     lspo_args_print(group, 1, stdout);
-    puts("\nexample:\n"
-         "  lspo compare sim.trace run.trace --format csv");
+    puts("\nexamples:\n"
+         "  lspo compare sim.trace run.trace --top 5\n"
+         "  lspo trace import --kineto profile.json.gz -o run.trace && lspo compare sim.trace run.trace --format csv");
 }
 
-static lspo_status_t write_comparison(const lspo_comparison_t *comparison, int format)
+/* What every row says of its two times. */
+static compare_record_t record_of(const lspo_comparison_t *comparison, const char *row, const char *kind,
+                                  const char *lane, double predicted_s, double measured_s)
 {
-    static const char *const stage_names[] = {"embed", "block", "head"};
-    compare_record_t records[1 + LSPO_COMPARE_ROWS_MAX];
-    records[0] = (compare_record_t){.kind = "ITERATION",
-                                    .op_count = comparison->matched_op_count,
-                                    .predicted_s = comparison->predicted.iteration_s,
-                                    .measured_s = comparison->measured.iteration_s,
-                                    .error = comparison->error,
-                                    .share_of_error = comparison->error};
+    double iteration_s = comparison->measured.iteration_s, difference_s = predicted_s - measured_s;
+    return (compare_record_t){.row = row,
+                              .kind = kind,
+                              .lane = lane,
+                              .layer = LSPO_MISSING,
+                              .micro = LSPO_MISSING,
+                              .variant = LSPO_MISSING,
+                              .op_count = (double)NAN,
+                              .predicted_s = predicted_s,
+                              .measured_s = measured_s,
+                              .difference_s = difference_s,
+                              .error = predicted_s / measured_s - 1.0,
+                              .share_of_error = difference_s / iteration_s,
+                              .share_of_difference = difference_s / (comparison->predicted.iteration_s - iteration_s)};
+}
+
+/* Of the window in which busy times were taken; iteration_s is the median. */
+static double mean_iteration_s(const lspo_summary_t *summary)
+{
+    double sum_s = 0;
+    for (uint32_t i = 0; i < summary->sample_count; i++)
+        sum_s += summary->samples_s[i];
+    return sum_s / summary->sample_count;
+}
+
+static size_t add_lanes(const lspo_comparison_t *comparison, compare_record_t *records)
+{
+    size_t count = 0;
+    const lspo_summary_t *predicted = &comparison->predicted, *measured = &comparison->measured;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+        const char *name = lspo_lane_name((lspo_lane_t)lane);
+        double predicted_s = predicted->busy_s[lane], measured_s = measured->busy_s[lane];
+        if (predicted_s + measured_s <= 0)
+            continue;
+        records[count++] = record_of(comparison, "lane", "BUSY", name, predicted_s, measured_s);
+        records[count++] = record_of(comparison, "lane", "WAIT", name, mean_iteration_s(predicted) - predicted_s,
+                                     mean_iteration_s(measured) - measured_s);
+    }
+    return count;
+}
+
+static size_t add_kinds(const lspo_comparison_t *comparison, compare_record_t *records)
+{
+    static const char *const stage_names[] = {"embed", "block", "head", "all"};
+    const lspo_summary_t *predicted = &comparison->predicted, *measured = &comparison->measured;
     for (uint32_t i = 0; i < comparison->row_count; i++) {
         const lspo_compare_row_t *row = &comparison->rows[i];
-        records[1 + i] = (compare_record_t){.kind = lspo_op_kind_name(row->kind),
-                                            .lane = lspo_lane_name(row->lane),
-                                            .stage = stage_names[row->stage],
-                                            .op_count = row->op_count,
-                                            .predicted_s = row->predicted_s,
-                                            .measured_s = row->measured_s,
-                                            .error = row->predicted_s / row->measured_s - 1.0,
-                                            .share_of_error = row->share_of_error};
+        double predicted_count = (double)row->predicted_op_count / predicted->sample_count;
+        double measured_count = (double)row->op_count / measured->sample_count;
+        records[i] = record_of(comparison, "kind", lspo_op_kind_name(row->kind), lspo_lane_name(row->lane),
+                               row->predicted_s * predicted_count, row->measured_s * measured_count);
+        records[i].stage = stage_names[row->stage];
+        records[i].op_count = measured_count;
     }
+    return comparison->row_count;
+}
+
+static size_t add_ops(const lspo_comparison_t *comparison, uint32_t top, compare_record_t *records)
+{
+    uint32_t count = comparison->op_count < top ? comparison->op_count : top;
+    for (uint32_t i = 0; i < count; i++) {
+        const lspo_compare_op_t *op = &comparison->ops[i];
+        records[i] = record_of(comparison, "op", lspo_op_kind_name(op->kind), lspo_lane_name(op->lane), op->predicted_s,
+                               op->measured_s);
+        records[i].layer = op->layer;
+        records[i].micro = op->micro;
+        records[i].variant = op->variant;
+        records[i].op_count = (double)op->op_count / comparison->measured.sample_count;
+    }
+    return count;
+}
+
+static lspo_status_t write_comparison(const lspo_comparison_t *comparison, const compare_request_t *request)
+{
+    uint32_t top = request->top < comparison->op_count ? request->top : comparison->op_count;
+    size_t count = 1 + 2 * LSPO_LANE_COUNT + LSPO_COMPARE_ROWS_MAX + (size_t)top;
+    compare_record_t *records = malloc(count * sizeof *records);
+    if (!records)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %zu rows", count);
+    records[0] = record_of(comparison, "iteration", "ITERATION", NULL, comparison->predicted.iteration_s,
+                           comparison->measured.iteration_s);
+    count = 1;
+    count += add_lanes(comparison, records + count);
+    count += add_kinds(comparison, records + count);
+    count += add_ops(comparison, top, records + count);
     lspo_table_t table = {.fields = compare_fields,
                           .field_count = sizeof compare_fields / sizeof compare_fields[0],
                           .records = records,
                           .record_bytes = sizeof records[0],
-                          .record_count = 1 + comparison->row_count};
-    return lspo_table_write(&table, lspo_format_resolve(format), stdout);
+                          .record_count = count};
+    lspo_status_t status = lspo_table_write(&table, lspo_format_resolve(request->format), stdout);
+    free(records);
+    return status;
 }
 
 static lspo_status_t compare_files(const char *predicted_path, const char *measured_path,
@@ -98,10 +196,13 @@ static lspo_status_t compare_files(const char *predicted_path, const char *measu
     status = lspo_trace_read(measured_path, &measured);
     if (status != LSPO_OK)
         goto destroy_predicted;
-    status = lspo_compare(predicted, measured, request->warmup, &comparison);
+    status =
+        (request->same_plan ? lspo_compare : lspo_compare_loosely)(predicted, measured, request->warmup, &comparison);
     if (status != LSPO_OK)
         goto destroy_measured;
-    status = write_comparison(&comparison, request->format);
+    if (comparison.mismatch[0] != '\0')
+        lspo_warn("traces of different plans, compared by kind: %s", comparison.mismatch);
+    status = write_comparison(&comparison, request);
     lspo_comparison_release(&comparison);
 destroy_measured:
     lspo_trace_destroy(measured);
@@ -112,7 +213,7 @@ destroy_predicted:
 
 lspo_status_t lspo_command_compare(int argc, char **argv)
 {
-    compare_request_t request = {.warmup = 2, .format = LSPO_FORMAT_AUTO};
+    compare_request_t request = {.warmup = 2, .top = 10, .format = LSPO_FORMAT_AUTO};
     const lspo_arg_group_t group = {"options", compare_args, sizeof compare_args / sizeof compare_args[0], &request};
     lspo_positionals_t positionals;
     bool help;

@@ -1,55 +1,66 @@
-/* cmd_trace.c - `lspo trace export`: a trace for Perfetto, or as the table of a Gantt chart. */
+/* cmd_trace.c - `lspo trace`: traces in other forms, and other programs' traces in ours. */
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/table.h"
 #include "traces/gantt.h"
+#include "traces/import_deepspeed.h"
+#include "traces/import_kineto.h"
+#include "traces/import_rules.h"
 #include "traces/perfetto.h"
+#include "traces/summary.h"
 
-static const char usage[] = "lspo trace export TRACE [--perfetto FILE] [--gantt FILE [--first N] [--count N]]";
+static const char export_usage[] = "lspo trace export TRACE [--perfetto FILE] [--gantt FILE [--first N] [--count N]]";
+static const char import_usage[] =
+    "lspo trace import --kineto FILE [--map FILE] | --deepspeed-log FILE, -o TRACE [--format table|csv|json]";
+
+/* export */
 
 typedef struct {
     const char *perfetto_path, *gantt_path;
     uint32_t first, count;
-} trace_request_t;
+} export_request_t;
 
-static const lspo_arg_t trace_args[] = {
+static const lspo_arg_t export_args[] = {
     {.name = "perfetto",
      .value = "FILE",
      .help = "Chrome trace-event JSON, which https://ui.perfetto.dev opens",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(trace_request_t, perfetto_path)},
+     .offset_bytes = offsetof(export_request_t, perfetto_path)},
     {.name = "gantt",
      .value = "FILE",
      .help = "CSV of a few iterations: lane,kind,layer,iteration,start_s,end_s",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(trace_request_t, gantt_path)},
+     .offset_bytes = offsetof(export_request_t, gantt_path)},
     {.name = "first",
      .value = "N",
      .help = "first iteration of --gantt (3)",
      .store = lspo_arg_u32,
      .high = UINT32_MAX,
-     .offset_bytes = offsetof(trace_request_t, first)},
+     .offset_bytes = offsetof(export_request_t, first)},
     {.name = "count",
      .value = "N",
      .help = "iterations in --gantt (2)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = UINT32_MAX,
-     .offset_bytes = offsetof(trace_request_t, count)},
+     .offset_bytes = offsetof(export_request_t, count)},
 };
 
-static void print_help(const lspo_arg_group_t *group)
+static void print_export_help(const lspo_arg_group_t *group)
 {
-    printf("usage: %s\n\nWrite a trace in another form.\n", usage);
+    printf("usage: %s\n\nWrite a trace in another form.\n", export_usage);
     lspo_args_print(group, 1, stdout);
     puts("\nexample:\n"
          "  lspo sim --trace sim.trace && lspo trace export sim.trace --perfetto sim.json");
 }
 
-static lspo_status_t export_trace(const char *path, const trace_request_t *request)
+static lspo_status_t export_trace(const char *path, const export_request_t *request)
 {
     lspo_trace_t *trace;
     lspo_status_t status = lspo_trace_read(path, &trace);
@@ -63,25 +74,235 @@ static lspo_status_t export_trace(const char *path, const trace_request_t *reque
     return status;
 }
 
-lspo_status_t lspo_command_trace(int argc, char **argv)
+static lspo_status_t command_export(int argc, char **argv)
 {
-    trace_request_t request = {.first = 3, .count = 2};
-    const lspo_arg_group_t group = {"options", trace_args, sizeof trace_args / sizeof trace_args[0], &request};
+    export_request_t request = {.first = 3, .count = 2};
+    const lspo_arg_group_t group = {"options", export_args, sizeof export_args / sizeof export_args[0], &request};
     lspo_positionals_t positionals;
     bool help;
     lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
     if (status != LSPO_OK)
         return status;
     if (help) {
-        print_help(&group);
+        print_export_help(&group);
         return LSPO_OK;
     }
-    status = lspo_args_expect(&positionals, 2, 2, usage);
+    status = lspo_args_expect(&positionals, 1, 1, export_usage);
     if (status != LSPO_OK)
         return status;
-    if (strcmp(positionals.texts[0], "export") != 0)
-        return lspo_error(LSPO_ERR_INPUT, "unknown trace command '%s'; usage: %s", positionals.texts[0], usage);
     if (request.perfetto_path == NULL && request.gantt_path == NULL)
         return lspo_error(LSPO_ERR_INPUT, "nothing to write: give --perfetto FILE or --gantt FILE");
-    return export_trace(positionals.texts[1], &request);
+    return export_trace(positionals.texts[0], &request);
+}
+
+/* import */
+
+typedef struct {
+    const char *kineto_path, *map_path, *deepspeed_path, *output_path;
+    int format;
+} import_request_t;
+
+static const lspo_arg_t import_args[] = {
+    {.name = "kineto",
+     .value = "FILE",
+     .help = "PyTorch profiler trace: .json or .json.gz, with ProfilerStep#N",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(import_request_t, kineto_path)},
+    {.name = "map",
+     .value = "FILE",
+     .help = "rules of your own for --kineto, lines 'KIND LANE PATTERN'",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(import_request_t, map_path)},
+    {.name = "deepspeed-log",
+     .value = "FILE",
+     .help = "DeepSpeed's output with \"wall_clock_breakdown\": true",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(import_request_t, deepspeed_path)},
+    {.name = "output",
+     .letter = 'o',
+     .value = "TRACE",
+     .help = "the trace to write",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(import_request_t, output_path)},
+    {.name = "format",
+     .value = "table|csv|json",
+     .help = "of the summary on stdout (table on a terminal, else csv)",
+     .store = lspo_arg_choice,
+     .names = lspo_format_names,
+     .offset_bytes = offsetof(import_request_t, format)},
+};
+
+static void print_rules(void)
+{
+    uint32_t count;
+    const lspo_import_rule_t *rules = lspo_import_rules_builtin(&count);
+    puts("\nrules of --kineto, the first that fits counts, those of --map before these:");
+    for (uint32_t i = 0; i < count; i++)
+        printf("  %-9s %-4s %s\n", lspo_import_rule_kind_name(rules[i].kind),
+               lspo_lane_name((lspo_lane_t)rules[i].lane), rules[i].pattern);
+}
+
+static void print_import_help(const lspo_arg_group_t *group)
+{
+    printf("usage: %s\n\n"
+           "Read what another program measured as a trace that compare and export take.  docs/import.md says what\n"
+           "becomes what, and what cannot be told from such a file.\n",
+           import_usage);
+    lspo_args_print(group, 1, stdout);
+    print_rules();
+    puts("\nexamples:\n"
+         "  lspo trace import --kineto profile.json.gz -o run.trace && lspo compare sim.trace run.trace\n"
+         "  lspo trace import --deepspeed-log train.log -o run.trace");
+}
+
+typedef struct {
+    const char *source;
+    uint64_t iterations, rows, d2h_bytes, h2d_bytes;
+    double iteration_s, gpu_busy_s, d2h_busy_s, h2d_busy_s, cpu_busy_s, unnamed_gpu_share;
+} import_record_t;
+
+static const lspo_field_t import_fields[] = {
+    {"source", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(import_record_t, source)},
+    {"iterations", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(import_record_t, iterations)},
+    {"rows", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(import_record_t, rows)},
+    {"iteration_s", LSPO_FIELD_REAL, LSPO_UNIT_SECONDS, offsetof(import_record_t, iteration_s)},
+    {"gpu_busy_s", LSPO_FIELD_REAL, LSPO_UNIT_SECONDS, offsetof(import_record_t, gpu_busy_s)},
+    {"d2h_busy_s", LSPO_FIELD_REAL, LSPO_UNIT_SECONDS, offsetof(import_record_t, d2h_busy_s)},
+    {"h2d_busy_s", LSPO_FIELD_REAL, LSPO_UNIT_SECONDS, offsetof(import_record_t, h2d_busy_s)},
+    {"cpu_busy_s", LSPO_FIELD_REAL, LSPO_UNIT_SECONDS, offsetof(import_record_t, cpu_busy_s)},
+    {"d2h_bytes", LSPO_FIELD_INTEGER, LSPO_UNIT_BYTES, offsetof(import_record_t, d2h_bytes)},
+    {"h2d_bytes", LSPO_FIELD_INTEGER, LSPO_UNIT_BYTES, offsetof(import_record_t, h2d_bytes)},
+    {"unnamed_gpu_share", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(import_record_t, unnamed_gpu_share)},
+};
+
+static uint64_t iteration_count(const lspo_trace_t *trace)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < trace->row_count; i++)
+        if (trace->rows[i].iteration >= count)
+            count = (uint64_t)trace->rows[i].iteration + 1;
+    return count;
+}
+
+/* Times and bytes an iteration, from the second iteration on; missing when there is one only.  A log does not tell what
+ * the links do. */
+static lspo_status_t fill_record(const lspo_trace_t *trace, bool tells_links, import_record_t *record)
+{
+    const char *unnamed = lspo_trace_meta(trace, "unnamed-gpu-share");
+    *record = (import_record_t){.source = lspo_trace_meta(trace, "source"),
+                                .iterations = iteration_count(trace),
+                                .rows = trace->row_count,
+                                .d2h_bytes = LSPO_MISSING,
+                                .h2d_bytes = LSPO_MISSING,
+                                .iteration_s = (double)NAN,
+                                .gpu_busy_s = (double)NAN,
+                                .d2h_busy_s = (double)NAN,
+                                .h2d_busy_s = (double)NAN,
+                                .cpu_busy_s = (double)NAN,
+                                .unnamed_gpu_share = unnamed != NULL ? strtod(unnamed, NULL) : (double)NAN};
+    if (record->iterations < 2)
+        return LSPO_OK;
+    lspo_summary_t summary;
+    lspo_status_t status = lspo_summary_create(trace, 0, &summary);
+    if (status != LSPO_OK)
+        return status;
+    record->iteration_s = summary.iteration_s;
+    record->gpu_busy_s = summary.busy_s[LSPO_LANE_GPU];
+    record->cpu_busy_s = summary.busy_s[LSPO_LANE_CPU];
+    if (tells_links) {
+        record->d2h_busy_s = summary.busy_s[LSPO_LANE_D2H];
+        record->h2d_busy_s = summary.busy_s[LSPO_LANE_H2D];
+        record->d2h_bytes = summary.link_bytes[LSPO_LANE_D2H];
+        record->h2d_bytes = summary.link_bytes[LSPO_LANE_H2D];
+    }
+    lspo_summary_release(&summary);
+    return LSPO_OK;
+}
+
+static lspo_status_t import_trace(const import_request_t *request)
+{
+    lspo_trace_t *trace;
+    lspo_status_t status = request->kineto_path != NULL
+                               ? lspo_import_kineto(request->kineto_path, request->map_path, &trace)
+                               : lspo_import_deepspeed(request->deepspeed_path, &trace);
+    if (status != LSPO_OK)
+        return status;
+    import_record_t record;
+    status = fill_record(trace, request->kineto_path != NULL, &record);
+    if (status == LSPO_OK)
+        status = lspo_trace_write(trace, request->output_path);
+    const lspo_table_t table = {.fields = import_fields,
+                                .field_count = sizeof import_fields / sizeof import_fields[0],
+                                .records = &record,
+                                .record_bytes = sizeof record,
+                                .record_count = 1};
+    if (status == LSPO_OK)
+        status = lspo_table_write_record(&table, lspo_format_resolve(request->format), stdout);
+    lspo_trace_destroy(trace);
+    return status;
+}
+
+static lspo_status_t command_import(int argc, char **argv)
+{
+    import_request_t request = {.format = LSPO_FORMAT_AUTO};
+    const lspo_arg_group_t group = {"options", import_args, sizeof import_args / sizeof import_args[0], &request};
+    lspo_positionals_t positionals;
+    bool help;
+    lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
+    if (status != LSPO_OK)
+        return status;
+    if (help) {
+        print_import_help(&group);
+        return LSPO_OK;
+    }
+    status = lspo_args_expect(&positionals, 0, 0, import_usage);
+    if (status != LSPO_OK)
+        return status;
+    if ((request.kineto_path == NULL) == (request.deepspeed_path == NULL))
+        return lspo_error(LSPO_ERR_INPUT, "give one of --kineto FILE and --deepspeed-log FILE");
+    if (request.map_path != NULL && request.kineto_path == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--map goes with --kineto");
+    if (request.output_path == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "where to? -o TRACE is missing");
+    return import_trace(&request);
+}
+
+static const struct {
+    const char *name, *help;
+    lspo_status_t (*run)(int argc, char **argv);
+} subcommands[] = {
+    {"export", "a trace for Perfetto or a Gantt chart", command_export},
+    {"import", "a PyTorch profiler trace or a DeepSpeed log", command_import},
+    {"diff", "two traces op by op: the same as lspo compare", lspo_command_compare},
+};
+enum { SUBCOMMAND_COUNT = sizeof subcommands / sizeof subcommands[0] };
+
+static const char usage[] = "lspo trace export|import|diff [options]";
+
+static void print_help(void)
+{
+    printf("usage: %s\n\n", usage);
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
+        printf("  %-8s %s\n", subcommands[i].name, subcommands[i].help);
+    puts("\n  lspo trace COMMAND --help   options and examples of each");
+}
+
+lspo_status_t lspo_command_trace(int argc, char **argv)
+{
+    if (argc < 2)
+        return lspo_error(LSPO_ERR_INPUT, "an argument is missing; usage: %s", usage);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help();
+        return LSPO_OK;
+    }
+    const char *names[SUBCOMMAND_COUNT];
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        names[i] = subcommands[i].name;
+        if (strcmp(subcommands[i].name, argv[1]) == 0)
+            return subcommands[i].run(argc - 1, argv + 1);
+    }
+    const char *nearest = lspo_args_nearest(argv[1], names, SUBCOMMAND_COUNT);
+    if (nearest != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "unknown trace command '%s'; did you mean %s?", argv[1], nearest);
+    return lspo_error(LSPO_ERR_INPUT, "unknown trace command '%s'; usage: %s", argv[1], usage);
 }

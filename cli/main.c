@@ -23,7 +23,7 @@ static const command_t commands[] = {
     {"calibrate", "measure this machine into a profile for sim", lspo_command_calibrate},
     {"compare", "align a predicted and a measured trace op by op", lspo_command_compare},
     {"join", "put a training's loss by step on the simulated time of a machine", lspo_command_join},
-    {"trace", "export a trace for Perfetto or a Gantt chart", lspo_command_trace},
+    {"trace", "export traces, import those of PyTorch and DeepSpeed", lspo_command_trace},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

@@ -177,14 +177,14 @@ static const suffix_t *choose_suffix(const unit_rules_t *rule, double value)
 const char *lspo_format_quantity(double value, lspo_unit_t unit, char *buffer, size_t buffer_bytes)
 {
     const unit_rules_t *rule = &rules[unit];
-    if (unit == LSPO_UNIT_NONE || !isfinite(value) || value < 0.0) {
+    if (unit == LSPO_UNIT_NONE || !isfinite(value)) {
         snprintf(buffer, buffer_bytes, "%.6g", value);
         return buffer;
     }
-    const suffix_t *suffix = choose_suffix(rule, value);
+    const suffix_t *suffix = choose_suffix(rule, fabs(value));
     double number = value / suffix->scale;
     bool whole = number == 0.0 || (unit == LSPO_UNIT_BYTES && suffix->scale == 1.0);
-    int decimals = whole || number >= 99.95 ? 0 : number >= 9.995 ? 1 : 2;
+    int decimals = whole || fabs(number) >= 99.95 ? 0 : fabs(number) >= 9.995 ? 1 : 2;
     snprintf(buffer, buffer_bytes, "%.*f %s", decimals, number, suffix->text);
     return buffer;
 }

@@ -220,9 +220,20 @@ Test(cli_json, compare_reads_what_sim_writes)
         cr_expect_eq(number(json_array_get(rows, i), "share_of_error"), 0.0);
     json_decref(rows);
 
-    snprintf(arguments, sizeof arguments, "compare %s/a %s/b 2>/dev/null", folder, folder);
+    snprintf(arguments, sizeof arguments, "compare %s/a %s/b --same-plan 2>/dev/null", folder, folder);
     free(output_of(arguments, &code));
     cr_expect_eq(code, 1);
+    snprintf(arguments, sizeof arguments, "trace diff %s/a %s/b --format json 2>/dev/null", folder, folder);
+    rows = json_of(arguments);
+    size_t kinds = 0;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const char *stage = json_string_value(json_object_get(json_array_get(rows, i), "stage"));
+        const char *row = json_string_value(json_object_get(json_array_get(rows, i), "row"));
+        kinds += strcmp(row, "kind") == 0 && strcmp(stage, "all") == 0;
+        cr_expect_str_neq(row, "op", "ops of different plans cannot be joined");
+    }
+    cr_expect_geq(kinds, 7u, "FWD, BWD, COMPRESS, D2H, UPD, H2D, APPLY");
+    json_decref(rows);
 
     snprintf(arguments, sizeof arguments, "trace export %s/a --perfetto %s/c --gantt %s/d", folder, folder, folder);
     free(output_of(arguments, &code));

@@ -424,7 +424,7 @@ Test(import, merged_lanes_do_one_thing_at_a_time)
             bytes += row.bytes;
             trace->rows[trace->row_count++] = row;
         }
-        lspo_import_merge_lanes(trace);
+        lspo_import_merge_lanes(trace, 0);
         static bool after[LSPO_LANE_COUNT][TICKS + LONGEST];
         memset(after, 0, sizeof after);
         for (uint32_t i = 0; i < trace->row_count; i++) {

@@ -98,6 +98,7 @@ Test(units, people_see_three_digits)
     cr_expect_str_eq(lspo_format_quantity(8010000000.0, LSPO_UNIT_BYTES, text, sizeof text), "7.46 GiB");
     cr_expect_str_eq(lspo_format_quantity(12e9, LSPO_UNIT_BPS, text, sizeof text), "12.0 GB/s");
     cr_expect_str_eq(lspo_format_quantity(0.0281, LSPO_UNIT_SECONDS, text, sizeof text), "28.1 ms");
+    cr_expect_str_eq(lspo_format_quantity(-0.0281, LSPO_UNIT_SECONDS, text, sizeof text), "-28.1 ms");
     cr_expect_str_eq(lspo_format_quantity(0.0, LSPO_UNIT_SECONDS, text, sizeof text), "0 s");
     cr_expect_str_eq(lspo_format_quantity(512.0, LSPO_UNIT_BYTES, text, sizeof text), "512 B");
     cr_expect_str_eq(lspo_format_quantity(9.996e12, LSPO_UNIT_FLOPS, text, sizeof text), "10.0 TFLOP/s");

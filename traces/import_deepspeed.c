@@ -271,15 +271,14 @@ static lspo_status_t finish_steps(import_t *import)
     if (without_steps)
         lspo_warn("%s: it has the times of micro-steps only: each counts as a step", import->path);
     else if (import->micro_count > 0)
-        lspo_warn("%s: %" PRIu32 " micro-steps of a last step that did not end are left out", import->path,
+        lspo_warn("%s: the last step did not end; its micro-steps are left out: %" PRIu32, import->path,
                   import->micro_count);
     if (import->other_rank_count > 0)
-        lspo_warn("%s: %" PRIu32 " lines of other ranks than 0 are left out", import->path, import->other_rank_count);
+        lspo_warn("%s: lines of other ranks than 0, left out: %" PRIu32, import->path, import->other_rank_count);
     if (import->repeated_count > 0)
-        lspo_warn("%s: %" PRIu32 " lines repeat the step before and are left out", import->path,
-                  import->repeated_count);
+        lspo_warn("%s: lines that repeat the step before, left out: %" PRIu32, import->path, import->repeated_count);
     if (import->unequal_count > 0)
-        lspo_warn("%s: the micro-steps of %" PRIu32 " steps do not add up to them; the steps' own times are taken",
+        lspo_warn("%s: steps to which their micro-steps do not add up, taken as they say themselves: %" PRIu32,
                   import->path, import->unequal_count);
     return LSPO_OK;
 }

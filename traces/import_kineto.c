@@ -96,7 +96,7 @@ static lspo_status_t split_events(import_t *import)
                           "%s: no kernel, copy or memset of a GPU: profile with ProfilerActivity.CUDA as well",
                           import->path);
     if (import->other_device_count > 0)
-        lspo_warn("%s: %" PRIu32 " events of other devices than the first are left out", import->path,
+        lspo_warn("%s: events of other devices than the first, left out: %" PRIu32, import->path,
                   import->other_device_count);
     return LSPO_OK;
 }
@@ -194,11 +194,14 @@ static void place_items(import_t *import)
                   "and range in which they ran; profile with ProfilerActivity.CPU as well",
                   import->path, import->unlaunched_count, import->device_work_count);
     if (import->outside_count > 0)
-        lspo_warn("%s: %" PRIu32 " of %" PRIu32 " events of the GPU were launched outside the steps and are left out",
+        lspo_warn("%s: events of the GPU that were launched outside the steps, left out: %" PRIu32 " of %" PRIu32,
                   import->path, import->outside_count, import->device_work_count);
 }
 
 /* From items to the trace */
+
+/* A time since boot in microseconds, as a double of nanosecond resolution, is rounded at both ends of an event. */
+static const uint64_t clock_slack_ns = 2;
 
 static double earliest_us(const import_t *import)
 {
@@ -268,7 +271,7 @@ static lspo_status_t fill_trace(const import_t *import, lspo_trace_t *trace)
         trace->rows[trace->row_count++] = row_of(item, number_of[item->iteration], origin_us);
     }
     free(number_of);
-    lspo_import_merge_lanes(trace);
+    lspo_import_merge_lanes(trace, clock_slack_ns);
     return LSPO_OK;
 }
 

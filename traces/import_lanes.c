@@ -17,31 +17,30 @@ static int compare_by_lane(const void *left, const void *right)
 }
 
 /* Join `row` to `last`, the latest of its lane, or cut it to what `last` leaves; true when nothing of it is left. */
-static bool join_row(lspo_trace_row_t *last, lspo_trace_row_t *row)
+static bool join_row(lspo_trace_row_t *last, lspo_trace_row_t *row, uint64_t slack_ns)
 {
-    if (row->lane != last->lane || row->start_ns > last->end_ns)
+    if (row->lane != last->lane)
         return false;
     bool same = row->kind == last->kind && row->iteration == last->iteration && row->micro == last->micro;
-    if (same || row->end_ns <= last->end_ns) {
-        /* One that took no time between others is kept for its own sake. */
-        if (!same && row->start_ns == last->end_ns)
-            return false;
+    bool hidden = row->start_ns < last->end_ns && row->end_ns <= last->end_ns;
+    if (hidden || (same && row->start_ns <= last->end_ns + slack_ns)) {
         last->bytes += row->bytes;
         if (row->end_ns > last->end_ns)
             last->end_ns = row->end_ns;
         return true;
     }
-    row->start_ns = last->end_ns;
+    if (row->start_ns < last->end_ns)
+        row->start_ns = last->end_ns;
     return false;
 }
 
-void lspo_import_merge_lanes(lspo_trace_t *trace)
+void lspo_import_merge_lanes(lspo_trace_t *trace, uint64_t slack_ns)
 {
     qsort(trace->rows, trace->row_count, sizeof *trace->rows, compare_by_lane);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < trace->row_count; i++) {
         lspo_trace_row_t row = trace->rows[i];
-        if (kept == 0 || !join_row(&trace->rows[kept - 1], &row))
+        if (kept == 0 || !join_row(&trace->rows[kept - 1], &row, slack_ns))
             trace->rows[kept++] = row;
     }
     trace->row_count = kept;
