@@ -13,6 +13,7 @@ lspo_status_t lspo_command_train(int argc, char **argv);
 lspo_status_t lspo_command_join(int argc, char **argv);
 lspo_status_t lspo_command_fit(int argc, char **argv);
 lspo_status_t lspo_command_calibrate(int argc, char **argv);
+lspo_status_t lspo_command_validate(int argc, char **argv);
 lspo_status_t lspo_command_compare(int argc, char **argv);
 lspo_status_t lspo_command_trace(int argc, char **argv);
 

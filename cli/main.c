@@ -21,6 +21,8 @@ static const command_t commands[] = {
     {"train", "fine-tune a model on data, with checkpoints, and export it", lspo_command_train},
     {"fit", "compare what random and learned projectors keep of real gradients", lspo_command_fit},
     {"calibrate", "measure this machine into a profile for sim", lspo_command_calibrate},
+    {"validate", "predict and measure every cell of a grid, and say how far the predictions are off",
+     lspo_command_validate},
     {"compare", "align a predicted and a measured trace op by op", lspo_command_compare},
     {"join", "put a training's loss by step on the simulated time of a machine", lspo_command_join},
     {"trace", "export traces, import those of PyTorch and DeepSpeed", lspo_command_trace},
@@ -43,6 +45,7 @@ static void print_usage(FILE *file)
           "  1    failed: reading or writing, memory, a run that does not fit, a loss that became NaN, a failed check\n"
           "  2    a flag, name, file or value is wrong\n"
           "  3    there is no such device here\n"
+          "  5    validate: the predictions are outside the thresholds\n"
           "  130  interrupted\n",
           file);
 }

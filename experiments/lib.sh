@@ -69,7 +69,9 @@ grid_rows() {
 profile_measure() {
     [ -s "$PROFILE" ] && return
     mkdir -p "$(dirname "$PROFILE")"
-    "$LSPO" calibrate --device host --quick -o "$PROFILE" >&2 || die "lspo calibrate failed"
+    local quick=--quick
+    [ "$EXPERIMENTS" != full ] || quick=
+    "$LSPO" calibrate --device host $quick -o "$PROFILE" >&2 || die "lspo calibrate failed"
 }
 
 # Two texts of the machine and a byte-level model trained on the first, once a session: $RESULTS/pretrained holds model/, a
@@ -105,60 +107,4 @@ plot() {
 # One value of a machine's profile in base units: machine_value paper-workstation gpu.memory_bytes
 machine_value() {
     "$LSPO" show machine "$1" --format csv | awk_csv "$experiments_dir/lookup.awk" -v key="$2"
-}
-
-# CPU seconds so far, in cpu_s: of the whole machine, time stolen by its host included, less those of our own children.
-foreign_cpu() {
-    local user nice system irq softirq steal
-    read -r _ user nice system _ _ irq softirq steal _ < /proc/stat
-    times > "$out/times"
-    cpu_s=$(awk -v busy=$((user + nice + system + irq + softirq + steal)) -v ticks="$(getconf CLK_TCK)" '
-        function seconds(text,    parts) { split(text, parts, /[ms]/); return 60 * parts[1] + parts[2] }
-        { own += seconds($1) + seconds($2) }
-        END { printf "%.3f", busy / ticks - own }' "$out/times")
-    rm -f "$out/times"
-}
-
-# Repeats that measure_row may still make in this figure, and half seconds that it may still wait for others to finish.
-repeats_left=20
-patience_left=120
-
-await_calm() {
-    local before
-    while [ $patience_left -gt 0 ]; do
-        patience_left=$((patience_left - 1))
-        foreign_cpu
-        before=$cpu_s
-        sleep 0.5
-        foreign_cpu
-        if awk -v cpu="$cpu_s" -v before="$before" 'BEGIN { exit !(cpu - before < 0.05) }'; then return; fi
-    done
-}
-
-# measure_row FILE COLUMNS VALUES ARGS...: append one measured cell, with the column foreign_share: CPU time that others took
-# meanwhile, over elapsed time.  When that or the spread of the cell's own samples is wide it is measured again, at
-# most twice, and the calmest counts.  The rule never sees a prediction.
-measure_row() {
-    local file=$1 columns=$2 values=$3 tries=$out/tries.csv begun share before
-    shift 3
-    rm -f "$tries"
-    while true; do
-        foreign_cpu
-        before=$cpu_s begun=$EPOCHREALTIME
-        lspo_row "$out/try.csv" "$columns" "$values" run --device host "$@"
-        local ended=$EPOCHREALTIME
-        foreign_cpu
-        share=$(awk -v cpu="$cpu_s" -v before="$before" -v from="$begun" -v to="$ended" \
-            'BEGIN { share = (cpu - before) / (to - from); printf "%.3f", (share > 0 ? share : 0) }')
-        [ -s "$tries" ] || sed -n '1s/^/foreign_share,/p' "$out/try.csv" > "$tries"
-        sed -n "2s/^/$share,/p" "$out/try.csv" >> "$tries"
-        rm "$out/try.csv"
-        if awk_csv "$experiments_dir/calmest.awk" -v limit=0.06 "$tries" > /dev/null; then break; fi
-        [ $repeats_left -gt 0 ] && [ "$(wc -l < "$tries")" -lt 4 ] || break
-        repeats_left=$((repeats_left - 1))
-        await_calm
-    done
-    [ -s "$file" ] || head -n 1 "$tries" > "$file"
-    awk_csv "$experiments_dir/calmest.awk" -v limit=1e9 "$tries" >> "$file" || true
-    rm "$tries"
 }

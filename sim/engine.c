@@ -22,7 +22,8 @@ typedef struct {
 
 typedef struct {
     const lspo_plan_t *plan;
-    const uint64_t *work_ns;
+    const uint64_t *work_ns; /* by work and lane, or NULL: */
+    const uint64_t *op_ns;   /* by op */
     lspo_ready_t ready;
     lane_t lanes[LSPO_LANE_COUNT];
     uint32_t running_mask;
@@ -85,7 +86,7 @@ static bool start(engine_t *engine, int lane_index)
 {
     lane_t *lane = &engine->lanes[lane_index];
     lspo_op_id_t id = lspo_ready_pop(&engine->ready.lanes[lane_index]);
-    uint64_t work_ns = lspo_cost_op_ns(&engine->plan->ops[id], engine->work_ns);
+    uint64_t work_ns = engine->work_ns ? lspo_cost_op_ns(&engine->plan->ops[id], engine->work_ns) : engine->op_ns[id];
     if (engine->now_ns > last_start_ns || work_ns > last_start_ns)
         return false;
     lane->running = true;
@@ -153,21 +154,32 @@ static lspo_status_t play(engine_t *engine)
     return LSPO_OK;
 }
 
+/* The engine knows its plan and durations, all else is made here. */
+static lspo_status_t run(engine_t *engine, const lspo_machine_t *machine, lspo_trace_t **trace_out)
+{
+    fill_rates(engine, machine);
+    lspo_status_t status = lspo_ready_create(engine->plan, &engine->ready);
+    if (status == LSPO_OK)
+        status = lspo_trace_create(engine->plan->op_count, &engine->trace);
+    if (status == LSPO_OK)
+        status = play(engine);
+    if (status == LSPO_OK) {
+        *trace_out = engine->trace;
+        engine->trace = NULL;
+    }
+    lspo_trace_destroy(engine->trace);
+    lspo_ready_release(&engine->ready);
+    return status;
+}
+
 lspo_status_t lspo_engine_play(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns,
                                lspo_trace_t **trace_out)
 {
-    engine_t engine = {.plan = plan, .work_ns = work_ns};
-    fill_rates(&engine, machine);
-    lspo_status_t status = lspo_ready_create(plan, &engine.ready);
-    if (status == LSPO_OK)
-        status = lspo_trace_create(plan->op_count, &engine.trace);
-    if (status == LSPO_OK)
-        status = play(&engine);
-    if (status == LSPO_OK) {
-        *trace_out = engine.trace;
-        engine.trace = NULL;
-    }
-    lspo_trace_destroy(engine.trace);
-    lspo_ready_release(&engine.ready);
-    return status;
+    return run(&(engine_t){.plan = plan, .work_ns = work_ns}, machine, trace_out);
+}
+
+lspo_status_t lspo_engine_play_ops(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *op_ns,
+                                   lspo_trace_t **trace_out)
+{
+    return run(&(engine_t){.plan = plan, .op_ns = op_ns}, machine, trace_out);
 }

@@ -1,7 +1,7 @@
 /* engine.h - the discrete-event engine: play a plan on four lanes, given how long each work takes alone.
  *
  * Each lane serves one op at a time (rules in plan/plan.h: lowest priority value, then first ready, then lowest id).
- * An op holds `work_ns`, its duration when it runs alone (sim/cost.h).  While other lanes run, lane a works at rate
+ * An op holds `work_ns`, its duration when it runs alone (sim/cost.h, or drawn: sim/noise.h).  While other lanes run, lane a works at rate
  *     rate_a = prod over running lanes b of (1 - loss[a][b]),
  * loss = the profile's contention and, between the two links, its duplex loss as well.  When the set of running lanes
  * changes, each lane whose rate changes is re-rated: what it has done is taken off its remaining work and its end set
@@ -26,5 +26,9 @@
  * header.  LSPO_ERR_INPUT when the plan lasts more than 73 years, LSPO_ERR_CHECK when ops wait for each other. */
 lspo_status_t lspo_engine_play(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns,
                                lspo_trace_t **trace_out);
+
+/* The same with a duration for each op: op_ns[id]. */
+lspo_status_t lspo_engine_play_ops(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *op_ns,
+                                   lspo_trace_t **trace_out);
 
 #endif

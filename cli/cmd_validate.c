@@ -1,0 +1,377 @@
+/* cmd_validate.c - `lspo validate`: how far are the predictions from what this machine does? */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/table.h"
+#include "cli/validate.h"
+
+enum { PATH_BYTES = 1024, CALIBRATION_BYTES = 1024 };
+
+/* A copy takes this share of a core at most, so that it leaves the other lanes of the host device alone. */
+static const double host_link_share_most = 0.09;
+
+typedef struct {
+    const char *machine, *device, *grid, *folder, *text;
+    double budget_s, interval;
+    lspo_thresholds_t thresholds;
+    bool resume, ablate;
+    int format;
+} validate_request_t;
+
+/* "4%": a plain 4 might mean 400 %. */
+static lspo_status_t store_percent(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    char number[32];
+    double percent;
+    size_t length = strlen(text);
+    (void)arg;
+    if (length < 2 || length >= sizeof number || text[length - 1] != '%')
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not a percentage, such as 4%%", what, text);
+    memcpy(number, text, length - 1);
+    number[length - 1] = '\0';
+    lspo_status_t status = lspo_parse_quantity(what, number, LSPO_UNIT_NONE, &percent);
+    if (status == LSPO_OK && !(percent > 0 && percent <= 1000))
+        status = lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0%% and at most 1000%%", what, text);
+    if (status == LSPO_OK)
+        *(double *)slot = percent / 100;
+    return status;
+}
+
+static lspo_status_t store_tau(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    double tau;
+    (void)arg;
+    lspo_status_t status = lspo_parse_quantity(what, text, LSPO_UNIT_NONE, &tau);
+    if (status == LSPO_OK && tau > 1)
+        status = lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not from 0 to 1", what, text);
+    if (status == LSPO_OK)
+        *(double *)slot = tau;
+    return status;
+}
+
+#define FIELD(field) .offset_bytes = offsetof(validate_request_t, field)
+
+static const lspo_arg_t validate_args[] = {
+    {.name = "grid", .value = "FILE", .help = "the cells; see below", .store = lspo_arg_text, FIELD(grid)},
+    {.name = "machine",
+     .value = "NAME|FILE",
+     .help = "the profile that predicts (host-reference)",
+     .store = lspo_arg_text,
+     FIELD(machine)},
+    {.name = "device", .value = "NAME", .help = "what is measured (host)", .store = lspo_arg_text, FIELD(device)},
+    {.name = "budget",
+     .value = "TIME",
+     .help = "measure no longer than this (8min)",
+     .store = lspo_arg_quantity,
+     .unit = LSPO_UNIT_SECONDS,
+     FIELD(budget_s)},
+    {.name = "interval",
+     .value = "PERCENT",
+     .help = "a cell is settled when its median is known to within this (2%)",
+     .store = store_percent,
+     FIELD(interval)},
+    {.name = "out",
+     .value = "FOLDER",
+     .help = "where cells.csv, summary.csv, breakdown.csv, visits.csv and traces go (validation)",
+     .store = lspo_arg_text,
+     FIELD(folder)},
+    {.name = "resume", .help = "go on with what is in that folder", .store = lspo_arg_switch, FIELD(resume)},
+    {.name = "ablate",
+     .help = "predict without each part of the model too; no more is measured",
+     .store = lspo_arg_switch,
+     FIELD(ablate)},
+    {.name = "threshold-mean",
+     .value = "PERCENT",
+     .help = "the most that errors of time and slowdown may be in the mean (4%)",
+     .store = store_percent,
+     FIELD(thresholds.mean)},
+    {.name = "threshold-p95",
+     .value = "PERCENT",
+     .help = "the most that their 95th percentile may be (10%)",
+     .store = store_percent,
+     FIELD(thresholds.p95)},
+    {.name = "threshold-tau",
+     .value = "TAU",
+     .help = "the least that Kendall's tau of the order of policies may be (0.9)",
+     .store = store_tau,
+     FIELD(thresholds.tau)},
+    {.name = "text",
+     .value = "FILE",
+     .help = "train on this file's bytes (as lspo run)",
+     .store = lspo_arg_text,
+     FIELD(text)},
+    {.name = "format",
+     .value = "table|csv|json",
+     .help = "of the result (table on a terminal, else csv: the summary)",
+     .store = lspo_arg_choice,
+     .names = lspo_format_names,
+     FIELD(format)},
+};
+
+static void print_help(const lspo_arg_group_t *group)
+{
+    puts("usage: lspo validate --grid FILE [options]\n\n"
+         "Predict every cell of a grid from a machine's profile, then measure each by lspo run in a process of its "
+         "own, in\n"
+         "rounds over all cells until each median is known well enough or the time is up, and report how far the\n"
+         "predictions are off.  Exit code 5: outside the thresholds.  Ctrl-C keeps what was measured.  Measurements "
+         "that\n"
+         "other programs disturb are repeated; a cell that has no calm one is marked and not judged.");
+    lspo_args_print(group, 1, stdout);
+    puts("\na line of the grid is a group of cells ('#' starts a comment):\n"
+         "  NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...\n"
+         "  RATES is a policy, or self for each cell's own.  Link and optimizer are paced such that its gradients are\n"
+         "  predicted to take LINK/GPU times its GPU time on the link, and CPU/GPU times on the CPU.\n"
+         "  POLICY is a name, lsp:D:R, lora:RANK or galore:RANK.\n"
+         "  flags --name VALUE ...   workload flags of all groups below\n"
+         "\nexample:\n"
+         "  lspo calibrate --quick -o host.ini\n"
+         "  lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min");
+}
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal_number)
+{
+    (void)signal_number;
+    stop_requested = 1;
+}
+
+/* The first Ctrl-C stops in order; the handler is then gone, and a second one ends the process at once. */
+static void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static lspo_status_t make_folder(const char *path)
+{
+    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        return lspo_error(LSPO_ERR_IO, "cannot make the folder %s: %s", path, strerror(errno));
+    return LSPO_OK;
+}
+
+static lspo_status_t make_folders(const char *folder)
+{
+    char traces[PATH_BYTES];
+    snprintf(traces, sizeof traces, "%s/traces", folder);
+    lspo_status_t status = make_folder(folder);
+    return status == LSPO_OK ? make_folder(traces) : status;
+}
+
+/* The comment on top of a profile, which says who measured it; empty without one. */
+static void first_comment(const char *path, char *line, int line_bytes)
+{
+    FILE *file = fopen(path, "r");
+    line[0] = '\0';
+    if (file == NULL)
+        return;
+    if (fgets(line, line_bytes, file) == NULL || (line[0] != ';' && line[0] != '#'))
+        line[0] = '\0';
+    fclose(file);
+    line[strcspn(line, "\n")] = '\0';
+    memmove(line, line + strspn(line, ";# "), strlen(line + strspn(line, ";# ")) + 1);
+}
+
+/* Which profile predicts, how old it is, and that it is older than every measurement.  The profile has been read: it is
+ * a preset where there is no such file. */
+static void describe_calibration(const validate_request_t *request, char text[CALIBRATION_BYTES])
+{
+    char visits[PATH_BYTES], comment[512], date[64];
+    struct stat profile, measured;
+    if (stat(request->machine, &profile) != 0) {
+        snprintf(text, CALIBRATION_BYTES, "predicted by the preset %s, which has seen none of these cells",
+                 request->machine);
+        return;
+    }
+    struct tm local;
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", localtime_r(&profile.st_mtime, &local));
+    first_comment(request->machine, comment, sizeof comment);
+    snprintf(visits, sizeof visits, "%s/visits.csv", request->folder);
+    bool newer = request->resume && stat(visits, &measured) == 0 && profile.st_mtime > measured.st_mtime;
+    snprintf(text, CALIBRATION_BYTES, "predicted by %s of %s (%s), %s", request->machine, date,
+             comment[0] != '\0' ? comment : "it does not say who measured it",
+             newer ? "which is NEWER than measurements that are used here"
+                   : "made before any of these cells was measured");
+}
+
+/* The profile, and with --ablate the same without each part of the model. */
+static lspo_status_t read_variants(const validate_request_t *request, lspo_variants_t *variants)
+{
+    static const char *const parts[] = {"contention", "shapes", "latency", "cache"};
+    static const char *const names[] = {"no_contention", "no_shapes", "no_latency", "no_cache"};
+    *variants = (lspo_variants_t){.count = 1, .names = {"lspo"}};
+    lspo_status_t status = lspo_machine_find(request->machine, &variants->machines[0]);
+    for (size_t i = 0; status == LSPO_OK && request->ablate && i < sizeof parts / sizeof parts[0]; i++) {
+        lspo_machine_t *machine = &variants->machines[variants->count];
+        *machine = variants->machines[0];
+        status = lspo_machine_ablate(machine, parts[i]);
+        variants->names[variants->count++] = names[i];
+    }
+    return status;
+}
+
+/* Traces of an earlier session would be taken for this one's. */
+static void remove_traces(const lspo_cells_t *cells, const char *folder)
+{
+    char path[PATH_BYTES];
+    for (uint32_t i = 0; i < cells->count; i++)
+        unlink(lspo_cell_trace_path(cells, i, folder, sizeof path, path));
+}
+
+static lspo_status_t measure(const validate_request_t *request, const lspo_cells_t *cells,
+                             lspo_measurement_t *measurements)
+{
+    lspo_measure_options_t options = {.device = request->device,
+                                      .text_path = request->text,
+                                      .folder = request->folder,
+                                      .interval = request->interval,
+                                      .budget_s = request->budget_s,
+                                      .visits_least = 2,
+                                      .others = "",
+                                      .stop = &stop_requested};
+    char *others = NULL;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++)
+        status = lspo_measurement_update(&measurements[i]);
+    if (status == LSPO_OK && request->resume)
+        status = lspo_visits_read(cells, request->folder, measurements, &others);
+    else
+        remove_traces(cells, request->folder);
+    if (others != NULL)
+        options.others = others;
+    catch_interrupt();
+    if (status == LSPO_OK)
+        status = lspo_validate_measure(cells, &options, measurements);
+    free(others);
+    return status;
+}
+
+/* A cell that was not measured has no trace, and no breakdown. */
+static lspo_status_t break_down(const lspo_cells_t *cells, const char *folder, lspo_breakdown_t *breakdowns)
+{
+    lspo_status_t status = LSPO_OK;
+    uint32_t outcome = 0;
+    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++) {
+        char path[PATH_BYTES];
+        lspo_trace_t *measured;
+        if (cells->cells[i].number == 0)
+            continue;
+        lspo_breakdown_t *breakdown = &breakdowns[outcome++];
+        lspo_cell_trace_path(cells, i, folder, sizeof path, path);
+        if (access(path, F_OK) != 0)
+            continue;
+        status = lspo_trace_read(path, &measured);
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_validate_breakdown(&cells->cells[i], measured, breakdown);
+        lspo_trace_destroy(measured);
+    }
+    return status;
+}
+
+/* Score, write and judge. */
+static lspo_status_t conclude(const validate_request_t *request, const lspo_cells_t *cells,
+                              const lspo_measurement_t *measurements, lspo_verdict_t *verdict)
+{
+    lspo_outcome_t *outcomes;
+    lspo_breakdown_t *breakdowns = calloc((size_t)cells->count + 1, sizeof *breakdowns);
+    if (breakdowns == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", cells->count);
+    lspo_status_t status = lspo_validate_outcomes(cells, measurements, &outcomes, &verdict->count);
+    if (status != LSPO_OK)
+        goto free_breakdowns;
+    verdict->outcomes = outcomes;
+    verdict->breakdowns = breakdowns;
+    status = break_down(cells, request->folder, breakdowns);
+    if (status == LSPO_OK)
+        status = lspo_validate_score(verdict);
+    if (status == LSPO_OK)
+        status = lspo_validate_write_files(verdict, request->folder);
+    if (status == LSPO_OK)
+        status = lspo_validate_write(verdict, request->format);
+    if (status == LSPO_OK)
+        status = lspo_validate_judge(verdict);
+    free(outcomes);
+free_breakdowns:
+    free(breakdowns);
+    return status;
+}
+
+/* Measure what was predicted.  After Ctrl-C what there is is reported, not judged by the exit code. */
+static lspo_status_t compare(const validate_request_t *request, const lspo_cells_t *cells,
+                             const lspo_variants_t *variants, const char *calibration)
+{
+    lspo_verdict_t verdict = {.variants = variants, .thresholds = request->thresholds, .calibration = calibration};
+    lspo_measurement_t *measurements = calloc((size_t)cells->count + 1, sizeof *measurements);
+    if (measurements == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", cells->count);
+    lspo_status_t measured = measure(request, cells, measurements), status = measured;
+    if (measured == LSPO_OK || measured == LSPO_ERR_INTERRUPTED)
+        status = conclude(request, cells, measurements, &verdict);
+    for (uint32_t i = 0; i < cells->count; i++)
+        lspo_measurement_release(&measurements[i]);
+    free(measurements);
+    return measured == LSPO_ERR_INTERRUPTED ? measured : status;
+}
+
+static lspo_status_t validate(const validate_request_t *request)
+{
+    char calibration[CALIBRATION_BYTES];
+    lspo_grid_t grid;
+    lspo_cells_t cells;
+    lspo_variants_t variants;
+    lspo_status_t status = lspo_grid_read(request->grid, &grid);
+    if (status != LSPO_OK)
+        return status;
+    status = read_variants(request, &variants);
+    if (status != LSPO_OK)
+        goto release_grid;
+    double share = strcmp(request->device, "host") == 0 ? host_link_share_most : 1;
+    status = lspo_validate_predict(&grid, &variants, share * variants.machines[0].link.d2h_Bps, &cells);
+    if (status != LSPO_OK)
+        goto release_grid;
+    describe_calibration(request, calibration);
+    status = make_folders(request->folder);
+    if (status == LSPO_OK)
+        status = compare(request, &cells, &variants, calibration);
+    lspo_cells_release(&cells);
+release_grid:
+    lspo_grid_release(&grid);
+    return status;
+}
+
+lspo_status_t lspo_command_validate(int argc, char **argv)
+{
+    validate_request_t request = {.machine = "host-reference",
+                                  .device = "host",
+                                  .folder = "validation",
+                                  .budget_s = 480,
+                                  .interval = 0.02,
+                                  .thresholds = {.mean = 0.04, .p95 = 0.10, .tau = 0.9},
+                                  .format = LSPO_FORMAT_AUTO};
+    const lspo_arg_group_t group = {"options", validate_args, sizeof validate_args / sizeof validate_args[0], &request};
+    lspo_positionals_t positionals;
+    bool help;
+    lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
+    if (status != LSPO_OK)
+        return status;
+    if (help) {
+        print_help(&group);
+        return LSPO_OK;
+    }
+    status = lspo_args_expect(&positionals, 0, 0, "lspo validate --grid FILE [options]");
+    if (status == LSPO_OK && request.grid == NULL)
+        status = lspo_error(LSPO_ERR_INPUT, "--grid is missing: which cells?");
+    return status == LSPO_OK ? validate(&request) : status;
+}

@@ -1,0 +1,126 @@
+/* validate_breakdown.c - which ops make the error of a cell.
+ *
+ * Both traces are of one plan, so that each op has a predicted and a measured duration.  The plan is played with durations
+ * given op by op and no contention, which they already contain.  Let T(K) be its time an iteration with measured durations
+ * for the kinds in K and predicted ones for the others.  Going from none to all kinds, one kind at a time, kind k makes
+ *     T(before k) - T(with k)
+ * of the error, which depends on the order a little: the mean of the order of the kinds and its reverse is taken.  What is
+ * left of predicted - measured is waiting: dispatch, lanes that did not start when they could, and differences of contention
+ * within an op.  Shares and waiting add up to the error.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/validate.h"
+#include "sim/engine.h"
+#include "sim/sim.h"
+#include "traces/summary.h"
+
+typedef struct {
+    const lspo_plan_t *plan;
+    uint64_t *predicted_ns, *measured_ns, *op_ns; /* by op */
+} replay_t;
+
+static const lspo_machine_t *no_contention(void)
+{
+    static const lspo_machine_t machine;
+    return &machine;
+}
+
+static uint64_t *durations(const lspo_plan_t *plan, const lspo_trace_t *trace)
+{
+    uint64_t *op_ns = calloc((size_t)plan->op_count + 1, sizeof *op_ns);
+    for (uint32_t i = 0; op_ns != NULL && i < trace->row_count; i++)
+        op_ns[trace->rows[i].op] = trace->rows[i].end_ns - trace->rows[i].start_ns;
+    return op_ns;
+}
+
+static lspo_status_t iteration_of(const lspo_trace_t *trace, double *iteration_s_out)
+{
+    lspo_summary_t summary;
+    lspo_status_t status = lspo_summary_create(trace, LSPO_VALIDATE_WARMUP, &summary);
+    if (status != LSPO_OK)
+        return status;
+    *iteration_s_out = summary.iteration_s;
+    lspo_summary_release(&summary);
+    return LSPO_OK;
+}
+
+static lspo_status_t play(const replay_t *replay, double *iteration_s_out)
+{
+    lspo_trace_t *trace;
+    lspo_status_t status = lspo_engine_play_ops(replay->plan, no_contention(), replay->op_ns, &trace);
+    if (status != LSPO_OK)
+        return status;
+    status = iteration_of(trace, iteration_s_out);
+    lspo_trace_destroy(trace);
+    return status;
+}
+
+/* Add half of what each kind makes, seconds, in one order of the kinds. */
+static lspo_status_t add_order(replay_t *replay, bool reverse, lspo_breakdown_t *breakdown)
+{
+    double before_s, after_s;
+    memcpy(replay->op_ns, replay->predicted_ns, replay->plan->op_count * sizeof *replay->op_ns);
+    lspo_status_t status = play(replay, &before_s);
+    for (int i = 0; status == LSPO_OK && i < LSPO_OP_KIND_COUNT; i++) {
+        int kind = reverse ? LSPO_OP_KIND_COUNT - 1 - i : i;
+        if (!breakdown->present[kind])
+            continue;
+        for (uint32_t op = 0; op < replay->plan->op_count; op++)
+            if (replay->plan->ops[op].kind == kind)
+                replay->op_ns[op] = replay->measured_ns[op];
+        status = play(replay, &after_s);
+        if (status == LSPO_OK) {
+            breakdown->share[kind] += (before_s - after_s) / 2;
+            before_s = after_s;
+        }
+    }
+    return status;
+}
+
+/* From seconds to fractions of the measured time; the rest is waiting. */
+static void finish(double predicted_s, double measured_s, lspo_breakdown_t *breakdown)
+{
+    breakdown->known = true;
+    breakdown->error = predicted_s / measured_s - 1;
+    breakdown->waiting = breakdown->error;
+    for (int kind = 0; kind < LSPO_OP_KIND_COUNT; kind++) {
+        breakdown->share[kind] /= measured_s;
+        breakdown->waiting -= breakdown->share[kind];
+    }
+}
+
+lspo_status_t lspo_validate_breakdown(const lspo_cell_t *cell, const lspo_trace_t *measured,
+                                      lspo_breakdown_t *breakdown_out)
+{
+    lspo_breakdown_t breakdown = {0};
+    double measured_s, predicted_s;
+    lspo_status_t status = lspo_trace_check(measured, cell->plan);
+    if (status == LSPO_OK)
+        status = iteration_of(measured, &measured_s);
+    if (status == LSPO_OK)
+        status = iteration_of(cell->trace, &predicted_s);
+    if (status != LSPO_OK)
+        return status;
+    replay_t replay = {.plan = cell->plan,
+                       .predicted_ns = durations(cell->plan, cell->trace),
+                       .measured_ns = durations(cell->plan, measured),
+                       .op_ns = calloc((size_t)cell->plan->op_count + 1, sizeof *replay.op_ns)};
+    for (uint32_t op = 0; op < cell->plan->op_count; op++)
+        breakdown.present[cell->plan->ops[op].kind] = true;
+    if (replay.predicted_ns == NULL || replay.measured_ns == NULL || replay.op_ns == NULL)
+        status = lspo_error(LSPO_ERR_MEMORY, "no memory to replay %u ops", cell->plan->op_count);
+    if (status == LSPO_OK)
+        status = add_order(&replay, false, &breakdown);
+    if (status == LSPO_OK)
+        status = add_order(&replay, true, &breakdown);
+    if (status == LSPO_OK) {
+        finish(predicted_s, measured_s, &breakdown);
+        *breakdown_out = breakdown;
+    }
+    free(replay.op_ns);
+    free(replay.measured_ns);
+    free(replay.predicted_ns);
+    return status;
+}

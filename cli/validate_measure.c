@@ -1,0 +1,287 @@
+/* validate_measure.c - measure cells in rounds, each visit by `lspo run` in a process of its own.
+ *
+ * A visit is disturbed when others took more than 6 % of a CPU while it lasted (/proc/stat less our own CPU time; two clock
+ * ticks, the resolution, are let pass), or when the GPU lane had its core for less than 90 % of its busy time.
+ * Neither looks at a time that was predicted or measured.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/progress.h"
+#include "cli/validate.h"
+#include "real/device.h"
+#include "traces/accuracy.h"
+#include "traces/summary.h"
+
+enum { COMMAND_WORDS_MAX = 144, PATH_BYTES = 1024, TICKS_LET_PASS = 2 };
+static const double foreign_share_most = 0.06, core_share_least = 0.9;
+
+/* The rounds as they stand. */
+typedef struct {
+    const lspo_cells_t *cells;
+    const lspo_measure_options_t *options;
+    lspo_measurement_t *measurements;
+    lspo_progress_t progress;
+    uint64_t start_ns;
+} rounds_t;
+
+static double elapsed_s(const rounds_t *rounds)
+{
+    return 1e-9 * (double)(lspo_now_ns() - rounds->start_ns);
+}
+
+/* CPU time that the whole machine has spent so far, what its host stole included; 0 where that is not told. */
+static double machine_cpu_s(void)
+{
+    uint64_t user, nice, system, idle, wait, irq, softirq, steal;
+    FILE *file = fopen("/proc/stat", "r");
+    if (file == NULL)
+        return 0;
+    int read =
+        fscanf(file, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+               &user, &nice, &system, &idle, &wait, &irq, &softirq, &steal);
+    fclose(file);
+    return read == 8 ? (double)(user + nice + system + irq + softirq + steal) / (double)sysconf(_SC_CLK_TCK) : 0;
+}
+
+static double usage_s(const struct rusage *usage)
+{
+    return (double)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) +
+           1e-6 * (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
+}
+
+/* Ctrl-C reaches both processes from a terminal, only us from `kill`. */
+static int await_child(pid_t child, const volatile sig_atomic_t *stop, struct rusage *usage)
+{
+    int status = 0;
+    while (wait4(child, &status, 0, usage) < 0) {
+        if (errno != EINTR)
+            return -1;
+        if (*stop)
+            kill(child, SIGINT);
+    }
+    return status;
+}
+
+/* Run this program with `argv`; its messages are appended to `log`.  The exit code, or 128 + signal. */
+static lspo_status_t run_process(char **argv, const char *log, const volatile sig_atomic_t *stop, int *code_out,
+                                 double *cpu_s_out)
+{
+    extern char **environ;
+    posix_spawn_file_actions_t actions;
+    struct rusage usage = {0};
+    pid_t child;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    int failure = posix_spawn(&child, "/proc/self/exe", &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (failure != 0)
+        return lspo_error(LSPO_ERR_INTERNAL, "cannot start lspo run: %s", strerror(failure));
+    int status = await_child(child, stop, &usage);
+    *code_out = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    *cpu_s_out = usage_s(&usage);
+    return LSPO_OK;
+}
+
+/* `flags` is cut into the words of the command. */
+static void command_words(const lspo_measure_options_t *options, char *flags, char *trace_path,
+                          char *argv[COMMAND_WORDS_MAX])
+{
+    char *rest;
+    int argc = 0;
+    argv[argc++] = "lspo";
+    argv[argc++] = "run";
+    argv[argc++] = "--timing-only";
+    for (char *word = strtok_r(flags, " ", &rest); word != NULL && argc < COMMAND_WORDS_MAX - 8;
+         word = strtok_r(NULL, " ", &rest))
+        argv[argc++] = word;
+    argv[argc++] = "--device";
+    argv[argc++] = (char *)options->device;
+    argv[argc++] = "--trace";
+    argv[argc++] = trace_path;
+    if (options->text_path != NULL) {
+        argv[argc++] = "--text";
+        argv[argc++] = (char *)options->text_path;
+    }
+    argv[argc] = NULL;
+}
+
+static void last_line(const char *path, char *line, int line_bytes)
+{
+    FILE *file = fopen(path, "r");
+    snprintf(line, (size_t)line_bytes, "no message");
+    while (file != NULL && fgets(line, line_bytes, file) != NULL)
+        line[strcspn(line, "\n")] = '\0';
+    if (file != NULL)
+        fclose(file);
+}
+
+static lspo_status_t explain_failure(const lspo_cell_t *cell, int code, const char *log,
+                                     const lspo_measure_options_t *options)
+{
+    char line[512];
+    if (*options->stop || code == 130)
+        return LSPO_ERR_INTERRUPTED;
+    last_line(log, line, sizeof line);
+    lspo_status_t status = code == 2 ? LSPO_ERR_INPUT : code == 3 ? LSPO_ERR_DEVICE : LSPO_ERR_FIT;
+    return lspo_error(status, "lspo run %s: exit code %d, %s", cell->flags, code, line);
+}
+
+static lspo_status_t read_visit(const char *trace_path, lspo_visit_t *visit)
+{
+    lspo_trace_t *trace;
+    lspo_summary_t summary;
+    lspo_status_t status = lspo_trace_read(trace_path, &trace);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_summary_create(trace, LSPO_VALIDATE_WARMUP, &summary);
+    if (status == LSPO_OK) {
+        const char *share = lspo_trace_meta(trace, "gpu core share");
+        visit->core_share = share != NULL ? strtod(share, NULL) : 1;
+        visit->sample_count = summary.sample_count;
+        visit->samples_s = summary.samples_s;
+        summary.samples_s = NULL;
+        lspo_summary_release(&summary);
+    }
+    lspo_trace_destroy(trace);
+    return status;
+}
+
+/* Run the cell once; the trace is left at `trace_path`. */
+static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_options_t *options, char *trace_path,
+                                lspo_visit_t *visit_out)
+{
+    char *argv[COMMAND_WORDS_MAX], log[PATH_BYTES];
+    int code = 0;
+    double child_s = 0, tick_s = 1.0 / (double)sysconf(_SC_CLK_TCK);
+    lspo_visit_t visit = {0};
+    char *flags = strdup(cell->flags);
+    if (flags == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory to run a cell");
+    snprintf(log, sizeof log, "%s/run.log", options->folder);
+    command_words(options, flags, trace_path, argv);
+    double before_s = machine_cpu_s();
+    uint64_t start_ns = lspo_now_ns();
+    lspo_status_t status = run_process(argv, log, options->stop, &code, &child_s);
+    double wall_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
+    double foreign_s = machine_cpu_s() - before_s - child_s - TICKS_LET_PASS * tick_s;
+    free(flags);
+    if (status == LSPO_OK && code != 0)
+        status = explain_failure(cell, code, log, options);
+    if (status == LSPO_OK)
+        status = read_visit(trace_path, &visit);
+    if (status != LSPO_OK)
+        return status;
+    visit.foreign_share = fmax(0, foreign_s / wall_s);
+    visit.disturbed = visit.foreign_share > foreign_share_most || visit.core_share < core_share_least;
+    *visit_out = visit;
+    return LSPO_OK;
+}
+
+static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t round)
+{
+    const lspo_measure_options_t *options = rounds->options;
+    lspo_measurement_t *measurement = &rounds->measurements[index];
+    char path[PATH_BYTES], fresh[PATH_BYTES + 8];
+    lspo_visit_t visit;
+    lspo_cell_trace_path(rounds->cells, index, options->folder, sizeof path, path);
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    double begun_s = elapsed_s(rounds);
+    lspo_status_t status = visit_cell(&rounds->cells->cells[index], options, fresh, &visit);
+    if (status != LSPO_OK)
+        return status;
+    visit.round = round;
+    /* The breakdown reads the last calm trace; a disturbed one is better than none. */
+    bool keep = !visit.disturbed || measurement->visit_count == 0 || measurement->disturbed;
+    if (keep ? rename(fresh, path) != 0 : unlink(fresh) != 0)
+        status = lspo_error(LSPO_ERR_IO, "cannot put %s in its place: %s", fresh, strerror(errno));
+    if (status == LSPO_OK)
+        status = lspo_measurement_add(measurement, &visit);
+    else
+        free(visit.samples_s);
+    measurement->visit_s = elapsed_s(rounds) - begun_s;
+    return status == LSPO_OK ? lspo_measurement_update(measurement) : status;
+}
+
+static bool is_settled(const lspo_measurement_t *measurement, const lspo_measure_options_t *options)
+{
+    return measurement->counted_visits >= options->visits_least && !measurement->disturbed &&
+           measurement->high_s - measurement->low_s <= 2 * options->interval * measurement->median_s;
+}
+
+static uint32_t count_settled(const rounds_t *rounds)
+{
+    uint32_t settled = 0;
+    for (uint32_t i = 0; i < rounds->cells->count; i++)
+        settled += is_settled(&rounds->measurements[i], rounds->options);
+    return settled;
+}
+
+/* Before a cell's first visit the prediction says how long one takes. */
+static double next_visit_s(const rounds_t *rounds, uint32_t index)
+{
+    const lspo_cell_t *cell = &rounds->cells->cells[index];
+    double known_s = rounds->measurements[index].visit_s;
+    return known_s > 0 ? known_s : cell->iteration_s[0] * cell->plan->workload.iterations;
+}
+
+static void show_progress(rounds_t *rounds, uint32_t round)
+{
+    char label[64];
+    double left_s = fmax(0, rounds->options->budget_s - elapsed_s(rounds));
+    snprintf(label, sizeof label, "settled; round %u, at most %.0f:%02.0f left", round, floor(left_s / 60),
+             floor(fmod(left_s, 60)));
+    lspo_progress_update(&rounds->progress, label, count_settled(rounds), rounds->cells->count);
+}
+
+/* One visit to each cell that is not settled; *more_out: there were such, and time for them. */
+static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out)
+{
+    *more_out = false;
+    for (uint32_t i = 0; i < rounds->cells->count; i++) {
+        if (is_settled(&rounds->measurements[i], rounds->options))
+            continue;
+        if (*rounds->options->stop)
+            return LSPO_ERR_INTERRUPTED;
+        if (elapsed_s(rounds) + next_visit_s(rounds, i) > rounds->options->budget_s)
+            continue;
+        show_progress(rounds, round);
+        lspo_status_t status = measure_cell(rounds, i, round);
+        if (status != LSPO_OK)
+            return status;
+        *more_out = true;
+    }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measure_options_t *options,
+                                    lspo_measurement_t *measurements)
+{
+    rounds_t rounds = {.cells = cells, .options = options, .measurements = measurements, .start_ns = lspo_now_ns()};
+    uint32_t round = 1;
+    bool more = true;
+    for (uint32_t i = 0; i < cells->count; i++)
+        for (uint32_t v = 0; v < measurements[i].visit_count; v++)
+            if (measurements[i].visits[v].round >= round)
+                round = measurements[i].visits[v].round + 1;
+    lspo_progress_start(&rounds.progress);
+    lspo_status_t status = LSPO_OK;
+    for (; status == LSPO_OK && more; round++) {
+        status = play_round(&rounds, round, &more);
+        /* What there is is kept, whatever ended the round. */
+        lspo_status_t written = lspo_visits_write(cells, measurements, options->others, options->folder);
+        status = status == LSPO_OK ? written : status;
+    }
+    lspo_progress_end(&rounds.progress);
+    return status;
+}

@@ -1,0 +1,243 @@
+/* validate_predict.c - the cells of a grid and what the simulator says of them.  Nothing here knows of measurements. */
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/request.h"
+#include "cli/validate.h"
+#include "sim/sim.h"
+
+/* Iterations of a measurement, unless the grid's flags give them: eight samples after warm-up, or four where those would take
+ * longer than this.  Multiples of four, the period of zenflow's updates. */
+enum { ITERATIONS = 11, ITERATIONS_FEW = 7, FLAGS_BYTES = 1024, WORDS_MAX = 128 };
+static const double samples_most_s = 4;
+
+static const lspo_arg_t cell_args[] = {
+    {.name = "model",
+     .value = "NAME|FILE",
+     .help = "",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, model_name)},
+    {.name = "policy",
+     .value = "NAME",
+     .help = "",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, policy_name)},
+};
+
+/* What all cells share. */
+typedef struct {
+    const lspo_grid_t *grid;
+    const lspo_variants_t *variants;
+    double link_most_Bps;
+} forecast_t;
+
+/* Flags as `lspo run` would read them.  `flags` is cut into words, which the request points to. */
+static lspo_status_t parse_flags(char *flags, lspo_request_t *request)
+{
+    char *argv[WORDS_MAX] = {"run"}, *rest;
+    int argc = 1;
+    for (char *word = strtok_r(flags, " ", &rest); word != NULL && argc < WORDS_MAX; word = strtok_r(NULL, " ", &rest))
+        argv[argc++] = word;
+    const lspo_arg_group_t groups[] = {
+        {"cell", cell_args, sizeof cell_args / sizeof cell_args[0], request},
+        {"workload", lspo_workload_args, lspo_workload_arg_count, request},
+        {"overrides", lspo_override_args, lspo_override_arg_count, request},
+    };
+    lspo_request_outcome_t outcome;
+    *request = (lspo_request_t){0};
+    lspo_status_t status = lspo_request_parse(argc, argv, groups, 3, LSPO_FP32, request, &outcome);
+    if (status == LSPO_OK && outcome != LSPO_REQUEST_READY)
+        return lspo_error(LSPO_ERR_INPUT, "a cell's flags ask for help");
+    return status;
+}
+
+/* The plan of `flags` and its simulation on `machine`.  The caller destroys and releases. */
+static lspo_status_t simulate(const char *flags, const lspo_machine_t *machine, lspo_plan_t **plan_out,
+                              lspo_prediction_t *prediction_out, lspo_trace_t **trace_out)
+{
+    char words[FLAGS_BYTES];
+    lspo_request_t request;
+    lspo_machine_t paced = *machine;
+    lspo_plan_t *plan = NULL;
+    snprintf(words, sizeof words, "%s", flags);
+    lspo_status_t status = parse_flags(words, &request);
+    if (status == LSPO_OK)
+        status = lspo_overrides_machine(&request.overrides, &paced);
+    if (status == LSPO_OK)
+        status = lspo_tune_transition(&request.model, &request.workload, request.policy, &paced, &plan);
+    if (status == LSPO_OK)
+        status = lspo_simulate(plan, &paced, prediction_out, trace_out);
+    if (status == LSPO_OK)
+        *plan_out = plan;
+    else
+        lspo_plan_destroy(plan);
+    return status;
+}
+
+/* Link and optimizer at which the gradients of `flags` take the wanted share of its GPU time. */
+static lspo_status_t set_rates(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
+{
+    lspo_plan_t *plan;
+    lspo_prediction_t probe;
+    lspo_status_t status = simulate(flags, &forecast->variants->machines[0], &plan, &probe, NULL);
+    if (status != LSPO_OK)
+        return status;
+    double gpu_s = probe.summary.busy_s[LSPO_LANE_GPU];
+    uint64_t down = probe.summary.link_bytes[LSPO_LANE_D2H], up = probe.summary.link_bytes[LSPO_LANE_H2D];
+    double parameters = (double)down / lspo_precision_bytes(plan->workload.transfer);
+    lspo_prediction_release(&probe);
+    lspo_plan_destroy(plan);
+    if (down == 0 || !(gpu_s > 0))
+        return lspo_error(LSPO_ERR_INPUT, "the rates cannot come from a policy that sends no gradients");
+    cell->link_Bps =
+        round(fmin((double)(down > up ? down : up) / (cell->group->link_share * gpu_s), forecast->link_most_Bps));
+    cell->cpu_pps = round(parameters / (cell->group->cpu_share * gpu_s));
+    return LSPO_OK;
+}
+
+/* Predictions of the profile and its variants for the plan, which is that of the whole profile: it is what is measured. */
+static lspo_status_t predict_variants(const forecast_t *forecast, lspo_cell_t *cell)
+{
+    for (uint32_t v = 1; v < forecast->variants->count; v++) {
+        lspo_prediction_t prediction;
+        lspo_machine_t machine = forecast->variants->machines[v];
+        lspo_machine_pace(&machine, cell->link_Bps, cell->cpu_pps);
+        lspo_status_t status = lspo_simulate(cell->plan, &machine, &prediction, NULL);
+        if (status != LSPO_OK)
+            return status;
+        cell->iteration_s[v] = prediction.summary.iteration_s;
+        cell->slowdown[v] = prediction.slowdown;
+        lspo_prediction_release(&prediction);
+    }
+    return LSPO_OK;
+}
+
+static void keep_prediction(const lspo_prediction_t *prediction, lspo_cell_t *cell)
+{
+    cell->iteration_s[0] = prediction->summary.iteration_s;
+    cell->slowdown[0] = prediction->slowdown;
+    cell->bound = prediction->bound_lane == LSPO_LANE_H2D ? LSPO_LANE_D2H : prediction->bound_lane;
+    cell->d2h_bytes = prediction->summary.link_bytes[LSPO_LANE_D2H];
+    cell->h2d_bytes = prediction->summary.link_bytes[LSPO_LANE_H2D];
+}
+
+/* Predict `flags` with enough iterations; the cell's own flags are these with all that was left open. */
+static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
+{
+    char text[FLAGS_BYTES];
+    lspo_prediction_t prediction;
+    uint32_t iterations = ITERATIONS;
+    while (true) {
+        snprintf(text, sizeof text, "--iterations %u %s", iterations, flags);
+        lspo_status_t status = simulate(text, &forecast->variants->machines[0], &cell->plan, &prediction, &cell->trace);
+        if (status != LSPO_OK)
+            return status;
+        keep_prediction(&prediction, cell);
+        lspo_prediction_release(&prediction);
+        if (cell->plan->workload.iterations != ITERATIONS || ITERATIONS * cell->iteration_s[0] <= samples_most_s)
+            break;
+        iterations = ITERATIONS_FEW;
+        lspo_plan_destroy(cell->plan);
+        lspo_trace_destroy(cell->trace);
+        cell->plan = NULL;
+        cell->trace = NULL;
+    }
+    if (cell->plan->policy->uses_transition && cell->plan->workload.transition >= 0) {
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, " --transition %d", cell->plan->workload.transition);
+    }
+    cell->flags = strdup(text);
+    if (cell->flags == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a cell");
+    return predict_variants(forecast, cell);
+}
+
+static lspo_status_t predict_native(const forecast_t *forecast, lspo_cell_t *cell)
+{
+    char flags[FLAGS_BYTES];
+    snprintf(flags, sizeof flags, "%s --policy native", cell->group->flags);
+    return predict_cell(forecast, flags, cell);
+}
+
+static lspo_status_t predict_grid_cell(const forecast_t *forecast, const char *policy_flags, lspo_cell_t *cell)
+{
+    const lspo_grid_group_t *group = cell->group;
+    char flags[FLAGS_BYTES];
+    if (group->rates_of != NULL)
+        snprintf(flags, sizeof flags, "%s --policy %s", group->flags, group->rates_of->name);
+    else
+        snprintf(flags, sizeof flags, "%s %s", group->flags, policy_flags);
+    lspo_status_t status = set_rates(forecast, flags, cell);
+    if (status != LSPO_OK)
+        return status;
+    snprintf(flags, sizeof flags, "%s %s --link %.0fB/s --cpu %.0f/s", group->flags, policy_flags, cell->link_Bps,
+             cell->cpu_pps);
+    return predict_cell(forecast, flags, cell);
+}
+
+/* The native cell of the group's workload; the next free cell becomes it where there is none yet. */
+static lspo_status_t find_native(const forecast_t *forecast, uint32_t group_index, lspo_cells_t *cells,
+                                 uint32_t *native_out)
+{
+    const lspo_grid_group_t *group = &forecast->grid->groups[group_index];
+    for (uint32_t i = 0; i < cells->count; i++)
+        if (cells->cells[i].number == 0 && strcmp(cells->cells[i].group->flags, group->flags) == 0) {
+            *native_out = i;
+            return LSPO_OK;
+        }
+    uint32_t native = cells->count++;
+    cells->cells[native] = (lspo_cell_t){.group = group, .group_number = group_index + 1, .native = native};
+    *native_out = native;
+    return predict_native(forecast, &cells->cells[native]);
+}
+
+static lspo_status_t predict_in_order(const forecast_t *forecast, lspo_cells_t *cells)
+{
+    const lspo_grid_t *grid = forecast->grid;
+    for (uint32_t i = 0; i < grid->cell_count; i++) {
+        uint32_t group_index = grid->cells[i].group, native;
+        lspo_status_t status = find_native(forecast, group_index, cells, &native);
+        if (status == LSPO_OK) {
+            lspo_cell_t *cell = &cells->cells[cells->count++];
+            *cell = (lspo_cell_t){.group = &grid->groups[group_index],
+                                  .group_number = group_index + 1,
+                                  .number = i + 1,
+                                  .native = native};
+            status = predict_grid_cell(forecast, grid->cells[i].flags, cell);
+        }
+        /* The cause has been logged without its place, which the flags do not know. */
+        if (status != LSPO_OK)
+            return lspo_error(status, "%s:%u: at '%s'", grid->path, grid->groups[group_index].line,
+                              grid->cells[i].flags);
+    }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants_t *variants, double link_most_Bps,
+                                    lspo_cells_t *cells_out)
+{
+    forecast_t forecast = {grid, variants, link_most_Bps};
+    lspo_cells_t cells = {.cells = calloc((size_t)grid->cell_count + grid->group_count, sizeof *cells.cells)};
+    if (cells.cells == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", grid->cell_count);
+    lspo_status_t status = predict_in_order(&forecast, &cells);
+    if (status == LSPO_OK)
+        *cells_out = cells;
+    else
+        lspo_cells_release(&cells);
+    return status;
+}
+
+void lspo_cells_release(lspo_cells_t *cells)
+{
+    for (uint32_t i = 0; i < cells->count; i++) {
+        lspo_trace_destroy(cells->cells[i].trace);
+        lspo_plan_destroy(cells->cells[i].plan);
+        free(cells->cells[i].flags);
+    }
+    free(cells->cells);
+    *cells = (lspo_cells_t){0};
+}

@@ -1,0 +1,186 @@
+/* validate_report.c - the verdict for people, and whether it is within the thresholds. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/table.h"
+#include "cli/validate.h"
+
+/* "+3.1 %", or "-" when it is not known.  `buffer` is returned. */
+static const char *percent(double fraction, bool with_sign, char buffer[16])
+{
+    if (isnan(fraction))
+        snprintf(buffer, 16, "-");
+    else
+        snprintf(buffer, 16, with_sign ? "%+.1f %%" : "%.1f %%", 100 * fraction);
+    return buffer;
+}
+
+static const char *milliseconds(double seconds, char buffer[16])
+{
+    if (isnan(seconds))
+        snprintf(buffer, 16, "-");
+    else
+        snprintf(buffer, 16, "%.2f ms", 1000 * seconds);
+    return buffer;
+}
+
+/* "lsp 64 8", "lora 16", "zero" */
+static void describe_policy(const lspo_outcome_t *outcome, char *buffer, size_t buffer_bytes)
+{
+    if (outcome->subspace != LSPO_MISSING)
+        snprintf(buffer, buffer_bytes, "%s %" PRIu64 " %" PRIu64, outcome->policy, outcome->subspace, outcome->nnz);
+    else if (outcome->rank != LSPO_MISSING)
+        snprintf(buffer, buffer_bytes, "%s %" PRIu64, outcome->policy, outcome->rank);
+    else
+        snprintf(buffer, buffer_bytes, "%s", outcome->policy);
+}
+
+static void print_cells(const lspo_verdict_t *verdict, FILE *file)
+{
+    char policy[64], measured[16], predicted[16], error[16], slowdown[16], naive[16], lanes[16], noise[16];
+    fprintf(file, "%4s %-10s %-16s %-9s %-4s %11s %11s %8s %8s %8s %8s %8s %7s\n", "cell", "model", "policy", "tokens",
+            "by", "measured", "predicted", "error", "slowdown", "naive", "lanes", "again", "visits");
+    for (uint32_t i = 0; i < verdict->count; i++) {
+        const lspo_outcome_t *it = &verdict->outcomes[i];
+        char tokens[48];
+        describe_policy(it, policy, sizeof policy);
+        snprintf(tokens, sizeof tokens, "%" PRIu64 "x%" PRIu64, it->batch, it->sequence);
+        fprintf(file, "%4" PRIu64 " %-10s %-16s %-9s %-4s %11s %11s %8s %8s %8s %8s %8s %5" PRIu64 "%s\n", it->cell,
+                it->model, policy, tokens, it->bound, milliseconds(it->measured_s, measured),
+                milliseconds(it->predicted_s, predicted), percent(it->error, true, error),
+                percent(it->slowdown_error, true, slowdown), percent(it->naive_error, true, naive),
+                percent(it->lanes_error, true, lanes), percent(it->noise, false, noise), it->visits,
+                it->disturbed == 1 ? " disturbed" : "");
+    }
+}
+
+static void print_scores(const lspo_verdict_t *verdict, FILE *file)
+{
+    char mean[16], median[16], p95[16], worst[16], bias[16], tau[16];
+    fprintf(file, "\n%-22s %-9s %-14s %6s %8s %8s %8s %8s %8s %6s\n", "error of", "", "cells", "", "mean", "median",
+            "95th", "worst", "bias", "tau");
+    for (uint32_t i = 0; i < verdict->score_count; i++) {
+        const lspo_score_t *it = &verdict->scores[i];
+        snprintf(tau, sizeof tau, isnan(it->tau) ? "-" : "%.2f", it->tau);
+        fprintf(file, "%-22s %-9s %-14s %6" PRIu64 " %8s %8s %8s %8s %8s %6s\n", it->predictor, it->quantity, it->cells,
+                it->count, percent(it->mean, false, mean), percent(it->median, false, median),
+                percent(it->p95, false, p95), percent(it->worst, false, worst), percent(it->bias, true, bias), tau);
+    }
+}
+
+typedef struct {
+    uint32_t cells;
+    double sum, size_sum;
+} share_t;
+
+static void add_share(double share, share_t *to)
+{
+    to->cells++;
+    to->sum += share;
+    to->size_sum += fabs(share);
+}
+
+static void print_share(const char *name, const share_t *share, FILE *file)
+{
+    char mean[16], size[16];
+    if (share->cells > 0)
+        fprintf(file, "%-22s %6u %12s %12s\n", name, share->cells, percent(share->sum / share->cells, true, mean),
+                percent(share->size_sum / share->cells, false, size));
+}
+
+static void print_breakdown(const lspo_verdict_t *verdict, FILE *file)
+{
+    share_t kinds[LSPO_OP_KIND_COUNT] = {0}, waiting = {0}, whole = {0};
+    for (uint32_t i = 0; i < verdict->count; i++) {
+        const lspo_breakdown_t *breakdown = &verdict->breakdowns[i];
+        if (!breakdown->known || verdict->outcomes[i].disturbed != 0)
+            continue;
+        add_share(breakdown->error, &whole);
+        add_share(breakdown->waiting, &waiting);
+        for (int kind = 0; kind < LSPO_OP_KIND_COUNT; kind++)
+            if (breakdown->present[kind])
+                add_share(breakdown->share[kind], &kinds[kind]);
+    }
+    if (whole.cells == 0)
+        return;
+    fprintf(file, "\n%-22s %6s %12s %12s\n", "what makes the error", "cells", "mean", "mean size");
+    for (int kind = 0; kind < LSPO_OP_KIND_COUNT; kind++)
+        print_share(lspo_op_kind_name((lspo_op_kind_t)kind), &kinds[kind], file);
+    print_share("waiting", &waiting, file);
+    print_share("in all", &whole, file);
+}
+
+/* Thresholds */
+
+/* One line; returns whether it holds.  What is not known neither holds nor fails. */
+static bool judge(const char *what, double value, double limit, bool at_most, bool as_percent, FILE *file)
+{
+    char value_text[16], limit_text[16];
+    bool holds = isnan(value) || (at_most ? value <= limit : value >= limit);
+    if (file == NULL)
+        return holds;
+    if (as_percent) {
+        percent(value, false, value_text);
+        percent(limit, false, limit_text);
+    } else {
+        snprintf(value_text, sizeof value_text, isnan(value) ? "-" : "%.2f", value);
+        snprintf(limit_text, sizeof limit_text, "%.2f", limit);
+    }
+    fprintf(file, "  %-5s %s: %s, at %s %s\n",
+            isnan(value) ? "?"
+            : holds      ? "holds"
+                         : "FAILS",
+            what, value_text, at_most ? "most" : "least", limit_text);
+    return holds;
+}
+
+/* Do all thresholds hold?  `file` (may be NULL) gets a line each. */
+static bool judge_all(const lspo_verdict_t *verdict, FILE *file)
+{
+    const lspo_score_t *time = lspo_verdict_score(verdict, "lspo", "time", "all");
+    const lspo_score_t *slowdown = lspo_verdict_score(verdict, "lspo", "slowdown", "all");
+    const lspo_thresholds_t *limits = &verdict->thresholds;
+    bool holds = judge("time an iteration, mean error", time->mean, limits->mean, true, true, file);
+    holds &= judge("time an iteration, 95th percentile of errors", time->p95, limits->p95, true, true, file);
+    holds &= judge("slowdown, mean error", slowdown->mean, limits->mean, true, true, file);
+    holds &= judge("slowdown, 95th percentile of errors", slowdown->p95, limits->p95, true, true, file);
+    holds &= judge("order of the policies at equal rates, Kendall's tau", time->tau, limits->tau, false, false, file);
+    return holds;
+}
+
+static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
+{
+    const lspo_score_t *time = lspo_verdict_score(verdict, "lspo", "time", "all");
+    fprintf(file,
+            "\n%" PRIu64 " of %u cells were measured undisturbed; the order counts %u pairs, noise leaves %u more "
+            "undecided\n",
+            time->count, verdict->count, verdict->order.pairs, verdict->order.too_close);
+    fprintf(file, "%s\n\n", verdict->calibration);
+    judge_all(verdict, file);
+}
+
+lspo_status_t lspo_validate_write(const lspo_verdict_t *verdict, int format)
+{
+    lspo_format_t resolved = lspo_format_resolve(format);
+    if (resolved == LSPO_FORMAT_CSV)
+        return lspo_validate_write_csv(verdict, stdout);
+    if (resolved == LSPO_FORMAT_JSON)
+        return lspo_validate_write_json(verdict, stdout);
+    print_cells(verdict, stdout);
+    print_scores(verdict, stdout);
+    print_breakdown(verdict, stdout);
+    print_verdict(verdict, stdout);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_validate_judge(const lspo_verdict_t *verdict)
+{
+    if (lspo_verdict_score(verdict, "lspo", "time", "all")->count == 0)
+        return lspo_error(LSPO_ERR_CHECK,
+                          "no cell was measured undisturbed, which says nothing; a longer --budget or a "
+                          "quieter machine may help");
+    return judge_all(verdict, NULL) ? LSPO_OK
+                                    : lspo_error(LSPO_ERR_ACCURACY, "the predictions are outside the thresholds");
+}

@@ -1,0 +1,236 @@
+/* validate_visits.c - what the visits of a cell say together, and their file, from which a later session goes on. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/validate.h"
+#include "plan/units.h"
+#include "traces/accuracy.h"
+#include "traces/output.h"
+#include "traces/summary.h"
+
+enum { PATH_BYTES = 1024 };
+static const char header[] = "round,disturbed,foreign_share,core_share,flags,samples_s";
+
+/* Measurements */
+
+lspo_status_t lspo_measurement_add(lspo_measurement_t *measurement, const lspo_visit_t *visit)
+{
+    lspo_visit_t *visits = realloc(measurement->visits, ((size_t)measurement->visit_count + 1) * sizeof *visits);
+    if (visits == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u visits", measurement->visit_count + 1);
+    visits[measurement->visit_count++] = *visit;
+    measurement->visits = visits;
+    return LSPO_OK;
+}
+
+void lspo_measurement_release(lspo_measurement_t *measurement)
+{
+    for (uint32_t i = 0; i < measurement->visit_count; i++)
+        free(measurement->visits[i].samples_s);
+    free(measurement->visits);
+    *measurement = (lspo_measurement_t){0};
+}
+
+/* Calm visits count; where there are none, all do. */
+static void count_samples(lspo_measurement_t *measurement)
+{
+    uint32_t calm = 0;
+    for (uint32_t i = 0; i < measurement->visit_count; i++)
+        calm += !measurement->visits[i].disturbed;
+    measurement->disturbed = calm == 0 && measurement->visit_count > 0;
+    measurement->counted_visits = measurement->disturbed ? measurement->visit_count : calm;
+    measurement->sample_count = 0;
+    for (uint32_t i = 0; i < measurement->visit_count; i++)
+        if (measurement->disturbed || !measurement->visits[i].disturbed)
+            measurement->sample_count += measurement->visits[i].sample_count;
+}
+
+lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
+{
+    count_samples(measurement);
+    uint32_t count = measurement->sample_count, used = 0, turn = 0;
+    double *samples_s = malloc(((size_t)count + 1) * sizeof *samples_s);
+    uint32_t *turns = malloc(((size_t)count + 1) * sizeof *turns);
+    if (samples_s != NULL && turns != NULL) {
+        for (uint32_t i = 0; i < measurement->visit_count; i++) {
+            const lspo_visit_t *visit = &measurement->visits[i];
+            if (visit->disturbed && !measurement->disturbed)
+                continue;
+            turn++;
+            for (uint32_t s = 0; s < visit->sample_count; s++, used++) {
+                samples_s[used] = visit->samples_s[s];
+                turns[used] = turn;
+            }
+        }
+        measurement->median_s = lspo_median(samples_s, count);
+        lspo_median_interval(samples_s, count, 1, &measurement->low_s, &measurement->high_s);
+        measurement->noise = lspo_accuracy_noise(samples_s, turns, count);
+    }
+    bool short_of_memory = samples_s == NULL || turns == NULL;
+    free(turns);
+    free(samples_s);
+    return short_of_memory ? lspo_error(LSPO_ERR_MEMORY, "no memory for %u samples", count) : LSPO_OK;
+}
+
+/* The file */
+
+const char *lspo_cell_trace_path(const lspo_cells_t *cells, uint32_t cell, const char *folder, size_t buffer_bytes,
+                                 char *buffer)
+{
+    const lspo_cell_t *it = &cells->cells[cell];
+    if (it->number > 0)
+        snprintf(buffer, buffer_bytes, "%s/traces/%u.trace", folder, it->number);
+    else
+        snprintf(buffer, buffer_bytes, "%s/traces/native-%u.trace", folder, it->group_number);
+    return buffer;
+}
+
+static void write_visit(const lspo_cell_t *cell, const lspo_visit_t *visit, FILE *file)
+{
+    fprintf(file, "%u,%s,%.4f,%.4f,%s,", visit->round, visit->disturbed ? "true" : "false", visit->foreign_share,
+            visit->core_share, cell->flags);
+    for (uint32_t i = 0; i < visit->sample_count; i++)
+        fprintf(file, "%s%.9g", i > 0 ? " " : "", visit->samples_s[i]);
+    fputc('\n', file);
+}
+
+lspo_status_t lspo_visits_write(const lspo_cells_t *cells, const lspo_measurement_t *measurements, const char *others,
+                                const char *folder)
+{
+    char path[PATH_BYTES];
+    lspo_output_t output;
+    snprintf(path, sizeof path, "%s/visits.csv", folder);
+    lspo_status_t status = lspo_output_open(path, &output);
+    if (status != LSPO_OK)
+        return status;
+    fprintf(output.file, "%s\n", header);
+    for (uint32_t i = 0; i < cells->count; i++)
+        for (uint32_t v = 0; v < measurements[i].visit_count; v++)
+            write_visit(&cells->cells[i], &measurements[i].visits[v], output.file);
+    fputs(others, output.file);
+    return lspo_output_finish(&output, LSPO_OK);
+}
+
+static lspo_status_t parse_samples(const char *where, char *text, lspo_visit_t *visit)
+{
+    char *rest = text, *word;
+    visit->samples_s = malloc((strlen(text) / 2 + 1) * sizeof *visit->samples_s);
+    if (visit->samples_s == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for samples");
+    while ((word = strsep(&rest, " ")) != NULL) {
+        double sample_s = 0;
+        lspo_status_t status = lspo_parse_quantity(where, word, LSPO_UNIT_NONE, &sample_s);
+        if (status == LSPO_OK && !(sample_s > 0))
+            status = lspo_error(LSPO_ERR_INPUT, "%s: a sample of '%s' s is not above 0", where, word);
+        if (status != LSPO_OK)
+            return status;
+        visit->samples_s[visit->sample_count++] = sample_s;
+    }
+    return LSPO_OK;
+}
+
+/* `visit` is the caller's to release, also on failure. */
+static lspo_status_t parse_visit(const char *where, char *line, lspo_visit_t *visit, char **flags_out)
+{
+    enum { ROUND, DISTURBED, FOREIGN, CORE, FLAGS, SAMPLES, FIELDS };
+    char *fields[FIELDS], *rest = line;
+    int64_t round = 0;
+    for (int i = 0; i < FIELDS; i++)
+        if ((fields[i] = strsep(&rest, ",")) == NULL)
+            return lspo_error(LSPO_ERR_INPUT, "%s: a visit is: %s", where, header);
+    lspo_status_t status = lspo_parse_integer(where, fields[ROUND], 1, UINT32_MAX, &round);
+    if (status == LSPO_OK)
+        status = lspo_parse_quantity(where, fields[FOREIGN], LSPO_UNIT_NONE, &visit->foreign_share);
+    if (status == LSPO_OK)
+        status = lspo_parse_quantity(where, fields[CORE], LSPO_UNIT_NONE, &visit->core_share);
+    if (status == LSPO_OK)
+        status = parse_samples(where, fields[SAMPLES], visit);
+    visit->round = (uint32_t)round;
+    visit->disturbed = strcmp(fields[DISTURBED], "true") == 0;
+    *flags_out = fields[FLAGS];
+    return status;
+}
+
+static lspo_measurement_t *find_measurement(const lspo_cells_t *cells, const char *flags,
+                                            lspo_measurement_t *measurements)
+{
+    for (uint32_t i = 0; i < cells->count; i++)
+        if (strcmp(cells->cells[i].flags, flags) == 0)
+            return &measurements[i];
+    return NULL;
+}
+
+/* One line: to the cell that it is of, or as it stands to `others`. */
+static lspo_status_t read_visit(const lspo_cells_t *cells, const char *where, char *line,
+                                lspo_measurement_t *measurements, FILE *others)
+{
+    char *flags = NULL, *whole = strdup(line);
+    lspo_visit_t visit = {0};
+    lspo_status_t status =
+        whole != NULL ? parse_visit(where, line, &visit, &flags) : lspo_error(LSPO_ERR_MEMORY, "no memory for a visit");
+    lspo_measurement_t *measurement = status == LSPO_OK ? find_measurement(cells, flags, measurements) : NULL;
+    if (measurement != NULL)
+        status = lspo_measurement_add(measurement, &visit);
+    else if (status == LSPO_OK)
+        fprintf(others, "%s\n", whole);
+    if (measurement == NULL || status != LSPO_OK)
+        free(visit.samples_s);
+    free(whole);
+    return status;
+}
+
+static lspo_status_t read_visits(const lspo_cells_t *cells, const char *path, FILE *file,
+                                 lspo_measurement_t *measurements, FILE *others)
+{
+    char *line = NULL, where[PATH_BYTES + 32];
+    size_t line_bytes = 0;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t number = 1; status == LSPO_OK && getline(&line, &line_bytes, file) >= 0; number++) {
+        line[strcspn(line, "\r\n")] = '\0';
+        snprintf(where, sizeof where, "%s:%u", path, number);
+        if (number > 1)
+            status = read_visit(cells, where, line, measurements, others);
+    }
+    free(line);
+    return status;
+}
+
+static uint32_t count_lines(const char *text)
+{
+    uint32_t lines = 0;
+    for (; *text != '\0'; text++)
+        lines += *text == '\n';
+    return lines;
+}
+
+lspo_status_t lspo_visits_read(const lspo_cells_t *cells, const char *folder, lspo_measurement_t *measurements,
+                               char **others_out)
+{
+    char path[PATH_BYTES], *others_text = NULL;
+    size_t others_bytes;
+    snprintf(path, sizeof path, "%s/visits.csv", folder);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--resume: cannot read %s: %s", path, strerror(errno));
+    FILE *others = open_memstream(&others_text, &others_bytes);
+    lspo_status_t status = others != NULL ? read_visits(cells, path, file, measurements, others)
+                                          : lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
+    fclose(file);
+    if (others != NULL && fclose(others) != 0 && status == LSPO_OK)
+        status = lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
+    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++)
+        status = lspo_measurement_update(&measurements[i]);
+    if (status != LSPO_OK) {
+        free(others_text);
+        return status;
+    }
+    if (others_text[0] != '\0')
+        lspo_warn(
+            "%u visits in %s are of other cells, rates or flags than this grid and profile give, and do not count",
+            count_lines(others_text), path);
+    *others_out = others_text;
+    return LSPO_OK;
+}
