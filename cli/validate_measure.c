@@ -133,7 +133,7 @@ static lspo_status_t explain_failure(const lspo_cell_t *cell, int code, const ch
     if (*options->stop || code == 130)
         return LSPO_ERR_INTERRUPTED;
     last_line(log, line, sizeof line);
-    lspo_status_t status = code == 2 ? LSPO_ERR_INPUT : code == 3 ? LSPO_ERR_DEVICE : LSPO_ERR_FIT;
+    lspo_status_t status = code == 2 ? LSPO_ERR_INPUT : code == 3 ? LSPO_ERR_DEVICE : LSPO_ERR_CHECK;
     return lspo_error(status, "lspo run %s: exit code %d, %s", cell->flags, code, line);
 }
 
