@@ -81,7 +81,7 @@ static const lspo_arg_t validate_args[] = {
      FIELD(interval)},
     {.name = "out",
      .value = "FOLDER",
-     .help = "where cells.csv, summary.csv, breakdown.csv, visits.csv and traces go (validation)",
+     .help = "where report.txt, cells.csv, summary.csv, breakdown.csv, visits.csv and traces go (validation)",
      .store = lspo_arg_text,
      FIELD(folder)},
     {.name = "resume", .help = "go on with what is in that folder", .store = lspo_arg_switch, FIELD(resume)},

@@ -169,9 +169,10 @@ lspo_status_t lspo_validate_score(lspo_verdict_t *verdict);
 const lspo_score_t *lspo_verdict_score(const lspo_verdict_t *verdict, const char *predictor, const char *quantity,
                                        const char *cells);
 
-/* FOLDER/cells.csv, summary.csv, breakdown.csv. */
+/* FOLDER/cells.csv, summary.csv, breakdown.csv, report.txt. */
 lspo_status_t lspo_validate_write_files(const lspo_verdict_t *verdict, const char *folder);
-/* summary.csv, and one object of all three. */
+/* The report for people; summary.csv; one object of all tables. */
+void lspo_validate_write_report(const lspo_verdict_t *verdict, FILE *file);
 lspo_status_t lspo_validate_write_csv(const lspo_verdict_t *verdict, FILE *file);
 lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file);
 /* To stdout: a table of all; CSV of the summary; JSON of all. */

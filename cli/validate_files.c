@@ -1,4 +1,5 @@
 /* validate_files.c - cells, summary and breakdown as CSV and JSON: one description of the fields of each. */
+#include <jansson.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -141,6 +142,18 @@ static lspo_status_t write_table(const lspo_table_t *table, const char *folder, 
     return lspo_output_finish(&output, lspo_table_write(table, LSPO_FORMAT_CSV, output.file));
 }
 
+static lspo_status_t write_report(const lspo_verdict_t *verdict, const char *folder)
+{
+    char path[PATH_BYTES];
+    lspo_output_t output;
+    snprintf(path, sizeof path, "%s/report.txt", folder);
+    lspo_status_t status = lspo_output_open(path, &output);
+    if (status != LSPO_OK)
+        return status;
+    lspo_validate_write_report(verdict, output.file);
+    return lspo_output_finish(&output, LSPO_OK);
+}
+
 lspo_status_t lspo_validate_write_files(const lspo_verdict_t *verdict, const char *folder)
 {
     lspo_field_t fields[FIELDS_MAX];
@@ -156,13 +169,21 @@ lspo_status_t lspo_validate_write_files(const lspo_verdict_t *verdict, const cha
         return status;
     status = write_table(&table, folder, "breakdown.csv");
     free(records);
-    return status;
+    return status == LSPO_OK ? write_report(verdict, folder) : status;
 }
 
 lspo_status_t lspo_validate_write_csv(const lspo_verdict_t *verdict, FILE *file)
 {
     lspo_table_t table = score_table(verdict);
     return lspo_table_write(&table, LSPO_FORMAT_CSV, file);
+}
+
+static void write_json_text(const char *text, FILE *file)
+{
+    json_t *value = json_string(text);
+    if (value == NULL || json_dumpf(value, file, JSON_ENCODE_ANY) != 0)
+        fputs("null", file);
+    json_decref(value);
 }
 
 /* The three tables are arrays; the object around them is written by hand. */
@@ -174,7 +195,9 @@ lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file
     lspo_status_t status = breakdown_table(verdict, fields, &records, &table);
     if (status != LSPO_OK)
         return status;
-    fputs("{\"breakdown\":\n", file);
+    fputs("{\"calibration\": ", file);
+    write_json_text(verdict->calibration, file);
+    fputs(", \"breakdown\":\n", file);
     status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
     free(records);
     fputs(", \"summary\":\n", file);

@@ -161,6 +161,14 @@ static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
     judge_all(verdict, file);
 }
 
+void lspo_validate_write_report(const lspo_verdict_t *verdict, FILE *file)
+{
+    print_cells(verdict, file);
+    print_scores(verdict, file);
+    print_breakdown(verdict, file);
+    print_verdict(verdict, file);
+}
+
 lspo_status_t lspo_validate_write(const lspo_verdict_t *verdict, int format)
 {
     lspo_format_t resolved = lspo_format_resolve(format);
@@ -168,10 +176,7 @@ lspo_status_t lspo_validate_write(const lspo_verdict_t *verdict, int format)
         return lspo_validate_write_csv(verdict, stdout);
     if (resolved == LSPO_FORMAT_JSON)
         return lspo_validate_write_json(verdict, stdout);
-    print_cells(verdict, stdout);
-    print_scores(verdict, stdout);
-    print_breakdown(verdict, stdout);
-    print_verdict(verdict, stdout);
+    lspo_validate_write_report(verdict, stdout);
     return LSPO_OK;
 }
 
