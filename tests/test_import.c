@@ -181,6 +181,30 @@ Test(import, kineto_truncated_is_refused)
     free(text);
 }
 
+/* PyTorch's own annotations, threads and nesting (tests/data/import/make_profile.py): each product of 30 us where it was
+ * launched.  A linear layer has one product forward and two backward; two of three are recomputed after the backward of
+ * the last. */
+Test(import, kineto_of_pytorch)
+{
+    static const lspo_op_kind_t kinds[] = {LSPO_OP_FWD, LSPO_OP_FWD,       LSPO_OP_FWD,       LSPO_OP_BWD,
+                                           LSPO_OP_BWD, LSPO_OP_RECOMPUTE, LSPO_OP_RECOMPUTE, LSPO_OP_BWD,
+                                           LSPO_OP_BWD, LSPO_OP_BWD,       LSPO_OP_BWD,       LSPO_OP_UPD};
+    static const double update_ns[] = {1383023, 11435161};
+    lspo_trace_t *trace = NULL;
+    cr_assert_eq(lspo_import_kineto(sample_path("pytorch-profile.json.gz"), NULL, &trace), LSPO_OK);
+    cr_assert_eq(trace->row_count, 24u);
+    for (uint32_t i = 0; i < 24; i++) {
+        const lspo_trace_row_t *row = &trace->rows[i];
+        bool on_cpu = kinds[i % 12] == LSPO_OP_UPD;
+        cr_expect_eq(row->kind, kinds[i % 12], "row %u is %s", i, lspo_op_kind_name((lspo_op_kind_t)row->kind));
+        cr_expect_eq(row->iteration, i / 12);
+        cr_expect_eq(row->lane, on_cpu ? LSPO_LANE_CPU : LSPO_LANE_GPU);
+        cr_expect_float_eq((double)(row->end_ns - row->start_ns), on_cpu ? update_ns[i / 12] : 30000.0, 3.0);
+    }
+    cr_expect_float_eq(strtod(lspo_trace_meta(trace, "unnamed-gpu-share"), NULL), 3.0 / 11.0, 1e-4);
+    lspo_trace_destroy(trace);
+}
+
 /* A trace of `events`, in which STEP0, STEP1 stand for two steps of the main thread 1: 0-1000 and 1000-2000 us. */
 #define STEP0 "{\"ph\":\"X\",\"cat\":\"user_annotation\",\"name\":\"ProfilerStep#0\",\"tid\":1,\"ts\":0,\"dur\":1000}"
 #define STEP1                                                                                                          \

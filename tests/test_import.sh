@@ -38,4 +38,4 @@ links=$(awk -F, '$1 == "kind" { print $4 }' compare.csv | head -2 | sort | tr '\
 [ "$links" = "d2h h2d " ] || fail "the kinds that differ most are not the links: $links"
 awk -F, '$1 == "kind" { sum += $10 } $1 == "lane" && $2 == "BUSY" { busy += $10 }
          END { exit !(sum > 0 && (sum - busy) ^ 2 < 1e-9 * sum ^ 2) }' compare.csv || fail "kinds do not add up to the lanes"
-grep -q '"traceEvents"' run.json || fail "no export of an import"
+grep -q "\"import: kineto, profile.json.gz\"" run.json || fail "the export does not say where it is from"

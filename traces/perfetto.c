@@ -18,6 +18,10 @@ static json_t *process_name(const lspo_trace_t *trace)
 {
     const char *origin = lspo_trace_meta(trace, "origin"), *policy = lspo_trace_meta(trace, "policy");
     const char *model = lspo_trace_meta(trace, "model");
+    if (!policy && !model) { /* of another program */
+        policy = lspo_trace_meta(trace, "source");
+        model = lspo_trace_meta(trace, "file");
+    }
     char name[256];
     snprintf(name, sizeof name, "%s: %s, %s", origin ? origin : "trace", policy ? policy : "?", model ? model : "?");
     return json_pack("{s:s, s:s, s:i, s:{s:o}}", "name", "process_name", "ph", "M", "pid", PROCESS, "args", "name",
