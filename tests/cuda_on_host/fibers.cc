@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #include "cuda_on_host.h"
 #include "cuda_runtime.h"
+#include "switch.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -35,25 +35,26 @@ namespace
 {
 enum wait_t { RUNS, AT_BARRIER, AT_EXCHANGE, LEFT };
 
-struct stack_t_ { /* what AddressSanitizer must know of a switch */
+struct bounds_t { /* what AddressSanitizer must know of a switch */
     const void *bottom;
     size_t size;
     void *fake;
 };
 
 struct fiber_t {
-    ucontext_t context;
-    stack_t_ stack;
+    context_t context;
+    bounds_t stack;
     wait_t wait;
     const char *file; /* where it waits */
     int line;
-    unsigned mask, source;
+    unsigned mask, source, ballot;
     uint64_t given, received;
 };
 
 fiber_t fibers[BLOCK_THREADS_MAX], launcher;
-unsigned ranked[BLOCK_THREADS_MAX]; /* threads, the one that goes first first */
-unsigned current, thread_count, seed;
+unsigned ranked[BLOCK_THREADS_MAX];               /* threads, the one that goes first first */
+unsigned rank_of[BLOCK_THREADS_MAX], first_ready; /* ranks before it wait or have left */
+unsigned current, thread_count, at_barrier, seed;
 uint64_t random_state;
 void (*kernel_body)(void *);
 void *kernel_argument;
@@ -96,6 +97,16 @@ void rank_threads()
             if (warps[w] * LANES + lanes[i] < thread_count)
                 ranked[at++] = warps[w] * LANES + lanes[i];
     }
+    for (unsigned i = 0; i < thread_count; i++)
+        rank_of[ranked[i]] = i;
+    first_ready = 0;
+}
+
+void make_ready(unsigned thread)
+{
+    fibers[thread].wait = RUNS;
+    if (rank_of[thread] < first_ready)
+        first_ready = rank_of[thread];
 }
 
 void switch_to(fiber_t *from, fiber_t *to)
@@ -103,7 +114,7 @@ void switch_to(fiber_t *from, fiber_t *to)
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(from->wait == LEFT ? nullptr : &from->stack.fake, to->stack.bottom, to->stack.size);
 #endif
-    swapcontext(&from->context, &to->context);
+    context_switch(&from->context, &to->context);
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_finish_switch_fiber(from->stack.fake, nullptr, nullptr);
 #endif
@@ -142,15 +153,13 @@ void place_thread(unsigned thread)
 void run_next()
 {
     fiber_t *const from = &fibers[current];
-    if (!failed) {
-        for (unsigned i = 0; i < thread_count; i++) {
-            if (fibers[ranked[i]].wait == RUNS) {
-                place_thread(ranked[i]);
-                if (&fibers[current] != from)
-                    switch_to(from, &fibers[current]);
-                return;
-            }
-        }
+    while (first_ready < thread_count && fibers[ranked[first_ready]].wait != RUNS)
+        first_ready++;
+    if (!failed && first_ready < thread_count) {
+        place_thread(ranked[first_ready]);
+        if (&fibers[current] != from)
+            switch_to(from, &fibers[current]);
+        return;
     }
     switch_to(from, &launcher);
 }
@@ -176,11 +185,7 @@ void prepare_fiber(unsigned thread, char *stack)
 {
     fiber_t *const f = &fibers[thread];
     ASAN_UNPOISON_MEMORY_REGION(stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES);
-    getcontext(&f->context);
-    f->context.uc_stack.ss_sp = stack + PAGE_BYTES;
-    f->context.uc_stack.ss_size = STACK_BYTES - PAGE_BYTES;
-    f->context.uc_link = nullptr;
-    makecontext(&f->context, fiber_main, 0);
+    context_prepare(&f->context, stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, fiber_main);
     f->stack = {stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, nullptr};
     f->wait = RUNS;
     f->file = "its end";
@@ -228,6 +233,7 @@ void run_block(const cudaLaunchConfig_t *config, unsigned index)
     for (unsigned thread = 0; thread < thread_count; thread++)
         prepare_fiber(thread, stacks() + (size_t)thread * STACK_BYTES);
     rank_threads();
+    at_barrier = 0;
     place_thread(ranked[0]);
     switch_to(&launcher, &fibers[current]);
     ASAN_UNPOISON_MEMORY_REGION(lspo_shared, sizeof lspo_shared);
@@ -264,6 +270,10 @@ bool valid(const cudaLaunchConfig_t *config, const void *kernel)
 /* Lanes of the mask, all at the same exchange, get what they asked for. */
 void complete_exchange(unsigned first, unsigned mask)
 {
+    unsigned ballot = 0;
+    for (unsigned lane = 0; lane < LANES; lane++)
+        if (mask >> lane & 1)
+            ballot |= (unsigned)(fibers[first + lane].given & 1) << lane;
     for (unsigned lane = 0; lane < LANES; lane++) {
         if (!(mask >> lane & 1))
             continue;
@@ -274,8 +284,20 @@ void complete_exchange(unsigned first, unsigned mask)
             return;
         }
         f->received = f->source < LANES ? fibers[first + f->source].given : f->given;
-        f->wait = RUNS;
+        f->ballot = ballot;
+        make_ready(first + lane);
     }
+}
+
+/* All threads are there, and all at the same one. */
+void open_barrier()
+{
+    for (unsigned thread = 0; thread < thread_count; thread++)
+        if (fibers[thread].line != fibers[0].line || fibers[thread].file != fibers[0].file)
+            return; /* and never opens: fail_apart() */
+    at_barrier = 0;
+    for (unsigned thread = 0; thread < thread_count; thread++)
+        make_ready(thread);
 }
 
 /* All lanes of the mask wait for it at one place. */
@@ -316,13 +338,8 @@ void cuda_on_host_barrier(const char *file, int line)
     self->wait = AT_BARRIER;
     self->file = file;
     self->line = line;
-    unsigned there = 0;
-    while (there < thread_count && fibers[there].wait == AT_BARRIER && fibers[there].line == line &&
-           fibers[there].file == file)
-        there++;
-    if (there == thread_count)
-        for (unsigned thread = 0; thread < thread_count; thread++)
-            fibers[thread].wait = RUNS;
+    if (++at_barrier == thread_count && !failed)
+        open_barrier();
     run_next();
 }
 
@@ -346,11 +363,8 @@ uint64_t cuda_on_host_exchange(unsigned mask, uint64_t value, unsigned source, c
 
 unsigned cuda_on_host_ballot(unsigned mask, bool flag, const char *file, int line)
 {
-    unsigned ballot = 0;
-    for (unsigned lane = 0; lane < LANES; lane++)
-        if (mask >> lane & 1)
-            ballot |= (unsigned)cuda_on_host_exchange(mask, flag, lane, file, line) << lane;
-    return ballot;
+    (void)cuda_on_host_exchange(mask, flag, current % LANES, file, line);
+    return fibers[current].ballot;
 }
 
 cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t *config, const void *kernel, void (*body)(void *),

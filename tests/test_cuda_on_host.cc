@@ -1,0 +1,234 @@
+/* The CPU that stands in for a GPU: right kernels give right results in every order, and each kind of wrong one is
+ * found: by a wrong result in some order, or as a failed launch that names the places. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+
+#include "cuda_on_host.h"
+#include "kernels/launch.cuh"
+
+enum { THREADS = 256, SEEDS = 8 };
+
+/* The largest difference from `want` over all orders. */
+static float worst(void (*kernel)(float *), float want)
+{
+    float *out = nullptr, worst = 0;
+    cr_assert(cudaMalloc(&out, THREADS * sizeof *out) == cudaSuccess);
+    for (unsigned seed = 0; seed < SEEDS; seed++) {
+        cuda_on_host_order(seed);
+        cr_assert(lspo_launch(kernel, 1, THREADS, 0, nullptr, out) == cudaSuccess, "%s", cuda_on_host_failure());
+        for (int i = 0; i < THREADS; i++)
+            if (!(fabsf(out[i] - want) <= worst)) /* NaN is worse than any number */
+                worst = isnan(out[i]) ? INFINITY : fabsf(out[i] - want);
+    }
+    cudaFree(out);
+    return worst;
+}
+
+/* ---- a sum over the block: 0 + 1 + ... + 255 = 32640 ---- */
+
+static __global__ void sum_kernel(float *out)
+{
+    out[threadIdx.x] = lspo_block_sum((float)threadIdx.x);
+}
+
+/* Without the second barrier of lspo_block_reduce(): parts are read before all are written. */
+static __global__ void early_sum_kernel(float *out)
+{
+    __shared__ float parts[THREADS / 32];
+    const float sum = lspo_warp_sum((float)threadIdx.x);
+    if (threadIdx.x % 32 == 0)
+        parts[threadIdx.x / 32] = sum;
+    out[threadIdx.x] = 0;
+    for (int warp = 0; warp < THREADS / 32; warp++)
+        out[threadIdx.x] += parts[warp];
+}
+
+/* Twice, without the first barrier: a warp that is ahead overwrites parts that others have still to read. */
+static __global__ void overwriting_sum_kernel(float *out)
+{
+    __shared__ float parts[THREADS / 32];
+    for (int again = 0; again < 2; again++) {
+        const float sum = lspo_warp_sum((float)threadIdx.x * (float)(1 + again));
+        if (threadIdx.x % 32 == 0)
+            parts[threadIdx.x / 32] = sum;
+        __syncthreads();
+        if (again == 0) {
+            out[threadIdx.x] = 0;
+            for (int warp = 0; warp < THREADS / 32; warp++)
+                out[threadIdx.x] += parts[warp];
+        }
+    }
+}
+
+Test(cuda_on_host, sums_are_right_in_every_order)
+{
+    cr_assert_eq(worst(sum_kernel, 32640), 0);
+}
+
+Test(cuda_on_host, missing_barriers_show)
+{
+    cr_assert_gt(worst(early_sum_kernel, 32640), 0);
+    cr_assert_gt(worst(overwriting_sum_kernel, 32640), 0);
+}
+
+/* Lanes of a warp are no lockstep: what one writes, another sees only behind __syncwarp(). */
+template <bool SYNCHRONISED> static __global__ void neighbour_kernel(float *out)
+{
+    __shared__ float values[THREADS];
+    values[threadIdx.x] = (float)threadIdx.x;
+    if (SYNCHRONISED)
+        __syncwarp();
+    out[threadIdx.x] = values[threadIdx.x ^ 1u] - (float)(threadIdx.x ^ 1u);
+}
+
+Test(cuda_on_host, lanes_run_one_by_one)
+{
+    cr_assert_eq(worst(neighbour_kernel<true>, 0), 0);
+    cr_assert_gt(worst(neighbour_kernel<false>, 0), 0);
+}
+
+/* Shared memory keeps nothing from the block before. */
+static __global__ void unwritten_kernel(float *out)
+{
+    __shared__ float unwritten[4];
+    if (blockIdx.x == 1)
+        out[threadIdx.x] = unwritten[threadIdx.x % 4] + lspo_shared[0].x;
+    __syncthreads();
+    unwritten[threadIdx.x % 4] = 0;
+    lspo_shared[0].x = 0;
+}
+
+Test(cuda_on_host, shared_memory_starts_without_values)
+{
+    float *out = nullptr;
+    cudaMalloc(&out, THREADS * sizeof *out);
+    cr_assert(lspo_launch(unwritten_kernel, 2, THREADS, sizeof(float4), nullptr, out) == cudaSuccess);
+    cr_assert(isnan(out[0]) && isnan(out[THREADS - 1]));
+    cudaFree(out);
+}
+
+/* ---- what a GPU leaves undefined ---- */
+
+static __global__ void different_barriers_kernel(float *)
+{
+    if (threadIdx.x < 40)
+        __syncthreads();
+    else
+        __syncthreads();
+}
+
+static __global__ void left_before_barrier_kernel(float *)
+{
+    if (threadIdx.x == 7)
+        return;
+    __syncthreads();
+}
+
+static __global__ void divergent_shuffle_kernel(float *out)
+{
+    if (threadIdx.x % 32 < 16)
+        out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
+}
+
+static __global__ void outside_mask_kernel(float *out)
+{
+    if (threadIdx.x % 32 < 16)
+        out[threadIdx.x] = __shfl_xor_sync(0x0000ffffu, 1.0f, 16);
+}
+
+static __global__ void not_in_mask_kernel(float *out)
+{
+    out[threadIdx.x] = __shfl_xor_sync(0x0000ffffu, 1.0f, 1);
+}
+
+static void expect_failure(void (*kernel)(float *), const char *part)
+{
+    float *out = nullptr;
+    cudaMalloc(&out, THREADS * sizeof *out);
+    for (unsigned seed = 0; seed < SEEDS; seed++) {
+        cuda_on_host_order(seed);
+        cr_assert(lspo_launch(kernel, 2, THREADS, 0, nullptr, out) == cudaErrorLaunchFailure, "%s: not found", part);
+        const char *message = cuda_on_host_failure();
+        cr_assert(strstr(message, part) && strstr(message, "test_cuda_on_host.cc:"), "no place or \"%s\" in: %s", part,
+                  message);
+    }
+    cr_assert(lspo_launch(sum_kernel, 1, THREADS, 0, nullptr, out) == cudaSuccess); /* and the next one runs */
+    cudaFree(out);
+}
+
+Test(cuda_on_host, undefined_behaviour_is_named)
+{
+    expect_failure(different_barriers_kernel, "thread 40 waits at the barrier");
+    expect_failure(left_before_barrier_kernel, "thread 7 has left");
+    expect_failure(divergent_shuffle_kernel, "waits for its warp");
+    expect_failure(outside_mask_kernel, "not in the mask 0000ffff");
+    expect_failure(not_in_mask_kernel, "not in its own mask");
+}
+
+static __global__ void beyond_kernel(float *out)
+{
+    out[threadIdx.x + 1] = 1;
+}
+
+Test(cuda_on_host, writing_beyond_an_array_ends_the_program, .signal = SIGSEGV)
+{
+#ifdef __SANITIZE_ADDRESS__
+    raise(SIGSEGV); /* there it is a report, and another exit */
+#endif
+    float *out = nullptr;
+    cudaMalloc(&out, THREADS * sizeof *out);
+    lspo_launch(beyond_kernel, 1, THREADS, 0, nullptr, out);
+}
+
+Test(cuda_on_host, launches_have_the_limits_of_sm_75)
+{
+    float *out = nullptr;
+    cudaMalloc(&out, 1024 * sizeof *out);
+    cr_assert(lspo_launch(beyond_kernel, 0, 32, 0, nullptr, out) == cudaErrorInvalidConfiguration);
+    cr_assert(lspo_launch(beyond_kernel, dim3(1, 65536), 32, 0, nullptr, out) == cudaErrorInvalidConfiguration);
+    cr_assert(lspo_launch(beyond_kernel, 1, 1025, 0, nullptr, out) == cudaErrorInvalidConfiguration);
+    cr_assert(lspo_launch(beyond_kernel, 1, 32, 48 * 1024 + 1, nullptr, out) == cudaErrorInvalidConfiguration);
+    cr_assert(cudaFuncSetAttribute(beyond_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 * 1024) ==
+              cudaSuccess);
+    cr_assert(lspo_launch(beyond_kernel, 1, 32, 64 * 1024, nullptr, out) == cudaSuccess);
+    cr_assert(cudaFuncSetAttribute(beyond_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 * 1024 + 1) ==
+              cudaErrorInvalidValue);
+    cudaFree(out);
+}
+
+static __global__ void place_kernel(unsigned *seen)
+{
+    const unsigned block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+    seen[block * blockDim.x + threadIdx.x]++;
+}
+
+Test(cuda_on_host, every_thread_of_every_block_runs_once)
+{
+    enum { BLOCKS = 2 * 3 * 4, BLOCK = 33 };
+    unsigned *seen = nullptr;
+    cudaMalloc(&seen, BLOCKS * BLOCK * sizeof *seen);
+    cudaMemset(seen, 0, BLOCKS * BLOCK * sizeof *seen);
+    for (unsigned seed = 0; seed < SEEDS; seed++) {
+        cuda_on_host_order(seed);
+        cr_assert(lspo_launch(place_kernel, dim3(2, 3, 4), BLOCK, 0, nullptr, seen) == cudaSuccess);
+        for (unsigned i = 0; i < BLOCKS * BLOCK; i++)
+            cr_assert_eq(seen[i], seed + 1);
+    }
+    cudaFree(seen);
+}
+
+static __global__ void ballot_kernel(unsigned *out)
+{
+    out[threadIdx.x] = __ballot_sync(0xffffffffu, threadIdx.x % 3 == 0);
+}
+
+/* Bits 0, 3, ..., 30. */
+Test(cuda_on_host, ballots)
+{
+    unsigned *out = nullptr;
+    cudaMalloc(&out, 32 * sizeof *out);
+    cr_assert(lspo_launch(ballot_kernel, 1, 32, 0, nullptr, out) == cudaSuccess);
+    cr_assert(out[0] == 0x49249249 && out[31] == 0x49249249);
+    cudaFree(out);
+}
