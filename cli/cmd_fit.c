@@ -1,11 +1,10 @@
 /* cmd_fit.c - `lspo fit`: how much of real gradients do random and learned projectors and GaLore's basis keep? */
-#include <signal.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
@@ -143,22 +142,6 @@ static void print_help(const lspo_arg_group_t *groups, size_t group_count)
          "  lspo fit --policy lsp --subspace 32 --check-every 8 --bias-threshold 0.1 --iterations 32 --format csv");
 }
 
-/* Set by Ctrl-C and polled by the lanes between two ops. */
-static atomic_int stop_requested;
-
-static void request_stop(int signal_number)
-{
-    (void)signal_number;
-    atomic_store(&stop_requested, 1);
-}
-
-static void catch_interrupt(void)
-{
-    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
-
 static fit_record_t make_record(const fit_request_t *request, const lspo_gradients_t *gradients,
                                 const lspo_bias_report_t *report)
 {
@@ -225,7 +208,7 @@ static lspo_status_t collect_and_compare(const fit_request_t *request, const lsp
                                               .stage = request->layer,
                                               .calibration_count = request->calibration_count,
                                               .validation_count = request->validation_count,
-                                              .stop = &stop_requested,
+                                              .stop = lspo_interrupt_catch(),
                                               .load = folder ? load_stage : NULL,
                                               .load_context = folder};
     lspo_gradients_t gradients;
@@ -247,7 +230,6 @@ static lspo_status_t fit(const fit_request_t *request)
         return status;
     if (lspo_hf_model_exists(base->model_name))
         status = lspo_hf_model_open(base->model_name, 0, &folder);
-    catch_interrupt();
     if (status == LSPO_OK)
         status = collect_and_compare(request, plan, folder);
     lspo_hf_model_close(folder);

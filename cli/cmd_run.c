@@ -1,14 +1,13 @@
 /* cmd_run.c - `lspo run`: execute a plan on a device, training on real text, and report what was measured. */
 #include <cblas.h>
 #include <math.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/result.h"
@@ -84,23 +83,6 @@ static void print_help(const lspo_arg_group_t *groups, size_t group_count)
          "  lspo run --model gpt-small --policy zero --machine host.ini --format json");
 }
 
-/* Set by Ctrl-C and polled by the lanes between two ops. */
-static atomic_int stop_requested;
-
-static void request_stop(int signal_number)
-{
-    (void)signal_number;
-    atomic_store(&stop_requested, 1);
-}
-
-/* The first Ctrl-C stops in order; the handler is then gone, and a second one ends the process at once. */
-static void catch_interrupt(void)
-{
-    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
-
 static lspo_status_t lower_bound(const lspo_machine_t *machine, const lspo_plan_t *plan, double *lower_bound_s_out)
 {
     uint64_t *work_ns;
@@ -166,11 +148,10 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
     options.repeat = request->repeat;
     options.slowdown = request->slowdown;
     options.timing_only = request->timing_only;
-    options.stop = &stop_requested;
+    options.stop = lspo_interrupt_catch();
     options.progress = lspo_progress_update;
     options.progress_context = &progress;
 
-    catch_interrupt();
     lspo_progress_start(&progress);
     status = lspo_run(plan, &options, &measured, request->trace_path != NULL ? &trace : NULL);
     lspo_progress_end(&progress);

@@ -2,8 +2,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +11,7 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
@@ -198,25 +197,7 @@ static void print_help(const lspo_arg_group_t *groups, size_t group_count)
         "  lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned --resume");
 }
 
-/* ---- Ctrl-C and progress ---- */
-
-/* Set by Ctrl-C and polled between two segments. */
-static atomic_int stop_requested;
-
-static void request_stop(int signal_number)
-{
-    (void)signal_number;
-    atomic_store(&stop_requested, 1);
-}
-
-/* The handler is gone after the first Ctrl-C: a second one ends the process at once, and costs the steps since the
- * newest checkpoint. */
-static void catch_interrupt(void)
-{
-    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
+/* ---- Progress ---- */
 
 static const char *format_duration(double seconds, char *buffer, size_t buffer_bytes)
 {
@@ -408,7 +389,6 @@ static lspo_status_t fill_options(const train_request_t *request, trainee_t *tra
                                       .load = trainee->hf ? load_stage : NULL,
                                       .save = request->export_path ? save_model : NULL,
                                       .model_context = trainee,
-                                      .stop = &stop_requested,
                                       .progress = show_progress};
     lspo_status_t status = lspo_overrides_caps(&base->overrides, &options->caps);
     return status == LSPO_OK ? count_steps(request, trainee->data, &options->steps) : status;
@@ -472,7 +452,7 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
     if (status != LSPO_OK)
         return status;
     options.progress_context = &shown;
-    catch_interrupt();
+    options.stop = lspo_interrupt_catch();
     status = lspo_train(&options, &trained);
     if (shown)
         fputs("\r\033[K", stderr);

@@ -1,6 +1,5 @@
 /* cmd_validate.c - `lspo validate`: how far are the predictions from what this machine does? */
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/table.h"
 #include "cli/validate.h"
 
@@ -138,22 +138,6 @@ static void print_help(const lspo_arg_group_t *group)
          "  lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min");
 }
 
-static volatile sig_atomic_t stop_requested;
-
-static void request_stop(int signal_number)
-{
-    (void)signal_number;
-    stop_requested = 1;
-}
-
-/* The first Ctrl-C stops in order; the handler is then gone, and a second one ends the process at once. */
-static void catch_interrupt(void)
-{
-    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
-
 static lspo_status_t make_folder(const char *path)
 {
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
@@ -239,7 +223,7 @@ static lspo_status_t measure(const validate_request_t *request, const lspo_cells
                                       .budget_s = request->budget_s,
                                       .visits_least = 2,
                                       .others = "",
-                                      .stop = &stop_requested};
+                                      .stop = lspo_interrupt_catch()};
     char *others = NULL;
     lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++)
@@ -250,7 +234,6 @@ static lspo_status_t measure(const validate_request_t *request, const lspo_cells
         remove_traces(cells, request->folder);
     if (others != NULL)
         options.others = others;
-    catch_interrupt();
     if (status == LSPO_OK)
         status = lspo_validate_measure(cells, &options, measurements);
     free(others);

@@ -7,7 +7,7 @@
 #ifndef LSPO_CLI_VALIDATE_H
 #define LSPO_CLI_VALIDATE_H
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -82,7 +82,7 @@ typedef struct {
     double budget_s;
     uint32_t visits_least; /* calm ones, before a cell is settled */
     const char *others;    /* lines that visits.csv keeps, see lspo_visits_read() */
-    const volatile sig_atomic_t *stop;
+    const atomic_int *stop;
 } lspo_measure_options_t;
 
 /* Visit cells until all are settled, the budget is spent or *stop; LSPO_ERR_INTERRUPTED then.  `measurements` has one

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,21 +61,20 @@ static double usage_s(const struct rusage *usage)
 }
 
 /* Ctrl-C reaches both processes from a terminal, only us from `kill`. */
-static int await_child(pid_t child, const volatile sig_atomic_t *stop, struct rusage *usage)
+static int await_child(pid_t child, const atomic_int *stop, struct rusage *usage)
 {
     int status = 0;
     while (wait4(child, &status, 0, usage) < 0) {
         if (errno != EINTR)
             return -1;
-        if (*stop)
+        if (atomic_load(stop))
             kill(child, SIGINT);
     }
     return status;
 }
 
 /* Run this program with `argv`; its messages are appended to `log`.  The exit code, or 128 + signal. */
-static lspo_status_t run_process(char **argv, const char *log, const volatile sig_atomic_t *stop, int *code_out,
-                                 double *cpu_s_out)
+static lspo_status_t run_process(char **argv, const char *log, const atomic_int *stop, int *code_out, double *cpu_s_out)
 {
     extern char **environ;
     posix_spawn_file_actions_t actions;
@@ -130,7 +130,7 @@ static lspo_status_t explain_failure(const lspo_cell_t *cell, int code, const ch
                                      const lspo_measure_options_t *options)
 {
     char line[512];
-    if (*options->stop || code == 130)
+    if (atomic_load(options->stop) || code == 130)
         return LSPO_ERR_INTERRUPTED;
     last_line(log, line, sizeof line);
     lspo_status_t status = code == 2 ? LSPO_ERR_INPUT : code == 3 ? LSPO_ERR_DEVICE : LSPO_ERR_CHECK;
@@ -251,7 +251,7 @@ static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out
     for (uint32_t i = 0; i < rounds->cells->count; i++) {
         if (is_settled(&rounds->measurements[i], rounds->options))
             continue;
-        if (*rounds->options->stop)
+        if (atomic_load(rounds->options->stop))
             return LSPO_ERR_INTERRUPTED;
         if (elapsed_s(rounds) + next_visit_s(rounds, i) > rounds->options->budget_s)
             continue;
