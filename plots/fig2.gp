@@ -1,10 +1,10 @@
-# Stacked bars: an iteration of Zero-Offload in units of its GPU time.
-width = 680; height = 400
+# Stacked bars: an iteration of Zero-Offload in units of its GPU time; beside each what the paper's bar may be.
+width = 700; height = 400
 load plots."/style.gp"
 set style data histograms
 set style histogram rowstacked
 set boxwidth 0.5
-set title "Zero-Offload, simulated: where an iteration goes"
+set title "Zero-Offload as published, simulated: where an iteration goes"
 set ylabel "time an iteration / GPU time"
 set yrange [0:4.8]
 set ytics 1
@@ -15,6 +15,9 @@ plot file using "gpu":xtic(1) title "GPU" linecolor rgb blue, \
     '' using "exposed_comm" title "exposed communication" linecolor rgb orange, \
     '' using "exposed_cpu" title "exposed CPU" linecolor rgb green, \
     '' using "other" title "other" linecolor rgb grey, \
-    '' using ($0+0.27):"total":(sprintf("%.2f", column("total"))) with labels left font ",9" notitle, \
-    '' using 0:"total_fp32" with points pointtype 2 pointsize 0.9 linecolor rgb black title "total, fp32 transfer", \
-    '' using 0:"paper_total" with points pointtype 6 pointsize 1.1 linecolor rgb red linewidth 1.5 title "paper's total"
+    '' using ($0-0.27):"total":(sprintf("%.2f", column("total"))) with labels right font ",9" notitle, \
+    '' using 0:"total_fp16" with points pointtype 2 pointsize 0.9 linecolor rgb black title "total, fp16 on the link", \
+    '' using ($0+0.34):"rest_low":(0):(column("paper_high")-column("rest_low")) with vectors nohead linewidth 1.5 \
+        linecolor rgb red notitle, \
+    '' using ($0+0.34):"rest_low" with points pointtype 5 pointsize 0.8 linecolor rgb red title "paper's, less its other", \
+    '' using ($0+0.34):"paper_high" with points pointtype 6 pointsize 1.1 linecolor rgb red linewidth 1.5 title "paper's total"

@@ -1,26 +1,45 @@
 #!/usr/bin/env bash
-# Throughput of the paper's systems, normalised by native training, by simulation.
+# Throughput of the paper's systems, normalised by native training, and the authors' own step times, by simulation.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fig7
 here=$experiments_dir/fig7
+
+# As the authors' code runs them: fp32 both ways, linear layers only.  native trains everything, as in the figure.
+published=(--precision fp16 --transfer fp32 --train-rest off)
 
 # point LABEL SUBSPACE POLICY [ARGS...]
 point() {
     local label=$1 d=$2 policy=$3
     shift 3
     lspo_row "$out/fig7.csv" label,d "$label,$d" sim --model "$model" --machine "$machine" --policy "$policy" \
-        --batch "$batch" --sequence 512 --precision fp16 "$@"
+        --batch "$batch" --sequence 512 "$@"
 }
 
 while read -r model machine batch; do
-    point zero "" zero
-    point zero-layerwise "" zero-layerwise
-    for d in 2048 1024 512 256; do
-        point "lsp d=$d" $d lsp --subspace $d --nnz 16
+    point zero "" zero "${published[@]}"
+    point zero-layerwise "" zero-layerwise "${published[@]}"
+    for policy in lsp lsp-paper; do
+        for d in 2048 1024 512 256; do
+            point "$policy d=$d" $d $policy --subspace $d --nnz 16 "${published[@]}"
+        done
     done
-    point native "" native
+    point native "" native --precision fp16
+    # Their updates run on the thread that launches the GPU's work, which then waits.
+    for policy in zero zero-layerwise; do
+        point "$policy launch waits" "" $policy "${published[@]}" --set contention.gpu_while_cpu=0.99
+    done
 done < <(grid_rows "$here/grid")
+
+# The authors' step times: para_offload_modules.py as their README calls it.
+while read -r model machine batch sequence d r zero_s lsp_s; do
+    for policy in zero lsp-paper lsp; do
+        measured=$lsp_s
+        [ $policy = zero ] && measured=$zero_s
+        lspo_row "$out/steps.csv" measured_s "$measured" sim --model "$model" --machine "$machine" --policy $policy \
+            --batch "$batch" --sequence "$sequence" --subspace "$d" --nnz "$r" "${published[@]}"
+    done
+done < <(grid_rows "$here/steps")
 
 awk_csv "$here/table.awk" "$out/fig7.csv" > "$out/table.csv"
 plot fig7 "$out/fig7"
-awk_csv "$here/check.awk" "$out/fig7.csv"
+awk_csv "$here/check.awk" "$out/fig7.csv" "$out/steps.csv"
