@@ -1,4 +1,5 @@
 /* cmd_sim.c - `lspo sim`: predict a plan on a machine profile. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -6,35 +7,78 @@
 #include "cli/command.h"
 #include "cli/request.h"
 #include "cli/result.h"
+#include "sim/noise.h"
 #include "sim/sim.h"
+#include "traces/gantt.h"
+
+typedef struct {
+    lspo_request_t base;
+    lspo_noise_options_t noise; /* a seed of 0: no noise; 0 draws: not given */
+    const char *gantt_path;
+} sim_request_t;
 
 static const lspo_arg_t sim_args[] = {
     {.name = "model",
      .value = "NAME|FILE",
      .help = "what is trained (gpt2-774m); help: list them",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, model_name)},
+     .offset_bytes = offsetof(sim_request_t, base.model_name)},
     {.name = "machine",
      .value = "NAME|FILE",
      .help = "where (paper-workstation); help: list them",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, machine_name)},
+     .offset_bytes = offsetof(sim_request_t, base.machine_name)},
     {.name = "policy",
      .value = "NAME",
      .help = "how the work is scheduled (lsp); help: list them",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, policy_name)},
+     .offset_bytes = offsetof(sim_request_t, base.policy_name)},
     {.name = "trace",
      .value = "FILE",
      .help = "write what happens when, op by op, as CSV",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, trace_path)},
+     .offset_bytes = offsetof(sim_request_t, base.trace_path)},
     {.name = "format",
      .value = "table|csv|json",
      .help = "of the result (table on a terminal, else csv)",
      .store = lspo_arg_choice,
      .names = lspo_format_names,
-     .offset_bytes = offsetof(lspo_request_t, format)},
+     .offset_bytes = offsetof(sim_request_t, base.format)},
+};
+
+static const lspo_arg_t noise_args[] = {
+    {.name = "noise",
+     .value = "SEED",
+     .help = "draw durations from the machine's [noise]: percentiles of time and slowdown",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = UINT32_MAX,
+     .offset_bytes = offsetof(sim_request_t, noise.seed)},
+    {.name = "draws",
+     .value = "N",
+     .help = "runs that --noise draws (200)",
+     .store = lspo_arg_u32,
+     .low = 2,
+     .high = LSPO_NOISE_DRAWS_MAX,
+     .offset_bytes = offsetof(sim_request_t, noise.draws)},
+    {.name = "gantt",
+     .value = "FILE",
+     .help = "CSV of a few iterations for plots/gantt.gp; with --noise, error bars too",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(sim_request_t, gantt_path)},
+    {.name = "first",
+     .value = "N",
+     .help = "first iteration of --gantt (3)",
+     .store = lspo_arg_u32,
+     .high = UINT32_MAX,
+     .offset_bytes = offsetof(sim_request_t, noise.first_iteration)},
+    {.name = "count",
+     .value = "N",
+     .help = "iterations in --gantt (2)",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = UINT32_MAX,
+     .offset_bytes = offsetof(sim_request_t, noise.iteration_count)},
 };
 
 static void print_help(const lspo_arg_group_t *groups, size_t group_count)
@@ -42,33 +86,48 @@ static void print_help(const lspo_arg_group_t *groups, size_t group_count)
     puts("usage: lspo sim [options]\n\n"
          "Predict time an iteration, slowdown against native training, what limits it, and memory, from a machine's\n"
          "profile.  A plan that does not fit the GPU is simulated all the same: `fits` says so, `advice` what would\n"
-         "make it fit.");
+         "make it fit.\n\n"
+         "Under --noise everything but the percentiles is still the prediction without noise, the trace too: of 100\n"
+         "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.");
     lspo_args_print(groups, group_count, stdout);
     puts("\nexamples:\n"
          "  lspo sim --model llama-7b --machine rtx4090 --policy lsp\n"
          "  lspo sim --machine host.ini --model gpt-small --policy zero --link 2GB/s --format json\n"
+         "  lspo sim --policy zero --noise 1 --set noise.gpu_sigma=0.02 --set noise.run_sigma=0.01\n"
          "  lspo sim --policy help");
 }
 
-static lspo_status_t write_trace(const lspo_request_t *request, const lspo_machine_t *machine, lspo_trace_t *trace)
+/* The noise-free trace: no draw is typical in all its ops. */
+static lspo_status_t write_trace(const sim_request_t *request, const lspo_machine_t *machine, lspo_trace_t *trace)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "sim");
     if (status == LSPO_OK)
         status = lspo_trace_set_meta(trace, "machine", machine->name);
     if (status == LSPO_OK)
-        status = lspo_overrides_describe(&request->overrides, trace);
+        status = lspo_overrides_describe(&request->base.overrides, trace);
+    if (status == LSPO_OK && request->noise.seed > 0)
+        status = lspo_noise_describe(&request->noise, trace);
     if (status == LSPO_OK)
-        status = lspo_trace_write(trace, request->trace_path);
+        status = lspo_trace_write(trace, request->base.trace_path);
     return status;
 }
 
-static lspo_status_t write_prediction(const lspo_request_t *request, const lspo_machine_t *machine,
-                                      const lspo_plan_t *plan, const lspo_prediction_t *prediction)
+static lspo_status_t write_gantt(const sim_request_t *request, const lspo_noise_t *noise, const lspo_trace_t *trace)
+{
+    uint32_t first = request->noise.first_iteration, count = request->noise.iteration_count;
+    return request->noise.seed > 0
+               ? lspo_trace_write_gantt_spread(trace, first, count, noise->spreads, request->gantt_path)
+               : lspo_trace_write_gantt(trace, first, count, request->gantt_path);
+}
+
+static lspo_status_t write_prediction(const sim_request_t *request, const lspo_machine_t *machine,
+                                      const lspo_plan_t *plan, const lspo_prediction_t *prediction,
+                                      const lspo_noise_t *noise)
 {
     char sets[1024];
     lspo_result_t result;
-    lspo_overrides_sets(&request->overrides, sets, sizeof sets);
-    lspo_result_fill("sim", request, plan, &prediction->summary, sets, &result);
+    lspo_overrides_sets(&request->base.overrides, sets, sizeof sets);
+    lspo_result_fill("sim", &request->base, plan, &prediction->summary, sets, &result);
     result.machine = machine->name;
     result.slowdown = prediction->slowdown;
     result.tokens_per_s = prediction->tokens_per_s;
@@ -78,55 +137,89 @@ static lspo_status_t write_prediction(const lspo_request_t *request, const lspo_
     result.fits = prediction->fits != 0;
     result.bound = prediction->bound;
     result.advice = prediction->advice;
-    return lspo_result_write(&result, request->format);
+    if (request->noise.seed > 0)
+        lspo_result_fill_noise(&request->noise, noise, &result);
+    return lspo_result_write(&result, request->base.format);
 }
 
-static lspo_status_t simulate(const lspo_request_t *request)
+static lspo_status_t predict(const sim_request_t *request, const lspo_machine_t *machine, const lspo_plan_t *plan)
 {
-    lspo_machine_t machine;
-    lspo_plan_t *plan = NULL;
+    bool wants_trace = request->base.trace_path != NULL || request->gantt_path != NULL;
     lspo_trace_t *trace = NULL;
     lspo_prediction_t prediction;
-
-    lspo_status_t status = lspo_machine_find(request->machine_name, &machine);
-    if (status == LSPO_OK)
-        status = lspo_overrides_machine(&request->overrides, &machine);
-    if (status == LSPO_OK)
-        status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
+    lspo_noise_t noise = {0};
+    lspo_status_t status = lspo_simulate(plan, machine, &prediction, wants_trace ? &trace : NULL);
     if (status != LSPO_OK)
         return status;
-    status = lspo_simulate(plan, &machine, &prediction, request->trace_path != NULL ? &trace : NULL);
-    if (status != LSPO_OK)
-        goto destroy_plan;
-    if (trace != NULL)
-        status = write_trace(request, &machine, trace);
+    if (request->noise.seed > 0) {
+        lspo_noise_options_t options = request->noise;
+        if (request->gantt_path == NULL)
+            options.iteration_count = 0;
+        status = lspo_noise_predict(plan, machine, &options, &noise);
+    }
+    if (status == LSPO_OK && request->base.trace_path != NULL)
+        status = write_trace(request, machine, trace);
+    if (status == LSPO_OK && request->gantt_path != NULL)
+        status = write_gantt(request, &noise, trace);
     if (status == LSPO_OK)
-        status = write_prediction(request, &machine, plan, &prediction);
-    lspo_trace_destroy(trace);
+        status = write_prediction(request, machine, plan, &prediction, &noise);
+    lspo_noise_release(&noise);
     lspo_prediction_release(&prediction);
-destroy_plan:
+    lspo_trace_destroy(trace);
+    return status;
+}
+
+static lspo_status_t simulate(const sim_request_t *request)
+{
+    const lspo_request_t *base = &request->base;
+    lspo_machine_t machine;
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = lspo_machine_find(base->machine_name, &machine);
+    if (status == LSPO_OK)
+        status = lspo_overrides_machine(&base->overrides, &machine);
+    if (status == LSPO_OK && request->noise.seed > 0)
+        status = lspo_noise_check(&machine);
+    if (status == LSPO_OK)
+        status = lspo_tune_transition(&base->model, &base->workload, base->policy, &machine, &plan);
+    if (status == LSPO_OK)
+        status = predict(request, &machine, plan);
     lspo_plan_destroy(plan);
     return status;
 }
 
+/* Draws without noise would be ignored, silently. */
+static lspo_status_t check_draws(sim_request_t *request)
+{
+    if (request->noise.seed == 0 && request->noise.draws > 0)
+        return lspo_error(LSPO_ERR_INPUT, "--draws %u: nothing is drawn without --noise SEED", request->noise.draws);
+    if (request->noise.draws == 0)
+        request->noise.draws = LSPO_NOISE_DRAWS;
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_command_sim(int argc, char **argv)
 {
-    lspo_request_t request = {.model_name = "gpt2-774m",
-                              .machine_name = "paper-workstation",
-                              .policy_name = "lsp",
-                              .format = LSPO_FORMAT_AUTO};
+    sim_request_t request = {.base = {.model_name = "gpt2-774m",
+                                      .machine_name = "paper-workstation",
+                                      .policy_name = "lsp",
+                                      .format = LSPO_FORMAT_AUTO},
+                             .noise = {.first_iteration = 3, .iteration_count = 2}};
     const lspo_arg_group_t groups[] = {
         {"options", sim_args, sizeof sim_args / sizeof sim_args[0], &request},
+        {"random durations, and a picture", noise_args, sizeof noise_args / sizeof noise_args[0], &request},
         {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
         {"in place of the machine's own", lspo_override_args, lspo_override_arg_count, &request},
     };
     const size_t group_count = sizeof groups / sizeof groups[0];
     lspo_request_outcome_t outcome;
     lspo_status_t status =
-        lspo_request_parse(argc, argv, groups, group_count, LSPO_PRECISION_COUNT, &request, &outcome);
+        lspo_request_parse(argc, argv, groups, group_count, LSPO_PRECISION_COUNT, &request.base, &outcome);
     if (status != LSPO_OK)
         return status;
     if (outcome == LSPO_REQUEST_HELP)
         print_help(groups, group_count);
-    return outcome == LSPO_REQUEST_READY ? simulate(&request) : LSPO_OK;
+    if (outcome != LSPO_REQUEST_READY)
+        return LSPO_OK;
+    status = check_draws(&request);
+    return status == LSPO_OK ? simulate(&request) : status;
 }

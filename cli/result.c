@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/version.h"
 
@@ -24,6 +25,16 @@
     {                                                                                                                  \
 #field, LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(lspo_result_t, field)                                      \
     }
+#define PERCENTILE(name, unit, field, index)                                                                           \
+    {                                                                                                                  \
+        name, LSPO_FIELD_REAL, unit, offsetof(lspo_result_t, field[index])                                             \
+    }
+/* In the order of lspo_noise_percentages. */
+#define PERCENTILES(name, suffix, unit, field)                                                                         \
+    PERCENTILE(name "_p2_5" suffix, unit, field, 0), PERCENTILE(name "_p5" suffix, unit, field, 1),                    \
+        PERCENTILE(name "_p25" suffix, unit, field, 2), PERCENTILE(name "_p50" suffix, unit, field, 3),                \
+        PERCENTILE(name "_p75" suffix, unit, field, 4), PERCENTILE(name "_p95" suffix, unit, field, 5),                \
+        PERCENTILE(name "_p97_5" suffix, unit, field, 6)
 
 static const lspo_field_t result_fields[] = {
     TEXT("origin", origin),
@@ -75,6 +86,15 @@ static const lspo_field_t result_fields[] = {
     YES_NO(fits),
     TEXT("advice", advice),
     TEXT("bound", bound),
+    INTEGER(noise_seed, LSPO_UNIT_NONE),
+    INTEGER(draws, LSPO_UNIT_NONE),
+    PERCENTILES("iteration", "_s", LSPO_UNIT_SECONDS, iteration_percentile_s),
+    PERCENTILES("slowdown", "", LSPO_UNIT_NONE, slowdown_percentile),
+    INTEGER(peak_gpu_low_bytes, LSPO_UNIT_BYTES),
+    INTEGER(peak_gpu_high_bytes, LSPO_UNIT_BYTES),
+    INTEGER(peak_host_low_bytes, LSPO_UNIT_BYTES),
+    INTEGER(peak_host_high_bytes, LSPO_UNIT_BYTES),
+    INTEGER(fit_draws, LSPO_UNIT_NONE),
     REAL(loss_first, LSPO_UNIT_NONE),
     REAL(loss_last, LSPO_UNIT_NONE),
     REAL(held_out_before, LSPO_UNIT_NONE),
@@ -154,13 +174,35 @@ void lspo_result_fill(const char *origin, const lspo_request_t *request, const l
         .lower_bound_s = NAN,
         .peak_gpu_bytes = LSPO_MISSING,
         .peak_host_bytes = LSPO_MISSING,
+        .noise_seed = LSPO_MISSING,
+        .draws = LSPO_MISSING,
+        .fit_draws = LSPO_MISSING,
+        .peak_gpu_low_bytes = LSPO_MISSING,
+        .peak_gpu_high_bytes = LSPO_MISSING,
+        .peak_host_low_bytes = LSPO_MISSING,
+        .peak_host_high_bytes = LSPO_MISSING,
         .loss_first = NAN,
         .loss_last = NAN,
         .held_out_before = NAN,
         .held_out_after = NAN,
     };
+    for (int i = 0; i < LSPO_PERCENTILES; i++)
+        result_out->iteration_percentile_s[i] = result_out->slowdown_percentile[i] = NAN;
     fill_workload(plan, result_out);
     fill_summary(summary, result_out);
+}
+
+void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_noise_t *noise, lspo_result_t *result)
+{
+    result->noise_seed = options->seed;
+    result->draws = options->draws;
+    memcpy(result->iteration_percentile_s, noise->iteration_s, sizeof noise->iteration_s);
+    memcpy(result->slowdown_percentile, noise->slowdown, sizeof noise->slowdown);
+    result->peak_gpu_low_bytes = noise->peak_gpu_low_bytes;
+    result->peak_gpu_high_bytes = noise->peak_gpu_high_bytes;
+    result->peak_host_low_bytes = noise->peak_host_low_bytes;
+    result->peak_host_high_bytes = noise->peak_host_high_bytes;
+    result->fit_draws = noise->fit_draws;
 }
 
 lspo_status_t lspo_result_write(const lspo_result_t *result, int format)

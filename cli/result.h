@@ -11,6 +11,7 @@
 #include "cli/request.h"
 #include "cli/table.h"
 #include "plan/plan.h"
+#include "sim/noise.h"
 #include "traces/summary.h"
 
 typedef struct {
@@ -26,6 +27,10 @@ typedef struct {
     double slowdown, native_iteration_s, tokens_per_s, lower_bound_s;
     double gpu_busy_s, d2h_busy_s, h2d_busy_s, cpu_busy_s, exposed_comm_s, exposed_cpu_s, other_s;
     uint64_t d2h_bytes, h2d_bytes, peak_gpu_bytes, peak_host_bytes;
+    /* Under noise: percentiles (sim/noise.h), the least and greatest peaks of the draws, how many fit. */
+    uint64_t noise_seed, draws, fit_draws;
+    double iteration_percentile_s[LSPO_PERCENTILES], slowdown_percentile[LSPO_PERCENTILES];
+    uint64_t peak_gpu_low_bytes, peak_gpu_high_bytes, peak_host_low_bytes, peak_host_high_bytes;
     double loss_first, loss_last, held_out_before, held_out_after;
 } lspo_result_t;
 
@@ -33,6 +38,8 @@ typedef struct {
  * `sets` (the caller's), which must outlive the record. */
 void lspo_result_fill(const char *origin, const lspo_request_t *request, const lspo_plan_t *plan,
                       const lspo_summary_t *summary, const char *sets, lspo_result_t *result_out);
+
+void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_noise_t *noise, lspo_result_t *result);
 
 lspo_status_t lspo_result_write(const lspo_result_t *result, int format);
 

@@ -83,6 +83,21 @@ lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *tra
 
 /* Advice */
 
+static bool is_gpu_short(const lspo_machine_t *machine, uint64_t peak_gpu_bytes)
+{
+    return (double)peak_gpu_bytes > machine->gpu.memory_bytes;
+}
+
+static bool is_host_short(const lspo_machine_t *machine, uint64_t peak_host_bytes)
+{
+    return (double)peak_host_bytes > machine->cpu.memory_bytes;
+}
+
+bool lspo_report_fits(const lspo_machine_t *machine, uint64_t peak_gpu_bytes, uint64_t peak_host_bytes)
+{
+    return !is_gpu_short(machine, peak_gpu_bytes) && !is_host_short(machine, peak_host_bytes);
+}
+
 typedef struct {
     const lspo_plan_t *plan;
     const lspo_machine_t *machine;
@@ -106,8 +121,7 @@ static lspo_status_t try_fit(const question_t *question, const lspo_workload_t *
     if (status == LSPO_OK)
         status = lspo_memory_replay(plan, trace, &gpu_bytes, &host_bytes);
     if (status == LSPO_OK)
-        *fits_out = (double)gpu_bytes <= question->machine->gpu.memory_bytes &&
-                    (double)host_bytes <= question->machine->cpu.memory_bytes;
+        *fits_out = lspo_report_fits(question->machine, gpu_bytes, host_bytes);
     lspo_trace_destroy(trace);
     free(work_ns);
     lspo_plan_destroy(plan);
@@ -191,10 +205,9 @@ static lspo_status_t find_remedy(const question_t *question, size_t text_bytes, 
 lspo_status_t lspo_report_advice(const lspo_plan_t *plan, const lspo_machine_t *machine, uint64_t peak_gpu_bytes,
                                  uint64_t peak_host_bytes, size_t text_bytes, char *text_out)
 {
-    bool gpu_short = (double)peak_gpu_bytes > machine->gpu.memory_bytes;
-    bool host_short = (double)peak_host_bytes > machine->cpu.memory_bytes;
+    bool gpu_short = is_gpu_short(machine, peak_gpu_bytes);
     text_out[0] = '\0';
-    if (!gpu_short && !host_short)
+    if (lspo_report_fits(machine, peak_gpu_bytes, peak_host_bytes))
         return LSPO_OK;
 
     double peak_bytes = (double)(gpu_short ? peak_gpu_bytes : peak_host_bytes);

@@ -2,6 +2,7 @@
 #ifndef LSPO_SIM_REPORT_H
 #define LSPO_SIM_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,9 @@
  * otherwise the lane that takes most of the critical path. */
 lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *trace, const lspo_summary_t *summary,
                                 size_t text_bytes, char *text_out, lspo_lane_t *lane_out);
+
+/* Are both peaks within the machine's memory? */
+bool lspo_report_fits(const lspo_machine_t *machine, uint64_t peak_gpu_bytes, uint64_t peak_host_bytes);
 
 /* By how much the peaks exceed the machine's memory, and the first of these that makes the plan fit, tried by
  * simulation:

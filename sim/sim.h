@@ -41,4 +41,9 @@ lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machi
                             lspo_trace_t **trace_out);
 void lspo_prediction_release(lspo_prediction_t *prediction);
 
+/* The plan that slowdown compares with: native, of the same model and workload, with `iterations`; and the durations of
+ * its works.  The caller destroys the one and frees the other. */
+lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, const lspo_machine_t *machine, uint32_t iterations,
+                                   lspo_plan_t **native_out, uint64_t **work_ns_out);
+
 #endif

@@ -23,25 +23,38 @@ static lspo_status_t describe(lspo_trace_t *trace, const lspo_plan_t *plan, cons
     return status;
 }
 
-/* Time an iteration of native; memory is unlimited, since time does not depend on it. */
-static lspo_status_t native_iteration(const lspo_plan_t *plan, const lspo_machine_t *machine, double *iteration_s_out)
+lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, const lspo_machine_t *machine, uint32_t iterations,
+                                   lspo_plan_t **native_out, uint64_t **work_ns_out)
 {
     lspo_workload_t workload = lspo_policy_workload(plan);
-    workload.iterations = 4;
+    workload.iterations = iterations;
     const lspo_policy_t *policy = NULL;
     lspo_plan_t *native = NULL;
-    uint64_t *work_ns = NULL;
-    lspo_trace_t *trace = NULL;
-    lspo_summary_t summary = {0};
     lspo_status_t status = lspo_policy_find("native", &policy);
     if (status == LSPO_OK)
         status = lspo_plan_build(&plan->model, &workload, policy, &native);
     if (status == LSPO_OK)
-        status = lspo_cost_plan(machine, native, &work_ns);
+        status = lspo_cost_plan(machine, native, work_ns_out);
+    if (status == LSPO_OK)
+        *native_out = native;
+    else
+        lspo_plan_destroy(native);
+    return status;
+}
+
+/* Time an iteration of native; memory is unlimited, since time does not depend on it. */
+static lspo_status_t native_iteration(const lspo_plan_t *plan, const lspo_machine_t *machine, double *iteration_s_out)
+{
+    enum { ITERATIONS = 4 };
+    lspo_plan_t *native = NULL;
+    uint64_t *work_ns = NULL;
+    lspo_trace_t *trace = NULL;
+    lspo_summary_t summary = {0};
+    lspo_status_t status = lspo_simulate_native(plan, machine, ITERATIONS, &native, &work_ns);
     if (status == LSPO_OK)
         status = lspo_engine_play(native, machine, work_ns, &trace);
     if (status == LSPO_OK)
-        status = lspo_summary_create(trace, lspo_simulate_warmup(workload.iterations), &summary);
+        status = lspo_summary_create(trace, lspo_simulate_warmup(ITERATIONS), &summary);
     if (status == LSPO_OK)
         *iteration_s_out = summary.iteration_s;
     lspo_summary_release(&summary);

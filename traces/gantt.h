@@ -2,7 +2,9 @@
  *
  *     lane,kind,layer,iteration,start_s,end_s
  * One row an op of iterations [first, first + count), in the trace's order.  Times are relative to the start of the
- * first of these ops, in seconds with nine decimals.
+ * first of these ops, in seconds with nine decimals.  Of a prediction under noise (sim/noise.h) four columns follow, the
+ * 5 and 95 % percentiles of both times over the draws, each draw relative to the first start of its own:
+ *     start_low_s,start_high_s,end_low_s,end_high_s
  */
 #ifndef LSPO_TRACES_GANTT_H
 #define LSPO_TRACES_GANTT_H
@@ -12,8 +14,16 @@
 #include "plan/status.h"
 #include "traces/trace.h"
 
+typedef struct {
+    double start_low_s, start_high_s, end_low_s, end_high_s;
+} lspo_gantt_spread_t;
+
 /* LSPO_ERR_INPUT when the trace has no op of these iterations. */
 lspo_status_t lspo_trace_write_gantt(const lspo_trace_t *trace, uint32_t first_iteration, uint32_t count,
                                      const char *path);
+
+/* The same with the four columns: spreads[op] of each op of the trace in these iterations. */
+lspo_status_t lspo_trace_write_gantt_spread(const lspo_trace_t *trace, uint32_t first_iteration, uint32_t count,
+                                            const lspo_gantt_spread_t *spreads, const char *path);
 
 #endif
