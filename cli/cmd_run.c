@@ -122,6 +122,7 @@ static lspo_status_t write_measurement(const lspo_request_t *request, const lspo
     result.lower_bound_s = lower_bound_s;
     result.peak_gpu_bytes = measured->peak_gpu_bytes;
     result.peak_host_bytes = measured->peak_host_bytes;
+    result.peak_total_bytes = measured->peak_total_bytes;
     result.fits = 1;
     result.loss_first = measured->loss_first;
     result.loss_last = measured->loss_last;

@@ -134,6 +134,7 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
     result.lower_bound_s = prediction->lower_bound_s;
     result.peak_gpu_bytes = prediction->peak_gpu_bytes;
     result.peak_host_bytes = prediction->peak_host_bytes;
+    result.peak_total_bytes = prediction->peak_gpu_bytes + prediction->peak_host_bytes;
     result.fits = prediction->fits != 0;
     result.bound = prediction->bound;
     result.advice = prediction->advice;

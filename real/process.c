@@ -79,6 +79,7 @@ lspo_status_t lspo_process_extra_bytes(uint64_t *bytes_out)
     lspo_run_result_t result = {0};
     lspo_status_t status = lspo_run_default(&options);
     options.warmup = 1;
+    options.timing_only = true;
     if (status == LSPO_OK)
         status = build_sample(&plan);
     if (status == LSPO_OK)

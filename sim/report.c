@@ -119,7 +119,7 @@ static lspo_status_t try_fit(const question_t *question, const lspo_workload_t *
     if (status == LSPO_OK)
         status = lspo_engine_play(plan, question->machine, work_ns, &trace);
     if (status == LSPO_OK)
-        status = lspo_memory_replay(plan, trace, &gpu_bytes, &host_bytes);
+        status = lspo_memory_predict(plan, question->machine, trace, &gpu_bytes, &host_bytes);
     if (status == LSPO_OK)
         *fits_out = lspo_report_fits(question->machine, gpu_bytes, host_bytes);
     lspo_trace_destroy(trace);

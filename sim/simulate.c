@@ -74,7 +74,7 @@ static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *mach
     if (status == LSPO_OK)
         status = lspo_bound_iteration(plan, work_ns, &prediction->lower_bound_s);
     if (status == LSPO_OK)
-        status = lspo_memory_replay(plan, trace, &prediction->peak_gpu_bytes, &prediction->peak_host_bytes);
+        status = lspo_memory_predict(plan, machine, trace, &prediction->peak_gpu_bytes, &prediction->peak_host_bytes);
     if (status == LSPO_OK)
         status = native_iteration(plan, machine, &native_s);
     if (status == LSPO_OK)
