@@ -11,7 +11,7 @@ do for [p=1:n] {
     policy = word(policies, p)
     sim = data."/".policy.".sim.csv"; run = data."/".policy.".run.csv"
     set autoscale
-    stats sim using (column("end_s")*1000) nooutput name "S"
+    stats sim using (column(has_bars(sim) ? "end_high_s" : "end_s")*1000) nooutput name "S"
     stats run using (column("end_s")*1000) nooutput name "R"
     end = S_max > R_max ? S_max : R_max
     set xrange [0:end*1.01]; set yrange [0.45:4.55]
@@ -23,10 +23,14 @@ do for [p=1:n] {
         unset key
         unset xlabel
         if (p == n) { set xlabel "time (ms)" offset 0, 0.5 }
+        barred = has_bars(k == 1 ? sim : run)
         plot for [c=1:13] (k == 1 ? sim : run) using \
             (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
-            with boxxyerror linecolor rgb shade[c] linewidth 0.3
+            with boxxyerror linecolor rgb shade[c] linewidth 0.3, \
+            for [b=1:2] (k == 1 ? sim : run) using (barred ? column(edge(b))*1000 : NaN):(bar_at(strcol("lane"), b)):\
+            (column(bound(b, "_low_s"))*1000):(column(bound(b, "_high_s"))*1000) \
+            with xerrorbars pointtype 0 linecolor rgb black linewidth 0.3
     }
 }
 unset title; unset border; unset tics; unset xlabel

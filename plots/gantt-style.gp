@@ -6,3 +6,10 @@ unset grid
 set ytics ("GPU" 4, "D2H" 3, "CPU" 2, "H2D" 1) scale 0
 set yrange [0.45:4.55]
 set style fill solid 1.0 border rgb "white"
+
+# Error bars of a prediction under noise (columns start_low_s ... end_high_s), b = 1 those of the starts, b = 2 of the
+# ends.  `barred` says whether the file has them: columns that it lacks must not even be named.
+has_bars(file) = system("head -1 '".file."' | grep -c start_low_s") + 0
+edge(b) = word("start end", b)."_s"
+bound(b, which) = word("start end", b).(barred ? which : "_s")
+bar_at(name, b) = lane(name) + (b == 1 ? 0.24 : -0.24)

@@ -1,11 +1,13 @@
-# One policy: simulated above, measured below, on one time axis.
+# One policy: simulated above, measured below, on one time axis; error bars (5 to 95 %) where the prediction has them.
 width = 900; height = 430
 load plots."/style.gp"
 files = data."/".policy.".sim.csv ".data."/".policy.".run.csv"
-stats word(files, 1) using (column("end_s")*1000) nooutput name "S"
+load plots."/gantt-style.gp"
+set autoscale
+stats word(files, 1) using (column(has_bars(word(files, 1)) ? "end_high_s" : "end_s")*1000) nooutput name "S"
 stats word(files, 2) using (column("end_s")*1000) nooutput name "R"
 end = S_max > R_max ? S_max : R_max
-load plots."/gantt-style.gp"
+set yrange [0.45:4.55]
 set xrange [0:end*1.01]
 set multiplot
 set lmargin at screen 0.06; set rmargin at screen 0.985
@@ -22,11 +24,15 @@ do for [k=1:2] {
         unset title; set format x "%g"; set xlabel "time (ms)" offset 0, 0.3
         unset key
     }
+    barred = has_bars(word(files, k))
     plot for [c=1:13] word(files, k) using (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
             with boxxyerror linecolor rgb shade[c] linewidth 0.4, \
         word(files, k) using (column("end_s")-column("start_s") > 0.011e-3*end ? 500*(column("start_s")+column("end_s")) : NaN):\
-            (lane(strcol("lane"))):(strcol("layer")) with labels font ",6" textcolor rgb "#202020"
+            (lane(strcol("lane"))):(strcol("layer")) with labels font ",6" textcolor rgb "#202020", \
+        for [b=1:2] word(files, k) using (barred ? column(edge(b))*1000 : NaN):(bar_at(strcol("lane"), b)):\
+            (column(bound(b, "_low_s"))*1000):(column(bound(b, "_high_s"))*1000) \
+            with xerrorbars pointtype 0 linecolor rgb black linewidth 0.4
 }
 # The legend on its own strip at the bottom.
 unset title; unset label 1; unset border; unset tics; unset xlabel; unset ylabel
