@@ -196,7 +196,7 @@ static lspo_status_t play_plan(experiment_t *experiment, uint32_t draw)
     uint64_t gpu_bytes = 0, host_bytes = 0;
     lspo_status_t status = play(experiment, &experiment->player, &experiment->iteration_s[draw], &trace);
     if (status == LSPO_OK)
-        status = lspo_memory_replay(experiment->player.plan, trace, &gpu_bytes, &host_bytes);
+        status = lspo_memory_predict(experiment->player.plan, experiment->machine, trace, &gpu_bytes, &host_bytes);
     if (status == LSPO_OK) {
         widen(gpu_bytes, &noise->peak_gpu_low_bytes, &noise->peak_gpu_high_bytes);
         widen(host_bytes, &noise->peak_host_low_bytes, &noise->peak_host_high_bytes);
