@@ -35,6 +35,13 @@ check "the flags that are given" "3 3" "$(column "$folder/out/cells.csv" flags |
 check "three plans are visited" 3 "$(tail -n +2 "$folder/out/visits.csv" | cut -d, -f5 | sort -u | wc -l)"
 check "samples of a visit" 8 "$(sed -n 's/.*,//; 2p' "$folder/out/visits.csv" | wc -w)"
 
+# Without latencies every op takes less.
+cat > "$folder/less.awk" <<'AWK'
+FNR == 1 { csv_header($0); next }
+{ csv_row($0); print (get("no_contention") > 0 && get("no_latency") < get("predicted_s") ? "less" : "not less") }
+AWK
+check "predictions without a part" "less less" "$(with_lib -f "$folder/less.awk" "$folder/out/cells.csv" | xargs)"
+
 # The prediction is what lspo sim says of the same flags.
 flags=$(column "$folder/out/cells.csv" flags | head -n 1)
 simulated=$("$program" sim --machine host-reference $flags --format csv > "$folder/sim.csv"; column "$folder/sim.csv" iteration_s)
