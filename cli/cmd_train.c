@@ -27,7 +27,11 @@ typedef struct {
     double held_out, epochs, min_learning_rate;
     uint32_t steps, warmup_steps, eval_every, eval_batches, patience, checkpoint_every, keep;
     bool resume;
+    int export_weights; /* index of export_names; -1: as --eval-every says */
 } train_request_t;
+
+enum { EXPORT_BEST, EXPORT_LAST };
+static const char *const export_names[] = {"best", "last", NULL};
 
 static lspo_status_t store_number(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
@@ -107,6 +111,12 @@ static const lspo_arg_t train_args[] = {
      .help = "write the trained model there, as Hugging Face does",
      .store = lspo_arg_text,
      TRAIN(export_path)},
+    {.name = "export-weights",
+     .value = "best|last",
+     .help = "which are exported: of the best evaluation, or after the last step (best with --eval-every)",
+     .store = lspo_arg_choice,
+     .names = export_names,
+     TRAIN(export_weights)},
     {.name = "metrics",
      .value = "FILE",
      .help = "write loss, learning rate and the like of each step, as CSV",
@@ -129,7 +139,7 @@ typedef struct {
     const char *model, *policy, *device, *data, *tokenizer, *ended, *output, *export_path, *version;
     uint64_t steps, steps_run, resumed_from, seed, best_step, refits, cut_rows, dropped_rows, peak_gpu_bytes;
     double epochs, train_s, step_s, predicted_step_s, tokens_per_s, loss_first, loss_last, held_out_before,
-        held_out_after, perplexity_before, perplexity_after, best_loss;
+        held_out_after, perplexity_before, perplexity_after, accuracy_before, accuracy_after, best_loss, best_accuracy;
 } train_result_t;
 
 #define TEXT(field)                                                                                                    \
@@ -167,7 +177,10 @@ static const lspo_field_t result_fields[] = {
     REAL(held_out_after, LSPO_UNIT_NONE),
     REAL(perplexity_before, LSPO_UNIT_NONE),
     REAL(perplexity_after, LSPO_UNIT_NONE),
+    REAL(accuracy_before, LSPO_UNIT_NONE),
+    REAL(accuracy_after, LSPO_UNIT_NONE),
     REAL(best_loss, LSPO_UNIT_NONE),
+    REAL(best_accuracy, LSPO_UNIT_NONE),
     INTEGER(best_step, LSPO_UNIT_NONE),
     INTEGER(refits, LSPO_UNIT_NONE),
     INTEGER(cut_rows, LSPO_UNIT_NONE),
@@ -213,16 +226,18 @@ static const char *format_duration(double seconds, char *buffer, size_t buffer_b
 static void show_progress(void *context, const lspo_train_progress_t *progress)
 {
     bool *shown = context;
-    char held_out[48] = "", measured[32], predicted[32], expected[48] = "";
+    char held_out[48] = "", accuracy[32] = "", measured[32], predicted[32], expected[48] = "";
     if (!isatty(STDERR_FILENO))
         return;
     if (isfinite(progress->held_out_loss))
         snprintf(held_out, sizeof held_out, "  held-out %.4f", progress->held_out_loss);
+    if (isfinite(progress->accuracy))
+        snprintf(accuracy, sizeof accuracy, " (%.1f %% right)", 100 * progress->accuracy);
     if (isfinite(progress->predicted_s))
         snprintf(expected, sizeof expected, " (predicted %s)",
                  format_duration(progress->predicted_s, predicted, sizeof predicted));
-    fprintf(stderr, "\rstep %" PRIu32 "/%" PRIu32 "  loss %.4f%s  %.0f tokens/s  %s left%s\033[K", progress->step,
-            progress->steps, progress->loss, held_out, progress->tokens_per_s,
+    fprintf(stderr, "\rstep %" PRIu32 "/%" PRIu32 "  loss %.4f%s%s  %.0f tokens/s  %s left%s\033[K", progress->step,
+            progress->steps, progress->loss, held_out, accuracy, progress->tokens_per_s,
             format_duration(progress->remaining_s, measured, sizeof measured), expected);
     fflush(stderr);
     *shown = true;
@@ -379,6 +394,7 @@ static lspo_status_t fill_options(const train_request_t *request, trainee_t *tra
                                       .eval_every = request->eval_every,
                                       .eval_batches = request->eval_batches,
                                       .patience = request->patience,
+                                      .keep_best = request->export_weights == EXPORT_BEST,
                                       .output = request->output,
                                       .checkpoint_every = request->checkpoint_every,
                                       .keep = request->keep,
@@ -422,7 +438,10 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
         .held_out_after = state->held_out_last,
         .perplexity_before = language ? exp(state->held_out_before) : (double)NAN,
         .perplexity_after = language ? exp(state->held_out_last) : (double)NAN,
+        .accuracy_before = state->accuracy_before,
+        .accuracy_after = state->accuracy_last,
         .best_loss = state->best_loss,
+        .best_accuracy = state->accuracy_best,
         .best_step = isfinite(state->best_loss) ? state->best_step : LSPO_MISSING,
         .refits = request->base.policy->gradient_form == LSPO_FORM_SUBSPACE ? state->refits : LSPO_MISSING,
         .cut_rows = lspo_dataset_cut_rows(trainee->data),
@@ -475,6 +494,8 @@ static lspo_status_t train(train_request_t *request)
         return lspo_error(LSPO_ERR_INPUT, "--steps and --epochs are both given; one is enough");
     if (request->epochs <= 0)
         request->epochs = 1;
+    if (request->export_weights < 0)
+        request->export_weights = request->eval_every > 0 ? EXPORT_BEST : EXPORT_LAST;
     if (request->metrics_path && !request->resume)
         status = lspo_request_check_output(request->metrics_path);
     if (status == LSPO_OK && request->export_path)
@@ -498,7 +519,8 @@ lspo_status_t lspo_command_train(int argc, char **argv)
                                .held_out = 0.05,
                                .eval_batches = 16,
                                .checkpoint_every = 100,
-                               .keep = 2};
+                               .keep = 2,
+                               .export_weights = -1};
     const lspo_arg_group_t groups[] = {
         {"options", train_args, sizeof train_args / sizeof train_args[0], &request},
         {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},

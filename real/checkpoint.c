@@ -305,13 +305,16 @@ static json_t *settings_object(const lspo_setting_t *settings, size_t count)
 
 static json_t *state_object(const lspo_train_state_t *state, const lspo_setting_t *settings, size_t setting_count)
 {
-    return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:b, s:o}", "format", FORMAT_VERSION,
-                     "step", (json_int_t)state->step, "elapsed_s", real_or_null(state->elapsed_s), "loss_first",
-                     real_or_null(state->loss_first), "loss_last", real_or_null(state->loss_last), "held_out_before",
-                     real_or_null(state->held_out_before), "held_out_last", real_or_null(state->held_out_last),
-                     "best_loss", real_or_null(state->best_loss), "best_step", (json_int_t)state->best_step,
-                     "worse_count", (json_int_t)state->worse_count, "refits", (json_int_t)state->refits, "finished",
-                     (int)state->finished, "settings", settings_object(settings, setting_count));
+    return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:b, s:o}", "format",
+                     FORMAT_VERSION, "step", (json_int_t)state->step, "elapsed_s", real_or_null(state->elapsed_s),
+                     "loss_first", real_or_null(state->loss_first), "loss_last", real_or_null(state->loss_last),
+                     "held_out_before", real_or_null(state->held_out_before), "held_out_last",
+                     real_or_null(state->held_out_last), "accuracy_before", real_or_null(state->accuracy_before),
+                     "accuracy_last", real_or_null(state->accuracy_last), "accuracy_best",
+                     real_or_null(state->accuracy_best), "best_loss", real_or_null(state->best_loss), "best_step",
+                     (json_int_t)state->best_step, "worse_count", (json_int_t)state->worse_count, "refits",
+                     (json_int_t)state->refits, "finished", (int)state->finished, "settings",
+                     settings_object(settings, setting_count));
 }
 
 static lspo_status_t write_state(const char *path, const lspo_train_state_t *state, const lspo_setting_t *settings,
@@ -359,6 +362,9 @@ static lspo_status_t parse_state(const char *path, json_t *object, lspo_train_st
         !get_real(object, "loss_first", &state->loss_first) || !get_real(object, "loss_last", &state->loss_last) ||
         !get_real(object, "held_out_before", &state->held_out_before) ||
         !get_real(object, "held_out_last", &state->held_out_last) ||
+        !get_real(object, "accuracy_before", &state->accuracy_before) ||
+        !get_real(object, "accuracy_last", &state->accuracy_last) ||
+        !get_real(object, "accuracy_best", &state->accuracy_best) ||
         !get_real(object, "best_loss", &state->best_loss) || !get_count(object, "best_step", &state->best_step) ||
         !get_count(object, "worse_count", &state->worse_count) || !json_is_boolean(finished))
         return lspo_error(LSPO_ERR_INPUT, "%s: a field is missing or has a wrong type", path);

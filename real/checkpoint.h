@@ -32,6 +32,9 @@ typedef struct {
     double held_out_last;   /* and the latest                                                  */
     double best_loss;       /* the lowest held-out loss; NaN: none yet                         */
     uint32_t best_step;     /* where it was                                                    */
+    double accuracy_before; /* held-out accuracy of a classifier before the first step; NaN: none */
+    double accuracy_last;   /* and the latest                                                  */
+    double accuracy_best;   /* and at best_step                                                */
     uint32_t worse_count;   /* evaluations since                                               */
     uint64_t refits;        /* lsp: weights whose projectors were fitted anew */
     bool finished;          /* all steps done, or stopped early: there is nothing to resume */

@@ -11,7 +11,7 @@
 #include "traces/output.h"
 
 static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,perplexity,"
-                             "bias,bias_fitted,refits\n";
+                             "bias,bias_fitted,refits,accuracy\n";
 
 static const size_t columns[] = {
     offsetof(lspo_metrics_row_t, epoch),         offsetof(lspo_metrics_row_t, loss),
@@ -19,7 +19,7 @@ static const size_t columns[] = {
     offsetof(lspo_metrics_row_t, time_s),        offsetof(lspo_metrics_row_t, tokens_per_s),
     offsetof(lspo_metrics_row_t, held_out_loss), offsetof(lspo_metrics_row_t, perplexity),
     offsetof(lspo_metrics_row_t, bias),          offsetof(lspo_metrics_row_t, bias_fitted),
-    offsetof(lspo_metrics_row_t, refits)};
+    offsetof(lspo_metrics_row_t, refits),        offsetof(lspo_metrics_row_t, accuracy)};
 enum { COLUMN_COUNT = sizeof columns / sizeof columns[0], LINE_BYTES = 512 };
 
 struct lspo_metrics {

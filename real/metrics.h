@@ -3,7 +3,7 @@
  * Columns: step (steps done), epoch, loss (of that step's batch, nats), learning_rate, gradient_norm (before clipping),
  * time_s (of training alone, without evaluations and checkpoints, since step 0), tokens_per_s, held_out_loss,
  * perplexity (e to the held-out loss), bias and bias_fitted (of lsp's projectors, before and after the step's check),
- * refits (weights whose projectors were fitted anew so far).  What is not known is empty.  Row 0 holds the held-out
+ * refits (weights whose projectors were fitted anew so far), accuracy (of a classifier, held out).  What is not known is empty.  Row 0 holds the held-out
  * loss before training.
  */
 #ifndef LSPO_REAL_METRICS_H
@@ -19,7 +19,7 @@
 typedef struct {
     uint32_t step;
     double epoch, loss, learning_rate, gradient_norm, time_s, tokens_per_s, held_out_loss, perplexity, bias,
-        bias_fitted, refits;
+        bias_fitted, refits, accuracy;
 } lspo_metrics_row_t;
 
 /* A row of which nothing but the step is known. */

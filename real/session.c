@@ -608,11 +608,12 @@ static size_t counted_targets(const lspo_session_t *session)
 }
 
 lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,
-                                    uint32_t batches, double *loss_out)
+                                    uint32_t batches, lspo_evaluation_t *evaluation_out)
 {
+    bool classifies = session->plan->model.class_count > 1;
     evaluation_t evaluation;
     lspo_status_t status = begin_evaluation(session, &evaluation);
-    double sum = 0, count = 0;
+    double sum = 0, count = 0, right = 0;
     for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
         status = lspo_session_fill_batch(session, function, context, i, 0);
         if (status != LSPO_OK)
@@ -620,11 +621,14 @@ lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function
         double counted = (double)counted_targets(session);
         sum += counted * forward_batch(session, evaluation.saved, evaluation.x, evaluation.y);
         count += counted;
+        if (classifies)
+            right += (double)lspo_transformer_classified_right(session->transformer, session->targets);
     }
     end_evaluation(session, &evaluation);
     if (status == LSPO_OK && !(count > 0))
         status = lspo_error(LSPO_ERR_INPUT, "%u batches have no target that counts", batches);
     if (status == LSPO_OK)
-        *loss_out = sum / count;
+        *evaluation_out =
+            (lspo_evaluation_t){.loss = sum / count, .accuracy = classifies ? right / count : (double)NAN};
     return status;
 }

@@ -108,10 +108,14 @@ typedef struct {
 /* checked == 0: no check yet. */
 lspo_session_bias_t lspo_session_bias(const lspo_session_t *session);
 
-/* Mean loss over all counted targets of `batches` batches (step 0 .. batches - 1, micro 0) from `function`; not while a
- * plan runs. */
+/* Means over all counted targets: loss in nats; of a classifier of two or more classes the share whose most likely class,
+ * the lowest of equals, is the target's, elsewhere NaN. */
+typedef struct {
+    double loss, accuracy;
+} lspo_evaluation_t;
+/* Of `batches` batches (step 0 .. batches - 1, micro 0) from `function`; not while a plan runs. */
 lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,
-                                    uint32_t batches, double *loss_out);
+                                    uint32_t batches, lspo_evaluation_t *evaluation_out);
 
 /* Mean loss over `batches` fixed batches of the held-out text; not while a plan runs. */
 lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batches, double *loss_out);

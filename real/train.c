@@ -30,6 +30,7 @@ typedef struct {
     lspo_setting_t settings[SETTINGS_MAX];
     size_t setting_count;
     lspo_train_state_t state;
+    float **best;                    /* weights of the best evaluation, a stage each; NULL: not kept */
     int lock;                        /* of the folder of checkpoints */
     uint32_t first_step, saved_step; /* of this sitting; that the newest checkpoint holds */
     uint64_t refits_before;          /* this sitting */
@@ -137,6 +138,7 @@ static void set_all(trainer_t *trainer)
     set(trainer, "eval-every", "%" PRIu32, options->eval_every);
     set(trainer, "eval-batches", "%" PRIu32, options->eval_batches);
     set(trainer, "patience", "%" PRIu32, options->patience);
+    set(trainer, "export-weights", "%s", options->keep_best ? "best" : "last");
     set(trainer, "data", "%016" PRIx64 ", %" PRIu64 " rows and %" PRIu64 " held out", lspo_dataset_hash(options->data),
         lspo_dataset_train_rows(options->data), lspo_dataset_held_out_rows(options->data));
 }
@@ -273,30 +275,82 @@ static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
     return LSPO_OK;
 }
 
+/* ---- weights that are kept ---- */
+
+static void free_stages(const lspo_train_options_t *options, float **stages)
+{
+    for (uint32_t s = 0; stages && s < lspo_model_stage_count(&options->model); s++)
+        free(stages[s]);
+    free(stages);
+}
+
+static lspo_status_t alloc_stages(const lspo_train_options_t *options, float ***stages_out)
+{
+    uint32_t count = lspo_model_stage_count(&options->model);
+    float **stages = calloc(count, sizeof *stages);
+    bool complete = stages != NULL;
+    for (uint32_t s = 0; complete && s < count; s++) {
+        lspo_stage_t stage;
+        lspo_model_stage(&options->model, s, &stage);
+        stages[s] = calloc(stage.element_count + 1, sizeof **stages);
+        complete = stages[s] != NULL;
+    }
+    if (!complete) {
+        free_stages(options, stages);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a copy of the weights");
+    }
+    *stages_out = stages;
+    return LSPO_OK;
+}
+
+static void copy_weights(const trainer_t *trainer, float **stages)
+{
+    for (uint32_t s = 0; s < lspo_model_stage_count(&trainer->options->model); s++)
+        lspo_session_merged_weights(trainer->session, s, stages[s]);
+}
+
+/* Whether the best weights are needed: for an export, or for a checkpoint that may be resumed with one. */
+static bool tracks_best(const lspo_train_options_t *options)
+{
+    return options->keep_best && (options->save || options->output) && lspo_dataset_held_out_rows(options->data) > 0;
+}
+
 /* ---- between segments ---- */
+
+static void note_best(trainer_t *trainer, const lspo_evaluation_t *evaluation)
+{
+    lspo_train_state_t *state = &trainer->state;
+    state->best_loss = evaluation->loss;
+    state->best_step = state->step;
+    state->accuracy_best = evaluation->accuracy;
+    state->worse_count = 0;
+    if (trainer->best)
+        copy_weights(trainer, trainer->best);
+}
 
 static lspo_status_t evaluate(trainer_t *trainer, lspo_metrics_row_t *row)
 {
     const lspo_train_options_t *options = trainer->options;
     lspo_train_state_t *state = &trainer->state;
-    double loss;
+    lspo_evaluation_t evaluation;
     lspo_status_t status =
-        lspo_session_evaluate(trainer->session, held_out_batch, (void *)options, eval_batches(options), &loss);
+        lspo_session_evaluate(trainer->session, held_out_batch, (void *)options, eval_batches(options), &evaluation);
     if (status != LSPO_OK)
         return status;
+    double loss = evaluation.loss;
     if (!isfinite(loss))
         return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the held-out loss is %g", state->step, loss);
     row->held_out_loss = state->held_out_last = loss;
+    row->accuracy = state->accuracy_last = evaluation.accuracy;
     if (lspo_dataset_kind(options->data) != LSPO_DATASET_LABELS)
         row->perplexity = exp(loss);
-    if (state->step == 0)
+    if (state->step == 0) {
         state->held_out_before = loss;
-    state->worse_count++;
-    if (isnan(state->best_loss) || loss < state->best_loss) {
-        state->best_loss = loss;
-        state->best_step = state->step;
-        state->worse_count = 0;
+        state->accuracy_before = evaluation.accuracy;
     }
+    state->worse_count++;
+    if (isnan(state->best_loss) || loss < state->best_loss)
+        note_best(trainer, &evaluation);
     return LSPO_OK;
 }
 
@@ -309,19 +363,43 @@ static bool evaluates_now(const trainer_t *trainer)
            (options->eval_every > 0 && trainer->state.step % options->eval_every == 0);
 }
 
-static lspo_status_t save_checkpoint(trainer_t *trainer)
+/* What a checkpoint holds: the session's arrays and the best weights. */
+static lspo_status_t state_arrays(const trainer_t *trainer, lspo_state_array_t **arrays_out, uint32_t *count_out)
 {
-    const lspo_train_options_t *options = trainer->options;
-    if (!options->output || trainer->saved_step == trainer->state.step)
-        return LSPO_OK;
+    const lspo_model_t *model = &trainer->options->model;
     uint32_t count = lspo_session_state_count(trainer->session);
-    lspo_state_array_t *arrays = calloc(count, sizeof *arrays);
+    uint32_t kept = trainer->best ? lspo_model_stage_count(model) : 0;
+    lspo_state_array_t *arrays = calloc(count + kept, sizeof *arrays);
     if (!arrays)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for the list of a checkpoint's arrays");
     for (uint32_t i = 0; i < count; i++)
         lspo_session_state_at(trainer->session, i, &arrays[i]);
-    lspo_status_t status = lspo_checkpoint_write(options->output, &trainer->state, trainer->settings,
-                                                 trainer->setting_count, arrays, count, options->keep);
+    for (uint32_t s = 0; s < kept; s++) {
+        lspo_stage_t stage;
+        lspo_model_stage(model, s, &stage);
+        lspo_state_array_t *array = &arrays[count + s];
+        snprintf(array->name, sizeof array->name, "best%" PRIu32 ".weights", s);
+        array->data = trainer->best[s];
+        array->element_count = stage.element_count;
+        array->type = LSPO_STATE_F32;
+    }
+    *arrays_out = arrays;
+    *count_out = count + kept;
+    return LSPO_OK;
+}
+
+static lspo_status_t save_checkpoint(trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_state_array_t *arrays;
+    uint32_t count;
+    if (!options->output || trainer->saved_step == trainer->state.step)
+        return LSPO_OK;
+    lspo_status_t status = state_arrays(trainer, &arrays, &count);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_checkpoint_write(options->output, &trainer->state, trainer->settings, trainer->setting_count, arrays,
+                                   count, options->keep);
     if (status == LSPO_OK)
         trainer->saved_step = trainer->state.step;
     free(arrays);
@@ -330,14 +408,12 @@ static lspo_status_t save_checkpoint(trainer_t *trainer)
 
 static lspo_status_t read_checkpoint(trainer_t *trainer, const char *path)
 {
-    uint32_t count = lspo_session_state_count(trainer->session);
-    lspo_state_array_t *arrays = calloc(count, sizeof *arrays);
-    if (!arrays)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the list of a checkpoint's arrays");
-    for (uint32_t i = 0; i < count; i++)
-        lspo_session_state_at(trainer->session, i, &arrays[i]);
-    lspo_status_t status =
-        lspo_checkpoint_read(path, trainer->settings, trainer->setting_count, arrays, count, &trainer->state);
+    lspo_state_array_t *arrays;
+    uint32_t count;
+    lspo_status_t status = state_arrays(trainer, &arrays, &count);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_checkpoint_read(path, trainer->settings, trainer->setting_count, arrays, count, &trainer->state);
     free(arrays);
     if (status == LSPO_OK && trainer->state.step > trainer->options->steps)
         status = lspo_error(LSPO_ERR_INPUT, "%s: step %" PRIu32 " is beyond the %" PRIu32 " of this training", path,
@@ -373,25 +449,17 @@ static lspo_status_t load_weights(trainer_t *trainer)
 static lspo_status_t save_weights(trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;
-    uint32_t count = lspo_model_stage_count(&options->model);
-    float **stages = options->save ? calloc(count, sizeof *stages) : NULL;
+    float **stages = NULL;
     if (!options->save)
         return LSPO_OK;
-    lspo_status_t status = stages ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory for the weights to export");
-    for (uint32_t s = 0; status == LSPO_OK && s < count; s++) {
-        lspo_stage_t stage;
-        lspo_model_stage(&options->model, s, &stage);
-        stages[s] = malloc((stage.element_count + 1) * sizeof **stages);
-        if (stages[s])
-            lspo_session_merged_weights(trainer->session, s, stages[s]);
-        else
-            status = lspo_error(LSPO_ERR_MEMORY, "no memory for the weights to export");
-    }
-    if (status == LSPO_OK)
-        status = options->save(options->model_context, (const float *const *)stages);
-    for (uint32_t s = 0; stages && s < count; s++)
-        free(stages[s]);
-    free(stages);
+    if (trainer->best)
+        return options->save(options->model_context, (const float *const *)trainer->best);
+    lspo_status_t status = alloc_stages(options, &stages);
+    if (status != LSPO_OK)
+        return status;
+    copy_weights(trainer, stages);
+    status = options->save(options->model_context, (const float *const *)stages);
+    free_stages(options, stages);
     return status;
 }
 
@@ -430,6 +498,7 @@ static void report(const trainer_t *trainer)
                                       .steps = options->steps,
                                       .loss = state->loss_last,
                                       .held_out_loss = state->held_out_last,
+                                      .accuracy = state->accuracy_last,
                                       .tokens_per_s = trainer->tokens_per_s,
                                       .remaining_s = trainer->sitting_s / (state->step - trainer->first_step) * left,
                                       .predicted_s = options->predicted_step_s * left};
@@ -504,8 +573,9 @@ static lspo_status_t open_trainer(trainer_t *trainer)
     trainer->rows = calloc(least(options->workload.iterations, options->steps), sizeof *trainer->rows);
     if (!trainer->rows)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for the metrics of a segment");
-    lspo_status_t status =
-        options->output ? lspo_checkpoint_prepare(options->output, options->resume, &trainer->lock) : LSPO_OK;
+    lspo_status_t status = tracks_best(options) ? alloc_stages(options, &trainer->best) : LSPO_OK;
+    if (status == LSPO_OK && options->output)
+        status = lspo_checkpoint_prepare(options->output, options->resume, &trainer->lock);
     if (status == LSPO_OK)
         status = lspo_topology_read(&trainer->topology);
     if (status == LSPO_OK)
@@ -526,6 +596,7 @@ static void close_trainer(trainer_t *trainer)
     lspo_plan_destroy(trainer->plan);
     lspo_device_close(trainer->device);
     free(trainer->rows);
+    free_stages(trainer->options, trainer->best);
     if (trainer->lock >= 0)
         close(trainer->lock);
 }
@@ -547,15 +618,21 @@ lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_
     lspo_status_t status = check_options(options);
     if (status != LSPO_OK)
         return status;
-    trainer_t trainer = {
-        .options = options,
-        .schedule = {.peak = options->workload.learning_rate,
-                     .last = options->min_learning_rate,
-                     .warmup_steps = options->warmup_steps,
-                     .steps = options->steps},
-        .state = {.loss_first = NAN, .loss_last = NAN, .held_out_before = NAN, .held_out_last = NAN, .best_loss = NAN},
-        .saved_step = UINT32_MAX,
-        .lock = -1};
+    trainer_t trainer = {.options = options,
+                         .schedule = {.peak = options->workload.learning_rate,
+                                      .last = options->min_learning_rate,
+                                      .warmup_steps = options->warmup_steps,
+                                      .steps = options->steps},
+                         .state = {.loss_first = NAN,
+                                   .loss_last = NAN,
+                                   .held_out_before = NAN,
+                                   .held_out_last = NAN,
+                                   .best_loss = NAN,
+                                   .accuracy_before = NAN,
+                                   .accuracy_last = NAN,
+                                   .accuracy_best = NAN},
+                         .saved_step = UINT32_MAX,
+                         .lock = -1};
     status = open_trainer(&trainer);
     if (status == LSPO_OK)
         status = begin(&trainer);

@@ -5,6 +5,10 @@
  * obeyed. Where the cuts lie changes no number: weights after n steps are the same, bit for bit, for any length of
  * segments and whether or not the training was resumed.
  *
+ * With keep_best the weights of the evaluation with the lowest held-out loss, the one before the first step included, are kept
+ * in host memory and in every checkpoint.  An early stop leaves out the pending update of a stale policy: the last weights are
+ * those that were evaluated.
+ *
  * Learning rate of step s (from 0) of n, with w steps of warm-up, peak rate p and last rate q:
  *     s < w:   p (s + 1) / w
  *     else:    q + (p - q) (1 + cos(pi (s - w) / (n - w))) / 2        [Loshchilov, Hutter, arXiv 1608.03983, eq. 5]
@@ -32,6 +36,7 @@ typedef struct {
     uint32_t step, steps; /* done, of                                     */
     double loss;          /* of the latest step                             */
     double held_out_loss; /* latest; NaN: none                            */
+    double accuracy;      /* latest, of a classifier; NaN: none             */
     double tokens_per_s;  /* of the latest segment                          */
     double remaining_s;   /* at the pace of this sitting                    */
     double predicted_s;   /* remaining, as simulated; NaN: not known      */
@@ -49,6 +54,7 @@ typedef struct {
     uint32_t eval_every;             /* steps between two evaluations; 0: before the first and after the last only */
     uint32_t eval_batches;           /* at most, spread over the held-out rows                                    */
     uint32_t patience;               /* evaluations without a new best before the training stops; 0: it never does */
+    bool keep_best;                  /* the weights of the best evaluation are saved at the end, not the last ones */
     const char *output;              /* folder of checkpoints; NULL: none                                         */
     uint32_t checkpoint_every, keep; /* 0: at the end only                                              */
     bool resume;
@@ -57,7 +63,8 @@ typedef struct {
     const char *initial; /* what the first weights are, for the settings of a checkpoint: "seed", or a folder's name */
     /* First weights of a stage, in place of the seeded ones; NULL: those. */
     lspo_status_t (*load)(void *context, uint32_t stage, float *weights);
-    /* Called at the end with the weights of all stages (lora: adapters merged); NULL: not.  */
+    /* Called at the end with the weights of all stages (lora: adapters merged), with keep_best those of the best
+     * evaluation; NULL: not. */
     lspo_status_t (*save)(void *context, const float *const *stages);
     void *model_context;    /* of both */
     const atomic_int *stop; /* nonzero: finish the segment, write a checkpoint, return LSPO_ERR_INTERRUPTED */

@@ -354,6 +354,19 @@ double lspo_transformer_head_forward(lspo_transformer_t *t, const float *head_we
     return t->family->head_forward(t, head_weights, embed_weights, targets, x_in, saved != NULL ? saved : t->workspace);
 }
 
+size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint32_t *targets)
+{
+    const float *row = t->workspace + t->head_saved.probabilities;
+    size_t right = 0;
+    for (size_t i = 0; i < t->batch; i++, row += t->classes) {
+        uint32_t best = 0;
+        for (uint32_t c = 1; c < t->classes; c++)
+            best = row[c] > row[best] ? c : best;
+        right += targets[i] == best; /* an ignored target is no class */
+    }
+    return right;
+}
+
 void lspo_transformer_logits(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
                              const float *x_in, size_t count, const uint32_t *rows, float *logits_out)
 {

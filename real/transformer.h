@@ -88,6 +88,10 @@ void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights,
 double lspo_transformer_head_forward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
                                      const uint32_t *targets, const float *x_in, void *saved);
 
+/* Of a classifier, right after head_forward without `saved`: how many of the targets that count are the most likely class,
+ * the lowest of equals. */
+size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint32_t *targets);
+
 /* logits_out (count x V): what the head says of `count` rows of x_in (rows: their numbers, each < T; NULL: the first).
  * Classifiers: count x classes, of sequences of the batch instead of rows.  Uses the workspace. */
 void lspo_transformer_logits(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,

@@ -111,13 +111,13 @@ Test(train, what_is_no_metrics_is_refused)
     size_t count;
     const char *path = path_of("m.csv");
     static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,"
-                                 "perplexity,bias,bias_fitted,refits\n";
+                                 "perplexity,bias,bias_fitted,refits,accuracy\n";
     char text[512];
     cr_expect_eq(lspo_metrics_read("/nonexistent", &rows, &count), LSPO_ERR_INPUT);
     write_text(path, "");
     cr_expect_eq(lspo_metrics_read(path, &rows, &count), LSPO_ERR_INPUT);
-    static const char *const lines[] = {"x,,,,,,,,,,,\n", "1,,,\n", "-1,,,,,,,,,,,\n", "1,,nan,,,,,,,,,\n",
-                                        "1,,,,,,,,,,,,\n"};
+    static const char *const lines[] = {"x,,,,,,,,,,,,\n", "1,,,\n", "-1,,,,,,,,,,,,\n", "1,,nan,,,,,,,,,,\n",
+                                        "1,,,,,,,,,,,,,\n"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         snprintf(text, sizeof text, "%s%s", header, lines[i]);
         write_text(path, text);
@@ -400,6 +400,181 @@ Test(train, a_training_that_gets_no_better_stops)
     cr_expect(result.state.finished);
     release(&kept);
     lspo_dataset_close(data);
+    remove_folder();
+}
+
+/* Held-out loss of weights that another training left, evaluated before the first step of a new one. */
+static double loss_of(weights_t *weights, const lspo_dataset_t *data)
+{
+    weights_t none = {0};
+    lspo_train_options_t options = options_for("native", data, &none);
+    options.save = NULL;
+    options.load = give_weights;
+    options.model_context = weights;
+    options.steps = 4;
+    return train(&options).state.held_out_before;
+}
+
+/* At a rate this high the model soon gets worse and stays so: the best evaluation is in between, and patience ends it. */
+static lspo_train_options_t options_past_the_best(const char *policy, const lspo_dataset_t *data, weights_t *kept)
+{
+    lspo_train_options_t options = options_for(policy, data, kept);
+    options.workload.learning_rate = 0.3;
+    options.steps = 60;
+    options.eval_every = 1;
+    options.patience = 4;
+    return options;
+}
+
+Test(train, the_best_evaluation_is_what_is_exported)
+{
+    make_folder();
+    lspo_dataset_t *data = open_data();
+    weights_t best = {0}, last = {0};
+    lspo_train_options_t options = options_past_the_best("native", data, &last);
+    lspo_train_result_t result = train(&options);
+    cr_assert_eq(result.state.step, result.state.best_step + 4, "stopped at %u, best at %u", result.state.step,
+                 result.state.best_step);
+    cr_assert_gt(result.state.best_step, 0, "the test wants a best between the first and the last");
+    cr_assert_lt(result.state.best_loss, result.state.held_out_last);
+    options.keep_best = true;
+    options.model_context = &best;
+    train(&options);
+    cr_expect_float_eq(loss_of(&best, data), result.state.best_loss, 1e-6);
+    cr_expect_float_eq(loss_of(&last, data), result.state.held_out_last, 1e-6);
+    cr_expect(!equal(&best, &last));
+    release(&best);
+    release(&last);
+    lspo_dataset_close(data);
+    remove_folder();
+}
+
+/* Interrupted behind the best evaluation and resumed: the best weights come out of the checkpoint. */
+Test(train, the_best_weights_outlive_an_interruption)
+{
+    static const char *const names[] = {"native", "zero-delayed", "lsp", "lora"};
+    make_folder();
+    lspo_dataset_t *data = open_data();
+    for (size_t p = 0; p < sizeof names / sizeof names[0]; p++) {
+        weights_t whole = {0}, resumed = {0};
+        lspo_train_options_t options = options_past_the_best(names[p], data, &whole);
+        options.keep_best = true;
+        lspo_train_result_t first = train(&options), second;
+        cr_assert_lt(first.state.best_step, first.state.step, "%s", names[p]);
+        stopper_t stopper = {.at = first.state.best_step + 1};
+        options.model_context = &resumed;
+        options.output = path_of(names[p]);
+        options.progress = stop_at;
+        options.progress_context = &stopper;
+        options.stop = &stopper.stop;
+        cr_assert_eq(lspo_train(&options, &second), LSPO_ERR_INTERRUPTED);
+        options.progress = NULL;
+        options.stop = NULL;
+        options.resume = true;
+        options.keep_best = false;
+        cr_expect_eq(lspo_train(&options, &second), LSPO_ERR_INPUT, "its checkpoint holds the best weights");
+        options.keep_best = true;
+        second = train(&options);
+        cr_expect_eq(second.state.best_step, first.state.best_step);
+        cr_expect(equal(&whole, &resumed), "%s", names[p]);
+        release(&whole);
+        release(&resumed);
+    }
+    lspo_dataset_close(data);
+    remove_folder();
+}
+
+/* zero-delayed owes an update whenever it stops early.  It is left out: the last weights are those that were evaluated.  A
+ * training that has as many steps from the beginning applies it. */
+Test(train, an_early_stop_leaves_a_pending_update_out)
+{
+    make_folder();
+    lspo_dataset_t *data = open_data();
+    weights_t stopped = {0}, drained = {0};
+    lspo_train_options_t options = options_past_the_best("zero-delayed", data, &stopped);
+    options.warmup_steps = 0;
+    options.min_learning_rate = options.workload.learning_rate; /* the same at each step, however many there are */
+    lspo_train_result_t early = train(&options);
+    cr_assert(early.state.finished);
+    cr_assert_lt(early.state.step, options.steps);
+    cr_expect_float_eq(loss_of(&stopped, data), early.state.held_out_last, 1e-6);
+    options.steps = early.state.step;
+    options.model_context = &drained;
+    lspo_train_result_t whole = train(&options);
+    cr_assert_eq(whole.state.step, early.state.step);
+    cr_expect_eq(whole.state.loss_last, early.state.loss_last, "the same steps");
+    cr_expect(!equal(&stopped, &drained), "the last update");
+    cr_expect_float_eq(loss_of(&drained, data), whole.state.held_out_last, 1e-6);
+    release(&stopped);
+    release(&drained);
+    lspo_dataset_close(data);
+    remove_folder();
+}
+
+static lspo_model_t tiny_classifier(void)
+{
+    return (lspo_model_t){.name = "classifier",
+                          .family = LSPO_FAMILY_BERT,
+                          .block_count = 1,
+                          .width = 32,
+                          .head_count = 2,
+                          .kv_head_count = 2,
+                          .mlp_width = 64,
+                          .vocabulary = 256,
+                          .max_sequence = 16,
+                          .class_count = 2};
+}
+
+/* Texts of a's and of b's, which are class `first` and the other one. */
+static lspo_dataset_t *open_labels(const char *name, unsigned first)
+{
+    char text[8192] = "";
+    for (unsigned i = 0; i < 120; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "{\"text\":\"%c%c%c\",\"label\":%u}\n",
+                 i % 3 ? 'a' : 'b', i % 3 ? 'a' : 'b', 'c' + (int)(i % 7), i % 3 ? first : 1 - first);
+    const char *path = path_of(name);
+    write_text(path, text);
+    lspo_dataset_options_t options = {
+        .path = path, .sequence = 16, .seed = 3, .held_out = 0.3, .class_count = 2, .encoder = lspo_encoder_bytes()};
+    lspo_dataset_t *data;
+    cr_assert_eq(lspo_dataset_open(&options, &data), LSPO_OK);
+    return data;
+}
+
+/* Of two classes, what is right with labels is wrong with the others: both accuracies of one model add up to 1. */
+Test(train, classifiers_report_how_much_is_right)
+{
+    make_folder();
+    weights_t none = {0};
+    lspo_dataset_t *data = open_labels("a.jsonl", 0), *swapped = open_labels("b.jsonl", 1);
+    lspo_train_options_t options = options_for("native", data, &none);
+    options.model = tiny_classifier();
+    options.save = NULL;
+    options.workload.train_rest = LSPO_TRAIN_REST_ON;
+    options.workload.batch = 4;
+    options.eval_batches = 100;
+    options.eval_every = 10;
+    options.steps = 40;
+    options.keep_best = true;
+    options.metrics_path = path_of("labels.csv");
+    lspo_train_result_t result = train(&options);
+    options.data = swapped;
+    options.metrics_path = NULL;
+    lspo_train_result_t other = train(&options);
+    cr_expect_float_eq(result.state.accuracy_before + other.state.accuracy_before, 1, 1e-12);
+    cr_expect_neq(result.state.accuracy_before, other.state.accuracy_before, "all classes or none are right");
+    cr_expect_gt(result.state.accuracy_last, 0.95, "%g", result.state.accuracy_last);
+    cr_expect_gt(result.state.accuracy_best, 0.95, "%g", result.state.accuracy_best);
+    lspo_metrics_row_t *rows;
+    size_t count;
+    cr_assert_eq(lspo_metrics_read(path_of("labels.csv"), &rows, &count), LSPO_OK);
+    cr_assert_eq(count, 41);
+    cr_expect_float_eq(rows[0].accuracy, result.state.accuracy_before, 1e-8);
+    cr_expect(isnan(rows[5].accuracy) && isnan(rows[10].perplexity));
+    cr_expect_float_eq(rows[40].accuracy, result.state.accuracy_last, 1e-8);
+    free(rows);
+    lspo_dataset_close(data);
+    lspo_dataset_close(swapped);
     remove_folder();
 }
 
