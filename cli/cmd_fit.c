@@ -56,12 +56,7 @@ static const lspo_arg_t fit_args[] = {
      .low = 1,
      .high = LSPO_GRADIENTS_MAX,
      FIT(validation_count)},
-    {.name = "format",
-     .value = "table|csv|json",
-     .help = "of the result (table on a terminal, else csv)",
-     .store = lspo_arg_choice,
-     .names = lspo_format_names,
-     BASE(format)},
+    LSPO_FORMAT_ARG("result", offsetof(fit_request_t, base.format)),
 };
 
 typedef struct {

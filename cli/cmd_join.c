@@ -42,12 +42,7 @@ static const lspo_arg_t join_args[] = {
      .help = "only the steps at which held-out data were evaluated",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(join_request_t, evaluated)},
-    {.name = "format",
-     .value = "table|csv|json",
-     .help = "of the result (table on a terminal, else csv)",
-     .store = lspo_arg_choice,
-     .names = lspo_format_names,
-     .offset_bytes = offsetof(lspo_request_t, format)},
+    LSPO_FORMAT_ARG("result", offsetof(lspo_request_t, format)),
 };
 
 typedef struct {

@@ -19,12 +19,7 @@ typedef struct {
 } list_request_t;
 
 static const lspo_arg_t list_args[] = {
-    {.name = "format",
-     .value = "table|csv|json",
-     .help = "of the list (table on a terminal, else csv)",
-     .store = lspo_arg_choice,
-     .names = lspo_format_names,
-     .offset_bytes = offsetof(list_request_t, format)},
+    LSPO_FORMAT_ARG("list", offsetof(list_request_t, format)),
 };
 
 static lspo_status_t write_list(const lspo_field_t *fields, size_t field_count, const void *records,

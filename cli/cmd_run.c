@@ -56,17 +56,8 @@ static const lspo_arg_t run_args[] = {
      .help = "train on this file's bytes (the King James Bible, or the machine's own texts)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, text_path)},
-    {.name = "trace",
-     .value = "FILE",
-     .help = "write what happened when, op by op, as CSV",
-     .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, trace_path)},
-    {.name = "format",
-     .value = "table|csv|json",
-     .help = "of the result (table on a terminal, else csv)",
-     .store = lspo_arg_choice,
-     .names = lspo_format_names,
-     .offset_bytes = offsetof(lspo_request_t, format)},
+    LSPO_TRACE_ARG,
+    LSPO_FORMAT_ARG("result", offsetof(lspo_request_t, format)),
 };
 
 static void print_help(const lspo_arg_group_t *groups, size_t group_count)

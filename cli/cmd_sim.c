@@ -33,17 +33,8 @@ static const lspo_arg_t sim_args[] = {
      .help = "how the work is scheduled (lsp); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(sim_request_t, base.policy_name)},
-    {.name = "trace",
-     .value = "FILE",
-     .help = "write what happens when, op by op, as CSV",
-     .store = lspo_arg_text,
-     .offset_bytes = offsetof(sim_request_t, base.trace_path)},
-    {.name = "format",
-     .value = "table|csv|json",
-     .help = "of the result (table on a terminal, else csv)",
-     .store = lspo_arg_choice,
-     .names = lspo_format_names,
-     .offset_bytes = offsetof(sim_request_t, base.format)},
+    LSPO_TRACE_ARG,
+    LSPO_FORMAT_ARG("result", offsetof(sim_request_t, base.format)),
 };
 
 static const lspo_arg_t noise_args[] = {

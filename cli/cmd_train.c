@@ -127,12 +127,7 @@ static const lspo_arg_t train_args[] = {
      .help = "this device's profile: predicts the remaining time",
      .store = lspo_arg_text,
      BASE(machine_name)},
-    {.name = "format",
-     .value = "table|csv|json",
-     .help = "of the result (table on a terminal, else csv)",
-     .store = lspo_arg_choice,
-     .names = lspo_format_names,
-     BASE(format)},
+    LSPO_FORMAT_ARG("result", offsetof(train_request_t, base.format)),
 };
 
 typedef struct {

@@ -47,6 +47,13 @@ typedef struct {
     const lspo_policy_t *policy;
 } lspo_request_t;
 
+/* The row `--trace` of a command that plays a plan, stored in a request. */
+#define LSPO_TRACE_ARG                                                                                                 \
+    {                                                                                                                  \
+        .name = "trace", .value = "FILE", .help = "write what happens when, op by op, as CSV", .store = lspo_arg_text, \
+        .offset_bytes = offsetof(lspo_request_t, trace_path)                                                           \
+    }
+
 extern const lspo_arg_t lspo_workload_args[];
 extern const size_t lspo_workload_arg_count;
 extern const lspo_arg_t lspo_override_args[];

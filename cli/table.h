@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cli/args.h"
 #include "plan/status.h"
 #include "plan/units.h"
 
@@ -19,6 +20,13 @@ typedef enum { LSPO_FORMAT_AUTO = -1, LSPO_FORMAT_TABLE, LSPO_FORMAT_CSV, LSPO_F
 
 /* For lspo_arg_choice: "table", "csv", "json". */
 extern const char *const lspo_format_names[];
+
+/* The row `--format` of a command's options; `what` it writes is a literal, the slot an int. */
+#define LSPO_FORMAT_ARG(what, offset)                                                                                  \
+    {                                                                                                                  \
+        .name = "format", .value = "table|csv|json", .help = "of the " what " (table on a terminal, else csv)",        \
+        .store = lspo_arg_choice, .names = lspo_format_names, .offset_bytes = (offset)                                 \
+    }
 
 /* AUTO: a table on a terminal, CSV otherwise. */
 lspo_format_t lspo_format_resolve(int format);
