@@ -1,5 +1,4 @@
 /* The host device: exact accounting of its memory, and a link that takes the time that it says. */
-#include "real/arena.h"
 #include "real/device.h"
 
 #include <criterion/criterion.h>
@@ -7,6 +6,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "kernels/random.h"
+#include "real/arena.h"
+#include "real/process.h"
 
 static lspo_device_t *open_device(const lspo_device_caps_t *caps)
 {
@@ -195,4 +198,86 @@ Test(device, duplex_loss_while_the_other_direction_is_busy)
     lspo_device_free(device, from);
     lspo_device_free(device, to);
     lspo_device_close(device);
+}
+
+/* Ten parts of 4 MB, then, when they are free, sixteen of 2.5 MB in their place: 40 MB are held at most, and the kernel
+ * counts no more. */
+Test(device, free_memory_serves_other_sizes)
+{
+    enum { LARGE = 4000000, SMALL = 2500000 };
+    lspo_process_mark_t mark;
+    lspo_process_mark(&mark);
+    lspo_arena_t *arena = lspo_arena_create();
+    cr_assert_not_null(arena);
+    void *parts[16];
+    for (int i = 0; i < 10; i++) {
+        parts[i] = lspo_arena_take(arena, LARGE);
+        cr_assert_not_null(parts[i]);
+        memset(parts[i], i, LARGE);
+    }
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(lspo_arena_give_back(arena, parts[i]), LARGE);
+    for (int i = 0; i < 16; i++) {
+        parts[i] = lspo_arena_take(arena, SMALL);
+        cr_assert_not_null(parts[i]);
+        memset(parts[i], i, SMALL);
+    }
+    cr_expect_leq(lspo_arena_most_held_bytes(arena), 16u * (SMALL + 2 * LSPO_ARENA_UNIT_BYTES));
+#if !defined(__SANITIZE_ADDRESS__)
+    if (mark.starts_anew)
+        cr_expect_lt(lspo_process_peak_bytes(&mark), 40000000u + 1000000u);
+#endif
+    for (int i = 0; i < 16; i++)
+        lspo_arena_give_back(arena, parts[i]);
+    lspo_arena_destroy(arena);
+}
+
+typedef struct {
+    unsigned char *memory;
+    size_t bytes;
+    unsigned char mark;
+} part_t;
+
+static void give_back_marked(lspo_arena_t *arena, part_t *part)
+{
+    for (size_t i = 0; i < part->bytes; i += 61)
+        cr_assert_eq(part->memory[i], part->mark);
+    cr_assert_eq(part->memory[part->bytes - 1], part->mark);
+    cr_assert_eq(lspo_arena_give_back(arena, part->memory), part->bytes);
+    *part = (part_t){0};
+}
+
+/* Parts of 1 byte to 1 MB taken and given back at random, each full of a mark of its own that must still be there at its
+ * end: none overlaps another.  What is held stays by what was ever in use, but for pages that parts share. */
+Test(device, parts_of_an_arena_keep_what_is_written)
+{
+    enum { SLOTS = 40, ROUNDS = 4000 };
+    lspo_arena_t *arena = lspo_arena_create();
+    cr_assert_not_null(arena);
+    part_t parts[SLOTS] = {0};
+    uint64_t in_use_bytes = 0, peak_bytes = 0;
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint32_t random[4];
+        lspo_random_block(7, 0, round, random);
+        part_t *part = &parts[random[0] % SLOTS];
+        if (part->memory) {
+            in_use_bytes -= part->bytes;
+            give_back_marked(arena, part);
+            continue;
+        }
+        part->bytes = 1 + random[1] % (1U << (random[2] % 21));
+        part->mark = (unsigned char)(1 + random[3] % 255);
+        part->memory = lspo_arena_take(arena, part->bytes);
+        cr_assert_not_null(part->memory);
+        cr_assert_eq((uintptr_t)part->memory % LSPO_ARENA_UNIT_BYTES, 0u);
+        memset(part->memory, part->mark, part->bytes);
+        in_use_bytes += part->bytes;
+        peak_bytes = in_use_bytes > peak_bytes ? in_use_bytes : peak_bytes;
+    }
+    cr_expect_geq(lspo_arena_most_held_bytes(arena), peak_bytes);
+    cr_expect_leq(lspo_arena_most_held_bytes(arena), peak_bytes + SLOTS * 2 * 4096u);
+    for (int i = 0; i < SLOTS; i++)
+        if (parts[i].memory)
+            give_back_marked(arena, &parts[i]);
+    lspo_arena_destroy(arena);
 }
