@@ -1,0 +1,370 @@
+/* bench_cuda - each CUDA kernel at the shapes of a 7B Llama's layer (4096 tokens): time by events, what it moves and
+ * computes (the headers of kernels/ count it), and the share of what the card can do: bytes against a plain copy on the
+ * card, FLOPs against cuBLAS in fp32, both measured here.
+ *
+ *     bench/bench_cuda        77 without a device
+ */
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+#include <stdint.h>
+
+#include "bench/measure.h"
+#include "kernels/attention.h"
+#include "kernels/cuda.h"
+#include "kernels/random.h"
+
+enum {
+    BATCH = 8,
+    SEQUENCE = 512,
+    TOKENS = BATCH * SEQUENCE,
+    WIDTH = 4096,
+    HEADS = 32,
+    HEAD_WIDTH = WIDTH / HEADS,
+    INNER = 11008,
+    VOCABULARY = 32000,
+    LOSS_ROWS = 1024,
+    SUBSPACE = 512,
+    NONZEROS = 4,
+    RANK = 16,
+    WARM_UPS = 3,
+    REPEATS = 21,
+    ARRAYS = 4
+};
+
+/* Device arrays of the largest shape each, and what is not floats. */
+static float *array[ARRAYS], *gradient, *small;
+static uint32_t *ids, *columns;
+static double *doubles;
+static lspo_projector_t p, q;
+static cublasHandle_t cublas;
+
+static const size_t floats = (size_t)TOKENS * INNER, matrix = (size_t)WIDTH * INNER,
+                    tokens_wide = (size_t)TOKENS * WIDTH;
+
+/* ---- one function a line of the table ---- */
+
+static int copy(void)
+{
+    return (int)cudaMemcpyAsync(array[0], array[1], floats * sizeof(float), cudaMemcpyDeviceToDevice, NULL);
+}
+
+static int product(void)
+{
+    return lspo_gemm_nn_cuda(TOKENS, INNER, WIDTH, 1.0F, array[0], WIDTH, array[1], INNER, 0.0F, array[2], INNER,
+                             cublas, NULL);
+}
+
+static int adam(void)
+{
+    const lspo_adam_t step = lspo_adam_default(1e-4F, 10);
+    return lspo_adam_parameters_cuda(&step, matrix, array[0], array[1], array[2], array[3], NULL);
+}
+
+static int pack_bf16(void)
+{
+    return lspo_pack_bf16_cuda(matrix, array[0], (uint16_t *)array[1], NULL);
+}
+
+static int unpack_bf16(void)
+{
+    return lspo_unpack_bf16_cuda(matrix, (uint16_t *)array[1], array[0], NULL);
+}
+
+static int pack_fp16(void)
+{
+    return lspo_pack_fp16_cuda(matrix, array[0], (uint16_t *)array[1], NULL);
+}
+
+static int gather(void)
+{
+    return lspo_projector_gather_cuda(&q, TOKENS, array[0], INNER, array[1], NULL);
+}
+
+static int compress(void)
+{
+    return lspo_projector_compress_cuda(&p, &q, TOKENS, array[0], WIDTH, array[1], INNER, 0.0F, gradient, array[2],
+                                        cublas, NULL);
+}
+
+static int apply(void)
+{
+    return lspo_projector_apply_cuda(&p, &q, gradient, 1e-4F, 0.0F, array[0], NULL);
+}
+
+static int embedding_forward(void)
+{
+    return lspo_embedding_forward_cuda(BATCH, SEQUENCE, WIDTH, ids, array[0], NULL, array[1], NULL);
+}
+
+static int embedding_backward(void)
+{
+    return lspo_embedding_backward_cuda(BATCH, SEQUENCE, WIDTH, ids, array[1], array[0], NULL, NULL);
+}
+
+static int norm_forward(void)
+{
+    return lspo_norm_forward_cuda(TOKENS, WIDTH, array[0], small, small, array[1], small + WIDTH, small + 2 * WIDTH,
+                                  NULL);
+}
+
+static int rms_norm_forward(void)
+{
+    return lspo_rms_norm_forward_cuda(TOKENS, WIDTH, 1e-5F, array[0], small, array[1], small + WIDTH, NULL);
+}
+
+static int rms_norm_backward(void)
+{
+    return lspo_rms_norm_backward_cuda(TOKENS, WIDTH, array[0], array[1], small + WIDTH, small, array[2], false,
+                                       array[3], NULL, NULL);
+}
+
+static int rms_norm_backward_gain(void)
+{
+    return lspo_rms_norm_backward_cuda(TOKENS, WIDTH, array[0], array[1], small + WIDTH, small, array[2], false,
+                                       array[3], small + 2 * WIDTH, NULL);
+}
+
+static int gelu_forward(void)
+{
+    return lspo_gelu_forward_cuda(floats, array[0], array[1], NULL);
+}
+
+static int gelu_backward(void)
+{
+    return lspo_gelu_backward_cuda(TOKENS, INNER, array[0], false, array[1], NULL, NULL);
+}
+
+static int swiglu_forward(void)
+{
+    return lspo_swiglu_forward_cuda(floats, array[0], array[1], array[2], NULL);
+}
+
+static int swiglu_backward(void)
+{
+    return lspo_swiglu_backward_cuda(floats, array[0], array[1], array[2], array[3], NULL);
+}
+
+static int rotary(void)
+{
+    return lspo_rotary_forward_cuda(BATCH, SEQUENCE, HEADS, HEAD_WIDTH, small, array[0], NULL);
+}
+
+static const lspo_attention_t shape = {.batch = BATCH,
+                                       .sequence = SEQUENCE,
+                                       .heads = HEADS,
+                                       .kv_heads = HEADS,
+                                       .head_width = HEAD_WIDTH,
+                                       .q_stride = WIDTH,
+                                       .kv_stride = WIDTH,
+                                       .causal = true};
+
+/* Q, K, V in one array, dQ, dK, dV in another; their rows' sums in `small`. */
+static int attention_forward(void)
+{
+    return lspo_attention_any_forward_cuda(&shape, array[0], array[0] + tokens_wide / 2, array[1], array[2], small,
+                                           NULL);
+}
+
+static int attention_backward(void)
+{
+    float *dots = small + (size_t)TOKENS * HEADS;
+    return lspo_attention_any_backward_cuda(&shape, array[0], array[0] + tokens_wide / 2, array[1], array[2], small,
+                                            array[2], array[3], array[3] + tokens_wide, array[1] + tokens_wide, dots,
+                                            NULL);
+}
+
+static int loss_forward(void)
+{
+    return lspo_cross_entropy_forward_cuda(LOSS_ROWS, VOCABULARY, ids, array[0], doubles, doubles + LOSS_ROWS, NULL);
+}
+
+static int loss_backward(void)
+{
+    return lspo_cross_entropy_backward_cuda(LOSS_ROWS, VOCABULARY, ids, array[0], 1.0F, array[0], NULL);
+}
+
+static int bias_add(void)
+{
+    return lspo_bias_add_cuda(TOKENS, INNER, array[0], small, array[0], NULL);
+}
+
+static int column_sum(void)
+{
+    return lspo_column_sum_cuda(TOKENS, INNER, array[0], false, small, NULL);
+}
+
+static int residual_add(void)
+{
+    return lspo_vector_add_cuda(tokens_wide, array[0], array[1], NULL);
+}
+
+static int sum_of_squares(void)
+{
+    return lspo_sum_of_squares_cuda(matrix, array[0], doubles, doubles + LSPO_SUM_OF_SQUARES_PARTS, NULL);
+}
+
+static int columns_gather(void)
+{
+    return lspo_columns_gather_cuda(WIDTH, INNER, INNER / 10, columns, array[0], array[1], NULL);
+}
+
+static int adapter_forward(void)
+{
+    return lspo_adapter_forward_cuda(TOKENS, WIDTH, INNER, RANK, 1.0F, array[0], small, small, array[1], array[2],
+                                     cublas, NULL);
+}
+
+/* ---- the table ---- */
+
+typedef struct {
+    const char *name;
+    int (*run)(void);
+    double bytes, flop;
+} line_t;
+
+#define ELEMENTS ((double)TOKENS * INNER)
+#define WEIGHTS ((double)WIDTH * INNER)
+#define ACTIVATIONS ((double)TOKENS * WIDTH)
+#define LOGITS ((double)LOSS_ROWS * VOCABULARY)
+#define PAIRS ((double)BATCH * HEADS * SEQUENCE * (SEQUENCE + 1) * HEAD_WIDTH)
+
+/* The first two measure the card. */
+static const line_t lines[] = {
+    {"copy on the card", copy, 8 * ELEMENTS, 0},
+    {"cublas sgemm", product, 4 * (ACTIVATIONS + WEIGHTS + ELEMENTS), 2 * ACTIVATIONS *INNER},
+    {"adam", adam, 28 * WEIGHTS, 0},
+    {"pack bf16", pack_bf16, 6 * WEIGHTS, 0},
+    {"unpack bf16", unpack_bf16, 6 * WEIGHTS, 0},
+    {"pack fp16", pack_fp16, 6 * WEIGHTS, 0},
+    {"gather dY Q", gather, 4 * ELEMENTS + 4.0 * TOKENS *SUBSPACE, 2 * ELEMENTS *NONZEROS},
+    {"compress", compress, 4 * (ELEMENTS + ACTIVATIONS) + 16.0 * TOKENS *SUBSPACE,
+     2 * (ELEMENTS + ACTIVATIONS) * NONZEROS + 2.0 * TOKENS *SUBSPACE *SUBSPACE},
+    {"apply", apply, 8 * WEIGHTS, 2.0 * WIDTH *SUBSPACE *NONZEROS + 2 * WEIGHTS *NONZEROS},
+    {"embedding forward", embedding_forward, 8 * ACTIVATIONS, 0},
+    {"embedding backward", embedding_backward, 12 * ACTIVATIONS, ACTIVATIONS},
+    {"layer norm forward", norm_forward, 8 * ACTIVATIONS, 8 * ACTIVATIONS},
+    {"rms norm forward", rms_norm_forward, 8 * ACTIVATIONS, 8 * ACTIVATIONS},
+    {"rms norm backward", rms_norm_backward, 16 * ACTIVATIONS, 14 * ACTIVATIONS},
+    {"rms norm backward, gain", rms_norm_backward_gain, 24 * ACTIVATIONS, 18 * ACTIVATIONS},
+    {"gelu forward", gelu_forward, 8 * ELEMENTS, 20 * ELEMENTS},
+    {"gelu backward", gelu_backward, 12 * ELEMENTS, 28 * ELEMENTS},
+    {"swiglu forward", swiglu_forward, 12 * ELEMENTS, 0},
+    {"swiglu backward", swiglu_backward, 20 * ELEMENTS, 0},
+    {"rotary", rotary, 8 * ACTIVATIONS, 3 * ACTIVATIONS},
+    {"attention forward", attention_forward, 16 * ACTIVATIONS, 2 * PAIRS},
+    {"attention backward", attention_backward, 32 * ACTIVATIONS, 7 * PAIRS},
+    {"cross-entropy forward", loss_forward, 8 * LOGITS, 16 * LOGITS},
+    {"cross-entropy backward", loss_backward, 8 * LOGITS, LOGITS},
+    {"bias add", bias_add, 8 * ELEMENTS, ELEMENTS},
+    {"column sum", column_sum, 4 * ELEMENTS, ELEMENTS},
+    {"residual add", residual_add, 12 * ACTIVATIONS, ACTIVATIONS},
+    {"sum of squares", sum_of_squares, 4 * WEIGHTS, 2 * WEIGHTS},
+    {"columns gather, a tenth", columns_gather, 0.8 * WEIGHTS, 0},
+    {"adapter forward", adapter_forward, 4 * (ACTIVATIONS + 2 * ELEMENTS), 2.0 * RANK *(ACTIVATIONS + ELEMENTS)},
+};
+
+static void need(int error, const char *what)
+{
+    if (error != 0) {
+        fprintf(stderr, "bench_cuda: %s: %s\n", what, cudaGetErrorString((cudaError_t)error));
+        exit(1);
+    }
+}
+
+static void *on_device(size_t size_bytes, const void *from)
+{
+    void *memory;
+    need((int)cudaMalloc(&memory, size_bytes), "cudaMalloc");
+    need((int)(from ? cudaMemcpy(memory, from, size_bytes, cudaMemcpyHostToDevice) : cudaMemset(memory, 0, size_bytes)),
+         "cudaMemcpy");
+    return memory;
+}
+
+static uint32_t *random_numbers(uint64_t stream, uint32_t bound, size_t n)
+{
+    uint32_t *numbers = malloc(n * sizeof *numbers);
+    need(numbers == NULL, "malloc");
+    for (size_t i = 0; i < n; i++)
+        numbers[i] = lspo_random_below(1, stream, i, bound);
+    uint32_t *memory = on_device(n * sizeof *numbers, numbers);
+    free(numbers);
+    return memory;
+}
+
+static lspo_projector_t projector(uint32_t rows, uint64_t seed)
+{
+    lspo_projector_t host;
+    need(!lspo_projector_random(rows, SUBSPACE, NONZEROS, seed, &host), "lspo_projector_random");
+    const size_t entries = (size_t)host.rows * host.r * sizeof(float);
+    lspo_projector_t device = host;
+    device.index = on_device(entries, host.index);
+    device.value = on_device(entries, host.value);
+    device.column_first = on_device((host.d + 1) * sizeof *host.column_first, host.column_first);
+    device.column_row = on_device(entries, host.column_row);
+    device.column_value = on_device(entries, host.column_value);
+    lspo_projector_release(&host);
+    return device;
+}
+
+static void prepare(void)
+{
+    const size_t vocabulary = (size_t)VOCABULARY * WIDTH; /* the largest array: the embedding */
+    for (int i = 0; i < ARRAYS; i++)
+        array[i] = on_device((i == 0 ? vocabulary : floats) * sizeof(float), NULL);
+    gradient = on_device((size_t)SUBSPACE * SUBSPACE * sizeof(float), NULL);
+    small = on_device(2 * (size_t)TOKENS * HEADS * sizeof(float), NULL);
+    doubles = on_device(4 * LSPO_SUM_OF_SQUARES_PARTS * sizeof(double), NULL);
+    ids = random_numbers(1, VOCABULARY, TOKENS);
+    columns = random_numbers(2, INNER, INNER);
+    p = projector(WIDTH, 1);
+    q = projector(INNER, 2);
+    need(cublasCreate(&cublas) != CUBLAS_STATUS_SUCCESS ? (int)cudaErrorUnknown : 0, "cublasCreate");
+}
+
+static double median_time_s(const line_t *line)
+{
+    double times_s[REPEATS];
+    cudaEvent_t start, end;
+    need((int)cudaEventCreate(&start), "cudaEventCreate");
+    need((int)cudaEventCreate(&end), "cudaEventCreate");
+    for (int i = -WARM_UPS; i < REPEATS; i++) {
+        float time_ms = 0;
+        need((int)cudaEventRecord(start, NULL), line->name);
+        need(line->run(), line->name);
+        need((int)cudaEventRecord(end, NULL), line->name);
+        need((int)cudaEventSynchronize(end), line->name);
+        need((int)cudaEventElapsedTime(&time_ms, start, end), line->name);
+        if (i >= 0)
+            times_s[i] = 1e-3 * (double)time_ms;
+    }
+    (void)cudaEventDestroy(start);
+    (void)cudaEventDestroy(end);
+    return measure_median(times_s, REPEATS);
+}
+
+int main(void)
+{
+    int count = 0;
+    struct cudaDeviceProp device;
+    double copy_Bps = 0, product_flops = 0;
+    if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
+        printf("bench_cuda: no CUDA device\n");
+        return 77;
+    }
+    need((int)cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
+    prepare();
+    printf("%s: %d tokens, width %d, MLP %d, d %d, r %d; median of %d\n", device.name, TOKENS, WIDTH, INNER, SUBSPACE,
+           NONZEROS, REPEATS);
+    printf("%-24s %10s %10s %10s %10s %8s %10s %8s\n", "kernel", "time us", "MB", "GFLOP", "GB/s", "of copy", "TFLOP/s",
+           "of gemm");
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const double time_s = median_time_s(&lines[i]);
+        const double Bps = lines[i].bytes / time_s, flops = lines[i].flop / time_s;
+        copy_Bps = i == 0 ? Bps : copy_Bps;
+        product_flops = i == 1 ? flops : product_flops;
+        printf("%-24s %10.1f %10.1f %10.2f %10.1f %7.1f%% %10.2f %7.1f%%\n", lines[i].name, 1e6 * time_s,
+               1e-6 * lines[i].bytes, 1e-9 * lines[i].flop, 1e-9 * Bps, 100 * Bps / copy_Bps, 1e-12 * flops,
+               i == 0 ? 0.0 : 100 * flops / product_flops);
+    }
+    return 0;
+}
