@@ -24,6 +24,16 @@ static lspo_status_t store_train_rest(const lspo_arg_t *arg, const char *what, c
     return status;
 }
 
+static lspo_status_t store_projector_values(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    (void)arg;
+    bool sign = strcmp(text, "sign") == 0;
+    if (!sign && strcmp(text, "normal") != 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of normal, sign", what, text);
+    *(lspo_projector_values_t *)slot = sign ? LSPO_PROJECTOR_SIGN : LSPO_PROJECTOR_NORMAL;
+    return LSPO_OK;
+}
+
 static lspo_status_t store_transition(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     (void)arg;
@@ -92,7 +102,21 @@ const lspo_arg_t lspo_workload_args[] = {
      .help = "lsp: projectors with a bias above it are fitted anew (0.3)",
      .store = store_number,
      WORKLOAD(bias_threshold)},
-    {.name = "fit-steps", .value = "N", .help = "lsp: steps of one fit at most (100)", COUNT(fit_steps)},
+    {.name = "fit-steps", .value = "N", .help = "lsp: steps of one fit (100)", COUNT(fit_steps)},
+    {.name = "fit-batches",
+     .value = "N",
+     .help = "lsp: micro-batches of a check: the first checks, the last decides, those between are fitted to (8)",
+     COUNT(fit_batches)},
+    {.name = "fit-beta",
+     .value = "BETA",
+     .help = "lsp: weight of the projectors' norms in what fitting minimises (0.0001)",
+     .store = store_number,
+     WORKLOAD(fit_beta)},
+    {.name = "projector-values",
+     .value = "normal|sign",
+     .help = "lsp: what projectors begin with (normal)",
+     .store = store_projector_values,
+     WORKLOAD(projector_values)},
     {.name = "transition",
      .value = "auto|LAYER",
      .help = "from this layer down last come first served (auto: by simulation)",

@@ -538,16 +538,14 @@ typedef struct {
     double rate;
 } side_t;
 
-static side_t make_side(lspo_projector_t *p, float **scratch)
+static side_t make_side(lspo_projector_t *p, float **moments, float **scratch)
 {
     const size_t count = nonzeros(p);
     side_t side = {.p = p};
+    side.m = carve(moments, count);
+    side.v = carve(moments, count);
     side.gradient = carve(scratch, count);
-    side.m = carve(scratch, count);
-    side.v = carve(scratch, count);
     side.best = carve(scratch, count);
-    memset(side.m, 0, count * sizeof *side.m);
-    memset(side.v, 0, count * sizeof *side.v);
     return side;
 }
 
@@ -659,26 +657,79 @@ static void descend(const lspo_fit_options_t *options, sketch_t *s, uint32_t cou
     take_best(&sides[1]);
 }
 
+size_t lspo_fit_moments(const lspo_projector_t *p, const lspo_projector_t *q)
+{
+    return 2 * (nonzeros(p) + nonzeros(q));
+}
+
+/* Both sides before the first step, scaled to c. */
+static void start_sides(const lspo_fit_options_t *options, double c, side_t *sides)
+{
+    for (int i = 0; i < 2; i++) {
+        const size_t bytes = nonzeros(sides[i].p) * sizeof(float);
+        memset(sides[i].m, 0, bytes);
+        memset(sides[i].v, 0, bytes);
+        rescale(sides[i].p, pow(c, 0.25));
+        sides[i].rate = options->learning_rate * norm_of(sides[i].p) / sqrt((double)sides[i].p->rows);
+    }
+}
+
+bool lspo_fit_begin(const lspo_fit_options_t *options, const float *g, lspo_projector_t *p, lspo_projector_t *q,
+                    float *moments, float *scratch, lspo_fit_stream_t *stream_out)
+{
+    sketch_t s = make_sketch(p, q, options->threads, &scratch);
+    side_t sides[2] = {make_side(p, &moments, &scratch), make_side(q, &moments, &scratch)};
+    lspo_fit_result_t unused = {0};
+    const double g2 = square_of(&s, g), c = measure_start(&s, 1, &g, &g2, &unused);
+    if (!isfinite(c) || c <= 0)
+        return false;
+    start_sides(options, c, sides);
+    *stream_out = (lspo_fit_stream_t){.p_rate = sides[0].rate, .q_rate = sides[1].rate};
+    return true;
+}
+
+bool lspo_fit_advance(const lspo_fit_options_t *options, uint32_t steps, const float *g, lspo_projector_t *p,
+                      lspo_projector_t *q, float *moments, float *scratch, lspo_fit_stream_t *stream)
+{
+    sketch_t s = make_sketch(p, q, options->threads, &scratch);
+    side_t sides[2] = {make_side(p, &moments, &scratch), make_side(q, &moments, &scratch)};
+    const double g2 = square_of(&s, g);
+    sides[0].rate = stream->p_rate;
+    sides[1].rate = stream->q_rate;
+    for (uint32_t i = 0; i < steps && stream->steps < options->steps; i++) {
+        if (!isfinite(mean_bias(&s, 1, &g, &g2, options->beta, sides[0].gradient, sides[1].gradient)))
+            return false;
+        const double fade = 1 - (double)stream->steps / options->steps;
+        stream->steps++;
+        step_side(&sides[0], stream->steps, fade);
+        step_side(&sides[1], stream->steps, fade);
+    }
+    return true;
+}
+
+void lspo_fit_finish(lspo_projector_t *p, lspo_projector_t *q)
+{
+    hold_norm(p);
+    hold_norm(q);
+}
+
 lspo_fit_result_t lspo_fit(const lspo_fit_options_t *options, uint32_t count, const float *const *g,
                            lspo_projector_t *p, lspo_projector_t *q, float *scratch)
 {
     const double started_s = now_s();
     lspo_fit_result_t result = {.reason = LSPO_FIT_NUMERIC};
     sketch_t s = make_sketch(p, q, options->threads, &scratch);
-    side_t sides[2] = {make_side(p, &scratch), make_side(q, &scratch)};
+    float *moments = carve(&scratch, lspo_fit_moments(p, q));
+    side_t sides[2] = {make_side(p, &moments, &scratch), make_side(q, &moments, &scratch)};
     double g2[LSPO_FIT_GRADIENTS_MAX];
     square_each(&s, count, g, g2);
     const double c = measure_start(&s, count, g, g2, &result);
     result.bias_after = result.bias_random;
     if (!isfinite(c) || c <= 0)
         return result;
-    for (int i = 0; i < 2; i++) {
-        rescale(sides[i].p, pow(c, 0.25));
-        sides[i].rate = options->learning_rate * norm_of(sides[i].p) / sqrt((double)sides[i].p->rows);
-    }
+    start_sides(options, c, sides);
     descend(options, &s, count, g, g2, sides, started_s, &result);
-    hold_norm(p);
-    hold_norm(q);
+    lspo_fit_finish(p, q);
     return result;
 }
 

@@ -85,6 +85,25 @@ double lspo_fit_objective(const lspo_projector_t *p, const lspo_projector_t *q, 
 /* New values for P and Q, the best that were seen; positions stay. */
 lspo_fit_result_t lspo_fit(const lspo_fit_options_t *options, uint32_t count, const float *const *g,
                            lspo_projector_t *p, lspo_projector_t *q, float *scratch);
+
+/* The same in pieces, for gradients that come one after the other and are not kept: begin with the first, then some steps
+ * on each, then finish.  P, Q and `moments` (lspo_fit_moments() floats: Adam's m and v of P, then of Q) are all that
+ * lives between the calls.  The learning rate fades to 0 over `options->steps`, which all calls share; no step is better
+ * than the others for certain, so the last values stay; alpha, plateau and time limit are not looked at. */
+typedef struct {
+    double p_rate, q_rate; /* learning rates before fading */
+    uint32_t steps;        /* done                         */
+} lspo_fit_stream_t;
+size_t lspo_fit_moments(const lspo_projector_t *p, const lspo_projector_t *q);
+/* Scales P and Q to their best c on g.  False when g is zero or not finite: P and Q are as they were. */
+bool lspo_fit_begin(const lspo_fit_options_t *options, const float *g, lspo_projector_t *p, lspo_projector_t *q,
+                    float *moments, float *scratch, lspo_fit_stream_t *stream_out);
+/* `steps` more on g; none, and false, when g is zero or not finite. */
+bool lspo_fit_advance(const lspo_fit_options_t *options, uint32_t steps, const float *g, lspo_projector_t *p,
+                      lspo_projector_t *q, float *moments, float *scratch, lspo_fit_stream_t *stream);
+/* Holds the norms. */
+void lspo_fit_finish(lspo_projector_t *p, lspo_projector_t *q);
+
 const char *lspo_fit_reason_name(lspo_fit_reason_t reason);
 
 /* Moments from the subspace of (P, Q) into that of (Pn, Qn), in place:

@@ -132,6 +132,22 @@ static bool describe_columns_work(const lspo_builder_t *b, lspo_op_kind_t kind, 
     }
 }
 
+/* Whether a BWD makes gradients of what is trained. */
+static bool forms_message(lspo_op_variant_t variant)
+{
+    return variant != LSPO_VARIANT_FROZEN && variant != LSPO_VARIANT_CALIBRATE;
+}
+
+/* A fit's steps are spread over the micro-batches between the first and the last; the last takes the bias of two pairs,
+ * about as much work as one step. */
+static void describe_fit(const lspo_builder_t *b, lspo_op_variant_t variant, const lspo_message_t *message,
+                         lspo_work_t *work)
+{
+    lspo_workload_t part = *b->workload;
+    part.fit_steps = variant == LSPO_VARIANT_FIT ? lspo_workload_fit_share(b->workload) : 1;
+    lspo_stage_work_fit(&part, message, variant != LSPO_VARIANT_NONE, work);
+}
+
 static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                           uint32_t tail, lspo_work_t *work)
 {
@@ -153,9 +169,8 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
             lspo_stage_work_add_adapters(workload, &stage->message, model->family != LSPO_FAMILY_BERT, work);
         break;
     case LSPO_OP_BWD:
-        lspo_stage_work_backward(model, workload, s,
-                                 forms_gradients(b) && stage->trained && variant != LSPO_VARIANT_FROZEN,
-                                 stage->message.rest_elements > 0 && variant != LSPO_VARIANT_FROZEN, work);
+        lspo_stage_work_backward(model, workload, s, forms_gradients(b) && stage->trained && forms_message(variant),
+                                 stage->message.rest_elements > 0 && forms_message(variant), work);
         if (adapters(b))
             lspo_stage_work_add_adapters_backward(workload, &stage->message, work);
         break;
@@ -204,7 +219,7 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         if (lowrank(b))
             lspo_stage_work_lowrank_project(workload, &stage->message, work);
         else
-            lspo_stage_work_fit(workload, &stage->message, variant == LSPO_VARIANT_FIT, work);
+            describe_fit(b, variant, &stage->message, work);
         break;
     case LSPO_OP_KIND_COUNT:
         work->kernel_count = 0;
@@ -314,11 +329,11 @@ static void depend_on_weights(lspo_builder_t *b, uint32_t stage)
             lspo_build_depend(b, b->stages[s].ready);
 }
 
-lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
+static lspo_op_id_t emit_forward(lspo_builder_t *b, lspo_op_variant_t variant, uint32_t iteration, uint32_t micro,
+                                 uint32_t stage)
 {
     const lspo_activations_t *a = &b->activations;
-    bool frozen = b->plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM && stage < lowest_trained(b, iteration);
-    lspo_op_variant_t variant = frozen ? LSPO_VARIANT_FROZEN : LSPO_VARIANT_NONE;
+    bool frozen = variant == LSPO_VARIANT_FROZEN;
     lspo_op_id_t id = emit(b, LSPO_OP_FWD, variant, stage, iteration, micro, 0);
     lspo_build_depend(b, b->last_compute);
     if (micro == 0)
@@ -337,6 +352,12 @@ lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t 
         break;
     }
     return b->last_compute = id;
+}
+
+lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
+{
+    bool frozen = b->plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM && stage < lowest_trained(b, iteration);
+    return emit_forward(b, frozen ? LSPO_VARIANT_FROZEN : LSPO_VARIANT_NONE, iteration, micro, stage);
 }
 
 /* The gradient message that BWD of `stage` takes; the head of a tied model starts the embedding's too. */
@@ -387,18 +408,32 @@ static uint64_t sparse_bytes(uint64_t rows, uint64_t d, uint64_t nnz)
     return 2 * rows * nnz * (sizeof(uint32_t) + sizeof(float)) + (d + 1) * sizeof(uint32_t);
 }
 
-/* What a fit needs, one weight after the other: gradient, scratch, the new pair. */
-static uint64_t fit_bytes(const lspo_builder_t *b, uint32_t stage)
+/* What a check or a part of a fit needs, one weight after the other: gradient and scratch. */
+static uint64_t check_bytes(const lspo_builder_t *b, uint32_t stage)
 {
     const lspo_message_t *message = &b->stages[stage].message;
     uint64_t largest = 0;
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        uint64_t bytes = ((uint64_t)w->rows * w->cols + fit_scratch_elements(w)) * sizeof(float) +
-                         sparse_bytes(w->rows, w->d_rows, w->nnz_rows) + sparse_bytes(w->cols, w->d_cols, w->nnz_cols);
+        uint64_t bytes = ((uint64_t)w->rows * w->cols + fit_scratch_elements(w)) * sizeof(float);
         largest = w->compressed && bytes > largest ? bytes : largest;
     }
     return largest;
+}
+
+/* The new pairs of a stage and their Adam moments, from the first fit of a calibration pass to its decision. */
+static uint64_t candidate_bytes(const lspo_builder_t *b, uint32_t stage)
+{
+    const lspo_message_t *message = &b->stages[stage].message;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        uint64_t nonzeros = (uint64_t)w->rows * w->nnz_rows + (uint64_t)w->cols * w->nnz_cols;
+        if (w->compressed)
+            bytes += sparse_bytes(w->rows, w->d_rows, w->nnz_rows) + sparse_bytes(w->cols, w->d_cols, w->nnz_cols) +
+                     2 * nonzeros * sizeof(float);
+    }
+    return bytes;
 }
 
 static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro,
@@ -441,19 +476,66 @@ static lspo_op_variant_t backward_variant(const lspo_builder_t *b, uint32_t iter
     return forms ? LSPO_VARIANT_NONE : LSPO_VARIANT_FROZEN;
 }
 
-/* lsp: PROJECT and the D2H of its outcome, in steps in which projectors are checked.  What a check will find is not known
- * here: a fit is planned with each, unless the threshold is one that no bias exceeds. */
-static lspo_op_id_t check_projectors(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t backward)
+/* The first micro-batch of a calibration pass checks, the last decides, those between are fitted to. */
+static lspo_op_variant_t project_variant(uint32_t micro, uint32_t count)
 {
-    if (!lspo_plan_checks_projectors(b->plan, iteration) || projector_link_bytes(&b->stages[stage].message) == 0)
-        return backward;
-    lspo_op_variant_t variant = b->workload->bias_threshold < 1 ? LSPO_VARIANT_FIT : LSPO_VARIANT_NONE;
-    lspo_op_id_t project = emit(b, LSPO_OP_PROJECT, variant, stage, iteration, 0, 0);
-    lspo_build_depend(b, backward);
-    lspo_build_gpu_memory(b, fit_bytes(b, stage), fit_bytes(b, stage));
+    if (micro == 0)
+        return LSPO_VARIANT_NONE;
+    return micro + 1 < count ? LSPO_VARIANT_FIT : LSPO_VARIANT_DECIDE;
+}
+
+/* Backward of a calibration pass has no gradient message, and ends at the first block. */
+static void calibrate_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
+{
+    const lspo_activations_t *a = &b->activations;
+    if (stage != head_of(b) && b->workload->checkpointing) {
+        lspo_op_id_t again = emit(b, LSPO_OP_RECOMPUTE, LSPO_VARIANT_CALIBRATE, stage, iteration, micro, 0);
+        lspo_build_depend(b, b->last_compute);
+        lspo_build_gpu_memory(b, a->saved_bytes, 0);
+        b->last_compute = again;
+    }
+    lspo_op_id_t id = emit(b, LSPO_OP_BWD, LSPO_VARIANT_CALIBRATE, stage, iteration, micro, 0);
+    lspo_build_depend(b, b->last_compute);
+    if (stage == head_of(b))
+        lspo_build_gpu_memory(b, a->input_bytes, a->head_bytes + a->input_bytes);
+    if (stage == 1)
+        lspo_build_gpu_memory(b, 0, a->input_bytes);
+    b->last_compute = id;
+}
+
+static void calibrate_project(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t count, uint32_t stage)
+{
+    const lspo_activations_t *a = &b->activations;
+    lspo_op_id_t id = emit(b, LSPO_OP_PROJECT, project_variant(micro, count), stage, iteration, micro, 0);
+    lspo_build_depend(b, b->last_compute);
+    lspo_build_gpu_memory(b, check_bytes(b, stage), check_bytes(b, stage) + a->saved_bytes + a->input_bytes);
+    if (micro == 1)
+        lspo_build_gpu_memory(b, candidate_bytes(b, stage), 0);
+    if (micro > 0 && micro + 1 == count)
+        lspo_build_gpu_memory(b, 0, candidate_bytes(b, stage));
+    b->last_compute = id;
+    if (micro + 1 < count)
+        return;
     b->stages[stage].projected = emit(b, LSPO_OP_D2H, LSPO_VARIANT_PROJECTORS, stage, iteration, 0, 0);
-    lspo_build_depend(b, project);
-    return project;
+    lspo_build_depend(b, id);
+}
+
+/* lsp, in steps in which projectors are checked: micro-batches for their gradients alone.  What the check will find is not
+ * known here: a fit is planned with each, unless the threshold is one that no bias exceeds. */
+static void calibrate(lspo_builder_t *b, uint32_t iteration)
+{
+    uint32_t count = b->workload->bias_threshold < 1 ? b->workload->fit_batches : 1;
+    if (!lspo_plan_checks_projectors(b->plan, iteration) || projector_link_bytes(&b->stages[1].message) == 0)
+        return;
+    for (uint32_t micro = 0; micro < count; micro++) {
+        for (uint32_t s = 0; s < b->stage_count; s++)
+            emit_forward(b, LSPO_VARIANT_CALIBRATE, iteration, micro, s);
+        for (uint32_t s = b->stage_count; s-- > 1;) {
+            calibrate_backward(b, iteration, micro, s);
+            if (s != head_of(b))
+                calibrate_project(b, iteration, micro, count, s);
+        }
+    }
 }
 
 lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
@@ -478,8 +560,6 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     lspo_build_depend(b, parameters);
     bound_gradients(b, stage);
     backward_memory(b, iteration, stage, micro, compress);
-    if (compress && micro == 0)
-        id = check_projectors(b, iteration, stage, id);
     uint64_t scratch_bytes = compress && lowrank(b) ? basis_scratch_bytes(b, stage) : 0;
     if (scratch_bytes > 0 && micro == 0 && (b->workload->first_step + iteration) % b->workload->project_every == 0) {
         lspo_op_id_t backward = id;
@@ -537,6 +617,7 @@ void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
 {
     for (uint32_t s = 0; s < b->stage_count; s++)
         b->stages[s].sent = b->stages[s].projected = LSPO_NO_OP;
+    calibrate(b, iteration);
     for (uint32_t micro = 0; micro < b->workload->accumulation; micro++) {
         for (uint32_t s = 0; s < b->stage_count; s++)
             lspo_build_forward(b, iteration, micro, s);

@@ -15,8 +15,9 @@
  *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back
  *     BWD, zenflow       takes the full gradient; COMPRESS gives it back and takes its two parts: D2H gives back the CPU's,
  *                        UPD_GPU the GPU's
- *     PROJECT            takes and gives back the scratch of one basis; lsp: a weight's full gradient (fp32), the scratch
- *                        of a fit and the projectors that it makes
+ *     PROJECT            takes and gives back the scratch of one basis; lsp: a weight's full gradient (fp32) and the
+ *                        scratch of a fit; it gives back `saved` and its block's input, as a COMPRESS does.  The first
+ *                        FIT of a pass takes its stage's new projectors and their Adam moments, DECIDE gives them back
  *     BWD, lowest        gives back dx (embed's BWD; the first block's when the embedding is frozen)
  *     BWD, first micro   takes the stage's gradient message (elements x p; and elements x q where q != p, packed);
  *                        the message of a tied embedding is taken by BWD head

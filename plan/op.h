@@ -61,7 +61,9 @@ typedef enum {
     LSPO_VARIANT_DRAIN_LAST,  /* zenflow: UPD, H2D, APPLY of the last window                                     */
     LSPO_VARIANT_PROBE,       /* lomo: BWD (and its RECOMPUTE) for the clipping norm alone: it drops the gradient */
     LSPO_VARIANT_PENDING,     /* UPD, H2D, APPLY of a gradient that the segment before left: one iteration earlier */
-    LSPO_VARIANT_FIT,         /* lsp: PROJECT that fits after checking; without, it only checks */
+    LSPO_VARIANT_CALIBRATE,   /* lsp: FWD, RECOMPUTE, BWD of a calibration pass: for its gradients alone */
+    LSPO_VARIANT_FIT,         /* lsp: PROJECT that goes on with a fit; without, it only checks   */
+    LSPO_VARIANT_DECIDE,      /* lsp: PROJECT that takes new projectors or leaves the old        */
     LSPO_VARIANT_PROJECTORS,  /* lsp: D2H of new projectors, for the moments on the CPU     */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;

@@ -320,8 +320,12 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " optimizer";
     case LSPO_VARIANT_PENDING:
         return " pending";
+    case LSPO_VARIANT_CALIBRATE:
+        return " calibrate";
     case LSPO_VARIANT_FIT:
         return " fit";
+    case LSPO_VARIANT_DECIDE:
+        return " decide";
     case LSPO_VARIANT_PROJECTORS:
         return " projectors";
     case LSPO_VARIANT_FROZEN:

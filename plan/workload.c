@@ -37,6 +37,7 @@ void lspo_workload_default(lspo_workload_t *workload_out)
         .bias_threshold = 0.3,
         .fit_steps = 100,
         .fit_beta = 1e-4,
+        .fit_batches = 8,
         .seed = 1,
         .learning_rate = 1e-4,
     };
@@ -148,14 +149,17 @@ static lspo_status_t check_training(const lspo_workload_t *workload)
         return lspo_error(LSPO_ERR_INPUT, "step %" PRIu32 " and %" PRIu32 " more are beyond 32 bits",
                           workload->first_step, workload->iterations);
     }
-    return check_range("--fit-steps", workload->fit_steps, 1, ITERATIONS_MAX);
+    lspo_status_t status = check_range("--fit-batches", workload->fit_batches, 3, ACCUMULATION_MAX);
+    return status == LSPO_OK ? check_range("--fit-steps", workload->fit_steps, 1, ITERATIONS_MAX) : status;
 }
 
 lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_model_t *model)
 {
     if ((unsigned)workload->precision >= LSPO_PRECISION_COUNT || (unsigned)workload->transfer >= LSPO_PRECISION_COUNT ||
-        (unsigned)workload->train_rest > LSPO_TRAIN_REST_OFF) {
-        return lspo_error(LSPO_ERR_INPUT, "--precision, --transfer or --train-rest holds no known value");
+        (unsigned)workload->train_rest > LSPO_TRAIN_REST_OFF ||
+        (unsigned)workload->projector_values > LSPO_PROJECTOR_SIGN) {
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--precision, --transfer, --train-rest or --projector-values holds no known value");
     }
     lspo_status_t status = check_sizes(workload, model);
     if (status != LSPO_OK) {
@@ -181,6 +185,12 @@ lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_mo
                           workload->learning_rate);
     }
     return LSPO_OK;
+}
+
+uint32_t lspo_workload_fit_share(const lspo_workload_t *workload)
+{
+    uint32_t batches = workload->fit_batches - 2;
+    return (workload->fit_steps + batches - 1) / batches;
 }
 
 uint64_t lspo_workload_tokens(const lspo_workload_t *workload)

@@ -17,6 +17,11 @@ typedef enum {
     LSPO_TRAIN_REST_OFF   /* only the linear layers of the blocks are trained                         */
 } lspo_train_rest_t;
 
+typedef enum {
+    LSPO_PROJECTOR_NORMAL, /* N(0, 1) / sqrt(r)      */
+    LSPO_PROJECTOR_SIGN    /* +1 or -1, over sqrt(r) */
+} lspo_projector_values_t;
+
 enum { LSPO_TRANSITION_AUTO = -1 };
 
 typedef struct {
@@ -44,11 +49,13 @@ typedef struct {
     uint32_t resident_blocks;  /* swap: the first N blocks never leave the GPU                           */
     uint32_t check_every;      /* lsp: optimizer steps between checks of the projectors' bias; 0 = they stay random */
     double bias_threshold;     /* lsp: a projector whose bias is above this is fitted anew                 */
-    uint32_t fit_steps;        /* lsp: Adam steps of one fit at most                                      */
-    double fit_beta;           /* lsp: weight of ||P||_F + ||Q||_F in what fitting minimises              */
-    uint32_t first_step;       /* optimizer steps done before this plan, which is a segment of a longer training; above
+    uint32_t fit_steps;        /* lsp: Adam steps of one fit, over all micro-batches that it sees         */
+    uint32_t fit_batches;      /* lsp: micro-batches of a calibration pass: one checks, one decides, the others fit */
+    lspo_projector_values_t projector_values; /* lsp: what projectors begin with                          */
+    double fit_beta;     /* lsp: weight of ||P||_F + ||Q||_F in what fitting minimises              */
+    uint32_t first_step; /* optimizer steps done before this plan, which is a segment of a longer training; above
                                   0 a stale policy begins with the update of a gradient that it left */
-    bool open_end;             /* a stale policy leaves its last update to the plan that follows           */
+    bool open_end;       /* a stale policy leaves its last update to the plan that follows           */
     uint64_t seed;
     double learning_rate;
     double weight_decay;      /* decoupled (AdamW): w <- w (1 - learning_rate weight_decay) - ...          */
@@ -58,13 +65,16 @@ typedef struct {
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
  * train_rest auto, d 512, r 8, rank 16, project_every 200, switch_every 50, critical fraction 0.1, update_every 4,
  * select_every 16, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
- * 1e-4, first_step 0, closed end, no weight decay, transition auto, 2 gradient buffers, 2 swap slots,
+ * 1e-4, fit_batches 8, normal projector values, first_step 0, closed end, no weight decay, transition auto, 2 gradient buffers, 2 swap slots,
  * seed 1, learning rate 1e-4. */
 void lspo_workload_default(lspo_workload_t *workload_out);
 
 /* Refuse zero or overflowing sizes, sequence above the model's maximum, d above every dimension of the model,
  * r > d, transition out of range.  The message names flag, value and allowed range. */
 lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_model_t *model);
+
+/* lsp: of fit_steps, the Adam steps on one micro-batch of a calibration pass, rounded up. */
+uint32_t lspo_workload_fit_share(const lspo_workload_t *workload);
 
 /* batch * sequence. */
 uint64_t lspo_workload_tokens(const lspo_workload_t *workload);

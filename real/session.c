@@ -421,6 +421,7 @@ static void release_dynamic(lspo_session_t *session)
         lspo_session_give_back(session, (void **)&stage->saved);
         lspo_session_give_back(session, (void **)&stage->critical);
         lspo_session_give_back(session, &stage->sending);
+        lspo_session_drop_candidates(session, stage);
         for (int parity = 0; parity < 2; parity++) {
             lspo_session_give_back(session, &stage->staging[parity]);
             lspo_session_give_back(session, (void **)&stage->gradient[parity]);

@@ -50,7 +50,8 @@ static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
     double loss = lspo_transformer_head_forward(session->transformer, stage->weights, session->stages[0].weights,
                                                 session->targets, session->stages[op->layer - 1].output, stage->saved);
     double *mean = &session->losses[op->iteration];
-    *mean = (op->micro ? *mean : 0) + loss / session->plan->workload.accumulation;
+    if (op->variant != LSPO_VARIANT_CALIBRATE)
+        *mean = (op->micro ? *mean : 0) + loss / session->plan->workload.accumulation;
     if (isfinite(loss))
         return LSPO_OK;
     char name[16];
@@ -71,7 +72,10 @@ static lspo_status_t forward(lspo_session_t *session, const lspo_op_t *op)
     if (status != LSPO_OK)
         return status;
     if (stage->shape.kind == LSPO_STAGE_EMBED) {
-        status = lspo_session_load_batch(session, lspo_session_step(session, op), op->micro);
+        if (op->variant == LSPO_VARIANT_CALIBRATE)
+            status = lspo_session_load_calibration(session, op);
+        else
+            status = lspo_session_load_batch(session, lspo_session_step(session, op), op->micro);
         if (status != LSPO_OK)
             return status;
         lspo_transformer_embed_forward(session->transformer, session->tokens_in, stage->weights, stage->output);
@@ -106,7 +110,8 @@ static lspo_status_t recompute(lspo_session_t *session, const lspo_op_t *op)
 
 static bool forms_gradient(const lspo_session_t *session, const lspo_op_t *op, uint32_t s)
 {
-    return session->stages[s].trained && lspo_plan_trains(session->plan, s, op->iteration);
+    return op->variant != LSPO_VARIANT_CALIBRATE && session->stages[s].trained &&
+           lspo_plan_trains(session->plan, s, op->iteration);
 }
 
 /* The stage's message in fp32 and, where the link carries 16 bits, packed. */
@@ -151,7 +156,8 @@ static void finish_gradient(lspo_session_t *session, const lspo_op_t *op)
 
 static void release_dx(lspo_session_t *session, const lspo_op_t *op)
 {
-    if (op->layer == lspo_plan_lowest_trained(session->plan, op->iteration))
+    bool calibrates = op->variant == LSPO_VARIANT_CALIBRATE;
+    if (op->layer == (calibrates ? 1 : lspo_plan_lowest_trained(session->plan, op->iteration)))
         lspo_session_give_back(session, (void **)&session->dx);
 }
 
@@ -503,6 +509,14 @@ static void apply_direction(lspo_session_t *session, lspo_session_stage_t *stage
     lspo_session_give_back(session, (void **)direction);
 }
 
+/* lsp: the last op that reads a block's activations in a calibration pass. */
+static lspo_status_t project(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_status_t status = lspo_session_project(session, op);
+    release_activations(session, op);
+    return status;
+}
+
 static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -524,6 +538,8 @@ static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
 
 lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op)
 {
+    if (lspo_session_skips_calibration(session, op))
+        return LSPO_OK;
     switch ((lspo_op_kind_t)op->kind) {
     case LSPO_OP_FWD:
         return forward(session, op);
@@ -538,8 +554,7 @@ lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op)
             lspo_session_columns_select(session, op);
             return LSPO_OK;
         }
-        return session->plan->gradient_form == LSPO_FORM_LOWRANK ? renew_bases(session, op)
-                                                                 : lspo_session_project(session, op);
+        return session->plan->gradient_form == LSPO_FORM_LOWRANK ? renew_bases(session, op) : project(session, op);
     case LSPO_OP_NORM:
         return norm(session, op);
     case LSPO_OP_UPD_GPU:

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/fit.h"
 #include "kernels/projector.h"
 #include "real/session.h"
 #include "real/transformer.h"
@@ -29,6 +30,11 @@ typedef struct {
     float *optimizer; /* m, then v; badam: a part of the session's state */
     void *projector_memory[2 * LSPO_LINEAR_MAX];
     lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* their arrays lie in projector_memory              */
+    /* Device, through a calibration pass: new pairs, and the moments of those that are fitted. */
+    void *candidate[2 * LSPO_LINEAR_MAX];
+    float *fit_moments[LSPO_LINEAR_MAX];
+    lspo_fit_stream_t fit[LSPO_LINEAR_MAX];
+    double bias[LSPO_LINEAR_MAX]; /* of the pair in use, on the pass's first micro-batch */
     /* Host, of lsp with checks: rows of p and q as the moments on the CPU know them, and as D2H brings them. */
     void *known[2 * LSPO_LINEAR_MAX], *arrived[2 * LSPO_LINEAR_MAX];
     float *basis[LSPO_LINEAR_MAX]; /* galore: of the compressed weights (kernels/lowrank.h) */
@@ -92,6 +98,7 @@ struct lspo_session {
     double *losses;
     double gradient_norm;     /* of the latest NORM */
     lspo_session_bias_t bias; /* of the latest step with PROJECT ops */
+    bool fits;                /* in this calibration pass some bias was above the threshold */
 };
 
 /* The step of the whole training that the op's gradient belongs to; it decides which of two buffers it has. */
@@ -138,6 +145,10 @@ lspo_status_t lspo_session_make_projectors(lspo_session_t *session, uint32_t s);
 lspo_status_t lspo_session_reset_projectors(lspo_session_t *session, uint32_t s);
 lspo_status_t lspo_session_make_carry(lspo_session_t *session);
 lspo_status_t lspo_session_project(lspo_session_t *session, const lspo_op_t *op);
+/* Batches of a calibration pass, and whether nothing is left to do in it: all biases were low enough. */
+lspo_status_t lspo_session_load_calibration(lspo_session_t *session, const lspo_op_t *op);
+bool lspo_session_skips_calibration(const lspo_session_t *session, const lspo_op_t *op);
+void lspo_session_drop_candidates(lspo_session_t *session, lspo_session_stage_t *stage);
 void lspo_session_send_projectors(lspo_session_t *session, const lspo_op_t *op);
 /* Before an update: moments into the subspaces of projectors that have just arrived. */
 void lspo_session_carry_moments(lspo_session_t *session, const lspo_op_t *op);

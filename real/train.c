@@ -118,6 +118,8 @@ static void set_workload(trainer_t *trainer, const lspo_workload_t *workload)
     set(trainer, "bias-threshold", "%.17g", workload->bias_threshold);
     set(trainer, "fit-steps", "%" PRIu32, workload->fit_steps);
     set(trainer, "fit-beta", "%.17g", workload->fit_beta);
+    set(trainer, "fit-batches", "%" PRIu32, workload->fit_batches);
+    set(trainer, "projector-values", "%d", (int)workload->projector_values);
     set(trainer, "rank", "%" PRIu32, workload->rank);
     set(trainer, "project-every", "%" PRIu32, workload->project_every);
     set(trainer, "switch-every", "%" PRIu32, workload->switch_every);

@@ -254,6 +254,40 @@ Test(fit, what_is_learned_holds_for_gradients_not_seen)
     release_pair(&p, &q);
 }
 
+/* In pieces or at once: the same bits.  A gradient of zeros changes nothing. */
+Test(fit, streams_are_one_fit)
+{
+    enum { m = 40, n = 56, d = 16, r = 4, steps = 20 };
+    float *g = decaying(m, n, 0.7), *zero = calloc(m * n, sizeof *zero);
+    lspo_projector_t p[2], q[2];
+    lspo_fit_options_t options = endless(steps);
+    for (int i = 0; i < 2; i++) {
+        make_pair(m, n, d, d, r, &p[i], &q[i]);
+        float *scratch = scratch_for(&p[i], &q[i]);
+        float *moments = calloc(lspo_fit_moments(&p[i], &q[i]), sizeof *moments);
+        lspo_fit_stream_t stream;
+        double before = lspo_fit_bias_scaled(&p[i], &q[i], g, 1, scratch);
+        cr_assert_not(lspo_fit_begin(&options, zero, &p[i], &q[i], moments, scratch, &stream));
+        cr_assert(lspo_fit_begin(&options, g, &p[i], &q[i], moments, scratch, &stream));
+        for (uint32_t done = 0; done < steps; done += i ? 5 : steps) {
+            cr_assert_not(lspo_fit_advance(&options, 5, zero, &p[i], &q[i], moments, scratch, &stream));
+            cr_assert(lspo_fit_advance(&options, i ? 5 : steps, g, &p[i], &q[i], moments, scratch, &stream));
+        }
+        cr_assert_eq(stream.steps, steps);
+        lspo_fit_finish(&p[i], &q[i]);
+        cr_assert_float_eq(dense_norm(&p[i]), sqrt(m), 1e-4);
+        cr_assert_lt(lspo_fit_bias_scaled(&p[i], &q[i], g, 1, scratch), 0.95 * before);
+        free(moments);
+        free(scratch);
+    }
+    cr_assert_arr_eq(p[0].value, p[1].value, m * r * sizeof(float));
+    cr_assert_arr_eq(q[0].column_value, q[1].column_value, n * r * sizeof(float));
+    for (int i = 0; i < 2; i++)
+        release_pair(&p[i], &q[i]);
+    free(zero);
+    free(g);
+}
+
 Test(fit, equal_seeds_give_equal_bits_on_any_number_of_threads)
 {
     enum { m = 70, n = 101, d = 24, r = 5 };

@@ -324,12 +324,14 @@ static const lspo_trace_row_t *find_variant(const lspo_trace_t *t, lspo_op_kind_
     return NULL;
 }
 
-/* Projectors checked every second iteration, PROJECT 5, D2H 1, UPD 2, H2D 1: FWD 0-6, BWD3 6-10, PROJECT3 10-15,
- * COMPRESS3 15-16 beside the D2H of the new projectors 15-16, D2H3 16-17, UPD3 17-19, H2D3 19-20; BWD2 16-20.  At 20
- * PROJECT2 and APPLY3 are ready: PROJECT2 has the lower id, 20-25, APPLY3 25-26, COMPRESS2 26-27, D2H2 27-28, UPD2
- * 28-30, H2D2 30-31; BWD1 27-31, PROJECT1 31-36, APPLY2 36-37, COMPRESS1 37-38, D2H1 38-39, UPD1 39-41, H2D1 41-42,
- * APPLY1 42-43.  Iteration 1: FWD 43-49, BWD3 49-53, COMPRESS3 53-54. */
-Test(policies, lsp_checks_its_projectors)
+/* Projectors checked every second iteration, PROJECT 5, D2H 1, UPD 2, H2D 1.  A micro-batch of the calibration pass: FWD 6,
+ * then BWD 4 and PROJECT 5 of each block, 33 together: the first, 0-33, checks (PROJECT3 10-15), the second is fitted to
+ * (PROJECT3 43-48), the third decides (PROJECT3 76-81 and D2H of the projectors 81-82, PROJECT1 94-99).  The step: FWD
+ * 99-105, BWD3 105-109, COMPRESS3 109-110, D2H3 110-111, UPD3 111-113, H2D3 113-114; BWD2 110-114.  At 114 COMPRESS2 and
+ * APPLY3 are ready: COMPRESS2 has the lower id, 114-115, APPLY3 115-116, BWD1 116-120.  D2H2 115-116, UPD2 116-118, H2D2
+ * 118-119: APPLY2 120-121, COMPRESS1 121-122, D2H1 122-123, UPD1 123-125, H2D1 125-126, APPLY1 126-127.  Iteration 1:
+ * FWD 127-133, BWD3 133-137, COMPRESS3 137-138. */
+Test(policies, lsp_calibrates_its_projectors)
 {
     durations_t d = usual;
     d.ns[LSPO_OP_D2H] = d.ns[LSPO_OP_H2D] = 1;
@@ -337,26 +339,31 @@ Test(policies, lsp_checks_its_projectors)
     d.ns[LSPO_OP_PROJECT] = 5;
     lspo_workload_t w = small_workload(3);
     w.check_every = 2;
+    w.fit_batches = 3;
     lspo_plan_t *p = build("lsp", &w);
     lspo_trace_t *t = play(p, &d);
-    expect(t, LSPO_OP_PROJECT, 3, 0, 10, 15);
-    expect(t, LSPO_OP_COMPRESS, 3, 0, 15, 16);
-    const lspo_trace_row_t *sent = find_variant(t, LSPO_OP_D2H, 3, 0, LSPO_VARIANT_PROJECTORS);
-    cr_assert_not_null(sent);
-    cr_expect_eq(sent->start_ns, 15u);
+    const struct {
+        lspo_op_kind_t kind;
+        uint32_t layer;
+        lspo_op_variant_t variant;
+        uint64_t start_ns;
+    } rows[] = {{LSPO_OP_PROJECT, 3, LSPO_VARIANT_NONE, 10},   {LSPO_OP_PROJECT, 3, LSPO_VARIANT_FIT, 43},
+                {LSPO_OP_PROJECT, 3, LSPO_VARIANT_DECIDE, 76}, {LSPO_OP_D2H, 3, LSPO_VARIANT_PROJECTORS, 81},
+                {LSPO_OP_PROJECT, 1, LSPO_VARIANT_DECIDE, 94}, {LSPO_OP_FWD, 1, LSPO_VARIANT_NONE, 99},
+                {LSPO_OP_COMPRESS, 3, LSPO_VARIANT_NONE, 109}, {LSPO_OP_UPD, 3, LSPO_VARIANT_NONE, 111},
+                {LSPO_OP_COMPRESS, 2, LSPO_VARIANT_NONE, 114}, {LSPO_OP_APPLY, 3, LSPO_VARIANT_NONE, 115},
+                {LSPO_OP_APPLY, 2, LSPO_VARIANT_NONE, 120},    {LSPO_OP_APPLY, 1, LSPO_VARIANT_NONE, 126}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const lspo_trace_row_t *row = find_variant(t, rows[i].kind, rows[i].layer, 0, rows[i].variant);
+        cr_assert_not_null(row, "row %zu", i);
+        cr_expect_eq(row->start_ns, rows[i].start_ns, "row %zu begins at %lu", i, (unsigned long)row->start_ns);
+    }
     /* Of a block's weights 16x48, 16x16, 16x64 and 64x16, d = 8, r = 2: 8 bytes for each of 2 (64 + 32 + 80 + 80). */
-    cr_expect_eq(sent->bytes, 8u * 2 * (64 + 32 + 80 + 80));
-    expect(t, LSPO_OP_UPD, 3, 0, 17, 19);
-    expect(t, LSPO_OP_PROJECT, 2, 0, 20, 25);
-    expect(t, LSPO_OP_APPLY, 3, 0, 25, 26);
-    expect(t, LSPO_OP_PROJECT, 1, 0, 31, 36);
-    expect(t, LSPO_OP_APPLY, 2, 0, 36, 37);
-    expect(t, LSPO_OP_APPLY, 1, 0, 42, 43);
-    expect(t, LSPO_OP_FWD, 1, 1, 43, 45);
-    expect(t, LSPO_OP_COMPRESS, 3, 1, 53, 54);
-    cr_expect_not_null(find_variant(t, LSPO_OP_PROJECT, 3, 0, LSPO_VARIANT_FIT));
-    cr_expect_null(find_variant(t, LSPO_OP_PROJECT, 3, 1, LSPO_VARIANT_FIT));
-    cr_expect_not_null(find_variant(t, LSPO_OP_PROJECT, 3, 2, LSPO_VARIANT_FIT));
+    cr_expect_eq(find_variant(t, LSPO_OP_D2H, 3, 0, LSPO_VARIANT_PROJECTORS)->bytes, 8u * 2 * (64 + 32 + 80 + 80));
+    expect(t, LSPO_OP_FWD, 1, 1, 127, 129);
+    expect(t, LSPO_OP_COMPRESS, 3, 1, 137, 138);
+    cr_expect_null(find_variant(t, LSPO_OP_BWD, 3, 1, LSPO_VARIANT_CALIBRATE));
+    cr_expect_not_null(find_variant(t, LSPO_OP_BWD, 3, 2, LSPO_VARIANT_CALIBRATE));
     done(t, p);
 
     w.first_step = 3; /* steps 3, 4, 5 of the training: only the second iteration checks; no bias is above 1 */
@@ -365,6 +372,7 @@ Test(policies, lsp_checks_its_projectors)
     t = play(p, &d);
     cr_expect_null(find_variant(t, LSPO_OP_PROJECT, 1, 0, LSPO_VARIANT_NONE));
     cr_expect_not_null(find_variant(t, LSPO_OP_PROJECT, 1, 1, LSPO_VARIANT_NONE));
+    cr_expect_null(find_variant(t, LSPO_OP_PROJECT, 1, 1, LSPO_VARIANT_FIT));
     cr_expect_null(find_variant(t, LSPO_OP_PROJECT, 1, 2, LSPO_VARIANT_NONE));
     done(t, p);
 }

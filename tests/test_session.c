@@ -970,6 +970,69 @@ Test(session, reset_undoes_fits)
     training_end(&training);
 }
 
+/* Weights as good as still: the second pass finds the pairs of the first better than random ones, on other batches. */
+Test(session, what_a_pass_learns_holds_for_other_batches)
+{
+    lspo_workload_t workload = checking_workload();
+    workload.iterations = 4;
+    workload.learning_rate = 1e-9;
+    training_t training;
+    double losses[4];
+    training_begin("lsp", &workload, &training);
+    training_run(&training, losses);
+    lspo_session_bias_t second = lspo_session_bias(training.session);
+    training_end(&training);
+    workload.iterations = 1;
+    training_begin("lsp", &workload, &training);
+    training_run(&training, losses);
+    lspo_session_bias_t first = lspo_session_bias(training.session);
+    training_end(&training);
+    cr_assert_eq(second.step, 3);
+    cr_assert_eq(first.fitted, 12);
+    cr_assert_eq(first.fit_steps, 12 * 30, "30 steps of each of 12 fits, 5 on each of 6 batches");
+    cr_assert_lt(first.bias_after, 0.95 * first.bias_before);
+    cr_assert_lt(second.bias_before, 0.95 * first.bias_before, "%g, and %g at first", second.bias_before,
+                 first.bias_before);
+}
+
+/* Nothing above the threshold, but not known before: the pass is planned and ends after its first micro-batch. */
+Test(session, a_pass_ends_when_nothing_needs_a_fit)
+{
+    lspo_workload_t workload = checking_workload();
+    workload.iterations = 4;
+    workload.bias_threshold = 0.99999;
+    training_t with, without;
+    double losses[2][4];
+    training_begin("lsp", &workload, &with);
+    training_run(&with, losses[0]);
+    lspo_session_bias_t bias = lspo_session_bias(with.session);
+    cr_assert_eq(bias.checked_total, 24);
+    cr_assert_eq(bias.fit_steps, 0);
+    workload.check_every = 0;
+    training_begin("lsp", &workload, &without);
+    training_run(&without, losses[1]);
+    cr_assert_arr_eq(losses[0], losses[1], sizeof losses[0]);
+    assert_equal_weights("skipped", "lsp", &with, &without);
+    training_end(&without);
+    training_end(&with);
+}
+
+Test(session, projectors_of_signs)
+{
+    lspo_workload_t workload = segment_workload();
+    workload.projector_values = LSPO_PROJECTOR_SIGN;
+    training_t training;
+    training_begin("lsp", &workload, &training);
+    const lspo_projector_t *q = &training.session->stages[1].q[2];
+    int negative = 0;
+    for (size_t e = 0; e < (size_t)q->rows * q->r; e++) {
+        cr_assert_float_eq(fabs((double)q->value[e]), 1 / sqrt((double)q->r), 1e-6);
+        negative += q->value[e] < 0;
+    }
+    cr_assert_gt(negative, 0);
+    training_end(&training);
+}
+
 /* Never above the threshold: the losses are those of a training without checks. */
 Test(session, checks_that_find_nothing_change_nothing)
 {
@@ -1035,7 +1098,7 @@ Test(session, moments_follow_their_projectors)
     training_continue(&training, "lsp", &second);
     training_run(&training, &loss);
     stage = &training.session->stages[2];
-    cr_assert_neq(memcmp(p.index, stage->p[1].index, (size_t)p.view.rows * p.view.r * sizeof(uint32_t)), 0,
+    cr_assert_neq(memcmp(p.value, stage->p[1].value, (size_t)p.view.rows * p.view.r * sizeof(float)), 0,
                   "the second step did not renew this projector: choose another");
     lspo_fit_carry(&p.view, &q.view, &stage->p[1], &stage->q[1], true, m, v, scratch);
     const float *g = (const float *)stage->landing[0] + at, *m_after = stage->host_optimizer + at,

@@ -111,20 +111,21 @@ lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *p
     struct {
         const char *key;
         char value[LSPO_SOURCE_BYTES];
-    } entries[] = {{.key = "version"},     {.key = "model"},
-                   {.key = "policy"},      {.key = "batch"},
-                   {.key = "sequence"},    {.key = "precision"},
-                   {.key = "transfer"},    {.key = "checkpointing"},
-                   {.key = "iterations"},  {.key = "accumulation"},
-                   {.key = "clip"},        {.key = "train-rest"},
-                   {.key = "subspace"},    {.key = "nnz"},
-                   {.key = "rank"},        {.key = "project-every"},
-                   {.key = "transition"},  {.key = "gradient-buffers"},
-                   {.key = "swap-slots"},  {.key = "resident-blocks"},
-                   {.key = "seed"},        {.key = "learning-rate"},
-                   {.key = "check-every"}, {.key = "bias-threshold"},
-                   {.key = "fit-steps"},   {.key = "switch-every"},
-                   {.key = "weight-decay"}};
+    } entries[] = {{.key = "version"},      {.key = "model"},
+                   {.key = "policy"},       {.key = "batch"},
+                   {.key = "sequence"},     {.key = "precision"},
+                   {.key = "transfer"},     {.key = "checkpointing"},
+                   {.key = "iterations"},   {.key = "accumulation"},
+                   {.key = "clip"},         {.key = "train-rest"},
+                   {.key = "subspace"},     {.key = "nnz"},
+                   {.key = "rank"},         {.key = "project-every"},
+                   {.key = "transition"},   {.key = "gradient-buffers"},
+                   {.key = "swap-slots"},   {.key = "resident-blocks"},
+                   {.key = "seed"},         {.key = "learning-rate"},
+                   {.key = "check-every"},  {.key = "bias-threshold"},
+                   {.key = "fit-steps"},    {.key = "switch-every"},
+                   {.key = "weight-decay"}, {.key = "fit-beta"},
+                   {.key = "fit-batches"},  {.key = "projector-values"}};
     uint32_t i = 0;
 #define PUT(...) snprintf(entries[i].value, sizeof entries[i].value, __VA_ARGS__), i++
     PUT("%s", PACKAGE_VERSION);
@@ -154,6 +155,9 @@ lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *p
     PUT("%" PRIu32, w->fit_steps);
     PUT("%" PRIu32, w->switch_every);
     PUT("%.9g", w->weight_decay);
+    PUT("%.9g", w->fit_beta);
+    PUT("%" PRIu32, w->fit_batches);
+    PUT("%s", w->projector_values == LSPO_PROJECTOR_SIGN ? "sign" : "normal");
 #undef PUT
     for (uint32_t entry = 0; entry < i; entry++) {
         lspo_status_t status = lspo_trace_set_meta(trace, entries[entry].key, entries[entry].value);
