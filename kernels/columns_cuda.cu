@@ -1,6 +1,37 @@
 /* columns_cuda.cu - columns of a matrix on the GPU, one thread an element of the dense side. */
+#include "kernels/column_sum.cuh"
 #include "kernels/cuda.h"
-#include "kernels/launch.cuh"
+
+/* NaN has no place in an order. */
+static __global__ void importance_kernel(size_t m, size_t n, const float *g, float *sums)
+{
+    lspo_sum_columns(m, n, false, sums, [=](size_t i, size_t j) {
+        const float size = fabsf(g[i * n + j]);
+        return isnan(size) ? INFINITY : size;
+    });
+}
+
+/* A column is chosen when fewer than `selected` come before it.  n^2 comparisons, which a GPU makes faster than it sorts
+ * the few thousand columns of a weight. */
+static __global__ void choose_kernel(size_t n, size_t selected, const float *sums, float *chosen)
+{
+    for (size_t j = lspo_grid_first(); j < n; j += lspo_grid_step()) {
+        size_t before = 0;
+        for (size_t k = 0; k < n; k++)
+            before += sums[k] > sums[j] || (sums[k] == sums[j] && k < j);
+        chosen[j] = before < selected ? 1.0f : 0.0f;
+    }
+}
+
+static __global__ void place_kernel(size_t n, size_t selected, const float *chosen, uint32_t *columns)
+{
+    for (size_t j = lspo_grid_first(); j < n; j += lspo_grid_step()) {
+        size_t before = 0;
+        for (size_t k = 0; k < j; k++)
+            before += chosen[k] == chosen[j];
+        columns[chosen[j] != 0.0f ? before : selected + before] = (uint32_t)j;
+    }
+}
 
 static __global__ void gather_kernel(size_t elements, size_t n, size_t count, const uint32_t *columns, const float *x,
                                      float *out)
@@ -14,6 +45,18 @@ static __global__ void scatter_kernel(size_t elements, size_t n, size_t count, c
 {
     for (size_t i = lspo_grid_first(); i < elements; i += lspo_grid_step())
         x[i / count * n + columns[i % count]] = in[i];
+}
+
+int lspo_columns_split_cuda(size_t m, size_t n, size_t selected, const float *g, float *scratch, uint32_t *columns,
+                            void *stream)
+{
+    float *sums = scratch, *chosen = scratch + n;
+    int error = lspo_launch_columns(n, importance_kernel, stream, m, n, g, sums);
+    if (error == cudaSuccess)
+        error = lspo_launch_over(n, choose_kernel, stream, n, selected, sums, chosen);
+    if (error == cudaSuccess)
+        error = lspo_launch_over(n, place_kernel, stream, n, selected, chosen, columns);
+    return error;
 }
 
 int lspo_columns_gather_cuda(size_t m, size_t n, size_t count, const uint32_t *columns, const float *x, float *out,

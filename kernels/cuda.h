@@ -127,6 +127,9 @@ enum { LSPO_SUM_OF_SQUARES_PARTS = 1024 };
 int lspo_sum_of_squares_cuda(size_t n, const float *x, double *parts, double *sum_out, void *stream);
 
 /* ---- columns.h ---- */
+/* Sums are rounded otherwise than on the host, so columns that are equal but for that may be chosen differently. */
+int lspo_columns_split_cuda(size_t m, size_t n, size_t selected, const float *g, float *scratch, uint32_t *columns,
+                            void *stream);
 int lspo_columns_gather_cuda(size_t m, size_t n, size_t count, const uint32_t *columns, const float *x, float *out,
                              void *stream);
 int lspo_columns_scatter_cuda(size_t m, size_t n, size_t count, const uint32_t *columns, const float *in, float *x,

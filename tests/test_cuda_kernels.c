@@ -438,3 +438,31 @@ Test(cuda_kernels, columns)
     check_columns(33, 31, 4);
     check_columns(17, 100, 99);
 }
+
+/* Whole numbers, whose sums are exact in any order, with ties and, where wanted, a NaN. */
+static void check_split(size_t m, size_t n, size_t selected, bool with_nan)
+{
+    uint32_t *numbers = random_numbers(1, 5, m * n), *columns = malloc(n * sizeof *columns);
+    float *g = floats(m * n), *scratch = floats(2 * n);
+    for (size_t i = 0; i < m * n; i++)
+        g[i] = (float)numbers[i] - 2;
+    if (with_nan)
+        g[(m - 1) * n + n / 2] = g[n - 1] = NAN;
+    lspo_columns_split(m, n, selected, g, scratch, columns);
+    for (order_t order = {0}; next_order(&order);) {
+        uint32_t *columns_ = device_array(n * sizeof *columns_);
+        DEVICE_OK(
+            lspo_columns_split_cuda(m, n, selected, device_floats(g, m * n), empty_floats(2 * n), columns_, NULL));
+        expect_bits(&order, "split", columns_, columns, n * sizeof *columns);
+    }
+    free(numbers), free(columns), free(g), free(scratch);
+}
+
+Test(cuda_kernels, columns_are_split_as_on_the_host)
+{
+    check_split(1, 1, 1, false);
+    check_split(3, 40, 0, false);
+    check_split(3, 40, 40, true);
+    check_split(17, 33, 10, true);
+    check_split(50, 600, 77, false);
+}
