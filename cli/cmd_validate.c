@@ -109,12 +109,7 @@ static const lspo_arg_t validate_args[] = {
      .help = "train on this file's bytes (as lspo run)",
      .store = lspo_arg_text,
      FIELD(text)},
-    {.name = "format",
-     .value = "table|csv|json",
-     .help = "of the result (table on a terminal, else csv: the summary)",
-     .store = lspo_arg_choice,
-     .names = lspo_format_names,
-     FIELD(format)},
+    LSPO_FORMAT_ARG("result; csv: the summary", offsetof(validate_request_t, format)),
 };
 
 static void print_help(const lspo_arg_group_t *group)

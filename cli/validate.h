@@ -120,7 +120,7 @@ lspo_status_t lspo_validate_breakdown(const lspo_cell_t *cell, const lspo_trace_
 
 /* A row of cells.csv: a cell, what was predicted and what was measured.  Times and errors that are not known are NaN. */
 typedef struct {
-    uint64_t cell, group, batch, sequence, iterations, subspace, nnz, rank, visits, sample_count;
+    uint64_t cell, group, batch, sequence, iterations, subspace, nnz, rank, visits, disturbed_visits, sample_count;
     const char *group_name, *model, *policy, *rates_of, *bound, *flags;
     int disturbed;
     double link_Bps, cpu_pps, foreign_share;

@@ -49,6 +49,7 @@ static const lspo_field_t cell_fields[] = {
     CELL_REAL(high_s),
     CELL_INTEGER(sample_count),
     CELL_INTEGER(visits),
+    CELL_INTEGER(disturbed_visits),
     CELL_REAL(error),
     CELL_REAL(noise),
     {"disturbed", LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(lspo_outcome_t, disturbed)},

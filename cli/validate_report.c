@@ -152,11 +152,14 @@ static bool judge_all(const lspo_verdict_t *verdict, FILE *file)
 
 static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
 {
+    uint64_t disturbed = 0;
+    for (uint32_t i = 0; i < verdict->count; i++)
+        disturbed += verdict->outcomes[i].disturbed_visits;
     const lspo_score_t *time = lspo_verdict_score(verdict, "lspo", "time", "all");
     fprintf(file,
-            "\n%" PRIu64 " of %u cells were measured undisturbed; the order counts %u pairs, noise leaves %u more "
-            "undecided\n",
-            time->count, verdict->count, verdict->order.pairs, verdict->order.too_close);
+            "\n%" PRIu64 " of %u cells were measured undisturbed, %" PRIu64
+            " visits were disturbed; the order counts %u pairs, noise leaves %u more undecided\n",
+            time->count, verdict->count, disturbed, verdict->order.pairs, verdict->order.too_close);
     fprintf(file, "%s\n\n", verdict->calibration);
     judge_all(verdict, file);
 }

@@ -51,6 +51,8 @@ static double foreign_share_of(const lspo_measurement_t *measurement)
 static void fill_measurement(const lspo_measurement_t *measurement, lspo_outcome_t *outcome)
 {
     outcome->visits = measurement->counted_visits;
+    for (uint32_t i = 0; i < measurement->visit_count; i++)
+        outcome->disturbed_visits += measurement->visits[i].disturbed;
     outcome->sample_count = measurement->sample_count;
     outcome->disturbed = measurement->visit_count > 0 ? measurement->disturbed : -1;
     outcome->foreign_share = foreign_share_of(measurement);
