@@ -28,7 +28,7 @@ typedef struct {
 lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps, lspo_device_t **device_out);
 void lspo_device_close(lspo_device_t *device);
 
-/* 64-byte aligned device memory; what is free stays resident, so that steady-state iterations fault no pages.
+/* 64-byte aligned device memory; what is free stays resident, so that steady-state iterations fault few pages or none.
  * LSPO_ERR_FIT when it would exceed the cap: the message says how much was asked for, in use and allowed. */
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
 void lspo_device_free(lspo_device_t *device, void *memory);
