@@ -1,18 +1,21 @@
 /* cmd_calibrate.c - `lspo calibrate`: measure this machine into a profile that `lspo sim --machine` reads. */
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/args.h"
+#include "cli/calibrate_report.h"
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/request.h"
+#include "cli/table.h"
 #include "cli/version.h"
-#include "plan/machine.h"
 #include "real/calibrate.h"
 #include "traces/output.h"
 
 typedef struct {
-    const char *device, *path;
+    const char *device, *path, *samples, *plot;
+    int format;
     bool quick;
 } calibrate_request_t;
 
@@ -23,58 +26,129 @@ static const lspo_arg_t calibrate_args[] = {
      .store = lspo_arg_text,
      .offset_bytes = offsetof(calibrate_request_t, device)},
     {.name = "quick",
-     .help = "under 10 s instead of under 40 s, with wider errors",
+     .help = "under 30 s instead of under 3 minutes, with wider errors",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(calibrate_request_t, quick)},
     {.name = "output",
      .letter = 'o',
      .value = "FILE",
-     .help = "write the profile there (to standard output)",
+     .help = "write the profile there, and report what was measured (the profile to standard output)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(calibrate_request_t, path)},
+    {.name = "samples",
+     .value = "FILE",
+     .help = "every sample and its fitted time, as CSV (beside the profile: FILE.samples.csv)",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(calibrate_request_t, samples)},
+    {.name = "plot",
+     .value = "FILE",
+     .help = "residuals of the fits as .svg or .png, by gnuplot",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(calibrate_request_t, plot)},
+    {.name = "format",
+     .value = "table|csv|json",
+     .help = "of the report (table on a terminal, else csv)",
+     .store = lspo_arg_choice,
+     .names = lspo_format_names,
+     .offset_bytes = offsetof(calibrate_request_t, format)},
 };
+
+static const char usage[] = "lspo calibrate [--device host] [--quick] [-o machine.ini]";
 
 static void print_help(const lspo_arg_group_t *group)
 {
-    puts("usage: lspo calibrate [--device host] [--quick] [-o machine.ini]\n\n"
-         "Measure the rate of each kernel class, of memory and of the link of this machine.  Nothing else should run\n"
-         "meanwhile.");
+    printf("usage: %s\n\n", usage);
+    puts("Measure the rate of each kernel class by shape, of memory and of the link of this machine, and fit a\n"
+         "profile to them.  Nothing else should run meanwhile.");
     lspo_args_print(group, 1, stdout);
     puts("\nexample:\n"
          "  lspo calibrate --quick -o host.ini && lspo sim --machine host.ini --model gpt-small --policy zero");
 }
 
-static lspo_status_t write_profile(const lspo_machine_t *machine, const calibrate_request_t *request)
+static lspo_status_t write_profile(const lspo_calibration_result_t *result, const calibrate_request_t *request)
 {
-    char comment[256];
+    char comment[1024];
     lspo_output_t output;
-    snprintf(comment, sizeof comment, "Measured by lspo %s (%s): lspo calibrate --device %s%s", PACKAGE_VERSION,
-             LSPO_GIT_ID, request->device, request->quick ? " --quick" : "");
+    snprintf(comment, sizeof comment, "Measured by lspo %s (%s): lspo calibrate --device %s%s\n%s", PACKAGE_VERSION,
+             LSPO_GIT_ID, request->device, request->quick ? " --quick" : "", result->topology);
     if (request->path == NULL)
-        return lspo_machine_write(machine, comment, stdout);
+        return lspo_calibration_write_profile(result, comment, stdout);
     lspo_status_t status = lspo_output_open(request->path, &output);
     if (status != LSPO_OK)
         return status;
-    return lspo_output_finish(&output, lspo_machine_write(machine, comment, output.file));
+    return lspo_output_finish(&output, lspo_calibration_write_profile(result, comment, output.file));
+}
+
+/* machine.ini: machine.samples.csv, whatever its last ending. */
+static void default_samples_path(const char *profile, char *path, size_t path_bytes)
+{
+    const char *slash = strrchr(profile, '/'), *dot = strrchr(profile, '.');
+    size_t length = dot != NULL && (slash == NULL || dot > slash + 1) ? (size_t)(dot - profile) : strlen(profile);
+    snprintf(path, path_bytes, "%.*s.samples.csv", (int)length, profile);
+}
+
+static lspo_status_t write_samples(const lspo_calibration_result_t *result, const char *path)
+{
+    lspo_output_t output;
+    lspo_status_t status = lspo_output_open(path, &output);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_output_finish(&output, lspo_calibration_write_samples(result, output.file));
+}
+
+static lspo_status_t write_all(const lspo_calibration_result_t *result, const calibrate_request_t *request)
+{
+    char beside[4096];
+    const char *samples = request->samples;
+    const char *first = request->path != NULL ? request->path : request->plot;
+    if (samples == NULL && first != NULL) {
+        default_samples_path(first, beside, sizeof beside);
+        samples = beside;
+    }
+    lspo_status_t status = write_profile(result, request);
+    if (status == LSPO_OK && samples != NULL)
+        status = write_samples(result, samples);
+    if (status == LSPO_OK && request->plot != NULL)
+        status = lspo_calibration_plot(samples, request->plot);
+    if (status == LSPO_OK && request->path != NULL) /* else the profile is on standard output */
+        status = lspo_calibration_report(result, lspo_format_resolve(request->format), stdout);
+    return status;
 }
 
 static lspo_status_t calibrate(const calibrate_request_t *request)
 {
-    lspo_machine_t machine;
+    lspo_calibration_result_t result;
     lspo_progress_t progress;
     lspo_calibrate_options_t options = {.device = request->device,
                                         .quick = request->quick,
                                         .progress = lspo_progress_update,
                                         .progress_context = &progress};
     lspo_progress_start(&progress);
-    lspo_status_t status = lspo_calibrate(&options, &machine);
+    lspo_status_t status = lspo_calibrate(&options, &result);
     lspo_progress_end(&progress);
-    return status == LSPO_OK ? write_profile(&machine, request) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = write_all(&result, request);
+    lspo_calibration_release(&result);
+    return status;
+}
+
+/* Minutes of measuring must not end in a path that cannot be written, or a plot that nothing can draw. */
+static lspo_status_t check_outputs(const calibrate_request_t *request)
+{
+    const char *paths[] = {request->path, request->samples, request->plot};
+    lspo_status_t status = LSPO_OK;
+    for (size_t i = 0; status == LSPO_OK && i < sizeof paths / sizeof paths[0]; i++)
+        if (paths[i] != NULL)
+            status = lspo_request_check_output(paths[i]);
+    if (status == LSPO_OK && request->plot != NULL)
+        status = lspo_calibration_check_plot(request->plot);
+    return status;
 }
 
 lspo_status_t lspo_command_calibrate(int argc, char **argv)
 {
-    calibrate_request_t request = {.device = "host"};
+    calibrate_request_t request = {.device = "host", .format = LSPO_FORMAT_AUTO};
     const lspo_arg_group_t group = {"options", calibrate_args, sizeof calibrate_args / sizeof calibrate_args[0],
                                     &request};
     lspo_positionals_t positionals;
@@ -86,8 +160,8 @@ lspo_status_t lspo_command_calibrate(int argc, char **argv)
         print_help(&group);
         return LSPO_OK;
     }
-    status = lspo_args_expect(&positionals, 0, 0, "lspo calibrate [--device host] [--quick] [-o machine.ini]");
-    if (status == LSPO_OK && request.path != NULL)
-        status = lspo_request_check_output(request.path);
+    status = lspo_args_expect(&positionals, 0, 0, usage);
+    if (status == LSPO_OK)
+        status = check_outputs(&request);
     return status == LSPO_OK ? calibrate(&request) : status;
 }

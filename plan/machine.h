@@ -32,15 +32,17 @@ typedef struct {
         double memory_bytes; /* capacity that plans may use                                     */
         double gemm_flops[LSPO_PRECISION_COUNT];
         double gemm_m_half, gemm_n_half, gemm_k_half; /* elements at which that dimension halves the rate */
-        double gemm_memory_Bps; /* extra time of products whose operands come from memory: bytes / this; 0: none */
+        double gemm_memory_Bps; /* extra time of a product for its far_bytes (work.h) from memory; 0: none */
         double attention_flops;
         double attention_sequence_half, attention_width_half; /* sequence, head width at which its rate is halved */
+        double attention_backward_flops;                      /* in a backward pass; 0: as forward */
         double norm_Bps, activation_Bps, loss_Bps, stream_Bps;
         double gather_flops, gather_Bps;   /* time = max of the two */
         double scatter_flops, scatter_Bps; /* time = max of the two */
         double adam_pps;                   /* parameters a second of UPD_GPU */
         /* The same rates when the operands are in cache; 0: as from memory. */
-        double attention_cached_flops, norm_cached_Bps, activation_cached_Bps, loss_cached_Bps, stream_cached_Bps;
+        double attention_cached_flops, attention_backward_cached_flops;
+        double norm_cached_Bps, activation_cached_Bps, loss_cached_Bps, stream_cached_Bps;
         double gather_cached_Bps, scatter_cached_Bps, adam_cached_pps;
         double cache_bytes;   /* of a training's data, that stays in cache from one use to the next; 0: none  */
         double backward_loss; /* fraction of its speed that a backward pass loses, [0, 1): what autograd adds */

@@ -66,7 +66,15 @@ void lspo_work_append_gemm(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n
                                             .n = n,
                                             .k = k,
                                             .flop = 2.0 * (double)m * (double)n * (double)k,
-                                            .bytes = p * (m * k + k * n + m * n)});
+                                            .bytes = p * (m * k + k * n + m * n),
+                                            .far_bytes = p * k * n});
+}
+
+/* dW (m x n) = X^T dY: the forward pass left X, and the last iteration dW. */
+static void add_weight_gradient(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n, uint64_t tokens)
+{
+    lspo_work_append_gemm(work, p, m, n, tokens);
+    work->kernels[work->kernel_count - 1].far_bytes = p * (m * tokens + m * n);
 }
 
 /* kernels/attention.h counts the same.  Probabilities are in memory in fp32 only. */
@@ -248,7 +256,7 @@ static void backward_linear(const shape_t *shape, const lspo_tensor_t *weight, b
 {
     lspo_work_append_gemm(work, shape->p, shape->tokens, weight->rows, weight->cols);
     if (gradient) {
-        lspo_work_append_gemm(work, shape->p, weight->rows, weight->cols, shape->tokens);
+        add_weight_gradient(work, shape->p, weight->rows, weight->cols, shape->tokens);
     }
 }
 
@@ -297,8 +305,8 @@ static void backward_classifier(const shape_t *shape, bool rest, lspo_work_t *wo
     lspo_work_append_gemm(work, p, b, w, w);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, w); /* no gradient but the first tokens' */
     if (rest) {
-        lspo_work_append_gemm(work, p, w, c, b);
-        lspo_work_append_gemm(work, p, w, w, b);
+        add_weight_gradient(work, p, w, c, b);
+        add_weight_gradient(work, p, w, w, b);
         add(work, LSPO_KERNEL_STREAM, 2, 0.0, b * p * (w + c));
     }
 }
@@ -313,14 +321,14 @@ static void backward_head(const shape_t *shape, bool rest, lspo_work_t *work)
     add_traffic(work, shape, LSPO_KERNEL_LOSS, 1, 2 * v);
     lspo_work_append_gemm(work, p, t, w, v);
     if (rest) {
-        lspo_work_append_gemm(work, p, shape->model->tied_head ? v : w, shape->model->tied_head ? w : v, t);
+        add_weight_gradient(work, p, shape->model->tied_head ? v : w, shape->model->tied_head ? w : v, t);
     }
     add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 3 * w);
     if (shape->model->family == LSPO_FAMILY_BERT) {
         add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * w);
         lspo_work_append_gemm(work, p, t, w, w);
         if (rest) {
-            lspo_work_append_gemm(work, p, w, w, t);
+            add_weight_gradient(work, p, w, w, t);
             add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, v);
         }
     }
@@ -405,8 +413,8 @@ void lspo_stage_work_add_adapters_backward(const lspo_workload_t *workload, cons
         const lspo_projection_t *w = &message->linear[i];
         lspo_work_append_gemm(work, p, t, w->d_rows, w->rows);
         lspo_work_append_gemm(work, p, t, w->d_rows, w->cols);
-        lspo_work_append_gemm(work, p, w->rows, w->d_rows, t);
-        lspo_work_append_gemm(work, p, w->cols, w->d_rows, t);
+        add_weight_gradient(work, p, w->rows, w->d_rows, t);
+        add_weight_gradient(work, p, w->cols, w->d_rows, t);
         lspo_work_append_gemm(work, p, t, w->rows, w->d_rows);
     }
 }

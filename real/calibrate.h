@@ -1,21 +1,58 @@
-/* calibrate.h - measure this machine's rates, kernel class by kernel class, into a machine profile. */
+/* calibrate.h - measure this machine's rates, kernel class by kernel class, into a machine profile.
+ *
+ * Kernels are timed by shape, twice: with operands that the kernel before has just written or that fit a cache (near),
+ * and as the passes find them in a large training (far): what the forward pass or the last iteration left comes from
+ * memory, what the kernel before wrote does not.  Rates are fitted to all samples by robust regression (GSL, bisquare
+ * weights) of relative errors, so that a disturbed sample counts for little; the rates of matrix products by shape
+ * are a grid of medians (plan/products.h).  A calibration never looks at a plan.
+ */
 #ifndef LSPO_REAL_CALIBRATE_H
 #define LSPO_REAL_CALIBRATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "plan/machine.h"
 #include "plan/status.h"
 
 typedef struct {
     const char *device; /* "host" */
-    bool quick;         /* under 10 s instead of under 40 s */
+    bool quick;         /* under 30 s instead of under 3 minutes */
     void (*progress)(void *context, const char *label, unsigned done, unsigned of); /* may be NULL */
     void *progress_context;
 } lspo_calibrate_options_t;
 
-/* Fills every field of the profile; the GEMM rate and its half-saturation sizes by linear least squares (GSL) over a
- * grid of shapes, the others as medians.  Never looks at a plan. */
-lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_machine_t *machine_out);
+/* One timed call (or the mean of some, where one is too short to time). */
+typedef struct {
+    const char *kind; /* "gemm", "norm", ...; static */
+    char shape[48];   /* "m64 n128 k256 near" */
+    uint32_t repeat;  /* of this shape, from 0 */
+    double time_s;
+    double fitted_s; /* by the fitted parameters; NaN where none is fitted to it */
+} lspo_calibration_sample_t;
+
+/* How well one field of the profile is known. */
+typedef struct {
+    double standard_error; /* in the field's unit; NaN: not estimated */
+    uint32_t samples;      /* 0: not measured                         */
+} lspo_calibration_error_t;
+
+enum { LSPO_CALIBRATION_FIELDS_MAX = 96 };
+
+typedef struct {
+    lspo_machine_t machine;
+    lspo_calibration_error_t errors[LSPO_CALIBRATION_FIELDS_MAX]; /* by field of lspo_machine_fields */
+    lspo_calibration_sample_t *samples;
+    size_t sample_count;
+    char topology[512];   /* caches, NUMA nodes, GPU's place, in words; lines ended by \n */
+    double counted_bytes; /* of memory that one pass of a known stream moved, by hardware counters; NaN: no counters */
+    double counted_model_bytes; /* what the model counts for it */
+    double counted_cycles;
+} lspo_calibration_result_t;
+
+/* Fills every field of the profile. */
+lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result_out);
+void lspo_calibration_release(lspo_calibration_result_t *result);
 
 #endif

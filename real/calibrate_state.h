@@ -1,4 +1,4 @@
-/* calibrate_state.h - private to real/calibrate*.c and their test. */
+/* calibrate_state.h - private to real/calibrate*.c and their tests. */
 #ifndef LSPO_REAL_CALIBRATE_STATE_H
 #define LSPO_REAL_CALIBRATE_STATE_H
 
@@ -6,58 +6,114 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "plan/machine.h"
-#include "plan/status.h"
+#include "real/calibrate.h"
+#include "real/calibrate_fit.h"
+#include "real/device.h"
 #include "real/topology.h"
 
-/* One timed matrix product. */
-typedef struct {
-    double m, n, k;
-    double time_s;
-} lspo_gemm_time_t;
-
-/* time = flop / flops (1 + m_half/m + n_half/n + k_half/k) + launch_s, all >= 0, flop = 2 m n k: the least squares of
- * relative errors (GSL).  A coefficient that comes out negative is left out and the others fitted again. */
-typedef struct {
-    double flops, m_half, n_half, k_half, launch_s;
-} lspo_gemm_fit_t;
-lspo_status_t lspo_calibrate_fit_gemm(const lspo_gemm_time_t *times, size_t count, lspo_gemm_fit_t *fit_out);
-
-typedef void (*lspo_timed_function_t)(void *context);
-/* Median CPU time of `samples` calls after one that is not counted. */
-double lspo_calibrate_time_s(lspo_timed_function_t function, void *context, uint32_t samples);
-
-/* Kernels take their operands from pools, one after the other, so that none finds them in a core's own cache: as in
- * training, where megabytes of other tensors have passed by since. */
+/* Kernels take their operands from pools, one after the other and around again. */
 typedef struct {
     float *data;
     size_t count, at;
 } lspo_pool_t;
-/* The next n floats; wraps.  n <= count. */
+/* The next n floats, whole cache lines; wraps.  n <= count.  Gaps keep pools out of step: operands whose addresses are
+ * equal modulo 4096 stall each other. */
 float *lspo_pool_take(lspo_pool_t *pool, size_t n);
 
 /* Enough for the attention and update kernels at the sizes timed here. */
 enum { LSPO_CALIBRATE_SCRATCH = 1 << 20 };
 
+/* What a kernel reads holds values in [-1, 1) and is never written. */
+typedef struct {
+    lspo_pool_t near_input, near_output; /* some megabytes: what the kernel before wrote  */
+    lspo_pool_t far_input, far_output;   /* far more than a cache holds                   */
+    float *scratch;                      /* LSPO_CALIBRATE_SCRATCH floats                 */
+} lspo_calibration_memory_t;
+
+typedef void (*lspo_timed_function_t)(void *context);
+typedef struct lspo_lanes_work lspo_lanes_work_t;
+
+enum { LSPO_CALIBRATE_RUNS_MAX = 8 };
+
 typedef struct {
     const lspo_topology_t *topology;
+    lspo_device_t *device;
     bool quick;
-    uint32_t samples;
-    lspo_pool_t input;  /* values in [-1, 1), never written */
-    lspo_pool_t output; /* whatever kernels wrote           */
-    lspo_pool_t state;  /* Adam's, from zero                */
-    float *scratch;     /* LSPO_CALIBRATE_SCRATCH floats    */
-    lspo_machine_t *machine;
+    bool far;     /* kernels find in memory what they would in a large training        */
+    bool evicted; /* between two calls another kernel has used the core's own cache   */
+    uint32_t repeats;
+    lspo_calibration_memory_t memory;
+    lspo_lanes_work_t *lanes_work;
+    size_t sample_capacity;
+    double run_medians_s[2][LSPO_CALIBRATE_RUNS_MAX]; /* of one op, GPU and CPU, by call of lspo_calibrate_noise() */
+    uint32_t run_count;
+    lspo_status_t status; /* the first failure to keep a sample */
+    lspo_calibration_result_t *result;
 } lspo_calibration_t;
 
-/* calibrate_kernels.c: gpu.* except op_s.  To be called on the GPU lane's core. */
-lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration);
-void lspo_calibrate_attention(lspo_calibration_t *calibration);
-void lspo_calibrate_vector_kernels(lspo_calibration_t *calibration);
+/* What an earlier kernel left long ago or is only written (`far` of them come from far), and what the kernel before
+ * has just written. */
+const float *lspo_calibrate_saved(lspo_calibration_t *calibration, size_t n);
+const float *lspo_calibrate_recent(lspo_calibration_t *calibration, size_t n);
+float *lspo_calibrate_saved_output(lspo_calibration_t *calibration, size_t n);
+float *lspo_calibrate_recent_output(lspo_calibration_t *calibration, size_t n);
+
+/* ---- samples (calibrate_samples.c) ---- */
+
+/* Consecutive samples of one shape. */
+typedef struct {
+    size_t first;
+    uint32_t count;
+    double median_s, error_s; /* error: robust standard error of the median */
+} lspo_timing_t;
+
+/* Median CPU time of `repeats` calls of the function after some that are not counted, each kept as a sample; a call too
+ * short to time is made several times a sample. */
+lspo_timing_t lspo_calibrate_time(lspo_calibration_t *calibration, const char *kind, const char *shape,
+                                  uint32_t repeats, lspo_timed_function_t function, void *context);
+/* Keep samples that were timed elsewhere. */
+lspo_timing_t lspo_calibrate_keep(lspo_calibration_t *calibration, const char *kind, const char *shape,
+                                  const double *times_s, uint32_t count);
+void lspo_calibrate_set_fitted(lspo_calibration_t *calibration, const lspo_timing_t *timing, double fitted_s);
+
+/* One row for each sample of a timing; returns how many (at most room). */
+size_t lspo_calibrate_rows(const lspo_calibration_t *calibration, const lspo_timing_t *timing, const double *x,
+                           size_t columns, lspo_fit_row_t *rows, size_t room);
+
+/* Robust standard error of the median of at most 128 values. */
+double lspo_calibrate_error(const double *values, uint32_t count);
+
+/* Note how well `*value`, a field of the result's machine, is known. */
+void lspo_calibrate_note(lspo_calibration_t *calibration, const double *value, double standard_error, uint32_t samples);
+
+/* The result's topology, in words: calibrate_place.c. */
+void lspo_calibrate_place(lspo_calibration_t *calibration);
+
+/* ---- what is measured, on the core of the lane that it belongs to ---- */
+
+lspo_status_t lspo_calibrate_cache(lspo_calibration_t *calibration);     /* gpu.cache_bytes: calibrate_memory.c   */
+lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration);      /* products, gemm_*: calibrate_gemm.c    */
+lspo_status_t lspo_calibrate_attention(lspo_calibration_t *calibration); /* calibrate_kernels.c from here on      */
+lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration); /* launch_s too: call it first */
 lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration);
-/* Parameters a second of Adam on states that come from memory, and on one of `state_bytes` (16 an element) that stays
- * in cache; mean of the parameters and the direction form.  On whichever core calls. */
-double lspo_calibrate_adam_pps(lspo_calibration_t *calibration);
-double lspo_calibrate_adam_cached_pps(lspo_calibration_t *calibration, size_t state_bytes);
+lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration); /* calibrate_adam.c */
+lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration);
+
+/* ---- lanes (calibrate_lanes.c, unless noted): these start threads of their own ---- */
+
+/* Run the function on the core of a lane, as the executor would, and wait for it. */
+lspo_status_t lspo_calibrate_on_lane(const lspo_topology_t *topology, lspo_lane_t lane, lspo_timed_function_t function,
+                                     void *context);
+void lspo_calibrate_enter_lane(void *topology, lspo_lane_t lane);
+
+lspo_status_t lspo_lanes_work_create(lspo_device_t *device, lspo_lanes_work_t **work_out);
+void lspo_lanes_work_destroy(lspo_lanes_work_t *work);
+lspo_status_t lspo_calibrate_contention(lspo_calibration_t *calibration, lspo_lanes_work_t *work);
+/* noise.*: by lane within this call; of runs over all calls, of which the last sets it. */
+lspo_status_t lspo_calibrate_noise(lspo_calibration_t *calibration, lspo_lanes_work_t *work);
+lspo_status_t lspo_calibrate_link(lspo_calibration_t *calibration);     /* calibrate_link.c */
+lspo_status_t lspo_calibrate_counters(lspo_calibration_t *calibration); /* calibrate_counters.c */
+/* calibrate_ops.c; after the link, to whose latencies it adds. */
+lspo_status_t lspo_calibrate_ops(lspo_calibration_t *calibration);
 
 #endif

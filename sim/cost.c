@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 /* Bytes an element of Adam: what it keeps between steps and touches in one, and its traffic to memory. */
@@ -18,6 +19,7 @@ typedef struct {
     const lspo_machine_t *machine;
     lspo_precision_t precision;
     double cached; /* share of its operands in cache */
+    bool backward;
 } setting_t;
 
 /* amount / rate, of which the cached share at its own rate; 0: there is none. */
@@ -38,17 +40,19 @@ static double gemm_s(const setting_t *setting, const lspo_kernel_t *kernel)
                 divide(machine->gpu.gemm_k_half, k);
     double time_s = divide(kernel->flop, machine->gpu.gemm_flops[setting->precision]) * shape;
     if (machine->gpu.gemm_memory_Bps > 0)
-        time_s += (1 - setting->cached) * (double)kernel->bytes / machine->gpu.gemm_memory_Bps;
+        time_s += (1 - setting->cached) * (double)kernel->far_bytes / machine->gpu.gemm_memory_Bps;
     return time_s;
 }
 
 static double attention_s(const setting_t *setting, const lspo_kernel_t *kernel)
 {
     const lspo_machine_t *machine = setting->machine;
-    double shape = 1 + divide(machine->gpu.attention_sequence_half, (double)kernel->m) +
-                   divide(machine->gpu.attention_width_half, (double)kernel->k);
-    return shape *
-           divide_cached(setting, kernel->flop, machine->gpu.attention_flops, machine->gpu.attention_cached_flops);
+    double shape = (1 + divide(machine->gpu.attention_sequence_half, (double)kernel->m)) *
+                   (1 + divide(machine->gpu.attention_width_half, (double)kernel->k));
+    bool backward = setting->backward && machine->gpu.attention_backward_flops > 0;
+    double rate = backward ? machine->gpu.attention_backward_flops : machine->gpu.attention_flops;
+    double cached = backward ? machine->gpu.attention_backward_cached_flops : machine->gpu.attention_cached_flops;
+    return shape * divide_cached(setting, kernel->flop, rate, cached);
 }
 
 static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel)
@@ -109,7 +113,8 @@ static double kernel_s(const setting_t *setting, lspo_lane_t lane, const lspo_ke
 double lspo_cost_cached_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
                                double cached, const lspo_work_t *work)
 {
-    const setting_t setting = {.machine = machine, .precision = precision, .cached = cached};
+    const setting_t setting = {
+        .machine = machine, .precision = precision, .cached = cached, .backward = work->backward};
     double op_s = lane == LSPO_LANE_GPU ? machine->gpu.op_s : lane == LSPO_LANE_CPU ? machine->cpu.op_s : 0;
     double kernels_s = 0;
     for (uint32_t i = 0; i < work->kernel_count; i++)

@@ -116,7 +116,7 @@ Test(cost, backward_passes_lose_speed)
  *     norm        1e8 (0.25 / 4e11 + 0.75 / 1e11)   = 8.125e-4        activation  1e8 / 2e11 = 5e-4
  *     Adam        1e6 (0.25 / 4e9 + 0.75 / 1e9)     = 8.125e-4        attention   1e9 (0.25 / 1e12 + 0.75 / 5e11) = 1.75e-3
  *     gather      max(1e6 / 1e10, 1e9 (0.25 / 4e11 + 0.75 / 1e11)) = 8.125e-3
- *     product     1e9 / 1e12 x 4 + 0.75 x 4e6 / 1e9 = 4e-3 + 3e-3: at every half-size, and 4e6 bytes at 1e9 from memory */
+ *     product     1e9 / 1e12 x 4 + 0.75 x 4e6 / 1e9 = 4e-3 + 3e-3: at every half-size, and 4e6 far bytes at 1e9 */
 Test(cost, operands_in_cache)
 {
     static const struct {
@@ -128,7 +128,14 @@ Test(cost, operands_in_cache)
         {{.kernel_class = LSPO_KERNEL_ADAM, .elements = 1000000}, 8.125e-4},
         {{.kernel_class = LSPO_KERNEL_ATTENTION, .flop = 1e9}, 1.75e-3},
         {{.kernel_class = LSPO_KERNEL_GATHER, .flop = 1e6, .bytes = 1000000000}, 8.125e-3},
-        {{.kernel_class = LSPO_KERNEL_GEMM, .m = 100, .n = 50, .k = 20, .flop = 1e9, .bytes = 4000000}, 7e-3},
+        {{.kernel_class = LSPO_KERNEL_GEMM,
+          .m = 100,
+          .n = 50,
+          .k = 20,
+          .flop = 1e9,
+          .bytes = 9000000,
+          .far_bytes = 4000000},
+         7e-3},
     };
     lspo_machine_t machine = round_machine();
     machine.gpu.norm_cached_Bps = 4e11;
@@ -142,15 +149,24 @@ Test(cost, operands_in_cache)
     }
 }
 
-/* Attention of 64 tokens and heads 32 wide, halved by each: 1 + 64/64 + 32/32 = 3 times 1e9 / 5e11. */
-Test(cost, attention_depends_on_shape)
+/* Attention of 64 tokens and heads 32 wide, halved by each: (1 + 64/64) (1 + 32/32) = 4 times 1e9 / 5e11.  A backward
+ * pass at 1e12: half of that; a quarter of it in cache, at 2e12: 4 x 1e9 (0.25 / 2e12 + 0.75 / 1e12) = 3.5e-3. */
+Test(cost, attention_depends_on_shape_and_direction)
 {
     lspo_machine_t machine = round_machine();
     machine.gpu.attention_sequence_half = 64;
     machine.gpu.attention_width_half = 32;
     lspo_work_t work = {.kernel_count = 1,
                         .kernels = {{.kernel_class = LSPO_KERNEL_ATTENTION, .m = 64, .n = 8, .k = 32, .flop = 1e9}}};
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 6e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 8e-3 + 2e-5);
+    work.backward = true;
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 8e-3 + 2e-5);
+    machine.gpu.attention_backward_flops = 1e12;
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 4e-3 + 2e-5);
+    machine.gpu.attention_backward_cached_flops = 2e12;
+    expect_s(lspo_cost_cached_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0.25, &work), 3.5e-3 + 2e-5);
+    work.backward = false;
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 8e-3 + 2e-5);
 }
 
 /* A grid of one shape, a quarter of the rate: it takes the place of the half-sizes.  1e9 / 2e12 x 4 in bf16. */

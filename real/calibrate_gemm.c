@@ -1,0 +1,155 @@
+/* calibrate_gemm.c - matrix products: a grid of shapes near, and what operands from memory add. */
+#include <math.h>
+#include <stdio.h>
+
+#include "kernels/gemm.h"
+#include "real/calibrate_state.h"
+#include "traces/summary.h"
+
+typedef enum { LAYOUT_NN, LAYOUT_NT, LAYOUT_TN, LAYOUT_COUNT } layout_t;
+static const char *const layout_names[LAYOUT_COUNT] = {"nn", "nt", "tn"};
+
+typedef struct {
+    lspo_calibration_t *calibration;
+    layout_t layout;
+    size_t m, n, k;
+} gemm_call_t;
+
+/* As the passes call it: Y = X W (nn) and dX = dY W^T (nt) with weights that were last used long ago, dW = X^T dY (tn)
+ * with an X of the forward pass and a gradient that nobody has touched since the last iteration. */
+static void call_gemm(void *context)
+{
+    const gemm_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    size_t m = call->m, n = call->n, k = call->k;
+    if (call->layout == LAYOUT_TN) {
+        const float *x = lspo_calibrate_saved(c, m * k), *dy = lspo_calibrate_recent(c, k * n);
+        lspo_gemm_tn(m, n, k, 1, x, m, dy, n, 0, lspo_calibrate_saved_output(c, m * n), n);
+        return;
+    }
+    const float *x = lspo_calibrate_recent(c, m * k), *weights = lspo_calibrate_saved(c, k * n);
+    float *y = lspo_calibrate_recent_output(c, m * n);
+    if (call->layout == LAYOUT_NN)
+        lspo_gemm_nn(m, n, k, 1, x, k, weights, n, 0, y, n);
+    else
+        lspo_gemm_nt(m, n, k, 1, x, k, weights, k, 0, y, n);
+}
+
+static lspo_timing_t time_gemm(lspo_calibration_t *calibration, layout_t layout, const size_t size[3], uint32_t repeats)
+{
+    gemm_call_t call = {calibration, layout, size[0], size[1], size[2]};
+    char shape[48];
+    snprintf(shape, sizeof shape, "m%zu n%zu k%zu %s %s", size[0], size[1], size[2], layout_names[layout],
+             calibration->far ? "far" : "near");
+    return lspo_calibrate_time(calibration, "gemm", shape, repeats, call_gemm, &call);
+}
+
+enum { SIZES = 8, SHAPES = SIZES * SIZES * SIZES, SWEEPS_MAX = 7 };
+static const size_t sizes[SIZES] = {4, 16, 32, 64, 128, 256, 512, 1024};
+
+static void shape_size(size_t shape, size_t size[3])
+{
+    size[0] = sizes[shape / SIZES / SIZES];
+    size[1] = sizes[shape / SIZES % SIZES];
+    size[2] = sizes[shape % SIZES];
+}
+
+/* Mean time of the three layouts of each shape, median of the sweeps.  Sweep after sweep, because a machine's speed
+ * drifts: shapes that are compared must be timed at the same time. */
+static void sweep_grid(lspo_calibration_t *calibration, uint32_t sweeps, double median_s[SHAPES],
+                       double error_s[SHAPES])
+{
+    static double times_s[SHAPES][SWEEPS_MAX];
+    calibration->far = false;
+    for (uint32_t sweep = 0; sweep < sweeps; sweep++)
+        for (size_t shape = 0; shape < SHAPES; shape++) {
+            size_t size[3];
+            shape_size(shape, size);
+            times_s[shape][sweep] = 0;
+            for (int layout = 0; layout < LAYOUT_COUNT; layout++)
+                times_s[shape][sweep] += time_gemm(calibration, (layout_t)layout, size, 1).median_s / LAYOUT_COUNT;
+        }
+    for (size_t shape = 0; shape < SHAPES; shape++) {
+        median_s[shape] = lspo_median(times_s[shape], sweeps);
+        error_s[shape] = lspo_calibrate_error(times_s[shape], sweeps);
+    }
+}
+
+/* The grid and its best rate, less what launches cost; shapes shorter than ten launches do not count for the best. */
+static void time_grid(lspo_calibration_t *calibration)
+{
+    static double median_s[SHAPES], error_s[SHAPES], flops[SHAPES];
+    lspo_machine_t *machine = &calibration->result->machine;
+    lspo_products_t *grid = &machine->products;
+    uint32_t sweeps = calibration->quick ? 3 : SWEEPS_MAX;
+    double best = 0, best_error = 0, launch_s = machine->gpu.launch_s;
+    sweep_grid(calibration, sweeps, median_s, error_s);
+    for (size_t shape = 0; shape < SHAPES; shape++) {
+        size_t size[3];
+        shape_size(shape, size);
+        flops[shape] = 2 * (double)size[0] * (double)size[1] * (double)size[2] /
+                       fmax(median_s[shape] - launch_s, median_s[shape] / 2);
+        if (median_s[shape] >= 10 * launch_s && flops[shape] > best) {
+            best = flops[shape];
+            best_error = error_s[shape] / median_s[shape];
+        }
+    }
+    grid->size_count = SIZES;
+    for (size_t i = 0; i < SIZES; i++)
+        grid->sizes[i] = (double)sizes[i];
+    for (size_t shape = 0; shape < SHAPES; shape++) /* four digits: more than is known */
+        grid->share[shape / SIZES / SIZES][shape / SIZES % SIZES][shape % SIZES] =
+            fmin(fmax(round(flops[shape] / best * 1e4), 1), 1e4) / 1e4;
+    for (int precision = 0; precision < LSPO_PRECISION_COUNT; precision++) {
+        machine->gpu.gemm_flops[precision] = best; /* the host device computes in fp32 whatever is asked */
+        lspo_calibrate_note(calibration, &machine->gpu.gemm_flops[precision], best * best_error,
+                            SHAPES * LAYOUT_COUNT * sweeps);
+    }
+}
+
+/* Far less near, by far bytes: robust through the origin. */
+static lspo_status_t time_memory(lspo_calibration_t *calibration)
+{
+    /* tokens, in and out of linear layers from narrow to wide */
+    static const size_t tokens[] = {256, 1024}, layers[][2] = {{128, 384},  {128, 512},  {512, 128}, {384, 384},
+                                                               {384, 1536}, {1536, 384}, {512, 16},  {16, 512}};
+    enum { LAYERS = sizeof layers / sizeof layers[0], ROWS_MAX = 2 * LAYERS * LAYOUT_COUNT * 32 };
+    lspo_machine_t *machine = &calibration->result->machine;
+    lspo_fit_row_t rows[ROWS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < 2 * LAYERS * LAYOUT_COUNT; i++) {
+        size_t t = tokens[i % 2], in = layers[i / 2 % LAYERS][0], out = layers[i / 2 % LAYERS][1];
+        layout_t layout = (layout_t)(i / 2 / LAYERS);
+        const size_t shapes[LAYOUT_COUNT][3] = {{t, out, in}, {t, in, out}, {in, out, t}};
+        double bytes = 4 * (double)(layout == LAYOUT_TN ? t * in + in * out : in * out); /* those that are far */
+        calibration->far = false;
+        lspo_timing_t near = time_gemm(calibration, layout, shapes[layout], calibration->repeats);
+        calibration->far = true;
+        lspo_timing_t far = time_gemm(calibration, layout, shapes[layout], calibration->repeats);
+        for (uint32_t sample = 0; sample < far.count && count < ROWS_MAX; sample++)
+            rows[count++] = (lspo_fit_row_t){
+                .x = {bytes},
+                .y = calibration->result->samples[far.first + sample].time_s - near.median_s,
+                .scale = near.median_s,
+            };
+    }
+    lspo_fit_t fit;
+    lspo_status_t status = lspo_fit_rows("products from memory", rows, count, 1, &fit);
+    if (status != LSPO_OK)
+        return status;
+    if (!(fit.cost[0] > 0)) /* memory as fast as the cache: nothing to add */
+        return LSPO_OK;
+    machine->gpu.gemm_memory_Bps = 1 / fit.cost[0];
+    lspo_calibrate_note(calibration, &machine->gpu.gemm_memory_Bps, fit.error[0] / (fit.cost[0] * fit.cost[0]),
+                        (uint32_t)count);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration)
+{
+    calibration->evicted = true; /* the library packs operands into buffers that other kernels push out */
+    time_grid(calibration);
+    lspo_status_t status = time_memory(calibration);
+    calibration->evicted = false;
+    return status;
+}
