@@ -8,7 +8,7 @@ profile_measure
 # Rates at which zero's gradients take about its GPU time on the link and on the CPU, so that every lane is seen.
 workload=(--model gpt-tiny --batch 4 --sequence 256 --subspace 64 --nnz 4 --iterations 8)
 "$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" || die "the probe failed"
-read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/sim-vs-host/rates.awk" -v link_gpu=0.9 -v cpu_gpu=0.6 "$out/probe.csv")
+read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=0.9 -v cpu_gpu=0.6 "$out/probe.csv")
 rm "$out/probe.csv"
 
 # Iterations that the pictures show, warm-up well behind.
