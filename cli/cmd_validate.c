@@ -126,7 +126,7 @@ static void print_help(const lspo_arg_group_t *group)
          "  NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...\n"
          "  RATES is a policy, or self for each cell's own.  Link and optimizer are paced such that its gradients are\n"
          "  predicted to take LINK/GPU times its GPU time on the link, and CPU/GPU times on the CPU.\n"
-         "  POLICY is a name, lsp:D:R, lora:RANK or galore:RANK.\n"
+         "  POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, lora:RANK or galore:RANK.\n"
          "  flags --name VALUE ...   workload flags of all groups below\n"
          "\nexample:\n"
          "  lspo calibrate --quick -o host.ini\n"

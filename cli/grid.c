@@ -78,11 +78,20 @@ static lspo_status_t find_policy(const reader_t *reader, const char *name, const
                       reader->line, name);
 }
 
-/* What may follow the name of a policy, after colons. */
-static const char *const *policy_numbers(const lspo_policy_t *policy)
+/* A number after the name of a policy, and what it brings with it. */
+typedef struct {
+    const char *flag, *more;
+} number_t;
+
+/* What may follow the name of a policy, after colons.  Where projectors are checked every check fits: a plan counts the
+ * whole calibration pass, whatever it finds. */
+static const number_t *policy_numbers(const lspo_policy_t *policy)
 {
-    static const char *const subspace[] = {"--subspace", "--nnz", NULL}, *const rank[] = {"--rank", NULL},
-                             *const none[] = {NULL};
+    static const number_t subspace[] = {{"--subspace", ""},
+                                        {"--nnz", ""},
+                                        {"--check-every", " --bias-threshold 0"},
+                                        {0}},
+                          rank[] = {{"--rank", ""}, {0}}, none[] = {{0}};
     switch (policy->gradient_form) {
     case LSPO_FORM_SUBSPACE:
         return subspace;
@@ -94,7 +103,7 @@ static const char *const *policy_numbers(const lspo_policy_t *policy)
     }
 }
 
-/* "lsp:64:8" */
+/* "lsp:64:8", "lsp:64:8:1" */
 static lspo_status_t read_cell(reader_t *reader, char *text, uint32_t group)
 {
     lspo_grid_cell_t cell = {.group = group};
@@ -104,16 +113,17 @@ static lspo_status_t read_cell(reader_t *reader, char *text, uint32_t group)
     if (status != LSPO_OK)
         return status;
     int used = snprintf(cell.flags, sizeof cell.flags, "--policy %s", policy->name);
-    const char *const *flag = policy_numbers(policy);
-    for (; (number = strsep(&rest, ":")) != NULL; flag++) {
+    const number_t *allowed = policy_numbers(policy);
+    for (; (number = strsep(&rest, ":")) != NULL; allowed++) {
         int64_t value;
-        if (*flag == NULL)
+        if (allowed->flag == NULL)
             return lspo_error(LSPO_ERR_INPUT, "%s:%u: '%s' is a number too many for the policy %s", reader->path,
                               reader->line, number, policy->name);
-        status = parse_count(reader, *flag, number, &value);
+        status = parse_count(reader, allowed->flag, number, &value);
         if (status != LSPO_OK)
             return status;
-        used += snprintf(cell.flags + used, sizeof cell.flags - (size_t)used, " %s %lld", *flag, (long long)value);
+        used += snprintf(cell.flags + used, sizeof cell.flags - (size_t)used, " %s %lld%s", allowed->flag,
+                         (long long)value, allowed->more);
     }
     if (reader->grid->cell_count == LSPO_GRID_CELLS_MAX)
         return lspo_error(LSPO_ERR_INPUT, "%s:%u: more than %d cells", reader->path, reader->line, LSPO_GRID_CELLS_MAX);

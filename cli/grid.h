@@ -8,7 +8,8 @@
  * neither link nor optimizer paced; the cells' link is then such that its gradients take LINK/GPU times its GPU time, and
  * their optimizer such that the update takes CPU/GPU times that.  So a grid keeps its shares of GPU-, link- and CPU-bound
  * cells on a faster or slower machine.  The order of policies is compared within groups that share their rates.
- * POLICY is a name, with `lsp:D:R` for its subspace and nonzeros, and `lora:RANK`, `galore:RANK`.  A line
+ * POLICY is a name, with `lsp:D:R` for its subspace and nonzeros, `lsp:D:R:N` for a check of its projectors every N steps,
+ * which always fits (--bias-threshold 0), and `lora:RANK`, `galore:RANK`.  A line
  *
  *     flags [--name VALUE]...
  *
@@ -35,7 +36,7 @@ typedef struct {
 
 typedef struct {
     uint32_t group; /* index */
-    char flags[96]; /* "--policy lsp --subspace 64 --nnz 8" */
+    char flags[160]; /* "--policy lsp --subspace 64 --nnz 8" */
 } lspo_grid_cell_t;
 
 typedef struct {

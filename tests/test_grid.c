@@ -27,11 +27,11 @@ Test(grid, lines_become_groups_and_cells)
     cr_assert_eq(read_text("# a comment\n\n"
                            "gpu  gpt-tiny 4 256 zero 0.35 0.3  lora:8 lsp:64:2 lsp   # and one here\n"
                            "flags --precision bf16 --seed 2\n"
-                           "link gpt-small 2 128 self 1.6 2 swap",
+                           "link gpt-small 2 128 self 1.6 2 swap lsp:4294967295:4294967295:4294967295",
                            &grid),
                  LSPO_OK);
     cr_assert_eq(grid.group_count, 2);
-    cr_assert_eq(grid.cell_count, 4);
+    cr_assert_eq(grid.cell_count, 5);
     cr_expect_str_eq(grid.groups[0].name, "gpu");
     cr_expect_eq(grid.groups[0].line, 3);
     cr_expect_str_eq(grid.groups[0].flags, "--model gpt-tiny --batch 4 --sequence 256");
@@ -45,6 +45,9 @@ Test(grid, lines_become_groups_and_cells)
     cr_expect_str_eq(grid.groups[1].flags, "--model gpt-small --batch 2 --sequence 128 --precision bf16 --seed 2");
     cr_expect_null(grid.groups[1].rates_of);
     cr_expect_eq(grid.cells[3].group, 1);
+    cr_expect_str_eq(grid.cells[4].flags,
+                     "--policy lsp --subspace 4294967295 --nnz 4294967295 --check-every 4294967295 "
+                     "--bias-threshold 0");
     lspo_grid_release(&grid);
 }
 
@@ -64,7 +67,8 @@ Test(grid, wrong_lines_are_refused)
         "gpu gpt-tiny 4 256 zero 0.3 nan lsp\n",    /* share */
         "gpu gpt-tiny 4 256 zero 0.35 0.3 lps\n",   /* policy */
         "gpu gpt-tiny 4 256 zero 0.35 0.3 lsp::8\n",
-        "gpu gpt-tiny 4 256 zero 0.35 0.3 lsp:64:8:1\n",
+        "gpu gpt-tiny 4 256 zero 0.35 0.3 lsp:64:8:0\n",
+        "gpu gpt-tiny 4 256 zero 0.35 0.3 lsp:64:8:1:1\n",
         "gpu gpt-tiny 4 256 zero 0.35 0.3 zero:64\n",
         "gpu gpt-tiny 4 256 zero 0.35 0.3 lora:x\n",
         "gpu gpt-tiny 4 256 zero 0.35 0.3 :\n",
