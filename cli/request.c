@@ -34,6 +34,16 @@ static lspo_status_t store_projector_values(const lspo_arg_t *arg, const char *w
     return LSPO_OK;
 }
 
+static lspo_status_t store_projectors(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    (void)arg;
+    bool shape = strcmp(text, "shape") == 0;
+    if (!shape && strcmp(text, "weight") != 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of weight, shape", what, text);
+    *(lspo_projectors_t *)slot = shape ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
+    return LSPO_OK;
+}
+
 static lspo_status_t store_transition(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     (void)arg;
@@ -112,6 +122,11 @@ const lspo_arg_t lspo_workload_args[] = {
      .help = "lsp: weight of the projectors' norms in what fitting minimises (0.0001)",
      .store = store_number,
      WORKLOAD(fit_beta)},
+    {.name = "projectors",
+     .value = "weight|shape",
+     .help = "lsp: a pair for each weight, or one for all weights of a shape (weight)",
+     .store = store_projectors,
+     WORKLOAD(projectors)},
     {.name = "projector-values",
      .value = "normal|sign",
      .help = "lsp: what projectors begin with (normal)",

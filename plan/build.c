@@ -87,13 +87,29 @@ static bool forms_gradients(const lspo_builder_t *b)
     return b->plan->gradient_form == LSPO_FORM_DENSE || lowrank(b) || columns(b);
 }
 
-/* Indices and values of a stage's projectors, row by row. */
-static uint64_t projector_link_bytes(const lspo_message_t *message)
+static bool shares_projectors(const lspo_builder_t *b)
 {
+    return b->workload->projectors == LSPO_PROJECTORS_SHAPE;
+}
+
+/* Whether a stage's weight has a pair of projectors that no weight before it has: all blocks are alike, so that of the
+ * shared ones the first block has one of each shape. */
+static bool owns_pair(const lspo_builder_t *b, uint32_t stage, uint32_t i)
+{
+    const lspo_message_t *message = &b->stages[stage].message;
+    if (!message->linear[i].compressed)
+        return false;
+    return !shares_projectors(b) || (stage == 1 && lspo_message_first_alike(message, i) == i);
+}
+
+/* Indices and values of the projectors that a stage owns, row by row. */
+static uint64_t projector_link_bytes(const lspo_builder_t *b, uint32_t stage)
+{
+    const lspo_message_t *message = &b->stages[stage].message;
     uint64_t nonzeros = 0;
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        nonzeros += w->compressed ? (uint64_t)w->rows * w->nnz_rows + (uint64_t)w->cols * w->nnz_cols : 0;
+        nonzeros += owns_pair(b, stage, i) ? (uint64_t)w->rows * w->nnz_rows + (uint64_t)w->cols * w->nnz_cols : 0;
     }
     return nonzeros * (sizeof(uint32_t) + sizeof(float));
 }
@@ -138,14 +154,12 @@ static bool forms_message(lspo_op_variant_t variant)
     return variant != LSPO_VARIANT_FROZEN && variant != LSPO_VARIANT_CALIBRATE;
 }
 
-/* A fit's steps are spread over the micro-batches between the first and the last; the last takes the bias of two pairs,
- * about as much work as one step. */
+/* A fit's steps are spread over the micro-batches between the first and the last, which takes the bias of two pairs. */
 static void describe_fit(const lspo_builder_t *b, lspo_op_variant_t variant, const lspo_message_t *message,
                          lspo_work_t *work)
 {
-    lspo_workload_t part = *b->workload;
-    part.fit_steps = variant == LSPO_VARIANT_FIT ? lspo_workload_fit_share(b->workload) : 1;
-    lspo_stage_work_fit(&part, message, variant != LSPO_VARIANT_NONE, work);
+    uint32_t steps = variant == LSPO_VARIANT_FIT ? lspo_workload_fit_share(b->workload) : 0;
+    lspo_stage_work_fit(b->workload, message, variant == LSPO_VARIANT_DECIDE ? 2 : 1, steps, work);
 }
 
 static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
@@ -187,7 +201,7 @@ static void describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         break;
     case LSPO_OP_D2H:
         if (variant == LSPO_VARIANT_PROJECTORS)
-            lspo_work_copy(projector_link_bytes(&stage->message), work);
+            lspo_work_copy(projector_link_bytes(b, s), work);
         else
             lspo_work_copy(variant == LSPO_VARIANT_NORM_SCALAR ? sizeof(float) : stage->link_bytes, work);
         break;
@@ -421,7 +435,7 @@ static uint64_t check_bytes(const lspo_builder_t *b, uint32_t stage)
     return largest;
 }
 
-/* The new pairs of a stage and their Adam moments, from the first fit of a calibration pass to its decision. */
+/* The new pairs that a stage owns and their Adam moments, from the first fit of a calibration pass to its decision. */
 static uint64_t candidate_bytes(const lspo_builder_t *b, uint32_t stage)
 {
     const lspo_message_t *message = &b->stages[stage].message;
@@ -429,7 +443,7 @@ static uint64_t candidate_bytes(const lspo_builder_t *b, uint32_t stage)
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         uint64_t nonzeros = (uint64_t)w->rows * w->nnz_rows + (uint64_t)w->cols * w->nnz_cols;
-        if (w->compressed)
+        if (owns_pair(b, stage, i))
             bytes += sparse_bytes(w->rows, w->d_rows, w->nnz_rows) + sparse_bytes(w->cols, w->d_cols, w->nnz_cols) +
                      2 * nonzeros * sizeof(float);
     }
@@ -503,21 +517,39 @@ static void calibrate_backward(lspo_builder_t *b, uint32_t iteration, uint32_t m
     b->last_compute = id;
 }
 
+/* New pairs: of each stage, from its first fit to its decision; those that all blocks share, from the first fit of the
+ * last block, where backward begins, to the decision of the first one. */
+static void calibrate_candidates(lspo_builder_t *b, uint32_t micro, uint32_t count, uint32_t stage)
+{
+    bool first = !shares_projectors(b) || stage + 1 == head_of(b), last = !shares_projectors(b) || stage == 1;
+    uint64_t bytes = candidate_bytes(b, shares_projectors(b) ? 1 : stage);
+    if (first && micro == 1)
+        lspo_build_gpu_memory(b, bytes, 0);
+    if (last && micro > 0 && micro + 1 == count)
+        lspo_build_gpu_memory(b, 0, bytes);
+}
+
+/* The rows of the pairs then in use go to the CPU: a stage's own, or the shared ones, which no update may go before. */
+static void calibrate_send(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t decided)
+{
+    if (shares_projectors(b) && stage > 1)
+        return;
+    lspo_op_id_t sent = emit(b, LSPO_OP_D2H, LSPO_VARIANT_PROJECTORS, stage, iteration, 0, 0);
+    lspo_build_depend(b, decided);
+    for (uint32_t s = stage; s == stage || (shares_projectors(b) && s < head_of(b)); s++)
+        b->stages[s].projected = sent;
+}
+
 static void calibrate_project(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t count, uint32_t stage)
 {
     const lspo_activations_t *a = &b->activations;
     lspo_op_id_t id = emit(b, LSPO_OP_PROJECT, project_variant(micro, count), stage, iteration, micro, 0);
     lspo_build_depend(b, b->last_compute);
     lspo_build_gpu_memory(b, check_bytes(b, stage), check_bytes(b, stage) + a->saved_bytes + a->input_bytes);
-    if (micro == 1)
-        lspo_build_gpu_memory(b, candidate_bytes(b, stage), 0);
-    if (micro > 0 && micro + 1 == count)
-        lspo_build_gpu_memory(b, 0, candidate_bytes(b, stage));
+    calibrate_candidates(b, micro, count, stage);
     b->last_compute = id;
-    if (micro + 1 < count)
-        return;
-    b->stages[stage].projected = emit(b, LSPO_OP_D2H, LSPO_VARIANT_PROJECTORS, stage, iteration, 0, 0);
-    lspo_build_depend(b, id);
+    if (micro + 1 == count)
+        calibrate_send(b, iteration, stage, id);
 }
 
 /* lsp, in steps in which projectors are checked: micro-batches for their gradients alone.  What the check will find is not
@@ -525,7 +557,7 @@ static void calibrate_project(lspo_builder_t *b, uint32_t iteration, uint32_t mi
 static void calibrate(lspo_builder_t *b, uint32_t iteration)
 {
     uint32_t count = b->workload->bias_threshold < 1 ? b->workload->fit_batches : 1;
-    if (!lspo_plan_checks_projectors(b->plan, iteration) || projector_link_bytes(&b->stages[1].message) == 0)
+    if (!lspo_plan_checks_projectors(b->plan, iteration) || projector_link_bytes(b, 1) == 0)
         return;
     for (uint32_t micro = 0; micro < count; micro++) {
         for (uint32_t s = 0; s < b->stage_count; s++)
@@ -751,12 +783,13 @@ void lspo_build_resident_memory(lspo_builder_t *b)
             2 * lspo_workload_tokens(b->workload) * b->workload->rank * lspo_precision_bytes(b->workload->precision);
 }
 
-static uint64_t projector_bytes(const lspo_message_t *message)
+static uint64_t projector_bytes(const lspo_builder_t *b, uint32_t stage)
 {
+    const lspo_message_t *message = &b->stages[stage].message;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *l = &message->linear[i];
-        if (l->compressed)
+        if (owns_pair(b, stage, i))
             bytes += sparse_bytes(l->rows, l->d_rows, l->nnz_rows) + sparse_bytes(l->cols, l->d_cols, l->nnz_cols);
     }
     return bytes;
@@ -777,12 +810,12 @@ static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
     return largest * lspo_precision_bytes(b->workload->precision);
 }
 
-/* Of every block those in use and those that have just come; to carry moments over, three matrices of the subspace. */
+/* Of every pair that in use and the one that has just come; to carry moments over, three matrices of the subspace. */
 static uint64_t host_projector_bytes(const lspo_builder_t *b)
 {
     uint64_t bytes = 0, largest = 0;
     for (uint32_t s = 0; s < b->stage_count; s++)
-        bytes += 2 * projector_link_bytes(&b->stages[s].message);
+        bytes += 2 * projector_link_bytes(b, s);
     const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
@@ -803,7 +836,7 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
     for (uint32_t s = 0; s < b->stage_count; s++) {
         const lspo_build_stage_t *st = &b->stages[s];
         uint64_t elements = st->message.element_count;
-        f->gpu_projectors_bytes += projector_bytes(&st->message);
+        f->gpu_projectors_bytes += projector_bytes(b, s);
         f->host_optimizer_bytes += elements * 2 * sizeof(float);
         f->host_gradients_bytes += st->link_bytes * gradient_slots;
         if (!sends_master)

@@ -89,6 +89,15 @@ void lspo_message_projected(const lspo_stage_t *stage, uint32_t d, uint32_t r, b
     close_ranks(stage, train_rest, message_out);
 }
 
+uint32_t lspo_message_first_alike(const lspo_message_t *message, uint32_t i)
+{
+    const lspo_projection_t *weight = &message->linear[i];
+    uint32_t first = 0;
+    while (message->linear[first].rows != weight->rows || message->linear[first].cols != weight->cols)
+        first++;
+    return first;
+}
+
 void lspo_message_adapters(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out)
 {
     lay_out_linear(stage, message_out);

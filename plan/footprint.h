@@ -51,6 +51,9 @@ void lspo_message_dense(const lspo_stage_t *stage, bool train_rest, lspo_message
 void lspo_message_projected(const lspo_stage_t *stage, uint32_t d, uint32_t r, bool train_rest,
                             lspo_message_t *message_out);
 
+/* The first linear weight of the message with the shape of weight `i`; i itself when none is before it. */
+uint32_t lspo_message_first_alike(const lspo_message_t *message, uint32_t i);
+
 /* lora: of each linear weight A (m x r), then B (n x r), as rows of r: compressed, d_rows = d_cols = r. */
 void lspo_message_adapters(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out);
 /* galore: A^T G (r x n) when m <= n, G A (m x r) otherwise: d_rows x d_cols; uncompressed where r >= min(m, n). */

@@ -480,8 +480,8 @@ static void add_sketches(lspo_work_t *work, const lspo_projection_t *w, uint32_t
         times * (uint64_t)(sizeof(float) * read));
 }
 
-void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *message, bool fit,
-                         lspo_work_t *work_out)
+void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *message, uint32_t checks,
+                         uint32_t steps, lspo_work_t *work_out)
 {
     clear(work_out);
     for (uint32_t i = 0; i < message->linear_count; i++) {
@@ -490,9 +490,9 @@ void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *
             continue;
         }
         lspo_work_append_gemm(work_out, sizeof(float), w->rows, w->cols, lspo_workload_tokens(workload));
-        add_sketches(work_out, w, 1, false);
-        if (fit) {
-            add_sketches(work_out, w, workload->fit_steps, true);
+        add_sketches(work_out, w, checks, false);
+        if (steps > 0) {
+            add_sketches(work_out, w, steps, true);
         }
     }
 }

@@ -67,11 +67,10 @@ void lspo_stage_work_lowrank_project(const lspo_workload_t *workload, const lspo
                                      lspo_work_t *work_out);
 
 /* lsp's PROJECT of one stage: the full gradient of each compressed weight (GEMM m, n, T) and the products of
- * kernels/fit.h on it, all sparse times dense (GATHER).  A check of the bias: G Q, then five products with the small
- * matrices; with `fit`, fit_steps times these, P^T G and six more: the limit of steps, since where a fit
- * stops depends on the gradient. */
-void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *message, bool fit,
-                         lspo_work_t *work_out);
+ * kernels/fit.h on it, all sparse times dense (GATHER): `checks` of a bias, each G Q, then five products with the small
+ * matrices, and `steps` of a fit, each these, P^T G and six more. */
+void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *message, uint32_t checks,
+                         uint32_t steps, lspo_work_t *work_out);
 
 /* One kernel: `bytes` of memory traffic; Adam over `elements` parameters (28 bytes each: gradient read, weight and
  * both moments read and written in fp32); a message of `bytes` on a link. */

@@ -157,9 +157,11 @@ lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_mo
 {
     if ((unsigned)workload->precision >= LSPO_PRECISION_COUNT || (unsigned)workload->transfer >= LSPO_PRECISION_COUNT ||
         (unsigned)workload->train_rest > LSPO_TRAIN_REST_OFF ||
+        (unsigned)workload->projectors > LSPO_PROJECTORS_SHAPE ||
         (unsigned)workload->projector_values > LSPO_PROJECTOR_SIGN) {
-        return lspo_error(LSPO_ERR_INPUT,
-                          "--precision, --transfer, --train-rest or --projector-values holds no known value");
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "--precision, --transfer, --train-rest, --projectors or --projector-values holds no known value");
     }
     lspo_status_t status = check_sizes(workload, model);
     if (status != LSPO_OK) {

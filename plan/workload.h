@@ -22,6 +22,11 @@ typedef enum {
     LSPO_PROJECTOR_SIGN    /* +1 or -1, over sqrt(r) */
 } lspo_projector_values_t;
 
+typedef enum {
+    LSPO_PROJECTORS_WEIGHT, /* a pair (P, Q) for each weight of each block            */
+    LSPO_PROJECTORS_SHAPE   /* one pair for all weights of all blocks of equal shape  */
+} lspo_projectors_t;
+
 enum { LSPO_TRANSITION_AUTO = -1 };
 
 typedef struct {
@@ -49,8 +54,10 @@ typedef struct {
     uint32_t resident_blocks;  /* swap: the first N blocks never leave the GPU                           */
     uint32_t check_every;      /* lsp: optimizer steps between checks of the projectors' bias; 0 = they stay random */
     double bias_threshold;     /* lsp: a projector whose bias is above this is fitted anew                 */
-    uint32_t fit_steps;        /* lsp: Adam steps of one fit, over all micro-batches that it sees         */
+    uint32_t fit_steps;        /* lsp: Adam steps of one fit, over all micro-batches that it sees; of a pair that
+                                  weights share, on the gradients of each                              */
     uint32_t fit_batches;      /* lsp: micro-batches of a calibration pass: one checks, one decides, the others fit */
+    lspo_projectors_t projectors;             /* lsp: which weights share a pair                                   */
     lspo_projector_values_t projector_values; /* lsp: what projectors begin with                          */
     double fit_beta;     /* lsp: weight of ||P||_F + ||Q||_F in what fitting minimises              */
     uint32_t first_step; /* optimizer steps done before this plan, which is a segment of a longer training; above
@@ -65,7 +72,7 @@ typedef struct {
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
  * train_rest auto, d 512, r 8, rank 16, project_every 200, switch_every 50, critical fraction 0.1, update_every 4,
  * select_every 16, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
- * 1e-4, fit_batches 8, normal projector values, first_step 0, closed end, no weight decay, transition auto, 2 gradient buffers, 2 swap slots,
+ * 1e-4, fit_batches 8, projectors by weight, normal projector values, first_step 0, closed end, no weight decay, transition auto, 2 gradient buffers, 2 swap slots,
  * seed 1, learning rate 1e-4. */
 void lspo_workload_default(lspo_workload_t *workload_out);
 

@@ -172,8 +172,8 @@ static bool same_shapes(const lspo_plan_t *a, const lspo_plan_t *b)
                   a->model.mlp_width == b->model.mlp_width && a->model.vocabulary == b->model.vocabulary;
     return models && a->policy == b->policy && x->batch == y->batch && x->sequence == y->sequence &&
            x->transfer == y->transfer && x->train_rest == y->train_rest && x->subspace == y->subspace &&
-           x->nnz == y->nnz && x->rank == y->rank && x->resident_blocks == y->resident_blocks &&
-           (x->check_every > 0) == (y->check_every > 0);
+           x->projectors == y->projectors && x->nnz == y->nnz && x->rank == y->rank &&
+           x->resident_blocks == y->resident_blocks && (x->check_every > 0) == (y->check_every > 0);
 }
 
 lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *plan)
@@ -367,7 +367,8 @@ static lspo_status_t make_turn_state(lspo_session_t *session)
 static lspo_status_t make_state(lspo_session_t *session)
 {
     session->stages = calloc(session->stage_count, sizeof *session->stages);
-    if (!session->stages)
+    session->pairs = calloc((size_t)session->stage_count * LSPO_LINEAR_MAX, sizeof *session->pairs);
+    if (!session->stages || !session->pairs)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for %u stages", session->stage_count);
     describe_messages(session);
     describe_ops(session);
@@ -421,13 +422,14 @@ static void release_dynamic(lspo_session_t *session)
         lspo_session_give_back(session, (void **)&stage->saved);
         lspo_session_give_back(session, (void **)&stage->critical);
         lspo_session_give_back(session, &stage->sending);
-        lspo_session_drop_candidates(session, stage);
         for (int parity = 0; parity < 2; parity++) {
             lspo_session_give_back(session, &stage->staging[parity]);
             lspo_session_give_back(session, (void **)&stage->gradient[parity]);
             lspo_session_give_back(session, (void **)&stage->packed[parity]);
         }
     }
+    for (uint32_t i = 0; session->pairs && i < session->stage_count * LSPO_LINEAR_MAX; i++)
+        lspo_session_drop_candidate(session, &session->pairs[i]);
     lspo_session_give_back(session, (void **)&session->dx);
     lspo_session_give_back(session, (void **)&session->full_gradient);
     for (uint32_t id = 0; session->swaps && id < session->plan->op_count; id++)
@@ -441,11 +443,6 @@ static void release_stage(lspo_session_t *session, lspo_session_stage_t *stage)
         lspo_session_give_back(session, (void **)&stage->optimizer);
     lspo_session_give_back(session, (void **)&stage->factors);
     lspo_session_columns_release(session, stage);
-    for (int i = 0; i < 2 * LSPO_LINEAR_MAX; i++) {
-        lspo_session_give_back(session, &stage->projector_memory[i]);
-        lspo_device_host_free(session->device, stage->known[i]);
-        lspo_device_host_free(session->device, stage->arrived[i]);
-    }
     for (int i = 0; i < LSPO_LINEAR_MAX; i++)
         lspo_session_give_back(session, (void **)&stage->basis[i]);
     for (int slot = 0; slot < 2; slot++) {
@@ -466,6 +463,7 @@ void lspo_session_destroy(lspo_session_t *session)
         for (uint32_t s = 0; s < session->stage_count; s++)
             release_stage(session, &session->stages[s]);
     }
+    lspo_session_release_projectors(session);
     lspo_transformer_destroy(session->transformer);
     lspo_session_give_back(session, (void **)&session->turn_state);
     lspo_session_give_back(session, (void **)&session->unpacked);
@@ -480,6 +478,7 @@ void lspo_session_destroy(lspo_session_t *session)
     free(session->targets);
     free(session->tokens_in);
     free(session->swaps);
+    free(session->pairs);
     free(session->stages);
     free(session);
 }
@@ -504,10 +503,10 @@ lspo_status_t lspo_session_reset(lspo_session_t *session)
     release_dynamic(session);
     session->bias = (lspo_session_bias_t){0};
     session->gradient_norm = (double)NAN;
+    lspo_status_t status = lspo_session_reset_projectors(session);
+    if (status != LSPO_OK)
+        return status;
     for (uint32_t s = 0; s < session->stage_count; s++) {
-        lspo_status_t status = lspo_session_reset_projectors(session, s);
-        if (status != LSPO_OK)
-            return status;
         lspo_session_stage_t *stage = &session->stages[s];
         float *weights = stage->swapped ? stage->home : stage->weights;
         lspo_transformer_init(&plan->model, s, plan->workload.seed, weights);

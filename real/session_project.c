@@ -1,9 +1,10 @@
-/* session_project.c - lsp's projectors: made, checked, fitted anew, and the moments that follow them.
+/* session_project.c - lsp's projectors are checked and fitted anew.  How they are made and what follows them:
+ * session_pairs.c.
  *
  * A calibration pass (plan/build.c) forms G = X^T dY of every micro-batch of its own.  The first gives the bias of (P, Q)
  * at its best scale; where that is above the threshold, a new pair is fitted to the following ones, some steps each, and
- * the last, which neither pair has seen, decides between them.  The rows of the pair then in use go to the CPU, where the
- * update of the same step carries M and V over before Adam. */
+ * the last, which neither pair has seen, decides between them.  A pair that several weights share is judged by the mean of their
+ * biases, fitted to the gradients of all, and replaced at the end of the pass. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -12,144 +13,9 @@
 #include "kernels/gemm.h"
 #include "real/session_state.h"
 
-/* Streams of the seed that projectors draw from; weights and batches have their own. */
-static const uint64_t projector_seed_stride = UINT64_C(0x9e3779b97f4a7c15);
-/* And the micro-batches of calibration passes. */
+/* The micro-batches of calibration passes have a stream of the seed of their own, a number for each. */
+static const uint64_t calibration_number_stride = UINT64_C(0x9e3779b97f4a7c15);
 static const uint64_t calibration_seed_stride = UINT64_C(0xd1342543de82ef95);
-
-static void place_array(char **at, const void *from, size_t bytes, void **array)
-{
-    memcpy(*at, from, bytes);
-    *array = *at;
-    *at += bytes;
-}
-
-/* A projector's arrays in one block of device memory: what goes to the CPU comes first. */
-static void place_projector(const lspo_projector_t *made, void *memory, lspo_projector_t *on_device)
-{
-    size_t nonzeros = (size_t)made->rows * made->r;
-    char *at = memory;
-    *on_device = *made;
-    place_array(&at, made->index, nonzeros * sizeof(uint32_t), (void **)&on_device->index);
-    place_array(&at, made->value, nonzeros * sizeof(float), (void **)&on_device->value);
-    place_array(&at, made->column_row, nonzeros * sizeof(uint32_t), (void **)&on_device->column_row);
-    place_array(&at, made->column_value, nonzeros * sizeof(float), (void **)&on_device->column_value);
-    place_array(&at, made->column_first, ((size_t)made->d + 1) * sizeof(uint32_t), (void **)&on_device->column_first);
-}
-
-/* Into `memory`, which is taken when NULL. */
-static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint32_t rows, uint32_t d, uint32_t r,
-                                    void **memory, lspo_projector_t *on_device)
-{
-    lspo_projector_t made;
-    const lspo_workload_t *workload = &session->plan->workload;
-    bool works;
-    if (workload->identity_projectors)
-        works = lspo_projector_identity(rows, &made);
-    else if (workload->projector_values == LSPO_PROJECTOR_SIGN)
-        works = lspo_projector_signs(rows, d, r, seed, &made);
-    else
-        works = lspo_projector_random(rows, d, r, seed, &made);
-    if (!works)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a projector of %u rows with %u nonzeros each", rows, r);
-    lspo_status_t status = LSPO_OK;
-    if (!*memory)
-        status = lspo_session_take(session, lspo_projector_bytes(made.rows, made.d, made.r), memory);
-    if (status == LSPO_OK)
-        place_projector(&made, *memory, on_device);
-    lspo_projector_release(&made);
-    return status;
-}
-
-static lspo_status_t make_pair(lspo_session_t *session, uint32_t s, uint32_t weight, uint64_t seed, void **memory,
-                               lspo_projector_t *p, lspo_projector_t *q)
-{
-    const lspo_projection_t *linear = &session->stages[s].message.linear[weight];
-    uint64_t number = ((uint64_t)s * LSPO_LINEAR_MAX + weight) * 2 + 1;
-    seed += number * projector_seed_stride;
-    lspo_status_t status = make_projector(session, seed, linear->rows, linear->d_rows, linear->nnz_rows, memory, p);
-    if (status == LSPO_OK)
-        status = make_projector(session, seed + projector_seed_stride, linear->cols, linear->d_cols, linear->nnz_cols,
-                                memory + 1, q);
-    return status;
-}
-
-static bool checks(const lspo_session_t *session)
-{
-    const lspo_workload_t *workload = &session->plan->workload;
-    return workload->check_every > 0 && !workload->identity_projectors;
-}
-
-/* Bytes of the rows: indices, then values. */
-static size_t row_bytes(const lspo_projector_t *p)
-{
-    return (size_t)p->rows * p->r * (sizeof(uint32_t) + sizeof(float));
-}
-
-static const lspo_projector_t *side_of(const lspo_session_stage_t *stage, uint32_t side)
-{
-    return side % 2 == 0 ? &stage->p[side / 2] : &stage->q[side / 2];
-}
-
-void lspo_session_learn_projectors(lspo_session_t *session, lspo_session_stage_t *stage)
-{
-    for (uint32_t side = 0; checks(session) && side < 2 * stage->message.linear_count; side++)
-        if (stage->known[side])
-            memcpy(stage->known[side], side_of(stage, side)->index, row_bytes(side_of(stage, side)));
-}
-
-static lspo_status_t make_known(lspo_session_t *session, lspo_session_stage_t *stage)
-{
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t side = 0; status == LSPO_OK && side < 2 * stage->message.linear_count; side++) {
-        const lspo_projector_t *p = side_of(stage, side);
-        if (!p->index)
-            continue;
-        status = lspo_device_host_alloc(session->device, row_bytes(p), &stage->known[side]);
-        if (status == LSPO_OK)
-            status = lspo_device_host_alloc(session->device, row_bytes(p), &stage->arrived[side]);
-    }
-    return status;
-}
-
-lspo_status_t lspo_session_make_projectors(lspo_session_t *session, uint32_t s)
-{
-    lspo_session_stage_t *stage = &session->stages[s];
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++)
-        if (stage->message.linear[i].compressed)
-            status = make_pair(session, s, i, session->plan->workload.seed, &stage->projector_memory[(size_t)2 * i],
-                               &stage->p[i], &stage->q[i]);
-    return status == LSPO_OK && checks(session) ? make_known(session, stage) : status;
-}
-
-lspo_status_t lspo_session_reset_projectors(lspo_session_t *session, uint32_t s)
-{
-    lspo_session_stage_t *stage = &session->stages[s];
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; checks(session) && status == LSPO_OK && i < stage->message.linear_count; i++)
-        if (stage->p[i].index)
-            status = make_pair(session, s, i, session->plan->workload.seed, &stage->projector_memory[(size_t)2 * i],
-                               &stage->p[i], &stage->q[i]);
-    lspo_session_learn_projectors(session, stage);
-    return status;
-}
-
-lspo_status_t lspo_session_make_carry(lspo_session_t *session)
-{
-    size_t largest = 0;
-    for (uint32_t s = 0; checks(session) && s < session->stage_count; s++)
-        for (uint32_t i = 0; i < session->stages[s].message.linear_count; i++) {
-            const lspo_session_stage_t *stage = &session->stages[s];
-            size_t count = stage->p[i].index ? lspo_fit_carry_scratch(&stage->p[i], &stage->q[i]) : 0;
-            largest = count > largest ? count : largest;
-        }
-    if (largest == 0)
-        return LSPO_OK;
-    return lspo_device_host_alloc(session->device, largest * sizeof(float), (void **)&session->carry_scratch);
-}
-
-/* ---- PROJECT ---- */
 
 /* Device memory of one weight's check. */
 typedef struct {
@@ -178,26 +44,9 @@ static lspo_status_t form_gradient(lspo_session_t *session, const lspo_session_s
     return status;
 }
 
-static lspo_fit_options_t fit_options(const lspo_workload_t *workload)
-{
-    lspo_fit_options_t options = lspo_fit_default();
-    options.beta = workload->fit_beta;
-    options.steps = workload->fit_steps;
-    return options;
-}
-
 static size_t device_bytes(const lspo_projector_t *p)
 {
     return lspo_projector_bytes(p->rows, p->d, p->r);
-}
-
-/* The arrays of one projector, in another's memory. */
-static lspo_projector_t placed_like(const lspo_projector_t *p, void *memory)
-{
-    lspo_projector_t view;
-    memcpy(memory, p->index, device_bytes(p));
-    place_projector(p, memory, &view);
-    return view;
 }
 
 /* Memory of a projector whose arrays are there already. */
@@ -214,83 +63,141 @@ static lspo_projector_t view_in(const lspo_projector_t *shape, void *memory)
     return view;
 }
 
+/* The arrays of one projector, in another's memory. */
+static lspo_projector_t copied_to(const lspo_projector_t *p, void *memory)
+{
+    memcpy(memory, p->index, device_bytes(p));
+    return view_in(p, memory);
+}
+
 static double bias_of(const lspo_projector_t *p, const lspo_projector_t *q, const check_t *check)
 {
     return lspo_fit_bias_scaled(p, q, check->gradient, 1, check->scratch);
 }
 
-/* A gradient that is zero has no bias: its projectors stay. */
-static bool is_fitted(const lspo_session_t *session, const lspo_session_stage_t *stage, uint32_t i)
+/* Gradients that are zero have no bias: their projectors stay. */
+static bool is_fitted(const lspo_session_t *session, const lspo_session_pair_t *pair)
 {
-    return stage->bias[i] > session->plan->workload.bias_threshold;
+    return pair->bias > session->plan->workload.bias_threshold;
 }
 
-static void count_check(lspo_session_bias_t *bias, double before, double after)
+/* One more weight of a pair; true when it is the last. */
+static bool tally(lspo_session_pair_t *pair, double in_use, double renewed)
 {
-    if (!isfinite(before))
+    if (isfinite(in_use)) {
+        pair->counted++;
+        pair->in_use += in_use;
+        pair->renewed += renewed;
+    }
+    return ++pair->visits == pair->weights;
+}
+
+static void clear_tally(lspo_session_pair_t *pair)
+{
+    pair->visits = pair->counted = 0;
+    pair->in_use = pair->renewed = 0;
+}
+
+/* Means over `count` weights into the means over all. */
+static void count_check(lspo_session_bias_t *bias, uint32_t count, double before, double after)
+{
+    if (count == 0)
         return;
-    bias->checked++;
-    bias->checked_total++;
-    bias->bias_before += (before - bias->bias_before) / bias->checked;
-    bias->bias_after += (after - bias->bias_after) / bias->checked;
+    bias->checked += count;
+    bias->checked_total += count;
+    bias->bias_before += (before - bias->bias_before) * count / bias->checked;
+    bias->bias_after += (after - bias->bias_after) * count / bias->checked;
 }
 
 /* What is not fitted is counted at once, what is when its decision is known. */
-static void check_weight(lspo_session_t *session, lspo_session_stage_t *stage, uint32_t i, const check_t *check)
+static void check_weight(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
 {
-    stage->bias[i] = bias_of(&stage->p[i], &stage->q[i], check);
-    if (is_fitted(session, stage, i))
+    double bias = bias_of(&pair->p, &pair->q, check);
+    if (!tally(pair, bias, bias))
+        return;
+    pair->bias = pair->in_use / pair->counted;
+    if (is_fitted(session, pair))
         session->fits = true;
     else
-        count_check(&session->bias, stage->bias[i], stage->bias[i]);
+        count_check(&session->bias, pair->counted, pair->bias, pair->bias);
+    clear_tally(pair);
 }
 
-/* The new pair begins as the one in use, so that moments carry over with little loss. */
-static lspo_status_t begin_fit(lspo_session_t *session, lspo_session_stage_t *stage, uint32_t i, const check_t *check)
+/* Of all steps of a fit, on the gradients of all weights that it is for: the learning rate fades over them. */
+static lspo_fit_options_t fit_options(const lspo_session_t *session, const lspo_session_pair_t *pair)
 {
-    const lspo_projector_t *p = &stage->p[i], *q = &stage->q[i];
-    void **memory = &stage->candidate[(size_t)2 * i];
-    lspo_status_t status = lspo_session_take(session, device_bytes(p), &memory[0]);
+    lspo_fit_options_t options = lspo_fit_default();
+    uint64_t steps = (uint64_t)session->plan->workload.fit_steps * pair->weights;
+    options.beta = session->plan->workload.fit_beta;
+    options.steps = steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX;
+    return options;
+}
+
+static lspo_status_t take_candidate(lspo_session_t *session, lspo_session_pair_t *pair)
+{
+    const lspo_projector_t *p = &pair->p, *q = &pair->q;
+    lspo_status_t status = lspo_session_take(session, device_bytes(p), &pair->candidate[0]);
     if (status == LSPO_OK)
-        status = lspo_session_take(session, device_bytes(q), &memory[1]);
+        status = lspo_session_take(session, device_bytes(q), &pair->candidate[1]);
     if (status == LSPO_OK)
-        status = lspo_session_take(session, lspo_fit_moments(p, q) * sizeof(float), (void **)&stage->fit_moments[i]);
+        status = lspo_session_take(session, lspo_fit_moments(p, q) * sizeof(float), (void **)&pair->fit_moments);
+    return status;
+}
+
+/* The new pair begins as the one in use, so that moments carry over with little loss.  Where the gradient is zero, the
+ * next one begins. */
+static lspo_status_t begin_fit(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
+{
+    lspo_status_t status = pair->fit_moments ? LSPO_OK : take_candidate(session, pair);
     if (status != LSPO_OK)
         return status;
-    lspo_projector_t p_new = placed_like(p, memory[0]), q_new = placed_like(q, memory[1]);
-    lspo_fit_options_t options = fit_options(&session->plan->workload);
-    if (!lspo_fit_begin(&options, check->gradient, &p_new, &q_new, stage->fit_moments[i], check->scratch,
-                        &stage->fit[i]))
-        stage->bias[i] = 0; /* nothing to learn from: not fitted after all */
+    lspo_projector_t p = copied_to(&pair->p, pair->candidate[0]), q = copied_to(&pair->q, pair->candidate[1]);
+    lspo_fit_options_t options = fit_options(session, pair);
+    pair->begun = lspo_fit_begin(&options, check->gradient, &p, &q, pair->fit_moments, check->scratch, &pair->fit);
     return LSPO_OK;
 }
 
-static void advance_fit(lspo_session_t *session, lspo_session_stage_t *stage, uint32_t i, const check_t *check)
+static lspo_status_t fit_weight(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
 {
-    const lspo_workload_t *workload = &session->plan->workload;
-    lspo_fit_options_t options = fit_options(workload);
-    lspo_projector_t p = view_in(&stage->p[i], stage->candidate[(size_t)2 * i]);
-    lspo_projector_t q = view_in(&stage->q[i], stage->candidate[(size_t)2 * i + 1]);
-    uint32_t before = stage->fit[i].steps;
-    lspo_fit_advance(&options, lspo_workload_fit_share(workload), check->gradient, &p, &q, stage->fit_moments[i],
-                     check->scratch, &stage->fit[i]);
-    session->bias.fit_steps += stage->fit[i].steps - before;
+    lspo_status_t status = pair->begun ? LSPO_OK : begin_fit(session, pair, check);
+    if (status != LSPO_OK || !pair->begun)
+        return status;
+    lspo_fit_options_t options = fit_options(session, pair);
+    lspo_projector_t p = view_in(&pair->p, pair->candidate[0]), q = view_in(&pair->q, pair->candidate[1]);
+    uint32_t before = pair->fit.steps;
+    lspo_fit_advance(&options, lspo_workload_fit_share(&session->plan->workload), check->gradient, &p, &q,
+                     pair->fit_moments, check->scratch, &pair->fit);
+    session->bias.fit_steps += pair->fit.steps - before;
+    return LSPO_OK;
 }
 
-/* On a gradient that neither pair has seen. */
-static void decide(lspo_session_t *session, lspo_session_stage_t *stage, uint32_t i, const check_t *check)
+/* The lower mean bias stays. */
+static void conclude(lspo_session_t *session, lspo_session_pair_t *pair)
 {
-    lspo_projector_t p = view_in(&stage->p[i], stage->candidate[(size_t)2 * i]);
-    lspo_projector_t q = view_in(&stage->q[i], stage->candidate[(size_t)2 * i + 1]);
-    lspo_fit_finish(&p, &q);
-    double old = bias_of(&stage->p[i], &stage->q[i], check), new = bias_of(&p, &q, check);
-    if (new < old) {
-        memcpy(stage->p[i].index, p.index, device_bytes(&p));
-        memcpy(stage->q[i].index, q.index, device_bytes(&q));
-        session->bias.fitted++;
-        session->bias.fitted_total++;
+    bool better = pair->begun && pair->renewed < pair->in_use;
+    if (better) {
+        memcpy(pair->p.index, pair->candidate[0], device_bytes(&pair->p));
+        memcpy(pair->q.index, pair->candidate[1], device_bytes(&pair->q));
+        session->bias.fitted += pair->weights;
+        session->bias.fitted_total += pair->weights;
     }
-    count_check(&session->bias, old, new < old ? new : old);
+    count_check(&session->bias, pair->counted, pair->in_use / pair->counted,
+                (better ? pair->renewed : pair->in_use) / pair->counted);
+    lspo_session_drop_candidate(session, pair);
+}
+
+/* On gradients that neither pair has seen. */
+static void decide(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
+{
+    double in_use = bias_of(&pair->p, &pair->q, check), renewed = in_use;
+    if (pair->begun) {
+        lspo_projector_t p = view_in(&pair->p, pair->candidate[0]), q = view_in(&pair->q, pair->candidate[1]);
+        if (pair->visits == 0)
+            lspo_fit_finish(&p, &q);
+        renewed = bias_of(&p, &q, check);
+    }
+    if (tally(pair, in_use, renewed))
+        conclude(session, pair);
 }
 
 static lspo_status_t project_weight(lspo_session_t *session, const lspo_op_t *op, uint32_t i, check_t *check)
@@ -299,15 +206,13 @@ static lspo_status_t project_weight(lspo_session_t *session, const lspo_op_t *op
     lspo_status_t status = form_gradient(session, stage, i, check);
     if (status != LSPO_OK)
         return status;
-    if (op->variant == LSPO_VARIANT_NONE)
-        check_weight(session, stage, i, check);
-    if (op->variant == LSPO_VARIANT_FIT && op->micro == 1)
-        status = begin_fit(session, stage, i, check);
-    if (status == LSPO_OK && op->variant == LSPO_VARIANT_FIT && is_fitted(session, stage, i))
-        advance_fit(session, stage, i, check);
+    if (op->variant == LSPO_VARIANT_FIT)
+        return fit_weight(session, stage->pair[i], check);
     if (op->variant == LSPO_VARIANT_DECIDE)
-        decide(session, stage, i, check);
-    return status;
+        decide(session, stage->pair[i], check);
+    else
+        check_weight(session, stage->pair[i], check);
+    return LSPO_OK;
 }
 
 /* Before the first PROJECT of a pass, that of the last block. */
@@ -327,22 +232,20 @@ lspo_status_t lspo_session_project(lspo_session_t *session, const lspo_op_t *op)
         begin_pass(session, lspo_session_step(session, op));
     for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
         check_t check = {0};
-        if (stage->p[i].index && (op->variant == LSPO_VARIANT_NONE || is_fitted(session, stage, i)))
+        if (stage->pair[i] && (op->variant == LSPO_VARIANT_NONE || is_fitted(session, stage->pair[i])))
             status = project_weight(session, op, i, &check);
         release_check(session, &check);
     }
-    if (op->variant == LSPO_VARIANT_DECIDE)
-        lspo_session_drop_candidates(session, stage);
     return status;
 }
 
-void lspo_session_drop_candidates(lspo_session_t *session, lspo_session_stage_t *stage)
+void lspo_session_drop_candidate(lspo_session_t *session, lspo_session_pair_t *pair)
 {
-    for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++) {
-        lspo_session_give_back(session, (void **)&stage->fit_moments[i]);
-        lspo_session_give_back(session, &stage->candidate[(size_t)2 * i + 1]);
-        lspo_session_give_back(session, &stage->candidate[(size_t)2 * i]);
-    }
+    lspo_session_give_back(session, (void **)&pair->fit_moments);
+    lspo_session_give_back(session, &pair->candidate[1]);
+    lspo_session_give_back(session, &pair->candidate[0]);
+    pair->begun = false;
+    clear_tally(pair);
 }
 
 bool lspo_session_skips_calibration(const lspo_session_t *session, const lspo_op_t *op)
@@ -356,56 +259,6 @@ bool lspo_session_skips_calibration(const lspo_session_t *session, const lspo_op
 lspo_status_t lspo_session_load_calibration(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t number = (uint64_t)lspo_session_step(session, op) * session->plan->workload.fit_batches + op->micro + 1;
-    uint64_t drawn = (session->plan->workload.seed + number * projector_seed_stride) * calibration_seed_stride;
+    uint64_t drawn = (session->plan->workload.seed + number * calibration_number_stride) * calibration_seed_stride;
     return lspo_session_load_batch(session, (uint32_t)(drawn >> 33), 0);
-}
-
-void lspo_session_send_projectors(lspo_session_t *session, const lspo_op_t *op)
-{
-    const lspo_session_stage_t *stage = &session->stages[op->layer];
-    for (uint32_t side = 0; side < 2 * stage->message.linear_count; side++)
-        if (stage->arrived[side])
-            lspo_device_copy(session->device, LSPO_COPY_D2H, stage->arrived[side], side_of(stage, side)->index,
-                             row_bytes(side_of(stage, side)));
-}
-
-/* ---- moments ---- */
-
-/* Rows of a projector as they lie on the host. */
-static lspo_projector_t rows_on_host(const lspo_projector_t *shape, void *rows)
-{
-    size_t nonzeros = (size_t)shape->rows * shape->r;
-    return (lspo_projector_t){.rows = shape->rows,
-                              .d = shape->d,
-                              .r = shape->r,
-                              .index = rows,
-                              .value = (float *)((uint32_t *)rows + nonzeros)};
-}
-
-static void carry_weight(lspo_session_t *session, lspo_session_stage_t *stage, uint32_t i)
-{
-    uint32_t p = 2 * i, q = p + 1;
-    size_t p_bytes = row_bytes(&stage->p[i]), q_bytes = row_bytes(&stage->q[i]);
-    if (memcmp(stage->known[p], stage->arrived[p], p_bytes) == 0 &&
-        memcmp(stage->known[q], stage->arrived[q], q_bytes) == 0)
-        return;
-    lspo_projector_t p_old = rows_on_host(&stage->p[i], stage->known[p]);
-    lspo_projector_t q_old = rows_on_host(&stage->q[i], stage->known[q]);
-    lspo_projector_t p_new = rows_on_host(&stage->p[i], stage->arrived[p]);
-    lspo_projector_t q_new = rows_on_host(&stage->q[i], stage->arrived[q]);
-    float *m = stage->host_optimizer + stage->message.linear[i].message_offset_elements;
-    float *v = m + stage->message.element_count;
-    lspo_fit_carry(&p_old, &q_old, &p_new, &q_new, true, m, v, session->carry_scratch);
-    memcpy(stage->known[p], stage->arrived[p], p_bytes);
-    memcpy(stage->known[q], stage->arrived[q], q_bytes);
-}
-
-void lspo_session_carry_moments(lspo_session_t *session, const lspo_op_t *op)
-{
-    lspo_session_stage_t *stage = &session->stages[op->layer];
-    if (!lspo_plan_checks_projectors(session->plan, op->iteration))
-        return;
-    for (uint32_t i = 0; i < stage->message.linear_count; i++)
-        if (stage->known[(size_t)2 * i])
-            carry_weight(session, stage, i);
 }

@@ -15,6 +15,26 @@
  * they are unpacked, updated and packed again. */
 enum { LSPO_UPDATE_BLOCK = 16384 };
 
+/* One pair (P, Q) of lsp, and what checks and fits hold of it. */
+typedef struct {
+    lspo_projector_t p, q; /* their arrays lie in memory */
+    void *memory[2];       /* device */
+    uint32_t weights;      /* how many use it */
+    /* Of a micro-batch that checks or decides: weights seen, of these those whose bias is a number, sums of the bias of
+     * the pair in use and of the new one. */
+    uint32_t visits, counted;
+    double in_use, renewed;
+    double bias; /* of the pair in use on the pass's first micro-batch, mean over its weights */
+    /* Device, through a calibration pass: the new pair and the moments of its fit. */
+    void *candidate[2];
+    float *fit_moments;
+    lspo_fit_stream_t fit;
+    bool begun;
+    /* Host, with checks: rows of p and q as the moments on the CPU knew them before the latest pass, and as it left
+     * them. */
+    void *known[2], *arrived[2];
+} lspo_session_pair_t;
+
 typedef struct {
     lspo_stage_t shape;
     lspo_message_t message;
@@ -27,19 +47,12 @@ typedef struct {
 
     /* Device, for the whole session.  Of a swapped stage, weights and optimizer come with SWAP_IN instead. */
     float *weights;
-    float *optimizer; /* m, then v; badam: a part of the session's state */
-    void *projector_memory[2 * LSPO_LINEAR_MAX];
-    lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* their arrays lie in projector_memory              */
-    /* Device, through a calibration pass: new pairs, and the moments of those that are fitted. */
-    void *candidate[2 * LSPO_LINEAR_MAX];
-    float *fit_moments[LSPO_LINEAR_MAX];
-    lspo_fit_stream_t fit[LSPO_LINEAR_MAX];
-    double bias[LSPO_LINEAR_MAX]; /* of the pair in use, on the pass's first micro-batch */
-    /* Host, of lsp with checks: rows of p and q as the moments on the CPU know them, and as D2H brings them. */
-    void *known[2 * LSPO_LINEAR_MAX], *arrived[2 * LSPO_LINEAR_MAX];
-    float *basis[LSPO_LINEAR_MAX]; /* galore: of the compressed weights (kernels/lowrank.h) */
-    float *factors;                /* lora: A and B of each linear weight, as in the message */
-    lspo_adapters_t adapters;      /* and how the transformer is told of them              */
+    float *optimizer;                                        /* m, then v; badam: a part of the session's state */
+    lspo_session_pair_t *pair[LSPO_LINEAR_MAX];              /* of the session's; NULL: not projected */
+    lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* the pair's                            */
+    float *basis[LSPO_LINEAR_MAX];                           /* galore: of the compressed weights (kernels/lowrank.h) */
+    float *factors;           /* lora: A and B of each linear weight, as in the message */
+    lspo_adapters_t adapters; /* and how the transformer is told of them              */
 
     /* Device, from the op that takes it to the op that gives it back.  What belongs to a gradient is there for
      * even and odd iterations, since a stale policy has two of them under way. */
@@ -79,6 +92,7 @@ struct lspo_session {
     uint32_t slots;
     uint32_t stage_count;
     lspo_session_stage_t *stages;
+    lspo_session_pair_t *pairs;      /* lsp: LSPO_LINEAR_MAX a stage, each at the first weight that uses it */
     lspo_swap_use_t *swaps;          /* by op id; NULL when the plan swaps nothing */
     bool probes;                     /* lomo: squares are summed by BWDs of that variant */
     float *turn_state;               /* badam: device, m and v of the stages in turn */
@@ -140,20 +154,28 @@ const float *lspo_session_landed(lspo_session_t *session, const void *landing, s
 lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_host_op(lspo_session_t *session, const lspo_op_t *op);
 
-/* session_project.c: lsp's projectors.  Made with the seed, again by reset, fitted by PROJECT. */
+/* session_pairs.c: lsp's projectors.  Made with the seed, stage after stage from the first; again by reset; released. */
 lspo_status_t lspo_session_make_projectors(lspo_session_t *session, uint32_t s);
-lspo_status_t lspo_session_reset_projectors(lspo_session_t *session, uint32_t s);
+lspo_status_t lspo_session_reset_projectors(lspo_session_t *session);
+void lspo_session_release_projectors(lspo_session_t *session);
+/* What the CPU knows is what the device has: after the state was written. */
+void lspo_session_learn_projectors(lspo_session_t *session);
+/* Whether the weight is the first that uses its pair. */
+static inline bool lspo_session_owns_pair(const lspo_session_t *session, uint32_t s, uint32_t i)
+{
+    return session->stages[s].pair[i] && session->stages[s].pair[i] == &session->pairs[s * LSPO_LINEAR_MAX + i];
+}
+/* Rows of a pair to the host, and moments into the subspaces of rows that have just arrived: before an update. */
 lspo_status_t lspo_session_make_carry(lspo_session_t *session);
+void lspo_session_send_projectors(lspo_session_t *session, const lspo_op_t *op);
+void lspo_session_carry_moments(lspo_session_t *session, const lspo_op_t *op);
+
+/* session_project.c: they are checked and fitted by PROJECT. */
 lspo_status_t lspo_session_project(lspo_session_t *session, const lspo_op_t *op);
 /* Batches of a calibration pass, and whether nothing is left to do in it: all biases were low enough. */
 lspo_status_t lspo_session_load_calibration(lspo_session_t *session, const lspo_op_t *op);
 bool lspo_session_skips_calibration(const lspo_session_t *session, const lspo_op_t *op);
-void lspo_session_drop_candidates(lspo_session_t *session, lspo_session_stage_t *stage);
-void lspo_session_send_projectors(lspo_session_t *session, const lspo_op_t *op);
-/* Before an update: moments into the subspaces of projectors that have just arrived. */
-void lspo_session_carry_moments(lspo_session_t *session, const lspo_op_t *op);
-/* What the CPU knows is what the device has: after the state was written. */
-void lspo_session_learn_projectors(lspo_session_t *session, lspo_session_stage_t *stage);
+void lspo_session_drop_candidate(lspo_session_t *session, lspo_session_pair_t *pair);
 
 /* The SWAP_IN of `variant` on which `op` (or the update before it) rests; NULL when the stage is resident. */
 lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant);

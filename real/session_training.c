@@ -112,14 +112,17 @@ static void visit_projector(walk_t *walk, const lspo_projector_t *p, const char 
     visit(walk, p->value, count, LSPO_STATE_F32, "%s.%c%" PRIu32 ".value", stage, side, weight);
 }
 
-static void visit_factors(const lspo_session_t *session, const lspo_session_stage_t *stage, const char *name,
-                          walk_t *walk)
+/* Projectors that weights share are those of the first of them. */
+static void visit_factors(const lspo_session_t *session, uint32_t s, const char *name, walk_t *walk)
 {
+    const lspo_session_stage_t *stage = &session->stages[s];
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
         uint64_t shorter = linear->rows < linear->cols ? linear->rows : linear->cols;
-        visit_projector(walk, &stage->p[i], name, i, 'p');
-        visit_projector(walk, &stage->q[i], name, i, 'q');
+        if (lspo_session_owns_pair(session, s, i)) {
+            visit_projector(walk, &stage->p[i], name, i, 'p');
+            visit_projector(walk, &stage->q[i], name, i, 'q');
+        }
         visit(walk, stage->basis[i], shorter * session->plan->workload.rank, LSPO_STATE_F32, "%s.basis%" PRIu32, name,
               i);
     }
@@ -163,7 +166,7 @@ static void walk_state(const lspo_session_t *session, walk_t *walk)
         visit(walk, stage->host_optimizer, stage->host_moments, LSPO_STATE_F32, "%s.moments", name);
         if (!session->turn_state)
             visit(walk, stage->optimizer, stage->gpu_moments, LSPO_STATE_F32, "%s.gpu_moments", name);
-        visit_factors(session, stage, name, walk);
+        visit_factors(session, s, name, walk);
         visit_pending(session, stage, name, walk);
         visit_columns(session, stage, name, walk);
     }
@@ -209,7 +212,7 @@ lspo_status_t lspo_session_state_written(lspo_session_t *session)
             uint32_t columns = stage->message.linear[i].cols;
             if (!split_is_sound(stage->columns[0][i], columns) || !split_is_sound(stage->columns[1][i], columns))
                 return lspo_error(LSPO_ERR_INPUT, "the state's columns of stage %" PRIu32 " are out of range", s);
-            if (!stage->p[i].index)
+            if (!lspo_session_owns_pair(session, s, i))
                 continue;
             if (!positions_are_sound(&stage->p[i]) || !positions_are_sound(&stage->q[i]))
                 return lspo_error(LSPO_ERR_INPUT,
@@ -219,7 +222,7 @@ lspo_status_t lspo_session_state_written(lspo_session_t *session)
             lspo_projector_refresh(&stage->p[i]);
             lspo_projector_refresh(&stage->q[i]);
         }
-        lspo_session_learn_projectors(session, stage);
     }
+    lspo_session_learn_projectors(session);
     return LSPO_OK;
 }

@@ -120,6 +120,7 @@ static void set_workload(trainer_t *trainer, const lspo_workload_t *workload)
     set(trainer, "fit-beta", "%.17g", workload->fit_beta);
     set(trainer, "fit-batches", "%" PRIu32, workload->fit_batches);
     set(trainer, "projector-values", "%d", (int)workload->projector_values);
+    set(trainer, "projectors", "%d", (int)workload->projectors);
     set(trainer, "rank", "%" PRIu32, workload->rank);
     set(trainer, "project-every", "%" PRIu32, workload->project_every);
     set(trainer, "switch-every", "%" PRIu32, workload->switch_every);

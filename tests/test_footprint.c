@@ -118,6 +118,24 @@ Test(footprint, llama_block_shrinks_by_two_orders)
     cr_expect_eq(message.element_count, 202375168u);
 }
 
+/* A GPT block has four shapes; of a LLaMA block q, k, v and o are w x w, gate and up w x f, down f x w. */
+Test(footprint, weights_of_a_shape_are_found)
+{
+    lspo_model_t llama;
+    lspo_message_t message;
+    cr_assert_eq(lspo_model_find("llama-7b", &llama), LSPO_OK);
+    lspo_stage_t stage = stage_of(&toy, 1);
+    lspo_message_projected(&stage, 2, 1, false, &message);
+    for (uint32_t i = 0; i < message.linear_count; i++)
+        cr_expect_eq(lspo_message_first_alike(&message, i), i);
+    stage = stage_of(&llama, 1);
+    lspo_message_projected(&stage, 512, 8, false, &message);
+    const uint32_t first[] = {0, 0, 0, 0, 4, 4, 6};
+    cr_assert_eq(message.linear_count, 7u);
+    for (uint32_t i = 0; i < 7; i++)
+        cr_expect_eq(lspo_message_first_alike(&message, i), first[i], "weight %u", i);
+}
+
 /* batch 2 of s 3, T 6.  fp32: saved T (7 w + 2 f + h s + 4) = 6 (28 + 16 + 6 + 4) = 324 floats, head
  * T (w + V + 2) = 96 floats, workspace max(T (6 w + f), head) + (32 + w / h) s = 192 + 102 floats.
  * fp16, flash attention: 6 (2 (28 + 16) + 4 x 2 + 4 x 4) = 672 bytes; head 6 (2 x 14 + 8) = 216, workspace 6 x 2 x 32. */

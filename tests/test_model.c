@@ -247,7 +247,7 @@ Test(workload, defaults_pass_and_each_bad_field_is_refused)
     lspo_workload_t good = small_workload();
     cr_assert_eq(lspo_workload_check(&good, &model), LSPO_OK);
     lspo_workload_t bad[] = {good, good, good, good, good, good, good, good, good, good,
-                             good, good, good, good, good, good, good, good, good};
+                             good, good, good, good, good, good, good, good, good, good};
     bad[0].sequence = 257;
     bad[1].sequence = 0;
     bad[2].batch = 0;
@@ -267,6 +267,7 @@ Test(workload, defaults_pass_and_each_bad_field_is_refused)
     bad[16].fit_batches = 2; /* one checks, one decides: none is left to fit to */
     bad[17].fit_beta = -1e-4;
     bad[18].projector_values = (lspo_projector_values_t)2;
+    bad[19].projectors = (lspo_projectors_t)2;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_expect_eq(lspo_workload_check(&bad[i], &model), LSPO_ERR_INPUT, "case %zu", i);
     }

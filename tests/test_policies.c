@@ -377,6 +377,41 @@ Test(policies, lsp_calibrates_its_projectors)
     done(t, p);
 }
 
+/* As above, with one pair for each shape: the decision of the first block, the last of the pass, is that of all (94-99), the
+ * rows go once (99-100), as many bytes as one block's, and every update waits for them.  The new pairs live from the
+ * last block's first fit to the first block's decision. */
+Test(policies, lsp_sends_pairs_by_shape_once)
+{
+    durations_t d = usual;
+    d.ns[LSPO_OP_D2H] = d.ns[LSPO_OP_H2D] = 1;
+    d.ns[LSPO_OP_UPD] = 2;
+    d.ns[LSPO_OP_PROJECT] = 5;
+    lspo_workload_t w = small_workload(1);
+    w.check_every = 2;
+    w.fit_batches = 3;
+    w.projectors = LSPO_PROJECTORS_SHAPE;
+    lspo_plan_t *p = build("lsp", &w);
+    lspo_trace_t *t = play(p, &d);
+    const lspo_trace_row_t *sent = find_variant(t, LSPO_OP_D2H, 1, 0, LSPO_VARIANT_PROJECTORS);
+    cr_assert_not_null(sent);
+    cr_expect_eq(sent->start_ns, 99u);
+    cr_expect_eq(sent->bytes, 8u * 2 * (64 + 32 + 80 + 80));
+    cr_expect_null(find_variant(t, LSPO_OP_D2H, 2, 0, LSPO_VARIANT_PROJECTORS));
+    cr_expect_null(find_variant(t, LSPO_OP_D2H, 3, 0, LSPO_VARIANT_PROJECTORS));
+    uint32_t updates = 0;
+    for (uint32_t id = 0; id < p->op_count; id++) {
+        const lspo_op_t *op = &p->ops[id];
+        bool waits = false;
+        for (uint32_t i = 0; i < op->dep_count; i++) {
+            const lspo_op_t *before = &p->ops[p->deps[op->dep_first + i]];
+            waits |= before->kind == LSPO_OP_D2H && before->variant == LSPO_VARIANT_PROJECTORS;
+        }
+        updates += op->kind == LSPO_OP_UPD && waits;
+    }
+    cr_expect_eq(updates, 3u);
+    done(t, p);
+}
+
 /* A segment that goes on and has an open end: UPD of the pending gradients 0-8, 8-16, 16-24 (blocks 1, 2, 3) beside
  * FWD 0-6, BWD3 6-10, BWD2 10-14, BWD1 14-18; H2D1 waits for BWD1: 18-21, APPLY1 21-22; H2D2 21-24; H2D3 24-27, APPLY3
  * 27-28.  Iteration 1: FWD1 22-24, FWD2 after APPLY2 (24-25) 25-27, APPLY3 27-28, FWD3 28-30. */

@@ -19,11 +19,13 @@
 
 enum { STEPS = 50, STAGES_MAX = 8 };
 
+static uint32_t block_count = 3; /* of the model; each test is a process of its own */
+
 static lspo_model_t small_model(void)
 {
     return (lspo_model_t){.name = "test",
                           .family = LSPO_FAMILY_GPT,
-                          .block_count = 3,
+                          .block_count = block_count,
                           .width = 32,
                           .head_count = 2,
                           .kv_head_count = 2,
@@ -925,6 +927,17 @@ Test(session, segments_are_one_training_with_checks)
     check_segments("lsp", &workload);
 }
 
+Test(session, segments_are_one_training_with_pairs_by_shape)
+{
+    lspo_workload_t workload = checking_workload();
+    workload.projectors = LSPO_PROJECTORS_SHAPE;
+    check_segments("lsp", &workload);
+    workload.transfer = LSPO_BF16;
+    workload.accumulation = 2;
+    workload.clip_norm = 0.05;
+    check_segments("lsp", &workload);
+}
+
 Test(session, checks_fit_what_is_above_the_threshold)
 {
     lspo_workload_t workload = checking_workload();
@@ -1077,40 +1090,42 @@ static void free_rows(rows_t *rows)
 
 /* The second of two steps renews every projector: M and V after it are 0.9 M' + 0.1 g and 0.999 V' + 0.001 g^2, with M'
  * and V' those after the first step carried over (tested against dense formulas in test_fit.c), and g what landed. */
-Test(session, moments_follow_their_projectors)
+static void check_carried(lspo_projectors_t projectors, uint32_t s, uint32_t i)
 {
-    lspo_workload_t workload = checking_workload(), second = workload;
-    workload.iterations = second.iterations = 1;
-    workload.check_every = second.check_every = 1;
-    workload.bias_threshold = second.bias_threshold = 0;
+    lspo_workload_t workload = checking_workload(), second;
+    workload.iterations = 1;
+    workload.check_every = 1;
+    workload.bias_threshold = 0;
+    workload.projectors = projectors;
+    second = workload;
     second.first_step = 1;
     training_t training;
     double loss;
     training_begin("lsp", &workload, &training);
     training_run(&training, &loss);
-    const lspo_session_stage_t *stage = &training.session->stages[2];
-    const lspo_projection_t *linear = &stage->message.linear[1];
+    const lspo_session_stage_t *stage = &training.session->stages[s];
+    const lspo_projection_t *linear = &stage->message.linear[i];
     size_t count = linear->message_elements, at = linear->message_offset_elements, all = stage->message.element_count;
-    rows_t p = copy_rows(&stage->p[1]), q = copy_rows(&stage->q[1]);
-    float *m = floats(count), *v = floats(count), *scratch = floats(lspo_fit_carry_scratch(&stage->p[1], &stage->q[1]));
+    rows_t p = copy_rows(&stage->p[i]), q = copy_rows(&stage->q[i]);
+    float *m = floats(count), *v = floats(count), *scratch = floats(lspo_fit_carry_scratch(&stage->p[i], &stage->q[i]));
     memcpy(m, stage->host_optimizer + at, count * sizeof *m);
     memcpy(v, stage->host_optimizer + all + at, count * sizeof *v);
     training_continue(&training, "lsp", &second);
     training_run(&training, &loss);
-    stage = &training.session->stages[2];
-    cr_assert_neq(memcmp(p.value, stage->p[1].value, (size_t)p.view.rows * p.view.r * sizeof(float)), 0,
+    stage = &training.session->stages[s];
+    cr_assert_neq(memcmp(p.value, stage->p[i].value, (size_t)p.view.rows * p.view.r * sizeof(float)), 0,
                   "the second step did not renew this projector: choose another");
-    lspo_fit_carry(&p.view, &q.view, &stage->p[1], &stage->q[1], true, m, v, scratch);
+    lspo_fit_carry(&p.view, &q.view, &stage->p[i], &stage->q[i], true, m, v, scratch);
     const float *g = (const float *)stage->landing[0] + at, *m_after = stage->host_optimizer + at,
                 *v_after = m_after + all;
     double largest = 0;
-    for (size_t i = 0; i < count; i++)
-        largest = fmax(largest, fabs((double)m[i]));
+    for (size_t e = 0; e < count; e++)
+        largest = fmax(largest, fabs((double)m[e]));
     cr_assert_gt(largest, 0);
-    for (size_t i = 0; i < count; i++) {
-        double gi = (double)g[i];
-        cr_assert_float_eq(m_after[i], 0.9 * (double)m[i] + 0.1 * gi, 1e-5 * (largest + fabs(gi)));
-        cr_assert_float_eq(v_after[i], 0.999 * (double)v[i] + 0.001 * gi * gi, 1e-4 * (double)v_after[i]);
+    for (size_t e = 0; e < count; e++) {
+        double ge = (double)g[e];
+        cr_assert_float_eq(m_after[e], 0.9 * (double)m[e] + 0.1 * ge, 1e-5 * (largest + fabs(ge)));
+        cr_assert_float_eq(v_after[e], 0.999 * (double)v[e] + 0.001 * ge * ge, 1e-4 * (double)v_after[e]);
     }
     free(scratch);
     free(v);
@@ -1120,12 +1135,24 @@ Test(session, moments_follow_their_projectors)
     training_end(&training);
 }
 
+Test(session, moments_follow_their_projectors)
+{
+    check_carried(LSPO_PROJECTORS_WEIGHT, 2, 1);
+}
+
+Test(session, moments_of_all_weights_follow_a_shared_pair)
+{
+    for (uint32_t s = 1; s <= 3; s++)
+        check_carried(LSPO_PROJECTORS_SHAPE, s, 1);
+}
+
 Test(session, device_memory_of_checks_is_what_the_plan_says)
 {
-    for (int packed = 0; packed < 2; packed++) {
+    for (int variant = 0; variant < 4; variant++) {
         lspo_workload_t workload = checking_workload();
         workload.iterations = 4;
-        workload.transfer = packed ? LSPO_BF16 : LSPO_FP32;
+        workload.transfer = variant & 1 ? LSPO_BF16 : LSPO_FP32;
+        workload.projectors = variant & 2 ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
         assert_planned_memory("lsp", &workload);
         outcome_t with, without;
         train("lsp", &workload, &with);
@@ -1135,4 +1162,306 @@ Test(session, device_memory_of_checks_is_what_the_plan_says)
         outcome_release(&with);
         outcome_release(&without);
     }
+}
+
+/* ---- a calibration pass as a whole, by dense matrices ---- */
+
+enum { PASS_BATCHES = 8, BLOCKS = 3, LINEARS = 4 };
+
+typedef struct {
+    lspo_workload_t workload;
+    uint32_t steps[2 * PASS_BATCHES], count; /* of the training data, as the session asks for them */
+} recorder_t;
+
+static lspo_status_t recorded_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    recorder_t *recorder = context;
+    cr_assert_lt(recorder->count, 2U * PASS_BATCHES);
+    recorder->steps[recorder->count++] = step;
+    return made_up_batch(&recorder->workload, step, micro, batch);
+}
+
+/* m x n, row-major. */
+typedef struct {
+    uint32_t m, n;
+    float *g;
+} dense_t;
+
+typedef struct {
+    dense_t of[PASS_BATCHES][BLOCKS + 1][LINEARS]; /* micro-batch, stage, weight */
+} gradients_t;
+
+/* G = X^T dY in double. */
+static dense_t dense_gradient(const lspo_projection_t *w, size_t tokens, const lspo_linear_operands_t *from, uint32_t i)
+{
+    dense_t dense = {.m = w->rows, .n = w->cols, .g = floats((size_t)w->rows * w->cols)};
+    for (size_t a = 0; a < dense.m; a++)
+        for (size_t b = 0; b < dense.n; b++) {
+            double sum = 0;
+            for (size_t t = 0; t < tokens; t++)
+                sum += (double)from->x[i][t * from->x_stride[i] + a] * (double)from->dy[i][t * from->dy_stride[i] + b];
+            dense.g[a * dense.n + b] = (float)sum;
+        }
+    return dense;
+}
+
+/* The gradients of one batch at the weights of a session, by one forward and one backward pass that keep all. */
+static void make_gradients(const lspo_session_t *session, lspo_workload_t *workload, uint32_t step,
+                           dense_t of[BLOCKS + 1][LINEARS])
+{
+    lspo_model_t model = small_model();
+    size_t tokens = (size_t)workload->batch * workload->sequence, count = tokens * model.width;
+    uint32_t ids[64], targets[64], lengths[8] = {workload->sequence, workload->sequence};
+    lspo_batch_t batch = {.tokens = ids, .targets = targets, .lengths = lengths};
+    cr_assert(tokens <= 64 && workload->batch == 2);
+    cr_assert_eq(made_up_batch(workload, step, 0, &batch), LSPO_OK);
+    size_t workspace_bytes = lspo_transformer_workspace_bytes(&model, workload->batch, workload->sequence);
+    void *workspace = aligned_alloc(64, (workspace_bytes + 63) / 64 * 64);
+    lspo_transformer_t *t = NULL;
+    cr_assert_eq(lspo_transformer_create(&model, workload->batch, workload->sequence, workspace, &t), LSPO_OK);
+    float *x[BLOCKS + 1], *dx = floats(count);
+    void *saved[BLOCKS + 2];
+    const float *embed = lspo_session_weights(session, 0), *head = lspo_session_weights(session, BLOCKS + 1);
+    for (uint32_t s = 0; s <= BLOCKS; s++)
+        x[s] = floats(count);
+    for (uint32_t s = 1; s <= BLOCKS + 1; s++)
+        saved[s] = malloc(lspo_transformer_saved_bytes(t, s));
+    lspo_transformer_embed_forward(t, ids, embed, x[0]);
+    for (uint32_t s = 1; s <= BLOCKS; s++)
+        lspo_transformer_block_forward(t, lspo_session_weights(session, s), NULL, x[s - 1], saved[s], x[s]);
+    lspo_transformer_head_forward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1]);
+    lspo_transformer_head_backward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1], 1, NULL, NULL, dx);
+    for (uint32_t s = BLOCKS; s > 0; s--) {
+        lspo_linear_operands_t operands;
+        lspo_transformer_block_backward(t, lspo_session_weights(session, s), NULL, x[s - 1], saved[s], NULL, &operands,
+                                        dx);
+        for (uint32_t i = 0; i < LINEARS; i++)
+            of[s][i] = dense_gradient(&session->stages[s].message.linear[i], tokens, &operands, i);
+    }
+    for (uint32_t s = 1; s <= BLOCKS + 1; s++)
+        free(saved[s]);
+    for (uint32_t s = 0; s <= BLOCKS; s++)
+        free(x[s]);
+    free(dx);
+    lspo_transformer_destroy(t);
+    free(workspace);
+}
+
+/* out (rows x cols) = P (rows x inner, sparse) made dense, or its transpose, times a. */
+static double *times_projector(const lspo_projector_t *p, bool transposed, const double *a, size_t cols)
+{
+    size_t rows = transposed ? p->d : p->rows;
+    double *out = calloc(rows * cols, sizeof *out);
+    for (size_t row = 0; row < p->rows; row++)
+        for (size_t e = row * p->r; e < (row + 1) * p->r; e++)
+            for (size_t c = 0; c < cols; c++) {
+                size_t to = transposed ? p->index[e] : row, from = transposed ? row : p->index[e];
+                out[to * cols + c] += (double)p->value[e] * a[from * cols + c];
+            }
+    return out;
+}
+
+static double *transpose(const double *a, size_t rows, size_t cols)
+{
+    double *out = malloc(rows * cols * sizeof *out);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++)
+            out[j * rows + i] = a[i * cols + j];
+    return out;
+}
+
+/* P P^T a, of a (rows x cols), which is freed. */
+static double *onto_projector(const lspo_projector_t *p, double *a, size_t cols)
+{
+    double *inside = times_projector(p, true, a, cols), *out = times_projector(p, false, inside, cols);
+    free(inside);
+    free(a);
+    return out;
+}
+
+/* min over c of ||c P P^T G Q Q^T - G|| / ||G||, all m x n matrices formed. */
+static double dense_bias(const lspo_projector_t *p, const lspo_projector_t *q, const dense_t *dense)
+{
+    size_t m = dense->m, n = dense->n;
+    double *g = malloc(m * n * sizeof *g), along = 0, square = 0, whole = 0, left = 0;
+    for (size_t e = 0; e < m * n; e++)
+        g[e] = (double)dense->g[e];
+    double *copy = malloc(m * n * sizeof *copy);
+    memcpy(copy, g, m * n * sizeof *copy);
+    double *rows_done = onto_projector(p, copy, n), *turned = transpose(rows_done, m, n);
+    turned = onto_projector(q, turned, m);
+    double *estimate = transpose(turned, n, m);
+    for (size_t e = 0; e < m * n; e++) {
+        along += estimate[e] * g[e];
+        square += estimate[e] * estimate[e];
+        whole += g[e] * g[e];
+    }
+    for (size_t e = 0; e < m * n; e++)
+        left += (along / square * estimate[e] - g[e]) * (along / square * estimate[e] - g[e]);
+    free(estimate);
+    free(turned);
+    free(rows_done);
+    free(g);
+    return sqrt(left / whole);
+}
+
+static lspo_projector_t copy_projector(const lspo_projector_t *from)
+{
+    lspo_projector_t copy;
+    size_t count = (size_t)from->rows * from->r;
+    cr_assert(lspo_projector_random(from->rows, from->d, from->r, 1, &copy));
+    memcpy(copy.index, from->index, count * sizeof(uint32_t));
+    memcpy(copy.value, from->value, count * sizeof(float));
+    lspo_projector_refresh(&copy);
+    return copy;
+}
+
+static double mean_dense_bias(const lspo_projector_t *p, const lspo_projector_t *q, const gradients_t *gradients,
+                              uint32_t batch, uint32_t low, uint32_t high, uint32_t i)
+{
+    double sum = 0;
+    for (uint32_t s = high; s >= low; s--)
+        sum += dense_bias(p, q, &gradients->of[batch][s][i]);
+    return sum / (high - low + 1);
+}
+
+/* The loop that a pass stands for, of the pair of weight i in stages low to high: into p and q; returns the mean bias that
+ * the pass ends with, and in *before that of the last micro-batch. */
+static double fit_by_hand(const lspo_workload_t *workload, const gradients_t *gradients, uint32_t low, uint32_t high,
+                          uint32_t i, lspo_projector_t *p, lspo_projector_t *q, double *before)
+{
+    lspo_projector_t p_new = copy_projector(p), q_new = copy_projector(q);
+    lspo_fit_options_t options = lspo_fit_default();
+    lspo_fit_stream_t stream;
+    options.beta = workload->fit_beta;
+    options.steps = workload->fit_steps * (high - low + 1);
+    float *moments = floats(lspo_fit_moments(p, q)), *scratch = floats(lspo_fit_scratch(p, q));
+    cr_assert(lspo_fit_begin(&options, gradients->of[1][high][i].g, &p_new, &q_new, moments, scratch, &stream));
+    for (uint32_t b = 1; b + 1 < PASS_BATCHES; b++)
+        for (uint32_t s = high; s >= low; s--)
+            cr_assert(lspo_fit_advance(&options, workload->fit_steps / (PASS_BATCHES - 2), gradients->of[b][s][i].g,
+                                       &p_new, &q_new, moments, scratch, &stream));
+    cr_assert_eq(stream.steps, options.steps);
+    lspo_fit_finish(&p_new, &q_new);
+    *before = mean_dense_bias(p, q, gradients, PASS_BATCHES - 1, low, high, i);
+    double after = mean_dense_bias(&p_new, &q_new, gradients, PASS_BATCHES - 1, low, high, i);
+    cr_assert_gt(fabs(after - *before), 1e-3, "too near to tell which pair should stay");
+    lspo_projector_t *stays[2] = {after < *before ? &p_new : p, after < *before ? &q_new : q};
+    lspo_projector_t decided[2] = {copy_projector(stays[0]), copy_projector(stays[1])};
+    free(scratch);
+    free(moments);
+    lspo_projector_release(&p_new);
+    lspo_projector_release(&q_new);
+    lspo_projector_release(p);
+    lspo_projector_release(q);
+    *p = decided[0];
+    *q = decided[1];
+    return fmin(after, *before);
+}
+
+static void assert_same_values(const lspo_projector_t *got, const lspo_projector_t *expected, const char *what)
+{
+    size_t count = (size_t)got->rows * got->r;
+    double apart = 0, whole = 0;
+    cr_assert_arr_eq(got->index, expected->index, count * sizeof(uint32_t));
+    for (size_t e = 0; e < count; e++) {
+        double a = (double)got->value[e], b = (double)expected->value[e];
+        apart += (a - b) * (a - b);
+        whole += b * b;
+    }
+    cr_assert_lt(sqrt(apart / whole), 1e-3, "%s: %g apart", what, sqrt(apart / whole));
+}
+
+static void check_pass(lspo_projectors_t projectors)
+{
+    lspo_workload_t workload = checking_workload();
+    workload.iterations = 1;
+    workload.projectors = projectors;
+    bool shared = projectors == LSPO_PROJECTORS_SHAPE;
+    recorder_t recorder = {.workload = workload};
+    gradients_t *gradients = calloc(1, sizeof *gradients);
+    training_t still, run;
+    double loss, before = 0, after = 0;
+    training_begin("lsp", &workload, &still);
+    training_begin("lsp", &workload, &run);
+    lspo_session_set_batches(run.session, recorded_batch, &recorder);
+    training_run(&run, &loss);
+    cr_assert_eq(recorder.count, PASS_BATCHES + 1U, "the pass, then the step");
+    for (uint32_t b = 0; b < PASS_BATCHES; b++)
+        make_gradients(still.session, &workload, recorder.steps[b], gradients->of[b]);
+    for (uint32_t first = 1; first <= (shared ? 1 : BLOCKS); first++)
+        for (uint32_t i = 0; i < LINEARS; i++) {
+            uint32_t last = shared ? BLOCKS : first;
+            lspo_projector_t p = copy_projector(&still.session->stages[first].p[i]);
+            lspo_projector_t q = copy_projector(&still.session->stages[first].q[i]);
+            double old, new = fit_by_hand(&workload, gradients, first, last, i, &p, &q, &old);
+            for (uint32_t s = first; s <= last; s++) {
+                assert_same_values(&run.session->stages[s].p[i], &p, "P");
+                assert_same_values(&run.session->stages[s].q[i], &q, "Q");
+            }
+            before += old * (last - first + 1) / (BLOCKS * LINEARS);
+            after += new *(last - first + 1) / (BLOCKS * LINEARS);
+            lspo_projector_release(&q);
+            lspo_projector_release(&p);
+        }
+    lspo_session_bias_t bias = lspo_session_bias(run.session);
+    cr_assert_eq(bias.checked, BLOCKS * LINEARS);
+    cr_assert_eq(bias.fit_steps, BLOCKS * LINEARS * workload.fit_steps);
+    cr_assert_gt(bias.fitted, 0);
+    cr_assert_float_eq(bias.bias_before, before, 1e-4);
+    cr_assert_float_eq(bias.bias_after, after, 1e-3);
+    for (uint32_t b = 0; b < PASS_BATCHES; b++)
+        for (uint32_t s = 1; s <= BLOCKS; s++)
+            for (uint32_t i = 0; i < LINEARS; i++)
+                free(gradients->of[b][s][i].g);
+    free(gradients);
+    training_end(&run);
+    training_end(&still);
+}
+
+Test(session, a_pass_is_the_loop_over_its_gradients)
+{
+    check_pass(LSPO_PROJECTORS_WEIGHT);
+}
+
+Test(session, a_pass_of_pairs_by_shape_is_the_loop_over_the_gradients_of_all_that_share_them)
+{
+    check_pass(LSPO_PROJECTORS_SHAPE);
+}
+
+/* With one block of four shapes every weight has its shape to itself: the same bits. */
+Test(session, pairs_by_shape_are_those_by_weight_where_no_shape_comes_twice)
+{
+    lspo_workload_t workload = checking_workload();
+    workload.iterations = 7;
+    block_count = 1;
+    training_t by[2];
+    double losses[2][7];
+    for (int shape = 0; shape < 2; shape++) {
+        workload.projectors = shape ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
+        training_begin("lsp", &workload, &by[shape]);
+        training_run(&by[shape], losses[shape]);
+    }
+    cr_assert_arr_eq(losses[0], losses[1], sizeof losses[0]);
+    assert_equal_weights("by shape", "lsp", &by[0], &by[1]);
+    cr_assert_gt(lspo_session_bias(by[1].session).fitted_total, 0);
+    training_end(&by[1]);
+    training_end(&by[0]);
+}
+
+/* One pair for three blocks: a third of the memory, and arrays that all three read. */
+Test(session, pairs_by_shape_are_held_once)
+{
+    lspo_workload_t workload = segment_workload();
+    training_t weight, shape;
+    training_begin("lsp", &workload, &weight);
+    workload.projectors = LSPO_PROJECTORS_SHAPE;
+    training_begin("lsp", &workload, &shape);
+    cr_assert_eq(3 * shape.plan->footprint.gpu_projectors_bytes, weight.plan->footprint.gpu_projectors_bytes);
+    for (uint32_t i = 0; i < LINEARS; i++) {
+        cr_assert_eq(shape.session->stages[3].p[i].index, shape.session->stages[1].p[i].index);
+        cr_assert_neq(weight.session->stages[3].p[i].index, weight.session->stages[1].p[i].index);
+    }
+    training_end(&shape);
+    training_end(&weight);
 }
