@@ -38,7 +38,7 @@ void lspo_stage_work_backward(const lspo_model_t *model, const lspo_workload_t *
                               bool linear_gradients, bool rest_gradients, lspo_work_t *work_out);
 
 /* lsp's COMPRESS of one stage: for each compressed weight GATHER X P, GATHER dY Q, GEMM (X P)^T (dY Q); for one that is
- * sent uncompressed the plain dW product.  Packing for the link is the builder's (plan/build.c). */
+ * sent uncompressed the plain dW product.  Packing for the link is the builder's (plan/build_work.c). */
 void lspo_stage_work_compress(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_message_t *message,
                               lspo_work_t *work_out);
 

@@ -1,7 +1,7 @@
 /* session_project.c - lsp's projectors are checked and fitted anew.  How they are made and what follows them:
  * session_pairs.c.
  *
- * A calibration pass (plan/build.c) forms G = X^T dY of every micro-batch of its own.  The first gives the bias of (P, Q)
+ * A calibration pass (plan/build_projectors.c) forms G = X^T dY of every micro-batch of its own.  The first gives the bias of (P, Q)
  * at its best scale; where that is above the threshold, a new pair is fitted to the following ones, some steps each, and
  * the last, which neither pair has seen, decides between them.  A pair that several weights share is judged by the mean of their
  * biases, fitted to the gradients of all, and replaced at the end of the pass. */

@@ -1,0 +1,95 @@
+/* build_memory.c - what lives through the whole plan. */
+#include "plan/build_parts.h"
+#include "plan/policy.h"
+#include "plan/sketch_work.h"
+
+static uint64_t all_parameter_bytes(const lspo_builder_t *b)
+{
+    uint64_t bytes = 0;
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        bytes += b->stages[s].parameter_bytes;
+    return bytes;
+}
+
+/* lora: the adapters themselves; galore: the orthonormal basis of the shorter side. */
+static uint64_t factor_bytes(const lspo_builder_t *b, const lspo_message_t *message)
+{
+    uint64_t elements = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        if (adapters(b))
+            elements += w->message_elements;
+        else if (lowrank(b) && w->compressed)
+            elements += (uint64_t)(w->rows <= w->cols ? w->rows : w->cols) * b->workload->rank;
+    }
+    return elements * lspo_precision_bytes(b->workload->precision);
+}
+
+/* Of all stages; badam: of the largest that has a turn, a tied head together with its embedding. */
+static uint64_t resident_optimizer_bytes(const lspo_builder_t *b)
+{
+    bool one_at_a_time = b->plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM;
+    uint64_t sum = 0, largest = 0;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        uint64_t bytes = b->stages[s].optimizer_bytes;
+        sum += bytes;
+        if (s == 0 && tied(b))
+            bytes += b->stages[head_of(b)].optimizer_bytes;
+        largest = bytes > largest ? bytes : largest;
+    }
+    return one_at_a_time ? largest : sum;
+}
+
+void lspo_build_resident_memory(lspo_builder_t *b)
+{
+    lspo_footprint_t *f = &b->plan->footprint;
+    f->gpu_optimizer_bytes = resident_optimizer_bytes(b);
+    f->gpu_parameters_bytes = all_parameter_bytes(b);
+    f->gpu_workspace_bytes = b->activations.workspace_bytes;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        f->gpu_projectors_bytes += factor_bytes(b, &b->stages[s].message);
+    }
+    if (adapters(b)) /* X A and dY B */
+        f->gpu_workspace_bytes +=
+            2 * lspo_workload_tokens(b->workload) * b->workload->rank * lspo_precision_bytes(b->workload->precision);
+}
+
+/* X P and dY Q of the weight with the widest subspaces: tokens x (d_m + d_n); with dense sketches what these need. */
+static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
+{
+    const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
+    uint64_t tokens = lspo_workload_tokens(b->workload), largest = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        uint64_t elements = b->plan->dense_sketches ? lspo_sketch_scratch_elements(w, tokens)
+                                                    : tokens * ((uint64_t)w->d_rows + w->d_cols);
+        if (w->compressed && elements > largest)
+            largest = elements;
+    }
+    return largest * lspo_precision_bytes(b->workload->precision);
+}
+
+void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
+{
+    lspo_footprint_t *f = &b->plan->footprint;
+    bool parameters = b->plan->return_form == LSPO_RETURN_PARAMETERS;
+    /* The master itself goes out, unless the link carries another format or the next update may overtake the copy. */
+    bool sends_master = parameters && b->workload->transfer == LSPO_FP32 && gradient_slots == 1;
+    f->gpu_parameters_bytes = all_parameter_bytes(b);
+    f->gpu_workspace_bytes = b->activations.workspace_bytes;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        const lspo_build_stage_t *st = &b->stages[s];
+        uint64_t elements = st->message.element_count;
+        f->gpu_projectors_bytes += lspo_build_projector_bytes(b, s);
+        f->host_optimizer_bytes += elements * 2 * sizeof(float);
+        f->host_gradients_bytes += st->link_bytes * gradient_slots;
+        if (!sends_master)
+            f->host_outgoing_bytes += st->link_bytes * gradient_slots;
+        if (parameters)
+            f->host_master_bytes += elements * sizeof(float);
+    }
+    if (b->plan->gradient_form == LSPO_FORM_SUBSPACE)
+        f->gpu_workspace_bytes += projection_scratch_bytes(b);
+    if (b->plan->gradient_form == LSPO_FORM_SUBSPACE && b->workload->check_every > 0)
+        f->host_projectors_bytes = lspo_build_projector_host_bytes(b);
+}

@@ -1,0 +1,72 @@
+/* build_parts.h - what the files of the builder (plan/build*.c) have in common; policies use build.h. */
+#ifndef LSPO_PLAN_BUILD_PARTS_H
+#define LSPO_PLAN_BUILD_PARTS_H
+
+#include "plan/build.h"
+
+/* Which extra kernels the last op before the link runs: bits of the fourth index of work_ids. */
+enum { TAIL_PACK = 1, TAIL_SQUARES = 2 };
+
+/* build.c: emit one op; as lspo_build_op(), of micro-batch `micro` and with a tail. */
+lspo_op_id_t lspo_build_emit(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
+                             uint32_t iteration, uint32_t micro, uint32_t tail);
+
+/* build_work.c: the kernels of an op of stage `s`; *work is all zero.  The tail of the op that completes a gradient. */
+void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
+                         uint32_t tail, lspo_work_t *work);
+uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro);
+
+/* build_step.c: FWD of a variant. */
+lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant, uint32_t iteration, uint32_t micro,
+                                   uint32_t stage);
+
+/* build_projectors.c: bytes of the projectors that a stage owns, on the GPU and as rows on the link; of all, on the host, with
+ * checks.  The calibration pass of an iteration, if it has one. */
+uint64_t lspo_build_projector_bytes(const lspo_builder_t *b, uint32_t stage);
+uint64_t lspo_build_projector_link_bytes(const lspo_builder_t *b, uint32_t stage);
+uint64_t lspo_build_projector_host_bytes(const lspo_builder_t *b);
+void lspo_build_calibrate(lspo_builder_t *b, uint32_t iteration);
+
+/* Whether the stage's gradient is formed in this iteration. */
+static inline bool trains(const lspo_builder_t *b, uint32_t stage, uint32_t iteration)
+{
+    return b->stages[stage].trained && lspo_plan_trains(b->plan, stage, iteration);
+}
+
+static inline bool columns(const lspo_builder_t *b)
+{
+    return b->plan->gradient_form == LSPO_FORM_COLUMNS;
+}
+
+static inline bool adapters(const lspo_builder_t *b)
+{
+    return b->plan->gradient_form == LSPO_FORM_ADAPTER;
+}
+
+static inline bool lowrank(const lspo_builder_t *b)
+{
+    return b->plan->gradient_form == LSPO_FORM_LOWRANK;
+}
+
+static inline bool shares_projectors(const lspo_builder_t *b)
+{
+    return b->workload->projectors == LSPO_PROJECTORS_SHAPE;
+}
+
+static inline bool tied(const lspo_builder_t *b)
+{
+    return b->model->tied_head;
+}
+
+static inline uint32_t head_of(const lspo_builder_t *b)
+{
+    return b->stage_count - 1;
+}
+
+/* Backward ends there. */
+static inline uint32_t lowest_trained(const lspo_builder_t *b, uint32_t iteration)
+{
+    return lspo_plan_lowest_trained(b->plan, iteration);
+}
+
+#endif

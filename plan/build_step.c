@@ -1,0 +1,210 @@
+/* build_step.c - forward and backward passes of an optimizer step. */
+#include "plan/build_parts.h"
+
+static void depend_on_weights(lspo_builder_t *b, uint32_t stage)
+{
+    lspo_build_depend(b, b->stages[stage].ready);
+    if (stage == head_of(b) && tied(b))
+        lspo_build_depend(b, b->stages[0].ready);
+    if (stage == 0 && b->forward_waits_all)
+        for (uint32_t s = 1; s < b->stage_count; s++)
+            lspo_build_depend(b, b->stages[s].ready);
+}
+
+lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant, uint32_t iteration, uint32_t micro,
+                                   uint32_t stage)
+{
+    const lspo_activations_t *a = &b->activations;
+    bool frozen = variant == LSPO_VARIANT_FROZEN;
+    lspo_op_id_t id = lspo_build_emit(b, LSPO_OP_FWD, variant, stage, iteration, micro, 0);
+    lspo_build_depend(b, b->last_compute);
+    if (micro == 0)
+        depend_on_weights(b, stage);
+    switch (b->stages[stage].shape.kind) {
+    case LSPO_STAGE_EMBED:
+        lspo_build_gpu_memory(b, a->input_bytes, 0);
+        break;
+    case LSPO_STAGE_BLOCK:
+        lspo_build_gpu_memory(b, a->input_bytes + a->saved_bytes,
+                              (frozen || b->workload->checkpointing ? a->saved_bytes : 0) +
+                                  (frozen ? a->input_bytes : 0));
+        break;
+    case LSPO_STAGE_HEAD:
+        lspo_build_gpu_memory(b, a->head_bytes, 0);
+        break;
+    }
+    return b->last_compute = id;
+}
+
+lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
+{
+    bool frozen = b->plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM && stage < lowest_trained(b, iteration);
+    return lspo_build_forward_as(b, frozen ? LSPO_VARIANT_FROZEN : LSPO_VARIANT_NONE, iteration, micro, stage);
+}
+
+/* The gradient message that BWD of `stage` takes; the head of a tied model starts the embedding's too. */
+static uint64_t gradient_taken(const lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    if (stage == 0 && tied(b))
+        return 0;
+    uint64_t bytes = trains(b, stage, iteration) ? b->stages[stage].gradient_bytes : 0;
+    if (stage == head_of(b) && tied(b) && trains(b, 0, iteration))
+        bytes += b->stages[0].gradient_bytes;
+    return bytes;
+}
+
+static uint64_t linear_bytes(const lspo_builder_t *b, uint32_t stage)
+{
+    const lspo_message_t *message = &b->stages[stage].message;
+    uint64_t elements = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++)
+        elements += (uint64_t)message->linear[i].rows * message->linear[i].cols;
+    return elements * lspo_precision_bytes(b->workload->precision);
+}
+
+/* What LAPACK needs for the widest basis, one weight after the other: kernels/lowrank.h counts the same.  0 when no
+ * weight is compressed. */
+static uint64_t basis_scratch_bytes(const lspo_builder_t *b, uint32_t stage)
+{
+    const lspo_message_t *message = &b->stages[stage].message;
+    uint64_t r = b->workload->rank, largest = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        const lspo_projection_t *w = &message->linear[i];
+        uint64_t s = w->rows <= w->cols ? w->rows : w->cols;
+        uint64_t bytes = w->compressed ? 12 * s * s + 8 * s * r + 352 * s + 8 * r : 0;
+        largest = bytes > largest ? bytes : largest;
+    }
+    return largest;
+}
+
+static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro,
+                            bool compress_follows)
+{
+    const lspo_activations_t *a = &b->activations;
+    uint64_t taken = micro == 0 ? gradient_taken(b, iteration, stage) : 0;
+    uint64_t freed = stage == lowest_trained(b, iteration) ? a->input_bytes : 0; /* dx */
+    switch (b->stages[stage].shape.kind) {
+    case LSPO_STAGE_HEAD:
+        taken += a->input_bytes;
+        freed += a->head_bytes + a->input_bytes;
+        break;
+    case LSPO_STAGE_BLOCK:
+        freed += compress_follows ? 0 : a->saved_bytes + a->input_bytes;
+        break;
+    case LSPO_STAGE_EMBED:
+        break;
+    }
+    if (compress_follows && lowrank(b))
+        taken += linear_bytes(b, stage);
+    lspo_build_gpu_memory(b, taken, freed);
+}
+
+/* At most `gradient_buffers` gradients wait for the link: BWD of this stage waits for the D2H of an older one. */
+static void bound_gradients(lspo_builder_t *b, uint32_t stage)
+{
+    uint32_t buffers = b->workload->gradient_buffers;
+    if (!b->bounds_gradients || !buffers || b->workload->accumulation > 1)
+        return;
+    uint32_t older = stage + buffers;
+    if (older < b->stage_count)
+        lspo_build_depend(b, b->stages[older].sent);
+}
+
+/* badam: the stages above the one in turn only pass dx on.  A tied head makes its share of the embedding's gradient. */
+static lspo_op_variant_t backward_variant(const lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    bool forms = b->plan->optimizer != LSPO_OPTIMIZER_BLOCK_ADAM || trains(b, stage, iteration);
+    return forms ? LSPO_VARIANT_NONE : LSPO_VARIANT_FROZEN;
+}
+
+lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
+                                 lspo_op_id_t parameters)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    bool block = st->shape.kind == LSPO_STAGE_BLOCK;
+    bool compress = block && b->compresses;
+    if (stage < lowest_trained(b, iteration))
+        return b->last_compute;
+    if (block && b->workload->checkpointing) {
+        lspo_op_id_t again = lspo_build_emit(b, LSPO_OP_RECOMPUTE, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
+        lspo_build_depend(b, b->last_compute);
+        lspo_build_depend(b, parameters);
+        lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
+        b->last_compute = again;
+    }
+    uint32_t tail = lspo_build_tail(b, iteration, stage, micro);
+    lspo_op_variant_t variant = backward_variant(b, iteration, stage);
+    lspo_op_id_t id = lspo_build_emit(b, LSPO_OP_BWD, variant, stage, iteration, micro, compress ? 0 : tail);
+    lspo_build_depend(b, b->last_compute);
+    lspo_build_depend(b, parameters);
+    bound_gradients(b, stage);
+    backward_memory(b, iteration, stage, micro, compress);
+    uint64_t scratch_bytes = compress && lowrank(b) ? basis_scratch_bytes(b, stage) : 0;
+    if (scratch_bytes > 0 && micro == 0 && (b->workload->first_step + iteration) % b->workload->project_every == 0) {
+        lspo_op_id_t backward = id;
+        id = lspo_build_emit(b, LSPO_OP_PROJECT, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
+        lspo_build_depend(b, backward);
+        lspo_build_gpu_memory(b, scratch_bytes, scratch_bytes);
+    }
+    if (compress) {
+        lspo_op_id_t gradients = id;
+        id = lspo_build_emit(b, LSPO_OP_COMPRESS, LSPO_VARIANT_NONE, stage, iteration, micro, tail);
+        lspo_build_depend(b, gradients);
+        lspo_build_gpu_memory(
+            b, 0, b->activations.saved_bytes + b->activations.input_bytes + (lowrank(b) ? linear_bytes(b, stage) : 0));
+    }
+    st->backward = id;
+    return b->last_compute = id;
+}
+
+static void probe_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    const lspo_activations_t *a = &b->activations;
+    uint64_t taken = gradient_taken(b, iteration, stage), freed = b->stages[stage].gradient_bytes;
+    bool block = b->stages[stage].shape.kind == LSPO_STAGE_BLOCK;
+    lspo_build_gpu_memory(b, taken + (stage == head_of(b) ? a->input_bytes : 0),
+                          freed + (block && b->workload->checkpointing ? a->saved_bytes : 0) +
+                              (stage == lowest_trained(b, iteration) ? a->input_bytes : 0));
+}
+
+void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    if (stage < lowest_trained(b, iteration))
+        return;
+    if (b->stages[stage].shape.kind == LSPO_STAGE_BLOCK && b->workload->checkpointing) {
+        lspo_op_id_t again = lspo_build_emit(b, LSPO_OP_RECOMPUTE, LSPO_VARIANT_PROBE, stage, iteration, 0, 0);
+        lspo_build_depend(b, b->last_compute);
+        lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
+        b->last_compute = again;
+    }
+    uint32_t tail = lspo_build_tail(b, iteration, stage, 0);
+    lspo_op_id_t id = lspo_build_emit(b, LSPO_OP_BWD, LSPO_VARIANT_PROBE, stage, iteration, 0, tail);
+    lspo_build_depend(b, b->last_compute);
+    probe_memory(b, iteration, stage);
+    b->last_compute = id;
+}
+
+static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    st->sent = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, st->backward);
+    lspo_build_gpu_memory(b, 0, st->gradient_bytes);
+}
+
+void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
+{
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        b->stages[s].sent = b->stages[s].projected = LSPO_NO_OP;
+    lspo_build_calibrate(b, iteration);
+    for (uint32_t micro = 0; micro < b->workload->accumulation; micro++) {
+        for (uint32_t s = 0; s < b->stage_count; s++)
+            lspo_build_forward(b, iteration, micro, s);
+        bool last = micro + 1 == b->workload->accumulation;
+        for (uint32_t s = b->stage_count; s-- > 0;) {
+            lspo_build_backward(b, iteration, micro, s, LSPO_NO_OP);
+            if (send && last && b->stages[s].trained)
+                send_gradient(b, iteration, s);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+/* build_update.c - clipping, updates, what comes back from them, and the schedules that several policies share. */
+#include "plan/build_parts.h"
+
+lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration, bool to_host)
+{
+    if (!(b->workload->clip_norm > 0))
+        return LSPO_NO_OP;
+    lspo_op_id_t norm = lspo_build_op(b, LSPO_OP_NORM, LSPO_VARIANT_NONE, head_of(b), iteration);
+    lspo_build_depend(b, b->last_compute);
+    if (!to_host)
+        return norm;
+    lspo_op_id_t scalar = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NORM_SCALAR, head_of(b), iteration);
+    lspo_build_depend(b, norm);
+    return scalar;
+}
+
+lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
+{
+    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_UPD, b->update_variant, stage, iteration);
+    lspo_build_depend(b, b->stages[stage].sent);
+    lspo_build_depend(b, b->stages[stage].projected);
+    lspo_build_depend(b, wait);
+    return id;
+}
+
+lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
+                               lspo_op_id_t wait)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    lspo_op_id_t arrived = lspo_build_op(b, LSPO_OP_H2D, b->update_variant, stage, iteration);
+    lspo_build_depend(b, update);
+    lspo_build_depend(b, wait);
+    lspo_build_gpu_memory(b, st->link_bytes, 0);
+    st->ready = lspo_build_op(b, LSPO_OP_APPLY, b->update_variant, stage, iteration);
+    lspo_build_depend(b, arrived);
+    lspo_build_gpu_memory(b, 0, st->link_bytes);
+    return st->ready;
+}
+
+lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    st->ready = lspo_build_op(b, LSPO_OP_UPD_GPU, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_depend(b, st->backward);
+    lspo_build_depend(b, wait);
+    if (lowrank(b)) {
+        lspo_op_id_t update = st->ready;
+        st->ready = lspo_build_op(b, LSPO_OP_APPLY, LSPO_VARIANT_NONE, stage, iteration);
+        lspo_build_depend(b, update);
+    }
+    lspo_build_gpu_memory(b, 0, st->gradient_bytes);
+    return st->ready;
+}
+
+static void rank_stages(lspo_builder_t *b, int32_t transition)
+{
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        b->stages[s].priority_rank = (int32_t)s <= transition ? s : b->stage_count;
+}
+
+lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition)
+{
+    rank_stages(b, transition);
+    for (uint32_t i = 0; i < b->workload->iterations; i++) {
+        lspo_build_step(b, i, true);
+        lspo_op_id_t norm = lspo_build_norm(b, i, true);
+        for (uint32_t s = b->stage_count; s-- > 0;)
+            if (b->stages[s].trained)
+                lspo_build_return(b, i, s, lspo_build_update(b, i, s, norm), LSPO_NO_OP);
+    }
+    return b->status;
+}
+
+lspo_status_t lspo_build_on_gpu(lspo_builder_t *b)
+{
+    lspo_build_resident_memory(b);
+    for (uint32_t i = 0; i < b->workload->iterations; i++) {
+        lspo_build_step(b, i, false);
+        lspo_op_id_t gradients = b->last_compute;
+        lspo_op_id_t norm = lspo_build_norm(b, i, false);
+        for (uint32_t s = 0; s < b->stage_count; s++)
+            if (trains(b, s, i))
+                lspo_build_update_gpu(b, i, s, norm == LSPO_NO_OP ? gradients : norm);
+    }
+    return b->status;
+}
