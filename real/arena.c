@@ -19,8 +19,9 @@ enum { RED_ZONE_BYTES = 0 };
 #endif
 
 enum { PAGE_BYTES = 4096, HUGE_PAGE_BYTES = 2 << 20 };
-enum { ADDRESSES_A_BYTE = 4 }; /* of the machine's memory */
-enum { LARGE_PARTS = 4 };      /* a large part is at least 1/4 of the largest that was ever given back */
+enum { ADDRESSES_A_BYTE = 4 };    /* of the machine's memory */
+enum { EDGES_BYTES = 128 << 10 }; /* parts of pages that moving leaves behind: not worth new ones */
+enum { LARGE_PARTS = 4 };         /* a large part is at least 1/4 of the largest that was ever given back */
 
 typedef enum { PART_USED, PART_FREE, PART_EMPTY } part_state_t;
 
@@ -48,6 +49,11 @@ static uint64_t round_up(uint64_t bytes, uint64_t unit)
 static uint64_t round_down(uint64_t bytes, uint64_t unit)
 {
     return bytes / unit * unit;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 static uint64_t machine_bytes(void)
@@ -191,28 +197,48 @@ static void ask_for_huge_pages(const lspo_arena_t *arena, const part_t *part)
         madvise(arena->range + first, end - first, MADV_HUGEPAGE);
 }
 
-static size_t largest_free(const lspo_arena_t *arena)
+static size_t find_at(const lspo_arena_t *arena, uint64_t at)
+{
+    size_t low = 0, high = arena->part_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (arena->parts[middle].at <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* lspo_arena_t.part_count when no part wholly outside of first_at .. end_at is free. */
+static size_t largest_free(const lspo_arena_t *arena, uint64_t first_at, uint64_t end_at)
 {
     size_t largest = arena->part_count;
     for (size_t i = 0; i < arena->part_count; i++)
         if (arena->parts[i].state == PART_FREE &&
+            (arena->parts[i].at + arena->parts[i].bytes <= first_at || arena->parts[i].at >= end_at) &&
             (largest == arena->part_count || arena->parts[i].bytes > arena->parts[largest].bytes))
             largest = i;
     return largest;
 }
 
 /* No huge pages there until a part asks for them again: a smaller one would make a whole huge page resident. */
+static void forbid_huge_pages(const lspo_arena_t *arena, uint64_t first, uint64_t end)
+{
+    first = round_down(first, HUGE_PAGE_BYTES);
+    madvise(arena->range + first, round_up(end, HUGE_PAGE_BYTES) - first, MADV_NOHUGEPAGE);
+}
+
 static void return_range(const lspo_arena_t *arena, uint64_t first, uint64_t end)
 {
     madvise(arena->range + first, end - first, MADV_DONTNEED);
-    first = round_down(first, HUGE_PAGE_BYTES);
-    madvise(arena->range + first, round_up(end, HUGE_PAGE_BYTES) - first, MADV_NOHUGEPAGE);
+    forbid_huge_pages(arena, first, end);
 }
 
 /* Pages of the largest free part back to the system, at least `bytes` if it has them; false when it has none. */
 static bool return_pages(lspo_arena_t *arena, uint64_t bytes)
 {
-    size_t i = largest_free(arena);
+    size_t i = largest_free(arena, 0, 0);
     if (i == arena->part_count || !make_room(arena))
         return false;
     const part_t part = arena->parts[i];
@@ -230,19 +256,6 @@ static bool return_pages(lspo_arena_t *arena, uint64_t bytes)
     arena->free_bytes -= end - first;
     join(arena, i);
     return true;
-}
-
-static size_t find_at(const lspo_arena_t *arena, uint64_t at)
-{
-    size_t low = 0, high = arena->part_count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (arena->parts[middle].at <= at)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 /* The parts from `at` on, which are not in use, become one that is.  Its index. */
@@ -272,9 +285,74 @@ static size_t claim(lspo_arena_t *arena, uint64_t at, uint64_t bytes)
     return first;
 }
 
+/* Bytes of a range that have no pages. */
+static uint64_t empty_bytes(const lspo_arena_t *arena, uint64_t at, uint64_t end)
+{
+    uint64_t bytes = 0;
+    for (size_t i = find_at(arena, at); i < arena->part_count && arena->parts[i].at < end; i++) {
+        const part_t *part = &arena->parts[i];
+        uint64_t first = part->at > at ? part->at : at,
+                 last = part->at + part->bytes < end ? part->at + part->bytes : end;
+        bytes += part->state == PART_EMPTY ? last - first : 0;
+    }
+    return bytes;
+}
+
+/* `bytes` from `at` on, all within one part, change state. */
+static void set_state(lspo_arena_t *arena, uint64_t at, uint64_t bytes, part_state_t state)
+{
+    size_t i = find_at(arena, at);
+    cut(arena, i, at + bytes - arena->parts[i].at);
+    if (at > arena->parts[i].at) {
+        cut(arena, i, at - arena->parts[i].at);
+        i++;
+    }
+    arena->parts[i].state = state;
+    join(arena, i);
+}
+
+/* Pages of one empty part of the range are those of a free part elsewhere, at most `bytes` of them: without
+ * the page faults that new ones would cost.  How many. */
+static uint64_t move_pages(lspo_arena_t *arena, uint64_t at, uint64_t end, uint64_t bytes)
+{
+    size_t from = largest_free(arena, at, end);
+    if (from == arena->part_count || !make_room(arena))
+        return 0;
+    const part_t source = arena->parts[from];
+    uint64_t first = round_up(source.at, PAGE_BYTES), last = round_down(source.at + source.bytes, PAGE_BYTES);
+    for (size_t i = find_at(arena, at); i < arena->part_count && arena->parts[i].at < end; i++) {
+        const part_t part = arena->parts[i];
+        uint64_t to = round_up(part.at > at ? part.at : at, PAGE_BYTES);
+        uint64_t to_end = round_down(part.at + part.bytes < end ? part.at + part.bytes : end, PAGE_BYTES);
+        if (part.state != PART_EMPTY || to_end <= to || last <= first)
+            continue;
+        uint64_t moved = least(least(to_end - to, last - first), round_up(bytes, PAGE_BYTES));
+        if (mremap(arena->range + last - moved, moved, moved, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+                   arena->range + to) == MAP_FAILED)
+            return 0;
+        forbid_huge_pages(arena, last - moved, last);
+        forbid_huge_pages(arena, to, to + moved);
+        set_state(arena, last - moved, moved, PART_EMPTY);
+        set_state(arena, to, moved, PART_FREE);
+        return moved;
+    }
+    return 0;
+}
+
+/* Before the range is claimed: its pages come from what is free elsewhere, as far as new ones would be too many. */
+static void fill(lspo_arena_t *arena, uint64_t at, uint64_t bytes)
+{
+    uint64_t used = arena->used_bytes + bytes, most = used > arena->peak_bytes ? used : arena->peak_bytes, moved = 1;
+    while (moved > 0) {
+        uint64_t empty = empty_bytes(arena, at, at + bytes);
+        uint64_t held = arena->used_bytes + arena->free_bytes + empty;
+        moved = held > most ? move_pages(arena, at, at + bytes, held - most) : 0;
+    }
+}
+
 static void return_surplus(lspo_arena_t *arena)
 {
-    while (arena->used_bytes + arena->free_bytes > arena->peak_bytes)
+    while (arena->used_bytes + arena->free_bytes > arena->peak_bytes + EDGES_BYTES)
         if (!return_pages(arena, arena->used_bytes + arena->free_bytes - arena->peak_bytes))
             return;
 }
@@ -284,8 +362,11 @@ void *lspo_arena_take(lspo_arena_t *arena, size_t bytes)
     if (bytes > arena->range_bytes || !make_room(arena))
         return NULL;
     uint64_t whole_bytes = round_up((bytes ? bytes : 1) + RED_ZONE_BYTES, LSPO_ARENA_UNIT_BYTES);
-    uint64_t at;
+    uint64_t at = 0;
     if (!find_place(arena, whole_bytes, &at))
+        return NULL;
+    fill(arena, at, whole_bytes);
+    if (!make_room(arena))
         return NULL;
     size_t i = claim(arena, at, whole_bytes);
     arena->parts[i].asked_bytes = bytes;
