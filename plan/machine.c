@@ -68,7 +68,8 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_CACHED(gather_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(scatter_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(adam_cached_pps, LSPO_UNIT_PPS),
-    FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "of a training's data, that stay in cache"),
+    FIELD(gpu, near_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "a training of this size is found in cache"),
+    FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "of one of this size nothing is; 0: no cache"),
     FIELD(gpu, backward_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of its speed that a backward pass loses"),
     FIELD(gpu, context_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory that the driver takes and plans cannot use"),
     FIELD(gpu, launch_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of a kernel besides its work"),
@@ -460,6 +461,14 @@ static void scale_losses(lspo_machine_t *machine, const double fraction[LSPO_LAN
             double below_pace = 1.0 - (1.0 - caused) / fraction[slowed];
             *loss = fraction[slowed] < 1.0 ? fmax(0.0, below_pace) : caused;
         }
+}
+
+double lspo_machine_cached_share(double near_bytes, double cache_bytes, double set_bytes)
+{
+    if (!(cache_bytes > 0) || set_bytes >= cache_bytes)
+        return 0;
+    return set_bytes <= near_bytes || near_bytes <= 0 ? 1
+                                                      : log(cache_bytes / set_bytes) / log(cache_bytes / near_bytes);
 }
 
 void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps)

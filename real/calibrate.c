@@ -13,7 +13,7 @@
 #include "real/process.h"
 
 /* Far pools of 192 MiB each, far above what a core keeps of a shared cache. */
-enum { NEAR_FLOATS = (2 << 20) + 64, FAR_FLOATS = 48 << 20 };
+enum { NEAR_FLOATS = LSPO_CALIBRATE_NEAR_BYTES / 2 / (int)sizeof(float) + 64, FAR_FLOATS = 48 << 20 };
 
 /* ---- memory ---- */
 

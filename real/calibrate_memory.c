@@ -31,6 +31,11 @@ static void walk_call(void *context)
         walk_step(walk, i, statistics);
 }
 
+static double held_by_walk(double size, double set)
+{
+    return lspo_machine_cached_share(LSPO_CALIBRATE_NEAR_BYTES, size, set);
+}
+
 lspo_status_t lspo_calibrate_cache(lspo_calibration_t *calibration)
 {
     lspo_machine_t *machine = &calibration->result->machine;
@@ -55,13 +60,15 @@ lspo_status_t lspo_calibrate_cache(lspo_calibration_t *calibration)
         count++;
     }
     lspo_cache_fit_t fit;
-    lspo_status_t status = lspo_fit_cache("walks through memory", rows, row_count, 1e6, (double)most_bytes, &fit);
+    lspo_status_t status = lspo_fit_cache("walks through memory", held_by_walk, rows, row_count,
+                                          1.01 * LSPO_CALIBRATE_NEAR_BYTES, (double)most_bytes, &fit);
     if (status != LSPO_OK)
         return status;
     for (uint32_t i = 0; i < count; i++) {
-        double held = fmin(1, fit.size / sets[i]);
+        double held = held_by_walk(fit.size, sets[i]);
         lspo_calibrate_set_fitted(calibration, &timings[i], amounts[i] * (held * fit.near + (1 - held) * fit.far));
     }
+    machine->gpu.near_bytes = LSPO_CALIBRATE_NEAR_BYTES;
     machine->gpu.cache_bytes = floor(fit.size);
     lspo_calibrate_note(calibration, &machine->gpu.cache_bytes, fit.size * fit.size_error, (uint32_t)row_count);
     return LSPO_OK;

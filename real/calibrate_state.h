@@ -23,6 +23,9 @@ float *lspo_pool_take(lspo_pool_t *pool, size_t n);
 /* Enough for the attention and update kernels at the sizes timed here. */
 enum { LSPO_CALIBRATE_SCRATCH = 1 << 20 };
 
+/* Of the near pools together: the size of a training for which the cached rates hold. */
+enum { LSPO_CALIBRATE_NEAR_BYTES = 16 << 20 };
+
 /* What a kernel reads holds values in [-1, 1) and is never written. */
 typedef struct {
     lspo_pool_t near_input, near_output; /* some megabytes: what the kernel before wrote  */

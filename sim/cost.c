@@ -146,7 +146,7 @@ static double working_set_bytes(const lspo_plan_t *plan)
 double lspo_cost_cached_share(const lspo_machine_t *machine, const lspo_plan_t *plan)
 {
     double cache_bytes = machine->gpu.cache_bytes, set_bytes = cache_bytes > 0 ? working_set_bytes(plan) : 0;
-    return set_bytes > cache_bytes ? cache_bytes / set_bytes : cache_bytes > 0;
+    return lspo_machine_cached_share(machine->gpu.near_bytes, cache_bytes, set_bytes);
 }
 
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out)

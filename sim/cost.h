@@ -20,9 +20,9 @@
  *                       state = 16 B an element: gradient, m, v and what it writes
  *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches
  *
- * h on the GPU lane is the share of operands found in cache, min(1, gpu.cache_bytes / working set), where the working set
- * is all that the plan holds on the GPU at once.  A training walks through it forward and then backward, and of such a walk
- * a cache that forgets what was used least recently keeps that share.
+ * h on the GPU lane is the share of operands found in cache, log(cache_bytes / set) / log(cache_bytes / near_bytes) within
+ * [0, 1], where the set is all that the plan holds on the GPU at once: the cached rates were measured on near_bytes, and
+ * walks through ever larger sets say from where on nothing of one stays.
  * Not modelled: the state of one op pushed out of the cache by other ops, clock changes, kernels of one op overlapping.
  */
 #ifndef LSPO_SIM_COST_H

@@ -180,7 +180,7 @@ Test(cost, a_grid_replaces_the_half_sizes)
 }
 
 /* Static memory 600; op 0 takes 300, op 1 takes 100 and gives back 400: at most 1,000 at once.
- *     cache 250: a quarter;  cache 2,000: all;  no cache: nothing. */
+ *     near 500, cache 4,000: log(4) / log(8) = 2/3;  cache 1,000: nothing;  near 1,000: all;  no cache: nothing. */
 Test(cost, cached_share_of_a_plan)
 {
     plan_maker_t maker = maker_create();
@@ -192,8 +192,12 @@ Test(cost, cached_share_of_a_plan)
     maker.plan.ops[1].gpu_free_bytes = 400;
     lspo_machine_t machine = round_machine();
     cr_expect_eq(lspo_cost_cached_share(&machine, &maker.plan), 0.0);
-    machine.gpu.cache_bytes = 250;
-    cr_expect_float_eq(lspo_cost_cached_share(&machine, &maker.plan), 0.25, 1e-15);
+    machine.gpu.near_bytes = 500;
+    machine.gpu.cache_bytes = 4000;
+    cr_expect_float_eq(lspo_cost_cached_share(&machine, &maker.plan), 2.0 / 3, 1e-15);
+    machine.gpu.cache_bytes = 1000;
+    cr_expect_eq(lspo_cost_cached_share(&machine, &maker.plan), 0.0);
+    machine.gpu.near_bytes = 1000;
     machine.gpu.cache_bytes = 2000;
     cr_expect_eq(lspo_cost_cached_share(&machine, &maker.plan), 1.0);
     maker_release(&maker);
