@@ -32,7 +32,8 @@ typedef struct {
         double memory_bytes; /* capacity that plans may use                                     */
         double gemm_flops[LSPO_PRECISION_COUNT];
         double gemm_m_half, gemm_n_half, gemm_k_half; /* elements at which that dimension halves the rate */
-        double gemm_memory_Bps; /* extra time of a product for its far_bytes (work.h) from memory; 0: none */
+        /* Extra time of a product for its weight_bytes and its far_bytes (work.h) when they are in memory; 0: none. */
+        double gemm_weight_Bps, gemm_memory_Bps;
         double attention_flops;
         double attention_sequence_half, attention_width_half; /* sequence, head width at which its rate is halved */
         double attention_backward_flops;                      /* in a backward pass; 0: as forward */

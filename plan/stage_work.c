@@ -67,14 +67,16 @@ void lspo_work_append_gemm(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n
                                             .k = k,
                                             .flop = 2.0 * (double)m * (double)n * (double)k,
                                             .bytes = p * (m * k + k * n + m * n),
-                                            .far_bytes = p * k * n});
+                                            .weight_bytes = p * k * n});
 }
 
 /* dW (m x n) = X^T dY: the forward pass left X, and the last iteration dW. */
 static void add_weight_gradient(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n, uint64_t tokens)
 {
     lspo_work_append_gemm(work, p, m, n, tokens);
-    work->kernels[work->kernel_count - 1].far_bytes = p * (m * tokens + m * n);
+    lspo_kernel_t *kernel = &work->kernels[work->kernel_count - 1];
+    kernel->weight_bytes = 0;
+    kernel->far_bytes = p * (m * tokens + m * n);
 }
 
 /* kernels/attention.h counts the same.  Probabilities are in memory in fp32 only. */

@@ -32,7 +32,9 @@ typedef struct {
     uint64_t elements; /* ADAM: parameters updated, all launches together                      */
     double flop;
     uint64_t bytes; /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
-    uint64_t far_bytes; /* GEMM: those of bytes that no kernel has touched for long: weights; in dW = X^T dY all but dY */
+    /* GEMM: those of bytes that no kernel has touched for long. */
+    uint64_t weight_bytes; /* weights, which are multiplied by                */
+    uint64_t far_bytes;    /* in dW = X^T dY all but dY                       */
 } lspo_kernel_t;
 
 enum { LSPO_WORK_KERNELS_MAX = 64 };

@@ -107,7 +107,7 @@ static void time_grid(lspo_calibration_t *calibration)
     }
 }
 
-/* Far less near, by far bytes: robust through the origin. */
+/* Far less near, by far bytes, those of weights and those of a weight gradient: robust through the origin. */
 static lspo_status_t time_memory(lspo_calibration_t *calibration)
 {
     /* tokens, in and out of linear layers from narrow to wide */
@@ -128,20 +128,21 @@ static lspo_status_t time_memory(lspo_calibration_t *calibration)
         lspo_timing_t far = time_gemm(calibration, layout, shapes[layout], calibration->repeats);
         for (uint32_t sample = 0; sample < far.count && count < ROWS_MAX; sample++)
             rows[count++] = (lspo_fit_row_t){
-                .x = {bytes},
+                .x = {layout == LAYOUT_TN ? 0 : bytes, layout == LAYOUT_TN ? bytes : 0},
                 .y = calibration->result->samples[far.first + sample].time_s - near.median_s,
                 .scale = near.median_s,
             };
     }
     lspo_fit_t fit;
-    lspo_status_t status = lspo_fit_rows("products from memory", rows, count, 1, &fit);
+    lspo_status_t status = lspo_fit_rows("products from memory", rows, count, 2, &fit);
     if (status != LSPO_OK)
         return status;
-    if (!(fit.cost[0] > 0)) /* memory as fast as the cache: nothing to add */
-        return LSPO_OK;
-    machine->gpu.gemm_memory_Bps = 1 / fit.cost[0];
-    lspo_calibrate_note(calibration, &machine->gpu.gemm_memory_Bps, fit.error[0] / (fit.cost[0] * fit.cost[0]),
-                        (uint32_t)count);
+    double *const rates[] = {&machine->gpu.gemm_weight_Bps, &machine->gpu.gemm_memory_Bps};
+    for (size_t i = 0; i < 2; i++)
+        if (fit.cost[i] > 0) { /* else memory is as fast as the cache: nothing to add */
+            *rates[i] = 1 / fit.cost[i];
+            lspo_calibrate_note(calibration, rates[i], fit.error[i] / (fit.cost[i] * fit.cost[i]), (uint32_t)count);
+        }
     return LSPO_OK;
 }
 

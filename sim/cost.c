@@ -39,6 +39,8 @@ static double gemm_s(const setting_t *setting, const lspo_kernel_t *kernel)
         shape = 1 + divide(machine->gpu.gemm_m_half, m) + divide(machine->gpu.gemm_n_half, n) +
                 divide(machine->gpu.gemm_k_half, k);
     double time_s = divide(kernel->flop, machine->gpu.gemm_flops[setting->precision]) * shape;
+    if (machine->gpu.gemm_weight_Bps > 0)
+        time_s += (1 - setting->cached) * (double)kernel->weight_bytes / machine->gpu.gemm_weight_Bps;
     if (machine->gpu.gemm_memory_Bps > 0)
         time_s += (1 - setting->cached) * (double)kernel->far_bytes / machine->gpu.gemm_memory_Bps;
     return time_s;

@@ -5,7 +5,8 @@
  *
  *     GPU lane        t = op_s + sum of t_kernel, in a backward pass op_s + sum / (1 - backward_loss);
  *                     t_kernel = count launch_s +
- *       GEMM            flop / (gemm_flops[p] share(m, n, k)) + (1 - h) far_bytes / gemm_memory_Bps
+ *       GEMM            flop / (gemm_flops[p] share(m, n, k)) +
+ *                       (1 - h) (weight_bytes / gemm_weight_Bps + far_bytes / gemm_memory_Bps)
  *                       share: plan/products.h, or 1 / (1 + m_half/m + n_half/n + k_half/k) without a grid
  *       ATTENTION       flop / attention_flops (1 + sequence_half/sequence) (1 + width_half/head width), in a backward pass
  *                       at attention_backward_flops

@@ -116,7 +116,8 @@ Test(cost, backward_passes_lose_speed)
  *     norm        1e8 (0.25 / 4e11 + 0.75 / 1e11)   = 8.125e-4        activation  1e8 / 2e11 = 5e-4
  *     Adam        1e6 (0.25 / 4e9 + 0.75 / 1e9)     = 8.125e-4        attention   1e9 (0.25 / 1e12 + 0.75 / 5e11) = 1.75e-3
  *     gather      max(1e6 / 1e10, 1e9 (0.25 / 4e11 + 0.75 / 1e11)) = 8.125e-3
- *     product     1e9 / 1e12 x 4 + 0.75 x 4e6 / 1e9 = 4e-3 + 3e-3: at every half-size, and 4e6 far bytes at 1e9 */
+ *     product     1e9 / 1e12 x 4 + 0.75 (1e6 / 5e8 + 4e6 / 1e9) = 4e-3 + 1.5e-3 + 3e-3: at every half-size, 1e6 bytes of
+ *                 weights at 5e8 and 4e6 far bytes at 1e9 */
 Test(cost, operands_in_cache)
 {
     static const struct {
@@ -134,14 +135,16 @@ Test(cost, operands_in_cache)
           .k = 20,
           .flop = 1e9,
           .bytes = 9000000,
+          .weight_bytes = 1000000,
           .far_bytes = 4000000},
-         7e-3},
+         8.5e-3},
     };
     lspo_machine_t machine = round_machine();
     machine.gpu.norm_cached_Bps = 4e11;
     machine.gpu.adam_cached_pps = 4e9;
     machine.gpu.attention_cached_flops = 1e12;
     machine.gpu.gather_cached_Bps = 4e11;
+    machine.gpu.gemm_weight_Bps = 5e8;
     machine.gpu.gemm_memory_Bps = 1e9;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lspo_work_t work = {.kernel_count = 1, .kernels = {cases[i].kernel}};
