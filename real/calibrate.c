@@ -95,7 +95,6 @@ static const struct {
 } measurements[] = {
     {"noise", LSPO_LANE_COUNT, measure_noise},
     {"counters", LSPO_LANE_COUNT, lspo_calibrate_counters},
-    {"cache", LSPO_LANE_GPU, lspo_calibrate_cache},
     {"vector kernels", LSPO_LANE_GPU, lspo_calibrate_vector_kernels},
     {"matrix products", LSPO_LANE_GPU, lspo_calibrate_gemm},
     {"noise", LSPO_LANE_COUNT, measure_noise},
@@ -137,6 +136,8 @@ static void describe(const lspo_topology_t *topology, lspo_machine_t *machine)
              topology->description, lspo_gemm_core());
     snprintf(machine->source, sizeof machine->source, "measured by lspo calibrate --device host");
     machine->gpu.memory_bytes = floor(memory_bytes / 2);
+    machine->gpu.near_bytes = LSPO_CALIBRATE_NEAR_BYTES;
+    machine->gpu.cache_bytes = LSPO_CALIBRATE_FAR_BYTES;
     machine->cpu.memory_bytes = floor(memory_bytes / 2);
 }
 

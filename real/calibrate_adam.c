@@ -77,12 +77,12 @@ lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration)
         count += lspo_calibrate_rows(calibration, &timings[i], x, 2, rows + count, SIZES * 64 - count);
     }
     lspo_cache_fit_t fit;
-    lspo_status_t status = lspo_fit_cache("the CPU optimizer", lspo_held_again, rows, count, 128e3,
-                                          (double)(STATE_BYTES * 2048) * 1024, &fit);
+    lspo_status_t status =
+        lspo_fit_cache("the CPU optimizer", rows, count, 128e3, (double)(STATE_BYTES * 2048) * 1024, &fit);
     if (status != LSPO_OK)
         return status;
     for (size_t i = 0; i < SIZES; i++) {
-        double n = 2048.0 * (double)(1 << i), held = lspo_held_again(fit.size, STATE_BYTES * n);
+        double n = 2048.0 * (double)(1 << i), held = fmin(1, fit.size / (STATE_BYTES * n));
         lspo_calibrate_set_fitted(calibration, &timings[i], 2 * n * (held * fit.near + (1 - held) * fit.far));
     }
     machine->cpu.cache_bytes = floor(fit.size);

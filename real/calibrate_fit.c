@@ -123,13 +123,8 @@ static double misfit(const lspo_fit_row_t *rows, size_t count, const lspo_fit_t 
 
 enum { SIZES_TRIED = 61 };
 
-double lspo_held_again(double size, double set)
-{
-    return fmin(1, size / set);
-}
-
-lspo_status_t lspo_fit_cache(const char *what, lspo_held_t held_of, const lspo_fit_row_t *rows, size_t count,
-                             double low, double high, lspo_cache_fit_t *fit_out)
+lspo_status_t lspo_fit_cache(const char *what, const lspo_fit_row_t *rows, size_t count, double low, double high,
+                             lspo_cache_fit_t *fit_out)
 {
     double step = log(high / low) / (SIZES_TRIED - 1), misfits[SIZES_TRIED], best = INFINITY, within = 0;
     lspo_fit_row_t *split = calloc(count, sizeof *split);
@@ -139,7 +134,7 @@ lspo_status_t lspo_fit_cache(const char *what, lspo_held_t held_of, const lspo_f
         double size = low * exp(tried * step);
         lspo_fit_t fit = {0};
         for (size_t i = 0; i < count; i++) {
-            double held = held_of(size, rows[i].x[1]);
+            double held = fmin(1, size / rows[i].x[1]);
             /* near, and what far costs more: neither can be negative */
             split[i] = (lspo_fit_row_t){
                 .x = {rows[i].x[0], rows[i].x[0] * (1 - held)}, .y = rows[i].y, .scale = rows[i].scale};

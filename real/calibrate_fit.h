@@ -28,17 +28,14 @@ lspo_status_t lspo_fit_rows(const char *what, const lspo_fit_row_t *rows, size_t
                             lspo_fit_t *fit_out);
 
 /* Amounts worked through at a cost near and a cost far, by the share of `set` that `size` holds:
- *     y = amount (near h + far (1 - h)),   h = held(size, set) in [0, 1]
+ *     y = amount (near h + far (1 - h)),   h = min(1, size / set)
  * x[0] = amount, x[1] = set.  The size that fits best of a scale from `low` to `high`, with the two costs (near <= far)
  * and the relative standard error of the size. */
 typedef struct {
     double size, size_error;
     double near, far; /* cost of a unit */
 } lspo_cache_fit_t;
-typedef double (*lspo_held_t)(double size, double set);
-lspo_status_t lspo_fit_cache(const char *what, lspo_held_t held, const lspo_fit_row_t *rows, size_t count, double low,
-                             double high, lspo_cache_fit_t *fit_out);
-/* A set used again and again: min(1, size / set). */
-double lspo_held_again(double size, double set);
+lspo_status_t lspo_fit_cache(const char *what, const lspo_fit_row_t *rows, size_t count, double low, double high,
+                             lspo_cache_fit_t *fit_out);
 
 #endif

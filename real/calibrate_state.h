@@ -23,8 +23,10 @@ float *lspo_pool_take(lspo_pool_t *pool, size_t n);
 /* Enough for the attention and update kernels at the sizes timed here. */
 enum { LSPO_CALIBRATE_SCRATCH = 1 << 20 };
 
-/* Of the near pools together: the size of a training for which the cached rates hold. */
-enum { LSPO_CALIBRATE_NEAR_BYTES = 16 << 20 };
+/* Of the near pools together: the size of a training for which the cached rates hold; and the size from which on those from
+ * memory do.  The second is not measured: walks through memory say that a shared cache of the last level keeps 50 to 400
+ * MB, from one calibration to the next, and trainings of 45 MB find nothing there. */
+enum { LSPO_CALIBRATE_NEAR_BYTES = 16 << 20, LSPO_CALIBRATE_FAR_BYTES = 48 << 20 };
 
 /* What a kernel reads holds values in [-1, 1) and is never written. */
 typedef struct {
@@ -94,7 +96,6 @@ void lspo_calibrate_place(lspo_calibration_t *calibration);
 
 /* ---- what is measured, on the core of the lane that it belongs to ---- */
 
-lspo_status_t lspo_calibrate_cache(lspo_calibration_t *calibration);     /* gpu.cache_bytes: calibrate_memory.c   */
 lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration);      /* products, gemm_*: calibrate_gemm.c    */
 lspo_status_t lspo_calibrate_attention(lspo_calibration_t *calibration); /* calibrate_kernels.c from here on      */
 lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration); /* launch_s too: call it first */

@@ -22,8 +22,8 @@
  *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches
  *
  * h on the GPU lane is the share of operands found in cache, log(cache_bytes / set) / log(cache_bytes / near_bytes) within
- * [0, 1], where the set is all that the plan holds on the GPU at once: the cached rates were measured on near_bytes, and
- * walks through ever larger sets say from where on nothing of one stays.
+ * [0, 1], where the set is all that the plan holds on the GPU at once: the cached rates were measured on near_bytes, and of
+ * cache_bytes nothing stays.
  * Not modelled: the state of one op pushed out of the cache by other ops, clock changes, kernels of one op overlapping.
  */
 #ifndef LSPO_SIM_COST_H

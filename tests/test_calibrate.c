@@ -101,7 +101,7 @@ Test(calibrate, cache_size_is_found)
         rows[i] =
             (lspo_fit_row_t){.x = {set, set}, .y = truth * (1 + 0.01 * lspo_random_normal(3, 1, i)), .scale = truth};
     }
-    cr_assert_eq(lspo_fit_cache("walks", lspo_held_again, rows, 60, 1, 1000, &fit), LSPO_OK);
+    cr_assert_eq(lspo_fit_cache("walks", rows, 60, 1, 1000, &fit), LSPO_OK);
     cr_expect_float_eq(fit.size / 40, 1, 0.1, "%g", fit.size);
     cr_expect_float_eq(fit.near, 1, 0.03);
     cr_expect_float_eq(fit.far / 3, 1, 0.1);
