@@ -71,7 +71,7 @@ profile_measure() {
     mkdir -p "$(dirname "$PROFILE")"
     local quick=--quick
     [ "$EXPERIMENTS" != full ] || quick=
-    "$LSPO" calibrate --device host $quick -o "$PROFILE" >&2 || die "lspo calibrate failed"
+    "$LSPO" calibrate --device host $quick -o "$PROFILE" > "$PROFILE.report.csv" || die "lspo calibrate failed"
 }
 
 # Two texts of the machine and a byte-level model trained on the first, once a session: $RESULTS/pretrained holds model/, a
