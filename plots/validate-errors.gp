@@ -19,6 +19,7 @@ set ylabel "cells"
 set xrange [-edge:edge]
 set yrange [0:*]
 set ytics 1
+set offsets 0, 0, graph 0.35, 0
 set key top left Left reverse
 set style fill solid 0.85 noborder
 set boxwidth 0.28
@@ -28,13 +29,14 @@ set title "cells within an error"
 set xlabel "size of the error (%)"
 set ylabel "share of the cells (%)"
 set logscale x
-set xrange [0.1:200]
-set xtics (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+set xrange [0.005:200]
+set xtics (0.01, 0.1, 1, 10, 100)
 set yrange [0:100]
 set ytics 20
+set offsets 0, 0, 0, 0
 set key top left
 stats file using (strcol("disturbed") eq "false" ? 1 : NaN) nooutput name "C"
-size(x) = abs(100*x) < 0.1 ? 0.1 : abs(100*x)
+size(x) = abs(100*x) < 0.01 ? 0.01 : abs(100*x)
 # Disturbed cells count for nothing; a gap instead would start the sum anew.
 share(dummy) = strcol("disturbed") eq "false" ? 100.0/C_records : 0
 plot file using (size(column("error"))):(share(0)) smooth cumulative with steps linewidth 2 linecolor rgb blue title "lspo", \
