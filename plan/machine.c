@@ -465,14 +465,6 @@ static void scale_losses(lspo_machine_t *machine, const double fraction[LSPO_LAN
         }
 }
 
-double lspo_machine_cached_share(double near_bytes, double cache_bytes, double set_bytes)
-{
-    if (!(cache_bytes > 0) || set_bytes >= cache_bytes)
-        return 0;
-    return set_bytes <= near_bytes || near_bytes <= 0 ? 1
-                                                      : log(cache_bytes / set_bytes) / log(cache_bytes / near_bytes);
-}
-
 void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps)
 {
     const double fraction[LSPO_LANE_COUNT] = {

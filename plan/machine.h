@@ -6,7 +6,7 @@
  *     GEMM m,n,k   flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch; with a measured grid of shapes
  *                  (products.h) in place of the half-sizes where the profile has one
  *     others       max(flop / rate, bytes / bandwidth) + launch
- *     from cache   rates between X (operands in memory) and X_cached, by the size of the training: lspo_machine_cached_share()
+ *     from cache   rates between X (operands in memory) and X_cached, by the size of the training: sim/cost.h
  *     a work that is a backward pass (work.h): the sum of its kernels x 1/(1 - backward_loss)
  *     link         latency + bytes / bandwidth;  x 1/(1 - duplex_loss) while the other direction is busy
  */
@@ -100,10 +100,6 @@ const lspo_machine_t *lspo_machine_preset(uint32_t index);
  * [products] (products.h), [noise].  Quantities carry units.
  * Unknown sections or keys are errors with file:line. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
-
-/* Share of its operands that a kernel finds in cache when all that is held at once has set_bytes: 1 up to near_bytes, 0
- * from cache_bytes on, falling with the logarithm between. */
-double lspo_machine_cached_share(double near_bytes, double cache_bytes, double set_bytes);
 
 /* Apply one "section.key=VALUE" (from --set). */
 lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);

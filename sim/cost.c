@@ -147,8 +147,12 @@ static double working_set_bytes(const lspo_plan_t *plan)
 
 double lspo_cost_cached_share(const lspo_machine_t *machine, const lspo_plan_t *plan)
 {
-    double cache_bytes = machine->gpu.cache_bytes, set_bytes = cache_bytes > 0 ? working_set_bytes(plan) : 0;
-    return lspo_machine_cached_share(machine->gpu.near_bytes, cache_bytes, set_bytes);
+    double near_bytes = machine->gpu.near_bytes, cache_bytes = machine->gpu.cache_bytes;
+    double set_bytes = cache_bytes > 0 ? working_set_bytes(plan) : 0;
+    if (set_bytes >= cache_bytes)
+        return 0;
+    return set_bytes <= near_bytes || near_bytes <= 0 ? 1
+                                                      : log(cache_bytes / set_bytes) / log(cache_bytes / near_bytes);
 }
 
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out)
