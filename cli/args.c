@@ -232,6 +232,18 @@ lspo_status_t lspo_args_expect(const lspo_positionals_t *positionals, size_t low
     return LSPO_OK;
 }
 
+lspo_status_t lspo_args_begin(int argc, char **argv, const lspo_arg_group_t *group, const lspo_args_form_t *form,
+                              lspo_positionals_t *positionals_out, bool *help_out)
+{
+    lspo_status_t status = lspo_args_parse(argc, argv, group, 1, positionals_out, help_out);
+    if (status != LSPO_OK)
+        return status;
+    if (!*help_out)
+        return lspo_args_expect(positionals_out, form->low, form->high, form->usage);
+    form->print_help(group);
+    return LSPO_OK;
+}
+
 void lspo_args_print(const lspo_arg_group_t *groups, size_t group_count, FILE *file)
 {
     for (size_t g = 0; g < group_count; g++) {

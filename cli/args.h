@@ -63,6 +63,16 @@ lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *gro
 /* Refuse more or fewer positional arguments; `usage` goes into the message. */
 lspo_status_t lspo_args_expect(const lspo_positionals_t *positionals, size_t low, size_t high, const char *usage);
 
+/* The start of a command with one group and low..high positional arguments: parse, then --help or what is expected.
+ * Where *help_out comes back true the help has been printed and the command is done. */
+typedef struct {
+    void (*print_help)(const lspo_arg_group_t *group);
+    size_t low, high;
+    const char *usage;
+} lspo_args_form_t;
+lspo_status_t lspo_args_begin(int argc, char **argv, const lspo_arg_group_t *group, const lspo_args_form_t *form,
+                              lspo_positionals_t *positionals_out, bool *help_out);
+
 /* The options of all groups, for --help. */
 void lspo_args_print(const lspo_arg_group_t *groups, size_t group_count, FILE *file);
 

@@ -151,17 +151,12 @@ lspo_status_t lspo_command_calibrate(int argc, char **argv)
     calibrate_request_t request = {.device = "host", .format = LSPO_FORMAT_AUTO};
     const lspo_arg_group_t group = {"options", calibrate_args, sizeof calibrate_args / sizeof calibrate_args[0],
                                     &request};
+    static const lspo_args_form_t form = {print_help, 0, 0, usage};
     lspo_positionals_t positionals;
     bool help;
-    lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
-    if (status != LSPO_OK)
+    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
+    if (status != LSPO_OK || help)
         return status;
-    if (help) {
-        print_help(&group);
-        return LSPO_OK;
-    }
-    status = lspo_args_expect(&positionals, 0, 0, usage);
-    if (status == LSPO_OK)
-        status = check_outputs(&request);
+    status = check_outputs(&request);
     return status == LSPO_OK ? calibrate(&request) : status;
 }

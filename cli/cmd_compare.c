@@ -215,17 +215,11 @@ lspo_status_t lspo_command_compare(int argc, char **argv)
 {
     compare_request_t request = {.warmup = 2, .top = 10, .format = LSPO_FORMAT_AUTO};
     const lspo_arg_group_t group = {"options", compare_args, sizeof compare_args / sizeof compare_args[0], &request};
+    static const lspo_args_form_t form = {print_help, 2, 2, usage};
     lspo_positionals_t positionals;
     bool help;
-    lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
-    if (status != LSPO_OK)
-        return status;
-    if (help) {
-        print_help(&group);
-        return LSPO_OK;
-    }
-    status = lspo_args_expect(&positionals, 2, 2, usage);
-    if (status != LSPO_OK)
+    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
+    if (status != LSPO_OK || help)
         return status;
     return compare_files(positionals.texts[0], positionals.texts[1], &request);
 }

@@ -78,17 +78,11 @@ static lspo_status_t command_export(int argc, char **argv)
 {
     export_request_t request = {.first = 3, .count = 2};
     const lspo_arg_group_t group = {"options", export_args, sizeof export_args / sizeof export_args[0], &request};
+    static const lspo_args_form_t form = {print_export_help, 1, 1, export_usage};
     lspo_positionals_t positionals;
     bool help;
-    lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
-    if (status != LSPO_OK)
-        return status;
-    if (help) {
-        print_export_help(&group);
-        return LSPO_OK;
-    }
-    status = lspo_args_expect(&positionals, 1, 1, export_usage);
-    if (status != LSPO_OK)
+    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
+    if (status != LSPO_OK || help)
         return status;
     if (request.perfetto_path == NULL && request.gantt_path == NULL)
         return lspo_error(LSPO_ERR_INPUT, "nothing to write: give --perfetto FILE or --gantt FILE");
@@ -246,17 +240,11 @@ static lspo_status_t command_import(int argc, char **argv)
 {
     import_request_t request = {.format = LSPO_FORMAT_AUTO};
     const lspo_arg_group_t group = {"options", import_args, sizeof import_args / sizeof import_args[0], &request};
+    static const lspo_args_form_t form = {print_import_help, 0, 0, import_usage};
     lspo_positionals_t positionals;
     bool help;
-    lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
-    if (status != LSPO_OK)
-        return status;
-    if (help) {
-        print_import_help(&group);
-        return LSPO_OK;
-    }
-    status = lspo_args_expect(&positionals, 0, 0, import_usage);
-    if (status != LSPO_OK)
+    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
+    if (status != LSPO_OK || help)
         return status;
     if ((request.kineto_path == NULL) == (request.deepspeed_path == NULL))
         return lspo_error(LSPO_ERR_INPUT, "give one of --kineto FILE and --deepspeed-log FILE");

@@ -339,17 +339,13 @@ lspo_status_t lspo_command_validate(int argc, char **argv)
                                   .thresholds = {.mean = 0.04, .p95 = 0.10, .tau = 0.9},
                                   .format = LSPO_FORMAT_AUTO};
     const lspo_arg_group_t group = {"options", validate_args, sizeof validate_args / sizeof validate_args[0], &request};
+    static const lspo_args_form_t form = {print_help, 0, 0, "lspo validate --grid FILE [options]"};
     lspo_positionals_t positionals;
     bool help;
-    lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
-    if (status != LSPO_OK)
+    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
+    if (status != LSPO_OK || help)
         return status;
-    if (help) {
-        print_help(&group);
-        return LSPO_OK;
-    }
-    status = lspo_args_expect(&positionals, 0, 0, "lspo validate --grid FILE [options]");
-    if (status == LSPO_OK && request.grid == NULL)
-        status = lspo_error(LSPO_ERR_INPUT, "--grid is missing: which cells?");
-    return status == LSPO_OK ? validate(&request) : status;
+    if (request.grid == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--grid is missing: which cells?");
+    return validate(&request);
 }
