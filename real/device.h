@@ -7,10 +7,14 @@
 #ifndef LSPO_REAL_DEVICE_H
 #define LSPO_REAL_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/number.h"
+#include "plan/op.h"
 #include "plan/status.h"
+#include "real/compute.h"
 
 typedef struct lspo_device lspo_device_t;
 
@@ -44,7 +48,38 @@ const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
 lspo_status_t lspo_device_host_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
 void lspo_device_host_free(lspo_device_t *device, void *memory);
 
-/* One message; returns when it has arrived.  One call at a time in each direction. */
+/* The device's kernels, on its compute stream; the device's.  The format of weights and activations is fp32 until set:
+ * LSPO_ERR_INPUT for one that the device does not compute in (the host: all but fp32; a GPU before sm_80: bf16). */
+lspo_compute_t *lspo_device_compute(lspo_device_t *device);
+lspo_status_t lspo_device_set_number(lspo_device_t *device, lspo_number_t number);
+
+/* What the host is told or tells outside of messages (batches, losses, state): never paced, in the order of the calling
+ * lane's stream, done on return.  On the host a memcpy. */
+lspo_status_t lspo_device_read(lspo_device_t *device, void *to, const void *from, size_t bytes);
+lspo_status_t lspo_device_write(lspo_device_t *device, void *to, const void *from, size_t bytes);
+/* The same, queued: the host side is memory of lspo_device_host_alloc() that stays as it is until the op has ended. */
+void lspo_device_read_later(lspo_device_t *device, void *to, const void *from, size_t bytes);
+void lspo_device_write_later(lspo_device_t *device, void *to, const void *from, size_t bytes);
+
+/* ---- lanes.  On an asynchronous device every lane but the CPU's has a stream: what a lane's thread asks for is queued
+ * there, and has been done when a mark behind it has been passed.  Memory that an op gives back may be handed to an op of
+ * another lane at once: the device orders the two. ---- */
+
+bool lspo_device_is_asynchronous(const lspo_device_t *device);
+/* The calling thread works for `lane` from now on; others' work is queued on the compute stream. */
+lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_t lane);
+
+/* A point in a lane's stream (asynchronous devices only).  record: from the lane's thread.  wait: from any thread;
+ * LSPO_ERR_DEVICE when something before it failed.  time: of a mark that was passed, on the clock of lspo_now_ns(). */
+typedef struct lspo_device_mark lspo_device_mark_t;
+lspo_status_t lspo_device_mark_create(lspo_device_t *device, lspo_device_mark_t **mark_out);
+void lspo_device_mark_destroy(lspo_device_t *device, lspo_device_mark_t *mark);
+lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark);
+lspo_status_t lspo_device_mark_wait(lspo_device_t *device, lspo_device_mark_t *mark);
+lspo_status_t lspo_device_mark_time(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out);
+
+/* One message; returns when it has arrived, on an asynchronous device without a pace when it is queued on the calling
+ * lane's stream.  One call at a time in each direction. */
 void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes);
 
 /* Sleep until `seconds` after `start_ns` (CLOCK_MONOTONIC_RAW) if that has not passed: how paces are kept. */
