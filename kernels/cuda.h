@@ -1,6 +1,9 @@
 /* cuda.h - the kernels on a GPU: for each function below the equations, shapes and aliasing are those of the host
  * function without the suffix, in the header that is named above it.
  *
+ * `void *` arrays hold numbers of the format `number` (kernels/number.h): weights, activations and their gradients;
+ * `float *` arrays hold fp32 whatever it is.  Each number is computed in fp32 and rounded once, to nearest, when it is
+ * stored.  Arrays at multiples of 16 bytes are moved 16 bytes at a time, others one number at a time.
  * Array arguments are device pointers; lspo_adam_t and lspo_projector_t are host structs, the latter's arrays device
  * pointers.  Calls enqueue work on `stream` (a cudaStream_t; NULL: the default stream), do not wait for it and allocate
  * nothing.  They return a cudaError_t as an int, 0 for success: that of the launch; errors of a kernel under way
@@ -19,6 +22,8 @@
 
 #include "kernels/adam.h"
 #include "kernels/attention.h"
+#include "kernels/number.h"
+#include "kernels/number.h"
 #include "kernels/projector.h"
 
 #ifdef __cplusplus
@@ -26,68 +31,70 @@ extern "C" {
 #endif
 
 /* ---- adam.h ---- */
-int lspo_adam_parameters_cuda(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *w,
-                              void *stream);
-int lspo_adam_direction_cuda(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *out,
-                             void *stream);
+/* `master`: in 16 bits the fp32 weights, which make the step and of which w becomes the rounding; NULL in fp32.
+ * A step moves 28 bytes an element in fp32, 28 in 16 bits with the master. */
+int lspo_adam_parameters_cuda(lspo_number_t number, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
+                              float *v, float *master, void *w, void *stream);
+int lspo_adam_direction_cuda(lspo_number_t number, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
+                             float *v, void *out, void *stream);
 
 /* ---- pack.h ---- */
-int lspo_pack_bf16_cuda(size_t n, const float *in, uint16_t *out, void *stream);
-int lspo_unpack_bf16_cuda(size_t n, const uint16_t *in, float *out, void *stream);
-int lspo_pack_fp16_cuda(size_t n, const float *in, uint16_t *out, void *stream);
-int lspo_unpack_fp16_cuda(size_t n, const uint16_t *in, float *out, void *stream);
+/* n numbers from one format to another, rounded to nearest, ties to even.  NaN keeps its sign and upper payload. */
+int lspo_convert_cuda(size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out, void *stream);
 
 /* ---- projector.h ---- */
 /* Works from the column lists; x is read once from memory and d / 64 times from the L2 cache. */
-int lspo_projector_gather_cuda(const lspo_projector_t *p, size_t tokens, const float *x, size_t x_stride, float *out,
-                               void *stream);
+int lspo_projector_gather_cuda(lspo_number_t number, const lspo_projector_t *p, size_t tokens, const void *x,
+                               size_t x_stride, void *out, void *stream);
 /* Scratch: tokens (d_m + d_n) floats. */
-int lspo_projector_compress_cuda(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens, const float *x,
-                                 size_t x_stride, const float *dy, size_t dy_stride, float beta, float *g_hat,
-                                 float *scratch, void *cublas, void *stream);
+int lspo_projector_compress_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
+                                 size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
+                                 float beta, void *g_hat, void *scratch, void *cublas, void *stream);
 /* One pass over w, no scratch: the panel of P delta lies in shared memory.  d_n up to 12,288; above it
  * cudaErrorInvalidValue. */
-int lspo_projector_apply_cuda(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta,
-                              float decay, float *w, void *stream);
+int lspo_projector_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
+                              const float *delta, float eta, float decay, uint64_t seed, void *w, void *stream);
 
 /* ---- embedding.h ---- */
-int lspo_embedding_forward_cuda(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *token,
-                                const float *position, float *x_out, void *stream);
+int lspo_embedding_forward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t width, const uint32_t *ids,
+                                const void *token, const void *position, void *x_out, void *stream);
 /* In the host's order and with its bits: the first row of an id adds up those of all rows with that id. */
-int lspo_embedding_backward_cuda(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *dx,
-                                 float *token_gradient, float *position_gradient, void *stream);
+int lspo_embedding_backward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t width, const uint32_t *ids,
+                                 const void *dx, void *token_gradient, void *position_gradient, void *stream);
 
 /* ---- norm.h ---- */
-int lspo_norm_forward_cuda(size_t rows, size_t width, const float *x, const float *gain, const float *bias, float *out,
-                           float *mean_out, float *rstd_out, void *stream);
-int lspo_norm_forward_epsilon_cuda(size_t rows, size_t width, float epsilon, const float *x, const float *gain,
-                                   const float *bias, float *out, float *mean_out, float *rstd_out, void *stream);
-int lspo_norm_backward_cuda(size_t rows, size_t width, const float *dout, const float *x, const float *mean,
-                            const float *rstd, const float *gain, const float *residual, bool accumulate, float *dx,
-                            float *dgain, float *dbias, float *dx_sum, void *stream);
-int lspo_rms_norm_forward_cuda(size_t rows, size_t width, float epsilon, const float *x, const float *gain, float *out,
-                               float *rstd_out, void *stream);
-int lspo_rms_norm_backward_cuda(size_t rows, size_t width, const float *dout, const float *x, const float *rstd,
-                                const float *gain, const float *residual, bool accumulate, float *dx, float *dgain,
-                                void *stream);
+int lspo_norm_forward_cuda(lspo_number_t number, size_t rows, size_t width, const void *x, const void *gain,
+                           const void *bias, void *out, float *mean_out, float *rstd_out, void *stream);
+int lspo_norm_forward_epsilon_cuda(lspo_number_t number, size_t rows, size_t width, float epsilon, const void *x,
+                                   const void *gain, const void *bias, void *out, float *mean_out, float *rstd_out,
+                                   void *stream);
+int lspo_norm_backward_cuda(lspo_number_t number, size_t rows, size_t width, const void *dout, const void *x,
+                            const float *mean, const float *rstd, const void *gain, const void *residual,
+                            bool accumulate, void *dx, void *dgain, void *dbias, void *dx_sum, void *stream);
+int lspo_rms_norm_forward_cuda(lspo_number_t number, size_t rows, size_t width, float epsilon, const void *x,
+                               const void *gain, void *out, float *rstd_out, void *stream);
+int lspo_rms_norm_backward_cuda(lspo_number_t number, size_t rows, size_t width, const void *dout, const void *x,
+                                const float *rstd, const void *gain, const void *residual, bool accumulate, void *dx,
+                                void *dgain, void *stream);
 
 /* ---- activation.h ---- */
-int lspo_gelu_forward_cuda(size_t n, const float *x, float *out, void *stream);
-int lspo_gelu_backward_cuda(size_t rows, size_t cols, const float *x, bool accumulate, float *d, float *bias_gradient,
-                            void *stream);
-int lspo_gelu_exact_forward_cuda(size_t n, const float *x, float *out, void *stream);
-int lspo_gelu_exact_backward_cuda(size_t rows, size_t cols, const float *x, bool accumulate, float *d,
-                                  float *bias_gradient, void *stream);
-int lspo_swiglu_forward_cuda(size_t n, const float *gate, const float *up, float *out, void *stream);
-int lspo_swiglu_backward_cuda(size_t n, const float *gate, const float *up, float *d, float *d_gate, void *stream);
-int lspo_tanh_forward_cuda(size_t n, float *x, void *stream);
-int lspo_tanh_backward_cuda(size_t n, const float *out, float *d, void *stream);
+int lspo_gelu_forward_cuda(lspo_number_t number, size_t n, const void *x, void *out, void *stream);
+int lspo_gelu_backward_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *d,
+                            void *bias_gradient, void *stream);
+int lspo_gelu_exact_forward_cuda(lspo_number_t number, size_t n, const void *x, void *out, void *stream);
+int lspo_gelu_exact_backward_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate,
+                                  void *d, void *bias_gradient, void *stream);
+int lspo_swiglu_forward_cuda(lspo_number_t number, size_t n, const void *gate, const void *up, void *out, void *stream);
+int lspo_swiglu_backward_cuda(lspo_number_t number, size_t n, const void *gate, const void *up, void *d, void *d_gate,
+                              void *stream);
+int lspo_tanh_forward_cuda(lspo_number_t number, size_t n, void *x, void *stream);
+int lspo_tanh_backward_cuda(lspo_number_t number, size_t n, const void *out, void *d, void *stream);
 
 /* ---- rotary.h; the table comes from lspo_rotary_table() ---- */
-int lspo_rotary_forward_cuda(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table,
-                             float *x, void *stream);
-int lspo_rotary_backward_cuda(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table,
-                              float *dx, void *stream);
+int lspo_rotary_forward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t heads, size_t head_width,
+                             const float *table, void *x, void *stream);
+int lspo_rotary_backward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t heads, size_t head_width,
+                              const float *table, void *dx, void *stream);
 
 /* ---- attention.h, without the probabilities ----
  *
@@ -99,58 +106,88 @@ int lspo_rotary_backward_cuda(size_t batch, size_t sequence, size_t heads, size_
  * `a` is a host struct, its `lengths` a device pointer; head_width up to 128, above it cudaErrorInvalidValue.
  * FLOPs causal, a sequence and head: forward 2 s (s + 1) e, backward 7 s (s + 1) e.  Bytes: forward 16 s e, backward
  * 32 s e and more from the L2 cache, where K and V of a head are read by every tile. */
-int lspo_attention_any_forward_cuda(const lspo_attention_t *a, const float *q, const float *k, const float *v,
-                                    float *out, float *log_sums, void *stream);
+int lspo_attention_any_forward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                    const void *v, void *out, float *log_sums, void *stream);
 /* row_dots: batch x heads x sequence floats of scratch. */
-int lspo_attention_any_backward_cuda(const lspo_attention_t *a, const float *q, const float *k, const float *v,
-                                     const float *out, const float *log_sums, const float *dout, float *dq, float *dk,
-                                     float *dv, float *row_dots, void *stream);
+int lspo_attention_any_backward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                     const void *v, const void *out, const float *log_sums, const void *dout, void *dq,
+                                     void *dk, void *dv, float *row_dots, void *stream);
 
 /* ---- loss.h ---- */
 /* row_losses: rows doubles of scratch; loss_sum_out: one double; both on the device. */
-int lspo_cross_entropy_forward_cuda(size_t rows, size_t vocabulary, const uint32_t *targets, float *logits,
-                                    double *row_losses, double *loss_sum_out, void *stream);
-int lspo_cross_entropy_backward_cuda(size_t rows, size_t vocabulary, const uint32_t *targets,
-                                     const float *probabilities, float scale, float *dlogits, void *stream);
+int lspo_cross_entropy_forward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, const uint32_t *targets,
+                                    void *logits, double *row_losses, double *loss_sum_out, void *stream);
+int lspo_cross_entropy_backward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, const uint32_t *targets,
+                                     const void *probabilities, float scale, void *dlogits, void *stream);
 
 /* ---- vector.h ---- */
-int lspo_bias_fill_cuda(size_t rows, size_t cols, const float *bias, float *out, void *stream);
-int lspo_bias_add_cuda(size_t rows, size_t cols, const float *x, const float *bias, float *out, void *stream);
-int lspo_column_sum_cuda(size_t rows, size_t cols, const float *x, bool accumulate, float *out, void *stream);
+int lspo_bias_fill_cuda(lspo_number_t number, size_t rows, size_t cols, const void *bias, void *out, void *stream);
+int lspo_bias_add_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, const void *bias, void *out,
+                       void *stream);
+int lspo_column_sum_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *out,
+                         void *stream);
 /* sum += x: a residual, or the gradients of two branches.  1 FLOP and 12 bytes an element. */
-int lspo_vector_add_cuda(size_t n, const float *x, float *sum, void *stream);
+int lspo_vector_add_cuda(lspo_number_t number, size_t n, const void *x, void *sum, void *stream);
+/* w <- keep w - rate direction; direction in `direction_format`.  In 16 bits w is rounded up or down at random, by bits
+ * that are a function of seed and place (kernels/number.cuh). */
+int lspo_step_along_cuda(lspo_number_t number, size_t n, float keep, float rate, lspo_number_t direction_format,
+                         const void *direction, uint64_t seed, void *w, void *stream);
 /* sum_out <- the sum of n doubles. */
 int lspo_sum_cuda(size_t n, const double *values, double *sum_out, void *stream);
 /* sum_out <- the sum of x^2 in double, for the norm of a gradient.  parts: LSPO_SUM_OF_SQUARES_PARTS doubles of scratch.
  * 2 FLOPs and 4 bytes an element. */
 enum { LSPO_SUM_OF_SQUARES_PARTS = 1024 };
-int lspo_sum_of_squares_cuda(size_t n, const float *x, double *parts, double *sum_out, void *stream);
+int lspo_sum_of_squares_cuda(lspo_number_t number, size_t n, const void *x, double *parts, double *sum_out,
+                             void *stream);
 
 /* ---- columns.h ---- */
 /* Sums are rounded otherwise than on the host, so columns that are equal but for that may be chosen differently. */
-int lspo_columns_split_cuda(size_t m, size_t n, size_t selected, const float *g, float *scratch, uint32_t *columns,
-                            void *stream);
-int lspo_columns_gather_cuda(size_t m, size_t n, size_t count, const uint32_t *columns, const float *x, float *out,
-                             void *stream);
-int lspo_columns_scatter_cuda(size_t m, size_t n, size_t count, const uint32_t *columns, const float *in, float *x,
-                              void *stream);
+int lspo_columns_split_cuda(lspo_number_t number, size_t m, size_t n, size_t selected, const void *g, float *scratch,
+                            uint32_t *columns, void *stream);
+int lspo_columns_gather_cuda(lspo_number_t number, size_t m, size_t n, size_t count, const uint32_t *columns,
+                             const void *x, void *out, void *stream);
+int lspo_columns_scatter_cuda(lspo_number_t number, size_t m, size_t n, size_t count, const uint32_t *columns,
+                              const void *in, void *x, void *stream);
 
 /* ---- gemm.h, adapter.h, lowrank.h: products by cuBLAS ---- */
-int lspo_gemm_nn_cuda(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
-                      size_t b_stride, float beta, float *c, size_t c_stride, void *cublas, void *stream);
-int lspo_gemm_nt_cuda(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
-                      size_t b_stride, float beta, float *c, size_t c_stride, void *cublas, void *stream);
-int lspo_gemm_tn_cuda(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
-                      size_t b_stride, float beta, float *c, size_t c_stride, void *cublas, void *stream);
-int lspo_adapter_forward_cuda(size_t tokens, size_t m, size_t n, size_t r, float scale, const float *x, const float *a,
-                              const float *b, float *y, float *scratch, void *cublas, void *stream);
-int lspo_adapter_backward_cuda(size_t tokens, size_t m, size_t n, size_t r, float scale, const float *x,
-                               const float *dy, const float *a, const float *b, bool accumulate, float *da, float *db,
-                               float *dx, float *scratch, void *cublas, void *stream);
-int lspo_lowrank_compress_cuda(size_t m, size_t n, size_t r, const float *g, const float *basis, float beta,
-                               float *r_out, void *cublas, void *stream);
-int lspo_lowrank_apply_cuda(size_t m, size_t n, size_t r, const float *basis, const float *direction, float rate,
-                            float *w, void *cublas, void *stream);
+int lspo_gemm_nn_cuda(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
+                      const void *b, size_t b_stride, float beta, void *c, size_t c_stride, void *cublas, void *stream);
+int lspo_gemm_nt_cuda(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
+                      const void *b, size_t b_stride, float beta, void *c, size_t c_stride, void *cublas, void *stream);
+int lspo_gemm_tn_cuda(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
+                      const void *b, size_t b_stride, float beta, void *c, size_t c_stride, void *cublas, void *stream);
+int lspo_adapter_forward_cuda(lspo_number_t number, size_t tokens, size_t m, size_t n, size_t r, float scale,
+                              const void *x, const void *a, const void *b, void *y, void *scratch, void *cublas,
+                              void *stream);
+int lspo_adapter_backward_cuda(lspo_number_t number, size_t tokens, size_t m, size_t n, size_t r, float scale,
+                               const void *x, const void *dy, const void *a, const void *b, bool accumulate, void *da,
+                               void *db, void *dx, void *scratch, void *cublas, void *stream);
+int lspo_lowrank_compress_cuda(lspo_number_t number, size_t m, size_t n, size_t r, const void *g, const void *basis,
+                               float beta, void *r_out, void *cublas, void *stream);
+int lspo_lowrank_apply_cuda(lspo_number_t number, size_t m, size_t n, size_t r, const void *basis,
+                            const void *direction, float rate, void *w, void *cublas, void *stream);
+
+/* ---- linear layers by cuBLASLt, with what stands around the product done as its result is written ----
+ *
+ * W: m x n, x: tokens x m.  Where cuBLASLt has no fused kernel for a shape (rows that are no multiple of 16 bytes, for
+ * one) the same is computed by a product and a kernel. */
+typedef struct lspo_matmul lspo_matmul_t;
+/* Chosen algorithms by shape, and memory that a product may use.  One stream at a time.  `cublas` must outlive it. */
+int lspo_matmul_create_cuda(void *cublas, lspo_matmul_t **matmul_out);
+void lspo_matmul_destroy_cuda(lspo_matmul_t *matmul);
+/* out (tokens x n) = x W + bias + residual; bias (n) and residual (tokens x n, may be out) may be NULL. */
+int lspo_linear_forward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
+                             const void *x, const void *w, const void *bias, const void *residual, void *out,
+                             void *stream);
+/* pre_out = x W + bias, out = gelu(pre_out) in its tanh form. */
+int lspo_linear_gelu_forward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
+                                  const void *x, const void *w, const void *bias, void *pre_out, void *out,
+                                  void *stream);
+/* The layer behind a GELU: d (tokens x m) = (dy W^T) gelu'(pre); bias_gradient (m or NULL): its column sums, overwritten
+ * or added to when `accumulate`. */
+int lspo_linear_gelu_backward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
+                                   const void *dy, const void *w, const void *pre, bool accumulate, void *d,
+                                   void *bias_gradient, void *stream);
 
 #ifdef __cplusplus
 }
