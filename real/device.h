@@ -44,6 +44,14 @@ uint64_t lspo_device_most_held_bytes(const lspo_device_t *device);
 uint64_t lspo_device_most_host_held_bytes(const lspo_device_t *device);
 const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
 
+/* What a trace's header says of the device, entry by entry; ends with the first failure of `add`.  A GPU's: "gpu" (name),
+ * "sm count" (that kernels may use), "compute capability", "driver", "cuda runtime", "pageable bytes" (of copies so far).
+ * The host's: none. */
+typedef lspo_status_t (*lspo_device_entry_t)(void *context, const char *key, const char *value);
+lspo_status_t lspo_device_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context);
+/* Where the GPU sits, as "0000:3b:00.0"; NULL on the host. */
+const char *lspo_device_pci_address(const lspo_device_t *device);
+
 /* Zeroed, 64-byte aligned host memory that copies can use at full speed.  LSPO_ERR_MEMORY. */
 lspo_status_t lspo_device_host_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
 void lspo_device_host_free(lspo_device_t *device, void *memory);
