@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# make bundle, from the outside: the folder is moved to where nothing of the build is, made read-only, and works there with
+# no library but its own and the system's.  selftest without a GPU says so with 3; its steps and their bookkeeping are
+# played with a stand-in for `lspo` that has one.
+set -euo pipefail
+export LC_ALL=C
+program=${LSPO:-$(command -v lspo)}
+build=$(dirname "$program")
+folder=$(mktemp -d)
+trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
+failures=0
+
+check() { # check NAME EXPECTED GOT
+    if [ "$2" != "$3" ]; then
+        printf 'FAIL %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3" >&2
+        failures=$((failures + 1))
+    fi
+}
+status_of() { if "$@" > "$folder/stdout" 2> "$folder/messages"; then echo 0; else echo $?; fi; }
+
+env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$build" bundle-folder > "$folder/make.log" 2>&1 || {
+    cat "$folder/make.log" >&2
+    exit 1
+}
+made=$(echo "$build"/bundle-*/)
+bundle="$folder/a place/bundle"
+mkdir -p "$(dirname "$bundle")"
+mv "$made" "$bundle"
+chmod -R a-w "$bundle"
+cd "$folder"
+
+# ---- what is in it ----
+
+system='linux-(vdso|gate)\.so\.[0-9]+|ld-linux[^ ]*|libc\.so\.6|libm\.so\.6|libmvec\.so\.1|libpthread\.so\.0|libdl\.so\.2|librt\.so\.1|libutil\.so\.1|libresolv\.so\.2|libanl\.so\.1|libcuda\.so\.1|libnvidia-[^ ]*'
+for binary in "$bundle"/bin/*; do
+    name=$(basename "$binary")
+    env -u LD_LIBRARY_PATH ldd "$binary" > "$folder/ldd"
+    check "$name finds all libraries" "" "$(grep 'not found' "$folder/ldd" || true)"
+    check "$name takes them from the bundle" "" \
+        "$(awk '{ print $1 }' "$folder/ldd" | sed 's|.*/||' | grep -vxE "$system" |
+            while read -r library; do grep -qF "$library => $bundle/" "$folder/ldd" || grep -qF "$bundle/bin/../lib/$library" "$folder/ldd" || echo "$library"; done)"
+done
+for library in "$bundle"/lib/*; do
+    check "$(basename "$library") is a library that is needed" 1 "$(grep -c "^lib/$(basename "$library") " "$bundle/MANIFEST")"
+done
+check "no static libraries" "" "$(find "$bundle" -name '*.a')"
+check "the licence of lspo" yes "$([ -s "$bundle/licences/lspo" ] && echo yes)"
+check "the glibc that is needed" 1 "$(grep -cE '^needs: .* glibc [0-9]+\.[0-9]+ or newer$' "$bundle/MANIFEST")"
+check "every library has a licence" "" "$(if command -v dpkg-query > /dev/null; then grep 'unknown package' "$bundle/MANIFEST"; fi || true)"
+
+# ---- it runs there ----
+
+bare=(env -i PATH=/usr/bin:/bin HOME="$folder" LC_ALL=C)
+check "--version" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" --version)"
+check "sim" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" sim --model llama-7b --machine paper-workstation --policy lsp)"
+check "run" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" run --device host --model gpt-tiny --batch 1 --sequence 16 --iterations 4 \
+    --timing-only --text "$bundle/share/text" --trace "$folder/trace")"
+check "its trace" yes "$([ -s "$folder/trace" ] && echo yes)"
+
+# A machine with a GPU has other answers from here on.
+if [ "$(status_of "${bare[@]}" "$bundle/bin/lspo" run --device cuda --model gpt-tiny --batch 1 --sequence 16 --iterations 4 --timing-only)" != 0 ]; then
+    check "no GPU" 3 "$(status_of "${bare[@]}" "$bundle/selftest" --out "$folder/results")"
+    check "it says so" 1 "$(grep -c 'selftest: there is no GPU' "$folder/messages")"
+    check "nothing is written" "" "$(ls "$folder/results" 2> /dev/null)"
+fi
+check "help" 0 "$(status_of "${bare[@]}" "$bundle/selftest" --help)"
+check "bad usage" 2 "$(status_of "${bare[@]}" "$bundle/selftest" --minutes soon)"
+check "the file of PyTorch's step" 0 "$(if command -v python3 > /dev/null; then
+    status_of python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' "$bundle/share/native_torch.py"; else echo 0; fi)"
+
+# ---- selftest's steps, on a device that answers at once ----
+
+stand_in=$folder/stand-in
+mkdir -p "$stand_in/bin"
+cp -R "$bundle/selftest" "$bundle/share" "$bundle/MANIFEST" "$stand_in/"
+chmod -R u+w "$stand_in"
+cat > "$stand_in/bin/lspo" << STAND_IN
+#!/bin/sh
+# run --device cuda answers with a fixed time and loss; native takes as long as its neighbours.
+case "\$*" in
+*--policy\ zenflow*--iterations\ 50* | *gpt2-1.3b*zero-layerwise*) [ ! -e "$folder/broken" ] || exit 1 ;;
+esac
+case \$1 in
+run)
+    while [ \$# -gt 1 ]; do
+        case \$1 in --trace) echo a trace > "\$2" ;; esac
+        shift
+    done
+    printf 'policy,iteration_s,loss_last,held_out_after\nany,0.5,3.25,3.5\n' ;;
+list) exec "$bundle/bin/lspo" "\$@" ;;
+calibrate) while [ \$# -gt 1 ]; do case \$1 in -o) echo measured > "\$2" ;; esac; shift; done ;;
+validate)
+    while [ \$# -gt 1 ]; do
+        case \$1 in --out) mkdir -p "\$2"; printf 'predicted_s,measured_s,disturbed\n1,1.04,false\n1,2,true\n1,1.25,false\n1.01,1,false\n' > "\$2/cells.csv" ;; esac
+        shift
+    done
+    exit 5 ;;
+esac
+STAND_IN
+chmod +x "$stand_in/bin/lspo"
+touch "$folder/broken"
+selftest() { status_of "${bare[@]}" "$stand_in/selftest" --out "$folder/results" "$@"; }
+check "no time: nothing is run" 4 "$(selftest --minutes 0)"
+check "all is left" 14 "$(grep 'not finished' "$folder/stdout" | sed 's/.*://' | wc -w)"
+check "a step that fails" 1 "$(selftest)"
+check "which" "losses fig7_gpt2_1_3b" "$(sed -n 's/^FAILED: \([^;]*\);.*/\1/p' "$folder/messages")"
+results=$(echo "$folder"/results/*)
+check "cells of one model" 7 "$(grep -c '^gpt2-774m ' "$results/fig7.csv")"
+check "the failed cell is missing" 6 "$(grep -c '^gpt2-1.3b ' "$results/fig7.csv")"
+check "traces" 27 "$(ls "$results/traces" | wc -l)"
+check "goal" 1 "$(grep -c 'goal lsp d=512 within 5 % of native: +0.0 %' "$results/fig7_llama_3b.log")"
+check "errors leave out what was disturbed" "misses goal misses" \
+    "$(grep -oE '^(goal|misses)' "$results/validate.log" | xargs)"
+check "median of 1/1.04, 1/1.25 and 1.01" 1 "$(grep -c 'median absolute error at most 5 %: 3.8 %' "$results/validate.log")"
+check "what PyTorch needs is not here" yes "$(python3 -c 'import torch' 2> /dev/null || grep -q skipped "$results/done/torch_llama_3b" && echo yes)"
+commands=$(wc -l < "$results/commands")
+rm "$folder/broken"
+check "again, and all is well" 0 "$(selftest)"
+check "steps that were done" 12 "$(grep -c 'before$' "$folder/stdout")"
+check "only what was missing is run" $((commands + 39 + 1)) "$(wc -l < "$results/commands")"
+check "once more: nothing is left to do" $((commands + 40)) "$(selftest > "$folder/code"; wc -l < "$results/commands")"
+
+[ $failures = 0 ] && echo "bundle: all checks passed"
+exit $((failures > 0))
