@@ -30,6 +30,17 @@
 extern "C" {
 #endif
 
+/* ---- memory of the device ---- */
+int lspo_memory_alloc_cuda(size_t bytes, void **memory_out);
+/* Waits for what is under way; NULL: nothing. */
+void lspo_memory_free_cuda(void *memory);
+int lspo_memory_zero_cuda(size_t bytes, void *out, void *stream);
+int lspo_memory_copy_cuda(size_t bytes, const void *in, void *out, void *stream);
+/* From the host's memory, in the stream's order; waits for it. */
+int lspo_memory_write_cuda(size_t bytes, const void *in, void *out, void *stream);
+/* What a function here returned, in words; static. */
+const char *lspo_cuda_error_text(int error);
+
 /* ---- adam.h ---- */
 /* `master`: in 16 bits the fp32 weights, which make the step and of which w becomes the rounding; NULL in fp32.
  * A step moves 28 bytes an element in fp32, 28 in 16 bits with the master. */
@@ -54,6 +65,14 @@ int lspo_projector_compress_cuda(lspo_number_t number, const lspo_projector_t *p
  * cudaErrorInvalidValue. */
 int lspo_projector_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
                               const float *delta, float eta, float decay, uint64_t seed, void *w, void *stream);
+
+/* ---- sketch.h; scratch as on the host, in numbers of the format ---- */
+int lspo_sketch_compress_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens,
+                              const void *x, size_t x_stride, const void *dy, size_t dy_stride, float beta, void *g_hat,
+                              void *scratch, void *cublas, void *stream);
+int lspo_sketch_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
+                           const float *delta, float eta, float decay, uint64_t seed, void *w, void *scratch,
+                           void *cublas, void *stream);
 
 /* ---- embedding.h ---- */
 int lspo_embedding_forward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t width, const uint32_t *ids,

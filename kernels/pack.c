@@ -225,3 +225,31 @@ void lspo_unpack_fp16(size_t n, const uint16_t *in, float *out)
     static unpack_path_t *const paths[LSPO_CPU_LEVEL_COUNT] = PATHS(unpack_fp16);
     paths[lspo_cpu_level()](n, in, out);
 }
+
+static void pack(size_t n, const float *in, lspo_number_t to, void *out)
+{
+    if (to == LSPO_NUMBER_FP32)
+        memcpy(out, in, n * sizeof *in);
+    else
+        (to == LSPO_NUMBER_BF16 ? lspo_pack_bf16 : lspo_pack_fp16)(n, in, out);
+}
+
+void lspo_convert(size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out)
+{
+    enum { PIECE = 1024 };
+    float unpacked[PIECE];
+    void (*const unpack)(size_t, const uint16_t *, float *) =
+        from == LSPO_NUMBER_BF16 ? lspo_unpack_bf16 : lspo_unpack_fp16;
+    if (from == to)
+        memcpy(out, in, n * lspo_number_bytes(to));
+    else if (from == LSPO_NUMBER_FP32)
+        pack(n, in, to, out);
+    else if (to == LSPO_NUMBER_FP32)
+        unpack(n, in, out);
+    else
+        for (size_t i = 0; i < n; i += PIECE) {
+            const size_t some = n - i < PIECE ? n - i : PIECE;
+            unpack(some, (const uint16_t *)in + i, unpacked);
+            pack(some, unpacked, to, (uint16_t *)out + i);
+        }
+}

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/number.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -20,6 +22,9 @@ void lspo_pack_bf16(size_t n, const float *in, uint16_t *out);
 void lspo_unpack_bf16(size_t n, const uint16_t *in, float *out);
 void lspo_pack_fp16(size_t n, const float *in, uint16_t *out);
 void lspo_unpack_fp16(size_t n, const uint16_t *in, float *out);
+
+/* From any format to any: the above, a copy, or from 16 bits to the other 16 bits by way of fp32. */
+void lspo_convert(size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out);
 
 #ifdef __cplusplus
 }

@@ -32,3 +32,25 @@ LSPO_SIMD void lspo_column_sum(size_t rows, size_t cols, const float *x, bool ac
             out[j] += row[j];
     }
 }
+
+LSPO_SIMD void lspo_vector_add(size_t n, const float *x, float *sum)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        sum[i] += x[i];
+}
+
+LSPO_SIMD void lspo_step_along(size_t n, float keep, float rate, const float *direction, float *w)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        w[i] = keep * w[i] - rate * direction[i];
+}
+
+double lspo_sum_of_squares(size_t n, const float *x)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sum;
+}

@@ -19,6 +19,15 @@ void lspo_bias_add(size_t rows, size_t cols, const float *x, const float *bias, 
  * 1 FLOP, 4 bytes an element. */
 void lspo_column_sum(size_t rows, size_t cols, const float *x, bool accumulate, float *out);
 
+/* sum += x.  1 FLOP, 12 bytes an element. */
+void lspo_vector_add(size_t n, const float *x, float *sum);
+
+/* w <- keep w - rate direction; direction may be w.  3 FLOPs, 12 bytes an element. */
+void lspo_step_along(size_t n, float keep, float rate, const float *direction, float *w);
+
+/* The sum of x^2 in double, in the order of the elements.  2 FLOPs, 4 bytes an element. */
+double lspo_sum_of_squares(size_t n, const float *x);
+
 #ifdef __cplusplus
 }
 #endif

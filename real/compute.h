@@ -27,17 +27,31 @@ typedef struct lspo_compute lspo_compute_t;
 /* The host's; static, fp32, never released. */
 lspo_compute_t *lspo_compute_host(void);
 
-/* A device's own come from lspo_device_compute().  LSPO_ERR_DEVICE with what failed first since the last call, and where. */
+/* For real/device_cuda.c, from which a device's own come (lspo_device_compute()): on a cudaStream_t and a cublasHandle_t
+ * on the device that is current, both the caller's and longer alive; fp32 until it is told another format.
+ * LSPO_ERR_DEVICE, also in a build without CUDA. */
+lspo_status_t lspo_compute_create_cuda(void *stream, void *cublas, lspo_compute_t **compute_out);
+void lspo_compute_destroy(lspo_compute_t *c);
+void lspo_compute_set_number(lspo_compute_t *c, lspo_number_t number);
+
+/* Scratch on the device, once for all calls, that losses of so many tokens and attention of so many heads need; it only
+ * grows.  Nothing on the host.  LSPO_ERR_DEVICE. */
+lspo_status_t lspo_compute_reserve(lspo_compute_t *c, size_t tokens, size_t heads);
+
+/* LSPO_ERR_DEVICE with what failed first since the last call, and where. */
 lspo_status_t lspo_compute_status(lspo_compute_t *c);
 lspo_number_t lspo_compute_number(const lspo_compute_t *c);
 /* Bytes of one weight or activation. */
 size_t lspo_compute_number_bytes(const lspo_compute_t *c);
+bool lspo_compute_is_host(const lspo_compute_t *c);
 /* True where attention keeps one number a row and head (ln of the sum of exponentials) in place of probabilities. */
 bool lspo_compute_attention_is_flash(const lspo_compute_t *c);
 
 /* ---- memory of the device ---- */
 void lspo_compute_zero(lspo_compute_t *c, size_t bytes, void *out);
 void lspo_compute_copy(lspo_compute_t *c, size_t bytes, const void *in, void *out);
+/* From the host's memory, behind all that was asked for before; done on return. */
+void lspo_compute_write(lspo_compute_t *c, size_t bytes, const void *in, void *out);
 /* n numbers from one format to another; round to nearest, ties to even. */
 void lspo_compute_convert(lspo_compute_t *c, size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out);
 
@@ -103,6 +117,18 @@ void lspo_compute_gemm_nt(lspo_compute_t *c, size_t m, size_t n, size_t k, float
 void lspo_compute_gemm_tn(lspo_compute_t *c, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
                           const void *b, size_t b_stride, float beta, void *out, size_t out_stride);
 
+/* ---- linear layers: a product and what stands around it, fused where the device can.  W: m x n, x: tokens x m ---- */
+
+/* out (tokens x n) = x W + bias + residual; bias (n) and residual (tokens x n, may be out) may be NULL. */
+void lspo_compute_linear_forward(lspo_compute_t *c, size_t tokens, size_t m, size_t n, const void *x, const void *w,
+                                 const void *bias, const void *residual, void *out);
+/* pre_out = x W + bias, out = gelu(pre_out) in its tanh form. */
+void lspo_compute_linear_gelu_forward(lspo_compute_t *c, size_t tokens, size_t m, size_t n, const void *x,
+                                      const void *w, const void *bias, void *pre_out, void *out);
+/* Of the layer behind a GELU: d (tokens x m) = (dy W^T) gelu'(pre); bias_gradient (m, or NULL): its column sums. */
+void lspo_compute_linear_gelu_backward(lspo_compute_t *c, size_t tokens, size_t m, size_t n, const void *dy,
+                                       const void *w, const void *pre, bool accumulate, void *d, void *bias_gradient);
+
 /* ---- adapter.h, lowrank.h: factors, bases and scratch in the device's format ---- */
 void lspo_compute_adapter_forward(lspo_compute_t *c, size_t tokens, size_t m, size_t n, size_t r, float scale,
                                   const void *x, const void *a, const void *b, void *y, void *scratch);
@@ -118,7 +144,7 @@ void lspo_compute_lowrank_apply(lspo_compute_t *c, size_t m, size_t n, size_t r,
 void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
                                      size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
                                      float beta, void *g_hat, void *scratch);
-/* delta in `format`.  In 16 bits W is rounded up or down at random, so that the mean of many small steps is right: the
+/* In 16 bits W is rounded up or down at random, so that the mean of many small steps is right: the
  * random bits are a function of seed and position. */
 void lspo_compute_projector_apply(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
                                   const float *delta, float eta, float decay, uint64_t seed, void *w, void *scratch);
