@@ -2,10 +2,38 @@
 #ifndef LSPO_TESTS_CUDA_ON_HOST_H
 #define LSPO_TESTS_CUDA_ON_HOST_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The order in which threads and blocks run from now on: 0 ascending, 1 descending, others drawn from this seed. */
 void cuda_on_host_order(unsigned seed);
 
-/* What was wrong with the launch that last failed; "" if none did. */
-const char *cuda_on_host_failure();
+/* From now on streams stop at random for up to 300 us before what they do; 0: never. */
+void cuda_on_host_delays(unsigned seed);
 
+/* What was wrong with the launch that last failed; "" if none did. */
+const char *cuda_on_host_failure(void);
+
+/* The next thing queued on a stream other than the default one fails with this cudaError_t, and so does all after it. */
+void cuda_on_host_fail_next(int error);
+
+/* What the device is: from the start 1 of compute capability 9.0 with 64 GiB and 132 multiprocessors.  Before it is used. */
+void cuda_on_host_device(int count, int major, int minor, size_t memory_bytes);
+
+/* False: a driver without green contexts.  From the start it has them, in steps of 8 multiprocessors. */
+void cuda_on_host_green_contexts(bool present);
+
+/* cudaHostRegister() refuses more than this at once, and more than this in all. */
+void cuda_on_host_pinnable(size_t at_once_bytes, size_t total_bytes);
+
+/* True: freed memory is handed out again without waiting for what still uses it, as no GPU does. */
+void cuda_on_host_break_reuse(bool broken);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -7,24 +7,29 @@
  * warp by warp (cuda_on_host.h).  So a missing barrier shows as a wrong result in some order.  What a GPU leaves
  * undefined is a failed launch that names the places: threads of a block at different barriers, or gone while others
  * wait; lanes of a mask at different exchanges; a value from a lane outside the mask.
- * Blocks run one after the other, in an order drawn likewise.  Memory: cudaMalloc() gives arrays that end at a page
- * without access and are full of NaN, as shared memory is when a block starts; the limits of sm_75 hold.
+ * Blocks run one after the other, in an order drawn likewise.  Memory: cudaMalloc() gives arrays that end, rounded up to
+ * 64 bytes, at a page without access and are full of NaN, as shared memory is when a block starts; the limits of sm_75
+ * hold.
  *
- * Not modelled: time, caches, streams (a launch is over when it returns), blocks at the same time, the GPU's exp and log
- * (the C library's here), contraction of products and sums, which g++ is told not to do.
+ * A stream is a thread that does what is queued, in order, and may be made to dawdle (cuda_on_host_delays()), so that what
+ * is not ordered shows: memory from a pool is NaN where its cudaMallocAsync() runs and again from where its
+ * cudaFreeAsync() does, pinned memory is read and written when the copy runs, and an error of a kernel comes out later,
+ * and stays.  The default stream is the legacy one: a launch there is over, and its error told, when it returns.
+ *
+ * Not modelled: time, caches, blocks at the same time, priorities, the GPU's exp and log (the C library's here),
+ * contraction of products and sums, which g++ is told not to do.
  */
 #ifndef LSPO_TESTS_CUDA_RUNTIME_H
 #define LSPO_TESTS_CUDA_RUNTIME_H
 
 #include <math.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
+#include <functional>
 #include <tuple>
 #include <type_traits>
 
-#define CUDA_ON_HOST 1
+#include "cuda_runtime_api.h"
 
 #define __global__
 #define __device__
@@ -42,36 +47,18 @@ struct dim3 {
 struct alignas(16) float4 {
     float x, y, z, w;
 };
-extern uint3 threadIdx, blockIdx;
-extern dim3 blockDim, gridDim;
+extern __thread uint3 threadIdx, blockIdx;
+extern __thread dim3 blockDim, gridDim;
 
 /* ---- runtime ---- */
 
-enum cudaError_t {
-    cudaSuccess = 0,
-    cudaErrorInvalidValue = 1,
-    cudaErrorMemoryAllocation = 2,
-    cudaErrorInvalidConfiguration = 9,
-    cudaErrorLaunchFailure = 719,
-    cudaErrorUnknown = 999
-};
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
-typedef struct CUstream_st *cudaStream_t;
 struct cudaLaunchConfig_t {
     dim3 gridDim, blockDim;
     size_t dynamicSmemBytes;
     cudaStream_t stream;
 };
 
-cudaError_t cudaGetLastError();
-const char *cudaGetErrorString(cudaError_t error);
-cudaError_t cudaGetDeviceCount(int *count);
-cudaError_t cudaMalloc(void **memory, size_t size);
-cudaError_t cudaFree(void *memory);
-cudaError_t cudaMemcpy(void *to, const void *from, size_t size, cudaMemcpyKind kind);
-cudaError_t cudaMemset(void *memory, int value, size_t size);
-cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
 template <typename T> cudaError_t cudaMalloc(T **memory, size_t size)
 {
@@ -82,15 +69,12 @@ template <typename... P> cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), 
     return cudaFuncSetAttribute((const void *)kernel, attribute, value);
 }
 
-cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t *config, const void *kernel, void (*body)(void *),
-                                void *argument);
+cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *kernel, std::function<void()> body);
 template <typename... P, typename... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...), A &&...arguments)
 {
     const std::tuple<P...> values(static_cast<P>(arguments)...);
-    auto body = [&] { std::apply(kernel, values); };
-    return cuda_on_host_launch(
-        config, (const void *)kernel, [](void *self) { (*(decltype(body) *)self)(); }, &body);
+    return cuda_on_host_launch(*config, (const void *)kernel, [kernel, values] { std::apply(kernel, values); });
 }
 
 /* ---- barriers and exchanges ---- */

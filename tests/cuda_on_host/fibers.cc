@@ -5,8 +5,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <atomic>
+#include <mutex>
+
 #include "cuda_on_host.h"
 #include "cuda_runtime.h"
+#include "stream.h"
 #include "switch.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -26,8 +30,8 @@ enum {
     SHARED_BYTES_MAX = 64 * 1024 /* of sm_75, for a kernel that asks for it */
 };
 
-uint3 threadIdx, blockIdx;
-dim3 blockDim, gridDim;
+__thread uint3 threadIdx, blockIdx;
+__thread dim3 blockDim, gridDim;
 /* Every kernel's `extern __shared__`: kernels/launch.cuh. */
 thread_local float4 lspo_shared[SHARED_BYTES_MAX / sizeof(float4)];
 
@@ -51,20 +55,29 @@ struct fiber_t {
     uint64_t given, received;
 };
 
-fiber_t fibers[BLOCK_THREADS_MAX], launcher;
-unsigned ranked[BLOCK_THREADS_MAX];               /* threads, the one that goes first first */
-unsigned rank_of[BLOCK_THREADS_MAX], first_ready; /* ranks before it wait or have left */
-unsigned current, thread_count, at_barrier, seed;
-uint64_t random_state;
-void (*kernel_body)(void *);
-void *kernel_argument;
-bool failed;
-char failure[512];
+/* What runs the kernels of a stream, whose thread's it is, one at a time. */
+struct multiprocessor_t {
+    fiber_t fibers[BLOCK_THREADS_MAX], launcher;
+    unsigned ranked[BLOCK_THREADS_MAX];               /* threads, the one that goes first first */
+    unsigned rank_of[BLOCK_THREADS_MAX], first_ready; /* ranks before it wait or have left */
+    unsigned current, thread_count, at_barrier;
+    unsigned seed, told; /* the last call of cuda_on_host_order() that it has heard of */
+    uint64_t random_state;
+    const std::function<void()> *body;
+    bool failed;
+    char failure[512];
+    char *stacks;
+};
+
+__thread multiprocessor_t *sm;
+std::atomic<unsigned> new_seed, told;
+std::mutex failure_lock;
+char last_failure[sizeof multiprocessor_t::failure];
 
 unsigned random_below(unsigned bound)
 {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)((random_state >> 32) * bound >> 32);
+    sm->random_state = sm->random_state * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)((sm->random_state >> 32) * bound >> 32);
 }
 
 void shuffle(unsigned count, unsigned *values)
@@ -80,8 +93,8 @@ void shuffle(unsigned count, unsigned *values)
 void draw_order(unsigned count, unsigned *values)
 {
     for (unsigned i = 0; i < count; i++)
-        values[i] = seed == 1 ? count - 1 - i : i;
-    if (seed > 1)
+        values[i] = sm->seed == 1 ? count - 1 - i : i;
+    if (sm->seed > 1)
         shuffle(count, values);
 }
 
@@ -89,24 +102,24 @@ void draw_order(unsigned count, unsigned *values)
 void rank_threads()
 {
     unsigned warps[BLOCK_THREADS_MAX / LANES], lanes[LANES], at = 0;
-    const unsigned warp_count = (thread_count + LANES - 1) / LANES;
+    const unsigned warp_count = (sm->thread_count + LANES - 1) / LANES;
     draw_order(warp_count, warps);
     for (unsigned w = 0; w < warp_count; w++) {
         draw_order(LANES, lanes);
         for (unsigned i = 0; i < LANES; i++)
-            if (warps[w] * LANES + lanes[i] < thread_count)
-                ranked[at++] = warps[w] * LANES + lanes[i];
+            if (warps[w] * LANES + lanes[i] < sm->thread_count)
+                sm->ranked[at++] = warps[w] * LANES + lanes[i];
     }
-    for (unsigned i = 0; i < thread_count; i++)
-        rank_of[ranked[i]] = i;
-    first_ready = 0;
+    for (unsigned i = 0; i < sm->thread_count; i++)
+        sm->rank_of[sm->ranked[i]] = i;
+    sm->first_ready = 0;
 }
 
 void make_ready(unsigned thread)
 {
-    fibers[thread].wait = RUNS;
-    if (rank_of[thread] < first_ready)
-        first_ready = rank_of[thread];
+    sm->fibers[thread].wait = RUNS;
+    if (sm->rank_of[thread] < sm->first_ready)
+        sm->first_ready = sm->rank_of[thread];
 }
 
 void switch_to(fiber_t *from, fiber_t *to)
@@ -124,10 +137,11 @@ __attribute__((format(printf, 1, 2))) void fail(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    const int length = snprintf(failure, sizeof failure, "block (%u, %u, %u): ", blockIdx.x, blockIdx.y, blockIdx.z);
-    vsnprintf(failure + length, sizeof failure - (size_t)length, format, arguments);
+    char *const text = sm->failure;
+    const int length = snprintf(text, sizeof sm->failure, "block (%u, %u, %u): ", blockIdx.x, blockIdx.y, blockIdx.z);
+    vsnprintf(text + length, sizeof sm->failure - (size_t)length, format, arguments);
     va_end(arguments);
-    failed = true;
+    sm->failed = true;
 }
 
 /* The first thread, and the first that stands elsewhere. */
@@ -135,15 +149,16 @@ void fail_apart()
 {
     static const char *const doing[] = {"runs", "waits at the barrier", "waits for its warp", "has left"};
     unsigned other = 0;
-    while (other + 1 < thread_count && fibers[other].wait == fibers[0].wait && fibers[other].line == fibers[0].line)
+    while (other + 1 < sm->thread_count && sm->fibers[other].wait == sm->fibers[0].wait &&
+           sm->fibers[other].line == sm->fibers[0].line)
         other++;
-    fail("thread 0 %s (%s:%d), thread %u %s (%s:%d)", doing[fibers[0].wait], fibers[0].file, fibers[0].line, other,
-         doing[fibers[other].wait], fibers[other].file, fibers[other].line);
+    fail("thread 0 %s (%s:%d), thread %u %s (%s:%d)", doing[sm->fibers[0].wait], sm->fibers[0].file, sm->fibers[0].line,
+         other, doing[sm->fibers[other].wait], sm->fibers[other].file, sm->fibers[other].line);
 }
 
 void place_thread(unsigned thread)
 {
-    current = thread;
+    sm->current = thread;
     threadIdx.x = thread % blockDim.x;
     threadIdx.y = thread / blockDim.x % blockDim.y;
     threadIdx.z = thread / blockDim.x / blockDim.y;
@@ -152,16 +167,16 @@ void place_thread(unsigned thread)
 /* From the current thread to the next that may run; to the launcher when none may or something failed. */
 void run_next()
 {
-    fiber_t *const from = &fibers[current];
-    while (first_ready < thread_count && fibers[ranked[first_ready]].wait != RUNS)
-        first_ready++;
-    if (!failed && first_ready < thread_count) {
-        place_thread(ranked[first_ready]);
-        if (&fibers[current] != from)
-            switch_to(from, &fibers[current]);
+    fiber_t *const from = &sm->fibers[sm->current];
+    while (sm->first_ready < sm->thread_count && sm->fibers[sm->ranked[sm->first_ready]].wait != RUNS)
+        sm->first_ready++;
+    if (!sm->failed && sm->first_ready < sm->thread_count) {
+        place_thread(sm->ranked[sm->first_ready]);
+        if (&sm->fibers[sm->current] != from)
+            switch_to(from, &sm->fibers[sm->current]);
         return;
     }
-    switch_to(from, &launcher);
+    switch_to(from, &sm->launcher);
 }
 
 void fiber_main()
@@ -170,20 +185,20 @@ void fiber_main()
     const void *bottom;
     size_t size;
     __sanitizer_finish_switch_fiber(nullptr, &bottom, &size);
-    if (launcher.stack.bottom == nullptr) { /* only the launcher starts a block's first fiber */
-        launcher.stack.bottom = bottom;
-        launcher.stack.size = size;
+    if (sm->launcher.stack.bottom == nullptr) { /* only the launcher starts a block's first fiber */
+        sm->launcher.stack.bottom = bottom;
+        sm->launcher.stack.size = size;
     }
 #endif
-    kernel_body(kernel_argument);
-    fibers[current].wait = LEFT;
+    (*sm->body)();
+    sm->fibers[sm->current].wait = LEFT;
     run_next();
     abort(); /* nobody goes back to a thread that has left */
 }
 
 void prepare_fiber(unsigned thread, char *stack)
 {
-    fiber_t *const f = &fibers[thread];
+    fiber_t *const f = &sm->fibers[thread];
     ASAN_UNPOISON_MEMORY_REGION(stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES);
     context_prepare(&f->context, stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, fiber_main);
     f->stack = {stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, nullptr};
@@ -192,20 +207,32 @@ void prepare_fiber(unsigned thread, char *stack)
     f->line = 0;
 }
 
-char *stacks()
+char *map_stacks()
 {
-    static char *memory = nullptr;
-    if (memory != nullptr)
-        return memory;
     const size_t size = (size_t)BLOCK_THREADS_MAX * STACK_BYTES;
     void *const mapped =
         mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED)
         abort();
-    memory = (char *)mapped;
+    char *const memory = (char *)mapped;
     for (size_t i = 0; i < BLOCK_THREADS_MAX; i++)
         mprotect(memory + i * STACK_BYTES, PAGE_BYTES, PROT_NONE);
     return memory;
+}
+
+/* This thread's, with the order that was last told. */
+void find_multiprocessor()
+{
+    if (sm == nullptr) {
+        sm = new multiprocessor_t();
+        sm->stacks = map_stacks();
+    }
+    const unsigned now = told.load();
+    if (sm->told == now)
+        return;
+    sm->told = now;
+    sm->seed = new_seed.load();
+    sm->random_state = sm->seed;
 }
 
 /* Shared memory is the thread-local memory of this program: what a kernel reads before it has written is NaN. */
@@ -220,32 +247,37 @@ int fill_shared(struct dl_phdr_info *info, size_t, void *)
 void prepare_shared(size_t dynamic_bytes)
 {
     ASAN_UNPOISON_MEMORY_REGION(lspo_shared, sizeof lspo_shared);
+    multiprocessor_t *const kept = sm;
     dl_iterate_phdr(fill_shared, nullptr);
+    sm = kept;
     ASAN_POISON_MEMORY_REGION((char *)lspo_shared + dynamic_bytes, sizeof lspo_shared - dynamic_bytes);
 }
 
-void run_block(const cudaLaunchConfig_t *config, unsigned index)
+void run_block(const cudaLaunchConfig_t &config, unsigned index)
 {
+    prepare_shared(config.dynamicSmemBytes);
+    gridDim = config.gridDim;
+    blockDim = config.blockDim;
     blockIdx.x = index % gridDim.x;
     blockIdx.y = index / gridDim.x % gridDim.y;
     blockIdx.z = index / gridDim.x / gridDim.y;
-    prepare_shared(config->dynamicSmemBytes);
-    for (unsigned thread = 0; thread < thread_count; thread++)
-        prepare_fiber(thread, stacks() + (size_t)thread * STACK_BYTES);
+    for (unsigned thread = 0; thread < sm->thread_count; thread++)
+        prepare_fiber(thread, sm->stacks + (size_t)thread * STACK_BYTES);
     rank_threads();
-    at_barrier = 0;
-    place_thread(ranked[0]);
-    switch_to(&launcher, &fibers[current]);
+    sm->at_barrier = 0;
+    place_thread(sm->ranked[0]);
+    switch_to(&sm->launcher, &sm->fibers[sm->current]);
     ASAN_UNPOISON_MEMORY_REGION(lspo_shared, sizeof lspo_shared);
-    for (unsigned thread = 0; thread < thread_count && !failed; thread++)
-        if (fibers[thread].wait != LEFT)
+    for (unsigned thread = 0; thread < sm->thread_count && !sm->failed; thread++)
+        if (sm->fibers[thread].wait != LEFT)
             fail_apart();
 }
 
 struct allowance_t {
     const void *kernel;
     size_t shared_bytes;
-} allowances[64];
+} allowances[512];
+std::mutex allowance_lock;
 
 /* The kernel's place in the list; a free one if it has none. */
 allowance_t *allowance(const void *kernel)
@@ -257,14 +289,15 @@ allowance_t *allowance(const void *kernel)
     return at;
 }
 
-bool valid(const cudaLaunchConfig_t *config, const void *kernel)
+bool valid(const cudaLaunchConfig_t &config, const void *kernel)
 {
-    const dim3 g = config->gridDim, b = config->blockDim;
+    const dim3 g = config.gridDim, b = config.blockDim;
+    const std::lock_guard<std::mutex> hold(allowance_lock);
     const allowance_t *const allowed = allowance(kernel);
     const size_t shared_bytes = allowed->kernel != nullptr ? allowed->shared_bytes : (size_t)SHARED_BYTES;
     return g.x >= 1 && g.y >= 1 && g.z >= 1 && g.x <= INT32_MAX && g.y <= UINT16_MAX && g.z <= UINT16_MAX && b.x >= 1 &&
            b.y >= 1 && b.z >= 1 && b.z <= 64 && (uint64_t)b.x * b.y * b.z <= BLOCK_THREADS_MAX &&
-           config->dynamicSmemBytes <= shared_bytes;
+           config.dynamicSmemBytes <= shared_bytes;
 }
 
 /* Lanes of the mask, all at the same exchange, get what they asked for. */
@@ -273,17 +306,17 @@ void complete_exchange(unsigned first, unsigned mask)
     unsigned ballot = 0;
     for (unsigned lane = 0; lane < LANES; lane++)
         if (mask >> lane & 1)
-            ballot |= (unsigned)(fibers[first + lane].given & 1) << lane;
+            ballot |= (unsigned)(sm->fibers[first + lane].given & 1) << lane;
     for (unsigned lane = 0; lane < LANES; lane++) {
         if (!(mask >> lane & 1))
             continue;
-        fiber_t *const f = &fibers[first + lane];
+        fiber_t *const f = &sm->fibers[first + lane];
         if (f->source < LANES && !(mask >> f->source & 1)) {
             fail("thread %u reads lane %u, which is not in the mask %08x (%s:%d)", first + lane, f->source, mask,
                  f->file, f->line);
             return;
         }
-        f->received = f->source < LANES ? fibers[first + f->source].given : f->given;
+        f->received = f->source < LANES ? sm->fibers[first + f->source].given : f->given;
         f->ballot = ballot;
         make_ready(first + lane);
     }
@@ -292,69 +325,100 @@ void complete_exchange(unsigned first, unsigned mask)
 /* All threads are there, and all at the same one. */
 void open_barrier()
 {
-    for (unsigned thread = 0; thread < thread_count; thread++)
-        if (fibers[thread].line != fibers[0].line || fibers[thread].file != fibers[0].file)
+    for (unsigned thread = 0; thread < sm->thread_count; thread++)
+        if (sm->fibers[thread].line != sm->fibers[0].line || sm->fibers[thread].file != sm->fibers[0].file)
             return; /* and never opens: fail_apart() */
-    at_barrier = 0;
-    for (unsigned thread = 0; thread < thread_count; thread++)
+    sm->at_barrier = 0;
+    for (unsigned thread = 0; thread < sm->thread_count; thread++)
         make_ready(thread);
 }
 
 /* All lanes of the mask wait for it at one place. */
 bool all_there(unsigned first, unsigned mask)
 {
-    const fiber_t *const self = &fibers[current];
+    const fiber_t *const self = &sm->fibers[sm->current];
     for (unsigned lane = 0; lane < LANES; lane++) {
         if (!(mask >> lane & 1))
             continue;
-        const fiber_t *const f = &fibers[first + lane];
-        if (first + lane >= thread_count || f->wait != AT_EXCHANGE || f->mask != mask || f->line != self->line ||
+        const fiber_t *const f = &sm->fibers[first + lane];
+        if (first + lane >= sm->thread_count || f->wait != AT_EXCHANGE || f->mask != mask || f->line != self->line ||
             f->file != self->file)
             return false; /* and never true if a lane does not come: fail_apart() */
     }
     return true;
 }
+
+/* On a stream's own thread, whose thread-local memory is a block's shared memory. */
+cudaError_t run_kernel(const cudaLaunchConfig_t &config, const std::function<void()> &body)
+{
+    find_multiprocessor();
+    sm->thread_count = config.blockDim.x * config.blockDim.y * config.blockDim.z;
+    sm->body = &body;
+    sm->failed = false;
+    const unsigned blocks = config.gridDim.x * config.gridDim.y * config.gridDim.z;
+    unsigned *const order = (unsigned *)malloc(blocks * sizeof *order);
+    if (order == nullptr)
+        return cudaErrorMemoryAllocation;
+    draw_order(blocks, order);
+    for (unsigned i = 0; i < blocks && !sm->failed; i++)
+        run_block(config, order[i]);
+    free(order);
+    if (!sm->failed)
+        return cudaSuccess;
+    const std::lock_guard<std::mutex> hold(failure_lock);
+    memcpy(last_failure, sm->failure, sizeof last_failure);
+    return cudaErrorLaunchFailure;
+}
 } // namespace
 
-void cuda_on_host_order(unsigned new_seed)
+void cuda_on_host_order(unsigned seed)
 {
-    seed = new_seed;
-    random_state = new_seed;
+    new_seed.store(seed);
+    told.fetch_add(1);
 }
 
 const char *cuda_on_host_failure()
 {
-    return failure;
+    return last_failure;
+}
+
+void cuda_on_host_leave_thread()
+{
+    if (sm == nullptr)
+        return;
+    munmap(sm->stacks, (size_t)BLOCK_THREADS_MAX * STACK_BYTES);
+    delete sm;
+    sm = nullptr;
 }
 
 unsigned cuda_on_host_lane()
 {
-    return current % LANES;
+    return sm->current % LANES;
 }
 
 void cuda_on_host_barrier(const char *file, int line)
 {
-    fiber_t *const self = &fibers[current];
+    fiber_t *const self = &sm->fibers[sm->current];
     self->wait = AT_BARRIER;
     self->file = file;
     self->line = line;
-    if (++at_barrier == thread_count && !failed)
+    if (++sm->at_barrier == sm->thread_count && !sm->failed)
         open_barrier();
     run_next();
 }
 
 uint64_t cuda_on_host_exchange(unsigned mask, uint64_t value, unsigned source, const char *file, int line)
 {
-    fiber_t *const self = &fibers[current];
-    const unsigned first = current / LANES * LANES;
+    fiber_t *const self = &sm->fibers[sm->current];
+    const unsigned first = sm->current / LANES * LANES;
     self->wait = AT_EXCHANGE;
     self->file = file;
     self->line = line;
     self->mask = mask;
     self->source = source;
     self->given = value;
-    if (!(mask >> current % LANES & 1))
-        fail("thread %u is not in its own mask %08x (%s:%d)", current, mask, file, line);
+    if (!(mask >> sm->current % LANES & 1))
+        fail("thread %u is not in its own mask %08x (%s:%d)", sm->current, mask, file, line);
     else if (all_there(first, mask))
         complete_exchange(first, mask);
     run_next();
@@ -363,36 +427,22 @@ uint64_t cuda_on_host_exchange(unsigned mask, uint64_t value, unsigned source, c
 
 unsigned cuda_on_host_ballot(unsigned mask, bool flag, const char *file, int line)
 {
-    (void)cuda_on_host_exchange(mask, flag, current % LANES, file, line);
-    return fibers[current].ballot;
+    (void)cuda_on_host_exchange(mask, flag, sm->current % LANES, file, line);
+    return sm->fibers[sm->current].ballot;
 }
 
-cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t *config, const void *kernel, void (*body)(void *),
-                                void *argument)
+cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *kernel, std::function<void()> body)
 {
     if (!valid(config, kernel))
-        return cudaErrorInvalidConfiguration;
-    gridDim = config->gridDim;
-    blockDim = config->blockDim;
-    thread_count = blockDim.x * blockDim.y * blockDim.z;
-    kernel_body = body;
-    kernel_argument = argument;
-    failed = false;
-    const unsigned blocks = gridDim.x * gridDim.y * gridDim.z;
-    unsigned *const order = (unsigned *)malloc(blocks * sizeof *order);
-    if (order == nullptr)
-        return cudaErrorMemoryAllocation;
-    draw_order(blocks, order);
-    for (unsigned i = 0; i < blocks && !failed; i++)
-        run_block(config, order[i]);
-    free(order);
-    return failed ? cudaErrorLaunchFailure : cudaSuccess;
+        return cuda_on_host_report(cudaErrorInvalidConfiguration);
+    return cuda_on_host_later(config.stream, [config, body] { return run_kernel(config, body); });
 }
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
 {
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > SHARED_BYTES_MAX)
         return cudaErrorInvalidValue;
+    const std::lock_guard<std::mutex> hold(allowance_lock);
     *allowance(kernel) = {kernel, (size_t)value};
     return cudaSuccess;
 }

@@ -1,108 +1,189 @@
-/* runtime.cc - memory, errors and cuBLAS on the CPU; see cuda_runtime.h. */
-#include <cblas.h>
-#include <sys/mman.h>
+/* runtime.cc - what the device is, and its green contexts; see cuda_runtime.h. */
+#include <stdio.h>
+#include <string.h>
 
-#include "cublas_v2.h"
-#include "cuda_runtime.h"
+#include "cuda.h"
+#include "cuda_on_host.h"
+#include "stream.h"
 
-enum { PAGE_BYTES = 4096 };
+enum { MULTIPROCESSORS = 132, GREEN_STEP = 8 };
 
-static size_t whole_pages(size_t size)
+void cuda_on_host_memory(size_t bytes);
+
+static int device_count = 1, capability_major = 9, capability_minor;
+static bool has_green_contexts = true;
+static thread_local int current_device;
+
+void cuda_on_host_device(int count, int major, int minor, size_t memory_bytes)
 {
-    return (size + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    device_count = count;
+    capability_major = major;
+    capability_minor = minor;
+    cuda_on_host_memory(memory_bytes);
 }
 
-/* The mapping's size stands in its first page; the array ends where its last page, without access, begins. */
-cudaError_t cudaMalloc(void **memory, size_t size)
+void cuda_on_host_green_contexts(bool present)
 {
-    const size_t mapped = whole_pages(size) + 2 * PAGE_BYTES;
-    char *const base = (char *)mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED)
-        return cudaErrorMemoryAllocation;
-    memset(base, 0xff, mapped - PAGE_BYTES);
-    memcpy(base, &mapped, sizeof mapped);
-    char *const end = base + mapped - PAGE_BYTES;
-    mprotect(end, PAGE_BYTES, PROT_NONE);
-    *memory = end - size;
-    return cudaSuccess;
-}
-
-cudaError_t cudaFree(void *memory)
-{
-    if (memory == nullptr)
-        return cudaSuccess;
-    char *const base = (char *)((uintptr_t)((char *)memory - PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES);
-    size_t mapped;
-    memcpy(&mapped, base, sizeof mapped);
-    munmap(base, mapped);
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemcpy(void *to, const void *from, size_t size, cudaMemcpyKind)
-{
-    memcpy(to, from, size);
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemset(void *memory, int value, size_t size)
-{
-    memset(memory, value, size);
-    return cudaSuccess;
-}
-
-cudaError_t cudaGetDeviceCount(int *count)
-{
-    *count = 1;
-    return cudaSuccess;
-}
-
-cudaError_t cudaDeviceSynchronize()
-{
-    return cudaSuccess;
-}
-
-cudaError_t cudaGetLastError()
-{
-    return cudaSuccess;
+    has_green_contexts = present;
 }
 
 const char *cudaGetErrorString(cudaError_t error)
 {
-    return error == cudaSuccess ? "no error" : "error";
+    switch (error) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorInvalidValue:
+        return "invalid argument";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorInvalidConfiguration:
+        return "invalid configuration argument";
+    case cudaErrorNoDevice:
+        return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice:
+        return "invalid device ordinal";
+    case cudaErrorLaunchFailure:
+        return "unspecified launch failure";
+    case cudaErrorNotSupported:
+        return "operation not supported";
+    default:
+        return "error";
+    }
 }
 
-cublasStatus_t cublasCreate(cublasHandle_t *handle)
+const char *cudaGetErrorName(cudaError_t error)
+{
+    return cudaGetErrorString(error);
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    if (device_count == 0)
+        return cuda_on_host_report(cudaErrorNoDevice);
+    *count = device_count;
+    return cuda_on_host_report(cudaSuccess);
+}
+
+static cudaError_t there(int device)
+{
+    return cuda_on_host_report(device >= 0 && device < device_count ? cudaSuccess : cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    current_device = device;
+    return there(device);
+}
+
+cudaError_t cudaGetDevice(int *device)
+{
+    *device = current_device;
+    return cuda_on_host_report(cudaSuccess);
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
+{
+    size_t free;
+    snprintf(properties->name, sizeof properties->name, "CPU as a GPU");
+    properties->major = capability_major;
+    properties->minor = capability_minor;
+    properties->multiProcessorCount = MULTIPROCESSORS;
+    cudaMemGetInfo(&free, &properties->totalGlobalMem);
+    return there(device);
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device)
+{
+    *value = attribute == cudaDevAttrMultiProcessorCount      ? (int)MULTIPROCESSORS
+             : attribute == cudaDevAttrComputeCapabilityMajor ? capability_major
+                                                              : capability_minor;
+    return there(device);
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char *address, int length, int device)
+{
+    snprintf(address, (size_t)length, "0000:%02X:00.0", 0x3b + device);
+    return there(device);
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = CUDART_VERSION;
+    return cuda_on_host_report(cudaSuccess);
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    return cudaDriverGetVersion(version);
+}
+
+/* ---- green contexts: a number of multiprocessors, whose streams are streams ---- */
+
+static CUresult device_get(CUdevice *device, int ordinal)
+{
+    *device = ordinal;
+    return CUDA_SUCCESS;
+}
+
+static CUresult get_resource(CUdevice, CUdevResource *resource, CUdevResourceType type)
+{
+    *resource = {type, {MULTIPROCESSORS}};
+    return CUDA_SUCCESS;
+}
+
+static CUresult split(CUdevResource *result, unsigned *groups, const CUdevResource *input, CUdevResource *, unsigned,
+                      unsigned least)
+{
+    const unsigned count = (least + GREEN_STEP - 1) / GREEN_STEP * GREEN_STEP;
+    if (count > input->sm.smCount || *groups < 1)
+        return CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION;
+    *result = {input->type, {count}};
+    *groups = 1;
+    return CUDA_SUCCESS;
+}
+
+static CUresult describe(CUdevResourceDesc *description, CUdevResource *, unsigned)
+{
+    *description = nullptr;
+    return CUDA_SUCCESS;
+}
+
+static CUresult green_create(CUgreenCtx *context, CUdevResourceDesc, CUdevice, unsigned)
 {
     static char place;
-    *handle = (cublasHandle_t)&place;
-    return CUBLAS_STATUS_SUCCESS;
+    *context = (CUgreenCtx)&place;
+    return CUDA_SUCCESS;
 }
 
-cublasStatus_t cublasDestroy(cublasHandle_t)
+static CUresult green_destroy(CUgreenCtx)
 {
-    return CUBLAS_STATUS_SUCCESS;
+    return CUDA_SUCCESS;
 }
 
-cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t)
+static CUresult green_stream(CUstream *stream, CUgreenCtx, unsigned, int)
 {
-    return handle != nullptr ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_INITIALIZED;
+    return cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking) == cudaSuccess ? CUDA_SUCCESS
+                                                                                   : CUDA_ERROR_INVALID_VALUE;
 }
 
-static int at_least_one(int x)
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult *result)
 {
-    return x > 1 ? x : 1;
-}
-
-cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
-                           const float *alpha, const float *a, int lda, const float *b, int ldb, const float *beta,
-                           float *c, int ldc)
-{
-    if (handle == nullptr)
-        return CUBLAS_STATUS_NOT_INITIALIZED;
-    if (m < 0 || n < 0 || k < 0 || lda < at_least_one(op_a == CUBLAS_OP_N ? m : k) ||
-        ldb < at_least_one(op_b == CUBLAS_OP_N ? k : n) || ldc < at_least_one(m))
-        return CUBLAS_STATUS_INVALID_VALUE;
-    cblas_sgemm(CblasColMajor, op_a == CUBLAS_OP_N ? CblasNoTrans : CblasTrans,
-                op_b == CUBLAS_OP_N ? CblasNoTrans : CblasTrans, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
-    return CUBLAS_STATUS_SUCCESS;
+    static const struct {
+        const char *symbol;
+        void *function;
+    } functions[] = {{"cuDeviceGet", (void *)device_get},
+                     {"cuDeviceGetDevResource", (void *)get_resource},
+                     {"cuDevSmResourceSplitByCount", (void *)split},
+                     {"cuDevResourceGenerateDesc", (void *)describe},
+                     {"cuGreenCtxCreate", (void *)green_create},
+                     {"cuGreenCtxDestroy", (void *)green_destroy},
+                     {"cuGreenCtxStreamCreate", (void *)green_stream}};
+    *result = cudaDriverEntryPointSymbolNotFound;
+    for (const auto &known : functions)
+        if (has_green_contexts && strcmp(known.symbol, symbol) == 0) {
+            *function = known.function;
+            *result = cudaDriverEntryPointSuccess;
+        }
+    return cuda_on_host_report(*result == cudaDriverEntryPointSuccess ? cudaSuccess : cudaErrorInvalidValue);
 }
