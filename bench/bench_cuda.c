@@ -50,103 +50,105 @@ static int copy(void)
 
 static int product(void)
 {
-    return lspo_gemm_nn_cuda(TOKENS, INNER, WIDTH, 1.0F, array[0], WIDTH, array[1], INNER, 0.0F, array[2], INNER,
-                             cublas, NULL);
+    return lspo_gemm_nn_cuda(LSPO_NUMBER_FP32, TOKENS, INNER, WIDTH, 1.0F, array[0], WIDTH, array[1], INNER, 0.0F,
+                             array[2], INNER, cublas, NULL);
 }
 
 static int adam(void)
 {
     const lspo_adam_t step = lspo_adam_default(1e-4F, 10);
-    return lspo_adam_parameters_cuda(&step, matrix, array[0], array[1], array[2], array[3], NULL);
+    return lspo_adam_parameters_cuda(LSPO_NUMBER_FP32, &step, matrix, array[0], array[1], array[2], NULL, array[3],
+                                     NULL);
 }
 
 static int pack_bf16(void)
 {
-    return lspo_pack_bf16_cuda(matrix, array[0], (uint16_t *)array[1], NULL);
+    return lspo_convert_cuda(matrix, LSPO_NUMBER_FP32, array[0], LSPO_NUMBER_BF16, array[1], NULL);
 }
 
 static int unpack_bf16(void)
 {
-    return lspo_unpack_bf16_cuda(matrix, (uint16_t *)array[1], array[0], NULL);
+    return lspo_convert_cuda(matrix, LSPO_NUMBER_BF16, array[1], LSPO_NUMBER_FP32, array[0], NULL);
 }
 
 static int pack_fp16(void)
 {
-    return lspo_pack_fp16_cuda(matrix, array[0], (uint16_t *)array[1], NULL);
+    return lspo_convert_cuda(matrix, LSPO_NUMBER_FP32, array[0], LSPO_NUMBER_FP16, array[1], NULL);
 }
 
 static int gather(void)
 {
-    return lspo_projector_gather_cuda(&q, TOKENS, array[0], INNER, array[1], NULL);
+    return lspo_projector_gather_cuda(LSPO_NUMBER_FP32, &q, TOKENS, array[0], INNER, array[1], NULL);
 }
 
 static int compress(void)
 {
-    return lspo_projector_compress_cuda(&p, &q, TOKENS, array[0], WIDTH, array[1], INNER, 0.0F, gradient, array[2],
-                                        cublas, NULL);
+    return lspo_projector_compress_cuda(LSPO_NUMBER_FP32, &p, &q, TOKENS, array[0], WIDTH, array[1], INNER, 0.0F,
+                                        gradient, array[2], cublas, NULL);
 }
 
 static int apply(void)
 {
-    return lspo_projector_apply_cuda(&p, &q, gradient, 1e-4F, 0.0F, array[0], NULL);
+    return lspo_projector_apply_cuda(LSPO_NUMBER_FP32, &p, &q, gradient, 1e-4F, 0.0F, 0, array[0], NULL);
 }
 
 static int embedding_forward(void)
 {
-    return lspo_embedding_forward_cuda(BATCH, SEQUENCE, WIDTH, ids, array[0], NULL, array[1], NULL);
+    return lspo_embedding_forward_cuda(LSPO_NUMBER_FP32, BATCH, SEQUENCE, WIDTH, ids, array[0], NULL, array[1], NULL);
 }
 
 static int embedding_backward(void)
 {
-    return lspo_embedding_backward_cuda(BATCH, SEQUENCE, WIDTH, ids, array[1], array[0], NULL, NULL);
+    return lspo_embedding_backward_cuda(LSPO_NUMBER_FP32, BATCH, SEQUENCE, WIDTH, ids, array[1], array[0], NULL, NULL);
 }
 
 static int norm_forward(void)
 {
-    return lspo_norm_forward_cuda(TOKENS, WIDTH, array[0], small, small, array[1], small + WIDTH, small + 2 * WIDTH,
-                                  NULL);
+    return lspo_norm_forward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, array[0], small, small, array[1], small + WIDTH,
+                                  small + 2 * WIDTH, NULL);
 }
 
 static int rms_norm_forward(void)
 {
-    return lspo_rms_norm_forward_cuda(TOKENS, WIDTH, 1e-5F, array[0], small, array[1], small + WIDTH, NULL);
+    return lspo_rms_norm_forward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, 1e-5F, array[0], small, array[1], small + WIDTH,
+                                      NULL);
 }
 
 static int rms_norm_backward(void)
 {
-    return lspo_rms_norm_backward_cuda(TOKENS, WIDTH, array[0], array[1], small + WIDTH, small, array[2], false,
-                                       array[3], NULL, NULL);
+    return lspo_rms_norm_backward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, array[0], array[1], small + WIDTH, small,
+                                       array[2], false, array[3], NULL, NULL);
 }
 
 static int rms_norm_backward_gain(void)
 {
-    return lspo_rms_norm_backward_cuda(TOKENS, WIDTH, array[0], array[1], small + WIDTH, small, array[2], false,
-                                       array[3], small + 2 * WIDTH, NULL);
+    return lspo_rms_norm_backward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, array[0], array[1], small + WIDTH, small,
+                                       array[2], false, array[3], small + 2 * WIDTH, NULL);
 }
 
 static int gelu_forward(void)
 {
-    return lspo_gelu_forward_cuda(floats, array[0], array[1], NULL);
+    return lspo_gelu_forward_cuda(LSPO_NUMBER_FP32, floats, array[0], array[1], NULL);
 }
 
 static int gelu_backward(void)
 {
-    return lspo_gelu_backward_cuda(TOKENS, INNER, array[0], false, array[1], NULL, NULL);
+    return lspo_gelu_backward_cuda(LSPO_NUMBER_FP32, TOKENS, INNER, array[0], false, array[1], NULL, NULL);
 }
 
 static int swiglu_forward(void)
 {
-    return lspo_swiglu_forward_cuda(floats, array[0], array[1], array[2], NULL);
+    return lspo_swiglu_forward_cuda(LSPO_NUMBER_FP32, floats, array[0], array[1], array[2], NULL);
 }
 
 static int swiglu_backward(void)
 {
-    return lspo_swiglu_backward_cuda(floats, array[0], array[1], array[2], array[3], NULL);
+    return lspo_swiglu_backward_cuda(LSPO_NUMBER_FP32, floats, array[0], array[1], array[2], array[3], NULL);
 }
 
 static int rotary(void)
 {
-    return lspo_rotary_forward_cuda(BATCH, SEQUENCE, HEADS, HEAD_WIDTH, small, array[0], NULL);
+    return lspo_rotary_forward_cuda(LSPO_NUMBER_FP32, BATCH, SEQUENCE, HEADS, HEAD_WIDTH, small, array[0], NULL);
 }
 
 static const lspo_attention_t shape = {.batch = BATCH,
@@ -161,57 +163,60 @@ static const lspo_attention_t shape = {.batch = BATCH,
 /* Q, K, V in one array, dQ, dK, dV in another; their rows' sums in `small`. */
 static int attention_forward(void)
 {
-    return lspo_attention_any_forward_cuda(&shape, array[0], array[0] + tokens_wide / 2, array[1], array[2], small,
-                                           NULL);
+    return lspo_attention_any_forward_cuda(LSPO_NUMBER_FP32, &shape, array[0], array[0] + tokens_wide / 2, array[1],
+                                           array[2], small, NULL);
 }
 
 static int attention_backward(void)
 {
     float *dots = small + (size_t)TOKENS * HEADS;
-    return lspo_attention_any_backward_cuda(&shape, array[0], array[0] + tokens_wide / 2, array[1], array[2], small,
-                                            array[2], array[3], array[3] + tokens_wide, array[1] + tokens_wide, dots,
-                                            NULL);
+    return lspo_attention_any_backward_cuda(LSPO_NUMBER_FP32, &shape, array[0], array[0] + tokens_wide / 2, array[1],
+                                            array[2], small, array[2], array[3], array[3] + tokens_wide,
+                                            array[1] + tokens_wide, dots, NULL);
 }
 
 static int loss_forward(void)
 {
-    return lspo_cross_entropy_forward_cuda(LOSS_ROWS, VOCABULARY, ids, array[0], doubles, doubles + LOSS_ROWS, NULL);
+    return lspo_cross_entropy_forward_cuda(LSPO_NUMBER_FP32, LOSS_ROWS, VOCABULARY, ids, array[0], doubles,
+                                           doubles + LOSS_ROWS, NULL);
 }
 
 static int loss_backward(void)
 {
-    return lspo_cross_entropy_backward_cuda(LOSS_ROWS, VOCABULARY, ids, array[0], 1.0F, array[0], NULL);
+    return lspo_cross_entropy_backward_cuda(LSPO_NUMBER_FP32, LOSS_ROWS, VOCABULARY, ids, array[0], 1.0F, array[0],
+                                            NULL);
 }
 
 static int bias_add(void)
 {
-    return lspo_bias_add_cuda(TOKENS, INNER, array[0], small, array[0], NULL);
+    return lspo_bias_add_cuda(LSPO_NUMBER_FP32, TOKENS, INNER, array[0], small, array[0], NULL);
 }
 
 static int column_sum(void)
 {
-    return lspo_column_sum_cuda(TOKENS, INNER, array[0], false, small, NULL);
+    return lspo_column_sum_cuda(LSPO_NUMBER_FP32, TOKENS, INNER, array[0], false, small, NULL);
 }
 
 static int residual_add(void)
 {
-    return lspo_vector_add_cuda(tokens_wide, array[0], array[1], NULL);
+    return lspo_vector_add_cuda(LSPO_NUMBER_FP32, tokens_wide, array[0], array[1], NULL);
 }
 
 static int sum_of_squares(void)
 {
-    return lspo_sum_of_squares_cuda(matrix, array[0], doubles, doubles + LSPO_SUM_OF_SQUARES_PARTS, NULL);
+    return lspo_sum_of_squares_cuda(LSPO_NUMBER_FP32, matrix, array[0], doubles, doubles + LSPO_SUM_OF_SQUARES_PARTS,
+                                    NULL);
 }
 
 static int columns_gather(void)
 {
-    return lspo_columns_gather_cuda(WIDTH, INNER, INNER / 10, columns, array[0], array[1], NULL);
+    return lspo_columns_gather_cuda(LSPO_NUMBER_FP32, WIDTH, INNER, INNER / 10, columns, array[0], array[1], NULL);
 }
 
 static int adapter_forward(void)
 {
-    return lspo_adapter_forward_cuda(TOKENS, WIDTH, INNER, RANK, 1.0F, array[0], small, small, array[1], array[2],
-                                     cublas, NULL);
+    return lspo_adapter_forward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, INNER, RANK, 1.0F, array[0], small, small,
+                                     array[1], array[2], cublas, NULL);
 }
 
 /* ---- the table ---- */

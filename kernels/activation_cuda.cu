@@ -1,6 +1,6 @@
-/* activation_cuda.cu - activations on the GPU, one thread an element: bound by memory bandwidth. */
+/* activation_cuda.cu - activations on the GPU, element by element: bound by memory bandwidth. */
 #include "kernels/cuda.h"
-#include "kernels/launch.cuh"
+#include "kernels/number.cuh"
 
 /* 2 u = x (GELU_LINEAR + GELU_CUBIC x^2) */
 static constexpr float GELU_LINEAR = 1.5957691216f, GELU_CUBIC = 0.0713548163f;
@@ -47,82 +47,123 @@ static __device__ float tanh_slope_at(float out)
     return 1.0f - out * out;
 }
 
-template <float (*value)(float)> static __global__ void forward_kernel(size_t n, const float *x, float *out)
+template <typename T, float (*value)(float)> static __global__ void forward_kernel(size_t n, const T *x, T *out)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step())
-        out[i] = value(x[i]);
+    lspo_each<T>(n, lspo_aligned(x, out), [=](size_t i, auto width) {
+        auto values = lspo_load(width, x + i);
+        for (unsigned k = 0; k < width; k++)
+            values.at[k] = value(values.at[k]);
+        lspo_store(out + i, values);
+    });
 }
 
-template <float (*slope)(float)> static __global__ void backward_kernel(size_t n, const float *x, float *d)
+template <typename T, float (*slope)(float)> static __global__ void backward_kernel(size_t n, const T *x, T *d)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step())
-        d[i] *= slope(x[i]);
+    lspo_each<T>(n, lspo_aligned(x, d), [=](size_t i, auto width) {
+        const auto from = lspo_load(width, x + i);
+        auto gradient = lspo_load(width, d + i);
+        for (unsigned k = 0; k < width; k++)
+            gradient.at[k] *= slope(from.at[k]);
+        lspo_store(d + i, gradient);
+    });
+}
+
+template <float (*value)(float)>
+static int forward(lspo_number_t number, size_t n, const void *x, void *out, void *stream)
+{
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(n, forward_kernel<T, value>, stream, n, (const T *)x, (T *)out);
+    });
 }
 
 template <float (*slope)(float)>
-static int backward(size_t rows, size_t cols, const float *x, bool accumulate, float *d, float *bias_gradient,
-                    void *stream)
+static int backward(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *d,
+                    void *bias_gradient, void *stream)
 {
     const size_t n = rows * cols;
-    const int error = lspo_launch_over(n, backward_kernel<slope>, stream, n, x, d);
+    const int error = lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(n, backward_kernel<T, slope>, stream, n, (const T *)x, (T *)d);
+    });
     if (error != cudaSuccess || !bias_gradient)
         return error;
-    return lspo_column_sum_cuda(rows, cols, d, accumulate, bias_gradient, stream);
+    return lspo_column_sum_cuda(number, rows, cols, d, accumulate, bias_gradient, stream);
 }
 
-static __global__ void swiglu_forward_kernel(size_t n, const float *gate, const float *up, float *out)
+template <typename T> static __global__ void swiglu_forward_kernel(size_t n, const T *gate, const T *up, T *out)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step())
-        out[i] = gate[i] * sigmoid(gate[i]) * up[i];
+    lspo_each<T>(n, lspo_aligned(gate, up, out), [=](size_t i, auto width) {
+        const auto g = lspo_load(width, gate + i);
+        auto values = lspo_load(width, up + i);
+        for (unsigned k = 0; k < width; k++)
+            values.at[k] *= g.at[k] * sigmoid(g.at[k]);
+        lspo_store(out + i, values);
+    });
 }
 
-static __global__ void swiglu_backward_kernel(size_t n, const float *gate, const float *up, float *d, float *d_gate)
+template <typename T>
+static __global__ void swiglu_backward_kernel(size_t n, const T *gate, const T *up, T *d, T *d_gate)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step()) {
-        const float s = sigmoid(gate[i]), of_product = d[i];
-        d_gate[i] = of_product * up[i] * (s + gate[i] * s * (1.0f - s));
-        d[i] = of_product * gate[i] * s;
-    }
+    lspo_each<T>(n, lspo_aligned(gate, up, d, d_gate), [=](size_t i, auto width) {
+        const auto g = lspo_load(width, gate + i), u = lspo_load(width, up + i);
+        auto of_up = lspo_load(width, d + i), of_gate = of_up;
+        for (unsigned k = 0; k < width; k++) {
+            const float s = sigmoid(g.at[k]);
+            of_gate.at[k] *= u.at[k] * (s + g.at[k] * s * (1.0f - s));
+            of_up.at[k] *= g.at[k] * s;
+        }
+        lspo_store(d_gate + i, of_gate);
+        lspo_store(d + i, of_up);
+    });
 }
 
-int lspo_gelu_forward_cuda(size_t n, const float *x, float *out, void *stream)
+int lspo_gelu_forward_cuda(lspo_number_t number, size_t n, const void *x, void *out, void *stream)
 {
-    return lspo_launch_over(n, forward_kernel<gelu>, stream, n, x, out);
+    return forward<gelu>(number, n, x, out, stream);
 }
 
-int lspo_gelu_backward_cuda(size_t rows, size_t cols, const float *x, bool accumulate, float *d, float *bias_gradient,
-                            void *stream)
+int lspo_gelu_backward_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *d,
+                            void *bias_gradient, void *stream)
 {
-    return backward<gelu_slope>(rows, cols, x, accumulate, d, bias_gradient, stream);
+    return backward<gelu_slope>(number, rows, cols, x, accumulate, d, bias_gradient, stream);
 }
 
-int lspo_gelu_exact_forward_cuda(size_t n, const float *x, float *out, void *stream)
+int lspo_gelu_exact_forward_cuda(lspo_number_t number, size_t n, const void *x, void *out, void *stream)
 {
-    return lspo_launch_over(n, forward_kernel<gelu_exact>, stream, n, x, out);
+    return forward<gelu_exact>(number, n, x, out, stream);
 }
 
-int lspo_gelu_exact_backward_cuda(size_t rows, size_t cols, const float *x, bool accumulate, float *d,
-                                  float *bias_gradient, void *stream)
+int lspo_gelu_exact_backward_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate,
+                                  void *d, void *bias_gradient, void *stream)
 {
-    return backward<gelu_exact_slope>(rows, cols, x, accumulate, d, bias_gradient, stream);
+    return backward<gelu_exact_slope>(number, rows, cols, x, accumulate, d, bias_gradient, stream);
 }
 
-int lspo_swiglu_forward_cuda(size_t n, const float *gate, const float *up, float *out, void *stream)
+int lspo_swiglu_forward_cuda(lspo_number_t number, size_t n, const void *gate, const void *up, void *out, void *stream)
 {
-    return lspo_launch_over(n, swiglu_forward_kernel, stream, n, gate, up, out);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(n, swiglu_forward_kernel<T>, stream, n, (const T *)gate, (const T *)up, (T *)out);
+    });
 }
 
-int lspo_swiglu_backward_cuda(size_t n, const float *gate, const float *up, float *d, float *d_gate, void *stream)
+int lspo_swiglu_backward_cuda(lspo_number_t number, size_t n, const void *gate, const void *up, void *d, void *d_gate,
+                              void *stream)
 {
-    return lspo_launch_over(n, swiglu_backward_kernel, stream, n, gate, up, d, d_gate);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(n, swiglu_backward_kernel<T>, stream, n, (const T *)gate, (const T *)up, (T *)d,
+                                   (T *)d_gate);
+    });
 }
 
-int lspo_tanh_forward_cuda(size_t n, float *x, void *stream)
+int lspo_tanh_forward_cuda(lspo_number_t number, size_t n, void *x, void *stream)
 {
-    return lspo_launch_over(n, forward_kernel<tanh_value>, stream, n, x, x);
+    return forward<tanh_value>(number, n, x, x, stream);
 }
 
-int lspo_tanh_backward_cuda(size_t n, const float *out, float *d, void *stream)
+int lspo_tanh_backward_cuda(lspo_number_t number, size_t n, const void *out, void *d, void *stream)
 {
-    return lspo_launch_over(n, backward_kernel<tanh_slope_at>, stream, n, out, d);
+    return backward<tanh_slope_at>(number, 1, n, out, false, d, nullptr, stream);
 }

@@ -1,38 +1,56 @@
-/* adam_cuda.cu - Adam on the GPU, one thread an element: bound by memory bandwidth, so root and quotient are
- * the exact ones. */
+/* adam_cuda.cu - Adam on the GPU, element by element: bound by memory bandwidth, so root and quotient are the exact
+ * ones. */
 #include <cfloat>
 
 #include "kernels/cuda.h"
-#include "kernels/launch.cuh"
+#include "kernels/number.cuh"
 
-template <bool PARAMETERS>
-static __global__ void adam_kernel(lspo_adam_scalars_t s, size_t n, const float *gradient, float *m, float *v,
-                                   float *to)
+/* PARAMETERS: `weights` make the step and `to` is their rounding, in fp32 the same array. */
+template <bool PARAMETERS, typename T>
+static __global__ void adam_kernel(lspo_adam_scalars_t s, size_t n, const T *gradient, float *m, float *v,
+                                   float *weights, T *to)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step()) {
-        float g = gradient[i] * s.scale;
-        float mi = s.beta1 * m[i] + s.one_minus_beta1 * g;
-        float vi = s.beta2 * v[i] + s.one_minus_beta2 * g * g;
-        /* As on the host: in range, but NaN stays NaN. */
-        float held = vi < FLT_MIN ? FLT_MIN : vi > FLT_MAX ? FLT_MAX : vi;
-        float direction = mi * s.corrected / (sqrtf(held) + s.epsilon);
-        m[i] = mi;
-        v[i] = vi;
-        if (PARAMETERS)
-            to[i] -= s.learning_rate * (direction + s.weight_decay * to[i]);
-        else
-            to[i] = direction;
-    }
+    lspo_each<T>(n, lspo_aligned(gradient, m, v, weights, to), [=](size_t i, auto width) {
+        const auto g = lspo_load(width, gradient + i);
+        auto first = lspo_load(width, m + i), second = lspo_load(width, v + i);
+        auto out = PARAMETERS ? lspo_load(width, weights + i) : g;
+        for (unsigned k = 0; k < width; k++) {
+            const float scaled = g.at[k] * s.scale;
+            const float mk = s.beta1 * first.at[k] + s.one_minus_beta1 * scaled;
+            const float vk = s.beta2 * second.at[k] + s.one_minus_beta2 * scaled * scaled;
+            /* As on the host: in range, but NaN stays NaN. */
+            const float held = vk < FLT_MIN ? FLT_MIN : vk > FLT_MAX ? FLT_MAX : vk;
+            const float direction = mk * s.corrected / (sqrtf(held) + s.epsilon);
+            first.at[k] = mk;
+            second.at[k] = vk;
+            out.at[k] = PARAMETERS ? out.at[k] - s.learning_rate * (direction + s.weight_decay * out.at[k]) : direction;
+        }
+        lspo_store(m + i, first);
+        lspo_store(v + i, second);
+        if (PARAMETERS && sizeof(T) < sizeof(float))
+            lspo_store(weights + i, out);
+        lspo_store(to + i, out);
+    });
 }
 
-int lspo_adam_parameters_cuda(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *w,
-                              void *stream)
+int lspo_adam_parameters_cuda(lspo_number_t number, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
+                              float *v, float *master, void *w, void *stream)
 {
-    return lspo_launch_over(n, adam_kernel<true>, stream, lspo_adam_scalars(adam), n, gradient, m, v, w);
+    if ((number == LSPO_NUMBER_FP32) != (master == nullptr))
+        return cudaErrorInvalidValue;
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(n, adam_kernel<true, T>, stream, lspo_adam_scalars(adam), n, (const T *)gradient, m,
+                                   v, master ? master : (float *)w, (T *)w);
+    });
 }
 
-int lspo_adam_direction_cuda(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *out,
-                             void *stream)
+int lspo_adam_direction_cuda(lspo_number_t number, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
+                             float *v, void *out, void *stream)
 {
-    return lspo_launch_over(n, adam_kernel<false>, stream, lspo_adam_scalars(adam), n, gradient, m, v, out);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(n, adam_kernel<false, T>, stream, lspo_adam_scalars(adam), n, (const T *)gradient, m,
+                                   v, nullptr, (T *)out);
+    });
 }

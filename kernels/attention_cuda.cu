@@ -306,31 +306,38 @@ static int backward(const lspo_attention_t *a, const float *q, const float *k, c
                        stream, *a, scale, q, k, v, dout, log_sums, row_dots, dk, dv);
 }
 
-int lspo_attention_any_forward_cuda(const lspo_attention_t *a, const float *q, const float *k, const float *v,
-                                    float *out, float *log_sums, void *stream)
+int lspo_attention_any_forward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                    const void *v, void *out, float *log_sums, void *stream)
 {
+    if (number != LSPO_NUMBER_FP32)
+        return cudaErrorNotSupported;
     if (a->head_width > HEAD_WIDTH_MAX)
         return cudaErrorInvalidValue;
     if (is_empty(a))
         return cudaSuccess;
-    return a->head_width <= 2 * LSPO_WARP_THREADS ? forward<2>(a, q, k, v, out, log_sums, stream)
-                                                  : forward<4>(a, q, k, v, out, log_sums, stream);
+    return a->head_width <= 2 * LSPO_WARP_THREADS
+               ? forward<2>(a, (const float *)q, (const float *)k, (const float *)v, (float *)out, log_sums, stream)
+               : forward<4>(a, (const float *)q, (const float *)k, (const float *)v, (float *)out, log_sums, stream);
 }
 
-int lspo_attention_any_backward_cuda(const lspo_attention_t *a, const float *q, const float *k, const float *v,
-                                     const float *out, const float *log_sums, const float *dout, float *dq, float *dk,
-                                     float *dv, float *row_dots, void *stream)
+int lspo_attention_any_backward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                     const void *v, const void *out, const float *log_sums, const void *dout, void *dq,
+                                     void *dk, void *dv, float *row_dots, void *stream)
 {
+    if (number != LSPO_NUMBER_FP32)
+        return cudaErrorNotSupported;
     if (a->head_width > HEAD_WIDTH_MAX)
         return cudaErrorInvalidValue;
     if (is_empty(a))
         return cudaSuccess;
     const size_t rows = a->batch * a->heads * a->sequence;
     const int error = lspo_launch(row_dots_kernel, lspo_grid_blocks(rows * LSPO_WARP_THREADS), LSPO_BLOCK_THREADS, 0,
-                                  stream, *a, rows, out, dout, row_dots);
+                                  stream, *a, rows, (const float *)out, (const float *)dout, row_dots);
     if (error != cudaSuccess)
         return error;
     return a->head_width <= 2 * LSPO_WARP_THREADS
-               ? backward<2>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream)
-               : backward<4>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
+               ? backward<2>(a, (const float *)q, (const float *)k, (const float *)v, log_sums, (const float *)dout,
+                             (float *)dq, (float *)dk, (float *)dv, row_dots, stream)
+               : backward<4>(a, (const float *)q, (const float *)k, (const float *)v, log_sums, (const float *)dout,
+                             (float *)dq, (float *)dk, (float *)dv, row_dots, stream);
 }

@@ -4,13 +4,13 @@
 #ifndef LSPO_KERNELS_COLUMN_SUM_CUH
 #define LSPO_KERNELS_COLUMN_SUM_CUH
 
-#include "kernels/launch.cuh"
+#include "kernels/number.cuh"
 
 enum { LSPO_COLUMN_WARPS = LSPO_BLOCK_THREADS / LSPO_WARP_THREADS };
 
-/* value(i, j) summed over i into sink[j]. */
-template <typename Value>
-static __device__ void lspo_sum_columns(size_t rows, size_t cols, bool accumulate, float *sink, Value value)
+/* value(i, j) summed over i into sink[j], in fp32 until it is stored. */
+template <typename T, typename Value>
+static __device__ void lspo_sum_columns(size_t rows, size_t cols, bool accumulate, T *sink, Value value)
 {
     __shared__ float parts[LSPO_COLUMN_WARPS][LSPO_WARP_THREADS];
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
@@ -26,7 +26,7 @@ static __device__ void lspo_sum_columns(size_t rows, size_t cols, bool accumulat
         return;
     for (int other = 1; other < LSPO_COLUMN_WARPS; other++)
         sum += parts[other][lane];
-    sink[column] = accumulate ? sink[column] + sum : sum;
+    lspo_round(accumulate ? lspo_to_float(sink[column]) + sum : sum, sink + column);
 }
 
 /* A kernel whose blocks call lspo_sum_columns(); nothing to do without columns. */

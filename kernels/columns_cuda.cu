@@ -3,10 +3,10 @@
 #include "kernels/cuda.h"
 
 /* NaN has no place in an order. */
-static __global__ void importance_kernel(size_t m, size_t n, const float *g, float *sums)
+template <typename T> static __global__ void importance_kernel(size_t m, size_t n, const T *g, float *sums)
 {
     lspo_sum_columns(m, n, false, sums, [=](size_t i, size_t j) {
-        const float size = fabsf(g[i * n + j]);
+        const float size = fabsf(lspo_to_float(g[i * n + j]));
         return isnan(size) ? INFINITY : size;
     });
 }
@@ -33,25 +33,30 @@ static __global__ void place_kernel(size_t n, size_t selected, const float *chos
     }
 }
 
-static __global__ void gather_kernel(size_t elements, size_t n, size_t count, const uint32_t *columns, const float *x,
-                                     float *out)
+template <typename T>
+static __global__ void gather_kernel(size_t elements, size_t n, size_t count, const uint32_t *columns, const T *x,
+                                     T *out)
 {
     for (size_t i = lspo_grid_first(); i < elements; i += lspo_grid_step())
         out[i] = x[i / count * n + columns[i % count]];
 }
 
-static __global__ void scatter_kernel(size_t elements, size_t n, size_t count, const uint32_t *columns, const float *in,
-                                      float *x)
+template <typename T>
+static __global__ void scatter_kernel(size_t elements, size_t n, size_t count, const uint32_t *columns, const T *in,
+                                      T *x)
 {
     for (size_t i = lspo_grid_first(); i < elements; i += lspo_grid_step())
         x[i / count * n + columns[i % count]] = in[i];
 }
 
-int lspo_columns_split_cuda(size_t m, size_t n, size_t selected, const float *g, float *scratch, uint32_t *columns,
-                            void *stream)
+int lspo_columns_split_cuda(lspo_number_t number, size_t m, size_t n, size_t selected, const void *g, float *scratch,
+                            uint32_t *columns, void *stream)
 {
     float *sums = scratch, *chosen = scratch + n;
-    int error = lspo_launch_columns(n, importance_kernel, stream, m, n, g, sums);
+    int error = lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_columns(n, importance_kernel<T>, stream, m, n, (const T *)g, sums);
+    });
     if (error == cudaSuccess)
         error = lspo_launch_over(n, choose_kernel, stream, n, selected, sums, chosen);
     if (error == cudaSuccess)
@@ -59,14 +64,22 @@ int lspo_columns_split_cuda(size_t m, size_t n, size_t selected, const float *g,
     return error;
 }
 
-int lspo_columns_gather_cuda(size_t m, size_t n, size_t count, const uint32_t *columns, const float *x, float *out,
-                             void *stream)
+int lspo_columns_gather_cuda(lspo_number_t number, size_t m, size_t n, size_t count, const uint32_t *columns,
+                             const void *x, void *out, void *stream)
 {
-    return lspo_launch_over(m * count, gather_kernel, stream, m * count, n, count, columns, x, out);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_over(m * count, gather_kernel<T>, stream, m * count, n, count, columns, (const T *)x,
+                                (T *)out);
+    });
 }
 
-int lspo_columns_scatter_cuda(size_t m, size_t n, size_t count, const uint32_t *columns, const float *in, float *x,
-                              void *stream)
+int lspo_columns_scatter_cuda(lspo_number_t number, size_t m, size_t n, size_t count, const uint32_t *columns,
+                              const void *in, void *x, void *stream)
 {
-    return lspo_launch_over(m * count, scatter_kernel, stream, m * count, n, count, columns, in, x);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_over(m * count, scatter_kernel<T>, stream, m * count, n, count, columns, (const T *)in,
+                                (T *)x);
+    });
 }

@@ -1,15 +1,23 @@
 /* embedding_cuda.cu - token and position embedding on the GPU. */
 #include "kernels/cuda.h"
-#include "kernels/launch.cuh"
+#include "kernels/number.cuh"
 
-static __global__ void forward_kernel(size_t n, size_t sequence, size_t width, const uint32_t *ids, const float *token,
-                                      const float *position, float *x_out)
+/* Groups end where rows do, or are none. */
+template <typename T>
+static __global__ void forward_kernel(size_t n, size_t sequence, size_t width, const uint32_t *ids, const T *token,
+                                      const T *position, T *x_out)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step()) {
+    const bool aligned = width % LSPO_GROUP<T> == 0 && lspo_aligned(token, position, x_out);
+    lspo_each<T>(n, aligned, [=](size_t i, auto count) {
         const size_t row = i / width, j = i % width;
-        const float value = token[ids[row] * width + j];
-        x_out[i] = position ? value + position[row % sequence * width + j] : value;
-    }
+        auto values = lspo_load(count, token + ids[row] * width + j);
+        if (position) {
+            const auto added = lspo_load(count, position + row % sequence * width + j);
+            for (unsigned k = 0; k < count; k++)
+                values.at[k] += added.at[k];
+        }
+        lspo_store(x_out + i, values);
+    });
 }
 
 /* Of rows first .. first + blockDim.x - 1, those below `rows` whose id is `id`: a bit each, a word a warp. */
@@ -23,12 +31,32 @@ static __device__ void find_rows(size_t first, size_t rows, const uint32_t *ids,
     __syncthreads();
 }
 
-/* One block a row: the first row of an id adds all rows with that id, one after the other, without atomics; the others
- * leave.  Reads every id a second time for each row, from the caches: rows / 256 loads a thread. */
-static __global__ void token_kernel(size_t rows, size_t width, const uint32_t *ids, const float *dx, float *gradient)
+/* The columns whose fp32 sums fit a block's shared memory. */
+enum { SUM_COLUMNS_MAX = 8192 };
+
+/* Adds one row's part of the block's columns; a thread meets only its own. */
+template <typename T> static __device__ void add_row(size_t columns, bool aligned, const T *row, float *sums)
+{
+    lspo_each_of_row<T>(columns, aligned, [=](size_t j, auto count) {
+        const auto added = lspo_load(count, row + j);
+        auto values = lspo_load(count, sums + j);
+        for (unsigned k = 0; k < count; k++)
+            values.at[k] += added.at[k];
+        lspo_store(sums + j, values);
+    });
+}
+
+/* One block a row (and SUM_COLUMNS_MAX columns): the first row of an id adds all rows with that id, one after the other,
+ * without atomics, and rounds the sum once; the others leave.  Reads every id a second time for each row, from the
+ * caches: rows / 256 loads a thread. */
+template <typename T>
+static __global__ void token_kernel(size_t rows, size_t width, const uint32_t *ids, const T *dx, T *gradient)
 {
     __shared__ uint32_t found[LSPO_BLOCK_THREADS / LSPO_WARP_THREADS];
-    const size_t own = blockIdx.x;
+    float *const sums = (float *)lspo_shared;
+    const size_t own = blockIdx.x, first_column = (size_t)blockIdx.y * SUM_COLUMNS_MAX;
+    const size_t columns = min(width - first_column, (size_t)SUM_COLUMNS_MAX);
+    const bool aligned = width % LSPO_GROUP<T> == 0 && lspo_aligned(dx, gradient);
     const uint32_t id = ids[own];
     for (size_t first = 0; first < own; first += LSPO_BLOCK_THREADS) {
         find_rows(first, own, ids, id, found);
@@ -36,41 +64,66 @@ static __global__ void token_kernel(size_t rows, size_t width, const uint32_t *i
             if (found[word])
                 return; /* the whole block */
     }
+    T *const to = gradient + id * width + first_column;
+    lspo_each_of_row<T>(columns, aligned,
+                        [=](size_t j, auto count) { lspo_store(sums + j, lspo_load(count, to + j)); });
     for (size_t first = own; first < rows; first += LSPO_BLOCK_THREADS) {
         find_rows(first, rows, ids, id, found);
         for (unsigned word = 0; word < LSPO_BLOCK_THREADS / LSPO_WARP_THREADS; word++) {
             for (uint32_t bits = found[word]; bits; bits &= bits - 1) {
                 const size_t row = first + word * LSPO_WARP_THREADS + (size_t)__ffs((int)bits) - 1;
-                for (size_t j = threadIdx.x; j < width; j += blockDim.x)
-                    gradient[id * width + j] += dx[row * width + j];
+                add_row(columns, aligned, dx + row * width + first_column, sums);
             }
         }
     }
+    lspo_each_of_row<T>(columns, aligned,
+                        [=](size_t j, auto count) { lspo_store(to + j, lspo_load(count, sums + j)); });
 }
 
-static __global__ void position_kernel(size_t n, size_t batch, const float *dx, float *gradient)
+template <typename T> static __global__ void position_kernel(size_t n, size_t batch, const T *dx, T *gradient)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step()) {
-        float sum = gradient[i];
-        for (size_t b = 0; b < batch; b++)
-            sum += dx[b * n + i];
-        gradient[i] = sum;
-    }
+    lspo_each<T>(n, n % LSPO_GROUP<T> == 0 && lspo_aligned(dx, gradient), [=](size_t i, auto count) {
+        auto sums = lspo_load(count, gradient + i);
+        for (size_t b = 0; b < batch; b++) {
+            const auto added = lspo_load(count, dx + b * n + i);
+            for (unsigned k = 0; k < count; k++)
+                sums.at[k] += added.at[k];
+        }
+        lspo_store(gradient + i, sums);
+    });
 }
 
-int lspo_embedding_forward_cuda(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *token,
-                                const float *position, float *x_out, void *stream)
+template <typename T>
+static int token_gradients(size_t rows, size_t width, const uint32_t *ids, const T *dx, T *gradient, void *stream)
+{
+    if (rows == 0 || width == 0)
+        return cudaSuccess;
+    const size_t most = SUM_COLUMNS_MAX, columns = width < most ? width : most;
+    const dim3 grid((unsigned)rows, (unsigned)((width + most - 1) / most));
+    return lspo_launch(token_kernel<T>, grid, LSPO_BLOCK_THREADS, columns * sizeof(float), stream, rows, width, ids, dx,
+                       gradient);
+}
+
+int lspo_embedding_forward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t width, const uint32_t *ids,
+                                const void *token, const void *position, void *x_out, void *stream)
 {
     const size_t n = batch * sequence * width;
-    return lspo_launch_over(n, forward_kernel, stream, n, sequence, width, ids, token, position, x_out);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(n, forward_kernel<T>, stream, n, sequence, width, ids, (const T *)token,
+                                   (const T *)position, (T *)x_out);
+    });
 }
 
-int lspo_embedding_backward_cuda(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *dx,
-                                 float *token_gradient, float *position_gradient, void *stream)
+int lspo_embedding_backward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t width, const uint32_t *ids,
+                                 const void *dx, void *token_gradient, void *position_gradient, void *stream)
 {
-    const size_t rows = batch * sequence, n = sequence * width;
-    const int error = lspo_launch_rows(rows, token_kernel, stream, rows, width, ids, dx, token_gradient);
-    if (error != cudaSuccess || !position_gradient)
-        return error;
-    return lspo_launch_over(n, position_kernel, stream, n, batch, dx, position_gradient);
+    const size_t n = sequence * width;
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        const int error = token_gradients(batch * sequence, width, ids, (const T *)dx, (T *)token_gradient, stream);
+        if (error != cudaSuccess || !position_gradient)
+            return error;
+        return lspo_launch_each<T>(n, position_kernel<T>, stream, n, batch, (const T *)dx, (T *)position_gradient);
+    });
 }

@@ -1,54 +1,87 @@
 /* loss_cuda.cu - softmax cross-entropy on the GPU, one block a row. */
-#include "kernels/cuda.h"
-#include "kernels/launch.cuh"
-#include "kernels/loss.h"
+#include <cfloat>
 
-static __global__ void cross_entropy_forward_kernel(size_t vocabulary, const uint32_t *targets, float *logits,
+#include "kernels/cuda.h"
+#include "kernels/loss.h"
+#include "kernels/number.cuh"
+
+static __device__ bool rows_aligned_to(const void *array, size_t row_bytes)
+{
+    return lspo_aligned((const char *)array) && row_bytes % 16 == 0;
+}
+
+/* The loss comes from the logits, before probabilities are rounded.  A thread's sum is corrected as it meets larger logits,
+ * so that they are read twice only; it starts from a finite number, below which infinities count nothing. */
+template <typename T>
+static __global__ void cross_entropy_forward_kernel(size_t vocabulary, const uint32_t *targets, T *logits,
                                                     double *row_losses)
 {
-    float *row = logits + blockIdx.x * vocabulary;
+    T *const row = logits + blockIdx.x * vocabulary;
+    const bool aligned = rows_aligned_to(logits, vocabulary * sizeof(T));
     if (targets[blockIdx.x] == LSPO_TARGET_IGNORED) { /* the whole block leaves */
         if (threadIdx.x == 0)
             row_losses[blockIdx.x] = 0;
         return;
     }
-    float largest = -INFINITY;
-    for (size_t j = threadIdx.x; j < vocabulary; j += blockDim.x)
-        largest = fmaxf(largest, row[j]);
-    largest = lspo_block_reduce(largest, [](float a, float b) { return fmaxf(a, b); });
-    const float target = row[targets[blockIdx.x]] - largest;
-    float sum = 0;
-    for (size_t j = threadIdx.x; j < vocabulary; j += blockDim.x)
-        sum += expf(row[j] - largest);
-    sum = lspo_block_sum(sum); /* its barrier comes after every thread has read the target's logit */
-    for (size_t j = threadIdx.x; j < vocabulary; j += blockDim.x)
-        row[j] = expf(row[j] - largest) / sum;
+    float own_largest = -FLT_MAX, own_sum = 0;
+    lspo_each_of_row<T>(vocabulary, aligned, [&](size_t j, auto width) {
+        const auto values = lspo_load(width, row + j);
+        float larger = own_largest;
+        for (unsigned k = 0; k < width; k++)
+            larger = fmaxf(larger, values.at[k]);
+        own_sum *= expf(own_largest - larger);
+        for (unsigned k = 0; k < width; k++)
+            own_sum += expf(values.at[k] - larger);
+        own_largest = larger;
+    });
+    const float largest = lspo_block_reduce(own_largest, [](float a, float b) { return fmaxf(a, b); });
+    const float target = lspo_to_float(row[targets[blockIdx.x]]) - largest;
+    /* Its barrier comes after every thread has read the target's logit. */
+    const float sum = lspo_block_sum(own_sum * expf(own_largest - largest));
+    lspo_each_of_row<T>(vocabulary, aligned, [=](size_t j, auto width) {
+        auto values = lspo_load(width, row + j);
+        for (unsigned k = 0; k < width; k++)
+            values.at[k] = expf(values.at[k] - largest) / sum;
+        lspo_store(row + j, values);
+    });
     if (threadIdx.x == 0)
         row_losses[blockIdx.x] = log((double)sum) - (double)target;
 }
 
-static __global__ void cross_entropy_backward_kernel(size_t n, size_t vocabulary, const uint32_t *targets,
-                                                     const float *probabilities, float scale, float *dlogits)
+template <typename T>
+static __global__ void cross_entropy_backward_kernel(size_t vocabulary, const uint32_t *targets, const T *probabilities,
+                                                     float scale, T *dlogits)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step()) {
-        const size_t row = i / vocabulary, token = i % vocabulary;
-        const bool counts = targets[row] != LSPO_TARGET_IGNORED;
-        dlogits[i] = counts ? scale * (probabilities[i] - (token == targets[row] ? 1.0f : 0.0f)) : 0.0f;
-    }
+    const uint32_t target = targets[blockIdx.x];
+    const T *const from = probabilities + blockIdx.x * vocabulary;
+    T *const to = dlogits + blockIdx.x * vocabulary;
+    const bool aligned = rows_aligned_to(probabilities, vocabulary * sizeof(T)) && lspo_aligned(dlogits);
+    lspo_each_of_row<T>(vocabulary, aligned, [=](size_t j, auto width) {
+        auto values = lspo_load(width, from + j);
+        for (unsigned k = 0; k < width; k++)
+            values.at[k] =
+                target != LSPO_TARGET_IGNORED ? scale * (values.at[k] - (j + k == target ? 1.0f : 0.0f)) : 0.0f;
+        lspo_store(to + j, values);
+    });
 }
 
-int lspo_cross_entropy_forward_cuda(size_t rows, size_t vocabulary, const uint32_t *targets, float *logits,
-                                    double *row_losses, double *loss_sum_out, void *stream)
+int lspo_cross_entropy_forward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, const uint32_t *targets,
+                                    void *logits, double *row_losses, double *loss_sum_out, void *stream)
 {
-    const int error =
-        lspo_launch_rows(rows, cross_entropy_forward_kernel, stream, vocabulary, targets, logits, row_losses);
+    const int error = lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_rows(rows, cross_entropy_forward_kernel<T>, stream, vocabulary, targets, (T *)logits,
+                                row_losses);
+    });
     return error != cudaSuccess ? error : lspo_sum_cuda(rows, row_losses, loss_sum_out, stream);
 }
 
-int lspo_cross_entropy_backward_cuda(size_t rows, size_t vocabulary, const uint32_t *targets,
-                                     const float *probabilities, float scale, float *dlogits, void *stream)
+int lspo_cross_entropy_backward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, const uint32_t *targets,
+                                     const void *probabilities, float scale, void *dlogits, void *stream)
 {
-    const size_t n = rows * vocabulary;
-    return lspo_launch_over(n, cross_entropy_backward_kernel, stream, n, vocabulary, targets, probabilities, scale,
-                            dlogits);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_rows(rows, cross_entropy_backward_kernel<T>, stream, vocabulary, targets,
+                                (const T *)probabilities, scale, (T *)dlogits);
+    });
 }

@@ -2,24 +2,44 @@
 #include "kernels/column_sum.cuh"
 #include "kernels/cuda.h"
 
-template <bool CENTRED>
-static __global__ void forward_kernel(size_t width, float epsilon, const float *x, const float *gain, const float *bias,
-                                      float *out, float *mean_out, float *rstd_out)
+/* Groups end where rows do, or are none. */
+template <typename T, typename... Arrays> static __device__ bool rows_aligned(size_t width, const Arrays *...arrays)
 {
-    const float *row = x + blockIdx.x * width;
-    float *to = out + blockIdx.x * width;
+    return width % LSPO_GROUP<T> == 0 && lspo_aligned(arrays...);
+}
+
+template <bool CENTRED, typename T>
+static __global__ void forward_kernel(size_t width, float epsilon, const T *x, const T *gain, const T *bias, T *out,
+                                      float *mean_out, float *rstd_out)
+{
+    const bool aligned = rows_aligned<T>(width, x, gain, bias, out);
+    const T *const row = x + blockIdx.x * width;
+    T *const to = out + blockIdx.x * width;
     float mean = 0, squares = 0;
     if (CENTRED) {
         float sum = 0;
-        for (size_t j = threadIdx.x; j < width; j += blockDim.x)
-            sum += row[j];
+        lspo_each_of_row<T>(width, aligned, [=, &sum](size_t j, auto count) {
+            const auto values = lspo_load(count, row + j);
+            for (unsigned k = 0; k < count; k++)
+                sum += values.at[k];
+        });
         mean = lspo_block_sum(sum) / (float)width;
     }
-    for (size_t j = threadIdx.x; j < width; j += blockDim.x)
-        squares += (row[j] - mean) * (row[j] - mean);
+    lspo_each_of_row<T>(width, aligned, [=, &squares](size_t j, auto count) {
+        const auto values = lspo_load(count, row + j);
+        for (unsigned k = 0; k < count; k++)
+            squares += (values.at[k] - mean) * (values.at[k] - mean);
+    });
     const float rstd = 1.0f / sqrtf(lspo_block_sum(squares) / (float)width + epsilon);
-    for (size_t j = threadIdx.x; j < width; j += blockDim.x)
-        to[j] = (row[j] - mean) * rstd * gain[j] + (CENTRED ? bias[j] : 0.0f);
+    lspo_each_of_row<T>(width, aligned, [=](size_t j, auto count) {
+        const auto factor = lspo_load(count, gain + j);
+        auto values = lspo_load(count, row + j), added = values;
+        if (CENTRED)
+            added = lspo_load(count, bias + j);
+        for (unsigned k = 0; k < count; k++)
+            values.at[k] = (values.at[k] - mean) * rstd * factor.at[k] + (CENTRED ? added.at[k] : 0.0f);
+        lspo_store(to + j, values);
+    });
     if (threadIdx.x == 0) {
         if (CENTRED)
             mean_out[blockIdx.x] = mean;
@@ -28,85 +48,116 @@ static __global__ void forward_kernel(size_t width, float epsilon, const float *
 }
 
 /* dx may be dout or residual: a thread writes only what it alone still reads. */
-template <bool CENTRED>
-static __global__ void backward_kernel(size_t width, const float *dout, const float *x, const float *mean,
-                                       const float *rstd, const float *gain, const float *residual, float *dx)
+template <bool CENTRED, typename T>
+static __global__ void backward_kernel(size_t width, const T *dout, const T *x, const float *mean, const float *rstd,
+                                       const T *gain, const T *residual, T *dx)
 {
+    const bool aligned = rows_aligned<T>(width, dout, x, gain, residual, dx);
     const size_t at = blockIdx.x * width;
     const float centre = CENTRED ? mean[blockIdx.x] : 0.0f, scale = rstd[blockIdx.x];
-    float sum = 0, dot = 0;
-    for (size_t j = threadIdx.x; j < width; j += blockDim.x) {
-        const float g = gain[j] * dout[at + j];
-        sum += g;
-        dot += g * (x[at + j] - centre) * scale;
-    }
-    sum = CENTRED ? lspo_block_sum(sum) / (float)width : 0.0f;
-    dot = lspo_block_sum(dot) / (float)width;
-    for (size_t j = threadIdx.x; j < width; j += blockDim.x) {
-        const float inner = scale * (gain[j] * dout[at + j] - sum - (x[at + j] - centre) * scale * dot);
-        dx[at + j] = residual ? residual[at + j] + inner : inner;
-    }
+    float own_sum = 0, own_dot = 0;
+    lspo_each_of_row<T>(width, aligned, [=, &own_sum, &own_dot](size_t j, auto count) {
+        const auto factor = lspo_load(count, gain + j), d = lspo_load(count, dout + at + j);
+        const auto values = lspo_load(count, x + at + j);
+        for (unsigned k = 0; k < count; k++) {
+            const float g = factor.at[k] * d.at[k];
+            own_sum += g;
+            own_dot += g * (values.at[k] - centre) * scale;
+        }
+    });
+    const float sum = CENTRED ? lspo_block_sum(own_sum) / (float)width : 0.0f;
+    const float dot = lspo_block_sum(own_dot) / (float)width;
+    lspo_each_of_row<T>(width, aligned, [=](size_t j, auto count) {
+        const auto factor = lspo_load(count, gain + j), d = lspo_load(count, dout + at + j);
+        auto values = lspo_load(count, x + at + j);
+        for (unsigned k = 0; k < count; k++)
+            values.at[k] = scale * (factor.at[k] * d.at[k] - sum - (values.at[k] - centre) * scale * dot);
+        if (residual) {
+            const auto added = lspo_load(count, residual + at + j);
+            for (unsigned k = 0; k < count; k++)
+                values.at[k] += added.at[k];
+        }
+        lspo_store(dx + at + j, values);
+    });
+}
+
+template <bool CENTRED, typename T>
+static __global__ void parameters_kernel(size_t rows, size_t width, const T *dout, const T *x, const float *mean,
+                                         const float *rstd, bool accumulate, T *dgain, T *dbias)
+{
+    lspo_sum_columns(rows, width, accumulate, dgain, [=](size_t i, size_t j) {
+        const float centred = lspo_to_float(x[i * width + j]) - (CENTRED ? mean[i] : 0.0f);
+        return lspo_to_float(dout[i * width + j]) * (centred * rstd[i]);
+    });
+    if (CENTRED)
+        lspo_sum_columns(rows, width, accumulate, dbias,
+                         [=](size_t i, size_t j) { return lspo_to_float(dout[i * width + j]); });
 }
 
 template <bool CENTRED>
-static __global__ void parameters_kernel(size_t rows, size_t width, const float *dout, const float *x,
-                                         const float *mean, const float *rstd, bool accumulate, float *dgain,
-                                         float *dbias)
+static int forward(lspo_number_t number, size_t rows, size_t width, float epsilon, const void *x, const void *gain,
+                   const void *bias, void *out, float *mean_out, float *rstd_out, void *stream)
 {
-    lspo_sum_columns(rows, width, accumulate, dgain, [=](size_t i, size_t j) {
-        return dout[i * width + j] * ((x[i * width + j] - (CENTRED ? mean[i] : 0.0f)) * rstd[i]);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_rows(rows, forward_kernel<CENTRED, T>, stream, width, epsilon, (const T *)x, (const T *)gain,
+                                (const T *)bias, (T *)out, mean_out, rstd_out);
     });
-    if (CENTRED)
-        lspo_sum_columns(rows, width, accumulate, dbias, [=](size_t i, size_t j) { return dout[i * width + j]; });
 }
 
 /* The parameters first, while dout is whole. */
 template <bool CENTRED>
-static int backward(size_t rows, size_t width, const float *dout, const float *x, const float *mean, const float *rstd,
-                    const float *gain, const float *residual, bool accumulate, float *dx, float *dgain, float *dbias,
-                    void *stream)
+static int backward(lspo_number_t number, size_t rows, size_t width, const void *dout, const void *x, const float *mean,
+                    const float *rstd, const void *gain, const void *residual, bool accumulate, void *dx, void *dgain,
+                    void *dbias, void *stream)
 {
-    const int error = dgain ? lspo_launch_columns(width, parameters_kernel<CENTRED>, stream, rows, width, dout, x, mean,
-                                                  rstd, accumulate, dgain, dbias)
-                            : (int)cudaSuccess;
-    if (error != cudaSuccess)
-        return error;
-    return lspo_launch_rows(rows, backward_kernel<CENTRED>, stream, width, dout, x, mean, rstd, gain, residual, dx);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        const int error =
+            dgain ? lspo_launch_columns(width, parameters_kernel<CENTRED, T>, stream, rows, width, (const T *)dout,
+                                        (const T *)x, mean, rstd, accumulate, (T *)dgain, (T *)dbias)
+                  : (int)cudaSuccess;
+        if (error != cudaSuccess)
+            return error;
+        return lspo_launch_rows(rows, backward_kernel<CENTRED, T>, stream, width, (const T *)dout, (const T *)x, mean,
+                                rstd, (const T *)gain, (const T *)residual, (T *)dx);
+    });
 }
 
-int lspo_norm_forward_epsilon_cuda(size_t rows, size_t width, float epsilon, const float *x, const float *gain,
-                                   const float *bias, float *out, float *mean_out, float *rstd_out, void *stream)
+int lspo_norm_forward_epsilon_cuda(lspo_number_t number, size_t rows, size_t width, float epsilon, const void *x,
+                                   const void *gain, const void *bias, void *out, float *mean_out, float *rstd_out,
+                                   void *stream)
 {
-    return lspo_launch_rows(rows, forward_kernel<true>, stream, width, epsilon, x, gain, bias, out, mean_out, rstd_out);
+    return forward<true>(number, rows, width, epsilon, x, gain, bias, out, mean_out, rstd_out, stream);
 }
 
-int lspo_norm_forward_cuda(size_t rows, size_t width, const float *x, const float *gain, const float *bias, float *out,
-                           float *mean_out, float *rstd_out, void *stream)
+int lspo_norm_forward_cuda(lspo_number_t number, size_t rows, size_t width, const void *x, const void *gain,
+                           const void *bias, void *out, float *mean_out, float *rstd_out, void *stream)
 {
-    return lspo_norm_forward_epsilon_cuda(rows, width, 1e-5f, x, gain, bias, out, mean_out, rstd_out, stream);
+    return forward<true>(number, rows, width, 1e-5f, x, gain, bias, out, mean_out, rstd_out, stream);
 }
 
-int lspo_norm_backward_cuda(size_t rows, size_t width, const float *dout, const float *x, const float *mean,
-                            const float *rstd, const float *gain, const float *residual, bool accumulate, float *dx,
-                            float *dgain, float *dbias, float *dx_sum, void *stream)
+int lspo_norm_backward_cuda(lspo_number_t number, size_t rows, size_t width, const void *dout, const void *x,
+                            const float *mean, const float *rstd, const void *gain, const void *residual,
+                            bool accumulate, void *dx, void *dgain, void *dbias, void *dx_sum, void *stream)
 {
     const int error =
-        backward<true>(rows, width, dout, x, mean, rstd, gain, residual, accumulate, dx, dgain, dbias, stream);
+        backward<true>(number, rows, width, dout, x, mean, rstd, gain, residual, accumulate, dx, dgain, dbias, stream);
     if (error != cudaSuccess || !dx_sum)
         return error;
-    return lspo_column_sum_cuda(rows, width, dx, accumulate, dx_sum, stream);
+    return lspo_column_sum_cuda(number, rows, width, dx, accumulate, dx_sum, stream);
 }
 
-int lspo_rms_norm_forward_cuda(size_t rows, size_t width, float epsilon, const float *x, const float *gain, float *out,
-                               float *rstd_out, void *stream)
+int lspo_rms_norm_forward_cuda(lspo_number_t number, size_t rows, size_t width, float epsilon, const void *x,
+                               const void *gain, void *out, float *rstd_out, void *stream)
 {
-    return lspo_launch_rows(rows, forward_kernel<false>, stream, width, epsilon, x, gain, nullptr, out, nullptr,
-                            rstd_out);
+    return forward<false>(number, rows, width, epsilon, x, gain, nullptr, out, nullptr, rstd_out, stream);
 }
 
-int lspo_rms_norm_backward_cuda(size_t rows, size_t width, const float *dout, const float *x, const float *rstd,
-                                const float *gain, const float *residual, bool accumulate, float *dx, float *dgain,
-                                void *stream)
+int lspo_rms_norm_backward_cuda(lspo_number_t number, size_t rows, size_t width, const void *dout, const void *x,
+                                const float *rstd, const void *gain, const void *residual, bool accumulate, void *dx,
+                                void *dgain, void *stream)
 {
-    return backward<false>(rows, width, dout, x, nullptr, rstd, gain, residual, accumulate, dx, dgain, nullptr, stream);
+    return backward<false>(number, rows, width, dout, x, nullptr, rstd, gain, residual, accumulate, dx, dgain, nullptr,
+                           stream);
 }

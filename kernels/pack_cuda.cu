@@ -1,61 +1,74 @@
-/* pack_cuda.cu - fp32 to and from bf16 and fp16 on the GPU, with the host's bits. */
-#include <cuda_fp16.h>
-
+/* pack_cuda.cu - numbers from one format to another on the GPU, with the host's bits: those of lspo_round(), but that the
+ * conversion instructions make every NaN the same one, where pack.h keeps sign and upper payload. */
 #include "kernels/cuda.h"
-#include "kernels/launch.cuh"
+#include "kernels/number.cuh"
 
-static __device__ uint16_t bf16_from_float(float value)
+static __device__ bool is_nan_bits(uint32_t bits)
 {
-    uint32_t bits = __float_as_uint(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)(bits >> 16 | 0x0040u);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+    return (bits & 0x7fffffffu) > 0x7f800000u;
 }
 
-static __device__ float float_from_bf16(uint16_t half)
+static __device__ float exactly(float value)
 {
-    return __uint_as_float((uint32_t)half << 16);
+    return value;
 }
 
-/* The conversion instructions make every NaN the same one; pack.h keeps sign and upper payload. */
-static __device__ uint16_t fp16_from_float(float value)
+static __device__ float exactly(__nv_bfloat16 value)
 {
-    uint32_t bits = __float_as_uint(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)((bits >> 16 & 0x8000u) | 0x7e00u | (bits >> 13 & 0x3ffu));
-    return __half_as_ushort(__float2half_rn(value));
+    return __uint_as_float((uint32_t)__bfloat16_as_ushort(value) << 16);
 }
 
-static __device__ float float_from_fp16(uint16_t half)
+static __device__ float exactly(__half value)
 {
+    const uint16_t half = __half_as_ushort(value);
     if ((half & 0x7fffu) > 0x7c00u)
         return __uint_as_float((half & 0x8000u) << 16 | 0x7fc00000u | (half & 0x3ffu) << 13);
-    return __half2float(__ushort_as_half(half));
+    return __half2float(value);
 }
 
-template <typename From, typename To, To (*convert)(From)>
-static __global__ void convert_kernel(size_t n, const From *in, To *out)
+static __device__ void pack(float value, float *out)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step())
-        out[i] = convert(in[i]);
+    *out = value;
 }
 
-int lspo_pack_bf16_cuda(size_t n, const float *in, uint16_t *out, void *stream)
+static __device__ void pack(float value, __nv_bfloat16 *out)
 {
-    return lspo_launch_over(n, convert_kernel<float, uint16_t, bf16_from_float>, stream, n, in, out);
+    const uint32_t bits = __float_as_uint(value);
+    if (is_nan_bits(bits))
+        *out = __ushort_as_bfloat16((uint16_t)(bits >> 16 | 0x0040u));
+    else
+        lspo_round(value, out);
 }
 
-int lspo_unpack_bf16_cuda(size_t n, const uint16_t *in, float *out, void *stream)
+static __device__ void pack(float value, __half *out)
 {
-    return lspo_launch_over(n, convert_kernel<uint16_t, float, float_from_bf16>, stream, n, in, out);
+    const uint32_t bits = __float_as_uint(value);
+    if (is_nan_bits(bits))
+        *out = __ushort_as_half((uint16_t)((bits >> 16 & 0x8000u) | 0x7e00u | (bits >> 13 & 0x3ffu)));
+    else
+        lspo_round(value, out);
 }
 
-int lspo_pack_fp16_cuda(size_t n, const float *in, uint16_t *out, void *stream)
+/* By groups of the narrower one. */
+template <typename From, typename To> static __global__ void convert_kernel(size_t n, const From *in, To *out)
 {
-    return lspo_launch_over(n, convert_kernel<float, uint16_t, fp16_from_float>, stream, n, in, out);
+    using narrow_t = std::conditional_t<sizeof(From) < sizeof(To), From, To>;
+    lspo_each<narrow_t>(n, lspo_aligned(in, out), [=](size_t i, auto width) {
+        const auto from = lspo_load_numbers(width, in + i);
+        lspo_numbers_t<To, decltype(width)::value> to;
+        for (unsigned k = 0; k < width; k++)
+            pack(exactly(from.at[k]), &to.at[k]);
+        lspo_store_numbers(out + i, to);
+    });
 }
 
-int lspo_unpack_fp16_cuda(size_t n, const uint16_t *in, float *out, void *stream)
+int lspo_convert_cuda(size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out, void *stream)
 {
-    return lspo_launch_over(n, convert_kernel<uint16_t, float, float_from_fp16>, stream, n, in, out);
+    return lspo_with_number(from, [=](auto from_zero) {
+        return lspo_with_number(to, [=](auto to_zero) {
+            using From = decltype(from_zero);
+            using To = decltype(to_zero);
+            return lspo_launch_each<float>(n, convert_kernel<From, To>, stream, n, (const From *)in, (To *)out);
+        });
+    });
 }

@@ -56,28 +56,32 @@ static __global__ void gather_kernel(lspo_projector_t p, size_t tokens, const fl
             out[(first_token + t) * p.d + first_column + c] = tile[c][t];
 }
 
-int lspo_projector_gather_cuda(const lspo_projector_t *p, size_t tokens, const float *x, size_t x_stride, float *out,
-                               void *stream)
+int lspo_projector_gather_cuda(lspo_number_t number, const lspo_projector_t *p, size_t tokens, const void *x,
+                               size_t x_stride, void *out, void *stream)
 {
+    if (number != LSPO_NUMBER_FP32)
+        return cudaErrorNotSupported;
     if (tokens == 0)
         return cudaSuccess;
     const dim3 grid((unsigned)((tokens + GATHER_TOKENS - 1) / GATHER_TOKENS),
                     (p->d + GATHER_COLUMNS - 1) / GATHER_COLUMNS);
-    return lspo_launch(gather_kernel, grid, LSPO_BLOCK_THREADS, 0, stream, *p, tokens, x, x_stride, out);
+    return lspo_launch(gather_kernel, grid, LSPO_BLOCK_THREADS, 0, stream, *p, tokens, (const float *)x, x_stride,
+                       (float *)out);
 }
 
-int lspo_projector_compress_cuda(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens, const float *x,
-                                 size_t x_stride, const float *dy, size_t dy_stride, float beta, float *g_hat,
-                                 float *scratch, void *cublas, void *stream)
+int lspo_projector_compress_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
+                                 size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
+                                 float beta, void *g_hat, void *scratch, void *cublas, void *stream)
 {
-    float *x_p = scratch, *dy_q = scratch + tokens * p->d;
-    int error = lspo_projector_gather_cuda(p, tokens, x, x_stride, x_p, stream);
+    void *x_p = scratch, *dy_q = (char *)scratch + tokens * p->d * lspo_number_bytes(number);
+    int error = lspo_projector_gather_cuda(number, p, tokens, x, x_stride, x_p, stream);
     if (error != cudaSuccess)
         return error;
-    error = lspo_projector_gather_cuda(q, tokens, dy, dy_stride, dy_q, stream);
+    error = lspo_projector_gather_cuda(number, q, tokens, dy, dy_stride, dy_q, stream);
     if (error != cudaSuccess)
         return error;
-    return lspo_gemm_tn_cuda(p->d, q->d, tokens, 1.0f, x_p, p->d, dy_q, q->d, beta, g_hat, q->d, cublas, stream);
+    return lspo_gemm_tn_cuda(number, p->d, q->d, tokens, 1.0f, x_p, p->d, dy_q, q->d, beta, g_hat, q->d, cublas,
+                             stream);
 }
 
 /* ---- apply: a block owns ROWS rows of W, or a span of columns of them ----
@@ -147,20 +151,22 @@ static int launch_apply(const lspo_projector_t *p, const lspo_projector_t *q, co
                        delta, eta, keep, w, span);
 }
 
-int lspo_projector_apply_cuda(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta,
-                              float decay, float *w, void *stream)
+int lspo_projector_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
+                              const float *delta, float eta, float decay, uint64_t, void *w, void *stream)
 {
+    if (number != LSPO_NUMBER_FP32)
+        return cudaErrorNotSupported;
     const float keep = 1.0f - eta * decay;
     const size_t rows = SHARED_BYTES_MAX / (q->d * sizeof(float));
     if (rows >= 16)
-        return launch_apply<16>(p, q, delta, eta, keep, w, stream);
+        return launch_apply<16>(p, q, delta, eta, keep, (float *)w, stream);
     if (rows >= 8)
-        return launch_apply<8>(p, q, delta, eta, keep, w, stream);
+        return launch_apply<8>(p, q, delta, eta, keep, (float *)w, stream);
     if (rows >= 4)
-        return launch_apply<4>(p, q, delta, eta, keep, w, stream);
+        return launch_apply<4>(p, q, delta, eta, keep, (float *)w, stream);
     if (rows >= 2)
-        return launch_apply<2>(p, q, delta, eta, keep, w, stream);
+        return launch_apply<2>(p, q, delta, eta, keep, (float *)w, stream);
     if (rows == 1)
-        return launch_apply<1>(p, q, delta, eta, keep, w, stream);
+        return launch_apply<1>(p, q, delta, eta, keep, (float *)w, stream);
     return cudaErrorInvalidValue;
 }

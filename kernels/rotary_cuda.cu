@@ -1,30 +1,46 @@
-/* rotary_cuda.cu - rotary position embedding on the GPU, one thread a pair. */
+/* rotary_cuda.cu - rotary position embedding on the GPU, pair by pair. */
 #include "kernels/cuda.h"
-#include "kernels/launch.cuh"
+#include "kernels/number.cuh"
 
+template <typename T>
 static __global__ void rotate_kernel(size_t pairs, size_t sequence, size_t heads, size_t half, float sign,
-                                     const float *table, float *x)
+                                     const float *table, T *x)
 {
-    for (size_t i = lspo_grid_first(); i < pairs; i += lspo_grid_step()) {
+    const bool whole = half % LSPO_GROUP<T> == 0; /* groups end where heads do */
+    lspo_each<T>(pairs, whole && lspo_aligned(table, x), [=](size_t i, auto width) {
         const size_t j = i % half, head = i / half, position = head / heads % sequence;
-        const float cosine = table[position * 2 * half + j], sine = sign * table[(position * 2 + 1) * half + j];
-        float *low = x + head * 2 * half + j, *high = low + half;
-        const float a = *low, b = *high;
-        *low = a * cosine - b * sine;
-        *high = b * cosine + a * sine;
-    }
+        T *const low = x + head * 2 * half + j, *const high = low + half;
+        const auto cosine = lspo_load(width, table + position * 2 * half + j);
+        const auto sine = lspo_load(width, table + (position * 2 + 1) * half + j);
+        auto a = lspo_load(width, low), b = lspo_load(width, high);
+        for (unsigned k = 0; k < width; k++) {
+            const float ak = a.at[k], bk = b.at[k];
+            a.at[k] = ak * cosine.at[k] - bk * (sign * sine.at[k]);
+            b.at[k] = bk * cosine.at[k] + ak * (sign * sine.at[k]);
+        }
+        lspo_store(low, a);
+        lspo_store(high, b);
+    });
 }
 
-int lspo_rotary_forward_cuda(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table,
-                             float *x, void *stream)
+static int rotate(lspo_number_t number, size_t batch, size_t sequence, size_t heads, size_t head_width, float sign,
+                  const float *table, void *x, void *stream)
 {
     const size_t half = head_width / 2, pairs = batch * sequence * heads * half;
-    return lspo_launch_over(pairs, rotate_kernel, stream, pairs, sequence, heads, half, 1.0f, table, x);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(pairs, rotate_kernel<T>, stream, pairs, sequence, heads, half, sign, table, (T *)x);
+    });
 }
 
-int lspo_rotary_backward_cuda(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table,
-                              float *dx, void *stream)
+int lspo_rotary_forward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t heads, size_t head_width,
+                             const float *table, void *x, void *stream)
 {
-    const size_t half = head_width / 2, pairs = batch * sequence * heads * half;
-    return lspo_launch_over(pairs, rotate_kernel, stream, pairs, sequence, heads, half, -1.0f, table, dx);
+    return rotate(number, batch, sequence, heads, head_width, 1.0f, table, x, stream);
+}
+
+int lspo_rotary_backward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t heads, size_t head_width,
+                              const float *table, void *dx, void *stream)
+{
+    return rotate(number, batch, sequence, heads, head_width, -1.0f, table, dx, stream);
 }

@@ -2,34 +2,61 @@
 #include "kernels/column_sum.cuh"
 #include "kernels/cuda.h"
 
-static __global__ void bias_fill_kernel(size_t n, size_t cols, const float *bias, float *out)
+/* Groups that do not end where rows do are no groups. */
+template <typename T> static __global__ void bias_fill_kernel(size_t n, size_t cols, const T *bias, T *out)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step())
-        out[i] = bias[i % cols];
+    lspo_each<T>(n, cols % LSPO_GROUP<T> == 0 && lspo_aligned(bias, out),
+                 [=](size_t i, auto width) { lspo_store_numbers(out + i, lspo_load_numbers(width, bias + i % cols)); });
 }
 
-static __global__ void bias_add_kernel(size_t n, size_t cols, const float *x, const float *bias, float *out)
+template <typename T> static __global__ void bias_add_kernel(size_t n, size_t cols, const T *x, const T *bias, T *out)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step())
-        out[i] = x[i] + bias[i % cols];
+    lspo_each<T>(n, cols % LSPO_GROUP<T> == 0 && lspo_aligned(x, bias, out), [=](size_t i, auto width) {
+        const auto added = lspo_load(width, bias + i % cols);
+        auto values = lspo_load(width, x + i);
+        for (unsigned k = 0; k < width; k++)
+            values.at[k] += added.at[k];
+        lspo_store(out + i, values);
+    });
 }
 
-static __global__ void add_kernel(size_t n, const float *x, float *sum)
+template <typename T> static __global__ void add_kernel(size_t n, const T *x, T *sum)
 {
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step())
-        sum[i] += x[i];
+    lspo_each<T>(n, lspo_aligned(x, sum), [=](size_t i, auto width) {
+        const auto added = lspo_load(width, x + i);
+        auto values = lspo_load(width, sum + i);
+        for (unsigned k = 0; k < width; k++)
+            values.at[k] += added.at[k];
+        lspo_store(sum + i, values);
+    });
 }
 
-static __global__ void column_sum_kernel(size_t rows, size_t cols, const float *x, bool accumulate, float *out)
+template <typename T, typename Direction>
+static __global__ void step_kernel(size_t n, float keep, float rate, const Direction *direction, uint64_t seed, T *w)
 {
-    lspo_sum_columns(rows, cols, accumulate, out, [=](size_t i, size_t j) { return x[i * cols + j]; });
+    lspo_each<T>(n, lspo_aligned(direction, w), [=](size_t i, auto width) {
+        const auto along = lspo_load(width, direction + i), from = lspo_load(width, w + i);
+        lspo_numbers_t<T, decltype(width)::value> to;
+        for (unsigned k = 0; k < width; k++)
+            to.at[k] = lspo_round_randomly<T>(keep * from.at[k] - rate * along.at[k], lspo_random_bits(seed, i + k));
+        lspo_store_numbers(w + i, to);
+    });
 }
 
-static __global__ void squares_kernel(size_t n, const float *x, double *parts)
+template <typename T>
+static __global__ void column_sum_kernel(size_t rows, size_t cols, const T *x, bool accumulate, T *out)
+{
+    lspo_sum_columns(rows, cols, accumulate, out, [=](size_t i, size_t j) { return lspo_to_float(x[i * cols + j]); });
+}
+
+template <typename T> static __global__ void squares_kernel(size_t n, const T *x, double *parts)
 {
     double sum = 0;
-    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step())
-        sum += (double)x[i] * (double)x[i];
+    lspo_each<T>(n, lspo_aligned(x), [=, &sum](size_t i, auto width) {
+        const auto values = lspo_load(width, x + i);
+        for (unsigned k = 0; k < width; k++)
+            sum += (double)values.at[k] * (double)values.at[k];
+    });
     sum = lspo_block_sum(sum);
     if (threadIdx.x == 0)
         parts[blockIdx.x] = sum;
@@ -46,24 +73,53 @@ static __global__ void sum_kernel(size_t n, const double *values, double *sum_ou
         *sum_out = sum;
 }
 
-int lspo_bias_fill_cuda(size_t rows, size_t cols, const float *bias, float *out, void *stream)
+int lspo_bias_fill_cuda(lspo_number_t number, size_t rows, size_t cols, const void *bias, void *out, void *stream)
 {
-    return lspo_launch_over(rows * cols, bias_fill_kernel, stream, rows * cols, cols, bias, out);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(rows * cols, bias_fill_kernel<T>, stream, rows * cols, cols, (const T *)bias,
+                                   (T *)out);
+    });
 }
 
-int lspo_bias_add_cuda(size_t rows, size_t cols, const float *x, const float *bias, float *out, void *stream)
+int lspo_bias_add_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, const void *bias, void *out,
+                       void *stream)
 {
-    return lspo_launch_over(rows * cols, bias_add_kernel, stream, rows * cols, cols, x, bias, out);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(rows * cols, bias_add_kernel<T>, stream, rows * cols, cols, (const T *)x,
+                                   (const T *)bias, (T *)out);
+    });
 }
 
-int lspo_vector_add_cuda(size_t n, const float *x, float *sum, void *stream)
+int lspo_vector_add_cuda(lspo_number_t number, size_t n, const void *x, void *sum, void *stream)
 {
-    return lspo_launch_over(n, add_kernel, stream, n, x, sum);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_each<T>(n, add_kernel<T>, stream, n, (const T *)x, (T *)sum);
+    });
 }
 
-int lspo_column_sum_cuda(size_t rows, size_t cols, const float *x, bool accumulate, float *out, void *stream)
+int lspo_step_along_cuda(lspo_number_t number, size_t n, float keep, float rate, lspo_number_t direction_format,
+                         const void *direction, uint64_t seed, void *w, void *stream)
 {
-    return lspo_launch_columns(cols, column_sum_kernel, stream, rows, cols, x, accumulate, out);
+    return lspo_with_number(number, [=](auto zero) {
+        return lspo_with_number(direction_format, [=](auto direction_zero) {
+            using T = decltype(zero);
+            using Direction = decltype(direction_zero);
+            return lspo_launch_each<T>(n, step_kernel<T, Direction>, stream, n, keep, rate,
+                                       (const Direction *)direction, seed, (T *)w);
+        });
+    });
+}
+
+int lspo_column_sum_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *out,
+                         void *stream)
+{
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch_columns(cols, column_sum_kernel<T>, stream, rows, cols, (const T *)x, accumulate, (T *)out);
+    });
 }
 
 int lspo_sum_cuda(size_t n, const double *values, double *sum_out, void *stream)
@@ -71,11 +127,15 @@ int lspo_sum_cuda(size_t n, const double *values, double *sum_out, void *stream)
     return lspo_launch(sum_kernel, 1, LSPO_BLOCK_THREADS, 0, stream, n, values, sum_out);
 }
 
-int lspo_sum_of_squares_cuda(size_t n, const float *x, double *parts, double *sum_out, void *stream)
+int lspo_sum_of_squares_cuda(lspo_number_t number, size_t n, const void *x, double *parts, double *sum_out,
+                             void *stream)
 {
     const unsigned wanted = lspo_grid_blocks(n), most = LSPO_SUM_OF_SQUARES_PARTS;
     const unsigned blocks = wanted < most ? wanted : most;
-    const int error =
-        n == 0 ? (int)cudaSuccess : lspo_launch(squares_kernel, blocks, LSPO_BLOCK_THREADS, 0, stream, n, x, parts);
+    const int error = lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return n == 0 ? (int)cudaSuccess
+                      : lspo_launch(squares_kernel<T>, blocks, LSPO_BLOCK_THREADS, 0, stream, n, (const T *)x, parts);
+    });
     return error != cudaSuccess ? error : lspo_sum_cuda(blocks, parts, sum_out, stream);
 }

@@ -136,11 +136,11 @@ static void check(const case_t *c)
         float *q_ = device_floats(q, s.q_n), *k_ = device_floats(k, s.kv_n), *v_ = device_floats(v, s.kv_n);
         float *out = empty_floats(s.out_n), *sums = empty_floats(s.sums_n), *dots = empty_floats(s.sums_n);
         float *dq = empty_floats(s.q_n), *dk = empty_floats(s.kv_n), *dv = empty_floats(s.kv_n);
-        DEVICE_OK(lspo_attention_any_forward_cuda(&a, q_, k_, v_, out, sums, NULL));
+        DEVICE_OK(lspo_attention_any_forward_cuda(LSPO_NUMBER_FP32, &a, q_, k_, v_, out, sums, NULL));
         expect_close(&order, "out", out, want.out, s.out_n, tolerance, 2e-5);
         expect_close(&order, "log_sums", sums, want.log_sums, s.sums_n, tolerance, 2e-6);
-        DEVICE_OK(lspo_attention_any_backward_cuda(&a, q_, k_, v_, out, sums, device_floats(dout, s.out_n), dq, dk, dv,
-                                                   dots, NULL));
+        DEVICE_OK(lspo_attention_any_backward_cuda(LSPO_NUMBER_FP32, &a, q_, k_, v_, out, sums,
+                                                   device_floats(dout, s.out_n), dq, dk, dv, dots, NULL));
         expect_close(&order, "dq", dq, want.dq, s.q_n, tolerance, 2e-5);
         expect_close(&order, "dk", dk, want.dk, s.kv_n, tolerance, 2e-5);
         expect_close(&order, "dv", dv, want.dv, s.kv_n, tolerance, 2e-5);
@@ -186,8 +186,9 @@ Test(cuda_attention, edges)
     lspo_attention_t wide = none;
     wide.batch = wide.sequence = 1;
     wide.head_width = 129;
-    DEVICE_OK(lspo_attention_any_forward_cuda(&none, NULL, NULL, NULL, NULL, NULL, NULL));
-    DEVICE_OK(
-        lspo_attention_any_backward_cuda(&none, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL));
-    cr_assert_not_null(device_complaint(lspo_attention_any_forward_cuda(&wide, NULL, NULL, NULL, NULL, NULL, NULL)));
+    DEVICE_OK(lspo_attention_any_forward_cuda(LSPO_NUMBER_FP32, &none, NULL, NULL, NULL, NULL, NULL, NULL));
+    DEVICE_OK(lspo_attention_any_backward_cuda(LSPO_NUMBER_FP32, &none, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                                               NULL, NULL, NULL));
+    cr_assert_not_null(
+        device_complaint(lspo_attention_any_forward_cuda(LSPO_NUMBER_FP32, &wide, NULL, NULL, NULL, NULL, NULL, NULL)));
 }

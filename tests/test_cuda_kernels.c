@@ -30,7 +30,8 @@ static void check_adam(size_t n, bool parameters)
     for (order_t order = {0}; next_order(&order);) {
         float *dg = device_floats(g, n), *dm = device_floats(m0, n), *dv = device_floats(v0, n);
         float *dw = parameters ? device_floats(w0, n) : empty_floats(n);
-        DEVICE_OK((parameters ? lspo_adam_parameters_cuda : lspo_adam_direction_cuda)(&adam, n, dg, dm, dv, dw, NULL));
+        DEVICE_OK(parameters ? lspo_adam_parameters_cuda(LSPO_NUMBER_FP32, &adam, n, dg, dm, dv, NULL, dw, NULL)
+                             : lspo_adam_direction_cuda(LSPO_NUMBER_FP32, &adam, n, dg, dm, dv, dw, NULL));
         expect_close(&order, "m", dm, m, n, 1e-8, 1e-6);
         expect_close(&order, "v", dv, v, n, 1e-8, 1e-6);
         expect_close(&order, parameters ? "w" : "direction", dw, w, n, 1e-7, 2e-6);
@@ -60,7 +61,7 @@ Test(cuda_kernels, adam_survives_extremes)
     lspo_adam_direction(&adam, 5, g, m, v, out);
     for (order_t order = {0}; next_order(&order);) {
         float *dm = device_floats(zero, 5), *dv = device_floats(zero, 5), *d = device_floats(g, 5);
-        DEVICE_OK(lspo_adam_direction_cuda(&adam, 5, d, dm, dv, d, NULL)); /* out may be gradient */
+        DEVICE_OK(lspo_adam_direction_cuda(LSPO_NUMBER_FP32, &adam, 5, d, dm, dv, d, NULL)); /* out may be gradient */
         expect_close(&order, "direction", d, out, 5, 1e-6, 1e-5);
         expect_close(&order, "m", dm, m, 5, 0, 1e-6);
     }
@@ -73,13 +74,12 @@ enum { HALVES = 1 << 16 };
 typedef struct {
     void (*pack)(size_t n, const float *in, uint16_t *out);
     void (*unpack)(size_t n, const uint16_t *in, float *out);
-    int (*pack_cuda)(size_t n, const float *in, uint16_t *out, void *stream);
-    int (*unpack_cuda)(size_t n, const uint16_t *in, float *out, void *stream);
+    lspo_number_t number;
     unsigned dropped_bits; /* of a float's mantissa */
 } format_t;
 
-static const format_t formats[] = {{lspo_pack_bf16, lspo_unpack_bf16, lspo_pack_bf16_cuda, lspo_unpack_bf16_cuda, 16},
-                                   {lspo_pack_fp16, lspo_unpack_fp16, lspo_pack_fp16_cuda, lspo_unpack_fp16_cuda, 13}};
+static const format_t formats[] = {{lspo_pack_bf16, lspo_unpack_bf16, LSPO_NUMBER_BF16, 16},
+                                   {lspo_pack_fp16, lspo_unpack_fp16, LSPO_NUMBER_FP16, 13}};
 
 static void check_unpack(const format_t *format)
 {
@@ -91,7 +91,7 @@ static void check_unpack(const format_t *format)
     for (order_t order = {0}; next_order(&order);) {
         uint16_t *in = device_copy(halves, HALVES * sizeof *halves);
         float *out = empty_floats(HALVES);
-        DEVICE_OK(format->unpack_cuda(HALVES, in, out, NULL));
+        DEVICE_OK(lspo_convert_cuda(HALVES, format->number, in, LSPO_NUMBER_FP32, out, NULL));
         expect_bits(&order, "unpacked", out, values, HALVES * sizeof *values);
     }
     free(halves), free(values);
@@ -137,7 +137,7 @@ static void check_pack(const format_t *format)
     for (order_t order = {0}; next_order(&order);) {
         float *in = device_floats(values, n);
         uint16_t *out = device_array(n * sizeof *out);
-        DEVICE_OK(format->pack_cuda(n, in, out, NULL));
+        DEVICE_OK(lspo_convert_cuda(n, LSPO_NUMBER_FP32, in, format->number, out, NULL));
         expect_bits(&order, "packed", out, halves, n * sizeof *halves);
     }
     free(bits), free(values), free(halves);
@@ -149,7 +149,7 @@ Test(cuda_kernels, packing_gives_the_hosts_bits)
         check_unpack(&formats[i]);
         check_pack(&formats[i]);
     }
-    DEVICE_OK(lspo_pack_bf16_cuda(0, NULL, NULL, NULL));
+    DEVICE_OK(lspo_convert_cuda(0, LSPO_NUMBER_FP32, NULL, LSPO_NUMBER_BF16, NULL, NULL));
 }
 
 /* ---- projectors ---- */
@@ -208,10 +208,10 @@ static void check_compress(const shape_t *s, float beta)
         float *dx = device_floats(x, t * x_stride), *ddy = device_floats(dy, t * dy_stride);
         float *dg = beta == 0 ? empty_floats(g_n) : device_floats(g0, g_n), *out = empty_floats(t * s->d_m);
         float *dscratch = empty_floats(t * ((size_t)s->d_m + s->d_n));
-        DEVICE_OK(lspo_projector_gather_cuda(&dp, t, dx, x_stride, out, NULL));
+        DEVICE_OK(lspo_projector_gather_cuda(LSPO_NUMBER_FP32, &dp, t, dx, x_stride, out, NULL));
         expect_close(&order, "x P", out, gathered, t * s->d_m, 4e-6 * sqrt(s->m / (double)s->d_m), 4e-6);
-        DEVICE_OK(lspo_projector_compress_cuda(&dp, &dq, t, dx, x_stride, ddy, dy_stride, beta, dg, dscratch,
-                                               device_cublas(), NULL));
+        DEVICE_OK(lspo_projector_compress_cuda(LSPO_NUMBER_FP32, &dp, &dq, t, dx, x_stride, ddy, dy_stride, beta, dg,
+                                               dscratch, device_cublas(), NULL));
         expect_close(&order, "g_hat", dg, g, g_n, atol, 1e-5);
     }
     free(x), free(dy), free(gathered), free(g0), free(g), free(scratch);
@@ -236,7 +236,7 @@ static void check_apply(const shape_t *s)
     for (order_t order = {0}; next_order(&order);) {
         lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
         float *ddelta = device_floats(delta, d), *dw = device_floats(w0, n);
-        DEVICE_OK(lspo_projector_apply_cuda(&dp, &dq, ddelta, 0.1F, 0.01F, dw, NULL));
+        DEVICE_OK(lspo_projector_apply_cuda(LSPO_NUMBER_FP32, &dp, &dq, ddelta, 0.1F, 0.01F, 0, dw, NULL));
         expect_close(&order, "w", dw, w, n, 1e-6, 1e-6);
     }
     free(delta), free(w0), free(w), free(scratch);
@@ -254,7 +254,8 @@ Test(cuda_kernels, apply_refuses_panels_that_do_not_fit)
     lspo_projector_t p, q;
     cr_assert(lspo_projector_random(1, 1, 1, 1, &p));
     cr_assert(lspo_projector_random(12289, 12289, 1, 2, &q));
-    cr_assert_not_null(device_complaint(lspo_projector_apply_cuda(&p, &q, NULL, 1, 0, NULL, NULL)));
+    cr_assert_not_null(
+        device_complaint(lspo_projector_apply_cuda(LSPO_NUMBER_FP32, &p, &q, NULL, 1, 0, 0, NULL, NULL)));
     lspo_projector_release(&p), lspo_projector_release(&q);
 }
 
@@ -262,8 +263,9 @@ Test(cuda_kernels, apply_refuses_panels_that_do_not_fit)
 
 typedef void (*gemm_t)(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
                        size_t b_stride, float beta, float *c, size_t c_stride);
-typedef int (*gemm_cuda_t)(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
-                           size_t b_stride, float beta, float *c, size_t c_stride, void *cublas, void *stream);
+typedef int (*gemm_cuda_t)(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a,
+                           size_t a_stride, const void *b, size_t b_stride, float beta, void *c, size_t c_stride,
+                           void *cublas, void *stream);
 
 static void check_gemm(gemm_t host, gemm_cuda_t cuda, size_t a_rows, size_t a_cols, size_t b_rows, size_t b_cols)
 {
@@ -274,8 +276,8 @@ static void check_gemm(gemm_t host, gemm_cuda_t cuda, size_t a_rows, size_t a_co
     host(M, N, K, 0.5F, a, a_cols + 1, b, b_cols + 4, 2, c, C_STRIDE);
     for (order_t order = {0}; next_order(&order);) {
         float *dc = device_floats(c0, c_n);
-        DEVICE_OK(cuda(M, N, K, 0.5F, device_floats(a, a_n), a_cols + 1, device_floats(b, b_n), b_cols + 4, 2, dc,
-                       C_STRIDE, device_cublas(), NULL));
+        DEVICE_OK(cuda(LSPO_NUMBER_FP32, M, N, K, 0.5F, device_floats(a, a_n), a_cols + 1, device_floats(b, b_n),
+                       b_cols + 4, 2, dc, C_STRIDE, device_cublas(), NULL));
         expect_close(&order, "c", dc, c, c_n, 1e-6, 1e-6);
     }
     free(a), free(b), free(c0), free(c);
@@ -303,9 +305,11 @@ static void check_adapter(bool accumulate, bool parameters)
         float *x_ = device_floats(x, T * M), *a_ = device_floats(a, M * R), *b_ = device_floats(b, N * R);
         float *y_ = device_floats(y0, T * N), *dy_ = device_floats(dy, T * N), *dx_ = device_floats(dx0, T * M);
         float *da_ = device_floats(da0, M * R), *db_ = device_floats(db0, N * R), *s_ = empty_floats(2 * T * R);
-        DEVICE_OK(lspo_adapter_forward_cuda(T, M, N, R, 0.5F, x_, a_, b_, y_, s_, device_cublas(), NULL));
-        DEVICE_OK(lspo_adapter_backward_cuda(T, M, N, R, 0.5F, x_, dy_, a_, b_, accumulate, parameters ? da_ : NULL,
-                                             parameters ? db_ : NULL, dx_, s_, device_cublas(), NULL));
+        DEVICE_OK(
+            lspo_adapter_forward_cuda(LSPO_NUMBER_FP32, T, M, N, R, 0.5F, x_, a_, b_, y_, s_, device_cublas(), NULL));
+        DEVICE_OK(lspo_adapter_backward_cuda(LSPO_NUMBER_FP32, T, M, N, R, 0.5F, x_, dy_, a_, b_, accumulate,
+                                             parameters ? da_ : NULL, parameters ? db_ : NULL, dx_, s_, device_cublas(),
+                                             NULL));
         expect_close(&order, "y", y_, y, T * N, 1e-6, 1e-6);
         expect_close(&order, "da", da_, da, M * R, 1e-5, 1e-5);
         expect_close(&order, "db", db_, db, N * R, 1e-5, 1e-5);
@@ -334,8 +338,9 @@ static void check_lowrank(size_t m, size_t n)
     for (order_t order = {0}; next_order(&order);) {
         float *basis_ = device_floats(basis, shorter * R), *r_ = device_floats(r0, longer * R);
         float *w_ = device_floats(w0, m * n);
-        DEVICE_OK(lspo_lowrank_compress_cuda(m, n, R, device_floats(g, m * n), basis_, 1, r_, device_cublas(), NULL));
-        DEVICE_OK(lspo_lowrank_apply_cuda(m, n, R, basis_, r_, 0.1F, w_, device_cublas(), NULL));
+        DEVICE_OK(lspo_lowrank_compress_cuda(LSPO_NUMBER_FP32, m, n, R, device_floats(g, m * n), basis_, 1, r_,
+                                             device_cublas(), NULL));
+        DEVICE_OK(lspo_lowrank_apply_cuda(LSPO_NUMBER_FP32, m, n, R, basis_, r_, 0.1F, w_, device_cublas(), NULL));
         expect_close(&order, "r", r_, r, longer * R, 1e-5, 1e-5);
         expect_close(&order, "w", w_, w, m * n, 1e-5, 1e-5);
     }
@@ -363,15 +368,15 @@ static void check_vectors(size_t rows, size_t cols)
     for (order_t order = {0}; next_order(&order);) {
         float *x_ = device_floats(x, n), *bias_ = device_floats(bias, cols), *filled_ = empty_floats(n);
         float *sums_ = empty_floats(cols), *more_ = device_floats(sums0, cols);
-        DEVICE_OK(lspo_bias_fill_cuda(rows, cols, bias_, filled_, NULL));
+        DEVICE_OK(lspo_bias_fill_cuda(LSPO_NUMBER_FP32, rows, cols, bias_, filled_, NULL));
         expect_bits(&order, "filled", filled_, filled, n * sizeof(float));
-        DEVICE_OK(lspo_column_sum_cuda(rows, cols, x_, false, sums_, NULL));
+        DEVICE_OK(lspo_column_sum_cuda(LSPO_NUMBER_FP32, rows, cols, x_, false, sums_, NULL));
         expect_close(&order, "sums", sums_, sums, cols, atol, 1e-6);
-        DEVICE_OK(lspo_column_sum_cuda(rows, cols, x_, true, more_, NULL));
+        DEVICE_OK(lspo_column_sum_cuda(LSPO_NUMBER_FP32, rows, cols, x_, true, more_, NULL));
         expect_close(&order, "more", more_, more, cols, atol, 1e-6);
-        DEVICE_OK(lspo_bias_add_cuda(rows, cols, x_, bias_, x_, NULL));
+        DEVICE_OK(lspo_bias_add_cuda(LSPO_NUMBER_FP32, rows, cols, x_, bias_, x_, NULL));
         expect_bits(&order, "added", x_, added, n * sizeof(float));
-        DEVICE_OK(lspo_vector_add_cuda(n, filled_, x_, NULL));
+        DEVICE_OK(lspo_vector_add_cuda(LSPO_NUMBER_FP32, n, filled_, x_, NULL));
         for (size_t i = 0; i < n; i++)
             filled[i] += added[i];
         expect_bits(&order, "residual", x_, filled, n * sizeof(float));
@@ -386,7 +391,7 @@ Test(cuda_kernels, vectors)
     for (size_t i = 0; i < COUNT(rows); i++)
         for (size_t j = 0; j < COUNT(cols); j++)
             check_vectors(rows[i], cols[j]);
-    DEVICE_OK(lspo_column_sum_cuda(3, 0, NULL, false, NULL, NULL));
+    DEVICE_OK(lspo_column_sum_cuda(LSPO_NUMBER_FP32, 3, 0, NULL, false, NULL, NULL));
 }
 
 static void check_sum_of_squares(size_t n)
@@ -397,7 +402,7 @@ static void check_sum_of_squares(size_t n)
         want += (double)x[i] * (double)x[i];
     for (order_t order = {0}; next_order(&order);) {
         double *parts = device_array(LSPO_SUM_OF_SQUARES_PARTS * sizeof *parts), *sum = device_array(sizeof *sum);
-        DEVICE_OK(lspo_sum_of_squares_cuda(n, device_floats(x, n), parts, sum, NULL));
+        DEVICE_OK(lspo_sum_of_squares_cuda(LSPO_NUMBER_FP32, n, device_floats(x, n), parts, sum, NULL));
         device_read(sum, sizeof got, &got);
         add_to_hash(&order, &got, sizeof got);
         cr_assert(fabs(got - want) <= 1e-12 * want, "%zu squares are %.17g, not %.17g", n, got, want);
@@ -423,9 +428,10 @@ static void check_columns(size_t m, size_t n, size_t selected)
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *columns_ = device_copy(columns, n * sizeof *columns);
         float *x_ = device_floats(x, m * n), *part_ = empty_floats(m * selected), *back_ = device_floats(back0, m * n);
-        DEVICE_OK(lspo_columns_gather_cuda(m, n, selected, columns_, x_, part_, NULL));
+        DEVICE_OK(lspo_columns_gather_cuda(LSPO_NUMBER_FP32, m, n, selected, columns_, x_, part_, NULL));
         expect_bits(&order, "gathered", part_, part, m * selected * sizeof(float));
-        DEVICE_OK(lspo_columns_scatter_cuda(m, n, n - selected, columns_ + selected, x_, back_, NULL));
+        DEVICE_OK(
+            lspo_columns_scatter_cuda(LSPO_NUMBER_FP32, m, n, n - selected, columns_ + selected, x_, back_, NULL));
         expect_bits(&order, "scattered", back_, back, m * n * sizeof(float));
     }
     free(x), free(part), free(back0), free(back), free(scratch), free(columns);
@@ -451,8 +457,8 @@ static void check_split(size_t m, size_t n, size_t selected, bool with_nan)
     lspo_columns_split(m, n, selected, g, scratch, columns);
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *columns_ = device_array(n * sizeof *columns_);
-        DEVICE_OK(
-            lspo_columns_split_cuda(m, n, selected, device_floats(g, m * n), empty_floats(2 * n), columns_, NULL));
+        DEVICE_OK(lspo_columns_split_cuda(LSPO_NUMBER_FP32, m, n, selected, device_floats(g, m * n),
+                                          empty_floats(2 * n), columns_, NULL));
         expect_bits(&order, "split", columns_, columns, n * sizeof *columns);
     }
     free(numbers), free(columns), free(g), free(scratch);

@@ -25,11 +25,11 @@ static void check_embedding(size_t batch, size_t sequence, size_t width, uint32_
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *ids_ = device_copy(ids, rows * sizeof *ids);
         float *token_ = device_floats(token, t_n), *position_ = device_floats(position, p_n), *x_ = empty_floats(n);
-        DEVICE_OK(
-            lspo_embedding_forward_cuda(batch, sequence, width, ids_, token_, positions ? position_ : NULL, x_, NULL));
+        DEVICE_OK(lspo_embedding_forward_cuda(LSPO_NUMBER_FP32, batch, sequence, width, ids_, token_,
+                                              positions ? position_ : NULL, x_, NULL));
         expect_bits(&order, "x", x_, x, n * sizeof *x);
-        DEVICE_OK(lspo_embedding_backward_cuda(batch, sequence, width, ids_, device_floats(dx, n), token_,
-                                               positions ? position_ : NULL, NULL));
+        DEVICE_OK(lspo_embedding_backward_cuda(LSPO_NUMBER_FP32, batch, sequence, width, ids_, device_floats(dx, n),
+                                               token_, positions ? position_ : NULL, NULL));
         expect_bits(&order, "token gradient", token_, dt, t_n * sizeof *dt);
         expect_bits(&order, "position gradient", position_, dp, p_n * sizeof *dp);
     }
@@ -115,15 +115,16 @@ static void check_norm(const norm_case_t *c, size_t rows, size_t width)
         float *dgain = device_floats(t.sums0, width), *dbias = device_floats(t.sums0, width);
         float *dx_sum = device_floats(t.sums0, width);
         if (c->centred) {
-            DEVICE_OK(lspo_norm_forward_epsilon_cuda(rows, width, 1e-3F, x, gain, bias, out, mean, rstd, NULL));
+            DEVICE_OK(lspo_norm_forward_epsilon_cuda(LSPO_NUMBER_FP32, rows, width, 1e-3F, x, gain, bias, out, mean,
+                                                     rstd, NULL));
             expect_close(&order, "mean", mean, t.mean, rows, 1e-6, 1e-6);
-            DEVICE_OK(lspo_norm_backward_cuda(rows, width, dout, x, mean, rstd, gain, residual, c->accumulate, dx,
-                                              c->sums ? dgain : NULL, c->sums ? dbias : NULL, c->sums ? dx_sum : NULL,
-                                              NULL));
+            DEVICE_OK(lspo_norm_backward_cuda(LSPO_NUMBER_FP32, rows, width, dout, x, mean, rstd, gain, residual,
+                                              c->accumulate, dx, c->sums ? dgain : NULL, c->sums ? dbias : NULL,
+                                              c->sums ? dx_sum : NULL, NULL));
         } else {
-            DEVICE_OK(lspo_rms_norm_forward_cuda(rows, width, 1e-3F, x, gain, out, rstd, NULL));
-            DEVICE_OK(lspo_rms_norm_backward_cuda(rows, width, dout, x, rstd, gain, residual, c->accumulate, dx,
-                                                  c->sums ? dgain : NULL, NULL));
+            DEVICE_OK(lspo_rms_norm_forward_cuda(LSPO_NUMBER_FP32, rows, width, 1e-3F, x, gain, out, rstd, NULL));
+            DEVICE_OK(lspo_rms_norm_backward_cuda(LSPO_NUMBER_FP32, rows, width, dout, x, rstd, gain, residual,
+                                                  c->accumulate, dx, c->sums ? dgain : NULL, NULL));
         }
         expect_close(&order, "out", out, t.out, n, 2e-5, 1e-5);
         expect_close(&order, "rstd", rstd, t.rstd, rows, 0, 1e-5);
@@ -162,8 +163,8 @@ Test(cuda_layers, layer_norm_with_the_usual_epsilon)
     lspo_norm_forward(1, N, x, gain, bias, out, mean, rstd);
     for (order_t order = {0}; next_order(&order);) {
         float *out_ = empty_floats(N);
-        DEVICE_OK(lspo_norm_forward_cuda(1, N, device_floats(x, N), device_floats(gain, N), device_floats(bias, N),
-                                         out_, empty_floats(1), empty_floats(1), NULL));
+        DEVICE_OK(lspo_norm_forward_cuda(LSPO_NUMBER_FP32, 1, N, device_floats(x, N), device_floats(gain, N),
+                                         device_floats(bias, N), out_, empty_floats(1), empty_floats(1), NULL));
         expect_close(&order, "out", out_, out, N, 1e-5, 1e-5);
     }
     free(x), free(gain), free(bias);
@@ -175,9 +176,9 @@ typedef struct {
     const char *name;
     void (*forward)(size_t n, const float *x, float *out);
     void (*backward)(size_t rows, size_t cols, const float *x, bool accumulate, float *d, float *bias_gradient);
-    int (*forward_cuda)(size_t n, const float *x, float *out, void *stream);
-    int (*backward_cuda)(size_t rows, size_t cols, const float *x, bool accumulate, float *d, float *bias_gradient,
-                         void *stream);
+    int (*forward_cuda)(lspo_number_t number, size_t n, const void *x, void *out, void *stream);
+    int (*backward_cuda)(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *d,
+                         void *bias_gradient, void *stream);
 } gelu_t;
 
 static const gelu_t gelus[] = {
@@ -194,10 +195,10 @@ static void check_gelu(const gelu_t *g, size_t rows, size_t cols, bool accumulat
     g->backward(rows, cols, x, accumulate, d, with_bias ? sums : NULL);
     for (order_t order = {0}; next_order(&order);) {
         float *x_ = device_floats(x, n), *d_ = device_floats(d0, n), *sums_ = device_floats(sums0, cols);
-        DEVICE_OK(g->backward_cuda(rows, cols, x_, accumulate, d_, with_bias ? sums_ : NULL, NULL));
+        DEVICE_OK(g->backward_cuda(LSPO_NUMBER_FP32, rows, cols, x_, accumulate, d_, with_bias ? sums_ : NULL, NULL));
         expect_close(&order, "d", d_, d, n, 2e-6, 1e-5);
         expect_close(&order, "bias gradient", sums_, sums, cols, 2e-5, 1e-5);
-        DEVICE_OK(g->forward_cuda(n, x_, x_, NULL)); /* out may be x */
+        DEVICE_OK(g->forward_cuda(LSPO_NUMBER_FP32, n, x_, x_, NULL)); /* out may be x */
         expect_close(&order, g->name, x_, out, n, 1e-6, 1e-5);
     }
     free(x), free(out), free(d0), free(d), free(sums0), free(sums);
@@ -220,10 +221,10 @@ static void check_swiglu(size_t n)
     for (order_t order = {0}; next_order(&order);) {
         float *gate_ = device_floats(gate, n), *up_ = device_floats(up, n), *d_ = device_floats(d0, n);
         float *d_gate_ = empty_floats(n);
-        DEVICE_OK(lspo_swiglu_backward_cuda(n, gate_, up_, d_, d_gate_, NULL));
+        DEVICE_OK(lspo_swiglu_backward_cuda(LSPO_NUMBER_FP32, n, gate_, up_, d_, d_gate_, NULL));
         expect_close(&order, "d up", d_, d, n, 1e-6, 1e-5);
         expect_close(&order, "d gate", d_gate_, d_gate, n, 2e-6, 1e-5);
-        DEVICE_OK(lspo_swiglu_forward_cuda(n, gate_, up_, up_, NULL)); /* out may be up */
+        DEVICE_OK(lspo_swiglu_forward_cuda(LSPO_NUMBER_FP32, n, gate_, up_, up_, NULL)); /* out may be up */
         expect_close(&order, "swiglu", up_, out, n, 1e-6, 1e-5);
     }
     free(gate), free(up), free(d0), free(out), free(d), free(d_gate);
@@ -236,9 +237,9 @@ static void check_tanh(size_t n)
     lspo_tanh_backward(n, out, d);
     for (order_t order = {0}; next_order(&order);) {
         float *x_ = device_floats(x, n), *d_ = device_floats(d0, n);
-        DEVICE_OK(lspo_tanh_forward_cuda(n, x_, NULL));
+        DEVICE_OK(lspo_tanh_forward_cuda(LSPO_NUMBER_FP32, n, x_, NULL));
         expect_close(&order, "tanh", x_, out, n, 1e-7, 1e-6);
-        DEVICE_OK(lspo_tanh_backward_cuda(n, x_, d_, NULL));
+        DEVICE_OK(lspo_tanh_backward_cuda(LSPO_NUMBER_FP32, n, x_, d_, NULL));
         expect_close(&order, "d", d_, d, n, 1e-6, 1e-5);
     }
     free(x), free(out), free(d0), free(d);
@@ -250,7 +251,7 @@ Test(cuda_layers, swiglu_and_tanh)
         check_swiglu(widths[j]);
         check_tanh(widths[j]);
     }
-    DEVICE_OK(lspo_swiglu_forward_cuda(0, NULL, NULL, NULL, NULL));
+    DEVICE_OK(lspo_swiglu_forward_cuda(LSPO_NUMBER_FP32, 0, NULL, NULL, NULL, NULL));
 }
 
 /* ---- rotary ---- */
@@ -264,9 +265,9 @@ static void check_rotary(size_t batch, size_t sequence, size_t heads, size_t hea
     lspo_rotary_backward(batch, sequence, heads, head_width, table, dx);
     for (order_t order = {0}; next_order(&order);) {
         float *x_ = device_floats(x0, n), *dx_ = device_floats(x0, n), *table_ = device_floats(table, table_n);
-        DEVICE_OK(lspo_rotary_forward_cuda(batch, sequence, heads, head_width, table_, x_, NULL));
+        DEVICE_OK(lspo_rotary_forward_cuda(LSPO_NUMBER_FP32, batch, sequence, heads, head_width, table_, x_, NULL));
         expect_close(&order, "x", x_, x, n, 1e-6, 1e-6);
-        DEVICE_OK(lspo_rotary_backward_cuda(batch, sequence, heads, head_width, table_, dx_, NULL));
+        DEVICE_OK(lspo_rotary_backward_cuda(LSPO_NUMBER_FP32, batch, sequence, heads, head_width, table_, dx_, NULL));
         expect_close(&order, "dx", dx_, dx, n, 1e-6, 1e-6);
     }
     free(x0), free(x), free(dx), free(table);
@@ -295,12 +296,12 @@ static void check_loss(size_t rows, size_t vocabulary, double scale)
         uint32_t *targets_ = device_copy(targets, rows * sizeof *targets);
         float *p_ = device_floats(logits, n);
         double *losses = device_array(rows * sizeof *losses), *sum = device_array(sizeof *sum), got;
-        DEVICE_OK(lspo_cross_entropy_forward_cuda(rows, vocabulary, targets_, p_, losses, sum, NULL));
+        DEVICE_OK(lspo_cross_entropy_forward_cuda(LSPO_NUMBER_FP32, rows, vocabulary, targets_, p_, losses, sum, NULL));
         expect_close(&order, "p", p_, p, n, 1e-9, 1e-5);
         device_read(sum, sizeof got, &got);
         add_to_hash(&order, &got, sizeof got);
         cr_assert(fabs(got - want) <= 1e-5 * (double)rows * scale, "loss %.9g, the host's %.9g", got, want);
-        DEVICE_OK(lspo_cross_entropy_backward_cuda(rows, vocabulary, targets_, p_, 0.25F, p_, NULL));
+        DEVICE_OK(lspo_cross_entropy_backward_cuda(LSPO_NUMBER_FP32, rows, vocabulary, targets_, p_, 0.25F, p_, NULL));
         expect_close(&order, "d", p_, d, n, 1e-7, 1e-5);
     }
     free(targets), free(logits), free(p), free(d);

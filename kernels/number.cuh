@@ -1,0 +1,178 @@
+/* number.cuh - numbers as a GPU stores them: from the format to its type, to and from fp32, 16 bytes at a time. */
+#ifndef LSPO_KERNELS_NUMBER_CUH
+#define LSPO_KERNELS_NUMBER_CUH
+
+#include <cstdint>
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <type_traits>
+
+#include "kernels/launch.cuh"
+#include "kernels/number.h"
+
+/* call(zero): a zero of the type in which the format is stored. */
+template <typename Call> static int lspo_with_number(lspo_number_t number, Call call)
+{
+    switch (number) {
+    case LSPO_NUMBER_FP32:
+        return call(float());
+    case LSPO_NUMBER_BF16:
+        return call(__nv_bfloat16());
+    case LSPO_NUMBER_FP16:
+        return call(__half());
+    }
+    return cudaErrorInvalidValue;
+}
+
+/* ---- one number ---- */
+
+__device__ inline float lspo_to_float(float x)
+{
+    return x;
+}
+
+__device__ inline float lspo_to_float(__nv_bfloat16 x)
+{
+    return __bfloat162float(x);
+}
+
+__device__ inline float lspo_to_float(__half x)
+{
+    return __half2float(x);
+}
+
+/* To nearest, ties to even; beyond the largest number infinity. */
+__device__ inline void lspo_round(float value, float *out)
+{
+    *out = value;
+}
+
+__device__ inline void lspo_round(float value, __nv_bfloat16 *out)
+{
+    *out = __float2bfloat16_rn(value);
+}
+
+__device__ inline void lspo_round(float value, __half *out)
+{
+    *out = __float2half_rn(value);
+}
+
+/* ---- some numbers ---- */
+
+/* How many make 16 bytes. */
+template <typename T> constexpr unsigned LSPO_GROUP = 16 / sizeof(T);
+
+template <unsigned N> using lspo_width_t = std::integral_constant<unsigned, N>;
+
+template <typename T, unsigned N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) lspo_numbers_t {
+    T at[N];
+};
+
+template <typename T, unsigned N> __device__ lspo_numbers_t<T, N> lspo_load_numbers(lspo_width_t<N>, const T *from)
+{
+    return *(const lspo_numbers_t<T, N> *)from;
+}
+
+template <typename T, unsigned N> __device__ void lspo_store_numbers(T *to, const lspo_numbers_t<T, N> &numbers)
+{
+    *(lspo_numbers_t<T, N> *)to = numbers;
+}
+
+template <typename T, unsigned N> __device__ lspo_numbers_t<float, N> lspo_load(lspo_width_t<N> width, const T *from)
+{
+    const lspo_numbers_t<T, N> numbers = lspo_load_numbers(width, from);
+    lspo_numbers_t<float, N> values;
+#pragma unroll
+    for (unsigned k = 0; k < N; k++)
+        values.at[k] = lspo_to_float(numbers.at[k]);
+    return values;
+}
+
+template <typename T, unsigned N> __device__ void lspo_store(T *to, const lspo_numbers_t<float, N> &values)
+{
+    lspo_numbers_t<T, N> numbers;
+#pragma unroll
+    for (unsigned k = 0; k < N; k++)
+        lspo_round(values.at[k], &numbers.at[k]);
+    lspo_store_numbers(to, numbers);
+}
+
+/* ---- loops over groups of them ---- */
+
+/* May be moved 16 bytes at a time; NULL may, too. */
+template <typename... T> __device__ bool lspo_aligned(const T *...arrays)
+{
+    return (((uintptr_t)arrays | ...) & 15) == 0;
+}
+
+/* body(i, width) for numbers i .. i + width - 1 of 0 .. n - 1, once each, shared out over threads of which this is number
+ * `thread` of `threads`: LSPO_GROUP<T> at a time where all arrays are `aligned`, the rest one at a time. */
+template <typename T, typename Body>
+__device__ void lspo_share(size_t thread, size_t threads, size_t n, bool aligned, Body body)
+{
+    constexpr unsigned GROUP = LSPO_GROUP<T>;
+    const size_t whole = aligned ? n / GROUP * GROUP : 0;
+    for (size_t i = thread * GROUP; i < whole; i += threads * GROUP)
+        body(i, lspo_width_t<GROUP>());
+    for (size_t i = whole + thread; i < n; i += threads)
+        body(i, lspo_width_t<1>());
+}
+
+/* Over the threads of the grid; launched by lspo_launch_each<T>(). */
+template <typename T, typename Body> __device__ void lspo_each(size_t n, bool aligned, Body body)
+{
+    lspo_share<T>(lspo_grid_first(), lspo_grid_step(), n, aligned, body);
+}
+
+/* Over the threads of a block that has a row for itself. */
+template <typename T, typename Body> __device__ void lspo_each_of_row(size_t n, bool aligned, Body body)
+{
+    lspo_share<T>(threadIdx.x, blockDim.x, n, aligned, body);
+}
+
+template <typename T, typename... Parameters, typename... Arguments>
+static int lspo_launch_each(size_t n, void (*kernel)(Parameters...), void *stream, Arguments... arguments)
+{
+    return lspo_launch_over((n + LSPO_GROUP<T> - 1) / LSPO_GROUP<T>, kernel, stream, arguments...);
+}
+
+/* ---- rounding at random ---- */
+
+/* 32 uniform bits, a function of seed and number [Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
+ * OOPSLA 2014: number `index` of the sequence that starts at the seed]. */
+__device__ inline uint32_t lspo_random_bits(uint64_t seed, uint64_t index)
+{
+    uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (uint32_t)((z ^ (z >> 31)) >> 32);
+}
+
+/* One of the two neighbours of `value` in T, the nearer one more often: the mean over `bits` is `value`.  fp32 is kept. */
+template <typename T> __device__ T lspo_round_randomly(float value, uint32_t bits);
+
+template <> __device__ inline float lspo_round_randomly<float>(float value, uint32_t)
+{
+    return value;
+}
+
+/* What is cut off, plus a uniform number as long, carries with the probability wanted. */
+template <> __device__ inline __nv_bfloat16 lspo_round_randomly<__nv_bfloat16>(float value, uint32_t bits)
+{
+    const uint32_t carried = __float_as_uint(value) + (bits >> 16);
+    return isfinite(value) ? __float2bfloat16_rn(__uint_as_float(carried & 0xffff0000u)) : __float2bfloat16_rn(value);
+}
+
+/* The same; below 2^-14, where the steps of fp16 are 2^-24 all along, by the fraction. */
+template <> __device__ inline __half lspo_round_randomly<__half>(float value, uint32_t bits)
+{
+    const float steps = value * 16777216.0f, whole = floorf(steps);
+    if (fabsf(steps) < 1024.0f) {
+        const float up = steps - whole > (float)(bits >> 8) * 5.9604645e-8f ? 1.0f : 0.0f;
+        return __float2half_rn((whole + up) * 5.9604645e-8f);
+    }
+    const uint32_t carried = __float_as_uint(value) + (bits >> 19);
+    return isfinite(value) ? __float2half_rn(__uint_as_float(carried & 0xffffe000u)) : __float2half_rn(value);
+}
+
+#endif
