@@ -62,7 +62,14 @@ __device__ inline void lspo_round(float value, __half *out)
 /* How many make 16 bytes. */
 template <typename T> constexpr unsigned LSPO_GROUP = 16 / sizeof(T);
 
-template <unsigned N> using lspo_width_t = std::integral_constant<unsigned, N>;
+/* A count that is known when compiling, and converts to it on the device, too. */
+template <unsigned N> struct lspo_width_t {
+    static constexpr unsigned value = N;
+    __host__ __device__ constexpr operator unsigned() const
+    {
+        return N;
+    }
+};
 
 template <typename T, unsigned N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) lspo_numbers_t {
     T at[N];

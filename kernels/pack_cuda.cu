@@ -49,11 +49,11 @@ static __device__ void pack(float value, __half *out)
         lspo_round(value, out);
 }
 
-/* By groups of the narrower one. */
+template <typename From, typename To> using narrower_t = std::conditional_t<sizeof(From) < sizeof(To), From, To>;
+
 template <typename From, typename To> static __global__ void convert_kernel(size_t n, const From *in, To *out)
 {
-    using narrow_t = std::conditional_t<sizeof(From) < sizeof(To), From, To>;
-    lspo_each<narrow_t>(n, lspo_aligned(in, out), [=](size_t i, auto width) {
+    lspo_each<narrower_t<From, To>>(n, lspo_aligned(in, out), [=](size_t i, auto width) {
         const auto from = lspo_load_numbers(width, in + i);
         lspo_numbers_t<To, decltype(width)::value> to;
         for (unsigned k = 0; k < width; k++)
@@ -68,7 +68,8 @@ int lspo_convert_cuda(size_t n, lspo_number_t from, const void *in, lspo_number_
         return lspo_with_number(to, [=](auto to_zero) {
             using From = decltype(from_zero);
             using To = decltype(to_zero);
-            return lspo_launch_each<float>(n, convert_kernel<From, To>, stream, n, (const From *)in, (To *)out);
+            return lspo_launch_each<narrower_t<From, To>>(n, convert_kernel<From, To>, stream, n, (const From *)in,
+                                                          (To *)out);
         });
     });
 }
