@@ -141,6 +141,8 @@ void lspo_compute_lowrank_apply(lspo_compute_t *c, size_t m, size_t n, size_t r,
                                 const void *direction, float rate, void *w);
 
 /* ---- projector.h, sketch.h: projectors fp32, arrays in device memory ---- */
+void lspo_compute_projector_gather(lspo_compute_t *c, const lspo_projector_t *p, size_t tokens, const void *x,
+                                   size_t x_stride, void *out);
 void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
                                      size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
                                      float beta, void *g_hat, void *scratch);
