@@ -1,37 +1,21 @@
-/* attention_cuda.cu - attention on the GPU without its probabilities; see cuda.h.
+/* attention_cuda.cu - attention on the GPU without its probabilities, for every width and format; see cuda.h.  What tensor
+ * cores can take goes to attention_tensor_cuda.cu.
  *
  * Each of a block's warps owns ROWS rows of a tile (queries in the forward pass and for dQ, keys for dK and dV), which
  * lie in shared memory.  The other side passes by in tiles of 32 rows through one shared buffer.  A product of the two
  * has a lane for each row of the buffer; a product of its result with the buffer has a lane for each column, and takes
  * the lanes' values one after the other by shuffles.
  */
+#include "kernels/attention.cuh"
 #include "kernels/cuda.h"
-#include "kernels/launch.cuh"
+#include "kernels/number.cuh"
 
 enum {
     TILE = LSPO_WARP_THREADS, /* rows that pass by at a time          */
     WARPS = 4,                /* of a block                           */
     FORWARD_ROWS = 8,         /* of a warp                            */
-    BACKWARD_ROWS = 4,        /* two arrays of them in shared memory  */
-    HEAD_WIDTH_MAX = 128
+    BACKWARD_ROWS = 4         /* two arrays of them in shared memory  */
 };
-
-/* One head of one sequence: where its rows start in Q, dQ, ...; in K, V, ...; in O and dO; in log_sums. */
-typedef struct {
-    size_t q, kv, out, sums;
-    size_t keys; /* that exist */
-} place_t;
-
-static __device__ place_t place_of(const lspo_attention_t &a, size_t head, size_t b)
-{
-    place_t p;
-    p.q = b * a.sequence * a.q_stride + head * a.head_width;
-    p.kv = b * a.sequence * a.kv_stride + head / (a.heads / a.kv_heads) * a.head_width;
-    p.out = (b * a.sequence * a.heads + head) * a.head_width;
-    p.sums = (b * a.heads + head) * a.sequence;
-    p.keys = a.lengths && !a.causal ? a.lengths[b] : a.sequence;
-    return p;
-}
 
 /* Floats of a row in shared memory: whole float4, and 4 more, by which lanes on different rows take different banks. */
 static __host__ __device__ unsigned row_floats(size_t head_width)
@@ -40,17 +24,20 @@ static __host__ __device__ unsigned row_floats(size_t head_width)
 }
 
 /* Rows first .. first + rows of a matrix into shared memory; zeros to the right and below the last. */
-static __device__ void load(const lspo_attention_t &a, unsigned rows, const float *from, size_t stride, size_t first,
+template <typename T>
+static __device__ void load(const lspo_attention_t &a, unsigned rows, const T *from, size_t stride, size_t first,
                             float *to)
 {
     const unsigned width = row_floats(a.head_width), lane = threadIdx.x % LSPO_WARP_THREADS;
     for (unsigned i = threadIdx.x / LSPO_WARP_THREADS; i < rows; i += WARPS)
         for (unsigned j = lane; j < width; j += LSPO_WARP_THREADS)
-            to[i * width + j] = first + i < a.sequence && j < a.head_width ? from[(first + i) * stride + j] : 0.0f;
+            to[i * width + j] =
+                first + i < a.sequence && j < a.head_width ? lspo_to_float(from[(first + i) * stride + j]) : 0.0f;
 }
 
 /* The same into the buffer, between barriers: the last tile has been used, this one is complete. */
-static __device__ void pass_by(const lspo_attention_t &a, const float *from, size_t stride, size_t first, float *buffer)
+template <typename T>
+static __device__ void pass_by(const lspo_attention_t &a, const T *from, size_t stride, size_t first, float *buffer)
 {
     __syncthreads();
     load(a, TILE, from, stride, first, buffer);
@@ -98,9 +85,9 @@ static __device__ void add_weighted(const lspo_attention_t &a, const float (&wei
 }
 
 /* A warp's rows of a result: to[(first + i) stride + column] = factor[i] sum[i], those that exist. */
-template <unsigned ROWS, unsigned PARTS>
+template <unsigned ROWS, unsigned PARTS, typename T>
 static __device__ void store(const lspo_attention_t &a, const float (&sum)[ROWS][PARTS], const float (&factor)[ROWS],
-                             size_t first, size_t stride, float *to)
+                             size_t first, size_t stride, T *to)
 {
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
 #pragma unroll
@@ -108,23 +95,23 @@ static __device__ void store(const lspo_attention_t &a, const float (&sum)[ROWS]
 #pragma unroll
         for (unsigned k = 0; k < PARTS; k++)
             if (first + i < a.sequence && lane + k * LSPO_WARP_THREADS < a.head_width)
-                to[(first + i) * stride + lane + k * LSPO_WARP_THREADS] = factor[i] * sum[i][k];
+                lspo_round(factor[i] * sum[i][k], &to[(first + i) * stride + lane + k * LSPO_WARP_THREADS]);
 }
 
-static __device__ bool sees(const lspo_attention_t &a, const place_t &p, size_t query, size_t key)
+static __device__ bool sees(const lspo_attention_t &a, const lspo_attention_place_t &p, size_t query, size_t key)
 {
     return query < a.sequence && key < p.keys && (!a.causal || key <= query);
 }
 
 /* ---- forward ---- */
 
-template <unsigned PARTS>
-static __global__ void forward_kernel(lspo_attention_t a, float scale, const float *q, const float *k, const float *v,
-                                      float *out, float *log_sums)
+template <typename T, unsigned PARTS>
+static __global__ void forward_kernel(lspo_attention_t a, float scale, const T *q, const T *k, const T *v, T *out,
+                                      float *log_sums)
 {
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
     const unsigned width = row_floats(a.head_width);
-    const place_t p = place_of(a, blockIdx.y, blockIdx.z);
+    const lspo_attention_place_t p = lspo_attention_place(a, blockIdx.y, blockIdx.z);
     float *const queries = (float *)lspo_shared, *const buffer = queries + WARPS * FORWARD_ROWS * width;
     const float *const own = queries + warp * FORWARD_ROWS * width;
     const size_t tile = (size_t)(gridDim.x - 1 - blockIdx.x) * WARPS * FORWARD_ROWS; /* causal: most work first */
@@ -166,8 +153,8 @@ static __global__ void forward_kernel(lspo_attention_t a, float scale, const flo
 /* ---- backward ---- */
 
 /* rowsum(P dP) = rowsum(O dO): one warp a row of one head. */
-static __global__ void row_dots_kernel(lspo_attention_t a, size_t rows, const float *out, const float *dout,
-                                       float *row_dots)
+template <typename T>
+static __global__ void row_dots_kernel(lspo_attention_t a, size_t rows, const T *out, const T *dout, float *row_dots)
 {
     const size_t warps = (size_t)gridDim.x * blockDim.x / LSPO_WARP_THREADS;
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
@@ -176,21 +163,20 @@ static __global__ void row_dots_kernel(lspo_attention_t a, size_t rows, const fl
         const size_t at = ((b * a.sequence + i) * a.heads + head) * a.head_width;
         float dot = 0;
         for (size_t j = lane; j < a.head_width; j += LSPO_WARP_THREADS)
-            dot += out[at + j] * dout[at + j];
+            dot += lspo_to_float(out[at + j]) * lspo_to_float(dout[at + j]);
         dot = lspo_warp_sum(dot);
         if (lane == 0)
             row_dots[row] = dot;
     }
 }
 
-template <unsigned PARTS>
-static __global__ void query_gradient_kernel(lspo_attention_t a, float scale, const float *q, const float *k,
-                                             const float *v, const float *dout, const float *log_sums,
-                                             const float *row_dots, float *dq)
+template <typename T, unsigned PARTS>
+static __global__ void query_gradient_kernel(lspo_attention_t a, float scale, const T *q, const T *k, const T *v,
+                                             const T *dout, const float *log_sums, const float *row_dots, T *dq)
 {
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
     const unsigned width = row_floats(a.head_width), own_at = warp * BACKWARD_ROWS * width;
-    const place_t p = place_of(a, blockIdx.y, blockIdx.z);
+    const lspo_attention_place_t p = lspo_attention_place(a, blockIdx.y, blockIdx.z);
     const size_t out_stride = a.heads * a.head_width;
     float *const queries = (float *)lspo_shared, *const gradients = queries + WARPS * BACKWARD_ROWS * width;
     float *const buffer = gradients + WARPS * BACKWARD_ROWS * width;
@@ -220,15 +206,14 @@ static __global__ void query_gradient_kernel(lspo_attention_t a, float scale, co
     store(a, sum, scales, first, a.q_stride, dq + p.q);
 }
 
-template <unsigned PARTS>
-static __global__ void key_gradient_kernel(lspo_attention_t a, float scale, const float *q, const float *k,
-                                           const float *v, const float *dout, const float *log_sums,
-                                           const float *row_dots, float *dk, float *dv)
+template <typename T, unsigned PARTS>
+static __global__ void key_gradient_kernel(lspo_attention_t a, float scale, const T *q, const T *k, const T *v,
+                                           const T *dout, const float *log_sums, const float *row_dots, T *dk, T *dv)
 {
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
     const unsigned width = row_floats(a.head_width), own_at = warp * BACKWARD_ROWS * width;
     const size_t group = a.heads / a.kv_heads, out_stride = a.heads * a.head_width;
-    const size_t at = place_of(a, blockIdx.y * group, blockIdx.z).kv;
+    const size_t at = lspo_attention_place(a, blockIdx.y * group, blockIdx.z).kv;
     float *const keys = (float *)lspo_shared, *const values = keys + WARPS * BACKWARD_ROWS * width;
     float *const buffer = values + WARPS * BACKWARD_ROWS * width;
     const size_t tile = (size_t)blockIdx.x * WARPS * BACKWARD_ROWS, first = tile + warp * BACKWARD_ROWS;
@@ -236,7 +221,7 @@ static __global__ void key_gradient_kernel(lspo_attention_t a, float scale, cons
     load(a, WARPS * BACKWARD_ROWS, k + at, a.kv_stride, tile, keys);
     load(a, WARPS * BACKWARD_ROWS, v + at, a.kv_stride, tile, values);
     for (size_t head = blockIdx.y * group; head < (blockIdx.y + 1) * group; head++) {
-        const place_t p = place_of(a, head, blockIdx.z);
+        const lspo_attention_place_t p = lspo_attention_place(a, head, blockIdx.z);
         for (size_t query = a.causal ? tile / TILE * TILE : 0; query < a.sequence; query += TILE) {
             float weight[BACKWARD_ROWS], of_p[BACKWARD_ROWS];
             const size_t row = p.sums + query + lane;
@@ -272,72 +257,84 @@ static bool is_empty(const lspo_attention_t *a)
     return a->batch == 0 || a->sequence == 0 || a->heads == 0 || a->head_width == 0;
 }
 
-static dim3 grid_of(const lspo_attention_t *a, size_t rows, size_t heads)
-{
-    return dim3((unsigned)((a->sequence + rows - 1) / rows), (unsigned)heads, (unsigned)a->batch);
-}
-
 /* Own rows and the buffer: at most 33 KiB. */
 static size_t shared_bytes(const lspo_attention_t *a, size_t own_rows)
 {
     return (own_rows + TILE) * row_floats(a->head_width) * sizeof(float);
 }
 
-template <unsigned PARTS>
-static int forward(const lspo_attention_t *a, const float *q, const float *k, const float *v, float *out,
-                   float *log_sums, void *stream)
+template <typename T, unsigned PARTS>
+static int forward(const lspo_attention_t *a, const void *q, const void *k, const void *v, void *out, float *log_sums,
+                   void *stream)
 {
     const size_t rows = WARPS * FORWARD_ROWS;
-    return lspo_launch(forward_kernel<PARTS>, grid_of(a, rows, a->heads), WARPS * LSPO_WARP_THREADS,
-                       shared_bytes(a, rows), stream, *a, 1.0f / sqrtf((float)a->head_width), q, k, v, out, log_sums);
+    return lspo_launch(forward_kernel<T, PARTS>, lspo_attention_grid(a, rows, a->heads), WARPS * LSPO_WARP_THREADS,
+                       shared_bytes(a, rows), stream, *a, 1.0f / sqrtf((float)a->head_width), (const T *)q,
+                       (const T *)k, (const T *)v, (T *)out, log_sums);
 }
 
-template <unsigned PARTS>
-static int backward(const lspo_attention_t *a, const float *q, const float *k, const float *v, const float *log_sums,
-                    const float *dout, float *dq, float *dk, float *dv, const float *row_dots, void *stream)
+template <typename T, unsigned PARTS>
+static int backward(const lspo_attention_t *a, const void *q, const void *k, const void *v, const float *log_sums,
+                    const void *dout, void *dq, void *dk, void *dv, const float *row_dots, void *stream)
 {
     const size_t rows = WARPS * BACKWARD_ROWS, bytes = shared_bytes(a, 2 * rows);
     const float scale = 1.0f / sqrtf((float)a->head_width);
-    const int error = lspo_launch(query_gradient_kernel<PARTS>, grid_of(a, rows, a->heads), WARPS * LSPO_WARP_THREADS,
-                                  bytes, stream, *a, scale, q, k, v, dout, log_sums, row_dots, dq);
+    const int error = lspo_launch(query_gradient_kernel<T, PARTS>, lspo_attention_grid(a, rows, a->heads),
+                                  WARPS * LSPO_WARP_THREADS, bytes, stream, *a, scale, (const T *)q, (const T *)k,
+                                  (const T *)v, (const T *)dout, log_sums, row_dots, (T *)dq);
     if (error != cudaSuccess)
         return error;
-    return lspo_launch(key_gradient_kernel<PARTS>, grid_of(a, rows, a->kv_heads), WARPS * LSPO_WARP_THREADS, bytes,
-                       stream, *a, scale, q, k, v, dout, log_sums, row_dots, dk, dv);
+    return lspo_launch(key_gradient_kernel<T, PARTS>, lspo_attention_grid(a, rows, a->kv_heads),
+                       WARPS * LSPO_WARP_THREADS, bytes, stream, *a, scale, (const T *)q, (const T *)k, (const T *)v,
+                       (const T *)dout, log_sums, row_dots, (T *)dk, (T *)dv);
 }
 
 int lspo_attention_any_forward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
                                     const void *v, void *out, float *log_sums, void *stream)
 {
-    if (number != LSPO_NUMBER_FP32)
-        return cudaErrorNotSupported;
-    if (a->head_width > HEAD_WIDTH_MAX)
+    if (a->head_width > LSPO_ATTENTION_WIDTH_MAX)
         return cudaErrorInvalidValue;
     if (is_empty(a))
         return cudaSuccess;
-    return a->head_width <= 2 * LSPO_WARP_THREADS
-               ? forward<2>(a, (const float *)q, (const float *)k, (const float *)v, (float *)out, log_sums, stream)
-               : forward<4>(a, (const float *)q, (const float *)k, (const float *)v, (float *)out, log_sums, stream);
+    if (lspo_attention_tensor_takes(number, a, q, k, v, out))
+        return lspo_attention_tensor_forward(number, a, q, k, v, out, log_sums, stream);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return a->head_width <= 2 * LSPO_WARP_THREADS ? forward<T, 2>(a, q, k, v, out, log_sums, stream)
+                                                      : forward<T, 4>(a, q, k, v, out, log_sums, stream);
+    });
+}
+
+/* row_dots <- rowsum(O dO). */
+static int make_row_dots(lspo_number_t number, const lspo_attention_t *a, const void *out, const void *dout,
+                         float *row_dots, void *stream)
+{
+    const size_t rows = a->batch * a->heads * a->sequence;
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return lspo_launch(row_dots_kernel<T>, lspo_grid_blocks(rows * LSPO_WARP_THREADS), LSPO_BLOCK_THREADS, 0,
+                           stream, *a, rows, (const T *)out, (const T *)dout, row_dots);
+    });
 }
 
 int lspo_attention_any_backward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
                                      const void *v, const void *out, const float *log_sums, const void *dout, void *dq,
                                      void *dk, void *dv, float *row_dots, void *stream)
 {
-    if (number != LSPO_NUMBER_FP32)
-        return cudaErrorNotSupported;
-    if (a->head_width > HEAD_WIDTH_MAX)
+    if (a->head_width > LSPO_ATTENTION_WIDTH_MAX)
         return cudaErrorInvalidValue;
     if (is_empty(a))
         return cudaSuccess;
-    const size_t rows = a->batch * a->heads * a->sequence;
-    const int error = lspo_launch(row_dots_kernel, lspo_grid_blocks(rows * LSPO_WARP_THREADS), LSPO_BLOCK_THREADS, 0,
-                                  stream, *a, rows, (const float *)out, (const float *)dout, row_dots);
+    const int error = make_row_dots(number, a, out, dout, row_dots, stream);
     if (error != cudaSuccess)
         return error;
-    return a->head_width <= 2 * LSPO_WARP_THREADS
-               ? backward<2>(a, (const float *)q, (const float *)k, (const float *)v, log_sums, (const float *)dout,
-                             (float *)dq, (float *)dk, (float *)dv, row_dots, stream)
-               : backward<4>(a, (const float *)q, (const float *)k, (const float *)v, log_sums, (const float *)dout,
-                             (float *)dq, (float *)dk, (float *)dv, row_dots, stream);
+    if (lspo_attention_tensor_takes(number, a, q, k, v, dout) &&
+        lspo_attention_tensor_takes(number, a, dq, dk, dv, dout))
+        return lspo_attention_tensor_backward(number, a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        return a->head_width <= 2 * LSPO_WARP_THREADS
+                   ? backward<T, 2>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream)
+                   : backward<T, 4>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
+    });
 }

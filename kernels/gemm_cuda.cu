@@ -1,19 +1,19 @@
 /* gemm_cuda.cu - row-major products on cuBLAS, which counts columns first: to it a row-major matrix is its transpose, and
- * C^T = op(B)^T op(A)^T. */
+ * C^T = op(B)^T op(A)^T.  16-bit factors are multiplied on tensor cores, in every format products are summed in fp32. */
 #include <cublas_v2.h>
 
 #include "kernels/cuda.h"
+#include "kernels/product.cuh"
 
 static int product(lspo_number_t number, cublasOperation_t op_a, cublasOperation_t op_b, size_t m, size_t n, size_t k,
                    float alpha, const void *a, size_t a_stride, const void *b, size_t b_stride, float beta, void *c,
                    size_t c_stride, void *cublas, void *stream)
 {
     cublasHandle_t handle = (cublasHandle_t)cublas;
-    if (number != LSPO_NUMBER_FP32)
-        return cudaErrorNotSupported;
+    const cudaDataType_t type = lspo_cublas_type(number);
     if (cublasSetStream(handle, (cudaStream_t)stream) != CUBLAS_STATUS_SUCCESS ||
-        cublasSgemm(handle, op_b, op_a, (int)n, (int)m, (int)k, &alpha, (const float *)b, (int)b_stride,
-                    (const float *)a, (int)a_stride, &beta, (float *)c, (int)c_stride) != CUBLAS_STATUS_SUCCESS)
+        cublasGemmEx(handle, op_b, op_a, (int)n, (int)m, (int)k, &alpha, b, type, (int)b_stride, a, type, (int)a_stride,
+                     &beta, c, type, (int)c_stride, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
         return cudaErrorUnknown;
     return cudaSuccess;
 }

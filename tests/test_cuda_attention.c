@@ -1,6 +1,7 @@
-/* Attention on CUDA without its probabilities against the plain formula in double, with all of them. */
+/* Attention on CUDA without its probabilities, in every format and by tensor cores where they take it, against the plain
+ * formula in double with all probabilities. */
 #include "kernels/cuda.h"
-#include "tests/cuda_check.h"
+#include "tests/cuda_numbers.h"
 
 typedef struct {
     size_t batch, sequence, heads, kv_heads, head_width;
@@ -115,13 +116,15 @@ static result_t reference(const case_t *c, const float *q, const float *k, const
                       rounded(dv, s.kv_n, c->kv_heads * e, s.kv_stride)};
 }
 
-static void check(const case_t *c)
+/* In 16 bits P, dS and O are rounded before they are multiplied: some steps of the format at the largest number; dS with
+ * what keys are multiplied by. */
+static void check_number(lspo_number_t number, const case_t *c)
 {
     const sizes_t s = sizes_of(c);
-    float *q = random_floats(1, c->scale, s.q_n), *k = random_floats(2, c->scale, s.kv_n);
-    float *v = random_floats(3, 1, s.kv_n), *dout = random_floats(4, 1, s.out_n);
+    float *q = random_numbers_of(number, 1, c->scale, s.q_n), *k = random_numbers_of(number, 2, c->scale, s.kv_n);
+    float *v = random_numbers_of(number, 3, 1, s.kv_n), *dout = random_numbers_of(number, 4, 1, s.out_n);
     const result_t want = reference(c, q, k, v, dout);
-    const double tolerance = 2e-5 * (c->scale > 1 ? c->scale * c->scale : 1);
+    const double scale = c->scale > 1 ? c->scale : 1, tolerance = 2e-5 * scale * scale;
     for (order_t order = {0}; next_order(&order);) {
         const lspo_attention_t a = {.batch = c->batch,
                                     .sequence = c->sequence,
@@ -133,27 +136,34 @@ static void check(const case_t *c)
                                     .causal = c->causal,
                                     .lengths =
                                         c->lengths ? device_copy(c->lengths, c->batch * sizeof *c->lengths) : NULL};
-        float *q_ = device_floats(q, s.q_n), *k_ = device_floats(k, s.kv_n), *v_ = device_floats(v, s.kv_n);
-        float *out = empty_floats(s.out_n), *sums = empty_floats(s.sums_n), *dots = empty_floats(s.sums_n);
-        float *dq = empty_floats(s.q_n), *dk = empty_floats(s.kv_n), *dv = empty_floats(s.kv_n);
-        DEVICE_OK(lspo_attention_any_forward_cuda(LSPO_NUMBER_FP32, &a, q_, k_, v_, out, sums, NULL));
-        expect_close(&order, "out", out, want.out, s.out_n, tolerance, 2e-5);
+        void *q_ = device_numbers(number, q, s.q_n), *k_ = device_numbers(number, k, s.kv_n);
+        void *v_ = device_numbers(number, v, s.kv_n), *dout_ = device_numbers(number, dout, s.out_n);
+        void *out = empty_numbers(number, s.out_n), *dq = empty_numbers(number, s.q_n);
+        void *dk = empty_numbers(number, s.kv_n), *dv = empty_numbers(number, s.kv_n);
+        float *sums = empty_floats(s.sums_n), *dots = empty_floats(s.sums_n);
+        DEVICE_OK(lspo_attention_any_forward_cuda(number, &a, q_, k_, v_, out, sums, NULL));
+        expect_numbers(&order, number, "out", out, want.out, s.out_n, 1, tolerance, 2e-5);
         expect_close(&order, "log_sums", sums, want.log_sums, s.sums_n, tolerance, 2e-6);
-        DEVICE_OK(lspo_attention_any_backward_cuda(LSPO_NUMBER_FP32, &a, q_, k_, v_, out, sums,
-                                                   device_floats(dout, s.out_n), dq, dk, dv, dots, NULL));
-        expect_close(&order, "dq", dq, want.dq, s.q_n, tolerance, 2e-5);
-        expect_close(&order, "dk", dk, want.dk, s.kv_n, tolerance, 2e-5);
-        expect_close(&order, "dv", dv, want.dv, s.kv_n, tolerance, 2e-5);
+        DEVICE_OK(lspo_attention_any_backward_cuda(number, &a, q_, k_, v_, out, sums, dout_, dq, dk, dv, dots, NULL));
+        expect_numbers(&order, number, "dq", dq, want.dq, s.q_n, 2 * scale, tolerance, 2e-5);
+        expect_numbers(&order, number, "dk", dk, want.dk, s.kv_n, 2 * scale, tolerance, 2e-5);
+        expect_numbers(&order, number, "dv", dv, want.dv, s.kv_n, 1, tolerance, 2e-5);
     }
     free(q), free(k), free(v), free(dout);
     free(want.out), free(want.log_sums), free(want.dq), free(want.dk), free(want.dv);
+}
+
+static void check(const case_t *c)
+{
+    check_number(LSPO_NUMBER_FP32, c);
+    check_number(LSPO_NUMBER_BF16, c);
 }
 
 /* Less than, exactly and more than a tile of 32; widths around a float4, 32, 64 and up to the most. */
 Test(cuda_attention, causal)
 {
     static const size_t sequences[] = {1, 15, 16, 17, 31, 32, 33, 65}, widths[] = {1, 3, 4, 31, 64, 65, 80, 128};
-    for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
+    for (size_t i = 0; i < COUNT(sequences); i++)
         check(&(case_t){2, sequences[i], 2, 2, widths[i], true, NULL, 0, 1});
     check(&(case_t){1, 33, 1, 1, 128, true, NULL, 0, 1});
     check(&(case_t){1, 130, 1, 1, 16, true, NULL, 0, 1});
@@ -174,10 +184,32 @@ Test(cuda_attention, grouped_queries_and_strides)
     check(&(case_t){1, 20, 4, 1, 68, false, NULL, 3, 1});
 }
 
+static void check_halves(const case_t *c)
+{
+    check_number(LSPO_NUMBER_BF16, c);
+    check_number(LSPO_NUMBER_FP16, c);
+}
+
+/* What tensor cores take: widths that fill 64, 96 and 128 or not, in eights and, as a Llama of 3B has them, in fours; rows
+ * around a warp's 16, a block's 64 and the tiles of 16 to 64 that pass by. */
+Test(cuda_attention, tensor_cores)
+{
+    static const uint32_t lengths[] = {1, 64, 129};
+    check_halves(&(case_t){1, 63, 1, 1, 64, true, NULL, 0, 1});
+    check_halves(&(case_t){2, 64, 2, 1, 32, true, NULL, 8, 1});
+    check_halves(&(case_t){1, 129, 2, 2, 80, true, NULL, 0, 1});
+    check_halves(&(case_t){1, 96, 1, 1, 96, true, NULL, 16, 1});
+    check_halves(&(case_t){1, 65, 4, 2, 100, true, NULL, 4, 1});
+    check_halves(&(case_t){3, 129, 1, 1, 64, false, lengths, 0, 1});
+    check_halves(&(case_t){1, 47, 2, 1, 128, false, NULL, 0, 1});
+    check_halves(&(case_t){1, 200, 3, 1, 16, true, NULL, 0, 1});
+}
+
 /* Scores of hundreds: the softmax must be taken against the largest, which later tiles raise. */
 Test(cuda_attention, large_scores)
 {
     check(&(case_t){1, 70, 1, 1, 32, true, NULL, 0, 8});
+    check_number(LSPO_NUMBER_FP16, &(case_t){1, 70, 1, 1, 33, true, NULL, 0, 8});
 }
 
 Test(cuda_attention, edges)

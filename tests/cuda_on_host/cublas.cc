@@ -1,7 +1,6 @@
 /* cublas.cc - the products of cuBLAS on the CPU's BLAS; see cuda_runtime.h. */
-#include <cblas.h>
-
 #include "cublas_v2.h"
+#include "product.h"
 #include "stream.h"
 
 struct cublasContext {
@@ -53,23 +52,23 @@ static int at_least_one(int x)
     return x > 1 ? x : 1;
 }
 
-static CBLAS_TRANSPOSE transpose(cublasOperation_t op)
+cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
+                            const void *alpha, const void *a, cudaDataType_t a_type, int lda, const void *b,
+                            cudaDataType_t b_type, int ldb, const void *beta, void *c, cudaDataType_t c_type, int ldc,
+                            cublasComputeType_t compute, cublasGemmAlgo_t)
 {
-    return op == CUBLAS_OP_N ? CblasNoTrans : CblasTrans;
-}
-
-cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
-                           const float *alpha, const float *a, int lda, const float *b, int ldb, const float *beta,
-                           float *c, int ldc)
-{
+    const int a_rows = op_a == CUBLAS_OP_N ? m : k, b_rows = op_b == CUBLAS_OP_N ? k : n;
     if (handle == nullptr)
         return CUBLAS_STATUS_NOT_INITIALIZED;
-    if (m < 0 || n < 0 || k < 0 || lda < at_least_one(op_a == CUBLAS_OP_N ? m : k) ||
-        ldb < at_least_one(op_b == CUBLAS_OP_N ? k : n) || ldc < at_least_one(m))
+    if (m < 0 || n < 0 || k < 0 || lda < at_least_one(a_rows) || ldb < at_least_one(b_rows) || ldc < at_least_one(m) ||
+        a_type != b_type || compute != CUBLAS_COMPUTE_32F)
         return CUBLAS_STATUS_INVALID_VALUE;
-    const float scale = *alpha, kept = *beta;
+    const cuda_on_host_matrix_t left = {(void *)a, a_type, a_rows, op_a == CUBLAS_OP_N ? k : m, lda};
+    const cuda_on_host_matrix_t right = {(void *)b, b_type, b_rows, op_b == CUBLAS_OP_N ? n : k, ldb};
+    const cuda_on_host_matrix_t out = {c, c_type, m, n, ldc};
+    const float scale = *(const float *)alpha, kept = *(const float *)beta;
     const cudaError_t error = cuda_on_host_later(handle->stream, [=] {
-        cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), m, n, k, scale, a, lda, b, ldb, kept, c, ldc);
+        cuda_on_host_write(cuda_on_host_multiply(op_a, left, op_b, right, scale, kept, out), out);
         return cudaSuccess;
     });
     return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;

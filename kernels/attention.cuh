@@ -1,0 +1,44 @@
+/* attention.cuh - what the two implementations of attention on the GPU share: attention_cuda.cu for any width and format,
+ * attention_tensor_cuda.cu on tensor cores. */
+#ifndef LSPO_KERNELS_ATTENTION_CUH
+#define LSPO_KERNELS_ATTENTION_CUH
+
+#include "kernels/attention.h"
+#include "kernels/launch.cuh"
+#include "kernels/number.h"
+
+enum { LSPO_ATTENTION_WIDTH_MAX = 128 };
+
+/* One head of one sequence: where its rows start in Q, dQ, ...; in K, V, ...; in O and dO; in log_sums. */
+typedef struct {
+    size_t q, kv, out, sums;
+    size_t keys; /* that exist */
+} lspo_attention_place_t;
+
+static __device__ inline lspo_attention_place_t lspo_attention_place(const lspo_attention_t &a, size_t head, size_t b)
+{
+    lspo_attention_place_t p;
+    p.q = b * a.sequence * a.q_stride + head * a.head_width;
+    p.kv = b * a.sequence * a.kv_stride + head / (a.heads / a.kv_heads) * a.head_width;
+    p.out = (b * a.sequence * a.heads + head) * a.head_width;
+    p.sums = (b * a.heads + head) * a.sequence;
+    p.keys = a.lengths && !a.causal ? a.lengths[b] : a.sequence;
+    return p;
+}
+
+/* Blocks of `rows` rows of each head of each sequence. */
+static inline dim3 lspo_attention_grid(const lspo_attention_t *a, size_t rows, size_t heads)
+{
+    return dim3((unsigned)((a->sequence + rows - 1) / rows), (unsigned)heads, (unsigned)a->batch);
+}
+
+/* Tensor cores take 16-bit numbers whose heads' rows can be copied 8 bytes at a time: head_width and strides in fours. */
+bool lspo_attention_tensor_takes(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                 const void *v, const void *out);
+int lspo_attention_tensor_forward(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                  const void *v, void *out, float *log_sums, void *stream);
+int lspo_attention_tensor_backward(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                   const void *v, const float *log_sums, const void *dout, void *dq, void *dk, void *dv,
+                                   const float *row_dots, void *stream);
+
+#endif

@@ -1,0 +1,511 @@
+/* attention_tensor_cuda.cu - attention in 16 bits on tensor cores; see cuda.h for what it computes.
+ *
+ * As FlashAttention-2 does it [Dao, arXiv 2307.08691, Sec. 3]: a block owns 64 rows, each of its four warps 16 of them,
+ * whose scores and sums stay in registers in the products' own layout (mma.cuh).  The other side passes by in tiles
+ * through two buffers: while one is used, the next is copied.  P and dS are rounded to the format before they are
+ * multiplied; products are summed, and the softmax is taken, in fp32.
+ *
+ * A kernel is made for the widths 64, 96 and 128; a narrower head is filled up with zeros.
+ */
+#include "kernels/attention.cuh"
+#include "kernels/mma.cuh"
+
+enum {
+    WARPS = 4,
+    THREADS = WARPS * LSPO_WARP_THREADS,
+    WARP_ROWS = 16,
+    OWN = WARPS * WARP_ROWS, /* rows of a block                                                             */
+    PADDING = 8              /* numbers behind a row in shared memory: eight rows lie in different banks then */
+};
+
+static constexpr float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
+
+/* Rows that pass by at a time; K and V of the key gradient lie in shared memory, too. */
+template <unsigned WIDTH> struct passing_t {
+    static constexpr unsigned KEYS = WIDTH <= 64 ? 64 : 32, KEYS_BACKWARD = 32, QUERIES = WIDTH <= 64 ? 32 : 16;
+};
+
+/* How a launch reads its arrays. */
+typedef struct {
+    lspo_attention_t attention;
+    float scale;    /* of scores                 */
+    unsigned chunk; /* numbers a copy moves: 8, 4 */
+} problem_t;
+
+/* Rows first .. first + ROWS of a matrix to shared memory; zeros to the right and below the last. */
+template <unsigned ROWS, unsigned WIDTH, unsigned CHUNK, typename T>
+static __device__ void start_tile_by(const lspo_attention_t &a, const T *from, size_t stride, size_t first, T *to,
+                                     lspo_copies_t &copies)
+{
+    for (unsigned i = threadIdx.x; i < ROWS * (WIDTH / CHUNK); i += THREADS) {
+        const unsigned row = i / (WIDTH / CHUNK), column = i % (WIDTH / CHUNK) * CHUNK;
+        T *const at = to + row * (WIDTH + PADDING) + column;
+        if (first + row < a.sequence && column < a.head_width)
+            copies.start<CHUNK * sizeof(T)>(at, from + (first + row) * stride + column);
+        else
+            lspo_clear_shared<CHUNK * sizeof(T)>(at);
+    }
+}
+
+template <unsigned ROWS, unsigned WIDTH, typename T>
+static __device__ void start_tile(const problem_t &problem, const T *from, size_t stride, size_t first, T *to,
+                                  lspo_copies_t &copies)
+{
+    if (problem.chunk == 8)
+        start_tile_by<ROWS, WIDTH, 8>(problem.attention, from, stride, first, to, copies);
+    else
+        start_tile_by<ROWS, WIDTH, 4>(problem.attention, from, stride, first, to, copies);
+}
+
+/* A warp's 16 x 16 numbers from `tile`, as the left side of a product. */
+template <unsigned WIDTH, typename T> static __device__ void load_left(uint32_t (&a)[4], const T *tile)
+{
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
+    lspo_load_tiles(a, tile + lane % 16 * (WIDTH + PADDING) + lane / 16 * 8);
+}
+
+/* All of a block's own rows, each warp its 16, by way of `buffer`. */
+template <unsigned WIDTH, typename T>
+static __device__ void load_own(const problem_t &problem, const T *from, size_t stride, size_t first, T *buffer,
+                                uint32_t (&own)[WIDTH / 16][4])
+{
+    lspo_copies_t copies;
+    __syncthreads(); /* the buffer has been used */
+    start_tile<OWN, WIDTH>(problem, from, stride, first, buffer, copies);
+    copies.finish();
+    __syncthreads();
+    const T *const rows = buffer + threadIdx.x / LSPO_WARP_THREADS * WARP_ROWS * (WIDTH + PADDING);
+#pragma unroll
+    for (unsigned i = 0; i < WIDTH / 16; i++)
+        load_left<WIDTH>(own[i], rows + 16 * i);
+}
+
+/* out (16 x ROWS) += own rows (16 of one step of 16 columns) times the transpose of the buffer's rows at that step. */
+template <unsigned ROWS, unsigned WIDTH, typename T>
+static __device__ void multiply_step(const uint32_t (&own)[4], const T *buffer, unsigned step,
+                                     float (&out)[ROWS / 8][4])
+{
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
+    const T *const at = buffer + (lane / 16 * 8 + lane % 8) * (WIDTH + PADDING) + lane / 8 % 2 * 8 + 16 * step;
+#pragma unroll
+    for (unsigned pair = 0; pair < ROWS / 16; pair++) {
+        uint32_t b[4];
+        lspo_load_tiles(b, at + 16 * pair * (WIDTH + PADDING));
+        lspo_mma<T>(out[2 * pair], own, b[0], b[1]);
+        lspo_mma<T>(out[2 * pair + 1], own, b[2], b[3]);
+    }
+}
+
+template <unsigned N> static __device__ void clear(float (&sums)[N][4])
+{
+#pragma unroll
+    for (unsigned i = 0; i < N; i++)
+#pragma unroll
+        for (unsigned j = 0; j < 4; j++)
+            sums[i][j] = 0;
+}
+
+/* out (16 x ROWS) = own rows times the transpose of the buffer's. */
+template <unsigned ROWS, unsigned WIDTH, typename T>
+static __device__ void multiply(const uint32_t (&own)[WIDTH / 16][4], const T *buffer, float (&out)[ROWS / 8][4])
+{
+    clear(out);
+#pragma unroll
+    for (unsigned step = 0; step < WIDTH / 16; step++)
+        multiply_step<ROWS, WIDTH>(own[step], buffer, step, out);
+}
+
+/* The same with own rows in shared memory. */
+template <unsigned ROWS, unsigned WIDTH, typename T>
+static __device__ void multiply_shared(const T *own, const T *buffer, float (&out)[ROWS / 8][4])
+{
+    clear(out);
+#pragma unroll
+    for (unsigned step = 0; step < WIDTH / 16; step++) {
+        uint32_t a[4];
+        load_left<WIDTH>(a, own + 16 * step);
+        multiply_step<ROWS, WIDTH>(a, buffer, step, out);
+    }
+}
+
+/* sum (16 x WIDTH) += weight (16 x ROWS), rounded, times the buffer's rows. */
+template <unsigned ROWS, unsigned WIDTH, typename T>
+static __device__ void add_weighted(const float (&weight)[ROWS / 8][4], const T *buffer, float (&sum)[WIDTH / 8][4])
+{
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
+    const T *const at = buffer + lane % 16 * (WIDTH + PADDING) + lane / 16 * 8;
+#pragma unroll
+    for (unsigned step = 0; step < ROWS / 16; step++) {
+        const float(&left)[4] = weight[2 * step], (&right)[4] = weight[2 * step + 1];
+        const uint32_t a[4] = {lspo_pair<T>(left[0], left[1]), lspo_pair<T>(left[2], left[3]),
+                               lspo_pair<T>(right[0], right[1]), lspo_pair<T>(right[2], right[3])};
+#pragma unroll
+        for (unsigned pair = 0; pair < WIDTH / 16; pair++) {
+            uint32_t b[4];
+            lspo_load_tiles_transposed(b, at + 16 * step * (WIDTH + PADDING) + 16 * pair);
+            lspo_mma<T>(sum[2 * pair], a, b[0], b[1]);
+            lspo_mma<T>(sum[2 * pair + 1], a, b[2], b[3]);
+        }
+    }
+}
+
+/* A warp's rows of a result, times a factor for the upper and one for the lower eight, those that exist. */
+template <unsigned WIDTH, typename T>
+static __device__ void store(const lspo_attention_t &a, const float (&sum)[WIDTH / 8][4], float upper, float lower,
+                             size_t first, size_t stride, T *to)
+{
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
+    const size_t row = first + lane / 4;
+#pragma unroll
+    for (unsigned i = 0; i < WIDTH / 8; i++) {
+        const unsigned column = 8 * i + lane % 4 * 2;
+        if (column >= a.head_width)
+            continue;
+        if (row < a.sequence)
+            *(uint32_t *)(to + row * stride + column) = lspo_pair<T>(upper * sum[i][0], upper * sum[i][1]);
+        if (row + 8 < a.sequence)
+            *(uint32_t *)(to + (row + 8) * stride + column) = lspo_pair<T>(lower * sum[i][2], lower * sum[i][3]);
+    }
+}
+
+/* Of the four lanes that hold a row. */
+template <typename Combine> static __device__ float combine_row(float value, Combine combine)
+{
+    value = combine(value, __shfl_xor_sync(0xffffffffu, value, 1));
+    return combine(value, __shfl_xor_sync(0xffffffffu, value, 2));
+}
+
+static __device__ float row_max(float value)
+{
+    return combine_row(value, [](float x, float y) { return fmaxf(x, y); });
+}
+
+static __device__ float row_sum(float value)
+{
+    return combine_row(value, [](float x, float y) { return x + y; });
+}
+
+/* ---- forward ---- */
+
+/* Scores that a row must not look at become -infinity; `first`: the query of this lane's upper row. */
+template <unsigned KEYS>
+static __device__ void hide(const problem_t &problem, size_t keys, size_t first, size_t key,
+                            float (&score)[KEYS / 8][4])
+{
+    const bool causal = problem.attention.causal;
+    const size_t lane_key = key + threadIdx.x % 4 * 2;
+#pragma unroll
+    for (unsigned i = 0; i < KEYS / 8; i++)
+#pragma unroll
+        for (unsigned j = 0; j < 4; j++) {
+            const size_t at = lane_key + 8 * i + j % 2, row = first + j / 2 * 8;
+            if (at >= keys || (causal && at > row))
+                score[i][j] = -INFINITY;
+        }
+}
+
+/* One half (upper: 0, lower: 1) of a warp's rows: scores, in units of log2, become e^(score - largest). */
+template <unsigned KEYS, unsigned WIDTH>
+static __device__ void soften(unsigned half, float scale, float (&score)[KEYS / 8][4], float &largest, float &total,
+                              float (&sum)[WIDTH / 8][4])
+{
+    float most = -INFINITY, part = 0;
+#pragma unroll
+    for (unsigned i = 0; i < KEYS / 8; i++)
+        most = fmaxf(most, fmaxf(score[i][2 * half], score[i][2 * half + 1]));
+    /* Every row looks at key 0, rows that do not exist too: from the first tile on this is finite. */
+    const float before = largest;
+    largest = fmaxf(before, scale * row_max(most));
+    const float keep = exp2f(before - largest);
+#pragma unroll
+    for (unsigned i = 0; i < KEYS / 8; i++)
+#pragma unroll
+        for (unsigned j = 2 * half; j < 2 * half + 2; j++) {
+            score[i][j] = exp2f(scale * score[i][j] - largest);
+            part += score[i][j];
+        }
+    total = total * keep + part;
+#pragma unroll
+    for (unsigned i = 0; i < WIDTH / 8; i++) {
+        sum[i][2 * half] *= keep;
+        sum[i][2 * half + 1] *= keep;
+    }
+}
+
+template <typename T, unsigned WIDTH>
+static __global__ void __launch_bounds__(THREADS)
+    forward_kernel(problem_t problem, const T *q, const T *k, const T *v, T *out, float *log_sums)
+{
+    constexpr unsigned KEYS = passing_t<WIDTH>::KEYS, TILE = KEYS * (WIDTH + PADDING);
+    const lspo_attention_t &a = problem.attention;
+    const lspo_attention_place_t p = lspo_attention_place(a, blockIdx.y, blockIdx.z);
+    T *const buffer = (T *)lspo_shared; /* two of a tile of K and one of V */
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
+    const size_t tile = (size_t)(gridDim.x - 1 - blockIdx.x) * OWN; /* causal: most work first */
+    const size_t first = tile + warp * WARP_ROWS, row = first + lane / 4;
+    const size_t end = a.causal ? min(tile + OWN, a.sequence) : p.keys;
+    const float scale = problem.scale * LOG2_E;
+    float sum[WIDTH / 8][4], largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
+    uint32_t queries[WIDTH / 16][4];
+    lspo_copies_t copies;
+    clear(sum);
+    load_own<WIDTH>(problem, q + p.q, a.q_stride, tile, buffer, queries);
+    __syncthreads();
+    for (size_t key = 0; key < end + KEYS; key += KEYS) { /* one step ahead of what is used */
+        T *const next = buffer + key / KEYS % 2 * 2 * TILE;
+        const T *const now = buffer + (key / KEYS + 1) % 2 * 2 * TILE;
+        copies.finish();
+        __syncthreads();
+        if (key < end) {
+            start_tile<KEYS, WIDTH>(problem, k + p.kv, a.kv_stride, key, next, copies);
+            start_tile<KEYS, WIDTH>(problem, v + p.kv, a.kv_stride, key, next + TILE, copies);
+        }
+        if (key == 0)
+            continue;
+        float score[KEYS / 8][4];
+        multiply<KEYS, WIDTH>(queries, now, score);
+        if (key > p.keys || (a.causal && key > first + 1))
+            hide<KEYS>(problem, p.keys, row, key - KEYS, score);
+        soften<KEYS, WIDTH>(0, scale, score, largest[0], total[0], sum);
+        soften<KEYS, WIDTH>(1, scale, score, largest[1], total[1], sum);
+        add_weighted<KEYS, WIDTH>(score, now + TILE, sum);
+    }
+    for (unsigned half = 0; half < 2; half++) {
+        total[half] = row_sum(total[half]);
+        if (lane % 4 == 0 && row + 8 * half < a.sequence)
+            log_sums[p.sums + row + 8 * half] = LN_2 * (largest[half] + log2f(total[half]));
+    }
+    store<WIDTH>(a, sum, 1.0f / total[0], 1.0f / total[1], first, a.heads * a.head_width, out + p.out);
+}
+
+/* ---- backward ---- */
+
+/* What a query's probabilities are made from again. */
+typedef struct {
+    float log_sum, dot; /* log_sum in units of log2 */
+} query_t;
+
+static __device__ query_t query_at(const lspo_attention_t &a, const float *log_sums, const float *row_dots,
+                                   size_t place, size_t query)
+{
+    query_t of = {0, 0};
+    if (query < a.sequence) {
+        of.log_sum = LOG2_E * log_sums[place + query];
+        of.dot = row_dots[place + query];
+    }
+    return of;
+}
+
+static __device__ bool sees(const lspo_attention_t &a, size_t keys, size_t query, size_t key)
+{
+    return query < a.sequence && key < keys && (!a.causal || key <= query);
+}
+
+template <typename T, unsigned WIDTH>
+static __global__ void __launch_bounds__(THREADS)
+    query_gradient_kernel(problem_t problem, const T *q, const T *k, const T *v, const T *dout, const float *log_sums,
+                          const float *row_dots, T *dq)
+{
+    constexpr unsigned KEYS = passing_t<WIDTH>::KEYS_BACKWARD, TILE = KEYS * (WIDTH + PADDING);
+    const lspo_attention_t &a = problem.attention;
+    const lspo_attention_place_t p = lspo_attention_place(a, blockIdx.y, blockIdx.z);
+    T *const buffer = (T *)lspo_shared; /* two of a tile of K and one of V */
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
+    const size_t tile = (size_t)(gridDim.x - 1 - blockIdx.x) * OWN;
+    const size_t first = tile + warp * WARP_ROWS, row = first + lane / 4;
+    const size_t end = a.causal ? min(tile + OWN, a.sequence) : p.keys;
+    const float scale = problem.scale * LOG2_E;
+    const query_t queries_of[2] = {query_at(a, log_sums, row_dots, p.sums, row),
+                                   query_at(a, log_sums, row_dots, p.sums, row + 8)};
+    float sum[WIDTH / 8][4];
+    uint32_t queries[WIDTH / 16][4], gradients[WIDTH / 16][4];
+    lspo_copies_t copies;
+    clear(sum);
+    load_own<WIDTH>(problem, q + p.q, a.q_stride, tile, buffer, queries);
+    load_own<WIDTH>(problem, dout + p.out, a.heads * a.head_width, tile, buffer, gradients);
+    __syncthreads();
+    for (size_t key = 0; key < end + KEYS; key += KEYS) {
+        T *const next = buffer + key / KEYS % 2 * 2 * TILE;
+        const T *const now = buffer + (key / KEYS + 1) % 2 * 2 * TILE;
+        copies.finish();
+        __syncthreads();
+        if (key < end) {
+            start_tile<KEYS, WIDTH>(problem, k + p.kv, a.kv_stride, key, next, copies);
+            start_tile<KEYS, WIDTH>(problem, v + p.kv, a.kv_stride, key, next + TILE, copies);
+        }
+        if (key == 0)
+            continue;
+        float score[KEYS / 8][4], of_p[KEYS / 8][4];
+        multiply<KEYS, WIDTH>(queries, now, score);
+        multiply<KEYS, WIDTH>(gradients, now + TILE, of_p);
+#pragma unroll
+        for (unsigned i = 0; i < KEYS / 8; i++)
+#pragma unroll
+            for (unsigned j = 0; j < 4; j++) {
+                const query_t of = queries_of[j / 2];
+                const size_t at = key - KEYS + 8 * i + lane % 4 * 2 + j % 2;
+                score[i][j] = sees(a, p.keys, row + j / 2 * 8, at)
+                                  ? exp2f(scale * score[i][j] - of.log_sum) * (of_p[i][j] - of.dot)
+                                  : 0.0f;
+            }
+        add_weighted<KEYS, WIDTH>(score, now, sum);
+    }
+    store<WIDTH>(a, sum, problem.scale, problem.scale, first, a.q_stride, dq + p.q);
+}
+
+template <typename T, unsigned WIDTH>
+static __global__ void __launch_bounds__(THREADS)
+    key_gradient_kernel(problem_t problem, const T *q, const T *k, const T *v, const T *dout, const float *log_sums,
+                        const float *row_dots, T *dk, T *dv)
+{
+    constexpr unsigned QUERIES = passing_t<WIDTH>::QUERIES, TILE = QUERIES * (WIDTH + PADDING);
+    const lspo_attention_t &a = problem.attention;
+    const size_t group = a.heads / a.kv_heads, kv = lspo_attention_place(a, blockIdx.y * group, blockIdx.z).kv;
+    T *const keys = (T *)lspo_shared, *const values = keys + OWN * (WIDTH + PADDING);
+    T *const buffer = values + OWN * (WIDTH + PADDING); /* two of a tile of Q and one of dO */
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
+    const unsigned own = warp * WARP_ROWS * (WIDTH + PADDING);
+    const size_t tile = (size_t)blockIdx.x * OWN, first = tile + warp * WARP_ROWS;
+    const size_t begin = a.causal ? tile : 0, steps = (a.sequence - begin - 1) / QUERIES + 1;
+    const float scale = problem.scale * LOG2_E;
+    float of_k[WIDTH / 8][4], of_v[WIDTH / 8][4];
+    lspo_copies_t copies;
+    clear(of_k);
+    clear(of_v);
+    start_tile<OWN, WIDTH>(problem, k + kv, a.kv_stride, tile, keys, copies);
+    start_tile<OWN, WIDTH>(problem, v + kv, a.kv_stride, tile, values, copies);
+    for (size_t step = 0; step <= group * steps; step++) { /* one ahead of what is used */
+        T *const next = buffer + step % 2 * 2 * TILE;
+        const T *const now = buffer + (step + 1) % 2 * 2 * TILE;
+        copies.finish();
+        __syncthreads();
+        if (step < group * steps) {
+            const lspo_attention_place_t p = lspo_attention_place(a, blockIdx.y * group + step / steps, blockIdx.z);
+            const size_t query = begin + step % steps * QUERIES;
+            start_tile<QUERIES, WIDTH>(problem, q + p.q, a.q_stride, query, next, copies);
+            start_tile<QUERIES, WIDTH>(problem, dout + p.out, a.heads * a.head_width, query, next + TILE, copies);
+        }
+        if (step == 0)
+            continue;
+        const lspo_attention_place_t p = lspo_attention_place(a, blockIdx.y * group + (step - 1) / steps, blockIdx.z);
+        const size_t query = begin + (step - 1) % steps * QUERIES + lane % 4 * 2;
+        float weight[QUERIES / 8][4], of_p[QUERIES / 8][4];
+        query_t of[QUERIES / 8][2];
+#pragma unroll
+        for (unsigned i = 0; i < QUERIES / 8; i++)
+#pragma unroll
+            for (unsigned j = 0; j < 2; j++)
+                of[i][j] = query_at(a, log_sums, row_dots, p.sums, query + 8 * i + j);
+        multiply_shared<QUERIES, WIDTH>(keys + own, now, weight);
+        multiply_shared<QUERIES, WIDTH>(values + own, now + TILE, of_p);
+#pragma unroll
+        for (unsigned i = 0; i < QUERIES / 8; i++)
+#pragma unroll
+            for (unsigned j = 0; j < 4; j++)
+                weight[i][j] = sees(a, p.keys, query + 8 * i + j % 2, first + lane / 4 + j / 2 * 8)
+                                   ? exp2f(scale * weight[i][j] - of[i][j % 2].log_sum)
+                                   : 0.0f;
+        add_weighted<QUERIES, WIDTH>(weight, now + TILE, of_v);
+#pragma unroll
+        for (unsigned i = 0; i < QUERIES / 8; i++)
+#pragma unroll
+            for (unsigned j = 0; j < 4; j++)
+                weight[i][j] *= of_p[i][j] - of[i][j % 2].dot;
+        add_weighted<QUERIES, WIDTH>(weight, now, of_k);
+    }
+    store<WIDTH>(a, of_k, problem.scale, problem.scale, first, a.kv_stride, dk + kv);
+    store<WIDTH>(a, of_v, 1.0f, 1.0f, first, a.kv_stride, dv + kv);
+}
+
+/* ---- launches ---- */
+
+/* Both buffers of two tiles, and rows that stay. */
+template <unsigned WIDTH> static constexpr size_t shared_bytes(unsigned passing, unsigned staying)
+{
+    return (size_t)(4 * passing + staying) * (WIDTH + PADDING) * sizeof(uint16_t);
+}
+
+static problem_t problem_of(const lspo_attention_t *a, const void *q, const void *k, const void *v, const void *out)
+{
+    problem_t problem;
+    problem.attention = *a;
+    problem.scale = 1.0f / sqrtf((float)a->head_width);
+    const size_t ends = (a->head_width | a->q_stride | a->kv_stride) * sizeof(uint16_t) | (uintptr_t)q | (uintptr_t)k |
+                        (uintptr_t)v | (uintptr_t)out;
+    problem.chunk = ends % 16 == 0 ? 8 : ends % 8 == 0 ? 4 : 0;
+    return problem;
+}
+
+bool lspo_attention_tensor_takes(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                 const void *v, const void *out)
+{
+    return number != LSPO_NUMBER_FP32 && problem_of(a, q, k, v, out).chunk != 0;
+}
+
+template <typename... Parameters, typename... Arguments>
+static int launch(void (*kernel)(Parameters...), dim3 grid, size_t bytes, void *stream, Arguments... arguments)
+{
+    const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+    return error != cudaSuccess ? (int)error : lspo_launch(kernel, grid, THREADS, bytes, stream, arguments...);
+}
+
+template <typename T, unsigned WIDTH>
+static int forward(const lspo_attention_t *a, const void *q, const void *k, const void *v, void *out, float *log_sums,
+                   void *stream)
+{
+    return launch(forward_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->heads),
+                  shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS, 0), stream, problem_of(a, q, k, v, out), (const T *)q,
+                  (const T *)k, (const T *)v, (T *)out, log_sums);
+}
+
+template <typename T, unsigned WIDTH>
+static int backward(const lspo_attention_t *a, const void *q, const void *k, const void *v, const float *log_sums,
+                    const void *dout, void *dq, void *dk, void *dv, const float *row_dots, void *stream)
+{
+    const problem_t problem = problem_of(a, q, k, v, dout);
+    const int error = launch(query_gradient_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->heads),
+                             shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS_BACKWARD, 0), stream, problem, (const T *)q,
+                             (const T *)k, (const T *)v, (const T *)dout, log_sums, row_dots, (T *)dq);
+    if (error != cudaSuccess)
+        return error;
+    return launch(key_gradient_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->kv_heads),
+                  shared_bytes<WIDTH>(passing_t<WIDTH>::QUERIES, 2 * OWN), stream, problem, (const T *)q, (const T *)k,
+                  (const T *)v, (const T *)dout, log_sums, row_dots, (T *)dk, (T *)dv);
+}
+
+template <typename T>
+static int forward_of_width(const lspo_attention_t *a, const void *q, const void *k, const void *v, void *out,
+                            float *log_sums, void *stream)
+{
+    if (a->head_width <= 64)
+        return forward<T, 64>(a, q, k, v, out, log_sums, stream);
+    return a->head_width <= 96 ? forward<T, 96>(a, q, k, v, out, log_sums, stream)
+                               : forward<T, 128>(a, q, k, v, out, log_sums, stream);
+}
+
+int lspo_attention_tensor_forward(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                  const void *v, void *out, float *log_sums, void *stream)
+{
+    return number == LSPO_NUMBER_BF16 ? forward_of_width<__nv_bfloat16>(a, q, k, v, out, log_sums, stream)
+                                      : forward_of_width<__half>(a, q, k, v, out, log_sums, stream);
+}
+
+template <typename T>
+static int backward_of_width(const lspo_attention_t *a, const void *q, const void *k, const void *v,
+                             const float *log_sums, const void *dout, void *dq, void *dk, void *dv,
+                             const float *row_dots, void *stream)
+{
+    if (a->head_width <= 64)
+        return backward<T, 64>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
+    return a->head_width <= 96 ? backward<T, 96>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream)
+                               : backward<T, 128>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
+}
+
+int lspo_attention_tensor_backward(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
+                                   const void *v, const float *log_sums, const void *dout, void *dq, void *dk, void *dv,
+                                   const float *row_dots, void *stream)
+{
+    return number == LSPO_NUMBER_BF16
+               ? backward_of_width<__nv_bfloat16>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream)
+               : backward_of_width<__half>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
+}

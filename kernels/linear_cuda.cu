@@ -1,0 +1,231 @@
+/* linear_cuda.cu - linear layers by cuBLASLt, whose epilogues add bias and residual and take the GELU while the result is
+ * still in registers; see cuda.h.
+ *
+ * Its GELU is the tanh form: XLA, which has both forms, gives it the approximate one only (gemm_rewriter), and PyTorch's
+ * _addmm_activation() stands in for it with gelu("tanh") where the library is too old.  tests/test_cuda_products.c holds
+ * it to the host's on a GPU; on the CPU tests/cuda_on_host/ is that by construction.
+ *
+ * cuBLASLt counts columns first: to it a row-major matrix is its transpose, so rows of `out` are columns, and a bias an
+ * element a row, as it wants it. */
+#include <cstdlib>
+#include <cublasLt.h>
+
+#include "kernels/cuda.h"
+#include "kernels/product.cuh"
+
+enum {
+    CHOICES_MAX = 128,
+    WORKSPACE_BYTES = 32 << 20, /* what cuBLAS itself takes on Hopper */
+    ALIGNMENT_BYTES = 16        /* that is asked of every array       */
+};
+
+/* A product as cuBLASLt chooses an algorithm for it: D (rows x cols) = op(A) B + beta C. */
+typedef struct {
+    lspo_number_t number;
+    cublasOperation_t op_a;
+    cublasLtEpilogue_t epilogue;
+    size_t rows, cols, inner;
+    bool adds; /* C is read */
+} shape_t;
+
+typedef struct {
+    shape_t shape;
+    bool found;
+    cublasLtMatmulAlgo_t algorithm;
+} choice_t;
+
+struct lspo_matmul {
+    void *cublas; /* its handle is one of cuBLASLt, too */
+    void *workspace;
+    choice_t choices[CHOICES_MAX];
+    size_t count, next; /* full: the oldest goes */
+};
+
+typedef struct {
+    const void *a, *b, *c;
+    void *d, *bias, *aux; /* bias: read or, for a gradient, written; aux: the GELU's argument */
+} arrays_t;
+
+/* cuBLASLt's own structs, which live through one call. */
+typedef struct {
+    cublasLtMatmulDescOpaque_t product;
+    cublasLtMatrixLayoutOpaque_t a, b, d;
+} description_t;
+
+int lspo_matmul_create_cuda(void *cublas, lspo_matmul_t **matmul_out)
+{
+    lspo_matmul_t *const matmul = (lspo_matmul_t *)calloc(1, sizeof *matmul);
+    if (matmul == nullptr)
+        return cudaErrorMemoryAllocation;
+    const cudaError_t error = cudaMalloc(&matmul->workspace, WORKSPACE_BYTES);
+    if (error != cudaSuccess) {
+        free(matmul);
+        return error;
+    }
+    matmul->cublas = cublas;
+    *matmul_out = matmul;
+    return cudaSuccess;
+}
+
+void lspo_matmul_destroy_cuda(lspo_matmul_t *matmul)
+{
+    if (matmul == nullptr)
+        return;
+    (void)cudaFree(matmul->workspace);
+    free(matmul);
+}
+
+template <typename T>
+static bool set(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t attribute, const T &value)
+{
+    return cublasLtMatmulDescSetAttribute(product, attribute, &value, sizeof value) == CUBLAS_STATUS_SUCCESS;
+}
+
+static bool describe(const shape_t &s, const arrays_t &arrays, description_t *out)
+{
+    const cudaDataType_t type = lspo_cublas_type(s.number);
+    const bool transposed = s.op_a == CUBLAS_OP_T;
+    const uint64_t a_rows = transposed ? s.inner : s.rows, a_cols = transposed ? s.rows : s.inner;
+    return cublasLtMatmulDescInit(&out->product, CUBLAS_COMPUTE_32F, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS &&
+           cublasLtMatrixLayoutInit(&out->a, type, a_rows, a_cols, (int64_t)a_rows) == CUBLAS_STATUS_SUCCESS &&
+           cublasLtMatrixLayoutInit(&out->b, type, s.inner, s.cols, (int64_t)s.inner) == CUBLAS_STATUS_SUCCESS &&
+           cublasLtMatrixLayoutInit(&out->d, type, s.rows, s.cols, (int64_t)s.rows) == CUBLAS_STATUS_SUCCESS &&
+           set(&out->product, CUBLASLT_MATMUL_DESC_TRANSA, s.op_a) &&
+           set(&out->product, CUBLASLT_MATMUL_DESC_EPILOGUE, s.epilogue) &&
+           (arrays.bias == nullptr || set(&out->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, arrays.bias)) &&
+           (arrays.aux == nullptr || (set(&out->product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, arrays.aux) &&
+                                      set(&out->product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, (int64_t)s.rows)));
+}
+
+static bool prefer(cublasLtMatmulPreferenceOpaque_t *preference)
+{
+    static const cublasLtMatmulPreferenceAttributes_t aligned[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    const uint64_t workspace_bytes = WORKSPACE_BYTES;
+    const uint32_t alignment_bytes = ALIGNMENT_BYTES;
+    bool good = cublasLtMatmulPreferenceInit(preference) == CUBLAS_STATUS_SUCCESS &&
+                cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                     &workspace_bytes, sizeof workspace_bytes) == CUBLAS_STATUS_SUCCESS;
+    for (const cublasLtMatmulPreferenceAttributes_t attribute : aligned)
+        good = good && cublasLtMatmulPreferenceSetAttribute(preference, attribute, &alignment_bytes,
+                                                            sizeof alignment_bytes) == CUBLAS_STATUS_SUCCESS;
+    return good;
+}
+
+static bool same(const shape_t &a, const shape_t &b)
+{
+    return a.number == b.number && a.op_a == b.op_a && a.epilogue == b.epilogue && a.rows == b.rows &&
+           a.cols == b.cols && a.inner == b.inner && a.adds == b.adds;
+}
+
+/* What was chosen for this shape, or is now. */
+static const choice_t *choose(lspo_matmul_t *matmul, const shape_t &shape, description_t *description)
+{
+    for (size_t i = 0; i < matmul->count; i++)
+        if (same(matmul->choices[i].shape, shape))
+            return &matmul->choices[i];
+    choice_t *const choice = &matmul->choices[matmul->next];
+    cublasLtMatmulPreferenceOpaque_t preference;
+    cublasLtMatmulHeuristicResult_t result = {};
+    int count = 0;
+    choice->shape = shape;
+    choice->found = prefer(&preference) &&
+                    cublasLtMatmulAlgoGetHeuristic((cublasLtHandle_t)matmul->cublas, &description->product,
+                                                   &description->a, &description->b, &description->d, &description->d,
+                                                   &preference, 1, &result, &count) == CUBLAS_STATUS_SUCCESS &&
+                    count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
+    choice->algorithm = result.algo;
+    matmul->next = (matmul->next + 1) % CHOICES_MAX;
+    matmul->count += matmul->count < CHOICES_MAX;
+    return choice;
+}
+
+static bool aligned(const shape_t &s, const arrays_t &arrays)
+{
+    const uintptr_t ends = (uintptr_t)arrays.a | (uintptr_t)arrays.b | (uintptr_t)arrays.c | (uintptr_t)arrays.d |
+                           (uintptr_t)arrays.bias | (uintptr_t)arrays.aux |
+                           (s.rows | s.inner) * lspo_number_bytes(s.number);
+    return ends % ALIGNMENT_BYTES == 0 && (arrays.aux == nullptr || s.rows % 8 == 0) && s.rows > 0 && s.cols > 0 &&
+           s.inner > 0;
+}
+
+/* cudaErrorNotSupported where cuBLASLt has nothing for the shape. */
+static int multiply(lspo_matmul_t *matmul, const shape_t &shape, const arrays_t &arrays, void *stream)
+{
+    const float alpha = 1.0f, beta = shape.adds ? 1.0f : 0.0f;
+    description_t description;
+    if (!aligned(shape, arrays))
+        return cudaErrorNotSupported;
+    if (!describe(shape, arrays, &description))
+        return cudaErrorUnknown;
+    const choice_t *const choice = choose(matmul, shape, &description);
+    if (!choice->found)
+        return cudaErrorNotSupported;
+    const cublasStatus_t status =
+        cublasLtMatmul((cublasLtHandle_t)matmul->cublas, &description.product, &alpha, arrays.a, &description.a,
+                       arrays.b, &description.b, &beta, arrays.c, &description.d, arrays.d, &description.d,
+                       &choice->algorithm, matmul->workspace, WORKSPACE_BYTES, (cudaStream_t)stream);
+    return status == CUBLAS_STATUS_SUCCESS ? cudaSuccess : cudaErrorUnknown;
+}
+
+/* ---- the same by a product and kernels ---- */
+
+static int forward_apart(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n, const void *x,
+                         const void *w, const void *bias, const void *residual, void *out, void *stream)
+{
+    const bool in_place = residual == out;
+    int error = cudaSuccess;
+    if (bias)
+        error = residual ? lspo_bias_add_cuda(number, tokens, n, residual, bias, out, stream)
+                         : lspo_bias_fill_cuda(number, tokens, n, bias, out, stream);
+    if (error == cudaSuccess)
+        error = lspo_gemm_nn_cuda(number, tokens, n, m, 1.0f, x, m, w, n, bias || in_place ? 1.0f : 0.0f, out, n,
+                                  matmul->cublas, stream);
+    if (error == cudaSuccess && residual && !bias && !in_place)
+        error = lspo_vector_add_cuda(number, tokens * n, residual, out, stream);
+    return error;
+}
+
+int lspo_linear_forward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
+                             const void *x, const void *w, const void *bias, const void *residual, void *out,
+                             void *stream)
+{
+    const shape_t shape = {
+        number, CUBLAS_OP_N,        bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT, n, tokens,
+        m,      residual != nullptr};
+    const arrays_t arrays = {w, x, residual ? residual : out, out, (void *)bias, nullptr};
+    const int error = multiply(matmul, shape, arrays, stream);
+    return error != cudaErrorNotSupported
+               ? error
+               : forward_apart(number, matmul, tokens, m, n, x, w, bias, residual, out, stream);
+}
+
+int lspo_linear_gelu_forward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
+                                  const void *x, const void *w, const void *bias, void *pre_out, void *out,
+                                  void *stream)
+{
+    const shape_t shape = {number, CUBLAS_OP_N, CUBLASLT_EPILOGUE_GELU_AUX_BIAS, n, tokens, m, false};
+    int error = multiply(matmul, shape, arrays_t{w, x, out, out, (void *)bias, pre_out}, stream);
+    if (error != cudaErrorNotSupported)
+        return error;
+    error = lspo_linear_forward_cuda(number, matmul, tokens, m, n, x, w, bias, nullptr, pre_out, stream);
+    return error != cudaSuccess ? error : lspo_gelu_forward_cuda(number, tokens * n, pre_out, out, stream);
+}
+
+int lspo_linear_gelu_backward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
+                                   const void *dy, const void *w, const void *pre, bool accumulate, void *d,
+                                   void *bias_gradient, void *stream)
+{
+    const bool sums = bias_gradient && !accumulate; /* the epilogue overwrites them */
+    const shape_t shape = {
+        number, CUBLAS_OP_T, sums ? CUBLASLT_EPILOGUE_DGELU_BGRAD : CUBLASLT_EPILOGUE_DGELU, m, tokens, n, false};
+    int error = multiply(matmul, shape, arrays_t{w, dy, d, d, sums ? bias_gradient : nullptr, (void *)pre}, stream);
+    if (error == cudaSuccess && bias_gradient && accumulate)
+        return lspo_column_sum_cuda(number, tokens, m, d, true, bias_gradient, stream);
+    if (error != cudaErrorNotSupported)
+        return error;
+    error = lspo_gemm_nt_cuda(number, tokens, m, n, 1.0f, dy, n, w, n, 0.0f, d, m, matmul->cublas, stream);
+    return error != cudaSuccess ? error
+                                : lspo_gelu_backward_cuda(number, tokens, m, pre, accumulate, d, bias_gradient, stream);
+}

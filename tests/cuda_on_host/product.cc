@@ -1,0 +1,72 @@
+/* product.cc - see product.h. */
+#include <cblas.h>
+
+#include "cuda_bf16.h"
+#include "cuda_fp16.h"
+#include "product.h"
+
+static float value_of(const void *at, cudaDataType_t type, size_t i)
+{
+    switch (type) {
+    case CUDA_R_16BF:
+        return __bfloat162float(((const __nv_bfloat16 *)at)[i]);
+    case CUDA_R_16F:
+        return __half2float(((const __half *)at)[i]);
+    default:
+        return ((const float *)at)[i];
+    }
+}
+
+static void round_to(float value, void *at, cudaDataType_t type, size_t i)
+{
+    switch (type) {
+    case CUDA_R_16BF:
+        ((__nv_bfloat16 *)at)[i] = __float2bfloat16_rn(value);
+        break;
+    case CUDA_R_16F:
+        ((__half *)at)[i] = __float2half_rn(value);
+        break;
+    default:
+        ((float *)at)[i] = value;
+    }
+}
+
+std::vector<float> cuda_on_host_read(const cuda_on_host_matrix_t &matrix)
+{
+    const size_t rows = (size_t)matrix.rows, cols = (size_t)matrix.cols, stride = (size_t)matrix.stride;
+    std::vector<float> values(rows * cols);
+    for (size_t j = 0; j < cols; j++)
+        for (size_t i = 0; i < rows; i++)
+            values[j * rows + i] = value_of(matrix.at, matrix.type, j * stride + i);
+    return values;
+}
+
+void cuda_on_host_write(const std::vector<float> &values, const cuda_on_host_matrix_t &matrix)
+{
+    const size_t rows = (size_t)matrix.rows, cols = (size_t)matrix.cols, stride = (size_t)matrix.stride;
+    for (size_t j = 0; j < cols; j++)
+        for (size_t i = 0; i < rows; i++)
+            round_to(values[j * rows + i], matrix.at, matrix.type, j * stride + i);
+}
+
+static CBLAS_TRANSPOSE transpose(cublasOperation_t op)
+{
+    return op == CUBLAS_OP_N ? CblasNoTrans : CblasTrans;
+}
+
+static int at_least_one(int x)
+{
+    return x > 1 ? x : 1;
+}
+
+std::vector<float> cuda_on_host_multiply(cublasOperation_t op_a, const cuda_on_host_matrix_t &a, cublasOperation_t op_b,
+                                         const cuda_on_host_matrix_t &b, float alpha, float beta,
+                                         const cuda_on_host_matrix_t &c)
+{
+    const int inner = op_a == CUBLAS_OP_N ? a.cols : a.rows;
+    const std::vector<float> left = cuda_on_host_read(a), right = cuda_on_host_read(b);
+    std::vector<float> out = beta != 0 ? cuda_on_host_read(c) : std::vector<float>((size_t)c.rows * (size_t)c.cols);
+    cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), c.rows, c.cols, inner, alpha, left.data(),
+                at_least_one(a.rows), right.data(), at_least_one(b.rows), beta, out.data(), at_least_one(c.rows));
+    return out;
+}

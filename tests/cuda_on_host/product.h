@@ -1,0 +1,25 @@
+/* product.h - a product of column-major matrices as cuBLAS and cuBLASLt make it: sums in fp32, numbers of any format. */
+#ifndef LSPO_TESTS_PRODUCT_H
+#define LSPO_TESTS_PRODUCT_H
+
+#include <vector>
+
+#include "cublas_v2.h"
+
+/* As it lies in memory. */
+struct cuda_on_host_matrix_t {
+    void *at;
+    cudaDataType_t type;
+    int rows, cols, stride;
+};
+
+/* Dense, and back, rounded. */
+std::vector<float> cuda_on_host_read(const cuda_on_host_matrix_t &matrix);
+void cuda_on_host_write(const std::vector<float> &values, const cuda_on_host_matrix_t &matrix);
+
+/* alpha op(a) op(b) + beta c, dense; c is not read if beta is 0. */
+std::vector<float> cuda_on_host_multiply(cublasOperation_t op_a, const cuda_on_host_matrix_t &a, cublasOperation_t op_b,
+                                         const cuda_on_host_matrix_t &b, float alpha, float beta,
+                                         const cuda_on_host_matrix_t &c);
+
+#endif
