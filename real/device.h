@@ -26,9 +26,13 @@ typedef struct {
     double h2d_latency_s, d2h_latency_s;
     double h2d_duplex_loss, d2h_duplex_loss;
     double cpu_pps; /* pace of the CPU optimizer, parameters a second; 0: unpaced */
+    uint32_t sms;   /* multiprocessors that kernels may use (rounded up to what the GPU can part); 0: all.  GPU only */
+    bool nvtx;      /* ranges of lspo_device_range_begin() for NVIDIA's profilers; nothing on the host */
 } lspo_device_caps_t;
 
-/* `name` is "host"; "cuda" and "cuda:N" are LSPO_ERR_DEVICE in a build without CUDA or a machine without a GPU. */
+/* `name` is "host", "cuda" (the first GPU) or "cuda:N"; LSPO_ERR_INPUT for another name or a cap out of range.  A GPU is
+ * LSPO_ERR_DEVICE in a build without CUDA, on a machine that lacks it, below sm_75, or when it cannot be limited to
+ * `caps->sms`. */
 lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps, lspo_device_t **device_out);
 void lspo_device_close(lspo_device_t *device);
 
@@ -52,7 +56,21 @@ lspo_status_t lspo_device_describe(const lspo_device_t *device, lspo_device_entr
 /* Where the GPU sits, as "0000:3b:00.0"; NULL on the host. */
 const char *lspo_device_pci_address(const lspo_device_t *device);
 
-/* Zeroed, 64-byte aligned host memory that copies can use at full speed.  LSPO_ERR_MEMORY. */
+/* What lspo_device_host_alloc() will be asked for, each part rounded up to 64 bytes, by purpose.  LSPO_ERR_FIT, item by
+ * item, when the machine or the process's cgroup has less to give.  A GPU's is pinned at once, in one piece; where that is
+ * refused in pieces of 256 MiB, and what is refused even then stays pageable. */
+typedef struct {
+    const char *purpose;
+    uint64_t bytes;
+} lspo_device_host_item_t;
+lspo_status_t lspo_device_host_reserve(lspo_device_t *device, uint64_t bytes, const lspo_device_host_item_t *items,
+                                       size_t item_count);
+/* Bytes of messages whose host side was pageable, which a GPU copies slowly and not beside other work; the first is
+ * warned of.  0 on the host. */
+uint64_t lspo_device_pageable_bytes(const lspo_device_t *device);
+
+/* Zeroed, 64-byte aligned host memory that copies can use at full speed: what was reserved, in order, then more.
+ * LSPO_ERR_MEMORY. */
 lspo_status_t lspo_device_host_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
 void lspo_device_host_free(lspo_device_t *device, void *memory);
 
@@ -85,6 +103,10 @@ void lspo_device_mark_destroy(lspo_device_t *device, lspo_device_mark_t *mark);
 lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark);
 lspo_status_t lspo_device_mark_wait(lspo_device_t *device, lspo_device_mark_t *mark);
 lspo_status_t lspo_device_mark_time(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out);
+
+/* What the calling thread asks for until the end is a range of this name where profilers see one (caps.nvtx). */
+void lspo_device_range_begin(lspo_device_t *device, const char *name);
+void lspo_device_range_end(lspo_device_t *device);
 
 /* One message; returns when it has arrived, on an asynchronous device without a pace when it is queued on the calling
  * lane's stream.  One call at a time in each direction. */

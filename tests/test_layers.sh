@@ -1,6 +1,6 @@
 #!/bin/sh
 # The layering rule: who may include whom (docs/architecture.md).  Every project include names its folder; arrows point
-# downward only; CUDA headers appear in CUDA sources alone.  The rule is tried on broken examples first, so that a
+# downward only; CUDA headers appear in CUDA sources (and C named _cuda) alone.  The rule is tried on broken examples first, so that a
 # check that finds nothing is known to be able to find something.
 set -eu
 source_dir=${LSPO_SOURCE:-$(dirname "$0")/..}
@@ -28,7 +28,7 @@ offences() {
                 esac
             done
             case $file in
-            *.cu | *.cuh) ;;
+            *.cu | *.cuh | *_cuda.[ch]) ;;
             *) sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]\(cu[bd][^>"]*\|cuda[^>"]*\|nv[^>"]*\)[>"].*/\1/p' "$file" |
                 while read -r include; do echo "$file includes <$include>, but is no CUDA source"; done ;;
             esac

@@ -1,0 +1,375 @@
+/* device.c - what is the same for every device: names, caps, exact accounting of memory, paced copies.  See device.h. */
+#include "real/device.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "plan/units.h"
+#include "real/device_state.h"
+#include "real/host_memory.h"
+
+enum {
+    SPIN_NS = 40000,         /* the last stretch of a wait, which sleeping would overshoot      */
+    CHUNK_AHEAD_NS = 200000, /* between chunks, sleep only when this far ahead: waking costs too */
+};
+
+/* ---- time ---- */
+
+uint64_t lspo_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static void sleep_ns(uint64_t ns)
+{
+    static _Thread_local bool slack_is_set;
+    if (!slack_is_set) {
+        prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+        slack_is_set = true;
+    }
+    struct timespec time = {.tv_sec = (time_t)(ns / 1000000000U), .tv_nsec = (long)(ns % 1000000000U)};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static void wait_until(uint64_t due_ns)
+{
+    uint64_t now_ns = lspo_now_ns();
+    while (now_ns < due_ns) {
+        if (due_ns - now_ns > SPIN_NS)
+            sleep_ns(due_ns - now_ns - SPIN_NS);
+        now_ns = lspo_now_ns();
+    }
+}
+
+void lspo_pace(uint64_t start_ns, double seconds)
+{
+    if (seconds > 0)
+        wait_until(start_ns + (uint64_t)(seconds * 1e9));
+}
+
+/* ---- open and close ---- */
+
+static lspo_status_t check_caps(const lspo_device_caps_t *caps)
+{
+    const double positive[] = {caps->h2d_Bps, caps->d2h_Bps, caps->h2d_latency_s, caps->d2h_latency_s, caps->cpu_pps};
+    for (size_t i = 0; i < sizeof positive / sizeof positive[0]; i++)
+        if (!(positive[i] >= 0 && positive[i] < 1e18))
+            return lspo_error(LSPO_ERR_INPUT, "a cap of the device is %g; it must be at least 0 and below 1e18",
+                              positive[i]);
+    const double loss[] = {caps->h2d_duplex_loss, caps->d2h_duplex_loss};
+    for (size_t i = 0; i < 2; i++)
+        if (!(loss[i] >= 0 && loss[i] <= 0.99))
+            return lspo_error(LSPO_ERR_INPUT, "a duplex loss of the link is %g; allowed is 0 to 0.99", loss[i]);
+    return LSPO_OK;
+}
+
+/* "cuda" or "cuda:N". */
+static bool is_cuda(const char *name, uint32_t *number_out)
+{
+    if (strncmp(name, "cuda", 4) != 0)
+        return false;
+    const char *digits = name + 5;
+    size_t length = name[4] == ':' ? strlen(digits) : 0;
+    if (name[4] == '\0')
+        digits = "0";
+    else if (length < 1 || length > 4 || strspn(digits, "0123456789") != length)
+        return false;
+    *number_out = (uint32_t)strtoul(digits, NULL, 10);
+    return true;
+}
+
+lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps, lspo_device_t **device_out)
+{
+    uint32_t number = 0;
+    bool cuda = is_cuda(name, &number);
+    if (!cuda && strcmp(name, "host") != 0)
+        return lspo_error(LSPO_ERR_INPUT, "unknown device '%s'; devices are: host, cuda, cuda:N", name);
+    lspo_status_t status = check_caps(caps);
+    if (status != LSPO_OK)
+        return status;
+    if (!cuda && caps->sms)
+        return lspo_error(LSPO_ERR_INPUT, "device '%s': %" PRIu32 " multiprocessors asked for; the host has none", name,
+                          caps->sms);
+    return cuda ? lspo_device_open_cuda(name, number, caps, device_out) : lspo_device_open_host(caps, device_out);
+}
+
+void lspo_device_close(lspo_device_t *device)
+{
+    if (device)
+        device->backend->close(device);
+}
+
+void lspo_device_begin(lspo_device_t *device, const lspo_device_backend_t *backend, const lspo_device_caps_t *caps)
+{
+    device->backend = backend;
+    device->caps = *caps;
+    pthread_mutex_init(&device->lock, NULL);
+}
+
+void lspo_device_end(lspo_device_t *device)
+{
+    pthread_mutex_destroy(&device->lock);
+    free(device);
+}
+
+const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device)
+{
+    return &device->caps;
+}
+
+lspo_status_t lspo_device_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context)
+{
+    return device->backend->describe ? device->backend->describe(device, add, context) : LSPO_OK;
+}
+
+const char *lspo_device_pci_address(const lspo_device_t *device)
+{
+    return device->backend->pci_address ? device->backend->pci_address(device) : NULL;
+}
+
+lspo_compute_t *lspo_device_compute(lspo_device_t *device)
+{
+    return device->backend->compute(device);
+}
+
+lspo_status_t lspo_device_set_number(lspo_device_t *device, lspo_number_t number)
+{
+    return device->backend->set_number(device, number);
+}
+
+/* ---- memory ---- */
+
+lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out)
+{
+    lspo_status_t status = LSPO_OK;
+    pthread_mutex_lock(&device->lock);
+    uint64_t cap_bytes = device->caps.memory_bytes;
+    if (cap_bytes && (bytes > cap_bytes || device->in_use_bytes > cap_bytes - bytes)) {
+        status = lspo_error(LSPO_ERR_FIT,
+                            "device memory: %zu bytes asked for with %" PRIu64 " in use of %" PRIu64 " allowed", bytes,
+                            device->in_use_bytes, cap_bytes);
+        goto unlock;
+    }
+    status = device->backend->take(device, bytes, memory_out);
+    if (status != LSPO_OK)
+        goto unlock;
+    device->in_use_bytes += bytes;
+    if (device->in_use_bytes > device->peak_bytes)
+        device->peak_bytes = device->in_use_bytes;
+unlock:
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+void lspo_device_free(lspo_device_t *device, void *memory)
+{
+    if (!memory)
+        return;
+    pthread_mutex_lock(&device->lock);
+    device->in_use_bytes -= device->backend->give_back(device, memory);
+    pthread_mutex_unlock(&device->lock);
+}
+
+uint64_t lspo_device_peak_bytes(const lspo_device_t *device)
+{
+    return device->peak_bytes;
+}
+
+uint64_t lspo_device_most_held_bytes(const lspo_device_t *device)
+{
+    return device->backend->most_held_bytes(device);
+}
+
+static lspo_status_t lack_host_memory(uint64_t bytes, uint64_t available_bytes, const lspo_device_host_item_t *items,
+                                      size_t item_count)
+{
+    char needed[32], there[32], item[32], *list = NULL;
+    size_t length = 0;
+    FILE *text = open_memstream(&list, &length);
+    if (!text)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a message");
+    for (size_t i = 0; i < item_count; i++)
+        fprintf(text, "%s %s %s", i ? "," : ":", items[i].purpose,
+                lspo_format_quantity((double)items[i].bytes, LSPO_UNIT_BYTES, item, sizeof item));
+    fclose(text);
+    lspo_status_t status =
+        lspo_error(LSPO_ERR_FIT, "host memory: %s needed, %s available%s",
+                   lspo_format_quantity((double)bytes, LSPO_UNIT_BYTES, needed, sizeof needed),
+                   lspo_format_quantity((double)available_bytes, LSPO_UNIT_BYTES, there, sizeof there), list);
+    free(list);
+    return status;
+}
+
+lspo_status_t lspo_device_host_reserve(lspo_device_t *device, uint64_t bytes, const lspo_device_host_item_t *items,
+                                       size_t item_count)
+{
+    uint64_t available_bytes = lspo_host_memory_available("");
+    if (bytes > available_bytes)
+        return lack_host_memory(bytes, available_bytes, items, item_count);
+    if (bytes == 0 || !device->backend->host_reserve)
+        return LSPO_OK;
+    pthread_mutex_lock(&device->lock);
+    lspo_status_t status = device->backend->host_reserve(device, bytes);
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+lspo_status_t lspo_device_host_alloc(lspo_device_t *device, size_t bytes, void **memory_out)
+{
+    pthread_mutex_lock(&device->lock);
+    lspo_status_t status = device->backend->host_take(device, bytes, memory_out);
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+void lspo_device_host_free(lspo_device_t *device, void *memory)
+{
+    if (!memory)
+        return;
+    pthread_mutex_lock(&device->lock);
+    device->backend->host_give_back(device, memory);
+    pthread_mutex_unlock(&device->lock);
+}
+
+uint64_t lspo_device_most_host_held_bytes(const lspo_device_t *device)
+{
+    return device->backend->most_host_held_bytes(device);
+}
+
+uint64_t lspo_device_pageable_bytes(const lspo_device_t *device)
+{
+    return device->backend->pageable_bytes ? device->backend->pageable_bytes(device) : 0;
+}
+
+/* ---- copies ---- */
+
+lspo_status_t lspo_device_read(lspo_device_t *device, void *to, const void *from, size_t bytes)
+{
+    return device->backend->read(device, to, from, bytes);
+}
+
+lspo_status_t lspo_device_write(lspo_device_t *device, void *to, const void *from, size_t bytes)
+{
+    return device->backend->write(device, to, from, bytes);
+}
+
+void lspo_device_read_later(lspo_device_t *device, void *to, const void *from, size_t bytes)
+{
+    device->backend->read_later(device, to, from, bytes);
+}
+
+void lspo_device_write_later(lspo_device_t *device, void *to, const void *from, size_t bytes)
+{
+    device->backend->write_later(device, to, from, bytes);
+}
+
+typedef struct {
+    double rate_Bps, latency_s, loss;
+    bool any;
+} pace_t;
+
+static pace_t pace_of(const lspo_device_caps_t *caps, lspo_copy_direction_t direction)
+{
+    pace_t pace = {caps->d2h_Bps, caps->d2h_latency_s, caps->d2h_duplex_loss, false};
+    if (direction == LSPO_COPY_H2D)
+        pace = (pace_t){caps->h2d_Bps, caps->h2d_latency_s, caps->h2d_duplex_loss, false};
+    pace.any = pace.rate_Bps > 0 || pace.latency_s > 0 || pace.loss > 0;
+    return pace;
+}
+
+/* In chunks, because the rate depends on whether the other direction is busy, and that changes while a message is under
+ * way. */
+static void copy_at_pace(lspo_device_t *device, const pace_t *pace, lspo_copy_direction_t direction, void *to,
+                         const void *from, size_t bytes)
+{
+    const size_t chunk_bytes = device->backend->chunk_bytes;
+    atomic_bool *mine = &device->busy[direction], *other = &device->busy[!direction];
+    uint64_t start_ns = lspo_now_ns();
+    double due_s = pace->latency_s; /* after start: when what has been copied so far may have arrived */
+    atomic_store(mine, true);
+    for (size_t at = 0; at < bytes;) {
+        size_t part_bytes = bytes - at < chunk_bytes ? bytes - at : chunk_bytes;
+        uint64_t part_start_ns = lspo_now_ns();
+        device->backend->copy_part(device, direction, (char *)to + at, (const char *)from + at, part_bytes);
+        at += part_bytes;
+        uint64_t now_ns = lspo_now_ns();
+        double part_s =
+            pace->rate_Bps > 0 ? (double)part_bytes / pace->rate_Bps : (double)(now_ns - part_start_ns) * 1e-9;
+        due_s += atomic_load(other) ? part_s / (1 - pace->loss) : part_s;
+        if (at < bytes && start_ns + (uint64_t)(due_s * 1e9) > now_ns + CHUNK_AHEAD_NS)
+            sleep_ns(start_ns + (uint64_t)(due_s * 1e9) - now_ns);
+    }
+    if (pace->any)
+        lspo_pace(start_ns, due_s);
+    atomic_store(mine, false);
+}
+
+void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes)
+{
+    pace_t pace = pace_of(&device->caps, direction);
+    if (!pace.any && device->backend->copy_later)
+        device->backend->copy_later(device, direction, to, from, bytes);
+    else
+        copy_at_pace(device, &pace, direction, to, from, bytes);
+}
+
+/* ---- lanes and marks ---- */
+
+bool lspo_device_is_asynchronous(const lspo_device_t *device)
+{
+    return device->backend->is_asynchronous;
+}
+
+lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_t lane)
+{
+    return device->backend->enter_lane ? device->backend->enter_lane(device, lane) : LSPO_OK;
+}
+
+static lspo_status_t no_marks(void)
+{
+    return lspo_error(LSPO_ERR_INTERNAL, "a mark of a device that does what it is asked for at once");
+}
+
+lspo_status_t lspo_device_mark_create(lspo_device_t *device, lspo_device_mark_t **mark_out)
+{
+    return device->backend->mark_create ? device->backend->mark_create(device, mark_out) : no_marks();
+}
+
+void lspo_device_mark_destroy(lspo_device_t *device, lspo_device_mark_t *mark)
+{
+    if (mark)
+        device->backend->mark_destroy(device, mark);
+}
+
+lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark)
+{
+    return device->backend->mark_record ? device->backend->mark_record(device, lane, mark) : no_marks();
+}
+
+lspo_status_t lspo_device_mark_wait(lspo_device_t *device, lspo_device_mark_t *mark)
+{
+    return device->backend->mark_wait ? device->backend->mark_wait(device, mark) : no_marks();
+}
+
+lspo_status_t lspo_device_mark_time(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out)
+{
+    return device->backend->mark_time ? device->backend->mark_time(device, mark, ns_out) : no_marks();
+}
+
+void lspo_device_range_begin(lspo_device_t *device, const char *name)
+{
+    if (device->caps.nvtx && device->backend->range_begin)
+        device->backend->range_begin(device, name);
+}
+
+void lspo_device_range_end(lspo_device_t *device)
+{
+    if (device->caps.nvtx && device->backend->range_end)
+        device->backend->range_end(device);
+}

@@ -1,0 +1,70 @@
+/* device_state.h - what every device has, and what each does its own way: for real/device*.c only. */
+#ifndef LSPO_REAL_DEVICE_STATE_H
+#define LSPO_REAL_DEVICE_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "real/device.h"
+
+/* Functions of real/device.h without `lspo_device_`, unless stated.  NULL: nothing to do, or nothing to tell. */
+typedef struct {
+    bool is_asynchronous;
+    size_t chunk_bytes; /* of a paced copy */
+    void (*close)(lspo_device_t *device);
+
+    /* Under the device's lock, within its cap. */
+    lspo_status_t (*take)(lspo_device_t *device, size_t bytes, void **memory_out);
+    size_t (*give_back)(lspo_device_t *device, void *memory); /* the bytes that were asked for */
+    lspo_status_t (*host_take)(lspo_device_t *device, size_t bytes, void **memory_out);
+    void (*host_give_back)(lspo_device_t *device, void *memory);
+    lspo_status_t (*host_reserve)(lspo_device_t *device, uint64_t bytes);
+
+    uint64_t (*most_held_bytes)(const lspo_device_t *device);
+    uint64_t (*most_host_held_bytes)(const lspo_device_t *device);
+    uint64_t (*pageable_bytes)(const lspo_device_t *device);
+    lspo_status_t (*describe)(const lspo_device_t *device, lspo_device_entry_t add, void *context);
+    const char *(*pci_address)(const lspo_device_t *device);
+
+    lspo_compute_t *(*compute)(lspo_device_t *device);
+    lspo_status_t (*set_number)(lspo_device_t *device, lspo_number_t number);
+
+    /* Part of a paced message, there on return; a whole one without a pace, queued; all that is queued there. */
+    void (*copy_part)(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes);
+    void (*copy_later)(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from,
+                       size_t bytes);
+    lspo_status_t (*read)(lspo_device_t *device, void *to, const void *from, size_t bytes);
+    lspo_status_t (*write)(lspo_device_t *device, void *to, const void *from, size_t bytes);
+    void (*read_later)(lspo_device_t *device, void *to, const void *from, size_t bytes);
+    void (*write_later)(lspo_device_t *device, void *to, const void *from, size_t bytes);
+
+    /* Of asynchronous devices. */
+    lspo_status_t (*enter_lane)(lspo_device_t *device, lspo_lane_t lane);
+    lspo_status_t (*mark_create)(lspo_device_t *device, lspo_device_mark_t **mark_out);
+    void (*mark_destroy)(lspo_device_t *device, lspo_device_mark_t *mark);
+    lspo_status_t (*mark_record)(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark);
+    lspo_status_t (*mark_wait)(lspo_device_t *device, lspo_device_mark_t *mark);
+    lspo_status_t (*mark_time)(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out);
+    void (*range_begin)(lspo_device_t *device, const char *name);
+    void (*range_end)(lspo_device_t *device);
+} lspo_device_backend_t;
+
+/* A backend's own state begins with this. */
+struct lspo_device {
+    const lspo_device_backend_t *backend;
+    lspo_device_caps_t caps;
+    pthread_mutex_t lock;
+    uint64_t in_use_bytes, peak_bytes; /* when the work is asked for, not when it is done */
+    atomic_bool busy[2];               /* by direction, where copies are paced */
+};
+
+/* `caps` is checked. */
+lspo_status_t lspo_device_open_host(const lspo_device_caps_t *caps, lspo_device_t **device_out);
+lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lspo_device_caps_t *caps,
+                                    lspo_device_t **device_out);
+
+/* For backends: begin and end what they share. */
+void lspo_device_begin(lspo_device_t *device, const lspo_device_backend_t *backend, const lspo_device_caps_t *caps);
+void lspo_device_end(lspo_device_t *device);
+
+#endif
