@@ -3,11 +3,13 @@
 #include "kernels/cuda.h"
 
 /* NaN has no place in an order. */
-template <typename T> static __global__ void importance_kernel(size_t m, size_t n, const T *g, float *sums)
+template <typename T>
+static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
+    importance_kernel(size_t m, size_t n, const T *g, float *sums)
 {
-    lspo_sum_columns(m, n, false, sums, [=](size_t i, size_t j) {
+    lspo_sum_columns(m, n, false, {sums}, [=](size_t i, size_t j, float(&sum)[1]) {
         const float size = fabsf(lspo_to_float(g[i * n + j]));
-        return isnan(size) ? INFINITY : size;
+        sum[0] += isnan(size) ? INFINITY : size;
     });
 }
 

@@ -82,16 +82,22 @@ static __global__ void backward_kernel(size_t width, const T *dout, const T *x, 
 }
 
 template <bool CENTRED, typename T>
-static __global__ void parameters_kernel(size_t rows, size_t width, const T *dout, const T *x, const float *mean,
-                                         const float *rstd, bool accumulate, T *dgain, T *dbias)
+static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
+    parameters_kernel(size_t rows, size_t width, const T *dout, const T *x, const float *mean, const float *rstd,
+                      bool accumulate, T *dgain, T *dbias)
 {
-    lspo_sum_columns(rows, width, accumulate, dgain, [=](size_t i, size_t j) {
+    const auto of_gain = [=](size_t i, size_t j) {
         const float centred = lspo_to_float(x[i * width + j]) - (CENTRED ? mean[i] : 0.0f);
         return lspo_to_float(dout[i * width + j]) * (centred * rstd[i]);
-    });
-    if (CENTRED)
-        lspo_sum_columns(rows, width, accumulate, dbias,
-                         [=](size_t i, size_t j) { return lspo_to_float(dout[i * width + j]); });
+    };
+    if constexpr (CENTRED)
+        lspo_sum_columns(rows, width, accumulate, {dgain, dbias}, [=](size_t i, size_t j, float(&sums)[2]) {
+            sums[0] += of_gain(i, j);
+            sums[1] += lspo_to_float(dout[i * width + j]);
+        });
+    else
+        lspo_sum_columns(rows, width, accumulate, {dgain},
+                         [=](size_t i, size_t j, float(&sums)[1]) { sums[0] += of_gain(i, j); });
 }
 
 template <bool CENTRED>

@@ -44,9 +44,11 @@ static __global__ void step_kernel(size_t n, float keep, float rate, const Direc
 }
 
 template <typename T>
-static __global__ void column_sum_kernel(size_t rows, size_t cols, const T *x, bool accumulate, T *out)
+static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
+    column_sum_kernel(size_t rows, size_t cols, const T *x, bool accumulate, T *out)
 {
-    lspo_sum_columns(rows, cols, accumulate, out, [=](size_t i, size_t j) { return lspo_to_float(x[i * cols + j]); });
+    lspo_sum_columns(rows, cols, accumulate, {out},
+                     [=](size_t i, size_t j, float(&sums)[1]) { sums[0] += lspo_to_float(x[i * cols + j]); });
 }
 
 template <typename T> static __global__ void squares_kernel(size_t n, const T *x, double *parts)
