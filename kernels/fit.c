@@ -525,6 +525,10 @@ double lspo_fit_objective(const lspo_projector_t *p, const lspo_projector_t *q, 
     return mean_bias(&s, count, g, g2, beta, p_gradient, q_gradient) + beta * (norm_of(p) + norm_of(q));
 }
 
+/* Up to this many nonzeros a row the rate is the options'; with more, smaller values, it falls as their number rises: at
+ * equal rates 64 a row do not converge. */
+enum { FULL_RATE_NNZ = 16 };
+
 lspo_fit_options_t lspo_fit_default(void)
 {
     return (lspo_fit_options_t){
@@ -670,7 +674,8 @@ static void start_sides(const lspo_fit_options_t *options, double c, side_t *sid
         memset(sides[i].m, 0, bytes);
         memset(sides[i].v, 0, bytes);
         rescale(sides[i].p, pow(c, 0.25));
-        sides[i].rate = options->learning_rate * norm_of(sides[i].p) / sqrt((double)sides[i].p->rows);
+        sides[i].rate = options->learning_rate * fmin(1, FULL_RATE_NNZ / (double)sides[i].p->r) * norm_of(sides[i].p) /
+                        sqrt((double)sides[i].p->rows);
     }
 }
 

@@ -53,7 +53,7 @@ typedef struct {
     uint32_t threads; /* at least 1 */
 } lspo_fit_options_t;
 
-/* alpha 0.3, beta 1e-4, learning rate 0.1 (of values whose rows have norm 1 in the root mean square), plateau 1e-3, no time limit,
+/* alpha 0.3, beta 1e-4, learning rate 0.1 (of values whose rows have norm 1 in the root mean square; above 16 nonzeros a row 16 / r of it), plateau 1e-3, no time limit,
  * 100 steps, 1 thread. */
 lspo_fit_options_t lspo_fit_default(void);
 

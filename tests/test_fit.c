@@ -224,6 +224,29 @@ Test(fit, learned_is_below_random_at_its_best_scale_and_above_the_floor)
     free(g);
 }
 
+/* The more nonzeros a row, the more a pair can learn; also where its rows are full. */
+Test(fit, more_nonzeros_learn_more)
+{
+    lspo_gemm_single_thread();
+    enum { m = 96, n = 160, d = 64 };
+    float *g = decaying(m, n, 1.0);
+    const float *const one[] = {g};
+    double last = 1;
+    for (uint32_t r = 4; r <= d; r *= 4) {
+        lspo_projector_t p, q;
+        make_pair(m, n, d, d, r, &p, &q);
+        float *scratch = scratch_for(&p, &q);
+        const lspo_fit_options_t options = endless(50);
+        lspo_fit(&options, 1, one, &p, &q, scratch);
+        const double learned = lspo_fit_bias_scaled(&p, &q, g, 1, scratch);
+        cr_expect_lt(learned, last, "%u nonzeros: %g, a quarter of them: %g", r, learned, last);
+        last = learned;
+        free(scratch);
+        release_pair(&p, &q);
+    }
+    free(g);
+}
+
 /* Calibrated on some gradients of a kind, less biased on another of that kind: G_k = U S_k V^T with common U and V. */
 Test(fit, what_is_learned_holds_for_gradients_not_seen)
 {
