@@ -77,7 +77,8 @@ static void print_help(const lspo_arg_group_t *groups, size_t group_count)
     puts("usage: lspo sim [options]\n\n"
          "Predict time an iteration, slowdown against native training, what limits it, and memory, from a machine's\n"
          "profile.  A plan that does not fit the GPU is simulated all the same: `fits` says so, `advice` what would\n"
-         "make it fit.\n\n"
+         "make it fit.  No run whose ops are within a tenth of an iteration of their predicted times takes more than\n"
+         "peak_gpu_bound_bytes.\n\n"
          "Under --noise everything but the percentiles is still the prediction without noise, the trace too: of 100\n"
          "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.");
     lspo_args_print(groups, group_count, stdout);
@@ -126,6 +127,8 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
     result.peak_gpu_bytes = prediction->peak_gpu_bytes;
     result.peak_host_bytes = prediction->peak_host_bytes;
     result.peak_total_bytes = prediction->peak_gpu_bytes + prediction->peak_host_bytes;
+    result.peak_gpu_bound_bytes = prediction->peak_gpu_bound_bytes;
+    result.peak_host_bound_bytes = prediction->peak_host_bound_bytes;
     result.fits = prediction->fits != 0;
     result.bound = prediction->bound;
     result.advice = prediction->advice;

@@ -341,7 +341,7 @@ lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_mac
     }
     lspo_machine_pace(machine, overrides->link_Bps, overrides->cpu_pps);
     if (overrides->gpu_memory_bytes > 0)
-        machine->gpu.memory_bytes = (double)overrides->gpu_memory_bytes;
+        machine->gpu.memory_bytes = (double)overrides->gpu_memory_bytes + machine->gpu.context_bytes;
     return lspo_machine_check(machine);
 }
 

@@ -28,6 +28,7 @@ typedef struct {
     double gpu_busy_s, d2h_busy_s, h2d_busy_s, cpu_busy_s, exposed_comm_s, exposed_cpu_s, other_s;
     uint64_t d2h_bytes, h2d_bytes;
     uint64_t peak_gpu_bytes, peak_host_bytes, peak_total_bytes; /* total: of both together */
+    uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes;       /* the most when lanes run early or late */
     /* Under noise: percentiles (sim/noise.h), the least and greatest peaks of the draws, how many fit. */
     uint64_t noise_seed, draws, fit_draws;
     double iteration_percentile_s[LSPO_PERCENTILES], slowdown_percentile[LSPO_PERCENTILES];

@@ -38,7 +38,7 @@ enum { FIELDS_MAX = 96, TEXT_WRITTEN_MAX = 180, NOTE_WRITTEN_MAX = 100 };
     FIELD(noise, member, LSPO_UNIT_NONE, 0.0, SIGMA_HIGH, "standard deviation of the log duration " help)
 
 const lspo_machine_field_t lspo_machine_fields[] = {
-    FIELD(gpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory that plans may use"),
+    FIELD(gpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory; plans may use it less context_bytes"),
     PRECISION("fp32", LSPO_FP32),
     PRECISION("bf16", LSPO_BF16),
     PRECISION("fp16", LSPO_FP16),

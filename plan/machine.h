@@ -29,7 +29,7 @@ typedef struct {
     char description[LSPO_SOURCE_BYTES];
     char source[LSPO_SOURCE_BYTES];
     struct {
-        double memory_bytes; /* capacity that plans may use                                     */
+        double memory_bytes; /* all of it: plans may use this less context_bytes                */
         double gemm_flops[LSPO_PRECISION_COUNT];
         double gemm_m_half, gemm_n_half, gemm_k_half; /* elements at which that dimension halves the rate */
         /* Extra time of a product for its weight_bytes and its far_bytes (work.h) when they are in memory; 0: none. */

@@ -13,6 +13,8 @@
 #define MEMORY_SHARE 0.85
 #define SPARSE_SHARE 0.25
 #define ADAM_BYTES 28.0
+/* A CUDA context with few kernels. */
+#define CONTEXT_BYTES 320e6
 /* Adam on cached state against Adam from memory. */
 #define CACHED_GAIN 2.5
 /* The 202,383,360 parameters of a llama-7b block in 60 ms, of which the share that 128 MiB of cache holds (4.145 % of
@@ -23,7 +25,7 @@
 
 /* Rates of a GPU from its data sheet: dense fp32 and fp16 FLOP/s (fp32 accumulation), memory bandwidth. */
 #define GPU_RATES(gib, fp32, fp16, memory_Bps, gemm_share)                                                             \
-    .memory_bytes = (gib)*GIB,                                                                                         \
+    .memory_bytes = (gib)*GIB, .context_bytes = CONTEXT_BYTES,                                                         \
     .gemm_flops = {[LSPO_FP32] = GEMM_SHARE_FP32 * (fp32),                                                             \
                    [LSPO_BF16] = (gemm_share) * (fp16),                                                                \
                    [LSPO_FP16] = (gemm_share) * (fp16)},                                                               \

@@ -1,5 +1,6 @@
 #include "sim/report.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,9 +84,15 @@ lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *tra
 
 /* Advice */
 
+/* What the driver's context leaves. */
+static double free_gpu_bytes(const lspo_machine_t *machine)
+{
+    return fmax(machine->gpu.memory_bytes - machine->gpu.context_bytes, 0);
+}
+
 static bool is_gpu_short(const lspo_machine_t *machine, uint64_t peak_gpu_bytes)
 {
-    return (double)peak_gpu_bytes > machine->gpu.memory_bytes;
+    return (double)peak_gpu_bytes > free_gpu_bytes(machine);
 }
 
 static bool is_host_short(const lspo_machine_t *machine, uint64_t peak_host_bytes)
@@ -202,20 +209,40 @@ static lspo_status_t find_remedy(const question_t *question, size_t text_bytes, 
     return status;
 }
 
-lspo_status_t lspo_report_advice(const lspo_plan_t *plan, const lspo_machine_t *machine, uint64_t peak_gpu_bytes,
-                                 uint64_t peak_host_bytes, size_t text_bytes, char *text_out)
+/* Which memory is short, by how much. */
+static void describe_excess(const lspo_machine_t *machine, bool gpu_short, uint64_t peak_bytes, size_t text_bytes,
+                            char *text)
 {
-    bool gpu_short = is_gpu_short(machine, peak_gpu_bytes);
-    text_out[0] = '\0';
-    if (lspo_report_fits(machine, peak_gpu_bytes, peak_host_bytes))
+    double there_bytes = gpu_short ? free_gpu_bytes(machine) : machine->cpu.memory_bytes;
+    char needed[32], excess[32], there[32];
+    lspo_format_quantity((double)peak_bytes, LSPO_UNIT_BYTES, needed, sizeof needed);
+    lspo_format_quantity((double)peak_bytes - there_bytes, LSPO_UNIT_BYTES, excess, sizeof excess);
+    lspo_format_quantity(there_bytes, LSPO_UNIT_BYTES, there, sizeof there);
+    snprintf(text, text_bytes, "%s of %s memory, %s more than the %s there is", needed, gpu_short ? "GPU" : "host",
+             excess, there);
+}
+
+static void describe_margin(const lspo_machine_t *machine, const lspo_peaks_t *peaks, size_t text_bytes, char *text)
+{
+    char excess[160];
+    bool gpu_short = is_gpu_short(machine, peaks->gpu_bound_bytes);
+    text[0] = '\0';
+    if (lspo_report_fits(machine, peaks->gpu_bound_bytes, peaks->host_bound_bytes))
+        return;
+    describe_excess(machine, gpu_short, gpu_short ? peaks->gpu_bound_bytes : peaks->host_bound_bytes, sizeof excess,
+                    excess);
+    snprintf(text, text_bytes, "fits as predicted; if lanes run early or late it may need %s", excess);
+}
+
+lspo_status_t lspo_report_advice(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_peaks_t *peaks,
+                                 size_t text_bytes, char *text_out)
+{
+    bool gpu_short = is_gpu_short(machine, peaks->gpu_bytes);
+    char excess[160], remedy[64];
+    describe_margin(machine, peaks, text_bytes, text_out);
+    if (lspo_report_fits(machine, peaks->gpu_bytes, peaks->host_bytes))
         return LSPO_OK;
 
-    double peak_bytes = (double)(gpu_short ? peak_gpu_bytes : peak_host_bytes);
-    double there_bytes = gpu_short ? machine->gpu.memory_bytes : machine->cpu.memory_bytes;
-    char needed[32], excess[32], there[32], remedy[64];
-    lspo_format_quantity(peak_bytes, LSPO_UNIT_BYTES, needed, sizeof needed);
-    lspo_format_quantity(peak_bytes - there_bytes, LSPO_UNIT_BYTES, excess, sizeof excess);
-    lspo_format_quantity(there_bytes, LSPO_UNIT_BYTES, there, sizeof there);
     lspo_status_t status = find_remedy(&(question_t){plan, machine}, sizeof remedy, remedy);
     if (status != LSPO_OK)
         return status;
@@ -223,7 +250,7 @@ lspo_status_t lspo_report_advice(const lspo_plan_t *plan, const lspo_machine_t *
         snprintf(remedy, sizeof remedy, "more GPU memory (--gpu-memory)");
     else if (remedy[0] == '\0')
         snprintf(remedy, sizeof remedy, "more host memory (--set cpu.memory_bytes=SIZE)");
-    snprintf(text_out, text_bytes, "needs %s of %s memory, %s more than the %s there is; %s would make it fit", needed,
-             gpu_short ? "GPU" : "host", excess, there, remedy);
+    describe_excess(machine, gpu_short, gpu_short ? peaks->gpu_bytes : peaks->host_bytes, sizeof excess, excess);
+    snprintf(text_out, text_bytes, "needs %s; %s would make it fit", excess, remedy);
     return LSPO_OK;
 }

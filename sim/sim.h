@@ -16,18 +16,26 @@
 #include "traces/summary.h"
 #include "traces/trace.h"
 
+/* Ops this share of an iteration apart are taken to keep their order, whatever the machine does: above the errors of 95 in
+ * 100 cells of docs/validation.md. */
+#define LSPO_SIMULATE_SLACK 0.1
+
 /* What a simulation says beyond its trace. */
 typedef struct {
     lspo_summary_t summary;
     double lower_bound_s; /* time an iteration that no schedule of these ops can beat (sim/bound.h) */
     uint64_t peak_gpu_bytes, peak_host_bytes;
+    /* The most that they can be with each op within LSPO_SIMULATE_SLACK of an iteration of its time (sim/memory_bound.h). */
+    uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes;
     int fits; /* both peaks within the machine's memory */
     double
         slowdown; /* iteration_s / that of native, same machine, memory unlimited, workload of lspo_policy_workload() */
     double tokens_per_s;
     lspo_lane_t bound_lane; /* the resource that limits */
-    char bound[256];  /* one sentence that names the resource that limits, e.g. "bound by the CPU optimizer: ..." */
-    char advice[256]; /* when it does not fit: by how much, and which flag would make it fit; else empty */
+    char bound[256]; /* one sentence that names the resource that limits, e.g. "bound by the CPU optimizer: ..." */
+    char
+        advice[256]; /* when it does not fit: by how much, and which flag would make it fit; when only a bound does not,
+                       * that; else empty */
 } lspo_prediction_t;
 
 /* Iterations of a plan that the prediction drops as warm-up: a quarter of them, or one more so that the number of

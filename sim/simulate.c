@@ -3,6 +3,7 @@
 #include "plan/policy.h"
 #include "sim/bound.h"
 #include "sim/memory.h"
+#include "sim/memory_bound.h"
 #include "sim/report.h"
 #include "sim/sim.h"
 
@@ -64,28 +65,50 @@ static lspo_status_t native_iteration(const lspo_plan_t *plan, const lspo_machin
     return status;
 }
 
+/* Peaks, and their bounds: over the first ops of a long plan, since they repeat.  What the process takes besides is in both. */
+static lspo_status_t predict_peaks(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
+                                   double iteration_s, lspo_peaks_t *peaks)
+{
+    enum { ROWS_MAX = 10000 };
+    lspo_trace_t part = {.rows = trace->rows, .row_count = trace->row_count < ROWS_MAX ? trace->row_count : ROWS_MAX};
+    uint64_t slack_ns = (uint64_t)(LSPO_SIMULATE_SLACK * 1e9 * iteration_s);
+    uint64_t replayed_bytes = 0, unused_bytes = 0;
+    lspo_status_t status = lspo_memory_predict(plan, machine, trace, &peaks->gpu_bytes, &peaks->host_bytes);
+    if (status == LSPO_OK)
+        status = lspo_memory_replay(plan, trace, &unused_bytes, &replayed_bytes);
+    if (status == LSPO_OK)
+        status = lspo_memory_bound(plan, &part, slack_ns, &peaks->gpu_bound_bytes, &peaks->host_bound_bytes);
+    if (status == LSPO_OK)
+        peaks->host_bound_bytes += peaks->host_bytes - replayed_bytes;
+    return status;
+}
+
 /* Everything that follows from the played plan; the summary in `prediction` is released by the caller on error. */
 static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns,
                              const lspo_trace_t *trace, lspo_prediction_t *prediction)
 {
     double native_s = 0;
+    lspo_peaks_t peaks = {0};
     lspo_status_t status =
         lspo_summary_create(trace, lspo_simulate_warmup(plan->workload.iterations), &prediction->summary);
     if (status == LSPO_OK)
         status = lspo_bound_iteration(plan, work_ns, &prediction->lower_bound_s);
     if (status == LSPO_OK)
-        status = lspo_memory_predict(plan, machine, trace, &prediction->peak_gpu_bytes, &prediction->peak_host_bytes);
+        status = predict_peaks(plan, machine, trace, prediction->summary.iteration_s, &peaks);
     if (status == LSPO_OK)
         status = native_iteration(plan, machine, &native_s);
     if (status == LSPO_OK)
         status = lspo_report_bound(plan, trace, &prediction->summary, sizeof prediction->bound, prediction->bound,
                                    &prediction->bound_lane);
     if (status == LSPO_OK)
-        status = lspo_report_advice(plan, machine, prediction->peak_gpu_bytes, prediction->peak_host_bytes,
-                                    sizeof prediction->advice, prediction->advice);
+        status = lspo_report_advice(plan, machine, &peaks, sizeof prediction->advice, prediction->advice);
     if (status != LSPO_OK)
         return status;
-    prediction->fits = prediction->advice[0] == '\0';
+    prediction->peak_gpu_bytes = peaks.gpu_bytes;
+    prediction->peak_host_bytes = peaks.host_bytes;
+    prediction->peak_gpu_bound_bytes = peaks.gpu_bound_bytes;
+    prediction->peak_host_bound_bytes = peaks.host_bound_bytes;
+    prediction->fits = lspo_report_fits(machine, peaks.gpu_bytes, peaks.host_bytes);
     prediction->slowdown = prediction->summary.iteration_s / native_s;
     prediction->tokens_per_s =
         (double)lspo_workload_tokens(&plan->workload) * plan->workload.accumulation / prediction->summary.iteration_s;

@@ -3,6 +3,7 @@
 
 #include "sim/engine.h"
 #include "sim/memory.h"
+#include "sim/memory_bound.h"
 #include "tests/plan_maker.h"
 
 /* FWD 0 (0-10) takes 100; FWD 1 (10-20) takes 50 and gives back 100; D2H (10-40) takes 30 and gives back all 80.
@@ -114,4 +115,133 @@ Test(memory, equals_a_recount_on_random_plans)
         lspo_trace_destroy(trace);
         maker_release(&maker);
     }
+}
+
+static uint64_t bound_of(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t slack_ns)
+{
+    uint64_t gpu_bytes = 0, host_bytes = 0;
+    cr_assert_eq(lspo_memory_bound(plan, trace, slack_ns, &gpu_bytes, &host_bytes), LSPO_OK);
+    return gpu_bytes;
+}
+
+/* The plan of memory.hand_computed_peak and FWD 2 of 10 ns, which takes 40 and gives them back.  Where it waits for FWD 1 it runs
+ * from 20 to 30, when 100 have been given back: 80 + 40, less than the 100 + 50 + 30 before, and no slack changes that.  Where
+ * it waits for nothing it runs from 10 to 20 and FWD 1 from 20 to 30: 100 + 40 + 30, then 100 + 50 + 30.  Only their times keep the
+ * two apart: with slack they may overlap, 100 + 50 + 30 + 40. */
+Test(memory_bound, hand_computed)
+{
+    for (int waits = 0; waits <= 1; waits++) {
+        plan_maker_t maker = hand_plan();
+        maker_op(&maker, LSPO_OP_FWD, 2, 0, 10);
+        if (waits)
+            maker_depend(&maker, 1);
+        maker.plan.ops[3].gpu_alloc_bytes = maker.plan.ops[3].gpu_free_bytes = 40;
+        lspo_trace_t *trace = play(&maker);
+        if (waits)
+            cr_assert_eq(trace->rows[trace->row_count - 1].start_ns, 20u);
+        cr_expect_eq(bound_of(&maker.plan, trace, 0), 1180u);
+        cr_expect_eq(bound_of(&maker.plan, trace, 11), waits ? 1180u : 1220u);
+        lspo_trace_destroy(trace);
+        maker_release(&maker);
+    }
+}
+
+/* Every op takes time, and of what an op takes about half is given back by one that waits for it. */
+static plan_maker_t random_plan(uint64_t seed, uint32_t count)
+{
+    plan_maker_t maker = maker_random_plan(seed, count);
+    for (uint32_t i = 0; i < count; i++) {
+        lspo_op_t *op = &maker.plan.ops[i];
+        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+            maker.work_ns[i * LSPO_LANE_COUNT + (uint32_t)lane]++;
+        if (op->dep_count == 0 || i % 2 == 0)
+            continue;
+        lspo_op_t *before = &maker.plan.ops[maker.plan.deps[op->dep_first]];
+        op->gpu_free_bytes += before->gpu_free_bytes;
+        before->gpu_free_bytes = 0;
+    }
+    return maker;
+}
+
+/* Without slack the order is that of the timeline, and so is the peak. */
+Test(memory_bound, is_the_replay_without_slack)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        plan_maker_t maker = random_plan(seed, 150);
+        lspo_trace_t *trace = play(&maker);
+        uint64_t gpu_bytes = 0, host_bytes = 0, gpu_bound = 0, host_bound = 0;
+        cr_assert_eq(lspo_memory_replay(&maker.plan, trace, &gpu_bytes, &host_bytes), LSPO_OK);
+        cr_assert_eq(lspo_memory_bound(&maker.plan, trace, 0, &gpu_bound, &host_bound), LSPO_OK);
+        cr_expect_eq(gpu_bound, gpu_bytes, "seed %lu: %lu, replayed %lu", seed, gpu_bound, gpu_bytes);
+        cr_expect_eq(host_bound, host_bytes);
+        lspo_trace_destroy(trace);
+        maker_release(&maker);
+    }
+}
+
+enum { WAITING, RUNNING, DONE, STATES };
+
+static bool needs(const plan_maker_t *maker, const lspo_trace_row_t *row, const lspo_trace_row_t *other,
+                  uint64_t slack_ns)
+{
+    const lspo_op_t *op = &maker->plan.ops[row->op];
+    for (uint32_t d = 0; d < op->dep_count; d++)
+        if (maker->plan.deps[op->dep_first + d] == other->op)
+            return true;
+    return other->end_ns + slack_ns <= row->start_ns;
+}
+
+/* All moments: each op waiting, running or done, three to the power of ops in all. */
+static uint64_t most_of_all_moments(const plan_maker_t *maker, const lspo_trace_t *trace, uint64_t slack_ns)
+{
+    uint32_t moments = 1;
+    int64_t most_bytes = 0;
+    for (uint32_t i = 0; i < trace->row_count; i++)
+        moments *= STATES;
+    for (uint32_t moment = 0; moment < moments; moment++) {
+        int state[16];
+        int64_t level_bytes = 0;
+        bool possible = true;
+        for (uint32_t i = 0, rest = moment; i < trace->row_count; i++, rest /= STATES) {
+            const lspo_op_t *op = &maker->plan.ops[trace->rows[i].op];
+            state[i] = (int)(rest % STATES);
+            level_bytes += state[i] >= RUNNING ? (int64_t)op->gpu_alloc_bytes : 0;
+            level_bytes -= state[i] == DONE ? (int64_t)op->gpu_free_bytes : 0;
+        }
+        for (uint32_t i = 0; i < trace->row_count && possible; i++)
+            for (uint32_t j = 0; j < trace->row_count && possible; j++)
+                possible = i == j || state[i] == WAITING || state[j] == DONE ||
+                           !needs(maker, &trace->rows[i], &trace->rows[j], slack_ns);
+        if (possible && level_bytes > most_bytes)
+            most_bytes = level_bytes;
+    }
+    return (uint64_t)most_bytes;
+}
+
+Test(memory_bound, is_the_most_of_all_moments)
+{
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        plan_maker_t maker = random_plan(seed, 9);
+        lspo_trace_t *trace = play(&maker);
+        cr_assert_leq(trace->row_count, 10u);
+        uint64_t last_ns = trace->rows[trace->row_count - 1].end_ns;
+        for (uint64_t part = 0; part <= 8; part++) {
+            uint64_t slack_ns = part * last_ns / 8, bound = bound_of(&maker.plan, trace, slack_ns);
+            cr_expect_eq(bound, most_of_all_moments(&maker, trace, slack_ns), "seed %lu, slack %lu", seed, slack_ns);
+        }
+        lspo_trace_destroy(trace);
+        maker_release(&maker);
+    }
+}
+
+Test(memory_bound, refuses_ops_that_the_plan_lacks)
+{
+    plan_maker_t maker = hand_plan();
+    lspo_trace_t *trace = play(&maker);
+    uint64_t gpu_bytes = 77, host_bytes = 77;
+    trace->rows[0].op = 3;
+    cr_expect_eq(lspo_memory_bound(&maker.plan, trace, 0, &gpu_bytes, &host_bytes), LSPO_ERR_CHECK);
+    cr_expect_eq(gpu_bytes, 77u, "set only on success");
+    lspo_trace_destroy(trace);
+    maker_release(&maker);
 }

@@ -372,7 +372,7 @@ Test(noise, peaks_spread_and_the_draws_that_fit_are_counted)
     cr_expect_geq(noise.peak_gpu_low_bytes, plan->gpu_static_bytes);
     cr_expect_geq(noise.peak_host_high_bytes, noise.peak_host_low_bytes);
     cr_expect_eq(noise.fit_draws, 100u);
-    machine.gpu.memory_bytes = (double)noise.peak_gpu_low_bytes;
+    machine.gpu.memory_bytes = (double)noise.peak_gpu_low_bytes + machine.gpu.context_bytes;
     lspo_noise_t tight = predict(plan, &machine, options);
     cr_expect_gt(tight.fit_draws, 0u);
     cr_expect_lt(tight.fit_draws, 100u);

@@ -12,6 +12,7 @@ static void small_case(lspo_model_t *model, lspo_workload_t *workload, lspo_mach
 {
     cr_assert_eq(lspo_model_find("gpt-small", model), LSPO_OK);
     cr_assert_eq(lspo_machine_find("paper-laptop", machine), LSPO_OK);
+    machine->gpu.context_bytes = 0;
     lspo_workload_default(workload);
     workload->sequence = 128;
     workload->subspace = 64;
@@ -128,6 +129,63 @@ Test(simulate, slowdown_is_against_native_with_unlimited_memory)
     lspo_prediction_release(&tiny);
     lspo_prediction_release(&slow);
     lspo_plan_destroy(plan);
+}
+
+/* A driver's context is not the plan's to use: the limit is where memory less context is the peak.  A cap by --gpu-memory is what
+ * plans may take, beside the context (cli/request.c). */
+Test(simulate, the_context_of_the_driver_counts)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    small_case(&model, &workload, &machine);
+    lspo_plan_t *plan = tuned_plan(&model, &workload, find("native"), &machine);
+    lspo_prediction_t prediction = predict(plan, &machine);
+    lspo_prediction_release(&prediction);
+    machine.gpu.context_bytes = 1 << 20;
+    machine.gpu.memory_bytes = (double)prediction.peak_gpu_bytes + (1 << 20);
+    lspo_prediction_t enough = predict(plan, &machine);
+    machine.gpu.memory_bytes -= 1;
+    lspo_prediction_t short_by_one = predict(plan, &machine);
+    cr_expect_eq(enough.peak_gpu_bytes, prediction.peak_gpu_bytes);
+    cr_expect(enough.fits && !short_by_one.fits);
+    cr_expect_not_null(strstr(short_by_one.advice, ", 1 B more than"), "%s", short_by_one.advice);
+    lspo_prediction_release(&enough);
+    lspo_prediction_release(&short_by_one);
+    lspo_plan_destroy(plan);
+}
+
+/* Between peak and bound a plan fits as predicted, and the advice says that it may not; from the bound on it says nothing. */
+Test(simulate, a_bound_above_the_memory_is_said)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    uint32_t with_margin = 0;
+    small_case(&model, &workload, &machine);
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        lspo_plan_t *plan = tuned_plan(&model, &workload, lspo_policy_at(i), &machine);
+        lspo_prediction_t prediction = predict(plan, &machine);
+        lspo_machine_t tight = machine;
+        cr_expect_geq(prediction.peak_gpu_bound_bytes, prediction.peak_gpu_bytes, "%s", plan->policy->name);
+        cr_expect_geq(prediction.peak_host_bound_bytes, prediction.peak_host_bytes, "%s", plan->policy->name);
+        tight.gpu.memory_bytes = (double)prediction.peak_gpu_bound_bytes;
+        lspo_prediction_t safe = predict(plan, &tight);
+        tight.gpu.memory_bytes -= 1;
+        lspo_prediction_t unsafe = predict(plan, &tight);
+        cr_expect(safe.fits && safe.advice[0] == '\0', "%s: %s", plan->policy->name, safe.advice);
+        if (prediction.peak_gpu_bound_bytes > prediction.peak_gpu_bytes) {
+            with_margin++;
+            cr_expect(unsafe.fits, "%s", plan->policy->name);
+            cr_expect_not_null(strstr(unsafe.advice, "fits as predicted; if lanes run early or late it may need"), "%s",
+                               unsafe.advice);
+        }
+        lspo_prediction_release(&prediction);
+        lspo_prediction_release(&safe);
+        lspo_prediction_release(&unsafe);
+        lspo_plan_destroy(plan);
+    }
+    cr_expect_gt(with_margin, 0u);
 }
 
 /* Memory just too small: the advice names a flag, and with that flag the plan fits. */
