@@ -1,55 +1,79 @@
-/* The CUDA kernels of a transformer's layers, but attention, against the host's. */
+/* The CUDA kernels of a transformer's layers, but attention, in each format against the host's on the same numbers. */
 #include "kernels/activation.h"
 #include "kernels/cuda.h"
 #include "kernels/embedding.h"
 #include "kernels/loss.h"
 #include "kernels/norm.h"
 #include "kernels/rotary.h"
-#include "tests/cuda_check.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
+#include "tests/cuda_numbers.h"
 
 static const size_t widths[] = {1, 31, 33, 255, 256, 257, 600};
 static const size_t heights[] = {0, 1, 9, 31};
 
+/* What fp32 sums and functions of the GPU's own may add to a 16-bit format's rounding, in steps of it. */
+#define NOISE 0.02
+
+/* The host's numbers, rounded once. */
+static void expect_rounded(order_t *order, lspo_number_t number, const char *what, const void *device,
+                           const float *want, size_t n)
+{
+    void *numbers = malloc((n + 1) * sizeof *want);
+    cr_assert_not_null(numbers);
+    lspo_convert(n, LSPO_NUMBER_FP32, want, number, numbers);
+    expect_bits(order, what, device, numbers, n * lspo_number_bytes(number));
+    free(numbers);
+}
+
 /* ---- embedding ---- */
 
-static void check_embedding(size_t batch, size_t sequence, size_t width, uint32_t vocabulary, bool positions)
+typedef struct {
+    size_t batch, sequence, width;
+    uint32_t vocabulary;
+    bool positions;
+} embedding_t;
+
+static void check_embedding(const embedding_t *e, lspo_number_t number)
 {
-    const size_t rows = batch * sequence, n = rows * width, t_n = vocabulary * width, p_n = sequence * width;
-    uint32_t *ids = random_numbers(1, vocabulary, rows);
-    float *token = random_floats(2, 1, t_n), *position = random_floats(3, 1, p_n), *x = floats(n);
-    float *dx = random_floats(4, 1, n), *dt = copy_floats(token, t_n), *dp = copy_floats(position, p_n);
-    lspo_embedding_forward(batch, sequence, width, ids, token, positions ? position : NULL, x);
-    lspo_embedding_backward(batch, sequence, width, ids, dx, dt, positions ? dp : NULL);
+    const size_t rows = e->batch * e->sequence, n = rows * e->width;
+    const size_t t_n = e->vocabulary * e->width, p_n = e->sequence * e->width;
+    uint32_t *ids = random_numbers(1, e->vocabulary, rows);
+    float *token = random_numbers_of(number, 2, 1, t_n), *position = random_numbers_of(number, 3, 1, p_n);
+    float *dx = random_numbers_of(number, 4, 1, n), *x = floats(n);
+    float *dt = copy_floats(token, t_n), *dp = copy_floats(position, p_n);
+    lspo_embedding_forward(e->batch, e->sequence, e->width, ids, token, e->positions ? position : NULL, x);
+    lspo_embedding_backward(e->batch, e->sequence, e->width, ids, dx, dt, e->positions ? dp : NULL);
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *ids_ = device_copy(ids, rows * sizeof *ids);
-        float *token_ = device_floats(token, t_n), *position_ = device_floats(position, p_n), *x_ = empty_floats(n);
-        DEVICE_OK(lspo_embedding_forward_cuda(LSPO_NUMBER_FP32, batch, sequence, width, ids_, token_,
-                                              positions ? position_ : NULL, x_, NULL));
-        expect_bits(&order, "x", x_, x, n * sizeof *x);
-        DEVICE_OK(lspo_embedding_backward_cuda(LSPO_NUMBER_FP32, batch, sequence, width, ids_, device_floats(dx, n),
-                                               token_, positions ? position_ : NULL, NULL));
-        expect_bits(&order, "token gradient", token_, dt, t_n * sizeof *dt);
-        expect_bits(&order, "position gradient", position_, dp, p_n * sizeof *dp);
+        void *token_ = device_numbers(number, token, t_n), *x_ = empty_numbers(number, n);
+        void *position_ = e->positions ? device_numbers(number, position, p_n) : NULL;
+        DEVICE_OK(
+            lspo_embedding_forward_cuda(number, e->batch, e->sequence, e->width, ids_, token_, position_, x_, NULL));
+        expect_rounded(&order, number, "x", x_, x, n);
+        DEVICE_OK(lspo_embedding_backward_cuda(number, e->batch, e->sequence, e->width, ids_,
+                                               device_numbers(number, dx, n), token_, position_, NULL));
+        expect_rounded(&order, number, "token gradient", token_, dt, t_n);
+        if (e->positions)
+            expect_rounded(&order, number, "position gradient", position_, dp, p_n);
     }
     free(ids), free(token), free(position), free(x), free(dx), free(dt), free(dp);
 }
 
-/* One id everywhere, few, many; rows less and more than a block, which looks for its id 256 rows at a time. */
+/* One id everywhere, few, many; rows less and more than a block, which looks for its id 256 rows at a time; widths of
+ * whole groups and others; more columns than a block sums. */
 Test(cuda_layers, embedding)
 {
-    check_embedding(1, 1, 1, 1, true);
-    check_embedding(3, 100, 5, 1, true);
-    check_embedding(2, 33, 31, 7, false);
-    check_embedding(5, 130, 9, 40, true);
-    check_embedding(1, 300, 260, 3000, false);
-    check_embedding(0, 3, 4, 5, true);
+    static const embedding_t cases[] = {{1, 1, 1, 1, true},     {3, 100, 5, 1, true},      {2, 33, 31, 7, false},
+                                        {5, 130, 9, 40, true},  {1, 300, 264, 3000, true}, {1, 3, 8200, 2, false},
+                                        {2, 3, 8217, 2, false}, {2, 32, 16, 3, true},      {0, 3, 4, 5, true}};
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (size_t j = 0; j < COUNT(all_numbers); j++)
+            check_embedding(&cases[i], all_numbers[j]);
 }
 
 /* ---- norms ---- */
 
 typedef struct {
+    lspo_number_t number;
     bool centred, residual, accumulate, sums, in_place;
 } norm_case_t;
 
@@ -58,15 +82,15 @@ typedef struct {
     float *out, *mean, *rstd, *dx, *dgain, *dbias, *dx_sum;
 } norm_t;
 
-static norm_t make_norm(size_t rows, size_t width)
+static norm_t make_norm(lspo_number_t number, size_t rows, size_t width)
 {
     const size_t n = rows * width;
     norm_t t = {random_floats(1, 1, n),
-                random_floats(2, 1, width),
-                random_floats(3, 1, width),
-                random_floats(4, 1, n),
-                random_floats(5, 1, n),
-                random_floats(6, 1, width),
+                random_numbers_of(number, 2, 1, width),
+                random_numbers_of(number, 3, 1, width),
+                random_numbers_of(number, 4, 1, n),
+                random_numbers_of(number, 5, 1, n),
+                random_numbers_of(number, 6, 1, width),
                 floats(n),
                 floats(rows),
                 floats(rows),
@@ -76,6 +100,7 @@ static norm_t make_norm(size_t rows, size_t width)
                 NULL};
     for (size_t i = 0; i < n; i++)
         t.x[i] += 3; /* a mean to take away */
+    round_floats(number, n, t.x);
     t.dgain = copy_floats(t.sums0, width);
     t.dbias = copy_floats(t.sums0, width);
     t.dx_sum = copy_floats(t.sums0, width);
@@ -105,44 +130,49 @@ static void norm_on_host(const norm_case_t *c, size_t rows, size_t width, norm_t
 static void check_norm(const norm_case_t *c, size_t rows, size_t width)
 {
     const size_t n = rows * width;
-    norm_t t = make_norm(rows, width);
+    const lspo_number_t number = c->number;
+    const double dx_sum_steps = NOISE + sqrt((double)rows); /* the sum of numbers rounded each */
+    norm_t t = make_norm(number, rows, width);
     norm_on_host(c, rows, width, &t);
     for (order_t order = {0}; next_order(&order);) {
-        float *x = device_floats(t.x, n), *gain = device_floats(t.gain, width), *bias = device_floats(t.bias, width);
-        float *dout = device_floats(t.dout, n), *residual = c->residual ? device_floats(t.residual, n) : NULL;
-        float *out = empty_floats(n), *mean = empty_floats(rows), *rstd = empty_floats(rows);
-        float *dx = !c->in_place ? empty_floats(n) : residual ? residual : dout;
-        float *dgain = device_floats(t.sums0, width), *dbias = device_floats(t.sums0, width);
-        float *dx_sum = device_floats(t.sums0, width);
+        void *x = device_numbers(number, t.x, n), *gain = device_numbers(number, t.gain, width);
+        void *bias = device_numbers(number, t.bias, width), *dout = device_numbers(number, t.dout, n);
+        void *residual = c->residual ? device_numbers(number, t.residual, n) : NULL, *out = empty_numbers(number, n);
+        float *mean = empty_floats(rows), *rstd = empty_floats(rows);
+        void *dx = !c->in_place ? empty_numbers(number, n) : residual ? residual : dout;
+        void *dgain = device_numbers(number, t.sums0, width), *dbias = device_numbers(number, t.sums0, width);
+        void *dx_sum = device_numbers(number, t.sums0, width);
         if (c->centred) {
-            DEVICE_OK(lspo_norm_forward_epsilon_cuda(LSPO_NUMBER_FP32, rows, width, 1e-3F, x, gain, bias, out, mean,
-                                                     rstd, NULL));
+            DEVICE_OK(lspo_norm_forward_epsilon_cuda(number, rows, width, 1e-3F, x, gain, bias, out, mean, rstd, NULL));
             expect_close(&order, "mean", mean, t.mean, rows, 1e-6, 1e-6);
-            DEVICE_OK(lspo_norm_backward_cuda(LSPO_NUMBER_FP32, rows, width, dout, x, mean, rstd, gain, residual,
-                                              c->accumulate, dx, c->sums ? dgain : NULL, c->sums ? dbias : NULL,
+            DEVICE_OK(lspo_norm_backward_cuda(number, rows, width, dout, x, mean, rstd, gain, residual, c->accumulate,
+                                              dx, c->sums ? dgain : NULL, c->sums ? dbias : NULL,
                                               c->sums ? dx_sum : NULL, NULL));
         } else {
-            DEVICE_OK(lspo_rms_norm_forward_cuda(LSPO_NUMBER_FP32, rows, width, 1e-3F, x, gain, out, rstd, NULL));
-            DEVICE_OK(lspo_rms_norm_backward_cuda(LSPO_NUMBER_FP32, rows, width, dout, x, rstd, gain, residual,
-                                                  c->accumulate, dx, c->sums ? dgain : NULL, NULL));
+            DEVICE_OK(lspo_rms_norm_forward_cuda(number, rows, width, 1e-3F, x, gain, out, rstd, NULL));
+            DEVICE_OK(lspo_rms_norm_backward_cuda(number, rows, width, dout, x, rstd, gain, residual, c->accumulate, dx,
+                                                  c->sums ? dgain : NULL, NULL));
         }
-        expect_close(&order, "out", out, t.out, n, 2e-5, 1e-5);
         expect_close(&order, "rstd", rstd, t.rstd, rows, 0, 1e-5);
-        expect_close(&order, "dx", dx, t.dx, n, 2e-5, 1e-5);
-        expect_close(&order, "dgain", dgain, t.dgain, width, 1e-4, 1e-5);
-        expect_close(&order, "dbias", dbias, t.dbias, width, 1e-5, 1e-5);
-        expect_close(&order, "dx_sum", dx_sum, t.dx_sum, width, 1e-4, 1e-5);
+        expect_numbers(&order, number, "out", out, t.out, n, NOISE, 2e-5, 1e-5);
+        expect_numbers(&order, number, "dx", dx, t.dx, n, NOISE, 2e-5, 1e-5);
+        expect_numbers(&order, number, "dgain", dgain, t.dgain, width, NOISE, 1e-4, 1e-5);
+        expect_numbers(&order, number, "dbias", dbias, t.dbias, width, NOISE, 1e-5, 1e-5);
+        expect_numbers(&order, number, "dx_sum", dx_sum, t.dx_sum, width, dx_sum_steps, 1e-4, 1e-5);
     }
     release_norm(&t);
 }
 
 static void check_norms(bool centred)
 {
-    for (size_t i = 0; i < COUNT(heights); i++)
-        for (size_t j = centred ? 1 : 0; j < COUNT(widths); j++) /* one number has no variance */
-            check_norm(&(norm_case_t){centred, (i + j) % 2, j % 2, j % 3, false}, heights[i], widths[j]);
-    check_norm(&(norm_case_t){centred, true, true, true, true}, 5, 100);
-    check_norm(&(norm_case_t){centred, false, false, true, true}, 5, 100);
+    for (size_t k = 0; k < COUNT(all_numbers); k++) {
+        const lspo_number_t number = all_numbers[k];
+        for (size_t i = 0; i < COUNT(heights); i++)
+            for (size_t j = centred ? 1 : 0; j < COUNT(widths); j++) /* one number has no variance */
+                check_norm(&(norm_case_t){number, centred, (i + j) % 2, j % 2, j % 3, false}, heights[i], widths[j]);
+        check_norm(&(norm_case_t){number, centred, true, true, true, true}, 5, 100);
+        check_norm(&(norm_case_t){number, centred, false, false, true, true}, 5, 104);
+    }
 }
 
 Test(cuda_layers, layer_norm)
@@ -186,20 +216,23 @@ static const gelu_t gelus[] = {
     {"gelu_exact", lspo_gelu_exact_forward, lspo_gelu_exact_backward, lspo_gelu_exact_forward_cuda,
      lspo_gelu_exact_backward_cuda}};
 
-static void check_gelu(const gelu_t *g, size_t rows, size_t cols, bool accumulate, bool with_bias)
+static void check_gelu(const gelu_t *g, lspo_number_t number, size_t rows, size_t cols, bool accumulate, bool with_bias)
 {
     const size_t n = rows * cols;
-    float *x = random_floats(1, 3, n), *out = floats(n), *d0 = random_floats(2, 1, n), *d = copy_floats(d0, n);
-    float *sums0 = random_floats(3, 1, cols), *sums = copy_floats(sums0, cols);
+    const double sum_steps = NOISE + sqrt((double)rows); /* the sum of numbers rounded each */
+    float *x = random_numbers_of(number, 1, 3, n), *out = floats(n);
+    float *d0 = random_numbers_of(number, 2, 1, n), *d = copy_floats(d0, n);
+    float *sums0 = random_numbers_of(number, 3, 1, cols), *sums = copy_floats(sums0, cols);
     g->forward(n, x, out);
     g->backward(rows, cols, x, accumulate, d, with_bias ? sums : NULL);
     for (order_t order = {0}; next_order(&order);) {
-        float *x_ = device_floats(x, n), *d_ = device_floats(d0, n), *sums_ = device_floats(sums0, cols);
-        DEVICE_OK(g->backward_cuda(LSPO_NUMBER_FP32, rows, cols, x_, accumulate, d_, with_bias ? sums_ : NULL, NULL));
-        expect_close(&order, "d", d_, d, n, 2e-6, 1e-5);
-        expect_close(&order, "bias gradient", sums_, sums, cols, 2e-5, 1e-5);
-        DEVICE_OK(g->forward_cuda(LSPO_NUMBER_FP32, n, x_, x_, NULL)); /* out may be x */
-        expect_close(&order, g->name, x_, out, n, 1e-6, 1e-5);
+        void *x_ = device_numbers(number, x, n), *d_ = device_numbers(number, d0, n);
+        void *sums_ = device_numbers(number, sums0, cols);
+        DEVICE_OK(g->backward_cuda(number, rows, cols, x_, accumulate, d_, with_bias ? sums_ : NULL, NULL));
+        expect_numbers(&order, number, "d", d_, d, n, NOISE, 2e-6, 1e-5);
+        expect_numbers(&order, number, "bias gradient", sums_, sums, cols, sum_steps, 2e-5, 1e-5);
+        DEVICE_OK(g->forward_cuda(number, n, x_, x_, NULL)); /* out may be x */
+        expect_numbers(&order, number, g->name, x_, out, n, NOISE, 1e-6, 1e-5);
     }
     free(x), free(out), free(d0), free(d), free(sums0), free(sums);
 }
@@ -207,109 +240,151 @@ static void check_gelu(const gelu_t *g, size_t rows, size_t cols, bool accumulat
 Test(cuda_layers, gelus)
 {
     for (size_t g = 0; g < COUNT(gelus); g++)
-        for (size_t i = 0; i < COUNT(heights); i++)
-            for (size_t j = 0; j < COUNT(widths); j++)
-                check_gelu(&gelus[g], heights[i], widths[j], j % 2, (i + j) % 3);
+        for (size_t k = 0; k < COUNT(all_numbers); k++)
+            for (size_t i = 0; i < COUNT(heights); i++)
+                for (size_t j = 0; j < COUNT(widths); j++)
+                    check_gelu(&gelus[g], all_numbers[k], heights[i], widths[j], j % 2, (i + j) % 3);
 }
 
-static void check_swiglu(size_t n)
+static void check_swiglu(lspo_number_t number, size_t n)
 {
-    float *gate = random_floats(1, 3, n), *up = random_floats(2, 1, n), *d0 = random_floats(3, 1, n);
-    float *out = floats(n), *d = copy_floats(d0, n), *d_gate = floats(n);
+    float *gate = random_numbers_of(number, 1, 3, n), *up = random_numbers_of(number, 2, 1, n);
+    float *d0 = random_numbers_of(number, 3, 1, n), *out = floats(n), *d = copy_floats(d0, n), *d_gate = floats(n);
     lspo_swiglu_forward(n, gate, up, out);
     lspo_swiglu_backward(n, gate, up, d, d_gate);
     for (order_t order = {0}; next_order(&order);) {
-        float *gate_ = device_floats(gate, n), *up_ = device_floats(up, n), *d_ = device_floats(d0, n);
-        float *d_gate_ = empty_floats(n);
-        DEVICE_OK(lspo_swiglu_backward_cuda(LSPO_NUMBER_FP32, n, gate_, up_, d_, d_gate_, NULL));
-        expect_close(&order, "d up", d_, d, n, 1e-6, 1e-5);
-        expect_close(&order, "d gate", d_gate_, d_gate, n, 2e-6, 1e-5);
-        DEVICE_OK(lspo_swiglu_forward_cuda(LSPO_NUMBER_FP32, n, gate_, up_, up_, NULL)); /* out may be up */
-        expect_close(&order, "swiglu", up_, out, n, 1e-6, 1e-5);
+        void *gate_ = device_numbers(number, gate, n), *up_ = device_numbers(number, up, n);
+        void *d_ = device_numbers(number, d0, n), *d_gate_ = empty_numbers(number, n);
+        DEVICE_OK(lspo_swiglu_backward_cuda(number, n, gate_, up_, d_, d_gate_, NULL));
+        expect_numbers(&order, number, "d up", d_, d, n, NOISE, 1e-6, 1e-5);
+        expect_numbers(&order, number, "d gate", d_gate_, d_gate, n, NOISE, 2e-6, 1e-5);
+        DEVICE_OK(lspo_swiglu_forward_cuda(number, n, gate_, up_, up_, NULL)); /* out may be up */
+        expect_numbers(&order, number, "swiglu", up_, out, n, NOISE, 1e-6, 1e-5);
     }
     free(gate), free(up), free(d0), free(out), free(d), free(d_gate);
 }
 
-static void check_tanh(size_t n)
+static void check_tanh(lspo_number_t number, size_t n)
 {
-    float *x = random_floats(1, 1, n), *out = copy_floats(x, n), *d0 = random_floats(2, 1, n), *d = copy_floats(d0, n);
+    float *x = random_numbers_of(number, 1, 1, n), *out = copy_floats(x, n);
+    float *d0 = random_numbers_of(number, 2, 1, n), *d = copy_floats(d0, n);
     lspo_tanh_forward(n, out);
+    round_floats(number, n, out);
     lspo_tanh_backward(n, out, d);
     for (order_t order = {0}; next_order(&order);) {
-        float *x_ = device_floats(x, n), *d_ = device_floats(d0, n);
-        DEVICE_OK(lspo_tanh_forward_cuda(LSPO_NUMBER_FP32, n, x_, NULL));
-        expect_close(&order, "tanh", x_, out, n, 1e-7, 1e-6);
-        DEVICE_OK(lspo_tanh_backward_cuda(LSPO_NUMBER_FP32, n, x_, d_, NULL));
-        expect_close(&order, "d", d_, d, n, 1e-6, 1e-5);
+        void *x_ = device_numbers(number, x, n), *d_ = device_numbers(number, d0, n);
+        DEVICE_OK(lspo_tanh_forward_cuda(number, n, x_, NULL));
+        expect_numbers(&order, number, "tanh", x_, out, n, NOISE, 1e-7, 1e-6);
+        DEVICE_OK(lspo_tanh_backward_cuda(number, n, device_numbers(number, out, n), d_, NULL));
+        expect_numbers(&order, number, "d", d_, d, n, NOISE, 1e-6, 1e-5);
     }
     free(x), free(out), free(d0), free(d);
 }
 
 Test(cuda_layers, swiglu_and_tanh)
 {
-    for (size_t j = 0; j < COUNT(widths); j++) {
-        check_swiglu(widths[j]);
-        check_tanh(widths[j]);
+    for (size_t k = 0; k < COUNT(all_numbers); k++) {
+        for (size_t j = 0; j < COUNT(widths); j++) {
+            check_swiglu(all_numbers[k], widths[j]);
+            check_tanh(all_numbers[k], widths[j]);
+        }
+        DEVICE_OK(lspo_swiglu_forward_cuda(all_numbers[k], 0, NULL, NULL, NULL, NULL));
     }
-    DEVICE_OK(lspo_swiglu_forward_cuda(LSPO_NUMBER_FP32, 0, NULL, NULL, NULL, NULL));
 }
 
 /* ---- rotary ---- */
 
-static void check_rotary(size_t batch, size_t sequence, size_t heads, size_t head_width)
+static void check_rotary(size_t batch, size_t sequence, size_t heads, size_t head_width, lspo_number_t number)
 {
     const size_t n = batch * sequence * heads * head_width, table_n = sequence * head_width;
-    float *x0 = random_floats(1, 1, n), *x = copy_floats(x0, n), *dx = copy_floats(x0, n), *table = floats(table_n);
+    float *x0 = random_numbers_of(number, 1, 1, n), *x = copy_floats(x0, n), *dx = copy_floats(x0, n);
+    float *table = floats(table_n);
     lspo_rotary_table(sequence, head_width, 10000, table);
     lspo_rotary_forward(batch, sequence, heads, head_width, table, x);
     lspo_rotary_backward(batch, sequence, heads, head_width, table, dx);
     for (order_t order = {0}; next_order(&order);) {
-        float *x_ = device_floats(x0, n), *dx_ = device_floats(x0, n), *table_ = device_floats(table, table_n);
-        DEVICE_OK(lspo_rotary_forward_cuda(LSPO_NUMBER_FP32, batch, sequence, heads, head_width, table_, x_, NULL));
-        expect_close(&order, "x", x_, x, n, 1e-6, 1e-6);
-        DEVICE_OK(lspo_rotary_backward_cuda(LSPO_NUMBER_FP32, batch, sequence, heads, head_width, table_, dx_, NULL));
-        expect_close(&order, "dx", dx_, dx, n, 1e-6, 1e-6);
+        void *x_ = device_numbers(number, x0, n), *dx_ = device_numbers(number, x0, n);
+        float *table_ = device_floats(table, table_n);
+        DEVICE_OK(lspo_rotary_forward_cuda(number, batch, sequence, heads, head_width, table_, x_, NULL));
+        expect_numbers(&order, number, "x", x_, x, n, NOISE, 1e-6, 1e-6);
+        DEVICE_OK(lspo_rotary_backward_cuda(number, batch, sequence, heads, head_width, table_, dx_, NULL));
+        expect_numbers(&order, number, "dx", dx_, dx, n, NOISE, 1e-6, 1e-6);
     }
     free(x0), free(x), free(dx), free(table);
 }
 
+/* Halves of heads that are whole groups of 16 bytes (8, 16 numbers) and others. */
 Test(cuda_layers, rotary)
 {
-    check_rotary(1, 1, 1, 2);
-    check_rotary(2, 5, 3, 6);
-    check_rotary(3, 33, 2, 10);
-    check_rotary(0, 5, 3, 6);
+    for (size_t k = 0; k < COUNT(all_numbers); k++) {
+        check_rotary(1, 1, 1, 2, all_numbers[k]);
+        check_rotary(2, 5, 3, 6, all_numbers[k]);
+        check_rotary(3, 33, 2, 10, all_numbers[k]);
+        check_rotary(2, 33, 3, 16, all_numbers[k]);
+        check_rotary(1, 20, 2, 32, all_numbers[k]);
+        check_rotary(0, 5, 3, 6, all_numbers[k]);
+    }
 }
 
 /* ---- loss ---- */
 
-static void check_loss(size_t rows, size_t vocabulary, double scale)
+static double device_double(order_t *order, const double *device)
+{
+    double got;
+    device_read(device, sizeof got, &got);
+    add_to_hash(order, &got, sizeof got);
+    return got;
+}
+
+/* The loss is that of the logits, in every format: probabilities are rounded after it. */
+static void check_loss(lspo_number_t number, size_t rows, size_t vocabulary, double scale)
 {
     const size_t n = rows * vocabulary;
     uint32_t *targets = random_numbers(1, (uint32_t)vocabulary, rows);
-    float *logits = random_floats(2, scale, n), *p = copy_floats(logits, n), *d = floats(n);
+    float *logits = random_numbers_of(number, 2, scale, n), *p = copy_floats(logits, n), *d = floats(n);
     if (rows > 3)
         targets[1] = targets[3] = LSPO_TARGET_IGNORED;
     const double want = lspo_cross_entropy_forward(rows, vocabulary, targets, p);
-    lspo_cross_entropy_backward(rows, vocabulary, targets, p, 0.25F, d);
+    float *rounded = copy_floats(p, n);
+    round_floats(number, n, rounded);
+    lspo_cross_entropy_backward(rows, vocabulary, targets, rounded, 0.25F, d);
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *targets_ = device_copy(targets, rows * sizeof *targets);
-        float *p_ = device_floats(logits, n);
-        double *losses = device_array(rows * sizeof *losses), *sum = device_array(sizeof *sum), got;
-        DEVICE_OK(lspo_cross_entropy_forward_cuda(LSPO_NUMBER_FP32, rows, vocabulary, targets_, p_, losses, sum, NULL));
-        expect_close(&order, "p", p_, p, n, 1e-9, 1e-5);
-        device_read(sum, sizeof got, &got);
-        add_to_hash(&order, &got, sizeof got);
+        void *p_ = device_numbers(number, logits, n), *d_ = device_numbers(number, rounded, n);
+        double *losses = device_array(rows * sizeof *losses), *sum = device_array(sizeof *sum);
+        DEVICE_OK(lspo_cross_entropy_forward_cuda(number, rows, vocabulary, targets_, p_, losses, sum, NULL));
+        expect_numbers(&order, number, "p", p_, p, n, NOISE, 1e-9, 1e-5);
+        const double got = device_double(&order, sum);
         cr_assert(fabs(got - want) <= 1e-5 * (double)rows * scale, "loss %.9g, the host's %.9g", got, want);
-        DEVICE_OK(lspo_cross_entropy_backward_cuda(LSPO_NUMBER_FP32, rows, vocabulary, targets_, p_, 0.25F, p_, NULL));
-        expect_close(&order, "d", p_, d, n, 1e-7, 1e-5);
+        DEVICE_OK(lspo_cross_entropy_backward_cuda(number, rows, vocabulary, targets_, d_, 0.25F, d_, NULL));
+        expect_numbers(&order, number, "d", d_, d, n, NOISE, 1e-7, 1e-5);
     }
-    free(targets), free(logits), free(p), free(d);
+    free(targets), free(logits), free(p), free(rounded), free(d);
 }
 
 Test(cuda_layers, cross_entropy)
 {
-    for (size_t i = 0; i < COUNT(heights); i++)
-        for (size_t j = 0; j < COUNT(widths); j++)
-            check_loss(heights[i], widths[j], j % 2 ? 1 : 30);
+    for (size_t k = 0; k < COUNT(all_numbers); k++)
+        for (size_t i = 0; i < COUNT(heights); i++)
+            for (size_t j = 0; j < COUNT(widths); j++)
+                check_loss(all_numbers[k], heights[i], widths[j], j % 2 ? 1 : 30);
+}
+
+/* Logits that fp16 holds as infinity: a probability of 0, or with all others at 0.  exp(10 - 10) + exp(9 - 10) = 1.3679. */
+Test(cuda_layers, cross_entropy_of_masked_logits)
+{
+    const float logits[] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY,
+                            -INFINITY, -INFINITY, -INFINITY, 10,        9};
+    const float want[] = {0, 0, 0, 0, 0, 0, 0, 0, 0.731058579F, 0.268941421F};
+    const uint32_t target = 9;
+    for (size_t k = 0; k < COUNT(all_numbers); k++) {
+        for (order_t order = {0}; next_order(&order);) {
+            void *p = device_numbers(all_numbers[k], logits, COUNT(logits));
+            double *losses = device_array(sizeof *losses), *sum = device_array(sizeof *sum);
+            DEVICE_OK(lspo_cross_entropy_forward_cuda(all_numbers[k], 1, COUNT(logits),
+                                                      device_copy(&target, sizeof target), p, losses, sum, NULL));
+            expect_numbers(&order, all_numbers[k], "p", p, want, COUNT(want), NOISE, 1e-7, 1e-6);
+            cr_assert_float_eq(device_double(&order, sum), 1.31326169, 1e-6);
+        }
+    }
 }
