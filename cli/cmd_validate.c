@@ -125,7 +125,9 @@ static void print_help(const lspo_arg_group_t *group)
     puts("\na line of the grid is a group of cells ('#' starts a comment):\n"
          "  NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...\n"
          "  RATES is a policy, or self for each cell's own.  Link and optimizer are paced such that its gradients are\n"
-         "  predicted to take LINK/GPU times its GPU time on the link, and CPU/GPU times on the CPU.\n"
+         "  predicted to take LINK/GPU times its GPU time on the link, and CPU/GPU times on the CPU.  In place of "
+         "either\n"
+         "  may stand a rate (4GB/s, 200M/s), or free: not paced.\n"
          "  POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, lora:RANK or galore:RANK.\n"
          "  flags --name VALUE ...   workload flags of all groups below\n"
          "\nexample:\n"
@@ -190,14 +192,11 @@ static lspo_status_t read_variants(const validate_request_t *request, lspo_varia
     static const char *const parts[] = {"contention", "shapes", "latency", "cache"};
     static const char *const names[] = {"no_contention", "no_shapes", "no_latency", "no_cache"};
     *variants = (lspo_variants_t){.count = 1, .names = {"lspo"}};
-    lspo_status_t status = lspo_machine_find(request->machine, &variants->machines[0]);
-    for (size_t i = 0; status == LSPO_OK && request->ablate && i < sizeof parts / sizeof parts[0]; i++) {
-        lspo_machine_t *machine = &variants->machines[variants->count];
-        *machine = variants->machines[0];
-        status = lspo_machine_ablate(machine, parts[i]);
+    for (size_t i = 0; request->ablate && i < sizeof parts / sizeof parts[0]; i++) {
+        variants->parts[variants->count] = parts[i];
         variants->names[variants->count++] = names[i];
     }
-    return status;
+    return lspo_machine_find(request->machine, &variants->machine);
 }
 
 /* Traces of an earlier session would be taken for this one's. */
@@ -316,7 +315,7 @@ static lspo_status_t validate(const validate_request_t *request)
     if (status != LSPO_OK)
         goto release_grid;
     double share = strcmp(request->device, "host") == 0 ? host_link_share_most : 1;
-    status = lspo_validate_predict(&grid, &variants, share * variants.machines[0].link.d2h_Bps, &cells);
+    status = lspo_validate_predict(&grid, &variants, share * variants.machine.link.d2h_Bps, &cells);
     if (status != LSPO_OK)
         goto release_grid;
     describe_calibration(request, calibration);

@@ -67,6 +67,23 @@ static lspo_status_t parse_share(const reader_t *reader, const char *name, const
     return LSPO_OK;
 }
 
+/* A share of the GPU time, a rate with its unit, or `free`. */
+static lspo_status_t parse_pace(const reader_t *reader, const char *name, lspo_unit_t unit, const char *text,
+                                double *share_out, double *rate_out)
+{
+    char what[WHERE_BYTES];
+    size_t length = strlen(text);
+    *share_out = *rate_out = 0;
+    if (strcmp(text, "free") == 0)
+        return LSPO_OK;
+    if (length < 2 || strcmp(text + length - 2, "/s") != 0)
+        return parse_share(reader, name, text, share_out);
+    lspo_status_t status = lspo_parse_quantity(where(reader, name, what), text, unit, rate_out);
+    if (status == LSPO_OK && !(*rate_out > 0))
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0", what, text);
+    return status;
+}
+
 static lspo_status_t find_policy(const reader_t *reader, const char *name, const lspo_policy_t **policy_out)
 {
     for (uint32_t i = 0; i < lspo_policy_count(); i++)
@@ -139,9 +156,9 @@ static lspo_status_t read_fields(reader_t *reader, char *const fields[FIELD_COUN
     if (status == LSPO_OK && strcmp(fields[4], "self") != 0)
         status = find_policy(reader, fields[4], &group->rates_of);
     if (status == LSPO_OK)
-        status = parse_share(reader, field_names[5], fields[5], &group->link_share);
+        status = parse_pace(reader, field_names[5], LSPO_UNIT_BPS, fields[5], &group->link_share, &group->link_Bps);
     if (status == LSPO_OK)
-        status = parse_share(reader, field_names[6], fields[6], &group->cpu_share);
+        status = parse_pace(reader, field_names[6], LSPO_UNIT_PPS, fields[6], &group->cpu_share, &group->cpu_pps);
     if (status != LSPO_OK)
         return status;
     int used = snprintf(group->flags, sizeof group->flags, "--model %s --batch %lld --sequence %lld%s", fields[1],

@@ -7,7 +7,8 @@
  * RATES is a policy, or `self`.  Before anything is measured that policy (self: each cell's own) is simulated with
  * neither link nor optimizer paced; the cells' link is then such that its gradients take LINK/GPU times its GPU time, and
  * their optimizer such that the update takes CPU/GPU times that.  So a grid keeps its shares of GPU-, link- and CPU-bound
- * cells on a faster or slower machine.  The order of policies is compared within groups that share their rates.
+ * cells on a faster or slower machine.  In place of a share may stand a rate with its unit (4GB/s, 200M/s), or `free`: not
+ * paced.  The order of policies is compared within groups that share their rates.
  * POLICY is a name, with `lsp:D:R` for its subspace and nonzeros, `lsp:D:R:N` for a check of its projectors every N steps,
  * which always fits (--bias-threshold 0), and `lora:RANK`, `galore:RANK`.  A line
  *
@@ -31,11 +32,12 @@ typedef struct {
     uint32_t line;                     /* of the file, from 1                                            */
     char flags[LSPO_GRID_FLAGS_BYTES]; /* "--model gpt-tiny --batch 4 --sequence 256", then those of `flags` */
     const lspo_policy_t *rates_of;     /* NULL: self */
-    double link_share, cpu_share;      /* of the GPU time */
+    double link_share, cpu_share;      /* of the GPU time; 0: the rate below                             */
+    double link_Bps, cpu_pps;          /* 0: free                                                        */
 } lspo_grid_group_t;
 
 typedef struct {
-    uint32_t group; /* index */
+    uint32_t group;  /* index */
     char flags[160]; /* "--policy lsp --subspace 64 --nnz 8" */
 } lspo_grid_cell_t;
 

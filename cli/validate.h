@@ -18,25 +18,26 @@
 #include "traces/accuracy.h"
 #include "traces/trace.h"
 
-/* The profile as it is, then without one part of the model each (lspo_machine_ablate). */
+/* The profile as it is, then without one part of the model each. */
 enum { LSPO_VARIANTS_MAX = 8 };
 
 typedef struct {
     uint32_t count;
     const char *names[LSPO_VARIANTS_MAX]; /* [0] is "lspo" */
-    lspo_machine_t machines[LSPO_VARIANTS_MAX];
+    const char *parts[LSPO_VARIANTS_MAX]; /* of lspo_machine_ablate(); [0] is NULL */
+    lspo_machine_t machine;
 } lspo_variants_t;
 
 /* A cell and what is predicted of it. */
 typedef struct {
     const lspo_grid_group_t *group;
-    uint32_t group_number; /* from 1 */
-    uint32_t number;       /* of the cell, from 1; 0: native, which is the yardstick of its workload */
-    uint32_t native;       /* index of the native cell of the same workload */
-    char *flags;           /* owned: what `lspo sim` and `lspo run` are given */
-    lspo_plan_t *plan;     /* owned */
-    lspo_trace_t *trace;   /* owned: predicted */
-    double link_Bps, cpu_pps;
+    uint32_t group_number;         /* from 1 */
+    uint32_t number;               /* of the cell, from 1; 0: native, which is the yardstick of its workload */
+    uint32_t native;               /* index of the native cell of the same workload */
+    char *flags;                   /* owned: what `lspo sim` and `lspo run` are given */
+    lspo_plan_t *plan;             /* owned */
+    lspo_trace_t *trace;           /* owned: predicted */
+    double link_Bps, cpu_pps;      /* where it is free, the profile's */
     uint64_t d2h_bytes, h2d_bytes; /* an iteration */
     lspo_lane_t bound;             /* GPU; D2H for either way of the link; CPU */
     double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX];

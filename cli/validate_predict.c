@@ -54,22 +54,33 @@ static lspo_status_t parse_flags(char *flags, lspo_request_t *request)
     return status;
 }
 
-/* The plan of `flags` and its simulation on `machine`.  The caller destroys and releases. */
-static lspo_status_t simulate(const char *flags, const lspo_machine_t *machine, lspo_plan_t **plan_out,
+/* The machine on which `variant` predicts a cell: the profile with the cell's own values and paces, without that part. */
+static lspo_status_t machine_of(const lspo_variants_t *variants, uint32_t variant, const lspo_request_t *request,
+                                lspo_machine_t *machine_out)
+{
+    *machine_out = variants->machine;
+    lspo_status_t status = lspo_overrides_machine(&request->overrides, machine_out);
+    if (status == LSPO_OK && variants->parts[variant] != NULL)
+        status = lspo_machine_ablate(machine_out, variants->parts[variant]);
+    return status;
+}
+
+/* The plan of `flags` and its simulation by the whole profile.  The caller destroys and releases. */
+static lspo_status_t simulate(const char *flags, const lspo_variants_t *variants, lspo_plan_t **plan_out,
                               lspo_prediction_t *prediction_out, lspo_trace_t **trace_out)
 {
     char words[FLAGS_BYTES];
     lspo_request_t request;
-    lspo_machine_t paced = *machine;
+    lspo_machine_t machine;
     lspo_plan_t *plan = NULL;
     snprintf(words, sizeof words, "%s", flags);
     lspo_status_t status = parse_flags(words, &request);
     if (status == LSPO_OK)
-        status = lspo_overrides_machine(&request.overrides, &paced);
+        status = machine_of(variants, 0, &request, &machine);
     if (status == LSPO_OK)
-        status = lspo_tune_transition(&request.model, &request.workload, request.policy, &paced, &plan);
+        status = lspo_tune_transition(&request.model, &request.workload, request.policy, &machine, &plan);
     if (status == LSPO_OK)
-        status = lspo_simulate(plan, &paced, prediction_out, trace_out);
+        status = lspo_simulate(plan, &machine, prediction_out, trace_out);
     if (status == LSPO_OK)
         *plan_out = plan;
     else
@@ -77,12 +88,13 @@ static lspo_status_t simulate(const char *flags, const lspo_machine_t *machine, 
     return status;
 }
 
-/* Link and optimizer at which the gradients of `flags` take the wanted share of its GPU time. */
-static lspo_status_t set_rates(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
+/* What the group asks for as shares: rates at which the gradients of `flags` take the wanted share of its GPU time. */
+static lspo_status_t set_shared_rates(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
 {
+    const lspo_grid_group_t *group = cell->group;
     lspo_plan_t *plan;
     lspo_prediction_t probe;
-    lspo_status_t status = simulate(flags, &forecast->variants->machines[0], &plan, &probe, NULL);
+    lspo_status_t status = simulate(flags, forecast->variants, &plan, &probe, NULL);
     if (status != LSPO_OK)
         return status;
     double gpu_s = probe.summary.busy_s[LSPO_LANE_GPU];
@@ -92,27 +104,45 @@ static lspo_status_t set_rates(const forecast_t *forecast, const char *flags, ls
     lspo_plan_destroy(plan);
     if (down == 0 || !(gpu_s > 0))
         return lspo_error(LSPO_ERR_INPUT, "the rates cannot come from a policy that sends no gradients");
-    cell->link_Bps =
-        round(fmin((double)(down > up ? down : up) / (cell->group->link_share * gpu_s), forecast->link_most_Bps));
-    cell->cpu_pps = round(parameters / (cell->group->cpu_share * gpu_s));
+    if (group->link_share > 0)
+        cell->link_Bps =
+            round(fmin((double)(down > up ? down : up) / (group->link_share * gpu_s), forecast->link_most_Bps));
+    if (group->cpu_share > 0)
+        cell->cpu_pps = round(parameters / (group->cpu_share * gpu_s));
     return LSPO_OK;
 }
 
-/* Predictions of the profile and its variants for the plan, which is that of the whole profile: it is what is measured. */
+/* Link and optimizer of a cell: the group's rates; what is free has the profile's. */
+static lspo_status_t set_rates(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
+{
+    const lspo_grid_group_t *group = cell->group;
+    const lspo_machine_t *machine = &forecast->variants->machine;
+    cell->link_Bps = group->link_Bps > 0 ? group->link_Bps : machine->link.d2h_Bps;
+    cell->cpu_pps = group->cpu_pps > 0 ? group->cpu_pps : machine->cpu.adam_pps;
+    bool shared = group->link_share > 0 || group->cpu_share > 0;
+    return shared ? set_shared_rates(forecast, flags, cell) : LSPO_OK;
+}
+
+/* Predictions without each part of the model, for the plan of the whole profile: it is what is measured. */
 static lspo_status_t predict_variants(const forecast_t *forecast, lspo_cell_t *cell)
 {
-    for (uint32_t v = 1; v < forecast->variants->count; v++) {
+    char words[FLAGS_BYTES];
+    lspo_request_t request;
+    snprintf(words, sizeof words, "%s", cell->flags);
+    lspo_status_t status = parse_flags(words, &request);
+    for (uint32_t v = 1; status == LSPO_OK && v < forecast->variants->count; v++) {
         lspo_prediction_t prediction;
-        lspo_machine_t machine = forecast->variants->machines[v];
-        lspo_machine_pace(&machine, cell->link_Bps, cell->cpu_pps);
-        lspo_status_t status = lspo_simulate(cell->plan, &machine, &prediction, NULL);
+        lspo_machine_t machine;
+        status = machine_of(forecast->variants, v, &request, &machine);
+        if (status == LSPO_OK)
+            status = lspo_simulate(cell->plan, &machine, &prediction, NULL);
         if (status != LSPO_OK)
             return status;
         cell->iteration_s[v] = prediction.summary.iteration_s;
         cell->slowdown[v] = prediction.slowdown;
         lspo_prediction_release(&prediction);
     }
-    return LSPO_OK;
+    return status;
 }
 
 static void keep_prediction(const lspo_prediction_t *prediction, lspo_cell_t *cell)
@@ -132,7 +162,7 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
     uint32_t iterations = ITERATIONS;
     while (true) {
         snprintf(text, sizeof text, "--iterations %u %s", iterations, flags);
-        lspo_status_t status = simulate(text, &forecast->variants->machines[0], &cell->plan, &prediction, &cell->trace);
+        lspo_status_t status = simulate(text, forecast->variants, &cell->plan, &prediction, &cell->trace);
         if (status != LSPO_OK)
             return status;
         keep_prediction(&prediction, cell);
@@ -173,8 +203,11 @@ static lspo_status_t predict_grid_cell(const forecast_t *forecast, const char *p
     lspo_status_t status = set_rates(forecast, flags, cell);
     if (status != LSPO_OK)
         return status;
-    snprintf(flags, sizeof flags, "%s %s --link %.0fB/s --cpu %.0f/s", group->flags, policy_flags, cell->link_Bps,
-             cell->cpu_pps);
+    int used = snprintf(flags, sizeof flags, "%s %s", group->flags, policy_flags);
+    if (group->link_share > 0 || group->link_Bps > 0)
+        used += snprintf(flags + used, sizeof flags - (size_t)used, " --link %.0fB/s", cell->link_Bps);
+    if (group->cpu_share > 0 || group->cpu_pps > 0)
+        snprintf(flags + used, sizeof flags - (size_t)used, " --cpu %.0f/s", cell->cpu_pps);
     return predict_cell(forecast, flags, cell);
 }
 

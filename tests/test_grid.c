@@ -51,6 +51,26 @@ Test(grid, lines_become_groups_and_cells)
     lspo_grid_release(&grid);
 }
 
+/* In place of a share of the GPU time: a rate with its unit, or no pace at all. */
+Test(grid, rates_may_be_given)
+{
+    lspo_grid_t grid;
+    cr_assert_eq(read_text("fast gpt-tiny 4 256 self 4GB/s free zero\n"
+                           "slow gpt-tiny 4 256 self free 200M/s zero\n"
+                           "both gpt-tiny 4 256 self 1.5 0.5 zero\n",
+                           &grid),
+                 LSPO_OK);
+    const double expected[3][4] = {{0, 4e9, 0, 0}, {0, 0, 0, 2e8}, {1.5, 0, 0.5, 0}};
+    for (uint32_t i = 0; i < 3; i++) {
+        const lspo_grid_group_t *group = &grid.groups[i];
+        cr_expect_eq(group->link_share, expected[i][0]);
+        cr_expect_eq(group->link_Bps, expected[i][1]);
+        cr_expect_eq(group->cpu_share, expected[i][2]);
+        cr_expect_eq(group->cpu_pps, expected[i][3]);
+    }
+    lspo_grid_release(&grid);
+}
+
 Test(grid, wrong_lines_are_refused)
 {
     static const char *const bad[] = {
@@ -65,6 +85,9 @@ Test(grid, wrong_lines_are_refused)
         "gpu gpt-tiny 4 256 zero 0 0.3 lsp\n",      /* share */
         "gpu gpt-tiny 4 256 zero 0.3 1e9 lsp\n",    /* share */
         "gpu gpt-tiny 4 256 zero 0.3 nan lsp\n",    /* share */
+        "gpu gpt-tiny 4 256 zero 4GB 0.3 lsp\n",    /* no rate */
+        "gpu gpt-tiny 4 256 zero 0GB/s 0.3 lsp\n",  /* rate */
+        "gpu gpt-tiny 4 256 zero 0.3 4GB/s lsp\n",  /* a rate of the link */
         "gpu gpt-tiny 4 256 zero 0.35 0.3 lps\n",   /* policy */
         "gpu gpt-tiny 4 256 zero 0.35 0.3 lsp::8\n",
         "gpu gpt-tiny 4 256 zero 0.35 0.3 lsp:64:8:0\n",
