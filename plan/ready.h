@@ -16,6 +16,8 @@
 #include "plan/plan.h"
 #include "plan/status.h"
 
+enum { LSPO_READY_ALL_LANES = (1 << LSPO_LANE_COUNT) - 1 };
+
 /* `rank` packs priority and turn, so that one comparison orders both. */
 typedef struct {
     uint64_t rank;
@@ -78,18 +80,38 @@ static inline void lspo_ready_add(lspo_ready_t *ready, lspo_op_id_t id, uint32_t
     lspo_ready_push(&ready->lanes[op->lane], (lspo_ready_entry_t){(uint64_t)op->priority << 32 | turn, id});
 }
 
-/* `id` has ended: what waited for nothing else becomes ready.  Returns the set of lanes that got an op, a bit each. */
-static inline uint32_t lspo_ready_end(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
+/* Among the successors of `id` that are on `lanes` (a bit each) what waited for nothing else becomes ready.  Returns the
+ * set of lanes that got an op. */
+static inline uint32_t lspo_ready_feed(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn, uint32_t lanes)
 {
     uint32_t fed = 0;
     for (uint32_t i = ready->successor_first[id]; i < ready->successor_first[id + 1]; i++) {
         lspo_op_id_t successor = ready->successors[i];
+        if (lanes != LSPO_READY_ALL_LANES && !(lanes >> ready->plan->ops[successor].lane & 1))
+            continue;
         if (--ready->waiting[successor] > 0)
             continue;
         lspo_ready_add(ready, successor, turn);
         fed |= 1u << ready->plan->ops[successor].lane;
     }
     return fed;
+}
+
+/* `id` has ended. */
+static inline uint32_t lspo_ready_end(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
+{
+    return lspo_ready_feed(ready, id, turn, LSPO_READY_ALL_LANES);
+}
+
+/* The two halves of an end where a lane is a queue that keeps its order: once `id` is in the queue of its lane its
+ * successors there may follow it; those of other lanes wait until it has ended.  Each is called once, issue first. */
+static inline uint32_t lspo_ready_issue(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
+{
+    return lspo_ready_feed(ready, id, turn, 1u << ready->plan->ops[id].lane);
+}
+static inline uint32_t lspo_ready_end_issued(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
+{
+    return lspo_ready_feed(ready, id, turn, LSPO_READY_ALL_LANES & ~(1u << ready->plan->ops[id].lane));
 }
 
 #endif
