@@ -30,6 +30,7 @@ typedef struct {
     lspo_stage_t shape[STAGES_MAX];
     float *weights[STAGES_MAX], *gradient[STAGES_MAX], *saved[STAGES_MAX], *x[STAGES_MAX];
     float *dx, *workspace;
+    double loss_sum;
     uint32_t tokens[T], targets[T];
 } step_t;
 
@@ -52,8 +53,9 @@ static void step_create(step_t *s)
 {
     if (lspo_model_find("gpt-small", &s->model) != LSPO_OK)
         exit(1);
-    s->workspace = device_floats(lspo_transformer_workspace_bytes(&s->model, BATCH, SEQUENCE) / sizeof(float));
-    if (lspo_transformer_create(&s->model, BATCH, SEQUENCE, s->workspace, &s->t) != LSPO_OK)
+    s->workspace =
+        device_floats(lspo_transformer_workspace_bytes(&s->model, BATCH, SEQUENCE, LSPO_NUMBER_FP32) / sizeof(float));
+    if (lspo_transformer_create(&s->model, BATCH, SEQUENCE, lspo_compute_host(), s->workspace, &s->t) != LSPO_OK)
         exit(1);
     s->stage_count = lspo_model_stage_count(&s->model);
     for (uint32_t stage = 0; stage < s->stage_count; stage++) {
@@ -90,7 +92,8 @@ static void forward(step_t *s)
     lspo_transformer_embed_forward(s->t, s->tokens, s->weights[0], s->x[0]);
     for (uint32_t stage = 1; stage < head; stage++)
         lspo_transformer_block_forward(s->t, s->weights[stage], NULL, s->x[stage - 1], s->saved[stage], s->x[stage]);
-    lspo_transformer_head_forward(s->t, s->weights[head], s->weights[0], s->targets, s->x[head - 1], s->saved[head]);
+    lspo_transformer_head_forward(s->t, s->weights[head], s->weights[0], s->targets, s->x[head - 1], s->saved[head],
+                                  &s->loss_sum);
 }
 
 static void backward(step_t *s)
@@ -98,11 +101,12 @@ static void backward(step_t *s)
     const uint32_t head = s->stage_count - 1;
     lspo_gradient_sink_t sink = {.rest = s->gradient[head]};
     lspo_transformer_head_backward(s->t, s->weights[head], s->weights[0], s->targets, s->x[head - 1], s->saved[head],
-                                   1.0F, &sink, s->gradient[0], s->dx);
+                                   1.0F / T, &sink, s->gradient[0], s->dx);
     for (uint32_t stage = head - 1; stage > 0; stage--) {
         sink.linear = s->gradient[stage];
         sink.rest = s->gradient[stage] + s->shape[stage].tensors[s->shape[stage].linear_count].offset_elements;
-        lspo_transformer_block_backward(s->t, s->weights[stage], NULL, s->x[stage - 1], s->saved[stage], &sink, NULL, s->dx);
+        lspo_transformer_block_backward(s->t, s->weights[stage], NULL, s->x[stage - 1], s->saved[stage], &sink, NULL,
+                                        s->dx);
     }
     lspo_transformer_embed_backward(s->t, s->tokens, s->dx, false, s->gradient[0]);
 }

@@ -126,9 +126,10 @@ static lspo_status_t make_gpu_work(lspo_lanes_work_t *work)
     lspo_stage_t stage;
     lspo_model_stage(model, 1, &stage);
     lspo_status_t status = lspo_device_host_alloc(
-        work->device, lspo_transformer_workspace_bytes(model, GPU_WORK_BATCH, 256), &work->workspace);
+        work->device, lspo_transformer_workspace_bytes(model, GPU_WORK_BATCH, 256, LSPO_NUMBER_FP32), &work->workspace);
     if (status == LSPO_OK)
-        status = lspo_transformer_create(model, GPU_WORK_BATCH, 256, work->workspace, &work->transformer);
+        status = lspo_transformer_create(model, GPU_WORK_BATCH, 256, lspo_compute_host(), work->workspace,
+                                         &work->transformer);
     if (status == LSPO_OK)
         status = lspo_device_host_alloc(work->device, stage.element_count * sizeof(float), (void **)&work->weights);
     if (status == LSPO_OK)

@@ -9,6 +9,7 @@
 
 #include "kernels/fit.h"
 #include "kernels/gemm.h"
+#include "kernels/loss.h"
 #include "kernels/lowrank.h"
 #include "plan/footprint.h"
 #include "plan/policy.h"
@@ -121,12 +122,12 @@ static lspo_status_t open_pass(const training_t *training, pass_t *pass)
                      .stage_count = lspo_model_stage_count(&plan->model),
                      .stage = training->options->stage,
                      .tokens = lspo_workload_tokens(workload)};
-    size_t bytes = lspo_transformer_workspace_bytes(pass->model, workload->batch, workload->sequence);
+    size_t bytes = lspo_transformer_workspace_bytes(pass->model, workload->batch, workload->sequence, LSPO_NUMBER_FP32);
     pass->workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!pass->workspace)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a backward pass of %s", pass->model->name);
-    lspo_status_t status =
-        lspo_transformer_create(pass->model, workload->batch, workload->sequence, pass->workspace, &pass->transformer);
+    lspo_status_t status = lspo_transformer_create(pass->model, workload->batch, workload->sequence,
+                                                   lspo_compute_host(), pass->workspace, &pass->transformer);
     if (status == LSPO_OK)
         status = allocate_pass(pass);
     for (uint32_t s = 0; status == LSPO_OK && s < pass->stage_count; s++)
@@ -162,10 +163,12 @@ static void backward_to_stage(pass_t *pass, float *linear_out)
     lspo_transformer_embed_forward(t, pass->ids, pass->weights[0], pass->x[0]);
     for (uint32_t s = 1; s < head; s++)
         lspo_transformer_block_forward(t, pass->weights[s], NULL, pass->x[s - 1], pass->saved[s], pass->x[s]);
+    double loss_sum;
+    size_t counted = lspo_targets_counted(lspo_transformer_targets(t), pass->targets);
     lspo_transformer_head_forward(t, pass->weights[head], pass->weights[0], pass->targets, pass->x[head - 1],
-                                  pass->saved[head]);
+                                  pass->saved[head], &loss_sum);
     lspo_transformer_head_backward(t, pass->weights[head], pass->weights[0], pass->targets, pass->x[head - 1],
-                                   pass->saved[head], 1.0F, NULL, NULL, pass->dx);
+                                   pass->saved[head], 1.0F / (float)(counted > 0 ? counted : 1), NULL, NULL, pass->dx);
     for (uint32_t s = head - 1; s >= pass->stage; s--)
         lspo_transformer_block_backward(t, pass->weights[s], NULL, pass->x[s - 1], pass->saved[s],
                                         s == pass->stage ? &sink : NULL, NULL, pass->dx);

@@ -334,12 +334,13 @@ static lspo_status_t make_common(lspo_session_t *session)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a session");
     lspo_status_t status = take_host(session, LSPO_UPDATE_BLOCK * sizeof(float), (void **)&session->update_scratch);
     if (status == LSPO_OK)
-        status = lspo_session_take(
-            session, lspo_transformer_workspace_bytes(&session->plan->model, workload->batch, workload->sequence),
-            &session->workspace);
+        status = lspo_session_take(session,
+                                   lspo_transformer_workspace_bytes(&session->plan->model, workload->batch,
+                                                                    workload->sequence, LSPO_NUMBER_FP32),
+                                   &session->workspace);
     if (status == LSPO_OK)
-        status = lspo_transformer_create(&session->plan->model, workload->batch, workload->sequence, session->workspace,
-                                         &session->transformer);
+        status = lspo_transformer_create(&session->plan->model, workload->batch, workload->sequence,
+                                         lspo_compute_host(), session->workspace, &session->transformer);
     return status;
 }
 
@@ -538,7 +539,13 @@ const float *lspo_session_weights(const lspo_session_t *session, uint32_t stage)
     return session->stages[stage].swapped ? session->stages[stage].home : session->stages[stage].weights;
 }
 
-/* One batch through all stages; x and y are activations that swap roles. */
+/* How many targets of the batch at hand the loss is a mean of. */
+static size_t counted_targets(const lspo_session_t *session)
+{
+    return lspo_targets_counted(lspo_transformer_targets(session->transformer), session->targets);
+}
+
+/* One batch through all stages, to its mean loss; x and y are activations that swap roles. */
 static double forward_batch(lspo_session_t *session, void *saved, float *x, float *y)
 {
     lspo_transformer_t *t = session->transformer;
@@ -551,8 +558,11 @@ static double forward_batch(lspo_session_t *session, void *saved, float *x, floa
         x = y;
         y = swap;
     }
-    return lspo_transformer_head_forward(t, lspo_session_weights(session, head), lspo_session_weights(session, 0),
-                                         session->targets, x, NULL);
+    double sum;
+    lspo_transformer_head_forward(t, lspo_session_weights(session, head), lspo_session_weights(session, 0),
+                                  session->targets, x, NULL, &sum);
+    size_t counted = counted_targets(session);
+    return counted > 0 ? sum / (double)counted : 0.0;
 }
 
 /* Device memory for the evaluation of one batch. */
@@ -595,16 +605,6 @@ lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batch
     if (status == LSPO_OK)
         *loss_out = sum / batches;
     return status;
-}
-
-/* How many targets of the batch at hand the loss is a mean of. */
-static size_t counted_targets(const lspo_session_t *session)
-{
-    size_t targets = session->plan->model.class_count > 0 ? session->plan->workload.batch : session->tokens;
-    size_t count = 0;
-    for (size_t i = 0; i < targets; i++)
-        count += session->targets[i] != LSPO_TARGET_IGNORED;
-    return count;
 }
 
 lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,

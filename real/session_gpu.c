@@ -5,9 +5,11 @@
 
 #include "kernels/adam.h"
 #include "kernels/gemm.h"
+#include "kernels/loss.h"
 #include "kernels/lowrank.h"
 #include "kernels/pack.h"
 #include "kernels/sketch.h"
+#include "kernels/vector.h"
 #include "real/session_state.h"
 
 /* galore adds a quarter of what a full-rank step would: its authors' default. */
@@ -40,6 +42,13 @@ static uint32_t find_broken_stage(const lspo_session_t *session)
     return head_of(session);
 }
 
+/* Targets of the micro-batch that count, what the loss is a mean of; 1 in place of none. */
+static size_t loss_divisor(const lspo_session_t *session)
+{
+    size_t counted = lspo_targets_counted(lspo_transformer_targets(session->transformer), session->targets);
+    return counted > 0 ? counted : 1;
+}
+
 static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -47,8 +56,10 @@ static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
                                              (void **)&stage->saved);
     if (status != LSPO_OK)
         return status;
-    double loss = lspo_transformer_head_forward(session->transformer, stage->weights, session->stages[0].weights,
-                                                session->targets, session->stages[op->layer - 1].output, stage->saved);
+    double loss;
+    lspo_transformer_head_forward(session->transformer, stage->weights, session->stages[0].weights, session->targets,
+                                  session->stages[op->layer - 1].output, stage->saved, &loss);
+    loss /= (double)loss_divisor(session);
     double *mean = &session->losses[op->iteration];
     if (op->variant != LSPO_VARIANT_CALIBRATE)
         *mean = (op->micro ? *mean : 0) + loss / session->plan->workload.accumulation;
@@ -128,14 +139,6 @@ static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op,
     return status;
 }
 
-static double sum_of_squares(const float *x, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += (double)x[i] * (double)x[i];
-    return sum;
-}
-
 /* After the op that completes the stage's gradient for this step. */
 static void finish_gradient(lspo_session_t *session, const lspo_op_t *op)
 {
@@ -147,7 +150,7 @@ static void finish_gradient(lspo_session_t *session, const lspo_op_t *op)
     size_t n = stage->gradient_count;
     bool probe = op->variant == LSPO_VARIANT_PROBE;
     if (workload->clip_norm > 0 && probe == session->probes)
-        session->squares[parity * session->stage_count + op->layer] = sum_of_squares(stage->gradient[parity], n);
+        session->squares[parity * session->stage_count + op->layer] = lspo_sum_of_squares(n, stage->gradient[parity]);
     if (stage->packed[parity])
         lspo_session_pack(session, n, stage->gradient[parity], stage->packed[parity]);
     if (probe)
@@ -189,7 +192,7 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
     lspo_gradient_sink_t sink = {.rest = forms ? stage->gradient[parity] : NULL, .accumulate = op->micro > 0};
     lspo_transformer_head_backward(
         session->transformer, stage->weights, embed->weights, session->targets, session->stages[op->layer - 1].output,
-        stage->saved, 1.0F / (float)session->plan->workload.accumulation, &sink,
+        stage->saved, 1.0F / (float)session->plan->workload.accumulation / (float)loss_divisor(session), &sink,
         tied && forms_gradient(session, op, 0) ? embed->gradient[parity] : NULL, session->dx);
     release_dx(session, op);
     release_activations(session, op);
@@ -293,13 +296,6 @@ static void compress_operands(lspo_session_t *session, const lspo_op_t *op)
     }
 }
 
-static void add_up(size_t n, const float *from, float *sum)
-{
-#pragma omp simd
-    for (size_t i = 0; i < n; i++)
-        sum[i] += from[i];
-}
-
 /* galore: the compression of a gradient that was formed. */
 static void compress_gradient(lspo_session_t *session, const lspo_op_t *op)
 {
@@ -312,7 +308,7 @@ static void compress_gradient(lspo_session_t *session, const lspo_op_t *op)
             lspo_lowrank_compress(linear->rows, linear->cols, session->plan->workload.rank, full, stage->basis[i],
                                   op->micro > 0 ? 1.0F : 0.0F, gradient);
         else if (op->micro > 0)
-            add_up(linear->message_elements, full, gradient);
+            lspo_vector_add(linear->message_elements, full, gradient);
         else
             memcpy(gradient, full, linear->message_elements * sizeof(float));
     }
@@ -387,22 +383,15 @@ static float kept(const lspo_session_t *session, float rate)
     return 1.0F - rate * (float)session->plan->workload.weight_decay;
 }
 
-static void step_along(size_t n, float keep, float rate, const float *direction, float *w)
-{
-#pragma omp simd
-    for (size_t i = 0; i < n; i++)
-        w[i] = keep * w[i] - rate * direction[i];
-}
-
 /* lomo: w <- (1 - eta decay) w - eta scale g. */
 static void descend(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
     uint32_t parity = lspo_session_parity(session, op);
     float rate = lspo_session_rate(session, op);
-    step_along(stage->message.element_count, kept(session, rate),
-               rate * lspo_session_clip_scale(session, session->norm_gpu[parity]), stage->gradient[parity],
-               stage->weights);
+    lspo_step_along(stage->message.element_count, kept(session, rate),
+                    rate * lspo_session_clip_scale(session, session->norm_gpu[parity]), stage->gradient[parity],
+                    stage->weights);
     lspo_session_give_back(session, (void **)&stage->gradient[parity]);
 }
 
@@ -479,12 +468,12 @@ static void add_delta(lspo_session_t *session, lspo_session_stage_t *stage, floa
                 &stage->p[i], &stage->q[i], delta, rate, (float)session->plan->workload.weight_decay, w,
                 session->scratch);
         else
-            step_along(linear->message_elements, keep, rate, delta, w);
+            lspo_step_along(linear->message_elements, keep, rate, delta, w);
     }
     if (message->rest_elements > 0)
-        step_along(message->rest_elements, keep, rate,
-                   delta_part(session, staging, message->rest_offset_elements, message->rest_elements),
-                   stage->weights + stage->linear_elements);
+        lspo_step_along(message->rest_elements, keep, rate,
+                        delta_part(session, staging, message->rest_offset_elements, message->rest_elements),
+                        stage->weights + stage->linear_elements);
 }
 
 /* galore: out of the subspace where there is one. */
@@ -497,15 +486,15 @@ static void apply_direction(lspo_session_t *session, lspo_session_stage_t *stage
         const float *part = *direction + linear->message_offset_elements;
         float *w = stage->weights + stage->shape.tensors[i].offset_elements;
         if (linear->compressed && keep < 1)
-            step_along((size_t)linear->rows * linear->cols, keep, 0, w, w); /* w alone */
+            lspo_step_along((size_t)linear->rows * linear->cols, keep, 0, w, w); /* w alone */
         if (linear->compressed)
             lspo_lowrank_apply(linear->rows, linear->cols, session->plan->workload.rank, stage->basis[i], part,
                                lowrank_scale * rate, w);
         else
-            step_along(linear->message_elements, keep, rate, part, w);
+            lspo_step_along(linear->message_elements, keep, rate, part, w);
     }
-    step_along(message->rest_elements, keep, rate, *direction + message->rest_offset_elements,
-               stage->weights + stage->linear_elements);
+    lspo_step_along(message->rest_elements, keep, rate, *direction + message->rest_offset_elements,
+                    stage->weights + stage->linear_elements);
     lspo_session_give_back(session, (void **)direction);
 }
 

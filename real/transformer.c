@@ -12,119 +12,114 @@
 
 /* Tensors whose output is added to the residual stream: attention_out of every family, and the last linear one. */
 enum { GPT_ATTENTION_OUT = 1, LLAMA_ATTENTION_OUT = 3 };
+/* kernels/attention_cuda.cu */
+enum { FLASH_HEAD_WIDTH_MAX = 128 };
 
 static size_t kv_width(const lspo_model_t *model)
 {
     return (size_t)(model->width / model->head_count) * model->kv_head_count;
 }
 
-static lspo_block_saved_t gpt_saved(const lspo_model_t *model, size_t tokens, size_t sequence)
+/* What the layouts depend on. */
+typedef struct {
+    const lspo_model_t *model;
+    size_t batch, sequence, tokens;
+    lspo_number_t number;
+} shape_t;
+
+static shape_t shape_of(const lspo_model_t *model, uint32_t batch, uint32_t sequence, lspo_number_t number)
 {
-    const size_t w = model->width, f = model->mlp_width;
-    lspo_block_saved_t s = {0};
-    s.norm1_out = lspo_layout_take(&s.end, tokens * w);
-    s.mean1 = lspo_layout_take(&s.end, tokens);
-    s.rstd1 = lspo_layout_take(&s.end, tokens);
-    s.q = lspo_layout_take(&s.end, tokens * (w + 2 * kv_width(model)));
-    s.k = s.q + w;
-    s.v = s.k + kv_width(model);
-    s.context = lspo_layout_take(&s.end, tokens * w);
-    s.probabilities = lspo_layout_take(&s.end, tokens * model->head_count * sequence);
-    s.residual = lspo_layout_take(&s.end, tokens * w);
-    s.mean2 = lspo_layout_take(&s.end, tokens);
-    s.rstd2 = lspo_layout_take(&s.end, tokens);
-    s.norm2_out = lspo_layout_take(&s.end, tokens * w);
-    s.mlp_pre = lspo_layout_take(&s.end, tokens * f);
-    s.mlp_act = lspo_layout_take(&s.end, tokens * f);
-    return s;
+    return (shape_t){model, batch, sequence, (size_t)batch * sequence, number};
 }
 
-static lspo_block_saved_t llama_saved(const lspo_model_t *model, size_t tokens, size_t sequence)
+static bool is_llama(const shape_t *of)
 {
-    const size_t w = model->width, f = model->mlp_width;
-    lspo_block_saved_t s = {0};
-    s.norm1_out = lspo_layout_take(&s.end, tokens * w);
-    s.rstd1 = lspo_layout_take(&s.end, tokens);
-    s.q = lspo_layout_take(&s.end, tokens * w);
-    s.k = lspo_layout_take(&s.end, tokens * kv_width(model));
-    s.v = lspo_layout_take(&s.end, tokens * kv_width(model));
-    s.context = lspo_layout_take(&s.end, tokens * w);
-    s.probabilities = lspo_layout_take(&s.end, tokens * model->head_count * sequence);
-    s.residual = lspo_layout_take(&s.end, tokens * w);
-    s.rstd2 = lspo_layout_take(&s.end, tokens);
-    s.norm2_out = lspo_layout_take(&s.end, tokens * w);
-    s.gate = lspo_layout_take(&s.end, tokens * f);
-    s.mlp_pre = lspo_layout_take(&s.end, tokens * f);
-    s.mlp_act = lspo_layout_take(&s.end, tokens * f);
-    return s;
+    return of->model->family == LSPO_FAMILY_LLAMA;
 }
 
-static lspo_block_saved_t bert_saved(const lspo_model_t *model, size_t tokens, size_t sequence)
+static size_t take_floats(size_t count, size_t *end)
 {
-    const size_t w = model->width, f = model->mlp_width;
-    lspo_block_saved_t s = {0};
-    s.q = lspo_layout_take(&s.end, tokens * (w + 2 * kv_width(model)));
-    s.k = s.q + w;
-    s.v = s.k + kv_width(model);
-    s.context = lspo_layout_take(&s.end, tokens * w);
-    s.probabilities = lspo_layout_take(&s.end, tokens * model->head_count * sequence);
-    s.residual = lspo_layout_take(&s.end, tokens * w);
-    s.mean1 = lspo_layout_take(&s.end, tokens);
-    s.rstd1 = lspo_layout_take(&s.end, tokens);
-    s.norm1_out = lspo_layout_take(&s.end, tokens * w);
-    s.mlp_pre = lspo_layout_take(&s.end, tokens * f);
-    s.mlp_act = lspo_layout_take(&s.end, tokens * f);
-    s.sum = lspo_layout_take(&s.end, tokens * w);
-    s.mean2 = lspo_layout_take(&s.end, tokens);
-    s.rstd2 = lspo_layout_take(&s.end, tokens);
-    return s;
+    return lspo_layout_take(end, count * sizeof(float));
 }
 
-static lspo_block_saved_t block_saved_layout(const lspo_model_t *model, size_t tokens, size_t sequence)
+static size_t take_numbers(const shape_t *of, size_t count, size_t *end)
 {
-    switch (model->family) {
-    case LSPO_FAMILY_LLAMA:
-        return llama_saved(model, tokens, sequence);
-    case LSPO_FAMILY_BERT:
-        return bert_saved(model, tokens, sequence);
-    case LSPO_FAMILY_GPT:
-        break;
+    return lspo_layout_take(end, count * lspo_number_bytes(of->number));
+}
+
+/* Q, K and V one after the other, or in the rows of one array. */
+static void take_qkv(const shape_t *of, size_t *end, size_t *q, size_t *k, size_t *v)
+{
+    const size_t w = of->model->width, kv = kv_width(of->model), rows = is_llama(of) ? of->tokens : 1;
+    *q = take_numbers(of, of->tokens * (w + 2 * kv), end);
+    *k = *q + rows * w * lspo_number_bytes(of->number);
+    *v = *k + rows * kv * lspo_number_bytes(of->number);
+}
+
+static void take_statistics(const shape_t *of, lspo_block_saved_t *s)
+{
+    const size_t kept = of->number == LSPO_NUMBER_FP32 ? of->sequence : 1;
+    s->rstd1 = take_floats(of->tokens, &s->end);
+    s->rstd2 = take_floats(of->tokens, &s->end);
+    if (!is_llama(of)) {
+        s->mean1 = take_floats(of->tokens, &s->end);
+        s->mean2 = take_floats(of->tokens, &s->end);
     }
-    return gpt_saved(model, tokens, sequence);
+    s->kept = take_floats(of->tokens * of->model->head_count * kept, &s->end);
 }
 
-static lspo_head_saved_t head_saved_layout(const lspo_model_t *model, size_t batch, size_t sequence)
+static lspo_block_saved_t block_saved_layout(const shape_t *of)
 {
-    const size_t tokens = batch * sequence;
+    const size_t rows = of->tokens * of->model->width, mlp = of->tokens * of->model->mlp_width;
+    lspo_block_saved_t s = {0};
+    take_statistics(of, &s);
+    s.norm1_out = take_numbers(of, rows, &s.end);
+    take_qkv(of, &s.end, &s.q, &s.k, &s.v);
+    s.context = take_numbers(of, rows, &s.end);
+    s.residual = take_numbers(of, rows, &s.end);
+    if (of->model->family == LSPO_FAMILY_BERT)
+        s.sum = take_numbers(of, rows, &s.end);
+    else
+        s.norm2_out = take_numbers(of, rows, &s.end);
+    if (is_llama(of))
+        s.gate = take_numbers(of, mlp, &s.end);
+    s.mlp_pre = take_numbers(of, mlp, &s.end);
+    s.mlp_act = take_numbers(of, mlp, &s.end);
+    return s;
+}
+
+static lspo_head_saved_t head_saved_layout(const shape_t *of)
+{
+    const lspo_model_t *model = of->model;
     lspo_head_saved_t s = {0};
     if (model->class_count > 0) {
-        s.dense_out = lspo_layout_take(&s.end, batch * model->width);
-        s.probabilities = lspo_layout_take(&s.end, batch * model->class_count);
+        s.dense_out = take_numbers(of, of->batch * model->width, &s.end);
+        s.probabilities = take_numbers(of, of->batch * model->class_count, &s.end);
         return s;
     }
-    s.norm_out = lspo_layout_take(&s.end, tokens * model->width);
-    if (model->family != LSPO_FAMILY_LLAMA)
-        s.mean = lspo_layout_take(&s.end, tokens);
-    s.rstd = lspo_layout_take(&s.end, tokens);
-    s.probabilities = lspo_layout_take(&s.end, tokens * model->vocabulary);
+    s.rstd = take_floats(of->tokens, &s.end);
+    if (!is_llama(of))
+        s.mean = take_floats(of->tokens, &s.end);
+    s.norm_out = take_numbers(of, of->tokens * model->width, &s.end);
+    s.probabilities = take_numbers(of, of->tokens * model->vocabulary, &s.end);
     return s;
 }
 
-static lspo_block_workspace_t block_workspace_layout(const lspo_model_t *model, size_t tokens, size_t sequence)
+static lspo_block_workspace_t block_workspace_layout(const shape_t *of)
 {
-    const size_t w = model->width, kv = kv_width(model);
-    const bool joint = model->family != LSPO_FAMILY_LLAMA; /* Q, K and V in one array */
+    const lspo_model_t *model = of->model;
+    const size_t rows = of->tokens * model->width, mlp = of->tokens * model->mlp_width;
     lspo_block_workspace_t s = {0};
-    s.d_mlp_down = lspo_layout_take(&s.end, tokens * w);
-    s.d_mlp_up = lspo_layout_take(&s.end, tokens * model->mlp_width);
-    if (model->family == LSPO_FAMILY_LLAMA)
-        s.d_gate = lspo_layout_take(&s.end, tokens * model->mlp_width);
-    s.d_attention_out = lspo_layout_take(&s.end, tokens * w);
-    s.d_q = lspo_layout_take(&s.end, tokens * (w + 2 * kv));
-    s.d_k = s.d_q + (joint ? w : tokens * w);
-    s.d_v = s.d_k + (joint ? kv : tokens * kv);
-    s.scratch = lspo_layout_take(&s.end, tokens * w);
-    s.attention = lspo_layout_take(&s.end, lspo_attention_scratch(sequence, w / model->head_count));
+    s.d_mlp_down = take_numbers(of, rows, &s.end);
+    s.d_mlp_up = take_numbers(of, mlp, &s.end);
+    if (is_llama(of))
+        s.d_gate = take_numbers(of, mlp, &s.end);
+    s.d_attention_out = take_numbers(of, rows, &s.end);
+    take_qkv(of, &s.end, &s.d_q, &s.d_k, &s.d_v);
+    s.scratch = take_numbers(of, rows, &s.end);
+    s.attention = s.end;
+    if (of->number == LSPO_NUMBER_FP32)
+        take_floats(lspo_attention_scratch(of->sequence, model->width / model->head_count), &s.end);
     return s;
 }
 
@@ -145,20 +140,34 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Floats before the rotary table. */
-static size_t workspace_floats(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
+static size_t rotary_bytes(const shape_t *of)
 {
-    const lspo_block_workspace_t block = block_workspace_layout(model, (size_t)batch * sequence, sequence);
-    const size_t head = head_saved_layout(model, batch, sequence).end, scratch = block.end - block.attention;
-    return larger(block.attention, head) + scratch;
+    return is_llama(of) ? of->sequence * (of->model->width / of->model->head_count) * sizeof(float) : 0;
 }
 
-size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
+size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
+                                        lspo_number_t number)
 {
     if (!sizes_hold(model, batch, sequence))
         return SIZE_MAX;
-    const size_t table = model->family == LSPO_FAMILY_LLAMA ? (size_t)sequence * (model->width / model->head_count) : 0;
-    return (workspace_floats(model, batch, sequence) + table) * sizeof(float);
+    const shape_t of = shape_of(model, batch, sequence, number);
+    const lspo_block_workspace_t block = block_workspace_layout(&of);
+    const size_t head = head_saved_layout(&of).end;
+    return rotary_bytes(&of) + larger(block.attention, head) + (block.end - block.attention);
+}
+
+static lspo_status_t check_device(const lspo_model_t *model, const lspo_compute_t *compute)
+{
+    const uint32_t head_width = model->width / model->head_count;
+    if (lspo_compute_is_host(compute))
+        return LSPO_OK;
+    if (model->family == LSPO_FAMILY_BERT)
+        return lspo_error(LSPO_ERR_INPUT, "model %s: family bert is computed on the host only (--device host)",
+                          model->name);
+    if (head_width > FLASH_HEAD_WIDTH_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "model %s: heads of width %u, above the %d that a GPU's attention has",
+                          model->name, head_width, FLASH_HEAD_WIDTH_MAX);
+    return LSPO_OK;
 }
 
 static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
@@ -198,12 +207,14 @@ static const lspo_transformer_family_t *family_of(const lspo_model_t *model)
     return &lspo_transformer_gpt;
 }
 
-static void describe(const lspo_model_t *model, uint32_t batch, uint32_t sequence, lspo_transformer_t *t)
+static void describe(const shape_t *of, lspo_transformer_t *t)
 {
+    const lspo_model_t *model = of->model;
     t->family = family_of(model);
-    t->batch = batch;
-    t->sequence = sequence;
-    t->tokens = t->batch * t->sequence;
+    t->number_bytes = lspo_number_bytes(of->number);
+    t->batch = of->batch;
+    t->sequence = of->sequence;
+    t->tokens = of->tokens;
     t->width = model->width;
     t->kv_width = kv_width(model);
     t->heads = model->head_count;
@@ -219,17 +230,37 @@ static void describe(const lspo_model_t *model, uint32_t batch, uint32_t sequenc
     lspo_model_stage(model, 0, &t->embed);
     lspo_model_stage(model, 1, &t->block);
     lspo_model_stage(model, t->stage_count - 1, &t->head);
-    t->saved = block_saved_layout(model, t->tokens, t->sequence);
-    t->head_saved = head_saved_layout(model, t->batch, t->sequence);
-    t->at = block_workspace_layout(model, t->tokens, t->sequence);
+    t->saved = block_saved_layout(of);
+    t->head_saved = head_saved_layout(of);
+    t->at = block_workspace_layout(of);
 }
 
-lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch, uint32_t sequence, void *workspace,
-                                      lspo_transformer_t **transformer_out)
+/* Where the device's memory is: the rotary table first. */
+static lspo_status_t occupy(const shape_t *of, void *workspace, lspo_transformer_t *t)
 {
-    const lspo_status_t status = check(model, batch, sequence);
+    const size_t bytes = rotary_bytes(of);
+    t->workspace = (char *)workspace + bytes;
+    if (bytes == 0)
+        return LSPO_OK;
+    float *table = malloc(bytes);
+    if (table == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the rotary table");
+    t->rotary = workspace;
+    lspo_rotary_table(t->sequence, t->width / t->heads, lspo_model_rope_theta(of->model), table);
+    lspo_compute_write(t->compute, bytes, table, t->rotary);
+    free(table);
+    return lspo_compute_status(t->compute);
+}
+
+lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
+                                      lspo_compute_t *compute, void *workspace, lspo_transformer_t **transformer_out)
+{
+    lspo_status_t status = check(model, batch, sequence);
+    if (status == LSPO_OK)
+        status = check_device(model, compute);
     if (status != LSPO_OK)
         return status;
+    const shape_t of = shape_of(model, batch, sequence, lspo_compute_number(compute));
     lspo_transformer_t *t = calloc(1, sizeof *t);
     uint32_t *lengths = malloc(batch * sizeof *lengths);
     if (t == NULL || lengths == NULL) {
@@ -237,18 +268,20 @@ lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch,
         free(t);
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for a transformer's description");
     }
-    describe(model, batch, sequence, t);
+    describe(&of, t);
+    t->compute = compute;
     t->lengths = lengths;
     for (size_t b = 0; b < t->batch; b++)
         lengths[b] = sequence;
-    t->workspace = workspace;
-    if (model->family == LSPO_FAMILY_LLAMA) {
-        t->rotary = t->workspace + workspace_floats(model, batch, sequence);
-        lspo_rotary_table(t->sequence, t->width / t->heads, lspo_model_rope_theta(model), t->rotary);
-    }
     lspo_gemm_single_thread();
-    *transformer_out = t;
-    return LSPO_OK;
+    status = lspo_compute_reserve(compute, t->tokens, t->heads);
+    if (status == LSPO_OK)
+        status = occupy(&of, workspace, t);
+    if (status == LSPO_OK)
+        *transformer_out = t;
+    else
+        lspo_transformer_destroy(t);
+    return status;
 }
 
 void lspo_transformer_destroy(lspo_transformer_t *transformer)
@@ -280,15 +313,19 @@ lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool ca
                               .q_stride = q_stride,
                               .kv_stride = kv_stride,
                               .causal = causal,
-                              .lengths = t->lengths};
+                              .lengths = causal ? NULL : t->lengths};
 }
 
 size_t lspo_transformer_saved_bytes(const lspo_transformer_t *transformer, uint32_t stage)
 {
     if (stage == 0)
         return 0;
-    const size_t floats = stage + 1 < transformer->stage_count ? transformer->saved.end : transformer->head_saved.end;
-    return floats * sizeof(float);
+    return stage + 1 < transformer->stage_count ? transformer->saved.end : transformer->head_saved.end;
+}
+
+size_t lspo_transformer_targets(const lspo_transformer_t *t)
+{
+    return t->classes > 0 ? t->batch : t->tokens;
 }
 
 static void fill(size_t count, float value, float *out)
@@ -335,28 +372,29 @@ void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t s
     }
 }
 
-void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const float *embed_weights,
-                                    float *x_out)
+void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights,
+                                    void *x_out)
 {
     t->family->embed_forward(t, tokens, embed_weights, x_out);
 }
 
-void lspo_transformer_block_forward(lspo_transformer_t *t, const float *weights, const lspo_adapters_t *adapters,
-                                    const float *x_in, void *saved, float *x_out)
+void lspo_transformer_block_forward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
+                                    const void *x_in, void *saved, void *x_out)
 {
     const lspo_block_parameters_t from = {weights, adapters};
     t->family->block_forward(t, &from, x_in, saved, x_out);
 }
 
-double lspo_transformer_head_forward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
-                                     const uint32_t *targets, const float *x_in, void *saved)
+void lspo_transformer_head_forward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
+                                   const uint32_t *targets, const void *x_in, void *saved, double *loss_sum_out)
 {
-    return t->family->head_forward(t, head_weights, embed_weights, targets, x_in, saved != NULL ? saved : t->workspace);
+    t->family->head_forward(t, head_weights, embed_weights, targets, x_in, saved != NULL ? saved : t->workspace,
+                            loss_sum_out);
 }
 
 size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint32_t *targets)
 {
-    const float *row = t->workspace + t->head_saved.probabilities;
+    const float *row = lspo_saved_floats(t->workspace, t->head_saved.probabilities);
     size_t right = 0;
     for (size_t i = 0; i < t->batch; i++, row += t->classes) {
         uint32_t best = 0;
@@ -367,30 +405,29 @@ size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint
     return right;
 }
 
-void lspo_transformer_logits(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
-                             const float *x_in, size_t count, const uint32_t *rows, float *logits_out)
+void lspo_transformer_logits(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
+                             const void *x_in, size_t count, const uint32_t *rows, void *logits_out)
 {
     t->family->logits(t, head_weights, embed_weights, x_in, count, rows, logits_out);
 }
 
-void lspo_transformer_head_backward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
-                                    const uint32_t *targets, const float *x_in, const void *saved, float loss_scale,
-                                    const lspo_gradient_sink_t *sink, float *embed_gradient, float *dx_out)
+void lspo_transformer_head_backward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
+                                    const uint32_t *targets, const void *x_in, const void *saved, float scale,
+                                    const lspo_gradient_sink_t *sink, void *embed_gradient, void *dx_out)
 {
-    t->family->head_backward(t, head_weights, embed_weights, targets, x_in, saved, loss_scale, sink, embed_gradient,
-                             dx_out);
+    t->family->head_backward(t, head_weights, embed_weights, targets, x_in, saved, scale, sink, embed_gradient, dx_out);
 }
 
-void lspo_transformer_block_backward(lspo_transformer_t *t, const float *weights, const lspo_adapters_t *adapters,
-                                     const float *x_in, const void *saved, const lspo_gradient_sink_t *sink,
-                                     lspo_linear_operands_t *operands_out, float *dx)
+void lspo_transformer_block_backward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
+                                     const void *x_in, const void *saved, const lspo_gradient_sink_t *sink,
+                                     lspo_linear_operands_t *operands_out, void *dx)
 {
     const lspo_block_parameters_t from = {weights, adapters};
     t->family->block_backward(t, &from, x_in, saved, sink, operands_out, dx);
 }
 
-void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const float *dx, bool accumulate,
-                                     float *embed_gradient)
+void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
+                                     void *embed_gradient)
 {
     t->family->embed_backward(t, tokens, dx, accumulate, embed_gradient);
 }

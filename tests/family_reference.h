@@ -18,6 +18,7 @@
 #include "plan/model.h"
 #include "plan/workload.h"
 #include "real/transformer.h"
+#include "tests/mean_head.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function"
 
@@ -346,8 +347,11 @@ static void tested_create(const lspo_model_t *model, size_t batch, size_t sequen
     m->sequence = sequence;
     m->tokens = batch * sequence;
     m->stages = lspo_model_stage_count(model);
-    m->workspace = floats(lspo_transformer_workspace_bytes(model, (uint32_t)batch, (uint32_t)sequence) / sizeof(float));
-    cr_assert_eq(lspo_transformer_create(model, (uint32_t)batch, (uint32_t)sequence, m->workspace, &m->t), LSPO_OK);
+    m->workspace = floats(
+        lspo_transformer_workspace_bytes(model, (uint32_t)batch, (uint32_t)sequence, LSPO_NUMBER_FP32) / sizeof(float));
+    cr_assert_eq(
+        lspo_transformer_create(model, (uint32_t)batch, (uint32_t)sequence, lspo_compute_host(), m->workspace, &m->t),
+        LSPO_OK);
     for (uint32_t stage = 0; stage < m->stages; stage++) {
         lspo_model_stage(model, stage, &m->shape[stage]);
         const size_t count = m->shape[stage].element_count;
@@ -380,8 +384,7 @@ static void tested_forward(tested_t *m, const uint32_t *input, const uint32_t *t
     for (uint32_t stage = 1; stage < head; stage++)
         lspo_transformer_block_forward(m->t, m->weights[stage], m->adapters[stage], m->x[stage - 1], m->saved[stage],
                                        m->x[stage]);
-    m->loss =
-        lspo_transformer_head_forward(m->t, m->weights[head], m->weights[0], target, m->x[head - 1], m->saved[head]);
+    m->loss = mean_head_forward(m->t, m->weights[head], m->weights[0], target, m->x[head - 1], m->saved[head]);
 }
 
 /* The number of floats of a stage's linear tensors. */
@@ -395,8 +398,8 @@ static void tested_backward(tested_t *m, const uint32_t *input, const uint32_t *
 {
     const uint32_t head = m->stages - 1;
     lspo_gradient_sink_t sink = {.rest = m->gradient[head], .accumulate = accumulate};
-    lspo_transformer_head_backward(m->t, m->weights[head], m->weights[0], target, m->x[head - 1], m->saved[head],
-                                   loss_scale, &sink, m->gradient[0], m->dx);
+    mean_head_backward(m->t, m->weights[head], m->weights[0], target, m->x[head - 1], m->saved[head], loss_scale, &sink,
+                       m->gradient[0], m->dx);
     for (uint32_t stage = head - 1; stage > 0; stage--) {
         sink.linear = m->gradient[stage];
         sink.rest = m->gradient[stage] + linear_count(&m->shape[stage]);
@@ -502,18 +505,19 @@ static void assert_operands(tested_t *m, const uint32_t *tokens, const uint32_t 
     const uint32_t head = m->stages - 1, last = head - 1;
     lspo_linear_operands_t operands;
     tested_forward(m, tokens, targets);
-    lspo_transformer_head_backward(m->t, m->weights[head], m->weights[0], targets, m->x[last], m->saved[head], 1.0F,
-                                   NULL, NULL, m->dx);
+    mean_head_backward(m->t, m->weights[head], m->weights[0], targets, m->x[last], m->saved[head], 1.0F, NULL, NULL,
+                       m->dx);
     const lspo_gradient_sink_t sink = {.linear = m->gradient[last]};
     lspo_transformer_block_backward(m->t, m->weights[last], NULL, m->x[last - 1], m->saved[last], &sink, &operands,
                                     m->dx);
     for (uint32_t k = 0; k < m->shape[last].linear_count; k++) {
         const lspo_tensor_t *of = &m->shape[last].tensors[k];
+        const float *x = operands.x[k], *dy = operands.dy[k];
         for (size_t i = 0; i < (size_t)of->rows * of->cols; i++) {
             double want = 0.0;
             for (size_t row = 0; row < m->tokens; row++)
-                want += (double)operands.x[k][row * operands.x_stride[k] + i / of->cols] *
-                        (double)operands.dy[k][row * operands.dy_stride[k] + i % of->cols];
+                want += (double)x[row * operands.x_stride[k] + i / of->cols] *
+                        (double)dy[row * operands.dy_stride[k] + i % of->cols];
             const double got = (double)m->gradient[last][of->offset_elements + i];
             cr_assert(fabs(got - want) <= 1e-6 + 1e-5 * fabs(want), "%s[%zu]: %.9g, not %.9g", of->name, i, got, want);
         }
@@ -544,7 +548,7 @@ static void assert_sizes(const tested_t *m)
     cr_assert_eq(activations.saved_bytes, lspo_transformer_saved_bytes(m->t, 1));
     cr_assert_eq(activations.head_bytes, lspo_transformer_saved_bytes(m->t, m->stages - 1));
     cr_assert_eq(activations.workspace_bytes,
-                 lspo_transformer_workspace_bytes(&m->model, workload.batch, workload.sequence));
+                 lspo_transformer_workspace_bytes(&m->model, workload.batch, workload.sequence, LSPO_NUMBER_FP32));
 }
 
 /* The logits of some rows, in any order, and of the first ones. */

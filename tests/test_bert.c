@@ -10,6 +10,7 @@
 #include "real/session.h"
 #include "sim/memory.h"
 #include "tests/family_reference.h"
+#include "tests/mean_head.h"
 
 enum { BATCH = 3, SEQUENCE = 5, T = BATCH * SEQUENCE, V = 11, CLASSES = 3, W = 8 };
 
@@ -45,7 +46,7 @@ static void assert_model(const lspo_model_t *model, const uint32_t *wanted)
     create(model, &m, &r);
     tested_forward(&m, tokens, wanted);
     assert_loss(&m, &r, tokens, wanted);
-    cr_assert_eq(lspo_transformer_head_forward(m.t, m.weights[3], m.weights[0], wanted, m.x[2], NULL), m.loss);
+    cr_assert_eq(mean_head_forward(m.t, m.weights[3], m.weights[0], wanted, m.x[2], NULL), m.loss);
     tested_backward(&m, tokens, wanted, 1.0F, false);
     assert_gradients(&m, &r, tokens, wanted);
     assert_logits(&m, &r, tokens, wanted);
@@ -113,7 +114,7 @@ Test(bert, sizes_are_those_of_the_memory_model)
     tested_create(&tiny, BATCH, SEQUENCE, &m);
     cr_assert_eq(lspo_transformer_saved_bytes(m.t, 1), 4 * 1410);
     cr_assert_eq(lspo_transformer_saved_bytes(m.t, 3), 4 * 33);
-    cr_assert_eq(lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE), 4 * 1080);
+    cr_assert_eq(lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE, LSPO_NUMBER_FP32), 4 * 1080);
     assert_sizes(&m);
     tested_destroy(&m);
 }

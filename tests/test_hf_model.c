@@ -14,6 +14,7 @@
 #include "kernels/random.h"
 #include "real/safetensors.h"
 #include "real/transformer.h"
+#include "tests/mean_head.h"
 
 /* fp32 on both sides, in another order of sums. */
 #define TOLERANCE 1e-4
@@ -161,11 +162,13 @@ typedef struct {
 
 static void create_pass(const numbers_t *n, const answers_t *a, pass_t *p)
 {
-    size_t bytes = lspo_transformer_workspace_bytes(&n->shape, a->batch, a->sequence);
+    size_t bytes = lspo_transformer_workspace_bytes(&n->shape, a->batch, a->sequence, LSPO_NUMBER_FP32);
     size_t hidden = (size_t)a->batch * a->sequence * n->shape.width * sizeof(float);
     memset(p, 0, sizeof *p);
     p->workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    cr_assert_eq(lspo_transformer_create(&n->shape, a->batch, a->sequence, p->workspace, &p->transformer), LSPO_OK);
+    cr_assert_eq(
+        lspo_transformer_create(&n->shape, a->batch, a->sequence, lspo_compute_host(), p->workspace, &p->transformer),
+        LSPO_OK);
     cr_assert_eq(lspo_transformer_set_lengths(p->transformer, a->lengths), LSPO_OK);
     p->dx = malloc(hidden);
     for (uint32_t stage = 1; stage < STAGES; stage++) {
@@ -192,8 +195,7 @@ static double forward(const numbers_t *n, const answers_t *a, pass_t *p)
     for (uint32_t stage = 1; stage < head; stage++)
         lspo_transformer_block_forward(p->transformer, n->weights[stage], NULL, p->x[stage], p->saved[stage],
                                        p->x[stage + 1]);
-    return lspo_transformer_head_forward(p->transformer, n->weights[head], n->weights[0], a->targets, p->x[head],
-                                         p->saved[head]);
+    return mean_head_forward(p->transformer, n->weights[head], n->weights[0], a->targets, p->x[head], p->saved[head]);
 }
 
 static lspo_gradient_sink_t sink_of(const numbers_t *n, uint32_t stage)
@@ -208,8 +210,8 @@ static void backward(const numbers_t *n, const answers_t *a, pass_t *p)
 {
     const uint32_t head = STAGES - 1;
     lspo_gradient_sink_t sink = sink_of(n, head);
-    lspo_transformer_head_backward(p->transformer, n->weights[head], n->weights[0], a->targets, p->x[head],
-                                   p->saved[head], 1.0F, &sink, n->gradients[0], p->dx);
+    mean_head_backward(p->transformer, n->weights[head], n->weights[0], a->targets, p->x[head], p->saved[head], 1.0F,
+                       &sink, n->gradients[0], p->dx);
     for (uint32_t stage = head - 1; stage > 0; stage--) {
         sink = sink_of(n, stage);
         lspo_transformer_block_backward(p->transformer, n->weights[stage], NULL, p->x[stage], p->saved[stage], &sink,

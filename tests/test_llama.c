@@ -12,6 +12,7 @@
 #include "real/session.h"
 #include "sim/memory.h"
 #include "tests/family_reference.h"
+#include "tests/mean_head.h"
 
 enum { BATCH = 2, SEQUENCE = 5, T = BATCH * SEQUENCE, V = 11 };
 
@@ -39,7 +40,7 @@ static void assert_family(const lspo_model_t *model)
     reference_create(&m, &r);
     tested_forward(&m, tokens, targets);
     assert_loss(&m, &r, tokens, targets);
-    cr_assert_eq(lspo_transformer_head_forward(m.t, m.weights[3], m.weights[0], targets, m.x[2], NULL), m.loss);
+    cr_assert_eq(mean_head_forward(m.t, m.weights[3], m.weights[0], targets, m.x[2], NULL), m.loss);
     tested_backward(&m, tokens, targets, 1.0F, false);
     assert_gradients(&m, &r, tokens, targets);
     assert_logits(&m, &r, tokens, targets);
@@ -95,7 +96,7 @@ Test(llama, sizes_are_those_of_the_memory_model)
     tested_create(&tiny, BATCH, SEQUENCE, &m);
     cr_assert_eq(lspo_transformer_saved_bytes(m.t, 1), 4 * 1540);
     cr_assert_eq(lspo_transformer_saved_bytes(m.t, 3), 4 * 280);
-    cr_assert_eq(lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE), 4 * 1240);
+    cr_assert_eq(lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE, LSPO_NUMBER_FP32), 4 * 1240);
     assert_sizes(&m);
     tested_destroy(&m);
 }

@@ -16,6 +16,7 @@
 #include "real/session_state.h"
 #include "real/transformer.h"
 #include "sim/memory.h"
+#include "tests/mean_head.h"
 
 static const char *const rivals[] = {"badam", "lomo", "zenflow"};
 
@@ -131,8 +132,10 @@ static void loop_open(const fixture_t *f, loop_t *loop)
     const lspo_model_t *model = &f->plan->model;
     size_t tokens = lspo_workload_tokens(workload);
     *loop = (loop_t){.workload = workload};
-    loop->workspace = memory(lspo_transformer_workspace_bytes(model, workload->batch, workload->sequence));
-    cr_assert_eq(lspo_transformer_create(model, workload->batch, workload->sequence, loop->workspace, &loop->t),
+    loop->workspace =
+        memory(lspo_transformer_workspace_bytes(model, workload->batch, workload->sequence, LSPO_NUMBER_FP32));
+    cr_assert_eq(lspo_transformer_create(model, workload->batch, workload->sequence, lspo_compute_host(),
+                                         loop->workspace, &loop->t),
                  LSPO_OK);
     for (uint32_t s = 0; s < STAGES; s++) {
         lspo_model_stage(model, s, &loop->shape[s]);
@@ -186,12 +189,11 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t step
     lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
     for (uint32_t s = 1; s < HEAD; s++)
         lspo_transformer_block_forward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], loop->x[s]);
-    double loss = lspo_transformer_head_forward(loop->t, loop->w[HEAD], loop->w[0], loop->targets, loop->x[HEAD - 1],
-                                                loop->saved[HEAD]);
+    double loss =
+        mean_head_forward(loop->t, loop->w[HEAD], loop->w[0], loop->targets, loop->x[HEAD - 1], loop->saved[HEAD]);
     lspo_gradient_sink_t sink = {.rest = loop->g[HEAD]};
-    lspo_transformer_head_backward(loop->t, loop->w[HEAD], loop->w[0], loop->targets, loop->x[HEAD - 1],
-                                   loop->saved[HEAD], 1.0F / (float)workload->accumulation, &sink, loop->g[0],
-                                   loop->dx);
+    mean_head_backward(loop->t, loop->w[HEAD], loop->w[0], loop->targets, loop->x[HEAD - 1], loop->saved[HEAD],
+                       1.0F / (float)workload->accumulation, &sink, loop->g[0], loop->dx);
     for (uint32_t s = HEAD - 1; s > 0; s--) {
         sink = (lspo_gradient_sink_t){.linear = loop->g[s], .rest = loop->g[s] + linear_count(&loop->shape[s])};
         lspo_transformer_block_backward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], &sink, NULL,

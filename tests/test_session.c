@@ -16,6 +16,7 @@
 #include "real/session_state.h"
 #include "real/transformer.h"
 #include "sim/memory.h"
+#include "tests/mean_head.h"
 
 enum { STEPS = 50, STAGES_MAX = 8 };
 
@@ -168,8 +169,10 @@ static void loop_begin(loop_t *loop, const lspo_workload_t *workload)
     *loop = (loop_t){.model = small_model(), .workload = workload, .text = make_text()};
     size_t tokens = lspo_workload_tokens(workload);
     loop->workspace =
-        floats(lspo_transformer_workspace_bytes(&loop->model, workload->batch, workload->sequence) / sizeof(float));
-    cr_assert_eq(lspo_transformer_create(&loop->model, workload->batch, workload->sequence, loop->workspace, &loop->t),
+        floats(lspo_transformer_workspace_bytes(&loop->model, workload->batch, workload->sequence, LSPO_NUMBER_FP32) /
+               sizeof(float));
+    cr_assert_eq(lspo_transformer_create(&loop->model, workload->batch, workload->sequence, lspo_compute_host(),
+                                         loop->workspace, &loop->t),
                  LSPO_OK);
     loop->stage_count = lspo_model_stage_count(&loop->model);
     for (uint32_t s = 0; s < loop->stage_count; s++) {
@@ -215,13 +218,12 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
         lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
         for (uint32_t s = 1; s < head; s++)
             lspo_transformer_block_forward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], loop->x[s]);
-        sum += lspo_transformer_head_forward(loop->t, loop->w[head], loop->w[0], loop->targets, loop->x[head - 1],
-                                             loop->saved[head]) /
-               workload->accumulation;
+        sum +=
+            mean_head_forward(loop->t, loop->w[head], loop->w[0], loop->targets, loop->x[head - 1], loop->saved[head]) /
+            workload->accumulation;
         lspo_gradient_sink_t sink = {.rest = loop->g[head], .accumulate = micro > 0};
-        lspo_transformer_head_backward(loop->t, loop->w[head], loop->w[0], loop->targets, loop->x[head - 1],
-                                       loop->saved[head], 1.0F / (float)workload->accumulation, &sink, loop->g[0],
-                                       loop->dx);
+        mean_head_backward(loop->t, loop->w[head], loop->w[0], loop->targets, loop->x[head - 1], loop->saved[head],
+                           1.0F / (float)workload->accumulation, &sink, loop->g[0], loop->dx);
         for (uint32_t s = head - 1; s > 0; s--) {
             const lspo_tensor_t *first_rest = &loop->shape[s].tensors[loop->shape[s].linear_count];
             sink = (lspo_gradient_sink_t){
@@ -1195,11 +1197,12 @@ typedef struct {
 static dense_t dense_gradient(const lspo_projection_t *w, size_t tokens, const lspo_linear_operands_t *from, uint32_t i)
 {
     dense_t dense = {.m = w->rows, .n = w->cols, .g = floats((size_t)w->rows * w->cols)};
+    const float *x = from->x[i], *dy = from->dy[i];
     for (size_t a = 0; a < dense.m; a++)
         for (size_t b = 0; b < dense.n; b++) {
             double sum = 0;
             for (size_t t = 0; t < tokens; t++)
-                sum += (double)from->x[i][t * from->x_stride[i] + a] * (double)from->dy[i][t * from->dy_stride[i] + b];
+                sum += (double)x[t * from->x_stride[i] + a] * (double)dy[t * from->dy_stride[i] + b];
             dense.g[a * dense.n + b] = (float)sum;
         }
     return dense;
@@ -1215,10 +1218,13 @@ static void make_gradients(const lspo_session_t *session, lspo_workload_t *workl
     lspo_batch_t batch = {.tokens = ids, .targets = targets, .lengths = lengths};
     cr_assert(tokens <= 64 && workload->batch == 2);
     cr_assert_eq(made_up_batch(workload, step, 0, &batch), LSPO_OK);
-    size_t workspace_bytes = lspo_transformer_workspace_bytes(&model, workload->batch, workload->sequence);
+    size_t workspace_bytes =
+        lspo_transformer_workspace_bytes(&model, workload->batch, workload->sequence, LSPO_NUMBER_FP32);
     void *workspace = aligned_alloc(64, (workspace_bytes + 63) / 64 * 64);
     lspo_transformer_t *t = NULL;
-    cr_assert_eq(lspo_transformer_create(&model, workload->batch, workload->sequence, workspace, &t), LSPO_OK);
+    cr_assert_eq(
+        lspo_transformer_create(&model, workload->batch, workload->sequence, lspo_compute_host(), workspace, &t),
+        LSPO_OK);
     float *x[BLOCKS + 1], *dx = floats(count);
     void *saved[BLOCKS + 2];
     const float *embed = lspo_session_weights(session, 0), *head = lspo_session_weights(session, BLOCKS + 1);
@@ -1229,8 +1235,8 @@ static void make_gradients(const lspo_session_t *session, lspo_workload_t *workl
     lspo_transformer_embed_forward(t, ids, embed, x[0]);
     for (uint32_t s = 1; s <= BLOCKS; s++)
         lspo_transformer_block_forward(t, lspo_session_weights(session, s), NULL, x[s - 1], saved[s], x[s]);
-    lspo_transformer_head_forward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1]);
-    lspo_transformer_head_backward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1], 1, NULL, NULL, dx);
+    mean_head_forward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1]);
+    mean_head_backward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1], 1, NULL, NULL, dx);
     for (uint32_t s = BLOCKS; s > 0; s--) {
         lspo_linear_operands_t operands;
         lspo_transformer_block_backward(t, lspo_session_weights(session, s), NULL, x[s - 1], saved[s], NULL, &operands,

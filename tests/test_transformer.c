@@ -13,6 +13,7 @@
 #include "plan/model.h"
 #include "plan/workload.h"
 #include "real/transformer.h"
+#include "tests/mean_head.h"
 
 enum { BATCH = 2, SEQUENCE = 5, T = BATCH * SEQUENCE, W = 8, HEADS = 2, F = 12, V = 11, BLOCKS = 2, POSITIONS = 7 };
 enum { STAGES = BLOCKS + 2, RANK = 3 };
@@ -180,9 +181,9 @@ static float *floats(size_t bytes)
 static void model_create(model_t *m)
 {
     memset(m, 0, sizeof *m);
-    const size_t workspace_bytes = lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE);
+    const size_t workspace_bytes = lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE, LSPO_NUMBER_FP32);
     m->workspace = floats(workspace_bytes);
-    cr_assert_eq(lspo_transformer_create(&tiny, BATCH, SEQUENCE, m->workspace, &m->t), LSPO_OK);
+    cr_assert_eq(lspo_transformer_create(&tiny, BATCH, SEQUENCE, lspo_compute_host(), m->workspace, &m->t), LSPO_OK);
     for (uint32_t stage = 0; stage < STAGES; stage++) {
         lspo_model_stage(&tiny, stage, &m->shape[stage]);
         const size_t count = m->shape[stage].element_count;
@@ -238,8 +239,8 @@ static void forward(model_t *m, const uint32_t *input, const uint32_t *target)
     for (uint32_t stage = 1; stage <= BLOCKS; stage++)
         lspo_transformer_block_forward(m->t, m->weights[stage], adapters_of(m, stage), m->x[stage - 1], m->saved[stage],
                                        m->x[stage]);
-    m->loss = lspo_transformer_head_forward(m->t, m->weights[STAGES - 1], m->weights[0], target, m->x[BLOCKS],
-                                            m->saved[STAGES - 1]);
+    m->loss =
+        mean_head_forward(m->t, m->weights[STAGES - 1], m->weights[0], target, m->x[BLOCKS], m->saved[STAGES - 1]);
 }
 
 /* The number of floats of a stage's linear tensors. */
@@ -252,8 +253,8 @@ static void backward(model_t *m, const uint32_t *input, const uint32_t *target, 
 {
     const uint32_t head = STAGES - 1;
     lspo_gradient_sink_t sink = {.rest = m->gradient[head], .accumulate = accumulate};
-    lspo_transformer_head_backward(m->t, m->weights[head], m->weights[0], target, m->x[BLOCKS], m->saved[head],
-                                   loss_scale, &sink, m->gradient[0], m->dx);
+    mean_head_backward(m->t, m->weights[head], m->weights[0], target, m->x[BLOCKS], m->saved[head], loss_scale, &sink,
+                       m->gradient[0], m->dx);
     for (uint32_t stage = BLOCKS; stage > 0; stage--) {
         sink.linear = m->gradient[stage];
         sink.adapters = m->d_factors[stage];
@@ -298,8 +299,7 @@ Test(transformer, loss_equals_the_reference)
     forward(&m, tokens, targets);
     const double want = reference_loss(&r, tokens, targets);
     cr_assert_float_eq(m.loss, want, 1e-6 * want, "loss %.9g, reference %.9g", m.loss, want);
-    const double evaluated =
-        lspo_transformer_head_forward(m.t, m.weights[STAGES - 1], m.weights[0], targets, m.x[BLOCKS], NULL);
+    const double evaluated = mean_head_forward(m.t, m.weights[STAGES - 1], m.weights[0], targets, m.x[BLOCKS], NULL);
     cr_assert_eq(evaluated, m.loss);
     reference_destroy(&r);
     model_destroy(&m);
@@ -569,8 +569,7 @@ Test(transformer, sinks_that_are_null_are_not_touched)
     const uint32_t head = STAGES - 1;
     const size_t linear = linear_count(&m.shape[1]), count = m.shape[1].element_count;
     float want[T * W], start[T * W];
-    lspo_transformer_head_backward(m.t, m.weights[head], m.weights[0], targets, m.x[BLOCKS], m.saved[head], 1.0F, NULL,
-                                   NULL, m.dx);
+    mean_head_backward(m.t, m.weights[head], m.weights[0], targets, m.x[BLOCKS], m.saved[head], 1.0F, NULL, NULL, m.dx);
     memcpy(start, m.dx, sizeof start);
     lspo_transformer_block_backward(m.t, m.weights[1], NULL, m.x[0], m.saved[1], NULL, NULL, m.dx);
     memcpy(want, m.dx, sizeof want);
@@ -595,20 +594,19 @@ Test(transformer, operands_give_the_linear_gradients)
     model_create(&m);
     forward(&m, tokens, targets);
     const uint32_t head = STAGES - 1;
-    lspo_transformer_head_backward(m.t, m.weights[head], m.weights[0], targets, m.x[BLOCKS], m.saved[head], 1.0F, NULL,
-                                   NULL, m.dx);
+    mean_head_backward(m.t, m.weights[head], m.weights[0], targets, m.x[BLOCKS], m.saved[head], 1.0F, NULL, NULL, m.dx);
     const lspo_gradient_sink_t sink = {.linear = m.gradient[BLOCKS]};
     lspo_linear_operands_t operands;
     lspo_transformer_block_backward(m.t, m.weights[BLOCKS], NULL, m.x[BLOCKS - 1], m.saved[BLOCKS], &sink, &operands,
                                     m.dx);
     for (uint32_t k = 0; k < m.shape[BLOCKS].linear_count; k++) {
         const lspo_tensor_t *shape = &m.shape[BLOCKS].tensors[k];
+        const float *x = operands.x[k], *dy = operands.dy[k];
         for (size_t i = 0; i < shape->rows; i++) {
             for (size_t j = 0; j < shape->cols; j++) {
                 double want = 0.0;
                 for (size_t row = 0; row < T; row++)
-                    want += (double)operands.x[k][row * operands.x_stride[k] + i] *
-                            (double)operands.dy[k][row * operands.dy_stride[k] + j];
+                    want += (double)x[row * operands.x_stride[k] + i] * (double)dy[row * operands.dy_stride[k] + j];
                 const double got = (double)m.gradient[BLOCKS][shape->offset_elements + i * shape->cols + j];
                 cr_assert(fabs(got - want) <= 1e-6 + 1e-5 * fabs(want), "%s[%zu, %zu]", shape->name, i, j);
             }
@@ -628,7 +626,7 @@ Test(transformer, same_inputs_same_bits)
     const double loss = m.loss;
     forward(&other, targets, tokens);
     backward(&other, targets, tokens, 1.0F, false);
-    memset(other.workspace, 0x3c, lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE));
+    memset(other.workspace, 0x3c, lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE, LSPO_NUMBER_FP32));
     forward(&other, tokens, targets);
     backward(&other, tokens, targets, 1.0F, false);
     cr_assert_eq(other.loss, loss);
@@ -662,7 +660,7 @@ Test(transformer, sizes_are_those_of_the_memory_model)
     cr_assert_eq(lspo_transformer_saved_bytes(m.t, 0), 0);
     cr_assert_eq(lspo_transformer_saved_bytes(m.t, 1), 4 * 940);
     cr_assert_eq(lspo_transformer_saved_bytes(m.t, STAGES - 1), 4 * 210);
-    cr_assert_eq(lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE), 4 * 780);
+    cr_assert_eq(lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE, LSPO_NUMBER_FP32), 4 * 780);
     lspo_workload_t workload;
     lspo_activations_t activations;
     lspo_workload_default(&workload);
@@ -672,7 +670,8 @@ Test(transformer, sizes_are_those_of_the_memory_model)
     lspo_activations(&tiny, &workload, &activations);
     cr_assert_eq(activations.saved_bytes, lspo_transformer_saved_bytes(m.t, 1));
     cr_assert_eq(activations.head_bytes, lspo_transformer_saved_bytes(m.t, STAGES - 1));
-    cr_assert_eq(activations.workspace_bytes, lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE));
+    cr_assert_eq(activations.workspace_bytes,
+                 lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE, LSPO_NUMBER_FP32));
     model_destroy(&m);
 }
 
@@ -717,7 +716,7 @@ static void assert_refused(lspo_model_t model, uint32_t batch, uint32_t sequence
 {
     static float workspace[16];
     lspo_transformer_t *t = NULL;
-    cr_assert_eq(lspo_transformer_create(&model, batch, sequence, workspace, &t), LSPO_ERR_INPUT);
+    cr_assert_eq(lspo_transformer_create(&model, batch, sequence, lspo_compute_host(), workspace, &t), LSPO_ERR_INPUT);
     cr_assert_null(t);
 }
 
@@ -748,6 +747,6 @@ Test(transformer, refuses_what_it_cannot_train)
     model = tiny;
     model.max_sequence = 1U << 20;
     assert_refused(model, UINT32_MAX, 1U << 20);
-    cr_assert_eq(lspo_transformer_workspace_bytes(&model, UINT32_MAX, 1U << 20), SIZE_MAX);
+    cr_assert_eq(lspo_transformer_workspace_bytes(&model, UINT32_MAX, 1U << 20, LSPO_NUMBER_FP32), SIZE_MAX);
     lspo_transformer_destroy(NULL);
 }

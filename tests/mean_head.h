@@ -1,0 +1,31 @@
+/* mean_head.h - a transformer's head with the mean over the targets that count in place of the sum, as plans have it; on
+ * the host. */
+#ifndef LSPO_TESTS_MEAN_HEAD_H
+#define LSPO_TESTS_MEAN_HEAD_H
+
+#include "kernels/loss.h"
+#include "real/transformer.h"
+
+static inline size_t mean_head_divisor(const lspo_transformer_t *t, const uint32_t *targets)
+{
+    const size_t counted = lspo_targets_counted(lspo_transformer_targets(t), targets);
+    return counted > 0 ? counted : 1;
+}
+
+static inline double mean_head_forward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
+                                       const uint32_t *targets, const float *x_in, void *saved)
+{
+    double sum;
+    lspo_transformer_head_forward(t, head_weights, embed_weights, targets, x_in, saved, &sum);
+    return sum / (double)mean_head_divisor(t, targets);
+}
+
+static inline void mean_head_backward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
+                                      const uint32_t *targets, const float *x_in, const void *saved, float loss_scale,
+                                      const lspo_gradient_sink_t *sink, float *embed_gradient, float *dx_out)
+{
+    lspo_transformer_head_backward(t, head_weights, embed_weights, targets, x_in, saved,
+                                   loss_scale / (float)mean_head_divisor(t, targets), sink, embed_gradient, dx_out);
+}
+
+#endif
