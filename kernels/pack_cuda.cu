@@ -57,7 +57,10 @@ template <typename From, typename To> static __global__ void convert_kernel(size
         const auto from = lspo_load_numbers(width, in + i);
         lspo_numbers_t<To, decltype(width)::value> to;
         for (unsigned k = 0; k < width; k++)
-            pack(exactly(from.at[k]), &to.at[k]);
+            if constexpr (std::is_same_v<From, To>)
+                to.at[k] = from.at[k]; /* a signalling NaN, too */
+            else
+                pack(exactly(from.at[k]), &to.at[k]);
         lspo_store_numbers(out + i, to);
     });
 }

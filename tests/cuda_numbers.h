@@ -79,4 +79,15 @@ static inline void expect_numbers(order_t *order, lspo_number_t number, const ch
     free(numbers), free(got);
 }
 
+/* The host's numbers, rounded once. */
+static inline void expect_rounded(order_t *order, lspo_number_t number, const char *what, const void *device,
+                                  const float *want, size_t n)
+{
+    void *numbers = malloc((n + 1) * sizeof *want);
+    cr_assert_not_null(numbers);
+    lspo_convert(n, LSPO_NUMBER_FP32, want, number, numbers);
+    expect_bits(order, what, device, numbers, n * lspo_number_bytes(number));
+    free(numbers);
+}
+
 #endif

@@ -13,17 +13,6 @@ static const size_t heights[] = {0, 1, 9, 31};
 /* What fp32 sums and functions of the GPU's own may add to a 16-bit format's rounding, in steps of it. */
 #define NOISE 0.02
 
-/* The host's numbers, rounded once. */
-static void expect_rounded(order_t *order, lspo_number_t number, const char *what, const void *device,
-                           const float *want, size_t n)
-{
-    void *numbers = malloc((n + 1) * sizeof *want);
-    cr_assert_not_null(numbers);
-    lspo_convert(n, LSPO_NUMBER_FP32, want, number, numbers);
-    expect_bits(order, what, device, numbers, n * lspo_number_bytes(number));
-    free(numbers);
-}
-
 /* ---- embedding ---- */
 
 typedef struct {

@@ -1,0 +1,292 @@
+/* The formats of numbers on CUDA: conversion with the host's bits, and steps that 16 bits round up or down at random. */
+#include "kernels/cuda.h"
+#include "tests/cuda_numbers.h"
+
+/* ---- conversion: every half, and floats near every rounding boundary ---- */
+
+enum { HALVES = 1 << 16, FLOATS_MAX = 1 << 16 };
+
+/* Each exponent and sign with mantissas at, just below and just above what 16 bits drop (`dropped_bits` of a float) and
+ * half of it, and random ones: infinities, NaN and denormals among them. */
+static size_t fill_edges(unsigned dropped_bits, uint32_t *bits)
+{
+    const uint32_t unit = 1U << dropped_bits;
+    const uint32_t mantissas[] = {0,
+                                  1,
+                                  unit / 2 - 1,
+                                  unit / 2,
+                                  unit / 2 + 1,
+                                  unit - 1,
+                                  unit,
+                                  unit + 1,
+                                  unit + unit / 2 - 1,
+                                  unit * 3 / 2,
+                                  unit * 3 / 2 + 1,
+                                  0x7fffff,
+                                  0x400000,
+                                  0x7fffff - unit / 2,
+                                  0x7fffff - unit};
+    size_t n = 0;
+    for (uint32_t head = 0; head < 512; head++)
+        for (size_t i = 0; i < COUNT(mantissas); i++)
+            bits[n++] = head << 23 | mantissas[i];
+    for (uint32_t i = 0; i < 20000; i++, n++)
+        bits[n] = lspo_random_below(5, 5, i, UINT32_MAX);
+    return n;
+}
+
+/* Numbers of `from` that are hard to bring to `to`; how many. */
+static size_t fill_numbers(lspo_number_t from, lspo_number_t to, void *numbers)
+{
+    if (from == LSPO_NUMBER_FP32)
+        return fill_edges(to == LSPO_NUMBER_BF16 ? 16 : 13, numbers);
+    for (uint32_t i = 0; i < HALVES; i++)
+        ((uint16_t *)numbers)[i] = (uint16_t)i;
+    return HALVES;
+}
+
+static void check_convert(lspo_number_t from, lspo_number_t to)
+{
+    char *in = malloc(FLOATS_MAX * sizeof(float)), *out = malloc(FLOATS_MAX * sizeof(float));
+    cr_assert(in && out);
+    const size_t n = fill_numbers(from, to, in), in_size = lspo_number_bytes(from), out_size = lspo_number_bytes(to);
+    lspo_convert(n, from, in, to, out);
+    for (order_t order = {0}; next_order(&order);) {
+        char *in_ = device_copy(in, n * in_size), *out_ = device_array(n * out_size);
+        DEVICE_OK(lspo_convert_cuda(n, from, in_, to, out_, NULL));
+        expect_bits(&order, "converted", out_, out, n * out_size);
+        /* Arrays that begin within 16 bytes, and end within them. */
+        DEVICE_OK(lspo_convert_cuda(n - 6, from, in_ + 3 * in_size, to, out_ + out_size, NULL));
+        expect_bits(&order, "shifted", out_ + out_size, out + 3 * out_size, (n - 6) * out_size);
+        expect_bits(&order, "the first", out_, out, out_size);
+        expect_bits(&order, "the last", out_ + (n - 5) * out_size, out + (n - 5) * out_size, 5 * out_size);
+    }
+    free(in), free(out);
+}
+
+Test(cuda_numbers, conversions_give_the_hosts_bits)
+{
+    for (size_t i = 0; i < COUNT(all_numbers); i++)
+        for (size_t j = 0; j < COUNT(all_numbers); j++)
+            check_convert(all_numbers[i], all_numbers[j]);
+    DEVICE_OK(lspo_convert_cuda(0, LSPO_NUMBER_FP32, NULL, LSPO_NUMBER_BF16, NULL, NULL));
+    cr_assert_not_null(device_complaint(lspo_convert_cuda(1, (lspo_number_t)3, NULL, LSPO_NUMBER_FP32, NULL, NULL)));
+}
+
+/* ---- rounding at random ----
+ *
+ * A step w <- 0 w - (-1) direction rounds `direction` itself.  Its neighbours come from the list of all numbers that a
+ * format has. */
+
+static const lspo_number_t halves[] = {LSPO_NUMBER_BF16, LSPO_NUMBER_FP16};
+
+static int by_value(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+typedef struct {
+    float *values; /* finite, ascending */
+    size_t n;
+} list_t;
+
+static list_t list_of(lspo_number_t number)
+{
+    list_t list = {floats(HALVES), 0};
+    for (uint32_t i = 0; i < HALVES; i++) {
+        const uint16_t bits = (uint16_t)i;
+        float value;
+        lspo_convert(1, number, &bits, LSPO_NUMBER_FP32, &value);
+        if (isfinite(value))
+            list.values[list.n++] = value;
+    }
+    qsort(list.values, list.n, sizeof *list.values, by_value);
+    return list;
+}
+
+/* The largest number of the list that is at most x; x within the list. */
+static size_t below(const list_t *list, float x)
+{
+    size_t first = 0, last = list->n - 1;
+    while (first < last) {
+        const size_t middle = (first + last + 1) / 2;
+        if (list->values[middle] <= x)
+            first = middle;
+        else
+            last = middle - 1;
+    }
+    return first;
+}
+
+/* Where each format has its own steps: ordinary numbers, near zero (fp16's 2^-24 apart, bf16's denormals), large ones, and
+ * numbers that need no rounding. */
+static void fill_directions(lspo_number_t number, float *x, size_t n)
+{
+    static const double scales[] = {1, 1e-3, 3e-6, 2e-8, 1e-30, 3e-39, 2e4};
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(scales[i % COUNT(scales)] * lspo_random_normal(3, 3, i));
+    for (size_t i = 0; i < n; i++) {
+        const bool too_large = number == LSPO_NUMBER_FP16 && fabsf(x[i]) > 65000.0F;
+        if (i % 10 == 0 || too_large)
+            round_floats(number, 1, &x[i]);
+        if (too_large)
+            x[i] = 65000.0F;
+    }
+}
+
+/* w <- direction rounded at random; the numbers as floats. */
+static void round_on_device(lspo_number_t number, lspo_number_t format, size_t n, const void *direction, uint64_t seed,
+                            float *rounded)
+{
+    uint16_t *numbers = malloc((n + 1) * sizeof *numbers);
+    uint16_t *w = device_array(n * sizeof *w);
+    float *zeros = calloc(n + 1, sizeof *zeros);
+    cr_assert(numbers && zeros);
+    DEVICE_OK(lspo_convert_cuda(n, LSPO_NUMBER_FP32, device_floats(zeros, n), number, w, NULL));
+    DEVICE_OK(lspo_step_along_cuda(number, n, 0, -1, format, direction, seed, w, NULL));
+    device_read(w, n * sizeof *w, numbers);
+    lspo_convert(n, number, numbers, LSPO_NUMBER_FP32, rounded);
+    free(numbers), free(zeros);
+}
+
+Test(cuda_numbers, random_rounding_gives_one_of_the_two_neighbours)
+{
+    enum { N = 4000, SEEDS = 20 };
+    for (size_t k = 0; k < COUNT(halves); k++) {
+        const list_t list = list_of(halves[k]);
+        float *x = floats(N), *rounded = floats(N);
+        fill_directions(halves[k], x, N);
+        for (uint64_t seed = 0; seed < SEEDS; seed++) {
+            device_free_all();
+            round_on_device(halves[k], LSPO_NUMBER_FP32, N, device_floats(x, N), seed, rounded);
+            for (size_t i = 0; i < N; i++) {
+                const size_t at = below(&list, x[i]);
+                const float low = list.values[at], high = low == x[i] ? low : list.values[at + 1];
+                cr_assert(rounded[i] == low || rounded[i] == high,
+                          "%.9g became %.9g, which is neither %.9g nor %.9g (format %d)", (double)x[i],
+                          (double)rounded[i], (double)low, (double)high, (int)halves[k]);
+            }
+        }
+        free(list.values), free(x), free(rounded);
+    }
+    device_free_all();
+}
+
+/* Over n seeds the mean of a number between low and high has a standard deviation of sqrt((x - low) (high - x) / n). */
+Test(cuda_numbers, random_rounding_is_right_in_the_mean)
+{
+    enum { N = 70, SEEDS = 2000 };
+    for (size_t k = 0; k < COUNT(halves); k++) {
+        const list_t list = list_of(halves[k]);
+        float *x = floats(N), *rounded = floats(N);
+        double sum[N] = {0};
+        fill_directions(halves[k], x, N);
+        for (uint64_t seed = 0; seed < SEEDS; seed++) {
+            device_free_all();
+            round_on_device(halves[k], LSPO_NUMBER_FP32, N, device_floats(x, N), 1000 + seed, rounded);
+            for (size_t i = 0; i < N; i++)
+                sum[i] += (double)rounded[i];
+        }
+        for (size_t i = 0; i < N; i++) {
+            const size_t at = below(&list, x[i]);
+            const double low = (double)list.values[at], high = (double)list.values[at + 1], want = (double)x[i];
+            cr_assert(fabs(sum[i] / SEEDS - want) <= 4 * sqrt((want - low) * (high - want) / SEEDS) + 1e-6 * fabs(want),
+                      "the mean of %.9g is %.9g, between %.9g and %.9g (format %d)", want, sum[i] / SEEDS, low, high,
+                      (int)halves[k]);
+        }
+        free(list.values), free(x), free(rounded);
+    }
+    device_free_all();
+}
+
+/* 1000 steps of 2^-13 from 1, where bf16's numbers are 2^-7 apart and fp16's 2^-10: rounded to nearest none would be left.
+ * A step's standard deviation is sqrt(2^-13 (2^-7 - 2^-13)) at most, that of the mean over N all steps' / sqrt(N). */
+Test(cuda_numbers, tiny_steps_add_up)
+{
+    enum { N = 2000, STEPS = 1000 };
+    for (size_t k = 0; k < COUNT(halves); k++) {
+        float *ones = floats(N), *direction = floats(N);
+        for (size_t i = 0; i < N; i++) {
+            ones[i] = 1;
+            direction[i] = -0x1p-3F;
+        }
+        device_free_all();
+        uint16_t *w = device_numbers(halves[k], ones, N), *direction_ = device_numbers(halves[k], direction, N);
+        for (uint64_t step = 0; step < STEPS; step++)
+            DEVICE_OK(lspo_step_along_cuda(halves[k], N, 1, 0x1p-10F, halves[k], direction_, step, w, NULL));
+        uint16_t numbers[N];
+        device_read(w, sizeof numbers, numbers);
+        lspo_convert(N, halves[k], numbers, LSPO_NUMBER_FP32, ones);
+        double mean = 0;
+        for (size_t i = 0; i < N; i++)
+            mean += (double)ones[i] / N;
+        cr_assert_float_eq(mean, 1 + STEPS * 0x1p-13, 4 * sqrt(0x1p-13 * 0x1p-7 * STEPS / N));
+        free(ones), free(direction);
+    }
+    device_free_all();
+}
+
+/* Equal in every order of the threads; another seed's are others, and so are those of another place. */
+Test(cuda_numbers, random_rounding_is_a_function_of_seed_and_place)
+{
+    enum { N = 1000 };
+    float *x = floats(N), *rounded = floats(N), *of_other_seed = floats(N);
+    for (size_t i = 0; i < N; i++)
+        x[i] = 1 + 0x1p-8F + 0x1p-11F; /* in the middle for both formats */
+    for (size_t k = 0; k < COUNT(halves); k++) {
+        for (order_t order = {0}; next_order(&order);) {
+            size_t up = 0, changed = 0;
+            float *x_ = device_floats(x, N);
+            round_on_device(halves[k], LSPO_NUMBER_FP32, N, x_, 5, rounded);
+            round_on_device(halves[k], LSPO_NUMBER_FP32, N, x_, 6, of_other_seed);
+            add_to_hash(&order, rounded, N * sizeof *rounded);
+            for (size_t i = 0; i < N; i++) {
+                up += rounded[i] > x[i];
+                changed += rounded[i] != of_other_seed[i];
+            }
+            cr_assert(up > N / 3 && up < 2 * N / 3, "%zu of %d are rounded up", up, N);
+            cr_assert(changed > N / 3 && changed < 2 * N / 3, "%zu of %d depend on the seed", changed, N);
+        }
+    }
+    free(x), free(rounded), free(of_other_seed);
+}
+
+Test(cuda_numbers, random_rounding_keeps_what_is_not_finite)
+{
+    const float x[] = {INFINITY, -INFINITY, NAN, 0, 3e38F};
+    float rounded[COUNT(x)];
+    for (size_t k = 0; k < COUNT(halves); k++) {
+        device_free_all();
+        round_on_device(halves[k], LSPO_NUMBER_FP32, COUNT(x), device_floats(x, COUNT(x)), 1, rounded);
+        cr_assert(rounded[0] == INFINITY && rounded[1] == -INFINITY && isnan(rounded[2]) && rounded[3] == 0);
+        cr_assert(rounded[4] >= 65504.0F && !isnan(rounded[4]));
+    }
+    device_free_all();
+}
+
+/* ---- steps, every format along every other ---- */
+
+static void check_step(lspo_number_t number, lspo_number_t format, size_t n)
+{
+    float *w0 = random_numbers_of(number, 1, 1, n), *direction = random_numbers_of(format, 2, 1, n);
+    float *w = copy_floats(w0, n);
+    for (size_t i = 0; i < n; i++)
+        w[i] = 0.99F * w[i] - 0.1F * direction[i];
+    for (order_t order = {0}; next_order(&order);) {
+        void *w_ = device_numbers(number, w0, n);
+        DEVICE_OK(
+            lspo_step_along_cuda(number, n, 0.99F, 0.1F, format, device_numbers(format, direction, n), 9, w_, NULL));
+        expect_numbers(&order, number, "w", w_, w, n, 1e-4, 1e-6, 1e-6); /* a neighbour is a step away at most */
+    }
+    free(w0), free(direction), free(w);
+}
+
+Test(cuda_numbers, steps)
+{
+    static const size_t sizes[] = {0, 1, 7, 8, 9, 255, 2048, 4099};
+    for (size_t i = 0; i < COUNT(all_numbers); i++)
+        for (size_t j = 0; j < COUNT(all_numbers); j++)
+            for (size_t k = 0; k < COUNT(sizes); k++)
+                check_step(all_numbers[i], all_numbers[j], sizes[k]);
+}
