@@ -1,6 +1,6 @@
-/* bench_cuda - each CUDA kernel at the shapes of a 7B Llama's layer (4096 tokens): time by events, what it moves and
- * computes (the headers of kernels/ count it), and the share of what the card can do: bytes against a plain copy on the
- * card, FLOPs against cuBLAS in fp32, both measured here.
+/* bench_cuda - each CUDA kernel at the shapes of a 7B Llama's layer (4096 tokens), in each format: time by events, what it
+ * must move and compute (the headers of kernels/ count it), and the share of what the card can do: bytes against a plain
+ * copy on the card, FLOPs against cuBLAS in the same format, both measured here.
  *
  *     bench/bench_cuda        77 without a device
  */
@@ -33,6 +33,7 @@ enum {
 
 /* Device arrays of the largest shape each, and what is not floats. */
 static float *array[ARRAYS], *gradient, *small;
+static lspo_number_t number; /* of the lines that run now */
 static uint32_t *ids, *columns;
 static double *doubles;
 static lspo_projector_t p, q;
@@ -50,105 +51,111 @@ static int copy(void)
 
 static int product(void)
 {
-    return lspo_gemm_nn_cuda(LSPO_NUMBER_FP32, TOKENS, INNER, WIDTH, 1.0F, array[0], WIDTH, array[1], INNER, 0.0F,
-                             array[2], INNER, cublas, NULL);
+    return lspo_gemm_nn_cuda(number, TOKENS, INNER, WIDTH, 1.0F, array[0], WIDTH, array[1], INNER, 0.0F, array[2],
+                             INNER, cublas, NULL);
 }
 
 static int adam(void)
 {
     const lspo_adam_t step = lspo_adam_default(1e-4F, 10);
-    return lspo_adam_parameters_cuda(LSPO_NUMBER_FP32, &step, matrix, array[0], array[1], array[2], NULL, array[3],
-                                     NULL);
+    const bool has_master = number != LSPO_NUMBER_FP32;
+    return lspo_adam_parameters_cuda(number, &step, matrix, array[0], array[1], array[2], has_master ? array[3] : NULL,
+                                     has_master ? array[0] : array[3], NULL);
 }
 
-static int pack_bf16(void)
+static int adam_direction(void)
 {
-    return lspo_convert_cuda(matrix, LSPO_NUMBER_FP32, array[0], LSPO_NUMBER_BF16, array[1], NULL);
+    const lspo_adam_t step = lspo_adam_default(1e-4F, 10);
+    return lspo_adam_direction_cuda(number, &step, matrix, array[0], array[1], array[2], array[0], NULL);
 }
 
-static int unpack_bf16(void)
+static int pack(void)
 {
-    return lspo_convert_cuda(matrix, LSPO_NUMBER_BF16, array[1], LSPO_NUMBER_FP32, array[0], NULL);
+    return lspo_convert_cuda(matrix, LSPO_NUMBER_FP32, array[0], number, array[1], NULL);
 }
 
-static int pack_fp16(void)
+static int unpack(void)
 {
-    return lspo_convert_cuda(matrix, LSPO_NUMBER_FP32, array[0], LSPO_NUMBER_FP16, array[1], NULL);
+    return lspo_convert_cuda(matrix, number, array[0], LSPO_NUMBER_FP32, array[1], NULL);
+}
+
+static int step_along(void)
+{
+    return lspo_step_along_cuda(number, matrix, 1.0F, 1e-4F, LSPO_NUMBER_FP32, array[0], 1, array[1], NULL);
 }
 
 static int gather(void)
 {
-    return lspo_projector_gather_cuda(LSPO_NUMBER_FP32, &q, TOKENS, array[0], INNER, array[1], NULL);
+    return lspo_projector_gather_cuda(number, &q, TOKENS, array[0], INNER, array[1], NULL);
 }
 
 static int compress(void)
 {
-    return lspo_projector_compress_cuda(LSPO_NUMBER_FP32, &p, &q, TOKENS, array[0], WIDTH, array[1], INNER, 0.0F,
-                                        gradient, array[2], cublas, NULL);
+    return lspo_projector_compress_cuda(number, &p, &q, TOKENS, array[0], WIDTH, array[1], INNER, 0.0F, gradient,
+                                        array[2], cublas, NULL);
 }
 
 static int apply(void)
 {
-    return lspo_projector_apply_cuda(LSPO_NUMBER_FP32, &p, &q, gradient, 1e-4F, 0.0F, 0, array[0], NULL);
+    return lspo_projector_apply_cuda(number, &p, &q, gradient, 1e-4F, 0.0F, 0, array[0], NULL);
 }
 
 static int embedding_forward(void)
 {
-    return lspo_embedding_forward_cuda(LSPO_NUMBER_FP32, BATCH, SEQUENCE, WIDTH, ids, array[0], NULL, array[1], NULL);
+    return lspo_embedding_forward_cuda(number, BATCH, SEQUENCE, WIDTH, ids, array[0], NULL, array[1], NULL);
 }
 
 static int embedding_backward(void)
 {
-    return lspo_embedding_backward_cuda(LSPO_NUMBER_FP32, BATCH, SEQUENCE, WIDTH, ids, array[1], array[0], NULL, NULL);
+    return lspo_embedding_backward_cuda(number, BATCH, SEQUENCE, WIDTH, ids, array[1], array[0], NULL, NULL);
 }
 
 static int norm_forward(void)
 {
-    return lspo_norm_forward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, array[0], small, small, array[1], small + WIDTH,
+    return lspo_norm_forward_cuda(number, TOKENS, WIDTH, array[0], small, small, array[1], small + WIDTH,
                                   small + 2 * WIDTH, NULL);
 }
 
 static int rms_norm_forward(void)
 {
-    return lspo_rms_norm_forward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, 1e-5F, array[0], small, array[1], small + WIDTH,
-                                      NULL);
+    return lspo_rms_norm_forward_cuda(number, TOKENS, WIDTH, 1e-5F, array[0], small, array[1], small + WIDTH, NULL);
 }
 
 static int rms_norm_backward(void)
 {
-    return lspo_rms_norm_backward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, array[0], array[1], small + WIDTH, small,
-                                       array[2], false, array[3], NULL, NULL);
+    return lspo_rms_norm_backward_cuda(number, TOKENS, WIDTH, array[0], array[1], small + WIDTH, small, array[2], false,
+                                       array[3], NULL, NULL);
 }
 
 static int rms_norm_backward_gain(void)
 {
-    return lspo_rms_norm_backward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, array[0], array[1], small + WIDTH, small,
-                                       array[2], false, array[3], small + 2 * WIDTH, NULL);
+    return lspo_rms_norm_backward_cuda(number, TOKENS, WIDTH, array[0], array[1], small + WIDTH, small, array[2], false,
+                                       array[3], small + 2 * WIDTH, NULL);
 }
 
 static int gelu_forward(void)
 {
-    return lspo_gelu_forward_cuda(LSPO_NUMBER_FP32, floats, array[0], array[1], NULL);
+    return lspo_gelu_forward_cuda(number, floats, array[0], array[1], NULL);
 }
 
 static int gelu_backward(void)
 {
-    return lspo_gelu_backward_cuda(LSPO_NUMBER_FP32, TOKENS, INNER, array[0], false, array[1], NULL, NULL);
+    return lspo_gelu_backward_cuda(number, TOKENS, INNER, array[0], false, array[1], NULL, NULL);
 }
 
 static int swiglu_forward(void)
 {
-    return lspo_swiglu_forward_cuda(LSPO_NUMBER_FP32, floats, array[0], array[1], array[2], NULL);
+    return lspo_swiglu_forward_cuda(number, floats, array[0], array[1], array[2], NULL);
 }
 
 static int swiglu_backward(void)
 {
-    return lspo_swiglu_backward_cuda(LSPO_NUMBER_FP32, floats, array[0], array[1], array[2], array[3], NULL);
+    return lspo_swiglu_backward_cuda(number, floats, array[0], array[1], array[2], array[3], NULL);
 }
 
 static int rotary(void)
 {
-    return lspo_rotary_forward_cuda(LSPO_NUMBER_FP32, BATCH, SEQUENCE, HEADS, HEAD_WIDTH, small, array[0], NULL);
+    return lspo_rotary_forward_cuda(number, BATCH, SEQUENCE, HEADS, HEAD_WIDTH, small, array[0], NULL);
 }
 
 static const lspo_attention_t shape = {.batch = BATCH,
@@ -163,60 +170,58 @@ static const lspo_attention_t shape = {.batch = BATCH,
 /* Q, K, V in one array, dQ, dK, dV in another; their rows' sums in `small`. */
 static int attention_forward(void)
 {
-    return lspo_attention_any_forward_cuda(LSPO_NUMBER_FP32, &shape, array[0], array[0] + tokens_wide / 2, array[1],
-                                           array[2], small, NULL);
+    return lspo_attention_any_forward_cuda(number, &shape, array[0], array[0] + tokens_wide / 2, array[1], array[2],
+                                           small, NULL);
 }
 
 static int attention_backward(void)
 {
     float *dots = small + (size_t)TOKENS * HEADS;
-    return lspo_attention_any_backward_cuda(LSPO_NUMBER_FP32, &shape, array[0], array[0] + tokens_wide / 2, array[1],
-                                            array[2], small, array[2], array[3], array[3] + tokens_wide,
-                                            array[1] + tokens_wide, dots, NULL);
+    return lspo_attention_any_backward_cuda(number, &shape, array[0], array[0] + tokens_wide / 2, array[1], array[2],
+                                            small, array[2], array[3], array[3] + tokens_wide, array[1] + tokens_wide,
+                                            dots, NULL);
 }
 
 static int loss_forward(void)
 {
-    return lspo_cross_entropy_forward_cuda(LSPO_NUMBER_FP32, LOSS_ROWS, VOCABULARY, ids, array[0], doubles,
-                                           doubles + LOSS_ROWS, NULL);
+    return lspo_cross_entropy_forward_cuda(number, LOSS_ROWS, VOCABULARY, ids, array[0], doubles, doubles + LOSS_ROWS,
+                                           NULL);
 }
 
 static int loss_backward(void)
 {
-    return lspo_cross_entropy_backward_cuda(LSPO_NUMBER_FP32, LOSS_ROWS, VOCABULARY, ids, array[0], 1.0F, array[0],
-                                            NULL);
+    return lspo_cross_entropy_backward_cuda(number, LOSS_ROWS, VOCABULARY, ids, array[0], 1.0F, array[0], NULL);
 }
 
 static int bias_add(void)
 {
-    return lspo_bias_add_cuda(LSPO_NUMBER_FP32, TOKENS, INNER, array[0], small, array[0], NULL);
+    return lspo_bias_add_cuda(number, TOKENS, INNER, array[0], small, array[0], NULL);
 }
 
 static int column_sum(void)
 {
-    return lspo_column_sum_cuda(LSPO_NUMBER_FP32, TOKENS, INNER, array[0], false, small, NULL);
+    return lspo_column_sum_cuda(number, TOKENS, INNER, array[0], false, small, NULL);
 }
 
 static int residual_add(void)
 {
-    return lspo_vector_add_cuda(LSPO_NUMBER_FP32, tokens_wide, array[0], array[1], NULL);
+    return lspo_vector_add_cuda(number, tokens_wide, array[0], array[1], NULL);
 }
 
 static int sum_of_squares(void)
 {
-    return lspo_sum_of_squares_cuda(LSPO_NUMBER_FP32, matrix, array[0], doubles, doubles + LSPO_SUM_OF_SQUARES_PARTS,
-                                    NULL);
+    return lspo_sum_of_squares_cuda(number, matrix, array[0], doubles, doubles + LSPO_SUM_OF_SQUARES_PARTS, NULL);
 }
 
 static int columns_gather(void)
 {
-    return lspo_columns_gather_cuda(LSPO_NUMBER_FP32, WIDTH, INNER, INNER / 10, columns, array[0], array[1], NULL);
+    return lspo_columns_gather_cuda(number, WIDTH, INNER, INNER / 10, columns, array[0], array[1], NULL);
 }
 
 static int adapter_forward(void)
 {
-    return lspo_adapter_forward_cuda(LSPO_NUMBER_FP32, TOKENS, WIDTH, INNER, RANK, 1.0F, array[0], small, small,
-                                     array[1], array[2], cublas, NULL);
+    return lspo_adapter_forward_cuda(number, TOKENS, WIDTH, INNER, RANK, 1.0F, array[0], small, small, array[1],
+                                     array[2], cublas, NULL);
 }
 
 /* ---- the table ---- */
@@ -224,7 +229,7 @@ static int adapter_forward(void)
 typedef struct {
     const char *name;
     int (*run)(void);
-    double bytes, flop;
+    double numbers, bytes, flop; /* moved: numbers of the format, and bytes whatever it is */
 } line_t;
 
 #define ELEMENTS ((double)TOKENS * INNER)
@@ -232,40 +237,44 @@ typedef struct {
 #define ACTIVATIONS ((double)TOKENS * WIDTH)
 #define LOGITS ((double)LOSS_ROWS * VOCABULARY)
 #define PAIRS ((double)BATCH * HEADS * SEQUENCE * (SEQUENCE + 1) * HEAD_WIDTH)
+#define SUBSPACES ((double)TOKENS * SUBSPACE)
 
-/* The first two measure the card. */
+/* What the others are measured against. */
+static const line_t copy_line = {"copy on the card", copy, 0, 8 * ELEMENTS, 0};
+static const line_t product_line = {"cublas product", product, ACTIVATIONS + WEIGHTS + ELEMENTS, 0,
+                                    2 * ACTIVATIONS *INNER};
+
 static const line_t lines[] = {
-    {"copy on the card", copy, 8 * ELEMENTS, 0},
-    {"cublas sgemm", product, 4 * (ACTIVATIONS + WEIGHTS + ELEMENTS), 2 * ACTIVATIONS *INNER},
-    {"adam", adam, 28 * WEIGHTS, 0},
-    {"pack bf16", pack_bf16, 6 * WEIGHTS, 0},
-    {"unpack bf16", unpack_bf16, 6 * WEIGHTS, 0},
-    {"pack fp16", pack_fp16, 6 * WEIGHTS, 0},
-    {"gather dY Q", gather, 4 * ELEMENTS + 4.0 * TOKENS *SUBSPACE, 2 * ELEMENTS *NONZEROS},
-    {"compress", compress, 4 * (ELEMENTS + ACTIVATIONS) + 16.0 * TOKENS *SUBSPACE,
-     2 * (ELEMENTS + ACTIVATIONS) * NONZEROS + 2.0 * TOKENS *SUBSPACE *SUBSPACE},
-    {"apply", apply, 8 * WEIGHTS, 2.0 * WIDTH *SUBSPACE *NONZEROS + 2 * WEIGHTS *NONZEROS},
-    {"embedding forward", embedding_forward, 8 * ACTIVATIONS, 0},
-    {"embedding backward", embedding_backward, 12 * ACTIVATIONS, ACTIVATIONS},
-    {"layer norm forward", norm_forward, 8 * ACTIVATIONS, 8 * ACTIVATIONS},
-    {"rms norm forward", rms_norm_forward, 8 * ACTIVATIONS, 8 * ACTIVATIONS},
-    {"rms norm backward", rms_norm_backward, 16 * ACTIVATIONS, 14 * ACTIVATIONS},
-    {"rms norm backward, gain", rms_norm_backward_gain, 24 * ACTIVATIONS, 18 * ACTIVATIONS},
-    {"gelu forward", gelu_forward, 8 * ELEMENTS, 20 * ELEMENTS},
-    {"gelu backward", gelu_backward, 12 * ELEMENTS, 28 * ELEMENTS},
-    {"swiglu forward", swiglu_forward, 12 * ELEMENTS, 0},
-    {"swiglu backward", swiglu_backward, 20 * ELEMENTS, 0},
-    {"rotary", rotary, 8 * ACTIVATIONS, 3 * ACTIVATIONS},
-    {"attention forward", attention_forward, 16 * ACTIVATIONS, 2 * PAIRS},
-    {"attention backward", attention_backward, 32 * ACTIVATIONS, 7 * PAIRS},
-    {"cross-entropy forward", loss_forward, 8 * LOGITS, 16 * LOGITS},
-    {"cross-entropy backward", loss_backward, 8 * LOGITS, LOGITS},
-    {"bias add", bias_add, 8 * ELEMENTS, ELEMENTS},
-    {"column sum", column_sum, 4 * ELEMENTS, ELEMENTS},
-    {"residual add", residual_add, 12 * ACTIVATIONS, ACTIVATIONS},
-    {"sum of squares", sum_of_squares, 4 * WEIGHTS, 2 * WEIGHTS},
-    {"columns gather, a tenth", columns_gather, 0.8 * WEIGHTS, 0},
-    {"adapter forward", adapter_forward, 4 * (ACTIVATIONS + 2 * ELEMENTS), 2.0 * RANK *(ACTIVATIONS + ELEMENTS)},
+    {"adam", adam, 0, 28 * WEIGHTS, 0}, /* in 16 bits with the master */
+    {"adam's direction", adam_direction, 2 * WEIGHTS, 16 * WEIGHTS, 0},
+    {"step along a direction", step_along, 2 * WEIGHTS, 4 * WEIGHTS, 3 * WEIGHTS},
+    {"from fp32", pack, WEIGHTS, 4 * WEIGHTS, 0},
+    {"to fp32", unpack, WEIGHTS, 4 * WEIGHTS, 0},
+    {"gather dY Q", gather, ELEMENTS + SUBSPACES, 0, 2 * ELEMENTS *NONZEROS},
+    {"compress", compress, ELEMENTS + ACTIVATIONS + 4 * SUBSPACES, 0,
+     2 * (ELEMENTS + ACTIVATIONS) * NONZEROS + 2 * SUBSPACES *SUBSPACE},
+    {"apply", apply, 2 * WEIGHTS, 0, 2.0 * WIDTH *SUBSPACE *NONZEROS + 2 * WEIGHTS *NONZEROS},
+    {"embedding forward", embedding_forward, 2 * ACTIVATIONS, 0, 0},
+    {"embedding backward", embedding_backward, 3 * ACTIVATIONS, 0, ACTIVATIONS},
+    {"layer norm forward", norm_forward, 2 * ACTIVATIONS, 0, 8 * ACTIVATIONS},
+    {"rms norm forward", rms_norm_forward, 2 * ACTIVATIONS, 0, 8 * ACTIVATIONS},
+    {"rms norm backward", rms_norm_backward, 4 * ACTIVATIONS, 0, 14 * ACTIVATIONS},
+    {"rms norm backward, gain", rms_norm_backward_gain, 6 * ACTIVATIONS, 0, 18 * ACTIVATIONS},
+    {"gelu forward", gelu_forward, 2 * ELEMENTS, 0, 20 * ELEMENTS},
+    {"gelu backward", gelu_backward, 3 * ELEMENTS, 0, 28 * ELEMENTS},
+    {"swiglu forward", swiglu_forward, 3 * ELEMENTS, 0, 0},
+    {"swiglu backward", swiglu_backward, 5 * ELEMENTS, 0, 0},
+    {"rotary", rotary, 2 * ACTIVATIONS, 0, 3 * ACTIVATIONS},
+    {"attention forward", attention_forward, 4 * ACTIVATIONS, 0, 2 * PAIRS},
+    {"attention backward", attention_backward, 8 * ACTIVATIONS, 0, 7 * PAIRS},
+    {"cross-entropy forward", loss_forward, 2 * LOGITS, 0, 16 * LOGITS},
+    {"cross-entropy backward", loss_backward, 2 * LOGITS, 0, LOGITS},
+    {"bias add", bias_add, 2 * ELEMENTS, 0, ELEMENTS},
+    {"column sum", column_sum, ELEMENTS, 0, ELEMENTS},
+    {"residual add", residual_add, 3 * ACTIVATIONS, 0, ACTIVATIONS},
+    {"sum of squares", sum_of_squares, WEIGHTS, 0, 2 * WEIGHTS},
+    {"columns gather, a tenth", columns_gather, 0.2 * WEIGHTS, 0, 0},
+    {"adapter forward", adapter_forward, ACTIVATIONS + 2 * ELEMENTS, 0, 2.0 * RANK *(ACTIVATIONS + ELEMENTS)},
 };
 
 static void need(int error, const char *what)
@@ -347,11 +356,34 @@ static double median_time_s(const line_t *line)
     return measure_median(times_s, REPEATS);
 }
 
+/* Rates of the line; printed as shares of those of the copy and the product, where these are known. */
+static void measure_line(const line_t *line, double copy_Bps, double product_flops, double *Bps_out, double *flops_out)
+{
+    const double time_s = median_time_s(line), bytes = line->numbers * (double)lspo_number_bytes(number) + line->bytes;
+    const double Bps = bytes / time_s, flops = line->flop / time_s;
+    printf("%-24s %10.1f %10.1f %10.2f %10.1f %7.1f%% %10.2f %7.1f%%\n", line->name, 1e6 * time_s, 1e-6 * bytes,
+           1e-9 * line->flop, 1e-9 * Bps, copy_Bps > 0 ? 100 * Bps / copy_Bps : 100, 1e-12 * flops,
+           product_flops > 0 ? 100 * flops / product_flops : 100);
+    *Bps_out = Bps;
+    *flops_out = flops;
+}
+
+static void measure_format(const char *name)
+{
+    double copy_Bps, product_flops, unused;
+    printf("\n%-24s %10s %10s %10s %10s %8s %10s %8s\n", name, "time us", "MB", "GFLOP", "GB/s", "of copy", "TFLOP/s",
+           "of gemm");
+    measure_line(&copy_line, 0, 0, &copy_Bps, &unused);
+    measure_line(&product_line, copy_Bps, 0, &unused, &product_flops);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        measure_line(&lines[i], copy_Bps, product_flops, &unused, &unused);
+}
+
 int main(void)
 {
+    static const char *const names[] = {"fp32", "bf16", "fp16"}; /* in the order of lspo_number_t */
     int count = 0;
     struct cudaDeviceProp device;
-    double copy_Bps = 0, product_flops = 0;
     if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
         printf("bench_cuda: no CUDA device\n");
         return 77;
@@ -360,16 +392,8 @@ int main(void)
     prepare();
     printf("%s: %d tokens, width %d, MLP %d, d %d, r %d; median of %d\n", device.name, TOKENS, WIDTH, INNER, SUBSPACE,
            NONZEROS, REPEATS);
-    printf("%-24s %10s %10s %10s %10s %8s %10s %8s\n", "kernel", "time us", "MB", "GFLOP", "GB/s", "of copy", "TFLOP/s",
-           "of gemm");
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
-        const double time_s = median_time_s(&lines[i]);
-        const double Bps = lines[i].bytes / time_s, flops = lines[i].flop / time_s;
-        copy_Bps = i == 0 ? Bps : copy_Bps;
-        product_flops = i == 1 ? flops : product_flops;
-        printf("%-24s %10.1f %10.1f %10.2f %10.1f %7.1f%% %10.2f %7.1f%%\n", lines[i].name, 1e6 * time_s,
-               1e-6 * lines[i].bytes, 1e-9 * lines[i].flop, 1e-9 * Bps, 100 * Bps / copy_Bps, 1e-12 * flops,
-               i == 0 ? 0.0 : 100 * flops / product_flops);
-    }
+    for (number = LSPO_NUMBER_FP32; number <= LSPO_NUMBER_FP16; number++)
+        if (number != LSPO_NUMBER_BF16 || device.major >= 8)
+            measure_format(names[number]);
     return 0;
 }
