@@ -11,12 +11,13 @@
 #include "plan/policy.h"
 #include "plan/units.h"
 #include "real/counters.h"
-#include "real/executor.h"
 #include "real/lane.h"
+#include "real/play.h"
 #include "real/process.h"
 #include "real/session.h"
 #include "real/text.h"
 #include "real/topology.h"
+#include "real/workers.h"
 
 enum { HELD_OUT_TOKENS = 2048 };
 static const double core_share_least = 0.9;
@@ -24,7 +25,6 @@ static const double core_share_least = 0.9;
 /* What all plays share. */
 typedef struct {
     const lspo_run_options_t *options;
-    lspo_topology_t topology;
     lspo_counters_t *counters;
     lspo_text_t *text;
 } bench_t;
@@ -34,11 +34,13 @@ typedef struct {
     const bench_t *bench;
     const lspo_plan_t *plan;
     lspo_device_t *device;
+    lspo_topology_t topology;
+    lspo_workers_t *workers;
     lspo_session_t *session;
     lspo_trace_t *trace; /* of the last play */
     lspo_summary_t sum;  /* samples of all plays; the rest added up, until finish_plays() */
     uint32_t plays;
-    double gpu_cpu_s, gpu_busy_s; /* of the GPU lane's ops: CPU time, and time that passed */
+    double gpu_cpu_s, gpu_busy_s; /* of the GPU lane's ops: CPU time, and time that passed; 0 with a GPU */
 } player_t;
 
 lspo_status_t lspo_run_default(lspo_run_options_t *options_out)
@@ -50,7 +52,7 @@ lspo_status_t lspo_run_default(lspo_run_options_t *options_out)
 static void enter_lane(void *context, lspo_lane_t lane)
 {
     const player_t *player = context;
-    lspo_topology_enter(&player->bench->topology, lane);
+    lspo_topology_enter(&player->topology, lane);
     lspo_counters_enter(player->bench->counters, lane);
     lspo_lane_flush_denormals();
 }
@@ -58,7 +60,7 @@ static void enter_lane(void *context, lspo_lane_t lane)
 static lspo_status_t run_op(void *context, const lspo_op_t *op)
 {
     player_t *player = context;
-    if (op->lane != LSPO_LANE_GPU)
+    if (op->lane != LSPO_LANE_GPU || lspo_device_is_asynchronous(player->device))
         return lspo_session_run_op(player->session, op);
     double cpu_s = lspo_lane_cpu_s();
     uint64_t start_ns = lspo_now_ns();
@@ -72,9 +74,7 @@ static lspo_status_t open_bench(const lspo_run_options_t *options, bench_t *benc
 {
     *bench = (bench_t){.options = options};
     lspo_gemm_single_thread();
-    lspo_status_t status = lspo_topology_read(&bench->topology);
-    if (status == LSPO_OK)
-        status = lspo_text_open(options->text_path, &bench->text);
+    lspo_status_t status = lspo_text_open(options->text_path, &bench->text);
     if (status == LSPO_OK)
         lspo_counters_open(&bench->counters);
     return status;
@@ -92,6 +92,8 @@ static lspo_status_t open_player(const bench_t *bench, const lspo_plan_t *plan, 
     *player = (player_t){.bench = bench, .plan = plan};
     lspo_status_t status = lspo_device_open(bench->options->device, caps, &player->device);
     if (status == LSPO_OK)
+        status = lspo_play_place(player->device, bench->options->cpu_threads, &player->topology, &player->workers);
+    if (status == LSPO_OK)
         status = lspo_session_create(plan, player->device, bench->text, &player->session);
     return status;
 }
@@ -101,6 +103,7 @@ static void close_player(player_t *player)
     lspo_summary_release(&player->sum);
     lspo_trace_destroy(player->trace);
     lspo_session_destroy(player->session);
+    lspo_workers_destroy(player->workers);
     lspo_device_close(player->device);
 }
 
@@ -149,7 +152,7 @@ static void finish_plays(player_t *player)
     lspo_median_interval(sum->samples_s, sum->sample_count, player->plan->workload.seed, &sum->low_s, &sum->high_s);
 }
 
-static lspo_status_t play(player_t *player)
+static lspo_status_t play_once(player_t *player)
 {
     const lspo_run_options_t *options = player->bench->options;
     lspo_status_t status = player->plays > 0 ? lspo_session_reset(player->session) : LSPO_OK;
@@ -157,7 +160,8 @@ static lspo_status_t play(player_t *player)
         return status;
     lspo_trace_destroy(player->trace);
     player->trace = NULL;
-    status = lspo_execute(player->plan, run_op, enter_lane, player, options->stop, &player->trace);
+    const lspo_play_t play = {.device = player->device, .context = player, .run = run_op, .enter_lane = enter_lane};
+    status = lspo_play(player->plan, &play, options->stop, &player->trace);
     if (status != LSPO_OK)
         return status;
     lspo_summary_t summary;
@@ -207,18 +211,20 @@ static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
 }
 
 /* On the host device everything is one process: what the device holds is taken off for the host's part, and what copies
- * use besides for the rest. */
+ * use besides for the rest.  A GPU's memory is none of the process's. */
 static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
-    result->peak_total_bytes = lspo_process_peak_bytes(mark);
-    result->peak_host_bytes = above(result->peak_total_bytes, lspo_device_most_held_bytes(device));
+    uint64_t process_bytes = lspo_process_peak_bytes(mark);
+    bool apart = lspo_device_is_asynchronous(device);
+    result->peak_host_bytes = apart ? process_bytes : above(process_bytes, lspo_device_most_held_bytes(device));
+    result->peak_total_bytes = apart ? process_bytes + lspo_device_peak_bytes(device) : process_bytes;
     result->extra_bytes = above(result->peak_host_bytes, lspo_device_most_host_held_bytes(device));
 }
 
 /* Memory is read after the first play, before `native` adds its own. */
 static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
-    lspo_status_t status = play(player);
+    lspo_status_t status = play_once(player);
     if (status == LSPO_OK)
         status = keep_losses(player, result);
     if (status == LSPO_OK && player->plays == 1)
@@ -238,7 +244,7 @@ static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo
                               lspo_run_result_t *result)
 {
     const lspo_run_options_t *options = bench->options;
-    static const lspo_device_caps_t no_caps;
+    const lspo_device_caps_t no_caps = {.sms = options->caps.sms};
     lspo_plan_t *native_plan = NULL;
     player_t native = {0};
     lspo_status_t status = options->slowdown ? build_native(player->plan, &native_plan) : LSPO_OK;
@@ -251,7 +257,7 @@ static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo
         if (!native.session)
             status = open_player(bench, native_plan, &no_caps, &native);
         if (status == LSPO_OK)
-            status = play(&native);
+            status = play_once(&native);
     }
     if (status == LSPO_OK) {
         report(options, player->plan->policy->name, options->repeat);
@@ -288,7 +294,8 @@ static lspo_status_t describe_caps(const lspo_device_caps_t *caps, lspo_trace_t 
                    {"cap.d2h_latency", caps->d2h_latency_s, LSPO_UNIT_SECONDS},
                    {"cap.h2d_duplex_loss", caps->h2d_duplex_loss, LSPO_UNIT_NONE},
                    {"cap.d2h_duplex_loss", caps->d2h_duplex_loss, LSPO_UNIT_NONE},
-                   {"cap.cpu", caps->cpu_pps, LSPO_UNIT_PPS}};
+                   {"cap.cpu", caps->cpu_pps, LSPO_UNIT_PPS},
+                   {"cap.sms", caps->sms, LSPO_UNIT_NONE}};
     lspo_status_t status = LSPO_OK;
     for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
         status = put_quantity(trace, entries[i].key, entries[i].value, entries[i].unit);
@@ -305,27 +312,43 @@ static void warn_of_other_work(const player_t *player)
     if (core_share(player) < core_share_least)
         lspo_warn("the GPU lane had its core for %.0f %% of the time that it worked: other programs run on cpu %d, and "
                   "the times are not those of the plan alone",
-                  100 * core_share(player), player->bench->topology.cpu[LSPO_LANE_GPU]);
+                  100 * core_share(player), player->topology.cpu[LSPO_LANE_GPU]);
+}
+
+static lspo_status_t add_entry(void *trace, const char *key, const char *value)
+{
+    return lspo_trace_set_meta(trace, key, value);
+}
+
+/* What holds for the host device alone: how much of its core the GPU lane had. */
+static lspo_status_t describe_device(const player_t *player, lspo_trace_t *trace)
+{
+    char share[16];
+    snprintf(share, sizeof share, "%.3f", core_share(player));
+    lspo_status_t status = lspo_device_describe(player->device, add_entry, trace);
+    if (status == LSPO_OK && !lspo_device_is_asynchronous(player->device))
+        status = lspo_trace_set_meta(trace, "gpu core share", share);
+    return status == LSPO_OK ? describe_caps(&player->bench->options->caps, trace) : status;
 }
 
 static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
 {
     const bench_t *bench = player->bench;
-    char repeat[16], share[16];
-    snprintf(share, sizeof share, "%.3f", core_share(player));
+    char repeat[16], threads[16];
+    snprintf(threads, sizeof threads, "%" PRIu32, lspo_workers_count(player->workers));
     snprintf(repeat, sizeof repeat, "%" PRIu32, bench->options->repeat);
     const char *const entries[][2] = {{"origin", "run"},
                                       {"device", bench->options->device},
                                       {"repeat", repeat},
-                                      {"topology", bench->topology.description},
-                                      {"gpu core share", share},
+                                      {"topology", player->topology.description},
+                                      {"cpu threads", threads},
                                       {"blas core", lspo_gemm_core()},
                                       {"text", lspo_text_source(bench->text)}};
     lspo_status_t status = lspo_trace_describe_plan(trace, player->plan);
     for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
         status = lspo_trace_set_meta(trace, entries[i][0], entries[i][1]);
     if (status == LSPO_OK)
-        status = describe_caps(&bench->options->caps, trace);
+        status = describe_device(player, trace);
     if (status == LSPO_OK)
         status = lspo_counters_describe(bench->counters, trace);
     return status;

@@ -12,11 +12,12 @@
 #include "traces/trace.h"
 
 typedef struct {
-    const char *device; /* "host" */
+    const char *device; /* "host", "cuda", "cuda:N" */
     lspo_device_caps_t caps;
+    uint32_t cpu_threads;  /* workers of the CPU lane; 0: as lspo_topology_workers() says          */
     const char *text_path; /* training text; NULL: the machine's own text, see real/text.h */
     uint32_t repeat;       /* plays of the plan; each adds its iterations' samples           */
-    bool slowdown;         /* also measure native without caps, after each play               */
+    bool slowdown;         /* also measure native without caps but that of its sms, after each play */
     uint32_t warmup;       /* iterations dropped in each play */
     bool timing_only;      /* no loss on held-out text: it is then NaN */
     const atomic_int *stop;
@@ -30,11 +31,12 @@ typedef struct {
     double native_iteration_s; /* NaN unless asked for            */
     double tokens_per_s;
     double gpu_core_share; /* fraction of the GPU lane's busy time in which it had its core: 1 on an idle machine; well
-                              below, other work ran there and the times are not those of the plan */
+                              below, other work ran there and the times are not those of the plan; 1 with a GPU */
     uint64_t peak_gpu_bytes;   /* the device's high-water mark    */
     uint64_t peak_total_bytes; /* of the process above what it held before, by the kernel (real/process.h): the device's
                                   memory, the host's and all else */
-    uint64_t peak_host_bytes;  /* the same less the device's memory  */
+    uint64_t peak_host_bytes;  /* the same less the device's memory: with a GPU what the kernel counts, and the total is
+                                  that and the GPU's high-water mark */
     uint64_t extra_bytes;      /* and less the host memory that copies use: BLAS workspaces, stacks, libraries */
     double loss_first, loss_last;           /* training loss of the first and the last iteration of the last repeat */
     double held_out_before, held_out_after; /* mean loss on held-out text, nats a token */
@@ -46,7 +48,7 @@ typedef struct {
 lspo_status_t lspo_run_default(lspo_run_options_t *options_out);
 
 /* Every repeat starts from the same seeded weights.  `trace_out` (may be NULL) is the trace of the last repeat, with
- * device, caps, topology, text and counters in its header.  Times are the medians over all repeats' samples, busy times
+ * device, caps, topology, threads, text and counters in its header.  Times are the medians over all repeats' samples, busy times
  * averages over the repeats.  LSPO_ERR_INPUT for fewer than warmup + 2 iterations and what a session refuses,
  * LSPO_ERR_FIT, LSPO_ERR_NUMERIC, LSPO_ERR_INTERRUPTED. */
 lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *options, lspo_run_result_t *result_out,

@@ -3,7 +3,9 @@
 
 #include <hwloc.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -20,6 +22,12 @@ typedef struct {
 } sched_attributes_t;
 
 static const uint64_t link_slice_ns = 100000;
+
+/* The cores that this process may use, those near the GPU first. */
+typedef struct {
+    int *cpu;
+    uint32_t count, near_count;
+} cores_t;
 
 /* The core of a lane among `core_count`, counted from the GPU lane's. */
 static uint32_t lane_core(lspo_lane_t lane, uint32_t core_count)
@@ -46,27 +54,96 @@ static void describe(lspo_topology_t *topology)
                          "%s %s on cpu %d", lane ? "," : "", lspo_lane_name((lspo_lane_t)lane), topology->cpu[lane]);
 }
 
-static lspo_status_t place_lanes(hwloc_topology_t machine, lspo_topology_t *topology)
+static bool is_a_lanes(const lspo_topology_t *topology, int cpu)
+{
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        if (topology->cpu[lane] == cpu)
+            return true;
+    return false;
+}
+
+static void place_workers(const cores_t *cores, lspo_topology_t *topology)
+{
+    topology->worker_cpu[0] = topology->cpu[LSPO_LANE_CPU];
+    topology->worker_count = topology->usual_workers = 1;
+    for (uint32_t i = 0; i < cores->count && topology->worker_count < LSPO_TOPOLOGY_WORKERS_MAX; i++) {
+        if (is_a_lanes(topology, cores->cpu[i]))
+            continue;
+        topology->worker_cpu[topology->worker_count++] = cores->cpu[i];
+        topology->usual_workers += i < cores->near_count;
+    }
+}
+
+/* Links of a GPU need no core each: nothing is copied there. */
+static void place_lanes(const cores_t *cores, bool gpu, lspo_topology_t *topology)
+{
+    uint32_t count = cores->near_count > 3 && gpu ? 3 : cores->near_count;
+    topology->core_count = cores->count;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        topology->cpu[lane] = cores->cpu[lane_core((lspo_lane_t)lane, count)];
+    describe(topology);
+    place_workers(cores, topology);
+    if (!gpu)
+        topology->usual_workers = 1;
+}
+
+/* The cores of the GPU's NUMA node into `near`; all where the GPU is not found. */
+static void find_near(hwloc_topology_t machine, const char *pci_address, hwloc_bitmap_t near)
+{
+    hwloc_obj_t gpu = pci_address ? hwloc_get_pcidev_by_busidstring(machine, pci_address) : NULL;
+    hwloc_obj_t place = gpu ? hwloc_get_non_io_ancestor_obj(machine, gpu) : NULL;
+    if (place && place->nodeset)
+        hwloc_cpuset_from_nodeset(machine, near, place->nodeset);
+    else
+        hwloc_bitmap_fill(near);
+}
+
+static lspo_status_t list_cores(hwloc_topology_t machine, hwloc_const_bitmap_t near, cores_t *cores)
 {
     /* A machine may hide its cores and show hardware threads only. */
     hwloc_obj_type_t type = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
     int count = hwloc_get_nbobjs_by_type(machine, type);
     if (count < 1)
         return lspo_error(LSPO_ERR_DEVICE, "hwloc finds no core that this process may use");
-    topology->core_count = (uint32_t)count;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-        hwloc_obj_t core = hwloc_get_obj_by_type(machine, type, lane_core((lspo_lane_t)lane, (uint32_t)count));
-        topology->cpu[lane] = hwloc_bitmap_first(core->cpuset);
+    cores->cpu = calloc((size_t)count, sizeof *cores->cpu);
+    if (!cores->cpu)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for the list of %d cores", count);
+    for (int nearby = 1; nearby >= 0; nearby--) {
+        for (int i = 0; i < count; i++) {
+            hwloc_obj_t core = hwloc_get_obj_by_type(machine, type, (unsigned)i);
+            if (hwloc_bitmap_intersects(core->cpuset, near) == nearby)
+                cores->cpu[cores->count++] = hwloc_bitmap_first(core->cpuset);
+        }
+        if (nearby)
+            cores->near_count = cores->count;
     }
-    describe(topology);
+    if (cores->near_count == 0) /* this process may use none of them */
+        cores->near_count = cores->count;
     return LSPO_OK;
 }
 
-lspo_status_t lspo_topology_read(lspo_topology_t *topology_out)
+static lspo_status_t place(hwloc_topology_t machine, bool gpu, const char *pci_address, lspo_topology_t *topology)
+{
+    cores_t cores = {0};
+    hwloc_bitmap_t near = hwloc_bitmap_alloc();
+    if (!near)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a set of cores");
+    find_near(machine, pci_address, near);
+    lspo_status_t status = list_cores(machine, near, &cores);
+    if (status == LSPO_OK)
+        place_lanes(&cores, gpu, topology);
+    free(cores.cpu);
+    hwloc_bitmap_free(near);
+    return status;
+}
+
+static lspo_status_t read_machine(bool gpu, const char *pci_address, lspo_topology_t *topology_out)
 {
     hwloc_topology_t machine;
     if (hwloc_topology_init(&machine) != 0)
         return lspo_error(LSPO_ERR_DEVICE, "hwloc cannot start");
+    if (pci_address)
+        hwloc_topology_set_io_types_filter(machine, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
 #if HWLOC_API_VERSION >= 0x00020500
     hwloc_topology_set_flags(machine, HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING);
 #endif
@@ -75,11 +152,30 @@ lspo_status_t lspo_topology_read(lspo_topology_t *topology_out)
     if (hwloc_topology_load(machine) != 0)
         status = lspo_error(LSPO_ERR_DEVICE, "hwloc cannot read the cores of this machine");
     else
-        status = place_lanes(machine, &topology);
+        status = place(machine, gpu, pci_address, &topology);
     hwloc_topology_destroy(machine);
     if (status == LSPO_OK)
         *topology_out = topology;
     return status;
+}
+
+lspo_status_t lspo_topology_read(lspo_topology_t *topology_out)
+{
+    return read_machine(false, NULL, topology_out);
+}
+
+lspo_status_t lspo_topology_read_near(const char *pci_address, lspo_topology_t *topology_out)
+{
+    return read_machine(true, pci_address, topology_out);
+}
+
+lspo_status_t lspo_topology_workers(const lspo_topology_t *topology, uint32_t asked, uint32_t *count_out)
+{
+    if (asked > topology->worker_count)
+        return lspo_error(LSPO_ERR_INPUT, "--cpu-threads %u: this machine has cores for 1 to %u (%s)", asked,
+                          topology->worker_count, topology->description);
+    *count_out = asked > 0 ? asked : topology->usual_workers;
+    return LSPO_OK;
 }
 
 void lspo_topology_enter(const lspo_topology_t *topology, lspo_lane_t lane)

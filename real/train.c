@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 #include "kernels/gemm.h"
-#include "real/executor.h"
 #include "real/lane.h"
 #include "real/metrics.h"
+#include "real/play.h"
 #include "real/session.h"
 #include "real/topology.h"
+#include "real/workers.h"
 
 enum { SETTINGS_MAX = 40 };
 
@@ -22,6 +23,7 @@ typedef struct {
     const lspo_train_options_t *options;
     lspo_schedule_t schedule;
     lspo_topology_t topology;
+    lspo_workers_t *workers;
     lspo_device_t *device;
     lspo_plan_t *plan; /* of the segment that ran last */
     lspo_session_t *session;
@@ -262,8 +264,9 @@ static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
         return status;
     for (uint32_t i = 0; i < count; i++)
         trainer->rows[i] = lspo_metrics_row(0);
+    const lspo_play_t play = {.device = trainer->device, .context = trainer, .run = run_op, .enter_lane = enter_lane};
     uint64_t start_ns = lspo_now_ns();
-    status = lspo_execute(trainer->plan, run_op, enter_lane, trainer, NULL, &trace);
+    status = lspo_play(trainer->plan, &play, NULL, &trace);
     double elapsed_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
     lspo_trace_destroy(trace);
     if (status != LSPO_OK)
@@ -580,9 +583,9 @@ static lspo_status_t open_trainer(trainer_t *trainer)
     if (status == LSPO_OK && options->output)
         status = lspo_checkpoint_prepare(options->output, options->resume, &trainer->lock);
     if (status == LSPO_OK)
-        status = lspo_topology_read(&trainer->topology);
-    if (status == LSPO_OK)
         status = lspo_device_open(options->device, &options->caps, &trainer->device);
+    if (status == LSPO_OK)
+        status = lspo_play_place(trainer->device, options->cpu_threads, &trainer->topology, &trainer->workers);
     if (status == LSPO_OK)
         status = build_segment(trainer, segment_end(trainer), &plan);
     if (status == LSPO_OK)
@@ -597,6 +600,7 @@ static void close_trainer(trainer_t *trainer)
     lspo_metrics_close(trainer->metrics);
     lspo_session_destroy(trainer->session);
     lspo_plan_destroy(trainer->plan);
+    lspo_workers_destroy(trainer->workers);
     lspo_device_close(trainer->device);
     free(trainer->rows);
     free_stages(trainer->options, trainer->best);

@@ -49,6 +49,7 @@ typedef struct {
     const lspo_dataset_t *data;
     const char *device;
     lspo_device_caps_t caps;
+    uint32_t cpu_threads; /* workers of the CPU lane; 0: as lspo_topology_workers() says */
     uint32_t steps, warmup_steps;
     double min_learning_rate;
     uint32_t eval_every;             /* steps between two evaluations; 0: before the first and after the last only */
