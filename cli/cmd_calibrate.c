@@ -15,16 +15,31 @@
 
 typedef struct {
     const char *device, *path, *samples, *plot;
-    int format;
+    int precision, format;
+    uint32_t cpu_threads;
     bool quick;
 } calibrate_request_t;
+
+/* By lspo_precision_t. */
+static const char *const precision_names[] = {"fp32", "bf16", "fp16", NULL};
 
 static const lspo_arg_t calibrate_args[] = {
     {.name = "device",
      .value = "NAME",
-     .help = "what is measured (host)",
+     .help = "what is measured: host, cuda or cuda:N (host)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(calibrate_request_t, device)},
+    {.name = "precision",
+     .value = "fp32|bf16|fp16",
+     .help = "in which the GPU's kernels are timed (cuda: bf16; the host has fp32 only)",
+     .store = lspo_arg_choice,
+     .names = precision_names,
+     .offset_bytes = offsetof(calibrate_request_t, precision)},
+    {.name = "cpu-threads",
+     .value = "N",
+     .help = "of the CPU optimizer (host: 1; cuda: all cores but two)",
+     .store = lspo_arg_u32,
+     .offset_bytes = offsetof(calibrate_request_t, cpu_threads)},
     {.name = "quick",
      .help = "under 30 s instead of under 3 minutes, with wider errors",
      .store = lspo_arg_switch,
@@ -53,7 +68,7 @@ static const lspo_arg_t calibrate_args[] = {
      .offset_bytes = offsetof(calibrate_request_t, format)},
 };
 
-static const char usage[] = "lspo calibrate [--device host] [--quick] [-o machine.ini]";
+static const char usage[] = "lspo calibrate [--device host|cuda[:N]] [--quick] [-o machine.ini]";
 
 static void print_help(const lspo_arg_group_t *group)
 {
@@ -69,8 +84,9 @@ static lspo_status_t write_profile(const lspo_calibration_result_t *result, cons
 {
     char comment[1024];
     lspo_output_t output;
-    snprintf(comment, sizeof comment, "Measured by lspo %s (%s): lspo calibrate --device %s%s\n%s", PACKAGE_VERSION,
-             LSPO_GIT_ID, request->device, request->quick ? " --quick" : "", result->topology);
+    snprintf(comment, sizeof comment, "Measured by lspo %s (%s): lspo calibrate --device %s --precision %s%s\n%s",
+             PACKAGE_VERSION, LSPO_GIT_ID, request->device, precision_names[request->precision],
+             request->quick ? " --quick" : "", result->topology);
     if (request->path == NULL)
         return lspo_calibration_write_profile(result, comment, stdout);
     lspo_status_t status = lspo_output_open(request->path, &output);
@@ -120,7 +136,9 @@ static lspo_status_t calibrate(const calibrate_request_t *request)
     lspo_calibration_result_t result;
     lspo_progress_t progress;
     lspo_calibrate_options_t options = {.device = request->device,
+                                        .precision = (lspo_precision_t)request->precision,
                                         .quick = request->quick,
+                                        .cpu_threads = request->cpu_threads,
                                         .progress = lspo_progress_update,
                                         .progress_context = &progress};
     lspo_progress_start(&progress);
@@ -148,7 +166,7 @@ static lspo_status_t check_outputs(const calibrate_request_t *request)
 
 lspo_status_t lspo_command_calibrate(int argc, char **argv)
 {
-    calibrate_request_t request = {.device = "host", .format = LSPO_FORMAT_AUTO};
+    calibrate_request_t request = {.device = "host", .precision = -1, .format = LSPO_FORMAT_AUTO};
     const lspo_arg_group_t group = {"options", calibrate_args, sizeof calibrate_args / sizeof calibrate_args[0],
                                     &request};
     static const lspo_args_form_t form = {print_help, 0, 0, usage};
@@ -157,6 +175,8 @@ lspo_status_t lspo_command_calibrate(int argc, char **argv)
     lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
     if (status != LSPO_OK || help)
         return status;
+    if (request.precision < 0)
+        request.precision = strcmp(request.device, "host") == 0 ? LSPO_FP32 : LSPO_BF16;
     status = check_outputs(&request);
     return status == LSPO_OK ? calibrate(&request) : status;
 }

@@ -12,46 +12,6 @@
 #include "real/calibrate_state.h"
 #include "real/process.h"
 
-/* Far pools of 192 MiB each, far above what a core keeps of a shared cache. */
-enum { NEAR_FLOATS = LSPO_CALIBRATE_NEAR_BYTES / 2 / (int)sizeof(float) + 64, FAR_FLOATS = 48 << 20 };
-
-/* ---- memory ---- */
-
-static lspo_status_t make_pool(lspo_device_t *device, size_t count, lspo_pool_t *pool)
-{
-    pool->count = count;
-    return lspo_device_host_alloc(device, count * sizeof(float), (void **)&pool->data);
-}
-
-static void fill(lspo_pool_t *pool)
-{
-    uint32_t x = 1;
-    for (size_t i = 0; i < pool->count; i++) {
-        x = x * 1664525U + 1013904223U;
-        pool->data[i] = (float)(int32_t)x * 0x1p-31F;
-    }
-}
-
-static lspo_status_t make_memory(lspo_device_t *device, lspo_calibration_memory_t *memory)
-{
-    lspo_pool_t *pools[] = {&memory->near_input, &memory->near_output, &memory->far_input, &memory->far_output};
-    lspo_status_t status =
-        lspo_device_host_alloc(device, LSPO_CALIBRATE_SCRATCH * sizeof(float), (void **)&memory->scratch);
-    for (size_t i = 0; status == LSPO_OK && i < 4; i++)
-        status = make_pool(device, i < 2 ? NEAR_FLOATS : FAR_FLOATS, pools[i]);
-    for (size_t i = 0; status == LSPO_OK && i < 4; i++)
-        fill(pools[i]);
-    return status;
-}
-
-static void release_memory(lspo_device_t *device, lspo_calibration_memory_t *memory)
-{
-    float *arrays[] = {memory->far_output.data, memory->far_input.data, memory->near_output.data,
-                       memory->near_input.data, memory->scratch};
-    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
-        lspo_device_host_free(device, arrays[i]);
-}
-
 /* ---- steps ---- */
 
 typedef lspo_status_t (*measurement_t)(lspo_calibration_t *calibration);
@@ -65,12 +25,17 @@ typedef struct {
 static void measure_here(void *context)
 {
     measurement_call_t *call = context;
-    call->status = call->measure(call->calibration);
+    lspo_calibration_t *calibration = call->calibration;
+    call->status = lspo_device_enter_lane(calibration->device, calibration->lane);
+    if (call->status == LSPO_OK)
+        call->status = call->measure(calibration);
 }
 
 static lspo_status_t measure_on_lane(lspo_calibration_t *calibration, lspo_lane_t lane, measurement_t measure)
 {
     measurement_call_t call = {.calibration = calibration, .measure = measure};
+    calibration->lane = lane;
+    calibration->memory = lspo_calibrate_is_queued(calibration, lane) ? &calibration->on_device : &calibration->on_host;
     lspo_status_t status = lspo_calibrate_on_lane(calibration->topology, lane, measure_here, &call);
     if (status == LSPO_OK)
         status = call.status;
@@ -102,6 +67,7 @@ static const struct {
     {"projectors", LSPO_LANE_GPU, lspo_calibrate_projectors},
     {"optimizer", LSPO_LANE_GPU, lspo_calibrate_gpu_adam},
     {"CPU optimizer", LSPO_LANE_CPU, lspo_calibrate_cpu_adam},
+    {"its threads", LSPO_LANE_COUNT, lspo_calibrate_cpu_threads},
     {"noise", LSPO_LANE_COUNT, measure_noise},
     {"link", LSPO_LANE_COUNT, lspo_calibrate_link},
     {"ops", LSPO_LANE_COUNT, lspo_calibrate_ops},
@@ -128,46 +94,96 @@ static lspo_status_t measure_all(const lspo_calibrate_options_t *options, lspo_c
 
 /* ---- front door ---- */
 
-static void describe(const lspo_topology_t *topology, lspo_machine_t *machine)
+static lspo_number_t number_of(lspo_precision_t precision)
+{
+    static const lspo_number_t numbers[LSPO_PRECISION_COUNT] = {
+        [LSPO_FP32] = LSPO_NUMBER_FP32, [LSPO_BF16] = LSPO_NUMBER_BF16, [LSPO_FP16] = LSPO_NUMBER_FP16};
+    return numbers[precision];
+}
+
+static void describe(const lspo_calibrate_options_t *options, const lspo_topology_t *topology, lspo_machine_t *machine)
 {
     double memory_bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    snprintf(machine->name, sizeof machine->name, "host");
+    snprintf(machine->source, sizeof machine->source, "measured by lspo calibrate --device %s", options->device);
+    snprintf(machine->name, sizeof machine->name, "%s", options->device);
     snprintf(machine->description, sizeof machine->description, "this machine as a device: %s; BLAS core %s",
              topology->description, lspo_gemm_core());
-    snprintf(machine->source, sizeof machine->source, "measured by lspo calibrate --device host");
     machine->gpu.memory_bytes = floor(memory_bytes / 2);
     machine->gpu.near_bytes = LSPO_CALIBRATE_NEAR_BYTES;
     machine->gpu.cache_bytes = LSPO_CALIBRATE_FAR_BYTES;
     machine->cpu.memory_bytes = floor(memory_bytes / 2);
 }
 
+/* Entries of lspo_device_describe(). */
+static lspo_status_t take_entry(void *context, const char *key, const char *value)
+{
+    lspo_machine_t *machine = context;
+    if (strcmp(key, "gpu") == 0)
+        snprintf(machine->description, sizeof machine->description, "%s", value);
+    else if (strcmp(key, "gpu memory bytes") == 0)
+        machine->gpu.memory_bytes = strtod(value, NULL);
+    return LSPO_OK;
+}
+
+/* A GPU's memory and name are its own; none of the host's memory stands in for it. */
+static lspo_status_t describe_gpu(lspo_calibration_t *calibration)
+{
+    lspo_machine_t *machine = &calibration->result->machine;
+    machine->gpu.near_bytes = machine->gpu.cache_bytes = 0;
+    machine->cpu.memory_bytes *= 2;
+    return lspo_device_describe(calibration->device, take_entry, machine);
+}
+
+/* One on the host device, whose GPU lane has the other core; all but the two that launch and wait for a GPU. */
+static uint32_t default_threads(const lspo_topology_t *topology, bool asynchronous)
+{
+    return asynchronous && topology->core_count > 3 ? topology->core_count - 2 : 1;
+}
+
+static lspo_status_t measure_with_memory(const lspo_calibrate_options_t *options, lspo_calibration_t *calibration)
+{
+    lspo_status_t status = lspo_calibrate_make_marks(calibration);
+    if (status == LSPO_OK)
+        status = lspo_calibrate_make_memory(calibration);
+    if (status == LSPO_OK)
+        status = lspo_lanes_work_create(calibration->device, &calibration->lanes_work);
+    if (status == LSPO_OK)
+        status = measure_all(options, calibration);
+    if (status == LSPO_OK)
+        status = lspo_machine_check(&calibration->result->machine);
+    lspo_lanes_work_destroy(calibration->lanes_work);
+    lspo_calibrate_release_memory(calibration);
+    lspo_calibrate_release_marks(calibration);
+    return status;
+}
+
 static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lspo_device_t *device,
                                     lspo_calibration_result_t *result)
 {
     lspo_topology_t topology;
-    lspo_lanes_work_t *work = NULL;
+    bool asynchronous = lspo_device_is_asynchronous(device);
     lspo_calibration_t calibration = {.topology = &topology,
                                       .device = device,
+                                      .compute = lspo_device_compute(device),
+                                      .shapes = asynchronous ? &lspo_calibrate_gpu_shapes : &lspo_calibrate_host_shapes,
+                                      .asynchronous = asynchronous,
                                       .quick = options->quick,
                                       .repeats = options->quick ? 5 : 15,
                                       .result = result};
     lspo_status_t status = lspo_topology_read(&topology);
+    calibration.cpu_threads = options->cpu_threads ? options->cpu_threads : default_threads(&topology, asynchronous);
+    if (status == LSPO_OK)
+        status = lspo_device_set_number(device, number_of(options->precision));
     if (status != LSPO_OK)
         return status;
-    describe(&topology, &result->machine);
+    describe(options, &topology, &result->machine);
+    if (asynchronous)
+        status = describe_gpu(&calibration);
+    if (status != LSPO_OK)
+        return status;
     lspo_calibrate_note(&calibration, &result->machine.cpu.process_bytes, NAN, 1);
     lspo_calibrate_place(&calibration);
-    status = make_memory(device, &calibration.memory);
-    if (status == LSPO_OK)
-        status = lspo_lanes_work_create(device, &work);
-    calibration.lanes_work = work;
-    if (status == LSPO_OK)
-        status = measure_all(options, &calibration);
-    if (status == LSPO_OK)
-        status = lspo_machine_check(&result->machine);
-    lspo_lanes_work_destroy(work);
-    release_memory(device, &calibration.memory);
-    return status;
+    return measure_with_memory(options, &calibration);
 }
 
 lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result_out)

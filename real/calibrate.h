@@ -15,10 +15,13 @@
 
 #include "plan/machine.h"
 #include "plan/status.h"
+#include "plan/workload.h"
 
 typedef struct {
-    const char *device; /* "host" */
-    bool quick;         /* under 30 s instead of under 3 minutes */
+    const char *device;         /* "host", "cuda", "cuda:N" */
+    lspo_precision_t precision; /* in which kernels are timed; the host has fp32 only */
+    bool quick;                 /* under 30 s instead of under 3 minutes */
+    uint32_t cpu_threads;       /* of the CPU optimizer; 0: as a run on that device has by default */
     void (*progress)(void *context, const char *label, unsigned done, unsigned of); /* may be NULL */
     void *progress_context;
 } lspo_calibrate_options_t;
@@ -51,7 +54,8 @@ typedef struct {
     double counted_cycles;
 } lspo_calibration_result_t;
 
-/* Fills every field of the profile. */
+/* Fills every field of the profile.  On a GPU kernels are timed by marks on their stream, many in a queue, as in training;
+ * rates are those of operands in its memory (gpu.cache_bytes is 0).  LSPO_ERR_DEVICE where there is none. */
 lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result_out);
 void lspo_calibration_release(lspo_calibration_result_t *result);
 

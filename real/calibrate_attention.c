@@ -1,9 +1,7 @@
 /* calibrate_attention.c - attention by sequence and head width, forward and backward. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "kernels/attention.h"
 #include "real/calibrate_state.h"
 #include "traces/summary.h"
 
@@ -17,45 +15,70 @@ static size_t elements(const attention_call_t *call)
     return call->batch * call->sequence * call->heads * call->head_width;
 }
 
-static size_t probabilities(const attention_call_t *call)
+/* What the forward pass keeps for the backward one: probabilities, or ln of the sum of exponentials of a row and head. */
+static size_t kept(const attention_call_t *call)
 {
-    return call->batch * call->heads * call->sequence * call->sequence;
+    size_t rows = call->batch * call->heads * call->sequence;
+    return lspo_compute_attention_is_flash(call->calibration->compute) ? rows : rows * call->sequence;
+}
+
+/* Queries, keys and values lie side by side, as a GPT block's product leaves them. */
+static lspo_attention_t shape_of(const attention_call_t *call)
+{
+    size_t stride = 3 * call->heads * call->head_width;
+    return (lspo_attention_t){.batch = call->batch,
+                              .sequence = call->sequence,
+                              .heads = call->heads,
+                              .kv_heads = call->heads,
+                              .head_width = call->head_width,
+                              .q_stride = stride,
+                              .kv_stride = stride,
+                              .causal = true};
 }
 
 static void call_forward(void *context)
 {
     const attention_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
-    lspo_attention_forward(call->batch, call->sequence, call->heads, call->head_width,
-                           lspo_calibrate_recent(c, 3 * elements(call)),
-                           lspo_calibrate_saved_output(c, probabilities(call)),
-                           lspo_calibrate_saved_output(c, elements(call)), c->memory.scratch);
+    const lspo_attention_t shape = shape_of(call);
+    size_t width_bytes = call->heads * call->head_width * lspo_compute_number_bytes(c->compute);
+    const char *qkv = lspo_calibrate_recent(c, 3 * elements(call));
+    float *keep = lspo_calibrate_saved_output_floats(c, kept(call));
+    lspo_compute_attention_forward(c->compute, &shape, qkv, qkv + width_bytes, qkv + 2 * width_bytes, keep,
+                                   lspo_calibrate_saved_output(c, elements(call)), c->memory->scratch);
 }
 
 static void call_backward(void *context)
 {
     const attention_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
-    lspo_attention_backward(call->batch, call->sequence, call->heads, call->head_width,
-                            lspo_calibrate_saved(c, 3 * elements(call)), lspo_calibrate_saved(c, probabilities(call)),
-                            lspo_calibrate_recent(c, elements(call)),
-                            lspo_calibrate_recent_output(c, 3 * elements(call)), c->memory.scratch);
+    const lspo_attention_t shape = shape_of(call);
+    size_t width_bytes = call->heads * call->head_width * lspo_compute_number_bytes(c->compute);
+    bool flash = lspo_compute_attention_is_flash(c->compute);
+    const char *qkv = lspo_calibrate_saved(c, 3 * elements(call));
+    const float *keep = lspo_calibrate_saved_floats(c, kept(call));
+    const void *out = flash ? lspo_calibrate_saved(c, elements(call)) : NULL; /* read there only */
+    const void *dout = lspo_calibrate_recent(c, elements(call));
+    char *d = lspo_calibrate_recent_output(c, 3 * elements(call));
+    lspo_compute_attention_backward(c->compute, &shape, qkv, qkv + width_bytes, qkv + 2 * width_bytes, keep, out, dout,
+                                    d, d + width_bytes, d + 2 * width_bytes, c->memory->scratch);
 }
 
-enum { CASES = 8, ROWS_MAX = CASES * 64 };
-static const size_t cases[CASES][4] = {{4, 64, 4, 32},  {4, 128, 4, 32}, {4, 256, 4, 32}, {4, 64, 6, 64},
-                                       {2, 128, 6, 64}, {2, 256, 6, 64}, {1, 512, 6, 64}, {2, 128, 2, 128}};
+enum { CASES = LSPO_CALIBRATE_ATTENTIONS, ROWS_MAX = CASES * 64 };
 
 /* By case, pass (forward, backward), near or far. */
 typedef struct {
     lspo_timing_t timings[CASES][2][2];
     double flop[CASES]; /* forward; backward twice that */
+    const size_t (*cases)[4];
 } attention_times_t;
 
 static void time_cases(lspo_calibration_t *calibration, attention_times_t *times)
 {
+    times->cases = calibration->shapes->attentions;
     for (size_t i = 0; i < CASES; i++) {
-        attention_call_t call = {calibration, cases[i][0], cases[i][1], cases[i][2], cases[i][3]};
+        const size_t *size = times->cases[i];
+        attention_call_t call = {calibration, size[0], size[1], size[2], size[3]};
         times->flop[i] = 2 * (double)(call.sequence + 1) * (double)elements(&call);
         for (int j = 0; j < 4; j++) {
             char shape[48];
@@ -78,7 +101,8 @@ typedef struct {
 
 static double fitted_s(const attention_fit_t *fit, const attention_times_t *times, size_t i, int pass, int far)
 {
-    double shape = (1 + fit->sequence_half / (double)cases[i][1]) * (1 + fit->width_half / (double)cases[i][3]);
+    double shape =
+        (1 + fit->sequence_half / (double)times->cases[i][1]) * (1 + fit->width_half / (double)times->cases[i][3]);
     return fit->cost * shape * times->flop[i] * (pass ? 2 : 1) * fit->factor[pass][far];
 }
 
@@ -99,9 +123,9 @@ static lspo_status_t fit_widths(const lspo_calibration_t *calibration, const att
     lspo_fit_row_t rows[ROWS_MAX];
     fit->samples = 0;
     for (size_t i = 0; i < 2 * CASES; i++) {
-        double cost = times->flop[i / 2] * (1 + fit->sequence_half / (double)cases[i / 2][1]);
+        double cost = times->flop[i / 2] * (1 + fit->sequence_half / (double)times->cases[i / 2][1]);
         cost *= (i % 2 ? 2 : 1) * fit->factor[i % 2][0];
-        double x[2] = {cost, cost / (double)cases[i / 2][3]};
+        double x[2] = {cost, cost / (double)times->cases[i / 2][3]};
         fit->samples += lspo_calibrate_rows(calibration, &times->timings[i / 2][i % 2][0], x, 2, rows + fit->samples,
                                             ROWS_MAX - fit->samples);
     }

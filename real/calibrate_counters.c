@@ -19,7 +19,7 @@ typedef struct {
 static void stream_once(void *context)
 {
     const count_call_t *call = context;
-    const lspo_calibration_memory_t *memory = &call->calibration->memory;
+    const lspo_calibration_memory_t *memory = &call->calibration->on_host;
     lspo_counters_enter(call->counters, LSPO_LANE_GPU);
     lspo_bias_add(ROWS, WIDTH, memory->far_input.data, memory->near_input.data, memory->far_output.data);
 }

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "kernels/gemm.h"
 #include "real/calibrate_state.h"
 #include "traces/summary.h"
 
@@ -23,16 +22,16 @@ static void call_gemm(void *context)
     lspo_calibration_t *c = call->calibration;
     size_t m = call->m, n = call->n, k = call->k;
     if (call->layout == LAYOUT_TN) {
-        const float *x = lspo_calibrate_saved(c, m * k), *dy = lspo_calibrate_recent(c, k * n);
-        lspo_gemm_tn(m, n, k, 1, x, m, dy, n, 0, lspo_calibrate_saved_output(c, m * n), n);
+        const void *x = lspo_calibrate_saved(c, m * k), *dy = lspo_calibrate_recent(c, k * n);
+        lspo_compute_gemm_tn(c->compute, m, n, k, 1, x, m, dy, n, 0, lspo_calibrate_saved_output(c, m * n), n);
         return;
     }
-    const float *x = lspo_calibrate_recent(c, m * k), *weights = lspo_calibrate_saved(c, k * n);
-    float *y = lspo_calibrate_recent_output(c, m * n);
+    const void *x = lspo_calibrate_recent(c, m * k), *weights = lspo_calibrate_saved(c, k * n);
+    void *y = lspo_calibrate_recent_output(c, m * n);
     if (call->layout == LAYOUT_NN)
-        lspo_gemm_nn(m, n, k, 1, x, k, weights, n, 0, y, n);
+        lspo_compute_gemm_nn(c->compute, m, n, k, 1, x, k, weights, n, 0, y, n);
     else
-        lspo_gemm_nt(m, n, k, 1, x, k, weights, k, 0, y, n);
+        lspo_compute_gemm_nt(c->compute, m, n, k, 1, x, k, weights, k, 0, y, n);
 }
 
 static lspo_timing_t time_gemm(lspo_calibration_t *calibration, layout_t layout, const size_t size[3], uint32_t repeats)
@@ -44,11 +43,11 @@ static lspo_timing_t time_gemm(lspo_calibration_t *calibration, layout_t layout,
     return lspo_calibrate_time(calibration, "gemm", shape, repeats, call_gemm, &call);
 }
 
-enum { SIZES = 8, SHAPES = SIZES * SIZES * SIZES, SWEEPS_MAX = 7 };
-static const size_t sizes[SIZES] = {4, 16, 32, 64, 128, 256, 512, 1024};
+enum { SIZES = LSPO_PRODUCT_SIZES_MAX, SHAPES = SIZES * SIZES * SIZES, SWEEPS_MAX = 7 };
 
-static void shape_size(size_t shape, size_t size[3])
+static void shape_size(const lspo_calibration_t *calibration, size_t shape, size_t size[3])
 {
+    const size_t *sizes = calibration->shapes->product_sizes;
     size[0] = sizes[shape / SIZES / SIZES];
     size[1] = sizes[shape / SIZES % SIZES];
     size[2] = sizes[shape % SIZES];
@@ -60,11 +59,11 @@ static void sweep_grid(lspo_calibration_t *calibration, uint32_t sweeps, double 
                        double error_s[SHAPES])
 {
     static double times_s[SHAPES][SWEEPS_MAX];
-    calibration->far = false;
+    calibration->far = calibration->asynchronous; /* the profile of a GPU has no cache: see time_memory() */
     for (uint32_t sweep = 0; sweep < sweeps; sweep++)
         for (size_t shape = 0; shape < SHAPES; shape++) {
             size_t size[3];
-            shape_size(shape, size);
+            shape_size(calibration, shape, size);
             times_s[shape][sweep] = 0;
             for (int layout = 0; layout < LAYOUT_COUNT; layout++)
                 times_s[shape][sweep] += time_gemm(calibration, (layout_t)layout, size, 1).median_s / LAYOUT_COUNT;
@@ -86,7 +85,7 @@ static void time_grid(lspo_calibration_t *calibration)
     sweep_grid(calibration, sweeps, median_s, error_s);
     for (size_t shape = 0; shape < SHAPES; shape++) {
         size_t size[3];
-        shape_size(shape, size);
+        shape_size(calibration, shape, size);
         flops[shape] = 2 * (double)size[0] * (double)size[1] * (double)size[2] /
                        fmax(median_s[shape] - launch_s, median_s[shape] / 2);
         if (median_s[shape] >= 10 * launch_s && flops[shape] > best) {
@@ -96,12 +95,14 @@ static void time_grid(lspo_calibration_t *calibration)
     }
     grid->size_count = SIZES;
     for (size_t i = 0; i < SIZES; i++)
-        grid->sizes[i] = (double)sizes[i];
+        grid->sizes[i] = (double)calibration->shapes->product_sizes[i];
     for (size_t shape = 0; shape < SHAPES; shape++) /* four digits: more than is known */
         grid->share[shape / SIZES / SIZES][shape / SIZES % SIZES][shape % SIZES] =
             fmin(fmax(round(flops[shape] / best * 1e4), 1), 1e4) / 1e4;
+    /* In other formats than the measured one the host device computes at the same rate, and a GPU at one that
+     * lspo_calibrate() with another precision finds. */
     for (int precision = 0; precision < LSPO_PRECISION_COUNT; precision++) {
-        machine->gpu.gemm_flops[precision] = best; /* the host device computes in fp32 whatever is asked */
+        machine->gpu.gemm_flops[precision] = best;
         lspo_calibrate_note(calibration, &machine->gpu.gemm_flops[precision], best * best_error,
                             SHAPES * LAYOUT_COUNT * sweeps);
     }
@@ -148,6 +149,10 @@ static lspo_status_t time_memory(lspo_calibration_t *calibration)
 
 lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration)
 {
+    if (calibration->asynchronous) { /* operands that are not in a GPU's small cache are what the grid was timed with */
+        time_grid(calibration);
+        return LSPO_OK;
+    }
     calibration->evicted = true; /* the library packs operands into buffers that other kernels push out */
     time_grid(calibration);
     lspo_status_t status = time_memory(calibration);

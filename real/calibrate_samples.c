@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "real/calibrate_state.h"
-#include "real/lane.h"
 #include "traces/summary.h"
 
 enum { REPEATS_MAX = 128 };
@@ -14,6 +13,8 @@ enum { REPEATS_MAX = 128 };
 static const double shortest_sample_s = 60e-6;
 /* What is written to memory is written back later: only a stream that goes on pays for it. */
 static const double shortest_far_sample_s = 1e-3;
+/* Marks are right to about a microsecond, and between the first of them and the first kernel lies a launch. */
+static const double shortest_queued_sample_s = 500e-6;
 
 /* 1.4826 medians of the distance to the median: a standard deviation that outliers do not move; and the median of n
  * normal values has sqrt(pi / 2) times the error of their mean. */
@@ -34,8 +35,7 @@ static bool make_room(lspo_calibration_t *calibration, size_t count)
     size_t capacity = 2 * (calibration->sample_capacity + count);
     lspo_calibration_sample_t *samples = realloc(result->samples, capacity * sizeof *samples);
     if (!samples) {
-        if (calibration->status == LSPO_OK)
-            calibration->status = lspo_error(LSPO_ERR_MEMORY, "no memory for %zu samples", capacity);
+        lspo_calibrate_fail(calibration, lspo_error(LSPO_ERR_MEMORY, "no memory for %zu samples", capacity));
         return false;
     }
     result->samples = samples;
@@ -81,28 +81,40 @@ static void evict(const lspo_calibration_memory_t *memory)
         sink = sink + memory->near_input.data[i];
 }
 
-static double time_calls(lspo_timed_function_t function, void *context, uint32_t calls)
+/* Behind one call that is not counted, so that a stream has something to do while the others are queued. */
+static double time_calls(lspo_calibration_t *calibration, lspo_timed_function_t function, void *context, uint32_t calls)
 {
-    double start_s = lspo_lane_cpu_s();
+    lspo_meter_t meter;
+    if (lspo_calibrate_is_queued(calibration, calibration->lane))
+        function(context);
+    lspo_meter_start(calibration, calibration->lane, &meter);
     for (uint32_t i = 0; i < calls; i++)
         function(context);
-    return (lspo_lane_cpu_s() - start_s) / calls;
+    return lspo_meter_stop(calibration, &meter) / calls;
+}
+
+static double shortest_sample(const lspo_calibration_t *calibration)
+{
+    if (lspo_calibrate_is_queued(calibration, calibration->lane))
+        return shortest_queued_sample_s;
+    return calibration->evicted ? 20e-6 : calibration->far ? shortest_far_sample_s : shortest_sample_s;
 }
 
 lspo_timing_t lspo_calibrate_time(lspo_calibration_t *calibration, const char *kind, const char *shape,
                                   uint32_t repeats, lspo_timed_function_t function, void *context)
 {
     double times_s[REPEATS_MAX];
+    bool queued = lspo_calibrate_is_queued(calibration, calibration->lane);
     repeats = repeats < REPEATS_MAX ? repeats : REPEATS_MAX;
-    bring_near(&calibration->memory);
+    if (!queued)
+        bring_near(calibration->memory);
     function(context);
-    double once_s = time_calls(function, context, 1);
-    double shortest_s = calibration->evicted ? 20e-6 : calibration->far ? shortest_far_sample_s : shortest_sample_s;
-    uint32_t calls = once_s < shortest_s ? (uint32_t)(shortest_s / fmax(once_s, 1e-8)) + 1 : 1;
+    double once_s = time_calls(calibration, function, context, 1), shortest_s = shortest_sample(calibration);
+    uint32_t calls = once_s < shortest_s ? (uint32_t)(shortest_s / fmax(once_s, queued ? 1e-6 : 1e-8)) + 1 : 1;
     for (uint32_t i = 0; i < repeats; i++) {
         if (calibration->evicted && calls == 1)
-            evict(&calibration->memory);
-        times_s[i] = time_calls(function, context, calls);
+            evict(calibration->memory);
+        times_s[i] = time_calls(calibration, function, context, calls);
     }
     return lspo_calibrate_keep(calibration, kind, shape, times_s, repeats);
 }
@@ -132,36 +144,4 @@ void lspo_calibrate_note(lspo_calibration_t *calibration, const double *value, d
         if (lspo_machine_fields[i].offset_bytes == offset_bytes)
             calibration->result->errors[i] =
                 (lspo_calibration_error_t){.standard_error = standard_error, .samples = samples};
-}
-
-float *lspo_pool_take(lspo_pool_t *pool, size_t n)
-{
-    const size_t gap = 336;
-    n = (n + 15) / 16 * 16; /* keep cache lines whole */
-    if (pool->at + n > pool->count)
-        pool->at = 0;
-    float *taken = pool->data + pool->at;
-    pool->at += n + gap;
-    return taken;
-}
-
-const float *lspo_calibrate_recent(lspo_calibration_t *calibration, size_t n)
-{
-    return lspo_pool_take(&calibration->memory.near_input, n);
-}
-
-float *lspo_calibrate_recent_output(lspo_calibration_t *calibration, size_t n)
-{
-    return lspo_pool_take(&calibration->memory.near_output, n);
-}
-
-const float *lspo_calibrate_saved(lspo_calibration_t *calibration, size_t n)
-{
-    return calibration->far ? lspo_pool_take(&calibration->memory.far_input, n) : lspo_calibrate_recent(calibration, n);
-}
-
-float *lspo_calibrate_saved_output(lspo_calibration_t *calibration, size_t n)
-{
-    return calibration->far ? lspo_pool_take(&calibration->memory.far_output, n)
-                            : lspo_calibrate_recent_output(calibration, n);
 }

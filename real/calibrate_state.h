@@ -2,10 +2,12 @@
 #ifndef LSPO_REAL_CALIBRATE_STATE_H
 #define LSPO_REAL_CALIBRATE_STATE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "plan/products.h"
 #include "real/calibrate.h"
 #include "real/calibrate_fit.h"
 #include "real/device.h"
@@ -21,19 +23,35 @@ typedef struct {
 float *lspo_pool_take(lspo_pool_t *pool, size_t n);
 
 /* Enough for the attention and update kernels at the sizes timed here. */
-enum { LSPO_CALIBRATE_SCRATCH = 1 << 20 };
+enum { LSPO_CALIBRATE_SCRATCH = 1 << 20, LSPO_CALIBRATE_TARGETS = 1 << 13 };
 
 /* Of the near pools together: the size of a training for which the cached rates hold; and the size from which on those from
  * memory do.  The second is not measured: walks through memory say that a shared cache of the last level keeps 50 to 400
  * MB, from one calibration to the next, and trainings of 45 MB find nothing there. */
 enum { LSPO_CALIBRATE_NEAR_BYTES = 16 << 20, LSPO_CALIBRATE_FAR_BYTES = 48 << 20 };
 
-/* What a kernel reads holds values in [-1, 1) and is never written. */
+/* What a kernel reads holds values in [-1, 1) of the device's format, is never written, and reads as such in fp32 too. */
 typedef struct {
     lspo_pool_t near_input, near_output; /* some megabytes: what the kernel before wrote  */
     lspo_pool_t far_input, far_output;   /* far more than a cache holds                   */
     float *scratch;                      /* LSPO_CALIBRATE_SCRATCH floats                 */
+    uint32_t *targets;                   /* LSPO_CALIBRATE_TARGETS, all of them 0         */
+    double *sum;
 } lspo_calibration_memory_t;
+
+/* The sizes at which kernels are timed: a device's own, since a GPU is idle at shapes that take a core milliseconds. */
+enum { LSPO_CALIBRATE_VECTORS = 7, LSPO_CALIBRATE_ATTENTIONS = 8 };
+typedef struct {
+    size_t near_floats, far_floats; /* of a pool */
+    size_t product_sizes[LSPO_PRODUCT_SIZES_MAX];
+    size_t vectors[LSPO_CALIBRATE_VECTORS][2];       /* rows, width */
+    size_t attentions[LSPO_CALIBRATE_ATTENTIONS][4]; /* batch, sequence, heads, head width */
+    uint32_t width_p, width_q, subspace;             /* of the projectors */
+    size_t tokens;
+    size_t adam_near, adam_far;
+    uint32_t message_sizes; /* from 64 B on, each four times the one before */
+} lspo_calibration_shapes_t;
+extern const lspo_calibration_shapes_t lspo_calibrate_host_shapes, lspo_calibrate_gpu_shapes;
 
 typedef void (*lspo_timed_function_t)(void *context);
 typedef struct lspo_lanes_work lspo_lanes_work_t;
@@ -43,25 +61,59 @@ enum { LSPO_CALIBRATE_RUNS_MAX = 8 };
 typedef struct {
     const lspo_topology_t *topology;
     lspo_device_t *device;
+    lspo_compute_t *compute; /* the device's */
+    const lspo_calibration_shapes_t *shapes;
+    bool asynchronous; /* the device: then times are those of marks, and its memory is not the host's */
     bool quick;
-    bool far;     /* kernels find in memory what they would in a large training        */
-    bool evicted; /* between two calls another kernel has used the core's own cache   */
-    uint32_t repeats;
-    lspo_calibration_memory_t memory;
+    bool far;         /* kernels find in memory what they would in a large training        */
+    bool evicted;     /* between two calls another kernel has used the core's own cache   */
+    lspo_lane_t lane; /* that is measured */
+    uint32_t repeats, cpu_threads;
+    lspo_calibration_memory_t *memory; /* the lane's: one of the two below, which are one on the host device */
+    lspo_calibration_memory_t on_device;
+    lspo_calibration_memory_t on_host;
+    lspo_device_mark_t *marks[LSPO_LANE_COUNT][2]; /* asynchronous: before and behind what is timed */
     lspo_lanes_work_t *lanes_work;
     size_t sample_capacity;
     double run_medians_s[2][LSPO_CALIBRATE_RUNS_MAX]; /* of one op, GPU and CPU, by call of lspo_calibrate_noise() */
     uint32_t run_count;
-    lspo_status_t status; /* the first failure to keep a sample */
+    _Atomic lspo_status_t status; /* the first failure to keep a sample, or of the device */
     lspo_calibration_result_t *result;
 } lspo_calibration_t;
 
-/* What an earlier kernel left long ago or is only written (`far` of them come from far), and what the kernel before
- * has just written. */
-const float *lspo_calibrate_saved(lspo_calibration_t *calibration, size_t n);
-const float *lspo_calibrate_recent(lspo_calibration_t *calibration, size_t n);
-float *lspo_calibrate_saved_output(lspo_calibration_t *calibration, size_t n);
-float *lspo_calibrate_recent_output(lspo_calibration_t *calibration, size_t n);
+/* n numbers of the device's format: what an earlier kernel left long ago or is only written (`far` of them come from
+ * far), and what the kernel before has just written. */
+const void *lspo_calibrate_saved(lspo_calibration_t *calibration, size_t n);
+const void *lspo_calibrate_recent(lspo_calibration_t *calibration, size_t n);
+void *lspo_calibrate_saved_output(lspo_calibration_t *calibration, size_t n);
+void *lspo_calibrate_recent_output(lspo_calibration_t *calibration, size_t n);
+/* n floats: statistics, moments, masters, steps. */
+const float *lspo_calibrate_recent_floats(lspo_calibration_t *calibration, size_t n);
+const float *lspo_calibrate_saved_floats(lspo_calibration_t *calibration, size_t n);
+float *lspo_calibrate_recent_output_floats(lspo_calibration_t *calibration, size_t n);
+float *lspo_calibrate_saved_output_floats(lspo_calibration_t *calibration, size_t n);
+
+/* ---- memory (calibrate_memory.c) ---- */
+
+lspo_status_t lspo_calibrate_make_memory(lspo_calibration_t *calibration);
+void lspo_calibrate_release_memory(lspo_calibration_t *calibration);
+
+/* ---- the clock (calibrate_meter.c) ---- */
+
+/* What a lane's thread asked for between start and stop: its CPU time, which is blind to whatever else runs, or on an
+ * asynchronous device the time between two marks on the lane's stream, for which stop waits. */
+typedef struct {
+    lspo_lane_t lane;
+    double start_s;
+} lspo_meter_t;
+void lspo_meter_start(lspo_calibration_t *calibration, lspo_lane_t lane, lspo_meter_t *meter);
+double lspo_meter_stop(lspo_calibration_t *calibration, const lspo_meter_t *meter);
+/* True where the lane's work is queued on a stream. */
+bool lspo_calibrate_is_queued(const lspo_calibration_t *calibration, lspo_lane_t lane);
+lspo_status_t lspo_calibrate_make_marks(lspo_calibration_t *calibration);
+void lspo_calibrate_release_marks(lspo_calibration_t *calibration);
+/* Keep the first failure. */
+void lspo_calibrate_fail(lspo_calibration_t *calibration, lspo_status_t status);
 
 /* ---- samples (calibrate_samples.c) ---- */
 
@@ -72,7 +124,7 @@ typedef struct {
     double median_s, error_s; /* error: robust standard error of the median */
 } lspo_timing_t;
 
-/* Median CPU time of `repeats` calls of the function after some that are not counted, each kept as a sample; a call too
+/* Median time (by the meter) of `repeats` calls of the function after some that are not counted, each kept as a sample; a call too
  * short to time is made several times a sample. */
 lspo_timing_t lspo_calibrate_time(lspo_calibration_t *calibration, const char *kind, const char *shape,
                                   uint32_t repeats, lspo_timed_function_t function, void *context);
@@ -99,9 +151,10 @@ void lspo_calibrate_place(lspo_calibration_t *calibration);
 lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration);      /* products, gemm_*: calibrate_gemm.c    */
 lspo_status_t lspo_calibrate_attention(lspo_calibration_t *calibration); /* calibrate_kernels.c from here on      */
 lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration); /* launch_s too: call it first */
-lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration);
-lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration); /* calibrate_adam.c */
+lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration);     /* calibrate_projectors.c */
+lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration);       /* calibrate_adam.c */
 lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration);
+lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration); /* calibrate_threads.c; after cpu_adam */
 
 /* ---- lanes (calibrate_lanes.c, unless noted): these start threads of their own ---- */
 
