@@ -183,12 +183,12 @@ void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload
     activations_out->input_bytes = tokens * p * model->width;
     activations_out->head_bytes = head_bytes(model, workload, norm_statistics);
     uint64_t head_width = model->width / model->head_count;
-    uint64_t scratch_columns = ATTENTION_SCRATCH_ROWS + head_width;
+    uint64_t columns = materialised ? ATTENTION_SCRATCH_ROWS + head_width : 0;
     if (model->family == LSPO_FAMILY_LLAMA) {
-        scratch_columns += head_width; /* the rotary table */
+        columns += head_width; /* the rotary table */
     }
     activations_out->workspace_bytes = larger(tokens * p * backward_elements(model), activations_out->head_bytes) +
-                                       (materialised ? 4 * scratch_columns * workload->sequence : 0);
+                                       4 * columns * workload->sequence;
 }
 
 uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint)

@@ -82,7 +82,7 @@ typedef struct {
  *              Classifier: batch (w + classes).
  *
  *   workspace  max(T (4 w + 2 kv + f), head) + (32 + w / h) s: gradients of the linear layers' outputs and of the
- *              input, scratch of attention.  LLAMA: 2 f, and (w / h) s more for the rotary table.
+ *              input, scratch of attention.  LLAMA: 2 f, and (w / h) s more for the rotary table, fp32 always.
  *
  * In bf16 and fp16 attention is taken to be flash attention: instead of probabilities one fp32 number a row and head
  * (T h), and no scratch. */

@@ -178,6 +178,11 @@ Test(footprint, activations_of_other_families_by_hand)
     cr_expect_eq(activations.saved_bytes, 4u * 336u);
     cr_expect_eq(activations.head_bytes, 4u * 90u);
     cr_expect_eq(activations.workspace_bytes, 4u * 324u);
+    workload.precision = LSPO_BF16; /* 216 numbers and the table of 2 s floats */
+    lspo_activations(&model, &workload, &activations);
+    cr_expect_eq(activations.saved_bytes, 6u * (2u * (20 + 4 + 24) + 4u * 2 + 4u * 2));
+    cr_expect_eq(activations.workspace_bytes, 2u * 216u + 4u * 6u);
+    workload.precision = LSPO_FP32;
     model.family = LSPO_FAMILY_BERT;
     model.kv_head_count = 2;
     model.class_count = 3;
