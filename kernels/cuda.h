@@ -23,7 +23,6 @@
 #include "kernels/adam.h"
 #include "kernels/attention.h"
 #include "kernels/number.h"
-#include "kernels/number.h"
 #include "kernels/projector.h"
 
 #ifdef __cplusplus
@@ -54,19 +53,30 @@ int lspo_adam_direction_cuda(lspo_number_t number, const lspo_adam_t *adam, size
 int lspo_convert_cuda(size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out, void *stream);
 
 /* ---- projector.h ---- */
-/* Works from the column lists; x is read once from memory and d / 64 times from the L2 cache. */
+/* Works from the column lists; x is read once from memory and, for every further 256 columns, from the L2 cache.
+ * Bytes, with b those of a number: tokens (rows + d) b, and rows r 8 of lists for every 32 (fp32) or 64 tokens, from L2. */
 int lspo_projector_gather_cuda(lspo_number_t number, const lspo_projector_t *p, size_t tokens, const void *x,
                                size_t x_stride, void *out, void *stream);
-/* Scratch: tokens (d_m + d_n) floats. */
+/* Scratch: tokens (d_m + d_n) numbers: X P and dY Q are rounded to the format, then multiplied on tensor cores. */
 int lspo_projector_compress_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
                                  size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
                                  float beta, void *g_hat, void *scratch, void *cublas, void *stream);
-/* One pass over w, no scratch: the panel of P delta lies in shared memory.  d_n up to 12,288; above it
- * cudaErrorInvalidValue. */
+/* One pass over w, no scratch: the panel of P delta lies in shared memory.  d_n above 12,288, whose panel does not fit,
+ * takes 2 r_m r_n FLOPs an element instead.  In 16 bits w is rounded up or down at random, by bits that are a function of
+ * seed and place (kernels/number.cuh).  Bytes: 2 b m n. */
 int lspo_projector_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
                               const float *delta, float eta, float decay, uint64_t seed, void *w, void *stream);
 
 /* ---- sketch.h; scratch as on the host, in numbers of the format ---- */
+int lspo_sketch_compress_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens,
+                              const void *x, size_t x_stride, const void *dy, size_t dy_stride, float beta, void *g_hat,
+                              void *scratch, void *cublas, void *stream);
+int lspo_sketch_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
+                           const float *delta, float eta, float decay, uint64_t seed, void *w, void *scratch,
+                           void *cublas, void *stream);
+
+/* ---- sketch.h; scratch: lspo_sketch_scratch() numbers.  In 16 bits apply rounds delta to the format, which needs
+ * d_m d_n <= m n (above: cudaErrorInvalidValue), and w at random ---- */
 int lspo_sketch_compress_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens,
                               const void *x, size_t x_stride, const void *dy, size_t dy_stride, float beta, void *g_hat,
                               void *scratch, void *cublas, void *stream);
@@ -123,8 +133,9 @@ int lspo_rotary_backward_cuda(lspo_number_t number, size_t batch, size_t sequenc
  * dK and dV of a tile belong to one block, which adds up the heads of a group in order; dQ is a pass of its own, hence
  * two products more than the host's backward pass has.
  * `a` is a host struct, its `lengths` a device pointer; head_width up to 128, above it cudaErrorInvalidValue.
- * FLOPs causal, a sequence and head: forward 2 s (s + 1) e, backward 7 s (s + 1) e.  Bytes: forward 16 s e, backward
- * 32 s e and more from the L2 cache, where K and V of a head are read by every tile. */
+ * In 16 bits, with head_width and strides in fours, on tensor cores; P and dS are then rounded before they are multiplied.
+ * FLOPs causal, a sequence and head: forward 2 s (s + 1) e, backward 7 s (s + 1) e.  Bytes, with b those of a number:
+ * forward 4 b s e, backward 8 b s e and more from the L2 cache, where K and V of a head are read by every tile. */
 int lspo_attention_any_forward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
                                     const void *v, void *out, float *log_sums, void *stream);
 /* row_dots: batch x heads x sequence floats of scratch. */

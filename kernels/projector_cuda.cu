@@ -1,72 +1,166 @@
 /* projector_cuda.cu - COMPRESS and APPLY on the GPU. */
-#include "kernels/cuda.h"
-#include "kernels/launch.cuh"
+#include <cstring>
 
-/* ---- gather: a block makes 32 tokens x 64 columns of x P ----
+#include "kernels/cuda.h"
+#include "kernels/number.cuh"
+
+/* ---- gather: a block makes the columns of a panel of x P for as many tokens as a warp's words hold ----
  *
- * A lane is a token and a warp owns eight columns, so that the entries of a column's list are read once for 32 tokens.
- * x passes through shared memory in chunks of rows, transposed; lists have ascending rows, so each column keeps a
- * cursor that the chunks carry forward.  One word of padding keeps both transposes free of bank conflicts. */
+ * A lane has one token in fp32 and two in 16 bits, side by side in a word, so that one access to shared memory serves all
+ * of a warp's tokens.  A warp owns 32 columns, whose sums stay in registers.  x passes through shared memory in chunks
+ * of rows, transposed; lists have ascending rows, so a column has a cursor, kept by the lane of its number, that the
+ * chunks carry forward.  In each round every lane that has an entry in the chunk shows it to its warp.
+ *
+ * A word of padding keeps the transposes free of bank conflicts: rows are 33 words apart, and lanes that load groups of
+ * rows take words so that rows and words together fall on 32 banks.  Panels of the same tokens run side by side, so x
+ * comes from memory once and from the L2 cache for every further panel. */
 enum {
-    GATHER_TOKENS = LSPO_WARP_THREADS,
     GATHER_WARPS = LSPO_BLOCK_THREADS / LSPO_WARP_THREADS,
-    GATHER_WARP_COLUMNS = 8,
-    GATHER_COLUMNS = GATHER_WARPS * GATHER_WARP_COLUMNS,
+    GATHER_COLUMNS = GATHER_WARPS * LSPO_WARP_THREADS,
     GATHER_ROWS = 256
 };
 
-static __global__ void gather_kernel(lspo_projector_t p, size_t tokens, const float *x, size_t x_stride, float *out)
+template <typename T> constexpr unsigned A_WORD = sizeof(uint32_t) / sizeof(T);
+template <typename T> using word_t = lspo_numbers_t<T, A_WORD<T>>;
+template <typename T> using tile_t = word_t<T>[GATHER_ROWS][LSPO_WARP_THREADS + 1];
+
+/* Numbers from .. from + LSPO_GROUP of which `count` exist; zeros behind them. */
+template <typename T>
+static __device__ lspo_numbers_t<T, LSPO_GROUP<T>> load_group(const T *from, uint32_t count, bool aligned)
 {
-    __shared__ float tile[GATHER_ROWS][GATHER_TOKENS + 1];
-    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
-    const size_t first_token = (size_t)blockIdx.x * GATHER_TOKENS;
-    const unsigned first_column = blockIdx.y * GATHER_COLUMNS;
-    float sum[GATHER_WARP_COLUMNS];
-    uint32_t cursor[GATHER_WARP_COLUMNS], end[GATHER_WARP_COLUMNS];
+    if (aligned && count >= LSPO_GROUP<T>)
+        return lspo_load_numbers(lspo_width_t<LSPO_GROUP<T>>(), from);
+    lspo_numbers_t<T, LSPO_GROUP<T>> group;
 #pragma unroll
-    for (unsigned k = 0; k < GATHER_WARP_COLUMNS; k++) {
-        const unsigned column = first_column + warp * GATHER_WARP_COLUMNS + k;
-        sum[k] = 0;
-        cursor[k] = column < p.d ? p.column_first[column] : 0;
-        end[k] = column < p.d ? p.column_first[column + 1] : 0;
+    for (unsigned k = 0; k < LSPO_GROUP<T>; k++) {
+        lspo_round(0.0f, &group.at[k]);
+        if (k < count)
+            group.at[k] = from[k];
     }
+    return group;
+}
+
+/* Rows 0 .. rows - 1 of `x`, which points to the first token's, of the tokens that exist. */
+template <typename T>
+static __device__ void load_chunk(const T *x, size_t x_stride, size_t tokens, uint32_t rows, bool aligned,
+                                  tile_t<T> &tile)
+{
+    constexpr unsigned GROUP = LSPO_GROUP<T>, GROUPS = LSPO_WARP_THREADS / GROUP; /* a warp: GROUPS x GROUP words */
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
+#pragma unroll
+    for (unsigned step = warp; step < GATHER_ROWS / LSPO_WARP_THREADS * GROUPS; step += GATHER_WARPS) {
+        const uint32_t row = step / GROUPS * LSPO_WARP_THREADS + lane % GROUPS * GROUP;
+        const uint32_t word = step % GROUPS * GROUP + lane / GROUPS;
+        lspo_numbers_t<T, GROUP> loaded[A_WORD<T>];
+#pragma unroll
+        for (unsigned i = 0; i < A_WORD<T>; i++) {
+            const size_t token = word * A_WORD<T> + i;
+            const uint32_t count = token < tokens && row < rows ? rows - row : 0;
+            loaded[i] = load_group(x + token * x_stride + row, count, aligned);
+        }
+#pragma unroll
+        for (unsigned k = 0; k < GROUP; k++) {
+            word_t<T> side_by_side;
+            for (unsigned i = 0; i < A_WORD<T>; i++)
+                side_by_side.at[i] = loaded[i].at[k];
+            tile[row + k][word] = side_by_side;
+        }
+    }
+}
+
+/* Where a lane is in its column's list, and the entry there; its row is no chunk's behind the last. */
+typedef struct {
+    uint32_t at, end, row;
+    float value;
+} cursor_t;
+
+static __device__ void read_entry(const lspo_projector_t &p, cursor_t *cursor)
+{
+    cursor->row = cursor->at < cursor->end ? p.column_row[cursor->at] : UINT32_MAX;
+    cursor->value = cursor->at < cursor->end ? p.column_value[cursor->at] : 0.0f;
+}
+
+/* A warp adds its entries in the chunk to its columns' sums. */
+template <typename T>
+static __device__ void add_chunk(const lspo_projector_t &p, uint32_t first_row, uint32_t rows, const tile_t<T> &tile,
+                                 cursor_t *cursor, float (&sum)[LSPO_WARP_THREADS][A_WORD<T>])
+{
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
+    for (;;) {
+        const uint32_t row = cursor->row - first_row;
+        const float value = cursor->value;
+        const unsigned shown = __ballot_sync(0xffffffffu, row < rows);
+        if (shown == 0)
+            return;
+        if (row < rows) {
+            cursor->at++;
+            read_entry(p, cursor); /* under way while this one is used */
+        }
+#pragma unroll
+        for (unsigned k = 0; k < LSPO_WARP_THREADS; k++) {
+            if (!(shown >> k & 1))
+                continue;
+            const word_t<T> from = tile[__shfl_sync(0xffffffffu, row, k)][lane];
+            const float factor = __shfl_sync(0xffffffffu, value, k);
+            for (unsigned i = 0; i < A_WORD<T>; i++)
+                sum[k][i] += factor * lspo_to_float(from.at[i]);
+        }
+    }
+}
+
+/* A warp's columns by way of its part of the tile, so that lanes write beside each other. */
+template <typename T>
+static __device__ void write_columns(const float (&sum)[LSPO_WARP_THREADS][A_WORD<T>], size_t tokens, uint32_t d,
+                                     uint32_t column, tile_t<T> &tile, T *out)
+{
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, own = threadIdx.x / LSPO_WARP_THREADS * LSPO_WARP_THREADS;
+#pragma unroll
+    for (unsigned k = 0; k < LSPO_WARP_THREADS; k++)
+        for (unsigned i = 0; i < A_WORD<T>; i++)
+            lspo_round(sum[k][i], &tile[own + k][lane].at[i]);
+    __syncwarp();
+    for (unsigned t = 0; t < LSPO_WARP_THREADS * A_WORD<T> && t < tokens; t++)
+        if (column < d)
+            out[(size_t)t * d + column] = tile[own + lane][t / A_WORD<T>].at[t % A_WORD<T>];
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(LSPO_BLOCK_THREADS, 2)
+    gather_kernel(lspo_projector_t p, size_t tokens, const T *x, size_t x_stride, T *out)
+{
+    __shared__ tile_t<T> tile;
+    const size_t first_token = (size_t)blockIdx.y * LSPO_WARP_THREADS * A_WORD<T>;
+    const uint32_t column = blockIdx.x * GATHER_COLUMNS + threadIdx.x;
+    const bool aligned = lspo_aligned(x) && x_stride % LSPO_GROUP<T> == 0;
+    float sum[LSPO_WARP_THREADS][A_WORD<T>] = {};
+    cursor_t cursor = {0, 0, 0, 0};
+    if (column < p.d) {
+        cursor.at = p.column_first[column];
+        cursor.end = p.column_first[column + 1];
+    }
+    read_entry(p, &cursor);
     for (uint32_t first_row = 0; first_row < p.rows; first_row += GATHER_ROWS) {
         const uint32_t rows = min(p.rows - first_row, (uint32_t)GATHER_ROWS);
-        for (unsigned t = warp; t < GATHER_TOKENS; t += GATHER_WARPS)
-            for (uint32_t k = lane; k < rows; k += LSPO_WARP_THREADS)
-                tile[k][t] = first_token + t < tokens ? x[(first_token + t) * x_stride + first_row + k] : 0.0f;
+        load_chunk(x + first_token * x_stride + first_row, x_stride, tokens - first_token, rows, aligned, tile);
         __syncthreads();
-#pragma unroll
-        for (unsigned k = 0; k < GATHER_WARP_COLUMNS; k++) {
-            for (; cursor[k] < end[k]; cursor[k]++) {
-                const uint32_t row = p.column_row[cursor[k]] - first_row;
-                if (row >= rows)
-                    break;
-                sum[k] += p.column_value[cursor[k]] * tile[row][lane];
-            }
-        }
+        add_chunk<T>(p, first_row, rows, tile, &cursor, sum);
         __syncthreads();
     }
-#pragma unroll
-    for (unsigned k = 0; k < GATHER_WARP_COLUMNS; k++)
-        tile[warp * GATHER_WARP_COLUMNS + k][lane] = sum[k];
-    __syncthreads();
-    for (unsigned t = warp; t < GATHER_TOKENS && first_token + t < tokens; t += GATHER_WARPS)
-        for (unsigned c = lane; c < GATHER_COLUMNS && first_column + c < p.d; c += LSPO_WARP_THREADS)
-            out[(first_token + t) * p.d + first_column + c] = tile[c][t];
+    write_columns<T>(sum, tokens - first_token, p.d, column, tile, out + first_token * p.d);
 }
 
 int lspo_projector_gather_cuda(lspo_number_t number, const lspo_projector_t *p, size_t tokens, const void *x,
                                size_t x_stride, void *out, void *stream)
 {
-    if (number != LSPO_NUMBER_FP32)
-        return cudaErrorNotSupported;
     if (tokens == 0)
         return cudaSuccess;
-    const dim3 grid((unsigned)((tokens + GATHER_TOKENS - 1) / GATHER_TOKENS),
-                    (p->d + GATHER_COLUMNS - 1) / GATHER_COLUMNS);
-    return lspo_launch(gather_kernel, grid, LSPO_BLOCK_THREADS, 0, stream, *p, tokens, (const float *)x, x_stride,
-                       (float *)out);
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        const size_t together = LSPO_WARP_THREADS * A_WORD<T>;
+        const dim3 grid((p->d - 1) / GATHER_COLUMNS + 1, (unsigned)((tokens - 1) / together + 1));
+        return lspo_launch(gather_kernel<T>, grid, LSPO_BLOCK_THREADS, 0, stream, *p, tokens, (const T *)x, x_stride,
+                           (T *)out);
+    });
 }
 
 int lspo_projector_compress_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
@@ -86,48 +180,120 @@ int lspo_projector_compress_cuda(lspo_number_t number, const lspo_projector_t *p
 
 /* ---- apply: a block owns ROWS rows of W, or a span of columns of them ----
  *
- * It first makes its rows of P delta, in shared memory with the ROWS values of a column side by side, so that a random
- * access brings all of them; then each thread makes ROWS elements of one column of W after the other. */
-template <unsigned ROWS> struct alignas(ROWS < 4 ? 4 * ROWS : 16) column_t {
-    float row[ROWS];
+ * It first makes its rows of P delta, in shared memory in planes of up to four rows with the values of a column side by
+ * side: an access brings four, and columns taken at random fall on all banks.  Then each thread makes all rows of COLUMNS
+ * columns of W, a word wide, so that a warp's accesses to a row are whole lines; it asks for them before it sums. */
+
+template <unsigned ROWS> struct panel_t {
+    static constexpr unsigned TOGETHER = ROWS < 4 ? ROWS : 4, PLANES = ROWS / TOGETHER;
+    using column_t = lspo_numbers_t<float, TOGETHER>;
+    column_t *columns;
+    uint32_t d;
 };
 
+/* Rows first_row .. of P delta, those that exist. */
 template <unsigned ROWS>
-static __global__ void apply_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, float eta, float keep,
-                                    float *w, uint32_t span)
+static __device__ void make_panel(const lspo_projector_t &p, const float *delta, uint32_t first_row,
+                                  panel_t<ROWS> panel)
 {
-    column_t<ROWS> *panel = (column_t<ROWS> *)lspo_shared;
+    for (uint32_t c = threadIdx.x; c < panel.d; c += blockDim.x) {
+#pragma unroll
+        for (unsigned i = 0; i < ROWS; i++) {
+            const size_t first = ((size_t)first_row + i) * p.r;
+            float sum = 0;
+            for (uint32_t e = 0; e < p.r && first_row + i < p.rows; e++)
+                sum += p.value[first + e] * delta[(size_t)p.index[first + e] * panel.d + c];
+            panel.columns[i / panel.TOGETHER * panel.d + c].at[i % panel.TOGETHER] = sum;
+        }
+    }
+}
+
+/* sum += the panel times N of the entries of Q's row. */
+template <unsigned N, unsigned ROWS>
+static __device__ void add_entries(const uint32_t *index, const float *value, const panel_t<ROWS> &panel,
+                                   float (&sum)[ROWS])
+{
+    const lspo_numbers_t<uint32_t, N> indices = lspo_load_numbers(lspo_width_t<N>(), index);
+    const lspo_numbers_t<float, N> values = lspo_load_numbers(lspo_width_t<N>(), value);
+#pragma unroll
+    for (unsigned e = 0; e < N; e++)
+#pragma unroll
+        for (unsigned plane = 0; plane < panel.PLANES; plane++) {
+            const typename panel_t<ROWS>::column_t from = panel.columns[plane * panel.d + indices.at[e]];
+#pragma unroll
+            for (unsigned i = 0; i < panel.TOGETHER; i++)
+                sum[plane * panel.TOGETHER + i] += values.at[e] * from.at[i];
+        }
+}
+
+/* Random bits of number `at` of W: two that lie in a word share a draw. */
+static __device__ uint32_t bits_of(uint64_t seed, size_t at)
+{
+    return lspo_random_bits(seed, at / 2) << at % 2 * 16;
+}
+
+template <typename T, unsigned ROWS, unsigned COLUMNS>
+static __global__ void __launch_bounds__(LSPO_BLOCK_THREADS)
+    apply_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, float eta, float keep, uint64_t seed, T *w,
+                 uint32_t span)
+{
+    using columns_t = lspo_numbers_t<T, COLUMNS>;
+    using bits_t = std::conditional_t<sizeof(columns_t) == 4, uint32_t, uint16_t>; /* one register each */
+    const panel_t<ROWS> panel = {(typename panel_t<ROWS>::column_t *)lspo_shared, q.d};
     const uint32_t first_row = blockIdx.x * ROWS, count = min(p.rows - first_row, (uint32_t)ROWS);
     const uint32_t first_column = blockIdx.y * span, last_column = min(q.rows - first_column, span) + first_column;
-    for (uint32_t c = threadIdx.x; c < q.d; c += blockDim.x) {
-        column_t<ROWS> sum = {};
-#pragma unroll
-        for (unsigned i = 0; i < ROWS; i++) {
-            if (i < count) {
-                const size_t first = (size_t)(first_row + i) * p.r;
-                for (uint32_t e = 0; e < p.r; e++)
-                    sum.row[i] += p.value[first + e] * delta[(size_t)p.index[first + e] * q.d + c];
-            }
-        }
-        panel[c] = sum;
-    }
+    const bool fours = q.r % 4 == 0 && lspo_aligned(q.index) && lspo_aligned(q.value);
+    make_panel(p, delta, first_row, panel);
     __syncthreads();
-    for (uint32_t j = first_column + threadIdx.x; j < last_column; j += blockDim.x) {
-        column_t<ROWS> sum = {};
-        for (size_t e = (size_t)j * q.r; e < ((size_t)j + 1) * q.r; e++) {
-            const column_t<ROWS> from = panel[q.index[e]];
-            const float value = q.value[e];
+    for (uint32_t j = first_column + threadIdx.x * COLUMNS; j < last_column; j += blockDim.x * COLUMNS) {
+        bits_t before[ROWS];
+        float sum[COLUMNS][ROWS] = {};
+        const size_t at = (size_t)first_row * q.rows + j;
 #pragma unroll
-            for (unsigned i = 0; i < ROWS; i++)
-                sum.row[i] += value * from.row[i];
+        for (unsigned i = 0; i < ROWS; i++)
+            if (i < count)
+                before[i] = *(const bits_t *)(w + at + (size_t)i * q.rows);
+#pragma unroll
+        for (unsigned c = 0; c < COLUMNS; c++) {
+            const size_t first = ((size_t)j + c) * q.r;
+            for (uint32_t e = 0; fours && e < q.r; e += 4)
+                add_entries<4>(q.index + first + e, q.value + first + e, panel, sum[c]);
+            for (uint32_t e = 0; !fours && e < q.r; e++)
+                add_entries<1>(q.index + first + e, q.value + first + e, panel, sum[c]);
         }
 #pragma unroll
         for (unsigned i = 0; i < ROWS; i++) {
-            if (i < count) {
-                float *at = w + (size_t)(first_row + i) * q.rows + j;
-                *at = keep * *at - eta * sum.row[i];
-            }
+            if (i >= count)
+                continue;
+            const size_t place = at + (size_t)i * q.rows;
+            const uint32_t bits = bits_of(seed, place); /* two columns start at an even place */
+            columns_t numbers;
+            memcpy(&numbers, &before[i], sizeof numbers);
+#pragma unroll
+            for (unsigned c = 0; c < COLUMNS; c++)
+                numbers.at[c] =
+                    lspo_round_randomly<T>(keep * lspo_to_float(numbers.at[c]) - eta * sum[c][i], bits << 16 * c);
+            lspo_store_numbers(w + place, numbers);
         }
+    }
+}
+
+/* For d_n whose panel no block can hold: an element after the other, from delta itself. */
+template <typename T>
+static __global__ void apply_wide_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, float eta,
+                                         float keep, uint64_t seed, T *w)
+{
+    const size_t n = (size_t)p.rows * q.rows;
+    for (size_t at = lspo_grid_first(); at < n; at += lspo_grid_step()) {
+        const size_t left = at / q.rows * p.r, right = at % q.rows * q.r;
+        float sum = 0;
+        for (uint32_t e = 0; e < q.r; e++) {
+            float part = 0;
+            for (uint32_t f = 0; f < p.r; f++)
+                part += p.value[left + f] * delta[(size_t)p.index[left + f] * q.d + q.index[right + e]];
+            sum += q.value[right + e] * part;
+        }
+        w[at] = lspo_round_randomly<T>(keep * lspo_to_float(w[at]) - eta * sum, bits_of(seed, at));
     }
 }
 
@@ -138,35 +304,45 @@ enum {
 };
 
 /* With few rows the columns are split too, each span making the panel again, until the GPU is full. */
-template <unsigned ROWS>
+template <typename T, unsigned ROWS, unsigned COLUMNS>
 static int launch_apply(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta, float keep,
-                        float *w, void *stream)
+                        uint64_t seed, T *w, void *stream)
 {
     const uint32_t row_blocks = (p->rows - 1) / ROWS + 1;
     const uint32_t wanted = (APPLY_BLOCKS - 1) / row_blocks + 1, most = (q->rows - 1) / APPLY_SPAN_MIN + 1;
     const uint32_t splits = wanted < most ? wanted : most;
-    const uint32_t span = (q->rows - 1) / splits + 1;
+    const uint32_t span = ((q->rows - 1) / splits / LSPO_WARP_THREADS + 1) * LSPO_WARP_THREADS; /* whole words */
     const dim3 grid(row_blocks, (q->rows - 1) / span + 1);
-    return lspo_launch(apply_kernel<ROWS>, grid, LSPO_BLOCK_THREADS, q->d * sizeof(column_t<ROWS>), stream, *p, *q,
-                       delta, eta, keep, w, span);
+    return lspo_launch(apply_kernel<T, ROWS, COLUMNS>, grid, LSPO_BLOCK_THREADS, q->d * ROWS * sizeof(float), stream,
+                       *p, *q, delta, eta, keep, seed, w, span);
+}
+
+template <typename T, unsigned COLUMNS>
+static int apply_rows(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta, float keep,
+                      uint64_t seed, T *w, void *stream)
+{
+    const size_t rows = SHARED_BYTES_MAX / (q->d * sizeof(float));
+    if (rows >= 16)
+        return launch_apply<T, 16, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
+    if (rows >= 8)
+        return launch_apply<T, 8, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
+    if (rows >= 4)
+        return launch_apply<T, 4, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
+    if (rows >= 2)
+        return launch_apply<T, 2, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
+    if (rows == 1)
+        return launch_apply<T, 1, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
+    return lspo_launch_over((size_t)p->rows * q->rows, apply_wide_kernel<T>, stream, *p, *q, delta, eta, keep, seed, w);
 }
 
 int lspo_projector_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
-                              const float *delta, float eta, float decay, uint64_t, void *w, void *stream)
+                              const float *delta, float eta, float decay, uint64_t seed, void *w, void *stream)
 {
-    if (number != LSPO_NUMBER_FP32)
-        return cudaErrorNotSupported;
     const float keep = 1.0f - eta * decay;
-    const size_t rows = SHARED_BYTES_MAX / (q->d * sizeof(float));
-    if (rows >= 16)
-        return launch_apply<16>(p, q, delta, eta, keep, (float *)w, stream);
-    if (rows >= 8)
-        return launch_apply<8>(p, q, delta, eta, keep, (float *)w, stream);
-    if (rows >= 4)
-        return launch_apply<4>(p, q, delta, eta, keep, (float *)w, stream);
-    if (rows >= 2)
-        return launch_apply<2>(p, q, delta, eta, keep, (float *)w, stream);
-    if (rows == 1)
-        return launch_apply<1>(p, q, delta, eta, keep, (float *)w, stream);
-    return cudaErrorInvalidValue;
+    return lspo_with_number(number, [=](auto zero) {
+        using T = decltype(zero);
+        const bool words = q->rows % A_WORD<T> == 0 && (uintptr_t)w % sizeof(uint32_t) == 0;
+        return words ? apply_rows<T, A_WORD<T>>(p, q, delta, eta, keep, seed, (T *)w, stream)
+                     : apply_rows<T, 1>(p, q, delta, eta, keep, seed, (T *)w, stream);
+    });
 }

@@ -1,0 +1,409 @@
+/* CUDA's products in every format against the host's in fp32 on numbers that the format holds: projectors and sketches,
+ * products, adapters, bases, linear layers with bias, residual and GELU. */
+#include "kernels/activation.h"
+#include "kernels/adapter.h"
+#include "kernels/cuda.h"
+#include "kernels/gemm.h"
+#include "kernels/lowrank.h"
+#include "kernels/sketch.h"
+#include "kernels/vector.h"
+#include "tests/cuda_numbers.h"
+
+/* ---- projectors ---- */
+
+/* The arrays on the device, the struct on the host. */
+static lspo_projector_t projector_on_device(const lspo_projector_t *p)
+{
+    const size_t entries = (size_t)p->rows * p->r;
+    lspo_projector_t copy = *p;
+    copy.index = device_copy(p->index, entries * sizeof *p->index);
+    copy.value = device_copy(p->value, entries * sizeof *p->value);
+    copy.column_first = device_copy(p->column_first, (p->d + 1) * sizeof *p->column_first);
+    copy.column_row = device_copy(p->column_row, entries * sizeof *p->column_row);
+    copy.column_value = device_copy(p->column_value, entries * sizeof *p->column_value);
+    return copy;
+}
+
+typedef struct {
+    uint32_t m, n, d_m, d_n, r;
+    size_t tokens;
+} shape_t;
+
+/* One element; less than a tile each way; rows around gather's chunk of 256; columns around a warp's 32 and a block's 256;
+ * tokens around the 32 and 64 of a block; panels of every height (16 rows up to d 768, 8 to 1536, 4 to 3072, 2 to 6144, 1
+ * to 12288) and none; columns split where rows are few; entries in fours. */
+static const shape_t shapes[] = {{1, 1, 1, 1, 1, 1},        {5, 7, 3, 4, 2, 3},        {33, 31, 31, 33, 3, 31},
+                                 {256, 255, 64, 65, 4, 32}, {257, 300, 63, 64, 2, 33}, {513, 104, 130, 40, 5, 65},
+                                 {17, 1100, 9, 300, 4, 16}, {40, 900, 257, 800, 4, 8}, {9, 1700, 7, 1600, 3, 5},
+                                 {5, 3200, 5, 3100, 2, 3},  {3, 6300, 3, 6200, 2, 2},  {3, 12288, 3, 12288, 1, 1},
+                                 {64, 64, 32, 32, 32, 64},  {3, 12292, 3, 12290, 2, 1}};
+
+static void make_projectors(const shape_t *s, lspo_projector_t *p, lspo_projector_t *q)
+{
+    const uint32_t r_p = s->r < s->d_m ? s->r : s->d_m, r_q = s->r < s->d_n ? s->r : s->d_n;
+    cr_assert(lspo_projector_random(s->m, s->d_m, r_p, 1, p));
+    cr_assert(lspo_projector_random(s->n, s->d_n, r_q, 2, q));
+}
+
+/* `padding`: numbers between rows, in fours where the kernel may load 16 bytes at a time. */
+static void check_compress(lspo_number_t number, const shape_t *s, size_t padding, float beta)
+{
+    lspo_projector_t p, q;
+    make_projectors(s, &p, &q);
+    const size_t t = s->tokens, x_stride = s->m + padding, dy_stride = s->n + padding;
+    const size_t g_n = (size_t)s->d_m * s->d_n;
+    float *x = random_numbers_of(number, 1, 1, t * x_stride), *dy = random_numbers_of(number, 2, 1, t * dy_stride);
+    float *gathered = floats(t * s->d_m), *g0 = random_numbers_of(number, 3, 1, g_n), *g = copy_floats(g0, g_n);
+    float *scratch = floats(lspo_projector_compress_scratch(&p, &q, t));
+    lspo_projector_gather(&p, t, x, x_stride, gathered);
+    lspo_projector_compress(&p, &q, t, x, x_stride, dy, dy_stride, beta, g, scratch);
+    const double atol = 4e-6 * sqrt((double)t * s->m * s->n / (double)g_n + 1);
+    for (order_t order = {0}; next_order(&order);) {
+        lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
+        void *dx = device_numbers(number, x, t * x_stride), *ddy = device_numbers(number, dy, t * dy_stride);
+        void *dg = beta == 0 ? empty_numbers(number, g_n) : device_numbers(number, g0, g_n);
+        void *out = empty_numbers(number, t * s->d_m);
+        void *dscratch = empty_numbers(number, t * ((size_t)s->d_m + s->d_n));
+        DEVICE_OK(lspo_projector_gather_cuda(number, &dp, t, dx, x_stride, out, NULL));
+        expect_numbers(&order, number, "x P", out, gathered, t * s->d_m, 0.01, 4e-6 * sqrt(s->m / (double)s->d_m),
+                       4e-6);
+        DEVICE_OK(lspo_projector_compress_cuda(number, &dp, &dq, t, dx, x_stride, ddy, dy_stride, beta, dg, dscratch,
+                                               device_cublas(), NULL));
+        expect_numbers(&order, number, "g_hat", dg, g, g_n, 1, atol, 1e-5);
+    }
+    free(x), free(dy), free(gathered), free(g0), free(g), free(scratch);
+    lspo_projector_release(&p), lspo_projector_release(&q);
+}
+
+Test(cuda_products, compress)
+{
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        if (shapes[i].d_n < 2000)
+            for (size_t f = 0; f < COUNT(all_numbers); f++)
+                check_compress(all_numbers[f], &shapes[i], i % 3 * 4 + i % 2, i % 2 ? 1.0F : 0.0F);
+    check_compress(LSPO_NUMBER_BF16, &(shape_t){264, 520, 40, 24, 4, 70}, 8, 0);
+    check_compress(LSPO_NUMBER_FP16, &(shape_t){264, 520, 40, 24, 4, 70}, 0, 1);
+}
+
+/* Rounded at random: one of the two neighbours, so less than a step away. */
+static void check_apply(lspo_number_t number, const shape_t *s)
+{
+    lspo_projector_t p, q;
+    make_projectors(s, &p, &q);
+    const size_t n = (size_t)s->m * s->n, d = (size_t)s->d_m * s->d_n;
+    float *delta = random_floats(1, 1, d), *w0 = random_numbers_of(number, 2, 1, n), *w = copy_floats(w0, n);
+    float *scratch = floats(lspo_projector_apply_scratch(&p, &q));
+    lspo_projector_apply(&p, &q, delta, 0.1F, 0.01F, w, scratch);
+    for (order_t order = {0}; next_order(&order);) {
+        lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
+        float *ddelta = device_floats(delta, d);
+        void *dw = device_numbers(number, w0, n);
+        DEVICE_OK(lspo_projector_apply_cuda(number, &dp, &dq, ddelta, 0.1F, 0.01F, 5, dw, NULL));
+        expect_numbers(&order, number, "w", dw, w, n, 1e-3, 1e-6, 1e-6);
+    }
+    free(delta), free(w0), free(w), free(scratch);
+    lspo_projector_release(&p), lspo_projector_release(&q);
+}
+
+Test(cuda_products, apply)
+{
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        for (size_t f = 0; f < COUNT(all_numbers); f++)
+            check_apply(all_numbers[f], &shapes[i]);
+}
+
+/* Sum over `seeds` of W after one step from `w0`, in units of the step between numbers around 1. */
+static double mean_after_apply(lspo_number_t number, const lspo_projector_t *p, size_t n, float step, unsigned seeds)
+{
+    float *w0 = floats(n), *delta = floats(1), *got = floats(n);
+    double sum = 0;
+    delta[0] = 1;
+    for (size_t i = 0; i < n; i++)
+        w0[i] = 1;
+    for (unsigned seed = 0; seed < seeds; seed++) {
+        device_free_all();
+        const lspo_projector_t dp = projector_on_device(p);
+        void *w = device_numbers(number, w0, n), *numbers = malloc(n * sizeof *w0);
+        DEVICE_OK(lspo_projector_apply_cuda(number, &dp, &dp, device_floats(delta, 1), -step, 0, seed, w, NULL));
+        device_read(w, n * lspo_number_bytes(number), numbers);
+        lspo_convert(n, number, numbers, LSPO_NUMBER_FP32, got);
+        for (size_t i = 0; i < n; i++)
+            sum += ((double)got[i] - 1) / step_of(number);
+        free(numbers);
+    }
+    free(w0), free(delta), free(got);
+    return sum / ((double)n * seeds);
+}
+
+/* Steps of a tenth of what the format can tell from 1 would vanish if W were rounded to the nearest.  P = Q = one column of
+ * 1 or -1 with |value| 1, so a step is eta or -eta; all 400 W together move a tenth of a step 160,000 times: standard
+ * deviation of the mean sqrt(0.1 * 0.9 / 160,000) = 0.00075. */
+Test(cuda_products, apply_rounds_without_bias)
+{
+    enum { ROWS = 20, N = ROWS * ROWS, SEEDS = 400 };
+    lspo_projector_t p;
+    cr_assert(lspo_projector_signs(ROWS, 1, 1, 3, &p));
+    for (uint32_t i = 0; i < ROWS; i++)
+        p.value[i] = 1;
+    lspo_projector_refresh(&p);
+    for (size_t f = 1; f < COUNT(all_numbers); f++) {
+        const double mean = mean_after_apply(all_numbers[f], &p, N, (float)(0.1 * step_of(all_numbers[f])), SEEDS);
+        cr_assert(fabs(mean - 0.1) < 4 * 0.00075, "the mean step is %g of a step", mean);
+    }
+    lspo_projector_release(&p);
+}
+
+/* ---- sketches: the same results from dense projectors ---- */
+
+static void check_sketch(lspo_number_t number, const shape_t *s, float beta)
+{
+    lspo_projector_t p, q;
+    make_projectors(s, &p, &q);
+    const size_t t = s->tokens, n = (size_t)s->m * s->n, d = (size_t)s->d_m * s->d_n;
+    float *x = random_numbers_of(number, 1, 1, t * s->m), *dy = random_numbers_of(number, 2, 1, t * s->n);
+    float *g0 = random_numbers_of(number, 3, 1, d), *g = copy_floats(g0, d),
+          *delta = random_numbers_of(number, 4, 1, d);
+    float *w0 = random_numbers_of(number, 5, 1, n), *w = copy_floats(w0, n);
+    const size_t scratch_n = lspo_sketch_scratch(&p, &q, t);
+    float *scratch = floats(scratch_n);
+    lspo_sketch_compress(&p, &q, t, x, s->m, dy, s->n, beta, g, scratch);
+    lspo_sketch_apply(&p, &q, delta, 0.1F, 0.01F, w, scratch);
+    for (order_t order = {0}; next_order(&order);) {
+        lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
+        void *dg = device_numbers(number, g0, d), *dw = device_numbers(number, w0, n);
+        void *dscratch = empty_numbers(number, scratch_n), *dx = device_numbers(number, x, t * s->m);
+        DEVICE_OK(lspo_sketch_compress_cuda(number, &dp, &dq, t, dx, s->m, device_numbers(number, dy, t * s->n), s->n,
+                                            beta, dg, dscratch, device_cublas(), NULL));
+        expect_numbers(&order, number, "g_hat", dg, g, d, 1, 1e-4, 1e-5);
+        DEVICE_OK(lspo_sketch_apply_cuda(number, &dp, &dq, device_floats(delta, d), 0.1F, 0.01F, 5, dw, dscratch,
+                                         device_cublas(), NULL));
+        expect_numbers(&order, number, "w", dw, w, n, 0.5, 1e-5, 1e-5); /* values and step are rounded */
+    }
+    free(x), free(dy), free(g0), free(g), free(delta), free(w0), free(w), free(scratch);
+    lspo_projector_release(&p), lspo_projector_release(&q);
+}
+
+Test(cuda_products, sketches)
+{
+    for (size_t f = 0; f < COUNT(all_numbers); f++) {
+        check_sketch(all_numbers[f], &(shape_t){20, 37, 6, 9, 2, 11}, 1);
+        check_sketch(all_numbers[f], &(shape_t){40, 12, 10, 5, 4, 3}, 0);
+    }
+}
+
+Test(cuda_products, a_sketch_needs_room_for_delta)
+{
+    lspo_projector_t p, q;
+    make_projectors(&(shape_t){3, 3, 4, 4, 1, 1}, &p, &q);
+    const lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
+    cr_assert_not_null(device_complaint(lspo_sketch_apply_cuda(
+        LSPO_NUMBER_BF16, &dp, &dq, empty_floats(16), 1, 0, 0, empty_numbers(LSPO_NUMBER_BF16, 9),
+        empty_numbers(LSPO_NUMBER_BF16, 100), device_cublas(), NULL)));
+    lspo_projector_release(&p), lspo_projector_release(&q);
+}
+
+/* ---- products ---- */
+
+typedef void (*gemm_t)(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
+                       size_t b_stride, float beta, float *c, size_t c_stride);
+typedef int (*gemm_cuda_t)(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a,
+                           size_t a_stride, const void *b, size_t b_stride, float beta, void *c, size_t c_stride,
+                           void *cublas, void *stream);
+
+static void check_gemm(lspo_number_t number, gemm_t host, gemm_cuda_t cuda, size_t a_rows, size_t a_cols, size_t b_rows,
+                       size_t b_cols)
+{
+    enum { M = 5, N = 7, K = 3, C_STRIDE = N + 2 };
+    const size_t a_n = a_rows * (a_cols + 1), b_n = b_rows * (b_cols + 4), c_n = M * C_STRIDE;
+    float *a = random_numbers_of(number, 1, 1, a_n), *b = random_numbers_of(number, 2, 1, b_n);
+    float *c0 = random_numbers_of(number, 3, 1, c_n), *c = copy_floats(c0, c_n);
+    host(M, N, K, 0.5F, a, a_cols + 1, b, b_cols + 4, 2, c, C_STRIDE);
+    for (order_t order = {0}; next_order(&order);) {
+        void *dc = device_numbers(number, c0, c_n);
+        DEVICE_OK(cuda(number, M, N, K, 0.5F, device_numbers(number, a, a_n), a_cols + 1,
+                       device_numbers(number, b, b_n), b_cols + 4, 2, dc, C_STRIDE, device_cublas(), NULL));
+        expect_numbers(&order, number, "c", dc, c, c_n, 0, 1e-6, 1e-6);
+    }
+    free(a), free(b), free(c0), free(c);
+}
+
+Test(cuda_products, products_are_row_major)
+{
+    for (size_t f = 0; f < COUNT(all_numbers); f++) {
+        check_gemm(all_numbers[f], lspo_gemm_nn, lspo_gemm_nn_cuda, 5, 3, 3, 7);
+        check_gemm(all_numbers[f], lspo_gemm_nt, lspo_gemm_nt_cuda, 5, 3, 7, 3);
+        check_gemm(all_numbers[f], lspo_gemm_tn, lspo_gemm_tn_cuda, 3, 5, 3, 7);
+    }
+}
+
+static void check_adapter(lspo_number_t number, bool accumulate, bool parameters)
+{
+    enum { T = 9, M = 6, N = 11, R = 2 };
+    float *x = random_numbers_of(number, 1, 1, T * M), *a = random_numbers_of(number, 2, 1, M * R);
+    float *b = random_numbers_of(number, 3, 1, N * R), *y0 = random_numbers_of(number, 4, 1, T * N);
+    float *y = copy_floats(y0, T * N), *dy = random_numbers_of(number, 5, 1, T * N);
+    float *da0 = random_numbers_of(number, 6, 1, M * R), *da = copy_floats(da0, M * R);
+    float *db0 = random_numbers_of(number, 7, 1, N * R), *db = copy_floats(db0, N * R);
+    float *dx0 = random_numbers_of(number, 8, 1, T * M), *dx = copy_floats(dx0, T * M), scratch[2 * T * R];
+    lspo_adapter_forward(T, M, N, R, 0.5F, x, a, b, y, scratch);
+    lspo_adapter_backward(T, M, N, R, 0.5F, x, dy, a, b, accumulate, parameters ? da : NULL, parameters ? db : NULL, dx,
+                          scratch);
+    for (order_t order = {0}; next_order(&order);) {
+        void *x_ = device_numbers(number, x, T * M), *a_ = device_numbers(number, a, M * R);
+        void *b_ = device_numbers(number, b, N * R), *y_ = device_numbers(number, y0, T * N);
+        void *dy_ = device_numbers(number, dy, T * N), *dx_ = device_numbers(number, dx0, T * M);
+        void *da_ = device_numbers(number, da0, M * R), *db_ = device_numbers(number, db0, N * R);
+        void *s_ = empty_numbers(number, 2 * T * R);
+        DEVICE_OK(lspo_adapter_forward_cuda(number, T, M, N, R, 0.5F, x_, a_, b_, y_, s_, device_cublas(), NULL));
+        DEVICE_OK(lspo_adapter_backward_cuda(number, T, M, N, R, 0.5F, x_, dy_, a_, b_, accumulate,
+                                             parameters ? da_ : NULL, parameters ? db_ : NULL, dx_, s_, device_cublas(),
+                                             NULL));
+        expect_numbers(&order, number, "y", y_, y, T * N, 1, 1e-6, 1e-6);
+        expect_numbers(&order, number, "da", da_, da, M * R, 1, 1e-5, 1e-5);
+        expect_numbers(&order, number, "db", db_, db, N * R, 1, 1e-5, 1e-5);
+        expect_numbers(&order, number, "dx", dx_, dx, T * M, 1, 1e-5, 1e-5);
+    }
+    free(x), free(a), free(b), free(y0), free(y), free(dy), free(da0), free(da), free(db0), free(db), free(dx0),
+        free(dx);
+}
+
+Test(cuda_products, adapters)
+{
+    for (size_t f = 0; f < COUNT(all_numbers); f++) {
+        check_adapter(all_numbers[f], false, true);
+        check_adapter(all_numbers[f], true, true);
+        check_adapter(all_numbers[f], false, false);
+    }
+}
+
+static void check_lowrank(lspo_number_t number, size_t m, size_t n)
+{
+    enum { R = 3 };
+    const size_t shorter = m < n ? m : n, longer = m < n ? n : m;
+    float *g = random_numbers_of(number, 1, 1, m * n), *basis = random_numbers_of(number, 2, 1, shorter * R);
+    float *r0 = random_numbers_of(number, 3, 1, longer * R), *r = copy_floats(r0, longer * R);
+    float *w0 = random_numbers_of(number, 4, 1, m * n), *w = copy_floats(w0, m * n);
+    lspo_lowrank_compress(m, n, R, g, basis, 1, r);
+    lspo_lowrank_apply(m, n, R, basis, r, 0.1F, w);
+    for (order_t order = {0}; next_order(&order);) {
+        void *basis_ = device_numbers(number, basis, shorter * R), *r_ = device_numbers(number, r0, longer * R);
+        void *w_ = device_numbers(number, w0, m * n), *g_ = device_numbers(number, g, m * n);
+        DEVICE_OK(lspo_lowrank_compress_cuda(number, m, n, R, g_, basis_, 1, r_, device_cublas(), NULL));
+        DEVICE_OK(lspo_lowrank_apply_cuda(number, m, n, R, basis_, r_, 0.1F, w_, device_cublas(), NULL));
+        expect_numbers(&order, number, "r", r_, r, longer * R, 0, 1e-5, 1e-5);
+        expect_numbers(&order, number, "w", w_, w, m * n, 0.5, 1e-5, 1e-5);
+    }
+    free(g), free(basis), free(r0), free(r), free(w0), free(w);
+}
+
+Test(cuda_products, lowrank)
+{
+    for (size_t f = 0; f < COUNT(all_numbers); f++) {
+        check_lowrank(all_numbers[f], 7, 12);
+        check_lowrank(all_numbers[f], 12, 7);
+    }
+}
+
+/* ---- linear layers ---- */
+
+typedef struct {
+    size_t tokens, m, n;
+} layer_t;
+
+/* Rows of whole 16 bytes, which cuBLASLt takes, and others. */
+static const layer_t layers[] = {{5, 16, 24}, {33, 8, 64}, {3, 7, 9}, {4, 12, 20}, {1, 1, 1}};
+
+static lspo_matmul_t *matmul(void)
+{
+    static lspo_matmul_t *made;
+    if (made == NULL)
+        DEVICE_OK(lspo_matmul_create_cuda(device_cublas(), &made));
+    return made;
+}
+
+/* out = x W + bias + residual on the host. */
+static void linear(const layer_t *l, const float *x, const float *w, const float *bias, const float *residual,
+                   float *out)
+{
+    lspo_gemm_nn(l->tokens, l->n, l->m, 1, x, l->m, w, l->n, 0, out, l->n);
+    for (size_t i = 0; i < l->tokens * l->n; i++)
+        out[i] += (bias != NULL ? bias[i % l->n] : 0) + (residual != NULL ? residual[i] : 0);
+}
+
+static void check_linear(lspo_number_t number, const layer_t *l, bool with_bias, bool with_residual, bool in_place)
+{
+    const size_t out_n = l->tokens * l->n;
+    float *x = random_numbers_of(number, 1, 1, l->tokens * l->m), *w = random_numbers_of(number, 2, 1, l->m * l->n);
+    float *bias = random_numbers_of(number, 3, 1, l->n), *residual = random_numbers_of(number, 4, 1, out_n);
+    float *want = floats(out_n);
+    linear(l, x, w, with_bias ? bias : NULL, with_residual ? residual : NULL, want);
+    for (order_t order = {0}; next_order(&order);) {
+        void *residual_ = device_numbers(number, residual, out_n);
+        void *out = in_place ? residual_ : empty_numbers(number, out_n);
+        DEVICE_OK(lspo_linear_forward_cuda(
+            number, matmul(), l->tokens, l->m, l->n, device_numbers(number, x, l->tokens * l->m),
+            device_numbers(number, w, l->m * l->n), with_bias ? device_numbers(number, bias, l->n) : NULL,
+            with_residual ? residual_ : NULL, out, NULL));
+        expect_numbers(&order, number, "out", out, want, out_n, 1, 1e-5, 1e-5);
+    }
+    free(x), free(w), free(bias), free(residual), free(want);
+}
+
+Test(cuda_products, linear_layers)
+{
+    for (size_t f = 0; f < COUNT(all_numbers); f++)
+        for (size_t i = 0; i < COUNT(layers); i++)
+            for (unsigned how = 0; how < 4; how++) {
+                check_linear(all_numbers[f], &layers[i], how & 1, how & 2, false);
+                check_linear(all_numbers[f], &layers[i], how & 1, how & 2, how & 2);
+            }
+}
+
+static void check_linear_gelu(lspo_number_t number, const layer_t *l)
+{
+    const size_t out_n = l->tokens * l->n;
+    float *x = random_numbers_of(number, 1, 1, l->tokens * l->m), *w = random_numbers_of(number, 2, 0.5, l->m * l->n);
+    float *bias = random_numbers_of(number, 3, 1, l->n), *pre = floats(out_n), *want = floats(out_n);
+    linear(l, x, w, bias, NULL, pre);
+    lspo_gelu_forward(out_n, pre, want);
+    for (order_t order = {0}; next_order(&order);) {
+        void *pre_ = empty_numbers(number, out_n), *out = empty_numbers(number, out_n);
+        DEVICE_OK(lspo_linear_gelu_forward_cuda(
+            number, matmul(), l->tokens, l->m, l->n, device_numbers(number, x, l->tokens * l->m),
+            device_numbers(number, w, l->m * l->n), device_numbers(number, bias, l->n), pre_, out, NULL));
+        expect_numbers(&order, number, "pre", pre_, pre, out_n, 1, 1e-5, 1e-5);
+        expect_numbers(&order, number, "out", out, want, out_n, 1, 1e-5, 1e-5);
+    }
+    free(x), free(w), free(bias), free(pre), free(want);
+}
+
+static void check_linear_gelu_backward(lspo_number_t number, const layer_t *l, bool sums, bool accumulate)
+{
+    const size_t d_n = l->tokens * l->m;
+    float *dy = random_numbers_of(number, 1, 1, l->tokens * l->n), *w = random_numbers_of(number, 2, 1, l->m * l->n);
+    float *pre = random_numbers_of(number, 3, 1, d_n), *d = floats(d_n);
+    float *sums0 = random_numbers_of(number, 4, 1, l->m), *want = copy_floats(sums0, l->m);
+    lspo_gemm_nt(l->tokens, l->m, l->n, 1, dy, l->n, w, l->n, 0, d, l->m);
+    lspo_gelu_backward(l->tokens, l->m, pre, accumulate, d, want);
+    for (order_t order = {0}; next_order(&order);) {
+        void *d_ = empty_numbers(number, d_n), *sums_ = device_numbers(number, sums0, l->m);
+        DEVICE_OK(lspo_linear_gelu_backward_cuda(
+            number, matmul(), l->tokens, l->m, l->n, device_numbers(number, dy, l->tokens * l->n),
+            device_numbers(number, w, l->m * l->n), device_numbers(number, pre, d_n), accumulate, d_,
+            sums ? sums_ : NULL, NULL));
+        expect_numbers(&order, number, "d", d_, d, d_n, 1, 1e-5, 1e-5);
+        expect_numbers(&order, number, "bias gradient", sums_, sums ? want : sums0, l->m, 2, 1e-5, 1e-5);
+    }
+    free(dy), free(w), free(pre), free(d), free(sums0), free(want);
+}
+
+Test(cuda_products, linear_layers_beside_a_gelu)
+{
+    for (size_t f = 0; f < COUNT(all_numbers); f++)
+        for (size_t i = 0; i < COUNT(layers); i++) {
+            check_linear_gelu(all_numbers[f], &layers[i]);
+            check_linear_gelu_backward(all_numbers[f], &layers[i], true, false);
+            check_linear_gelu_backward(all_numbers[f], &layers[i], true, true);
+            check_linear_gelu_backward(all_numbers[f], &layers[i], false, false);
+        }
+}
