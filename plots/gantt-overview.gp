@@ -28,7 +28,8 @@ do for [p=1:n] {
             (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
             with boxxyerror linecolor rgb shade[c] linewidth 0.3, \
-            for [b=1:2] (k == 1 ? sim : run) using (barred ? column(edge(b))*1000 : NaN):(bar_at(strcol("lane"), b)):\
+            for [b=2:2] (k == 1 ? sim : run) using \
+            (barred && has_length(column("start_s"), column("end_s"), end) ? column(edge(b))*1000 : NaN):(bar_at(strcol("lane"), b)):\
             (column(bound(b, "_low_s"))*1000):(column(bound(b, "_high_s"))*1000) \
             with xerrorbars pointtype 0 linecolor rgb black linewidth 0.3
     }

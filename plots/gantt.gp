@@ -30,7 +30,8 @@ do for [k=1:2] {
             with boxxyerror linecolor rgb shade[c] linewidth 0.4, \
         word(files, k) using (column("end_s")-column("start_s") > 0.011e-3*end ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(strcol("layer")) with labels font ",6" textcolor rgb "#202020", \
-        for [b=1:2] word(files, k) using (barred ? column(edge(b))*1000 : NaN):(bar_at(strcol("lane"), b)):\
+        for [b=1:2] word(files, k) using \
+            (barred && has_length(column("start_s"), column("end_s"), end) ? column(edge(b))*1000 : NaN):(bar_at(strcol("lane"), b)):\
             (column(bound(b, "_low_s"))*1000):(column(bound(b, "_high_s"))*1000) \
             with xerrorbars pointtype 0 linecolor rgb black linewidth 0.4
 }

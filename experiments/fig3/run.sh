@@ -17,11 +17,11 @@ count=2
 all_policies=$(policies)
 for policy in $all_policies; do
     args=("${workload[@]}" --policy "$policy" --machine "$PROFILE" --link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
-    lspo_row "$out/predicted.csv" side sim sim "${args[@]}" --trace "$out/$policy.sim.trace"
+    # The simulated picture has error bars: where 90 of 100 draws of the profile's noise start and end each op.
+    lspo_row "$out/predicted.csv" side sim sim "${args[@]}" --trace "$out/$policy.sim.trace" --noise 1 \
+        --gantt "$out/$policy.sim.csv" --first $first --count $count
     lspo_row "$out/measured.csv" side run run "${args[@]}" --device host --trace "$out/$policy.run.trace"
-    for side in sim run; do
-        "$LSPO" trace export "$out/$policy.$side.trace" --gantt "$out/$policy.$side.csv" --first $first --count $count
-    done
+    "$LSPO" trace export "$out/$policy.run.trace" --gantt "$out/$policy.run.csv" --first $first --count $count
     "$LSPO" compare "$out/$policy.sim.trace" "$out/$policy.run.trace" --format csv > "$out/$policy.compare.csv"
     plot gantt "$out/$policy" policy="$policy"
 done
