@@ -7,7 +7,7 @@ FNR == 1 {
         printf "  %-10s %-18s %6s %6s %6s %6s   %-17s %s\n", "model", "machine", "comm", "cpu", "other", "total",
             "paper, no other", "off by"
     else
-        printf "  %-36s %10s %10s %10s %10s\n", "total under the assumption", "gpt2-774m", "gpt2-1.3b", "llama-3b", "llama-7b"
+        printf "  %-48s %10s %10s %10s %10s\n", "total under the assumption", "gpt2-774m", "gpt2-1.3b", "llama-3b", "llama-7b"
     next
 }
 file == 1 {
@@ -17,14 +17,20 @@ file == 1 {
     sum = 1 + get("exposed_comm") + get("exposed_cpu") + get("other")
     worst = max(worst, abs(sum / get("total") - 1))
     least = FNR == 2 ? get("exposed_comm") : min(least, get("exposed_comm"))
-    low = get("rest_low"); high = get("rest_high")
+    low = least_of[model] = get("rest_low"); high = most_of[model] = get("rest_high")
     off[model] = total[model] < low ? total[model] / low - 1 : total[model] > high ? total[model] / high - 1 : 0
     printf "  %-10s %-18s %6.2f %6.2f %6.2f %6.2f   %4.2f to %4.2f      %+5.1f %%\n", model, get("machine"),
         get("exposed_comm"), get("exposed_cpu"), get("other"), get("total"), low, high, 100 * off[model]
 }
 file == 2 {
     csv_row($0)
-    printf "  %-36s %10s %10s %10s %10s\n", get("assumption"), shown("gpt2-774m"), shown("gpt2-1.3b"), shown("llama-3b"), shown("llama-7b")
+    if (get("assumption") ~ /^half the GPU and /)
+        for (model in total)
+            if (get(model) != "") {
+                explained++
+                if (get(model) < 0.8 * least_of[model] || get(model) > 1.2 * most_of[model]) unexplained++
+            }
+    printf "  %-48s %10s %10s %10s %10s\n", get("assumption"), shown("gpt2-774m"), shown("gpt2-1.3b"), shown("llama-3b"), shown("llama-7b")
 }
 END {
     if (aborted) exit 2
@@ -32,7 +38,9 @@ END {
     require(total["llama-7b"] > total["llama-3b"], "workstation: the larger model is the slower under zero")
     require(least > 0.1, "communication that nothing hides costs every model more than 10 % of its GPU time")
     require(worst < 0.02, "the four parts add up to the iteration")
-    # The laptop's profile is data sheets alone; why its two bars are missed is in docs/validation.md.
+    # The laptop's profile is data sheets alone and misses its two bars; what would explain them is in docs/validation.md.
+    require(explained == 2 && !unexplained, \
+        "laptop: within 20 % if the GPU did half its sheet and the link 3.5 GB/s, as the authors' step times ask for too")
     require(abs(off["llama-3b"]) <= 0.2 && abs(off["llama-7b"]) <= 0.2, \
         "workstation: totals without \"other\" within 20 % of the paper's")
     finish()

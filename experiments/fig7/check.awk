@@ -66,8 +66,10 @@ END {
             100 * lsp, ratio, measured_s[m, "zero"] / measured_s[m, "lsp-paper"], 100 * ratio_off, step_s[m, "lsp"]
         # The laptop's profile is data sheets alone; why it is missed is in docs/validation.md.
         if (where[m] == "paper-workstation")
-            require(abs(zero) <= 0.2 && abs(lsp) <= 0.2 && abs(ratio_off) <= 0.2, \
-                m ": step times of zero and lsp-paper and their ratio within 20 % of the authors'")
+            require(abs(ratio_off) <= 0.2, m ": the ratio of the steps of zero and lsp-paper within 20 % of the authors'")
+        # Of this one batch and sequence are known.
+        if (m == "deepseek-coder-6.7b")
+            require(abs(zero) <= 0.2 && abs(lsp) <= 0.2, m ": step times of zero and lsp-paper within 20 % of the authors'")
     }
     finish()
 }

@@ -11,15 +11,31 @@ profile_measure
 # Any text will do; a file is read faster than the machine's own.
 cat "$experiments_dir"/../{plan,sim,real}/*.c > "$out/text"
 
-verdict=0
-"$LSPO" validate --device host --machine "$PROFILE" --grid "$grid" --budget $budget --ablate --text "$out/text" --out "$out" \
-    --format table 2> "$out/messages" || verdict=$?
-# 5: outside the thresholds, which is for the gates to say.
-case $verdict in
-0 | 5) grep -v "^lspo: error: the predictions are outside" "$out/messages" >&2 || true ;;
-*) cat "$out/messages" >&2; die "lspo validate failed" ;;
-esac
-[ -s "$out/cells.csv" ] || die "nothing was measured"
+# validate GRID BUDGET FOLDER: the verdict is 0, or 5: outside the thresholds, which is for the gates to say.
+validate() {
+    verdict=0
+    mkdir -p "$3"
+    "$LSPO" validate --device host --machine "$PROFILE" --grid "$1" --budget "$2" --ablate --text "$out/text" --out "$3" \
+        --format table 2> "$3/messages" || verdict=$?
+    case $verdict in
+    0 | 5) grep -v "^lspo: error: the predictions are outside" "$3/messages" >&2 || true ;;
+    *) cat "$3/messages" >&2; die "lspo validate failed" ;;
+    esac
+    [ -s "$3/cells.csv" ] || die "nothing was measured"
+}
+
+# Cells where each part of the model should show; what they say of the whole is not judged, they are its hardest.
+parts=
+if [ "$EXPERIMENTS" = full ]; then
+    parts=$out/parts/cells.csv
+    validate "$here/grid-parts" 4min "$out/parts"
+    plot validate-errors "$out/parts/errors"
+fi
+validate "$grid" $budget "$out"
 plot sim-vs-host "$out/sim-vs-host"
 plot validate-errors "$out/errors"
-awk_csv "$here/check.awk" -v verdict=$verdict -v full="$([ "$EXPERIMENTS" = full ] && echo 1 || echo 0)" "$out/cells.csv" "$out/summary.csv"
+failed=0
+[ -z "$parts" ] || awk_csv "$here/parts.awk" "$parts" || failed=1
+awk_csv "$here/check.awk" -v verdict=$verdict -v full="$([ "$EXPERIMENTS" = full ] && echo 1 || echo 0)" "$out/cells.csv" "$out/summary.csv" ||
+    failed=1
+exit $failed
