@@ -21,11 +21,6 @@ static const lspo_arg_t run_args[] = {
      .help = "what is trained (gpt-tiny); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, model_name)},
-    {.name = "device",
-     .value = "NAME",
-     .help = "where (host); help: list them",
-     .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, device_name)},
     {.name = "policy",
      .value = "NAME",
      .help = "how the work is scheduled (lsp); help: list them",
@@ -66,12 +61,15 @@ static void print_help(const lspo_arg_group_t *groups, size_t group_count)
         "usage: lspo run [options]\n\n"
         "Train a byte-level model on real text by the plan that the policy builds, and report the measured time an\n"
         "iteration, busy times, memory and loss.  The host device is this machine: a GPU lane on a core of its own, a\n"
-        "memory with a capacity and a paced link.  A plan that does not fit the device's memory is an error.");
+        "memory with a capacity and a paced link; cuda is an NVIDIA GPU.  A plan that does not fit the device's "
+        "memory\n"
+        "is an error.");
     lspo_args_print(groups, group_count, stdout);
     puts("\nexamples:\n"
          "  lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"
          "  lspo run --model gpt-small --policy lsp --subspace 128 --nnz 4 --cpu 20M/s --trace lsp.trace\n"
-         "  lspo run --model gpt-small --policy zero --machine host.ini --format json");
+         "  lspo run --model gpt-small --policy zero --machine host.ini --format json\n"
+         "  lspo run --device cuda --precision bf16 --model gpt2-774m --policy lsp --gpu-memory 4GiB --link 12GB/s");
 }
 
 static lspo_status_t lower_bound(const lspo_machine_t *machine, const lspo_plan_t *plan, double *lower_bound_s_out)
@@ -132,10 +130,11 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
 
     lspo_status_t status = lspo_run_default(&options);
     if (status == LSPO_OK)
-        status = lspo_overrides_caps(&request->overrides, &options.caps);
+        status = lspo_request_caps(request, &options.caps);
     if (status != LSPO_OK)
         return status;
     options.device = request->device_name;
+    options.cpu_threads = request->cpu_threads;
     options.text_path = request->text_path;
     options.repeat = request->repeat;
     options.slowdown = request->slowdown;
@@ -166,7 +165,7 @@ static lspo_status_t run(const lspo_request_t *request)
     lspo_device_caps_t caps = {0};
 
     /* A --set that no device can follow is refused before the work starts. */
-    lspo_status_t status = lspo_overrides_caps(&request->overrides, &caps);
+    lspo_status_t status = lspo_request_caps(request, &caps);
     if (status == LSPO_OK && request->trace_path != NULL)
         status = lspo_request_check_output(request->trace_path);
     if (status == LSPO_OK)
@@ -191,6 +190,7 @@ lspo_status_t lspo_command_run(int argc, char **argv)
         .model_name = "gpt-tiny", .device_name = "host", .policy_name = "lsp", .repeat = 1, .format = LSPO_FORMAT_AUTO};
     const lspo_arg_group_t groups[] = {
         {"options", run_args, sizeof run_args / sizeof run_args[0], &request},
+        {"device", lspo_device_args, lspo_device_arg_count, &request},
         {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
         {"caps: they slow the device down or shrink it", lspo_override_args, lspo_override_arg_count, &request},
     };

@@ -54,11 +54,6 @@ static const lspo_arg_t train_args[] = {
      .help = "how the work is scheduled (lsp); help: list them",
      .store = lspo_arg_text,
      BASE(policy_name)},
-    {.name = "device",
-     .value = "NAME",
-     .help = "where (host); help: list them",
-     .store = lspo_arg_text,
-     BASE(device_name)},
     {.name = "data",
      .value = "FILE",
      .help = "text, JSONL, or Alpaca JSON (the machine's own text)",
@@ -384,6 +379,7 @@ static lspo_status_t fill_options(const train_request_t *request, trainee_t *tra
                                       .policy = base->policy,
                                       .data = trainee->data,
                                       .device = base->device_name,
+                                      .cpu_threads = base->cpu_threads,
                                       .warmup_steps = request->warmup_steps,
                                       .min_learning_rate = request->min_learning_rate,
                                       .eval_every = request->eval_every,
@@ -401,7 +397,7 @@ static lspo_status_t fill_options(const train_request_t *request, trainee_t *tra
                                       .save = request->export_path ? save_model : NULL,
                                       .model_context = trainee,
                                       .progress = show_progress};
-    lspo_status_t status = lspo_overrides_caps(&base->overrides, &options->caps);
+    lspo_status_t status = lspo_request_caps(base, &options->caps);
     return status == LSPO_OK ? count_steps(request, trainee->data, &options->steps) : status;
 }
 
@@ -518,6 +514,7 @@ lspo_status_t lspo_command_train(int argc, char **argv)
                                .export_weights = -1};
     const lspo_arg_group_t groups[] = {
         {"options", train_args, sizeof train_args / sizeof train_args[0], &request},
+        {"device", lspo_device_args, lspo_device_arg_count, &request},
         {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
         {"caps: they slow the device down or shrink it", lspo_override_args, lspo_override_arg_count, &request},
     };

@@ -81,7 +81,7 @@ const lspo_arg_t lspo_workload_args[] = {
     {.name = "sequence", .value = "N", .help = "tokens a sequence (512; byte-level models 256)", COUNT(sequence)},
     {.name = "precision",
      .value = "fp32|bf16|fp16",
-     .help = "weights and activations (fp16; fp32 in run, train and for byte-level models)",
+     .help = "weights and activations (fp16; fp32 on the host device and for byte-level models)",
      .store = store_precision,
      WORKLOAD(precision)},
     {.name = "transfer",
@@ -218,6 +218,33 @@ const lspo_arg_t lspo_override_args[] = {
 };
 const size_t lspo_override_arg_count = sizeof lspo_override_args / sizeof lspo_override_args[0];
 
+const lspo_arg_t lspo_device_args[] = {
+    {.name = "device",
+     .value = "NAME",
+     .help = "host, cuda or cuda:N (host); help: list them",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, device_name)},
+    {.name = "cpu-threads",
+     .value = "N",
+     .help = "of the CPU optimizer (1; with a GPU the cores of its NUMA node but two)",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = 65536,
+     .offset_bytes = offsetof(lspo_request_t, cpu_threads)},
+    {.name = "sms",
+     .value = "N",
+     .help = "multiprocessors that a GPU's kernels may use (all)",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = 65536,
+     .offset_bytes = offsetof(lspo_request_t, sms)},
+    {.name = "nvtx",
+     .help = "name the ops of a GPU for NVIDIA's profilers",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(lspo_request_t, nvtx)},
+};
+const size_t lspo_device_arg_count = sizeof lspo_device_args / sizeof lspo_device_args[0];
+
 lspo_status_t lspo_request_check_output(const char *path)
 {
     lspo_output_t output;
@@ -317,7 +344,8 @@ lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *
     /* Only now are the model's defaults known: the flags are laid over them once more. */
     lspo_request_workload(&request->model, &request->workload);
     request->workload.check_every = request->check_every;
-    if (precision == LSPO_PRECISION_COUNT)
+    bool on_host = request->device_name != NULL && strcmp(request->device_name, "host") == 0;
+    if (precision == LSPO_PRECISION_COUNT || !on_host)
         precision = request->workload.precision;
     request->workload.precision = request->workload.transfer = LSPO_PRECISION_COUNT;
     request->overrides.set_count = 0;
@@ -408,6 +436,13 @@ lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device
     if (overrides->gpu_memory_bytes > 0)
         caps->memory_bytes = overrides->gpu_memory_bytes;
     return LSPO_OK;
+}
+
+lspo_status_t lspo_request_caps(const lspo_request_t *request, lspo_device_caps_t *caps)
+{
+    caps->sms = request->sms;
+    caps->nvtx = request->nvtx;
+    return lspo_overrides_caps(&request->overrides, caps);
 }
 
 void lspo_overrides_sets(const lspo_overrides_t *overrides, char *buffer, size_t buffer_bytes)

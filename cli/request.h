@@ -5,7 +5,7 @@
  *     byte-level models (vocabulary <= 256, made for the host): batch 4, sequence min(256, longest), fp32, no
  *     checkpointing, d = the largest power of two <= width / 2;
  *     the others: lspo_workload_default(), with the sequence capped at the model's longest, d as above where the width is
- *     below 512, and fp32 under `run` and `train`, whose host device computes in nothing else.
+ *     below 512, and fp32 under `run` and `train` on the host device, which computes in nothing else.
  * The transfer precision follows --precision unless given.
  */
 #ifndef LSPO_CLI_REQUEST_H
@@ -38,8 +38,9 @@ typedef struct {
     const char *trace_path, *text_path;
     int format;
     uint32_t repeat, rows;
-    bool slowdown, timing_only;
-    uint32_t check_every; /* default of --check-every */
+    bool slowdown, timing_only, nvtx;
+    uint32_t sms, cpu_threads; /* 0: not given */
+    uint32_t check_every;      /* default of --check-every */
     lspo_workload_t workload;
     lspo_overrides_t overrides;
     /* Set by lspo_request_parse(). */
@@ -58,12 +59,15 @@ extern const lspo_arg_t lspo_workload_args[];
 extern const size_t lspo_workload_arg_count;
 extern const lspo_arg_t lspo_override_args[];
 extern const size_t lspo_override_arg_count;
+/* Of commands that run on a device. */
+extern const lspo_arg_t lspo_device_args[];
+extern const size_t lspo_device_arg_count;
 
 typedef enum { LSPO_REQUEST_READY, LSPO_REQUEST_HELP, LSPO_REQUEST_LISTED } lspo_request_outcome_t;
 
 /* Parse into `request`, which holds the names' defaults, and find model and policy.  All groups have `request` as
- * target.  `precision`: the default, LSPO_PRECISION_COUNT: by model.  HELP: the caller prints its help; LISTED: a
- * name was "help" and the valid ones have been written to stdout. */
+ * target.  `precision`: the default on the host device, LSPO_PRECISION_COUNT: by model, as on every other.  HELP: the
+ * caller prints its help; LISTED: a name was "help" and the valid ones have been written to stdout. */
 lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *groups, size_t group_count,
                                  lspo_precision_t precision, lspo_request_t *request,
                                  lspo_request_outcome_t *outcome_out);
@@ -78,6 +82,8 @@ void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine);
 /* The same as caps of a device.  LSPO_ERR_INPUT for a --set that no device can be made to follow (a GEMM rate). */
 lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps);
+/* These and what only a device has. */
+lspo_status_t lspo_request_caps(const lspo_request_t *request, lspo_device_caps_t *caps);
 /* Header entries of a trace: what was given. */
 lspo_status_t lspo_overrides_describe(const lspo_overrides_t *overrides, lspo_trace_t *trace);
 /* All --set, separated by blanks; empty without. */
