@@ -1,7 +1,9 @@
-/* device_cuda.h - the parts of a CUDA device: for real/device_cuda.c, mark_cuda.c, pinned_cuda.c and sms_cuda.c only. */
+/* device_cuda.h - the parts of a CUDA device: for real/device_cuda.c, open_cuda.c, mark_cuda.c, pinned_cuda.c and sms_cuda.c
+ * only. */
 #ifndef LSPO_REAL_DEVICE_CUDA_H
 #define LSPO_REAL_DEVICE_CUDA_H
 
+#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <stdatomic.h>
 
@@ -42,5 +44,43 @@ void lspo_cuda_mark_destroy(lspo_device_mark_t *mark);
 cudaError_t lspo_cuda_mark_record(lspo_clock_cuda_t *clock, cudaStream_t stream, lspo_device_mark_t *mark);
 cudaError_t lspo_cuda_mark_wait(const lspo_device_mark_t *mark);
 cudaError_t lspo_cuda_mark_time(const lspo_device_mark_t *mark, uint64_t *ns_out);
+
+/* ---- device_cuda.c, open_cuda.c ---- */
+
+typedef struct {
+    void *memory;
+    size_t bytes;
+} lspo_device_part_t;
+
+typedef struct {
+    lspo_device_t device;
+    int number;
+    uint64_t serial; /* of all devices that were ever opened, this one */
+    char gpu_name[256], pci_address[32];
+    int capability;      /* 10 major + minor */
+    int sm_count;        /* that kernels may use */
+    uint64_t free_bytes; /* when it was opened */
+
+    lspo_sms_t sms;
+    cudaStream_t streams[LSPO_LANE_COUNT]; /* the CPU lane's is the compute stream */
+    cudaEvent_t entered;
+    cudaMemPool_t pool;
+    cublasHandle_t cublas;
+    void *workspace;
+    lspo_compute_t *compute;
+    lspo_clock_cuda_t *clock;
+    lspo_pinned_t *pinned;
+
+    lspo_device_part_t *parts; /* handed out */
+    size_t part_count, part_room;
+    uint64_t pageable_bytes;
+    atomic_bool failed;
+} lspo_device_cuda_t;
+
+/* True when there is no error.  A device's first is logged, and stays. */
+bool lspo_device_cuda_good(lspo_device_cuda_t *d, cudaError_t error, const char *what);
+extern const lspo_device_backend_t lspo_device_cuda_backend;
+/* Also of one that was opened in part. */
+void lspo_device_cuda_close(lspo_device_t *device);
 
 #endif

@@ -4,11 +4,13 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/random.h"
 #include "real/arena.h"
+#include "real/host_memory.h"
 #include "real/process.h"
 
 static lspo_device_t *open_device(const lspo_device_caps_t *caps)
@@ -32,8 +34,11 @@ Test(device, unknown_and_absent_devices_are_refused)
     lspo_device_caps_t caps = {0};
     lspo_device_t *device = NULL;
     cr_assert_eq(lspo_device_open("tpu", &caps, &device), LSPO_ERR_INPUT);
-    cr_assert_eq(lspo_device_open("cuda", &caps, &device), LSPO_ERR_DEVICE);
-    cr_assert_eq(lspo_device_open("cuda:1", &caps, &device), LSPO_ERR_DEVICE);
+    cr_assert_eq(lspo_device_open("cuda:9999", &caps, &device), LSPO_ERR_DEVICE);
+    cr_assert_eq(lspo_device_open("cuda:x", &caps, &device), LSPO_ERR_INPUT);
+    caps.sms = 16;
+    cr_assert_eq(lspo_device_open("host", &caps, &device), LSPO_ERR_INPUT);
+    caps.sms = 0;
     caps.h2d_duplex_loss = 1;
     cr_assert_eq(lspo_device_open("host", &caps, &device), LSPO_ERR_INPUT);
     caps.h2d_duplex_loss = 0;
@@ -109,6 +114,106 @@ Test(device, copies_carry_every_byte)
     lspo_device_free(device, memory);
     lspo_device_free(device, back);
     free(host);
+    lspo_device_close(device);
+}
+
+/* The host does what it is asked for at once: nothing to mark, nothing to wait for. */
+Test(device, the_host_has_no_queue)
+{
+    lspo_device_caps_t caps = {.nvtx = true};
+    lspo_device_t *device = open_device(&caps);
+    lspo_device_mark_t *mark = NULL;
+    cr_assert(!lspo_device_is_asynchronous(device));
+    cr_assert_eq(lspo_device_enter_lane(device, LSPO_LANE_H2D), LSPO_OK);
+    cr_assert_eq(lspo_device_mark_create(device, &mark), LSPO_ERR_INTERNAL);
+    cr_assert_null(mark);
+    lspo_device_range_begin(device, "nothing");
+    lspo_device_range_end(device);
+    cr_assert_eq(lspo_device_compute(device), lspo_compute_host());
+    cr_assert_eq(lspo_device_set_number(device, LSPO_NUMBER_FP32), LSPO_OK);
+    cr_assert_eq(lspo_device_set_number(device, LSPO_NUMBER_FP16), LSPO_ERR_INPUT);
+    cr_assert_null(lspo_device_pci_address(device));
+    cr_assert_eq(lspo_device_pageable_bytes(device), 0u);
+
+    char *memory = take(device, 100), back[100] = "";
+    cr_assert_eq(lspo_device_write(device, memory, "written", 8), LSPO_OK);
+    cr_assert_eq(lspo_device_read(device, back, memory, 8), LSPO_OK);
+    cr_assert_str_eq(back, "written");
+    lspo_device_write_later(device, memory, "later", 6);
+    lspo_device_read_later(device, back, memory, 6);
+    cr_assert_str_eq(back, "later");
+    lspo_device_free(device, memory);
+    lspo_device_close(device);
+}
+
+/* ---- host memory ---- */
+
+static char root[] = "/tmp/lspo-test-device-XXXXXX";
+
+/* A file below the root, whose folders are made. */
+static void put_file(const char *path, const char *text)
+{
+    char full[512], command[1024];
+    snprintf(full, sizeof full, "%s%s", root, path);
+    snprintf(command, sizeof command, "mkdir -p \"$(dirname '%s')\"", full);
+    cr_assert_eq(system(command), 0);
+    FILE *file = fopen(full, "w");
+    cr_assert_not_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void remove_root(void)
+{
+    char command[64];
+    snprintf(command, sizeof command, "rm -r %s", root);
+    cr_assert_eq(system(command), 0);
+}
+
+/* 4000 kB = 4096000 bytes are available; the group may take 1000000 more (3000000 - 2500000 + 500000 of idle file pages),
+ * the one above it 200000, the one at the top has no limit. */
+Test(device, host_memory_of_a_group)
+{
+    cr_assert_not_null(mkdtemp(root));
+    cr_assert_eq(lspo_host_memory_available(root), UINT64_MAX);
+    put_file("/proc/meminfo", "MemTotal:  9000 kB\nMemFree:   100 kB\nMemAvailable:    4000 kB\nBuffers: 1 kB\n");
+    cr_assert_eq(lspo_host_memory_available(root), 4096000u);
+    put_file("/proc/self/cgroup", "0::/a/b\n");
+    cr_assert_eq(lspo_host_memory_available(root), 4096000u);
+    put_file("/sys/fs/cgroup/a/b/memory.max", "3000000\n");
+    put_file("/sys/fs/cgroup/a/b/memory.current", "2500000\n");
+    put_file("/sys/fs/cgroup/a/b/memory.stat", "anon 7\ninactive_file 500000\n");
+    cr_assert_eq(lspo_host_memory_available(root), 1000000u);
+    put_file("/sys/fs/cgroup/memory.max", "max\n");
+    put_file("/sys/fs/cgroup/memory.current", "9000000\n");
+    cr_assert_eq(lspo_host_memory_available(root), 1000000u);
+    put_file("/sys/fs/cgroup/a/memory.max", "4000000\n");
+    put_file("/sys/fs/cgroup/a/memory.current", "3800000\n");
+    cr_assert_eq(lspo_host_memory_available(root), 200000u);
+    put_file("/sys/fs/cgroup/a/memory.current", "4100000\n");
+    cr_assert_eq(lspo_host_memory_available(root), 0u);
+    remove_root();
+}
+
+Test(device, host_memory_of_an_old_group)
+{
+    cr_assert_not_null(mkdtemp(root));
+    put_file("/proc/meminfo", "MemAvailable:    4000 kB\n");
+    put_file("/proc/self/cgroup", "12:cpu,cpuacct:/c\n7:memory:/\nnonsense\n");
+    put_file("/sys/fs/cgroup/memory/memory.limit_in_bytes", "2000\n");
+    put_file("/sys/fs/cgroup/memory/memory.usage_in_bytes", "500\n");
+    put_file("/sys/fs/cgroup/memory/memory.stat", "inactive_file 400\ntotal_inactive_file 100\n");
+    cr_assert_eq(lspo_host_memory_available(root), 1600u);
+    remove_root();
+}
+
+Test(device, host_memory_is_reserved_where_it_is)
+{
+    lspo_device_caps_t caps = {0};
+    lspo_device_t *device = open_device(&caps);
+    const lspo_device_host_item_t items[] = {{"moments", 4096}, {"messages", (uint64_t)1 << 60}};
+    cr_assert_eq(lspo_device_host_reserve(device, 4096, items, 1), LSPO_OK);
+    cr_assert_eq(lspo_device_host_reserve(device, 4096 + ((uint64_t)1 << 60), items, 2), LSPO_ERR_FIT);
     lspo_device_close(device);
 }
 
