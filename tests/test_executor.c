@@ -301,6 +301,73 @@ Test(topology, lanes_are_on_cores_of_this_process)
     cr_assert_not_null(strstr(topology.description, "gpu on cpu"));
 }
 
+static bool has_worker_on(const lspo_topology_t *topology, int cpu)
+{
+    for (uint32_t i = 0; i < topology->worker_count; i++)
+        if (topology->worker_cpu[i] == cpu)
+            return true;
+    return false;
+}
+
+/* The first worker is the CPU lane's thread; the others are where no lane is, each on a core of its own. */
+static void check_workers(const lspo_topology_t *topology)
+{
+    cr_assert_geq(topology->worker_count, 1u);
+    cr_assert_eq(topology->worker_cpu[0], topology->cpu[LSPO_LANE_CPU]);
+    cr_assert(topology->usual_workers >= 1 && topology->usual_workers <= topology->worker_count);
+    for (uint32_t i = 1; i < topology->worker_count; i++) {
+        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+            cr_assert_neq(topology->worker_cpu[i], topology->cpu[lane]);
+        for (uint32_t j = 0; j < i; j++)
+            cr_assert_neq(topology->worker_cpu[i], topology->worker_cpu[j]);
+    }
+    if (topology->core_count > 1)
+        cr_assert_not(has_worker_on(topology, topology->cpu[LSPO_LANE_GPU]), "the GPU lane has its core for itself");
+}
+
+Test(topology, workers_are_where_no_other_lane_is)
+{
+    static const char *const addresses[] = {NULL, "ffff:ff:1f.7", "not an address"};
+    lspo_topology_t host, near;
+    uint32_t count = 0;
+    cr_assert_eq(lspo_topology_read(&host), LSPO_OK);
+    check_workers(&host);
+    cr_assert_eq(host.usual_workers, 1u);
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        cr_assert_eq(lspo_topology_read_near(addresses[i], &near), LSPO_OK);
+        check_workers(&near);
+        cr_assert_eq(near.core_count, host.core_count);
+        /* No GPU is there: all cores are as near, and all but those that launch and copy work. */
+        cr_assert_eq(near.usual_workers, near.core_count > 3 ? near.core_count - 2 : 1);
+        cr_assert_eq(near.worker_count, near.usual_workers);
+    }
+    cr_assert_eq(lspo_topology_workers(&host, 0, &count), LSPO_OK);
+    cr_assert_eq(count, 1u);
+    cr_assert_eq(lspo_topology_workers(&host, host.worker_count, &count), LSPO_OK);
+    cr_assert_eq(count, host.worker_count);
+    cr_assert_eq(lspo_topology_workers(&host, host.worker_count + 1, &count), LSPO_ERR_INPUT);
+    cr_assert_eq(count, host.worker_count, "set on success only");
+}
+
+/* A machine that this one is not: on the host four lanes have cores of their own and the workers the CPU lane's and the
+ * other 12; with a GPU the links share one, and none of the other 14 is left idle. */
+Test(topology, sixteen_cores_are_shared_out)
+{
+    lspo_topology_t host, near;
+    setenv("HWLOC_SYNTHETIC", "node:2 core:8 pu:1", 1);
+    setenv("HWLOC_THISSYSTEM", "0", 1);
+    lspo_status_t host_status = lspo_topology_read(&host), near_status = lspo_topology_read_near(NULL, &near);
+    unsetenv("HWLOC_SYNTHETIC");
+    unsetenv("HWLOC_THISSYSTEM");
+    cr_assert(host_status == LSPO_OK && near_status == LSPO_OK);
+    cr_assert(host.core_count == 16 && near.core_count == 16);
+    check_workers(&host);
+    check_workers(&near);
+    cr_assert(host.worker_count == 13 && host.usual_workers == 1);
+    cr_assert(near.worker_count == 14 && near.usual_workers == 14);
+    cr_assert_eq(near.cpu[LSPO_LANE_D2H], near.cpu[LSPO_LANE_H2D]);
+}
+
 typedef struct {
     record_t *record;
     lspo_counters_t *counters;

@@ -144,6 +144,65 @@ Test(ready, what_ends_sets_free_what_waited_for_it_alone)
     }
 }
 
+/* Where lanes are queues: an op is issued as soon as what it waits for has been issued on its lane and has ended on others,
+ * never before, and both halves together free what an end does. */
+static bool may_be_issued(const lspo_plan_t *plan, const lspo_op_t *op, const bool *issued, const bool *ended)
+{
+    for (uint32_t d = op->dep_first; d < op->dep_first + op->dep_count; d++) {
+        lspo_op_id_t dep = plan->deps[d];
+        if (plan->ops[dep].lane == op->lane ? !issued[dep] : !ended[dep])
+            return false;
+    }
+    return true;
+}
+
+static uint32_t count_issuable(const lspo_plan_t *plan, const bool *issued, const bool *ended)
+{
+    uint32_t count = 0;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        count += !issued[id] && may_be_issued(plan, &plan->ops[id], issued, ended);
+    return count;
+}
+
+static uint32_t ready_count(const lspo_ready_t *ready)
+{
+    uint32_t count = 0;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        count += ready->lanes[lane].count;
+    return count;
+}
+
+Test(ready, issue_and_end_are_the_halves_of_an_end)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        plan_maker_t maker = maker_random_plan(seed, 150);
+        const lspo_plan_t *plan = &maker.plan;
+        bool issued[MAKER_OPS_MAX] = {false}, ended[MAKER_OPS_MAX] = {false};
+        lspo_op_id_t queue[MAKER_OPS_MAX]; /* issued, of all lanes, the oldest at `first` */
+        uint32_t first = 0, last = 0, turn = 0;
+        lspo_ready_t ready;
+        cr_assert_eq(lspo_ready_create(plan, &ready), LSPO_OK);
+        uint64_t state = seed + 5;
+        while (first < plan->op_count) {
+            uint32_t lane = (uint32_t)maker_below(&state, LSPO_LANE_COUNT);
+            if (ready.lanes[lane].count > 0 && (first == last || maker_below(&state, 2))) {
+                lspo_op_id_t id = lspo_ready_pop(&ready.lanes[lane]);
+                cr_assert(!issued[id] && may_be_issued(plan, &plan->ops[id], issued, ended));
+                issued[id] = true;
+                queue[last++] = id;
+                cr_assert_eq(lspo_ready_issue(&ready, id, ++turn) & ~(1u << lane), 0u);
+            } else if (first < last) {
+                lspo_op_id_t id = queue[first++];
+                ended[id] = true;
+                cr_assert_eq(lspo_ready_end_issued(&ready, id, ++turn) & 1u << plan->ops[id].lane, 0u);
+            }
+            cr_assert_eq(ready_count(&ready), count_issuable(plan, issued, ended));
+        }
+        lspo_ready_release(&ready);
+        maker_release(&maker);
+    }
+}
+
 Test(ready, an_op_on_no_lane_is_refused)
 {
     plan_maker_t maker = maker_create();
