@@ -21,6 +21,7 @@
  *     BWD, lowest        gives back dx (embed's BWD; the first block's when the embedding is frozen)
  *     BWD, first micro   takes the stage's gradient message (elements x p; and elements x q where q != p, packed);
  *                        the message of a tied embedding is taken by BWD head
+ *     APPLY, galore      in 16 bits takes and gives back the full step of a weight, which is rounded at random
  *     badam, below the   FWD gives back `saved` and its input, and there is no BWD; the lowest BWD gives back dx
  *     active stage
  *     BWD, lomo's probe  takes and gives back the stage's message; of the activations gives back only what RECOMPUTE took
@@ -47,7 +48,8 @@ typedef struct {
     lspo_message_t message;   /* dense, or projected under a compressing policy */
     bool trained;             /* message.element_count > 0                      */
     uint64_t parameter_bytes; /* all tensors, workload precision                */
-    uint64_t optimizer_bytes; /* Adam's m and v of the message, fp32; with an fp32 master where weights have 16 bits */
+    uint64_t optimizer_bytes; /* Adam's m and v of the message, fp32; with an fp32 master where weights have 16 bits, but
+                                 under galore and zenflow, which round at random                */
     uint64_t gradient_bytes;  /* what a gradient message takes on the GPU       */
     uint64_t link_bytes;      /* the message on the link                        */
     uint64_t critical_bytes;  /* zenflow: the part of the gradient that the GPU updates with */

@@ -37,6 +37,18 @@ lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t s
     return st->ready;
 }
 
+/* galore in 16 bits: one weight's step out of its subspace after the other. */
+static uint64_t full_step_bytes(const lspo_builder_t *b, const lspo_message_t *message)
+{
+    uint64_t largest = 0;
+    for (uint32_t i = 0; b->workload->precision != LSPO_FP32 && i < message->linear_count; i++) {
+        uint64_t elements = (uint64_t)message->linear[i].rows * message->linear[i].cols;
+        if (message->linear[i].compressed && elements > largest)
+            largest = elements;
+    }
+    return largest * lspo_precision_bytes(b->workload->precision);
+}
+
 lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
 {
     lspo_build_stage_t *st = &b->stages[stage];
@@ -47,6 +59,8 @@ lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32
         lspo_op_id_t update = st->ready;
         st->ready = lspo_build_op(b, LSPO_OP_APPLY, LSPO_VARIANT_NONE, stage, iteration);
         lspo_build_depend(b, update);
+        uint64_t scratch_bytes = full_step_bytes(b, &st->message);
+        lspo_build_gpu_memory(b, scratch_bytes, scratch_bytes);
     }
     lspo_build_gpu_memory(b, 0, st->gradient_bytes);
     return st->ready;

@@ -123,7 +123,7 @@ static void describe_columns(lspo_build_stage_t *stage, const lspo_workload_t *w
     stage->link_bytes = sent * lspo_precision_bytes(w->transfer);
     stage->gradient_bytes = (linear + stage->message.rest_elements) * p;
     stage->critical_bytes = kept * p;
-    stage->optimizer_bytes = kept * (w->precision == LSPO_FP32 ? 8 : 12);
+    stage->optimizer_bytes = kept * 8; /* no master: columns change sides */
 }
 
 static void describe_stage(lspo_builder_t *b, uint32_t index)
@@ -140,7 +140,8 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     uint64_t elements = stage->message.element_count;
     stage->trained = elements > 0;
     stage->parameter_bytes = stage->shape.element_count * p;
-    stage->optimizer_bytes = elements * (w->precision == LSPO_FP32 ? 8 : 12);
+    bool master = w->precision != LSPO_FP32 && b->plan->gradient_form != LSPO_FORM_LOWRANK;
+    stage->optimizer_bytes = elements * (master ? 12 : 8);
     if (b->plan->optimizer == LSPO_OPTIMIZER_SGD)
         stage->optimizer_bytes = 0;
     stage->link_bytes = elements * q;

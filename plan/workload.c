@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ITERATIONS_MAX = 1000000, ACCUMULATION_MAX = 65535, TOKENS_MAX = 1 << 26 };
@@ -128,6 +129,40 @@ static lspo_status_t check_schedule(const lspo_workload_t *workload, const lspo_
     return LSPO_OK;
 }
 
+static const double loss_scale_largest = 0x1p24;
+
+static lspo_status_t check_loss_scale(const lspo_workload_t *workload)
+{
+    int exponent;
+    double scale = workload->loss_scale;
+    if (scale == LSPO_LOSS_SCALE_AUTO)
+        return LSPO_OK;
+    if (scale == LSPO_LOSS_SCALE_DYNAMIC && !(workload->clip_norm > 0))
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--loss-scale dynamic needs --clip: only the norm tells of an overflow before "
+                          "the first update");
+    if (scale != LSPO_LOSS_SCALE_DYNAMIC &&
+        !(scale >= 1 && scale <= loss_scale_largest && frexp(scale, &exponent) == 0.5))
+        return lspo_error(LSPO_ERR_INPUT, "--loss-scale %g is neither auto, dynamic nor a power of two from 1 to %.0f",
+                          scale, loss_scale_largest);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_loss_scale_parse(const char *what, const char *text, double *scale_out)
+{
+    char *end;
+    double scale = strtod(text, &end);
+    if (strcmp(text, "auto") == 0)
+        scale = LSPO_LOSS_SCALE_AUTO;
+    else if (strcmp(text, "dynamic") == 0)
+        scale = LSPO_LOSS_SCALE_DYNAMIC;
+    else if (end == text || *end != 0 || !(scale >= 1))
+        return lspo_error(LSPO_ERR_INPUT, "%s '%s' is neither auto, dynamic nor a power of two from 1 to %.0f", what,
+                          text, loss_scale_largest);
+    *scale_out = scale;
+    return LSPO_OK;
+}
+
 static lspo_status_t check_training(const lspo_workload_t *workload)
 {
     if (!(workload->critical_fraction > 0.0 && workload->critical_fraction <= 1.0)) {
@@ -149,7 +184,9 @@ static lspo_status_t check_training(const lspo_workload_t *workload)
         return lspo_error(LSPO_ERR_INPUT, "step %" PRIu32 " and %" PRIu32 " more are beyond 32 bits",
                           workload->first_step, workload->iterations);
     }
-    lspo_status_t status = check_range("--fit-batches", workload->fit_batches, 3, ACCUMULATION_MAX);
+    lspo_status_t status = check_loss_scale(workload);
+    if (status == LSPO_OK)
+        status = check_range("--fit-batches", workload->fit_batches, 3, ACCUMULATION_MAX);
     return status == LSPO_OK ? check_range("--fit-steps", workload->fit_steps, 1, ITERATIONS_MAX) : status;
 }
 

@@ -29,6 +29,9 @@ typedef enum {
 
 enum { LSPO_TRANSITION_AUTO = -1 };
 
+/* Of loss_scale, which is otherwise a power of two: the format of the gradients decides; it follows the norms. */
+enum { LSPO_LOSS_SCALE_AUTO = 0, LSPO_LOSS_SCALE_DYNAMIC = -1 };
+
 typedef struct {
     uint32_t batch;             /* sequences a micro-batch                                                */
     uint32_t sequence;          /* tokens a sequence                                                      */
@@ -65,6 +68,7 @@ typedef struct {
     bool open_end;       /* a stale policy leaves its last update to the plan that follows           */
     uint64_t seed;
     double learning_rate;
+    double loss_scale;        /* backward multiplies the loss by it, the update divides: real/session.h    */
     double weight_decay;      /* decoupled (AdamW): w <- w (1 - learning_rate weight_decay) - ...          */
     bool identity_projectors; /* test hook: lsp with P = Q = I, so that d_m = m and d_n = n; default off */
 } lspo_workload_t;
@@ -72,7 +76,7 @@ typedef struct {
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
  * train_rest auto, d 512, r 8, rank 16, project_every 200, switch_every 50, critical fraction 0.1, update_every 4,
  * select_every 16, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
- * 1e-4, fit_batches 8, projectors by weight, normal projector values, first_step 0, closed end, no weight decay, transition auto, 2 gradient buffers, 2 swap slots,
+ * 1e-4, fit_batches 8, projectors by weight, normal projector values, first_step 0, closed end, no weight decay, loss scale auto, transition auto, 2 gradient buffers, 2 swap slots,
  * seed 1, learning rate 1e-4. */
 void lspo_workload_default(lspo_workload_t *workload_out);
 
@@ -89,5 +93,7 @@ uint64_t lspo_workload_tokens(const lspo_workload_t *workload);
 uint32_t lspo_precision_bytes(lspo_precision_t precision); /* 4, 2, 2 */
 const char *lspo_precision_name(lspo_precision_t precision);
 lspo_status_t lspo_precision_parse(const char *what, const char *text, lspo_precision_t *precision_out);
+/* "auto", "dynamic" or a number. */
+lspo_status_t lspo_loss_scale_parse(const char *what, const char *text, double *scale_out);
 
 #endif

@@ -203,10 +203,43 @@ static lspo_dtype_t dtype_of(lspo_state_type_t type)
         return LSPO_DTYPE_U32;
     case LSPO_STATE_U16:
         return LSPO_DTYPE_U16;
+    case LSPO_STATE_BF16:
+        return LSPO_DTYPE_BF16;
+    case LSPO_STATE_F16:
+        return LSPO_DTYPE_F16;
     case LSPO_STATE_F32:
         break;
     }
     return LSPO_DTYPE_F32;
+}
+
+static void free_staged(const lspo_state_array_t *arrays, size_t count, lspo_state_array_t *staged)
+{
+    for (size_t i = 0; staged && i < count; i++)
+        if (arrays[i].device)
+            free(staged[i].data);
+    free(staged);
+}
+
+/* The arrays with memory of the host in place of a device's. */
+static lspo_status_t stage_arrays(const lspo_state_array_t *arrays, size_t count, lspo_state_array_t **staged_out)
+{
+    lspo_state_array_t *staged = calloc(count + 1, sizeof *staged);
+    bool complete = staged != NULL;
+    for (size_t i = 0; complete && i < count; i++) {
+        staged[i] = arrays[i];
+        if (!arrays[i].device)
+            continue;
+        staged[i].device = NULL;
+        staged[i].data = malloc(lspo_state_array_bytes(&arrays[i]));
+        complete = staged[i].data != NULL;
+    }
+    if (!complete) {
+        free_staged(arrays, count, staged);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for the %zu arrays of a checkpoint", count);
+    }
+    *staged_out = staged;
+    return LSPO_OK;
 }
 
 /* FNV-1a over 32-bit words, the last one filled with zeros. */
@@ -229,7 +262,7 @@ static void hash_arrays(const lspo_state_array_t *arrays, size_t count, char tex
     snprintf(text, HASH_BYTES, "%016" PRIx64, hash);
 }
 
-static lspo_status_t write_arrays(const char *path, const lspo_state_array_t *arrays, size_t count)
+static lspo_status_t write_staged(const char *path, const lspo_state_array_t *arrays, size_t count)
 {
     char hash[HASH_BYTES];
     lspo_safetensor_source_t *sources = calloc(count, sizeof *sources);
@@ -248,6 +281,21 @@ static lspo_status_t write_arrays(const char *path, const lspo_state_array_t *ar
     return status;
 }
 
+static lspo_status_t write_arrays(const char *path, const lspo_state_array_t *arrays, size_t count)
+{
+    lspo_state_array_t *staged;
+    lspo_status_t status = stage_arrays(arrays, count, &staged);
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+        if (arrays[i].device)
+            status = lspo_state_array_read(&arrays[i], staged[i].data);
+    if (status == LSPO_OK)
+        status = write_staged(path, staged, count);
+    free_staged(arrays, count, staged);
+    return status;
+}
+
 static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path, const lspo_state_array_t *array)
 {
     const lspo_safetensor_t *tensor = lspo_safetensors_find(file, array->name);
@@ -261,7 +309,7 @@ static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path
     return lspo_safetensors_read_bytes(file, tensor, array->data);
 }
 
-static lspo_status_t read_arrays(const char *path, const lspo_state_array_t *arrays, size_t count)
+static lspo_status_t read_staged(const char *path, const lspo_state_array_t *arrays, size_t count)
 {
     lspo_safetensors_t *file;
     char hash[HASH_BYTES];
@@ -281,6 +329,20 @@ static lspo_status_t read_arrays(const char *path, const lspo_state_array_t *arr
                                 written ? written : "(none)");
     }
     lspo_safetensors_close(file);
+    return status;
+}
+
+static lspo_status_t read_arrays(const char *path, const lspo_state_array_t *arrays, size_t count)
+{
+    lspo_state_array_t *staged;
+    lspo_status_t status = stage_arrays(arrays, count, &staged);
+    if (status != LSPO_OK)
+        return status;
+    status = read_staged(path, staged, count);
+    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+        if (arrays[i].device)
+            status = lspo_state_array_write(&arrays[i], staged[i].data);
+    free_staged(arrays, count, staged);
     return status;
 }
 

@@ -131,7 +131,7 @@ static lspo_status_t open_pass(const training_t *training, pass_t *pass)
     if (status == LSPO_OK)
         status = allocate_pass(pass);
     for (uint32_t s = 0; status == LSPO_OK && s < pass->stage_count; s++)
-        lspo_session_merged_weights(training->session, s, pass->weights[s]);
+        status = lspo_session_merged_weights(training->session, s, pass->weights[s]);
     return status;
 }
 
@@ -230,10 +230,11 @@ static lspo_status_t load_weights(const training_t *training)
         float *weights = malloc(bytes);
         if (!weights)
             return lspo_error(LSPO_ERR_MEMORY, "no memory for the weights of stage %" PRIu32, s);
-        memcpy(weights, lspo_session_weights(training->session, s), bytes);
-        status = options->load(options->load_context, s, weights);
+        status = lspo_session_weights(training->session, s, weights);
         if (status == LSPO_OK)
-            lspo_session_set_weights(training->session, s, weights);
+            status = options->load(options->load_context, s, weights);
+        if (status == LSPO_OK)
+            status = lspo_session_set_weights(training->session, s, weights);
         free(weights);
     }
     return status;
@@ -248,12 +249,14 @@ static lspo_status_t train(training_t *training, lspo_gradients_t *gradients)
     float *merged = malloc(gradients->shape.element_count * sizeof(float));
     if (!merged)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a block's weights");
-    lspo_session_merged_weights(training->session, options->stage, merged);
+    lspo_status_t status = lspo_session_merged_weights(training->session, options->stage, merged);
     memcpy(gradients->update, merged, gradients->linear_elements * sizeof(float));
-    lspo_status_t status = lspo_execute(plan, run_op, enter_lane, training, options->stop, &trace);
+    if (status == LSPO_OK)
+        status = lspo_execute(plan, run_op, enter_lane, training, options->stop, &trace);
+    if (status == LSPO_OK)
+        status = lspo_session_merged_weights(training->session, options->stage, merged);
     if (status == LSPO_OK) {
         const double *losses = lspo_session_losses(training->session);
-        lspo_session_merged_weights(training->session, options->stage, merged);
         for (uint64_t i = 0; i < gradients->linear_elements; i++)
             gradients->update[i] = merged[i] - gradients->update[i];
         gradients->loss_first = losses[0];

@@ -1,54 +1,28 @@
-/* session.c - a session's state: made, reset, evaluated, released.  What its ops do: session_gpu.c, session_host.c. */
+/* session.c - a session's state: made, reset, released.  What its ops do: session_gpu.c, session_host.c. */
 #include "real/session.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/pack.h"
-#include "kernels/random.h"
 #include "kernels/sketch.h"
 #include "real/session_state.h"
 
 /* Y = X W + b + s (X A) B^T with s = alpha / r, alpha = 2 r whatever the rank is. */
 static const float adapter_scale = 2.0F;
 
-bool lspo_session_packs(const lspo_session_t *session)
+static lspo_number_t number_of(lspo_precision_t precision)
 {
-    return session->plan->workload.transfer != LSPO_FP32;
-}
-
-void lspo_session_pack(const lspo_session_t *session, size_t n, const float *in, uint16_t *out)
-{
-    if (session->plan->workload.transfer == LSPO_BF16)
-        lspo_pack_bf16(n, in, out);
-    else
-        lspo_pack_fp16(n, in, out);
-}
-
-void lspo_session_unpack(const lspo_session_t *session, size_t n, const uint16_t *in, float *out)
-{
-    if (session->plan->workload.transfer == LSPO_BF16)
-        lspo_unpack_bf16(n, in, out);
-    else
-        lspo_unpack_fp16(n, in, out);
-}
-
-float lspo_session_clip_scale(const lspo_session_t *session, float norm)
-{
-    double clip = session->plan->workload.clip_norm;
-    return clip > 0 && (double)norm > clip ? (float)(clip / (double)norm) : 1.0F;
-}
-
-lspo_status_t lspo_session_take(lspo_session_t *session, size_t bytes, void **slot)
-{
-    return lspo_device_alloc(session->device, bytes, slot);
-}
-
-void lspo_session_give_back(lspo_session_t *session, void **slot)
-{
-    lspo_device_free(session->device, *slot);
-    *slot = NULL;
+    switch (precision) {
+    case LSPO_BF16:
+        return LSPO_NUMBER_BF16;
+    case LSPO_FP16:
+        return LSPO_NUMBER_FP16;
+    case LSPO_FP32:
+    case LSPO_PRECISION_COUNT:
+        break;
+    }
+    return LSPO_NUMBER_FP32;
 }
 
 lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant)
@@ -79,9 +53,6 @@ void lspo_session_swap_drop(lspo_session_t *session, const lspo_op_t *op)
 static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text)
 {
     const lspo_model_t *model = &plan->model;
-    if (plan->workload.precision != LSPO_FP32)
-        return lspo_error(LSPO_ERR_INPUT, "the host device computes in fp32: use --precision fp32 (--transfer may be "
-                                          "bf16 or fp16)");
     if (!text)
         return LSPO_OK;
     if (model->class_count > 0)
@@ -120,6 +91,16 @@ static void describe_messages(lspo_session_t *session)
     }
 }
 
+/* 16-bit weights lose small steps; what Adam on the GPU steps along as it lies has an fp32 master for them.  Others are
+ * rounded at random (session.h). */
+static bool has_gpu_master(const lspo_session_t *session, const lspo_session_stage_t *stage)
+{
+    const lspo_plan_t *plan = session->plan;
+    bool as_it_lies = plan->gradient_form == LSPO_FORM_DENSE || plan->gradient_form == LSPO_FORM_ADAPTER;
+    return session->number != LSPO_NUMBER_FP32 && stage->updated_on_gpu && as_it_lies &&
+           plan->optimizer != LSPO_OPTIMIZER_SGD;
+}
+
 /* Which stages are swapped and where they are updated is what the plan does with them.  What is sent is updated on the
  * host, if not in this plan. */
 static void describe_ops(lspo_session_t *session)
@@ -134,6 +115,9 @@ static void describe_ops(lspo_session_t *session)
         stage->swapped |= op->kind == LSPO_OP_SWAP_IN;
         session->probes |= op->variant == LSPO_VARIANT_PROBE;
     }
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        if (has_gpu_master(session, &session->stages[s]))
+            session->stages[s].gpu_master = session->stages[s].message.element_count;
 }
 
 static bool swaps(const lspo_plan_t *plan)
@@ -171,7 +155,8 @@ static bool same_shapes(const lspo_plan_t *a, const lspo_plan_t *b)
     bool models = a->stage_count == b->stage_count && a->model.width == b->model.width &&
                   a->model.mlp_width == b->model.mlp_width && a->model.vocabulary == b->model.vocabulary;
     return models && a->policy == b->policy && x->batch == y->batch && x->sequence == y->sequence &&
-           x->transfer == y->transfer && x->train_rest == y->train_rest && x->subspace == y->subspace &&
+           x->transfer == y->transfer && x->precision == y->precision && x->loss_scale == y->loss_scale &&
+           (x->clip_norm > 0) == (y->clip_norm > 0) && x->train_rest == y->train_rest && x->subspace == y->subspace &&
            x->projectors == y->projectors && x->nnz == y->nnz && x->rank == y->rank &&
            x->resident_blocks == y->resident_blocks && (x->check_every > 0) == (y->check_every > 0);
 }
@@ -194,9 +179,9 @@ static lspo_status_t make_bases(lspo_session_t *session, lspo_session_stage_t *s
     for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
         size_t shorter = linear->rows < linear->cols ? linear->rows : linear->cols;
-        size_t bytes = shorter * session->plan->workload.rank * sizeof(float);
+        size_t bytes = shorter * session->plan->workload.rank * session->number_bytes;
         if (linear->compressed)
-            status = lspo_session_take(session, bytes, (void **)&stage->basis[i]);
+            status = lspo_session_take(session, bytes, &stage->basis[i]);
     }
     return status;
 }
@@ -208,9 +193,9 @@ static lspo_status_t make_adapters(lspo_session_t *session, lspo_session_stage_t
         return LSPO_OK;
     uint32_t rank = session->plan->workload.rank;
     lspo_status_t status =
-        lspo_session_take(session, lspo_session_factor_count(stage) * sizeof(float), (void **)&stage->factors);
+        lspo_session_take(session, lspo_session_factor_count(stage) * session->number_bytes, &stage->factors);
     if (status == LSPO_OK && !session->scratch)
-        status = lspo_session_take(session, 2 * session->tokens * rank * sizeof(float), (void **)&session->scratch);
+        status = lspo_session_take(session, 2 * session->tokens * rank * session->number_bytes, &session->scratch);
     stage->adapters =
         (lspo_adapters_t){.factors = stage->factors, .rank = rank, .scale = adapter_scale, .scratch = session->scratch};
     return status;
@@ -259,20 +244,18 @@ static lspo_status_t make_scratch(lspo_session_t *session)
     for (uint32_t s = 0; s < session->stage_count; s++) {
         const lspo_session_stage_t *stage = &session->stages[s];
         for (uint32_t i = 0; i < stage->message.linear_count; i++) {
-            if (stage->message.linear[i].message_elements > unpacked)
-                unpacked = stage->message.linear[i].message_elements;
             if (!stage->message.linear[i].compressed)
                 continue;
+            if (stage->message.linear[i].message_elements > unpacked)
+                unpacked = stage->message.linear[i].message_elements;
             size_t needed = projection_scratch(session, &stage->p[i], &stage->q[i]);
             scratch = needed > scratch ? needed : scratch;
         }
-        if (stage->message.rest_elements > unpacked)
-            unpacked = stage->message.rest_elements;
     }
     lspo_status_t status = LSPO_OK;
     if (scratch)
-        status = lspo_session_take(session, scratch * sizeof(float), (void **)&session->scratch);
-    if (status == LSPO_OK && session->plan->return_form == LSPO_RETURN_DELTA && lspo_session_packs(session))
+        status = lspo_session_take(session, scratch * session->number_bytes, &session->scratch);
+    if (status == LSPO_OK && unpacked && session->plan->return_form == LSPO_RETURN_DELTA && lspo_session_packs(session))
         status = lspo_session_take(session, unpacked * sizeof(float), (void **)&session->unpacked);
     return status;
 }
@@ -282,10 +265,11 @@ static lspo_status_t make_device_state(lspo_session_t *session, uint32_t s)
     lspo_session_stage_t *stage = &session->stages[s];
     lspo_status_t status = LSPO_OK;
     if (!stage->swapped)
-        status = lspo_session_take(session, stage->shape.element_count * sizeof(float), (void **)&stage->weights);
+        status = lspo_session_take(session, stage->shape.element_count * session->number_bytes, &stage->weights);
     if (status == LSPO_OK && stage->updated_on_gpu && !stage->swapped &&
         session->plan->optimizer == LSPO_OPTIMIZER_ADAM)
-        status = lspo_session_take(session, stage->gpu_moments * sizeof(float), (void **)&stage->optimizer);
+        status = lspo_session_take(session, (stage->gpu_moments + stage->gpu_master) * sizeof(float),
+                                   (void **)&stage->optimizer);
     return status == LSPO_OK ? make_factors(session, s) : status;
 }
 
@@ -315,11 +299,61 @@ static lspo_status_t make_host_state(lspo_session_t *session, uint32_t s)
     lspo_session_stage_t *stage = &session->stages[s];
     lspo_status_t status = LSPO_OK;
     if (stage->updated_on_host || stage->swapped)
-        status = take_host(session, stage->host_moments * sizeof(float), (void **)&stage->host_optimizer);
+        status = take_host(session, lspo_session_host_optimizer_count(stage) * sizeof(float),
+                           (void **)&stage->host_optimizer);
     if (status == LSPO_OK && stage->swapped)
-        status = take_host(session, stage->shape.element_count * sizeof(float), (void **)&stage->home);
+        status = take_host(session, stage->shape.element_count * session->number_bytes, &stage->home);
     if (status == LSPO_OK && stage->updated_on_host)
         status = make_update_buffers(session, stage);
+    return status;
+}
+
+/* Batches as the device sees them: the host's own arrays, or copies that pinned ones are on their way to. */
+static lspo_status_t make_batches(lspo_session_t *session)
+{
+    size_t bytes = session->tokens * sizeof(uint32_t);
+    session->gpu_tokens = session->tokens_in;
+    session->gpu_targets = session->targets;
+    if (!session->asynchronous)
+        return LSPO_OK;
+    session->gpu_tokens = session->gpu_targets = NULL;
+    lspo_status_t status = lspo_session_take(session, bytes, (void **)&session->gpu_tokens);
+    if (status == LSPO_OK)
+        status = lspo_session_take(session, bytes, (void **)&session->gpu_targets);
+    for (int i = 0; status == LSPO_OK && i < 2; i++)
+        status = take_host(session, 2 * bytes, (void **)&session->pinned_batch[i]);
+    return status;
+}
+
+/* Some hundred bytes that no plan counts: beyond the cap of a device that sees the host's memory. */
+static lspo_status_t take_report(lspo_session_t *session, size_t bytes, void **slot)
+{
+    return session->asynchronous ? lspo_session_take(session, bytes, slot) : take_host(session, bytes, slot);
+}
+
+static void give_back_report(lspo_session_t *session, void *memory)
+{
+    if (session->asynchronous)
+        lspo_device_free(session->device, memory);
+    else
+        lspo_device_host_free(session->device, memory);
+}
+
+/* What the GPU tells the host besides messages: losses, and squares and norms of gradients. */
+static lspo_status_t make_reports(lspo_session_t *session)
+{
+    size_t squares_bytes = 2 * (size_t)session->stage_count * sizeof(double);
+    lspo_status_t status = take_host(session, session->stage_count * sizeof(double), (void **)&session->squares_read);
+    if (status == LSPO_OK)
+        status = take_host(session, sizeof *session->loss_read, (void **)&session->loss_read);
+    if (status == LSPO_OK)
+        status = take_host(session, sizeof *session->host_norms, (void **)&session->host_norms);
+    if (status == LSPO_OK)
+        status = take_report(session, squares_bytes, (void **)&session->squares);
+    if (status == LSPO_OK)
+        status = take_report(session, sizeof *session->gpu_norms, (void **)&session->gpu_norms);
+    if (status == LSPO_OK)
+        status = take_report(session, sizeof *session->gpu_loss, (void **)&session->gpu_loss);
     return status;
 }
 
@@ -328,20 +362,26 @@ static lspo_status_t make_common(lspo_session_t *session)
     const lspo_workload_t *workload = &session->plan->workload;
     session->tokens_in = calloc(session->tokens, sizeof(uint32_t));
     session->targets = calloc(session->tokens, sizeof(uint32_t));
-    session->squares = calloc(2 * (size_t)session->stage_count, sizeof(double));
     session->lengths = calloc(workload->batch, sizeof(uint32_t));
-    if (!session->tokens_in || !session->targets || !session->squares || !session->lengths)
+    if (!session->tokens_in || !session->targets || !session->lengths)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a session");
-    lspo_status_t status = take_host(session, LSPO_UPDATE_BLOCK * sizeof(float), (void **)&session->update_scratch);
+    lspo_status_t status = make_batches(session);
+    if (status == LSPO_OK)
+        status = make_reports(session);
     if (status == LSPO_OK)
         status = lspo_session_take(session,
                                    lspo_transformer_workspace_bytes(&session->plan->model, workload->batch,
-                                                                    workload->sequence, LSPO_NUMBER_FP32),
+                                                                    workload->sequence, session->number),
                                    &session->workspace);
     if (status == LSPO_OK)
-        status = lspo_transformer_create(&session->plan->model, workload->batch, workload->sequence,
-                                         lspo_compute_host(), session->workspace, &session->transformer);
+        status = lspo_transformer_create(&session->plan->model, workload->batch, workload->sequence, session->compute,
+                                         session->workspace, &session->transformer);
     return status;
+}
+
+static size_t gpu_optimizer_count(const lspo_session_stage_t *stage)
+{
+    return stage->gpu_moments + stage->gpu_master;
 }
 
 /* badam: room for the largest stage; a tied head and its embedding have it together. */
@@ -351,9 +391,9 @@ static lspo_status_t make_turn_state(lspo_session_t *session)
     if (session->plan->optimizer != LSPO_OPTIMIZER_BLOCK_ADAM)
         return LSPO_OK;
     for (uint32_t s = 0; s < session->stage_count; s++) {
-        size_t count = 2 * session->stages[s].message.element_count;
+        size_t count = gpu_optimizer_count(&session->stages[s]);
         if (s == 0 && session->plan->model.tied_head)
-            count += 2 * session->stages[head].message.element_count;
+            count += gpu_optimizer_count(&session->stages[head]);
         session->turn_count = count > session->turn_count ? count : session->turn_count;
     }
     lspo_status_t status =
@@ -361,7 +401,7 @@ static lspo_status_t make_turn_state(lspo_session_t *session)
     for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++)
         session->stages[s].optimizer = session->turn_state;
     if (status == LSPO_OK && session->plan->model.tied_head)
-        session->stages[head].optimizer += 2 * session->stages[0].message.element_count;
+        session->stages[head].optimizer += gpu_optimizer_count(&session->stages[0]);
     return status;
 }
 
@@ -383,7 +423,20 @@ static lspo_status_t make_state(lspo_session_t *session)
         status = make_turn_state(session);
     if (status == LSPO_OK)
         status = lspo_session_make_carry(session);
-    return status == LSPO_OK ? make_scratch(session) : status;
+    if (status == LSPO_OK)
+        status = make_scratch(session);
+    return status == LSPO_OK ? lspo_session_make_worker_scratch(session) : status;
+}
+
+static lspo_status_t set_formats(lspo_session_t *session)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    session->number = number_of(workload->precision);
+    session->number_bytes = lspo_number_bytes(session->number);
+    session->link = number_of(workload->transfer);
+    session->asynchronous = lspo_device_is_asynchronous(session->device);
+    session->compute = lspo_device_compute(session->device);
+    return lspo_device_set_number(session->device, session->number);
 }
 
 lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
@@ -402,7 +455,9 @@ lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device
     /* zenflow's windows have buffers of their own. */
     session->slots = plan->gradient_form == LSPO_FORM_COLUMNS ? 1 : plan->staleness_steps + 1;
     session->tokens = lspo_workload_tokens(&plan->workload);
-    status = take_plan(session, plan);
+    status = set_formats(session);
+    if (status == LSPO_OK)
+        status = take_plan(session, plan);
     if (status == LSPO_OK)
         status = make_state(session);
     if (status == LSPO_OK)
@@ -419,33 +474,33 @@ static void release_dynamic(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_session_stage_t *stage = &session->stages[s];
-        lspo_session_give_back(session, (void **)&stage->output);
-        lspo_session_give_back(session, (void **)&stage->saved);
-        lspo_session_give_back(session, (void **)&stage->critical);
+        lspo_session_give_back(session, &stage->output);
+        lspo_session_give_back(session, &stage->saved);
+        lspo_session_give_back(session, &stage->critical);
         lspo_session_give_back(session, &stage->sending);
         for (int parity = 0; parity < 2; parity++) {
             lspo_session_give_back(session, &stage->staging[parity]);
-            lspo_session_give_back(session, (void **)&stage->gradient[parity]);
-            lspo_session_give_back(session, (void **)&stage->packed[parity]);
+            lspo_session_give_back(session, &stage->gradient[parity]);
+            lspo_session_give_back(session, &stage->packed[parity]);
         }
     }
     for (uint32_t i = 0; session->pairs && i < session->stage_count * LSPO_LINEAR_MAX; i++)
         lspo_session_drop_candidate(session, &session->pairs[i]);
-    lspo_session_give_back(session, (void **)&session->dx);
-    lspo_session_give_back(session, (void **)&session->full_gradient);
+    lspo_session_give_back(session, &session->dx);
+    lspo_session_give_back(session, &session->full_gradient);
     for (uint32_t id = 0; session->swaps && id < session->plan->op_count; id++)
         lspo_session_give_back(session, &session->swaps[id].memory);
 }
 
 static void release_stage(lspo_session_t *session, lspo_session_stage_t *stage)
 {
-    lspo_session_give_back(session, (void **)&stage->weights);
+    lspo_session_give_back(session, &stage->weights);
     if (!session->turn_state)
         lspo_session_give_back(session, (void **)&stage->optimizer);
-    lspo_session_give_back(session, (void **)&stage->factors);
+    lspo_session_give_back(session, &stage->factors);
     lspo_session_columns_release(session, stage);
     for (int i = 0; i < LSPO_LINEAR_MAX; i++)
-        lspo_session_give_back(session, (void **)&stage->basis[i]);
+        lspo_session_give_back(session, &stage->basis[i]);
     for (int slot = 0; slot < 2; slot++) {
         lspo_device_host_free(session->device, stage->landing[slot]);
         lspo_device_host_free(session->device, stage->outgoing[slot]);
@@ -453,6 +508,16 @@ static void release_stage(lspo_session_t *session, lspo_session_stage_t *stage)
     lspo_device_host_free(session->device, stage->master);
     lspo_device_host_free(session->device, stage->host_optimizer);
     lspo_device_host_free(session->device, stage->home);
+}
+
+static void release_batches(lspo_session_t *session)
+{
+    if (!session->asynchronous)
+        return;
+    for (int i = 0; i < 2; i++)
+        lspo_device_host_free(session->device, session->pinned_batch[i]);
+    lspo_session_give_back(session, (void **)&session->gpu_targets);
+    lspo_session_give_back(session, (void **)&session->gpu_tokens);
 }
 
 void lspo_session_destroy(lspo_session_t *session)
@@ -468,13 +533,19 @@ void lspo_session_destroy(lspo_session_t *session)
     lspo_transformer_destroy(session->transformer);
     lspo_session_give_back(session, (void **)&session->turn_state);
     lspo_session_give_back(session, (void **)&session->unpacked);
-    lspo_session_give_back(session, (void **)&session->scratch);
+    lspo_session_give_back(session, &session->scratch);
     lspo_session_give_back(session, &session->workspace);
+    give_back_report(session, session->gpu_loss);
+    give_back_report(session, session->gpu_norms);
+    give_back_report(session, session->squares);
+    release_batches(session);
     lspo_device_host_free(session->device, session->carry_scratch);
     lspo_device_host_free(session->device, session->update_scratch);
     lspo_device_host_free(session->device, session->row_scratch);
+    lspo_device_host_free(session->device, session->host_norms);
+    lspo_device_host_free(session->device, session->loss_read);
+    lspo_device_host_free(session->device, session->squares_read);
     free(session->losses);
-    free(session->squares);
     free(session->lengths);
     free(session->targets);
     free(session->tokens_in);
@@ -484,18 +555,13 @@ void lspo_session_destroy(lspo_session_t *session)
     free(session);
 }
 
-/* A ~ N(0, 1 / m), so that X A of a normed X is of order one; B = 0, so that training starts at the frozen model. */
-static void init_adapters(const lspo_session_t *session, uint32_t s)
+/* m = v = 0 on either side. */
+static void clear_moments(lspo_session_t *session, lspo_session_stage_t *stage)
 {
-    const lspo_session_stage_t *stage = &session->stages[s];
-    size_t rank = session->plan->workload.rank;
-    memset(stage->factors, 0, lspo_session_factor_count(stage) * sizeof(float));
-    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
-        const lspo_projection_t *linear = &stage->message.linear[i];
-        uint64_t stream = ((uint64_t)s << 8) | 0x80U | i; /* beside those of the weights, real/transformer.c */
-        lspo_random_normal_fill(session->plan->workload.seed, stream, 1.0 / sqrt((double)linear->rows),
-                                linear->rows * rank, stage->factors + linear->message_offset_elements);
-    }
+    if (stage->host_optimizer)
+        memset(stage->host_optimizer, 0, stage->host_moments * sizeof(float));
+    if (stage->optimizer)
+        lspo_compute_zero(session->compute, stage->gpu_moments * sizeof(float), stage->optimizer);
 }
 
 lspo_status_t lspo_session_reset(lspo_session_t *session)
@@ -507,128 +573,31 @@ lspo_status_t lspo_session_reset(lspo_session_t *session)
     lspo_status_t status = lspo_session_reset_projectors(session);
     if (status != LSPO_OK)
         return status;
-    for (uint32_t s = 0; s < session->stage_count; s++) {
-        lspo_session_stage_t *stage = &session->stages[s];
-        float *weights = stage->swapped ? stage->home : stage->weights;
-        lspo_transformer_init(&plan->model, s, plan->workload.seed, weights);
-        if (stage->master) /* a message without the rest is the head of the stage's array */
-            memcpy(stage->master, weights, stage->message.element_count * sizeof(float));
-        if (stage->host_optimizer)
-            memset(stage->host_optimizer, 0, stage->host_moments * sizeof(float));
-        if (stage->optimizer)
-            memset(stage->optimizer, 0, stage->gpu_moments * sizeof(float));
-        if (stage->factors)
-            init_adapters(session, s);
+    session->scaling = lspo_session_first_scaling(plan, session->number);
+    session->norms = (lspo_session_norms_t){.scale = {session->scaling.now, session->scaling.now}};
+    *session->host_norms = session->norms;
+    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
+        clear_moments(session, &session->stages[s]);
+        status = lspo_session_seed_weights(session, s);
+        if (status == LSPO_OK && session->stages[s].factors)
+            status = lspo_session_seed_adapters(session, s);
     }
     memset(session->losses, 0, plan->workload.iterations * sizeof(double));
-    return LSPO_OK;
+    return status == LSPO_OK ? lspo_compute_status(session->compute) : status;
 }
 
-lspo_status_t lspo_session_run_op(void *session, const lspo_op_t *op)
+lspo_status_t lspo_session_run_op(void *session_void, const lspo_op_t *op)
 {
-    return op->lane == LSPO_LANE_GPU ? lspo_session_gpu_op(session, op) : lspo_session_host_op(session, op);
+    lspo_session_t *session = session_void;
+    if (op->lane != LSPO_LANE_GPU)
+        return lspo_session_host_op(session, op);
+    lspo_status_t status = lspo_session_gpu_op(session, op);
+    if (status == LSPO_OK)
+        status = lspo_compute_status(session->compute);
+    return status == LSPO_OK && !session->asynchronous ? lspo_session_finish_op(session, op) : status;
 }
 
 const double *lspo_session_losses(const lspo_session_t *session)
 {
     return session->losses;
-}
-
-const float *lspo_session_weights(const lspo_session_t *session, uint32_t stage)
-{
-    return session->stages[stage].swapped ? session->stages[stage].home : session->stages[stage].weights;
-}
-
-/* How many targets of the batch at hand the loss is a mean of. */
-static size_t counted_targets(const lspo_session_t *session)
-{
-    return lspo_targets_counted(lspo_transformer_targets(session->transformer), session->targets);
-}
-
-/* One batch through all stages, to its mean loss; x and y are activations that swap roles. */
-static double forward_batch(lspo_session_t *session, void *saved, float *x, float *y)
-{
-    lspo_transformer_t *t = session->transformer;
-    uint32_t head = session->stage_count - 1;
-    lspo_transformer_embed_forward(t, session->tokens_in, lspo_session_weights(session, 0), x);
-    for (uint32_t s = 1; s < head; s++) {
-        lspo_transformer_block_forward(t, lspo_session_weights(session, s), lspo_session_adapters(session, s), x, saved,
-                                       y);
-        float *swap = x;
-        x = y;
-        y = swap;
-    }
-    double sum;
-    lspo_transformer_head_forward(t, lspo_session_weights(session, head), lspo_session_weights(session, 0),
-                                  session->targets, x, NULL, &sum);
-    size_t counted = counted_targets(session);
-    return counted > 0 ? sum / (double)counted : 0.0;
-}
-
-/* Device memory for the evaluation of one batch. */
-typedef struct {
-    void *saved, *x, *y;
-} evaluation_t;
-
-static lspo_status_t begin_evaluation(lspo_session_t *session, evaluation_t *evaluation)
-{
-    size_t activation_bytes = session->tokens * session->plan->model.width * sizeof(float);
-    *evaluation = (evaluation_t){0};
-    lspo_status_t status =
-        lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, 1), &evaluation->saved);
-    if (status == LSPO_OK)
-        status = lspo_session_take(session, activation_bytes, &evaluation->x);
-    if (status == LSPO_OK)
-        status = lspo_session_take(session, activation_bytes, &evaluation->y);
-    return status;
-}
-
-static void end_evaluation(lspo_session_t *session, evaluation_t *evaluation)
-{
-    lspo_session_give_back(session, &evaluation->y);
-    lspo_session_give_back(session, &evaluation->x);
-    lspo_session_give_back(session, &evaluation->saved);
-}
-
-lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batches, double *loss_out)
-{
-    const lspo_workload_t *workload = &session->plan->workload;
-    evaluation_t evaluation;
-    lspo_status_t status = begin_evaluation(session, &evaluation);
-    double sum = 0;
-    for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
-        lspo_text_held_out(session->text, i, batches, workload->batch, workload->sequence, session->tokens_in,
-                           session->targets);
-        sum += forward_batch(session, evaluation.saved, evaluation.x, evaluation.y);
-    }
-    end_evaluation(session, &evaluation);
-    if (status == LSPO_OK)
-        *loss_out = sum / batches;
-    return status;
-}
-
-lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,
-                                    uint32_t batches, lspo_evaluation_t *evaluation_out)
-{
-    bool classifies = session->plan->model.class_count > 1;
-    evaluation_t evaluation;
-    lspo_status_t status = begin_evaluation(session, &evaluation);
-    double sum = 0, count = 0, right = 0;
-    for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
-        status = lspo_session_fill_batch(session, function, context, i, 0);
-        if (status != LSPO_OK)
-            break;
-        double counted = (double)counted_targets(session);
-        sum += counted * forward_batch(session, evaluation.saved, evaluation.x, evaluation.y);
-        count += counted;
-        if (classifies)
-            right += (double)lspo_transformer_classified_right(session->transformer, session->targets);
-    }
-    end_evaluation(session, &evaluation);
-    if (status == LSPO_OK && !(count > 0))
-        status = lspo_error(LSPO_ERR_INPUT, "%u batches have no target that counts", batches);
-    if (status == LSPO_OK)
-        *evaluation_out =
-            (lspo_evaluation_t){.loss = sum / count, .accuracy = classifies ? right / count : (double)NAN};
-    return status;
 }

@@ -13,7 +13,21 @@
  *     delta        UPD       direction = adam(g^);           APPLY w <- w - eta P direction Q^T
  *                            zenflow: of the mean of a window, in the CPU's columns; UPD_GPU in the others at once
  * What a compressing policy sends uncompressed steps along its plain direction: w <- w - eta direction.
- * Batch (iteration, micro) depends on the workload's seed alone; so do weights, projectors and adapters. */
+ * Batch (iteration, micro) depends on the workload's seed alone; so do weights, projectors and adapters.
+ *
+ * 16-bit weights (a GPU's).  A step smaller than half their spacing would be lost.  Where Adam on the GPU moves weights as
+ * they lie (native, swap, lora, badam) an fp32 master stands behind them, beside m and v; where the CPU holds a master it
+ * is sent, rounded to the nearest.  Without a master (lsp, galore, lomo, zenflow) each weight is rounded up or down at
+ * random, so that its expectation is exact; the random bits are a function of seed, step, stage, tensor and position.
+ *
+ * Loss scale.  Backward multiplies the loss by S, a power of two, and whatever is done with a gradient divides by S: the
+ * norm that --clip looks at and prints, Adam's g', lomo's step; bases, columns and projectors are chosen by gradients
+ * whose scale they do not depend on.  S = 1 unless gradients are fp16, then 1024, which changes nothing but what fp16
+ * would lose below 6e-8.  With --clip fp16's S follows the norms: 65536 at first, halved and the step skipped when the
+ * norm is not finite, doubled after 200 steps in a row that were; not under galore, whose bases are made before the norm
+ * is known: a gradient that overflows ends the training there.  A skipped step counts for Adam's t, rates and
+ * batches; it leaves weights and moments alone, on GPU and CPU, undecayed; under a stale policy it is the gradient of
+ * that step that is skipped, whenever its turn comes; zenflow's window counts it as a gradient of zero. */
 #ifndef LSPO_REAL_SESSION_H
 #define LSPO_REAL_SESSION_H
 
@@ -25,6 +39,7 @@
 #include "plan/status.h"
 #include "real/device.h"
 #include "real/text.h"
+#include "real/workers.h"
 
 typedef struct lspo_session lspo_session_t;
 
@@ -65,14 +80,21 @@ lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *
 
 /* ---- state: all that a checkpoint must hold so that training continues bit for bit ---- */
 
-typedef enum { LSPO_STATE_F32, LSPO_STATE_U32, LSPO_STATE_U16 } lspo_state_type_t;
+/* BF16, F16: 16-bit weights.  U16: messages in the link's format. */
+typedef enum { LSPO_STATE_F32, LSPO_STATE_U32, LSPO_STATE_U16, LSPO_STATE_BF16, LSPO_STATE_F16 } lspo_state_type_t;
 
 typedef struct {
     char name[64]; /* "block3.master", "block3.p1.value", ...: unique, the same for the same plan */
-    void *data;    /* the session's; read it, or write it and call lspo_session_state_written()   */
+    void *data;    /* the session's */
     uint64_t element_count;
     lspo_state_type_t type;
+    lspo_device_t *device; /* of whose memory data is; NULL: the host's */
 } lspo_state_array_t;
+
+size_t lspo_state_array_bytes(const lspo_state_array_t *array);
+/* Wherever it lies, into and out of memory of the host; after writing, lspo_session_state_written(). */
+lspo_status_t lspo_state_array_read(const lspo_state_array_t *array, void *out);
+lspo_status_t lspo_state_array_write(const lspo_state_array_t *array, const void *in);
 
 /* Arrays of the session, not while a plan runs: weights, masters, m and v, projectors, bases, adapters, pending
  * gradients of a stale policy and their norms, and which block is active under badam.  Their number, names and sizes
@@ -88,9 +110,17 @@ lspo_status_t lspo_session_state_written(lspo_session_t *session);
 /* Back to the seeded weights and zero moments, as after create. */
 lspo_status_t lspo_session_reset(lspo_session_t *session);
 
-/* One op, an lspo_op_function_t: the context is the session.  LSPO_ERR_NUMERIC, with step and stage, once a loss or a
- * gradient norm is NaN or infinite. */
+/* One op, an lspo_op_function_t: the context is the session.  On an asynchronous device it is queued on the stream of the
+ * calling thread's lane (lspo_device_enter_lane()); NORM and PROJECT wait for theirs, since the host decides by what they
+ * find.  LSPO_ERR_NUMERIC, with step and stage, once a loss or a gradient norm is NaN or infinite. */
 lspo_status_t lspo_session_run_op(void *session, const lspo_op_t *op);
+/* Asynchronous devices: once after each op has ended, before any op is issued that depends on it, from any thread; judges
+ * what the device told.  On others run_op has done so. */
+lspo_status_t lspo_session_finish_op(void *session, const lspo_op_t *op);
+
+/* Who shares UPD with the CPU lane (real/workers.h); not while a plan runs.  NULL, as after create: nobody.  The results are
+ * the same.  The pool stays the caller's and must outlive its use. */
+lspo_status_t lspo_session_set_workers(lspo_session_t *session, lspo_workers_t *workers);
 
 /* Mean training loss of each iteration run so far, nats a token: plan->workload.iterations values. */
 const double *lspo_session_losses(const lspo_session_t *session);
@@ -120,13 +150,13 @@ lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function
 /* Mean loss over `batches` fixed batches of the held-out text; not while a plan runs. */
 lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batches, double *loss_out);
 
-/* The stage's weights as they stand, element_count floats: device memory, or the home of a swapped stage. */
-const float *lspo_session_weights(const lspo_session_t *session, uint32_t stage);
+/* The stage's weights as they stand: element_count floats into `out`.  Not while a plan runs. */
+lspo_status_t lspo_session_weights(lspo_session_t *session, uint32_t stage, float *out);
 
 /* In place of the seeded weights, before the first op: element_count floats; a master follows.  Reset undoes it. */
-void lspo_session_set_weights(lspo_session_t *session, uint32_t stage, const float *weights);
+lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t stage, const float *weights);
 
 /* The stage's weights for a model without adapters: lora's W + s A B^T, elsewhere W.  element_count floats into `out`. */
-void lspo_session_merged_weights(const lspo_session_t *session, uint32_t stage, float *out);
+lspo_status_t lspo_session_merged_weights(lspo_session_t *session, uint32_t stage, float *out);
 
 #endif

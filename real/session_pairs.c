@@ -3,6 +3,7 @@
  * Each pair belongs to the first weight that uses it: its own, or, where all weights of a shape share one, that of the
  * first block.  After a calibration pass (session_project.c) the rows of the pairs in use go to the CPU, where the update
  * of each weight carries its M and V over before Adam. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/fit.h"
@@ -18,22 +19,54 @@ static void place_array(char **at, const void *from, size_t bytes, void **array)
     *at += bytes;
 }
 
-/* A projector's arrays in one block of device memory: what goes to the CPU comes first. */
-static void place_projector(const lspo_projector_t *made, void *memory, lspo_projector_t *on_device)
+/* A projector's arrays in one block of the host's memory: what goes to the CPU comes first. */
+static void place_projector(const lspo_projector_t *made, void *memory, lspo_projector_t *placed)
 {
     size_t nonzeros = (size_t)made->rows * made->r;
     char *at = memory;
-    *on_device = *made;
-    place_array(&at, made->index, nonzeros * sizeof(uint32_t), (void **)&on_device->index);
-    place_array(&at, made->value, nonzeros * sizeof(float), (void **)&on_device->value);
-    place_array(&at, made->column_row, nonzeros * sizeof(uint32_t), (void **)&on_device->column_row);
-    place_array(&at, made->column_value, nonzeros * sizeof(float), (void **)&on_device->column_value);
-    place_array(&at, made->column_first, ((size_t)made->d + 1) * sizeof(uint32_t), (void **)&on_device->column_first);
+    *placed = *made;
+    place_array(&at, made->index, nonzeros * sizeof(uint32_t), (void **)&placed->index);
+    place_array(&at, made->value, nonzeros * sizeof(float), (void **)&placed->value);
+    place_array(&at, made->column_row, nonzeros * sizeof(uint32_t), (void **)&placed->column_row);
+    place_array(&at, made->column_value, nonzeros * sizeof(float), (void **)&placed->column_value);
+    place_array(&at, made->column_first, ((size_t)made->d + 1) * sizeof(uint32_t), (void **)&placed->column_first);
 }
 
-/* Into `memory`, which is taken when NULL. */
+lspo_projector_t lspo_session_view_in(const lspo_projector_t *shape, void *memory)
+{
+    lspo_projector_t view = *shape;
+    const char *from = (const char *)shape->index;
+    char *at = memory;
+    view.index = memory;
+    view.value = (float *)(at + ((const char *)shape->value - from));
+    view.column_row = (uint32_t *)(at + ((const char *)shape->column_row - from));
+    view.column_value = (float *)(at + ((const char *)shape->column_value - from));
+    view.column_first = (uint32_t *)(at + ((const char *)shape->column_first - from));
+    return view;
+}
+
+/* Memory of one side of a pair on the device, and on the host where that is another; none is taken twice. */
+static lspo_status_t take_side(lspo_session_t *session, lspo_session_pair_t *pair, int side, size_t bytes)
+{
+    lspo_status_t status = LSPO_OK;
+    if (!pair->memory[side])
+        status = lspo_session_take(session, bytes, &pair->memory[side]);
+    if (status == LSPO_OK && session->asynchronous && !pair->mirror[side] && !(pair->mirror[side] = malloc(bytes)))
+        status = lspo_error(LSPO_ERR_MEMORY, "no memory for a projector's mirror of %zu bytes", bytes);
+    return status;
+}
+
+lspo_status_t lspo_session_upload_pair(lspo_session_t *session, lspo_session_pair_t *pair)
+{
+    lspo_status_t status = LSPO_OK;
+    for (int side = 0; session->asynchronous && status == LSPO_OK && side < 2; side++)
+        status = lspo_device_write(session->device, pair->memory[side], pair->mirror[side],
+                                   lspo_session_block_bytes(side == 0 ? &pair->p : &pair->q));
+    return status;
+}
+
 static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint32_t rows, uint32_t d, uint32_t r,
-                                    void **memory, lspo_projector_t *on_device)
+                                    lspo_session_pair_t *pair, int side)
 {
     lspo_projector_t made;
     const lspo_workload_t *workload = &session->plan->workload;
@@ -46,11 +79,12 @@ static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint
         works = lspo_projector_random(rows, d, r, seed, &made);
     if (!works)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a projector of %u rows with %u nonzeros each", rows, r);
-    lspo_status_t status = LSPO_OK;
-    if (!*memory)
-        status = lspo_session_take(session, lspo_projector_bytes(made.rows, made.d, made.r), memory);
-    if (status == LSPO_OK)
-        place_projector(&made, *memory, on_device);
+    lspo_status_t status = take_side(session, pair, side, lspo_session_block_bytes(&made));
+    if (status == LSPO_OK) {
+        lspo_projector_t *host = side == 0 ? &pair->host_p : &pair->host_q;
+        place_projector(&made, pair->mirror[side] ? pair->mirror[side] : pair->memory[side], host);
+        *(side == 0 ? &pair->p : &pair->q) = lspo_session_view_in(host, pair->memory[side]);
+    }
     lspo_projector_release(&made);
     return status;
 }
@@ -65,12 +99,11 @@ static lspo_status_t make_pair(lspo_session_t *session, lspo_session_pair_t *pai
     uint32_t at = (uint32_t)(pair - session->pairs);
     const lspo_projection_t *linear = &session->stages[at / LSPO_LINEAR_MAX].message.linear[at % LSPO_LINEAR_MAX];
     uint64_t seed = session->plan->workload.seed + ((uint64_t)at * 2 + 1) * projector_seed_stride;
-    lspo_status_t status =
-        make_projector(session, seed, linear->rows, linear->d_rows, linear->nnz_rows, &pair->memory[0], &pair->p);
+    lspo_status_t status = make_projector(session, seed, linear->rows, linear->d_rows, linear->nnz_rows, pair, 0);
     if (status == LSPO_OK)
         status = make_projector(session, seed + projector_seed_stride, linear->cols, linear->d_cols, linear->nnz_cols,
-                                &pair->memory[1], &pair->q);
-    return status;
+                                pair, 1);
+    return status == LSPO_OK ? lspo_session_upload_pair(session, pair) : status;
 }
 
 static bool checks(const lspo_session_t *session)
@@ -90,11 +123,16 @@ static const lspo_projector_t *side_of(const lspo_session_pair_t *pair, int side
     return side == 0 ? &pair->p : &pair->q;
 }
 
+static const lspo_projector_t *host_side_of(const lspo_session_pair_t *pair, int side)
+{
+    return side == 0 ? &pair->host_p : &pair->host_q;
+}
+
 void lspo_session_learn_projectors(lspo_session_t *session)
 {
     for (uint32_t i = 0; checks(session) && i < pair_count(session); i++)
         for (int side = 0; session->pairs[i].weights > 0 && side < 2; side++) {
-            const lspo_projector_t *p = side_of(&session->pairs[i], side);
+            const lspo_projector_t *p = host_side_of(&session->pairs[i], side);
             memcpy(session->pairs[i].arrived[side], p->index, row_bytes(p));
         }
 }
@@ -162,6 +200,7 @@ void lspo_session_release_projectors(lspo_session_t *session)
     for (uint32_t i = 0; session->pairs && i < pair_count(session); i++)
         for (int side = 0; side < 2; side++) {
             lspo_session_give_back(session, &session->pairs[i].memory[side]);
+            free(session->pairs[i].mirror[side]);
             lspo_device_host_free(session->device, session->pairs[i].known[side]);
             lspo_device_host_free(session->device, session->pairs[i].arrived[side]);
         }

@@ -10,22 +10,23 @@
 #include <string.h>
 
 #include "kernels/fit.h"
-#include "kernels/gemm.h"
 #include "real/session_state.h"
 
 /* The micro-batches of calibration passes have a stream of the seed of their own, a number for each. */
 static const uint64_t calibration_number_stride = UINT64_C(0x9e3779b97f4a7c15);
 static const uint64_t calibration_seed_stride = UINT64_C(0xd1342543de82ef95);
 
-/* Device memory of one weight's check. */
+/* One weight's check: the host computes it, on gradients that an asynchronous device forms and hands over. */
 typedef struct {
     float *gradient, *scratch;
+    void *on_device;
 } check_t;
 
 static void release_check(lspo_session_t *session, check_t *check)
 {
-    lspo_session_give_back(session, (void **)&check->scratch);
-    lspo_session_give_back(session, (void **)&check->gradient);
+    lspo_session_give_back(session, &check->on_device);
+    lspo_session_give_back_for_host(session, (void **)&check->scratch);
+    lspo_session_give_back_for_host(session, (void **)&check->gradient);
 }
 
 static lspo_status_t form_gradient(lspo_session_t *session, const lspo_session_stage_t *stage, uint32_t i,
@@ -35,39 +36,25 @@ static lspo_status_t form_gradient(lspo_session_t *session, const lspo_session_s
     const lspo_projection_t *linear = &stage->message.linear[i];
     size_t m = linear->rows, n = linear->cols;
     size_t scratch_bytes = lspo_fit_scratch(&stage->p[i], &stage->q[i]) * sizeof(float);
-    lspo_status_t status = lspo_session_take(session, m * n * sizeof(float), (void **)&check->gradient);
+    lspo_status_t status = lspo_session_take_for_host(session, m * n * sizeof(float), (void **)&check->gradient);
     if (status == LSPO_OK)
-        status = lspo_session_take(session, scratch_bytes, (void **)&check->scratch);
-    if (status == LSPO_OK)
-        lspo_gemm_tn(m, n, session->tokens, 1, from->x[i], from->x_stride[i], from->dy[i], from->dy_stride[i], 0,
-                     check->gradient, n);
+        status = lspo_session_take_for_host(session, scratch_bytes, (void **)&check->scratch);
+    if (status == LSPO_OK && session->asynchronous)
+        status = lspo_session_take(session, m * n * session->number_bytes, &check->on_device);
+    if (status != LSPO_OK)
+        return status;
+    lspo_compute_gemm_tn(session->compute, m, n, session->tokens, 1, from->x[i], from->x_stride[i], from->dy[i],
+                         from->dy_stride[i], 0, check->on_device ? check->on_device : check->gradient, n);
+    if (check->on_device)
+        status = lspo_session_read_numbers(session, m * n, check->on_device, check->gradient);
     return status;
-}
-
-static size_t device_bytes(const lspo_projector_t *p)
-{
-    return lspo_projector_bytes(p->rows, p->d, p->r);
-}
-
-/* Memory of a projector whose arrays are there already. */
-static lspo_projector_t view_in(const lspo_projector_t *shape, void *memory)
-{
-    lspo_projector_t view = *shape;
-    const char *from = (const char *)shape->index;
-    char *at = memory;
-    view.index = memory;
-    view.value = (float *)(at + ((const char *)shape->value - from));
-    view.column_row = (uint32_t *)(at + ((const char *)shape->column_row - from));
-    view.column_value = (float *)(at + ((const char *)shape->column_value - from));
-    view.column_first = (uint32_t *)(at + ((const char *)shape->column_first - from));
-    return view;
 }
 
 /* The arrays of one projector, in another's memory. */
 static lspo_projector_t copied_to(const lspo_projector_t *p, void *memory)
 {
-    memcpy(memory, p->index, device_bytes(p));
-    return view_in(p, memory);
+    memcpy(memory, p->index, lspo_session_block_bytes(p));
+    return lspo_session_view_in(p, memory);
 }
 
 static double bias_of(const lspo_projector_t *p, const lspo_projector_t *q, const check_t *check)
@@ -112,7 +99,7 @@ static void count_check(lspo_session_bias_t *bias, uint32_t count, double before
 /* What is not fitted is counted at once, what is when its decision is known. */
 static void check_weight(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
 {
-    double bias = bias_of(&pair->p, &pair->q, check);
+    double bias = bias_of(&pair->host_p, &pair->host_q, check);
     if (!tally(pair, bias, bias))
         return;
     pair->bias = pair->in_use / pair->counted;
@@ -136,11 +123,12 @@ static lspo_fit_options_t fit_options(const lspo_session_t *session, const lspo_
 static lspo_status_t take_candidate(lspo_session_t *session, lspo_session_pair_t *pair)
 {
     const lspo_projector_t *p = &pair->p, *q = &pair->q;
-    lspo_status_t status = lspo_session_take(session, device_bytes(p), &pair->candidate[0]);
+    lspo_status_t status = lspo_session_take_for_host(session, lspo_session_block_bytes(p), &pair->candidate[0]);
     if (status == LSPO_OK)
-        status = lspo_session_take(session, device_bytes(q), &pair->candidate[1]);
+        status = lspo_session_take_for_host(session, lspo_session_block_bytes(q), &pair->candidate[1]);
     if (status == LSPO_OK)
-        status = lspo_session_take(session, lspo_fit_moments(p, q) * sizeof(float), (void **)&pair->fit_moments);
+        status =
+            lspo_session_take_for_host(session, lspo_fit_moments(p, q) * sizeof(float), (void **)&pair->fit_moments);
     return status;
 }
 
@@ -151,7 +139,7 @@ static lspo_status_t begin_fit(lspo_session_t *session, lspo_session_pair_t *pai
     lspo_status_t status = pair->fit_moments ? LSPO_OK : take_candidate(session, pair);
     if (status != LSPO_OK)
         return status;
-    lspo_projector_t p = copied_to(&pair->p, pair->candidate[0]), q = copied_to(&pair->q, pair->candidate[1]);
+    lspo_projector_t p = copied_to(&pair->host_p, pair->candidate[0]), q = copied_to(&pair->host_q, pair->candidate[1]);
     lspo_fit_options_t options = fit_options(session, pair);
     pair->begun = lspo_fit_begin(&options, check->gradient, &p, &q, pair->fit_moments, check->scratch, &pair->fit);
     return LSPO_OK;
@@ -163,7 +151,8 @@ static lspo_status_t fit_weight(lspo_session_t *session, lspo_session_pair_t *pa
     if (status != LSPO_OK || !pair->begun)
         return status;
     lspo_fit_options_t options = fit_options(session, pair);
-    lspo_projector_t p = view_in(&pair->p, pair->candidate[0]), q = view_in(&pair->q, pair->candidate[1]);
+    lspo_projector_t p = lspo_session_view_in(&pair->host_p, pair->candidate[0]),
+                     q = lspo_session_view_in(&pair->host_q, pair->candidate[1]);
     uint32_t before = pair->fit.steps;
     lspo_fit_advance(&options, lspo_workload_fit_share(&session->plan->workload), check->gradient, &p, &q,
                      pair->fit_moments, check->scratch, &pair->fit);
@@ -172,32 +161,35 @@ static lspo_status_t fit_weight(lspo_session_t *session, lspo_session_pair_t *pa
 }
 
 /* The lower mean bias stays. */
-static void conclude(lspo_session_t *session, lspo_session_pair_t *pair)
+static lspo_status_t conclude(lspo_session_t *session, lspo_session_pair_t *pair)
 {
     bool better = pair->begun && pair->renewed < pair->in_use;
+    lspo_status_t status = LSPO_OK;
     if (better) {
-        memcpy(pair->p.index, pair->candidate[0], device_bytes(&pair->p));
-        memcpy(pair->q.index, pair->candidate[1], device_bytes(&pair->q));
+        memcpy(pair->host_p.index, pair->candidate[0], lspo_session_block_bytes(&pair->p));
+        memcpy(pair->host_q.index, pair->candidate[1], lspo_session_block_bytes(&pair->q));
+        status = lspo_session_upload_pair(session, pair);
         session->bias.fitted += pair->weights;
         session->bias.fitted_total += pair->weights;
     }
     count_check(&session->bias, pair->counted, pair->in_use / pair->counted,
                 (better ? pair->renewed : pair->in_use) / pair->counted);
     lspo_session_drop_candidate(session, pair);
+    return status;
 }
 
 /* On gradients that neither pair has seen. */
-static void decide(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
+static lspo_status_t decide(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
 {
-    double in_use = bias_of(&pair->p, &pair->q, check), renewed = in_use;
+    double in_use = bias_of(&pair->host_p, &pair->host_q, check), renewed = in_use;
     if (pair->begun) {
-        lspo_projector_t p = view_in(&pair->p, pair->candidate[0]), q = view_in(&pair->q, pair->candidate[1]);
+        lspo_projector_t p = lspo_session_view_in(&pair->host_p, pair->candidate[0]),
+                         q = lspo_session_view_in(&pair->host_q, pair->candidate[1]);
         if (pair->visits == 0)
             lspo_fit_finish(&p, &q);
         renewed = bias_of(&p, &q, check);
     }
-    if (tally(pair, in_use, renewed))
-        conclude(session, pair);
+    return tally(pair, in_use, renewed) ? conclude(session, pair) : LSPO_OK;
 }
 
 static lspo_status_t project_weight(lspo_session_t *session, const lspo_op_t *op, uint32_t i, check_t *check)
@@ -209,9 +201,8 @@ static lspo_status_t project_weight(lspo_session_t *session, const lspo_op_t *op
     if (op->variant == LSPO_VARIANT_FIT)
         return fit_weight(session, stage->pair[i], check);
     if (op->variant == LSPO_VARIANT_DECIDE)
-        decide(session, stage->pair[i], check);
-    else
-        check_weight(session, stage->pair[i], check);
+        return decide(session, stage->pair[i], check);
+    check_weight(session, stage->pair[i], check);
     return LSPO_OK;
 }
 
@@ -241,9 +232,9 @@ lspo_status_t lspo_session_project(lspo_session_t *session, const lspo_op_t *op)
 
 void lspo_session_drop_candidate(lspo_session_t *session, lspo_session_pair_t *pair)
 {
-    lspo_session_give_back(session, (void **)&pair->fit_moments);
-    lspo_session_give_back(session, &pair->candidate[1]);
-    lspo_session_give_back(session, &pair->candidate[0]);
+    lspo_session_give_back_for_host(session, (void **)&pair->fit_moments);
+    lspo_session_give_back_for_host(session, &pair->candidate[1]);
+    lspo_session_give_back_for_host(session, &pair->candidate[0]);
     pair->begun = false;
     clear_tally(pair);
 }

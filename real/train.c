@@ -309,10 +309,12 @@ static lspo_status_t alloc_stages(const lspo_train_options_t *options, float ***
     return LSPO_OK;
 }
 
-static void copy_weights(const trainer_t *trainer, float **stages)
+static lspo_status_t copy_weights(const trainer_t *trainer, float **stages)
 {
-    for (uint32_t s = 0; s < lspo_model_stage_count(&trainer->options->model); s++)
-        lspo_session_merged_weights(trainer->session, s, stages[s]);
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t s = 0; status == LSPO_OK && s < lspo_model_stage_count(&trainer->options->model); s++)
+        status = lspo_session_merged_weights(trainer->session, s, stages[s]);
+    return status;
 }
 
 /* Whether the best weights are needed: for an export, or for a checkpoint that may be resumed with one. */
@@ -323,15 +325,14 @@ static bool tracks_best(const lspo_train_options_t *options)
 
 /* ---- between segments ---- */
 
-static void note_best(trainer_t *trainer, const lspo_evaluation_t *evaluation)
+static lspo_status_t note_best(trainer_t *trainer, const lspo_evaluation_t *evaluation)
 {
     lspo_train_state_t *state = &trainer->state;
     state->best_loss = evaluation->loss;
     state->best_step = state->step;
     state->accuracy_best = evaluation->accuracy;
     state->worse_count = 0;
-    if (trainer->best)
-        copy_weights(trainer, trainer->best);
+    return trainer->best ? copy_weights(trainer, trainer->best) : LSPO_OK;
 }
 
 static lspo_status_t evaluate(trainer_t *trainer, lspo_metrics_row_t *row)
@@ -356,8 +357,8 @@ static lspo_status_t evaluate(trainer_t *trainer, lspo_metrics_row_t *row)
     }
     state->worse_count++;
     if (isnan(state->best_loss) || loss < state->best_loss)
-        note_best(trainer, &evaluation);
-    return LSPO_OK;
+        status = note_best(trainer, &evaluation);
+    return status;
 }
 
 static bool evaluates_now(const trainer_t *trainer)
@@ -443,10 +444,11 @@ static lspo_status_t load_weights(trainer_t *trainer)
         float *weights = malloc((stage.element_count + 1) * sizeof *weights);
         if (!weights)
             return lspo_error(LSPO_ERR_MEMORY, "no memory for the weights of stage %" PRIu32, s);
-        memcpy(weights, lspo_session_weights(trainer->session, s), stage.element_count * sizeof *weights);
-        status = options->load(options->model_context, s, weights);
+        status = lspo_session_weights(trainer->session, s, weights);
         if (status == LSPO_OK)
-            lspo_session_set_weights(trainer->session, s, weights);
+            status = options->load(options->model_context, s, weights);
+        if (status == LSPO_OK)
+            status = lspo_session_set_weights(trainer->session, s, weights);
         free(weights);
     }
     return status;
@@ -463,8 +465,9 @@ static lspo_status_t save_weights(trainer_t *trainer)
     lspo_status_t status = alloc_stages(options, &stages);
     if (status != LSPO_OK)
         return status;
-    copy_weights(trainer, stages);
-    status = options->save(options->model_context, (const float *const *)stages);
+    status = copy_weights(trainer, stages);
+    if (status == LSPO_OK)
+        status = options->save(options->model_context, (const float *const *)stages);
     free_stages(options, stages);
     return status;
 }

@@ -33,9 +33,9 @@ static const lspo_setting_t settings[] = {{"policy", "zero"}, {"seed", "1"}};
 static lspo_state_array_t *arrays_of(float *w, uint32_t *i, uint16_t *h)
 {
     static lspo_state_array_t arrays[3];
-    arrays[0] = (lspo_state_array_t){"block1.weights", w, 5, LSPO_STATE_F32};
-    arrays[1] = (lspo_state_array_t){"block1.p0.index", i, 3, LSPO_STATE_U32};
-    arrays[2] = (lspo_state_array_t){"block1.pending", h, 3, LSPO_STATE_U16};
+    arrays[0] = (lspo_state_array_t){.name = "block1.weights", .data = w, .element_count = 5, .type = LSPO_STATE_F32};
+    arrays[1] = (lspo_state_array_t){.name = "block1.p0.index", .data = i, .element_count = 3, .type = LSPO_STATE_U32};
+    arrays[2] = (lspo_state_array_t){.name = "block1.pending", .data = h, .element_count = 3, .type = LSPO_STATE_U16};
     return arrays;
 }
 

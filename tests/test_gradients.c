@@ -90,9 +90,9 @@ static double loss_at(lspo_session_t *session, const lspo_tensor_t *tensor, cons
     memcpy(moved, weights, count * sizeof(float));
     for (size_t i = 0; i < (size_t)tensor->rows * tensor->cols; i++)
         moved[tensor->offset_elements + i] += (float)(scale * (double)direction[i]);
-    lspo_session_set_weights(session, BLOCK, moved);
+    cr_assert_eq(lspo_session_set_weights(session, BLOCK, moved), LSPO_OK);
     cr_assert_eq(lspo_session_held_out_loss(session, 1, &loss), LSPO_OK);
-    lspo_session_set_weights(session, BLOCK, weights);
+    cr_assert_eq(lspo_session_set_weights(session, BLOCK, weights), LSPO_OK);
     free(moved);
     return loss;
 }
@@ -153,9 +153,9 @@ Test(gradients, are_the_slopes_of_the_loss, .init = write_text, .fini = remove_t
     cr_assert_eq(lspo_session_create(plan, device, text, &session), LSPO_OK);
     const size_t count = gradients.shape.element_count;
     float *before = malloc(count * sizeof(float)), *after = malloc(count * sizeof(float));
-    memcpy(before, lspo_session_weights(session, BLOCK), count * sizeof(float));
+    cr_assert_eq(lspo_session_weights(session, BLOCK, before), LSPO_OK);
     cr_assert_eq(lspo_execute(plan, run_op, NULL, session, NULL, &trace), LSPO_OK);
-    memcpy(after, lspo_session_weights(session, BLOCK), count * sizeof(float));
+    cr_assert_eq(lspo_session_weights(session, BLOCK, after), LSPO_OK);
     for (size_t i = 0; i < gradients.linear_elements; i++)
         cr_assert_float_eq(gradients.update[i], after[i] - before[i], 1e-7F);
     cr_assert_gt(gradients.loss_first, gradients.loss_last);

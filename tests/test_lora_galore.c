@@ -19,6 +19,7 @@
 #include "real/transformer.h"
 #include "sim/memory.h"
 #include "tests/mean_head.h"
+#include "tests/host_weights.h"
 
 enum { STAGES = 5, HEAD = STAGES - 1, STEPS = 50, RANK = 4 };
 
@@ -383,7 +384,7 @@ static void loop_open(const fixture_t *f, loop_t *loop)
         loop->gradient[s] = doubles(message);
         loop->m[s] = doubles(message);
         loop->v[s] = doubles(message);
-        memcpy(loop->w[s], lspo_session_weights(f->session, s), n * sizeof(float));
+        memcpy(loop->w[s], host_weights(f->session, s), n * sizeof(float));
         for (size_t i = 0; i < n; i++)
             loop->base[s][i] = (double)loop->w[s][i];
         const lspo_adapters_t *adapters = lspo_session_adapters(f->session, s);
@@ -696,7 +697,7 @@ static void train(const char *policy, const lspo_workload_t *workload, outcome_t
     for (uint32_t s = 0; s < STAGES; s++) {
         size_t bytes = f.session->stages[s].shape.element_count * sizeof(float);
         before[s] = memory(bytes);
-        memcpy(before[s], lspo_session_weights(f.session, s), bytes);
+        memcpy(before[s], host_weights(f.session, s), bytes);
     }
     lspo_trace_t *trace = execute(&f);
     outcome->peak_bytes = lspo_device_peak_bytes(f.device);
@@ -704,7 +705,7 @@ static void train(const char *policy, const lspo_workload_t *workload, outcome_t
     memcpy(outcome->losses, lspo_session_losses(f.session), workload->iterations * sizeof(double));
     for (uint32_t s = 0; s < STAGES; s++) {
         size_t bytes = f.session->stages[s].shape.element_count * sizeof(float);
-        outcome->frozen &= memcmp(before[s], lspo_session_weights(f.session, s), bytes) == 0;
+        outcome->frozen &= memcmp(before[s], host_weights(f.session, s), bytes) == 0;
         free(before[s]);
     }
     cr_assert_eq(lspo_session_held_out_loss(f.session, 4, &outcome->held_out_after), LSPO_OK);

@@ -17,6 +17,7 @@
 #include "real/transformer.h"
 #include "sim/memory.h"
 #include "tests/mean_head.h"
+#include "tests/host_weights.h"
 
 static const char *const rivals[] = {"badam", "lomo", "zenflow"};
 
@@ -148,7 +149,7 @@ static void loop_open(const fixture_t *f, loop_t *loop)
         loop->sum[s] = doubles(n);
         loop->m[s] = doubles(n);
         loop->v[s] = doubles(n);
-        memcpy(loop->w[s], lspo_session_weights(f->session, s), n * sizeof(float));
+        memcpy(loop->w[s], host_weights(f->session, s), n * sizeof(float));
         for (size_t i = 0; i < n; i++)
             loop->exact[s][i] = (double)loop->w[s][i];
     }
@@ -269,7 +270,7 @@ static void assert_weights(const fixture_t *f, const loop_t *loop, const rival_t
     for (uint32_t s = 0; s < STAGES; s++) {
         size_t n = loop->shape[s].element_count;
         size_t moved = updates(rival, loop, step, s) ? trained_count(loop, rival->rest, s) : 0;
-        const float *got = lspo_session_weights(f->session, s);
+        const float *got = host_weights(f->session, s);
         cr_assert_eq(memcmp(got + moved, before[s] + moved, (n - moved) * sizeof(float)), 0,
                      "stage %u moved without a turn, step %u", s, step);
         cr_assert(moved == 0 || memcmp(got, before[s], moved * sizeof(float)) != 0, "stage %u rests, step %u", s, step);
@@ -279,7 +280,7 @@ static void assert_weights(const fixture_t *f, const loop_t *loop, const rival_t
 static void remember(const fixture_t *f, const loop_t *loop, float *const before[STAGES])
 {
     for (uint32_t s = 0; s < STAGES; s++)
-        memcpy(before[s], lspo_session_weights(f->session, s), loop->shape[s].element_count * sizeof(float));
+        memcpy(before[s], host_weights(f->session, s), loop->shape[s].element_count * sizeof(float));
 }
 
 static void run_step(fixture_t *f, uint32_t step, uint32_t *at)
@@ -629,7 +630,7 @@ static double distance(const fixture_t *f, const loop_t *loop, float *const befo
     double off = 0, moved = 0;
     for (uint32_t s = 0; s < STAGES; s++)
         for (size_t e = 0; e < loop->shape[s].element_count; e++) {
-            double difference = (double)lspo_session_weights(f->session, s)[e] - loop->exact[s][e];
+            double difference = (double)host_weights(f->session, s)[e] - loop->exact[s][e];
             off += difference * difference;
             moved += pow(loop->exact[s][e] - (double)before[s][e], 2);
         }

@@ -17,6 +17,7 @@
 #include "real/transformer.h"
 #include "sim/memory.h"
 #include "tests/mean_head.h"
+#include "tests/host_weights.h"
 
 enum { STEPS = 50, STAGES_MAX = 8 };
 
@@ -119,7 +120,7 @@ static void train(const char *policy, const lspo_workload_t *workload, outcome_t
     cr_assert_eq(lspo_memory_replay(plan, trace, &outcome->planned_peak_bytes, &host_bytes), LSPO_OK);
     memcpy(outcome->losses, lspo_session_losses(session), workload->iterations * sizeof(double));
     for (uint32_t s = 0; s < plan->stage_count; s++)
-        keep_weights(outcome, s, lspo_session_weights(session, s), session->stages[s].shape.element_count);
+        keep_weights(outcome, s, host_weights(session, s), session->stages[s].shape.element_count);
     cr_assert_eq(lspo_session_held_out_loss(session, 4, &outcome->held_out_after), LSPO_OK);
     cr_assert_eq(lspo_session_reset(session), LSPO_OK);
     cr_assert_eq(lspo_session_held_out_loss(session, 4, &outcome->held_out_before), LSPO_OK);
@@ -441,7 +442,7 @@ Test(session, lsp_steps_in_its_subspace)
     cr_assert_eq(lspo_session_losses(session)[0], loss);
     for (uint32_t s = 0; s < loop.stage_count; s++) {
         const lspo_session_stage_t *stage = &session->stages[s];
-        const float *after = lspo_session_weights(session, s);
+        const float *after = host_weights(session, s);
         for (uint32_t i = 0; i < stage->shape.linear_count; i++) {
             size_t offset = stage->shape.tensors[i].offset_elements;
             cr_assert(stage->message.linear[i].compressed);
@@ -719,7 +720,7 @@ static void copy_state(lspo_session_t *from, lspo_session_t *to)
 static void assert_equal_weights(const char *what, const char *policy, const training_t *a, const training_t *b)
 {
     for (uint32_t s = 0; s < a->plan->stage_count; s++)
-        cr_assert_eq(memcmp(lspo_session_weights(a->session, s), lspo_session_weights(b->session, s),
+        cr_assert_eq(memcmp(host_weights(a->session, s), host_weights(b->session, s),
                             a->session->stages[s].shape.element_count * sizeof(float)),
                      0, "%s, %s: weights of stage %u differ", policy, what, s);
 }
@@ -892,10 +893,10 @@ Test(session, weight_decay_is_decoupled_under_lsp)
     training_begin("lsp", &workload, &without);
     size_t n = with.session->stages[1].linear_elements;
     float *before = malloc(n * sizeof *before);
-    memcpy(before, lspo_session_weights(with.session, 1), n * sizeof *before);
+    memcpy(before, host_weights(with.session, 1), n * sizeof *before);
     training_run(&with, &loss);
     training_run(&without, &loss);
-    const float *decayed = lspo_session_weights(with.session, 1), *plain = lspo_session_weights(without.session, 1);
+    const float *decayed = host_weights(with.session, 1), *plain = host_weights(without.session, 1);
     double largest = 0;
     for (size_t i = 0; i < n; i++) {
         double decay = 0.1 * workload.learning_rate * (double)before[i];
@@ -1227,19 +1228,19 @@ static void make_gradients(const lspo_session_t *session, lspo_workload_t *workl
         LSPO_OK);
     float *x[BLOCKS + 1], *dx = floats(count);
     void *saved[BLOCKS + 2];
-    const float *embed = lspo_session_weights(session, 0), *head = lspo_session_weights(session, BLOCKS + 1);
+    const float *embed = host_weights(session, 0), *head = host_weights(session, BLOCKS + 1);
     for (uint32_t s = 0; s <= BLOCKS; s++)
         x[s] = floats(count);
     for (uint32_t s = 1; s <= BLOCKS + 1; s++)
         saved[s] = malloc(lspo_transformer_saved_bytes(t, s));
     lspo_transformer_embed_forward(t, ids, embed, x[0]);
     for (uint32_t s = 1; s <= BLOCKS; s++)
-        lspo_transformer_block_forward(t, lspo_session_weights(session, s), NULL, x[s - 1], saved[s], x[s]);
+        lspo_transformer_block_forward(t, host_weights(session, s), NULL, x[s - 1], saved[s], x[s]);
     mean_head_forward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1]);
     mean_head_backward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1], 1, NULL, NULL, dx);
     for (uint32_t s = BLOCKS; s > 0; s--) {
         lspo_linear_operands_t operands;
-        lspo_transformer_block_backward(t, lspo_session_weights(session, s), NULL, x[s - 1], saved[s], NULL, &operands,
+        lspo_transformer_block_backward(t, host_weights(session, s), NULL, x[s - 1], saved[s], NULL, &operands,
                                         dx);
         for (uint32_t i = 0; i < LINEARS; i++)
             of[s][i] = dense_gradient(&session->stages[s].message.linear[i], tokens, &operands, i);
