@@ -2,21 +2,20 @@
 file = data."/mean.csv"
 panels = system("awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' '".file."'")
 n = words(panels)
-width = 1000; height = n > 3 ? 760 : 420
+width = 1000; height = n > 3 ? 800 : 420
 load plots."/style.gp"
 set logscale x 2
 set xlabel "r (all at its GPU memory)"
 set yrange [0:1.05]
-names = '"random, best scale" learned "GaLore, equal bytes" "GaLore, equal numbers" "SVD floor at rank d"'
+names = '"random, best scale" learned "GaLore, equal bytes" "GaLore, equal numbers" "..... SVD floor at rank d"'
 columns = "random learned galore galore_formula floor"
 array shade[5] = [grey, blue, orange, orange, black]
 array mark[5] = [5, 7, 9, 8, 0]
 array dashes[5] = [1, 1, 1, 2, 3]
-set multiplot layout (n > 3 ? 2 : 1),(n > 3 ? 3 : n)
-set bmargin (n > 3 ? 5 : 6)
+set multiplot layout (n > 3 ? 2 : 1),(n > 3 ? 3 : n) margins screen 0.07,0.98,(n > 3 ? 0.13 : 0.24),(n > 3 ? 0.93 : 0.91) spacing screen 0.07,0.15
 unset key
 do for [k=1:5] {
-    set label k word(names, k) at screen 0.19*k-0.17, screen 0.04 left offset 1.5,0 point pointtype mark[k] linecolor rgb shade[k]
+    set label k word(names, k) at screen 0.19*k-0.17, screen (n > 3 ? 0.025 : 0.04) left offset 1.5,0 point pointtype mark[k] linecolor rgb shade[k]
 }
 do for [i=1:n] {
     panel = word(panels, i)
