@@ -11,7 +11,8 @@
  * `cublas`: a cublasHandle_t, whose stream is set to `stream`; a cuBLAS failure is cudaErrorUnknown.
  * Sums run in a fixed order without atomics: equal input gives equal bits on one GPU.  Against the host the last bits
  * differ, since orders, roots and denormals (kept here) do.  Packing gives the host's bits.
- * FLOPs and bytes are the host function's unless stated.  tests/cuda_on_host/ runs all of this without a GPU.
+ * FLOPs and bytes are the host function's unless stated; in 16 bits half the bytes of arrays in the format.
+ * tests/cuda_on_host/ runs all of this without a GPU.
  */
 #ifndef LSPO_KERNELS_CUDA_H
 #define LSPO_KERNELS_CUDA_H
@@ -42,7 +43,7 @@ const char *lspo_cuda_error_text(int error);
 
 /* ---- adam.h ---- */
 /* `master`: in 16 bits the fp32 weights, which make the step and of which w becomes the rounding; NULL in fp32.
- * A step moves 28 bytes an element in fp32, 28 in 16 bits with the master. */
+ * cudaErrorInvalidValue otherwise.  28 bytes an element in every format. */
 int lspo_adam_parameters_cuda(lspo_number_t number, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
                               float *v, float *master, void *w, void *stream);
 int lspo_adam_direction_cuda(lspo_number_t number, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
@@ -156,16 +157,16 @@ int lspo_bias_add_cuda(lspo_number_t number, size_t rows, size_t cols, const voi
                        void *stream);
 int lspo_column_sum_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *out,
                          void *stream);
-/* sum += x: a residual, or the gradients of two branches.  1 FLOP and 12 bytes an element. */
+/* sum += x: a residual, or the gradients of two branches.  1 FLOP and 3 numbers an element. */
 int lspo_vector_add_cuda(lspo_number_t number, size_t n, const void *x, void *sum, void *stream);
 /* w <- keep w - rate direction; direction in `direction_format`.  In 16 bits w is rounded up or down at random, by bits
- * that are a function of seed and place (kernels/number.cuh). */
+ * that are a function of seed and place (kernels/number.cuh).  3 FLOPs, 2 numbers and the direction's an element. */
 int lspo_step_along_cuda(lspo_number_t number, size_t n, float keep, float rate, lspo_number_t direction_format,
                          const void *direction, uint64_t seed, void *w, void *stream);
 /* sum_out <- the sum of n doubles. */
 int lspo_sum_cuda(size_t n, const double *values, double *sum_out, void *stream);
 /* sum_out <- the sum of x^2 in double, for the norm of a gradient.  parts: LSPO_SUM_OF_SQUARES_PARTS doubles of scratch.
- * 2 FLOPs and 4 bytes an element. */
+ * 2 FLOPs and a number an element. */
 enum { LSPO_SUM_OF_SQUARES_PARTS = 1024 };
 int lspo_sum_of_squares_cuda(lspo_number_t number, size_t n, const void *x, double *parts, double *sum_out,
                              void *stream);

@@ -7,8 +7,8 @@
 #include "kernels/rotary.h"
 #include "tests/cuda_numbers.h"
 
-static const size_t widths[] = {1, 31, 33, 255, 256, 257, 600};
-static const size_t heights[] = {0, 1, 9, 31};
+static const size_t widths[] = {1, 31, 256, 257, 600};
+static const size_t heights[] = {0, 1, 33};
 
 /* What fp32 sums and functions of the GPU's own may add to a 16-bit format's rounding, in steps of it. */
 #define NOISE 0.02
