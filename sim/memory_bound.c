@@ -58,33 +58,40 @@ static void add_dependencies(const bound_t *bound, uint32_t row)
     }
 }
 
+/* That a row and all before it on its lane ended. */
+static void add_lanes(const bound_t *bound)
+{
+    uint32_t previous[LSPO_LANE_COUNT];
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        previous[lane] = UINT32_MAX;
+    for (uint32_t row = 0; row < bound->trace->row_count; row++) {
+        uint32_t *before = &previous[bound->trace->rows[row].lane];
+        need(bound, all_ended(bound, row), ended(bound, row));
+        if (*before != UINT32_MAX)
+            need(bound, all_ended(bound, row), all_ended(bound, *before));
+        *before = row;
+    }
+}
+
 /* What ends at least slack before a row starts, lane by lane: the last such row stands for all before it.  Starts only
  * grow, so on each lane the last one only moves on. */
 static void add_order(const bound_t *bound)
 {
     const lspo_trace_row_t *rows = bound->trace->rows;
-    uint32_t count = bound->trace->row_count, last[LSPO_LANE_COUNT], next[LSPO_LANE_COUNT], previous[LSPO_LANE_COUNT];
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        last[lane] = previous[lane] = UINT32_MAX, next[lane] = 0;
-    for (uint32_t row = 0; row < count; row++) {
-        uint32_t lane = rows[row].lane;
-        need(bound, all_ended(bound, row), ended(bound, row));
-        if (previous[lane] != UINT32_MAX)
-            need(bound, all_ended(bound, row), all_ended(bound, previous[lane]));
-        previous[lane] = row;
-    }
-    for (uint32_t row = 0; row < count; row++)
-        for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-            for (; next[lane] < row; next[lane]++) {
-                if (rows[next[lane]].lane != lane)
+    for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+        uint32_t last = UINT32_MAX, next = 0;
+        for (uint32_t row = 0; row < bound->trace->row_count; row++) {
+            for (; next < row; next++) {
+                if (rows[next].lane != lane)
                     continue;
-                if (rows[next[lane]].end_ns + bound->slack_ns > rows[row].start_ns)
+                if (rows[next].end_ns + bound->slack_ns > rows[row].start_ns)
                     break;
-                last[lane] = next[lane];
+                last = next;
             }
-            if (last[lane] != UINT32_MAX)
-                need(bound, started(row), all_ended(bound, last[lane]));
+            if (last != UINT32_MAX)
+                need(bound, started(row), all_ended(bound, last));
         }
+    }
 }
 
 typedef struct {
@@ -113,6 +120,7 @@ static lspo_status_t find_most(bound_t *bound, bool on_gpu, uint64_t *most_bytes
     lspo_status_t status = lspo_flow_create(sink_of(bound) + 1, (uint32_t)edges, &bound->flow);
     if (status != LSPO_OK)
         return status;
+    add_lanes(bound);
     add_order(bound);
     for (uint32_t row = 0; row < count; row++) {
         change_t change = change_of(&bound->plan->ops[bound->trace->rows[row].op], on_gpu);
