@@ -70,6 +70,11 @@ static lspo_status_t run_op(void *context, const lspo_op_t *op)
     return status;
 }
 
+static lspo_status_t finish_op(void *context, const lspo_op_t *op)
+{
+    return lspo_session_finish_op(((player_t *)context)->session, op);
+}
+
 static lspo_status_t open_bench(const lspo_run_options_t *options, bench_t *bench)
 {
     *bench = (bench_t){.options = options};
@@ -95,6 +100,8 @@ static lspo_status_t open_player(const bench_t *bench, const lspo_plan_t *plan, 
         status = lspo_play_place(player->device, bench->options->cpu_threads, &player->topology, &player->workers);
     if (status == LSPO_OK)
         status = lspo_session_create(plan, player->device, bench->text, &player->session);
+    if (status == LSPO_OK && player->workers)
+        status = lspo_session_set_workers(player->session, player->workers);
     return status;
 }
 
@@ -160,7 +167,8 @@ static lspo_status_t play_once(player_t *player)
         return status;
     lspo_trace_destroy(player->trace);
     player->trace = NULL;
-    const lspo_play_t play = {.device = player->device, .context = player, .run = run_op, .enter_lane = enter_lane};
+    const lspo_play_t play = {
+        .device = player->device, .context = player, .run = run_op, .finish = finish_op, .enter_lane = enter_lane};
     status = lspo_play(player->plan, &play, options->stop, &player->trace);
     if (status != LSPO_OK)
         return status;

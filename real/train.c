@@ -188,7 +188,7 @@ static void enter_lane(void *context, lspo_lane_t lane)
     lspo_lane_flush_denormals();
 }
 
-/* NORM and PROJECT run on the GPU lane: what they found is this step's until the next one. */
+/* NORM and PROJECT run on the GPU lane and wait for the device: what they found is this step's until the next one. */
 static lspo_status_t run_op(void *context, const lspo_op_t *op)
 {
     trainer_t *trainer = context;
@@ -207,6 +207,11 @@ static lspo_status_t run_op(void *context, const lspo_op_t *op)
         }
     }
     return status;
+}
+
+static lspo_status_t finish_op(void *context, const lspo_op_t *op)
+{
+    return lspo_session_finish_op(((trainer_t *)context)->session, op);
 }
 
 static void fill_rows(trainer_t *trainer, uint32_t count, double elapsed_s)
@@ -264,7 +269,8 @@ static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
         return status;
     for (uint32_t i = 0; i < count; i++)
         trainer->rows[i] = lspo_metrics_row(0);
-    const lspo_play_t play = {.device = trainer->device, .context = trainer, .run = run_op, .enter_lane = enter_lane};
+    const lspo_play_t play = {
+        .device = trainer->device, .context = trainer, .run = run_op, .finish = finish_op, .enter_lane = enter_lane};
     uint64_t start_ns = lspo_now_ns();
     status = lspo_play(trainer->plan, &play, NULL, &trace);
     double elapsed_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
@@ -595,6 +601,8 @@ static lspo_status_t open_trainer(trainer_t *trainer)
         status = make_session(trainer, plan);
     if (status != LSPO_OK)
         lspo_plan_destroy(plan);
+    else if (trainer->workers)
+        status = lspo_session_set_workers(trainer->session, trainer->workers);
     return status;
 }
 
