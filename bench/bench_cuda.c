@@ -1,6 +1,7 @@
 /* bench_cuda - each CUDA kernel at the shapes of a 7B Llama's layer (4096 tokens), in each format: time by events, what it
  * must move and compute (the headers of kernels/ count it), and the share of what the card can do: bytes against a plain
- * copy on the card, FLOPs against cuBLAS in the same format, both measured here.
+ * copy on the card, FLOPs against cuBLAS in the same format, both measured here.  Then what the projectors' kernels take the
+ * place of: sparse products by cuSPARSE, and the authors' dense ones.
  *
  *     bench/bench_cuda        77 without a device
  */
@@ -9,9 +10,11 @@
 #include <stdint.h>
 
 #include "bench/measure.h"
+#include "bench/sparse_peer.h"
 #include "kernels/attention.h"
 #include "kernels/cuda.h"
 #include "kernels/random.h"
+#include "kernels/sketch.h"
 
 enum {
     BATCH = 8,
@@ -38,6 +41,10 @@ static uint32_t *ids, *columns;
 static double *doubles;
 static lspo_projector_t p, q;
 static cublasHandle_t cublas;
+static lspo_matmul_t *matmul;
+static uint32_t *row_first; /* of a projector's entries by rows */
+static void *dense;         /* for what is written out dense    */
+static sparse_peer_t *peer, *peer_behind;
 
 static const size_t floats = (size_t)TOKENS * INNER, matrix = (size_t)WIDTH * INNER,
                     tokens_wide = (size_t)TOKENS * WIDTH;
@@ -224,6 +231,41 @@ static int adapter_forward(void)
                                      array[2], cublas, NULL);
 }
 
+static int linear_bias_residual(void)
+{
+    return lspo_linear_forward_cuda(number, matmul, TOKENS, WIDTH, INNER, array[0], array[1], small, array[2], array[2],
+                                    NULL);
+}
+
+static int linear_gelu(void)
+{
+    return lspo_linear_gelu_forward_cuda(number, matmul, TOKENS, WIDTH, INNER, array[0], array[1], small, array[2],
+                                         array[3], NULL);
+}
+
+static int linear_gelu_backward(void)
+{
+    return lspo_linear_gelu_backward_cuda(number, matmul, TOKENS, INNER, WIDTH, array[0], array[1], array[2], false,
+                                          array[3], small, NULL);
+}
+
+static int sketch_compress(void)
+{
+    return lspo_sketch_compress_cuda(number, &p, &q, TOKENS, array[0], WIDTH, array[1], INNER, 0.0F, gradient, dense,
+                                     cublas, NULL);
+}
+
+static int sketch_apply(void)
+{
+    return lspo_sketch_apply_cuda(number, &p, &q, gradient, 1e-4F, 0.0F, 0, array[0], dense, cublas, NULL);
+}
+
+static int sparse_products(void)
+{
+    const int error = sparse_peer_run(peer);
+    return error == 0 && peer_behind != NULL ? sparse_peer_run(peer_behind) : error;
+}
+
 /* ---- the table ---- */
 
 typedef struct {
@@ -243,6 +285,12 @@ typedef struct {
 static const line_t copy_line = {"copy on the card", copy, 0, 8 * ELEMENTS, 0};
 static const line_t product_line = {"cublas product", product, ACTIVATIONS + WEIGHTS + ELEMENTS, 0,
                                     2 * ACTIVATIONS *INNER};
+
+/* Bytes as if nothing were written in between. */
+static const line_t sparse_gather_line = {"gather dY Q, cusparse", sparse_products, ELEMENTS + SUBSPACES, 0,
+                                          2 * ELEMENTS *NONZEROS};
+static const line_t sparse_apply_line = {"apply, cusparse", sparse_products, 2 * WEIGHTS, 0,
+                                         2.0 * WIDTH *SUBSPACE *NONZEROS + 2 * WEIGHTS *NONZEROS};
 
 static const line_t lines[] = {
     {"adam", adam, 0, 28 * WEIGHTS, 0}, /* in 16 bits with the master */
@@ -274,6 +322,12 @@ static const line_t lines[] = {
     {"residual add", residual_add, 3 * ACTIVATIONS, 0, ACTIVATIONS},
     {"sum of squares", sum_of_squares, WEIGHTS, 0, 2 * WEIGHTS},
     {"columns gather, a tenth", columns_gather, 0.2 * WEIGHTS, 0, 0},
+    {"linear, bias, residual", linear_bias_residual, ACTIVATIONS + WEIGHTS + 2 * ELEMENTS, 0, 2 * ACTIVATIONS *INNER},
+    {"linear, bias, gelu", linear_gelu, ACTIVATIONS + WEIGHTS + 2 * ELEMENTS, 0, 2 * ACTIVATIONS *INNER},
+    {"linear, gelu backward", linear_gelu_backward, ACTIVATIONS + WEIGHTS + 2 * ELEMENTS, 0, 2 * ACTIVATIONS *INNER},
+    {"compress, dense", sketch_compress, ELEMENTS + ACTIVATIONS + 4 * SUBSPACES, 0,
+     2 * (ELEMENTS + ACTIVATIONS) * SUBSPACE + 2 * SUBSPACES *SUBSPACE},
+    {"apply, dense", sketch_apply, 2 * WEIGHTS, 0, 2.0 * WIDTH *SUBSPACE *SUBSPACE + 2 * WEIGHTS *SUBSPACE},
     {"adapter forward", adapter_forward, ACTIVATIONS + 2 * ELEMENTS, 0, 2.0 * RANK *(ACTIVATIONS + ELEMENTS)},
 };
 
@@ -300,6 +354,18 @@ static uint32_t *random_numbers(uint64_t stream, uint32_t bound, size_t n)
     need(numbers == NULL, "malloc");
     for (size_t i = 0; i < n; i++)
         numbers[i] = lspo_random_below(1, stream, i, bound);
+    uint32_t *memory = on_device(n * sizeof *numbers, numbers);
+    free(numbers);
+    return memory;
+}
+
+/* 0, step, 2 step, ... */
+static uint32_t *multiples(uint32_t step, size_t n)
+{
+    uint32_t *numbers = malloc(n * sizeof *numbers);
+    need(numbers == NULL, "malloc");
+    for (size_t i = 0; i < n; i++)
+        numbers[i] = (uint32_t)i * step;
     uint32_t *memory = on_device(n * sizeof *numbers, numbers);
     free(numbers);
     return memory;
@@ -333,6 +399,9 @@ static void prepare(void)
     p = projector(WIDTH, 1);
     q = projector(INNER, 2);
     need(cublasCreate(&cublas) != CUBLAS_STATUS_SUCCESS ? (int)cudaErrorUnknown : 0, "cublasCreate");
+    need(lspo_matmul_create_cuda(cublas, &matmul), "lspo_matmul_create_cuda");
+    row_first = multiples(NONZEROS, INNER + 1);
+    dense = on_device(lspo_sketch_scratch(&p, &q, TOKENS) * sizeof(float), NULL);
 }
 
 static double median_time_s(const line_t *line)
@@ -368,6 +437,36 @@ static void measure_line(const line_t *line, double copy_Bps, double product_flo
     *flops_out = flops;
 }
 
+static sparse_rows_t by_rows(const lspo_projector_t *from)
+{
+    return (sparse_rows_t){from->rows, SUBSPACE, (size_t)from->rows * from->r, row_first, from->index, from->value};
+}
+
+/* dY Q is the transpose of Q^T dY^T: to cuSPARSE, which takes the sparse matrix on the left, by columns. */
+static void measure_sparse_gather(double copy_Bps, double product_flops)
+{
+    double unused;
+    const sparse_rows_t a = {SUBSPACE, INNER, (size_t)INNER * NONZEROS, q.column_first, q.column_row, q.column_value};
+    peer = sparse_peer_create(number, &(sparse_product_t){a, TOKENS, true, 1, 0, array[0], array[1]});
+    if (peer != NULL)
+        measure_line(&sparse_gather_line, copy_Bps, product_flops, &unused, &unused);
+    sparse_peer_destroy(peer);
+}
+
+/* P delta, then W^T -= eta Q (P delta)^T. */
+static void measure_sparse_apply(double copy_Bps, double product_flops)
+{
+    double unused;
+    peer = sparse_peer_create(number, &(sparse_product_t){by_rows(&p), SUBSPACE, false, 1, 0, gradient, array[1]});
+    peer_behind =
+        sparse_peer_create(number, &(sparse_product_t){by_rows(&q), WIDTH, true, -1e-4F, 1, array[1], array[0]});
+    if (peer != NULL && peer_behind != NULL)
+        measure_line(&sparse_apply_line, copy_Bps, product_flops, &unused, &unused);
+    sparse_peer_destroy(peer);
+    sparse_peer_destroy(peer_behind);
+    peer_behind = NULL;
+}
+
 static void measure_format(const char *name)
 {
     double copy_Bps, product_flops, unused;
@@ -377,6 +476,8 @@ static void measure_format(const char *name)
     measure_line(&product_line, copy_Bps, 0, &unused, &product_flops);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         measure_line(&lines[i], copy_Bps, product_flops, &unused, &unused);
+    measure_sparse_gather(copy_Bps, product_flops);
+    measure_sparse_apply(copy_Bps, product_flops);
 }
 
 int main(void)
