@@ -56,8 +56,8 @@ static inline double largest_of(const float *x, size_t n)
     return largest;
 }
 
-/* As expect_close(): within `steps` of the format at the largest number of the array, and 1 at the number itself; in fp32
- * within atol and rtol. */
+/* As expect_close(): in fp32 within atol and rtol; in 16 bits within atol, `steps` of the format at the largest number of
+ * the array, and 1 at the number itself. */
 static inline void expect_numbers(order_t *order, lspo_number_t number, const char *what, const void *device,
                                   const float *want, size_t n, double steps, double atol, double rtol)
 {
@@ -68,7 +68,7 @@ static inline void expect_numbers(order_t *order, lspo_number_t number, const ch
     add_to_hash(order, numbers, n * lspo_number_bytes(number));
     lspo_convert(n, number, numbers, LSPO_NUMBER_FP32, got);
     const bool half = number != LSPO_NUMBER_FP32;
-    const double most = half ? steps * step_of(number) * largest_of(want, n) : atol;
+    const double most = atol + (half ? steps * step_of(number) * largest_of(want, n) : 0);
     const double relative = half ? step_of(number) : rtol;
     for (size_t i = 0; i < n; i++) {
         const double g = (double)got[i], w = (double)want[i];

@@ -236,7 +236,7 @@ Test(cuda_numbers, random_rounding_is_a_function_of_seed_and_place)
         x[i] = 1 + 0x1p-8F + 0x1p-11F; /* in the middle for both formats */
     for (size_t k = 0; k < COUNT(halves); k++) {
         for (order_t order = {0}; next_order(&order);) {
-            size_t up = 0, changed = 0;
+            size_t up = 0, changed = 0, apart = 0;
             float *x_ = device_floats(x, N);
             round_on_device(halves[k], LSPO_NUMBER_FP32, N, x_, 5, rounded);
             round_on_device(halves[k], LSPO_NUMBER_FP32, N, x_, 6, of_other_seed);
@@ -244,9 +244,11 @@ Test(cuda_numbers, random_rounding_is_a_function_of_seed_and_place)
             for (size_t i = 0; i < N; i++) {
                 up += rounded[i] > x[i];
                 changed += rounded[i] != of_other_seed[i];
+                apart += rounded[i] != rounded[i ^ 1];
             }
             cr_assert(up > N / 3 && up < 2 * N / 3, "%zu of %d are rounded up", up, N);
             cr_assert(changed > N / 3 && changed < 2 * N / 3, "%zu of %d depend on the seed", changed, N);
+            cr_assert(apart > N / 3 && apart < 2 * N / 3, "%zu of %d are not as their neighbour", apart, N);
         }
     }
     free(x), free(rounded), free(of_other_seed);
@@ -254,12 +256,15 @@ Test(cuda_numbers, random_rounding_is_a_function_of_seed_and_place)
 
 Test(cuda_numbers, random_rounding_keeps_what_is_not_finite)
 {
-    const float x[] = {INFINITY, -INFINITY, NAN, 0, 3e38F};
+    float x[] = {INFINITY, -INFINITY, NAN, 0, 3e38F, NAN};
+    const uint32_t last_nan = UINT32_MAX; /* to which nothing may be added */
+    memcpy(&x[5], &last_nan, sizeof last_nan);
     float rounded[COUNT(x)];
     for (size_t k = 0; k < COUNT(halves); k++) {
         device_free_all();
         round_on_device(halves[k], LSPO_NUMBER_FP32, COUNT(x), device_floats(x, COUNT(x)), 1, rounded);
-        cr_assert(rounded[0] == INFINITY && rounded[1] == -INFINITY && isnan(rounded[2]) && rounded[3] == 0);
+        cr_assert(rounded[0] == INFINITY && rounded[1] == -INFINITY && isnan(rounded[2]) && rounded[3] == 0 &&
+                  isnan(rounded[5]));
         cr_assert(rounded[4] >= 65504.0F && !isnan(rounded[4]));
     }
     device_free_all();
