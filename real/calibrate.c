@@ -146,7 +146,7 @@ static lspo_status_t measure_with_memory(const lspo_calibrate_options_t *options
     if (status == LSPO_OK)
         status = lspo_calibrate_make_memory(calibration);
     if (status == LSPO_OK)
-        status = lspo_lanes_work_create(calibration->device, &calibration->lanes_work);
+        status = lspo_lanes_work_create(calibration->device, calibration->shapes, &calibration->lanes_work);
     if (status == LSPO_OK)
         status = measure_all(options, calibration);
     if (status == LSPO_OK)
@@ -158,14 +158,16 @@ static lspo_status_t measure_with_memory(const lspo_calibrate_options_t *options
 }
 
 static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lspo_device_t *device,
-                                    lspo_calibration_result_t *result)
+                                    const lspo_calibration_shapes_t *shapes, lspo_calibration_result_t *result)
 {
     lspo_topology_t topology;
     bool asynchronous = lspo_device_is_asynchronous(device);
+    if (shapes == NULL)
+        shapes = asynchronous ? &lspo_calibrate_gpu_shapes : &lspo_calibrate_host_shapes;
     lspo_calibration_t calibration = {.topology = &topology,
                                       .device = device,
                                       .compute = lspo_device_compute(device),
-                                      .shapes = asynchronous ? &lspo_calibrate_gpu_shapes : &lspo_calibrate_host_shapes,
+                                      .shapes = shapes,
                                       .asynchronous = asynchronous,
                                       .quick = options->quick,
                                       .repeats = options->quick ? 5 : 15,
@@ -188,6 +190,12 @@ static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lsp
 
 lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result_out)
 {
+    return lspo_calibrate_at(options, NULL, result_out);
+}
+
+lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const lspo_calibration_shapes_t *shapes,
+                                lspo_calibration_result_t *result_out)
+{
     static const lspo_device_caps_t no_caps;
     lspo_calibration_result_t result = {.counted_bytes = NAN, .counted_model_bytes = NAN, .counted_cycles = NAN};
     lspo_device_t *device = NULL;
@@ -201,7 +209,7 @@ lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_calib
     status = lspo_process_extra_bytes(&process_bytes); /* first: what earlier work has touched is not counted again */
     result.machine.cpu.process_bytes = (double)process_bytes;
     if (status == LSPO_OK)
-        status = calibrate_here(options, device, &result);
+        status = calibrate_here(options, device, shapes, &result);
     lspo_device_close(device);
     if (status == LSPO_OK)
         *result_out = result;

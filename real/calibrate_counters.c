@@ -8,11 +8,12 @@
 #include "real/counters.h"
 #include "traces/trace.h"
 
-enum { LINE_BYTES = 64, ROWS = 1 << 15, WIDTH = 1024 };
+enum { LINE_BYTES = 64, ROWS_MAX = 1 << 15, WIDTH = 1024 };
 
 typedef struct {
     lspo_calibration_t *calibration;
     lspo_counters_t *counters;
+    size_t rows;
 } count_call_t;
 
 /* 128 MiB read and as many written, once. */
@@ -21,7 +22,7 @@ static void stream_once(void *context)
     const count_call_t *call = context;
     const lspo_calibration_memory_t *memory = &call->calibration->on_host;
     lspo_counters_enter(call->counters, LSPO_LANE_GPU);
-    lspo_bias_add(ROWS, WIDTH, memory->far_input.data, memory->near_input.data, memory->far_output.data);
+    lspo_bias_add(call->rows, WIDTH, memory->far_input.data, memory->near_input.data, memory->far_output.data);
 }
 
 static double read_count(const lspo_trace_t *trace, const char *key)
@@ -33,7 +34,8 @@ static double read_count(const lspo_trace_t *trace, const char *key)
 lspo_status_t lspo_calibrate_counters(lspo_calibration_t *calibration)
 {
     lspo_calibration_result_t *result = calibration->result;
-    count_call_t call = {.calibration = calibration};
+    size_t room = calibration->on_host.far_output.count / WIDTH;
+    count_call_t call = {.calibration = calibration, .rows = room < ROWS_MAX ? room : ROWS_MAX};
     lspo_trace_t *trace = NULL;
     lspo_counters_open(&call.counters); /* warns where nothing counts */
     lspo_status_t status = lspo_trace_create(0, &trace);
@@ -44,7 +46,7 @@ lspo_status_t lspo_calibrate_counters(lspo_calibration_t *calibration)
     if (status == LSPO_OK) {
         result->counted_bytes = LINE_BYTES * read_count(trace, "counter.gpu.l3_misses");
         result->counted_cycles = read_count(trace, "counter.gpu.cycles");
-        result->counted_model_bytes = 8.0 * ROWS * WIDTH;
+        result->counted_model_bytes = 8.0 * (double)call.rows * WIDTH;
     }
     lspo_trace_destroy(trace);
     lspo_counters_close(call.counters);

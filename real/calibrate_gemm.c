@@ -93,6 +93,8 @@ static void time_grid(lspo_calibration_t *calibration)
             best_error = error_s[shape] / median_s[shape];
         }
     }
+    if (!(best > 0)) /* launches that outlast every product: the largest is all there is to go by */
+        best = flops[SHAPES - 1];
     grid->size_count = SIZES;
     for (size_t i = 0; i < SIZES; i++)
         grid->sizes[i] = (double)calibration->shapes->product_sizes[i];

@@ -24,20 +24,22 @@ const lspo_calibration_shapes_t lspo_calibrate_host_shapes = {
     .adam_near = 1 << 17,
     .adam_far = 1 << 19,
     .message_sizes = 11,
+    .block_width = 256,
+    .block_sequence = 256,
 };
 const lspo_calibration_shapes_t lspo_calibrate_gpu_shapes = {
     .near_floats = 20 << 20,
     .far_floats = 64 << 20,
     .product_sizes = {16, 64, 128, 256, 512, 1024, 2048, 4096},
     .vectors = {{256, 512}, {512, 1024}, {1024, 1024}, {1024, 2048}, {2048, 2048}, {4096, 1024}, {4096, 1600}},
-    .attentions = {{8, 128, 12, 64},
-                   {8, 256, 12, 64},
+    .attentions = {{16, 256, 12, 64},
                    {8, 512, 12, 64},
                    {4, 512, 20, 64},
-                   {4, 512, 16, 128},
-                   {2, 1024, 16, 128},
-                   {2, 512, 32, 128},
-                   {4, 1024, 12, 64}},
+                   {4, 1024, 16, 64},
+                   {2, 2048, 16, 64},
+                   {8, 512, 12, 128},
+                   {4, 1024, 12, 128},
+                   {2, 2048, 12, 128}},
     .width_p = 2048,
     .width_q = 5504,
     .subspace = 512,
@@ -45,6 +47,8 @@ const lspo_calibration_shapes_t lspo_calibrate_gpu_shapes = {
     .adam_near = 1 << 20,
     .adam_far = 1 << 23,
     .message_sizes = 11,
+    .block_width = 2048,
+    .block_sequence = 1024,
 };
 
 /* ---- pools ---- */

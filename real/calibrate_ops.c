@@ -4,7 +4,7 @@
 
 #include "plan/plan.h"
 #include "real/calibrate_state.h"
-#include "real/executor.h"
+#include "real/play.h"
 
 enum { CHAIN_ROUNDS = 120 };
 
@@ -60,7 +60,11 @@ static lspo_status_t time_chain(lspo_calibration_t *calibration, const char *sha
     lspo_status_t status = make_chain(kinds, kind_count, &chain);
     if (status != LSPO_OK)
         return status;
-    status = lspo_execute(&chain.plan, no_work, lspo_calibrate_enter_lane, (void *)calibration->topology, NULL, &trace);
+    const lspo_play_t play = {.device = calibration->device,
+                              .context = (void *)calibration->topology,
+                              .run = no_work,
+                              .enter_lane = lspo_calibrate_enter_lane};
+    status = lspo_play(&chain.plan, &play, NULL, &trace);
     for (int lane = 0; status == LSPO_OK && lane < LSPO_LANE_COUNT; lane++) {
         double gaps_s[CHAIN_ROUNDS];
         uint32_t count = 0;

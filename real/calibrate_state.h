@@ -13,6 +13,11 @@
 #include "real/device.h"
 #include "real/topology.h"
 
+/* lspo_calibrate() at other sizes than the device's (NULL: those). */
+typedef struct lspo_calibration_shapes lspo_calibration_shapes_t;
+lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const lspo_calibration_shapes_t *shapes,
+                                lspo_calibration_result_t *result_out);
+
 /* Kernels take their operands from pools, one after the other and around again. */
 typedef struct {
     float *data;
@@ -41,7 +46,7 @@ typedef struct {
 
 /* The sizes at which kernels are timed: a device's own, since a GPU is idle at shapes that take a core milliseconds. */
 enum { LSPO_CALIBRATE_VECTORS = 7, LSPO_CALIBRATE_ATTENTIONS = 8 };
-typedef struct {
+struct lspo_calibration_shapes {
     size_t near_floats, far_floats; /* of a pool */
     size_t product_sizes[LSPO_PRODUCT_SIZES_MAX];
     size_t vectors[LSPO_CALIBRATE_VECTORS][2];       /* rows, width */
@@ -49,8 +54,9 @@ typedef struct {
     uint32_t width_p, width_q, subspace;             /* of the projectors */
     size_t tokens;
     size_t adam_near, adam_far;
-    uint32_t message_sizes; /* from 64 B on, each four times the one before */
-} lspo_calibration_shapes_t;
+    uint32_t message_sizes;               /* from 64 B on, each four times the one before */
+    uint32_t block_width, block_sequence; /* of the GPU's work beside other lanes, two sequences */
+};
 extern const lspo_calibration_shapes_t lspo_calibrate_host_shapes, lspo_calibrate_gpu_shapes;
 
 typedef void (*lspo_timed_function_t)(void *context);
@@ -163,7 +169,8 @@ lspo_status_t lspo_calibrate_on_lane(const lspo_topology_t *topology, lspo_lane_
                                      void *context);
 void lspo_calibrate_enter_lane(void *topology, lspo_lane_t lane);
 
-lspo_status_t lspo_lanes_work_create(lspo_device_t *device, lspo_lanes_work_t **work_out);
+lspo_status_t lspo_lanes_work_create(lspo_device_t *device, const lspo_calibration_shapes_t *shapes,
+                                     lspo_lanes_work_t **work_out);
 void lspo_lanes_work_destroy(lspo_lanes_work_t *work);
 lspo_status_t lspo_calibrate_contention(lspo_calibration_t *calibration, lspo_lanes_work_t *work);
 /* noise.*: by lane within this call; of runs over all calls, of which the last sets it. */

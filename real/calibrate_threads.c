@@ -10,10 +10,11 @@
 #include "real/workers.h"
 
 /* As the session shares out an update; the state of all of it is far above what a cache holds. */
-enum { BLOCK = 1 << 16, ITEMS = 128, COUNTS_MAX = 16, REPEATS_MAX = 15 };
+enum { BLOCK = 1 << 16, ITEMS_MAX = 128, COUNTS_MAX = 16, REPEATS_MAX = 15 };
 
 typedef struct {
     float *gradient, *m, *v, *w;
+    size_t items;
 } threads_call_t;
 
 static void update_block(void *context, uint32_t worker, size_t item)
@@ -37,7 +38,7 @@ static lspo_status_t time_count(lspo_calibration_t *calibration, threads_call_t 
         return status;
     for (uint32_t i = 0; i <= calibration->repeats; i++) { /* the first does not count */
         uint64_t start_ns = lspo_now_ns();
-        lspo_workers_run(workers, ITEMS, update_block, call);
+        lspo_workers_run(workers, call->items, update_block, call);
         if (i > 0)
             times_s[i - 1] = (double)(lspo_now_ns() - start_ns) * 1e-9;
     }
@@ -82,14 +83,14 @@ static void tell(lspo_calibration_t *calibration, const lspo_fit_t *fit, uint32_
              calibration->cpu_threads);
 }
 
-static lspo_status_t fit_counts(lspo_calibration_t *calibration, const uint32_t *counts, const lspo_timing_t *timings,
-                                size_t count)
+static lspo_status_t fit_counts(lspo_calibration_t *calibration, double parameters, const uint32_t *counts,
+                                const lspo_timing_t *timings, size_t count)
 {
     lspo_fit_row_t rows[COUNTS_MAX * REPEATS_MAX] = {0};
     lspo_fit_t fit;
     size_t row_count = 0;
     for (size_t i = 0; i < count; i++) {
-        const double parameters = (double)BLOCK * ITEMS, x[2] = {parameters / counts[i], parameters};
+        const double x[2] = {parameters / counts[i], parameters};
         row_count +=
             lspo_calibrate_rows(calibration, &timings[i], x, 2, rows + row_count, COUNTS_MAX * REPEATS_MAX - row_count);
     }
@@ -98,7 +99,7 @@ static lspo_status_t fit_counts(lspo_calibration_t *calibration, const uint32_t 
         return status;
     for (size_t i = 0; i < count; i++)
         lspo_calibrate_set_fitted(calibration, &timings[i],
-                                  (double)BLOCK * ITEMS * (fit.cost[0] / counts[i] + (count > 1 ? fit.cost[1] : 0)));
+                                  parameters * (fit.cost[0] / counts[i] + (count > 1 ? fit.cost[1] : 0)));
     if (count == 1)
         fit.cost[1] = 0;
     tell(calibration, &fit, counts[count - 1]);
@@ -107,9 +108,10 @@ static lspo_status_t fit_counts(lspo_calibration_t *calibration, const uint32_t 
 
 lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration)
 {
-    const size_t n = (size_t)BLOCK * ITEMS;
     lspo_calibration_memory_t *memory = &calibration->on_host;
-    threads_call_t call = {.gradient = memory->far_input.data, .m = memory->far_output.data};
+    const size_t room = memory->far_output.count / 3 / BLOCK, items = room < ITEMS_MAX ? room : ITEMS_MAX;
+    const size_t n = items * BLOCK;
+    threads_call_t call = {.gradient = memory->far_input.data, .m = memory->far_output.data, .items = items};
     lspo_timing_t timings[COUNTS_MAX];
     uint32_t counts[COUNTS_MAX];
     size_t count = thread_counts(calibration->cpu_threads, calibration->topology->core_count, counts), used = 0;
@@ -124,5 +126,5 @@ lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration)
     }
     if (used > 0)
         set_rates(calibration, timings[0].median_s, timings[used].median_s, &timings[used]);
-    return fit_counts(calibration, counts, timings, count);
+    return fit_counts(calibration, (double)n, counts, timings, count);
 }
