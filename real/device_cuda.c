@@ -305,16 +305,30 @@ static void cuda_range_end(lspo_device_t *device)
 
 /* ---- what it is ---- */
 
+/* "580.65.06, CUDA 13.0"; without the first where the system does not say. */
+static void describe_driver(int version, char *text, size_t text_bytes)
+{
+    char module[32] = "";
+    FILE *file = fopen("/sys/module/nvidia/version", "r");
+    if (file) {
+        if (!fgets(module, sizeof module, file))
+            module[0] = '\0';
+        module[strcspn(module, "\n")] = '\0';
+        fclose(file);
+    }
+    snprintf(text, text_bytes, "%s%sCUDA %d.%d", module, module[0] ? ", " : "", version / 1000, version % 1000 / 10);
+}
+
 static lspo_status_t cuda_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context)
 {
     const lspo_device_cuda_t *d = (const lspo_device_cuda_t *)device;
-    char sm_count[16], capability[16], driver[32], runtime[32], pageable[32];
+    char sm_count[16], capability[16], driver[64], runtime[32], pageable[32];
     int driver_version = 0, runtime_version = 0;
     cudaDriverGetVersion(&driver_version);
     cudaRuntimeGetVersion(&runtime_version);
     snprintf(sm_count, sizeof sm_count, "%d", d->sm_count);
     snprintf(capability, sizeof capability, "%d.%d", d->capability / 10, d->capability % 10);
-    snprintf(driver, sizeof driver, "CUDA %d.%d", driver_version / 1000, driver_version % 1000 / 10);
+    describe_driver(driver_version, driver, sizeof driver);
     snprintf(runtime, sizeof runtime, "%d.%d", runtime_version / 1000, runtime_version % 1000 / 10);
     snprintf(pageable, sizeof pageable, "%" PRIu64, d->pageable_bytes);
     const char *const entries[][2] = {

@@ -12,7 +12,8 @@
 /* ---- pinned_cuda.c: host memory that the GPU copies at full speed.  Not thread-safe ---- */
 
 typedef struct lspo_pinned lspo_pinned_t;
-lspo_status_t lspo_pinned_create(lspo_pinned_t **pinned_out);
+/* `node`: of the machine's memory, nearest to the GPU; below 0 where that is not known. */
+lspo_status_t lspo_pinned_create(int node, lspo_pinned_t **pinned_out);
 void lspo_pinned_destroy(lspo_pinned_t *pinned);
 /* See lspo_device_host_reserve() and lspo_device_host_alloc(). */
 lspo_status_t lspo_pinned_reserve(lspo_pinned_t *pinned, uint64_t bytes);

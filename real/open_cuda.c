@@ -2,6 +2,7 @@
 #include "real/device_state.h"
 
 #if LSPO_HAVE_CUDA
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +74,21 @@ static lspo_status_t identify(lspo_device_cuda_t *d)
     return LSPO_OK;
 }
 
+/* The node of the machine's memory that is nearest to the GPU; -1 where the system does not say. */
+static int memory_node(const lspo_device_cuda_t *d)
+{
+    char path[96];
+    int node = -1;
+    snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/numa_node", d->pci_address);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return -1;
+    if (fscanf(file, "%d", &node) != 1)
+        node = -1;
+    fclose(file);
+    return node;
+}
+
 /* The compute stream first in line for the GPU, so that what little the link's lanes launch never delays it. */
 static lspo_status_t make_streams(lspo_device_cuda_t *d)
 {
@@ -142,7 +158,7 @@ lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lsp
     d->serial = atomic_fetch_add(&opened, 1) + 1;
     status = identify(d);
     if (status == LSPO_OK)
-        status = lspo_pinned_create(&d->pinned);
+        status = lspo_pinned_create(memory_node(d), &d->pinned);
     if (status == LSPO_OK)
         status = make_streams(d);
     if (status == LSPO_OK)

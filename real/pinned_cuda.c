@@ -3,9 +3,12 @@
  * A block is pinned whole; where that is refused, in pieces from its begin as far as it goes.  A copy must not cross
  * pieces: the driver refuses a range that lies in two. */
 #if LSPO_HAVE_CUDA
+#include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "real/device_cuda.h"
 
@@ -27,18 +30,32 @@ typedef struct {
 } block_t;
 
 struct lspo_pinned {
+    int node; /* of the machine's memory, nearest to the GPU; below 0: any */
     block_t *blocks;
     size_t block_count;
     uint64_t held_bytes, most_held_bytes;
 };
 
-lspo_status_t lspo_pinned_create(lspo_pinned_t **pinned_out)
+lspo_status_t lspo_pinned_create(int node, lspo_pinned_t **pinned_out)
 {
     lspo_pinned_t *pinned = calloc(1, sizeof *pinned);
     if (!pinned)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a device");
+    pinned->node = node;
     *pinned_out = pinned;
     return LSPO_OK;
+}
+
+/* Near the GPU where there is room, and on huge pages: the CPU's optimizer walks all of it in every step.  Wishes only. */
+static void place(const lspo_pinned_t *pinned, void *memory, size_t bytes)
+{
+    unsigned long nodes = 1;
+    const int bits = (int)(8 * sizeof nodes);
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    if (pinned->node < 0 || pinned->node >= bits)
+        return;
+    nodes <<= pinned->node;
+    syscall(SYS_mbind, memory, bytes, MPOL_PREFERRED, &nodes, (unsigned long)bits + 1, 0U);
 }
 
 static bool pin(const block_t *block, size_t at, size_t bytes)
@@ -75,6 +92,7 @@ static lspo_status_t add_block(lspo_pinned_t *pinned, uint64_t bytes, block_t **
     void *memory = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", (size_t)bytes);
+    place(pinned, memory, (size_t)bytes);
     block_t *block = &blocks[pinned->block_count++];
     *block = (block_t){.memory = memory, .bytes = (size_t)bytes};
     pin_block(block);
