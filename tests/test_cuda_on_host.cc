@@ -230,3 +230,101 @@ Test(cuda_on_host, ballots)
     cr_assert(out[0] == 0x49249249 && out[31] == 0x49249249);
     cudaFree(out);
 }
+
+/* ---- streams ---- */
+
+static __global__ void write_kernel(float *out, float value)
+{
+    out[threadIdx.x] = value;
+}
+
+/* One stream writes, another copies what is there; how often in 50 rounds that is not what was written. */
+static int rounds_without_the_value(bool waits)
+{
+    static float pinned[32];
+    float *memory = nullptr;
+    cudaStream_t writes = nullptr, copies = nullptr;
+    cudaEvent_t written = nullptr;
+    cr_assert(cudaMalloc(&memory, sizeof pinned) == cudaSuccess && cudaEventCreate(&written) == cudaSuccess &&
+              cudaStreamCreateWithFlags(&writes, cudaStreamNonBlocking) == cudaSuccess &&
+              cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking) == cudaSuccess &&
+              cudaHostRegister(pinned, sizeof pinned, cudaHostRegisterDefault) == cudaSuccess);
+    int wrong = 0;
+    for (int round = 1; round <= 50; round++) {
+        cr_assert(lspo_launch(write_kernel, 1, 32, 0, writes, memory, (float)round) == cudaSuccess);
+        cr_assert(cudaEventRecord(written, writes) == cudaSuccess);
+        if (waits)
+            cr_assert(cudaStreamWaitEvent(copies, written, 0) == cudaSuccess);
+        cr_assert(cudaMemcpyAsync(pinned, memory, sizeof pinned, cudaMemcpyDeviceToHost, copies) == cudaSuccess);
+        cr_assert(cudaDeviceSynchronize() == cudaSuccess);
+        wrong += pinned[31] != (float)round;
+    }
+    cudaHostUnregister(pinned);
+    cudaEventDestroy(written);
+    cudaStreamDestroy(writes);
+    cudaStreamDestroy(copies);
+    cudaFree(memory);
+    return wrong;
+}
+
+Test(cuda_on_host, only_events_order_streams)
+{
+    cuda_on_host_delays(11);
+    cr_assert_eq(rounds_without_the_value(true), 0);
+    cr_assert_gt(rounds_without_the_value(false), 0);
+}
+
+/* Kernels of two streams at once, each with threads of its own and in a drawn order. */
+Test(cuda_on_host, streams_have_blocks_of_their_own)
+{
+    enum { STREAMS = 3, LAUNCHES = 20 };
+    cudaStream_t streams[STREAMS];
+    float *out[STREAMS], first;
+    cuda_on_host_order(5);
+    cuda_on_host_delays(13);
+    for (int i = 0; i < STREAMS; i++)
+        cr_assert(cudaStreamCreateWithFlags(&streams[i], cudaStreamNonBlocking) == cudaSuccess &&
+                  cudaMalloc(&out[i], THREADS * sizeof *out[i]) == cudaSuccess);
+    for (int launch = 0; launch < LAUNCHES; launch++)
+        for (int i = 0; i < STREAMS; i++)
+            cr_assert(lspo_launch(sum_kernel, 1, THREADS, 0, streams[i], out[i]) == cudaSuccess);
+    for (int i = 0; i < STREAMS; i++) {
+        cr_assert(cudaStreamSynchronize(streams[i]) == cudaSuccess);
+        cr_assert(cudaMemcpy(&first, out[i], sizeof first, cudaMemcpyDeviceToHost) == cudaSuccess);
+        cr_assert_eq(first, 32640);
+        cudaFree(out[i]);
+        cudaStreamDestroy(streams[i]);
+    }
+}
+
+/* The launch is good; what comes after it is not, for ever. */
+Test(cuda_on_host, errors_of_streams_come_later_and_stay)
+{
+    float *out = nullptr;
+    cudaStream_t stream = nullptr;
+    cudaMalloc(&out, THREADS * sizeof *out);
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    cr_assert(lspo_launch(left_before_barrier_kernel, 1, THREADS, 0, stream, out) == cudaSuccess);
+    cr_assert(cudaStreamSynchronize(stream) == cudaErrorLaunchFailure);
+    cr_assert(strstr(cuda_on_host_failure(), "thread 7 has left"));
+    cr_assert(lspo_launch(sum_kernel, 1, THREADS, 0, stream, out) == cudaErrorLaunchFailure);
+    cr_assert(cudaGetLastError() == cudaErrorLaunchFailure && cudaGetLastError() == cudaErrorLaunchFailure);
+    cudaStreamDestroy(stream);
+}
+
+/* As the driver: a copy lies in what was pinned at once, or in what was not pinned. */
+Test(cuda_on_host, copies_do_not_cross_what_was_pinned)
+{
+    static char host[3000];
+    char *memory = nullptr;
+    cudaMalloc(&memory, sizeof host);
+    cr_assert(cudaHostRegister(host, 1000, 0) == cudaSuccess && cudaHostRegister(host + 1000, 1000, 0) == cudaSuccess);
+    cr_assert(cudaMemcpy(memory, host, 1000, cudaMemcpyHostToDevice) == cudaSuccess);
+    cr_assert(cudaMemcpy(memory, host, 1001, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
+    cr_assert(cudaMemcpy(memory, host + 1999, 2, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
+    cr_assert(cudaMemcpy(memory, host + 2000, 1000, cudaMemcpyHostToDevice) == cudaSuccess);
+    cr_assert(cudaMemcpy(memory + 1, host + 2000, sizeof host, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
+    cudaHostUnregister(host);
+    cudaHostUnregister(host + 1000);
+    cudaFree(memory);
+}
