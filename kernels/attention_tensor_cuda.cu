@@ -185,8 +185,6 @@ static __device__ float row_sum(float value)
     return combine_row(value, [](float x, float y) { return x + y; });
 }
 
-/* ---- forward ---- */
-
 /* Scores that a row must not look at become -infinity; `first`: the query of this lane's upper row. */
 template <unsigned KEYS>
 static __device__ void hide(const problem_t &problem, size_t keys, size_t first, size_t key,
@@ -203,6 +201,25 @@ static __device__ void hide(const problem_t &problem, size_t keys, size_t first,
                 score[i][j] = -INFINITY;
         }
 }
+
+/* The same where rows are keys, `first` that of this lane's upper row, and columns are queries. */
+template <unsigned QUERIES>
+static __device__ void hide_from(const problem_t &problem, size_t keys, size_t first, size_t query,
+                                 float (&score)[QUERIES / 8][4])
+{
+    const bool causal = problem.attention.causal;
+    const size_t lane_query = query + threadIdx.x % 4 * 2;
+#pragma unroll
+    for (unsigned i = 0; i < QUERIES / 8; i++)
+#pragma unroll
+        for (unsigned j = 0; j < 4; j++) {
+            const size_t at = lane_query + 8 * i + j % 2, row = first + j / 2 * 8;
+            if (row >= keys || (causal && row > at))
+                score[i][j] = -INFINITY;
+        }
+}
+
+/* ---- forward ---- */
 
 /* One half (upper: 0, lower: 1) of a warp's rows: scores, in units of log2, become e^(score - largest). */
 template <unsigned KEYS, unsigned WIDTH>
@@ -280,7 +297,8 @@ static __global__ void __launch_bounds__(THREADS)
 
 /* ---- backward ---- */
 
-/* What a query's probabilities are made from again. */
+/* What a query's probabilities are made from again.  Of one that does not exist Q and dO are zero, and so are the parts
+ * that it adds. */
 typedef struct {
     float log_sum, dot; /* log_sum in units of log2 */
 } query_t;
@@ -294,11 +312,6 @@ static __device__ query_t query_at(const lspo_attention_t &a, const float *log_s
         of.dot = row_dots[place + query];
     }
     return of;
-}
-
-static __device__ bool sees(const lspo_attention_t &a, size_t keys, size_t query, size_t key)
-{
-    return query < a.sequence && key < keys && (!a.causal || key <= query);
 }
 
 template <typename T, unsigned WIDTH>
@@ -338,15 +351,14 @@ static __global__ void __launch_bounds__(THREADS)
         float score[KEYS / 8][4], of_p[KEYS / 8][4];
         multiply<KEYS, WIDTH>(queries, now, score);
         multiply<KEYS, WIDTH>(gradients, now + TILE, of_p);
+        if (key > p.keys || (a.causal && key > first + 1))
+            hide<KEYS>(problem, p.keys, row, key - KEYS, score);
 #pragma unroll
         for (unsigned i = 0; i < KEYS / 8; i++)
 #pragma unroll
             for (unsigned j = 0; j < 4; j++) {
                 const query_t of = queries_of[j / 2];
-                const size_t at = key - KEYS + 8 * i + lane % 4 * 2 + j % 2;
-                score[i][j] = sees(a, p.keys, row + j / 2 * 8, at)
-                                  ? exp2f(scale * score[i][j] - of.log_sum) * (of_p[i][j] - of.dot)
-                                  : 0.0f;
+                score[i][j] = exp2f(scale * score[i][j] - of.log_sum) * (of_p[i][j] - of.dot);
             }
         add_weighted<KEYS, WIDTH>(score, now, sum);
     }
@@ -388,23 +400,23 @@ static __global__ void __launch_bounds__(THREADS)
         if (step == 0)
             continue;
         const lspo_attention_place_t p = lspo_attention_place(a, blockIdx.y * group + (step - 1) / steps, blockIdx.z);
-        const size_t query = begin + (step - 1) % steps * QUERIES + lane % 4 * 2;
+        const size_t query = begin + (step - 1) % steps * QUERIES;
         float weight[QUERIES / 8][4], of_p[QUERIES / 8][4];
         query_t of[QUERIES / 8][2];
 #pragma unroll
         for (unsigned i = 0; i < QUERIES / 8; i++)
 #pragma unroll
             for (unsigned j = 0; j < 2; j++)
-                of[i][j] = query_at(a, log_sums, row_dots, p.sums, query + 8 * i + j);
+                of[i][j] = query_at(a, log_sums, row_dots, p.sums, query + 8 * i + lane % 4 * 2 + j);
         multiply_shared<QUERIES, WIDTH>(keys + own, now, weight);
         multiply_shared<QUERIES, WIDTH>(values + own, now + TILE, of_p);
+        if (first + WARP_ROWS > p.keys || (a.causal && first + WARP_ROWS > query + 1))
+            hide_from<QUERIES>(problem, p.keys, first + lane / 4, query, weight);
 #pragma unroll
         for (unsigned i = 0; i < QUERIES / 8; i++)
 #pragma unroll
             for (unsigned j = 0; j < 4; j++)
-                weight[i][j] = sees(a, p.keys, query + 8 * i + j % 2, first + lane / 4 + j / 2 * 8)
-                                   ? exp2f(scale * weight[i][j] - of[i][j % 2].log_sum)
-                                   : 0.0f;
+                weight[i][j] = exp2f(scale * weight[i][j] - of[i][j % 2].log_sum);
         add_weighted<QUERIES, WIDTH>(weight, now + TILE, of_v);
 #pragma unroll
         for (unsigned i = 0; i < QUERIES / 8; i++)
