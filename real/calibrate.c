@@ -134,12 +134,6 @@ static lspo_status_t describe_gpu(lspo_calibration_t *calibration)
     return lspo_device_describe(calibration->device, take_entry, machine);
 }
 
-/* One on the host device, whose GPU lane has the other core; all but the two that launch and wait for a GPU. */
-static uint32_t default_threads(const lspo_topology_t *topology, bool asynchronous)
-{
-    return asynchronous && topology->core_count > 3 ? topology->core_count - 2 : 1;
-}
-
 static lspo_status_t measure_with_memory(const lspo_calibrate_options_t *options, lspo_calibration_t *calibration)
 {
     lspo_status_t status = lspo_calibrate_make_marks(calibration);
@@ -172,8 +166,10 @@ static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lsp
                                       .quick = options->quick,
                                       .repeats = options->quick ? 5 : 15,
                                       .result = result};
-    lspo_status_t status = lspo_topology_read(&topology);
-    calibration.cpu_threads = options->cpu_threads ? options->cpu_threads : default_threads(&topology, asynchronous);
+    lspo_status_t status = asynchronous ? lspo_topology_read_near(lspo_device_pci_address(device), &topology)
+                                        : lspo_topology_read(&topology);
+    if (status == LSPO_OK)
+        status = lspo_topology_workers(&topology, options->cpu_threads, &calibration.cpu_threads);
     if (status == LSPO_OK)
         status = lspo_device_set_number(device, number_of(options->precision));
     if (status != LSPO_OK)

@@ -33,7 +33,9 @@ static lspo_status_t time_count(lspo_calibration_t *calibration, threads_call_t 
     double times_s[REPEATS_MAX];
     char shape[48];
     lspo_workers_t *workers = NULL;
-    lspo_status_t status = lspo_workers_create(count, NULL, &workers);
+    const int *cpus =
+        calibration->asynchronous ? calibration->topology->worker_cpu : NULL; /* host: wherever there is room */
+    lspo_status_t status = lspo_workers_create(count, cpus, &workers);
     if (status != LSPO_OK)
         return status;
     for (uint32_t i = 0; i <= calibration->repeats; i++) { /* the first does not count */
@@ -108,13 +110,14 @@ static lspo_status_t fit_counts(lspo_calibration_t *calibration, double paramete
 
 lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration)
 {
+    const lspo_topology_t *topology = calibration->topology;
     lspo_calibration_memory_t *memory = &calibration->on_host;
     const size_t room = memory->far_output.count / 3 / BLOCK, items = room < ITEMS_MAX ? room : ITEMS_MAX;
     const size_t n = items * BLOCK;
     threads_call_t call = {.gradient = memory->far_input.data, .m = memory->far_output.data, .items = items};
     lspo_timing_t timings[COUNTS_MAX];
-    uint32_t counts[COUNTS_MAX];
-    size_t count = thread_counts(calibration->cpu_threads, calibration->topology->core_count, counts), used = 0;
+    uint32_t counts[COUNTS_MAX], all = calibration->asynchronous ? topology->worker_count : topology->core_count;
+    size_t count = thread_counts(calibration->cpu_threads, all, counts), used = 0;
     call.v = call.m + n;
     call.w = call.v + n;
     memset(call.m, 0, 3 * n * sizeof(float));

@@ -49,8 +49,8 @@ uint64_t lspo_device_most_host_held_bytes(const lspo_device_t *device);
 const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
 
 /* What a trace's header says of the device, entry by entry; ends with the first failure of `add`.  A GPU's: "gpu" (name),
- * "sm count" (that kernels may use), "compute capability", "driver", "cuda runtime", "pageable bytes" (of copies so far).
- * The host's: none. */
+ * "sm count" (that kernels may use), "compute capability", "driver", "cuda runtime", "pageable bytes" (of copies so far),
+ * "gpu memory bytes" (free when it was opened).  The host's: none. */
 typedef lspo_status_t (*lspo_device_entry_t)(void *context, const char *key, const char *value);
 lspo_status_t lspo_device_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context);
 /* Where the GPU sits, as "0000:3b:00.0"; NULL on the host. */

@@ -322,7 +322,7 @@ static void describe_driver(int version, char *text, size_t text_bytes)
 static lspo_status_t cuda_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context)
 {
     const lspo_device_cuda_t *d = (const lspo_device_cuda_t *)device;
-    char sm_count[16], capability[16], driver[64], runtime[32], pageable[32];
+    char sm_count[16], capability[16], driver[64], runtime[32], pageable[32], memory[32];
     int driver_version = 0, runtime_version = 0;
     cudaDriverGetVersion(&driver_version);
     cudaRuntimeGetVersion(&runtime_version);
@@ -331,9 +331,11 @@ static lspo_status_t cuda_describe(const lspo_device_t *device, lspo_device_entr
     describe_driver(driver_version, driver, sizeof driver);
     snprintf(runtime, sizeof runtime, "%d.%d", runtime_version / 1000, runtime_version % 1000 / 10);
     snprintf(pageable, sizeof pageable, "%" PRIu64, d->pageable_bytes);
+    snprintf(memory, sizeof memory, "%" PRIu64, d->free_bytes);
     const char *const entries[][2] = {
         {"gpu", d->gpu_name}, {"sm count", sm_count},    {"compute capability", capability},
-        {"driver", driver},   {"cuda runtime", runtime}, {"pageable bytes", pageable}};
+        {"driver", driver},   {"cuda runtime", runtime}, {"pageable bytes", pageable},
+        {"gpu memory bytes", memory}};
     lspo_status_t status = LSPO_OK;
     for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
         status = add(context, entries[i][0], entries[i][1]);

@@ -35,8 +35,7 @@ static const lspo_calibration_shapes_t small_shapes = {
 /* A machine that others use may have times that fit nothing: then again. */
 static lspo_status_t calibrate(lspo_calibration_result_t *result_out)
 {
-    const lspo_calibrate_options_t options = {
-        .device = "cuda", .precision = LSPO_BF16, .quick = true, .cpu_threads = 2};
+    const lspo_calibrate_options_t options = {.device = "cuda", .precision = LSPO_BF16, .quick = true};
     lspo_status_t status = LSPO_ERR_CHECK;
     for (int i = 0; status == LSPO_ERR_CHECK && i < 2; i++)
         status = lspo_calibrate_at(&options, &small_shapes, result_out);
