@@ -28,7 +28,7 @@ template <typename T> static __device__ uint32_t lspo_pair(float first, float se
 }
 
 #ifdef CUDA_ON_HOST
-#include "mma_on_host.h"
+#include <mma_on_host.h>
 #else
 
 /* ---- c += a b, sums in fp32 ---- */
