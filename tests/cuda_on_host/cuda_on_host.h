@@ -18,6 +18,9 @@ void cuda_on_host_delays(unsigned seed);
 /* What was wrong with the launch that last failed; "" if none did. */
 const char *cuda_on_host_failure(void);
 
+/* How fast the clock of events runs against the host's; 1 from the start.  Before it is used. */
+void cuda_on_host_clock(double rate);
+
 /* The next thing queued on a stream other than the default one fails with this cudaError_t, and so does all after it. */
 void cuda_on_host_fail_next(int error);
 

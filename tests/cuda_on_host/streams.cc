@@ -51,11 +51,16 @@ std::mutex streams_lock;
 std::set<cudaStream_t> *streams = new std::set<cudaStream_t>; /* never destroyed: the default stream's thread stays */
 thread_local cudaError_t last_error;
 
+std::atomic<double> clock_rate{1};
+
+/* Of a clock that runs at its own rate, from the first time that it is asked. */
 uint64_t now_ns()
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_RAW, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    const uint64_t host_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    static const uint64_t first_ns = host_ns;
+    return first_ns + (uint64_t)((double)(host_ns - first_ns) * clock_rate.load());
 }
 
 void pass(cuda_on_host_point_t &point)
@@ -161,6 +166,11 @@ cudaError_t run_now(const std::function<cudaError_t()> &work)
 void cuda_on_host_delays(unsigned seed)
 {
     delay_seed.store(seed);
+}
+
+void cuda_on_host_clock(double rate)
+{
+    clock_rate.store(rate);
 }
 
 void cuda_on_host_fail_next(int error)
