@@ -59,7 +59,7 @@ void lspo_cells_release(lspo_cells_t *cells);
 /* One measurement of a cell. */
 typedef struct {
     uint32_t round;
-    double foreign_share; /* CPU time that others took, over elapsed time */
+    double foreign_share; /* CPU time that others took of two cores, over elapsed time */
     double core_share;    /* of its busy time that the GPU lane had its core */
     bool disturbed;
     uint32_t sample_count;

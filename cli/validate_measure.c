@@ -54,6 +54,13 @@ static double machine_cpu_s(void)
     return read == 8 ? (double)(user + nice + system + irq + softirq + steal) / (double)sysconf(_SC_CLK_TCK) : 0;
 }
 
+/* A run has its lanes on two cores; what others do on the many of a large machine meets these as often as any. */
+static double pairs_of_cores(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores > 2 ? (double)cores / 2 : 1;
+}
+
 static double usage_s(const struct rusage *usage)
 {
     return (double)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) +
@@ -182,7 +189,7 @@ static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_opti
         status = read_visit(trace_path, &visit);
     if (status != LSPO_OK)
         return status;
-    visit.foreign_share = fmax(0, foreign_s / wall_s);
+    visit.foreign_share = fmax(0, foreign_s / (wall_s * pairs_of_cores()));
     visit.disturbed = visit.foreign_share > foreign_share_most || visit.core_share < core_share_least;
     *visit_out = visit;
     return LSPO_OK;
