@@ -126,7 +126,8 @@ lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *p
                    {.key = "fit-steps"},    {.key = "switch-every"},
                    {.key = "weight-decay"}, {.key = "fit-beta"},
                    {.key = "fit-batches"},  {.key = "projector-values"},
-                   {.key = "projectors"}};
+                   {.key = "projectors"},   {.key = "critical"},
+                   {.key = "update-every"}, {.key = "select-every"}};
     uint32_t i = 0;
 #define PUT(...) snprintf(entries[i].value, sizeof entries[i].value, __VA_ARGS__), i++
     PUT("%s", PACKAGE_VERSION);
@@ -160,6 +161,9 @@ lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *p
     PUT("%" PRIu32, w->fit_batches);
     PUT("%s", w->projector_values == LSPO_PROJECTOR_SIGN ? "sign" : "normal");
     PUT("%s", w->projectors == LSPO_PROJECTORS_SHAPE ? "shape" : "weight");
+    PUT("%.9g", w->critical_fraction);
+    PUT("%" PRIu32, w->update_every);
+    PUT("%" PRIu32, w->select_every);
 #undef PUT
     for (uint32_t entry = 0; entry < i; entry++) {
         lspo_status_t status = lspo_trace_set_meta(trace, entries[entry].key, entries[entry].value);
