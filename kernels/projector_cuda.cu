@@ -11,6 +11,8 @@
  * of rows, transposed; lists have ascending rows, so a column has a cursor, kept by the lane of its number, that the
  * chunks carry forward.  In each round every lane that has an entry in the chunk shows it to its warp.
  *
+ * While a chunk is used the next one is on its way, in registers.
+ *
  * A word of padding keeps the transposes free of bank conflicts: rows are 33 words apart, and lanes that load groups of
  * rows take words so that rows and words together fall on 32 banks.  Panels of the same tokens run side by side, so x
  * comes from memory once and from the L2 cache for every further panel. */
@@ -24,46 +26,73 @@ template <typename T> constexpr unsigned A_WORD = sizeof(uint32_t) / sizeof(T);
 template <typename T> using word_t = lspo_numbers_t<T, A_WORD<T>>;
 template <typename T> using tile_t = word_t<T>[GATHER_ROWS][LSPO_WARP_THREADS + 1];
 
+/* Sixteen bytes of x, in as many registers. */
+using piece_t = lspo_numbers_t<uint32_t, 4>;
+
+/* A thread's part of a chunk: LSPO_GROUP rows of the tokens of one word in every step. */
+template <typename T> struct part_t {
+    static constexpr unsigned GROUP = LSPO_GROUP<T>,
+                              GROUPS = LSPO_WARP_THREADS / GROUP; /* a warp: GROUPS x GROUP words */
+    static constexpr unsigned STEPS = GATHER_ROWS / LSPO_WARP_THREADS * GROUPS / GATHER_WARPS;
+    piece_t pieces[STEPS][A_WORD<T>];
+
+    static __device__ uint32_t row(unsigned step)
+    {
+        return at(step) / GROUPS * LSPO_WARP_THREADS + threadIdx.x % GROUPS * GROUP;
+    }
+    static __device__ uint32_t word(unsigned step)
+    {
+        return at(step) % GROUPS * GROUP + threadIdx.x % LSPO_WARP_THREADS / GROUPS;
+    }
+    static __device__ unsigned at(unsigned step)
+    {
+        return step * GATHER_WARPS + threadIdx.x / LSPO_WARP_THREADS;
+    }
+};
+
 /* Numbers from .. from + LSPO_GROUP of which `count` exist; zeros behind them. */
-template <typename T>
-static __device__ lspo_numbers_t<T, LSPO_GROUP<T>> load_group(const T *from, uint32_t count, bool aligned)
+template <typename T> static __device__ piece_t load_piece(const T *from, uint32_t count, bool aligned)
 {
     if (aligned && count >= LSPO_GROUP<T>)
-        return lspo_load_numbers(lspo_width_t<LSPO_GROUP<T>>(), from);
-    lspo_numbers_t<T, LSPO_GROUP<T>> group;
+        return lspo_load_numbers(lspo_width_t<4>(), (const uint32_t *)from);
+    T numbers[LSPO_GROUP<T>];
+    piece_t piece;
 #pragma unroll
     for (unsigned k = 0; k < LSPO_GROUP<T>; k++) {
-        lspo_round(0.0f, &group.at[k]);
+        lspo_round(0.0f, &numbers[k]);
         if (k < count)
-            group.at[k] = from[k];
+            numbers[k] = from[k];
     }
-    return group;
+    memcpy(&piece, numbers, sizeof piece);
+    return piece;
 }
 
 /* Rows 0 .. rows - 1 of `x`, which points to the first token's, of the tokens that exist. */
 template <typename T>
-static __device__ void load_chunk(const T *x, size_t x_stride, size_t tokens, uint32_t rows, bool aligned,
-                                  tile_t<T> &tile)
+static __device__ void fetch(const T *x, size_t x_stride, size_t tokens, uint32_t rows, bool aligned, part_t<T> &part)
 {
-    constexpr unsigned GROUP = LSPO_GROUP<T>, GROUPS = LSPO_WARP_THREADS / GROUP; /* a warp: GROUPS x GROUP words */
-    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
 #pragma unroll
-    for (unsigned step = warp; step < GATHER_ROWS / LSPO_WARP_THREADS * GROUPS; step += GATHER_WARPS) {
-        const uint32_t row = step / GROUPS * LSPO_WARP_THREADS + lane % GROUPS * GROUP;
-        const uint32_t word = step % GROUPS * GROUP + lane / GROUPS;
-        lspo_numbers_t<T, GROUP> loaded[A_WORD<T>];
+    for (unsigned step = 0; step < part.STEPS; step++)
 #pragma unroll
         for (unsigned i = 0; i < A_WORD<T>; i++) {
-            const size_t token = word * A_WORD<T> + i;
-            const uint32_t count = token < tokens && row < rows ? rows - row : 0;
-            loaded[i] = load_group(x + token * x_stride + row, count, aligned);
+            const size_t token = part.word(step) * A_WORD<T> + i;
+            const uint32_t row = part.row(step), count = token < tokens && row < rows ? rows - row : 0;
+            part.pieces[step][i] = load_piece(x + token * x_stride + row, count, aligned);
         }
+}
+
+template <typename T> static __device__ void put(const part_t<T> &part, tile_t<T> &tile)
+{
 #pragma unroll
-        for (unsigned k = 0; k < GROUP; k++) {
+    for (unsigned step = 0; step < part.STEPS; step++) {
+        T numbers[A_WORD<T>][part_t<T>::GROUP];
+        memcpy(numbers, part.pieces[step], sizeof numbers);
+#pragma unroll
+        for (unsigned k = 0; k < part.GROUP; k++) {
             word_t<T> side_by_side;
             for (unsigned i = 0; i < A_WORD<T>; i++)
-                side_by_side.at[i] = loaded[i].at[k];
-            tile[row + k][word] = side_by_side;
+                side_by_side.at[i] = numbers[i][k];
+            tile[part.row(step) + k][part.word(step)] = side_by_side;
         }
     }
 }
@@ -134,18 +163,23 @@ static __global__ void __launch_bounds__(LSPO_BLOCK_THREADS, 2)
     const bool aligned = lspo_aligned(x) && x_stride % LSPO_GROUP<T> == 0;
     float sum[LSPO_WARP_THREADS][A_WORD<T>] = {};
     cursor_t cursor = {0, 0, 0, 0};
+    part_t<T> part;
     if (column < p.d) {
         cursor.at = p.column_first[column];
         cursor.end = p.column_first[column + 1];
     }
     read_entry(p, &cursor);
+    const T *const from = x + first_token * x_stride;
+    fetch(from, x_stride, tokens - first_token, p.rows, aligned, part);
     for (uint32_t first_row = 0; first_row < p.rows; first_row += GATHER_ROWS) {
-        const uint32_t rows = min(p.rows - first_row, (uint32_t)GATHER_ROWS);
-        load_chunk(x + first_token * x_stride + first_row, x_stride, tokens - first_token, rows, aligned, tile);
+        const uint32_t rows = min(p.rows - first_row, (uint32_t)GATHER_ROWS), next = first_row + rows;
         __syncthreads();
+        put(part, tile);
+        __syncthreads();
+        fetch(from + next, x_stride, tokens - first_token, p.rows - next, aligned, part);
         add_chunk<T>(p, first_row, rows, tile, &cursor, sum);
-        __syncthreads();
     }
+    __syncthreads();
     write_columns<T>(sum, tokens - first_token, p.d, column, tile, out + first_token * p.d);
 }
 
