@@ -9,6 +9,12 @@
 #include "real/hf_model.h"
 #include "traces/output.h"
 
+static lspo_status_t store_loss_scale(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    (void)arg;
+    return lspo_loss_scale_parse(what, text, slot);
+}
+
 static lspo_status_t store_precision(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     (void)arg;
@@ -142,6 +148,11 @@ const lspo_arg_t lspo_workload_args[] = {
      .help = "clip the global gradient norm: a barrier before all updates (0: off)",
      .store = store_number,
      WORKLOAD(clip_norm)},
+    {.name = "loss-scale",
+     .value = "auto|dynamic|N",
+     .help = "backward multiplies the loss by it (auto: fp16 1024, with --clip dynamic; else 1)",
+     .store = store_loss_scale,
+     WORKLOAD(loss_scale)},
     {.name = "train-rest",
      .value = "on|off",
      .help = "train embeddings, norms, biases and head too (on; lsp: off)",

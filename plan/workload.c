@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,6 +162,16 @@ lspo_status_t lspo_loss_scale_parse(const char *what, const char *text, double *
                           text, loss_scale_largest);
     *scale_out = scale;
     return LSPO_OK;
+}
+
+void lspo_loss_scale_format(double scale, char *text, size_t capacity)
+{
+    if (scale == LSPO_LOSS_SCALE_AUTO)
+        snprintf(text, capacity, "auto");
+    else if (scale == LSPO_LOSS_SCALE_DYNAMIC)
+        snprintf(text, capacity, "dynamic");
+    else
+        snprintf(text, capacity, "%.0f", scale);
 }
 
 static lspo_status_t check_training(const lspo_workload_t *workload)

@@ -4,6 +4,7 @@
 #define LSPO_PLAN_WORKLOAD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "plan/model.h"
@@ -95,5 +96,6 @@ const char *lspo_precision_name(lspo_precision_t precision);
 lspo_status_t lspo_precision_parse(const char *what, const char *text, lspo_precision_t *precision_out);
 /* "auto", "dynamic" or a number. */
 lspo_status_t lspo_loss_scale_parse(const char *what, const char *text, double *scale_out);
+void lspo_loss_scale_format(double scale, char *text, size_t capacity);
 
 #endif

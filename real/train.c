@@ -107,6 +107,7 @@ static void set_model(trainer_t *trainer, const lspo_model_t *model)
 
 static void set_workload(trainer_t *trainer, const lspo_workload_t *workload)
 {
+    char scale[32];
     set(trainer, "batch", "%" PRIu32, workload->batch);
     set(trainer, "sequence", "%" PRIu32, workload->sequence);
     set(trainer, "accumulation", "%" PRIu32, workload->accumulation);
@@ -129,6 +130,8 @@ static void set_workload(trainer_t *trainer, const lspo_workload_t *workload)
     set(trainer, "seed", "%" PRIu64, workload->seed);
     set(trainer, "learning-rate", "%.17g", workload->learning_rate);
     set(trainer, "weight-decay", "%.17g", workload->weight_decay);
+    lspo_loss_scale_format(workload->loss_scale, scale, sizeof scale);
+    set(trainer, "loss-scale", "%s", scale);
 }
 
 static void set_all(trainer_t *trainer)

@@ -245,6 +245,13 @@ Test(loss_scale, is_read_from_text)
     cr_expect_eq(scale, LSPO_LOSS_SCALE_DYNAMIC);
     cr_expect_eq(lspo_loss_scale_parse("--loss-scale", "512", &scale), LSPO_OK);
     cr_expect_eq(scale, 512);
+    char text[3][16];
+    lspo_loss_scale_format(LSPO_LOSS_SCALE_AUTO, text[0], sizeof text[0]);
+    lspo_loss_scale_format(LSPO_LOSS_SCALE_DYNAMIC, text[1], sizeof text[1]);
+    lspo_loss_scale_format(scale, text[2], sizeof text[2]);
+    cr_expect_str_eq(text[0], "auto");
+    cr_expect_str_eq(text[1], "dynamic");
+    cr_expect_str_eq(text[2], "512");
     cr_expect_eq(lspo_loss_scale_parse("--loss-scale", "fast", &scale), LSPO_ERR_INPUT);
     cr_expect_eq(lspo_loss_scale_parse("--loss-scale", "8 dB", &scale), LSPO_ERR_INPUT);
     cr_expect_eq(scale, 512);

@@ -127,7 +127,8 @@ lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *p
                    {.key = "weight-decay"}, {.key = "fit-beta"},
                    {.key = "fit-batches"},  {.key = "projector-values"},
                    {.key = "projectors"},   {.key = "critical"},
-                   {.key = "update-every"}, {.key = "select-every"}};
+                   {.key = "update-every"}, {.key = "select-every"},
+                   {.key = "loss-scale"}};
     uint32_t i = 0;
 #define PUT(...) snprintf(entries[i].value, sizeof entries[i].value, __VA_ARGS__), i++
     PUT("%s", PACKAGE_VERSION);
@@ -164,6 +165,8 @@ lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *p
     PUT("%.9g", w->critical_fraction);
     PUT("%" PRIu32, w->update_every);
     PUT("%" PRIu32, w->select_every);
+    lspo_loss_scale_format(w->loss_scale, entries[i].value, sizeof entries[i].value);
+    i++;
 #undef PUT
     for (uint32_t entry = 0; entry < i; entry++) {
         lspo_status_t status = lspo_trace_set_meta(trace, entries[entry].key, entries[entry].value);
