@@ -333,9 +333,8 @@ static lspo_status_t cuda_describe(const lspo_device_t *device, lspo_device_entr
     snprintf(pageable, sizeof pageable, "%" PRIu64, d->pageable_bytes);
     snprintf(memory, sizeof memory, "%" PRIu64, d->free_bytes);
     const char *const entries[][2] = {
-        {"gpu", d->gpu_name}, {"sm count", sm_count},    {"compute capability", capability},
-        {"driver", driver},   {"cuda runtime", runtime}, {"pageable bytes", pageable},
-        {"gpu memory bytes", memory}};
+        {"gpu", d->gpu_name},      {"sm count", sm_count},       {"compute capability", capability}, {"driver", driver},
+        {"cuda runtime", runtime}, {"pageable bytes", pageable}, {"gpu memory bytes", memory}};
     lspo_status_t status = LSPO_OK;
     for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
         status = add(context, entries[i][0], entries[i][1]);
