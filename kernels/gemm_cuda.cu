@@ -5,13 +5,21 @@
 #include "kernels/cuda.h"
 #include "kernels/product.cuh"
 
+/* Only where it has another: setting a stream takes the workspace from the handle that was given to it. */
+static bool on_stream(cublasHandle_t handle, cudaStream_t stream)
+{
+    cudaStream_t now = nullptr;
+    return cublasGetStream(handle, &now) == CUBLAS_STATUS_SUCCESS &&
+           (now == stream || cublasSetStream(handle, stream) == CUBLAS_STATUS_SUCCESS);
+}
+
 static int product(lspo_number_t number, cublasOperation_t op_a, cublasOperation_t op_b, size_t m, size_t n, size_t k,
                    float alpha, const void *a, size_t a_stride, const void *b, size_t b_stride, float beta, void *c,
                    size_t c_stride, void *cublas, void *stream)
 {
     cublasHandle_t handle = (cublasHandle_t)cublas;
     const cudaDataType_t type = lspo_cublas_type(number);
-    if (cublasSetStream(handle, (cudaStream_t)stream) != CUBLAS_STATUS_SUCCESS ||
+    if (!on_stream(handle, (cudaStream_t)stream) ||
         cublasGemmEx(handle, op_b, op_a, (int)n, (int)m, (int)k, &alpha, b, type, (int)b_stride, a, type, (int)a_stride,
                      &beta, c, type, (int)c_stride, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
         return cudaErrorUnknown;

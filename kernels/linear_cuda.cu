@@ -37,6 +37,7 @@ typedef struct {
 struct lspo_matmul {
     void *cublas; /* its handle is one of cuBLASLt, too */
     void *workspace;
+    int sms; /* that products may use; 0: all */
     choice_t choices[CHOICES_MAX];
     size_t count, next; /* full: the oldest goes */
 };
@@ -57,7 +58,9 @@ int lspo_matmul_create_cuda(void *cublas, lspo_matmul_t **matmul_out)
     lspo_matmul_t *const matmul = (lspo_matmul_t *)calloc(1, sizeof *matmul);
     if (matmul == nullptr)
         return cudaErrorMemoryAllocation;
-    const cudaError_t error = cudaMalloc(&matmul->workspace, WORKSPACE_BYTES);
+    cudaError_t error = cudaErrorUnknown;
+    if (cublasGetSmCountTarget((cublasHandle_t)cublas, &matmul->sms) == CUBLAS_STATUS_SUCCESS)
+        error = cudaMalloc(&matmul->workspace, WORKSPACE_BYTES);
     if (error != cudaSuccess) {
         free(matmul);
         return error;
@@ -81,7 +84,7 @@ static bool set(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t att
     return cublasLtMatmulDescSetAttribute(product, attribute, &value, sizeof value) == CUBLAS_STATUS_SUCCESS;
 }
 
-static bool describe(const shape_t &s, const arrays_t &arrays, description_t *out)
+static bool describe(const lspo_matmul_t *matmul, const shape_t &s, const arrays_t &arrays, description_t *out)
 {
     const cudaDataType_t type = lspo_cublas_type(s.number);
     const bool transposed = s.op_a == CUBLAS_OP_T;
@@ -92,6 +95,7 @@ static bool describe(const shape_t &s, const arrays_t &arrays, description_t *ou
            cublasLtMatrixLayoutInit(&out->d, type, s.rows, s.cols, (int64_t)s.rows) == CUBLAS_STATUS_SUCCESS &&
            set(&out->product, CUBLASLT_MATMUL_DESC_TRANSA, s.op_a) &&
            set(&out->product, CUBLASLT_MATMUL_DESC_EPILOGUE, s.epilogue) &&
+           (matmul->sms == 0 || set(&out->product, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, (int32_t)matmul->sms)) &&
            (arrays.bias == nullptr || set(&out->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, arrays.bias)) &&
            (arrays.aux == nullptr || (set(&out->product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, arrays.aux) &&
                                       set(&out->product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, (int64_t)s.rows)));
@@ -120,7 +124,7 @@ static bool same(const shape_t &a, const shape_t &b)
 }
 
 /* What was chosen for this shape, or is now. */
-static const choice_t *choose(lspo_matmul_t *matmul, const shape_t &shape, description_t *description)
+static choice_t *choose(lspo_matmul_t *matmul, const shape_t &shape, description_t *description)
 {
     for (size_t i = 0; i < matmul->count; i++)
         if (same(matmul->choices[i].shape, shape))
@@ -157,15 +161,18 @@ static int multiply(lspo_matmul_t *matmul, const shape_t &shape, const arrays_t 
     description_t description;
     if (!aligned(shape, arrays))
         return cudaErrorNotSupported;
-    if (!describe(shape, arrays, &description))
+    if (!describe(matmul, shape, arrays, &description))
         return cudaErrorUnknown;
-    const choice_t *const choice = choose(matmul, shape, &description);
+    choice_t *const choice = choose(matmul, shape, &description);
     if (!choice->found)
         return cudaErrorNotSupported;
     const cublasStatus_t status =
         cublasLtMatmul((cublasLtHandle_t)matmul->cublas, &description.product, &alpha, arrays.a, &description.a,
                        arrays.b, &description.b, &beta, arrays.c, &description.d, arrays.d, &description.d,
                        &choice->algorithm, matmul->workspace, WORKSPACE_BYTES, (cudaStream_t)stream);
+    choice->found = status != CUBLAS_STATUS_NOT_SUPPORTED; /* chosen, and refused all the same */
+    if (!choice->found)
+        return cudaErrorNotSupported;
     return status == CUBLAS_STATUS_SUCCESS ? cudaSuccess : cudaErrorUnknown;
 }
 

@@ -167,6 +167,63 @@ Test(device_cuda, fewer_multiprocessors, .init = cr_redirect_stderr)
     cr_assert_eq(said("no green contexts"), 1);
 }
 
+/* ---- products ---- */
+
+enum { SIDE = 16 };
+
+/* out <- x (w + 0) for x = (i - j) / 8 and the identity w, as a layer with a bias of zeros and as a plain product. */
+static void expect_products(lspo_device_t *device)
+{
+    lspo_compute_t *compute = lspo_device_compute(device);
+    float x[SIDE * SIDE], identity[SIDE * SIDE] = {0}, bias[SIDE] = {0}, back[SIDE * SIDE];
+    for (int i = 0; i < SIDE * SIDE; i++)
+        x[i] = (float)(i / SIDE - i % SIDE) / 8;
+    for (int i = 0; i < SIDE; i++)
+        identity[i * SIDE + i] = 1;
+    void *arrays[4];
+    const float *const from[] = {x, identity, bias};
+    for (int i = 0; i < 4; i++)
+        arrays[i] = take(device, sizeof x);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(lspo_device_write(device, arrays[i], from[i], i < 2 ? sizeof x : sizeof bias), LSPO_OK);
+    for (int plain = 0; plain < 2; plain++) {
+        lspo_compute_zero(compute, sizeof back, arrays[3]);
+        if (plain)
+            lspo_compute_gemm_nn(compute, SIDE, SIDE, SIDE, 1, arrays[0], SIDE, arrays[1], SIDE, 0, arrays[3], SIDE);
+        else
+            lspo_compute_linear_forward(compute, SIDE, SIDE, SIDE, arrays[0], arrays[1], arrays[2], NULL, arrays[3]);
+        cr_assert_eq(lspo_compute_status(compute), LSPO_OK);
+        cr_assert_eq(lspo_device_read(device, back, arrays[3], sizeof back), LSPO_OK);
+        cr_assert_eq(memcmp(back, x, sizeof x), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        lspo_device_free(device, arrays[i]);
+}
+
+/* In the workspace that the device gave to cuBLAS, and on as many multiprocessors as there may be. */
+Test(device_cuda, products_use_what_the_device_gives)
+{
+    lspo_device_caps_t caps = {0};
+    lspo_device_t *device = open_device(&caps);
+    expect_products(device);
+    lspo_device_close(device);
+    caps.sms = 8;
+    device = open_device(&caps);
+    expect_products(device);
+    lspo_device_close(device);
+}
+
+Test(device_cuda, refused_epilogues_are_kernels_of_their_own)
+{
+    lspo_device_caps_t caps = {0};
+    lspo_device_t *device = open_device(&caps);
+    expect_products(device);
+    cuda_on_host_refuse_fused(true);
+    expect_products(device); /* what was found before */
+    expect_products(device); /* and what is known to be refused */
+    lspo_device_close(device);
+}
+
 /* ---- memory ---- */
 
 /* As of the host device (tests/test_device.c): 6000, then 7000 at most; counted when asked for, whatever is still queued. */

@@ -5,6 +5,8 @@
 
 struct cublasContext {
     cudaStream_t stream;
+    bool has_workspace, lost_workspace;
+    int sms;
 };
 
 cublasStatus_t cublasCreate(cublasHandle_t *handle)
@@ -24,6 +26,7 @@ cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream)
     if (handle == nullptr)
         return CUBLAS_STATUS_NOT_INITIALIZED;
     handle->stream = stream;
+    handle->lost_workspace = handle->has_workspace;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -37,14 +40,29 @@ cublasStatus_t cublasGetStream(cublasHandle_t handle, cudaStream_t *stream)
 
 cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void *, size_t)
 {
-    return handle != nullptr ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_INITIALIZED;
+    if (handle == nullptr)
+        return CUBLAS_STATUS_NOT_INITIALIZED;
+    handle->has_workspace = true;
+    handle->lost_workspace = false;
+    return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasSetSmCountTarget(cublasHandle_t handle, int count)
 {
     if (handle == nullptr)
         return CUBLAS_STATUS_NOT_INITIALIZED;
-    return count >= 0 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+    if (count < 0)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    handle->sms = count;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasGetSmCountTarget(cublasHandle_t handle, int *count)
+{
+    if (handle == nullptr)
+        return CUBLAS_STATUS_NOT_INITIALIZED;
+    *count = handle->sms;
+    return CUBLAS_STATUS_SUCCESS;
 }
 
 static int at_least_one(int x)
@@ -61,7 +79,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cubla
     if (handle == nullptr)
         return CUBLAS_STATUS_NOT_INITIALIZED;
     if (m < 0 || n < 0 || k < 0 || lda < at_least_one(a_rows) || ldb < at_least_one(b_rows) || ldc < at_least_one(m) ||
-        a_type != b_type || compute != CUBLAS_COMPUTE_32F)
+        a_type != b_type || compute != CUBLAS_COMPUTE_32F || handle->lost_workspace)
         return CUBLAS_STATUS_INVALID_VALUE;
     const cuda_on_host_matrix_t left = {(void *)a, a_type, a_rows, op_a == CUBLAS_OP_N ? k : m, lda};
     const cuda_on_host_matrix_t right = {(void *)b, b_type, b_rows, op_b == CUBLAS_OP_N ? n : k, ldb};

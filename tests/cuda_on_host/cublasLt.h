@@ -1,6 +1,6 @@
 /* cublasLt.h - the part of cuBLASLt that kernels/ uses: products with an epilogue; see cuda_runtime.h.  It is stricter than
- * the library where that helps: arrays must keep the alignment that was asked for, and what has no fused kernel on a GPU
- * is not to be had here either. */
+ * the library where that helps: arrays must keep the alignment that was asked for, and so must multiprocessors, and
+ * what has no fused kernel on a GPU is not to be had here either. */
 #ifndef LSPO_TESTS_CUBLASLT_H
 #define LSPO_TESTS_CUBLASLT_H
 
@@ -13,7 +13,8 @@ enum cublasLtMatmulDescAttributes_t {
     CUBLASLT_MATMUL_DESC_EPILOGUE = 7,
     CUBLASLT_MATMUL_DESC_BIAS_POINTER = 8,
     CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER = 11,
-    CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD = 12
+    CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD = 12,
+    CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET = 15
 };
 enum cublasLtEpilogue_t {
     CUBLASLT_EPILOGUE_DEFAULT = 1,
@@ -35,6 +36,7 @@ struct cublasLtMatmulDescOpaque_t {
     cublasLtEpilogue_t epilogue;
     void *bias, *aux;
     int64_t aux_stride;
+    int32_t sms;
 };
 typedef cublasLtMatmulDescOpaque_t *cublasLtMatmulDesc_t;
 struct cublasLtMatrixLayoutOpaque_t {

@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "cublasLt.h"
+#include "cuda_on_host.h"
 #include "product.h"
 #include "stream.h"
 
 cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDesc_t product, cublasComputeType_t compute, cudaDataType_t scale)
 {
-    *product = {CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, nullptr, nullptr, 0};
+    *product = {CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, nullptr, nullptr, 0, 0};
     return compute == CUBLAS_COMPUTE_32F && scale == CUDA_R_32F ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
@@ -36,6 +37,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product, cubl
         return set(&product->aux, value, size);
     case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
         return set(&product->aux_stride, value, size);
+    case CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET:
+        return set(&product->sms, value, size);
     }
     return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -152,6 +155,21 @@ static void finish(const cublasLtMatmulDescOpaque_t &product, const cuda_on_host
     }
 }
 
+/* A handle of cuBLAS is one of cuBLASLt. */
+static int sms_of(cublasLtHandle_t handle)
+{
+    int sms = 0;
+    cublasGetSmCountTarget((cublasHandle_t)handle, &sms);
+    return sms;
+}
+
+static bool refuses;
+
+void cuda_on_host_refuse_fused(bool refused)
+{
+    refuses = refused;
+}
+
 static bool aligned(uint32_t alignment_bytes, const void *at)
 {
     return (uintptr_t)at % alignment_bytes == 0;
@@ -169,8 +187,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
         algorithm->cols != d_layout->cols || algorithm->inner != inner_of(product, a_layout) ||
         algorithm->epilogue != of.epilogue || has_bias(of.epilogue) != (of.bias != nullptr) ||
         takes_gelu(of.epilogue) != (of.aux != nullptr) || !aligned(asked, a) || !aligned(asked, b) ||
-        !aligned(asked, c) || !aligned(asked, d))
+        !aligned(asked, c) || !aligned(asked, d) || of.sms != sms_of(handle))
         return CUBLAS_STATUS_INVALID_VALUE;
+    if (refuses)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     const cuda_on_host_matrix_t left = matrix(a, *a_layout), right = matrix(b, *b_layout), added = matrix(c, *c_layout);
     const cuda_on_host_matrix_t result = matrix(d, *d_layout);
     const float scale = *(const float *)alpha, kept = *(const float *)beta;

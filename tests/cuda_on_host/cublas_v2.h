@@ -1,4 +1,5 @@
-/* cublas_v2.h - the products of cuBLAS that kernels/ uses, on CBLAS; see cuda_runtime.h. */
+/* cublas_v2.h - the products of cuBLAS that kernels/ uses, on CBLAS; see cuda_runtime.h.  Setting a stream takes a handle's
+ * workspace away, as there; then products fail, where cuBLAS would take memory of its own. */
 #ifndef LSPO_TESTS_CUBLAS_V2_H
 #define LSPO_TESTS_CUBLAS_V2_H
 
@@ -27,6 +28,7 @@ cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream);
 cublasStatus_t cublasGetStream(cublasHandle_t handle, cudaStream_t *stream);
 cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void *workspace, size_t bytes);
 cublasStatus_t cublasSetSmCountTarget(cublasHandle_t handle, int count);
+cublasStatus_t cublasGetSmCountTarget(cublasHandle_t handle, int *count);
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
                             const void *alpha, const void *a, cudaDataType_t a_type, int lda, const void *b,
                             cudaDataType_t b_type, int ldb, const void *beta, void *c, cudaDataType_t c_type, int ldc,

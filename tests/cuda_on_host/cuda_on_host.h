@@ -30,6 +30,9 @@ void cuda_on_host_device(int count, int major, int minor, size_t memory_bytes);
 /* False: a driver without green contexts.  From the start it has them, in steps of 8 multiprocessors. */
 void cuda_on_host_green_contexts(bool present);
 
+/* True: cuBLASLt refuses to run the algorithms that it offers. */
+void cuda_on_host_refuse_fused(bool refused);
+
 /* cudaHostRegister() refuses more than this at once, and more than this in all. */
 void cuda_on_host_pinnable(size_t at_once_bytes, size_t total_bytes);
 
