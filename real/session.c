@@ -278,36 +278,6 @@ static lspo_status_t take_host(lspo_session_t *session, size_t bytes, void **slo
     return lspo_device_host_alloc(session->device, bytes, slot);
 }
 
-static lspo_status_t make_update_buffers(lspo_session_t *session, lspo_session_stage_t *stage)
-{
-    bool parameters = session->plan->return_form == LSPO_RETURN_PARAMETERS;
-    /* The master is what goes out, unless the link carries another format or the next update may overtake the copy. */
-    bool sends_master = parameters && !lspo_session_packs(session) && session->slots == 1;
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t slot = 0; status == LSPO_OK && slot < session->slots; slot++) {
-        status = take_host(session, stage->link_bytes, &stage->landing[slot]);
-        if (status == LSPO_OK && !sends_master)
-            status = take_host(session, stage->link_bytes, &stage->outgoing[slot]);
-    }
-    if (status == LSPO_OK && parameters)
-        status = take_host(session, stage->message.element_count * sizeof(float), (void **)&stage->master);
-    return status;
-}
-
-static lspo_status_t make_host_state(lspo_session_t *session, uint32_t s)
-{
-    lspo_session_stage_t *stage = &session->stages[s];
-    lspo_status_t status = LSPO_OK;
-    if (stage->updated_on_host || stage->swapped)
-        status = take_host(session, lspo_session_host_optimizer_count(stage) * sizeof(float),
-                           (void **)&stage->host_optimizer);
-    if (status == LSPO_OK && stage->swapped)
-        status = take_host(session, stage->shape.element_count * session->number_bytes, &stage->home);
-    if (status == LSPO_OK && stage->updated_on_host)
-        status = make_update_buffers(session, stage);
-    return status;
-}
-
 /* Batches as the device sees them: the host's own arrays, or copies that pinned ones are on their way to. */
 static lspo_status_t make_batches(lspo_session_t *session)
 {
@@ -413,11 +383,13 @@ static lspo_status_t make_state(lspo_session_t *session)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for %u stages", session->stage_count);
     describe_messages(session);
     describe_ops(session);
-    lspo_status_t status = make_common(session);
+    lspo_status_t status = lspo_session_reserve_host(session);
+    if (status == LSPO_OK)
+        status = make_common(session);
     for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
         status = make_device_state(session, s);
         if (status == LSPO_OK)
-            status = make_host_state(session, s);
+            status = lspo_session_make_host_state(session, s, NULL);
     }
     if (status == LSPO_OK)
         status = make_turn_state(session);

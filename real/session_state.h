@@ -206,6 +206,11 @@ void lspo_session_unpack_numbers(lspo_number_t number, size_t n, const void *fro
 /* Memory in which the host computes for the GPU lane: device memory where the host sees that, else the host's. */
 lspo_status_t lspo_session_take_for_host(lspo_session_t *session, size_t bytes, void **slot);
 void lspo_session_give_back_for_host(lspo_session_t *session, void **slot);
+/* session_host_memory.c: all host memory, reserved; that of a stage, or with `counted` (by purpose, in bytes) what it would
+ * be. */
+lspo_status_t lspo_session_reserve_host(lspo_session_t *session);
+lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t stage, uint64_t *counted);
+
 /* session_weights.c: a stage's weights and what follows from them, masters; the seeded ones. */
 lspo_status_t lspo_session_store_weights(lspo_session_t *session, uint32_t stage, const float *weights);
 lspo_status_t lspo_session_seed_weights(lspo_session_t *session, uint32_t stage);

@@ -487,6 +487,42 @@ Test(session_cuda, a_loss_that_is_not_finite_ends_the_training)
     training_end(&training);
 }
 
+/* fp16 with the first scale of 65536 and a gain of 300 before the logits: the gradients behind it overflow, and neither side
+ * may move anything.  Twice halved, they still do. */
+Test(session_cuda, steps_whose_gradients_overflow_are_skipped)
+{
+    static const char *const policies[] = {"native", "zero", "zero-delayed", "lsp", "lomo", "swap"};
+    lspo_model_t model = gpt();
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        lspo_workload_t workload = small_workload();
+        training_t training;
+        double losses[STEPS_MAX];
+        workload.precision = workload.transfer = LSPO_FP16;
+        workload.clip_norm = 1;
+        workload.iterations = 2;
+        workload.weight_decay = 0.1;
+        training_begin("cuda", &model, policies[i], &workload, &training);
+        uint32_t head = training.plan->stage_count - 1;
+        size_t head_count = training.session->stages[head].shape.element_count;
+        size_t count = training.session->stages[1].shape.element_count;
+        float *gain = malloc(head_count * sizeof *gain);
+        float *before = malloc(count * sizeof *before), *after = malloc(count * sizeof *after);
+        for (size_t k = 0; k < head_count; k++)
+            gain[k] = k < model.width ? 300 : 0;
+        cr_assert_eq(lspo_session_set_weights(training.session, head, gain), LSPO_OK);
+        cr_assert_eq(lspo_session_weights(training.session, 1, before), LSPO_OK);
+        training_run(&training, losses);
+        cr_assert_eq(lspo_session_weights(training.session, 1, after), LSPO_OK);
+        cr_expect_arr_eq(after, before, count * sizeof *after, "%s moved", policies[i]);
+        cr_expect_eq(training.session->scaling.now, 65536 / 4, "%s", policies[i]);
+        cr_expect_gt(losses[0], 5);
+        free(after);
+        free(before);
+        free(gain);
+        training_end(&training);
+    }
+}
+
 /* Many updates of a thousandth of a weight's spacing in bf16: rounded to the nearest they would all be lost. */
 Test(session_cuda, small_steps_add_up_without_a_master)
 {
