@@ -476,6 +476,8 @@ void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps)
     scale_losses(machine, fraction);
     if (link_Bps > 0.0)
         machine->link.h2d_Bps = machine->link.d2h_Bps = link_Bps;
+    if (fraction[LSPO_LANE_CPU] < 1.0)
+        machine->cpu.own_adam_pps = machine->cpu.adam_pps;
     if (cpu_pps > 0.0)
         machine->cpu.adam_pps = machine->cpu.adam_cached_pps = cpu_pps;
 }

@@ -57,6 +57,7 @@ typedef struct {
         double adam_pps;        /* parameters a second of UPD, all its threads; from DRAM   */
         double adam_cached_pps; /* the same when the state stays in cache (small subspaces) */
         double cache_bytes;     /* state up to this size counts as cached                   */
+        double own_adam_pps;    /* no key: adam_pps before lspo_machine_pace() slowed it; 0: it has not */
         double process_bytes;   /* resident besides what plans count: libraries' buffers, thread stacks */
         double compute_flops;   /* FWD/BWD on the CPU (paper, Table 1); not used by plans   */
         double op_s;
@@ -105,8 +106,9 @@ lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machin
 lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);
 
 /* Slow both directions of the link to link_Bps and the CPU optimizer to cpu_pps (0: leave alone), as a pace does on a
- * device: work at full speed, then wait.  A lane that works only the fraction f = pace / rate of its time slows the
- * others by only f of its loss; and what slows it costs nothing until it falls below the pace:
+ * device: work at full speed, then wait.  What the CPU does besides updates, such as adding gradients up, keeps its speed.
+ * A lane that works only the fraction f = pace / rate of its time slows the others by only f of its loss; and what slows
+ * it costs nothing until it falls below the pace:
  *     loss[a][x] <- f loss[a][x]          loss[x][b] <- max(0, 1 - (1 - loss[x][b]) / f)
  * A rate above the machine's own replaces it and leaves the losses as they are. */
 void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps);

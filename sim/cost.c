@@ -90,9 +90,11 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
 
 static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
 {
-    if (kernel->kernel_class != LSPO_KERNEL_ADAM)
+    if (kernel->kernel_class != LSPO_KERNEL_ADAM) {
+        double memory_pps = machine->cpu.own_adam_pps > 0 ? machine->cpu.own_adam_pps : machine->cpu.adam_pps;
         return fmax(divide(kernel->flop, machine->cpu.compute_flops),
-                    divide((double)kernel->bytes, adam_traffic_bytes * machine->cpu.adam_pps));
+                    divide((double)kernel->bytes, adam_traffic_bytes * memory_pps));
+    }
     double elements = (double)kernel->elements;
     double state_bytes = adam_state_bytes * elements;
     double cached = state_bytes > machine->cpu.cache_bytes ? machine->cpu.cache_bytes / state_bytes : 1;

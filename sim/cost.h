@@ -19,7 +19,7 @@
  *     CPU lane        t = op_s + sum over its kernels of
  *       ADAM            elements (h / adam_cached_pps + (1 - h) / adam_pps),  h = min(1, cache_bytes / state) with
  *                       state = 16 B an element: gradient, m, v and what it writes
- *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches
+ *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches, unpaced
  *
  * h on the GPU lane is the share of operands found in cache, log(cache_bytes / set) / log(cache_bytes / near_bytes) within
  * [0, 1], where the set is all that the plan holds on the GPU at once: the cached rates were measured on near_bytes, and of

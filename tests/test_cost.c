@@ -234,6 +234,19 @@ Test(cost, cpu_optimizer_in_and_out_of_cache)
              1e-3 + 3e-5);
 }
 
+/* A pace of 1e6/s takes Adam of 50,000 to 50 ms.  Adding 5.6 MB up stays at 28 B x 1e8/s: 2 ms; each with op 3e-5. */
+Test(cost, a_pace_slows_updates_and_nothing_else_of_the_cpu)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_work_t adam = {.kernel_count = 1,
+                        .kernels = {{.kernel_class = LSPO_KERNEL_ADAM, .count = 1, .elements = 50000}}};
+    lspo_work_t sum = {.kernel_count = 1,
+                       .kernels = {{.kernel_class = LSPO_KERNEL_STREAM, .count = 1, .bytes = 5600000}}};
+    lspo_machine_pace(&machine, 0, 1e6);
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_CPU, &adam), 50e-3 + 3e-5);
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_CPU, &sum), 2e-3 + 3e-5);
+}
+
 /* A longer message never takes less time, and time is continuous where the cache ends. */
 Test(cost, adam_is_monotonic_over_the_cache_edge)
 {

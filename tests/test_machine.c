@@ -42,13 +42,13 @@ Test(machine, presets_pass_their_check_and_say_where_they_come_from)
 }
 
 /* Every double of the struct has a row, so that none escapes the writer: 4 x 4 contention less 4 of a lane on itself
- * and 2 between the links, which have their duplex losses.
+ * and 2 between the links, which have their duplex losses; and less the rate that a pace keeps.
  * The grid of products has a section of its own. */
 Test(machine, the_field_table_covers_the_struct)
 {
     lspo_machine_t machine = {0};
     size_t numbers = (sizeof machine - offsetof(lspo_machine_t, gpu) - sizeof machine.products) / sizeof(double);
-    cr_expect_eq(lspo_machine_field_count, numbers - 6);
+    cr_expect_eq(lspo_machine_field_count, numbers - 7);
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         for (size_t j = 0; j < i; j++) {
             cr_expect_neq(lspo_machine_fields[i].offset_bytes, lspo_machine_fields[j].offset_bytes);
@@ -427,6 +427,7 @@ Test(machine, a_pace_scales_what_lanes_cost_each_other)
     cr_expect_float_eq(m.contention[LSPO_LANE_H2D][LSPO_LANE_GPU], 0.2, 1e-12);
     cr_expect_float_eq(m.link.h2d_Bps, 4e9, 1e-3);
     cr_expect_float_eq(m.cpu.adam_cached_pps, 1e8, 1e-3);
+    cr_expect_float_eq(m.cpu.own_adam_pps, 1e9, 1e-3);
 }
 
 Test(machine, a_pace_above_the_machine_replaces_its_rate_only)
