@@ -74,9 +74,14 @@ double lspo_random_normal(uint64_t seed, uint64_t stream, uint64_t index)
 
 void lspo_random_normal_fill(uint64_t seed, uint64_t stream, double scale, size_t n, float *out)
 {
+    lspo_random_normal_fill_from(seed, stream, scale, 0, n, out);
+}
+
+void lspo_random_normal_fill_from(uint64_t seed, uint64_t stream, double scale, size_t first, size_t n, float *out)
+{
     for (size_t i = 0; i < n; i += 2) {
         double even, odd;
-        normal_pair(seed, stream, i / 2, &even, &odd);
+        normal_pair(seed, stream, (first + i) / 2, &even, &odd);
         out[i] = (float)(scale * even);
         if (i + 1 < n)
             out[i + 1] = (float)(scale * odd);

@@ -31,6 +31,8 @@ double lspo_random_normal(uint64_t seed, uint64_t stream, uint64_t index);
 
 /* out[i] = (float)(scale * normal number i), i < n: one pass, half the cost of n single calls. */
 void lspo_random_normal_fill(uint64_t seed, uint64_t stream, double scale, size_t n, float *out);
+/* The same for numbers first .. first + n - 1; first is even, since two are made at a time. */
+void lspo_random_normal_fill_from(uint64_t seed, uint64_t stream, double scale, size_t first, size_t n, float *out);
 
 #ifdef __cplusplus
 }

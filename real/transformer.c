@@ -6,12 +6,9 @@
 #include <string.h>
 
 #include "kernels/gemm.h"
-#include "kernels/random.h"
 #include "kernels/rotary.h"
 #include "real/transformer_state.h"
 
-/* Tensors whose output is added to the residual stream: attention_out of every family, and the last linear one. */
-enum { GPT_ATTENTION_OUT = 1, LLAMA_ATTENTION_OUT = 3 };
 /* kernels/attention_cuda.cu */
 enum { FLASH_HEAD_WIDTH_MAX = 128 };
 
@@ -326,50 +323,6 @@ size_t lspo_transformer_saved_bytes(const lspo_transformer_t *transformer, uint3
 size_t lspo_transformer_targets(const lspo_transformer_t *t)
 {
     return t->classes > 0 ? t->batch : t->tokens;
-}
-
-static void fill(size_t count, float value, float *out)
-{
-    for (size_t i = 0; i < count; i++)
-        out[i] = value;
-}
-
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t length = strlen(name), end_length = strlen(end);
-    return length >= end_length && strcmp(name + length - end_length, end) == 0;
-}
-
-/* Where blocks are pre-norm, the residual stream grows with each of these. */
-static bool adds_to_residual(const lspo_model_t *model, const lspo_stage_t *stage, uint32_t index)
-{
-    if (stage->kind != LSPO_STAGE_BLOCK || model->family == LSPO_FAMILY_BERT)
-        return false;
-    const uint32_t attention_out = model->family == LSPO_FAMILY_LLAMA ? LLAMA_ATTENTION_OUT : GPT_ATTENTION_OUT;
-    return index == attention_out || index + 1 == stage->linear_count;
-}
-
-/* One random stream a stage and tensor, so that a tensor's weights do not depend on the sizes of those before it. */
-static void init_matrix(const lspo_tensor_t *tensor, uint32_t stage, uint32_t index, uint64_t seed, double deviation,
-                        float *weights)
-{
-    const uint64_t stream = ((uint64_t)stage << 8) | index;
-    lspo_random_normal_fill(seed, stream, deviation, (size_t)tensor->rows * tensor->cols,
-                            weights + tensor->offset_elements);
-}
-
-void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t seed, float *weights)
-{
-    lspo_stage_t shape;
-    lspo_model_stage(model, stage, &shape);
-    for (uint32_t i = 0; i < shape.tensor_count; i++) {
-        const lspo_tensor_t *tensor = &shape.tensors[i];
-        const bool to_residual = adds_to_residual(model, &shape, i);
-        if (ends_with(tensor->name, "_gain") || ends_with(tensor->name, "_bias"))
-            fill(tensor->cols, ends_with(tensor->name, "_gain") ? 1.0F : 0.0F, weights + tensor->offset_elements);
-        else
-            init_matrix(tensor, stage, i, seed, to_residual ? 0.02 / sqrt(2.0 * model->block_count) : 0.02, weights);
-    }
 }
 
 void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights,

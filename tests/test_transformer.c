@@ -675,6 +675,28 @@ Test(transformer, sizes_are_those_of_the_memory_model)
     model_destroy(&m);
 }
 
+/* A stage that is shared out among threads: each number is the one of its place, also at the ends of their pieces, and
+ * none is left out. */
+Test(transformer, large_stages_are_made_as_small_ones)
+{
+    lspo_model_t large = tiny;
+    large.vocabulary = 70001;
+    large.width = 64;
+    lspo_stage_t shape;
+    lspo_model_stage(&large, 0, &shape);
+    const size_t n = (size_t)large.vocabulary * large.width, piece = 1 << 18;
+    float *weights = floats(shape.element_count * sizeof(float));
+    lspo_transformer_init(&large, 0, 5, weights);
+    for (size_t end = piece; end < n + piece; end += piece)
+        for (size_t i = end < n ? end - 2 : n - 2; i < n && i < end + 2; i++)
+            cr_assert_eq(weights[i], (float)(0.02 * lspo_random_normal(5, 0, i)), "number %zu", i);
+    size_t left_out = 0;
+    for (size_t i = 0; i < shape.element_count; i++)
+        left_out += !isfinite(weights[i]);
+    cr_assert_eq(left_out, 0u);
+    free(weights);
+}
+
 Test(transformer, initial_weights_are_those_of_gpt2)
 {
     lspo_model_t small;
