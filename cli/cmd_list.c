@@ -10,6 +10,7 @@
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"
+#include "real/device.h"
 #include "real/topology.h"
 
 static const char usage[] = "lspo list models|machines|policies|devices [--format table|csv|json]";
@@ -174,17 +175,32 @@ static lspo_status_t list_policies(int format)
     return status;
 }
 
+/* place: the host's lanes on its cores, a GPU's PCI address; cores: of a GPU its multiprocessors */
 typedef struct {
-    const char *name, *description, *lanes;
+    const char *name, *description, *place;
     uint64_t core_count;
 } device_record_t;
 
 static const lspo_field_t device_fields[] = {
     {"name", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(device_record_t, name)},
     {"core_count", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(device_record_t, core_count)},
-    {"lanes", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(device_record_t, lanes)},
+    {"place", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(device_record_t, place)},
     {"description", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(device_record_t, description)},
 };
+
+/* Records point into `gpus`. */
+static lspo_status_t describe_gpus(uint32_t count, lspo_device_gpu_t *gpus, device_record_t *records)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
+        status = lspo_device_gpu_at(i, &gpus[i]);
+        records[i] = (device_record_t){.name = gpus[i].name,
+                                       .core_count = gpus[i].sm_count,
+                                       .place = gpus[i].place,
+                                       .description = gpus[i].description};
+    }
+    return status;
+}
 
 static lspo_status_t list_devices(int format)
 {
@@ -192,11 +208,25 @@ static lspo_status_t list_devices(int format)
     lspo_status_t status = lspo_topology_read(&topology);
     if (status != LSPO_OK)
         return status;
-    device_record_t host = {.name = "host",
-                            .core_count = topology.core_count,
-                            .lanes = topology.description,
-                            .description = "this machine's cores and memory, standing in for a GPU and its link"};
-    return write_list(device_fields, sizeof device_fields / sizeof device_fields[0], &host, sizeof host, 1, format);
+    uint32_t gpu_count = lspo_device_gpu_count();
+    lspo_device_gpu_t *gpus = calloc(gpu_count + 1U, sizeof *gpus);
+    device_record_t *records = calloc(gpu_count + 1U, sizeof *records);
+    if (gpus && records) {
+        records[0] =
+            (device_record_t){.name = "host",
+                              .core_count = topology.core_count,
+                              .place = topology.description,
+                              .description = "this machine's cores and memory, standing in for a GPU and its link"};
+        status = describe_gpus(gpu_count, gpus, records + 1);
+    } else {
+        status = lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u devices", gpu_count + 1U);
+    }
+    if (status == LSPO_OK)
+        status = write_list(device_fields, sizeof device_fields / sizeof device_fields[0], records, sizeof *records,
+                            gpu_count + 1U, format);
+    free(records);
+    free(gpus);
+    return status;
 }
 
 static const struct {

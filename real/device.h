@@ -36,6 +36,17 @@ typedef struct {
 lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps, lspo_device_t **device_out);
 void lspo_device_close(lspo_device_t *device);
 
+/* The GPUs of this machine, from 0; nothing is opened.  None where there is no driver or the build has no CUDA. */
+typedef struct {
+    char name[16];         /* for lspo_device_open(): "cuda:0" */
+    char place[32];        /* its PCI address                  */
+    char description[320]; /* what it is, its memory           */
+    uint32_t sm_count;
+} lspo_device_gpu_t;
+uint32_t lspo_device_gpu_count(void);
+/* LSPO_ERR_DEVICE for one that does not tell. */
+lspo_status_t lspo_device_gpu_at(uint32_t number, lspo_device_gpu_t *gpu_out);
+
 /* 64-byte aligned device memory; what is free stays resident, so that steady-state iterations fault few pages or none.
  * LSPO_ERR_FIT when it would exceed the cap: the message says how much was asked for, in use and allowed. */
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out);

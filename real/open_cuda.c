@@ -1,6 +1,8 @@
 /* open_cuda.c - which GPU, its streams, cuBLAS and memory; and their end.  See device_cuda.c. */
 #include "real/device_state.h"
 
+#include <inttypes.h>
+
 #if LSPO_HAVE_CUDA
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,7 +174,42 @@ lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lsp
     *device_out = &d->device;
     return LSPO_OK;
 }
+
+uint32_t lspo_device_gpu_count(void)
+{
+    int count = 0;
+    return cudaGetDeviceCount(&count) == cudaSuccess && count > 0 ? (uint32_t)count : 0;
+}
+
+lspo_status_t lspo_device_gpu_at(uint32_t number, lspo_device_gpu_t *gpu_out)
+{
+    struct cudaDeviceProp properties;
+    lspo_device_gpu_t gpu = {0};
+    cudaError_t error = cudaGetDeviceProperties(&properties, (int)number);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetPCIBusId(gpu.place, sizeof gpu.place, (int)number);
+    if (error != cudaSuccess)
+        return lspo_error(LSPO_ERR_DEVICE, "GPU %" PRIu32 " does not tell what it is: %s", number,
+                          cudaGetErrorString(error));
+    snprintf(gpu.name, sizeof gpu.name, "cuda:%" PRIu32, number);
+    snprintf(gpu.description, sizeof gpu.description, "%s, %.1f GiB, compute capability %d.%d", properties.name,
+             (double)properties.totalGlobalMem / (double)(1U << 30), properties.major, properties.minor);
+    gpu.sm_count = (uint32_t)properties.multiProcessorCount;
+    *gpu_out = gpu;
+    return LSPO_OK;
+}
 #else
+uint32_t lspo_device_gpu_count(void)
+{
+    return 0;
+}
+
+lspo_status_t lspo_device_gpu_at(uint32_t number, lspo_device_gpu_t *gpu_out)
+{
+    (void)gpu_out;
+    return lspo_error(LSPO_ERR_DEVICE, "GPU %" PRIu32 ": this build executes on the host device only", number);
+}
+
 lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lspo_device_caps_t *caps,
                                     lspo_device_t **device_out)
 {

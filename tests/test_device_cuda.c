@@ -133,6 +133,20 @@ static void expect_entry(const lspo_device_t *device, const char *entry)
     cr_assert_not_null(strstr(text, entry), "no %s in %s", entry, text);
 }
 
+Test(device_cuda, known_without_being_opened)
+{
+    const uint32_t count = lspo_device_gpu_count();
+    cr_assert_geq(count, 1u);
+    for (uint32_t i = 0; i < count; i++) {
+        lspo_device_gpu_t gpu;
+        cr_assert_eq(lspo_device_gpu_at(i, &gpu), LSPO_OK);
+        cr_assert_eq(try_open(gpu.name), LSPO_OK);
+        cr_assert_gt(gpu.sm_count, 0u);
+        cr_assert_neq(strstr(gpu.description, " GiB, compute capability "), NULL, "%s", gpu.description);
+        cr_assert_gt(strlen(gpu.place), 0u);
+    }
+}
+
 Test(device_cuda, says_what_it_is)
 {
     lspo_device_caps_t caps = {0};
