@@ -470,7 +470,7 @@ static lspo_status_t describe_quantity(lspo_trace_t *trace, const char *key, dou
     char text[64];
     if (value <= 0.0)
         return LSPO_OK;
-    snprintf(text, sizeof text, "%.9g", value);
+    snprintf(text, sizeof text, "%.15g", value);
     return lspo_trace_set_meta(trace, key, text);
 }
 
