@@ -17,7 +17,11 @@
 #define HAVE_NVTX 1
 #endif
 
-enum { CHUNK_BYTES = 4 << 20 /* of a paced copy */, BF16_CAPABILITY = 80 };
+enum {
+    CHUNK_BYTES = 4 << 20,      /* of a paced copy                                                      */
+    SLEEP_FROM_BYTES = 1 << 20, /* of a part that takes longer than a thread needs to fall asleep and wake */
+    BF16_CAPABILITY = 80
+};
 
 static lspo_device_cuda_t *cuda(lspo_device_t *device)
 {
@@ -216,12 +220,17 @@ static void cuda_copy_later(lspo_device_t *device, lspo_copy_direction_t directi
                bytes, true);
 }
 
+/* Both links' threads are on one core: each leaves it to the other while its part is under way. */
 static void cuda_copy_part(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from,
                            size_t bytes)
 {
     lspo_device_cuda_t *d = cuda(device);
+    cudaStream_t stream = stream_here(d);
     cuda_copy_later(device, direction, to, from, bytes);
-    good(d, cudaStreamSynchronize(stream_here(d)), "waiting for a copy");
+    if (bytes < SLEEP_FROM_BYTES)
+        good(d, cudaStreamSynchronize(stream), "waiting for a copy");
+    else if (good(d, cudaEventRecord(d->arrived[direction], stream), "an event"))
+        good(d, cudaEventSynchronize(d->arrived[direction]), "waiting for a copy");
 }
 
 static void cuda_read_later(lspo_device_t *device, void *to, const void *from, size_t bytes)

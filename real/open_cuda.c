@@ -32,6 +32,9 @@ void lspo_device_cuda_close(lspo_device_t *device)
         cublasDestroy(d->cublas);
     cudaFree(d->workspace);
     lspo_clock_destroy(d->clock);
+    for (int direction = 0; direction < 2; direction++)
+        if (d->arrived[direction])
+            cudaEventDestroy(d->arrived[direction]);
     if (d->entered)
         cudaEventDestroy(d->entered);
     for (size_t i = 0; i < d->part_count; i++)
@@ -111,6 +114,10 @@ static lspo_status_t make_streams(lspo_device_cuda_t *d)
             return LSPO_ERR_DEVICE;
     }
     d->streams[LSPO_LANE_CPU] = d->streams[LSPO_LANE_GPU];
+    for (int direction = 0; direction < 2; direction++)
+        if (!good(d, cudaEventCreateWithFlags(&d->arrived[direction], cudaEventBlockingSync | cudaEventDisableTiming),
+                  "an event"))
+            return LSPO_ERR_DEVICE;
     return good(d, cudaEventCreateWithFlags(&d->entered, cudaEventDisableTiming), "an event") &&
                    good(d, lspo_clock_create(&d->clock), "a clock")
                ? LSPO_OK

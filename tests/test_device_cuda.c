@@ -507,6 +507,24 @@ Test(device_cuda, pace_is_latency_plus_bytes_over_rate)
     lspo_device_close(device);
 }
 
+/* Unlike one without a pace, which is only queued; parts of 4 MiB and the rest. */
+Test(device_cuda, paced_copies_are_there_on_return)
+{
+    enum { BYTES = 9000000 };
+    lspo_device_caps_t caps = {.d2h_Bps = 10e9, .h2d_Bps = 10e9};
+    cuda_on_host_delays(7);
+    lspo_device_t *device = open_device(&caps);
+    unsigned char *host = host_memory(device, BYTES), *back = host_memory(device, BYTES), *memory = take(device, BYTES);
+    for (unsigned seed = 0; seed < 8; seed++) {
+        fill(host, BYTES, seed);
+        lspo_device_copy(device, LSPO_COPY_H2D, memory, host, BYTES);
+        memset(host, 0, BYTES);
+        lspo_device_copy(device, LSPO_COPY_D2H, back, memory, BYTES);
+        cr_assert_eq(wrong_bytes(back, BYTES, seed), 0u);
+    }
+    lspo_device_close(device);
+}
+
 /* ---- marks ---- */
 
 /* Marks of a lane come in order, on the host's clock: m0, 20 ms in which nothing is queued, m1, a kernel, m2. */
