@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "real/cpu_quota.h"
+
 /* glibc 2.36 has no wrapper.  Layout: sched_setattr(2). */
 typedef struct {
     uint32_t size, sched_policy;
@@ -148,7 +150,7 @@ static lspo_status_t read_machine(bool gpu, const char *pci_address, lspo_topolo
     hwloc_topology_set_flags(machine, HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING);
 #endif
     lspo_status_t status = LSPO_OK;
-    lspo_topology_t topology = {0};
+    lspo_topology_t topology = {.cpu_quota = lspo_cpu_quota("")};
     if (hwloc_topology_load(machine) != 0)
         status = lspo_error(LSPO_ERR_DEVICE, "hwloc cannot read the cores of this machine");
     else
@@ -169,12 +171,19 @@ lspo_status_t lspo_topology_read_near(const char *pci_address, lspo_topology_t *
     return read_machine(true, pci_address, topology_out);
 }
 
+/* One CPU's time for the thread that launches, one for those of the links. */
+static uint32_t usual_within_quota(const lspo_topology_t *topology)
+{
+    uint32_t left = topology->cpu_quota > 3 ? topology->cpu_quota - 2 : 1;
+    return topology->usual_workers < left ? topology->usual_workers : left;
+}
+
 lspo_status_t lspo_topology_workers(const lspo_topology_t *topology, uint32_t asked, uint32_t *count_out)
 {
     if (asked > topology->worker_count)
         return lspo_error(LSPO_ERR_INPUT, "--cpu-threads %u: this machine has cores for 1 to %u (%s)", asked,
                           topology->worker_count, topology->description);
-    *count_out = asked > 0 ? asked : topology->usual_workers;
+    *count_out = asked > 0 ? asked : usual_within_quota(topology);
     return LSPO_OK;
 }
 

@@ -24,6 +24,7 @@ typedef struct {
     int worker_cpu[LSPO_TOPOLOGY_WORKERS_MAX];
     uint32_t worker_count;
     uint32_t usual_workers; /* how many there are unless asked for: one; with a GPU those of its NUMA node */
+    uint32_t cpu_quota;     /* CPUs' time that the process may use (real/cpu_quota.h)                     */
 } lspo_topology_t;
 
 /* LSPO_ERR_DEVICE when hwloc cannot read this machine. */
@@ -31,7 +32,8 @@ lspo_status_t lspo_topology_read(lspo_topology_t *topology_out);
 /* The same for a GPU at `pci_address` ("0000:3b:00.0"; NULL or not found: as if all cores were near it). */
 lspo_status_t lspo_topology_read_near(const char *pci_address, lspo_topology_t *topology_out);
 
-/* How many workers `asked` (--cpu-threads, 0: as usual) means.  LSPO_ERR_INPUT for more than there are cores for. */
+/* How many workers `asked` (--cpu-threads, 0: as usual, but no more than the quota of CPU time leaves beside the lanes that
+ * feed a GPU) means.  LSPO_ERR_INPUT for more than there are cores for. */
 lspo_status_t lspo_topology_workers(const lspo_topology_t *topology, uint32_t asked, uint32_t *count_out);
 
 /* Bind the calling thread to its lane's core.  Link lanes also ask for short time slices, because a copy that wakes

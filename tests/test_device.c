@@ -10,6 +10,7 @@
 
 #include "kernels/random.h"
 #include "real/arena.h"
+#include "real/cpu_quota.h"
 #include "real/host_memory.h"
 #include "real/process.h"
 
@@ -192,6 +193,38 @@ Test(device, host_memory_of_a_group)
     cr_assert_eq(lspo_host_memory_available(root), 200000u);
     put_file("/sys/fs/cgroup/a/memory.current", "4100000\n");
     cr_assert_eq(lspo_host_memory_available(root), 0u);
+    remove_root();
+}
+
+/* The least of the group's and those above it, in whole CPUs. */
+Test(device, cpus_of_a_group)
+{
+    cr_assert_not_null(mkdtemp(root));
+    cr_assert_eq(lspo_cpu_quota(root), UINT32_MAX);
+    put_file("/proc/self/cgroup", "0::/a/b\n");
+    cr_assert_eq(lspo_cpu_quota(root), UINT32_MAX);
+    put_file("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+    cr_assert_eq(lspo_cpu_quota(root), UINT32_MAX);
+    put_file("/sys/fs/cgroup/a/cpu.max", "1690000 100000\n");
+    cr_assert_eq(lspo_cpu_quota(root), 16u);
+    put_file("/sys/fs/cgroup/a/b/cpu.max", "150000 50000\n");
+    cr_assert_eq(lspo_cpu_quota(root), 3u);
+    put_file("/sys/fs/cgroup/a/b/cpu.max", "20000 100000\n");
+    cr_assert_eq(lspo_cpu_quota(root), 1u);
+    put_file("/sys/fs/cgroup/a/b/cpu.max", "20000 0\n");
+    cr_assert_eq(lspo_cpu_quota(root), 16u);
+    remove_root();
+}
+
+Test(device, cpus_of_an_old_group)
+{
+    cr_assert_not_null(mkdtemp(root));
+    put_file("/proc/self/cgroup", "12:cpu,cpuacct:/c\n7:memory:/\nnonsense\n");
+    put_file("/sys/fs/cgroup/cpu,cpuacct/c/cpu.cfs_quota_us", "-1\n");
+    put_file("/sys/fs/cgroup/cpu,cpuacct/c/cpu.cfs_period_us", "100000\n");
+    cr_assert_eq(lspo_cpu_quota(root), UINT32_MAX);
+    put_file("/sys/fs/cgroup/cpu,cpuacct/c/cpu.cfs_quota_us", "800000\n");
+    cr_assert_eq(lspo_cpu_quota(root), 8u);
     remove_root();
 }
 

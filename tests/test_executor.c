@@ -349,6 +349,23 @@ Test(topology, workers_are_where_no_other_lane_is)
     cr_assert_eq(count, host.worker_count, "set on success only");
 }
 
+/* 60 cores of which 16 may be used at a time: two for the lanes that feed the GPU.  Who asks for more gets them. */
+Test(topology, workers_are_within_the_quota)
+{
+    lspo_topology_t topology = {.worker_count = 60, .usual_workers = 60, .cpu_quota = 16};
+    uint32_t count = 0;
+    cr_assert_eq(lspo_topology_workers(&topology, 0, &count), LSPO_OK);
+    cr_assert_eq(count, 14u);
+    cr_assert_eq(lspo_topology_workers(&topology, 60, &count), LSPO_OK);
+    cr_assert_eq(count, 60u);
+    topology.cpu_quota = 1;
+    cr_assert_eq(lspo_topology_workers(&topology, 0, &count), LSPO_OK);
+    cr_assert_eq(count, 1u);
+    topology.cpu_quota = UINT32_MAX;
+    cr_assert_eq(lspo_topology_workers(&topology, 0, &count), LSPO_OK);
+    cr_assert_eq(count, 60u);
+}
+
 /* A machine that this one is not: on the host four lanes have cores of their own and the workers the CPU lane's and the
  * other 12; with a GPU the links share one, and none of the other 14 is left idle. */
 Test(topology, sixteen_cores_are_shared_out)

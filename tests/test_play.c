@@ -228,7 +228,9 @@ Test(play, lanes_and_workers_have_their_places)
         cr_assert_null(workers);
         cr_assert_eq(topology.core_count, 0u, "set on success only");
         cr_assert_eq(lspo_play_place(device, 0, &topology, &workers), LSPO_OK);
-        cr_assert_eq(lspo_workers_count(workers), topology.usual_workers);
+        uint32_t usual = 0;
+        cr_assert_eq(lspo_topology_workers(&topology, 0, &usual), LSPO_OK);
+        cr_assert_eq(lspo_workers_count(workers), usual);
         lspo_workers_destroy(workers);
         lspo_device_close(device);
     }
