@@ -386,6 +386,8 @@ void cuda_on_host_leave_thread()
 {
     if (sm == nullptr)
         return;
+    /* Of frames that were left and never returned from; other memory may come to lie here. */
+    ASAN_UNPOISON_MEMORY_REGION(sm->stacks, (size_t)BLOCK_THREADS_MAX * STACK_BYTES);
     munmap(sm->stacks, (size_t)BLOCK_THREADS_MAX * STACK_BYTES);
     delete sm;
     sm = nullptr;
