@@ -1,5 +1,5 @@
 /* transformer_init.c - the first weights of a stage.  Numbers are functions of their place, so that the large stages of a
- * model with billions of them are shared out among all cores that the process may use: one needs 40 ns for a number. */
+ * model with billions of them are shared out among all cores that the process may use: one needs 20 ns for a number. */
 #include <math.h>
 #include <sched.h>
 #include <string.h>
