@@ -191,13 +191,14 @@ static int attention_backward(void)
 
 static int loss_forward(void)
 {
-    return lspo_cross_entropy_forward_cuda(number, LOSS_ROWS, VOCABULARY, ids, array[0], doubles, doubles + LOSS_ROWS,
-                                           NULL);
+    return lspo_cross_entropy_forward_cuda(number, LOSS_ROWS, VOCABULARY, VOCABULARY, ids, array[0], doubles,
+                                           doubles + LOSS_ROWS, NULL);
 }
 
 static int loss_backward(void)
 {
-    return lspo_cross_entropy_backward_cuda(number, LOSS_ROWS, VOCABULARY, ids, array[0], 1.0F, array[0], NULL);
+    return lspo_cross_entropy_backward_cuda(number, LOSS_ROWS, VOCABULARY, VOCABULARY, ids, array[0], 1.0F, array[0],
+                                            NULL);
 }
 
 static int bias_add(void)

@@ -274,11 +274,11 @@ static void gelu_backward(kernels_t *k)
 }
 static void loss_forward(kernels_t *k)
 {
-    lspo_cross_entropy_forward(T, k->v, k->ids, k->out);
+    lspo_cross_entropy_forward(T, k->v, k->v, k->ids, k->out);
 }
 static void loss_backward(kernels_t *k)
 {
-    lspo_cross_entropy_backward(T, k->v, k->ids, k->in, 1.0F, k->out);
+    lspo_cross_entropy_backward(T, k->v, k->v, k->ids, k->in, 1.0F, k->out);
 }
 static void bias_fill(kernels_t *k)
 {

@@ -146,10 +146,12 @@ int lspo_attention_any_backward_cuda(lspo_number_t number, const lspo_attention_
 
 /* ---- loss.h ---- */
 /* row_losses: rows doubles of scratch; loss_sum_out: one double; both on the device. */
-int lspo_cross_entropy_forward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, const uint32_t *targets,
-                                    void *logits, double *row_losses, double *loss_sum_out, void *stream);
-int lspo_cross_entropy_backward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, const uint32_t *targets,
-                                     const void *probabilities, float scale, void *dlogits, void *stream);
+int lspo_cross_entropy_forward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, size_t stride,
+                                    const uint32_t *targets, void *logits, double *row_losses, double *loss_sum_out,
+                                    void *stream);
+int lspo_cross_entropy_backward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, size_t stride,
+                                     const uint32_t *targets, const void *probabilities, float scale, void *dlogits,
+                                     void *stream);
 
 /* ---- vector.h ---- */
 int lspo_bias_fill_cuda(lspo_number_t number, size_t rows, size_t cols, const void *bias, void *out, void *stream);

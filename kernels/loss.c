@@ -13,11 +13,12 @@ size_t lspo_targets_counted(size_t rows, const uint32_t *targets)
     return counted;
 }
 
-LSPO_SIMD double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, const uint32_t *targets, float *logits)
+LSPO_SIMD double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
+                                            float *logits)
 {
     double loss = 0.0;
     for (size_t i = 0; i < rows; i++) {
-        float *row = logits + i * vocabulary;
+        float *row = logits + i * stride;
         if (targets[i] == LSPO_TARGET_IGNORED)
             continue;
         const float chosen = row[targets[i]];
@@ -26,12 +27,12 @@ LSPO_SIMD double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, cons
     return loss;
 }
 
-LSPO_SIMD void lspo_cross_entropy_backward(size_t rows, size_t vocabulary, const uint32_t *targets,
+LSPO_SIMD void lspo_cross_entropy_backward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
                                            const float *probabilities, float scale, float *dlogits)
 {
     for (size_t i = 0; i < rows; i++) {
-        const float *p = probabilities + i * vocabulary;
-        float *d = dlogits + i * vocabulary;
+        const float *p = probabilities + i * stride;
+        float *d = dlogits + i * stride;
         if (targets[i] == LSPO_TARGET_IGNORED) {
             memset(d, 0, vocabulary * sizeof *d);
             continue;

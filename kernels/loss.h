@@ -21,13 +21,16 @@ extern "C" {
 /* Rows whose targets count: what a mean divides by. */
 size_t lspo_targets_counted(size_t rows, const uint32_t *targets);
 
-/* logits: rows x vocabulary, dense, turned into probabilities in place.  targets: rows ids < vocabulary, or ignored.
+/* logits: rows x vocabulary, rows `stride` numbers apart (at least vocabulary; what lies between them is neither read nor
+ * written), turned into probabilities in place.  targets: rows ids < vocabulary, or ignored.
  * Returns the *sum* of the rows' losses in nats; divide by the rows that count for the mean. */
-double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, const uint32_t *targets, float *logits);
+double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
+                                  float *logits);
 
-/* dlogits: rows x vocabulary; may be `probabilities`.  scale: 1 / counted rows for the gradient of the mean. */
-void lspo_cross_entropy_backward(size_t rows, size_t vocabulary, const uint32_t *targets, const float *probabilities,
-                                 float scale, float *dlogits);
+/* dlogits: rows x vocabulary, as far apart as those of the probabilities; may be `probabilities`.  scale: 1 / counted rows
+ * for the gradient of the mean. */
+void lspo_cross_entropy_backward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
+                                 const float *probabilities, float scale, float *dlogits);
 
 #ifdef __cplusplus
 }

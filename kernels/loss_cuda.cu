@@ -13,11 +13,11 @@ static __device__ bool rows_aligned_to(const void *array, size_t row_bytes)
 /* The loss comes from the logits, before probabilities are rounded.  A thread's sum is corrected as it meets larger logits,
  * so that they are read twice only; it starts from a finite number, below which infinities count nothing. */
 template <typename T>
-static __global__ void cross_entropy_forward_kernel(size_t vocabulary, const uint32_t *targets, T *logits,
-                                                    double *row_losses)
+static __global__ void cross_entropy_forward_kernel(size_t vocabulary, size_t stride, const uint32_t *targets,
+                                                    T *logits, double *row_losses)
 {
-    T *const row = logits + blockIdx.x * vocabulary;
-    const bool aligned = rows_aligned_to(logits, vocabulary * sizeof(T));
+    T *const row = logits + blockIdx.x * stride;
+    const bool aligned = rows_aligned_to(logits, stride * sizeof(T));
     if (targets[blockIdx.x] == LSPO_TARGET_IGNORED) { /* the whole block leaves */
         if (threadIdx.x == 0)
             row_losses[blockIdx.x] = 0;
@@ -49,13 +49,13 @@ static __global__ void cross_entropy_forward_kernel(size_t vocabulary, const uin
 }
 
 template <typename T>
-static __global__ void cross_entropy_backward_kernel(size_t vocabulary, const uint32_t *targets, const T *probabilities,
-                                                     float scale, T *dlogits)
+static __global__ void cross_entropy_backward_kernel(size_t vocabulary, size_t stride, const uint32_t *targets,
+                                                     const T *probabilities, float scale, T *dlogits)
 {
     const uint32_t target = targets[blockIdx.x];
-    const T *const from = probabilities + blockIdx.x * vocabulary;
-    T *const to = dlogits + blockIdx.x * vocabulary;
-    const bool aligned = rows_aligned_to(probabilities, vocabulary * sizeof(T)) && lspo_aligned(dlogits);
+    const T *const from = probabilities + blockIdx.x * stride;
+    T *const to = dlogits + blockIdx.x * stride;
+    const bool aligned = rows_aligned_to(probabilities, stride * sizeof(T)) && lspo_aligned(dlogits);
     lspo_each_of_row<T>(vocabulary, aligned, [=](size_t j, auto width) {
         auto values = lspo_load(width, from + j);
         for (unsigned k = 0; k < width; k++)
@@ -65,23 +65,25 @@ static __global__ void cross_entropy_backward_kernel(size_t vocabulary, const ui
     });
 }
 
-int lspo_cross_entropy_forward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, const uint32_t *targets,
-                                    void *logits, double *row_losses, double *loss_sum_out, void *stream)
+int lspo_cross_entropy_forward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, size_t stride,
+                                    const uint32_t *targets, void *logits, double *row_losses, double *loss_sum_out,
+                                    void *stream)
 {
     const int error = lspo_with_number(number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(rows, cross_entropy_forward_kernel<T>, stream, vocabulary, targets, (T *)logits,
+        return lspo_launch_rows(rows, cross_entropy_forward_kernel<T>, stream, vocabulary, stride, targets, (T *)logits,
                                 row_losses);
     });
     return error != cudaSuccess ? error : lspo_sum_cuda(rows, row_losses, loss_sum_out, stream);
 }
 
-int lspo_cross_entropy_backward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, const uint32_t *targets,
-                                     const void *probabilities, float scale, void *dlogits, void *stream)
+int lspo_cross_entropy_backward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, size_t stride,
+                                     const uint32_t *targets, const void *probabilities, float scale, void *dlogits,
+                                     void *stream)
 {
     return lspo_with_number(number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(rows, cross_entropy_backward_kernel<T>, stream, vocabulary, targets,
+        return lspo_launch_rows(rows, cross_entropy_backward_kernel<T>, stream, vocabulary, stride, targets,
                                 (const T *)probabilities, scale, (T *)dlogits);
     });
 }

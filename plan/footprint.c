@@ -162,6 +162,11 @@ static uint64_t backward_elements(const lspo_model_t *model)
     return attention + (model->family == LSPO_FAMILY_LLAMA ? 2 : 1) * (uint64_t)model->mlp_width;
 }
 
+uint64_t lspo_logits_stride(uint32_t vocabulary, uint64_t element_bytes)
+{
+    return element_bytes == 2 ? ((uint64_t)vocabulary + 7) / 8 * 8 : vocabulary;
+}
+
 /* A classifier sees the first token of each sequence only. */
 static uint64_t head_bytes(const lspo_model_t *model, const lspo_workload_t *workload, uint64_t norm_statistics)
 {
@@ -169,7 +174,8 @@ static uint64_t head_bytes(const lspo_model_t *model, const lspo_workload_t *wor
     if (model->class_count > 0) {
         return workload->batch * p * ((uint64_t)model->width + model->class_count);
     }
-    return lspo_workload_tokens(workload) * (p * ((uint64_t)model->width + model->vocabulary) + 4 * norm_statistics);
+    uint64_t elements = model->width + lspo_logits_stride(model->vocabulary, p);
+    return lspo_workload_tokens(workload) * (p * elements + 4 * norm_statistics);
 }
 
 void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload, lspo_activations_t *activations_out)
@@ -187,8 +193,8 @@ void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload
     if (model->family == LSPO_FAMILY_LLAMA) {
         columns += head_width; /* the rotary table */
     }
-    activations_out->workspace_bytes = larger(tokens * p * backward_elements(model), activations_out->head_bytes) +
-                                       4 * columns * workload->sequence;
+    activations_out->workspace_bytes =
+        larger(tokens * p * backward_elements(model), activations_out->head_bytes) + 4 * columns * workload->sequence;
 }
 
 uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint)

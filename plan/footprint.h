@@ -63,6 +63,11 @@ void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_r
  * least one of both kinds unless n is 1: then it is sent.  The rest is counted, but stays on the GPU. */
 void lspo_message_columns(const lspo_stage_t *stage, double fraction, bool train_rest, lspo_message_t *message_out);
 
+/* How many numbers lie between the starts of two rows of logits, of `element_bytes` each: V in fp32; in 16 bits the next
+ * multiple of 8, so that all rows start at multiples of 16 bytes, as GPUs' widest accesses and fastest products
+ * want (V = 50257: 7 numbers more, 0.014 %). */
+uint64_t lspo_logits_stride(uint32_t vocabulary, uint64_t element_bytes);
+
 /* Activation bytes of one micro-batch. */
 typedef struct {
     uint64_t saved_bytes;     /* kept from FWD (or RECOMPUTE) until BWD of a block, beyond its input    */
@@ -78,8 +83,8 @@ typedef struct {
  *              LLAMA: 3 f (gate, up, product) and no means.  BERT: the same number, with the inputs and not the
  *              outputs of its two norms, and the first one's output.
  *
- *   head       T (w + V + 2): normed input, logits (turned into probabilities in place).  LLAMA: no means.
- *              Classifier: batch (w + classes).
+ *   head       T (w + V' + 2): normed input, logits (turned into probabilities in place), V' the stride of their rows.
+ *              LLAMA: no means.  Classifier: batch (w + classes).
  *
  *   workspace  max(T (4 w + 2 kv + f), head) + (32 + w / h) s: gradients of the linear layers' outputs and of the
  *              input, scratch of attention.  LLAMA: 2 f, and (w / h) s more for the rotary table, fp32 always.

@@ -70,8 +70,10 @@ static void call_loss(void *context)
     lspo_calibration_t *c = call->calibration;
     const uint32_t *targets = c->memory->targets;
     void *logits = lspo_calibrate_saved_output(c, call->rows * call->width);
-    lspo_compute_cross_entropy_forward(c->compute, call->rows, call->width, targets, logits, c->memory->sum);
-    lspo_compute_cross_entropy_backward(c->compute, call->rows, call->width, targets, logits, 1e-3F, logits);
+    lspo_compute_cross_entropy_forward(c->compute, call->rows, call->width, call->width, targets, logits,
+                                       c->memory->sum);
+    lspo_compute_cross_entropy_backward(c->compute, call->rows, call->width, call->width, targets, logits, 1e-3F,
+                                        logits);
 }
 
 /* ---- classes that time and bytes describe ---- */

@@ -104,10 +104,11 @@ void lspo_compute_attention_backward(lspo_compute_t *c, const lspo_attention_t *
                                      void *dk, void *dv, float *scratch);
 
 /* ---- loss.h: *loss_sum_out (device memory) <- the sum of the rows' losses ---- */
-void lspo_compute_cross_entropy_forward(lspo_compute_t *c, size_t rows, size_t vocabulary, const uint32_t *targets,
-                                        void *logits, double *loss_sum_out);
-void lspo_compute_cross_entropy_backward(lspo_compute_t *c, size_t rows, size_t vocabulary, const uint32_t *targets,
-                                         const void *probabilities, float scale, void *dlogits);
+void lspo_compute_cross_entropy_forward(lspo_compute_t *c, size_t rows, size_t vocabulary, size_t stride,
+                                        const uint32_t *targets, void *logits, double *loss_sum_out);
+void lspo_compute_cross_entropy_backward(lspo_compute_t *c, size_t rows, size_t vocabulary, size_t stride,
+                                         const uint32_t *targets, const void *probabilities, float scale,
+                                         void *dlogits);
 
 /* ---- gemm.h: A and B numbers of the device's format, C too; sums in fp32 ---- */
 void lspo_compute_gemm_nn(lspo_compute_t *c, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,

@@ -130,20 +130,20 @@ void lspo_compute_attention_backward(lspo_compute_t *c, const lspo_attention_t *
 
 /* ---- loss.h ---- */
 
-void lspo_compute_cross_entropy_forward(lspo_compute_t *c, size_t rows, size_t vocabulary, const uint32_t *targets,
-                                        void *logits, double *loss_sum_out)
+void lspo_compute_cross_entropy_forward(lspo_compute_t *c, size_t rows, size_t vocabulary, size_t stride,
+                                        const uint32_t *targets, void *logits, double *loss_sum_out)
 {
-    LSPO_ON(c, *loss_sum_out = lspo_cross_entropy_forward(rows, vocabulary, targets, logits),
-            lspo_cross_entropy_forward_cuda(c->number, rows, vocabulary, targets, logits, c->scratch, loss_sum_out,
-                                            c->stream));
+    LSPO_ON(c, *loss_sum_out = lspo_cross_entropy_forward(rows, vocabulary, stride, targets, logits),
+            lspo_cross_entropy_forward_cuda(c->number, rows, vocabulary, stride, targets, logits, c->scratch,
+                                            loss_sum_out, c->stream));
 }
 
-void lspo_compute_cross_entropy_backward(lspo_compute_t *c, size_t rows, size_t vocabulary, const uint32_t *targets,
-                                         const void *probabilities, float scale, void *dlogits)
+void lspo_compute_cross_entropy_backward(lspo_compute_t *c, size_t rows, size_t vocabulary, size_t stride,
+                                         const uint32_t *targets, const void *probabilities, float scale, void *dlogits)
 {
-    LSPO_ON(c, lspo_cross_entropy_backward(rows, vocabulary, targets, probabilities, scale, dlogits),
-            lspo_cross_entropy_backward_cuda(c->number, rows, vocabulary, targets, probabilities, scale, dlogits,
-                                             c->stream));
+    LSPO_ON(c, lspo_cross_entropy_backward(rows, vocabulary, stride, targets, probabilities, scale, dlogits),
+            lspo_cross_entropy_backward_cuda(c->number, rows, vocabulary, stride, targets, probabilities, scale,
+                                             dlogits, c->stream));
 }
 
 /* ---- gemm.h ---- */

@@ -85,6 +85,11 @@ static lspo_block_saved_t block_saved_layout(const shape_t *of)
     return s;
 }
 
+static size_t logits_stride(const shape_t *of)
+{
+    return lspo_logits_stride(of->model->vocabulary, lspo_number_bytes(of->number));
+}
+
 static lspo_head_saved_t head_saved_layout(const shape_t *of)
 {
     const lspo_model_t *model = of->model;
@@ -98,7 +103,7 @@ static lspo_head_saved_t head_saved_layout(const shape_t *of)
     if (!is_llama(of))
         s.mean = take_floats(of->tokens, &s.end);
     s.norm_out = take_numbers(of, of->tokens * model->width, &s.end);
-    s.probabilities = take_numbers(of, of->tokens * model->vocabulary, &s.end);
+    s.probabilities = take_numbers(of, of->tokens * logits_stride(of), &s.end);
     return s;
 }
 
@@ -125,7 +130,8 @@ static lspo_block_workspace_t block_workspace_layout(const shape_t *of)
 static bool sizes_hold(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
 {
     const double limit = 2147483647.0, tokens = (double)batch * sequence;
-    const double w = model->width, f = model->mlp_width, v = model->vocabulary;
+    const double w = model->width, f = model->mlp_width;
+    const double v = (double)lspo_logits_stride(model->vocabulary, 2);       /* in fp32 at most 7 less */
     const double stride = model->class_count > 0 ? (double)sequence * w : w; /* from first token to first token */
     const double floats = tokens * (7.0 * w + 3.0 * f + (double)model->head_count * sequence + v + 6.0);
     return model->head_count > 0 && model->kv_head_count > 0 && tokens <= limit && 3.0 * w <= limit && f <= limit &&
@@ -218,6 +224,7 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
     t->kv_heads = model->kv_head_count;
     t->mlp_width = model->mlp_width;
     t->vocabulary = model->vocabulary;
+    t->logits_stride = logits_stride(of);
     t->classes = model->class_count;
     t->max_sequence = model->max_sequence;
     t->tied = model->tied_head;

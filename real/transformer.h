@@ -32,7 +32,8 @@ typedef struct lspo_transformer lspo_transformer_t;
 
 /* clang-format off */
 /* What is kept, in numbers of the format where nothing else is said, in memory order (T = batch s, w width, kv width of K and
- * of V, f MLP width, h heads, s sequence, V vocabulary, c classes); lspo_activations() counts the same bytes.
+ * of V, f MLP width, h heads, s sequence, V vocabulary, V' from one row of logits to the next (lspo_logits_stride(): V in
+ * fp32; what lies behind a row is never read), c classes); lspo_activations() counts the same bytes.
  *   block saved
  *       in fp32 whatever the format is
  *              rstd1 T, rstd2 T; not LLAMA: mean1 T, mean2 T; of attention T h s, its probabilities or, where it is flash
@@ -44,12 +45,12 @@ typedef struct lspo_transformer lspo_transformer_t;
  *       BERT   as many as GPT: norm1_out T w, qkv T (w + 2 kv), context T w, input of norm1 T w, input of norm2 T w,
  *              mlp_pre T f, mlp_act T f
  *   head saved
- *       GPT    rstd T and mean T in fp32, norm_out T w, probabilities T V.  LLAMA: no mean
+ *       GPT    rstd T and mean T in fp32, norm_out T w, probabilities T V'.  LLAMA: no mean
  *       BERT   batch (w + c): tanh of the dense layer, probabilities (the number itself where c = 1)
  *   workspace
  *       LLAMA: the rotary table, s w / h in fp32, which lspo_transformer_create() writes and which must stay;
  *       max(T (4 w + 2 kv + f), head saved), LLAMA: 2 f: in a block's backward pass the dY that lspo_linear_operands_t
- *       points at and one scratch T w; in the head's T (w + V), in evaluation the saved set;
+ *       points at and one scratch T w; in the head's T (V' + w), in evaluation the saved set;
  *       in fp32 (32 + w / h) s for attention in either pass of a block */
 /* clang-format on */
 
@@ -106,7 +107,7 @@ size_t lspo_transformer_targets(const lspo_transformer_t *t);
  * the lowest of equals. */
 size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint32_t *targets);
 
-/* logits_out (count x V): what the head says of `count` rows of x_in (rows: their numbers, each < T; NULL: the first).
+/* logits_out (count x V, dense): what the head says of `count` rows of x_in (rows: their numbers, each < T; NULL: the first).
  * Classifiers: count x classes, of sequences of the batch instead of rows.  Uses the workspace. */
 void lspo_transformer_logits(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
                              const void *x_in, size_t count, const uint32_t *rows, void *logits_out);

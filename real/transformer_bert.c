@@ -213,7 +213,7 @@ static void head_forward(lspo_transformer_t *t, const void *head_weights, const 
     float *logits = lspo_floats(s, at->probabilities);
     classify(t, t->batch, head_weights, x_in, t->sequence * t->width, lspo_floats(s, at->dense_out), logits);
     *loss_sum_out = t->classes == 1 ? squared_errors(t->batch, targets, logits)
-                                    : lspo_cross_entropy_forward(t->batch, t->classes, targets, logits);
+                                    : lspo_cross_entropy_forward(t->batch, t->classes, t->classes, targets, logits);
 }
 
 /* Of a layer of the head, rows x m to rows x n: into the sink, where the rest is wanted. */
@@ -242,7 +242,7 @@ static void head_backward(lspo_transformer_t *t, const void *head_weights, const
     if (c == 1)
         squared_errors_backward(t->batch, targets, probabilities, scale, dlogits);
     else
-        lspo_cross_entropy_backward(t->batch, c, targets, probabilities, scale, dlogits);
+        lspo_cross_entropy_backward(t->batch, c, c, targets, probabilities, scale, dlogits);
     layer_gradient(t, OUTPUT, dense_out, w, dlogits, sink);
     lspo_gemm_nt(t->batch, w, c, 1.0F, dlogits, c, lspo_stage_weight(t, &t->head, OUTPUT, head_weights), c, 0.0F,
                  d_dense, w);

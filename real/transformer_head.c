@@ -21,16 +21,43 @@ static void norm_rows(const lspo_transformer_t *t, size_t rows, const void *head
                                   lspo_stage_weight(t, &t->head, NORM_BIAS, head_weights), out, mean, rstd);
 }
 
+/* How many of the vocabulary's first `end` tokens the next product takes, from the end.  cuBLAS has its fastest kernels
+ * where sizes, too, are multiples of 16 bytes (its manual, "Tensor Core Usage").  So where rows of logits have gaps to be
+ * aligned the tokens beyond the last multiple of 8 are multiplied apart. */
+static size_t next_tokens(const lspo_transformer_t *t, size_t stride, size_t end)
+{
+    const size_t left_over = stride > t->vocabulary ? end % 8 : 0;
+    return left_over > 0 ? left_over : end;
+}
+
+/* Number `i` of an array of the format. */
+static const void *at_number(const lspo_transformer_t *t, const void *array, size_t i)
+{
+    return (const char *)array + i * t->number_bytes;
+}
+
+/* logits: rows x V, their rows `stride` numbers apart; token: V x w. */
+static void project_tied(const lspo_transformer_t *t, size_t rows, const void *token, const void *normed, char *logits,
+                         size_t stride)
+{
+    const size_t w = t->width;
+    for (size_t end = t->vocabulary, count; end > 0; end -= count) {
+        count = next_tokens(t, stride, end);
+        const size_t first = end - count;
+        lspo_compute_gemm_nt(t->compute, rows, count, w, 1.0F, normed, w, at_number(t, token, first * w), w, 0.0F,
+                             logits + first * t->number_bytes, stride);
+    }
+}
+
 static void project(const lspo_transformer_t *t, size_t rows, const void *head_weights, const void *embed_weights,
-                    const void *normed, void *logits)
+                    const void *normed, void *logits, size_t stride)
 {
     const size_t w = t->width, v = t->vocabulary;
     if (t->tied)
-        lspo_compute_gemm_nt(t->compute, rows, v, w, 1.0F, normed, w,
-                             lspo_stage_weight(t, &t->embed, TOKEN, embed_weights), w, 0.0F, logits, v);
+        project_tied(t, rows, lspo_stage_weight(t, &t->embed, TOKEN, embed_weights), normed, logits, stride);
     else
         lspo_compute_gemm_nn(t->compute, rows, v, w, 1.0F, normed, w,
-                             lspo_stage_weight(t, &t->head, output_tensor(t), head_weights), v, 0.0F, logits, v);
+                             lspo_stage_weight(t, &t->head, output_tensor(t), head_weights), v, 0.0F, logits, stride);
 }
 
 void lspo_language_head_forward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
@@ -38,9 +65,26 @@ void lspo_language_head_forward(lspo_transformer_t *t, const void *head_weights,
 {
     const lspo_head_saved_t *at = &t->head_saved;
     norm_rows(t, t->tokens, head_weights, x_in, s + at->norm_out, lspo_floats(s, at->mean), lspo_floats(s, at->rstd));
-    project(t, t->tokens, head_weights, embed_weights, s + at->norm_out, s + at->probabilities);
-    lspo_compute_cross_entropy_forward(t->compute, t->tokens, t->vocabulary, targets, s + at->probabilities,
-                                       loss_sum_out);
+    project(t, t->tokens, head_weights, embed_weights, s + at->norm_out, s + at->probabilities, t->logits_stride);
+    lspo_compute_cross_entropy_forward(t->compute, t->tokens, t->vocabulary, t->logits_stride, targets,
+                                       s + at->probabilities, loss_sum_out);
+}
+
+/* What is left over comes first, so that its rounded sum is the small one. */
+static void project_tied_backward(const lspo_transformer_t *t, const void *token, const void *normed,
+                                  const void *dlogits, float beta, char *token_gradient, void *dnorm)
+{
+    const size_t w = t->width, v = t->vocabulary, stride = t->logits_stride;
+    for (size_t end = v, count; end > 0; end -= count) {
+        count = next_tokens(t, stride, end);
+        const size_t first = end - count;
+        const void *some = at_number(t, dlogits, first);
+        if (token_gradient != NULL)
+            lspo_compute_gemm_tn(t->compute, count, w, t->tokens, 1.0F, some, stride, normed, w, beta,
+                                 token_gradient + first * w * t->number_bytes, w);
+        lspo_compute_gemm_nn(t->compute, t->tokens, w, count, 1.0F, some, stride, at_number(t, token, first * w), w,
+                             end == v ? 0.0F : 1.0F, dnorm, w);
+    }
 }
 
 /* dlogits to the gradients of the output projection, where they are wanted, and of what it projected. */
@@ -48,20 +92,18 @@ static void project_backward(const lspo_transformer_t *t, const void *head_weigh
                              const void *normed, const void *dlogits, const lspo_gradient_sink_t *sink,
                              void *embed_gradient, void *dnorm)
 {
-    const size_t w = t->width, v = t->vocabulary;
+    const size_t w = t->width, v = t->vocabulary, stride = t->logits_stride;
     const float beta = lspo_sink_adds(sink) ? 1.0F : 0.0F;
     if (t->tied) {
-        if (embed_gradient != NULL)
-            lspo_compute_gemm_tn(t->compute, v, w, t->tokens, 1.0F, dlogits, v, normed, w, beta,
-                                 lspo_stage_gradient(t, &t->embed, TOKEN, embed_gradient), w);
-        lspo_compute_gemm_nn(t->compute, t->tokens, w, v, 1.0F, dlogits, v,
-                             lspo_stage_weight(t, &t->embed, TOKEN, embed_weights), w, 0.0F, dnorm, w);
+        project_tied_backward(t, lspo_stage_weight(t, &t->embed, TOKEN, embed_weights), normed, dlogits, beta,
+                              embed_gradient != NULL ? lspo_stage_gradient(t, &t->embed, TOKEN, embed_gradient) : NULL,
+                              dnorm);
         return;
     }
     void *output_gradient = lspo_rest_sink(t, &t->head, output_tensor(t), sink);
     if (output_gradient != NULL)
-        lspo_compute_gemm_tn(t->compute, w, v, t->tokens, 1.0F, normed, w, dlogits, v, beta, output_gradient, v);
-    lspo_compute_gemm_nt(t->compute, t->tokens, w, v, 1.0F, dlogits, v,
+        lspo_compute_gemm_tn(t->compute, w, v, t->tokens, 1.0F, normed, w, dlogits, stride, beta, output_gradient, v);
+    lspo_compute_gemm_nt(t->compute, t->tokens, w, v, 1.0F, dlogits, stride,
                          lspo_stage_weight(t, &t->head, output_tensor(t), head_weights), v, 0.0F, dnorm, w);
 }
 
@@ -69,13 +111,14 @@ void lspo_language_head_backward(lspo_transformer_t *t, const void *head_weights
                                  const uint32_t *targets, const void *x_in, const char *s, float scale,
                                  const lspo_gradient_sink_t *sink, void *embed_gradient, void *dx_out)
 {
-    const size_t w = t->width, v = t->vocabulary;
+    const size_t w = t->width, v = t->vocabulary, stride = t->logits_stride;
     const lspo_head_saved_t *at = &t->head_saved;
     const bool accumulate = lspo_sink_adds(sink);
     const void *gain = lspo_stage_weight(t, &t->head, NORM_GAIN, head_weights);
     void *dgain = lspo_rest_sink(t, &t->head, NORM_GAIN, sink);
-    char *dlogits = t->workspace, *dnorm = t->workspace + t->tokens * v * t->number_bytes;
-    lspo_compute_cross_entropy_backward(t->compute, t->tokens, v, targets, s + at->probabilities, scale, dlogits);
+    char *dlogits = t->workspace, *dnorm = t->workspace + t->tokens * stride * t->number_bytes;
+    lspo_compute_cross_entropy_backward(t->compute, t->tokens, v, stride, targets, s + at->probabilities, scale,
+                                        dlogits);
     project_backward(t, head_weights, embed_weights, s + at->norm_out, dlogits, sink, embed_gradient, dnorm);
     const float *rstd = lspo_saved_floats(s, at->rstd);
     if (t->rms)
@@ -99,7 +142,8 @@ void lspo_language_head_logits(lspo_transformer_t *t, const void *head_weights, 
                               (const char *)x_in + (rows != NULL ? rows[done + i] : done + i) * row_bytes,
                               gathered + i * row_bytes);
         norm_rows(t, some, head_weights, gathered, normed, mean, rstd);
-        project(t, some, head_weights, embed_weights, normed, (char *)logits_out + done * vocabulary_bytes);
+        project(t, some, head_weights, embed_weights, normed, (char *)logits_out + done * vocabulary_bytes,
+                t->vocabulary);
         done += some;
     }
 }

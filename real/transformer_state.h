@@ -65,7 +65,7 @@ struct lspo_transformer {
     lspo_compute_t *compute;
     size_t number_bytes;
     size_t batch, sequence, tokens, width, kv_width, heads, kv_heads, mlp_width, max_sequence;
-    size_t vocabulary, classes;
+    size_t vocabulary, logits_stride, classes;
     bool tied, rms; /* rms: the norms have no mean and no bias */
     float epsilon;
     uint32_t stage_count;

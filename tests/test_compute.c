@@ -311,6 +311,16 @@ Test(compute, llama_with_adapters_as_on_the_host)
     check_model(&model, true);
 }
 
+/* A vocabulary one above a multiple of 8: in 16 bits seven numbers, NaN here, lie behind each row of logits. */
+Test(compute, an_odd_vocabulary_as_on_the_host)
+{
+    lspo_model_t models[] = {gpt, untied_gpt(), llama()};
+    for (size_t m = 0; m < COUNT(models); m++) {
+        models[m].vocabulary = 257;
+        check_model(&models[m], false);
+    }
+}
+
 /* ---- a device against itself, bit for bit ---- */
 
 static void expect_bits(player_t *p, const void *memory, size_t n, const float *want, const char *what)
@@ -431,6 +441,31 @@ Test(compute, logits_as_on_the_host)
                 close_player(both[k]);
             }
         }
+}
+
+/* Rows of 72 numbers hold 67 probabilities each, which add up to 1; the others are as the memory was.  They end what the
+ * head saves. */
+Test(compute, rows_of_logits_are_written_up_to_the_vocabulary)
+{
+    enum { STRIDE = 72 };
+    for (size_t i = 1; i < COUNT(numbers); i++) {
+        player_t p;
+        open_player("cuda", &gpt, numbers[i], numbers[i], false, &p);
+        forward(&p);
+        const size_t row_bytes = STRIDE * lspo_number_bytes(numbers[i]);
+        const char *end = (char *)p.saved[STAGES - 1] + lspo_transformer_saved_bytes(p.t, STAGES - 1);
+        float *rows = numbers_of(&p, end - TOKENS * row_bytes, TOKENS * STRIDE);
+        for (size_t t = 0; t < TOKENS; t++) {
+            double sum = 0;
+            for (size_t j = 0; j < VOCABULARY; j++)
+                sum += (double)rows[t * STRIDE + j];
+            cr_assert(t % 7 == 3 || fabs(sum - 1) < 0.02, "row %zu in %s adds up to %g", t, number_names[i], sum);
+            for (size_t j = VOCABULARY; j < STRIDE; j++)
+                cr_assert(isnan(rows[t * STRIDE + j]));
+        }
+        free(rows);
+        close_player(&p);
+    }
 }
 
 /* ---- sizes and refusals ---- */

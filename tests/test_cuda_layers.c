@@ -325,38 +325,53 @@ static double device_double(order_t *order, const double *device)
     return got;
 }
 
-/* The loss is that of the logits, in every format: probabilities are rounded after it. */
-static void check_loss(lspo_number_t number, size_t rows, size_t vocabulary, double scale)
+/* rows x cols numbers, each row followed by NaN up to `stride`. */
+static float *spread(const float *x, size_t rows, size_t cols, size_t stride)
 {
-    const size_t n = rows * vocabulary;
+    float *out = floats(rows * stride);
+    for (size_t i = 0; i < rows * stride; i++)
+        out[i] = i % stride < cols ? x[i / stride * cols + i % stride] : NAN;
+    return out;
+}
+
+/* The loss is that of the logits, in every format: probabilities are rounded after it.  What lies behind a row is neither
+ * read nor written. */
+static void check_loss(lspo_number_t number, size_t rows, size_t vocabulary, size_t stride, double scale)
+{
+    const size_t n = rows * stride;
     uint32_t *targets = random_numbers(1, (uint32_t)vocabulary, rows);
-    float *logits = random_numbers_of(number, 2, scale, n), *p = copy_floats(logits, n), *d = floats(n);
+    float *dense = random_numbers_of(number, 2, scale, rows * vocabulary);
+    float *logits = spread(dense, rows, vocabulary, stride), *p = copy_floats(logits, n), *d = copy_floats(logits, n);
     if (rows > 3)
         targets[1] = targets[3] = LSPO_TARGET_IGNORED;
-    const double want = lspo_cross_entropy_forward(rows, vocabulary, targets, p);
+    const double want = lspo_cross_entropy_forward(rows, vocabulary, stride, targets, p);
     float *rounded = copy_floats(p, n);
     round_floats(number, n, rounded);
-    lspo_cross_entropy_backward(rows, vocabulary, targets, rounded, 0.25F, d);
+    lspo_cross_entropy_backward(rows, vocabulary, stride, targets, rounded, 0.25F, d);
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *targets_ = device_copy(targets, rows * sizeof *targets);
         void *p_ = device_numbers(number, logits, n), *d_ = device_numbers(number, rounded, n);
         double *losses = device_array(rows * sizeof *losses), *sum = device_array(sizeof *sum);
-        DEVICE_OK(lspo_cross_entropy_forward_cuda(number, rows, vocabulary, targets_, p_, losses, sum, NULL));
+        DEVICE_OK(lspo_cross_entropy_forward_cuda(number, rows, vocabulary, stride, targets_, p_, losses, sum, NULL));
         expect_numbers(&order, number, "p", p_, p, n, NOISE, 1e-9, 1e-5);
         const double got = device_double(&order, sum);
         cr_assert(fabs(got - want) <= 1e-5 * (double)rows * scale, "loss %.9g, the host's %.9g", got, want);
-        DEVICE_OK(lspo_cross_entropy_backward_cuda(number, rows, vocabulary, targets_, d_, 0.25F, d_, NULL));
+        DEVICE_OK(lspo_cross_entropy_backward_cuda(number, rows, vocabulary, stride, targets_, d_, 0.25F, d_, NULL));
         expect_numbers(&order, number, "d", d_, d, n, NOISE, 1e-7, 1e-5);
     }
-    free(targets), free(logits), free(p), free(rounded), free(d);
+    free(targets), free(dense), free(logits), free(p), free(rounded), free(d);
 }
 
+/* Rows without gaps, rows at multiples of 16 bytes, and with a gap that leaves them misaligned. */
 Test(cuda_layers, cross_entropy)
 {
     for (size_t k = 0; k < COUNT(all_numbers); k++)
         for (size_t i = 0; i < COUNT(heights); i++)
-            for (size_t j = 0; j < COUNT(widths); j++)
-                check_loss(all_numbers[k], heights[i], widths[j], j % 2 ? 1 : 30);
+            for (size_t j = 0; j < COUNT(widths); j++) {
+                const size_t strides[] = {widths[j], (widths[j] + 7) / 8 * 8, widths[j] + 3};
+                for (size_t s = 0; s < COUNT(strides); s++)
+                    check_loss(all_numbers[k], heights[i], widths[j], strides[s], j % 2 ? 1 : 30);
+            }
 }
 
 /* Logits that fp16 holds as infinity: a probability of 0, or with all others at 0.  exp(10 - 10) + exp(9 - 10) = 1.3679. */
@@ -370,7 +385,7 @@ Test(cuda_layers, cross_entropy_of_masked_logits)
         for (order_t order = {0}; next_order(&order);) {
             void *p = device_numbers(all_numbers[k], logits, COUNT(logits));
             double *losses = device_array(sizeof *losses), *sum = device_array(sizeof *sum);
-            DEVICE_OK(lspo_cross_entropy_forward_cuda(all_numbers[k], 1, COUNT(logits),
+            DEVICE_OK(lspo_cross_entropy_forward_cuda(all_numbers[k], 1, COUNT(logits), COUNT(logits),
                                                       device_copy(&target, sizeof target), p, losses, sum, NULL));
             expect_numbers(&order, all_numbers[k], "p", p, want, COUNT(want), NOISE, 1e-7, 1e-6);
             cr_assert_float_eq(device_double(&order, sum), 1.31326169, 1e-6);

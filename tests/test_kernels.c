@@ -337,14 +337,33 @@ Test(kernels, cross_entropy_and_its_gradient)
             p[i * V + j] = exp((double)logits[i * V + j]) / sum;
         want_loss -= log(p[i * V + targets[i]]);
     }
-    const double loss = lspo_cross_entropy_forward(ROWS, V, targets, logits);
+    const double loss = lspo_cross_entropy_forward(ROWS, V, V, targets, logits);
     cr_assert_float_eq(loss, want_loss, 1e-5);
     assert_close("probabilities", N, logits, p, 1e-9, 4e-6);
-    lspo_cross_entropy_backward(ROWS, V, targets, logits, 0.25F, dlogits);
+    lspo_cross_entropy_backward(ROWS, V, V, targets, logits, 0.25F, dlogits);
     for (size_t i = 0; i < N; i++)
         p[i] = 0.25 * (p[i] - (i % V == targets[i / V] ? 1.0 : 0.0));
     assert_close("dlogits", N, dlogits, p, 1e-6, 4e-6);
     free(logits), free(dlogits), free(p);
+}
+
+/* Rows further apart than they are long: the same numbers, and what lies behind them stays NaN. */
+Test(kernels, cross_entropy_of_rows_with_gaps)
+{
+    enum { ROWS = 4, V = 37, STRIDE = 40, N = ROWS * STRIDE };
+    const uint32_t targets[ROWS] = {0, 36, LSPO_TARGET_IGNORED, 5};
+    float *dense = random_floats(ROWS * V, 1, 8.0), *spread = filled(N, NAN), *d = filled(N, NAN);
+    for (size_t i = 0; i < ROWS; i++)
+        memcpy(spread + i * STRIDE, dense + i * V, V * sizeof *dense);
+    const double want = lspo_cross_entropy_forward(ROWS, V, V, targets, dense);
+    cr_assert_eq(lspo_cross_entropy_forward(ROWS, V, STRIDE, targets, spread), want);
+    lspo_cross_entropy_backward(ROWS, V, STRIDE, targets, spread, 0.25F, d);
+    for (size_t i = 0; i < N; i++)
+        cr_assert(i % STRIDE < V ? spread[i] == dense[i / STRIDE * V + i % STRIDE] : isnan(spread[i]) && isnan(d[i]));
+    lspo_cross_entropy_backward(ROWS, V, V, targets, dense, 0.25F, dense);
+    for (size_t i = 0; i < ROWS; i++)
+        cr_assert_arr_eq(d + i * STRIDE, dense + i * V, V * sizeof *d);
+    free(dense), free(spread), free(d);
 }
 
 /* Logits far apart: the loss is their distance, and nothing overflows. */
@@ -352,7 +371,7 @@ Test(kernels, cross_entropy_of_certain_but_wrong_logits)
 {
     float logits[3] = {500.0F, -500.0F, 0.0F};
     const uint32_t target = 1;
-    const double loss = lspo_cross_entropy_forward(1, 3, &target, logits);
+    const double loss = lspo_cross_entropy_forward(1, 3, 3, &target, logits);
     cr_assert_float_eq(loss, 1000.0, 1e-9);
     cr_assert_eq(logits[0], 1.0F);
     cr_assert_eq(logits[1], 0.0F);
