@@ -110,10 +110,12 @@ void lspo_device_begin(lspo_device_t *device, const lspo_device_backend_t *backe
     device->backend = backend;
     device->caps = *caps;
     pthread_mutex_init(&device->lock, NULL);
+    pthread_cond_init(&device->passed, NULL);
 }
 
 void lspo_device_end(lspo_device_t *device)
 {
+    pthread_cond_destroy(&device->passed);
     pthread_mutex_destroy(&device->lock);
     free(device);
 }
@@ -145,24 +147,80 @@ lspo_status_t lspo_device_set_number(lspo_device_t *device, lspo_number_t number
 
 /* ---- memory ---- */
 
+/* On whose stream the calling thread's work is queued. */
+static lspo_lane_t stream_lane(lspo_device_t *device)
+{
+    lspo_lane_t lane = device->backend->lane_here(device);
+    return lane == LSPO_LANE_CPU ? LSPO_LANE_GPU : lane;
+}
+
+/* Lock held.  What other lanes have given back but may still use: nothing orders this lane behind theirs until a mark is
+ * passed there. */
+static uint64_t leaving_bytes(lspo_device_t *device)
+{
+    uint64_t bytes = 0;
+    if (!device->backend->is_asynchronous)
+        return 0;
+    lspo_lane_t here = stream_lane(device);
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        if (lane != (int)here)
+            bytes += device->given_back_bytes[lane] - device->passed_bytes[lane];
+    return bytes;
+}
+
+static uint64_t limit_of(const lspo_device_t *device)
+{
+    uint64_t cap_bytes = device->caps.memory_bytes;
+    return cap_bytes == 0 || (device->free_bytes > 0 && device->free_bytes < cap_bytes) ? device->free_bytes
+                                                                                        : cap_bytes;
+}
+
+static bool fits(const lspo_device_t *device, uint64_t used_bytes, size_t bytes)
+{
+    uint64_t limit_bytes = limit_of(device);
+    return limit_bytes == 0 || (bytes <= limit_bytes && used_bytes <= limit_bytes - bytes);
+}
+
+/* Lock held, and released while it sleeps.  A lane's thread waits for what is leaving, which needs no more than that the
+ * marks behind it are waited for: they are, by threads that never take memory. */
+static void wait_for_room(lspo_device_t *device, size_t bytes)
+{
+    if (!device->backend->is_asynchronous || device->backend->lane_here(device) == LSPO_LANE_CPU)
+        return;
+    while (leaving_bytes(device) > 0 && !fits(device, device->in_use_bytes + leaving_bytes(device), bytes))
+        pthread_cond_wait(&device->passed, &device->lock);
+}
+
+static lspo_status_t take_counted(lspo_device_t *device, size_t bytes, void **memory_out)
+{
+    wait_for_room(device, bytes);
+    uint64_t used_bytes = device->in_use_bytes + leaving_bytes(device);
+    if (!fits(device, used_bytes, bytes))
+        return lspo_error(LSPO_ERR_FIT, "device memory: %zu bytes asked for with %" PRIu64 " in use of %" PRIu64 " %s",
+                          bytes, used_bytes, limit_of(device),
+                          limit_of(device) == device->caps.memory_bytes ? "allowed"
+                                                                        : "that were free on the GPU at the start");
+    lspo_status_t status = device->backend->take(device, bytes, true, memory_out);
+    if (status != LSPO_OK)
+        return status;
+    device->in_use_bytes += bytes;
+    if (used_bytes + bytes > device->peak_bytes)
+        device->peak_bytes = used_bytes + bytes;
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out)
 {
-    lspo_status_t status = LSPO_OK;
     pthread_mutex_lock(&device->lock);
-    uint64_t cap_bytes = device->caps.memory_bytes;
-    if (cap_bytes && (bytes > cap_bytes || device->in_use_bytes > cap_bytes - bytes)) {
-        status = lspo_error(LSPO_ERR_FIT,
-                            "device memory: %zu bytes asked for with %" PRIu64 " in use of %" PRIu64 " allowed", bytes,
-                            device->in_use_bytes, cap_bytes);
-        goto unlock;
-    }
-    status = device->backend->take(device, bytes, memory_out);
-    if (status != LSPO_OK)
-        goto unlock;
-    device->in_use_bytes += bytes;
-    if (device->in_use_bytes > device->peak_bytes)
-        device->peak_bytes = device->in_use_bytes;
-unlock:
+    lspo_status_t status = take_counted(device, bytes, memory_out);
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+lspo_status_t lspo_device_alloc_uncounted(lspo_device_t *device, size_t bytes, void **memory_out)
+{
+    pthread_mutex_lock(&device->lock);
+    lspo_status_t status = device->backend->take(device, bytes, false, memory_out);
     pthread_mutex_unlock(&device->lock);
     return status;
 }
@@ -172,8 +230,20 @@ void lspo_device_free(lspo_device_t *device, void *memory)
     if (!memory)
         return;
     pthread_mutex_lock(&device->lock);
-    device->in_use_bytes -= device->backend->give_back(device, memory);
+    size_t bytes = device->backend->give_back(device, memory);
+    device->in_use_bytes -= bytes;
+    if (device->backend->is_asynchronous)
+        device->given_back_bytes[stream_lane(device)] += bytes;
     pthread_mutex_unlock(&device->lock);
+}
+
+uint64_t lspo_device_room_bytes(lspo_device_t *device)
+{
+    pthread_mutex_lock(&device->lock);
+    uint64_t limit_bytes = limit_of(device);
+    uint64_t room_bytes = limit_bytes > device->in_use_bytes ? limit_bytes - device->in_use_bytes : 0;
+    pthread_mutex_unlock(&device->lock);
+    return limit_bytes == 0 ? UINT64_MAX : room_bytes;
 }
 
 uint64_t lspo_device_peak_bytes(const lspo_device_t *device)
@@ -326,9 +396,24 @@ bool lspo_device_is_asynchronous(const lspo_device_t *device)
     return device->backend->is_asynchronous;
 }
 
+static void pass(lspo_device_t *device, lspo_lane_t lane, uint64_t given_back_bytes)
+{
+    pthread_mutex_lock(&device->lock);
+    if (given_back_bytes > device->passed_bytes[lane])
+        device->passed_bytes[lane] = given_back_bytes;
+    pthread_cond_broadcast(&device->passed);
+    pthread_mutex_unlock(&device->lock);
+}
+
 lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_t lane)
 {
-    return device->backend->enter_lane ? device->backend->enter_lane(device, lane) : LSPO_OK;
+    if (!device->backend->enter_lane)
+        return LSPO_OK;
+    lspo_status_t status = device->backend->enter_lane(device, lane);
+    pthread_mutex_lock(&device->lock); /* every lane's stream is behind the compute stream's work from here on */
+    device->passed_bytes[LSPO_LANE_GPU] = device->given_back_bytes[LSPO_LANE_GPU];
+    pthread_mutex_unlock(&device->lock);
+    return status;
 }
 
 static lspo_status_t no_marks(void)
@@ -349,12 +434,25 @@ void lspo_device_mark_destroy(lspo_device_t *device, lspo_device_mark_t *mark)
 
 lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark)
 {
-    return device->backend->mark_record ? device->backend->mark_record(device, lane, mark) : no_marks();
+    if (!device->backend->mark_record)
+        return no_marks();
+    pthread_mutex_lock(&device->lock);
+    mark->lane = lane;
+    mark->given_back_bytes = device->given_back_bytes[lane];
+    pthread_mutex_unlock(&device->lock);
+    lspo_status_t status = device->backend->mark_record(device, lane, mark);
+    if (status != LSPO_OK) /* nobody will wait for it */
+        pass(device, lane, mark->given_back_bytes);
+    return status;
 }
 
 lspo_status_t lspo_device_mark_wait(lspo_device_t *device, lspo_device_mark_t *mark)
 {
-    return device->backend->mark_wait ? device->backend->mark_wait(device, mark) : no_marks();
+    if (!device->backend->mark_wait)
+        return no_marks();
+    lspo_status_t status = device->backend->mark_wait(device, mark);
+    pass(device, mark->lane, mark->given_back_bytes); /* also of a device that failed: nobody shall wait for more */
+    return status;
 }
 
 lspo_status_t lspo_device_mark_time(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out)

@@ -51,7 +51,14 @@ lspo_status_t lspo_device_gpu_at(uint32_t number, lspo_device_gpu_t *gpu_out);
  * LSPO_ERR_FIT when it would exceed the cap: the message says how much was asked for, in use and allowed. */
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
 void lspo_device_free(lspo_device_t *device, void *memory);
-uint64_t lspo_device_peak_bytes(const lspo_device_t *device); /* high-water mark of bytes handed out */
+/* The same beyond cap and count, as the context of a GPU is: the few bytes an element of a batch or a stage that the host
+ * tells or is told, which on the host device are its own. */
+lspo_status_t lspo_device_alloc_uncounted(lspo_device_t *device, size_t bytes, void **memory_out);
+/* High-water mark of bytes handed out.  On an asynchronous device what a lane has given back counts for other lanes until a
+ * mark behind it was waited for, so that the GPU never holds more than this. */
+uint64_t lspo_device_peak_bytes(const lspo_device_t *device);
+/* What may still be taken, by the cap and by what was free on the GPU; UINT64_MAX where nothing bounds it. */
+uint64_t lspo_device_room_bytes(lspo_device_t *device);
 /* The most bytes of the system's that device memory ever had at once, handed out or kept for reuse: what a host-side
  * instrument such as VmHWM sees of the device.  Rounded up by at most 127 bytes an allocation. */
 uint64_t lspo_device_most_held_bytes(const lspo_device_t *device);
@@ -69,7 +76,7 @@ const char *lspo_device_pci_address(const lspo_device_t *device);
 
 /* What lspo_device_host_alloc() will be asked for, each part rounded up to 64 bytes, by purpose.  LSPO_ERR_FIT, item by
  * item, when the machine or the process's cgroup has less to give.  A GPU's is pinned at once, in one piece; where that is
- * refused in pieces of 256 MiB, and what is refused even then stays pageable. */
+ * refused in pieces of 256 MiB, or it is memory of the driver's; what is refused even then stays pageable. */
 typedef struct {
     const char *purpose;
     uint64_t bytes;
@@ -99,8 +106,9 @@ void lspo_device_read_later(lspo_device_t *device, void *to, const void *from, s
 void lspo_device_write_later(lspo_device_t *device, void *to, const void *from, size_t bytes);
 
 /* ---- lanes.  On an asynchronous device every lane but the CPU's has a stream: what a lane's thread asks for is queued
- * there, and has been done when a mark behind it has been passed.  Memory that an op gives back may be handed to an op of
- * another lane at once: the device orders the two. ---- */
+ * there, and has been done when a mark behind it has been passed.  Memory that an op gives back may be handed to a later op
+ * of its lane at once, and to another lane's when a mark behind it was waited for; where there is memory enough, the device
+ * may hand it out before and order the two. ---- */
 
 bool lspo_device_is_asynchronous(const lspo_device_t *device);
 /* The calling thread works for `lane` from now on; others' work is queued on the compute stream. */

@@ -54,16 +54,16 @@ static _Thread_local struct {
     lspo_lane_t lane;
 } place;
 
-static bool in_lane(const lspo_device_cuda_t *d)
+static lspo_lane_t cuda_lane_here(lspo_device_t *device)
 {
-    return place.serial == d->serial && place.lane != LSPO_LANE_CPU;
+    return place.serial == cuda(device)->serial ? place.lane : LSPO_LANE_CPU;
 }
 
 /* Its stream; the device is the thread's current one from here on. */
 static cudaStream_t stream_here(lspo_device_cuda_t *d)
 {
     good(d, cudaSetDevice(d->number), "cannot be used by a thread");
-    return d->streams[in_lane(d) ? place.lane : LSPO_LANE_GPU];
+    return d->streams[cuda_lane_here(&d->device)]; /* the CPU lane's is the compute stream */
 }
 
 /* What has been queued on the compute stream, by whoever prepared the run, is done before the lane's first op. */
@@ -84,17 +84,6 @@ static lspo_status_t cuda_enter_lane(lspo_device_t *device, lspo_lane_t lane)
 
 /* ---- memory ---- */
 
-static lspo_status_t check_free(const lspo_device_cuda_t *d, size_t bytes)
-{
-    uint64_t in_use_bytes = d->device.in_use_bytes;
-    if (bytes <= d->free_bytes && in_use_bytes <= d->free_bytes - bytes)
-        return LSPO_OK;
-    return lspo_error(LSPO_ERR_FIT,
-                      "device memory: %zu bytes asked for with %" PRIu64 " in use of %" PRIu64
-                      " that were free on the GPU (%s) at the start",
-                      bytes, in_use_bytes, d->free_bytes, d->gpu_name);
-}
-
 static bool make_room(lspo_device_cuda_t *d)
 {
     if (d->part_count < d->part_room)
@@ -108,14 +97,11 @@ static bool make_room(lspo_device_cuda_t *d)
     return true;
 }
 
-static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, void **memory_out)
+static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, bool counted, void **memory_out)
 {
     lspo_device_cuda_t *d = cuda(device);
     cudaStream_t stream = stream_here(d);
     void *memory = NULL;
-    lspo_status_t status = check_free(d, bytes);
-    if (status != LSPO_OK)
-        return status;
     if (!make_room(d))
         return lspo_error(LSPO_ERR_MEMORY, "no host memory for an entry of device memory");
     cudaError_t error = cudaMallocFromPoolAsync(&memory, bytes ? bytes : 1, d->pool, stream);
@@ -127,9 +113,9 @@ static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, void **memor
     if (!good(d, error, "memory"))
         return LSPO_ERR_DEVICE;
     /* What no lane asked for may be used by any. */
-    if (!in_lane(d) && !good(d, cudaStreamSynchronize(stream), "memory"))
+    if (cuda_lane_here(device) == LSPO_LANE_CPU && !good(d, cudaStreamSynchronize(stream), "memory"))
         return LSPO_ERR_DEVICE;
-    d->parts[d->part_count++] = (lspo_device_part_t){memory, bytes};
+    d->parts[d->part_count++] = (lspo_device_part_t){memory, counted ? bytes : 0};
     *memory_out = memory;
     return LSPO_OK;
 }
@@ -340,7 +326,7 @@ static lspo_status_t cuda_describe(const lspo_device_t *device, lspo_device_entr
     describe_driver(driver_version, driver, sizeof driver);
     snprintf(runtime, sizeof runtime, "%d.%d", runtime_version / 1000, runtime_version % 1000 / 10);
     snprintf(pageable, sizeof pageable, "%" PRIu64, d->pageable_bytes);
-    snprintf(memory, sizeof memory, "%" PRIu64, d->free_bytes);
+    snprintf(memory, sizeof memory, "%" PRIu64, d->device.free_bytes);
     const char *const entries[][2] = {
         {"gpu", d->gpu_name},      {"sm count", sm_count},       {"compute capability", capability}, {"driver", driver},
         {"cuda runtime", runtime}, {"pageable bytes", pageable}, {"gpu memory bytes", memory}};
@@ -393,6 +379,7 @@ const lspo_device_backend_t lspo_device_cuda_backend = {.is_asynchronous = true,
                                                         .write = cuda_write,
                                                         .read_later = cuda_read_later,
                                                         .write_later = cuda_write_later,
+                                                        .lane_here = cuda_lane_here,
                                                         .enter_lane = cuda_enter_lane,
                                                         .mark_create = cuda_mark_create,
                                                         .mark_destroy = cuda_mark_destroy,

@@ -50,7 +50,7 @@ cudaError_t lspo_cuda_mark_time(const lspo_device_mark_t *mark, uint64_t *ns_out
 
 typedef struct {
     void *memory;
-    size_t bytes;
+    size_t bytes; /* that were counted */
 } lspo_device_part_t;
 
 typedef struct {
@@ -58,9 +58,8 @@ typedef struct {
     int number;
     uint64_t serial; /* of all devices that were ever opened, this one */
     char gpu_name[256], pci_address[32];
-    int capability;      /* 10 major + minor */
-    int sm_count;        /* that kernels may use */
-    uint64_t free_bytes; /* when it was opened */
+    int capability; /* 10 major + minor */
+    int sm_count;   /* that kernels may use */
 
     lspo_sms_t sms;
     cudaStream_t streams[LSPO_LANE_COUNT]; /* the CPU lane's is the compute stream */

@@ -27,8 +27,10 @@ static void host_close(lspo_device_t *device)
     lspo_device_end(device);
 }
 
-static lspo_status_t host_take_device(lspo_device_t *device, size_t bytes, void **memory_out)
+/* Nothing asks for uncounted memory here: what it is for is the host's. */
+static lspo_status_t host_take_device(lspo_device_t *device, size_t bytes, bool counted, void **memory_out)
 {
+    (void)counted;
     void *memory = lspo_arena_take(host(device)->memory, bytes);
     if (!memory)
         return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes of device memory", bytes);

@@ -13,9 +13,9 @@ typedef struct {
     size_t chunk_bytes; /* of a paced copy */
     void (*close)(lspo_device_t *device);
 
-    /* Under the device's lock, within its cap. */
-    lspo_status_t (*take)(lspo_device_t *device, size_t bytes, void **memory_out);
-    size_t (*give_back)(lspo_device_t *device, void *memory); /* the bytes that were asked for */
+    /* Under the device's lock, within its cap; give_back returns the bytes that were counted. */
+    lspo_status_t (*take)(lspo_device_t *device, size_t bytes, bool counted, void **memory_out);
+    size_t (*give_back)(lspo_device_t *device, void *memory);
     lspo_status_t (*host_take)(lspo_device_t *device, size_t bytes, void **memory_out);
     void (*host_give_back)(lspo_device_t *device, void *memory);
     lspo_status_t (*host_reserve)(lspo_device_t *device, uint64_t bytes);
@@ -38,7 +38,8 @@ typedef struct {
     void (*read_later)(lspo_device_t *device, void *to, const void *from, size_t bytes);
     void (*write_later)(lspo_device_t *device, void *to, const void *from, size_t bytes);
 
-    /* Of asynchronous devices. */
+    /* Of asynchronous devices.  lane_here: the calling thread's; the CPU's for a thread of none. */
+    lspo_lane_t (*lane_here)(lspo_device_t *device);
     lspo_status_t (*enter_lane)(lspo_device_t *device, lspo_lane_t lane);
     lspo_status_t (*mark_create)(lspo_device_t *device, lspo_device_mark_t **mark_out);
     void (*mark_destroy)(lspo_device_t *device, lspo_device_mark_t *mark);
@@ -49,13 +50,24 @@ typedef struct {
     void (*range_end)(lspo_device_t *device);
 } lspo_device_backend_t;
 
+/* A backend's own mark begins with this. */
+struct lspo_device_mark {
+    lspo_lane_t lane;
+    uint64_t given_back_bytes; /* on the lane's stream before it */
+};
+
 /* A backend's own state begins with this. */
 struct lspo_device {
     const lspo_device_backend_t *backend;
     lspo_device_caps_t caps;
     pthread_mutex_t lock;
-    uint64_t in_use_bytes, peak_bytes; /* when the work is asked for, not when it is done */
-    atomic_bool busy[2];               /* by direction, where copies are paced */
+    uint64_t free_bytes;   /* of a GPU when it was opened; 0: not known */
+    uint64_t in_use_bytes; /* taken and not given back by calls */
+    uint64_t peak_bytes;   /* of these and of what has been given back but may still be in use when a lane takes more */
+    /* Of each lane's stream: all that was given back there, and how much of it before marks that were passed. */
+    uint64_t given_back_bytes[LSPO_LANE_COUNT], passed_bytes[LSPO_LANE_COUNT];
+    pthread_cond_t passed; /* more of them */
+    atomic_bool busy[2];   /* by direction, where copies are paced */
 };
 
 /* `caps` is checked. */

@@ -8,6 +8,7 @@
 
 #include "plan/ready.h"
 #include "real/device.h"
+#include "real/room.h"
 
 typedef struct executor executor_t;
 
@@ -19,6 +20,7 @@ typedef struct {
     lspo_op_id_t issued[LSPO_ISSUED_MAX];
     uint32_t depth, oldest, issued_count;
     bool closed;                /* nothing more will be issued */
+    bool starves;               /* none of its ready ops had room */
     pthread_cond_t wake_waiter; /* its second thread: an op is issued, or the lane is closed */
     uint64_t ended_ns;          /* when the latest op ended */
 } lane_t;
@@ -29,7 +31,10 @@ struct executor {
     const atomic_int *stop;
     lspo_trace_t *trace;
     lspo_ready_t ready;
-    uint64_t *end_ns; /* of each op; NULL where no lane is a queue */
+    bool bounded; /* by room */
+    lspo_room_t room;
+    lspo_ready_entry_t *passed_over; /* while a lane looks for an op that has room */
+    uint64_t *end_ns;                /* of each op; NULL where no lane is a queue */
     pthread_mutex_t lock;
     pthread_cond_t entered; /* all lanes are on their threads */
     uint32_t entered_count;
@@ -45,6 +50,17 @@ static void wake_lanes(executor_t *executor, uint32_t lanes)
 {
     for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
         if (lanes >> lane & 1)
+            pthread_cond_signal(&executor->lanes[lane].wake);
+}
+
+/* Lock held: `op` has ended.  What it gave back may be room for others. */
+static void make_room(executor_t *executor, lspo_op_id_t op)
+{
+    if (!executor->bounded)
+        return;
+    lspo_room_end(&executor->room, op);
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        if (executor->lanes[lane].starves)
             pthread_cond_signal(&executor->lanes[lane].wake);
 }
 
@@ -103,6 +119,7 @@ static void end_op(executor_t *executor, lane_t *lane, lspo_op_id_t op, uint64_t
     row->end_ns = end_ns - executor->zero_ns;
     executor->ended_count++;
     executor->turn++;
+    make_room(executor, op);
     wake_lanes(executor, lane->depth > 0 ? lspo_ready_end_issued(&executor->ready, op, executor->turn)
                                          : lspo_ready_end(&executor->ready, op, executor->turn));
     if (executor->ended_count == executor->plan->op_count)
@@ -216,20 +233,43 @@ static void *waiter_main(void *lane_void)
 
 /* ---- lanes ---- */
 
-/* Lock held on entry and return. */
-static void serve_next(executor_t *executor, lane_t *lane)
+/* Lock held.  The first of the lane's ready ops that has room; false when none has. */
+static bool choose_op(executor_t *executor, lane_t *lane, lspo_op_id_t *op_out)
 {
+    lspo_ready_lane_t *ready = &executor->ready.lanes[lane->lane];
+    uint32_t passed_count = 0;
+    lane->starves = true;
+    while (lane->starves && ready->count > 0) {
+        lspo_ready_entry_t first = ready->heap[0];
+        *op_out = lspo_ready_pop(ready);
+        lane->starves = executor->bounded && !lspo_room_admits(&executor->room, *op_out);
+        if (lane->starves)
+            executor->passed_over[passed_count++] = first;
+    }
+    while (passed_count > 0)
+        lspo_ready_push(ready, executor->passed_over[--passed_count]);
+    return !lane->starves;
+}
+
+/* Lock held on entry and return.  False when nothing can be served before another op has ended. */
+static bool serve_next(executor_t *executor, lane_t *lane)
+{
+    lspo_op_id_t op;
     if (executor->stop && atomic_load_explicit(executor->stop, memory_order_relaxed)) {
         stop_with(executor, lspo_error(LSPO_ERR_INTERRUPTED, "interrupted after %u of %u ops", executor->ended_count,
                                        executor->plan->op_count));
-        return;
+        return true;
     }
-    lspo_op_id_t op = lspo_ready_pop(&executor->ready.lanes[lane->lane]);
+    if (!choose_op(executor, lane, &op))
+        return false;
     executor->busy_count++;
+    if (executor->bounded)
+        lspo_room_begin(&executor->room, op);
     if (lane->depth > 0)
         issue_op(executor, lane, op);
     else
         run_op(executor, lane, op);
+    return true;
 }
 
 /* Lock held.  Time zero is when the last lane stands ready. */
@@ -248,9 +288,8 @@ static void serve(executor_t *executor, lane_t *lane)
 {
     const lspo_ready_lane_t *ready = &executor->ready.lanes[lane->lane];
     while (!lane_is_done(executor)) {
-        if (ready->count > 0 && (lane->depth == 0 || lane->issued_count < lane->depth))
-            serve_next(executor, lane);
-        else
+        bool may_serve = ready->count > 0 && (lane->depth == 0 || lane->issued_count < lane->depth);
+        if (!may_serve || !serve_next(executor, lane))
             pthread_cond_wait(&lane->wake, &executor->lock);
     }
 }
@@ -311,6 +350,8 @@ static void executor_release(executor_t *executor)
     pthread_cond_destroy(&executor->entered);
     pthread_mutex_destroy(&executor->lock);
     free(executor->end_ns);
+    free(executor->passed_over);
+    lspo_room_release(&executor->room);
     lspo_ready_release(&executor->ready);
     lspo_trace_destroy(executor->trace);
 }
@@ -328,6 +369,19 @@ static lspo_status_t make_end_times(executor_t *executor)
         return LSPO_OK;
     executor->end_ns = calloc((size_t)executor->plan->op_count + 1, sizeof *executor->end_ns);
     return executor->end_ns ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory for the times of ops");
+}
+
+static lspo_status_t bound_memory(executor_t *executor)
+{
+    uint64_t room_bytes = executor->calls->room_bytes;
+    if (room_bytes == 0)
+        return LSPO_OK;
+    executor->passed_over = calloc((size_t)executor->plan->op_count + 1, sizeof *executor->passed_over);
+    if (!executor->passed_over)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u ops", executor->plan->op_count);
+    lspo_status_t status = lspo_room_create(executor->plan, room_bytes, &executor->room);
+    executor->bounded = status == LSPO_OK;
+    return status;
 }
 
 static lspo_status_t run_lanes(executor_t *executor)
@@ -354,6 +408,8 @@ lspo_status_t lspo_execute_calls(const lspo_plan_t *plan, const lspo_executor_ca
     executor_t executor = {.plan = plan, .calls = calls, .stop = stop};
     prepare_lanes(&executor);
     lspo_status_t status = make_end_times(&executor);
+    if (status == LSPO_OK)
+        status = bound_memory(&executor);
     if (status == LSPO_OK)
         status = lspo_trace_create(plan->op_count, &executor.trace);
     if (status == LSPO_OK)

@@ -40,6 +40,9 @@ typedef struct {
     /* Called after an op has ended and before what waits for it starts or, on its own lane, ends; may be NULL. */
     lspo_op_function_t finish;
     uint32_t depth[LSPO_LANE_COUNT]; /* 0: a synchronous lane; else a queue, at most LSPO_ISSUED_MAX */
+    /* GPU memory for what ops take; 0: not bounded.  An op that has no room (real/room.h) is passed over until another has
+     * ended; LSPO_ERR_FIT when the plan needs more even op by op. */
+    uint64_t room_bytes;
     /* Queues only.  begin and issued: on the lane's thread, before and after `run`, whether it failed or not, unless
      * `begin` failed.  wait: on the lane's second thread, until all that was queued between them is done, with the times
      * when it began and ended on the clock of lspo_now_ns().  `slot` is below depth and not in use by another op. */

@@ -25,10 +25,16 @@ struct lspo_clock_cuda {
     base_t *newest;
 };
 
-struct lspo_device_mark {
+typedef struct {
+    lspo_device_mark_t mark;
     cudaEvent_t event;
     const base_t *base;
-};
+} cuda_mark_t;
+
+static cuda_mark_t *cuda(lspo_device_mark_t *mark)
+{
+    return (cuda_mark_t *)mark;
+}
 
 static cudaError_t ns_after(const base_t *base, cudaEvent_t event, uint64_t *ns_out)
 {
@@ -117,12 +123,12 @@ void lspo_clock_destroy(lspo_clock_cuda_t *clock)
 /* Waiting leaves the core to the optimizer's threads. */
 cudaError_t lspo_cuda_mark_create(lspo_device_mark_t **mark_out)
 {
-    lspo_device_mark_t *mark = calloc(1, sizeof *mark);
+    cuda_mark_t *mark = calloc(1, sizeof *mark);
     if (!mark)
         return cudaErrorMemoryAllocation;
     cudaError_t error = cudaEventCreateWithFlags(&mark->event, cudaEventBlockingSync);
     if (error == cudaSuccess)
-        *mark_out = mark;
+        *mark_out = &mark->mark;
     else
         free(mark);
     return error;
@@ -130,7 +136,7 @@ cudaError_t lspo_cuda_mark_create(lspo_device_mark_t **mark_out)
 
 void lspo_cuda_mark_destroy(lspo_device_mark_t *mark)
 {
-    cudaEventDestroy(mark->event);
+    cudaEventDestroy(cuda(mark)->event);
     free(mark);
 }
 
@@ -140,18 +146,19 @@ cudaError_t lspo_cuda_mark_record(lspo_clock_cuda_t *clock, cudaStream_t stream,
     pthread_mutex_lock(&clock->lock);
     if (lspo_now_ns() - clock->newest->at_ns > BASE_NS_MAX)
         error = add_base(clock);
-    mark->base = clock->newest;
+    cuda(mark)->base = clock->newest;
     pthread_mutex_unlock(&clock->lock);
-    return error == cudaSuccess ? cudaEventRecord(mark->event, stream) : error;
+    return error == cudaSuccess ? cudaEventRecord(cuda(mark)->event, stream) : error;
 }
 
 cudaError_t lspo_cuda_mark_wait(const lspo_device_mark_t *mark)
 {
-    return cudaEventSynchronize(mark->event);
+    return cudaEventSynchronize(((const cuda_mark_t *)mark)->event);
 }
 
 cudaError_t lspo_cuda_mark_time(const lspo_device_mark_t *mark, uint64_t *ns_out)
 {
-    return mark->base ? ns_after(mark->base, mark->event, ns_out) : cudaErrorInvalidResourceHandle;
+    const cuda_mark_t *from = (const cuda_mark_t *)mark;
+    return from->base ? ns_after(from->base, from->event, ns_out) : cudaErrorInvalidResourceHandle;
 }
 #endif

@@ -148,7 +148,7 @@ static lspo_status_t make_pool(lspo_device_cuda_t *d)
         !good(d, cudaMemPoolSetAttribute(d->pool, cudaMemPoolAttrReleaseThreshold, &keep_bytes), "a pool of memory") ||
         !good(d, cudaMemGetInfo(&free_bytes, &total_bytes), "does not tell its memory"))
         return LSPO_ERR_DEVICE;
-    d->free_bytes = free_bytes;
+    d->device.free_bytes = free_bytes;
     return LSPO_OK;
 }
 

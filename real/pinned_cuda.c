@@ -1,7 +1,8 @@
 /* pinned_cuda.c - page-locked host memory in blocks: one that was reserved, and one for each part that found no room.
  *
- * A block is pinned whole; where that is refused, in pieces from its begin as far as it goes.  A copy must not cross
- * pieces: the driver refuses a range that lies in two. */
+ * A block is pinned whole; where that is refused, in pieces from its begin as far as it goes; where not even one is pinned,
+ * the driver is asked for memory of its own, which some systems allow that refuse to pin what is there.  A copy must not
+ * cross pieces: the driver refuses a range that lies in two. */
 #if LSPO_HAVE_CUDA
 #include <linux/mempolicy.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ typedef struct {
     char *memory;
     size_t bytes;
     size_t piece_bytes, pinned_bytes; /* pinned from the begin on, in pieces of this size but for the last */
+    bool drivers;                     /* memory of cudaHostAlloc(), pinned as one */
     size_t used_bytes, touched_bytes; /* up to the end of the last part; of any part so far: beyond, all is zero */
     part_t *parts;
     size_t part_count, part_room, taken_count;
@@ -83,19 +85,46 @@ static void pin_block(block_t *block)
     }
 }
 
+static bool map_block(const lspo_pinned_t *pinned, block_t *block)
+{
+    void *memory = mmap(NULL, block->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    place(pinned, memory, block->bytes);
+    block->memory = memory;
+    return true;
+}
+
+/* What the driver gives is not zero everywhere; what take_from() has not touched must be. */
+static void ask_driver(block_t *block)
+{
+    void *memory;
+    madvise(block->memory, block->bytes, MADV_DONTNEED); /* pages that refused pinning touched: not twice in memory */
+    if (cudaHostAlloc(&memory, block->bytes, cudaHostAllocPortable) != cudaSuccess) {
+        cudaGetLastError();
+        return;
+    }
+    munmap(block->memory, block->bytes);
+    memset(memory, 0, block->bytes);
+    block->memory = memory;
+    block->drivers = true;
+    block->piece_bytes = block->pinned_bytes = block->bytes;
+}
+
 static lspo_status_t add_block(lspo_pinned_t *pinned, uint64_t bytes, block_t **block_out)
 {
     block_t *blocks = realloc(pinned->blocks, (pinned->block_count + 1) * sizeof *blocks);
     if (!blocks)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a device");
     pinned->blocks = blocks;
-    void *memory = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
+    block_t *block = &blocks[pinned->block_count];
+    *block = (block_t){.bytes = (size_t)bytes};
+    if (!map_block(pinned, block))
         return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", (size_t)bytes);
-    place(pinned, memory, (size_t)bytes);
-    block_t *block = &blocks[pinned->block_count++];
-    *block = (block_t){.memory = memory, .bytes = (size_t)bytes};
+    pinned->block_count++;
     pin_block(block);
+    if (block->pinned_bytes == 0)
+        ask_driver(block);
     pinned->held_bytes += bytes;
     if (pinned->held_bytes > pinned->most_held_bytes)
         pinned->most_held_bytes = pinned->held_bytes;
@@ -105,9 +134,12 @@ static lspo_status_t add_block(lspo_pinned_t *pinned, uint64_t bytes, block_t **
 
 static void remove_block(lspo_pinned_t *pinned, block_t *block)
 {
-    for (size_t at = 0; at < block->pinned_bytes; at += block->piece_bytes)
+    for (size_t at = 0; !block->drivers && at < block->pinned_bytes; at += block->piece_bytes)
         cudaHostUnregister(block->memory + at);
-    munmap(block->memory, block->bytes);
+    if (block->drivers)
+        cudaFreeHost(block->memory);
+    else
+        munmap(block->memory, block->bytes);
     free(block->parts);
     pinned->held_bytes -= block->bytes;
     *block = pinned->blocks[--pinned->block_count];

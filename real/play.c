@@ -110,6 +110,7 @@ static lspo_status_t play_on_streams(const lspo_plan_t *plan, const lspo_play_t 
                                      lspo_trace_t **trace_out)
 {
     player_t player = {.play = play};
+    uint64_t room_bytes = lspo_device_room_bytes(play->device);
     const lspo_executor_calls_t calls = {
         .context = &player,
         .run = run,
@@ -117,6 +118,7 @@ static lspo_status_t play_on_streams(const lspo_plan_t *plan, const lspo_play_t 
         .finish = play->finish ? finish : NULL,
         .depth =
             {[LSPO_LANE_GPU] = LSPO_ISSUED_MAX, [LSPO_LANE_D2H] = LSPO_ISSUED_MAX, [LSPO_LANE_H2D] = LSPO_ISSUED_MAX},
+        .room_bytes = room_bytes < UINT64_MAX ? room_bytes : 0,
         .begin = begin,
         .issued = issued,
         .wait = wait};

@@ -229,6 +229,8 @@ static size_t projection_scratch(const lspo_session_t *session, const lspo_proje
     if (session->plan->dense_sketches)
         return lspo_sketch_scratch(p, q, session->tokens);
     size_t compress = lspo_projector_compress_scratch(p, q, session->tokens);
+    if (session->asynchronous) /* a GPU applies without */
+        return compress;
     size_t apply = lspo_projector_apply_scratch(p, q);
     return compress > apply ? compress : apply;
 }
@@ -287,18 +289,19 @@ static lspo_status_t make_batches(lspo_session_t *session)
     if (!session->asynchronous)
         return LSPO_OK;
     session->gpu_tokens = session->gpu_targets = NULL;
-    lspo_status_t status = lspo_session_take(session, bytes, (void **)&session->gpu_tokens);
+    lspo_status_t status = lspo_device_alloc_uncounted(session->device, bytes, (void **)&session->gpu_tokens);
     if (status == LSPO_OK)
-        status = lspo_session_take(session, bytes, (void **)&session->gpu_targets);
+        status = lspo_device_alloc_uncounted(session->device, bytes, (void **)&session->gpu_targets);
     for (int i = 0; status == LSPO_OK && i < 2; i++)
         status = take_host(session, 2 * bytes, (void **)&session->pinned_batch[i]);
     return status;
 }
 
-/* Some hundred bytes that no plan counts: beyond the cap of a device that sees the host's memory. */
+/* Some hundred bytes that no plan counts. */
 static lspo_status_t take_report(lspo_session_t *session, size_t bytes, void **slot)
 {
-    return session->asynchronous ? lspo_session_take(session, bytes, slot) : take_host(session, bytes, slot);
+    return session->asynchronous ? lspo_device_alloc_uncounted(session->device, bytes, slot)
+                                 : take_host(session, bytes, slot);
 }
 
 static void give_back_report(lspo_session_t *session, void *memory)

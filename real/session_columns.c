@@ -56,7 +56,7 @@ static lspo_status_t make_splits(lspo_session_t *session, lspo_session_stage_t *
         if (status != LSPO_OK || !session->asynchronous)
             continue;
         stage->gpu_columns[slot][i] = NULL;
-        status = lspo_session_take(session, bytes, (void **)&stage->gpu_columns[slot][i]);
+        status = lspo_device_alloc_uncounted(session->device, bytes, (void **)&stage->gpu_columns[slot][i]);
     }
     return status;
 }

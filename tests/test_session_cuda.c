@@ -263,8 +263,16 @@ Test(session_cuda, projectors_are_fitted_as_on_the_host)
     }
 }
 
-/* Device memory is what the plan says, but for ids, targets and what the host is told; an op that is issued ahead takes its
- * own earlier than the plan's replay, and the scratch of galore's bases is the host's. */
+static uint64_t most_taken_at_once(const lspo_plan_t *plan)
+{
+    uint64_t most = 0;
+    for (uint32_t id = 0; id < plan->op_count; id++)
+        most = plan->ops[id].gpu_alloc_bytes > most ? plan->ops[id].gpu_alloc_bytes : most;
+    return most;
+}
+
+/* Device memory is what the plan says, but that what is issued ahead takes its own earlier than the plan's replay where
+ * there is room (tests/test_fit_cuda.c: where there is none), and the scratch of galore's bases is the host's. */
 static void check_peak(const char *policy, const lspo_workload_t *workload)
 {
     lspo_model_t model = gpt();
@@ -275,10 +283,9 @@ static void check_peak(const char *policy, const lspo_workload_t *workload)
     cr_assert_eq(training_try(&training, &trace), LSPO_OK);
     cr_assert_eq(lspo_memory_replay(training.plan, trace, &planned, &host), LSPO_OK);
     double got = (double)lspo_device_peak_bytes(training.device);
-    bool early_or_late = strcmp(policy, "galore") == 0 || strcmp(policy, "zero-delayed") == 0;
-    double tolerance = early_or_late ? 0.2 : 0.05;
-    cr_expect(fabs(got / (double)planned - 1) <= tolerance, "%s, %s: %.0f bytes, planned %.0f", policy,
-              lspo_precision_name(workload->precision), got, (double)planned);
+    double least = strcmp(policy, "galore") == 0 ? 0.8 : 0.95, early = 2 * (double)most_taken_at_once(training.plan);
+    cr_expect(got >= least * (double)planned && got <= (double)planned + early, "%s, %s: %.0f bytes, planned %.0f",
+              policy, lspo_precision_name(workload->precision), got, (double)planned);
     lspo_trace_destroy(trace);
     training_end(&training);
 }

@@ -36,6 +36,9 @@ void cuda_on_host_refuse_fused(bool refused);
 /* cudaHostRegister() refuses more than this at once, and more than this in all. */
 void cuda_on_host_pinnable(size_t at_once_bytes, size_t total_bytes);
 
+/* cudaHostAlloc() refuses more than this in all; nothing from the start. */
+void cuda_on_host_allocatable(size_t all_bytes);
+
 /* True: freed memory is handed out again without waiting for what still uses it, as no GPU does. */
 void cuda_on_host_break_reuse(bool broken);
 

@@ -34,10 +34,14 @@ struct freed_t {
 
 std::mutex lock;
 std::map<char *, array_t> arrays;
-std::list<freed_t> pool; /* the last freed first */
+std::list<freed_t> pool;            /* the last freed first */
+std::mutex used_lock;               /* what streams take holds up no call */
+size_t used_bytes, used_high_bytes; /* as streams come to what takes and gives back */
 size_t in_use_bytes, kept_bytes, reserved_high_bytes, total_bytes = (size_t)64 << 30;
 std::map<char *, size_t> registered;
-size_t registered_bytes, pinnable_at_once = SIZE_MAX, pinnable_total = SIZE_MAX;
+size_t registered_bytes, pinnable_at_once = SIZE_MAX, pinnable_total = SIZE_MAX, allocatable_bytes = SIZE_MAX;
+std::map<char *, size_t> allocated; /* by cudaHostAlloc() */
+size_t allocated_bytes;
 bool reuse_is_broken;
 
 size_t mapped_bytes(size_t size)
@@ -136,23 +140,33 @@ pinned_t pinned(const void *memory, size_t size)
 {
     const char *const from = (const char *)memory, *const to = from + size;
     const std::lock_guard<std::mutex> hold(lock);
-    for (const auto &range : registered) {
-        if (from >= range.first && to <= range.first + range.second)
-            return PINNED;
-        if (from < range.first + range.second && to > range.first)
-            return PARTLY;
-    }
+    for (const auto *ranges : {&registered, &allocated})
+        for (const auto &range : *ranges) {
+            if (from >= range.first && to <= range.first + range.second)
+                return PINNED;
+            if (from < range.first + range.second && to > range.first)
+                return PARTLY;
+        }
     return PAGEABLE;
 }
 
+void use(const array_t &array, bool taken)
+{
+    const std::lock_guard<std::mutex> hold(used_lock);
+    used_bytes += taken ? array.size : 0 - array.size;
+    if (used_bytes > used_high_bytes)
+        used_high_bytes = used_bytes;
+}
+
 /* From where it is queued on, the array is `array`'s; what it held is lost. */
-void poison_later(const array_t &array, cudaStream_t stream)
+void poison_later(const array_t &array, bool taken, cudaStream_t stream)
 {
     cuda_on_host_later(
         stream,
-        [array] {
+        [array, taken] {
             expect_untouched(array);
             memset(array.memory, 0xff, array.size);
+            use(array, taken);
             return cudaSuccess;
         },
         true);
@@ -187,6 +201,11 @@ void cuda_on_host_pinnable(size_t at_once_bytes, size_t all_bytes)
 {
     pinnable_at_once = at_once_bytes;
     pinnable_total = all_bytes;
+}
+
+void cuda_on_host_allocatable(size_t all_bytes)
+{
+    allocatable_bytes = all_bytes;
 }
 
 void cuda_on_host_break_reuse(bool broken)
@@ -250,15 +269,25 @@ cudaError_t cudaMemPoolDestroy(cudaMemPool_t)
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void *)
 {
+    if (attribute == cudaMemPoolAttrUsedMemHigh) { /* to 0 is all that is allowed, and means from now on */
+        const std::lock_guard<std::mutex> hold(used_lock);
+        used_high_bytes = used_bytes;
+        return cuda_on_host_report(cudaSuccess);
+    }
     return cuda_on_host_report(attribute == cudaMemPoolAttrReleaseThreshold ? cudaSuccess : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void *value)
 {
-    if (attribute != cudaMemPoolAttrReservedMemHigh)
+    const std::lock_guard<std::mutex> hold(lock), hold_used(used_lock);
+    if (attribute == cudaMemPoolAttrReservedMemHigh)
+        *(uint64_t *)value = reserved_high_bytes;
+    else if (attribute == cudaMemPoolAttrUsedMemCurrent)
+        *(uint64_t *)value = used_bytes;
+    else if (attribute == cudaMemPoolAttrUsedMemHigh)
+        *(uint64_t *)value = used_high_bytes;
+    else
         return cuda_on_host_report(cudaErrorInvalidValue);
-    const std::lock_guard<std::mutex> hold(lock);
-    *(uint64_t *)value = reserved_high_bytes;
     return cuda_on_host_report(cudaSuccess);
 }
 
@@ -269,7 +298,7 @@ cudaError_t cudaMallocFromPoolAsync(void **memory, size_t size, cudaMemPool_t, c
     const cudaError_t error = reuse(size, stream, &array) ? cudaSuccess : take(size, &array);
     if (error != cudaSuccess)
         return cuda_on_host_report(error);
-    poison_later(array, stream);
+    poison_later(array, true, stream);
     *memory = array.memory;
     return cuda_on_host_report(cudaSuccess);
 }
@@ -285,7 +314,7 @@ cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream)
     const std::lock_guard<std::mutex> hold(lock);
     if (!release(memory, &array))
         return cuda_on_host_report(cudaErrorInvalidValue);
-    poison_later(array, stream);
+    poison_later(array, false, stream);
     pool.push_front({array, cuda_on_host_point(stream)});
     kept_bytes += array.size;
     trim(KEPT_BYTES);
@@ -345,6 +374,34 @@ cudaError_t cudaHostRegister(void *memory, size_t size, unsigned)
         return cuda_on_host_report(cudaErrorMemoryAllocation);
     registered[(char *)memory] = size;
     registered_bytes += size;
+    return cuda_on_host_report(cudaSuccess);
+}
+
+/* Full of what no one should read before it is written. */
+cudaError_t cudaHostAlloc(void **memory, size_t size, unsigned)
+{
+    const std::lock_guard<std::mutex> hold(lock);
+    void *given = nullptr;
+    if (allocated_bytes > allocatable_bytes || size > allocatable_bytes - allocated_bytes ||
+        posix_memalign(&given, PAGE_BYTES, size) != 0)
+        return cuda_on_host_report(cudaErrorMemoryAllocation);
+    memset(given, 0xff, size);
+    allocated[(char *)given] = size;
+    allocated_bytes += size;
+    *memory = given;
+    return cuda_on_host_report(cudaSuccess);
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    cudaDeviceSynchronize();
+    const std::lock_guard<std::mutex> hold(lock);
+    const auto found = allocated.find((char *)memory);
+    if (found == allocated.end())
+        return cuda_on_host_report(cudaErrorInvalidValue);
+    allocated_bytes -= found->second;
+    allocated.erase(found);
+    free(memory);
     return cuda_on_host_report(cudaSuccess);
 }
 
