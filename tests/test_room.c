@@ -1,7 +1,6 @@
 /* Plans in bounded memory: which op is admitted, worked out by hand, and plans at random on threads, which end in the least
  * room and never hold more. */
 #include <criterion/criterion.h>
-#include <criterion/redirect.h>
 #include <stdatomic.h>
 
 #include "plan_maker.h"
@@ -75,7 +74,7 @@ Test(room, other_lanes_wait_for_an_end)
     maker_release(&maker);
 }
 
-Test(room, too_little_is_refused, .init = cr_redirect_stderr)
+Test(room, too_little_is_refused)
 {
     plan_maker_t maker = make_example();
     lspo_room_t room = {0};
