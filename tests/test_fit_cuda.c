@@ -26,7 +26,7 @@ static lspo_model_t small_model(void)
                           .width = 32,
                           .head_count = 2,
                           .kv_head_count = 2,
-                          .mlp_width = 64,
+                          .mlp_width = 48,
                           .vocabulary = 64,
                           .max_sequence = SEQUENCE,
                           .tied_head = true};
@@ -137,7 +137,7 @@ static uint64_t least_bytes(const lspo_plan_t *plan)
     return plan->gpu_static_bytes + unpacked_bytes(plan) + lspo_room_least_bytes(plan);
 }
 
-static void check_in_the_least(const lspo_plan_t *plan)
+static void check_in_the_least(const lspo_plan_t *plan, unsigned seed)
 {
     outcome_t freely, tightly;
     const char *policy = plan->policy->name;
@@ -147,14 +147,12 @@ static void check_in_the_least(const lspo_plan_t *plan)
     cr_expect_eq(freely.static_bytes, plan->gpu_static_bytes + unpacked_bytes(plan), "%s: %zu, planned %zu", policy,
                  (size_t)freely.static_bytes, (size_t)plan->gpu_static_bytes);
     cr_expect_leq(freely.used_bytes, freely.peak_bytes, "%s", policy);
-    for (unsigned seed = 1; seed < 3; seed++) {
-        cuda_on_host_delays(seed);
-        cr_assert_eq(try_plan(plan, least_bytes(plan), &tightly), LSPO_OK, "%s, seed %u", policy, seed);
-        cr_expect_leq(tightly.peak_bytes, least_bytes(plan), "%s", policy);
-        cr_expect_leq(tightly.used_bytes, tightly.peak_bytes, "%s", policy);
-        cr_expect_leq(tightly.planned_bytes - plan->gpu_static_bytes, lspo_room_least_bytes(plan), "%s", policy);
-        cr_expect_arr_eq(tightly.losses, freely.losses, sizeof freely.losses, "%s, seed %u", policy, seed);
-    }
+    cuda_on_host_delays(seed);
+    cr_assert_eq(try_plan(plan, least_bytes(plan), &tightly), LSPO_OK, "%s, seed %u", policy, seed);
+    cr_expect_leq(tightly.peak_bytes, least_bytes(plan), "%s", policy);
+    cr_expect_leq(tightly.used_bytes, tightly.peak_bytes, "%s", policy);
+    cr_expect_leq(tightly.planned_bytes - plan->gpu_static_bytes, lspo_room_least_bytes(plan), "%s", policy);
+    cr_expect_arr_eq(tightly.losses, freely.losses, sizeof freely.losses, "%s, seed %u", policy, seed);
 }
 
 Test(fit_cuda, every_policy_runs_in_what_it_needs_op_by_op)
@@ -164,7 +162,7 @@ Test(fit_cuda, every_policy_runs_in_what_it_needs_op_by_op)
         for (size_t k = 0; k < 2; k++) {
             lspo_workload_t workload = small_workload(precisions[k]);
             lspo_plan_t *plan = make_plan(lspo_policy_at(i)->name, &workload);
-            check_in_the_least(plan);
+            check_in_the_least(plan, (unsigned)k + 1);
             lspo_plan_destroy(plan);
         }
 }
