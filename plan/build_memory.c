@@ -69,6 +69,17 @@ static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
     return largest * lspo_precision_bytes(b->workload->precision);
 }
 
+/* A delta that came in 16 bits is unpacked to fp32 weight by weight. */
+static uint64_t unpacked_delta_bytes(const lspo_builder_t *b)
+{
+    const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
+    uint64_t largest = 0;
+    for (uint32_t i = 0; i < message->linear_count && b->workload->transfer != LSPO_FP32; i++)
+        if (message->linear[i].compressed && message->linear[i].message_elements > largest)
+            largest = message->linear[i].message_elements;
+    return largest * sizeof(float);
+}
+
 void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
 {
     lspo_footprint_t *f = &b->plan->footprint;
@@ -89,7 +100,7 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
             f->host_master_bytes += elements * sizeof(float);
     }
     if (b->plan->gradient_form == LSPO_FORM_SUBSPACE)
-        f->gpu_workspace_bytes += projection_scratch_bytes(b);
+        f->gpu_workspace_bytes += projection_scratch_bytes(b) + unpacked_delta_bytes(b);
     if (b->plan->gradient_form == LSPO_FORM_SUBSPACE && b->workload->check_every > 0)
         f->host_projectors_bytes = lspo_build_projector_host_bytes(b);
 }
