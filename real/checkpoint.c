@@ -496,6 +496,11 @@ static lspo_status_t write_files(const char *temporary, const lspo_train_state_t
     return status == LSPO_OK ? sync_folder(temporary) : status;
 }
 
+lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t keep)
+{
+    return prune(folder, is_checkpoint, keep);
+}
+
 lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_train_state_t *state, const lspo_setting_t *settings,
                                     size_t setting_count, const lspo_state_array_t *arrays, size_t array_count,
                                     uint32_t keep)
@@ -515,5 +520,5 @@ lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_train_state_t
         return status;
     }
     status = sync_folder(folder);
-    return status == LSPO_OK ? prune(folder, is_checkpoint, keep) : status;
+    return status == LSPO_OK ? lspo_checkpoint_prune(folder, keep) : status;
 }

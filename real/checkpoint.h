@@ -50,6 +50,9 @@ lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_train_state_t
                                     size_t setting_count, const lspo_state_array_t *arrays, size_t array_count,
                                     uint32_t keep);
 
+/* Remove all but the newest `keep`: what a run that was killed between a write and its end left over. */
+lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t keep);
+
 /* Path of the newest one, allocated; NULL in *path_out when there is none. */
 lspo_status_t lspo_checkpoint_latest(const char *folder, char **path_out);
 

@@ -488,10 +488,13 @@ static lspo_status_t begin(trainer_t *trainer)
     lspo_status_t status = load_weights(trainer);
     if (status == LSPO_OK && options->resume)
         status = lspo_checkpoint_latest(options->output, &path);
-    if (status == LSPO_OK && path)
+    if (status == LSPO_OK && path) {
         status = read_checkpoint(trainer, path);
-    else if (status == LSPO_OK && options->resume)
+        if (status == LSPO_OK)
+            status = lspo_checkpoint_prune(options->output, options->keep);
+    } else if (status == LSPO_OK && options->resume) {
         lspo_warn("%s holds no checkpoint: beginning at step 0", options->output);
+    }
     free(path);
     trainer->first_step = trainer->state.step;
     trainer->refits_before = trainer->state.refits;

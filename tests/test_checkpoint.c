@@ -137,6 +137,19 @@ Test(checkpoint, what_was_half_written_is_removed)
     cr_expect_eq(count_entries(), 0);
 }
 
+/* Killed between a write and the removal of what is older: the next run removes it. */
+Test(checkpoint, what_is_left_over_is_removed)
+{
+    for (uint32_t step = 1; step <= 3; step++)
+        write_step(step, 3);
+    cr_assert_eq(count_entries(), 3);
+    cr_expect_eq(lspo_checkpoint_prune(folder, 2), LSPO_OK);
+    cr_expect_eq(count_entries(), 2);
+    char *path = latest();
+    cr_expect_not_null(strstr(path, "step-0000000003"));
+    free(path);
+}
+
 Test(checkpoint, checkpoints_are_not_overwritten_unasked)
 {
     write_step(1, 1);
