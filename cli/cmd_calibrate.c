@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/args.h"
+#include "cli/calibrate_cache.h"
 #include "cli/calibrate_report.h"
 #include "cli/command.h"
 #include "cli/progress.h"
@@ -143,10 +144,14 @@ static lspo_status_t calibrate(const calibrate_request_t *request)
                                         .progress_context = &progress};
     lspo_progress_start(&progress);
     lspo_status_t status = lspo_calibrate(&options, &result);
+    bool measured = status == LSPO_OK;
+    if (measured && strcmp(request->device, "host") == 0)
+        status = lspo_calibrate_cache(&options, &result);
     lspo_progress_end(&progress);
-    if (status != LSPO_OK)
+    if (!measured)
         return status;
-    status = write_all(&result, request);
+    if (status == LSPO_OK)
+        status = write_all(&result, request);
     lspo_calibration_release(&result);
     return status;
 }
