@@ -185,36 +185,21 @@ static __device__ float row_sum(float value)
     return combine_row(value, [](float x, float y) { return x + y; });
 }
 
-/* Scores that a row must not look at become -infinity; `first`: the query of this lane's upper row. */
-template <unsigned KEYS>
-static __device__ void hide(const problem_t &problem, size_t keys, size_t first, size_t key,
-                            float (&score)[KEYS / 8][4])
+/* Scores of keys that a query must not look at become -infinity.  Rows are queries and columns keys or, with `turned`, the
+ * other way round; `first`: what this lane's upper row is, `column`: what its first column is. */
+template <bool turned, unsigned COLUMNS>
+static __device__ void hide(const problem_t &problem, size_t keys, size_t first, size_t column,
+                            float (&score)[COLUMNS / 8][4])
 {
     const bool causal = problem.attention.causal;
-    const size_t lane_key = key + threadIdx.x % 4 * 2;
+    const size_t lane_column = column + threadIdx.x % 4 * 2;
 #pragma unroll
-    for (unsigned i = 0; i < KEYS / 8; i++)
-#pragma unroll
-        for (unsigned j = 0; j < 4; j++) {
-            const size_t at = lane_key + 8 * i + j % 2, row = first + j / 2 * 8;
-            if (at >= keys || (causal && at > row))
-                score[i][j] = -INFINITY;
-        }
-}
-
-/* The same where rows are keys, `first` that of this lane's upper row, and columns are queries. */
-template <unsigned QUERIES>
-static __device__ void hide_from(const problem_t &problem, size_t keys, size_t first, size_t query,
-                                 float (&score)[QUERIES / 8][4])
-{
-    const bool causal = problem.attention.causal;
-    const size_t lane_query = query + threadIdx.x % 4 * 2;
-#pragma unroll
-    for (unsigned i = 0; i < QUERIES / 8; i++)
+    for (unsigned i = 0; i < COLUMNS / 8; i++)
 #pragma unroll
         for (unsigned j = 0; j < 4; j++) {
-            const size_t at = lane_query + 8 * i + j % 2, row = first + j / 2 * 8;
-            if (row >= keys || (causal && row > at))
+            const size_t at = lane_column + 8 * i + j % 2, row = first + j / 2 * 8;
+            const size_t key = turned ? row : at, query = turned ? at : row;
+            if (key >= keys || (causal && key > query))
                 score[i][j] = -INFINITY;
         }
 }
@@ -282,7 +267,7 @@ static __global__ void __launch_bounds__(THREADS)
         float score[KEYS / 8][4];
         multiply<KEYS, WIDTH>(queries, now, score);
         if (key > p.keys || (a.causal && key > first + 1))
-            hide<KEYS>(problem, p.keys, row, key - KEYS, score);
+            hide<false, KEYS>(problem, p.keys, row, key - KEYS, score);
         soften<KEYS, WIDTH>(0, scale, score, largest[0], total[0], sum);
         soften<KEYS, WIDTH>(1, scale, score, largest[1], total[1], sum);
         add_weighted<KEYS, WIDTH>(score, now + TILE, sum);
@@ -352,7 +337,7 @@ static __global__ void __launch_bounds__(THREADS)
         multiply<KEYS, WIDTH>(queries, now, score);
         multiply<KEYS, WIDTH>(gradients, now + TILE, of_p);
         if (key > p.keys || (a.causal && key > first + 1))
-            hide<KEYS>(problem, p.keys, row, key - KEYS, score);
+            hide<false, KEYS>(problem, p.keys, row, key - KEYS, score);
 #pragma unroll
         for (unsigned i = 0; i < KEYS / 8; i++)
 #pragma unroll
@@ -411,7 +396,7 @@ static __global__ void __launch_bounds__(THREADS)
         multiply_shared<QUERIES, WIDTH>(keys + own, now, weight);
         multiply_shared<QUERIES, WIDTH>(values + own, now + TILE, of_p);
         if (first + WARP_ROWS > p.keys || (a.causal && first + WARP_ROWS > query + 1))
-            hide_from<QUERIES>(problem, p.keys, first + lane / 4, query, weight);
+            hide<true, QUERIES>(problem, p.keys, first + lane / 4, query, weight);
 #pragma unroll
         for (unsigned i = 0; i < QUERIES / 8; i++)
 #pragma unroll

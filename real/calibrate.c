@@ -94,13 +94,6 @@ static lspo_status_t measure_all(const lspo_calibrate_options_t *options, lspo_c
 
 /* ---- front door ---- */
 
-static lspo_number_t number_of(lspo_precision_t precision)
-{
-    static const lspo_number_t numbers[LSPO_PRECISION_COUNT] = {
-        [LSPO_FP32] = LSPO_NUMBER_FP32, [LSPO_BF16] = LSPO_NUMBER_BF16, [LSPO_FP16] = LSPO_NUMBER_FP16};
-    return numbers[precision];
-}
-
 static void describe(const lspo_calibrate_options_t *options, const lspo_topology_t *topology, lspo_machine_t *machine)
 {
     double memory_bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
@@ -171,7 +164,7 @@ static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lsp
     if (status == LSPO_OK)
         status = lspo_topology_workers(&topology, options->cpu_threads, &calibration.cpu_threads);
     if (status == LSPO_OK)
-        status = lspo_device_set_number(device, number_of(options->precision));
+        status = lspo_device_set_number(device, lspo_compute_number_of(options->precision));
     if (status != LSPO_OK)
         return status;
     describe(options, &topology, &result->machine);

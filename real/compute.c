@@ -111,6 +111,13 @@ lspo_number_t lspo_compute_number(const lspo_compute_t *c)
     return c->number;
 }
 
+lspo_number_t lspo_compute_number_of(lspo_precision_t precision)
+{
+    static const lspo_number_t numbers[LSPO_PRECISION_COUNT] = {
+        [LSPO_FP32] = LSPO_NUMBER_FP32, [LSPO_BF16] = LSPO_NUMBER_BF16, [LSPO_FP16] = LSPO_NUMBER_FP16};
+    return numbers[precision];
+}
+
 size_t lspo_compute_number_bytes(const lspo_compute_t *c)
 {
     return lspo_number_bytes(c->number);

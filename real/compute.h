@@ -21,6 +21,7 @@
 #include "kernels/number.h"
 #include "kernels/projector.h"
 #include "plan/status.h"
+#include "plan/workload.h"
 
 typedef struct lspo_compute lspo_compute_t;
 
@@ -41,6 +42,8 @@ lspo_status_t lspo_compute_reserve(lspo_compute_t *c, size_t tokens, size_t head
 /* LSPO_ERR_DEVICE with what failed first since the last call, and where. */
 lspo_status_t lspo_compute_status(lspo_compute_t *c);
 lspo_number_t lspo_compute_number(const lspo_compute_t *c);
+/* The format of a workload's precision. */
+lspo_number_t lspo_compute_number_of(lspo_precision_t precision);
 /* Bytes of one weight or activation. */
 size_t lspo_compute_number_bytes(const lspo_compute_t *c);
 bool lspo_compute_is_host(const lspo_compute_t *c);

@@ -11,20 +11,6 @@
 /* Y = X W + b + s (X A) B^T with s = alpha / r, alpha = 2 r whatever the rank is. */
 static const float adapter_scale = 2.0F;
 
-static lspo_number_t number_of(lspo_precision_t precision)
-{
-    switch (precision) {
-    case LSPO_BF16:
-        return LSPO_NUMBER_BF16;
-    case LSPO_FP16:
-        return LSPO_NUMBER_FP16;
-    case LSPO_FP32:
-    case LSPO_PRECISION_COUNT:
-        break;
-    }
-    return LSPO_NUMBER_FP32;
-}
-
 lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant)
 {
     const lspo_plan_t *plan = session->plan;
@@ -406,9 +392,9 @@ static lspo_status_t make_state(lspo_session_t *session)
 static lspo_status_t set_formats(lspo_session_t *session)
 {
     const lspo_workload_t *workload = &session->plan->workload;
-    session->number = number_of(workload->precision);
+    session->number = lspo_compute_number_of(workload->precision);
     session->number_bytes = lspo_number_bytes(session->number);
-    session->link = number_of(workload->transfer);
+    session->link = lspo_compute_number_of(workload->transfer);
     session->asynchronous = lspo_device_is_asynchronous(session->device);
     session->compute = lspo_device_compute(session->device);
     return lspo_device_set_number(session->device, session->number);

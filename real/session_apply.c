@@ -96,6 +96,17 @@ lspo_status_t lspo_session_update_gpu(lspo_session_t *session, const lspo_op_t *
     return LSPO_OK;
 }
 
+/* What is no linear weight steps along `direction` as it lies in the message. */
+static void step_rest(lspo_session_t *session, const lspo_op_t *op, float keep, float rate, lspo_number_t format,
+                      const void *direction)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    if (stage->message.rest_elements > 0)
+        lspo_compute_step_along(session->compute, stage->message.rest_elements, keep, rate, format, direction,
+                                rounding_seed(session, op, LSPO_LINEAR_MAX),
+                                lspo_session_at(session, stage->weights, stage->linear_elements));
+}
+
 /* Part of a delta in fp32: where it lies, or unpacked. */
 static const float *delta_part(lspo_session_t *session, const void *staging, size_t offset, size_t n)
 {
@@ -124,11 +135,8 @@ static void add_delta(lspo_session_t *session, const lspo_op_t *op, float rate, 
                                     lspo_session_link_at(session, staging, linear->message_offset_elements),
                                     rounding_seed(session, op, i), w);
     }
-    if (message->rest_elements > 0)
-        lspo_compute_step_along(session->compute, message->rest_elements, keep, rate, session->link,
-                                lspo_session_link_at(session, staging, message->rest_offset_elements),
-                                rounding_seed(session, op, LSPO_LINEAR_MAX),
-                                lspo_session_at(session, stage->weights, stage->linear_elements));
+    step_rest(session, op, keep, rate, session->link,
+              lspo_session_link_at(session, staging, message->rest_offset_elements));
 }
 
 /* galore, 16 bits: W <- keep W - rate E with E = A N or N A^T formed, so that the sum is rounded at random. */
@@ -183,11 +191,8 @@ static lspo_status_t apply_direction(lspo_session_t *session, const lspo_op_t *o
             lspo_compute_step_along(session->compute, linear->message_elements, keep, rate, session->number, part,
                                     rounding_seed(session, op, i), w);
     }
-    if (message->rest_elements > 0)
-        lspo_compute_step_along(session->compute, message->rest_elements, keep, rate, session->number,
-                                lspo_session_at(session, direction, message->rest_offset_elements),
-                                rounding_seed(session, op, LSPO_LINEAR_MAX),
-                                lspo_session_at(session, stage->weights, stage->linear_elements));
+    step_rest(session, op, keep, rate, session->number,
+              lspo_session_at(session, direction, message->rest_offset_elements));
     return status;
 }
 
