@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "cli/args.h"
-#include "cli/calibrate_cache.h"
 #include "cli/calibrate_report.h"
+#include "cli/calibrate_trainings.h"
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/request.h"
@@ -146,7 +146,7 @@ static lspo_status_t calibrate(const calibrate_request_t *request)
     lspo_status_t status = lspo_calibrate(&options, &result);
     bool measured = status == LSPO_OK;
     if (measured && strcmp(request->device, "host") == 0)
-        status = lspo_calibrate_cache(&options, &result);
+        status = lspo_calibrate_trainings(&options, &result);
     lspo_progress_end(&progress);
     if (!measured)
         return status;

@@ -257,15 +257,27 @@ static lspo_status_t break_down(const lspo_cells_t *cells, const char *folder, l
     return status;
 }
 
+/* Predictions for a machine as fast as its yardsticks were. */
+static lspo_status_t follow_the_machine(const lspo_variants_t *variants, double speed, lspo_cells_t *cells)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && cells->yardsticks > 0 && i < cells->count; i++)
+        status = lspo_validate_predict_at(variants, speed, &cells->cells[i]);
+    return status;
+}
+
 /* Score, write and judge. */
-static lspo_status_t conclude(const validate_request_t *request, const lspo_cells_t *cells,
+static lspo_status_t conclude(const validate_request_t *request, lspo_cells_t *cells,
                               const lspo_measurement_t *measurements, lspo_verdict_t *verdict)
 {
     lspo_outcome_t *outcomes;
     lspo_breakdown_t *breakdowns = calloc((size_t)cells->count + 1, sizeof *breakdowns);
     if (breakdowns == NULL)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", cells->count);
-    lspo_status_t status = lspo_validate_outcomes(cells, measurements, &outcomes, &verdict->count);
+    verdict->speed = lspo_validate_speed(cells, &verdict->variants->machine, measurements);
+    lspo_status_t status = follow_the_machine(verdict->variants, verdict->speed, cells);
+    if (status == LSPO_OK)
+        status = lspo_validate_outcomes(cells, measurements, &outcomes, &verdict->count);
     if (status != LSPO_OK)
         goto free_breakdowns;
     verdict->outcomes = outcomes;
@@ -286,8 +298,8 @@ free_breakdowns:
 }
 
 /* Measure what was predicted.  After Ctrl-C what there is is reported, not judged by the exit code. */
-static lspo_status_t compare(const validate_request_t *request, const lspo_cells_t *cells,
-                             const lspo_variants_t *variants, const char *calibration)
+static lspo_status_t compare(const validate_request_t *request, lspo_cells_t *cells, const lspo_variants_t *variants,
+                             const char *calibration)
 {
     lspo_verdict_t verdict = {.variants = variants, .thresholds = request->thresholds, .calibration = calibration};
     lspo_measurement_t *measurements = calloc((size_t)cells->count + 1, sizeof *measurements);

@@ -32,7 +32,8 @@ typedef struct {
 typedef struct {
     const lspo_grid_group_t *group;
     uint32_t group_number;         /* from 1 */
-    uint32_t number;               /* of the cell, from 1; 0: native, which is the yardstick of its workload */
+    uint32_t number;               /* of the cell, from 1; 0: native, by which slowdowns are, or a yardstick */
+    uint32_t yardstick;            /* from 1; 0: none */
     uint32_t native;               /* index of the native cell of the same workload */
     char *flags;                   /* owned: what `lspo sim` and `lspo run` are given */
     lspo_plan_t *plan;             /* owned */
@@ -40,12 +41,14 @@ typedef struct {
     double link_Bps, cpu_pps;      /* where it is free, the profile's */
     uint64_t d2h_bytes, h2d_bytes; /* an iteration */
     lspo_lane_t bound;             /* GPU; D2H for either way of the link; CPU */
-    double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX];
+    double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX]; /* at the speed of the machine */
+    double calibrated_s, calibrated_slowdown; /* at that of the calibration: [0] with speed 1 */
 } lspo_cell_t;
 
 typedef struct {
-    lspo_cell_t *cells; /* owned; natives before the first cell of their workload */
+    lspo_cell_t *cells; /* owned; natives before the first cell of their workload, the yardsticks last */
     uint32_t count;
+    uint32_t yardsticks; /* how many of them; 0 where the profile has none */
 } lspo_cells_t;
 
 /* Iterations that a measurement drops as warm-up: those of lspo_run(). */
@@ -54,6 +57,8 @@ enum { LSPO_VALIDATE_WARMUP = 2 };
 /* The link of a cell stays below `link_most_Bps`.  Errors name the line of the grid. */
 lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants_t *variants, double link_most_Bps,
                                     lspo_cells_t *cells_out);
+/* The same of a machine all of whose GPU kernels run `speed` times as fast: sets iteration_s and slowdown. */
+lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double speed, lspo_cell_t *cell);
 void lspo_cells_release(lspo_cells_t *cells);
 
 /* One measurement of a cell. */
@@ -72,7 +77,7 @@ typedef struct {
     uint32_t visit_count;
     bool disturbed;
     uint32_t sample_count, counted_visits;
-    double median_s, low_s, high_s; /* NaN without samples; the 95 % bootstrap interval of the median */
+    double median_s, low_s, high_s; /* of the visits' medians, with its 95 % bootstrap interval; NaN without samples */
     double noise;                   /* see lspo_accuracy_noise() */
     double visit_s;                 /* how long the last visit took as a whole */
 } lspo_measurement_t;
@@ -96,6 +101,11 @@ void lspo_measurement_release(lspo_measurement_t *measurement);
 lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement);
 lspo_status_t lspo_measurement_add(lspo_measurement_t *measurement, const lspo_visit_t *visit);
 
+/* How fast the machine was while cells were measured, over its calibration: the median of what the yardsticks took then over
+ * what they took now.  1 without a calm visit to one. */
+double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
+                           const lspo_measurement_t *measurements);
+
 /* FOLDER/visits.csv.  Reading adds to `measurements` what was measured with the flags of a cell; the lines of other cells
  * (another grid, another profile and so other rates) are said to be there and kept for writing: `others`, the caller's to
  * free. */
@@ -103,7 +113,7 @@ lspo_status_t lspo_visits_write(const lspo_cells_t *cells, const lspo_measuremen
                                 const char *folder);
 lspo_status_t lspo_visits_read(const lspo_cells_t *cells, const char *folder, lspo_measurement_t *measurements,
                                char **others_out);
-/* FOLDER/traces/3.trace, FOLDER/traces/native-1.trace; `buffer` is returned. */
+/* FOLDER/traces/3.trace, FOLDER/traces/native-1.trace, FOLDER/traces/yardstick-1.trace; `buffer` is returned. */
 const char *lspo_cell_trace_path(const lspo_cells_t *cells, uint32_t cell, const char *folder, size_t buffer_bytes,
                                  char *buffer);
 
@@ -126,8 +136,9 @@ typedef struct {
     int disturbed;
     double link_Bps, cpu_pps, foreign_share;
     double predicted_s, measured_s, low_s, high_s, error;
-    double noise; /* fraction of measured_s */
-    double native_s, predicted_slowdown, measured_slowdown, slowdown_error;
+    double calibrated_s, calibrated_error; /* predicted without the yardsticks */
+    double noise;                          /* fraction of measured_s */
+    double native_s, predicted_slowdown, measured_slowdown, slowdown_error, calibrated_slowdown;
     double naive_s, naive_error; /* measured native, and all bytes over the link */
     double lanes_s, lanes_error; /* the longest of measured native, bytes each way over the link, and the optimizer */
     double variant_s[LSPO_VARIANTS_MAX], variant_slowdown[LSPO_VARIANTS_MAX];
@@ -145,7 +156,7 @@ typedef struct {
     double mean, median, p95, worst, bias, tau;
 } lspo_score_t;
 
-enum { LSPO_SCORES_MAX = 2 * (4 + 2 + LSPO_VARIANTS_MAX) + 2 };
+enum { LSPO_SCORES_MAX = 2 * (5 + 3 + LSPO_VARIANTS_MAX) + 2 };
 
 typedef struct {
     double mean, p95, tau;
@@ -159,6 +170,7 @@ typedef struct {
     uint32_t count;
     lspo_thresholds_t thresholds;
     const char *calibration; /* one line: file, date, who measured it */
+    double speed;            /* of the machine, see lspo_validate_speed() */
     lspo_score_t scores[LSPO_SCORES_MAX];
     uint32_t score_count;
     lspo_order_t order; /* of the times that lspo predicts */

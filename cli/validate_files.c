@@ -9,7 +9,7 @@
 #include "cli/validate.h"
 #include "traces/output.h"
 
-enum { PATH_BYTES = 1024, FIELDS_MAX = 40 + LSPO_VARIANTS_MAX };
+enum { PATH_BYTES = 1024, FIELDS_MAX = 48 + LSPO_VARIANTS_MAX };
 
 #define TEXT(type, field)                                                                                              \
     {                                                                                                                  \
@@ -58,6 +58,9 @@ static const lspo_field_t cell_fields[] = {
     CELL_REAL(predicted_slowdown),
     CELL_REAL(measured_slowdown),
     CELL_REAL(slowdown_error),
+    CELL_REAL(calibrated_s),
+    CELL_REAL(calibrated_error),
+    CELL_REAL(calibrated_slowdown),
     CELL_REAL(naive_s),
     CELL_REAL(naive_error),
     CELL_REAL(lanes_s),

@@ -220,9 +220,13 @@ static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t rou
     return status == LSPO_OK ? lspo_measurement_update(measurement) : status;
 }
 
-static bool is_settled(const lspo_measurement_t *measurement, const lspo_measure_options_t *options)
+/* A yardstick never is: it is for the round, not for itself. */
+static bool is_settled(const rounds_t *rounds, uint32_t index)
 {
-    return measurement->counted_visits >= options->visits_least && !measurement->disturbed &&
+    const lspo_measurement_t *measurement = &rounds->measurements[index];
+    const lspo_measure_options_t *options = rounds->options;
+    return rounds->cells->cells[index].yardstick == 0 && measurement->counted_visits >= options->visits_least &&
+           !measurement->disturbed &&
            measurement->high_s - measurement->low_s <= 2 * options->interval * measurement->median_s;
 }
 
@@ -230,7 +234,7 @@ static uint32_t count_settled(const rounds_t *rounds)
 {
     uint32_t settled = 0;
     for (uint32_t i = 0; i < rounds->cells->count; i++)
-        settled += is_settled(&rounds->measurements[i], rounds->options);
+        settled += is_settled(rounds, i);
     return settled;
 }
 
@@ -248,27 +252,42 @@ static void show_progress(rounds_t *rounds, uint32_t round)
     double left_s = fmax(0, rounds->options->budget_s - elapsed_s(rounds));
     snprintf(label, sizeof label, "settled; round %u, at most %.0f:%02.0f left", round, floor(left_s / 60),
              floor(fmod(left_s, 60)));
-    lspo_progress_update(&rounds->progress, label, count_settled(rounds), rounds->cells->count);
+    lspo_progress_update(&rounds->progress, label, count_settled(rounds),
+                         rounds->cells->count - rounds->cells->yardsticks);
 }
 
-/* One visit to each cell that is not settled; *more_out: there were such, and time for them. */
+/* *visited: there was time for it. */
+static lspo_status_t visit(rounds_t *rounds, uint32_t index, uint32_t round, bool *visited)
+{
+    if (atomic_load(rounds->options->stop))
+        return LSPO_ERR_INTERRUPTED;
+    *visited = elapsed_s(rounds) + next_visit_s(rounds, index) <= rounds->options->budget_s;
+    if (!*visited)
+        return LSPO_OK;
+    show_progress(rounds, round);
+    return measure_cell(rounds, index, round);
+}
+
+/* One visit to each cell that is not settled, and to each yardstick, spread evenly among them; *more_out: there were such cells,
+ * and time for them. */
 static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out)
 {
+    uint32_t yardsticks = rounds->cells->yardsticks, count = rounds->cells->count - yardsticks, next = 0, done = 0;
+    uint32_t visits = count - count_settled(rounds);
+    lspo_status_t status = LSPO_OK;
     *more_out = false;
-    for (uint32_t i = 0; i < rounds->cells->count; i++) {
-        if (is_settled(&rounds->measurements[i], rounds->options))
+    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
+        bool visited = false;
+        if (is_settled(rounds, i))
             continue;
-        if (atomic_load(rounds->options->stop))
-            return LSPO_ERR_INTERRUPTED;
-        if (elapsed_s(rounds) + next_visit_s(rounds, i) > rounds->options->budget_s)
-            continue;
-        show_progress(rounds, round);
-        lspo_status_t status = measure_cell(rounds, i, round);
-        if (status != LSPO_OK)
-            return status;
-        *more_out = true;
+        while (status == LSPO_OK && next < yardsticks && next * visits <= done * yardsticks)
+            status = visit(rounds, count + next++, round, &visited);
+        if (status == LSPO_OK)
+            status = visit(rounds, i, round, &visited);
+        done++;
+        *more_out |= visited;
     }
-    return LSPO_OK;
+    return status;
 }
 
 lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measure_options_t *options,

@@ -7,6 +7,7 @@
 
 #include "cli/request.h"
 #include "cli/validate.h"
+#include "cli/yardstick.h"
 #include "sim/sim.h"
 
 /* Iterations of a measurement, unless the grid's flags give them: eight samples after warm-up, or four where those would take
@@ -54,11 +55,15 @@ static lspo_status_t parse_flags(char *flags, lspo_request_t *request)
     return status;
 }
 
-/* The machine on which `variant` predicts a cell: the profile with the cell's own values and paces, without that part. */
+/* The machine on which `variant` predicts a cell: the profile at that speed, with the cell's own values and paces, without
+ * that part. */
 static lspo_status_t machine_of(const lspo_variants_t *variants, uint32_t variant, const lspo_request_t *request,
-                                lspo_machine_t *machine_out)
+                                double speed, lspo_machine_t *machine_out)
 {
     *machine_out = variants->machine;
+    if (!(machine_out->gpu.training_speed > 0))
+        machine_out->gpu.training_speed = 1;
+    machine_out->gpu.training_speed *= speed;
     lspo_status_t status = lspo_overrides_machine(&request->overrides, machine_out);
     if (status == LSPO_OK && variants->parts[variant] != NULL)
         status = lspo_machine_ablate(machine_out, variants->parts[variant]);
@@ -76,7 +81,7 @@ static lspo_status_t simulate(const char *flags, const lspo_variants_t *variants
     snprintf(words, sizeof words, "%s", flags);
     lspo_status_t status = parse_flags(words, &request);
     if (status == LSPO_OK)
-        status = machine_of(variants, 0, &request, &machine);
+        status = machine_of(variants, 0, &request, 1, &machine);
     if (status == LSPO_OK)
         status = lspo_tune_transition(&request.model, &request.workload, request.policy, &machine, &plan);
     if (status == LSPO_OK)
@@ -123,17 +128,17 @@ static lspo_status_t set_rates(const forecast_t *forecast, const char *flags, ls
     return shared ? set_shared_rates(forecast, flags, cell) : LSPO_OK;
 }
 
-/* Predictions without each part of the model, for the plan of the whole profile: it is what is measured. */
-static lspo_status_t predict_variants(const forecast_t *forecast, lspo_cell_t *cell)
+lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double speed, lspo_cell_t *cell)
 {
     char words[FLAGS_BYTES];
     lspo_request_t request;
     snprintf(words, sizeof words, "%s", cell->flags);
     lspo_status_t status = parse_flags(words, &request);
-    for (uint32_t v = 1; status == LSPO_OK && v < forecast->variants->count; v++) {
+    /* Without each part of the model, too, the plan of the whole profile: it is what is measured. */
+    for (uint32_t v = 0; status == LSPO_OK && v < variants->count; v++) {
         lspo_prediction_t prediction;
         lspo_machine_t machine;
-        status = machine_of(forecast->variants, v, &request, &machine);
+        status = machine_of(variants, v, &request, speed, &machine);
         if (status == LSPO_OK)
             status = lspo_simulate(cell->plan, &machine, &prediction, NULL);
         if (status != LSPO_OK)
@@ -182,7 +187,10 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
     cell->flags = strdup(text);
     if (cell->flags == NULL)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a cell");
-    return predict_variants(forecast, cell);
+    lspo_status_t status = lspo_validate_predict_at(forecast->variants, 1, cell);
+    cell->calibrated_s = cell->iteration_s[0];
+    cell->calibrated_slowdown = cell->slowdown[0];
+    return status;
 }
 
 static lspo_status_t predict_native(const forecast_t *forecast, lspo_cell_t *cell)
@@ -249,14 +257,37 @@ static lspo_status_t predict_in_order(const forecast_t *forecast, lspo_cells_t *
     return LSPO_OK;
 }
 
+/* Those that the profile has; behind all other cells. */
+static lspo_status_t predict_yardsticks(const forecast_t *forecast, lspo_cells_t *cells)
+{
+    static const lspo_grid_group_t group = {.name = "yardstick"};
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < LSPO_YARDSTICKS; i++) {
+        const lspo_yardstick_t *it = &lspo_yardsticks[i];
+        char flags[FLAGS_BYTES];
+        if (!(forecast->variants->machine.yardstick_s[i] > 0))
+            continue;
+        uint32_t at = cells->count++;
+        cells->cells[at] = (lspo_cell_t){.group = &group, .yardstick = i + 1, .native = at};
+        cells->yardsticks++;
+        snprintf(flags, sizeof flags, "--model %s --batch %u --sequence %u --policy %s", it->model, it->batch,
+                 it->sequence, it->policy);
+        status = predict_cell(forecast, flags, &cells->cells[at]);
+    }
+    return status;
+}
+
 lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants_t *variants, double link_most_Bps,
                                     lspo_cells_t *cells_out)
 {
     forecast_t forecast = {grid, variants, link_most_Bps};
-    lspo_cells_t cells = {.cells = calloc((size_t)grid->cell_count + grid->group_count, sizeof *cells.cells)};
+    lspo_cells_t cells = {
+        .cells = calloc((size_t)grid->cell_count + grid->group_count + LSPO_YARDSTICKS, sizeof *cells.cells)};
     if (cells.cells == NULL)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", grid->cell_count);
     lspo_status_t status = predict_in_order(&forecast, &cells);
+    if (status == LSPO_OK)
+        status = predict_yardsticks(&forecast, &cells);
     if (status == LSPO_OK)
         *cells_out = cells;
     else

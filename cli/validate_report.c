@@ -150,6 +150,16 @@ static bool judge_all(const lspo_verdict_t *verdict, FILE *file)
     return holds;
 }
 
+/* Nothing where there were no yardsticks: then it is 1. */
+static void print_speed(double speed, FILE *file)
+{
+    if (speed < 1 || speed > 1)
+        fprintf(file,
+                "predictions are for a machine at %.3f of its calibrated speed, at which yardstick trainings of other "
+                "shapes ran meanwhile; 'lspo as calibrated' does not know of that\n",
+                speed);
+}
+
 static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
 {
     uint64_t disturbed = 0;
@@ -160,7 +170,9 @@ static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
             "\n%" PRIu64 " of %u cells were measured undisturbed, %" PRIu64
             " visits were disturbed; the order counts %u pairs, noise leaves %u more undecided\n",
             time->count, verdict->count, disturbed, verdict->order.pairs, verdict->order.too_close);
-    fprintf(file, "%s\n\n", verdict->calibration);
+    fprintf(file, "%s\n", verdict->calibration);
+    print_speed(verdict->speed, file);
+    fputc('\n', file);
     judge_all(verdict, file);
 }
 

@@ -78,6 +78,9 @@ static void fill_errors(const lspo_cell_t *cell, lspo_outcome_t *outcome)
 {
     memcpy(outcome->variant_s, cell->iteration_s, sizeof outcome->variant_s);
     memcpy(outcome->variant_slowdown, cell->slowdown, sizeof outcome->variant_slowdown);
+    outcome->calibrated_s = cell->calibrated_s;
+    outcome->calibrated_error = error_of(cell->calibrated_s, outcome->measured_s);
+    outcome->calibrated_slowdown = cell->calibrated_slowdown;
     outcome->predicted_s = cell->iteration_s[0];
     outcome->predicted_slowdown = cell->slowdown[0];
     outcome->measured_slowdown = outcome->measured_s / outcome->native_s;
@@ -119,7 +122,7 @@ typedef struct {
     uint32_t *group;
 } columns_t;
 
-typedef enum { NAIVE, LANES, VARIANT } predictor_t;
+typedef enum { NAIVE, LANES, CALIBRATED, VARIANT } predictor_t;
 
 static lspo_status_t create_columns(uint32_t count, columns_t *columns_out)
 {
@@ -168,7 +171,9 @@ static void fill_columns(const lspo_verdict_t *verdict, predictor_t predictor, u
         const lspo_outcome_t *outcome = &verdict->outcomes[i];
         double measured = slowdown ? outcome->measured_slowdown : outcome->measured_s;
         double naive_s = predictor == NAIVE ? outcome->naive_s : outcome->lanes_s;
-        if (predictor != VARIANT)
+        if (predictor == CALIBRATED)
+            columns->predicted[i] = slowdown ? outcome->calibrated_slowdown : outcome->calibrated_s;
+        else if (predictor != VARIANT)
             columns->predicted[i] = slowdown ? naive_s / outcome->native_s : naive_s;
         else
             columns->predicted[i] = slowdown ? outcome->variant_slowdown[variant] : outcome->variant_s[variant];
@@ -245,6 +250,9 @@ static lspo_status_t add_quantity(lspo_verdict_t *verdict, columns_t *columns, c
         status = add_score(verdict, columns, &names, VARIANT, 0);
     }
     names.cells = "all";
+    names.predictor = "lspo as calibrated";
+    if (status == LSPO_OK)
+        status = add_score(verdict, columns, &names, CALIBRATED, 0);
     names.predictor = "native + bytes/link";
     if (status == LSPO_OK)
         status = add_score(verdict, columns, &names, NAIVE, 0);

@@ -48,31 +48,45 @@ static void count_samples(lspo_measurement_t *measurement)
             measurement->sample_count += measurement->visits[i].sample_count;
 }
 
+/* Samples of one visit are more alike than those of two, seconds apart: a visit is one measurement, its median. */
 lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
 {
     count_samples(measurement);
     uint32_t count = measurement->sample_count, used = 0, turn = 0;
     double *samples_s = malloc(((size_t)count + 1) * sizeof *samples_s);
+    double *medians_s = malloc(((size_t)measurement->visit_count + 1) * sizeof *medians_s);
     uint32_t *turns = malloc(((size_t)count + 1) * sizeof *turns);
-    if (samples_s != NULL && turns != NULL) {
-        for (uint32_t i = 0; i < measurement->visit_count; i++) {
-            const lspo_visit_t *visit = &measurement->visits[i];
-            if (visit->disturbed && !measurement->disturbed)
-                continue;
-            turn++;
-            for (uint32_t s = 0; s < visit->sample_count; s++, used++) {
-                samples_s[used] = visit->samples_s[s];
-                turns[used] = turn;
-            }
+    bool short_of_memory = samples_s == NULL || medians_s == NULL || turns == NULL;
+    for (uint32_t i = 0; !short_of_memory && i < measurement->visit_count; i++) {
+        const lspo_visit_t *visit = &measurement->visits[i];
+        if (visit->disturbed && !measurement->disturbed)
+            continue;
+        medians_s[turn++] = lspo_median(visit->samples_s, visit->sample_count);
+        for (uint32_t s = 0; s < visit->sample_count; s++, used++) {
+            samples_s[used] = visit->samples_s[s];
+            turns[used] = turn;
         }
-        measurement->median_s = lspo_median(samples_s, count);
-        lspo_median_interval(samples_s, count, 1, &measurement->low_s, &measurement->high_s);
+    }
+    if (!short_of_memory) {
+        measurement->median_s = lspo_median(medians_s, turn);
+        lspo_median_interval(medians_s, turn, 1, &measurement->low_s, &measurement->high_s);
         measurement->noise = lspo_accuracy_noise(samples_s, turns, count);
     }
-    bool short_of_memory = samples_s == NULL || turns == NULL;
     free(turns);
+    free(medians_s);
     free(samples_s);
     return short_of_memory ? lspo_error(LSPO_ERR_MEMORY, "no memory for %u samples", count) : LSPO_OK;
+}
+
+double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
+                           const lspo_measurement_t *measurements)
+{
+    double speeds[LSPO_YARDSTICKS];
+    uint32_t count = 0;
+    for (uint32_t i = cells->count - cells->yardsticks; i < cells->count; i++)
+        if (measurements[i].counted_visits > 0 && !measurements[i].disturbed)
+            speeds[count++] = machine->yardstick_s[cells->cells[i].yardstick - 1] / measurements[i].median_s;
+    return count > 0 ? lspo_median(speeds, count) : 1;
 }
 
 /* The file */
@@ -81,7 +95,9 @@ const char *lspo_cell_trace_path(const lspo_cells_t *cells, uint32_t cell, const
                                  char *buffer)
 {
     const lspo_cell_t *it = &cells->cells[cell];
-    if (it->number > 0)
+    if (it->yardstick > 0)
+        snprintf(buffer, buffer_bytes, "%s/traces/yardstick-%u.trace", folder, it->yardstick);
+    else if (it->number > 0)
         snprintf(buffer, buffer_bytes, "%s/traces/%u.trace", folder, it->number);
     else
         snprintf(buffer, buffer_bytes, "%s/traces/native-%u.trace", folder, it->group_number);

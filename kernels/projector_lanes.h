@@ -103,6 +103,9 @@ LANES_TARGET static void LANES_NAME(apply)(const lspo_projector_t *p, const lspo
                 tile[j] = sum;
             }
             lanes_transpose(tile);
+            /* Rows are short, and LANES of them are walked at once: no hardware foresees the next ones. */
+            for (size_t i = LANES; i < 2 * LANES && row + i < m; i++)
+                __builtin_prefetch(w + (row + i) * n + column, 1);
             for (size_t i = 0; i < count; i++) {
                 float *at = w + (row + i) * n + column;
                 lanes_t kept = lanes_mul(lanes_all(keep), lanes_load_masked(mask, at));

@@ -26,6 +26,12 @@ static void add_stream(lspo_work_t *work, uint64_t bytes)
     lspo_work_append(work, &one.kernels[0]);
 }
 
+static void add_columns(lspo_work_t *work, uint64_t bytes)
+{
+    add_stream(work, bytes);
+    work->kernels[work->kernel_count - 1].kernel_class = LSPO_KERNEL_COLUMNS;
+}
+
 static void add_tail(const lspo_build_stage_t *stage, uint32_t tail, lspo_work_t *work)
 {
     if (tail & TAIL_PACK)
@@ -53,7 +59,8 @@ static bool describe_columns_work(const lspo_builder_t *b, lspo_op_kind_t kind, 
         lspo_work_stream(stage->gradient_bytes, work);
         return true;
     case LSPO_OP_COMPRESS:
-        lspo_work_stream(stage->gradient_bytes + kept_bytes + stage->link_bytes, work);
+        *work = (lspo_work_t){0};
+        add_columns(work, stage->gradient_bytes + kept_bytes + stage->link_bytes);
         return true;
     case LSPO_OP_UPD:
         if (variant == LSPO_VARIANT_ACCUMULATE)
@@ -64,10 +71,11 @@ static bool describe_columns_work(const lspo_builder_t *b, lspo_op_kind_t kind, 
     case LSPO_OP_UPD_GPU: /* the columns of W are gathered and put back */
         lspo_work_adam(kept_bytes / p, work);
         if (moved > 0)
-            add_stream(work, 4 * moved);
+            add_columns(work, 4 * moved);
         return true;
     case LSPO_OP_APPLY:
-        lspo_work_stream(stage->link_bytes + 2 * sent * p, work);
+        *work = (lspo_work_t){0};
+        add_columns(work, stage->link_bytes + 2 * sent * p);
         return true;
     default:
         return false;

@@ -8,7 +8,7 @@
 
 #include "plan/ini.h"
 
-enum { FIELDS_MAX = 96, TEXT_WRITTEN_MAX = 180, NOTE_WRITTEN_MAX = 100 };
+enum { FIELDS_MAX = 112, TEXT_WRITTEN_MAX = 180, NOTE_WRITTEN_MAX = 100 };
 
 /* Rates above any machine's, so that no sum or quotient of a simulation overflows. */
 #define RATE_LOW 1.0
@@ -22,11 +22,18 @@ enum { FIELDS_MAX = 96, TEXT_WRITTEN_MAX = 180, NOTE_WRITTEN_MAX = 100 };
     }
 #define GPU_FLOPS(member, help) FIELD(gpu, member, LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, help)
 #define GPU_BPS(member, help) FIELD(gpu, member, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, help)
+#define GPU_BACKWARD(member) FIELD(gpu, member, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "in a backward pass; 0: as forward")
 #define GPU_CACHED(member, unit) FIELD(gpu, member, unit, 0.0, RATE_HIGH, "operands in cache; 0: as from memory")
 #define PRECISION(name, index)                                                                                         \
     {                                                                                                                  \
         "gpu", "gemm_" name "_flops", LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "matrix products in " name,                \
             offsetof(lspo_machine_t, gpu.gemm_flops[index])                                                            \
+    }
+#define LAYOUT_MEMORY(name, index, what)                                                                               \
+    {                                                                                                                  \
+        "gpu", "gemm_" name "_memory_Bps", LSPO_UNIT_BPS, 0.0, RATE_HIGH,                                              \
+            "extra time of products with " what " in memory; 0: none",                                                 \
+            offsetof(lspo_machine_t, gpu.gemm_memory_Bps[index])                                                       \
     }
 #define CONTENTION(key, slowed, running)                                                                               \
     {                                                                                                                  \
@@ -37,6 +44,12 @@ enum { FIELDS_MAX = 96, TEXT_WRITTEN_MAX = 180, NOTE_WRITTEN_MAX = 100 };
 #define NOISE(member, help)                                                                                            \
     FIELD(noise, member, LSPO_UNIT_NONE, 0.0, SIGMA_HIGH, "standard deviation of the log duration " help)
 
+#define YARDSTICK(key, index)                                                                                          \
+    {                                                                                                                  \
+        "yardstick", key, LSPO_UNIT_SECONDS, 0.0, 1e6, "an iteration of this training in the calibration",             \
+            offsetof(lspo_machine_t, yardstick_s[index])                                                               \
+    }
+
 const lspo_machine_field_t lspo_machine_fields[] = {
     FIELD(gpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory; plans may use it less context_bytes"),
     PRECISION("fp32", LSPO_FP32),
@@ -45,9 +58,9 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     FIELD(gpu, gemm_m_half, LSPO_UNIT_NONE, 0.0, 1e6, "rows of a product at which its rate is halved"),
     FIELD(gpu, gemm_n_half, LSPO_UNIT_NONE, 0.0, 1e6, "columns at which it is halved"),
     FIELD(gpu, gemm_k_half, LSPO_UNIT_NONE, 0.0, 1e6, "length of the sums at which it is halved"),
-    FIELD(gpu, gemm_weight_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH,
-          "extra time of products with weights in memory; 0: none"),
-    FIELD(gpu, gemm_memory_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "of weight gradients from and into memory; 0: none"),
+    LAYOUT_MEMORY("nn", LSPO_LAYOUT_NN, "the W of X W"),
+    LAYOUT_MEMORY("nt", LSPO_LAYOUT_NT, "the W of dY W^T"),
+    LAYOUT_MEMORY("tn", LSPO_LAYOUT_TN, "the X of X^T dY and the result"),
     GPU_FLOPS(attention_flops, "attention of all heads"),
     FIELD(gpu, attention_sequence_half, LSPO_UNIT_NONE, 0.0, 1e6, "tokens of a sequence at which it is halved"),
     FIELD(gpu, attention_width_half, LSPO_UNIT_NONE, 0.0, 1e6, "width of a head at which it is halved"),
@@ -56,9 +69,16 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_BPS(activation_Bps, "GELU and gated SiLU"),
     GPU_BPS(loss_Bps, "softmax cross-entropy"),
     GPU_BPS(stream_Bps, "copies, biases, sums"),
+    GPU_BACKWARD(norm_backward_Bps),
+    GPU_BACKWARD(activation_backward_Bps),
+    GPU_BACKWARD(loss_backward_Bps),
+    GPU_BACKWARD(stream_backward_Bps),
+    FIELD(gpu, columns_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "columns picked out or put back; 0: as streams"),
     GPU_FLOPS(gather_flops, "X P with sparse P, arithmetic"),
     GPU_BPS(gather_Bps, "X P with sparse P, memory"),
     GPU_FLOPS(scatter_flops, "W -= eta P D Q^T, arithmetic"),
+    FIELD(gpu, scatter_inner_flops, LSPO_UNIT_FLOPS, 0.0, RATE_HIGH, "P D of it; 0: as scatter_flops"),
+    FIELD(gpu, projector_overlap, LSPO_UNIT_NONE, 0.0, 1.0, "of a projector's arithmetic and memory, the shorter"),
     GPU_BPS(scatter_Bps, "W -= eta P D Q^T, memory"),
     FIELD(gpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam on the GPU"),
     GPU_CACHED(attention_cached_flops, LSPO_UNIT_FLOPS),
@@ -67,11 +87,17 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_CACHED(activation_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(loss_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(stream_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(norm_backward_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(activation_backward_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(loss_backward_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(stream_backward_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(columns_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(gather_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(scatter_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(adam_cached_pps, LSPO_UNIT_PPS),
-    FIELD(gpu, near_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "a training of this size is found in cache"),
-    FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "of one of this size nothing is; 0: no cache"),
+    FIELD(gpu, near_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "bytes between two uses with which all is in cache"),
+    FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "bytes with which nothing is; 0: no cache"),
+    FIELD(gpu, training_speed, LSPO_UNIT_NONE, 0.0, 10.0, "of kernels in a training over alone; 0: not measured, 1"),
     FIELD(gpu, backward_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of its speed that a backward pass loses"),
     FIELD(gpu, context_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory that the driver takes and plans cannot use"),
     FIELD(gpu, launch_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of a kernel besides its work"),
@@ -106,6 +132,10 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     NOISE(h2d_sigma, "of a copy to the GPU"),
     NOISE(cpu_sigma, "of an op on the CPU"),
     NOISE(run_sigma, "of all GPU and CPU work of one run"),
+    YARDSTICK("gpt_tiny_native_s", 0),
+    YARDSTICK("gpt_tiny_badam_s", 1),
+    YARDSTICK("gpt_small_native_s", 2),
+    YARDSTICK("gpt_small_badam_s", 3),
 };
 const size_t lspo_machine_field_count = sizeof lspo_machine_fields / sizeof lspo_machine_fields[0];
 _Static_assert(sizeof lspo_machine_fields / sizeof lspo_machine_fields[0] <= FIELDS_MAX, "raise FIELDS_MAX");

@@ -5,8 +5,9 @@
  * `lspo calibrate`.  Times of a kernel (see sim/cost.h for the equations) are
  *     GEMM m,n,k   flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch; with a measured grid of shapes
  *                  (products.h) in place of the half-sizes where the profile has one
- *     others       max(flop / rate, bytes / bandwidth) + launch
- *     from cache   rates between X (operands in memory) and X_cached, by the size of the training: sim/cost.h
+ *     projectors   flop / rate + bytes / bandwidth, the shorter x (1 - projector_overlap), + launch
+ *     others       flop / rate or bytes / bandwidth, + launch
+ *     from cache   rates between X (operands in memory) and X_cached, by the bytes between two uses: sim/reuse.h
  *     a work that is a backward pass (work.h): the sum of its kernels x 1/(1 - backward_loss)
  *     link         latency + bytes / bandwidth;  x 1/(1 - duplex_loss) while the other direction is busy
  */
@@ -24,6 +25,8 @@
 #include "plan/work.h"
 #include "plan/workload.h"
 
+enum { LSPO_YARDSTICKS = 4 };
+
 typedef struct {
     char name[LSPO_NAME_BYTES];
     char description[LSPO_SOURCE_BYTES];
@@ -32,25 +35,32 @@ typedef struct {
         double memory_bytes; /* all of it: plans may use this less context_bytes                */
         double gemm_flops[LSPO_PRECISION_COUNT];
         double gemm_m_half, gemm_n_half, gemm_k_half; /* elements at which that dimension halves the rate */
-        /* Extra time of a product for its weight_bytes and its far_bytes (work.h) when they are in memory; 0: none. */
-        double gemm_weight_Bps, gemm_memory_Bps;
+        double gemm_memory_Bps[LSPO_LAYOUT_COUNT];    /* extra time of its far_bytes (work.h) in memory; 0: none */
         double attention_flops;
         double attention_sequence_half, attention_width_half; /* sequence, head width at which its rate is halved */
         double attention_backward_flops;                      /* in a backward pass; 0: as forward */
         double norm_Bps, activation_Bps, loss_Bps, stream_Bps;
-        double gather_flops, gather_Bps;   /* time = max of the two */
-        double scatter_flops, scatter_Bps; /* time = max of the two */
-        double adam_pps;                   /* parameters a second of UPD_GPU */
+        /* In a backward pass, whose kernels read what the forward pass left; 0: as forward. */
+        double norm_backward_Bps, activation_backward_Bps, loss_backward_Bps, stream_backward_Bps;
+        double columns_Bps;              /* 0: as streams */
+        double gather_flops, gather_Bps; /* a projector's kernel takes both times, less what overlaps */
+        double scatter_flops, scatter_Bps;
+        double scatter_inner_flops; /* of P D (work.h); 0: as scatter_flops */
+        double projector_overlap;   /* share of the shorter of the two times that the longer one hides */
+        double adam_pps;            /* parameters a second of UPD_GPU */
         /* The same rates when the operands are in cache; 0: as from memory. */
         double attention_cached_flops, attention_backward_cached_flops;
         double norm_cached_Bps, activation_cached_Bps, loss_cached_Bps, stream_cached_Bps;
-        double gather_cached_Bps, scatter_cached_Bps, adam_cached_pps;
-        double near_bytes;    /* a training that holds this much finds it in cache: what X_cached were measured with */
-        double cache_bytes;   /* one that holds this much or more finds nothing there; 0: none does */
-        double backward_loss; /* fraction of its speed that a backward pass loses, [0, 1): what autograd adds */
-        double context_bytes; /* of memory that the driver takes and plans cannot use; 0 on the host device */
-        double launch_s;      /* a kernel                       */
-        double op_s;          /* an op: dispatch, events        */
+        double norm_backward_cached_Bps, activation_backward_cached_Bps, loss_backward_cached_Bps;
+        double stream_backward_cached_Bps;
+        double columns_cached_Bps, gather_cached_Bps, scatter_cached_Bps, adam_cached_pps;
+        double near_bytes;  /* with so many bytes between two uses all is in cache: what X_cached were measured with */
+        double cache_bytes; /* with so many or more nothing is; 0: there is no cache */
+        double training_speed; /* of kernels in a training over the same kernels timed alone; 0: not measured, 1 */
+        double backward_loss;  /* fraction of its speed that a backward pass loses, [0, 1): what autograd adds */
+        double context_bytes;  /* of memory that the driver takes and plans cannot use; 0 on the host device */
+        double launch_s;       /* a kernel                       */
+        double op_s;           /* an op: dispatch, events        */
     } gpu;
     struct {
         double memory_bytes;
@@ -72,6 +82,9 @@ typedef struct {
      * The link's duplex loss is kept above, not here. */
     double contention[LSPO_LANE_COUNT][LSPO_LANE_COUNT];
     lspo_products_t products; /* matrix products by shape, operands in cache; without sizes the half-sizes hold */
+    /* Seconds an iteration of four short trainings on the day of the calibration, by which a later day's speed is told
+     * (cli/yardstick.h); 0: not measured. */
+    double yardstick_s[LSPO_YARDSTICKS];
     /* Standard deviations of the logarithm of durations: of one op about its median, by lane, independent; and of all
      * GPU and CPU work of one run about the median of runs.  Drawn from under --noise only. */
     struct {
@@ -83,7 +96,7 @@ typedef struct {
  * `lspo show machine` iterate over this one table.  In a file without base, a field whose range includes 0 may be absent
  * and is then 0; the others must be there. */
 typedef struct {
-    const char *section; /* "gpu", "cpu", "link", "contention", "noise" */
+    const char *section; /* "gpu", "cpu", "link", "contention", "noise", "yardstick" */
     const char *key;
     lspo_unit_t unit;
     double low, high; /* allowed range, inclusive */
@@ -98,7 +111,7 @@ const lspo_machine_t *lspo_machine_preset(uint32_t index);
 
 /* Find a preset by name or read an INI file: sections [machine] (name, description, source, base = PRESET whose
  * values are taken where a key is absent; it must be the file's first key), [gpu], [cpu], [link], [contention],
- * [products] (products.h), [noise].  Quantities carry units.
+ * [products] (products.h), [noise], [yardstick].  Quantities carry units.
  * Unknown sections or keys are errors with file:line. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
 

@@ -32,7 +32,7 @@
     .attention_flops = ATTENTION_SHARE * (fp16), .norm_Bps = MEMORY_SHARE * (memory_Bps),                              \
     .activation_Bps = MEMORY_SHARE * (memory_Bps), .loss_Bps = MEMORY_SHARE * (memory_Bps),                            \
     .stream_Bps = MEMORY_SHARE * (memory_Bps), .gather_flops = SPARSE_SHARE * (fp32),                                  \
-    .gather_Bps = MEMORY_SHARE * (memory_Bps), .scatter_flops = SPARSE_SHARE * (fp32),                                 \
+    .gather_Bps = MEMORY_SHARE * (memory_Bps), .projector_overlap = 1, .scatter_flops = SPARSE_SHARE * (fp32),         \
     .scatter_Bps = MEMORY_SHARE * (memory_Bps)
 
 /* Adam on the GPU as a stream through its memory. */

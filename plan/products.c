@@ -22,7 +22,7 @@ static uint32_t locate(const lspo_products_t *products, double value, double *fr
     return low;
 }
 
-double lspo_products_share(const lspo_products_t *products, double m, double n, double k)
+double lspo_products_share(const lspo_products_t *products, lspo_layout_t layout, double m, double n, double k)
 {
     const double values[3] = {m, n, k};
     uint32_t low[3];
@@ -38,7 +38,7 @@ double lspo_products_share(const lspo_products_t *products, double m, double n, 
             weight *= high ? fraction[i] : 1.0 - fraction[i];
         }
         if (weight > 0.0)
-            log_share += weight * log2(products->share[at[0]][at[1]][at[2]]);
+            log_share += weight * log2(products->share[layout][at[0]][at[1]][at[2]]);
     }
     return exp2(log_share);
 }
@@ -86,6 +86,16 @@ static uint32_t size_index(const lspo_products_t *products, double size)
     return i;
 }
 
+/* The layout that a row's key begins with; LSPO_LAYOUT_COUNT when it is none. */
+static int take_layout(const char *key)
+{
+    int layout = 0;
+    while (layout < LSPO_LAYOUT_COUNT &&
+           !(strncmp(key, lspo_layout_name((lspo_layout_t)layout), 2) == 0 && key[2] == '_'))
+        layout++;
+    return layout;
+}
+
 lspo_status_t lspo_products_take(const char *what, const char *key, const char *value, lspo_products_t *products)
 {
     double m, n, shares[LSPO_PRODUCT_SIZES_MAX] = {0};
@@ -93,8 +103,10 @@ lspo_status_t lspo_products_take(const char *what, const char *key, const char *
     int length = 0;
     if (strcmp(key, "sizes") == 0)
         return take_sizes(what, value, products);
-    if (sscanf(key, "m%lf_n%lf%n", &m, &n, &length) != 2 || key[length] != '\0')
-        return lspo_error(LSPO_ERR_INPUT, "%s: unknown key; [products] has sizes and then rows such as m16_n64", what);
+    int layout = take_layout(key);
+    if (layout == LSPO_LAYOUT_COUNT || sscanf(key + 3, "m%lf_n%lf%n", &m, &n, &length) != 2 || key[3 + length] != '\0')
+        return lspo_error(LSPO_ERR_INPUT, "%s: unknown key; [products] has sizes and then rows such as nn_m16_n64",
+                          what);
     uint32_t row = size_index(products, m), column = size_index(products, n);
     if (row == products->size_count || column == products->size_count)
         return lspo_error(LSPO_ERR_INPUT, "%s: not of the sizes that [products] sizes lists before it", what);
@@ -103,28 +115,39 @@ lspo_status_t lspo_products_take(const char *what, const char *key, const char *
         return status;
     if (count != products->size_count)
         return lspo_error(LSPO_ERR_INPUT, "%s: %u numbers; there are %u sizes", what, count, products->size_count);
-    if (products->share[row][column][0] > 0.0)
+    if (products->share[layout][row][column][0] > 0.0)
         return lspo_error(LSPO_ERR_INPUT, "%s: given twice", what);
-    memcpy(products->share[row][column], shares, sizeof shares);
+    memcpy(products->share[layout][row][column], shares, sizeof shares);
+    return LSPO_OK;
+}
+
+static lspo_status_t check_shares(const char *what, const lspo_products_t *products, lspo_layout_t layout)
+{
+    for (uint32_t i = 0; i < products->size_count; i++)
+        for (uint32_t j = 0; j < products->size_count; j++)
+            for (uint32_t k = 0; k < products->size_count; k++) {
+                double share = products->share[layout][i][j][k];
+                if (!(share > 0.0 && share <= share_high))
+                    return lspo_error(LSPO_ERR_INPUT, "%s: [products] %s_m%g_n%g: %g is outside 0..%g, or missing",
+                                      what, lspo_layout_name(layout), products->sizes[i], products->sizes[j], share,
+                                      share_high);
+            }
     return LSPO_OK;
 }
 
 lspo_status_t lspo_products_check(const char *what, const lspo_products_t *products)
 {
+    lspo_status_t status = LSPO_OK;
     if (products->size_count > LSPO_PRODUCT_SIZES_MAX)
         return lspo_error(LSPO_ERR_INPUT, "%s: [products] has %u sizes; at most %d", what, products->size_count,
                           LSPO_PRODUCT_SIZES_MAX);
-    for (uint32_t i = 0; i < products->size_count; i++) {
+    for (uint32_t i = 0; i < products->size_count; i++)
         if (!(products->sizes[i] > (i > 0 ? products->sizes[i - 1] : 0.0) && products->sizes[i] <= size_high))
             return lspo_error(LSPO_ERR_INPUT, "%s: [products] sizes: %g is not above the one before it, up to %g", what,
                               products->sizes[i], size_high);
-        for (uint32_t j = 0; j < products->size_count; j++)
-            for (uint32_t k = 0; k < products->size_count; k++)
-                if (!(products->share[i][j][k] > 0.0 && products->share[i][j][k] <= share_high))
-                    return lspo_error(LSPO_ERR_INPUT, "%s: [products] m%g_n%g: %g is outside 0..%g, or missing", what,
-                                      products->sizes[i], products->sizes[j], products->share[i][j][k], share_high);
-    }
-    return LSPO_OK;
+    for (int layout = 0; status == LSPO_OK && layout < LSPO_LAYOUT_COUNT; layout++)
+        status = check_shares(what, products, (lspo_layout_t)layout);
+    return status;
 }
 
 static void write_row(const double *numbers, uint32_t count, FILE *file)
@@ -146,9 +169,11 @@ void lspo_products_write(const lspo_products_t *products, FILE *file)
         return;
     fputs("\n[products]\nsizes =", file);
     write_row(products->sizes, products->size_count, file);
-    for (uint32_t m = 0; m < products->size_count; m++)
-        for (uint32_t n = 0; n < products->size_count; n++) {
-            fprintf(file, "m%.17g_n%.17g =", products->sizes[m], products->sizes[n]);
-            write_row(products->share[m][n], products->size_count, file);
-        }
+    for (int layout = 0; layout < LSPO_LAYOUT_COUNT; layout++)
+        for (uint32_t m = 0; m < products->size_count; m++)
+            for (uint32_t n = 0; n < products->size_count; n++) {
+                fprintf(file, "%s_m%.17g_n%.17g =", lspo_layout_name((lspo_layout_t)layout), products->sizes[m],
+                        products->sizes[n]);
+                write_row(products->share[layout][m][n], products->size_count, file);
+            }
 }

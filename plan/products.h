@@ -1,12 +1,13 @@
 /* products.h - how fast matrix products of each shape run: a measured grid over (m, n, k), as shares of the best rate.
  *
- *     share(m, n, k) = 2^(trilinear interpolation of log2 share over log m, log n, log k),  clamped outside the grid
+ *     share(layout, m, n, k) = 2^(trilinear interpolation of log2 share over log m, log n, log k),
+ *                              clamped outside the grid
  *
- * One list of sizes serves all three dimensions.  Shares of gemm_flops, not rates, so that one grid serves every
+ * One list of sizes serves all three dimensions, and each layout of the operands has its shares.  Shares of gemm_flops, not rates, so that one grid serves every
  * precision and an override of the rate scales all of it.  In a profile:
  *     [products]
- *     sizes = 16 64 256          ascending, first key of the section
- *     m16_n64 = 0.21 0.35 0.41   at m = 16, n = 64, and k of each size; every m and n has its row
+ *     sizes = 16 64 256             ascending, first key of the section
+ *     nn_m16_n64 = 0.21 0.35 0.41   X W at m = 16, n = 64, and k of each size; every layout, m and n has its row
  */
 #ifndef LSPO_PLAN_PRODUCTS_H
 #define LSPO_PLAN_PRODUCTS_H
@@ -15,17 +16,19 @@
 #include <stdio.h>
 
 #include "plan/status.h"
+#include "plan/work.h"
 
 enum { LSPO_PRODUCT_SIZES_MAX = 8 };
 
 typedef struct {
     uint32_t size_count; /* 0: no grid */
     double sizes[LSPO_PRODUCT_SIZES_MAX];
-    double share[LSPO_PRODUCT_SIZES_MAX][LSPO_PRODUCT_SIZES_MAX][LSPO_PRODUCT_SIZES_MAX]; /* by m, n, k; above 0 */
+    /* By layout, m, n, k; above 0. */
+    double share[LSPO_LAYOUT_COUNT][LSPO_PRODUCT_SIZES_MAX][LSPO_PRODUCT_SIZES_MAX][LSPO_PRODUCT_SIZES_MAX];
 } lspo_products_t;
 
 /* The grid must have sizes. */
-double lspo_products_share(const lspo_products_t *products, double m, double n, double k);
+double lspo_products_share(const lspo_products_t *products, lspo_layout_t layout, double m, double n, double k);
 
 /* One key of the section; `what` names its place, for messages.  LSPO_ERR_INPUT. */
 lspo_status_t lspo_products_take(const char *what, const char *key, const char *value, lspo_products_t *products);

@@ -22,10 +22,10 @@ void lspo_sketch_work_compress(const lspo_workload_t *workload, const lspo_messa
         const lspo_projection_t *w = &message->linear[i];
         if (w->compressed) {
             add_stream(work_out, p * dense_elements(w));
-            lspo_work_append_gemm(work_out, p, t, w->d_rows, w->rows);
-            lspo_work_append_gemm(work_out, p, t, w->d_cols, w->cols);
+            lspo_work_append_gemm(work_out, p, LSPO_LAYOUT_NN, t, w->d_rows, w->rows);
+            lspo_work_append_gemm(work_out, p, LSPO_LAYOUT_NN, t, w->d_cols, w->cols);
         }
-        lspo_work_append_gemm(work_out, p, w->d_rows, w->d_cols, t);
+        lspo_work_append_recent_gemm(work_out, p, LSPO_LAYOUT_TN, w->d_rows, w->d_cols, t);
     }
 }
 
@@ -41,9 +41,10 @@ void lspo_sketch_work_apply(const lspo_workload_t *workload, const lspo_message_
             continue;
         }
         add_stream(work_out, p * dense_elements(w));
-        lspo_work_append_gemm(work_out, p, wide ? w->rows : w->d_rows, wide ? w->d_cols : w->cols,
-                              wide ? w->d_rows : w->d_cols);
-        lspo_work_append_gemm(work_out, p, w->rows, w->cols, wide ? w->d_cols : w->d_rows);
+        lspo_work_append_gemm(work_out, p, wide ? LSPO_LAYOUT_NN : LSPO_LAYOUT_NT, wide ? w->rows : w->d_rows,
+                              wide ? w->d_cols : w->cols, wide ? w->d_rows : w->d_cols);
+        lspo_work_append_gemm(work_out, p, wide ? LSPO_LAYOUT_NT : LSPO_LAYOUT_NN, w->rows, w->cols,
+                              wide ? w->d_cols : w->d_rows);
         add_stream(work_out, 3 * p * w->rows * w->cols);
     }
     if (dense > 0)

@@ -58,25 +58,24 @@ static void add_traffic(lspo_work_t *work, const shape_t *shape, lspo_kernel_cla
     add(work, kernel_class, count, 0.0, shape->tokens * shape->p * per_token);
 }
 
-void lspo_work_append_gemm(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n, uint64_t k)
+void lspo_work_append_gemm(lspo_work_t *work, uint64_t p, lspo_layout_t layout, uint64_t m, uint64_t n, uint64_t k)
 {
     lspo_work_append(work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_GEMM,
+                                            .layout = layout,
                                             .count = 1,
                                             .m = m,
                                             .n = n,
                                             .k = k,
                                             .flop = 2.0 * (double)m * (double)n * (double)k,
                                             .bytes = p * (m * k + k * n + m * n),
-                                            .weight_bytes = p * k * n});
+                                            .far_bytes = p * (layout == LSPO_LAYOUT_TN ? m * k + m * n : k * n)});
 }
 
-/* dW (m x n) = X^T dY: the forward pass left X, and the last iteration dW. */
-static void add_weight_gradient(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n, uint64_t tokens)
+void lspo_work_append_recent_gemm(lspo_work_t *work, uint64_t p, lspo_layout_t layout, uint64_t m, uint64_t n,
+                                  uint64_t k)
 {
-    lspo_work_append_gemm(work, p, m, n, tokens);
-    lspo_kernel_t *kernel = &work->kernels[work->kernel_count - 1];
-    kernel->weight_bytes = 0;
-    kernel->far_bytes = p * (m * tokens + m * n);
+    lspo_work_append_gemm(work, p, layout, m, n, k);
+    work->kernels[work->kernel_count - 1].far_bytes = 0;
 }
 
 /* kernels/attention.h counts the same.  Probabilities are in memory in fp32 only. */
@@ -134,13 +133,13 @@ static void forward_gpt_block(const shape_t *shape, bool recompute, lspo_work_t 
     add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 2 * w);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, qkv + f);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, recompute ? 1 : 2, (recompute ? 1 : 2) * 2 * w);
-    lspo_work_append_gemm(work, p, t, qkv, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, qkv, w);
     add_attention(work, shape, false);
-    lspo_work_append_gemm(work, p, t, w, w);
-    lspo_work_append_gemm(work, p, t, f, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, f, w);
     add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 2 * f);
     if (!recompute) {
-        lspo_work_append_gemm(work, p, t, w, f);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, f);
     }
 }
 
@@ -154,18 +153,18 @@ static void forward_llama_block(const shape_t *shape, bool recompute, lspo_work_
 {
     uint64_t w = shape->width, kv = shape->kv_width, f = shape->mlp_width, t = shape->tokens, p = shape->p;
     add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 2 * w);
-    lspo_work_append_gemm(work, p, t, w, w);
-    lspo_work_append_gemm(work, p, t, kv, w);
-    lspo_work_append_gemm(work, p, t, kv, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, kv, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, kv, w);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, 2 * (w + kv)); /* rotary positions of q and k, in place */
     add_attention(work, shape, false);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, recompute ? 1 : 2, (recompute ? 1 : 2) * 2 * w);
-    lspo_work_append_gemm(work, p, t, w, w);
-    lspo_work_append_gemm(work, p, t, f, w);
-    lspo_work_append_gemm(work, p, t, f, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, f, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, f, w);
     add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * f);
     if (!recompute) {
-        lspo_work_append_gemm(work, p, t, w, f);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, f);
     }
 }
 
@@ -189,9 +188,9 @@ static void forward_classifier(const shape_t *shape, lspo_work_t *work)
 {
     uint64_t w = shape->width, c = shape->model->class_count, b = shape->batch, p = shape->p;
     add(work, LSPO_KERNEL_STREAM, 2, 0.0, b * p * (w + c));
-    lspo_work_append_gemm(work, p, b, w, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, b, w, w);
     add(work, LSPO_KERNEL_ACTIVATION, 1, 0.0, b * p * 2 * w);
-    lspo_work_append_gemm(work, p, b, c, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, b, c, w);
     add(work, LSPO_KERNEL_LOSS, 1, 0.0, b * p * 2 * c);
 }
 
@@ -204,11 +203,11 @@ static void forward_head(const shape_t *shape, lspo_work_t *work)
     }
     if (shape->model->family == LSPO_FAMILY_BERT) {
         add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, w + v);
-        lspo_work_append_gemm(work, p, t, w, w);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, w);
         add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 2 * w);
     }
     add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 2 * w);
-    lspo_work_append_gemm(work, p, t, v, w);
+    lspo_work_append_gemm(work, p, shape->model->tied_head ? LSPO_LAYOUT_NT : LSPO_LAYOUT_NN, t, v, w);
     add_traffic(work, shape, LSPO_KERNEL_LOSS, 1, 2 * v);
 }
 
@@ -256,9 +255,9 @@ static void backward_embed(const shape_t *shape, bool rest, lspo_work_t *work)
 /* The products of one linear layer m x n. */
 static void backward_linear(const shape_t *shape, const lspo_tensor_t *weight, bool gradient, lspo_work_t *work)
 {
-    lspo_work_append_gemm(work, shape->p, shape->tokens, weight->rows, weight->cols);
+    lspo_work_append_gemm(work, shape->p, LSPO_LAYOUT_NT, shape->tokens, weight->rows, weight->cols);
     if (gradient) {
-        add_weight_gradient(work, shape->p, weight->rows, weight->cols, shape->tokens);
+        lspo_work_append_gemm(work, shape->p, LSPO_LAYOUT_TN, weight->rows, weight->cols, shape->tokens);
     }
 }
 
@@ -302,13 +301,13 @@ static void backward_classifier(const shape_t *shape, bool rest, lspo_work_t *wo
 {
     uint64_t w = shape->width, c = shape->model->class_count, b = shape->batch, p = shape->p;
     add(work, LSPO_KERNEL_LOSS, 1, 0.0, b * p * 2 * c);
-    lspo_work_append_gemm(work, p, b, w, c);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NT, b, w, c);
     add(work, LSPO_KERNEL_ACTIVATION, 1, 0.0, b * p * 3 * w);
-    lspo_work_append_gemm(work, p, b, w, w);
+    lspo_work_append_gemm(work, p, LSPO_LAYOUT_NT, b, w, w);
     add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, w); /* no gradient but the first tokens' */
     if (rest) {
-        add_weight_gradient(work, p, w, c, b);
-        add_weight_gradient(work, p, w, w, b);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, w, c, b);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, w, w, b);
         add(work, LSPO_KERNEL_STREAM, 2, 0.0, b * p * (w + c));
     }
 }
@@ -321,16 +320,17 @@ static void backward_head(const shape_t *shape, bool rest, lspo_work_t *work)
         return;
     }
     add_traffic(work, shape, LSPO_KERNEL_LOSS, 1, 2 * v);
-    lspo_work_append_gemm(work, p, t, w, v);
+    lspo_work_append_gemm(work, p, shape->model->tied_head ? LSPO_LAYOUT_NN : LSPO_LAYOUT_NT, t, w, v);
     if (rest) {
-        add_weight_gradient(work, p, shape->model->tied_head ? v : w, shape->model->tied_head ? w : v, t);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, shape->model->tied_head ? v : w, shape->model->tied_head ? w : v,
+                              t);
     }
     add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 3 * w);
     if (shape->model->family == LSPO_FAMILY_BERT) {
         add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * w);
-        lspo_work_append_gemm(work, p, t, w, w);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NT, t, w, w);
         if (rest) {
-            add_weight_gradient(work, p, w, w, t);
+            lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, w, w, t);
             add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, v);
         }
     }
@@ -368,7 +368,7 @@ void lspo_stage_work_compress(const lspo_model_t *model, const lspo_workload_t *
             add_gather(work_out, shape.p, shape.tokens, weight->rows, weight->d_rows, weight->nnz_rows);
             add_gather(work_out, shape.p, shape.tokens, weight->cols, weight->d_cols, weight->nnz_cols);
         }
-        lspo_work_append_gemm(work_out, shape.p, weight->d_rows, weight->d_cols, shape.tokens);
+        lspo_work_append_recent_gemm(work_out, shape.p, LSPO_LAYOUT_TN, weight->d_rows, weight->d_cols, shape.tokens);
     }
 }
 
@@ -386,9 +386,10 @@ void lspo_stage_work_apply_delta(const lspo_model_t *model, const lspo_workload_
             dense_elements += weight->message_elements;
             continue;
         }
-        add(work_out, LSPO_KERNEL_SCATTER, 1,
-            2.0 * m * weight->d_cols * weight->nnz_rows + 2.0 * m * n * weight->nnz_cols,
+        double inner_flop = 2.0 * m * weight->d_cols * weight->nnz_rows;
+        add(work_out, LSPO_KERNEL_SCATTER, 1, inner_flop + 2.0 * m * n * weight->nnz_cols,
             2 * p * weight->rows * weight->cols + sent * weight->message_elements);
+        work_out->kernels[work_out->kernel_count - 1].inner_flop = inner_flop;
     }
     if (dense_elements > 0) {
         add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, dense_elements * (2 * p + sent));
@@ -402,8 +403,8 @@ void lspo_stage_work_add_adapters(const lspo_workload_t *workload, const lspo_me
     uint32_t count = message->linear_count - (recompute && message->linear_count > 0 ? 1 : 0);
     for (uint32_t i = 0; i < count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        lspo_work_append_gemm(work, p, t, w->d_rows, w->rows);
-        lspo_work_append_gemm(work, p, t, w->cols, w->d_rows);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->rows);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NT, t, w->cols, w->d_rows);
     }
 }
 
@@ -413,11 +414,11 @@ void lspo_stage_work_add_adapters_backward(const lspo_workload_t *workload, cons
     uint64_t t = lspo_workload_tokens(workload), p = lspo_precision_bytes(workload->precision);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        lspo_work_append_gemm(work, p, t, w->d_rows, w->rows);
-        lspo_work_append_gemm(work, p, t, w->d_rows, w->cols);
-        add_weight_gradient(work, p, w->rows, w->d_rows, t);
-        add_weight_gradient(work, p, w->cols, w->d_rows, t);
-        lspo_work_append_gemm(work, p, t, w->rows, w->d_rows);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->rows);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->cols);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, w->rows, w->d_rows, t);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, w->cols, w->d_rows, t);
+        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NT, t, w->rows, w->d_rows);
     }
 }
 
@@ -429,7 +430,9 @@ void lspo_stage_work_lowrank_compress(const lspo_workload_t *workload, const lsp
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         if (w->compressed) {
-            lspo_work_append_gemm(work_out, p, w->d_rows, w->d_cols, w->d_rows < w->rows ? w->rows : w->cols);
+            bool left = w->d_rows < w->rows; /* B^T G, else G B */
+            lspo_work_append_gemm(work_out, p, left ? LSPO_LAYOUT_TN : LSPO_LAYOUT_NN, w->d_rows, w->d_cols,
+                                  left ? w->rows : w->cols);
         } else {
             add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, 2 * p * w->message_elements);
         }
@@ -445,7 +448,8 @@ void lspo_stage_work_lowrank_apply(const lspo_workload_t *workload, const lspo_m
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         if (w->compressed) {
-            lspo_work_append_gemm(work_out, p, w->rows, w->cols, smaller(w->d_rows, w->d_cols));
+            lspo_work_append_gemm(work_out, p, w->d_rows < w->rows ? LSPO_LAYOUT_NN : LSPO_LAYOUT_NT, w->rows, w->cols,
+                                  smaller(w->d_rows, w->d_cols));
         } else {
             dense_elements += w->message_elements;
         }
@@ -466,8 +470,9 @@ void lspo_stage_work_lowrank_project(const lspo_workload_t *workload, const lspo
             continue;
         }
         uint64_t s = smaller(w->rows, w->cols);
-        lspo_work_append_gemm(work_out, p, s, s, w->rows == s ? w->cols : w->rows);
-        lspo_work_append_gemm(work_out, p, s, s, EIGEN_PRODUCTS * s);
+        bool wide = w->rows == s;
+        lspo_work_append_gemm(work_out, p, wide ? LSPO_LAYOUT_NT : LSPO_LAYOUT_TN, s, s, wide ? w->cols : w->rows);
+        lspo_work_append_gemm(work_out, p, LSPO_LAYOUT_NN, s, s, EIGEN_PRODUCTS * s);
     }
 }
 
@@ -491,7 +496,8 @@ void lspo_stage_work_fit(const lspo_workload_t *workload, const lspo_message_t *
         if (!w->compressed) {
             continue;
         }
-        lspo_work_append_gemm(work_out, sizeof(float), w->rows, w->cols, lspo_workload_tokens(workload));
+        lspo_work_append_gemm(work_out, sizeof(float), LSPO_LAYOUT_TN, w->rows, w->cols,
+                              lspo_workload_tokens(workload));
         add_sketches(work_out, w, checks, false);
         if (steps > 0) {
             add_sketches(work_out, w, steps, true);

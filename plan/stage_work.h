@@ -80,7 +80,10 @@ void lspo_work_copy(uint64_t bytes, lspo_work_t *work_out);
 
 /* Add one kernel to a work that a function above set (or that is all zero).  At most LSPO_WORK_KERNELS_MAX. */
 void lspo_work_append(lspo_work_t *work, const lspo_kernel_t *kernel);
-/* C (m x n) = A (m x k) B, p bytes an element. */
-void lspo_work_append_gemm(lspo_work_t *work, uint64_t p, uint64_t m, uint64_t n, uint64_t k);
+/* C (m x n) = A B with sums of length k, p bytes an element. */
+void lspo_work_append_gemm(lspo_work_t *work, uint64_t p, lspo_layout_t layout, uint64_t m, uint64_t n, uint64_t k);
+/* The same of operands that the kernels before have just written: far_bytes are 0. */
+void lspo_work_append_recent_gemm(lspo_work_t *work, uint64_t p, lspo_layout_t layout, uint64_t m, uint64_t n,
+                                  uint64_t k);
 
 #endif

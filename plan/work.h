@@ -17,6 +17,7 @@ typedef enum {
     LSPO_KERNEL_ACTIVATION, /* GELU, gated SiLU                                                         */
     LSPO_KERNEL_LOSS,       /* softmax cross-entropy over the vocabulary                                */
     LSPO_KERNEL_STREAM,     /* copies, residual adds, bias gradients, packing: bound by memory bandwidth */
+    LSPO_KERNEL_COLUMNS,    /* columns picked out of a matrix, or put back                              */
     LSPO_KERNEL_GATHER,     /* X P and dY Q with r nonzeros a row                                       */
     LSPO_KERNEL_SCATTER,    /* W -= eta P D Q^T                                                         */
     LSPO_KERNEL_ADAM,       /* optimizer, counted in parameters                                         */
@@ -24,17 +25,21 @@ typedef enum {
     LSPO_KERNEL_CLASS_COUNT
 } lspo_kernel_class_t;
 
+/* How the operands of C (m x n) = A B lie in memory, row by row: A m x k and B k x n (a forward pass, Y = X W); B as n x k
+ * (dX = dY W^T); A as k x m (dW = X^T dY). */
+typedef enum { LSPO_LAYOUT_NN, LSPO_LAYOUT_NT, LSPO_LAYOUT_TN, LSPO_LAYOUT_COUNT } lspo_layout_t;
+
 /* `count` equal kernels of one class.  flop and bytes are totals over all of them. */
 typedef struct {
     lspo_kernel_class_t kernel_class;
-    uint32_t count;    /* launches                                                              */
-    uint64_t m, n, k;  /* GEMM: (m x k)(k x n); ATTENTION: m = sequence, n = heads x batch, k = head width; else 0 */
-    uint64_t elements; /* ADAM: parameters updated, all launches together                      */
+    lspo_layout_t layout; /* GEMM                                                                  */
+    uint32_t count;       /* launches                                                              */
+    uint64_t m, n, k;     /* GEMM: (m x k)(k x n); ATTENTION: m = sequence, n = heads x batch, k = head width; else 0 */
+    uint64_t elements;    /* ADAM: parameters updated, all launches together                      */
     double flop;
-    uint64_t bytes; /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
-    /* GEMM: those of bytes that no kernel has touched for long. */
-    uint64_t weight_bytes; /* weights, which are multiplied by                */
-    uint64_t far_bytes;    /* in dW = X^T dY all but dY                       */
+    double inner_flop;  /* SCATTER: those of flop that P D takes, with rows of D from anywhere           */
+    uint64_t bytes;     /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
+    uint64_t far_bytes; /* GEMM: those of bytes that no kernel has touched for long: B, and in dW = X^T dY all but B */
 } lspo_kernel_t;
 
 enum { LSPO_WORK_KERNELS_MAX = 64 };
@@ -52,5 +57,7 @@ uint64_t lspo_work_bytes(const lspo_work_t *work);
 uint64_t lspo_work_link_bytes(const lspo_work_t *work);
 
 const char *lspo_kernel_class_name(lspo_kernel_class_t kernel_class);
+/* "nn", "nt", "tn". */
+const char *lspo_layout_name(lspo_layout_t layout);
 
 #endif

@@ -12,55 +12,87 @@ typedef struct {
     size_t rows, width;
 } vector_call_t;
 
-/* ---- one pass forward and one backward of each class ---- */
+/* ---- the kernels of each class, forward and backward ---- */
 
-/* What the plans call STREAM, as a block has it: 7 widths of biases to start products from (written), two
- * residuals (read and written), column sums of 4 widths (read). */
+/* What the plans call STREAM, as a block's forward has it: 7 widths of biases to start products from (written), two
+ * residuals (read and written). */
 static void call_stream(void *context)
 {
     const vector_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
-    lspo_compute_t *compute = c->compute;
     size_t rows = call->rows, w = call->width;
-    lspo_compute_bias_fill(compute, rows, 3 * w, lspo_calibrate_recent(c, 3 * w),
-                           lspo_calibrate_saved_output(c, rows * 3 * w));
-    lspo_compute_bias_add(compute, rows, w, lspo_calibrate_recent(c, rows * w), lspo_calibrate_recent(c, w),
-                          lspo_calibrate_saved_output(c, rows * w));
-    lspo_compute_bias_fill(compute, rows, 4 * w, lspo_calibrate_recent(c, 4 * w),
-                           lspo_calibrate_saved_output(c, rows * 4 * w));
-    lspo_compute_bias_add(compute, rows, w, lspo_calibrate_recent(c, rows * w), lspo_calibrate_recent(c, w),
-                          lspo_calibrate_saved_output(c, rows * w));
-    lspo_compute_column_sum(compute, rows, w, lspo_calibrate_recent(c, rows * w), false,
-                            lspo_calibrate_recent_output(c, w));
-    lspo_compute_column_sum(compute, rows, 3 * w, lspo_calibrate_recent(c, rows * 3 * w), false,
-                            lspo_calibrate_recent_output(c, 3 * w));
+    for (size_t widths = 3; widths <= 4; widths++) {
+        lspo_compute_bias_fill(c->compute, rows, widths * w, lspo_calibrate_recent(c, widths * w),
+                               lspo_calibrate_saved_output(c, rows * widths * w));
+        lspo_compute_bias_add(c->compute, rows, w, lspo_calibrate_recent(c, rows * w), lspo_calibrate_recent(c, w),
+                              lspo_calibrate_saved_output(c, rows * w));
+    }
+}
+
+/* Column sums of 4 widths (read), which a block's backward has just written. */
+static void call_stream_backward(void *context)
+{
+    const vector_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    for (size_t widths = 1; widths <= 3; widths += 2) {
+        size_t w = widths * call->width;
+        lspo_compute_column_sum(c->compute, call->rows, w, lspo_calibrate_recent(c, call->rows * w), false,
+                                lspo_calibrate_recent_output(c, w));
+    }
 }
 
 static void call_norm(void *context)
 {
     const vector_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
-    size_t rows = call->rows, w = call->width, n = rows * w, sum_bytes = w * lspo_compute_number_bytes(c->compute);
-    const void *gain = lspo_calibrate_recent(c, w), *bias = lspo_calibrate_recent(c, w);
-    const float *mean = lspo_calibrate_recent_floats(c, rows), *rstd = lspo_calibrate_recent_floats(c, rows);
-    char *sums = lspo_calibrate_recent_output(c, 3 * w);
+    size_t rows = call->rows, w = call->width, n = rows * w;
     float *statistics = lspo_calibrate_recent_output_floats(c, 2 * rows);
-    lspo_compute_norm_forward(c->compute, rows, w, 1e-5F, lspo_calibrate_recent(c, n), gain, bias,
-                              lspo_calibrate_saved_output(c, n), statistics, statistics + rows);
-    lspo_compute_norm_backward(c->compute, rows, w, lspo_calibrate_recent(c, n), lspo_calibrate_saved(c, n), mean, rstd,
-                               gain, lspo_calibrate_recent(c, n), false, lspo_calibrate_recent_output(c, n), sums,
-                               sums + sum_bytes, sums + 2 * sum_bytes);
+    lspo_compute_norm_forward(c->compute, rows, w, 1e-5F, lspo_calibrate_recent(c, n), lspo_calibrate_recent(c, w),
+                              lspo_calibrate_recent(c, w), lspo_calibrate_saved_output(c, n), statistics,
+                              statistics + rows);
 }
 
-/* In place on a copy of inputs would time the copy too; derivatives of at most 1.13 let no value grow far. */
+static void call_norm_backward(void *context)
+{
+    const vector_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    size_t rows = call->rows, w = call->width, n = rows * w, sum_bytes = w * lspo_compute_number_bytes(c->compute);
+    const float *mean = lspo_calibrate_recent_floats(c, rows), *rstd = lspo_calibrate_recent_floats(c, rows);
+    char *sums = lspo_calibrate_recent_output(c, 3 * w);
+    lspo_compute_norm_backward(c->compute, rows, w, lspo_calibrate_recent(c, n), lspo_calibrate_saved(c, n), mean, rstd,
+                               lspo_calibrate_recent(c, w), lspo_calibrate_recent(c, n), false,
+                               lspo_calibrate_recent_output(c, n), sums, sums + sum_bytes, sums + 2 * sum_bytes);
+}
+
 static void call_gelu(void *context)
 {
     const vector_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
     size_t n = call->rows * call->width;
     lspo_compute_gelu_forward(c->compute, n, lspo_calibrate_recent(c, n), lspo_calibrate_saved_output(c, n));
+}
+
+/* In place on a copy of inputs would time the copy too; derivatives of at most 1.13 let no value grow far. */
+static void call_gelu_backward(void *context)
+{
+    const vector_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    size_t n = call->rows * call->width;
     lspo_compute_gelu_backward(c->compute, call->rows, call->width, lspo_calibrate_saved(c, n), false,
                                lspo_calibrate_recent_output(c, n), lspo_calibrate_recent_output(c, call->width));
+}
+
+/* All columns of a matrix that the kernel before has written, in two parts, each to where it waits. */
+static void call_columns(void *context)
+{
+    const vector_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    size_t rows = call->rows, half = call->width / 2;
+    const void *x = lspo_calibrate_recent(c, rows * call->width);
+    for (size_t part = 0; part < 2; part++)
+        lspo_compute_columns_gather(c->compute, rows, call->width, half,
+                                    c->memory->columns + part * (LSPO_CALIBRATE_TARGETS / 2), x,
+                                    lspo_calibrate_saved_output(c, rows * half));
 }
 
 /* The target is the first class, always. */
@@ -68,12 +100,17 @@ static void call_loss(void *context)
 {
     const vector_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
-    const uint32_t *targets = c->memory->targets;
-    void *logits = lspo_calibrate_saved_output(c, call->rows * call->width);
-    lspo_compute_cross_entropy_forward(c->compute, call->rows, call->width, call->width, targets, logits,
-                                       c->memory->sum);
-    lspo_compute_cross_entropy_backward(c->compute, call->rows, call->width, call->width, targets, logits, 1e-3F,
-                                        logits);
+    lspo_compute_cross_entropy_forward(c->compute, call->rows, call->width, call->width, c->memory->targets,
+                                       lspo_calibrate_saved_output(c, call->rows * call->width), c->memory->sum);
+}
+
+static void call_loss_backward(void *context)
+{
+    const vector_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    void *probabilities = lspo_calibrate_saved_output(c, call->rows * call->width);
+    lspo_compute_cross_entropy_backward(c->compute, call->rows, call->width, call->width, c->memory->targets,
+                                        probabilities, 1e-3F, probabilities);
 }
 
 /* ---- classes that time and bytes describe ---- */
@@ -142,10 +179,19 @@ lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration)
 {
     lspo_machine_t *machine = &calibration->result->machine;
     const vector_class_t classes[] = {
-        {"stream", call_stream, 7 + 2 * 2 + 4, 6, &machine->gpu.stream_Bps, &machine->gpu.stream_cached_Bps, 1},
-        {"norm", call_norm, 2 + 4, 2, &machine->gpu.norm_Bps, &machine->gpu.norm_cached_Bps, 1},
-        {"activation", call_gelu, 2 + 3, 2, &machine->gpu.activation_Bps, &machine->gpu.activation_cached_Bps, 2},
-        {"loss", call_loss, 2 + 2, 2, &machine->gpu.loss_Bps, &machine->gpu.loss_cached_Bps, 1},
+        {"stream", call_stream, 7 + 2 * 2, 4, &machine->gpu.stream_Bps, &machine->gpu.stream_cached_Bps, 1},
+        {"stream backward", call_stream_backward, 4, 2, &machine->gpu.stream_backward_Bps,
+         &machine->gpu.stream_backward_cached_Bps, 1},
+        {"columns", call_columns, 2, 2, &machine->gpu.columns_Bps, &machine->gpu.columns_cached_Bps, 1},
+        {"norm", call_norm, 2, 1, &machine->gpu.norm_Bps, &machine->gpu.norm_cached_Bps, 1},
+        {"norm backward", call_norm_backward, 4, 1, &machine->gpu.norm_backward_Bps,
+         &machine->gpu.norm_backward_cached_Bps, 1},
+        {"activation", call_gelu, 2, 1, &machine->gpu.activation_Bps, &machine->gpu.activation_cached_Bps, 2},
+        {"activation backward", call_gelu_backward, 3, 1, &machine->gpu.activation_backward_Bps,
+         &machine->gpu.activation_backward_cached_Bps, 2},
+        {"loss", call_loss, 2, 1, &machine->gpu.loss_Bps, &machine->gpu.loss_cached_Bps, 1},
+        {"loss backward", call_loss_backward, 2, 1, &machine->gpu.loss_backward_Bps,
+         &machine->gpu.loss_backward_cached_Bps, 1},
     };
     lspo_status_t status = LSPO_OK;
     machine->gpu.launch_s = NAN; /* from the first, the simplest */

@@ -132,6 +132,8 @@ static lspo_status_t make_on_host(lspo_device_t *device, const lspo_calibration_
     if (status == LSPO_OK)
         status = lspo_device_host_alloc(device, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->targets);
     if (status == LSPO_OK)
+        status = lspo_device_host_alloc(device, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->columns);
+    if (status == LSPO_OK)
         status = lspo_device_host_alloc(device, sizeof(double), (void **)&memory->sum);
     for (size_t i = 0; status == LSPO_OK && i < 4; i++) {
         pools[i]->count = i < 2 ? shapes->near_floats : shapes->far_floats;
@@ -139,6 +141,8 @@ static lspo_status_t make_on_host(lspo_device_t *device, const lspo_calibration_
     }
     for (size_t i = 0; status == LSPO_OK && i < 4; i++)
         fill(pools[i]);
+    for (uint32_t i = 0; status == LSPO_OK && i < LSPO_CALIBRATE_TARGETS; i++)
+        memory->columns[i] = i < LSPO_CALIBRATE_TARGETS / 2 ? 2 * i : 2 * (i - LSPO_CALIBRATE_TARGETS / 2) + 1;
     return status;
 }
 
@@ -195,6 +199,11 @@ static lspo_status_t make_on_device(lspo_calibration_t *calibration)
     if (status == LSPO_OK)
         status = make_zeroed(calibration, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->targets);
     if (status == LSPO_OK)
+        status = make_zeroed(calibration, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->columns);
+    if (status == LSPO_OK)
+        status = lspo_device_write(calibration->device, memory->columns, calibration->on_host.columns,
+                                   LSPO_CALIBRATE_TARGETS * sizeof(uint32_t));
+    if (status == LSPO_OK)
         status = make_zeroed(calibration, sizeof(double), (void **)&memory->sum);
     for (size_t i = 0; status == LSPO_OK && i < 4; i++) {
         pools[i]->count = i < 2 ? shapes->near_floats : shapes->far_floats;
@@ -221,7 +230,7 @@ static void release(lspo_device_t *device, lspo_calibration_memory_t *memory,
 {
     void *arrays[] = {
         memory->far_output.data, memory->far_input.data, memory->near_output.data, memory->near_input.data, memory->sum,
-        memory->targets,         memory->scratch};
+        memory->columns,         memory->targets,        memory->scratch};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         release_array(device, arrays[i]);
 }

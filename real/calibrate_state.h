@@ -41,6 +41,7 @@ typedef struct {
     lspo_pool_t far_input, far_output;   /* far more than a cache holds                   */
     float *scratch;                      /* LSPO_CALIBRATE_SCRATCH floats                 */
     uint32_t *targets;                   /* LSPO_CALIBRATE_TARGETS, all of them 0         */
+    uint32_t *columns;                   /* LSPO_CALIBRATE_TARGETS: even numbers, then odd ones */
     double *sum;
 } lspo_calibration_memory_t;
 

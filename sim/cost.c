@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "sim/reuse.h"
+
 /* Bytes an element of Adam: what it keeps between steps and touches in one, and its traffic to memory. */
 static const double adam_state_bytes = 16, adam_traffic_bytes = 28;
 
@@ -34,15 +36,13 @@ static double gemm_s(const setting_t *setting, const lspo_kernel_t *kernel)
     const lspo_machine_t *machine = setting->machine;
     double m = (double)kernel->m, n = (double)kernel->n, k = (double)kernel->k, shape;
     if (machine->products.size_count > 0)
-        shape = 1 / lspo_products_share(&machine->products, m, n, k);
+        shape = 1 / lspo_products_share(&machine->products, kernel->layout, m, n, k);
     else
         shape = 1 + divide(machine->gpu.gemm_m_half, m) + divide(machine->gpu.gemm_n_half, n) +
                 divide(machine->gpu.gemm_k_half, k);
     double time_s = divide(kernel->flop, machine->gpu.gemm_flops[setting->precision]) * shape;
-    if (machine->gpu.gemm_weight_Bps > 0)
-        time_s += (1 - setting->cached) * (double)kernel->weight_bytes / machine->gpu.gemm_weight_Bps;
-    if (machine->gpu.gemm_memory_Bps > 0)
-        time_s += (1 - setting->cached) * (double)kernel->far_bytes / machine->gpu.gemm_memory_Bps;
+    if (machine->gpu.gemm_memory_Bps[kernel->layout] > 0)
+        time_s += (1 - setting->cached) * (double)kernel->far_bytes / machine->gpu.gemm_memory_Bps[kernel->layout];
     return time_s;
 }
 
@@ -57,6 +57,27 @@ static double attention_s(const setting_t *setting, const lspo_kernel_t *kernel)
     return shape * divide_cached(setting, kernel->flop, rate, cached);
 }
 
+/* Rates from memory and from cache, forward and in a backward pass; without the latter as forward. */
+static double fused_s(const setting_t *setting, double bytes, double Bps, double cached_Bps, double backward_Bps,
+                      double backward_cached_Bps)
+{
+    bool backward = setting->backward && backward_Bps > 0;
+    return divide_cached(setting, bytes, backward ? backward_Bps : Bps, backward ? backward_cached_Bps : cached_Bps);
+}
+
+/* Arithmetic and memory of a projector's kernel. */
+static double overlapped_s(const lspo_machine_t *machine, double arithmetic_s, double memory_s)
+{
+    return fmax(arithmetic_s, memory_s) + (1 - machine->gpu.projector_overlap) * fmin(arithmetic_s, memory_s);
+}
+
+static double scatter_arithmetic_s(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
+{
+    double inner_flops = machine->gpu.scatter_inner_flops;
+    return divide(kernel->flop - kernel->inner_flop, machine->gpu.scatter_flops) +
+           divide(kernel->inner_flop, inner_flops > 0 ? inner_flops : machine->gpu.scatter_flops);
+}
+
 static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel)
 {
     const lspo_machine_t *m = setting->machine;
@@ -67,17 +88,24 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
     case LSPO_KERNEL_ATTENTION:
         return attention_s(setting, kernel);
     case LSPO_KERNEL_NORM:
-        return divide_cached(setting, bytes, m->gpu.norm_Bps, m->gpu.norm_cached_Bps);
+        return fused_s(setting, bytes, m->gpu.norm_Bps, m->gpu.norm_cached_Bps, m->gpu.norm_backward_Bps,
+                       m->gpu.norm_backward_cached_Bps);
     case LSPO_KERNEL_ACTIVATION:
-        return divide_cached(setting, bytes, m->gpu.activation_Bps, m->gpu.activation_cached_Bps);
+        return fused_s(setting, bytes, m->gpu.activation_Bps, m->gpu.activation_cached_Bps,
+                       m->gpu.activation_backward_Bps, m->gpu.activation_backward_cached_Bps);
     case LSPO_KERNEL_LOSS:
-        return divide_cached(setting, bytes, m->gpu.loss_Bps, m->gpu.loss_cached_Bps);
+        return fused_s(setting, bytes, m->gpu.loss_Bps, m->gpu.loss_cached_Bps, m->gpu.loss_backward_Bps,
+                       m->gpu.loss_backward_cached_Bps);
+    case LSPO_KERNEL_COLUMNS:
+        if (m->gpu.columns_Bps > 0)
+            return divide_cached(setting, bytes, m->gpu.columns_Bps, m->gpu.columns_cached_Bps);
+        break;
     case LSPO_KERNEL_GATHER:
-        return fmax(divide(flop, m->gpu.gather_flops),
-                    divide_cached(setting, bytes, m->gpu.gather_Bps, m->gpu.gather_cached_Bps));
+        return overlapped_s(m, divide(flop, m->gpu.gather_flops),
+                            divide_cached(setting, bytes, m->gpu.gather_Bps, m->gpu.gather_cached_Bps));
     case LSPO_KERNEL_SCATTER:
-        return fmax(divide(flop, m->gpu.scatter_flops),
-                    divide_cached(setting, bytes, m->gpu.scatter_Bps, m->gpu.scatter_cached_Bps));
+        return overlapped_s(m, scatter_arithmetic_s(m, kernel),
+                            divide_cached(setting, bytes, m->gpu.scatter_Bps, m->gpu.scatter_cached_Bps));
     case LSPO_KERNEL_ADAM:
         return divide_cached(setting, (double)kernel->elements, m->gpu.adam_pps, m->gpu.adam_cached_pps);
     case LSPO_KERNEL_STREAM:
@@ -85,7 +113,8 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
     case LSPO_KERNEL_CLASS_COUNT:
         break;
     }
-    return divide_cached(setting, bytes, m->gpu.stream_Bps, m->gpu.stream_cached_Bps);
+    return fused_s(setting, bytes, m->gpu.stream_Bps, m->gpu.stream_cached_Bps, m->gpu.stream_backward_Bps,
+                   m->gpu.stream_backward_cached_Bps);
 }
 
 static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
@@ -123,6 +152,8 @@ double lspo_cost_cached_work_s(const lspo_machine_t *machine, lspo_precision_t p
     double kernels_s = 0;
     for (uint32_t i = 0; i < work->kernel_count; i++)
         kernels_s += kernel_s(&setting, lane, &work->kernels[i]);
+    if (lane == LSPO_LANE_GPU && machine->gpu.training_speed > 0)
+        kernels_s /= machine->gpu.training_speed;
     if (lane == LSPO_LANE_GPU && work->backward)
         kernels_s /= 1 - machine->gpu.backward_loss;
     return op_s + kernels_s;
@@ -134,58 +165,38 @@ double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precisio
     return lspo_cost_cached_work_s(machine, precision, lane, 0, work);
 }
 
-/* Bytes that the plan holds on the GPU at once when its ops run in the order of their ids. */
-static double working_set_bytes(const lspo_plan_t *plan)
-{
-    uint64_t now_bytes = 0, peak_bytes = 0;
-    for (uint32_t i = 0; i < plan->op_count; i++) {
-        now_bytes += plan->ops[i].gpu_alloc_bytes;
-        if (now_bytes > peak_bytes)
-            peak_bytes = now_bytes;
-        now_bytes -= plan->ops[i].gpu_free_bytes;
-    }
-    return (double)plan->gpu_static_bytes + (double)peak_bytes;
-}
-
-double lspo_cost_cached_share(const lspo_machine_t *machine, const lspo_plan_t *plan)
-{
-    double near_bytes = machine->gpu.near_bytes, cache_bytes = machine->gpu.cache_bytes;
-    double set_bytes = cache_bytes > 0 ? working_set_bytes(plan) : 0;
-    if (set_bytes >= cache_bytes)
-        return 0;
-    return set_bytes <= near_bytes || near_bytes <= 0 ? 1
-                                                      : log(cache_bytes / set_bytes) / log(cache_bytes / near_bytes);
-}
-
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out)
 {
     const double limit_ns = 1e15;
-    uint64_t *work_ns = malloc(((size_t)plan->work_count + 1) * LSPO_LANE_COUNT * sizeof *work_ns);
-    uint8_t *used = calloc((size_t)plan->work_count + 1, LSPO_LANE_COUNT);
+    size_t work_count = (size_t)plan->work_count + 1;
+    uint64_t *work_ns = malloc(work_count * LSPO_LANE_COUNT * sizeof *work_ns);
+    uint8_t *used = calloc(work_count, LSPO_LANE_COUNT);
+    double *cached = calloc(work_count, sizeof *cached);
     lspo_status_t status = LSPO_OK;
-    if (!work_ns || !used) {
+    if (!work_ns || !used || !cached)
         status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the durations of %" PRIu32 " works", plan->work_count);
-        goto free_used;
-    }
-    double cached = lspo_cost_cached_share(machine, plan);
-    for (uint32_t i = 0; i < plan->op_count; i++)
+    else
+        status = lspo_reuse_shares(machine, plan, cached);
+    for (uint32_t i = 0; status == LSPO_OK && i < plan->op_count; i++)
         used[(size_t)plan->ops[i].work * LSPO_LANE_COUNT + plan->ops[i].lane] = 1;
-    for (size_t i = 0; i < (size_t)plan->work_count * LSPO_LANE_COUNT; i++) {
+    for (size_t i = 0; status == LSPO_OK && i < (size_t)plan->work_count * LSPO_LANE_COUNT; i++) {
         lspo_lane_t lane = (lspo_lane_t)(i % LSPO_LANE_COUNT);
-        const lspo_work_t *work = &plan->works[i / LSPO_LANE_COUNT];
-        double ns = used[i] ? 1e9 * lspo_cost_cached_work_s(machine, plan->workload.precision, lane, cached, work) : 0;
-        if (!(ns <= limit_ns)) {
+        size_t work = i / LSPO_LANE_COUNT;
+        double ns = 0;
+        if (used[i])
+            ns = 1e9 *
+                 lspo_cost_cached_work_s(machine, plan->workload.precision, lane, cached[work], &plan->works[work]);
+        if (!(ns <= limit_ns))
             status = lspo_error(LSPO_ERR_INPUT, "machine '%s': an op on lane %s would take %g s", machine->name,
                                 lspo_lane_name(lane), 1e-9 * ns);
-            goto free_used;
-        }
-        work_ns[i] = (uint64_t)(ns + 0.5);
+        else
+            work_ns[i] = (uint64_t)(ns + 0.5);
     }
-    *work_ns_out = work_ns;
-    work_ns = NULL;
-
-free_used:
+    if (status == LSPO_OK)
+        *work_ns_out = work_ns;
+    else
+        free(work_ns);
+    free(cached);
     free(used);
-    free(work_ns);
     return status;
 }

@@ -3,16 +3,18 @@
  * Sum over the kernels of the work; flop, bytes and elements are totals of `count` equal launches, rates and latencies
  * those of the machine profile (plan/machine.h), p is the precision of the workload:
  *
- *     GPU lane        t = op_s + sum of t_kernel, in a backward pass op_s + sum / (1 - backward_loss);
+ *     GPU lane        t = op_s + sum of t_kernel / training_speed, in a backward pass that over (1 - backward_loss);
  *                     t_kernel = count launch_s +
- *       GEMM            flop / (gemm_flops[p] share(m, n, k)) +
- *                       (1 - h) (weight_bytes / gemm_weight_Bps + far_bytes / gemm_memory_Bps)
+ *       GEMM            flop / (gemm_flops[p] share(layout, m, n, k)) + (1 - h) far_bytes / gemm_memory_Bps[layout]
  *                       share: plan/products.h, or 1 / (1 + m_half/m + n_half/n + k_half/k) without a grid
  *       ATTENTION       flop / attention_flops (1 + sequence_half/sequence) (1 + width_half/head width), in a backward pass
  *                       at attention_backward_flops
  *       NORM            bytes / norm_Bps             ACTIVATION   bytes / activation_Bps
  *       LOSS            bytes / loss_Bps             STREAM       bytes / stream_Bps
- *       GATHER          max(flop / gather_flops, bytes / gather_Bps)             SCATTER likewise
+ *                       in a backward pass at norm_backward_Bps and so on, where the profile has them
+ *       COLUMNS         bytes / columns_Bps, as STREAM without it
+ *       GATHER          flop / gather_flops + bytes / gather_Bps, the shorter x (1 - projector_overlap); SCATTER likewise,
+ *                       its inner_flop at scatter_inner_flops
  *       ADAM            elements / adam_pps
  *                     each rate x stands for 1 / (h / x_cached + (1 - h) / x) where the profile has x_cached
  *     D2H, H2D lanes  COPY: count latency_s + bytes / bandwidth_Bps of that direction; others (packing) as on the GPU lane
@@ -21,10 +23,8 @@
  *                       state = 16 B an element: gradient, m, v and what it writes
  *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches, unpaced
  *
- * h on the GPU lane is the share of operands found in cache, log(cache_bytes / set) / log(cache_bytes / near_bytes) within
- * [0, 1], where the set is all that the plan holds on the GPU at once: the cached rates were measured on near_bytes, and of
- * cache_bytes nothing stays.
- * Not modelled: the state of one op pushed out of the cache by other ops, clock changes, kernels of one op overlapping.
+ * h on the GPU lane is the share of operands found in cache, by the bytes touched since they were last (sim/reuse.h).
+ * Not modelled: clock changes, kernels of one op overlapping.
  */
 #ifndef LSPO_SIM_COST_H
 #define LSPO_SIM_COST_H
@@ -37,9 +37,6 @@
 #include "plan/status.h"
 #include "plan/work.h"
 #include "plan/workload.h"
-
-/* h of a plan: in [0, 1], and 0 on a machine without gpu.cache_bytes. */
-double lspo_cost_cached_share(const lspo_machine_t *machine, const lspo_plan_t *plan);
 
 /* Duration alone of one work on `lane`, seconds, with the share `cached` of the GPU's operands in its cache; infinite
  * where the machine gives no rate for a kernel. */

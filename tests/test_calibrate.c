@@ -193,7 +193,8 @@ Test(calibrate, this_machine_quickly)
     cr_assert_eq(lspo_calibrate(&options, &result), LSPO_OK);
     const lspo_machine_t *machine = &result.machine;
     double flops = product_flops(512);
-    double fitted = machine->gpu.gemm_flops[LSPO_FP32] * lspo_products_share(&machine->products, 512, 512, 512);
+    double fitted =
+        machine->gpu.gemm_flops[LSPO_FP32] * lspo_products_share(&machine->products, LSPO_LAYOUT_NN, 512, 512, 512);
     cr_assert_gt(reports, 2u);
     cr_assert_eq(lspo_machine_check(machine), LSPO_OK);
     cr_assert_gt(fitted / flops, 0.3, "fitted %g FLOP/s, measured here %g", fitted, flops);

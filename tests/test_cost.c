@@ -74,16 +74,16 @@ Test(cost, other_kernels_of_the_gpu)
         uint64_t bytes, elements;
         double wanted_s;
     } cases[] = {
-        {LSPO_KERNEL_ATTENTION, 1e9, 1000000000, 0, 2e-3}, /* 1e9 / 5e11; bytes play no part */
-        {LSPO_KERNEL_NORM, 0, 100000000, 0, 1e-3},         /* 1e8 / 1e11                     */
-        {LSPO_KERNEL_ACTIVATION, 0, 100000000, 0, 5e-4},   /* 1e8 / 2e11                     */
-        {LSPO_KERNEL_LOSS, 0, 100000000, 0, 2.5e-4},       /* 1e8 / 4e11                     */
-        {LSPO_KERNEL_STREAM, 0, 100000000, 0, 2e-4},       /* 1e8 / 5e11                     */
-        {LSPO_KERNEL_GATHER, 1e7, 10000000, 0, 1e-3},      /* max(1e7 / 1e10, 1e7 / 1e11)    */
-        {LSPO_KERNEL_GATHER, 1e6, 1000000000, 0, 1e-2},    /* max(1e6 / 1e10, 1e9 / 1e11)    */
-        {LSPO_KERNEL_SCATTER, 1e7, 10000000, 0, 5e-4},     /* max(1e7 / 2e10, 1e7 / 2e11)    */
-        {LSPO_KERNEL_SCATTER, 1e6, 1000000000, 0, 5e-3},   /* max(1e6 / 2e10, 1e9 / 2e11)    */
-        {LSPO_KERNEL_ADAM, 0, 0, 1000000, 1e-3},           /* 1e6 / 1e9                      */
+        {LSPO_KERNEL_ATTENTION, 1e9, 1000000000, 0, 2e-3},  /* 1e9 / 5e11; bytes play no part */
+        {LSPO_KERNEL_NORM, 0, 100000000, 0, 1e-3},          /* 1e8 / 1e11                     */
+        {LSPO_KERNEL_ACTIVATION, 0, 100000000, 0, 5e-4},    /* 1e8 / 2e11                     */
+        {LSPO_KERNEL_LOSS, 0, 100000000, 0, 2.5e-4},        /* 1e8 / 4e11                     */
+        {LSPO_KERNEL_STREAM, 0, 100000000, 0, 2e-4},        /* 1e8 / 5e11                     */
+        {LSPO_KERNEL_GATHER, 1e7, 10000000, 0, 1.1e-3},     /* 1e7 / 1e10 + 1e7 / 1e11        */
+        {LSPO_KERNEL_GATHER, 1e6, 1000000000, 0, 1.01e-2},  /* 1e6 / 1e10 + 1e9 / 1e11        */
+        {LSPO_KERNEL_SCATTER, 1e7, 10000000, 0, 5.5e-4},    /* 1e7 / 2e10 + 1e7 / 2e11        */
+        {LSPO_KERNEL_SCATTER, 1e6, 1000000000, 0, 5.05e-3}, /* 1e6 / 2e10 + 1e9 / 2e11        */
+        {LSPO_KERNEL_ADAM, 0, 0, 1000000, 1e-3},            /* 1e6 / 1e9                      */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         expect_s(cost_s(LSPO_FP32, LSPO_LANE_GPU,
@@ -115,9 +115,9 @@ Test(cost, backward_passes_lose_speed)
  * instead of 1e9, attention 1e12 instead of 5e11:
  *     norm        1e8 (0.25 / 4e11 + 0.75 / 1e11)   = 8.125e-4        activation  1e8 / 2e11 = 5e-4
  *     Adam        1e6 (0.25 / 4e9 + 0.75 / 1e9)     = 8.125e-4        attention   1e9 (0.25 / 1e12 + 0.75 / 5e11) = 1.75e-3
- *     gather      max(1e6 / 1e10, 1e9 (0.25 / 4e11 + 0.75 / 1e11)) = 8.125e-3
- *     product     1e9 / 1e12 x 4 + 0.75 (1e6 / 5e8 + 4e6 / 1e9) = 4e-3 + 1.5e-3 + 3e-3: at every half-size, 1e6 bytes of
- *                 weights at 5e8 and 4e6 far bytes at 1e9 */
+ *     gather      1e6 / 1e10 + 1e9 (0.25 / 4e11 + 0.75 / 1e11) = 8.225e-3
+ *     product     1e9 / 1e12 x 4 + 0.75 x 4e6 / 1e9 = 4e-3 + 3e-3: at every half-size, 4e6 far bytes at 1e9, and
+ *                 4e-3 + 6e-3 with the weights transposed, at 5e8 */
 Test(cost, operands_in_cache)
 {
     static const struct {
@@ -128,24 +128,32 @@ Test(cost, operands_in_cache)
         {{.kernel_class = LSPO_KERNEL_ACTIVATION, .bytes = 100000000}, 5e-4},
         {{.kernel_class = LSPO_KERNEL_ADAM, .elements = 1000000}, 8.125e-4},
         {{.kernel_class = LSPO_KERNEL_ATTENTION, .flop = 1e9}, 1.75e-3},
-        {{.kernel_class = LSPO_KERNEL_GATHER, .flop = 1e6, .bytes = 1000000000}, 8.125e-3},
+        {{.kernel_class = LSPO_KERNEL_GATHER, .flop = 1e6, .bytes = 1000000000}, 8.225e-3},
         {{.kernel_class = LSPO_KERNEL_GEMM,
           .m = 100,
           .n = 50,
           .k = 20,
           .flop = 1e9,
           .bytes = 9000000,
-          .weight_bytes = 1000000,
           .far_bytes = 4000000},
-         8.5e-3},
+         7e-3},
+        {{.kernel_class = LSPO_KERNEL_GEMM,
+          .layout = LSPO_LAYOUT_NT,
+          .m = 100,
+          .n = 50,
+          .k = 20,
+          .flop = 1e9,
+          .bytes = 9000000,
+          .far_bytes = 4000000},
+         10e-3},
     };
     lspo_machine_t machine = round_machine();
     machine.gpu.norm_cached_Bps = 4e11;
     machine.gpu.adam_cached_pps = 4e9;
     machine.gpu.attention_cached_flops = 1e12;
     machine.gpu.gather_cached_Bps = 4e11;
-    machine.gpu.gemm_weight_Bps = 5e8;
-    machine.gpu.gemm_memory_Bps = 1e9;
+    machine.gpu.gemm_memory_Bps[LSPO_LAYOUT_NN] = 1e9;
+    machine.gpu.gemm_memory_Bps[LSPO_LAYOUT_NT] = 5e8;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lspo_work_t work = {.kernel_count = 1, .kernels = {cases[i].kernel}};
         expect_s(lspo_cost_cached_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0.25, &work), cases[i].wanted_s + 2e-5);
@@ -172,38 +180,58 @@ Test(cost, attention_depends_on_shape_and_direction)
     expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 8e-3 + 2e-5);
 }
 
-/* A grid of one shape, a quarter of the rate: it takes the place of the half-sizes.  1e9 / 2e12 x 4 in bf16. */
+/* 1e8 bytes at 1e11, 2e11, 4e11, 5e11; in a backward pass at half of that, a quarter of them in cache at twice that:
+ * 1e8 (0.25 / 2 + 0.75) / half the rate. */
+Test(cost, fused_kernels_depend_on_direction)
+{
+    static const lspo_kernel_class_t classes[] = {LSPO_KERNEL_NORM, LSPO_KERNEL_ACTIVATION, LSPO_KERNEL_LOSS,
+                                                  LSPO_KERNEL_STREAM};
+    static const double forward_s[] = {1e-3, 5e-4, 2.5e-4, 2e-4};
+    const lspo_machine_t forward_only = round_machine();
+    lspo_machine_t machine = forward_only;
+    machine.gpu.norm_backward_Bps = machine.gpu.norm_Bps / 2;
+    machine.gpu.norm_backward_cached_Bps = machine.gpu.norm_Bps;
+    machine.gpu.activation_backward_Bps = machine.gpu.activation_Bps / 2;
+    machine.gpu.activation_backward_cached_Bps = machine.gpu.activation_Bps;
+    machine.gpu.loss_backward_Bps = machine.gpu.loss_Bps / 2;
+    machine.gpu.loss_backward_cached_Bps = machine.gpu.loss_Bps;
+    machine.gpu.stream_backward_Bps = machine.gpu.stream_Bps / 2;
+    machine.gpu.stream_backward_cached_Bps = machine.gpu.stream_Bps;
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+        lspo_work_t work = {.kernel_count = 1, .kernels = {{.kernel_class = classes[i], .bytes = 100000000}}};
+        expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), forward_s[i] + 2e-5);
+        work.backward = true;
+        expect_s(lspo_cost_work_s(&forward_only, LSPO_FP32, LSPO_LANE_GPU, &work), forward_s[i] + 2e-5);
+        expect_s(lspo_cost_cached_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0.25, &work),
+                 0.875 * 2 * forward_s[i] + 2e-5);
+    }
+}
+
+/* 1e7 / 2e10 + 1e7 / 2e11; of the 1e7 FLOPs 4e6 at 5e9: 6e6 / 2e10 + 4e6 / 5e9 + 1e7 / 2e11. */
+Test(cost, the_inner_product_of_a_scatter)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_work_t work = {
+        .kernel_count = 1,
+        .kernels = {{.kernel_class = LSPO_KERNEL_SCATTER, .flop = 1e7, .inner_flop = 4e6, .bytes = 10000000}}};
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 5.5e-4 + 2e-5);
+    machine.gpu.scatter_inner_flops = 5e9;
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 1.15e-3 + 2e-5);
+    machine.gpu.projector_overlap = 0.4; /* of the 5e-5 of memory */
+    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, &work), 1.13e-3 + 2e-5);
+}
+
+/* A grid of one shape, a quarter of the rate and for the transposed half of that: it takes the place of the half-sizes.
+ * 1e9 / 2e12 x 4 in bf16. */
 Test(cost, a_grid_replaces_the_half_sizes)
 {
     lspo_machine_t machine = round_machine();
-    machine.products = (lspo_products_t){.size_count = 1, .sizes = {8}, .share = {{{0.25}}}};
+    machine.products = (lspo_products_t){.size_count = 1, .sizes = {8}, .share = {{{{0.25}}}, {{{0.125}}}, {{{0.25}}}}};
     lspo_work_t work = {.kernel_count = 1,
                         .kernels = {{.kernel_class = LSPO_KERNEL_GEMM, .m = 1, .n = 1, .k = 1, .flop = 1e9}}};
     expect_s(lspo_cost_work_s(&machine, LSPO_BF16, LSPO_LANE_GPU, &work), 2e-3 + 2e-5);
-}
-
-/* Static memory 600; op 0 takes 300, op 1 takes 100 and gives back 400: at most 1,000 at once.
- *     near 500, cache 4,000: log(4) / log(8) = 2/3;  cache 1,000: nothing;  near 1,000: all;  no cache: nothing. */
-Test(cost, cached_share_of_a_plan)
-{
-    plan_maker_t maker = maker_create();
-    maker_op(&maker, LSPO_OP_FWD, 0, 0, 0);
-    maker_op(&maker, LSPO_OP_BWD, 0, 0, 0);
-    maker.plan.gpu_static_bytes = 600;
-    maker.plan.ops[0].gpu_alloc_bytes = 300;
-    maker.plan.ops[1].gpu_alloc_bytes = 100;
-    maker.plan.ops[1].gpu_free_bytes = 400;
-    lspo_machine_t machine = round_machine();
-    cr_expect_eq(lspo_cost_cached_share(&machine, &maker.plan), 0.0);
-    machine.gpu.near_bytes = 500;
-    machine.gpu.cache_bytes = 4000;
-    cr_expect_float_eq(lspo_cost_cached_share(&machine, &maker.plan), 2.0 / 3, 1e-15);
-    machine.gpu.cache_bytes = 1000;
-    cr_expect_eq(lspo_cost_cached_share(&machine, &maker.plan), 0.0);
-    machine.gpu.near_bytes = 1000;
-    machine.gpu.cache_bytes = 2000;
-    cr_expect_eq(lspo_cost_cached_share(&machine, &maker.plan), 1.0);
-    maker_release(&maker);
+    work.kernels[0].layout = LSPO_LAYOUT_NT;
+    expect_s(lspo_cost_work_s(&machine, LSPO_BF16, LSPO_LANE_GPU, &work), 4e-3 + 2e-5);
 }
 
 /* Three messages of 1e7 bytes together: H2D 3 * 1e-6 + 1e7 / 1e10; D2H 3 * 4e-6 + 1e7 / 5e9.  No launch, no op cost. */

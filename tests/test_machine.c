@@ -163,8 +163,8 @@ Test(machine, a_written_profile_reads_back_to_the_same_bits)
         memcpy((char *)&machine + field->offset_bytes, &value, sizeof value);
     }
     machine.products = (lspo_products_t){.size_count = 2, .sizes = {1.0 / 3.0, 64}};
-    for (int i = 0; i < 8; i++)
-        machine.products.share[i / 4][i / 2 % 2][i % 2] = 1.0 / (3.0 + i);
+    for (int i = 0; i < 24; i++)
+        machine.products.share[i / 8][i / 4 % 2][i / 2 % 2][i % 2] = 1.0 / (3.0 + i);
     strcpy(machine.description, "measured; twice");
     write_file(path, "");
     FILE *file = fopen(path, "w");
@@ -214,6 +214,7 @@ Test(machine, a_base_gives_what_the_file_leaves_out)
 Test(machine, malformed_files_are_refused)
 {
 #define BASE "[machine]\nbase = rtx4090\nname = mine\n"
+#define ROWS(row) "nn_" row "nt_" row "tn_" row
     static const char *const bad[] = {
         "",
         "[machine]\nname = mine\n",
@@ -232,20 +233,23 @@ Test(machine, malformed_files_are_refused)
         BASE "[contention]\ncpu_while_cpu = 0.1\n",
         BASE "[link]\nh2d_Bps\n",
         BASE "[products]\nsizes =\n",
-        BASE "[products]\nsizes = 8 4\nm4_n4 = 1 1\n",
+        BASE "[products]\nsizes = 8 4\n" ROWS("m4_n4 = 1 1\n"),
         BASE "[products]\nsizes = 1 2 3 4 5 6 7 8 9\n",
-        BASE "[products]\nsizes = 4x\nm4_n4 = 1\n",
-        BASE "[products]\nsizes = nan\nmnan_nnan = 1\n",
+        BASE "[products]\nsizes = 4x\n" ROWS("m4_n4 = 1\n"),
+        BASE "[products]\nsizes = nan\n" ROWS("mnan_nnan = 1\n"),
         BASE "[products]\nsizes = 4\n",
-        BASE "[products]\nm4_n4 = 1\nsizes = 4\n",
-        BASE "[products]\nsizes = 4\nm4_n4 = 1 1\n",
-        BASE "[products]\nsizes = 4\nm4_n4 = 0\n",
-        BASE "[products]\nsizes = 4\nm4_n4 = -1\n",
-        BASE "[products]\nsizes = 4\nm4_n4 = 1e9\n",
-        BASE "[products]\nsizes = 4\nm4_n5 = 1\n",
-        BASE "[products]\nsizes = 4\nm4_n4 = 1\nm4.0_n4 = 1\n",
-        BASE "[products]\nsizes = 4 8\nm4_n4 = 1 1\nm4_n8 = 1 1\nm8_n4 = 1 1\n",
-        BASE "[products]\nsizes = 4\nm4_n4 = 1\ncolour = 1\n",
+        BASE "[products]\n" ROWS("m4_n4 = 1\n") "sizes = 4\n",
+        BASE "[products]\nsizes = 4\n" ROWS("m4_n4 = 1 1\n"),
+        BASE "[products]\nsizes = 4\n" ROWS("m4_n4 = 0\n"),
+        BASE "[products]\nsizes = 4\n" ROWS("m4_n4 = -1\n"),
+        BASE "[products]\nsizes = 4\n" ROWS("m4_n4 = 1e9\n"),
+        BASE "[products]\nsizes = 4\n" ROWS("m4_n5 = 1\n"),
+        BASE "[products]\nsizes = 4\n" ROWS("m4_n4 = 1\n") "nn_m4.0_n4 = 1\n",
+        BASE "[products]\nsizes = 4 8\n" ROWS("m4_n4 = 1 1\n") ROWS("m4_n8 = 1 1\n") ROWS("m8_n4 = 1 1\n"),
+        BASE "[products]\nsizes = 4\n" ROWS("m4_n4 = 1\n") "colour = 1\n",
+        BASE "[products]\nsizes = 4\nm4_n4 = 1\n",
+        BASE "[products]\nsizes = 4\nnn_m4_n4 = 1\nnt_m4_n4 = 1\n",
+        BASE "[products]\nsizes = 4\n" ROWS("m4_n4 = 1\n") "tt_m4_n4 = 1\n",
         "\x01\x02\xff\xfe",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -253,6 +257,7 @@ Test(machine, malformed_files_are_refused)
         cr_expect_eq(read_text(bad[i], &machine), LSPO_ERR_INPUT, "%s", bad[i]);
     }
     lspo_machine_t machine;
+    cr_expect_eq(read_text(BASE "[products]\nsizes = 4\n" ROWS("m4_n4 = 1\n"), &machine), LSPO_OK);
     cr_expect_eq(lspo_machine_find("no-such-machine", &machine), LSPO_ERR_INPUT);
     cr_expect_eq(lspo_machine_find("/tmp", &machine), LSPO_ERR_INPUT);
 }
@@ -315,30 +320,36 @@ Test(machine, values_outside_their_range_are_refused)
     }
 }
 
-/* 2 x 2 x 2 over sizes 16 and 64: 1/8 where all are 16, 1/2 for k = 64, 1/4 for n = 64, 1 where m = 64.
+static double share(const lspo_products_t *grid, double m, double n, double k)
+{
+    return lspo_products_share(grid, LSPO_LAYOUT_NN, m, n, k);
+}
+
+/* 2 x 2 x 2 over sizes 16 and 64 of X W, and one of another layout: 1/8 where all are 16, 1/2 for k = 64, 1/4 for n = 64, 1 where m = 64.
  *     at the points: themselves;  below 16 and above 64: the nearest point
  *     m = n = 16, k = 32, the middle of 16 and 64 on a log scale: sqrt(1/8 1/2) = 1/4
  *     m = k = 16, n = 32: sqrt(1/8 1/4) = 2^-2.5;   m = 32, n = k = 16: sqrt(1/8) = 2^-1.5 */
 Test(machine, products_are_interpolated_between_their_shapes)
 {
     lspo_products_t grid = {
-        .size_count = 2, .sizes = {16, 64}, .share = {{{0.125, 0.5}, {0.25, 0.5}}, {{1, 1}, {1, 1}}}};
-    cr_expect_float_eq(lspo_products_share(&grid, 16, 16, 16), 0.125, 1e-12);
-    cr_expect_float_eq(lspo_products_share(&grid, 16, 16, 64), 0.5, 1e-12);
-    cr_expect_float_eq(lspo_products_share(&grid, 1, 2, 3), 0.125, 1e-12);
-    cr_expect_float_eq(lspo_products_share(&grid, 1000, 2, 3000), 1, 1e-12);
-    cr_expect_float_eq(lspo_products_share(&grid, 16, 16, 32), 0.25, 1e-12);
-    cr_expect_float_eq(lspo_products_share(&grid, 16, 32, 16), exp2(-2.5), 1e-12);
-    cr_expect_float_eq(lspo_products_share(&grid, 32, 16, 16), exp2(-1.5), 1e-12);
+        .size_count = 2, .sizes = {16, 64}, .share = {{{{0.125, 0.5}, {0.25, 0.5}}, {{1, 1}, {1, 1}}}, {{{0.75}}}}};
+    cr_expect_float_eq(share(&grid, 16, 16, 16), 0.125, 1e-12);
+    cr_expect_float_eq(share(&grid, 16, 16, 64), 0.5, 1e-12);
+    cr_expect_float_eq(share(&grid, 1, 2, 3), 0.125, 1e-12);
+    cr_expect_float_eq(share(&grid, 1000, 2, 3000), 1, 1e-12);
+    cr_expect_float_eq(share(&grid, 16, 16, 32), 0.25, 1e-12);
+    cr_expect_float_eq(share(&grid, 16, 32, 16), exp2(-2.5), 1e-12);
+    cr_expect_float_eq(share(&grid, 32, 16, 16), exp2(-1.5), 1e-12);
+    cr_expect_eq(lspo_products_share(&grid, LSPO_LAYOUT_NT, 16, 16, 16), 0.75);
     grid.size_count = 1;
-    cr_expect_float_eq(lspo_products_share(&grid, 7, 700, 70), 0.125, 1e-12);
+    cr_expect_float_eq(share(&grid, 7, 700, 70), 0.125, 1e-12);
 }
 
 /* A note is for people: the values read back as without it, and a note too long for the reader's lines is cut. */
 Test(machine, notes_behind_values_are_comments)
 {
     lspo_machine_t machine = find("rtx4090"), again;
-    const char *notes[96] = {NULL};
+    const char *notes[128] = {NULL};
     char path[40], text[300], line[200];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
@@ -384,7 +395,7 @@ Test(machine, ablations_take_one_part_out)
             double value = fmax(field->low, fmin(0.5 * field->high, 0.5));
             memcpy((char *)&machine + field->offset_bytes, &value, sizeof value);
         }
-        machine.products = (lspo_products_t){.size_count = 1, .sizes = {4}, .share = {{{0.5}}}};
+        machine.products = (lspo_products_t){.size_count = 1, .sizes = {4}, .share = {{{{0.5}}}}};
         before = machine;
         cr_assert_eq(lspo_machine_ablate(&machine, cases[c].part), LSPO_OK);
         for (size_t i = 0; i < lspo_machine_field_count; i++) {

@@ -108,6 +108,30 @@ swap=$(awk -v p="$predicted_order" 'BEGIN { split(p, s, " "); printf "%.6g %.6g"
 check "order" 5 "$(judge ${swap% *} ${swap#* } false)"
 check "tau" -1 "$(awk -F, '$1 == "lspo" && $2 == "time" && $3 == "all" { print $10 }' "$folder/stdout")"
 
+# Yardsticks at 0.8 of the speed that they had in the calibration (one disturbed, and one without a visit): the predictions are
+# those of a machine whose kernels are so much slower, and what was predicted before stands beside.
+{
+    printf '[machine]\nbase = host-reference\nname = host\n[yardstick]\n'
+    printf '%s_s = 10ms\n' gpt_tiny_native gpt_tiny_badam gpt_small_native gpt_small_badam
+} > "$folder/host.ini"
+grep -v 'policy native' "$folder/visits.csv" > "$folder/out/visits.csv"
+grep 'policy native' "$folder/visits.csv" >> "$folder/out/visits.csv"
+for round in 1 2; do
+    for yardstick in "gpt-tiny --batch 3 --sequence 192 --policy native,0.0125" "gpt-tiny --batch 3 --sequence 192 --policy badam,0.0125" \
+        "gpt-small --batch 1 --sequence 96 --policy native,0.02"; do
+        case $yardstick in *small*) disturbed=true ;; *) disturbed=false ;; esac
+        echo "$round,$disturbed,0,1,--iterations 11 --model ${yardstick%,*},${yardstick#*,}"
+    done
+done >> "$folder/out/visits.csv"
+code=$(status_of validate --machine "$folder/host.ini" --resume --budget 1us --format csv)
+case $code in 0 | 5) ;; *) check "yardsticks" "0 or 5" "$code: $(cat "$folder/messages")" ;; esac
+check "two cells, whatever the yardsticks" 2 "$(column "$folder/out/cells.csv" cell | wc -l)"
+check "the machine's speed" 1 "$(grep -c 'a machine at 0.800 of its calibrated speed' "$folder/out/report.txt")"
+check "the prediction before" "$simulated" "$(column "$folder/out/cells.csv" calibrated_s | head -n 1)"
+"$program" sim --machine host-reference $flags --set gpu.training_speed=0.8 --format csv > "$folder/sim.csv"
+check "the prediction at that speed" "$(column "$folder/sim.csv" iteration_s)" "$(column "$folder/out/cells.csv" predicted_s | head -n 1)"
+check "a predictor of its own" "2" "$(grep -c '^lspo as calibrated,' "$folder/stdout")"
+
 # Visits of other flags, and broken lines.
 sed 's/--seed 3/--seed 4/' "$folder/visits.csv" > "$folder/out/visits.csv"
 check "measurements of other plans do not count" 1 "$(status_of validate --resume --budget 1us)"

@@ -1,0 +1,95 @@
+#include "sim/reuse.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes a parameter of what Adam keeps: w, m, v. */
+enum { ADAM_STATE_BYTES = 12 };
+
+static bool has_kernel(const lspo_work_t *work, lspo_kernel_class_t kernel_class)
+{
+    for (uint32_t i = 0; i < work->kernel_count; i++)
+        if (work->kernels[i].kernel_class == kernel_class)
+            return true;
+    return false;
+}
+
+uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op)
+{
+    const lspo_work_t *work = &plan->works[op->work];
+    bool multiplies = has_kernel(work, LSPO_KERNEL_GEMM);
+    uint64_t bytes = op->gpu_alloc_bytes + op->gpu_free_bytes;
+    for (uint32_t i = 0; i < work->kernel_count; i++) {
+        const lspo_kernel_t *kernel = &work->kernels[i];
+        if (kernel->kernel_class == LSPO_KERNEL_GEMM)
+            bytes += kernel->layout == LSPO_LAYOUT_TN ? 0 : kernel->far_bytes;
+        else if (kernel->kernel_class == LSPO_KERNEL_ADAM)
+            bytes += kernel->elements * ADAM_STATE_BYTES;
+        else if (!multiplies)
+            bytes += kernel->bytes / 2;
+    }
+    return bytes;
+}
+
+static double share_at(const lspo_machine_t *machine, double distance_bytes)
+{
+    double near_bytes = machine->gpu.near_bytes, cache_bytes = machine->gpu.cache_bytes;
+    if (distance_bytes >= cache_bytes)
+        return 0;
+    if (distance_bytes <= near_bytes || near_bytes <= 0)
+        return 1;
+    return log(cache_bytes / distance_bytes) / log(cache_bytes / near_bytes);
+}
+
+/* What the GPU had touched in all when it last worked on each layer; 0: never. */
+typedef struct {
+    uint64_t *layer_bytes, *adam_bytes;
+    uint32_t *counts; /* by work: ops whose distance is known */
+} history_t;
+
+static void walk(const lspo_machine_t *machine, const lspo_plan_t *plan, history_t *history, double *shares)
+{
+    uint64_t now_bytes = 0;
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const lspo_op_t *op = &plan->ops[i];
+        if (op->lane != LSPO_LANE_GPU)
+            continue;
+        bool adam = has_kernel(&plan->works[op->work], LSPO_KERNEL_ADAM);
+        uint64_t last_bytes = adam ? history->adam_bytes[op->layer] : history->layer_bytes[op->layer];
+        now_bytes += lspo_reuse_touched_bytes(plan, op);
+        if (last_bytes > 0) {
+            shares[op->work] += share_at(machine, (double)(now_bytes - last_bytes));
+            history->counts[op->work]++;
+        }
+        history->layer_bytes[op->layer] = now_bytes;
+        if (adam)
+            history->adam_bytes[op->layer] = now_bytes;
+    }
+    for (uint32_t work = 0; work < plan->work_count; work++)
+        if (history->counts[work] > 0)
+            shares[work] /= history->counts[work];
+        else
+            shares[work] = share_at(machine, (double)now_bytes);
+}
+
+lspo_status_t lspo_reuse_shares(const lspo_machine_t *machine, const lspo_plan_t *plan, double *shares_out)
+{
+    size_t layers = (size_t)UINT16_MAX + 1;
+    memset(shares_out, 0, plan->work_count * sizeof *shares_out);
+    if (!(machine->gpu.cache_bytes > 0))
+        return LSPO_OK;
+    history_t history = {.layer_bytes = calloc(layers, sizeof *history.layer_bytes),
+                         .adam_bytes = calloc(layers, sizeof *history.adam_bytes),
+                         .counts = calloc((size_t)plan->work_count + 1, sizeof *history.counts)};
+    lspo_status_t status = LSPO_OK;
+    if (history.layer_bytes && history.adam_bytes && history.counts)
+        walk(machine, plan, &history, shares_out);
+    else
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the reuse distances of %u works", plan->work_count);
+    free(history.counts);
+    free(history.adam_bytes);
+    free(history.layer_bytes);
+    return status;
+}
