@@ -30,9 +30,9 @@ float *lspo_pool_take(lspo_pool_t *pool, size_t n);
 /* Enough for the attention and update kernels at the sizes timed here. */
 enum { LSPO_CALIBRATE_SCRATCH = 1 << 20, LSPO_CALIBRATE_TARGETS = 1 << 13 };
 
-/* Of the near pools together: the size of a training for which the cached rates hold; and a size from which on those from
- * memory do.  The second is a beginning: walks through memory say that a shared cache of the last level keeps 50 to 400
- * MB, from one calibration to the next; `lspo calibrate` fits it to trainings. */
+/* Of the near pools together: bytes between two uses with which the cached rates hold; and with which those from memory do.
+ * The second is a beginning: walks through memory say that a shared cache of the last level keeps 50 to 400 MB, from one
+ * calibration to the next; `lspo calibrate` fits it to trainings. */
 enum { LSPO_CALIBRATE_NEAR_BYTES = 16 << 20, LSPO_CALIBRATE_FAR_BYTES = 48 << 20 };
 
 /* What a kernel reads holds values in [-1, 1) of the device's format, is never written, and reads as such in fp32 too. */
