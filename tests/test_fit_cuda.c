@@ -14,6 +14,7 @@
 #include "real/room.h"
 #include "real/session.h"
 #include "sim/memory.h"
+#include "tests/small_training.h"
 #include "traces/trace.h"
 
 enum { SEQUENCE = 8, BATCH = 2, STEPS = 3 };
@@ -34,21 +35,8 @@ static lspo_model_t small_model(void)
 
 static lspo_workload_t small_workload(lspo_precision_t precision)
 {
-    lspo_workload_t workload;
-    lspo_workload_default(&workload);
-    workload.batch = BATCH;
-    workload.sequence = SEQUENCE;
-    workload.precision = workload.transfer = precision;
+    lspo_workload_t workload = small_training(BATCH, SEQUENCE, STEPS, precision);
     workload.checkpointing = false;
-    workload.iterations = STEPS;
-    workload.learning_rate = 3e-3;
-    workload.subspace = 16;
-    workload.nnz = 4;
-    workload.rank = 4;
-    workload.project_every = 2;
-    workload.switch_every = 2;
-    workload.update_every = 2;
-    workload.select_every = 2;
     return workload;
 }
 

@@ -8,6 +8,7 @@
 #include "real/executor.h"
 #include "real/session_state.h"
 #include "tests/host_weights.h"
+#include "tests/small_training.h"
 
 enum { STEPS = 6, SKIPPED = 3 };
 
@@ -24,21 +25,9 @@ static const lspo_model_t model = {.name = "test",
 
 static lspo_workload_t small_workload(void)
 {
-    lspo_workload_t workload;
-    lspo_workload_default(&workload);
-    workload.batch = 2;
-    workload.sequence = 16;
-    workload.precision = workload.transfer = LSPO_FP32;
-    workload.iterations = STEPS;
-    workload.learning_rate = 3e-3;
+    lspo_workload_t workload = small_training(2, 16, STEPS, LSPO_FP32);
     workload.weight_decay = 0.1;
-    workload.subspace = 16;
-    workload.nnz = 4;
-    workload.rank = 4;
     workload.project_every = 4;
-    workload.switch_every = 2;
-    workload.update_every = 2;
-    workload.select_every = 2;
     return workload;
 }
 

@@ -13,6 +13,7 @@
 #include "real/play.h"
 #include "real/session_state.h"
 #include "sim/memory.h"
+#include "tests/small_training.h"
 
 enum { STEPS_MAX = 8, SEQUENCE = 8, BATCH = 2 };
 
@@ -41,21 +42,8 @@ static lspo_model_t llama(void)
 
 static lspo_workload_t small_workload(void)
 {
-    lspo_workload_t workload;
-    lspo_workload_default(&workload);
-    workload.batch = BATCH;
-    workload.sequence = SEQUENCE;
-    workload.precision = workload.transfer = LSPO_FP32;
+    lspo_workload_t workload = small_training(BATCH, SEQUENCE, 4, LSPO_FP32);
     workload.checkpointing = false;
-    workload.iterations = 4;
-    workload.learning_rate = 3e-3;
-    workload.subspace = 16;
-    workload.nnz = 4;
-    workload.rank = 4;
-    workload.project_every = 2;
-    workload.switch_every = 2;
-    workload.update_every = 2;
-    workload.select_every = 2;
     return workload;
 }
 
