@@ -4,7 +4,6 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/interrupt.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
@@ -203,7 +202,6 @@ static lspo_status_t collect_and_compare(const fit_request_t *request, const lsp
                                               .stage = request->layer,
                                               .calibration_count = request->calibration_count,
                                               .validation_count = request->validation_count,
-                                              .stop = lspo_interrupt_catch(),
                                               .load = folder ? load_stage : NULL,
                                               .load_context = folder};
     lspo_gradients_t gradients;

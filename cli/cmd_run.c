@@ -7,7 +7,6 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/result.h"
@@ -139,7 +138,6 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
     options.repeat = request->repeat;
     options.slowdown = request->slowdown;
     options.timing_only = request->timing_only;
-    options.stop = lspo_interrupt_catch();
     options.progress = lspo_progress_update;
     options.progress_context = &progress;
 

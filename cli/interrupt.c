@@ -4,18 +4,36 @@
 #include <signal.h>
 #include <stddef.h>
 
-static atomic_int stop_requested;
+static atomic_int stop_requested, child_of_ours;
 
+/* Nothing here but what is allowed in a handler.  The signal that is raised ends the process when the handler returns. */
 static void request_stop(int signal_number)
 {
-    (void)signal_number;
-    atomic_store(&stop_requested, 1);
+    if (atomic_exchange(&stop_requested, 1) != 0) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+        return;
+    }
+    int child = atomic_load(&child_of_ours);
+    if (child > 0)
+        kill(child, SIGINT);
 }
 
 const atomic_int *lspo_interrupt_catch(void)
 {
-    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        struct sigaction inherited, action = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
+        sigemptyset(&action.sa_mask);
+        if (sigaction(signals[i], NULL, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
+    }
     return &stop_requested;
+}
+
+void lspo_interrupt_pass_on(pid_t child)
+{
+    atomic_store(&child_of_ours, child);
+    if (child > 0 && atomic_load(&stop_requested)) /* it came while the child began */
+        kill(child, SIGINT);
 }

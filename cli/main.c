@@ -1,8 +1,11 @@
 /* main.c - the command `lspo`: a table of subcommands, exit codes, and the one place that ends the process. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
@@ -46,7 +49,7 @@ static void print_usage(FILE *file)
           "  2    a flag, name, file or value is wrong\n"
           "  3    there is no such device here\n"
           "  5    validate: the predictions are outside the thresholds\n"
-          "  130  interrupted\n",
+          "  130  interrupted: Ctrl-C, SIGTERM or SIGHUP\n",
           file);
 }
 
@@ -91,8 +94,20 @@ static int run_command(int argc, char **argv)
     return unknown_command(argv[1]);
 }
 
+/* A descriptor that was closed would be given to the next file that is opened, and messages would be written into it.  In
+ * its place comes one that cannot be used: reading standard input and writing results fail as before. */
+static void fill_standard_streams(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0)
+            (void)open("/dev/null", modes[stream]); /* the lowest that is free: this one */
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_streams();
+    signal(SIGXFSZ, SIG_IGN); /* a file at the size limit is an error of write(), which has a message */
     int code = run_command(argc, argv);
     /* A full disk must not look like success: buffered output can fail as late as here. */
     bool failed = ferror(stdout) != 0;

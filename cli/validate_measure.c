@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/validate.h"
 #include "real/device.h"
@@ -67,21 +68,23 @@ static double usage_s(const struct rusage *usage)
            1e-6 * (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
 }
 
-/* Ctrl-C reaches both processes from a terminal, only us from `kill`. */
-static int await_child(pid_t child, const atomic_int *stop, struct rusage *usage)
+/* It is told of signals while it is there to be told: until it is waited for. */
+static int await_child(pid_t child, struct rusage *usage)
 {
     int status = 0;
-    while (wait4(child, &status, 0, usage) < 0) {
+    siginfo_t ended;
+    lspo_interrupt_pass_on(child);
+    while (waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+    }
+    lspo_interrupt_pass_on(0);
+    while (wait4(child, &status, 0, usage) < 0)
         if (errno != EINTR)
             return -1;
-        if (atomic_load(stop))
-            kill(child, SIGINT);
-    }
     return status;
 }
 
 /* Run this program with `argv`; its messages are appended to `log`.  The exit code, or 128 + signal. */
-static lspo_status_t run_process(char **argv, const char *log, const atomic_int *stop, int *code_out, double *cpu_s_out)
+static lspo_status_t run_process(char **argv, const char *log, int *code_out, double *cpu_s_out)
 {
     extern char **environ;
     posix_spawn_file_actions_t actions;
@@ -94,7 +97,7 @@ static lspo_status_t run_process(char **argv, const char *log, const atomic_int 
     posix_spawn_file_actions_destroy(&actions);
     if (failure != 0)
         return lspo_error(LSPO_ERR_INTERNAL, "cannot start lspo run: %s", strerror(failure));
-    int status = await_child(child, stop, &usage);
+    int status = await_child(child, &usage);
     *code_out = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     *cpu_s_out = usage_s(&usage);
     return LSPO_OK;
@@ -179,7 +182,7 @@ static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_opti
     command_words(options, flags, trace_path, argv);
     double before_s = machine_cpu_s();
     uint64_t start_ns = lspo_now_ns();
-    lspo_status_t status = run_process(argv, log, options->stop, &code, &child_s);
+    lspo_status_t status = run_process(argv, log, &code, &child_s);
     double wall_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
     double foreign_s = machine_cpu_s() - before_s - child_s - TICKS_LET_PASS * tick_s;
     free(flags);

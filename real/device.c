@@ -15,6 +15,7 @@
 enum {
     SPIN_NS = 40000,         /* the last stretch of a wait, which sleeping would overshoot      */
     CHUNK_AHEAD_NS = 200000, /* between chunks, sleep only when this far ahead: waking costs too */
+    SLICE_NS = 100000000,    /* longer sleeps look in between whether paces are still kept */
 };
 
 /* ---- time ---- */
@@ -37,20 +38,43 @@ static void sleep_ns(uint64_t ns)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
-static void wait_until(uint64_t due_ns)
+static bool is_hurried(const atomic_int *hurry)
 {
-    uint64_t now_ns = lspo_now_ns();
-    while (now_ns < due_ns) {
-        if (due_ns - now_ns > SPIN_NS)
-            sleep_ns(due_ns - now_ns - SPIN_NS);
-        now_ns = lspo_now_ns();
+    return hurry && atomic_load_explicit(hurry, memory_order_relaxed) != 0;
+}
+
+/* Sleeps to within SPIN_NS of it. */
+static void sleep_until(uint64_t due_ns, const atomic_int *hurry)
+{
+    for (uint64_t now_ns = lspo_now_ns(); now_ns + SPIN_NS < due_ns && !is_hurried(hurry); now_ns = lspo_now_ns()) {
+        uint64_t left_ns = due_ns - now_ns - SPIN_NS;
+        sleep_ns(hurry && left_ns > SLICE_NS ? SLICE_NS : left_ns);
+    }
+}
+
+static void pace(uint64_t start_ns, double seconds, const atomic_int *hurry)
+{
+    if (!(seconds > 0))
+        return;
+    uint64_t due_ns = start_ns + (uint64_t)(seconds * 1e9);
+    sleep_until(due_ns, hurry);
+    while (lspo_now_ns() < due_ns && !is_hurried(hurry)) {
     }
 }
 
 void lspo_pace(uint64_t start_ns, double seconds)
 {
-    if (seconds > 0)
-        wait_until(start_ns + (uint64_t)(seconds * 1e9));
+    pace(start_ns, seconds, NULL);
+}
+
+void lspo_device_pace(const lspo_device_t *device, uint64_t start_ns, double seconds)
+{
+    pace(start_ns, seconds, device->hurry);
+}
+
+void lspo_device_set_hurry(lspo_device_t *device, const atomic_int *hurry)
+{
+    device->hurry = hurry;
 }
 
 /* ---- open and close ---- */
@@ -346,22 +370,22 @@ typedef struct {
 
 static pace_t pace_of(const lspo_device_caps_t *caps, lspo_copy_direction_t direction)
 {
-    pace_t pace = {caps->d2h_Bps, caps->d2h_latency_s, caps->d2h_duplex_loss, false};
+    pace_t kept = {caps->d2h_Bps, caps->d2h_latency_s, caps->d2h_duplex_loss, false};
     if (direction == LSPO_COPY_H2D)
-        pace = (pace_t){caps->h2d_Bps, caps->h2d_latency_s, caps->h2d_duplex_loss, false};
-    pace.any = pace.rate_Bps > 0 || pace.latency_s > 0 || pace.loss > 0;
-    return pace;
+        kept = (pace_t){caps->h2d_Bps, caps->h2d_latency_s, caps->h2d_duplex_loss, false};
+    kept.any = kept.rate_Bps > 0 || kept.latency_s > 0 || kept.loss > 0;
+    return kept;
 }
 
 /* In chunks, because the rate depends on whether the other direction is busy, and that changes while a message is under
  * way. */
-static void copy_at_pace(lspo_device_t *device, const pace_t *pace, lspo_copy_direction_t direction, void *to,
+static void copy_at_pace(lspo_device_t *device, const pace_t *kept, lspo_copy_direction_t direction, void *to,
                          const void *from, size_t bytes)
 {
     const size_t chunk_bytes = device->backend->chunk_bytes;
     atomic_bool *mine = &device->busy[direction], *other = &device->busy[!direction];
     uint64_t start_ns = lspo_now_ns();
-    double due_s = pace->latency_s; /* after start: when what has been copied so far may have arrived */
+    double due_s = kept->latency_s; /* after start: when what has been copied so far may have arrived */
     atomic_store(mine, true);
     for (size_t at = 0; at < bytes;) {
         size_t part_bytes = bytes - at < chunk_bytes ? bytes - at : chunk_bytes;
@@ -370,23 +394,23 @@ static void copy_at_pace(lspo_device_t *device, const pace_t *pace, lspo_copy_di
         at += part_bytes;
         uint64_t now_ns = lspo_now_ns();
         double part_s =
-            pace->rate_Bps > 0 ? (double)part_bytes / pace->rate_Bps : (double)(now_ns - part_start_ns) * 1e-9;
-        due_s += atomic_load(other) ? part_s / (1 - pace->loss) : part_s;
+            kept->rate_Bps > 0 ? (double)part_bytes / kept->rate_Bps : (double)(now_ns - part_start_ns) * 1e-9;
+        due_s += atomic_load(other) ? part_s / (1 - kept->loss) : part_s;
         if (at < bytes && start_ns + (uint64_t)(due_s * 1e9) > now_ns + CHUNK_AHEAD_NS)
-            sleep_ns(start_ns + (uint64_t)(due_s * 1e9) - now_ns);
+            sleep_until(start_ns + (uint64_t)(due_s * 1e9) + SPIN_NS, device->hurry);
     }
-    if (pace->any)
-        lspo_pace(start_ns, due_s);
+    if (kept->any)
+        lspo_device_pace(device, start_ns, due_s);
     atomic_store(mine, false);
 }
 
 void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes)
 {
-    pace_t pace = pace_of(&device->caps, direction);
-    if (!pace.any && device->backend->copy_later)
+    pace_t kept = pace_of(&device->caps, direction);
+    if (!kept.any && device->backend->copy_later)
         device->backend->copy_later(device, direction, to, from, bytes);
     else
-        copy_at_pace(device, &pace, direction, to, from, bytes);
+        copy_at_pace(device, &kept, direction, to, from, bytes);
 }
 
 /* ---- lanes and marks ---- */

@@ -7,6 +7,7 @@
 #ifndef LSPO_REAL_DEVICE_H
 #define LSPO_REAL_DEVICE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -134,5 +135,10 @@ void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, vo
 /* Sleep until `seconds` after `start_ns` (CLOCK_MONOTONIC_RAW) if that has not passed: how paces are kept. */
 uint64_t lspo_now_ns(void);
 void lspo_pace(uint64_t start_ns, double seconds);
+
+/* The same for the device's caps, which are kept until *hurry is nonzero: then all is as fast as it goes, for an end in
+ * order that does not wait for a slow link.  NULL, as after open: always kept.  Not while a plan runs. */
+void lspo_device_pace(const lspo_device_t *device, uint64_t start_ns, double seconds);
+void lspo_device_set_hurry(lspo_device_t *device, const atomic_int *hurry);
 
 #endif

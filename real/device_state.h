@@ -66,8 +66,9 @@ struct lspo_device {
     uint64_t peak_bytes;   /* of these and of what has been given back but may still be in use when a lane takes more */
     /* Of each lane's stream: all that was given back there, and how much of it before marks that were passed. */
     uint64_t given_back_bytes[LSPO_LANE_COUNT], passed_bytes[LSPO_LANE_COUNT];
-    pthread_cond_t passed; /* more of them */
-    atomic_bool busy[2];   /* by direction, where copies are paced */
+    pthread_cond_t passed;   /* more of them */
+    atomic_bool busy[2];     /* by direction, where copies are paced */
+    const atomic_int *hurry; /* nonzero: no pace is kept any more; NULL: all are */
 };
 
 /* `caps` is checked. */

@@ -339,7 +339,7 @@ lspo_status_t lspo_session_columns_update_host(lspo_session_t *session, const ls
     update_window(session, op);
     double cpu_pps = lspo_device_caps(session->device)->cpu_pps;
     if (cpu_pps > 0)
-        lspo_pace(start_ns, (double)session->stages[op->layer].sent_count / cpu_pps);
+        lspo_device_pace(session->device, start_ns, (double)session->stages[op->layer].sent_count / cpu_pps);
     return LSPO_OK;
 }
 

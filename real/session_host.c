@@ -155,7 +155,7 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     lspo_workers_run(session->workers, (count + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK, update_block, &work);
     double cpu_pps = lspo_device_caps(session->device)->cpu_pps;
     if (cpu_pps > 0)
-        lspo_pace(start_ns, (double)count / cpu_pps);
+        lspo_device_pace(session->device, start_ns, (double)count / cpu_pps);
     return LSPO_OK;
 }
 

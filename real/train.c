@@ -600,6 +600,8 @@ static lspo_status_t open_trainer(trainer_t *trainer)
     if (status == LSPO_OK)
         status = lspo_device_open(options->device, &options->caps, &trainer->device);
     if (status == LSPO_OK)
+        lspo_device_set_hurry(trainer->device, options->stop);
+    if (status == LSPO_OK)
         status = lspo_play_place(trainer->device, options->cpu_threads, &trainer->topology, &trainer->workers);
     if (status == LSPO_OK)
         status = build_segment(trainer, segment_end(trainer), &plan);

@@ -338,6 +338,44 @@ Test(device, duplex_loss_while_the_other_direction_is_busy)
     lspo_device_close(device);
 }
 
+typedef struct {
+    lspo_device_t *device;
+    void *to, *from;
+    size_t bytes;
+    uint64_t end_ns;
+} slow_copy_t;
+
+static void *copy_slowly(void *argument)
+{
+    slow_copy_t *slow = argument;
+    lspo_device_copy(slow->device, LSPO_COPY_H2D, slow->to, slow->from, slow->bytes);
+    lspo_device_pace(slow->device, lspo_now_ns(), 1000);
+    slow->end_ns = lspo_now_ns();
+    return NULL;
+}
+
+/* A message of 1000 s, in chunks, and a pause of as many: both end with the pace, and every byte has arrived. */
+Test(device, paces_end_where_an_end_is_asked_for, .timeout = 60)
+{
+    enum { BYTES = 1 << 20 };
+    lspo_device_caps_t caps = {.h2d_Bps = BYTES / 1000.0};
+    lspo_device_t *device = open_device(&caps);
+    atomic_int hurry = 0;
+    slow_copy_t slow = {.device = device, .to = take(device, BYTES), .from = take(device, BYTES), .bytes = BYTES};
+    memset(slow.to, 0, BYTES);
+    lspo_device_set_hurry(device, &hurry);
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, copy_slowly, &slow), 0);
+    lspo_pace(lspo_now_ns(), 0.05);
+    cr_expect_eq(slow.end_ns, 0, "it waits");
+    atomic_store(&hurry, 1);
+    pthread_join(thread, NULL);
+    cr_expect_eq(memcmp(slow.to, slow.from, BYTES), 0);
+    lspo_device_free(device, slow.to);
+    lspo_device_free(device, slow.from);
+    lspo_device_close(device);
+}
+
 /* Ten parts of 4 MB, then, when they are free, sixteen of 2.5 MB in their place: 40 MB are held at most, and the kernel
  * counts no more. */
 Test(device, free_memory_serves_other_sizes)
