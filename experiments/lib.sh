@@ -5,13 +5,15 @@
 #   PROFILE      machine profile measured in this session, by profile_measure
 #   EXPERIMENTS  short or full
 #
-# A figure writes RESULTS/NAME/*.csv and RESULTS/NAME/NAME.{png,svg}.
+# A figure writes RESULTS/NAME/*.csv and RESULTS/NAME/NAME.{png,svg}.  Figures empty their folders before they write, so
+# RESULTS must be a folder of the experiments' own: new, empty, or marked as theirs by an earlier run.
 set -euo pipefail
 
 experiments_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 plots_dir=$(cd "$experiments_dir/../plots" && pwd)
 LSPO=${LSPO:-lspo}
-RESULTS=${RESULTS:-$PWD/results}
+RESULTS=${RESULTS:-results}
+case $RESULTS in /*) ;; *) RESULTS=$PWD/$RESULTS ;; esac
 EXPERIMENTS=${EXPERIMENTS:-short}
 PROFILE=${PROFILE:-$RESULTS/host.ini}
 # Decimal points, whatever the locale.
@@ -23,8 +25,22 @@ die() {
     exit 1
 }
 
+# Make RESULTS, mark it as ours, and refuse a folder that holds other things: figures delete what stands in their way.
+results_claim() {
+    local marker=$RESULTS/.lspo-experiments
+    [ ! -f "$marker" ] || return 0
+    if [ -e "$RESULTS" ] || [ -L "$RESULTS" ]; then
+        [ -d "$RESULTS" ] || die "RESULTS=$RESULTS is not a folder"
+        [ -z "$(ls -A "$RESULTS")" ] || die "RESULTS=$RESULTS holds files that the experiments did not make, and they would \
+delete some of them; name a new or empty folder"
+    fi
+    mkdir -p "$RESULTS" || die "cannot make the folder RESULTS=$RESULTS"
+    echo "Made by lspo's experiments, which may delete anything in this folder." > "$marker" || die "cannot write $marker"
+}
+
 # The figure's folder of results, emptied.
 results_open() {
+    results_claim
     out=$RESULTS/$1
     rm -rf "$out"
     mkdir -p "$out"
@@ -90,17 +106,23 @@ pretrain_model() {
     cp "$folder/run.csv" "$folder/$EXPERIMENTS"
 }
 
-# plot SCRIPT OUT [VARIABLE=TEXT...]: OUT.png and OUT.svg by plots/SCRIPT.gp, which finds its CSV in the folder `data`.
+# A text as a gnuplot string: within single quotes nothing but the quote itself is special.
+gnuplot_text() {
+    printf "'%s'" "${1//\'/\'\'}"
+}
+
+# plot SCRIPT OUT [VARIABLE=TEXT...]: OUT.png and OUT.svg by plots/SCRIPT.gp.  It runs in the folder of OUT, so that its CSV are
+# in the folder `data`, which is "." whatever the results folder is called.
 plot() {
-    local script=$1 target=$2 format settings
+    local script=$1 folder name format settings pair
+    folder=$(dirname "$2") name=$(basename "$2")
     shift 2
-    settings="plots='$plots_dir'; data='$(dirname "$target")'"
-    local pair
-    for pair in "$@"; do settings+="; ${pair%%=*}='${pair#*=}'"; done
+    settings="plots=$(gnuplot_text "$plots_dir"); data='.'"
+    for pair in "$@"; do settings+="; ${pair%%=*}=$(gnuplot_text "${pair#*=}")"; done
     for format in png svg; do
-        gnuplot -e "format='$format'; target='$target.$format'; $settings" "$plots_dir/$script.gp" ||
+        (cd "$folder" && gnuplot -e "format='$format'; target=$(gnuplot_text "$name.$format"); $settings" "$plots_dir/$script.gp") ||
             die "gnuplot failed on $plots_dir/$script.gp"
-        [ -s "$target.$format" ] || die "$plots_dir/$script.gp drew nothing"
+        [ -s "$folder/$name.$format" ] || die "$plots_dir/$script.gp drew nothing"
     done
 }
 

@@ -18,9 +18,14 @@ done
 export EXPERIMENTS
 command -v "$LSPO" > /dev/null || die "$LSPO is not on PATH; build it first, or set LSPO"
 command -v gnuplot > /dev/null || die "gnuplot is missing (Debian: gnuplot-nox)"
-mkdir -p "$RESULTS"
+results_claim
 # A profile of an earlier session says nothing about the machine of today.
 [ -n "${figures}" ] || rm -rf "$PROFILE" "$RESULTS/pretrained"
+
+# A signal ends the whole run, not the figure under way alone.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 failed=
 started=$SECONDS

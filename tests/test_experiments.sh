@@ -33,6 +33,47 @@ AWK
 printf '%s\n' 'text,value' '"a, b",9' '"a, b",10' > "$folder/numbers.csv"
 check "numbers compare as numbers" grows "$(awk -f "$here/lib.awk" -f "$folder/numbers.awk" "$folder/numbers.csv")"
 
+# A folder of results is emptied by figures: one that is not theirs is refused and left as it was.
+claim() { RESULTS=$1 bash -c '. "$0/lib.sh" && results_open "$1"' "$here" memory; }
+mkdir -p "$folder/home/memory" "$folder/empty"
+echo precious > "$folder/home/memory/thesis"
+check "a folder of somebody else is refused" 1 "$(status_of claim "$folder/home")"
+check "and left as it was" precious "$(cat "$folder/home/memory/thesis")"
+check "a file is refused" 1 "$(status_of claim "$folder/home/memory/thesis")"
+check "a new folder is made" 0 "$(status_of claim "$folder/it's \"new\" \$(touch harm)/results")"
+check "a path below a file is refused" 1 "$(status_of claim "$folder/quoted.csv/results")"
+check "an empty folder is taken" 0 "$(status_of claim "$folder/empty")"
+touch "$folder/empty/memory/old.csv"
+check "a folder of ours is emptied" "0 " "$(status_of claim "$folder/empty") $(ls "$folder/empty/memory")"
+
+# Names with quotes and blanks reach gnuplot as text, in settings and in the path of the results.
+if command -v gnuplot > /dev/null; then
+    odd="$folder/it's; system('touch harm') \"odd\" \`touch harm\`"
+    mkdir "$odd"
+    printf '%s\n' 'model,link_GBps,native,zero' llama-7b,1,1,4 llama-7b,64,1,1.5 gpt2-774m,1,1,3 gpt2-774m,64,1,1.2 > "$odd/columns.csv"
+    draw() { (cd "$folder" && RESULTS=$odd bash -c '. "$0/lib.sh" && plot bandwidth "$1/bandwidth" "note=a\"b'\'' c"' "$here" "$odd"); }
+    check "a picture in a folder with an odd name" "0 yes" "$(status_of draw) $([ -s "$odd/bandwidth.svg" ] && echo yes)"
+    check "no name is run as a command" "" "$(find "$folder" -name harm)"
+fi
+
+# Ctrl-C ends the run, though lspo catches it and the figure under way ends by itself.
+mkdir -p "$folder/stopped"
+cat > "$folder/slow-lspo" <<'SLOW'
+#!/bin/bash
+echo x >> "$COUNT"
+trap 'kill %1; exit 130' INT
+sleep 20 > /dev/null & wait
+SLOW
+chmod +x "$folder/slow-lspo"
+COUNT=$folder/count LSPO=$folder/slow-lspo RESULTS=$folder/stopped \
+    env --default-signal=INT setsid "$here/run.sh" fig3 bandwidth > "$folder/out" 2>&1 &
+runner=$!
+for _ in $(seq 100); do [ -s "$folder/count" ] && break; sleep 0.1; done
+kill -INT -- "-$runner"
+status=0
+wait "$runner" || status=$?
+check "Ctrl-C ends the experiments" "130 1" "$status $(wc -l < "$folder/count")"
+
 # 36 cells in equal thirds, the first $1 of them disturbed.
 cells() {
     echo "cell,bound,disturbed"
