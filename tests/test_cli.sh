@@ -8,11 +8,15 @@ set -eu
 source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
 program=${LSPO:-$(command -v lspo)}
 PATH=$(dirname "$program"):$PATH
-DATA=$source_dir/tests/data/cli
-export PATH DATA LC_ALL=C
+transcripts=$source_dir/tests/data/cli
+export PATH LC_ALL=C
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+# A name without blanks, wherever the sources are.
+DATA=$scratch/data
+ln -s "$transcripts" "$DATA"
+export DATA
 
 # The transcript that a file's commands make now; comments and blank lines are kept.
 play() {
@@ -42,7 +46,7 @@ if play "$scratch/wrong.transcript" | cmp -s - "$scratch/wrong.transcript"; then
 fi
 
 status=0
-for transcript in "$DATA"/*.transcript; do
+for transcript in "$transcripts"/*.transcript; do
     name=$(basename "$transcript")
     play "$transcript" >"$scratch/$name"
     if [ "${1-}" = --update ]; then
