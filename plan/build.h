@@ -12,7 +12,8 @@
  *     BWD head           takes dx (T w p), which travels down to the embedding in place; gives back head_bytes and
  *                        its input
  *     BWD block          gives back `saved` and its input; where a COMPRESS follows, that op does
- *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back
+ *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back, behind
+ *                        each micro-batch, but in a step that renews the bases behind the last one only
  *     BWD, zenflow       takes the full gradient; COMPRESS gives it back and takes its two parts: D2H gives back the CPU's,
  *                        UPD_GPU the GPU's
  *     PROJECT            takes and gives back the scratch of one basis; lsp: a weight's full gradient (fp32) and the

@@ -62,8 +62,7 @@ static uint64_t linear_bytes(const lspo_builder_t *b, uint32_t stage)
     return elements * lspo_precision_bytes(b->workload->precision);
 }
 
-/* What LAPACK needs for the widest basis, one weight after the other: kernels/lowrank.h counts the same.  0 when no
- * weight is compressed. */
+/* What LAPACK needs for the widest basis, one weight after the other: kernels/lowrank.h counts the same. */
 static uint64_t basis_scratch_bytes(const lspo_builder_t *b, uint32_t stage)
 {
     const lspo_message_t *message = &b->stages[stage].message;
@@ -94,7 +93,8 @@ static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stag
     case LSPO_STAGE_EMBED:
         break;
     }
-    if (compress_follows && lowrank(b))
+    if (b->stages[stage].shape.kind == LSPO_STAGE_BLOCK && lowrank(b) &&
+        (micro == 0 || !lspo_plan_keeps_gradients(b->plan, iteration)))
         taken += linear_bytes(b, stage);
     lspo_build_gpu_memory(b, taken, freed);
 }
@@ -121,8 +121,8 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
                                  lspo_op_id_t parameters)
 {
     lspo_build_stage_t *st = &b->stages[stage];
-    bool block = st->shape.kind == LSPO_STAGE_BLOCK;
-    bool compress = block && b->compresses;
+    bool block = st->shape.kind == LSPO_STAGE_BLOCK, last = micro + 1 == b->workload->accumulation;
+    bool compress = block && b->compresses && (last || !lspo_plan_keeps_gradients(b->plan, iteration));
     if (stage < lowest_trained(b, iteration))
         return b->last_compute;
     if (block && b->workload->checkpointing) {
@@ -139,9 +139,9 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     lspo_build_depend(b, parameters);
     bound_gradients(b, stage);
     backward_memory(b, iteration, stage, micro, compress);
-    uint64_t scratch_bytes = compress && lowrank(b) ? basis_scratch_bytes(b, stage) : 0;
-    if (scratch_bytes > 0 && micro == 0 && (b->workload->first_step + iteration) % b->workload->project_every == 0) {
+    if (block && last && lspo_plan_renews_bases(b->plan, iteration)) {
         lspo_op_id_t backward = id;
+        uint64_t scratch_bytes = basis_scratch_bytes(b, stage);
         id = lspo_build_emit(b, LSPO_OP_PROJECT, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
         lspo_build_depend(b, backward);
         lspo_build_gpu_memory(b, scratch_bytes, scratch_bytes);

@@ -112,6 +112,29 @@ bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration)
            (w->first_step + iteration) % w->check_every == 0;
 }
 
+/* All blocks are alike. */
+static bool compresses_weights(const lspo_plan_t *plan)
+{
+    lspo_message_t message;
+    bool compressed = false;
+    lspo_plan_message(plan, 1, &message);
+    for (uint32_t i = 0; i < message.linear_count; i++)
+        compressed |= message.linear[i].compressed;
+    return compressed;
+}
+
+bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration)
+{
+    const lspo_workload_t *w = &plan->workload;
+    return plan->gradient_form == LSPO_FORM_LOWRANK && (w->first_step + iteration) % w->project_every == 0 &&
+           compresses_weights(plan);
+}
+
+bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration)
+{
+    return plan->workload.accumulation > 1 && lspo_plan_renews_bases(plan, iteration);
+}
+
 /* zenflow: the link carries the columns of the CPU; the GPU keeps the others and the rest. */
 static void describe_columns(lspo_build_stage_t *stage, const lspo_workload_t *w)
 {

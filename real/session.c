@@ -437,6 +437,7 @@ static void release_dynamic(lspo_session_t *session)
         lspo_session_stage_t *stage = &session->stages[s];
         lspo_session_give_back(session, &stage->output);
         lspo_session_give_back(session, &stage->saved);
+        lspo_session_give_back(session, &stage->full_gradient);
         lspo_session_give_back(session, &stage->critical);
         lspo_session_give_back(session, &stage->sending);
         for (int parity = 0; parity < 2; parity++) {
@@ -448,7 +449,6 @@ static void release_dynamic(lspo_session_t *session)
     for (uint32_t i = 0; session->pairs && i < session->stage_count * LSPO_LINEAR_MAX; i++)
         lspo_session_drop_candidate(session, &session->pairs[i]);
     lspo_session_give_back(session, &session->dx);
-    lspo_session_give_back(session, &session->full_gradient);
     for (uint32_t id = 0; session->swaps && id < session->plan->op_count; id++)
         lspo_session_give_back(session, &session->swaps[id].memory);
 }

@@ -59,7 +59,8 @@ typedef struct {
     uint32_t *lengths; /* batch: tokens that are no padding, 1..sequence; preset to sequence             */
 } lspo_batch_t;
 
-/* `step` counts optimizer steps from the beginning of the training.  Runs on the GPU lane's thread. */
+/* `step` counts optimizer steps from the beginning of the training.  Runs on the GPU lane's thread, with accumulation
+ * more than once for a batch: a function of its arguments only. */
 typedef lspo_status_t (*lspo_batch_function_t)(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch);
 /* Batches come from here instead of from the text, which may then be NULL.  A NULL function: the text again. */
 void lspo_session_set_batches(lspo_session_t *session, lspo_batch_function_t function, void *context);
@@ -122,7 +123,7 @@ lspo_status_t lspo_session_finish_op(void *session, const lspo_op_t *op);
  * the same.  The pool stays the caller's and must outlive its use. */
 lspo_status_t lspo_session_set_workers(lspo_session_t *session, lspo_workers_t *workers);
 
-/* Mean training loss of each iteration run so far, nats a token: plan->workload.iterations values. */
+/* Mean training loss of each iteration run so far over the targets of all its micro-batches, nats a token: plan->workload.iterations values. */
 const double *lspo_session_losses(const lspo_session_t *session);
 
 /* The clipped norm's latest value: the global gradient norm before clipping; NaN without --clip. */

@@ -21,12 +21,6 @@ static lspo_status_t weights_for(lspo_session_t *session, const evaluation_t *ev
                              stage->shape.element_count * session->number_bytes);
 }
 
-/* How many targets of the batch at hand the loss is a mean of. */
-static size_t counted_targets(const lspo_session_t *session)
-{
-    return lspo_targets_counted(lspo_transformer_targets(session->transformer), session->targets);
-}
-
 /* One batch through all stages; x and y are activations that swap roles.  The mean loss. */
 static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *evaluation, double *loss_out)
 {
@@ -53,7 +47,7 @@ static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *
     if (status == LSPO_OK)
         status = lspo_device_read(session->device, &sum, session->gpu_loss, sizeof sum);
     if (status == LSPO_OK)
-        *loss_out = lspo_session_mean_loss(sum, counted_targets(session));
+        *loss_out = lspo_session_mean_loss(sum, lspo_session_counted_targets(session));
     return status;
 }
 
@@ -121,7 +115,7 @@ lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function
         status = lspo_session_fill_batch(session, function, context, i, 0);
         if (status != LSPO_OK)
             break;
-        double counted = (double)counted_targets(session), loss = 0;
+        double counted = (double)lspo_session_counted_targets(session), loss = 0;
         status = forward_batch(session, &evaluation, &loss);
         sum += counted * loss;
         count += counted;

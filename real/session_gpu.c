@@ -29,7 +29,8 @@ static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
         lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
     if (status != LSPO_OK)
         return status;
-    session->loss_targets = lspo_targets_counted(lspo_transformer_targets(session->transformer), session->targets);
+    bool calibrates = op->variant == LSPO_VARIANT_CALIBRATE;
+    session->loss_targets = calibrates ? lspo_session_counted_targets(session) : session->step_targets;
     lspo_transformer_head_forward(session->transformer, stage->weights, session->stages[0].weights,
                                   session->gpu_targets, session->stages[op->layer - 1].output, stage->saved,
                                   session->gpu_loss);
@@ -56,12 +57,13 @@ static uint32_t find_broken_stage(const lspo_session_t *session)
     return head_of(session);
 }
 
+/* A micro-batch adds its share to the mean over the targets of the whole step. */
 static lspo_status_t judge_loss(lspo_session_t *session, const lspo_op_t *op)
 {
     double loss = lspo_session_mean_loss(*session->loss_read, session->loss_targets);
     double *mean = &session->losses[op->iteration];
     if (op->variant != LSPO_VARIANT_CALIBRATE)
-        *mean = (op->micro ? *mean : 0) + loss / session->plan->workload.accumulation;
+        *mean = (op->micro ? *mean : 0) + loss;
     if (isfinite(loss))
         return LSPO_OK;
     char name[16];
@@ -81,11 +83,17 @@ lspo_status_t lspo_session_finish_op(void *session, const lspo_op_t *op)
     return judge_loss(session, op);
 }
 
-/* The loss scale of the whole step, whatever the norm before it changes meanwhile. */
-static void begin_step(lspo_session_t *session, const lspo_op_t *op)
+/* The batch at hand.  The first one of a step fixes what holds for all of it: the targets that its loss is a mean over, and
+ * the loss scale, whatever the norm of the step before changes meanwhile. */
+static lspo_status_t load_batch(lspo_session_t *session, const lspo_op_t *op)
 {
-    if (op->variant != LSPO_VARIANT_CALIBRATE && op->micro == 0)
-        session->norms.scale[lspo_session_parity(session, op)] = session->scaling.now;
+    uint32_t step = lspo_session_step(session, op);
+    if (op->variant == LSPO_VARIANT_CALIBRATE)
+        return lspo_session_load_calibration(session, op);
+    if (op->micro > 0)
+        return lspo_session_load_batch(session, step, op->micro);
+    session->norms.scale[lspo_session_parity(session, op)] = session->scaling.now;
+    return lspo_session_begin_step(session, step);
 }
 
 static lspo_status_t forward(lspo_session_t *session, const lspo_op_t *op)
@@ -98,14 +106,10 @@ static lspo_status_t forward(lspo_session_t *session, const lspo_op_t *op)
     if (status != LSPO_OK)
         return status;
     if (stage->shape.kind == LSPO_STAGE_EMBED) {
-        if (op->variant == LSPO_VARIANT_CALIBRATE)
-            status = lspo_session_load_calibration(session, op);
-        else
-            status = lspo_session_load_batch(session, lspo_session_step(session, op), op->micro);
+        status = load_batch(session, op);
         if (status != LSPO_OK)
             return status;
         lspo_session_upload_batch(session);
-        begin_step(session, op);
         lspo_transformer_embed_forward(session->transformer, session->gpu_tokens, stage->weights, stage->output);
         return LSPO_OK;
     }
@@ -155,12 +159,17 @@ static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op,
     return status;
 }
 
+static bool is_last_micro(const lspo_session_t *session, const lspo_op_t *op)
+{
+    return op->micro + 1U == session->plan->workload.accumulation;
+}
+
 /* After the op that completes the stage's gradient for this step. */
 static void finish_gradient(lspo_session_t *session, const lspo_op_t *op)
 {
     const lspo_workload_t *workload = &session->plan->workload;
     lspo_session_stage_t *stage = &session->stages[op->layer];
-    if (!lspo_session_forms_gradient(session, op, op->layer) || op->micro + 1U < workload->accumulation)
+    if (!lspo_session_forms_gradient(session, op, op->layer) || !is_last_micro(session, op))
         return;
     uint32_t parity = lspo_session_parity(session, op);
     size_t n = stage->gradient_count;
@@ -200,8 +209,7 @@ static float loss_scale(const lspo_session_t *session, const lspo_op_t *op)
     float scale = op->variant == LSPO_VARIANT_CALIBRATE
                       ? session->scaling.now
                       : lspo_session_scale_of(session, lspo_session_parity(session, op), &session->norms);
-    float share = scale / (float)session->plan->workload.accumulation;
-    return share / (float)(session->loss_targets > 0 ? session->loss_targets : 1);
+    return scale / (float)(session->loss_targets > 0 ? session->loss_targets : 1);
 }
 
 static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
@@ -247,8 +255,8 @@ static lspo_gradient_sink_t block_sink(const lspo_session_t *session, const lspo
         sink.adapters = gradient;
         break;
     case LSPO_FORM_LOWRANK:
-        sink.linear = session->full_gradient;
-        sink.overwrite_linear = true;
+        sink.linear = stage->full_gradient;
+        sink.overwrite_linear = !lspo_plan_keeps_gradients(session->plan, op->iteration);
         break;
     }
     if (message->rest_elements > 0)
@@ -260,20 +268,21 @@ static lspo_gradient_sink_t block_sink(const lspo_session_t *session, const lspo
 
 static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op)
 {
+    lspo_session_stage_t *stage = &session->stages[op->layer];
     const void *weights = weights_for(session, op);
     lspo_gradient_form_t form = session->plan->gradient_form;
+    bool waits = lspo_plan_keeps_gradients(session->plan, op->iteration) && !is_last_micro(session, op);
     lspo_status_t status = take_gradient(session, op, op->layer);
-    if (status == LSPO_OK && form == LSPO_FORM_LOWRANK)
-        status = lspo_session_take(session, session->stages[op->layer].linear_elements * session->number_bytes,
-                                   &session->full_gradient);
+    if (status == LSPO_OK && form == LSPO_FORM_LOWRANK && !stage->full_gradient)
+        status = lspo_session_take(session, stage->linear_elements * session->number_bytes, &stage->full_gradient);
     if (status != LSPO_OK)
         return status;
     lspo_gradient_sink_t sink = block_sink(session, op);
     lspo_transformer_block_backward(session->transformer, weights, lspo_session_adapters(session, op->layer),
-                                    session->stages[op->layer - 1].output, session->stages[op->layer].saved, &sink,
-                                    &session->operands, session->dx);
+                                    session->stages[op->layer - 1].output, stage->saved, &sink, &session->operands,
+                                    session->dx);
     release_dx(session, op);
-    if (form == LSPO_FORM_DENSE || form == LSPO_FORM_ADAPTER || form == LSPO_FORM_COLUMNS) {
+    if (form == LSPO_FORM_DENSE || form == LSPO_FORM_ADAPTER || form == LSPO_FORM_COLUMNS || waits) {
         release_activations(session, op);
         finish_gradient(session, op);
     }
@@ -326,24 +335,25 @@ static void compress_operands(lspo_session_t *session, const lspo_op_t *op)
     }
 }
 
-/* galore: the compression of a gradient that was formed. */
+/* galore: the compression of a gradient that was formed, of one micro-batch or of all of them. */
 static void compress_gradient(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
+    bool adds = op->micro > 0 && !lspo_plan_keeps_gradients(session->plan, op->iteration);
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
-        const void *full = lspo_session_at(session, session->full_gradient, stage->shape.tensors[i].offset_elements);
+        const void *full = lspo_session_at(session, stage->full_gradient, stage->shape.tensors[i].offset_elements);
         void *gradient = lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)],
                                          linear->message_offset_elements);
         if (linear->compressed)
             lspo_compute_lowrank_compress(session->compute, linear->rows, linear->cols, session->plan->workload.rank,
-                                          full, stage->basis[i], op->micro > 0 ? 1.0F : 0.0F, gradient);
-        else if (op->micro > 0)
+                                          full, stage->basis[i], adds ? 1.0F : 0.0F, gradient);
+        else if (adds)
             lspo_compute_add(session->compute, linear->message_elements, full, gradient);
         else
             lspo_compute_copy(session->compute, linear->message_elements * session->number_bytes, full, gradient);
     }
-    lspo_session_give_back(session, &session->full_gradient);
+    lspo_session_give_back(session, &stage->full_gradient);
 }
 
 static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
@@ -400,7 +410,7 @@ static lspo_status_t renew_basis(lspo_session_t *session, const lspo_op_t *op, u
     uint32_t rank = session->plan->workload.rank;
     size_t count = (size_t)tensor->rows * tensor->cols,
            shorter = tensor->rows < tensor->cols ? tensor->rows : tensor->cols;
-    const void *full = lspo_session_at(session, session->full_gradient, tensor->offset_elements);
+    const void *full = lspo_session_at(session, stage->full_gradient, tensor->offset_elements);
     float *basis = session->asynchronous ? work->basis : stage->basis[i];
     lspo_status_t status = LSPO_OK;
     if (session->asynchronous) {
@@ -417,7 +427,7 @@ static lspo_status_t renew_basis(lspo_session_t *session, const lspo_op_t *op, u
     return lspo_session_write_numbers(session, shorter * rank, basis, stage->basis[i]);
 }
 
-/* galore: new bases from the gradient at hand.  The moments stay as they are, as in the authors' code. */
+/* galore: new bases from the gradient of the whole step.  The moments stay as they are, as in the authors' code. */
 static lspo_status_t renew_bases(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];

@@ -63,6 +63,8 @@ typedef struct {
     /* Device, from the op that takes it to the op that gives it back.  What belongs to a gradient is there for
      * even and odd iterations, since a stale policy has two of them under way. */
     void *output, *saved;
+    void *
+        full_gradient; /* galore: from a BWD to the COMPRESS after it, where bases are renewed after the last of the step */
     void *critical; /* zenflow: the GPU's part of the gradient, the critical columns of each weight and the rest */
     void *sending;  /* zenflow: the CPU's part */
     void *gradient[2];
@@ -126,7 +128,6 @@ struct lspo_session {
     size_t scratch_elements; /* zenflow: of it */
     float *unpacked;         /* device: a compressed weight's delta in fp32, when the link carries 16 bits */
     void *dx;
-    void *full_gradient; /* device: galore's, from a block's BWD to its COMPRESS */
     uint32_t *tokens_in, *targets, *lengths;
     uint32_t *gpu_tokens, *gpu_targets; /* the same for the device; the same arrays where it sees host memory */
     uint32_t *pinned_batch[2];          /* on their way there, tokens, then targets; batch after batch in turn */
@@ -139,7 +140,8 @@ struct lspo_session {
     double *squares_read;  /* host: of one parity */
     double *gpu_loss;      /* device: sum over the targets of the latest FWD of the head */
     double *loss_read;     /* host: where it is read to */
-    size_t loss_targets;   /* how many it is the sum of */
+    size_t step_targets;   /* that count, in all micro-batches of the step under way */
+    size_t loss_targets;   /* what the loss at hand is divided by: those, or a calibration batch's own */
     lspo_session_scaling_t scaling;
     lspo_session_norms_t norms;       /* the GPU lane's */
     lspo_session_norms_t *gpu_norms;  /* device: what the link takes from there ... */
@@ -223,6 +225,10 @@ float lspo_session_rate(const lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_fill_batch(lspo_session_t *session, lspo_batch_function_t function, void *context,
                                       uint32_t step, uint32_t micro);
 lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, uint32_t micro);
+/* The targets of the batch at hand that count. */
+size_t lspo_session_counted_targets(const lspo_session_t *session);
+/* Sets step_targets and loads the first micro-batch. */
+lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step);
 void lspo_session_upload_batch(lspo_session_t *session);
 /* Of a sum over the targets that count; 0 where none does. */
 double lspo_session_mean_loss(double sum, size_t targets);

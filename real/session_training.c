@@ -70,6 +70,26 @@ lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, ui
     return LSPO_OK;
 }
 
+size_t lspo_session_counted_targets(const lspo_session_t *session)
+{
+    return lspo_targets_counted(lspo_transformer_targets(session->transformer), session->targets);
+}
+
+/* A step is one mean over its targets however it is cut into micro-batches, so all are looked at before the first runs. */
+lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step)
+{
+    session->step_targets = 0;
+    for (uint32_t micro = session->plan->workload.accumulation; micro-- > 0;) {
+        lspo_status_t status = lspo_session_load_batch(session, step, micro);
+        if (status != LSPO_OK)
+            return status;
+        session->step_targets += lspo_session_counted_targets(session);
+    }
+    if (session->step_targets == 0)
+        lspo_warn("step %" PRIu32 ": no target of its batch counts; its loss is 0 and teaches nothing", step);
+    return LSPO_OK;
+}
+
 /* What was loaded, to where the device reads it.  Another batch goes out of the same pinned array only when the one after
  * this has gone: long after this one. */
 void lspo_session_upload_batch(lspo_session_t *session)

@@ -18,8 +18,8 @@
 #include "real/session_state.h"
 #include "real/transformer.h"
 #include "sim/memory.h"
-#include "tests/mean_head.h"
 #include "tests/host_weights.h"
+#include "tests/mean_head.h"
 
 enum { STAGES = 5, HEAD = STAGES - 1, STEPS = 50, RANK = 4 };
 
@@ -349,7 +349,7 @@ typedef struct {
     void *workspace;
     lspo_stage_t shape[STAGES];
     lspo_message_t message[STAGES];
-    float *w[STAGES], *g[STAGES], *x[STAGES], *saved[STAGES], *dx;
+    float *w[STAGES], *g[STAGES], *total[STAGES], *x[STAGES], *saved[STAGES], *dx;
     double *base[STAGES];                             /* the exact weights: W of galore, W0 of lora       */
     double *factors[STAGES];                          /* lora                                             */
     double *gradient[STAGES], *m[STAGES], *v[STAGES]; /* of the message           */
@@ -377,6 +377,7 @@ static void loop_open(const fixture_t *f, loop_t *loop)
         size_t n = loop->shape[s].element_count, message = loop->message[s].element_count;
         loop->w[s] = floats(n);
         loop->g[s] = floats(n);
+        loop->total[s] = floats(n);
         loop->x[s] = floats(tokens * width);
         loop->saved[s] = memory(lspo_transformer_saved_bytes(loop->t, s));
         loop->base[s] = doubles(n);
@@ -400,7 +401,7 @@ static void loop_close(loop_t *loop)
 {
     for (uint32_t s = 0; s < STAGES; s++) {
         void *arrays[] = {loop->w[s],       loop->g[s],        loop->x[s], loop->saved[s], loop->base[s],
-                          loop->factors[s], loop->gradient[s], loop->m[s], loop->v[s]};
+                          loop->factors[s], loop->gradient[s], loop->m[s], loop->v[s],     loop->total[s]};
         for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
             free(arrays[i]);
     }
@@ -605,7 +606,14 @@ static void assert_leading(const lspo_projection_t *l, const float *g, const flo
     free(y);
 }
 
-/* After the backward pass of micro-batch 0 of a step that renews the bases. */
+static void loop_add_total(loop_t *loop, bool first)
+{
+    for (uint32_t s = 0; s < STAGES; s++)
+        for (size_t i = 0; i < loop->shape[s].element_count; i++)
+            loop->total[s][i] = (first ? 0 : loop->total[s][i]) + loop->g[s][i];
+}
+
+/* After a step that renews the bases: they are those of the sum of its micro-batches. */
 static void check_bases(const loop_t *loop, const fixture_t *f)
 {
     for (uint32_t s = 1; s < HEAD; s++)
@@ -613,7 +621,7 @@ static void check_bases(const loop_t *loop, const fixture_t *f)
             const lspo_projection_t *l = &loop->message[s].linear[i];
             const float *basis = f->session->stages[s].basis[i];
             assert_orthonormal(l->rows <= l->cols ? l->rows : l->cols, RANK, basis);
-            assert_leading(l, loop->g[s] + loop->shape[s].tensors[i].offset_elements, basis);
+            assert_leading(l, loop->total[s] + loop->shape[s].tensors[i].offset_elements, basis);
         }
 }
 
@@ -635,10 +643,11 @@ static void assert_equals_loop(const char *policy, const lspo_workload_t *worklo
         double loss = 0, got = lspo_session_losses(f.session)[step];
         for (uint32_t micro = 0; micro < workload->accumulation; micro++) {
             loss += loop_backward(&loop, f.text, step, micro);
-            if (micro == 0 && f.plan->gradient_form == LSPO_FORM_LOWRANK && step % workload->project_every == 0)
-                check_bases(&loop, &f);
+            loop_add_total(&loop, micro == 0);
             loop_add_gradients(&loop, &f);
         }
+        if (f.plan->gradient_form == LSPO_FORM_LOWRANK && step % workload->project_every == 0)
+            check_bases(&loop, &f);
         loop_update(&loop, &f, step + 1);
         cr_assert_float_eq(got, loss, tolerance * loss, "%s, step %u: loss %.9g, loop %.9g", policy, step, got, loss);
     }

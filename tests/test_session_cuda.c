@@ -14,6 +14,7 @@
 #include "real/session_state.h"
 #include "sim/memory.h"
 #include "tests/small_training.h"
+#include "tests/uneven_rows.h"
 
 enum { STEPS_MAX = 8, SEQUENCE = 8, BATCH = 2 };
 
@@ -217,6 +218,47 @@ Test(session_cuda, clipping_and_accumulation_in_fp16)
     workload.checkpointing = true;
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++)
         compare(&model, policies[i], &workload, 2e-3);
+}
+
+static void uneven_losses(const char *device, const lspo_model_t *model, const char *policy,
+                          const lspo_workload_t *workload, double *losses)
+{
+    training_t training;
+    uneven_t rows = {.workload = *workload};
+    training_begin(device, model, policy, workload, &training);
+    lspo_session_set_batches(training.session, uneven_batch, &rows);
+    training_run(&training, losses);
+    training_end(&training);
+}
+
+/* One mean over the targets of a step in every precision, too; expected is the whole batch in the host's fp32. */
+static void compare_cuts(const lspo_model_t *model, const char *policy, lspo_precision_t precision, double tolerance)
+{
+    lspo_workload_t workload = small_training(UNEVEN_ROWS, UNEVEN_SEQUENCE, 4, LSPO_FP32);
+    double expected[STEPS_MAX], got[STEPS_MAX];
+    workload.clip_norm = precision == LSPO_FP16 ? 0.5 : 0;
+    uneven_losses("host", model, policy, &workload, expected);
+    workload.precision = workload.transfer = precision;
+    for (uint32_t cut = 0; cut < UNEVEN_CUTS; cut++) {
+        workload.batch = uneven_cuts[cut].batch;
+        workload.accumulation = uneven_cuts[cut].accumulation;
+        uneven_losses("cuda", model, policy, &workload, got);
+        for (uint32_t i = 0; i < workload.iterations; i++)
+            cr_expect(fabs(got[i] / expected[i] - 1) <= tolerance, "%s, %s, %u x %u: loss of step %u is %.9g, not %.9g",
+                      policy, lspo_precision_name(precision), workload.batch, workload.accumulation, i, got[i],
+                      expected[i]);
+    }
+}
+
+Test(session_cuda, accumulation_is_the_larger_batch)
+{
+    static const char *const policies[] = {"native", "zero-layerwise", "lsp", "galore", "zenflow"};
+    lspo_model_t models[] = {gpt(), llama()};
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        compare_cuts(&models[i & 1], policies[i], LSPO_FP32, fp32_tolerance);
+        compare_cuts(&models[i & 1], policies[i], LSPO_BF16, 4e-3);
+        compare_cuts(&models[i & 1], policies[i], LSPO_FP16, 2e-3);
+    }
 }
 
 /* What the link carries need not be what the GPU computes in. */
