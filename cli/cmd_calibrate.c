@@ -12,7 +12,7 @@
 #include "cli/table.h"
 #include "cli/version.h"
 #include "real/calibrate.h"
-#include "traces/output.h"
+#include "plan/output_file.h"
 
 typedef struct {
     const char *device, *path, *samples, *plot;

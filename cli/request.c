@@ -7,7 +7,7 @@
 
 #include "cli/command.h"
 #include "real/hf_model.h"
-#include "traces/output.h"
+#include "plan/output_file.h"
 
 static lspo_status_t store_loss_scale(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CELL_BYTES = 512 };
+#include "plan/printable.h"
+
+enum { CELL_BYTES = 4096 };
 
 const char *const lspo_format_names[] = {"table", "csv", "json", NULL};
 
@@ -83,6 +85,10 @@ static const char *human_cell(const lspo_table_t *table, size_t record, const ls
         snprintf(buffer, CELL_BYTES, fabs(cell.real) >= 1000.0 && fabs(cell.real) < 1e15 ? "%.0f" : "%.4g", cell.real);
         return buffer;
     }
+    if (field->kind == LSPO_FIELD_TEXT) {
+        lspo_printable(cell.text, buffer, CELL_BYTES);
+        return buffer;
+    }
     return plain_cell(table, record, field, buffer);
 }
 
@@ -104,7 +110,8 @@ static void write_csv_text(const char *text, FILE *file)
 
 static void write_csv(const lspo_table_t *table, FILE *file)
 {
-    char buffer[CELL_BYTES];
+    char buffer[CELL_BYTES], printable[CELL_BYTES];
+    bool on_terminal = isatty(fileno(file));
     for (size_t f = 0; f < table->field_count; f++)
         fprintf(file, "%s%s", f > 0 ? "," : "", table->fields[f].name);
     fputc('\n', file);
@@ -112,9 +119,42 @@ static void write_csv(const lspo_table_t *table, FILE *file)
         for (size_t f = 0; f < table->field_count; f++) {
             if (f > 0)
                 fputc(',', file);
-            write_csv_text(plain_cell(table, r, &table->fields[f], buffer), file);
+            const char *text = plain_cell(table, r, &table->fields[f], buffer);
+            if (on_terminal)
+                lspo_printable(text, printable, sizeof printable);
+            write_csv_text(on_terminal ? printable : text, file);
         }
         fputc('\n', file);
+    }
+}
+
+/* With escapes for what is not UTF-8: a name of a file may hold any byte.  NULL without memory, like the others below. */
+static json_t *json_text(const char *text)
+{
+    size_t bytes = LSPO_PRINTABLE_MOST * strlen(text) + 4;
+    char *valid = malloc(bytes);
+    if (valid == NULL)
+        return NULL;
+    lspo_valid_utf8(text, valid, bytes);
+    json_t *value = json_string(valid);
+    free(valid);
+    return value;
+}
+
+static json_t *json_cell(const lspo_table_t *table, size_t record, const lspo_field_t *field)
+{
+    cell_t cell;
+    if (!read_cell(table, record, field, &cell))
+        return json_null();
+    switch (field->kind) {
+    case LSPO_FIELD_TEXT:
+        return json_text(cell.text);
+    case LSPO_FIELD_REAL:
+        return json_real(cell.real);
+    case LSPO_FIELD_INTEGER:
+        return json_integer((json_int_t)cell.integer);
+    default:
+        return json_boolean(cell.yes_no);
     }
 }
 
@@ -122,21 +162,8 @@ static json_t *json_record(const lspo_table_t *table, size_t record)
 {
     json_t *object = json_object();
     for (size_t f = 0; f < table->field_count; f++) {
-        const lspo_field_t *field = &table->fields[f];
-        cell_t cell;
-        json_t *value;
-        if (!read_cell(table, record, field, &cell))
-            value = json_null();
-        else if (field->kind == LSPO_FIELD_TEXT)
-            value = json_string(cell.text);
-        else if (field->kind == LSPO_FIELD_REAL)
-            value = json_real(cell.real);
-        else if (field->kind == LSPO_FIELD_INTEGER)
-            value = json_integer((json_int_t)cell.integer);
-        else
-            value = json_boolean(cell.yes_no);
-        /* Steals `value`, and fails on NULL: a text that is not UTF-8, or no memory. */
-        if (json_object_set_new(object, field->name, value) != 0) {
+        /* Steals the value, and fails on NULL. */
+        if (json_object_set_new(object, table->fields[f].name, json_cell(table, record, &table->fields[f])) != 0) {
             json_decref(object);
             return NULL;
         }
@@ -146,12 +173,13 @@ static json_t *json_record(const lspo_table_t *table, size_t record)
 
 static lspo_status_t write_json(json_t *value, FILE *file)
 {
-    if (value == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "a name or text of the result is not valid UTF-8");
     /* A full disk shows when the caller closes the file. */
-    (void)json_dumpf(value, file, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    fputc('\n', file);
+    bool written =
+        value != NULL && (json_dumpf(value, file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 || ferror(file));
     json_decref(value);
+    if (!written)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the result as JSON");
+    fputc('\n', file);
     return LSPO_OK;
 }
 
@@ -173,30 +201,53 @@ static bool use_bold(FILE *file)
     return isatty(fileno(file)) && (no_color == NULL || no_color[0] == '\0');
 }
 
-static void write_columns(const lspo_table_t *table, FILE *file)
+/* Columns on a terminal: characters, not bytes. */
+static size_t width_of(const char *text)
+{
+    size_t width = 0;
+    for (; *text != '\0'; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static void write_cell(const char *text, const lspo_field_t *field, size_t width, bool last, FILE *file)
+{
+    size_t own = width_of(text);
+    int padding = own < width ? (int)(width - own) : 0;
+    if (field->kind == LSPO_FIELD_TEXT)
+        fprintf(file, "%s%*s%s", text, last ? 0 : padding, "", last ? "" : "  ");
+    else
+        fprintf(file, "%*s%s%s", padding, "", text, last ? "" : "  ");
+}
+
+/* Row 0 is the header. */
+static const char *column_cell(const lspo_table_t *table, size_t row, const lspo_field_t *field, char *buffer)
+{
+    return row == 0 ? field->name : human_cell(table, row - 1, field, buffer);
+}
+
+static lspo_status_t write_columns(const lspo_table_t *table, FILE *file)
 {
     char buffer[CELL_BYTES];
     bool bold = use_bold(file);
-    /* Row 0 is the header. */
+    size_t *widths = calloc(table->field_count, sizeof *widths);
+    if (widths == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the result as a table");
+    for (size_t r = 0; r <= table->record_count; r++)
+        for (size_t f = 0; f < table->field_count; f++) {
+            size_t width = width_of(column_cell(table, r, &table->fields[f], buffer));
+            widths[f] = width > widths[f] ? width : widths[f];
+        }
     for (size_t r = 0; r <= table->record_count; r++) {
         if (bold && r == 0)
             fputs("\033[1m", file);
-        for (size_t f = 0; f < table->field_count; f++) {
-            const lspo_field_t *field = &table->fields[f];
-            size_t width = strlen(field->name);
-            for (size_t other = 0; other < table->record_count; other++) {
-                size_t length = strlen(human_cell(table, other, field, buffer));
-                width = length > width ? length : width;
-            }
-            const char *text = r == 0 ? field->name : human_cell(table, r - 1, field, buffer);
-            bool last = f + 1 == table->field_count;
-            if (field->kind == LSPO_FIELD_TEXT)
-                fprintf(file, "%-*s%s", last ? 0 : (int)width, text, last ? "" : "  ");
-            else
-                fprintf(file, "%*s%s", (int)width, text, last ? "" : "  ");
-        }
+        for (size_t f = 0; f < table->field_count; f++)
+            write_cell(column_cell(table, r, &table->fields[f], buffer), &table->fields[f], widths[f],
+                       f + 1 == table->field_count, file);
         fputs(bold && r == 0 ? "\033[0m\n" : "\n", file);
     }
+    free(widths);
+    return LSPO_OK;
 }
 
 static void write_upright(const lspo_table_t *table, FILE *file)
@@ -216,7 +267,7 @@ lspo_status_t lspo_table_write(const lspo_table_t *table, lspo_format_t format, 
     if (format == LSPO_FORMAT_CSV)
         write_csv(table, file);
     else
-        write_columns(table, file);
+        return write_columns(table, file);
     return LSPO_OK;
 }
 

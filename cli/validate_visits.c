@@ -8,7 +8,7 @@
 #include "cli/validate.h"
 #include "plan/units.h"
 #include "traces/accuracy.h"
-#include "traces/output.h"
+#include "plan/output_file.h"
 #include "traces/summary.h"
 
 enum { PATH_BYTES = 1024 };

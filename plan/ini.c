@@ -1,17 +1,18 @@
 #include "plan/ini.h"
 
-#include <errno.h>
 #include <ini.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS_MAX = 4096, WHERE_BYTES = 512 };
+#include "plan/input_file.h"
+
+enum { KEYS_MAX = 4096, WHERE_BYTES = 512, FILE_BYTES_MAX = 1 << 20 };
 
 typedef struct {
     const char *path;
-    FILE *file;
+    lspo_input_t *input;
     unsigned line;
     lspo_ini_handler_t handler;
     void *context;
@@ -29,19 +30,21 @@ static void describe_place(const reader_t *reader, char *where)
 static char *read_line(char *buffer, int capacity, void *stream)
 {
     reader_t *reader = stream;
-    if (reader->status != LSPO_OK || fgets(buffer, capacity, reader->file) == NULL) {
+    char *line = NULL;
+    size_t length = 0;
+    if (reader->status == LSPO_OK)
+        reader->status = lspo_input_line(reader->input, &line, &length);
+    if (reader->status != LSPO_OK || line == NULL) {
         return NULL;
     }
     reader->line++;
-    size_t length = strlen(buffer);
-    if (length == 0 || (buffer[length - 1] != '\n' && !feof(reader->file))) {
+    if (length + 2 > (size_t)capacity || strlen(line) < length) {
         reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%u: line above %d characters, or a zero byte in it",
                                     reader->path, reader->line, capacity - 2);
         return NULL;
     }
     /* An indented line would continue the value above it. */
-    size_t indent = strspn(buffer, " \t");
-    memmove(buffer, buffer + indent, length - indent + 1);
+    snprintf(buffer, (size_t)capacity, "%s\n", line + strspn(line, " \t"));
     return buffer;
 }
 
@@ -91,20 +94,16 @@ static int take_key(void *user, const char *section, const char *key, const char
 lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *context)
 {
     reader_t reader = {.path = path, .handler = handler, .context = context, .status = LSPO_OK};
-    reader.file = fopen(path, "r");
-    if (reader.file == NULL) {
-        return lspo_error(LSPO_ERR_INPUT, "%s: %s", path, strerror(errno));
+    lspo_status_t status = lspo_input_open(path, FILE_BYTES_MAX, &reader.input);
+    if (status != LSPO_OK) {
+        return status;
     }
     reader.seen = calloc(KEYS_MAX, sizeof *reader.seen);
     if (reader.seen == NULL) {
         reader.status = lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", path);
         goto close_file;
     }
-    errno = 0;
     int bad_line = ini_parse_stream(read_line, &reader, take_key, &reader);
-    if (reader.status == LSPO_OK && ferror(reader.file)) {
-        reader.status = lspo_error(LSPO_ERR_INPUT, "%s: %s", path, strerror(errno));
-    }
     if (reader.status == LSPO_OK && bad_line > 0) {
         reader.status = lspo_error(LSPO_ERR_INPUT, "%s:%d: neither [section] nor key = value", path, bad_line);
     }
@@ -116,6 +115,6 @@ lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *
     }
     free(reader.seen);
 close_file:
-    fclose(reader.file);
+    lspo_input_close(reader.input);
     return reader.status;
 }

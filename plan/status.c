@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "plan/printable.h"
+
 int lspo_status_exit_code(lspo_status_t status)
 {
     switch (status) {
@@ -27,12 +29,14 @@ int lspo_status_exit_code(lspo_status_t status)
     return 1;
 }
 
-/* One write a message, so that lines of several threads do not mix. */
+/* One write a message, so that lines of several threads do not mix; what a file or argument put into it cannot move a
+ * terminal's cursor or begin a line of its own. */
 static void print_message(const char *severity, const char *format, va_list arguments)
 {
-    char text[2048];
+    char text[2048], line[2048];
     vsnprintf(text, sizeof text, format, arguments);
-    fprintf(stderr, "lspo: %s: %s\n", severity, text);
+    lspo_printable(text, line, sizeof line);
+    fprintf(stderr, "lspo: %s: %s\n", severity, line);
 }
 
 lspo_status_t lspo_error(lspo_status_t status, const char *format, ...)

@@ -28,7 +28,8 @@ typedef enum {
 /* The process exit code for a status, as listed above and in the README. */
 int lspo_status_exit_code(lspo_status_t status);
 
-/* Write "lspo: error: ..." or "lspo: warning: ..." and a newline to stderr.  lspo_error returns
+/* Write "lspo: error: ..." or "lspo: warning: ..." and a newline to stderr, with control characters and what is not
+ * UTF-8 as \xNN (plan/printable.h).  lspo_error returns
  * `status`, so that the deciding function can say:  return lspo_error(LSPO_ERR_INPUT, "...", ...); */
 lspo_status_t lspo_error(lspo_status_t status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "real/safetensors.h"
-#include "traces/output.h"
+#include "plan/output_file.h"
 
 #define STATE_FILE "state.json"
 #define ARRAYS_FILE "state.safetensors"

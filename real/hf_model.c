@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "real/hf_config.h"
-#include "traces/output.h"
+#include "plan/output_file.h"
 
 enum { NAME_BYTES = 128, PIECES_MAX = 32 };
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "traces/output.h"
+#include "plan/output_file.h"
 
 static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,perplexity,"
                              "bias,bias_fitted,refits,accuracy\n";

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "kernels/pack.h"
-#include "traces/output.h"
+#include "plan/output_file.h"
 
 /* The limit of the format's own library; a header of 100 MB would describe a million tensors. */
 enum { HEADER_MAX_BYTES = 100000000, LENGTH_BYTES = 8, CHUNK_ELEMENTS = 1 << 16, SHARDS_MAX = 4096 };

@@ -94,7 +94,7 @@ typedef struct {
     const char *key, *value;
 } lspo_safetensor_note_t;
 
-/* Write a whole file or none (traces/output.h): the data aligned to 8 bytes, tensors by size of element and name,
+/* Write a whole file or none (plan/output_file.h): the data aligned to 8 bytes, tensors by size of element and name,
  * hence equal bytes for equal input.  LSPO_ERR_INPUT for duplicate names, LSPO_ERR_IO. */
 lspo_status_t lspo_safetensors_write(const char *path, const lspo_safetensor_source_t *tensors, size_t count,
                                      const lspo_safetensor_note_t *notes, size_t note_count);

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 
-#include "traces/output.h"
+#include "plan/output_file.h"
 
 enum { PROCESS = 1 };
 

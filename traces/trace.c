@@ -7,7 +7,7 @@
 
 #include "plan/policy.h"
 #include "traces/order.h"
-#include "traces/output.h"
+#include "plan/output_file.h"
 
 static const char magic[] = "# lspo trace 1";
 static const char columns[] = "op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes";
