@@ -66,7 +66,6 @@ static double time_fit(const float *g, uint32_t steps, float *scratch, lspo_fit_
 
 int main(void)
 {
-    lspo_gemm_single_thread();
     float *g = measure_floats((size_t)M * N), *product = measure_floats((size_t)M * N);
     float *x = measure_floats((size_t)TOKENS * M), *dy = measure_floats((size_t)TOKENS * N);
     float *scratch = measure_floats(lspo_fit_scratch_of(M, N, D, D, R, R));

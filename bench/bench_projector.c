@@ -121,7 +121,6 @@ static void bench_layer(uint32_t m, uint32_t n, uint32_t d, uint32_t r)
 
 int main(void)
 {
-    lspo_gemm_single_thread();
     const lspo_cpu_level_t best = lspo_cpu_level();
     for (int level = (int)best; level >= LSPO_CPU_PORTABLE; level--) {
         lspo_cpu_limit((lspo_cpu_level_t)level);

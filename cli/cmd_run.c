@@ -1,5 +1,4 @@
 /* cmd_run.c - `lspo run`: execute a plan on a device, training on real text, and report what was measured. */
-#include <cblas.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -116,7 +115,7 @@ static lspo_status_t write_measurement(const lspo_request_t *request, const lspo
     result.loss_last = measured->loss_last;
     result.held_out_before = measured->held_out_before;
     result.held_out_after = measured->held_out_after;
-    result.blas_core = openblas_get_corename();
+    result.blas_core = measured->blas_core;
     return lspo_result_write(&result, request->format);
 }
 

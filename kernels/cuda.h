@@ -183,6 +183,8 @@ int lspo_columns_scatter_cuda(lspo_number_t number, size_t m, size_t n, size_t c
                               const void *in, void *x, void *stream);
 
 /* ---- gemm.h, adapter.h, lowrank.h: products by cuBLAS ---- */
+/* NULL, or why cuBLAS, which the first call of it opens, cannot be opened; static. */
+const char *lspo_cublas_missing(void);
 int lspo_gemm_nn_cuda(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
                       const void *b, size_t b_stride, float beta, void *c, size_t c_stride, void *cublas, void *stream);
 int lspo_gemm_nt_cuda(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,

@@ -6,13 +6,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "kernels/blas.h"
 #include "kernels/gemm.h"
 #include "kernels/simd.h"
-
-extern void dsyevr_(const char *jobz, const char *range, const char *uplo, const int *n, double *a, const int *lda,
-                    const double *vl, const double *vu, const int *il, const int *iu, const double *abstol, int *found,
-                    double *w, double *z, const int *ldz, int *isuppz, double *work, const int *lwork, int *iwork,
-                    const int *liwork, int *info, size_t jobz_length, size_t range_length, size_t uplo_length);
 
 enum {
     LANES = 16,               /* columns of G that a panel of the transposed gather takes: a cache line */
@@ -808,8 +804,9 @@ static bool eigenvalues(int order, double *matrix, double *values)
     int *iwork = malloc((size_t)liwork * sizeof *iwork), *support = malloc((size_t)order * 2 * sizeof *support);
     int found = 0, info = -1;
     if (work && iwork && support)
-        dsyevr_("N", "A", "U", &order, matrix, &order, &unused, &unused, &unused_int, &unused_int, &tolerance, &found,
-                values, &nothing, &one, support, work, &lwork, iwork, &liwork, &info, 1, 1, 1);
+        lspo_blas()->dsyevr("N", "A", "U", &order, matrix, &order, &unused, &unused, &unused_int, &unused_int,
+                            &tolerance, &found, values, &nothing, &one, support, work, &lwork, iwork, &liwork, &info, 1,
+                            1, 1);
     free(support);
     free(iwork);
     free(work);

@@ -1,4 +1,4 @@
-/* gemm.h - dense matrix products in fp32, on OpenBLAS.
+/* gemm.h - dense matrix products in fp32, on OpenBLAS (blas.h).
  *
  *     C = alpha op(A) op(B) + beta C,    op(A): m x k, op(B): k x n, C: m x n, all row-major
  *
@@ -16,10 +16,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* From now on every product of this process runs on the thread that calls it, so that results do not depend on the
- * machine's core count and lanes do not disturb each other. */
-void lspo_gemm_single_thread(void);
 
 /* The kernel set that the library chose for this CPU, for example "SkylakeX"; static. */
 const char *lspo_gemm_core(void);

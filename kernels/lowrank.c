@@ -2,13 +2,8 @@
 
 #include <math.h>
 
+#include "kernels/blas.h"
 #include "kernels/gemm.h"
-
-/* OpenBLAS holds LAPACK under its Fortran names; the last three arguments are the lengths of the three strings. */
-extern void dsyevr_(const char *jobz, const char *range, const char *uplo, const int *n, double *a, const int *lda,
-                    const double *vl, const double *vu, const int *il, const int *iu, const double *abstol, int *found,
-                    double *w, double *z, const int *ldz, int *isuppz, double *work, const int *lwork, int *iwork,
-                    const int *liwork, int *info, size_t jobz_length, size_t range_length, size_t uplo_length);
 
 /* A size a row, of dsyevr's fp64 and integer work: 26 is the least, 38 lets the reduction work in blocks of 32. */
 enum { WORK_ROW = 38, IWORK_ROW = 10 };
@@ -56,8 +51,8 @@ bool lspo_lowrank_basis(size_t m, size_t n, size_t r, const float *g, float *bas
     const int order = (int)s, first = (int)(s - r + 1), lwork = order * WORK_ROW, liwork = order * IWORK_ROW;
     const double unused = 0, tolerance = 0;
     int found = 0, info = 0;
-    dsyevr_("V", "I", "U", &order, matrix, &order, &unused, &unused, &first, &order, &tolerance, &found, values,
-            vectors, &order, support, work, &lwork, iwork, &liwork, &info, 1, 1, 1);
+    lspo_blas()->dsyevr("V", "I", "U", &order, matrix, &order, &unused, &unused, &first, &order, &tolerance, &found,
+                        values, vectors, &order, support, work, &lwork, iwork, &liwork, &info, 1, 1, 1);
     if (info != 0 || found != (int)r)
         return false;
     for (size_t j = 0; j < r; j++) /* they come column by column, in ascending order */

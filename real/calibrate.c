@@ -193,7 +193,6 @@ lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const l
         return status;
     for (size_t i = 0; i < LSPO_CALIBRATION_FIELDS_MAX; i++)
         result.errors[i].standard_error = NAN;
-    lspo_gemm_single_thread();
     uint64_t process_bytes = 0;
     status = lspo_process_extra_bytes(&process_bytes); /* first: what earlier work has touched is not counted again */
     result.machine.cpu.process_bytes = (double)process_bytes;

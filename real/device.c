@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "kernels/blas.h"
 #include "plan/units.h"
 #include "real/device_state.h"
 #include "real/host_memory.h"
@@ -117,6 +118,9 @@ lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps,
     lspo_status_t status = check_caps(caps);
     if (status != LSPO_OK)
         return status;
+    const char *no_blas = lspo_blas_open();
+    if (no_blas)
+        return lspo_error(LSPO_ERR_DEVICE, "device '%s' needs OpenBLAS: %s", name, no_blas);
     if (!cuda && caps->sms)
         return lspo_error(LSPO_ERR_INPUT, "device '%s': %" PRIu32 " multiprocessors asked for; the host has none", name,
                           caps->sms);

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/blas.h"
 #include "kernels/fit.h"
-#include "kernels/gemm.h"
 #include "kernels/loss.h"
 #include "kernels/lowrank.h"
 #include "plan/footprint.h"
@@ -20,10 +20,6 @@
 #include "real/text.h"
 #include "real/topology.h"
 #include "real/transformer.h"
-
-extern void dgesdd_(const char *jobz, const int *m, const int *n, double *a, const int *lda, double *s, double *u,
-                    const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork, int *iwork, int *info,
-                    size_t jobz_length);
 
 static const double rank_threshold = 1e-4;
 /* GaLore keeps for each basis vector: its s elements, and l of the gradient and of each moment. */
@@ -56,7 +52,6 @@ static lspo_status_t open_training(const lspo_gradients_options_t *options, trai
 {
     static const lspo_device_caps_t no_caps;
     *training = (training_t){.options = options};
-    lspo_gemm_single_thread();
     lspo_status_t status = lspo_topology_read(&training->topology);
     if (status == LSPO_OK)
         status = lspo_text_open(options->text_path, &training->text);
@@ -548,11 +543,11 @@ static bool singular_values(int m, int n, double *a, double *s)
     if (!iwork)
         return false;
     /* LAPACK reads the transpose, whose singular values are the same. */
-    dgesdd_("N", &n, &m, a, &n, s, &unused, &ld, &unused, &ld, &size, &lwork, iwork, &info, 1);
+    lspo_blas()->dgesdd("N", &n, &m, a, &n, s, &unused, &ld, &unused, &ld, &size, &lwork, iwork, &info, 1);
     lwork = (int)size;
     double *work = malloc((size_t)lwork * sizeof *work);
     if (work)
-        dgesdd_("N", &n, &m, a, &n, s, &unused, &ld, &unused, &ld, work, &lwork, iwork, &info, 1);
+        lspo_blas()->dgesdd("N", &n, &m, a, &n, s, &unused, &ld, &unused, &ld, work, &lwork, iwork, &info, 1);
     free(iwork);
     free(work);
     return work && info == 0;

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda.h"
 #include "real/device_cuda.h"
 
 enum {
-    LEAST_CAPABILITY = 75,
+    LEAST_CAPABILITY = 75,      /* of what can be built; LSPO_CUDA_LEAST: of what was */
     WORKSPACE_BYTES = 32 << 20, /* what cuBLAS asks for on Hopper, and more than it does elsewhere */
 };
 
@@ -73,9 +74,11 @@ static lspo_status_t identify(lspo_device_cuda_t *d)
         *c = *c >= 'A' && *c <= 'F' ? (char)(*c - 'A' + 'a') : *c;
     d->capability = 10 * properties.major + properties.minor;
     d->sm_count = properties.multiProcessorCount;
-    if (d->capability < LEAST_CAPABILITY)
-        return lspo_error(LSPO_ERR_DEVICE, "GPU %d is a %s of compute capability %d.%d; 7.5 or newer is needed",
-                          d->number, d->gpu_name, properties.major, properties.minor);
+    if (d->capability < LSPO_CUDA_LEAST)
+        return lspo_error(
+            LSPO_ERR_DEVICE, "GPU %d is a %s of compute capability %d.%d; this build has kernels for %d.%d and newer%s",
+            d->number, d->gpu_name, properties.major, properties.minor, LSPO_CUDA_LEAST / 10, LSPO_CUDA_LEAST % 10,
+            LSPO_CUDA_LEAST > LEAST_CAPABILITY ? " (configure it --with-cuda-arch=all)" : "");
     return LSPO_OK;
 }
 
@@ -127,6 +130,8 @@ static lspo_status_t make_streams(lspo_device_cuda_t *d)
 static lspo_status_t make_compute(lspo_device_cuda_t *d)
 {
     cudaStream_t stream = d->streams[LSPO_LANE_GPU];
+    if (lspo_cublas_missing())
+        return lspo_error(LSPO_ERR_DEVICE, "GPU %d needs cuBLAS: %s", d->number, lspo_cublas_missing());
     if (!good(d, cudaMalloc(&d->workspace, WORKSPACE_BYTES), "memory for cuBLAS"))
         return LSPO_ERR_DEVICE;
     if (cublasCreate(&d->cublas) != CUBLAS_STATUS_SUCCESS ||

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/blas.h"
 #include "kernels/gemm.h"
 #include "plan/policy.h"
 #include "plan/units.h"
@@ -78,7 +79,7 @@ static lspo_status_t finish_op(void *context, const lspo_op_t *op)
 static lspo_status_t open_bench(const lspo_run_options_t *options, bench_t *bench)
 {
     *bench = (bench_t){.options = options};
-    lspo_gemm_single_thread();
+    lspo_blas_open(); /* before memory is counted; lspo_device_open() says what is wrong with it */
     lspo_status_t status = lspo_text_open(options->text_path, &bench->text);
     if (status == LSPO_OK)
         lspo_counters_open(&bench->counters);
@@ -378,6 +379,7 @@ static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_
         return status;
     warn_of_other_work(player);
     result->gpu_core_share = core_share(player);
+    result->blas_core = lspo_gemm_core();
     result->peak_gpu_bytes = lspo_device_peak_bytes(player->device);
     result->summary = player->sum;
     player->sum = (lspo_summary_t){0};

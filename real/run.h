@@ -42,6 +42,7 @@ typedef struct {
     double held_out_before, held_out_after; /* mean loss on held-out text, nats a token */
     double *losses;                         /* owned: one an iteration of the first repeat */
     uint32_t loss_count;
+    const char *blas_core; /* static: the kernels that OpenBLAS chose for this CPU */
 } lspo_run_result_t;
 
 /* host, no caps, the machine's own text, one play, no slowdown, two iterations of warm-up. */

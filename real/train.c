@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernels/gemm.h"
 #include "real/lane.h"
 #include "real/metrics.h"
 #include "real/play.h"
@@ -589,7 +588,6 @@ static lspo_status_t open_trainer(trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;
     lspo_plan_t *plan = NULL;
-    lspo_gemm_single_thread();
     set_all(trainer);
     trainer->rows = calloc(least(options->workload.iterations, options->steps), sizeof *trainer->rows);
     if (!trainer->rows)

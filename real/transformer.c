@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/gemm.h"
 #include "kernels/rotary.h"
 #include "real/transformer_state.h"
 
@@ -277,7 +276,6 @@ lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch,
     t->lengths = lengths;
     for (size_t b = 0; b < t->batch; b++)
         lengths[b] = sequence;
-    lspo_gemm_single_thread();
     status = lspo_compute_reserve(compute, t->tokens, t->heads);
     if (status == LSPO_OK)
         status = occupy(&of, workspace, t);

@@ -56,6 +56,14 @@ check "sim" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" sim --model llama-7b 
 check "run" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" run --device host --model gpt-tiny --batch 1 --sequence 16 --iterations 4 \
     --timing-only --text "$bundle/share/text" --trace "$folder/trace")"
 check "its trace" yes "$([ -s "$folder/trace" ] && echo yes)"
+"${bare[@]}" LD_DEBUG=files "$bundle/bin/lspo" run --device host --model gpt-tiny --batch 1 --sequence 16 --iterations 4 --timing-only \
+    --text "$bundle/share/text" > "$folder/stdout" 2> "$folder/loaded"
+check "what the bundle has is not opened elsewhere" "" \
+    "$(sed -n 's/.*calling init: //p' "$folder/loaded" | grep -vF "$bundle/" | sed 's|.*/||' |
+        while read -r library; do [ ! -e "$bundle/lib/$library" ] || echo "$library"; done)"
+check "OpenBLAS is opened" 1 "$(grep -c "calling init: $bundle/.*libopenblas" "$folder/loaded")"
+"${bare[@]}" LD_DEBUG=files "$bundle/bin/lspo" sim --model llama-7b --machine paper-workstation --policy lsp > "$folder/stdout" 2> "$folder/loaded"
+check "sim opens neither OpenBLAS nor cuBLAS" "" "$(grep 'calling init: .*blas' "$folder/loaded" | grep -v gslcblas || true)"
 
 # A machine with a GPU has other answers from here on.
 if [ "$(status_of "${bare[@]}" "$bundle/bin/lspo" run --device cuda --model gpt-tiny --batch 1 --sequence 16 --iterations 4 --timing-only)" != 0 ]; then

@@ -101,7 +101,7 @@ Test(device_cuda, capability_decides_what_is_computed, .init = cr_redirect_stder
     lspo_device_caps_t caps = {0};
     cuda_on_host_device(1, 7, 0, GIB);
     cr_assert_eq(try_open("cuda"), LSPO_ERR_DEVICE);
-    cr_assert_eq(said("7.5 or newer"), 1);
+    cr_assert_eq(said("kernels for 7.5 and newer"), 1);
 
     cuda_on_host_device(1, 7, 5, GIB);
     lspo_device_t *device = open_device(&caps);

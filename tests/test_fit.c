@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/gemm.h"
 #include "kernels/random.h"
 
 static float *normals(uint64_t stream, size_t n)
@@ -191,7 +190,6 @@ static lspo_fit_options_t endless(uint32_t steps)
 
 Test(fit, learned_is_below_random_at_its_best_scale_and_above_the_floor)
 {
-    lspo_gemm_single_thread();
     enum { m = 96, n = 160, d = 32, r = 4 };
     float *g = decaying(m, n, 1.0);
     const float *const one[] = {g};
@@ -227,7 +225,6 @@ Test(fit, learned_is_below_random_at_its_best_scale_and_above_the_floor)
 /* The more nonzeros a row, the more a pair can learn; also where its rows are full. */
 Test(fit, more_nonzeros_learn_more)
 {
-    lspo_gemm_single_thread();
     enum { m = 96, n = 160, d = 64 };
     float *g = decaying(m, n, 1.0);
     const float *const one[] = {g};
@@ -410,7 +407,6 @@ Test(fit, stops_for_the_reason_that_it_gives)
 
 Test(fit, gradients_that_say_nothing_change_nothing)
 {
-    lspo_gemm_single_thread();
     enum { m = 20, n = 30, d = 8, r = 2 };
     lspo_projector_t p, q, p0, q0;
     make_pair(m, n, d, d, r, &p, &q);
@@ -469,7 +465,6 @@ static double *dense_carry(const lspo_projector_t *p, const lspo_projector_t *q,
 
 Test(fit, moments_are_carried_as_the_dense_formulas_say)
 {
-    lspo_gemm_single_thread();
     enum { m = 30, n = 44, d_m = 10, d_n = 13, r = 3, count = d_m * d_n };
     lspo_projector_t p, q, pn, qn;
     make_pair(m, n, d_m, d_n, r, &p, &q);
@@ -511,7 +506,6 @@ Test(fit, moments_are_carried_as_the_dense_formulas_say)
 
 Test(fit, moments_stay_where_the_subspace_does)
 {
-    lspo_gemm_single_thread();
     lspo_projector_t p, q;
     cr_assert(lspo_projector_identity(12, &p));
     cr_assert(lspo_projector_identity(9, &q));
@@ -532,7 +526,6 @@ Test(fit, moments_stay_where_the_subspace_does)
  * Of a wider one: 4 and 3, so that rank 1 leaves 3 / 5. */
 Test(fit, svd_floor_of_known_singular_values)
 {
-    lspo_gemm_single_thread();
     float g[5 * 4] = {0};
     g[0 * 4 + 2] = -3;
     g[3 * 4 + 0] = 2;

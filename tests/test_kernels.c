@@ -138,7 +138,6 @@ static void check_gemm(form_t form, float alpha, float beta)
 
 Test(kernels, products_in_all_three_forms)
 {
-    lspo_gemm_single_thread();
     cr_assert_not_null(lspo_gemm_core());
     for (int form = NN; form <= TN; form++) {
         check_gemm((form_t)form, 1.0F, 0.0F);
@@ -510,7 +509,6 @@ static void check_attention(size_t batch, size_t s, size_t heads, size_t e)
 /* Below, at, and above one block of rows, and with a last block that is not full. */
 Test(kernels, attention_forward_and_backward)
 {
-    lspo_gemm_single_thread();
     check_attention(1, 1, 1, 4);
     check_attention(2, 5, 3, 4);
     check_attention(1, LSPO_ATTENTION_ROWS, 2, 8);

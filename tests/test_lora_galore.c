@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "kernels/adapter.h"
-#include "kernels/gemm.h"
 #include "kernels/lowrank.h"
 #include "kernels/random.h"
 #include "plan/policy.h"
@@ -70,7 +69,6 @@ enum { ADAPTER_T = 7, ADAPTER_M = 5, ADAPTER_N = 9, ADAPTER_R = 3 };
 /* U = s A B^T formed: Y = 1 + X U;  dX = 1 + dY U^T;  with G = X^T dY: dA = s G B, dB = s G^T A. */
 Test(lora_galore, adapter_kernels_equal_dense_products)
 {
-    lspo_gemm_single_thread();
     enum { T = ADAPTER_T, M = ADAPTER_M, N = ADAPTER_N, R = ADAPTER_R };
     const float s = 0.7F;
     float *x = random_floats(T * M, 1), *dy = random_floats(T * N, 2), *a = random_floats(M * R, 3);
@@ -182,7 +180,6 @@ static void check_known_vectors(size_t m, size_t n, size_t rank, size_t r)
 
 Test(lora_galore, the_basis_is_the_leading_singular_vectors)
 {
-    lspo_gemm_single_thread();
     check_known_vectors(12, 31, 8, 4);
     check_known_vectors(31, 12, 8, 4);
     check_known_vectors(20, 20, 8, 1);
@@ -194,7 +191,6 @@ Test(lora_galore, the_basis_is_the_leading_singular_vectors)
 
 Test(lora_galore, a_basis_of_nothing_is_orthonormal_and_of_nan_is_refused)
 {
-    lspo_gemm_single_thread();
     enum { M = 16, N = 24, R = 5 };
     float *g = floats(M * N), *basis = floats(M * R);
     void *scratch = memory(lspo_lowrank_basis_scratch_bytes(M, N, R));
@@ -239,7 +235,6 @@ static void check_projection(size_t m, size_t n, size_t r)
 
 Test(lora_galore, projections_equal_dense_products)
 {
-    lspo_gemm_single_thread();
     check_projection(6, 17, 3);
     check_projection(17, 6, 3);
     check_projection(8, 8, 8);

@@ -14,7 +14,6 @@
 static void on_every_level(void (*check)(void))
 {
     lspo_cpu_level_t best = lspo_cpu_level();
-    lspo_gemm_single_thread();
     for (int level = LSPO_CPU_PORTABLE; level <= (int)best; level++) {
         lspo_cpu_limit((lspo_cpu_level_t)level);
         check();

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/gemm.h"
 #include "kernels/random.h"
 #include "plan/policy.h"
 #include "plan/sketch_work.h"
@@ -95,7 +94,6 @@ static void check_kernels(uint32_t m, uint32_t n)
 
 Test(sketch, products_of_wide_and_of_tall_weights)
 {
-    lspo_gemm_single_thread();
     check_kernels(7, 12);
     check_kernels(12, 7);
     check_kernels(8, 8);

@@ -1,5 +1,5 @@
 /* product.cc - see product.h. */
-#include <cblas.h>
+#include "kernels/blas.h"
 
 #include "cuda_bf16.h"
 #include "cuda_fp16.h"
@@ -66,7 +66,8 @@ std::vector<float> cuda_on_host_multiply(cublasOperation_t op_a, const cuda_on_h
     const int inner = op_a == CUBLAS_OP_N ? a.cols : a.rows;
     const std::vector<float> left = cuda_on_host_read(a), right = cuda_on_host_read(b);
     std::vector<float> out = beta != 0 ? cuda_on_host_read(c) : std::vector<float>((size_t)c.rows * (size_t)c.cols);
-    cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), c.rows, c.cols, inner, alpha, left.data(),
-                at_least_one(a.rows), right.data(), at_least_one(b.rows), beta, out.data(), at_least_one(c.rows));
+    lspo_blas()->sgemm(CblasColMajor, transpose(op_a), transpose(op_b), c.rows, c.cols, inner, alpha, left.data(),
+                       at_least_one(a.rows), right.data(), at_least_one(b.rows), beta, out.data(),
+                       at_least_one(c.rows));
     return out;
 }
