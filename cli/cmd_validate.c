@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/table.h"
 #include "cli/validate.h"
+#include "plan/folder_lock.h"
 
 enum { PATH_BYTES = 1024, CALIBRATION_BYTES = 1024 };
 
@@ -84,7 +85,10 @@ static const lspo_arg_t validate_args[] = {
      .help = "where report.txt, cells.csv, summary.csv, breakdown.csv, visits.csv and traces go (validation)",
      .store = lspo_arg_text,
      FIELD(folder)},
-    {.name = "resume", .help = "go on with what is in that folder", .store = lspo_arg_switch, FIELD(resume)},
+    {.name = "resume",
+     .help = "go on with what is in that folder, or begin where there is nothing",
+     .store = lspo_arg_switch,
+     FIELD(resume)},
     {.name = "ablate",
      .help = "predict without each part of the model too; no more is measured",
      .store = lspo_arg_switch,
@@ -118,7 +122,8 @@ static void print_help(const lspo_arg_group_t *group)
          "Predict every cell of a grid from a machine's profile, then measure each by lspo run in a process of its "
          "own, in\n"
          "rounds over all cells until each median is known well enough or the time is up, and report how far the\n"
-         "predictions are off.  Exit code 5: outside the thresholds.  Ctrl-C keeps what was measured.  Measurements "
+         "predictions are off.  Exit code 5: outside the thresholds; 6: too few cells were calm to judge.  Ctrl-C "
+         "keeps what was measured.  Measurements "
          "that\n"
          "other programs disturb are repeated; a cell that has no calm one is marked and not judged.");
     lspo_args_print(group, 1, stdout);
@@ -320,6 +325,7 @@ static lspo_status_t validate(const validate_request_t *request)
     lspo_grid_t grid;
     lspo_cells_t cells;
     lspo_variants_t variants;
+    int lock;
     lspo_status_t status = lspo_grid_read(request->grid, &grid);
     if (status != LSPO_OK)
         return status;
@@ -330,10 +336,15 @@ static lspo_status_t validate(const validate_request_t *request)
     status = lspo_validate_predict(&grid, &variants, share * variants.machine.link.d2h_Bps, &cells);
     if (status != LSPO_OK)
         goto release_grid;
-    describe_calibration(request, calibration);
     status = make_folders(request->folder);
     if (status == LSPO_OK)
-        status = compare(request, &cells, &variants, calibration);
+        status = lspo_folder_lock(request->folder, "validate", &lock);
+    if (status != LSPO_OK)
+        goto release_cells;
+    describe_calibration(request, calibration);
+    status = compare(request, &cells, &variants, calibration);
+    close(lock);
+release_cells:
     lspo_cells_release(&cells);
 release_grid:
     lspo_grid_release(&grid);

@@ -49,6 +49,7 @@ static void print_usage(FILE *file)
           "  2    a flag, name, file or value is wrong\n"
           "  3    there is no such device here\n"
           "  5    validate: the predictions are outside the thresholds\n"
+          "  6    validate: too few cells could be measured undisturbed to judge\n"
           "  130  interrupted: Ctrl-C, SIGTERM or SIGHUP\n",
           file);
 }

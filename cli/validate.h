@@ -92,8 +92,8 @@ typedef struct {
 } lspo_measure_options_t;
 
 /* Visit cells until all are settled, the budget is spent or *stop; LSPO_ERR_INTERRUPTED then.  `measurements` has one
- * for each cell, with what earlier sessions left.  After each round the visits are written to FOLDER/visits.csv, the
- * trace of a cell's last calm visit is in FOLDER/traces/. */
+ * for each cell, with what earlier sessions left.  After each visit all are written to FOLDER/visits.csv; the trace of a
+ * cell's last calm visit is in FOLDER/traces/. */
 lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measure_options_t *options,
                                     lspo_measurement_t *measurements);
 void lspo_measurement_release(lspo_measurement_t *measurement);
@@ -106,7 +106,7 @@ lspo_status_t lspo_measurement_add(lspo_measurement_t *measurement, const lspo_v
 double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
                            const lspo_measurement_t *measurements);
 
-/* FOLDER/visits.csv.  Reading adds to `measurements` what was measured with the flags of a cell; the lines of other cells
+/* FOLDER/visits.csv; without that file nothing was measured yet.  Reading adds to `measurements` what was measured with the flags of a cell; the lines of other cells
  * (another grid, another profile and so other rates) are said to be there and kept for writing: `others`, the caller's to
  * free. */
 lspo_status_t lspo_visits_write(const lspo_cells_t *cells, const lspo_measurement_t *measurements, const char *others,
@@ -190,7 +190,8 @@ lspo_status_t lspo_validate_write_csv(const lspo_verdict_t *verdict, FILE *file)
 lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file);
 /* To stdout: a table of all; CSV of the summary; JSON of all. */
 lspo_status_t lspo_validate_write(const lspo_verdict_t *verdict, int format);
-/* LSPO_ERR_ACCURACY when the predictions are outside the thresholds, LSPO_ERR_CHECK when no cell was measured. */
+/* LSPO_ERR_INCONCLUSIVE when fewer than half of the cells were measured undisturbed, whatever these say; else
+ * LSPO_ERR_ACCURACY when the predictions are outside the thresholds. */
 lspo_status_t lspo_validate_judge(const lspo_verdict_t *verdict);
 
 #endif

@@ -9,10 +9,10 @@
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -83,20 +83,26 @@ static int await_child(pid_t child, struct rusage *usage)
     return status;
 }
 
-/* Run this program with `argv`; its messages are appended to `log`.  The exit code, or 128 + signal. */
+/* In the child: this program with `argv`, its messages in `log`.  It ends when its parent does, however that ends. */
+static _Noreturn void become_run(char **argv, const char *log, pid_t parent)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC), messages = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == parent && null >= 0 && messages >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
+        dup2(messages, STDERR_FILENO) >= 0)
+        execv("/proc/self/exe", argv);
+    _exit(127);
+}
+
+/* Run this program with `argv`; its messages are written to `log`.  *code_out: its exit code, or 128 + signal. */
 static lspo_status_t run_process(char **argv, const char *log, int *code_out, double *cpu_s_out)
 {
-    extern char **environ;
-    posix_spawn_file_actions_t actions;
     struct rusage usage = {0};
-    pid_t child;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    int failure = posix_spawn(&child, "/proc/self/exe", &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (failure != 0)
-        return lspo_error(LSPO_ERR_INTERNAL, "cannot start lspo run: %s", strerror(failure));
+    pid_t parent = getpid(), child = fork();
+    if (child == 0)
+        become_run(argv, log, parent);
+    if (child < 0)
+        return lspo_error(LSPO_ERR_INTERNAL, "cannot start lspo run: %s", strerror(errno));
     int status = await_child(child, &usage);
     *code_out = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     *cpu_s_out = usage_s(&usage);
@@ -220,7 +226,11 @@ static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t rou
     else
         free(visit.samples_s);
     measurement->visit_s = elapsed_s(rounds) - begun_s;
-    return status == LSPO_OK ? lspo_measurement_update(measurement) : status;
+    if (status == LSPO_OK)
+        status = lspo_measurement_update(measurement);
+    /* A kill loses the visit under way alone. */
+    return status == LSPO_OK ? lspo_visits_write(rounds->cells, rounds->measurements, options->others, options->folder)
+                             : status;
 }
 
 /* A yardstick never is: it is for the round, not for itself. */
@@ -305,12 +315,8 @@ lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measur
                 round = measurements[i].visits[v].round + 1;
     lspo_progress_start(&rounds.progress);
     lspo_status_t status = LSPO_OK;
-    for (; status == LSPO_OK && more; round++) {
+    for (; status == LSPO_OK && more; round++)
         status = play_round(&rounds, round, &more);
-        /* What there is is kept, whatever ended the round. */
-        lspo_status_t written = lspo_visits_write(cells, measurements, options->others, options->folder);
-        status = status == LSPO_OK ? written : status;
-    }
     lspo_progress_end(&rounds.progress);
     return status;
 }

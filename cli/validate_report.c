@@ -160,6 +160,12 @@ static void print_speed(double speed, FILE *file)
                 speed);
 }
 
+/* Too few calm cells to judge by. */
+static bool is_inconclusive(const lspo_verdict_t *verdict)
+{
+    return 2 * lspo_verdict_score(verdict, "lspo", "time", "all")->count < verdict->count;
+}
+
 static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
 {
     uint64_t disturbed = 0;
@@ -173,6 +179,8 @@ static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
     fprintf(file, "%s\n", verdict->calibration);
     print_speed(verdict->speed, file);
     fputc('\n', file);
+    if (is_inconclusive(verdict))
+        fputs("inconclusive: fewer than half of the cells were measured undisturbed\n", file);
     judge_all(verdict, file);
 }
 
@@ -197,10 +205,13 @@ lspo_status_t lspo_validate_write(const lspo_verdict_t *verdict, int format)
 
 lspo_status_t lspo_validate_judge(const lspo_verdict_t *verdict)
 {
-    if (lspo_verdict_score(verdict, "lspo", "time", "all")->count == 0)
-        return lspo_error(LSPO_ERR_CHECK,
-                          "no cell was measured undisturbed, which says nothing; a longer --budget or a "
-                          "quieter machine may help");
+    uint64_t judged = lspo_verdict_score(verdict, "lspo", "time", "all")->count;
+    if (is_inconclusive(verdict))
+        return lspo_error(LSPO_ERR_INCONCLUSIVE,
+                          "inconclusive: %" PRIu64
+                          " of %u cells were measured undisturbed, and fewer than half say too "
+                          "little; close other programs, or give --resume and a longer --budget",
+                          judged, verdict->count);
     return judge_all(verdict, NULL) ? LSPO_OK
                                     : lspo_error(LSPO_ERR_ACCURACY, "the predictions are outside the thresholds");
 }

@@ -229,6 +229,10 @@ lspo_status_t lspo_visits_read(const lspo_cells_t *cells, const char *folder, ls
     size_t others_bytes;
     snprintf(path, sizeof path, "%s/visits.csv", folder);
     FILE *file = fopen(path, "r");
+    if (file == NULL && errno == ENOENT) {
+        *others_out = NULL;
+        return LSPO_OK;
+    }
     if (file == NULL)
         return lspo_error(LSPO_ERR_INPUT, "--resume: cannot read %s: %s", path, strerror(errno));
     FILE *others = open_memstream(&others_text, &others_bytes);

@@ -16,6 +16,8 @@ int lspo_status_exit_code(lspo_status_t status)
         return 3;
     case LSPO_ERR_ACCURACY:
         return 5;
+    case LSPO_ERR_INCONCLUSIVE:
+        return 6;
     case LSPO_ERR_INTERRUPTED:
         return 130;
     case LSPO_ERR_IO:

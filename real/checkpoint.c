@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plan/folder_lock.h"
 #include "real/safetensors.h"
 #include "plan/output_file.h"
 
@@ -132,19 +132,6 @@ static lspo_status_t prune(const char *folder, int (*filter)(const struct dirent
     return LSPO_OK;
 }
 
-static lspo_status_t lock_folder(const char *folder, int *lock_out)
-{
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: cannot open the folder: %s", folder, strerror(errno));
-    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        close(descriptor);
-        return lspo_error(LSPO_ERR_INPUT, "%s: another training writes its checkpoints here", folder);
-    }
-    *lock_out = descriptor; /* without a lock where the file system has none */
-    return LSPO_OK;
-}
-
 static lspo_status_t refuse_checkpoints(const char *folder)
 {
     char *latest = NULL;
@@ -161,7 +148,7 @@ lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume, int *lock
     int lock = -1;
     lspo_status_t status = make_folders(folder);
     if (status == LSPO_OK)
-        status = lock_folder(folder, &lock);
+        status = lspo_folder_lock(folder, "training", &lock);
     if (status != LSPO_OK)
         return status;
     status = prune(folder, is_temporary, 0);

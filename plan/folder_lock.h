@@ -1,0 +1,11 @@
+/* folder_lock.h - one process at a time writes into a folder. */
+#ifndef LSPO_PLAN_FOLDER_LOCK_H
+#define LSPO_PLAN_FOLDER_LOCK_H
+
+#include "plan/status.h"
+
+/* Lock an existing folder for this process, until close(*lock_out) or its end, however it ends.  LSPO_ERR_INPUT when another
+ * process holds it: "FOLDER: another USER writes here".  A file system without locks gives none and no error. */
+lspo_status_t lspo_folder_lock(const char *folder, const char *user, int *lock_out);
+
+#endif
