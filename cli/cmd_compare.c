@@ -137,8 +137,8 @@ static size_t add_kinds(const lspo_comparison_t *comparison, compare_record_t *r
     const lspo_summary_t *predicted = &comparison->predicted, *measured = &comparison->measured;
     for (uint32_t i = 0; i < comparison->row_count; i++) {
         const lspo_compare_row_t *row = &comparison->rows[i];
-        double predicted_count = (double)row->predicted_op_count / predicted->sample_count;
-        double measured_count = (double)row->op_count / measured->sample_count;
+        double predicted_count = (double)row->predicted_op_count / predicted->iteration_count;
+        double measured_count = (double)row->op_count / measured->iteration_count;
         records[i] = record_of(comparison, "kind", lspo_op_kind_name(row->kind), lspo_lane_name(row->lane),
                                row->predicted_s * predicted_count, row->measured_s * measured_count);
         records[i].stage = stage_names[row->stage];
@@ -157,7 +157,7 @@ static size_t add_ops(const lspo_comparison_t *comparison, uint32_t top, compare
         records[i].layer = op->layer;
         records[i].micro = op->micro;
         records[i].variant = op->variant;
-        records[i].op_count = (double)op->op_count / comparison->measured.sample_count;
+        records[i].op_count = (double)op->op_count / comparison->measured.iteration_count;
     }
     return count;
 }

@@ -7,6 +7,8 @@
 #include "cli/command.h"
 #include "cli/request.h"
 #include "cli/result.h"
+#include "cli/sim_report.h"
+#include "sim/advice.h"
 #include "sim/noise.h"
 #include "sim/sim.h"
 #include "traces/gantt.h"
@@ -15,6 +17,7 @@ typedef struct {
     lspo_request_t base;
     lspo_noise_options_t noise; /* a seed of 0: no noise; 0 draws: not given */
     const char *gantt_path;
+    bool all;
 } sim_request_t;
 
 static const lspo_arg_t sim_args[] = {
@@ -34,6 +37,10 @@ static const lspo_arg_t sim_args[] = {
      .store = lspo_arg_text,
      .offset_bytes = offsetof(sim_request_t, base.policy_name)},
     LSPO_TRACE_ARG,
+    {.name = "all",
+     .help = "as a table: every figure, as CSV and JSON have them",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(sim_request_t, all)},
     LSPO_FORMAT_ARG("result", offsetof(sim_request_t, base.format)),
 };
 
@@ -112,16 +119,30 @@ static lspo_status_t write_gantt(const sim_request_t *request, const lspo_noise_
                : lspo_trace_write_gantt(trace, first, count, request->gantt_path);
 }
 
+/* The whole record, or on a terminal the sentences for people. */
 static lspo_status_t write_prediction(const sim_request_t *request, const lspo_machine_t *machine,
                                       const lspo_plan_t *plan, const lspo_prediction_t *prediction,
                                       const lspo_noise_t *noise)
 {
-    char sets[1024];
+    char sets[1024], advice[LSPO_ADVICE_BYTES];
     lspo_result_t result;
+    lspo_status_t status = lspo_advise(plan, machine, prediction, sizeof advice, advice);
+    if (status != LSPO_OK)
+        return status;
+    if (lspo_format_resolve(request->base.format) == LSPO_FORMAT_TABLE && !request->all)
+        return lspo_sim_report_print(&(lspo_sim_report_t){.plan = plan,
+                                                          .machine = machine,
+                                                          .prediction = prediction,
+                                                          .advice = advice,
+                                                          .noise = request->noise.seed > 0 ? noise : NULL,
+                                                          .draws = request->noise.draws});
     lspo_overrides_sets(&request->base.overrides, sets, sizeof sets);
     lspo_result_fill("sim", &request->base, plan, &prediction->summary, sets, &result);
     result.machine = machine->name;
     result.slowdown = prediction->slowdown;
+    result.native_iteration_s = prediction->native.iteration_s;
+    result.native_peak_gpu_bytes = prediction->native.peak_gpu_bytes;
+    result.native_fits = prediction->native.fits;
     result.tokens_per_s = prediction->tokens_per_s;
     result.lower_bound_s = prediction->lower_bound_s;
     result.peak_gpu_bytes = prediction->peak_gpu_bytes;
@@ -129,9 +150,9 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
     result.peak_total_bytes = prediction->peak_gpu_bytes + prediction->peak_host_bytes;
     result.peak_gpu_bound_bytes = prediction->peak_gpu_bound_bytes;
     result.peak_host_bound_bytes = prediction->peak_host_bound_bytes;
-    result.fits = prediction->fits != 0;
+    result.fits = prediction->fits;
     result.bound = prediction->bound;
-    result.advice = prediction->advice;
+    result.advice = advice;
     if (request->noise.seed > 0)
         lspo_result_fill_noise(&request->noise, noise, &result);
     return lspo_result_write(&result, request->base.format);
@@ -146,7 +167,8 @@ static lspo_status_t predict(const sim_request_t *request, const lspo_machine_t 
     lspo_status_t status = lspo_simulate(plan, machine, &prediction, wants_trace ? &trace : NULL);
     if (status != LSPO_OK)
         return status;
-    if (request->noise.seed > 0) {
+    status = lspo_simulate_check_settled(plan, &prediction);
+    if (status == LSPO_OK && request->noise.seed > 0) {
         lspo_noise_options_t options = request->noise;
         if (request->gantt_path == NULL)
             options.iteration_count = 0;

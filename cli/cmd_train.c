@@ -332,8 +332,9 @@ static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
     lspo_plan_t *plan;
     lspo_prediction_t prediction;
     lspo_workload_t workload = request->workload;
-    if (workload.iterations < 4) /* a steady state takes a few */
-        workload.iterations = 4;
+    uint32_t steady = lspo_policy_iterations(request->policy, &workload);
+    if (workload.iterations < steady)
+        workload.iterations = steady;
     lspo_status_t status =
         lspo_machine_find(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
     if (status == LSPO_OK)

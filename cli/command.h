@@ -7,6 +7,7 @@
 
 lspo_status_t lspo_command_list(int argc, char **argv);
 lspo_status_t lspo_command_show(int argc, char **argv);
+lspo_status_t lspo_command_choose(int argc, char **argv);
 lspo_status_t lspo_command_sim(int argc, char **argv);
 lspo_status_t lspo_command_run(int argc, char **argv);
 lspo_status_t lspo_command_train(int argc, char **argv);

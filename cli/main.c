@@ -19,6 +19,7 @@ typedef struct {
 static const command_t commands[] = {
     {"list", "the models, machines, policies and devices known by name", lspo_command_list},
     {"show", "a model's tensors, a machine's profile, or the ops of a plan", lspo_command_show},
+    {"choose", "simulate every policy: what fits, how fast, and which is best", lspo_command_choose},
     {"sim", "predict a plan on a machine profile", lspo_command_sim},
     {"run", "execute a plan on a device and measure it", lspo_command_run},
     {"train", "fine-tune a model on data, with checkpoints, and export it", lspo_command_train},

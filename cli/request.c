@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "real/hf_model.h"
 #include "plan/output_file.h"
+#include "real/hf_model.h"
 
 static lspo_status_t store_loss_scale(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
@@ -100,7 +100,10 @@ const lspo_arg_t lspo_workload_args[] = {
      .help = "keep only block inputs and compute them again (on; byte-level models off)",
      .store = lspo_arg_on_off,
      WORKLOAD(checkpointing)},
-    {.name = "iterations", .value = "N", .help = "optimizer steps in the plan (8)", COUNT(iterations)},
+    {.name = "iterations",
+     .value = "N",
+     .help = "optimizer steps in the plan (8; stale policies 16 or more)",
+     COUNT(iterations)},
     {.name = "accumulation",
      .value = "K",
      .help = "micro-batches an optimizer step, one mean over all their targets (1)",
@@ -227,6 +230,11 @@ const lspo_arg_t lspo_override_args[] = {
      .help = "GPU memory: 4GiB",
      .store = lspo_arg_bytes,
      .offset_bytes = offsetof(lspo_request_t, overrides.gpu_memory_bytes)},
+    {.name = "host-memory",
+     .value = "SIZE",
+     .help = "host memory: 16GiB",
+     .store = lspo_arg_bytes,
+     .offset_bytes = offsetof(lspo_request_t, overrides.host_memory_bytes)},
     {.name = "set",
      .value = "KEY=VALUE",
      .help = "any other field of the machine, as `lspo show machine` names it; may be repeated",
@@ -365,6 +373,7 @@ lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *
     if (precision == LSPO_PRECISION_COUNT || !on_host)
         precision = request->workload.precision;
     request->workload.precision = request->workload.transfer = LSPO_PRECISION_COUNT;
+    request->workload.iterations = 0;
     request->overrides.set_count = 0;
     status = lspo_args_parse(argc, argv, groups, group_count, &positionals, &help);
     if (status != LSPO_OK)
@@ -373,6 +382,9 @@ lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *
         request->workload.precision = precision;
     if (request->workload.transfer == LSPO_PRECISION_COUNT)
         request->workload.transfer = request->workload.precision;
+    request->own_iterations = request->workload.iterations > 0;
+    if (!request->own_iterations)
+        request->workload.iterations = lspo_policy_iterations(request->policy, &request->workload);
     *outcome_out = LSPO_REQUEST_READY;
     return lspo_workload_check(&request->workload, &request->model);
 }
@@ -387,6 +399,8 @@ lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_mac
     lspo_machine_pace(machine, overrides->link_Bps, overrides->cpu_pps);
     if (overrides->gpu_memory_bytes > 0)
         machine->gpu.memory_bytes = (double)overrides->gpu_memory_bytes + machine->gpu.context_bytes;
+    if (overrides->host_memory_bytes > 0)
+        machine->cpu.memory_bytes = (double)overrides->host_memory_bytes;
     return lspo_machine_check(machine);
 }
 
@@ -488,6 +502,8 @@ lspo_status_t lspo_overrides_describe(const lspo_overrides_t *overrides, lspo_tr
         status = describe_quantity(trace, "cpu_pps", overrides->cpu_pps);
     if (status == LSPO_OK)
         status = describe_quantity(trace, "gpu_memory_bytes", (double)overrides->gpu_memory_bytes);
+    if (status == LSPO_OK)
+        status = describe_quantity(trace, "host_memory_bytes", (double)overrides->host_memory_bytes);
     lspo_overrides_sets(overrides, sets, sizeof sets);
     if (status == LSPO_OK && sets[0] != '\0')
         status = lspo_trace_set_meta(trace, "set", sets);

@@ -4,7 +4,8 @@
  * of the same plan:
  *     byte-level models (vocabulary <= 256, made for the host): batch 4, sequence min(256, longest), fp32, no
  *     checkpointing, d = the largest power of two <= width / 2;
- *     the others: lspo_workload_default(), with the sequence capped at the model's longest, d as above where the width is
+ *     the others: lspo_workload_default(), with the sequence capped at the model's longest, d as above where the
+ * width is
  *     below 512, and fp32 under `run` and `train` on the host device, which computes in nothing else.
  * The transfer precision follows --precision unless given.
  */
@@ -24,11 +25,11 @@
 
 enum { LSPO_SETS_MAX = 64 };
 
-/* The same four flags change the machine that is simulated and cap the device that runs.  0, NULL: not given. */
+/* The same flags change the machine that is simulated and cap the device that runs.  0, NULL: not given. */
 typedef struct {
     double link_Bps;
     double cpu_pps;
-    uint64_t gpu_memory_bytes;
+    uint64_t gpu_memory_bytes, host_memory_bytes;
     const char *sets[LSPO_SETS_MAX]; /* "section.key=VALUE" */
     uint32_t set_count;
 } lspo_overrides_t;
@@ -46,6 +47,7 @@ typedef struct {
     /* Set by lspo_request_parse(). */
     lspo_model_t model;
     const lspo_policy_t *policy;
+    bool own_iterations; /* --iterations was given; else the policy's default */
 } lspo_request_t;
 
 /* The row `--trace` of a command that plays a plan, stored in a request. */

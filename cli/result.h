@@ -21,10 +21,12 @@ typedef struct {
     uint64_t staleness_steps, batch, sequence, iterations, accumulation, subspace, nnz, rank, transition, seed;
     int checkpointing, train_rest, fits;
     double clip_norm, link_Bps, cpu_pps;
-    uint64_t gpu_memory_bytes; /* the cap or override, missing when there is none */
+    uint64_t gpu_memory_bytes, host_memory_bytes; /* the cap or override, missing when there is none */
     double iteration_s, iteration_low_s, iteration_high_s;
     uint64_t sample_count, warmup, repeat;
     double slowdown, native_iteration_s, tokens_per_s, lower_bound_s;
+    uint64_t native_peak_gpu_bytes;
+    int native_fits;
     double gpu_busy_s, d2h_busy_s, h2d_busy_s, cpu_busy_s, exposed_comm_s, exposed_cpu_s, other_s;
     uint64_t d2h_bytes, h2d_bytes;
     uint64_t peak_gpu_bytes, peak_host_bytes, peak_total_bytes; /* total: of both together */

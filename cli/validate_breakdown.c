@@ -52,7 +52,9 @@ static lspo_status_t play(const replay_t *replay, double *iteration_s_out)
     lspo_status_t status = lspo_engine_play_ops(replay->plan, no_contention(), replay->op_ns, &trace);
     if (status != LSPO_OK)
         return status;
-    status = iteration_of(trace, iteration_s_out);
+    status = lspo_trace_describe_plan(trace, replay->plan);
+    if (status == LSPO_OK)
+        status = iteration_of(trace, iteration_s_out);
     lspo_trace_destroy(trace);
     return status;
 }

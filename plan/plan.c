@@ -223,7 +223,7 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     plan->dense_sketches = policy->dense_sketches;
     plan->optimizer = policy->optimizer;
     plan->stage_count = lspo_model_stage_count(model);
-    plan->staleness_steps = policy->staleness_steps;
+    plan->staleness_steps = lspo_policy_staleness(policy, workload);
     resolve(plan);
 
     lspo_builder_t builder;

@@ -35,6 +35,53 @@ lspo_status_t lspo_policy_find(const char *name, const lspo_policy_t **policy_ou
     return lspo_error(LSPO_ERR_INPUT, "unknown policy '%s'; valid: %s", name, valid);
 }
 
+/* Counts that flags may make large. */
+static uint32_t saturated(uint64_t count)
+{
+    return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+}
+
+uint32_t lspo_policy_period(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    if (policy->period_flag == NULL)
+        return 1;
+    uint32_t period;
+    memcpy(&period, (const char *)workload + policy->period_offset_bytes, sizeof period);
+    uint32_t together = policy->stale_periods > 1 ? policy->stale_periods : 1;
+    return period > 0 ? saturated((uint64_t)period * together) : 1; /* --check-every 0: never */
+}
+
+uint32_t lspo_policy_staleness(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    return policy->stale_periods > 0 ? lspo_policy_period(policy, workload) - 1 : policy->staleness_steps;
+}
+
+uint32_t lspo_policy_iterations_least(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    uint64_t staleness = lspo_policy_staleness(policy, workload);
+    uint64_t period = policy->stale_periods > 0 ? lspo_policy_period(policy, workload) : 1;
+    if (staleness == 0)
+        return 2;
+    return saturated(1 + staleness + 1 + (period > 2 ? period : 2));
+}
+
+uint32_t lspo_policy_warmup(const lspo_policy_t *policy, const lspo_workload_t *workload, uint32_t asked)
+{
+    uint32_t staleness = lspo_policy_staleness(policy, workload);
+    bool settles = staleness > 0 && workload->iterations >= lspo_policy_iterations_least(policy, workload);
+    return settles && staleness + 1 > asked ? staleness + 1 : asked;
+}
+
+uint32_t lspo_policy_iterations(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    enum { PERIOD_MOST = 16 };
+    uint32_t least = lspo_policy_iterations_least(policy, workload), period = lspo_policy_period(policy, workload);
+    uint32_t usual = lspo_policy_staleness(policy, workload) > 0 ? 16 : 8;
+    if (period <= PERIOD_MOST && 2 * period > usual)
+        usual = 2 * period; /* a quarter is warm-up, and one whole period remains */
+    return least > usual ? least : usual;
+}
+
 const char *lspo_semantics_name(lspo_semantics_t semantics)
 {
     switch (semantics) {

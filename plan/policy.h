@@ -4,6 +4,7 @@
 #define LSPO_PLAN_POLICY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "plan/build.h"
@@ -21,8 +22,15 @@ struct lspo_policy {
     const char *help;     /* one line */
     const char *citation; /* where it is described; NULL for a baseline of ours */
     lspo_semantics_t semantics;
-    uint32_t staleness_steps;
-    const char *clip_help; /* which gradient's norm --clip bounds, and what it costs the schedule */
+    uint32_t staleness_steps; /* at the default workload; lspo_policy_staleness() has it for any other */
+    /* The flag, without "--", that says after how many steps an iteration's work repeats, and where its value
+     * (uint32_t) is in the workload; NULL: every step is alike. */
+    const char *period_flag;
+    size_t period_offset_bytes;
+    uint32_t
+        stale_periods; /* zenflow: updates come up to so many of them less one step late, and steps repeat after as many */
+    const char *period_work; /* what comes once a period, for people */
+    const char *clip_help;   /* which gradient's norm --clip bounds, and what it costs the schedule */
     bool train_rest_default;
     bool uses_transition;
     bool dense_sketches; /* projectors are written out and multiplied as dense matrices, kernels/sketch.h */
@@ -47,6 +55,20 @@ static inline lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
         workload.train_rest = LSPO_TRAIN_REST_AUTO;
     return workload;
 }
+
+/* Steps after which an iteration's work repeats, at least 1. */
+uint32_t lspo_policy_period(const lspo_policy_t *policy, const lspo_workload_t *workload);
+/* Steps by which an update may be late. */
+uint32_t lspo_policy_staleness(const lspo_policy_t *policy, const lspo_workload_t *workload);
+/* The least iterations of a plan in which some are as in a long training: what a stale policy begins without is over,
+ * and then come two, or a whole period. */
+uint32_t lspo_policy_iterations_least(const lspo_policy_t *policy, const lspo_workload_t *workload);
+/* Iterations to leave out at the start of a plan: `asked`, or all that a stale policy begins without where the plan
+ * has the least iterations for that. */
+uint32_t lspo_policy_warmup(const lspo_policy_t *policy, const lspo_workload_t *workload, uint32_t asked);
+/* Iterations of a plan where nobody says: 8; 16 under stale policies, whose lanes take longer to settle, or the least
+ * where that is more, or twice a period of up to 16. */
+uint32_t lspo_policy_iterations(const lspo_policy_t *policy, const lspo_workload_t *workload);
 
 const char *lspo_semantics_name(lspo_semantics_t semantics);
 

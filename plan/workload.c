@@ -67,23 +67,25 @@ static uint32_t largest_dimension(const lspo_model_t *model)
     return largest;
 }
 
+static double activation_elements_per_token(const lspo_workload_t *workload, const lspo_model_t *model)
+{
+    return 32.0 * model->width + 8.0 * model->mlp_width + model->vocabulary +
+           (double)model->head_count * workload->sequence;
+}
+
+uint32_t lspo_workload_batch_most(const lspo_workload_t *workload, const lspo_model_t *model)
+{
+    double per_batch = activation_elements_per_token(workload, model) * workload->sequence;
+    return (uint32_t)fmin(activation_elements_max / per_batch, TOKENS_MAX / workload->sequence);
+}
+
 static lspo_status_t check_sizes(const lspo_workload_t *workload, const lspo_model_t *model)
 {
     lspo_status_t status = check_range("--sequence", workload->sequence, 1, model->max_sequence);
     if (status != LSPO_OK) {
         return status;
     }
-    status = check_range("--batch", workload->batch, 1, TOKENS_MAX / workload->sequence);
-    if (status != LSPO_OK) {
-        return status;
-    }
-    double per_token = 32.0 * model->width + 8.0 * model->mlp_width + model->vocabulary +
-                       (double)model->head_count * workload->sequence;
-    if (per_token * (double)lspo_workload_tokens(workload) > activation_elements_max) {
-        return lspo_error(LSPO_ERR_INPUT, "--batch %" PRIu32 " --sequence %" PRIu32 ": the activations of %s overflow",
-                          workload->batch, workload->sequence, model->name);
-    }
-    return LSPO_OK;
+    return check_range("--batch", workload->batch, 1, lspo_workload_batch_most(workload, model));
 }
 
 static lspo_status_t check_subspaces(const lspo_workload_t *workload, const lspo_model_t *model)

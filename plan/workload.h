@@ -85,6 +85,9 @@ void lspo_workload_default(lspo_workload_t *workload_out);
  * r > d, transition out of range.  The message names flag, value and allowed range. */
 lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_model_t *model);
 
+/* The largest batch that the check allows at this sequence. */
+uint32_t lspo_workload_batch_most(const lspo_workload_t *workload, const lspo_model_t *model);
+
 /* lsp: of fit_steps, the Adam steps on one micro-batch of a calibration pass, rounded up. */
 uint32_t lspo_workload_fit_share(const lspo_workload_t *workload);
 

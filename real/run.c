@@ -174,7 +174,11 @@ static lspo_status_t play_once(player_t *player)
     if (status != LSPO_OK)
         return status;
     lspo_summary_t summary;
-    status = lspo_summary_create(player->trace, options->warmup, &summary);
+    const lspo_plan_t *plan = player->plan;
+    status = lspo_trace_describe_plan(player->trace, plan);
+    if (status == LSPO_OK)
+        status = lspo_summary_create(player->trace, lspo_policy_warmup(plan->policy, &plan->workload, options->warmup),
+                                     &summary);
     if (status != LSPO_OK)
         return status;
     status = add_play(player, &summary);
@@ -353,7 +357,7 @@ static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
                                       {"cpu threads", threads},
                                       {"blas core", lspo_gemm_core()},
                                       {"text", lspo_text_source(bench->text)}};
-    lspo_status_t status = lspo_trace_describe_plan(trace, player->plan);
+    lspo_status_t status = LSPO_OK; /* of the plan it is described already */
     for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
         status = lspo_trace_set_meta(trace, entries[i][0], entries[i][1]);
     if (status == LSPO_OK)

@@ -97,15 +97,29 @@ static lspo_status_t index_iterations(const lspo_plan_t *plan, iterations_t *its
     return LSPO_OK;
 }
 
-/* The last of the inner iterations with the fewest ops; without inner ones, the last. */
-static uint32_t pick_iteration(const iterations_t *its)
+static uint64_t work_of(const lspo_plan_t *plan, const uint64_t *work_ns, const iterations_t *its, uint32_t iteration)
+{
+    uint64_t sum_ns = 0;
+    for (uint32_t at = its->first[iteration]; at < its->first[iteration + 1]; at++)
+        sum_ns += lspo_cost_op_ns(&plan->ops[its->sorted[at].id], work_ns);
+    return sum_ns;
+}
+
+/* The last of the inner iterations with the least work, so that none of them is bounded by what comes but now and then;
+ * without inner ones, the last. */
+static uint32_t pick_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, const iterations_t *its)
 {
     if (its->iteration_count < 3)
         return its->iteration_count - 1;
     uint32_t best = 1;
-    for (uint32_t i = 2; i + 1 < its->iteration_count; i++)
-        if (its->first[i + 1] - its->first[i] <= its->first[best + 1] - its->first[best])
+    uint64_t least_ns = work_of(plan, work_ns, its, best);
+    for (uint32_t i = 2; i + 1 < its->iteration_count; i++) {
+        uint64_t sum_ns = work_of(plan, work_ns, its, i);
+        if (sum_ns <= least_ns) {
             best = i;
+            least_ns = sum_ns;
+        }
+    }
     return best;
 }
 
@@ -280,7 +294,7 @@ lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work
     graph_t graph = {0};
     lspo_status_t status = index_iterations(plan, &its);
     if (status == LSPO_OK)
-        status = build_graph(plan, work_ns, &its, pick_iteration(&its), &graph);
+        status = build_graph(plan, work_ns, &its, pick_iteration(plan, work_ns, &its), &graph);
     if (status != LSPO_OK)
         goto release;
     double bound_ns = busiest_lane_ns(plan, work_ns, &graph);

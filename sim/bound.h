@@ -21,7 +21,7 @@
 
 /* Lower bound on time an iteration in steady state: the larger of the largest busy time of a lane an iteration and the
  * maximum cycle mean of the dependence graph across iterations, both with uncontended durations.  The iteration looked
- * at is an inner one (of those, one with the fewest ops); dependencies on ops that have no counterpart in it are left
+ * at is an inner one (of those, one with the least work); dependencies on ops that have no counterpart in it are left
  * out, which can only lower the bound.  `work_ns` is that of lspo_cost_plan. */
 lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, double *lower_bound_s_out);
 

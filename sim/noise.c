@@ -11,9 +11,10 @@
 
 #include "sim/cost.h"
 #include "sim/engine.h"
+#include "sim/fit.h"
 #include "sim/memory.h"
-#include "sim/report.h"
 #include "sim/sim.h"
+#include "sim/trial.h"
 #include "traces/summary.h"
 
 const double lspo_noise_percentages[LSPO_PERCENTILES] = {2.5, 5, 25, 50, 75, 95, 97.5};
@@ -158,7 +159,7 @@ typedef struct {
     lspo_noise_t noise;
 } experiment_t;
 
-/* One draw of one plan.  The header of the trace has no more than lspo_summary_create() asks for. */
+/* One draw of one plan. */
 static lspo_status_t play(const experiment_t *experiment, const player_t *player, double *iteration_s_out,
                           lspo_trace_t **trace_out)
 {
@@ -168,9 +169,7 @@ static lspo_status_t play(const experiment_t *experiment, const player_t *player
     lspo_noise_draw(plan, experiment->machine, player->work_ns, experiment->random, experiment->op_ns);
     lspo_status_t status = lspo_engine_play_ops(plan, experiment->machine, experiment->op_ns, &trace);
     if (status == LSPO_OK)
-        status = lspo_trace_set_meta(trace, "origin", "sim");
-    if (status == LSPO_OK)
-        status = lspo_summary_create(trace, lspo_simulate_warmup(plan->workload.iterations), &summary);
+        status = lspo_trial_summarise(plan, experiment->machine, trace, &summary);
     if (status != LSPO_OK) {
         lspo_trace_destroy(trace);
         return status;
@@ -200,7 +199,7 @@ static lspo_status_t play_plan(experiment_t *experiment, uint32_t draw)
     if (status == LSPO_OK) {
         widen(gpu_bytes, &noise->peak_gpu_low_bytes, &noise->peak_gpu_high_bytes);
         widen(host_bytes, &noise->peak_host_low_bytes, &noise->peak_host_high_bytes);
-        noise->fit_draws += lspo_report_fits(experiment->machine, gpu_bytes, host_bytes);
+        noise->fit_draws += lspo_fits(experiment->machine, gpu_bytes, host_bytes);
         if (experiment->window.slots)
             window_keep(&experiment->window, trace, draw);
     }
@@ -236,8 +235,9 @@ static lspo_status_t prepare(experiment_t *experiment, const lspo_noise_options_
     const lspo_plan_t *plan = experiment->player.plan;
     lspo_status_t status = lspo_cost_plan(experiment->machine, plan, &experiment->player.work_ns);
     if (status == LSPO_OK)
-        status = lspo_simulate_native(plan, experiment->machine, plan->workload.iterations, &experiment->native_plan,
-                                      &experiment->native.work_ns);
+        status = lspo_simulate_native(plan, plan->workload.iterations, &experiment->native_plan);
+    if (status == LSPO_OK)
+        status = lspo_cost_plan(experiment->machine, experiment->native_plan, &experiment->native.work_ns);
     if (status == LSPO_OK && options->iteration_count > 0)
         status = window_prepare(plan, options, &experiment->window);
     if (status != LSPO_OK)

@@ -6,6 +6,7 @@
 #ifndef LSPO_SIM_SIM_H
 #define LSPO_SIM_SIM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "plan/machine.h"
@@ -16,32 +17,42 @@
 #include "traces/summary.h"
 #include "traces/trace.h"
 
-/* Ops this share of an iteration apart are taken to keep their order, whatever the machine does: above the errors of 95 in
- * 100 cells of docs/validation.md. */
+/* Ops this share of an iteration apart are taken to keep their order, whatever the machine does: above the errors of
+ * 95 in 100 cells of docs/validation.md. */
 #define LSPO_SIMULATE_SLACK 0.1
+
+/* Native training of the same model and workload on the same machine: the yardstick. */
+typedef struct {
+    double iteration_s; /* as if memory were unlimited */
+    uint64_t peak_gpu_bytes, peak_host_bytes;
+    bool fits;
+} lspo_native_t;
 
 /* What a simulation says beyond its trace. */
 typedef struct {
     lspo_summary_t summary;
     double lower_bound_s; /* time an iteration that no schedule of these ops can beat (sim/bound.h) */
     uint64_t peak_gpu_bytes, peak_host_bytes;
-    /* The most that they can be with each op within LSPO_SIMULATE_SLACK of an iteration of its time (sim/memory_bound.h). */
+    /* The most that they can be with each op within LSPO_SIMULATE_SLACK of an iteration of its time
+     * (sim/memory_bound.h). */
     uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes;
-    int fits; /* both peaks within the machine's memory */
-    double
-        slowdown; /* iteration_s / that of native, same machine, memory unlimited, workload of lspo_policy_workload() */
+    bool fits; /* both peaks within the machine's memory */
+    lspo_native_t native;
+    double slowdown; /* iteration_s / that of native, its workload that of lspo_policy_workload() */
     double tokens_per_s;
     lspo_lane_t bound_lane; /* the resource that limits */
     char bound[256]; /* one sentence that names the resource that limits, e.g. "bound by the CPU optimizer: ..." */
-    char
-        advice[256]; /* when it does not fit: by how much, and which flag would make it fit; when only a bound does not,
-                       * that; else empty */
 } lspo_prediction_t;
 
 /* Iterations of a plan that the prediction drops as warm-up: a quarter of them, or one more so that the number of
- * samples is even.  Under a staleness of one step iterations may alternate between two times; the median of an even number of
- * samples then is the mean of the two. */
-uint32_t lspo_simulate_warmup(uint32_t iterations);
+ * samples is even, or lspo_policy_warmup() where that is more.  Under a staleness of one step iterations may
+ * alternate between two times; the median of an even number of samples then is the mean of the two. */
+uint32_t lspo_simulate_warmup(const lspo_plan_t *plan);
+
+/* Is the plan long enough that its predicted time is that of a long training?  LSPO_ERR_INPUT, naming --iterations,
+ * for a stale policy that has not settled: fewer iterations than lspo_policy_iterations_least(), or a time below the
+ * bound. */
+lspo_status_t lspo_simulate_check_settled(const lspo_plan_t *plan, const lspo_prediction_t *prediction);
 
 /* Cost, play, replay memory, bound, describe; `trace_out` may be NULL.  The trace's header has origin, machine and the
  * entries of lspo_trace_describe_plan().  Plans of fewer than 2 iterations are LSPO_ERR_INPUT. */
@@ -49,9 +60,8 @@ lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machi
                             lspo_trace_t **trace_out);
 void lspo_prediction_release(lspo_prediction_t *prediction);
 
-/* The plan that slowdown compares with: native, of the same model and workload, with `iterations`; and the durations of
- * its works.  The caller destroys the one and frees the other. */
-lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, const lspo_machine_t *machine, uint32_t iterations,
-                                   lspo_plan_t **native_out, uint64_t **work_ns_out);
+/* The plan that slowdown compares with: native, of the same model and workload, with `iterations`.  The caller
+ * destroys it. */
+lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations, lspo_plan_t **native_out);
 
 #endif

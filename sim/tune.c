@@ -1,11 +1,6 @@
 #include "sim/tune.h"
 
-#include <stdlib.h>
-
-#include "sim/cost.h"
-#include "sim/engine.h"
-#include "sim/sim.h"
-#include "traces/summary.h"
+#include "sim/trial.h"
 
 enum { TRIAL_ITERATIONS = 8, TRIALS_MAX = 64 };
 
@@ -21,21 +16,13 @@ typedef struct {
 static lspo_status_t time_trial(const search_t *search, double *iteration_s_out)
 {
     lspo_plan_t *plan = NULL;
-    uint64_t *work_ns = NULL;
-    lspo_trace_t *trace = NULL;
-    lspo_summary_t summary = {0};
+    lspo_trial_t trial = {0};
     lspo_status_t status = lspo_plan_build(search->model, &search->workload, search->policy, &plan);
     if (status == LSPO_OK)
-        status = lspo_cost_plan(search->machine, plan, &work_ns);
+        status = lspo_trial_play(plan, search->machine, &trial);
     if (status == LSPO_OK)
-        status = lspo_engine_play(plan, search->machine, work_ns, &trace);
-    if (status == LSPO_OK)
-        status = lspo_summary_create(trace, lspo_simulate_warmup(TRIAL_ITERATIONS), &summary);
-    if (status == LSPO_OK)
-        *iteration_s_out = summary.iteration_s;
-    lspo_summary_release(&summary);
-    lspo_trace_destroy(trace);
-    free(work_ns);
+        *iteration_s_out = trial.summary.iteration_s;
+    lspo_trial_release(&trial);
     lspo_plan_destroy(plan);
     return status;
 }

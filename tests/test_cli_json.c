@@ -248,3 +248,57 @@ Test(cli_json, compare_reads_what_sim_writes)
     }
     rmdir(folder);
 }
+
+/* ---- choose ---- */
+
+/* What `lspo choose` and `lspo sim` both say. */
+static const char *const chosen_numbers[] = {"iteration_s", "tokens_per_s",   "slowdown",        "lower_bound_s",
+                                             "batch",       "peak_gpu_bytes", "peak_host_bytes", "iterations"};
+
+/* The row's own command, with --format json, says what the row says. */
+static void expect_row_of_sim(const json_t *row)
+{
+    char arguments[4096];
+    const char *command = json_string_value(json_object_get(row, "command"));
+    cr_assert_eq(strncmp(command, "lspo sim ", 9), 0, "%s", command);
+    snprintf(arguments, sizeof arguments, "%s --format json", command + strlen("lspo "));
+    json_t *result = json_of(arguments);
+    for (size_t i = 0; i < sizeof chosen_numbers / sizeof chosen_numbers[0]; i++)
+        cr_expect_eq(number(row, chosen_numbers[i]), number(result, chosen_numbers[i]), "%s: %s", command,
+                     chosen_numbers[i]);
+    cr_expect_str_eq(json_string_value(json_object_get(row, "policy")),
+                     json_string_value(json_object_get(result, "policy")));
+    cr_expect_eq(json_is_true(json_object_get(row, "fits")), json_is_true(json_object_get(result, "fits")), "%s",
+                 command);
+    json_decref(result);
+}
+
+/* One row a policy, on three machines, with flags of the workload, caps and a value that a shell would split. */
+Test(cli_json, choose_says_what_sim_says)
+{
+    static const struct {
+        const char *arguments;
+        size_t rows;
+    } cases[] = {
+        {"--model gpt2-1.3b --machine paper-laptop --host-memory 16GiB", 13},
+        {"--machine=rtx4090 --model=llama-7b --batch largest --sequence 256 --update-every 2 --exact-only", 5},
+        {"--model gpt-small --machine paper-workstation --batch 2 --accumulation 2 --clip 1 --check-every 4 "
+         "--project-every 3 --set 'cpu.adam_pps=50 M/s' --gpu-memory 1GiB",
+         13},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        char arguments[1024];
+        size_t i, best = 0;
+        json_t *row;
+        snprintf(arguments, sizeof arguments, "choose %s --format json", cases[c].arguments);
+        json_t *rows = json_of(arguments);
+        cr_assert_eq(json_array_size(rows), cases[c].rows, "%s: %zu rows", arguments, json_array_size(rows));
+        json_array_foreach(rows, i, row)
+        {
+            expect_row_of_sim(row);
+            best += json_is_string(json_object_get(row, "best"));
+        }
+        cr_expect_eq(best, cases[c].rows == 5 ? 1u : 3u, "one a class");
+        json_decref(rows);
+    }
+}

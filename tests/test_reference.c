@@ -250,7 +250,7 @@ static lspo_comparison_t replay(const folder_t *folder, const recording_t *recor
     if (mutate != NULL)
         mutate(&machine);
     cr_assert_eq(lspo_simulate(recording->plan, &machine, &prediction, &predicted), LSPO_OK);
-    uint32_t warmup = lspo_simulate_warmup(recording->plan->workload.iterations);
+    uint32_t warmup = lspo_simulate_warmup(recording->plan);
     cr_assert_eq(lspo_compare(predicted, recording->trace, warmup, &comparison), LSPO_OK);
     cr_assert_eq(comparison.matched_op_count, recording->plan->op_count);
     lspo_prediction_release(&prediction);

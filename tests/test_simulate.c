@@ -1,10 +1,11 @@
-/* The simulator's front door on the plans of every policy: bounds, memory, advice, tuning, and checks that must fail. */
+/* The simulator's front door on the plans of every policy: bounds, memory, tuning, and checks that must fail. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan/policy.h"
+#include "sim/advice.h"
 #include "sim/memory.h"
 #include "sim/sim.h"
 
@@ -54,6 +55,7 @@ Test(simulate, invariants_of_every_policy)
             const lspo_policy_t *policy = lspo_policy_at(p);
             workload.clip_norm = variant & 1 ? 1 : 0;
             workload.accumulation = variant & 2 ? 2 : 1;
+            workload.iterations = lspo_policy_iterations(policy, &workload) + 4;
             machine.contention[LSPO_LANE_GPU][LSPO_LANE_CPU] = variant & 4 ? 0.2 : 0;
             machine.contention[LSPO_LANE_CPU][LSPO_LANE_H2D] = variant & 4 ? 0.3 : 0;
 
@@ -124,7 +126,6 @@ Test(simulate, slowdown_is_against_native_with_unlimited_memory)
     cr_expect_float_eq(tiny.slowdown, whole.slowdown, 1e-12);
     cr_expect_gt(slow.slowdown, 1.1 * whole.slowdown);
     cr_expect(whole.fits && !tiny.fits);
-    cr_expect_str_empty(whole.advice);
     lspo_prediction_release(&whole);
     lspo_prediction_release(&tiny);
     lspo_prediction_release(&slow);
@@ -149,7 +150,9 @@ Test(simulate, the_context_of_the_driver_counts)
     lspo_prediction_t short_by_one = predict(plan, &machine);
     cr_expect_eq(enough.peak_gpu_bytes, prediction.peak_gpu_bytes);
     cr_expect(enough.fits && !short_by_one.fits);
-    cr_expect_not_null(strstr(short_by_one.advice, ", 1 B more than"), "%s", short_by_one.advice);
+    char advice[LSPO_ADVICE_BYTES];
+    cr_assert_eq(lspo_advise(plan, &machine, &short_by_one, sizeof advice, advice), LSPO_OK);
+    cr_expect_not_null(strstr(advice, ", 1 B more than"), "%s", advice);
     lspo_prediction_release(&enough);
     lspo_prediction_release(&short_by_one);
     lspo_plan_destroy(plan);
@@ -170,15 +173,18 @@ Test(simulate, a_bound_above_the_memory_is_said)
         cr_expect_geq(prediction.peak_gpu_bound_bytes, prediction.peak_gpu_bytes, "%s", plan->policy->name);
         cr_expect_geq(prediction.peak_host_bound_bytes, prediction.peak_host_bytes, "%s", plan->policy->name);
         tight.gpu.memory_bytes = (double)prediction.peak_gpu_bound_bytes;
+        char advice[LSPO_ADVICE_BYTES];
         lspo_prediction_t safe = predict(plan, &tight);
+        cr_assert_eq(lspo_advise(plan, &tight, &safe, sizeof advice, advice), LSPO_OK);
+        cr_expect(safe.fits && advice[0] == '\0', "%s: %s", plan->policy->name, advice);
         tight.gpu.memory_bytes -= 1;
         lspo_prediction_t unsafe = predict(plan, &tight);
-        cr_expect(safe.fits && safe.advice[0] == '\0', "%s: %s", plan->policy->name, safe.advice);
+        cr_assert_eq(lspo_advise(plan, &tight, &unsafe, sizeof advice, advice), LSPO_OK);
         if (prediction.peak_gpu_bound_bytes > prediction.peak_gpu_bytes) {
             with_margin++;
             cr_expect(unsafe.fits, "%s", plan->policy->name);
-            cr_expect_not_null(strstr(unsafe.advice, "fits as predicted; if lanes run early or late it may need"), "%s",
-                               unsafe.advice);
+            cr_expect_not_null(strstr(advice, "fits as predicted; if lanes run early or late it may need"), "%s",
+                               advice);
         }
         lspo_prediction_release(&prediction);
         lspo_prediction_release(&safe);
@@ -186,56 +192,6 @@ Test(simulate, a_bound_above_the_memory_is_said)
         lspo_plan_destroy(plan);
     }
     cr_expect_gt(with_margin, 0u);
-}
-
-/* Memory just too small: the advice names a flag, and with that flag the plan fits. */
-Test(simulate, advice_is_right)
-{
-    lspo_model_t model;
-    lspo_workload_t workload;
-    lspo_machine_t machine;
-    small_case(&model, &workload, &machine);
-    workload.checkpointing = false;
-    const lspo_policy_t *zero = find("zero"), *native = find("native"), *lsp = find("lsp");
-
-    lspo_plan_t *plan = tuned_plan(&model, &workload, zero, &machine);
-    lspo_prediction_t prediction = predict(plan, &machine);
-    machine.gpu.memory_bytes = 0.9 * (double)prediction.peak_gpu_bytes;
-    lspo_prediction_release(&prediction);
-    prediction = predict(plan, &machine);
-    cr_expect_not(prediction.fits);
-    cr_expect_not_null(strstr(prediction.advice, "; --checkpointing on would make it fit"), "%s", prediction.advice);
-    lspo_prediction_release(&prediction);
-    lspo_plan_destroy(plan);
-
-    workload.checkpointing = true;
-    plan = tuned_plan(&model, &workload, zero, &machine);
-    prediction = predict(plan, &machine);
-    cr_expect(prediction.fits, "the advised flag makes it fit");
-    machine.gpu.memory_bytes = (double)prediction.peak_gpu_bytes - 1;
-    lspo_prediction_release(&prediction);
-    prediction = predict(plan, &machine);
-    cr_expect_not_null(strstr(prediction.advice, "; --batch 2 would make it fit"), "%s", prediction.advice);
-    lspo_prediction_release(&prediction);
-    lspo_plan_destroy(plan);
-
-    /* Native's state of 16 bytes a parameter does not shrink with the batch; lsp's does not need it. */
-    workload.batch = 1;
-    plan = tuned_plan(&model, &workload, lsp, &machine);
-    prediction = predict(plan, &machine);
-    machine.gpu.memory_bytes = (double)prediction.peak_gpu_bytes;
-    lspo_prediction_release(&prediction);
-    lspo_plan_destroy(plan);
-    plan = tuned_plan(&model, &workload, native, &machine);
-    prediction = predict(plan, &machine);
-    cr_expect_not_null(strstr(prediction.advice, "; --policy lsp would make it fit"), "%s", prediction.advice);
-    lspo_prediction_release(&prediction);
-
-    machine.gpu.memory_bytes = 1000;
-    prediction = predict(plan, &machine);
-    cr_expect_not_null(strstr(prediction.advice, "--gpu-memory"), "%s", prediction.advice);
-    lspo_prediction_release(&prediction);
-    lspo_plan_destroy(plan);
 }
 
 /* Tuned is at least as good as every fixed transition, where the transition matters. */

@@ -79,7 +79,7 @@ static double duration_s(const lspo_trace_row_t *row)
 
 static bool is_sampled(const lspo_trace_row_t *row, const lspo_summary_t *window)
 {
-    return row->iteration > window->warmup && row->iteration <= window->warmup + window->sample_count;
+    return row->iteration > window->warmup && row->iteration <= window->warmup + window->iteration_count;
 }
 
 /* rows[kind * 3 + stage] holds sums for now. */
@@ -126,7 +126,7 @@ static lspo_status_t sum_ops(const lspo_trace_row_t **predicted, const lspo_trac
     lspo_compare_op_t *ops = malloc(((size_t)count + 1) * sizeof *ops);
     if (!ops)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory to compare %" PRIu32 " ops", count);
-    double scale = 1.0 / comparison->measured.sample_count;
+    double scale = 1.0 / comparison->measured.iteration_count;
     uint32_t sampled = 0, kept = 0;
     for (uint32_t i = 0; i < count; i++)
         if (is_sampled(measured[i], &comparison->measured))
@@ -187,8 +187,9 @@ static void finish_rows(lspo_comparison_t *comparison)
         lspo_compare_row_t row = rows[i];
         if (row.op_count == 0 && row.predicted_op_count == 0)
             continue;
-        row.share_of_error = (row.predicted_s / predicted->sample_count - row.measured_s / measured->sample_count) /
-                             measured->iteration_s;
+        row.share_of_error =
+            (row.predicted_s / predicted->iteration_count - row.measured_s / measured->iteration_count) /
+            measured->iteration_s;
         row.predicted_s /= row.predicted_op_count ? row.predicted_op_count : 1;
         row.measured_s /= row.op_count ? row.op_count : 1;
         rows[comparison->row_count++] = row;

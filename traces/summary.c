@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policy.h"
+
 /* Medians and intervals */
 
 static int compare_double(const void *left, const void *right)
@@ -134,14 +136,43 @@ static lspo_status_t iteration_ends(const lspo_trace_t *trace, uint64_t **ends_n
     return LSPO_OK;
 }
 
+/* Iterations after which the work of the trace's plan repeats, by its header; 1 where that does not say. */
+static uint32_t period_of(const lspo_trace_t *trace)
+{
+    const char *name = lspo_trace_meta(trace, "policy");
+    for (uint32_t i = 0; name && i < lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        if (strcmp(policy->name, name) != 0 || !policy->period_flag)
+            continue;
+        const char *value = lspo_trace_meta(trace, policy->period_flag);
+        uint64_t period = value ? strtoul(value, NULL, 10) : 0;
+        period = period < UINT32_MAX ? period * (policy->stale_periods > 1 ? policy->stale_periods : 1) : 0;
+        return period > 0 && period < UINT32_MAX ? (uint32_t)period : 1;
+    }
+    return 1;
+}
+
+/* Whole periods after the warm-up, as many as there are; single iterations where there is none. */
+static void choose_window(const lspo_trace_t *trace, uint32_t iterations, uint32_t warmup, lspo_summary_t *summary)
+{
+    uint32_t there = iterations - 1 - warmup, period = period_of(trace);
+    if (period > there)
+        period = 1;
+    summary->sample_count = there / period;
+    summary->iteration_count = summary->sample_count * period;
+    summary->warmup = iterations - 1 - summary->iteration_count;
+}
+
 static lspo_status_t take_samples(const lspo_trace_t *trace, const uint64_t *ends_ns, lspo_summary_t *summary)
 {
-    uint32_t count = summary->sample_count;
+    uint32_t count = summary->sample_count, period = summary->iteration_count / count;
     summary->samples_s = malloc(count * sizeof *summary->samples_s);
     if (!summary->samples_s)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " samples", count);
     for (uint32_t i = 0; i < count; i++)
-        summary->samples_s[i] = 1e-9 * (double)(ends_ns[summary->warmup + i + 1] - ends_ns[summary->warmup + i]);
+        summary->samples_s[i] =
+            1e-9 * (double)(ends_ns[summary->warmup + (i + 1) * period] - ends_ns[summary->warmup + i * period]) /
+            period;
     summary->iteration_s = lspo_median(summary->samples_s, count);
 
     const char *origin = lspo_trace_meta(trace, "origin");
@@ -227,7 +258,7 @@ static lspo_status_t charge_window(const lspo_trace_t *trace, uint64_t from_ns, 
 
 static void fill_charges(const charges_t *charges, lspo_summary_t *summary)
 {
-    double scale = 1e-9 / summary->sample_count;
+    double scale = 1e-9 / summary->iteration_count;
     for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
         summary->busy_s[lane] = scale * (double)charges->busy_ns[lane];
     summary->exposed_comm_s = scale * (double)charges->exposed_comm_ns;
@@ -247,7 +278,7 @@ static void fill_totals(const lspo_trace_t *trace, uint32_t iterations, lspo_sum
     }
     summary->makespan_s = 1e-9 * (double)last_ns;
     for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        summary->link_bytes[lane] /= summary->sample_count;
+        summary->link_bytes[lane] /= summary->iteration_count;
 }
 
 lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, lspo_summary_t *summary_out)
@@ -264,9 +295,10 @@ lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, ls
                             iterations, warmup, (uint64_t)warmup + 2);
         goto free_ends;
     }
-    lspo_summary_t summary = {.warmup = warmup, .sample_count = iterations - 1 - warmup};
+    lspo_summary_t summary = {0};
     charges_t charges = {0};
-    status = charge_window(trace, ends_ns[warmup], ends_ns[iterations - 1], &charges);
+    choose_window(trace, iterations, warmup, &summary);
+    status = charge_window(trace, ends_ns[summary.warmup], ends_ns[iterations - 1], &charges);
     if (status == LSPO_OK)
         status = take_samples(trace, ends_ns, &summary);
     if (status != LSPO_OK)

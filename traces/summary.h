@@ -1,9 +1,12 @@
 /* summary.h - the figures of a trace, by the same arithmetic whether it was predicted or measured.
  *
  * Iteration i ends when its last FWD/RECOMPUTE/BWD ends; the differences of successive ends are the samples,
- * the first `warmup` of them dropped, and iteration_s is their median.  Busy and exposed times are averages
- * an iteration over the window that the samples span.  An instant of that window is charged to the first that
- * is busy of: GPU, links (exposed communication), CPU (exposed CPU); to "other" when none is.
+ * the first `warmup` of them dropped, and iteration_s is their median.  Where a policy does some of its work once in
+ * N steps (header "policy" and its flag of plan/policy.h, such as zenflow's "update-every"), a sample is the mean of
+ * N such differences, a whole period: the median would leave out what comes once in it.  Then the warm-up takes what
+ * is left over.  Busy and exposed times are averages an iteration over the window that the samples span.  An instant
+ * of that window is charged to the first that is busy of: GPU, links (exposed communication), CPU (exposed CPU); to
+ * "other" when none is.
  */
 #ifndef LSPO_TRACES_SUMMARY_H
 #define LSPO_TRACES_SUMMARY_H
@@ -19,6 +22,7 @@ typedef struct {
     double low_s, high_s; /* 95 % bootstrap interval of the median; of a simulated trace (header "origin: sim"), whose
                              samples are no random draws, the least and the greatest of them */
     uint32_t sample_count, warmup;
+    uint32_t iteration_count; /* that the samples span: sample_count, or that many periods */
     double busy_s[LSPO_LANE_COUNT];
     double exposed_comm_s, exposed_cpu_s, other_s;
     uint64_t link_bytes[LSPO_LANE_COUNT]; /* an iteration, of the ops that belong to the sampled iterations */

@@ -13,6 +13,9 @@ const lspo_policy_t lspo_policy_lsp = {
     .help = "LSP-Offload: sparse projectors compress the gradient, Adam in the d x d subspace on the CPU, layer-wise",
     .citation = "Chen et al., AAAI 2025, arXiv 2406.10181, Alg. 1",
     .semantics = LSPO_SEMANTICS_COMPRESSED,
+    .period_flag = "check-every",
+    .period_offset_bytes = offsetof(lspo_workload_t, check_every),
+    .period_work = "checks of the projectors",
     .clip_help =
         "norm over the compressed gradients and what is sent uncompressed (the full one never exists); a barrier",
     .train_rest_default = false,

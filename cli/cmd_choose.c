@@ -1,0 +1,364 @@
+/* cmd_choose.c - `lspo choose`: every policy for one model on one machine, and the commands of the best. */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/command_line.h"
+#include "cli/progress.h"
+#include "cli/request.h"
+#include "cli/sim_report.h"
+#include "cli/table.h"
+#include "sim/choose.h"
+#include "sim/fit.h"
+#include "sim/report.h"
+
+typedef struct {
+    lspo_request_t base; /* first, see cli/request.h */
+    bool exact_only, largest_batch;
+} choose_request_t;
+
+static lspo_status_t store_batch(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    choose_request_t *request = slot;
+    request->largest_batch = strcmp(text, "largest") == 0;
+    return request->largest_batch ? LSPO_OK : lspo_arg_u32(arg, what, text, &request->base.workload.batch);
+}
+
+static const lspo_arg_t choose_args[] = {
+    {.name = "model",
+     .value = "NAME|FILE|FOLDER",
+     .help = "what is trained; help: list them",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(choose_request_t, base.model_name)},
+    {.name = "machine",
+     .value = "NAME|FILE",
+     .help = "where; help: list them",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(choose_request_t, base.machine_name)},
+    {.name = "exact-only",
+     .help = "only policies that train as native does, bit for bit",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(choose_request_t, exact_only)},
+    {.name = "batch",
+     .value = "N|largest",
+     .help = "sequences a micro-batch (4); largest: each policy at the largest that fits",
+     .store = store_batch,
+     .low = 1,
+     .high = UINT32_MAX},
+    LSPO_FORMAT_ARG("result", offsetof(choose_request_t, base.format)),
+};
+
+static void print_help(const lspo_arg_group_t *groups, size_t group_count)
+{
+    puts("usage: lspo choose --model NAME --machine NAME [options]\n\n"
+         "Simulate every policy: which fits, with what batch at most, and how fast it is.  First come those that fit, "
+         "the\n"
+         "fastest first, then the others, those that miss least first.  Each row is what `lspo sim` says of that "
+         "policy.\n"
+         "The last lines are commands to go on with: the fastest exact policy, the fastest compressed one, the fastest "
+         "of\n"
+         "the others (stale, or another optimizer), or what comes nearest to fitting.  `lspo help terms` explains the "
+         "words.");
+    lspo_args_print(groups, group_count, stdout);
+    puts("\nexamples:\n"
+         "  lspo choose --model llama-7b --machine rtx4090\n"
+         "  lspo choose --model llama-3b --machine rtx3060 --host-memory 32GiB --exact-only --batch largest\n"
+         "  lspo choose --model gpt2-1.3b --machine paper-laptop --format json");
+}
+
+/* ---- rows ---- */
+
+typedef struct {
+    const char *policy, *semantics, *limited_by, *best, *model, *machine, *command, *verdict;
+    char command_text[LSPO_COMMAND_LINE_BYTES], verdict_text[96];
+    uint64_t staleness_steps, batch, largest_batch, sequence, iterations, peak_gpu_bytes, peak_host_bytes;
+    uint64_t gpu_excess_bytes, host_excess_bytes, whole_tokens_per_s;
+    double iteration_s, tokens_per_s, slowdown, lower_bound_s;
+    int fits;
+} choose_record_t;
+
+#define FIELD(name, field, kind, unit)                                                                                 \
+    {                                                                                                                  \
+        name, kind, unit, offsetof(choose_record_t, field)                                                             \
+    }
+#define TEXT(name, field) FIELD(name, field, LSPO_FIELD_TEXT, LSPO_UNIT_NONE)
+#define COUNT(name, field) FIELD(name, field, LSPO_FIELD_INTEGER, LSPO_UNIT_NONE)
+#define BYTES(name, field) FIELD(name, field, LSPO_FIELD_INTEGER, LSPO_UNIT_BYTES)
+#define REAL(name, field, unit) FIELD(name, field, LSPO_FIELD_REAL, unit)
+
+static const lspo_field_t choose_fields[] = {
+    TEXT("policy", policy),
+    TEXT("semantics", semantics),
+    COUNT("staleness_steps", staleness_steps),
+    TEXT("model", model),
+    TEXT("machine", machine),
+    COUNT("batch", batch),
+    COUNT("sequence", sequence),
+    COUNT("iterations", iterations),
+    COUNT("largest_batch", largest_batch),
+    FIELD("fits", fits, LSPO_FIELD_YES_NO, LSPO_UNIT_NONE),
+    REAL("tokens_per_s", tokens_per_s, LSPO_UNIT_NONE),
+    REAL("iteration_s", iteration_s, LSPO_UNIT_SECONDS),
+    REAL("slowdown", slowdown, LSPO_UNIT_NONE),
+    REAL("lower_bound_s", lower_bound_s, LSPO_UNIT_SECONDS),
+    TEXT("limited_by", limited_by),
+    BYTES("peak_gpu_bytes", peak_gpu_bytes),
+    BYTES("peak_host_bytes", peak_host_bytes),
+    BYTES("gpu_excess_bytes", gpu_excess_bytes),
+    BYTES("host_excess_bytes", host_excess_bytes),
+    TEXT("best", best),
+    TEXT("command", command),
+};
+
+/* For people: what fits into a line. */
+static const lspo_field_t choose_columns[] = {
+    TEXT("policy", policy),
+    TEXT("semantics", semantics),
+    COUNT("batch", batch),
+    COUNT("largest", largest_batch),
+    COUNT("tokens/s", whole_tokens_per_s),
+    REAL("step", iteration_s, LSPO_UNIT_SECONDS),
+    BYTES("GPU", peak_gpu_bytes),
+    BYTES("host", peak_host_bytes),
+    TEXT("limited by", limited_by),
+    TEXT("fits", verdict),
+};
+
+static const char *const class_names[LSPO_CLASS_COUNT] = {"exact", "compressed", "other"};
+
+/* "yes", or which memory is short by how much. */
+static void describe_verdict(const lspo_choice_t *choice, char *text, size_t text_bytes)
+{
+    char gpu[32], host[32];
+    lspo_format_quantity((double)choice->gpu_excess_bytes, LSPO_UNIT_BYTES, gpu, sizeof gpu);
+    lspo_format_quantity((double)choice->host_excess_bytes, LSPO_UNIT_BYTES, host, sizeof host);
+    if (choice->prediction.fits)
+        snprintf(text, text_bytes, "yes");
+    else if (choice->gpu_excess_bytes == 0)
+        snprintf(text, text_bytes, "no: host %s short", host);
+    else if (choice->host_excess_bytes == 0)
+        snprintf(text, text_bytes, "no: GPU %s short", gpu);
+    else
+        snprintf(text, text_bytes, "no: GPU %s, host %s short", gpu, host);
+}
+
+static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine_t *machine, const lspo_model_t *model,
+                                 const lspo_command_line_t *line, choose_record_t *record)
+{
+    const lspo_prediction_t *prediction = &choice->prediction;
+    *record = (choose_record_t){
+        .policy = choice->policy->name,
+        .semantics = lspo_semantics_name(choice->policy->semantics),
+        .staleness_steps = lspo_policy_staleness(choice->policy, &choice->workload),
+        .model = model->name,
+        .machine = machine->name,
+        .batch = choice->workload.batch,
+        .sequence = choice->workload.sequence,
+        .iterations = choice->workload.iterations,
+        .largest_batch = choice->largest_batch > 0 ? choice->largest_batch : LSPO_MISSING,
+        .fits = prediction->fits,
+        .tokens_per_s = prediction->tokens_per_s,
+        .whole_tokens_per_s = (uint64_t)(prediction->tokens_per_s + 0.5),
+        .iteration_s = prediction->summary.iteration_s,
+        .slowdown = prediction->slowdown,
+        .lower_bound_s = prediction->lower_bound_s,
+        .limited_by = lspo_report_lane_title(prediction->bound_lane),
+        .peak_gpu_bytes = prediction->peak_gpu_bytes,
+        .peak_host_bytes = prediction->peak_host_bytes,
+        .gpu_excess_bytes = choice->gpu_excess_bytes,
+        .host_excess_bytes = choice->host_excess_bytes,
+    };
+    record->command = record->command_text;
+    record->verdict = record->verdict_text;
+    describe_verdict(choice, record->verdict_text, sizeof record->verdict_text);
+    return lspo_command_line_write(line, "sim", choice->policy->name, choice->workload.batch, record->command_text,
+                                   sizeof record->command_text);
+}
+
+/* ---- sentences and commands, for people ---- */
+
+typedef struct {
+    const choose_request_t *request;
+    const lspo_machine_t *machine;
+    const lspo_choice_t *choices;
+    uint32_t count;
+    lspo_command_line_t line;
+} answer_t;
+
+/* Those that come within a tenth of the fastest. */
+static void print_near(const answer_t *answer)
+{
+    uint32_t near = 1;
+    while (near < answer->count && answer->choices[near].prediction.fits &&
+           answer->choices[near].prediction.tokens_per_s >= 0.9 * answer->choices[0].prediction.tokens_per_s)
+        near++;
+    for (uint32_t i = 1; i < near; i++)
+        printf("%s%s", i == 1 ? "; within 10 % of it: " : ", ", answer->choices[i].policy->name);
+}
+
+static void print_headline(const answer_t *answer)
+{
+    const lspo_choice_t *first = &answer->choices[0];
+    const lspo_model_t *model = &answer->request->base.model;
+    const char *kind = answer->request->exact_only ? "exact policies" : "policies";
+    char tokens[32], excess[32];
+    uint32_t fitting = 0;
+    bool at_other_batch = false;
+    for (uint32_t i = 0; i < answer->count; i++) {
+        fitting += answer->choices[i].prediction.fits;
+        at_other_batch |= answer->choices[i].largest_batch > 0;
+    }
+    if (fitting > 0) {
+        lspo_format_count(first->prediction.tokens_per_s, tokens, sizeof tokens);
+        printf("%u of %u %s fit %s on %s.  Fastest is %s with %s tokens/s", fitting, answer->count, kind, model->name,
+               answer->machine->name, first->policy->name, tokens);
+        print_near(answer);
+        puts(".\n");
+        return;
+    }
+    lspo_format_quantity((double)(first->gpu_excess_bytes + first->host_excess_bytes), LSPO_UNIT_BYTES, excess,
+                         sizeof excess);
+    printf("None of %u %s fits %s on %s with %s; with this one %s comes nearest, %s short.\n\n", answer->count, kind,
+           model->name, answer->machine->name,
+           at_other_batch ? "this batch, though some do with a smaller one" : "any batch", first->policy->name, excess);
+}
+
+static lspo_status_t print_command(const answer_t *answer, const char *label, const char *command,
+                                   const lspo_choice_t *choice, uint32_t batch)
+{
+    char text[LSPO_COMMAND_LINE_BYTES];
+    lspo_status_t status =
+        lspo_command_line_write(&answer->line, command, choice->policy->name, batch, text, sizeof text);
+    if (status == LSPO_OK)
+        printf("%-32s %s\n", label, text);
+    return status;
+}
+
+/* One a class, and what would measure the fastest of all. */
+static lspo_status_t print_commands(const answer_t *answer)
+{
+    lspo_status_t status = LSPO_OK;
+    puts("");
+    for (int class = 0; status == LSPO_OK && class < LSPO_CLASS_COUNT; class ++) {
+        const lspo_choice_t *best = lspo_choice_best(answer->choices, answer->count, (lspo_choice_class_t) class);
+        char label[64];
+        if (!best)
+            continue;
+        bool fits = best->prediction.fits, fits_smaller = !fits && best->largest_batch > 0;
+        snprintf(label, sizeof label,
+                 fits           ? "fastest %s:"
+                 : fits_smaller ? "%s, smaller batch:"
+                                : "%s, nearest to fit:",
+                 class_names[class]);
+        status = print_command(answer, label, "sim", best, fits_smaller ? best->largest_batch : best->workload.batch);
+    }
+    if (status == LSPO_OK && answer->choices[0].prediction.fits)
+        status = print_command(answer, "measure the fastest on a GPU:", "run", &answer->choices[0],
+                               answer->choices[0].workload.batch);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static lspo_status_t write_choices(const answer_t *answer)
+{
+    lspo_format_t format = lspo_format_resolve(answer->request->base.format);
+    bool for_people = format == LSPO_FORMAT_TABLE;
+    choose_record_t *records = calloc(answer->count, sizeof *records);
+    lspo_status_t status = records ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory for %u rows", answer->count);
+    for (uint32_t i = 0; status == LSPO_OK && i < answer->count; i++) {
+        const lspo_choice_t *choice = &answer->choices[i];
+        lspo_choice_class_t class = lspo_choice_class(choice->policy);
+        status = fill_record(choice, answer->machine, &answer->request->base.model, &answer->line, &records[i]);
+        if (lspo_choice_best(answer->choices, answer->count, class) == choice)
+            records[i].best = class_names[class];
+    }
+    lspo_table_t table = {.fields = for_people ? choose_columns : choose_fields,
+                          .field_count = for_people ? sizeof choose_columns / sizeof choose_columns[0]
+                                                    : sizeof choose_fields / sizeof choose_fields[0],
+                          .records = records,
+                          .record_bytes = sizeof *records,
+                          .record_count = answer->count};
+    if (status == LSPO_OK && for_people)
+        print_headline(answer);
+    if (status == LSPO_OK)
+        status = lspo_table_write(&table, format, stdout);
+    if (status == LSPO_OK && for_people)
+        status = print_commands(answer);
+    free(records);
+    return status;
+}
+
+static lspo_status_t choose(const choose_request_t *request, int argc, char **argv)
+{
+    const lspo_request_t *base = &request->base;
+    lspo_machine_t machine;
+    lspo_progress_t progress;
+    lspo_choice_t *choices;
+    answer_t answer = {.request = request, .machine = &machine, .line = {argc, argv}};
+    lspo_status_t status = lspo_machine_find(base->machine_name, &machine);
+    if (status == LSPO_OK)
+        status = lspo_overrides_machine(&base->overrides, &machine);
+    if (status != LSPO_OK)
+        return status;
+    lspo_choose_options_t options = {.model = &base->model,
+                                     .machine = &machine,
+                                     .workload = base->workload,
+                                     .exact_only = request->exact_only,
+                                     .largest_batch = request->largest_batch,
+                                     .progress = lspo_progress_update,
+                                     .progress_context = &progress};
+    if (!base->own_iterations)
+        options.workload.iterations = 0;
+    lspo_progress_start(&progress);
+    status = lspo_choose(&options, &choices, &answer.count);
+    lspo_progress_end(&progress);
+    if (status != LSPO_OK)
+        return status;
+    answer.choices = choices;
+    status = write_choices(&answer);
+    free(choices);
+    return status;
+}
+
+/* There is no default for what the question is about. */
+static lspo_status_t check_names(int argc, char **argv, const lspo_arg_group_t *groups, size_t group_count)
+{
+    lspo_positionals_t positionals;
+    bool help;
+    lspo_status_t status = lspo_args_parse(argc, argv, groups, group_count, &positionals, &help);
+    const choose_request_t *request = groups[0].target;
+    const lspo_request_t *base = &request->base;
+    bool lists = (base->model_name != NULL && strcmp(base->model_name, "help") == 0) ||
+                 (base->machine_name != NULL && strcmp(base->machine_name, "help") == 0);
+    if (status != LSPO_OK || help || lists || (base->model_name != NULL && base->machine_name != NULL))
+        return status;
+    return lspo_error(LSPO_ERR_INPUT, "%s is missing; usage: lspo choose --model NAME --machine NAME [options]",
+                      base->model_name == NULL ? "--model" : "--machine");
+}
+
+lspo_status_t lspo_command_choose(int argc, char **argv)
+{
+    choose_request_t request = {.base = {.policy_name = "native", .format = LSPO_FORMAT_AUTO}};
+    /* The first row of the workload is --batch, which here can be "largest". */
+    const lspo_arg_group_t groups[] = {
+        {"options", choose_args, sizeof choose_args / sizeof choose_args[0], &request},
+        {"workload (defaults in brackets)", lspo_workload_args + 1, lspo_workload_arg_count - 1, &request},
+        {"in place of the machine's own", lspo_override_args, lspo_override_arg_count, &request},
+    };
+    const size_t group_count = sizeof groups / sizeof groups[0];
+    lspo_request_outcome_t outcome;
+    lspo_status_t status = check_names(argc, argv, groups, group_count);
+    if (status == LSPO_OK)
+        status = lspo_request_parse(argc, argv, groups, group_count, LSPO_PRECISION_COUNT, &request.base, &outcome);
+    if (status != LSPO_OK)
+        return status;
+    if (outcome == LSPO_REQUEST_HELP)
+        print_help(groups, group_count);
+    return outcome == LSPO_REQUEST_READY ? choose(&request, argc, argv) : LSPO_OK;
+}

@@ -1,0 +1,81 @@
+#include "cli/command_line.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    char *text;
+    size_t used, capacity; /* used >= capacity: too long */
+} writer_t;
+
+static void put(writer_t *writer, const char *bytes, size_t count)
+{
+    if (writer->used + count < writer->capacity)
+        memcpy(writer->text + writer->used, bytes, count);
+    writer->used += count;
+}
+
+/* Another word; in single quotes where a shell would take it for more than one plain word. */
+static void put_word(writer_t *writer, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+%@-";
+    if (writer->used > 0)
+        put(writer, " ", 1);
+    if (word[0] != '\0' && word[strspn(word, plain)] == '\0') {
+        put(writer, word, strlen(word));
+        return;
+    }
+    put(writer, "'", 1);
+    for (const char *at = word; *at != '\0'; at++)
+        *at == '\'' ? put(writer, "'\\''", 4) : put(writer, at, 1);
+    put(writer, "'", 1);
+}
+
+/* Is argv[i] the option, alone or with "=VALUE"? */
+static bool is_option(const char *text, const char *option)
+{
+    size_t length = strlen(option);
+    return strncmp(text, option, length) == 0 && (text[length] == '\0' || text[length] == '=');
+}
+
+/* 0: keep; else how many words of argv to leave out. */
+static int words_left_out(const char *text, bool runs)
+{
+    static const char *const of_choose[] = {"--batch", "--format"}, *const of_machines[] = {"--machine", "--set"};
+    if (strcmp(text, "--exact-only") == 0)
+        return 1;
+    for (size_t i = 0; i < 2; i++)
+        if (is_option(text, of_choose[i]) || (runs && is_option(text, of_machines[i])))
+            return strchr(text, '=') ? 1 : 2;
+    return 0;
+}
+
+lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const char *command, const char *policy,
+                                      uint32_t batch, char *text_out, size_t capacity)
+{
+    writer_t writer = {text_out, 0, capacity};
+    bool runs = strcmp(command, "run") == 0;
+    char number[16];
+    snprintf(number, sizeof number, "%u", batch);
+    put_word(&writer, "lspo");
+    put_word(&writer, command);
+    if (runs) {
+        put_word(&writer, "--device");
+        put_word(&writer, "cuda");
+    }
+    for (int i = 1; i < line->argc;) {
+        int left_out = words_left_out(line->argv[i], runs);
+        if (left_out == 0)
+            put_word(&writer, line->argv[i++]);
+        i += left_out;
+    }
+    put_word(&writer, "--policy");
+    put_word(&writer, policy);
+    put_word(&writer, "--batch");
+    put_word(&writer, number);
+    if (writer.used >= capacity)
+        return lspo_error(LSPO_ERR_INPUT, "a command of %zu characters is too long to print", writer.used);
+    text_out[writer.used] = '\0';
+    return LSPO_OK;
+}

@@ -1,0 +1,28 @@
+/* sim_report.h - a prediction for people: a few sentences, the answer first.  `lspo help terms` explains the words. */
+#ifndef LSPO_CLI_SIM_REPORT_H
+#define LSPO_CLI_SIM_REPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan/machine.h"
+#include "plan/plan.h"
+#include "plan/status.h"
+#include "sim/noise.h"
+#include "sim/sim.h"
+
+typedef struct {
+    const lspo_plan_t *plan;
+    const lspo_machine_t *machine;
+    const lspo_prediction_t *prediction;
+    const char *advice;        /* of lspo_advise() */
+    const lspo_noise_t *noise; /* NULL: nothing was drawn */
+    uint32_t draws;
+} lspo_sim_report_t;
+
+lspo_status_t lspo_sim_report_print(const lspo_sim_report_t *report);
+
+/* "3,069": a count for people, rounded.  Returns `buffer`. */
+const char *lspo_format_count(double value, char *buffer, size_t buffer_bytes);
+
+#endif

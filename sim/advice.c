@@ -1,0 +1,203 @@
+#include "sim/advice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "plan/policy.h"
+#include "plan/units.h"
+#include "sim/fit.h"
+#include "sim/trial.h"
+#include "sim/tune.h"
+
+typedef struct {
+    const lspo_plan_t *plan;
+    const lspo_machine_t *machine;
+} question_t;
+
+/* What is asked of another policy: the same workload, its own iterations and transition. */
+static lspo_fit_question_t ask(const question_t *question, const lspo_policy_t *policy)
+{
+    lspo_fit_question_t asked = {.model = &question->plan->model,
+                                 .workload = lspo_policy_workload(question->plan),
+                                 .policy = policy,
+                                 .machine = question->machine};
+    if (policy == question->plan->policy)
+        asked.workload = question->plan->workload;
+    else
+        asked.workload.iterations = lspo_policy_iterations(policy, &asked.workload);
+    return asked;
+}
+
+/* ---- the policy that was asked for ---- */
+
+/* The first change that makes it fit, as flags; empty when none does. */
+static lspo_status_t find_change(const question_t *question, size_t text_bytes, char *text)
+{
+    lspo_fit_question_t asked = ask(question, question->plan->policy);
+    uint32_t batch = 0;
+    text[0] = '\0';
+    if (!asked.workload.checkpointing) {
+        lspo_fit_t fit = {0};
+        lspo_fit_question_t checkpointed = asked;
+        checkpointed.workload.checkpointing = true;
+        lspo_status_t status = lspo_fit_try(&checkpointed, &fit);
+        if (status != LSPO_OK || fit.fits) {
+            snprintf(text, text_bytes, "--checkpointing on");
+            return status;
+        }
+    }
+    lspo_status_t status = lspo_fit_largest_batch(&asked, &batch);
+    if (status != LSPO_OK || batch > 0) {
+        snprintf(text, text_bytes, "--batch %u", batch);
+        return status;
+    }
+    if (asked.workload.checkpointing)
+        return LSPO_OK;
+    asked.workload.checkpointing = true;
+    status = lspo_fit_largest_batch(&asked, &batch);
+    if (status == LSPO_OK && batch > 0)
+        snprintf(text, text_bytes, "--checkpointing on --batch %u", batch);
+    return status;
+}
+
+/* ---- another one ---- */
+
+static lspo_status_t time_of(const lspo_fit_question_t *asked, double *iteration_s_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_trial_t trial = {0};
+    lspo_status_t status = lspo_tune_transition(asked->model, &asked->workload, asked->policy, asked->machine, &plan);
+    if (status == LSPO_OK)
+        status = lspo_trial_play(plan, asked->machine, &trial);
+    if (status == LSPO_OK)
+        *iteration_s_out = trial.summary.iteration_s;
+    lspo_trial_release(&trial);
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+/* The fastest policy that fits with the workload as it is; one of the semantics asked for before any other.  NULL:
+ * none. */
+static lspo_status_t find_policy(const question_t *question, const lspo_policy_t **policy_out)
+{
+    const lspo_policy_t *best = NULL, *wanted = question->plan->policy;
+    double best_s = 0;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        lspo_fit_question_t asked = ask(question, policy);
+        lspo_fit_t fit = {0};
+        double iteration_s = 0;
+        lspo_status_t status = policy == wanted ? LSPO_OK : lspo_fit_try(&asked, &fit);
+        if (status == LSPO_OK && fit.fits)
+            status = time_of(&asked, &iteration_s);
+        if (status != LSPO_OK)
+            return status;
+        bool alike = policy->semantics == wanted->semantics;
+        bool best_alike = best && best->semantics == wanted->semantics;
+        if (fit.fits && (!best || alike > best_alike || (alike == best_alike && iteration_s < best_s))) {
+            best = policy;
+            best_s = iteration_s;
+        }
+    }
+    *policy_out = best;
+    return LSPO_OK;
+}
+
+/* What comes nearest to fitting in any policy: with a batch of 1 and checkpointing. */
+static lspo_status_t find_nearest(const question_t *question, size_t text_bytes, char *text)
+{
+    const lspo_policy_t *nearest = NULL;
+    uint64_t least_bytes = 0;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        lspo_fit_question_t asked = ask(question, lspo_policy_at(i));
+        lspo_fit_t fit = {0};
+        asked.workload.batch = 1;
+        asked.workload.checkpointing = true;
+        lspo_status_t status = lspo_fit_try(&asked, &fit);
+        if (status != LSPO_OK)
+            return status;
+        uint64_t excess_bytes = lspo_fit_gpu_excess(question->machine, fit.gpu_bytes) +
+                                lspo_fit_host_excess(question->machine, fit.host_bytes);
+        if (!nearest || excess_bytes < least_bytes) {
+            nearest = asked.policy;
+            least_bytes = excess_bytes;
+        }
+    }
+    char excess[32];
+    lspo_format_quantity((double)least_bytes, LSPO_UNIT_BYTES, excess, sizeof excess);
+    if (least_bytes > 0)
+        snprintf(text, text_bytes, "no policy fits at any batch; nearest is --policy %s --batch 1, %s short",
+                 nearest->name, excess);
+    else
+        snprintf(text, text_bytes, "--policy %s (%s) --checkpointing on --batch 1 would fit", nearest->name,
+                 lspo_semantics_name(nearest->semantics));
+    return LSPO_OK;
+}
+
+/* ---- in words ---- */
+
+/* Which memory is short, by how much. */
+static void describe_excess(const lspo_machine_t *machine, uint64_t gpu_bytes, uint64_t host_bytes, size_t text_bytes,
+                            char *text)
+{
+    uint64_t gpu_excess_bytes = lspo_fit_gpu_excess(machine, gpu_bytes);
+    bool gpu_short = gpu_excess_bytes > 0;
+    double there_bytes = gpu_short ? lspo_fit_gpu_bytes(machine) : machine->cpu.memory_bytes;
+    uint64_t excess_bytes = gpu_short ? gpu_excess_bytes : lspo_fit_host_excess(machine, host_bytes);
+    char needed[32], excess[32], there[32], both[64] = "";
+    lspo_format_quantity((double)(gpu_short ? gpu_bytes : host_bytes), LSPO_UNIT_BYTES, needed, sizeof needed);
+    lspo_format_quantity((double)excess_bytes, LSPO_UNIT_BYTES, excess, sizeof excess);
+    lspo_format_quantity(there_bytes, LSPO_UNIT_BYTES, there, sizeof there);
+    if (gpu_short && lspo_fit_host_excess(machine, host_bytes) > 0) {
+        char host[32];
+        lspo_format_quantity((double)lspo_fit_host_excess(machine, host_bytes), LSPO_UNIT_BYTES, host, sizeof host);
+        snprintf(both, sizeof both, ", and %s more host memory", host);
+    }
+    snprintf(text, text_bytes, "%s of %s memory, %s more than the %s there is%s", needed, gpu_short ? "GPU" : "host",
+             excess, there, both);
+}
+
+/* The policy's own change, another policy, or how far away all are. */
+static lspo_status_t describe_remedy(const question_t *question, size_t text_bytes, char *text)
+{
+    char change[64];
+    const lspo_policy_t *policy = NULL, *wanted = question->plan->policy;
+    lspo_status_t status = find_change(question, sizeof change, change);
+    if (status == LSPO_OK)
+        status = find_policy(question, &policy);
+    if (status != LSPO_OK)
+        return status;
+    char other[96] = "";
+    if (policy && policy->semantics == wanted->semantics)
+        snprintf(other, sizeof other, "--policy %s (%s too)", policy->name, lspo_semantics_name(policy->semantics));
+    else if (policy)
+        snprintf(other, sizeof other, "--policy %s (%s, not %s)", policy->name, lspo_semantics_name(policy->semantics),
+                 lspo_semantics_name(wanted->semantics));
+    if (change[0] == '\0' && other[0] == '\0')
+        return find_nearest(question, text_bytes, text);
+    snprintf(text, text_bytes, "%s%s%s would make it fit", change, change[0] && other[0] ? " or " : "", other);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_advise(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_prediction_t *prediction,
+                          size_t text_bytes, char *text_out)
+{
+    const question_t question = {plan, machine};
+    char excess[192], remedy[256];
+    text_out[0] = '\0';
+    if (prediction->fits) {
+        if (lspo_fits(machine, prediction->peak_gpu_bound_bytes, prediction->peak_host_bound_bytes))
+            return LSPO_OK;
+        describe_excess(machine, prediction->peak_gpu_bound_bytes, prediction->peak_host_bound_bytes, sizeof excess,
+                        excess);
+        snprintf(text_out, text_bytes, "fits as predicted; if lanes run early or late it may need %s", excess);
+        return LSPO_OK;
+    }
+    lspo_status_t status = describe_remedy(&question, sizeof remedy, remedy);
+    if (status != LSPO_OK)
+        return status;
+    describe_excess(machine, prediction->peak_gpu_bytes, prediction->peak_host_bytes, sizeof excess, excess);
+    snprintf(text_out, text_bytes, "needs %s; %s", excess, remedy);
+    return LSPO_OK;
+}

@@ -1,0 +1,111 @@
+#include "sim/choose.h"
+
+#include <stdlib.h>
+
+#include "sim/fit.h"
+
+static lspo_status_t judge(const lspo_choose_options_t *options, const lspo_policy_t *policy, lspo_choice_t *choice_out)
+{
+    const lspo_machine_t *machine = options->machine;
+    lspo_fit_question_t question = {options->model, options->workload, policy, machine};
+    lspo_choice_t choice = {.policy = policy};
+    lspo_plan_t *plan = NULL;
+    if (question.workload.iterations == 0)
+        question.workload.iterations = lspo_policy_iterations(policy, &question.workload);
+    lspo_status_t status = lspo_fit_largest_batch(&question, &choice.largest_batch);
+    if (status != LSPO_OK)
+        return status;
+    if (options->largest_batch)
+        question.workload.batch = choice.largest_batch > 0 ? choice.largest_batch : 1;
+    status = lspo_tune_transition(options->model, &question.workload, policy, machine, &plan);
+    if (status == LSPO_OK)
+        status = lspo_simulate(plan, machine, &choice.prediction, NULL);
+    if (status == LSPO_OK)
+        status = lspo_simulate_check_settled(plan, &choice.prediction);
+    if (status == LSPO_OK) {
+        choice.workload = plan->workload;
+        choice.gpu_excess_bytes = lspo_fit_gpu_excess(machine, choice.prediction.peak_gpu_bytes);
+        choice.host_excess_bytes = lspo_fit_host_excess(machine, choice.prediction.peak_host_bytes);
+        *choice_out = choice;
+    }
+    free(choice.prediction.summary.samples_s);
+    choice_out->prediction.summary.samples_s = NULL;
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+static uint64_t excess_bytes(const lspo_choice_t *choice)
+{
+    return choice->gpu_excess_bytes + choice->host_excess_bytes;
+}
+
+/* Is `a` the better choice? */
+static bool precedes(const lspo_choice_t *a, const lspo_choice_t *b)
+{
+    if (a->prediction.fits != b->prediction.fits)
+        return a->prediction.fits;
+    if (a->prediction.fits)
+        return a->prediction.tokens_per_s > b->prediction.tokens_per_s;
+    return excess_bytes(a) < excess_bytes(b);
+}
+
+static void insert(lspo_choice_t *choices, uint32_t count, const lspo_choice_t *choice)
+{
+    uint32_t at = count;
+    for (; at > 0 && precedes(choice, &choices[at - 1]); at--)
+        choices[at] = choices[at - 1];
+    choices[at] = *choice;
+}
+
+lspo_status_t lspo_choose(const lspo_choose_options_t *options, lspo_choice_t **choices_out, uint32_t *count_out)
+{
+    uint32_t count = 0, policies = lspo_policy_count();
+    lspo_choice_t *choices = malloc(policies * sizeof *choices);
+    if (!choices)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %u policies", policies);
+    for (uint32_t i = 0; i < policies; i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        lspo_choice_t choice = {0};
+        if (options->exact_only && policy->semantics != LSPO_SEMANTICS_EXACT)
+            continue;
+        if (options->progress)
+            options->progress(options->progress_context, policy->name, i, policies);
+        lspo_status_t status = judge(options, policy, &choice);
+        if (status != LSPO_OK) {
+            free(choices);
+            return status;
+        }
+        insert(choices, count++, &choice);
+    }
+    *choices_out = choices;
+    *count_out = count;
+    return LSPO_OK;
+}
+
+lspo_choice_class_t lspo_choice_class(const lspo_policy_t *policy)
+{
+    switch (policy->semantics) {
+    case LSPO_SEMANTICS_EXACT:
+        return LSPO_CLASS_EXACT;
+    case LSPO_SEMANTICS_COMPRESSED:
+        return LSPO_CLASS_COMPRESSED;
+    case LSPO_SEMANTICS_STALE:
+    case LSPO_SEMANTICS_OTHER:
+        break;
+    }
+    return LSPO_CLASS_OTHER;
+}
+
+const lspo_choice_t *lspo_choice_best(const lspo_choice_t *choices, uint32_t count, lspo_choice_class_t wanted)
+{
+    const lspo_choice_t *best = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        if (lspo_choice_class(choices[i].policy) != wanted)
+            continue;
+        if (choices[i].prediction.fits)
+            return &choices[i]; /* in the order of speed */
+        if (!best || choices[i].largest_batch > best->largest_batch)
+            best = &choices[i];
+    }
+    return best;
+}

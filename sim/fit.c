@@ -1,0 +1,135 @@
+#include "sim/fit.h"
+
+#include <math.h>
+
+#include "sim/memory.h"
+#include "sim/trial.h"
+#include "sim/tune.h"
+
+double lspo_fit_gpu_bytes(const lspo_machine_t *machine)
+{
+    return fmax(machine->gpu.memory_bytes - machine->gpu.context_bytes, 0);
+}
+
+static uint64_t excess(uint64_t peak_bytes, double there_bytes)
+{
+    return (double)peak_bytes > there_bytes ? peak_bytes - (uint64_t)there_bytes : 0;
+}
+
+uint64_t lspo_fit_gpu_excess(const lspo_machine_t *machine, uint64_t peak_gpu_bytes)
+{
+    return excess(peak_gpu_bytes, lspo_fit_gpu_bytes(machine));
+}
+
+uint64_t lspo_fit_host_excess(const lspo_machine_t *machine, uint64_t peak_host_bytes)
+{
+    return excess(peak_host_bytes, machine->cpu.memory_bytes);
+}
+
+bool lspo_fits(const lspo_machine_t *machine, uint64_t peak_gpu_bytes, uint64_t peak_host_bytes)
+{
+    return lspo_fit_gpu_excess(machine, peak_gpu_bytes) == 0 && lspo_fit_host_excess(machine, peak_host_bytes) == 0;
+}
+
+static lspo_status_t measure(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out)
+{
+    lspo_trial_t trial = {0};
+    lspo_fit_t fit = {0};
+    lspo_status_t status = lspo_trial_play(plan, machine, &trial);
+    if (status == LSPO_OK)
+        status = lspo_memory_predict(plan, machine, trial.trace, &fit.gpu_bytes, &fit.host_bytes);
+    if (status == LSPO_OK) {
+        fit.fits = lspo_fits(machine, fit.gpu_bytes, fit.host_bytes);
+        *fit_out = fit;
+    }
+    lspo_trial_release(&trial);
+    return status;
+}
+
+lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status =
+        lspo_tune_transition(question->model, &question->workload, question->policy, question->machine, &plan);
+    if (status == LSPO_OK)
+        status = measure(plan, question->machine, fit_out);
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+/* The largest batch: between what fits and what does not */
+
+typedef struct {
+    lspo_fit_question_t question;
+    bool tunes;         /* the transition, for each batch */
+    uint32_t low, high; /* low fits or is 0, high does not or is one more than the largest allowed */
+    lspo_status_t status;
+} search_t;
+
+/* Moves low or high to `batch`, which lies between them. */
+static bool try_batch(search_t *search, uint32_t batch)
+{
+    lspo_fit_t fit = {0};
+    search->question.workload.batch = batch;
+    if (search->tunes) {
+        search->status = lspo_fit_try(&search->question, &fit);
+    } else {
+        lspo_plan_t *plan = NULL;
+        const lspo_fit_question_t *asked = &search->question;
+        search->status = lspo_plan_build(asked->model, &asked->workload, asked->policy, &plan);
+        if (search->status == LSPO_OK)
+            search->status = measure(plan, asked->machine, &fit);
+        lspo_plan_destroy(plan);
+    }
+    *(fit.fits ? &search->low : &search->high) = batch;
+    return fit.fits;
+}
+
+static bool goes_on(const search_t *search)
+{
+    return search->status == LSPO_OK && search->high - search->low > 1;
+}
+
+/* From `guess` on in growing steps until both sides are known, then by halves. */
+static void find_edge(search_t *search, uint32_t most, uint32_t guess)
+{
+    search->low = 0;
+    search->high = most + 1;
+    bool fits = try_batch(search, guess < 1 ? 1 : guess > most ? most : guess);
+    for (uint32_t step = 1; goes_on(search); step *= 2) {
+        uint32_t room = search->high - search->low - 1;
+        if (step > room)
+            break;
+        if (try_batch(search, fits ? search->low + step : search->high - step) != fits)
+            break;
+    }
+    while (goes_on(search))
+        try_batch(search, search->low + (search->high - search->low) / 2);
+}
+
+static void look_beyond(search_t *search, uint32_t most)
+{
+    uint32_t best = search->low;
+    for (uint32_t batch = best + 2; search->status == LSPO_OK && batch <= most && batch - best <= LSPO_FIT_BEYOND;
+         batch++)
+        if (try_batch(search, batch))
+            best = batch;
+    search->low = best;
+}
+
+lspo_status_t lspo_fit_largest_batch(const lspo_fit_question_t *question, uint32_t *batch_out)
+{
+    uint32_t most = lspo_workload_batch_most(&question->workload, question->model);
+    search_t search = {.question = *question};
+    /* Choosing the transition takes many times as long as asking whether one plan fits: once near the answer. */
+    find_edge(&search, most, question->workload.batch);
+    if (search.status == LSPO_OK && question->policy->uses_transition &&
+        question->workload.transition == LSPO_TRANSITION_AUTO) {
+        search.tunes = true;
+        find_edge(&search, most, search.low);
+    }
+    look_beyond(&search, most);
+    if (search.status == LSPO_OK)
+        *batch_out = search.low;
+    return search.status;
+}

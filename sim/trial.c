@@ -1,0 +1,52 @@
+#include "sim/trial.h"
+
+#include <stdlib.h>
+
+#include "sim/cost.h"
+#include "sim/engine.h"
+#include "sim/sim.h"
+
+static lspo_status_t describe(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trace_t *trace)
+{
+    lspo_status_t status = lspo_trace_set_meta(trace, "origin", "sim");
+    if (status == LSPO_OK)
+        status = lspo_trace_set_meta(trace, "machine", machine->name);
+    if (status == LSPO_OK)
+        status = lspo_trace_describe_plan(trace, plan);
+    return status;
+}
+
+lspo_status_t lspo_trial_summarise(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trace_t *trace,
+                                   lspo_summary_t *summary_out)
+{
+    lspo_status_t status = describe(plan, machine, trace);
+    if (status == LSPO_OK)
+        status = lspo_summary_create(trace, lspo_simulate_warmup(plan), summary_out);
+    return status;
+}
+
+lspo_status_t lspo_trial_play(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trial_t *trial_out)
+{
+    lspo_trial_t trial = {0};
+    if (plan->workload.iterations < 2)
+        return lspo_error(LSPO_ERR_INPUT, "--iterations %u: time an iteration takes at least 2",
+                          plan->workload.iterations);
+    lspo_status_t status = lspo_cost_plan(machine, plan, &trial.work_ns);
+    if (status == LSPO_OK)
+        status = lspo_engine_play(plan, machine, trial.work_ns, &trial.trace);
+    if (status == LSPO_OK)
+        status = lspo_trial_summarise(plan, machine, trial.trace, &trial.summary);
+    if (status == LSPO_OK)
+        *trial_out = trial;
+    else
+        lspo_trial_release(&trial);
+    return status;
+}
+
+void lspo_trial_release(lspo_trial_t *trial)
+{
+    lspo_summary_release(&trial->summary);
+    lspo_trace_destroy(trial->trace);
+    free(trial->work_ns);
+    *trial = (lspo_trial_t){0};
+}

@@ -1,0 +1,356 @@
+/* What fits and with what batch, against every batch tried; the order of choices; advice, and that following it
+ * helps; times that are those of a long training, over random workloads and machines. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/policy.h"
+#include "sim/advice.h"
+#include "sim/choose.h"
+#include "sim/fit.h"
+#include "sim/sim.h"
+#include "tests/plan_maker.h"
+
+typedef struct {
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+} case_t;
+
+static case_t small_case(void)
+{
+    case_t it;
+    cr_assert_eq(lspo_model_find("gpt-small", &it.model), LSPO_OK);
+    cr_assert_eq(lspo_machine_find("paper-laptop", &it.machine), LSPO_OK);
+    it.machine.gpu.context_bytes = 0;
+    lspo_workload_default(&it.workload);
+    it.workload.sequence = 128;
+    it.workload.subspace = 64;
+    return it;
+}
+
+static const lspo_policy_t *find(const char *name)
+{
+    const lspo_policy_t *policy = NULL;
+    cr_assert_eq(lspo_policy_find(name, &policy), LSPO_OK);
+    return policy;
+}
+
+static lspo_fit_question_t ask(const case_t *it, const lspo_policy_t *policy)
+{
+    lspo_fit_question_t question = {&it->model, it->workload, policy, &it->machine};
+    question.workload.iterations = lspo_policy_iterations(policy, &it->workload);
+    return question;
+}
+
+static lspo_fit_t fit_of(const lspo_fit_question_t *question)
+{
+    lspo_fit_t fit;
+    cr_assert_eq(lspo_fit_try(question, &fit), LSPO_OK);
+    return fit;
+}
+
+/* ---- the largest batch ---- */
+
+/* Memory that holds what batches 1, 2, 3, 5 and 11 take, to the byte and a byte less: every batch is tried. */
+Test(choose, the_largest_batch_is_that_of_trying_all)
+{
+    enum { MOST = 24 };
+    static const uint32_t at[] = {1, 2, 3, 5, 11};
+    for (uint32_t p = 0; p < lspo_policy_count(); p++) {
+        case_t it = small_case();
+        lspo_fit_question_t question = ask(&it, lspo_policy_at(p));
+        uint64_t gpu_bytes[MOST + 1];
+        for (uint32_t batch = 1; batch <= MOST; batch++) {
+            question.workload.batch = batch;
+            gpu_bytes[batch] = fit_of(&question).gpu_bytes;
+        }
+        question.workload.batch = 4;
+        for (size_t i = 0; i < 2 * sizeof at / sizeof at[0]; i++) {
+            it.machine.gpu.memory_bytes = (double)gpu_bytes[at[i / 2]] - (double)(i % 2);
+            uint32_t wanted = 0, found = 77;
+            for (uint32_t batch = 1; batch <= MOST; batch++)
+                wanted = (double)gpu_bytes[batch] <= it.machine.gpu.memory_bytes ? batch : wanted;
+            cr_assert_eq(lspo_fit_largest_batch(&question, &found), LSPO_OK);
+            cr_expect_eq(found, wanted, "%s, %.0f bytes: %u, not %u", question.policy->name,
+                         it.machine.gpu.memory_bytes, found, wanted);
+        }
+    }
+}
+
+/* With room for all, the answer is what flags allow at most. */
+Test(choose, the_largest_batch_ends_where_flags_end)
+{
+    case_t it = small_case();
+    it.machine.gpu.memory_bytes = it.machine.cpu.memory_bytes = 1e18;
+    lspo_fit_question_t question = ask(&it, find("native"));
+    uint32_t found = 0;
+    cr_assert_eq(lspo_fit_largest_batch(&question, &found), LSPO_OK);
+    cr_expect_eq(found, lspo_workload_batch_most(&question.workload, &it.model));
+    cr_expect_eq(found, (1u << 26) / 128);
+    question.workload.batch = found;
+    cr_expect_eq(lspo_workload_check(&question.workload, &it.model), LSPO_OK);
+    question.workload.batch = found + 1;
+    cr_expect_eq(lspo_workload_check(&question.workload, &it.model), LSPO_ERR_INPUT);
+}
+
+/* Host memory decides, too: native needs none, zero 16 bytes a parameter. */
+Test(choose, host_memory_decides)
+{
+    case_t it = small_case();
+    it.machine.cpu.memory_bytes = it.machine.cpu.process_bytes + 1e6;
+    lspo_fit_question_t native = ask(&it, find("native")), zero = ask(&it, find("zero"));
+    cr_expect(fit_of(&native).fits);
+    lspo_fit_t fit = fit_of(&zero);
+    cr_expect_not(fit.fits);
+    cr_expect_eq(lspo_fit_gpu_excess(&it.machine, fit.gpu_bytes), 0u);
+    cr_expect_eq(lspo_fit_host_excess(&it.machine, fit.host_bytes),
+                 fit.host_bytes - (uint64_t)it.machine.cpu.memory_bytes);
+}
+
+/* ---- choices ---- */
+
+static uint64_t excess_bytes(const lspo_choice_t *choice)
+{
+    return choice->gpu_excess_bytes + choice->host_excess_bytes;
+}
+
+static void expect_order(const lspo_choice_t *choices, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        const lspo_choice_t *a = &choices[i - 1], *b = &choices[i];
+        cr_expect_geq(a->prediction.fits, b->prediction.fits);
+        if (a->prediction.fits && b->prediction.fits)
+            cr_expect_geq(a->prediction.tokens_per_s, b->prediction.tokens_per_s);
+        if (!a->prediction.fits)
+            cr_expect_leq(excess_bytes(a), excess_bytes(b));
+        cr_expect_eq(b->prediction.fits, excess_bytes(b) == 0);
+    }
+}
+
+/* All policies, each once, in order, as a prediction of its own has them. */
+Test(choose, choices_are_predictions_in_order)
+{
+    static const double memories_bytes[] = {1e18, 4e8, 1e8, 1e6};
+    for (size_t m = 0; m < sizeof memories_bytes / sizeof memories_bytes[0]; m++) {
+        case_t it = small_case();
+        it.machine.gpu.memory_bytes = memories_bytes[m];
+        it.workload.iterations = 0;
+        lspo_choose_options_t options = {.model = &it.model, .machine = &it.machine, .workload = it.workload};
+        lspo_choice_t *choices = NULL;
+        uint32_t count = 0;
+        cr_assert_eq(lspo_choose(&options, &choices, &count), LSPO_OK);
+        cr_expect_eq(count, lspo_policy_count());
+        expect_order(choices, count);
+        for (uint32_t i = 0; i < count; i++) {
+            lspo_plan_t *plan = NULL;
+            lspo_prediction_t own;
+            lspo_fit_question_t question = ask(&it, choices[i].policy);
+            cr_assert_eq(lspo_tune_transition(&it.model, &question.workload, question.policy, &it.machine, &plan),
+                         LSPO_OK);
+            cr_assert_eq(lspo_simulate(plan, &it.machine, &own, NULL), LSPO_OK);
+            cr_expect_eq(own.summary.iteration_s, choices[i].prediction.summary.iteration_s);
+            cr_expect_eq(own.peak_gpu_bytes, choices[i].prediction.peak_gpu_bytes);
+            cr_expect_eq(own.fits, choices[i].prediction.fits);
+            if (own.fits)
+                cr_expect_geq(choices[i].largest_batch, 4u, "%s", question.policy->name);
+            lspo_prediction_release(&own);
+            lspo_plan_destroy(plan);
+        }
+        free(choices);
+    }
+}
+
+Test(choose, exact_only_and_the_best_of_a_class)
+{
+    case_t it = small_case();
+    it.workload.iterations = 0;
+    lspo_choose_options_t options = {
+        .model = &it.model, .machine = &it.machine, .workload = it.workload, .exact_only = true};
+    lspo_choice_t *choices = NULL;
+    uint32_t count = 0, exact = 0;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        exact += lspo_policy_at(i)->semantics == LSPO_SEMANTICS_EXACT;
+    cr_assert_eq(lspo_choose(&options, &choices, &count), LSPO_OK);
+    cr_expect_eq(count, exact);
+    cr_expect_eq(lspo_choice_best(choices, count, LSPO_CLASS_EXACT), &choices[0]);
+    cr_expect_null(lspo_choice_best(choices, count, LSPO_CLASS_COMPRESSED));
+    free(choices);
+
+    /* Only some batch fits: the one with the largest is nearest. */
+    lspo_choice_t made[] = {{.policy = find("zero"), .gpu_excess_bytes = 10},
+                            {.policy = find("swap"), .gpu_excess_bytes = 20, .largest_batch = 2},
+                            {.policy = find("zenflow"), .gpu_excess_bytes = 30}};
+    cr_expect_eq(lspo_choice_best(made, 3, LSPO_CLASS_EXACT), &made[1]);
+    made[1].largest_batch = 0;
+    cr_expect_eq(lspo_choice_best(made, 3, LSPO_CLASS_EXACT), &made[0], "what misses least");
+    cr_expect_eq(lspo_choice_best(made, 3, LSPO_CLASS_OTHER), &made[2], "stale ones are among the others");
+}
+
+/* ---- advice ---- */
+
+/* What the policy takes, and the advice that a machine with so much less GPU memory is given. */
+static void advise(case_t *it, const char *name, double less_bytes, char advice[LSPO_ADVICE_BYTES])
+{
+    const lspo_policy_t *policy = find(name);
+    lspo_fit_question_t question = ask(it, policy);
+    lspo_plan_t *plan = NULL;
+    lspo_prediction_t prediction;
+    it->machine.gpu.memory_bytes = (double)fit_of(&question).gpu_bytes - less_bytes;
+    cr_assert_eq(lspo_tune_transition(&it->model, &question.workload, policy, &it->machine, &plan), LSPO_OK);
+    cr_assert_eq(lspo_simulate(plan, &it->machine, &prediction, NULL), LSPO_OK);
+    cr_expect_not(prediction.fits);
+    cr_assert_eq(lspo_advise(plan, &it->machine, &prediction, LSPO_ADVICE_BYTES, advice), LSPO_OK);
+    lspo_prediction_release(&prediction);
+    lspo_plan_destroy(plan);
+}
+
+Test(choose, advice_names_a_flag_of_the_policy_asked_for)
+{
+    case_t it = small_case();
+    char advice[LSPO_ADVICE_BYTES];
+    it.workload.checkpointing = false;
+    advise(&it, "zero", 1e6, advice);
+    cr_expect_not_null(strstr(advice, "; --checkpointing on would make it fit"), "%s", advice);
+
+    /* Seven do not fit by a byte, six do: halves would say 3. */
+    it.workload.checkpointing = true;
+    it.workload.batch = 7;
+    advise(&it, "zero", 1, advice);
+    cr_expect_not_null(strstr(advice, ", 1 B more than"), "%s", advice);
+    cr_expect_not_null(strstr(advice, "; --batch 6 would make it fit"), "%s", advice);
+}
+
+/* Native's state does not shrink with the batch.  An exact policy is answered with an exact one where one fits, and
+ * else with the word that it is another kind. */
+Test(choose, advice_keeps_to_the_semantics_asked_for)
+{
+    case_t it = small_case();
+    char advice[LSPO_ADVICE_BYTES];
+    it.workload.batch = 1;
+    advise(&it, "native", 1e6, advice);
+    cr_expect_not_null(strstr(advice, "(exact too) would make it fit"), "%s", advice);
+    cr_expect_null(strstr(advice, "--batch"), "%s", advice);
+
+    it.machine.cpu.memory_bytes = it.machine.cpu.process_bytes + 2e6; /* no exact one has room for its state */
+    advise(&it, "native", 1e6, advice);
+    cr_expect_not_null(strstr(advice, ", not exact) would make it fit"), "%s", advice);
+}
+
+/* Following the advice makes it fit, for every policy; what cannot be helped is told by the nearest, not by "more
+ * memory". */
+Test(choose, no_policy_is_told_to_buy_memory)
+{
+    for (uint32_t p = 0; p < lspo_policy_count(); p++) {
+        case_t it = small_case();
+        char advice[LSPO_ADVICE_BYTES], nearest[LSPO_NAME_BYTES] = "";
+        lspo_fit_question_t question = ask(&it, lspo_policy_at(p));
+        double all_bytes = (double)fit_of(&question).gpu_bytes;
+        advise(&it, lspo_policy_at(p)->name, all_bytes - 1000, advice);
+        cr_expect_null(strstr(advice, "--gpu-memory"), "%s", advice);
+        const char *at = strstr(advice, "no policy fits at any batch; nearest is --policy ");
+        cr_assert_not_null(at, "%s", advice);
+        sscanf(at + strlen("no policy fits at any batch; nearest is --policy "), "%63s", nearest);
+        const lspo_policy_t *named = find(nearest);
+        question = ask(&it, named);
+        question.workload.batch = 1;
+        uint64_t least_bytes = fit_of(&question).gpu_bytes;
+        for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+            lspo_fit_question_t other = ask(&it, lspo_policy_at(i));
+            other.workload.batch = 1;
+            cr_expect_leq(least_bytes, fit_of(&other).gpu_bytes, "%s before %s", named->name, other.policy->name);
+        }
+    }
+}
+
+/* ---- settled times ---- */
+
+static double scaled(uint64_t *state, double value)
+{
+    static const double factors[] = {0.01, 0.1, 0.3, 1, 3, 10};
+    return value * factors[maker_below(state, 6)];
+}
+
+static case_t random_case(uint64_t seed)
+{
+    case_t it = small_case();
+    uint64_t state = seed * 0x9e3779b97f4a7c15u + 3;
+    lspo_workload_t *w = &it.workload;
+    w->iterations = 2 + (uint32_t)maker_below(&state, 30);
+    w->accumulation = 1 + (uint32_t)maker_below(&state, 2);
+    w->clip_norm = maker_below(&state, 3) == 0;
+    w->checkpointing = maker_below(&state, 2);
+    w->gradient_buffers = (uint32_t)maker_below(&state, 4);
+    w->swap_slots = 1 + (uint32_t)maker_below(&state, 3);
+    w->update_every = 1 + (uint32_t)maker_below(&state, 5);
+    w->select_every = w->update_every * (1 + (uint32_t)maker_below(&state, 4));
+    w->project_every = 1 + (uint32_t)maker_below(&state, 9);
+    w->switch_every = 1 + (uint32_t)maker_below(&state, 9);
+    w->check_every = (uint32_t)maker_below(&state, 9);
+    w->fit_steps = 4;
+    w->fit_batches = 3;
+    it.machine.link.d2h_Bps = scaled(&state, it.machine.link.d2h_Bps);
+    it.machine.link.h2d_Bps = scaled(&state, it.machine.link.h2d_Bps);
+    it.machine.cpu.adam_pps = scaled(&state, it.machine.cpu.adam_pps);
+    it.machine.cpu.adam_cached_pps = it.machine.cpu.adam_pps;
+    return it;
+}
+
+/* The mean over a long plan of the same. */
+static double long_run_s(const case_t *it, const lspo_policy_t *policy)
+{
+    case_t longer = *it;
+    lspo_plan_t *plan = NULL;
+    lspo_prediction_t prediction;
+    longer.workload.iterations = 96;
+    cr_assert_eq(lspo_plan_build(&it->model, &longer.workload, policy, &plan), LSPO_OK);
+    cr_assert_eq(lspo_simulate(plan, &it->machine, &prediction, NULL), LSPO_OK);
+    double sum_s = 0;
+    for (uint32_t i = 0; i < prediction.summary.sample_count; i++)
+        sum_s += prediction.summary.samples_s[i];
+    double mean_s = sum_s / prediction.summary.sample_count;
+    lspo_prediction_release(&prediction);
+    lspo_plan_destroy(plan);
+    return mean_s;
+}
+
+/* Whatever is asked: either the iterations are refused as too few, or the time is no less than the bound, and, where
+ * they are the default, within 15 % of a long training's. */
+Test(choose, times_are_refused_or_above_the_bound)
+{
+    uint32_t refused = 0, kept = 0;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        for (uint32_t p = 0; p < lspo_policy_count(); p++) {
+            case_t it = random_case(seed);
+            const lspo_policy_t *policy = lspo_policy_at(p);
+            lspo_plan_t *plan = NULL;
+            lspo_prediction_t prediction;
+            bool by_default = seed % 3 == 0;
+            if (by_default)
+                it.workload.iterations = lspo_policy_iterations(policy, &it.workload);
+            cr_assert_eq(lspo_plan_build(&it.model, &it.workload, policy, &plan), LSPO_OK);
+            cr_assert_eq(lspo_simulate(plan, &it.machine, &prediction, NULL), LSPO_OK);
+            bool settled = lspo_simulate_check_settled(plan, &prediction) == LSPO_OK;
+            uint32_t least = lspo_policy_iterations_least(policy, &it.workload);
+            if (it.workload.iterations < least)
+                cr_expect_not(settled, "%s, %u iterations", policy->name, it.workload.iterations);
+            if (settled)
+                cr_expect_geq(prediction.summary.iteration_s, prediction.lower_bound_s * (1 - 1e-9),
+                              "%s, seed %u: %g s below %g s", policy->name, (unsigned)seed,
+                              prediction.summary.iteration_s, prediction.lower_bound_s);
+            bool counted = lspo_policy_period(policy, &it.workload) <= prediction.summary.iteration_count;
+            if (by_default && counted && policy->optimizer != LSPO_OPTIMIZER_BLOCK_ADAM) {
+                double wanted_s = long_run_s(&it, policy), found_s = prediction.summary.iteration_s;
+                cr_expect(settled, "%s, seed %u", policy->name, (unsigned)seed);
+                cr_expect(found_s > 0.85 * wanted_s && found_s < 1.15 * wanted_s, "%s, seed %u: %g s, not %g s",
+                          policy->name, (unsigned)seed, found_s, wanted_s);
+            }
+            settled ? kept++ : refused++;
+            lspo_prediction_release(&prediction);
+            lspo_plan_destroy(plan);
+        }
+    }
+    cr_expect_gt(refused, 5u);
+    cr_expect_gt(kept, 400u);
+}
