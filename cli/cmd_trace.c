@@ -7,13 +7,14 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "cli/table.h"
 #include "traces/gantt.h"
 #include "traces/import_deepspeed.h"
 #include "traces/import_kineto.h"
 #include "traces/import_rules.h"
 #include "traces/perfetto.h"
-#include "traces/summary.h"
+#include "traces/typical.h"
 
 static const char export_usage[] = "lspo trace export TRACE [--perfetto FILE] [--gantt FILE [--first N] [--count N]]";
 static const char import_usage[] =
@@ -178,6 +179,12 @@ static uint64_t iteration_count(const lspo_trace_t *trace)
     return count;
 }
 
+static uint64_t bytes_of_link(const lspo_trace_t *trace, const lspo_typical_t *typical, lspo_lane_t link)
+{
+    const char *known = lspo_trace_meta(trace, link == LSPO_LANE_D2H ? "d2h-bytes" : "h2d-bytes");
+    return known == NULL ? (uint64_t)llround(typical->link_bytes[link]) : LSPO_MISSING;
+}
+
 /* Times and bytes an iteration, from the second iteration on; missing when there is one only.  A log does not tell what
  * the links do. */
 static lspo_status_t fill_record(const lspo_trace_t *trace, bool tells_links, import_record_t *record)
@@ -194,31 +201,43 @@ static lspo_status_t fill_record(const lspo_trace_t *trace, bool tells_links, im
                                 .h2d_busy_s = (double)NAN,
                                 .cpu_busy_s = (double)NAN,
                                 .unnamed_gpu_share = unnamed != NULL ? strtod(unnamed, NULL) : (double)NAN};
-    if (record->iterations < 2)
+    if (record->iterations < 2) {
+        lspo_warn("one iteration only: its time is not known, which is that from its end to the end of the next; "
+                  "record two steps or more");
         return LSPO_OK;
-    lspo_summary_t summary;
-    lspo_status_t status = lspo_summary_create(trace, 0, &summary);
+    }
+    lspo_typical_t typical;
+    lspo_status_t status = lspo_typical_iteration(trace, &typical);
     if (status != LSPO_OK)
         return status;
-    record->iteration_s = summary.iteration_s;
-    record->gpu_busy_s = summary.busy_s[LSPO_LANE_GPU];
-    record->cpu_busy_s = summary.busy_s[LSPO_LANE_CPU];
+    record->iteration_s = typical.iteration_s;
+    record->gpu_busy_s = typical.busy_s[LSPO_LANE_GPU];
+    record->cpu_busy_s = typical.busy_s[LSPO_LANE_CPU];
     if (tells_links) {
-        record->d2h_busy_s = summary.busy_s[LSPO_LANE_D2H];
-        record->h2d_busy_s = summary.busy_s[LSPO_LANE_H2D];
-        record->d2h_bytes = summary.link_bytes[LSPO_LANE_D2H];
-        record->h2d_bytes = summary.link_bytes[LSPO_LANE_H2D];
+        record->d2h_busy_s = typical.busy_s[LSPO_LANE_D2H];
+        record->h2d_busy_s = typical.busy_s[LSPO_LANE_H2D];
+        record->d2h_bytes = bytes_of_link(trace, &typical, LSPO_LANE_D2H);
+        record->h2d_bytes = bytes_of_link(trace, &typical, LSPO_LANE_H2D);
     }
-    lspo_summary_release(&summary);
     return LSPO_OK;
+}
+
+static lspo_status_t read_source(const import_request_t *request, lspo_trace_t **trace_out)
+{
+    if (request->kineto_path == NULL)
+        return lspo_import_deepspeed(request->deepspeed_path, trace_out);
+    lspo_progress_t bar;
+    lspo_progress_start(&bar);
+    const lspo_import_progress_t progress = {lspo_progress_update, &bar};
+    lspo_status_t status = lspo_import_kineto(request->kineto_path, request->map_path, &progress, trace_out);
+    lspo_progress_end(&bar);
+    return status;
 }
 
 static lspo_status_t import_trace(const import_request_t *request)
 {
     lspo_trace_t *trace;
-    lspo_status_t status = request->kineto_path != NULL
-                               ? lspo_import_kineto(request->kineto_path, request->map_path, &trace)
-                               : lspo_import_deepspeed(request->deepspeed_path, &trace);
+    lspo_status_t status = read_source(request, &trace);
     if (status != LSPO_OK)
         return status;
     import_record_t record;

@@ -1,176 +1,36 @@
 #include "traces/import_events.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
-#include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <zlib.h>
+
+#include "traces/import_fields.h"
+#include "traces/import_scan.h"
+
+/* Something that is said once, with where it was first. */
+typedef struct {
+    uint64_t count, line;
+} tally_t;
 
 typedef struct {
     const char *path;
-    char *text; /* owned */
-    size_t bytes;
-    size_t at;      /* next byte to read                         */
-    size_t counted; /* bytes whose newlines `line` has counted   */
-    uint64_t line;
+    lspo_import_text_t text;
+    lspo_scan_t scan;
+    lspo_import_fields_t fields;
     const lspo_import_rules_t *rules;
     lspo_import_events_t *events;
+    uint32_t last_process;
+    tally_t senseless, untimed_work, untimed_ranges;
+    bool unclosed;
 } reader_t;
 
-/* The file as text */
-
-/* A profile of a few steps has some hundred megabytes; a gzip bomb has more. */
-static const size_t text_bytes_max = (size_t)8 << 30;
-
-static lspo_status_t read_chunks(gzFile file, reader_t *reader)
+static void note(tally_t *tally, uint64_t line)
 {
-    size_t capacity = 0;
-    for (;;) {
-        if (reader->bytes == capacity) {
-            capacity = capacity ? capacity * 2 : (size_t)1 << 20;
-            char *grown = capacity <= text_bytes_max ? realloc(reader->text, capacity) : NULL;
-            if (!grown && capacity > text_bytes_max)
-                return lspo_error(LSPO_ERR_INPUT, "%s: more than %zu GiB of text: profile fewer steps", reader->path,
-                                  text_bytes_max >> 30);
-            if (!grown)
-                return lspo_error(LSPO_ERR_MEMORY, "out of memory to read %s", reader->path);
-            reader->text = grown;
-        }
-        size_t room = capacity - reader->bytes;
-        int taken = gzread(file, reader->text + reader->bytes, room > INT32_MAX ? INT32_MAX : (unsigned)room);
-        int code = Z_OK;
-        const char *message = gzerror(file, &code);
-        if (taken < 0 || (code != Z_OK && code != Z_STREAM_END))
-            return lspo_error(LSPO_ERR_INPUT, "cannot read %s: %s", reader->path,
-                              code == Z_ERRNO ? strerror(errno) : message);
-        if (taken == 0)
-            return LSPO_OK;
-        reader->bytes += (size_t)taken;
-    }
+    if (tally->count++ == 0)
+        tally->line = line;
 }
 
-/* gzread() passes text that is not compressed through. */
-static lspo_status_t read_text(reader_t *reader)
-{
-    gzFile file = gzopen(reader->path, "rbe");
-    if (!file)
-        return lspo_error(LSPO_ERR_INPUT, "cannot open trace %s: %s", reader->path, strerror(errno));
-    lspo_status_t status = read_chunks(file, reader);
-    gzclose(file);
-    return status;
-}
-
-/* JSON, one value at a time */
-
-static uint64_t line_at(reader_t *reader, size_t at)
-{
-    while (reader->counted < at)
-        reader->line += reader->text[reader->counted++] == '\n';
-    return reader->line;
-}
-
-static lspo_status_t early_end(reader_t *reader)
-{
-    return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": the trace ends too early: the file is truncated", reader->path,
-                      line_at(reader, reader->bytes));
-}
-
-/* The next byte that is not blank, without taking it; '\0' at the end of the text. */
-static char peek(reader_t *reader)
-{
-    while (reader->at < reader->bytes && strchr(" \t\r\n", reader->text[reader->at]) && reader->text[reader->at])
-        reader->at++;
-    return reader->at < reader->bytes ? reader->text[reader->at] : '\0';
-}
-
-static lspo_status_t expect(reader_t *reader, const char *wanted, char *found_out)
-{
-    char found = peek(reader);
-    if (reader->at == reader->bytes)
-        return early_end(reader);
-    if (found == '\0' || !strchr(wanted, found))
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": '%c' is not JSON of a trace: one of %s is wanted",
-                          reader->path, line_at(reader, reader->at), found >= ' ' && found <= '~' ? found : '?',
-                          wanted);
-    reader->at++;
-    *found_out = found;
-    return LSPO_OK;
-}
-
-static lspo_status_t take_value(reader_t *reader, json_t **value_out)
-{
-    json_error_t error;
-    if (peek(reader) == '\0' && reader->at == reader->bytes)
-        return early_end(reader);
-    /* Integers as reals: identifiers of 64 bits would not fit jansson's, and none is needed exactly above 2^53. */
-    json_t *value = json_loadb(reader->text + reader->at, reader->bytes - reader->at,
-                               JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL, &error);
-    if (!value && json_error_code(&error) == json_error_premature_end_of_input)
-        return early_end(reader);
-    if (!value)
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": %s", reader->path,
-                          line_at(reader, reader->at) + (uint64_t)(error.line > 0 ? error.line - 1 : 0), error.text);
-    reader->at += (size_t)error.position;
-    *value_out = value;
-    return LSPO_OK;
-}
-
-/* Events */
-
-static const struct {
-    const char *category;
-    lspo_event_class_t event_class;
-} categories[] = {
-    {"cpu_op", LSPO_EVENT_CPU_OP},       {"kernel", LSPO_EVENT_KERNEL},
-    {"cuda_runtime", LSPO_EVENT_LAUNCH}, {"cuda_driver", LSPO_EVENT_LAUNCH},
-    {"gpu_memcpy", LSPO_EVENT_COPY},     {"gpu_memset", LSPO_EVENT_KERNEL},
-    {"hip_runtime", LSPO_EVENT_LAUNCH},  {"user_annotation", LSPO_EVENT_ANNOTATION},
-    {"Operator", LSPO_EVENT_CPU_OP}, /* PyTorch 1.8 */
-    {"Runtime", LSPO_EVENT_LAUNCH},      {"Memcpy", LSPO_EVENT_COPY},
-    {"Memset", LSPO_EVENT_KERNEL},
-};
-
-/* 0: an event that an import does not need. */
-static int event_class(const json_t *event)
-{
-    const char *phase = json_string_value(json_object_get(event, "ph"));
-    const char *category = json_string_value(json_object_get(event, "cat"));
-    if (!phase || !category || strcmp(phase, "X") != 0)
-        return 0;
-    for (size_t i = 0; i < sizeof categories / sizeof categories[0]; i++)
-        if (strcasecmp(categories[i].category, category) == 0)
-            return (int)categories[i].event_class;
-    return 0;
-}
-
-/* A whole number, or `missing` where there is none or it is out of range. */
-static int64_t whole_number(const json_t *value, int64_t missing)
-{
-    double number = json_is_number(value) ? json_number_value(value) : (double)NAN;
-    if (json_is_string(value))
-        number = strtod(json_string_value(value), NULL);
-    return fabs(number) <= 9e15 ? (int64_t)number : missing;
-}
-
-static lspo_status_t read_time(const reader_t *reader, uint64_t line, const json_t *event, const char *key,
-                               double high_us, double *us_out)
-{
-    const json_t *value = json_object_get(event, key);
-    const char *name = json_string_value(json_object_get(event, "name"));
-    if (!json_is_number(value))
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": event '%.60s' has no number \"%s\"", reader->path, line,
-                          name, key);
-    double us = json_number_value(value);
-    if (!(us >= 0 && us <= high_us))
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": event '%.60s': \"%s\" is %.9g us; it must be from 0 to %.9g",
-                          reader->path, line, name, key, us, high_us);
-    *us_out = us;
-    return LSPO_OK;
-}
+/* Records */
 
 static lspo_status_t append_event(reader_t *reader, const lspo_import_event_t *event)
 {
@@ -189,6 +49,26 @@ static lspo_status_t append_event(reader_t *reader, const lspo_import_event_t *e
     return LSPO_OK;
 }
 
+static lspo_status_t find_process(reader_t *reader, const char *name, uint32_t *process_out)
+{
+    lspo_import_events_t *events = reader->events;
+    uint32_t at = reader->last_process;
+    if (at >= events->process_count || strcmp(events->process_names[at], name) != 0)
+        for (at = 0; at < events->process_count && strcmp(events->process_names[at], name) != 0; at++)
+            ;
+    if (at == LSPO_IMPORT_PROCESSES_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "%s: events of more than %d processes (\"pid\")", reader->path,
+                          LSPO_IMPORT_PROCESSES_MAX);
+    if (at == events->process_count) {
+        events->process_names[at] = strdup(name);
+        if (!events->process_names[at])
+            return lspo_error(LSPO_ERR_MEMORY, "out of memory for the events of %s", reader->path);
+        events->process_count++;
+    }
+    reader->last_process = *process_out = at;
+    return LSPO_OK;
+}
+
 /* N of "ProfilerStep#N", else -1. */
 static int64_t step_number(const char *name)
 {
@@ -196,121 +76,287 @@ static int64_t step_number(const char *name)
     return digits && digits[1] >= '0' && digits[1] <= '9' ? (int64_t)strtoll(digits + 1, NULL, 10) : -1;
 }
 
-static lspo_status_t read_event(reader_t *reader, uint64_t line, const json_t *object)
+static const double start_us_max = 9e15, duration_us_max = 1e12;
+
+/* A launch needs its start only, and a step ends where the next begins. */
+static void fill_times(reader_t *reader, lspo_import_event_t *event)
 {
-    if (!json_is_object(object))
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": an event of the trace is no object", reader->path, line);
-    lspo_import_event_t event = {.line = line, .event_class = (uint8_t)event_class(object)};
-    if (event.event_class == 0)
+    double start_us = -1, duration_us = -1;
+    bool started =
+        lspo_import_value_number(&reader->fields.start, &start_us) && start_us >= 0 && start_us <= start_us_max;
+    bool lasted = lspo_import_value_number(&reader->fields.duration, &duration_us) && duration_us >= 0 &&
+                  duration_us <= duration_us_max;
+    event->start_us = started ? start_us : 0;
+    event->duration_us = lasted ? duration_us : 0;
+    bool is_launch = event->event_class == LSPO_EVENT_LAUNCH;
+    bool is_step = event->rule && event->rule->kind == LSPO_RULE_STEP;
+    event->skipped = !started || (!lasted && !is_launch && !is_step);
+    if (!started || (!lasted && !is_launch))
+        note(event->event_class & (LSPO_EVENT_KERNEL | LSPO_EVENT_COPY) ? &reader->untimed_work
+                                                                        : &reader->untimed_ranges,
+             event->line);
+}
+
+static void fill_args(const lspo_import_fields_t *fields, lspo_import_event_t *event)
+{
+    int64_t bytes = lspo_import_value_whole(&fields->bytes, -1);
+    int64_t size = lspo_import_value_whole(&fields->size, -1);
+    int64_t device = lspo_import_value_whole(&fields->device, 0);
+    int64_t stream = lspo_import_value_whole(&fields->stream, -1);
+    event->bytes = bytes >= 0 ? (uint64_t)bytes : size >= 0 ? (uint64_t)size : LSPO_IMPORT_NO_BYTES;
+    event->device = device >= 0 && device <= INT32_MAX ? (int32_t)device : 0;
+    event->stream = stream >= 0 ? (uint64_t)stream : LSPO_IMPORT_NO_STREAM;
+}
+
+/* What has been read into reader->fields. */
+static lspo_status_t take_event(reader_t *reader, uint64_t line)
+{
+    const lspo_import_fields_t *fields = &reader->fields;
+    if (!fields->category.present && strcmp(fields->phase.text, "X") == 0)
+        reader->events->uncategorized_count++;
+    if (fields->event_class == 0 || !fields->phase.present)
         return LSPO_OK;
-    const char *name = json_string_value(json_object_get(object, "name"));
-    if (!name)
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": an event has no name", reader->path, line);
-    const json_t *args = json_object_get(object, "args");
-    event.correlation = whole_number(json_object_get(args, "correlation"), LSPO_NO_CORRELATION);
+    const char *name = fields->has_name ? fields->name.text : "";
+    lspo_import_event_t event = {.line = line, .event_class = fields->event_class};
+    event.correlation = lspo_import_value_whole(&fields->correlation, LSPO_NO_CORRELATION);
     bool is_launch = event.event_class == LSPO_EVENT_LAUNCH;
     if (!is_launch)
         event.rule = lspo_import_rules_find(reader->rules, (lspo_event_class_t)event.event_class, name);
     bool is_range = event.event_class == LSPO_EVENT_ANNOTATION || event.event_class == LSPO_EVENT_CPU_OP;
     if ((is_range && !event.rule) || (is_launch && event.correlation == LSPO_NO_CORRELATION))
         return LSPO_OK;
-
-    lspo_status_t status = read_time(reader, line, object, "ts", 9e15, &event.start_us);
-    if (status == LSPO_OK)
-        status = read_time(reader, line, object, "dur", 1e12, &event.duration_us);
-    if (status != LSPO_OK)
-        return status;
-    int64_t bytes = whole_number(json_object_get(args, "bytes"), 0);
-    int64_t device = whole_number(json_object_get(args, "device"), 0);
-    event.bytes = bytes > 0 ? (uint64_t)bytes : 0;
-    event.device = device >= 0 && device <= INT32_MAX ? (int32_t)device : 0;
-    event.thread = (uint64_t)whole_number(json_object_get(object, "tid"), 0);
-    event.number = step_number(name);
-    return append_event(reader, &event);
+    if (fields->phase.text[0] == 'B') {
+        reader->events->begin_count++;
+        return LSPO_OK;
+    }
+    fill_times(reader, &event);
+    fill_args(fields, &event);
+    event.thread = lspo_import_value_identity(&fields->thread);
+    event.number = is_range ? step_number(name) : -1;
+    lspo_status_t status = find_process(reader, fields->process.text, &event.process);
+    return status == LSPO_OK ? append_event(reader, &event) : status;
 }
 
-/* From after '[' to after its ']'. */
+/* Finding the way on */
+
+static lspo_status_t early_end(reader_t *reader)
+{
+    if (reader->text.status != LSPO_OK)
+        return reader->text.status;
+    return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": the trace ends too early: the file is truncated", reader->path,
+                      lspo_import_text_line(&reader->text));
+}
+
+/* To what looks like the end of an event, before another element: "}," and no key. */
+static void seek_element(reader_t *reader)
+{
+    bool closed = false;
+    int c;
+    while ((c = lspo_import_text_take(&reader->text)) != LSPO_IMPORT_END) {
+        if (c == ',' && closed && lspo_scan_peek(&reader->scan, true) != '"')
+            return;
+        if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
+            closed = c == '}';
+    }
+}
+
+/* To what follows "traceEvents" and its colon. */
+static bool seek_events(reader_t *reader)
+{
+    static const char mark[] = "\"traceEvents\"";
+    size_t found = 0;
+    int c;
+    while ((c = lspo_import_text_take(&reader->text)) != LSPO_IMPORT_END) {
+        found = c == mark[found] ? found + 1 : c == mark[0];
+        if (found < sizeof mark - 1)
+            continue;
+        found = 0;
+        if (lspo_scan_peek(&reader->scan, false) != ':')
+            continue;
+        reader->text.at++;
+        if (lspo_scan_peek(&reader->scan, false) == '[')
+            return true;
+    }
+    return false;
+}
+
+/* The trace */
+
+/* One element of the array, from its first byte on. */
+static lspo_status_t read_element(reader_t *reader, int first)
+{
+    uint64_t line = lspo_import_text_line(&reader->text);
+    lspo_scan_status_t scanned = LSPO_SCAN_OK;
+    if (first == '{') {
+        reader->text.at++;
+        scanned = lspo_import_fields_read(&reader->scan, &reader->fields);
+    } else {
+        scanned = lspo_scan_skip(&reader->scan);
+    }
+    if (scanned == LSPO_SCAN_END)
+        return early_end(reader);
+    if (scanned == LSPO_SCAN_OK && first == '{')
+        return take_event(reader, line);
+    note(&reader->senseless, line);
+    if (scanned == LSPO_SCAN_BAD)
+        seek_element(reader);
+    return reader->text.status;
+}
+
+/* From after '[' to after its ']'; where that is missing but the last event is whole, to the end of the text. */
 static lspo_status_t read_array(reader_t *reader)
 {
-    char separator = ',';
     lspo_status_t status = LSPO_OK;
-    if (peek(reader) == ']')
-        return expect(reader, "]", &separator);
-    while (status == LSPO_OK && separator == ',') {
-        json_t *value = NULL;
-        (void)peek(reader);
-        uint64_t line = line_at(reader, reader->at);
-        status = take_value(reader, &value);
-        if (status == LSPO_OK)
-            status = read_event(reader, line, value);
-        json_decref(value);
-        if (status == LSPO_OK)
-            status = expect(reader, ",]", &separator);
+    while (status == LSPO_OK) {
+        int first = lspo_scan_peek(&reader->scan, true);
+        if (first == LSPO_IMPORT_END) {
+            reader->unclosed = true;
+            return reader->text.status;
+        }
+        if (first == ']') {
+            reader->text.at++;
+            return LSPO_OK;
+        }
+        status = read_element(reader, first);
     }
     return status;
 }
 
-/* One "key": value of the outer object; *found_out when it was the events. */
-static lspo_status_t read_member(reader_t *reader, bool *found_out)
+/* One "key": value of the outer object. */
+static lspo_scan_status_t read_member(reader_t *reader, bool *is_events_out)
 {
-    json_t *key = NULL, *value = NULL;
-    char mark;
-    lspo_status_t status = take_value(reader, &key);
-    if (status == LSPO_OK && !json_is_string(key))
-        status = lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a key of the trace is no text", reader->path,
-                            line_at(reader, reader->at));
-    if (status == LSPO_OK)
-        status = expect(reader, ":", &mark);
-    if (status == LSPO_OK && strcmp(json_string_value(key), "traceEvents") == 0) {
-        status = expect(reader, "[", &mark);
-        if (status == LSPO_OK)
-            status = read_array(reader);
+    lspo_scan_status_t scanned = lspo_scan_key(&reader->scan, &reader->fields.key);
+    if (scanned != LSPO_SCAN_OK)
+        return scanned;
+    *is_events_out = strcmp(reader->fields.key.text, "traceEvents") == 0 && lspo_scan_peek(&reader->scan, false) == '[';
+    return *is_events_out ? LSPO_SCAN_OK : lspo_scan_skip(&reader->scan);
+}
+
+/* From after '{' to after its '}'.  What makes no sense before the events is skipped up to them; after them it does not
+ * matter. */
+static lspo_status_t read_object(reader_t *reader, bool *found_out)
+{
+    while (lspo_scan_peek(&reader->scan, true) != '}') {
+        bool is_events = false;
+        uint64_t line = lspo_import_text_line(&reader->text);
+        lspo_scan_status_t scanned = read_member(reader, &is_events);
+        if (scanned == LSPO_SCAN_BAD && !*found_out) {
+            note(&reader->senseless, line);
+            is_events = seek_events(reader);
+            scanned = is_events ? LSPO_SCAN_OK : LSPO_SCAN_END;
+        }
+        if (scanned != LSPO_SCAN_OK && *found_out && reader->text.status == LSPO_OK) {
+            reader->unclosed = true;
+            return LSPO_OK;
+        }
+        if (scanned != LSPO_SCAN_OK)
+            return early_end(reader);
+        if (!is_events)
+            continue;
+        reader->text.at++;
         *found_out = true;
-    } else if (status == LSPO_OK) {
-        status = take_value(reader, &value);
+        lspo_status_t status = read_array(reader);
+        if (status != LSPO_OK || reader->unclosed)
+            return status;
     }
-    json_decref(value);
-    json_decref(key);
-    return status;
+    reader->text.at++;
+    return LSPO_OK;
+}
+
+/* Other files that a user may have at hand. */
+static lspo_status_t not_a_trace(reader_t *reader)
+{
+    static const struct {
+        const char *begins, *meaning;
+    } kinds[] = {
+        {"PK\003\004", "a zip archive: unpack it first"},
+        {"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"},
+        {"\xfd"
+         "7zXZ",
+         "compressed by xz: unpack it first"},
+        {"BZh", "compressed by bzip2: unpack it first"},
+        {"\xff\xfe", "text in UTF-16: save it as UTF-8"},
+        {"\xfe\xff", "text in UTF-16: save it as UTF-8"},
+    };
+    const lspo_import_text_t *text = &reader->text;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        size_t length = strlen(kinds[i].begins);
+        if (text->end - text->at >= length && memcmp(text->window + text->at, kinds[i].begins, length) == 0)
+            return lspo_error(LSPO_ERR_INPUT, "%s: it is %s", reader->path, kinds[i].meaning);
+    }
+    int c = text->window[text->at];
+    return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": '%c' is not JSON of a trace: one of {[ is wanted", reader->path,
+                      lspo_import_text_line(&reader->text), c >= ' ' && c <= '~' ? c : '?');
+}
+
+static lspo_status_t check_end(reader_t *reader)
+{
+    int c = lspo_scan_peek(&reader->scan, true);
+    if (c == '{' || c == '[')
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": text after the end of the trace: two profiles in one file?",
+                          reader->path, lspo_import_text_line(&reader->text));
+    if (c != LSPO_IMPORT_END)
+        note(&reader->senseless, lspo_import_text_line(&reader->text));
+    return reader->text.status;
 }
 
 static lspo_status_t read_trace(reader_t *reader)
 {
-    char mark;
     bool found = false;
-    lspo_status_t status = expect(reader, "{[", &mark);
-    if (status == LSPO_OK && mark == '[') {
-        found = true;
-        status = read_array(reader);
-    } else if (status == LSPO_OK && peek(reader) == '}') {
-        status = expect(reader, "}", &mark);
-    } else {
-        while (status == LSPO_OK && mark != '}') {
-            status = read_member(reader, &found);
-            if (status == LSPO_OK)
-                status = expect(reader, ",}", &mark);
-        }
-    }
+    int c = lspo_scan_peek(&reader->scan, false);
+    if (c == LSPO_IMPORT_END)
+        return early_end(reader);
+    if (c != '{' && c != '[')
+        return not_a_trace(reader);
+    reader->text.at++;
+    lspo_status_t status = c == '[' ? read_array(reader) : read_object(reader, &found);
     if (status != LSPO_OK)
         return status;
-    if (!found)
+    if (c == '{' && !found)
         return lspo_error(LSPO_ERR_INPUT, "%s: not a profiler trace: it has no \"traceEvents\"", reader->path);
-    (void)peek(reader);
-    if (reader->at != reader->bytes)
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": text after the end of the trace", reader->path,
-                          line_at(reader, reader->at));
-    return LSPO_OK;
+    return reader->unclosed ? reader->text.status : check_end(reader);
+}
+
+static void warn_once(const reader_t *reader)
+{
+    const struct {
+        const tally_t tally;
+        const char *meaning;
+    } warnings[] = {
+        {reader->senseless,
+         "places that make no sense as JSON, skipped up to the next event: what stood there is missing"},
+        {{reader->scan.odd_count, reader->scan.odd_line}, "values and characters that JSON does not allow, read past"},
+        {reader->untimed_work, "events of the GPU whose \"ts\" or \"dur\" is missing, negative or no number, left out: "
+                               "busy times are too short"},
+        {reader->untimed_ranges,
+         "steps, ranges and launches of the CPU whose \"ts\" or \"dur\" is missing, negative or no "
+         "number, not used"},
+    };
+    for (size_t i = 0; i < sizeof warnings / sizeof warnings[0]; i++)
+        if (warnings[i].tally.count > 0)
+            lspo_warn("%s: %s: %" PRIu64 " (the first in line %" PRIu64 ")", reader->path, warnings[i].meaning,
+                      warnings[i].tally.count, warnings[i].tally.line);
+    if (reader->unclosed)
+        lspo_warn("%s: the file has no proper end: if it was cut off, events are missing", reader->path);
+    if (reader->events->begin_count > 0)
+        lspo_warn("%s: ranges written as begin and end (\"ph\": \"B\", \"E\"), which are not read: %" PRIu64,
+                  reader->path, reader->events->begin_count);
 }
 
 lspo_status_t lspo_import_events_read(const char *path, const lspo_import_rules_t *rules,
-                                      lspo_import_events_t *events_out)
+                                      const lspo_import_progress_t *progress, lspo_import_events_t *events_out)
 {
     lspo_import_events_t events = {0};
-    reader_t reader = {.path = path, .line = 1, .rules = rules, .events = &events};
-    lspo_status_t status = read_text(&reader);
+    reader_t reader = {.path = path, .rules = rules, .events = &events};
+    lspo_status_t status = lspo_import_text_open(path, progress, &reader.text);
+    if (status != LSPO_OK)
+        return status;
+    reader.scan.text = &reader.text;
+    status = read_trace(&reader);
     if (status == LSPO_OK)
-        status = read_trace(&reader);
-    free(reader.text);
+        warn_once(&reader);
+    lspo_import_fields_release(&reader.fields);
+    lspo_import_text_close(&reader.text);
     if (status != LSPO_OK) {
         lspo_import_events_release(&events);
         return status;
@@ -321,6 +367,8 @@ lspo_status_t lspo_import_events_read(const char *path, const lspo_import_rules_
 
 void lspo_import_events_release(lspo_import_events_t *events)
 {
+    for (uint32_t i = 0; i < events->process_count; i++)
+        free(events->process_names[i]);
     free(events->events);
     *events = (lspo_import_events_t){0};
 }

@@ -7,32 +7,30 @@
 #include "traces/import_events.h"
 #include "traces/import_lanes.h"
 #include "traces/import_names.h"
+#include "traces/import_process.h"
+#include "traces/import_steps.h"
+#include "traces/import_streams.h"
 #include "traces/order.h"
 
 typedef struct {
     const char *path;
     lspo_import_events_t events;
-    const lspo_import_event_t **steps, **launches; /* owned: sorted by start; by correlation */
-    lspo_import_work_t work;                       /* owned: device work and ranges that are no steps */
-    uint32_t launch_count, device_work_count;
+    lspo_import_steps_t steps;
+    const lspo_import_event_t **launches; /* owned: by correlation, then start */
+    lspo_import_work_t work;              /* items and launches owned */
+    uint32_t launch_count, device_work_count, skipped_count;
     uint32_t other_device_count, outside_count, unlaunched_count;
+    uint32_t sizeless_count[LSPO_LANE_COUNT]; /* copies whose bytes nobody tells */
 } import_t;
-
-static int compare_event_start(const void *left, const void *right)
-{
-    const lspo_import_event_t *a = *(const lspo_import_event_t *const *)left;
-    const lspo_import_event_t *b = *(const lspo_import_event_t *const *)right;
-    LSPO_ORDER(a->start_us, b->start_us)
-    LSPO_ORDER(a->line, b->line)
-    return 0;
-}
 
 static int compare_correlation(const void *left, const void *right)
 {
     const lspo_import_event_t *a = *(const lspo_import_event_t *const *)left;
     const lspo_import_event_t *b = *(const lspo_import_event_t *const *)right;
     LSPO_ORDER(a->correlation, b->correlation)
-    return compare_event_start(left, right);
+    LSPO_ORDER(a->start_us, b->start_us)
+    LSPO_ORDER(a->line, b->line)
+    return 0;
 }
 
 static bool is_device_work(const lspo_import_event_t *event)
@@ -40,12 +38,45 @@ static bool is_device_work(const lspo_import_event_t *event)
     return event->event_class == LSPO_EVENT_KERNEL || event->event_class == LSPO_EVENT_COPY;
 }
 
-static bool is_step(const lspo_import_event_t *event)
+/* Launches */
+
+static lspo_status_t collect_launches(import_t *import)
 {
-    return event->rule && event->rule->kind == LSPO_RULE_STEP;
+    import->launches = malloc(((size_t)import->events.count + 1) * sizeof(*import->launches));
+    if (!import->launches)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " events of %s", import->events.count,
+                          import->path);
+    for (uint32_t i = 0; i < import->events.count; i++) {
+        const lspo_import_event_t *event = &import->events.events[i];
+        if (event->event_class == LSPO_EVENT_LAUNCH && !event->skipped)
+            import->launches[import->launch_count++] = event;
+    }
+    qsort(import->launches, import->launch_count, sizeof(*import->launches), compare_correlation);
+    return LSPO_OK;
 }
 
-/* Sorting events into steps, launches and items */
+/* The last launch with the correlation of `work` that began before it did, else the first; NULL when there is none. */
+static const lspo_import_event_t *find_launch(const import_t *import, const lspo_import_event_t *work)
+{
+    uint32_t low = 0, high = import->launch_count; /* first launch with a greater correlation or a later start */
+    if (work->correlation == LSPO_NO_CORRELATION)
+        return NULL;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const lspo_import_event_t *launch = import->launches[middle];
+        if (launch->correlation < work->correlation ||
+            (launch->correlation == work->correlation && launch->start_us <= work->start_us))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low > 0 && import->launches[low - 1]->correlation == work->correlation)
+        return import->launches[low - 1];
+    bool later = low < import->launch_count && import->launches[low]->correlation == work->correlation;
+    return later ? import->launches[low] : NULL;
+}
+
+/* Sorting events into items */
 
 static int32_t first_device(const lspo_import_events_t *events)
 {
@@ -56,146 +87,143 @@ static int32_t first_device(const lspo_import_events_t *events)
     return first;
 }
 
+/* Without a record of its launch, work counts as launched by the steps' thread when it ran. */
+static lspo_import_item_t item_of_work(const import_t *import, const lspo_import_event_t *event)
+{
+    const lspo_import_event_t *launch = find_launch(import, event);
+    uint64_t bytes = event->bytes == LSPO_IMPORT_NO_BYTES && launch ? launch->bytes : event->bytes;
+    return (lspo_import_item_t){.event = event,
+                                .launch_us = launch ? launch->start_us : event->start_us,
+                                .thread = launch ? launch->thread : import->work.step_thread,
+                                .bytes = bytes,
+                                .iteration = LSPO_NO_ITERATION,
+                                .kind = LSPO_NO_KIND,
+                                .has_launch = launch != NULL};
+}
+
+static lspo_import_item_t item_of_range(const lspo_import_event_t *event)
+{
+    return (lspo_import_item_t){.event = event,
+                                .launch_us = event->start_us,
+                                .thread = event->thread,
+                                .iteration = LSPO_NO_ITERATION,
+                                .kind = LSPO_NO_KIND,
+                                .is_range = true};
+}
+
+static void add_item(import_t *import, lspo_import_item_t item)
+{
+    item.iteration = lspo_import_step_at(&import->steps, item.launch_us);
+    if (!item.is_range) {
+        import->device_work_count++;
+        import->unlaunched_count += !item.has_launch;
+        import->outside_count += item.iteration == LSPO_NO_ITERATION;
+    }
+    import->work.items[import->work.item_count++] = item;
+}
+
 static void sort_out(import_t *import)
 {
     int32_t device = first_device(&import->events);
+    uint32_t known = 0;
     for (uint32_t i = 0; i < import->events.count; i++) {
         const lspo_import_event_t *event = &import->events.events[i];
-        if (is_step(event)) {
-            import->steps[import->work.step_count++] = event;
-        } else if (event->event_class == LSPO_EVENT_LAUNCH) {
-            import->launches[import->launch_count++] = event;
-        } else if (is_device_work(event) && event->device != device) {
-            import->other_device_count++;
-        } else {
-            import->device_work_count += is_device_work(event);
-            import->work.items[import->work.item_count++] = (lspo_import_item_t){.event = event,
-                                                                                 .launch_us = event->start_us,
-                                                                                 .thread = event->thread,
-                                                                                 .iteration = LSPO_NO_ITERATION,
-                                                                                 .kind = LSPO_NO_KIND,
-                                                                                 .is_range = !is_device_work(event)};
+        if (event->event_class == LSPO_EVENT_LAUNCH || lspo_import_is_step(event))
+            continue;
+        if (!is_device_work(event)) {
+            if (!event->skipped)
+                add_item(import, item_of_range(event));
+            continue;
         }
+        lspo_import_item_t item = item_of_work(import, event);
+        known += item.has_launch;
+        if (!event->rule || event->rule->lane == LSPO_LANE_GPU)
+            import->work.launches[import->work.launch_count++] = (lspo_import_launch_t){item.thread, item.launch_us};
+        if (event->device != device)
+            import->other_device_count++;
+        else if (event->skipped)
+            import->skipped_count++;
+        else
+            add_item(import, item);
     }
-    qsort(import->steps, import->work.step_count, sizeof *import->steps, compare_event_start);
-    qsort(import->launches, import->launch_count, sizeof *import->launches, compare_correlation);
+    uint32_t all = import->device_work_count + import->other_device_count + import->skipped_count;
+    import->work.launches_known = known >= all - all / 2;
+}
+
+static lspo_status_t no_work(const import_t *import)
+{
+    if (import->skipped_count > 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: no event of the GPU has a time that can be used: %" PRIu32 " have none",
+                          import->path, import->skipped_count);
+    if (import->events.uncategorized_count > 0)
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "%s: its events have no category (\"cat\"), as torch.autograd.profiler of PyTorch before 1.8.1 "
+            "wrote them: what ran on the GPU cannot be told; profile with torch.profiler",
+            import->path);
+    return lspo_error(LSPO_ERR_INPUT,
+                      "%s: no kernel, copy or memset of a GPU: profile with ProfilerActivity.CUDA as well",
+                      import->path);
+}
+
+static void warn_of_work(const import_t *import)
+{
+    if (import->other_device_count > 0)
+        lspo_warn("%s: events of other devices than the first, left out: %" PRIu32, import->path,
+                  import->other_device_count);
+    if (import->launch_count == 0)
+        lspo_warn(
+            "%s: no event of the GPU has a launch on the CPU: they count to the step and range in which they ran; "
+            "profile with ProfilerActivity.CPU as well",
+            import->path);
+    else if (import->unlaunched_count > 0)
+        lspo_warn("%s: %" PRIu32 " of %" PRIu32 " events of the GPU have no launch on the CPU: they count to the step "
+                  "and range in which they ran",
+                  import->path, import->unlaunched_count, import->device_work_count);
+    if (import->outside_count > 0)
+        lspo_warn("%s: events of the GPU that were launched outside the steps, left out: %" PRIu32 " of %" PRIu32,
+                  import->path, import->outside_count, import->device_work_count);
+}
+
+/* No kernel lasts longer than all steps and some. */
+static double longest_us(const lspo_import_steps_t *steps)
+{
+    const lspo_import_event_t *last = steps->steps[steps->count - 1];
+    return last->start_us + last->duration_us - steps->steps[0]->start_us + 10e6;
+}
+
+static bool has_device_work(const lspo_import_events_t *events)
+{
+    for (uint32_t i = 0; i < events->count; i++)
+        if (is_device_work(&events->events[i]))
+            return true;
+    return false;
 }
 
 static lspo_status_t split_events(import_t *import)
 {
     size_t count = (size_t)import->events.count + 1;
-    import->steps = malloc(count * sizeof *import->steps);
-    import->launches = malloc(count * sizeof *import->launches);
+    if (!has_device_work(&import->events))
+        return no_work(import);
+    lspo_status_t status = lspo_import_steps_create(import->path, &import->events, &import->steps);
+    if (status == LSPO_OK)
+        status = lspo_import_check_streams(import->path, longest_us(&import->steps), &import->events);
+    if (status == LSPO_OK)
+        status = collect_launches(import);
+    if (status != LSPO_OK)
+        return status;
+    import->work.step_count = import->steps.count;
+    import->work.step_thread = import->steps.steps[0]->thread;
     import->work.items = malloc(count * sizeof *import->work.items);
-    if (!import->steps || !import->launches || !import->work.items)
+    import->work.launches = malloc(count * sizeof *import->work.launches);
+    if (!import->work.items || !import->work.launches)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " events of %s", import->events.count,
                           import->path);
     sort_out(import);
     if (import->device_work_count == 0)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s: no kernel, copy or memset of a GPU: profile with ProfilerActivity.CUDA as well",
-                          import->path);
-    if (import->other_device_count > 0)
-        lspo_warn("%s: events of other devices than the first, left out: %" PRIu32, import->path,
-                  import->other_device_count);
+        return no_work(import);
+    warn_of_work(import);
     return LSPO_OK;
-}
-
-/* Steps */
-
-/* Profilers of whole microseconds round the ends of neighbours past each other. */
-static const double step_slack_us = 2;
-
-static bool is_same_step(const lspo_import_event_t *step, const lspo_import_event_t *before)
-{
-    return step->number == before->number && (step->number >= 0 || step->start_us - before->start_us <= step_slack_us);
-}
-
-/* Of a step told twice (by an operator and an annotation) the first stays; steps that overlap otherwise, and numbers
- * that come again, are an error. */
-static lspo_status_t check_steps(import_t *import)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < import->work.step_count; i++) {
-        const lspo_import_event_t *step = import->steps[i], *before = kept ? import->steps[kept - 1] : NULL;
-        bool overlaps = before && step->start_us + step_slack_us < before->start_us + before->duration_us;
-        if (overlaps && is_same_step(step, before))
-            continue;
-        if (overlaps)
-            return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": this step begins before that of line %" PRIu64 " ends",
-                              import->path, step->line, before->line);
-        if (before && step->number >= 0 && step->number <= before->number)
-            return lspo_error(LSPO_ERR_INPUT,
-                              "%s:%" PRIu64 ": step #%" PRId64 " comes after step #%" PRId64 " of line %" PRIu64
-                              ": two profiles in one file?",
-                              import->path, step->line, step->number, before->number, before->line);
-        import->steps[kept++] = step;
-    }
-    import->work.step_count = kept;
-    if (kept == 0)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s: no step is marked: call prof.step() after each, so that there are ProfilerStep#N, or "
-                          "name what marks one by a rule 'STEP cpu PATTERN' in --map FILE",
-                          import->path);
-    import->work.step_thread = import->steps[0]->thread;
-    return LSPO_OK;
-}
-
-/* The step in which the CPU was, or between which and the next; LSPO_NO_ITERATION before the first and after the last. */
-static uint32_t step_at(const import_t *import, double at_us)
-{
-    uint32_t low = 0, high = import->work.step_count; /* first step that starts after at_us */
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (import->steps[middle]->start_us <= at_us)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    const lspo_import_event_t *last = import->steps[import->work.step_count - 1];
-    bool inside = low > 0 && (low < import->work.step_count || at_us <= last->start_us + last->duration_us);
-    return inside ? low - 1 : LSPO_NO_ITERATION;
-}
-
-/* Launches */
-
-static const lspo_import_event_t *find_launch(const import_t *import, int64_t correlation)
-{
-    uint32_t low = 0, high = import->launch_count; /* first launch with this correlation or a greater one */
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (import->launches[middle]->correlation < correlation)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    bool found = low < import->launch_count && import->launches[low]->correlation == correlation;
-    return found ? import->launches[low] : NULL;
-}
-
-/* Without a record of its launch, work counts as launched by the steps' thread when it ran. */
-static void place_items(import_t *import)
-{
-    for (uint32_t i = 0; i < import->work.item_count; i++) {
-        lspo_import_item_t *item = &import->work.items[i];
-        if (!item->is_range) {
-            int64_t correlation = item->event->correlation;
-            const lspo_import_event_t *launch =
-                correlation == LSPO_NO_CORRELATION ? NULL : find_launch(import, correlation);
-            item->launch_us = launch ? launch->start_us : item->event->start_us;
-            item->thread = launch ? launch->thread : import->work.step_thread;
-            import->unlaunched_count += !launch;
-        }
-        item->iteration = step_at(import, item->launch_us);
-        import->outside_count += !item->is_range && item->iteration == LSPO_NO_ITERATION;
-    }
-    if (import->unlaunched_count > 0)
-        lspo_warn("%s: %" PRIu32 " of %" PRIu32 " events of the GPU have no launch on the CPU: they count to the step "
-                  "and range in which they ran; profile with ProfilerActivity.CPU as well",
-                  import->path, import->unlaunched_count, import->device_work_count);
-    if (import->outside_count > 0)
-        lspo_warn("%s: events of the GPU that were launched outside the steps, left out: %" PRIu32 " of %" PRIu32,
-                  import->path, import->outside_count, import->device_work_count);
 }
 
 /* From items to the trace */
@@ -205,74 +233,65 @@ static const uint64_t clock_slack_ns = 2;
 
 static double earliest_us(const import_t *import)
 {
-    double origin_us = import->steps[0]->start_us;
+    double origin_us = import->steps.steps[0]->start_us;
     for (uint32_t i = 0; i < import->work.item_count; i++)
         if (import->work.items[i].iteration != LSPO_NO_ITERATION)
             origin_us = fmin(origin_us, import->work.items[i].event->start_us);
     return origin_us;
 }
 
-static bool marks_iteration(uint8_t kind)
+static lspo_trace_row_t row_of(const import_t *import, const lspo_import_item_t *item, double origin_us)
 {
-    return kind == LSPO_OP_FWD || kind == LSPO_OP_RECOMPUTE || kind == LSPO_OP_BWD;
-}
-
-/* number_of[step]: its iteration in the trace; steps without forward or backward on the GPU are none. */
-static lspo_status_t number_steps(const import_t *import, uint32_t **number_of_out)
-{
-    uint32_t *number_of = calloc(import->work.step_count, sizeof *number_of);
-    if (!number_of)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " steps", import->work.step_count);
-    for (uint32_t i = 0; i < import->work.item_count; i++) {
-        const lspo_import_item_t *item = &import->work.items[i];
-        if (item->iteration != LSPO_NO_ITERATION && marks_iteration(item->kind))
-            number_of[item->iteration] = 1;
-    }
-    uint32_t count = 0;
-    for (uint32_t step = 0; step < import->work.step_count; step++) {
-        if (!number_of[step])
-            lspo_warn("%s:%" PRIu64 ": nothing of this step ran forward or backward on the GPU: it is left out",
-                      import->path, import->steps[step]->line);
-        number_of[step] = number_of[step] ? count++ : LSPO_NO_ITERATION;
-    }
-    if (count == 0) {
-        free(number_of);
-        return lspo_error(LSPO_ERR_INPUT, "%s: nothing ran forward or backward on the GPU within a step", import->path);
-    }
-    *number_of_out = number_of;
-    return LSPO_OK;
-}
-
-static lspo_trace_row_t row_of(const lspo_import_item_t *item, uint32_t iteration, double origin_us)
-{
+    const lspo_import_steps_t *steps = &import->steps;
     bool on_link = item->lane == LSPO_LANE_D2H || item->lane == LSPO_LANE_H2D;
-    double start_ns = 1e3 * (item->event->start_us - origin_us);
-    uint64_t duration_ns = (uint64_t)llround(1e3 * item->event->duration_us);
+    bool of_micro = item->kind != LSPO_OP_UPD && item->kind != LSPO_OP_UPD_GPU && item->kind != LSPO_OP_APPLY;
+    double start_ns = 1e3 * (item->event->start_us - origin_us), duration_us = item->event->duration_us;
+    if (item->is_range && item->thread == import->work.step_thread) /* what runs there is over when its step is */
+        duration_us = fmin(duration_us, lspo_import_step_end_us(steps, item->iteration) - item->event->start_us);
     return (lspo_trace_row_t){.kind = item->kind,
                               .lane = item->lane,
-                              .iteration = iteration,
+                              .iteration = steps->iteration_of[item->iteration],
+                              .micro = of_micro ? steps->micro_of[item->iteration] : 0,
                               .start_ns = (uint64_t)llround(start_ns),
-                              .end_ns = (uint64_t)llround(start_ns) + duration_ns,
-                              .bytes = on_link ? item->event->bytes : 0};
+                              .end_ns = (uint64_t)llround(start_ns) + (uint64_t)llround(1e3 * duration_us),
+                              .bytes = on_link && item->bytes != LSPO_IMPORT_NO_BYTES ? item->bytes : 0};
 }
 
-static lspo_status_t fill_trace(const import_t *import, lspo_trace_t *trace)
+static lspo_status_t fill_trace(import_t *import, lspo_trace_t *trace)
 {
-    uint32_t *number_of = NULL;
-    lspo_status_t status = number_steps(import, &number_of);
+    lspo_status_t status = lspo_import_number_iterations(import->path, &import->work, &import->steps);
     if (status != LSPO_OK)
         return status;
     double origin_us = earliest_us(import);
     for (uint32_t i = 0; i < import->work.item_count; i++) {
         const lspo_import_item_t *item = &import->work.items[i];
         if (item->kind == LSPO_NO_KIND || item->iteration == LSPO_NO_ITERATION ||
-            number_of[item->iteration] == LSPO_NO_ITERATION)
+            import->steps.iteration_of[item->iteration] == LSPO_NO_ITERATION)
             continue;
-        trace->rows[trace->row_count++] = row_of(item, number_of[item->iteration], origin_us);
+        import->sizeless_count[item->lane] += !item->is_range && item->bytes == LSPO_IMPORT_NO_BYTES;
+        trace->rows[trace->row_count++] = row_of(import, item, origin_us);
     }
-    free(number_of);
     lspo_import_merge_lanes(trace, clock_slack_ns);
     return LSPO_OK;
+}
+
+/* A link's bytes are known when those of all its copies are. */
+static lspo_status_t describe_bytes(const import_t *import, lspo_trace_t *trace)
+{
+    static const lspo_lane_t links[] = {LSPO_LANE_D2H, LSPO_LANE_H2D};
+    lspo_status_t status = LSPO_OK;
+    for (int i = 0; i < 2 && status == LSPO_OK; i++) {
+        uint32_t count = import->sizeless_count[links[i]];
+        if (count == 0)
+            continue;
+        char key[32];
+        snprintf(key, sizeof key, "%s-bytes", lspo_lane_name(links[i]));
+        lspo_warn(
+            "%s: copies of %s whose bytes the profile does not tell, so that those of the link are not known: %" PRIu32,
+            import->path, lspo_lane_name(links[i]), count);
+        status = lspo_trace_set_meta(trace, key, "unknown");
+    }
+    return status;
 }
 
 static lspo_status_t describe(const import_t *import, double unnamed_share, lspo_trace_t *trace)
@@ -290,19 +309,20 @@ static lspo_status_t describe(const import_t *import, double unnamed_share, lspo
         status = lspo_trace_set_meta(trace, counts[i].key, text);
     }
     snprintf(text, sizeof text, "%.4g", unnamed_share);
-    return status == LSPO_OK ? lspo_trace_set_meta(trace, "unnamed-gpu-share", text) : status;
+    if (status == LSPO_OK)
+        status = lspo_trace_set_meta(trace, "unnamed-gpu-share", text);
+    return status == LSPO_OK ? describe_bytes(import, trace) : status;
 }
 
 static lspo_status_t build(import_t *import, lspo_trace_t **trace_out)
 {
     lspo_trace_t *trace = NULL;
     double unnamed_share = 0;
-    lspo_status_t status = split_events(import);
+    lspo_status_t status = lspo_import_choose_process(import->path, &import->events);
     if (status == LSPO_OK)
-        status = check_steps(import);
+        status = split_events(import);
     if (status != LSPO_OK)
         return status;
-    place_items(import);
     status = lspo_import_name_work(&import->work, &unnamed_share);
     if (status == LSPO_OK)
         status = lspo_trace_create(import->work.item_count, &trace);
@@ -318,18 +338,20 @@ static lspo_status_t build(import_t *import, lspo_trace_t **trace_out)
     return LSPO_OK;
 }
 
-lspo_status_t lspo_import_kineto(const char *path, const char *map_path, lspo_trace_t **trace_out)
+lspo_status_t lspo_import_kineto(const char *path, const char *map_path, const lspo_import_progress_t *progress,
+                                 lspo_trace_t **trace_out)
 {
     import_t import = {.path = path};
     lspo_import_rules_t *rules = NULL;
     lspo_status_t status = lspo_import_rules_create(map_path, &rules);
     if (status == LSPO_OK)
-        status = lspo_import_events_read(path, rules, &import.events);
+        status = lspo_import_events_read(path, rules, progress, &import.events);
     if (status == LSPO_OK)
         status = build(&import, trace_out);
+    free(import.work.launches);
     free(import.work.items);
     free(import.launches);
-    free(import.steps);
+    lspo_import_steps_release(&import.steps);
     lspo_import_events_release(&import.events);
     lspo_import_rules_destroy(rules);
     return status;

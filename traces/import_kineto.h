@@ -10,16 +10,19 @@
  *     events              kernels, copies and memsets taken
  *     outside             of them left out, as no step was on when they were launched
  *     other-devices       of them left out, as of another device than the first
+ *     d2h-bytes, h2d-bytes  "unknown" where the profile does not tell the bytes of all copies of that link
  *     unnamed-gpu-share   time of kernels without a name, of all GPU time
  */
 #ifndef LSPO_TRACES_IMPORT_KINETO_H
 #define LSPO_TRACES_IMPORT_KINETO_H
 
 #include "plan/status.h"
+#include "traces/import_text.h"
 #include "traces/trace.h"
 
-/* `map_path` (may be NULL): rules as in import_rules.h.  The trace is sorted, starts at 0, and its iterations count
+/* `map_path` (may be NULL): rules as in import_rules.h; `progress` may be NULL.  The trace is sorted, starts at 0, and its iterations count
  * from 0 whatever the profiler called them. */
-lspo_status_t lspo_import_kineto(const char *path, const char *map_path, lspo_trace_t **trace_out);
+lspo_status_t lspo_import_kineto(const char *path, const char *map_path, const lspo_import_progress_t *progress,
+                                 lspo_trace_t **trace_out);
 
 #endif

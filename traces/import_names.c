@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "traces/import_optimizer.h"
 #include "traces/order.h"
 
 typedef struct {
@@ -68,9 +69,7 @@ static void name_work(const mark_t *marks, uint32_t count, uint8_t lane, const m
         if (mark->item->is_range) {
             open[open_count++] = mark;
         } else if (open_count > 0) {
-            lspo_import_item_t *range = open[open_count - 1]->item;
-            mark->item->kind = kind_given(range->event->rule, lane);
-            range->kernel_count += lane == LSPO_LANE_GPU;
+            mark->item->kind = kind_given(open[open_count - 1]->item->event->rule, lane);
         }
     }
 }
@@ -102,13 +101,13 @@ static lspo_status_t name_by_ranges(lspo_import_work_t *work)
     return LSPO_OK;
 }
 
-/* A range is an op of the CPU if its rule says so, or if it is an optimizer's step that launched nothing. */
+/* A range is an op of the CPU if its rule says so, or if it is an optimizer of the CPU. */
 static uint8_t kind_of_range(const lspo_import_item_t *item)
 {
     const lspo_import_rule_t *rule = item->event->rule;
     if (rule->lane == LSPO_LANE_CPU)
         return rule->kind;
-    return rule->kind == LSPO_OP_UPD_GPU && item->kernel_count == 0 ? (uint8_t)LSPO_OP_UPD : (uint8_t)LSPO_NO_KIND;
+    return item->on_cpu ? (uint8_t)LSPO_OP_UPD : (uint8_t)LSPO_NO_KIND;
 }
 
 /* ends_us[step]: when the last of its backward was launched; owned by the caller. */
@@ -158,5 +157,7 @@ static lspo_status_t finish_kinds(lspo_import_work_t *work, double *unnamed_shar
 lspo_status_t lspo_import_name_work(lspo_import_work_t *work, double *unnamed_share_out)
 {
     lspo_status_t status = name_by_ranges(work);
+    if (status == LSPO_OK)
+        status = lspo_import_find_cpu_optimizers(work);
     return status == LSPO_OK ? finish_kinds(work, unnamed_share_out) : status;
 }

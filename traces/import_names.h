@@ -16,16 +16,25 @@ typedef struct {
     const lspo_import_event_t *event;
     double launch_us;   /* of a range: its start                                             */
     uint64_t thread;    /* that launched it                                                  */
+    uint64_t bytes;     /* of a copy, or LSPO_IMPORT_NO_BYTES                                */
     uint32_t iteration; /* index of a step, or LSPO_NO_ITERATION                             */
     uint8_t kind, lane; /* LSPO_NO_KIND: not known yet; in the end: of a range that is no op */
-    bool is_range;
-    uint32_t kernel_count; /* of a range: those launched in it */
+    bool is_range, has_launch;
+    bool on_cpu; /* of an optimizer's range: it is work of the CPU */
 } lspo_import_item_t;
 
+/* That work of the device was launched. */
 typedef struct {
-    lspo_import_item_t *items; /* owned by the importer */
-    uint32_t item_count, step_count;
-    uint64_t step_thread; /* the thread that marks the steps */
+    uint64_t thread;
+    double at_us;
+} lspo_import_launch_t;
+
+typedef struct {
+    lspo_import_item_t *items;      /* owned by the importer */
+    lspo_import_launch_t *launches; /* owned by the importer: of all kernels, also of those that are left out */
+    uint32_t item_count, launch_count, step_count;
+    bool launches_known;  /* the profile has them: what launched nothing can be told */
+    uint64_t step_thread; /* the thread that marks the steps                         */
 } lspo_import_work_t;
 
 /* Fill kind and lane of all items.  A rule of the user for the work itself comes first, then the innermost range of the

@@ -21,20 +21,22 @@ enum {
 /* PyTorch marks backward (autograd::engine) and optimizer steps by itself, and steps where the user calls prof.step();
  * forward only where the user does.  Profilers before 1.12 wrote annotations as operators: hence both classes. */
 static const lspo_import_rule_t builtin[] = {
-    {RANGE, LSPO_RULE_STEP, LSPO_LANE_CPU, false, "ProfilerStep#*"},
-    {RANGE, LSPO_OP_UPD, LSPO_LANE_CPU, false, "Optimizer.step#*CPU*.step"},
-    {RANGE, LSPO_OP_UPD_GPU, LSPO_LANE_GPU, false, "Optimizer.step#*"},
-    {RANGE, LSPO_OP_RECOMPUTE, LSPO_LANE_GPU, false, "*CheckpointFunctionBackward*"},
-    {RANGE, LSPO_OP_BWD, LSPO_LANE_GPU, false, "autograd::engine::evaluate_function:*"},
-    {NOTE, LSPO_OP_BWD, LSPO_LANE_GPU, false, "*backward*"},
-    {NOTE, LSPO_OP_FWD, LSPO_LANE_GPU, false, "*forward*"},
-    {NOTE, LSPO_OP_UPD_GPU, LSPO_LANE_GPU, false, "optimizer"},
-    {NOTE, LSPO_OP_UPD_GPU, LSPO_LANE_GPU, false, "optimizer?step*"},
-    {NOTE, LSPO_OP_UPD_GPU, LSPO_LANE_GPU, false, "## optimizer ##"},
-    {LSPO_EVENT_COPY, LSPO_OP_H2D, LSPO_LANE_H2D, false, "*HtoD*"},
-    {LSPO_EVENT_COPY, LSPO_OP_D2H, LSPO_LANE_D2H, false, "*DtoH*"},
-    {LSPO_EVENT_COPY, LSPO_OP_H2D, LSPO_LANE_H2D, false, "*HostToDevice*"},
-    {LSPO_EVENT_COPY, LSPO_OP_D2H, LSPO_LANE_D2H, false, "*DeviceToHost*"},
+    {RANGE, LSPO_RULE_STEP, LSPO_LANE_CPU, false, false, "ProfilerStep#*"},
+    {RANGE, LSPO_OP_UPD, LSPO_LANE_CPU, false, true, "Optimizer.step#*CPU*.step"},
+    {RANGE, LSPO_OP_UPD_GPU, LSPO_LANE_GPU, false, true, "Optimizer.step#*"},
+    {RANGE, LSPO_OP_RECOMPUTE, LSPO_LANE_GPU, false, false, "*CheckpointFunctionBackward*"},
+    {RANGE, LSPO_OP_BWD, LSPO_LANE_GPU, false, false, "autograd::engine::evaluate_function:*"},
+    {NOTE, LSPO_OP_BWD, LSPO_LANE_GPU, false, false, "*backward*"},
+    {NOTE, LSPO_OP_FWD, LSPO_LANE_GPU, false, false, "*forward*"},
+    {NOTE, LSPO_OP_UPD_GPU, LSPO_LANE_GPU, false, false, "optimizer"},
+    {NOTE, LSPO_OP_UPD_GPU, LSPO_LANE_GPU, false, false, "optimizer?step*"},
+    {NOTE, LSPO_OP_UPD_GPU, LSPO_LANE_GPU, false, false, "## optimizer ##"},
+    {LSPO_EVENT_COPY, LSPO_OP_H2D, LSPO_LANE_H2D, false, false, "*HtoD*"},
+    {LSPO_EVENT_COPY, LSPO_OP_D2H, LSPO_LANE_D2H, false, false, "*DtoH*"},
+    {LSPO_EVENT_COPY, LSPO_OP_H2D, LSPO_LANE_H2D, false, false, "*HostToDevice*"},
+    {LSPO_EVENT_COPY, LSPO_OP_D2H, LSPO_LANE_D2H, false, false, "*DeviceToHost*"},
+    {LSPO_EVENT_COPY, LSPO_OP_H2D, LSPO_LANE_H2D, false, false, "*M2D*"}, /* Intel's words: memory, device */
+    {LSPO_EVENT_COPY, LSPO_OP_D2H, LSPO_LANE_D2H, false, false, "*D2M*"},
 };
 enum { BUILTIN_COUNT = sizeof builtin / sizeof builtin[0] };
 

@@ -32,6 +32,7 @@ typedef struct {
     uint8_t classes;    /* lspo_event_class_t bits               */
     uint8_t kind, lane; /* lspo_op_kind_t or LSPO_RULE_STEP      */
     bool from_file;     /* the user's: stands above what built-in ranges say */
+    bool whole_step;    /* PyTorch's own mark of a whole step of an optimizer */
     const char *pattern;
 } lspo_import_rule_t;
 

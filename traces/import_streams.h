@@ -1,0 +1,12 @@
+/* import_streams.h - durations that cannot be: a stream of a device does one thing at a time. */
+#ifndef LSPO_TRACES_IMPORT_STREAMS_H
+#define LSPO_TRACES_IMPORT_STREAMS_H
+
+#include "plan/status.h"
+#include "traces/import_events.h"
+
+/* Cut work of a device that lasts beyond the start of the next of its stream, and mark as skipped what lasts longer than
+ * `longest_us`; both with one warning. */
+lspo_status_t lspo_import_check_streams(const char *path, double longest_us, lspo_import_events_t *events);
+
+#endif

@@ -1,0 +1,23 @@
+/* typical.h - a typical iteration of a trace: the median of each of its parts.
+ *
+ * iteration_s of a summary is a median, its busy times are averages; where some iterations differ much from the others
+ * (an optimizer's step that was skipped, a profile's first iterations) an average's parts do not add up to a median.
+ * Iterations end as in summary.h; what a lane did between two ends belongs to the second.
+ */
+#ifndef LSPO_TRACES_TYPICAL_H
+#define LSPO_TRACES_TYPICAL_H
+
+#include "plan/op.h"
+#include "plan/status.h"
+#include "traces/trace.h"
+
+typedef struct {
+    double iteration_s;
+    double busy_s[LSPO_LANE_COUNT];
+    double link_bytes[LSPO_LANE_COUNT]; /* of the ops of an iteration */
+} lspo_typical_t;
+
+/* Needs two iterations and what lspo_summary_create() needs, and lanes that do one thing at a time. */
+lspo_status_t lspo_typical_iteration(const lspo_trace_t *trace, lspo_typical_t *typical_out);
+
+#endif
