@@ -61,6 +61,7 @@ struct multiprocessor_t {
     unsigned ranked[BLOCK_THREADS_MAX];               /* threads, the one that goes first first */
     unsigned rank_of[BLOCK_THREADS_MAX], first_ready; /* ranks before it wait or have left */
     unsigned current, thread_count, at_barrier;
+    unsigned awaited[BLOCK_THREADS_MAX / LANES]; /* of each warp, the lane that was last found missing at an exchange */
     unsigned seed, told; /* the last call of cuda_on_host_order() that it has heard of */
     uint64_t random_state;
     const std::function<void()> *body;
@@ -333,11 +334,14 @@ void open_barrier()
         make_ready(thread);
 }
 
-/* All lanes of the mask wait for it at one place. */
+/* All lanes of the mask wait for it at one place.  Most arrivals find one missing: whoever was missing last is asked first. */
 bool all_there(unsigned first, unsigned mask)
 {
     const fiber_t *const self = &sm->fibers[sm->current];
-    for (unsigned lane = 0; lane < LANES; lane++) {
+    unsigned *const awaited = &sm->awaited[first / LANES];
+    for (unsigned i = 0, begin = *awaited; i < LANES; i++) {
+        const unsigned lane = (begin + i) % LANES;
+        *awaited = lane;
         if (!(mask >> lane & 1))
             continue;
         const fiber_t *const f = &sm->fibers[first + lane];
