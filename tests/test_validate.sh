@@ -155,9 +155,13 @@ check "JSON has three tables" "breakdown cells summary" "$(grep -o '"\(breakdown
 
 # Ctrl-C ends it in order: what was measured is kept.
 rm -rf "$folder/out"
+env --default-signal=INT "$program" validate --grid "$folder/grid" --out "$folder/out" --budget 1min \
+    --interval 0.0001% > "$folder/stdout" 2> "$folder/messages" &
+interrupted=$!
+for _ in $(seq 300); do [ "$(cat "$folder/out/visits.csv" 2> /dev/null | wc -l)" -gt 1 ] && break; sleep 0.1; done
+kill -INT $interrupted
 code=0
-timeout --foreground --preserve-status -s INT 2 "$program" validate --grid "$folder/grid" --out "$folder/out" --budget 1min \
-    --interval 0.0001% > "$folder/stdout" 2> "$folder/messages" || code=$?
+wait $interrupted || code=$?
 check "interrupted" 130 "$code"
 check "visits are kept" yes "$([ "$(wc -l < "$folder/out/visits.csv")" -gt 1 ] && echo yes)"
 check "cells are kept" 3 "$(wc -l < "$folder/out/cells.csv")"
