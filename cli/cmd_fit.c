@@ -9,6 +9,7 @@
 #include "cli/version.h"
 #include "real/gradients.h"
 #include "real/hf_model.h"
+#include "real/tokenizer.h"
 
 typedef struct {
     lspo_request_t base; /* first: its options are parsed into it, see cli/request.h */
@@ -213,6 +214,15 @@ static lspo_status_t collect_and_compare(const fit_request_t *request, const lsp
     return status;
 }
 
+/* The text is read as bytes; a tokenizer that cannot be read is no reason to take the folder's model for one of bytes. */
+static lspo_status_t open_folder(const lspo_request_t *base, lspo_hf_model_t **folder_out)
+{
+    lspo_tokenizer_t *tokenizer = NULL;
+    lspo_status_t status = lspo_tokenizer_open_model(base->model_name, base->model.vocabulary, &tokenizer);
+    lspo_tokenizer_close(tokenizer);
+    return status == LSPO_OK ? lspo_hf_model_open(base->model_name, 0, folder_out) : status;
+}
+
 static lspo_status_t fit(const fit_request_t *request)
 {
     const lspo_request_t *base = &request->base;
@@ -222,7 +232,7 @@ static lspo_status_t fit(const fit_request_t *request)
     if (status != LSPO_OK)
         return status;
     if (lspo_hf_model_exists(base->model_name))
-        status = lspo_hf_model_open(base->model_name, 0, &folder);
+        status = open_folder(base, &folder);
     if (status == LSPO_OK)
         status = collect_and_compare(request, plan, folder);
     lspo_hf_model_close(folder);

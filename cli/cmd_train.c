@@ -261,12 +261,10 @@ static lspo_encoder_t encoder_of(const trainee_t *trainee)
     if (!trainee->tokenizer)
         return lspo_encoder_bytes();
     uint32_t end = lspo_tokenizer_end(trainee->tokenizer), pad = lspo_tokenizer_pad(trainee->tokenizer);
-    /* GPT-2 was not trained with a token before each text. */
-    bool begins = model->family != LSPO_FAMILY_GPT;
     return (lspo_encoder_t){.name = "bpe",
                             .encode = encode,
                             .context = trainee->tokenizer,
-                            .begin = begins ? lspo_tokenizer_begin(trainee->tokenizer) : LSPO_NO_TOKEN,
+                            .begin = lspo_tokenizer_begin(trainee->tokenizer),
                             .end = end,
                             .pad = pad != LSPO_TOKEN_NONE   ? pad
                                    : end != LSPO_TOKEN_NONE ? end
@@ -305,8 +303,8 @@ static lspo_status_t open_trainee(const train_request_t *request, trainee_t *tra
     lspo_status_t status = LSPO_OK;
     if (lspo_hf_model_exists(folder)) {
         status = lspo_hf_model_open(folder, 0, &trainee->hf);
-        if (status == LSPO_OK && lspo_tokenizer_exists(folder))
-            status = lspo_tokenizer_open(folder, &trainee->tokenizer);
+        if (status == LSPO_OK)
+            status = lspo_tokenizer_open_model(folder, request->base.model.vocabulary, &trainee->tokenizer);
     }
     return status == LSPO_OK ? open_data(trainee) : status;
 }

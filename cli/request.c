@@ -4,9 +4,11 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/command.h"
 #include "plan/output_file.h"
+#include "real/hf_folder.h"
 #include "real/hf_model.h"
 
 static lspo_status_t store_loss_scale(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
@@ -322,12 +324,26 @@ static lspo_status_t list_if_asked(const lspo_request_t *request, bool *listed_o
     return LSPO_OK;
 }
 
+static bool is_preset(const char *name)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < lspo_model_preset_count() && !found; i++)
+        found = strcmp(lspo_model_preset(i)->name, name) == 0;
+    return found;
+}
+
+static bool is_folder(const char *name)
+{
+    struct stat info;
+    return stat(name, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 /* A preset, a file of shapes, or a folder that Hugging Face's tools wrote. */
 static lspo_status_t find_model(const char *name, lspo_model_t *model_out)
 {
     lspo_hf_model_t *folder;
     if (!lspo_hf_model_exists(name))
-        return lspo_model_find(name, model_out);
+        return is_preset(name) || !is_folder(name) ? lspo_model_find(name, model_out) : lspo_hf_folder_refuse(name);
     lspo_status_t status = lspo_hf_model_open(name, 0, &folder);
     if (status != LSPO_OK)
         return status;

@@ -706,12 +706,12 @@ uint32_t lspo_tokenizer_id(const lspo_tokenizer_t *t, const char *token)
 
 uint32_t lspo_tokenizer_end(const lspo_tokenizer_t *t)
 {
-    return t->end;
+    return t->after_count > 0 ? t->after[0] : t->end;
 }
 
 uint32_t lspo_tokenizer_begin(const lspo_tokenizer_t *t)
 {
-    return t->begin;
+    return t->before_count > 0 ? t->before[0] : LSPO_TOKEN_NONE;
 }
 
 uint32_t lspo_tokenizer_pad(const lspo_tokenizer_t *t)

@@ -29,19 +29,21 @@ typedef struct lspo_tokenizer lspo_tokenizer_t;
 /* LSPO_ERR_INPUT when the folder has no tokenizer, or one that is broken or not supported; the message names the file
  * and the part. */
 lspo_status_t lspo_tokenizer_open(const char *folder, lspo_tokenizer_t **tokenizer_out);
+/* The tokenizer of a model's folder; NULL where the folder has no sign of one and a token can be a byte: `vocabulary`
+ * holds the 256 bytes and not many more ids.  LSPO_ERR_INPUT for any other folder. */
+lspo_status_t lspo_tokenizer_open_model(const char *folder, uint32_t vocabulary, lspo_tokenizer_t **tokenizer_out);
 void lspo_tokenizer_close(lspo_tokenizer_t *tokenizer);
-
-/* Whether `folder` has files that lspo_tokenizer_open() reads. */
-bool lspo_tokenizer_exists(const char *folder);
 
 /* Number of ids: the highest + 1. */
 uint32_t lspo_tokenizer_vocabulary(const lspo_tokenizer_t *tokenizer);
 /* The id of a token as it stands in the vocabulary; LSPO_TOKEN_NONE when there is none. */
 uint32_t lspo_tokenizer_id(const lspo_tokenizer_t *tokenizer, const char *token);
-/* The token that ends a text ("<|endoftext|>", "</s>", ...), the one that begins it ("<s>", ...) and the one that
- * pads it; LSPO_TOKEN_NONE when there is none.  From tokenizer_config.json where that says it, else by their usual names. */
-uint32_t lspo_tokenizer_end(const lspo_tokenizer_t *tokenizer);
+/* What the tokenizer itself puts before a text ("<s>", ...): its post-processor says so, or add_bos_token in
+ * tokenizer_config.json, which has the last word; LSPO_TOKEN_NONE when nothing. */
 uint32_t lspo_tokenizer_begin(const lspo_tokenizer_t *tokenizer);
+/* The token that ends a text ("<|endoftext|>", "</s>", ...): what the tokenizer itself puts there, else the end token
+ * that tokenizer_config.json names, else the usual ones.  And the token that pads, found likewise. */
+uint32_t lspo_tokenizer_end(const lspo_tokenizer_t *tokenizer);
 uint32_t lspo_tokenizer_pad(const lspo_tokenizer_t *tokenizer);
 
 /* Ids of `bytes` bytes of text, which may hold any bytes.  With `specials` what the tokenizer's template adds before and

@@ -6,16 +6,21 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "real/json_file.h"
 #include "real/tokenizer.h"
+#include "real/tokenizer_files.h"
 #include "real/tokenizer_state.h"
 
 /* Ids are indices of an array: an id far above the number of tokens is an error in the file, not a reason to allocate. */
 enum { ID_MAX = 1 << 24, MERGES_MAX = 1 << 24 };
+/* 256 bytes and some ids that are none, as models of bytes have them. */
+enum { BYTES_VOCABULARY_MAX = 384 };
 
 /* What is being read, for messages. */
 typedef struct {
     lspo_tokenizer_t *t;
     const char *path;
+    bool has_post_processor;
 } loader_t;
 
 static lspo_status_t out_of_memory(const loader_t *l)
@@ -572,6 +577,44 @@ static void find_roles(lspo_tokenizer_t *t, const json_t *config)
     t->pad = find_role(t, config, "pad_token", pads);
 }
 
+/* The classes of Llama's tokenizer put a begin token where neither file says anything else. */
+static bool begins_by_class(const json_t *config)
+{
+    static const char *const classes[] = {"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer"};
+    const char *name = text_of(config, "tokenizer_class");
+    bool found = false;
+    for (size_t i = 0; name && i < sizeof classes / sizeof classes[0]; i++)
+        found |= strncmp(name, classes[i], strlen(classes[i])) == 0;
+    return found;
+}
+
+/* add_bos_token and add_eos_token in tokenizer_config.json have the last word over the post-processor. */
+static lspo_status_t take_template_flags(const loader_t *l, const json_t *config)
+{
+    const struct {
+        const char *key;
+        uint32_t id, *count, *ids;
+        bool otherwise;
+    } sides[] = {{"add_bos_token", l->t->begin, &l->t->before_count, l->t->before,
+                  !l->has_post_processor && begins_by_class(config)},
+                 {"add_eos_token", l->t->end, &l->t->after_count, l->t->after, false}};
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *value = json_object_get(config, sides[i].key);
+        if (!json_is_boolean(value) && !sides[i].otherwise)
+            continue;
+        const bool adds = flag(config, sides[i].key, sides[i].otherwise);
+        if (adds && sides[i].id == LSPO_TOKEN_NONE)
+            return refuse(l, "%s is true in tokenizer_config.json, but no such token is named", sides[i].key);
+        *sides[i].count = adds ? 1 : 0;
+        sides[i].ids[0] = sides[i].id;
+    }
+    if (l->t->before_count > 1 || l->t->after_count > 1)
+        return refuse(l,
+                      "post_processor puts %" PRIu32 " tokens before a text and %" PRIu32 " after it; one is supported",
+                      l->t->before_count, l->t->after_count);
+    return LSPO_OK;
+}
+
 /* -- files ----------------------------------------------------------------------------------------------------------- */
 
 static char *join(const char *folder, const char *name)
@@ -586,20 +629,6 @@ static bool has_file(const char *folder, const char *name)
     bool found = path && access(path, R_OK) == 0;
     free(path);
     return found;
-}
-
-static lspo_status_t load_json(const loader_t *l, json_t **object_out)
-{
-    json_error_t error;
-    json_t *object = json_load_file(l->path, JSON_REJECT_DUPLICATES, &error);
-    if (!object)
-        return refuse(l, "line %d: %s", error.line, error.text);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return refuse(l, "no JSON object");
-    }
-    *object_out = object;
-    return LSPO_OK;
 }
 
 static lspo_status_t take_tokenizer_json(const loader_t *l, const json_t *object)
@@ -630,7 +659,8 @@ static lspo_status_t take_tokenizer_json(const loader_t *l, const json_t *object
 static lspo_status_t load_tokenizer_json(loader_t *l)
 {
     json_t *object = NULL;
-    lspo_status_t status = load_json(l, &object);
+    lspo_status_t status = lspo_json_file_read(l->path, &object);
+    l->has_post_processor = json_is_object(json_object_get(object, "post_processor"));
     if (status == LSPO_OK)
         status = take_tokenizer_json(l, object);
     json_decref(object);
@@ -712,7 +742,7 @@ static lspo_status_t add_usual_specials(const loader_t *l)
 static lspo_status_t load_vocabulary(const loader_t *l)
 {
     json_t *vocabulary = NULL;
-    lspo_status_t status = load_json(l, &vocabulary);
+    lspo_status_t status = lspo_json_file_read(l->path, &vocabulary);
     if (status != LSPO_OK)
         return status;
     status = take_vocabulary(l, vocabulary, NULL);
@@ -754,12 +784,11 @@ static lspo_status_t load_two_files(loader_t *l, const char *folder, const json_
 static lspo_status_t load_config(const char *folder, json_t **config_out)
 {
     char *path = join(folder, "tokenizer_config.json");
-    loader_t l = {.path = path};
     lspo_status_t status = LSPO_OK;
     if (!path)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
     if (access(path, F_OK) == 0)
-        status = load_json(&l, config_out);
+        status = lspo_json_file_read(path, config_out);
     free(path);
     return status;
 }
@@ -767,41 +796,64 @@ static lspo_status_t load_config(const char *folder, json_t **config_out)
 static lspo_status_t load(lspo_tokenizer_t *t, const char *folder, const json_t *config)
 {
     loader_t l = {.t = t, .path = folder};
-    if (!has_file(folder, "tokenizer.json"))
-        return load_two_files(&l, folder, config);
+    lspo_status_t status = LSPO_OK;
     char *path = join(folder, "tokenizer.json");
     if (!path)
         return out_of_memory(&l);
-    l.path = path;
-    lspo_status_t status = load_tokenizer_json(&l);
+    if (has_file(folder, "tokenizer.json")) {
+        l.path = path;
+        status = load_tokenizer_json(&l);
+    } else {
+        status = load_two_files(&l, folder, config);
+        l.path = folder;
+    }
+    if (status == LSPO_OK) {
+        find_roles(t, config);
+        status = take_template_flags(&l, config);
+    }
     free(path);
     return status;
-}
-
-bool lspo_tokenizer_exists(const char *folder)
-{
-    return has_file(folder, "tokenizer.json") || (has_file(folder, "vocab.json") && has_file(folder, "merges.txt"));
 }
 
 lspo_status_t lspo_tokenizer_open(const char *folder, lspo_tokenizer_t **tokenizer_out)
 {
     json_t *config = NULL;
-    if (!lspo_tokenizer_exists(folder))
+    bool found = false;
+    lspo_status_t status = lspo_tokenizer_find(folder, &found);
+    if (status != LSPO_OK)
+        return status;
+    if (!found)
         return lspo_error(LSPO_ERR_INPUT, "%s has neither tokenizer.json nor vocab.json and merges.txt", folder);
     lspo_tokenizer_t *t = calloc(1, sizeof *t);
     if (!t)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for the tokenizer of %s", folder);
     t->unknown = LSPO_TOKEN_NONE;
-    lspo_status_t status = load_config(folder, &config);
+    status = load_config(folder, &config);
     if (status == LSPO_OK)
         status = load(t, folder, config);
-    if (status == LSPO_OK)
-        find_roles(t, config);
     json_decref(config);
     if (status != LSPO_OK) {
         lspo_tokenizer_close(t);
         return status;
     }
     *tokenizer_out = t;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_tokenizer_open_model(const char *folder, uint32_t vocabulary, lspo_tokenizer_t **tokenizer_out)
+{
+    bool found = false;
+    lspo_status_t status = lspo_tokenizer_find(folder, &found);
+    if (status != LSPO_OK)
+        return status;
+    if (found)
+        return lspo_tokenizer_open(folder, tokenizer_out);
+    if (vocabulary > BYTES_VOCABULARY_MAX)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s has no tokenizer, and its vocabulary of %" PRIu32
+                          " is not that of bytes (%d at most): put "
+                          "its tokenizer.json beside config.json",
+                          folder, vocabulary, BYTES_VOCABULARY_MAX);
+    *tokenizer_out = NULL;
     return LSPO_OK;
 }

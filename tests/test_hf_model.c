@@ -621,3 +621,62 @@ Test(hf_model, mutated_configs_never_crash, .timeout = 120)
     cr_assert_gt(opened, 50u);
     cr_assert_gt(refused, 200u);
 }
+
+/* tests/data/cases/model/base with each name as a wrapper would write it: `front` before all, `inner` before the number
+ * of a block's part. */
+static void write_wrapped(const char *front, const char *inner)
+{
+    enum { TENSORS_MAX = 64 };
+    static char names[TENSORS_MAX][256];
+    lspo_safetensor_source_t sources[TENSORS_MAX];
+    const char *source = getenv("LSPO_SOURCE");
+    char path[PATH_BYTES], command[2 * PATH_BYTES + 64];
+    lspo_safetensors_t *files = NULL;
+    snprintf(path, sizeof path, "%s/tests/data/cases/model/base", source ? source : ".");
+    snprintf(command, sizeof command, "cp '%s/config.json' '%s' && chmod u+w '%s/config.json'", path, folder, folder);
+    cr_assert_eq(system(command), 0);
+    cr_assert_eq(lspo_safetensors_open_folder(path, &files), LSPO_OK);
+    const size_t count = lspo_safetensors_count(files);
+    cr_assert_leq(count, (size_t)TENSORS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const lspo_safetensor_t *tensor = lspo_safetensors_at(files, i);
+        const char *part = strstr(tensor->name, "self_attn");
+        const int before = part ? (int)(part - tensor->name) : (int)strlen(tensor->name);
+        snprintf(names[i], sizeof names[i], "%s%.*s%s%s", front, before, tensor->name, part ? inner : "",
+                 part ? part : "");
+        const uint64_t rows = tensor->rank == 1 ? 1 : tensor->shape[0], cols = tensor->shape[tensor->rank - 1];
+        float *values = malloc(rows * cols * sizeof *values);
+        cr_assert_eq(lspo_safetensors_read(files, tensor, rows, cols, cols, 1, values), LSPO_OK);
+        sources[i] = (lspo_safetensor_source_t){.name = names[i],
+                                                .dtype = tensor->dtype,
+                                                .rank = tensor->rank,
+                                                .shape = {tensor->shape[0], cols},
+                                                .view = values,
+                                                .row_stride = cols,
+                                                .col_stride = 1};
+    }
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    cr_assert_eq(lspo_safetensors_write(path, sources, (uint32_t)count, NULL, 0), LSPO_OK);
+    for (size_t i = 0; i < count; i++)
+        free((void *)sources[i].view);
+    lspo_safetensors_close(files);
+}
+
+Test(hf_model, wrappers_are_no_part_of_a_name)
+{
+    static const char *const wrapped[][2] = {{"_orig_mod.", ""},
+                                             {"module.", ""},
+                                             {"module._orig_mod.", ""},
+                                             {"_orig_mod.module.", ""},
+                                             {"model.", ""},
+                                             {"base_model.model.", ""},
+                                             {"", "_orig_mod."},
+                                             {"module.", "_fsdp_wrapped_module._checkpoint_wrapped_module."}};
+    for (size_t i = 0; i < sizeof wrapped / sizeof wrapped[0]; i++) {
+        lspo_hf_model_t *model = NULL;
+        write_wrapped(wrapped[i][0], wrapped[i][1]);
+        cr_assert_eq(lspo_hf_model_open(folder, 0, &model), LSPO_OK, "%s %s", wrapped[i][0], wrapped[i][1]);
+        cr_assert(lspo_hf_model_has_stage(model, 0));
+        lspo_hf_model_close(model);
+    }
+}

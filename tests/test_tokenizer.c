@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kernels/random.h"
+#include "real/tokenizer_files.h"
 #include "real/word_split.h"
 
 static char folder[64];
@@ -467,7 +468,6 @@ Test(tokenizer, mutated_files_never_crash, .timeout = 120)
 Test(tokenizer, folders_without_one_are_refused)
 {
     lspo_tokenizer_t *t = NULL;
-    cr_assert_not(lspo_tokenizer_exists(folder));
     cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_ERR_INPUT);
     write_text("vocab.json", "{\"a\":0,\"b\":1,\"ab\":2}", 20);
     cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_ERR_INPUT);
@@ -482,4 +482,65 @@ Test(tokenizer, folders_without_one_are_refused)
     write_text("merges.txt", "a b c\n", 6);
     cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_ERR_INPUT);
     cr_assert_null(t);
+}
+
+/* Names of tokenizers that are not read: each alone is refused by name; with tokenizer.json beside it it is not. */
+Test(tokenizer, what_cannot_be_read_is_not_taken_for_bytes)
+{
+    static const char *const names[] = {"tokenizer.model",  "tokenizer.model.v3",      "vocab.json",
+                                        "merges.txt",       "qwen.tiktoken",           "tekken.json",
+                                        "spiece.model",     "sentencepiece.bpe.model", "vocab.txt",
+                                        "encoder.json",     "tokenizer_config.json",   "special_tokens_map.json",
+                                        "added_tokens.json"};
+    lspo_tokenizer_t *t = NULL;
+    cr_assert_eq(lspo_tokenizer_open_model(folder, 256, &t), LSPO_OK);
+    cr_assert_null(t);
+    cr_assert_eq(lspo_tokenizer_open_model(folder, 384, &t), LSPO_OK);
+    cr_assert_eq(lspo_tokenizer_open_model(folder, 385, &t), LSPO_ERR_INPUT);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[256];
+        bool found = false;
+        write_text(names[i], "{}", 2);
+        cr_assert_eq(lspo_tokenizer_find(folder, &found), LSPO_ERR_INPUT, "%s", names[i]);
+        cr_assert_eq(lspo_tokenizer_open_model(folder, 256, &t), LSPO_ERR_INPUT, "%s", names[i]);
+        write_text("tokenizer.json", "{}", 2);
+        cr_assert_eq(lspo_tokenizer_find(folder, &found), LSPO_OK, "%s", names[i]);
+        cr_assert(found);
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        cr_assert_eq(unlink(path), 0);
+        snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+        cr_assert_eq(unlink(path), 0);
+    }
+}
+
+static void expect_begin_and_end(const char *config, const char *rest, uint32_t begin, uint32_t end)
+{
+    char text[1024];
+    lspo_tokenizer_t *t = NULL;
+    write_text("tokenizer_config.json", config, strlen(config));
+    snprintf(text, sizeof text, "{%s" SMALL_MODEL "}", rest);
+    cr_assert_eq(open_json(text, &t), LSPO_OK);
+    cr_assert_eq(lspo_tokenizer_begin(t), begin, "%s %s: %u", config, rest, lspo_tokenizer_begin(t));
+    cr_assert_eq(lspo_tokenizer_end(t), end, "%s %s: %u", config, rest, lspo_tokenizer_end(t));
+    lspo_tokenizer_close(t);
+}
+
+#define POST_PROCESSOR                                                                                                 \
+    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"c\"}},"               \
+    "{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"c\":{\"ids\":[2]}}},"
+
+/* bc is 3, ab is 4, c is 2. */
+Test(tokenizer, its_own_word_decides_what_begins_a_text)
+{
+    const char named[] = "{\"bos_token\":\"bc\",\"eos_token\":\"ab\"}";
+    expect_begin_and_end(named, "", LSPO_TOKEN_NONE, 4);
+    expect_begin_and_end(named, POST_PROCESSOR, 2, 4);
+    expect_begin_and_end("{\"add_bos_token\":false,\"bos_token\":\"bc\",\"eos_token\":\"ab\"}", POST_PROCESSOR,
+                         LSPO_TOKEN_NONE, 4);
+    expect_begin_and_end("{\"add_bos_token\":true,\"bos_token\":\"bc\",\"eos_token\":\"ab\"}", "", 3, 4);
+    expect_begin_and_end("{\"tokenizer_class\":\"LlamaTokenizerFast\",\"bos_token\":\"bc\",\"eos_token\":\"ab\"}", "",
+                         3, 4);
+    expect_begin_and_end("{\"tokenizer_class\":\"LlamaTokenizer\",\"add_bos_token\":false,\"bos_token\":\"bc\","
+                         "\"eos_token\":\"ab\"}",
+                         "", LSPO_TOKEN_NONE, 4);
 }
