@@ -1,8 +1,8 @@
 /* args.h - the option parser of all subcommands: tables of options, one loop.
  *
  * An option is `--name VALUE` or `--name=VALUE`, a switch is `--name`, a few have a letter (`-o FILE`).  `--` ends the
- * options, `--help` and `-h` are understood everywhere.  A group is a table of options together with the
- * struct into which they are stored, so that subcommands share tables.  Of an option given twice the last counts.
+ * options.  Groups of options are shared by subcommands whose targets begin alike.  Of an option given twice the last
+ * counts.  `--help` and `--policy help` are answered by main(), before anything is parsed.
  */
 #ifndef LSPO_CLI_ARGS_H
 #define LSPO_CLI_ARGS_H
@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "plan/status.h"
 #include "plan/units.h"
@@ -23,8 +22,9 @@ typedef lspo_status_t (*lspo_arg_store_t)(const lspo_arg_t *arg, const char *wha
 struct lspo_arg {
     const char *name;         /* without dashes                                    */
     char letter;              /* short form, 0: none                               */
-    const char *value;        /* what help calls its value; NULL: a switch         */
-    const char *help;         /* one line                                          */
+    const char *value;        /* what help calls its value; NULL: a switch.  Its words in small letters are values */
+    const char *list;         /* NULL, or which `lspo list` has its values         */
+    const char *help;         /* one line, wrapped where it is shown: what it is (default), units by an example */
     lspo_arg_store_t store;   /* one of those below                                */
     size_t offset_bytes;      /* of its field in the group's target                */
     int64_t low, high;        /* lspo_arg_u32, _u64: allowed range, inclusive      */
@@ -36,8 +36,12 @@ typedef struct {
     const char *title; /* in help */
     const lspo_arg_t *args;
     size_t count;
-    void *target;
 } lspo_arg_group_t;
+
+#define LSPO_ARG_GROUP(title, args)                                                                                    \
+    {                                                                                                                  \
+        title, args, sizeof(args) / sizeof(args)[0]                                                                    \
+    }
 
 lspo_status_t lspo_arg_switch(const lspo_arg_t *, const char *, const char *, void *slot);   /* bool           */
 lspo_status_t lspo_arg_on_off(const lspo_arg_t *, const char *, const char *, void *slot);   /* bool           */
@@ -55,28 +59,12 @@ typedef struct {
     size_t count;
 } lspo_positionals_t;
 
-/* Parse argv[1..argc).  An unknown option is LSPO_ERR_INPUT and names the nearest known one.  When --help is among
- * them, *help_out is true and nothing else is set reliably; the caller prints its help. */
-lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *groups, size_t group_count,
-                              lspo_positionals_t *positionals_out, bool *help_out);
+/* Parse argv[1..argc) into the struct at `target`.  `groups` ends with NULL.  An unknown option is LSPO_ERR_INPUT and
+ * names the nearest one. */
+lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *const *groups, void *target,
+                              lspo_positionals_t *positionals_out);
 
-/* Refuse more or fewer positional arguments; `usage` goes into the message. */
-lspo_status_t lspo_args_expect(const lspo_positionals_t *positionals, size_t low, size_t high, const char *usage);
-
-/* The start of a command with one group and low..high positional arguments: parse, then --help or what is expected.
- * Where *help_out comes back true the help has been printed and the command is done. */
-typedef struct {
-    void (*print_help)(const lspo_arg_group_t *group);
-    size_t low, high;
-    const char *usage;
-} lspo_args_form_t;
-lspo_status_t lspo_args_begin(int argc, char **argv, const lspo_arg_group_t *group, const lspo_args_form_t *form,
-                              lspo_positionals_t *positionals_out, bool *help_out);
-
-/* The options of all groups, for --help. */
-void lspo_args_print(const lspo_arg_group_t *groups, size_t group_count, FILE *file);
-
-/* The candidate that takes the fewest edits to become `text`, or NULL when none is near. */
-const char *lspo_args_nearest(const char *text, const char *const *candidates, size_t count);
+/* The option of these groups whose name is the first `length` characters of `name`; NULL: there is none. */
+const lspo_arg_t *lspo_args_find(const lspo_arg_group_t *const *groups, const char *name, size_t length);
 
 #endif

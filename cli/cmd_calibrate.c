@@ -11,8 +11,8 @@
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
-#include "real/calibrate.h"
 #include "plan/output_file.h"
+#include "real/calibrate.h"
 
 typedef struct {
     const char *device, *path, *samples, *plot;
@@ -27,6 +27,7 @@ static const char *const precision_names[] = {"fp32", "bf16", "fp16", NULL};
 static const lspo_arg_t calibrate_args[] = {
     {.name = "device",
      .value = "NAME",
+     .list = "devices",
      .help = "what is measured: host, cuda or cuda:N (host)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(calibrate_request_t, device)},
@@ -68,18 +69,6 @@ static const lspo_arg_t calibrate_args[] = {
      .names = lspo_format_names,
      .offset_bytes = offsetof(calibrate_request_t, format)},
 };
-
-static const char usage[] = "lspo calibrate [--device host|cuda[:N]] [--quick] [-o machine.ini]";
-
-static void print_help(const lspo_arg_group_t *group)
-{
-    printf("usage: %s\n\n", usage);
-    puts("Measure the rate of each kernel class by shape, of memory and of the link of this machine, and fit a\n"
-         "profile to them.  Nothing else should run meanwhile.");
-    lspo_args_print(group, 1, stdout);
-    puts("\nexample:\n"
-         "  lspo calibrate --quick -o host.ini && lspo sim --machine host.ini --model gpt-small --policy zero");
-}
 
 static lspo_status_t write_profile(const lspo_calibration_result_t *result, const calibrate_request_t *request)
 {
@@ -132,7 +121,7 @@ static lspo_status_t write_all(const lspo_calibration_result_t *result, const ca
     return status;
 }
 
-static lspo_status_t calibrate(const calibrate_request_t *request)
+static lspo_status_t measure(const calibrate_request_t *request)
 {
     lspo_calibration_result_t result;
     lspo_progress_t progress;
@@ -169,19 +158,32 @@ static lspo_status_t check_outputs(const calibrate_request_t *request)
     return status;
 }
 
-lspo_status_t lspo_command_calibrate(int argc, char **argv)
+static lspo_status_t calibrate(int argc, char **argv)
 {
     calibrate_request_t request = {.device = "host", .precision = -1, .format = LSPO_FORMAT_AUTO};
-    const lspo_arg_group_t group = {"options", calibrate_args, sizeof calibrate_args / sizeof calibrate_args[0],
-                                    &request};
-    static const lspo_args_form_t form = {print_help, 0, 0, usage};
     lspo_positionals_t positionals;
-    bool help;
-    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
-    if (status != LSPO_OK || help)
+    lspo_status_t status = lspo_command_parse(&lspo_command_calibrate, argc, argv, &request, &positionals);
+    if (status != LSPO_OK)
         return status;
     if (request.precision < 0)
         request.precision = strcmp(request.device, "host") == 0 ? LSPO_FP32 : LSPO_BF16;
     status = check_outputs(&request);
-    return status == LSPO_OK ? calibrate(&request) : status;
+    return status == LSPO_OK ? measure(&request) : status;
 }
+
+static const lspo_arg_group_t calibrate_group = LSPO_ARG_GROUP("options", calibrate_args);
+
+const lspo_command_t lspo_command_calibrate = {
+    .name = "calibrate",
+    .summary = "measure this machine into a profile for sim",
+    .usage = "[--device host|cuda[:N]] [--quick] [-o FILE]",
+    .about = "Measure the rate of each kernel class by shape, of memory and of the link of this machine, and fit a "
+             "profile to them. Nothing else should run meanwhile.",
+    .examples = "lspo calibrate --quick -o host.ini\n"
+                "lspo calibrate --device cuda --precision bf16 -o gpu.ini\n"
+                "lspo calibrate -o host.ini --plot residuals.svg",
+    .common = "device quick output",
+    .details = "What to do with it: lspo sim --machine host.ini --model gpt-small --policy zero",
+    .groups = (const lspo_arg_group_t *const[]){&calibrate_group, NULL},
+    .run = calibrate,
+};

@@ -32,11 +32,13 @@ static lspo_status_t store_batch(const lspo_arg_t *arg, const char *what, const 
 static const lspo_arg_t choose_args[] = {
     {.name = "model",
      .value = "NAME|FILE|FOLDER",
+     .list = "models",
      .help = "what is trained; help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(choose_request_t, base.model_name)},
     {.name = "machine",
      .value = "NAME|FILE",
+     .list = "machines",
      .help = "where; help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(choose_request_t, base.machine_name)},
@@ -52,24 +54,6 @@ static const lspo_arg_t choose_args[] = {
      .high = UINT32_MAX},
     LSPO_FORMAT_ARG("result", offsetof(choose_request_t, base.format)),
 };
-
-static void print_help(const lspo_arg_group_t *groups, size_t group_count)
-{
-    puts("usage: lspo choose --model NAME --machine NAME [options]\n\n"
-         "Simulate every policy: which fits, with what batch at most, and how fast it is.  First come those that fit, "
-         "the\n"
-         "fastest first, then the others, those that miss least first.  Each row is what `lspo sim` says of that "
-         "policy.\n"
-         "The last lines are commands to go on with: the fastest exact policy, the fastest compressed one, the fastest "
-         "of\n"
-         "the others (stale, or another optimizer), or what comes nearest to fitting.  `lspo help terms` explains the "
-         "words.");
-    lspo_args_print(groups, group_count, stdout);
-    puts("\nexamples:\n"
-         "  lspo choose --model llama-7b --machine rtx4090\n"
-         "  lspo choose --model llama-3b --machine rtx3060 --host-memory 32GiB --exact-only --batch largest\n"
-         "  lspo choose --model gpt2-1.3b --machine paper-laptop --format json");
-}
 
 /* ---- rows ---- */
 
@@ -294,7 +278,7 @@ static lspo_status_t write_choices(const answer_t *answer)
     return status;
 }
 
-static lspo_status_t choose(const choose_request_t *request, int argc, char **argv)
+static lspo_status_t simulate_all(const choose_request_t *request, int argc, char **argv)
 {
     const lspo_request_t *base = &request->base;
     lspo_machine_t machine;
@@ -327,38 +311,35 @@ static lspo_status_t choose(const choose_request_t *request, int argc, char **ar
 }
 
 /* There is no default for what the question is about. */
-static lspo_status_t check_names(int argc, char **argv, const lspo_arg_group_t *groups, size_t group_count)
-{
-    lspo_positionals_t positionals;
-    bool help;
-    lspo_status_t status = lspo_args_parse(argc, argv, groups, group_count, &positionals, &help);
-    const choose_request_t *request = groups[0].target;
-    const lspo_request_t *base = &request->base;
-    bool lists = (base->model_name != NULL && strcmp(base->model_name, "help") == 0) ||
-                 (base->machine_name != NULL && strcmp(base->machine_name, "help") == 0);
-    if (status != LSPO_OK || help || lists || (base->model_name != NULL && base->machine_name != NULL))
-        return status;
-    return lspo_error(LSPO_ERR_INPUT, "%s is missing; usage: lspo choose --model NAME --machine NAME [options]",
-                      base->model_name == NULL ? "--model" : "--machine");
-}
-
-lspo_status_t lspo_command_choose(int argc, char **argv)
+static lspo_status_t choose(int argc, char **argv)
 {
     choose_request_t request = {.base = {.policy_name = "native", .format = LSPO_FORMAT_AUTO}};
-    /* The first row of the workload is --batch, which here can be "largest". */
-    const lspo_arg_group_t groups[] = {
-        {"options", choose_args, sizeof choose_args / sizeof choose_args[0], &request},
-        {"workload (defaults in brackets)", lspo_workload_args + 1, lspo_workload_arg_count - 1, &request},
-        {"in place of the machine's own", lspo_override_args, lspo_override_arg_count, &request},
-    };
-    const size_t group_count = sizeof groups / sizeof groups[0];
-    lspo_request_outcome_t outcome;
-    lspo_status_t status = check_names(argc, argv, groups, group_count);
-    if (status == LSPO_OK)
-        status = lspo_request_parse(argc, argv, groups, group_count, LSPO_PRECISION_COUNT, &request.base, &outcome);
-    if (status != LSPO_OK)
-        return status;
-    if (outcome == LSPO_REQUEST_HELP)
-        print_help(groups, group_count);
-    return outcome == LSPO_REQUEST_READY ? choose(&request, argc, argv) : LSPO_OK;
+    const lspo_command_t *self = &lspo_command_choose;
+    lspo_status_t status = lspo_request_parse(self, argc, argv, LSPO_PRECISION_COUNT, &request.base);
+    if (status == LSPO_OK && request.base.machine_name == NULL)
+        status = lspo_error(LSPO_ERR_INPUT, "--machine is missing; usage: lspo %s %s", self->name, self->usage);
+    return status == LSPO_OK ? simulate_all(&request, argc, argv) : status;
 }
+
+static const lspo_arg_group_t choose_group = LSPO_ARG_GROUP("options", choose_args);
+
+/* --batch, which can be "largest" here, is found before that of the workload. */
+const lspo_command_t lspo_command_choose = {
+    .name = "choose",
+    .summary = "simulate every policy: what fits, how fast, and which is best",
+    .usage = "--model NAME --machine NAME [options]",
+    .about = "Simulate every policy: which fits, with what batch at most, and how fast it is. First come those that "
+             "fit, the "
+             "fastest first, then the others, those that miss least first. Each row is what `lspo sim` says of that "
+             "policy.",
+    .examples = "lspo choose --model llama-7b --machine rtx4090\n"
+                "lspo choose --model llama-3b --machine rtx3060 --host-memory 32GiB --exact-only --batch largest\n"
+                "lspo choose --model gpt2-1.3b --machine paper-laptop --format json",
+    .common = "model machine exact-only batch sequence gpu-memory host-memory link",
+    .details =
+        "The last lines are commands to go on with: the fastest exact policy, the fastest compressed one, the "
+        "fastest of the others (stale, or another optimizer), or what comes nearest to fitting. `lspo help terms` "
+        "explains the words.",
+    .groups = (const lspo_arg_group_t *const[]){&choose_group, &lspo_workload_group, &lspo_override_group, NULL},
+    .run = choose,
+};

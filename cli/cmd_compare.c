@@ -9,9 +9,6 @@
 #include "cli/table.h"
 #include "traces/compare.h"
 
-static const char usage[] =
-    "lspo compare SIM.trace RUN.trace [--warmup N] [--top N] [--same-plan] [--format table|csv|json]";
-
 typedef struct {
     uint32_t warmup, top;
     bool same_plan;
@@ -66,25 +63,6 @@ static const lspo_field_t compare_fields[] = {
     {"share_of_error", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(compare_record_t, share_of_error)},
     {"share_of_difference", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(compare_record_t, share_of_difference)},
 };
-
-static void print_help(const lspo_arg_group_t *group)
-{
-    printf("usage: %s\n\n"
-           "Where two traces differ; `lspo trace diff` is the same.  Times are of an iteration.  Rows:\n"
-           "  iteration   the time an iteration\n"
-           "  lane        what each lane was BUSY, and what it had to WAIT\n"
-           "  kind        ops of a kind and kind of stage, those that differ most first\n"
-           "  op          the --top single ops that differ most\n"
-           "difference_s is predicted_s - measured_s, share_of_error that part of the measured iteration, and\n"
-           "share_of_difference that part of the difference of the iterations; the shares of lanes that work at the\n"
-           "same time add up to more than that.  Traces of different plans, as those of `lspo trace import`, are\n"
-           "compared by kind alone.\n",
-           usage);
-    lspo_args_print(group, 1, stdout);
-    puts("\nexamples:\n"
-         "  lspo compare sim.trace run.trace --top 5\n"
-         "  lspo trace import --kineto profile.json.gz -o run.trace && lspo compare sim.trace run.trace --format csv");
-}
 
 /* What every row says of its two times. */
 static compare_record_t record_of(const lspo_comparison_t *comparison, const char *row, const char *kind,
@@ -211,15 +189,36 @@ destroy_predicted:
     return status;
 }
 
-lspo_status_t lspo_command_compare(int argc, char **argv)
+static lspo_status_t compare(int argc, char **argv)
 {
     compare_request_t request = {.warmup = 2, .top = 10, .format = LSPO_FORMAT_AUTO};
-    const lspo_arg_group_t group = {"options", compare_args, sizeof compare_args / sizeof compare_args[0], &request};
-    static const lspo_args_form_t form = {print_help, 2, 2, usage};
     lspo_positionals_t positionals;
-    bool help;
-    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
-    if (status != LSPO_OK || help)
-        return status;
-    return compare_files(positionals.texts[0], positionals.texts[1], &request);
+    lspo_status_t status = lspo_command_parse(&lspo_command_compare, argc, argv, &request, &positionals);
+    return status == LSPO_OK ? compare_files(positionals.texts[0], positionals.texts[1], &request) : status;
 }
+
+static const lspo_arg_group_t compare_group = LSPO_ARG_GROUP("options", compare_args);
+
+const lspo_command_t lspo_command_compare = {
+    .name = "compare",
+    .summary = "align a predicted and a measured trace op by op",
+    .usage = "SIM.trace RUN.trace [options]",
+    .about = "Where two traces differ; `lspo trace diff` is the same. Times are per iteration. Rows:\n\n"
+             "  iteration   the time per iteration\n"
+             "  lane        what each lane was BUSY, and what it had to WAIT\n"
+             "  kind        ops of a kind and kind of stage, those that differ most first\n"
+             "  op          the --top single ops that differ most",
+    .examples = "lspo compare sim.trace run.trace --top 5\n"
+                "lspo compare sim.trace run.trace --same-plan --format csv",
+    .common = "top same-plan",
+    .details =
+        "difference_s is predicted_s - measured_s, share_of_error that part of the measured iteration, and "
+        "share_of_difference that part of the difference of the iterations; the shares of lanes that work at the same "
+        "time add up to more than that. Traces of different plans, as those of `lspo trace import`, are compared by "
+        "kind alone.",
+    .groups = (const lspo_arg_group_t *const[]){&compare_group, NULL},
+    .positional_least = 2,
+    .positional_most = 2,
+    .positionals = "TRACE",
+    .run = compare,
+};

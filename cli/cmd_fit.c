@@ -22,11 +22,13 @@ typedef struct {
 static const lspo_arg_t fit_args[] = {
     {.name = "model",
      .value = "NAME|FILE|FOLDER",
+     .list = "models",
      .help = "what is trained (gpt-tiny): a preset, shapes, or a Hugging Face folder; help: list them",
      .store = lspo_arg_text,
      BASE(model_name)},
     {.name = "policy",
      .value = "NAME",
+     .list = "policies",
      .help = "what trains it first, --iterations steps (native); help: list them",
      .store = lspo_arg_text,
      BASE(policy_name)},
@@ -117,26 +119,6 @@ static const lspo_field_t fit_fields[] = {
     TEXT("version", version),
 };
 
-static void print_help(const lspo_arg_group_t *groups, size_t group_count)
-{
-    puts("usage: lspo fit [options]\n\n"
-         "Train a model a few steps on real text, take gradients of one block's linear weights, and compare what is "
-         "lost\n"
-         "when they are compressed: relative bias |E - G| / |G| of the estimate E, on gradients of held-out text.\n"
-         "  raw             random projectors P P' G Q Q'\n"
-         "  random          the same at its best scale\n"
-         "  learned         projectors fitted on the calibration gradients, at its best scale\n"
-         "  galore          singular vectors of the mean calibration gradient, in as many bytes as the projectors\n"
-         "  galore_formula  the same in as many numbers, by the paper's Table 2\n"
-         "  floor           what no estimate of rank D can go below; galore_floor: of galore's rank\n"
-         "update_rank is the numerical rank of what the training by --policy changed: singular values above 1e-4 of "
-         "the largest.  A Hugging Face folder's model reads the text as bytes, whatever its tokenizer.");
-    lspo_args_print(groups, group_count, stdout);
-    puts("\nexamples:\n"
-         "  lspo fit --model gpt-small --subspace 128 --nnz 4 --iterations 30\n"
-         "  lspo fit --policy lsp --subspace 32 --check-every 8 --bias-threshold 0.1 --iterations 32 --format csv");
-}
-
 static fit_record_t make_record(const fit_request_t *request, const lspo_gradients_t *gradients,
                                 const lspo_bias_report_t *report)
 {
@@ -223,7 +205,7 @@ static lspo_status_t open_folder(const lspo_request_t *base, lspo_hf_model_t **f
     return status == LSPO_OK ? lspo_hf_model_open(base->model_name, 0, folder_out) : status;
 }
 
-static lspo_status_t fit(const fit_request_t *request)
+static lspo_status_t fit_and_compare(const fit_request_t *request)
 {
     const lspo_request_t *base = &request->base;
     lspo_hf_model_t *folder = NULL;
@@ -231,7 +213,7 @@ static lspo_status_t fit(const fit_request_t *request)
     lspo_status_t status = lspo_plan_build(&base->model, &base->workload, base->policy, &plan);
     if (status != LSPO_OK)
         return status;
-    if (lspo_hf_model_exists(base->model_name))
+    if (lspo_request_is_folder(base->model_name))
         status = open_folder(base, &folder);
     if (status == LSPO_OK)
         status = collect_and_compare(request, plan, folder);
@@ -240,26 +222,42 @@ static lspo_status_t fit(const fit_request_t *request)
     return status;
 }
 
-lspo_status_t lspo_command_fit(int argc, char **argv)
+static lspo_status_t fit(int argc, char **argv)
 {
     fit_request_t request = {
         .base = {.model_name = "gpt-tiny", .device_name = "host", .policy_name = "native", .format = LSPO_FORMAT_AUTO},
         .calibration_count = 4,
         .validation_count = 4};
-    const lspo_arg_group_t groups[] = {
-        {"options", fit_args, sizeof fit_args / sizeof fit_args[0], &request},
-        {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
-    };
-    const size_t group_count = sizeof groups / sizeof groups[0];
-    lspo_request_outcome_t outcome;
-    lspo_status_t status = lspo_request_parse(argc, argv, groups, group_count, LSPO_FP32, &request.base, &outcome);
+    lspo_status_t status = lspo_request_parse(&lspo_command_fit, argc, argv, LSPO_FP32, &request.base);
     if (status != LSPO_OK)
         return status;
-    if (outcome == LSPO_REQUEST_HELP)
-        print_help(groups, group_count);
-    if (outcome != LSPO_REQUEST_READY)
-        return LSPO_OK;
     if (request.layer == 0)
         request.layer = (request.base.model.block_count + 1) / 2;
-    return fit(&request);
+    return fit_and_compare(&request);
 }
+
+static const lspo_arg_group_t fit_group = LSPO_ARG_GROUP("options", fit_args);
+
+const lspo_command_t lspo_command_fit = {
+    .name = "fit",
+    .summary = "compare what random and learned projectors keep of real gradients",
+    .usage = "[options]",
+    .about = "Train a model a few steps on real text, take gradients of one block's linear weights, and compare what "
+             "is lost "
+             "when they are compressed: the relative bias |E - G| / |G| of the estimate E, on gradients of held-out "
+             "text.\n\n"
+             "  raw             random projectors P P' G Q Q'\n"
+             "  random          the same at its best scale\n"
+             "  learned         projectors fitted on the calibration gradients, at its best scale\n"
+             "  galore          singular vectors of the mean calibration gradient, in as many bytes\n"
+             "  galore_formula  the same in as many numbers, by the paper's Table 2\n"
+             "  floor           what no estimate of rank D can go below; galore_floor: of galore's rank",
+    .examples = "lspo fit --model gpt-small --subspace 128 --nnz 4 --iterations 30\n"
+                "lspo fit --policy lsp --subspace 32 --check-every 8 --bias-threshold 0.1 --iterations 32 --format csv",
+    .common = "model policy layer subspace nnz iterations",
+    .details =
+        "update_rank is the numerical rank of what the training by --policy changed: singular values above 1e-4 of the "
+        "largest. A Hugging Face folder's model reads the text as bytes, whatever its tokenizer.",
+    .groups = (const lspo_arg_group_t *const[]){&fit_group, &lspo_workload_group, NULL},
+    .run = fit,
+};

@@ -25,16 +25,19 @@ static const lspo_arg_t join_args[] = {
      .offset_bytes = offsetof(join_request_t, metrics_path)},
     {.name = "model",
      .value = "NAME|FILE|FOLDER",
+     .list = "models",
      .help = "whose steps are simulated (gpt2-774m); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, model_name)},
     {.name = "machine",
      .value = "NAME|FILE",
+     .list = "machines",
      .help = "where (paper-laptop); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, machine_name)},
     {.name = "policy",
      .value = "NAME",
+     .list = "policies",
      .help = "how the work is scheduled (lsp); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, policy_name)},
@@ -57,19 +60,6 @@ static const lspo_field_t join_fields[] = {
     {"held_out_loss", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(join_record_t, held_out_loss)},
     {"perplexity", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(join_record_t, perplexity)},
 };
-
-static void print_help(const lspo_arg_group_t *groups, size_t group_count)
-{
-    puts("usage: lspo join --metrics FILE [options]\n\n"
-         "How would this training's loss fall over time elsewhere?  A step's loss is the metrics', its time is the "
-         "step's\n"
-         "number times the simulated time a step of model, policy and workload on the machine: Figures 5c and 5d of "
-         "the\n"
-         "paper.  The time of the projectors' checks is that of the simulated plan.");
-    lspo_args_print(groups, group_count, stdout);
-    puts("\nexample:\n"
-         "  lspo join --metrics loss.csv --model gpt2-774m --machine paper-laptop --policy zero --evaluated");
-}
 
 static lspo_status_t predict(const lspo_request_t *request, double *step_s_out)
 {
@@ -117,7 +107,7 @@ static lspo_status_t write_join(const join_request_t *request, const lspo_metric
     return status;
 }
 
-static lspo_status_t join(const join_request_t *request)
+static lspo_status_t read_and_join(const join_request_t *request)
 {
     lspo_metrics_row_t *rows;
     size_t count;
@@ -134,24 +124,30 @@ static lspo_status_t join(const join_request_t *request)
     return status;
 }
 
-lspo_status_t lspo_command_join(int argc, char **argv)
+static lspo_status_t join(int argc, char **argv)
 {
     join_request_t request = {.base = {.model_name = "gpt2-774m",
                                        .machine_name = "paper-laptop",
                                        .policy_name = "lsp",
                                        .format = LSPO_FORMAT_AUTO}};
-    const lspo_arg_group_t groups[] = {
-        {"options", join_args, sizeof join_args / sizeof join_args[0], &request},
-        {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
-        {"in place of the machine's own", lspo_override_args, lspo_override_arg_count, &request},
-    };
-    const size_t group_count = sizeof groups / sizeof groups[0];
-    lspo_request_outcome_t outcome;
-    lspo_status_t status =
-        lspo_request_parse(argc, argv, groups, group_count, LSPO_PRECISION_COUNT, &request.base, &outcome);
-    if (status != LSPO_OK)
-        return status;
-    if (outcome == LSPO_REQUEST_HELP)
-        print_help(groups, group_count);
-    return outcome == LSPO_REQUEST_READY ? join(&request) : LSPO_OK;
+    lspo_status_t status = lspo_request_parse(&lspo_command_join, argc, argv, LSPO_PRECISION_COUNT, &request.base);
+    return status == LSPO_OK ? read_and_join(&request) : status;
 }
+
+static const lspo_arg_group_t join_group = LSPO_ARG_GROUP("options", join_args);
+
+const lspo_command_t lspo_command_join = {
+    .name = "join",
+    .summary = "put a training's loss by step on the simulated time of a machine",
+    .usage = "--metrics FILE [options]",
+    .about =
+        "How would this training's loss fall over time elsewhere? A step's loss is the metrics', its time is the "
+        "step's "
+        "number times the simulated time per step of model, policy and workload on the machine: Figures 5c and 5d of "
+        "the paper. The time of the projectors' checks is that of the simulated plan.",
+    .examples = "lspo join --metrics loss.csv --model gpt2-774m --machine paper-laptop --policy zero\n"
+                "lspo join --metrics loss.csv --machine rtx4090 --policy lsp --evaluated --format csv",
+    .common = "metrics model machine policy evaluated",
+    .groups = (const lspo_arg_group_t *const[]){&join_group, &lspo_workload_group, &lspo_override_group, NULL},
+    .run = join,
+};

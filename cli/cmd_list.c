@@ -9,11 +9,10 @@
 #include "cli/table.h"
 #include "plan/machine.h"
 #include "plan/model.h"
+#include "plan/names.h"
 #include "plan/policy.h"
 #include "real/device.h"
 #include "real/topology.h"
-
-static const char usage[] = "lspo list models|machines|policies|devices [--format table|csv|json]";
 
 typedef struct {
     int format;
@@ -235,29 +234,37 @@ static const struct {
 } lists[] = {
     {"models", list_models}, {"machines", list_machines}, {"policies", list_policies}, {"devices", list_devices}};
 
-lspo_status_t lspo_list_write(const char *what, int format)
+static lspo_status_t list_named(const char *what, int format)
 {
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+    const char *names[sizeof lists / sizeof lists[0]];
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         if (strcmp(lists[i].name, what) == 0)
             return lists[i].write(format);
-    return lspo_error(LSPO_ERR_INPUT, "cannot list '%s'; usage: %s", what, usage);
+        names[i] = lists[i].name;
+    }
+    return lspo_name_refuse("list", what, names, sizeof names / sizeof names[0], NULL);
 }
 
-lspo_status_t lspo_command_list(int argc, char **argv)
+static lspo_status_t list(int argc, char **argv)
 {
     list_request_t request = {.format = LSPO_FORMAT_AUTO};
-    const lspo_arg_group_t group = {"options", list_args, sizeof list_args / sizeof list_args[0], &request};
     lspo_positionals_t positionals;
-    bool help;
-    lspo_status_t status = lspo_args_parse(argc, argv, &group, 1, &positionals, &help);
-    if (status != LSPO_OK)
-        return status;
-    if (help) {
-        printf("usage: %s\n", usage);
-        lspo_args_print(&group, 1, stdout);
-        puts("\nexample:\n  lspo list policies");
-        return LSPO_OK;
-    }
-    status = lspo_args_expect(&positionals, 1, 1, usage);
-    return status == LSPO_OK ? lspo_list_write(positionals.texts[0], request.format) : status;
+    lspo_status_t status = lspo_command_parse(&lspo_command_list, argc, argv, &request, &positionals);
+    return status == LSPO_OK ? list_named(positionals.texts[0], request.format) : status;
 }
+
+static const lspo_arg_group_t list_group = LSPO_ARG_GROUP("options", list_args);
+
+const lspo_command_t lspo_command_list = {
+    .name = "list",
+    .summary = "the models, machines, policies and devices known by name",
+    .usage = "models|machines|policies|devices [--format table|csv|json]",
+    .about =
+        "What --model, --machine, --policy and --device take by name. `--policy help` is the same as `list policies`.",
+    .examples = "lspo list policies\nlspo list models --format csv\nlspo sim --machine help",
+    .groups = (const lspo_arg_group_t *const[]){&list_group, NULL},
+    .positional_least = 1,
+    .positional_most = 1,
+    .positionals = "models|machines|policies|devices",
+    .run = list,
+};

@@ -16,11 +16,13 @@
 static const lspo_arg_t run_args[] = {
     {.name = "model",
      .value = "NAME|FILE",
+     .list = "models",
      .help = "what is trained (gpt-tiny); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, model_name)},
     {.name = "policy",
      .value = "NAME",
+     .list = "policies",
      .help = "how the work is scheduled (lsp); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, policy_name)},
@@ -41,6 +43,7 @@ static const lspo_arg_t run_args[] = {
      .offset_bytes = offsetof(lspo_request_t, timing_only)},
     {.name = "machine",
      .value = "NAME|FILE",
+     .list = "machines",
      .help = "this device's profile: for lower_bound_s and --transition auto (host-reference)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, machine_name)},
@@ -52,23 +55,6 @@ static const lspo_arg_t run_args[] = {
     LSPO_TRACE_ARG,
     LSPO_FORMAT_ARG("result", offsetof(lspo_request_t, format)),
 };
-
-static void print_help(const lspo_arg_group_t *groups, size_t group_count)
-{
-    puts(
-        "usage: lspo run [options]\n\n"
-        "Train a byte-level model on real text by the plan that the policy builds, and report the measured time an\n"
-        "iteration, busy times, memory and loss.  The host device is this machine: a GPU lane on a core of its own, a\n"
-        "memory with a capacity and a paced link; cuda is an NVIDIA GPU.  A plan that does not fit the device's "
-        "memory\n"
-        "is an error.");
-    lspo_args_print(groups, group_count, stdout);
-    puts("\nexamples:\n"
-         "  lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"
-         "  lspo run --model gpt-small --policy lsp --subspace 128 --nnz 4 --cpu 20M/s --trace lsp.trace\n"
-         "  lspo run --model gpt-small --policy zero --machine host.ini --format json\n"
-         "  lspo run --device cuda --precision bf16 --model gpt2-774m --policy lsp --gpu-memory 4GiB --link 12GB/s");
-}
 
 static lspo_status_t lower_bound(const lspo_machine_t *machine, const lspo_plan_t *plan, double *lower_bound_s_out)
 {
@@ -154,7 +140,7 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
     return status;
 }
 
-static lspo_status_t run(const lspo_request_t *request)
+static lspo_status_t execute(const lspo_request_t *request)
 {
     lspo_machine_t machine;
     lspo_plan_t *plan;
@@ -181,22 +167,31 @@ static lspo_status_t run(const lspo_request_t *request)
     return status;
 }
 
-lspo_status_t lspo_command_run(int argc, char **argv)
+static lspo_status_t run(int argc, char **argv)
 {
     lspo_request_t request = {
         .model_name = "gpt-tiny", .device_name = "host", .policy_name = "lsp", .repeat = 1, .format = LSPO_FORMAT_AUTO};
-    const lspo_arg_group_t groups[] = {
-        {"options", run_args, sizeof run_args / sizeof run_args[0], &request},
-        {"device", lspo_device_args, lspo_device_arg_count, &request},
-        {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
-        {"caps: they slow the device down or shrink it", lspo_override_args, lspo_override_arg_count, &request},
-    };
-    const size_t group_count = sizeof groups / sizeof groups[0];
-    lspo_request_outcome_t outcome;
-    lspo_status_t status = lspo_request_parse(argc, argv, groups, group_count, LSPO_FP32, &request, &outcome);
-    if (status != LSPO_OK)
-        return status;
-    if (outcome == LSPO_REQUEST_HELP)
-        print_help(groups, group_count);
-    return outcome == LSPO_REQUEST_READY ? run(&request) : LSPO_OK;
+    lspo_status_t status = lspo_request_parse(&lspo_command_run, argc, argv, LSPO_FP32, &request);
+    return status == LSPO_OK ? execute(&request) : status;
 }
+
+static const lspo_arg_group_t run_group = LSPO_ARG_GROUP("options", run_args);
+
+const lspo_command_t lspo_command_run = {
+    .name = "run",
+    .summary = "execute a plan on a device and measure it",
+    .usage = "[options]",
+    .about =
+        "Train a model on real text by the plan that the policy builds, and report the measured time per iteration, "
+        "busy "
+        "times, memory and loss. The host device is this machine: a GPU lane on a core of its own, a memory with a "
+        "capacity and a paced link; cuda is an NVIDIA GPU. A plan that does not fit the device's memory is an error.",
+    .examples =
+        "lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"
+        "lspo run --model gpt-small --policy lsp --subspace 128 --nnz 4 --cpu 20M/s --trace lsp.trace\n"
+        "lspo run --device cuda --precision bf16 --model gpt2-774m --policy lsp --gpu-memory 4GiB --link 12GB/s",
+    .common = "model policy device batch sequence slowdown gpu-memory link cpu",
+    .groups =
+        (const lspo_arg_group_t *const[]){&run_group, &lspo_device_group, &lspo_workload_group, &lspo_cap_group, NULL},
+    .run = run,
+};

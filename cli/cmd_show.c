@@ -10,7 +10,7 @@
 #include "cli/table.h"
 #include "sim/sim.h"
 
-static const char usage[] = "lspo show model NAME|FILE, lspo show machine NAME|FILE, or lspo show plan [options]";
+static const lspo_command_t command_show_model, command_show_machine, command_show_plan;
 
 /* ---- model ---- */
 
@@ -51,7 +51,7 @@ static size_t add_stage(const lspo_model_t *model, uint32_t index, const char *n
 static lspo_status_t show_model(const char *name, int format)
 {
     lspo_model_t model;
-    lspo_status_t status = lspo_model_find(name, &model);
+    lspo_status_t status = lspo_request_find_model(name, &model);
     if (status != LSPO_OK)
         return status;
     tensor_record_t records[3 * LSPO_TENSORS_MAX];
@@ -113,8 +113,8 @@ static lspo_status_t show_machine(const char *name, const lspo_overrides_t *over
 }
 
 typedef struct {
+    lspo_request_t request; /* first; of which only the overrides are used */
     int format;
-    lspo_request_t request; /* of which only the overrides are used */
 } show_request_t;
 
 static const lspo_arg_t show_args[] = {
@@ -126,31 +126,51 @@ static const lspo_arg_t show_args[] = {
      .offset_bytes = offsetof(show_request_t, format)},
 };
 
-static lspo_status_t show_named(int argc, char **argv, bool is_machine)
+static lspo_status_t command_model(int argc, char **argv)
 {
     show_request_t show = {.format = LSPO_FORMAT_AUTO};
-    const lspo_arg_group_t groups[] = {
-        {"options", show_args, sizeof show_args / sizeof show_args[0], &show},
-        {"in place of the machine's own", lspo_override_args, lspo_override_arg_count, &show.request},
-    };
-    const size_t group_count = is_machine ? 2 : 1;
-    const char *line = is_machine ? "lspo show machine NAME|FILE [options]" : "lspo show model NAME|FILE [options]";
     lspo_positionals_t positionals;
-    bool help;
-    lspo_status_t status = lspo_args_parse(argc, argv, groups, group_count, &positionals, &help);
-    if (status != LSPO_OK)
-        return status;
-    if (help) {
-        printf("usage: %s\n", line);
-        lspo_args_print(groups, group_count, stdout);
-        return LSPO_OK;
-    }
-    status = lspo_args_expect(&positionals, 1, 1, line);
-    if (status != LSPO_OK)
-        return status;
-    return is_machine ? show_machine(positionals.texts[0], &show.request.overrides, show.format)
-                      : show_model(positionals.texts[0], show.format);
+    lspo_status_t status = lspo_command_parse(&command_show_model, argc, argv, &show, &positionals);
+    return status == LSPO_OK ? show_model(positionals.texts[0], show.format) : status;
 }
+
+static lspo_status_t command_machine(int argc, char **argv)
+{
+    show_request_t show = {.format = LSPO_FORMAT_AUTO};
+    lspo_positionals_t positionals;
+    lspo_status_t status = lspo_command_parse(&command_show_machine, argc, argv, &show, &positionals);
+    return status == LSPO_OK ? show_machine(positionals.texts[0], &show.request.overrides, show.format) : status;
+}
+
+static const lspo_arg_group_t show_group = LSPO_ARG_GROUP("options", show_args);
+
+static const lspo_command_t command_show_model = {
+    .name = "show model",
+    .summary = "the tensors of each stage",
+    .usage = "NAME|FILE|FOLDER [options]",
+    .about = "The tensors of a model, stage by stage: embedding, block, head.",
+    .examples = "lspo show model gpt2-124m\nlspo show model llama-7b --format csv",
+    .groups = (const lspo_arg_group_t *const[]){&show_group, NULL},
+    .positional_least = 1,
+    .positional_most = 1,
+    .positionals = "NAME|FILE|FOLDER",
+    .list = "models",
+    .run = command_model,
+};
+
+static const lspo_command_t command_show_machine = {
+    .name = "show machine",
+    .summary = "a machine's profile, as an INI file to edit",
+    .usage = "NAME|FILE [options]",
+    .about = "The profile of a machine as an INI file: copy one, edit it, and give it to --machine.",
+    .examples = "lspo show machine rtx4090 > mine.ini\nlspo show machine paper-laptop --format csv",
+    .groups = (const lspo_arg_group_t *const[]){&show_group, &lspo_override_group, NULL},
+    .positional_least = 1,
+    .positional_most = 1,
+    .positionals = "NAME|FILE",
+    .list = "machines",
+    .run = command_machine,
+};
 
 /* ---- plan ---- */
 
@@ -160,16 +180,19 @@ enum { PLAN_TABLE, PLAN_DOT };
 static const lspo_arg_t plan_args[] = {
     {.name = "model",
      .value = "NAME|FILE",
+     .list = "models",
      .help = "what is trained (gpt2-774m)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, model_name)},
     {.name = "policy",
      .value = "NAME",
+     .list = "policies",
      .help = "how the work is scheduled (lsp)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, policy_name)},
     {.name = "machine",
      .value = "NAME|FILE",
+     .list = "machines",
      .help = "choose --transition auto for this machine (else every layer)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, machine_name)},
@@ -199,25 +222,13 @@ static lspo_status_t build_plan(const lspo_request_t *request, lspo_plan_t **pla
     return lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, plan_out);
 }
 
-static lspo_status_t show_plan(int argc, char **argv)
+static lspo_status_t command_plan(int argc, char **argv)
 {
     lspo_request_t request = {.model_name = "gpt2-774m", .policy_name = "lsp", .format = PLAN_TABLE};
-    const lspo_arg_group_t groups[] = {
-        {"options", plan_args, sizeof plan_args / sizeof plan_args[0], &request},
-        {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
-    };
-    lspo_request_outcome_t outcome;
-    lspo_status_t status = lspo_request_parse(argc, argv, groups, 2, LSPO_PRECISION_COUNT, &request, &outcome);
-    if (status != LSPO_OK || outcome == LSPO_REQUEST_LISTED)
-        return status;
-    if (outcome == LSPO_REQUEST_HELP) {
-        puts("usage: lspo show plan [options]\n\nThe ops that a policy plans, with their lanes and dependencies.");
-        lspo_args_print(groups, 2, stdout);
-        puts("\nexample:\n  lspo show plan --model gpt-tiny --policy zero --format dot | dot -Tsvg > zero.svg");
-        return LSPO_OK;
-    }
     lspo_plan_t *plan;
-    status = build_plan(&request, &plan);
+    lspo_status_t status = lspo_request_parse(&command_show_plan, argc, argv, LSPO_PRECISION_COUNT, &request);
+    if (status == LSPO_OK)
+        status = build_plan(&request, &plan);
     if (status != LSPO_OK)
         return status;
     if (request.format == PLAN_DOT)
@@ -228,18 +239,27 @@ static lspo_status_t show_plan(int argc, char **argv)
     return LSPO_OK;
 }
 
-lspo_status_t lspo_command_show(int argc, char **argv)
-{
-    const char *what = argc > 1 ? argv[1] : "";
-    if (strcmp(what, "model") == 0 || strcmp(what, "machine") == 0)
-        return show_named(argc - 1, argv + 1, strcmp(what, "machine") == 0);
-    if (strcmp(what, "plan") == 0)
-        return show_plan(argc - 1, argv + 1);
-    if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
-        printf("usage: %s\n\nEach has a --help of its own.\n", usage);
-        return LSPO_OK;
-    }
-    if (what[0] == '\0')
-        return lspo_error(LSPO_ERR_INPUT, "an argument is missing; usage: %s", usage);
-    return lspo_error(LSPO_ERR_INPUT, "cannot show '%s'; usage: %s", what, usage);
-}
+static const lspo_arg_group_t plan_group = LSPO_ARG_GROUP("options", plan_args);
+
+static const lspo_command_t command_show_plan = {
+    .name = "show plan",
+    .summary = "the ops that a policy plans, with lanes and dependencies",
+    .usage = "[options]",
+    .about = "The ops that a policy plans, with their lanes and dependencies.",
+    .examples = "lspo show plan --model gpt-tiny --policy zero --rows 20\n"
+                "lspo show plan --model gpt-tiny --policy zero --format dot | dot -Tsvg > zero.svg",
+    .common = "model policy rows format",
+    .groups = (const lspo_arg_group_t *const[]){&plan_group, &lspo_workload_group, NULL},
+    .run = command_plan,
+};
+
+static const lspo_command_t *const subcommands[] = {&command_show_model, &command_show_machine, &command_show_plan,
+                                                    NULL};
+
+const lspo_command_t lspo_command_show = {
+    .name = "show",
+    .summary = "a model's tensors, a machine's profile, or the ops of a plan",
+    .usage = "model|machine|plan [options]",
+    .about = "What lspo knows of a model or machine, and what a policy plans.",
+    .subcommands = subcommands,
+};

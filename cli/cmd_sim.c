@@ -23,16 +23,19 @@ typedef struct {
 static const lspo_arg_t sim_args[] = {
     {.name = "model",
      .value = "NAME|FILE",
+     .list = "models",
      .help = "what is trained (gpt2-774m); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(sim_request_t, base.model_name)},
     {.name = "machine",
      .value = "NAME|FILE",
+     .list = "machines",
      .help = "where (paper-workstation); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(sim_request_t, base.machine_name)},
     {.name = "policy",
      .value = "NAME",
+     .list = "policies",
      .help = "how the work is scheduled (lsp); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(sim_request_t, base.policy_name)},
@@ -78,23 +81,6 @@ static const lspo_arg_t noise_args[] = {
      .high = UINT32_MAX,
      .offset_bytes = offsetof(sim_request_t, noise.iteration_count)},
 };
-
-static void print_help(const lspo_arg_group_t *groups, size_t group_count)
-{
-    puts("usage: lspo sim [options]\n\n"
-         "Predict time an iteration, slowdown against native training, what limits it, and memory, from a machine's\n"
-         "profile.  A plan that does not fit the GPU is simulated all the same: `fits` says so, `advice` what would\n"
-         "make it fit.  No run whose ops are within a tenth of an iteration of their predicted times takes more than\n"
-         "peak_gpu_bound_bytes.\n\n"
-         "Under --noise everything but the percentiles is still the prediction without noise, the trace too: of 100\n"
-         "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.");
-    lspo_args_print(groups, group_count, stdout);
-    puts("\nexamples:\n"
-         "  lspo sim --model llama-7b --machine rtx4090 --policy lsp\n"
-         "  lspo sim --machine host.ini --model gpt-small --policy zero --link 2GB/s --format json\n"
-         "  lspo sim --policy zero --noise 1 --set noise.gpu_sigma=0.02 --set noise.run_sigma=0.01\n"
-         "  lspo sim --policy help");
-}
 
 /* The noise-free trace: no draw is typical in all its ops. */
 static lspo_status_t write_trace(const sim_request_t *request, const lspo_machine_t *machine, lspo_trace_t *trace)
@@ -214,29 +200,41 @@ static lspo_status_t check_draws(sim_request_t *request)
     return LSPO_OK;
 }
 
-lspo_status_t lspo_command_sim(int argc, char **argv)
+static lspo_status_t sim(int argc, char **argv)
 {
     sim_request_t request = {.base = {.model_name = "gpt2-774m",
                                       .machine_name = "paper-workstation",
                                       .policy_name = "lsp",
                                       .format = LSPO_FORMAT_AUTO},
                              .noise = {.first_iteration = 3, .iteration_count = 2}};
-    const lspo_arg_group_t groups[] = {
-        {"options", sim_args, sizeof sim_args / sizeof sim_args[0], &request},
-        {"random durations, and a picture", noise_args, sizeof noise_args / sizeof noise_args[0], &request},
-        {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
-        {"in place of the machine's own", lspo_override_args, lspo_override_arg_count, &request},
-    };
-    const size_t group_count = sizeof groups / sizeof groups[0];
-    lspo_request_outcome_t outcome;
-    lspo_status_t status =
-        lspo_request_parse(argc, argv, groups, group_count, LSPO_PRECISION_COUNT, &request.base, &outcome);
+    lspo_status_t status = lspo_request_parse(&lspo_command_sim, argc, argv, LSPO_PRECISION_COUNT, &request.base);
     if (status != LSPO_OK)
         return status;
-    if (outcome == LSPO_REQUEST_HELP)
-        print_help(groups, group_count);
-    if (outcome != LSPO_REQUEST_READY)
-        return LSPO_OK;
     status = check_draws(&request);
     return status == LSPO_OK ? simulate(&request) : status;
 }
+
+static const lspo_arg_group_t sim_group = LSPO_ARG_GROUP("options", sim_args);
+static const lspo_arg_group_t noise_group = LSPO_ARG_GROUP("random durations, and a picture", noise_args);
+
+const lspo_command_t lspo_command_sim = {
+    .name = "sim",
+    .summary = "predict time per step and memory of a policy on a machine",
+    .usage = "[options]",
+    .about =
+        "Predict time per iteration, slowdown against native training, what limits it, and memory, from a machine's "
+        "profile. A plan that does not fit the GPU is simulated all the same: `fits` says so, `advice` what would make "
+        "it fit.",
+    .examples = "lspo sim --model llama-7b --machine rtx4090 --policy lsp\n"
+                "lspo sim --machine paper-laptop --model gpt-small --policy zero --link 2GB/s --format json\n"
+                "lspo sim --policy zero --noise 1 --set noise.gpu_sigma=0.02 --set noise.run_sigma=0.01",
+    .common = "model machine policy batch sequence accumulation gpu-memory link",
+    .details =
+        "No run whose ops are within a tenth of an iteration of their predicted times takes more than "
+        "peak_gpu_bound_bytes.\n\n"
+        "Under --noise everything but the percentiles is still the prediction without noise, the trace too: of 100 "
+        "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.",
+    .groups =
+        (const lspo_arg_group_t *const[]){&sim_group, &noise_group, &lspo_workload_group, &lspo_override_group, NULL},
+    .run = sim,
+};

@@ -16,9 +16,7 @@
 #include "traces/perfetto.h"
 #include "traces/typical.h"
 
-static const char export_usage[] = "lspo trace export TRACE [--perfetto FILE] [--gantt FILE [--first N] [--count N]]";
-static const char import_usage[] =
-    "lspo trace import --kineto FILE [--map FILE] | --deepspeed-log FILE, -o TRACE [--format table|csv|json]";
+static const lspo_command_t command_trace_export, command_trace_import;
 
 /* export */
 
@@ -53,14 +51,6 @@ static const lspo_arg_t export_args[] = {
      .offset_bytes = offsetof(export_request_t, count)},
 };
 
-static void print_export_help(const lspo_arg_group_t *group)
-{
-    printf("usage: %s\n\nWrite a trace in another form.\n", export_usage);
-    lspo_args_print(group, 1, stdout);
-    puts("\nexample:\n"
-         "  lspo sim --trace sim.trace && lspo trace export sim.trace --perfetto sim.json");
-}
-
 static lspo_status_t export_trace(const char *path, const export_request_t *request)
 {
     lspo_trace_t *trace;
@@ -78,17 +68,30 @@ static lspo_status_t export_trace(const char *path, const export_request_t *requ
 static lspo_status_t command_export(int argc, char **argv)
 {
     export_request_t request = {.first = 3, .count = 2};
-    const lspo_arg_group_t group = {"options", export_args, sizeof export_args / sizeof export_args[0], &request};
-    static const lspo_args_form_t form = {print_export_help, 1, 1, export_usage};
     lspo_positionals_t positionals;
-    bool help;
-    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
-    if (status != LSPO_OK || help)
+    lspo_status_t status = lspo_command_parse(&command_trace_export, argc, argv, &request, &positionals);
+    if (status != LSPO_OK)
         return status;
     if (request.perfetto_path == NULL && request.gantt_path == NULL)
         return lspo_error(LSPO_ERR_INPUT, "nothing to write: give --perfetto FILE or --gantt FILE");
     return export_trace(positionals.texts[0], &request);
 }
+
+static const lspo_arg_group_t export_group = LSPO_ARG_GROUP("options", export_args);
+
+static const lspo_command_t command_trace_export = {
+    .name = "trace export",
+    .summary = "a trace for Perfetto or a Gantt chart",
+    .usage = "TRACE [--perfetto FILE] [--gantt FILE [--first N] [--count N]]",
+    .about = "Write a trace in another form.",
+    .examples = "lspo trace export run.trace --perfetto run.json\n"
+                "lspo trace export run.trace --gantt gantt.csv --first 3 --count 2",
+    .groups = (const lspo_arg_group_t *const[]){&export_group, NULL},
+    .positional_least = 1,
+    .positional_most = 1,
+    .positionals = "TRACE",
+    .run = command_export,
+};
 
 /* import */
 
@@ -127,27 +130,14 @@ static const lspo_arg_t import_args[] = {
      .offset_bytes = offsetof(import_request_t, format)},
 };
 
-static void print_rules(void)
+static void write_rules(FILE *file)
 {
     uint32_t count;
     const lspo_import_rule_t *rules = lspo_import_rules_builtin(&count);
-    puts("\nrules of --kineto, the first that fits counts, those of --map before these:");
+    fputs("rules of --kineto, the first that fits counts, those of --map before these:\n", file);
     for (uint32_t i = 0; i < count; i++)
-        printf("  %-9s %-4s %s\n", lspo_import_rule_kind_name(rules[i].kind),
-               lspo_lane_name((lspo_lane_t)rules[i].lane), rules[i].pattern);
-}
-
-static void print_import_help(const lspo_arg_group_t *group)
-{
-    printf("usage: %s\n\n"
-           "Read what another program measured as a trace that compare and export take.  docs/import.md says what\n"
-           "becomes what, and what cannot be told from such a file.\n",
-           import_usage);
-    lspo_args_print(group, 1, stdout);
-    print_rules();
-    puts("\nexamples:\n"
-         "  lspo trace import --kineto profile.json.gz -o run.trace && lspo compare sim.trace run.trace\n"
-         "  lspo trace import --deepspeed-log train.log -o run.trace");
+        fprintf(file, "  %-9s %-4s %s\n", lspo_import_rule_kind_name(rules[i].kind),
+                lspo_lane_name((lspo_lane_t)rules[i].lane), rules[i].pattern);
 }
 
 typedef struct {
@@ -258,12 +248,9 @@ static lspo_status_t import_trace(const import_request_t *request)
 static lspo_status_t command_import(int argc, char **argv)
 {
     import_request_t request = {.format = LSPO_FORMAT_AUTO};
-    const lspo_arg_group_t group = {"options", import_args, sizeof import_args / sizeof import_args[0], &request};
-    static const lspo_args_form_t form = {print_import_help, 0, 0, import_usage};
     lspo_positionals_t positionals;
-    bool help;
-    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
-    if (status != LSPO_OK || help)
+    lspo_status_t status = lspo_command_parse(&command_trace_import, argc, argv, &request, &positionals);
+    if (status != LSPO_OK)
         return status;
     if ((request.kineto_path == NULL) == (request.deepspeed_path == NULL))
         return lspo_error(LSPO_ERR_INPUT, "give one of --kineto FILE and --deepspeed-log FILE");
@@ -274,42 +261,35 @@ static lspo_status_t command_import(int argc, char **argv)
     return import_trace(&request);
 }
 
-static const struct {
-    const char *name, *help;
-    lspo_status_t (*run)(int argc, char **argv);
-} subcommands[] = {
-    {"export", "a trace for Perfetto or a Gantt chart", command_export},
-    {"import", "a PyTorch profiler trace or a DeepSpeed log", command_import},
-    {"diff", "two traces op by op: the same as lspo compare", lspo_command_compare},
+static const lspo_arg_group_t import_group = LSPO_ARG_GROUP("options", import_args);
+
+static const lspo_command_t command_trace_import = {
+    .name = "trace import",
+    .summary = "a PyTorch profiler trace or a DeepSpeed log",
+    .usage = "--kineto FILE [--map FILE] | --deepspeed-log FILE, -o TRACE [--format table|csv|json]",
+    .about = "Read what another program measured as a trace that compare and export take. docs/import.md says what "
+             "becomes what, and what cannot be told from such a file.",
+    .examples = "lspo trace import --kineto profile.json.gz -o theirs.trace\n"
+                "lspo trace import --deepspeed-log train.log -o theirs.trace\n"
+                "lspo compare sim.trace theirs.trace",
+    .write_more = write_rules,
+    .groups = (const lspo_arg_group_t *const[]){&import_group, NULL},
+    .run = command_import,
 };
-enum { SUBCOMMAND_COUNT = sizeof subcommands / sizeof subcommands[0] };
 
-static const char usage[] = "lspo trace export|import|diff [options]";
+static const lspo_command_t command_trace_diff = {
+    .name = "trace diff",
+    .summary = "two traces op by op: the same as lspo compare",
+    .same_as = &lspo_command_compare,
+};
 
-static void print_help(void)
-{
-    printf("usage: %s\n\n", usage);
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
-        printf("  %-8s %s\n", subcommands[i].name, subcommands[i].help);
-    puts("\n  lspo trace COMMAND --help   options and examples of each");
-}
+static const lspo_command_t *const subcommands[] = {&command_trace_export, &command_trace_import, &command_trace_diff,
+                                                    NULL};
 
-lspo_status_t lspo_command_trace(int argc, char **argv)
-{
-    if (argc < 2)
-        return lspo_error(LSPO_ERR_INPUT, "an argument is missing; usage: %s", usage);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        print_help();
-        return LSPO_OK;
-    }
-    const char *names[SUBCOMMAND_COUNT];
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
-        names[i] = subcommands[i].name;
-        if (strcmp(subcommands[i].name, argv[1]) == 0)
-            return subcommands[i].run(argc - 1, argv + 1);
-    }
-    const char *nearest = lspo_args_nearest(argv[1], names, SUBCOMMAND_COUNT);
-    if (nearest != NULL)
-        return lspo_error(LSPO_ERR_INPUT, "unknown trace command '%s'; did you mean %s?", argv[1], nearest);
-    return lspo_error(LSPO_ERR_INPUT, "unknown trace command '%s'; usage: %s", argv[1], usage);
-}
+const lspo_command_t lspo_command_trace = {
+    .name = "trace",
+    .summary = "export traces, import those of PyTorch and DeepSpeed",
+    .usage = "export|import|diff [options]",
+    .about = "A trace says what happened when, op by op: `lspo sim` and `lspo run` write one with --trace.",
+    .subcommands = subcommands,
+};

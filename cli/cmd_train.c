@@ -46,11 +46,13 @@ static lspo_status_t store_number(const lspo_arg_t *arg, const char *what, const
 static const lspo_arg_t train_args[] = {
     {.name = "model",
      .value = "NAME|FILE|FOLDER",
+     .list = "models",
      .help = "what is trained (gpt-tiny): a preset, shapes, or a Hugging Face folder; help: list them",
      .store = lspo_arg_text,
      BASE(model_name)},
     {.name = "policy",
      .value = "NAME",
+     .list = "policies",
      .help = "how the work is scheduled (lsp); help: list them",
      .store = lspo_arg_text,
      BASE(policy_name)},
@@ -119,6 +121,7 @@ static const lspo_arg_t train_args[] = {
      TRAIN(metrics_path)},
     {.name = "machine",
      .value = "NAME|FILE",
+     .list = "machines",
      .help = "this device's profile: predicts the remaining time",
      .store = lspo_arg_text,
      BASE(machine_name)},
@@ -180,25 +183,6 @@ static const lspo_field_t result_fields[] = {
     {"export", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(train_result_t, export_path)},
     TEXT(version),
 };
-
-static void print_help(const lspo_arg_group_t *groups, size_t group_count)
-{
-    puts("usage: lspo train [options]\n\n"
-         "Fine-tune a model by the plan that the policy builds: AdamW, warm-up and cosine, evaluation on held-out "
-         "data,\n"
-         "checkpoints from which --resume continues bit for bit.  Tokens are those of the folder's tokenizer, else "
-         "bytes.\n"
-         "Data: plain text; JSONL of {\"text\"}, {\"prompt\",\"completion\"} or {\"text\",\"label\"}; Alpaca's JSON, "
-         "whose prompts do\n"
-         "not count in the loss.  Ctrl-C finishes the segment (--iterations steps), writes a checkpoint and ends with "
-         "130.");
-    lspo_args_print(groups, group_count, stdout);
-    puts(
-        "\nexamples:\n"
-        "  lspo train --model gpt-tiny --policy zero --data notes.txt --steps 500 --metrics loss.csv\n"
-        "  lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned\n"
-        "  lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned --resume");
-}
 
 /* ---- Progress ---- */
 
@@ -301,7 +285,7 @@ static lspo_status_t open_trainee(const train_request_t *request, trainee_t *tra
     const char *folder = request->base.model_name;
     *trainee = (trainee_t){.request = request};
     lspo_status_t status = LSPO_OK;
-    if (lspo_hf_model_exists(folder)) {
+    if (lspo_request_is_folder(folder)) {
         status = lspo_hf_model_open(folder, 0, &trainee->hf);
         if (status == LSPO_OK)
             status = lspo_tokenizer_open_model(folder, request->base.model.vocabulary, &trainee->tokenizer);
@@ -476,7 +460,7 @@ static lspo_status_t make_export_folder(const char *folder)
     return lspo_error(LSPO_ERR_IO, "%s: cannot make the folder: %s", folder, strerror(errno));
 }
 
-static lspo_status_t train(train_request_t *request)
+static lspo_status_t fine_tune(train_request_t *request)
 {
     trainee_t trainee;
     lspo_status_t status = LSPO_OK;
@@ -499,7 +483,7 @@ static lspo_status_t train(train_request_t *request)
     return status;
 }
 
-lspo_status_t lspo_command_train(int argc, char **argv)
+static lspo_status_t train(int argc, char **argv)
 {
     train_request_t request = {.base = {.model_name = "gpt-tiny",
                                         .device_name = "host",
@@ -511,18 +495,31 @@ lspo_status_t lspo_command_train(int argc, char **argv)
                                .checkpoint_every = 100,
                                .keep = 2,
                                .export_weights = -1};
-    const lspo_arg_group_t groups[] = {
-        {"options", train_args, sizeof train_args / sizeof train_args[0], &request},
-        {"device", lspo_device_args, lspo_device_arg_count, &request},
-        {"workload (defaults in brackets)", lspo_workload_args, lspo_workload_arg_count, &request},
-        {"caps: they slow the device down or shrink it", lspo_override_args, lspo_override_arg_count, &request},
-    };
-    const size_t group_count = sizeof groups / sizeof groups[0];
-    lspo_request_outcome_t outcome;
-    lspo_status_t status = lspo_request_parse(argc, argv, groups, group_count, LSPO_FP32, &request.base, &outcome);
-    if (status != LSPO_OK)
-        return status;
-    if (outcome == LSPO_REQUEST_HELP)
-        print_help(groups, group_count);
-    return outcome == LSPO_REQUEST_READY ? train(&request) : LSPO_OK;
+    lspo_status_t status = lspo_request_parse(&lspo_command_train, argc, argv, LSPO_FP32, &request.base);
+    return status == LSPO_OK ? fine_tune(&request) : status;
 }
+
+static const lspo_arg_group_t train_group = LSPO_ARG_GROUP("options", train_args);
+
+const lspo_command_t lspo_command_train = {
+    .name = "train",
+    .summary = "fine-tune a model on data, with checkpoints, and export it",
+    .usage = "[options]",
+    .about =
+        "Fine-tune a model by the plan that the policy builds: AdamW, warm-up and cosine, evaluation on held-out data, "
+        "checkpoints from which --resume continues bit for bit.",
+    .examples =
+        "lspo train --model gpt-tiny --policy zero --data notes.txt --steps 500 --metrics loss.csv\n"
+        "lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned\n"
+        "lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned --resume",
+    .common = "model policy data steps epochs batch sequence learning-rate output resume export metrics",
+    .details =
+        "Data: plain text; JSONL of {\"text\"}, {\"prompt\",\"completion\"} or {\"text\",\"label\"}; Alpaca's JSON, "
+        "whose "
+        "prompts do not count in the loss. Tokens are those of the folder's tokenizer, else bytes. Where a model "
+        "folder comes from: `lspo help models`.\n\n"
+        "Ctrl-C finishes the segment (--iterations steps), writes a checkpoint and ends with 130.",
+    .groups = (const lspo_arg_group_t *const[]){&train_group, &lspo_device_group, &lspo_workload_group, &lspo_cap_group,
+                                                NULL},
+    .run = train,
+};

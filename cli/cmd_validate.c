@@ -65,10 +65,16 @@ static const lspo_arg_t validate_args[] = {
     {.name = "grid", .value = "FILE", .help = "the cells; see below", .store = lspo_arg_text, FIELD(grid)},
     {.name = "machine",
      .value = "NAME|FILE",
+     .list = "machines",
      .help = "the profile that predicts (host-reference)",
      .store = lspo_arg_text,
      FIELD(machine)},
-    {.name = "device", .value = "NAME", .help = "what is measured (host)", .store = lspo_arg_text, FIELD(device)},
+    {.name = "device",
+     .value = "NAME",
+     .list = "devices",
+     .help = "what is measured (host)",
+     .store = lspo_arg_text,
+     FIELD(device)},
     {.name = "budget",
      .value = "TIME",
      .help = "measure no longer than this (8min)",
@@ -115,30 +121,6 @@ static const lspo_arg_t validate_args[] = {
      FIELD(text)},
     LSPO_FORMAT_ARG("result; csv: the summary", offsetof(validate_request_t, format)),
 };
-
-static void print_help(const lspo_arg_group_t *group)
-{
-    puts("usage: lspo validate --grid FILE [options]\n\n"
-         "Predict every cell of a grid from a machine's profile, then measure each by lspo run in a process of its "
-         "own, in\n"
-         "rounds over all cells until each median is known well enough or the time is up, and report how far the\n"
-         "predictions are off.  Exit code 5: outside the thresholds; 6: too few cells were calm to judge.  Ctrl-C "
-         "keeps what was measured.  Measurements "
-         "that\n"
-         "other programs disturb are repeated; a cell that has no calm one is marked and not judged.");
-    lspo_args_print(group, 1, stdout);
-    puts("\na line of the grid is a group of cells ('#' starts a comment):\n"
-         "  NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...\n"
-         "  RATES is a policy, or self for each cell's own.  Link and optimizer are paced such that its gradients are\n"
-         "  predicted to take LINK/GPU times its GPU time on the link, and CPU/GPU times on the CPU.  In place of "
-         "either\n"
-         "  may stand a rate (4GB/s, 200M/s), or free: not paced.\n"
-         "  POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, lora:RANK or galore:RANK.\n"
-         "  flags --name VALUE ...   workload flags of all groups below\n"
-         "\nexample:\n"
-         "  lspo calibrate --quick -o host.ini\n"
-         "  lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min");
-}
 
 static lspo_status_t make_folder(const char *path)
 {
@@ -319,7 +301,7 @@ static lspo_status_t compare(const validate_request_t *request, lspo_cells_t *ce
     return measured == LSPO_ERR_INTERRUPTED ? measured : status;
 }
 
-static lspo_status_t validate(const validate_request_t *request)
+static lspo_status_t predict_and_measure(const validate_request_t *request)
 {
     char calibration[CALIBRATION_BYTES];
     lspo_grid_t grid;
@@ -351,7 +333,7 @@ release_grid:
     return status;
 }
 
-lspo_status_t lspo_command_validate(int argc, char **argv)
+static lspo_status_t validate(int argc, char **argv)
 {
     validate_request_t request = {.machine = "host-reference",
                                   .device = "host",
@@ -360,14 +342,40 @@ lspo_status_t lspo_command_validate(int argc, char **argv)
                                   .interval = 0.02,
                                   .thresholds = {.mean = 0.04, .p95 = 0.10, .tau = 0.9},
                                   .format = LSPO_FORMAT_AUTO};
-    const lspo_arg_group_t group = {"options", validate_args, sizeof validate_args / sizeof validate_args[0], &request};
-    static const lspo_args_form_t form = {print_help, 0, 0, "lspo validate --grid FILE [options]"};
     lspo_positionals_t positionals;
-    bool help;
-    lspo_status_t status = lspo_args_begin(argc, argv, &group, &form, &positionals, &help);
-    if (status != LSPO_OK || help)
+    lspo_status_t status = lspo_command_parse(&lspo_command_validate, argc, argv, &request, &positionals);
+    if (status != LSPO_OK)
         return status;
     if (request.grid == NULL)
         return lspo_error(LSPO_ERR_INPUT, "--grid is missing: which cells?");
-    return validate(&request);
+    return predict_and_measure(&request);
 }
+
+static const lspo_arg_group_t validate_group = LSPO_ARG_GROUP("options", validate_args);
+
+const lspo_command_t lspo_command_validate = {
+    .name = "validate",
+    .summary = "predict and measure every cell of a grid, and say how far the predictions are off",
+    .usage = "--grid FILE [options]",
+    .about =
+        "Predict every cell of a grid from a machine's profile, then measure each by `lspo run` in a process of its "
+        "own, "
+        "in rounds over all cells until each median is known well enough or the time is up, and report how far the "
+        "predictions are off. Exit status 5: outside the thresholds; 6: too few cells were calm to judge. Ctrl-C keeps "
+        "what was measured. Measurements that "
+        "other programs disturb are repeated; a cell that has no calm one is marked and not judged.",
+    .examples = "lspo calibrate --quick -o host.ini\n"
+                "lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min",
+    .common = "grid machine device budget out resume",
+    .details =
+        "A line of the grid is a group of cells ('#' starts a comment):\n\n"
+        "  NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...\n\n"
+        "RATES is a policy, or self for each cell's own. Link and optimizer are paced such that its gradients are "
+        "predicted to take LINK/GPU times its GPU time on the link, and CPU/GPU times on the CPU. In place of either "
+        "may "
+        "stand a rate (4GB/s, 200M/s), or free: not paced.\n\n"
+        "POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, lora:RANK or galore:RANK.\n\n"
+        "  flags --name VALUE ...   workload flags of all groups below",
+    .groups = (const lspo_arg_group_t *const[]){&validate_group, NULL},
+    .run = validate,
+};

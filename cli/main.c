@@ -1,4 +1,5 @@
-/* main.c - the command `lspo`: a table of subcommands, exit codes, and the one place that ends the process. */
+/* main.c - the command `lspo`: finds the subcommand, answers what asks for help, and is the one place that ends the
+ * process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -7,93 +8,100 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/args.h"
 #include "cli/command.h"
-#include "cli/version.h"
+#include "cli/help.h"
 
-typedef struct {
-    const char *name, *help;
-    lspo_status_t (*run)(int argc, char **argv);
-} command_t;
-
-static const command_t commands[] = {
-    {"list", "the models, machines, policies and devices known by name", lspo_command_list},
-    {"show", "a model's tensors, a machine's profile, or the ops of a plan", lspo_command_show},
-    {"choose", "simulate every policy: what fits, how fast, and which is best", lspo_command_choose},
-    {"sim", "predict a plan on a machine profile", lspo_command_sim},
-    {"run", "execute a plan on a device and measure it", lspo_command_run},
-    {"train", "fine-tune a model on data, with checkpoints, and export it", lspo_command_train},
-    {"fit", "compare what random and learned projectors keep of real gradients", lspo_command_fit},
-    {"calibrate", "measure this machine into a profile for sim", lspo_command_calibrate},
-    {"validate", "predict and measure every cell of a grid, and say how far the predictions are off",
-     lspo_command_validate},
-    {"compare", "align a predicted and a measured trace op by op", lspo_command_compare},
-    {"join", "put a training's loss by step on the simulated time of a machine", lspo_command_join},
-    {"trace", "export traces, import those of PyTorch and DeepSpeed", lspo_command_trace},
-};
-enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
-
-static void print_usage(FILE *file)
+static int refuse_usage(const lspo_command_t *command)
 {
-    fputs("usage: lspo COMMAND [options]\n\n"
-          "Predicts and measures how fast a large language model can be fine-tuned on a GPU that is too small for it.\n"
-          "\ncommands:\n",
-          file);
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(file, "  %-12s %s\n", commands[i].name, commands[i].help);
-    fputs("\n  lspo COMMAND --help   options and examples of a command\n"
-          "  lspo --version        version, git id and configuration\n"
-          "\nResults go to stdout, messages to stderr.  NO_COLOR=1 keeps tables plain.\n"
-          "\nexit codes:\n"
-          "  0    done; a simulation of a plan that does not fit is done too\n"
-          "  1    failed: reading or writing, memory, a run that does not fit, a loss that became NaN, a failed check\n"
-          "  2    a flag, name, file or value is wrong\n"
-          "  3    there is no such device here\n"
-          "  5    validate: the predictions are outside the thresholds\n"
-          "  6    validate: too few cells could be measured undisturbed to judge\n"
-          "  130  interrupted: Ctrl-C, SIGTERM or SIGHUP\n",
-          file);
-}
-
-static int bad_usage(const char *command)
-{
-    fprintf(stderr, "Try 'lspo%s%s --help'.\n", command != NULL ? " " : "", command != NULL ? command : "");
+    fprintf(stderr, "Try 'lspo %s%s--help'.\n", command != NULL ? command->name : "", command != NULL ? " " : "");
     return lspo_status_exit_code(LSPO_ERR_INPUT);
 }
 
-static int unknown_command(const char *name)
+static bool asks_for_help(int argc, char **argv)
 {
-    const char *names[COMMAND_COUNT];
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        names[i] = commands[i].name;
-    const char *nearest = lspo_args_nearest(name, names, COMMAND_COUNT);
-    if (nearest != NULL)
-        lspo_error(LSPO_ERR_INPUT, "unknown command '%s'; did you mean %s?", name, nearest);
-    else
-        lspo_error(LSPO_ERR_INPUT, "unknown command '%s'", name);
-    return bad_usage(NULL);
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
 }
 
-static int run_command(int argc, char **argv)
+/* The value of argv[*index] when that is an option which takes one, else NULL; *arg_out is the option. */
+static const char *option_value(const lspo_command_t *command, int argc, char **argv, int *index,
+                                const lspo_arg_t **arg_out)
 {
-    if (argc < 2) {
-        print_usage(stderr);
+    const char *text = argv[*index];
+    if (strncmp(text, "--", 2) != 0)
+        return NULL;
+    size_t length = strcspn(text + 2, "=");
+    *arg_out = lspo_args_find(command->groups, text + 2, length);
+    if (*arg_out == NULL || (*arg_out)->value == NULL)
+        return NULL;
+    if (text[2 + length] == '=')
+        return text + 2 + length + 1;
+    return *index + 1 < argc ? argv[++*index] : NULL;
+}
+
+/* `lspo sim --policy help` is `lspo list policies`, in the same --format.  NULL: nothing of that kind is asked for. */
+static const char *list_asked_for(const lspo_command_t *command, int argc, char **argv, char **format_out)
+{
+    const char *list = NULL;
+    *format_out = NULL;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const lspo_arg_t *arg = NULL;
+        const char *value = option_value(command, argc, argv, &i, &arg);
+        if (value == NULL)
+            continue;
+        if (strcmp(arg->name, "format") == 0)
+            *format_out = (char *)value;
+        if (arg->list != NULL && strcmp(value, "help") == 0)
+            list = arg->list;
+    }
+    return list;
+}
+
+static lspo_status_t write_list(const char *list, char *format)
+{
+    char *argv[] = {"list", (char *)list, "--format", format, NULL};
+    return lspo_command_list.run(format != NULL ? 4 : 2, argv);
+}
+
+/* argv[0] is the last word of the command's name. */
+static int run_command(const lspo_command_t *command, int argc, char **argv)
+{
+    char *format;
+    if (asks_for_help(argc, argv)) {
+        lspo_help_write(command, true, stdout);
+        return 0;
+    }
+    if (argc < 2 && !command->runs_bare) {
+        lspo_help_write(command, false, stderr);
         return lspo_status_exit_code(LSPO_ERR_INPUT);
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        print_usage(stdout);
+    const char *list = list_asked_for(command, argc, argv, &format);
+    lspo_status_t status = list != NULL ? write_list(list, format) : command->run(argc, argv);
+    return status == LSPO_ERR_INPUT ? refuse_usage(command) : lspo_status_exit_code(status);
+}
+
+static int run(int argc, char **argv)
+{
+    const lspo_command_t *command;
+    int depth;
+    if (argc < 2) {
+        lspo_help_write_overview(stderr);
+        return lspo_status_exit_code(LSPO_ERR_INPUT);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        lspo_help_write_overview(stdout);
         return 0;
     }
-    if (strcmp(argv[1], "--version") == 0) {
-        printf("lspo %s (%s, %s)\n", PACKAGE_VERSION, LSPO_GIT_ID, LSPO_CONFIGURATION);
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+        return lspo_status_exit_code(lspo_command_version.run(1, argv + 1));
+    if (strcmp(argv[1], "__complete") == 0) {
+        lspo_complete(argc - 2, argv + 2, stdout);
         return 0;
     }
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i].name, argv[1]) == 0) {
-            lspo_status_t status = commands[i].run(argc - 1, argv + 1);
-            return status == LSPO_ERR_INPUT ? bad_usage(commands[i].name) : lspo_status_exit_code(status);
-        }
-    return unknown_command(argv[1]);
+    lspo_status_t status = lspo_command_find(argc - 1, argv + 1, &command, &depth);
+    return status == LSPO_OK ? run_command(command, argc - depth, argv + depth) : refuse_usage(command);
 }
 
 /* A descriptor that was closed would be given to the next file that is opened, and messages would be written into it.  In
@@ -110,7 +118,7 @@ int main(int argc, char **argv)
 {
     fill_standard_streams();
     signal(SIGXFSZ, SIG_IGN); /* a file at the size limit is an error of write(), which has a message */
-    int code = run_command(argc, argv);
+    int code = run(argc, argv);
     /* A full disk must not look like success: buffered output can fail as late as here. */
     bool failed = ferror(stdout) != 0;
     errno = 0;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/command.h"
+#include "plan/names.h"
 #include "plan/output_file.h"
 #include "real/hf_folder.h"
 #include "real/hf_model.h"
@@ -32,25 +32,10 @@ static lspo_status_t store_train_rest(const lspo_arg_t *arg, const char *what, c
     return status;
 }
 
-static lspo_status_t store_projector_values(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
-{
-    (void)arg;
-    bool sign = strcmp(text, "sign") == 0;
-    if (!sign && strcmp(text, "normal") != 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of normal, sign", what, text);
-    *(lspo_projector_values_t *)slot = sign ? LSPO_PROJECTOR_SIGN : LSPO_PROJECTOR_NORMAL;
-    return LSPO_OK;
-}
-
-static lspo_status_t store_projectors(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
-{
-    (void)arg;
-    bool shape = strcmp(text, "shape") == 0;
-    if (!shape && strcmp(text, "weight") != 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of weight, shape", what, text);
-    *(lspo_projectors_t *)slot = shape ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
-    return LSPO_OK;
-}
+static const char *const projector_value_names[] = {
+    [LSPO_PROJECTOR_NORMAL] = "normal", [LSPO_PROJECTOR_SIGN] = "sign", NULL};
+static const char *const projectors_names[] = {
+    [LSPO_PROJECTORS_WEIGHT] = "weight", [LSPO_PROJECTORS_SHAPE] = "shape", NULL};
 
 static lspo_status_t store_transition(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
@@ -84,7 +69,7 @@ static lspo_status_t store_set(const lspo_arg_t *arg, const char *what, const ch
 #define WORKLOAD(field) .offset_bytes = offsetof(lspo_request_t, workload.field)
 #define COUNT(field) .store = lspo_arg_u32, .low = 1, .high = UINT32_MAX, WORKLOAD(field)
 
-const lspo_arg_t lspo_workload_args[] = {
+static const lspo_arg_t workload_args[] = {
     {.name = "batch", .value = "N", .help = "sequences a micro-batch (4)", COUNT(batch)},
     {.name = "sequence", .value = "N", .help = "tokens a sequence (512; byte-level models 256)", COUNT(sequence)},
     {.name = "precision",
@@ -139,12 +124,14 @@ const lspo_arg_t lspo_workload_args[] = {
     {.name = "projectors",
      .value = "weight|shape",
      .help = "lsp: a pair for each weight, or one for all weights of a shape (weight)",
-     .store = store_projectors,
+     .store = lspo_arg_choice,
+     .names = projectors_names,
      WORKLOAD(projectors)},
     {.name = "projector-values",
      .value = "normal|sign",
      .help = "lsp: what projectors begin with (normal)",
-     .store = store_projector_values,
+     .store = lspo_arg_choice,
+     .names = projector_value_names,
      WORKLOAD(projector_values)},
     {.name = "transition",
      .value = "auto|LAYER",
@@ -212,9 +199,9 @@ const lspo_arg_t lspo_workload_args[] = {
      .high = INT64_MAX,
      WORKLOAD(seed)},
 };
-const size_t lspo_workload_arg_count = sizeof lspo_workload_args / sizeof lspo_workload_args[0];
+const lspo_arg_group_t lspo_workload_group = LSPO_ARG_GROUP("workload (defaults in brackets)", workload_args);
 
-const lspo_arg_t lspo_override_args[] = {
+static const lspo_arg_t override_args[] = {
     {.name = "link",
      .value = "RATE",
      .help = "bandwidth of the link, each way: 12GB/s",
@@ -243,11 +230,13 @@ const lspo_arg_t lspo_override_args[] = {
      .store = store_set,
      .offset_bytes = offsetof(lspo_request_t, overrides)},
 };
-const size_t lspo_override_arg_count = sizeof lspo_override_args / sizeof lspo_override_args[0];
+const lspo_arg_group_t lspo_override_group = LSPO_ARG_GROUP("in place of the machine's own", override_args);
+const lspo_arg_group_t lspo_cap_group = LSPO_ARG_GROUP("caps: they slow the device down or shrink it", override_args);
 
-const lspo_arg_t lspo_device_args[] = {
+static const lspo_arg_t device_args[] = {
     {.name = "device",
      .value = "NAME",
+     .list = "devices",
      .help = "host, cuda or cuda:N (host); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, device_name)},
@@ -270,7 +259,7 @@ const lspo_arg_t lspo_device_args[] = {
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(lspo_request_t, nvtx)},
 };
-const size_t lspo_device_arg_count = sizeof lspo_device_args / sizeof lspo_device_args[0];
+const lspo_arg_group_t lspo_device_group = LSPO_ARG_GROUP("device", device_args);
 
 lspo_status_t lspo_request_check_output(const char *path)
 {
@@ -310,20 +299,6 @@ void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_
     *workload_out = workload;
 }
 
-/* `lspo sim --policy help` and the like. */
-static lspo_status_t list_if_asked(const lspo_request_t *request, bool *listed_out)
-{
-    static const char *const lists[] = {"models", "machines", "policies", "devices"};
-    const char *names[] = {request->model_name, request->machine_name, request->policy_name, request->device_name};
-    *listed_out = false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (names[i] != NULL && strcmp(names[i], "help") == 0) {
-            *listed_out = true;
-            return lspo_list_write(lists[i], request->format);
-        }
-    return LSPO_OK;
-}
-
 static bool is_preset(const char *name)
 {
     bool found = false;
@@ -332,18 +307,19 @@ static bool is_preset(const char *name)
     return found;
 }
 
-static bool is_folder(const char *name)
+bool lspo_request_is_folder(const char *name)
 {
     struct stat info;
-    return stat(name, &info) == 0 && S_ISDIR(info.st_mode);
+    return !is_preset(name) && stat(name, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* A preset, a file of shapes, or a folder that Hugging Face's tools wrote. */
-static lspo_status_t find_model(const char *name, lspo_model_t *model_out)
+lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
 {
     lspo_hf_model_t *folder;
+    if (!lspo_request_is_folder(name))
+        return lspo_model_find(name, model_out);
     if (!lspo_hf_model_exists(name))
-        return is_preset(name) || !is_folder(name) ? lspo_model_find(name, model_out) : lspo_hf_folder_refuse(name);
+        return lspo_hf_folder_refuse(name);
     lspo_status_t status = lspo_hf_model_open(name, 0, &folder);
     if (status != LSPO_OK)
         return status;
@@ -352,31 +328,15 @@ static lspo_status_t find_model(const char *name, lspo_model_t *model_out)
     return LSPO_OK;
 }
 
-lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *groups, size_t group_count,
-                                 lspo_precision_t precision, lspo_request_t *request,
-                                 lspo_request_outcome_t *outcome_out)
+lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
+                                 lspo_request_t *request)
 {
     lspo_positionals_t positionals;
-    bool help, listed;
-    lspo_status_t status = lspo_args_parse(argc, argv, groups, group_count, &positionals, &help);
-    if (status != LSPO_OK)
-        return status;
-    if (help) {
-        *outcome_out = LSPO_REQUEST_HELP;
-        return LSPO_OK;
-    }
-    char usage[64];
-    snprintf(usage, sizeof usage, "lspo %s%s [options]", strcmp(argv[0], "plan") == 0 ? "show " : "", argv[0]);
-    status = lspo_args_expect(&positionals, 0, 0, usage);
+    lspo_status_t status = lspo_command_parse(command, argc, argv, request, &positionals);
+    if (status == LSPO_OK && request->model_name == NULL)
+        status = lspo_error(LSPO_ERR_INPUT, "--model is missing; usage: lspo %s %s", command->name, command->usage);
     if (status == LSPO_OK)
-        status = list_if_asked(request, &listed);
-    if (status != LSPO_OK)
-        return status;
-    if (listed) {
-        *outcome_out = LSPO_REQUEST_LISTED;
-        return LSPO_OK;
-    }
-    status = find_model(request->model_name, &request->model);
+        status = lspo_request_find_model(request->model_name, &request->model);
     if (status == LSPO_OK)
         status = lspo_policy_find(request->policy_name, &request->policy);
     if (status != LSPO_OK)
@@ -391,7 +351,7 @@ lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *
     request->workload.precision = request->workload.transfer = LSPO_PRECISION_COUNT;
     request->workload.iterations = 0;
     request->overrides.set_count = 0;
-    status = lspo_args_parse(argc, argv, groups, group_count, &positionals, &help);
+    status = lspo_command_parse(command, argc, argv, request, &positionals);
     if (status != LSPO_OK)
         return status;
     if (request->workload.precision == LSPO_PRECISION_COUNT)
@@ -401,7 +361,6 @@ lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *
     request->own_iterations = request->workload.iterations > 0;
     if (!request->own_iterations)
         request->workload.iterations = lspo_policy_iterations(request->policy, &request->workload);
-    *outcome_out = LSPO_REQUEST_READY;
     return lspo_workload_check(&request->workload, &request->model);
 }
 

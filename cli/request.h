@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "cli/args.h"
+#include "cli/command.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"
@@ -57,22 +58,21 @@ typedef struct {
         .offset_bytes = offsetof(lspo_request_t, trace_path)                                                           \
     }
 
-extern const lspo_arg_t lspo_workload_args[];
-extern const size_t lspo_workload_arg_count;
-extern const lspo_arg_t lspo_override_args[];
-extern const size_t lspo_override_arg_count;
+extern const lspo_arg_group_t lspo_workload_group;
+/* The same options under two titles: of what is simulated and of what runs. */
+extern const lspo_arg_group_t lspo_override_group, lspo_cap_group;
 /* Of commands that run on a device. */
-extern const lspo_arg_t lspo_device_args[];
-extern const size_t lspo_device_arg_count;
+extern const lspo_arg_group_t lspo_device_group;
+/* Parse argv by the options of `command` into `request`, which holds the names' defaults and is what the command's target
+ * begins with, and find model and policy.  `precision`: the default on the host device, LSPO_PRECISION_COUNT: by model,
+ * as on every other. */
+lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
+                                 lspo_request_t *request);
 
-typedef enum { LSPO_REQUEST_READY, LSPO_REQUEST_HELP, LSPO_REQUEST_LISTED } lspo_request_outcome_t;
-
-/* Parse into `request`, which holds the names' defaults, and find model and policy.  All groups have `request` as
- * target.  `precision`: the default on the host device, LSPO_PRECISION_COUNT: by model, as on every other.  HELP: the
- * caller prints its help; LISTED: a name was "help" and the valid ones have been written to stdout. */
-lspo_status_t lspo_request_parse(int argc, char **argv, const lspo_arg_group_t *groups, size_t group_count,
-                                 lspo_precision_t precision, lspo_request_t *request,
-                                 lspo_request_outcome_t *outcome_out);
+/* Is the model `name` a folder?  A preset of that name comes first: ./NAME is the folder. */
+bool lspo_request_is_folder(const char *name);
+/* A preset, a file of shapes, or such a folder. */
+lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out);
 
 /* Can `path` be written?  Asked before a measurement, which its result should not cost.  Leaves nothing behind. */
 lspo_status_t lspo_request_check_output(const char *path);

@@ -42,17 +42,11 @@ static lspo_status_t parse_flags(char *flags, lspo_request_t *request)
     int argc = 1;
     for (char *word = strtok_r(flags, " ", &rest); word != NULL && argc < WORDS_MAX; word = strtok_r(NULL, " ", &rest))
         argv[argc++] = word;
-    const lspo_arg_group_t groups[] = {
-        {"cell", cell_args, sizeof cell_args / sizeof cell_args[0], request},
-        {"workload", lspo_workload_args, lspo_workload_arg_count, request},
-        {"overrides", lspo_override_args, lspo_override_arg_count, request},
-    };
-    lspo_request_outcome_t outcome;
+    static const lspo_arg_group_t cell_group = LSPO_ARG_GROUP("cell", cell_args);
+    static const lspo_arg_group_t *const groups[] = {&cell_group, &lspo_workload_group, &lspo_override_group, NULL};
+    static const lspo_command_t cell = {.name = "run", .usage = "[options]", .groups = groups};
     *request = (lspo_request_t){0};
-    lspo_status_t status = lspo_request_parse(argc, argv, groups, 3, LSPO_FP32, request, &outcome);
-    if (status == LSPO_OK && outcome != LSPO_REQUEST_READY)
-        return lspo_error(LSPO_ERR_INPUT, "a cell's flags ask for help");
-    return status;
+    return lspo_request_parse(&cell, argc, argv, LSPO_FP32, request);
 }
 
 /* The machine on which `variant` predicts a cell: the profile at that speed, with the cell's own values and paces, without

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "plan/ini.h"
+#include "plan/names.h"
 
 enum { FIELDS_MAX = 112, TEXT_WRITTEN_MAX = 180, NOTE_WRITTEN_MAX = 100 };
 
@@ -209,26 +210,26 @@ static bool find_preset(const char *name, lspo_machine_t *machine_out)
     return false;
 }
 
-/* "a, b, c" of all presets. */
-static void list_presets(char *text, size_t text_bytes)
+enum { PRESETS_MAX = 64 };
+
+static lspo_status_t refuse_name(const char *what, const char *name, const char *also)
 {
-    size_t used = 0;
-    for (uint32_t i = 0; i < lspo_machine_preset_count() && used < text_bytes; i++) {
-        int length = snprintf(text + used, text_bytes - used, "%s%s", i == 0 ? "" : ", ", lspo_machine_preset(i)->name);
-        used += length > 0 ? (size_t)length : 0;
+    const char *names[PRESETS_MAX];
+    uint32_t count = 0;
+    for (; count < lspo_machine_preset_count() && count < PRESETS_MAX; count++) {
+        names[count] = lspo_machine_preset(count)->name;
     }
+    return lspo_name_refuse(what, name, names, count, also);
 }
 
 static lspo_status_t take_base(const char *what, const char *value, machine_file_t *file)
 {
-    char names[1024];
     lspo_machine_t base;
     if (file->any_given || file->machine.name[0] != '\0') {
         return lspo_error(LSPO_ERR_INPUT, "%s: must be the first key of the file", what);
     }
     if (!find_preset(value, &base)) {
-        list_presets(names, sizeof names);
-        return lspo_error(LSPO_ERR_INPUT, "%s: no machine '%s'; machines: %s", what, value, names);
+        return refuse_name(what, value, NULL);
     }
     file->machine = base;
     file->machine.name[0] = '\0';
@@ -303,14 +304,16 @@ static lspo_status_t check_complete(const char *path, const machine_file_t *file
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out)
 {
     machine_file_t file = {0};
-    char names[1024];
     if (find_preset(name_or_path, machine_out)) {
         return LSPO_OK;
     }
-    if (access(name_or_path, R_OK) != 0) {
-        list_presets(names, sizeof names);
-        return lspo_error(LSPO_ERR_INPUT, "'%s' is neither a machine nor a readable INI file; machines: %s",
-                          name_or_path, names);
+    if (access(name_or_path, F_OK) != 0 && lspo_name_is_path(name_or_path)) {
+        return lspo_error(LSPO_ERR_INPUT,
+                          "machine: there is no file %s; `lspo calibrate -o %s` measures this machine into one",
+                          name_or_path, name_or_path);
+    }
+    if (access(name_or_path, F_OK) != 0) {
+        return refuse_name("machine", name_or_path, ", nor a file here");
     }
     lspo_status_t status = lspo_ini_read(name_or_path, take_key, &file);
     if (status == LSPO_OK) {

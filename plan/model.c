@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "plan/ini.h"
+#include "plan/names.h"
 #include "plan/units.h"
 
 enum { DIMENSION_MAX = 1 << 20, HEADS_MAX = 4096, VOCABULARY_MAX = 1 << 24, SEQUENCE_MAX = 1 << 24 };
@@ -386,12 +387,27 @@ static lspo_status_t read_model(const char *path, lspo_model_t *model_out)
 
 static lspo_status_t refuse_name(const char *name)
 {
-    char known[1024] = "";
+    const char *names[sizeof presets / sizeof presets[0]];
     for (uint32_t i = 0; i < lspo_model_preset_count(); i++) {
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%.63s", i == 0 ? "" : ", ", presets[i].name);
+        names[i] = presets[i].name;
     }
-    return lspo_error(LSPO_ERR_INPUT, "'%s' is neither a model nor a readable INI file; models: %s", name, known);
+    return lspo_name_refuse("model", name, names, lspo_model_preset_count(),
+                            ", nor a file or folder here (`lspo help models`)");
+}
+
+/* "owner/name" is what Hugging Face calls a model; any other path is taken for the folder that is wanted. */
+static lspo_status_t refuse_path(const char *path)
+{
+    const char *slash = strchr(path, '/');
+    bool repository = slash != NULL && slash > path && path[0] != '.' && path[0] != '~' && slash[1] != '\0' &&
+                      strchr(slash + 1, '/') == NULL;
+    if (strlen(path) > 4 && strcmp(path + strlen(path) - 4, ".ini") == 0) {
+        return lspo_error(LSPO_ERR_INPUT, "model: there is no file %s", path);
+    }
+    return lspo_error(LSPO_ERR_INPUT,
+                      "model: there is no file or folder %s; download one: "
+                      "hf download %s --local-dir %s (`lspo help models`)",
+                      path, repository ? path : "openai-community/gpt2", repository ? slash + 1 : path);
 }
 
 lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out)
@@ -402,8 +418,8 @@ lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out)
             return LSPO_OK;
         }
     }
-    if (access(name_or_path, R_OK) != 0) {
-        return refuse_name(name_or_path);
+    if (access(name_or_path, F_OK) != 0) {
+        return lspo_name_is_path(name_or_path) ? refuse_path(name_or_path) : refuse_name(name_or_path);
     }
     return read_model(name_or_path, model_out);
 }

@@ -1,7 +1,8 @@
 #include "plan/policies.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "plan/names.h"
 
 static const lspo_policy_t *const policies[] = {
     &lspo_policy_native,       &lspo_policy_swap,           &lspo_policy_zero,
@@ -23,16 +24,15 @@ const lspo_policy_t *lspo_policy_at(uint32_t index)
 
 lspo_status_t lspo_policy_find(const char *name, const lspo_policy_t **policy_out)
 {
-    char valid[512] = "";
+    const char *names[sizeof policies / sizeof policies[0]];
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         if (strcmp(policies[i]->name, name) == 0) {
             *policy_out = policies[i];
             return LSPO_OK;
         }
-        size_t used = strlen(valid);
-        snprintf(valid + used, sizeof valid - used, "%s%s", i ? ", " : "", policies[i]->name);
+        names[i] = policies[i]->name;
     }
-    return lspo_error(LSPO_ERR_INPUT, "unknown policy '%s'; valid: %s", name, valid);
+    return lspo_name_refuse("policy", name, names, lspo_policy_count(), NULL);
 }
 
 /* Counts that flags may make large. */

@@ -31,6 +31,17 @@ int lspo_status_exit_code(lspo_status_t status)
     return 1;
 }
 
+const lspo_exit_code_t lspo_exit_codes[] = {
+    {0, "done; a simulation of a plan that does not fit is done too"},
+    {1, "failed: reading or writing, memory, a run that does not fit, a loss that became NaN, a failed check"},
+    {2, "a flag, name, file or value is wrong"},
+    {3, "there is no such device here"},
+    {5, "validate: the predictions are outside the thresholds"},
+    {6, "validate: too few cells could be measured undisturbed to judge"},
+    {130, "interrupted: Ctrl-C, SIGTERM or SIGHUP"},
+    {0, NULL},
+};
+
 /* One write a message, so that lines of several threads do not mix; what a file or argument put into it cannot move a
  * terminal's cursor or begin a line of its own. */
 static void print_message(const char *severity, const char *format, va_list arguments)

@@ -26,8 +26,16 @@ typedef enum {
     LSPO_ERR_INCONCLUSIVE = -11 /* too little could be measured to judge          exit 6 */
 } lspo_status_t;
 
-/* The process exit code for a status, as listed above and in the README. */
+/* The process exit code for a status, as listed above. */
 int lspo_status_exit_code(lspo_status_t status);
+
+/* What each exit code means to who called `lspo`; ends with a NULL meaning.  `lspo help exit-codes`, the man pages and the
+ * README say it in these words. */
+typedef struct {
+    int code;
+    const char *meaning;
+} lspo_exit_code_t;
+extern const lspo_exit_code_t lspo_exit_codes[];
 
 /* Write "lspo: error: ..." or "lspo: warning: ..." and a newline to stderr, with control characters and what is not
  * UTF-8 as \xNN (plan/printable.h).  lspo_error returns

@@ -41,7 +41,7 @@ static const unit_rules_t rules[] = {
                           {"GB", 1e9, false},
                           {"TB", 1e12, false},
                           {"PB", 1e15, false}}},
-    [LSPO_UNIT_BPS] = {"bytes a second with a unit",
+    [LSPO_UNIT_BPS] = {"bytes per second with a unit",
                        "12GB/s",
                        {{"B/s", 1.0, true},
                         {"kB/s", 1e3, true},
@@ -62,7 +62,7 @@ static const unit_rules_t rules[] = {
                             {"s", 1.0, true},
                             {"min", 60.0, false},
                             {"h", 3600.0, false}}},
-    [LSPO_UNIT_FLOPS] = {"FLOP a second with a unit",
+    [LSPO_UNIT_FLOPS] = {"FLOP per second with a unit",
                          "82.6TFLOP/s",
                          {{"FLOP/s", 1.0, true},
                           {"kFLOP/s", 1e3, true},
@@ -71,7 +71,7 @@ static const unit_rules_t rules[] = {
                           {"TFLOP/s", 1e12, true},
                           {"PFLOP/s", 1e15, true}}},
     [LSPO_UNIT_PPS] =
-        {"parameters a second with a unit",
+        {"parameters per second with a unit",
          "3.4G/s",
          {{"/s", 1.0, true}, {"k/s", 1e3, true}, {"M/s", 1e6, true}, {"G/s", 1e9, true}, {"T/s", 1e12, true}}},
 };

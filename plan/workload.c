@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/names.h"
+
 enum { ITERATIONS_MAX = 1000000, ACCUMULATION_MAX = 65535, TOKENS_MAX = 1 << 26 };
 
 /* No single buffer or sum over the stages may come near 2^63 bytes. */
@@ -268,5 +270,5 @@ lspo_status_t lspo_precision_parse(const char *what, const char *text, lspo_prec
             return LSPO_OK;
         }
     }
-    return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of fp32, bf16, fp16", what, text);
+    return lspo_name_refuse(what, text, precision_names, LSPO_PRECISION_COUNT, NULL);
 }

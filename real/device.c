@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "kernels/blas.h"
+#include "plan/names.h"
 #include "plan/units.h"
 #include "real/device_state.h"
 #include "real/host_memory.h"
@@ -94,6 +95,8 @@ static lspo_status_t check_caps(const lspo_device_caps_t *caps)
     return LSPO_OK;
 }
 
+static const char *const device_names[] = {"host", "cuda", "cuda:N"};
+
 /* "cuda" or "cuda:N". */
 static bool is_cuda(const char *name, uint32_t *number_out)
 {
@@ -114,7 +117,7 @@ lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps,
     uint32_t number = 0;
     bool cuda = is_cuda(name, &number);
     if (!cuda && strcmp(name, "host") != 0)
-        return lspo_error(LSPO_ERR_INPUT, "unknown device '%s'; devices are: host, cuda, cuda:N", name);
+        return lspo_name_refuse("device", name, device_names, sizeof device_names / sizeof device_names[0], NULL);
     lspo_status_t status = check_caps(caps);
     if (status != LSPO_OK)
         return status;

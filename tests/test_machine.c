@@ -271,7 +271,7 @@ Test(machine, a_refusal_names_file_line_and_key, .init = cr_redirect_stderr)
     unlink(path);
     fflush(stderr);
     snprintf(expected, sizeof expected,
-             "lspo: error: %s:5: [link] h2d_Bps: '12' is not bytes a second with a unit, such as 12GB/s\n", path);
+             "lspo: error: %s:5: [link] h2d_Bps: '12' is not bytes per second with a unit, such as 12GB/s\n", path);
     cr_assert_stderr_eq_str(expected);
 }
 

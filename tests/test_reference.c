@@ -37,10 +37,8 @@ static void add_flag(recording_t *recording, const char *name, const char *value
 
 static bool is_workload_flag(const char *key)
 {
-    for (size_t i = 0; i < lspo_workload_arg_count; i++)
-        if (strcmp(lspo_workload_args[i].name, key) == 0)
-            return true;
-    return false;
+    static const lspo_arg_group_t *const groups[] = {&lspo_workload_group, NULL};
+    return lspo_args_find(groups, key, strlen(key)) != NULL;
 }
 
 /* What `lspo run` was given: "a=1 b=2" as --set a=1 --set b=2. */
@@ -86,18 +84,14 @@ static void parse_header(recording_t *recording, const char *path)
                                         .help = "",
                                         .store = lspo_arg_text,
                                         .offset_bytes = offsetof(lspo_request_t, policy_name)}};
-    const lspo_arg_group_t groups[] = {
-        {"names", names, sizeof names / sizeof names[0], &recording->request},
-        {"workload", lspo_workload_args, lspo_workload_arg_count, &recording->request},
-        {"overrides", lspo_override_args, lspo_override_arg_count, &recording->request},
-    };
-    lspo_request_outcome_t outcome;
+    static const lspo_arg_group_t name_group = LSPO_ARG_GROUP("names", names);
+    static const lspo_arg_group_t *const groups[] = {&name_group, &lspo_workload_group, &lspo_override_group, NULL};
+    static const lspo_command_t command = {.name = "run", .usage = "[options]", .groups = groups};
     recording->words[recording->word_count++] = strdup("run");
     for (uint32_t i = 0; i < recording->trace->meta_count; i++)
         add_entry(recording, recording->trace->meta[i].key, recording->trace->meta[i].value);
-    cr_assert(lspo_request_parse(recording->word_count, recording->words, groups, 3, LSPO_FP32, &recording->request,
-                                 &outcome) == LSPO_OK &&
-                  outcome == LSPO_REQUEST_READY,
+    cr_assert(lspo_request_parse(&command, recording->word_count, recording->words, LSPO_FP32, &recording->request) ==
+                  LSPO_OK,
               "%s: its header does not name a plan", path);
 }
 

@@ -58,7 +58,7 @@ Test(units, refusal_names_flag_text_and_example, .init = cr_redirect_stderr)
     double value;
     lspo_parse_quantity("--link", "12", LSPO_UNIT_BPS, &value);
     fflush(stderr);
-    cr_assert_stderr_eq_str("lspo: error: --link: '12' is not bytes a second with a unit, such as 12GB/s\n");
+    cr_assert_stderr_eq_str("lspo: error: --link: '12' is not bytes per second with a unit, such as 12GB/s\n");
 }
 
 Test(units, bytes_stay_below_2_to_63)

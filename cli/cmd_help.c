@@ -1,0 +1,139 @@
+/* cmd_help.c - `lspo help` and `lspo version`. */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/help.h"
+#include "cli/version.h"
+#include "plan/names.h"
+
+typedef struct {
+    bool man, pages;
+} help_request_t;
+
+static const lspo_arg_t help_args[] = {
+    {.name = "man",
+     .help = "the same as a man page: lspo help sim --man | man -l -",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(help_request_t, man)},
+    {.name = "pages",
+     .help = "the names of all commands that have a man page, a line each",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(help_request_t, pages)},
+};
+
+static void write_pages(const lspo_command_t *const *commands)
+{
+    for (; *commands != NULL; commands++) {
+        if ((*commands)->same_as != NULL)
+            continue;
+        puts((*commands)->name);
+        if ((*commands)->subcommands != NULL)
+            write_pages((*commands)->subcommands);
+    }
+}
+
+static const lspo_topic_t *topic_named(const char *name)
+{
+    for (const lspo_topic_t *topic = lspo_topics; topic->name != NULL; topic++)
+        if (strcmp(topic->name, name) == 0)
+            return topic;
+    return NULL;
+}
+
+static lspo_status_t refuse_subject(const char *name)
+{
+    enum { SUBJECTS_MAX = 64 };
+    const char *names[SUBJECTS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; lspo_commands[i] != NULL && count < SUBJECTS_MAX; i++)
+        names[count++] = lspo_commands[i]->name;
+    for (size_t i = 0; lspo_topics[i].name != NULL && count < SUBJECTS_MAX; i++)
+        names[count++] = lspo_topics[i].name;
+    return lspo_name_refuse("help", name, names, count, NULL);
+}
+
+static bool is_command(const char *name)
+{
+    for (size_t i = 0; lspo_commands[i] != NULL; i++)
+        if (strcmp(lspo_commands[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+static lspo_status_t help_on(const lspo_positionals_t *subject, const help_request_t *request)
+{
+    const lspo_topic_t *topic = topic_named(subject->texts[0]);
+    const lspo_command_t *command;
+    int depth;
+    if (topic != NULL && subject->count == 1 && !request->man) {
+        lspo_help_write_topic(topic, stdout);
+        return LSPO_OK;
+    }
+    if (!is_command(subject->texts[0]))
+        return refuse_subject(subject->texts[0]);
+    char *words[LSPO_POSITIONALS_MAX];
+    for (size_t i = 0; i < subject->count; i++)
+        words[i] = (char *)subject->texts[i];
+    lspo_status_t status = lspo_command_find((int)subject->count, words, &command, &depth);
+    if (status != LSPO_OK)
+        return status;
+    if (request->man)
+        lspo_help_write_man(command, stdout);
+    else
+        lspo_help_write(command, true, stdout);
+    return LSPO_OK;
+}
+
+static lspo_status_t help(int argc, char **argv)
+{
+    help_request_t request = {0};
+    lspo_positionals_t subject;
+    lspo_status_t status = lspo_command_parse(&lspo_command_help, argc, argv, &request, &subject);
+    if (status != LSPO_OK)
+        return status;
+    if (subject.count > 0)
+        return help_on(&subject, &request);
+    if (request.pages)
+        write_pages(lspo_commands);
+    else if (request.man)
+        lspo_help_write_man(NULL, stdout);
+    else
+        lspo_help_write_overview(stdout);
+    return LSPO_OK;
+}
+
+static const lspo_arg_group_t help_group = LSPO_ARG_GROUP("options", help_args);
+
+const lspo_command_t lspo_command_help = {
+    .name = "help",
+    .summary = "what a command does, or a subject such as exit-codes",
+    .usage = "[COMMAND | SUBJECT] [options]",
+    .about = "`lspo help COMMAND` is the same as `lspo COMMAND --help`. `lspo help` names commands and subjects.",
+    .examples = "lspo help sim\nlspo help trace import\nlspo help exit-codes",
+    .groups = (const lspo_arg_group_t *const[]){&help_group, NULL},
+    .positional_most = 2,
+    .list = "subjects",
+    .runs_bare = true,
+    .run = help,
+};
+
+static lspo_status_t version(int argc, char **argv)
+{
+    lspo_positionals_t positionals;
+    lspo_status_t status = lspo_command_parse(&lspo_command_version, argc, argv, NULL, &positionals);
+    if (status == LSPO_OK)
+        printf("lspo %s (%s, %s)\n", PACKAGE_VERSION, LSPO_GIT_ID, LSPO_CONFIGURATION);
+    return status;
+}
+
+const lspo_command_t lspo_command_version = {
+    .name = "version",
+    .summary = "version, git id and configuration",
+    .usage = "",
+    .about = "The same as `lspo --version` and `lspo -V`.",
+    .examples = "lspo version",
+    .runs_bare = true,
+    .run = version,
+};

@@ -1,0 +1,146 @@
+/* complete.c - what a shell may offer while a command is typed (cli/completion/); see help.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/help.h"
+#include "plan/machine.h"
+#include "plan/model.h"
+#include "plan/policy.h"
+
+enum { WORDS_MAX = 256 };
+
+/* Where candidates go that continue `typed`. */
+typedef struct {
+    FILE *file;
+    const char *typed;
+} offers_t;
+
+static void offer(const offers_t *offers, const char *prefix, const char *word, size_t length, const char *what)
+{
+    size_t typed = strlen(offers->typed), prefix_length = strlen(prefix);
+    char candidate[128];
+    if (prefix_length + length >= sizeof candidate)
+        return;
+    snprintf(candidate, sizeof candidate, "%s%.*s", prefix, (int)length, word);
+    if (strncmp(candidate, offers->typed, typed) == 0)
+        fprintf(offers->file, "%s\t%s\n", candidate, what);
+}
+
+static void offer_word(const offers_t *offers, const char *word, const char *what)
+{
+    offer(offers, "", word, strlen(word), what);
+}
+
+static void offer_commands(const offers_t *offers, const lspo_command_t *const *commands)
+{
+    for (; *commands != NULL; commands++) {
+        const char *blank = strrchr((*commands)->name, ' ');
+        offer_word(offers, blank != NULL ? blank + 1 : (*commands)->name, (*commands)->summary);
+    }
+}
+
+static void offer_list(const offers_t *offers, const char *list)
+{
+    if (strcmp(list, "models") == 0)
+        for (uint32_t i = 0; i < lspo_model_preset_count(); i++)
+            offer_word(offers, lspo_model_preset(i)->name, lspo_model_preset(i)->source);
+    if (strcmp(list, "machines") == 0)
+        for (uint32_t i = 0; i < lspo_machine_preset_count(); i++)
+            offer_word(offers, lspo_machine_preset(i)->name, lspo_machine_preset(i)->description);
+    if (strcmp(list, "policies") == 0)
+        for (uint32_t i = 0; i < lspo_policy_count(); i++)
+            offer_word(offers, lspo_policy_at(i)->name, lspo_policy_at(i)->help);
+    if (strcmp(list, "devices") == 0) {
+        offer_word(offers, "host", "this machine, standing in for a GPU");
+        offer_word(offers, "cuda", "the first NVIDIA GPU");
+    }
+    if (strcmp(list, "subjects") == 0) {
+        offer_commands(offers, lspo_commands);
+        for (const lspo_topic_t *topic = lspo_topics; topic->name != NULL; topic++)
+            offer_word(offers, topic->name, topic->summary);
+    }
+}
+
+/* "NAME|FILE": files; "best|last": these words. */
+static void offer_values(const offers_t *offers, const char *value, const char *list)
+{
+    if (list != NULL)
+        offer_list(offers, list);
+    for (const char *end; value != NULL && *value != '\0'; value = end + (*end == '|')) {
+        end = value + strcspn(value, "|");
+        size_t length = (size_t)(end - value);
+        bool small = value[0] >= 'a' && value[0] <= 'z';
+        if (small)
+            offer(offers, "", value, length, "");
+        else if (memmem(value, length, "FILE", 4) != NULL || memmem(value, length, "FOLDER", 6) != NULL ||
+                 memmem(value, length, "TRACE", 5) != NULL)
+            fputs(":files\n", offers->file);
+    }
+}
+
+static void offer_options(const offers_t *offers, const lspo_command_t *command)
+{
+    for (size_t g = 0; command->groups != NULL && command->groups[g] != NULL; g++)
+        for (size_t i = 0; i < command->groups[g]->count; i++) {
+            const lspo_arg_t *arg = &command->groups[g]->args[i];
+            offer(offers, "--", arg->name, strlen(arg->name), arg->help);
+        }
+    offer_word(offers, "--help", "all options");
+}
+
+static const lspo_arg_t *option_at(const lspo_command_t *command, const char *word)
+{
+    if (strncmp(word, "--", 2) == 0)
+        return lspo_args_find(command->groups, word + 2, strlen(word + 2));
+    for (size_t g = 0;
+         word[0] == '-' && word[1] != '\0' && word[2] == '\0' && command->groups != NULL && command->groups[g] != NULL;
+         g++)
+        for (size_t i = 0; i < command->groups[g]->count; i++)
+            if (command->groups[g]->args[i].letter == word[1])
+                return &command->groups[g]->args[i];
+    return NULL;
+}
+
+/* The command that the words begin with, as far as they name one; *depth_out of them do. */
+static const lspo_command_t *command_of(int count, char **words, int *depth_out)
+{
+    const lspo_command_t *const *commands = lspo_commands;
+    const lspo_command_t *command = NULL;
+    *depth_out = 0;
+    while (commands != NULL && *depth_out < count) {
+        const lspo_command_t *next = lspo_command_named(words[*depth_out], commands);
+        if (next == NULL)
+            break;
+        command = next;
+        commands = command->subcommands;
+        *depth_out += 1;
+    }
+    return command;
+}
+
+void lspo_complete(int count, char **words, FILE *file)
+{
+    char *kept[WORDS_MAX];
+    int kept_count = 0, depth;
+    /* Bash takes the = of --model=NAME for a word. */
+    for (int i = 0; i < count && kept_count < WORDS_MAX; i++)
+        if (strcmp(words[i], "=") != 0)
+            kept[kept_count++] = words[i];
+    bool begins = kept_count == 0 || strcmp(words[count - 1], "=") == 0;
+    const offers_t offers = {file, begins ? "" : kept[kept_count - 1]};
+    int before = begins ? kept_count : kept_count - 1;
+
+    const lspo_command_t *command = command_of(before, kept, &depth);
+    if (command == NULL || command->subcommands != NULL) {
+        if (depth == before)
+            offer_commands(&offers, command == NULL ? lspo_commands : command->subcommands);
+        return;
+    }
+    const lspo_arg_t *arg = before > depth ? option_at(command, kept[before - 1]) : NULL;
+    if (arg != NULL && arg->value != NULL)
+        offer_values(&offers, arg->value, arg->list);
+    else if (offers.typed[0] == '-')
+        offer_options(&offers, command);
+    else
+        offer_values(&offers, command->positionals, command->list);
+}

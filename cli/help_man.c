@@ -1,0 +1,174 @@
+/* help_man.c - man pages, in the macros of man(7); see help.h. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/help.h"
+#include "plan/status.h"
+
+/* `length` characters of text as groff takes them: no escapes, no hyphens that it would change, no requests. */
+static void write_escaped(FILE *file, const char *text, size_t length)
+{
+    if (length > 0 && (text[0] == '.' || text[0] == '\''))
+        fputs("\\&", file);
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '-')
+            fputs("\\-", file);
+        else if (text[i] == '\\')
+            fputs("\\e", file);
+        else
+            fputc(text[i], file);
+    }
+}
+
+static void write_line(FILE *file, const char *text)
+{
+    write_escaped(file, text, strlen(text));
+    fputc('\n', file);
+}
+
+/* Paragraphs as in command.h; lines that begin with a blank are kept as they are. */
+static void write_text(FILE *file, const char *text)
+{
+    bool kept = false;
+    for (const char *end; *text != '\0'; text = end + (*end == '\n')) {
+        end = strchrnul(text, '\n');
+        bool keep = text[0] == ' ';
+        if (keep != kept)
+            fputs(keep ? ".PP\n.nf\n" : ".fi\n", file);
+        kept = keep;
+        if (end == text)
+            fputs(".PP\n", file);
+        else
+            write_escaped(file, text, (size_t)(end - text)), fputc('\n', file);
+        if (!keep && end > text && end[0] == '\n' && end[1] != '\n' && end[1] != ' ')
+            fputs(".br\n", file);
+    }
+    if (kept)
+        fputs(".fi\n", file);
+}
+
+static void write_lines(FILE *file, const char *text)
+{
+    fputs(".nf\n", file);
+    for (const char *end; *text != '\0'; text = end + (*end == '\n')) {
+        end = strchrnul(text, '\n');
+        write_escaped(file, text, (size_t)(end - text));
+        fputc('\n', file);
+    }
+    fputs(".fi\n", file);
+}
+
+static void write_item(FILE *file, const char *left, const char *text)
+{
+    fputs(".TP\n.B ", file);
+    write_line(file, left);
+    write_line(file, text);
+}
+
+static void write_head(FILE *file, const char *name, const char *summary)
+{
+    fputs(".TH LSPO", file);
+    if (name[0] != '\0')
+        fputc('-', file);
+    for (const char *c = name; *c != '\0'; c++)
+        fputc(*c == ' ' ? '-' : toupper((unsigned char)*c), file);
+    fprintf(file, " 1 \"\" \"lspo %s\" \"User Commands\"\n.SH NAME\nlspo", PACKAGE_VERSION);
+    for (const char *c = name; *c != '\0'; c++)
+        fprintf(file, "%s%s", c == name ? "\\-" : "", *c == ' ' ? "\\-" : (char[]){*c, '\0'});
+    fputs(" \\- ", file);
+    write_line(file, summary);
+}
+
+static void write_options(const lspo_command_t *command, FILE *file)
+{
+    char option[80];
+    if (command->groups != NULL)
+        fputs(".SH OPTIONS\n", file);
+    for (size_t g = 0; command->groups != NULL && command->groups[g] != NULL; g++) {
+        fputs(".SS ", file);
+        write_line(file, command->groups[g]->title);
+        for (size_t i = 0; i < command->groups[g]->count; i++) {
+            lspo_help_option(&command->groups[g]->args[i], option, sizeof option);
+            write_item(file, option, command->groups[g]->args[i].help);
+        }
+    }
+}
+
+/* What write_more() writes, which is made for the terminal. */
+static void write_details(const lspo_command_t *command, FILE *file)
+{
+    char *text = NULL;
+    size_t length;
+    if (command->details != NULL || command->write_more != NULL)
+        fputs(".SH DETAILS\n", file);
+    if (command->details != NULL)
+        write_text(file, command->details);
+    FILE *memory = command->write_more != NULL ? open_memstream(&text, &length) : NULL;
+    if (memory == NULL)
+        return;
+    command->write_more(memory);
+    if (fclose(memory) == 0)
+        write_lines(file, text);
+    free(text);
+}
+
+static void write_names(const lspo_command_t *const *commands, FILE *file)
+{
+    fputs(".SH COMMANDS\n", file);
+    for (; *commands != NULL; commands++)
+        write_item(file, (*commands)->name, (*commands)->summary);
+}
+
+static void write_exit_status(FILE *file)
+{
+    char left[16];
+    fputs(".SH EXIT STATUS\n", file);
+    for (const lspo_exit_code_t *code = lspo_exit_codes; code->meaning != NULL; code++) {
+        snprintf(left, sizeof left, "%d", code->code);
+        write_item(file, left, code->meaning);
+    }
+}
+
+static void write_overview(FILE *file)
+{
+    write_head(file, "", "predict and measure the fine-tuning of language models on small GPUs");
+    fputs(".SH SYNOPSIS\n.B lspo\n.I COMMAND\n[options]\n.SH DESCRIPTION\n", file);
+    write_text(file, "How fast can I fine-tune this language model on this machine, by which schedule, and is that "
+                     "prediction true? Results go to stdout, messages to stderr; NO_COLOR=1 keeps tables plain. Each "
+                     "command has a page of its own, lspo-COMMAND(1), which is also what `lspo help COMMAND` says.");
+    write_names(lspo_commands, file);
+    for (const lspo_topic_t *topic = lspo_topics; topic->name != NULL; topic++)
+        if (topic->text != NULL) {
+            fputs(".SH ", file);
+            for (const char *c = topic->name; *c != '\0'; c++)
+                fputc(toupper((unsigned char)*c), file);
+            fputc('\n', file);
+            write_text(file, topic->text);
+        }
+    write_exit_status(file);
+}
+
+void lspo_help_write_man(const lspo_command_t *command, FILE *file)
+{
+    if (command == NULL) {
+        write_overview(file);
+        return;
+    }
+    write_head(file, command->name, command->summary);
+    fputs(".SH SYNOPSIS\n.B lspo ", file);
+    write_line(file, command->name);
+    write_line(file, command->usage);
+    fputs(".SH DESCRIPTION\n", file);
+    write_text(file, command->about);
+    if (command->examples != NULL) {
+        fputs(".SH EXAMPLES\n", file);
+        write_lines(file, command->examples);
+    }
+    if (command->subcommands != NULL)
+        write_names(command->subcommands, file);
+    write_options(command, file);
+    write_details(command, file);
+    write_exit_status(file);
+    fputs(".SH SEE ALSO\n.BR lspo (1)\n", file);
+}

@@ -1,0 +1,64 @@
+/* help_topics.c - the subjects of `lspo help` that are no commands. */
+#include "cli/help.h"
+#include "cli/wrap.h"
+#include "plan/status.h"
+
+static const char models[] =
+    "A model (--model) is one of three things.\n"
+    "\n"
+    "A preset: its shapes are built in, its weights are random. `lspo list models` names them; `lspo sim` needs no "
+    "more, "
+    "and `lspo run` and `lspo train` begin with weights that --seed draws.\n"
+    "\n"
+    "A file of shapes: an INI file that ends in .ini, for a model of your own:\n"
+    "\n"
+    "  [model]\n"
+    "  name = mine\n"
+    "  family = llama        ; gpt, llama or bert\n"
+    "  blocks = 16\n"
+    "  width = 1024\n"
+    "  heads = 16\n"
+    "  kv_heads = 4\n"
+    "  mlp_width = 2816\n"
+    "  vocabulary = 32000\n"
+    "  max_sequence = 2048\n"
+    "\n"
+    "A folder in Hugging Face's form: config.json, *.safetensors and the tokenizer's files. To download one:\n"
+    "\n"
+    "  pip install huggingface_hub\n"
+    "  hf download openai-community/gpt2 --local-dir ./gpt2\n"
+    "  lspo train --model ./gpt2 --policy lsp --data notes.txt --output run1\n"
+    "\n"
+    "`huggingface-cli download` is the same in older versions. Some models (Llama) want an account that has accepted "
+    "their "
+    "licence, and `hf auth login` first. The families gpt, llama and roberta can be read, and a preset of the same "
+    "name "
+    "comes before a folder: write ./NAME for the folder.";
+
+static const char units[] =
+    "Every quantity has its unit; a number without one is refused where it could mean two things.\n"
+    "\n"
+    "  memory        --gpu-memory 24GiB      KiB MiB GiB TiB (1024), kB MB GB TB (1000), B\n"
+    "  bandwidth     --link 12GB/s           bytes per second: MB/s GB/s, MiB/s GiB/s\n"
+    "  optimizer     --cpu 1.5G/s            parameters per second: k/s M/s G/s\n"
+    "  time          --budget 8min           ns us ms s min h\n"
+    "  share         --interval 2%           percent\n"
+    "\n"
+    "Columns of results name their units: _s seconds, _bytes bytes, _Bps bytes per second, _pps parameters per second, "
+    "_flops floating-point operations per second. In a table for people numbers have their own unit.";
+
+static void write_exit_codes(FILE *file)
+{
+    char left[16];
+    for (const lspo_exit_code_t *code = lspo_exit_codes; code->meaning != NULL; code++) {
+        snprintf(left, sizeof left, "  %d", code->code);
+        lspo_wrap_item(file, left, code->meaning, 8, 80);
+    }
+}
+
+const lspo_topic_t lspo_topics[] = {
+    {"models", "presets, files of shapes, and where to get a folder with weights", models, NULL},
+    {"units", "how memory, bandwidth, rates and times are written", units, NULL},
+    {"exit-codes", "what the exit status says", NULL, write_exit_codes},
+    {0},
+};
