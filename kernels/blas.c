@@ -5,10 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* A buffer has 256 MiB in OpenBLAS 0.3 on x86-64, of which few are touched; the library itself 40. */
+enum { BUFFERS = 2 };
+static const size_t needed_bytes = (size_t)768 << 20;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static lspo_blas_t blas;
 static const char *failure;
+static bool lacks_memory;
 
 /* dlerror() may be asked once. */
 static void fail(void)
@@ -28,8 +34,38 @@ static void find(void *library, const char *name, void *function_out)
         fail();
 }
 
+static bool has_addresses(void)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *addresses = mmap(NULL, needed_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return addresses != MAP_FAILED && munmap(addresses, needed_bytes) == 0;
+}
+
+/* The library keeps what it gets back for its next call.  These two are in its table of symbols, not in its headers: without
+ * them it takes the buffers later. */
+static void take_buffers(void *library)
+{
+    void *(*take)(int) = NULL, *buffers[BUFFERS];
+    void (*give_back)(void *) = NULL;
+    void *symbols[2] = {dlsym(library, "blas_memory_alloc"), dlsym(library, "blas_memory_free")};
+    memcpy(&take, &symbols[0], sizeof take);
+    memcpy(&give_back, &symbols[1], sizeof give_back);
+    if (!take || !give_back)
+        return;
+    for (int i = 0; i < BUFFERS; i++)
+        buffers[i] = take(0);
+    for (int i = 0; i < BUFFERS; i++)
+        if (buffers[i])
+            give_back(buffers[i]);
+}
+
 static void open_library(void)
 {
+    if (!has_addresses()) {
+        lacks_memory = true;
+        failure = "768 MiB of addresses for its code and buffers are not to be had here (ulimit -v)";
+        return;
+    }
     setenv("OPENBLAS_NUM_THREADS", "1", 1); /* read by the library's constructor, which would start threads */
     void *library = dlopen(LSPO_OPENBLAS, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
@@ -40,12 +76,19 @@ static void open_library(void)
     find(library, "dsyevr_", &blas.dsyevr);
     find(library, "dgesdd_", &blas.dgesdd);
     find(library, "openblas_get_corename", &blas.corename);
+    if (!failure)
+        take_buffers(library);
 }
 
 const char *lspo_blas_open(void)
 {
     pthread_once(&once, open_library);
     return failure;
+}
+
+bool lspo_blas_lacks_memory(void)
+{
+    return lspo_blas_open() && lacks_memory;
 }
 
 const lspo_blas_t *lspo_blas(void)

@@ -3,11 +3,15 @@
  * The library is opened when it is first needed, not when a program starts: its constructor starts a thread a core, each
  * of which spins for a while, and most commands multiply nothing.  It is opened with one thread, so every product runs on
  * the thread that asks for it: results do not depend on the machine's core count and lanes do not disturb each other.
+ *
+ * A product that finds no addresses for its buffer waits for them for ever, so the buffers of both lanes that multiply at once,
+ * the GPU's and the CPU's, are taken when the library is opened, or it is not opened.
  */
 #ifndef LSPO_KERNELS_BLAS_H
 #define LSPO_KERNELS_BLAS_H
 
 #include <cblas.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -34,6 +38,8 @@ typedef struct {
 /* NULL, or why the library cannot be opened; static.  Opens it on the first call, whose thread sets an environment
  * variable.  lspo_device_open() calls it. */
 const char *lspo_blas_open(void);
+/* Whether it cannot be opened for lack of addresses (ulimit -v). */
+bool lspo_blas_lacks_memory(void);
 
 /* Opened if it is not yet; the process ends, as at any program whose library is missing, where that is impossible. */
 const lspo_blas_t *lspo_blas(void);

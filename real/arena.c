@@ -19,7 +19,8 @@ enum { RED_ZONE_BYTES = 0 };
 #endif
 
 enum { PAGE_BYTES = 4096, HUGE_PAGE_BYTES = 2 << 20 };
-enum { ADDRESSES_A_BYTE = 4 };    /* of the machine's memory */
+enum { ADDRESSES_A_BYTE = 4 }; /* of the machine's memory */
+enum { PLACES_MAX = 64 };
 enum { EDGES_BYTES = 128 << 10 }; /* parts of pages that moving leaves behind: not worth new ones */
 enum { LARGE_PARTS = 4 };         /* a large part is at least 1/4 of the largest that was ever given back */
 
@@ -33,7 +34,8 @@ typedef struct {
 
 struct lspo_arena {
     char *range;
-    uint64_t range_bytes;
+    uint64_t range_bytes;  /* what parts may be in                   */
+    uint64_t mapped_bytes; /* from its start: what is ours so far    */
     part_t *parts;
     size_t part_count, part_capacity;
     uint64_t used_bytes, free_bytes, peak_bytes, most_held_bytes;
@@ -63,18 +65,46 @@ static uint64_t machine_bytes(void)
     return round_up(bytes, HUGE_PAGE_BYTES);
 }
 
-/* At a boundary of huge pages.  Less than was asked for where the system limits what may be reserved. */
-static bool reserve(lspo_arena_t *arena)
+/* Addresses at `at` and nowhere else. */
+static bool map_at(char *at, uint64_t bytes)
 {
-    for (uint64_t bytes = ADDRESSES_A_BYTE * machine_bytes(); bytes >= 8 * (uint64_t)HUGE_PAGE_BYTES; bytes /= 2) {
-        void *range = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (range == MAP_FAILED)
-            continue;
-        arena->range = range;
-        arena->range_bytes = bytes;
-        return true;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+    void *range = mmap(at, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (range != MAP_FAILED && range != at)
+        munmap(range, bytes); /* a kernel before 4.17 takes the address as a wish */
+    return range == at;
+}
+
+/* A place at a boundary of huge pages from which the range can grow: the system puts new mappings below those there are, so
+ * it lies a whole range below them, and below the ranges of other arenas. */
+static bool find_range(lspo_arena_t *arena)
+{
+    arena->range_bytes = ADDRESSES_A_BYTE * machine_bytes();
+    char *probe = mmap(NULL, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (probe == MAP_FAILED)
+        return false;
+    munmap(probe, PAGE_BYTES);
+    uint64_t top = round_down((uint64_t)(uintptr_t)probe, HUGE_PAGE_BYTES);
+    for (uint64_t i = 2; i < PLACES_MAX && i < top / arena->range_bytes; i++) {
+        arena->range = probe - ((uint64_t)(uintptr_t)probe - top) - i * arena->range_bytes;
+        if (map_at(arena->range, HUGE_PAGE_BYTES)) {
+            arena->mapped_bytes = HUGE_PAGE_BYTES;
+            return true;
+        }
     }
     return false;
+}
+
+/* The range is ours up to `bytes`; false where a limit of the process (ulimit -v) or of the system forbids it. */
+static bool grow(lspo_arena_t *arena, uint64_t bytes)
+{
+    if (bytes <= arena->mapped_bytes)
+        return true;
+    uint64_t more = round_up(bytes, HUGE_PAGE_BYTES) - arena->mapped_bytes;
+    if (!map_at(arena->range + arena->mapped_bytes, more))
+        return false;
+    arena->mapped_bytes += more;
+    return true;
 }
 
 lspo_arena_t *lspo_arena_create(void)
@@ -84,7 +114,7 @@ lspo_arena_t *lspo_arena_create(void)
         return NULL;
     arena->part_capacity = 64;
     arena->parts = malloc(arena->part_capacity * sizeof *arena->parts);
-    if (!arena->parts || !reserve(arena)) {
+    if (!arena->parts || !find_range(arena)) {
         free(arena->parts);
         free(arena);
         return NULL;
@@ -101,7 +131,7 @@ void lspo_arena_destroy(lspo_arena_t *arena)
     for (size_t i = 0; i < arena->part_count; i++)
         if (arena->parts[i].state != PART_EMPTY)
             ASAN_UNPOISON_MEMORY_REGION(arena->range + arena->parts[i].at, arena->parts[i].bytes);
-    munmap(arena->range, arena->range_bytes);
+    munmap(arena->range, arena->mapped_bytes);
     free(arena->parts);
     free(arena);
 }
@@ -363,7 +393,7 @@ void *lspo_arena_take(lspo_arena_t *arena, size_t bytes)
         return NULL;
     uint64_t whole_bytes = round_up((bytes ? bytes : 1) + RED_ZONE_BYTES, LSPO_ARENA_UNIT_BYTES);
     uint64_t at = 0;
-    if (!find_place(arena, whole_bytes, &at))
+    if (!find_place(arena, whole_bytes, &at) || !grow(arena, at + whole_bytes))
         return NULL;
     fill(arena, at, whole_bytes);
     if (!make_room(arena))

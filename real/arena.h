@@ -22,7 +22,8 @@ enum { LSPO_ARENA_UNIT_BYTES = 64 };
 
 typedef struct lspo_arena lspo_arena_t;
 
-/* Reserves addresses, not memory: several times as many as the machine has bytes.  NULL when even that fails. */
+/* The range grows as parts are taken, up to several times as many addresses as the machine has bytes: a limit on addresses
+ * (ulimit -v) bounds what is in use, not what might be.  NULL when not even a first page is to be had. */
 lspo_arena_t *lspo_arena_create(void);
 void lspo_arena_destroy(lspo_arena_t *arena);
 

@@ -123,7 +123,8 @@ lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps,
         return status;
     const char *no_blas = lspo_blas_open();
     if (no_blas)
-        return lspo_error(LSPO_ERR_DEVICE, "device '%s' needs OpenBLAS: %s", name, no_blas);
+        return lspo_error(lspo_blas_lacks_memory() ? LSPO_ERR_MEMORY : LSPO_ERR_DEVICE,
+                          "device '%s' needs OpenBLAS: %s", name, no_blas);
     if (!cuda && caps->sms)
         return lspo_error(LSPO_ERR_INPUT, "device '%s': %" PRIu32 " multiprocessors asked for; the host has none", name,
                           caps->sms);

@@ -1,6 +1,9 @@
 #include "real/host_memory.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "real/cgroup.h"
 
@@ -24,6 +27,30 @@ static void visit(void *least_bytes, size_t h, const char *folder)
     *least = left_bytes < *least ? left_bytes : *least;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t left_of(int resource, uint64_t used_bytes)
+{
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    return limit.rlim_cur > used_bytes ? limit.rlim_cur - used_bytes : 0;
+}
+
+uint64_t lspo_host_addresses_left(void)
+{
+    uint64_t size_pages = 0, data_pages = 0, page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file && fscanf(file, "%" SCNu64 " %*u %*u %*u %*u %" SCNu64, &size_pages, &data_pages) != 2)
+        size_pages = data_pages = 0;
+    if (file)
+        fclose(file);
+    return least(left_of(RLIMIT_AS, size_pages * page_bytes), left_of(RLIMIT_DATA, data_pages * page_bytes));
+}
+
 uint64_t lspo_host_memory_available(const char *root)
 {
     char folder[4096];
@@ -32,5 +59,5 @@ uint64_t lspo_host_memory_available(const char *root)
     snprintf(folder, sizeof folder, "%s/proc", root);
     if (lspo_cgroup_number(folder, "meminfo", "MemAvailable:", &available_kb) && available_kb * 1024 < least_bytes)
         least_bytes = available_kb * 1024;
-    return least_bytes;
+    return least(least_bytes, lspo_host_addresses_left());
 }
