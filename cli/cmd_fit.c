@@ -4,6 +4,7 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/host_room.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
@@ -213,7 +214,8 @@ static lspo_status_t fit_and_compare(const fit_request_t *request)
     lspo_status_t status = lspo_plan_build(&base->model, &base->workload, base->policy, &plan);
     if (status != LSPO_OK)
         return status;
-    if (lspo_request_is_folder(base->model_name))
+    status = lspo_host_room_check(base->device_name, &plan->model, &plan->workload, base->policy);
+    if (status == LSPO_OK && lspo_request_is_folder(base->model_name))
         status = open_folder(base, &folder);
     if (status == LSPO_OK)
         status = collect_and_compare(request, plan, folder);

@@ -6,6 +6,7 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/host_room.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/result.h"
@@ -159,7 +160,8 @@ static lspo_status_t execute(const lspo_request_t *request)
         status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;
-    if (request->machine_name != NULL)
+    status = lspo_host_room_check(request->device_name, &plan->model, &plan->workload, request->policy);
+    if (status == LSPO_OK && request->machine_name != NULL)
         status = lower_bound(&machine, plan, &lower_bound_s);
     if (status == LSPO_OK)
         status = measure(request, plan, lower_bound_s);

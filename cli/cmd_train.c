@@ -11,6 +11,7 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/host_room.h"
 #include "cli/interrupt.h"
 #include "cli/request.h"
 #include "cli/table.h"
@@ -439,7 +440,10 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
     bool shown = false;
     lspo_train_options_t options;
     lspo_train_result_t trained;
+    const lspo_request_t *base = &request->base;
     lspo_status_t status = tune(&request->base, &predicted_step_s);
+    if (status == LSPO_OK)
+        status = lspo_host_room_check(base->device_name, &base->model, &base->workload, base->policy);
     if (status == LSPO_OK)
         status = fill_options(request, trainee, predicted_step_s, &options);
     if (status != LSPO_OK)

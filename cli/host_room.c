@@ -1,0 +1,35 @@
+#include "cli/host_room.h"
+
+#include <string.h>
+
+#include "plan/machine.h"
+#include "plan/units.h"
+#include "real/host_memory.h"
+#include "sim/fit.h"
+
+lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model, const lspo_workload_t *workload,
+                                   const lspo_policy_t *policy)
+{
+    uint64_t there_bytes = lspo_host_memory_available("");
+    lspo_machine_t machine;
+    lspo_fit_t fit;
+    if (strcmp(device, "host") != 0 || there_bytes == UINT64_MAX)
+        return LSPO_OK;
+    lspo_fit_question_t question = {.model = model, .workload = *workload, .policy = policy, .machine = &machine};
+    question.workload.iterations = lspo_policy_iterations(policy, workload);
+    lspo_status_t status = lspo_machine_find("host-reference", &machine);
+    if (status == LSPO_OK)
+        status = lspo_fit_try(&question, &fit);
+    if (status != LSPO_OK || fit.gpu_bytes + fit.host_bytes <= there_bytes)
+        return status;
+    char needed[32], as_device[32], excess[32], there[32];
+    uint64_t needed_bytes = fit.gpu_bytes + fit.host_bytes;
+    lspo_format_quantity((double)needed_bytes, LSPO_UNIT_BYTES, needed, sizeof needed);
+    lspo_format_quantity((double)fit.gpu_bytes, LSPO_UNIT_BYTES, as_device, sizeof as_device);
+    lspo_format_quantity((double)(needed_bytes - there_bytes), LSPO_UNIT_BYTES, excess, sizeof excess);
+    lspo_format_quantity((double)there_bytes, LSPO_UNIT_BYTES, there, sizeof there);
+    return lspo_error(LSPO_ERR_FIT,
+                      "%s under %s does not fit: needs %s of this machine's memory (%s as the device's), %s more than "
+                      "the %s there is; another --policy or a smaller --model, --batch or --sequence may fit",
+                      model->name, policy->name, needed, as_device, excess, there);
+}
