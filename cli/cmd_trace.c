@@ -8,6 +8,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/progress.h"
+#include "cli/recorded_plan.h"
 #include "cli/table.h"
 #include "traces/gantt.h"
 #include "traces/import_deepspeed.h"
@@ -28,7 +29,7 @@ typedef struct {
 static const lspo_arg_t export_args[] = {
     {.name = "perfetto",
      .value = "FILE",
-     .help = "Chrome trace-event JSON, which https://ui.perfetto.dev opens",
+     .help = "Chrome trace-event JSON, which https://ui.perfetto.dev opens; of one trace, or of two as two processes",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(export_request_t, perfetto_path)},
     {.name = "gantt",
@@ -51,17 +52,56 @@ static const lspo_arg_t export_args[] = {
      .offset_bytes = offsetof(export_request_t, count)},
 };
 
-static lspo_status_t export_trace(const char *path, const export_request_t *request)
+enum { EXPORTED_MAX = 2 };
+
+typedef struct {
+    lspo_trace_t *traces[EXPORTED_MAX];
+    lspo_recorded_plan_t plans[EXPORTED_MAX]; /* all zero where none is known */
+    uint32_t count;
+} exported_t;
+
+static void release_exported(exported_t *exported)
 {
-    lspo_trace_t *trace;
-    lspo_status_t status = lspo_trace_read(path, &trace);
-    if (status != LSPO_OK)
-        return status;
-    if (request->perfetto_path != NULL)
-        status = lspo_trace_write_perfetto(trace, request->perfetto_path);
+    for (uint32_t i = 0; i < exported->count; i++) {
+        lspo_recorded_plan_close(&exported->plans[i]);
+        lspo_trace_destroy(exported->traces[i]);
+    }
+}
+
+static lspo_status_t read_exported(const lspo_positionals_t *paths, exported_t *exported)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        lspo_status_t status = lspo_trace_read(paths->texts[i], &exported->traces[i]);
+        if (status != LSPO_OK)
+            return status;
+        exported->count++;
+    }
+    return LSPO_OK;
+}
+
+/* Without its plan a trace has no arrows and no memory, which is said; an imported one never has. */
+static lspo_status_t write_perfetto(const lspo_positionals_t *paths, exported_t *exported, const char *path)
+{
+    lspo_perfetto_process_t processes[EXPORTED_MAX];
+    for (uint32_t i = 0; i < exported->count; i++) {
+        const lspo_trace_t *trace = exported->traces[i];
+        if (lspo_recorded_plan_is_named(trace) && lspo_recorded_plan_open(trace, &exported->plans[i]) != LSPO_OK)
+            lspo_warn("%s: its plan cannot be built here, so the export has no dependencies and no memory",
+                      paths->texts[i]);
+        processes[i] = (lspo_perfetto_process_t){trace, exported->plans[i].plan};
+    }
+    return lspo_perfetto_write(processes, exported->count, path);
+}
+
+static lspo_status_t export_traces(const lspo_positionals_t *paths, const export_request_t *request)
+{
+    exported_t exported = {0};
+    lspo_status_t status = read_exported(paths, &exported);
+    if (status == LSPO_OK && request->perfetto_path != NULL)
+        status = write_perfetto(paths, &exported, request->perfetto_path);
     if (status == LSPO_OK && request->gantt_path != NULL)
-        status = lspo_trace_write_gantt(trace, request->first, request->count, request->gantt_path);
-    lspo_trace_destroy(trace);
+        status = lspo_trace_write_gantt(exported.traces[0], request->first, request->count, request->gantt_path);
+    release_exported(&exported);
     return status;
 }
 
@@ -74,7 +114,9 @@ static lspo_status_t command_export(int argc, char **argv)
         return status;
     if (request.perfetto_path == NULL && request.gantt_path == NULL)
         return lspo_error(LSPO_ERR_INPUT, "nothing to write: give --perfetto FILE or --gantt FILE");
-    return export_trace(positionals.texts[0], &request);
+    if (request.gantt_path != NULL && positionals.count > 1)
+        return lspo_error(LSPO_ERR_INPUT, "--gantt is of one trace; two go together with --perfetto alone");
+    return export_traces(&positionals, &request);
 }
 
 static const lspo_arg_group_t export_group = LSPO_ARG_GROUP("options", export_args);
@@ -82,13 +124,14 @@ static const lspo_arg_group_t export_group = LSPO_ARG_GROUP("options", export_ar
 static const lspo_command_t command_trace_export = {
     .name = "trace export",
     .summary = "a trace for Perfetto or a Gantt chart",
-    .usage = "TRACE [--perfetto FILE] [--gantt FILE [--first N] [--count N]]",
+    .usage = "TRACE [TRACE] [--perfetto FILE] [--gantt FILE [--first N] [--count N]]",
     .about = "Write a trace in another form.",
     .examples = "lspo trace export run.trace --perfetto run.json\n"
+                "lspo trace export sim.trace run.trace --perfetto both.json\n"
                 "lspo trace export run.trace --gantt gantt.csv --first 3 --count 2",
     .groups = (const lspo_arg_group_t *const[]){&export_group, NULL},
     .positional_least = 1,
-    .positional_most = 1,
+    .positional_most = EXPORTED_MAX,
     .positionals = "TRACE",
     .run = command_export,
 };

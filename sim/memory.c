@@ -3,46 +3,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "traces/events.h"
+
 /* galore: workspaces and code of LAPACK beyond the scratch that it is given, which no other policy touches.  Measured as
  * galore's process less lora's: 1.1 MB at widths 128 and 384, 2.3 MB at 512. */
 enum { LAPACK_BYTES = 1200000 };
-
-typedef struct {
-    uint64_t at_ns;
-    lspo_op_id_t op;
-    uint8_t starts; /* 0: the op ends */
-} event_t;
-
-/* Time; then ends before starts; then a fixed order. */
-static int compare_event(const void *left, const void *right)
-{
-    const event_t *a = left, *b = right;
-    if (a->at_ns != b->at_ns)
-        return a->at_ns < b->at_ns ? -1 : 1;
-    if (a->starts != b->starts)
-        return a->starts - b->starts;
-    return (a->op > b->op) - (a->op < b->op);
-}
-
-/* Two events a row, sorted; malloc'd. */
-static lspo_status_t collect_events(const lspo_plan_t *plan, const lspo_trace_t *trace, event_t **events_out)
-{
-    event_t *events = malloc(2 * ((size_t)trace->row_count + 1) * sizeof *events);
-    if (!events)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to replay %" PRIu32 " ops", trace->row_count);
-    for (uint32_t i = 0; i < trace->row_count; i++) {
-        const lspo_trace_row_t *row = &trace->rows[i];
-        if (row->op >= plan->op_count) {
-            free(events);
-            return lspo_error(LSPO_ERR_CHECK, "memory replay: op %" PRIu32 " is not in the plan", row->op);
-        }
-        events[2 * i] = (event_t){row->start_ns, row->op, 1};
-        events[2 * i + 1] = (event_t){row->end_ns, row->op, 0};
-    }
-    qsort(events, 2 * (size_t)trace->row_count, sizeof *events, compare_event);
-    *events_out = events;
-    return LSPO_OK;
-}
 
 /* Signed: an op that takes no time ends "before" it starts. */
 typedef struct {
@@ -59,8 +24,11 @@ static void change(level_t *level, uint64_t taken_bytes, uint64_t freed_bytes)
 lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t *peak_gpu_bytes_out,
                                  uint64_t *peak_host_bytes_out)
 {
-    event_t *events = NULL;
-    lspo_status_t status = collect_events(plan, trace, &events);
+    for (uint32_t i = 0; i < trace->row_count; i++)
+        if (trace->rows[i].op >= plan->op_count)
+            return lspo_error(LSPO_ERR_CHECK, "memory replay: op %" PRIu32 " is not in the plan", trace->rows[i].op);
+    lspo_trace_event_t *events = NULL;
+    lspo_status_t status = lspo_trace_events(trace, &events);
     if (status != LSPO_OK)
         return status;
     level_t gpu = {0}, host = {0};

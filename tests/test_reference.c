@@ -4,96 +4,24 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/request.h"
+#include "cli/recorded_plan.h"
 #include "plan/ini.h"
 #include "sim/sim.h"
 #include "traces/accuracy.h"
 #include "traces/compare.h"
 
-enum { PATH_BYTES = 1024, WORDS_MAX = 160 };
+enum { PATH_BYTES = 1024 };
 
-/* ---- a recording: what the header says, and the rows ---- */
+/* ---- a recording: the plan that its header names, and the rows ---- */
 
 typedef struct {
-    char *words[WORDS_MAX]; /* owned: the flags of `lspo run` that the header stands for; the request points to them */
-    int word_count;
-    lspo_request_t request;
-    lspo_plan_t *plan;
+    lspo_recorded_plan_t plan;
     lspo_trace_t *trace;
 } recording_t;
-
-static void add_flag(recording_t *recording, const char *name, const char *value, const char *unit)
-{
-    char word[PATH_BYTES];
-    cr_assert_lt(recording->word_count, WORDS_MAX);
-    snprintf(word, sizeof word, "--%s=%s%s", name, value, unit);
-    recording->words[recording->word_count++] = strdup(word);
-}
-
-static bool is_workload_flag(const char *key)
-{
-    static const lspo_arg_group_t *const groups[] = {&lspo_workload_group, NULL};
-    return lspo_args_find(groups, key, strlen(key)) != NULL;
-}
-
-/* What `lspo run` was given: "a=1 b=2" as --set a=1 --set b=2. */
-static void add_sets(recording_t *recording, const char *value)
-{
-    char *sets = strdup(value), *rest = NULL;
-    for (char *set = strtok_r(sets, " ", &rest); set != NULL; set = strtok_r(NULL, " ", &rest))
-        add_flag(recording, "set", set, "");
-    free(sets);
-}
-
-/* Header entries that are no flags (counters, topology) say nothing about the plan. */
-static void add_entry(recording_t *recording, const char *key, const char *value)
-{
-    static const struct {
-        const char *key, *flag, *unit;
-    } renamed[] = {{"model", "model", ""},
-                   {"policy", "policy", ""},
-                   {"link_Bps", "link", "B/s"},
-                   {"cpu_pps", "cpu", "/s"},
-                   {"gpu_memory_bytes", "gpu-memory", "B"}};
-    /* The policy's own choice, and a stage that the policy has no use for: what no flag gives either. */
-    if (strcmp(value, "auto") == 0 || strcmp(value, "-1") == 0)
-        return;
-    for (size_t i = 0; i < sizeof renamed / sizeof renamed[0]; i++)
-        if (strcmp(renamed[i].key, key) == 0)
-            add_flag(recording, renamed[i].flag, value, renamed[i].unit);
-    if (is_workload_flag(key))
-        add_flag(recording, key, value, "");
-    if (strcmp(key, "set") == 0)
-        add_sets(recording, value);
-}
-
-static void parse_header(recording_t *recording, const char *path)
-{
-    static const lspo_arg_t names[] = {{.name = "model",
-                                        .value = "NAME",
-                                        .help = "",
-                                        .store = lspo_arg_text,
-                                        .offset_bytes = offsetof(lspo_request_t, model_name)},
-                                       {.name = "policy",
-                                        .value = "NAME",
-                                        .help = "",
-                                        .store = lspo_arg_text,
-                                        .offset_bytes = offsetof(lspo_request_t, policy_name)}};
-    static const lspo_arg_group_t name_group = LSPO_ARG_GROUP("names", names);
-    static const lspo_arg_group_t *const groups[] = {&name_group, &lspo_workload_group, &lspo_override_group, NULL};
-    static const lspo_command_t command = {.name = "run", .usage = "[options]", .groups = groups};
-    recording->words[recording->word_count++] = strdup("run");
-    for (uint32_t i = 0; i < recording->trace->meta_count; i++)
-        add_entry(recording, recording->trace->meta[i].key, recording->trace->meta[i].value);
-    cr_assert(lspo_request_parse(&command, recording->word_count, recording->words, LSPO_FP32, &recording->request) ==
-                  LSPO_OK,
-              "%s: its header does not name a plan", path);
-}
 
 static recording_t recording_open(const char *path)
 {
@@ -101,30 +29,26 @@ static recording_t recording_open(const char *path)
     cr_assert_eq(lspo_trace_read(path, &recording.trace), LSPO_OK);
     const char *origin = lspo_trace_meta(recording.trace, "origin");
     cr_assert(origin != NULL && strcmp(origin, "run") == 0, "%s is no measurement", path);
-    parse_header(&recording, path);
-    cr_assert_eq(lspo_plan_build(&recording.request.model, &recording.request.workload, recording.request.policy,
-                                 &recording.plan),
-                 LSPO_OK);
+    cr_assert(lspo_recorded_plan_is_named(recording.trace), "%s: its header does not name a plan", path);
+    cr_assert_eq(lspo_recorded_plan_open(recording.trace, &recording.plan), LSPO_OK, "%s: its plan", path);
     return recording;
 }
 
 static void recording_close(recording_t *recording)
 {
-    lspo_plan_destroy(recording->plan);
+    lspo_recorded_plan_close(&recording->plan);
     lspo_trace_destroy(recording->trace);
-    for (int i = 0; i < recording->word_count; i++)
-        free(recording->words[i]);
 }
 
 /* The laws: each op once and as in the plan, after those on which it waits, a lane's ops one after the other (a queue of a
  * device keeps its order, so that this holds there, too), and bytes on a link as in the plan. */
 static bool is_lawful(const recording_t *recording)
 {
-    if (lspo_trace_check(recording->trace, recording->plan) != LSPO_OK)
+    if (lspo_trace_check(recording->trace, recording->plan.plan) != LSPO_OK)
         return false;
     for (uint32_t i = 0; i < recording->trace->row_count; i++) {
         lspo_trace_row_t planned;
-        lspo_trace_row_from_op(recording->plan, recording->trace->rows[i].op, &planned);
+        lspo_trace_row_from_op(recording->plan.plan, recording->trace->rows[i].op, &planned);
         if (planned.bytes != recording->trace->rows[i].bytes)
             return false;
     }
@@ -240,13 +164,13 @@ static lspo_comparison_t replay(const folder_t *folder, const recording_t *recor
     lspo_prediction_t prediction;
     lspo_trace_t *predicted;
     lspo_comparison_t comparison;
-    cr_assert_eq(lspo_overrides_machine(&recording->request.overrides, &machine), LSPO_OK);
+    cr_assert_eq(lspo_overrides_machine(&recording->plan.request.overrides, &machine), LSPO_OK);
     if (mutate != NULL)
         mutate(&machine);
-    cr_assert_eq(lspo_simulate(recording->plan, &machine, &prediction, &predicted), LSPO_OK);
-    uint32_t warmup = lspo_simulate_warmup(recording->plan);
+    cr_assert_eq(lspo_simulate(recording->plan.plan, &machine, &prediction, &predicted), LSPO_OK);
+    uint32_t warmup = lspo_simulate_warmup(recording->plan.plan);
     cr_assert_eq(lspo_compare(predicted, recording->trace, warmup, &comparison), LSPO_OK);
-    cr_assert_eq(comparison.matched_op_count, recording->plan->op_count);
+    cr_assert_eq(comparison.matched_op_count, recording->plan.plan->op_count);
     lspo_prediction_release(&prediction);
     lspo_trace_destroy(predicted);
     return comparison;
@@ -256,7 +180,7 @@ static void report(const char *name, const recording_t *recording, const lspo_co
 {
     const lspo_compare_row_t *row = &comparison->rows[0];
     printf("  %-24s %-12s %-16s measured %9.3f ms, predicted %9.3f ms (%+5.1f %%); most by %s, %+5.1f %%\n", name,
-           recording->plan->model.name, recording->plan->policy->name, 1e3 * comparison->measured.iteration_s,
+           recording->plan.plan->model.name, recording->plan.plan->policy->name, 1e3 * comparison->measured.iteration_s,
            1e3 * comparison->predicted.iteration_s, 100 * comparison->error,
            lspo_op_kind_name((lspo_op_kind_t)row->kind), 100 * row->share_of_error);
 }

@@ -2,7 +2,6 @@
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -12,7 +11,6 @@
 #include "sim/engine.h"
 #include "tests/plan_maker.h"
 #include "traces/gantt.h"
-#include "traces/perfetto.h"
 #include "traces/trace.h"
 
 static const char *temporary(const char *name)
@@ -330,35 +328,6 @@ Test(trace, a_file_is_whole_or_absent)
     cr_expect_eq(strncmp(text, "# lspo trace 1\n", 15), 0);
     unlink(temporary("whole"));
     free(text);
-    lspo_trace_destroy(trace);
-}
-
-/* 3 ops, 1 process name, 2 entries a lane; D2H from 10 ns = 0.01 us for 15 ns. */
-Test(trace, exports_to_perfetto)
-{
-    lspo_trace_t *trace = small_trace();
-    cr_assert_eq(lspo_trace_write_perfetto(trace, temporary("json")), LSPO_OK);
-    json_t *root = json_load_file(temporary("json"), JSON_REJECT_DUPLICATES, NULL);
-    cr_assert_not_null(root);
-    json_t *events = json_object_get(root, "traceEvents"), *event;
-    cr_assert_eq(json_array_size(events), 3u + 1 + 2 * LSPO_LANE_COUNT);
-    size_t i;
-    uint32_t found = 0;
-    json_array_foreach(events, i, event)
-    {
-        if (strcmp(json_string_value(json_object_get(event, "name")), "D2H 0") != 0)
-            continue;
-        found++;
-        cr_expect_str_eq(json_string_value(json_object_get(event, "ph")), "X");
-        cr_expect_eq(json_integer_value(json_object_get(event, "tid")), LSPO_LANE_D2H);
-        cr_expect_float_eq(json_number_value(json_object_get(event, "ts")), 0.010, 1e-12);
-        cr_expect_float_eq(json_number_value(json_object_get(event, "dur")), 0.015, 1e-12);
-        cr_expect_eq(json_integer_value(json_object_get(json_object_get(event, "args"), "bytes")), 4096);
-    }
-    cr_expect_eq(found, 1u);
-    cr_expect_str_eq(json_string_value(json_object_get(json_object_get(root, "otherData"), "model")), "made");
-    json_decref(root);
-    unlink(temporary("json"));
     lspo_trace_destroy(trace);
 }
 

@@ -1,101 +1,291 @@
+/* perfetto.c - see perfetto.h.  Events are written as they come: names that need escaping are made by jansson. */
 #include "traces/perfetto.h"
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
 
 #include "plan/output_file.h"
+#include "traces/events.h"
+#include "traces/summary.h"
 
-enum { PROCESS = 1 };
+/* Threads of a process: the lanes, then this one. */
+enum { ITERATIONS_THREAD = LSPO_LANE_COUNT };
 
-/* jansson's packers take `s` values that must be UTF-8 and give NULL otherwise; "?" stands for those. */
-static json_t *text(const char *value)
+typedef struct {
+    FILE *file;
+    uint32_t process; /* from 1 */
+    const lspo_trace_t *trace;
+    const lspo_plan_t *plan;
+    uint64_t events, flows; /* written so far, in the whole file */
+} writer_t;
+
+static double microseconds(uint64_t ns)
 {
-    json_t *string = json_string(value ? value : "?");
-    return string ? string : json_string("?");
+    return 1e-3 * (double)ns;
 }
 
-static json_t *process_name(const lspo_trace_t *trace)
+/* The separator, and what all events begin with. */
+static void begin_event(writer_t *writer, const char *phase)
 {
-    const char *origin = lspo_trace_meta(trace, "origin"), *policy = lspo_trace_meta(trace, "policy");
-    const char *model = lspo_trace_meta(trace, "model");
+    fprintf(writer->file, "%s\n{\"ph\":\"%s\",\"pid\":%" PRIu32, writer->events++ ? "," : "", phase, writer->process);
+}
+
+/* A JSON string of any text; what is no UTF-8 becomes "?".  malloc'd; NULL without memory. */
+static char *quoted(const char *text)
+{
+    json_t *string = json_string(text ? text : "?");
+    if (!string)
+        string = json_string("?");
+    char *json = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    json_decref(string);
+    return json;
+}
+
+/* ---- names ---- */
+
+static lspo_status_t write_process_name(writer_t *writer)
+{
+    const char *origin = lspo_trace_meta(writer->trace, "origin"), *policy = lspo_trace_meta(writer->trace, "policy");
+    const char *model = lspo_trace_meta(writer->trace, "model");
     if (!policy && !model) { /* of another program */
-        policy = lspo_trace_meta(trace, "source");
-        model = lspo_trace_meta(trace, "file");
+        policy = lspo_trace_meta(writer->trace, "source");
+        model = lspo_trace_meta(writer->trace, "file");
     }
     char name[256];
     snprintf(name, sizeof name, "%s: %s, %s", origin ? origin : "trace", policy ? policy : "?", model ? model : "?");
-    return json_pack("{s:s, s:s, s:i, s:{s:o}}", "name", "process_name", "ph", "M", "pid", PROCESS, "args", "name",
-                     text(name));
+    char *json = quoted(name);
+    if (!json)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory to export a trace");
+    begin_event(writer, "M");
+    fprintf(writer->file, ",\"name\":\"process_name\",\"args\":{\"name\":%s}}", json);
+    begin_event(writer, "M");
+    fprintf(writer->file, ",\"name\":\"process_sort_index\",\"args\":{\"sort_index\":%" PRIu32 "}}", writer->process);
+    free(json);
+    return LSPO_OK;
 }
 
-static json_t *thread_name(lspo_lane_t lane)
+static void write_thread(writer_t *writer, int thread, const char *name, int order)
 {
-    return json_pack("{s:s, s:s, s:i, s:i, s:{s:s}}", "name", "thread_name", "ph", "M", "pid", PROCESS, "tid",
-                     (int)lane, "args", "name", lspo_lane_name(lane));
+    begin_event(writer, "M");
+    fprintf(writer->file, ",\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", thread, name);
+    begin_event(writer, "M");
+    fprintf(writer->file, ",\"tid\":%d,\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":%d}}", thread, order);
 }
 
-static json_t *thread_order(lspo_lane_t lane)
+static void write_threads(writer_t *writer)
 {
-    return json_pack("{s:s, s:s, s:i, s:i, s:{s:i}}", "name", "thread_sort_index", "ph", "M", "pid", PROCESS, "tid",
-                     (int)lane, "args", "sort_index", (int)lane);
+    write_thread(writer, ITERATIONS_THREAD, "iterations", 0);
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        write_thread(writer, lane, lspo_lane_name((lspo_lane_t)lane), lane + 1);
 }
 
-static json_t *op_event(const lspo_trace_row_t *row)
+/* "block 5", as plan/model.h counts stages; "layer 5" where the model is not known. */
+static const char *stage_name(const lspo_plan_t *plan, uint32_t layer, char name[32])
+{
+    if (plan && layer == 0)
+        return "embedding";
+    if (plan && layer == plan->stage_count - 1)
+        return "head";
+    snprintf(name, 32, "%s %" PRIu32, plan ? "block" : "layer", layer);
+    return name;
+}
+
+/* ---- slices ---- */
+
+static void write_op(writer_t *writer, const lspo_trace_row_t *row)
 {
     const char *kind = lspo_op_kind_name((lspo_op_kind_t)row->kind);
-    char name[48];
-    snprintf(name, sizeof name, "%s %u", kind, row->layer);
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:{s:I, s:i, s:I, s:i, s:i, s:I}}", "name", name, "cat", kind,
-                     "ph", "X", "pid", PROCESS, "tid", (int)row->lane, "ts", 1e-3 * (double)row->start_ns, "dur",
-                     1e-3 * (double)(row->end_ns - row->start_ns), "args", "op", (json_int_t)row->op, "layer",
-                     (int)row->layer, "iteration", (json_int_t)row->iteration, "micro", (int)row->micro, "variant",
-                     (int)row->variant, "bytes", (json_int_t)row->bytes);
+    char stage[32];
+    begin_event(writer, "X");
+    fprintf(writer->file,
+            ",\"tid\":%u,\"ts\":%.3f,\"dur\":%.3f,\"cat\":\"%s\",\"name\":\"%s %s\",\"args\":{\"op\":%" PRIu32
+            ",\"layer\":%u,\"iteration\":%" PRIu32 ",\"micro\":%u,\"variant\":%u,\"bytes\":%" PRIu64 "}}",
+            row->lane, microseconds(row->start_ns), microseconds(row->end_ns - row->start_ns), kind, kind,
+            stage_name(writer->plan, row->layer, stage), row->op, row->layer, row->iteration, row->micro, row->variant,
+            row->bytes);
 }
 
-/* New array, or NULL when out of memory. */
-static json_t *all_events(const lspo_trace_t *trace)
+/* An iteration without an end of its own, as an imported trace may have, has no slice. */
+static lspo_status_t write_iterations(writer_t *writer)
 {
-    json_t *events = json_array();
-    int failed = !events || json_array_append_new(events, process_name(trace));
-    for (int lane = 0; lane < LSPO_LANE_COUNT && !failed; lane++) {
-        failed = json_array_append_new(events, thread_name((lspo_lane_t)lane)) ||
-                 json_array_append_new(events, thread_order((lspo_lane_t)lane));
+    uint64_t *ends_ns, begin_ns = 0;
+    uint32_t count;
+    lspo_status_t status = lspo_trace_iteration_ends(writer->trace, &ends_ns, &count);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i < count; i++) {
+        if (ends_ns[i] <= begin_ns)
+            continue;
+        begin_event(writer, "X");
+        fprintf(writer->file,
+                ",\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"cat\":\"iteration\",\"name\":\"iteration %" PRIu32 "\"}",
+                ITERATIONS_THREAD, microseconds(begin_ns), microseconds(ends_ns[i] - begin_ns), i);
+        begin_ns = ends_ns[i];
     }
-    for (uint32_t i = 0; i < trace->row_count && !failed; i++)
-        failed = json_array_append_new(events, op_event(&trace->rows[i]));
-    if (failed) {
-        json_decref(events);
-        return NULL;
-    }
-    return events;
+    free(ends_ns);
+    return LSPO_OK;
 }
 
-static json_t *header(const lspo_trace_t *trace)
+/* ---- flows ---- */
+
+/* An arrow begins within the slice that it leaves: a nanosecond before its end, if it is that long. */
+static void write_flow(writer_t *writer, const lspo_trace_row_t *from, const lspo_trace_row_t *to)
 {
-    json_t *entries = json_object();
-    for (uint32_t i = 0; i < trace->meta_count && entries; i++) {
-        /* A key that is no UTF-8 cannot be a JSON key; it is left out. */
-        json_t *key = json_string(trace->meta[i].key);
-        if (key)
-            json_object_set_new(entries, trace->meta[i].key, text(trace->meta[i].value));
-        json_decref(key);
-    }
-    return entries;
+    uint64_t id = writer->flows++, leave_ns = from->end_ns > from->start_ns ? from->end_ns - 1 : from->end_ns;
+    begin_event(writer, "s");
+    fprintf(writer->file, ",\"tid\":%u,\"ts\":%.3f,\"id\":%" PRIu64 ",\"cat\":\"dependency\",\"name\":\"waits for\"}",
+            from->lane, microseconds(leave_ns), id);
+    begin_event(writer, "f");
+    fprintf(writer->file,
+            ",\"bp\":\"e\",\"tid\":%u,\"ts\":%.3f,\"id\":%" PRIu64 ",\"cat\":\"dependency\",\"name\":\"waits for\"}",
+            to->lane, microseconds(to->start_ns), id);
 }
 
-lspo_status_t lspo_trace_write_perfetto(const lspo_trace_t *trace, const char *path)
+static lspo_status_t write_flows(writer_t *writer)
 {
-    json_t *root = json_pack("{s:s, s:o, s:o}", "displayTimeUnit", "ms", "otherData", header(trace), "traceEvents",
-                             all_events(trace));
-    if (!root)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to export %" PRIu32 " ops to %s", trace->row_count, path);
+    const lspo_plan_t *plan = writer->plan;
+    const lspo_trace_row_t **row_of = calloc((size_t)plan->op_count + 1, sizeof *row_of);
+    if (!row_of)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory to export %" PRIu32 " ops", plan->op_count);
+    for (uint32_t i = 0; i < writer->trace->row_count; i++)
+        row_of[writer->trace->rows[i].op] = &writer->trace->rows[i];
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        for (uint32_t d = 0; d < plan->ops[i].dep_count; d++)
+            write_flow(writer, row_of[plan->deps[plan->ops[i].dep_first + d]], row_of[i]);
+    free(row_of);
+    return LSPO_OK;
+}
+
+/* ---- counters ---- */
+
+static void begin_counter(writer_t *writer, const char *name, uint64_t at_ns)
+{
+    begin_event(writer, "C");
+    fprintf(writer->file, ",\"ts\":%.3f,\"name\":\"%s\"", microseconds(at_ns), name);
+}
+
+/* Bytes over time while a copy is under way, 0 between two. */
+static void write_link_speed(writer_t *writer, const lspo_trace_event_t *event)
+{
+    const lspo_trace_row_t *row = &writer->trace->rows[event->row];
+    double ns = (double)(row->end_ns - row->start_ns);
+    if (row->bytes == 0 || row->end_ns == row->start_ns)
+        return;
+    begin_counter(writer, row->lane == LSPO_LANE_D2H ? "d2h (GB/s)" : "h2d (GB/s)", event->at_ns);
+    fprintf(writer->file, ",\"args\":{\"GB/s\":%.6g}}", event->starts ? (double)row->bytes / ns : 0.0);
+}
+
+typedef struct {
+    uint64_t gpu_bytes, host_bytes;
+} level_t;
+
+static void write_level(writer_t *writer, uint64_t at_ns, const level_t *level)
+{
+    begin_counter(writer, "GPU memory (bytes)", at_ns);
+    fprintf(writer->file, ",\"args\":{\"bytes\":%" PRIu64 "}}", level->gpu_bytes);
+    begin_counter(writer, "host memory (bytes)", at_ns);
+    fprintf(writer->file, ",\"args\":{\"bytes\":%" PRIu64 "}}", level->host_bytes);
+}
+
+/* Whether the event changes the level, which wraps between two events of one instant and is right after the last of them. */
+static bool change_level(const lspo_plan_t *plan, const lspo_trace_event_t *event, level_t *level)
+{
+    const lspo_op_t *op = &plan->ops[event->op];
+    uint64_t gpu_bytes = event->starts ? op->gpu_alloc_bytes : -op->gpu_free_bytes;
+    uint64_t host_bytes = event->starts ? op->host_alloc_bytes : -op->host_free_bytes;
+    level->gpu_bytes += gpu_bytes;
+    level->host_bytes += host_bytes;
+    return gpu_bytes != 0 || host_bytes != 0;
+}
+
+static lspo_status_t write_counters(writer_t *writer)
+{
+    lspo_trace_event_t *events;
+    size_t count = 2 * (size_t)writer->trace->row_count;
+    lspo_status_t status = lspo_trace_events(writer->trace, &events);
+    if (status != LSPO_OK)
+        return status;
+    level_t level = {0};
+    bool changed = writer->plan != NULL;
+    if (writer->plan)
+        level = (level_t){writer->plan->gpu_static_bytes, writer->plan->host_static_bytes};
+    for (size_t i = 0; i < count; i++) {
+        write_link_speed(writer, &events[i]);
+        if (!writer->plan)
+            continue;
+        changed |= change_level(writer->plan, &events[i], &level);
+        if (changed && (i + 1 == count || events[i + 1].at_ns > events[i].at_ns)) {
+            write_level(writer, events[i].at_ns, &level);
+            changed = false;
+        }
+    }
+    free(events);
+    return LSPO_OK;
+}
+
+/* ---- the file ---- */
+
+static lspo_status_t write_process(writer_t *writer)
+{
+    lspo_status_t status = write_process_name(writer);
+    if (status != LSPO_OK)
+        return status;
+    write_threads(writer);
+    for (uint32_t i = 0; i < writer->trace->row_count; i++)
+        write_op(writer, &writer->trace->rows[i]);
+    status = write_iterations(writer);
+    if (status == LSPO_OK && writer->plan)
+        status = write_flows(writer);
+    return status == LSPO_OK ? write_counters(writer) : status;
+}
+
+static lspo_status_t write_entry(const char *key, const char *value, const char *separator, FILE *file)
+{
+    char *key_json = quoted(key), *value_json = quoted(value);
+    lspo_status_t status = LSPO_OK;
+    if (key_json && value_json)
+        fprintf(file, "%s\n%s:%s", separator, key_json, value_json);
+    else
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory to export a trace");
+    free(value_json);
+    free(key_json);
+    return status;
+}
+
+/* "otherData": {"model": ..., ...}, or {"1 model": ..., "2 model": ...} of several processes. */
+static lspo_status_t write_headers(const lspo_perfetto_process_t *processes, uint32_t count, FILE *file)
+{
+    const char *separator = "";
+    char numbered[256];
+    fprintf(file, "{\"displayTimeUnit\":\"ms\",\n\"otherData\":{");
+    for (uint32_t p = 0; p < count; p++)
+        for (uint32_t i = 0; i < processes[p].trace->meta_count; i++) {
+            const lspo_trace_meta_t *meta = &processes[p].trace->meta[i];
+            snprintf(numbered, sizeof numbered, "%" PRIu32 " %s", p + 1, meta->key);
+            lspo_status_t status = write_entry(count > 1 ? numbered : meta->key, meta->value, separator, file);
+            if (status != LSPO_OK)
+                return status;
+            separator = ",";
+        }
+    fprintf(file, "},\n\"traceEvents\":[");
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_perfetto_write(const lspo_perfetto_process_t *processes, uint32_t count, const char *path)
+{
     lspo_output_t output;
     lspo_status_t status = lspo_output_open(path, &output);
-    if (status == LSPO_OK) {
-        if (json_dumpf(root, output.file, JSON_COMPACT | JSON_REAL_PRECISION(15)) != 0)
-            status = lspo_error(LSPO_ERR_IO, "cannot write %s", path);
-        status = lspo_output_finish(&output, status);
+    if (status != LSPO_OK)
+        return status;
+    writer_t writer = {.file = output.file};
+    status = write_headers(processes, count, output.file);
+    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
+        writer.process = i + 1;
+        writer.trace = processes[i].trace;
+        writer.plan = processes[i].plan;
+        status = write_process(&writer);
     }
-    json_decref(root);
-    return status;
+    fputs("\n]}\n", output.file);
+    return lspo_output_finish(&output, status);
 }

@@ -105,31 +105,22 @@ static bool marks_iteration(const lspo_trace_row_t *row)
     return row->kind == LSPO_OP_FWD || row->kind == LSPO_OP_RECOMPUTE || row->kind == LSPO_OP_BWD;
 }
 
-/* ends_ns[i]: when iteration i ended; malloc'd. */
-static lspo_status_t iteration_ends(const lspo_trace_t *trace, uint64_t **ends_ns_out, uint32_t *count_out)
+lspo_status_t lspo_trace_iteration_ends(const lspo_trace_t *trace, uint64_t **ends_ns_out, uint32_t *count_out)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < trace->row_count; i++)
         if (marks_iteration(&trace->rows[i]) && trace->rows[i].iteration >= count)
             count = trace->rows[i].iteration + 1;
-    /* Every iteration takes a row at least: a stray number must not size the array. */
-    if (count == 0 || count > trace->row_count)
-        return lspo_error(LSPO_ERR_INPUT, "the trace has no FWD or BWD in some iterations");
-
-    uint64_t *ends_ns = calloc(count, sizeof *ends_ns);
+    if (count > trace->row_count)
+        return lspo_error(LSPO_ERR_INPUT, "the trace has an iteration %" PRIu32 " in %" PRIu32 " ops", count - 1,
+                          trace->row_count);
+    uint64_t *ends_ns = calloc((size_t)count + 1, sizeof *ends_ns);
     if (!ends_ns)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " iterations", count);
     for (uint32_t i = 0; i < trace->row_count; i++) {
         const lspo_trace_row_t *row = &trace->rows[i];
         if (marks_iteration(row) && row->end_ns > ends_ns[row->iteration])
             ends_ns[row->iteration] = row->end_ns;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (ends_ns[i] == 0 || (i > 0 && ends_ns[i] <= ends_ns[i - 1])) {
-            free(ends_ns);
-            return lspo_error(LSPO_ERR_INPUT,
-                              "iteration %" PRIu32 " of the trace has no end after that of the one before", i);
-        }
     }
     *ends_ns_out = ends_ns;
     *count_out = count;
@@ -161,6 +152,18 @@ static void choose_window(const lspo_trace_t *trace, uint32_t iterations, uint32
     summary->sample_count = there / period;
     summary->iteration_count = summary->sample_count * period;
     summary->warmup = iterations - 1 - summary->iteration_count;
+}
+
+/* Samples need every iteration, one after the other. */
+static lspo_status_t check_ends(const uint64_t *ends_ns, uint32_t count)
+{
+    if (count == 0)
+        return lspo_error(LSPO_ERR_INPUT, "the trace has no FWD or BWD");
+    for (uint32_t i = 0; i < count; i++)
+        if (ends_ns[i] == 0 || (i > 0 && ends_ns[i] <= ends_ns[i - 1]))
+            return lspo_error(LSPO_ERR_INPUT,
+                              "iteration %" PRIu32 " of the trace has no end after that of the one before", i);
+    return LSPO_OK;
 }
 
 static lspo_status_t take_samples(const lspo_trace_t *trace, const uint64_t *ends_ns, lspo_summary_t *summary)
@@ -285,7 +288,7 @@ lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, ls
 {
     uint64_t *ends_ns = NULL;
     uint32_t iterations = 0;
-    lspo_status_t status = iteration_ends(trace, &ends_ns, &iterations);
+    lspo_status_t status = lspo_trace_iteration_ends(trace, &ends_ns, &iterations);
     if (status != LSPO_OK)
         return status;
     if (iterations < 2 || warmup > iterations - 2) {
@@ -295,6 +298,9 @@ lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, ls
                             iterations, warmup, (uint64_t)warmup + 2);
         goto free_ends;
     }
+    status = check_ends(ends_ns, iterations);
+    if (status != LSPO_OK)
+        goto free_ends;
     lspo_summary_t summary = {0};
     charges_t charges = {0};
     choose_window(trace, iterations, warmup, &summary);

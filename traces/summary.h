@@ -35,6 +35,9 @@ typedef struct {
 lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, lspo_summary_t *summary_out);
 void lspo_summary_release(lspo_summary_t *summary);
 
+/* ends_ns[i]: when iteration i ended, 0 where it has no FWD, RECOMPUTE or BWD; malloc'd. */
+lspo_status_t lspo_trace_iteration_ends(const lspo_trace_t *trace, uint64_t **ends_ns_out, uint32_t *count_out);
+
 /* Median of values (not modified); NaN when count is 0 or memory runs out. */
 double lspo_median(const double *values, uint32_t count);
 /* 95 % percentile-bootstrap interval of the median: the 2.5 % and 97.5 % quantiles of the medians of 2,000 seeded

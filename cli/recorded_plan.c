@@ -1,0 +1,123 @@
+/* recorded_plan.c - see recorded_plan.h. */
+#include "cli/recorded_plan.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static lspo_status_t no_memory(void)
+{
+    return lspo_error(LSPO_ERR_MEMORY, "no memory for the flags of a trace");
+}
+
+/* "--NAME=VALUE UNIT" */
+static lspo_status_t add_flag(lspo_recorded_plan_t *recorded, const char *name, const char *value, const char *unit)
+{
+    char **words = realloc(recorded->words, ((size_t)recorded->word_count + 1) * sizeof *words);
+    if (words == NULL)
+        return no_memory();
+    recorded->words = words;
+    if (asprintf(&words[recorded->word_count], "--%s=%s%s", name, value, unit) < 0)
+        return no_memory();
+    recorded->word_count++;
+    return LSPO_OK;
+}
+
+static bool is_workload_flag(const char *key)
+{
+    static const lspo_arg_group_t *const groups[] = {&lspo_workload_group, NULL};
+    return lspo_args_find(groups, key, strlen(key)) != NULL;
+}
+
+/* "a=1 b=2" as --set a=1 --set b=2 */
+static lspo_status_t add_sets(lspo_recorded_plan_t *recorded, const char *value)
+{
+    char *sets = strdup(value), *rest = NULL;
+    lspo_status_t status = sets != NULL ? LSPO_OK : no_memory();
+    for (char *set = sets != NULL ? strtok_r(sets, " ", &rest) : NULL; status == LSPO_OK && set != NULL;
+         set = strtok_r(NULL, " ", &rest))
+        status = add_flag(recorded, "set", set, "");
+    free(sets);
+    return status;
+}
+
+/* Entries that are no flags (counters, topology) say nothing about the plan. */
+static lspo_status_t add_entry(lspo_recorded_plan_t *recorded, const lspo_trace_meta_t *entry)
+{
+    static const struct {
+        const char *key, *flag, *unit;
+    } renamed[] = {{"model", "model", ""},
+                   {"policy", "policy", ""},
+                   {"link_Bps", "link", "B/s"},
+                   {"cpu_pps", "cpu", "/s"},
+                   {"gpu_memory_bytes", "gpu-memory", "B"}};
+    /* The policy's own choice, and a stage that the policy has no use for: what no flag gives either. */
+    if (strcmp(entry->value, "auto") == 0 || strcmp(entry->value, "-1") == 0)
+        return LSPO_OK;
+    for (size_t i = 0; i < sizeof renamed / sizeof renamed[0]; i++)
+        if (strcmp(renamed[i].key, entry->key) == 0)
+            return add_flag(recorded, renamed[i].flag, entry->value, renamed[i].unit);
+    if (is_workload_flag(entry->key))
+        return add_flag(recorded, entry->key, entry->value, "");
+    return strcmp(entry->key, "set") == 0 ? add_sets(recorded, entry->value) : LSPO_OK;
+}
+
+static lspo_status_t parse(lspo_recorded_plan_t *recorded)
+{
+    static const lspo_arg_t names[] = {{.name = "model",
+                                        .value = "NAME",
+                                        .help = "",
+                                        .store = lspo_arg_text,
+                                        .offset_bytes = offsetof(lspo_request_t, model_name)},
+                                       {.name = "policy",
+                                        .value = "NAME",
+                                        .help = "",
+                                        .store = lspo_arg_text,
+                                        .offset_bytes = offsetof(lspo_request_t, policy_name)}};
+    static const lspo_arg_group_t name_group = LSPO_ARG_GROUP("names", names);
+    static const lspo_arg_group_t *const groups[] = {&name_group, &lspo_workload_group, &lspo_override_group, NULL};
+    static const lspo_command_t command = {.name = "run", .usage = "[options]", .groups = groups};
+    return lspo_request_parse(&command, recorded->word_count, recorded->words, LSPO_FP32, &recorded->request);
+}
+
+bool lspo_recorded_plan_is_named(const lspo_trace_t *trace)
+{
+    return lspo_trace_meta(trace, "model") != NULL && lspo_trace_meta(trace, "policy") != NULL;
+}
+
+lspo_status_t lspo_recorded_plan_open(const lspo_trace_t *trace, lspo_recorded_plan_t *recorded_out)
+{
+    lspo_recorded_plan_t recorded = {0};
+    recorded.words = malloc(sizeof *recorded.words);
+    if (recorded.words == NULL || (recorded.words[0] = strdup("run")) == NULL) {
+        free(recorded.words);
+        return no_memory();
+    }
+    recorded.word_count = 1;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < trace->meta_count; i++)
+        status = add_entry(&recorded, &trace->meta[i]);
+    if (status == LSPO_OK)
+        status = parse(&recorded);
+    if (status == LSPO_OK)
+        status = lspo_plan_build(&recorded.request.model, &recorded.request.workload, recorded.request.policy,
+                                 &recorded.plan);
+    if (status == LSPO_OK)
+        status = lspo_trace_check(trace, recorded.plan);
+    if (status != LSPO_OK) {
+        lspo_recorded_plan_close(&recorded);
+        return status;
+    }
+    *recorded_out = recorded;
+    return LSPO_OK;
+}
+
+void lspo_recorded_plan_close(lspo_recorded_plan_t *recorded)
+{
+    lspo_plan_destroy(recorded->plan);
+    for (int i = 0; i < recorded->word_count; i++)
+        free(recorded->words[i]);
+    free(recorded->words);
+    *recorded = (lspo_recorded_plan_t){0};
+}
