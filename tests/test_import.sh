@@ -16,7 +16,7 @@ fail() {
 }
 
 sed -n '/^```sh$/,/^```$/{/^```/!p}' "$LSPO_SOURCE/docs/import.md" >commands.sh
-[ "$(grep -c '^lspo' commands.sh)" = 4 ] || fail "docs/import.md has lost its commands"
+[ "$(grep -c '^lspo' commands.sh)" = 5 ] || fail "docs/import.md has lost its commands"
 bash -eu commands.sh >commands.out 2>&1 || fail "a command of docs/import.md: $(tail -5 commands.out)"
 
 # The value of a column in the first row of compare.csv with this row, kind and lane.
