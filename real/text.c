@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "kernels/random.h"
+#include "real/data_file.h"
 
 enum { OWN_TEXT_MIN_BYTES = 4000000, OWN_TEXT_ENOUGH_BYTES = 8 << 20, TEXT_MAX_BYTES = 1 << 30, DEPTH_MAX = 8 };
 enum { BATCH_STREAM = 0x74657874 }; /* apart from the streams that weights and projectors draw from */
@@ -52,19 +53,15 @@ static lspo_status_t append_stream(lspo_text_t *text, FILE *file, const char *na
 
 static lspo_status_t read_file(lspo_text_t *text, const char *path)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return lspo_error(LSPO_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
-    struct stat info;
-    lspo_status_t status;
-    if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode))
-        status = lspo_error(LSPO_ERR_INPUT, "%s: the training text must be a regular file", path);
-    else
-        status = append_stream(text, file, path);
-    fclose(file);
-    if (status == LSPO_OK && text->bytes == 0)
-        status = lspo_error(LSPO_ERR_INPUT, "%s: the training text is empty", path);
-    return status;
+    lspo_data_file_t file;
+    lspo_status_t status = lspo_data_file_read(path, &file);
+    if (status != LSPO_OK)
+        return status;
+    text->data = (uint8_t *)file.text;
+    text->bytes = text->capacity = file.bytes;
+    file.text = NULL;
+    lspo_data_file_release(&file);
+    return LSPO_OK;
 }
 
 /* False (and no text) when the program is missing or prints less than the whole book. */
