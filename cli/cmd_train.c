@@ -15,6 +15,7 @@
 #include "cli/interrupt.h"
 #include "cli/request.h"
 #include "cli/table.h"
+#include "cli/train_sample.h"
 #include "cli/version.h"
 #include "real/dataset.h"
 #include "real/hf_model.h"
@@ -28,6 +29,8 @@ typedef struct {
     double held_out, epochs, min_learning_rate;
     uint32_t steps, warmup_steps, eval_every, eval_batches, patience, checkpoint_every, keep;
     bool resume;
+    const char *sample_text;
+    uint32_t sample_tokens;
     int export_weights; /* index of export_names; -1: as --eval-every says */
 } train_request_t;
 
@@ -115,6 +118,12 @@ static const lspo_arg_t train_args[] = {
      .store = lspo_arg_choice,
      .names = export_names,
      TRAIN(export_weights)},
+    {.name = "sample",
+     .value = "TEXT",
+     .help = "continue this text with the trained weights, greedily; the result shows both",
+     .store = lspo_arg_text,
+     TRAIN(sample_text)},
+    {.name = "sample-tokens", .value = "N", .help = "tokens that --sample adds at most (32)", COUNT(sample_tokens, 1)},
     {.name = "metrics",
      .value = "FILE",
      .help = "write loss, learning rate and the like of each step, as CSV",
@@ -131,6 +140,7 @@ static const lspo_arg_t train_args[] = {
 
 typedef struct {
     const char *model, *policy, *device, *data, *tokenizer, *ended, *output, *export_path, *version;
+    const char *sample;
     uint64_t steps, steps_run, resumed_from, seed, best_step, refits, cut_rows, dropped_rows, peak_gpu_bytes;
     double epochs, train_s, step_s, predicted_step_s, tokens_per_s, loss_first, loss_last, held_out_before,
         held_out_after, perplexity_before, perplexity_after, accuracy_before, accuracy_after, best_loss, best_accuracy;
@@ -182,6 +192,7 @@ static const lspo_field_t result_fields[] = {
     INTEGER(peak_gpu_bytes, LSPO_UNIT_BYTES),
     TEXT(output),
     {"export", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(train_result_t, export_path)},
+    TEXT(sample),
     TEXT(version),
 };
 
@@ -225,6 +236,7 @@ typedef struct {
     lspo_hf_model_t *hf;         /* NULL: a preset */
     lspo_tokenizer_t *tokenizer; /* NULL: bytes */
     lspo_dataset_t *data;
+    lspo_train_sample_t sample;
 } trainee_t;
 
 static lspo_status_t encode(void *context, const char *text, size_t bytes, lspo_tokens_t *tokens)
@@ -274,8 +286,19 @@ static lspo_status_t open_data(trainee_t *trainee)
     return status;
 }
 
+static lspo_status_t open_sample(trainee_t *trainee)
+{
+    const train_request_t *request = trainee->request;
+    trainee->sample = (lspo_train_sample_t){.model = &request->base.model,
+                                            .encoder = encoder_of(trainee),
+                                            .tokenizer = trainee->tokenizer,
+                                            .more = request->sample_tokens};
+    return request->sample_text ? lspo_train_sample_begin(request->sample_text, &trainee->sample) : LSPO_OK;
+}
+
 static void close_trainee(trainee_t *trainee)
 {
+    lspo_train_sample_release(&trainee->sample);
     lspo_dataset_close(trainee->data);
     lspo_tokenizer_close(trainee->tokenizer);
     lspo_hf_model_close(trainee->hf);
@@ -291,6 +314,8 @@ static lspo_status_t open_trainee(const train_request_t *request, trainee_t *tra
         if (status == LSPO_OK)
             status = lspo_tokenizer_open_model(folder, request->base.model.vocabulary, &trainee->tokenizer);
     }
+    if (status == LSPO_OK)
+        status = open_sample(trainee);
     return status == LSPO_OK ? open_data(trainee) : status;
 }
 
@@ -300,10 +325,15 @@ static lspo_status_t load_stage(void *context, uint32_t stage, float *weights)
     return lspo_hf_model_has_stage(trainee->hf, stage) ? lspo_hf_model_read(trainee->hf, stage, weights) : LSPO_OK;
 }
 
-static lspo_status_t save_model(void *context, const float *const *stages)
+/* What is done with the trained weights. */
+static lspo_status_t use_weights(void *context, const float *const *stages)
 {
-    const trainee_t *trainee = context;
-    return lspo_hf_model_save(&trainee->request->base.model, trainee->hf, stages, trainee->request->export_path);
+    trainee_t *trainee = context;
+    const train_request_t *request = trainee->request;
+    lspo_status_t status = LSPO_OK;
+    if (request->export_path)
+        status = lspo_hf_model_save(&request->base.model, trainee->hf, stages, request->export_path);
+    return status == LSPO_OK && request->sample_text ? lspo_train_sample_end(&trainee->sample, stages) : status;
 }
 
 /* ---- the training ---- */
@@ -378,7 +408,7 @@ static lspo_status_t fill_options(const train_request_t *request, trainee_t *tra
                                       .predicted_step_s = predicted_step_s,
                                       .initial = trainee->hf ? base->model.name : "seed",
                                       .load = trainee->hf ? load_stage : NULL,
-                                      .save = request->export_path ? save_model : NULL,
+                                      .save = request->export_path || request->sample_text ? use_weights : NULL,
                                       .model_context = trainee,
                                       .progress = show_progress};
     lspo_status_t status = lspo_request_caps(base, &options->caps);
@@ -424,6 +454,7 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
         .peak_gpu_bytes = trained->peak_gpu_bytes,
         .output = request->output,
         .export_path = request->export_path,
+        .sample = trainee->sample.text,
         .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
     };
     lspo_table_t table = {.fields = result_fields,
@@ -498,6 +529,7 @@ static lspo_status_t train(int argc, char **argv)
                                .eval_batches = 16,
                                .checkpoint_every = 100,
                                .keep = 2,
+                               .sample_tokens = 32,
                                .export_weights = -1};
     lspo_status_t status = lspo_request_parse(&lspo_command_train, argc, argv, LSPO_FP32, &request.base);
     return status == LSPO_OK ? fine_tune(&request) : status;

@@ -32,7 +32,7 @@ lspo_encoder_t lspo_encoder_bytes(void)
     return (lspo_encoder_t){.name = "bytes", .begin = LSPO_NO_TOKEN, .vocabulary = LSPO_TEXT_VOCABULARY};
 }
 
-lspo_status_t lspo_dataset_encode(const lspo_encoder_t *encoder, const char *text, size_t bytes, lspo_tokens_t *tokens)
+lspo_status_t lspo_encoder_encode(const lspo_encoder_t *encoder, const char *text, size_t bytes, lspo_tokens_t *tokens)
 {
     lspo_status_t status = LSPO_OK;
     if (encoder->encode)
@@ -48,7 +48,7 @@ static lspo_status_t load_own_text(lspo_dataset_t *dataset, lspo_part_t *part)
     lspo_status_t status = lspo_text_open(NULL, &text);
     if (status != LSPO_OK)
         return status;
-    status = lspo_dataset_encode(&dataset->encoder, (const char *)lspo_text_data(text), lspo_text_bytes(text),
+    status = lspo_encoder_encode(&dataset->encoder, (const char *)lspo_text_data(text), lspo_text_bytes(text),
                                  &part->tokens);
     lspo_text_close(text);
     return status;

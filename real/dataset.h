@@ -52,6 +52,9 @@ typedef struct {
     uint32_t vocabulary; /* ids at or above are refused                                          */
 } lspo_encoder_t;
 
+/* Append the tokens of `bytes` bytes of text, without begin and end. */
+lspo_status_t lspo_encoder_encode(const lspo_encoder_t *encoder, const char *text, size_t bytes, lspo_tokens_t *tokens);
+
 /* One token a byte, no begin, end and padding 0: a byte that text does not have. */
 lspo_encoder_t lspo_encoder_bytes(void);
 

@@ -187,7 +187,7 @@ static lspo_status_t add_text(const reader_t *reader)
     lspo_status_t status = check_characters(reader);
     if (status != LSPO_OK)
         return status;
-    return lspo_dataset_encode(&dataset->encoder, reader->text, reader->bytes, &reader->part->tokens);
+    return lspo_encoder_encode(&dataset->encoder, reader->text, reader->bytes, &reader->part->tokens);
 }
 
 /* ---- which of them ---- */

@@ -185,7 +185,7 @@ static lspo_status_t append_special(uint32_t id, lspo_tokens_t *tokens)
 
 static lspo_status_t append_text(lspo_dataset_t *dataset, lspo_part_t *part, text_t text)
 {
-    return lspo_dataset_encode(&dataset->encoder, text.data, text.bytes, &part->tokens);
+    return lspo_encoder_encode(&dataset->encoder, text.data, text.bytes, &part->tokens);
 }
 
 static lspo_status_t add_stream_text(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,

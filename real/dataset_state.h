@@ -40,9 +40,6 @@ typedef enum { LSPO_FORM_TEXT, LSPO_FORM_PROMPT, LSPO_FORM_ALPACA, LSPO_FORM_LAB
 /* {"text"}, ...: for messages. */
 const char *lspo_form_name(lspo_form_t form);
 
-/* Append the tokens of a text. */
-lspo_status_t lspo_dataset_encode(const lspo_encoder_t *encoder, const char *text, size_t bytes, lspo_tokens_t *tokens);
-
 /* dataset_records.c: one parsed record (a json_t) becomes a row, or part of the stream; `where` is its file and line. */
 struct json_t;
 lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,

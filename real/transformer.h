@@ -130,7 +130,7 @@ typedef struct {
     bool overwrite_linear; /* but not in `linear`, which holds one micro-batch at a time        */
 } lspo_gradient_sink_t;
 
-/* Gradients of `scale` times the sum of the losses: 1 / (accumulation x targets that count).  head: dx_out is T x w.  `embed_gradient` (NULL or the token
+/* Gradients of `scale` times the sum of the losses: 1 / (targets of the step that count).  head: dx_out is T x w.  `embed_gradient` (NULL or the token
  * embedding's gradient, V x w, row-major as in the embed stage array): the tied head's share; overwritten, or added
  * to when sink->accumulate; other heads leave it alone. */
 void lspo_transformer_head_backward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,

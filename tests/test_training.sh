@@ -41,6 +41,15 @@ awk -v a="$first" -v b="$(last zero.csv 8)" 'BEGIN { d = a - b; exit !(d < 1e-5 
 less "$(last lsp.csv 8)" "$first" || fail "lsp made the exported model no better"
 [ -n "$(cut -d, -f12 lsp.csv | sed -n 3p)" ] || fail "lsp: no check of the projectors in step 1"
 
+# It says what it was trained on.
+grep -q '"sample": "The square of 12 is [0-9].*"' sample.json || fail "a sample says $(grep sample sample.json)"
+
+# A text is continued as it was learned, with the tokens of bytes and with a folder's.
+for i in $(seq 400); do printf 'abcdefg '; done >letters.txt
+lspo train --model gpt-tiny --policy native --data letters.txt --sequence 32 --batch 8 --steps 60 --learning-rate 5e-3 \
+    --sample "abcdefg abc" --sample-tokens 16 --format json >letters.json
+grep -q '"sample": "abcdefg abcdefg abcdefg abc"' letters.json || fail "a sample says $(grep sample letters.json)"
+
 # A field of a result in CSV.
 field() {
     awk -F, -v name="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) at = i }
@@ -80,8 +89,9 @@ sed "s/^vocabulary.*/vocabulary = $vocabulary/; s/^family.*/family = gpt/; s/^kv
 lspo train --model gpt.ini --policy zero --data squares.txt --sequence 32 --steps 2 --export bpe >/dev/null
 cp "$tokenizer/tokenizer.json" bpe/
 lspo train --model bpe --policy zero --data squares.txt --sequence 32 --steps 12 --learning-rate 3e-3 --format csv \
-    --export bpe2 >bpe.csv 2>bpe.err || fail "a folder with a tokenizer: $(cat bpe.err)"
+    --export bpe2 --sample "The square of 5" >bpe.csv 2>bpe.err || fail "a folder with a tokenizer: $(cat bpe.err)"
 grep -q ',bpe,' bpe.csv || fail "the tokenizer was not used: $(tail -1 bpe.csv)"
+grep -q ',"\?The square of 5' bpe.csv || fail "no sample of a tokenizer's tokens: $(tail -1 bpe.csv)"
 [ -f bpe2/tokenizer.json ] || fail "the tokenizer was not exported"
 for i in 1 2 3 4 5 6; do echo "{\"prompt\": \"Double $i:\", \"completion\": \" $((2 * i))\"}"; done >pairs.jsonl
 lspo train --model bpe2 --policy lsp --subspace 16 --nnz 2 --data pairs.jsonl --sequence 64 --held-out 0.25 --batch 1 --steps 3 \
