@@ -140,7 +140,9 @@ static size_t add_ops(const lspo_comparison_t *comparison, uint32_t top, compare
     return count;
 }
 
-static lspo_status_t write_comparison(const lspo_comparison_t *comparison, const compare_request_t *request)
+/* `has_parts`: both traces tell what was done in an iteration. */
+static lspo_status_t write_comparison(const lspo_comparison_t *comparison, bool has_parts,
+                                      const compare_request_t *request)
 {
     uint32_t top = request->top < comparison->op_count ? request->top : comparison->op_count;
     size_t count = 1 + 2 * LSPO_LANE_COUNT + LSPO_COMPARE_ROWS_MAX + (size_t)top;
@@ -150,9 +152,11 @@ static lspo_status_t write_comparison(const lspo_comparison_t *comparison, const
     records[0] = record_of(comparison, "iteration", "ITERATION", NULL, comparison->predicted.iteration_s,
                            comparison->measured.iteration_s);
     count = 1;
-    count += add_lanes(comparison, records + count);
-    count += add_kinds(comparison, records + count);
-    count += add_ops(comparison, top, records + count);
+    if (has_parts) {
+        count += add_lanes(comparison, records + count);
+        count += add_kinds(comparison, records + count);
+        count += add_ops(comparison, top, records + count);
+    }
     lspo_table_t table = {.fields = compare_fields,
                           .field_count = sizeof compare_fields / sizeof compare_fields[0],
                           .records = records,
@@ -178,9 +182,12 @@ static lspo_status_t compare_files(const char *predicted_path, const char *measu
         (request->same_plan ? lspo_compare : lspo_compare_loosely)(predicted, measured, request->warmup, &comparison);
     if (status != LSPO_OK)
         goto destroy_measured;
-    if (comparison.mismatch[0] != '\0')
+    bool has_parts = lspo_trace_meta(predicted, "parts") == NULL && lspo_trace_meta(measured, "parts") == NULL;
+    if (!has_parts)
+        lspo_warn("a trace tells the times of iterations only, and not their parts: nothing else is compared");
+    else if (comparison.mismatch[0] != '\0')
         lspo_warn("traces of different plans, compared by kind: %s", comparison.mismatch);
-    status = write_comparison(&comparison, request);
+    status = write_comparison(&comparison, has_parts, request);
     lspo_comparison_release(&comparison);
 destroy_measured:
     lspo_trace_destroy(measured);

@@ -140,6 +140,7 @@ static const lspo_command_t command_trace_export = {
 
 typedef struct {
     const char *kineto_path, *map_path, *deepspeed_path, *output_path;
+    uint32_t batch;
     int format;
 } import_request_t;
 
@@ -156,9 +157,16 @@ static const lspo_arg_t import_args[] = {
      .offset_bytes = offsetof(import_request_t, map_path)},
     {.name = "deepspeed-log",
      .value = "FILE",
-     .help = "DeepSpeed's output with \"wall_clock_breakdown\": true",
+     .help = "output of DeepSpeed with \"wall_clock_breakdown\": true, of Megatron, or a Trainer's",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(import_request_t, deepspeed_path)},
+    {.name = "batch",
+     .value = "N",
+     .help = "samples of a step on all GPUs, for a --deepspeed-log that has samples per second only",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = UINT32_MAX,
+     .offset_bytes = offsetof(import_request_t, batch)},
     {.name = "output",
      .letter = 'o',
      .value = "TRACE",
@@ -244,6 +252,8 @@ static lspo_status_t fill_record(const lspo_trace_t *trace, bool tells_links, im
     if (status != LSPO_OK)
         return status;
     record->iteration_s = typical.iteration_s;
+    if (lspo_trace_meta(trace, "parts") != NULL)
+        return LSPO_OK;
     record->gpu_busy_s = typical.busy_s[LSPO_LANE_GPU];
     record->cpu_busy_s = typical.busy_s[LSPO_LANE_CPU];
     if (tells_links) {
@@ -258,7 +268,7 @@ static lspo_status_t fill_record(const lspo_trace_t *trace, bool tells_links, im
 static lspo_status_t read_source(const import_request_t *request, lspo_trace_t **trace_out)
 {
     if (request->kineto_path == NULL)
-        return lspo_import_deepspeed(request->deepspeed_path, trace_out);
+        return lspo_import_deepspeed(request->deepspeed_path, request->batch, trace_out);
     lspo_progress_t bar;
     lspo_progress_start(&bar);
     const lspo_import_progress_t progress = {lspo_progress_update, &bar};
@@ -299,6 +309,8 @@ static lspo_status_t command_import(int argc, char **argv)
         return lspo_error(LSPO_ERR_INPUT, "give one of --kineto FILE and --deepspeed-log FILE");
     if (request.map_path != NULL && request.kineto_path == NULL)
         return lspo_error(LSPO_ERR_INPUT, "--map goes with --kineto");
+    if (request.batch > 0 && request.deepspeed_path == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--batch goes with --deepspeed-log");
     if (request.output_path == NULL)
         return lspo_error(LSPO_ERR_INPUT, "where to? -o TRACE is missing");
     return import_trace(&request);
@@ -309,7 +321,7 @@ static const lspo_arg_group_t import_group = LSPO_ARG_GROUP("options", import_ar
 static const lspo_command_t command_trace_import = {
     .name = "trace import",
     .summary = "a PyTorch profiler trace or a DeepSpeed log",
-    .usage = "--kineto FILE [--map FILE] | --deepspeed-log FILE, -o TRACE [--format table|csv|json]",
+    .usage = "--kineto FILE [--map FILE] | --deepspeed-log FILE [--batch N], -o TRACE [--format table|csv|json]",
     .about = "Read what another program measured as a trace that compare and export take. docs/import.md says what "
              "becomes what, and what cannot be told from such a file.",
     .examples = "lspo trace import --kineto profile.json.gz -o theirs.trace\n"

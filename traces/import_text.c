@@ -21,18 +21,18 @@ static lspo_status_t read_error(const lspo_import_text_t *text, int code)
                       code == Z_MEM_ERROR ? "out of memory" : reason);
 }
 
-static lspo_status_t check_expansion(const lspo_import_text_t *text)
+static lspo_status_t check_expansion(const lspo_import_text_t *text, z_off_t compressed_bytes)
 {
     uint64_t bytes = text->past_bytes + text->end;
-    if (bytes <= expansion_bytes_free || bytes / LSPO_IMPORT_EXPANSION_MAX <= text->file_bytes)
+    if (bytes <= expansion_bytes_free || compressed_bytes <= 0 ||
+        bytes / LSPO_IMPORT_EXPANSION_MAX <= (uint64_t)compressed_bytes)
         return LSPO_OK;
     return lspo_error(LSPO_ERR_INPUT, "%s: it expands to more than %d times its size, which no profile does",
                       text->path, LSPO_IMPORT_EXPANSION_MAX);
 }
 
-static void tell_progress(const lspo_import_text_t *text)
+static void tell_progress(const lspo_import_text_t *text, z_off_t done)
 {
-    z_off_t done = gzoffset(text->file);
     if (text->progress.update && text->file_bytes > 0 && done >= 0)
         text->progress.update(text->progress.context, "reading the profile",
                               (uint32_t)((double)done / (double)text->file_bytes * 1000), 1000);
@@ -62,8 +62,9 @@ bool lspo_import_text_refill(lspo_import_text_t *text)
         return false;
     }
     text->end = (size_t)taken;
-    text->status = check_expansion(text);
-    tell_progress(text);
+    z_off_t done = gzoffset(text->file); /* -1 of a pipe */
+    text->status = check_expansion(text, done);
+    tell_progress(text, done);
     return taken > 0 && text->status == LSPO_OK;
 }
 

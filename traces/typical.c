@@ -2,92 +2,71 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "traces/order.h"
 #include "traces/summary.h"
 
+/* An iteration: its number, and the ends of the one before and of itself. */
 typedef struct {
-    const lspo_trace_t *trace;
-    const lspo_summary_t *summary;
-    uint64_t *ends_ns; /* owned: of the first iteration and those of the samples */
-    double *values;    /* owned: one a sample                                    */
+    uint64_t from_ns, to_ns;
+    uint32_t iteration;
 } window_t;
 
-static void find_ends(window_t *window)
+static int compare_window(const void *left, const void *right)
 {
-    for (uint32_t i = 0; i < window->trace->row_count; i++) {
-        const lspo_trace_row_t *row = &window->trace->rows[i];
-        bool marks = row->kind == LSPO_OP_FWD || row->kind == LSPO_OP_RECOMPUTE || row->kind == LSPO_OP_BWD;
-        if (marks && row->iteration <= window->summary->sample_count && row->end_ns > window->ends_ns[row->iteration])
-            window->ends_ns[row->iteration] = row->end_ns;
-    }
+    const window_t *a = left, *b = right;
+    LSPO_ORDER(a->to_ns - a->from_ns, b->to_ns - b->from_ns)
+    LSPO_ORDER(a->iteration, b->iteration)
+    return 0;
 }
 
-/* The first sample that ends after `at_ns`. */
-static uint32_t sample_at(const window_t *window, uint64_t at_ns)
+/* windows[i] of iteration i + 1. */
+static void find_windows(const lspo_trace_t *trace, uint32_t count, window_t *windows)
 {
-    uint32_t low = 0, high = window->summary->sample_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (window->ends_ns[middle + 1] <= at_ns)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static double median_busy_s(window_t *window, lspo_lane_t lane)
-{
-    uint32_t count = window->summary->sample_count;
-    memset(window->values, 0, count * sizeof *window->values);
-    for (uint32_t i = 0; i < window->trace->row_count; i++) {
-        const lspo_trace_row_t *row = &window->trace->rows[i];
-        if (row->lane != lane)
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const lspo_trace_row_t *row = &trace->rows[i];
+        if (row->kind != LSPO_OP_FWD && row->kind != LSPO_OP_RECOMPUTE && row->kind != LSPO_OP_BWD)
             continue;
-        for (uint32_t at = sample_at(window, row->start_ns); at < count && window->ends_ns[at] < row->end_ns; at++) {
-            uint64_t from_ns = row->start_ns > window->ends_ns[at] ? row->start_ns : window->ends_ns[at];
-            uint64_t to_ns = row->end_ns < window->ends_ns[at + 1] ? row->end_ns : window->ends_ns[at + 1];
-            window->values[at] += 1e-9 * (double)(to_ns - from_ns);
-        }
+        if (row->iteration < count && row->end_ns > windows[row->iteration].from_ns)
+            windows[row->iteration].from_ns = row->end_ns;
+        if (row->iteration > 0 && row->iteration <= count && row->end_ns > windows[row->iteration - 1].to_ns)
+            windows[row->iteration - 1].to_ns = row->end_ns;
     }
-    return lspo_median(window->values, count);
+    for (uint32_t i = 0; i < count; i++)
+        windows[i].iteration = i + 1;
 }
 
-static double median_bytes(window_t *window, lspo_lane_t lane)
+static void add_parts(const lspo_trace_t *trace, const window_t *window, double share, lspo_typical_t *typical)
 {
-    uint32_t count = window->summary->sample_count;
-    memset(window->values, 0, count * sizeof *window->values);
-    for (uint32_t i = 0; i < window->trace->row_count; i++) {
-        const lspo_trace_row_t *row = &window->trace->rows[i];
-        if (row->lane == lane && row->iteration > 0 && row->iteration <= count)
-            window->values[row->iteration - 1] += (double)row->bytes;
+    typical->iteration_s += share * 1e-9 * (double)(window->to_ns - window->from_ns);
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const lspo_trace_row_t *row = &trace->rows[i];
+        uint64_t from_ns = row->start_ns > window->from_ns ? row->start_ns : window->from_ns;
+        uint64_t to_ns = row->end_ns < window->to_ns ? row->end_ns : window->to_ns;
+        if (from_ns < to_ns)
+            typical->busy_s[row->lane] += share * 1e-9 * (double)(to_ns - from_ns);
+        if (row->iteration == window->iteration)
+            typical->link_bytes[row->lane] += share * (double)row->bytes;
     }
-    return lspo_median(window->values, count);
 }
 
 lspo_status_t lspo_typical_iteration(const lspo_trace_t *trace, lspo_typical_t *typical_out)
 {
-    lspo_summary_t summary;
+    lspo_summary_t summary; /* says what is wrong with the iterations */
     lspo_status_t status = lspo_summary_create(trace, 0, &summary);
     if (status != LSPO_OK)
         return status;
-    window_t window = {.trace = trace, .summary = &summary};
-    window.ends_ns = calloc((size_t)summary.sample_count + 1, sizeof *window.ends_ns);
-    window.values = malloc(summary.sample_count * sizeof *window.values);
-    lspo_typical_t typical = {.iteration_s = summary.iteration_s};
-    if (window.ends_ns && window.values) {
-        find_ends(&window);
-        for (lspo_lane_t lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-            typical.busy_s[lane] = median_busy_s(&window, lane);
-            typical.link_bytes[lane] = median_bytes(&window, lane);
-        }
-        *typical_out = typical;
-    } else {
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " iterations", summary.sample_count);
-    }
-    free(window.values);
-    free(window.ends_ns);
+    uint32_t count = summary.sample_count;
     lspo_summary_release(&summary);
-    return status;
+    window_t *windows = calloc(count, sizeof *windows);
+    if (!windows)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " iterations", count);
+    find_windows(trace, count, windows);
+    qsort(windows, count, sizeof *windows, compare_window);
+    lspo_typical_t typical = {0};
+    add_parts(trace, &windows[(count - 1) / 2], 0.5, &typical);
+    add_parts(trace, &windows[count / 2], 0.5, &typical);
+    free(windows);
+    *typical_out = typical;
+    return LSPO_OK;
 }
