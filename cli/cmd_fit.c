@@ -1,10 +1,12 @@
 /* cmd_fit.c - `lspo fit`: how much of real gradients do random and learned projectors and GaLore's basis keep? */
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
+#include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
@@ -153,17 +155,19 @@ static fit_record_t make_record(const fit_request_t *request, const lspo_gradien
                           .update_rank = report->update_rank};
 }
 
-static lspo_status_t compare(const fit_request_t *request, const lspo_gradients_t *gradients)
+static lspo_status_t compare(const fit_request_t *request, const lspo_gradients_t *gradients, lspo_progress_t *progress)
 {
     fit_record_t records[LSPO_TENSORS_MAX];
     const uint32_t count = gradients->shape.linear_count;
     for (uint32_t i = 0; i < count; i++) {
         lspo_bias_report_t report;
+        lspo_progress_update(progress, gradients->shape.tensors[i].name, i, count);
         lspo_status_t status = lspo_gradients_compare(gradients, i, &request->base.workload, &report);
         if (status != LSPO_OK)
             return status;
         records[i] = make_record(request, gradients, &report);
     }
+    lspo_progress_end(progress);
     lspo_table_t table = {.fields = fit_fields,
                           .field_count = sizeof fit_fields / sizeof fit_fields[0],
                           .records = records,
@@ -189,11 +193,15 @@ static lspo_status_t collect_and_compare(const fit_request_t *request, const lsp
                                               .load = folder ? load_stage : NULL,
                                               .load_context = folder};
     lspo_gradients_t gradients;
+    lspo_progress_t progress;
+    lspo_progress_start(&progress);
+    lspo_progress_line(&progress, "training %s for %" PRIu32 " steps", plan->model.name, plan->workload.iterations);
     lspo_status_t status = lspo_gradients_collect(&options, &gradients);
-    if (status != LSPO_OK)
-        return status;
-    status = compare(request, &gradients);
-    lspo_gradients_release(&gradients);
+    if (status == LSPO_OK) {
+        status = compare(request, &gradients, &progress);
+        lspo_gradients_release(&gradients);
+    }
+    lspo_progress_end(&progress);
     return status;
 }
 

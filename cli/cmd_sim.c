@@ -5,6 +5,7 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/result.h"
 #include "cli/sim_report.h"
@@ -155,10 +156,15 @@ static lspo_status_t predict(const sim_request_t *request, const lspo_machine_t 
         return status;
     status = lspo_simulate_check_settled(plan, &prediction);
     if (status == LSPO_OK && request->noise.seed > 0) {
+        lspo_progress_t progress;
         lspo_noise_options_t options = request->noise;
+        options.progress = lspo_progress_update;
+        options.progress_context = &progress;
         if (request->gantt_path == NULL)
             options.iteration_count = 0;
+        lspo_progress_start(&progress);
         status = lspo_noise_predict(plan, machine, &options, &noise);
+        lspo_progress_end(&progress);
     }
     if (status == LSPO_OK && request->base.trace_path != NULL)
         status = write_trace(request, machine, trace);

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/host_room.h"
 #include "cli/interrupt.h"
+#include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/train_sample.h"
@@ -211,10 +212,7 @@ static const char *format_duration(double seconds, char *buffer, size_t buffer_b
 
 static void show_progress(void *context, const lspo_train_progress_t *progress)
 {
-    bool *shown = context;
     char held_out[48] = "", accuracy[32] = "", measured[32], predicted[32], expected[48] = "";
-    if (!isatty(STDERR_FILENO))
-        return;
     if (isfinite(progress->held_out_loss))
         snprintf(held_out, sizeof held_out, "  held-out %.4f", progress->held_out_loss);
     if (isfinite(progress->accuracy))
@@ -222,11 +220,9 @@ static void show_progress(void *context, const lspo_train_progress_t *progress)
     if (isfinite(progress->predicted_s))
         snprintf(expected, sizeof expected, " (predicted %s)",
                  format_duration(progress->predicted_s, predicted, sizeof predicted));
-    fprintf(stderr, "\rstep %" PRIu32 "/%" PRIu32 "  loss %.4f%s%s  %.0f tokens/s  %s left%s\033[K", progress->step,
-            progress->steps, progress->loss, held_out, accuracy, progress->tokens_per_s,
-            format_duration(progress->remaining_s, measured, sizeof measured), expected);
-    fflush(stderr);
-    *shown = true;
+    lspo_progress_line(context, "step %" PRIu32 "/%" PRIu32 "  loss %.4f%s%s  %.0f tokens/s  %s left%s", progress->step,
+                       progress->steps, progress->loss, held_out, accuracy, progress->tokens_per_s,
+                       format_duration(progress->remaining_s, measured, sizeof measured), expected);
 }
 
 /* ---- model, tokens, data ---- */
@@ -468,7 +464,7 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
 static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
 {
     double predicted_step_s = NAN;
-    bool shown = false;
+    lspo_progress_t progress;
     lspo_train_options_t options;
     lspo_train_result_t trained;
     const lspo_request_t *base = &request->base;
@@ -479,11 +475,11 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
         status = fill_options(request, trainee, predicted_step_s, &options);
     if (status != LSPO_OK)
         return status;
-    options.progress_context = &shown;
+    options.progress_context = &progress;
     options.stop = lspo_interrupt_catch();
+    lspo_progress_start(&progress);
     status = lspo_train(&options, &trained);
-    if (shown)
-        fputs("\r\033[K", stderr);
+    lspo_progress_end(&progress);
     return status == LSPO_OK ? write_result(request, trainee, &options, &trained) : status;
 }
 

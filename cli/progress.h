@@ -1,4 +1,5 @@
-/* progress.h - a progress bar on stderr, for people: only on a terminal, and only once 2 s have passed. */
+/* progress.h - a line of progress on stderr, for people: only on a terminal.  Errors and warnings wipe it first, so that
+ * they stand on lines of their own. */
 #ifndef LSPO_CLI_PROGRESS_H
 #define LSPO_CLI_PROGRESS_H
 
@@ -7,13 +8,16 @@
 
 typedef struct {
     uint64_t start_ns;
-    bool terminal, shown;
+    bool terminal;
 } lspo_progress_t;
 
 void lspo_progress_start(lspo_progress_t *progress);
-/* The callback of real/run.h and real/calibrate.h; `context` is the lspo_progress_t. */
+/* A bar, once 2 s have passed.  The callback of real/run.h, real/calibrate.h and others; `context` is the
+ * lspo_progress_t. */
 void lspo_progress_update(void *context, const char *label, uint32_t done, uint32_t of);
-/* Wipe the bar, so that messages and results start on an empty line. */
+/* Any other line, at once. */
+void lspo_progress_line(lspo_progress_t *progress, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Wipe the line; nothing is shown after that. */
 void lspo_progress_end(lspo_progress_t *progress);
 
 #endif

@@ -42,6 +42,13 @@ const lspo_exit_code_t lspo_exit_codes[] = {
     {0, NULL},
 };
 
+static void (*before_message)(void);
+
+void lspo_message_hook(void (*before)(void))
+{
+    before_message = before;
+}
+
 /* One write a message, so that lines of several threads do not mix; what a file or argument put into it cannot move a
  * terminal's cursor or begin a line of its own. */
 static void print_message(const char *severity, const char *format, va_list arguments)
@@ -49,6 +56,8 @@ static void print_message(const char *severity, const char *format, va_list argu
     char text[2048], line[2048];
     vsnprintf(text, sizeof text, format, arguments);
     lspo_printable(text, line, sizeof line);
+    if (before_message != NULL)
+        before_message();
     fprintf(stderr, "lspo: %s: %s\n", severity, line);
 }
 

@@ -43,6 +43,10 @@ extern const lspo_exit_code_t lspo_exit_codes[];
 lspo_status_t lspo_error(lspo_status_t status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* `before` is called before each message, in the thread that has it; set it before threads start.  For what shows a line
+ * of progress there. */
+void lspo_message_hook(void (*before)(void));
+
 #ifdef __cplusplus
 }
 #endif

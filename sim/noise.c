@@ -290,6 +290,8 @@ lspo_status_t lspo_noise_predict(const lspo_plan_t *plan, const lspo_machine_t *
     experiment_t experiment = {.machine = machine, .draws = options->draws, .player.plan = plan};
     lspo_status_t status = prepare(&experiment, options);
     for (uint32_t draw = 0; draw < options->draws && status == LSPO_OK; draw++) {
+        if (options->progress != NULL)
+            options->progress(options->progress_context, "draws", draw, options->draws);
         status = play_plan(&experiment, draw);
         if (status == LSPO_OK)
             status = play_native(&experiment, draw);

@@ -34,6 +34,8 @@ typedef struct {
     uint32_t draws;
     /* Iterations whose ops get spreads; a count of 0: none. */
     uint32_t first_iteration, iteration_count;
+    void (*progress)(void *context, const char *label, uint32_t done, uint32_t of); /* may be NULL */
+    void *progress_context;
 } lspo_noise_options_t;
 
 typedef struct {
