@@ -1,9 +1,11 @@
 /* cmd_help.c - `lspo help` and `lspo version`. */
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/data_folder.h"
 #include "cli/help.h"
 #include "cli/version.h"
 #include "plan/names.h"
@@ -119,21 +121,42 @@ const lspo_command_t lspo_command_help = {
     .run = help,
 };
 
+typedef struct {
+    bool data;
+} version_request_t;
+
+static const lspo_arg_t version_args[] = {
+    {.name = "data",
+     .help = "the folder that holds lspo's plots/ and experiments/",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(version_request_t, data)},
+};
+
 static lspo_status_t version(int argc, char **argv)
 {
+    char folder[PATH_MAX];
+    version_request_t request = {0};
     lspo_positionals_t positionals;
-    lspo_status_t status = lspo_command_parse(&lspo_command_version, argc, argv, NULL, &positionals);
-    if (status == LSPO_OK)
+    lspo_status_t status = lspo_command_parse(&lspo_command_version, argc, argv, &request, &positionals);
+    if (status == LSPO_OK && request.data) {
+        status = lspo_data_folder(folder);
+        if (status == LSPO_OK)
+            puts(folder);
+    } else if (status == LSPO_OK) {
         printf("lspo %s (%s, %s)\n", PACKAGE_VERSION, LSPO_GIT_ID, LSPO_CONFIGURATION);
+    }
     return status;
 }
+
+static const lspo_arg_group_t version_group = LSPO_ARG_GROUP("options", version_args);
 
 const lspo_command_t lspo_command_version = {
     .name = "version",
     .summary = "version, git id and configuration",
-    .usage = "",
+    .usage = "[--data]",
     .about = "The same as `lspo --version` and `lspo -V`.",
-    .examples = "lspo version",
+    .examples = "lspo version\nlspo validate --grid $(lspo version --data)/experiments/sim-vs-host/grid --budget 3min",
+    .groups = (const lspo_arg_group_t *const[]){&version_group, NULL},
     .runs_bare = true,
     .run = version,
 };

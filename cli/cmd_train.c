@@ -96,7 +96,7 @@ static const lspo_arg_t train_args[] = {
      .value = "N",
      .help = "steps between evaluations (0: before and after)",
      COUNT(eval_every, 0)},
-    {.name = "eval-batches", .value = "N", .help = "batches an evaluation at most (16)", COUNT(eval_batches, 1)},
+    {.name = "eval-batches", .value = "N", .help = "batches per evaluation, at most (16)", COUNT(eval_batches, 1)},
     {.name = "patience",
      .value = "N",
      .help = "stop after N evaluations without a new best (0: never)",

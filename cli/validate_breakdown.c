@@ -1,7 +1,7 @@
 /* validate_breakdown.c - which ops make the error of a cell.
  *
  * Both traces are of one plan, so that each op has a predicted and a measured duration.  The plan is played with durations
- * given op by op and no contention, which they already contain.  Let T(K) be its time an iteration with measured durations
+ * given op by op and no contention, which they already contain.  Let T(K) be its time per iteration with measured durations
  * for the kinds in K and predicted ones for the others.  Going from none to all kinds, one kind at a time, kind k makes
  *     T(before k) - T(with k)
  * of the error, which depends on the order a little: the mean of the order of the kinds and its reverse is taken.  What is

@@ -142,8 +142,8 @@ static bool judge_all(const lspo_verdict_t *verdict, FILE *file)
     const lspo_score_t *time = lspo_verdict_score(verdict, "lspo", "time", "all");
     const lspo_score_t *slowdown = lspo_verdict_score(verdict, "lspo", "slowdown", "all");
     const lspo_thresholds_t *limits = &verdict->thresholds;
-    bool holds = judge("time an iteration, mean error", time->mean, limits->mean, true, true, file);
-    holds &= judge("time an iteration, 95th percentile of errors", time->p95, limits->p95, true, true, file);
+    bool holds = judge("time per iteration, mean error", time->mean, limits->mean, true, true, file);
+    holds &= judge("time per iteration, 95th percentile of errors", time->p95, limits->p95, true, true, file);
     holds &= judge("slowdown, mean error", slowdown->mean, limits->mean, true, true, file);
     holds &= judge("slowdown, 95th percentile of errors", slowdown->p95, limits->p95, true, true, file);
     holds &= judge("order of the policies at equal rates, Kendall's tau", time->tau, limits->tau, false, false, file);

@@ -1,0 +1,117 @@
+#!/bin/bash
+# What --help says of each command: it fits the screen, every example is accepted, the README and the man pages say the
+# same of exit codes, and shells complete what the tables hold.
+set -eu
+source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
+program=${LSPO:-$(command -v lspo)}
+PATH=$(dirname "$program"):$PATH
+LC_ALL=C
+export PATH LC_ALL
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+status=0
+complain() {
+    echo "$*"
+    status=1
+}
+
+# ---- every page ----
+examples_of() {
+    lspo help $1 | sed -n '/^examples:$/,/^$/s/^  //p'
+}
+while read -r page; do
+    lspo help $page >"$scratch/help"
+    case $(head -1 "$scratch/help") in "usage: lspo $page"*) ;; *) complain "lspo help $page does not begin with its usage" ;; esac
+    lspo ${page} --help | cmp -s - "$scratch/help" || complain "lspo $page --help is not lspo help $page"
+    grep -q '^commands:$' "$scratch/help" || head -24 "$scratch/help" | grep -q '^examples:$' ||
+        complain "lspo help $page: no example on the first screen"
+    # Usage and examples may be longer: they are copied.
+    sed '1d; /^examples:$/,/^$/d' "$scratch/help" | awk -v page="$page" 'length > 80 && !/^   *[^ ]/ { print page ": " $0 }' >"$scratch/long"
+    [ ! -s "$scratch/long" ] || complain "longer than 80 columns: $(cat "$scratch/long")"
+    ! grep -E '(time|seconds|tokens|sequences|batches|bytes|parameters|nonzeros|line|RATE|s) an? (iteration|step|optimizer|second|sequence|micro-batch|row|evaluation|op)\b' \
+        "$scratch/help" || complain "lspo help $page: 'per' is plainer"
+    lspo help $page --man | grep -q '^\.SH NAME$' || complain "lspo help $page --man is no man page"
+done < <(lspo help --pages)
+
+# ---- every example, with the files that it names ----
+mkdir "$scratch/work"
+cd "$scratch/work"
+cp "$source_dir/tests/data/cli/metrics.csv" loss.csv
+cp "$source_dir/tests/data/import/pytorch-profile.json.gz" profile.json.gz
+cp "$source_dir/tests/data/import/deepspeed-0.14.txt" train.log
+lspo train --model gpt-tiny --policy native --steps 1 --batch 1 --sequence 16 --export gpt2 >/dev/null
+cp -r "$source_dir/experiments" "$source_dir/plots" .
+seq 4000 >notes.txt
+echo '[{"instruction": "Count.", "input": "", "output": "one two three"}]' >one.json
+python3 - 2>/dev/null <<'END' || { for i in $(seq 40); do sed 's/^\[//; s/\]$/,/' one.json; done | sed '1s/^/[/; $s/,$/]/' >alpaca.json; }
+import json
+json.dump(json.load(open("one.json")) * 40, open("alpaca.json", "w"))
+END
+mkdir traces
+for trace in sim run theirs; do
+    lspo sim --model gpt-tiny --policy zero --trace traces/$trace.trace >/dev/null
+done
+lspo show machine host-reference >host.ini
+count=0
+while read -r example; do
+    count=$((count + 1))
+    code=0
+    cp traces/* . # examples write some of them
+    rm -rf run1 tuned
+    { timeout -s KILL 1 bash -c "$example" >"$scratch/output" 2>&1 </dev/null || code=$?; } 2>/dev/null
+    # 0; killed while at work; no GPU here; a viewer that is not installed.
+    case $code in 0 | 137 | 3 | 127) ;; *) complain "exit $code: $example: $(tail -3 "$scratch/output")" ;; esac
+done < <(lspo help | sed -n '/^examples:$/,/^$/s/^  //p'; lspo help --pages | while read -r page; do examples_of "$page"; done)
+[ "$count" -gt 30 ] || complain "only $count examples were found"
+
+# ---- exit codes ----
+lspo help exit-codes | sed 's/^ *\([0-9]*\) */\1 /; s/^ *//' | tr '\n' ' ' | tr -s ' ' >"$scratch/codes"
+lspo help sim --man | sed -n '/^\.SH EXIT STATUS/,/^\.SH SEE/p' | sed '/^\.SH/d; /^\.TP/d; s/^\.B //; s/\\-/-/g' | tr '\n' ' ' >"$scratch/man"
+cmp -s "$scratch/codes" "$scratch/man" || complain "exit codes differ: $(diff "$scratch/codes" "$scratch/man")"
+while read -r code rest; do
+    grep -q "| $code | $rest |" "$source_dir/README.md" || complain "README.md: no exit code | $code | $rest |"
+done < <(lspo help sim --man | sed -n '/^\.SH EXIT STATUS/,/^\.SH SEE/p' | sed '/^\.SH/d; /^\.TP/d; s/\\-/-/g' | sed -n '/^\.B /{N; s/^\.B \(.*\)\n/\1 /p}')
+
+# ---- completion ----
+# offered WORD... - what bash offers for the last word.
+offered() {
+    bash -c 'source "$1"; shift; COMP_WORDS=(lspo "$@"); COMP_CWORD=$#; _lspo; [ ${#COMPREPLY[@]} = 0 ] || printf "%s\n" "${COMPREPLY[@]}"' bash \
+        "$source_dir/cli/completion/bash/lspo" "$@" | sort | tr '\n' ' '
+}
+expect() {
+    local wanted=$1
+    shift
+    [ "$(offered "$@")" = "$wanted" ] || complain "completion of 'lspo $*': '$(offered "$@")', not '$wanted'"
+}
+expect "calibrate choose compare " c
+expect "export " trace e
+expect "zenflow zero zero-delayed zero-layerwise " sim --policy ze
+expect "rtx3060 rtx4090 " sim --machine rtx
+expect "rtx3060 rtx4090 " sim --machine = rtx
+expect "llama-3b llama-7b " choose --machine rtx4090 --model llama
+expect "bf16 fp16 fp32 " run --precision ""
+expect "cuda host " calibrate --device ""
+expect "--export --export-weights " train --exp
+expect "csv json table " list policies --format ""
+expect "devices machines models policies " list ""
+expect "exit-codes " help exit
+expect "gpt2 gpt2-1.3b gpt2-124m gpt2-774m " sim --model gpt2
+expect "sim.trace " compare si
+expect "host-reference host.ini " sim --machine host
+expect "loss.csv " join --metrics lo
+expect "" sim --batch ""
+for shell in zsh fish; do
+    file=$(ls "$source_dir/cli/completion/$shell/"*)
+    if command -v $shell >/dev/null; then
+        HOME=$scratch $shell -n "$file" || complain "$shell does not accept $file"
+    else
+        echo "no $shell here: $file is not checked"
+    fi
+done
+if command -v fish >/dev/null; then
+    got=$(HOME=$scratch fish -c "source '$source_dir/cli/completion/fish/lspo.fish'; complete -C 'lspo sim --machine rtx'" |
+        cut -f1 | sort | tr '\n' ' ')
+    [ "$got" = "rtx3060 rtx4090 " ] || complain "fish offers '$got'"
+fi
+exit $status
