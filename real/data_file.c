@@ -287,7 +287,7 @@ static lspo_status_t read_text(const char *path, lspo_data_file_t *file)
     lspo_status_t status = read_bytes(path, file);
     if (status == LSPO_OK && is_gzip(file->text, file->bytes))
         status = unpack_gzip(path, file);
-    else if (status == LSPO_OK && named)
+    else if (status == LSPO_OK && named && (status = check_text(path, file->text, file->bytes)) == LSPO_OK)
         status = lspo_error(LSPO_ERR_INPUT, "%s: named .gz, but no gzip file", path);
     if (status == LSPO_OK && is_blank(file->text, file->bytes))
         status = lspo_error(LSPO_ERR_INPUT, "%s: the file is empty", path);

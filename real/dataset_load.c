@@ -47,11 +47,25 @@ static lspo_status_t refuse_not_utf8(const reader_t *reader, size_t line, const 
                       reader->path, line, bad->column, bad->byte);
 }
 
+/* What other writers of JSON do that is none, by jansson's words for it. */
+static const struct {
+    const char *said, *hint;
+} hints[] = {
+    {"invalid Unicode '\\u", "; half of a surrogate pair: such a character needs both halves"},
+    {"near 'NaN'", "; JSON has no NaN: write null"},
+    {"near '-Infinity'", "; JSON has no infinity: write null"},
+    {"near 'Infinity'", "; JSON has no infinity: write null"},
+    {"near '''", "; names and texts stand in double quotes"},
+    {"end of file expected near ','", "; nothing stands behind a record"},
+    {"end of file expected near '{'", "; a line holds one record"},
+};
+
 static lspo_status_t refuse_json(const reader_t *reader, size_t line, const json_error_t *error)
 {
     const char *hint = "";
-    if (strstr(error->text, "invalid Unicode '\\uD") || strstr(error->text, "invalid Unicode '\\ud"))
-        hint = ": half of a surrogate pair; such a character needs both halves";
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0] && !hint[0]; i++)
+        if (strstr(error->text, hints[i].said))
+            hint = hints[i].hint;
     return lspo_error(LSPO_ERR_INPUT, "%s:%zu: column %d: not JSON: %s%s", reader->path, line, error->column,
                       error->text, hint);
 }
@@ -273,6 +287,8 @@ lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part,
         status = add_text(&reader);
         break;
     }
+    if (status == LSPO_OK && part->form < 0 && part->tokens.count == 0)
+        status = lspo_error(LSPO_ERR_INPUT, "%s: the file holds no record", path);
     if (status == LSPO_OK)
         warn_of_unused(&reader);
     lspo_data_file_release(&file);

@@ -1,6 +1,7 @@
 /* dataset_records.c - records of JSON become rows.  See dataset.h. */
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,13 +53,20 @@ typedef struct {
     size_t bytes;
 } text_t;
 
+/* Whether it holds the texts of many records. */
+static bool is_column(const json_t *value)
+{
+    return json_is_object(value) || json_is_string(json_array_get(value, 0));
+}
+
 /* A string of a record. */
 static lspo_status_t text_of(const char *where, const json_t *record, const char *key, text_t *text_out)
 {
     const json_t *value = json_object_get(record, key);
     if (!json_is_string(value))
-        return lspo_error(LSPO_ERR_INPUT, "%s: \"%s\" is %s, not a string", where, key,
-                          value ? type_name(value) : "absent");
+        return lspo_error(
+            LSPO_ERR_INPUT, "%s: \"%s\" is %s, not a string%s", where, key, value ? type_name(value) : "absent",
+            is_column(value) ? "; if it is a column of a table, write a record for each of its rows" : "");
     *text_out = (text_t){json_string_value(value), json_string_length(value)};
     return LSPO_OK;
 }
@@ -313,8 +321,8 @@ static lspo_status_t add_label(lspo_dataset_t *dataset, lspo_part_t *part, const
     lspo_status_t status = text_of(where, record, "text", &text);
     if (status != LSPO_OK)
         return status;
-    if (!json_is_integer(label) || json_integer_value(label) < 0 ||
-        json_integer_value(label) >= (json_int_t)dataset->class_count)
+    double class = json_is_number(label) ? json_number_value(label) : -1;
+    if (!(class >= 0 && class < dataset->class_count && class == floor(class)))
         return lspo_error(LSPO_ERR_INPUT, "%s: \"label\" must be an integer from 0 to %" PRIu32, where,
                           dataset->class_count - 1);
     status = append_special(dataset->encoder.begin, &part->tokens);
@@ -327,8 +335,7 @@ static lspo_status_t add_label(lspo_dataset_t *dataset, lspo_part_t *part, const
     if (part->tokens.count == first)
         return lspo_error(LSPO_ERR_INPUT, "%s: \"text\" is empty", where);
     cut_label_text(dataset, part, first);
-    lspo_row_t row = {
-        .first = first, .count = (uint32_t)(part->tokens.count - first), .label = (uint32_t)json_integer_value(label)};
+    lspo_row_t row = {.first = first, .count = (uint32_t)(part->tokens.count - first), .label = (uint32_t) class};
     return add_row(part, &row);
 }
 

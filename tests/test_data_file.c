@@ -275,6 +275,15 @@ Test(data_file, wrappers_that_are_not_the_names_are_told)
     expect_text_refused("t.jsonl", "Once upon a time\n", "t.jsonl:1: not JSON");
     expect_text_refused("t.jsonl", "Once upon a time\n", "a plain text is named .txt");
     expect_text_refused("n.jsonl", "[\"a\"]\n", "an array, where a record should be");
+    expect_text_refused("empty.json", "[]\n", "the file holds no record");
+    expect_text_refused("column.json", "{\"text\":{\"0\":\"a\",\"1\":\"b\"}}\n",
+                        "is an object, not a string; if it is a column");
+    expect_text_refused("column.json", "{\"text\":[\"a\",\"b\"]}\n", "is an array, not a string; if it is a column");
+    expect_text_refused("python.jsonl", "{'text': 'a'}\n", "column 2: not JSON");
+    expect_text_refused("python.jsonl", "{'text': 'a'}\n", "stand in double quotes");
+    expect_text_refused("nan.jsonl", "{\"instruction\":\"a\",\"input\":NaN,\"output\":\"b\"}\n", "write null");
+    expect_text_refused("comma.jsonl", "{\"text\":\"a\"},\n{\"text\":\"b\"}\n", "nothing stands behind a record");
+    expect_text_refused("two.jsonl", "{\"text\":\"a\"}{\"text\":\"b\"}\n", "a line holds one record");
     expect_text_refused("cut.jsonl", "{\"instruction\":\"a\",\"output\":\"b\"}\n{\"instruction\":\"a\",\n",
                         "cut.jsonl:2: column 19: not JSON");
 }
@@ -481,6 +490,7 @@ Test(data_file, broken_gzip_files_are_refused_wherever_they_break)
     packed[packed_bytes - 6] ^= 1; /* the checksum */
     expect_refused(write_bytes("sum.txt.gz", packed, packed_bytes), "damaged");
     expect_text_refused("name.txt.gz", "plain text", "named .gz, but no gzip file");
+    expect_text_refused("name.gz", "PK\x03\x04", "a zip archive");
     expect_refused(write_gzip("empty.txt.gz", "", 0, 1), "empty");
     free(text);
 }

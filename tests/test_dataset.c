@@ -216,8 +216,8 @@ Test(dataset, alpaca_uses_the_template_of_its_authors)
 
 Test(dataset, labels_are_one_target_a_row)
 {
-    lspo_dataset_options_t options =
-        options_for(write_file("l.jsonl", "{\"text\":\"abc\",\"label\":2}\n{\"text\":\"abcdefgh\",\"label\":0}\n"), 4);
+    lspo_dataset_options_t options = options_for(
+        write_file("l.jsonl", "{\"text\":\"abc\",\"label\":2.0}\n{\"text\":\"abcdefgh\",\"label\":0}\n"), 4);
     options.class_count = 3;
     options.encoder.begin = 1;
     options.encoder.end = 2;
@@ -352,6 +352,7 @@ Test(dataset, what_is_wrong_is_refused)
     expect_refusal("cut.jsonl", "{\"prompt\":\"abcdefgh\",\"completion\":\"b\"}\n", 4, 0);
     expect_refusal("nolabel.jsonl", "{\"text\":\"abc\"}\n", 4, 2);
     expect_refusal("label.jsonl", "{\"text\":\"abc\",\"label\":2}\n", 4, 2);
+    expect_refusal("label.jsonl", "{\"text\":\"abc\",\"label\":0.5}\n", 4, 2);
     expect_refusal("label.jsonl", "{\"text\":\"abc\",\"label\":-1}\n", 4, 2);
     expect_refusal("label.jsonl", "{\"text\":\"abc\",\"label\":\"x\"}\n", 4, 2);
     expect_refusal("number.jsonl", "{\"text\":\"abc\",\"label\":0}\n", 4, 1);
