@@ -76,6 +76,20 @@ policies() {
     "$LSPO" list policies --format csv | awk_csv "$experiments_dir/field.awk" -v name=name
 }
 
+# A rate for a title: rate 123456789 B/s is 123 MB/s.
+rate() {
+    awk -v value="$1" -v unit="$2" 'BEGIN {
+        split("k M G T", prefix, " ")
+        while (value >= 1000 && k < 4) { value /= 1000; k++ }
+        printf "%.3g %s%s", value, prefix[k], unit
+    }'
+}
+
+# Labels of a grid's rows "model machine batch ...", as variables of plot: tick_1=model|machine|batch N
+grid_ticks() {
+    grid_rows "$1" | awk '{ sub(/^paper-/, "the ", $2); printf "tick_%d=%s|%s|batch %s\n", NR, $1, $2, $3 }'
+}
+
 # A grid file without its comments and empty lines.
 grid_rows() {
     sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"

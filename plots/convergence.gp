@@ -1,12 +1,12 @@
 # Lines: held-out loss against steps times the measured time a step.
-width = 620; height = 400
+width = 720; height = 400
 load plots."/style.gp"
 file = data."/convergence.csv"
 set xlabel "measured time (s)"
 set ylabel "held-out loss (nats a byte)"
-set title "gpt-tiny trained on the host: the same steps, the same rates"
+set title "Trained on the host, the same steps and rates: ".note
 set key inside right top Left reverse
-names = "native zero zero-delayed lsp"
-array shade[4] = [black, orange, pink, blue]
-plot for [k=1:4] file using (strcol("policy") eq word(names, k) ? column("steps")*column("iteration_s") : NaN):"held_out_after" \
-    with linespoints pointtype (k == 1 ? 7 : k == 2 ? 5 : k == 3 ? 9 : 11) pointsize 0.8 linewidth 1.6 linecolor rgb shade[k] title word(names, k)
+names = system("awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } !seen[$at[\"policy\"]]++ { print $at[\"policy\"] }' '".file."'")
+plot for [k=1:words(names)] file using (strcol("policy") eq word(names, k) ? column("steps")*column("iteration_s") : NaN):"held_out_after" \
+    with linespoints pointtype mark_of(word(names, k)) pointsize 0.8 linewidth 1.6 linecolor rgb colour_of(word(names, k)) \
+    title word(names, k)

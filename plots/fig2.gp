@@ -1,17 +1,20 @@
 # Stacked bars: an iteration of Zero-Offload in units of its GPU time; beside each what the paper's bar may be.
-width = 700; height = 400
+width = 820; height = 420
 load plots."/style.gp"
 set style data histograms
 set style histogram rowstacked
 set boxwidth 0.5
-set title "Zero-Offload as published, simulated: where an iteration goes"
-set ylabel "time an iteration / GPU time"
+set title "Zero-Offload as published, simulated: where an iteration goes (512 tokens)"
+set ylabel "time per iteration / GPU time"
 set yrange [0:4.8]
 set ytics 1
 set xrange [-0.6:3.6]
 set key outside right top vertical reverse Left width -2
 file = data."/bars.csv"
-plot file using "gpu":xtic(1) title "GPU" linecolor rgb blue, \
+set xtics () font ",8"
+do for [i=1:4] { set xtics add (lines(value("tick_".i)) i - 1) }
+set bmargin 5
+plot file using "gpu" title "GPU" linecolor rgb blue, \
     '' using "exposed_comm" title "exposed communication" linecolor rgb orange, \
     '' using "exposed_cpu" title "exposed CPU" linecolor rgb green, \
     '' using "other" title "other" linecolor rgb grey, \

@@ -1,9 +1,10 @@
 # Lines with shaded spread over seeds: held-out perplexity against measured and against simulated time.
-width = 900; height = 400
+width = 960; height = 440
 load plots."/style.gp"
 names = "full lsp lsp-random lora galore lomo badam zenflow"
-array shade[8] = [orange, blue, sky, green, red, grey, pink, yellow]
-set ylabel "held-out perplexity (a byte)"
+# `full` is full fine-tuning by zero; the other methods are called as their policies are.
+policy_of(k) = word(names, k) eq "full" ? "zero" : word(names, k)
+set ylabel "held-out perplexity per byte"
 set logscale y
 set ytics (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200)
 set autoscale yfix
@@ -11,20 +12,21 @@ set autoscale yfix
 stats data."/spread.csv" using (column("low")) nooutput name "L"
 set yrange [L_min*0.95:*]
 set style fill transparent solid 0.2 noborder
-set multiplot layout 1,2
+set multiplot layout 1,2 title note
 set title "measured on the host, equal time"
 set xlabel "time (s)"
 set key top right vertical Left reverse
 file = data."/spread.csv"
-plot for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"low":"high" with filledcurves linecolor rgb shade[k] notitle, \
+plot for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"low":"high" with filledcurves linecolor rgb colour_of(policy_of(k)) notitle, \
     for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"perplexity" \
-    with linespoints pointtype 7 pointsize 0.5 linewidth 1.6 linecolor rgb shade[k] title word(names, k)
-set title "joined with steps simulated on paper-laptop"
-set xlabel "time (minutes), gpt2-774m"
+    with linespoints pointtype mark_of(policy_of(k)) pointsize 0.5 linewidth 1.6 linecolor rgb colour_of(policy_of(k)) \
+    title word(names, k)
+set title "the same losses, steps simulated: ".joined_note
+set xlabel "time (minutes)"
 unset ylabel
 unset key
 file = data."/joined-spread.csv"
-plot for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"low":"high" with filledcurves linecolor rgb shade[k] notitle, \
+plot for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"low":"high" with filledcurves linecolor rgb colour_of(policy_of(k)) notitle, \
     for [k=1:8] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"perplexity" \
-    with linespoints pointtype 7 pointsize 0.5 linewidth 1.6 linecolor rgb shade[k]
+    with linespoints pointtype mark_of(policy_of(k)) pointsize 0.5 linewidth 1.6 linecolor rgb colour_of(policy_of(k))
 unset multiplot

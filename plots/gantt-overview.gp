@@ -1,12 +1,12 @@
 # All policies: simulated on the left, measured on the right, a row each, each row on its own time axis.
 n = words(policies)
-width = 1000; height = 122*n + 100
+width = 1000; height = 122*n + 124
 load plots."/style.gp"
 load plots."/gantt-style.gp"
 # Only the kinds that some plan has are in the legend.
 used = system("cd '".data."' && awk -F, -v ORS=' ' 'FNR > 1 && !seen[$2]++ { print $2 }' *.sim.csv")
 has(kind) = strstrt(" ".used." ", " ".kind." ") > 0
-set multiplot
+set multiplot title note
 do for [p=1:n] {
     policy = word(policies, p)
     sim = data."/".policy.".sim.csv"; run = data."/".policy.".run.csv"
@@ -15,7 +15,7 @@ do for [p=1:n] {
     stats run using (column("end_s")*1000) nooutput name "R"
     end = S_max > R_max ? S_max : R_max
     set xrange [0:end*1.01]; set yrange [0.45:4.55]
-    top = 1.0 - (36.0 + 122.0*(p-1))/height
+    top = 1.0 - (60.0 + 122.0*(p-1))/height
     set tmargin at screen top; set bmargin at screen top - 66.0/height
     do for [k=1:2] {
         set lmargin at screen (k == 1 ? 0.05 : 0.55); set rmargin at screen (k == 1 ? 0.48 : 0.98)
@@ -24,6 +24,11 @@ do for [p=1:n] {
         unset xlabel
         if (p == n) { set xlabel "time (ms)" offset 0, 0.5 }
         barred = has_bars(k == 1 ? sim : run)
+        ends = iteration_ends(k == 1 ? sim : run)
+        unset arrow
+        do for [e=1:words(ends)] {
+            set arrow from word(ends, e) + 0, graph 0 to word(ends, e) + 0, graph 1 nohead linecolor rgb "#404040" dashtype 3 linewidth 0.6 front
+        }
         plot for [c=1:13] (k == 1 ? sim : run) using \
             (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
@@ -34,10 +39,10 @@ do for [p=1:n] {
             with xerrorbars pointtype 0 linecolor rgb black linewidth 0.3
     }
 }
-unset title; unset border; unset tics; unset xlabel
+unset title; unset arrow; unset border; unset tics; unset xlabel
 set tmargin at screen 64.0/height; set bmargin at screen 0
 set lmargin at screen 0.05; set rmargin at screen 0.98
 set key at screen 0.98, screen 34.0/height right center horizontal Left reverse samplen 1 width 1
 set yrange [0:1]; set xrange [0:1]
 plot for [c=1:13] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
-unset multiplot
+unset multiplot title note

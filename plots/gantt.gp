@@ -18,25 +18,31 @@ do for [k=1:2] {
     set tmargin at screen (k == 1 ? 0.87 : 0.50); set bmargin at screen (k == 1 ? 0.58 : 0.21)
     set label 1 (k == 1 ? "simulated" : "measured") at graph 0, graph 1.09 left font ",10"
     if (k == 1) {
-        set title policy.", gpt-tiny: two iterations" offset 0, 0.6
+        set title policy.": ".note offset 0, 0.6
         set format x ""; unset xlabel; unset key
     } else {
         unset title; set format x "%g"; set xlabel "time (ms)" offset 0, 0.3
         unset key
     }
     barred = has_bars(word(files, k))
+    ends = iteration_ends(word(files, k))
+    unset arrow
+    do for [e=1:words(ends)] {
+        set arrow from word(ends, e) + 0, graph 0 to word(ends, e) + 0, graph 1 nohead linecolor rgb "#404040" dashtype 3 linewidth 0.8 front
+        set label 1+e "end of iteration ".e at word(ends, e) + 0, graph 1.04 right font ",7" textcolor rgb "#404040"
+    }
     plot for [c=1:13] word(files, k) using (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
             with boxxyerror linecolor rgb shade[c] linewidth 0.4, \
         word(files, k) using (column("end_s")-column("start_s") > 0.011e-3*end ? 500*(column("start_s")+column("end_s")) : NaN):\
-            (lane(strcol("lane"))):(strcol("layer")) with labels font ",6" textcolor rgb "#202020", \
+            (lane(strcol("lane"))):(strcol("layer")):(ink_on(strcol("kind"))) with labels font ",6" textcolor rgb variable, \
         for [b=1:2] word(files, k) using \
             (barred && has_length(column("start_s"), column("end_s"), end) ? column(edge(b))*1000 : NaN):(bar_at(strcol("lane"), b)):\
             (column(bound(b, "_low_s"))*1000):(column(bound(b, "_high_s"))*1000) \
             with xerrorbars pointtype 0 linecolor rgb black linewidth 0.4
 }
 # The legend on its own strip at the bottom.
-unset title; unset label 1; unset border; unset tics; unset xlabel; unset ylabel
+unset title; unset label; unset arrow; unset border; unset tics; unset xlabel; unset ylabel
 set tmargin at screen 0.05; set bmargin at screen 0.0
 set key at screen 0.985, screen 0.035 right center horizontal Left reverse samplen 1 width 1
 set yrange [0:1]; set xrange [0:1]

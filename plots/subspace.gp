@@ -1,5 +1,5 @@
 # Lines: what d and r of lsp cost, in time and in GPU memory.
-width = 820; height = 380
+width = 820; height = 420
 load plots."/style.gp"
 file = data."/subspace.csv"
 nonzeros = system("awk -F, 'NR > 1 && !seen[$2]++ { print $2 }' '".file."'")
@@ -7,8 +7,9 @@ array shade[8] = [blue, orange, green, red, sky, pink, yellow, grey]
 set logscale x 2
 set xlabel "subspace size d"
 set xrange [110:4800]
-set multiplot
-set tmargin at screen 0.91; set bmargin at screen 0.15
+set yrange [0:*]
+set multiplot title note
+set tmargin at screen 0.85; set bmargin at screen 0.15
 set lmargin at screen 0.08; set rmargin at screen 0.42
 set title "slowdown against native"
 unset key
@@ -16,7 +17,7 @@ plot for [i=1:words(nonzeros)] file using (column("r") == word(nonzeros, i) ? co
     with linespoints pointtype (i+4) pointsize 0.7 linewidth 1.6 linecolor rgb shade[i] title "r = ".word(nonzeros, i)
 set lmargin at screen 0.50; set rmargin at screen 0.84
 set title "peak GPU memory (GiB)"
-set key at screen 0.98, screen 0.9 right top vertical Left reverse
+set key at screen 0.99, screen 0.85 right top vertical Left reverse
 plot for [i=1:words(nonzeros)] file using (column("r") == word(nonzeros, i) ? column("d") : NaN):(column("peak_gpu_bytes")/2**30) \
     with linespoints pointtype (i+4) pointsize 0.7 linewidth 1.6 linecolor rgb shade[i] title "r = ".word(nonzeros, i)
 unset multiplot

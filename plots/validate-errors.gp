@@ -13,7 +13,7 @@ stats file using (clip(abs(100*column("error")))) nooutput name "E"
 edge = ceil(E_max < 4 ? 5 : E_max + 1)
 bin(x) = floor(clip(100*x) + 0.5)
 set multiplot layout 1,2 margins 0.09,0.98,0.15,0.9 spacing 0.11
-set title "errors of the time an iteration"
+set title "errors of the time per iteration"
 set xlabel "predicted / measured - 1 (%, to the nearest)"
 set ylabel "cells"
 set xrange [-edge:edge]

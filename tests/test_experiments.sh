@@ -15,6 +15,8 @@ check() { # check NAME EXPECTED GOT
     fi
 }
 
+program=${LSPO:-$(command -v lspo)}
+quoted() { printf '%s' "${1//\'/\'\'}"; }
 with_lib() { local program=$1; shift; awk -f "$here/lib.awk" -f "$here/$program" "$@"; }
 
 status_of() { if "$@" > "$folder/out" 2> "$folder/err"; then echo 0; else echo $?; fi; }
@@ -51,9 +53,28 @@ if command -v gnuplot > /dev/null; then
     odd="$folder/it's; system('touch harm') \"odd\" \`touch harm\`"
     mkdir "$odd"
     printf '%s\n' 'model,link_GBps,native,zero' llama-7b,1,1,4 llama-7b,64,1,1.5 gpt2-774m,1,1,3 gpt2-774m,64,1,1.2 > "$odd/columns.csv"
-    draw() { (cd "$folder" && RESULTS=$odd bash -c '. "$0/lib.sh" && plot bandwidth "$1/bandwidth" "note=a\"b'\'' c"' "$here" "$odd"); }
+    draw() { (cd "$folder" && RESULTS=$odd bash -c '. "$0/lib.sh" && plot bandwidth "$1/bandwidth" title_1=x title_2=y "note=a\"b'\'' c"' "$here" "$odd"); }
     check "a picture in a folder with an odd name" "0 yes" "$(status_of draw) $([ -s "$odd/bandwidth.svg" ] && echo yes)"
     check "no name is run as a command" "" "$(find "$folder" -name harm)"
+fi
+
+# Every policy has a style of its own, and a picture of all of them as many styles as series.
+names=$("$program" list policies --format csv | with_lib field.awk -v name=name)
+check "no policy without a style" "" "$(styled=$(sed -n 's/^policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp")
+    for name in $names; do case " $styled " in *" $name "*) ;; *) echo "$name" ;; esac; done)"
+if command -v gnuplot > /dev/null; then
+    gnuplot -e "width = height = 100; format='svg'; target='/dev/null'" -e "load '$(quoted "$here/../plots/style.gp")'" \
+        -e 'do for [i=1:words(policies)] { print sprintf("%06x %d", policy_colour[i], policy_mark[i]) }' > "$folder/styles" 2>&1 || true
+    check "a style for each name" "$(sed -n 's/^policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp" | wc -w)" "$(sort -u "$folder/styles" | wc -l)"
+    mkdir "$folder/styles.d"
+    {
+        echo "model,link_GBps,$(echo $names | tr ' ' ,)"
+        for link in 1 64; do echo "m,$link,$(i=0; for _ in $names; do i=$((i + 1)); printf '%s,' $i; done | sed 's/,$//')"; done
+    } > "$folder/styles.d/columns.csv"
+    RESULTS=$folder bash -c '. "$0/lib.sh" && plot bandwidth "$1/bandwidth" title_1=m' "$here" "$folder/styles.d"
+    check "as many styles as series" "$(echo $names | wc -w)" \
+        "$(awk '/<title>gnuplot_plot_[0-9]*a?</ { series = $0; next } series != "" && match($0, /stroke='"'"'rgb\([^)]*\)|color:rgb\([^)]*\)/) {
+            sub(/.*plot_/, "", series); print substr($0, RSTART, RLENGTH); series = "" }' "$folder/styles.d/bandwidth.svg" | sort -u | wc -l)"
 fi
 
 # Ctrl-C ends the run, though lspo catches it and the figure under way ends by itself.

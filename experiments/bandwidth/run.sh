@@ -18,5 +18,9 @@ while read -r model machine batch; do
 done < <(grid_rows "$here/grid")
 
 awk_csv "$here/columns.awk" "$out/bandwidth.csv" > "$out/columns.csv"
-plot bandwidth "$out/bandwidth"
+titles=()
+while read -r model machine batch; do
+    titles+=("title_$((${#titles[@]} + 1))=$model on $machine, batch $batch")
+done < <(grid_rows "$here/grid")
+plot bandwidth "$out/bandwidth" note="512 tokens, fp16" "${titles[@]}"
 awk_csv "$here/check.awk" "$out/bandwidth.csv"

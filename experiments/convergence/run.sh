@@ -19,5 +19,5 @@ for policy in native zero zero-delayed lsp; do
         lspo_row "$out/convergence.csv" steps "$n" run "${workload[@]}" --iterations "$n" --device host "${args[@]}"
     done
 done
-plot convergence "$out/convergence"
+plot convergence "$out/convergence" note="gpt-tiny, batch 4, 64 tokens, link $(rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)"
 awk_csv "$here/check.awk" "$out/convergence.csv"

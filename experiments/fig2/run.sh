@@ -25,5 +25,6 @@ done < <(grid_rows "$here/grid")
 
 awk_csv "$here/bars.awk" "$out/fig2.csv" > "$out/bars.csv"
 awk_csv "$here/totals.awk" "$out/fig2.csv" > "$out/totals.csv"
-plot fig2 "$out/fig2"
+mapfile -t ticks < <(grid_ticks "$here/grid")
+plot fig2 "$out/fig2" "${ticks[@]}"
 awk_csv "$here/check.awk" "$out/bars.csv" "$out/totals.csv"

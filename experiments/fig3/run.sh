@@ -11,19 +11,24 @@ workload=(--model gpt-tiny --batch 4 --sequence 256 --subspace 64 --nnz 4 --iter
 read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=0.9 -v cpu_gpu=0.6 "$out/probe.csv")
 rm "$out/probe.csv"
 
-# Iterations that the pictures show, warm-up well behind.
+# Iterations that the pictures show, warm-up well behind: two, or zenflow's whole window, between two updates on the CPU.
 first=4
-count=2
+window=4
 all_policies=$(policies)
+shown="gpt-tiny, batch 4, 256 tokens, link $(rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)"
 for policy in $all_policies; do
-    args=("${workload[@]}" --policy "$policy" --machine "$PROFILE" --link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
+    count=2 update_every=()
+    if [ "$policy" = zenflow ]; then
+        count=$window update_every=(--update-every $window)
+    fi
+    args=("${workload[@]}" "${update_every[@]}" --policy "$policy" --machine "$PROFILE" --link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
     # The simulated picture has error bars: where 90 of 100 draws of the profile's noise start and end each op.
     lspo_row "$out/predicted.csv" side sim sim "${args[@]}" --trace "$out/$policy.sim.trace" --noise 1 \
         --gantt "$out/$policy.sim.csv" --first $first --count $count
     lspo_row "$out/measured.csv" side run run "${args[@]}" --device host --trace "$out/$policy.run.trace"
     "$LSPO" trace export "$out/$policy.run.trace" --gantt "$out/$policy.run.csv" --first $first --count $count
     "$LSPO" compare "$out/$policy.sim.trace" "$out/$policy.run.trace" --format csv > "$out/$policy.compare.csv"
-    plot gantt "$out/$policy" policy="$policy"
+    plot gantt "$out/$policy" policy="$policy" note="$count iterations of $shown"
 done
-plot gantt-overview "$out/fig3" policies="$(echo $all_policies)"
+plot gantt-overview "$out/fig3" policies="$(echo $all_policies)" note="$shown; dotted: ends of iterations"
 awk_csv "$here/check.awk" "$out/predicted.csv" "$out/measured.csv"

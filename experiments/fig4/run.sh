@@ -31,5 +31,5 @@ rm "$out/cell.csv"
 
 awk_csv "$here/memory.awk" "$out/model.csv" "$out/memory.csv" > "$out/bytes.csv"
 awk_csv "$here/rank.awk" "$out/rank.csv" > "$out/mean-rank.csv"
-plot fig4 "$out/fig4"
+plot fig4 "$out/fig4" memory_note="$model, d = $d" rank_note="gpt-tiny, d = 16, rank 16"
 awk_csv "$here/check.awk" "$out/bytes.csv" "$out/mean-rank.csv"

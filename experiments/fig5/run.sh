@@ -7,7 +7,7 @@ here=$experiments_dir/fig5
 profile_measure
 pretrain_model
 
-seeds=1 budget_s=4 eval_batches=6
+seeds="1 2" budget_s=3 eval_batches=6
 [ "$EXPERIMENTS" = full ] && seeds="1 2 3" budget_s=30 eval_batches=16
 workload=(--batch 4 --sequence 128)
 
@@ -81,5 +81,8 @@ rm -f "$out/metrics.csv" "$out/run.csv" "$out/join.csv" "$out/err"
 
 awk_csv "$here/spread.awk" "$out/curves.csv" > "$out/spread.csv"
 awk_csv "$here/spread.awk" "$out/joined.csv" > "$out/joined-spread.csv"
-plot fig5 "$out/fig5"
+bands=
+[ "${seeds% *}" = "$seeds" ] || bands=", bands over $(wc -w <<< "$seeds") seeds"
+plot fig5 "$out/fig5" joined_note="gpt2-774m on paper-laptop" note="Fine-tuning gpt-tiny on C headers: batch 4, 128 tokens, link $(
+    rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)$bands"
 awk_csv "$here/check.awk" "$out/runs.csv" "$out/spread.csv" "$out/joined-spread.csv"

@@ -5,6 +5,7 @@ results_open fig6a
 here=$experiments_dir/fig6a
 
 while read -r model machine batch d r; do
+    last_d=$d last_r=$r
     for policy in zero lsp; do
         lspo_row "$out/fig6a.csv" d "$d" sim --model "$model" --machine "$machine" --policy $policy --batch "$batch" \
             --sequence 512 --precision fp16 --subspace "$d" --nnz "$r"
@@ -12,5 +13,6 @@ while read -r model machine batch d r; do
 done < <(grid_rows "$here/grid")
 
 awk_csv "$here/bars.awk" "$out/fig6a.csv" > "$out/bars.csv"
-plot fig6a "$out/fig6a"
+mapfile -t ticks < <(grid_ticks "$here/grid")
+plot fig6a "$out/fig6a" "${ticks[@]}" note="d = $last_d, r = $last_r, 512 tokens, fp16"
 awk_csv "$here/check.awk" "$out/bars.csv"

@@ -41,5 +41,14 @@ while read -r model machine batch sequence d r zero_s lsp_s; do
 done < <(grid_rows "$here/steps")
 
 awk_csv "$here/table.awk" "$out/fig7.csv" > "$out/table.csv"
-plot fig7 "$out/fig7"
+awk_csv "$here/steps.awk" "$out/steps.csv" > "$out/step-bars.csv"
+# Where among the bars of table.csv each of the paper's means belongs.
+echo bar,throughput > "$out/paper.csv"
+while read -r policy d slowdown; do
+    awk -F, -v label="$policy $d" -v slowdown="$slowdown" \
+        'NR == 1 { for (i = 2; i <= NF; i++) if ($i == label) printf "%d,%.4f\n", i - 1, 1 / slowdown }' "$out/table.csv"
+done < <(grid_rows "$here/paper") >> "$out/paper.csv"
+mapfile -t ticks < <(grid_ticks "$here/grid")
+mapfile -t steps < <(grid_ticks "$here/steps" | sed 's/^tick/step/')
+plot fig7 "$out/fig7" note="512 tokens, fp16, fp32 on the link" "${ticks[@]}" "${steps[@]}"
 awk_csv "$here/check.awk" "$out/fig7.csv" "$out/steps.csv"

@@ -1,4 +1,4 @@
-# One row a model, one column a system: throughput over that of native.
+# One row a model, one column a system: throughput over that of native.  The last row is of the mean slowdown.
 FNR == 1 { csv_header($0); next }
 {
     csv_row($0)
@@ -18,4 +18,11 @@ END {
         for (j = 1; j <= label_count; j++) printf ",%.4f", throughput[models[i], labels[j]]
         printf "\n"
     }
+    printf "mean slowdown"
+    for (j = 1; j <= label_count; j++) {
+        slowdown = 0
+        for (i = 1; i <= model_count; i++) slowdown += 1 / throughput[models[i], labels[j]] / model_count
+        printf ",%.4f", 1 / slowdown
+    }
+    printf "\n"
 }

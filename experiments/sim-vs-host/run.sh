@@ -33,7 +33,8 @@ if [ "$EXPERIMENTS" = full ]; then
     plot validate-errors "$out/parts/errors"
 fi
 validate "$grid" $budget "$out"
-plot sim-vs-host "$out/sim-vs-host"
+plot sim-vs-host "$out/sim-vs-host" note="Predicted against measured on the host: $(awk -F, 'END { print NR - 1 }' "$out/cells.csv") cells of $(
+    awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } !seen[$at["model"]]++ { printf "%s%s", comma, $at["model"]; comma = " and " }' "$out/cells.csv")"
 plot validate-errors "$out/errors"
 failed=0
 [ -z "$parts" ] || awk_csv "$here/parts.awk" "$parts" || failed=1
