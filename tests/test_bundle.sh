@@ -128,5 +128,35 @@ check "steps that were done" 12 "$(grep -c 'before$' "$folder/stdout")"
 check "only what was missing is run" $((commands + 39 + 1)) "$(wc -l < "$results/commands")"
 check "once more: nothing is left to do" $((commands + 40)) "$(selftest > "$folder/code"; wc -l < "$results/commands")"
 
+# ---- steps with the real program, on the host: what selftest asks of it, it takes ----
+
+real="$folder/a real one"
+mkdir -p "$real/bin" "$real/out"
+cp -R "$bundle/selftest" "$bundle/share" "$bundle/MANIFEST" "$real/"
+chmod -R u+w "$real"
+cat > "$real/bin/lspo" << REAL
+#!/bin/bash
+# The host in place of the GPU: in fp32, and with two seconds for what may take minutes.
+words=()
+while [ \$# -gt 0 ]; do
+    case \$1 in
+    --device) words+=(--device host); shift ;;
+    --precision) shift ;;
+    --budget) words+=(--budget 2s); shift ;;
+    *) words+=("\$1") ;;
+    esac
+    shift
+done
+exec "$bundle/bin/lspo" "\${words[@]}"
+REAL
+chmod +x "$real/bin/lspo"
+printf 'link gpt-tiny 1 32 zero 1.6 0.3 zero lsp:32:2\n' > "$real/share/grid"
+"$bundle/bin/lspo" show machine host-reference > "$real/out/machine.ini"
+step() { status_of "${bare[@]}" OUT="$real/out" DEVICE=cuda PRECISION=bf16 "$real/selftest" --step "$1"; }
+check "validate begins where nothing was measured" "0 2" "$(step validate) $(tail -n +2 "$real/out/sim-vs-cuda/cells.csv" | wc -l)"
+visits=$(wc -l < "$real/out/sim-vs-cuda/visits.csv")
+check "and goes on where something was" "0 more" \
+    "$(step validate) $([ "$(wc -l < "$real/out/sim-vs-cuda/visits.csv")" -ge "$visits" ] && [ "$visits" -gt 1 ] && echo more)"
+
 [ $failures = 0 ] && echo "bundle: all checks passed"
 exit $((failures > 0))

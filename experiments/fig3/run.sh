@@ -6,22 +6,21 @@ here=$experiments_dir/fig3
 profile_measure
 
 # Rates at which zero's gradients take about its GPU time on the link and on the CPU, so that every lane is seen.
-workload=(--model gpt-tiny --batch 4 --sequence 256 --subspace 64 --nnz 4 --iterations 8)
+workload=(--model gpt-tiny --batch 4 --sequence 256 --subspace 64 --nnz 4)
 "$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" || die "the probe failed"
 read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=0.9 -v cpu_gpu=0.6 "$out/probe.csv")
 rm "$out/probe.csv"
 
-# Iterations that the pictures show, warm-up well behind: two, or zenflow's whole window, between two updates on the CPU.
-first=4
+# Iterations that the pictures show, warm-up behind: two of eight, or zenflow's whole window between two updates on the CPU.
 window=4
 all_policies=$(policies)
 shown="gpt-tiny, batch 4, 256 tokens, link $(rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)"
 for policy in $all_policies; do
-    count=2 update_every=()
+    first=4 count=2 args=(--iterations 8)
     if [ "$policy" = zenflow ]; then
-        count=$window update_every=(--update-every $window)
+        first=$((4 * window)) count=$window args=(--iterations $((5 * window)) --update-every $window)
     fi
-    args=("${workload[@]}" "${update_every[@]}" --policy "$policy" --machine "$PROFILE" --link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
+    args+=("${workload[@]}" --policy "$policy" --machine "$PROFILE" --link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
     # The simulated picture has error bars: where 90 of 100 draws of the profile's noise start and end each op.
     lspo_row "$out/predicted.csv" side sim sim "${args[@]}" --trace "$out/$policy.sim.trace" --noise 1 \
         --gantt "$out/$policy.sim.csv" --first $first --count $count
