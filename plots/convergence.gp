@@ -1,10 +1,10 @@
 # Lines: held-out loss against steps times the measured time a step.
-width = 720; height = 400
+width = 800; height = 400
 load plots."/style.gp"
 file = data."/convergence.csv"
 set xlabel "measured time (s)"
-set ylabel "held-out loss (nats a byte)"
-set title "Trained on the host, the same steps and rates: ".note
+set ylabel "held-out loss (nats per byte)"
+set title "Trained on the host: ".note
 set key inside right top Left reverse
 names = system("awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } !seen[$at[\"policy\"]]++ { print $at[\"policy\"] }' '".file."'")
 plot for [k=1:words(names)] file using (strcol("policy") eq word(names, k) ? column("steps")*column("iteration_s") : NaN):"held_out_after" \

@@ -2,28 +2,35 @@
 file = data."/mean.csv"
 panels = system("awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' '".file."'")
 n = words(panels)
-width = 1000; height = n > 3 ? 800 : 420
+rows = n > 3 ? 2 : 1
+width = 1000; height = 70 + 380*rows
 load plots."/style.gp"
 set logscale x 2
 set xlabel "r (all at its GPU memory)"
 set yrange [0:1.05]
-names = '"random, best scale" learned "GaLore, equal bytes" "GaLore, equal numbers" "..... SVD floor at rank d"'
+names = '"random projectors, best scale" "learned projectors" "GaLore, equal bytes" "GaLore, equal numbers" "SVD floor at rank d"'
 columns = "random learned galore galore_formula floor"
-array shade[5] = [grey, blue, orange, orange, black]
-array mark[5] = [5, 7, 9, 8, 0]
+array shade[5] = [colour_of("lsp-random"), colour_of("lsp"), colour_of("galore"), colour_of("galore"), black]
+array mark[5] = [mark_of("lsp-random"), mark_of("lsp"), mark_of("galore"), mark_of("galore")-1, 0]
 array dashes[5] = [1, 1, 1, 2, 3]
-set multiplot layout (n > 3 ? 2 : 1),(n > 3 ? 3 : n) margins screen 0.07,0.98,(n > 3 ? 0.13 : 0.24),(n > 3 ? 0.93 : 0.91) spacing screen 0.07,0.15
+set multiplot title note
 unset key
-do for [k=1:5] {
-    set label k word(names, k) at screen 0.19*k-0.17, screen (n > 3 ? 0.025 : 0.04) left offset 1.5,0 point pointtype mark[k] linecolor rgb shade[k]
-}
 do for [i=1:n] {
     panel = word(panels, i)
     colon = strstrt(panel, ":")
+    across = (i - 1) % 3; down = (i - 1) / 3
+    set lmargin at screen 0.07 + 0.325*across; set rmargin at screen 0.07 + 0.325*across + 0.27
+    top = 1 - (60.0 + 380*down)/height
+    set tmargin at screen top; set bmargin at screen top - 270.0/height
     set title panel[1:colon-1]." text, d = ".panel[colon+1:*]
-    if (i % 3 == 1) { set ylabel "relative bias on held-out gradients" } else { unset ylabel }
+    if (across == 0) { set ylabel "relative bias on held-out gradients" } else { unset ylabel }
     plot for [k=1:5] file using (strcol("panel") eq panel ? column("r") : NaN):(column(word(columns, k))) \
         with linespoints pointtype mark[k] linewidth 1.4 linecolor rgb shade[k] dashtype dashes[k]
-    unset label
 }
+# The legend on a strip of its own.
+unset title; unset border; unset tics; unset xlabel; unset ylabel; unset logscale; unset grid
+set lmargin at screen 0; set rmargin at screen 1; set tmargin at screen 0.05; set bmargin at screen 0
+set xrange [0:1]; set yrange [0:1]
+set key at screen 0.5, screen 22.0/height center center horizontal Left reverse samplen 2 width -1
+plot for [k=1:5] NaN with linespoints pointtype mark[k] linewidth 1.4 linecolor rgb shade[k] dashtype dashes[k] title word(names, k)
 unset multiplot

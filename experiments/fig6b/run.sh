@@ -27,5 +27,5 @@ done
 rm "$out/cell.csv"
 
 awk_csv "$here/mean.awk" "$out/fig6b.csv" > "$out/mean.csv"
-plot fig6b "$out/fig6b"
+plot fig6b "$out/fig6b" note="What projectors keep of the gradients of a pretrained gpt-tiny, batch 4, 128 tokens"
 awk_csv "$here/check.awk" "$out/fig6b.csv"
