@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "real/sample.h"
-#include "real/word_split.h"
+#include "real/unicode.h"
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 

@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 #include "plan/input_file.h"
-#include "real/word_split.h"
+#include "real/unicode.h"
 
 enum { FILE_MAX_BYTES = 1 << 30, ALWAYS_UNFOLDED_BYTES = 64 << 20, UNFOLDED_MOST = 100, SAMPLE_BYTES = 64 << 10 };
 

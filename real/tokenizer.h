@@ -1,15 +1,15 @@
-/* tokenizer.h - text to token ids and back, as Hugging Face's tokenizers does it, for byte-pair encodings.
+/* tokenizer.h - text to token ids and back, as Hugging Face's tokenizers does it.
  *
- * A folder's tokenizer.json is read when it is there, else vocab.json + merges.txt (byte-level, GPT-2's and RoBERTa's).
- * Encoding: added tokens ("<s>", "<|endoftext|>") are cut out; the rest is normalised (Llama: prepend and replace by
- * U+2581), cut into words (GPT-2's pattern over Unicode letters and numbers, or by U+2581), and within a word the
- * adjacent pair that comes first in the list of merges, the leftmost of several, is joined until none is left
- * [Sennrich et al. 2016, arXiv 1508.07909; Radford et al. 2019, section 2.2].  What has no token becomes its bytes
- * (<0x0A>) or the unknown token.
+ * A folder's tokenizer.json is read when it is there, else vocab.json + merges.txt (GPT-2's and RoBERTa's).  Encoding: added
+ * tokens ("<s>", "<|endoftext|>") are cut out; the rest is normalised (tokenizer_normal.h), cut into words
+ * (tokenizer_split.h), and each word becomes ids by a model: BPE (tokenizer_bpe.c), WordPiece, Unigram or WordLevel
+ * (tokenizer_pieces.c).
  *
  * Anything in tokenizer.json that would change ids and is not known here is refused by name, so that ids are either equal
- * to those of the original or there are none.  Truncation and padding are not applied.  Decoding gives the bytes that
- * tokens stand for; where these are no UTF-8, Hugging Face's decoder puts U+FFFD in their place.
+ * to those of the original or there are none: they were compared on every code point of Unicode (tests/peers).
+ * Truncation and padding are not applied.  A byte that is no UTF-8, which the original never sees, is a character of its
+ * own.  Decoding gives the bytes that tokens stand for; where these are no UTF-8, Hugging Face's decoder puts U+FFFD in
+ * their place.
  *
  * A tokenizer caches words that it has met: one thread at a time.
  */

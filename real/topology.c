@@ -142,8 +142,6 @@ static lspo_status_t place(hwloc_topology_t machine, bool gpu, const char *pci_a
 static lspo_status_t read_machine(bool gpu, const char *pci_address, lspo_topology_t *topology_out)
 {
     hwloc_topology_t machine;
-    /* What it cannot read it would say to the user at every command, as in a container without /sys. */
-    setenv("HWLOC_HIDE_ERRORS", "2", 0);
     if (hwloc_topology_init(&machine) != 0)
         return lspo_error(LSPO_ERR_DEVICE, "hwloc cannot start");
     if (pci_address)

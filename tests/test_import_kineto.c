@@ -568,8 +568,8 @@ static uint64_t next_random(uint64_t *state)
 /* What an import must pass by: events of other kinds, values that are no JSON, senseless places, in any order. */
 static const char *const junk[] = {
     "{\"ph\":\"X\",\"cat\":\"python_function\",\"name\":\"C:\\cuda\\x.py(1): f\",\"ts\":1,\"dur\":1}",
-    ("{\"ph\":\"X\",\"cat\":\"cpu_op\",\"name\":\"aten::mm\",\"ts\":NaN,\"dur\":-5,\"args\":{\"a\":[1,{\"b\":[]}],"
-     "\"c\":inf}}"),
+    "{\"ph\":\"X\",\"cat\":\"cpu_op\",\"name\":\"aten::mm\",\"ts\":NaN,\"dur\":-5,\"args\":{\"a\":[1,{\"b\":[]}],\"c\":"
+    "inf}}",
     "{\"ph\":\"i\",\"s\":\"g\",\"name\":\"x\",\"ts\":-Infinity}",
     "{\"ph\":\"M\",\"name\":\"process_labels\",\"pid\":0,\"args\":{\"labels\":\"GPU 0 }, { 1\"}}",
     "{\"ph\":\"X\",\"cat\":\"python_function\",\"name\":\"quote missing,\"ts\":1,\"dur\":1}",

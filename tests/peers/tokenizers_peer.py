@@ -3,6 +3,8 @@ import json
 import os
 import random
 
+import tokenizer_kinds
+
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -141,6 +143,32 @@ def random_text(draw):
     return text
 
 
+def random_character(draw):
+    code = draw.randrange(draw.choice([0x80, 0x250, 0x3200, 0x20000, 0x110000]))
+    return "" if 0xD800 <= code < 0xE000 else chr(code)
+
+
+def any_text(draw):
+    """Characters from anywhere, some of them twice, between what tokenizers treat in a way of its own."""
+    parts = ["the ", "God", "God's", ". ", "  ", "\n", " 12", "'s", "<s>", "[MASK]", "e\u0301", "\u0915\u094d\u0937", "\uac00\u11a8", "\ufb01",
+             "\u212b", "\u0130", "IN", "in", "``a''"]
+    return "".join(draw.choice(parts) if draw.random() < 0.3 else random_character(draw) * draw.choice([1, 1, 2])
+                   for _ in range(draw.randrange(1, 25)))
+
+
+def write_ids(folder, vocabulary, count):
+    """The kinds of which only ids are compared: "ids-NAME"."""
+    draw = random.Random(2)
+    texts = TEXTS + [any_text(draw) for _ in range(count)]
+    for kind, tokenizer in tokenizer_kinds.kinds(CORPUS, vocabulary):
+        place = os.path.join(folder, "tokenizers", "ids-" + kind)
+        os.makedirs(place, exist_ok=True)
+        tokenizer.save(os.path.join(place, "tokenizer.json"), pretty=False)
+        cases = [{"text": text, "ids": tokenizer.encode(text).ids} for text in texts]
+        with open(os.path.join(place, "cases.json"), "w", encoding="utf-8") as file:
+            json.dump(cases, file, ensure_ascii=True, separators=(",", ":"))
+
+
 def write(folder, vocabulary, random_count):
     """One folder a kind: tokenizer.json, and cases.json with ids, ids without special tokens, and decoded texts."""
     draw = random.Random(1)
@@ -167,3 +195,4 @@ def write(folder, vocabulary, random_count):
         for name in [kind] + (["gpt2-files"] if kind == "gpt2" else []):
             with open(os.path.join(folder, "tokenizers", name, "cases.json"), "w", encoding="utf-8") as file:
                 json.dump(cases, file, ensure_ascii=True, separators=(",", ":"))
+    write_ids(folder, vocabulary, random_count)
