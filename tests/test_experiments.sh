@@ -60,12 +60,12 @@ fi
 
 # Every policy has a style of its own, and a picture of all of them as many styles as series.
 names=$("$program" list policies --format csv | with_lib field.awk -v name=name)
-check "no policy without a style" "" "$(styled=$(sed -n 's/^policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp")
+check "no policy without a style" "" "$(styled=$(sed -n 's/^styled_policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp")
     for name in $names; do case " $styled " in *" $name "*) ;; *) echo "$name" ;; esac; done)"
 if command -v gnuplot > /dev/null; then
     gnuplot -e "width = height = 100; format='svg'; target='/dev/null'" -e "load '$(quoted "$here/../plots/style.gp")'" \
-        -e 'do for [i=1:words(policies)] { print sprintf("%06x %d", policy_colour[i], policy_mark[i]) }' > "$folder/styles" 2>&1 || true
-    check "a style for each name" "$(sed -n 's/^policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp" | wc -w)" "$(sort -u "$folder/styles" | wc -l)"
+        -e 'do for [i=1:words(styled_policies)] { print sprintf("%06x %d", policy_colour[i], policy_mark[i]) }' > "$folder/styles" 2>&1 || true
+    check "a style for each name" "$(sed -n 's/^styled_policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp" | wc -w)" "$(sort -u "$folder/styles" | wc -l)"
     mkdir "$folder/styles.d"
     {
         echo "model,link_GBps,$(echo $names | tr ' ' ,)"
