@@ -45,4 +45,4 @@ set lmargin at screen 0.05; set rmargin at screen 0.98
 set key at screen 0.98, screen 34.0/height right center horizontal Left reverse samplen 1 width 1
 set yrange [0:1]; set xrange [0:1]
 plot for [c=1:13] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
-unset multiplot title note
+unset multiplot

@@ -18,7 +18,7 @@ do for [k=1:2] {
     set tmargin at screen (k == 1 ? 0.87 : 0.50); set bmargin at screen (k == 1 ? 0.58 : 0.21)
     set label 1 (k == 1 ? "simulated" : "measured") at graph 0, graph 1.09 left font ",10"
     if (k == 1) {
-        set title policy.": ".note offset 0, 0.6
+        set title policy.": ".note."; dotted: their ends" offset 0, 0.6
         set format x ""; unset xlabel; unset key
     } else {
         unset title; set format x "%g"; set xlabel "time (ms)" offset 0, 0.3
@@ -29,7 +29,7 @@ do for [k=1:2] {
     unset arrow
     do for [e=1:words(ends)] {
         set arrow from word(ends, e) + 0, graph 0 to word(ends, e) + 0, graph 1 nohead linecolor rgb "#404040" dashtype 3 linewidth 0.8 front
-        set label 1+e "end of iteration ".e at word(ends, e) + 0, graph 1.04 right font ",7" textcolor rgb "#404040"
+        set label 1+e "".e at word(ends, e) + 0, graph 1.04 right font ",7" textcolor rgb "#404040"
     }
     plot for [c=1:13] word(files, k) using (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
