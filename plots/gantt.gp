@@ -1,5 +1,5 @@
 # One policy: simulated above, measured below, on one time axis; error bars (5 to 95 %) where the prediction has them.
-width = 900; height = 430
+width = 900; height = 450
 load plots."/style.gp"
 files = data."/".policy.".sim.csv ".data."/".policy.".run.csv"
 load plots."/gantt-style.gp"
@@ -43,8 +43,8 @@ do for [k=1:2] {
 }
 # The legend on its own strip at the bottom.
 unset title; unset label; unset arrow; unset border; unset tics; unset xlabel; unset ylabel
-set tmargin at screen 0.05; set bmargin at screen 0.0
-set key at screen 0.985, screen 0.035 right center horizontal Left reverse samplen 1 width 1
+set tmargin at screen 0.08; set bmargin at screen 0.0
+set key at screen 0.985, screen 0.052 right center horizontal Left reverse samplen 1 width 1
 set yrange [0:1]; set xrange [0:1]
 plot for [c=1:13] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
 unset multiplot
