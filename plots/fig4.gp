@@ -10,7 +10,7 @@ set offsets 0, 0, graph 0.25, 0
 set ylabel "KiB"
 set key top left Left reverse
 plot data."/bytes.csv" using (column("measured")/1024):xtic(1) title "measured" linecolor rgb blue, \
-    '' using (column("formula")/1024) title "Table 2, 4 bytes a number" linecolor rgb grey
+    '' using (column("formula")/1024) title "Table 2, 4 bytes per number" linecolor rgb grey
 set title "numerical rank of what training changed, ".rank_note
 set ylabel "rank"
 set offsets 0, 0, 0, 0
