@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/wrap.h"
 #include "plan/printable.h"
 
 enum { CELL_BYTES = 4096 };
@@ -202,22 +203,23 @@ static bool use_bold(FILE *file)
 }
 
 /* Columns on a terminal: characters, not bytes. */
-static size_t width_of(const char *text)
+static size_t width_of(const char *text, size_t length)
 {
     size_t width = 0;
-    for (; *text != '\0'; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
+    for (size_t i = 0; i < length; i++)
+        width += ((unsigned char)text[i] & 0xc0) != 0x80;
     return width;
 }
 
-static void write_cell(const char *text, const lspo_field_t *field, size_t width, bool last, FILE *file)
+/* `length` bytes of `text`: texts to the left of their column, numbers to the right. */
+static void write_cell(const char *text, size_t length, const lspo_field_t *field, size_t width, bool last, FILE *file)
 {
-    size_t own = width_of(text);
+    size_t own = width_of(text, length);
     int padding = own < width ? (int)(width - own) : 0;
     if (field->kind == LSPO_FIELD_TEXT)
-        fprintf(file, "%s%*s%s", text, last ? 0 : padding, "", last ? "" : "  ");
+        fprintf(file, "%.*s%*s%s", (int)length, text, last ? 0 : padding, "", last ? "" : "  ");
     else
-        fprintf(file, "%*s%s%s", padding, "", text, last ? "" : "  ");
+        fprintf(file, "%*s%.*s%s", padding, "", (int)length, text, last ? "" : "  ");
 }
 
 /* Row 0 is the header. */
@@ -226,27 +228,116 @@ static const char *column_cell(const lspo_table_t *table, size_t row, const lspo
     return row == 0 ? field->name : human_cell(table, row - 1, field, buffer);
 }
 
-static lspo_status_t write_columns(const lspo_table_t *table, FILE *file)
+enum { COLUMN_GAP = 2, TEXT_COLUMN_LEAST = 24 };
+
+typedef struct {
+    const lspo_table_t *table;
+    size_t *widths; /* by field */
+    FILE *file;
+} columns_t;
+
+static void measure_columns(const columns_t *columns)
 {
     char buffer[CELL_BYTES];
-    bool bold = use_bold(file);
-    size_t *widths = calloc(table->field_count, sizeof *widths);
-    if (widths == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the result as a table");
-    for (size_t r = 0; r <= table->record_count; r++)
-        for (size_t f = 0; f < table->field_count; f++) {
-            size_t width = width_of(column_cell(table, r, &table->fields[f], buffer));
-            widths[f] = width > widths[f] ? width : widths[f];
+    for (size_t r = 0; r <= columns->table->record_count; r++)
+        for (size_t f = 0; f < columns->table->field_count; f++) {
+            const char *text = column_cell(columns->table, r, &columns->table->fields[f], buffer);
+            size_t width = width_of(text, strlen(text));
+            columns->widths[f] = width > columns->widths[f] ? width : columns->widths[f];
         }
-    for (size_t r = 0; r <= table->record_count; r++) {
-        if (bold && r == 0)
-            fputs("\033[1m", file);
-        for (size_t f = 0; f < table->field_count; f++)
-            write_cell(column_cell(table, r, &table->fields[f], buffer), &table->fields[f], widths[f],
-                       f + 1 == table->field_count, file);
-        fputs(bold && r == 0 ? "\033[0m\n" : "\n", file);
+}
+
+/* The text column that is widest and can be narrower; field_count: none. */
+static size_t widest_text(const columns_t *columns)
+{
+    size_t widest = columns->table->field_count, width = TEXT_COLUMN_LEAST;
+    for (size_t f = 1; f < columns->table->field_count; f++)
+        if (columns->table->fields[f].kind == LSPO_FIELD_TEXT && columns->widths[f] > width) {
+            widest = f;
+            width = columns->widths[f];
+        }
+    return widest;
+}
+
+/* Texts are wrapped until the table has `room` columns, as far as that goes. */
+static void narrow_columns(const columns_t *columns, size_t room)
+{
+    size_t total = 0;
+    for (size_t f = 0; f < columns->table->field_count; f++)
+        total += columns->widths[f] + COLUMN_GAP;
+    for (size_t f; total > room + COLUMN_GAP && (f = widest_text(columns)) < columns->table->field_count; total--)
+        columns->widths[f]--;
+}
+
+/* Line `line` of a text that is wrapped at `width`; *length_out is 0 behind its end. */
+static const char *line_of(const char *text, size_t width, size_t line, size_t *length_out)
+{
+    for (;; line--) {
+        *length_out = strlen(text) <= width ? strlen(text) : lspo_wrap_line(text, width);
+        if (line == 0 || *text == '\0')
+            return text;
+        text += *length_out;
+        text += strspn(text, " ");
     }
-    free(widths);
+}
+
+/* A line of a row in the first column and those from `begin` to `end`.  Is there more of one of its texts? */
+static bool write_row_line(const columns_t *columns, size_t row, size_t line, size_t begin, size_t end)
+{
+    const lspo_field_t *fields = columns->table->fields;
+    char buffer[CELL_BYTES];
+    size_t length, filled = 0;
+    bool more = false;
+    for (size_t f = 0; f < end; f = f == 0 ? begin : f + 1) {
+        const char *cell = column_cell(columns->table, row, &fields[f], buffer);
+        const char *text = line_of(cell, columns->widths[f], line, &length);
+        filled = length > 0 ? f : filled;
+        more |= text[length] != '\0';
+    }
+    for (size_t f = 0; f <= filled; f = f == 0 ? begin : f + 1) {
+        const char *cell = column_cell(columns->table, row, &fields[f], buffer);
+        const char *text = line_of(cell, columns->widths[f], line, &length);
+        write_cell(text, length, &fields[f], columns->widths[f], f == filled, columns->file);
+    }
+    return more;
+}
+
+static void write_band(const columns_t *columns, size_t begin, size_t end)
+{
+    bool bold = use_bold(columns->file);
+    for (size_t r = 0; r <= columns->table->record_count; r++) {
+        bool more = true;
+        for (size_t line = 0; more; line++) {
+            if (bold && r == 0)
+                fputs("\033[1m", columns->file);
+            more = write_row_line(columns, r, line, begin, end);
+            fputs(bold && r == 0 ? "\033[0m\n" : "\n", columns->file);
+        }
+    }
+}
+
+/* On a terminal texts are wrapped, and what is still too wide follows below, beside the first column again. */
+static lspo_status_t write_columns(const lspo_table_t *table, FILE *file)
+{
+    const columns_t columns = {table, calloc(table->field_count, sizeof(size_t)), file};
+    if (columns.widths == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the result as a table");
+    size_t room = lspo_terminal_width(file);
+    measure_columns(&columns);
+    if (room > 0)
+        narrow_columns(&columns, room);
+    size_t begin = 1;
+    do {
+        size_t end = begin, used = columns.widths[0];
+        while (end < table->field_count &&
+               (room == 0 || end == begin || used + COLUMN_GAP + columns.widths[end] <= room))
+            used += COLUMN_GAP + columns.widths[end++];
+        if (begin > 1)
+            fputc('\n', file);
+        write_band(&columns, begin, end);
+        begin = end;
+    } while (begin < table->field_count);
+    free(columns.widths);
     return LSPO_OK;
 }
 
