@@ -13,13 +13,15 @@
 #include "cli/command.h"
 #include "cli/host_room.h"
 #include "cli/interrupt.h"
-#include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/train_sample.h"
+#include "cli/train_view.h"
 #include "cli/version.h"
 #include "real/dataset.h"
+#include "real/device.h"
 #include "real/hf_model.h"
+#include "real/metrics.h"
 #include "real/tokenizer.h"
 #include "real/train.h"
 #include "sim/sim.h"
@@ -142,9 +144,11 @@ static const lspo_arg_t train_args[] = {
 typedef struct {
     const char *model, *policy, *device, *data, *tokenizer, *ended, *output, *export_path, *version;
     const char *sample;
-    uint64_t steps, steps_run, resumed_from, seed, best_step, refits, cut_rows, dropped_rows, peak_gpu_bytes;
-    double epochs, train_s, step_s, predicted_step_s, tokens_per_s, loss_first, loss_last, held_out_before,
-        held_out_after, perplexity_before, perplexity_after, accuracy_before, accuracy_after, best_loss, best_accuracy;
+    uint64_t steps, steps_run, resumed_from, seed, best_step, refits, cut_rows, dropped_rows, peak_gpu_bytes,
+        checkpoint_copy_bytes;
+    double epochs, load_s, train_s, step_s, predicted_step_s, fit_s, checkpoint_s, tokens_per_s, loss_first, loss_last,
+        held_out_before, held_out_after, perplexity_before, perplexity_after, accuracy_before, accuracy_after,
+        best_loss, best_accuracy;
 } train_result_t;
 
 #define TEXT(field)                                                                                                    \
@@ -172,9 +176,12 @@ static const lspo_field_t result_fields[] = {
     INTEGER(resumed_from, LSPO_UNIT_NONE),
     REAL(epochs, LSPO_UNIT_NONE),
     TEXT(ended),
+    REAL(load_s, LSPO_UNIT_SECONDS),
     REAL(train_s, LSPO_UNIT_SECONDS),
     REAL(step_s, LSPO_UNIT_SECONDS),
     REAL(predicted_step_s, LSPO_UNIT_SECONDS),
+    REAL(fit_s, LSPO_UNIT_SECONDS),
+    REAL(checkpoint_s, LSPO_UNIT_SECONDS),
     REAL(tokens_per_s, LSPO_UNIT_NONE),
     REAL(loss_first, LSPO_UNIT_NONE),
     REAL(loss_last, LSPO_UNIT_NONE),
@@ -191,39 +198,12 @@ static const lspo_field_t result_fields[] = {
     INTEGER(cut_rows, LSPO_UNIT_NONE),
     INTEGER(dropped_rows, LSPO_UNIT_NONE),
     INTEGER(peak_gpu_bytes, LSPO_UNIT_BYTES),
+    INTEGER(checkpoint_copy_bytes, LSPO_UNIT_BYTES),
     TEXT(output),
     {"export", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(train_result_t, export_path)},
     TEXT(sample),
     TEXT(version),
 };
-
-/* ---- Progress ---- */
-
-static const char *format_duration(double seconds, char *buffer, size_t buffer_bytes)
-{
-    if (seconds >= 5400)
-        snprintf(buffer, buffer_bytes, "%.1f h", seconds / 3600);
-    else if (seconds >= 90)
-        snprintf(buffer, buffer_bytes, "%.0f min", seconds / 60);
-    else
-        snprintf(buffer, buffer_bytes, "%.0f s", seconds);
-    return buffer;
-}
-
-static void show_progress(void *context, const lspo_train_progress_t *progress)
-{
-    char held_out[48] = "", accuracy[32] = "", measured[32], predicted[32], expected[48] = "";
-    if (isfinite(progress->held_out_loss))
-        snprintf(held_out, sizeof held_out, "  held-out %.4f", progress->held_out_loss);
-    if (isfinite(progress->accuracy))
-        snprintf(accuracy, sizeof accuracy, " (%.1f %% right)", 100 * progress->accuracy);
-    if (isfinite(progress->predicted_s))
-        snprintf(expected, sizeof expected, " (predicted %s)",
-                 format_duration(progress->predicted_s, predicted, sizeof predicted));
-    lspo_progress_line(context, "step %" PRIu32 "/%" PRIu32 "  loss %.4f%s%s  %.0f tokens/s  %s left%s", progress->step,
-                       progress->steps, progress->loss, held_out, accuracy, progress->tokens_per_s,
-                       format_duration(progress->remaining_s, measured, sizeof measured), expected);
-}
 
 /* ---- model, tokens, data ---- */
 
@@ -233,22 +213,29 @@ typedef struct {
     lspo_tokenizer_t *tokenizer; /* NULL: bytes */
     lspo_dataset_t *data;
     lspo_train_sample_t sample;
+    double load_s; /* for model, tokens and data */
+    lspo_train_view_t *view;
+    uint64_t text_bytes, encoded_bytes; /* of the data; of it so far */
 } trainee_t;
 
 static lspo_status_t encode(void *context, const char *text, size_t bytes, lspo_tokens_t *tokens)
 {
+    trainee_t *trainee = context;
     uint32_t *ids;
     size_t count;
-    lspo_status_t status = lspo_tokenizer_encode(context, text, bytes, false, &ids, &count);
+    lspo_status_t status = lspo_tokenizer_encode(trainee->tokenizer, text, bytes, false, &ids, &count);
     if (status != LSPO_OK)
         return status;
+    trainee->encoded_bytes += bytes;
+    lspo_train_view_phase(trainee->view, "MB of text into tokens", (uint32_t)(trainee->encoded_bytes >> 20),
+                          (uint32_t)(trainee->text_bytes >> 20));
     for (size_t i = 0; status == LSPO_OK && i < count; i++)
         status = lspo_tokens_append(tokens, ids[i]);
     free(ids);
     return status;
 }
 
-static lspo_encoder_t encoder_of(const trainee_t *trainee)
+static lspo_encoder_t encoder_of(trainee_t *trainee)
 {
     const lspo_model_t *model = &trainee->request->base.model;
     if (!trainee->tokenizer)
@@ -256,7 +243,7 @@ static lspo_encoder_t encoder_of(const trainee_t *trainee)
     uint32_t end = lspo_tokenizer_end(trainee->tokenizer), pad = lspo_tokenizer_pad(trainee->tokenizer);
     return (lspo_encoder_t){.name = "bpe",
                             .encode = encode,
-                            .context = trainee->tokenizer,
+                            .context = trainee,
                             .begin = lspo_tokenizer_begin(trainee->tokenizer),
                             .end = end,
                             .pad = pad != LSPO_TOKEN_NONE   ? pad
@@ -300,10 +287,19 @@ static void close_trainee(trainee_t *trainee)
     lspo_hf_model_close(trainee->hf);
 }
 
-static lspo_status_t open_trainee(const train_request_t *request, trainee_t *trainee)
+static uint64_t file_bytes(const char *path)
+{
+    struct stat info;
+    return path && stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
+}
+
+static lspo_status_t open_trainee(const train_request_t *request, lspo_train_view_t *view, trainee_t *trainee)
 {
     const char *folder = request->base.model_name;
-    *trainee = (trainee_t){.request = request};
+    uint64_t start_ns = lspo_now_ns();
+    *trainee = (trainee_t){.request = request,
+                           .view = view,
+                           .text_bytes = file_bytes(request->data_path) + file_bytes(request->eval_path)};
     lspo_status_t status = LSPO_OK;
     if (lspo_request_is_folder(folder)) {
         status = lspo_hf_model_open(folder, 0, &trainee->hf);
@@ -312,7 +308,10 @@ static lspo_status_t open_trainee(const train_request_t *request, trainee_t *tra
     }
     if (status == LSPO_OK)
         status = open_sample(trainee);
-    return status == LSPO_OK ? open_data(trainee) : status;
+    if (status == LSPO_OK)
+        status = open_data(trainee);
+    trainee->load_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
+    return status;
 }
 
 static lspo_status_t load_stage(void *context, uint32_t stage, float *weights)
@@ -402,11 +401,12 @@ static lspo_status_t fill_options(const train_request_t *request, trainee_t *tra
                                       .resume = request->resume,
                                       .metrics_path = request->metrics_path,
                                       .predicted_step_s = predicted_step_s,
-                                      .initial = trainee->hf ? base->model.name : "seed",
                                       .load = trainee->hf ? load_stage : NULL,
                                       .save = request->export_path || request->sample_text ? use_weights : NULL,
                                       .model_context = trainee,
-                                      .progress = show_progress};
+                                      .progress = lspo_train_view_step,
+                                      .phase = lspo_train_view_phase,
+                                      .progress_context = trainee->view};
     lspo_status_t status = lspo_request_caps(base, &options->caps);
     return status == LSPO_OK ? count_steps(request, trainee->data, &options->steps) : status;
 }
@@ -416,6 +416,7 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
 {
     const lspo_train_state_t *state = &trained->state;
     bool language = lspo_dataset_kind(trainee->data) != LSPO_DATASET_LABELS;
+    bool lsp = request->base.policy->gradient_form == LSPO_FORM_SUBSPACE;
     double rows = (double)options->workload.batch * options->workload.accumulation * state->step;
     train_result_t result = {
         .model = request->base.model.name,
@@ -429,8 +430,12 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
         .resumed_from = request->resume ? trained->resumed_from : LSPO_MISSING,
         .epochs = rows / (double)lspo_dataset_train_rows(trainee->data),
         .ended = state->step == options->steps ? "all steps done" : "no better for --patience evaluations",
+        .load_s = trainee->load_s + trained->load_s,
         .train_s = state->elapsed_s,
         .step_s = trained->step_s,
+        .fit_s = lsp ? trained->fit_s : (double)NAN,
+        .checkpoint_s = request->output ? trained->checkpoint_s : (double)NAN,
+        .checkpoint_copy_bytes = request->output ? trained->checkpoint_copy_bytes : LSPO_MISSING,
         .predicted_step_s = options->predicted_step_s,
         .tokens_per_s = trained->tokens_per_s,
         .loss_first = state->loss_first,
@@ -444,7 +449,7 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
         .best_loss = state->best_loss,
         .best_accuracy = state->accuracy_best,
         .best_step = isfinite(state->best_loss) ? state->best_step : LSPO_MISSING,
-        .refits = request->base.policy->gradient_form == LSPO_FORM_SUBSPACE ? state->refits : LSPO_MISSING,
+        .refits = lsp ? state->refits : LSPO_MISSING,
         .cut_rows = lspo_dataset_cut_rows(trainee->data),
         .dropped_rows = lspo_dataset_dropped_rows(trainee->data),
         .peak_gpu_bytes = trained->peak_gpu_bytes,
@@ -464,7 +469,6 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
 static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
 {
     double predicted_step_s = NAN;
-    lspo_progress_t progress;
     lspo_train_options_t options;
     lspo_train_result_t trained;
     const lspo_request_t *base = &request->base;
@@ -475,11 +479,9 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
         status = fill_options(request, trainee, predicted_step_s, &options);
     if (status != LSPO_OK)
         return status;
-    options.progress_context = &progress;
     options.stop = lspo_interrupt_catch();
-    lspo_progress_start(&progress);
     status = lspo_train(&options, &trained);
-    lspo_progress_end(&progress);
+    lspo_train_view_end(trainee->view);
     return status == LSPO_OK ? write_result(request, trainee, &options, &trained) : status;
 }
 
@@ -491,9 +493,54 @@ static lspo_status_t make_export_folder(const char *folder)
     return lspo_error(LSPO_ERR_IO, "%s: cannot make the folder: %s", folder, strerror(errno));
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+    return a && b && stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+/* A name that an export writes: its files have these endings, metrics have another. */
+static bool is_exported(const char *path, const char *folder)
+{
+    static const char *const endings[] = {".json", ".safetensors", ".txt", ".jinja", ".model"};
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    char *parent = slash ? strndup(path, (size_t)(slash - path + 1)) : strdup(".");
+    bool inside = parent && same_file(parent, folder), ours = false;
+    free(parent);
+    for (size_t i = 0; inside && dot && i < sizeof endings / sizeof endings[0]; i++)
+        ours |= strcmp(dot, endings[i]) == 0;
+    return ours;
+}
+
+/* Asked before anything is read: metrics that would overwrite what the training reads or writes, by whatever name, and a
+ * file that cannot be written or that another training writes. */
+static lspo_status_t check_metrics(const train_request_t *request)
+{
+    const char *path = request->metrics_path;
+    const struct {
+        const char *flag, *path;
+    } others[] = {{"--data", request->data_path},
+                  {"--eval-data", request->eval_path},
+                  {"--model", request->base.model_name},
+                  {"--machine", request->base.machine_name}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (same_file(path, others[i].path))
+            return lspo_error(LSPO_ERR_INPUT, "--metrics %s is the file of %s %s, which would be lost", path,
+                              others[i].flag, others[i].path);
+    if (request->export_path && is_exported(path, request->export_path))
+        return lspo_error(LSPO_ERR_INPUT, "--metrics %s is among the files that --export writes", path);
+    lspo_metrics_t *metrics;
+    lspo_status_t status = lspo_metrics_open(path, &metrics);
+    if (status == LSPO_OK)
+        lspo_metrics_close(metrics);
+    return status;
+}
+
 static lspo_status_t fine_tune(train_request_t *request)
 {
     trainee_t trainee;
+    lspo_train_view_t view;
     lspo_status_t status = LSPO_OK;
     if (request->steps > 0 && request->epochs > 0)
         return lspo_error(LSPO_ERR_INPUT, "--steps and --epochs are both given; one is enough");
@@ -501,13 +548,14 @@ static lspo_status_t fine_tune(train_request_t *request)
         request->epochs = 1;
     if (request->export_weights < 0)
         request->export_weights = request->eval_every > 0 ? EXPORT_BEST : EXPORT_LAST;
-    if (request->metrics_path && !request->resume)
-        status = lspo_request_check_output(request->metrics_path);
+    if (request->metrics_path)
+        status = check_metrics(request);
     if (status == LSPO_OK && request->export_path)
         status = make_export_folder(request->export_path);
     if (status != LSPO_OK)
         return status;
-    status = open_trainee(request, &trainee);
+    lspo_train_view_begin(&view);
+    status = open_trainee(request, &view, &trainee);
     if (status == LSPO_OK)
         status = train_on(request, &trainee);
     close_trainee(&trainee);

@@ -2,6 +2,7 @@
 #include "cli/interrupt.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 static atomic_int stop_requested, child_of_ours;
@@ -19,16 +20,28 @@ static void request_stop(int signal_number)
         kill(child, SIGINT);
 }
 
+/* A script's background jobs begin with SIGINT ignored; who sends it to one by `kill` means it. */
+static bool stays_ignored(int signal_number)
+{
+    struct sigaction inherited;
+    return signal_number != SIGINT && sigaction(signal_number, NULL, &inherited) == 0 &&
+           inherited.sa_handler == SIG_IGN;
+}
+
 const atomic_int *lspo_interrupt_catch(void)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-        struct sigaction inherited, action = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
-        sigemptyset(&action.sa_mask);
-        if (sigaction(signals[i], NULL, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
+    struct sigaction action = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        if (!stays_ignored(signals[i]))
             sigaction(signals[i], &action, NULL);
-    }
     return &stop_requested;
+}
+
+void lspo_interrupt_at_once(void)
+{
+    signal(SIGINT, SIG_DFL);
 }
 
 void lspo_interrupt_pass_on(pid_t child)

@@ -40,6 +40,25 @@ static const char *const family_names[] = {
     [LSPO_FAMILY_GPT] = "gpt", [LSPO_FAMILY_LLAMA] = "llama", [LSPO_FAMILY_BERT] = "bert"};
 enum { FAMILY_COUNT = sizeof family_names / sizeof family_names[0] };
 
+#define FIELD(key, field, kind_name)                                                                                   \
+    .name = key, .offset_bytes = offsetof(lspo_model_t, field), .kind = LSPO_RECORD_##kind_name
+
+const lspo_record_field_t lspo_model_fields[] = {
+    {FIELD("family", family, NAMED), .names = family_names},
+    {FIELD("blocks", block_count, U32)},
+    {FIELD("width", width, U32)},
+    {FIELD("heads", head_count, U32)},
+    {FIELD("kv_heads", kv_head_count, U32)},
+    {FIELD("mlp_width", mlp_width, U32)},
+    {FIELD("vocabulary", vocabulary, U32)},
+    {FIELD("max_sequence", max_sequence, U32)},
+    {FIELD("tied_head", tied_head, BOOL)},
+    {FIELD("norm_epsilon", norm_epsilon, REAL)},
+    {FIELD("rope_theta", rope_theta, REAL)},
+    {FIELD("classes", class_count, U32)},
+};
+const size_t lspo_model_field_count = sizeof lspo_model_fields / sizeof lspo_model_fields[0];
+
 uint32_t lspo_model_stage_count(const lspo_model_t *model)
 {
     return model->block_count + 2;

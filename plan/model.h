@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "plan/record.h"
 #include "plan/status.h"
 
 typedef enum {
@@ -42,6 +43,10 @@ typedef struct {
     double rope_theta;    /* base of the rotary angles, LLAMA only                                     */
     uint32_t class_count; /* BERT: labels of a sequence classifier, 1 for a number; 0: a language model */
 } lspo_model_t;
+
+/* Every field but name and source, by the key of an INI file. */
+extern const lspo_record_field_t lspo_model_fields[];
+extern const size_t lspo_model_field_count;
 
 /* RoBERTa numbers positions from its padding index + 1, which leaves the first two rows of its table unused. */
 enum { LSPO_BERT_UNUSED_POSITIONS = 2 };

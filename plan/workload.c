@@ -16,6 +16,54 @@ static const double activation_elements_max = 0x1p46;
 static const char *const precision_names[LSPO_PRECISION_COUNT] = {
     [LSPO_FP32] = "fp32", [LSPO_BF16] = "bf16", [LSPO_FP16] = "fp16"};
 
+static const char *const train_rest_names[] = {"auto", "on", "off"};
+static const char *const projectors_names[] = {"weight", "shape"};
+static const char *const projector_values_names[] = {"normal", "sign"};
+
+#define FIELD(flag, field, kind_name)                                                                                  \
+    .name = flag, .offset_bytes = offsetof(lspo_workload_t, field), .kind = LSPO_RECORD_##kind_name
+
+/* Recomputed activations are the same to the bit, and where an op waits does not change what it computes; but blocks that
+ * stay on the GPU have their optimizer state there. */
+const lspo_record_field_t lspo_workload_fields[] = {
+    {FIELD("batch", batch, U32)},
+    {FIELD("sequence", sequence, U32)},
+    {FIELD("precision", precision, NAMED), .names = precision_names},
+    {FIELD("transfer", transfer, NAMED), .names = precision_names},
+    {FIELD("checkpointing", checkpointing, BOOL), .free = true},
+    {FIELD("iterations", iterations, U32), .free = true},
+    {FIELD("accumulation", accumulation, U32)},
+    {FIELD("clip", clip_norm, REAL)},
+    {FIELD("train-rest", train_rest, NAMED), .names = train_rest_names},
+    {FIELD("subspace", subspace, U32)},
+    {FIELD("nnz", nnz, U32)},
+    {FIELD("rank", rank, U32)},
+    {FIELD("project-every", project_every, U32)},
+    {FIELD("critical", critical_fraction, REAL)},
+    {FIELD("update-every", update_every, U32)},
+    {FIELD("select-every", select_every, U32)},
+    {FIELD("switch-every", switch_every, U32)},
+    {FIELD("transition", transition, I32), .free = true},
+    {FIELD("gradient-buffers", gradient_buffers, U32), .free = true},
+    {FIELD("swap-slots", swap_slots, U32), .free = true},
+    {FIELD("resident-blocks", resident_blocks, U32)},
+    {FIELD("check-every", check_every, U32)},
+    {FIELD("bias-threshold", bias_threshold, REAL)},
+    {FIELD("fit-steps", fit_steps, U32)},
+    {FIELD("fit-batches", fit_batches, U32)},
+    {FIELD("projectors", projectors, NAMED), .names = projectors_names},
+    {FIELD("projector-values", projector_values, NAMED), .names = projector_values_names},
+    {FIELD("fit-beta", fit_beta, REAL)},
+    {FIELD("first-step", first_step, U32), .free = true}, /* of a segment */
+    {FIELD("open-end", open_end, BOOL), .free = true},
+    {FIELD("seed", seed, U64)},
+    {FIELD("learning-rate", learning_rate, REAL)},
+    {FIELD("loss-scale", loss_scale, SCALE)},
+    {FIELD("weight-decay", weight_decay, REAL)},
+    {FIELD("identity-projectors", identity_projectors, BOOL)},
+};
+const size_t lspo_workload_field_count = sizeof lspo_workload_fields / sizeof lspo_workload_fields[0];
+
 void lspo_workload_default(lspo_workload_t *workload_out)
 {
     *workload_out = (lspo_workload_t){

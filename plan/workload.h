@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "plan/model.h"
+#include "plan/record.h"
 #include "plan/status.h"
 
 typedef enum { LSPO_FP32, LSPO_BF16, LSPO_FP16, LSPO_PRECISION_COUNT } lspo_precision_t;
@@ -73,6 +74,10 @@ typedef struct {
     double weight_decay;      /* decoupled (AdamW): w <- w (1 - learning_rate weight_decay) - ...          */
     bool identity_projectors; /* test hook: lsp with P = Q = I, so that d_m = m and d_n = n; default off */
 } lspo_workload_t;
+
+/* Every field, by its flag's name; those that have no flag by their own. */
+extern const lspo_record_field_t lspo_workload_fields[];
+extern const size_t lspo_workload_field_count;
 
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
  * train_rest auto, d 512, r 8, rank 16, project_every 200, switch_every 50, critical fraction 0.1, update_every 4,

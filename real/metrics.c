@@ -2,16 +2,21 @@
 #include "real/metrics.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "plan/output_file.h"
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,perplexity,"
                              "bias,bias_fitted,refits,accuracy\n";
+
+/* How the header began in every version. */
+static const char own_beginning[] = "step,epoch,loss,";
 
 static const size_t columns[] = {
     offsetof(lspo_metrics_row_t, epoch),         offsetof(lspo_metrics_row_t, loss),
@@ -25,6 +30,8 @@ enum { COLUMN_COUNT = sizeof columns / sizeof columns[0], LINE_BYTES = 512 };
 struct lspo_metrics {
     FILE *file;
     char *path;
+    bool regular;
+    bool made; /* here, and nothing written yet */
 };
 
 static double *column(lspo_metrics_row_t *row, size_t i)
@@ -93,22 +100,28 @@ static lspo_status_t append_row(lspo_metrics_row_t **rows, size_t *count, const 
     return LSPO_OK;
 }
 
-static lspo_status_t read_rows(FILE *file, const char *path, lspo_metrics_row_t **rows, size_t *count)
+/* `end_out`, which may be NULL: where in the file the rows up to `step` end. */
+static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo_metrics_row_t **rows, size_t *count,
+                               long *end_out)
 {
     char line[LINE_BYTES];
     if (!fgets(line, sizeof line, file) || strcmp(line, header) != 0)
         return lspo_error(LSPO_ERR_INPUT, "%s:1: not metrics: the first line must be %.*s", path,
                           (int)(sizeof header - 2), header);
     lspo_status_t status = LSPO_OK;
+    long end = ftell(file);
     for (size_t number = 2; status == LSPO_OK && fgets(line, sizeof line, file); number++) {
         lspo_metrics_row_t row;
-        if (parse_row(line, &row))
+        if (parse_row(line, &row)) {
             status = append_row(rows, count, &row);
-        else if (strchr(line, '\n'))
+            end = row.step <= step ? ftell(file) : end;
+        } else if (strchr(line, '\n'))
             status = lspo_error(LSPO_ERR_INPUT, "%s:%zu: not a row of metrics", path, number);
     }
     if (status == LSPO_OK && ferror(file))
         status = lspo_error(LSPO_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
+    if (status == LSPO_OK && end_out)
+        *end_out = end;
     return status;
 }
 
@@ -119,7 +132,7 @@ lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out,
         return lspo_error(LSPO_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
     lspo_metrics_row_t *rows = NULL;
     size_t count = 0;
-    lspo_status_t status = read_rows(file, path, &rows, &count);
+    lspo_status_t status = read_rows(file, path, UINT32_MAX, &rows, &count, NULL);
     fclose(file);
     if (status != LSPO_OK) {
         free(rows);
@@ -130,48 +143,75 @@ lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out,
     return LSPO_OK;
 }
 
-/* The file as it was when `step` steps were done. */
-static lspo_status_t rewind_file(const char *path, uint32_t step)
+/* ---- write ---- */
+
+static lspo_status_t cannot_write(const char *path)
 {
-    lspo_metrics_row_t *rows;
-    size_t count;
-    lspo_output_t output;
-    lspo_status_t status = lspo_metrics_read(path, &rows, &count);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_output_open(path, &output);
-    if (status == LSPO_OK) {
-        fputs(header, output.file);
-        for (size_t i = 0; i < count && rows[i].step <= step; i++)
-            write_row(output.file, &rows[i]);
-        status = lspo_output_finish(&output, LSPO_OK);
-    }
-    free(rows);
-    return status;
+    return lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, strerror(errno));
 }
 
-static bool exists(const char *path)
+/* What is there and is no metrics file is somebody's: a typing error must not cost it. */
+static lspo_status_t refuse_others(const lspo_metrics_t *metrics)
 {
-    FILE *file = fopen(path, "r");
-    bool found = file && fgetc(file) != EOF;
-    if (file)
-        fclose(file);
-    return found;
+    char line[LINE_BYTES];
+    bool empty = !fgets(line, sizeof line, metrics->file);
+    if (empty && ferror(metrics->file))
+        return lspo_error(LSPO_ERR_IO, "%s: cannot read: %s", metrics->path, strerror(errno));
+    if (!empty && strncmp(line, own_beginning, strlen(own_beginning)) != 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--metrics %s: the file holds something else, which would be lost: name another",
+                          metrics->path);
+    return LSPO_OK;
 }
 
-lspo_status_t lspo_metrics_open(const char *path, bool resume, uint32_t step, lspo_metrics_t **metrics_out)
+static lspo_status_t lock(const lspo_metrics_t *metrics)
 {
-    bool go_on = resume && exists(path);
-    lspo_status_t status = go_on ? rewind_file(path, step) : LSPO_OK;
-    if (status != LSPO_OK)
-        return status;
+    if (flock(fileno(metrics->file), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return lspo_error(LSPO_ERR_INPUT, "--metrics %s: another training writes to it", metrics->path);
+    return LSPO_OK; /* without a lock where the file system has none */
+}
+
+/* A pipe without a reader is an error, not a wait. */
+static int open_descriptor(lspo_metrics_t *metrics)
+{
+    int descriptor = open(metrics->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    metrics->made = metrics->regular = descriptor >= 0;
+    if (descriptor >= 0 || errno != EEXIST)
+        return descriptor;
+    struct stat info;
+    metrics->regular = stat(metrics->path, &info) != 0 || S_ISREG(info.st_mode); /* not there: a link to nothing yet */
+    if (metrics->regular)
+        return open(metrics->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    descriptor = open(metrics->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor >= 0)
+        fcntl(descriptor, F_SETFL, 0);
+    return descriptor;
+}
+
+static lspo_status_t open_file(lspo_metrics_t *metrics)
+{
+    int descriptor = open_descriptor(metrics);
+    if (descriptor < 0)
+        return cannot_write(metrics->path);
+    metrics->file = fdopen(descriptor, metrics->regular ? "r+" : "w");
+    if (metrics->file)
+        return LSPO_OK;
+    close(descriptor);
+    return cannot_write(metrics->path);
+}
+
+lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out)
+{
     lspo_metrics_t *metrics = calloc(1, sizeof *metrics);
+    lspo_status_t status = LSPO_OK;
     if (!metrics || !(metrics->path = strdup(path)))
         status = lspo_error(LSPO_ERR_MEMORY, "no memory for metrics");
-    else if (!(metrics->file = fopen(path, go_on ? "a" : "w")))
-        status = lspo_error(LSPO_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-    else if (!go_on)
-        fputs(header, metrics->file);
+    if (status == LSPO_OK)
+        status = open_file(metrics);
+    if (status == LSPO_OK && metrics->regular)
+        status = lock(metrics);
+    if (status == LSPO_OK && metrics->regular)
+        status = refuse_others(metrics);
     if (status != LSPO_OK) {
         lspo_metrics_close(metrics);
         return status;
@@ -180,12 +220,44 @@ lspo_status_t lspo_metrics_open(const char *path, bool resume, uint32_t step, ls
     return LSPO_OK;
 }
 
+/* Where the rows up to `step` end; 0 for an empty file. */
+static lspo_status_t find_end(lspo_metrics_t *metrics, uint32_t step, long *end_out)
+{
+    lspo_metrics_row_t *rows = NULL;
+    size_t count = 0;
+    rewind(metrics->file);
+    if (fgetc(metrics->file) == EOF && !ferror(metrics->file)) {
+        *end_out = 0;
+        return LSPO_OK;
+    }
+    rewind(metrics->file);
+    lspo_status_t status = read_rows(metrics->file, metrics->path, step, &rows, &count, end_out);
+    free(rows);
+    return status;
+}
+
+lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t step)
+{
+    long end = 0;
+    if (metrics->regular && resume) {
+        lspo_status_t status = find_end(metrics, step, &end);
+        if (status != LSPO_OK)
+            return status;
+    }
+    metrics->made = false;
+    if (metrics->regular && (fseek(metrics->file, end, SEEK_SET) != 0 || ftruncate(fileno(metrics->file), end) != 0))
+        return cannot_write(metrics->path);
+    if (end == 0)
+        fputs(header, metrics->file);
+    return fflush(metrics->file) == 0 ? LSPO_OK : cannot_write(metrics->path);
+}
+
 lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         write_row(metrics->file, &rows[i]);
     if (fflush(metrics->file) != 0 || ferror(metrics->file))
-        return lspo_error(LSPO_ERR_IO, "%s: cannot write: %s", metrics->path, strerror(errno));
+        return cannot_write(metrics->path);
     return LSPO_OK;
 }
 
@@ -193,6 +265,8 @@ void lspo_metrics_close(lspo_metrics_t *metrics)
 {
     if (!metrics)
         return;
+    if (metrics->file && metrics->made)
+        unlink(metrics->path);
     if (metrics->file)
         fclose(metrics->file);
     free(metrics->path);

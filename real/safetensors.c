@@ -1,5 +1,6 @@
 #include "real/safetensors.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -572,9 +573,16 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
     return status;
 }
 
+lspo_status_t lspo_safetensors_read_part(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
+                                         uint64_t offset_bytes, size_t bytes, void *out)
+{
+    assert(offset_bytes <= tensor->byte_count && bytes <= tensor->byte_count - offset_bytes);
+    return read_at(&file->shards[tensor->file], tensor->offset_bytes + offset_bytes, bytes, out);
+}
+
 lspo_status_t lspo_safetensors_read_bytes(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, void *out)
 {
-    return read_at(&file->shards[tensor->file], tensor->offset_bytes, tensor->byte_count, out);
+    return lspo_safetensors_read_part(file, tensor, 0, tensor->byte_count, out);
 }
 
 /* The widest types first, so that every tensor is aligned to its elements. */
@@ -642,14 +650,29 @@ static lspo_status_t make_header(const char *path, const lspo_safetensor_source_
     return LSPO_OK;
 }
 
+static lspo_status_t write_filled(FILE *stream, const lspo_safetensor_source_t *source, size_t bytes, void *raw)
+{
+    const size_t part_max = CHUNK_ELEMENTS * sizeof(float);
+    for (size_t at = 0; at < bytes && !ferror(stream); at += part_max) {
+        size_t part = bytes - at < part_max ? bytes - at : part_max;
+        lspo_status_t status = source->fill(source->context, at, part, raw);
+        if (status != LSPO_OK)
+            return status;
+        fwrite(raw, 1, part, stream);
+    }
+    return LSPO_OK;
+}
+
 /* Write errors stay in the stream; lspo_output_finish() reports them. */
-static void write_source(FILE *stream, const lspo_safetensor_source_t *source, float *line, void *raw)
+static lspo_status_t write_source(FILE *stream, const lspo_safetensor_source_t *source, float *line, void *raw)
 {
     uint64_t elements = source_elements(source);
     size_t item_bytes = lspo_dtype_bytes(source->dtype);
+    if (source->fill)
+        return write_filled(stream, source, elements * item_bytes, raw);
     if (source->bytes) {
         fwrite(source->bytes, item_bytes, elements, stream);
-        return;
+        return LSPO_OK;
     }
     const view_t view = {.cols = source->rank > 1 && source->shape[0] > 0 ? elements / source->shape[0] : elements,
                          .row_stride = source->row_stride,
@@ -661,6 +684,7 @@ static void write_source(FILE *stream, const lspo_safetensor_source_t *source, f
         pack(source->dtype, count, line, raw);
         fwrite(raw, item_bytes, count, stream);
     }
+    return LSPO_OK;
 }
 
 static lspo_status_t write_file(const char *path, const char *header, const lspo_safetensor_source_t *const *sorted,
@@ -678,9 +702,9 @@ static lspo_status_t write_file(const char *path, const char *header, const lspo
         for (int i = 0; i < LENGTH_BYTES; i++)
             fputc((int)(header_bytes >> (8 * i) & 0xff), output.file);
         fwrite(header, 1, header_bytes, output.file);
-        for (size_t i = 0; i < count; i++)
-            write_source(output.file, sorted[i], line, raw);
-        status = lspo_output_finish(&output, LSPO_OK);
+        for (size_t i = 0; status == LSPO_OK && i < count; i++)
+            status = write_source(output.file, sorted[i], line, raw);
+        status = lspo_output_finish(&output, status);
     }
     free(raw);
     free(line);

@@ -77,6 +77,9 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
                                     uint64_t cols, size_t row_stride, size_t col_stride, float *out);
 /* Read a tensor's bytes as they are: byte_count of them. */
 lspo_status_t lspo_safetensors_read_bytes(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, void *out);
+/* `bytes` of them from `offset_bytes` on, within byte_count. */
+lspo_status_t lspo_safetensors_read_part(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
+                                         uint64_t offset_bytes, size_t bytes, void *out);
 
 /* One tensor to write. */
 typedef struct {
@@ -88,6 +91,9 @@ typedef struct {
                           product (rank 0 and 1: one row)                                                       */
     size_t row_stride, col_stride;
     const void *bytes; /* instead of view: little-endian elements of dtype, row-major */
+    /* Instead of both: gives `bytes` of these elements from `offset_bytes` on, asked for part by part in order. */
+    lspo_status_t (*fill)(void *context, uint64_t offset_bytes, size_t bytes, void *out);
+    void *context;
 } lspo_safetensor_source_t;
 
 typedef struct {

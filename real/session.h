@@ -93,9 +93,10 @@ typedef struct {
 } lspo_state_array_t;
 
 size_t lspo_state_array_bytes(const lspo_state_array_t *array);
-/* Wherever it lies, into and out of memory of the host; after writing, lspo_session_state_written(). */
-lspo_status_t lspo_state_array_read(const lspo_state_array_t *array, void *out);
-lspo_status_t lspo_state_array_write(const lspo_state_array_t *array, const void *in);
+/* A part of it, wherever it lies, into and out of memory of the host; after writing, lspo_session_state_written(). */
+lspo_status_t lspo_state_array_read(const lspo_state_array_t *array, size_t offset_bytes, size_t bytes, void *out);
+lspo_status_t lspo_state_array_write(const lspo_state_array_t *array, size_t offset_bytes, size_t bytes,
+                                     const void *in);
 
 /* Arrays of the session, not while a plan runs: weights, masters, m and v, projectors, bases, adapters, pending
  * gradients of a stale policy and their norms, and which block is active under badam.  Their number, names and sizes

@@ -225,20 +225,20 @@ size_t lspo_state_array_bytes(const lspo_state_array_t *array)
     return array->element_count * element_bytes(array->type);
 }
 
-lspo_status_t lspo_state_array_read(const lspo_state_array_t *array, void *out)
+lspo_status_t lspo_state_array_read(const lspo_state_array_t *array, size_t offset_bytes, size_t bytes, void *out)
 {
-    size_t bytes = lspo_state_array_bytes(array);
+    const char *from = (const char *)array->data + offset_bytes;
     if (array->device)
-        return lspo_device_read(array->device, out, array->data, bytes);
-    memcpy(out, array->data, bytes);
+        return lspo_device_read(array->device, out, from, bytes);
+    memcpy(out, from, bytes);
     return LSPO_OK;
 }
 
-lspo_status_t lspo_state_array_write(const lspo_state_array_t *array, const void *in)
+lspo_status_t lspo_state_array_write(const lspo_state_array_t *array, size_t offset_bytes, size_t bytes, const void *in)
 {
-    size_t bytes = lspo_state_array_bytes(array);
+    char *to = (char *)array->data + offset_bytes;
     if (array->device)
-        return lspo_device_write(array->device, array->data, in, bytes);
-    memcpy(array->data, in, bytes);
+        return lspo_device_write(array->device, to, in, bytes);
+    memcpy(to, in, bytes);
     return LSPO_OK;
 }

@@ -3,41 +3,14 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "real/lane.h"
-#include "real/metrics.h"
 #include "real/play.h"
-#include "real/session.h"
-#include "real/topology.h"
-#include "real/workers.h"
-
-enum { SETTINGS_MAX = 40 };
-
-typedef struct {
-    const lspo_train_options_t *options;
-    lspo_schedule_t schedule;
-    lspo_topology_t topology;
-    lspo_workers_t *workers;
-    lspo_device_t *device;
-    lspo_plan_t *plan; /* of the segment that ran last */
-    lspo_session_t *session;
-    lspo_metrics_t *metrics;
-    lspo_metrics_row_t *rows; /* of the segment under way, one a step */
-    lspo_setting_t settings[SETTINGS_MAX];
-    size_t setting_count;
-    lspo_train_state_t state;
-    float **best;                    /* weights of the best evaluation, a stage each; NULL: not kept */
-    int lock;                        /* of the folder of checkpoints */
-    uint32_t first_step, saved_step; /* of this sitting; that the newest checkpoint holds */
-    uint64_t refits_before;          /* this sitting */
-    double sitting_s;                /* of training */
-    double tokens_per_s;             /* of the latest segment */
-} trainer_t;
+#include "real/train_state.h"
 
 double lspo_schedule_rate(const lspo_schedule_t *schedule, uint32_t step)
 {
@@ -83,73 +56,6 @@ static lspo_status_t held_out_batch(void *context, uint32_t step, uint32_t micro
     return LSPO_OK;
 }
 
-/* ---- settings: all that decides the numbers ---- */
-
-__attribute__((format(printf, 3, 4))) static void set(trainer_t *trainer, const char *key, const char *format, ...)
-{
-    lspo_setting_t *setting = &trainer->settings[trainer->setting_count++];
-    va_list values;
-    setting->key = key;
-    va_start(values, format);
-    vsnprintf(setting->value, sizeof setting->value, format, values);
-    va_end(values);
-}
-
-static void set_model(trainer_t *trainer, const lspo_model_t *model)
-{
-    set(trainer, "model",
-        "%s %" PRIu32 "x%" PRIu32 " heads %" PRIu32 "/%" PRIu32 " mlp %" PRIu32 " vocabulary %" PRIu32,
-        lspo_family_name(model->family), model->block_count, model->width, model->head_count, model->kv_head_count,
-        model->mlp_width, model->vocabulary);
-    set(trainer, "weights", "%s", trainer->options->initial ? trainer->options->initial : "seed");
-}
-
-static void set_workload(trainer_t *trainer, const lspo_workload_t *workload)
-{
-    char scale[32];
-    set(trainer, "batch", "%" PRIu32, workload->batch);
-    set(trainer, "sequence", "%" PRIu32, workload->sequence);
-    set(trainer, "accumulation", "%" PRIu32, workload->accumulation);
-    set(trainer, "precision", "%s", lspo_precision_name(workload->precision));
-    set(trainer, "transfer", "%s", lspo_precision_name(workload->transfer));
-    set(trainer, "clip", "%.17g", workload->clip_norm);
-    set(trainer, "train-rest", "%d", (int)workload->train_rest);
-    set(trainer, "subspace", "%" PRIu32, workload->subspace);
-    set(trainer, "nnz", "%" PRIu32, workload->nnz);
-    set(trainer, "check-every", "%" PRIu32, workload->check_every);
-    set(trainer, "bias-threshold", "%.17g", workload->bias_threshold);
-    set(trainer, "fit-steps", "%" PRIu32, workload->fit_steps);
-    set(trainer, "fit-beta", "%.17g", workload->fit_beta);
-    set(trainer, "fit-batches", "%" PRIu32, workload->fit_batches);
-    set(trainer, "projector-values", "%d", (int)workload->projector_values);
-    set(trainer, "projectors", "%d", (int)workload->projectors);
-    set(trainer, "rank", "%" PRIu32, workload->rank);
-    set(trainer, "project-every", "%" PRIu32, workload->project_every);
-    set(trainer, "switch-every", "%" PRIu32, workload->switch_every);
-    set(trainer, "seed", "%" PRIu64, workload->seed);
-    set(trainer, "learning-rate", "%.17g", workload->learning_rate);
-    set(trainer, "weight-decay", "%.17g", workload->weight_decay);
-    lspo_loss_scale_format(workload->loss_scale, scale, sizeof scale);
-    set(trainer, "loss-scale", "%s", scale);
-}
-
-static void set_all(trainer_t *trainer)
-{
-    const lspo_train_options_t *options = trainer->options;
-    set(trainer, "policy", "%s", options->policy->name);
-    set_model(trainer, &options->model);
-    set_workload(trainer, &options->workload);
-    set(trainer, "steps", "%" PRIu32, options->steps);
-    set(trainer, "warmup-steps", "%" PRIu32, options->warmup_steps);
-    set(trainer, "min-lr", "%.17g", options->min_learning_rate);
-    set(trainer, "eval-every", "%" PRIu32, options->eval_every);
-    set(trainer, "eval-batches", "%" PRIu32, options->eval_batches);
-    set(trainer, "patience", "%" PRIu32, options->patience);
-    set(trainer, "export-weights", "%s", options->keep_best ? "best" : "last");
-    set(trainer, "data", "%016" PRIx64 ", %" PRIu64 " rows and %" PRIu64 " held out", lspo_dataset_hash(options->data),
-        lspo_dataset_train_rows(options->data), lspo_dataset_held_out_rows(options->data));
-}
-
 /* ---- segments ---- */
 
 /* The next step after `step` that is a multiple of `every`; 0: never. */
@@ -190,12 +96,44 @@ static void enter_lane(void *context, lspo_lane_t lane)
     lspo_lane_flush_denormals();
 }
 
+/* Part of a pass that checks lsp's projectors and fits them anew: not what a step costs. */
+static bool is_of_fit(const trainer_t *trainer, const lspo_op_t *op)
+{
+    if (trainer->options->policy->gradient_form != LSPO_FORM_SUBSPACE)
+        return false;
+    return op->kind == LSPO_OP_PROJECT || op->variant == LSPO_VARIANT_CALIBRATE || op->variant == LSPO_VARIANT_FIT ||
+           op->variant == LSPO_VARIANT_DECIDE;
+}
+
+static void report_phase(const trainer_t *trainer, const char *phase, uint32_t done, uint32_t of)
+{
+    const lspo_train_options_t *options = trainer->options;
+    if (options->phase)
+        options->phase(options->progress_context, phase, done, of);
+}
+
+/* On the GPU's lane, as all ops of a fit are. */
+static lspo_status_t run_op_of_fit(trainer_t *trainer, const lspo_op_t *op)
+{
+    uint64_t start_ns = lspo_now_ns();
+    lspo_status_t status = lspo_session_run_op(trainer->session, op);
+    double spent_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
+    trainer->fit_s += spent_s;
+    trainer->row_fit_s[op->iteration] += spent_s;
+    if (status == LSPO_OK && op->kind == LSPO_OP_PROJECT)
+        report_phase(trainer, "fitting projectors", ++trainer->projects_done, trainer->projects);
+    return status;
+}
+
 /* NORM and PROJECT run on the GPU lane and wait for the device: what they found is this step's until the next one. */
 static lspo_status_t run_op(void *context, const lspo_op_t *op)
 {
     trainer_t *trainer = context;
-    lspo_status_t status = lspo_session_run_op(trainer->session, op);
-    if (status != LSPO_OK || op->iteration >= trainer->plan->workload.iterations)
+    if (op->iteration >= trainer->plan->workload.iterations)
+        return lspo_session_run_op(trainer->session, op);
+    lspo_status_t status =
+        is_of_fit(trainer, op) ? run_op_of_fit(trainer, op) : lspo_session_run_op(trainer->session, op);
+    if (status != LSPO_OK)
         return status;
     lspo_metrics_row_t *row = &trainer->rows[op->iteration];
     if (op->kind == LSPO_OP_NORM)
@@ -216,17 +154,20 @@ static lspo_status_t finish_op(void *context, const lspo_op_t *op)
     return lspo_session_finish_op(((trainer_t *)context)->session, op);
 }
 
-static void fill_rows(trainer_t *trainer, uint32_t count, double elapsed_s)
+/* Steps of a segment took the same time each, but for what their fits took. */
+static void fill_rows(trainer_t *trainer, uint32_t count, double stepping_s)
 {
     const lspo_train_options_t *options = trainer->options;
     const double *losses = lspo_session_losses(trainer->session);
+    double fits_s = 0;
     for (uint32_t i = 0; i < count; i++) {
         lspo_metrics_row_t *row = &trainer->rows[i];
         row->step = trainer->state.step + i + 1;
         row->epoch = rows_a_step(options) * row->step / (double)lspo_dataset_train_rows(options->data);
         row->loss = losses[i];
         row->learning_rate = lspo_schedule_rate(&trainer->schedule, row->step - 1);
-        row->time_s = trainer->state.elapsed_s + elapsed_s * (i + 1) / count;
+        fits_s += trainer->row_fit_s[i];
+        row->time_s = trainer->state.elapsed_s + fits_s + stepping_s * (i + 1) / count;
         row->tokens_per_s = trainer->tokens_per_s;
     }
     if (trainer->state.step == 0)
@@ -262,6 +203,15 @@ static lspo_status_t continue_session(trainer_t *trainer, uint32_t end)
     return LSPO_OK;
 }
 
+/* Of the segment; those of a pass that nothing needs a fit in return at once. */
+static void count_projects(trainer_t *trainer)
+{
+    trainer->projects = trainer->projects_done = 0;
+    for (uint32_t i = 0; i < trainer->plan->op_count; i++)
+        trainer->projects +=
+            is_of_fit(trainer, &trainer->plan->ops[i]) && trainer->plan->ops[i].kind == LSPO_OP_PROJECT;
+}
+
 static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
 {
     uint32_t end = segment_end(trainer), count = end - trainer->state.step;
@@ -269,66 +219,29 @@ static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
     lspo_status_t status = continue_session(trainer, end);
     if (status != LSPO_OK)
         return status;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         trainer->rows[i] = lspo_metrics_row(0);
+        trainer->row_fit_s[i] = 0;
+    }
+    count_projects(trainer);
+    double fit_before_s = trainer->fit_s;
     const lspo_play_t play = {
         .device = trainer->device, .context = trainer, .run = run_op, .finish = finish_op, .enter_lane = enter_lane};
     uint64_t start_ns = lspo_now_ns();
     status = lspo_play(trainer->plan, &play, NULL, &trace);
     double elapsed_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
+    double stepping_s = fmax(elapsed_s - (trainer->fit_s - fit_before_s), 0);
     lspo_trace_destroy(trace);
     if (status != LSPO_OK)
         return status;
-    trainer->tokens_per_s = tokens_a_step(trainer->options) * count / elapsed_s;
-    fill_rows(trainer, count, elapsed_s);
-    trainer->sitting_s += elapsed_s;
+    trainer->tokens_per_s = tokens_a_step(trainer->options) * count / stepping_s;
+    fill_rows(trainer, count, stepping_s);
+    trainer->sitting_s += stepping_s;
     trainer->state.elapsed_s += elapsed_s;
     trainer->state.step = end;
     trainer->state.refits = trainer->refits_before + lspo_session_bias(trainer->session).fitted_total;
     *count_out = count;
     return LSPO_OK;
-}
-
-/* ---- weights that are kept ---- */
-
-static void free_stages(const lspo_train_options_t *options, float **stages)
-{
-    for (uint32_t s = 0; stages && s < lspo_model_stage_count(&options->model); s++)
-        free(stages[s]);
-    free(stages);
-}
-
-static lspo_status_t alloc_stages(const lspo_train_options_t *options, float ***stages_out)
-{
-    uint32_t count = lspo_model_stage_count(&options->model);
-    float **stages = calloc(count, sizeof *stages);
-    bool complete = stages != NULL;
-    for (uint32_t s = 0; complete && s < count; s++) {
-        lspo_stage_t stage;
-        lspo_model_stage(&options->model, s, &stage);
-        stages[s] = calloc(stage.element_count + 1, sizeof **stages);
-        complete = stages[s] != NULL;
-    }
-    if (!complete) {
-        free_stages(options, stages);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a copy of the weights");
-    }
-    *stages_out = stages;
-    return LSPO_OK;
-}
-
-static lspo_status_t copy_weights(const trainer_t *trainer, float **stages)
-{
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t s = 0; status == LSPO_OK && s < lspo_model_stage_count(&trainer->options->model); s++)
-        status = lspo_session_merged_weights(trainer->session, s, stages[s]);
-    return status;
-}
-
-/* Whether the best weights are needed: for an export, or for a checkpoint that may be resumed with one. */
-static bool tracks_best(const lspo_train_options_t *options)
-{
-    return options->keep_best && (options->save || options->output) && lspo_dataset_held_out_rows(options->data) > 0;
 }
 
 /* ---- between segments ---- */
@@ -340,7 +253,7 @@ static lspo_status_t note_best(trainer_t *trainer, const lspo_evaluation_t *eval
     state->best_step = state->step;
     state->accuracy_best = evaluation->accuracy;
     state->worse_count = 0;
-    return trainer->best ? copy_weights(trainer, trainer->best) : LSPO_OK;
+    return trainer->best ? lspo_train_copy_weights(trainer, trainer->best) : LSPO_OK;
 }
 
 static lspo_status_t evaluate(trainer_t *trainer, lspo_metrics_row_t *row)
@@ -378,133 +291,84 @@ static bool evaluates_now(const trainer_t *trainer)
            (options->eval_every > 0 && trainer->state.step % options->eval_every == 0);
 }
 
-/* What a checkpoint holds: the session's arrays and the best weights. */
-static lspo_status_t state_arrays(const trainer_t *trainer, lspo_state_array_t **arrays_out, uint32_t *count_out)
+/* ---- beginning and end ---- */
+
+static bool stop_asked(const trainer_t *trainer)
 {
-    const lspo_model_t *model = &trainer->options->model;
-    uint32_t count = lspo_session_state_count(trainer->session);
-    uint32_t kept = trainer->best ? lspo_model_stage_count(model) : 0;
-    lspo_state_array_t *arrays = calloc(count + kept, sizeof *arrays);
-    if (!arrays)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the list of a checkpoint's arrays");
-    for (uint32_t i = 0; i < count; i++)
-        lspo_session_state_at(trainer->session, i, &arrays[i]);
-    for (uint32_t s = 0; s < kept; s++) {
-        lspo_stage_t stage;
-        lspo_model_stage(model, s, &stage);
-        lspo_state_array_t *array = &arrays[count + s];
-        snprintf(array->name, sizeof array->name, "best%" PRIu32 ".weights", s);
-        array->data = trainer->best[s];
-        array->element_count = stage.element_count;
-        array->type = LSPO_STATE_F32;
-    }
-    *arrays_out = arrays;
-    *count_out = count + kept;
-    return LSPO_OK;
+    return trainer->options->stop && atomic_load(trainer->options->stop) != 0;
 }
 
-static lspo_status_t save_checkpoint(trainer_t *trainer)
+static lspo_status_t interrupted_at_start(void)
+{
+    return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted before the first step");
+}
+
+/* A model is what its bytes are: they go into `hash`, as they were read. */
+static lspo_status_t load_stage(trainer_t *trainer, uint32_t s, XXH3_state_t *hash)
 {
     const lspo_train_options_t *options = trainer->options;
-    lspo_state_array_t *arrays;
-    uint32_t count;
-    if (!options->output || trainer->saved_step == trainer->state.step)
-        return LSPO_OK;
-    lspo_status_t status = state_arrays(trainer, &arrays, &count);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_checkpoint_write(options->output, &trainer->state, trainer->settings, trainer->setting_count, arrays,
-                                   count, options->keep);
+    lspo_stage_t stage;
+    lspo_model_stage(&options->model, s, &stage);
+    float *weights = malloc((stage.element_count + 1) * sizeof *weights);
+    if (!weights)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for the weights of stage %" PRIu32, s);
+    lspo_status_t status = lspo_session_weights(trainer->session, s, weights);
     if (status == LSPO_OK)
-        trainer->saved_step = trainer->state.step;
-    free(arrays);
+        status = options->load(options->model_context, s, weights);
+    if (status == LSPO_OK) {
+        XXH3_128bits_update(hash, weights, stage.element_count * sizeof *weights);
+        status = lspo_session_set_weights(trainer->session, s, weights);
+    }
+    free(weights);
     return status;
 }
-
-static lspo_status_t read_checkpoint(trainer_t *trainer, const char *path)
-{
-    lspo_state_array_t *arrays;
-    uint32_t count;
-    lspo_status_t status = state_arrays(trainer, &arrays, &count);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_checkpoint_read(path, trainer->settings, trainer->setting_count, arrays, count, &trainer->state);
-    free(arrays);
-    if (status == LSPO_OK && trainer->state.step > trainer->options->steps)
-        status = lspo_error(LSPO_ERR_INPUT, "%s: step %" PRIu32 " is beyond the %" PRIu32 " of this training", path,
-                            trainer->state.step, trainer->options->steps);
-    if (status == LSPO_OK)
-        status = lspo_session_state_written(trainer->session);
-    if (status == LSPO_OK)
-        trainer->saved_step = trainer->state.step;
-    return status;
-}
-
-/* ---- beginning and end ---- */
 
 static lspo_status_t load_weights(trainer_t *trainer)
 {
-    const lspo_train_options_t *options = trainer->options;
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t s = 0; options->load && status == LSPO_OK && s < lspo_model_stage_count(&options->model); s++) {
-        lspo_stage_t stage;
-        lspo_model_stage(&options->model, s, &stage);
-        float *weights = malloc((stage.element_count + 1) * sizeof *weights);
-        if (!weights)
-            return lspo_error(LSPO_ERR_MEMORY, "no memory for the weights of stage %" PRIu32, s);
-        status = lspo_session_weights(trainer->session, s, weights);
-        if (status == LSPO_OK)
-            status = options->load(options->model_context, s, weights);
-        if (status == LSPO_OK)
-            status = lspo_session_set_weights(trainer->session, s, weights);
-        free(weights);
-    }
-    return status;
-}
-
-static lspo_status_t save_weights(trainer_t *trainer)
-{
-    const lspo_train_options_t *options = trainer->options;
-    float **stages = NULL;
-    if (!options->save)
+    uint32_t count = lspo_model_stage_count(&trainer->options->model);
+    char text[64];
+    if (!trainer->options->load) {
+        lspo_train_set_weights(trainer, "seeded");
         return LSPO_OK;
-    if (trainer->best)
-        return options->save(options->model_context, (const float *const *)trainer->best);
-    lspo_status_t status = alloc_stages(options, &stages);
-    if (status != LSPO_OK)
-        return status;
-    status = copy_weights(trainer, stages);
-    if (status == LSPO_OK)
-        status = options->save(options->model_context, (const float *const *)stages);
-    free_stages(options, stages);
+    }
+    XXH3_state_t *hash = XXH3_createState();
+    if (!hash || XXH3_128bits_reset(hash) != XXH_OK) {
+        XXH3_freeState(hash);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a hash");
+    }
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t s = 0; status == LSPO_OK && s < count; s++) {
+        report_phase(trainer, "loading weights", s, count);
+        status = stop_asked(trainer) ? interrupted_at_start() : load_stage(trainer, s, hash);
+    }
+    XXH128_hash_t digest = XXH3_128bits_digest(hash);
+    XXH3_freeState(hash);
+    snprintf(text, sizeof text, "xxh3 %016" PRIx64 "%016" PRIx64, digest.high64, digest.low64);
+    lspo_train_set_weights(trainer, text);
     return status;
 }
 
-static lspo_status_t begin(trainer_t *trainer)
+static lspo_status_t evaluate_first(trainer_t *trainer)
+{
+    lspo_metrics_row_t row = lspo_metrics_row(0);
+    if (trainer->state.step > 0 || lspo_dataset_held_out_rows(trainer->options->data) == 0)
+        return LSPO_OK;
+    lspo_status_t status = evaluate(trainer, &row);
+    return status == LSPO_OK && trainer->metrics ? lspo_metrics_add(trainer->metrics, &row, 1) : status;
+}
+
+static lspo_status_t begin(trainer_t *trainer, uint64_t start_ns)
 {
     const lspo_train_options_t *options = trainer->options;
-    char *path = NULL;
     lspo_status_t status = load_weights(trainer);
     if (status == LSPO_OK && options->resume)
-        status = lspo_checkpoint_latest(options->output, &path);
-    if (status == LSPO_OK && path) {
-        status = read_checkpoint(trainer, path);
-        if (status == LSPO_OK)
-            status = lspo_checkpoint_prune(options->output, options->keep);
-    } else if (status == LSPO_OK && options->resume) {
-        lspo_warn("%s holds no checkpoint: beginning at step 0", options->output);
-    }
-    free(path);
+        status = lspo_train_resume(trainer);
     trainer->first_step = trainer->state.step;
     trainer->refits_before = trainer->state.refits;
-    if (status == LSPO_OK && options->metrics_path)
-        status =
-            lspo_metrics_open(options->metrics_path, trainer->state.step > 0, trainer->state.step, &trainer->metrics);
-    if (status != LSPO_OK || trainer->state.step > 0 || lspo_dataset_held_out_rows(options->data) == 0)
-        return status;
-    lspo_metrics_row_t row = lspo_metrics_row(0);
-    status = evaluate(trainer, &row);
-    return status == LSPO_OK && trainer->metrics ? lspo_metrics_add(trainer->metrics, &row, 1) : status;
+    if (status == LSPO_OK && trainer->metrics)
+        status = lspo_metrics_begin(trainer->metrics, trainer->state.step > 0, trainer->state.step);
+    trainer->load_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
+    return status == LSPO_OK ? evaluate_first(trainer) : status;
 }
 
 static void report(const trainer_t *trainer)
@@ -525,11 +389,6 @@ static void report(const trainer_t *trainer)
     options->progress(options->progress_context, &progress);
 }
 
-static bool stop_asked(const trainer_t *trainer)
-{
-    return trainer->options->stop && atomic_load(trainer->options->stop) != 0;
-}
-
 /* What follows a segment: its evaluation, its metrics, its checkpoint. */
 static lspo_status_t finish_segment(trainer_t *trainer, uint32_t count)
 {
@@ -543,8 +402,11 @@ static lspo_status_t finish_segment(trainer_t *trainer, uint32_t count)
     state->finished =
         state->step == options->steps || (options->patience > 0 && state->worse_count >= options->patience);
     report(trainer);
+    status = trainer->saver ? lspo_saver_poll(trainer->saver) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
     bool due = options->checkpoint_every > 0 && state->step % options->checkpoint_every == 0;
-    return due || state->finished || stop_asked(trainer) ? save_checkpoint(trainer) : LSPO_OK;
+    return due || state->finished || stop_asked(trainer) ? lspo_train_save(trainer) : LSPO_OK;
 }
 
 static lspo_status_t run_segments(trainer_t *trainer)
@@ -556,11 +418,11 @@ static lspo_status_t run_segments(trainer_t *trainer)
         if (status == LSPO_OK)
             status = finish_segment(trainer, count);
     }
-    if (status != LSPO_OK || trainer->state.finished)
-        return status;
-    status = save_checkpoint(trainer);
-    if (status != LSPO_OK)
-        return status;
+    if (status == LSPO_OK && !trainer->state.finished)
+        status = lspo_train_save(trainer);
+    lspo_status_t written = trainer->saver ? lspo_saver_wait(trainer->saver) : LSPO_OK;
+    if (status != LSPO_OK || written != LSPO_OK || trainer->state.finished)
+        return status != LSPO_OK ? status : written;
     return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted after step %" PRIu32 " of %" PRIu32 "%s", trainer->state.step,
                       trainer->options->steps,
                       trainer->options->output ? "; continue with --resume" : "; nothing is kept without --output");
@@ -584,17 +446,33 @@ static lspo_status_t check_options(const lspo_train_options_t *options)
     return LSPO_OK;
 }
 
+/* Locks and all else that may refuse before anything is loaded. */
+static lspo_status_t open_files(trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_status_t status = LSPO_OK;
+    if (options->output)
+        status = lspo_checkpoint_prepare(options->output, options->resume, &trainer->lock);
+    if (status == LSPO_OK && options->output && !(trainer->saver = lspo_saver_create(options->output, options->keep)))
+        status = lspo_error(LSPO_ERR_MEMORY, "no memory for checkpoints");
+    if (status == LSPO_OK && options->metrics_path)
+        status = lspo_metrics_open(options->metrics_path, &trainer->metrics);
+    return status;
+}
+
 static lspo_status_t open_trainer(trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;
+    uint32_t most = least(options->workload.iterations, options->steps);
     lspo_plan_t *plan = NULL;
-    set_all(trainer);
-    trainer->rows = calloc(least(options->workload.iterations, options->steps), sizeof *trainer->rows);
-    if (!trainer->rows)
+    lspo_train_set_all(trainer);
+    trainer->rows = calloc(most, sizeof *trainer->rows);
+    trainer->row_fit_s = calloc(most, sizeof *trainer->row_fit_s);
+    if (!trainer->rows || !trainer->row_fit_s)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for the metrics of a segment");
-    lspo_status_t status = tracks_best(options) ? alloc_stages(options, &trainer->best) : LSPO_OK;
-    if (status == LSPO_OK && options->output)
-        status = lspo_checkpoint_prepare(options->output, options->resume, &trainer->lock);
+    lspo_status_t status = open_files(trainer);
+    if (status == LSPO_OK && lspo_train_tracks_best(options))
+        status = lspo_train_alloc_stages(options, &trainer->best);
     if (status == LSPO_OK)
         status = lspo_device_open(options->device, &options->caps, &trainer->device);
     if (status == LSPO_OK)
@@ -614,13 +492,15 @@ static lspo_status_t open_trainer(trainer_t *trainer)
 
 static void close_trainer(trainer_t *trainer)
 {
+    lspo_saver_destroy(trainer->saver);
     lspo_metrics_close(trainer->metrics);
     lspo_session_destroy(trainer->session);
     lspo_plan_destroy(trainer->plan);
     lspo_workers_destroy(trainer->workers);
     lspo_device_close(trainer->device);
+    free(trainer->row_fit_s);
     free(trainer->rows);
-    free_stages(trainer->options, trainer->best);
+    lspo_train_free_stages(trainer->options, trainer->best);
     if (trainer->lock >= 0)
         close(trainer->lock);
 }
@@ -632,13 +512,18 @@ static void fill_result(const trainer_t *trainer, lspo_train_result_t *result)
     *result = (lspo_train_result_t){.state = trainer->state,
                                     .steps_run = steps_run,
                                     .resumed_from = trainer->first_step,
+                                    .load_s = trainer->load_s,
                                     .step_s = step_s,
+                                    .fit_s = trainer->fit_s,
+                                    .checkpoint_s = trainer->saver ? lspo_saver_held_s(trainer->saver) : 0,
+                                    .checkpoint_copy_bytes = trainer->saver ? lspo_saver_copy_bytes(trainer->saver) : 0,
                                     .tokens_per_s = tokens_a_step(trainer->options) / step_s,
                                     .peak_gpu_bytes = lspo_device_peak_bytes(trainer->device)};
 }
 
 lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_t *result_out)
 {
+    uint64_t start_ns = lspo_now_ns();
     lspo_status_t status = check_options(options);
     if (status != LSPO_OK)
         return status;
@@ -647,7 +532,8 @@ lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_
                                       .last = options->min_learning_rate,
                                       .warmup_steps = options->warmup_steps,
                                       .steps = options->steps},
-                         .state = {.loss_first = NAN,
+                         .state = {.steps = options->steps,
+                                   .loss_first = NAN,
                                    .loss_last = NAN,
                                    .held_out_before = NAN,
                                    .held_out_last = NAN,
@@ -659,11 +545,11 @@ lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_
                          .lock = -1};
     status = open_trainer(&trainer);
     if (status == LSPO_OK)
-        status = begin(&trainer);
+        status = begin(&trainer, start_ns);
     if (status == LSPO_OK)
         status = run_segments(&trainer);
     if (status == LSPO_OK)
-        status = save_weights(&trainer);
+        status = lspo_train_export(&trainer);
     if (status == LSPO_OK)
         fill_result(&trainer, result_out);
     close_trainer(&trainer);

@@ -61,7 +61,6 @@ typedef struct {
     bool resume;
     const char *metrics_path; /* NULL: none */
     double predicted_step_s;  /* NaN: not known */
-    const char *initial; /* what the first weights are, for the settings of a checkpoint: "seed", or a folder's name */
     /* First weights of a stage, in place of the seeded ones; NULL: those. */
     lspo_status_t (*load)(void *context, uint32_t stage, float *weights);
     /* Called at the end with the weights of all stages (lora: adapters merged), with keep_best those of the best
@@ -70,6 +69,8 @@ typedef struct {
     void *model_context;    /* of both */
     const atomic_int *stop; /* nonzero: finish the segment, write a checkpoint, return LSPO_ERR_INTERRUPTED */
     void (*progress)(void *context, const lspo_train_progress_t *progress); /* may be NULL */
+    /* What is under way when no step is: "loading weights", "fitting projectors"; the latter on the GPU lane's thread. */
+    void (*phase)(void *context, const char *phase, uint32_t done, uint32_t of); /* may be NULL */
     void *progress_context;
 } lspo_train_options_t;
 
@@ -77,7 +78,11 @@ typedef struct {
     lspo_train_state_t state;
     uint32_t steps_run; /* in this sitting */
     uint32_t resumed_from;
-    double step_s; /* measured mean of this sitting; NaN when it ran none */
+    double load_s;       /* from the call to the first evaluation: weights, checkpoint, memory            */
+    double step_s;       /* measured mean of this sitting, without fits of projectors; NaN when it ran none */
+    double fit_s;        /* lsp: in this sitting's fits                                                    */
+    double checkpoint_s; /* that the training stood still for this sitting's checkpoints      */
+    uint64_t checkpoint_copy_bytes; /* of host memory for a copy of the state; 0: none                   */
     double tokens_per_s;
     uint64_t peak_gpu_bytes;
 } lspo_train_result_t;

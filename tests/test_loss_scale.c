@@ -143,7 +143,7 @@ static char *copy_state(lspo_session_t *session, size_t *bytes_out)
         if (told) /* of gradients, not of what they moved */
             continue;
         all = realloc(all, bytes + lspo_state_array_bytes(&array));
-        cr_assert_eq(lspo_state_array_read(&array, all + bytes), LSPO_OK);
+        cr_assert_eq(lspo_state_array_read(&array, 0, lspo_state_array_bytes(&array), all + bytes), LSPO_OK);
         bytes += lspo_state_array_bytes(&array);
     }
     *bytes_out = bytes;

@@ -109,6 +109,32 @@ interrupt() { # interrupt ROWS [ARGUMENT...]
 interrupt 2
 interrupt $(($(wc -l <interrupted.csv) + 1)) --resume
 
+# So do SIGTERM, which batch systems send before they kill, and SIGHUP; a slow link holds nothing up.
+for signal in TERM HUP; do
+    "$program" train --model model.ini --data text.txt --steps 100000 --batch 2 --sequence 64 --policy zero --link 0.05MB/s \
+        --iterations 1 --output by-$signal >/dev/null 2>signal.err &
+    pid=$!
+    sleep 0.7
+    kill -$signal $pid
+    code=0
+    wait $pid || code=$?
+    [ $code = 130 ] || fail "$signal: exit $code: $(cat signal.err)"
+    grep -q 'interrupted after step 1 of' signal.err || fail "$signal: $(cat signal.err)"
+    [ -d by-$signal/step-0000000001 ] || fail "$signal: no checkpoint"
+done
+
+# A second one ends it at once.
+"$program" train --model gpt-small --data text.txt --steps 100 --batch 8 --sequence 64 --policy native --output twice \
+    >/dev/null 2>&1 &
+pid=$!
+sleep 1
+kill -TERM $pid
+sleep 0.1
+kill -TERM $pid
+code=0
+wait $pid || code=$?
+[ $code = 143 ] || [ $code = 130 ] || fail "two signals: exit $code"
+
 # What a checkpoint was not written with is refused, naming it.
 steps=60
 refuse() {
@@ -122,9 +148,53 @@ refuse 'begun with learning-rate' train zero whole-zero --resume --learning-rate
 refuse 'begun with policy' train lsp whole-zero --resume
 refuse 'begun with batch' train zero whole-zero --resume --batch 4
 refuse 'begun with data' train zero whole-zero --resume --data other.txt
-refuse 'damaged\|safetensors' bash -c '
-    printf x | dd of=whole-lsp/step-0000000060/state.safetensors bs=1 seek=9000 conv=notrunc 2>/dev/null
-    exec "$@"' - "$program" train --model model.ini --data text.txt --steps 60 --batch 2 --sequence 64 --iterations 4 \
-    --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 --rank 4 --warmup-steps 5 --eval-every 15 --clip 1 \
-    --weight-decay 0.01 --learning-rate 3e-3 --checkpoint-every 10 --output whole-lsp --policy lsp --resume
+
+# A damaged newest checkpoint: the one before it is taken, and the end is the same.
+harm() {
+    printf 'damage' | dd of="$1/state.safetensors" bs=1 seek=30000 conv=notrunc 2>/dev/null
+}
+cp -r whole-lsp damaged-lsp
+harm damaged-lsp/$last
+train lsp damaged-lsp --resume >/dev/null 2>damaged.err || fail "damaged: $(cat damaged.err)"
+grep -q "$last is damaged and set aside as damaged-$last: the one before it is taken" damaged.err ||
+    fail "damaged: $(cat damaged.err)"
+cmp whole-lsp/$last/state.safetensors damaged-lsp/$last/state.safetensors || fail "damaged: states differ"
+harm damaged-lsp/step-0000000050
+harm damaged-lsp/$last
+refuse 'none of the 2 checkpoints can be resumed' train lsp damaged-lsp --resume
+
+# A model is what its bytes are: its folder may be moved and renamed, not changed.
+train zero exporting --export tuned >/dev/null || fail "export"
+with_model() {
+    "$program" train --model "$1" --data text.txt --policy zero --steps 8 --batch 2 --sequence 64 --checkpoint-every 4 \
+        --output of-folder --resume
+}
+with_model tuned >/dev/null 2>folder.err || fail "a folder: $(cat folder.err)"
+cp of-folder/step-0000000008/state.safetensors of-folder.state
+rm -r of-folder/step-0000000008
+mkdir elsewhere
+mv tuned elsewhere/renamed
+with_model elsewhere/renamed >/dev/null 2>folder.err || fail "a moved folder: $(cat folder.err)"
+cmp of-folder.state of-folder/step-0000000008/state.safetensors || fail "a moved folder: states differ"
+rm -r of-folder/step-0000000008
+printf x | dd of=elsewhere/renamed/model.safetensors bs=1 seek=20001 conv=notrunc 2>/dev/null
+refuse 'begun with weights' with_model elsewhere/renamed
+
+# A finished training goes on with more steps: with a constant rate as one that had them from the beginning.
+longer() {
+    "$program" train --model model.ini --data text.txt --policy "$1" --batch 2 --sequence 64 --learning-rate 1e-3 \
+        --min-lr 1e-3 --checkpoint-every 4 --output "$2" --steps "$3" --resume
+}
+for policy in zero lsp badam zero-delayed zenflow; do
+    longer $policy twice-$policy 8 >/dev/null 2>longer.err || fail "longer, $policy: $(cat longer.err)"
+    longer $policy twice-$policy 16 >/dev/null 2>longer.err || fail "longer, $policy: $(cat longer.err)"
+    grep -q 'was begun with 8 steps and goes on to 16' longer.err || fail "longer, $policy: $(cat longer.err)"
+    longer $policy once-$policy 16 >/dev/null 2>&1 || fail "at once, $policy"
+    cmp once-$policy/step-0000000016/state.safetensors twice-$policy/step-0000000016/state.safetensors ||
+        fail "longer, $policy: states differ"
+done
+grep -q 'ends a training of 8 steps, its late updates applied: the one before it is taken' longer.err ||
+    fail "longer: $(cat longer.err)"
+refuse 'it can be given more, not 8' longer zero twice-zero 8
+
 echo "all held"

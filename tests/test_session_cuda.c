@@ -354,22 +354,22 @@ static void write_checkpoint(lspo_session_t *session, const char *folder)
     uint32_t count;
     lspo_state_array_t *arrays = arrays_of(session, &count);
     lspo_train_state_t state = {.step = 3};
-    cr_assert_eq(lspo_checkpoint_write(folder, &state, NULL, 0, arrays, count, 1), LSPO_OK);
+    const lspo_checkpoint_t checkpoint = {.state = &state, .arrays = arrays, .array_count = count};
+    cr_assert_eq(lspo_checkpoint_write(folder, &checkpoint, 1), LSPO_OK);
     free(arrays);
 }
 
 static lspo_status_t read_checkpoint(lspo_session_t *session, const char *folder)
 {
     uint32_t count;
-    char *path = NULL;
-    lspo_train_state_t state;
+    bool found;
+    lspo_train_state_t state = {0};
     lspo_state_array_t *arrays = arrays_of(session, &count);
-    cr_assert_eq(lspo_checkpoint_latest(folder, &path), LSPO_OK);
-    lspo_status_t status = lspo_checkpoint_read(path, NULL, 0, arrays, count, &state);
+    const lspo_checkpoint_t checkpoint = {.state = &state, .arrays = arrays, .array_count = count};
+    lspo_status_t status = lspo_checkpoint_resume(folder, &checkpoint, false, &found);
     if (status == LSPO_OK)
         status = lspo_session_state_written(session);
     free(arrays);
-    free(path);
     return status;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "real/metrics.h"
@@ -77,7 +78,8 @@ Test(train, metrics_are_read_as_written)
     lspo_metrics_t *metrics;
     lspo_metrics_row_t row = lspo_metrics_row(0), *rows;
     size_t count;
-    cr_assert_eq(lspo_metrics_open(path, false, 0, &metrics), LSPO_OK);
+    cr_assert_eq(lspo_metrics_open(path, &metrics), LSPO_OK);
+    cr_assert_eq(lspo_metrics_begin(metrics, false, 0), LSPO_OK);
     for (uint32_t step = 0; step < 5; step++) {
         row.step = step;
         row.loss = 5.0 - step;
@@ -96,11 +98,35 @@ Test(train, metrics_are_read_as_written)
     fputs("5,,1.2", file);
     fclose(file);
     cr_expect_eq(count_rows(path), 5);
-    cr_assert_eq(lspo_metrics_open(path, true, 2, &metrics), LSPO_OK);
+    cr_assert_eq(lspo_metrics_open(path, &metrics), LSPO_OK);
+    lspo_metrics_t *second;
+    cr_expect_eq(lspo_metrics_open(path, &second), LSPO_ERR_INPUT, "another training writes there");
+    cr_assert_eq(lspo_metrics_begin(metrics, true, 2), LSPO_OK);
     row.step = 3;
     cr_assert_eq(lspo_metrics_add(metrics, &row, 1), LSPO_OK);
     lspo_metrics_close(metrics);
     cr_expect_eq(count_rows(path), 4);
+    remove_folder();
+}
+
+Test(train, metrics_overwrite_nothing_else)
+{
+    make_folder();
+    lspo_metrics_t *metrics;
+    const char *text = path_of("notes.txt"), *link = path_of("link.csv"), *fresh = path_of("fresh.csv");
+    write_text(text, "notes that were never copied\n");
+    cr_assert_eq(symlink(text, link), 0);
+    cr_expect_eq(lspo_metrics_open(text, &metrics), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_metrics_open(link, &metrics), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_metrics_open(folder, &metrics), LSPO_ERR_IO);
+    cr_assert_eq(mkfifo(path_of("pipe"), 0600), 0);
+    cr_expect_eq(lspo_metrics_open(path_of("pipe"), &metrics), LSPO_ERR_IO, "nobody reads it");
+    cr_assert_eq(lspo_metrics_open(fresh, &metrics), LSPO_OK);
+    lspo_metrics_close(metrics);
+    cr_expect_neq(access(fresh, F_OK), 0, "nothing was begun");
+    cr_assert_eq(lspo_metrics_open("/dev/null", &metrics), LSPO_OK);
+    cr_expect_eq(lspo_metrics_begin(metrics, true, 3), LSPO_OK);
+    lspo_metrics_close(metrics);
     remove_folder();
 }
 

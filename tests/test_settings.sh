@@ -1,0 +1,145 @@
+#!/bin/bash
+# Every flag of `lspo train`, changed on --resume: what decides the numbers is refused by name, and whatever is not refused
+# ends with the same state, byte for byte.  A flag that is not in the list below fails the test.
+set -eu
+program=${LSPO:-$(command -v lspo)}
+export LC_ALL=C
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+model() {
+    cat <<END
+[model]
+name = $1
+family = $2
+blocks = 2
+width = 32
+heads = 2
+kv_heads = 2
+mlp_width = $3
+vocabulary = 256
+max_sequence = 64
+tied_head = yes
+source = made for this test
+END
+}
+model small gpt 64 >model.ini
+model moved gpt 64 >same.ini
+model wider gpt 96 >wider.ini
+for i in $(seq 1 200); do echo "line $i of the text says that $((i * i % 97)) is a number"; done >text.txt
+cp text.txt copy.txt
+head -150 text.txt >shorter.txt
+
+# FLAG POLICY OUTCOME [VALUE...]: `same`, or what the refusal must name; "-" for the policy that any will do.  A policy of its
+# own where the flag matters to that one alone.
+cat >flags <<'END'
+model            zero         same            same.ini
+model            zero         mlp_width       wider.ini
+policy           zero         policy          lsp
+data             zero         same            copy.txt
+data             zero         data            shorter.txt
+held-out         zero         data            0.2
+eval-data        zero         data            shorter.txt
+steps            zero         given.more      6
+epochs           zero         one.is.enough   1
+warmup-steps     zero         warmup-steps    3
+min-lr           zero         min-lr          1e-5
+eval-every       zero         eval-every      2
+eval-batches     zero         eval-batches    1
+patience         zero         patience        5
+output           zero         same            resumed
+checkpoint-every zero         same            3
+keep             zero         same            5
+resume           zero         same
+sample           zero         same            line
+export           zero         same            exported
+export-weights   zero         export-weights  best
+metrics          zero         same            other.csv
+machine          zero         same            host-reference
+format           zero         same            json
+device           zero         cuda:99         cuda:99
+cpu-threads      zero         same            THREADS
+sms              zero         multiprocessors 4
+nvtx             zero         same
+batch            zero         batch           4
+sequence         zero         sequence        16
+precision        zero         precision       bf16
+transfer         zero         transfer        bf16
+checkpointing    zero         same            on
+iterations       zero         same            1
+accumulation     zero         accumulation    2
+subspace         lsp          subspace        8
+nnz              lsp          nnz             2
+check-every      lsp          check-every     4
+bias-threshold   lsp          bias-threshold  0.9
+fit-steps        lsp          fit-steps       9
+fit-batches      lsp          fit-batches     4
+fit-beta         lsp          fit-beta        0.5
+projectors       lsp          projectors      shape
+projector-values lsp          projector-values sign
+transition       lsp          same            1
+transition       zero-layerwise same          2
+clip             zero         clip            0.5
+loss-scale       zero         loss-scale      4
+train-rest       lsp          train-rest      on
+rank             lora         rank            2
+rank             galore       rank            2
+project-every    galore       project-every   3
+critical         zenflow      critical        0.3
+update-every     zenflow      update-every    4
+select-every     zenflow      select-every    4
+switch-every     badam        switch-every    3
+gradient-buffers zero         same            0
+swap-slots       swap         same            1
+resident-blocks  swap         resident-blocks 1
+weight-decay     zero         weight-decay    0.1
+learning-rate    zero         learning-rate   1e-3
+seed             zero         seed            9
+link             zero         same            500MB/s
+cpu              zero         same            500M/s
+gpu-memory       zero         same            1GiB
+set              zero         same            link.h2d_Bps=400MB/s
+END
+
+sed -i "s/THREADS/$(($(nproc) > 2 ? 2 : 1))/" flags # as many as this machine has cores for
+
+for flag in $("$program" train --help | grep -oE '^  (-., )?--[a-z-]+' | sed 's/.*--//'); do
+    grep -q "^$flag " flags || fail "--$flag: is a resumed training the same with another value?  Say it in this test"
+done
+
+# Flags given twice: the last counts.
+train() {
+    "$program" train --model model.ini --policy "$1" --data text.txt --steps 8 --batch 2 --sequence 32 --iterations 4 \
+        --subspace 16 --nnz 4 --check-every 3 --fit-steps 4 --rank 4 --project-every 2 --update-every 2 --select-every 2 \
+        --switch-every 2 --learning-rate 3e-3 --checkpoint-every 4 --keep 4 --format csv "${@:2}"
+}
+
+last=step-0000000008
+while read -r flag policy outcome value; do
+    if [ ! -d "$policy" ]; then
+        train "$policy" --output "$policy" >/dev/null 2>messages || fail "$policy: $(cat messages)"
+    fi
+    rm -rf resumed
+    mkdir resumed
+    cp -r "$policy/step-0000000004" resumed
+    code=0
+    # shellcheck disable=SC2086
+    train "$policy" --output resumed --resume --$flag $value >/dev/null 2>messages </dev/null || code=$?
+    if [ "$outcome" = same ]; then
+        [ $code = 0 ] || fail "--$flag $value under $policy: exit $code: $(cat messages)"
+        cmp "$policy/$last/state.safetensors" "resumed/$last/state.safetensors" ||
+            fail "--$flag $value under $policy changes the numbers and is not refused"
+    else
+        [ $code = 2 ] || [ $code = 3 ] || fail "--$flag $value under $policy: exit $code, not refused: $(cat messages)"
+        grep -q -- "$outcome" messages || fail "--$flag $value under $policy: no word of $outcome: $(cat messages)"
+    fi
+done <flags
+
+echo "all held: $(wc -l <flags) changes of $(cut -d' ' -f1 flags | sort -u | wc -l) flags"
