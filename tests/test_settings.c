@@ -17,8 +17,8 @@ static const lspo_record_field_t *find(const char *name)
 
 Test(settings, every_flag_of_the_workload_is_a_field_of_the_table)
 {
-    for (size_t i = 0; i < lspo_workload_arg_count; i++) {
-        const lspo_arg_t *arg = &lspo_workload_args[i];
+    for (size_t i = 0; i < lspo_workload_group.count; i++) {
+        const lspo_arg_t *arg = &lspo_workload_group.args[i];
         const lspo_record_field_t *field = find(arg->name);
         cr_assert_not_null(field, "--%s is not in lspo_workload_fields", arg->name);
         cr_expect_eq(arg->offset_bytes, offsetof(lspo_request_t, workload) + field->offset_bytes,

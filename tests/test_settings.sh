@@ -59,6 +59,7 @@ checkpoint-every zero         same            3
 keep             zero         same            5
 resume           zero         same
 sample           zero         same            line
+sample-tokens    zero         same            5
 export           zero         same            exported
 export-weights   zero         export-weights  best
 metrics          zero         same            other.csv
@@ -105,6 +106,7 @@ seed             zero         seed            9
 link             zero         same            500MB/s
 cpu              zero         same            500M/s
 gpu-memory       zero         same            1GiB
+host-memory      zero         same            8GiB
 set              zero         same            link.h2d_Bps=400MB/s
 END
 
