@@ -2,6 +2,7 @@
  * only, and each thread sleeps on a condition variable of its own, so that an end wakes none but the lanes it feeds. */
 #include "real/executor.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -38,6 +39,9 @@ struct executor {
     pthread_mutex_t lock;
     pthread_cond_t entered; /* all lanes are on their threads */
     uint32_t entered_count;
+    uint32_t op_count;    /* to be run: the plan's, or fewer since it was cut */
+    lspo_op_id_t reached; /* the highest that has begun */
+    bool cut;
     uint32_t ended_count;
     uint32_t busy_count; /* ops that run or are issued */
     uint32_t turn;       /* of readiness: counts what makes ops ready */
@@ -75,7 +79,7 @@ static void stop_with(executor_t *executor, lspo_status_t status)
 /* Lock held.  True when this lane has nothing left to wait for. */
 static bool lane_is_done(executor_t *executor)
 {
-    if (executor->status != LSPO_OK || executor->ended_count == executor->plan->op_count)
+    if (executor->status != LSPO_OK || executor->ended_count == executor->op_count)
         return true;
     uint32_t ready_count = 0;
     for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
@@ -122,7 +126,7 @@ static void end_op(executor_t *executor, lane_t *lane, lspo_op_id_t op, uint64_t
     make_room(executor, op);
     wake_lanes(executor, lane->depth > 0 ? lspo_ready_end_issued(&executor->ready, op, executor->turn)
                                          : lspo_ready_end(&executor->ready, op, executor->turn));
-    if (executor->ended_count == executor->plan->op_count)
+    if (executor->ended_count == executor->op_count)
         wake_lanes(executor, LSPO_READY_ALL_LANES);
 }
 
@@ -233,7 +237,7 @@ static void *waiter_main(void *lane_void)
 
 /* ---- lanes ---- */
 
-/* Lock held.  The first of the lane's ready ops that has room; false when none has. */
+/* Lock held.  The first of the lane's ready ops that has room; false when none has.  What was cut off is dropped. */
 static bool choose_op(executor_t *executor, lane_t *lane, lspo_op_id_t *op_out)
 {
     lspo_ready_lane_t *ready = &executor->ready.lanes[lane->lane];
@@ -242,6 +246,8 @@ static bool choose_op(executor_t *executor, lane_t *lane, lspo_op_id_t *op_out)
     while (lane->starves && ready->count > 0) {
         lspo_ready_entry_t first = ready->heap[0];
         *op_out = lspo_ready_pop(ready);
+        if (*op_out >= executor->op_count)
+            continue;
         lane->starves = executor->bounded && !lspo_room_admits(&executor->room, *op_out);
         if (lane->starves)
             executor->passed_over[passed_count++] = first;
@@ -251,17 +257,34 @@ static bool choose_op(executor_t *executor, lane_t *lane, lspo_op_id_t *op_out)
     return !lane->starves;
 }
 
+/* Lock held. */
+static void interrupt(executor_t *executor)
+{
+    const lspo_executor_calls_t *calls = executor->calls;
+    if (!calls->cut) {
+        stop_with(executor, lspo_error(LSPO_ERR_INTERRUPTED, "interrupted after %u of %u ops", executor->ended_count,
+                                       executor->plan->op_count));
+        return;
+    }
+    uint32_t op_count = calls->cut(calls->context, executor->reached);
+    assert(op_count > executor->reached && op_count <= executor->plan->op_count);
+    executor->op_count = op_count;
+    executor->cut = true;
+    wake_lanes(executor, LSPO_READY_ALL_LANES);
+}
+
 /* Lock held on entry and return.  False when nothing can be served before another op has ended. */
 static bool serve_next(executor_t *executor, lane_t *lane)
 {
     lspo_op_id_t op;
-    if (executor->stop && atomic_load_explicit(executor->stop, memory_order_relaxed)) {
-        stop_with(executor, lspo_error(LSPO_ERR_INTERRUPTED, "interrupted after %u of %u ops", executor->ended_count,
-                                       executor->plan->op_count));
+    if (executor->stop && !executor->cut && atomic_load_explicit(executor->stop, memory_order_relaxed)) {
+        interrupt(executor);
         return true;
     }
     if (!choose_op(executor, lane, &op))
         return false;
+    if (op > executor->reached)
+        executor->reached = op;
     executor->busy_count++;
     if (executor->bounded)
         lspo_room_begin(&executor->room, op);
@@ -405,7 +428,7 @@ static lspo_status_t run_lanes(executor_t *executor)
 lspo_status_t lspo_execute_calls(const lspo_plan_t *plan, const lspo_executor_calls_t *calls, const atomic_int *stop,
                                  lspo_trace_t **trace_out)
 {
-    executor_t executor = {.plan = plan, .calls = calls, .stop = stop};
+    executor_t executor = {.plan = plan, .calls = calls, .stop = stop, .op_count = plan->op_count};
     prepare_lanes(&executor);
     lspo_status_t status = make_end_times(&executor);
     if (status == LSPO_OK)

@@ -27,6 +27,11 @@ typedef lspo_status_t (*lspo_op_function_t)(void *context, const lspo_op_t *op);
 /* Called once on each lane's thread before its first op: placement, FP mode.  May be NULL. */
 typedef void (*lspo_lane_function_t)(void *context, lspo_lane_t lane);
 
+/* Asked once, when `stop` became nonzero and op `reached` is the highest that has begun: the number of the plan's first ops that
+ * are still to be run, above `reached`; the rest is left out and the plan ends with LSPO_OK.  They must be a plan of their
+ * own, as the ops of the first iterations are (plan/plan.h).  Runs under the executor's lock, on any lane's thread. */
+typedef uint32_t (*lspo_cut_function_t)(void *context, lspo_op_id_t reached);
+
 /* All lanes synchronous.  `stop` (may be NULL) is polled between ops: nonzero ends the plan with LSPO_ERR_INTERRUPTED. */
 lspo_status_t lspo_execute(const lspo_plan_t *plan, lspo_op_function_t run, lspo_lane_function_t enter_lane,
                            void *context, const atomic_int *stop, lspo_trace_t **trace_out);
@@ -39,6 +44,7 @@ typedef struct {
     lspo_lane_function_t enter_lane;
     /* Called after an op has ended and before what waits for it starts or, on its own lane, ends; may be NULL. */
     lspo_op_function_t finish;
+    lspo_cut_function_t cut;         /* NULL: `stop` ends the plan at once, with LSPO_ERR_INTERRUPTED */
     uint32_t depth[LSPO_LANE_COUNT]; /* 0: a synchronous lane; else a queue, at most LSPO_ISSUED_MAX */
     /* GPU memory for what ops take; 0: not bounded.  An op that has no room (real/room.h) is passed over until another has
      * ended; LSPO_ERR_FIT when the plan needs more even op by op. */

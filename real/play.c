@@ -83,6 +83,12 @@ static lspo_status_t wait(void *context, lspo_lane_t lane, uint32_t slot, uint64
     return status;
 }
 
+static uint32_t cut(void *context, lspo_op_id_t reached)
+{
+    const player_t *player = context;
+    return player->play->cut(player->play->context, reached);
+}
+
 static lspo_status_t create_marks(player_t *player)
 {
     lspo_device_t *device = player->play->device;
@@ -116,6 +122,7 @@ static lspo_status_t play_on_streams(const lspo_plan_t *plan, const lspo_play_t 
         .run = run,
         .enter_lane = enter_lane,
         .finish = play->finish ? finish : NULL,
+        .cut = play->cut ? cut : NULL,
         .depth =
             {[LSPO_LANE_GPU] = LSPO_ISSUED_MAX, [LSPO_LANE_D2H] = LSPO_ISSUED_MAX, [LSPO_LANE_H2D] = LSPO_ISSUED_MAX},
         .room_bytes = room_bytes < UINT64_MAX ? room_bytes : 0,
@@ -134,5 +141,7 @@ lspo_status_t lspo_play(const lspo_plan_t *plan, const lspo_play_t *play, const 
 {
     if (lspo_device_is_asynchronous(play->device))
         return play_on_streams(plan, play, stop, trace_out);
-    return lspo_execute(plan, play->run, play->enter_lane, play->context, stop, trace_out);
+    const lspo_executor_calls_t calls = {
+        .context = play->context, .run = play->run, .enter_lane = play->enter_lane, .cut = play->cut};
+    return lspo_execute_calls(plan, &calls, stop, trace_out);
 }

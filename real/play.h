@@ -27,6 +27,7 @@ typedef struct {
     lspo_op_function_t run;
     lspo_op_function_t finish;       /* asynchronous devices only: an op has ended; see lspo_executor_calls_t */
     lspo_lane_function_t enter_lane; /* may be NULL */
+    lspo_cut_function_t cut;         /* NULL: see lspo_executor_calls_t */
 } lspo_play_t;
 
 /* As lspo_execute(), with LSPO_ERR_DEVICE for what fails on the device. */

@@ -79,14 +79,19 @@ static uint32_t segment_end(const trainer_t *trainer)
     return least(end, next_multiple(step, options->output ? options->checkpoint_every : 0));
 }
 
-static lspo_status_t build_segment(const trainer_t *trainer, uint32_t end, lspo_plan_t **plan_out)
+static lspo_status_t build_steps(const trainer_t *trainer, uint32_t end, bool open_end, lspo_plan_t **plan_out)
 {
     const lspo_train_options_t *options = trainer->options;
     lspo_workload_t workload = options->workload;
     workload.first_step = trainer->state.step;
     workload.iterations = end - trainer->state.step;
-    workload.open_end = end < options->steps;
+    workload.open_end = open_end;
     return lspo_plan_build(&options->model, &workload, options->policy, plan_out);
+}
+
+static lspo_status_t build_segment(const trainer_t *trainer, uint32_t end, lspo_plan_t **plan_out)
+{
+    return build_steps(trainer, end, end < trainer->options->steps, plan_out);
 }
 
 static void enter_lane(void *context, lspo_lane_t lane)
@@ -203,6 +208,26 @@ static lspo_status_t continue_session(trainer_t *trainer, uint32_t end)
     return LSPO_OK;
 }
 
+/* What is still to be run of the segment when an end is asked for: the steps that have begun.  A plan of fewer steps begins
+ * the plan of more. */
+static uint32_t cut(void *context, lspo_op_id_t reached)
+{
+    trainer_t *trainer = context;
+    uint32_t step = trainer->state.step, steps = trainer->plan->workload.iterations;
+    for (uint32_t count = 1; count < steps; count++) {
+        lspo_plan_t *begun;
+        if (build_steps(trainer, step + count, true, &begun) != LSPO_OK)
+            break;
+        uint32_t op_count = begun->op_count;
+        lspo_plan_destroy(begun);
+        if (op_count > reached) {
+            trainer->cut_count = count;
+            return op_count;
+        }
+    }
+    return trainer->plan->op_count;
+}
+
 /* Of the segment; those of a pass that nothing needs a fit in return at once. */
 static void count_projects(trainer_t *trainer)
 {
@@ -214,7 +239,7 @@ static void count_projects(trainer_t *trainer)
 
 static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
 {
-    uint32_t end = segment_end(trainer), count = end - trainer->state.step;
+    uint32_t end = segment_end(trainer), count = end - trainer->state.step; /* fewer when it is cut */
     lspo_trace_t *trace = NULL;
     lspo_status_t status = continue_session(trainer, end);
     if (status != LSPO_OK)
@@ -225,20 +250,27 @@ static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
     }
     count_projects(trainer);
     double fit_before_s = trainer->fit_s;
-    const lspo_play_t play = {
-        .device = trainer->device, .context = trainer, .run = run_op, .finish = finish_op, .enter_lane = enter_lane};
+    const lspo_play_t play = {.device = trainer->device,
+                              .context = trainer,
+                              .run = run_op,
+                              .finish = finish_op,
+                              .enter_lane = enter_lane,
+                              .cut = cut};
+    trainer->cut_count = 0;
     uint64_t start_ns = lspo_now_ns();
-    status = lspo_play(trainer->plan, &play, NULL, &trace);
+    status = lspo_play(trainer->plan, &play, trainer->options->stop, &trace);
     double elapsed_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
     double stepping_s = fmax(elapsed_s - (trainer->fit_s - fit_before_s), 0);
     lspo_trace_destroy(trace);
     if (status != LSPO_OK)
         return status;
+    if (trainer->cut_count > 0)
+        count = trainer->cut_count;
     trainer->tokens_per_s = tokens_a_step(trainer->options) * count / stepping_s;
     fill_rows(trainer, count, stepping_s);
     trainer->sitting_s += stepping_s;
     trainer->state.elapsed_s += elapsed_s;
-    trainer->state.step = end;
+    trainer->state.step += count;
     trainer->state.refits = trainer->refits_before + lspo_session_bias(trainer->session).fitted_total;
     *count_out = count;
     return LSPO_OK;

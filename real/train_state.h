@@ -23,6 +23,7 @@ typedef struct {
     lspo_metrics_t *metrics;
     lspo_metrics_row_t *rows;         /* of the segment under way, one a step */
     double *row_fit_s;                /* what fits took in each of them */
+    uint32_t cut_count;               /* steps of the segment that an end left; 0: all */
     uint32_t projects, projects_done; /* ops of the segment that check or fit projectors */
     lspo_setting_t settings[LSPO_SETTINGS_MAX];
     size_t setting_count;

@@ -59,6 +59,7 @@ typedef struct {
     lspo_op_id_t order[LSPO_LANE_COUNT][OPS_MAX]; /* each lane writes its own row */
     uint32_t order_count[LSPO_LANE_COUNT];
     uint32_t entered[LSPO_LANE_COUNT];
+    uint32_t cuts;
     lspo_op_id_t fails_at, stops_at;
     atomic_int stop;
     atomic_bool last_copy_runs;
@@ -251,6 +252,41 @@ Test(executor, stop_flag_ends_the_plan)
 }
 
 /* Not a plan that lspo_plan_check lets through: 0 waits for 1 and 1 for 0. */
+static uint32_t cut_at_ten(void *context, lspo_op_id_t reached)
+{
+    record_t *record = context;
+    record->cuts++;
+    cr_expect_lt(reached, 10);
+    return 10;
+}
+
+/* Twenty ops on four lanes, each behind the one before on its lane.  Op 4 asks for an end, and the first ten are a plan of
+ * their own: all of them run, none of the others, and the plan ends well. */
+Test(executor, a_plan_can_be_cut, .timeout = 20)
+{
+    static const lspo_op_kind_t kinds[] = {LSPO_OP_FWD, LSPO_OP_D2H, LSPO_OP_H2D, LSPO_OP_UPD};
+    made_plan_t *made = plan_begin();
+    for (lspo_op_id_t i = 0; i < 20; i++) {
+        add_op(made, kinds[i % 4], 0, 0);
+        if (i >= 4)
+            wait_for(made, i - 4);
+        if (i >= 1)
+            wait_for(made, i - 1);
+    }
+    record_t *record = record_begin(made);
+    record->stops_at = 4;
+    lspo_trace_t *trace = NULL;
+    const lspo_executor_calls_t calls = {.context = record, .run = record_op, .cut = cut_at_ten};
+    cr_assert_eq(lspo_execute_calls(&made->plan, &calls, &record->stop, &trace), LSPO_OK);
+    cr_expect_eq(record->cuts, 1);
+    cr_expect_eq(trace->row_count, 10u);
+    for (lspo_op_id_t i = 0; i < 20; i++)
+        cr_expect_eq(record->runs[i], i < 10 ? 1u : 0u);
+    lspo_trace_destroy(trace);
+    free(record);
+    free(made);
+}
+
 Test(executor, standstill_is_an_error_not_a_hang)
 {
     made_plan_t *made = plan_begin();

@@ -707,6 +707,44 @@ Test(policies, memory_balances_in_every_mode)
 }
 
 /* The checks reject what they are there for. */
+static void check_begins(const lspo_plan_t *fewer, const lspo_plan_t *more)
+{
+    const char *name = more->policy->name;
+    cr_assert_leq(fewer->op_count, more->op_count, "%s", name);
+    for (uint32_t i = 0; i < fewer->op_count; i++) {
+        const lspo_op_t *a = &fewer->ops[i], *b = &more->ops[i];
+        cr_assert_eq(memcmp(a, b, sizeof *a), 0, "%s: op %u is another", name, i);
+        cr_assert_eq(memcmp(fewer->deps + a->dep_first, more->deps + b->dep_first, a->dep_count * sizeof *fewer->deps),
+                     0, "%s: op %u waits for others", name, i);
+    }
+}
+
+/* A training that is asked to end finishes the steps that have begun: the plan of these, whose end is open, must be how the
+ * longer plan begins, whichever way that one ends. */
+Test(policies, a_plan_of_fewer_steps_begins_the_plan_of_more)
+{
+    lspo_model_t model = three_blocks();
+    for (uint32_t p = 0; p < lspo_policy_count(); p++)
+        for (unsigned mode = 0; mode < 16; mode++) {
+            lspo_plan_t *fewer, *more;
+            lspo_workload_t w = small_workload(3);
+            w.first_step = mode & 1 ? 10 : 0;
+            w.clip_norm = mode & 2 ? 1 : 0;
+            w.accumulation = mode & 4 ? 2 : 1;
+            w.check_every = w.project_every = 3;
+            w.update_every = w.select_every = w.switch_every = 2;
+            w.transition = 2;
+            w.open_end = true;
+            cr_assert_eq(lspo_plan_build(&model, &w, lspo_policy_at(p), &fewer), LSPO_OK);
+            w.iterations = 8;
+            w.open_end = (mode & 8) != 0;
+            cr_assert_eq(lspo_plan_build(&model, &w, lspo_policy_at(p), &more), LSPO_OK);
+            check_begins(fewer, more);
+            lspo_plan_destroy(fewer);
+            lspo_plan_destroy(more);
+        }
+}
+
 Test(policies, broken_plans_are_refused)
 {
     lspo_workload_t w = small_workload(2);

@@ -1,6 +1,7 @@
 /* The schedule by hand, metrics, and trainings of a tiny model: cuts, interruptions and exports must change no number. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -308,7 +309,7 @@ Test(train, a_tiny_model_learns)
 }
 
 static const char *const policies[] = {"native", "swap", "zero",   "zero-delayed", "zero-layerwise", "backward-update",
-                                       "lsp",    "lora", "galore", "lomo",         "badam"};
+                                       "lsp",    "lora", "galore", "lomo",         "badam",          "zenflow"};
 enum { POLICY_COUNT = sizeof policies / sizeof policies[0] };
 
 Test(train, segments_change_no_number)
@@ -380,6 +381,68 @@ Test(train, an_interrupted_training_goes_on_as_if_it_had_not_been)
         second = train(&options);
         cr_expect_eq(second.steps_run, 0);
         cr_expect(equal(&whole, &resumed));
+        release(&whole);
+        release(&resumed);
+    }
+    lspo_dataset_close(data);
+    remove_folder();
+}
+
+typedef struct {
+    atomic_int stop;
+    double after_s;
+} alarm_t;
+
+static void *stop_later(void *argument)
+{
+    alarm_t *timer = argument;
+    lspo_pace(lspo_now_ns(), timer->after_s);
+    atomic_store(&timer->stop, 1);
+    return NULL;
+}
+
+/* One segment of all the steps: an end that is asked for in its middle leaves the step under way done, and no more. */
+static lspo_train_result_t interrupt(lspo_train_options_t *options, double after_s)
+{
+    alarm_t timer = {.after_s = after_s};
+    lspo_train_result_t result = {0};
+    pthread_t thread;
+    options->stop = &timer.stop;
+    cr_assert_eq(pthread_create(&thread, NULL, stop_later, &timer), 0);
+    lspo_status_t status = lspo_train(options, &result);
+    pthread_join(thread, NULL);
+    cr_assert(status == LSPO_OK || status == LSPO_ERR_INTERRUPTED);
+    options->stop = NULL;
+    return result;
+}
+
+Test(train, an_end_in_the_middle_of_a_segment_leaves_whole_steps)
+{
+    enum { LONG = 400 };
+    make_folder();
+    lspo_dataset_t *data = open_data();
+    for (size_t p = 0; p < POLICY_COUNT; p++) {
+        weights_t whole = {0}, resumed = {0};
+        lspo_train_options_t options = options_for(policies[p], data, &whole);
+        options.steps = options.workload.iterations = LONG;
+        options.workload.check_every = 50;
+        uint64_t start_ns = lspo_now_ns();
+        train(&options);
+        double whole_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
+        options.model_context = &resumed;
+        options.output = path_of(policies[p]);
+        options.resume = true;
+        uint32_t cuts = 0;
+        lspo_train_result_t result = {0};
+        for (int sitting = 0; sitting < 20 && resumed.count == 0; sitting++) {
+            result = interrupt(&options, whole_s * (0.2 + 0.05 * sitting));
+            cuts += resumed.count == 0;
+        }
+        cr_assert_gt(resumed.count, 0, "%s never ended", policies[p]);
+        cr_expect_gt(cuts, 0, "%s was never interrupted", policies[p]);
+        cr_expect_gt(result.resumed_from, 0, "%s", policies[p]);
+        cr_expect_lt(result.resumed_from, LONG, "%s", policies[p]);
+        cr_expect(equal(&whole, &resumed), "%s, interrupted after step %u", policies[p], result.resumed_from);
         release(&whole);
         release(&resumed);
     }
