@@ -598,7 +598,9 @@ const lspo_command_t lspo_command_train = {
         "whose "
         "prompts do not count in the loss. Tokens are those of the folder's tokenizer, else bytes. Where a model "
         "folder comes from: `lspo help models`.\n\n"
-        "Ctrl-C finishes the segment (--iterations steps), writes a checkpoint and ends with 130.",
+        "Ctrl-C, SIGTERM and SIGHUP finish the step under way, at full speed whatever the caps, write a checkpoint and "
+        "end with 130; a second one ends at once. --resume takes the newest checkpoint that is whole and refuses other "
+        "flags, but for those that change no number and for more --steps.",
     .groups = (const lspo_arg_group_t *const[]){&train_group, &lspo_device_group, &lspo_workload_group, &lspo_cap_group,
                                                 NULL},
     .run = train,

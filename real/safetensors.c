@@ -678,7 +678,7 @@ static lspo_status_t write_source(FILE *stream, const lspo_safetensor_source_t *
                          .row_stride = source->row_stride,
                          .col_stride = source->col_stride};
     size_t chunk = chunk_elements(&view);
-    for (uint64_t first = 0; first < elements; first += chunk) {
+    for (uint64_t first = 0; first < elements && !ferror(stream); first += chunk) {
         size_t count = elements - first < chunk ? (size_t)(elements - first) : chunk;
         gather(source->view, &view, first, count, line);
         pack(source->dtype, count, line, raw);
@@ -702,8 +702,10 @@ static lspo_status_t write_file(const char *path, const char *header, const lspo
         for (int i = 0; i < LENGTH_BYTES; i++)
             fputc((int)(header_bytes >> (8 * i) & 0xff), output.file);
         fwrite(header, 1, header_bytes, output.file);
-        for (size_t i = 0; status == LSPO_OK && i < count; i++)
+        for (size_t i = 0; status == LSPO_OK && i < count && !ferror(output.file); i++)
             status = write_source(output.file, sorted[i], line, raw);
+        if (status == LSPO_OK && ferror(output.file)) /* errno is that of the write */
+            status = lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, strerror(errno));
         status = lspo_output_finish(&output, status);
     }
     free(raw);

@@ -1,9 +1,13 @@
 /* train.h - fine-tuning: many steps of one plan, with a schedule, evaluation, checkpoints and metrics.
  *
  * A training is a chain of *segments*: plans of a few steps of one policy, played one after the other by the executor
- * (real/session.h).  Between two of them nothing runs: there weights are evaluated, checkpoints written and Ctrl-C
- * obeyed. Where the cuts lie changes no number: weights after n steps are the same, bit for bit, for any length of
- * segments and whether or not the training was resumed.
+ * (real/session.h).  Between two of them nothing runs: there weights are evaluated and copied for a checkpoint.  An end
+ * that is asked for cuts the segment behind the steps that have begun.  Where the cuts lie changes no number: weights after n
+ * steps are the same, bit for bit, for any length of segments and whether or not the training was resumed.
+ *
+ * A resumed training may have more steps than it was begun with: its rates are those of the new number from there on, so that
+ * it ends elsewhere than one that had them from the beginning, unless the rate is constant.  A stale policy then goes on from the
+ * newest checkpoint before its end, since that one has no pending update.
  *
  * With keep_best the weights of the evaluation with the lowest held-out loss, the one before the first step included, are kept
  * in host memory and in every checkpoint.  An early stop leaves out the pending update of a stale policy: the last weights are
@@ -67,7 +71,7 @@ typedef struct {
      * evaluation; NULL: not. */
     lspo_status_t (*save)(void *context, const float *const *stages);
     void *model_context;    /* of both */
-    const atomic_int *stop; /* nonzero: finish the segment, write a checkpoint, return LSPO_ERR_INTERRUPTED */
+    const atomic_int *stop; /* nonzero: finish the step, unpaced, write a checkpoint, return LSPO_ERR_INTERRUPTED */
     void (*progress)(void *context, const lspo_train_progress_t *progress); /* may be NULL */
     /* What is under way when no step is: "loading weights", "fitting projectors"; the latter on the GPU lane's thread. */
     void (*phase)(void *context, const char *phase, uint32_t done, uint32_t of); /* may be NULL */
