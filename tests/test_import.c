@@ -415,9 +415,10 @@ Test(import_messages, kineto_errors_name_file_line_and_value, .init = cr_redirec
     static const char text[] = "{\n \"traceEvents\": [\n" STEP0 ",\n\n" KERNEL(1, 20, -5) "\n]}\n";
     lspo_trace_t *trace = NULL;
     cr_expect_eq(lspo_import_kineto(write_file("t", text, strlen(text)), NULL, NULL, &trace), LSPO_ERR_INPUT);
-    char wanted[320], message[320] = "";
+    char wanted[400], message[400] = "";
     snprintf(wanted, sizeof wanted,
-             "lspo: warning: %s: events of the GPU whose \"ts\" or \"dur\" is missing, negative or no number, left "
+             "lspo: warning: %s: events of the GPU whose \"ts\" or \"dur\" is missing, negative, too large or no "
+             "number, left "
              "out: busy times "
              "are too short: 1 (the first in line 5)\n",
              path_of("t"));

@@ -326,10 +326,11 @@ static void warn_once(const reader_t *reader)
         {reader->senseless,
          "places that make no sense as JSON, skipped up to the next event: what stood there is missing"},
         {{reader->scan.odd_count, reader->scan.odd_line}, "values and characters that JSON does not allow, read past"},
-        {reader->untimed_work, "events of the GPU whose \"ts\" or \"dur\" is missing, negative or no number, left out: "
-                               "busy times are too short"},
+        {reader->untimed_work,
+         "events of the GPU whose \"ts\" or \"dur\" is missing, negative, too large or no number, left out: "
+         "busy times are too short"},
         {reader->untimed_ranges,
-         "steps, ranges and launches of the CPU whose \"ts\" or \"dur\" is missing, negative or no "
+         "steps, ranges and launches of the CPU whose \"ts\" or \"dur\" is missing, negative, too large or no "
          "number, not used"},
     };
     for (size_t i = 0; i < sizeof warnings / sizeof warnings[0]; i++)

@@ -19,9 +19,12 @@ typedef struct {
     const lspo_import_event_t **launches; /* owned: by correlation, then start */
     lspo_import_work_t work;              /* items and launches owned */
     uint32_t launch_count, device_work_count, skipped_count;
-    uint32_t other_device_count, outside_count, unlaunched_count;
+    uint32_t other_device_count, outside_count, unlaunched_count, long_range_count;
     uint32_t sizeless_count[LSPO_LANE_COUNT]; /* copies whose bytes nobody tells */
 } import_t;
+
+/* Profilers of whole microseconds round both ends of an event. */
+static const double step_slack_us = 2;
 
 static int compare_correlation(const void *left, const void *right)
 {
@@ -101,8 +104,15 @@ static lspo_import_item_t item_of_work(const import_t *import, const lspo_import
                                 .has_launch = launch != NULL};
 }
 
-static lspo_import_item_t item_of_range(const lspo_import_event_t *event)
+/* A range of the steps' thread that began in a step is over when the step is: one that is not has a wrong duration. */
+static lspo_import_item_t item_of_range(import_t *import, lspo_import_event_t *event)
 {
+    uint32_t step = lspo_import_step_at(&import->steps, event->start_us);
+    if (step != LSPO_NO_ITERATION && event->thread == import->work.step_thread) {
+        double room_us = lspo_import_step_end_us(&import->steps, step) - event->start_us;
+        import->long_range_count += event->duration_us > room_us + step_slack_us;
+        event->duration_us = fmin(event->duration_us, room_us);
+    }
     return (lspo_import_item_t){.event = event,
                                 .launch_us = event->start_us,
                                 .thread = event->thread,
@@ -127,12 +137,12 @@ static void sort_out(import_t *import)
     int32_t device = first_device(&import->events);
     uint32_t known = 0;
     for (uint32_t i = 0; i < import->events.count; i++) {
-        const lspo_import_event_t *event = &import->events.events[i];
+        lspo_import_event_t *event = &import->events.events[i];
         if (event->event_class == LSPO_EVENT_LAUNCH || lspo_import_is_step(event))
             continue;
         if (!is_device_work(event)) {
             if (!event->skipped)
-                add_item(import, item_of_range(event));
+                add_item(import, item_of_range(import, event));
             continue;
         }
         lspo_import_item_t item = item_of_work(import, event);
@@ -168,6 +178,9 @@ static lspo_status_t no_work(const import_t *import)
 
 static void warn_of_work(const import_t *import)
 {
+    if (import->long_range_count > 0)
+        lspo_warn("%s: ranges of the CPU with wrong durations, which last beyond their step, cut there: %" PRIu32,
+                  import->path, import->long_range_count);
     if (import->other_device_count > 0)
         lspo_warn("%s: events of other devices than the first, left out: %" PRIu32, import->path,
                   import->other_device_count);
@@ -245,15 +258,13 @@ static lspo_trace_row_t row_of(const import_t *import, const lspo_import_item_t 
     const lspo_import_steps_t *steps = &import->steps;
     bool on_link = item->lane == LSPO_LANE_D2H || item->lane == LSPO_LANE_H2D;
     bool of_micro = item->kind != LSPO_OP_UPD && item->kind != LSPO_OP_UPD_GPU && item->kind != LSPO_OP_APPLY;
-    double start_ns = 1e3 * (item->event->start_us - origin_us), duration_us = item->event->duration_us;
-    if (item->is_range && item->thread == import->work.step_thread) /* what runs there is over when its step is */
-        duration_us = fmin(duration_us, lspo_import_step_end_us(steps, item->iteration) - item->event->start_us);
+    double start_ns = 1e3 * (item->event->start_us - origin_us);
     return (lspo_trace_row_t){.kind = item->kind,
                               .lane = item->lane,
                               .iteration = steps->iteration_of[item->iteration],
                               .micro = of_micro ? steps->micro_of[item->iteration] : 0,
                               .start_ns = (uint64_t)llround(start_ns),
-                              .end_ns = (uint64_t)llround(start_ns) + (uint64_t)llround(1e3 * duration_us),
+                              .end_ns = (uint64_t)llround(start_ns) + (uint64_t)llround(1e3 * item->event->duration_us),
                               .bytes = on_link && item->bytes != LSPO_IMPORT_NO_BYTES ? item->bytes : 0};
 }
 

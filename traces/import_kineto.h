@@ -20,8 +20,8 @@
 #include "traces/import_text.h"
 #include "traces/trace.h"
 
-/* `map_path` (may be NULL): rules as in import_rules.h; `progress` may be NULL.  The trace is sorted, starts at 0, and its iterations count
- * from 0 whatever the profiler called them. */
+/* `map_path` (may be NULL): rules as in import_rules.h; `progress` may be NULL.  The trace is sorted, starts at 0, and
+ * its iterations count from 0 whatever the profiler called them. */
 lspo_status_t lspo_import_kineto(const char *path, const char *map_path, const lspo_import_progress_t *progress,
                                  lspo_trace_t **trace_out);
 

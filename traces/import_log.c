@@ -9,8 +9,8 @@
 
 #include "plan/input_file.h"
 
-/* A log of this size has a line for every second of thirty years. */
-static const uint64_t log_bytes_max = (uint64_t)4 << 30;
+/* A log of this size has a line for every second of a quarter of a year. */
+static const uint64_t log_bytes_max = (uint64_t)1 << 30;
 
 static const char timers_mark[] = "time (ms)";
 
@@ -392,13 +392,30 @@ static bool is_continuation(const char *line, const char *next)
     return strspn(next, letters) >= length && strcspn(next, "0123456789") < length && strncmp(line, next, HEAD) != 0;
 }
 
-/* The columns that a log was pasted into: most lines that are as long as any line is go on in the next.  0: none. */
+static bool holds_mark(const char *text, size_t bytes)
+{
+    return memmem(text, bytes, timers_mark, sizeof timers_mark - 1) != NULL;
+}
+
+/* "time (m" at the end of a line of `length` bytes, and "s)" at the beginning of the next. */
+static bool breaks_mark(const char *line, size_t length, const char *next)
+{
+    char seam[2 * sizeof timers_mark];
+    size_t before = length < sizeof timers_mark - 1 ? length : sizeof timers_mark - 1;
+    size_t after = strnlen(next, sizeof timers_mark - 1);
+    memcpy(seam, line + length - before, before);
+    memcpy(seam + before, next, after);
+    return holds_mark(seam, before + after);
+}
+
+/* The columns that a log was pasted into: of the lines about timers that are as long as any line is, most go on in the
+ * next.  0: none. */
 static uint32_t find_columns(const char *text)
 {
     size_t longest = 0;
     uint32_t full = 0, continued = 0;
-    const char *next;
-    for (const char *line = text; *line != '\0'; line = next) {
+    const char *next, *before = text;
+    for (const char *line = text; *line != '\0'; before = line, line = next) {
         size_t length = line_length(line);
         next = line + strcspn(line, "\n");
         next += *next == '\n';
@@ -406,16 +423,20 @@ static uint32_t find_columns(const char *text)
             longest = length;
             full = continued = 0;
         }
-        if (length == longest && *next != '\0') {
+        if (length != longest || *next == '\0')
+            continue;
+        bool continues = is_continuation(line, next);
+        if (continues ? holds_mark(before, (size_t)(next - before)) || breaks_mark(line, length, next)
+                      : holds_mark(line, length)) {
             full++;
-            continued += is_continuation(line, next);
+            continued += continues;
         }
     }
     return full > 2 && continued > full / 2 ? (uint32_t)longest : 0;
 }
 
-/* Take out the ends of lines that have all their columns, but before a line that begins as the joined one does: the next
- * record, with its date, rank or label. */
+/* Take out the ends of lines that have all their columns, but before a line that begins as the joined one does: the
+ * next record, with its date, rank or label. */
 static void join_lines(char *text, uint32_t columns)
 {
     char *to = text, *head = text;

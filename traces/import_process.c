@@ -60,8 +60,7 @@ static bool is_nameless(const choice_t *choice, uint32_t process)
 
 static bool is_other(const choice_t *choice, uint32_t process)
 {
-    return process != choice->chosen && !is_nameless(choice, process) &&
-           choice->processes[process].step_count + choice->processes[process].launch_count > 0;
+    return process != choice->chosen && !is_nameless(choice, process) && choice->processes[process].first != UINT32_MAX;
 }
 
 /* A container's calls may have the process number of the host: then the steps' process has no launches of its own. */

@@ -11,7 +11,8 @@
 #include "plan/status.h"
 #include "traces/import_events.h"
 
-/* Drop the events of other processes, with a warning that names them.  LSPO_ERR_INPUT where they cannot be told apart. */
+/* Drop the events of other processes, with a warning that names them.  LSPO_ERR_INPUT where they cannot be told
+ * apart. */
 lspo_status_t lspo_import_choose_process(const char *path, lspo_import_events_t *events);
 
 #endif

@@ -1,11 +1,11 @@
 #include "traces/import_rules.h"
 
-#include <errno.h>
 #include <fnmatch.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "plan/input_file.h"
 
 struct lspo_import_rules {
     lspo_import_rule_t *rules; /* the user's; patterns are owned */
@@ -120,20 +120,23 @@ static lspo_status_t parse_rule(char *line, const char *path, uint64_t number, l
     return append_rule(rules, rule, path);
 }
 
+static const uint64_t rules_bytes_max = (uint64_t)1 << 20;
+
 static lspo_status_t read_file(const char *path, lspo_import_rules_t *rules)
 {
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return lspo_error(LSPO_ERR_INPUT, "cannot open %s: %s", path, strerror(errno));
+    lspo_input_t *input;
     char *line = NULL;
-    size_t line_bytes = 0;
-    lspo_status_t status = LSPO_OK;
-    for (uint64_t number = 1; status == LSPO_OK && getline(&line, &line_bytes, file) >= 0; number++)
-        status = parse_rule(line, path, number, rules);
-    if (status == LSPO_OK && ferror(file))
-        status = lspo_error(LSPO_ERR_INPUT, "cannot read %s: %s", path, strerror(errno));
-    free(line);
-    fclose(file);
+    size_t length = 0;
+    lspo_status_t status = lspo_input_open(path, rules_bytes_max, &input);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_input_line(input, &line, &length);
+    while (status == LSPO_OK && line) {
+        status = parse_rule(line, path, lspo_input_line_number(input), rules);
+        if (status == LSPO_OK)
+            status = lspo_input_line(input, &line, &length);
+    }
+    lspo_input_close(input);
     return status;
 }
 

@@ -1,8 +1,8 @@
 /* import_scan.h - JSON of a profile, value by value, read as forgivingly as profilers write it.
  *
  * What JSON does not allow but cannot be misunderstood is read past, and counted: NaN and inf where a number stands, an
- * escape that is none ("C:\cuda"), control characters in a string.  Commas too many or too few do not matter.  Where the
- * text makes no sense the answer is LSPO_SCAN_BAD, and the caller finds its way on.  No value becomes a tree.
+ * escape that is none ("C:\cuda"), control characters in a string.  Commas too many or too few do not matter.  Where
+ * the text makes no sense the answer is LSPO_SCAN_BAD, and the caller finds its way on.  No value becomes a tree.
  */
 #ifndef LSPO_TRACES_IMPORT_SCAN_H
 #define LSPO_TRACES_IMPORT_SCAN_H

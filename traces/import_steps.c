@@ -23,12 +23,12 @@ static int compare_start(const void *left, const void *right)
     return 0;
 }
 
-/* Told by an operator and an annotation, or twice the same. */
+/* Told by an operator and an annotation, or twice the same; but one of another thread is another rank's. */
 static bool is_same_step(const lspo_import_event_t *step, const lspo_import_event_t *before)
 {
     bool at_once = step->start_us - before->start_us <= step_slack_us;
-    bool told_twice = step->event_class != before->event_class && step->thread == before->thread;
-    return step->number == before->number && (at_once || (told_twice && step->number >= 0));
+    bool told_twice = step->event_class != before->event_class && step->number >= 0;
+    return step->number == before->number && step->thread == before->thread && (at_once || told_twice);
 }
 
 static lspo_status_t check_step(const char *path, const lspo_import_event_t *step, const lspo_import_event_t *before)
@@ -225,7 +225,7 @@ static void join_steps(const char *path, const rhythm_t *rhythm, lspo_import_ste
         steps->micro_of[step] = (uint16_t)(whole ? (at - skipped) % distance : 0);
         left_out += !whole;
     }
-    lspo_warn("%s: the optimizer runs in every %" PRIu32 "th of the marked steps only (gradient accumulation): %" PRIu32
+    lspo_warn("%s: the optimizer runs once in every %" PRIu32 " marked steps only (gradient accumulation): %" PRIu32
               " steps are one iteration; steps of no whole iteration, left out: %" PRIu32,
               path, distance, distance, left_out);
 }

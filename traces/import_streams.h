@@ -5,8 +5,8 @@
 #include "plan/status.h"
 #include "traces/import_events.h"
 
-/* Cut work of a device that lasts beyond the start of the next of its stream, and mark as skipped what lasts longer than
- * `longest_us`; both with one warning. */
+/* Cut work of a device that lasts beyond the start of the next of its stream, and mark as skipped what is told again or
+ * lasts longer than `longest_us`; each with one warning. */
 lspo_status_t lspo_import_check_streams(const char *path, double longest_us, lspo_import_events_t *events);
 
 #endif
