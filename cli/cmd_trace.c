@@ -85,7 +85,11 @@ static lspo_status_t write_perfetto(const lspo_positionals_t *paths, exported_t 
     lspo_perfetto_process_t processes[EXPORTED_MAX];
     for (uint32_t i = 0; i < exported->count; i++) {
         const lspo_trace_t *trace = exported->traces[i];
-        if (lspo_recorded_plan_is_named(trace) && lspo_recorded_plan_open(trace, &exported->plans[i]) != LSPO_OK)
+        lspo_status_t status =
+            lspo_recorded_plan_is_named(trace) ? lspo_recorded_plan_open(trace, &exported->plans[i]) : LSPO_OK;
+        if (status == LSPO_ERR_MEMORY)
+            return status;
+        if (status != LSPO_OK)
             lspo_warn("%s: its plan cannot be built here, so the export has no dependencies and no memory",
                       paths->texts[i]);
         processes[i] = (lspo_perfetto_process_t){trace, exported->plans[i].plan};

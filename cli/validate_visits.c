@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "cli/validate.h"
+#include "plan/output_file.h"
 #include "plan/units.h"
 #include "traces/accuracy.h"
-#include "plan/output_file.h"
 #include "traces/summary.h"
 
 enum { PATH_BYTES = 1024 };
@@ -56,6 +56,7 @@ lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
     double *samples_s = malloc(((size_t)count + 1) * sizeof *samples_s);
     double *medians_s = malloc(((size_t)measurement->visit_count + 1) * sizeof *medians_s);
     uint32_t *turns = malloc(((size_t)count + 1) * sizeof *turns);
+    lspo_status_t status = LSPO_OK;
     bool short_of_memory = samples_s == NULL || medians_s == NULL || turns == NULL;
     for (uint32_t i = 0; !short_of_memory && i < measurement->visit_count; i++) {
         const lspo_visit_t *visit = &measurement->visits[i];
@@ -69,13 +70,14 @@ lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
     }
     if (!short_of_memory) {
         measurement->median_s = lspo_median(medians_s, turn);
-        lspo_median_interval(medians_s, turn, 1, &measurement->low_s, &measurement->high_s);
-        measurement->noise = lspo_accuracy_noise(samples_s, turns, count);
+        status = lspo_median_interval(medians_s, turn, 1, &measurement->low_s, &measurement->high_s);
+        if (status == LSPO_OK)
+            status = lspo_accuracy_noise(samples_s, turns, count, &measurement->noise);
     }
     free(turns);
     free(medians_s);
     free(samples_s);
-    return short_of_memory ? lspo_error(LSPO_ERR_MEMORY, "no memory for %u samples", count) : LSPO_OK;
+    return short_of_memory ? lspo_error(LSPO_ERR_MEMORY, "no memory for %u samples", count) : status;
 }
 
 double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,

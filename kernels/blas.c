@@ -9,7 +9,7 @@
 
 /* A buffer has 256 MiB in OpenBLAS 0.3 on x86-64, of which few are touched; the library itself 40. */
 enum { BUFFERS = 2 };
-static const size_t needed_bytes = (size_t)768 << 20;
+static const size_t needed_bytes = (size_t)768 << 20, heap_bytes = (size_t)1 << 20;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static lspo_blas_t blas;
@@ -34,11 +34,14 @@ static void find(void *library, const char *name, void *function_out)
         fail();
 }
 
-static bool has_addresses(void)
+/* Its Fortran library, too, does not come back from a start without memory. */
+static bool has_memory(void)
 {
+    void *heap = malloc(heap_bytes);
+    free(heap);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *addresses = mmap(NULL, needed_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-    return addresses != MAP_FAILED && munmap(addresses, needed_bytes) == 0;
+    return heap && addresses != MAP_FAILED && munmap(addresses, needed_bytes) == 0;
 }
 
 /* The library keeps what it gets back for its next call.  These two are in its table of symbols, not in its headers: without
@@ -61,7 +64,7 @@ static void take_buffers(void *library)
 
 static void open_library(void)
 {
-    if (!has_addresses()) {
+    if (!has_memory()) {
         lacks_memory = true;
         failure = "768 MiB of addresses for its code and buffers are not to be had here (ulimit -v)";
         return;

@@ -237,10 +237,20 @@ static lspo_status_t take_base(const char *what, const char *value, machine_file
     return LSPO_OK;
 }
 
+static bool is_control(char c)
+{
+    return (unsigned char)c < ' ' || c == 0x7f;
+}
+
 static lspo_status_t take_text(const char *what, const char *value, char *text, size_t text_bytes)
 {
     if (*value == '\0' || strlen(value) >= text_bytes) {
         return lspo_error(LSPO_ERR_INPUT, "%s: needs 1 to %zu characters", what, text_bytes - 1);
+    }
+    for (const char *c = value; *c != '\0'; c++) {
+        if (is_control(*c) && *c != '\t') {
+            return lspo_error(LSPO_ERR_INPUT, "%s: '%s' has a control character", what, value);
+        }
     }
     memcpy(text, value, strlen(value) + 1);
     return LSPO_OK;
@@ -361,17 +371,28 @@ lspo_status_t lspo_machine_check(const lspo_machine_t *machine)
     return lspo_products_check(what, &machine->products);
 }
 
-/* One line, cut to what the reader takes; what would end the value early for it becomes a space or a comma. */
+/* One line, cut to what the reader takes, without the blanks at its ends that it drops; what would end the value early for
+ * it, a control character or " ;", becomes a space or a comma.  Nothing that could be read back is nothing written. */
 static void write_text(const char *key, const char *text, FILE *file)
 {
-    if (*text == '\0') {
-        return;
+    char line[TEXT_WRITTEN_MAX + 1];
+    size_t length = 0;
+    for (const char *c = text; *c != '\0' && length < TEXT_WRITTEN_MAX; c++) {
+        char written = is_control(*c) ? ' ' : *c;
+        if (length == 0 && written == ' ') {
+            continue;
+        }
+        if (written == ';' && (length == 0 || line[length - 1] == ' ')) {
+            written = ',';
+        }
+        line[length++] = written;
     }
-    fprintf(file, "%s = ", key);
-    for (const char *c = text; *c != '\0' && c < text + TEXT_WRITTEN_MAX; c++) {
-        fputc(*c == ';' ? ',' : (unsigned char)*c < ' ' ? ' ' : *c, file);
+    while (length > 0 && line[length - 1] == ' ') {
+        length--;
     }
-    fputc('\n', file);
+    if (length > 0) {
+        fprintf(file, "%s = %.*s\n", key, (int)length, line);
+    }
 }
 
 static void write_comment(const char *comment, FILE *file)

@@ -173,8 +173,8 @@ static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lsp
     if (status != LSPO_OK)
         return status;
     lspo_calibrate_note(&calibration, &result->machine.cpu.process_bytes, NAN, 1);
-    lspo_calibrate_place(&calibration);
-    return measure_with_memory(options, &calibration);
+    status = lspo_calibrate_place(&calibration);
+    return status == LSPO_OK ? measure_with_memory(options, &calibration) : status;
 }
 
 lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result_out)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plan/units.h"
+#include "real/apart.h"
 #include "real/calibrate_state.h"
 
 static void append(char *text, size_t text_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -55,18 +56,27 @@ static void describe_gpus(hwloc_topology_t machine, char *text, size_t text_byte
         append(text, text_bytes, "no GPU on PCIe\n");
 }
 
-void lspo_calibrate_place(lspo_calibration_t *calibration)
+/* Without what hwloc cannot tell. */
+static lspo_status_t describe(const void *context, void *result)
 {
-    char *text = calibration->result->topology;
+    const lspo_calibration_t *calibration = context;
+    char *text = result;
     const size_t text_bytes = sizeof calibration->result->topology;
     hwloc_topology_t machine;
     snprintf(text, text_bytes, "%s\n", calibration->topology->description);
     if (hwloc_topology_init(&machine) != 0)
-        return;
+        return LSPO_OK;
     hwloc_topology_set_io_types_filter(machine, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
     if (hwloc_topology_load(machine) == 0) {
         describe_caches(machine, calibration->topology->cpu[LSPO_LANE_GPU], text, text_bytes);
         describe_gpus(machine, text, text_bytes);
     }
     hwloc_topology_destroy(machine);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_calibrate_place(lspo_calibration_t *calibration)
+{
+    return lspo_call_apart("describe this machine", describe, calibration, calibration->result->topology,
+                           sizeof calibration->result->topology);
 }

@@ -151,7 +151,7 @@ double lspo_calibrate_error(const double *values, uint32_t count);
 void lspo_calibrate_note(lspo_calibration_t *calibration, const double *value, double standard_error, uint32_t samples);
 
 /* The result's topology, in words: calibrate_place.c. */
-void lspo_calibrate_place(lspo_calibration_t *calibration);
+lspo_status_t lspo_calibrate_place(lspo_calibration_t *calibration);
 
 /* ---- what is measured, on the core of the lane that it belongs to ---- */
 

@@ -146,7 +146,7 @@ static lspo_status_t add_play(player_t *player, const lspo_summary_t *play)
     return LSPO_OK;
 }
 
-static void finish_plays(player_t *player)
+static lspo_status_t finish_plays(player_t *player)
 {
     lspo_summary_t *sum = &player->sum;
     double plays = player->plays;
@@ -157,7 +157,8 @@ static void finish_plays(player_t *player)
     sum->other_s /= plays;
     sum->makespan_s /= plays;
     sum->iteration_s = lspo_median(sum->samples_s, sum->sample_count);
-    lspo_median_interval(sum->samples_s, sum->sample_count, player->plan->workload.seed, &sum->low_s, &sum->high_s);
+    return lspo_median_interval(sum->samples_s, sum->sample_count, player->plan->workload.seed, &sum->low_s,
+                                &sum->high_s);
 }
 
 static lspo_status_t play_once(player_t *player)
@@ -274,10 +275,11 @@ static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo
     }
     if (status == LSPO_OK) {
         report(options, player->plan->policy->name, options->repeat);
-        finish_plays(player);
+        status = finish_plays(player);
     }
+    if (status == LSPO_OK && native_plan)
+        status = finish_plays(&native);
     if (status == LSPO_OK && native_plan) {
-        finish_plays(&native);
         result->native_iteration_s = native.sum.iteration_s;
         result->slowdown = player->sum.iteration_s / native.sum.iteration_s;
     }

@@ -602,11 +602,15 @@ static uint64_t source_elements(const lspo_safetensor_source_t *source)
     return elements;
 }
 
+/* NULL when out of memory. */
 static json_t *describe_source(const lspo_safetensor_source_t *source, uint64_t *offset_bytes)
 {
     json_t *shape = json_array();
     for (uint32_t i = 0; i < source->rank; i++)
-        json_array_append_new(shape, json_integer((json_int_t)source->shape[i]));
+        if (json_array_append_new(shape, json_integer((json_int_t)source->shape[i])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
     uint64_t begin = *offset_bytes;
     *offset_bytes += source_elements(source) * lspo_dtype_bytes(source->dtype);
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", lspo_dtype_name(source->dtype), "shape", shape, "data_offsets",

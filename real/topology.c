@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "real/apart.h"
 #include "real/cpu_quota.h"
 
 /* glibc 2.36 has no wrapper.  Layout: sched_setattr(2). */
@@ -139,12 +140,18 @@ static lspo_status_t place(hwloc_topology_t machine, bool gpu, const char *pci_a
     return status;
 }
 
-static lspo_status_t read_machine(bool gpu, const char *pci_address, lspo_topology_t *topology_out)
+typedef struct {
+    bool gpu;
+    const char *pci_address;
+} where_t;
+
+static lspo_status_t read_here(const void *context, void *result)
 {
+    const where_t *where = context;
     hwloc_topology_t machine;
     if (hwloc_topology_init(&machine) != 0)
         return lspo_error(LSPO_ERR_DEVICE, "hwloc cannot start");
-    if (pci_address)
+    if (where->pci_address)
         hwloc_topology_set_io_types_filter(machine, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
 #if HWLOC_API_VERSION >= 0x00020500
     hwloc_topology_set_flags(machine, HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING);
@@ -154,11 +161,17 @@ static lspo_status_t read_machine(bool gpu, const char *pci_address, lspo_topolo
     if (hwloc_topology_load(machine) != 0)
         status = lspo_error(LSPO_ERR_DEVICE, "hwloc cannot read the cores of this machine");
     else
-        status = place(machine, gpu, pci_address, &topology);
+        status = place(machine, where->gpu, where->pci_address, &topology);
     hwloc_topology_destroy(machine);
     if (status == LSPO_OK)
-        *topology_out = topology;
+        memcpy(result, &topology, sizeof topology);
     return status;
+}
+
+static lspo_status_t read_machine(bool gpu, const char *pci_address, lspo_topology_t *topology_out)
+{
+    const where_t where = {gpu, pci_address};
+    return lspo_call_apart("read the cores of this machine", read_here, &where, topology_out, sizeof *topology_out);
 }
 
 lspo_status_t lspo_topology_read(lspo_topology_t *topology_out)

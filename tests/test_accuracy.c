@@ -91,8 +91,11 @@ Test(accuracy, noise_is_what_two_measurements_differ_by)
 {
     const double samples[] = {1.0, 1.3, 1.2, 1.5, 1.1};
     const uint32_t round[] = {1, 2, 1, 2, 3}, once[] = {1, 1, 3, 1, 5};
-    expect_near(lspo_accuracy_noise(samples, round, 5), 0.25, "noise");
-    cr_expect(isnan(lspo_accuracy_noise(samples, once, 5)));
+    double noise = 0;
+    cr_expect_eq(lspo_accuracy_noise(samples, round, 5, &noise), LSPO_OK);
+    expect_near(noise, 0.25, "noise");
+    cr_expect_eq(lspo_accuracy_noise(samples, once, 5, &noise), LSPO_OK);
+    cr_expect(isnan(noise));
 }
 
 /* Of two samples the median of a resample is one of a, (a + b) / 2, b with odds 1:2:1, so that the 95 % interval reaches from

@@ -177,7 +177,7 @@ Test(machine, a_written_profile_reads_back_to_the_same_bits)
     }
     cr_expect_eq(memcmp(&again.products, &machine.products, sizeof again.products), 0);
     cr_expect_str_eq(again.name, "rtx4090");
-    cr_expect_str_eq(again.description, "measured, twice");
+    cr_expect_str_eq(again.description, "measured; twice");
     cr_expect_str_eq(again.source, machine.source);
 }
 
@@ -449,4 +449,55 @@ Test(machine, a_pace_above_the_machine_replaces_its_rate_only)
     lspo_machine_pace(&m, 64e9, 0.0);
     cr_expect_float_eq(m.link.h2d_Bps, 64e9, 1e-3);
     cr_expect_float_eq(m.link.h2d_duplex_loss, loss, 0.0);
+}
+
+/* Text without control characters, at whose ends a reader strips blanks and in which " ;" begins a comment. */
+static void draw_text(uint64_t *state, char *text, size_t length)
+{
+    static const char usual[] = "ab =:#[]\"'\\,.%\xc3\xa9\xff;~";
+    for (size_t i = 0; i < length; i++) {
+        *state = *state * 6364136223846793005u + 1442695040888963407u;
+        unsigned drawn = (unsigned)(*state >> 33);
+        text[i] = drawn % 8 == 0 ? (char)(1 + drawn / 8 % 255) : usual[drawn / 8 % (sizeof usual - 1)];
+    }
+    text[length] = '\0';
+}
+
+static void write_machine(const lspo_machine_t *machine, char *path)
+{
+    int descriptor = mkstemp(path);
+    FILE *file = fdopen(descriptor, "w");
+    cr_assert_not_null(file);
+    cr_assert_eq(lspo_machine_write(machine, NULL, file), LSPO_OK);
+    fclose(file);
+}
+
+/* Whatever a name holds: what is written is read back, and what was read is written and read unchanged. */
+Test(machine, every_text_that_is_written_is_read_back)
+{
+    uint64_t state = 1;
+    for (int i = 0; i < 3000; i++) {
+        lspo_machine_t machine = find("rtx4090"), once, twice;
+        draw_text(&state, machine.name + 1, (size_t)(state >> 40) % (sizeof machine.name - 2));
+        draw_text(&state, machine.description, (size_t)(state >> 40) % 100);
+        machine.name[0] = 'n';
+        char first[] = "/tmp/lspo-machine-XXXXXX", second[] = "/tmp/lspo-machine-XXXXXX";
+        write_machine(&machine, first);
+        cr_assert_eq(lspo_machine_find(first, &once), LSPO_OK, "name '%s'", machine.name);
+        write_machine(&once, second);
+        cr_assert_eq(lspo_machine_find(second, &twice), LSPO_OK, "name '%s'", once.name);
+        cr_expect_str_eq(twice.name, once.name);
+        cr_expect_str_eq(twice.description, once.description);
+        unlink(first);
+        unlink(second);
+    }
+}
+
+Test(machine, a_name_of_control_characters_is_refused)
+{
+    lspo_machine_t machine;
+    cr_expect_eq(read_text("[machine]\nbase = rtx4090\nname = \001\002\n", &machine), LSPO_ERR_INPUT);
+    cr_expect_eq(read_text("[machine]\nbase = rtx4090\nname = a\033[2J\n", &machine), LSPO_ERR_INPUT);
+    cr_expect_eq(read_text("[machine]\nbase = rtx4090\nname = a;b # c\n", &machine), LSPO_OK);
+    cr_expect_str_eq(machine.name, "a;b # c");
 }

@@ -230,6 +230,47 @@ Test(trace, survives_damaged_files)
     lspo_trace_destroy(trace);
 }
 
+/* Keys and values of any bytes: what is accepted is read back unchanged. */
+Test(trace, every_header_entry_that_is_accepted_is_read_back)
+{
+    freopen("/dev/null", "w", stderr);
+    uint64_t state = 5;
+    uint32_t kept = 0;
+    for (int i = 0; i < 500; i++) {
+        lspo_trace_t *trace = small_trace(), *again = NULL;
+        char texts[2][16];
+        for (int t = 0; t < 2; t++) {
+            uint64_t length = maker_below(&state, sizeof texts[t]);
+            for (uint64_t c = 0; c < length; c++)
+                texts[t][c] =
+                    maker_below(&state, 4) ? "ab #:=\t,"[maker_below(&state, 8)] : (char)(1 + maker_below(&state, 255));
+            texts[t][length] = '\0';
+        }
+        if (lspo_trace_set_meta(trace, texts[0], texts[1]) == LSPO_OK) {
+            cr_assert_eq(lspo_trace_write(trace, temporary("any")), LSPO_OK);
+            cr_assert_eq(lspo_trace_read(temporary("any"), &again), LSPO_OK, "'%s': '%s'", texts[0], texts[1]);
+            cr_expect_str_eq(lspo_trace_meta(again, texts[0]), texts[1]);
+            kept++;
+        }
+        lspo_trace_destroy(again);
+        lspo_trace_destroy(trace);
+    }
+    cr_expect_gt(kept, 50u);
+    unlink(temporary("any"));
+}
+
+Test(trace, a_header_without_end_is_refused)
+{
+    lspo_trace_t *trace = NULL;
+    FILE *file = fopen(temporary("long"), "w");
+    fputs("# lspo trace 1\n", file);
+    for (int i = 0; i < 60000; i++)
+        fprintf(file, "# k%d: v\n", i);
+    fclose(file);
+    cr_expect_eq(lspo_trace_read(temporary("long"), &trace), LSPO_ERR_INPUT);
+    unlink(temporary("long"));
+}
+
 Test(trace, header_entries_fit_one_line)
 {
     lspo_trace_t *trace = small_trace();

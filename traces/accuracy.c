@@ -96,16 +96,16 @@ lspo_order_t lspo_accuracy_order(const double *predicted, const double *measured
     return order;
 }
 
-double lspo_accuracy_noise(const double *samples_s, const uint32_t *round, uint32_t count)
+lspo_status_t lspo_accuracy_noise(const double *samples_s, const uint32_t *round, uint32_t count, double *noise_out)
 {
     double *sides = malloc((count > 0 ? count : 1) * sizeof *sides);
     if (!sides)
-        return (double)NAN;
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the noise of %u samples", count);
     /* Odd rounds from the left, even ones from the right. */
     uint32_t odd = 0, even = 0;
     for (uint32_t i = 0; i < count; i++)
         sides[round[i] % 2 == 1 ? odd++ : count - ++even] = samples_s[i];
-    double noise = fabs(lspo_median(sides, odd) - lspo_median(sides + odd, even)) / lspo_median(samples_s, count);
+    *noise_out = fabs(lspo_median(sides, odd) - lspo_median(sides + odd, even)) / lspo_median(samples_s, count);
     free(sides);
-    return noise;
+    return LSPO_OK;
 }

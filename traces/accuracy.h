@@ -37,7 +37,7 @@ lspo_order_t lspo_accuracy_order(const double *predicted, const double *measured
                                  const uint32_t *group, uint32_t count);
 
 /* The same cell measured twice: |median of the samples of odd rounds - that of even rounds| / median of all.  NaN where
- * one of the two has none, or memory runs out. */
-double lspo_accuracy_noise(const double *samples_s, const uint32_t *round, uint32_t count);
+ * one of the two has none. */
+lspo_status_t lspo_accuracy_noise(const double *samples_s, const uint32_t *round, uint32_t count, double *noise_out);
 
 #endif

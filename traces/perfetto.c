@@ -6,11 +6,13 @@
 #include <stdlib.h>
 
 #include "plan/output_file.h"
+#include "plan/printable.h"
 #include "traces/events.h"
 #include "traces/summary.h"
 
 /* Threads of a process: the lanes, then this one. */
 enum { ITERATIONS_THREAD = LSPO_LANE_COUNT };
+enum { TEXT_BYTES = 4096 };
 
 typedef struct {
     FILE *file;
@@ -31,12 +33,12 @@ static void begin_event(writer_t *writer, const char *phase)
     fprintf(writer->file, "%s\n{\"ph\":\"%s\",\"pid\":%" PRIu32, writer->events++ ? "," : "", phase, writer->process);
 }
 
-/* A JSON string of any text; what is no UTF-8 becomes "?".  malloc'd; NULL without memory. */
+/* A JSON string of any text, with escapes for what is not UTF-8.  malloc'd; NULL without memory. */
 static char *quoted(const char *text)
 {
-    json_t *string = json_string(text ? text : "?");
-    if (!string)
-        string = json_string("?");
+    char valid[TEXT_BYTES];
+    lspo_valid_utf8(text ? text : "?", valid, sizeof valid);
+    json_t *string = json_string(valid);
     char *json = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
     json_decref(string);
     return json;

@@ -27,17 +27,48 @@ static double *sorted_copy(const double *values, uint32_t count)
     return sorted;
 }
 
-static double median_of_sorted(const double *sorted, uint32_t count)
+enum { SIGN_SHIFT = 63 };
+
+/* A number in the order of the doubles. */
+static uint64_t key_of(double value)
 {
-    return count % 2 ? sorted[count / 2] : 0.5 * (sorted[count / 2 - 1] + sorted[count / 2]);
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits >> SIGN_SHIFT ? ~bits : bits | UINT64_C(1) << SIGN_SHIFT;
+}
+
+static double value_of(uint64_t key)
+{
+    uint64_t bits = key >> SIGN_SHIFT ? key & ~(UINT64_C(1) << SIGN_SHIFT) : ~key;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* The value with `rank` others before it, by halving the range of keys 64 times: without memory of its own, so that a
+ * median cannot fail. */
+static double value_at(const double *values, uint32_t count, uint32_t rank)
+{
+    uint64_t low = 0, high = UINT64_MAX;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        uint32_t below = 0;
+        for (uint32_t i = 0; i < count; i++)
+            below += key_of(values[i]) <= middle;
+        if (below > rank)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return value_of(low);
 }
 
 double lspo_median(const double *values, uint32_t count)
 {
-    double *sorted = sorted_copy(values, count);
-    double median = sorted ? median_of_sorted(sorted, count) : (double)NAN;
-    free(sorted);
-    return median;
+    if (count == 0)
+        return (double)NAN;
+    double upper = value_at(values, count, count / 2);
+    return count % 2 ? upper : 0.5 * (value_at(values, count, count / 2 - 1) + upper);
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014). */
@@ -64,14 +95,18 @@ static double resampled_median(const double *sorted, uint32_t count, uint32_t *d
     return 0.5 * (low + sorted[rank]);
 }
 
-void lspo_median_interval(const double *values, uint32_t count, uint64_t seed, double *low_out, double *high_out)
+lspo_status_t lspo_median_interval(const double *values, uint32_t count, uint64_t seed, double *low_out,
+                                   double *high_out)
 {
     enum { RESAMPLES = 2000 };
+    *low_out = *high_out = (double)NAN;
+    if (count == 0)
+        return LSPO_OK;
     double *medians = malloc(RESAMPLES * sizeof *medians);
     double *sorted = sorted_copy(values, count);
-    uint32_t *drawn = malloc((count ? count : 1) * sizeof *drawn);
-    *low_out = *high_out = (double)NAN;
-    if (medians && sorted && drawn) {
+    uint32_t *drawn = malloc(count * sizeof *drawn);
+    bool has_memory = medians && sorted && drawn;
+    if (has_memory) {
         for (int i = 0; i < RESAMPLES; i++)
             medians[i] = resampled_median(sorted, count, drawn, &seed);
         qsort(medians, RESAMPLES, sizeof *medians, compare_double);
@@ -81,6 +116,8 @@ void lspo_median_interval(const double *values, uint32_t count, uint64_t seed, d
     free(drawn);
     free(sorted);
     free(medians);
+    return has_memory ? LSPO_OK
+                      : lspo_error(LSPO_ERR_MEMORY, "out of memory for the interval of %" PRIu32 " samples", count);
 }
 
 double lspo_kendall_tau(const double *a, const double *b, uint32_t count)
@@ -179,10 +216,8 @@ static lspo_status_t take_samples(const lspo_trace_t *trace, const uint64_t *end
     summary->iteration_s = lspo_median(summary->samples_s, count);
 
     const char *origin = lspo_trace_meta(trace, "origin");
-    if (!origin || strcmp(origin, "sim") != 0) {
-        lspo_median_interval(summary->samples_s, count, 1, &summary->low_s, &summary->high_s);
-        return LSPO_OK;
-    }
+    if (!origin || strcmp(origin, "sim") != 0)
+        return lspo_median_interval(summary->samples_s, count, 1, &summary->low_s, &summary->high_s);
     summary->low_s = summary->high_s = summary->samples_s[0];
     for (uint32_t i = 1; i < count; i++) {
         summary->low_s = fmin(summary->low_s, summary->samples_s[i]);

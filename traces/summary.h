@@ -38,11 +38,12 @@ void lspo_summary_release(lspo_summary_t *summary);
 /* ends_ns[i]: when iteration i ended, 0 where it has no FWD, RECOMPUTE or BWD; malloc'd. */
 lspo_status_t lspo_trace_iteration_ends(const lspo_trace_t *trace, uint64_t **ends_ns_out, uint32_t *count_out);
 
-/* Median of values (not modified); NaN when count is 0 or memory runs out. */
+/* Median of values (not modified); NaN when count is 0. */
 double lspo_median(const double *values, uint32_t count);
 /* 95 % percentile-bootstrap interval of the median: the 2.5 % and 97.5 % quantiles of the medians of 2,000 seeded
- * resamples.  NaN as above. */
-void lspo_median_interval(const double *values, uint32_t count, uint64_t seed, double *low_out, double *high_out);
+ * resamples.  NaN as above; LSPO_ERR_MEMORY alone can fail it. */
+lspo_status_t lspo_median_interval(const double *values, uint32_t count, uint64_t seed, double *low_out,
+                                   double *high_out);
 
 /* Kendall's tau-b of two paired samples: (concordant - discordant) / sqrt((pairs - ties in a) (pairs - ties in b)).
  * NaN when one side is constant. */

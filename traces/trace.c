@@ -1,13 +1,13 @@
 #include "traces/trace.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/input_file.h"
+#include "plan/output_file.h"
 #include "plan/policy.h"
 #include "traces/order.h"
-#include "plan/output_file.h"
 
 static const char magic[] = "# lspo trace 1";
 static const char columns[] = "op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes";
@@ -68,6 +68,9 @@ const char *lspo_trace_meta(const lspo_trace_t *trace, const char *key)
 
 static lspo_status_t append_meta(lspo_trace_t *trace, const char *key, char *value)
 {
+    if (trace->meta_count == LSPO_TRACE_META_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "a trace has at most %d header entries; '%s' is one more",
+                          LSPO_TRACE_META_MAX, key);
     char *key_copy = strdup(key);
     lspo_trace_meta_t *meta = realloc(trace->meta, (trace->meta_count + 1) * sizeof *meta);
     if (meta)
@@ -246,26 +249,22 @@ lspo_status_t lspo_trace_write(const lspo_trace_t *trace, const char *path)
 
 typedef struct {
     const char *path;
-    FILE *file;
+    lspo_input_t *input;
     char *line; /* current line without its line end */
-    size_t line_bytes;
-    size_t line_length;
     uint64_t line_number;
     lspo_trace_t *trace;
     uint32_t row_capacity;
 } reader_t;
 
-/* False at the end of the file. */
-static bool next_line(reader_t *reader)
+/* reader->line is NULL at the end of the file. */
+static lspo_status_t next_line(reader_t *reader)
 {
-    ssize_t length = getline(&reader->line, &reader->line_bytes, reader->file);
-    if (length < 0)
-        return false;
-    while (length > 0 && (reader->line[length - 1] == '\n' || reader->line[length - 1] == '\r'))
-        reader->line[--length] = '\0';
-    reader->line_length = (size_t)length;
-    reader->line_number++;
-    return true;
+    size_t length;
+    lspo_status_t status = lspo_input_line(reader->input, &reader->line, &length);
+    reader->line_number = lspo_input_line_number(reader->input);
+    if (status == LSPO_OK && reader->line && memchr(reader->line, '\0', length))
+        status = lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a NUL byte", reader->path, reader->line_number);
+    return status;
 }
 
 static lspo_status_t read_meta(reader_t *reader)
@@ -419,43 +418,36 @@ static lspo_status_t append_row(reader_t *reader, const lspo_trace_row_t *row)
 /* The lines up to and including the column names. */
 static lspo_status_t read_header(reader_t *reader)
 {
-    if (!next_line(reader) || strcmp(reader->line, magic) != 0)
+    lspo_status_t status = next_line(reader);
+    if (status == LSPO_OK && (!reader->line || strcmp(reader->line, magic) != 0))
         return lspo_error(LSPO_ERR_INPUT, "%s:1: not a trace: the first line is not '%s'", reader->path, magic);
-    while (next_line(reader) && reader->line[0] == '#') {
-        lspo_status_t status = read_meta(reader);
-        if (status != LSPO_OK)
-            return status;
-    }
-    if (strcmp(reader->line, columns) != 0)
+    while (status == LSPO_OK && (status = next_line(reader)) == LSPO_OK && reader->line && reader->line[0] == '#')
+        status = read_meta(reader);
+    if (status == LSPO_OK && (!reader->line || strcmp(reader->line, columns) != 0))
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": '%.60s' is not the column line '%s'", reader->path,
-                          reader->line_number, reader->line, columns);
-    return LSPO_OK;
+                          reader->line_number, reader->line ? reader->line : "", columns);
+    return status;
 }
 
 static lspo_status_t read_rows(reader_t *reader)
 {
-    while (next_line(reader)) {
-        if (memchr(reader->line, '\0', reader->line_length))
-            return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a NUL byte", reader->path, reader->line_number);
+    lspo_status_t status = LSPO_OK;
+    while (status == LSPO_OK && (status = next_line(reader)) == LSPO_OK && reader->line) {
         lspo_trace_row_t row;
-        lspo_status_t status = parse_row(reader, &row);
+        status = parse_row(reader, &row);
         if (status == LSPO_OK)
             status = append_row(reader, &row);
-        if (status != LSPO_OK)
-            return status;
     }
-    if (ferror(reader->file))
-        return lspo_error(LSPO_ERR_INPUT, "cannot read %s: %s", reader->path, strerror(errno));
-    return LSPO_OK;
+    return status;
 }
 
 lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out)
 {
     reader_t reader = {.path = path, .row_capacity = 1024};
-    reader.file = fopen(path, "re");
-    if (!reader.file)
-        return lspo_error(LSPO_ERR_INPUT, "cannot open trace %s: %s", path, strerror(errno));
-    lspo_status_t status = lspo_trace_create(reader.row_capacity, &reader.trace);
+    lspo_status_t status = lspo_input_open(path, LSPO_TRACE_BYTES_MAX, &reader.input);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_create(reader.row_capacity, &reader.trace);
     if (status != LSPO_OK)
         goto close_file;
     if ((status = read_header(&reader)) != LSPO_OK || (status = read_rows(&reader)) != LSPO_OK)
@@ -466,8 +458,7 @@ lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out)
 destroy_trace:
     lspo_trace_destroy(reader.trace);
 close_file:
-    free(reader.line);
-    fclose(reader.file);
+    lspo_input_close(reader.input);
     return status;
 }
 

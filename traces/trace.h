@@ -27,6 +27,10 @@ typedef struct {
     char *key, *value;
 } lspo_trace_meta_t;
 
+/* What a trace may have: each entry is looked for among all others. */
+enum { LSPO_TRACE_META_MAX = 2048 };
+#define LSPO_TRACE_BYTES_MAX (UINT64_C(8) << 30)
+
 typedef struct {
     lspo_trace_row_t *rows; /* owned */
     uint32_t row_count;

@@ -1,0 +1,79 @@
+#!/bin/bash
+# Each command, with one allocation after the other denied: it ends with a status other than 0 and a message, or with 0 and the
+# same bytes as ever.  Never by a signal, never with status 2 (nothing that was given is wrong), never with a file half written.
+#
+# Without LSPO_NO_MEMORY=all only some of the allocations: 16 of each command, alone and with all that follow.
+set -eu
+program=${LSPO:-$(command -v lspo)}
+preload=$PWD/tests/failing_malloc.so
+source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
+if ldd "$program" | grep -q 'lib[at]san'; then
+    echo "a sanitizer has an allocator of its own"
+    exit 77
+fi
+[ -e "$preload" ] || { echo "no $preload"; exit 1; }
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+status=0
+
+"$program" sim --model gpt-tiny --policy lsp --iterations 4 --trace predicted >/dev/null
+"$program" sim --model gpt-tiny --policy lsp --iterations 4 --machine paper-laptop --trace measured >/dev/null
+"$program" show machine rtx4090 >machine.ini
+head -40 "$source_dir/tests/data/cli/metrics.csv" >metrics.csv
+
+# What a command leaves in the folder "out", and what it prints.
+bytes_of() {
+    cat stdout
+    find out -type f | sort | xargs -r cat
+}
+
+play() { # environment of the allocator ... -- command
+    local settings=()
+    while [ "$1" != -- ]; do settings+=("$1"); shift; done
+    shift
+    rm -rf out && mkdir out
+    code=0
+    env "${settings[@]}" LD_PRELOAD="$preload" timeout 20 "$program" "$@" >stdout 2>stderr </dev/null || code=$?
+}
+
+judge() { # which allocation, command
+    local which=$1 fault=
+    shift
+    case $code in
+    0) bytes_of | cmp -s - expected || fault="status 0 and another result" ;;
+    1) grep -q 'lspo: error: ' stderr || fault="status 1 without a message" ;;
+    *) fault="status $code" ;;
+    esac
+    [ -z "$(find out -name '.lspo-temporary-*')" ] || fault="a temporary is left"
+    [ -n "$fault" ] || return 0
+    echo "allocation $which of lspo $*: $fault"
+    sed 's/^/  /' stderr
+    status=1
+}
+
+deny() {
+    play LSPO_FAIL_COUNT="$scratch/count" -- "$@"
+    [ "$code" = 0 ] || { echo "lspo $*: status $code with all its memory"; cat stderr; status=1; return; }
+    bytes_of >expected
+    local count step
+    count=$(cat count)
+    step=$((count / 16 + 1))
+    [ "${LSPO_NO_MEMORY-}" != all ] || step=1
+    for ((at = 1; at <= count; at += step)); do
+        for on in 0 1; do
+            play LSPO_FAIL_AT=$at LSPO_FAIL_ON=$on -- "$@"
+            judge "$at of $count$([ $on = 0 ] || echo ' and all after it')" "$@"
+        done
+    done
+}
+
+deny list models --format json
+deny show machine machine.ini
+deny sim --model gpt-tiny --policy lsp --iterations 4 --trace out/trace --format json
+deny sim --model gpt2-124m --policy zero --machine machine.ini --format table
+deny compare predicted measured --format json
+deny join --metrics metrics.csv --policy lsp --model gpt2-774m --machine machine.ini --format table
+deny trace export predicted --perfetto out/perfetto.json --gantt out/gantt.csv
+deny trace import --kineto "$source_dir/tests/data/import/pytorch-profile.json.gz" -o out/trace
+exit $status
