@@ -1,25 +1,47 @@
 /* build.c - the builder: ops, their dependencies and memory, and works that equal ops share. */
 #include "plan/build.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan/build_parts.h"
 #include "plan/policy.h"
 
-/* Beyond this the 32-bit ids would be in danger; a plan this long is a mistake. */
-enum { OPS_MAX = 100 * 1000 * 1000 };
+/* Some seconds and a GB; a plan this long is a mistake. */
+enum { OPS_MAX = 4 * 1000 * 1000, DEPS_MAX = 8 * OPS_MAX };
+
+/* Each pass of the training or of a calibration goes forward and backward through every stage. */
+lspo_status_t lspo_build_check_size(const lspo_builder_t *b)
+{
+    const lspo_workload_t *w = b->workload;
+    uint64_t passes = (uint64_t)w->iterations * w->accumulation;
+    if (b->plan->gradient_form == LSPO_FORM_SUBSPACE && w->check_every > 0 && w->bias_threshold < 1)
+        passes += (uint64_t)(w->iterations / w->check_every) * w->fit_batches;
+    uint64_t least_ops = passes * 2 * b->stage_count;
+    if (least_ops <= OPS_MAX)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT,
+                      "a plan of %" PRIu64 " ops or more is too large (at most %d): use fewer --iterations, "
+                      "--accumulation or --fit-batches",
+                      least_ops, OPS_MAX);
+}
 
 static void *grow(lspo_builder_t *b, void *array, uint32_t *capacity, uint32_t needed, size_t element_bytes)
 {
     if (needed <= *capacity)
         return array;
+    if (b->plan->op_count >= OPS_MAX || needed > DEPS_MAX) {
+        b->status = lspo_error(LSPO_ERR_INPUT,
+                               "a plan of more than %d ops or %d dependencies is too large: use fewer --iterations, "
+                               "--accumulation or --fit-batches",
+                               OPS_MAX, DEPS_MAX);
+        return NULL;
+    }
     uint32_t larger = *capacity ? *capacity * 2 : 256;
-    if (larger < needed)
-        larger = needed;
-    void *grown = larger <= OPS_MAX ? realloc(array, (size_t)larger * element_bytes) : NULL;
+    void *grown = realloc(array, (size_t)larger * element_bytes);
     if (!grown) {
-        b->status = lspo_error(LSPO_ERR_MEMORY, "a plan of %u ops is too large: use fewer --iterations", needed);
+        b->status = lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan of %u ops or dependencies", needed);
         return NULL;
     }
     *capacity = larger;

@@ -85,6 +85,8 @@ typedef struct lspo_builder {
  * the cost from kind, variant and stage, the priority from the iteration and the stage's rank. */
 lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                            uint32_t iteration);
+/* LSPO_ERR_INPUT, before anything is built, for a plan that would have millions of ops. */
+lspo_status_t lspo_build_check_size(const lspo_builder_t *b);
 /* The op emitted last waits for `dependency`; LSPO_NO_OP is ignored. */
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency);
 /* The op emitted last takes and gives back GPU memory. */

@@ -229,7 +229,9 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     lspo_builder_t builder;
     st = create_builder(plan, &builder);
     if (st == LSPO_OK) {
-        st = policy->build(&builder);
+        st = lspo_build_check_size(&builder);
+        if (st == LSPO_OK)
+            st = policy->build(&builder);
         free(builder.stages);
     }
     if (st == LSPO_OK) {

@@ -170,7 +170,8 @@ static lspo_status_t check_schedule(const lspo_workload_t *workload, const lspo_
         {"--update-every", workload->update_every, 1, ITERATIONS_MAX},
         {"--select-every", workload->select_every, 1, ITERATIONS_MAX},
         {"--transition", workload->transition, LSPO_TRANSITION_AUTO, lspo_model_stage_count(model) - 1},
-        {"--swap-slots", workload->swap_slots, 1, UINT32_MAX},
+        {"--swap-slots", workload->swap_slots, 1, LSPO_BLOCKS_MAX},
+        {"--gradient-buffers", workload->gradient_buffers, 0, LSPO_BLOCKS_MAX},
         {"--resident-blocks", workload->resident_blocks, 0, model->block_count},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
