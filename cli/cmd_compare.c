@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
@@ -140,10 +141,82 @@ static size_t add_ops(const lspo_comparison_t *comparison, uint32_t top, compare
     return count;
 }
 
-/* `has_parts`: both traces tell what was done in an iteration. */
-static lspo_status_t write_comparison(const lspo_comparison_t *comparison, bool has_parts,
-                                      const compare_request_t *request)
+/* ---- for people: the verdict first ---- */
+
+typedef struct {
+    const char *paths[2];
+    bool judges;    /* a prediction beside a measurement, not any two traces */
+    bool has_parts; /* both traces tell what was done in an iteration */
+    char disturbance[512];
+} verdict_t;
+
+static const char *const stage_words[] = {" of the embedding", " of the blocks", " of the head", ""};
+
+/* What the two differ by most. */
+static void print_largest(const lspo_comparison_t *comparison, bool judges)
 {
+    const lspo_compare_row_t *row = &comparison->rows[0];
+    double percent = 100 * row->share_of_error;
+    if (comparison->row_count == 0 || fabs(percent) < 0.05)
+        return;
+    printf("; the largest part of the difference is %s%s on the lane %s, %.1f %% of an iteration %s",
+           lspo_op_kind_name((lspo_op_kind_t)row->kind), stage_words[row->stage],
+           lspo_lane_name((lspo_lane_t)row->lane), fabs(percent),
+           percent > 0 ? (judges ? "too long" : "longer") : (judges ? "too short" : "shorter"));
+}
+
+/* "Predicted 412 ms per iteration, measured 398 ms: 3.5 % too long; ..." */
+static void print_verdict(const lspo_comparison_t *comparison, const verdict_t *verdict)
+{
+    char first[32], second[32];
+    double percent = 100 * comparison->error;
+    lspo_format_quantity(comparison->predicted.iteration_s, LSPO_UNIT_SECONDS, first, sizeof first);
+    lspo_format_quantity(comparison->measured.iteration_s, LSPO_UNIT_SECONDS, second, sizeof second);
+    if (verdict->disturbance[0] != '\0')
+        printf("%s.\n", verdict->disturbance);
+    if (verdict->judges)
+        printf("Predicted %s per iteration, measured %s: ", first, second);
+    else
+        printf("%s: %s per iteration, %s: %s: ", verdict->paths[0], first, verdict->paths[1], second);
+    if (fabs(percent) < 0.05)
+        printf("equal");
+    else
+        printf("%.1f %% %s", fabs(percent),
+               percent > 0 ? (verdict->judges ? "too long" : "longer") : (verdict->judges ? "too short" : "shorter"));
+    if (verdict->has_parts)
+        print_largest(comparison, verdict->judges);
+    puts(".\n");
+}
+
+/* A prediction in the place of the measurement would turn every sign around. */
+static lspo_status_t check_order(const lspo_trace_t *predicted, const lspo_trace_t *measured, verdict_t *verdict)
+{
+    const char *first = lspo_trace_meta(predicted, "origin"), *second = lspo_trace_meta(measured, "origin");
+    bool first_simulated = first && strcmp(first, "sim") == 0, second_simulated = second && strcmp(second, "sim") == 0;
+    if (first && second_simulated && !first_simulated)
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "%s is measured (origin %s) and %s is predicted: the prediction comes first, lspo compare %s %s",
+            verdict->paths[0], first, verdict->paths[1], verdict->paths[1], verdict->paths[0]);
+    verdict->judges = first_simulated && !second_simulated;
+    return LSPO_OK;
+}
+
+/* Nothing when nothing is known of other programs. */
+static void describe_disturbance(const lspo_trace_t *measured, verdict_t *verdict)
+{
+    double share = lspo_trace_core_share(measured);
+    if (share < LSPO_TRACE_CORE_SHARE_LEAST)
+        snprintf(verdict->disturbance, sizeof verdict->disturbance,
+                 "This measurement was disturbed: in %s the GPU lane had its core for %.0f %% of the time that it "
+                 "worked, other programs for the rest",
+                 verdict->paths[1], 100 * share);
+}
+
+static lspo_status_t write_comparison(const lspo_comparison_t *comparison, const compare_request_t *request,
+                                      const verdict_t *verdict)
+{
+    lspo_format_t format = lspo_format_resolve(request->format);
     uint32_t top = request->top < comparison->op_count ? request->top : comparison->op_count;
     size_t count = 1 + 2 * LSPO_LANE_COUNT + LSPO_COMPARE_ROWS_MAX + (size_t)top;
     compare_record_t *records = malloc(count * sizeof *records);
@@ -152,7 +225,7 @@ static lspo_status_t write_comparison(const lspo_comparison_t *comparison, bool 
     records[0] = record_of(comparison, "iteration", "ITERATION", NULL, comparison->predicted.iteration_s,
                            comparison->measured.iteration_s);
     count = 1;
-    if (has_parts) {
+    if (verdict->has_parts) {
         count += add_lanes(comparison, records + count);
         count += add_kinds(comparison, records + count);
         count += add_ops(comparison, top, records + count);
@@ -162,36 +235,49 @@ static lspo_status_t write_comparison(const lspo_comparison_t *comparison, bool 
                           .records = records,
                           .record_bytes = sizeof records[0],
                           .record_count = count};
-    lspo_status_t status = lspo_table_write(&table, lspo_format_resolve(request->format), stdout);
+    if (format == LSPO_FORMAT_TABLE)
+        print_verdict(comparison, verdict);
+    else if (verdict->disturbance[0] != '\0')
+        lspo_warn("%s", verdict->disturbance);
+    lspo_status_t status = lspo_table_write(&table, format, stdout);
     free(records);
     return status;
 }
 
-static lspo_status_t compare_files(const char *predicted_path, const char *measured_path,
-                                   const compare_request_t *request)
+static lspo_status_t compare_traces(const lspo_trace_t *predicted, const lspo_trace_t *measured, const char *paths[2],
+                                    const compare_request_t *request)
 {
-    lspo_trace_t *predicted, *measured;
+    verdict_t verdict = {.paths = {paths[0], paths[1]}};
     lspo_comparison_t comparison;
-    lspo_status_t status = lspo_trace_read(predicted_path, &predicted);
+    lspo_status_t status = check_order(predicted, measured, &verdict);
+    if (status == LSPO_OK)
+        status = (request->same_plan ? lspo_compare : lspo_compare_loosely)(predicted, measured, request->warmup,
+                                                                            &comparison);
     if (status != LSPO_OK)
         return status;
-    status = lspo_trace_read(measured_path, &measured);
-    if (status != LSPO_OK)
-        goto destroy_predicted;
-    status =
-        (request->same_plan ? lspo_compare : lspo_compare_loosely)(predicted, measured, request->warmup, &comparison);
-    if (status != LSPO_OK)
-        goto destroy_measured;
     bool has_parts = lspo_trace_meta(predicted, "parts") == NULL && lspo_trace_meta(measured, "parts") == NULL;
     if (!has_parts)
         lspo_warn("a trace tells the times of iterations only, and not their parts: nothing else is compared");
     else if (comparison.mismatch[0] != '\0')
         lspo_warn("traces of different plans, compared by kind: %s", comparison.mismatch);
-    status = write_comparison(&comparison, has_parts, request);
+    verdict.has_parts = has_parts;
+    describe_disturbance(measured, &verdict);
+    status = write_comparison(&comparison, request, &verdict);
     lspo_comparison_release(&comparison);
-destroy_measured:
-    lspo_trace_destroy(measured);
-destroy_predicted:
+    return status;
+}
+
+static lspo_status_t compare_files(const char *paths[2], const compare_request_t *request)
+{
+    lspo_trace_t *predicted, *measured;
+    lspo_status_t status = lspo_trace_read(paths[0], &predicted);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_read(paths[1], &measured);
+    if (status == LSPO_OK) {
+        status = compare_traces(predicted, measured, paths, request);
+        lspo_trace_destroy(measured);
+    }
     lspo_trace_destroy(predicted);
     return status;
 }
@@ -201,7 +287,8 @@ static lspo_status_t compare(int argc, char **argv)
     compare_request_t request = {.warmup = 2, .top = 10, .format = LSPO_FORMAT_AUTO};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&lspo_command_compare, argc, argv, &request, &positionals);
-    return status == LSPO_OK ? compare_files(positionals.texts[0], positionals.texts[1], &request) : status;
+    const char *paths[2] = {positionals.texts[0], positionals.texts[1]};
+    return status == LSPO_OK ? compare_files(paths, &request) : status;
 }
 
 static const lspo_arg_group_t compare_group = LSPO_ARG_GROUP("options", compare_args);
@@ -222,7 +309,8 @@ const lspo_command_t lspo_command_compare = {
         "difference_s is predicted_s - measured_s, share_of_error that part of the measured iteration, and "
         "share_of_difference that part of the difference of the iterations; the shares of lanes that work at the same "
         "time add up to more than that. Traces of different plans, as those of `lspo trace import`, are compared by "
-        "kind alone.",
+        "kind alone. The prediction is the first; the other way round is refused. As a table the verdict comes first, "
+        "and whether other programs disturbed the measurement.",
     .groups = (const lspo_arg_group_t *const[]){&compare_group, NULL},
     .positional_least = 2,
     .positional_most = 2,

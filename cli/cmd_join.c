@@ -1,5 +1,6 @@
 /* cmd_join.c - `lspo join`: loss by step, measured on one machine, against time by step, simulated on another. */
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,32 @@ static lspo_status_t write_join(const join_request_t *request, const lspo_metric
     return status;
 }
 
+/* Tokens a step of the training: within a segment its rate times the time between two steps.  NaN where no rows tell. */
+static double tokens_a_step(const lspo_metrics_row_t *rows, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        bool follows = rows[i].step == rows[i - 1].step + 1;
+        double before_s = rows[i - 1].step == 0 ? 0 : rows[i - 1].time_s;
+        bool one_segment = rows[i - 1].step == 0 || rows[i - 1].tokens_per_s == rows[i].tokens_per_s;
+        if (follows && one_segment && isfinite(rows[i].tokens_per_s * (rows[i].time_s - before_s)))
+            return rows[i].tokens_per_s * (rows[i].time_s - before_s);
+    }
+    return NAN;
+}
+
+/* Steps of another size have another loss; only the sizes are in the metrics, not the model. */
+static void warn_of_other_steps(const join_request_t *request, const lspo_metrics_row_t *rows, size_t count)
+{
+    const lspo_workload_t *workload = &request->base.workload;
+    double trained = tokens_a_step(rows, count);
+    double simulated = (double)lspo_workload_tokens(workload) * workload->accumulation;
+    if (fabs(trained / simulated - 1) > 0.01)
+        lspo_warn("%s: a step of that training had %.0f tokens, a simulated one has %.0f (--batch %u, --sequence %u, "
+                  "--accumulation %u): its losses are not those of these steps",
+                  request->metrics_path, trained, simulated, workload->batch, workload->sequence,
+                  workload->accumulation);
+}
+
 static lspo_status_t read_and_join(const join_request_t *request)
 {
     lspo_metrics_row_t *rows;
@@ -117,6 +144,7 @@ static lspo_status_t read_and_join(const join_request_t *request)
     lspo_status_t status = lspo_metrics_read(request->metrics_path, &rows, &count);
     if (status != LSPO_OK)
         return status;
+    warn_of_other_steps(request, rows, count);
     status = predict(&request->base, &step_s);
     if (status == LSPO_OK)
         status = write_join(request, rows, count, step_s);

@@ -51,7 +51,8 @@ static lspo_status_t add_entry(lspo_recorded_plan_t *recorded, const lspo_trace_
                    {"policy", "policy", ""},
                    {"link_Bps", "link", "B/s"},
                    {"cpu_pps", "cpu", "/s"},
-                   {"gpu_memory_bytes", "gpu-memory", "B"}};
+                   {"gpu_memory_bytes", "gpu-memory", "B"},
+                   {"host_memory_bytes", "host-memory", "B"}};
     /* The policy's own choice, and a stage that the policy has no use for: what no flag gives either. */
     if (strcmp(entry->value, "auto") == 0 || strcmp(entry->value, "-1") == 0)
         return LSPO_OK;

@@ -416,6 +416,10 @@ static lspo_status_t cap_set(const char *assignment, lspo_machine_t *scratch, ls
         caps->memory_bytes = (uint64_t)scratch->gpu.memory_bytes;
         return LSPO_OK;
     }
+    if (field != NULL && field->offset_bytes == offsetof(lspo_machine_t, cpu.memory_bytes)) {
+        caps->host_memory_bytes = (uint64_t)scratch->cpu.memory_bytes;
+        return LSPO_OK;
+    }
     for (size_t i = 0; field != NULL && i < sizeof cap_fields / sizeof cap_fields[0]; i++)
         if (field->offset_bytes == cap_fields[i].machine_offset) {
             memcpy((char *)caps + cap_fields[i].caps_offset, (const char *)scratch + field->offset_bytes,
@@ -424,7 +428,7 @@ static lspo_status_t cap_set(const char *assignment, lspo_machine_t *scratch, ls
         }
     return lspo_error(
         LSPO_ERR_INPUT,
-        "--set %s cannot be imposed on a device that runs: only the link, cpu.adam_pps and GPU memory can", assignment);
+        "--set %s cannot be imposed on a device that runs: only the link, cpu.adam_pps and memory can", assignment);
 }
 
 lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps)
@@ -441,6 +445,8 @@ lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device
         caps->cpu_pps = overrides->cpu_pps;
     if (overrides->gpu_memory_bytes > 0)
         caps->memory_bytes = overrides->gpu_memory_bytes;
+    if (overrides->host_memory_bytes > 0)
+        caps->host_memory_bytes = overrides->host_memory_bytes;
     return LSPO_OK;
 }
 

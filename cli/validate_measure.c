@@ -25,7 +25,7 @@
 #include "traces/summary.h"
 
 enum { COMMAND_WORDS_MAX = 144, PATH_BYTES = 1024, TICKS_LET_PASS = 2 };
-static const double foreign_share_most = 0.06, core_share_least = 0.9;
+static const double foreign_share_most = 0.06;
 
 /* The rounds as they stand. */
 typedef struct {
@@ -162,8 +162,7 @@ static lspo_status_t read_visit(const char *trace_path, lspo_visit_t *visit)
         return status;
     status = lspo_summary_create(trace, LSPO_VALIDATE_WARMUP, &summary);
     if (status == LSPO_OK) {
-        const char *share = lspo_trace_meta(trace, "gpu core share");
-        visit->core_share = share != NULL ? strtod(share, NULL) : 1;
+        visit->core_share = lspo_trace_core_share(trace);
         visit->sample_count = summary.sample_count;
         visit->samples_s = summary.samples_s;
         summary.samples_s = NULL;
@@ -199,7 +198,7 @@ static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_opti
     if (status != LSPO_OK)
         return status;
     visit.foreign_share = fmax(0, foreign_s / (wall_s * pairs_of_cores()));
-    visit.disturbed = visit.foreign_share > foreign_share_most || visit.core_share < core_share_least;
+    visit.disturbed = visit.foreign_share > foreign_share_most || visit.core_share < LSPO_TRACE_CORE_SHARE_LEAST;
     *visit_out = visit;
     return LSPO_OK;
 }

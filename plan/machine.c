@@ -429,12 +429,16 @@ lspo_status_t lspo_machine_write_noted(const lspo_machine_t *machine, const char
     write_text("source", machine->source, file);
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         const lspo_machine_field_t *field = &lspo_machine_fields[i];
+        double number = get_value(machine, field);
+        /* What is not set is not written; so it is read back. */
+        if (number <= 0.0 && field->low <= 0.0 && (notes == NULL || notes[i] == NULL)) {
+            continue;
+        }
         if (strcmp(section, field->section) != 0) {
             section = field->section;
             fprintf(file, "\n[%s]\n", section);
         }
-        fprintf(file, "%s = %s", field->key,
-                lspo_format_quantity_exact(get_value(machine, field), field->unit, value, sizeof value));
+        fprintf(file, "%s = %s", field->key, lspo_format_quantity_exact(number, field->unit, value, sizeof value));
         write_note(notes != NULL ? notes[i] : NULL, file);
         fputc('\n', file);
     }

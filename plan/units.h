@@ -35,7 +35,7 @@ lspo_status_t lspo_parse_integer(const char *what, const char *text, int64_t low
  * reads it back to the digits shown.  Returns `buffer`. */
 const char *lspo_format_quantity(double value, lspo_unit_t unit, char *buffer, size_t buffer_bytes);
 
-/* As above for files: as many digits as it takes for lspo_parse_quantity to read back exactly `value` (finite, >= 0).
+/* As above for files: the shortest decimal that lspo_parse_quantity reads back as exactly `value` (finite, >= 0).
  * `buffer` has at least 48 bytes. */
 const char *lspo_format_quantity_exact(double value, lspo_unit_t unit, char *buffer, size_t buffer_bytes);
 

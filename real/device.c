@@ -311,7 +311,9 @@ static lspo_status_t lack_host_memory(uint64_t bytes, uint64_t available_bytes, 
 lspo_status_t lspo_device_host_reserve(lspo_device_t *device, uint64_t bytes, const lspo_device_host_item_t *items,
                                        size_t item_count)
 {
-    uint64_t available_bytes = lspo_host_memory_available("");
+    uint64_t available_bytes = lspo_host_memory_available(""), cap_bytes = device->caps.host_memory_bytes;
+    if (cap_bytes > 0 && cap_bytes < available_bytes)
+        available_bytes = cap_bytes;
     if (bytes > available_bytes)
         return lack_host_memory(bytes, available_bytes, items, item_count);
     if (bytes == 0 || !device->backend->host_reserve)

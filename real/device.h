@@ -22,7 +22,8 @@ typedef struct lspo_device lspo_device_t;
 typedef enum { LSPO_COPY_H2D, LSPO_COPY_D2H } lspo_copy_direction_t;
 
 typedef struct {
-    uint64_t memory_bytes;   /* 0: no cap */
+    uint64_t memory_bytes;      /* 0: no cap */
+    uint64_t host_memory_bytes; /* that may be reserved of the host's, beside what stands for a GPU's; 0: no cap */
     double h2d_Bps, d2h_Bps; /* 0: as fast as memcpy goes */
     double h2d_latency_s, d2h_latency_s;
     double h2d_duplex_loss, d2h_duplex_loss;
@@ -76,7 +77,7 @@ lspo_status_t lspo_device_describe(const lspo_device_t *device, lspo_device_entr
 const char *lspo_device_pci_address(const lspo_device_t *device);
 
 /* What lspo_device_host_alloc() will be asked for, each part rounded up to 64 bytes, by purpose.  LSPO_ERR_FIT, item by
- * item, when the machine or the process's cgroup has less to give.  A GPU's is pinned at once, in one piece; where that is
+ * item, when the cap, the machine or the process's cgroup has less to give.  A GPU's is pinned at once, in one piece; where that is
  * refused in pieces of 256 MiB, or it is memory of the driver's; what is refused even then stays pageable. */
 typedef struct {
     const char *purpose;

@@ -21,7 +21,6 @@
 #include "real/workers.h"
 
 enum { HELD_OUT_TOKENS = 2048 };
-static const double core_share_least = 0.9;
 
 /* What all plays share. */
 typedef struct {
@@ -324,7 +323,7 @@ static double core_share(const player_t *player)
 
 static void warn_of_other_work(const player_t *player)
 {
-    if (core_share(player) < core_share_least)
+    if (core_share(player) < LSPO_TRACE_CORE_SHARE_LEAST)
         lspo_warn("the GPU lane had its core for %.0f %% of the time that it worked: other programs run on cpu %d, and "
                   "the times are not those of the plan alone",
                   100 * core_share(player), player->topology.cpu[LSPO_LANE_GPU]);

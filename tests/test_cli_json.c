@@ -199,6 +199,25 @@ Test(cli_json, run_that_does_not_fit_is_an_error)
     free(text);
 }
 
+/* Of host memory, too; what is enough is a run. */
+Test(cli_json, run_keeps_to_the_hosts_memory)
+{
+    static const struct {
+        const char *flag;
+        int code;
+    } cases[] = {{"--host-memory 1MiB", 1}, {"--set cpu.memory_bytes=1MiB", 1}, {"--host-memory 1GiB", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char arguments[256];
+        int code;
+        snprintf(arguments, sizeof arguments, "run " SMALL_RUN "--policy zero %s --format csv 2>&1", cases[i].flag);
+        char *text = output_of(arguments, &code);
+        cr_expect_eq(code, cases[i].code, "%s: %s", cases[i].flag, text);
+        if (cases[i].code == 1)
+            cr_expect_not_null(strstr(text, "host memory: "), "%s", text);
+        free(text);
+    }
+}
+
 /* A trace compared with itself has no error; with the trace of another plan it is refused. */
 Test(cli_json, compare_reads_what_sim_writes)
 {

@@ -248,6 +248,12 @@ Test(device, host_memory_is_reserved_where_it_is)
     cr_assert_eq(lspo_device_host_reserve(device, 4096, items, 1), LSPO_OK);
     cr_assert_eq(lspo_device_host_reserve(device, 4096 + ((uint64_t)1 << 60), items, 2), LSPO_ERR_FIT);
     lspo_device_close(device);
+
+    caps.host_memory_bytes = 4096;
+    device = open_device(&caps);
+    cr_expect_eq(lspo_device_host_reserve(device, 4096, items, 1), LSPO_OK);
+    cr_expect_eq(lspo_device_host_reserve(device, 4097, items, 1), LSPO_ERR_FIT, "the cap is what there is");
+    lspo_device_close(device);
 }
 
 static double copy_s(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes)

@@ -125,6 +125,38 @@ Test(units, written_quantities_read_back)
     }
 }
 
+/* No digit more than it takes: a decimal unit moves the point, it does not multiply. */
+Test(units, exact_quantities_are_the_shortest)
+{
+    static const struct {
+        double value;
+        lspo_unit_t unit;
+        const char *wanted;
+    } cases[] = {{10e-6, LSPO_UNIT_SECONDS, "10 us"},
+                 {5e-6, LSPO_UNIT_SECONDS, "5 us"},
+                 {3.7e-6, LSPO_UNIT_SECONDS, "3.7 us"},
+                 {0.0281, LSPO_UNIT_SECONDS, "28.1 ms"},
+                 {600e9, LSPO_UNIT_FLOPS, "600 GFLOP/s"},
+                 {74.34e12, LSPO_UNIT_FLOPS, "74.34 TFLOP/s"},
+                 {320e6, LSPO_UNIT_BYTES, "320 MB"},
+                 {24.0 * (1 << 30), LSPO_UNIT_BYTES, "24 GiB"},
+                 {1.5e9, LSPO_UNIT_PPS, "1.5 G/s"},
+                 {26.7e9, LSPO_UNIT_BPS, "26.7 GB/s"},
+                 {100, LSPO_UNIT_NONE, "100"},
+                 {0.1557, LSPO_UNIT_NONE, "0.1557"},
+                 {1.0 / 3, LSPO_UNIT_SECONDS, "333.3333333333333 ms"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[48];
+        cr_expect_str_eq(lspo_format_quantity_exact(cases[i].value, cases[i].unit, text, sizeof text), cases[i].wanted,
+                         "%s", text);
+        cr_expect_eq(parse(text, cases[i].unit), cases[i].value, "%s", text);
+    }
+    cr_expect_eq(parse("1e1us", LSPO_UNIT_SECONDS), 10e-6);
+    cr_expect_eq(parse("1.5E-3GB/s", LSPO_UNIT_BPS), 1.5e6);
+    cr_expect_eq(parse("0.3e3 kB", LSPO_UNIT_BYTES), 300e3);
+    cr_expect_eq(parse("8Gbit/s", LSPO_UNIT_BPS), 1e9);
+}
+
 Test(units, exit_codes_are_those_of_the_header)
 {
     cr_expect_eq(lspo_status_exit_code(LSPO_OK), 0);

@@ -108,6 +108,12 @@ static const char *train_rest_name(lspo_train_rest_t train_rest)
     return train_rest == LSPO_TRAIN_REST_ON ? "on" : train_rest == LSPO_TRAIN_REST_OFF ? "off" : "auto";
 }
 
+double lspo_trace_core_share(const lspo_trace_t *trace)
+{
+    const char *share = lspo_trace_meta(trace, "gpu core share");
+    return share ? strtod(share, NULL) : 1;
+}
+
 lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *plan)
 {
     const lspo_workload_t *w = &plan->workload;

@@ -47,6 +47,12 @@ void lspo_trace_destroy(lspo_trace_t *trace);
 lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const char *value);
 const char *lspo_trace_meta(const lspo_trace_t *trace, const char *key); /* NULL when absent */
 
+/* A run during which other programs worked on its cores says so in its header, "gpu core share": of the GPU lane's busy
+ * time the part in which it had its core.  Below this the times are not those of the plan alone. */
+#define LSPO_TRACE_CORE_SHARE_LEAST 0.9
+/* That entry; 1 where the trace has none. */
+double lspo_trace_core_share(const lspo_trace_t *trace);
+
 /* Header entries for model, policy, every workload flag and version. */
 lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *plan);
 

@@ -58,7 +58,8 @@ fine_tune() {
         append "$out/curves.csv" "$out/metrics.csv" "$method" "$seed"
         # A step of the same schedule on the paper's laptop, where d is 512.
         "$LSPO" join --metrics "$out/metrics.csv" --model gpt2-774m --machine paper-laptop --policy "$policy" --batch 4 \
-            --sequence 512 --evaluated --format csv --nnz 4 --subspace 512 --rank 16 > "$out/join.csv" || die "join failed"
+            --sequence 512 --evaluated --format csv --nnz 4 --subspace 512 --rank 16 > "$out/join.csv" 2> "$out/err" ||
+            { cat "$out/err" >&2; die "join failed"; } # that its steps are larger than those trained is meant
         append "$out/joined.csv" "$out/join.csv" "$method" "$seed"
     done
 }
