@@ -1,5 +1,6 @@
 /* help_topics.c - the subjects of `lspo help` that are no commands. */
 #include "cli/help.h"
+#include "cli/terms.h"
 #include "cli/wrap.h"
 #include "plan/status.h"
 
@@ -59,6 +60,7 @@ static void write_exit_codes(FILE *file)
 const lspo_topic_t lspo_topics[] = {
     {"models", "presets, files of shapes, and where to get a folder with weights", models, NULL},
     {"units", "how memory, bandwidth, rates and times are written", units, NULL},
+    {"terms", "the words of results: exposed, bound, slowdown, semantics", NULL, lspo_terms_write},
     {"exit-codes", "what the exit status says", NULL, write_exit_codes},
     {0},
 };

@@ -1,0 +1,17 @@
+/* terms.h - the words that results, help and documents use, each in a sentence: `lspo help terms`. */
+#ifndef LSPO_CLI_TERMS_H
+#define LSPO_CLI_TERMS_H
+
+#include <stdio.h>
+
+typedef struct {
+    const char *term, *meaning;
+} lspo_term_t;
+
+/* Ends with a NULL term. */
+extern const lspo_term_t lspo_terms[];
+
+/* All of them, in lines of 80 columns. */
+void lspo_terms_write(FILE *file);
+
+#endif
