@@ -140,6 +140,9 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
     result.fits = prediction->fits;
     result.bound = prediction->bound;
     result.advice = advice;
+    uint32_t period;
+    result.not_counted = lspo_sim_not_counted(plan, prediction, &period);
+    result.not_counted_every = result.not_counted != NULL ? period : LSPO_MISSING;
     if (request->noise.seed > 0)
         lspo_result_fill_noise(&request->noise, noise, &result);
     return lspo_result_write(&result, request->base.format);

@@ -26,6 +26,8 @@ typedef struct {
     uint64_t sample_count, warmup, repeat;
     double slowdown, native_iteration_s, tokens_per_s, lower_bound_s;
     uint64_t native_peak_gpu_bytes;
+    const char *not_counted; /* what comes once in not_counted_every steps and is not in the times */
+    uint64_t not_counted_every;
     int native_fits;
     double gpu_busy_s, d2h_busy_s, h2d_busy_s, cpu_busy_s, exposed_comm_s, exposed_cpu_s, other_s;
     uint64_t d2h_bytes, h2d_bytes;

@@ -127,12 +127,18 @@ static void print_training(const lspo_plan_t *plan)
     puts(".");
 }
 
+const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_t *prediction, uint32_t *period_out)
+{
+    *period_out = lspo_policy_period(plan->policy, &plan->workload);
+    return *period_out > prediction->summary.iteration_count ? plan->policy->period_work : NULL;
+}
+
 /* What a long training does and these iterations do not show. */
 static void print_left_out(const lspo_sim_report_t *report)
 {
     const lspo_plan_t *plan = report->plan;
-    uint32_t period = lspo_policy_period(plan->policy, &plan->workload);
-    if (period > report->prediction->summary.iteration_count)
+    uint32_t period;
+    if (lspo_sim_not_counted(plan, report->prediction, &period) != NULL)
         printf("Not counted: %s, every %u steps (--iterations %llu would count them).\n", plan->policy->period_work,
                period, (unsigned long long)period + report->prediction->summary.warmup + 1);
     if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM)

@@ -22,6 +22,9 @@ typedef struct {
 
 lspo_status_t lspo_sim_report_print(const lspo_sim_report_t *report);
 
+/* What comes once in *period_out steps and is not in the predicted time, since the plan is shorter; NULL: nothing. */
+const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_t *prediction, uint32_t *period_out);
+
 /* "3,069": a count for people, rounded.  Returns `buffer`. */
 const char *lspo_format_count(double value, char *buffer, size_t buffer_bytes);
 
