@@ -266,6 +266,43 @@ Test(choose, no_policy_is_told_to_buy_memory)
 
 /* ---- settled times ---- */
 
+/* Late by s steps: the first that is not begins s + 1 steps in, and two more, or a period, are timed by the ends of one
+ * more: 1 + s + 1 + max(period, 2).  Zenflow of S steps a window: s = 2 S - 1, period 2 S. */
+Test(choose, iterations_that_policies_need)
+{
+    static const struct {
+        const char *policy;
+        uint32_t update_every, project_every, check_every, period, staleness, least, usual;
+    } cases[] = {{"native", 4, 200, 0, 1, 0, 2, 8},
+                 {"zero-delayed", 4, 200, 0, 1, 1, 5, 16},
+                 {"zenflow", 4, 200, 0, 8, 7, 17, 17},
+                 {"zenflow", 1, 200, 0, 2, 1, 5, 16},
+                 {"zenflow", 10, 200, 0, 20, 19, 41, 41},
+                 {"galore", 4, 200, 0, 200, 0, 2, 8},
+                 {"galore", 4, 5, 0, 5, 0, 2, 10},
+                 {"lsp", 4, 200, 0, 1, 0, 2, 8},
+                 {"lsp-paper", 4, 200, 16, 16, 0, 2, 32},
+                 {"lsp", 4, 200, 17, 17, 0, 2, 8},
+                 {"zenflow", UINT32_MAX, 1, 0, UINT32_MAX, UINT32_MAX - 1, UINT32_MAX, UINT32_MAX}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lspo_workload_t workload;
+        const lspo_policy_t *policy = find(cases[i].policy);
+        lspo_workload_default(&workload);
+        workload.update_every = cases[i].update_every;
+        workload.project_every = cases[i].project_every;
+        workload.check_every = cases[i].check_every;
+        cr_expect_eq(lspo_policy_period(policy, &workload), cases[i].period, "case %zu", i);
+        cr_expect_eq(lspo_policy_staleness(policy, &workload), cases[i].staleness, "case %zu", i);
+        cr_expect_eq(lspo_policy_iterations_least(policy, &workload), cases[i].least, "case %zu", i);
+        cr_expect_eq(lspo_policy_iterations(policy, &workload), cases[i].usual, "case %zu", i);
+        workload.iterations = cases[i].least;
+        cr_expect_eq(lspo_policy_warmup(policy, &workload, 0), cases[i].staleness ? cases[i].staleness + 1 : 0);
+        cr_expect_eq(lspo_policy_warmup(policy, &workload, UINT32_MAX), UINT32_MAX, "what is asked, where it is more");
+        workload.iterations = cases[i].least - 1;
+        cr_expect_eq(lspo_policy_warmup(policy, &workload, 1), 1u, "a plan too short is left as it is");
+    }
+}
+
 static double scaled(uint64_t *state, double value)
 {
     static const double factors[] = {0.01, 0.1, 0.3, 1, 3, 10};

@@ -83,6 +83,42 @@ Test(summary, hand_computed_breakdown)
     }
 }
 
+/* Iterations end at 100, 200, 500, 600, 900, 1000: differences 100, 300, 100, 300, 100, whose median is 100 though four
+ * iterations take 800.  A policy that does something every second step: pairs from the end, 300 + 100 twice, the first
+ * difference is warm-up; samples 200 and 200, and the GPU is busy for all of 200 .. 1000.  Zenflow has two windows
+ * under way, so --update-every 1 repeats after two.  Single iterations count when the period is longer than the trace. */
+Test(summary, samples_are_whole_periods)
+{
+    static const uint64_t ends_ns[] = {100, 200, 500, 600, 900, 1000};
+    static const struct {
+        const char *policy, *flag, *every;
+        double wanted_ns;
+        uint32_t samples, iterations, warmup;
+    } cases[] = {{"galore", "project-every", "2", 200, 2, 4, 1}, {"galore", "project-every", "3", 500 / 3.0, 1, 3, 2},
+                 {"zenflow", "update-every", "1", 200, 2, 4, 1}, {"galore", "project-every", "6", 100, 5, 5, 0},
+                 {"lsp", "check-every", "0", 100, 5, 5, 0},      {"native", "update-every", "2", 100, 5, 5, 0},
+                 {"galore", "project-every", "x", 100, 5, 5, 0}, {"another", "project-every", "2", 100, 5, 5, 0}};
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        lspo_trace_t *trace = NULL;
+        lspo_summary_t summary;
+        cr_assert_eq(lspo_trace_create(6, &trace), LSPO_OK);
+        for (uint32_t i = 0; i < 6; i++)
+            add(trace, LSPO_OP_BWD, i, i > 0 ? ends_ns[i - 1] : 0, ends_ns[i], 0);
+        cr_assert_eq(lspo_trace_set_meta(trace, "origin", "sim"), LSPO_OK);
+        cr_assert_eq(lspo_trace_set_meta(trace, "policy", cases[c].policy), LSPO_OK);
+        cr_assert_eq(lspo_trace_set_meta(trace, cases[c].flag, cases[c].every), LSPO_OK);
+        cr_assert_eq(lspo_summary_create(trace, 0, &summary), LSPO_OK);
+        expect_ns(summary.iteration_s, cases[c].wanted_ns);
+        cr_expect_eq(summary.sample_count, cases[c].samples, "case %zu", c);
+        cr_expect_eq(summary.iteration_count, cases[c].iterations, "case %zu", c);
+        cr_expect_eq(summary.warmup, cases[c].warmup, "case %zu", c);
+        double window_ns = (double)(ends_ns[5] - ends_ns[cases[c].warmup]);
+        expect_ns(summary.busy_s[LSPO_LANE_GPU], window_ns / cases[c].iterations);
+        lspo_summary_release(&summary);
+        lspo_trace_destroy(trace);
+    }
+}
+
 Test(summary, needs_enough_and_ordered_iterations)
 {
     lspo_trace_t *trace = hand_trace();
