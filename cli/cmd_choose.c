@@ -61,7 +61,7 @@ typedef struct {
     const char *policy, *semantics, *limited_by, *best, *model, *machine, *command, *verdict;
     char command_text[LSPO_COMMAND_LINE_BYTES], verdict_text[96];
     uint64_t staleness_steps, batch, largest_batch, sequence, iterations, peak_gpu_bytes, peak_host_bytes;
-    uint64_t gpu_excess_bytes, host_excess_bytes, whole_tokens_per_s;
+    uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes, gpu_excess_bytes, host_excess_bytes, whole_tokens_per_s;
     double iteration_s, tokens_per_s, slowdown, lower_bound_s;
     int fits;
 } choose_record_t;
@@ -93,6 +93,8 @@ static const lspo_field_t choose_fields[] = {
     TEXT("limited_by", limited_by),
     BYTES("peak_gpu_bytes", peak_gpu_bytes),
     BYTES("peak_host_bytes", peak_host_bytes),
+    BYTES("peak_gpu_bound_bytes", peak_gpu_bound_bytes),
+    BYTES("peak_host_bound_bytes", peak_host_bound_bytes),
     BYTES("gpu_excess_bytes", gpu_excess_bytes),
     BYTES("host_excess_bytes", host_excess_bytes),
     TEXT("best", best),
@@ -115,14 +117,18 @@ static const lspo_field_t choose_columns[] = {
 
 static const char *const class_names[LSPO_CLASS_COUNT] = {"exact", "compressed", "other"};
 
-/* "yes", or which memory is short by how much. */
-static void describe_verdict(const lspo_choice_t *choice, char *text, size_t text_bytes)
+/* "yes", or which memory is short by how much; "yes, barely" where it may not fit when lanes run early or late. */
+static void describe_verdict(const lspo_choice_t *choice, const lspo_machine_t *machine, char *text, size_t text_bytes)
 {
+    const lspo_prediction_t *prediction = &choice->prediction;
     char gpu[32], host[32];
     lspo_format_quantity((double)choice->gpu_excess_bytes, LSPO_UNIT_BYTES, gpu, sizeof gpu);
     lspo_format_quantity((double)choice->host_excess_bytes, LSPO_UNIT_BYTES, host, sizeof host);
-    if (choice->prediction.fits)
-        snprintf(text, text_bytes, "yes");
+    if (prediction->fits)
+        snprintf(text, text_bytes,
+                 lspo_fits(machine, prediction->peak_gpu_bound_bytes, prediction->peak_host_bound_bytes)
+                     ? "yes"
+                     : "yes, barely");
     else if (choice->gpu_excess_bytes == 0)
         snprintf(text, text_bytes, "no: host %s short", host);
     else if (choice->host_excess_bytes == 0)
@@ -154,12 +160,14 @@ static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine
         .limited_by = lspo_report_lane_title(prediction->bound_lane),
         .peak_gpu_bytes = prediction->peak_gpu_bytes,
         .peak_host_bytes = prediction->peak_host_bytes,
+        .peak_gpu_bound_bytes = prediction->peak_gpu_bound_bytes,
+        .peak_host_bound_bytes = prediction->peak_host_bound_bytes,
         .gpu_excess_bytes = choice->gpu_excess_bytes,
         .host_excess_bytes = choice->host_excess_bytes,
     };
     record->command = record->command_text;
     record->verdict = record->verdict_text;
-    describe_verdict(choice, record->verdict_text, sizeof record->verdict_text);
+    describe_verdict(choice, machine, record->verdict_text, sizeof record->verdict_text);
     return lspo_command_line_write(line, "sim", choice->policy->name, choice->workload.batch, record->command_text,
                                    sizeof record->command_text);
 }
@@ -338,8 +346,9 @@ const lspo_command_t lspo_command_choose = {
     .common = "model machine exact-only batch sequence gpu-memory host-memory link",
     .details =
         "The last lines are commands to go on with: the fastest exact policy, the fastest compressed one, the "
-        "fastest of the others (stale, or another optimizer), or what comes nearest to fitting. `lspo help terms` "
-        "explains the words.",
+        "fastest of the others (stale, or another optimizer), or what comes nearest to fitting. `yes, barely` is "
+        "said of what may not fit when lanes run a tenth of an iteration early or late. `lspo help terms` explains "
+        "the words.",
     .groups = (const lspo_arg_group_t *const[]){&choose_group, &lspo_workload_group, &lspo_override_group, NULL},
     .run = choose,
 };

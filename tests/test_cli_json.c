@@ -271,8 +271,9 @@ Test(cli_json, compare_reads_what_sim_writes)
 /* ---- choose ---- */
 
 /* What `lspo choose` and `lspo sim` both say. */
-static const char *const chosen_numbers[] = {"iteration_s", "tokens_per_s",   "slowdown",        "lower_bound_s",
-                                             "batch",       "peak_gpu_bytes", "peak_host_bytes", "iterations"};
+static const char *const chosen_numbers[] = {
+    "iteration_s",    "tokens_per_s",    "slowdown",   "lower_bound_s",        "batch",
+    "peak_gpu_bytes", "peak_host_bytes", "iterations", "peak_gpu_bound_bytes", "peak_host_bound_bytes"};
 
 /* The row's own command, with --format json, says what the row says. */
 static void expect_row_of_sim(const json_t *row)
