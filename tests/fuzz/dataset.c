@@ -1,0 +1,20 @@
+/* Training data: the same bytes as text, as JSON (Alpaca's) and as JSONL. */
+#include "real/dataset.h"
+
+#include "tests/fuzz/fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const names[] = {"data.txt", "data.json", "data.jsonl"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        lspo_dataset_options_t options = {.path = fuzz_file(names[i], data, size),
+                                          .sequence = 8,
+                                          .seed = 1,
+                                          .class_count = size % 5 == 4 ? 2 : 0,
+                                          .encoder = lspo_encoder_bytes()};
+        lspo_dataset_t *dataset = NULL;
+        if (lspo_dataset_open(&options, &dataset) == LSPO_OK)
+            lspo_dataset_close(dataset);
+    }
+    return 0;
+}
