@@ -1,14 +1,33 @@
 #include "kernels/cpu.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 static atomic_int level_limit = LSPO_CPU_AVX512;
+
+#if defined(__x86_64__)
+/* Clang 14's __builtin_cpu_supports() does not know it; the instruction is slow on a virtual machine. */
+static bool has_f16c(void)
+{
+    static atomic_int known = -1;
+    int has = atomic_load_explicit(&known, memory_order_relaxed);
+    if (has < 0) {
+        unsigned a, b, c = 0, d;
+        has = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+        atomic_store_explicit(&known, has, memory_order_relaxed);
+    }
+    return has;
+}
+#endif
 
 static lspo_cpu_level_t machine_level(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c())
         return LSPO_CPU_PORTABLE;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))

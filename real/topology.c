@@ -149,6 +149,8 @@ static lspo_status_t read_here(const void *context, void *result)
 {
     const where_t *where = context;
     hwloc_topology_t machine;
+    /* What it cannot read it would say to the user at every command, as in a container without /sys. */
+    setenv("HWLOC_HIDE_ERRORS", "2", 0);
     if (hwloc_topology_init(&machine) != 0)
         return lspo_error(LSPO_ERR_DEVICE, "hwloc cannot start");
     if (where->pci_address)

@@ -89,7 +89,8 @@ static void reference_rotate(const reference_t *r, size_t heads, double *x)
             for (size_t j = 0; j < e / 2; j++) {
                 const double angle =
                     (double)(row % r->sequence) / pow(r->model.rope_theta, 2.0 * (double)j / (double)e);
-                const double complex turned = CMPLX(head[j], head[j + e / 2]) * CMPLX(cos(angle), sin(angle));
+                const double complex unit = (double complex)I;
+                const double complex turned = (head[j] + head[j + e / 2] * unit) * cexp(unit * angle);
                 head[j] = creal(turned);
                 head[j + e / 2] = cimag(turned);
             }

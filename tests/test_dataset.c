@@ -99,7 +99,8 @@ Test(dataset, permutations_visit_each_place_once_in_an_order_of_their_own)
 Test(dataset, an_epoch_of_a_stream_is_each_window_once)
 {
     /* 26 letters in windows of 5 whose targets are one further: 0-4, 5-9, ..., 20-24, so that five fit. */
-    lspo_dataset_t *dataset = open_text("letters.txt", "abcdefghijklmnopqrstuvwxyz", 5);
+    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz";
+    lspo_dataset_t *dataset = open_text("letters.txt", alphabet, 5);
     cr_assert_eq(lspo_dataset_kind(dataset), LSPO_DATASET_STREAM);
     cr_assert_eq(lspo_dataset_train_rows(dataset), 5);
     cr_assert_eq(lspo_dataset_held_out_rows(dataset), 0);
@@ -111,8 +112,8 @@ Test(dataset, an_epoch_of_a_stream_is_each_window_once)
         for (uint32_t b = 0; b < 2; b++) {
             uint32_t row = (store.tokens[b * 5] - 'a') / 5;
             seen[(step * 2 + b) / 5][row]++;
-            expect_text(store.tokens + b * 5, "abcdefghijklmnopqrstuvwxyz" + row * 5, 5);
-            expect_text(store.targets + b * 5, "abcdefghijklmnopqrstuvwxyz" + row * 5 + 1, 5);
+            expect_text(store.tokens + b * 5, alphabet + row * 5, 5);
+            expect_text(store.targets + b * 5, alphabet + row * 5 + 1, 5);
             cr_expect_eq(store.lengths[b], 5);
         }
     }

@@ -175,8 +175,8 @@ Test(llama, rotary_is_a_complex_rotation)
     for (size_t i = 0; i < N; i++) {
         const size_t row = i / (HEADS * E), j = i % E % (E / 2), low = i / E * E + j;
         const double angle = (double)(row % S) * pow(10000.0, -2.0 * (double)j / E);
-        const double complex turned =
-            CMPLX((double)start[low], (double)start[low + E / 2]) * CMPLX(cos(angle), sin(angle));
+        const double complex unit = (double complex)I;
+        const double complex turned = ((double)start[low] + (double)start[low + E / 2] * unit) * cexp(unit * angle);
         cr_assert_float_eq((double)x[i], i % E < E / 2 ? creal(turned) : cimag(turned), 2e-6);
     }
     lspo_rotary_backward(2, S, HEADS, E, table, x);

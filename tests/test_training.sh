@@ -73,7 +73,9 @@ done
 
 # On a terminal there is a line of progress, elsewhere none.
 progress="lspo train --model gpt-tiny --policy zero --data squares.txt --sequence 64 --steps 16 --machine host-reference"
-if command -v script >/dev/null; then
+if ! script -qec true /dev/null >/dev/null 2>script.err </dev/null; then
+    echo "skipped: progress on a terminal, since there is none to be had: $(cat script.err)"
+else
     script -qec "$progress" /dev/null >terminal.out </dev/null
     grep -q 'step 8/16  loss [0-9.]*  held-out [0-9.]*  [0-9]* tokens/s  [0-9]* s left (predicted [0-9]* s)' terminal.out ||
         fail "no progress on a terminal: $(cat -v terminal.out)"
