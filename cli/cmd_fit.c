@@ -177,13 +177,28 @@ static lspo_status_t compare(const fit_request_t *request, const lspo_gradients_
     return lspo_table_write(&table, lspo_format_resolve(request->base.format), stdout);
 }
 
-static lspo_status_t load_stage(void *context, uint32_t stage, float *weights)
+static lspo_status_t load_stage(void *context, uint32_t stage, float *weights, bool *given_out)
 {
     const lspo_hf_model_t *folder = context;
-    return lspo_hf_model_has_stage(folder, stage) ? lspo_hf_model_read(folder, stage, weights) : LSPO_OK;
+    *given_out = lspo_hf_model_has_stage(folder, stage);
+    return *given_out ? lspo_hf_model_read(folder, stage, weights) : LSPO_OK;
 }
 
-static lspo_status_t collect_and_compare(const fit_request_t *request, const lspo_plan_t *plan, lspo_hf_model_t *folder)
+/* What a Hugging Face folder brings; both NULL for a preset or shapes. */
+typedef struct {
+    lspo_hf_model_t *model;
+    lspo_tokenizer_t *tokenizer; /* NULL: bytes */
+} folder_t;
+
+static lspo_status_t open_folder(const lspo_request_t *base, folder_t *folder)
+{
+    if (!lspo_request_is_folder(base->model_name))
+        return LSPO_OK;
+    lspo_status_t status = lspo_tokenizer_open_model(base->model_name, base->model.vocabulary, &folder->tokenizer);
+    return status == LSPO_OK ? lspo_hf_model_open(base->model_name, 0, &folder->model) : status;
+}
+
+static lspo_status_t collect_and_compare(const fit_request_t *request, const lspo_plan_t *plan, const folder_t *folder)
 {
     const lspo_gradients_options_t options = {.plan = plan,
                                               .device = request->base.device_name,
@@ -191,8 +206,8 @@ static lspo_status_t collect_and_compare(const fit_request_t *request, const lsp
                                               .stage = request->layer,
                                               .calibration_count = request->calibration_count,
                                               .validation_count = request->validation_count,
-                                              .load = folder ? load_stage : NULL,
-                                              .load_context = folder};
+                                              .tokenizer = folder->tokenizer,
+                                              .first_weights = {folder->model ? load_stage : NULL, folder->model}};
     lspo_gradients_t gradients;
     lspo_progress_t progress;
     lspo_progress_start(&progress);
@@ -207,29 +222,21 @@ static lspo_status_t collect_and_compare(const fit_request_t *request, const lsp
     return status;
 }
 
-/* The text is read as bytes; a tokenizer that cannot be read is no reason to take the folder's model for one of bytes. */
-static lspo_status_t open_folder(const lspo_request_t *base, lspo_hf_model_t **folder_out)
-{
-    lspo_tokenizer_t *tokenizer = NULL;
-    lspo_status_t status = lspo_tokenizer_open_model(base->model_name, base->model.vocabulary, &tokenizer);
-    lspo_tokenizer_close(tokenizer);
-    return status == LSPO_OK ? lspo_hf_model_open(base->model_name, 0, folder_out) : status;
-}
-
 static lspo_status_t fit_and_compare(const fit_request_t *request)
 {
     const lspo_request_t *base = &request->base;
-    lspo_hf_model_t *folder = NULL;
+    folder_t folder = {0};
     lspo_plan_t *plan;
     lspo_status_t status = lspo_plan_build(&base->model, &base->workload, base->policy, &plan);
     if (status != LSPO_OK)
         return status;
     status = lspo_host_room_check(base->device_name, &plan->model, &plan->workload, base->policy);
-    if (status == LSPO_OK && lspo_request_is_folder(base->model_name))
+    if (status == LSPO_OK)
         status = open_folder(base, &folder);
     if (status == LSPO_OK)
-        status = collect_and_compare(request, plan, folder);
-    lspo_hf_model_close(folder);
+        status = collect_and_compare(request, plan, &folder);
+    lspo_hf_model_close(folder.model);
+    lspo_tokenizer_close(folder.tokenizer);
     lspo_plan_destroy(plan);
     return status;
 }
@@ -269,7 +276,7 @@ const lspo_command_t lspo_command_fit = {
     .common = "model policy layer subspace nnz iterations",
     .details =
         "update_rank is the numerical rank of what the training by --policy changed: singular values above 1e-4 of the "
-        "largest. A Hugging Face folder's model reads the text as bytes, whatever its tokenizer.",
+        "largest.",
     .groups = (const lspo_arg_group_t *const[]){&fit_group, &lspo_workload_group, NULL},
     .run = fit,
 };

@@ -241,7 +241,7 @@ static lspo_encoder_t encoder_of(trainee_t *trainee)
     if (!trainee->tokenizer)
         return lspo_encoder_bytes();
     uint32_t end = lspo_tokenizer_end(trainee->tokenizer), pad = lspo_tokenizer_pad(trainee->tokenizer);
-    return (lspo_encoder_t){.name = "bpe",
+    return (lspo_encoder_t){.name = lspo_tokenizer_kind(trainee->tokenizer),
                             .encode = encode,
                             .context = trainee,
                             .begin = lspo_tokenizer_begin(trainee->tokenizer),
@@ -314,10 +314,11 @@ static lspo_status_t open_trainee(const train_request_t *request, lspo_train_vie
     return status;
 }
 
-static lspo_status_t load_stage(void *context, uint32_t stage, float *weights)
+static lspo_status_t load_stage(void *context, uint32_t stage, float *weights, bool *given_out)
 {
     const trainee_t *trainee = context;
-    return lspo_hf_model_has_stage(trainee->hf, stage) ? lspo_hf_model_read(trainee->hf, stage, weights) : LSPO_OK;
+    *given_out = lspo_hf_model_has_stage(trainee->hf, stage);
+    return *given_out ? lspo_hf_model_read(trainee->hf, stage, weights) : LSPO_OK;
 }
 
 /* What is done with the trained weights. */
@@ -423,7 +424,7 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
         .policy = request->base.policy->name,
         .device = request->base.device_name,
         .data = lspo_dataset_source(trainee->data),
-        .tokenizer = trainee->tokenizer ? "bpe" : "bytes",
+        .tokenizer = trainee->tokenizer ? lspo_tokenizer_kind(trainee->tokenizer) : "bytes",
         .seed = request->base.workload.seed,
         .steps = state->step,
         .steps_run = trained->steps_run,

@@ -42,7 +42,7 @@ lspo_status_t lspo_tokens_append(lspo_tokens_t *tokens, uint32_t id);
 
 /* How text becomes tokens. */
 typedef struct {
-    const char *name; /* "bytes", "gpt2-bpe", ...: goes into the fingerprint */
+    const char *name; /* "bytes", "bpe", ...: goes into the fingerprint */
     /* Append the tokens of `bytes` bytes of text; NULL: one token a byte. */
     lspo_status_t (*encode)(void *context, const char *text, size_t bytes, lspo_tokens_t *tokens);
     void *context;

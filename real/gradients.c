@@ -55,10 +55,13 @@ static lspo_status_t open_training(const lspo_gradients_options_t *options, trai
     lspo_status_t status = lspo_topology_read(&training->topology);
     if (status == LSPO_OK)
         status = lspo_text_open(options->text_path, &training->text);
+    if (status == LSPO_OK && options->tokenizer)
+        status = lspo_text_tokenize(training->text, options->tokenizer, options->plan->model.vocabulary);
     if (status == LSPO_OK)
         status = lspo_device_open(options->device, &no_caps, &training->device);
     if (status == LSPO_OK)
-        status = lspo_session_create(options->plan, training->device, training->text, &training->session);
+        status = lspo_session_create_from(options->plan, training->device, training->text, &options->first_weights,
+                                          &training->session);
     return status;
 }
 
@@ -213,28 +216,6 @@ static lspo_status_t allocate_gradients(const lspo_gradients_options_t *options,
     return LSPO_OK;
 }
 
-static lspo_status_t load_weights(const training_t *training)
-{
-    const lspo_gradients_options_t *options = training->options;
-    const lspo_model_t *model = &options->plan->model;
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t s = 0; options->load && status == LSPO_OK && s < lspo_model_stage_count(model); s++) {
-        lspo_stage_t shape;
-        lspo_model_stage(model, s, &shape);
-        const size_t bytes = shape.element_count * sizeof(float);
-        float *weights = malloc(bytes);
-        if (!weights)
-            return lspo_error(LSPO_ERR_MEMORY, "no memory for the weights of stage %" PRIu32, s);
-        status = lspo_session_weights(training->session, s, weights);
-        if (status == LSPO_OK)
-            status = options->load(options->load_context, s, weights);
-        if (status == LSPO_OK)
-            status = lspo_session_set_weights(training->session, s, weights);
-        free(weights);
-    }
-    return status;
-}
-
 /* Leaves in `update` what the training added. */
 static lspo_status_t train(training_t *training, lspo_gradients_t *gradients)
 {
@@ -285,8 +266,6 @@ lspo_status_t lspo_gradients_collect(const lspo_gradients_options_t *options, ls
     status = open_training(options, &training);
     if (status == LSPO_OK)
         status = allocate_gradients(options, &gradients);
-    if (status == LSPO_OK)
-        status = load_weights(&training);
     if (status == LSPO_OK)
         status = train(&training, &gradients);
     if (status == LSPO_OK)

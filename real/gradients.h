@@ -22,6 +22,7 @@
 
 #include "plan/plan.h"
 #include "plan/status.h"
+#include "real/session.h"
 
 typedef struct {
     const lspo_plan_t *plan; /* what trains: its policy, its iterations                      */
@@ -30,9 +31,8 @@ typedef struct {
     uint32_t stage;                               /* a block                                                */
     uint32_t calibration_count, validation_count; /* gradients of each set, 1..LSPO_GRADIENTS_MAX           */
     const atomic_int *stop;                       /* nonzero: LSPO_ERR_INTERRUPTED; may be NULL */
-    /* First weights of a stage, in place of the seeded ones that are there; NULL: those. */
-    lspo_status_t (*load)(void *context, uint32_t stage, float *weights);
-    void *load_context;
+    lspo_tokenizer_t *tokenizer;                  /* NULL: tokens are bytes */
+    lspo_first_weights_t first_weights;           /* of the model that trains */
 } lspo_gradients_options_t;
 
 enum { LSPO_GRADIENTS_MAX = 64 };

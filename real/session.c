@@ -44,7 +44,7 @@ static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text
     if (model->class_count > 0)
         return lspo_error(LSPO_ERR_INPUT, "model %s classifies: it trains on labelled examples, not on a text",
                           model->name);
-    if (model->vocabulary < LSPO_TEXT_VOCABULARY)
+    if (model->vocabulary < lspo_text_vocabulary(text))
         return lspo_error(LSPO_ERR_INPUT, "model %s has a vocabulary of %u; training on bytes needs at least %d",
                           model->name, model->vocabulary, LSPO_TEXT_VOCABULARY);
     return lspo_text_check(text, plan->workload.sequence);
@@ -403,6 +403,13 @@ static lspo_status_t set_formats(lspo_session_t *session)
 lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
                                   lspo_session_t **session_out)
 {
+    const lspo_first_weights_t seeded = {0};
+    return lspo_session_create_from(plan, device, text, &seeded, session_out);
+}
+
+lspo_status_t lspo_session_create_from(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
+                                       const lspo_first_weights_t *first, lspo_session_t **session_out)
+{
     lspo_status_t status = check_plan(plan, text);
     if (status != LSPO_OK)
         return status;
@@ -412,6 +419,7 @@ lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device
     session->plan = plan;
     session->device = device;
     session->text = text;
+    session->first_weights = *first;
     session->stage_count = plan->stage_count;
     /* zenflow's windows have buffers of their own. */
     session->slots = plan->gradient_form == LSPO_FORM_COLUMNS ? 1 : plan->staleness_steps + 1;
@@ -539,7 +547,7 @@ lspo_status_t lspo_session_reset(lspo_session_t *session)
     *session->host_norms = session->norms;
     for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
         clear_moments(session, &session->stages[s]);
-        status = lspo_session_seed_weights(session, s);
+        status = lspo_session_make_weights(session, s);
         if (status == LSPO_OK && session->stages[s].factors)
             status = lspo_session_seed_adapters(session, s);
     }

@@ -48,6 +48,18 @@ typedef struct lspo_session lspo_session_t;
  * compute (masked-language heads, 16-bit weights, vocabularies below 256), LSPO_ERR_FIT above the device's memory. */
 lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
                                   lspo_session_t **session_out);
+
+/* Where the first weights come from, at creation and at each reset. */
+typedef struct {
+    /* Fill a stage's weights, element_count floats, or set *given_out to false: then they are drawn by the seed.  NULL: all
+     * are. */
+    lspo_status_t (*load)(void *context, uint32_t stage, float *weights, bool *given_out);
+    void *context;
+} lspo_first_weights_t;
+
+/* The same with weights from elsewhere. */
+lspo_status_t lspo_session_create_from(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
+                                       const lspo_first_weights_t *first, lspo_session_t **session_out);
 void lspo_session_destroy(lspo_session_t *session);
 
 /* ---- what a training loop sets: before the first op, or between plans; kept by reset and continue ---- */

@@ -108,6 +108,7 @@ struct lspo_session {
     bool asynchronous;
     lspo_workers_t *workers; /* the CPU lane's; NULL: it is alone */
     const lspo_text_t *text;
+    lspo_first_weights_t first_weights;
     lspo_batch_function_t batches; /* NULL: from the text */
     void *batches_context;
     lspo_rate_function_t rate; /* NULL: the workload's */
@@ -215,7 +216,7 @@ lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t sta
 
 /* session_weights.c: a stage's weights and what follows from them, masters; the seeded ones. */
 lspo_status_t lspo_session_store_weights(lspo_session_t *session, uint32_t stage, const float *weights);
-lspo_status_t lspo_session_seed_weights(lspo_session_t *session, uint32_t stage);
+lspo_status_t lspo_session_make_weights(lspo_session_t *session, uint32_t stage);
 lspo_status_t lspo_session_seed_adapters(lspo_session_t *session, uint32_t stage);
 
 /* The learning rate of a step of the training, and of the op's. */

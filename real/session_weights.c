@@ -43,7 +43,7 @@ lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t stage, 
     return lspo_session_store_weights(session, stage, weights);
 }
 
-/* Where the seeded weights can be made at once: no copy of them is needed.  NULL: nowhere. */
+/* Where the first weights can be made at once: no copy of them is needed.  NULL: nowhere. */
 static float *place_in_fp32(const lspo_session_t *session, const lspo_session_stage_t *stage)
 {
     if (session->number != LSPO_NUMBER_FP32)
@@ -53,7 +53,18 @@ static float *place_in_fp32(const lspo_session_t *session, const lspo_session_st
     return session->asynchronous ? NULL : stage->weights;
 }
 
-lspo_status_t lspo_session_seed_weights(lspo_session_t *session, uint32_t s)
+/* What is loaded is not drawn first. */
+static lspo_status_t fill_first(const lspo_session_t *session, uint32_t s, float *place)
+{
+    const lspo_first_weights_t *first = &session->first_weights;
+    bool given = first->load != NULL;
+    lspo_status_t status = given ? first->load(first->context, s, place, &given) : LSPO_OK;
+    if (status == LSPO_OK && !given)
+        lspo_transformer_init(&session->plan->model, s, session->plan->workload.seed, place);
+    return status;
+}
+
+lspo_status_t lspo_session_make_weights(lspo_session_t *session, uint32_t s)
 {
     lspo_session_stage_t *stage = &session->stages[s];
     float *place = place_in_fp32(session, stage), *made = NULL;
@@ -62,8 +73,9 @@ lspo_status_t lspo_session_seed_weights(lspo_session_t *session, uint32_t s)
         if (!made)
             return lspo_error(LSPO_ERR_MEMORY, "no memory for the first weights of stage %u", s);
     }
-    lspo_transformer_init(&session->plan->model, s, session->plan->workload.seed, place);
-    lspo_status_t status = lspo_session_store_weights(session, s, place);
+    lspo_status_t status = fill_first(session, s, place);
+    if (status == LSPO_OK)
+        status = lspo_session_store_weights(session, s, place);
     free(made);
     return status;
 }

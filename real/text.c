@@ -19,6 +19,9 @@ enum { BATCH_STREAM = 0x74657874 }; /* apart from the streams that weights and p
 struct lspo_text {
     uint8_t *data;
     size_t bytes, capacity, train_bytes;
+    uint32_t *tokens; /* NULL: the bytes */
+    size_t count, train_count;
+    uint32_t vocabulary;
     char source[512];
 };
 
@@ -166,6 +169,9 @@ lspo_status_t lspo_text_open(const char *path, lspo_text_t **text_out)
         return status;
     }
     text->train_bytes = text->bytes - text->bytes / 20;
+    text->count = text->bytes;
+    text->train_count = text->train_bytes;
+    text->vocabulary = LSPO_TEXT_VOCABULARY;
     snprintf(text->source, sizeof text->source, "%.400s, %zu bytes, fnv1a %016" PRIx64, name, text->bytes,
              fnv1a(text->data, text->bytes));
     *text_out = text;
@@ -176,6 +182,7 @@ void lspo_text_close(lspo_text_t *text)
 {
     if (!text)
         return;
+    free(text->tokens);
     free(text->data);
     free(text);
 }
@@ -200,47 +207,75 @@ const char *lspo_text_source(const lspo_text_t *text)
     return text->source;
 }
 
-lspo_status_t lspo_text_check(const lspo_text_t *text, uint32_t sequence)
+lspo_status_t lspo_text_tokenize(lspo_text_t *text, lspo_tokenizer_t *tokenizer, uint32_t vocabulary)
 {
-    size_t held_out_bytes = text->bytes - text->train_bytes;
-    size_t needed_bytes = (size_t)sequence + 1;
-    if (held_out_bytes >= needed_bytes && text->train_bytes >= needed_bytes)
-        return LSPO_OK;
-    return lspo_error(LSPO_ERR_INPUT,
-                      "the text (%s) is too short: its held-out part has %zu bytes and a sequence "
-                      "needs %zu; use a longer text or a smaller --sequence",
-                      text->source, held_out_bytes, needed_bytes);
+    uint32_t *tokens = NULL;
+    size_t count = 0;
+    lspo_status_t status =
+        lspo_tokenizer_encode(tokenizer, (const char *)text->data, text->bytes, false, &tokens, &count);
+    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+        if (tokens[i] >= vocabulary)
+            status = lspo_error(LSPO_ERR_INPUT,
+                                "token %" PRIu32 " of the tokenizer is outside the model's vocabulary of %" PRIu32,
+                                tokens[i], vocabulary);
+    if (status != LSPO_OK) {
+        free(tokens);
+        return status;
+    }
+    free(text->tokens);
+    text->tokens = tokens;
+    text->count = count;
+    text->train_count = count - count / 20;
+    text->vocabulary = vocabulary;
+    return LSPO_OK;
 }
 
-static void window(const uint8_t *at, uint32_t sequence, uint32_t *tokens_out, uint32_t *targets_out)
+uint32_t lspo_text_vocabulary(const lspo_text_t *text)
+{
+    return text->vocabulary;
+}
+
+lspo_status_t lspo_text_check(const lspo_text_t *text, uint32_t sequence)
+{
+    const size_t held_out = text->count - text->train_count, needed = (size_t)sequence + 1;
+    if (held_out >= needed && text->train_count >= needed)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT,
+                      "the text (%s) is too short: its held-out part has %zu %s and a sequence "
+                      "needs %zu; use a longer text or a smaller --sequence",
+                      text->source, held_out, text->tokens ? "tokens" : "bytes", needed);
+}
+
+static void window(const lspo_text_t *text, size_t start, uint32_t sequence, uint32_t *tokens_out,
+                   uint32_t *targets_out)
 {
     for (uint32_t i = 0; i < sequence; i++) {
-        tokens_out[i] = at[i];
-        targets_out[i] = at[i + 1];
+        tokens_out[i] = text->tokens ? text->tokens[start + i] : text->data[start + i];
+        targets_out[i] = text->tokens ? text->tokens[start + i + 1] : text->data[start + i + 1];
     }
 }
 
 void lspo_text_batch(const lspo_text_t *text, uint64_t seed, uint32_t iteration, uint32_t micro, uint32_t batch,
                      uint32_t sequence, uint32_t *tokens_out, uint32_t *targets_out)
 {
-    uint32_t starts = (uint32_t)(text->train_bytes - sequence);
+    uint32_t starts = (uint32_t)(text->train_count - sequence);
     uint64_t stream = (uint64_t)BATCH_STREAM << 32 | iteration;
     for (uint32_t b = 0; b < batch; b++) {
         uint64_t index = (uint64_t)micro << 32 | b;
         uint32_t start = lspo_random_below(seed, stream, index, starts);
-        window(text->data + start, sequence, tokens_out + (size_t)b * sequence, targets_out + (size_t)b * sequence);
+        window(text, start, sequence, tokens_out + (size_t)b * sequence, targets_out + (size_t)b * sequence);
     }
 }
 
 void lspo_text_held_out(const lspo_text_t *text, uint32_t index, uint32_t index_count, uint32_t batch,
                         uint32_t sequence, uint32_t *tokens_out, uint32_t *targets_out)
 {
-    uint64_t last_start = text->bytes - text->train_bytes - sequence - 1;
+    uint64_t last_start = text->count - text->train_count - sequence - 1;
     uint64_t windows = (uint64_t)index_count * batch;
     for (uint32_t b = 0; b < batch; b++) {
         uint64_t number = (uint64_t)index * batch + b;
         uint64_t start = windows > 1 ? last_start * number / (windows - 1) : 0;
-        window(text->data + text->train_bytes + start, sequence, tokens_out + (size_t)b * sequence,
+        window(text, text->train_count + start, sequence, tokens_out + (size_t)b * sequence,
                targets_out + (size_t)b * sequence);
     }
 }

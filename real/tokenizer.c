@@ -261,6 +261,15 @@ lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *t, const char *text, size_
     return LSPO_OK;
 }
 
+const char *lspo_tokenizer_kind(const lspo_tokenizer_t *t)
+{
+    static const char *const names[] = {[LSPO_TOKENIZER_BPE] = "bpe",
+                                        [LSPO_TOKENIZER_WORDPIECE] = "wordpiece",
+                                        [LSPO_TOKENIZER_UNIGRAM] = "unigram",
+                                        [LSPO_TOKENIZER_WORDLEVEL] = "wordlevel"};
+    return names[t->kind];
+}
+
 uint32_t lspo_tokenizer_vocabulary(const lspo_tokenizer_t *t)
 {
     return t->token_count;

@@ -34,6 +34,8 @@ lspo_status_t lspo_tokenizer_open(const char *folder, lspo_tokenizer_t **tokeniz
 lspo_status_t lspo_tokenizer_open_model(const char *folder, uint32_t vocabulary, lspo_tokenizer_t **tokenizer_out);
 void lspo_tokenizer_close(lspo_tokenizer_t *tokenizer);
 
+/* "bpe", "wordpiece", "unigram" or "wordlevel"; static. */
+const char *lspo_tokenizer_kind(const lspo_tokenizer_t *tokenizer);
 /* Number of ids: the highest + 1. */
 uint32_t lspo_tokenizer_vocabulary(const lspo_tokenizer_t *tokenizer);
 /* The id of a token as it stands in the vocabulary; LSPO_TOKEN_NONE when there is none. */

@@ -180,10 +180,64 @@ static void fill_rows(trainer_t *trainer, uint32_t count, double stepping_s)
     trainer->state.loss_last = losses[count - 1];
 }
 
+static bool stop_asked(const trainer_t *trainer)
+{
+    return trainer->options->stop && atomic_load(trainer->options->stop) != 0;
+}
+
+static lspo_status_t interrupted_at_start(void)
+{
+    return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted before the first step");
+}
+
+typedef struct {
+    const trainer_t *trainer;
+    XXH3_state_t *hash;
+} weights_loader_t;
+
+/* A model is what its bytes are: they go into the hash, as they were read. */
+static lspo_status_t load_stage(void *context, uint32_t s, float *weights, bool *given_out)
+{
+    const weights_loader_t *loader = context;
+    const lspo_train_options_t *options = loader->trainer->options;
+    lspo_stage_t stage;
+    lspo_model_stage(&options->model, s, &stage);
+    report_phase(loader->trainer, "loading weights", s, lspo_model_stage_count(&options->model));
+    if (stop_asked(loader->trainer))
+        return interrupted_at_start();
+    lspo_status_t status = options->load(options->model_context, s, weights, given_out);
+    if (status == LSPO_OK && *given_out)
+        XXH3_128bits_update(loader->hash, weights, stage.element_count * sizeof *weights);
+    return status;
+}
+
+/* A session with the first weights. */
+static lspo_status_t create_session(trainer_t *trainer, const lspo_plan_t *plan)
+{
+    weights_loader_t loader = {.trainer = trainer};
+    const lspo_first_weights_t first = {load_stage, &loader}, seeded = {0};
+    char text[64];
+    if (!trainer->options->load) {
+        lspo_train_set_weights(trainer, "seeded");
+        return lspo_session_create_from(plan, trainer->device, NULL, &seeded, &trainer->session);
+    }
+    loader.hash = XXH3_createState();
+    if (!loader.hash || XXH3_128bits_reset(loader.hash) != XXH_OK) {
+        XXH3_freeState(loader.hash);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a hash");
+    }
+    lspo_status_t status = lspo_session_create_from(plan, trainer->device, NULL, &first, &trainer->session);
+    XXH128_hash_t digest = XXH3_128bits_digest(loader.hash);
+    XXH3_freeState(loader.hash);
+    snprintf(text, sizeof text, "xxh3 %016" PRIx64 "%016" PRIx64, digest.high64, digest.low64);
+    lspo_train_set_weights(trainer, text);
+    return status;
+}
+
 static lspo_status_t make_session(trainer_t *trainer, lspo_plan_t *plan)
 {
     const lspo_train_options_t *options = trainer->options;
-    lspo_status_t status = lspo_session_create(plan, trainer->device, NULL, &trainer->session);
+    lspo_status_t status = create_session(trainer, plan);
     if (status != LSPO_OK)
         return status;
     trainer->plan = plan;
@@ -325,61 +379,6 @@ static bool evaluates_now(const trainer_t *trainer)
 
 /* ---- beginning and end ---- */
 
-static bool stop_asked(const trainer_t *trainer)
-{
-    return trainer->options->stop && atomic_load(trainer->options->stop) != 0;
-}
-
-static lspo_status_t interrupted_at_start(void)
-{
-    return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted before the first step");
-}
-
-/* A model is what its bytes are: they go into `hash`, as they were read. */
-static lspo_status_t load_stage(trainer_t *trainer, uint32_t s, XXH3_state_t *hash)
-{
-    const lspo_train_options_t *options = trainer->options;
-    lspo_stage_t stage;
-    lspo_model_stage(&options->model, s, &stage);
-    float *weights = malloc((stage.element_count + 1) * sizeof *weights);
-    if (!weights)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the weights of stage %" PRIu32, s);
-    lspo_status_t status = lspo_session_weights(trainer->session, s, weights);
-    if (status == LSPO_OK)
-        status = options->load(options->model_context, s, weights);
-    if (status == LSPO_OK) {
-        XXH3_128bits_update(hash, weights, stage.element_count * sizeof *weights);
-        status = lspo_session_set_weights(trainer->session, s, weights);
-    }
-    free(weights);
-    return status;
-}
-
-static lspo_status_t load_weights(trainer_t *trainer)
-{
-    uint32_t count = lspo_model_stage_count(&trainer->options->model);
-    char text[64];
-    if (!trainer->options->load) {
-        lspo_train_set_weights(trainer, "seeded");
-        return LSPO_OK;
-    }
-    XXH3_state_t *hash = XXH3_createState();
-    if (!hash || XXH3_128bits_reset(hash) != XXH_OK) {
-        XXH3_freeState(hash);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a hash");
-    }
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t s = 0; status == LSPO_OK && s < count; s++) {
-        report_phase(trainer, "loading weights", s, count);
-        status = stop_asked(trainer) ? interrupted_at_start() : load_stage(trainer, s, hash);
-    }
-    XXH128_hash_t digest = XXH3_128bits_digest(hash);
-    XXH3_freeState(hash);
-    snprintf(text, sizeof text, "xxh3 %016" PRIx64 "%016" PRIx64, digest.high64, digest.low64);
-    lspo_train_set_weights(trainer, text);
-    return status;
-}
-
 static lspo_status_t evaluate_first(trainer_t *trainer)
 {
     lspo_metrics_row_t row = lspo_metrics_row(0);
@@ -392,9 +391,7 @@ static lspo_status_t evaluate_first(trainer_t *trainer)
 static lspo_status_t begin(trainer_t *trainer, uint64_t start_ns)
 {
     const lspo_train_options_t *options = trainer->options;
-    lspo_status_t status = load_weights(trainer);
-    if (status == LSPO_OK && options->resume)
-        status = lspo_train_resume(trainer);
+    lspo_status_t status = options->resume ? lspo_train_resume(trainer) : LSPO_OK;
     trainer->first_step = trainer->state.step;
     trainer->refits_before = trainer->state.refits;
     if (status == LSPO_OK && trainer->metrics)

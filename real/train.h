@@ -65,8 +65,8 @@ typedef struct {
     bool resume;
     const char *metrics_path; /* NULL: none */
     double predicted_step_s;  /* NaN: not known */
-    /* First weights of a stage, in place of the seeded ones; NULL: those. */
-    lspo_status_t (*load)(void *context, uint32_t stage, float *weights);
+    /* First weights of a stage, as lspo_first_weights_t gives them. */
+    lspo_status_t (*load)(void *context, uint32_t stage, float *weights, bool *given_out);
     /* Called at the end with the weights of all stages (lora: adapters merged), with keep_best those of the best
      * evaluation; NULL: not. */
     lspo_status_t (*save)(void *context, const float *const *stages);

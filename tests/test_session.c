@@ -16,8 +16,8 @@
 #include "real/session_state.h"
 #include "real/transformer.h"
 #include "sim/memory.h"
-#include "tests/mean_head.h"
 #include "tests/host_weights.h"
+#include "tests/mean_head.h"
 
 enum { STEPS = 50, STAGES_MAX = 8 };
 
@@ -1240,8 +1240,7 @@ static void make_gradients(const lspo_session_t *session, lspo_workload_t *workl
     mean_head_backward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1], 1, NULL, NULL, dx);
     for (uint32_t s = BLOCKS; s > 0; s--) {
         lspo_linear_operands_t operands;
-        lspo_transformer_block_backward(t, host_weights(session, s), NULL, x[s - 1], saved[s], NULL, &operands,
-                                        dx);
+        lspo_transformer_block_backward(t, host_weights(session, s), NULL, x[s - 1], saved[s], NULL, &operands, dx);
         for (uint32_t i = 0; i < LINEARS; i++)
             of[s][i] = dense_gradient(&session->stages[s].message.linear[i], tokens, &operands, i);
     }
@@ -1472,4 +1471,48 @@ Test(session, pairs_by_shape_are_held_once)
     }
     training_end(&shape);
     training_end(&weight);
+}
+
+/* Gives stage 1 alone, as a folder without a head gives all but the last. */
+static lspo_status_t give_one_stage(void *context, uint32_t stage, float *weights, bool *given_out)
+{
+    const size_t *count = context;
+    *given_out = stage == 1;
+    for (size_t i = 0; i < *count && *given_out; i++)
+        weights[i] = 0.25F + (float)i;
+    return LSPO_OK;
+}
+
+/* At creation and after a reset: what is given stays, bit for bit, and only the rest is drawn by the seed. */
+Test(session, first_weights_that_are_given_are_not_drawn)
+{
+    static const char *const policies[] = {"native", "zero", "swap", "lora", "badam"};
+    lspo_workload_t workload = small_workload();
+    for (size_t p = 0; p < sizeof policies / sizeof policies[0]; p++) {
+        training_t seeded;
+        training_begin(policies[p], &workload, &seeded);
+        size_t count = seeded.session->stages[1].shape.element_count;
+        const lspo_first_weights_t first = {give_one_stage, &count};
+        lspo_session_t *session = NULL;
+        lspo_device_caps_t caps = {0};
+        lspo_device_t *device = NULL;
+        cr_assert_eq(lspo_device_open("host", &caps, &device), LSPO_OK);
+        cr_assert_eq(lspo_session_create_from(seeded.plan, device, NULL, &first, &session), LSPO_OK);
+        for (int round = 0; round < 2; round++) {
+            for (uint32_t s = 0; s < seeded.plan->stage_count; s++) {
+                const size_t elements = session->stages[s].shape.element_count;
+                float *got = malloc(elements * sizeof *got), *drawn = malloc(elements * sizeof *drawn);
+                cr_assert_eq(lspo_session_weights(session, s, got), LSPO_OK);
+                cr_assert_eq(lspo_session_weights(seeded.session, s, drawn), LSPO_OK);
+                for (size_t i = 0; i < elements; i++)
+                    cr_assert_eq(got[i], s == 1 ? 0.25F + (float)i : drawn[i], "%s stage %u", policies[p], s);
+                free(drawn);
+                free(got);
+            }
+            cr_assert_eq(lspo_session_reset(session), LSPO_OK);
+        }
+        lspo_session_destroy(session);
+        lspo_device_close(device);
+        training_end(&seeded);
+    }
 }

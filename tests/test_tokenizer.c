@@ -44,6 +44,11 @@ static void write_text(const char *name, const char *text, size_t bytes)
     cr_assert_eq(fclose(file), 0);
 }
 
+static void write_string(const char *name, const char *text)
+{
+    write_text(name, text, strlen(text));
+}
+
 static lspo_status_t open_json(const char *text, lspo_tokenizer_t **tokenizer_out)
 {
     write_text("tokenizer.json", text, strlen(text));
@@ -617,4 +622,44 @@ Test(tokenizer, its_own_word_decides_what_begins_a_text)
     expect_begin_and_end("{\"tokenizer_class\":\"LlamaTokenizer\",\"add_bos_token\":false,\"bos_token\":\"bc\","
                          "\"eos_token\":\"ab\"}",
                          "", LSPO_TOKEN_NONE, 4);
+}
+
+Test(tokenizer, a_byte_order_mark_is_skipped)
+{
+    lspo_tokenizer_t *t = NULL;
+    cr_assert_eq(open_json("\xef\xbb\xbf", &t), LSPO_ERR_INPUT);
+    cr_assert_eq(open_json("\xef\xbb\xbf{" SMALL_MODEL "}", &t), LSPO_OK);
+    expect_ids(t, "abc", 3, true, (const uint32_t[]){6}, 1);
+    lspo_tokenizer_close(t);
+}
+
+Test(tokenizer, what_is_no_file_is_refused_at_once, .timeout = 10)
+{
+    lspo_tokenizer_t *t = NULL;
+    char path[256];
+    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_ERR_INPUT);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(mkdir(path, 0700), 0);
+    cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_ERR_INPUT);
+}
+
+/* The same tokenizer in the two forms: here the two files must give what tokenizer.json gives. */
+Test(tokenizer, two_files_are_short_for_tokenizer_json)
+{
+    const char *config = "{\"tokenizer_class\":\"GPT2Tokenizer\",\"add_bos_token\":true,\"bos_token\":\"x\"}";
+    lspo_tokenizer_t *t = NULL;
+    write_string("vocab.json", "{\"a\":0,\"b\":1,\"ab\":2,\"<|endoftext|>\":3}");
+    write_string("merges.txt", "a b"); /* a last line without its end */
+    write_string("added_tokens.json", "{\"x\":4}");
+    write_string("tokenizer_config.json", config);
+    cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_OK);
+    expect_ids(t, "abxb<|endoftext|>", 17, false, (const uint32_t[]){2, 4, 1, 3}, 4);
+    cr_assert_eq(lspo_tokenizer_begin(t), 4u);
+    cr_assert_eq(lspo_tokenizer_end(t), 3u);
+    lspo_tokenizer_close(t);
+    t = NULL;
+    write_string("tokenizer_config.json", "{\"tokenizer_class\":\"CLIPTokenizer\"}");
+    cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_ERR_INPUT);
 }

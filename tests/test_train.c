@@ -190,9 +190,10 @@ static lspo_status_t keep_weights(void *context, const float *const *stages)
     return LSPO_OK;
 }
 
-static lspo_status_t give_weights(void *context, uint32_t stage, float *weights)
+static lspo_status_t give_weights(void *context, uint32_t stage, float *weights, bool *given_out)
 {
     const weights_t *kept = context;
+    *given_out = true;
     memcpy(weights, kept->stages[stage], kept->counts[stage] * sizeof(float));
     return LSPO_OK;
 }
