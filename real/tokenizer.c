@@ -106,19 +106,26 @@ static size_t metaspace_word_end(const char *text, size_t bytes, size_t at)
     return hit ? (size_t)(hit - text) : bytes;
 }
 
-static lspo_status_t encode_plain(lspo_tokenizer_t *t, const char *text, size_t bytes, bool first, lspo_ids_t *out)
+typedef struct {
+    lspo_tokenizer_t *t;
+    lspo_ids_t *out;
+} taker_t;
+
+static lspo_status_t take_word(void *context, const char *word, size_t bytes)
 {
-    const lspo_words_t *words = NULL;
-    lspo_status_t status = lspo_splitter_apply(t->splitter, text, bytes, first, &words);
-    for (size_t i = 0; status == LSPO_OK && i < words->count; i++) {
-        const char *word = words->text.text + words->words[i].begin;
-        const size_t word_bytes = words->words[i].bytes;
-        for (size_t at = 0, end; at < word_bytes && status == LSPO_OK; at = end) {
-            end = t->splits_at_metaspace ? metaspace_word_end(word, word_bytes, at) : word_bytes;
-            status = encode_word(t, word + at, end - at, out);
-        }
+    const taker_t *taker = context;
+    lspo_status_t status = LSPO_OK;
+    for (size_t at = 0, end; at < bytes && status == LSPO_OK; at = end) {
+        end = taker->t->splits_at_metaspace ? metaspace_word_end(word, bytes, at) : bytes;
+        status = encode_word(taker->t, word + at, end - at, taker->out);
     }
     return status;
+}
+
+static lspo_status_t encode_plain(lspo_tokenizer_t *t, const char *text, size_t bytes, bool first, lspo_ids_t *out)
+{
+    taker_t taker = {t, out};
+    return lspo_splitter_apply(t->splitter, text, bytes, first, take_word, &taker);
 }
 
 /* -- cutting out added tokens -------------------------------------------------------------------------------------- */

@@ -144,9 +144,9 @@ static uint32_t find_role(const lspo_tokenizer_t *t, const json_t *config, const
 
 static void find_roles(lspo_tokenizer_t *t, const json_t *config)
 {
-    static const char *const begins[] = {"<s>", "<|begin_of_text|>", NULL};
-    static const char *const ends[] = {"<|endoftext|>", "</s>", "<|end_of_text|>", NULL};
-    static const char *const pads[] = {"<pad>", NULL};
+    static const char *const begins[] = {"<s>", "<|begin_of_text|>", "<bos>", NULL};
+    static const char *const ends[] = {"<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", NULL};
+    static const char *const pads[] = {"<pad>", "[PAD]", NULL};
     t->begin = find_role(t, config, "bos_token", begins);
     t->end = find_role(t, config, "eos_token", ends);
     t->pad = find_role(t, config, "pad_token", pads);
@@ -236,6 +236,19 @@ static lspo_status_t load_tokenizer_json(loader_t *l)
     if (status == LSPO_OK)
         status = take_tokenizer_json(l, object);
     json_decref(object);
+    return status;
+}
+
+/* An optional file; NULL when it is not there. */
+static lspo_status_t load_optional(const char *folder, const char *name, json_t **object_out)
+{
+    char *path = join(folder, name);
+    lspo_status_t status = LSPO_OK;
+    if (!path)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+    if (access(path, F_OK) == 0)
+        status = lspo_json_file_read(path, object_out);
+    free(path);
     return status;
 }
 
@@ -334,16 +347,15 @@ static lspo_status_t load_two_files(loader_t *l, const char *folder, const json_
 {
     json_t *vocabulary = NULL, *more = NULL, *merges = json_array(), *object = NULL;
     char *vocabulary_path = join(folder, "vocab.json"), *merges_path = join(folder, "merges.txt");
-    char *more_path = join(folder, "added_tokens.json");
-    lspo_status_t status = vocabulary_path && merges_path && more_path && merges ? LSPO_OK : out_of_memory(l);
+    lspo_status_t status = vocabulary_path && merges_path && merges ? LSPO_OK : out_of_memory(l);
     if (status == LSPO_OK)
         status = check_class(l, config);
     if (status == LSPO_OK)
         status = lspo_json_file_read(vocabulary_path, &vocabulary);
     if (status == LSPO_OK)
         status = read_merges(merges_path, merges);
-    if (status == LSPO_OK && has_file(folder, "added_tokens.json"))
-        status = lspo_json_file_read(more_path, &more);
+    if (status == LSPO_OK)
+        status = load_optional(folder, "added_tokens.json", &more);
     if (status == LSPO_OK) {
         json_t *added = make_added(vocabulary, more, config), *post = make_post_processor(vocabulary);
         object = json_pack("{s:{s:s, s:O, s:O}, s:o, s:o, s:{s:s, s:b}, s:{s:s}}", "model", "type", "BPE", "vocab",
@@ -356,22 +368,23 @@ static lspo_status_t load_two_files(loader_t *l, const char *folder, const json_
     json_decref(more);
     json_decref(vocabulary);
     json_decref(merges);
-    free(more_path);
     free(merges_path);
     free(vocabulary_path);
     return status;
 }
 
-/* tokenizer_config.json is optional; NULL when it is not there. */
+/* tokenizer_config.json, and what older folders say in special_tokens_map.json alone: bos_token, eos_token, pad_token. */
 static lspo_status_t load_config(const char *folder, json_t **config_out)
 {
-    char *path = join(folder, "tokenizer_config.json");
-    lspo_status_t status = LSPO_OK;
-    if (!path)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
-    if (access(path, F_OK) == 0)
-        status = lspo_json_file_read(path, config_out);
-    free(path);
+    json_t *map = NULL;
+    lspo_status_t status = load_optional(folder, "tokenizer_config.json", config_out);
+    if (status == LSPO_OK)
+        status = load_optional(folder, "special_tokens_map.json", &map);
+    if (map && !*config_out)
+        *config_out = json_incref(map);
+    else if (map && json_object_update_missing(*config_out, map) != 0)
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the tokenizer of %s", folder);
+    json_decref(map);
     return status;
 }
 

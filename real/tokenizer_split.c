@@ -17,7 +17,7 @@ static const char gpt2_expression[] =
 typedef enum { REMOVED, ISOLATED, WITH_PREVIOUS, WITH_NEXT, CONTIGUOUS } behavior_t;
 typedef enum { NEVER, FIRST, ALWAYS } prepend_t;
 
-/* A step changes each word of the list before it, then cuts it; either may do nothing. */
+/* A step changes each word of the step before it, then cuts it; either may do nothing. */
 typedef enum { AS_IT_IS, PREFIX_BLANK, METASPACE, BYTES } change_t;
 typedef enum { WHOLE, BY_REGEX, BY_TEXT, BY_CHARACTER, BY_CLASS } cut_t;
 
@@ -39,70 +39,72 @@ struct lspo_splitter {
     json_t *object;
     step_t steps[STEPS_MAX];
     size_t count;
-    lspo_words_t lists[2]; /* before and after a step */
+    lspo_buffer_t changed[STEPS_MAX]; /* a step's word as it became */
+    lspo_word_function_t take;        /* while a text is cut        */
+    void *context;
 };
 
-/* -- lists --------------------------------------------------------------------------------------------------------- */
+/* -- parts --------------------------------------------------------------------------------------------------------- */
 
-static lspo_status_t add_word(lspo_words_t *list, size_t begin, size_t bytes, bool first)
-{
-    if (bytes == 0)
-        return LSPO_OK;
-    if (list->count == list->capacity) {
-        const size_t capacity = 2 * list->capacity + 64;
-        lspo_word_t *grown = realloc(list->words, capacity * sizeof *grown);
-        if (!grown)
-            return lspo_error(LSPO_ERR_MEMORY, "out of memory for %zu words", capacity);
-        list->words = grown;
-        list->capacity = capacity;
-    }
-    list->words[list->count++] = (lspo_word_t){begin, bytes, first};
-    return LSPO_OK;
-}
-
-/* One word of a list while it is cut. */
+/* One word while a step cuts it, and the last part, which may still grow: a word for the next step. */
 typedef struct {
-    const step_t *step;
-    lspo_words_t *out;
-    size_t begin;     /* of the word in out's text */
-    size_t out_count; /* words in the list before */
+    lspo_splitter_t *splitter;
+    size_t level; /* of the step */
+    const char *text;
+    size_t begin, end;
     bool first, previous;
 } cutter_t;
+
+static lspo_status_t cut_word(lspo_splitter_t *splitter, size_t level, const char *text, size_t bytes, bool first);
+
+static lspo_status_t pass_on(cutter_t *c)
+{
+    const size_t begin = c->begin, bytes = c->end - c->begin;
+    c->begin = c->end;
+    return bytes > 0 ? cut_word(c->splitter, c->level + 1, c->text + begin, bytes, c->first && begin == 0) : LSPO_OK;
+}
+
+static bool joins(const cutter_t *c, behavior_t behavior, bool is_match)
+{
+    switch (behavior) {
+    case WITH_PREVIOUS:
+        return is_match && !c->previous;
+    case WITH_NEXT:
+        return !is_match && c->previous;
+    case CONTIGUOUS:
+        return is_match == c->previous;
+    case REMOVED:
+    case ISOLATED:
+        break;
+    }
+    return false;
+}
 
 /* The next part of the word: matches, and what lies between them. */
 static lspo_status_t add_part(cutter_t *c, size_t from, size_t to, bool is_match)
 {
+    const step_t *step = &c->splitter->steps[c->level];
     if (from == to)
         return LSPO_OK;
-    const bool previous = c->previous, some = c->out->count > c->out_count;
-    is_match ^= c->step->invert;
+    is_match ^= step->invert;
+    const bool grows = c->end > c->begin && joins(c, step->behavior, is_match);
     c->previous = is_match;
-    bool joins = false;
-    switch (c->step->behavior) {
-    case REMOVED:
-        if (is_match)
-            return LSPO_OK;
-        break;
-    case ISOLATED:
-        break;
-    case WITH_PREVIOUS:
-        joins = is_match && !previous;
-        break;
-    case WITH_NEXT:
-        joins = !is_match && previous;
-        break;
-    case CONTIGUOUS:
-        joins = is_match == previous;
-        break;
-    }
-    if (joins && some) {
-        c->out->words[c->out->count - 1].bytes += to - from;
+    if (grows) {
+        c->end = to;
         return LSPO_OK;
     }
-    return add_word(c->out, c->begin + from, to - from, c->first && from == 0);
+    lspo_status_t status = pass_on(c);
+    c->begin = from;
+    c->end = step->behavior == REMOVED && is_match ? from : to;
+    return status;
 }
 
 /* -- cutting ------------------------------------------------------------------------------------------------------- */
+
+static const step_t *step_of(const cutter_t *c)
+{
+    return &c->splitter->steps[c->level];
+}
 
 /* An expression sees one stretch of valid UTF-8 at a time. */
 static lspo_status_t cut_by_regex(cutter_t *c, const char *text, size_t bytes)
@@ -112,7 +114,7 @@ static lspo_status_t cut_by_regex(cutter_t *c, const char *text, size_t bytes)
     for (size_t at = 0; at < bytes && status == LSPO_OK;) {
         const size_t until = lspo_utf8_valid_until(text, bytes, at);
         for (size_t begin = 0, end = 0; end < until - at && status == LSPO_OK;) {
-            status = lspo_regex_next(c->step->regex, text + at, until - at, end, &begin, &end);
+            status = lspo_regex_next(step_of(c)->regex, text + at, until - at, end, &begin, &end);
             if (status != LSPO_OK || begin == until - at)
                 break;
             status = add_part(c, done, at + begin, false);
@@ -129,14 +131,14 @@ static lspo_status_t cut_by_text(cutter_t *c, const char *text, size_t bytes)
 {
     size_t done = 0;
     lspo_status_t status = LSPO_OK;
-    for (const char *hit; status == LSPO_OK; done += c->step->text_bytes) {
-        hit = memmem(text + done, bytes - done, c->step->text, c->step->text_bytes);
+    for (const char *hit; status == LSPO_OK; done += step_of(c)->text_bytes) {
+        hit = memmem(text + done, bytes - done, step_of(c)->text, step_of(c)->text_bytes);
         if (!hit)
             break;
         const size_t begin = (size_t)(hit - text);
         status = add_part(c, done, begin, false);
         if (status == LSPO_OK)
-            status = add_part(c, begin, begin + c->step->text_bytes, true);
+            status = add_part(c, begin, begin + step_of(c)->text_bytes, true);
         done = begin;
     }
     return status == LSPO_OK ? add_part(c, done, bytes, false) : status;
@@ -149,7 +151,7 @@ static lspo_status_t cut_by_character(cutter_t *c, const char *text, size_t byte
     lspo_status_t status = LSPO_OK;
     for (size_t at = 0, length; at < bytes && status == LSPO_OK; at += length) {
         length = lspo_utf8_next(text, bytes, at, &code);
-        if (!(c->step->is_match ? c->step->is_match(code) : code == c->step->delimiter))
+        if (!(step_of(c)->is_match ? step_of(c)->is_match(code) : code == step_of(c)->delimiter))
             continue;
         status = add_part(c, done, at, false);
         if (status == LSPO_OK)
@@ -229,47 +231,50 @@ static lspo_status_t change_word(const step_t *step, const char *text, size_t by
     return lspo_buffer_append(out, text, bytes);
 }
 
-static lspo_status_t take_word(const step_t *step, const char *text, const lspo_word_t *word, lspo_words_t *out)
+static lspo_status_t cut(cutter_t *c, size_t bytes)
 {
-    cutter_t c = {.step = step, .out = out, .begin = out->text.bytes, .out_count = out->count, .first = word->first};
-    lspo_status_t status = change_word(step, text + word->begin, word->bytes, word->first, &out->text);
-    if (status != LSPO_OK)
-        return status;
-    const char *changed = out->text.text + c.begin;
-    const size_t bytes = out->text.bytes - c.begin;
-    switch (step->cut) {
+    switch (step_of(c)->cut) {
     case BY_REGEX:
-        return cut_by_regex(&c, changed, bytes);
+        return cut_by_regex(c, c->text, bytes);
     case BY_TEXT:
-        return cut_by_text(&c, changed, bytes);
+        return cut_by_text(c, c->text, bytes);
     case BY_CHARACTER:
-        return cut_by_character(&c, changed, bytes);
+        return cut_by_character(c, c->text, bytes);
     case BY_CLASS:
-        return cut_by_class(&c, changed, bytes);
+        return cut_by_class(c, c->text, bytes);
     case WHOLE:
         break;
     }
-    return add_word(out, c.begin, bytes, word->first);
+    c->end = bytes;
+    return LSPO_OK;
+}
+
+/* A word goes through the steps from `level` on, each part as soon as it is whole. */
+static lspo_status_t cut_word(lspo_splitter_t *splitter, size_t level, const char *text, size_t bytes, bool first)
+{
+    if (level == splitter->count)
+        return splitter->take(splitter->context, text, bytes);
+    const step_t *step = &splitter->steps[level];
+    lspo_buffer_t *changed = &splitter->changed[level];
+    lspo_status_t status = LSPO_OK;
+    if (step->change != AS_IT_IS) {
+        changed->bytes = 0;
+        status = change_word(step, text, bytes, first, changed);
+        text = changed->text;
+        bytes = changed->bytes;
+    }
+    cutter_t c = {.splitter = splitter, .level = level, .text = text, .first = first};
+    if (status == LSPO_OK)
+        status = cut(&c, bytes);
+    return status == LSPO_OK ? pass_on(&c) : status;
 }
 
 lspo_status_t lspo_splitter_apply(lspo_splitter_t *splitter, const char *text, size_t bytes, bool first,
-                                  const lspo_words_t **words_out)
+                                  lspo_word_function_t take, void *context)
 {
-    lspo_words_t *from = &splitter->lists[0], *to = &splitter->lists[1];
-    from->text.bytes = from->count = 0;
-    lspo_status_t status = lspo_buffer_append(&from->text, text, bytes);
-    if (status == LSPO_OK)
-        status = add_word(from, 0, bytes, first);
-    for (size_t i = 0; i < splitter->count && status == LSPO_OK; i++) {
-        to->text.bytes = to->count = 0;
-        for (size_t k = 0; k < from->count && status == LSPO_OK; k++)
-            status = take_word(&splitter->steps[i], from->text.text, &from->words[k], to);
-        lspo_words_t *swap = from;
-        from = to;
-        to = swap;
-    }
-    *words_out = from;
-    return status;
+    splitter->take = take;
+    splitter->context = context;
+    return bytes > 0 ? cut_word(splitter, 0, text, bytes, first) : LSPO_OK;
 }
 
 /* -- making -------------------------------------------------------------------------------------------------------- */
@@ -423,11 +428,9 @@ void lspo_splitter_destroy(lspo_splitter_t *splitter)
 {
     if (!splitter)
         return;
-    for (size_t i = 0; i < splitter->count; i++)
+    for (size_t i = 0; i < splitter->count; i++) {
         lspo_regex_destroy(splitter->steps[i].regex);
-    for (size_t i = 0; i < 2; i++) {
-        free(splitter->lists[i].text.text);
-        free(splitter->lists[i].words);
+        free(splitter->changed[i].text);
     }
     json_decref(splitter->object);
     free(splitter);

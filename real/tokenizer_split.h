@@ -12,17 +12,8 @@
 
 typedef struct lspo_splitter lspo_splitter_t;
 
-/* A word: bytes of the text that belongs to its list. */
-typedef struct {
-    size_t begin, bytes;
-    bool first; /* it begins where the whole text begins */
-} lspo_word_t;
-
-typedef struct {
-    lspo_buffer_t text;
-    lspo_word_t *words;
-    size_t count, capacity;
-} lspo_words_t;
+/* Takes a word; any status but LSPO_OK ends the cutting. */
+typedef lspo_status_t (*lspo_word_function_t)(void *context, const char *word, size_t bytes);
 
 /* ByteLevel, Metaspace, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, BertPreTokenizer, and
  * Sequence of them; null leaves the text whole.  LSPO_ERR_INPUT, naming `path`, for others. */
@@ -34,9 +25,9 @@ void lspo_splitter_destroy(lspo_splitter_t *splitter);
 bool lspo_splitter_is_byte_level(const lspo_splitter_t *splitter);
 bool lspo_splitter_is_metaspace(const lspo_splitter_t *splitter, bool *prepends_out);
 
-/* The words of `text`; with `first` it is the beginning of what the user gave.  *words_out, and it alone, holds them until
- * the next call with the same splitter. */
+/* Calls `take` for each word of `text`, in order; with `first` it is the beginning of what the user gave.  In little memory,
+ * however long the text. */
 lspo_status_t lspo_splitter_apply(lspo_splitter_t *splitter, const char *text, size_t bytes, bool first,
-                                  const lspo_words_t **words_out);
+                                  lspo_word_function_t take, void *context);
 
 #endif
