@@ -185,51 +185,38 @@ static bool stop_asked(const trainer_t *trainer)
     return trainer->options->stop && atomic_load(trainer->options->stop) != 0;
 }
 
-static lspo_status_t interrupted_at_start(void)
-{
-    return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted before the first step");
-}
-
-typedef struct {
-    const trainer_t *trainer;
-    XXH3_state_t *hash;
-} weights_loader_t;
-
 /* A model is what its bytes are: they go into the hash, as they were read. */
 static lspo_status_t load_stage(void *context, uint32_t s, float *weights, bool *given_out)
 {
-    const weights_loader_t *loader = context;
-    const lspo_train_options_t *options = loader->trainer->options;
+    const trainer_t *trainer = context;
+    const lspo_train_options_t *options = trainer->options;
     lspo_stage_t stage;
     lspo_model_stage(&options->model, s, &stage);
-    report_phase(loader->trainer, "loading weights", s, lspo_model_stage_count(&options->model));
-    if (stop_asked(loader->trainer))
-        return interrupted_at_start();
+    report_phase(trainer, "loading weights", s, lspo_model_stage_count(&options->model));
+    if (stop_asked(trainer))
+        return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted before the first step");
     lspo_status_t status = options->load(options->model_context, s, weights, given_out);
-    if (status == LSPO_OK && *given_out)
-        XXH3_128bits_update(loader->hash, weights, stage.element_count * sizeof *weights);
+    if (status == LSPO_OK && *given_out && trainer->weights_hash)
+        XXH3_128bits_update(trainer->weights_hash, weights, stage.element_count * sizeof *weights);
     return status;
 }
 
 /* A session with the first weights. */
 static lspo_status_t create_session(trainer_t *trainer, const lspo_plan_t *plan)
 {
-    weights_loader_t loader = {.trainer = trainer};
-    const lspo_first_weights_t first = {load_stage, &loader}, seeded = {0};
-    char text[64];
-    if (!trainer->options->load) {
-        lspo_train_set_weights(trainer, "seeded");
-        return lspo_session_create_from(plan, trainer->device, NULL, &seeded, &trainer->session);
-    }
-    loader.hash = XXH3_createState();
-    if (!loader.hash || XXH3_128bits_reset(loader.hash) != XXH_OK) {
-        XXH3_freeState(loader.hash);
+    const lspo_first_weights_t first = {trainer->options->load ? load_stage : NULL, trainer};
+    char text[64] = "seeded";
+    trainer->weights_hash = XXH3_createState();
+    if (!trainer->weights_hash || XXH3_128bits_reset(trainer->weights_hash) != XXH_OK) {
+        XXH3_freeState(trainer->weights_hash);
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a hash");
     }
     lspo_status_t status = lspo_session_create_from(plan, trainer->device, NULL, &first, &trainer->session);
-    XXH128_hash_t digest = XXH3_128bits_digest(loader.hash);
-    XXH3_freeState(loader.hash);
-    snprintf(text, sizeof text, "xxh3 %016" PRIx64 "%016" PRIx64, digest.high64, digest.low64);
+    XXH128_hash_t digest = XXH3_128bits_digest(trainer->weights_hash);
+    XXH3_freeState(trainer->weights_hash);
+    trainer->weights_hash = NULL;
+    if (first.load)
+        snprintf(text, sizeof text, "xxh3 %016" PRIx64 "%016" PRIx64, digest.high64, digest.low64);
     lspo_train_set_weights(trainer, text);
     return status;
 }

@@ -2,6 +2,8 @@
 #ifndef LSPO_REAL_TRAIN_STATE_H
 #define LSPO_REAL_TRAIN_STATE_H
 
+#include <xxhash.h>
+
 #include "plan/plan.h"
 #include "real/metrics.h"
 #include "real/saver.h"
@@ -25,6 +27,7 @@ typedef struct {
     double *row_fit_s;                /* what fits took in each of them */
     uint32_t cut_count;               /* steps of the segment that an end left; 0: all */
     uint32_t projects, projects_done; /* ops of the segment that check or fit projectors */
+    XXH3_state_t *weights_hash;       /* while the first weights are loaded; NULL: they are there */
     lspo_setting_t settings[LSPO_SETTINGS_MAX];
     size_t setting_count;
     lspo_train_state_t state;
