@@ -398,7 +398,7 @@ static lspo_status_t take_unigram(const loader_t *l, const json_t *model)
     lspo_tokenizer_t *t = l->t;
     const json_t *unknown = json_object_get(model, "unk_id");
     const size_t own = json_array_size(json_object_get(model, "vocab"));
-    double least = INFINITY;
+    double least = (double)INFINITY;
     t->kind = LSPO_TOKENIZER_UNIGRAM;
     t->byte_fallback = lspo_json_flag(model, "byte_fallback", false);
     t->fuse_unknown = true;
