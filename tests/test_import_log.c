@@ -273,6 +273,21 @@ Test(import_log, broken_lines)
     }
 }
 
+/* Megatron's lines before its timers are longer than these, and all of one length: they are not broken. */
+Test(import_log, long_lines_of_one_length)
+{
+    lspo_trace_t *trace = NULL;
+    for (int step = 1; step < 7; step++)
+        print(" iteration %8d/ 500 | consumed samples: 10 | elapsed time per iteration (ms): 43000.0 | lm loss: 1.0 | "
+              "grad "
+              "norm: 1.0 | number of skipped iterations: 0 |\ntime (ms) | forward: 21%d.71 | backward: 3509.10 | "
+              "optimizer: "
+              "38738.77 | batch generator: 4.65\n",
+              10 * step, step);
+    cr_assert_eq(import_text(0, &trace), LSPO_OK);
+    expect_trace(trace, "Megatron", 6, (double[3]){43, 3.7232, 38.7388}, "");
+}
+
 /* A device's rate is no batch: per_device_train_batch_size is not the samples of a step. */
 Test(import_log, batch_of_a_step)
 {

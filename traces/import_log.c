@@ -423,7 +423,8 @@ static uint32_t find_columns(const char *text)
             longest = length;
             full = continued = 0;
         }
-        if (length != longest || *next == '\0')
+        bool begins = strncmp(next, timers_mark, sizeof timers_mark - 1) == 0; /* or goes on there: who knows */
+        if (length != longest || *next == '\0' || begins)
             continue;
         bool continues = is_continuation(line, next);
         if (continues ? holds_mark(before, (size_t)(next - before)) || breaks_mark(line, length, next)
