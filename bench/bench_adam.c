@@ -2,7 +2,8 @@
  *
  *   1. states above the last-level cache: against a loop with the same memory accesses and almost no arithmetic;
  *      wanted: at least 0.90 of its speed.  The loop comes plain and, the harder rival, writing `out` past the caches.
- *   2. a state of 1 MB, in L2: against a plain AVX2 loop with the textbook's divisions; wanted: at least 1.5 times.
+ *   2. a state of 1 MB, in L2: against a plain AVX2 loop with the textbook's divisions; wanted: at least 1.5 times.  And
+ *      against the streaming loop there, which is the limit of the cache: at least 0.60 of it.
  * One thread; usage: bench_adam [elements of case 1]. */
 #include <math.h>
 #include <stdint.h>
@@ -10,6 +11,8 @@
 #include "bench/measure.h"
 #include "kernels/adam.h"
 #include "kernels/cpu.h"
+
+static const double least_of_cache = 0.60;
 
 typedef struct {
     size_t n;
@@ -180,17 +183,24 @@ int main(int argc, char **argv)
     for (int level = LSPO_CPU_PORTABLE; level < LSPO_CPU_LEVEL_COUNT; level++) {
         lspo_cpu_limit((lspo_cpu_level_t)level);
         char label[64];
-        snprintf(label, sizeof label, "1 MB, %s / plain AVX2 loop", lspo_cpu_level_name(lspo_cpu_level()));
-        compare(label, &state, run_naive, 100, 31);
+        const char *name = lspo_cpu_level_name(lspo_cpu_level());
+        snprintf(label, sizeof label, "1 MB, %s / plain AVX2 loop", name);
+        const double naive_ratio = compare(label, &state, run_naive, 100, 31);
+        snprintf(label, sizeof label, "1 MB, %s / streaming in cache", name);
+        const double cache_ratio = compare(label, &state, run_stream, 100, 31);
+        if (lspo_cpu_level() == LSPO_CPU_PORTABLE)
+            continue; /* what is promised is promised for vector units */
+        measure_gate("times the speed of a plain loop in cache", naive_ratio, 1.5, 1e9);
+        measure_gate("of the cache's limit", cache_ratio, least_of_cache, 1e9);
     }
     state_destroy(&state);
 
     state = state_create(large_n);
     char label[64];
     snprintf(label, sizeof label, "%.1f GB / streaming loop", 16.0 * (double)large_n * 1e-9);
-    compare(label, &state, run_stream, 1, 9);
+    measure_gate("of a loop with the same accesses", compare(label, &state, run_stream, 1, 9), 0.90, 1e9);
     snprintf(label, sizeof label, "%.1f GB / streaming past caches", 16.0 * (double)large_n * 1e-9);
-    compare(label, &state, run_stream_past, 1, 9);
+    measure_gate("of one that writes past the caches", compare(label, &state, run_stream_past, 1, 9), 0.80, 1e9);
     state_destroy(&state);
-    return 0;
+    return measure_missed > 0;
 }

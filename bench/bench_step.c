@@ -4,7 +4,8 @@
  * of attention, forward 2 s (s + 1) e and twice that backward for each of the heads of width e (kernels/attention.h).
  * N counts every parameter, as in the usual formula; the stricter figure counts only weights that stand in a product.
  * Each step is timed between two products of 1536^3 by the same library, thread and process.  Wanted: at least 0.60.
- * Then each kernel alone at its shapes in the step.  Usage: bench_step [repeats]. */
+ * Then each kernel alone at its shapes in the step, and what the step takes besides: there weights and gradients come from
+ * memory, which a kernel that is repeated alone finds in a cache.  Usage: bench_step [repeats]. */
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -137,8 +138,8 @@ static double time_square_s(const square_t *q)
     return measure_now_s() - start_s;
 }
 
-/* Prints the rates and returns the median ratio by the 6 N count. */
-static double compare(step_t *s, size_t repeats)
+/* Prints the rates and returns the median ratio by the 6 N count, and the median time of a step. */
+static double compare(step_t *s, size_t repeats, double *step_s_out)
 {
     const square_t q = {device_floats((size_t)SQUARE * SQUARE), device_floats((size_t)SQUARE * SQUARE),
                         device_floats((size_t)SQUARE * SQUARE)};
@@ -173,13 +174,14 @@ static double compare(step_t *s, size_t repeats)
     free(q.a);
     free(q.b);
     free(q.c);
+    *step_s_out = step_s;
     return ratio;
 }
 
 /* --- each kernel alone -------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    size_t w, f, v, e, heads;
+    size_t w, f, v, e, heads, positions;
     float *in, *weight, *out, *more, *probabilities, *statistics, *small;
     uint32_t ids[T];
     float *scratch;
@@ -296,6 +298,10 @@ static void copy(kernels_t *k)
 {
     memcpy(k->out, k->in, T * k->w * sizeof(float));
 }
+static void embed_clear(kernels_t *k)
+{
+    memset(k->out, 0, (k->v + k->positions) * k->w * sizeof(float));
+}
 static void embed_forward(kernels_t *k)
 {
     lspo_embedding_forward(BATCH, SEQUENCE, k->w, k->ids, k->in, k->more, k->out);
@@ -308,8 +314,10 @@ static void embed_backward(kernels_t *k)
 static kernels_t kernels_create(const step_t *s)
 {
     const lspo_model_t *m = &s->model;
-    const size_t widest = (size_t)T * m->mlp_width;
-    kernels_t k = {.w = m->width, .f = m->mlp_width, .v = m->vocabulary, .heads = m->head_count};
+    const size_t activations = (size_t)T * m->mlp_width, table = ((size_t)m->vocabulary + m->max_sequence) * m->width;
+    const size_t widest = activations > table ? activations : table;
+    kernels_t k = {
+        .w = m->width, .f = m->mlp_width, .v = m->vocabulary, .heads = m->head_count, .positions = m->max_sequence};
     k.e = k.w / k.heads;
     k.in = measure_floats(widest);
     k.weight = measure_floats(k.w * k.f);
@@ -359,7 +367,7 @@ static double print_row(kernels_t *k, const row_t *row)
     return row->count * each_s;
 }
 
-static void print_breakdown(const step_t *s)
+static void print_breakdown(const step_t *s, double step_s)
 {
     kernels_t k = kernels_create(s);
     const double w = (double)k.w, f = (double)k.f, v = (double)k.v, blocks = s->model.block_count;
@@ -396,11 +404,14 @@ static void print_breakdown(const step_t *s)
         {"copy of dX", copy, blocks, 0, row * 2 * w},
         {"embedding", embed_forward, 1, 0, row * 3 * w},
         {"embedding backward", embed_backward, 1, 0, row * 5 * w},
+        {"embedding cleared", embed_clear, 1, 0, 4.0 * (double)((k.v + k.positions) * k.w)},
     };
     double total_s = 0.0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         total_s += print_row(&k, &rows[i]);
     printf("sum of the parts %35.2f ms\n", total_s * 1e3);
+    printf("waiting for memory, in no part %21.2f ms, %.1f %% of the step\n", (step_s - total_s) * 1e3,
+           100 * (1 - total_s / step_s));
     kernels_destroy(&k);
 }
 
@@ -413,8 +424,9 @@ int main(int argc, char **argv)
     }
     static step_t step;
     step_create(&step);
-    const double ratio = compare(&step, repeats);
-    print_breakdown(&step);
+    double step_s;
+    const double ratio = compare(&step, repeats, &step_s);
+    print_breakdown(&step, step_s);
     step_destroy(&step);
     if (ratio < 0.60) {
         fprintf(stderr, "bench_step: the step reaches %.3f of sgemm's rate, below the 0.60 that is wanted\n", ratio);

@@ -42,4 +42,16 @@ static inline float *measure_floats(size_t n)
     return memory;
 }
 
+/* A gate: prints whether `ratio` is at least, or at most, what is wanted, and counts what is missed for the exit status. */
+static int measure_missed;
+static inline void measure_gate(const char *what, double ratio, double least, double most)
+{
+    const int holds = ratio >= least && ratio <= most;
+    if (least > 0)
+        printf("%-6s %s: %.2f, wanted at least %.2f\n", holds ? "holds" : "MISSED", what, ratio, least);
+    else
+        printf("%-6s %s: %.2f, wanted at most %.2f\n", holds ? "holds" : "MISSED", what, ratio, most);
+    measure_missed += !holds;
+}
+
 #endif
