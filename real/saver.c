@@ -119,14 +119,14 @@ static void *write_copy(void *argument)
     return NULL;
 }
 
-static lspo_status_t save(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint)
+static lspo_status_t save(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint, bool last)
 {
     lspo_status_t status = join(saver);
-    if (status == LSPO_OK && !saver->copy && !saver->waits)
-        take_copy(saver, checkpoint);
     if (status != LSPO_OK)
         return status;
-    if (saver->waits)
+    if (!last && !saver->copy && !saver->waits)
+        take_copy(saver, checkpoint);
+    if (last || saver->waits)
         return lspo_checkpoint_write(saver->folder, checkpoint, saver->keep);
     status = fill_copy(saver, checkpoint);
     if (status != LSPO_OK)
@@ -136,10 +136,10 @@ static lspo_status_t save(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoi
     return saver->writing ? LSPO_OK : lspo_checkpoint_write(saver->folder, &saver->checkpoint, saver->keep);
 }
 
-lspo_status_t lspo_saver_save(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint)
+lspo_status_t lspo_saver_save(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint, bool last)
 {
     uint64_t start_ns = lspo_now_ns();
-    lspo_status_t status = save(saver, checkpoint);
+    lspo_status_t status = save(saver, checkpoint, last);
     add_held(saver, start_ns);
     return status;
 }

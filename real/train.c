@@ -422,7 +422,8 @@ static lspo_status_t finish_segment(trainer_t *trainer, uint32_t count)
     if (status != LSPO_OK)
         return status;
     bool due = options->checkpoint_every > 0 && state->step % options->checkpoint_every == 0;
-    return due || state->finished || stop_asked(trainer) ? lspo_train_save(trainer) : LSPO_OK;
+    bool last = state->finished || stop_asked(trainer);
+    return due || last ? lspo_train_save(trainer, last) : LSPO_OK;
 }
 
 static lspo_status_t run_segments(trainer_t *trainer)
@@ -435,7 +436,7 @@ static lspo_status_t run_segments(trainer_t *trainer)
             status = finish_segment(trainer, count);
     }
     if (status == LSPO_OK && !trainer->state.finished)
-        status = lspo_train_save(trainer);
+        status = lspo_train_save(trainer, true);
     lspo_status_t written = trainer->saver ? lspo_saver_wait(trainer->saver) : LSPO_OK;
     if (status != LSPO_OK || written != LSPO_OK || trainer->state.finished)
         return status != LSPO_OK ? status : written;

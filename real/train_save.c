@@ -101,7 +101,7 @@ static lspo_checkpoint_t checkpoint_of(trainer_t *trainer, const lspo_state_arra
                                .array_count = count};
 }
 
-lspo_status_t lspo_train_save(trainer_t *trainer)
+lspo_status_t lspo_train_save(trainer_t *trainer, bool last)
 {
     lspo_state_array_t *arrays;
     size_t count;
@@ -111,7 +111,7 @@ lspo_status_t lspo_train_save(trainer_t *trainer)
     if (status != LSPO_OK)
         return status;
     const lspo_checkpoint_t checkpoint = checkpoint_of(trainer, arrays, count);
-    status = lspo_saver_save(trainer->saver, &checkpoint);
+    status = lspo_saver_save(trainer->saver, &checkpoint, last);
     if (status == LSPO_OK)
         trainer->saved_step = trainer->state.step;
     free(arrays);

@@ -56,8 +56,8 @@ bool lspo_train_tracks_best(const lspo_train_options_t *options);
 /* Give options->save the best weights, or the last ones. */
 lspo_status_t lspo_train_export(trainer_t *trainer);
 
-/* A checkpoint of the state as it is, unless it has one. */
-lspo_status_t lspo_train_save(trainer_t *trainer);
+/* A checkpoint of the state as it is, unless it has one; `last`: no step follows. */
+lspo_status_t lspo_train_save(trainer_t *trainer, bool last);
 /* Take up the newest whole checkpoint; a warning when there is none. */
 lspo_status_t lspo_train_resume(trainer_t *trainer);
 
