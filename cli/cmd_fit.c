@@ -38,7 +38,7 @@ static const lspo_arg_t fit_args[] = {
      BASE(policy_name)},
     {.name = "text",
      .value = "FILE",
-     .help = "this file's bytes (the King James Bible, or the machine's own texts)",
+     .help = "train on this file's bytes (the King James Bible, or the machine's own texts)",
      .store = lspo_arg_text,
      BASE(text_path)},
     {.name = "layer",
@@ -267,10 +267,11 @@ const lspo_command_t lspo_command_fit = {
              "text.\n\n"
              "  raw             random projectors P P' G Q Q'\n"
              "  random          the same at its best scale\n"
-             "  learned         projectors fitted on the calibration gradients, at its best scale\n"
-             "  galore          singular vectors of the mean calibration gradient, in as many bytes\n"
+             "  learned         projectors fitted on the calibration gradients, best scale\n"
+             "  galore          singular vectors of the mean calibration gradient, equal bytes\n"
              "  galore_formula  the same in as many numbers, by the paper's Table 2\n"
-             "  floor           what no estimate of rank D can go below; galore_floor: of galore's rank",
+             "  floor           what no estimate of rank D can go below\n"
+             "  galore_floor    the same of galore's rank",
     .examples = "lspo fit --model gpt-small --subspace 128 --nnz 4 --iterations 30\n"
                 "lspo fit --policy lsp --subspace 32 --check-every 8 --bias-threshold 0.1 --iterations 32 --format csv",
     .common = "model policy layer subspace nnz iterations",

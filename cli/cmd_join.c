@@ -21,7 +21,7 @@ typedef struct {
 static const lspo_arg_t join_args[] = {
     {.name = "metrics",
      .value = "FILE",
-     .help = "of lspo train --metrics",
+     .help = "what lspo train --metrics wrote",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(join_request_t, metrics_path)},
     {.name = "model",

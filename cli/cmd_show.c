@@ -120,7 +120,7 @@ typedef struct {
 static const lspo_arg_t show_args[] = {
     {.name = "format",
      .value = "table|csv|json",
-     .help = "of the result (table on a terminal, else csv; machine: an INI file unless given)",
+     .help = "how the result is written (table on a terminal, else csv; machine: an INI file unless given)",
      .store = lspo_arg_choice,
      .names = lspo_format_names,
      .offset_bytes = offsetof(show_request_t, format)},

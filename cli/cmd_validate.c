@@ -119,7 +119,7 @@ static const lspo_arg_t validate_args[] = {
      .help = "train on this file's bytes (as lspo run)",
      .store = lspo_arg_text,
      FIELD(text)},
-    LSPO_FORMAT_ARG("result; csv: the summary", offsetof(validate_request_t, format)),
+    LSPO_FORMAT_ARG("result, in csv the summary,", offsetof(validate_request_t, format)),
 };
 
 static lspo_status_t make_folder(const char *path)

@@ -25,8 +25,9 @@ extern const char *const lspo_format_names[];
 /* The row `--format` of a command's options; `what` it writes is a literal, the slot an int. */
 #define LSPO_FORMAT_ARG(what, offset)                                                                                  \
     {                                                                                                                  \
-        .name = "format", .value = "table|csv|json", .help = "of the " what " (table on a terminal, else csv)",        \
-        .store = lspo_arg_choice, .names = lspo_format_names, .offset_bytes = (offset)                                 \
+        .name = "format", .value = "table|csv|json",                                                                   \
+        .help = "how the " what " is written (table on a terminal, else csv)", .store = lspo_arg_choice,               \
+        .names = lspo_format_names, .offset_bytes = (offset)                                                           \
     }
 
 /* AUTO: a table on a terminal, CSV otherwise. */

@@ -27,7 +27,7 @@ while read -r page; do
     grep -q '^commands:$' "$scratch/help" || head -24 "$scratch/help" | grep -q '^examples:$' ||
         complain "lspo help $page: no example on the first screen"
     # Usage and examples may be longer: they are copied.
-    sed '1d; /^examples:$/,/^$/d' "$scratch/help" | awk -v page="$page" 'length > 80 && !/^   *[^ ]/ { print page ": " $0 }' >"$scratch/long"
+    sed '1d; /^examples:$/,/^$/d' "$scratch/help" | awk -v page="$page" 'length > 80 { print page ": " $0 }' >"$scratch/long"
     [ ! -s "$scratch/long" ] || complain "longer than 80 columns: $(cat "$scratch/long")"
     ! grep -E '(time|seconds|tokens|sequences|batches|bytes|parameters|nonzeros|line|RATE|s) an? (iteration|step|optimizer|second|sequence|micro-batch|row|evaluation|op)\b' \
         "$scratch/help" || complain "lspo help $page: 'per' is plainer"
