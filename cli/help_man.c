@@ -95,22 +95,28 @@ static void write_options(const lspo_command_t *command, FILE *file)
     }
 }
 
-/* What write_more() writes, which is made for the terminal. */
-static void write_details(const lspo_command_t *command, FILE *file)
+/* What `write` writes, which is made for the terminal. */
+static void write_captured(FILE *file, void (*write)(FILE *file))
 {
     char *text = NULL;
     size_t length;
+    FILE *memory = open_memstream(&text, &length);
+    if (memory == NULL)
+        return;
+    write(memory);
+    if (fclose(memory) == 0)
+        write_lines(file, text);
+    free(text);
+}
+
+static void write_details(const lspo_command_t *command, FILE *file)
+{
     if (command->details != NULL || command->write_more != NULL)
         fputs(".SH DETAILS\n", file);
     if (command->details != NULL)
         write_text(file, command->details);
-    FILE *memory = command->write_more != NULL ? open_memstream(&text, &length) : NULL;
-    if (memory == NULL)
-        return;
-    command->write_more(memory);
-    if (fclose(memory) == 0)
-        write_lines(file, text);
-    free(text);
+    if (command->write_more != NULL)
+        write_captured(file, command->write_more);
 }
 
 static void write_names(const lspo_command_t *const *commands, FILE *file)
@@ -138,14 +144,18 @@ static void write_overview(FILE *file)
                      "prediction true? Results go to stdout, messages to stderr; NO_COLOR=1 keeps tables plain. Each "
                      "command has a page of its own, lspo-COMMAND(1), which is also what `lspo help COMMAND` says.");
     write_names(lspo_commands, file);
-    for (const lspo_topic_t *topic = lspo_topics; topic->name != NULL; topic++)
-        if (topic->text != NULL) {
-            fputs(".SH ", file);
-            for (const char *c = topic->name; *c != '\0'; c++)
-                fputc(toupper((unsigned char)*c), file);
-            fputc('\n', file);
+    for (const lspo_topic_t *topic = lspo_topics; topic->name != NULL; topic++) {
+        if (strcmp(topic->name, "exit-codes") == 0) /* EXIT STATUS below */
+            continue;
+        fputs(".SH ", file);
+        for (const char *c = topic->name; *c != '\0'; c++)
+            fputc(toupper((unsigned char)*c), file);
+        fputc('\n', file);
+        if (topic->text != NULL)
             write_text(file, topic->text);
-        }
+        else
+            write_captured(file, topic->write);
+    }
     write_exit_status(file);
 }
 

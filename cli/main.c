@@ -82,6 +82,13 @@ static int run_command(const lspo_command_t *command, int argc, char **argv)
     return status == LSPO_ERR_INPUT ? refuse_usage(command) : lspo_status_exit_code(status);
 }
 
+/* `lspo sim help` is `lspo help sim`; in `lspo sim --policy help` the word is a value. */
+static bool asks_by_word(int argc, char **argv)
+{
+    return argc >= 3 && argc <= 4 && strcmp(argv[argc - 1], "help") == 0 && argv[argc - 2][0] != '-' &&
+           strcmp(argv[1], "help") != 0;
+}
+
 static int run(int argc, char **argv)
 {
     const lspo_command_t *command;
@@ -99,6 +106,10 @@ static int run(int argc, char **argv)
     if (strcmp(argv[1], "__complete") == 0) {
         lspo_complete(argc - 2, argv + 2, stdout);
         return 0;
+    }
+    if (asks_by_word(argc, argv)) {
+        char *words[] = {"help", argv[1], argv[2], NULL};
+        return run_command(&lspo_command_help, argc - 1, words);
     }
     lspo_status_t status = lspo_command_find(argc - 1, argv + 1, &command, &depth);
     return status == LSPO_OK ? run_command(command, argc - depth, argv + depth) : refuse_usage(command);
