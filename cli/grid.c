@@ -1,14 +1,14 @@
 /* grid.c - see grid.h. */
 #include "cli/grid.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/input_file.h"
 #include "plan/units.h"
 
-enum { LINE_BYTES = 4096, WHERE_BYTES = 512, SHARE_MOST = 1000 };
+enum { FILE_BYTES_MAX = 1 << 24, WHERE_BYTES = 512, SHARE_MOST = 1000 };
 
 /* Where the reader stands. */
 typedef struct {
@@ -215,19 +215,17 @@ static lspo_status_t read_line(reader_t *reader, char *text)
     return strcmp(word, "flags") == 0 ? read_flags(reader) : read_group(reader, word);
 }
 
-static lspo_status_t read_lines(reader_t *reader, FILE *file)
+static lspo_status_t read_lines(reader_t *reader, lspo_input_t *input)
 {
-    char text[LINE_BYTES];
+    char *text = NULL;
+    size_t length;
     lspo_status_t status = LSPO_OK;
-    while (status == LSPO_OK && fgets(text, sizeof text, file) != NULL) {
+    while (status == LSPO_OK && (status = lspo_input_line(input, &text, &length)) == LSPO_OK && text) {
         reader->line++;
-        if (strchr(text, '\n') == NULL && !feof(file))
-            return lspo_error(LSPO_ERR_INPUT, "%s:%u: a line of more than %d characters", reader->path, reader->line,
-                              LINE_BYTES - 2);
+        if (memchr(text, '\0', length))
+            return lspo_error(LSPO_ERR_INPUT, "%s:%u: a zero byte", reader->path, reader->line);
         status = read_line(reader, text);
     }
-    if (status == LSPO_OK && ferror(file))
-        return lspo_error(LSPO_ERR_INPUT, "cannot read the grid %s: %s", reader->path, strerror(errno));
     if (status == LSPO_OK && reader->grid->cell_count == 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: the grid has no cells", reader->path);
     return status;
@@ -239,12 +237,11 @@ lspo_status_t lspo_grid_read(const char *path, lspo_grid_t *grid_out)
     reader_t reader = {.grid = &grid, .path = path};
     if (grid.path == NULL)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a grid");
-    FILE *file = fopen(path, "r");
-    lspo_status_t status = file != NULL
-                               ? read_lines(&reader, file)
-                               : lspo_error(LSPO_ERR_INPUT, "cannot read the grid %s: %s", path, strerror(errno));
-    if (file != NULL)
-        fclose(file);
+    lspo_input_t *input = NULL;
+    lspo_status_t status = lspo_input_open(path, FILE_BYTES_MAX, &input);
+    if (status == LSPO_OK)
+        status = read_lines(&reader, input);
+    lspo_input_close(input);
     if (status == LSPO_OK)
         *grid_out = grid;
     else

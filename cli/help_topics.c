@@ -7,7 +7,8 @@
 static const char models[] =
     "A model (--model) is one of three things.\n"
     "\n"
-    "A preset: its shapes are built in, its weights are random. `lspo list models` names them; `lspo sim` needs no "
+    "A preset: its shapes are built in, its weights are random. `lspo list models` names them; a folder of the same name "
+    "is written with a slash (./NAME). `lspo sim` needs no "
     "more, "
     "and `lspo run` and `lspo train` begin with weights that --seed draws.\n"
     "\n"

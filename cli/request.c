@@ -316,6 +316,9 @@ bool lspo_request_is_folder(const char *name)
 lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
 {
     lspo_hf_model_t *folder;
+    struct stat info;
+    if (is_preset(name) && stat(name, &info) == 0)
+        lspo_warn("--model %s is the preset; ./%s is what lies here under that name", name, name);
     if (!lspo_request_is_folder(name))
         return lspo_model_find(name, model_out);
     if (!lspo_hf_model_exists(name))
@@ -426,9 +429,9 @@ static lspo_status_t cap_set(const char *assignment, lspo_machine_t *scratch, ls
                    sizeof(double));
             return LSPO_OK;
         }
-    return lspo_error(
-        LSPO_ERR_INPUT,
-        "--set %s cannot be imposed on a device that runs: only the link, cpu.adam_pps and memory can", assignment);
+    return lspo_error(LSPO_ERR_INPUT,
+                      "--set %s cannot be imposed on a device that runs: only the link, cpu.adam_pps and memory can",
+                      assignment);
 }
 
 lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps)

@@ -1,17 +1,21 @@
 /* validate_visits.c - what the visits of a cell say together, and their file, from which a later session goes on. */
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/validate.h"
+#include "plan/input_file.h"
 #include "plan/output_file.h"
 #include "plan/units.h"
 #include "traces/accuracy.h"
 #include "traces/summary.h"
 
 enum { PATH_BYTES = 1024 };
+static const uint64_t file_bytes_max = (uint64_t)1 << 30;
 static const char header[] = "round,disturbed,foreign_share,core_share,flags,samples_s";
 
 /* Measurements */
@@ -200,19 +204,16 @@ static lspo_status_t read_visit(const lspo_cells_t *cells, const char *where, ch
     return status;
 }
 
-static lspo_status_t read_visits(const lspo_cells_t *cells, const char *path, FILE *file,
+static lspo_status_t read_visits(const lspo_cells_t *cells, const char *path, lspo_input_t *input,
                                  lspo_measurement_t *measurements, FILE *others)
 {
     char *line = NULL, where[PATH_BYTES + 32];
-    size_t line_bytes = 0;
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t number = 1; status == LSPO_OK && getline(&line, &line_bytes, file) >= 0; number++) {
-        line[strcspn(line, "\r\n")] = '\0';
-        snprintf(where, sizeof where, "%s:%u", path, number);
-        if (number > 1)
-            status = read_visit(cells, where, line, measurements, others);
+    size_t length;
+    lspo_status_t status = lspo_input_line(input, &line, &length); /* the names of the columns */
+    while (status == LSPO_OK && line && (status = lspo_input_line(input, &line, &length)) == LSPO_OK && line) {
+        snprintf(where, sizeof where, "%s:%" PRIu64, path, lspo_input_line_number(input));
+        status = read_visit(cells, where, line, measurements, others);
     }
-    free(line);
     return status;
 }
 
@@ -230,17 +231,18 @@ lspo_status_t lspo_visits_read(const lspo_cells_t *cells, const char *folder, ls
     char path[PATH_BYTES], *others_text = NULL;
     size_t others_bytes;
     snprintf(path, sizeof path, "%s/visits.csv", folder);
-    FILE *file = fopen(path, "r");
-    if (file == NULL && errno == ENOENT) {
+    if (access(path, F_OK) != 0 && errno == ENOENT) {
         *others_out = NULL;
         return LSPO_OK;
     }
-    if (file == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--resume: cannot read %s: %s", path, strerror(errno));
+    lspo_input_t *input;
+    lspo_status_t status = lspo_input_open(path, file_bytes_max, &input);
+    if (status != LSPO_OK)
+        return status;
     FILE *others = open_memstream(&others_text, &others_bytes);
-    lspo_status_t status = others != NULL ? read_visits(cells, path, file, measurements, others)
-                                          : lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
-    fclose(file);
+    status = others != NULL ? read_visits(cells, path, input, measurements, others)
+                            : lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
+    lspo_input_close(input);
     if (others != NULL && fclose(others) != 0 && status == LSPO_OK)
         status = lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
     for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++)

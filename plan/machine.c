@@ -315,6 +315,9 @@ lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machin
 {
     machine_file_t file = {0};
     if (find_preset(name_or_path, machine_out)) {
+        if (access(name_or_path, F_OK) == 0) {
+            lspo_warn("machine %s is the preset; ./%s is the file of that name here", name_or_path, name_or_path);
+        }
         return LSPO_OK;
     }
     if (access(name_or_path, F_OK) != 0 && lspo_name_is_path(name_or_path)) {
