@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "real/regex.h"
 #include "real/regex_sets.h"
@@ -209,7 +210,8 @@ static lspo_status_t take_posix(parser_t *p, class_t *class, bool *found)
         return LSPO_OK;
     memcpy(name, at, (size_t)(end - at));
     p->at = end + 2;
-    return add_set(p, name, negative, class);
+    /* The one that differs from \p{Punct}. */
+    return add_set(p, strcmp(name, "punct") == 0 ? "punctorsymbol" : name, negative, class);
 }
 
 static lspo_status_t take_class(parser_t *p, lspo_buffer_t *out);
@@ -377,7 +379,33 @@ static lspo_status_t put_character(parser_t *p, uint32_t code, lspo_buffer_t *ou
     return put_code(out, code);
 }
 
-#define WORD "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]"
+/* A set outside of classes.  There, as in \b, \w has the numbers of Latin-1 that are none of decimal digits, too. */
+static lspo_status_t put_alone(parser_t *p, const char *name, bool negative, lspo_buffer_t *out)
+{
+    class_t class = {0};
+    lspo_status_t status = put_set(p, name, &class.inside);
+    if (status == LSPO_OK && strcasecmp(name, "word") == 0)
+        status = put(&class.inside, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}");
+    if (status == LSPO_OK)
+        status = write_class(&class, negative, out);
+    free(class.inside.text);
+    return status;
+}
+
+/* \b and \B */
+static lspo_status_t put_border(parser_t *p, bool negative, lspo_buffer_t *out)
+{
+    static const char *const border[] = {"(?:(?<=", ")(?!", ")|(?<!", ")(?=", "))"};
+    static const char *const none[] = {"(?:(?<=", ")(?=", ")|(?<!", ")(?!", "))"};
+    const char *const *parts = negative ? none : border;
+    lspo_status_t status = put(out, parts[0]);
+    for (size_t i = 1; i < 5 && status == LSPO_OK; i++) {
+        status = put_alone(p, "word", false, out);
+        if (status == LSPO_OK)
+            status = put(out, parts[i]);
+    }
+    return status;
+}
 
 static lspo_status_t take_escape(parser_t *p, lspo_buffer_t *out)
 {
@@ -388,14 +416,8 @@ static lspo_status_t take_escape(parser_t *p, lspo_buffer_t *out)
     lspo_status_t status = take_set(p, name, &negative, &found);
     if (status != LSPO_OK)
         return status;
-    if (found) {
-        class_t class = {0};
-        status = put_set(p, name, &class.inside);
-        if (status == LSPO_OK)
-            status = write_class(&class, negative, out);
-        free(class.inside.text);
-        return status;
-    }
+    if (found)
+        return put_alone(p, name, negative, out);
     const char letter = *p->at;
     if (letter != '\0' && strchr("AzZR", letter)) {
         const char text[3] = {'\\', letter, '\0'};
@@ -404,8 +426,7 @@ static lspo_status_t take_escape(parser_t *p, lspo_buffer_t *out)
     }
     if (letter == 'b' || letter == 'B') {
         p->at++;
-        return put(out, letter == 'b' ? "(?:(?<=" WORD ")(?!" WORD ")|(?<!" WORD ")(?=" WORD "))"
-                                      : "(?:(?<=" WORD ")(?=" WORD ")|(?<!" WORD ")(?!" WORD "))");
+        return put_border(p, letter == 'B', out);
     }
     status = take_escaped(p, false, &code);
     return status == LSPO_OK ? put_character(p, code, out) : status;
