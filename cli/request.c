@@ -1,6 +1,7 @@
 /* request.c - see request.h. */
 #include "cli/request.h"
 
+#include <ctype.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -462,11 +463,15 @@ lspo_status_t lspo_request_caps(const lspo_request_t *request, lspo_device_caps_
 
 void lspo_overrides_sets(const lspo_overrides_t *overrides, char *buffer, size_t buffer_bytes)
 {
-    buffer[0] = '\0';
+    size_t used = 0;
     for (uint32_t i = 0; i < overrides->set_count; i++) {
-        size_t used = strlen(buffer);
-        snprintf(buffer + used, buffer_bytes - used, "%s%s", i > 0 ? " " : "", overrides->sets[i]);
+        if (i > 0 && used + 1 < buffer_bytes)
+            buffer[used++] = ' ';
+        for (const char *c = overrides->sets[i]; *c != '\0'; c++)
+            if (!isspace((unsigned char)*c) && used + 1 < buffer_bytes)
+                buffer[used++] = *c;
     }
+    buffer[used] = '\0';
 }
 
 static lspo_status_t describe_quantity(lspo_trace_t *trace, const char *key, double value)

@@ -88,7 +88,7 @@ lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device
 lspo_status_t lspo_request_caps(const lspo_request_t *request, lspo_device_caps_t *caps);
 /* Header entries of a trace: what was given. */
 lspo_status_t lspo_overrides_describe(const lspo_overrides_t *overrides, lspo_trace_t *trace);
-/* All --set, separated by blanks; empty without. */
+/* All --set, separated by blanks, without those of their own ("50 M/s" is 50M/s); empty without. */
 void lspo_overrides_sets(const lspo_overrides_t *overrides, char *buffer, size_t buffer_bytes);
 
 #endif

@@ -141,7 +141,7 @@ static void print_left_out(const lspo_sim_report_t *report)
     if (lspo_sim_not_counted(plan, report->prediction, &period) != NULL)
         printf("Not counted: %s, every %u steps (--iterations %llu would count them).\n", plan->policy->period_work,
                period, (unsigned long long)period + report->prediction->summary.warmup + 1);
-    if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM)
+    if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM && plan->workload.iterations <= plan->workload.switch_every)
         puts("The time is that of the first block's turn, the longest: backward ends at the block that is trained.");
 }
 

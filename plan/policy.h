@@ -27,8 +27,8 @@ struct lspo_policy {
      * (uint32_t) is in the workload; NULL: every step is alike. */
     const char *period_flag;
     size_t period_offset_bytes;
-    uint32_t
-        stale_periods; /* zenflow: updates come up to so many of them less one step late, and steps repeat after as many */
+    /* zenflow: updates come up to so many periods, less one step, late; and steps repeat after as many. */
+    uint32_t stale_periods;
     const char *period_work; /* what comes once a period, for people */
     const char *clip_help;   /* which gradient's norm --clip bounds, and what it costs the schedule */
     bool train_rest_default;
