@@ -114,6 +114,10 @@ for signal in TERM HUP; do
     "$program" train --model model.ini --data text.txt --steps 100000 --batch 2 --sequence 64 --policy zero --link 0.05MB/s \
         --iterations 1 --output by-$signal >/dev/null 2>signal.err &
     pid=$!
+    for _ in $(seq 300); do # until it is about to begin the first step, which takes some 20 s
+        [ ! -d by-$signal ] || break
+        sleep 0.1
+    done
     sleep 0.7
     kill -$signal $pid
     code=0
