@@ -142,6 +142,7 @@ struct lspo_session {
     double *gpu_loss;      /* device: sum over the targets of the latest FWD of the head */
     double *loss_read;     /* host: where it is read to */
     size_t step_targets;   /* that count, in all micro-batches of the step under way */
+    uint32_t empty_steps;  /* in which no target counted */
     size_t loss_targets;   /* what the loss at hand is divided by: those, or a calibration batch's own */
     lspo_session_scaling_t scaling;
     lspo_session_norms_t norms;       /* the GPU lane's */

@@ -75,6 +75,16 @@ size_t lspo_session_counted_targets(const lspo_session_t *session)
     return lspo_targets_counted(lspo_transformer_targets(session->transformer), session->targets);
 }
 
+/* The first such step, and whenever their number has doubled: a training may have thousands. */
+static void warn_of_empty_step(lspo_session_t *session, uint32_t step)
+{
+    uint32_t count = ++session->empty_steps;
+    if (count == 1)
+        lspo_warn("step %" PRIu32 ": no target of its batch counts; its loss is 0 and teaches nothing", step);
+    else if ((count & (count - 1)) == 0)
+        lspo_warn("step %" PRIu32 ": no target of its batch counts; %" PRIu32 " such steps so far", step, count);
+}
+
 /* A step is one mean over its targets however it is cut into micro-batches, so all are looked at before the first runs. */
 lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step)
 {
@@ -86,7 +96,7 @@ lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step)
         session->step_targets += lspo_session_counted_targets(session);
     }
     if (session->step_targets == 0)
-        lspo_warn("step %" PRIu32 ": no target of its batch counts; its loss is 0 and teaches nothing", step);
+        warn_of_empty_step(session, step);
     return LSPO_OK;
 }
 

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "plan/policy.h"
 #include "real/executor.h"
@@ -170,4 +171,33 @@ Test(accumulation, a_step_without_a_target_is_told_and_teaches_nothing)
         cr_assert(isfinite(evaluated(&training)));
         training_end(&training);
     }
+}
+
+/* The 1st, 2nd, 4th, 8th and 16th of 17 such steps are told. */
+Test(accumulation, thousands_of_steps_without_a_target_are_told_a_few_times)
+{
+    const lspo_model_t model = uneven_model(LSPO_FAMILY_GPT);
+    training_t training;
+    lspo_workload_t workload = small_workload();
+    workload.batch = UNEVEN_ROWS;
+    workload.accumulation = 1;
+    workload.iterations = 17;
+    training_begin(&model, "lomo", &workload, &training);
+    training.rows.always_empty = true;
+    FILE *messages = tmpfile();
+    cr_assert_not_null(messages);
+    fflush(stderr);
+    int kept = dup(STDERR_FILENO);
+    dup2(fileno(messages), STDERR_FILENO);
+    training_run(&training);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    rewind(messages);
+    char line[256];
+    int count = 0;
+    while (fgets(line, sizeof line, messages))
+        count += strstr(line, "no target of its batch counts") != NULL;
+    cr_expect_eq(count, 5);
+    fclose(messages);
+    training_end(&training);
 }

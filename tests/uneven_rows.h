@@ -20,8 +20,9 @@ enum { UNEVEN_CUTS = sizeof uneven_cuts / sizeof uneven_cuts[0] };
 typedef struct {
     lspo_workload_t workload;
     uint32_t class_count;
-    bool empty_step; /* step 1 counts no target */
-    bool one_step;   /* all steps are the first */
+    bool empty_step;   /* step 1 counts no target */
+    bool always_empty; /* no step counts any */
+    bool one_step;     /* all steps are the first */
 } uneven_t;
 
 static inline lspo_model_t uneven_model(lspo_family_t family)
@@ -50,7 +51,7 @@ static inline uint32_t uneven_counted(uint32_t row)
 static inline void uneven_row(const uneven_t *rows, uint32_t step, uint32_t row, uint32_t place, lspo_batch_t *batch)
 {
     uint32_t *tokens = batch->tokens + place * UNEVEN_SEQUENCE, *targets = batch->targets + place * UNEVEN_SEQUENCE;
-    bool empty = rows->empty_step && step == 1;
+    bool empty = rows->always_empty || (rows->empty_step && step == 1);
     for (uint32_t i = 0; i < UNEVEN_SEQUENCE; i++) {
         bool counts = !empty && i >= UNEVEN_SEQUENCE - uneven_counted(row);
         tokens[i] = (17 * row + 5 * i + step % 2 * 7 + i * i) % 61;
