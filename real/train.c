@@ -482,7 +482,6 @@ static lspo_status_t open_trainer(trainer_t *trainer)
     const lspo_train_options_t *options = trainer->options;
     uint32_t most = least(options->workload.iterations, options->steps);
     lspo_plan_t *plan = NULL;
-    lspo_train_set_all(trainer);
     trainer->rows = calloc(most, sizeof *trainer->rows);
     trainer->row_fit_s = calloc(most, sizeof *trainer->row_fit_s);
     if (!trainer->rows || !trainer->row_fit_s)
@@ -492,8 +491,10 @@ static lspo_status_t open_trainer(trainer_t *trainer)
         status = lspo_train_alloc_stages(options, &trainer->best);
     if (status == LSPO_OK)
         status = lspo_device_open(options->device, &options->caps, &trainer->device);
-    if (status == LSPO_OK)
+    if (status == LSPO_OK) {
+        lspo_train_set_all(trainer); /* they name the kernels of OpenBLAS, which the device has opened or refused */
         lspo_device_set_hurry(trainer->device, options->stop);
+    }
     if (status == LSPO_OK)
         status = lspo_play_place(trainer->device, options->cpu_threads, &trainer->topology, &trainer->workers);
     if (status == LSPO_OK)
