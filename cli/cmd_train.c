@@ -538,6 +538,16 @@ static lspo_status_t check_metrics(const train_request_t *request)
     return status;
 }
 
+/* Asked before anything is read, too. */
+static lspo_status_t check_export(const train_request_t *request)
+{
+    const char *folder = request->export_path;
+    if (same_file(folder, request->base.model_name))
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--export %s is the folder of --model, whose weights would be lost: name another", folder);
+    return make_export_folder(folder);
+}
+
 static lspo_status_t fine_tune(train_request_t *request)
 {
     trainee_t trainee;
@@ -552,7 +562,7 @@ static lspo_status_t fine_tune(train_request_t *request)
     if (request->metrics_path)
         status = check_metrics(request);
     if (status == LSPO_OK && request->export_path)
-        status = make_export_folder(request->export_path);
+        status = check_export(request);
     if (status != LSPO_OK)
         return status;
     lspo_train_view_begin(&view);

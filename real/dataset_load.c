@@ -9,7 +9,9 @@
 #include "real/data_file.h"
 #include "real/dataset_state.h"
 
-enum { PARSE_FLAGS = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, WHERE_MAX = 512, NOT_UTF8_PARTS = 10 };
+/* Numbers are no text: one that no integer holds, such as an id of 128 bits, must not refuse the record beside it. */
+enum { LOOK_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
+enum { PARSE_FLAGS = LOOK_FLAGS | JSON_REJECT_DUPLICATES, WHERE_MAX = 512, NOT_UTF8_PARTS = 10 };
 
 /* What is read, and where the part of it at hand stands. */
 typedef struct {
@@ -221,7 +223,7 @@ static format_t look(const char *text, size_t bytes)
     size_t at = skip_blanks(text, bytes);
     if (at == bytes || (text[at] != '{' && text[at] != '['))
         return FORMAT_TEXT;
-    json_t *value = json_loadb(text + at, bytes - at, JSON_ALLOW_NUL | JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *value = json_loadb(text + at, bytes - at, LOOK_FLAGS | JSON_DISABLE_EOF_CHECK, NULL);
     const json_t *record = json_is_array(value) ? json_array_get(value, 0) : value;
     bool records = json_is_object(record) && json_object_size(record) > 0;
     format_t format = !records ? FORMAT_TEXT : json_is_array(value) ? FORMAT_ARRAY : FORMAT_LINES;

@@ -12,8 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plan/input_file.h"
+
 static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,perplexity,"
-                             "bias,bias_fitted,refits,accuracy\n";
+                             "bias,bias_fitted,refits,accuracy";
 
 /* How the header began in every version. */
 static const char own_beginning[] = "step,epoch,loss,";
@@ -69,7 +71,7 @@ static bool parse_field(char **at, char stop, double *value_out)
         if (end == *at || !isfinite(*value_out))
             return false;
     }
-    *at = end + 1;
+    *at = end + 1; /* behind the last field nothing is read any more */
     return *end == stop;
 }
 
@@ -82,7 +84,7 @@ static bool parse_row(char *line, lspo_metrics_row_t *row_out)
         return false;
     row.step = (uint32_t)step;
     for (size_t i = 0; i < COLUMN_COUNT; i++)
-        if (!parse_field(&at, i + 1 < COLUMN_COUNT ? ',' : '\n', column(&row, i)))
+        if (!parse_field(&at, i + 1 < COLUMN_COUNT ? ',' : '\0', column(&row, i)))
             return false;
     *row_out = row;
     return true;
@@ -100,22 +102,41 @@ static lspo_status_t append_row(lspo_metrics_row_t **rows, size_t *count, const 
     return LSPO_OK;
 }
 
-/* `end_out`, which may be NULL: where in the file the rows up to `step` end. */
+/* Cut the end of a line off; false for a line that has none, the last of a file. */
+static bool cut_end(char *line)
+{
+    size_t length = strcspn(line, "\r\n");
+    bool ends = strchr(line + length, '\n') != NULL;
+    line[length] = '\0';
+    return ends;
+}
+
+static bool is_header(const char *line)
+{
+    static const char mark[] = "\xef\xbb\xbf"; /* of a table program */
+    bool marked = strncmp(line, mark, sizeof mark - 1) == 0;
+    return strcmp(line + (marked ? sizeof mark - 1 : 0), header) == 0;
+}
+
+/* A last row without the end of its line counts where it has all columns, but for a file that is written on (`end_out`).
+ * `end_out`, which may be NULL: where in the file the rows up to `step` end. */
 static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo_metrics_row_t **rows, size_t *count,
                                long *end_out)
 {
     char line[LINE_BYTES];
-    if (!fgets(line, sizeof line, file) || strcmp(line, header) != 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s:1: not metrics: the first line must be %.*s", path,
-                          (int)(sizeof header - 2), header);
+    if (!fgets(line, sizeof line, file) || (!cut_end(line) && end_out) || !is_header(line))
+        return lspo_error(LSPO_ERR_INPUT, "%s:1: not metrics: the first line must be %s", path, header);
     lspo_status_t status = LSPO_OK;
     long end = ftell(file);
     for (size_t number = 2; status == LSPO_OK && fgets(line, sizeof line, file); number++) {
         lspo_metrics_row_t row;
+        bool ends = cut_end(line);
+        if (!ends && end_out)
+            break; /* cut by a kill */
         if (parse_row(line, &row)) {
             status = append_row(rows, count, &row);
             end = row.step <= step ? ftell(file) : end;
-        } else if (strchr(line, '\n'))
+        } else if (ends)
             status = lspo_error(LSPO_ERR_INPUT, "%s:%zu: not a row of metrics", path, number);
     }
     if (status == LSPO_OK && ferror(file))
@@ -127,12 +148,18 @@ static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo
 
 lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out, size_t *count_out)
 {
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return lspo_error(LSPO_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
+    int descriptor;
+    lspo_status_t status = lspo_input_descriptor(path, &descriptor);
+    if (status != LSPO_OK)
+        return status;
+    FILE *file = fdopen(descriptor, "r");
+    if (!file) {
+        close(descriptor);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
+    }
     lspo_metrics_row_t *rows = NULL;
     size_t count = 0;
-    lspo_status_t status = read_rows(file, path, UINT32_MAX, &rows, &count, NULL);
+    status = read_rows(file, path, UINT32_MAX, &rows, &count, NULL);
     fclose(file);
     if (status != LSPO_OK) {
         free(rows);
@@ -248,7 +275,7 @@ lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t 
     if (metrics->regular && (fseek(metrics->file, end, SEEK_SET) != 0 || ftruncate(fileno(metrics->file), end) != 0))
         return cannot_write(metrics->path);
     if (end == 0)
-        fputs(header, metrics->file);
+        fprintf(metrics->file, "%s\n", header);
     return fflush(metrics->file) == 0 ? LSPO_OK : cannot_write(metrics->path);
 }
 

@@ -38,8 +38,8 @@ lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t 
 lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t *rows, size_t count);
 void lspo_metrics_close(lspo_metrics_t *metrics);
 
-/* All rows, allocated.  LSPO_ERR_INPUT, with file and line, for what is not a metrics file; a last line that was cut is
- * left out. */
+/* All rows, allocated.  LSPO_ERR_INPUT, with file and line, for what is not a metrics file; of a last
+ * line that was cut nothing counts, and one whole but for its end counts.  A byte-order mark and "\r\n" do not matter. */
 lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out, size_t *count_out);
 
 #endif

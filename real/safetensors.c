@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kernels/pack.h"
+#include "plan/input_file.h"
 #include "plan/output_file.h"
 
 /* The limit of the format's own library; a header of 100 MB would describe a million tensors. */
@@ -171,8 +172,8 @@ static lspo_status_t check_spans(const shard_t *shard, lspo_safetensor_t *tensor
 static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint64_t *end_bytes_out)
 {
     struct stat info;
-    if (fstat(shard->descriptor, &info) != 0 || !S_ISREG(info.st_mode))
-        return lspo_error(LSPO_ERR_INPUT, "%s is no regular file", shard->path);
+    if (fstat(shard->descriptor, &info) != 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: %s", shard->path, strerror(errno));
     uint64_t file_bytes = (uint64_t)info.st_size, header_bytes = 0;
     uint8_t length[LENGTH_BYTES];
     if (file_bytes < LENGTH_BYTES)
@@ -183,6 +184,10 @@ static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint
         return status;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--)
         header_bytes = header_bytes << 8 | length[i];
+    if (memcmp(length, "version ", sizeof length) == 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: a pointer of Git LFS, not the weights themselves: fetch them: git lfs pull",
+                          shard->path);
     if (header_bytes > HEADER_MAX_BYTES || header_bytes > file_bytes - LENGTH_BYTES)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s: a header of %" PRIu64 " bytes does not fit the file's %" PRIu64 " bytes or the limit",
@@ -224,11 +229,10 @@ static lspo_status_t check_metadata(const shard_t *shard)
 static lspo_status_t load_shard(lspo_safetensors_t *file, uint32_t index)
 {
     shard_t *shard = &file->shards[index];
-    shard->descriptor = open(shard->path, O_RDONLY | O_CLOEXEC);
-    if (shard->descriptor < 0)
-        return lspo_error(LSPO_ERR_INPUT, "cannot read %s: %s", shard->path, strerror(errno));
     uint64_t begin_bytes = 0, end_bytes = 0;
-    lspo_status_t status = read_header(shard, &begin_bytes, &end_bytes);
+    lspo_status_t status = lspo_input_descriptor(shard->path, &shard->descriptor);
+    if (status == LSPO_OK)
+        status = read_header(shard, &begin_bytes, &end_bytes);
     if (status == LSPO_OK)
         status = check_metadata(shard);
     if (status != LSPO_OK)

@@ -217,6 +217,7 @@ Test(data_file, fields_that_say_nothing_to_a_model_are_told_once)
     cr_expect_eq(hash_with(",\"id\":7,\"category\":\"sums\",\"id2\":null"), plain);
     expect_said("id", "not trained on: \"id\", \"category\"\n");
     cr_expect_null(strstr(said, "id2"));
+    cr_expect_eq(hash_with(",\"id\":340282366920938463463374607431768211455"), plain, "a UUID: %s", said);
 }
 
 Test(data_file, null_is_as_absent)
@@ -377,6 +378,7 @@ Test(data_file, tables_and_packed_files_are_refused_by_name)
     NAMED("GGUF", "a GGUF model");
     NAMED("\x40\x01\0\0\0\0\0\0{\"", "a safetensors file");
     NAMED("\x89PNG\r\n\x1a\n", "a PNG picture");
+    NAMED("version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS");
     NAMED("nothing known", "binary data");
 }
 

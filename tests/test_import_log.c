@@ -298,3 +298,42 @@ Test(import_log, batch_of_a_step)
     cr_expect_str_eq(lspo_trace_meta(trace, "parts"), "unknown");
     expect_trace(trace, "batch", 4, (double[3]){2, 0, 0}, "samples per second and the batch");
 }
+
+/* A shell of Windows writes UTF-16, and old logs are packed: nothing would be found, without a reason. */
+Test(import_log, what_is_no_text_is_named)
+{
+    static const struct {
+        const char *bytes, *words;
+    } cases[] = {{"\xff\xfe[\x01", "text in UTF-16"}, {"\xfe\xff\x01[", "text in UTF-16"}, {"\x1f\x8b\x08", "by gzip"}};
+    lspo_trace_t *trace;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        print("%s", cases[i].bytes);
+        cr_expect_eq(import_text(0, &trace), LSPO_ERR_INPUT);
+        const char *got = said();
+        cr_expect_not_null(strstr(got, cases[i].words), "%s", got);
+    }
+}
+
+Test(import_log, a_time_with_more_behind_it_is_no_time)
+{
+    lspo_trace_t *trace;
+    for (int i = 0; i < 5; i++)
+        print("time (ms) | fwd: %s | bwd: 380.0%d | step: 900.00\n", i == 2 ? "1,120.00" : "120.00", i);
+    cr_assert_eq(import_text(0, &trace), LSPO_OK);
+    expect_trace(trace, "thousands", 4, (double[]){1.4, 0.5, 0.9},
+                 "left out with their lines: 1 (the first in line 3)");
+}
+
+Test(import_log, one_of_several_trainings_is_taken_aloud)
+{
+    lspo_trace_t *trace;
+    print("{'train_runtime': 63.0, 'train_steps_per_second': 0.4}\n  train_steps_per_second = 0.4\n");
+    cr_assert_eq(import_text(0, &trace), LSPO_OK);
+    cr_expect_null(strstr(said(), "trainings"));
+    lspo_trace_destroy(trace);
+    print("{'train_steps_per_second': 0.4}\n{'train_steps_per_second': 0.5}\n");
+    cr_assert_eq(import_text(0, &trace), LSPO_OK);
+    cr_expect_eq(iterations_of(trace), 2);
+    cr_expect_not_null(strstr(said(), "averages of 2 trainings: the last one's is taken"));
+    lspo_trace_destroy(trace);
+}

@@ -2,6 +2,7 @@
 #include "real/safetensors.h"
 
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -161,6 +162,23 @@ Test(safetensors, refuses_what_lies)
     expect_refused("{\"__metadata__\":[]}", 0, "metadata");
     expect_refused("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}}", 8, "shape");
     expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "data_offsets");
+}
+
+Test(safetensors, what_is_no_file_of_weights_is_refused_at_once)
+{
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 134217728\n";
+    const char *path = path_of("model.safetensors");
+    lspo_safetensors_t *file;
+    cr_redirect_stderr();
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    cr_expect_eq(lspo_safetensors_open(path, &file), LSPO_ERR_INPUT, "and not waited for");
+    unlink(path);
+    write_bytes(path, pointer, sizeof pointer - 1);
+    cr_expect_eq(lspo_safetensors_open(path, &file), LSPO_ERR_INPUT);
+    fflush(stderr);
+    char said[1024] = "";
+    cr_expect_gt(fread(said, 1, sizeof said - 1, cr_get_redirected_stderr()), 0);
+    cr_expect(strstr(said, "a named pipe") && strstr(said, "git lfs pull"), "%s", said);
 }
 
 Test(safetensors, refuses_lengths_beyond_the_file)

@@ -150,6 +150,25 @@ Test(train, what_is_no_metrics_is_refused)
         write_text(path, text);
         cr_expect_eq(lspo_metrics_read(path, &rows, &count), LSPO_ERR_INPUT, "%s", lines[i]);
     }
+    mkfifo(path_of("pipe.csv"), 0600);
+    cr_expect_eq(lspo_metrics_read(path_of("pipe.csv"), &rows, &count), LSPO_ERR_INPUT);
+    remove_folder();
+}
+
+/* A table program writes a byte-order mark and "\r\n", an editor no end of the last line. */
+Test(metrics, files_that_went_through_another_program_are_read)
+{
+    make_folder();
+    lspo_metrics_row_t *rows;
+    size_t count;
+    const char *path = path_of("m.csv");
+    write_text(path, "\xef\xbb\xbfstep,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,"
+                     "perplexity,bias,bias_fitted,refits,accuracy\r\n1,,5,,,,,,,,,,\r\n2,,4.5,,,,,,,,,,0.5");
+    cr_assert_eq(lspo_metrics_read(path, &rows, &count), LSPO_OK);
+    cr_assert_eq(count, 2);
+    cr_expect_float_eq(rows[0].loss, 5, 0);
+    cr_expect_float_eq(rows[1].accuracy, 0.5, 0);
+    free(rows);
     remove_folder();
 }
 

@@ -302,6 +302,9 @@ static void find_times(const import_t *import, times_t *times)
         times->origin = "the average over a training";
         times->seconds[0] = times->seconds[1] = average_s; /* its time is from the end of one to that of the next */
         times->count = 2;
+        if (import->log.run_count > 1)
+            lspo_warn("%s: the averages of %" PRIu32 " trainings: the last one's is taken", import->path,
+                      import->log.run_count);
     }
 }
 

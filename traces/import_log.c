@@ -108,7 +108,7 @@ static void read_timer(reader_t *reader, const char *field, times_t *times)
         note_other_timer(reader->log, field, length);
         return;
     }
-    if (!(ms >= 0 && ms <= timer_ms_max)) {
+    if (!(ms >= 0 && ms <= timer_ms_max) || isgraph((unsigned char)*end)) { /* "1,200.10" is no 1 */
         times->bad = true;
         if (reader->log->bad_count++ == 0)
             reader->log->bad_line = reader->line;
@@ -248,8 +248,10 @@ static void note_facts(lspo_log_t *log, const char *line)
                   {"train_steps_per_second", &log->run_steps_per_s}};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         double value = number_after(line, values[i].mark);
-        if (value > 0)
-            *values[i].value = value;
+        if (value <= 0)
+            continue;
+        log->run_count += values[i].value == &log->run_steps_per_s && value != log->run_steps_per_s;
+        *values[i].value = value;
     }
     double steps = steps_of_bar(line);
     if (steps > 0)
@@ -454,6 +456,17 @@ static void join_lines(char *text, uint32_t columns)
     *to = '\0';
 }
 
+/* Nothing would be found in it, for a reason that the user does not see: a shell of Windows writes UTF-16. */
+static lspo_status_t check_kind(const char *path, const char *text, size_t length)
+{
+    bool packed = length > 1 && memcmp(text, "\x1f\x8b", 2) == 0;
+    bool wide = length > 1 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+    if (packed)
+        return lspo_error(LSPO_ERR_INPUT, "%s: compressed by gzip: unpack it first", path);
+    return wide ? lspo_error(LSPO_ERR_INPUT, "%s: text in UTF-16: convert it: iconv -f UTF-16 -t UTF-8", path)
+                : LSPO_OK;
+}
+
 static lspo_status_t read_text(const char *path, char **text_out)
 {
     lspo_input_t *input;
@@ -463,6 +476,10 @@ static lspo_status_t read_text(const char *path, char **text_out)
         return status;
     status = lspo_input_read_all(input, text_out, &length);
     lspo_input_close(input);
+    if (status == LSPO_OK && (status = check_kind(path, *text_out, length)) != LSPO_OK) {
+        free(*text_out);
+        return status;
+    }
     for (size_t i = 0; status == LSPO_OK && i < length; i++)
         if ((*text_out)[i] == '\0')
             (*text_out)[i] = ' ';

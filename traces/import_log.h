@@ -47,6 +47,7 @@ typedef struct {
     double batch;                             /* samples a step, on all GPUs; 0: it does not say    */
     double run_s, run_steps_per_s, run_steps; /* of a whole training; 0: it does not say            */
     double samples_per_s;                     /* the last average over the run; 0: it does not say  */
+    uint32_t run_count;                       /* averages over a training that differ                 */
     uint32_t other_rank_count, other_source_count, bad_count, cut_count;
     uint64_t bad_line, cut_line;
     uint32_t columns;       /* that it was pasted into; 0: none    */
