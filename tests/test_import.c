@@ -317,6 +317,19 @@ Test(import, kineto_ranges_of_the_main_thread_and_old_versions)
         2);
 }
 
+/* Python writes as \\uXXXX what is not ASCII; "C:\\users" is no such character. */
+Test(import, names_are_what_their_escapes_mean)
+{
+    const char *events = STEP0 "," WORK("kernel", "\\u524d\\u5411 \\u00e9\\u0041 1", 1, 20, 5) "," WORK(
+        "kernel", "C:\\users\\ud83d\\u12 2", 2, 30, 5) "," WORK("kernel", "\\u0041lone\\u0000 3", 3, 40, 5);
+    silence();
+    expect_events(events, "BWD gpu 前向 éA 1\nRECOMPUTE gpu C:?users\xef\xbf\xbd?u12 2\nUPD_GPU gpu Alone?*3\n",
+                  (expected_t[]){{LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 20000, 25000, 0},
+                                 {LSPO_OP_RECOMPUTE, LSPO_LANE_GPU, 0, 0, 30000, 35000, 0},
+                                 {LSPO_OP_UPD_GPU, LSPO_LANE_GPU, 0, 0, 40000, 45000, 0}},
+                  3);
+}
+
 /* The user's rules: of a copy by the range that launches it, of a kernel by name, of what marks a step. */
 Test(import, kineto_rules_of_the_user)
 {

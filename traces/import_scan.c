@@ -1,5 +1,6 @@
 #include "traces/import_scan.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,13 +84,47 @@ static lspo_scan_status_t append(lspo_scan_t *scan, lspo_scan_word_t *word, cons
     return LSPO_SCAN_OK;
 }
 
-/* After a backslash.  A code point becomes '?': nobody asks for names outside of ASCII. */
+static lspo_scan_status_t append_code_point(lspo_scan_t *scan, lspo_scan_word_t *word, uint32_t point)
+{
+    char bytes[3];
+    if (point < 0x80) {
+        bytes[0] = (char)point;
+        return append(scan, word, bytes, 1);
+    }
+    bool two = point < 0x800;
+    bytes[0] = (char)(two ? 0xc0 | point >> 6 : 0xe0 | point >> 12);
+    bytes[1] = (char)(0x80 | (two ? point & 0x3f : (point >> 6) & 0x3f));
+    bytes[2] = (char)(0x80 | (point & 0x3f));
+    return append(scan, word, bytes, two ? 2 : 3);
+}
+
+/* After "\u": Python writes so whatever is not ASCII.  Rules name it in UTF-8.  Halves of characters beyond the first 65,536
+ * and zero, which ends a name, become U+FFFD: nobody asks for those. */
+static lspo_scan_status_t take_code_point(lspo_scan_t *scan, lspo_scan_word_t *word)
+{
+    char digits[5] = "";
+    int count = 0, c;
+    while (count < 4 && (c = lspo_import_text_peek(scan->text)) != LSPO_IMPORT_END && isxdigit(c)) {
+        digits[count++] = (char)c;
+        scan->text->at++;
+    }
+    uint32_t point = (uint32_t)strtoul(digits, NULL, 16);
+    if (count == 4)
+        return append_code_point(scan, word, point == 0 || (point >= 0xd800 && point < 0xe000) ? 0xfffd : point);
+    note_odd(scan); /* as of "C:\users" */
+    lspo_scan_status_t status = append(scan, word, "\\u", 2);
+    return status == LSPO_SCAN_OK ? append(scan, word, digits, (size_t)count) : status;
+}
+
+/* After a backslash. */
 static lspo_scan_status_t take_escape(lspo_scan_t *scan, lspo_scan_word_t *word)
 {
-    static const char letters[] = "\"\\/bfnrtu", meanings[] = "\"\\/\b\f\n\r\t?";
+    static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
     int c = lspo_import_text_take(scan->text);
     if (c == LSPO_IMPORT_END)
         return LSPO_SCAN_END;
+    if (c == 'u')
+        return take_code_point(scan, word);
     const char *known = c ? strchr(letters, c) : NULL;
     if (known)
         return append(scan, word, &meanings[known - letters], 1);
