@@ -22,8 +22,8 @@ build_in() { # build_in NAME [ARGUMENT...]
     mkdir -p "$tree"
     cp "$source_dir/GNUmakefile" "$tree/"
     touch "$tree/packages.debian" "$tree/configure.ac" "$tree/Makefile.am"
-    mkdir -p "$tree/part"
-    touch "$tree/part/local.am"
+    mkdir -p "$tree/part" "$tree/tests/part"
+    touch "$tree/part/local.am" "$tree/tests/part/local.am"
     cat > "$tree/configure" << 'CONFIGURE'
 #!/bin/sh
 echo "$0" > configured
