@@ -120,7 +120,7 @@ check "no CPU-bound cells fails" 1 "$(status_of with_lib sim-vs-host/check.awk -
 
 # Figure 2, one bar an assumption: 2 s over 1 s of GPU time; the paper's 2.43 less 13.08 % of "other" is 2.1121, and 2 is 5 % below.
 printf '%s\n' 'assumption,paper_low,paper_high,paper_rest,model,machine,gpu_busy_s,exposed_comm_s,exposed_cpu_s,other_s,iteration_s' \
-    'published,2.43,2.43,,m,paper-workstation,1,0.75,0.25,0,2' '2 bytes a value both ways,2.43,2.43,,m,paper-workstation,1,0.5,0,0,1.5' > "$folder/fig2.csv"
+    'published,2.43,2.43,,m,paper-workstation,1,0.75,0.25,0,2' '2 bytes per value both ways,2.43,2.43,,m,paper-workstation,1,0.5,0,0,1.5' > "$folder/fig2.csv"
 check "the paper's total without other" "m,paper-workstation,1,0.7500,0.2500,0.0000,2.0000,1.5000,2.1121,2.4300,2.43,2.43" \
     "$(with_lib fig2/bars.awk "$folder/fig2.csv" | tail -n +2)"
 fig2_gate() { # fig2_gate NAME EXPECTED_STATUS TOTAL_OF_LLAMA_7B, against 3.0 to 3.4 [GPT2_1.3B_EXPLAINED, against 9]

@@ -101,7 +101,8 @@ lspo train --model bpe2 --policy lsp --subspace 16 --nnz 2 --data pairs.jsonl --
 
 # And those of the README, whose model is called gpt2.
 mkdir readme && mv bpe2 readme/gpt2 && cp alpaca.json readme/ && cd readme
-sed -nE 's/^    (\$ )?(lspo (train|join) .*)/\2/p' "$source_dir/README.md" >readme.sh
+sed -e ':more' -e '/\\$/{N; s/\\\n *//; b more' -e '}' "$source_dir/README.md" |
+    sed -nE 's/^    (\$ )?(lspo (train|join) .*)/\2/p' >readme.sh
 [ "$(wc -l <readme.sh)" = 3 ] || fail "README.md has lost its commands"
 bash -eu readme.sh >readme.out 2>&1 || fail "a command of README.md: $(tail -5 readme.out)"
 echo "all commands of docs/training.md ran"

@@ -14,4 +14,4 @@ get("assumption") == "published" {
         get("exposed_cpu_s") / gpu, get("other_s") / gpu, get("iteration_s") / gpu)
     paper = sprintf("%.4f,%.4f,%s,%s", low, high, get("paper_low"), get("paper_high"))
 }
-get("assumption") == "2 bytes a value both ways" { printf "%s,%.4f,%s\n", line, get("iteration_s") / gpu, paper }
+get("assumption") == "2 bytes per value both ways" { printf "%s,%.4f,%s\n", line, get("iteration_s") / gpu, paper }
