@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plan/folder_lock.h"
 #include "plan/input_file.h"
 
 static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,perplexity,"
@@ -193,9 +193,9 @@ static lspo_status_t refuse_others(const lspo_metrics_t *metrics)
 
 static lspo_status_t lock(const lspo_metrics_t *metrics)
 {
-    if (flock(fileno(metrics->file), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    if (!lspo_lock_take(fileno(metrics->file)))
         return lspo_error(LSPO_ERR_INPUT, "--metrics %s: another training writes to it", metrics->path);
-    return LSPO_OK; /* without a lock where the file system has none */
+    return LSPO_OK;
 }
 
 /* A pipe without a reader is an error, not a wait. */

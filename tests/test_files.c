@@ -8,8 +8,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "plan/folder_lock.h"
 #include "plan/input_file.h"
 #include "plan/output_file.h"
 #include "plan/printable.h"
@@ -405,4 +408,28 @@ Test(files, an_error_message_is_one_harmless_line)
     large[sizeof large - 1] = '\0';
     lspo_warn("%s", large);
     expect_message("\\x01...\n");
+}
+
+/* Who resumes right behind a kill meets the killed process, which still gives its memory back. */
+Test(files, a_lock_of_one_who_is_ending_is_waited_for)
+{
+    int lock = -1, ready[2];
+    char byte;
+    cr_assert_eq(mkdir("run", 0700), 0);
+    cr_assert_eq(pipe(ready), 0);
+    pid_t holder = fork();
+    cr_assert_geq(holder, 0);
+    if (holder == 0) {
+        const struct timespec a_while = {.tv_nsec = 200000000};
+        if (lspo_folder_lock("run", "training", &lock) == LSPO_OK && write(ready[1], "x", 1) == 1)
+            nanosleep(&a_while, NULL);
+        _exit(0);
+    }
+    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    cr_expect_eq(lspo_folder_lock("run", "training", &lock), LSPO_OK);
+    int second = open("run", O_RDONLY | O_DIRECTORY);
+    cr_expect_not(lspo_lock_take(second), "this process holds it on");
+    close(second);
+    close(lock);
+    cr_expect_eq(waitpid(holder, NULL, 0), holder);
 }

@@ -98,8 +98,8 @@ static lspo_scan_status_t append_code_point(lspo_scan_t *scan, lspo_scan_word_t 
     return append(scan, word, bytes, two ? 2 : 3);
 }
 
-/* After "\u": Python writes so whatever is not ASCII.  Rules name it in UTF-8.  Halves of characters beyond the first 65,536
- * and zero, which ends a name, become U+FFFD: nobody asks for those. */
+/* After "\u": Python writes so whatever is not ASCII.  Rules name it in UTF-8.  Halves of characters beyond the first
+ * 65,536 and zero, which ends a name, become U+FFFD: nobody asks for those. */
 static lspo_scan_status_t take_code_point(lspo_scan_t *scan, lspo_scan_word_t *word)
 {
     char digits[5] = "";
