@@ -1,5 +1,6 @@
 #include "traces/trace.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,11 +46,11 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* What the line format can carry and give back unchanged. */
-static bool is_header_text(const char *text)
+/* What the line format gives back unchanged as a key. */
+static bool is_key(const char *text)
 {
     size_t length = strlen(text);
-    return strpbrk(text, "\r\n") == NULL && (length == 0 || (!is_blank(text[0]) && !is_blank(text[length - 1])));
+    return length > 0 && strpbrk(text, ":\r\n") == NULL && !is_blank(text[0]) && !is_blank(text[length - 1]);
 }
 
 static lspo_trace_meta_t *find_meta(const lspo_trace_t *trace, const char *key)
@@ -85,8 +86,8 @@ static lspo_status_t append_meta(lspo_trace_t *trace, const char *key, char *val
 
 lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const char *value)
 {
-    if (key[0] == '\0' || strchr(key, ':') || !is_header_text(key) || !is_header_text(value))
-        return lspo_error(LSPO_ERR_INPUT, "trace header '%s: %s' does not fit one line", key, value);
+    if (!is_key(key))
+        return lspo_error(LSPO_ERR_INPUT, "a trace header cannot have the key '%s'", key);
 
     char *value_copy = strdup(value);
     if (!value_copy)
@@ -236,6 +237,25 @@ static void write_row(FILE *file, const lspo_trace_row_t *row)
             row->end_ns / NS_A_SECOND, row->end_ns % NS_A_SECOND, row->bytes);
 }
 
+/* With \\ for a backslash, and \xNN for a control character and for a blank at either end. */
+static void write_value(FILE *file, const char *value)
+{
+    for (const char *c = value; *c != '\0'; c++)
+        if (*c == '\\')
+            fputs("\\\\", file);
+        else if ((unsigned char)*c < ' ' || (*c == ' ' && (c == value || c[1] == '\0')))
+            fprintf(file, "\\x%02x", (unsigned)*c);
+        else
+            fputc(*c, file);
+}
+
+static void write_meta(FILE *file, const lspo_trace_meta_t *meta)
+{
+    fprintf(file, "# %s: ", meta->key);
+    write_value(file, meta->value);
+    fputc('\n', file);
+}
+
 lspo_status_t lspo_trace_write(const lspo_trace_t *trace, const char *path)
 {
     lspo_output_t output;
@@ -244,7 +264,7 @@ lspo_status_t lspo_trace_write(const lspo_trace_t *trace, const char *path)
         return status;
     fprintf(output.file, "%s\n", magic);
     for (uint32_t i = 0; i < trace->meta_count; i++)
-        fprintf(output.file, "# %s: %s\n", trace->meta[i].key, trace->meta[i].value);
+        write_meta(output.file, &trace->meta[i]);
     fprintf(output.file, "%s\n", columns);
     for (uint32_t i = 0; i < trace->row_count; i++)
         write_row(output.file, &trace->rows[i]);
@@ -273,6 +293,26 @@ static lspo_status_t next_line(reader_t *reader)
     return status;
 }
 
+/* What write_value() wrote, in place.  Any other backslash stands for itself. */
+static void read_value(char *value)
+{
+    char *to = value;
+    for (const char *from = value; *from != '\0'; to++) {
+        unsigned byte;
+        if (from[0] == '\\' && from[1] == '\\') {
+            *to = '\\';
+            from += 2;
+        } else if (strncmp(from, "\\x", 2) == 0 && isxdigit((unsigned char)from[2]) &&
+                   isxdigit((unsigned char)from[3]) && sscanf(from + 2, "%2x", &byte) == 1 && byte != 0) {
+            *to = (char)byte;
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
 static lspo_status_t read_meta(reader_t *reader)
 {
     char *key = reader->line + 1;
@@ -292,6 +332,7 @@ static lspo_status_t read_meta(reader_t *reader)
         *--end = '\0';
     if (*key == '\0')
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": header line has no key", reader->path, reader->line_number);
+    read_value(value);
     return lspo_trace_set_meta(reader->trace, key, value);
 }
 

@@ -3,7 +3,8 @@
  * File format: CSV.  First "# lspo trace 1", then "# key: value" lines that hold all that is needed to rerun
  * it (origin sim|run, model, machine or device, policy, every workload flag, seed, version, caps), then the header
  *     op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes
- * and the rows.  Times are seconds with nine decimals, zero at the start of the plan.
+ * and the rows.  In a value \\ is a backslash and \xNN the byte with that hexadecimal number: a control character, or a
+ * blank at either end.  Times are seconds with nine decimals, zero at the start of the plan.
  */
 #ifndef LSPO_TRACES_TRACE_H
 #define LSPO_TRACES_TRACE_H
@@ -42,8 +43,8 @@ typedef struct {
 lspo_status_t lspo_trace_create(uint32_t row_capacity, lspo_trace_t **trace_out);
 void lspo_trace_destroy(lspo_trace_t *trace);
 
-/* Replace or append one header entry.  A key is not empty and has no ':'; neither key nor value has a newline or
- * leading or trailing blanks: otherwise LSPO_ERR_INPUT. */
+/* Replace or append one header entry.  A key is not empty and has neither ':' nor the end of a line nor blanks at its
+ * ends: otherwise LSPO_ERR_INPUT.  A value may be any text. */
 lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const char *value);
 const char *lspo_trace_meta(const lspo_trace_t *trace, const char *key); /* NULL when absent */
 
