@@ -14,6 +14,7 @@
 #include "cli/table.h"
 #include "cli/validate.h"
 #include "plan/folder_lock.h"
+#include "plan/input_file.h"
 
 enum { PATH_BYTES = 1024, CALIBRATION_BYTES = 1024 };
 
@@ -137,18 +138,18 @@ static lspo_status_t make_folders(const char *folder)
     return status == LSPO_OK ? make_folder(traces) : status;
 }
 
-/* The comment on top of a profile, which says who measured it; empty without one. */
-static void first_comment(const char *path, char *line, int line_bytes)
+/* The comment on top of a profile, which says who measured it; empty without one.  The profile was read before. */
+static void first_comment(const char *path, char *comment, size_t comment_bytes)
 {
-    FILE *file = fopen(path, "r");
-    line[0] = '\0';
-    if (file == NULL)
+    lspo_input_t *input;
+    char *line = NULL;
+    size_t length;
+    comment[0] = '\0';
+    if (lspo_input_open(path, UINT64_MAX, &input) != LSPO_OK)
         return;
-    if (fgets(line, line_bytes, file) == NULL || (line[0] != ';' && line[0] != '#'))
-        line[0] = '\0';
-    fclose(file);
-    line[strcspn(line, "\n")] = '\0';
-    memmove(line, line + strspn(line, ";# "), strlen(line + strspn(line, ";# ")) + 1);
+    if (lspo_input_line(input, &line, &length) == LSPO_OK && line && (line[0] == ';' || line[0] == '#'))
+        snprintf(comment, comment_bytes, "%s", line + strspn(line, ";# "));
+    lspo_input_close(input);
 }
 
 /* Which profile predicts, how old it is, and that it is older than every measurement.  The profile has been read: it is

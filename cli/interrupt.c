@@ -1,15 +1,18 @@
 /* interrupt.c - see interrupt.h. */
 #include "cli/interrupt.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 static atomic_int stop_requested, child_of_ours;
 
-/* Nothing here but what is allowed in a handler.  The signal that is raised ends the process when the handler returns. */
+/* Nothing here but what is allowed in a handler.  The signal that is raised ends the process when the handler returns.
+ * What was interrupted keeps its errno. */
 static void request_stop(int signal_number)
 {
+    int error = errno;
     if (atomic_exchange(&stop_requested, 1) != 0) {
         signal(signal_number, SIG_DFL);
         raise(signal_number);
@@ -18,6 +21,7 @@ static void request_stop(int signal_number)
     int child = atomic_load(&child_of_ours);
     if (child > 0)
         kill(child, SIGINT);
+    errno = error;
 }
 
 /* A script's background jobs begin with SIGINT ignored; who sends it to one by `kill` means it. */

@@ -20,6 +20,7 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/validate.h"
+#include "plan/input_file.h"
 #include "real/device.h"
 #include "traces/accuracy.h"
 #include "traces/summary.h"
@@ -83,9 +84,13 @@ static int await_child(pid_t child, struct rusage *usage)
     return status;
 }
 
-/* In the child: this program with `argv`, its messages in `log`.  It ends when its parent does, however that ends. */
-static _Noreturn void become_run(char **argv, const char *log, pid_t parent)
+/* In the child: this program with `argv`, its messages in `log`.  It ends when its parent does, however that ends.  A
+ * signal that was passed on so early that our own handler took it only set `stop`. */
+static _Noreturn void become_run(char **argv, const char *log, pid_t parent, const atomic_int *stop)
 {
+    lspo_interrupt_at_once();
+    if (atomic_load(stop))
+        _exit(130);
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC), messages = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() == parent && null >= 0 && messages >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
@@ -95,12 +100,12 @@ static _Noreturn void become_run(char **argv, const char *log, pid_t parent)
 }
 
 /* Run this program with `argv`; its messages are written to `log`.  *code_out: its exit code, or 128 + signal. */
-static lspo_status_t run_process(char **argv, const char *log, int *code_out, double *cpu_s_out)
+static lspo_status_t run_process(char **argv, const char *log, const atomic_int *stop, int *code_out, double *cpu_s_out)
 {
     struct rusage usage = {0};
     pid_t parent = getpid(), child = fork();
     if (child == 0)
-        become_run(argv, log, parent);
+        become_run(argv, log, parent, stop);
     if (child < 0)
         return lspo_error(LSPO_ERR_INTERNAL, "cannot start lspo run: %s", strerror(errno));
     int status = await_child(child, &usage);
@@ -132,14 +137,17 @@ static void command_words(const lspo_measure_options_t *options, char *flags, ch
     argv[argc] = NULL;
 }
 
-static void last_line(const char *path, char *line, int line_bytes)
+static void last_line(const char *path, char *last, size_t last_bytes)
 {
-    FILE *file = fopen(path, "r");
-    snprintf(line, (size_t)line_bytes, "no message");
-    while (file != NULL && fgets(line, line_bytes, file) != NULL)
-        line[strcspn(line, "\n")] = '\0';
-    if (file != NULL)
-        fclose(file);
+    lspo_input_t *input;
+    char *line = NULL;
+    size_t length;
+    snprintf(last, last_bytes, "no message");
+    if (lspo_input_open(path, UINT64_MAX, &input) != LSPO_OK)
+        return;
+    while (lspo_input_line(input, &line, &length) == LSPO_OK && line)
+        snprintf(last, last_bytes, "%s", line);
+    lspo_input_close(input);
 }
 
 static lspo_status_t explain_failure(const lspo_cell_t *cell, int code, const char *log,
@@ -187,7 +195,7 @@ static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_opti
     command_words(options, flags, trace_path, argv);
     double before_s = machine_cpu_s();
     uint64_t start_ns = lspo_now_ns();
-    lspo_status_t status = run_process(argv, log, &code, &child_s);
+    lspo_status_t status = run_process(argv, log, options->stop, &code, &child_s);
     double wall_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
     double foreign_s = machine_cpu_s() - before_s - child_s - TICKS_LET_PASS * tick_s;
     free(flags);

@@ -154,11 +154,19 @@ static int open_beside(lspo_output_t *output, const struct stat *old)
     return descriptor;
 }
 
+/* Without O_NONBLOCK a named pipe would wait for somebody who reads; what is written may wait again. */
+static int open_now(const char *path)
+{
+    int descriptor = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (descriptor >= 0)
+        fcntl(descriptor, F_SETFL, 0);
+    return descriptor;
+}
+
 static int open_in_place(lspo_output_t *output, int given)
 {
     fflush(stdout); /* what was printed so far stands before what /dev/stdout gets now */
-    int descriptor =
-        given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 3) : open(output->target_path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    int descriptor = given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 3) : open_now(output->target_path);
     free(output->target_path);
     output->target_path = NULL;
     return descriptor;
@@ -178,6 +186,8 @@ static lspo_status_t open_target(lspo_output_t *output)
         close(descriptor);
     if (output->temporary_path)
         unlink(output->temporary_path);
+    if (error == ENXIO && exists && S_ISFIFO(old.st_mode))
+        return lspo_error(LSPO_ERR_IO, "cannot write %s: nobody reads from this named pipe", output->path);
     return error == ENOMEM ? no_memory(output->path) : cannot_write(output->path, error);
 }
 

@@ -8,7 +8,7 @@
  *   - A temporary of a program that was killed is removed by the next lspo that writes into its folder: who lives holds a
  *     lock on his own.
  * /dev/stdout, /dev/stderr and /dev/fd/N are the descriptor itself, written where it stands; any other path that exists
- * and is no regular file (a pipe, /dev/null) is written in place.
+ * and is no regular file (a pipe, /dev/null) is written in place; a named pipe that nobody reads is refused at once.
  */
 #ifndef LSPO_PLAN_OUTPUT_FILE_H
 #define LSPO_PLAN_OUTPUT_FILE_H

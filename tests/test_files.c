@@ -219,6 +219,37 @@ Test(files, a_descriptor_is_written_where_it_stands)
     write_through("/dev/null", "away");
 }
 
+/* What is written into a pipe with a reader waits for room as ever: 1 MiB is more than a pipe holds. */
+Test(files, a_named_pipe_is_written_with_a_reader_and_refused_without, .timeout = 10)
+{
+    enum { LINES = 1 << 17 };
+    lspo_output_t output;
+    cr_assert_eq(mkfifo("pipe", 0666), 0);
+    cr_expect_eq(lspo_output_open("pipe", &output), LSPO_ERR_IO);
+    expect_message("cannot write pipe: nobody reads from this named pipe");
+    int reader = open("pipe", O_RDONLY | O_NONBLOCK);
+    cr_assert_geq(reader, 0);
+    cr_assert_eq(lspo_output_open("pipe", &output), LSPO_OK);
+    cr_assert_eq(fcntl(reader, F_SETFL, 0), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < LINES; i++)
+            fputs("1234567\n", output.file);
+        _exit(lspo_output_finish(&output, LSPO_OK) == LSPO_OK ? 0 : 1);
+    }
+    cr_assert_gt(child, 0);
+    cr_expect_eq(lspo_output_finish(&output, LSPO_OK), LSPO_OK); /* here nothing was written */
+    char text[4096];
+    ssize_t got, all = 0;
+    while ((got = read(reader, text, sizeof text)) > 0)
+        all += got;
+    int ended = 1;
+    cr_expect_eq(waitpid(child, &ended, 0), child);
+    cr_expect_eq(ended, 0);
+    cr_expect_eq(all, (ssize_t)LINES * 8);
+    close(reader);
+}
+
 Test(files, a_full_disk_is_an_error_with_its_reason)
 {
     if (access("/dev/full", W_OK) != 0)
