@@ -13,6 +13,7 @@
 #include "cli/request.h"
 #include "cli/sim_report.h"
 #include "cli/table.h"
+#include "cli/wrap.h"
 #include "sim/choose.h"
 #include "sim/fit.h"
 #include "sim/report.h"
@@ -183,18 +184,19 @@ typedef struct {
 } answer_t;
 
 /* Those that come within a tenth of the fastest. */
-static void print_near(const answer_t *answer)
+static void print_near(FILE *file, const answer_t *answer)
 {
     uint32_t near = 1;
     while (near < answer->count && answer->choices[near].prediction.fits &&
            answer->choices[near].prediction.tokens_per_s >= 0.9 * answer->choices[0].prediction.tokens_per_s)
         near++;
     for (uint32_t i = 1; i < near; i++)
-        printf("%s%s", i == 1 ? "; within 10 % of it: " : ", ", answer->choices[i].policy->name);
+        fprintf(file, "%s%s", i == 1 ? "; within 10 % of it: " : ", ", answer->choices[i].policy->name);
 }
 
-static void print_headline(const answer_t *answer)
+static void print_headline(FILE *file, const void *context)
 {
+    const answer_t *answer = context;
     const lspo_choice_t *first = &answer->choices[0];
     const lspo_model_t *model = &answer->request->base.model;
     const char *kind = answer->request->exact_only ? "exact policies" : "policies";
@@ -207,17 +209,18 @@ static void print_headline(const answer_t *answer)
     }
     if (fitting > 0) {
         lspo_format_count(first->prediction.tokens_per_s, tokens, sizeof tokens);
-        printf("%u of %u %s fit %s on %s.  Fastest is %s with %s tokens/s", fitting, answer->count, kind, model->name,
-               answer->machine->name, first->policy->name, tokens);
-        print_near(answer);
-        puts(".\n");
+        fprintf(file, "%u of %u %s fit %s on %s.  Fastest is %s with %s tokens/s", fitting, answer->count, kind,
+                model->name, answer->machine->name, first->policy->name, tokens);
+        print_near(file, answer);
+        fputs(".\n", file);
         return;
     }
     lspo_format_quantity((double)(first->gpu_excess_bytes + first->host_excess_bytes), LSPO_UNIT_BYTES, excess,
                          sizeof excess);
-    printf("None of %u %s fits %s on %s with %s; with this one %s comes nearest, %s short.\n\n", answer->count, kind,
-           model->name, answer->machine->name,
-           at_other_batch ? "this batch, though some do with a smaller one" : "any batch", first->policy->name, excess);
+    fprintf(file, "None of %u %s fits %s on %s with %s; with this one %s comes nearest, %s short.\n", answer->count,
+            kind, model->name, answer->machine->name,
+            at_other_batch ? "this batch, though some do with a smaller one" : "any batch", first->policy->name,
+            excess);
 }
 
 static lspo_status_t print_command(const answer_t *answer, const char *label, const char *command,
@@ -276,8 +279,10 @@ static lspo_status_t write_choices(const answer_t *answer)
                           .records = records,
                           .record_bytes = sizeof *records,
                           .record_count = answer->count};
-    if (status == LSPO_OK && for_people)
-        print_headline(answer);
+    if (status == LSPO_OK && for_people) {
+        lspo_wrap_print(stdout, print_headline, answer);
+        puts("");
+    }
     if (status == LSPO_OK)
         status = lspo_table_write(&table, format, stdout);
     if (status == LSPO_OK && for_people)

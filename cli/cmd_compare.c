@@ -8,6 +8,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/table.h"
+#include "cli/wrap.h"
 #include "traces/compare.h"
 
 typedef struct {
@@ -144,6 +145,7 @@ static size_t add_ops(const lspo_comparison_t *comparison, uint32_t top, compare
 /* ---- for people: the verdict first ---- */
 
 typedef struct {
+    const lspo_comparison_t *comparison;
     const char *paths[2];
     bool judges;    /* a prediction beside a measurement, not any two traces */
     bool has_parts; /* both traces tell what was done in an iteration */
@@ -153,39 +155,41 @@ typedef struct {
 static const char *const stage_words[] = {" of the embedding", " of the blocks", " of the head", ""};
 
 /* What the two differ by most. */
-static void print_largest(const lspo_comparison_t *comparison, bool judges)
+static void print_largest(FILE *file, const lspo_comparison_t *comparison, bool judges)
 {
     const lspo_compare_row_t *row = &comparison->rows[0];
     double percent = 100 * row->share_of_error;
     if (comparison->row_count == 0 || fabs(percent) < 0.05)
         return;
-    printf("; the largest part of the difference is %s%s on the lane %s, %.1f %% of an iteration %s",
-           lspo_op_kind_name((lspo_op_kind_t)row->kind), stage_words[row->stage],
-           lspo_lane_name((lspo_lane_t)row->lane), fabs(percent),
-           percent > 0 ? (judges ? "too long" : "longer") : (judges ? "too short" : "shorter"));
+    fprintf(file, "; the largest part of the difference is %s%s on the lane %s, %.1f %% of an iteration %s",
+            lspo_op_kind_name((lspo_op_kind_t)row->kind), stage_words[row->stage],
+            lspo_lane_name((lspo_lane_t)row->lane), fabs(percent),
+            percent > 0 ? (judges ? "too long" : "longer") : (judges ? "too short" : "shorter"));
 }
 
 /* "Predicted 412 ms per iteration, measured 398 ms: 3.5 % too long; ..." */
-static void print_verdict(const lspo_comparison_t *comparison, const verdict_t *verdict)
+static void print_verdict(FILE *file, const void *context)
 {
+    const verdict_t *verdict = context;
+    const lspo_comparison_t *comparison = verdict->comparison;
     char first[32], second[32];
     double percent = 100 * comparison->error;
     lspo_format_quantity(comparison->predicted.iteration_s, LSPO_UNIT_SECONDS, first, sizeof first);
     lspo_format_quantity(comparison->measured.iteration_s, LSPO_UNIT_SECONDS, second, sizeof second);
     if (verdict->disturbance[0] != '\0')
-        printf("%s.\n", verdict->disturbance);
+        fprintf(file, "%s.\n", verdict->disturbance);
     if (verdict->judges)
-        printf("Predicted %s per iteration, measured %s: ", first, second);
+        fprintf(file, "Predicted %s per iteration, measured %s: ", first, second);
     else
-        printf("%s: %s per iteration, %s: %s: ", verdict->paths[0], first, verdict->paths[1], second);
+        fprintf(file, "%s: %s per iteration, %s: %s: ", verdict->paths[0], first, verdict->paths[1], second);
     if (fabs(percent) < 0.05)
-        printf("equal");
+        fprintf(file, "equal");
     else
-        printf("%.1f %% %s", fabs(percent),
-               percent > 0 ? (verdict->judges ? "too long" : "longer") : (verdict->judges ? "too short" : "shorter"));
+        fprintf(file, "%.1f %% %s", fabs(percent),
+                percent > 0 ? (verdict->judges ? "too long" : "longer") : (verdict->judges ? "too short" : "shorter"));
     if (verdict->has_parts)
-        print_largest(comparison, verdict->judges);
-    puts(".\n");
+        print_largest(file, comparison, verdict->judges);
+    fputs(".\n", file);
 }
 
 /* A prediction in the place of the measurement would turn every sign around. */
@@ -213,9 +217,9 @@ static void describe_disturbance(const lspo_trace_t *measured, verdict_t *verdic
                  verdict->paths[1], 100 * share);
 }
 
-static lspo_status_t write_comparison(const lspo_comparison_t *comparison, const compare_request_t *request,
-                                      const verdict_t *verdict)
+static lspo_status_t write_comparison(const verdict_t *verdict, const compare_request_t *request)
 {
+    const lspo_comparison_t *comparison = verdict->comparison;
     lspo_format_t format = lspo_format_resolve(request->format);
     uint32_t top = request->top < comparison->op_count ? request->top : comparison->op_count;
     size_t count = 1 + 2 * LSPO_LANE_COUNT + LSPO_COMPARE_ROWS_MAX + (size_t)top;
@@ -235,9 +239,10 @@ static lspo_status_t write_comparison(const lspo_comparison_t *comparison, const
                           .records = records,
                           .record_bytes = sizeof records[0],
                           .record_count = count};
-    if (format == LSPO_FORMAT_TABLE)
-        print_verdict(comparison, verdict);
-    else if (verdict->disturbance[0] != '\0')
+    if (format == LSPO_FORMAT_TABLE) {
+        lspo_wrap_print(stdout, print_verdict, verdict);
+        puts("");
+    } else if (verdict->disturbance[0] != '\0')
         lspo_warn("%s", verdict->disturbance);
     lspo_status_t status = lspo_table_write(&table, format, stdout);
     free(records);
@@ -247,8 +252,8 @@ static lspo_status_t write_comparison(const lspo_comparison_t *comparison, const
 static lspo_status_t compare_traces(const lspo_trace_t *predicted, const lspo_trace_t *measured, const char *paths[2],
                                     const compare_request_t *request)
 {
-    verdict_t verdict = {.paths = {paths[0], paths[1]}};
     lspo_comparison_t comparison;
+    verdict_t verdict = {.comparison = &comparison, .paths = {paths[0], paths[1]}};
     lspo_status_t status = check_order(predicted, measured, &verdict);
     if (status == LSPO_OK)
         status = (request->same_plan ? lspo_compare : lspo_compare_loosely)(predicted, measured, request->warmup,
@@ -262,7 +267,7 @@ static lspo_status_t compare_traces(const lspo_trace_t *predicted, const lspo_tr
         lspo_warn("traces of different plans, compared by kind: %s", comparison.mismatch);
     verdict.has_parts = has_parts;
     describe_disturbance(measured, &verdict);
-    status = write_comparison(&comparison, request, &verdict);
+    status = write_comparison(&verdict, request);
     lspo_comparison_release(&comparison);
     return status;
 }

@@ -116,13 +116,15 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
     lspo_status_t status = lspo_advise(plan, machine, prediction, sizeof advice, advice);
     if (status != LSPO_OK)
         return status;
-    if (lspo_format_resolve(request->base.format) == LSPO_FORMAT_TABLE && !request->all)
-        return lspo_sim_report_print(&(lspo_sim_report_t){.plan = plan,
-                                                          .machine = machine,
-                                                          .prediction = prediction,
-                                                          .advice = advice,
-                                                          .noise = request->noise.seed > 0 ? noise : NULL,
-                                                          .draws = request->noise.draws});
+    if (lspo_format_resolve(request->base.format) == LSPO_FORMAT_TABLE && !request->all) {
+        lspo_sim_report_print(&(lspo_sim_report_t){.plan = plan,
+                                                   .machine = machine,
+                                                   .prediction = prediction,
+                                                   .advice = advice,
+                                                   .noise = request->noise.seed > 0 ? noise : NULL,
+                                                   .draws = request->noise.draws});
+        return LSPO_OK;
+    }
     lspo_overrides_sets(&request->base.overrides, sets, sizeof sets);
     lspo_result_fill("sim", &request->base, plan, &prediction->summary, sets, &result);
     result.machine = machine->name;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/wrap.h"
 #include "plan/policy.h"
 #include "plan/units.h"
 #include "sim/fit.h"
@@ -47,63 +48,65 @@ static words_t seconds(double value)
     return words;
 }
 
-static void print_answer(const lspo_sim_report_t *report)
+static void print_answer(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_workload_t *workload = &report->plan->workload;
     char tokens[32], micros[32] = "";
     lspo_format_count(report->prediction->tokens_per_s, tokens, sizeof tokens);
     if (workload->accumulation > 1)
         snprintf(micros, sizeof micros, "%u x ", workload->accumulation);
-    printf("%s per step, %s tokens/s on %s: %s by %s, batch %s%u x %u tokens, %s, checkpointing %s.\n",
-           seconds(report->prediction->summary.iteration_s).text, tokens, report->machine->name,
-           report->plan->model.name, report->plan->policy->name, micros, workload->batch, workload->sequence,
-           lspo_precision_name(workload->precision), workload->checkpointing ? "on" : "off");
+    fprintf(file, "%s per step, %s tokens/s on %s: %s by %s, batch %s%u x %u tokens, %s, checkpointing %s.\n",
+            seconds(report->prediction->summary.iteration_s).text, tokens, report->machine->name,
+            report->plan->model.name, report->plan->policy->name, micros, workload->batch, workload->sequence,
+            lspo_precision_name(workload->precision), workload->checkpointing ? "on" : "off");
 }
 
-static void print_memory(const lspo_sim_report_t *report)
+static void print_memory(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_prediction_t *prediction = report->prediction;
     const lspo_machine_t *machine = report->machine;
     if (!prediction->fits) {
-        printf("Does not fit: %s.\n", report->advice);
+        fprintf(file, "Does not fit: %s.\n", report->advice);
         return;
     }
-    printf("Fits: %s of %s of GPU memory, %s of %s of host memory.\n", bytes((double)prediction->peak_gpu_bytes).text,
-           bytes(lspo_fit_gpu_bytes(machine)).text, bytes((double)prediction->peak_host_bytes).text,
-           bytes(machine->cpu.memory_bytes).text);
+    fprintf(file, "Fits: %s of %s of GPU memory, %s of %s of host memory.\n",
+            bytes((double)prediction->peak_gpu_bytes).text, bytes(lspo_fit_gpu_bytes(machine)).text,
+            bytes((double)prediction->peak_host_bytes).text, bytes(machine->cpu.memory_bytes).text);
     if (report->advice[0] != '\0')
-        printf("Beware: it %s.\n", report->advice);
+        fprintf(file, "Beware: it %s.\n", report->advice);
 }
 
-static void print_native(const lspo_sim_report_t *report)
+static void print_native(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_native_t *native = &report->prediction->native;
     const lspo_machine_t *machine = report->machine;
     if (strcmp(report->plan->policy->name, "native") == 0)
         return;
-    printf("Slowdown %.2f against native training, which takes %s", report->prediction->slowdown,
-           seconds(native->iteration_s).text);
+    fprintf(file, "Slowdown %.2f against native training, which takes %s", report->prediction->slowdown,
+            seconds(native->iteration_s).text);
     if (native->fits)
-        printf(" and fits (%s).\n", bytes((double)native->peak_gpu_bytes).text);
+        fprintf(file, " and fits (%s).\n", bytes((double)native->peak_gpu_bytes).text);
     else if (lspo_fit_gpu_excess(machine, native->peak_gpu_bytes) > 0)
-        printf(" but does not fit (%s of GPU memory).\n", bytes((double)native->peak_gpu_bytes).text);
+        fprintf(file, " but does not fit (%s of GPU memory).\n", bytes((double)native->peak_gpu_bytes).text);
     else
-        printf(" but does not fit (%s of host memory).\n", bytes((double)native->peak_host_bytes).text);
+        fprintf(file, " but does not fit (%s of host memory).\n", bytes((double)native->peak_host_bytes).text);
 }
 
-static void print_lanes(const lspo_sim_report_t *report)
+static void print_lanes(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_summary_t *summary = &report->prediction->summary;
     double scale = 100 / summary->iteration_s;
-    printf("Busy: GPU %.0f %%, link to the CPU %.0f %%, link to the GPU %.0f %%, CPU optimizer %.0f %%.  The GPU waits "
-           "%s for the link, %s for the CPU.\n",
-           scale * summary->busy_s[LSPO_LANE_GPU], scale * summary->busy_s[LSPO_LANE_D2H],
-           scale * summary->busy_s[LSPO_LANE_H2D], scale * summary->busy_s[LSPO_LANE_CPU],
-           seconds(summary->exposed_comm_s).text, seconds(summary->exposed_cpu_s).text);
+    fprintf(
+        file,
+        "Busy: GPU %.0f %%, link to the CPU %.0f %%, link to the GPU %.0f %%, CPU optimizer %.0f %%.  The GPU waits "
+        "%s for the link, %s for the CPU.\n",
+        scale * summary->busy_s[LSPO_LANE_GPU], scale * summary->busy_s[LSPO_LANE_D2H],
+        scale * summary->busy_s[LSPO_LANE_H2D], scale * summary->busy_s[LSPO_LANE_CPU],
+        seconds(summary->exposed_comm_s).text, seconds(summary->exposed_cpu_s).text);
 }
 
 /* What of the model the policy changes, and how. */
-static void print_training(const lspo_plan_t *plan)
+static void print_training(FILE *file, const lspo_plan_t *plan)
 {
     const lspo_workload_t *workload = &plan->workload;
     bool rest = workload->train_rest == LSPO_TRAIN_REST_ON;
@@ -116,15 +119,15 @@ static void print_training(const lspo_plan_t *plan)
         snprintf(how, sizeof how, ", each in a subspace of rank %u", workload->rank);
     else if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM)
         snprintf(how, sizeof how, ", one block at a time");
-    printf("Trains (%s): %s%s", lspo_semantics_name(plan->policy->semantics),
-           rest && how[0] == '\0' ? "all weights" : "the linear weights of the blocks", how);
+    fprintf(file, "Trains (%s): %s%s", lspo_semantics_name(plan->policy->semantics),
+            rest && how[0] == '\0' ? "all weights" : "the linear weights of the blocks", how);
     if (rest && how[0] != '\0')
-        printf("; embeddings, norms, biases and head too");
+        fprintf(file, "; embeddings, norms, biases and head too");
     else if (!rest)
-        printf("; not embeddings, norms, biases and head (--train-rest on)");
+        fprintf(file, "; not embeddings, norms, biases and head (--train-rest on)");
     if (plan->policy->semantics == LSPO_SEMANTICS_STALE)
-        printf(", up to %u step%s late", plan->staleness_steps, plan->staleness_steps == 1 ? "" : "s");
-    puts(".");
+        fprintf(file, ", up to %u step%s late", plan->staleness_steps, plan->staleness_steps == 1 ? "" : "s");
+    fputs(".\n", file);
 }
 
 const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_t *prediction, uint32_t *period_out)
@@ -134,30 +137,35 @@ const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_
 }
 
 /* What a long training does and these iterations do not show. */
-static void print_left_out(const lspo_sim_report_t *report)
+static void print_left_out(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_plan_t *plan = report->plan;
     uint32_t period;
     if (lspo_sim_not_counted(plan, report->prediction, &period) != NULL)
-        printf("Not counted: %s, every %u steps (--iterations %llu would count them).\n", plan->policy->period_work,
-               period, (unsigned long long)period + report->prediction->summary.warmup + 1);
+        fprintf(file, "Not counted: %s, every %u steps (--iterations %llu would count them).\n",
+                plan->policy->period_work, period, (unsigned long long)period + report->prediction->summary.warmup + 1);
     if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM && plan->workload.iterations <= plan->workload.switch_every)
-        puts("The time is that of the first block's turn, the longest: backward ends at the block that is trained.");
+        fputs("The time is that of the first block's turn, the longest: backward ends at the block that is trained.\n",
+              file);
 }
 
-lspo_status_t lspo_sim_report_print(const lspo_sim_report_t *report)
+static void print_report(FILE *file, const void *context)
 {
-    const lspo_prediction_t *prediction = report->prediction;
-    print_answer(report);
-    print_memory(report);
-    printf("Limited by %s.\n", prediction->bound + strlen("bound by "));
+    const lspo_sim_report_t *report = context;
+    print_answer(file, report);
+    print_memory(file, report);
+    fprintf(file, "Limited by %s.\n", report->prediction->bound + strlen("bound by "));
     if (report->noise)
-        printf("Of 100 runs 95 take %s to %s (%u draws).\n", seconds(report->noise->iteration_s[0]).text,
-               seconds(report->noise->iteration_s[LSPO_PERCENTILES - 1]).text, report->draws);
-    print_native(report);
-    print_lanes(report);
-    print_training(report->plan);
-    print_left_out(report);
-    puts("All figures: --all.  Words: lspo help terms.  Every policy: lspo choose.");
-    return LSPO_OK;
+        fprintf(file, "Of 100 runs 95 take %s to %s (%u draws).\n", seconds(report->noise->iteration_s[0]).text,
+                seconds(report->noise->iteration_s[LSPO_PERCENTILES - 1]).text, report->draws);
+    print_native(file, report);
+    print_lanes(file, report);
+    print_training(file, report->plan);
+    print_left_out(file, report);
+    fputs("All figures: --all.  Words: lspo help terms.  Every policy: lspo choose.\n", file);
+}
+
+void lspo_sim_report_print(const lspo_sim_report_t *report)
+{
+    lspo_wrap_print(stdout, print_report, report);
 }

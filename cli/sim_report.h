@@ -20,7 +20,8 @@ typedef struct {
     uint32_t draws;
 } lspo_sim_report_t;
 
-lspo_status_t lspo_sim_report_print(const lspo_sim_report_t *report);
+/* To stdout, in lines of the terminal's width. */
+void lspo_sim_report_print(const lspo_sim_report_t *report);
 
 /* What comes once in *period_out steps and is not in the predicted time, since the plan is shorter; NULL: nothing. */
 const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_t *prediction, uint32_t *period_out);

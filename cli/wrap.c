@@ -58,8 +58,27 @@ void lspo_wrap_text(FILE *file, const char *text, size_t width)
         size_t length = strcspn(text, "\n");
         if (length > 0 && text[0] != ' ')
             length = lspo_wrap_line(text, width);
+        const char *next = text + length;
+        while (length > 0 && text[length - 1] == ' ')
+            length--;
         fprintf(file, "%.*s\n", (int)length, text);
-        text += length;
-        text += *text == '\n' || *text == ' ';
+        text = *next == '\n' ? next + 1 : next + strspn(next, " ");
     }
+}
+
+void lspo_wrap_print(FILE *file, void (*print)(FILE *file, const void *context), const void *context)
+{
+    char *text = NULL;
+    size_t bytes, width = lspo_terminal_width(file);
+    FILE *memory = width > 0 ? open_memstream(&text, &bytes) : NULL;
+    if (memory == NULL) {
+        print(file, context);
+        return;
+    }
+    print(memory, context);
+    if (fclose(memory) == 0)
+        lspo_wrap_text(file, text, width);
+    else
+        print(file, context);
+    free(text);
 }

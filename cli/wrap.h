@@ -17,4 +17,7 @@ void lspo_wrap_item(FILE *file, const char *left, const char *text, size_t inden
 /* Paragraphs as in command.h: wrapped, but lines that begin with a blank stay as they are.  Ends with a line end. */
 void lspo_wrap_text(FILE *file, const char *text, size_t width);
 
+/* What `print` writes: as it is, or, where `file` is a terminal, wrapped like a text. */
+void lspo_wrap_print(FILE *file, void (*print)(FILE *file, const void *context), const void *context);
+
 #endif

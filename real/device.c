@@ -223,15 +223,25 @@ static void wait_for_room(lspo_device_t *device, size_t bytes)
         pthread_cond_wait(&device->passed, &device->lock);
 }
 
+static lspo_status_t refuse(const lspo_device_t *device, uint64_t used_bytes, size_t bytes)
+{
+    uint64_t limit_bytes = limit_of(device);
+    double sizes[] = {(double)bytes, (double)used_bytes, (double)limit_bytes,
+                      (double)used_bytes + (double)bytes - (double)limit_bytes};
+    char texts[4][32];
+    for (int i = 0; i < 4; i++)
+        lspo_format_quantity(sizes[i], LSPO_UNIT_BYTES, texts[i], sizeof texts[i]);
+    return lspo_error(
+        LSPO_ERR_FIT, "device memory: %s asked for with %s in use of %s %s: %s short", texts[0], texts[1], texts[2],
+        limit_bytes == device->caps.memory_bytes ? "allowed" : "that were free on the GPU at the start", texts[3]);
+}
+
 static lspo_status_t take_counted(lspo_device_t *device, size_t bytes, void **memory_out)
 {
     wait_for_room(device, bytes);
     uint64_t used_bytes = device->in_use_bytes + leaving_bytes(device);
     if (!fits(device, used_bytes, bytes))
-        return lspo_error(LSPO_ERR_FIT, "device memory: %zu bytes asked for with %" PRIu64 " in use of %" PRIu64 " %s",
-                          bytes, used_bytes, limit_of(device),
-                          limit_of(device) == device->caps.memory_bytes ? "allowed"
-                                                                        : "that were free on the GPU at the start");
+        return refuse(device, used_bytes, bytes);
     lspo_status_t status = device->backend->take(device, bytes, true, memory_out);
     if (status != LSPO_OK)
         return status;

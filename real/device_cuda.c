@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/units.h"
 #include "real/device_cuda.h"
 
 #if __has_include(<nvtx3/nvToolsExt.h>)
@@ -107,8 +108,10 @@ static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, bool counted
     cudaError_t error = cudaMallocFromPoolAsync(&memory, bytes ? bytes : 1, d->pool, stream);
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError(); /* what comes next may fit */
-        return lspo_error(LSPO_ERR_FIT, "device memory: the GPU has no %zu bytes more with %" PRIu64 " in use", bytes,
-                          device->in_use_bytes);
+        char asked[32], used[32];
+        return lspo_error(LSPO_ERR_FIT, "device memory: the GPU has no %s more with %s in use",
+                          lspo_format_quantity((double)bytes, LSPO_UNIT_BYTES, asked, sizeof asked),
+                          lspo_format_quantity((double)device->in_use_bytes, LSPO_UNIT_BYTES, used, sizeof used));
     }
     if (!good(d, error, "memory"))
         return LSPO_ERR_DEVICE;

@@ -31,16 +31,17 @@ uint64_t lspo_room_least_bytes(const lspo_plan_t *plan)
 
 static lspo_status_t check_room(const lspo_plan_t *plan, uint64_t room_bytes)
 {
-    char least[32], there[32];
+    char least[32], there[32], lacking[32];
     uint64_t least_bytes = lspo_room_least_bytes(plan);
     if (room_bytes >= least_bytes)
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_FIT,
-                      "device memory: %s needed for activations, gradients and messages, one op after the other, with "
-                      "%s left for them; %" PRIu64 " bytes are lacking",
-                      lspo_format_quantity((double)least_bytes, LSPO_UNIT_BYTES, least, sizeof least),
-                      lspo_format_quantity((double)room_bytes, LSPO_UNIT_BYTES, there, sizeof there),
-                      least_bytes - room_bytes);
+    return lspo_error(
+        LSPO_ERR_FIT,
+        "device memory: %s needed for activations, gradients and messages, one op after the other, with "
+        "%s left for them: %s short",
+        lspo_format_quantity((double)least_bytes, LSPO_UNIT_BYTES, least, sizeof least),
+        lspo_format_quantity((double)room_bytes, LSPO_UNIT_BYTES, there, sizeof there),
+        lspo_format_quantity((double)(least_bytes - room_bytes), LSPO_UNIT_BYTES, lacking, sizeof lacking));
 }
 
 lspo_status_t lspo_room_create(const lspo_plan_t *plan, uint64_t room_bytes, lspo_room_t *room_out)

@@ -137,3 +137,30 @@ Test(wrap, a_text_keeps_its_words_and_lines_that_begin_with_a_blank)
                            "  --flag    what it\n            is\n"
                            "  --very-long-flag\n            what\n");
 }
+
+static void print_sentences(FILE *file, const void *context)
+{
+    fprintf(file, "%s.  The GPU waits 36.6 ms for the link, 61.7 ms for the CPU.\nShort.\n", (const char *)context);
+}
+
+/* To a terminal in lines of its width, none of which begins with a blank; to a file line by line as they were written. */
+Test(wrap, sentences_are_wrapped_on_a_terminal_alone)
+{
+    char text[TEXT_BYTES];
+    const char *busy = "Busy: GPU 92 %, link to the CPU 18 %, link to the GPU 18 %";
+    terminal_t terminal = terminal_open();
+    lspo_wrap_print(terminal.file, print_sentences, busy);
+    terminal_take(&terminal, text);
+    cr_assert_str_eq(text, "Busy: GPU 92 %, link to the CPU 18 %, link to the GPU 18 %.\n"
+                           "The GPU waits 36.6 ms for the link, 61.7 ms for the CPU.\n"
+                           "Short.\n");
+    FILE *file = tmpfile();
+    cr_assert_not_null(file);
+    lspo_wrap_print(file, print_sentences, busy);
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    cr_assert_str_eq(text,
+                     "Busy: GPU 92 %, link to the CPU 18 %, link to the GPU 18 %.  The GPU waits 36.6 ms for the link, "
+                     "61.7 ms for the CPU.\nShort.\n");
+}
