@@ -11,6 +11,7 @@
 #include "plan/input_file.h"
 #include "plan/output_file.h"
 #include "real/checkpoint_parts.h"
+#include "real/json_file.h"
 
 enum { FORMAT_VERSION = 2, HASH_BYTES = 17, STATE_BYTES_MAX = 64 << 20 };
 
@@ -253,11 +254,12 @@ static lspo_status_t load_object(const char *path, json_t **object_out)
     lspo_input_close(input);
     if (status != LSPO_OK)
         return status == LSPO_ERR_INPUT ? LSPO_ERR_CHECK : status;
-    *object_out = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    bool no_memory;
+    *object_out = lspo_json_parse(text, length, JSON_REJECT_DUPLICATES, &error, &no_memory);
     free(text);
     if (*object_out)
         return LSPO_OK;
-    if (json_error_code(&error) == json_error_out_of_memory)
+    if (no_memory)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for reading %s", path);
     return lspo_error(LSPO_ERR_CHECK, "%s:%d: damaged: %s", path, error.line, error.text);
 }

@@ -8,6 +8,7 @@
 
 #include "real/data_file.h"
 #include "real/dataset_state.h"
+#include "real/json_file.h"
 
 /* Numbers are no text: one that no integer holds, such as an id of 128 bits, must not refuse the record beside it. */
 enum { LOOK_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
@@ -76,7 +77,9 @@ static lspo_status_t refuse_json(const reader_t *reader, size_t line, const json
 static json_t *value_over_lines(const reader_t *reader, size_t at, size_t length)
 {
     json_error_t end;
-    json_t *value = json_loadb(reader->text + at, reader->bytes - at, PARSE_FLAGS | JSON_DISABLE_EOF_CHECK, &end);
+    bool no_memory; /* of a file that is refused anyway */
+    json_t *value =
+        lspo_json_parse(reader->text + at, reader->bytes - at, PARSE_FLAGS | JSON_DISABLE_EOF_CHECK, &end, &no_memory);
     if (value && end.position >= 0 && (size_t)end.position > length)
         return value;
     json_decref(value);
@@ -133,8 +136,9 @@ static lspo_status_t add_line(const reader_t *reader, size_t line, size_t at, si
     json_error_t error;
     char where[WHERE_MAX];
     snprintf(where, sizeof where, "%.480s:%zu", reader->path, line);
-    json_t *record = json_loadb(reader->text + at, length, PARSE_FLAGS, &error);
-    if (!record && json_error_code(&error) == json_error_out_of_memory)
+    bool no_memory;
+    json_t *record = lspo_json_parse(reader->text + at, length, PARSE_FLAGS, &error, &no_memory);
+    if (no_memory)
         return lspo_error(LSPO_ERR_MEMORY, "%s: no memory for a record", where);
     if (!record)
         return refuse_line(reader, line, at, length, &error);
@@ -162,8 +166,9 @@ static lspo_status_t add_array(const reader_t *reader)
     json_error_t error;
     lspo_not_utf8_t bad;
     lspo_status_t status = LSPO_OK;
-    json_t *array = json_loadb(reader->text, reader->bytes, PARSE_FLAGS, &error);
-    if (!array && json_error_code(&error) == json_error_out_of_memory)
+    bool no_memory;
+    json_t *array = lspo_json_parse(reader->text, reader->bytes, PARSE_FLAGS, &error, &no_memory);
+    if (no_memory)
         return lspo_error(LSPO_ERR_MEMORY, "%s: no memory for its records", reader->path);
     if (!array && !lspo_data_is_utf8(reader->text, reader->bytes, &bad))
         return refuse_not_utf8(reader, bad.line, &bad);
@@ -214,7 +219,7 @@ static bool ends_with(const char *path, const char *suffix)
     return length >= suffix_length && strcasecmp(path + length - suffix_length, suffix) == 0;
 }
 
-typedef enum { FORMAT_TEXT, FORMAT_LINES, FORMAT_ARRAY } format_t;
+typedef enum { FORMAT_TEXT, FORMAT_LINES, FORMAT_ARRAY, FORMAT_UNKNOWN } format_t;
 
 /* What the text looks like: prose may begin with a bracket, so it is JSON only if it begins with a whole record, or is an
  * array that does. */
@@ -223,7 +228,10 @@ static format_t look(const char *text, size_t bytes)
     size_t at = skip_blanks(text, bytes);
     if (at == bytes || (text[at] != '{' && text[at] != '['))
         return FORMAT_TEXT;
-    json_t *value = json_loadb(text + at, bytes - at, LOOK_FLAGS | JSON_DISABLE_EOF_CHECK, NULL);
+    bool no_memory;
+    json_t *value = lspo_json_parse(text + at, bytes - at, LOOK_FLAGS | JSON_DISABLE_EOF_CHECK, NULL, &no_memory);
+    if (no_memory)
+        return FORMAT_UNKNOWN;
     const json_t *record = json_is_array(value) ? json_array_get(value, 0) : value;
     bool records = json_is_object(record) && json_object_size(record) > 0;
     format_t format = !records ? FORMAT_TEXT : json_is_array(value) ? FORMAT_ARRAY : FORMAT_LINES;
@@ -241,7 +249,7 @@ static format_t format_of(const reader_t *reader, const char *name)
     if (ends_with(name, ".json"))
         return array ? FORMAT_ARRAY : FORMAT_LINES;
     format_t seen = look(reader->text, reader->bytes);
-    if (!ends_with(name, ".txt") && !ends_with(name, ".md"))
+    if (seen == FORMAT_UNKNOWN || (!ends_with(name, ".txt") && !ends_with(name, ".md")))
         return seen;
     if (seen != FORMAT_TEXT)
         lspo_warn(
@@ -283,6 +291,9 @@ lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part,
         break;
     case FORMAT_ARRAY:
         status = add_array(&reader);
+        break;
+    case FORMAT_UNKNOWN:
+        status = lspo_error(LSPO_ERR_MEMORY, "%s: no memory to see what it is", path);
         break;
     case FORMAT_TEXT:
         warn_of_table(&reader, file.name);

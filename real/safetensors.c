@@ -14,6 +14,7 @@
 #include "kernels/pack.h"
 #include "plan/input_file.h"
 #include "plan/output_file.h"
+#include "real/json_file.h"
 
 /* The limit of the format's own library; a header of 100 MB would describe a million tensors. */
 enum { HEADER_MAX_BYTES = 100000000, LENGTH_BYTES = 8, CHUNK_ELEMENTS = 1 << 16, SHARDS_MAX = 4096 };
@@ -198,8 +199,11 @@ static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint
     status = read_at(shard, LENGTH_BYTES, header_bytes, text);
     if (status == LSPO_OK) {
         json_error_t error;
-        shard->header = json_loadb(text, header_bytes, JSON_REJECT_DUPLICATES, &error);
-        if (!shard->header)
+        bool no_memory;
+        shard->header = lspo_json_parse(text, header_bytes, JSON_REJECT_DUPLICATES, &error, &no_memory);
+        if (no_memory)
+            status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s", shard->path);
+        else if (!shard->header)
             status = lspo_error(LSPO_ERR_INPUT, "%s: its header is no JSON: %s at byte %d", shard->path, error.text,
                                 error.position);
         else if (!json_is_object(shard->header))
@@ -367,15 +371,14 @@ static lspo_status_t check_map(const char *index_path, json_t *map, const lspo_s
 
 static lspo_status_t open_index(const char *index_path, const char *folder, lspo_safetensors_t **file_out)
 {
-    json_error_t error;
-    json_t *index = json_load_file(index_path, JSON_REJECT_DUPLICATES, &error);
-    if (!index)
-        return lspo_error(LSPO_ERR_INPUT, "%s: %s (line %d)", index_path, error.text, error.line);
+    json_t *index;
+    lspo_status_t status = lspo_json_file_read(index_path, &index);
+    if (status != LSPO_OK)
+        return status;
     json_t *map = json_object_get(index, "weight_map");
     char **paths = calloc(SHARDS_MAX, sizeof *paths);
     uint32_t count = 0;
     lspo_safetensors_t *file = NULL;
-    lspo_status_t status = LSPO_OK;
     if (!paths)
         status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the shards of %s", index_path);
     else if (!json_is_object(map))

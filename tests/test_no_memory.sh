@@ -76,4 +76,23 @@ deny compare predicted measured --format json
 deny join --metrics metrics.csv --policy lsp --model gpt2-774m --machine machine.ini --format table
 deny trace export predicted --perfetto out/perfetto.json --gantt out/gantt.csv
 deny trace import --kineto "$source_dir/tests/data/import/pytorch-profile.json.gz" -o out/trace
+
+# A checkpoint that there was no memory to read is whole all the same: it is not set aside for an older one.  (A library that
+# crashes for want of memory is not judged here.)
+for i in $(seq 200); do echo "line $i of a text"; done >text.txt
+resume=(train --model gpt-tiny --policy zero --data text.txt --sequence 32 --batch 2 --steps 2 --output run)
+"$program" "${resume[@]}" >/dev/null 2>&1
+resume+=(--resume)
+play LSPO_FAIL_COUNT="$scratch/count" -- "${resume[@]}"
+count=$(cat count)
+step=$((count / 32 + 1))
+[ "${LSPO_NO_MEMORY-}" != all ] || step=1
+for ((at = 1; at <= count; at += step)); do
+    play LSPO_FAIL_AT=$at LSPO_FAIL_ON=0 -- "${resume[@]}"
+    [ -d run/step-0000000002 ] && [ -z "$(find run -name 'damaged-*')" ] && continue
+    echo "allocation $at of $count of lspo ${resume[*]}: a good checkpoint is set aside"
+    sed 's/^/  /' stderr
+    status=1
+    rm -rf run && "$program" "${resume[@]}" >/dev/null 2>&1
+done
 exit $status
