@@ -1,6 +1,23 @@
 #include "real/tokenizer_json.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+
+lspo_status_t lspo_tokenizer_refuse(const char *path, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return lspo_error(LSPO_ERR_INPUT, "%s: %s", path, text);
+}
+
+lspo_status_t lspo_tokenizer_no_memory(const char *path)
+{
+    return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+}
 
 const char *lspo_json_type(const json_t *object)
 {

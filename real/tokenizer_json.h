@@ -1,4 +1,4 @@
-/* tokenizer_json.h - small readers of the objects in tokenizer.json. */
+/* tokenizer_json.h - small readers of the objects in tokenizer.json, and what is said of wrong ones. */
 #ifndef LSPO_REAL_TOKENIZER_JSON_H
 #define LSPO_REAL_TOKENIZER_JSON_H
 
@@ -6,6 +6,11 @@
 #include <stdbool.h>
 
 #include "plan/status.h"
+
+/* LSPO_ERR_INPUT: what the file at `path` says and cannot say. */
+lspo_status_t lspo_tokenizer_refuse(const char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* LSPO_ERR_MEMORY */
+lspo_status_t lspo_tokenizer_no_memory(const char *path);
 
 /* Of "type"; "(no type)" when there is none. */
 const char *lspo_json_type(const json_t *object);

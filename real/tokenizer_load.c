@@ -1,7 +1,6 @@
 /* tokenizer_load.c - vocabulary, added tokens and model of tokenizer.json. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,22 +19,6 @@ typedef struct {
     lspo_tokenizer_t *t;
     const char *path;
 } loader_t;
-
-static lspo_status_t out_of_memory(const loader_t *l)
-{
-    return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", l->path);
-}
-
-static lspo_status_t refuse(const loader_t *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static lspo_status_t refuse(const loader_t *l, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return lspo_error(LSPO_ERR_INPUT, "%s: %s", l->path, text);
-}
 
 /* -- tokens -------------------------------------------------------------------------------------------------------- */
 
@@ -69,10 +52,10 @@ static lspo_status_t set_token(const loader_t *l, uint32_t id, const char *text,
 {
     lspo_token_t *token = &l->t->tokens[id];
     if (token->text)
-        return refuse(l, "tokens '%s' and '%s' have the same id %" PRIu32, token->text, text, id);
+        return lspo_tokenizer_refuse(l->path, "tokens '%s' and '%s' have the same id %" PRIu32, token->text, text, id);
     token->text = malloc(bytes + 1);
     if (!token->text)
-        return out_of_memory(l);
+        return lspo_tokenizer_no_memory(l->path);
     memcpy(token->text, text, bytes + 1);
     token->bytes = (uint32_t)bytes;
     insert_token(l->t, id);
@@ -83,7 +66,7 @@ static lspo_status_t allocate_tokens(const loader_t *l, size_t total, size_t add
 {
     lspo_tokenizer_t *t = l->t;
     if (highest > 16 * total + 4096)
-        return refuse(l, "%zu tokens have ids up to %" PRIu32, total, highest);
+        return lspo_tokenizer_refuse(l->path, "%zu tokens have ids up to %" PRIu32, total, highest);
     uint32_t slots = slots_for((uint32_t)total);
     t->tokens = calloc(highest + 1, sizeof *t->tokens);
     t->added_only = calloc(highest + 1, sizeof *t->added_only);
@@ -92,7 +75,7 @@ static lspo_status_t allocate_tokens(const loader_t *l, size_t total, size_t add
     t->cache = calloc(LSPO_CACHE_SLOTS, sizeof *t->cache);
     t->scores = calloc(highest + 1, sizeof *t->scores);
     if (!t->tokens || !t->added_only || !t->token_slots || !t->added || !t->cache || !t->scores)
-        return out_of_memory(l);
+        return lspo_tokenizer_no_memory(l->path);
     t->token_count = highest + 1;
     t->token_slot_mask = slots - 1;
     return LSPO_OK;
@@ -108,7 +91,7 @@ static lspo_status_t size_tokens(const loader_t *l, json_t *vocabulary, const js
     const size_t own = json_is_array(vocabulary) ? json_array_size(vocabulary) : json_object_size(vocabulary);
     const size_t total = own + json_array_size(added);
     if (total == 0 || total > ID_MAX)
-        return refuse(l, "a vocabulary of %zu tokens", total);
+        return lspo_tokenizer_refuse(l->path, "a vocabulary of %zu tokens", total);
     if (json_is_array(vocabulary) && own > 0)
         highest = (uint32_t)own - 1;
     json_object_foreach(vocabulary, text, value)
@@ -132,9 +115,9 @@ static lspo_status_t take_scored(const loader_t *l, const json_t *pair, uint32_t
 {
     const json_t *text = json_array_get(pair, 0), *score = json_array_get(pair, 1);
     if (!json_is_string(text) || !json_is_number(score))
-        return refuse(l, "token %" PRIu32 " is no text with a number", id);
+        return lspo_tokenizer_refuse(l->path, "token %" PRIu32 " is no text with a number", id);
     if (lspo_tokenizer_lookup(l->t, json_string_value(text), json_string_length(text), true) != LSPO_TOKEN_NONE)
-        return refuse(l, "token '%s' is there twice", json_string_value(text));
+        return lspo_tokenizer_refuse(l->path, "token '%s' is there twice", json_string_value(text));
     l->t->scores[id] = json_number_value(score);
     return set_token(l, id, json_string_value(text), json_string_length(text));
 }
@@ -145,7 +128,7 @@ static lspo_status_t take_vocabulary(const loader_t *l, json_t *vocabulary, cons
     json_t *value;
     size_t index;
     if (!json_is_object(vocabulary) && !json_is_array(vocabulary))
-        return refuse(l, "no vocabulary");
+        return lspo_tokenizer_refuse(l->path, "no vocabulary");
     lspo_status_t status = size_tokens(l, vocabulary, added);
     json_object_foreach(vocabulary, text, value)
     {
@@ -172,7 +155,7 @@ static lspo_status_t add_token(const loader_t *l, const char *text, uint32_t id,
             return status;
         t->added_only[id] = true;
     } else if (strcmp(t->tokens[id].text, text) != 0) {
-        return refuse(l, "added token '%s' has the id of '%s'", text, t->tokens[id].text);
+        return lspo_tokenizer_refuse(l->path, "added token '%s' has the id of '%s'", text, t->tokens[id].text);
     }
     t->tokens[id].special = special;
     if (*text == '\0')
@@ -210,7 +193,7 @@ static lspo_status_t take_added(const loader_t *l, const json_t *added)
     {
         const char *text = lspo_json_text(value, "content");
         if (!text)
-            return refuse(l, "added_tokens %zu has no content", index);
+            return lspo_tokenizer_refuse(l->path, "added_tokens %zu has no content", index);
         lspo_status_t status = add_token(l, text, (uint32_t)json_integer_value(json_object_get(value, "id")), value);
         if (status != LSPO_OK)
             return status;
@@ -225,12 +208,12 @@ static lspo_status_t size_merges(const loader_t *l, size_t count)
 {
     lspo_tokenizer_t *t = l->t;
     if (count > MERGES_MAX)
-        return refuse(l, "%zu merges are too many", count);
+        return lspo_tokenizer_refuse(l->path, "%zu merges are too many", count);
     uint32_t slots = slots_for((uint32_t)count);
     t->merges = calloc(count + 1, sizeof *t->merges);
     t->merge_slots = calloc(slots, sizeof *t->merge_slots);
     if (!t->merges || !t->merge_slots)
-        return out_of_memory(l);
+        return lspo_tokenizer_no_memory(l->path);
     t->merge_slot_mask = slots - 1;
     return LSPO_OK;
 }
@@ -250,8 +233,8 @@ static lspo_status_t add_merge(const loader_t *l, const char *left, size_t left_
     if (status == LSPO_OK) {
         merge.joined = lspo_tokenizer_lookup(t, joined.text, joined.bytes, false);
         if (merge.left == LSPO_TOKEN_NONE || merge.right == LSPO_TOKEN_NONE || merge.joined == LSPO_TOKEN_NONE)
-            status = refuse(l, "merge %" PRIu32 ": '%.*s' + '%.*s' is not in the vocabulary", t->merge_count + 1,
-                            (int)left_bytes, left, (int)right_bytes, right);
+            status = lspo_tokenizer_refuse(l->path, "merge %" PRIu32 ": '%.*s' + '%.*s' is not in the vocabulary",
+                                           t->merge_count + 1, (int)left_bytes, left, (int)right_bytes, right);
     }
     free(joined.text);
     if (status != LSPO_OK)
@@ -267,8 +250,8 @@ static lspo_status_t add_merge_line(const loader_t *l, const char *line, size_t 
     const char *blank = memchr(line, ' ', bytes);
     size_t left = blank ? (size_t)(blank - line) : 0;
     if (!blank || left == 0 || left + 1 == bytes || memchr(blank + 1, ' ', bytes - left - 1))
-        return refuse(l, "merge %" PRIu32 ": '%.*s' is no pair", l->t->merge_count + 1, (int)(bytes > 80 ? 80 : bytes),
-                      line);
+        return lspo_tokenizer_refuse(l->path, "merge %" PRIu32 ": '%.*s' is no pair", l->t->merge_count + 1,
+                                     (int)(bytes > 80 ? 80 : bytes), line);
     return add_merge(l, line, left, blank + 1, bytes - left - 1);
 }
 
@@ -277,7 +260,7 @@ static lspo_status_t take_merges(const loader_t *l, const json_t *merges)
     size_t index;
     json_t *value;
     if (!json_is_array(merges))
-        return refuse(l, "no merges");
+        return lspo_tokenizer_refuse(l->path, "no merges");
     lspo_status_t status = size_merges(l, json_array_size(merges));
     json_array_foreach(merges, index, value)
     {
@@ -290,7 +273,7 @@ static lspo_status_t take_merges(const loader_t *l, const json_t *merges)
             status = add_merge(l, json_string_value(left), json_string_length(left), json_string_value(right),
                                json_string_length(right));
         else
-            status = refuse(l, "merge %zu is no pair", index + 1);
+            status = lspo_tokenizer_refuse(l->path, "merge %zu is no pair", index + 1);
     }
     return status;
 }
@@ -316,7 +299,7 @@ static lspo_status_t take_text(const loader_t *l, const json_t *model, const cha
 {
     const char *text = lspo_json_text(model, key);
     *text_out = strdup(text ? text : otherwise);
-    return *text_out ? LSPO_OK : out_of_memory(l);
+    return *text_out ? LSPO_OK : lspo_tokenizer_no_memory(l->path);
 }
 
 static lspo_status_t take_unknown(const loader_t *l, const json_t *model)
@@ -325,8 +308,9 @@ static lspo_status_t take_unknown(const loader_t *l, const json_t *model)
     if (!unknown)
         return LSPO_OK;
     l->t->unknown = lspo_tokenizer_lookup(l->t, unknown, strlen(unknown), true);
-    return l->t->unknown != LSPO_TOKEN_NONE ? LSPO_OK
-                                            : refuse(l, "model: unk_token '%s' is not in the vocabulary", unknown);
+    return l->t->unknown != LSPO_TOKEN_NONE
+               ? LSPO_OK
+               : lspo_tokenizer_refuse(l->path, "model: unk_token '%s' is not in the vocabulary", unknown);
 }
 
 static lspo_status_t take_bpe(const loader_t *l, const json_t *model)
@@ -334,7 +318,7 @@ static lspo_status_t take_bpe(const loader_t *l, const json_t *model)
     lspo_tokenizer_t *t = l->t;
     const json_t *dropout = json_object_get(model, "dropout");
     if (json_is_number(dropout) && json_number_value(dropout) != 0.0)
-        return refuse(l, "model: dropout is not supported");
+        return lspo_tokenizer_refuse(l->path, "model: dropout is not supported");
     t->kind = LSPO_TOKENIZER_BPE;
     t->fuse_unknown = lspo_json_flag(model, "fuse_unk", false);
     t->byte_fallback = lspo_json_flag(model, "byte_fallback", false);
@@ -353,7 +337,7 @@ static lspo_status_t take_wordpiece(const loader_t *l, const json_t *model)
     const json_int_t characters = json_is_integer(most) ? json_integer_value(most) : 100;
     l->t->kind = LSPO_TOKENIZER_WORDPIECE;
     if (characters < 0 || characters > UINT32_MAX)
-        return refuse(l, "model: max_input_chars_per_word is no number of characters");
+        return lspo_tokenizer_refuse(l->path, "model: max_input_chars_per_word is no number of characters");
     l->t->word_characters_max = (uint32_t)characters;
     lspo_status_t status = take_text(l, model, "continuing_subword_prefix", "##", &l->t->prefix);
     return status == LSPO_OK ? take_unknown(l, model) : status;
@@ -373,7 +357,7 @@ static lspo_status_t sort_pieces(const loader_t *l)
     lspo_tokenizer_t *t = l->t;
     t->sorted = calloc((size_t)t->token_count + 1, sizeof *t->sorted);
     if (!t->sorted)
-        return out_of_memory(l);
+        return lspo_tokenizer_no_memory(l->path);
     for (uint32_t id = 0; id < t->token_count; id++)
         if (t->tokens[id].text && !t->added_only[id] && t->tokens[id].bytes > 0)
             t->sorted[t->sorted_count++] = id;
@@ -404,7 +388,7 @@ static lspo_status_t take_unigram(const loader_t *l, const json_t *model)
     t->fuse_unknown = true;
     if (json_is_integer(unknown)) {
         if (json_integer_value(unknown) < 0 || (size_t)json_integer_value(unknown) >= own)
-            return refuse(l, "model: unk_id is not in the vocabulary");
+            return lspo_tokenizer_refuse(l->path, "model: unk_id is not in the vocabulary");
         t->unknown = (uint32_t)json_integer_value(unknown);
     }
     for (size_t id = 0; id < own; id++)
@@ -452,9 +436,9 @@ lspo_status_t lspo_tokenizer_load_model(lspo_tokenizer_t *t, const char *path, c
             list = kinds[i].list;
         }
     if (!take && strcmp(type, "WordLevel") != 0)
-        return refuse(&l, "model type %s is not supported", type);
+        return lspo_tokenizer_refuse(l.path, "model type %s is not supported", type);
     if (json_is_array(json_object_get(model, "vocab")) != list)
-        return refuse(&l, "the vocabulary is none of a %s", type);
+        return lspo_tokenizer_refuse(l.path, "the vocabulary is none of a %s", type);
     if (!take)
         t->kind = LSPO_TOKENIZER_WORDLEVEL;
     lspo_status_t status = take ? take(&l, model) : take_unknown(&l, model);

@@ -1,6 +1,5 @@
 /* tokenizer_open.c - a folder's files to a tokenizer. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,22 +22,6 @@ typedef struct {
     bool has_post_processor;
 } loader_t;
 
-static lspo_status_t out_of_memory(const loader_t *l)
-{
-    return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", l->path);
-}
-
-static lspo_status_t refuse(const loader_t *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static lspo_status_t refuse(const loader_t *l, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return lspo_error(LSPO_ERR_INPUT, "%s: %s", l->path, text);
-}
-
 /* -- post_processor, decoder ------------------------------------------------------------------------------------ */
 
 static lspo_status_t add_template_id(const loader_t *l, uint32_t id, bool after)
@@ -46,9 +29,9 @@ static lspo_status_t add_template_id(const loader_t *l, uint32_t id, bool after)
     lspo_tokenizer_t *t = l->t;
     uint32_t *count = after ? &t->after_count : &t->before_count;
     if (id >= t->token_count || !t->tokens[id].text)
-        return refuse(l, "post_processor: there is no token %" PRIu32, id);
+        return lspo_tokenizer_refuse(l->path, "post_processor: there is no token %" PRIu32, id);
     if (*count == LSPO_TOKENIZER_TEMPLATE_MAX)
-        return refuse(l, "post_processor adds more than %d tokens", LSPO_TOKENIZER_TEMPLATE_MAX);
+        return lspo_tokenizer_refuse(l->path, "post_processor adds more than %d tokens", LSPO_TOKENIZER_TEMPLATE_MAX);
     (after ? t->after : t->before)[(*count)++] = id;
     return LSPO_OK;
 }
@@ -60,7 +43,7 @@ static lspo_status_t take_template(const loader_t *l, const json_t *member)
     size_t index, inner;
     json_t *piece, *value;
     if (l->t->before_count + l->t->after_count > 0)
-        return refuse(l, "post_processor: two templates are not supported");
+        return lspo_tokenizer_refuse(l->path, "post_processor: two templates are not supported");
     json_array_foreach(json_object_get(member, "single"), index, piece)
     {
         const char *name = lspo_json_text(json_object_get(piece, "SpecialToken"), "id");
@@ -70,7 +53,7 @@ static lspo_status_t take_template(const loader_t *l, const json_t *member)
         }
         const json_t *ids = json_object_get(json_object_get(specials, name ? name : ""), "ids");
         if (json_array_size(ids) == 0)
-            return refuse(l, "post_processor: its template is not supported");
+            return lspo_tokenizer_refuse(l->path, "post_processor: its template is not supported");
         json_array_foreach(ids, inner, value)
         {
             uint32_t id = 0;
@@ -81,7 +64,8 @@ static lspo_status_t take_template(const loader_t *l, const json_t *member)
                 return status;
         }
     }
-    return after ? LSPO_OK : refuse(l, "post_processor: a template without the text is not supported");
+    return after ? LSPO_OK
+                 : lspo_tokenizer_refuse(l->path, "post_processor: a template without the text is not supported");
 }
 
 /* "cls": ["<s>", 0] */
@@ -100,7 +84,7 @@ static lspo_status_t take_post_processor(void *context, const json_t *member)
     if (lspo_json_is_type(member, "TemplateProcessing"))
         return take_template(l, member);
     if (!lspo_json_is_type(member, "RobertaProcessing") && !lspo_json_is_type(member, "BertProcessing"))
-        return refuse(l, "post_processor %s is not supported", lspo_json_type(member));
+        return lspo_tokenizer_refuse(l->path, "post_processor %s is not supported", lspo_json_type(member));
     lspo_status_t status = take_pair(l, member, "cls", false);
     return status == LSPO_OK ? take_pair(l, member, "sep", true) : status;
 }
@@ -179,14 +163,15 @@ static lspo_status_t take_template_flags(const loader_t *l, const json_t *config
             continue;
         const bool adds = lspo_json_flag(config, sides[i].key, sides[i].otherwise);
         if (adds && sides[i].id == LSPO_TOKEN_NONE)
-            return refuse(l, "%s is true in tokenizer_config.json, but no such token is named", sides[i].key);
+            return lspo_tokenizer_refuse(l->path, "%s is true in tokenizer_config.json, but no such token is named",
+                                         sides[i].key);
         *sides[i].count = adds ? 1 : 0;
         sides[i].ids[0] = sides[i].id;
     }
     if (l->t->before_count > 1 || l->t->after_count > 1)
-        return refuse(l,
-                      "post_processor puts %" PRIu32 " tokens before a text and %" PRIu32 " after it; one is supported",
-                      l->t->before_count, l->t->after_count);
+        return lspo_tokenizer_refuse(
+            l->path, "post_processor puts %" PRIu32 " tokens before a text and %" PRIu32 " after it; one is supported",
+            l->t->before_count, l->t->after_count);
     return LSPO_OK;
 }
 
@@ -338,8 +323,9 @@ static lspo_status_t check_class(const loader_t *l, const json_t *config)
         if (strncmp(name, classes[i], strlen(classes[i])) == 0)
             return LSPO_OK;
     return name
-               ? refuse(l, "vocab.json and merges.txt are read as GPT-2's, not as a %s: convert them to tokenizer.json",
-                        name)
+               ? lspo_tokenizer_refuse(
+                     l->path,
+                     "vocab.json and merges.txt are read as GPT-2's, not as a %s: convert them to tokenizer.json", name)
                : LSPO_OK;
 }
 
@@ -347,7 +333,7 @@ static lspo_status_t load_two_files(loader_t *l, const char *folder, const json_
 {
     json_t *vocabulary = NULL, *more = NULL, *merges = json_array(), *object = NULL;
     char *vocabulary_path = join(folder, "vocab.json"), *merges_path = join(folder, "merges.txt");
-    lspo_status_t status = vocabulary_path && merges_path && merges ? LSPO_OK : out_of_memory(l);
+    lspo_status_t status = vocabulary_path && merges_path && merges ? LSPO_OK : lspo_tokenizer_no_memory(l->path);
     if (status == LSPO_OK)
         status = check_class(l, config);
     if (status == LSPO_OK)
@@ -362,7 +348,7 @@ static lspo_status_t load_two_files(loader_t *l, const char *folder, const json_
                            vocabulary, "merges", merges, "added_tokens", added, "post_processor", post, "pre_tokenizer",
                            "type", "ByteLevel", "add_prefix_space",
                            (int)lspo_json_flag(config, "add_prefix_space", false), "decoder", "type", "ByteLevel");
-        status = object ? take_tokenizer_json(l, object) : out_of_memory(l);
+        status = object ? take_tokenizer_json(l, object) : lspo_tokenizer_no_memory(l->path);
     }
     json_decref(object);
     json_decref(more);
@@ -394,7 +380,7 @@ static lspo_status_t load(lspo_tokenizer_t *t, const char *folder, const json_t 
     lspo_status_t status = LSPO_OK;
     char *path = join(folder, "tokenizer.json");
     if (!path)
-        return out_of_memory(&l);
+        return lspo_tokenizer_no_memory(l.path);
     if (has_file(folder, "tokenizer.json")) {
         l.path = path;
         status = load_tokenizer_json(&l);
