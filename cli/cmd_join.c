@@ -108,7 +108,8 @@ static lspo_status_t write_join(const join_request_t *request, const lspo_metric
     return status;
 }
 
-/* Tokens a step of the training: within a segment its rate times the time between two steps.  NaN where no rows tell. */
+/* Tokens a step of the training: within a segment its rate times the time between two steps.  NaN where no rows
+ * tell. */
 static double tokens_a_step(const lspo_metrics_row_t *rows, size_t count)
 {
     for (size_t i = 1; i < count; i++) {

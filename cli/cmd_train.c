@@ -514,8 +514,8 @@ static bool is_exported(const char *path, const char *folder)
     return ours;
 }
 
-/* Asked before anything is read: metrics that would overwrite what the training reads or writes, by whatever name, and a
- * file that cannot be written or that another training writes. */
+/* Asked before anything is read: metrics that would overwrite what the training reads or writes, by whatever name, and
+ * a file that cannot be written or that another training writes. */
 static lspo_status_t check_metrics(const train_request_t *request)
 {
     const char *path = request->metrics_path;

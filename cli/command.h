@@ -1,8 +1,8 @@
 /* command.h - what a subcommand is: its name, what help says of it, its options, the function that runs it.
  *
- * --help, `lspo help`, the man pages and the completion of shells are all written from these tables (cli/help.h).  Texts
- * are paragraphs with empty lines between them, which are wrapped where they are shown; a line that begins with a blank
- * is shown as it is.
+ * --help, `lspo help`, the man pages and the completion of shells are all written from these tables (cli/help.h).
+ * Texts are paragraphs with empty lines between them, which are wrapped where they are shown; a line that begins with a
+ * blank is shown as it is.
  *
  * A subcommand is given its own argv (argv[0] is its name) and returns a status, from which main() makes the exit code.
  * It is not run without arguments, nor when they ask for help or for a list (`--policy help`): main() answers those.
@@ -57,8 +57,8 @@ extern const lspo_command_t lspo_command_version;
 extern const lspo_command_t *const lspo_commands[];
 
 /* The command that argv[0], and argv[1] for a subcommand, names; *depth_out is how many words that took.  An unknown
- * name is LSPO_ERR_INPUT and names the nearest; *command_out is then the command that has none of that name, or NULL.  A
- * command that is another name of one is resolved. */
+ * name is LSPO_ERR_INPUT and names the nearest; *command_out is then the command that has none of that name, or NULL.
+ * A command that is another name of one is resolved. */
 lspo_status_t lspo_command_find(int argc, char **argv, const lspo_command_t **command_out, int *depth_out);
 
 /* The one of `commands` with that last word, NULL: none; another name of one is resolved. */

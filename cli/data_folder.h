@@ -6,8 +6,8 @@
 
 #include "plan/status.h"
 
-/* The folder that holds plots/ and experiments/: that of the sources for the program in its build folder; of an installed
- * one share/lspo beside its bin, wherever both have been moved to, else what configure was told. */
+/* The folder that holds plots/ and experiments/: that of the sources for the program in its build folder; of an
+ * installed one share/lspo beside its bin, wherever both have been moved to, else what configure was told. */
 lspo_status_t lspo_data_folder(char path[PATH_MAX]);
 
 #endif

@@ -7,10 +7,9 @@
 static const char models[] =
     "A model (--model) is one of three things.\n"
     "\n"
-    "A preset: its shapes are built in, its weights are random. `lspo list models` names them; a folder of the same name "
-    "is written with a slash (./NAME). `lspo sim` needs no "
-    "more, "
-    "and `lspo run` and `lspo train` begin with weights that --seed draws.\n"
+    "A preset: its shapes are built in, its weights are random. `lspo list models` names them; a folder of the same "
+    "name is written with a slash (./NAME). `lspo sim` needs no more, and `lspo run` and `lspo train` begin with "
+    "weights that --seed draws.\n"
     "\n"
     "A file of shapes: an INI file that ends in .ini, for a model of your own:\n"
     "\n"

@@ -115,8 +115,8 @@ static int run(int argc, char **argv)
     return status == LSPO_OK ? run_command(command, argc - depth, argv + depth) : refuse_usage(command);
 }
 
-/* A descriptor that was closed would be given to the next file that is opened, and messages would be written into it.  In
- * its place comes one that cannot be used: reading standard input and writing results fail as before. */
+/* A descriptor that was closed would be given to the next file that is opened, and messages would be written into it.
+ * In its place comes one that cannot be used: reading standard input and writing results fail as before. */
 static void fill_standard_streams(void)
 {
     static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};

@@ -1,5 +1,5 @@
-/* progress.h - a line of progress on stderr, for people: only on a terminal.  Errors and warnings wipe it first, so that
- * they stand on lines of their own. */
+/* progress.h - a line of progress on stderr, for people: only on a terminal.  Errors and warnings wipe it first, so
+ * that they stand on lines of their own. */
 #ifndef LSPO_CLI_PROGRESS_H
 #define LSPO_CLI_PROGRESS_H
 

@@ -1,4 +1,5 @@
-/* recorded_plan.h - the plan that a trace is of, built again from the trace's header, which holds the flags that made it. */
+/* recorded_plan.h - the plan that a trace is of, built again from the trace's header, which holds the flags that made
+ * it. */
 #ifndef LSPO_CLI_RECORDED_PLAN_H
 #define LSPO_CLI_RECORDED_PLAN_H
 
@@ -19,8 +20,8 @@ typedef struct {
 /* Does the header name a plan?  That of an imported trace does not. */
 bool lspo_recorded_plan_is_named(const lspo_trace_t *trace);
 
-/* Build it.  LSPO_ERR_INPUT where the model is not known here, or an entry is no value of its flag; LSPO_ERR_CHECK where the
- * rows are not those of the plan (lspo_trace_check), such as those of another version of lspo. */
+/* Build it.  LSPO_ERR_INPUT where the model is not known here, or an entry is no value of its flag; LSPO_ERR_CHECK
+ * where the rows are not those of the plan (lspo_trace_check), such as those of another version of lspo. */
 lspo_status_t lspo_recorded_plan_open(const lspo_trace_t *trace, lspo_recorded_plan_t *recorded_out);
 void lspo_recorded_plan_close(lspo_recorded_plan_t *recorded);
 

@@ -63,9 +63,9 @@ extern const lspo_arg_group_t lspo_workload_group;
 extern const lspo_arg_group_t lspo_override_group, lspo_cap_group;
 /* Of commands that run on a device. */
 extern const lspo_arg_group_t lspo_device_group;
-/* Parse argv by the options of `command` into `request`, which holds the names' defaults and is what the command's target
- * begins with, and find model and policy.  `precision`: the default on the host device, LSPO_PRECISION_COUNT: by model,
- * as on every other. */
+/* Parse argv by the options of `command` into `request`, which holds the names' defaults and is what the command's
+ * target begins with, and find model and policy.  `precision`: the default on the host device, LSPO_PRECISION_COUNT: by
+ * model, as on every other. */
 lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
                                  lspo_request_t *request);
 

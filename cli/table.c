@@ -129,7 +129,8 @@ static void write_csv(const lspo_table_t *table, FILE *file)
     }
 }
 
-/* With escapes for what is not UTF-8: a name of a file may hold any byte.  NULL without memory, like the others below. */
+/* With escapes for what is not UTF-8: a name of a file may hold any byte.  NULL without memory, like the others
+ * below. */
 static json_t *json_text(const char *text)
 {
     size_t bytes = LSPO_PRINTABLE_MOST * strlen(text) + 4;

@@ -3,8 +3,8 @@
  * A record is a plain struct; a field says where in it a value lies, what CSV and JSON call it and in which unit
  * it is.  Missing values are empty in CSV, null in JSON and "-" in tables, never 0: NaN for reals, NULL or "" for
  * texts, LSPO_MISSING for integers, a negative int for yes/no.  Numbers are printed to nine digits in base units
- * in CSV and JSON, and with a unit ("28.1 ms") in tables.  Control characters in texts are written as \xNN in tables, and
- * in CSV on a terminal; what is not UTF-8 in tables and in JSON (plan/printable.h).
+ * in CSV and JSON, and with a unit ("28.1 ms") in tables.  Control characters in texts are written as \xNN in tables,
+ * and in CSV on a terminal; what is not UTF-8 in tables and in JSON (plan/printable.h).
  */
 #ifndef LSPO_CLI_TABLE_H
 #define LSPO_CLI_TABLE_H

@@ -1,5 +1,5 @@
-/* train_view.h - what a person sees of a training on stderr: on a terminal a line for the step and a bar for whatever else
- * takes more than 2 s (reading, fitting); elsewhere one line of what takes more than 5 s. */
+/* train_view.h - what a person sees of a training on stderr: on a terminal a line for the step and a bar for whatever
+ * else takes more than 2 s (reading, fitting); elsewhere one line of what takes more than 5 s. */
 #ifndef LSPO_CLI_TRAIN_VIEW_H
 #define LSPO_CLI_TRAIN_VIEW_H
 

@@ -92,8 +92,8 @@ typedef struct {
 } lspo_measure_options_t;
 
 /* Visit cells until all are settled, the budget is spent or *stop; LSPO_ERR_INTERRUPTED then.  `measurements` has one
- * for each cell, with what earlier sessions left.  After each visit all are written to FOLDER/visits.csv; the trace of a
- * cell's last calm visit is in FOLDER/traces/. */
+ * for each cell, with what earlier sessions left.  After each visit all are written to FOLDER/visits.csv; the trace of
+ * a cell's last calm visit is in FOLDER/traces/. */
 lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measure_options_t *options,
                                     lspo_measurement_t *measurements);
 void lspo_measurement_release(lspo_measurement_t *measurement);
@@ -101,14 +101,14 @@ void lspo_measurement_release(lspo_measurement_t *measurement);
 lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement);
 lspo_status_t lspo_measurement_add(lspo_measurement_t *measurement, const lspo_visit_t *visit);
 
-/* How fast the machine was while cells were measured, over its calibration: the median of what the yardsticks took then over
- * what they took now.  1 without a calm visit to one. */
+/* How fast the machine was while cells were measured, over its calibration: the median of what the yardsticks took then
+ * over what they took now.  1 without a calm visit to one. */
 double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
                            const lspo_measurement_t *measurements);
 
-/* FOLDER/visits.csv; without that file nothing was measured yet.  Reading adds to `measurements` what was measured with the flags of a cell; the lines of other cells
- * (another grid, another profile and so other rates) are said to be there and kept for writing: `others`, the caller's to
- * free. */
+/* FOLDER/visits.csv; without that file nothing was measured yet.  Reading adds to `measurements` what was measured with
+ * the flags of a cell; the lines of other cells (another grid, another profile and so other rates) are said to be there
+ * and kept for writing: `others`, the caller's to free. */
 lspo_status_t lspo_visits_write(const lspo_cells_t *cells, const lspo_measurement_t *measurements, const char *others,
                                 const char *folder);
 lspo_status_t lspo_visits_read(const lspo_cells_t *cells, const char *folder, lspo_measurement_t *measurements,
@@ -129,7 +129,8 @@ typedef struct {
 lspo_status_t lspo_validate_breakdown(const lspo_cell_t *cell, const lspo_trace_t *measured,
                                       lspo_breakdown_t *breakdown_out);
 
-/* A row of cells.csv: a cell, what was predicted and what was measured.  Times and errors that are not known are NaN. */
+/* A row of cells.csv: a cell, what was predicted and what was measured.  Times and errors that are not known are
+ * NaN. */
 typedef struct {
     uint64_t cell, group, batch, sequence, iterations, subspace, nnz, rank, visits, disturbed_visits, sample_count;
     const char *group_name, *model, *policy, *rates_of, *bound, *flags;

@@ -1,7 +1,7 @@
 /* validate_measure.c - measure cells in rounds, each visit by `lspo run` in a process of its own.
  *
- * A visit is disturbed when others took more than 6 % of a CPU while it lasted (/proc/stat less our own CPU time; two clock
- * ticks, the resolution, are let pass), or when the GPU lane had its core for less than 90 % of its busy time.
+ * A visit is disturbed when others took more than 6 % of a CPU while it lasted (/proc/stat less our own CPU time; two
+ * clock ticks, the resolution, are let pass), or when the GPU lane had its core for less than 90 % of its busy time.
  * Neither looks at a time that was predicted or measured.
  */
 #include <errno.h>
@@ -288,8 +288,8 @@ static lspo_status_t visit(rounds_t *rounds, uint32_t index, uint32_t round, boo
     return measure_cell(rounds, index, round);
 }
 
-/* One visit to each cell that is not settled, and to each yardstick, spread evenly among them; *more_out: there were such cells,
- * and time for them. */
+/* One visit to each cell that is not settled, and to each yardstick, spread evenly among them; *more_out: there were
+ * such cells, and time for them. */
 static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out)
 {
     uint32_t yardsticks = rounds->cells->yardsticks, count = rounds->cells->count - yardsticks, next = 0, done = 0;

@@ -10,8 +10,8 @@
 #include "cli/yardstick.h"
 #include "sim/sim.h"
 
-/* Iterations of a measurement, unless the grid's flags give them: eight samples after warm-up, or four where those would take
- * longer than this.  Multiples of four, the period of zenflow's updates. */
+/* Iterations of a measurement, unless the grid's flags give them: eight samples after warm-up, or four where those
+ * would take longer than this.  Multiples of four, the period of zenflow's updates. */
 enum { ITERATIONS = 11, ITERATIONS_FEW = 7, FLAGS_BYTES = 1024, WORDS_MAX = 128 };
 static const double samples_most_s = 4;
 
@@ -49,8 +49,8 @@ static lspo_status_t parse_flags(char *flags, lspo_request_t *request)
     return lspo_request_parse(&cell, argc, argv, LSPO_FP32, request);
 }
 
-/* The machine on which `variant` predicts a cell: the profile at that speed, with the cell's own values and paces, without
- * that part. */
+/* The machine on which `variant` predicts a cell: the profile at that speed, with the cell's own values and paces,
+ * without that part. */
 static lspo_status_t machine_of(const lspo_variants_t *variants, uint32_t variant, const lspo_request_t *request,
                                 double speed, lspo_machine_t *machine_out)
 {

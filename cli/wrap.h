@@ -8,7 +8,8 @@
 /* Columns of the terminal that `file` is: $COLUMNS, or what the terminal says.  0: it is none. */
 size_t lspo_terminal_width(FILE *file);
 
-/* How many bytes of `text` go into a line of `width` columns: up to a blank or line end, or all of a word that is longer. */
+/* How many bytes of `text` go into a line of `width` columns: up to a blank or line end, or all of a word that is
+ * longer. */
 size_t lspo_wrap_line(const char *text, size_t width);
 
 /* `left`, then `text` from column `indent` on, wrapped; on a line of its own when `left` is longer.  Ends the line. */

@@ -44,8 +44,8 @@ static bool has_memory(void)
     return heap && addresses != MAP_FAILED && munmap(addresses, needed_bytes) == 0;
 }
 
-/* The library keeps what it gets back for its next call.  These two are in its table of symbols, not in its headers: without
- * them it takes the buffers later. */
+/* The library keeps what it gets back for its next call.  These two are in its table of symbols, not in its headers:
+ * without them it takes the buffers later. */
 static void take_buffers(void *library)
 {
     void *(*take)(int) = NULL, *buffers[BUFFERS];

@@ -1,11 +1,12 @@
 /* blas.h - the functions of OpenBLAS that kernels/ and real/ call.
  *
- * The library is opened when it is first needed, not when a program starts: its constructor starts a thread a core, each
- * of which spins for a while, and most commands multiply nothing.  It is opened with one thread, so every product runs on
- * the thread that asks for it: results do not depend on the machine's core count and lanes do not disturb each other.
+ * The library is opened when it is first needed, not when a program starts: its constructor starts a thread a core,
+ * each of which spins for a while, and most commands multiply nothing.  It is opened with one thread, so every product
+ * runs on the thread that asks for it: results do not depend on the machine's core count and lanes do not disturb each
+ * other.
  *
- * A product that finds no addresses for its buffer waits for them for ever, so the buffers of both lanes that multiply at once,
- * the GPU's and the CPU's, are taken when the library is opened, or it is not opened.
+ * A product that finds no addresses for its buffer waits for them for ever, so the buffers of both lanes that multiply
+ * at once, the GPU's and the CPU's, are taken when the library is opened, or it is not opened.
  */
 #ifndef LSPO_KERNELS_BLAS_H
 #define LSPO_KERNELS_BLAS_H

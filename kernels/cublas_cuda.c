@@ -1,6 +1,6 @@
-/* cublas_cuda.c - cuBLAS, opened with the first GPU and not with every program: loading it takes 70 ms and 220 MB.  What
- * the toolkit's headers declare is defined here, for those functions that kernels/ and real/ call, as a call of the
- * library's own; the compiler holds each to its declaration. */
+/* cublas_cuda.c - cuBLAS, opened with the first GPU and not with every program: loading it takes 70 ms and 220 MB.
+ * What the toolkit's headers declare is defined here, for those functions that kernels/ and real/ call, as a call of
+ * the library's own; the compiler holds each to its declaration. */
 #include <cublas_v2.h>
 
 #include <cublasLt.h>

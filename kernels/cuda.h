@@ -55,7 +55,8 @@ int lspo_convert_cuda(size_t n, lspo_number_t from, const void *in, lspo_number_
 
 /* ---- projector.h ---- */
 /* Works from the column lists; x is read once from memory and, for every further 256 columns, from the L2 cache.
- * Bytes, with b those of a number: tokens (rows + d) b, and rows r 8 of lists for every 32 (fp32) or 64 tokens, from L2. */
+ * Bytes, with b those of a number: tokens (rows + d) b, and rows r 8 of lists for every 32 (fp32) or 64 tokens, from
+ * L2. */
 int lspo_projector_gather_cuda(lspo_number_t number, const lspo_projector_t *p, size_t tokens, const void *x,
                                size_t x_stride, void *out, void *stream);
 /* Scratch: tokens (d_m + d_n) numbers: X P and dY Q are rounded to the format, then multiplied on tensor cores. */
@@ -63,8 +64,8 @@ int lspo_projector_compress_cuda(lspo_number_t number, const lspo_projector_t *p
                                  size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
                                  float beta, void *g_hat, void *scratch, void *cublas, void *stream);
 /* One pass over w, no scratch: the panel of P delta lies in shared memory.  d_n above 12,288, whose panel does not fit,
- * takes 2 r_m r_n FLOPs an element instead.  In 16 bits w is rounded up or down at random, by bits that are a function of
- * seed and place (kernels/number.cuh).  Bytes: 2 b m n. */
+ * takes 2 r_m r_n FLOPs an element instead.  In 16 bits w is rounded up or down at random, by bits that are a function
+ * of seed and place (kernels/number.cuh).  Bytes: 2 b m n. */
 int lspo_projector_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
                               const float *delta, float eta, float decay, uint64_t seed, void *w, void *stream);
 
@@ -128,15 +129,17 @@ int lspo_rotary_backward_cuda(lspo_number_t number, size_t batch, size_t sequenc
 
 /* ---- attention.h, without the probabilities ----
  *
- * A block holds a tile of rows and goes over the tiles of keys: P is made from Q and K when it is needed, with a softmax
- * that is corrected as larger scores come [Dao et al., arXiv 2205.14135, Alg. 1], and again in the backward pass from
+ * A block holds a tile of rows and goes over the tiles of keys: P is made from Q and K when it is needed, with a
+ * softmax that is corrected as larger scores come [Dao et al., arXiv 2205.14135, Alg. 1], and again in the backward
+ * pass from
  *     log_sums[batch, head, row] = ln sum over the row's keys of e^(q k / sqrt(e)).
  * dK and dV of a tile belong to one block, which adds up the heads of a group in order; dQ is a pass of its own, hence
  * two products more than the host's backward pass has.
  * `a` is a host struct, its `lengths` a device pointer; head_width up to 128, above it cudaErrorInvalidValue.
- * In 16 bits, with head_width and strides in fours, on tensor cores; P and dS are then rounded before they are multiplied.
- * FLOPs causal, a sequence and head: forward 2 s (s + 1) e, backward 7 s (s + 1) e.  Bytes, with b those of a number:
- * forward 4 b s e, backward 8 b s e and more from the L2 cache, where K and V of a head are read by every tile. */
+ * In 16 bits, with head_width and strides in fours, on tensor cores; P and dS are then rounded before they are
+ * multiplied.  FLOPs causal, a sequence and head: forward 2 s (s + 1) e, backward 7 s (s + 1) e.  Bytes, with b those
+ * of a number: forward 4 b s e, backward 8 b s e and more from the L2 cache, where K and V of a head are read by every
+ * tile. */
 int lspo_attention_any_forward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
                                     const void *v, void *out, float *log_sums, void *stream);
 /* row_dots: batch x heads x sequence floats of scratch. */
@@ -167,8 +170,8 @@ int lspo_step_along_cuda(lspo_number_t number, size_t n, float keep, float rate,
                          const void *direction, uint64_t seed, void *w, void *stream);
 /* sum_out <- the sum of n doubles. */
 int lspo_sum_cuda(size_t n, const double *values, double *sum_out, void *stream);
-/* sum_out <- the sum of x^2 in double, for the norm of a gradient.  parts: LSPO_SUM_OF_SQUARES_PARTS doubles of scratch.
- * 2 FLOPs and a number an element. */
+/* sum_out <- the sum of x^2 in double, for the norm of a gradient.  parts: LSPO_SUM_OF_SQUARES_PARTS doubles of
+ * scratch.  2 FLOPs and a number an element. */
 enum { LSPO_SUM_OF_SQUARES_PARTS = 1024 };
 int lspo_sum_of_squares_cuda(lspo_number_t number, size_t n, const void *x, double *parts, double *sum_out,
                              void *stream);
@@ -218,8 +221,8 @@ int lspo_linear_forward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t
 int lspo_linear_gelu_forward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
                                   const void *x, const void *w, const void *bias, void *pre_out, void *out,
                                   void *stream);
-/* The layer behind a GELU: d (tokens x m) = (dy W^T) gelu'(pre); bias_gradient (m or NULL): its column sums, overwritten
- * or added to when `accumulate`. */
+/* The layer behind a GELU: d (tokens x m) = (dy W^T) gelu'(pre); bias_gradient (m or NULL): its column sums,
+ * overwritten or added to when `accumulate`. */
 int lspo_linear_gelu_backward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
                                    const void *dy, const void *w, const void *pre, bool accumulate, void *d,
                                    void *bias_gradient, void *stream);

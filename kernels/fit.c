@@ -221,8 +221,8 @@ static void cross(const lspo_projector_t *a, const lspo_projector_t *b, float *o
                 out[(size_t)a->index[e] * b->d + b->index[f]] += a->value[e] * b->value[f];
 }
 
-/* Multiplying by P^T P as P^T (P ...) takes 4 rows r flop a column but reads the tall matrix r times, out of order; as a
- * dense product it takes 2 d d, six times as fast a flop or more.  The Gram matrix takes the tall one's place. */
+/* Multiplying by P^T P as P^T (P ...) takes 4 rows r flop a column but reads the tall matrix r times, out of order; as
+ * a dense product it takes 2 d d, six times as fast a flop or more.  The Gram matrix takes the tall one's place. */
 static bool gram_pays(const lspo_projector_t *p, size_t other_d)
 {
     const uint64_t d = p->d, rows = p->rows;
@@ -521,8 +521,8 @@ double lspo_fit_objective(const lspo_projector_t *p, const lspo_projector_t *q, 
     return mean_bias(&s, count, g, g2, beta, p_gradient, q_gradient) + beta * (norm_of(p) + norm_of(q));
 }
 
-/* Up to this many nonzeros a row the rate is the options'; with more, smaller values, it falls as their number rises: at
- * equal rates 64 a row do not converge. */
+/* Up to this many nonzeros a row the rate is the options'; with more, smaller values, it falls as their number rises:
+ * at equal rates 64 a row do not converge. */
 enum { FULL_RATE_NNZ = 16 };
 
 lspo_fit_options_t lspo_fit_default(void)

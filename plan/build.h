@@ -12,10 +12,10 @@
  *     BWD head           takes dx (T w p), which travels down to the embedding in place; gives back head_bytes and
  *                        its input
  *     BWD block          gives back `saved` and its input; where a COMPRESS follows, that op does
- *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back, behind
- *                        each micro-batch, but in a step that renews the bases behind the last one only
- *     BWD, zenflow       takes the full gradient; COMPRESS gives it back and takes its two parts: D2H gives back the CPU's,
- *                        UPD_GPU the GPU's
+ *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back,
+ *                        behind each micro-batch, but in a step that renews the bases behind the last one only
+ *     BWD, zenflow       takes the full gradient; COMPRESS gives it back and takes its two parts: D2H gives back the
+ *                        CPU's, UPD_GPU the GPU's
  *     PROJECT            takes and gives back the scratch of one basis; lsp: a weight's full gradient (fp32) and the
  *                        scratch of a fit; it gives back `saved` and its block's input, as a COMPRESS does.  The first
  *                        FIT of a pass takes its stage's new projectors and their Adam moments, DECIDE gives them back
@@ -25,7 +25,8 @@
  *     APPLY, galore      in 16 bits takes and gives back the full step of a weight, which is rounded at random
  *     badam, below the   FWD gives back `saved` and its input, and there is no BWD; the lowest BWD gives back dx
  *     active stage
- *     BWD, lomo's probe  takes and gives back the stage's message; of the activations gives back only what RECOMPUTE took
+ *     BWD, lomo's probe  takes and gives back the stage's message; of the activations gives back only what RECOMPUTE
+ *                        took
  *     D2H                gives the message back; without a link, UPD_GPU does (galore: APPLY)
  *     H2D                takes a landing buffer (message elements x q); APPLY gives it back
  *     SWAP_IN            takes what it brings; FWD, BWD or SWAP_OUT give it back
@@ -49,8 +50,8 @@ typedef struct {
     lspo_message_t message;   /* dense, or projected under a compressing policy */
     bool trained;             /* message.element_count > 0                      */
     uint64_t parameter_bytes; /* all tensors, workload precision                */
-    uint64_t optimizer_bytes; /* Adam's m and v of the message, fp32; with an fp32 master where weights have 16 bits, but
-                                 under galore and zenflow, which round at random                */
+    uint64_t optimizer_bytes; /* Adam's m and v of the message, fp32; with an fp32 master where weights have 16 bits,
+                                 but under galore and zenflow, which round at random            */
     uint64_t gradient_bytes;  /* what a gradient message takes on the GPU       */
     uint64_t link_bytes;      /* the message on the link                        */
     uint64_t critical_bytes;  /* zenflow: the part of the gradient that the GPU updates with */

@@ -1,9 +1,9 @@
 /* input_file.h - read a file that somebody gave us.
  *
- * Only regular files are opened, so that nothing waits: a folder, named pipe, socket or device is refused at once.  What a
- * shell hands over as /dev/stdin or /dev/fd/N may be a pipe.  A UTF-8 byte-order mark at the beginning is skipped.  Lines
- * end with "\n" or "\r\n", the last one with or without.  Lack of memory, an error of the disk and a file above its limit
- * are errors, never an early end.
+ * Only regular files are opened, so that nothing waits: a folder, named pipe, socket or device is refused at once.
+ * What a shell hands over as /dev/stdin or /dev/fd/N may be a pipe.  A UTF-8 byte-order mark at the beginning is
+ * skipped.  Lines end with "\n" or "\r\n", the last one with or without.  Lack of memory, an error of the disk and a
+ * file above its limit are errors, never an early end.
  */
 #ifndef LSPO_PLAN_INPUT_FILE_H
 #define LSPO_PLAN_INPUT_FILE_H

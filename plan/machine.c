@@ -374,8 +374,9 @@ lspo_status_t lspo_machine_check(const lspo_machine_t *machine)
     return lspo_products_check(what, &machine->products);
 }
 
-/* One line, cut to what the reader takes, without the blanks at its ends that it drops; what would end the value early for
- * it, a control character or " ;", becomes a space or a comma.  Nothing that could be read back is nothing written. */
+/* One line, cut to what the reader takes, without the blanks at its ends that it drops; what would end the value early
+ * for it, a control character or " ;", becomes a space or a comma.  Nothing that could be read back is nothing
+ * written. */
 static void write_text(const char *key, const char *text, FILE *file)
 {
     char line[TEXT_WRITTEN_MAX + 1];

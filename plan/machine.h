@@ -93,8 +93,8 @@ typedef struct {
 } lspo_machine_t;
 
 /* One row a numeric field: the INI key, its unit, its range, its offset.  Reader, writer, `--set` and
- * `lspo show machine` iterate over this one table.  In a file without base, a field whose range includes 0 may be absent
- * and is then 0; the others must be there. */
+ * `lspo show machine` iterate over this one table.  In a file without base, a field whose range includes 0 may be
+ * absent and is then 0; the others must be there. */
 typedef struct {
     const char *section; /* "gpu", "cpu", "link", "contention", "noise", "yardstick" */
     const char *key;
@@ -119,23 +119,24 @@ lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machin
 lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);
 
 /* Slow both directions of the link to link_Bps and the CPU optimizer to cpu_pps (0: leave alone), as a pace does on a
- * device: work at full speed, then wait.  What the CPU does besides updates, such as adding gradients up, keeps its speed.
- * A lane that works only the fraction f = pace / rate of its time slows the others by only f of its loss; and what slows
- * it costs nothing until it falls below the pace:
+ * device: work at full speed, then wait.  What the CPU does besides updates, such as adding gradients up, keeps its
+ * speed.  A lane that works only the fraction f = pace / rate of its time slows the others by only f of its loss; and
+ * what slows it costs nothing until it falls below the pace:
  *     loss[a][x] <- f loss[a][x]          loss[x][b] <- max(0, 1 - (1 - loss[x][b]) / f)
  * A rate above the machine's own replaces it and leaves the losses as they are. */
 void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps);
 
 /* Take one part out of the predictions, to see what it is worth: "contention" (lanes slow nobody, duplex losses 0),
- * "shapes" (one rate for products of every shape, and for attention), "latency" (launches, ops and messages cost nothing),
- * "cache" (everything comes from memory).  LSPO_ERR_INPUT for another name. */
+ * "shapes" (one rate for products of every shape, and for attention), "latency" (launches, ops and messages cost
+ * nothing), "cache" (everything comes from memory).  LSPO_ERR_INPUT for another name. */
 lspo_status_t lspo_machine_ablate(lspo_machine_t *machine, const char *part);
 
 /* Every field inside its range; logs the first that is not. */
 lspo_status_t lspo_machine_check(const lspo_machine_t *machine);
 
 /* Write as an INI that lspo_machine_find reads back to equal values (name, description and source are cut to 180
- * characters), without the keys that are 0 and need not be there.  `comment` (may be NULL), which may have several lines, goes on top. */
+ * characters), without the keys that are 0 and need not be there.  `comment` (may be NULL), which may have several
+ * lines, goes on top. */
 lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, FILE *file);
 
 /* The same with a note behind each value, such as its standard error: `notes` by field of the table, NULL where there

@@ -1,12 +1,12 @@
 /* output_file.h - write a whole file or none.
  *
- * What is written goes into a temporary beside the file, is flushed to the disk and renamed at the end, so that a reader
- * sees the old file or the new one, whole, whatever happens between.
+ * What is written goes into a temporary beside the file, is flushed to the disk and renamed at the end, so that a
+ * reader sees the old file or the new one, whole, whatever happens between.
  *   - The temporary is made anew (O_EXCL): no link that lies there is followed.
  *   - A file that exists keeps its mode, and its owner where that is allowed; one that may not be written is refused.
  *   - A symbolic link stays: the file that it names is replaced.
- *   - A temporary of a program that was killed is removed by the next lspo that writes into its folder: who lives holds a
- *     lock on his own.
+ *   - A temporary of a program that was killed is removed by the next lspo that writes into its folder: a program that
+ *     lives holds a lock on its own.
  * /dev/stdout, /dev/stderr and /dev/fd/N are the descriptor itself, written where it stands; any other path that exists
  * and is no regular file (a pipe, /dev/null) is written in place; a named pipe that nobody reads is refused at once.
  */

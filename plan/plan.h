@@ -87,8 +87,8 @@ uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 
 /* lsp: whether this iteration checks the bias of the projectors. */
 bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration);
-/* galore: whether this iteration makes new bases; and whether it does so from several micro-batches, so that the blocks' full
- * gradients stay on the GPU until the last one. */
+/* galore: whether this iteration makes new bases; and whether it does so from several micro-batches, so that the
+ * blocks' full gradients stay on the GPU until the last one. */
 bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration);
 bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration);
 

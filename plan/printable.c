@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The character at `text` and its bytes; 0 bytes when none begins there: RFC 3629, without overlong forms and surrogates. */
+/* The character at `text` and its bytes; 0 bytes when none begins there: RFC 3629, without overlong forms and
+ * surrogates. */
 static size_t decode(const char *text, uint32_t *character_out)
 {
     const unsigned char *p = (const unsigned char *)text;

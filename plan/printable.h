@@ -12,8 +12,8 @@
 /* At most this many bytes come from one byte. */
 enum { LSPO_PRINTABLE_MOST = 4 };
 
-/* Writes `text` so into `buffer` and returns its length.  What does not fit is cut before a whole character or escape and
- * "..." stands there; the buffer always ends with a zero byte.  `capacity` is at least 4. */
+/* Writes `text` so into `buffer` and returns its length.  What does not fit is cut before a whole character or escape
+ * and "..." stands there; the buffer always ends with a zero byte.  `capacity` is at least 4. */
 size_t lspo_printable(const char *text, char *buffer, size_t capacity);
 
 /* The same, with only what is not valid UTF-8 replaced: for formats that have escapes of their own. */

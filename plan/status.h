@@ -29,8 +29,8 @@ typedef enum {
 /* The process exit code for a status, as listed above. */
 int lspo_status_exit_code(lspo_status_t status);
 
-/* What each exit code means to who called `lspo`; ends with a NULL meaning.  `lspo help exit-codes`, the man pages and the
- * README say it in these words. */
+/* What each exit code means to who called `lspo`; ends with a NULL meaning.  `lspo help exit-codes`, the man pages and
+ * the README say it in these words. */
 typedef struct {
     int code;
     const char *meaning;
@@ -43,8 +43,8 @@ extern const lspo_exit_code_t lspo_exit_codes[];
 lspo_status_t lspo_error(lspo_status_t status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* `before` is called before each message, in the thread that has it; set it before threads start.  For what shows a line
- * of progress there. */
+/* `before` is called before each message, in the thread that has it; set it before threads start.  For what shows a
+ * line of progress there. */
 void lspo_message_hook(void (*before)(void));
 
 #ifdef __cplusplus

@@ -222,8 +222,8 @@ static bool reads_back(const char *text, const suffix_t *suffix, double value)
     return read_back >= value && read_back <= value;
 }
 
-/* The shortest number that is read back as `value` in units of the suffix, whole ones without exponent; false where there is
- * none, since dividing by the factor rounds. */
+/* The shortest number that is read back as `value` in units of the suffix, whole ones without exponent; false where
+ * there is none, since dividing by the factor rounds. */
 static bool write_exact(double value, const suffix_t *suffix, char *buffer, size_t buffer_bytes)
 {
     double number = value / scale_of(suffix);

@@ -23,8 +23,8 @@ static const char *const projector_values_names[] = {"normal", "sign"};
 #define FIELD(flag, field, kind_name)                                                                                  \
     .name = flag, .offset_bytes = offsetof(lspo_workload_t, field), .kind = LSPO_RECORD_##kind_name
 
-/* Recomputed activations are the same to the bit, and where an op waits does not change what it computes; but blocks that
- * stay on the GPU have their optimizer state there. */
+/* Recomputed activations are the same to the bit, and where an op waits does not change what it computes; but blocks
+ * that stay on the GPU have their optimizer state there. */
 const lspo_record_field_t lspo_workload_fields[] = {
     {FIELD("batch", batch, U32)},
     {FIELD("sequence", sequence, U32)},

@@ -82,8 +82,8 @@ extern const size_t lspo_workload_field_count;
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
  * train_rest auto, d 512, r 8, rank 16, project_every 200, switch_every 50, critical fraction 0.1, update_every 4,
  * select_every 16, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
- * 1e-4, fit_batches 8, projectors by weight, normal projector values, first_step 0, closed end, no weight decay, loss scale auto, transition auto, 2 gradient buffers, 2 swap slots,
- * seed 1, learning rate 1e-4. */
+ * 1e-4, fit_batches 8, projectors by weight, normal projector values, first_step 0, closed end, no weight decay, loss
+ * scale auto, transition auto, 2 gradient buffers, 2 swap slots, seed 1, learning rate 1e-4. */
 void lspo_workload_default(lspo_workload_t *workload_out);
 
 /* Refuse zero or overflowing sizes, sequence above the model's maximum, d above every dimension of the model,

@@ -1,5 +1,5 @@
-/* arena.c - see arena.h.  The range is cut into parts, in order of address; each is in use, free (resident) or empty (no
- * pages of its own).  Neighbours that are free, or empty, are one part. */
+/* arena.c - see arena.h.  The range is cut into parts, in order of address; each is in use, free (resident) or empty
+ * (no pages of its own).  Neighbours that are free, or empty, are one part. */
 #include "real/arena.h"
 
 #include <assert.h>
@@ -75,8 +75,8 @@ static bool map_at(char *at, uint64_t bytes)
     return range == at;
 }
 
-/* A place at a boundary of huge pages from which the range can grow: the system puts new mappings below those there are, so
- * it lies a whole range below them, and below the ranges of other arenas. */
+/* A place at a boundary of huge pages from which the range can grow: the system puts new mappings below those there
+ * are, so it lies a whole range below them, and below the ranges of other arenas. */
 static bool find_range(lspo_arena_t *arena)
 {
     arena->range_bytes = ADDRESSES_A_BYTE * machine_bytes();

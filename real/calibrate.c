@@ -52,7 +52,8 @@ static lspo_status_t measure_contention(lspo_calibration_t *calibration)
     return lspo_calibrate_contention(calibration, calibration->lanes_work);
 }
 
-/* Lane COUNT: the measurement starts threads of its own.  Noise in between: its medians stand for runs at other times. */
+/* Lane COUNT: the measurement starts threads of its own.  Noise in between: its medians stand for runs at other
+ * times. */
 static const struct {
     const char *label;
     lspo_lane_t lane;

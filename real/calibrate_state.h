@@ -30,12 +30,13 @@ float *lspo_pool_take(lspo_pool_t *pool, size_t n);
 /* Enough for the attention and update kernels at the sizes timed here. */
 enum { LSPO_CALIBRATE_SCRATCH = 1 << 20, LSPO_CALIBRATE_TARGETS = 1 << 13 };
 
-/* Of the near pools together: bytes between two uses with which the cached rates hold; and with which those from memory do.
- * The second is a beginning: walks through memory say that a shared cache of the last level keeps 50 to 400 MB, from one
- * calibration to the next; `lspo calibrate` fits it to trainings. */
+/* Of the near pools together: bytes between two uses with which the cached rates hold; and with which those from memory
+ * do.  The second is a beginning: walks through memory say that a shared cache of the last level keeps 50 to 400 MB,
+ * from one calibration to the next; `lspo calibrate` fits it to trainings. */
 enum { LSPO_CALIBRATE_NEAR_BYTES = 16 << 20, LSPO_CALIBRATE_FAR_BYTES = 48 << 20 };
 
-/* What a kernel reads holds values in [-1, 1) of the device's format, is never written, and reads as such in fp32 too. */
+/* What a kernel reads holds values in [-1, 1) of the device's format, is never written, and reads as such in fp32
+ * too. */
 typedef struct {
     lspo_pool_t near_input, near_output; /* some megabytes: what the kernel before wrote  */
     lspo_pool_t far_input, far_output;   /* far more than a cache holds                   */
@@ -131,8 +132,8 @@ typedef struct {
     double median_s, error_s; /* error: robust standard error of the median */
 } lspo_timing_t;
 
-/* Median time (by the meter) of `repeats` calls of the function after some that are not counted, each kept as a sample; a call too
- * short to time is made several times a sample. */
+/* Median time (by the meter) of `repeats` calls of the function after some that are not counted, each kept as a sample;
+ * a call too short to time is made several times a sample. */
 lspo_timing_t lspo_calibrate_time(lspo_calibration_t *calibration, const char *kind, const char *shape,
                                   uint32_t repeats, lspo_timed_function_t function, void *context);
 /* Keep samples that were timed elsewhere. */

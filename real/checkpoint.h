@@ -2,8 +2,8 @@
  *
  * A checkpoint is a folder FOLDER/step-0000000120 with
  *     state.safetensors   every array of the session (real/session.h)
- *     state.json          the step, what early stopping remembers, the settings that decide the numbers, a hash (XXH3, 64
- *                         bits) of each array and one of all else in it
+ *     state.json          the step, what early stopping remembers, the settings that decide the numbers, a hash (XXH3,
+ *                         64 bits) of each array and one of all else in it
  * It is written under a name that begins with a dot, flushed to disk and renamed, and only then are older ones removed;
  * so that whatever happens, the newest step-... is complete.  Equal training gives equal state.safetensors, byte for
  * byte.  A checkpoint that is damaged all the same is set aside as damaged-step-..., and the one before it taken.
@@ -61,14 +61,16 @@ lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume, int *lock
  * at a time. */
 lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_checkpoint_t *checkpoint, uint32_t keep);
 
-/* Of those up to `step` remove all but the newest `keep`: what a run that was killed between a write and its end left over.
- * With `beyond` those of later steps go too: writing does so, since the training has taken another way from here. */
+/* Of those up to `step` remove all but the newest `keep`: what a run that was killed between a write and its end left
+ * over.  With `beyond` those of later steps go too: writing does so, since the training has taken another way from
+ * here. */
 lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t step, uint32_t keep, bool beyond);
 
-/* Read the newest that is whole into state and arrays; *found_out is false when there is none at all.  Damaged ones are set
- * aside, with a warning; with `undrained` so are those, left where they are, that end a training of fewer steps than
- * state->steps, which have no updates to go on with (real/train.h).  LSPO_ERR_INPUT, naming what differs, unless settings
- * and arrays are those with which it was written, and when none is whole; the arrays are then not to be used. */
+/* Read the newest that is whole into state and arrays; *found_out is false when there is none at all.  Damaged ones are
+ * set aside, with a warning; with `undrained` so are those, left where they are, that end a training of fewer steps
+ * than state->steps, which have no updates to go on with (real/train.h).  LSPO_ERR_INPUT, naming what differs, unless
+ * settings and arrays are those with which it was written, and when none is whole; the arrays are then not to be
+ * used. */
 lspo_status_t lspo_checkpoint_resume(const char *folder, const lspo_checkpoint_t *checkpoint, bool undrained,
                                      bool *found_out);
 

@@ -1,10 +1,12 @@
 /* data_file.h - the bytes of a file of training data, as text.
  *
- * A file of data is UTF-8 text, as it is or packed by gzip.  What is something else would be trained as a text of its bytes
- * and look fine, so it is refused by the name of what it is: tables (Parquet, Arrow, ...), archives, other packings, text in
- * UTF-16 or UTF-32, weights, pictures, and whatever else has many control characters.  A byte-order mark is cut off.
+ * A file of data is UTF-8 text, as it is or packed by gzip.  What is something else would be trained as a text of its
+ * bytes and look fine, so it is refused by the name of what it is: tables (Parquet, Arrow, ...), archives, other
+ * packings, text in UTF-16 or UTF-32, weights, pictures, and whatever else has many control characters.  A byte-order
+ * mark is cut off.
  *
- * Packed text unfolds to 1 GiB at most, and where it is above 64 MiB to 100 times the file: what people write packs less well.
+ * Packed text unfolds to 1 GiB at most, and where it is above 64 MiB to 100 times the file: what people write packs
+ * less well.
  */
 #ifndef LSPO_REAL_DATA_FILE_H
 #define LSPO_REAL_DATA_FILE_H

@@ -7,8 +7,8 @@
  *                 `sequence`; the targets of the prompt and of the padding are LSPO_TARGET_IGNORED
  *     labels      {"text","label"}, for models that classify: one record a row; its target is the label
  *
- * A file is text or packed by gzip (data_file.h); null counts as absent; fields that would change a prompt are refused, others
- * named in a warning.
+ * A file is text or packed by gzip (data_file.h); null counts as absent; fields that would change a prompt are refused,
+ * others named in a warning.
  *
  * Rows are visited in a seeded order without repetition: row number k of the training (k = (step x accumulation +
  * micro) x batch + place in the batch) is place k mod N of epoch k div N, and each epoch's order is a permutation that
@@ -70,9 +70,9 @@ typedef struct {
 
 typedef enum { LSPO_DATASET_STREAM, LSPO_DATASET_EXAMPLES, LSPO_DATASET_LABELS } lspo_dataset_kind_t;
 
-/* Read, parse and encode all of it.  LSPO_ERR_INPUT, with file and line (or record), for what is missing, empty, no text, no
- * JSON, of no known form, of mixed forms, or too short for one row in the training and, unless `held_out` is 0, one in
- * the held-out part. */
+/* Read, parse and encode all of it.  LSPO_ERR_INPUT, with file and line (or record), for what is missing, empty, no
+ * text, no JSON, of no known form, of mixed forms, or too short for one row in the training and, unless `held_out` is
+ * 0, one in the held-out part. */
 lspo_status_t lspo_dataset_open(const lspo_dataset_options_t *options, lspo_dataset_t **dataset_out);
 void lspo_dataset_close(lspo_dataset_t *dataset);
 

@@ -185,8 +185,8 @@ static lspo_status_t add_array(const reader_t *reader)
 
 /* ---- text ---- */
 
-/* To a tokenizer such bytes are no characters; to a model of bytes they are tokens like others, but where there are many the
- * text is written in another way. */
+/* To a tokenizer such bytes are no characters; to a model of bytes they are tokens like others, but where there are
+ * many the text is written in another way. */
 static lspo_status_t check_characters(const reader_t *reader)
 {
     lspo_not_utf8_t bad;
@@ -221,8 +221,8 @@ static bool ends_with(const char *path, const char *suffix)
 
 typedef enum { FORMAT_TEXT, FORMAT_LINES, FORMAT_ARRAY, FORMAT_UNKNOWN } format_t;
 
-/* What the text looks like: prose may begin with a bracket, so it is JSON only if it begins with a whole record, or is an
- * array that does. */
+/* What the text looks like: prose may begin with a bracket, so it is JSON only if it begins with a whole record, or is
+ * an array that does. */
 static format_t look(const char *text, size_t bytes)
 {
     size_t at = skip_blanks(text, bytes);

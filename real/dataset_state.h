@@ -40,7 +40,8 @@ typedef enum { LSPO_FORM_TEXT, LSPO_FORM_PROMPT, LSPO_FORM_ALPACA, LSPO_FORM_LAB
 /* {"text"}, ...: for messages. */
 const char *lspo_form_name(lspo_form_t form);
 
-/* dataset_records.c: one parsed record (a json_t) becomes a row, or part of the stream; `where` is its file and line. */
+/* dataset_records.c: one parsed record (a json_t) becomes a row, or part of the stream; `where` is its file and
+ * line. */
 struct json_t;
 lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,
                                       const struct json_t *record);

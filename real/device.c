@@ -1,4 +1,5 @@
-/* device.c - what is the same for every device: names, caps, exact accounting of memory, paced copies.  See device.h. */
+/* device.c - what is the same for every device: names, caps, exact accounting of memory, paced copies.  See
+ * device.h. */
 #include "real/device.h"
 
 #include <inttypes.h>
@@ -186,8 +187,8 @@ static lspo_lane_t stream_lane(lspo_device_t *device)
     return lane == LSPO_LANE_CPU ? LSPO_LANE_GPU : lane;
 }
 
-/* Lock held.  What other lanes have given back but may still use: nothing orders this lane behind theirs until a mark is
- * passed there. */
+/* Lock held.  What other lanes have given back but may still use: nothing orders this lane behind theirs until a mark
+ * is passed there. */
 static uint64_t leaving_bytes(lspo_device_t *device)
 {
     uint64_t bytes = 0;
@@ -213,8 +214,8 @@ static bool fits(const lspo_device_t *device, uint64_t used_bytes, size_t bytes)
     return limit_bytes == 0 || (bytes <= limit_bytes && used_bytes <= limit_bytes - bytes);
 }
 
-/* Lock held, and released while it sleeps.  A lane's thread waits for what is leaving, which needs no more than that the
- * marks behind it are waited for: they are, by threads that never take memory. */
+/* Lock held, and released while it sleeps.  A lane's thread waits for what is leaving, which needs no more than that
+ * the marks behind it are waited for: they are, by threads that never take memory. */
 static void wait_for_room(lspo_device_t *device, size_t bytes)
 {
     if (!device->backend->is_asynchronous || device->backend->lane_here(device) == LSPO_LANE_CPU)

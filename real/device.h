@@ -24,7 +24,7 @@ typedef enum { LSPO_COPY_H2D, LSPO_COPY_D2H } lspo_copy_direction_t;
 typedef struct {
     uint64_t memory_bytes;      /* 0: no cap */
     uint64_t host_memory_bytes; /* that may be reserved of the host's, beside what stands for a GPU's; 0: no cap */
-    double h2d_Bps, d2h_Bps; /* 0: as fast as memcpy goes */
+    double h2d_Bps, d2h_Bps;    /* 0: as fast as memcpy goes */
     double h2d_latency_s, d2h_latency_s;
     double h2d_duplex_loss, d2h_duplex_loss;
     double cpu_pps; /* pace of the CPU optimizer, parameters a second; 0: unpaced */
@@ -32,8 +32,8 @@ typedef struct {
     bool nvtx;      /* ranges of lspo_device_range_begin() for NVIDIA's profilers; nothing on the host */
 } lspo_device_caps_t;
 
-/* `name` is "host", "cuda" (the first GPU) or "cuda:N"; LSPO_ERR_INPUT for another name or a cap out of range.  A GPU is
- * LSPO_ERR_DEVICE in a build without CUDA, on a machine that lacks it, below sm_75, or when it cannot be limited to
+/* `name` is "host", "cuda" (the first GPU) or "cuda:N"; LSPO_ERR_INPUT for another name or a cap out of range.  A GPU
+ * is LSPO_ERR_DEVICE in a build without CUDA, on a machine that lacks it, below sm_75, or when it cannot be limited to
  * `caps->sms`. */
 lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps, lspo_device_t **device_out);
 void lspo_device_close(lspo_device_t *device);
@@ -53,11 +53,11 @@ lspo_status_t lspo_device_gpu_at(uint32_t number, lspo_device_gpu_t *gpu_out);
  * LSPO_ERR_FIT when it would exceed the cap: the message says how much was asked for, in use and allowed. */
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out);
 void lspo_device_free(lspo_device_t *device, void *memory);
-/* The same beyond cap and count, as the context of a GPU is: the few bytes an element of a batch or a stage that the host
- * tells or is told, which on the host device are its own. */
+/* The same beyond cap and count, as the context of a GPU is: the few bytes an element of a batch or a stage that the
+ * host tells or is told, which on the host device are its own. */
 lspo_status_t lspo_device_alloc_uncounted(lspo_device_t *device, size_t bytes, void **memory_out);
-/* High-water mark of bytes handed out.  On an asynchronous device what a lane has given back counts for other lanes until a
- * mark behind it was waited for, so that the GPU never holds more than this. */
+/* High-water mark of bytes handed out.  On an asynchronous device what a lane has given back counts for other lanes
+ * until a mark behind it was waited for, so that the GPU never holds more than this. */
 uint64_t lspo_device_peak_bytes(const lspo_device_t *device);
 /* What may still be taken, by the cap and by what was free on the GPU; UINT64_MAX where nothing bounds it. */
 uint64_t lspo_device_room_bytes(lspo_device_t *device);
@@ -68,17 +68,18 @@ uint64_t lspo_device_most_held_bytes(const lspo_device_t *device);
 uint64_t lspo_device_most_host_held_bytes(const lspo_device_t *device);
 const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
 
-/* What a trace's header says of the device, entry by entry; ends with the first failure of `add`.  A GPU's: "gpu" (name),
- * "sm count" (that kernels may use), "compute capability", "driver", "cuda runtime", "pageable bytes" (of copies so far),
- * "gpu memory bytes" (free when it was opened).  The host's: none. */
+/* What a trace's header says of the device, entry by entry; ends with the first failure of `add`.  A GPU's: "gpu"
+ * (name), "sm count" (that kernels may use), "compute capability", "driver", "cuda runtime", "pageable bytes" (of
+ * copies so far), "gpu memory bytes" (free when it was opened).  The host's: none. */
 typedef lspo_status_t (*lspo_device_entry_t)(void *context, const char *key, const char *value);
 lspo_status_t lspo_device_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context);
 /* Where the GPU sits, as "0000:3b:00.0"; NULL on the host. */
 const char *lspo_device_pci_address(const lspo_device_t *device);
 
 /* What lspo_device_host_alloc() will be asked for, each part rounded up to 64 bytes, by purpose.  LSPO_ERR_FIT, item by
- * item, when the cap, the machine or the process's cgroup has less to give.  A GPU's is pinned at once, in one piece; where that is
- * refused in pieces of 256 MiB, or it is memory of the driver's; what is refused even then stays pageable. */
+ * item, when the cap, the machine or the process's cgroup has less to give.  A GPU's is pinned at once, in one piece;
+ * where that is refused in pieces of 256 MiB, or it is memory of the driver's; what is refused even then stays
+ * pageable. */
 typedef struct {
     const char *purpose;
     uint64_t bytes;
@@ -108,9 +109,9 @@ void lspo_device_read_later(lspo_device_t *device, void *to, const void *from, s
 void lspo_device_write_later(lspo_device_t *device, void *to, const void *from, size_t bytes);
 
 /* ---- lanes.  On an asynchronous device every lane but the CPU's has a stream: what a lane's thread asks for is queued
- * there, and has been done when a mark behind it has been passed.  Memory that an op gives back may be handed to a later op
- * of its lane at once, and to another lane's when a mark behind it was waited for; where there is memory enough, the device
- * may hand it out before and order the two. ---- */
+ * there, and has been done when a mark behind it has been passed.  Memory that an op gives back may be handed to a
+ * later op of its lane at once, and to another lane's when a mark behind it was waited for; where there is memory
+ * enough, the device may hand it out before and order the two. ---- */
 
 bool lspo_device_is_asynchronous(const lspo_device_t *device);
 /* The calling thread works for `lane` from now on; others' work is queued on the compute stream. */

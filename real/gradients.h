@@ -1,18 +1,20 @@
 /* gradients.h - gradients of a model in training, and how much of them each way of compressing keeps.
  *
  * A plan is played on a device, so that the gradients are those of a model that learns; then G = X^T dY of one block's
- * linear weights is formed for batches that were not trained on: calibration ones from the training text, validation ones from
- * the held-out text.  On both the relative bias ||E(G) - G||_F / ||G||_F of an estimate E is
+ * linear weights is formed for batches that were not trained on: calibration ones from the training text, validation
+ * ones from the held-out text.  On both the relative bias ||E(G) - G||_F / ||G||_F of an estimate E is
  *     raw        E = P P^T G Q Q^T, P and Q random                                        [arXiv 2406.10181, Def. 1]
  *     random     the same times its best scalar, found anew for each gradient: never above 1
  *     learned    P and Q fitted on the calibration gradients (kernels/fit.h), times its best scalar as well
- *     galore     E = A A^T G or G A A^T, A: leading singular vectors of the mean calibration gradient (kernels/lowrank.h)
+ *     galore     E = A A^T G or G A A^T, A: leading singular vectors of the mean calibration gradient
+ *                (kernels/lowrank.h)
  * each averaged over the gradients of a set.  No estimate of rank k has less than floor_k = sqrt(1 - sum of the k
  * largest squared singular values / ||G||^2).
  *
- * Equal extra GPU memory: of the pair, what lspo_projector_bytes() counts (values and indices, in both orders); of GaLore at rank k,
- * 4 k (s + 3 l) bytes, s and l the shorter and the longer side: basis, gradient and Adam's moments in fp32.  Or as Table 2 of the
- * paper counts, in numbers: (m + n) r against k (s + 3 l).  The first gives GaLore about four times the rank.
+ * Equal extra GPU memory: of the pair, what lspo_projector_bytes() counts (values and indices, in both orders); of
+ * GaLore at rank k, 4 k (s + 3 l) bytes, s and l the shorter and the longer side: basis, gradient and Adam's moments in
+ * fp32.  Or as Table 2 of the paper counts, in numbers: (m + n) r against k (s + 3 l).  The first gives GaLore about
+ * four times the rank.
  */
 #ifndef LSPO_REAL_GRADIENTS_H
 #define LSPO_REAL_GRADIENTS_H
@@ -73,8 +75,8 @@ typedef struct {
     uint32_t update_rank;   /* numerical rank of `update`                                                 */
 } lspo_bias_report_t;
 
-/* Compare on one linear tensor, with d, r, seed and the fit's settings from the workload.  LSPO_ERR_INPUT when the weight is
- * sent uncompressed at this d, LSPO_ERR_MEMORY, LSPO_ERR_NUMERIC when a gradient is zero or not finite. */
+/* Compare on one linear tensor, with d, r, seed and the fit's settings from the workload.  LSPO_ERR_INPUT when the
+ * weight is sent uncompressed at this d, LSPO_ERR_MEMORY, LSPO_ERR_NUMERIC when a gradient is zero or not finite. */
 lspo_status_t lspo_gradients_compare(const lspo_gradients_t *gradients, uint32_t tensor,
                                      const lspo_workload_t *workload, lspo_bias_report_t *report_out);
 

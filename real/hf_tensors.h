@@ -1,8 +1,8 @@
 /* hf_tensors.h - the tensors of a model's files under the names that the model itself gives them.
  *
  * Tools that wrap a module write their own parts into the names: torch.compile "_orig_mod.", DistributedDataParallel
- * "module.", FSDP and activation checkpointing theirs, a training script the name of its attribute ("model.").  Those of
- * torch are taken out wherever they stand; any other prefix when all tensors share it.
+ * "module.", FSDP and activation checkpointing theirs, a training script the name of its attribute ("model.").  Those
+ * of torch are taken out wherever they stand; any other prefix when all tensors share it.
  */
 #ifndef LSPO_REAL_HF_TENSORS_H
 #define LSPO_REAL_HF_TENSORS_H
@@ -16,8 +16,8 @@
 
 typedef struct lspo_hf_tensors lspo_hf_tensors_t;
 
-/* `anchor`: the end of a name that each model of the family has ("wte.weight"); `prefix`: what may stand before it in an
- * unwrapped file ("transformer.").  The files stay the caller's and must outlive the list.  LSPO_ERR_INPUT when two
+/* `anchor`: the end of a name that each model of the family has ("wte.weight"); `prefix`: what may stand before it in
+ * an unwrapped file ("transformer.").  The files stay the caller's and must outlive the list.  LSPO_ERR_INPUT when two
  * tensors have the same name without their wrappers. */
 lspo_status_t lspo_hf_tensors_open(const lspo_safetensors_t *files, const char *prefix, const char *anchor,
                                    lspo_hf_tensors_t **tensors_out);

@@ -118,8 +118,8 @@ static bool is_header(const char *line)
     return strcmp(line + (marked ? sizeof mark - 1 : 0), header) == 0;
 }
 
-/* A last row without the end of its line counts where it has all columns, but for a file that is written on (`end_out`).
- * `end_out`, which may be NULL: where in the file the rows up to `step` end. */
+/* A last row without the end of its line counts where it has all columns, but for a file that is written on
+ * (`end_out`).  `end_out`, which may be NULL: where in the file the rows up to `step` end. */
 static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo_metrics_row_t **rows, size_t *count,
                                long *end_out)
 {

@@ -16,8 +16,8 @@
 #include "real/workers.h"
 #include "traces/trace.h"
 
-/* Where a device's lanes and the workers of its CPU lane run; `cpu_threads` as lspo_topology_workers() has it.  The pool is
- * NULL for one worker, else the caller's to destroy. */
+/* Where a device's lanes and the workers of its CPU lane run; `cpu_threads` as lspo_topology_workers() has it.  The
+ * pool is NULL for one worker, else the caller's to destroy. */
 lspo_status_t lspo_play_place(const lspo_device_t *device, uint32_t cpu_threads, lspo_topology_t *topology_out,
                               lspo_workers_t **workers_out);
 

@@ -143,8 +143,8 @@ static uint32_t take_plain(parser_t *p)
 
 /* -- classes ------------------------------------------------------------------------------------------------------- */
 
-/* A class while it is read: the inside of one of PCRE2's, and what is no such inside, as alternatives that each match one
- * character. */
+/* A class while it is read: the inside of one of PCRE2's, and what is no such inside, as alternatives that each match
+ * one character. */
 typedef struct {
     lspo_buffer_t inside, others;
 } class_t;

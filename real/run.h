@@ -49,9 +49,9 @@ typedef struct {
 lspo_status_t lspo_run_default(lspo_run_options_t *options_out);
 
 /* Every repeat starts from the same seeded weights.  `trace_out` (may be NULL) is the trace of the last repeat, with
- * device, caps, topology, threads, text and counters in its header.  Times are the medians over all repeats' samples, busy times
- * averages over the repeats.  LSPO_ERR_INPUT for fewer than warmup + 2 iterations and what a session refuses,
- * LSPO_ERR_FIT, LSPO_ERR_NUMERIC, LSPO_ERR_INTERRUPTED. */
+ * device, caps, topology, threads, text and counters in its header.  Times are the medians over all repeats' samples,
+ * busy times averages over the repeats.  LSPO_ERR_INPUT for fewer than warmup + 2 iterations and what a session
+ * refuses, LSPO_ERR_FIT, LSPO_ERR_NUMERIC, LSPO_ERR_INTERRUPTED. */
 lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *options, lspo_run_result_t *result_out,
                        lspo_trace_t **trace_out);
 void lspo_run_result_release(lspo_run_result_t *result);

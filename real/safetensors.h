@@ -1,8 +1,8 @@
 /* safetensors.h - named tensors in a file: the format in which Hugging Face models are exchanged.
  *
  * File: 8 bytes N (little-endian), N bytes of JSON, the data.  The JSON maps each name to
- * {"dtype": "F32", "shape": [m, n], "data_offsets": [begin, end]}, offsets relative to the data, row-major, and may have
- * "__metadata__", a map of strings to strings [github.com/huggingface/safetensors, README, "Format"].
+ * {"dtype": "F32", "shape": [m, n], "data_offsets": [begin, end]}, offsets relative to the data, row-major, and may
+ * have "__metadata__", a map of strings to strings [github.com/huggingface/safetensors, README, "Format"].
  *
  * Nothing in a file is believed: a length beyond the file or above 100 MB, broken JSON, duplicate names, unknown types,
  * shapes whose bytes overflow or are not the span, and spans that overlap, leave a gap or do not end at the end of the

@@ -1,9 +1,9 @@
-/* saver.h - checkpoints written beside the training: it stands still while its state is copied in memory, not while the copy
- * is written.
+/* saver.h - checkpoints written beside the training: it stands still while its state is copied in memory, not while the
+ * copy is written.
  *
- * The copy takes as much host memory as the state, from the first checkpoint on that is not the last.  Where there is less, each checkpoint is
- * written from the state itself while the training waits, which a warning says once.  One write at a time: the next
- * checkpoint waits for it. */
+ * The copy takes as much host memory as the state, from the first checkpoint on that is not the last.  Where there is
+ * less, each checkpoint is written from the state itself while the training waits, which a warning says once.  One
+ * write at a time: the next checkpoint waits for it. */
 #ifndef LSPO_REAL_SAVER_H
 #define LSPO_REAL_SAVER_H
 
@@ -19,9 +19,9 @@ lspo_saver_t *lspo_saver_create(const char *folder, uint32_t keep);
 /* Waits for what is being written. */
 void lspo_saver_destroy(lspo_saver_t *saver);
 
-/* State and arrays are the caller's again on return; settings stay as they are until the next call.  With `last` nothing is to
- * go on beside it: it is written at once, without a copy.  The status of the write before, or of this one where it was not
- * put off. */
+/* State and arrays are the caller's again on return; settings stay as they are until the next call.  With `last`
+ * nothing is to go on beside it: it is written at once, without a copy.  The status of the write before, or of this one
+ * where it was not put off. */
 lspo_status_t lspo_saver_save(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint, bool last);
 
 /* Wait for what is being written; its status.  poll: only where it has been written. */

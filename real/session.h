@@ -15,19 +15,20 @@
  * What a compressing policy sends uncompressed steps along its plain direction: w <- w - eta direction.
  * Batch (iteration, micro) depends on the workload's seed alone; so do weights, projectors and adapters.
  *
- * 16-bit weights (a GPU's).  A step smaller than half their spacing would be lost.  Where Adam on the GPU moves weights as
- * they lie (native, swap, lora, badam) an fp32 master stands behind them, beside m and v; where the CPU holds a master it
- * is sent, rounded to the nearest.  Without a master (lsp, galore, lomo, zenflow) each weight is rounded up or down at
- * random, so that its expectation is exact; the random bits are a function of seed, step, stage, tensor and position.
+ * 16-bit weights (a GPU's).  A step smaller than half their spacing would be lost.  Where Adam on the GPU moves weights
+ * as they lie (native, swap, lora, badam) an fp32 master stands behind them, beside m and v; where the CPU holds a
+ * master it is sent, rounded to the nearest.  Without a master (lsp, galore, lomo, zenflow) each weight is rounded up
+ * or down at random, so that its expectation is exact; the random bits are a function of seed, step, stage, tensor and
+ * position.
  *
- * Loss scale.  Backward multiplies the loss by S, a power of two, and whatever is done with a gradient divides by S: the
- * norm that --clip looks at and prints, Adam's g', lomo's step; bases, columns and projectors are chosen by gradients
- * whose scale they do not depend on.  S = 1 unless gradients are fp16, then 1024, which changes nothing but what fp16
- * would lose below 6e-8.  With --clip fp16's S follows the norms: 65536 at first, halved and the step skipped when the
- * norm is not finite, doubled after 200 steps in a row that were; not under galore, whose bases are made before the norm
- * is known: a gradient that overflows ends the training there.  A skipped step counts for Adam's t, rates and
- * batches; it leaves weights and moments alone, on GPU and CPU, undecayed; under a stale policy it is the gradient of
- * that step that is skipped, whenever its turn comes; zenflow's window counts it as a gradient of zero. */
+ * Loss scale.  Backward multiplies the loss by S, a power of two, and whatever is done with a gradient divides by S:
+ * the norm that --clip looks at and prints, Adam's g', lomo's step; bases, columns and projectors are chosen by
+ * gradients whose scale they do not depend on.  S = 1 unless gradients are fp16, then 1024, which changes nothing but
+ * what fp16 would lose below 6e-8.  With --clip fp16's S follows the norms: 65536 at first, halved and the step skipped
+ * when the norm is not finite, doubled after 200 steps in a row that were; not under galore, whose bases are made
+ * before the norm is known: a gradient that overflows ends the training there.  A skipped step counts for Adam's t,
+ * rates and batches; it leaves weights and moments alone, on GPU and CPU, undecayed; under a stale policy it is the
+ * gradient of that step that is skipped, whenever its turn comes; zenflow's window counts it as a gradient of zero. */
 #ifndef LSPO_REAL_SESSION_H
 #define LSPO_REAL_SESSION_H
 
@@ -51,8 +52,8 @@ lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device
 
 /* Where the first weights come from, at creation and at each reset. */
 typedef struct {
-    /* Fill a stage's weights, element_count floats, or set *given_out to false: then they are drawn by the seed.  NULL: all
-     * are. */
+    /* Fill a stage's weights, element_count floats, or set *given_out to false: then they are drawn by the seed.  NULL:
+     * all are. */
     lspo_status_t (*load)(void *context, uint32_t stage, float *weights, bool *given_out);
     void *context;
 } lspo_first_weights_t;
@@ -77,8 +78,8 @@ typedef lspo_status_t (*lspo_batch_function_t)(void *context, uint32_t step, uin
 /* Batches come from here instead of from the text, which may then be NULL.  A NULL function: the text again. */
 void lspo_session_set_batches(lspo_session_t *session, lspo_batch_function_t function, void *context);
 
-/* The learning rate of a step instead of the workload's.  Called from the GPU's and the CPU's thread, for the step of the
- * gradient: a function of its arguments only.  A NULL function: the workload's again. */
+/* The learning rate of a step instead of the workload's.  Called from the GPU's and the CPU's thread, for the step of
+ * the gradient: a function of its arguments only.  A NULL function: the workload's again. */
 typedef double (*lspo_rate_function_t)(void *context, uint32_t step);
 void lspo_session_set_learning_rate(lspo_session_t *session, lspo_rate_function_t function, void *context);
 
@@ -124,19 +125,20 @@ lspo_status_t lspo_session_state_written(lspo_session_t *session);
 /* Back to the seeded weights and zero moments, as after create. */
 lspo_status_t lspo_session_reset(lspo_session_t *session);
 
-/* One op, an lspo_op_function_t: the context is the session.  On an asynchronous device it is queued on the stream of the
- * calling thread's lane (lspo_device_enter_lane()); NORM and PROJECT wait for theirs, since the host decides by what they
- * find.  LSPO_ERR_NUMERIC, with step and stage, once a loss or a gradient norm is NaN or infinite. */
+/* One op, an lspo_op_function_t: the context is the session.  On an asynchronous device it is queued on the stream of
+ * the calling thread's lane (lspo_device_enter_lane()); NORM and PROJECT wait for theirs, since the host decides by
+ * what they find.  LSPO_ERR_NUMERIC, with step and stage, once a loss or a gradient norm is NaN or infinite. */
 lspo_status_t lspo_session_run_op(void *session, const lspo_op_t *op);
-/* Asynchronous devices: once after each op has ended, before any op is issued that depends on it, from any thread; judges
- * what the device told.  On others run_op has done so. */
+/* Asynchronous devices: once after each op has ended, before any op is issued that depends on it, from any thread;
+ * judges what the device told.  On others run_op has done so. */
 lspo_status_t lspo_session_finish_op(void *session, const lspo_op_t *op);
 
-/* Who shares UPD with the CPU lane (real/workers.h); not while a plan runs.  NULL, as after create: nobody.  The results are
- * the same.  The pool stays the caller's and must outlive its use. */
+/* Who shares UPD with the CPU lane (real/workers.h); not while a plan runs.  NULL, as after create: nobody.  The
+ * results are the same.  The pool stays the caller's and must outlive its use. */
 lspo_status_t lspo_session_set_workers(lspo_session_t *session, lspo_workers_t *workers);
 
-/* Mean training loss of each iteration run so far over the targets of all its micro-batches, nats a token: plan->workload.iterations values. */
+/* Mean training loss of each iteration run so far over the targets of all its micro-batches, nats a token:
+ * plan->workload.iterations values. */
 const double *lspo_session_losses(const lspo_session_t *session);
 
 /* The clipped norm's latest value: the global gradient norm before clipping; NaN without --clip. */
@@ -152,8 +154,8 @@ typedef struct {
 /* checked == 0: no check yet. */
 lspo_session_bias_t lspo_session_bias(const lspo_session_t *session);
 
-/* Means over all counted targets: loss in nats; of a classifier of two or more classes the share whose most likely class,
- * the lowest of equals, is the target's, elsewhere NaN. */
+/* Means over all counted targets: loss in nats; of a classifier of two or more classes the share whose most likely
+ * class, the lowest of equals, is the target's, elsewhere NaN. */
 typedef struct {
     double loss, accuracy;
 } lspo_evaluation_t;
@@ -170,7 +172,8 @@ lspo_status_t lspo_session_weights(lspo_session_t *session, uint32_t stage, floa
 /* In place of the seeded weights, before the first op: element_count floats; a master follows.  Reset undoes it. */
 lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t stage, const float *weights);
 
-/* The stage's weights for a model without adapters: lora's W + s A B^T, elsewhere W.  element_count floats into `out`. */
+/* The stage's weights for a model without adapters: lora's W + s A B^T, elsewhere W.  element_count floats into
+ * `out`. */
 lspo_status_t lspo_session_merged_weights(lspo_session_t *session, uint32_t stage, float *out);
 
 #endif

@@ -1,6 +1,7 @@
-/* session_columns.c - zenflow's ops: a gradient split by columns, updated in part on either side.  See plan/policies/zenflow.c
- * for when.  A split of a weight, first the columns of the GPU, then those of the CPU, lies where the host reads it and
- * where the device does; there are two, since the gradients of the selection before are still under way.
+/* session_columns.c - zenflow's ops: a gradient split by columns, updated in part on either side.  See
+ * plan/policies/zenflow.c for when.  A split of a weight, first the columns of the GPU, then those of the CPU, lies
+ * where the host reads it and where the device does; there are two, since the gradients of the selection before are
+ * still under way.
  *
  * 16-bit weights have no master here: a column changes sides while updates of either are under way, so both step along
  * the weights themselves, rounded at random. */

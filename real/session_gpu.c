@@ -83,8 +83,8 @@ lspo_status_t lspo_session_finish_op(void *session, const lspo_op_t *op)
     return judge_loss(session, op);
 }
 
-/* The batch at hand.  The first one of a step fixes what holds for all of it: the targets that its loss is a mean over, and
- * the loss scale, whatever the norm of the step before changes meanwhile. */
+/* The batch at hand.  The first one of a step fixes what holds for all of it: the targets that its loss is a mean over,
+ * and the loss scale, whatever the norm of the step before changes meanwhile. */
 static lspo_status_t load_batch(lspo_session_t *session, const lspo_op_t *op)
 {
     uint32_t step = lspo_session_step(session, op);
@@ -191,7 +191,8 @@ static void release_dx(lspo_session_t *session, const lspo_op_t *op)
         lspo_session_give_back(session, &session->dx);
 }
 
-/* What backward has read for the last time; after a probe another pass follows, which computes again what is not kept. */
+/* What backward has read for the last time; after a probe another pass follows, which computes again what is not
+ * kept. */
 static void release_activations(lspo_session_t *session, const lspo_op_t *op)
 {
     if (op->variant == LSPO_VARIANT_PROBE) {

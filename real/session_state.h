@@ -16,8 +16,8 @@
  * they are unpacked, updated and packed again. */
 enum { LSPO_UPDATE_BLOCK = 16384 };
 
-/* One pair (P, Q) of lsp, and what checks and fits hold of it.  The host fits: where it cannot see device memory, a mirror
- * in its own follows the pair. */
+/* One pair (P, Q) of lsp, and what checks and fits hold of it.  The host fits: where it cannot see device memory, a
+ * mirror in its own follows the pair. */
 typedef struct {
     lspo_projector_t p, q;           /* their arrays lie in memory                                 */
     lspo_projector_t host_p, host_q; /* ... in mirror, or where there is none in memory             */
@@ -50,8 +50,8 @@ typedef struct {
     size_t gpu_master;                /* floats of the master behind 16-bit weights that the GPU updates; else 0 */
     bool trained, swapped, updated_on_host, updated_on_gpu;
 
-    /* Device, for the whole session.  Of a swapped stage, weights and optimizer come with SWAP_IN instead.  void: numbers
-     * of the device's format. */
+    /* Device, for the whole session.  Of a swapped stage, weights and optimizer come with SWAP_IN instead.  void:
+     * numbers of the device's format. */
     void *weights;
     float *optimizer;                                        /* m, v, master; badam: a part of the session's state */
     lspo_session_pair_t *pair[LSPO_LINEAR_MAX];              /* of the session's; NULL: not projected */
@@ -63,10 +63,9 @@ typedef struct {
     /* Device, from the op that takes it to the op that gives it back.  What belongs to a gradient is there for
      * even and odd iterations, since a stale policy has two of them under way. */
     void *output, *saved;
-    void *
-        full_gradient; /* galore: from a BWD to the COMPRESS after it, where bases are renewed after the last of the step */
-    void *critical; /* zenflow: the GPU's part of the gradient, the critical columns of each weight and the rest */
-    void *sending;  /* zenflow: the CPU's part */
+    void *full_gradient; /* galore: from a BWD to its COMPRESS, in a step with new bases the last one */
+    void *critical;      /* zenflow: the GPU's part of the gradient, the critical columns of each weight and the rest */
+    void *sending;       /* zenflow: the CPU's part */
     void *gradient[2];
     void *packed[2]; /* in the link's format, where that is another */
     void *staging[2];
@@ -210,8 +209,8 @@ void lspo_session_unpack_numbers(lspo_number_t number, size_t n, const void *fro
 /* Memory in which the host computes for the GPU lane: device memory where the host sees that, else the host's. */
 lspo_status_t lspo_session_take_for_host(lspo_session_t *session, size_t bytes, void **slot);
 void lspo_session_give_back_for_host(lspo_session_t *session, void **slot);
-/* session_host_memory.c: all host memory, reserved; that of a stage, or with `counted` (by purpose, in bytes) what it would
- * be. */
+/* session_host_memory.c: all host memory, reserved; that of a stage, or with `counted` (by purpose, in bytes) what it
+ * would be. */
 lspo_status_t lspo_session_reserve_host(lspo_session_t *session);
 lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t stage, uint64_t *counted);
 
@@ -252,15 +251,16 @@ float *lspo_session_update_scratch(const lspo_session_t *session, uint32_t worke
 /* Scratch of as many workers as there are. */
 lspo_status_t lspo_session_make_worker_scratch(lspo_session_t *session);
 
-/* session_gpu.c: the ops of the GPU lane, session_apply.c its updates, session_scaling.c its NORM.  session_host.c: the ops
- * of the links and of the CPU. */
+/* session_gpu.c: the ops of the GPU lane, session_apply.c its updates, session_scaling.c its NORM.  session_host.c: the
+ * ops of the links and of the CPU. */
 lspo_status_t lspo_session_update_gpu(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_apply(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_gpu_op(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_host_op(lspo_session_t *session, const lspo_op_t *op);
 
-/* session_pairs.c: lsp's projectors.  Made with the seed, stage after stage from the first; again by reset; released. */
+/* session_pairs.c: lsp's projectors.  Made with the seed, stage after stage from the first; again by reset;
+ * released. */
 lspo_status_t lspo_session_make_projectors(lspo_session_t *session, uint32_t s);
 lspo_status_t lspo_session_reset_projectors(lspo_session_t *session);
 void lspo_session_release_projectors(lspo_session_t *session);

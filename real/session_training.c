@@ -85,7 +85,8 @@ static void warn_of_empty_step(lspo_session_t *session, uint32_t step)
         lspo_warn("step %" PRIu32 ": no target of its batch counts; %" PRIu32 " such steps so far", step, count);
 }
 
-/* A step is one mean over its targets however it is cut into micro-batches, so all are looked at before the first runs. */
+/* A step is one mean over its targets however it is cut into micro-batches, so all are looked at before the first
+ * runs. */
 lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step)
 {
     session->step_targets = 0;
@@ -100,8 +101,8 @@ lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step)
     return LSPO_OK;
 }
 
-/* What was loaded, to where the device reads it.  Another batch goes out of the same pinned array only when the one after
- * this has gone: long after this one. */
+/* What was loaded, to where the device reads it.  Another batch goes out of the same pinned array only when the one
+ * after this has gone: long after this one. */
 void lspo_session_upload_batch(lspo_session_t *session)
 {
     size_t bytes = session->tokens * sizeof(uint32_t);

@@ -7,8 +7,8 @@
 #include "kernels/random.h"
 #include "real/session_state.h"
 
-/* The fp32 master behind the weights that the GPU updates: of all weights, or under lora of the adapters and then of the
- * rest. */
+/* The fp32 master behind the weights that the GPU updates: of all weights, or under lora of the adapters and then of
+ * the rest. */
 static lspo_status_t write_gpu_master(lspo_session_t *session, const lspo_session_stage_t *stage, size_t at, size_t n,
                                       const float *values)
 {

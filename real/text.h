@@ -22,8 +22,8 @@ enum { LSPO_TEXT_VOCABULARY = 256 };
 lspo_status_t lspo_text_open(const char *path, lspo_text_t **text_out);
 void lspo_text_close(lspo_text_t *text);
 
-/* From now on tokens are those of `tokenizer`, which is not kept; the last 5 % of them are held out.  LSPO_ERR_INPUT when
- * one is not below `vocabulary`. */
+/* From now on tokens are those of `tokenizer`, which is not kept; the last 5 % of them are held out.  LSPO_ERR_INPUT
+ * when one is not below `vocabulary`. */
 lspo_status_t lspo_text_tokenize(lspo_text_t *text, lspo_tokenizer_t *tokenizer, uint32_t vocabulary);
 /* Ids are below this. */
 uint32_t lspo_text_vocabulary(const lspo_text_t *text);

@@ -1,15 +1,15 @@
 /* tokenizer.h - text to token ids and back, as Hugging Face's tokenizers does it.
  *
- * A folder's tokenizer.json is read when it is there, else vocab.json + merges.txt (GPT-2's and RoBERTa's).  Encoding: added
- * tokens ("<s>", "<|endoftext|>") are cut out; the rest is normalised (tokenizer_normal.h), cut into words
+ * A folder's tokenizer.json is read when it is there, else vocab.json + merges.txt (GPT-2's and RoBERTa's).  Encoding:
+ * added tokens ("<s>", "<|endoftext|>") are cut out; the rest is normalised (tokenizer_normal.h), cut into words
  * (tokenizer_split.h), and each word becomes ids by a model: BPE (tokenizer_bpe.c), WordPiece, Unigram or WordLevel
  * (tokenizer_pieces.c).
  *
- * Anything in tokenizer.json that would change ids and is not known here is refused by name, so that ids are either equal
- * to those of the original or there are none: they were compared on every code point of Unicode (tests/peers).
- * Truncation and padding are not applied.  A byte that is no UTF-8, which the original never sees, is a character of its
- * own.  Decoding gives the bytes that tokens stand for; where these are no UTF-8, Hugging Face's decoder puts U+FFFD in
- * their place.
+ * Anything in tokenizer.json that would change ids and is not known here is refused by name, so that ids are either
+ * equal to those of the original or there are none: they were compared on every code point of Unicode (tests/peers).
+ * Truncation and padding are not applied.  A byte that is no UTF-8, which the original never sees, is a character of
+ * its own.  Decoding gives the bytes that tokens stand for; where these are no UTF-8, Hugging Face's decoder puts
+ * U+FFFD in their place.
  *
  * A tokenizer caches words that it has met: one thread at a time.
  */
@@ -48,8 +48,8 @@ uint32_t lspo_tokenizer_begin(const lspo_tokenizer_t *tokenizer);
 uint32_t lspo_tokenizer_end(const lspo_tokenizer_t *tokenizer);
 uint32_t lspo_tokenizer_pad(const lspo_tokenizer_t *tokenizer);
 
-/* Ids of `bytes` bytes of text, which may hold any bytes.  With `specials` what the tokenizer's template adds before and
- * after (Llama: <s>; RoBERTa: <s> and </s>).  The array is the caller's to free. */
+/* Ids of `bytes` bytes of text, which may hold any bytes.  With `specials` what the tokenizer's template adds before
+ * and after (Llama: <s>; RoBERTa: <s> and </s>).  The array is the caller's to free. */
 lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *tokenizer, const char *text, size_t bytes, bool specials,
                                     uint32_t **ids_out, size_t *count_out);
 /* The text of ids; special tokens are left out with `skip_specials`, ids beyond the vocabulary always.  The text is

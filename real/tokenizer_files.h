@@ -7,9 +7,9 @@
 
 #include "plan/status.h"
 
-/* Whether `folder` has a tokenizer that lspo_tokenizer_open() reads.  LSPO_ERR_INPUT when there are signs of a tokenizer
- * that it cannot read (tokenizer.model, vocab.json alone, tokenizer_config.json without a vocabulary, ...); the message
- * names the file and says how to convert it. */
+/* Whether `folder` has a tokenizer that lspo_tokenizer_open() reads.  LSPO_ERR_INPUT when there are signs of a
+ * tokenizer that it cannot read (tokenizer.model, vocab.json alone, tokenizer_config.json without a vocabulary, ...);
+ * the message names the file and says how to convert it. */
 lspo_status_t lspo_tokenizer_find(const char *folder, bool *found_out);
 
 /* Whether a file (or folder) of this name belongs beside a model's weights: all tokenizer files, readable or not, chat

@@ -9,7 +9,8 @@
 #include "real/tokenizer_state.h"
 #include "real/unicode.h"
 
-/* Ids are indices of an array: an id far above the number of tokens is an error in the file, not a reason to allocate. */
+/* Ids are indices of an array: an id far above the number of tokens is an error in the file, not a reason to
+ * allocate. */
 enum { ID_MAX = 1 << 24, MERGES_MAX = 1 << 24 };
 /* Unigram: an unknown character is this much less probable than the least probable piece (as a logarithm). */
 static const double unknown_penalty = 10.0;
@@ -81,7 +82,8 @@ static lspo_status_t allocate_tokens(const loader_t *l, size_t total, size_t add
     return LSPO_OK;
 }
 
-/* Room for all tokens of the vocabulary, which is {"token": id} or, of Unigram, [["token", score]], and the added ones. */
+/* Room for all tokens of the vocabulary, which is {"token": id} or, of Unigram, [["token", score]], and the added
+ * ones. */
 static lspo_status_t size_tokens(const loader_t *l, json_t *vocabulary, const json_t *added)
 {
     const char *text;

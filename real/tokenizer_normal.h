@@ -1,4 +1,5 @@
-/* tokenizer_normal.h - what a tokenizer does to a text before it is cut into words: the "normalizer" of tokenizer.json. */
+/* tokenizer_normal.h - what a tokenizer does to a text before it is cut into words: the "normalizer" of
+ * tokenizer.json. */
 #ifndef LSPO_REAL_TOKENIZER_NORMAL_H
 #define LSPO_REAL_TOKENIZER_NORMAL_H
 
@@ -10,8 +11,8 @@
 
 typedef struct lspo_normalizer lspo_normalizer_t;
 
-/* NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, BertNormalizer, Nmt, Precompiled, ByteLevel, and
- * Sequence of them; null does nothing.  LSPO_ERR_INPUT, naming `path`, for others. */
+/* NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, BertNormalizer, Nmt, Precompiled, ByteLevel,
+ * and Sequence of them; null does nothing.  LSPO_ERR_INPUT, naming `path`, for others. */
 lspo_status_t lspo_normalizer_create(const char *path, const json_t *object, lspo_normalizer_t **normalizer_out);
 void lspo_normalizer_destroy(lspo_normalizer_t *normalizer);
 

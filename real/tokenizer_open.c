@@ -113,7 +113,7 @@ static lspo_status_t take_decoder(void *context, const json_t *member)
     return LSPO_OK;
 }
 
-/* -- begin, end, pad ------------------------------------------------------------------------------------------------- */
+/* -- begin, end, pad ----------------------------------------------------------------------------------------------- */
 
 /* "eos_token": "</s>" or {"content": "</s>"}; else the first of the usual names that is in the vocabulary. */
 static uint32_t find_role(const lspo_tokenizer_t *t, const json_t *config, const char *key, const char *const *usual)
@@ -175,7 +175,7 @@ static lspo_status_t take_template_flags(const loader_t *l, const json_t *config
     return LSPO_OK;
 }
 
-/* -- files ----------------------------------------------------------------------------------------------------------- */
+/* -- files --------------------------------------------------------------------------------------------------------- */
 
 static char *join(const char *folder, const char *name)
 {
@@ -237,7 +237,7 @@ static lspo_status_t load_optional(const char *folder, const char *name, json_t 
     return status;
 }
 
-/* -- GPT-2's and RoBERTa's two files, as the tokenizer.json that they are short for ------------------------------------ */
+/* -- GPT-2's and RoBERTa's two files, as the tokenizer.json that they are short for -------------------------------- */
 
 static int add_token(json_t *added, const char *text, json_int_t id, const json_t *flags)
 {
@@ -359,7 +359,8 @@ static lspo_status_t load_two_files(loader_t *l, const char *folder, const json_
     return status;
 }
 
-/* tokenizer_config.json, and what older folders say in special_tokens_map.json alone: bos_token, eos_token, pad_token. */
+/* tokenizer_config.json, and what older folders say in special_tokens_map.json alone: bos_token, eos_token,
+ * pad_token. */
 static lspo_status_t load_config(const char *folder, json_t **config_out)
 {
     json_t *map = NULL;

@@ -1,6 +1,6 @@
-/* tokenizer_pieces.c - a word to ids by whole pieces of a vocabulary: WordPiece takes the longest again and again [Devlin
- * et al. 2019, arXiv 1810.04805]; Unigram takes the most probable pieces [Kudo 2018, arXiv 1804.10959], by Viterbi's
- * algorithm; WordLevel takes the word. */
+/* tokenizer_pieces.c - a word to ids by whole pieces of a vocabulary: WordPiece takes the longest again and again
+ * [Devlin et al. 2019, arXiv 1810.04805]; Unigram takes the most probable pieces [Kudo 2018, arXiv 1804.10959], by
+ * Viterbi's algorithm; WordLevel takes the word. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +83,8 @@ typedef struct {
     uint32_t from, id; /* from == UINT32_MAX: no way yet */
 } node_t;
 
-/* Among tokens[low..high), which have the same first `depth` bytes, the first one whose next byte is at least `byte`. */
+/* Among tokens[low..high), which have the same first `depth` bytes, the first one whose next byte is at least
+ * `byte`. */
 static uint32_t lower(const lspo_tokenizer_t *t, uint32_t low, uint32_t high, uint32_t depth, int byte)
 {
     while (low < high) {

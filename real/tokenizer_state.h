@@ -85,7 +85,8 @@ struct lspo_tokenizer {
 
     uint32_t word_characters_max; /* WordPiece: longer words are unknown */
 
-    /* Unigram: logarithms of probabilities by id; ids in order of their texts, and where each first byte begins there */
+    /* Unigram: logarithms of probabilities by id; ids in order of their texts, and where each first byte begins
+     * there */
     double *scores, unknown_score;
     uint32_t *sorted, sorted_count, sorted_starts[257];
 

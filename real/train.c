@@ -249,8 +249,8 @@ static lspo_status_t continue_session(trainer_t *trainer, uint32_t end)
     return LSPO_OK;
 }
 
-/* What is still to be run of the segment when an end is asked for: the steps that have begun.  A plan of fewer steps begins
- * the plan of more. */
+/* What is still to be run of the segment when an end is asked for: the steps that have begun.  A plan of fewer steps
+ * begins the plan of more. */
 static uint32_t cut(void *context, lspo_op_id_t reached)
 {
     trainer_t *trainer = context;

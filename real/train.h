@@ -2,16 +2,16 @@
  *
  * A training is a chain of *segments*: plans of a few steps of one policy, played one after the other by the executor
  * (real/session.h).  Between two of them nothing runs: there weights are evaluated and copied for a checkpoint.  An end
- * that is asked for cuts the segment behind the steps that have begun.  Where the cuts lie changes no number: weights after n
- * steps are the same, bit for bit, for any length of segments and whether or not the training was resumed.
+ * that is asked for cuts the segment behind the steps that have begun.  Where the cuts lie changes no number: weights
+ * after n steps are the same, bit for bit, for any length of segments and whether or not the training was resumed.
  *
- * A resumed training may have more steps than it was begun with: its rates are those of the new number from there on, so that
- * it ends elsewhere than one that had them from the beginning, unless the rate is constant.  A stale policy then goes on from the
- * newest checkpoint before its end, since that one has no pending update.
+ * A resumed training may have more steps than it was begun with: its rates are those of the new number from there on,
+ * so that it ends elsewhere than one that had them from the beginning, unless the rate is constant.  A stale policy
+ * then goes on from the newest checkpoint before its end, since that one has no pending update.
  *
- * With keep_best the weights of the evaluation with the lowest held-out loss, the one before the first step included, are kept
- * in host memory and in every checkpoint.  An early stop leaves out the pending update of a stale policy: the last weights are
- * those that were evaluated.
+ * With keep_best the weights of the evaluation with the lowest held-out loss, the one before the first step included,
+ * are kept in host memory and in every checkpoint.  An early stop leaves out the pending update of a stale policy: the
+ * last weights are those that were evaluated.
  *
  * Learning rate of step s (from 0) of n, with w steps of warm-up, peak rate p and last rate q:
  *     s < w:   p (s + 1) / w
@@ -73,7 +73,8 @@ typedef struct {
     void *model_context;    /* of both */
     const atomic_int *stop; /* nonzero: finish the step, unpaced, write a checkpoint, return LSPO_ERR_INTERRUPTED */
     void (*progress)(void *context, const lspo_train_progress_t *progress); /* may be NULL */
-    /* What is under way when no step is: "loading weights", "fitting projectors"; the latter on the GPU lane's thread. */
+    /* What is under way when no step is: "loading weights", "fitting projectors"; the latter on the GPU lane's
+     * thread. */
     void (*phase)(void *context, const char *phase, uint32_t done, uint32_t of); /* may be NULL */
     void *progress_context;
 } lspo_train_options_t;

@@ -10,7 +10,7 @@
 #define FIELD(flag, field, kind_name)                                                                                  \
     .name = flag, .offset_bytes = offsetof(lspo_train_options_t, field), .kind = LSPO_RECORD_##kind_name
 
-/* The number of steps is not here: see resume_longer() in train.c. */
+/* The number of steps is not here: see adopt() in train_save.c. */
 static const lspo_record_field_t option_fields[] = {
     {FIELD("warmup-steps", warmup_steps, U32)}, {FIELD("min-lr", min_learning_rate, REAL)},
     {FIELD("eval-every", eval_every, U32)},     {FIELD("eval-batches", eval_batches, U32)},

@@ -1,6 +1,7 @@
 /* transformer.h - forward and backward of a GPT, a Llama or a RoBERTa classifier, stage by stage, on the host or a GPU.
  *
- * GPT    pre-norm blocks, causal attention, GELU (tanh form), learned positions, head tied to the token embedding or not
+ * GPT    pre-norm blocks, causal attention, GELU (tanh form), learned positions, head tied to the token embedding
+ *        or not
  * LLAMA  pre-norm blocks with RMS norm, rotary positions, grouped queries, SwiGLU, no biases
  * BERT   post-norm blocks, attention both ways among the tokens that a sequence has, exact GELU, learned positions; a
  *        head that classifies each sequence by its first token, or gives it a number
@@ -10,9 +11,9 @@
  * Weights and gradients of a stage are one array each, laid out by lspo_model_stage().  This file knows nothing of
  * plans, lanes or optimizers: the caller owns every buffer and says where it is.  T = batch x sequence.
  *
- * All is computed through one lspo_compute_t (compute.h): `void *` arrays are its device's memory and hold numbers of its
- * format, fp32 on the host; token ids and targets are its device's memory, too.  Calls enqueue their work there, and what
- * went wrong is told by lspo_compute_status().
+ * All is computed through one lspo_compute_t (compute.h): `void *` arrays are its device's memory and hold numbers of
+ * its format, fp32 on the host; token ids and targets are its device's memory, too.  Calls enqueue their work there,
+ * and what went wrong is told by lspo_compute_status().
  *
  * Not modelled: dropout, scaled rotary positions.
  */
@@ -31,13 +32,14 @@
 typedef struct lspo_transformer lspo_transformer_t;
 
 /* clang-format off */
-/* What is kept, in numbers of the format where nothing else is said, in memory order (T = batch s, w width, kv width of K and
- * of V, f MLP width, h heads, s sequence, V vocabulary, V' from one row of logits to the next (lspo_logits_stride(): V in
- * fp32; what lies behind a row is never read), c classes); lspo_activations() counts the same bytes.
+/* What is kept, in numbers of the format where nothing else is said, in memory order (T = batch s, w width, kv width of
+ * K and of V, f MLP width, h heads, s sequence, V vocabulary, V' from one row of logits to the next
+ * (lspo_logits_stride(): V in fp32; what lies behind a row is never read), c classes); lspo_activations() counts the
+ * same bytes.
  *   block saved
  *       in fp32 whatever the format is
- *              rstd1 T, rstd2 T; not LLAMA: mean1 T, mean2 T; of attention T h s, its probabilities or, where it is flash
- *              (compute.h), in the first T h of them the rows' log sums; in 16 bits T h only
+ *              rstd1 T, rstd2 T; not LLAMA: mean1 T, mean2 T; of attention T h s, its probabilities or, where it is
+ *              flash (compute.h), in the first T h of them the rows' log sums; in 16 bits T h only
  *       GPT    T (5 w + 2 kv + 2 f): norm1_out T w, qkv T (w + 2 kv), context T w, residual a T w, norm2_out T w,
  *              mlp_pre T f, mlp_act T f
  *       LLAMA  T (5 w + 2 kv + 3 f): norm1_out T w, q T w, k T kv, v T kv, context T w, residual a T w, norm2_out T w,
@@ -54,11 +56,11 @@ typedef struct lspo_transformer lspo_transformer_t;
  *       in fp32 (32 + w / h) s for attention in either pass of a block */
 /* clang-format on */
 
-/* A masked-language head (BERT with class_count 0) is LSPO_ERR_INPUT, as are odd head widths of a LLAMA, zero sizes, a sequence above the model's
- * maximum, and shapes beyond what 31-bit matrix sizes hold.  On a GPU BERT is, too, and heads wider
- * than 128.  `workspace` has lspo_transformer_workspace_bytes() bytes of device memory, 64-byte aligned, and stays the
- * caller's, as `compute` does, whose format must not change; SIZE_MAX stands for a size that overflows.  Products that
- * this process makes on the host run on the calling thread from then on (kernels/gemm.h). */
+/* A masked-language head (BERT with class_count 0) is LSPO_ERR_INPUT, as are odd head widths of a LLAMA, zero sizes, a
+ * sequence above the model's maximum, and shapes beyond what 31-bit matrix sizes hold.  On a GPU BERT is, too, and
+ * heads wider than 128.  `workspace` has lspo_transformer_workspace_bytes() bytes of device memory, 64-byte aligned,
+ * and stays the caller's, as `compute` does, whose format must not change; SIZE_MAX stands for a size that overflows.
+ * Products that this process makes on the host run on the calling thread from then on (kernels/gemm.h). */
 size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
                                         lspo_number_t number);
 lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
@@ -74,8 +76,8 @@ size_t lspo_transformer_saved_bytes(const lspo_transformer_t *transformer, uint3
  * padding comes last there, and its targets are ignored.  LSPO_ERR_INPUT for a number outside 1..sequence. */
 lspo_status_t lspo_transformer_set_lengths(lspo_transformer_t *t, const uint32_t *lengths);
 
-/* Initialisation of a stage's weights, in fp32 in the host's memory, seeded: N(0, 0.02), GPT's and LLAMA's residual projections / sqrt(2 blocks) as
- * GPT-2 does, gains 1, biases 0. */
+/* Initialisation of a stage's weights, in fp32 in the host's memory, seeded: N(0, 0.02), GPT's and LLAMA's residual
+ * projections / sqrt(2 blocks) as GPT-2 does, gains 1, biases 0. */
 void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t seed, float *weights);
 
 /* tokens: T token ids < vocabulary.  x_out: T x w.  BERT: embed_backward reads these weights again. */
@@ -95,20 +97,20 @@ typedef struct {
 void lspo_transformer_block_forward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
                                     const void *x_in, void *saved, void *x_out);
 /* *loss_sum_out (device memory): the cross-entropy, in nats, summed over the T targets that are not LSPO_TARGET_IGNORED
- * (kernels/loss.h); by their number it is the mean, which is for the caller to form.  Classifiers have `batch` targets: class
- * numbers; with class_count 1 the bits of a float each, and the squared error.  saved may be NULL for evaluation only,
- * which uses the workspace. */
+ * (kernels/loss.h); by their number it is the mean, which is for the caller to form.  Classifiers have `batch` targets:
+ * class numbers; with class_count 1 the bits of a float each, and the squared error.  saved may be NULL for evaluation
+ * only, which uses the workspace. */
 void lspo_transformer_head_forward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
                                    const uint32_t *targets, const void *x_in, void *saved, double *loss_sum_out);
 /* How many targets a batch has: T, or `batch`. */
 size_t lspo_transformer_targets(const lspo_transformer_t *t);
 
-/* Of a classifier, right after head_forward without `saved`: how many of the targets that count are the most likely class,
- * the lowest of equals. */
+/* Of a classifier, right after head_forward without `saved`: how many of the targets that count are the most likely
+ * class, the lowest of equals. */
 size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint32_t *targets);
 
-/* logits_out (count x V, dense): what the head says of `count` rows of x_in (rows: their numbers, each < T; NULL: the first).
- * Classifiers: count x classes, of sequences of the batch instead of rows.  Uses the workspace. */
+/* logits_out (count x V, dense): what the head says of `count` rows of x_in (rows: their numbers, each < T; NULL: the
+ * first).  Classifiers: count x classes, of sequences of the batch instead of rows.  Uses the workspace. */
 void lspo_transformer_logits(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
                              const void *x_in, size_t count, const uint32_t *rows, void *logits_out);
 
@@ -130,9 +132,9 @@ typedef struct {
     bool overwrite_linear; /* but not in `linear`, which holds one micro-batch at a time        */
 } lspo_gradient_sink_t;
 
-/* Gradients of `scale` times the sum of the losses: 1 / (targets of the step that count).  head: dx_out is T x w.  `embed_gradient` (NULL or the token
- * embedding's gradient, V x w, row-major as in the embed stage array): the tied head's share; overwritten, or added
- * to when sink->accumulate; other heads leave it alone. */
+/* Gradients of `scale` times the sum of the losses: 1 / (targets of the step that count).  head: dx_out is T x w.
+ * `embed_gradient` (NULL or the token embedding's gradient, V x w, row-major as in the embed stage array): the tied
+ * head's share; overwritten, or added to when sink->accumulate; other heads leave it alone. */
 void lspo_transformer_head_backward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
                                     const uint32_t *targets, const void *x_in, const void *saved, float scale,
                                     const lspo_gradient_sink_t *sink, void *embed_gradient, void *dx_out);
@@ -141,9 +143,9 @@ void lspo_transformer_head_backward(lspo_transformer_t *t, const void *head_weig
 void lspo_transformer_block_backward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
                                      const void *x_in, const void *saved, const lspo_gradient_sink_t *sink,
                                      lspo_linear_operands_t *operands_out, void *dx);
-/* Tied head: adds to embed_gradient's token rows (the head wrote them first).  When `accumulate` is false, overwrites all
- * else: the position rows (unused ones with 0), the embedding's norm, without a tied head the token rows too.  Uses the
- * workspace. */
+/* Tied head: adds to embed_gradient's token rows (the head wrote them first).  When `accumulate` is false, overwrites
+ * all else: the position rows (unused ones with 0), the embedding's norm, without a tied head the token rows too.  Uses
+ * the workspace. */
 void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
                                      void *embed_gradient);
 

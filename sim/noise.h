@@ -2,10 +2,10 @@
  *
  * Op i on lane l, whose work takes work_ns alone (sim/cost.h), takes in one draw
  *     op_ns = round(work_ns exp(sigma_l z_i + run_sigma z)),     z_i, z ~ N(0, 1), independent,
- * sigmas from the profile's [noise] (plan/machine.h).  z is one number a draw, that of the run, and counts for GPU and CPU
- * work; copies have none.  The factor's median is 1 and its mean exp((sigma_l^2 + run_sigma^2) / 2): rates of a
- * profile are medians of what was measured, and so the drawn durations keep them as medians.  The engine does the
- * rest as always, contention included.
+ * sigmas from the profile's [noise] (plan/machine.h).  z is one number a draw, that of the run, and counts for GPU and
+ * CPU work; copies have none.  The factor's median is 1 and its mean exp((sigma_l^2 + run_sigma^2) / 2): rates of a
+ * profile are medians of what was measured, and so the drawn durations keep them as medians.  The engine does the rest
+ * as always, contention included.
  *
  * Each draw plays the plan and then native, with a z of its own: a measured slowdown is the ratio of two runs, too.
  * z_i and z are drawn whether their sigma is 0 or not: two machines that differ in one sigma see the same numbers.

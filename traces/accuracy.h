@@ -20,7 +20,8 @@ typedef struct {
 lspo_status_t lspo_accuracy_compute(const double *predicted, const double *measured, uint32_t count,
                                     lspo_accuracy_t *accuracy_out);
 
-/* Linear between order statistics: the value at rank q (count - 1), ranks from 0.  NaN when count is 0 or memory runs out. */
+/* Linear between order statistics: the value at rank q (count - 1), ranks from 0.  NaN when count is 0 or memory runs
+ * out. */
 double lspo_quantile(const double *values, uint32_t count, double q);
 
 /* Does the prediction put the cells of a group in the order of the measurement?  Kendall's tau over the pairs within a

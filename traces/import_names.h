@@ -1,4 +1,5 @@
-/* import_names.h - what each piece of work of a profile was: the innermost range of the CPU in which it was launched. */
+/* import_names.h - what each piece of work of a profile was: the innermost range of the CPU in which it was
+ * launched. */
 #ifndef LSPO_TRACES_IMPORT_NAMES_H
 #define LSPO_TRACES_IMPORT_NAMES_H
 
@@ -39,7 +40,8 @@ typedef struct {
 
 /* Fill kind and lane of all items.  A rule of the user for the work itself comes first, then the innermost range of the
  * thread that launched it, then that of the steps' thread at the time, then the built-in rules; what is left is FWD up
- * to the last backward of its step, UPD_GPU after it.  *unnamed_share_out: the time of what was left, of all GPU time. */
+ * to the last backward of its step, UPD_GPU after it.  *unnamed_share_out: the time of what was left, of all GPU
+ * time. */
 lspo_status_t lspo_import_name_work(lspo_import_work_t *work, double *unnamed_share_out);
 
 #endif

@@ -190,7 +190,8 @@ static void write_level(writer_t *writer, uint64_t at_ns, const level_t *level)
     fprintf(writer->file, ",\"args\":{\"bytes\":%" PRIu64 "}}", level->host_bytes);
 }
 
-/* Whether the event changes the level, which wraps between two events of one instant and is right after the last of them. */
+/* Whether the event changes the level, which wraps between two events of one instant and is right after the last of
+ * them. */
 static bool change_level(const lspo_plan_t *plan, const lspo_trace_event_t *event, level_t *level)
 {
     const lspo_op_t *op = &plan->ops[event->op];

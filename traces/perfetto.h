@@ -1,7 +1,8 @@
 /* perfetto.h - traces as Chrome trace-event JSON, which https://ui.perfetto.dev and chrome://tracing open.
  *
  * Each trace is one process ("sim: lsp, gpt2-774m"), so that a prediction and its measurement lie one below the other:
- *   - a thread per lane, with a slice per op ("BWD block 5") whose arguments are layer, iteration, micro-batch and bytes;
+ *   - a thread per lane, with a slice per op ("BWD block 5") whose arguments are layer, iteration, micro-batch and
+ *     bytes;
  *   - a thread `iterations`, with a slice from the end of an iteration to the end of the next (traces/summary.h);
  *   - counters of both links' speed in GB/s and, where the plan is known, of the bytes taken on GPU and host;
  *   - where the plan is known, an arrow (flow) per dependency.

@@ -1,8 +1,8 @@
 /* galore: the full gradient is projected onto r left (or right) singular vectors, Adam runs there on the GPU, and the
  * direction comes back: W <- W - eta s A Adam(A^T G), s = 1/4.  The basis is renewed every `project_every` steps
  * (PROJECT), the moments are kept.  It is made of the gradient of the whole step: with --accumulation the blocks' full
- * gradients stay on the GPU in such a step until the last micro-batch, as the authors' optimizer keeps them in every step.
- * Weights with min(m, n) <= r keep their full gradient and take a plain step. */
+ * gradients stay on the GPU in such a step until the last micro-batch, as the authors' optimizer keeps them in every
+ * step.  Weights with min(m, n) <= r keep their full gradient and take a plain step. */
 #include "plan/policies.h"
 
 const lspo_policy_t lspo_policy_galore = {

@@ -1,6 +1,6 @@
-/* lsp-paper: lsp with the kernels of the authors' public code.  Projectors are written out dense before each use and the
- * products with them are dense; the step P D Q^T is formed before it is added.  Mathematics and schedule are those of
- * lsp: the difference between the two is what kernels that keep the projectors sparse are worth. */
+/* lsp-paper: lsp with the kernels of the authors' public code.  Projectors are written out dense before each use and
+ * the products with them are dense; the step P D Q^T is formed before it is added.  Mathematics and schedule are those
+ * of lsp: the difference between the two is what kernels that keep the projectors sparse are worth. */
 #include "plan/policies.h"
 
 static lspo_status_t build(lspo_builder_t *b)

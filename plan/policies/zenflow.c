@@ -1,6 +1,7 @@
-/* zenflow: the columns of each weight that matter most are updated on the GPU in every step; the gradients of the others
- * go to the CPU, which adds them up over a window of S = update_every steps and runs Adam on their mean beside the next
- * window; its directions are applied when that one is over.  Norms, biases, embeddings and head are updated on the GPU.
+/* zenflow: the columns of each weight that matter most are updated on the GPU in every step; the gradients of the
+ * others go to the CPU, which adds them up over a window of S = update_every steps and runs Adam on their mean beside
+ * the next window; its directions are applied when that one is over.  Norms, biases, embeddings and head are updated on
+ * the GPU.
  *     steps wS .. wS + S - 1      window w: D2H and accumulate
  *     the next S                  UPD of window w
  *     before step (w + 2) S       H2D, APPLY: these gradients are S to 2 S - 1 steps late
