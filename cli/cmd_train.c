@@ -1,13 +1,10 @@
 /* cmd_train.c - `lspo train`: fine-tune a model on data, with checkpoints, and export it. */
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
@@ -15,13 +12,13 @@
 #include "cli/interrupt.h"
 #include "cli/request.h"
 #include "cli/table.h"
+#include "cli/train_paths.h"
 #include "cli/train_sample.h"
 #include "cli/train_view.h"
 #include "cli/version.h"
 #include "real/dataset.h"
 #include "real/device.h"
 #include "real/hf_model.h"
-#include "real/metrics.h"
 #include "real/tokenizer.h"
 #include "real/train.h"
 #include "sim/sim.h"
@@ -486,66 +483,15 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
     return status == LSPO_OK ? write_result(request, trainee, &options, &trained) : status;
 }
 
-/* Asked before the training, which an export that cannot be written should not cost. */
-static lspo_status_t make_export_folder(const char *folder)
+static lspo_status_t check_paths(const train_request_t *request)
 {
-    if (mkdir(folder, 0777) == 0 || (errno == EEXIST && access(folder, W_OK) == 0))
-        return LSPO_OK;
-    return lspo_error(LSPO_ERR_IO, "%s: cannot make the folder: %s", folder, strerror(errno));
-}
-
-static bool same_file(const char *a, const char *b)
-{
-    struct stat one, other;
-    return a && b && stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
-           one.st_ino == other.st_ino;
-}
-
-/* A name that an export writes: its files have these endings, metrics have another. */
-static bool is_exported(const char *path, const char *folder)
-{
-    static const char *const endings[] = {".json", ".safetensors", ".txt", ".jinja", ".model"};
-    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
-    char *parent = slash ? strndup(path, (size_t)(slash - path + 1)) : strdup(".");
-    bool inside = parent && same_file(parent, folder), ours = false;
-    free(parent);
-    for (size_t i = 0; inside && dot && i < sizeof endings / sizeof endings[0]; i++)
-        ours |= strcmp(dot, endings[i]) == 0;
-    return ours;
-}
-
-/* Asked before anything is read: metrics that would overwrite what the training reads or writes, by whatever name, and
- * a file that cannot be written or that another training writes. */
-static lspo_status_t check_metrics(const train_request_t *request)
-{
-    const char *path = request->metrics_path;
-    const struct {
-        const char *flag, *path;
-    } others[] = {{"--data", request->data_path},
-                  {"--eval-data", request->eval_path},
-                  {"--model", request->base.model_name},
-                  {"--machine", request->base.machine_name}};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (same_file(path, others[i].path))
-            return lspo_error(LSPO_ERR_INPUT, "--metrics %s is the file of %s %s, which would be lost", path,
-                              others[i].flag, others[i].path);
-    if (request->export_path && is_exported(path, request->export_path))
-        return lspo_error(LSPO_ERR_INPUT, "--metrics %s is among the files that --export writes", path);
-    lspo_metrics_t *metrics;
-    lspo_status_t status = lspo_metrics_open(path, &metrics);
-    if (status == LSPO_OK)
-        lspo_metrics_close(metrics);
-    return status;
-}
-
-/* Asked before anything is read, too. */
-static lspo_status_t check_export(const train_request_t *request)
-{
-    const char *folder = request->export_path;
-    if (same_file(folder, request->base.model_name))
-        return lspo_error(LSPO_ERR_INPUT,
-                          "--export %s is the folder of --model, whose weights would be lost: name another", folder);
-    return make_export_folder(folder);
+    const lspo_train_paths_t paths = {.model = request->base.model_name,
+                                      .machine = request->base.machine_name,
+                                      .data = request->data_path,
+                                      .eval_data = request->eval_path,
+                                      .metrics = request->metrics_path,
+                                      .export = request->export_path};
+    return lspo_train_paths_check(&paths);
 }
 
 static lspo_status_t fine_tune(train_request_t *request)
@@ -559,10 +505,7 @@ static lspo_status_t fine_tune(train_request_t *request)
         request->epochs = 1;
     if (request->export_weights < 0)
         request->export_weights = request->eval_every > 0 ? EXPORT_BEST : EXPORT_LAST;
-    if (request->metrics_path)
-        status = check_metrics(request);
-    if (status == LSPO_OK && request->export_path)
-        status = check_export(request);
+    status = check_paths(request);
     if (status != LSPO_OK)
         return status;
     lspo_train_view_begin(&view);

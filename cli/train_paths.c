@@ -1,0 +1,81 @@
+/* train_paths.c - see train_paths.h. */
+#include "cli/train_paths.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "real/metrics.h"
+
+static lspo_status_t make_export_folder(const char *folder)
+{
+    struct stat info;
+    if (mkdir(folder, 0777) == 0)
+        return LSPO_OK;
+    int error = errno;
+    if (error == EEXIST && stat(folder, &info) == 0)
+        error = !S_ISDIR(info.st_mode) ? ENOTDIR : access(folder, W_OK | X_OK) != 0 ? errno : 0;
+    if (error == 0)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_IO, "%s: cannot make the folder: %s", folder, strerror(error));
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+    return a && b && stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+/* A name that an export writes: its files have these endings, metrics have another. */
+static bool is_exported(const char *path, const char *folder)
+{
+    static const char *const endings[] = {".json", ".safetensors", ".txt", ".jinja", ".model"};
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    char *parent = slash ? strndup(path, (size_t)(slash - path + 1)) : strdup(".");
+    bool inside = parent && same_file(parent, folder), ours = false;
+    free(parent);
+    for (size_t i = 0; inside && dot && i < sizeof endings / sizeof endings[0]; i++)
+        ours |= strcmp(dot, endings[i]) == 0;
+    return ours;
+}
+
+static lspo_status_t check_metrics(const lspo_train_paths_t *paths)
+{
+    const char *path = paths->metrics;
+    const struct {
+        const char *flag, *path;
+    } others[] = {{"--data", paths->data},
+                  {"--eval-data", paths->eval_data},
+                  {"--model", paths->model},
+                  {"--machine", paths->machine}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (same_file(path, others[i].path))
+            return lspo_error(LSPO_ERR_INPUT, "--metrics %s is the file of %s %s, which would be lost", path,
+                              others[i].flag, others[i].path);
+    if (paths->export && is_exported(path, paths->export))
+        return lspo_error(LSPO_ERR_INPUT, "--metrics %s is among the files that --export writes", path);
+    lspo_metrics_t *metrics;
+    lspo_status_t status = lspo_metrics_open(path, &metrics);
+    if (status == LSPO_OK)
+        lspo_metrics_close(metrics);
+    return status;
+}
+
+static lspo_status_t check_export(const lspo_train_paths_t *paths)
+{
+    const char *folder = paths->export;
+    if (same_file(folder, paths->model))
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--export %s is the folder of --model, whose weights would be lost: name another", folder);
+    return make_export_folder(folder);
+}
+
+lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths)
+{
+    lspo_status_t status = paths->metrics ? check_metrics(paths) : LSPO_OK;
+    return status == LSPO_OK && paths->export ? check_export(paths) : status;
+}

@@ -1,0 +1,17 @@
+/* train_paths.h - what a training writes must not destroy what it reads, nor fail when all its work is done. */
+#ifndef LSPO_CLI_TRAIN_PATHS_H
+#define LSPO_CLI_TRAIN_PATHS_H
+
+#include "plan/status.h"
+
+/* As the flags of the same names give them; NULL: not given. */
+typedef struct {
+    const char *model, *machine, *data, *eval_data, *metrics, *export;
+} lspo_train_paths_t;
+
+/* Asked before anything is read.  Makes the folder of --export.  LSPO_ERR_INPUT for --metrics or --export that would
+ * overwrite one of the others, by whatever name, or metrics that another training writes; LSPO_ERR_IO for what cannot
+ * be written. */
+lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths);
+
+#endif
