@@ -490,7 +490,9 @@ static lspo_status_t check_paths(const train_request_t *request)
                                       .data = request->data_path,
                                       .eval_data = request->eval_path,
                                       .metrics = request->metrics_path,
-                                      .export = request->export_path};
+                                      .export = request->export_path,
+                                      .output = request->output,
+                                      .resume = request->resume};
     return lspo_train_paths_check(&paths);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "real/checkpoint.h"
 #include "real/metrics.h"
 
 static lspo_status_t make_export_folder(const char *folder)
@@ -74,8 +75,19 @@ static lspo_status_t check_export(const lspo_train_paths_t *paths)
     return make_export_folder(folder);
 }
 
+static lspo_status_t check_output(const lspo_train_paths_t *paths)
+{
+    int lock;
+    lspo_status_t status = lspo_checkpoint_prepare(paths->output, paths->resume, &lock);
+    if (status == LSPO_OK)
+        close(lock);
+    return status;
+}
+
 lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths)
 {
-    lspo_status_t status = paths->metrics ? check_metrics(paths) : LSPO_OK;
-    return status == LSPO_OK && paths->export ? check_export(paths) : status;
+    lspo_status_t status = paths->output ? check_output(paths) : LSPO_OK;
+    if (status == LSPO_OK && paths->export)
+        status = check_export(paths);
+    return status == LSPO_OK && paths->metrics ? check_metrics(paths) : status;
 }
