@@ -66,18 +66,8 @@ static lspo_status_t add_entry(lspo_recorded_plan_t *recorded, const lspo_trace_
 
 static lspo_status_t parse(lspo_recorded_plan_t *recorded)
 {
-    static const lspo_arg_t names[] = {{.name = "model",
-                                        .value = "NAME",
-                                        .help = "",
-                                        .store = lspo_arg_text,
-                                        .offset_bytes = offsetof(lspo_request_t, model_name)},
-                                       {.name = "policy",
-                                        .value = "NAME",
-                                        .help = "",
-                                        .store = lspo_arg_text,
-                                        .offset_bytes = offsetof(lspo_request_t, policy_name)}};
-    static const lspo_arg_group_t name_group = LSPO_ARG_GROUP("names", names);
-    static const lspo_arg_group_t *const groups[] = {&name_group, &lspo_workload_group, &lspo_override_group, NULL};
+    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_override_group,
+                                                     NULL};
     static const lspo_command_t command = {.name = "run", .usage = "[options]", .groups = groups};
     return lspo_request_parse(&command, recorded->word_count, recorded->words, LSPO_FP32, &recorded->request);
 }

@@ -231,6 +231,21 @@ static const lspo_arg_t override_args[] = {
      .store = store_set,
      .offset_bytes = offsetof(lspo_request_t, overrides)},
 };
+
+static const lspo_arg_t plan_args[] = {
+    {.name = "model",
+     .value = "NAME|FILE",
+     .help = "",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, model_name)},
+    {.name = "policy",
+     .value = "NAME",
+     .help = "",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, policy_name)},
+};
+
+const lspo_arg_group_t lspo_plan_group = LSPO_ARG_GROUP("plan", plan_args);
 const lspo_arg_group_t lspo_override_group = LSPO_ARG_GROUP("in place of the machine's own", override_args);
 const lspo_arg_group_t lspo_cap_group = LSPO_ARG_GROUP("caps: they slow the device down or shrink it", override_args);
 

@@ -58,6 +58,8 @@ typedef struct {
         .offset_bytes = offsetof(lspo_request_t, trace_path)                                                           \
     }
 
+/* --model and --policy, without help: of a plan whose flags nobody types. */
+extern const lspo_arg_group_t lspo_plan_group;
 extern const lspo_arg_group_t lspo_workload_group;
 /* The same options under two titles: of what is simulated and of what runs. */
 extern const lspo_arg_group_t lspo_override_group, lspo_cap_group;

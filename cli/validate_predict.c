@@ -15,19 +15,6 @@
 enum { ITERATIONS = 11, ITERATIONS_FEW = 7, FLAGS_BYTES = 1024, WORDS_MAX = 128 };
 static const double samples_most_s = 4;
 
-static const lspo_arg_t cell_args[] = {
-    {.name = "model",
-     .value = "NAME|FILE",
-     .help = "",
-     .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, model_name)},
-    {.name = "policy",
-     .value = "NAME",
-     .help = "",
-     .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, policy_name)},
-};
-
 /* What all cells share. */
 typedef struct {
     const lspo_grid_t *grid;
@@ -42,8 +29,8 @@ static lspo_status_t parse_flags(char *flags, lspo_request_t *request)
     int argc = 1;
     for (char *word = strtok_r(flags, " ", &rest); word != NULL && argc < WORDS_MAX; word = strtok_r(NULL, " ", &rest))
         argv[argc++] = word;
-    static const lspo_arg_group_t cell_group = LSPO_ARG_GROUP("cell", cell_args);
-    static const lspo_arg_group_t *const groups[] = {&cell_group, &lspo_workload_group, &lspo_override_group, NULL};
+    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_override_group,
+                                                     NULL};
     static const lspo_command_t cell = {.name = "run", .usage = "[options]", .groups = groups};
     *request = (lspo_request_t){0};
     return lspo_request_parse(&cell, argc, argv, LSPO_FP32, request);

@@ -1,6 +1,7 @@
 #include "real/apart.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -56,8 +57,13 @@ lspo_status_t lspo_call_apart(const char *what, lspo_apart_call_t call, const vo
     char *reply = calloc(1, sizeof status + result_bytes);
     if (!reply)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory: cannot %s", what);
-    pid_t child = pipe(ends) == 0 ? fork() : -1;
+    bool connected = pipe2(ends, O_CLOEXEC) == 0;
+    pid_t child = connected ? fork() : -1;
     if (child < 0) {
+        if (connected) {
+            close(ends[0]);
+            close(ends[1]);
+        }
         free(reply);
         return call(context, result);
     }

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "plan/output_file.h"
 #include "real/hf_config.h"
 #include "real/hf_model_state.h"
 #include "real/tokenizer_files.h"
-#include "plan/output_file.h"
 
 static lspo_status_t check_same_shape(const lspo_model_t *a, const lspo_model_t *b)
 {

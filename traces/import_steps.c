@@ -111,7 +111,7 @@ void lspo_import_steps_release(lspo_import_steps_t *steps)
 static bool next_is_missing(const lspo_import_steps_t *steps, uint32_t step)
 {
     return step + 1 == steps->count ||
-           (steps->steps[step]->number >= 0 && steps->steps[step + 1]->number > steps->steps[step]->number + 1);
+           (steps->steps[step]->number >= 0 && steps->steps[step + 1]->number - 1 > steps->steps[step]->number);
 }
 
 double lspo_import_step_end_us(const lspo_import_steps_t *steps, uint32_t step)
