@@ -4,6 +4,7 @@
 
 #include "tests/plan_maker.h"
 #include "traces/summary.h"
+#include "traces/typical.h"
 
 static void add(lspo_trace_t *trace, lspo_op_kind_t kind, uint32_t iteration, uint64_t start_ns, uint64_t end_ns,
                 uint64_t bytes)
@@ -86,7 +87,8 @@ Test(summary, hand_computed_breakdown)
 /* Iterations end at 100, 200, 500, 600, 900, 1000: differences 100, 300, 100, 300, 100, whose median is 100 though four
  * iterations take 800.  A policy that does something every second step: pairs from the end, 300 + 100 twice, the first
  * difference is warm-up; samples 200 and 200, and the GPU is busy for all of 200 .. 1000.  Zenflow has two windows
- * under way, so --update-every 1 repeats after two.  Single iterations count when the period is longer than the trace. */
+ * under way, so --update-every 1 repeats after two.  Single iterations count when the period is longer than the trace.
+ * The typical iteration is one iteration, whatever the period. */
 Test(summary, samples_are_whole_periods)
 {
     static const uint64_t ends_ns[] = {100, 200, 500, 600, 900, 1000};
@@ -101,6 +103,7 @@ Test(summary, samples_are_whole_periods)
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         lspo_trace_t *trace = NULL;
         lspo_summary_t summary;
+        lspo_typical_t typical;
         cr_assert_eq(lspo_trace_create(6, &trace), LSPO_OK);
         for (uint32_t i = 0; i < 6; i++)
             add(trace, LSPO_OP_BWD, i, i > 0 ? ends_ns[i - 1] : 0, ends_ns[i], 0);
@@ -114,6 +117,8 @@ Test(summary, samples_are_whole_periods)
         cr_expect_eq(summary.warmup, cases[c].warmup, "case %zu", c);
         double window_ns = (double)(ends_ns[5] - ends_ns[cases[c].warmup]);
         expect_ns(summary.busy_s[LSPO_LANE_GPU], window_ns / cases[c].iterations);
+        cr_assert_eq(lspo_typical_iteration(trace, &typical), LSPO_OK);
+        expect_ns(typical.iteration_s, 100);
         lspo_summary_release(&summary);
         lspo_trace_destroy(trace);
     }

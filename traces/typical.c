@@ -56,7 +56,7 @@ lspo_status_t lspo_typical_iteration(const lspo_trace_t *trace, lspo_typical_t *
     lspo_status_t status = lspo_summary_create(trace, 0, &summary);
     if (status != LSPO_OK)
         return status;
-    uint32_t count = summary.sample_count;
+    uint32_t count = summary.warmup + summary.iteration_count; /* all but the first, whatever a sample spans */
     lspo_summary_release(&summary);
     window_t *windows = calloc(count, sizeof *windows);
     if (!windows)
