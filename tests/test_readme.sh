@@ -1,11 +1,15 @@
 #!/bin/bash
 # The README says what is true: what it prints under "$ COMMAND" is what the command prints, line for line ("..." stands for
 # any lines), and every other command in it is accepted by the program's options.
+#
+#   tests/test_readme.sh --update    writes the outputs anew (read the diff); around "..." as many lines as before
 set -eu
 source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
 self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 program=${LSPO:-$(command -v lspo)}
 PATH=$(dirname "$program"):$PATH
+update=
+[ "${1-}" != --update ] || { update=yes; shift; }
 readme=${1-$source_dir/README.md} # another one to try this test on
 LC_ALL=C
 export PATH LC_ALL
@@ -40,7 +44,9 @@ for expected in "$scratch"/*.expected; do
     *" | "*) shown="${command%% | *} --format table | ${command#* | }" ;;
     *) shown="$command --format table" ;;
     esac
-    eval "$shown" >"$scratch/got" 2>&1 || { echo "failed: $command: $(cat "$scratch/got")"; status=1; }
+    got=${expected%.expected}.got
+    eval "$shown" >"$got" 2>&1 || { echo "failed: $command: $(cat "$got")"; status=1; }
+    [ -z "$update" ] || continue
     awk -v command="$command" '
         NR == FNR { want[++wanted] = $0; next }
         { got[++lines] = $0 }
@@ -58,9 +64,32 @@ for expected in "$scratch"/*.expected; do
                 at++
             }
             if (at <= lines && !skipping) { printf "README: %s prints more: %s\n", command, got[at]; exit 1 }
-        }' "$expected" "$scratch/got" || status=1
+        }' "$expected" "$got" || status=1
 done
 [ "$count" -ge 4 ] || { echo "only $count commands with output were found in $readme"; status=1; }
+
+if [ -n "$update" ]; then
+    awk -v folder="$scratch" '
+        function flush_block(    got, line, lines, skipped, i) {
+            if (!in_block) return
+            in_block = 0
+            got = sprintf("%s/%02d.got", folder, count)
+            for (lines = 0; (getline line < got) > 0;) new[++lines] = line
+            while (olds > 0 && old[olds] == "") { olds--; blanks++ }
+            for (skipped = 1; skipped <= olds && old[skipped] != "    ..."; skipped++) {}
+            for (i = 1; i <= lines && (skipped > olds || i < skipped); i++) print (new[i] == "" ? "" : "    " new[i])
+            if (skipped <= olds) print old[skipped]
+            for (i = lines - (olds - skipped) + 1; skipped <= olds && i <= lines; i++) print "    " new[i]
+            for (; blanks > 0; blanks--) print ""
+            olds = 0
+        }
+        /^    \$ / { flush_block(); count++; in_block = 1; print; next }
+        in_block && (/^    / || /^$/) { old[++olds] = $0; next }
+        { flush_block(); print }
+        END { flush_block() }' "$readme" >"$scratch/new.md"
+    [ $status = 0 ] && cp "$scratch/new.md" "$readme"
+    exit $status
+fi
 
 # ---- the others: whatever they would do, their options exist ----
 while read -r command; do
@@ -76,5 +105,7 @@ done < <(sed -n 's/^    lspo /lspo /p; s/^    build\/lspo /lspo /p' "$readme" | 
         echo "the runner accepts a wrong README"
         status=1
     }
+    "$self" --update "$scratch/wrong.md"
+    cmp "$readme" "$scratch/wrong.md" || { echo "--update does not write what the README says"; status=1; }
 }
 exit $status
