@@ -6,20 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EDIT_LENGTH_MAX = 40, LIST_BYTES = 1024 };
+enum { COMPARED_BYTES = 128, LIST_BYTES = 1024 };
 
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-/* Levenshtein distance in which two neighbours that changed places count once; upper and lower case are the same. */
-static size_t edit_distance(const char *a, const char *b)
+size_t lspo_name_distance(const char *a, const char *b)
 {
-    size_t rows[3][EDIT_LENGTH_MAX + 1];
-    size_t a_length = strlen(a), b_length = strlen(b);
-    if (a_length > EDIT_LENGTH_MAX || b_length > EDIT_LENGTH_MAX)
-        return EDIT_LENGTH_MAX;
+    size_t rows[3][COMPARED_BYTES + 1];
+    size_t a_length = strnlen(a, COMPARED_BYTES), b_length = strnlen(b, COMPARED_BYTES);
     for (size_t i = 0; i <= a_length; i++)
         for (size_t j = 0; j <= b_length; j++) {
             size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
@@ -51,10 +48,10 @@ static const char *only_container(const char *text, const char *const *names, si
 const char *lspo_name_nearest(const char *text, const char *const *names, size_t count)
 {
     /* Farther than this a guess only misleads. */
-    size_t farthest = (strlen(text) + 1) / 3, best = farthest + 1;
+    size_t farthest = (strnlen(text, COMPARED_BYTES) + 1) / 3, best = farthest + 1;
     const char *nearest = NULL;
     for (size_t i = 0; i < count; i++) {
-        size_t distance = edit_distance(text, names[i]);
+        size_t distance = lspo_name_distance(text, names[i]);
         if (distance < best) {
             best = distance;
             nearest = names[i];

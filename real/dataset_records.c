@@ -95,9 +95,11 @@ static const char *find_wrapped(const lspo_dataset_t *dataset, json_t *object)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(object, key,
-                        value) if (json_is_array(value) &&
-                                   lspo_dataset_knows_record(dataset, json_array_get(value, 0))) return key;
+    json_object_foreach(object, key, value)
+    {
+        if (json_is_array(value) && lspo_dataset_knows_record(dataset, json_array_get(value, 0)))
+            return key;
+    }
     return NULL;
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/names.h"
+
 typedef struct {
     char *name; /* owned */
     const lspo_safetensor_t *tensor;
@@ -14,7 +16,7 @@ struct lspo_hf_tensors {
     size_t count;
 };
 
-enum { NEAREST = 3, COMPARED_BYTES = 128 };
+enum { NEAREST = 3 };
 
 /* Parts of a name that torch's wrappers add, wherever they stand. */
 static const char *const wrappers[] = {"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
@@ -170,31 +172,11 @@ const lspo_safetensor_t *lspo_hf_tensors_find(const lspo_hf_tensors_t *tensors, 
     return lspo_hf_tensors_index(tensors, name, &index) ? tensors->entries[index].tensor : NULL;
 }
 
-/* Single characters to insert, delete or replace [Levenshtein 1966], of at most COMPARED_BYTES of each. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[COMPARED_BYTES + 1];
-    const size_t a_length = strnlen(a, COMPARED_BYTES), b_length = strnlen(b, COMPARED_BYTES);
-    for (size_t j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a_length; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_length; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-        }
-    }
-    return row[b_length];
-}
-
 void lspo_hf_tensors_nearest(const lspo_hf_tensors_t *tensors, const char *name, char *text, size_t bytes)
 {
     size_t distances[NEAREST], places[NEAREST], count = 0;
     for (size_t i = 0; i < tensors->count; i++) {
-        const size_t distance = edit_distance(name, tensors->entries[i].tensor->name);
+        const size_t distance = lspo_name_distance(name, tensors->entries[i].tensor->name);
         size_t at = count < NEAREST ? count++ : NEAREST;
         for (; at > 0 && distance < distances[at - 1]; at--)
             if (at < NEAREST) {
