@@ -342,9 +342,8 @@ const lspo_command_t lspo_command_choose = {
     .summary = "simulate every policy: what fits, how fast, and which is best",
     .usage = "--model NAME --machine NAME [options]",
     .about = "Simulate every policy: which fits, with what batch at most, and how fast it is. First come those that "
-             "fit, the "
-             "fastest first, then the others, those that miss least first. Each row is what `lspo sim` says of that "
-             "policy.",
+             "fit, the fastest first, then the others, those that miss least first. Each row is what `lspo sim` says "
+             "of that policy.",
     .examples = "lspo choose --model llama-7b --machine rtx4090\n"
                 "lspo choose --model llama-3b --machine rtx3060 --host-memory 32GiB --exact-only --batch largest\n"
                 "lspo choose --model gpt2-1.3b --machine paper-laptop --format json",

@@ -262,9 +262,8 @@ const lspo_command_t lspo_command_fit = {
     .summary = "compare what random and learned projectors keep of real gradients",
     .usage = "[options]",
     .about = "Train a model a few steps on real text, take gradients of one block's linear weights, and compare what "
-             "is lost "
-             "when they are compressed: the relative bias |E - G| / |G| of the estimate E, on gradients of held-out "
-             "text.\n\n"
+             "is lost when they are compressed: the relative bias |E - G| / |G| of the estimate E, on gradients of "
+             "held-out text.\n\n"
              "  raw             random projectors P P' G Q Q'\n"
              "  random          the same at its best scale\n"
              "  learned         projectors fitted on the calibration gradients, best scale\n"

@@ -171,9 +171,8 @@ const lspo_command_t lspo_command_join = {
     .usage = "--metrics FILE [options]",
     .about =
         "How would this training's loss fall over time elsewhere? A step's loss is the metrics', its time is the "
-        "step's "
-        "number times the simulated time per step of model, policy and workload on the machine: Figures 5c and 5d of "
-        "the paper. The time of the projectors' checks is that of the simulated plan.",
+        "step's number times the simulated time per step of model, policy and workload on the machine: Figures 5c and "
+        "5d of the paper. The time of the projectors' checks is that of the simulated plan.",
     .examples = "lspo join --metrics loss.csv --model gpt2-774m --machine paper-laptop --policy zero\n"
                 "lspo join --metrics loss.csv --machine rtx4090 --policy lsp --evaluated --format csv",
     .common = "metrics model machine policy evaluated",

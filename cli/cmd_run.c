@@ -187,9 +187,8 @@ const lspo_command_t lspo_command_run = {
     .usage = "[options]",
     .about =
         "Train a model on real text by the plan that the policy builds, and report the measured time per iteration, "
-        "busy "
-        "times, memory and loss. The host device is this machine: a GPU lane on a core of its own, a memory with a "
-        "capacity and a paced link; cuda is an NVIDIA GPU. A plan that does not fit the device's memory is an error.",
+        "busy times, memory and loss. The host device is this machine: a GPU lane on a core of its own, a memory with "
+        "a capacity and a paced link; cuda is an NVIDIA GPU. A plan that does not fit the device's memory is an error.",
     .examples =
         "lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"
         "lspo run --model gpt-small --policy lsp --subspace 128 --nnz 4 --cpu 20M/s --trace lsp.trace\n"

@@ -241,9 +241,8 @@ const lspo_command_t lspo_command_sim = {
                 "lspo sim --policy zero --noise 1 --set noise.gpu_sigma=0.02 --set noise.run_sigma=0.01",
     .common = "model machine policy batch sequence accumulation gpu-memory host-memory link all",
     .details =
-        "A table is a few sentences; --all has every figure, as CSV and JSON do. `lspo help terms` explains the words, "
-        "and "
-        "`lspo choose` simulates every policy.\n\n"
+        "A table is a few sentences; --all has every figure, as CSV and JSON do. `lspo help terms` explains the "
+        "words, and `lspo choose` simulates every policy.\n\n"
         "No run whose ops are within a tenth of an iteration of their predicted times takes more than "
         "peak_gpu_bound_bytes.\n\n"
         "Under --noise everything but the percentiles is still the prediction without noise, the trace too: of 100 "

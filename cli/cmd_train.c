@@ -551,9 +551,8 @@ const lspo_command_t lspo_command_train = {
     .common = "model policy data steps epochs batch sequence learning-rate output resume export metrics",
     .details =
         "Data: plain text; JSONL of {\"text\"}, {\"prompt\",\"completion\"} or {\"text\",\"label\"}; Alpaca's JSON, "
-        "whose "
-        "prompts do not count in the loss. Tokens are those of the folder's tokenizer, else bytes. Where a model "
-        "folder comes from: `lspo help models`.\n\n"
+        "whose prompts do not count in the loss. Tokens are those of the folder's tokenizer, else bytes. Where a "
+        "model folder comes from: `lspo help models`.\n\n"
         "Ctrl-C, SIGTERM and SIGHUP finish the step under way, at full speed whatever the caps, write a checkpoint and "
         "end with 130; a second one ends at once. --resume takes the newest checkpoint that is whole and refuses other "
         "flags, but for those that change no number and for more --steps.",

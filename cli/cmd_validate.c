@@ -360,11 +360,10 @@ const lspo_command_t lspo_command_validate = {
     .usage = "--grid FILE [options]",
     .about =
         "Predict every cell of a grid from a machine's profile, then measure each by `lspo run` in a process of its "
-        "own, "
-        "in rounds over all cells until each median is known well enough or the time is up, and report how far the "
-        "predictions are off. Exit status 5: outside the thresholds; 6: too few cells were calm to judge. Ctrl-C keeps "
-        "what was measured. Measurements that "
-        "other programs disturb are repeated; a cell that has no calm one is marked and not judged.",
+        "own, in rounds over all cells until each median is known well enough or the time is up, and report how far "
+        "the predictions are off. Exit status 5: outside the thresholds; 6: too few cells were calm to judge. Ctrl-C "
+        "keeps what was measured. Measurements that other programs disturb are repeated; a cell that has no calm one "
+        "is marked and not judged.",
     .examples = "lspo calibrate --quick -o host.ini\n"
                 "lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min",
     .common = "grid machine device budget out resume",
@@ -373,8 +372,7 @@ const lspo_command_t lspo_command_validate = {
         "  NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...\n\n"
         "RATES is a policy, or self for each cell's own. Link and optimizer are paced such that its gradients are "
         "predicted to take LINK/GPU times its GPU time on the link, and CPU/GPU times on the CPU. In place of either "
-        "may "
-        "stand a rate (4GB/s, 200M/s), or free: not paced.\n\n"
+        "may stand a rate (4GB/s, 200M/s), or free: not paced.\n\n"
         "POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, lora:RANK or galore:RANK.\n\n"
         "  flags --name VALUE ...   workload flags of all groups below",
     .groups = (const lspo_arg_group_t *const[]){&validate_group, NULL},

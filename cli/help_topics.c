@@ -31,10 +31,8 @@ static const char models[] =
     "  lspo train --model ./gpt2 --policy lsp --data notes.txt --output run1\n"
     "\n"
     "`huggingface-cli download` is the same in older versions. Some models (Llama) want an account that has accepted "
-    "their "
-    "licence, and `hf auth login` first. The families gpt, llama and roberta can be read, and a preset of the same "
-    "name "
-    "comes before a folder: write ./NAME for the folder.";
+    "their licence, and `hf auth login` first. The families gpt, llama and roberta can be read, and a preset of the "
+    "same name comes before a folder: write ./NAME for the folder.";
 
 static const char units[] =
     "Every quantity has its unit; a number without one is refused where it could mean two things.\n"

@@ -13,9 +13,9 @@ typedef struct {
 } lspo_train_paths_t;
 
 /* Asked before anything is read.  Makes the folders of --output and --export, in which metrics may be.  LSPO_ERR_INPUT
- * for --metrics or --export that would overwrite one of the others, by whatever name, for checkpoints that --output holds
- * when `resume` is false, and for metrics or checkpoints that another training writes; LSPO_ERR_IO for what cannot
- * be written. */
+ * for --metrics or --export that would overwrite one of the others, by whatever name, for checkpoints that --output
+ * holds when `resume` is false, and for metrics or checkpoints that another training writes; LSPO_ERR_IO for what
+ * cannot be written. */
 lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths);
 
 #endif

@@ -124,7 +124,8 @@ lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32
  * the others first come first served; transition < 0: all of them first come first served. */
 lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition);
 
-/* The schedule of native, lora, galore and badam: everything on the GPU, optimizer.step() after the whole backward pass. */
+/* The schedule of native, lora, galore and badam: everything on the GPU, optimizer.step() after the whole backward
+ * pass. */
 lspo_status_t lspo_build_on_gpu(lspo_builder_t *b);
 
 /* Static memory of policies whose optimizer is on the CPU / on the GPU with everything resident. */

@@ -7,8 +7,8 @@
 
 #include "plan/status.h"
 
-/* Edits that make `a` into `b`: a character inserted, deleted or replaced, or two neighbours that change places; upper and
- * lower case are the same [Levenshtein 1966].  Only the first 128 bytes of each count. */
+/* Edits that make `a` into `b`: a character inserted, deleted or replaced, or two neighbours that change places; upper
+ * and lower case are the same [Levenshtein 1966].  Only the first 128 bytes of each count. */
 size_t lspo_name_distance(const char *a, const char *b);
 
 /* The name that takes the fewest edits to become `text`, or NULL when none is near. */
