@@ -352,8 +352,8 @@ lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment)
     snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), dot + 1);
     size_t index = find_field(section, key);
     if (index == lspo_machine_field_count) {
-        return lspo_error(LSPO_ERR_INPUT, "--set: a machine has no %s.%s; `lspo show machine` prints all keys", section,
-                          key);
+        return lspo_error(LSPO_ERR_INPUT, "--set: a machine has no %s.%s; `lspo show machine NAME` prints all keys",
+                          section, key);
     }
     snprintf(what, sizeof what, "--set %s.%s", section, key);
     return parse_field(what, &lspo_machine_fields[index], equals + 1, machine);

@@ -219,7 +219,8 @@ uint32_t lspo_device_gpu_count(void)
 lspo_status_t lspo_device_gpu_at(uint32_t number, lspo_device_gpu_t *gpu_out)
 {
     (void)gpu_out;
-    return lspo_error(LSPO_ERR_DEVICE, "GPU %" PRIu32 ": this build executes on the host device only", number);
+    return lspo_error(LSPO_ERR_DEVICE, "GPU %" PRIu32 ": this build has no CUDA and executes on the host device only",
+                      number);
 }
 
 lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lspo_device_caps_t *caps,
@@ -228,6 +229,7 @@ lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lsp
     (void)number;
     (void)caps;
     (void)device_out;
-    return lspo_error(LSPO_ERR_DEVICE, "device '%s': this build executes on the host device only", name);
+    return lspo_error(LSPO_ERR_DEVICE, "device '%s': this build has no CUDA and executes on the host device only",
+                      name);
 }
 #endif
