@@ -8,20 +8,7 @@
 #include <unistd.h>
 
 #include "real/checkpoint.h"
-
-static char folder[] = "/tmp/lspo-checkpoint-XXXXXX";
-
-static void make_folder(void)
-{
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    cr_assert_eq(system(command), 0);
-}
+#include "tests/own_folder.h"
 
 TestSuite(checkpoint, .init = make_folder, .fini = remove_folder);
 

@@ -10,22 +10,10 @@
 
 #include "real/data_file.h"
 #include "real/dataset.h"
+#include "tests/own_folder.h"
 
-static char folder[] = "/tmp/lspo-data-XXXXXX";
 static char said[4096];
 static uint32_t sequence = 192;
-
-static void make_folder(void)
-{
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    cr_assert_eq(system(command), 0);
-}
 
 TestSuite(data_file, .init = make_folder, .fini = remove_folder);
 

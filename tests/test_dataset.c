@@ -6,26 +6,13 @@
 #include <unistd.h>
 
 #include "real/dataset.h"
+#include "tests/own_folder.h"
 
 enum { ROWS_MAX = 8, SEQUENCE_MAX = 128 };
 
 typedef struct {
     uint32_t tokens[ROWS_MAX * SEQUENCE_MAX], targets[ROWS_MAX * SEQUENCE_MAX], lengths[ROWS_MAX];
 } store_t;
-
-static char folder[] = "/tmp/lspo-dataset-XXXXXX";
-
-static void make_folder(void)
-{
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    cr_assert_eq(system(command), 0);
-}
 
 TestSuite(dataset, .init = make_folder, .fini = remove_folder);
 

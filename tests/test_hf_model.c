@@ -15,6 +15,7 @@
 #include "real/safetensors.h"
 #include "real/transformer.h"
 #include "tests/mean_head.h"
+#include "tests/own_folder.h"
 
 /* fp32 on both sides, in another order of sums. */
 #define TOLERANCE 1e-4
@@ -22,21 +23,6 @@
 /* As tests/peers/models_peer.py trains. */
 enum { STEPS = 3, STAGES = 4, PATH_BYTES = 1024 };
 static const float learning_rate = 1e-2F, weight_decay = 0.1F, epsilon = 1e-4F;
-
-static char folder[64];
-
-static void make_folder(void)
-{
-    strcpy(folder, "/tmp/lspo-test-hf-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    cr_assert_eq(system(command), 0);
-}
 
 TestSuite(hf_model, .init = make_folder, .fini = remove_folder);
 

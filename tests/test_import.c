@@ -9,25 +9,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "tests/own_folder.h"
 #include "traces/import_deepspeed.h"
 #include "traces/import_kineto.h"
 #include "traces/import_lanes.h"
 #include "traces/summary.h"
-
-static char folder[64];
-
-static void make_folder(void)
-{
-    strcpy(folder, "/tmp/lspo-test-import-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    cr_assert_eq(system(command), 0);
-}
 
 TestSuite(import, .init = make_folder, .fini = remove_folder);
 

@@ -12,21 +12,7 @@
 #include <unistd.h>
 
 #include "kernels/random.h"
-
-static char folder[64];
-
-static void make_folder(void)
-{
-    strcpy(folder, "/tmp/lspo-test-st-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    cr_assert_eq(system(command), 0);
-}
+#include "tests/own_folder.h"
 
 TestSuite(safetensors, .init = make_folder, .fini = remove_folder);
 

@@ -8,22 +8,9 @@
 #include <unistd.h>
 
 #include "real/saver.h"
+#include "tests/own_folder.h"
 
 enum { ELEMENTS = 16 << 20 }; /* 64 MiB: writing takes far longer than the change behind it */
-
-static char folder[] = "/tmp/lspo-saver-XXXXXX";
-
-static void make_folder(void)
-{
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    cr_assert_eq(system(command), 0);
-}
 
 TestSuite(saver, .init = make_folder, .fini = remove_folder);
 

@@ -17,21 +17,7 @@
 #include "real/regex.h"
 #include "real/tokenizer_files.h"
 #include "real/tokenizer_split.h"
-
-static char folder[64];
-
-static void make_folder(void)
-{
-    strcpy(folder, "/tmp/lspo-test-tok-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    cr_assert_eq(system(command), 0);
-}
+#include "tests/own_folder.h"
 
 TestSuite(tokenizer, .init = make_folder, .fini = remove_folder);
 
