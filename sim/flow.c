@@ -71,28 +71,6 @@ void lspo_flow_add(lspo_flow_t *flow, uint32_t from, uint32_t to, int64_t capaci
     add_half(flow, to, from, 0);
 }
 
-/* Number the nodes so that the edges of a graph without circles lead to higher ones; NONE: in or behind a circle. */
-static void number_nodes(lspo_flow_t *flow)
-{
-    uint32_t head = 0, tail = 0, *unseen = flow->current; /* edges from nodes without a number */
-    for (uint32_t node = 0; node < flow->node_count; node++) {
-        flow->level[node] = NONE;
-        unseen[node] = 0;
-    }
-    for (uint32_t e = 0; e < flow->edge_count; e += 2)
-        unseen[flow->edges[e].to]++;
-    for (uint32_t node = 0; node < flow->node_count; node++)
-        if (unseen[node] == 0)
-            flow->queue[tail++] = node;
-    for (; head < tail; head++) {
-        uint32_t node = flow->queue[head];
-        flow->level[node] = head;
-        for (uint32_t e = flow->first[node]; e != NONE; e = flow->edges[e].next)
-            if (e % 2 == 0 && --unseen[flow->edges[e].to] == 0)
-                flow->queue[tail++] = flow->edges[e].to;
-    }
-}
-
 /* Levels by breadth first; is the sink within reach? */
 static bool find_levels(lspo_flow_t *flow, uint32_t source, uint32_t sink)
 {
@@ -137,24 +115,20 @@ static uint32_t open_length(const lspo_flow_t *flow, const uint32_t *path, uint3
     return length;
 }
 
-/* A way on from `node` to a higher level; NONE when there is none left. */
+/* A way on from `node` to the next level; NONE when there is none left. */
 static uint32_t next_edge(lspo_flow_t *flow, uint32_t node)
 {
-    for (uint32_t *e = &flow->current[node]; *e != NONE; *e = flow->edges[*e].next) {
-        uint32_t level = flow->level[flow->edges[*e].to];
-        if (flow->edges[*e].left > 0 && level > flow->level[node] && level != NONE)
+    for (uint32_t *e = &flow->current[node]; *e != NONE; *e = flow->edges[*e].next)
+        if (flow->edges[*e].left > 0 && flow->level[flow->edges[*e].to] == flow->level[node] + 1)
             return *e;
-    }
     return NONE;
 }
 
-/* Fill all paths along which the level rises. */
-static int64_t fill_paths(lspo_flow_t *flow, uint32_t source, uint32_t sink)
+/* Fill all shortest paths. */
+static int64_t fill_level(lspo_flow_t *flow, uint32_t source, uint32_t sink)
 {
     uint32_t *path = flow->queue, length = 0, node = source;
     int64_t sent = 0;
-    for (uint32_t n = 0; n < flow->node_count; n++)
-        flow->current[n] = flow->first[n];
     while (true) {
         if (node == sink) {
             sent += send(flow, path, length);
@@ -176,10 +150,11 @@ static int64_t fill_paths(lspo_flow_t *flow, uint32_t source, uint32_t sink)
 
 int64_t lspo_flow_maximum(lspo_flow_t *flow, uint32_t source, uint32_t sink)
 {
-    /* Paths of any length first: of the shortest alone a long graph has very many lengths. */
-    number_nodes(flow);
-    int64_t total = fill_paths(flow, source, sink);
-    while (find_levels(flow, source, sink))
-        total += fill_paths(flow, source, sink);
+    int64_t total = 0;
+    while (find_levels(flow, source, sink)) {
+        for (uint32_t node = 0; node < flow->node_count; node++)
+            flow->current[node] = flow->first[node];
+        total += fill_level(flow, source, sink);
+    }
     return total;
 }

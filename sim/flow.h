@@ -1,5 +1,4 @@
-/* flow.h - maximum flow through a directed graph (Dinic 1970): by phases of shortest augmenting paths, after a first
- * one that fills paths of any length where the graph has no circles. */
+/* flow.h - maximum flow through a directed graph (Dinic 1970): by phases of shortest augmenting paths. */
 #ifndef LSPO_SIM_FLOW_H
 #define LSPO_SIM_FLOW_H
 
