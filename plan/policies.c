@@ -41,14 +41,19 @@ static uint32_t saturated(uint64_t count)
     return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 }
 
+uint32_t lspo_policy_period_of(const lspo_policy_t *policy, uint32_t value)
+{
+    uint32_t together = policy->stale_periods > 1 ? policy->stale_periods : 1;
+    return value > 0 ? saturated((uint64_t)value * together) : 1; /* --check-every 0: never */
+}
+
 uint32_t lspo_policy_period(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
     if (policy->period_flag == NULL)
         return 1;
-    uint32_t period;
-    memcpy(&period, (const char *)workload + policy->period_offset_bytes, sizeof period);
-    uint32_t together = policy->stale_periods > 1 ? policy->stale_periods : 1;
-    return period > 0 ? saturated((uint64_t)period * together) : 1; /* --check-every 0: never */
+    uint32_t value;
+    memcpy(&value, (const char *)workload + policy->period_offset_bytes, sizeof value);
+    return lspo_policy_period_of(policy, value);
 }
 
 uint32_t lspo_policy_staleness(const lspo_policy_t *policy, const lspo_workload_t *workload)

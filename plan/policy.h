@@ -58,6 +58,8 @@ static inline lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
 
 /* Steps after which an iteration's work repeats, at least 1. */
 uint32_t lspo_policy_period(const lspo_policy_t *policy, const lspo_workload_t *workload);
+/* The same of a policy with a period_flag, from that flag's value. */
+uint32_t lspo_policy_period_of(const lspo_policy_t *policy, uint32_t value);
 /* Steps by which an update may be late. */
 uint32_t lspo_policy_staleness(const lspo_policy_t *policy, const lspo_workload_t *workload);
 /* The least iterations of a plan in which some are as in a long training: what a stale policy begins without is over,

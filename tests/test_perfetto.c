@@ -1,4 +1,5 @@
-/* Traces for Perfetto: each kind of event worked out by hand, and counters against an independent replay of random plans. */
+/* Traces for Perfetto: each kind of event worked out by hand, and counters against an independent replay of random
+ * plans. */
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <math.h>
@@ -11,8 +12,8 @@
 #include "tests/plan_maker.h"
 #include "traces/perfetto.h"
 
-/* FWD 0 (gpu, 0 to 10 ns), D2H 0 (10 to 25) after it, FWD 1 (gpu, 10 to 20).  Bytes on the GPU: 1000 all along, 100 from 0 to 25,
- * 50 from 10 to 20; on the host 500 and 7 from 10 to 25. */
+/* FWD 0 (gpu, 0 to 10 ns), D2H 0 (10 to 25) after it, FWD 1 (gpu, 10 to 20).  Bytes on the GPU: 1000 all along, 100
+ * from 0 to 25, 50 from 10 to 20; on the host 500 and 7 from 10 to 25. */
 static plan_maker_t small_plan(void)
 {
     plan_maker_t maker = maker_create();

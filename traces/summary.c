@@ -173,9 +173,8 @@ static uint32_t period_of(const lspo_trace_t *trace)
         if (strcmp(policy->name, name) != 0 || !policy->period_flag)
             continue;
         const char *value = lspo_trace_meta(trace, policy->period_flag);
-        uint64_t period = value ? strtoul(value, NULL, 10) : 0;
-        period = period < UINT32_MAX ? period * (policy->stale_periods > 1 ? policy->stale_periods : 1) : 0;
-        return period > 0 && period < UINT32_MAX ? (uint32_t)period : 1;
+        uint64_t number = value ? strtoul(value, NULL, 10) : 0;
+        return lspo_policy_period_of(policy, number < UINT32_MAX ? (uint32_t)number : UINT32_MAX);
     }
     return 1;
 }
