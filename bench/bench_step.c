@@ -19,7 +19,7 @@
 #include "kernels/norm.h"
 #include "kernels/vector.h"
 #include "plan/model.h"
-#include "real/transformer.h"
+#include "real/transformer/transformer.h"
 
 enum { HUGE_PAGE_BYTES = 2 << 20 };
 enum { BATCH = 4, SEQUENCE = 256, T = BATCH * SEQUENCE, SQUARE = 1536, STAGES_MAX = 16 };

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "plan/names.h"
+#include "base/names.h"
 
 lspo_status_t lspo_arg_switch(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "plan/status.h"
-#include "plan/units.h"
+#include "base/status.h"
+#include "base/units.h"
 
 typedef struct lspo_arg lspo_arg_t;
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "cli/data_folder.h"
-#include "plan/units.h"
+#include "base/units.h"
 
 static double field_value(const lspo_machine_t *machine, size_t field)
 {

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "cli/table.h"
-#include "plan/status.h"
-#include "real/calibrate.h"
+#include "base/status.h"
+#include "real/calibrate/calibrate.h"
 
 /* The profile with "+- 0.8 %, 105 samples" behind what was measured. */
 lspo_status_t lspo_calibration_write_profile(const lspo_calibration_result_t *result, const char *comment, FILE *file);

@@ -11,7 +11,7 @@
 #include "plan/model.h"
 #include "plan/plan.h"
 #include "plan/policy.h"
-#include "real/run.h"
+#include "real/train/run.h"
 #include "sim/sim.h"
 #include "traces/summary.h"
 

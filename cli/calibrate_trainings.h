@@ -2,8 +2,8 @@
 #ifndef LSPO_CLI_CALIBRATE_TRAININGS_H
 #define LSPO_CLI_CALIBRATE_TRAININGS_H
 
-#include "plan/status.h"
-#include "real/calibrate.h"
+#include "base/status.h"
+#include "real/calibrate/calibrate.h"
 
 /* Sets two fields of a calibration of the host device so that the simulator agrees best with a few short trainings, which
  * take turns:

@@ -11,8 +11,8 @@
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
-#include "plan/output_file.h"
-#include "real/calibrate.h"
+#include "base/output_file.h"
+#include "real/calibrate/calibrate.h"
 
 typedef struct {
     const char *device, *path, *samples, *plot;

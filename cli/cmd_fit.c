@@ -11,9 +11,9 @@
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
-#include "real/gradients.h"
-#include "real/hf_model.h"
-#include "real/tokenizer.h"
+#include "real/train/gradients.h"
+#include "real/formats/hf_model.h"
+#include "real/tokenizer/tokenizer.h"
 
 typedef struct {
     lspo_request_t base; /* first: its options are parsed into it, see cli/request.h */

@@ -8,7 +8,7 @@
 #include "cli/data_folder.h"
 #include "cli/help.h"
 #include "cli/version.h"
-#include "plan/names.h"
+#include "base/names.h"
 
 typedef struct {
     bool man, pages;

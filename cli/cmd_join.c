@@ -9,7 +9,7 @@
 #include "cli/command.h"
 #include "cli/request.h"
 #include "cli/table.h"
-#include "real/metrics.h"
+#include "real/train/metrics.h"
 #include "sim/sim.h"
 
 typedef struct {

@@ -9,10 +9,10 @@
 #include "cli/table.h"
 #include "plan/machine.h"
 #include "plan/model.h"
-#include "plan/names.h"
+#include "base/names.h"
 #include "plan/policy.h"
-#include "real/device.h"
-#include "real/topology.h"
+#include "real/device/device.h"
+#include "real/machine/topology.h"
 
 typedef struct {
     int format;

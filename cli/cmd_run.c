@@ -11,7 +11,7 @@
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/result.h"
-#include "real/run.h"
+#include "real/train/run.h"
 #include "sim/bound.h"
 #include "sim/sim.h"
 

@@ -11,9 +11,9 @@
 #include "cli/recorded_plan.h"
 #include "cli/table.h"
 #include "traces/gantt.h"
-#include "traces/import_deepspeed.h"
-#include "traces/import_kineto.h"
-#include "traces/import_rules.h"
+#include "traces/import/deepspeed.h"
+#include "traces/import/kineto.h"
+#include "traces/import/rules.h"
 #include "traces/perfetto.h"
 #include "traces/typical.h"
 

@@ -16,11 +16,11 @@
 #include "cli/train_sample.h"
 #include "cli/train_view.h"
 #include "cli/version.h"
-#include "real/dataset.h"
-#include "real/device.h"
-#include "real/hf_model.h"
-#include "real/tokenizer.h"
-#include "real/train.h"
+#include "real/data/dataset.h"
+#include "real/device/device.h"
+#include "real/formats/hf_model.h"
+#include "real/tokenizer/tokenizer.h"
+#include "real/train/train.h"
 #include "sim/sim.h"
 
 typedef struct {

@@ -13,8 +13,8 @@
 #include "cli/interrupt.h"
 #include "cli/table.h"
 #include "cli/validate.h"
-#include "plan/folder_lock.h"
-#include "plan/input_file.h"
+#include "base/folder_lock.h"
+#include "base/input_file.h"
 
 enum { PATH_BYTES = 1024, CALIBRATION_BYTES = 1024 };
 

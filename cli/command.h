@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 #include "cli/args.h"
-#include "plan/status.h"
+#include "base/status.h"
 
 typedef struct lspo_command lspo_command_t;
 struct lspo_command {

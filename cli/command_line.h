@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "plan/status.h"
+#include "base/status.h"
 
 enum { LSPO_COMMAND_LINE_BYTES = 4096 };
 

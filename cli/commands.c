@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "plan/names.h"
+#include "base/names.h"
 
 const lspo_command_t *const lspo_commands[] = {
     &lspo_command_choose,   &lspo_command_sim,   &lspo_command_run,  &lspo_command_compare, &lspo_command_calibrate,

@@ -4,7 +4,7 @@
 
 #include <limits.h>
 
-#include "plan/status.h"
+#include "base/status.h"
 
 /* The folder that holds plots/ and experiments/: that of the sources for the program in its build folder; of an
  * installed one share/lspo beside its bin, wherever both have been moved to, else what configure was told. */

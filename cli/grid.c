@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/input_file.h"
-#include "plan/units.h"
+#include "base/input_file.h"
+#include "base/units.h"
 
 enum { FILE_BYTES_MAX = 1 << 24, WHERE_BYTES = 512, SHARE_MOST = 1000 };
 

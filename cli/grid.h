@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #include "plan/policy.h"
-#include "plan/status.h"
+#include "base/status.h"
 
 enum { LSPO_GRID_FLAGS_BYTES = 512, LSPO_GRID_CELLS_MAX = 10000 };
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/help.h"
-#include "plan/status.h"
+#include "base/status.h"
 
 /* `length` characters of text as groff takes them: no escapes, no hyphens that it would change, no requests. */
 static void write_escaped(FILE *file, const char *text, size_t length)

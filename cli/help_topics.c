@@ -2,7 +2,7 @@
 #include "cli/help.h"
 #include "cli/terms.h"
 #include "cli/wrap.h"
-#include "plan/status.h"
+#include "base/status.h"
 
 static const char models[] =
     "A model (--model) is one of three things.\n"

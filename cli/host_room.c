@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "plan/machine.h"
-#include "plan/units.h"
-#include "real/host_memory.h"
+#include "base/units.h"
+#include "real/machine/host_memory.h"
 #include "sim/fit.h"
 
 lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model, const lspo_workload_t *workload,

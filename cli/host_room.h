@@ -5,7 +5,7 @@
 
 #include "plan/model.h"
 #include "plan/policy.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "plan/workload.h"
 
 /* LSPO_ERR_FIT, with both sums, when the predicted peaks of device and host together, which the host device takes from

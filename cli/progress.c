@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "plan/status.h"
-#include "real/device.h"
+#include "base/status.h"
+#include "real/device/device.h"
 
 enum { BAR_WIDTH = 30, LINE_BYTES = 256 };
 

@@ -12,7 +12,7 @@ typedef struct {
 } lspo_progress_t;
 
 void lspo_progress_start(lspo_progress_t *progress);
-/* A bar, once 2 s have passed.  The callback of real/run.h, real/calibrate.h and others; `context` is the
+/* A bar, once 2 s have passed.  The callback of real/train/run.h, real/calibrate/calibrate.h and others; `context` is the
  * lspo_progress_t. */
 void lspo_progress_update(void *context, const char *label, uint32_t done, uint32_t of);
 /* Any other line, at once. */

@@ -7,7 +7,7 @@
 
 #include "cli/request.h"
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/trace.h"
 
 typedef struct {

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "plan/names.h"
-#include "plan/output_file.h"
-#include "real/hf_folder.h"
-#include "real/hf_model.h"
+#include "base/names.h"
+#include "base/output_file.h"
+#include "real/formats/hf_folder.h"
+#include "real/formats/hf_model.h"
 
 static lspo_status_t store_loss_scale(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {

@@ -21,7 +21,7 @@
 #include "plan/model.h"
 #include "plan/policy.h"
 #include "plan/workload.h"
-#include "real/device.h"
+#include "real/device/device.h"
 #include "traces/trace.h"
 
 enum { LSPO_SETS_MAX = 64 };

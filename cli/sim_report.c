@@ -7,7 +7,7 @@
 
 #include "cli/wrap.h"
 #include "plan/policy.h"
-#include "plan/units.h"
+#include "base/units.h"
 #include "sim/fit.h"
 
 const char *lspo_format_count(double value, char *buffer, size_t buffer_bytes)

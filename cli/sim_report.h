@@ -7,7 +7,7 @@
 
 #include "plan/machine.h"
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "sim/noise.h"
 #include "sim/sim.h"
 

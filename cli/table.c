@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "cli/wrap.h"
-#include "plan/printable.h"
+#include "base/printable.h"
 
 enum { CELL_BYTES = 4096 };
 

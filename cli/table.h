@@ -4,7 +4,7 @@
  * it is.  Missing values are empty in CSV, null in JSON and "-" in tables, never 0: NaN for reals, NULL or "" for
  * texts, LSPO_MISSING for integers, a negative int for yes/no.  Numbers are printed to nine digits in base units
  * in CSV and JSON, and with a unit ("28.1 ms") in tables.  Control characters in texts are written as \xNN in tables,
- * and in CSV on a terminal; what is not UTF-8 in tables and in JSON (plan/printable.h).
+ * and in CSV on a terminal; what is not UTF-8 in tables and in JSON (base/printable.h).
  */
 #ifndef LSPO_CLI_TABLE_H
 #define LSPO_CLI_TABLE_H
@@ -14,8 +14,8 @@
 #include <stdio.h>
 
 #include "cli/args.h"
-#include "plan/status.h"
-#include "plan/units.h"
+#include "base/status.h"
+#include "base/units.h"
 
 typedef enum { LSPO_FORMAT_AUTO = -1, LSPO_FORMAT_TABLE, LSPO_FORMAT_CSV, LSPO_FORMAT_JSON } lspo_format_t;
 

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "real/checkpoint.h"
-#include "real/metrics.h"
+#include "real/train/checkpoint.h"
+#include "real/train/metrics.h"
 
 static lspo_status_t make_export_folder(const char *folder)
 {

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "plan/status.h"
+#include "base/status.h"
 
 /* As the flags of the same names give them; NULL: not given. */
 typedef struct {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "real/sample.h"
-#include "real/unicode.h"
+#include "real/train/sample.h"
+#include "real/tokenizer/unicode.h"
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 

@@ -3,8 +3,8 @@
 #define LSPO_CLI_TRAIN_SAMPLE_H
 
 #include "plan/model.h"
-#include "real/dataset.h"
-#include "real/tokenizer.h"
+#include "real/data/dataset.h"
+#include "real/tokenizer/tokenizer.h"
 
 typedef struct {
     const lspo_model_t *model;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "real/device.h"
+#include "real/device/device.h"
 
 static const uint64_t told_after_ns = UINT64_C(5000000000);
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "cli/progress.h"
-#include "real/train.h"
+#include "real/train/train.h"
 
 typedef struct {
     lspo_progress_t line;
@@ -16,7 +16,7 @@ typedef struct {
 } lspo_train_view_t;
 
 void lspo_train_view_begin(lspo_train_view_t *view);
-/* The callbacks of real/train.h; `context` is the view. */
+/* The callbacks of real/train/train.h; `context` is the view. */
 void lspo_train_view_step(void *context, const lspo_train_progress_t *progress);
 void lspo_train_view_phase(void *context, const char *phase, uint32_t done, uint32_t of);
 /* Wipe what stands there; nothing is shown after that. */

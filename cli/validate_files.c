@@ -7,7 +7,7 @@
 
 #include "cli/table.h"
 #include "cli/validate.h"
-#include "plan/output_file.h"
+#include "base/output_file.h"
 
 enum { PATH_BYTES = 1024, FIELDS_MAX = 48 + LSPO_VARIANTS_MAX };
 

@@ -20,8 +20,8 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/validate.h"
-#include "plan/input_file.h"
-#include "real/device.h"
+#include "base/input_file.h"
+#include "real/device/device.h"
 #include "traces/accuracy.h"
 #include "traces/summary.h"
 

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "cli/validate.h"
-#include "plan/input_file.h"
-#include "plan/output_file.h"
-#include "plan/units.h"
+#include "base/input_file.h"
+#include "base/output_file.h"
+#include "base/units.h"
 #include "traces/accuracy.h"
 #include "traces/summary.h"
 

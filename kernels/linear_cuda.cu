@@ -2,7 +2,7 @@
  * still in registers; see cuda.h.
  *
  * Its GELU is the tanh form: where PyTorch's _addmm_activation() cannot use this epilogue it takes gelu("tanh") in its
- * place (aten/src/ATen/native/cuda/Blas.cpp).  tests/test_cuda_products.c holds it to the host's within 1e-5 on a GPU, a
+ * place (aten/src/ATen/native/cuda/Blas.cpp).  tests/kernels/test_cuda_products.c holds it to the host's within 1e-5 on a GPU, a
  * fortieth of what the two forms differ by; on the CPU tests/cuda_on_host/ is that form by construction.
  *
  * cuBLASLt counts columns first: to it a row-major matrix is its transpose, so rows of `out` are columns, and a bias an

@@ -76,7 +76,7 @@ typedef struct {
     uint64_t workspace_bytes; /* scratch of the widest op, allocated once                               */
 } lspo_activations_t;
 
-/* Elements, T tokens, as real/transformer.h lays them out (kv = w without grouped-query attention; statistics in fp32):
+/* Elements, T tokens, as real/transformer/transformer.h lays them out (kv = w without grouped-query attention; statistics in fp32):
  *
  *   block      T (5 w + 2 kv + 2 f + 4) + T h s: norm1 out, qkv, attention out, residual, norm2 out, MLP before and
  *              after the activation, mean and 1/sigma of both norms, attention probabilities (fp32 only).

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "plan/ini.h"
-#include "plan/names.h"
+#include "base/ini.h"
+#include "base/names.h"
 
 enum { FIELDS_MAX = 112, TEXT_WRITTEN_MAX = 180, NOTE_WRITTEN_MAX = 100 };
 

@@ -20,8 +20,8 @@
 #include "plan/model.h"
 #include "plan/op.h"
 #include "plan/products.h"
-#include "plan/status.h"
-#include "plan/units.h"
+#include "base/status.h"
+#include "base/units.h"
 #include "plan/work.h"
 #include "plan/workload.h"
 

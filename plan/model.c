@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "plan/ini.h"
-#include "plan/names.h"
-#include "plan/units.h"
+#include "base/ini.h"
+#include "base/names.h"
+#include "base/units.h"
 
 enum { DIMENSION_MAX = 1 << 20, HEADS_MAX = 4096, VOCABULARY_MAX = 1 << 24, SEQUENCE_MAX = 1 << 24 };
 enum { CLASSES_MAX = 1 << 16 };

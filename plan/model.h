@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/status.h"
 #include "plan/record.h"
-#include "plan/status.h"
 
 typedef enum {
     LSPO_FAMILY_GPT,   /* learned positions, pre-norm, biases, GELU MLP (GPT-2)           */

@@ -19,7 +19,7 @@
 #include "plan/footprint.h"
 #include "plan/model.h"
 #include "plan/op.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "plan/work.h"
 #include "plan/workload.h"
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "plan/names.h"
+#include "base/names.h"
 
 static const lspo_policy_t *const policies[] = {
     &lspo_policy_native,       &lspo_policy_swap,           &lspo_policy_zero,

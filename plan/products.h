@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "plan/status.h"
+#include "base/status.h"
 #include "plan/work.h"
 
 enum { LSPO_PRODUCT_SIZES_MAX = 8 };

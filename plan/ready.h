@@ -14,7 +14,7 @@
 
 #include "plan/op.h"
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 
 enum { LSPO_READY_ALL_LANES = (1 << LSPO_LANE_COUNT) - 1 };
 

@@ -1,6 +1,6 @@
 /* record.h - a plain struct as a table of its fields: what must say or compare all of them walks the table.
  *
- * tests/test_settings asserts of each table that no field is missing. */
+ * tests/real/train/test_settings asserts of each table that no field is missing. */
 #ifndef LSPO_PLAN_RECORD_H
 #define LSPO_PLAN_RECORD_H
 

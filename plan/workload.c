@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/names.h"
+#include "base/names.h"
 
 enum { ITERATIONS_MAX = 1000000, ACCUMULATION_MAX = 65535, TOKENS_MAX = 1 << 26 };
 

@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "plan/model.h"
 #include "plan/record.h"
-#include "plan/status.h"
 
 typedef enum { LSPO_FP32, LSPO_BF16, LSPO_FP16, LSPO_PRECISION_COUNT } lspo_precision_t;
 
@@ -70,7 +70,7 @@ typedef struct {
     bool open_end;       /* a stale policy leaves its last update to the plan that follows           */
     uint64_t seed;
     double learning_rate;
-    double loss_scale;        /* backward multiplies the loss by it, the update divides: real/session.h    */
+    double loss_scale;        /* backward multiplies the loss by it, the update divides: real/session/session.h    */
     double weight_decay;      /* decoupled (AdamW): w <- w (1 - learning_rate weight_decay) - ...          */
     bool identity_projectors; /* test hook: lsp with P = Q = I, so that d_m = m and d_n = n; default off */
 } lspo_workload_t;

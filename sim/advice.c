@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "plan/policy.h"
-#include "plan/units.h"
+#include "base/units.h"
 #include "sim/fit.h"
 #include "sim/trial.h"
 #include "sim/tune.h"

@@ -6,7 +6,7 @@
 
 #include "plan/machine.h"
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "sim/sim.h"
 
 enum { LSPO_ADVICE_BYTES = 512 };

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/trace.h"
 
 /* Lower bound on time an iteration in steady state: the larger of the largest busy time of a lane an iteration and the

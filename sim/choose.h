@@ -8,7 +8,7 @@
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "plan/workload.h"
 #include "sim/sim.h"
 

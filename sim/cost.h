@@ -34,7 +34,7 @@
 #include "plan/machine.h"
 #include "plan/op.h"
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "plan/work.h"
 #include "plan/workload.h"
 

@@ -19,7 +19,7 @@
 
 #include "plan/machine.h"
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/trace.h"
 
 /* `plan` must pass lspo_plan_check; `work_ns` is that of lspo_cost_plan.  The trace has rows in start order and no

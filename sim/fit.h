@@ -8,7 +8,7 @@
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "plan/workload.h"
 
 /* What plans may take of the GPU's memory: gpu.memory_bytes less what its driver takes, gpu.context_bytes. */

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "plan/status.h"
+#include "base/status.h"
 
 typedef struct lspo_flow lspo_flow_t;
 

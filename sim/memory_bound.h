@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/trace.h"
 
 /* `trace` is a complete one of `plan`, or a part that holds what each of its ops waits for: rows in the order of their

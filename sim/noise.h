@@ -20,7 +20,7 @@
 
 #include "plan/machine.h"
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/gantt.h"
 #include "traces/trace.h"
 

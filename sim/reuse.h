@@ -16,7 +16,7 @@
 
 #include "plan/machine.h"
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 
 /* Bytes that one GPU op of the plan touches, each counted once. */
 uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op);

@@ -7,7 +7,7 @@
 
 #include "plan/machine.h"
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/summary.h"
 #include "traces/trace.h"
 

@@ -11,7 +11,7 @@
 #include "plan/model.h"
 #include "plan/plan.h"
 #include "plan/policy.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "plan/workload.h"
 
 /* Build the policy's plan with the transition stage that simulates fastest, if it is AUTO and the policy has one. */

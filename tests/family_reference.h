@@ -17,7 +17,7 @@
 #include "plan/footprint.h"
 #include "plan/model.h"
 #include "plan/workload.h"
-#include "real/transformer.h"
+#include "real/transformer/transformer.h"
 #include "tests/mean_head.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function"

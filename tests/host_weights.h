@@ -2,7 +2,7 @@
 #ifndef LSPO_TESTS_HOST_WEIGHTS_H
 #define LSPO_TESTS_HOST_WEIGHTS_H
 
-#include "real/session_state.h"
+#include "real/session/state.h"
 
 static inline const float *host_weights(const lspo_session_t *session, uint32_t stage)
 {

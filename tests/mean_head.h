@@ -4,7 +4,7 @@
 #define LSPO_TESTS_MEAN_HEAD_H
 
 #include "kernels/loss.h"
-#include "real/transformer.h"
+#include "real/transformer/transformer.h"
 
 static inline size_t mean_head_divisor(const lspo_transformer_t *t, const uint32_t *targets)
 {

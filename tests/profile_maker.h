@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "traces/import_kineto.h"
+#include "traces/import/kineto.h"
 #include "traces/summary.h"
 
 /* A profile that is being written, event by event.  Times in microseconds. */

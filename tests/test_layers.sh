@@ -5,24 +5,38 @@
 set -eu
 source_dir=${LSPO_SOURCE:-$(dirname "$0")/..}
 
+# The folders from the lowest to the highest: what each may include beside itself.
 allowed() {
     case $1 in
-    plan) echo plan ;;
-    kernels) echo kernels ;;
-    traces) echo traces plan ;;
-    sim) echo sim traces plan ;;
-    real) echo real traces plan kernels ;;
-    cli) echo cli sim real traces plan ;;
+    base) ;;
+    kernels) echo base ;;
+    plan | plan/policies) echo base plan ;;
+    traces) echo base plan ;;
+    traces/import) echo base plan traces ;;
+    sim) echo base plan traces ;;
+    real/machine) echo base plan traces ;;
+    real/device) echo base plan kernels real/machine ;;
+    real/execute) echo base plan traces real/machine real/device ;;
+    real/transformer) echo base plan kernels real/device real/execute ;;
+    real/tokenizer) echo base ;;
+    real/formats) echo base plan kernels real/tokenizer ;;
+    real/data) echo base kernels real/tokenizer ;;
+    real/session) echo base plan kernels real/device real/execute real/transformer real/data ;;
+    real/train) echo base plan traces kernels real/machine real/device real/execute real/transformer real/formats real/data real/session ;;
+    real/calibrate) echo base plan traces kernels real/machine real/device real/execute real/transformer real/train ;;
+    cli) echo base plan traces traces/import sim real/machine real/device real/tokenizer real/formats real/data real/train real/calibrate ;;
     esac
 }
+folders='base kernels plan plan/policies traces traces/import sim real/machine real/device real/execute real/transformer
+real/tokenizer real/formats real/data real/session real/train real/calibrate cli'
 
 # Print one line an offence of the tree at $1.
 offences() {
-    for folder in plan kernels traces sim real cli; do
-        find "$1/$folder" -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort | while read -r file; do
+    for folder in $folders; do
+        find "$1/$folder" -maxdepth 1 -name '*.[ch]' -o -maxdepth 1 -name '*.cu' -o -maxdepth 1 -name '*.cuh' | sort | while read -r file; do
             sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"\([^"]*\)".*/\1/p' "$file" | while read -r include; do
-                target=${include%%/*}
-                case " $(allowed $folder) " in
+                target=$(dirname "$include")
+                case " $folder $(allowed $folder) " in
                 *" $target "*) ;;
                 *) echo "$file includes \"$include\"" ;;
                 esac
@@ -41,7 +55,7 @@ trap 'rm -rf "$scratch"' EXIT
 
 status=0
 expect_offence() { # folder, include line
-    mkdir -p "$scratch/plan" "$scratch/kernels" "$scratch/traces" "$scratch/sim" "$scratch/real" "$scratch/cli"
+    for folder in $folders; do mkdir -p "$scratch/$folder"; done
     echo "$2" > "$scratch/$1/example.c"
     if [ -z "$(offences "$scratch")" ]; then
         echo "the check misses $1: $2"
@@ -49,14 +63,16 @@ expect_offence() { # folder, include line
     fi
     rm -f "$scratch/$1/example.c"
 }
-expect_offence sim '#include "real/run.h"'
-expect_offence real '#include "sim/sim.h"'
+expect_offence sim '#include "real/train/run.h"'
+expect_offence real/train '#include "sim/sim.h"'
+expect_offence real/device '#include "real/execute/play.h"'
+expect_offence base '#include "plan/model.h"'
 expect_offence plan '#include "traces/trace.h"'
 expect_offence kernels '#include "plan/model.h"'
 expect_offence traces '# include "sim/sim.h"'
 expect_offence sim '#include <cuda_runtime.h>'
 expect_offence plan '#include <cublas_v2.h>'
-expect_offence real '#include "device.h"'
+expect_offence real/device '#include "device.h"'
 
 found=$(offences "$source_dir")
 if [ -n "$found" ]; then

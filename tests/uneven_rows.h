@@ -7,7 +7,7 @@
 
 #include "plan/model.h"
 #include "plan/workload.h"
-#include "real/session.h"
+#include "real/session/session.h"
 
 enum { UNEVEN_ROWS = 4, UNEVEN_SEQUENCE = 8 };
 

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "plan/status.h"
+#include "base/status.h"
 
 typedef struct {
     uint32_t count;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "plan/model.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/summary.h"
 #include "traces/trace.h"
 

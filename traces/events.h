@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/trace.h"
 
 typedef struct {

@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "plan/output_file.h"
+#include "base/output_file.h"
 
 static bool is_wanted(const lspo_trace_row_t *row, uint32_t first_iteration, uint32_t count)
 {

@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/trace.h"
 
 typedef struct {

@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "plan/output_file.h"
-#include "plan/printable.h"
+#include "base/output_file.h"
+#include "base/printable.h"
 #include "traces/events.h"
 #include "traces/summary.h"
 

@@ -12,7 +12,7 @@
 #define LSPO_TRACES_PERFETTO_H
 
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/trace.h"
 
 typedef struct {

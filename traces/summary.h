@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "plan/op.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/trace.h"
 
 typedef struct {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/input_file.h"
-#include "plan/output_file.h"
+#include "base/input_file.h"
+#include "base/output_file.h"
 #include "plan/policy.h"
 #include "traces/order.h"
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #include "plan/plan.h"
-#include "plan/status.h"
+#include "base/status.h"
 
 typedef struct {
     lspo_op_id_t op;

@@ -9,7 +9,7 @@
 #define LSPO_TRACES_TYPICAL_H
 
 #include "plan/op.h"
-#include "plan/status.h"
+#include "base/status.h"
 #include "traces/trace.h"
 
 typedef struct {

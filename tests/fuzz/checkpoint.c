@@ -1,5 +1,5 @@
 /* A training's state: state.json, beside tensors that are as they were written. */
-#include "real/checkpoint.h"
+#include "real/train/checkpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* config.json of a Hugging Face model. */
-#include "real/hf_config.h"
+#include "real/formats/hf_config.h"
 
-#include "real/json_file.h"
+#include "base/json_file.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

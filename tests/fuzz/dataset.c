@@ -1,5 +1,5 @@
 /* Training data: the same bytes as text, as JSON (Alpaca's) and as JSONL. */
-#include "real/dataset.h"
+#include "real/data/dataset.h"
 
 #include "tests/fuzz/fuzz.h"
 

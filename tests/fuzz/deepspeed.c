@@ -1,5 +1,5 @@
 /* A log of DeepSpeed's. */
-#include "traces/import_deepspeed.h"
+#include "traces/import/deepspeed.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
 /* A profile of PyTorch's. */
-#include "traces/import_kineto.h"
+#include "traces/import/kineto.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
 /* Metrics of a training: read, and gone on with. */
-#include "real/metrics.h"
+#include "real/train/metrics.h"
 
 #include <stdlib.h>
 

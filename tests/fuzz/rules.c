@@ -1,5 +1,5 @@
 /* A user's rules of import. */
-#include "traces/import_rules.h"
+#include "traces/import/rules.h"
 
 #include "tests/fuzz/fuzz.h"
 

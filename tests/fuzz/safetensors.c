@@ -1,5 +1,5 @@
 /* A file of tensors: its header, and every tensor's elements. */
-#include "real/safetensors.h"
+#include "real/formats/safetensors.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* tokenizer.json, and texts by what it describes. */
-#include "real/tokenizer.h"
+#include "real/tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Quantities with their units: "25GB/s", "1.5e3 us", "16GiB". */
-#include "plan/units.h"
+#include "base/units.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write real/unicode_table.h: where the Unicode tables of the tokenizers library are of another age than those of utf8proc
+"""Write real/tokenizer/unicode_table.h: where the Unicode tables of the tokenizers library are of another age than those of utf8proc
 and PCRE2.  Its parts were made from Unicode 8, 9, 16 and 17; what they make of each code point is asked of the library itself.
 
-    python3.11 tests/peers/unicode_table.py > real/unicode_table.h     (needs tokenizers, and a Python of Unicode 14)
+    python3.11 tests/peers/unicode_table.py > real/tokenizer/unicode_table.h     (needs tokenizers, and a Python of Unicode 14)
 """
 import sys
 import unicodedata
@@ -78,7 +78,7 @@ def main():
 
     print("/* Made by tests/peers/unicode_table.py with tokenizers %s; do not edit.  First and last code point of each\n"
           " * range, in order. */" % __version__)
-    print("#ifndef LSPO_REAL_UNICODE_TABLE_H\n#define LSPO_REAL_UNICODE_TABLE_H\n\n#include <stdint.h>\n#include <utf8proc.h>\n")
+    print("#ifndef LSPO_REAL_TOKENIZER_UNICODE_TABLE_H\n#define LSPO_REAL_TOKENIZER_UNICODE_TABLE_H\n\n#include <stdint.h>\n#include <utf8proc.h>\n")
     print("/* clang-format off */")
     show("Assigned after Unicode 14.", "static const struct { uint32_t first, last; utf8proc_category_t category; } newer[]",
          [item for _, item in sorted(newer_items)])

@@ -1,0 +1,16 @@
+/* buffer.h - bytes that grow; NUL-terminated once something was appended. */
+#ifndef LSPO_BASE_BUFFER_H
+#define LSPO_BASE_BUFFER_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+typedef struct {
+    char *text; /* free() it */
+    size_t bytes, capacity;
+} lspo_buffer_t;
+
+lspo_status_t lspo_buffer_append(lspo_buffer_t *buffer, const char *text, size_t bytes);
+
+#endif

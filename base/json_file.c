@@ -1,0 +1,60 @@
+#include "base/json_file.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/input_file.h"
+
+/* Tokenizers of a million tokens have 100 MB. */
+enum { JSON_MAX_BYTES = 1 << 30 };
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Thread_local bool lacked_memory;
+
+static void *allocate(size_t bytes)
+{
+    void *memory = malloc(bytes);
+    lacked_memory |= !memory;
+    return memory;
+}
+
+static void watch_memory(void)
+{
+    json_set_alloc_funcs(allocate, free);
+}
+
+json_t *lspo_json_parse(const char *text, size_t bytes, size_t flags, json_error_t *error, bool *no_memory_out)
+{
+    pthread_once(&once, watch_memory);
+    lacked_memory = false;
+    json_t *value = json_loadb(text, bytes, flags, error);
+    *no_memory_out = !value && lacked_memory;
+    return value;
+}
+
+lspo_status_t lspo_json_file_read(const char *path, json_t **object_out)
+{
+    lspo_input_t *input = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
+    json_error_t error;
+    lspo_status_t status = lspo_input_open(path, JSON_MAX_BYTES, &input);
+    if (status == LSPO_OK)
+        status = lspo_input_read_all(input, &text, &bytes);
+    lspo_input_close(input);
+    if (status != LSPO_OK)
+        return status;
+    bool no_memory;
+    json_t *object = lspo_json_parse(text, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error, &no_memory);
+    free(text);
+    if (no_memory)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+    if (!object)
+        return lspo_error(LSPO_ERR_INPUT, "%s: line %d: %s", path, error.line, error.text);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return lspo_error(LSPO_ERR_INPUT, "%s: no JSON object", path);
+    }
+    *object_out = object;
+    return LSPO_OK;
+}

@@ -1,0 +1,241 @@
+#include "base/output_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/input_file.h"
+
+enum { LINKS_MAX = 40, TRIES_MAX = 100 };
+
+static lspo_status_t no_memory(const char *path)
+{
+    return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", path);
+}
+
+static lspo_status_t cannot_write(const char *path, int error)
+{
+    return lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, error != 0 ? strerror(error) : "write error");
+}
+
+static void release(lspo_output_t *output)
+{
+    free(output->path);
+    free(output->target_path);
+    free(output->temporary_path);
+    *output = (lspo_output_t){0};
+}
+
+/* The folder part of a path, with its last slash; empty when there is none. */
+static int folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (int)(slash - path + 1) : 0;
+}
+
+/* Follows the symbolic links that output->target_path is, one by one, as far as a descriptor's own path (/dev/fd/1) or
+ * what is no link. */
+static lspo_status_t follow_links(lspo_output_t *output)
+{
+    for (int i = 0; i < LINKS_MAX; i++) {
+        char link[PATH_MAX], *path = output->target_path, *next;
+        ssize_t length = lspo_descriptor_of_path(path) < 0 ? readlink(path, link, sizeof link - 1) : -1;
+        if (length < 0)
+            return LSPO_OK;
+        link[length] = '\0';
+        if (asprintf(&next, "%.*s%s", link[0] == '/' ? 0 : folder_length(path), path, link) < 0)
+            return no_memory(output->path);
+        output->target_path = next;
+        free(path);
+    }
+    return cannot_write(output->path, ELOOP);
+}
+
+/* Removes what killed programs left in the folder of `path`: a temporary of this user that nobody has locked. */
+static void sweep(const char *path)
+{
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%.*s.", folder_length(path), path);
+    DIR *stream = opendir(folder);
+    if (!stream)
+        return;
+    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
+        if (strncmp(entry->d_name, LSPO_TEMPORARY_PREFIX, strlen(LSPO_TEMPORARY_PREFIX)) != 0)
+            continue;
+        struct stat info;
+        int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, at = dirfd(stream);
+        int descriptor = openat(at, entry->d_name, flags);
+        if (descriptor < 0)
+            continue;
+        if (fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
+            flock(descriptor, LOCK_EX | LOCK_NB) == 0)
+            unlinkat(at, entry->d_name, 0);
+        close(descriptor);
+    }
+    closedir(stream);
+}
+
+static uint64_t draw_name(int attempt)
+{
+    uint64_t name;
+    if (getrandom(&name, sizeof name, GRND_NONBLOCK) != (ssize_t)sizeof name) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        name = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)getpid() << 8 ^ (uint64_t)attempt;
+    }
+    return name;
+}
+
+/* A new file beside the target, locked; its descriptor, or -1 with errno. */
+static int create_temporary(lspo_output_t *output)
+{
+    for (int i = 0; i < TRIES_MAX; i++) {
+        char *path;
+        if (asprintf(&path, "%.*s%s%016" PRIx64, folder_length(output->target_path), output->target_path,
+                     LSPO_TEMPORARY_PREFIX, draw_name(i)) < 0) {
+            errno = ENOMEM;
+            return -1;
+        }
+        int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666), error = errno;
+        /* Another's sweep may have come before the lock: then the file has no name any more. */
+        struct stat info;
+        if (descriptor >= 0 && (flock(descriptor, LOCK_EX), fstat(descriptor, &info)) == 0 && info.st_nlink > 0) {
+            output->temporary_path = path;
+            return descriptor;
+        }
+        free(path);
+        if (descriptor >= 0)
+            close(descriptor);
+        else if (error != EEXIST) {
+            errno = error;
+            return -1;
+        }
+    }
+    errno = EEXIST;
+    return -1;
+}
+
+/* Mode and owner of the file that is replaced; an owner that may not be given stays ours. */
+static int keep_mode(int descriptor, const struct stat *old)
+{
+    struct stat mine;
+    if (fstat(descriptor, &mine) != 0)
+        return -1;
+    mode_t mode = old->st_mode & 07777;
+    if ((mine.st_uid != old->st_uid || mine.st_gid != old->st_gid) && fchown(descriptor, old->st_uid, old->st_gid) != 0)
+        mode &= 0777;
+    return fchmod(descriptor, mode);
+}
+
+/* A temporary for the regular file that is or will be at the target; its descriptor, or -1 with errno. */
+static int open_beside(lspo_output_t *output, const struct stat *old)
+{
+    if (old && faccessat(AT_FDCWD, output->target_path, W_OK, AT_EACCESS) != 0)
+        return -1;
+    sweep(output->target_path);
+    int descriptor = create_temporary(output);
+    if (descriptor >= 0 && old && keep_mode(descriptor, old) != 0) {
+        int error = errno;
+        close(descriptor);
+        errno = error;
+        return -1;
+    }
+    return descriptor;
+}
+
+/* Without O_NONBLOCK a named pipe would wait for somebody who reads; what is written may wait again. */
+static int open_now(const char *path)
+{
+    int descriptor = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (descriptor >= 0)
+        fcntl(descriptor, F_SETFL, 0);
+    return descriptor;
+}
+
+static int open_in_place(lspo_output_t *output, int given)
+{
+    fflush(stdout); /* what was printed so far stands before what /dev/stdout gets now */
+    int descriptor = given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 3) : open_now(output->target_path);
+    free(output->target_path);
+    output->target_path = NULL;
+    return descriptor;
+}
+
+static lspo_status_t open_target(lspo_output_t *output)
+{
+    struct stat old;
+    int given = lspo_descriptor_of_path(output->target_path);
+    bool exists = given < 0 && stat(output->target_path, &old) == 0;
+    bool in_place = given >= 0 || (exists && !S_ISREG(old.st_mode));
+    int descriptor = in_place ? open_in_place(output, given) : open_beside(output, exists ? &old : NULL);
+    if (descriptor >= 0 && (output->file = fdopen(descriptor, "w")))
+        return LSPO_OK;
+    int error = errno;
+    if (descriptor >= 0)
+        close(descriptor);
+    if (output->temporary_path)
+        unlink(output->temporary_path);
+    if (error == ENXIO && exists && S_ISFIFO(old.st_mode))
+        return lspo_error(LSPO_ERR_IO, "cannot write %s: nobody reads from this named pipe", output->path);
+    return error == ENOMEM ? no_memory(output->path) : cannot_write(output->path, error);
+}
+
+lspo_status_t lspo_output_open(const char *path, lspo_output_t *output_out)
+{
+    lspo_output_t output = {.path = strdup(path), .target_path = strdup(path)};
+    lspo_status_t status = output.path && output.target_path ? follow_links(&output) : no_memory(path);
+    if (status == LSPO_OK)
+        status = open_target(&output);
+    if (status == LSPO_OK)
+        *output_out = output;
+    else
+        release(&output);
+    return status;
+}
+
+/* The name is on the disk once its folder is; a file system that cannot flush a folder does so by itself. */
+static bool flush_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%.*s.", folder_length(path), path);
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0)
+        return true; /* a folder that may be written and not read */
+    bool flushed = fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP;
+    close(descriptor);
+    return flushed;
+}
+
+lspo_status_t lspo_output_finish(lspo_output_t *output, lspo_status_t status)
+{
+    const char *temporary = output->temporary_path;
+    /* After a failed write fflush() fails again, with the reason. */
+    errno = 0;
+    if (status == LSPO_OK && (fflush(output->file) != 0 || ferror(output->file)))
+        status = cannot_write(output->path, errno);
+    if (status == LSPO_OK && temporary && fsync(fileno(output->file)) != 0)
+        status = cannot_write(output->path, errno);
+    /* Renamed before it is closed: closing ends the lock. */
+    bool renamed = status == LSPO_OK && temporary && rename(temporary, output->target_path) == 0;
+    if (status == LSPO_OK && temporary && !renamed)
+        status = cannot_write(output->path, errno);
+    if (temporary && !renamed)
+        unlink(temporary);
+    if (fclose(output->file) != 0 && status == LSPO_OK)
+        status = cannot_write(output->path, errno);
+    if (renamed && !flush_folder(output->target_path) && status == LSPO_OK)
+        status = cannot_write(output->path, errno);
+    release(output);
+    return status;
+}

@@ -1,0 +1,79 @@
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/printable.h"
+
+int lspo_status_exit_code(lspo_status_t status)
+{
+    switch (status) {
+    case LSPO_OK:
+        return 0;
+    case LSPO_ERR_INPUT:
+        return 2;
+    case LSPO_ERR_DEVICE:
+        return 3;
+    case LSPO_ERR_ACCURACY:
+        return 5;
+    case LSPO_ERR_INCONCLUSIVE:
+        return 6;
+    case LSPO_ERR_INTERRUPTED:
+        return 130;
+    case LSPO_ERR_IO:
+    case LSPO_ERR_MEMORY:
+    case LSPO_ERR_FIT:
+    case LSPO_ERR_NUMERIC:
+    case LSPO_ERR_CHECK:
+    case LSPO_ERR_INTERNAL:
+        break;
+    }
+    return 1;
+}
+
+const lspo_exit_code_t lspo_exit_codes[] = {
+    {0, "done; a simulation of a plan that does not fit is done too"},
+    {1, "failed: reading or writing, memory, a run that does not fit, a loss that became NaN, a failed check"},
+    {2, "a flag, name, file or value is wrong"},
+    {3, "there is no such device here"},
+    {5, "validate: the predictions are outside the thresholds"},
+    {6, "validate: too few cells could be measured undisturbed to judge"},
+    {130, "interrupted: Ctrl-C, SIGTERM or SIGHUP"},
+    {0, NULL},
+};
+
+static void (*before_message)(void);
+
+void lspo_message_hook(void (*before)(void))
+{
+    before_message = before;
+}
+
+/* One write a message, so that lines of several threads do not mix; what a file or argument put into it cannot move a
+ * terminal's cursor or begin a line of its own. */
+static void print_message(const char *severity, const char *format, va_list arguments)
+{
+    char text[2048], line[2048];
+    vsnprintf(text, sizeof text, format, arguments);
+    lspo_printable(text, line, sizeof line);
+    if (before_message != NULL)
+        before_message();
+    fprintf(stderr, "lspo: %s: %s\n", severity, line);
+}
+
+lspo_status_t lspo_error(lspo_status_t status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message("error", format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+void lspo_warn(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message("warning", format, arguments);
+    va_end(arguments);
+}

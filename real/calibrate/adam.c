@@ -1,0 +1,124 @@
+/* adam.c - parameters a second of the optimizer, from cache and from memory. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/adam.h"
+#include "real/calibrate/state.h"
+
+typedef struct {
+    lspo_calibration_t *calibration;
+    size_t n;
+} adam_call_t;
+
+/* The parameters form and the direction form once each. */
+static void call_cpu_adam(void *context)
+{
+    const adam_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
+    for (int form = 0; form < 2; form++) {
+        c->memory->far_output.at = c->memory->near_input.at = 0; /* always the same state, as of a small subspace */
+        const float *gradient = lspo_calibrate_recent_floats(c, call->n);
+        float *m = lspo_calibrate_saved_output_floats(c, call->n), *v = lspo_calibrate_saved_output_floats(c, call->n);
+        float *w = lspo_calibrate_saved_output_floats(c, call->n);
+        if (form == 0)
+            lspo_adam_parameters(&adam, call->n, gradient, m, v, w);
+        else
+            lspo_adam_direction(&adam, call->n, gradient, m, v, w);
+    }
+}
+
+static void call_gpu_adam(void *context)
+{
+    const adam_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
+    bool has_master = lspo_compute_number(c->compute) != LSPO_NUMBER_FP32;
+    for (int form = 0; form < 2; form++) {
+        const void *gradient = lspo_calibrate_saved(c, call->n);
+        float *m = lspo_calibrate_saved_output_floats(c, call->n), *v = lspo_calibrate_saved_output_floats(c, call->n);
+        float *master = has_master && form == 0 ? lspo_calibrate_saved_output_floats(c, call->n) : NULL;
+        void *w = lspo_calibrate_saved_output(c, call->n);
+        if (form == 0)
+            lspo_compute_adam_parameters(c->compute, &adam, call->n, gradient, m, v, master, w);
+        else
+            lspo_compute_adam_direction(c->compute, &adam, call->n, gradient, m, v, w);
+    }
+}
+
+/* Second moments must be those of a second moment: zeros to begin with.  n never changes within a timing, so that every
+ * call finds m, v and w where another left them. */
+static lspo_timing_t time_gpu_adam(lspo_calibration_t *calibration, size_t n, bool far)
+{
+    adam_call_t call = {.calibration = calibration, .n = n};
+    lspo_pool_t *pool = far ? &calibration->memory->far_output : &calibration->memory->near_output;
+    char shape[48];
+    lspo_compute_zero(calibration->compute, pool->count * sizeof(float), pool->data);
+    pool->at = 0;
+    calibration->far = far;
+    snprintf(shape, sizeof shape, "%zu parameters %s", n, far ? "far" : "near");
+    return lspo_calibrate_time(calibration, "adam gpu", shape, calibration->repeats, call_gpu_adam, &call);
+}
+
+static lspo_timing_t time_cpu_adam(lspo_calibration_t *calibration, size_t n)
+{
+    adam_call_t call = {.calibration = calibration, .n = n};
+    char shape[48];
+    memset(calibration->memory->far_output.data, 0, (3 * n + 64) * sizeof(float));
+    calibration->far = true;
+    snprintf(shape, sizeof shape, "%zu parameters again and again", n);
+    return lspo_calibrate_time(calibration, "adam cpu", shape, calibration->repeats, call_cpu_adam, &call);
+}
+
+static void set_rate(lspo_calibration_t *calibration, lspo_timing_t timing, size_t n, double *pps)
+{
+    *pps = 2 * (double)n / timing.median_s;
+    lspo_calibrate_set_fitted(calibration, &timing, timing.median_s);
+    lspo_calibrate_note(calibration, pps, *pps * timing.error_s / timing.median_s, timing.count);
+}
+
+lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration)
+{
+    const size_t near = calibration->shapes->adam_near, far = calibration->shapes->adam_far;
+    lspo_machine_t *machine = &calibration->result->machine;
+    set_rate(calibration, time_gpu_adam(calibration, near, false), near, &machine->gpu.adam_cached_pps);
+    set_rate(calibration, time_gpu_adam(calibration, far, true), far, &machine->gpu.adam_pps);
+    machine->gpu.adam_pps = fmin(machine->gpu.adam_pps, machine->gpu.adam_cached_pps);
+    return LSPO_OK;
+}
+
+/* States from 32 KiB to 32 MiB, each over and over: how much of it a cache holds decides. */
+lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration)
+{
+    enum { SIZES = 11, STATE_BYTES = 16 };
+    lspo_machine_t *machine = &calibration->result->machine;
+    lspo_fit_row_t rows[SIZES * 64];
+    lspo_timing_t timings[SIZES];
+    size_t count = 0;
+    for (size_t i = 0; i < SIZES; i++) {
+        size_t n = (size_t)2048 << i;
+        double x[2] = {2 * (double)n, STATE_BYTES * (double)n};
+        timings[i] = time_cpu_adam(calibration, n);
+        count += lspo_calibrate_rows(calibration, &timings[i], x, 2, rows + count, SIZES * 64 - count);
+    }
+    lspo_cache_fit_t fit;
+    lspo_status_t status =
+        lspo_fit_cache("the CPU optimizer", rows, count, 128e3, (double)(STATE_BYTES * 2048) * 1024, &fit);
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < SIZES; i++) {
+        double n = 2048.0 * (double)(1 << i), held = fmin(1, fit.size / (STATE_BYTES * n));
+        lspo_calibrate_set_fitted(calibration, &timings[i], 2 * n * (held * fit.near + (1 - held) * fit.far));
+    }
+    machine->cpu.cache_bytes = floor(fit.size);
+    machine->cpu.adam_cached_pps = 1 / fit.near;
+    machine->cpu.adam_pps = 1 / fit.far;
+    machine->cpu.compute_flops = machine->gpu.gemm_flops[LSPO_FP32]; /* cores are alike */
+    lspo_calibrate_note(calibration, &machine->cpu.cache_bytes, fit.size * fit.size_error, (uint32_t)count);
+    lspo_calibrate_note(calibration, &machine->cpu.adam_cached_pps, timings[2].error_s / timings[2].median_s / fit.near,
+                        (uint32_t)count);
+    lspo_calibrate_note(calibration, &machine->cpu.adam_pps,
+                        timings[SIZES - 1].error_s / timings[SIZES - 1].median_s / fit.far, (uint32_t)count);
+    return LSPO_OK;
+}

@@ -1,0 +1,63 @@
+/* meter.c - how long a lane's work takes, on either kind of device. */
+#include "real/calibrate/state.h"
+#include "real/execute/lane.h"
+
+bool lspo_calibrate_is_queued(const lspo_calibration_t *calibration, lspo_lane_t lane)
+{
+    return calibration->asynchronous && lane != LSPO_LANE_CPU;
+}
+
+void lspo_calibrate_fail(lspo_calibration_t *calibration, lspo_status_t status)
+{
+    lspo_status_t none = LSPO_OK;
+    if (status != LSPO_OK)
+        atomic_compare_exchange_strong(&calibration->status, &none, status);
+}
+
+void lspo_meter_start(lspo_calibration_t *calibration, lspo_lane_t lane, lspo_meter_t *meter)
+{
+    meter->lane = lane;
+    if (lspo_calibrate_is_queued(calibration, lane))
+        lspo_calibrate_fail(calibration,
+                            lspo_device_mark_record(calibration->device, lane, calibration->marks[lane][0]));
+    else
+        meter->start_s = lspo_lane_cpu_s();
+}
+
+double lspo_meter_stop(lspo_calibration_t *calibration, const lspo_meter_t *meter)
+{
+    if (!lspo_calibrate_is_queued(calibration, meter->lane))
+        return lspo_lane_cpu_s() - meter->start_s;
+    lspo_device_t *device = calibration->device;
+    lspo_device_mark_t *const *marks = calibration->marks[meter->lane];
+    uint64_t start_ns = 0, end_ns = 0;
+    lspo_status_t status = lspo_device_mark_record(device, meter->lane, marks[1]);
+    if (status == LSPO_OK)
+        status = lspo_device_mark_wait(device, marks[1]);
+    if (status == LSPO_OK)
+        status = lspo_device_mark_time(device, marks[0], &start_ns);
+    if (status == LSPO_OK)
+        status = lspo_device_mark_time(device, marks[1], &end_ns);
+    if (status == LSPO_OK && meter->lane == LSPO_LANE_GPU)
+        status = lspo_compute_status(calibration->compute);
+    lspo_calibrate_fail(calibration, status);
+    return status == LSPO_OK && end_ns > start_ns ? (double)(end_ns - start_ns) * 1e-9 : 1e-9;
+}
+
+lspo_status_t lspo_calibrate_make_marks(lspo_calibration_t *calibration)
+{
+    lspo_status_t status = LSPO_OK;
+    if (!calibration->asynchronous)
+        return LSPO_OK;
+    for (int i = 0; status == LSPO_OK && i < 2 * LSPO_LANE_COUNT; i++)
+        if (i / 2 != LSPO_LANE_CPU)
+            status = lspo_device_mark_create(calibration->device, &calibration->marks[i / 2][i % 2]);
+    return status;
+}
+
+void lspo_calibrate_release_marks(lspo_calibration_t *calibration)
+{
+    for (int i = 2 * LSPO_LANE_COUNT - 1; i >= 0; i--)
+        if (calibration->marks[i / 2][i % 2] != NULL)
+            lspo_device_mark_destroy(calibration->device, calibration->marks[i / 2][i % 2]);
+}

@@ -1,0 +1,106 @@
+/* ops.c - what an op costs besides its work: dispatch, and waking another lane. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/plan.h"
+#include "real/calibrate/state.h"
+#include "real/execute/play.h"
+
+enum { CHAIN_ROUNDS = 120 };
+
+typedef struct {
+    lspo_plan_t plan;
+    lspo_op_t *ops;
+    lspo_op_id_t *deps;
+    lspo_work_t nothing;
+} chain_t;
+
+/* Ops that do nothing, each after the one before, on the lanes of `kinds` in turn. */
+static lspo_status_t make_chain(const lspo_op_kind_t *kinds, uint32_t kind_count, chain_t *chain)
+{
+    uint32_t count = kind_count * CHAIN_ROUNDS;
+    memset(chain, 0, sizeof *chain);
+    chain->ops = calloc(count, sizeof *chain->ops);
+    chain->deps = calloc(count, sizeof *chain->deps);
+    if (!chain->ops || !chain->deps) {
+        free(chain->ops);
+        free(chain->deps);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u ops", count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        lspo_op_kind_t kind = kinds[i % kind_count];
+        chain->ops[i] = (lspo_op_t){.kind = (uint8_t)kind,
+                                    .lane = (uint8_t)lspo_op_kind_lane(kind),
+                                    .dep_first = i ? i - 1 : 0,
+                                    .dep_count = i > 0};
+        chain->deps[i] = i;
+    }
+    chain->plan = (lspo_plan_t){.ops = chain->ops,
+                                .op_count = count,
+                                .deps = chain->deps,
+                                .dep_count = count,
+                                .works = &chain->nothing,
+                                .work_count = 1};
+    return LSPO_OK;
+}
+
+static lspo_status_t no_work(void *context, const lspo_op_t *op)
+{
+    (void)context;
+    (void)op;
+    return LSPO_OK;
+}
+
+/* Median time from the end of an op to the start of the next, by the lane of the next. */
+static lspo_status_t time_chain(lspo_calibration_t *calibration, const char *shape, const lspo_op_kind_t *kinds,
+                                uint32_t kind_count, lspo_timing_t gaps_out[LSPO_LANE_COUNT])
+{
+    chain_t chain;
+    lspo_trace_t *trace = NULL;
+    lspo_status_t status = make_chain(kinds, kind_count, &chain);
+    if (status != LSPO_OK)
+        return status;
+    const lspo_play_t play = {.device = calibration->device,
+                              .context = (void *)calibration->topology,
+                              .run = no_work,
+                              .enter_lane = lspo_calibrate_enter_lane};
+    status = lspo_play(&chain.plan, &play, NULL, &trace);
+    for (int lane = 0; status == LSPO_OK && lane < LSPO_LANE_COUNT; lane++) {
+        double gaps_s[CHAIN_ROUNDS];
+        uint32_t count = 0;
+        for (uint32_t row = 1; row < trace->row_count && count < CHAIN_ROUNDS; row++)
+            if (trace->rows[row].lane == lane)
+                gaps_s[count++] = (double)(trace->rows[row].start_ns - trace->rows[row - 1].end_ns) * 1e-9;
+        gaps_out[lane] = (lspo_timing_t){0};
+        if (count > 0) {
+            gaps_out[lane] = lspo_calibrate_keep(calibration, lspo_lane_name((lspo_lane_t)lane), shape, gaps_s, count);
+            lspo_calibrate_set_fitted(calibration, &gaps_out[lane], gaps_out[lane].median_s);
+        }
+    }
+    lspo_trace_destroy(trace);
+    free(chain.deps);
+    free(chain.ops);
+    return status;
+}
+
+/* GPU ops mostly follow GPU ops; those of the other lanes wait for another lane and have to be woken. */
+lspo_status_t lspo_calibrate_ops(lspo_calibration_t *calibration)
+{
+    static const lspo_op_kind_t gpu[] = {LSPO_OP_FWD};
+    static const lspo_op_kind_t around[] = {LSPO_OP_BWD, LSPO_OP_D2H, LSPO_OP_UPD, LSPO_OP_H2D};
+    lspo_timing_t gaps[LSPO_LANE_COUNT];
+    lspo_machine_t *machine = &calibration->result->machine;
+    lspo_status_t status = time_chain(calibration, "gap between ops of the lane", gpu, 1, gaps);
+    if (status != LSPO_OK)
+        return status;
+    machine->gpu.op_s = gaps[LSPO_LANE_GPU].median_s;
+    lspo_calibrate_note(calibration, &machine->gpu.op_s, gaps[LSPO_LANE_GPU].error_s, gaps[LSPO_LANE_GPU].count);
+    status = time_chain(calibration, "gap after an op of another lane", around, 4, gaps);
+    if (status != LSPO_OK)
+        return status;
+    machine->cpu.op_s = gaps[LSPO_LANE_CPU].median_s;
+    lspo_calibrate_note(calibration, &machine->cpu.op_s, gaps[LSPO_LANE_CPU].error_s, gaps[LSPO_LANE_CPU].count);
+    machine->link.d2h_latency_s += gaps[LSPO_LANE_D2H].median_s;
+    machine->link.h2d_latency_s += gaps[LSPO_LANE_H2D].median_s;
+    return LSPO_OK;
+}

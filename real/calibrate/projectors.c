@@ -1,0 +1,198 @@
+/* projectors.c - gathers and scatters of sparse projectors, by nonzeros a row. */
+#include <math.h>
+#include <stdio.h>
+
+#include "kernels/projector.h"
+#include "real/calibrate/state.h"
+
+typedef struct {
+    lspo_calibration_t *calibration;
+    size_t tokens;
+    lspo_projector_t p, q;
+} projector_call_t;
+
+static void call_gather(void *context)
+{
+    projector_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    lspo_compute_projector_gather(c->compute, &call->q, call->tokens,
+                                  lspo_calibrate_saved(c, call->tokens * call->q.rows), call->q.rows,
+                                  lspo_calibrate_recent_output(c, call->tokens * call->q.d));
+}
+
+static void scatter(lspo_calibration_t *c, const lspo_projector_t *p, const lspo_projector_t *q)
+{
+    size_t d_elements = (size_t)p->d * q->d, w_elements = (size_t)p->rows * q->rows;
+    lspo_compute_projector_apply(c->compute, p, q, lspo_calibrate_recent_floats(c, d_elements), 1e-6F, 0, 1,
+                                 lspo_calibrate_saved_output(c, w_elements), c->memory->scratch);
+}
+
+static void call_scatter_wide(void *context)
+{
+    const projector_call_t *call = context;
+    scatter(call->calibration, &call->p, &call->q);
+}
+
+static void call_scatter_tall(void *context)
+{
+    const projector_call_t *call = context;
+    scatter(call->calibration, &call->q, &call->p);
+}
+
+enum { PROJECTOR_TIMINGS = 6 };
+
+/* By nonzeros (1, 4, 8), near and far; into a weight of few long rows and into one of many short ones. */
+typedef struct {
+    lspo_timing_t gather[PROJECTOR_TIMINGS], wide[PROJECTOR_TIMINGS], tall[PROJECTOR_TIMINGS];
+} projector_times_t;
+
+static const uint32_t nonzeros[PROJECTOR_TIMINGS / 2] = {1, 4, 8};
+
+/* A projector whose arrays are in the device's memory. */
+static lspo_status_t make_projector(lspo_device_t *device, uint32_t rows, uint32_t d, uint32_t r, uint64_t seed,
+                                    lspo_projector_t *projector_out)
+{
+    lspo_projector_t host, made;
+    if (!lspo_projector_random(rows, d, r, seed, &host))
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a projector");
+    made = host;
+    void **to[] = {(void **)&made.index, (void **)&made.value, (void **)&made.column_first, (void **)&made.column_row,
+                   (void **)&made.column_value};
+    const void *from[] = {host.index, host.value, host.column_first, host.column_row, host.column_value};
+    size_t entries = (size_t)rows * r, count = 0;
+    lspo_status_t status = LSPO_OK;
+    for (; status == LSPO_OK && count < 5; count++) {
+        size_t bytes = 4 * (count == 2 ? (size_t)d + 1 : entries);
+        status = lspo_device_alloc(device, bytes, to[count]);
+        if (status != LSPO_OK)
+            break;
+        status = lspo_device_write(device, *to[count], from[count], bytes);
+    }
+    for (size_t i = 0; status != LSPO_OK && i < count; i++)
+        lspo_device_free(device, *to[i]);
+    lspo_projector_release(&host);
+    if (status == LSPO_OK)
+        *projector_out = made;
+    return status;
+}
+
+static void release_projector(lspo_device_t *device, const lspo_projector_t *projector)
+{
+    void *arrays[] = {projector->column_value, projector->column_row, projector->column_first, projector->value,
+                      projector->index};
+    for (size_t i = 0; i < 5; i++)
+        lspo_device_free(device, arrays[i]);
+}
+
+static lspo_status_t time_projectors(lspo_calibration_t *calibration, uint32_t index, projector_times_t *times)
+{
+    const lspo_calibration_shapes_t *shapes = calibration->shapes;
+    projector_call_t call = {.calibration = calibration, .tokens = shapes->tokens};
+    uint32_t r = nonzeros[index / 2], d = shapes->subspace;
+    char shape[48];
+    calibration->far = index % 2;
+    snprintf(shape, sizeof shape, "d%u r%u %s", d, r, calibration->far ? "far" : "near");
+    lspo_status_t status = make_projector(calibration->device, shapes->width_p, d, r, 1, &call.p);
+    if (status != LSPO_OK)
+        return status;
+    status = make_projector(calibration->device, shapes->width_q, d, r, 2, &call.q);
+    if (status != LSPO_OK)
+        goto release_p;
+    times->gather[index] = lspo_calibrate_time(calibration, "gather", shape, calibration->repeats, call_gather, &call);
+    times->wide[index] =
+        lspo_calibrate_time(calibration, "scatter", shape, calibration->repeats, call_scatter_wide, &call);
+    times->tall[index] =
+        lspo_calibrate_time(calibration, "scatter tall", shape, calibration->repeats, call_scatter_tall, &call);
+    release_projector(calibration->device, &call.q);
+release_p:
+    release_projector(calibration->device, &call.p);
+    return status;
+}
+
+/* What is counted of the six timings of one shape: flop a nonzero, those of P D and others, and bytes. */
+typedef struct {
+    const lspo_timing_t *timings;
+    double flop, inner_flop, bytes;
+} shape_t;
+
+enum { AMOUNTS = 4 };
+
+/* Arithmetic, bytes, what far adds, arithmetic of P D. */
+static void amounts_of(const shape_t *shape, uint32_t timing, double x[AMOUNTS])
+{
+    x[0] = shape->flop * nonzeros[timing / 2];
+    x[1] = shape->bytes;
+    x[2] = timing % 2 ? shape->bytes : 0;
+    x[3] = shape->inner_flop * nonzeros[timing / 2];
+}
+
+/* Times are sums of amounts at a cost each: robust regression over all shapes and nonzeros.  `inner_flops` NULL: no P D. */
+static lspo_status_t fit_projector_rates(lspo_calibration_t *calibration, const char *kind, const shape_t *shapes,
+                                         size_t shape_count, double *flops, double *inner_flops, double *memory_Bps,
+                                         double *cached_Bps)
+{
+    enum { ROWS_MAX = 2 * PROJECTOR_TIMINGS * 64 };
+    lspo_fit_row_t rows[ROWS_MAX];
+    lspo_fit_t fit;
+    double x[AMOUNTS];
+    size_t count = 0, columns = inner_flops != NULL ? AMOUNTS : AMOUNTS - 1;
+    for (uint32_t i = 0; i < shape_count * PROJECTOR_TIMINGS; i++) {
+        const shape_t *shape = &shapes[i / PROJECTOR_TIMINGS];
+        amounts_of(shape, i % PROJECTOR_TIMINGS, x);
+        count += lspo_calibrate_rows(calibration, &shape->timings[i % PROJECTOR_TIMINGS], x, columns, rows + count,
+                                     ROWS_MAX - count);
+    }
+    lspo_status_t status = lspo_fit_rows(kind, rows, count, columns, &fit);
+    if (status != LSPO_OK)
+        return status;
+    /* Where one hides behind the other, no more is known of it than what it takes at most. */
+    if (!(fit.cost[0] > 0))
+        fit.cost[0] =
+            shapes->timings[PROJECTOR_TIMINGS - 2].median_s / (shapes->flop * nonzeros[PROJECTOR_TIMINGS / 2 - 1]);
+    if (!(fit.cost[1] > 0))
+        fit.cost[1] = shapes->timings[0].median_s / shapes->bytes;
+    double far = fit.cost[1] + fit.cost[2];
+    *flops = 1 / fit.cost[0];
+    *cached_Bps = 1 / fit.cost[1];
+    *memory_Bps = 1 / far;
+    lspo_calibrate_note(calibration, flops, fit.error[0] * *flops * *flops, (uint32_t)count);
+    lspo_calibrate_note(calibration, cached_Bps, fit.error[1] * *cached_Bps * *cached_Bps, (uint32_t)count);
+    lspo_calibrate_note(calibration, memory_Bps, hypot(fit.error[1], fit.error[2]) / (far * far), (uint32_t)count);
+    if (columns == AMOUNTS && fit.cost[3] > 0) { /* else P D costs nothing that can be told from the rest */
+        *inner_flops = 1 / fit.cost[3];
+        lspo_calibrate_note(calibration, inner_flops, fit.error[3] * *inner_flops * *inner_flops, (uint32_t)count);
+    }
+    for (uint32_t i = 0; i < shape_count * PROJECTOR_TIMINGS; i++) {
+        double fitted_s = 0;
+        amounts_of(&shapes[i / PROJECTOR_TIMINGS], i % PROJECTOR_TIMINGS, x);
+        for (size_t j = 0; j < columns; j++)
+            fitted_s += fit.cost[j] * x[j];
+        lspo_calibrate_set_fitted(calibration, &shapes[i / PROJECTOR_TIMINGS].timings[i % PROJECTOR_TIMINGS], fitted_s);
+    }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration)
+{
+    const lspo_calibration_shapes_t *shapes = calibration->shapes;
+    const double d = shapes->subspace, w = shapes->width_p, f = shapes->width_q, t = (double)shapes->tokens;
+    const double number = (double)lspo_compute_number_bytes(calibration->compute);
+    lspo_machine_t *machine = &calibration->result->machine;
+    projector_times_t times;
+    for (uint32_t i = 0; i < PROJECTOR_TIMINGS; i++) {
+        lspo_status_t status = time_projectors(calibration, i, &times);
+        if (status != LSPO_OK)
+            return status;
+    }
+    const shape_t gather = {times.gather, 2 * t * f, 0, number * t * (f + d)};
+    const double w_bytes = number * 2 * w * f + 4 * d * d;
+    const shape_t scatters[] = {{times.wide, 2 * w * f, 2 * w * d, w_bytes},
+                                {times.tall, 2 * w * f, 2 * f * d, w_bytes}};
+    lspo_status_t status = fit_projector_rates(calibration, "gather", &gather, 1, &machine->gpu.gather_flops, NULL,
+                                               &machine->gpu.gather_Bps, &machine->gpu.gather_cached_Bps);
+    if (status == LSPO_OK)
+        status = fit_projector_rates(calibration, "scatter", scatters, 2, &machine->gpu.scatter_flops,
+                                     &machine->gpu.scatter_inner_flops, &machine->gpu.scatter_Bps,
+                                     &machine->gpu.scatter_cached_Bps);
+    return status;
+}

@@ -1,0 +1,133 @@
+/* threads.c - the CPU optimizer by number of threads:  time a parameter = parallel / threads + serial  (Amdahl;
+ * what memory cannot give more threads at once counts as serial).
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/adam.h"
+#include "real/calibrate/state.h"
+#include "real/execute/workers.h"
+
+/* As the session shares out an update; the state of all of it is far above what a cache holds. */
+enum { BLOCK = 1 << 16, ITEMS_MAX = 128, COUNTS_MAX = 16, REPEATS_MAX = 15 };
+
+typedef struct {
+    float *gradient, *m, *v, *w;
+    size_t items;
+} threads_call_t;
+
+static void update_block(void *context, uint32_t worker, size_t item)
+{
+    const threads_call_t *call = context;
+    const lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
+    const size_t at = item * BLOCK;
+    (void)worker;
+    lspo_adam_parameters(&adam, BLOCK, call->gradient + at, call->m + at, call->v + at, call->w + at);
+}
+
+/* By the clock on the wall, since threads share the work. */
+static lspo_status_t time_count(lspo_calibration_t *calibration, threads_call_t *call, uint32_t count,
+                                lspo_timing_t *timing_out)
+{
+    double times_s[REPEATS_MAX];
+    char shape[48];
+    lspo_workers_t *workers = NULL;
+    const int *cpus =
+        calibration->asynchronous ? calibration->topology->worker_cpu : NULL; /* host: wherever there is room */
+    lspo_status_t status = lspo_workers_create(count, cpus, &workers);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i <= calibration->repeats; i++) { /* the first does not count */
+        uint64_t start_ns = lspo_now_ns();
+        lspo_workers_run(workers, call->items, update_block, call);
+        if (i > 0)
+            times_s[i - 1] = (double)(lspo_now_ns() - start_ns) * 1e-9;
+    }
+    lspo_workers_destroy(workers);
+    snprintf(shape, sizeof shape, "%u thread%s", count, count == 1 ? "" : "s");
+    *timing_out = lspo_calibrate_keep(calibration, "adam cpu threads", shape, times_s, calibration->repeats);
+    return LSPO_OK;
+}
+
+/* 1, 2, 4, ..., those that a run uses, and all; ascending. */
+static size_t thread_counts(uint32_t used, uint32_t all, uint32_t *counts)
+{
+    size_t count = 0;
+    for (uint32_t threads = 1; threads < all && count < COUNTS_MAX - 2; threads *= 2) {
+        counts[count++] = threads;
+        if (threads < used && used < 2 * threads && used < all)
+            counts[count++] = used;
+    }
+    counts[count++] = all;
+    return count;
+}
+
+/* Parameters a second of `threads` by the fit, as the profile's rates say them: each of one thread's, times what more
+ * threads gain.  Also where one thread is used: then it is 1. */
+static void set_rates(lspo_calibration_t *calibration, double one_s, double used_s, const lspo_timing_t *used)
+{
+    lspo_machine_t *machine = &calibration->result->machine;
+    machine->cpu.adam_pps *= one_s / used_s;
+    machine->cpu.adam_cached_pps *= one_s / used_s;
+    lspo_calibrate_note(calibration, &machine->cpu.adam_pps, machine->cpu.adam_pps * used->error_s / used->median_s,
+                        used->count);
+}
+
+static void tell(lspo_calibration_t *calibration, const lspo_fit_t *fit, uint32_t all)
+{
+    char *text = calibration->result->topology;
+    const size_t length = strlen(text), room = sizeof calibration->result->topology - length;
+    const double most = 1 / (fit->cost[0] / all + fit->cost[1]);
+    snprintf(text + length, room,
+             "CPU optimizer: %.3g G parameters/s on 1 thread, %.3g on %u; %.2g ns + %.2g ns / threads each; %u used\n",
+             1e-9 / (fit->cost[0] + fit->cost[1]), 1e-9 * most, all, 1e9 * fit->cost[1], 1e9 * fit->cost[0],
+             calibration->cpu_threads);
+}
+
+static lspo_status_t fit_counts(lspo_calibration_t *calibration, double parameters, const uint32_t *counts,
+                                const lspo_timing_t *timings, size_t count)
+{
+    lspo_fit_row_t rows[COUNTS_MAX * REPEATS_MAX] = {0};
+    lspo_fit_t fit;
+    size_t row_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double x[2] = {parameters / counts[i], parameters};
+        row_count +=
+            lspo_calibrate_rows(calibration, &timings[i], x, 2, rows + row_count, COUNTS_MAX * REPEATS_MAX - row_count);
+    }
+    lspo_status_t status = lspo_fit_rows("the CPU optimizer by threads", rows, row_count, count > 1 ? 2 : 1, &fit);
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < count; i++)
+        lspo_calibrate_set_fitted(calibration, &timings[i],
+                                  parameters * (fit.cost[0] / counts[i] + (count > 1 ? fit.cost[1] : 0)));
+    if (count == 1)
+        fit.cost[1] = 0;
+    tell(calibration, &fit, counts[count - 1]);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration)
+{
+    const lspo_topology_t *topology = calibration->topology;
+    lspo_calibration_memory_t *memory = &calibration->on_host;
+    const size_t room = memory->far_output.count / 3 / BLOCK, items = room < ITEMS_MAX ? room : ITEMS_MAX;
+    const size_t n = items * BLOCK;
+    threads_call_t call = {.gradient = memory->far_input.data, .m = memory->far_output.data, .items = items};
+    lspo_timing_t timings[COUNTS_MAX];
+    uint32_t counts[COUNTS_MAX], all = calibration->asynchronous ? topology->worker_count : topology->core_count;
+    size_t count = thread_counts(calibration->cpu_threads, all, counts), used = 0;
+    call.v = call.m + n;
+    call.w = call.v + n;
+    memset(call.m, 0, 3 * n * sizeof(float));
+    for (size_t i = 0; i < count; i++) {
+        lspo_status_t status = time_count(calibration, &call, counts[i], &timings[i]);
+        if (status != LSPO_OK)
+            return status;
+        used = counts[i] <= calibration->cpu_threads ? i : used;
+    }
+    if (used > 0)
+        set_rates(calibration, timings[0].median_s, timings[used].median_s, &timings[used]);
+    return fit_counts(calibration, (double)n, counts, timings, count);
+}

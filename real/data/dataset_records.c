@@ -1,0 +1,361 @@
+/* dataset_records.c - records of JSON become rows.  See dataset.h. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "real/data/dataset_state.h"
+
+enum { FIELDS_MAX = 3 };
+
+typedef struct {
+    const char *name;
+    const char *fields[FIELDS_MAX];
+} form_t;
+
+static const form_t forms[] = {
+    [LSPO_FORM_TEXT] = {"{\"text\"}", {"text"}},
+    [LSPO_FORM_PROMPT] = {"{\"prompt\",\"completion\"}", {"prompt", "completion"}},
+    [LSPO_FORM_ALPACA] = {"{\"instruction\",\"input\",\"output\"}", {"instruction", "input", "output"}},
+    [LSPO_FORM_LABEL] = {"{\"text\",\"label\"}", {"text", "label"}},
+};
+
+/* Fields beside a prompt that others make a part of it: without them another prompt would be trained. */
+static const char *const prompt_fields[] = {
+    "system",        "system_prompt", "system_message", "history",  "chat_history", "context",   "conversation",
+    "conversations", "messages",      "dialog",         "dialogue", "documents",    "knowledge", "tools",
+    "functions",     "image",         "images",         "audio",    "video",        "text_pair", "sentence2"};
+
+const char *lspo_form_name(lspo_form_t form)
+{
+    return forms[form].name;
+}
+
+/* null is as absent: tables that were written as JSON have it where a record has no such field. */
+static const json_t *field(const json_t *record, const char *key)
+{
+    const json_t *value = json_object_get(record, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+static const char *type_name(const json_t *value)
+{
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a string", [JSON_INTEGER] = "a number",
+        [JSON_REAL] = "a number",    [JSON_TRUE] = "true",      [JSON_FALSE] = "false",     [JSON_NULL] = "null"};
+    return names[json_typeof(value)];
+}
+
+typedef struct {
+    const char *data; /* may hold zero bytes */
+    size_t bytes;
+} text_t;
+
+/* Whether it holds the texts of many records. */
+static bool is_column(const json_t *value)
+{
+    return json_is_object(value) || json_is_string(json_array_get(value, 0));
+}
+
+/* A string of a record. */
+static lspo_status_t text_of(const char *where, const json_t *record, const char *key, text_t *text_out)
+{
+    const json_t *value = json_object_get(record, key);
+    if (!json_is_string(value))
+        return lspo_error(
+            LSPO_ERR_INPUT, "%s: \"%s\" is %s, not a string%s", where, key, value ? type_name(value) : "absent",
+            is_column(value) ? "; if it is a column of a table, write a record for each of its rows" : "");
+    *text_out = (text_t){json_string_value(value), json_string_length(value)};
+    return LSPO_OK;
+}
+
+/* ---- what a record is ---- */
+
+/* -1: none. */
+static int find_form(const lspo_dataset_t *dataset, const json_t *record)
+{
+    if (dataset->class_count > 0)
+        return field(record, "text") && field(record, "label") ? (int)LSPO_FORM_LABEL : -1;
+    if (field(record, "prompt") && field(record, "completion"))
+        return LSPO_FORM_PROMPT;
+    if (field(record, "instruction") && field(record, "output"))
+        return LSPO_FORM_ALPACA;
+    return field(record, "text") ? (int)LSPO_FORM_TEXT : -1;
+}
+
+bool lspo_dataset_knows_record(const lspo_dataset_t *dataset, const json_t *record)
+{
+    return json_is_object(record) && find_form(dataset, record) >= 0;
+}
+
+/* The field that holds the records in place of the file; NULL: none. */
+static const char *find_wrapped(const lspo_dataset_t *dataset, json_t *object)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        if (json_is_array(value) && lspo_dataset_knows_record(dataset, json_array_get(value, 0)))
+            return key;
+    }
+    return NULL;
+}
+
+static lspo_status_t refuse_record(const lspo_dataset_t *dataset, const char *where, const json_t *record)
+{
+    if (json_is_array(record))
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: an array, where a record should be; a file that is one array of records is named .json",
+                          where);
+    if (!json_is_object(record))
+        return lspo_error(LSPO_ERR_INPUT, "%s: the record is %s, not an object", where, type_name(record));
+    const char *wrapped = find_wrapped(dataset, (json_t *)record);
+    if (wrapped)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: the records are in \"%s\" of an object; write that array alone (jq '.[\"%s\"]')", where,
+                          wrapped, wrapped);
+    if (dataset->class_count > 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: a model that classifies needs %s", where, forms[LSPO_FORM_LABEL].name);
+    return lspo_error(LSPO_ERR_INPUT, "%s: the record is none of %s, %s, %s", where, forms[LSPO_FORM_TEXT].name,
+                      forms[LSPO_FORM_PROMPT].name, forms[LSPO_FORM_ALPACA].name);
+}
+
+/* ---- fields that a form does not use ---- */
+
+static bool is_empty(const json_t *value)
+{
+    return json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0) ||
+           (json_is_object(value) && json_object_size(value) == 0);
+}
+
+static bool is_among(const char *key, const char *const *keys, size_t count)
+{
+    for (size_t i = 0; i < count && keys[i]; i++)
+        if (strcmp(keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+static void note_unused(lspo_part_t *part, const char *key)
+{
+    char name[LSPO_FIELD_MAX];
+    snprintf(name, sizeof name, "%s", key);
+    for (size_t i = 0; i < LSPO_UNUSED_MAX; i++) {
+        if (strcmp(part->unused[i], name) == 0)
+            return;
+        if (part->unused[i][0] == '\0') {
+            memcpy(part->unused[i], name, sizeof name);
+            return;
+        }
+    }
+}
+
+static lspo_status_t check_fields(lspo_part_t *part, const char *where, lspo_form_t form, json_t *record)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(record, key, value)
+    {
+        if (is_empty(value) || is_among(key, forms[form].fields, FIELDS_MAX))
+            continue;
+        if (form != LSPO_FORM_TEXT && is_among(key, prompt_fields, sizeof prompt_fields / sizeof prompt_fields[0]))
+            return lspo_error(
+                LSPO_ERR_INPUT,
+                "%s: \"%s\" has no place in %s, so the prompt would be trained without it; put it into the "
+                "prompt or remove the field",
+                where, key, forms[form].name);
+        note_unused(part, key);
+    }
+    return LSPO_OK;
+}
+
+/* ---- rows ---- */
+
+static lspo_status_t add_row(lspo_part_t *part, const lspo_row_t *row)
+{
+    if (part->row_count == part->row_capacity) {
+        size_t capacity = part->row_capacity ? 2 * part->row_capacity : 256;
+        lspo_row_t *rows = realloc(part->rows, capacity * sizeof *rows);
+        if (!rows)
+            return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu examples", capacity);
+        part->rows = rows;
+        part->row_capacity = capacity;
+    }
+    part->rows[part->row_count++] = *row;
+    return LSPO_OK;
+}
+
+static lspo_status_t append_special(uint32_t id, lspo_tokens_t *tokens)
+{
+    return id == LSPO_NO_TOKEN ? LSPO_OK : lspo_tokens_append(tokens, id);
+}
+
+static lspo_status_t append_text(lspo_dataset_t *dataset, lspo_part_t *part, text_t text)
+{
+    return lspo_encoder_encode(&dataset->encoder, text.data, text.bytes, &part->tokens);
+}
+
+static lspo_status_t add_stream_text(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,
+                                     const json_t *record)
+{
+    text_t text = {0};
+    lspo_status_t status = text_of(where, record, "text", &text);
+    if (status == LSPO_OK)
+        status = append_text(dataset, part, text);
+    return status == LSPO_OK ? append_special(dataset->encoder.end, &part->tokens) : status;
+}
+
+/* The tokens since `first` are one example whose first `prompt_count` are given: cut it to what a row holds, which is
+ * one token more than a sequence, and leave it out when no token of the completion is left. */
+static lspo_status_t finish_example(lspo_dataset_t *dataset, lspo_part_t *part, size_t first, size_t prompt_count)
+{
+    size_t count = part->tokens.count - first, room = (size_t)dataset->sequence + 1;
+    bool cut = count > room;
+    if (cut)
+        count = room;
+    if (prompt_count >= count || count < 2) {
+        part->tokens.count = first;
+        part->dropped++;
+        return LSPO_OK;
+    }
+    part->cut += cut;
+    part->tokens.count = first + count;
+    lspo_row_t row = {.first = first, .count = (uint32_t)count, .prompt_count = (uint32_t)prompt_count};
+    return add_row(part, &row);
+}
+
+static lspo_status_t add_pair(lspo_dataset_t *dataset, lspo_part_t *part, text_t prompt, text_t completion)
+{
+    size_t first = part->tokens.count, prompt_count = 0;
+    lspo_status_t status = append_special(dataset->encoder.begin, &part->tokens);
+    if (status == LSPO_OK)
+        status = append_text(dataset, part, prompt);
+    prompt_count = part->tokens.count - first;
+    if (status == LSPO_OK)
+        status = append_text(dataset, part, completion);
+    if (status == LSPO_OK)
+        status = append_special(dataset->encoder.end, &part->tokens);
+    return status == LSPO_OK ? finish_example(dataset, part, first, prompt_count) : status;
+}
+
+static lspo_status_t add_prompt(lspo_dataset_t *dataset, lspo_part_t *part, const char *where, const json_t *record)
+{
+    text_t prompt = {0}, completion = {0};
+    lspo_status_t status = text_of(where, record, "prompt", &prompt);
+    if (status == LSPO_OK)
+        status = text_of(where, record, "completion", &completion);
+    return status == LSPO_OK ? add_pair(dataset, part, prompt, completion) : status;
+}
+
+/* The caller frees it; NULL without memory. */
+static char *join(const text_t *parts, size_t count, size_t *bytes_out)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += parts[i].bytes;
+    char *joined = malloc(bytes + 1);
+    *bytes_out = 0;
+    for (size_t i = 0; joined && i < count; i++) {
+        memcpy(joined + *bytes_out, parts[i].data, parts[i].bytes);
+        *bytes_out += parts[i].bytes;
+    }
+    return joined;
+}
+
+#define LITERAL(text)                                                                                                  \
+    {                                                                                                                  \
+        text, sizeof(text) - 1                                                                                         \
+    }
+
+/* The template of Stanford Alpaca (train.py, PROMPT_DICT), to the letter: models were trained on it. */
+static char *alpaca_prompt(text_t instruction, text_t input, size_t *bytes_out)
+{
+    const text_t with_input[] = {
+        LITERAL("Below is an instruction that describes a task, paired with an input that provides further "
+                "context. Write a response that appropriately completes the request.\n\n"
+                "### Instruction:\n"),
+        instruction, LITERAL("\n\n### Input:\n"), input, LITERAL("\n\n### Response:")};
+    const text_t without[] = {
+        LITERAL("Below is an instruction that describes a task. Write a response that appropriately completes "
+                "the request.\n\n### Instruction:\n"),
+        instruction, LITERAL("\n\n### Response:")};
+    return input.bytes > 0 ? join(with_input, 5, bytes_out) : join(without, 3, bytes_out);
+}
+
+static lspo_status_t add_alpaca(lspo_dataset_t *dataset, lspo_part_t *part, const char *where, const json_t *record)
+{
+    text_t instruction = {0}, input = {"", 0}, output = {0};
+    size_t bytes;
+    lspo_status_t status = text_of(where, record, "instruction", &instruction);
+    if (status == LSPO_OK && field(record, "input"))
+        status = text_of(where, record, "input", &input);
+    if (status == LSPO_OK)
+        status = text_of(where, record, "output", &output);
+    if (status != LSPO_OK)
+        return status;
+    char *prompt = alpaca_prompt(instruction, input, &bytes);
+    if (!prompt)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a prompt");
+    status = add_pair(dataset, part, (text_t){prompt, bytes}, output);
+    free(prompt);
+    return status;
+}
+
+/* Of a text that is too long the end token stays where one is. */
+static void cut_label_text(const lspo_dataset_t *dataset, lspo_part_t *part, size_t first)
+{
+    if (part->tokens.count - first <= dataset->sequence)
+        return;
+    part->cut++;
+    part->tokens.count = first + dataset->sequence;
+    if (dataset->encoder.end != LSPO_NO_TOKEN)
+        part->tokens.ids[part->tokens.count - 1] = dataset->encoder.end;
+}
+
+static lspo_status_t add_label(lspo_dataset_t *dataset, lspo_part_t *part, const char *where, const json_t *record)
+{
+    text_t text = {0};
+    size_t first = part->tokens.count;
+    const json_t *label = json_object_get(record, "label");
+    lspo_status_t status = text_of(where, record, "text", &text);
+    if (status != LSPO_OK)
+        return status;
+    double class = json_is_number(label) ? json_number_value(label) : -1;
+    if (!(class >= 0 && class < dataset->class_count && class == floor(class)))
+        return lspo_error(LSPO_ERR_INPUT, "%s: \"label\" must be an integer from 0 to %" PRIu32, where,
+                          dataset->class_count - 1);
+    status = append_special(dataset->encoder.begin, &part->tokens);
+    if (status == LSPO_OK)
+        status = append_text(dataset, part, text);
+    if (status == LSPO_OK)
+        status = append_special(dataset->encoder.end, &part->tokens);
+    if (status != LSPO_OK)
+        return status;
+    if (part->tokens.count == first)
+        return lspo_error(LSPO_ERR_INPUT, "%s: \"text\" is empty", where);
+    cut_label_text(dataset, part, first);
+    lspo_row_t row = {.first = first, .count = (uint32_t)(part->tokens.count - first), .label = (uint32_t) class};
+    return add_row(part, &row);
+}
+
+lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,
+                                      const json_t *record)
+{
+    static lspo_status_t (*const add[])(lspo_dataset_t *, lspo_part_t *, const char *,
+                                        const json_t *) = {[LSPO_FORM_TEXT] = add_stream_text,
+                                                           [LSPO_FORM_PROMPT] = add_prompt,
+                                                           [LSPO_FORM_ALPACA] = add_alpaca,
+                                                           [LSPO_FORM_LABEL] = add_label};
+    int form = json_is_object(record) ? find_form(dataset, record) : -1;
+    if (form < 0)
+        return refuse_record(dataset, where, record);
+    if (part->form >= 0 && (form == LSPO_FORM_TEXT) != (part->form == LSPO_FORM_TEXT))
+        return lspo_error(LSPO_ERR_INPUT, "%s: a record of the form %s among records of the form %s", where,
+                          forms[form].name, forms[part->form].name);
+    part->form = form;
+    lspo_status_t status = check_fields(part, where, (lspo_form_t)form, (json_t *)record);
+    return status == LSPO_OK ? add[form](dataset, part, where, record) : status;
+}

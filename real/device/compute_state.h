@@ -1,0 +1,45 @@
+/* compute_state.h - what a device's kernels hold, and how a call finds its device; private to real/device/compute*.c. */
+#ifndef LSPO_REAL_DEVICE_COMPUTE_STATE_H
+#define LSPO_REAL_DEVICE_COMPUTE_STATE_H
+
+#include "kernels/cuda.h"
+#include "real/device/compute.h"
+
+struct lspo_compute {
+    bool cuda;
+    lspo_number_t number;
+    void *stream, *cublas;
+    lspo_matmul_t *matmul;
+    void *scratch; /* device: losses of rows, their dot products in attention, parts of sums: each for one call only */
+    size_t scratch_bytes;
+    int error; /* the first since status was asked for */
+    const char *failed;
+};
+
+#if LSPO_HAVE_CUDA
+static inline void lspo_compute_note(lspo_compute_t *c, const char *call, int error)
+{
+    if (error == 0 || c->error != 0)
+        return;
+    c->error = error;
+    c->failed = call;
+}
+
+/* The call for the device that c is. */
+#define LSPO_ON(c, host_call, cuda_call)                                                                               \
+    do {                                                                                                               \
+        if ((c)->cuda)                                                                                                 \
+            lspo_compute_note((c), __func__, (cuda_call));                                                             \
+        else                                                                                                           \
+            host_call;                                                                                                 \
+    } while (0)
+#else
+/* sizeof: the GPU's call is not made, and there is none to link, but its arguments are checked. */
+#define LSPO_ON(c, host_call, cuda_call)                                                                               \
+    do {                                                                                                               \
+        (void)sizeof((c)->cuda ? (cuda_call) : 0);                                                                     \
+        host_call;                                                                                                     \
+    } while (0)
+#endif
+
+#endif

@@ -1,0 +1,518 @@
+/* device.c - what is the same for every device: names, caps, exact accounting of memory, paced copies.  See
+ * device.h. */
+#include "real/device/device.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "kernels/blas.h"
+#include "base/names.h"
+#include "base/units.h"
+#include "real/device/device_state.h"
+#include "real/machine/host_memory.h"
+
+enum {
+    SPIN_NS = 40000,         /* the last stretch of a wait, which sleeping would overshoot      */
+    CHUNK_AHEAD_NS = 200000, /* between chunks, sleep only when this far ahead: waking costs too */
+    SLICE_NS = 100000000,    /* longer sleeps look in between whether paces are still kept */
+};
+
+/* ---- time ---- */
+
+uint64_t lspo_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static void sleep_ns(uint64_t ns)
+{
+    static _Thread_local bool slack_is_set;
+    if (!slack_is_set) {
+        prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+        slack_is_set = true;
+    }
+    struct timespec time = {.tv_sec = (time_t)(ns / 1000000000U), .tv_nsec = (long)(ns % 1000000000U)};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static bool is_hurried(const atomic_int *hurry)
+{
+    return hurry && atomic_load_explicit(hurry, memory_order_relaxed) != 0;
+}
+
+/* Sleeps to within SPIN_NS of it. */
+static void sleep_until(uint64_t due_ns, const atomic_int *hurry)
+{
+    for (uint64_t now_ns = lspo_now_ns(); now_ns + SPIN_NS < due_ns && !is_hurried(hurry); now_ns = lspo_now_ns()) {
+        uint64_t left_ns = due_ns - now_ns - SPIN_NS;
+        sleep_ns(hurry && left_ns > SLICE_NS ? SLICE_NS : left_ns);
+    }
+}
+
+static void pace(uint64_t start_ns, double seconds, const atomic_int *hurry)
+{
+    if (!(seconds > 0))
+        return;
+    uint64_t due_ns = start_ns + (uint64_t)(seconds * 1e9);
+    sleep_until(due_ns, hurry);
+    while (lspo_now_ns() < due_ns && !is_hurried(hurry)) {
+    }
+}
+
+void lspo_pace(uint64_t start_ns, double seconds)
+{
+    pace(start_ns, seconds, NULL);
+}
+
+void lspo_device_pace(const lspo_device_t *device, uint64_t start_ns, double seconds)
+{
+    pace(start_ns, seconds, device->hurry);
+}
+
+void lspo_device_set_hurry(lspo_device_t *device, const atomic_int *hurry)
+{
+    device->hurry = hurry;
+}
+
+/* ---- open and close ---- */
+
+static lspo_status_t check_caps(const lspo_device_caps_t *caps)
+{
+    const double positive[] = {caps->h2d_Bps, caps->d2h_Bps, caps->h2d_latency_s, caps->d2h_latency_s, caps->cpu_pps};
+    for (size_t i = 0; i < sizeof positive / sizeof positive[0]; i++)
+        if (!(positive[i] >= 0 && positive[i] < 1e18))
+            return lspo_error(LSPO_ERR_INPUT, "a cap of the device is %g; it must be at least 0 and below 1e18",
+                              positive[i]);
+    const double loss[] = {caps->h2d_duplex_loss, caps->d2h_duplex_loss};
+    for (size_t i = 0; i < 2; i++)
+        if (!(loss[i] >= 0 && loss[i] <= 0.99))
+            return lspo_error(LSPO_ERR_INPUT, "a duplex loss of the link is %g; allowed is 0 to 0.99", loss[i]);
+    return LSPO_OK;
+}
+
+static const char *const device_names[] = {"host", "cuda", "cuda:N"};
+
+/* "cuda" or "cuda:N". */
+static bool is_cuda(const char *name, uint32_t *number_out)
+{
+    if (strncmp(name, "cuda", 4) != 0)
+        return false;
+    const char *digits = name + 5;
+    size_t length = name[4] == ':' ? strlen(digits) : 0;
+    if (name[4] == '\0')
+        digits = "0";
+    else if (length < 1 || length > 4 || strspn(digits, "0123456789") != length)
+        return false;
+    *number_out = (uint32_t)strtoul(digits, NULL, 10);
+    return true;
+}
+
+lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps, lspo_device_t **device_out)
+{
+    uint32_t number = 0;
+    bool cuda = is_cuda(name, &number);
+    if (!cuda && strcmp(name, "host") != 0)
+        return lspo_name_refuse("device", name, device_names, sizeof device_names / sizeof device_names[0], NULL);
+    lspo_status_t status = check_caps(caps);
+    if (status != LSPO_OK)
+        return status;
+    const char *no_blas = lspo_blas_open();
+    if (no_blas)
+        return lspo_error(lspo_blas_lacks_memory() ? LSPO_ERR_MEMORY : LSPO_ERR_DEVICE,
+                          "device '%s' needs OpenBLAS: %s", name, no_blas);
+    if (!cuda && caps->sms)
+        return lspo_error(LSPO_ERR_INPUT, "device '%s': %" PRIu32 " multiprocessors asked for; the host has none", name,
+                          caps->sms);
+    return cuda ? lspo_device_open_cuda(name, number, caps, device_out) : lspo_device_open_host(caps, device_out);
+}
+
+void lspo_device_close(lspo_device_t *device)
+{
+    if (device)
+        device->backend->close(device);
+}
+
+void lspo_device_begin(lspo_device_t *device, const lspo_device_backend_t *backend, const lspo_device_caps_t *caps)
+{
+    device->backend = backend;
+    device->caps = *caps;
+    pthread_mutex_init(&device->lock, NULL);
+    pthread_cond_init(&device->passed, NULL);
+}
+
+void lspo_device_end(lspo_device_t *device)
+{
+    pthread_cond_destroy(&device->passed);
+    pthread_mutex_destroy(&device->lock);
+    free(device);
+}
+
+const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device)
+{
+    return &device->caps;
+}
+
+lspo_status_t lspo_device_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context)
+{
+    return device->backend->describe ? device->backend->describe(device, add, context) : LSPO_OK;
+}
+
+const char *lspo_device_pci_address(const lspo_device_t *device)
+{
+    return device->backend->pci_address ? device->backend->pci_address(device) : NULL;
+}
+
+lspo_compute_t *lspo_device_compute(lspo_device_t *device)
+{
+    return device->backend->compute(device);
+}
+
+lspo_status_t lspo_device_set_number(lspo_device_t *device, lspo_number_t number)
+{
+    return device->backend->set_number(device, number);
+}
+
+/* ---- memory ---- */
+
+/* On whose stream the calling thread's work is queued. */
+static lspo_lane_t stream_lane(lspo_device_t *device)
+{
+    lspo_lane_t lane = device->backend->lane_here(device);
+    return lane == LSPO_LANE_CPU ? LSPO_LANE_GPU : lane;
+}
+
+/* Lock held.  What other lanes have given back but may still use: nothing orders this lane behind theirs until a mark
+ * is passed there. */
+static uint64_t leaving_bytes(lspo_device_t *device)
+{
+    uint64_t bytes = 0;
+    if (!device->backend->is_asynchronous)
+        return 0;
+    lspo_lane_t here = stream_lane(device);
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        if (lane != (int)here)
+            bytes += device->given_back_bytes[lane] - device->passed_bytes[lane];
+    return bytes;
+}
+
+static uint64_t limit_of(const lspo_device_t *device)
+{
+    uint64_t cap_bytes = device->caps.memory_bytes;
+    return cap_bytes == 0 || (device->free_bytes > 0 && device->free_bytes < cap_bytes) ? device->free_bytes
+                                                                                        : cap_bytes;
+}
+
+static bool fits(const lspo_device_t *device, uint64_t used_bytes, size_t bytes)
+{
+    uint64_t limit_bytes = limit_of(device);
+    return limit_bytes == 0 || (bytes <= limit_bytes && used_bytes <= limit_bytes - bytes);
+}
+
+/* Lock held, and released while it sleeps.  A lane's thread waits for what is leaving, which needs no more than that
+ * the marks behind it are waited for: they are, by threads that never take memory. */
+static void wait_for_room(lspo_device_t *device, size_t bytes)
+{
+    if (!device->backend->is_asynchronous || device->backend->lane_here(device) == LSPO_LANE_CPU)
+        return;
+    while (leaving_bytes(device) > 0 && !fits(device, device->in_use_bytes + leaving_bytes(device), bytes))
+        pthread_cond_wait(&device->passed, &device->lock);
+}
+
+static lspo_status_t refuse(const lspo_device_t *device, uint64_t used_bytes, size_t bytes)
+{
+    uint64_t limit_bytes = limit_of(device);
+    double sizes[] = {(double)bytes, (double)used_bytes, (double)limit_bytes,
+                      (double)used_bytes + (double)bytes - (double)limit_bytes};
+    char texts[4][32];
+    for (int i = 0; i < 4; i++)
+        lspo_format_quantity(sizes[i], LSPO_UNIT_BYTES, texts[i], sizeof texts[i]);
+    return lspo_error(
+        LSPO_ERR_FIT, "device memory: %s asked for with %s in use of %s %s: %s short", texts[0], texts[1], texts[2],
+        limit_bytes == device->caps.memory_bytes ? "allowed" : "that were free on the GPU at the start", texts[3]);
+}
+
+static lspo_status_t take_counted(lspo_device_t *device, size_t bytes, void **memory_out)
+{
+    wait_for_room(device, bytes);
+    uint64_t used_bytes = device->in_use_bytes + leaving_bytes(device);
+    if (!fits(device, used_bytes, bytes))
+        return refuse(device, used_bytes, bytes);
+    lspo_status_t status = device->backend->take(device, bytes, true, memory_out);
+    if (status != LSPO_OK)
+        return status;
+    device->in_use_bytes += bytes;
+    if (used_bytes + bytes > device->peak_bytes)
+        device->peak_bytes = used_bytes + bytes;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out)
+{
+    pthread_mutex_lock(&device->lock);
+    lspo_status_t status = take_counted(device, bytes, memory_out);
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+lspo_status_t lspo_device_alloc_uncounted(lspo_device_t *device, size_t bytes, void **memory_out)
+{
+    pthread_mutex_lock(&device->lock);
+    lspo_status_t status = device->backend->take(device, bytes, false, memory_out);
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+void lspo_device_free(lspo_device_t *device, void *memory)
+{
+    if (!memory)
+        return;
+    pthread_mutex_lock(&device->lock);
+    size_t bytes = device->backend->give_back(device, memory);
+    device->in_use_bytes -= bytes;
+    if (device->backend->is_asynchronous)
+        device->given_back_bytes[stream_lane(device)] += bytes;
+    pthread_mutex_unlock(&device->lock);
+}
+
+uint64_t lspo_device_room_bytes(lspo_device_t *device)
+{
+    pthread_mutex_lock(&device->lock);
+    uint64_t limit_bytes = limit_of(device);
+    uint64_t room_bytes = limit_bytes > device->in_use_bytes ? limit_bytes - device->in_use_bytes : 0;
+    pthread_mutex_unlock(&device->lock);
+    return limit_bytes == 0 ? UINT64_MAX : room_bytes;
+}
+
+uint64_t lspo_device_peak_bytes(const lspo_device_t *device)
+{
+    return device->peak_bytes;
+}
+
+uint64_t lspo_device_most_held_bytes(const lspo_device_t *device)
+{
+    return device->backend->most_held_bytes(device);
+}
+
+static lspo_status_t lack_host_memory(uint64_t bytes, uint64_t available_bytes, const lspo_device_host_item_t *items,
+                                      size_t item_count)
+{
+    char needed[32], there[32], item[32], *list = NULL;
+    size_t length = 0;
+    FILE *text = open_memstream(&list, &length);
+    if (!text)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a message");
+    for (size_t i = 0; i < item_count; i++)
+        fprintf(text, "%s %s %s", i ? "," : ":", items[i].purpose,
+                lspo_format_quantity((double)items[i].bytes, LSPO_UNIT_BYTES, item, sizeof item));
+    fclose(text);
+    lspo_status_t status =
+        lspo_error(LSPO_ERR_FIT, "host memory: %s needed, %s available%s",
+                   lspo_format_quantity((double)bytes, LSPO_UNIT_BYTES, needed, sizeof needed),
+                   lspo_format_quantity((double)available_bytes, LSPO_UNIT_BYTES, there, sizeof there), list);
+    free(list);
+    return status;
+}
+
+lspo_status_t lspo_device_host_reserve(lspo_device_t *device, uint64_t bytes, const lspo_device_host_item_t *items,
+                                       size_t item_count)
+{
+    uint64_t available_bytes = lspo_host_memory_available(""), cap_bytes = device->caps.host_memory_bytes;
+    if (cap_bytes > 0 && cap_bytes < available_bytes)
+        available_bytes = cap_bytes;
+    if (bytes > available_bytes)
+        return lack_host_memory(bytes, available_bytes, items, item_count);
+    if (bytes == 0 || !device->backend->host_reserve)
+        return LSPO_OK;
+    pthread_mutex_lock(&device->lock);
+    lspo_status_t status = device->backend->host_reserve(device, bytes);
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+lspo_status_t lspo_device_host_alloc(lspo_device_t *device, size_t bytes, void **memory_out)
+{
+    pthread_mutex_lock(&device->lock);
+    lspo_status_t status = device->backend->host_take(device, bytes, memory_out);
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+void lspo_device_host_free(lspo_device_t *device, void *memory)
+{
+    if (!memory)
+        return;
+    pthread_mutex_lock(&device->lock);
+    device->backend->host_give_back(device, memory);
+    pthread_mutex_unlock(&device->lock);
+}
+
+uint64_t lspo_device_most_host_held_bytes(const lspo_device_t *device)
+{
+    return device->backend->most_host_held_bytes(device);
+}
+
+uint64_t lspo_device_pageable_bytes(const lspo_device_t *device)
+{
+    return device->backend->pageable_bytes ? device->backend->pageable_bytes(device) : 0;
+}
+
+/* ---- copies ---- */
+
+lspo_status_t lspo_device_read(lspo_device_t *device, void *to, const void *from, size_t bytes)
+{
+    return device->backend->read(device, to, from, bytes);
+}
+
+lspo_status_t lspo_device_write(lspo_device_t *device, void *to, const void *from, size_t bytes)
+{
+    return device->backend->write(device, to, from, bytes);
+}
+
+void lspo_device_read_later(lspo_device_t *device, void *to, const void *from, size_t bytes)
+{
+    device->backend->read_later(device, to, from, bytes);
+}
+
+void lspo_device_write_later(lspo_device_t *device, void *to, const void *from, size_t bytes)
+{
+    device->backend->write_later(device, to, from, bytes);
+}
+
+typedef struct {
+    double rate_Bps, latency_s, loss;
+    bool any;
+} pace_t;
+
+static pace_t pace_of(const lspo_device_caps_t *caps, lspo_copy_direction_t direction)
+{
+    pace_t kept = {caps->d2h_Bps, caps->d2h_latency_s, caps->d2h_duplex_loss, false};
+    if (direction == LSPO_COPY_H2D)
+        kept = (pace_t){caps->h2d_Bps, caps->h2d_latency_s, caps->h2d_duplex_loss, false};
+    kept.any = kept.rate_Bps > 0 || kept.latency_s > 0 || kept.loss > 0;
+    return kept;
+}
+
+/* In chunks, because the rate depends on whether the other direction is busy, and that changes while a message is under
+ * way. */
+static void copy_at_pace(lspo_device_t *device, const pace_t *kept, lspo_copy_direction_t direction, void *to,
+                         const void *from, size_t bytes)
+{
+    const size_t chunk_bytes = device->backend->chunk_bytes;
+    atomic_bool *mine = &device->busy[direction], *other = &device->busy[!direction];
+    uint64_t start_ns = lspo_now_ns();
+    double due_s = kept->latency_s; /* after start: when what has been copied so far may have arrived */
+    atomic_store(mine, true);
+    for (size_t at = 0; at < bytes;) {
+        size_t part_bytes = bytes - at < chunk_bytes ? bytes - at : chunk_bytes;
+        uint64_t part_start_ns = lspo_now_ns();
+        device->backend->copy_part(device, direction, (char *)to + at, (const char *)from + at, part_bytes);
+        at += part_bytes;
+        uint64_t now_ns = lspo_now_ns();
+        double part_s =
+            kept->rate_Bps > 0 ? (double)part_bytes / kept->rate_Bps : (double)(now_ns - part_start_ns) * 1e-9;
+        due_s += atomic_load(other) ? part_s / (1 - kept->loss) : part_s;
+        if (at < bytes && start_ns + (uint64_t)(due_s * 1e9) > now_ns + CHUNK_AHEAD_NS)
+            sleep_until(start_ns + (uint64_t)(due_s * 1e9) + SPIN_NS, device->hurry);
+    }
+    if (kept->any)
+        lspo_device_pace(device, start_ns, due_s);
+    atomic_store(mine, false);
+}
+
+void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes)
+{
+    pace_t kept = pace_of(&device->caps, direction);
+    if (!kept.any && device->backend->copy_later)
+        device->backend->copy_later(device, direction, to, from, bytes);
+    else
+        copy_at_pace(device, &kept, direction, to, from, bytes);
+}
+
+/* ---- lanes and marks ---- */
+
+bool lspo_device_is_asynchronous(const lspo_device_t *device)
+{
+    return device->backend->is_asynchronous;
+}
+
+static void pass(lspo_device_t *device, lspo_lane_t lane, uint64_t given_back_bytes)
+{
+    pthread_mutex_lock(&device->lock);
+    if (given_back_bytes > device->passed_bytes[lane])
+        device->passed_bytes[lane] = given_back_bytes;
+    pthread_cond_broadcast(&device->passed);
+    pthread_mutex_unlock(&device->lock);
+}
+
+lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_t lane)
+{
+    if (!device->backend->enter_lane)
+        return LSPO_OK;
+    lspo_status_t status = device->backend->enter_lane(device, lane);
+    pthread_mutex_lock(&device->lock); /* every lane's stream is behind the compute stream's work from here on */
+    device->passed_bytes[LSPO_LANE_GPU] = device->given_back_bytes[LSPO_LANE_GPU];
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+static lspo_status_t no_marks(void)
+{
+    return lspo_error(LSPO_ERR_INTERNAL, "a mark of a device that does what it is asked for at once");
+}
+
+lspo_status_t lspo_device_mark_create(lspo_device_t *device, lspo_device_mark_t **mark_out)
+{
+    return device->backend->mark_create ? device->backend->mark_create(device, mark_out) : no_marks();
+}
+
+void lspo_device_mark_destroy(lspo_device_t *device, lspo_device_mark_t *mark)
+{
+    if (mark)
+        device->backend->mark_destroy(device, mark);
+}
+
+lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark)
+{
+    if (!device->backend->mark_record)
+        return no_marks();
+    pthread_mutex_lock(&device->lock);
+    mark->lane = lane;
+    mark->given_back_bytes = device->given_back_bytes[lane];
+    pthread_mutex_unlock(&device->lock);
+    lspo_status_t status = device->backend->mark_record(device, lane, mark);
+    if (status != LSPO_OK) /* nobody will wait for it */
+        pass(device, lane, mark->given_back_bytes);
+    return status;
+}
+
+lspo_status_t lspo_device_mark_wait(lspo_device_t *device, lspo_device_mark_t *mark)
+{
+    if (!device->backend->mark_wait)
+        return no_marks();
+    lspo_status_t status = device->backend->mark_wait(device, mark);
+    pass(device, mark->lane, mark->given_back_bytes); /* also of a device that failed: nobody shall wait for more */
+    return status;
+}
+
+lspo_status_t lspo_device_mark_time(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out)
+{
+    return device->backend->mark_time ? device->backend->mark_time(device, mark, ns_out) : no_marks();
+}
+
+void lspo_device_range_begin(lspo_device_t *device, const char *name)
+{
+    if (device->caps.nvtx && device->backend->range_begin)
+        device->backend->range_begin(device, name);
+}
+
+void lspo_device_range_end(lspo_device_t *device)
+{
+    if (device->caps.nvtx && device->backend->range_end)
+        device->backend->range_end(device);
+}

@@ -1,0 +1,83 @@
+/* device_state.h - what every device has, and what each does its own way: for real/device/device*.c only. */
+#ifndef LSPO_REAL_DEVICE_DEVICE_STATE_H
+#define LSPO_REAL_DEVICE_DEVICE_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "real/device/device.h"
+
+/* Functions of real/device/device.h without `lspo_device_`, unless stated.  NULL: nothing to do, or nothing to tell. */
+typedef struct {
+    bool is_asynchronous;
+    size_t chunk_bytes; /* of a paced copy */
+    void (*close)(lspo_device_t *device);
+
+    /* Under the device's lock, within its cap; give_back returns the bytes that were counted. */
+    lspo_status_t (*take)(lspo_device_t *device, size_t bytes, bool counted, void **memory_out);
+    size_t (*give_back)(lspo_device_t *device, void *memory);
+    lspo_status_t (*host_take)(lspo_device_t *device, size_t bytes, void **memory_out);
+    void (*host_give_back)(lspo_device_t *device, void *memory);
+    lspo_status_t (*host_reserve)(lspo_device_t *device, uint64_t bytes);
+
+    uint64_t (*most_held_bytes)(const lspo_device_t *device);
+    uint64_t (*most_host_held_bytes)(const lspo_device_t *device);
+    uint64_t (*pageable_bytes)(const lspo_device_t *device);
+    lspo_status_t (*describe)(const lspo_device_t *device, lspo_device_entry_t add, void *context);
+    const char *(*pci_address)(const lspo_device_t *device);
+
+    lspo_compute_t *(*compute)(lspo_device_t *device);
+    lspo_status_t (*set_number)(lspo_device_t *device, lspo_number_t number);
+
+    /* Part of a paced message, there on return; a whole one without a pace, queued; all that is queued there. */
+    void (*copy_part)(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes);
+    void (*copy_later)(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from,
+                       size_t bytes);
+    lspo_status_t (*read)(lspo_device_t *device, void *to, const void *from, size_t bytes);
+    lspo_status_t (*write)(lspo_device_t *device, void *to, const void *from, size_t bytes);
+    void (*read_later)(lspo_device_t *device, void *to, const void *from, size_t bytes);
+    void (*write_later)(lspo_device_t *device, void *to, const void *from, size_t bytes);
+
+    /* Of asynchronous devices.  lane_here: the calling thread's; the CPU's for a thread of none. */
+    lspo_lane_t (*lane_here)(lspo_device_t *device);
+    lspo_status_t (*enter_lane)(lspo_device_t *device, lspo_lane_t lane);
+    lspo_status_t (*mark_create)(lspo_device_t *device, lspo_device_mark_t **mark_out);
+    void (*mark_destroy)(lspo_device_t *device, lspo_device_mark_t *mark);
+    lspo_status_t (*mark_record)(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark);
+    lspo_status_t (*mark_wait)(lspo_device_t *device, lspo_device_mark_t *mark);
+    lspo_status_t (*mark_time)(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out);
+    void (*range_begin)(lspo_device_t *device, const char *name);
+    void (*range_end)(lspo_device_t *device);
+} lspo_device_backend_t;
+
+/* A backend's own mark begins with this. */
+struct lspo_device_mark {
+    lspo_lane_t lane;
+    uint64_t given_back_bytes; /* on the lane's stream before it */
+};
+
+/* A backend's own state begins with this. */
+struct lspo_device {
+    const lspo_device_backend_t *backend;
+    lspo_device_caps_t caps;
+    pthread_mutex_t lock;
+    uint64_t free_bytes;   /* of a GPU when it was opened; 0: not known */
+    uint64_t in_use_bytes; /* taken and not given back by calls */
+    uint64_t peak_bytes;   /* of these and of what has been given back but may still be in use when a lane takes more */
+    /* Of each lane's stream: all that was given back there, and how much of it before marks that were passed. */
+    uint64_t given_back_bytes[LSPO_LANE_COUNT], passed_bytes[LSPO_LANE_COUNT];
+    pthread_cond_t passed;   /* more of them */
+    atomic_bool busy[2];     /* by direction, where copies are paced */
+    const atomic_int *hurry; /* nonzero: no pace is kept any more; NULL: all are */
+};
+
+/* `caps` is checked. */
+lspo_status_t lspo_device_open_host(const lspo_device_caps_t *caps, lspo_device_t **device_out);
+lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lspo_device_caps_t *caps,
+                                    lspo_device_t **device_out);
+
+/* For backends: begin and end what they share. */
+void lspo_device_begin(lspo_device_t *device, const lspo_device_backend_t *backend, const lspo_device_caps_t *caps);
+void lspo_device_end(lspo_device_t *device);
+
+#endif

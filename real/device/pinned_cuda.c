@@ -1,0 +1,264 @@
+/* pinned_cuda.c - page-locked host memory in blocks: one that was reserved, and one for each part that found no room.
+ *
+ * A block is pinned whole; where that is refused, in pieces from its begin as far as it goes; where not even one is pinned,
+ * the driver is asked for memory of its own, which some systems allow that refuse to pin what is there.  A copy must not
+ * cross pieces: the driver refuses a range that lies in two. */
+#if LSPO_HAVE_CUDA
+#include <linux/mempolicy.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "real/device/device_cuda.h"
+
+enum { UNIT_BYTES = 64 };
+#define PIECE_BYTES ((size_t)256 << 20)
+
+typedef struct {
+    size_t at, bytes; /* whole units */
+    bool taken;
+} part_t;
+
+typedef struct {
+    char *memory;
+    size_t bytes;
+    size_t piece_bytes, pinned_bytes; /* pinned from the begin on, in pieces of this size but for the last */
+    bool drivers;                     /* memory of cudaHostAlloc(), pinned as one */
+    size_t used_bytes, touched_bytes; /* up to the end of the last part; of any part so far: beyond, all is zero */
+    part_t *parts;
+    size_t part_count, part_room, taken_count;
+} block_t;
+
+struct lspo_pinned {
+    int node; /* of the machine's memory, nearest to the GPU; below 0: any */
+    block_t *blocks;
+    size_t block_count;
+    uint64_t held_bytes, most_held_bytes;
+};
+
+lspo_status_t lspo_pinned_create(int node, lspo_pinned_t **pinned_out)
+{
+    lspo_pinned_t *pinned = calloc(1, sizeof *pinned);
+    if (!pinned)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a device");
+    pinned->node = node;
+    *pinned_out = pinned;
+    return LSPO_OK;
+}
+
+/* Near the GPU where there is room, and on huge pages: the CPU's optimizer walks all of it in every step.  Wishes only. */
+static void place(const lspo_pinned_t *pinned, void *memory, size_t bytes)
+{
+    unsigned long nodes = 1;
+    const int bits = (int)(8 * sizeof nodes);
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    if (pinned->node < 0 || pinned->node >= bits)
+        return;
+    nodes <<= pinned->node;
+    syscall(SYS_mbind, memory, bytes, MPOL_PREFERRED, &nodes, (unsigned long)bits + 1, 0U);
+}
+
+static bool pin(const block_t *block, size_t at, size_t bytes)
+{
+    if (cudaHostRegister(block->memory + at, bytes, cudaHostRegisterDefault) == cudaSuccess)
+        return true;
+    cudaGetLastError(); /* a refusal is no failure of what comes next */
+    return false;
+}
+
+static void pin_block(block_t *block)
+{
+    block->piece_bytes = block->bytes;
+    if (pin(block, 0, block->bytes)) {
+        block->pinned_bytes = block->bytes;
+        return;
+    }
+    block->piece_bytes = PIECE_BYTES;
+    while (block->pinned_bytes < block->bytes) {
+        size_t rest_bytes = block->bytes - block->pinned_bytes;
+        size_t bytes = rest_bytes < PIECE_BYTES ? rest_bytes : PIECE_BYTES;
+        if (!pin(block, block->pinned_bytes, bytes))
+            return;
+        block->pinned_bytes += bytes;
+    }
+}
+
+static bool map_block(const lspo_pinned_t *pinned, block_t *block)
+{
+    void *memory = mmap(NULL, block->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    place(pinned, memory, block->bytes);
+    block->memory = memory;
+    return true;
+}
+
+/* What the driver gives is not zero everywhere; what take_from() has not touched must be. */
+static void ask_driver(block_t *block)
+{
+    void *memory;
+    madvise(block->memory, block->bytes, MADV_DONTNEED); /* pages that refused pinning touched: not twice in memory */
+    if (cudaHostAlloc(&memory, block->bytes, cudaHostAllocPortable) != cudaSuccess) {
+        cudaGetLastError();
+        return;
+    }
+    munmap(block->memory, block->bytes);
+    memset(memory, 0, block->bytes);
+    block->memory = memory;
+    block->drivers = true;
+    block->piece_bytes = block->pinned_bytes = block->bytes;
+}
+
+static lspo_status_t add_block(lspo_pinned_t *pinned, uint64_t bytes, block_t **block_out)
+{
+    block_t *blocks = realloc(pinned->blocks, (pinned->block_count + 1) * sizeof *blocks);
+    if (!blocks)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a device");
+    pinned->blocks = blocks;
+    block_t *block = &blocks[pinned->block_count];
+    *block = (block_t){.bytes = (size_t)bytes};
+    if (!map_block(pinned, block))
+        return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", (size_t)bytes);
+    pinned->block_count++;
+    pin_block(block);
+    if (block->pinned_bytes == 0)
+        ask_driver(block);
+    pinned->held_bytes += bytes;
+    if (pinned->held_bytes > pinned->most_held_bytes)
+        pinned->most_held_bytes = pinned->held_bytes;
+    *block_out = block;
+    return LSPO_OK;
+}
+
+static void remove_block(lspo_pinned_t *pinned, block_t *block)
+{
+    for (size_t at = 0; !block->drivers && at < block->pinned_bytes; at += block->piece_bytes)
+        cudaHostUnregister(block->memory + at);
+    if (block->drivers)
+        cudaFreeHost(block->memory);
+    else
+        munmap(block->memory, block->bytes);
+    free(block->parts);
+    pinned->held_bytes -= block->bytes;
+    *block = pinned->blocks[--pinned->block_count];
+}
+
+void lspo_pinned_destroy(lspo_pinned_t *pinned)
+{
+    if (!pinned)
+        return;
+    while (pinned->block_count > 0)
+        remove_block(pinned, &pinned->blocks[pinned->block_count - 1]);
+    free(pinned->blocks);
+    free(pinned);
+}
+
+lspo_status_t lspo_pinned_reserve(lspo_pinned_t *pinned, uint64_t bytes)
+{
+    block_t *block;
+    for (size_t i = pinned->block_count; i-- > 0;) { /* what an earlier session left */
+        if (pinned->blocks[i].taken_count == 0)
+            remove_block(pinned, &pinned->blocks[i]);
+    }
+    return add_block(pinned, (bytes + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES, &block);
+}
+
+static void *hand_out(block_t *block, part_t *part)
+{
+    size_t end = part->at + part->bytes;
+    if (part->at < block->touched_bytes)
+        memset(block->memory + part->at, 0, (end < block->touched_bytes ? end : block->touched_bytes) - part->at);
+    if (end > block->touched_bytes)
+        block->touched_bytes = end;
+    part->taken = true;
+    block->taken_count++;
+    return block->memory + part->at;
+}
+
+/* A part of the size that was given back, or a new one at the end; NULL where there is neither, or no memory. */
+static void *take_from(block_t *block, size_t bytes)
+{
+    for (size_t i = 0; i < block->part_count; i++)
+        if (!block->parts[i].taken && block->parts[i].bytes == bytes)
+            return hand_out(block, &block->parts[i]);
+    if (bytes > block->bytes - block->used_bytes)
+        return NULL;
+    if (block->part_count == block->part_room) {
+        size_t room = 2 * block->part_room + 8;
+        part_t *parts = realloc(block->parts, room * sizeof *parts);
+        if (!parts)
+            return NULL;
+        block->parts = parts;
+        block->part_room = room;
+    }
+    part_t *part = &block->parts[block->part_count++];
+    *part = (part_t){.at = block->used_bytes, .bytes = bytes};
+    block->used_bytes += bytes;
+    return hand_out(block, part);
+}
+
+lspo_status_t lspo_pinned_take(lspo_pinned_t *pinned, size_t bytes, void **memory_out)
+{
+    if (bytes > SIZE_MAX / 2)
+        return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", bytes);
+    size_t whole_bytes = (bytes + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES;
+    whole_bytes = whole_bytes ? whole_bytes : UNIT_BYTES;
+    void *memory = NULL;
+    for (size_t i = 0; !memory && i < pinned->block_count; i++)
+        memory = take_from(&pinned->blocks[i], whole_bytes);
+    if (!memory) {
+        block_t *block;
+        lspo_status_t status = add_block(pinned, whole_bytes, &block);
+        if (status != LSPO_OK)
+            return status;
+        memory = take_from(block, whole_bytes);
+    }
+    if (!memory)
+        return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", bytes);
+    *memory_out = memory;
+    return LSPO_OK;
+}
+
+static block_t *block_of(const lspo_pinned_t *pinned, const void *memory)
+{
+    const char *at = memory;
+    for (size_t i = 0; i < pinned->block_count; i++)
+        if (at >= pinned->blocks[i].memory && at < pinned->blocks[i].memory + pinned->blocks[i].bytes)
+            return &pinned->blocks[i];
+    return NULL;
+}
+
+/* A block stays until the next reservation, so that a steady state pins nothing. */
+void lspo_pinned_give_back(lspo_pinned_t *pinned, void *memory)
+{
+    block_t *block = block_of(pinned, memory);
+    if (!block)
+        return;
+    for (size_t i = 0; i < block->part_count; i++)
+        if (block->parts[i].taken && block->memory + block->parts[i].at == memory) {
+            block->parts[i].taken = false;
+            block->taken_count--;
+        }
+    while (block->part_count > 0 && !block->parts[block->part_count - 1].taken)
+        block->used_bytes = block->parts[--block->part_count].at;
+}
+
+uint64_t lspo_pinned_most_held_bytes(const lspo_pinned_t *pinned)
+{
+    return pinned->most_held_bytes;
+}
+
+size_t lspo_pinned_piece(const lspo_pinned_t *pinned, const void *memory, size_t bytes, bool *is_pinned_out)
+{
+    const block_t *block = block_of(pinned, memory);
+    size_t at = block ? (size_t)((const char *)memory - block->memory) : 0;
+    *is_pinned_out = block && at < block->pinned_bytes;
+    if (!*is_pinned_out)
+        return bytes;
+    size_t end = (at / block->piece_bytes + 1) * block->piece_bytes;
+    end = end < block->pinned_bytes ? end : block->pinned_bytes;
+    return bytes < end - at ? bytes : end - at;
+}
+#endif

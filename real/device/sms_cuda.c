@@ -1,0 +1,94 @@
+/* sms_cuda.c - fewer multiprocessors than the GPU has, so that a large card can stand in for a smaller one: a green
+ * context of the driver's.  Its functions are asked for by name, since nothing else here is linked with the driver. */
+#if LSPO_HAVE_CUDA
+#include <cuda.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "real/device/device_cuda.h"
+
+enum { NEEDED_VERSION = 12050 };
+
+typedef struct {
+    CUresult (*device_get)(CUdevice *device, int ordinal);
+    CUresult (*get_resource)(CUdevice device, CUdevResource *resource, CUdevResourceType type);
+    CUresult (*split)(CUdevResource *result, unsigned *groups, const CUdevResource *input, CUdevResource *rest,
+                      unsigned flags, unsigned least_count);
+    CUresult (*describe)(CUdevResourceDesc *description, CUdevResource *resources, unsigned count);
+    CUresult (*create)(CUgreenCtx *context, CUdevResourceDesc description, CUdevice device, unsigned flags);
+    CUresult (*destroy)(CUgreenCtx context);
+    CUresult (*create_stream)(CUstream *stream, CUgreenCtx context, unsigned flags, int priority);
+} driver_t;
+
+static bool find(const char *name, void *function_out)
+{
+    void *function = NULL;
+    enum cudaDriverEntryPointQueryResult result;
+#if CUDART_VERSION >= 12050
+    cudaError_t error = cudaGetDriverEntryPointByVersion(name, &function, NEEDED_VERSION, cudaEnableDefault, &result);
+#else
+    cudaError_t error = cudaGetDriverEntryPoint(name, &function, cudaEnableDefault, &result);
+#endif
+    if (error != cudaSuccess || result != cudaDriverEntryPointSuccess || !function) {
+        cudaGetLastError();
+        return false;
+    }
+    memcpy(function_out, &function, sizeof function);
+    return true;
+}
+
+static bool find_all(driver_t *driver)
+{
+    return find("cuDeviceGet", &driver->device_get) && find("cuDeviceGetDevResource", &driver->get_resource) &&
+           find("cuDevSmResourceSplitByCount", &driver->split) &&
+           find("cuDevResourceGenerateDesc", &driver->describe) && find("cuGreenCtxCreate", &driver->create) &&
+           find("cuGreenCtxDestroy", &driver->destroy) && find("cuGreenCtxStreamCreate", &driver->create_stream);
+}
+
+static lspo_status_t refused(uint32_t count, const char *what, CUresult result)
+{
+    return lspo_error(LSPO_ERR_DEVICE, "--sms %" PRIu32 ": %s (CUDA driver error %d)", count, what, (int)result);
+}
+
+lspo_status_t lspo_sms_open(int number, uint32_t count, int priority, lspo_sms_t *sms_out)
+{
+    driver_t driver;
+    CUdevice device;
+    CUdevResource all, some;
+    CUdevResourceDesc description;
+    CUgreenCtx context;
+    CUstream stream;
+    unsigned groups = 1;
+    if (!find_all(&driver))
+        return lspo_error(LSPO_ERR_DEVICE,
+                          "--sms %" PRIu32 ": this driver has no green contexts; CUDA 12.5 or newer is needed", count);
+    CUresult result = driver.device_get(&device, number);
+    if (result == CUDA_SUCCESS)
+        result = driver.get_resource(device, &all, CU_DEV_RESOURCE_TYPE_SM);
+    if (result != CUDA_SUCCESS)
+        return refused(count, "the GPU does not tell its multiprocessors", result);
+    if (count > all.sm.smCount)
+        return lspo_error(LSPO_ERR_INPUT, "--sms %" PRIu32 ": the GPU has %u multiprocessors", count, all.sm.smCount);
+    result = driver.split(&some, &groups, &all, NULL, 0, count);
+    if (result == CUDA_SUCCESS)
+        result = driver.describe(&description, &some, 1);
+    if (result == CUDA_SUCCESS)
+        result = driver.create(&context, description, device, CU_GREEN_CTX_DEFAULT_STREAM);
+    if (result != CUDA_SUCCESS)
+        return refused(count, "the GPU cannot be parted so", result);
+    result = driver.create_stream(&stream, context, CU_STREAM_NON_BLOCKING, priority);
+    if (result != CUDA_SUCCESS) {
+        driver.destroy(context);
+        return refused(count, "no stream on a part of the GPU", result);
+    }
+    *sms_out = (lspo_sms_t){.context = context, .stream = stream, .count = some.sm.smCount};
+    return LSPO_OK;
+}
+
+void lspo_sms_close(const lspo_sms_t *sms)
+{
+    CUresult (*destroy)(CUgreenCtx context);
+    if (sms->context && find("cuGreenCtxDestroy", &destroy))
+        destroy(sms->context);
+}
+#endif

@@ -1,0 +1,456 @@
+/* executor.c - see executor.h.  One mutex guards everything; it is held for the few hundred nanoseconds between ops
+ * only, and each thread sleeps on a condition variable of its own, so that an end wakes none but the lanes it feeds. */
+#include "real/execute/executor.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "plan/ready.h"
+#include "real/device/device.h"
+#include "real/execute/room.h"
+
+typedef struct executor executor_t;
+
+typedef struct {
+    executor_t *executor;
+    lspo_lane_t lane;
+    pthread_cond_t wake; /* its thread: an op is ready or a slot is free */
+    /* A queue's ops that are issued and have not ended, the oldest at `oldest`; an op's slot is its place here. */
+    lspo_op_id_t issued[LSPO_ISSUED_MAX];
+    uint32_t depth, oldest, issued_count;
+    bool closed;                /* nothing more will be issued */
+    bool starves;               /* none of its ready ops had room */
+    pthread_cond_t wake_waiter; /* its second thread: an op is issued, or the lane is closed */
+    uint64_t ended_ns;          /* when the latest op ended */
+} lane_t;
+
+struct executor {
+    const lspo_plan_t *plan;
+    const lspo_executor_calls_t *calls;
+    const atomic_int *stop;
+    lspo_trace_t *trace;
+    lspo_ready_t ready;
+    bool bounded; /* by room */
+    lspo_room_t room;
+    lspo_ready_entry_t *passed_over; /* while a lane looks for an op that has room */
+    uint64_t *end_ns;                /* of each op; NULL where no lane is a queue */
+    pthread_mutex_t lock;
+    pthread_cond_t entered; /* all lanes are on their threads */
+    uint32_t entered_count;
+    uint32_t op_count;    /* to be run: the plan's, or fewer since it was cut */
+    lspo_op_id_t reached; /* the highest that has begun */
+    bool cut;
+    uint32_t ended_count;
+    uint32_t busy_count; /* ops that run or are issued */
+    uint32_t turn;       /* of readiness: counts what makes ops ready */
+    uint64_t zero_ns;
+    lspo_status_t status;
+    lane_t lanes[LSPO_LANE_COUNT];
+};
+
+static void wake_lanes(executor_t *executor, uint32_t lanes)
+{
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        if (lanes >> lane & 1)
+            pthread_cond_signal(&executor->lanes[lane].wake);
+}
+
+/* Lock held: `op` has ended.  What it gave back may be room for others. */
+static void make_room(executor_t *executor, lspo_op_id_t op)
+{
+    if (!executor->bounded)
+        return;
+    lspo_room_end(&executor->room, op);
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        if (executor->lanes[lane].starves)
+            pthread_cond_signal(&executor->lanes[lane].wake);
+}
+
+/* The first reason to end is the one that is returned. */
+static void stop_with(executor_t *executor, lspo_status_t status)
+{
+    if (executor->status == LSPO_OK)
+        executor->status = status;
+    wake_lanes(executor, LSPO_READY_ALL_LANES);
+}
+
+/* Lock held.  True when this lane has nothing left to wait for. */
+static bool lane_is_done(executor_t *executor)
+{
+    if (executor->status != LSPO_OK || executor->ended_count == executor->op_count)
+        return true;
+    uint32_t ready_count = 0;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        ready_count += executor->ready.lanes[lane].count;
+    if (executor->busy_count == 0 && ready_count == 0) {
+        stop_with(executor, lspo_error(LSPO_ERR_INTERNAL,
+                                       "the plan stands still after %u of %u ops: a dependency "
+                                       "can never end",
+                                       executor->ended_count, executor->plan->op_count));
+        return true;
+    }
+    return false;
+}
+
+static uint64_t latest(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns > b_ns ? a_ns : b_ns;
+}
+
+/* Lock held; where two clocks are at work: see lspo_execute_calls(). */
+static void keep_order(const executor_t *executor, const lane_t *lane, lspo_op_id_t id, uint64_t *start_ns,
+                       uint64_t *end_ns)
+{
+    const lspo_op_t *op = &executor->plan->ops[id];
+    *start_ns = latest(*start_ns, latest(executor->zero_ns, lane->ended_ns));
+    for (uint32_t d = op->dep_first; d < op->dep_first + op->dep_count; d++)
+        *start_ns = latest(*start_ns, executor->end_ns[executor->plan->deps[d]]);
+    *end_ns = latest(*start_ns, *end_ns);
+    executor->end_ns[id] = *end_ns;
+}
+
+/* Lock held. */
+static void end_op(executor_t *executor, lane_t *lane, lspo_op_id_t op, uint64_t start_ns, uint64_t end_ns)
+{
+    if (executor->end_ns)
+        keep_order(executor, lane, op, &start_ns, &end_ns);
+    lane->ended_ns = end_ns;
+    lspo_trace_row_t *row = &executor->trace->rows[executor->trace->row_count++];
+    lspo_trace_row_from_op(executor->plan, op, row);
+    row->start_ns = start_ns - executor->zero_ns;
+    row->end_ns = end_ns - executor->zero_ns;
+    executor->ended_count++;
+    executor->turn++;
+    make_room(executor, op);
+    wake_lanes(executor, lane->depth > 0 ? lspo_ready_end_issued(&executor->ready, op, executor->turn)
+                                         : lspo_ready_end(&executor->ready, op, executor->turn));
+    if (executor->ended_count == executor->op_count)
+        wake_lanes(executor, LSPO_READY_ALL_LANES);
+}
+
+static lspo_status_t finish_op(const executor_t *executor, lspo_op_id_t op)
+{
+    const lspo_executor_calls_t *calls = executor->calls;
+    return calls->finish ? calls->finish(calls->context, &executor->plan->ops[op]) : LSPO_OK;
+}
+
+/* Lock held on entry and return, released while the op runs. */
+static void run_op(executor_t *executor, lane_t *lane, lspo_op_id_t op)
+{
+    pthread_mutex_unlock(&executor->lock);
+    uint64_t start_ns = lspo_now_ns();
+    lspo_status_t status = executor->calls->run(executor->calls->context, &executor->plan->ops[op]);
+    if (status == LSPO_OK)
+        status = finish_op(executor, op);
+    uint64_t end_ns = lspo_now_ns();
+
+    pthread_mutex_lock(&executor->lock);
+    executor->busy_count--;
+    if (status == LSPO_OK)
+        end_op(executor, lane, op, start_ns, end_ns);
+    else
+        stop_with(executor, status);
+}
+
+/* ---- queues ---- */
+
+/* True when something may have been queued, which has to be waited for. */
+static bool queue_op(const executor_t *executor, const lane_t *lane, lspo_op_id_t op, uint32_t slot,
+                     lspo_status_t *status)
+{
+    const lspo_executor_calls_t *calls = executor->calls;
+    *status = calls->begin(calls->context, lane->lane, slot);
+    if (*status != LSPO_OK)
+        return false;
+    *status = calls->run(calls->context, &executor->plan->ops[op]);
+    lspo_status_t issued = calls->issued(calls->context, lane->lane, slot);
+    if (*status == LSPO_OK)
+        *status = issued;
+    return issued == LSPO_OK;
+}
+
+/* Lock held on entry and return, released while the op is put into the queue. */
+static void issue_op(executor_t *executor, lane_t *lane, lspo_op_id_t op)
+{
+    lspo_status_t status;
+    uint32_t slot = (lane->oldest + lane->issued_count) % lane->depth;
+    pthread_mutex_unlock(&executor->lock);
+    bool queued = queue_op(executor, lane, op, slot, &status);
+
+    pthread_mutex_lock(&executor->lock);
+    if (status != LSPO_OK)
+        stop_with(executor, status);
+    if (!queued) {
+        executor->busy_count--;
+        return;
+    }
+    lane->issued[slot] = op;
+    lane->issued_count++;
+    lspo_ready_issue(&executor->ready, op, ++executor->turn);
+    pthread_cond_signal(&lane->wake_waiter);
+}
+
+/* Lock held on entry and return.  Its slot is in use until it has ended. */
+static void end_oldest(executor_t *executor, lane_t *lane)
+{
+    const lspo_executor_calls_t *calls = executor->calls;
+    uint32_t slot = lane->oldest;
+    lspo_op_id_t op = lane->issued[slot];
+    uint64_t start_ns = 0, end_ns = 0;
+    pthread_mutex_unlock(&executor->lock);
+    lspo_status_t status = calls->wait(calls->context, lane->lane, slot, &start_ns, &end_ns);
+
+    pthread_mutex_lock(&executor->lock);
+    if (status == LSPO_OK && executor->status == LSPO_OK) {
+        pthread_mutex_unlock(&executor->lock);
+        status = finish_op(executor, op);
+        pthread_mutex_lock(&executor->lock);
+    }
+    executor->busy_count--;
+    lane->oldest = (slot + 1) % lane->depth;
+    lane->issued_count--;
+    if (status != LSPO_OK)
+        stop_with(executor, status);
+    else if (executor->status == LSPO_OK)
+        end_op(executor, lane, op, start_ns, end_ns);
+    if (executor->ready.lanes[lane->lane].count > 0 || lane_is_done(executor))
+        pthread_cond_signal(&lane->wake);
+}
+
+/* The second thread of a queue. */
+static void *waiter_main(void *lane_void)
+{
+    lane_t *lane = lane_void;
+    executor_t *executor = lane->executor;
+    pthread_mutex_lock(&executor->lock);
+    while (lane->issued_count > 0 || !lane->closed) {
+        if (lane->issued_count > 0)
+            end_oldest(executor, lane);
+        else
+            pthread_cond_wait(&lane->wake_waiter, &executor->lock);
+    }
+    pthread_mutex_unlock(&executor->lock);
+    return NULL;
+}
+
+/* ---- lanes ---- */
+
+/* Lock held.  The first of the lane's ready ops that has room; false when none has.  What was cut off is dropped. */
+static bool choose_op(executor_t *executor, lane_t *lane, lspo_op_id_t *op_out)
+{
+    lspo_ready_lane_t *ready = &executor->ready.lanes[lane->lane];
+    uint32_t passed_count = 0;
+    lane->starves = true;
+    while (lane->starves && ready->count > 0) {
+        lspo_ready_entry_t first = ready->heap[0];
+        *op_out = lspo_ready_pop(ready);
+        if (*op_out >= executor->op_count)
+            continue;
+        lane->starves = executor->bounded && !lspo_room_admits(&executor->room, *op_out);
+        if (lane->starves)
+            executor->passed_over[passed_count++] = first;
+    }
+    while (passed_count > 0)
+        lspo_ready_push(ready, executor->passed_over[--passed_count]);
+    return !lane->starves;
+}
+
+/* Lock held. */
+static void interrupt(executor_t *executor)
+{
+    const lspo_executor_calls_t *calls = executor->calls;
+    if (!calls->cut) {
+        stop_with(executor, lspo_error(LSPO_ERR_INTERRUPTED, "interrupted after %u of %u ops", executor->ended_count,
+                                       executor->plan->op_count));
+        return;
+    }
+    uint32_t op_count = calls->cut(calls->context, executor->reached);
+    assert(op_count > executor->reached && op_count <= executor->plan->op_count);
+    executor->op_count = op_count;
+    executor->cut = true;
+    wake_lanes(executor, LSPO_READY_ALL_LANES);
+}
+
+/* Lock held on entry and return.  False when nothing can be served before another op has ended. */
+static bool serve_next(executor_t *executor, lane_t *lane)
+{
+    lspo_op_id_t op;
+    if (executor->stop && !executor->cut && atomic_load_explicit(executor->stop, memory_order_relaxed)) {
+        interrupt(executor);
+        return true;
+    }
+    if (!choose_op(executor, lane, &op))
+        return false;
+    if (op > executor->reached)
+        executor->reached = op;
+    executor->busy_count++;
+    if (executor->bounded)
+        lspo_room_begin(&executor->room, op);
+    if (lane->depth > 0)
+        issue_op(executor, lane, op);
+    else
+        run_op(executor, lane, op);
+    return true;
+}
+
+/* Lock held.  Time zero is when the last lane stands ready. */
+static void wait_for_all_lanes(executor_t *executor)
+{
+    if (++executor->entered_count == LSPO_LANE_COUNT) {
+        executor->zero_ns = lspo_now_ns();
+        pthread_cond_broadcast(&executor->entered);
+    }
+    while (executor->entered_count < LSPO_LANE_COUNT && executor->status == LSPO_OK)
+        pthread_cond_wait(&executor->entered, &executor->lock);
+}
+
+/* Lock held. */
+static void serve(executor_t *executor, lane_t *lane)
+{
+    const lspo_ready_lane_t *ready = &executor->ready.lanes[lane->lane];
+    while (!lane_is_done(executor)) {
+        bool may_serve = ready->count > 0 && (lane->depth == 0 || lane->issued_count < lane->depth);
+        if (!may_serve || !serve_next(executor, lane))
+            pthread_cond_wait(&lane->wake, &executor->lock);
+    }
+}
+
+static lspo_status_t no_thread(const lane_t *lane)
+{
+    return lspo_error(LSPO_ERR_MEMORY, "cannot start a thread for lane %s", lspo_lane_name(lane->lane));
+}
+
+/* Without the lock.  A waiter is started by the lane's own thread, so that it has its placement. */
+static void *lane_main(void *lane_void)
+{
+    lane_t *lane = lane_void;
+    executor_t *executor = lane->executor;
+    pthread_t waiter;
+    if (executor->calls->enter_lane)
+        executor->calls->enter_lane(executor->calls->context, lane->lane);
+    bool waits = lane->depth > 0;
+    lspo_status_t status = LSPO_OK;
+    if (waits && pthread_create(&waiter, NULL, waiter_main, lane) != 0) {
+        status = no_thread(lane);
+        waits = false;
+    }
+
+    pthread_mutex_lock(&executor->lock);
+    if (status != LSPO_OK)
+        stop_with(executor, status);
+    wait_for_all_lanes(executor);
+    serve(executor, lane);
+    lane->closed = true;
+    pthread_cond_signal(&lane->wake_waiter);
+    pthread_mutex_unlock(&executor->lock);
+    if (waits)
+        pthread_join(waiter, NULL);
+    return NULL;
+}
+
+/* ---- beginning and end ---- */
+
+static void prepare_lanes(executor_t *executor)
+{
+    pthread_mutex_init(&executor->lock, NULL);
+    pthread_cond_init(&executor->entered, NULL);
+    for (int i = 0; i < LSPO_LANE_COUNT; i++) {
+        lane_t *lane = &executor->lanes[i];
+        *lane = (lane_t){.executor = executor, .lane = (lspo_lane_t)i, .depth = executor->calls->depth[i]};
+        pthread_cond_init(&lane->wake, NULL);
+        pthread_cond_init(&lane->wake_waiter, NULL);
+    }
+}
+
+static void executor_release(executor_t *executor)
+{
+    for (int i = 0; i < LSPO_LANE_COUNT; i++) {
+        pthread_cond_destroy(&executor->lanes[i].wake_waiter);
+        pthread_cond_destroy(&executor->lanes[i].wake);
+    }
+    pthread_cond_destroy(&executor->entered);
+    pthread_mutex_destroy(&executor->lock);
+    free(executor->end_ns);
+    free(executor->passed_over);
+    lspo_room_release(&executor->room);
+    lspo_ready_release(&executor->ready);
+    lspo_trace_destroy(executor->trace);
+}
+
+static lspo_status_t make_end_times(executor_t *executor)
+{
+    bool queues = false;
+    for (int i = 0; i < LSPO_LANE_COUNT; i++) {
+        if (executor->lanes[i].depth > LSPO_ISSUED_MAX)
+            return lspo_error(LSPO_ERR_INTERNAL, "lane %s: at most %d ops can be issued, not %u",
+                              lspo_lane_name((lspo_lane_t)i), LSPO_ISSUED_MAX, executor->lanes[i].depth);
+        queues |= executor->lanes[i].depth > 0;
+    }
+    if (!queues)
+        return LSPO_OK;
+    executor->end_ns = calloc((size_t)executor->plan->op_count + 1, sizeof *executor->end_ns);
+    return executor->end_ns ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory for the times of ops");
+}
+
+static lspo_status_t bound_memory(executor_t *executor)
+{
+    uint64_t room_bytes = executor->calls->room_bytes;
+    if (room_bytes == 0)
+        return LSPO_OK;
+    executor->passed_over = calloc((size_t)executor->plan->op_count + 1, sizeof *executor->passed_over);
+    if (!executor->passed_over)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u ops", executor->plan->op_count);
+    lspo_status_t status = lspo_room_create(executor->plan, room_bytes, &executor->room);
+    executor->bounded = status == LSPO_OK;
+    return status;
+}
+
+static lspo_status_t run_lanes(executor_t *executor)
+{
+    pthread_t threads[LSPO_LANE_COUNT];
+    int started = 0;
+    for (; started < LSPO_LANE_COUNT; started++)
+        if (pthread_create(&threads[started], NULL, lane_main, &executor->lanes[started]) != 0)
+            break;
+    if (started < LSPO_LANE_COUNT) {
+        pthread_mutex_lock(&executor->lock);
+        stop_with(executor, no_thread(&executor->lanes[started]));
+        pthread_cond_broadcast(&executor->entered);
+        pthread_mutex_unlock(&executor->lock);
+    }
+    for (int lane = 0; lane < started; lane++)
+        pthread_join(threads[lane], NULL);
+    return executor->status;
+}
+
+lspo_status_t lspo_execute_calls(const lspo_plan_t *plan, const lspo_executor_calls_t *calls, const atomic_int *stop,
+                                 lspo_trace_t **trace_out)
+{
+    executor_t executor = {.plan = plan, .calls = calls, .stop = stop, .op_count = plan->op_count};
+    prepare_lanes(&executor);
+    lspo_status_t status = make_end_times(&executor);
+    if (status == LSPO_OK)
+        status = bound_memory(&executor);
+    if (status == LSPO_OK)
+        status = lspo_trace_create(plan->op_count, &executor.trace);
+    if (status == LSPO_OK)
+        status = lspo_ready_create(plan, &executor.ready);
+    if (status == LSPO_OK)
+        status = run_lanes(&executor);
+    if (status == LSPO_OK) {
+        lspo_trace_sort(executor.trace);
+        *trace_out = executor.trace;
+        executor.trace = NULL;
+    }
+    executor_release(&executor);
+    return status;
+}
+
+lspo_status_t lspo_execute(const lspo_plan_t *plan, lspo_op_function_t run, lspo_lane_function_t enter_lane,
+                           void *context, const atomic_int *stop, lspo_trace_t **trace_out)
+{
+    const lspo_executor_calls_t calls = {.context = context, .run = run, .enter_lane = enter_lane};
+    return lspo_execute_calls(plan, &calls, stop, trace_out);
+}

@@ -1,0 +1,225 @@
+#include "real/formats/hf_model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "real/formats/hf_config.h"
+#include "real/formats/hf_folder.h"
+#include "real/formats/hf_model_state.h"
+#include "base/json_file.h"
+
+char *lspo_hf_path(const char *folder, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+}
+
+bool lspo_hf_model_exists(const char *folder)
+{
+    char *path = lspo_hf_path(folder, "config.json");
+    bool found = path && access(path, R_OK) == 0;
+    free(path);
+    return found;
+}
+
+static lspo_status_t load_config(lspo_hf_model_t *model, const char *folder, uint32_t class_count)
+{
+    char *path = lspo_hf_path(folder, "config.json");
+    if (!path)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+    lspo_status_t status = lspo_json_file_read(path, &model->config);
+    if (status == LSPO_OK)
+        status = lspo_hf_config_parse(model->config, path, class_count, &model->shape);
+    free(path);
+    return status;
+}
+
+static void name_model(lspo_hf_model_t *model)
+{
+    size_t end = strlen(model->folder);
+    while (end > 1 && model->folder[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && model->folder[begin - 1] != '/')
+        begin--;
+    snprintf(model->shape.name, sizeof model->shape.name, "%.*s", (int)(end - begin), model->folder + begin);
+    snprintf(model->shape.source, sizeof model->shape.source, "%s/config.json", model->folder);
+}
+
+static lspo_status_t refuse_missing(const lspo_hf_model_t *model, const char *name)
+{
+    char nearest[512];
+    lspo_hf_tensors_nearest(model->tensors, name, nearest, sizeof nearest);
+    const char *hint = strcmp(name, "lm_head.weight") == 0
+                           ? "; if the head is the embedding's weight, config.json must say tie_word_embeddings = true"
+                           : "";
+    return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is missing; the nearest of %zu names are %s%s", model->folder,
+                      name, lspo_hf_tensors_count(model->tensors), nearest, hint);
+}
+
+static lspo_status_t check_piece(const lspo_hf_model_t *model, const lspo_hf_piece_t *piece)
+{
+    const lspo_safetensor_t *tensor = lspo_hf_tensors_find(model->tensors, piece->name);
+    if (!tensor)
+        return refuse_missing(model, piece->name);
+    bool same = tensor->rank == piece->rank && tensor->dtype <= LSPO_DTYPE_BF16;
+    for (uint32_t i = 0; i < piece->rank && same; i++)
+        same = tensor->shape[i] == piece->shape[i];
+    if (same)
+        return LSPO_OK;
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, piece->rank == 1 ? "[%" PRIu64 "]" : "[%" PRIu64 ", %" PRIu64 "]", piece->shape[0],
+             piece->shape[1]);
+    return lspo_error(LSPO_ERR_INPUT,
+                      "%s: tensor '%s' is %s of rank %" PRIu32 ", first dimension %" PRIu64
+                      "; config.json makes it %s in F32, F16 or BF16",
+                      lspo_safetensors_path(model->weights, tensor), piece->name, lspo_dtype_name(tensor->dtype),
+                      tensor->rank, tensor->rank > 0 ? tensor->shape[0] : 0, wanted);
+}
+
+/* What is in the files and not in the model is a mistake unless it is known to be harmless.  `used`: by index. */
+static lspo_status_t check_unused(const lspo_hf_model_t *model, const bool *used)
+{
+    for (size_t i = 0; i < lspo_hf_tensors_count(model->tensors); i++) {
+        const lspo_safetensor_t *tensor = lspo_hf_tensors_at(model->tensors, i);
+        if (!used[i] && !lspo_hf_is_ignored(&model->shape, lspo_hf_tensors_name(model->tensors, i)))
+            return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is no part of a %s model of these shapes",
+                              lspo_safetensors_path(model->weights, tensor), tensor->name,
+                              lspo_family_name(model->shape.family));
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t check_stage(lspo_hf_model_t *model, uint32_t stage, bool *used)
+{
+    lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
+    const bool last = stage + 1 == lspo_model_stage_count(&model->shape);
+    uint32_t count = lspo_hf_pieces(&model->shape, model->prefix, stage, pieces);
+    size_t index;
+    if (last && model->shape.class_count > 0 && !lspo_hf_tensors_find(model->tensors, pieces[0].name))
+        return LSPO_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        lspo_status_t status = check_piece(model, &pieces[i]);
+        if (status != LSPO_OK)
+            return status;
+        if (lspo_hf_tensors_index(model->tensors, pieces[i].name, &index))
+            used[index] = true;
+    }
+    model->has_head |= last;
+    return LSPO_OK;
+}
+
+static lspo_status_t check_tensors(lspo_hf_model_t *model)
+{
+    bool *used = calloc(lspo_hf_tensors_count(model->tensors) + 1, sizeof *used);
+    lspo_status_t status = LSPO_OK;
+    if (!used)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the tensors of %s", model->folder);
+    for (uint32_t stage = 0; stage < lspo_model_stage_count(&model->shape) && status == LSPO_OK; stage++)
+        status = check_stage(model, stage, used);
+    if (status == LSPO_OK)
+        status = check_unused(model, used);
+    free(used);
+    return status;
+}
+
+static bool has_weights(const char *folder)
+{
+    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++) {
+        char *path = lspo_hf_path(folder, names[i]);
+        found = !path || access(path, F_OK) == 0; /* without memory, what opens it says so */
+        free(path);
+    }
+    return found;
+}
+
+static lspo_status_t open_weights(lspo_hf_model_t *model)
+{
+    if (!has_weights(model->folder))
+        return lspo_hf_folder_refuse(model->folder);
+    lspo_status_t status = lspo_safetensors_open_folder(model->folder, &model->weights);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_hf_tensors_open(model->weights, lspo_hf_prefix(&model->shape), lspo_hf_anchor(&model->shape),
+                                &model->tensors);
+}
+
+static lspo_status_t load(lspo_hf_model_t *model, const char *folder, uint32_t class_count)
+{
+    model->folder = strdup(folder);
+    if (!model->folder)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+    lspo_status_t status = load_config(model, folder, class_count);
+    if (status != LSPO_OK)
+        return status;
+    name_model(model);
+    status = lspo_model_check(&model->shape);
+    if (status == LSPO_OK)
+        status = open_weights(model);
+    if (status != LSPO_OK)
+        return status;
+    lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
+    model->prefix = lspo_hf_prefix(&model->shape);
+    lspo_hf_pieces(&model->shape, model->prefix, 0, pieces);
+    if (!lspo_hf_tensors_find(model->tensors, pieces[0].name) &&
+        lspo_hf_tensors_find(model->tensors, pieces[0].name + strlen(model->prefix)))
+        model->prefix = "";
+    return check_tensors(model);
+}
+
+lspo_status_t lspo_hf_model_open(const char *folder, uint32_t class_count, lspo_hf_model_t **model_out)
+{
+    lspo_hf_model_t *model = calloc(1, sizeof *model);
+    if (!model)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the model of %s", folder);
+    lspo_status_t status = load(model, folder, class_count);
+    if (status != LSPO_OK) {
+        lspo_hf_model_close(model);
+        return status;
+    }
+    *model_out = model;
+    return LSPO_OK;
+}
+
+void lspo_hf_model_close(lspo_hf_model_t *model)
+{
+    if (!model)
+        return;
+    lspo_hf_tensors_close(model->tensors);
+    lspo_safetensors_close(model->weights);
+    json_decref(model->config);
+    free(model->folder);
+    free(model);
+}
+
+const lspo_model_t *lspo_hf_model_shape(const lspo_hf_model_t *model)
+{
+    return &model->shape;
+}
+
+bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage)
+{
+    return stage + 1 < lspo_model_stage_count(&model->shape) || model->has_head;
+}
+
+lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, float *weights)
+{
+    lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
+    lspo_status_t status = LSPO_OK;
+    if (!lspo_hf_model_has_stage(model, stage))
+        return lspo_error(LSPO_ERR_INPUT, "%s: has no classifier", model->folder);
+    uint32_t count = lspo_hf_pieces(&model->shape, model->prefix, stage, pieces);
+    for (uint32_t i = 0; i < count && status == LSPO_OK; i++) {
+        const lspo_hf_piece_t *piece = &pieces[i];
+        const lspo_safetensor_t *tensor = lspo_hf_tensors_find(model->tensors, piece->name);
+        uint64_t rows = piece->rank == 1 ? 1 : piece->shape[0], cols = piece->shape[piece->rank - 1];
+        status = lspo_safetensors_read(model->weights, tensor, rows, cols, piece->row_stride, piece->col_stride,
+                                       weights + piece->offset_elements);
+    }
+    return status;
+}

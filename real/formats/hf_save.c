@@ -1,0 +1,173 @@
+/* hf_save.c - a model into a folder: weights, config.json, and the files that belong beside them. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/output_file.h"
+#include "real/formats/hf_config.h"
+#include "real/formats/hf_model_state.h"
+#include "real/tokenizer/files.h"
+
+static lspo_status_t check_same_shape(const lspo_model_t *a, const lspo_model_t *b)
+{
+    bool same = a->family == b->family && a->block_count == b->block_count && a->width == b->width &&
+                a->head_count == b->head_count && a->kv_head_count == b->kv_head_count &&
+                a->mlp_width == b->mlp_width && a->vocabulary == b->vocabulary && a->max_sequence == b->max_sequence &&
+                a->tied_head == b->tied_head && a->class_count == b->class_count;
+    return same ? LSPO_OK
+                : lspo_error(LSPO_ERR_INPUT, "model %s does not have the shapes of %s, as which it is to be saved",
+                             a->name, b->name);
+}
+
+static lspo_status_t write_weights(const lspo_model_t *shape, const lspo_hf_model_t *origin, const float *const *stages,
+                                   const char *path)
+{
+    const char *prefix = origin ? origin->prefix : lspo_hf_prefix(shape);
+    const lspo_safetensor_note_t note = {"format", "pt"};
+    uint32_t stage_count = lspo_model_stage_count(shape);
+    lspo_hf_piece_t *pieces = calloc((size_t)stage_count * LSPO_HF_PIECES_MAX, sizeof *pieces);
+    lspo_safetensor_source_t *sources = calloc((size_t)stage_count * LSPO_HF_PIECES_MAX, sizeof *sources);
+    uint32_t count = 0;
+    lspo_status_t status = LSPO_OK;
+    if (!pieces || !sources)
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the tensors of %s", path);
+    for (uint32_t stage = 0; stage < stage_count && status == LSPO_OK; stage++) {
+        uint32_t first = count;
+        count += lspo_hf_pieces(shape, prefix, stage, pieces + count);
+        for (uint32_t i = first; i < count; i++) {
+            const lspo_safetensor_t *old = origin ? lspo_hf_tensors_find(origin->tensors, pieces[i].name) : NULL;
+            sources[i] = (lspo_safetensor_source_t){.name = pieces[i].name,
+                                                    .dtype = old ? old->dtype : LSPO_DTYPE_F32,
+                                                    .rank = pieces[i].rank,
+                                                    .shape = {pieces[i].shape[0], pieces[i].shape[1]},
+                                                    .view = stages[stage] + pieces[i].offset_elements,
+                                                    .row_stride = pieces[i].row_stride,
+                                                    .col_stride = pieces[i].col_stride};
+        }
+    }
+    if (status == LSPO_OK)
+        status = lspo_safetensors_write(path, sources, count, &note, 1);
+    free(sources);
+    free(pieces);
+    return status;
+}
+
+static lspo_status_t write_config(const lspo_model_t *shape, const lspo_hf_model_t *origin, const char *path)
+{
+    json_t *config = origin ? json_deep_copy(origin->config) : lspo_hf_config_make(shape);
+    char *text = NULL;
+    /* A classifier that began as another model says so from now on. */
+    if (config && origin && shape->class_count > 0 && !origin->has_head &&
+        lspo_hf_config_set_classes(config, shape->class_count) != 0) {
+        json_decref(config);
+        config = NULL;
+    }
+    if (config)
+        text = json_dumps(config, JSON_INDENT(2));
+    json_decref(config);
+    if (!text)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+    lspo_output_t output;
+    lspo_status_t status = lspo_output_open(path, &output);
+    if (status == LSPO_OK) {
+        fprintf(output.file, "%s\n", text);
+        status = lspo_output_finish(&output, LSPO_OK);
+    }
+    free(text);
+    return status;
+}
+
+static lspo_status_t copy_stream(FILE *from, const char *from_path, const char *path)
+{
+    char chunk[65536];
+    size_t got;
+    lspo_output_t output;
+    lspo_status_t status = lspo_output_open(path, &output);
+    if (status != LSPO_OK)
+        return status;
+    while ((got = fread(chunk, 1, sizeof chunk, from)) > 0)
+        fwrite(chunk, 1, got, output.file);
+    if (ferror(from))
+        status = lspo_error(LSPO_ERR_IO, "cannot read %s: %s", from_path, strerror(errno));
+    return lspo_output_finish(&output, status);
+}
+
+static lspo_status_t copy_companions(const char *from_folder, const char *folder, bool all);
+
+/* A regular file byte for byte, a folder with all that it holds; links are followed, other kinds left out. */
+static lspo_status_t copy_entry(const char *from_path, const char *path)
+{
+    struct stat info;
+    lspo_status_t status = LSPO_OK;
+    if (stat(from_path, &info) != 0)
+        return lspo_error(LSPO_ERR_IO, "cannot read %s: %s", from_path, strerror(errno));
+    if (S_ISDIR(info.st_mode)) {
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            return lspo_error(LSPO_ERR_IO, "cannot make %s: %s", path, strerror(errno));
+        return copy_companions(from_path, path, true);
+    }
+    FILE *from = S_ISREG(info.st_mode) ? fopen(from_path, "rb") : NULL;
+    if (!from)
+        return S_ISREG(info.st_mode) ? lspo_error(LSPO_ERR_IO, "cannot read %s: %s", from_path, strerror(errno))
+                                     : LSPO_OK;
+    status = copy_stream(from, from_path, path);
+    fclose(from);
+    return status;
+}
+
+/* What belongs beside the weights or, inside such a folder, all. */
+static lspo_status_t copy_companions(const char *from_folder, const char *folder, bool all)
+{
+    lspo_status_t status = LSPO_OK;
+    DIR *list = opendir(from_folder);
+    if (!list)
+        return lspo_error(LSPO_ERR_IO, "cannot read %s: %s", from_folder, strerror(errno));
+    for (struct dirent *entry; status == LSPO_OK && (entry = readdir(list)) != NULL;) {
+        if (entry->d_name[0] == '.' || !(all || lspo_tokenizer_is_companion(entry->d_name)))
+            continue;
+        char *from_path = lspo_hf_path(from_folder, entry->d_name), *path = lspo_hf_path(folder, entry->d_name);
+        status = from_path && path ? copy_entry(from_path, path)
+                                   : lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", entry->d_name);
+        free(path);
+        free(from_path);
+    }
+    closedir(list);
+    return status;
+}
+
+static lspo_status_t copy_tokenizer(const lspo_hf_model_t *origin, const char *folder)
+{
+    struct stat from, to;
+    /* Saved over itself, the files are already there. */
+    if (stat(origin->folder, &from) == 0 && stat(folder, &to) == 0 && from.st_dev == to.st_dev &&
+        from.st_ino == to.st_ino)
+        return LSPO_OK;
+    return copy_companions(origin->folder, folder, false);
+}
+
+lspo_status_t lspo_hf_model_save(const lspo_model_t *shape, const lspo_hf_model_t *origin, const float *const *stages,
+                                 const char *folder)
+{
+    char *config = NULL, *weights = NULL;
+    lspo_status_t status = origin ? check_same_shape(shape, &origin->shape) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return lspo_error(LSPO_ERR_IO, "cannot make %s: %s", folder, strerror(errno));
+    config = lspo_hf_path(folder, "config.json");
+    weights = lspo_hf_path(folder, "model.safetensors");
+    if (!config || !weights)
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+    if (status == LSPO_OK && origin)
+        status = copy_tokenizer(origin, folder);
+    if (status == LSPO_OK)
+        status = write_config(shape, origin, config);
+    if (status == LSPO_OK)
+        status = write_weights(shape, origin, stages, weights);
+    free(weights);
+    free(config);
+    return status;
+}

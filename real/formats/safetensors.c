@@ -1,0 +1,744 @@
+#include "real/formats/safetensors.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernels/pack.h"
+#include "base/input_file.h"
+#include "base/output_file.h"
+#include "base/json_file.h"
+
+/* The limit of the format's own library; a header of 100 MB would describe a million tensors. */
+enum { HEADER_MAX_BYTES = 100000000, LENGTH_BYTES = 8, CHUNK_ELEMENTS = 1 << 16, SHARDS_MAX = 4096 };
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} dtypes[LSPO_DTYPE_COUNT] = {
+    [LSPO_DTYPE_F32] = {"F32", 4},   [LSPO_DTYPE_F16] = {"F16", 2}, [LSPO_DTYPE_BF16] = {"BF16", 2},
+    [LSPO_DTYPE_F64] = {"F64", 8},   [LSPO_DTYPE_I64] = {"I64", 8}, [LSPO_DTYPE_I32] = {"I32", 4},
+    [LSPO_DTYPE_I16] = {"I16", 2},   [LSPO_DTYPE_I8] = {"I8", 1},   [LSPO_DTYPE_U64] = {"U64", 8},
+    [LSPO_DTYPE_U32] = {"U32", 4},   [LSPO_DTYPE_U16] = {"U16", 2}, [LSPO_DTYPE_U8] = {"U8", 1},
+    [LSPO_DTYPE_BOOL] = {"BOOL", 1},
+};
+
+typedef struct {
+    char *path;
+    int descriptor;
+    json_t *header; /* owns the names of its tensors */
+} shard_t;
+
+struct lspo_safetensors {
+    shard_t *shards;
+    uint32_t shard_count;
+    lspo_safetensor_t *tensors;
+    size_t tensor_count;
+};
+
+const char *lspo_dtype_name(lspo_dtype_t dtype)
+{
+    return dtypes[dtype].name;
+}
+
+size_t lspo_dtype_bytes(lspo_dtype_t dtype)
+{
+    return dtypes[dtype].bytes;
+}
+
+static lspo_status_t read_at(const shard_t *shard, uint64_t offset_bytes, size_t count, void *out)
+{
+    for (size_t done = 0; done < count;) {
+        ssize_t got = pread(shard->descriptor, (char *)out + done, count - done, (off_t)(offset_bytes + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return lspo_error(LSPO_ERR_INPUT, "cannot read %s: %s", shard->path, strerror(errno));
+        if (got == 0)
+            return lspo_error(LSPO_ERR_INPUT, "%s: ends at byte %" PRIu64 ", %zu bytes early", shard->path,
+                              offset_bytes + done, count - done);
+        done += (size_t)got;
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t parse_dtype(const shard_t *shard, const char *name, const json_t *value, lspo_dtype_t *dtype_out)
+{
+    const char *text = json_string_value(value);
+    for (int i = 0; text && i < LSPO_DTYPE_COUNT; i++)
+        if (strcmp(text, dtypes[i].name) == 0) {
+            *dtype_out = (lspo_dtype_t)i;
+            return LSPO_OK;
+        }
+    return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': dtype %s is not supported", shard->path, name,
+                      text ? text : "(missing)");
+}
+
+static lspo_status_t parse_shape(const shard_t *shard, const char *name, const json_t *value, lspo_safetensor_t *tensor)
+{
+    if (!json_is_array(value))
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': no shape", shard->path, name);
+    if (json_array_size(value) > LSPO_SAFETENSORS_RANK_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': more than %d dimensions", shard->path, name,
+                          LSPO_SAFETENSORS_RANK_MAX);
+    tensor->rank = (uint32_t)json_array_size(value);
+    tensor->element_count = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++) {
+        const json_t *dimension = json_array_get(value, i);
+        if (!json_is_integer(dimension) || json_integer_value(dimension) < 0)
+            return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': dimension %u of its shape is no size", shard->path,
+                              name, i);
+        tensor->shape[i] = (uint64_t)json_integer_value(dimension);
+        if (__builtin_mul_overflow(tensor->element_count, tensor->shape[i], &tensor->element_count))
+            return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': its shape overflows 64 bits", shard->path, name);
+    }
+    if (__builtin_mul_overflow(tensor->element_count, (uint64_t)lspo_dtype_bytes(tensor->dtype), &tensor->byte_count))
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': its shape overflows 64 bits", shard->path, name);
+    return LSPO_OK;
+}
+
+static lspo_status_t parse_span(const shard_t *shard, const char *name, const json_t *value, uint64_t data_bytes,
+                                uint64_t data_offset_bytes, lspo_safetensor_t *tensor)
+{
+    const json_t *first = json_array_get(value, 0), *last = json_array_get(value, 1);
+    if (json_array_size(value) != 2 || !json_is_integer(first) || !json_is_integer(last))
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': data_offsets is no pair of integers", shard->path, name);
+    json_int_t begin = json_integer_value(first), end = json_integer_value(last);
+    if (begin < 0 || end < begin || (uint64_t)end > data_bytes)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: tensor '%s': data_offsets [%lld, %lld] lie outside the file's %" PRIu64 " bytes of data",
+                          shard->path, name, (long long)begin, (long long)end, data_bytes);
+    if ((uint64_t)(end - begin) != tensor->byte_count)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: tensor '%s': its shape needs %" PRIu64 " bytes, its data_offsets hold %lld", shard->path,
+                          name, tensor->byte_count, (long long)(end - begin));
+    tensor->offset_bytes = data_offset_bytes + (uint64_t)begin;
+    return LSPO_OK;
+}
+
+static lspo_status_t parse_tensor(const shard_t *shard, const char *name, const json_t *value, uint64_t data_bytes,
+                                  uint64_t data_offset_bytes, lspo_safetensor_t *tensor)
+{
+    if (!json_is_object(value))
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is no JSON object", shard->path, name);
+    tensor->name = name;
+    lspo_status_t status = parse_dtype(shard, name, json_object_get(value, "dtype"), &tensor->dtype);
+    if (status == LSPO_OK)
+        status = parse_shape(shard, name, json_object_get(value, "shape"), tensor);
+    if (status == LSPO_OK)
+        status = parse_span(shard, name, json_object_get(value, "data_offsets"), data_bytes, data_offset_bytes, tensor);
+    return status;
+}
+
+static int compare_offsets(const void *a, const void *b)
+{
+    const lspo_safetensor_t *x = a, *y = b;
+    if (x->offset_bytes != y->offset_bytes)
+        return x->offset_bytes < y->offset_bytes ? -1 : 1;
+    return (x->byte_count > y->byte_count) - (x->byte_count < y->byte_count);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const lspo_safetensor_t *)a)->name, ((const lspo_safetensor_t *)b)->name);
+}
+
+/* The tensors of one shard fill its data without overlap or gap. */
+static lspo_status_t check_spans(const shard_t *shard, lspo_safetensor_t *tensors, size_t count, uint64_t begin_bytes,
+                                 uint64_t end_bytes)
+{
+    if (count > 1)
+        qsort(tensors, count, sizeof *tensors, compare_offsets);
+    uint64_t expected = begin_bytes;
+    for (size_t i = 0; i < count; i++) {
+        if (tensors[i].offset_bytes != expected)
+            return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' %s", shard->path, tensors[i].name,
+                              tensors[i].offset_bytes < expected ? "overlaps another" : "leaves a gap before it");
+        expected += tensors[i].byte_count;
+    }
+    if (expected != end_bytes)
+        return lspo_error(LSPO_ERR_INPUT, "%s: %" PRIu64 " bytes at its end belong to no tensor", shard->path,
+                          end_bytes - expected);
+    return LSPO_OK;
+}
+
+/* Read and parse the JSON; sets where the data begins and ends. */
+static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint64_t *end_bytes_out)
+{
+    struct stat info;
+    if (fstat(shard->descriptor, &info) != 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: %s", shard->path, strerror(errno));
+    uint64_t file_bytes = (uint64_t)info.st_size, header_bytes = 0;
+    uint8_t length[LENGTH_BYTES];
+    if (file_bytes < LENGTH_BYTES)
+        return lspo_error(LSPO_ERR_INPUT, "%s: %" PRIu64 " bytes are too few for a safetensors file", shard->path,
+                          file_bytes);
+    lspo_status_t status = read_at(shard, 0, sizeof length, length);
+    if (status != LSPO_OK)
+        return status;
+    for (int i = LENGTH_BYTES - 1; i >= 0; i--)
+        header_bytes = header_bytes << 8 | length[i];
+    if (memcmp(length, "version ", sizeof length) == 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: a pointer of Git LFS, not the weights themselves: fetch them: git lfs pull",
+                          shard->path);
+    if (header_bytes > HEADER_MAX_BYTES || header_bytes > file_bytes - LENGTH_BYTES)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: a header of %" PRIu64 " bytes does not fit the file's %" PRIu64 " bytes or the limit",
+                          shard->path, header_bytes, file_bytes);
+    char *text = malloc(header_bytes + 1);
+    if (!text)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s", shard->path);
+    status = read_at(shard, LENGTH_BYTES, header_bytes, text);
+    if (status == LSPO_OK) {
+        json_error_t error;
+        bool no_memory;
+        shard->header = lspo_json_parse(text, header_bytes, JSON_REJECT_DUPLICATES, &error, &no_memory);
+        if (no_memory)
+            status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s", shard->path);
+        else if (!shard->header)
+            status = lspo_error(LSPO_ERR_INPUT, "%s: its header is no JSON: %s at byte %d", shard->path, error.text,
+                                error.position);
+        else if (!json_is_object(shard->header))
+            status = lspo_error(LSPO_ERR_INPUT, "%s: its header is no JSON object", shard->path);
+    }
+    free(text);
+    *begin_bytes_out = LENGTH_BYTES + header_bytes;
+    *end_bytes_out = file_bytes;
+    return status;
+}
+
+static lspo_status_t check_metadata(const shard_t *shard)
+{
+    json_t *notes = json_object_get(shard->header, "__metadata__"), *value;
+    const char *key;
+    if (notes && !json_is_object(notes))
+        return lspo_error(LSPO_ERR_INPUT, "%s: __metadata__ is no JSON object", shard->path);
+    json_object_foreach(notes, key, value)
+    {
+        if (!json_is_string(value))
+            return lspo_error(LSPO_ERR_INPUT, "%s: __metadata__ '%s' is no string", shard->path, key);
+    }
+    return LSPO_OK;
+}
+
+/* Append the tensors of shard `index`, whose path is set. */
+static lspo_status_t load_shard(lspo_safetensors_t *file, uint32_t index)
+{
+    shard_t *shard = &file->shards[index];
+    uint64_t begin_bytes = 0, end_bytes = 0;
+    lspo_status_t status = lspo_input_descriptor(shard->path, &shard->descriptor);
+    if (status == LSPO_OK)
+        status = read_header(shard, &begin_bytes, &end_bytes);
+    if (status == LSPO_OK)
+        status = check_metadata(shard);
+    if (status != LSPO_OK)
+        return status;
+
+    size_t room = file->tensor_count + json_object_size(shard->header) + 1;
+    lspo_safetensor_t *grown = realloc(file->tensors, room * sizeof *grown);
+    if (!grown)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the tensors of %s", shard->path);
+    file->tensors = grown;
+    lspo_safetensor_t *first = &grown[file->tensor_count];
+    size_t count = 0;
+    const char *name;
+    json_t *value;
+    json_object_foreach(shard->header, name, value)
+    {
+        if (strcmp(name, "__metadata__") == 0)
+            continue;
+        first[count] = (lspo_safetensor_t){.file = index};
+        status = parse_tensor(shard, name, value, end_bytes - begin_bytes, begin_bytes, &first[count]);
+        if (status != LSPO_OK)
+            return status;
+        count++;
+    }
+    file->tensor_count += count;
+    return check_spans(shard, first, count, begin_bytes, end_bytes);
+}
+
+static lspo_status_t sort_tensors(lspo_safetensors_t *file)
+{
+    if (file->tensor_count > 1)
+        qsort(file->tensors, file->tensor_count, sizeof *file->tensors, compare_names);
+    for (size_t i = 1; i < file->tensor_count; i++) {
+        const lspo_safetensor_t *tensor = &file->tensors[i];
+        if (compare_names(tensor - 1, tensor) == 0)
+            return lspo_error(LSPO_ERR_INPUT, "tensor '%s' is in both %s and %s", tensor->name,
+                              lspo_safetensors_path(file, tensor - 1), lspo_safetensors_path(file, tensor));
+    }
+    return LSPO_OK;
+}
+
+/* Takes `paths`, of which there are `count`, and their strings. */
+static lspo_status_t open_shards(char **paths, uint32_t count, lspo_safetensors_t **file_out)
+{
+    lspo_safetensors_t *file = calloc(1, sizeof *file);
+    if (file)
+        file->shards = calloc(count, sizeof *file->shards);
+    if (!file || !file->shards) {
+        for (uint32_t i = 0; i < count; i++)
+            free(paths[i]);
+        free(file);
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %u safetensors files", count);
+    }
+    file->shard_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        file->shards[i] = (shard_t){.path = paths[i], .descriptor = -1};
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; i < count && status == LSPO_OK; i++)
+        status = load_shard(file, i);
+    if (status == LSPO_OK)
+        status = sort_tensors(file);
+    if (status != LSPO_OK) {
+        lspo_safetensors_close(file);
+        return status;
+    }
+    *file_out = file;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_safetensors_open(const char *path, lspo_safetensors_t **file_out)
+{
+    char *copy = strdup(path);
+    if (!copy)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", path);
+    return open_shards(&copy, 1, file_out);
+}
+
+/* A shard is a plain file name: an index may not point out of its folder. */
+static bool is_plain_name(const char *name)
+{
+    return name && *name != '\0' && *name != '.' && strchr(name, '/') == NULL;
+}
+
+/* The distinct file names of a weight map as paths, owned by the caller; *count_out of them. */
+static lspo_status_t list_shards(const char *index_path, const char *folder, json_t *map, char **paths,
+                                 uint32_t *count_out)
+{
+    json_t *seen = json_object(), *value;
+    const char *name;
+    uint32_t count = 0;
+    lspo_status_t status = LSPO_OK;
+    if (!seen)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the shards of %s", index_path);
+    json_object_foreach(map, name, value)
+    {
+        const char *shard = json_string_value(value);
+        if (!is_plain_name(shard))
+            status = lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is in no plain file name", index_path, name);
+        else if (json_object_get(seen, shard))
+            continue;
+        else if (count == SHARDS_MAX)
+            status = lspo_error(LSPO_ERR_INPUT, "%s: more than %d files", index_path, SHARDS_MAX);
+        else if (json_object_set_new(seen, shard, json_true()) != 0 ||
+                 asprintf(&paths[count], "%s/%s", folder, shard) < 0)
+            status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the shards of %s", index_path);
+        if (status != LSPO_OK)
+            break;
+        count++;
+    }
+    json_decref(seen);
+    if (status == LSPO_OK && count == 0)
+        status = lspo_error(LSPO_ERR_INPUT, "%s: names no tensor", index_path);
+    *count_out = count;
+    return status;
+}
+
+/* Every tensor that the index promises is in the shard in which it is said to be. */
+static lspo_status_t check_map(const char *index_path, json_t *map, const lspo_safetensors_t *file)
+{
+    json_t *value;
+    const char *name;
+    json_object_foreach(map, name, value)
+    {
+        const lspo_safetensor_t *tensor = lspo_safetensors_find(file, name);
+        const char *path = tensor ? lspo_safetensors_path(file, tensor) : "";
+        if (!tensor || strcmp(strrchr(path, '/') + 1, json_string_value(value)) != 0)
+            return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is not in %s", index_path, name,
+                              json_string_value(value));
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t open_index(const char *index_path, const char *folder, lspo_safetensors_t **file_out)
+{
+    json_t *index;
+    lspo_status_t status = lspo_json_file_read(index_path, &index);
+    if (status != LSPO_OK)
+        return status;
+    json_t *map = json_object_get(index, "weight_map");
+    char **paths = calloc(SHARDS_MAX, sizeof *paths);
+    uint32_t count = 0;
+    lspo_safetensors_t *file = NULL;
+    if (!paths)
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the shards of %s", index_path);
+    else if (!json_is_object(map))
+        status = lspo_error(LSPO_ERR_INPUT, "%s: no weight_map", index_path);
+    else
+        status = list_shards(index_path, folder, map, paths, &count);
+    if (status == LSPO_OK) {
+        status = open_shards(paths, count, &file);
+        count = 0;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        free(paths[i]);
+    free(paths);
+    if (status == LSPO_OK)
+        status = check_map(index_path, map, file);
+    json_decref(index);
+    if (status != LSPO_OK) {
+        lspo_safetensors_close(file);
+        return status;
+    }
+    *file_out = file;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_safetensors_open_folder(const char *folder, lspo_safetensors_t **file_out)
+{
+    char *single = NULL, *index = NULL;
+    lspo_status_t status = LSPO_OK;
+    if (asprintf(&single, "%s/model.safetensors", folder) < 0)
+        single = NULL;
+    if (asprintf(&index, "%s/model.safetensors.index.json", folder) < 0)
+        index = NULL;
+    if (!single || !index)
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+    else if (access(single, F_OK) == 0)
+        status = lspo_safetensors_open(single, file_out);
+    else if (access(index, F_OK) == 0)
+        status = open_index(index, folder, file_out);
+    else
+        status =
+            lspo_error(LSPO_ERR_INPUT, "%s has neither model.safetensors nor model.safetensors.index.json", folder);
+    free(single);
+    free(index);
+    return status;
+}
+
+void lspo_safetensors_close(lspo_safetensors_t *file)
+{
+    if (!file)
+        return;
+    for (uint32_t i = 0; i < file->shard_count; i++) {
+        if (file->shards[i].descriptor >= 0)
+            close(file->shards[i].descriptor);
+        json_decref(file->shards[i].header);
+        free(file->shards[i].path);
+    }
+    free(file->shards);
+    free(file->tensors);
+    free(file);
+}
+
+size_t lspo_safetensors_count(const lspo_safetensors_t *file)
+{
+    return file->tensor_count;
+}
+
+const lspo_safetensor_t *lspo_safetensors_at(const lspo_safetensors_t *file, size_t index)
+{
+    return &file->tensors[index];
+}
+
+const lspo_safetensor_t *lspo_safetensors_find(const lspo_safetensors_t *file, const char *name)
+{
+    const lspo_safetensor_t key = {.name = name};
+    if (file->tensor_count == 0)
+        return NULL;
+    return bsearch(&key, file->tensors, file->tensor_count, sizeof key, compare_names);
+}
+
+const char *lspo_safetensors_metadata(const lspo_safetensors_t *file, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(file->shards[0].header, "__metadata__"), key));
+}
+
+const char *lspo_safetensors_path(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor)
+{
+    return file->shards[tensor->file].path;
+}
+
+static void unpack(lspo_dtype_t dtype, size_t count, const void *in, float *out)
+{
+    if (dtype == LSPO_DTYPE_F16)
+        lspo_unpack_fp16(count, in, out);
+    else if (dtype == LSPO_DTYPE_BF16)
+        lspo_unpack_bf16(count, in, out);
+    else
+        memcpy(out, in, count * sizeof *out);
+}
+
+static void pack(lspo_dtype_t dtype, size_t count, const float *in, void *out)
+{
+    if (dtype == LSPO_DTYPE_F16)
+        lspo_pack_fp16(count, in, out);
+    else if (dtype == LSPO_DTYPE_BF16)
+        lspo_pack_bf16(count, in, out);
+    else
+        memcpy(out, in, count * sizeof *in);
+}
+
+/* A rows x cols view, element (i, j) at data[i row_stride + j col_stride]. */
+typedef struct {
+    uint64_t cols;
+    size_t row_stride, col_stride;
+} view_t;
+
+/* Elements a chunk: whole rows where one fits, so that turning a matrix writes and reads lines of many rows. */
+static size_t chunk_elements(const view_t *view)
+{
+    return view->cols > 0 && view->cols <= CHUNK_ELEMENTS ? CHUNK_ELEMENTS / view->cols * view->cols : CHUNK_ELEMENTS;
+}
+
+/* Where element `index` in row-major order of the view is. */
+static size_t place_of(const view_t *view, uint64_t index)
+{
+    return index / view->cols * view->row_stride + index % view->cols * view->col_stride;
+}
+
+static bool is_turned(const view_t *view, uint64_t first, size_t count)
+{
+    return view->row_stride < view->col_stride && first % view->cols == 0 && count % view->cols == 0;
+}
+
+/* Elements first .. first + count, in row-major order, from the view to `line`, */
+static void gather(const float *data, const view_t *view, uint64_t first, size_t count, float *line)
+{
+    const size_t rows = count / view->cols;
+    if (is_turned(view, first, count)) {
+        for (size_t j = 0; j < view->cols; j++)
+            for (size_t i = 0; i < rows; i++)
+                line[i * view->cols + j] = data[place_of(view, first) + i * view->row_stride + j * view->col_stride];
+        return;
+    }
+    for (size_t done = 0; done < count;) {
+        const float *from = data + place_of(view, first + done);
+        size_t left = view->cols - (first + done) % view->cols, run = left < count - done ? left : count - done;
+        for (size_t j = 0; j < run; j++)
+            line[done + j] = from[j * view->col_stride];
+        done += run;
+    }
+}
+
+/* and back. */
+static void scatter(const float *line, const view_t *view, uint64_t first, size_t count, float *data)
+{
+    const size_t rows = count / view->cols;
+    if (is_turned(view, first, count)) {
+        for (size_t j = 0; j < view->cols; j++)
+            for (size_t i = 0; i < rows; i++)
+                data[place_of(view, first) + i * view->row_stride + j * view->col_stride] = line[i * view->cols + j];
+        return;
+    }
+    for (size_t done = 0; done < count;) {
+        float *to = data + place_of(view, first + done);
+        size_t left = view->cols - (first + done) % view->cols, run = left < count - done ? left : count - done;
+        for (size_t j = 0; j < run; j++)
+            to[j * view->col_stride] = line[done + j];
+        done += run;
+    }
+}
+
+lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
+                                    uint64_t cols, size_t row_stride, size_t col_stride, float *out)
+{
+    const shard_t *shard = &file->shards[tensor->file];
+    uint64_t elements = 0;
+    if (tensor->dtype > LSPO_DTYPE_BF16)
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' has dtype %s; weights are F32, F16 or BF16", shard->path,
+                          tensor->name, lspo_dtype_name(tensor->dtype));
+    if (__builtin_mul_overflow(rows, cols, &elements) || elements != tensor->element_count)
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' has %" PRIu64 " elements, not %" PRIu64 " x %" PRIu64,
+                          shard->path, tensor->name, tensor->element_count, rows, cols);
+    const view_t view = {.cols = cols, .row_stride = row_stride, .col_stride = col_stride};
+    size_t item_bytes = lspo_dtype_bytes(tensor->dtype), chunk = chunk_elements(&view);
+    uint8_t *raw = malloc(CHUNK_ELEMENTS * item_bytes);
+    float *line = malloc(CHUNK_ELEMENTS * sizeof *line);
+    lspo_status_t status = LSPO_OK;
+    if (!raw || !line)
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for reading %s", shard->path);
+    for (uint64_t first = 0; first < elements && status == LSPO_OK; first += chunk) {
+        size_t count = elements - first < chunk ? (size_t)(elements - first) : chunk;
+        status = read_at(shard, tensor->offset_bytes + first * item_bytes, count * item_bytes, raw);
+        if (status == LSPO_OK) {
+            unpack(tensor->dtype, count, raw, line);
+            scatter(line, &view, first, count, out);
+        }
+    }
+    free(line);
+    free(raw);
+    return status;
+}
+
+lspo_status_t lspo_safetensors_read_part(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
+                                         uint64_t offset_bytes, size_t bytes, void *out)
+{
+    assert(offset_bytes <= tensor->byte_count && bytes <= tensor->byte_count - offset_bytes);
+    return read_at(&file->shards[tensor->file], tensor->offset_bytes + offset_bytes, bytes, out);
+}
+
+lspo_status_t lspo_safetensors_read_bytes(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, void *out)
+{
+    return lspo_safetensors_read_part(file, tensor, 0, tensor->byte_count, out);
+}
+
+/* The widest types first, so that every tensor is aligned to its elements. */
+static int compare_sources(const void *a, const void *b)
+{
+    const lspo_safetensor_source_t *x = *(const lspo_safetensor_source_t *const *)a;
+    const lspo_safetensor_source_t *y = *(const lspo_safetensor_source_t *const *)b;
+    size_t x_bytes = lspo_dtype_bytes(x->dtype), y_bytes = lspo_dtype_bytes(y->dtype);
+    return x_bytes != y_bytes ? (x_bytes > y_bytes ? -1 : 1) : strcmp(x->name, y->name);
+}
+
+static uint64_t source_elements(const lspo_safetensor_source_t *source)
+{
+    uint64_t elements = 1;
+    for (uint32_t i = 0; i < source->rank; i++)
+        elements *= source->shape[i];
+    return elements;
+}
+
+/* NULL when out of memory. */
+static json_t *describe_source(const lspo_safetensor_source_t *source, uint64_t *offset_bytes)
+{
+    json_t *shape = json_array();
+    for (uint32_t i = 0; i < source->rank; i++)
+        if (json_array_append_new(shape, json_integer((json_int_t)source->shape[i])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
+    uint64_t begin = *offset_bytes;
+    *offset_bytes += source_elements(source) * lspo_dtype_bytes(source->dtype);
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", lspo_dtype_name(source->dtype), "shape", shape, "data_offsets",
+                     (json_int_t)begin, (json_int_t)*offset_bytes);
+}
+
+/* The header as text, owned by the caller, padded with blanks so that the data begins at a multiple of 8. */
+static lspo_status_t make_header(const char *path, const lspo_safetensor_source_t *const *sorted, size_t count,
+                                 const lspo_safetensor_note_t *notes, size_t note_count, char **text_out)
+{
+    json_t *header = json_object(), *metadata = json_object();
+    uint64_t offset_bytes = 0;
+    char *json = NULL;
+    lspo_status_t status = LSPO_OK;
+    bool made = header && metadata;
+    for (size_t i = 0; i < note_count && made; i++)
+        made = json_object_set_new(metadata, notes[i].key, json_string(notes[i].value)) == 0;
+    if (made && note_count > 0)
+        made = json_object_set(header, "__metadata__", metadata) == 0;
+    for (size_t i = 0; i < count && made && status == LSPO_OK; i++) {
+        if (json_object_get(header, sorted[i]->name))
+            status = lspo_error(LSPO_ERR_INPUT, "cannot write %s: two tensors are named '%s'", path, sorted[i]->name);
+        else
+            made = json_object_set_new(header, sorted[i]->name, describe_source(sorted[i], &offset_bytes)) == 0;
+    }
+    if (status == LSPO_OK && made)
+        json = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(metadata);
+    json_decref(header);
+    if (status != LSPO_OK)
+        return status;
+    size_t used = json ? strlen(json) : 0, padded = (used + 7) / 8 * 8;
+    char *text = json ? realloc(json, padded + 1) : NULL;
+    if (!text) {
+        free(json);
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s (or a name in it is not UTF-8)", path);
+    }
+    memset(text + used, ' ', padded - used);
+    text[padded] = '\0';
+    *text_out = text;
+    return LSPO_OK;
+}
+
+static lspo_status_t write_filled(FILE *stream, const lspo_safetensor_source_t *source, size_t bytes, void *raw)
+{
+    const size_t part_max = CHUNK_ELEMENTS * sizeof(float);
+    for (size_t at = 0; at < bytes && !ferror(stream); at += part_max) {
+        size_t part = bytes - at < part_max ? bytes - at : part_max;
+        lspo_status_t status = source->fill(source->context, at, part, raw);
+        if (status != LSPO_OK)
+            return status;
+        fwrite(raw, 1, part, stream);
+    }
+    return LSPO_OK;
+}
+
+/* Write errors stay in the stream; lspo_output_finish() reports them. */
+static lspo_status_t write_source(FILE *stream, const lspo_safetensor_source_t *source, float *line, void *raw)
+{
+    uint64_t elements = source_elements(source);
+    size_t item_bytes = lspo_dtype_bytes(source->dtype);
+    if (source->fill)
+        return write_filled(stream, source, elements * item_bytes, raw);
+    if (source->bytes) {
+        fwrite(source->bytes, item_bytes, elements, stream);
+        return LSPO_OK;
+    }
+    const view_t view = {.cols = source->rank > 1 && source->shape[0] > 0 ? elements / source->shape[0] : elements,
+                         .row_stride = source->row_stride,
+                         .col_stride = source->col_stride};
+    size_t chunk = chunk_elements(&view);
+    for (uint64_t first = 0; first < elements && !ferror(stream); first += chunk) {
+        size_t count = elements - first < chunk ? (size_t)(elements - first) : chunk;
+        gather(source->view, &view, first, count, line);
+        pack(source->dtype, count, line, raw);
+        fwrite(raw, item_bytes, count, stream);
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t write_file(const char *path, const char *header, const lspo_safetensor_source_t *const *sorted,
+                                size_t count)
+{
+    float *line = malloc(CHUNK_ELEMENTS * sizeof *line), *raw = malloc(CHUNK_ELEMENTS * sizeof *raw);
+    lspo_status_t status = LSPO_OK;
+    lspo_output_t output;
+    if (!line || !raw)
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for writing %s", path);
+    else
+        status = lspo_output_open(path, &output);
+    if (status == LSPO_OK) {
+        uint64_t header_bytes = strlen(header);
+        for (int i = 0; i < LENGTH_BYTES; i++)
+            fputc((int)(header_bytes >> (8 * i) & 0xff), output.file);
+        fwrite(header, 1, header_bytes, output.file);
+        for (size_t i = 0; status == LSPO_OK && i < count && !ferror(output.file); i++)
+            status = write_source(output.file, sorted[i], line, raw);
+        if (status == LSPO_OK && ferror(output.file)) /* errno is that of the write */
+            status = lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+        status = lspo_output_finish(&output, status);
+    }
+    free(raw);
+    free(line);
+    return status;
+}
+
+lspo_status_t lspo_safetensors_write(const char *path, const lspo_safetensor_source_t *tensors, size_t count,
+                                     const lspo_safetensor_note_t *notes, size_t note_count)
+{
+    const lspo_safetensor_source_t **sorted = malloc((count + 1) * sizeof *sorted);
+    if (!sorted)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for writing %s", path);
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &tensors[i];
+    if (count > 1)
+        qsort(sorted, count, sizeof *sorted, compare_sources);
+    char *header = NULL;
+    lspo_status_t status = make_header(path, sorted, count, notes, note_count, &header);
+    if (status == LSPO_OK)
+        status = write_file(path, header, sorted, count);
+    free(header);
+    free(sorted);
+    return status;
+}

@@ -1,0 +1,132 @@
+/* evaluate.c - losses of batches that nothing is learned from.  See session.h. */
+#include <math.h>
+
+#include "real/session/state.h"
+
+/* Device memory for the evaluation of one batch. */
+typedef struct {
+    void *saved, *x, *y;
+    void *weights; /* of a swapped stage, where the device does not see its home */
+} evaluation_t;
+
+static lspo_status_t weights_for(lspo_session_t *session, const evaluation_t *evaluation, uint32_t s,
+                                 const void **weights_out)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    *weights_out = stage->swapped ? stage->home : stage->weights;
+    if (!stage->swapped || !session->asynchronous)
+        return LSPO_OK;
+    *weights_out = evaluation->weights;
+    return lspo_device_write(session->device, evaluation->weights, stage->home,
+                             stage->shape.element_count * session->number_bytes);
+}
+
+/* One batch through all stages; x and y are activations that swap roles.  The mean loss. */
+static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *evaluation, double *loss_out)
+{
+    lspo_transformer_t *t = session->transformer;
+    uint32_t head = session->stage_count - 1;
+    void *x = evaluation->x, *y = evaluation->y;
+    const void *weights = NULL;
+    lspo_status_t status = LSPO_OK;
+    lspo_session_upload_batch(session);
+    lspo_transformer_embed_forward(t, session->gpu_tokens, session->stages[0].weights, x);
+    for (uint32_t s = 1; s < head; s++) {
+        status = weights_for(session, evaluation, s, &weights);
+        if (status != LSPO_OK)
+            return status;
+        lspo_transformer_block_forward(t, weights, lspo_session_adapters(session, s), x, evaluation->saved, y);
+        void *swap = x;
+        x = y;
+        y = swap;
+    }
+    double sum;
+    lspo_transformer_head_forward(t, session->stages[head].weights, session->stages[0].weights, session->gpu_targets, x,
+                                  NULL, session->gpu_loss);
+    status = lspo_compute_status(session->compute);
+    if (status == LSPO_OK)
+        status = lspo_device_read(session->device, &sum, session->gpu_loss, sizeof sum);
+    if (status == LSPO_OK)
+        *loss_out = lspo_session_mean_loss(sum, lspo_session_counted_targets(session));
+    return status;
+}
+
+static size_t largest_swapped_bytes(const lspo_session_t *session)
+{
+    size_t largest = 0;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        size_t bytes = session->stages[s].shape.element_count * session->number_bytes;
+        if (session->asynchronous && session->stages[s].swapped && bytes > largest)
+            largest = bytes;
+    }
+    return largest;
+}
+
+static lspo_status_t begin_evaluation(lspo_session_t *session, evaluation_t *evaluation)
+{
+    size_t activation_bytes = session->tokens * session->plan->model.width * session->number_bytes;
+    *evaluation = (evaluation_t){0};
+    lspo_status_t status =
+        lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, 1), &evaluation->saved);
+    if (status == LSPO_OK)
+        status = lspo_session_take(session, activation_bytes, &evaluation->x);
+    if (status == LSPO_OK)
+        status = lspo_session_take(session, activation_bytes, &evaluation->y);
+    if (status == LSPO_OK && largest_swapped_bytes(session) > 0)
+        status = lspo_session_take(session, largest_swapped_bytes(session), &evaluation->weights);
+    return status;
+}
+
+static void end_evaluation(lspo_session_t *session, evaluation_t *evaluation)
+{
+    lspo_session_give_back(session, &evaluation->weights);
+    lspo_session_give_back(session, &evaluation->y);
+    lspo_session_give_back(session, &evaluation->x);
+    lspo_session_give_back(session, &evaluation->saved);
+}
+
+lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batches, double *loss_out)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    evaluation_t evaluation;
+    lspo_status_t status = begin_evaluation(session, &evaluation);
+    double sum = 0;
+    for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
+        lspo_text_held_out(session->text, i, batches, workload->batch, workload->sequence, session->tokens_in,
+                           session->targets);
+        double loss = 0;
+        status = forward_batch(session, &evaluation, &loss);
+        sum += loss;
+    }
+    end_evaluation(session, &evaluation);
+    if (status == LSPO_OK)
+        *loss_out = sum / batches;
+    return status;
+}
+
+lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,
+                                    uint32_t batches, lspo_evaluation_t *evaluation_out)
+{
+    bool classifies = session->plan->model.class_count > 1;
+    evaluation_t evaluation;
+    lspo_status_t status = begin_evaluation(session, &evaluation);
+    double sum = 0, count = 0, right = 0;
+    for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
+        status = lspo_session_fill_batch(session, function, context, i, 0);
+        if (status != LSPO_OK)
+            break;
+        double counted = (double)lspo_session_counted_targets(session), loss = 0;
+        status = forward_batch(session, &evaluation, &loss);
+        sum += counted * loss;
+        count += counted;
+        if (classifies && status == LSPO_OK)
+            right += (double)lspo_transformer_classified_right(session->transformer, session->targets);
+    }
+    end_evaluation(session, &evaluation);
+    if (status == LSPO_OK && !(count > 0))
+        status = lspo_error(LSPO_ERR_INPUT, "%u batches have no target that counts", batches);
+    if (status == LSPO_OK)
+        *evaluation_out =
+            (lspo_evaluation_t){.loss = sum / count, .accuracy = classifies ? right / count : (double)NAN};
+    return status;
+}

@@ -1,0 +1,274 @@
+/* pairs.c - lsp's projectors: made, sent to the CPU, and the moments that follow them.
+ *
+ * Each pair belongs to the first weight that uses it: its own, or, where all weights of a shape share one, that of the
+ * first block.  After a calibration pass (project.c) the rows of the pairs in use go to the CPU, where the update
+ * of each weight carries its M and V over before Adam. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/fit.h"
+#include "real/session/state.h"
+
+/* Streams of the seed that projectors draw from; weights and batches have their own. */
+static const uint64_t projector_seed_stride = UINT64_C(0x9e3779b97f4a7c15);
+
+static void place_array(char **at, const void *from, size_t bytes, void **array)
+{
+    memcpy(*at, from, bytes);
+    *array = *at;
+    *at += bytes;
+}
+
+/* A projector's arrays in one block of the host's memory: what goes to the CPU comes first. */
+static void place_projector(const lspo_projector_t *made, void *memory, lspo_projector_t *placed)
+{
+    size_t nonzeros = (size_t)made->rows * made->r;
+    char *at = memory;
+    *placed = *made;
+    place_array(&at, made->index, nonzeros * sizeof(uint32_t), (void **)&placed->index);
+    place_array(&at, made->value, nonzeros * sizeof(float), (void **)&placed->value);
+    place_array(&at, made->column_row, nonzeros * sizeof(uint32_t), (void **)&placed->column_row);
+    place_array(&at, made->column_value, nonzeros * sizeof(float), (void **)&placed->column_value);
+    place_array(&at, made->column_first, ((size_t)made->d + 1) * sizeof(uint32_t), (void **)&placed->column_first);
+}
+
+lspo_projector_t lspo_session_view_in(const lspo_projector_t *shape, void *memory)
+{
+    lspo_projector_t view = *shape;
+    const char *from = (const char *)shape->index;
+    char *at = memory;
+    view.index = memory;
+    view.value = (float *)(at + ((const char *)shape->value - from));
+    view.column_row = (uint32_t *)(at + ((const char *)shape->column_row - from));
+    view.column_value = (float *)(at + ((const char *)shape->column_value - from));
+    view.column_first = (uint32_t *)(at + ((const char *)shape->column_first - from));
+    return view;
+}
+
+/* Memory of one side of a pair on the device, and on the host where that is another; none is taken twice. */
+static lspo_status_t take_side(lspo_session_t *session, lspo_session_pair_t *pair, int side, size_t bytes)
+{
+    lspo_status_t status = LSPO_OK;
+    if (!pair->memory[side])
+        status = lspo_session_take(session, bytes, &pair->memory[side]);
+    if (status == LSPO_OK && session->asynchronous && !pair->mirror[side] && !(pair->mirror[side] = malloc(bytes)))
+        status = lspo_error(LSPO_ERR_MEMORY, "no memory for a projector's mirror of %zu bytes", bytes);
+    return status;
+}
+
+lspo_status_t lspo_session_upload_pair(lspo_session_t *session, lspo_session_pair_t *pair)
+{
+    lspo_status_t status = LSPO_OK;
+    for (int side = 0; session->asynchronous && status == LSPO_OK && side < 2; side++)
+        status = lspo_device_write(session->device, pair->memory[side], pair->mirror[side],
+                                   lspo_session_block_bytes(side == 0 ? &pair->p : &pair->q));
+    return status;
+}
+
+static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint32_t rows, uint32_t d, uint32_t r,
+                                    lspo_session_pair_t *pair, int side)
+{
+    lspo_projector_t made;
+    const lspo_workload_t *workload = &session->plan->workload;
+    bool works;
+    if (workload->identity_projectors)
+        works = lspo_projector_identity(rows, &made);
+    else if (workload->projector_values == LSPO_PROJECTOR_SIGN)
+        works = lspo_projector_signs(rows, d, r, seed, &made);
+    else
+        works = lspo_projector_random(rows, d, r, seed, &made);
+    if (!works)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a projector of %u rows with %u nonzeros each", rows, r);
+    lspo_status_t status = take_side(session, pair, side, lspo_session_block_bytes(&made));
+    if (status == LSPO_OK) {
+        lspo_projector_t *host = side == 0 ? &pair->host_p : &pair->host_q;
+        place_projector(&made, pair->mirror[side] ? pair->mirror[side] : pair->memory[side], host);
+        *(side == 0 ? &pair->p : &pair->q) = lspo_session_view_in(host, pair->memory[side]);
+    }
+    lspo_projector_release(&made);
+    return status;
+}
+
+static uint32_t pair_count(const lspo_session_t *session)
+{
+    return session->stage_count * LSPO_LINEAR_MAX;
+}
+
+static lspo_status_t make_pair(lspo_session_t *session, lspo_session_pair_t *pair)
+{
+    uint32_t at = (uint32_t)(pair - session->pairs);
+    const lspo_projection_t *linear = &session->stages[at / LSPO_LINEAR_MAX].message.linear[at % LSPO_LINEAR_MAX];
+    uint64_t seed = session->plan->workload.seed + ((uint64_t)at * 2 + 1) * projector_seed_stride;
+    lspo_status_t status = make_projector(session, seed, linear->rows, linear->d_rows, linear->nnz_rows, pair, 0);
+    if (status == LSPO_OK)
+        status = make_projector(session, seed + projector_seed_stride, linear->cols, linear->d_cols, linear->nnz_cols,
+                                pair, 1);
+    return status == LSPO_OK ? lspo_session_upload_pair(session, pair) : status;
+}
+
+static bool checks(const lspo_session_t *session)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    return workload->check_every > 0 && !workload->identity_projectors;
+}
+
+/* Bytes of the rows: indices, then values. */
+static size_t row_bytes(const lspo_projector_t *p)
+{
+    return (size_t)p->rows * p->r * (sizeof(uint32_t) + sizeof(float));
+}
+
+static const lspo_projector_t *side_of(const lspo_session_pair_t *pair, int side)
+{
+    return side == 0 ? &pair->p : &pair->q;
+}
+
+static const lspo_projector_t *host_side_of(const lspo_session_pair_t *pair, int side)
+{
+    return side == 0 ? &pair->host_p : &pair->host_q;
+}
+
+void lspo_session_learn_projectors(lspo_session_t *session)
+{
+    for (uint32_t i = 0; checks(session) && i < pair_count(session); i++)
+        for (int side = 0; session->pairs[i].weights > 0 && side < 2; side++) {
+            const lspo_projector_t *p = host_side_of(&session->pairs[i], side);
+            memcpy(session->pairs[i].arrived[side], p->index, row_bytes(p));
+        }
+}
+
+static lspo_status_t make_known(lspo_session_t *session, lspo_session_pair_t *pair)
+{
+    lspo_status_t status = LSPO_OK;
+    for (int side = 0; status == LSPO_OK && side < 2; side++) {
+        size_t bytes = row_bytes(side_of(pair, side));
+        status = lspo_device_host_alloc(session->device, bytes, &pair->known[side]);
+        if (status == LSPO_OK)
+            status = lspo_device_host_alloc(session->device, bytes, &pair->arrived[side]);
+    }
+    return status;
+}
+
+/* The first weight that has the pair of weight `i`: itself, or the first of its shape in the first block. */
+static lspo_session_pair_t *pair_for(lspo_session_t *session, uint32_t s, uint32_t i)
+{
+    bool shared = session->plan->workload.projectors == LSPO_PROJECTORS_SHAPE;
+    uint32_t first = shared ? lspo_message_first_alike(&session->stages[s].message, i) : i;
+    return &session->pairs[(shared ? 1 : s) * LSPO_LINEAR_MAX + first];
+}
+
+static lspo_status_t join_pair(lspo_session_t *session, uint32_t s, uint32_t i)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    lspo_session_pair_t *pair = pair_for(session, s, i);
+    lspo_status_t status = LSPO_OK;
+    if (pair->weights == 0)
+        status = make_pair(session, pair);
+    if (status == LSPO_OK && pair->weights == 0 && checks(session))
+        status = make_known(session, pair);
+    pair->weights++;
+    stage->pair[i] = pair;
+    stage->p[i] = pair->p;
+    stage->q[i] = pair->q;
+    return status;
+}
+
+lspo_status_t lspo_session_make_projectors(lspo_session_t *session, uint32_t s)
+{
+    const lspo_message_t *message = &session->stages[s].message;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < message->linear_count; i++)
+        if (message->linear[i].compressed)
+            status = join_pair(session, s, i);
+    return status;
+}
+
+/* The arrays keep their places, so that the stages' views of them hold. */
+lspo_status_t lspo_session_reset_projectors(lspo_session_t *session)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; checks(session) && status == LSPO_OK && i < pair_count(session); i++)
+        if (session->pairs[i].weights > 0)
+            status = make_pair(session, &session->pairs[i]);
+    if (status == LSPO_OK)
+        lspo_session_learn_projectors(session);
+    return status;
+}
+
+void lspo_session_release_projectors(lspo_session_t *session)
+{
+    for (uint32_t i = 0; session->pairs && i < pair_count(session); i++)
+        for (int side = 0; side < 2; side++) {
+            lspo_session_give_back(session, &session->pairs[i].memory[side]);
+            free(session->pairs[i].mirror[side]);
+            lspo_device_host_free(session->device, session->pairs[i].known[side]);
+            lspo_device_host_free(session->device, session->pairs[i].arrived[side]);
+        }
+}
+
+/* ---- moments ---- */
+
+lspo_status_t lspo_session_make_carry(lspo_session_t *session)
+{
+    size_t largest = 0;
+    for (uint32_t s = 0; checks(session) && s < session->stage_count; s++)
+        for (uint32_t i = 0; i < session->stages[s].message.linear_count; i++) {
+            const lspo_session_stage_t *stage = &session->stages[s];
+            size_t count = stage->p[i].index ? lspo_fit_carry_scratch(&stage->p[i], &stage->q[i]) : 0;
+            largest = count > largest ? count : largest;
+        }
+    if (largest == 0)
+        return LSPO_OK;
+    return lspo_device_host_alloc(session->device, largest * sizeof(float), (void **)&session->carry_scratch);
+}
+
+/* All updates of the pass before have been: what it left is what is known now. */
+void lspo_session_send_projectors(lspo_session_t *session, const lspo_op_t *op)
+{
+    for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++) {
+        lspo_session_pair_t *pair = session->stages[op->layer].pair[i];
+        for (int side = 0; lspo_session_owns_pair(session, op->layer, i) && side < 2; side++) {
+            const lspo_projector_t *p = side_of(pair, side);
+            void *before = pair->known[side];
+            pair->known[side] = pair->arrived[side];
+            pair->arrived[side] = before;
+            lspo_device_copy(session->device, LSPO_COPY_D2H, pair->arrived[side], p->index, row_bytes(p));
+        }
+    }
+}
+
+/* Rows of a projector as they lie on the host. */
+static lspo_projector_t rows_on_host(const lspo_projector_t *shape, void *rows)
+{
+    size_t nonzeros = (size_t)shape->rows * shape->r;
+    return (lspo_projector_t){.rows = shape->rows,
+                              .d = shape->d,
+                              .r = shape->r,
+                              .index = rows,
+                              .value = (float *)((uint32_t *)rows + nonzeros)};
+}
+
+static void carry_weight(lspo_session_t *session, lspo_session_stage_t *stage, uint32_t i)
+{
+    const lspo_session_pair_t *pair = stage->pair[i];
+    if (memcmp(pair->known[0], pair->arrived[0], row_bytes(&pair->p)) == 0 &&
+        memcmp(pair->known[1], pair->arrived[1], row_bytes(&pair->q)) == 0)
+        return;
+    lspo_projector_t p_old = rows_on_host(&pair->p, pair->known[0]);
+    lspo_projector_t q_old = rows_on_host(&pair->q, pair->known[1]);
+    lspo_projector_t p_new = rows_on_host(&pair->p, pair->arrived[0]);
+    lspo_projector_t q_new = rows_on_host(&pair->q, pair->arrived[1]);
+    float *m = stage->host_optimizer + stage->message.linear[i].message_offset_elements;
+    float *v = m + stage->message.element_count;
+    lspo_fit_carry(&p_old, &q_old, &p_new, &q_new, true, m, v, session->carry_scratch);
+}
+
+void lspo_session_carry_moments(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    if (!lspo_plan_checks_projectors(session->plan, op->iteration))
+        return;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++)
+        if (stage->pair[i])
+            carry_weight(session, stage, i);
+}

@@ -1,0 +1,108 @@
+/* scaling.c - numbers between a gradient and its update: clipping, the scale of fp16's loss, random rounding. */
+#include <inttypes.h>
+#include <math.h>
+
+#include "real/session/state.h"
+
+/* fp16 holds 6e-8 to 65504.  Gradients of a mean loss are rarely above 1, so that 2^10 keeps what would be lost at the
+ * lower end and is far from the upper one. */
+static const float static_scale = 1024.0F;
+
+/* Where the norm tells of an overflow, begin high, fall by halves and rise again. */
+static const float dynamic_scale_first = 65536.0F, dynamic_scale_most = 16777216.0F;
+enum { GOOD_STEPS = 200 };
+
+lspo_session_scaling_t lspo_session_first_scaling(const lspo_plan_t *plan, lspo_number_t number)
+{
+    const lspo_workload_t *workload = &plan->workload;
+    bool by_itself = workload->loss_scale == LSPO_LOSS_SCALE_AUTO;
+    bool norm_comes_first = workload->clip_norm > 0 && plan->gradient_form != LSPO_FORM_LOWRANK;
+    bool dynamic = workload->loss_scale == LSPO_LOSS_SCALE_DYNAMIC ||
+                   (by_itself && number == LSPO_NUMBER_FP16 && norm_comes_first);
+    if (dynamic)
+        return (lspo_session_scaling_t){.now = dynamic_scale_first, .dynamic = true};
+    if (by_itself)
+        return (lspo_session_scaling_t){.now = number == LSPO_NUMBER_FP16 ? static_scale : 1.0F};
+    return (lspo_session_scaling_t){.now = (float)workload->loss_scale};
+}
+
+float lspo_session_gradient_scale(const lspo_session_t *session, float norm, float scale)
+{
+    double clip = session->plan->workload.clip_norm;
+    float clipped = clip > 0 && (double)norm > clip ? (float)(clip / (double)norm) : 1.0F;
+    return clipped / scale; /* a power of two: exact */
+}
+
+float lspo_session_scale_of(const lspo_session_t *session, uint32_t parity, const lspo_session_norms_t *norms)
+{
+    return session->scaling.dynamic ? norms->scale[parity] : session->scaling.now;
+}
+
+bool lspo_session_skips_step(const lspo_session_t *session, const lspo_op_t *op, const lspo_session_norms_t *norms)
+{
+    return session->scaling.dynamic && !isfinite(norms->norm[lspo_session_parity(session, op)]);
+}
+
+static void follow_norm(lspo_session_scaling_t *scaling, bool overflowed)
+{
+    if (overflowed) {
+        scaling->now = fmaxf(scaling->now / 2, 1.0F);
+        scaling->good_steps = 0;
+    } else if (++scaling->good_steps >= GOOD_STEPS) {
+        scaling->now = fminf(scaling->now * 2, dynamic_scale_most);
+        scaling->good_steps = 0;
+    }
+}
+
+/* Stages are summed in one order whatever the schedule was, so that clipping is the same under all of them. */
+static lspo_status_t sum_squares(lspo_session_t *session, const lspo_op_t *op, double *sum_out)
+{
+    uint32_t parity = lspo_session_parity(session, op);
+    double sum = 0;
+    lspo_status_t status =
+        lspo_device_read(session->device, session->squares_read, session->squares + parity * session->stage_count,
+                         session->stage_count * sizeof *session->squares_read);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        if (lspo_session_forms_gradient(session, op, s))
+            sum += session->squares_read[s];
+    *sum_out = sum;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op)
+{
+    uint32_t parity = lspo_session_parity(session, op);
+    double sum = 0;
+    lspo_status_t status = sum_squares(session, op, &sum);
+    if (status != LSPO_OK)
+        return status;
+    double norm = sqrt(sum) / (double)lspo_session_scale_of(session, parity, &session->norms);
+    session->norms.norm[parity] = (float)norm;
+    session->gradient_norm = norm;
+    bool finite = isfinite(session->norms.norm[parity]);
+    if (!finite && (!session->scaling.dynamic || session->scaling.now <= 1))
+        return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the gradient's norm is %g",
+                          lspo_session_step(session, op), norm);
+    if (session->scaling.dynamic)
+        follow_norm(&session->scaling, !finite);
+    return lspo_device_write(session->device, session->gpu_norms, &session->norms, sizeof session->norms);
+}
+
+/* A good mixing of 64 bits: splitmix64's. */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+uint64_t lspo_session_rounding_seed(const lspo_session_t *session, uint32_t step, uint32_t stage, uint32_t tensor,
+                                    size_t row)
+{
+    uint64_t place = mix(session->plan->workload.seed + UINT64_C(0x9e3779b97f4a7c15));
+    place = mix(place ^ step);
+    place = mix(place ^ ((uint64_t)stage << 32 | tensor));
+    return mix(place ^ row);
+}

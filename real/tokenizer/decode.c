@@ -1,0 +1,101 @@
+/* decode.c - ids to text. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "real/tokenizer/byte_level.h"
+#include "real/tokenizer/state.h"
+#include "real/tokenizer/unicode.h"
+
+static lspo_status_t replace_all(const char *text, size_t bytes, const char *from, const char *to, lspo_buffer_t *out)
+{
+    size_t from_bytes = strlen(from), to_bytes = strlen(to), done = 0;
+    lspo_status_t status = LSPO_OK;
+    while (status == LSPO_OK) {
+        const char *hit = memmem(text + done, bytes - done, from, from_bytes);
+        size_t until = hit ? (size_t)(hit - text) : bytes;
+        status = lspo_buffer_append(out, text + done, until - done);
+        if (!hit || status != LSPO_OK)
+            break;
+        status = lspo_buffer_append(out, to, to_bytes);
+        done = until + from_bytes;
+    }
+    return status;
+}
+
+/* A byte-level token is the bytes that its characters stand for, or its own text when one stands for none. */
+static lspo_status_t decode_byte_level(const lspo_token_t *token, lspo_buffer_t *out)
+{
+    size_t begin = out->bytes;
+    for (size_t at = 0; at < token->bytes;) {
+        uint32_t code;
+        at += lspo_utf8_next(token->text, token->bytes, at, &code);
+        int byte = lspo_byte_level_byte(code);
+        const char character = (char)byte;
+        lspo_status_t status = LSPO_OK;
+        if (byte < 0) {
+            out->bytes = begin;
+            return lspo_buffer_append(out, token->text, token->bytes);
+        }
+        status = lspo_buffer_append(out, &character, 1);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
+}
+
+/* The byte of "<0x0A>", -1 for other tokens. */
+static int fallback_byte(const lspo_token_t *token)
+{
+    char digits[3] = "", *rest;
+    if (token->bytes != 6 || memcmp(token->text, "<0x", 3) != 0 || token->text[5] != '>')
+        return -1;
+    memcpy(digits, token->text + 3, 2);
+    long value = strtol(digits, &rest, 16);
+    return *rest == '\0' && strchr(" +-", digits[0]) == NULL ? (int)value : -1;
+}
+
+static lspo_status_t decode_token(const lspo_tokenizer_t *t, const lspo_token_t *token, bool first, lspo_buffer_t *out)
+{
+    if (t->byte_level)
+        return decode_byte_level(token, out);
+    int byte = t->decode_bytes ? fallback_byte(token) : -1;
+    if (byte >= 0) {
+        const char character = (char)byte;
+        return lspo_buffer_append(out, &character, 1);
+    }
+    if (t->decode_metaspace)
+        return replace_all(token->text, token->bytes, LSPO_METASPACE, first && t->metaspace_prepends ? "" : " ", out);
+    lspo_status_t status = t->decode_spaces && !first ? lspo_buffer_append(out, " ", 1) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
+    if (t->decode_replaces)
+        return replace_all(token->text, token->bytes, LSPO_METASPACE, " ", out);
+    return lspo_buffer_append(out, token->text, token->bytes);
+}
+
+lspo_status_t lspo_tokenizer_decode(const lspo_tokenizer_t *t, const uint32_t *ids, size_t count, bool skip_specials,
+                                    char **text_out, size_t *bytes_out)
+{
+    lspo_buffer_t text = {0};
+    bool first = true;
+    if (t->decode_unsupported)
+        return lspo_error(LSPO_ERR_INPUT, "the tokenizer's decoder is not supported");
+    lspo_status_t status = lspo_buffer_append(&text, "", 0);
+    for (size_t i = 0; i < count && status == LSPO_OK; i++) {
+        if (ids[i] >= t->token_count || !t->tokens[ids[i]].text || (skip_specials && t->tokens[ids[i]].special))
+            continue;
+        status = decode_token(t, &t->tokens[ids[i]], first, &text);
+        first = false;
+    }
+    if (status != LSPO_OK) {
+        free(text.text);
+        return status;
+    }
+    size_t strip = 0;
+    while (strip < t->decode_strip && strip < text.bytes && text.text[strip] == ' ')
+        strip++;
+    memmove(text.text, text.text + strip, text.bytes - strip + 1);
+    *text_out = text.text;
+    *bytes_out = text.bytes - strip;
+    return LSPO_OK;
+}

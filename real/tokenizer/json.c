@@ -1,0 +1,60 @@
+#include "real/tokenizer/json.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+lspo_status_t lspo_tokenizer_refuse(const char *path, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return lspo_error(LSPO_ERR_INPUT, "%s: %s", path, text);
+}
+
+lspo_status_t lspo_tokenizer_no_memory(const char *path)
+{
+    return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+}
+
+const char *lspo_json_type(const json_t *object)
+{
+    const char *type = json_string_value(json_object_get(object, "type"));
+    return type ? type : "(no type)";
+}
+
+bool lspo_json_is_type(const json_t *object, const char *type)
+{
+    return strcmp(lspo_json_type(object), type) == 0;
+}
+
+bool lspo_json_flag(const json_t *object, const char *key, bool otherwise)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_boolean(value) ? json_is_true(value) : otherwise;
+}
+
+const char *lspo_json_text(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+lspo_status_t lspo_json_each(void *context, const json_t *object, const char *members,
+                             lspo_status_t (*take)(void *context, const json_t *member))
+{
+    size_t index;
+    json_t *member;
+    if (!object || json_is_null(object))
+        return LSPO_OK;
+    if (!lspo_json_is_type(object, "Sequence"))
+        return take(context, object);
+    lspo_status_t status = LSPO_OK;
+    json_array_foreach(json_object_get(object, members), index, member)
+    {
+        if (status == LSPO_OK)
+            status = lspo_json_each(context, member, members, take);
+    }
+    return status;
+}

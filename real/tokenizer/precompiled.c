@@ -1,0 +1,154 @@
+#include "real/tokenizer/precompiled.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "real/tokenizer/unicode.h"
+
+/* As the library has it: a grapheme is looked up whole only below this size. */
+enum { GRAPHEME_BYTES = 6 };
+
+struct lspo_precompiled {
+    uint8_t *data; /* all of it, decoded */
+    const uint8_t *units;
+    size_t unit_count;
+    const char *texts; /* each ends with a zero byte */
+    size_t texts_bytes;
+};
+
+static int digit_of(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+/* Bytes decoded; SIZE_MAX when it is no base64. */
+static size_t decode(const char *text, uint8_t *out)
+{
+    uint32_t bits = 0, have = 0;
+    size_t count = 0;
+    for (; *text && *text != '='; text++) {
+        const int digit = digit_of(*text);
+        if (digit < 0)
+            return SIZE_MAX;
+        bits = bits << 6 | (uint32_t)digit;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            out[count++] = (uint8_t)(bits >> have);
+        }
+    }
+    return count;
+}
+
+static uint32_t word_at(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+lspo_status_t lspo_precompiled_create(const char *path, const char *base64, lspo_precompiled_t **table_out)
+{
+    lspo_precompiled_t *table = calloc(1, sizeof *table);
+    if (table)
+        table->data = malloc(strlen(base64) + 4);
+    if (!table || !table->data) {
+        lspo_precompiled_destroy(table);
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+    }
+    const size_t bytes = decode(base64, table->data);
+    const size_t trie_bytes = bytes != SIZE_MAX && bytes >= 4 ? word_at(table->data) : 0;
+    if (trie_bytes < 4 || trie_bytes % 4 != 0 || trie_bytes > bytes - 4) {
+        lspo_precompiled_destroy(table);
+        return lspo_error(LSPO_ERR_INPUT, "%s: normalizer Precompiled: its precompiled_charsmap is broken", path);
+    }
+    table->units = table->data + 4;
+    table->unit_count = trie_bytes / 4;
+    table->texts = (const char *)table->data + 4 + trie_bytes;
+    table->texts_bytes = bytes - 4 - trie_bytes;
+    *table_out = table;
+    return LSPO_OK;
+}
+
+void lspo_precompiled_destroy(lspo_precompiled_t *table)
+{
+    if (!table)
+        return;
+    free(table->data);
+    free(table);
+}
+
+static uint32_t offset_of(uint32_t unit)
+{
+    return (unit >> 10) << ((unit & 0x200) >> 6);
+}
+
+/* Where the replacement of the shortest beginning of `key` that has one stands among the texts; SIZE_MAX: none has. */
+static size_t find(const lspo_precompiled_t *table, const char *key, size_t bytes)
+{
+    size_t at = offset_of(word_at(table->units));
+    for (size_t i = 0; i < bytes && key[i] != '\0'; i++) {
+        at ^= (uint8_t)key[i];
+        if (at >= table->unit_count)
+            return SIZE_MAX;
+        const uint32_t unit = word_at(table->units + 4 * at);
+        if ((unit & 0x800000ffU) != (uint8_t)key[i])
+            return SIZE_MAX;
+        at ^= offset_of(unit);
+        if (at >= table->unit_count)
+            return SIZE_MAX;
+        if (unit >> 8 & 1)
+            return word_at(table->units + 4 * at) & 0x7fffffffU;
+    }
+    return SIZE_MAX;
+}
+
+static lspo_status_t replace(const lspo_precompiled_t *table, const char *key, size_t bytes, bool *replaced,
+                             lspo_buffer_t *out)
+{
+    const size_t at = find(table, key, bytes);
+    *replaced = at < table->texts_bytes;
+    if (!*replaced)
+        return LSPO_OK;
+    return lspo_buffer_append(out, table->texts + at, strnlen(table->texts + at, table->texts_bytes - at));
+}
+
+static lspo_status_t apply_grapheme(const lspo_precompiled_t *table, const char *text, size_t bytes, lspo_buffer_t *out)
+{
+    bool replaced = false;
+    lspo_status_t status = LSPO_OK;
+    uint32_t code;
+    if (bytes < GRAPHEME_BYTES)
+        status = replace(table, text, bytes, &replaced, out);
+    for (size_t at = 0, length; !replaced && at < bytes && status == LSPO_OK; at += length) {
+        bool found = false;
+        length = lspo_utf8_next(text, bytes, at, &code);
+        status = replace(table, text + at, length, &found, out);
+        if (status == LSPO_OK && !found)
+            status = lspo_buffer_append(out, text + at, length);
+    }
+    return status;
+}
+
+lspo_status_t lspo_precompiled_apply(const lspo_precompiled_t *table, const char *text, size_t bytes,
+                                     lspo_buffer_t *out)
+{
+    utf8proc_int32_t state = 0;
+    uint32_t before = 0, code = 0;
+    size_t begin = 0;
+    lspo_status_t status = LSPO_OK;
+    for (size_t at = 0, length; at < bytes && status == LSPO_OK; at += length) {
+        length = lspo_utf8_next(text, bytes, at, &code);
+        const bool breaks =
+            at > 0 && (code == UINT32_MAX || before == UINT32_MAX ||
+                       utf8proc_grapheme_break_stateful((utf8proc_int32_t)before, (utf8proc_int32_t)code, &state));
+        if (breaks) {
+            status = apply_grapheme(table, text + begin, at - begin, out);
+            begin = at;
+        }
+        before = code;
+    }
+    return status == LSPO_OK && bytes > 0 ? apply_grapheme(table, text + begin, bytes - begin, out) : status;
+}

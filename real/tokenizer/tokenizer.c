@@ -1,0 +1,327 @@
+#include "real/tokenizer/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "real/tokenizer/state.h"
+#include "real/tokenizer/unicode.h"
+
+/* -- small parts ------------------------------------------------------------------------------------------------- */
+
+lspo_status_t lspo_ids_append(lspo_ids_t *list, const uint32_t *ids, size_t count)
+{
+    if (list->count + count > list->capacity) {
+        size_t capacity = 2 * (list->count + count) + 64;
+        uint32_t *grown = realloc(list->ids, capacity * sizeof *grown);
+        if (!grown)
+            return lspo_error(LSPO_ERR_MEMORY, "out of memory for %zu token ids", capacity);
+        list->ids = grown;
+        list->capacity = capacity;
+    }
+    if (count > 0)
+        memcpy(list->ids + list->count, ids, count * sizeof *ids);
+    list->count += count;
+    return LSPO_OK;
+}
+
+uint64_t lspo_tokenizer_hash(const char *text, size_t bytes)
+{
+    uint64_t hash = 0xcbf29ce484222325U; /* FNV-1a, then mixed: slots take the low bits */
+    for (size_t i = 0; i < bytes; i++)
+        hash = (hash ^ (uint8_t)text[i]) * 0x100000001b3U;
+    return hash ^ hash >> 29;
+}
+
+uint32_t lspo_tokenizer_lookup(const lspo_tokenizer_t *t, const char *text, size_t bytes, bool any)
+{
+    for (uint32_t slot = (uint32_t)lspo_tokenizer_hash(text, bytes) & t->token_slot_mask; t->token_slots[slot] != 0;
+         slot = (slot + 1) & t->token_slot_mask) {
+        uint32_t id = t->token_slots[slot] - 1;
+        if (t->tokens[id].bytes == bytes && memcmp(t->tokens[id].text, text, bytes) == 0)
+            return any || !t->added_only[id] ? id : LSPO_TOKEN_NONE;
+    }
+    return LSPO_TOKEN_NONE;
+}
+
+uint32_t lspo_tokenizer_pair_slot(const lspo_tokenizer_t *t, uint32_t left, uint32_t right)
+{
+    uint64_t key = ((uint64_t)left << 32 | right) * 0x9e3779b97f4a7c15U;
+    uint32_t slot = (uint32_t)(key >> 32) & t->merge_slot_mask;
+    while (t->merge_slots[slot] != 0) {
+        const lspo_merge_t *merge = &t->merges[t->merge_slots[slot] - 1];
+        if (merge->left == left && merge->right == right)
+            break;
+        slot = (slot + 1) & t->merge_slot_mask;
+    }
+    return slot;
+}
+
+/* -- words --------------------------------------------------------------------------------------------------------- */
+
+static lspo_status_t encode_uncached(const lspo_tokenizer_t *t, const char *word, size_t bytes, lspo_ids_t *out)
+{
+    switch (t->kind) {
+    case LSPO_TOKENIZER_BPE:
+        return lspo_bpe_encode(t, word, bytes, out);
+    case LSPO_TOKENIZER_WORDPIECE:
+        return lspo_wordpiece_encode(t, word, bytes, out);
+    case LSPO_TOKENIZER_UNIGRAM:
+        return lspo_unigram_encode(t, word, bytes, out);
+    case LSPO_TOKENIZER_WORDLEVEL:
+        break;
+    }
+    return lspo_wordlevel_encode(t, word, bytes, out);
+}
+
+static lspo_status_t encode_word(lspo_tokenizer_t *t, const char *word, size_t bytes, lspo_ids_t *out)
+{
+    if (bytes == 0)
+        return LSPO_OK;
+    if (bytes > LSPO_CACHE_WORD_BYTES)
+        return encode_uncached(t, word, bytes, out);
+    lspo_cache_slot_t *slot = &t->cache[lspo_tokenizer_hash(word, bytes) % LSPO_CACHE_SLOTS];
+    if (slot->bytes == bytes && memcmp(slot->word, word, bytes) == 0)
+        return lspo_ids_append(out, slot->ids, slot->count);
+    size_t before = out->count;
+    lspo_status_t status = encode_uncached(t, word, bytes, out);
+    size_t count = out->count - before;
+    if (status == LSPO_OK && count <= LSPO_CACHE_IDS) {
+        slot->bytes = (uint8_t)bytes;
+        slot->count = (uint8_t)count;
+        memcpy(slot->word, word, bytes);
+        if (count > 0)
+            memcpy(slot->ids, out->ids + before, count * sizeof *slot->ids);
+    }
+    return status;
+}
+
+/* The end of the word that begins at `at`, before the next run of U+2581. */
+static size_t metaspace_word_end(const char *text, size_t bytes, size_t at)
+{
+    static const size_t length = sizeof LSPO_METASPACE - 1;
+    size_t p = at;
+    while (bytes - p >= length && memcmp(text + p, LSPO_METASPACE, length) == 0)
+        p += length;
+    const char *hit = p < bytes ? memmem(text + p, bytes - p, LSPO_METASPACE, length) : NULL;
+    return hit ? (size_t)(hit - text) : bytes;
+}
+
+typedef struct {
+    lspo_tokenizer_t *t;
+    lspo_ids_t *out;
+} taker_t;
+
+static lspo_status_t take_word(void *context, const char *word, size_t bytes)
+{
+    const taker_t *taker = context;
+    lspo_status_t status = LSPO_OK;
+    for (size_t at = 0, end; at < bytes && status == LSPO_OK; at = end) {
+        end = taker->t->splits_at_metaspace ? metaspace_word_end(word, bytes, at) : bytes;
+        status = encode_word(taker->t, word + at, end - at, taker->out);
+    }
+    return status;
+}
+
+static lspo_status_t encode_plain(lspo_tokenizer_t *t, const char *text, size_t bytes, bool first, lspo_ids_t *out)
+{
+    taker_t taker = {t, out};
+    return lspo_splitter_apply(t->splitter, text, bytes, first, take_word, &taker);
+}
+
+/* -- cutting out added tokens -------------------------------------------------------------------------------------- */
+
+/* The longest added token at `at` of those that are searched in this kind of text; NULL: none. */
+static const lspo_added_token_t *added_at(const lspo_tokenizer_t *t, const char *text, size_t bytes, size_t at,
+                                          bool normalized)
+{
+    if (!t->added_starts[normalized][(uint8_t)text[at]])
+        return NULL;
+    for (uint32_t i = 0; i < t->added_count; i++) {
+        const lspo_added_token_t *added = &t->added[i];
+        if (added->normalized == normalized && added->bytes <= bytes - at &&
+            memcmp(text + at, added->text, added->bytes) == 0)
+            return added;
+    }
+    return NULL;
+}
+
+/* Where the blanks that end at `end` begin, not before `least`. */
+static size_t blanks_begin(const char *text, size_t least, size_t end)
+{
+    while (end > least) {
+        size_t p = end - 1;
+        uint32_t code;
+        while (p > least && ((uint8_t)text[p] & 0xc0) == 0x80)
+            p--;
+        if (p + lspo_utf8_next(text, end, p, &code) != end || !lspo_unicode_is_space(code))
+            break;
+        end = p;
+    }
+    return end;
+}
+
+static size_t blanks_after(const char *text, size_t bytes, size_t at)
+{
+    uint32_t code;
+    while (at < bytes) {
+        size_t length = lspo_utf8_next(text, bytes, at, &code);
+        if (!lspo_unicode_is_space(code))
+            break;
+        at += length;
+    }
+    return at;
+}
+
+static lspo_status_t encode_segments(lspo_tokenizer_t *t, const char *text, size_t bytes, bool normalized, bool first,
+                                     lspo_ids_t *out);
+
+static lspo_status_t encode_between(lspo_tokenizer_t *t, const char *text, size_t bytes, bool normalized, bool first,
+                                    lspo_ids_t *out)
+{
+    if (bytes == 0)
+        return LSPO_OK;
+    if (normalized)
+        return encode_plain(t, text, bytes, first, out);
+    if (lspo_normalizer_is_empty(t->normalizer))
+        return encode_segments(t, text, bytes, true, first, out);
+    lspo_buffer_t normal = {0};
+    lspo_status_t status = lspo_normalizer_apply(t->normalizer, text, bytes, &normal);
+    if (status == LSPO_OK)
+        status = encode_segments(t, normal.text, normal.bytes, true, first, out);
+    free(normal.text);
+    return status;
+}
+
+static bool is_word_before(const char *text, size_t at)
+{
+    uint32_t code;
+    size_t p = at;
+    if (at == 0)
+        return false;
+    do
+        p--;
+    while (p > 0 && ((uint8_t)text[p] & 0xc0) == 0x80);
+    lspo_utf8_next(text, at, p, &code);
+    return lspo_unicode_is_word(code);
+}
+
+static bool is_word_after(const char *text, size_t bytes, size_t at)
+{
+    uint32_t code;
+    if (at == bytes)
+        return false;
+    lspo_utf8_next(text, bytes, at, &code);
+    return lspo_unicode_is_word(code);
+}
+
+static bool stands_alone(const char *text, size_t bytes, size_t at, size_t end)
+{
+    return !is_word_before(text, at) && !is_word_after(text, bytes, end);
+}
+
+/* Added tokens become their ids; what lies between them is normalised, searched again, and encoded. */
+static lspo_status_t encode_segments(lspo_tokenizer_t *t, const char *text, size_t bytes, bool normalized, bool first,
+                                     lspo_ids_t *out)
+{
+    size_t done = 0, at = 0;
+    lspo_status_t status = LSPO_OK;
+    while (at < bytes && status == LSPO_OK) {
+        const lspo_added_token_t *added = added_at(t, text, bytes, at, normalized);
+        if (!added) {
+            at++;
+            continue;
+        }
+        const size_t begin = added->strip_left && at > done ? blanks_begin(text, done, at) : at,
+                     end = at + added->bytes;
+        const bool stands = !added->single_word || stands_alone(text, bytes, at, end);
+        at = end; /* the library looks for the next token behind this one, taken or not */
+        if (!stands)
+            continue;
+        if (begin > done)
+            status = encode_between(t, text + done, begin - done, normalized, first && done == 0, out);
+        if (status == LSPO_OK)
+            status = lspo_ids_append(out, &added->id, 1);
+        done = added->strip_right ? blanks_after(text, bytes, end) : end;
+    }
+    if (status == LSPO_OK && done < bytes)
+        status = encode_between(t, text + done, bytes - done, normalized, first && done == 0, out);
+    return status;
+}
+
+/* -- public -------------------------------------------------------------------------------------------------------- */
+
+lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *t, const char *text, size_t bytes, bool specials,
+                                    uint32_t **ids_out, size_t *count_out)
+{
+    lspo_ids_t list = {0};
+    lspo_status_t status = lspo_ids_append(&list, t->before, specials ? t->before_count : 0);
+    if (status == LSPO_OK)
+        status = encode_segments(t, text, bytes, false, true, &list);
+    if (status == LSPO_OK)
+        status = lspo_ids_append(&list, t->after, specials ? t->after_count : 0);
+    if (status != LSPO_OK) {
+        free(list.ids);
+        return status;
+    }
+    *ids_out = list.ids;
+    *count_out = list.count;
+    return LSPO_OK;
+}
+
+const char *lspo_tokenizer_kind(const lspo_tokenizer_t *t)
+{
+    static const char *const names[] = {[LSPO_TOKENIZER_BPE] = "bpe",
+                                        [LSPO_TOKENIZER_WORDPIECE] = "wordpiece",
+                                        [LSPO_TOKENIZER_UNIGRAM] = "unigram",
+                                        [LSPO_TOKENIZER_WORDLEVEL] = "wordlevel"};
+    return names[t->kind];
+}
+
+uint32_t lspo_tokenizer_vocabulary(const lspo_tokenizer_t *t)
+{
+    return t->token_count;
+}
+
+uint32_t lspo_tokenizer_id(const lspo_tokenizer_t *t, const char *token)
+{
+    return lspo_tokenizer_lookup(t, token, strlen(token), true);
+}
+
+uint32_t lspo_tokenizer_end(const lspo_tokenizer_t *t)
+{
+    return t->after_count > 0 ? t->after[0] : t->end;
+}
+
+uint32_t lspo_tokenizer_begin(const lspo_tokenizer_t *t)
+{
+    return t->before_count > 0 ? t->before[0] : LSPO_TOKEN_NONE;
+}
+
+uint32_t lspo_tokenizer_pad(const lspo_tokenizer_t *t)
+{
+    return t->pad;
+}
+
+void lspo_tokenizer_close(lspo_tokenizer_t *t)
+{
+    if (!t)
+        return;
+    for (uint32_t i = 0; i < t->token_count && t->tokens; i++)
+        free(t->tokens[i].text);
+    for (uint32_t i = 0; i < t->added_count; i++)
+        free(t->added[i].text);
+    lspo_splitter_destroy(t->splitter);
+    lspo_normalizer_destroy(t->normalizer);
+    free(t->sorted);
+    free(t->scores);
+    free(t->suffix);
+    free(t->prefix);
+    free(t->cache);
+    free(t->added);
+    free(t->merge_slots);
+    free(t->merges);
+    free(t->added_only);
+    free(t->token_slots);
+    free(t->tokens);
+    free(t);
+}

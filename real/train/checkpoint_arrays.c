@@ -1,0 +1,157 @@
+/* checkpoint_arrays.c - the arrays of a checkpoint: a safetensors file, and a hash of each.  Arrays of a device go by
+ * in parts, so that nothing is in host memory twice. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "real/train/checkpoint_parts.h"
+#include "real/formats/safetensors.h"
+
+enum { PART_BYTES = 4 << 20 };
+
+static lspo_dtype_t dtype_of(lspo_state_type_t type)
+{
+    switch (type) {
+    case LSPO_STATE_U32:
+        return LSPO_DTYPE_U32;
+    case LSPO_STATE_U16:
+        return LSPO_DTYPE_U16;
+    case LSPO_STATE_BF16:
+        return LSPO_DTYPE_BF16;
+    case LSPO_STATE_F16:
+        return LSPO_DTYPE_F16;
+    case LSPO_STATE_F32:
+        break;
+    }
+    return LSPO_DTYPE_F32;
+}
+
+/* An array on its way to the file. */
+typedef struct {
+    const lspo_state_array_t *array;
+    XXH3_state_t *hash;
+} outgoing_t;
+
+static lspo_status_t fill(void *context, uint64_t offset_bytes, size_t bytes, void *out)
+{
+    outgoing_t *outgoing = context;
+    lspo_status_t status = lspo_state_array_read(outgoing->array, offset_bytes, bytes, out);
+    if (status == LSPO_OK)
+        XXH3_64bits_update(outgoing->hash, out, bytes);
+    return status;
+}
+
+static lspo_safetensor_source_t source_of(outgoing_t *outgoing)
+{
+    const lspo_state_array_t *array = outgoing->array;
+    return (lspo_safetensor_source_t){.name = array->name,
+                                      .dtype = dtype_of(array->type),
+                                      .rank = 1,
+                                      .shape = {array->element_count},
+                                      .fill = fill,
+                                      .context = outgoing};
+}
+
+static void free_outgoing(outgoing_t *outgoing, size_t count)
+{
+    for (size_t i = 0; outgoing && i < count; i++)
+        XXH3_freeState(outgoing[i].hash);
+    free(outgoing);
+}
+
+lspo_status_t lspo_checkpoint_write_arrays(const char *path, const lspo_checkpoint_t *checkpoint, uint64_t *hashes)
+{
+    size_t count = checkpoint->array_count;
+    lspo_safetensor_source_t *sources = calloc(count + 1, sizeof *sources);
+    outgoing_t *outgoing = calloc(count + 1, sizeof *outgoing);
+    bool complete = sources && outgoing;
+    for (size_t i = 0; complete && i < count; i++) {
+        outgoing[i] = (outgoing_t){.array = &checkpoint->arrays[i], .hash = XXH3_createState()};
+        complete = outgoing[i].hash && XXH3_64bits_reset(outgoing[i].hash) == XXH_OK;
+        sources[i] = source_of(&outgoing[i]);
+    }
+    lspo_status_t status = complete
+                               ? lspo_safetensors_write(path, sources, count, NULL, 0)
+                               : lspo_error(LSPO_ERR_MEMORY, "no memory for the %zu arrays of a checkpoint", count);
+    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+        hashes[i] = XXH3_64bits_digest(outgoing[i].hash);
+    free_outgoing(outgoing, count);
+    free(sources);
+    return status;
+}
+
+/* A reader says LSPO_ERR_INPUT of what is wrong with a file: of ours it is damage. */
+static lspo_status_t damage(lspo_status_t status)
+{
+    return status == LSPO_ERR_INPUT ? LSPO_ERR_CHECK : status;
+}
+
+static lspo_status_t find_array(const lspo_safetensors_t *file, const char *path, const lspo_state_array_t *array,
+                                const lspo_safetensor_t **tensor_out)
+{
+    const lspo_safetensor_t *tensor = lspo_safetensors_find(file, array->name);
+    if (!tensor)
+        return lspo_error(LSPO_ERR_CHECK, "%s: there is no array %s", path, array->name);
+    if (tensor->dtype != dtype_of(array->type) || tensor->element_count != array->element_count)
+        return lspo_error(LSPO_ERR_CHECK,
+                          "%s: array %s has %" PRIu64 " elements of %s; this training's has %" PRIu64 " of %s", path,
+                          array->name, tensor->element_count, lspo_dtype_name(tensor->dtype), array->element_count,
+                          lspo_dtype_name(dtype_of(array->type)));
+    *tensor_out = tensor;
+    return LSPO_OK;
+}
+
+/* Part by part, each hashed while it is in the cache. */
+static lspo_status_t read_parts(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
+                                const lspo_state_array_t *array, void *part, XXH3_state_t *hash)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint64_t at = 0; status == LSPO_OK && at < tensor->byte_count; at += PART_BYTES) {
+        uint64_t left = tensor->byte_count - at;
+        size_t bytes = left < PART_BYTES ? (size_t)left : PART_BYTES;
+        status = damage(lspo_safetensors_read_part(file, tensor, at, bytes, part));
+        if (status != LSPO_OK)
+            break;
+        XXH3_64bits_update(hash, part, bytes);
+        status = lspo_state_array_write(array, at, bytes, part);
+    }
+    return status;
+}
+
+static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path, const lspo_state_array_t *array,
+                                void *part, uint64_t hash)
+{
+    const lspo_safetensor_t *tensor = NULL;
+    lspo_status_t status = find_array(file, path, array, &tensor);
+    if (status != LSPO_OK)
+        return status;
+    XXH3_state_t *state = XXH3_createState();
+    if (!state || XXH3_64bits_reset(state) != XXH_OK) {
+        XXH3_freeState(state);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a hash");
+    }
+    status = read_parts(file, tensor, array, part, state);
+    uint64_t found = XXH3_64bits_digest(state);
+    XXH3_freeState(state);
+    if (status == LSPO_OK && found != hash)
+        status = lspo_error(LSPO_ERR_CHECK,
+                            "%s: damaged: array %s has the hash %016" PRIx64 ", and was written with %016" PRIx64, path,
+                            array->name, found, hash);
+    return status;
+}
+
+lspo_status_t lspo_checkpoint_read_arrays(const char *path, const lspo_checkpoint_t *checkpoint, const uint64_t *hashes)
+{
+    lspo_safetensors_t *file;
+    lspo_status_t status = damage(lspo_safetensors_open(path, &file));
+    if (status != LSPO_OK)
+        return status;
+    void *part = malloc(PART_BYTES);
+    if (!part)
+        status = lspo_error(LSPO_ERR_MEMORY, "no memory for reading %s", path);
+    for (size_t i = 0; status == LSPO_OK && i < checkpoint->array_count; i++)
+        status = read_array(file, path, &checkpoint->arrays[i], part, hashes[i]);
+    free(part);
+    lspo_safetensors_close(file);
+    return status;
+}

@@ -1,0 +1,19 @@
+/* checkpoint_parts.h - the two files of a checkpoint; private to real/train/checkpoint*.c.  A file that is not as it was
+ * written is LSPO_ERR_CHECK, what does not fit this training LSPO_ERR_INPUT. */
+#ifndef LSPO_REAL_TRAIN_CHECKPOINT_PARTS_H
+#define LSPO_REAL_TRAIN_CHECKPOINT_PARTS_H
+
+#include "real/train/checkpoint.h"
+
+/* hashes: array_count of them. */
+lspo_status_t lspo_checkpoint_write_arrays(const char *path, const lspo_checkpoint_t *checkpoint, uint64_t *hashes);
+lspo_status_t lspo_checkpoint_read_arrays(const char *path, const lspo_checkpoint_t *checkpoint,
+                                          const uint64_t *hashes);
+
+lspo_status_t lspo_checkpoint_write_state(const char *path, const lspo_checkpoint_t *checkpoint,
+                                          const uint64_t *hashes);
+/* Fills *state_out and `hashes`, not the checkpoint's own state. */
+lspo_status_t lspo_checkpoint_read_state(const char *path, const lspo_checkpoint_t *checkpoint, uint64_t *hashes,
+                                         lspo_train_state_t *state_out);
+
+#endif

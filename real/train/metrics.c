@@ -1,0 +1,301 @@
+/* metrics.c - see metrics.h. */
+#include "real/train/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/folder_lock.h"
+#include "base/input_file.h"
+
+static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,perplexity,"
+                             "bias,bias_fitted,refits,accuracy";
+
+/* How the header began in every version. */
+static const char own_beginning[] = "step,epoch,loss,";
+
+static const size_t columns[] = {
+    offsetof(lspo_metrics_row_t, epoch),         offsetof(lspo_metrics_row_t, loss),
+    offsetof(lspo_metrics_row_t, learning_rate), offsetof(lspo_metrics_row_t, gradient_norm),
+    offsetof(lspo_metrics_row_t, time_s),        offsetof(lspo_metrics_row_t, tokens_per_s),
+    offsetof(lspo_metrics_row_t, held_out_loss), offsetof(lspo_metrics_row_t, perplexity),
+    offsetof(lspo_metrics_row_t, bias),          offsetof(lspo_metrics_row_t, bias_fitted),
+    offsetof(lspo_metrics_row_t, refits),        offsetof(lspo_metrics_row_t, accuracy)};
+enum { COLUMN_COUNT = sizeof columns / sizeof columns[0], LINE_BYTES = 512 };
+
+struct lspo_metrics {
+    FILE *file;
+    char *path;
+    bool regular;
+    bool made; /* here, and nothing written yet */
+};
+
+static double *column(lspo_metrics_row_t *row, size_t i)
+{
+    return (double *)(void *)((char *)row + columns[i]);
+}
+
+lspo_metrics_row_t lspo_metrics_row(uint32_t step)
+{
+    lspo_metrics_row_t row = {.step = step};
+    for (size_t i = 0; i < COLUMN_COUNT; i++)
+        *column(&row, i) = NAN;
+    return row;
+}
+
+static void write_row(FILE *file, const lspo_metrics_row_t *row)
+{
+    lspo_metrics_row_t copy = *row;
+    fprintf(file, "%" PRIu32, copy.step);
+    for (size_t i = 0; i < COLUMN_COUNT; i++)
+        if (isfinite(*column(&copy, i)))
+            fprintf(file, ",%.9g", *column(&copy, i));
+        else
+            fputc(',', file);
+    fputc('\n', file);
+}
+
+/* A field that ends in `stop`; moves on behind it. */
+static bool parse_field(char **at, char stop, double *value_out)
+{
+    char *end = *at;
+    *value_out = NAN;
+    if (**at != stop) {
+        *value_out = strtod(*at, &end);
+        if (end == *at || !isfinite(*value_out))
+            return false;
+    }
+    *at = end + 1; /* behind the last field nothing is read any more */
+    return *end == stop;
+}
+
+static bool parse_row(char *line, lspo_metrics_row_t *row_out)
+{
+    double step;
+    lspo_metrics_row_t row;
+    char *at = line;
+    if (!parse_field(&at, ',', &step) || !(step >= 0 && step <= UINT32_MAX))
+        return false;
+    row.step = (uint32_t)step;
+    for (size_t i = 0; i < COLUMN_COUNT; i++)
+        if (!parse_field(&at, i + 1 < COLUMN_COUNT ? ',' : '\0', column(&row, i)))
+            return false;
+    *row_out = row;
+    return true;
+}
+
+static lspo_status_t append_row(lspo_metrics_row_t **rows, size_t *count, const lspo_metrics_row_t *row)
+{
+    if ((*count & (*count - 1)) == 0) { /* full at each power of two */
+        lspo_metrics_row_t *grown = realloc(*rows, (*count ? 2 * *count : 1) * sizeof **rows);
+        if (!grown)
+            return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu rows of metrics", *count);
+        *rows = grown;
+    }
+    (*rows)[(*count)++] = *row;
+    return LSPO_OK;
+}
+
+/* Cut the end of a line off; false for a line that has none, the last of a file. */
+static bool cut_end(char *line)
+{
+    size_t length = strcspn(line, "\r\n");
+    bool ends = strchr(line + length, '\n') != NULL;
+    line[length] = '\0';
+    return ends;
+}
+
+static bool is_header(const char *line)
+{
+    static const char mark[] = "\xef\xbb\xbf"; /* of a table program */
+    bool marked = strncmp(line, mark, sizeof mark - 1) == 0;
+    return strcmp(line + (marked ? sizeof mark - 1 : 0), header) == 0;
+}
+
+/* A last row without the end of its line counts where it has all columns, but for a file that is written on
+ * (`end_out`).  `end_out`, which may be NULL: where in the file the rows up to `step` end. */
+static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo_metrics_row_t **rows, size_t *count,
+                               long *end_out)
+{
+    char line[LINE_BYTES];
+    if (!fgets(line, sizeof line, file) || (!cut_end(line) && end_out) || !is_header(line))
+        return lspo_error(LSPO_ERR_INPUT, "%s:1: not metrics: the first line must be %s", path, header);
+    lspo_status_t status = LSPO_OK;
+    long end = ftell(file);
+    for (size_t number = 2; status == LSPO_OK && fgets(line, sizeof line, file); number++) {
+        lspo_metrics_row_t row;
+        bool ends = cut_end(line);
+        if (!ends && end_out)
+            break; /* cut by a kill */
+        if (parse_row(line, &row)) {
+            status = append_row(rows, count, &row);
+            end = row.step <= step ? ftell(file) : end;
+        } else if (ends)
+            status = lspo_error(LSPO_ERR_INPUT, "%s:%zu: not a row of metrics", path, number);
+    }
+    if (status == LSPO_OK && ferror(file))
+        status = lspo_error(LSPO_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
+    if (status == LSPO_OK && end_out)
+        *end_out = end;
+    return status;
+}
+
+lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out, size_t *count_out)
+{
+    int descriptor;
+    lspo_status_t status = lspo_input_descriptor(path, &descriptor);
+    if (status != LSPO_OK)
+        return status;
+    FILE *file = fdopen(descriptor, "r");
+    if (!file) {
+        close(descriptor);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
+    }
+    lspo_metrics_row_t *rows = NULL;
+    size_t count = 0;
+    status = read_rows(file, path, UINT32_MAX, &rows, &count, NULL);
+    fclose(file);
+    if (status != LSPO_OK) {
+        free(rows);
+        return status;
+    }
+    *rows_out = rows;
+    *count_out = count;
+    return LSPO_OK;
+}
+
+/* ---- write ---- */
+
+static lspo_status_t cannot_write(const char *path)
+{
+    return lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+}
+
+/* What is there and is no metrics file is somebody's: a typing error must not cost it. */
+static lspo_status_t refuse_others(const lspo_metrics_t *metrics)
+{
+    char line[LINE_BYTES];
+    bool empty = !fgets(line, sizeof line, metrics->file);
+    if (empty && ferror(metrics->file))
+        return lspo_error(LSPO_ERR_IO, "%s: cannot read: %s", metrics->path, strerror(errno));
+    if (!empty && strncmp(line, own_beginning, strlen(own_beginning)) != 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--metrics %s: the file holds something else, which would be lost: name another",
+                          metrics->path);
+    return LSPO_OK;
+}
+
+static lspo_status_t lock(const lspo_metrics_t *metrics)
+{
+    if (!lspo_lock_take(fileno(metrics->file)))
+        return lspo_error(LSPO_ERR_INPUT, "--metrics %s: another training writes to it", metrics->path);
+    return LSPO_OK;
+}
+
+/* A pipe without a reader is an error, not a wait. */
+static int open_descriptor(lspo_metrics_t *metrics)
+{
+    int descriptor = open(metrics->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    metrics->made = metrics->regular = descriptor >= 0;
+    if (descriptor >= 0 || errno != EEXIST)
+        return descriptor;
+    struct stat info;
+    metrics->regular = stat(metrics->path, &info) != 0 || S_ISREG(info.st_mode); /* not there: a link to nothing yet */
+    if (metrics->regular)
+        return open(metrics->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    descriptor = open(metrics->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor >= 0)
+        fcntl(descriptor, F_SETFL, 0);
+    return descriptor;
+}
+
+static lspo_status_t open_file(lspo_metrics_t *metrics)
+{
+    int descriptor = open_descriptor(metrics);
+    if (descriptor < 0)
+        return cannot_write(metrics->path);
+    metrics->file = fdopen(descriptor, metrics->regular ? "r+" : "w");
+    if (metrics->file)
+        return LSPO_OK;
+    close(descriptor);
+    return cannot_write(metrics->path);
+}
+
+lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out)
+{
+    lspo_metrics_t *metrics = calloc(1, sizeof *metrics);
+    lspo_status_t status = LSPO_OK;
+    if (!metrics || !(metrics->path = strdup(path)))
+        status = lspo_error(LSPO_ERR_MEMORY, "no memory for metrics");
+    if (status == LSPO_OK)
+        status = open_file(metrics);
+    if (status == LSPO_OK && metrics->regular)
+        status = lock(metrics);
+    if (status == LSPO_OK && metrics->regular)
+        status = refuse_others(metrics);
+    if (status != LSPO_OK) {
+        lspo_metrics_close(metrics);
+        return status;
+    }
+    *metrics_out = metrics;
+    return LSPO_OK;
+}
+
+/* Where the rows up to `step` end; 0 for an empty file. */
+static lspo_status_t find_end(lspo_metrics_t *metrics, uint32_t step, long *end_out)
+{
+    lspo_metrics_row_t *rows = NULL;
+    size_t count = 0;
+    rewind(metrics->file);
+    if (fgetc(metrics->file) == EOF && !ferror(metrics->file)) {
+        *end_out = 0;
+        return LSPO_OK;
+    }
+    rewind(metrics->file);
+    lspo_status_t status = read_rows(metrics->file, metrics->path, step, &rows, &count, end_out);
+    free(rows);
+    return status;
+}
+
+lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t step)
+{
+    long end = 0;
+    if (metrics->regular && resume) {
+        lspo_status_t status = find_end(metrics, step, &end);
+        if (status != LSPO_OK)
+            return status;
+    }
+    metrics->made = false;
+    if (metrics->regular && (fseek(metrics->file, end, SEEK_SET) != 0 || ftruncate(fileno(metrics->file), end) != 0))
+        return cannot_write(metrics->path);
+    if (end == 0)
+        fprintf(metrics->file, "%s\n", header);
+    return fflush(metrics->file) == 0 ? LSPO_OK : cannot_write(metrics->path);
+}
+
+lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        write_row(metrics->file, &rows[i]);
+    if (fflush(metrics->file) != 0 || ferror(metrics->file))
+        return cannot_write(metrics->path);
+    return LSPO_OK;
+}
+
+void lspo_metrics_close(lspo_metrics_t *metrics)
+{
+    if (!metrics)
+        return;
+    if (metrics->file && metrics->made)
+        unlink(metrics->path);
+    if (metrics->file)
+        fclose(metrics->file);
+    free(metrics->path);
+    free(metrics);
+}

@@ -1,0 +1,445 @@
+/* run.c - see run.h. */
+#include "real/train/run.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/blas.h"
+#include "kernels/gemm.h"
+#include "plan/policy.h"
+#include "base/units.h"
+#include "real/machine/counters.h"
+#include "real/execute/lane.h"
+#include "real/execute/play.h"
+#include "real/machine/process.h"
+#include "real/session/session.h"
+#include "real/data/text.h"
+#include "real/machine/topology.h"
+#include "real/execute/workers.h"
+
+enum { HELD_OUT_TOKENS = 2048 };
+
+/* What all plays share. */
+typedef struct {
+    const lspo_run_options_t *options;
+    lspo_counters_t *counters;
+    lspo_text_t *text;
+} bench_t;
+
+/* One plan, played several times. */
+typedef struct {
+    const bench_t *bench;
+    const lspo_plan_t *plan;
+    lspo_device_t *device;
+    lspo_topology_t topology;
+    lspo_workers_t *workers;
+    lspo_session_t *session;
+    lspo_trace_t *trace; /* of the last play */
+    lspo_summary_t sum;  /* samples of all plays; the rest added up, until finish_plays() */
+    uint32_t plays;
+    double gpu_cpu_s, gpu_busy_s; /* of the GPU lane's ops: CPU time, and time that passed; 0 with a GPU */
+} player_t;
+
+lspo_status_t lspo_run_default(lspo_run_options_t *options_out)
+{
+    *options_out = (lspo_run_options_t){.device = "host", .repeat = 1, .warmup = 2};
+    return LSPO_OK;
+}
+
+static void enter_lane(void *context, lspo_lane_t lane)
+{
+    const player_t *player = context;
+    lspo_topology_enter(&player->topology, lane);
+    lspo_counters_enter(player->bench->counters, lane);
+    lspo_lane_flush_denormals();
+}
+
+static lspo_status_t run_op(void *context, const lspo_op_t *op)
+{
+    player_t *player = context;
+    if (op->lane != LSPO_LANE_GPU || lspo_device_is_asynchronous(player->device))
+        return lspo_session_run_op(player->session, op);
+    double cpu_s = lspo_lane_cpu_s();
+    uint64_t start_ns = lspo_now_ns();
+    lspo_status_t status = lspo_session_run_op(player->session, op);
+    player->gpu_busy_s += (double)(lspo_now_ns() - start_ns) * 1e-9;
+    player->gpu_cpu_s += lspo_lane_cpu_s() - cpu_s;
+    return status;
+}
+
+static lspo_status_t finish_op(void *context, const lspo_op_t *op)
+{
+    return lspo_session_finish_op(((player_t *)context)->session, op);
+}
+
+static lspo_status_t open_bench(const lspo_run_options_t *options, bench_t *bench)
+{
+    *bench = (bench_t){.options = options};
+    lspo_blas_open(); /* before memory is counted; lspo_device_open() says what is wrong with it */
+    lspo_status_t status = lspo_text_open(options->text_path, &bench->text);
+    if (status == LSPO_OK)
+        lspo_counters_open(&bench->counters);
+    return status;
+}
+
+static void close_bench(bench_t *bench)
+{
+    lspo_counters_close(bench->counters);
+    lspo_text_close(bench->text);
+}
+
+static lspo_status_t open_player(const bench_t *bench, const lspo_plan_t *plan, const lspo_device_caps_t *caps,
+                                 player_t *player)
+{
+    *player = (player_t){.bench = bench, .plan = plan};
+    lspo_status_t status = lspo_device_open(bench->options->device, caps, &player->device);
+    if (status == LSPO_OK)
+        status = lspo_play_place(player->device, bench->options->cpu_threads, &player->topology, &player->workers);
+    if (status == LSPO_OK)
+        status = lspo_session_create(plan, player->device, bench->text, &player->session);
+    if (status == LSPO_OK && player->workers)
+        status = lspo_session_set_workers(player->session, player->workers);
+    return status;
+}
+
+static void close_player(player_t *player)
+{
+    lspo_summary_release(&player->sum);
+    lspo_trace_destroy(player->trace);
+    lspo_session_destroy(player->session);
+    lspo_workers_destroy(player->workers);
+    lspo_device_close(player->device);
+}
+
+static lspo_status_t add_samples(lspo_summary_t *sum, const lspo_summary_t *play)
+{
+    size_t count = (size_t)sum->sample_count + play->sample_count;
+    double *samples_s = realloc(sum->samples_s, count * sizeof *samples_s);
+    if (!samples_s)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu samples", count);
+    memcpy(samples_s + sum->sample_count, play->samples_s, play->sample_count * sizeof *samples_s);
+    sum->samples_s = samples_s;
+    sum->sample_count = (uint32_t)count;
+    return LSPO_OK;
+}
+
+static lspo_status_t add_play(player_t *player, const lspo_summary_t *play)
+{
+    lspo_summary_t *sum = &player->sum;
+    lspo_status_t status = add_samples(sum, play);
+    if (status != LSPO_OK)
+        return status;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+        sum->busy_s[lane] += play->busy_s[lane];
+        sum->link_bytes[lane] = play->link_bytes[lane]; /* the same in each play */
+    }
+    sum->exposed_comm_s += play->exposed_comm_s;
+    sum->exposed_cpu_s += play->exposed_cpu_s;
+    sum->other_s += play->other_s;
+    sum->makespan_s += play->makespan_s;
+    sum->warmup = play->warmup;
+    player->plays++;
+    return LSPO_OK;
+}
+
+static lspo_status_t finish_plays(player_t *player)
+{
+    lspo_summary_t *sum = &player->sum;
+    double plays = player->plays;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        sum->busy_s[lane] /= plays;
+    sum->exposed_comm_s /= plays;
+    sum->exposed_cpu_s /= plays;
+    sum->other_s /= plays;
+    sum->makespan_s /= plays;
+    sum->iteration_s = lspo_median(sum->samples_s, sum->sample_count);
+    return lspo_median_interval(sum->samples_s, sum->sample_count, player->plan->workload.seed, &sum->low_s,
+                                &sum->high_s);
+}
+
+static lspo_status_t play_once(player_t *player)
+{
+    const lspo_run_options_t *options = player->bench->options;
+    lspo_status_t status = player->plays > 0 ? lspo_session_reset(player->session) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
+    lspo_trace_destroy(player->trace);
+    player->trace = NULL;
+    const lspo_play_t play = {
+        .device = player->device, .context = player, .run = run_op, .finish = finish_op, .enter_lane = enter_lane};
+    status = lspo_play(player->plan, &play, options->stop, &player->trace);
+    if (status != LSPO_OK)
+        return status;
+    lspo_summary_t summary;
+    const lspo_plan_t *plan = player->plan;
+    status = lspo_trace_describe_plan(player->trace, plan);
+    if (status == LSPO_OK)
+        status = lspo_summary_create(player->trace, lspo_policy_warmup(plan->policy, &plan->workload, options->warmup),
+                                     &summary);
+    if (status != LSPO_OK)
+        return status;
+    status = add_play(player, &summary);
+    lspo_summary_release(&summary);
+    return status;
+}
+
+static lspo_status_t held_out_loss(const player_t *player, double *loss_out)
+{
+    uint64_t tokens = lspo_workload_tokens(&player->plan->workload);
+    uint32_t batches = tokens >= HELD_OUT_TOKENS ? 1 : (uint32_t)(HELD_OUT_TOKENS / tokens);
+    if (!player->bench->options->timing_only)
+        return lspo_session_held_out_loss(player->session, batches, loss_out);
+    *loss_out = NAN;
+    return LSPO_OK;
+}
+
+static lspo_status_t keep_losses(const player_t *player, lspo_run_result_t *result)
+{
+    uint32_t count = player->plan->workload.iterations;
+    const double *losses = lspo_session_losses(player->session);
+    if (!result->losses) {
+        result->losses = malloc(count * sizeof *losses);
+        if (!result->losses)
+            return lspo_error(LSPO_ERR_MEMORY, "no memory for %u losses", count);
+        memcpy(result->losses, losses, count * sizeof *losses);
+        result->loss_count = count;
+    }
+    result->loss_first = losses[0];
+    result->loss_last = losses[count - 1];
+    return LSPO_OK;
+}
+
+static void report(const lspo_run_options_t *options, const char *label, uint32_t done)
+{
+    if (options->progress)
+        options->progress(options->progress_context, label, done, options->repeat);
+}
+
+static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
+{
+    return peak_bytes > base_bytes ? peak_bytes - base_bytes : 0;
+}
+
+/* On the host device everything is one process: what the device holds is taken off for the host's part, and what copies
+ * use besides for the rest.  A GPU's memory is none of the process's. */
+static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *mark, lspo_run_result_t *result)
+{
+    uint64_t process_bytes = lspo_process_peak_bytes(mark);
+    bool apart = lspo_device_is_asynchronous(device);
+    result->peak_host_bytes = apart ? process_bytes : above(process_bytes, lspo_device_most_held_bytes(device));
+    result->peak_total_bytes = apart ? process_bytes + lspo_device_peak_bytes(device) : process_bytes;
+    result->extra_bytes = above(result->peak_host_bytes, lspo_device_most_host_held_bytes(device));
+}
+
+/* Memory is read after the first play, before `native` adds its own. */
+static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *mark, lspo_run_result_t *result)
+{
+    lspo_status_t status = play_once(player);
+    if (status == LSPO_OK)
+        status = keep_losses(player, result);
+    if (status == LSPO_OK && player->plays == 1)
+        keep_memory(player->device, mark, result);
+    return status;
+}
+
+static lspo_status_t build_native(const lspo_plan_t *plan, lspo_plan_t **native_out)
+{
+    const lspo_policy_t *policy;
+    lspo_status_t status = lspo_policy_find("native", &policy);
+    return status == LSPO_OK ? lspo_plan_build(&plan->model, &plan->workload, policy, native_out) : status;
+}
+
+/* The plan's plays and, with `slowdown`, one of native after each, so that both see the same state of the machine. */
+static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo_process_mark_t *mark,
+                              lspo_run_result_t *result)
+{
+    const lspo_run_options_t *options = bench->options;
+    const lspo_device_caps_t no_caps = {.sms = options->caps.sms};
+    lspo_plan_t *native_plan = NULL;
+    player_t native = {0};
+    lspo_status_t status = options->slowdown ? build_native(player->plan, &native_plan) : LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < options->repeat; i++) {
+        report(options, player->plan->policy->name, i);
+        status = play_and_keep(player, mark, result);
+        if (status != LSPO_OK || !native_plan)
+            continue;
+        report(options, native_plan->policy->name, i);
+        if (!native.session)
+            status = open_player(bench, native_plan, &no_caps, &native);
+        if (status == LSPO_OK)
+            status = play_once(&native);
+    }
+    if (status == LSPO_OK) {
+        report(options, player->plan->policy->name, options->repeat);
+        status = finish_plays(player);
+    }
+    if (status == LSPO_OK && native_plan)
+        status = finish_plays(&native);
+    if (status == LSPO_OK && native_plan) {
+        result->native_iteration_s = native.sum.iteration_s;
+        result->slowdown = player->sum.iteration_s / native.sum.iteration_s;
+    }
+    close_player(&native);
+    lspo_plan_destroy(native_plan);
+    return status;
+}
+
+static lspo_status_t put_quantity(lspo_trace_t *trace, const char *key, double value, lspo_unit_t unit)
+{
+    char text[64];
+    if (!(value > 0))
+        return LSPO_OK;
+    return lspo_trace_set_meta(trace, key, lspo_format_quantity(value, unit, text, sizeof text));
+}
+
+static lspo_status_t describe_caps(const lspo_device_caps_t *caps, lspo_trace_t *trace)
+{
+    const struct {
+        const char *key;
+        double value;
+        lspo_unit_t unit;
+    } entries[] = {{"cap.memory", (double)caps->memory_bytes, LSPO_UNIT_BYTES},
+                   {"cap.h2d", caps->h2d_Bps, LSPO_UNIT_BPS},
+                   {"cap.d2h", caps->d2h_Bps, LSPO_UNIT_BPS},
+                   {"cap.h2d_latency", caps->h2d_latency_s, LSPO_UNIT_SECONDS},
+                   {"cap.d2h_latency", caps->d2h_latency_s, LSPO_UNIT_SECONDS},
+                   {"cap.h2d_duplex_loss", caps->h2d_duplex_loss, LSPO_UNIT_NONE},
+                   {"cap.d2h_duplex_loss", caps->d2h_duplex_loss, LSPO_UNIT_NONE},
+                   {"cap.cpu", caps->cpu_pps, LSPO_UNIT_PPS},
+                   {"cap.sms", caps->sms, LSPO_UNIT_NONE}};
+    lspo_status_t status = LSPO_OK;
+    for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
+        status = put_quantity(trace, entries[i].key, entries[i].value, entries[i].unit);
+    return status;
+}
+
+static double core_share(const player_t *player)
+{
+    return player->gpu_busy_s > 0 ? fmin(player->gpu_cpu_s / player->gpu_busy_s, 1) : 1;
+}
+
+static void warn_of_other_work(const player_t *player)
+{
+    if (core_share(player) < LSPO_TRACE_CORE_SHARE_LEAST)
+        lspo_warn("the GPU lane had its core for %.0f %% of the time that it worked: other programs run on cpu %d, and "
+                  "the times are not those of the plan alone",
+                  100 * core_share(player), player->topology.cpu[LSPO_LANE_GPU]);
+}
+
+static lspo_status_t add_entry(void *trace, const char *key, const char *value)
+{
+    return lspo_trace_set_meta(trace, key, value);
+}
+
+/* What holds for the host device alone: how much of its core the GPU lane had. */
+static lspo_status_t describe_device(const player_t *player, lspo_trace_t *trace)
+{
+    char share[16];
+    snprintf(share, sizeof share, "%.3f", core_share(player));
+    lspo_status_t status = lspo_device_describe(player->device, add_entry, trace);
+    if (status == LSPO_OK && !lspo_device_is_asynchronous(player->device))
+        status = lspo_trace_set_meta(trace, "gpu core share", share);
+    return status == LSPO_OK ? describe_caps(&player->bench->options->caps, trace) : status;
+}
+
+static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
+{
+    const bench_t *bench = player->bench;
+    char repeat[16], threads[16];
+    snprintf(threads, sizeof threads, "%" PRIu32, lspo_workers_count(player->workers));
+    snprintf(repeat, sizeof repeat, "%" PRIu32, bench->options->repeat);
+    const char *const entries[][2] = {{"origin", "run"},
+                                      {"device", bench->options->device},
+                                      {"repeat", repeat},
+                                      {"topology", player->topology.description},
+                                      {"cpu threads", threads},
+                                      {"blas core", lspo_gemm_core()},
+                                      {"text", lspo_text_source(bench->text)}};
+    lspo_status_t status = LSPO_OK; /* of the plan it is described already */
+    for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
+        status = lspo_trace_set_meta(trace, entries[i][0], entries[i][1]);
+    if (status == LSPO_OK)
+        status = describe_device(player, trace);
+    if (status == LSPO_OK)
+        status = lspo_counters_describe(bench->counters, trace);
+    return status;
+}
+
+/* `result` is released by the caller on failure. */
+static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_process_mark_t *mark,
+                             lspo_run_result_t *result)
+{
+    const lspo_plan_t *plan = player->plan;
+    lspo_status_t status = held_out_loss(player, &result->held_out_before);
+    if (status == LSPO_OK)
+        status = play_all(bench, player, mark, result);
+    if (status == LSPO_OK)
+        status = held_out_loss(player, &result->held_out_after);
+    if (status == LSPO_OK)
+        status = describe_trace(player, player->trace);
+    if (status != LSPO_OK)
+        return status;
+    warn_of_other_work(player);
+    result->gpu_core_share = core_share(player);
+    result->blas_core = lspo_gemm_core();
+    result->peak_gpu_bytes = lspo_device_peak_bytes(player->device);
+    result->summary = player->sum;
+    player->sum = (lspo_summary_t){0};
+    result->tokens_per_s =
+        (double)lspo_workload_tokens(&plan->workload) * plan->workload.accumulation / result->summary.iteration_s;
+    return LSPO_OK;
+}
+
+static lspo_status_t check_options(const lspo_plan_t *plan, const lspo_run_options_t *options)
+{
+    if (options->repeat < 1)
+        return lspo_error(LSPO_ERR_INPUT, "a run needs at least one repeat");
+    if (plan->workload.iterations < (uint64_t)options->warmup + 2)
+        return lspo_error(LSPO_ERR_INPUT, "--iterations %u is too few: %u are warm-up and two more are measured",
+                          plan->workload.iterations, options->warmup);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *options, lspo_run_result_t *result_out,
+                       lspo_trace_t **trace_out)
+{
+    lspo_status_t status = check_options(plan, options);
+    if (status != LSPO_OK)
+        return status;
+    lspo_run_result_t result = {.slowdown = NAN, .native_iteration_s = NAN};
+    player_t player = {0};
+    bench_t bench;
+    status = open_bench(options, &bench);
+    if (status != LSPO_OK)
+        goto close;
+    lspo_process_mark_t mark;
+    lspo_process_mark(&mark);
+    status = open_player(&bench, plan, &options->caps, &player);
+    if (status == LSPO_OK)
+        status = measure(&bench, &player, &mark, &result);
+    if (status != LSPO_OK)
+        goto close;
+    *result_out = result;
+    result = (lspo_run_result_t){0};
+    if (trace_out) {
+        *trace_out = player.trace;
+        player.trace = NULL;
+    }
+close:
+    lspo_run_result_release(&result);
+    close_player(&player);
+    close_bench(&bench);
+    return status;
+}
+
+void lspo_run_result_release(lspo_run_result_t *result)
+{
+    if (!result)
+        return;
+    lspo_summary_release(&result->summary);
+    free(result->losses);
+    *result = (lspo_run_result_t){0};
+}

@@ -1,0 +1,22 @@
+/* sample.h - tokens that continue a text, as trained weights would have it.
+ *
+ * Greedy: each next token is the most likely one, the lowest of equals, so that the same weights give the same text.
+ * All is computed on the host in fp32, the whole text anew for each token (T tokens: T^2 work; meant for some dozens).
+ */
+#ifndef LSPO_REAL_TRAIN_SAMPLE_H
+#define LSPO_REAL_TRAIN_SAMPLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan/model.h"
+#include "base/status.h"
+
+/* Append to the `count` >= 1 ids up to `more` further ones, for which there is room, but none from `end` on, the token
+ * that ends a text (UINT32_MAX: none does).  stages: weights of each stage (plan/model.h).  count + more is at most the
+ * model's max_sequence, and each id below its vocabulary.  LSPO_ERR_INPUT for a BERT, LSPO_ERR_NUMERIC for weights that
+ * make no number. */
+lspo_status_t lspo_sample(const lspo_model_t *model, const float *const *stages, uint32_t end, uint32_t *ids,
+                          size_t count, size_t more, size_t *count_out);
+
+#endif

@@ -1,0 +1,575 @@
+/* train.c - see train.h. */
+#include "real/train/train.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "real/execute/lane.h"
+#include "real/execute/play.h"
+#include "real/train/train_state.h"
+
+double lspo_schedule_rate(const lspo_schedule_t *schedule, uint32_t step)
+{
+    if (step < schedule->warmup_steps)
+        return schedule->peak * (step + 1) / schedule->warmup_steps;
+    double done = (double)(step - schedule->warmup_steps) / (schedule->steps - schedule->warmup_steps);
+    return schedule->last + (schedule->peak - schedule->last) * (1 + cos(M_PI * done)) / 2;
+}
+
+static double rate_of_step(void *context, uint32_t step)
+{
+    return lspo_schedule_rate(context, step);
+}
+
+static double tokens_a_step(const lspo_train_options_t *options)
+{
+    return (double)lspo_workload_tokens(&options->workload) * options->workload.accumulation;
+}
+
+static double rows_a_step(const lspo_train_options_t *options)
+{
+    return (double)options->workload.batch * options->workload.accumulation;
+}
+
+static lspo_status_t train_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    const lspo_train_options_t *options = context;
+    lspo_dataset_batch(options->data, step, micro, options->workload.accumulation, options->workload.batch, batch);
+    return LSPO_OK;
+}
+
+static uint32_t eval_batches(const lspo_train_options_t *options)
+{
+    uint64_t all = lspo_dataset_held_out_batches(options->data, options->workload.batch);
+    return all < options->eval_batches ? (uint32_t)all : options->eval_batches;
+}
+
+static lspo_status_t held_out_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    const lspo_train_options_t *options = context;
+    (void)micro;
+    lspo_dataset_held_out(options->data, step, eval_batches(options), options->workload.batch, batch);
+    return LSPO_OK;
+}
+
+/* ---- segments ---- */
+
+/* The next step after `step` that is a multiple of `every`; 0: never. */
+static uint32_t next_multiple(uint32_t step, uint32_t every)
+{
+    return every == 0 || step > UINT32_MAX - every ? UINT32_MAX : step - step % every + every;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t segment_end(const trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    uint32_t step = trainer->state.step, end = options->steps;
+    if (end - step > options->workload.iterations)
+        end = step + options->workload.iterations;
+    end = least(end, next_multiple(step, options->eval_every));
+    return least(end, next_multiple(step, options->output ? options->checkpoint_every : 0));
+}
+
+static lspo_status_t build_steps(const trainer_t *trainer, uint32_t end, bool open_end, lspo_plan_t **plan_out)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_workload_t workload = options->workload;
+    workload.first_step = trainer->state.step;
+    workload.iterations = end - trainer->state.step;
+    workload.open_end = open_end;
+    return lspo_plan_build(&options->model, &workload, options->policy, plan_out);
+}
+
+static lspo_status_t build_segment(const trainer_t *trainer, uint32_t end, lspo_plan_t **plan_out)
+{
+    return build_steps(trainer, end, end < trainer->options->steps, plan_out);
+}
+
+static void enter_lane(void *context, lspo_lane_t lane)
+{
+    const trainer_t *trainer = context;
+    lspo_topology_enter(&trainer->topology, lane);
+    lspo_lane_flush_denormals();
+}
+
+/* Part of a pass that checks lsp's projectors and fits them anew: not what a step costs. */
+static bool is_of_fit(const trainer_t *trainer, const lspo_op_t *op)
+{
+    if (trainer->options->policy->gradient_form != LSPO_FORM_SUBSPACE)
+        return false;
+    return op->kind == LSPO_OP_PROJECT || op->variant == LSPO_VARIANT_CALIBRATE || op->variant == LSPO_VARIANT_FIT ||
+           op->variant == LSPO_VARIANT_DECIDE;
+}
+
+static void report_phase(const trainer_t *trainer, const char *phase, uint32_t done, uint32_t of)
+{
+    const lspo_train_options_t *options = trainer->options;
+    if (options->phase)
+        options->phase(options->progress_context, phase, done, of);
+}
+
+/* On the GPU's lane, as all ops of a fit are. */
+static lspo_status_t run_op_of_fit(trainer_t *trainer, const lspo_op_t *op)
+{
+    uint64_t start_ns = lspo_now_ns();
+    lspo_status_t status = lspo_session_run_op(trainer->session, op);
+    double spent_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
+    trainer->fit_s += spent_s;
+    trainer->row_fit_s[op->iteration] += spent_s;
+    if (status == LSPO_OK && op->kind == LSPO_OP_PROJECT)
+        report_phase(trainer, "fitting projectors", ++trainer->projects_done, trainer->projects);
+    return status;
+}
+
+/* NORM and PROJECT run on the GPU lane and wait for the device: what they found is this step's until the next one. */
+static lspo_status_t run_op(void *context, const lspo_op_t *op)
+{
+    trainer_t *trainer = context;
+    if (op->iteration >= trainer->plan->workload.iterations)
+        return lspo_session_run_op(trainer->session, op);
+    lspo_status_t status =
+        is_of_fit(trainer, op) ? run_op_of_fit(trainer, op) : lspo_session_run_op(trainer->session, op);
+    if (status != LSPO_OK)
+        return status;
+    lspo_metrics_row_t *row = &trainer->rows[op->iteration];
+    if (op->kind == LSPO_OP_NORM)
+        row->gradient_norm = lspo_session_gradient_norm(trainer->session);
+    if (op->kind == LSPO_OP_PROJECT) {
+        lspo_session_bias_t bias = lspo_session_bias(trainer->session);
+        if (bias.checked > 0) {
+            row->bias = bias.bias_before;
+            row->bias_fitted = bias.bias_after;
+            row->refits = (double)(trainer->refits_before + bias.fitted_total);
+        }
+    }
+    return status;
+}
+
+static lspo_status_t finish_op(void *context, const lspo_op_t *op)
+{
+    return lspo_session_finish_op(((trainer_t *)context)->session, op);
+}
+
+/* Steps of a segment took the same time each, but for what their fits took. */
+static void fill_rows(trainer_t *trainer, uint32_t count, double stepping_s)
+{
+    const lspo_train_options_t *options = trainer->options;
+    const double *losses = lspo_session_losses(trainer->session);
+    double fits_s = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        lspo_metrics_row_t *row = &trainer->rows[i];
+        row->step = trainer->state.step + i + 1;
+        row->epoch = rows_a_step(options) * row->step / (double)lspo_dataset_train_rows(options->data);
+        row->loss = losses[i];
+        row->learning_rate = lspo_schedule_rate(&trainer->schedule, row->step - 1);
+        fits_s += trainer->row_fit_s[i];
+        row->time_s = trainer->state.elapsed_s + fits_s + stepping_s * (i + 1) / count;
+        row->tokens_per_s = trainer->tokens_per_s;
+    }
+    if (trainer->state.step == 0)
+        trainer->state.loss_first = losses[0];
+    trainer->state.loss_last = losses[count - 1];
+}
+
+static bool stop_asked(const trainer_t *trainer)
+{
+    return trainer->options->stop && atomic_load(trainer->options->stop) != 0;
+}
+
+/* A model is what its bytes are: they go into the hash, as they were read. */
+static lspo_status_t load_stage(void *context, uint32_t s, float *weights, bool *given_out)
+{
+    const trainer_t *trainer = context;
+    const lspo_train_options_t *options = trainer->options;
+    lspo_stage_t stage;
+    lspo_model_stage(&options->model, s, &stage);
+    report_phase(trainer, "loading weights", s, lspo_model_stage_count(&options->model));
+    if (stop_asked(trainer))
+        return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted before the first step");
+    lspo_status_t status = options->load(options->model_context, s, weights, given_out);
+    if (status == LSPO_OK && *given_out && trainer->weights_hash)
+        XXH3_128bits_update(trainer->weights_hash, weights, stage.element_count * sizeof *weights);
+    return status;
+}
+
+/* A session with the first weights. */
+static lspo_status_t create_session(trainer_t *trainer, const lspo_plan_t *plan)
+{
+    const lspo_first_weights_t first = {trainer->options->load ? load_stage : NULL, trainer};
+    char text[64] = "seeded";
+    trainer->weights_hash = XXH3_createState();
+    if (!trainer->weights_hash || XXH3_128bits_reset(trainer->weights_hash) != XXH_OK) {
+        XXH3_freeState(trainer->weights_hash);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a hash");
+    }
+    lspo_status_t status = lspo_session_create_from(plan, trainer->device, NULL, &first, &trainer->session);
+    XXH128_hash_t digest = XXH3_128bits_digest(trainer->weights_hash);
+    XXH3_freeState(trainer->weights_hash);
+    trainer->weights_hash = NULL;
+    if (first.load)
+        snprintf(text, sizeof text, "xxh3 %016" PRIx64 "%016" PRIx64, digest.high64, digest.low64);
+    lspo_train_set_weights(trainer, text);
+    return status;
+}
+
+static lspo_status_t make_session(trainer_t *trainer, lspo_plan_t *plan)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_status_t status = create_session(trainer, plan);
+    if (status != LSPO_OK)
+        return status;
+    trainer->plan = plan;
+    lspo_session_set_batches(trainer->session, train_batch, (void *)options);
+    lspo_session_set_learning_rate(trainer->session, rate_of_step, &trainer->schedule);
+    return LSPO_OK;
+}
+
+static lspo_status_t continue_session(trainer_t *trainer, uint32_t end)
+{
+    lspo_plan_t *plan;
+    lspo_status_t status = build_segment(trainer, end, &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_session_continue(trainer->session, plan);
+    if (status != LSPO_OK) {
+        lspo_plan_destroy(plan);
+        return status;
+    }
+    lspo_plan_destroy(trainer->plan);
+    trainer->plan = plan;
+    return LSPO_OK;
+}
+
+/* What is still to be run of the segment when an end is asked for: the steps that have begun.  A plan of fewer steps
+ * begins the plan of more. */
+static uint32_t cut(void *context, lspo_op_id_t reached)
+{
+    trainer_t *trainer = context;
+    uint32_t step = trainer->state.step, steps = trainer->plan->workload.iterations;
+    for (uint32_t count = 1; count < steps; count++) {
+        lspo_plan_t *begun;
+        if (build_steps(trainer, step + count, true, &begun) != LSPO_OK)
+            break;
+        uint32_t op_count = begun->op_count;
+        lspo_plan_destroy(begun);
+        if (op_count > reached) {
+            trainer->cut_count = count;
+            return op_count;
+        }
+    }
+    return trainer->plan->op_count;
+}
+
+/* Of the segment; those of a pass that nothing needs a fit in return at once. */
+static void count_projects(trainer_t *trainer)
+{
+    trainer->projects = trainer->projects_done = 0;
+    for (uint32_t i = 0; i < trainer->plan->op_count; i++)
+        trainer->projects +=
+            is_of_fit(trainer, &trainer->plan->ops[i]) && trainer->plan->ops[i].kind == LSPO_OP_PROJECT;
+}
+
+static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
+{
+    uint32_t end = segment_end(trainer), count = end - trainer->state.step; /* fewer when it is cut */
+    lspo_trace_t *trace = NULL;
+    lspo_status_t status = continue_session(trainer, end);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i < count; i++) {
+        trainer->rows[i] = lspo_metrics_row(0);
+        trainer->row_fit_s[i] = 0;
+    }
+    count_projects(trainer);
+    double fit_before_s = trainer->fit_s;
+    const lspo_play_t play = {.device = trainer->device,
+                              .context = trainer,
+                              .run = run_op,
+                              .finish = finish_op,
+                              .enter_lane = enter_lane,
+                              .cut = cut};
+    trainer->cut_count = 0;
+    uint64_t start_ns = lspo_now_ns();
+    status = lspo_play(trainer->plan, &play, trainer->options->stop, &trace);
+    double elapsed_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
+    double stepping_s = fmax(elapsed_s - (trainer->fit_s - fit_before_s), 0);
+    lspo_trace_destroy(trace);
+    if (status != LSPO_OK)
+        return status;
+    if (trainer->cut_count > 0)
+        count = trainer->cut_count;
+    trainer->tokens_per_s = tokens_a_step(trainer->options) * count / stepping_s;
+    fill_rows(trainer, count, stepping_s);
+    trainer->sitting_s += stepping_s;
+    trainer->state.elapsed_s += elapsed_s;
+    trainer->state.step += count;
+    trainer->state.refits = trainer->refits_before + lspo_session_bias(trainer->session).fitted_total;
+    *count_out = count;
+    return LSPO_OK;
+}
+
+/* ---- between segments ---- */
+
+static lspo_status_t note_best(trainer_t *trainer, const lspo_evaluation_t *evaluation)
+{
+    lspo_train_state_t *state = &trainer->state;
+    state->best_loss = evaluation->loss;
+    state->best_step = state->step;
+    state->accuracy_best = evaluation->accuracy;
+    state->worse_count = 0;
+    return trainer->best ? lspo_train_copy_weights(trainer, trainer->best) : LSPO_OK;
+}
+
+static lspo_status_t evaluate(trainer_t *trainer, lspo_metrics_row_t *row)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_train_state_t *state = &trainer->state;
+    lspo_evaluation_t evaluation;
+    lspo_status_t status =
+        lspo_session_evaluate(trainer->session, held_out_batch, (void *)options, eval_batches(options), &evaluation);
+    if (status != LSPO_OK)
+        return status;
+    double loss = evaluation.loss;
+    if (!isfinite(loss))
+        return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the held-out loss is %g", state->step, loss);
+    row->held_out_loss = state->held_out_last = loss;
+    row->accuracy = state->accuracy_last = evaluation.accuracy;
+    if (lspo_dataset_kind(options->data) != LSPO_DATASET_LABELS)
+        row->perplexity = exp(loss);
+    if (state->step == 0) {
+        state->held_out_before = loss;
+        state->accuracy_before = evaluation.accuracy;
+    }
+    state->worse_count++;
+    if (isnan(state->best_loss) || loss < state->best_loss)
+        status = note_best(trainer, &evaluation);
+    return status;
+}
+
+static bool evaluates_now(const trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    if (lspo_dataset_held_out_rows(options->data) == 0)
+        return false;
+    return trainer->state.step == options->steps ||
+           (options->eval_every > 0 && trainer->state.step % options->eval_every == 0);
+}
+
+/* ---- beginning and end ---- */
+
+static lspo_status_t evaluate_first(trainer_t *trainer)
+{
+    lspo_metrics_row_t row = lspo_metrics_row(0);
+    if (trainer->state.step > 0 || lspo_dataset_held_out_rows(trainer->options->data) == 0)
+        return LSPO_OK;
+    lspo_status_t status = evaluate(trainer, &row);
+    return status == LSPO_OK && trainer->metrics ? lspo_metrics_add(trainer->metrics, &row, 1) : status;
+}
+
+static lspo_status_t begin(trainer_t *trainer, uint64_t start_ns)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_status_t status = options->resume ? lspo_train_resume(trainer) : LSPO_OK;
+    trainer->first_step = trainer->state.step;
+    trainer->refits_before = trainer->state.refits;
+    if (status == LSPO_OK && trainer->metrics)
+        status = lspo_metrics_begin(trainer->metrics, trainer->state.step > 0, trainer->state.step);
+    trainer->load_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
+    return status == LSPO_OK ? evaluate_first(trainer) : status;
+}
+
+static void report(const trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    if (!options->progress)
+        return;
+    const lspo_train_state_t *state = &trainer->state;
+    uint32_t left = options->steps - state->step;
+    lspo_train_progress_t progress = {.step = state->step,
+                                      .steps = options->steps,
+                                      .loss = state->loss_last,
+                                      .held_out_loss = state->held_out_last,
+                                      .accuracy = state->accuracy_last,
+                                      .tokens_per_s = trainer->tokens_per_s,
+                                      .remaining_s = trainer->sitting_s / (state->step - trainer->first_step) * left,
+                                      .predicted_s = options->predicted_step_s * left};
+    options->progress(options->progress_context, &progress);
+}
+
+/* What follows a segment: its evaluation, its metrics, its checkpoint. */
+static lspo_status_t finish_segment(trainer_t *trainer, uint32_t count)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_train_state_t *state = &trainer->state;
+    lspo_status_t status = evaluates_now(trainer) ? evaluate(trainer, &trainer->rows[count - 1]) : LSPO_OK;
+    if (status == LSPO_OK && trainer->metrics)
+        status = lspo_metrics_add(trainer->metrics, trainer->rows, count);
+    if (status != LSPO_OK)
+        return status;
+    state->finished =
+        state->step == options->steps || (options->patience > 0 && state->worse_count >= options->patience);
+    report(trainer);
+    status = trainer->saver ? lspo_saver_poll(trainer->saver) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
+    bool due = options->checkpoint_every > 0 && state->step % options->checkpoint_every == 0;
+    bool last = state->finished || stop_asked(trainer);
+    return due || last ? lspo_train_save(trainer, last) : LSPO_OK;
+}
+
+static lspo_status_t run_segments(trainer_t *trainer)
+{
+    lspo_status_t status = LSPO_OK;
+    while (status == LSPO_OK && !trainer->state.finished && !stop_asked(trainer)) {
+        uint32_t count = 0;
+        status = run_segment(trainer, &count);
+        if (status == LSPO_OK)
+            status = finish_segment(trainer, count);
+    }
+    if (status == LSPO_OK && !trainer->state.finished)
+        status = lspo_train_save(trainer, true);
+    lspo_status_t written = trainer->saver ? lspo_saver_wait(trainer->saver) : LSPO_OK;
+    if (status != LSPO_OK || written != LSPO_OK || trainer->state.finished)
+        return status != LSPO_OK ? status : written;
+    return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted after step %" PRIu32 " of %" PRIu32 "%s", trainer->state.step,
+                      trainer->options->steps,
+                      trainer->options->output ? "; continue with --resume" : "; nothing is kept without --output");
+}
+
+static lspo_status_t check_options(const lspo_train_options_t *options)
+{
+    if (options->steps == 0)
+        return lspo_error(LSPO_ERR_INPUT, "a training needs at least one step");
+    if (options->warmup_steps >= options->steps)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--warmup-steps %" PRIu32 " must be below the %" PRIu32 " steps of the training",
+                          options->warmup_steps, options->steps);
+    if (!(options->min_learning_rate >= 0 && options->min_learning_rate <= options->workload.learning_rate))
+        return lspo_error(LSPO_ERR_INPUT, "--min-lr %g must be from 0 to --learning-rate %g",
+                          options->min_learning_rate, options->workload.learning_rate);
+    if (options->resume && !options->output)
+        return lspo_error(LSPO_ERR_INPUT, "--resume needs --output, the folder of the checkpoints");
+    if (options->patience > 0 && (options->eval_every == 0 || lspo_dataset_held_out_rows(options->data) == 0))
+        return lspo_error(LSPO_ERR_INPUT, "--patience counts evaluations: it needs --eval-every and held-out data");
+    return LSPO_OK;
+}
+
+/* Locks and all else that may refuse before anything is loaded. */
+static lspo_status_t open_files(trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_status_t status = LSPO_OK;
+    if (options->output)
+        status = lspo_checkpoint_prepare(options->output, options->resume, &trainer->lock);
+    if (status == LSPO_OK && options->output && !(trainer->saver = lspo_saver_create(options->output, options->keep)))
+        status = lspo_error(LSPO_ERR_MEMORY, "no memory for checkpoints");
+    if (status == LSPO_OK && options->metrics_path)
+        status = lspo_metrics_open(options->metrics_path, &trainer->metrics);
+    return status;
+}
+
+static lspo_status_t open_trainer(trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    uint32_t most = least(options->workload.iterations, options->steps);
+    lspo_plan_t *plan = NULL;
+    trainer->rows = calloc(most, sizeof *trainer->rows);
+    trainer->row_fit_s = calloc(most, sizeof *trainer->row_fit_s);
+    if (!trainer->rows || !trainer->row_fit_s)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for the metrics of a segment");
+    lspo_status_t status = open_files(trainer);
+    if (status == LSPO_OK && lspo_train_tracks_best(options))
+        status = lspo_train_alloc_stages(options, &trainer->best);
+    if (status == LSPO_OK)
+        status = lspo_device_open(options->device, &options->caps, &trainer->device);
+    if (status == LSPO_OK) {
+        lspo_train_set_all(trainer); /* they name the kernels of OpenBLAS, which the device has opened or refused */
+        lspo_device_set_hurry(trainer->device, options->stop);
+    }
+    if (status == LSPO_OK)
+        status = lspo_play_place(trainer->device, options->cpu_threads, &trainer->topology, &trainer->workers);
+    if (status == LSPO_OK)
+        status = build_segment(trainer, segment_end(trainer), &plan);
+    if (status == LSPO_OK)
+        status = make_session(trainer, plan);
+    if (status != LSPO_OK)
+        lspo_plan_destroy(plan);
+    else if (trainer->workers)
+        status = lspo_session_set_workers(trainer->session, trainer->workers);
+    return status;
+}
+
+static void close_trainer(trainer_t *trainer)
+{
+    lspo_saver_destroy(trainer->saver);
+    lspo_metrics_close(trainer->metrics);
+    lspo_session_destroy(trainer->session);
+    lspo_plan_destroy(trainer->plan);
+    lspo_workers_destroy(trainer->workers);
+    lspo_device_close(trainer->device);
+    free(trainer->row_fit_s);
+    free(trainer->rows);
+    lspo_train_free_stages(trainer->options, trainer->best);
+    if (trainer->lock >= 0)
+        close(trainer->lock);
+}
+
+static void fill_result(const trainer_t *trainer, lspo_train_result_t *result)
+{
+    uint32_t steps_run = trainer->state.step - trainer->first_step;
+    double step_s = steps_run > 0 ? trainer->sitting_s / steps_run : (double)NAN;
+    *result = (lspo_train_result_t){.state = trainer->state,
+                                    .steps_run = steps_run,
+                                    .resumed_from = trainer->first_step,
+                                    .load_s = trainer->load_s,
+                                    .step_s = step_s,
+                                    .fit_s = trainer->fit_s,
+                                    .checkpoint_s = trainer->saver ? lspo_saver_held_s(trainer->saver) : 0,
+                                    .checkpoint_copy_bytes = trainer->saver ? lspo_saver_copy_bytes(trainer->saver) : 0,
+                                    .tokens_per_s = tokens_a_step(trainer->options) / step_s,
+                                    .peak_gpu_bytes = lspo_device_peak_bytes(trainer->device)};
+}
+
+lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_t *result_out)
+{
+    uint64_t start_ns = lspo_now_ns();
+    lspo_status_t status = check_options(options);
+    if (status != LSPO_OK)
+        return status;
+    trainer_t trainer = {.options = options,
+                         .schedule = {.peak = options->workload.learning_rate,
+                                      .last = options->min_learning_rate,
+                                      .warmup_steps = options->warmup_steps,
+                                      .steps = options->steps},
+                         .state = {.steps = options->steps,
+                                   .loss_first = NAN,
+                                   .loss_last = NAN,
+                                   .held_out_before = NAN,
+                                   .held_out_last = NAN,
+                                   .best_loss = NAN,
+                                   .accuracy_before = NAN,
+                                   .accuracy_last = NAN,
+                                   .accuracy_best = NAN},
+                         .saved_step = UINT32_MAX,
+                         .lock = -1};
+    status = open_trainer(&trainer);
+    if (status == LSPO_OK)
+        status = begin(&trainer, start_ns);
+    if (status == LSPO_OK)
+        status = run_segments(&trainer);
+    if (status == LSPO_OK)
+        status = lspo_train_export(&trainer);
+    if (status == LSPO_OK)
+        fill_result(&trainer, result_out);
+    close_trainer(&trainer);
+    return status;
+}

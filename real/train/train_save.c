@@ -1,0 +1,176 @@
+/* train_save.c - what a training keeps of itself: the weights of the best evaluation, its state in checkpoints. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "real/train/train_state.h"
+
+/* ---- weights that are kept ---- */
+
+void lspo_train_free_stages(const lspo_train_options_t *options, float **stages)
+{
+    for (uint32_t s = 0; stages && s < lspo_model_stage_count(&options->model); s++)
+        free(stages[s]);
+    free(stages);
+}
+
+lspo_status_t lspo_train_alloc_stages(const lspo_train_options_t *options, float ***stages_out)
+{
+    uint32_t count = lspo_model_stage_count(&options->model);
+    float **stages = calloc(count, sizeof *stages);
+    bool complete = stages != NULL;
+    for (uint32_t s = 0; complete && s < count; s++) {
+        lspo_stage_t stage;
+        lspo_model_stage(&options->model, s, &stage);
+        stages[s] = calloc(stage.element_count + 1, sizeof **stages);
+        complete = stages[s] != NULL;
+    }
+    if (!complete) {
+        lspo_train_free_stages(options, stages);
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a copy of the weights");
+    }
+    *stages_out = stages;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_train_copy_weights(const trainer_t *trainer, float **stages)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t s = 0; status == LSPO_OK && s < lspo_model_stage_count(&trainer->options->model); s++)
+        status = lspo_session_merged_weights(trainer->session, s, stages[s]);
+    return status;
+}
+
+bool lspo_train_tracks_best(const lspo_train_options_t *options)
+{
+    return options->keep_best && (options->save || options->output) && lspo_dataset_held_out_rows(options->data) > 0;
+}
+
+lspo_status_t lspo_train_export(trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    float **stages = NULL;
+    if (!options->save)
+        return LSPO_OK;
+    if (trainer->best)
+        return options->save(options->model_context, (const float *const *)trainer->best);
+    lspo_status_t status = lspo_train_alloc_stages(options, &stages);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_train_copy_weights(trainer, stages);
+    if (status == LSPO_OK)
+        status = options->save(options->model_context, (const float *const *)stages);
+    lspo_train_free_stages(options, stages);
+    return status;
+}
+
+/* ---- checkpoints ---- */
+
+/* The session's arrays and the best weights; `arrays` is the caller's to free. */
+static lspo_status_t list_arrays(const trainer_t *trainer, lspo_state_array_t **arrays_out, size_t *count_out)
+{
+    const lspo_model_t *model = &trainer->options->model;
+    uint32_t count = lspo_session_state_count(trainer->session);
+    uint32_t kept = trainer->best ? lspo_model_stage_count(model) : 0;
+    lspo_state_array_t *arrays = calloc(count + kept, sizeof *arrays);
+    if (!arrays)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for the list of a checkpoint's arrays");
+    for (uint32_t i = 0; i < count; i++)
+        lspo_session_state_at(trainer->session, i, &arrays[i]);
+    for (uint32_t s = 0; s < kept; s++) {
+        lspo_stage_t stage;
+        lspo_model_stage(model, s, &stage);
+        lspo_state_array_t *array = &arrays[count + s];
+        snprintf(array->name, sizeof array->name, "best%" PRIu32 ".weights", s);
+        array->data = trainer->best[s];
+        array->element_count = stage.element_count;
+        array->type = LSPO_STATE_F32;
+    }
+    *arrays_out = arrays;
+    *count_out = count + kept;
+    return LSPO_OK;
+}
+
+static lspo_checkpoint_t checkpoint_of(trainer_t *trainer, const lspo_state_array_t *arrays, size_t count)
+{
+    return (lspo_checkpoint_t){.state = &trainer->state,
+                               .settings = trainer->settings,
+                               .setting_count = trainer->setting_count,
+                               .arrays = arrays,
+                               .array_count = count};
+}
+
+lspo_status_t lspo_train_save(trainer_t *trainer, bool last)
+{
+    lspo_state_array_t *arrays;
+    size_t count;
+    if (!trainer->saver || trainer->saved_step == trainer->state.step)
+        return LSPO_OK;
+    lspo_status_t status = list_arrays(trainer, &arrays, &count);
+    if (status != LSPO_OK)
+        return status;
+    const lspo_checkpoint_t checkpoint = checkpoint_of(trainer, arrays, count);
+    status = lspo_saver_save(trainer->saver, &checkpoint, last);
+    if (status == LSPO_OK)
+        trainer->saved_step = trainer->state.step;
+    free(arrays);
+    return status;
+}
+
+/* The rate of a step follows from the number of steps: with another number it takes another way from here on. */
+static void tell_of_other_steps(const trainer_t *trainer, uint32_t before)
+{
+    uint32_t step = trainer->state.step;
+    lspo_schedule_t schedule = trainer->schedule;
+    schedule.steps = before;
+    double last = step > 0 ? lspo_schedule_rate(&schedule, step - 1) : (double)NAN;
+    lspo_warn("the training was begun with %" PRIu32 " steps and goes on to %" PRIu32 ": from step %" PRIu32
+              " on the learning rate is that of %" PRIu32 " steps, %.3g after %.3g; a training of that many from the "
+              "beginning would end elsewhere",
+              before, trainer->options->steps, step + 1, trainer->options->steps,
+              lspo_schedule_rate(&trainer->schedule, step), last);
+}
+
+/* Whatever was read belongs to a training of state.steps; this one may have more. */
+static lspo_status_t adopt(trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_train_state_t *state = &trainer->state;
+    uint32_t before = state->steps;
+    if (options->steps < before)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: the training was begun with %" PRIu32 " steps; it can be given more, not %" PRIu32,
+                          options->output, before, options->steps);
+    state->steps = options->steps;
+    if (options->steps > before) {
+        state->finished = options->patience > 0 && state->worse_count >= options->patience;
+        if (!state->finished)
+            tell_of_other_steps(trainer, before);
+    }
+    trainer->saved_step = state->step;
+    return lspo_session_state_written(trainer->session);
+}
+
+lspo_status_t lspo_train_resume(trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_state_array_t *arrays;
+    size_t count;
+    bool found = false, stale = options->policy->semantics == LSPO_SEMANTICS_STALE;
+    lspo_status_t status = list_arrays(trainer, &arrays, &count);
+    if (status != LSPO_OK)
+        return status;
+    const lspo_checkpoint_t checkpoint = checkpoint_of(trainer, arrays, count);
+    status = lspo_checkpoint_resume(options->output, &checkpoint, stale, &found);
+    free(arrays);
+    if (status != LSPO_OK)
+        return status;
+    if (!found) {
+        lspo_warn("%s holds no checkpoint: beginning at step 0", options->output);
+        return LSPO_OK;
+    }
+    status = adopt(trainer);
+    return status == LSPO_OK ? lspo_checkpoint_prune(options->output, trainer->state.step, options->keep, false)
+                             : status;
+}

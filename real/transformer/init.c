@@ -1,0 +1,89 @@
+/* init.c - the first weights of a stage.  Numbers are functions of their place, so that the large stages of a
+ * model with billions of them are shared out among all cores that the process may use: one needs 20 ns for a number. */
+#include <math.h>
+#include <sched.h>
+#include <string.h>
+
+#include "kernels/random.h"
+#include "real/transformer/transformer.h"
+#include "real/execute/workers.h"
+
+/* Tensors whose output is added to the residual stream: attention_out of every family, and the last linear one. */
+enum { GPT_ATTENTION_OUT = 1, LLAMA_ATTENTION_OUT = 3 };
+
+enum { PIECE = 1 << 18, SHARED_FROM = 1 << 22 /* numbers of a piece of work; of a stage that is worth threads */ };
+
+static void fill(size_t count, float value, float *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = value;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    const size_t length = strlen(name), end_length = strlen(end);
+    return length >= end_length && strcmp(name + length - end_length, end) == 0;
+}
+
+/* Where blocks are pre-norm, the residual stream grows with each of these. */
+static bool adds_to_residual(const lspo_model_t *model, const lspo_stage_t *stage, uint32_t index)
+{
+    if (stage->kind != LSPO_STAGE_BLOCK || model->family == LSPO_FAMILY_BERT)
+        return false;
+    const uint32_t attention_out = model->family == LSPO_FAMILY_LLAMA ? LLAMA_ATTENTION_OUT : GPT_ATTENTION_OUT;
+    return index == attention_out || index + 1 == stage->linear_count;
+}
+
+typedef struct {
+    uint64_t seed, stream;
+    double deviation;
+    size_t count;
+    float *out;
+} matrix_t;
+
+static void fill_piece(void *context, uint32_t worker, size_t piece)
+{
+    const matrix_t *matrix = context;
+    const size_t first = piece * PIECE, rest = matrix->count - first;
+    (void)worker;
+    lspo_random_normal_fill_from(matrix->seed, matrix->stream, matrix->deviation, first, rest < PIECE ? rest : PIECE,
+                                 matrix->out + first);
+}
+
+/* One random stream a stage and tensor, so that a tensor's weights do not depend on the sizes of those before it. */
+static void init_matrix(lspo_workers_t *workers, const lspo_tensor_t *tensor, uint32_t stage, uint32_t index,
+                        uint64_t seed, double deviation, float *weights)
+{
+    matrix_t matrix = {.seed = seed,
+                       .stream = ((uint64_t)stage << 8) | index,
+                       .deviation = deviation,
+                       .count = (size_t)tensor->rows * tensor->cols,
+                       .out = weights + tensor->offset_elements};
+    lspo_workers_run(workers, (matrix.count + PIECE - 1) / PIECE, fill_piece, &matrix);
+}
+
+/* NULL, which is the calling thread alone, for a small stage and where there are no more. */
+static lspo_workers_t *workers_for(size_t elements)
+{
+    cpu_set_t set;
+    lspo_workers_t *workers = NULL;
+    if (elements >= SHARED_FROM && sched_getaffinity(0, sizeof set, &set) == 0)
+        lspo_workers_create((uint32_t)CPU_COUNT(&set), NULL, &workers);
+    return workers;
+}
+
+void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t seed, float *weights)
+{
+    lspo_stage_t shape;
+    lspo_model_stage(model, stage, &shape);
+    lspo_workers_t *workers = workers_for(shape.element_count);
+    for (uint32_t i = 0; i < shape.tensor_count; i++) {
+        const lspo_tensor_t *tensor = &shape.tensors[i];
+        const double deviation = adds_to_residual(model, &shape, i) ? 0.02 / sqrt(2.0 * model->block_count) : 0.02;
+        if (ends_with(tensor->name, "_gain") || ends_with(tensor->name, "_bias"))
+            fill(tensor->cols, ends_with(tensor->name, "_gain") ? 1.0F : 0.0F, weights + tensor->offset_elements);
+        else
+            init_matrix(workers, tensor, stage, i, seed, deviation, weights);
+    }
+    lspo_workers_destroy(workers);
+}

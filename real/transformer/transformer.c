@@ -1,0 +1,391 @@
+/* transformer.c - what a transformer is made of and how its buffers are laid out; its stages: transformer_*.c. */
+#include "real/transformer/transformer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/rotary.h"
+#include "real/transformer/state.h"
+
+/* kernels/attention_cuda.cu */
+enum { FLASH_HEAD_WIDTH_MAX = 128 };
+
+static size_t kv_width(const lspo_model_t *model)
+{
+    return (size_t)(model->width / model->head_count) * model->kv_head_count;
+}
+
+/* What the layouts depend on. */
+typedef struct {
+    const lspo_model_t *model;
+    size_t batch, sequence, tokens;
+    lspo_number_t number;
+} shape_t;
+
+static shape_t shape_of(const lspo_model_t *model, uint32_t batch, uint32_t sequence, lspo_number_t number)
+{
+    return (shape_t){model, batch, sequence, (size_t)batch * sequence, number};
+}
+
+static bool is_llama(const shape_t *of)
+{
+    return of->model->family == LSPO_FAMILY_LLAMA;
+}
+
+static size_t take_floats(size_t count, size_t *end)
+{
+    return lspo_layout_take(end, count * sizeof(float));
+}
+
+static size_t take_numbers(const shape_t *of, size_t count, size_t *end)
+{
+    return lspo_layout_take(end, count * lspo_number_bytes(of->number));
+}
+
+/* Q, K and V one after the other, or in the rows of one array. */
+static void take_qkv(const shape_t *of, size_t *end, size_t *q, size_t *k, size_t *v)
+{
+    const size_t w = of->model->width, kv = kv_width(of->model), rows = is_llama(of) ? of->tokens : 1;
+    *q = take_numbers(of, of->tokens * (w + 2 * kv), end);
+    *k = *q + rows * w * lspo_number_bytes(of->number);
+    *v = *k + rows * kv * lspo_number_bytes(of->number);
+}
+
+static void take_statistics(const shape_t *of, lspo_block_saved_t *s)
+{
+    const size_t kept = of->number == LSPO_NUMBER_FP32 ? of->sequence : 1;
+    s->rstd1 = take_floats(of->tokens, &s->end);
+    s->rstd2 = take_floats(of->tokens, &s->end);
+    if (!is_llama(of)) {
+        s->mean1 = take_floats(of->tokens, &s->end);
+        s->mean2 = take_floats(of->tokens, &s->end);
+    }
+    s->kept = take_floats(of->tokens * of->model->head_count * kept, &s->end);
+}
+
+static lspo_block_saved_t block_saved_layout(const shape_t *of)
+{
+    const size_t rows = of->tokens * of->model->width, mlp = of->tokens * of->model->mlp_width;
+    lspo_block_saved_t s = {0};
+    take_statistics(of, &s);
+    s.norm1_out = take_numbers(of, rows, &s.end);
+    take_qkv(of, &s.end, &s.q, &s.k, &s.v);
+    s.context = take_numbers(of, rows, &s.end);
+    s.residual = take_numbers(of, rows, &s.end);
+    if (of->model->family == LSPO_FAMILY_BERT)
+        s.sum = take_numbers(of, rows, &s.end);
+    else
+        s.norm2_out = take_numbers(of, rows, &s.end);
+    if (is_llama(of))
+        s.gate = take_numbers(of, mlp, &s.end);
+    s.mlp_pre = take_numbers(of, mlp, &s.end);
+    s.mlp_act = take_numbers(of, mlp, &s.end);
+    return s;
+}
+
+static size_t logits_stride(const shape_t *of)
+{
+    return lspo_logits_stride(of->model->vocabulary, lspo_number_bytes(of->number));
+}
+
+static lspo_head_saved_t head_saved_layout(const shape_t *of)
+{
+    const lspo_model_t *model = of->model;
+    lspo_head_saved_t s = {0};
+    if (model->class_count > 0) {
+        s.dense_out = take_numbers(of, of->batch * model->width, &s.end);
+        s.probabilities = take_numbers(of, of->batch * model->class_count, &s.end);
+        return s;
+    }
+    s.rstd = take_floats(of->tokens, &s.end);
+    if (!is_llama(of))
+        s.mean = take_floats(of->tokens, &s.end);
+    s.norm_out = take_numbers(of, of->tokens * model->width, &s.end);
+    s.probabilities = take_numbers(of, of->tokens * logits_stride(of), &s.end);
+    return s;
+}
+
+static lspo_block_workspace_t block_workspace_layout(const shape_t *of)
+{
+    const lspo_model_t *model = of->model;
+    const size_t rows = of->tokens * model->width, mlp = of->tokens * model->mlp_width;
+    lspo_block_workspace_t s = {0};
+    s.d_mlp_down = take_numbers(of, rows, &s.end);
+    s.d_mlp_up = take_numbers(of, mlp, &s.end);
+    if (is_llama(of))
+        s.d_gate = take_numbers(of, mlp, &s.end);
+    s.d_attention_out = take_numbers(of, rows, &s.end);
+    take_qkv(of, &s.end, &s.d_q, &s.d_k, &s.d_v);
+    s.scratch = take_numbers(of, rows, &s.end);
+    s.attention = s.end;
+    if (of->number == LSPO_NUMBER_FP32)
+        take_floats(lspo_attention_scratch(of->sequence, model->width / model->head_count), &s.end);
+    return s;
+}
+
+/* Every size of a product fits 31 bits, and no buffer overflows a size_t: with the former and a sum below 2^50 floats,
+ * the integer arithmetic of the layouts is exact. */
+static bool sizes_hold(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
+{
+    const double limit = 2147483647.0, tokens = (double)batch * sequence;
+    const double w = model->width, f = model->mlp_width;
+    const double v = (double)lspo_logits_stride(model->vocabulary, 2);       /* in fp32 at most 7 less */
+    const double stride = model->class_count > 0 ? (double)sequence * w : w; /* from first token to first token */
+    const double floats = tokens * (7.0 * w + 3.0 * f + (double)model->head_count * sequence + v + 6.0);
+    return model->head_count > 0 && model->kv_head_count > 0 && tokens <= limit && 3.0 * w <= limit && f <= limit &&
+           v <= limit && stride <= limit && floats < 1125899906842624.0;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t rotary_bytes(const shape_t *of)
+{
+    return is_llama(of) ? of->sequence * (of->model->width / of->model->head_count) * sizeof(float) : 0;
+}
+
+size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
+                                        lspo_number_t number)
+{
+    if (!sizes_hold(model, batch, sequence))
+        return SIZE_MAX;
+    const shape_t of = shape_of(model, batch, sequence, number);
+    const lspo_block_workspace_t block = block_workspace_layout(&of);
+    const size_t head = head_saved_layout(&of).end;
+    return rotary_bytes(&of) + larger(block.attention, head) + (block.end - block.attention);
+}
+
+static lspo_status_t check_device(const lspo_model_t *model, const lspo_compute_t *compute)
+{
+    const uint32_t head_width = model->width / model->head_count;
+    if (lspo_compute_is_host(compute))
+        return LSPO_OK;
+    if (model->family == LSPO_FAMILY_BERT)
+        return lspo_error(LSPO_ERR_INPUT, "model %s: family bert is computed on the host only (--device host)",
+                          model->name);
+    if (head_width > FLASH_HEAD_WIDTH_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "model %s: heads of width %u, above the %d that a GPU's attention has",
+                          model->name, head_width, FLASH_HEAD_WIDTH_MAX);
+    return LSPO_OK;
+}
+
+static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
+{
+    const lspo_status_t status = lspo_model_check(model);
+    if (status != LSPO_OK)
+        return status;
+    if (model->family == LSPO_FAMILY_BERT && model->class_count == 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "model %s cannot be trained here: of family bert only classifiers can (classes = N), not "
+                          "masked-language heads",
+                          model->name);
+    if (model->family == LSPO_FAMILY_LLAMA && model->width / model->head_count % 2 != 0)
+        return lspo_error(LSPO_ERR_INPUT, "model %s: rotary positions need an even head width, not %u", model->name,
+                          model->width / model->head_count);
+    if (batch == 0 || sequence == 0 || sequence > model->max_sequence)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "batch %u, sequence %u: both must be at least 1, and model %s has at most %u"
+                          " positions",
+                          batch, sequence, model->name, model->max_sequence);
+    if (!sizes_hold(model, batch, sequence))
+        return lspo_error(LSPO_ERR_INPUT, "model %s with batch %u and sequence %u is too large for 31-bit matrix sizes",
+                          model->name, batch, sequence);
+    return LSPO_OK;
+}
+
+static const lspo_transformer_family_t *family_of(const lspo_model_t *model)
+{
+    switch (model->family) {
+    case LSPO_FAMILY_LLAMA:
+        return &lspo_transformer_llama;
+    case LSPO_FAMILY_BERT:
+        return &lspo_transformer_bert;
+    case LSPO_FAMILY_GPT:
+        break;
+    }
+    return &lspo_transformer_gpt;
+}
+
+static void describe(const shape_t *of, lspo_transformer_t *t)
+{
+    const lspo_model_t *model = of->model;
+    t->family = family_of(model);
+    t->number_bytes = lspo_number_bytes(of->number);
+    t->batch = of->batch;
+    t->sequence = of->sequence;
+    t->tokens = of->tokens;
+    t->width = model->width;
+    t->kv_width = kv_width(model);
+    t->heads = model->head_count;
+    t->kv_heads = model->kv_head_count;
+    t->mlp_width = model->mlp_width;
+    t->vocabulary = model->vocabulary;
+    t->logits_stride = logits_stride(of);
+    t->classes = model->class_count;
+    t->max_sequence = model->max_sequence;
+    t->tied = model->tied_head;
+    t->rms = model->family == LSPO_FAMILY_LLAMA;
+    t->epsilon = (float)lspo_model_norm_epsilon(model);
+    t->stage_count = lspo_model_stage_count(model);
+    lspo_model_stage(model, 0, &t->embed);
+    lspo_model_stage(model, 1, &t->block);
+    lspo_model_stage(model, t->stage_count - 1, &t->head);
+    t->saved = block_saved_layout(of);
+    t->head_saved = head_saved_layout(of);
+    t->at = block_workspace_layout(of);
+}
+
+/* Where the device's memory is: the rotary table first. */
+static lspo_status_t occupy(const shape_t *of, void *workspace, lspo_transformer_t *t)
+{
+    const size_t bytes = rotary_bytes(of);
+    t->workspace = (char *)workspace + bytes;
+    if (bytes == 0)
+        return LSPO_OK;
+    float *table = malloc(bytes);
+    if (table == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the rotary table");
+    t->rotary = workspace;
+    lspo_rotary_table(t->sequence, t->width / t->heads, lspo_model_rope_theta(of->model), table);
+    lspo_compute_write(t->compute, bytes, table, t->rotary);
+    free(table);
+    return lspo_compute_status(t->compute);
+}
+
+lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
+                                      lspo_compute_t *compute, void *workspace, lspo_transformer_t **transformer_out)
+{
+    lspo_status_t status = check(model, batch, sequence);
+    if (status == LSPO_OK)
+        status = check_device(model, compute);
+    if (status != LSPO_OK)
+        return status;
+    const shape_t of = shape_of(model, batch, sequence, lspo_compute_number(compute));
+    lspo_transformer_t *t = calloc(1, sizeof *t);
+    uint32_t *lengths = malloc(batch * sizeof *lengths);
+    if (t == NULL || lengths == NULL) {
+        free(lengths);
+        free(t);
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a transformer's description");
+    }
+    describe(&of, t);
+    t->compute = compute;
+    t->lengths = lengths;
+    for (size_t b = 0; b < t->batch; b++)
+        lengths[b] = sequence;
+    status = lspo_compute_reserve(compute, t->tokens, t->heads);
+    if (status == LSPO_OK)
+        status = occupy(&of, workspace, t);
+    if (status == LSPO_OK)
+        *transformer_out = t;
+    else
+        lspo_transformer_destroy(t);
+    return status;
+}
+
+void lspo_transformer_destroy(lspo_transformer_t *transformer)
+{
+    if (transformer == NULL)
+        return;
+    free(transformer->lengths);
+    free(transformer);
+}
+
+lspo_status_t lspo_transformer_set_lengths(lspo_transformer_t *t, const uint32_t *lengths)
+{
+    for (size_t b = 0; lengths != NULL && b < t->batch; b++)
+        if (lengths[b] == 0 || lengths[b] > t->sequence)
+            return lspo_error(LSPO_ERR_INPUT, "sequence %zu of the batch has %u tokens, outside 1..%zu", b, lengths[b],
+                              t->sequence);
+    for (size_t b = 0; b < t->batch; b++)
+        t->lengths[b] = lengths != NULL ? lengths[b] : (uint32_t)t->sequence;
+    return LSPO_OK;
+}
+
+lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool causal, size_t q_stride, size_t kv_stride)
+{
+    return (lspo_attention_t){.batch = t->batch,
+                              .sequence = t->sequence,
+                              .heads = t->heads,
+                              .kv_heads = t->kv_heads,
+                              .head_width = t->width / t->heads,
+                              .q_stride = q_stride,
+                              .kv_stride = kv_stride,
+                              .causal = causal,
+                              .lengths = causal ? NULL : t->lengths};
+}
+
+size_t lspo_transformer_saved_bytes(const lspo_transformer_t *transformer, uint32_t stage)
+{
+    if (stage == 0)
+        return 0;
+    return stage + 1 < transformer->stage_count ? transformer->saved.end : transformer->head_saved.end;
+}
+
+size_t lspo_transformer_targets(const lspo_transformer_t *t)
+{
+    return t->classes > 0 ? t->batch : t->tokens;
+}
+
+void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights,
+                                    void *x_out)
+{
+    t->family->embed_forward(t, tokens, embed_weights, x_out);
+}
+
+void lspo_transformer_block_forward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
+                                    const void *x_in, void *saved, void *x_out)
+{
+    const lspo_block_parameters_t from = {weights, adapters};
+    t->family->block_forward(t, &from, x_in, saved, x_out);
+}
+
+void lspo_transformer_head_forward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
+                                   const uint32_t *targets, const void *x_in, void *saved, double *loss_sum_out)
+{
+    t->family->head_forward(t, head_weights, embed_weights, targets, x_in, saved != NULL ? saved : t->workspace,
+                            loss_sum_out);
+}
+
+size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint32_t *targets)
+{
+    const float *row = lspo_saved_floats(t->workspace, t->head_saved.probabilities);
+    size_t right = 0;
+    for (size_t i = 0; i < t->batch; i++, row += t->classes) {
+        uint32_t best = 0;
+        for (uint32_t c = 1; c < t->classes; c++)
+            best = row[c] > row[best] ? c : best;
+        right += targets[i] == best; /* an ignored target is no class */
+    }
+    return right;
+}
+
+void lspo_transformer_logits(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
+                             const void *x_in, size_t count, const uint32_t *rows, void *logits_out)
+{
+    t->family->logits(t, head_weights, embed_weights, x_in, count, rows, logits_out);
+}
+
+void lspo_transformer_head_backward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
+                                    const uint32_t *targets, const void *x_in, const void *saved, float scale,
+                                    const lspo_gradient_sink_t *sink, void *embed_gradient, void *dx_out)
+{
+    t->family->head_backward(t, head_weights, embed_weights, targets, x_in, saved, scale, sink, embed_gradient, dx_out);
+}
+
+void lspo_transformer_block_backward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
+                                     const void *x_in, const void *saved, const lspo_gradient_sink_t *sink,
+                                     lspo_linear_operands_t *operands_out, void *dx)
+{
+    const lspo_block_parameters_t from = {weights, adapters};
+    t->family->block_backward(t, &from, x_in, saved, sink, operands_out, dx);
+}
+
+void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
+                                     void *embed_gradient)
+{
+    t->family->embed_backward(t, tokens, dx, accumulate, embed_gradient);
+}

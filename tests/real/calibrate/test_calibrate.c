@@ -1,0 +1,233 @@
+/* Calibration: the fit against times made from known rates, and the whole on this machine against kernels timed here. */
+#include "real/calibrate/calibrate.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/gemm.h"
+#include "kernels/random.h"
+#include "real/calibrate/state.h"
+#include "real/device/device.h"
+#include "real/execute/lane.h"
+
+/* y = 5 us + bytes / 5 GB/s, and half as much again for every second shape; one sample of ten may be ten times too slow. */
+static size_t make_rows(double noise, bool disturbed, lspo_fit_row_t *rows)
+{
+    size_t count = 0;
+    for (int shape = 0; shape < 12; shape++) {
+        double bytes = 1e4 * (1 << shape), truth = 5e-6 + bytes * 2e-10 + (shape % 2 ? bytes * 1e-10 : 0);
+        for (int repeat = 0; repeat < 10; repeat++) {
+            double y = truth * (1 + noise * lspo_random_normal(1, 1, count));
+            if (disturbed && repeat == shape % 10)
+                y *= 10;
+            rows[count++] = (lspo_fit_row_t){.x = {1, bytes, shape % 2 ? bytes : 0}, .y = y, .scale = truth};
+        }
+    }
+    return count;
+}
+
+/* A tenth of the samples ten times too slow moves nothing: within 1 % of what made them, as are samples without. */
+Test(calibrate, fits_are_robust)
+{
+    for (int disturbed = 0; disturbed < 2; disturbed++) {
+        lspo_fit_row_t rows[120];
+        lspo_fit_t fit;
+        cr_assert_eq(lspo_fit_rows("rows", rows, make_rows(0.01, disturbed, rows), 3, &fit), LSPO_OK);
+        cr_expect_float_eq(fit.cost[0] / 5e-6, 1, 0.02);
+        cr_expect_float_eq(fit.cost[1] / 2e-10, 1, 0.01);
+        cr_expect_float_eq(fit.cost[2] / 1e-10, 1, 0.05);
+    }
+}
+
+/* Over 40 sets of samples, the estimates scatter as the standard errors say, to a factor of two. */
+Test(calibrate, standard_errors_are_those_of_the_estimates)
+{
+    double sum = 0, squares = 0, errors = 0;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        lspo_fit_row_t rows[120];
+        lspo_fit_t fit;
+        for (size_t i = 0; i < 120; i++) {
+            double x = 1 + (double)(i % 12);
+            rows[i] =
+                (lspo_fit_row_t){.x = {x}, .y = 2 * x * (1 + 0.1 * lspo_random_normal(7, seed, i)), .scale = 2 * x};
+        }
+        cr_assert_eq(lspo_fit_rows("rows", rows, 120, 1, &fit), LSPO_OK);
+        sum += fit.cost[0];
+        squares += fit.cost[0] * fit.cost[0];
+        errors += fit.error[0] / 40;
+    }
+    double deviation = sqrt(fmax(squares / 40 - sum / 40 * (sum / 40), 0));
+    cr_expect_float_eq(sum / 40, 2, 0.02);
+    cr_expect(errors > deviation / 2 && errors < deviation * 2, "said %g, were %g", errors, deviation);
+}
+
+/* y = 2 x0 - 0.5 x1 would have a negative cost: it is left out, none is below 0, and nothing at all is a fit as well. */
+Test(calibrate, costs_are_never_negative)
+{
+    lspo_fit_row_t rows[30];
+    lspo_fit_t fit;
+    for (int i = 0; i < 30; i++) {
+        double x0 = 1 + i % 7, x1 = 1 + i % 3, y = 2 * x0 - 0.5 * x1 + 0.01 * i;
+        rows[i] = (lspo_fit_row_t){.x = {x0, x1}, .y = y, .scale = fabs(y)};
+    }
+    cr_assert_eq(lspo_fit_rows("rows", rows, 30, 2, &fit), LSPO_OK);
+    cr_expect_gt(fit.cost[0], 0);
+    cr_expect_eq(fit.cost[1], 0);
+    for (int i = 0; i < 30; i++)
+        rows[i] = (lspo_fit_row_t){.x = {1 + i}, .y = -1 - i, .scale = 1 + i};
+    cr_assert_eq(lspo_fit_rows("rows", rows, 30, 1, &fit), LSPO_OK);
+    cr_expect_eq(fit.cost[0], 0);
+}
+
+Test(calibrate, too_few_rows_are_refused)
+{
+    lspo_fit_row_t rows[2] = {{.x = {1, 2}, .y = 1, .scale = 1}, {.x = {2, 1}, .y = 1, .scale = 1}};
+    lspo_fit_t fit = {.cost = {7}};
+    cr_expect_eq(lspo_fit_rows("rows", rows, 2, 2, &fit), LSPO_ERR_CHECK);
+    cr_expect_eq(fit.cost[0], 7, "set on success only");
+}
+
+/* Costs 1 near and 3 far, a cache of 40: sets 10 to 320 cost amount (h + 3 (1 - h)), h = min(1, 40/set). */
+Test(calibrate, cache_size_is_found)
+{
+    lspo_fit_row_t rows[60];
+    lspo_cache_fit_t fit;
+    for (size_t i = 0; i < 60; i++) {
+        double set = 10 * (double)(1 << (i % 6)), held = fmin(1, 40 / set), truth = set * (held + 3 * (1 - held));
+        rows[i] =
+            (lspo_fit_row_t){.x = {set, set}, .y = truth * (1 + 0.01 * lspo_random_normal(3, 1, i)), .scale = truth};
+    }
+    cr_assert_eq(lspo_fit_cache("walks", rows, 60, 1, 1000, &fit), LSPO_OK);
+    cr_expect_float_eq(fit.size / 40, 1, 0.1, "%g", fit.size);
+    cr_expect_float_eq(fit.near, 1, 0.03);
+    cr_expect_float_eq(fit.far / 3, 1, 0.1);
+    cr_expect_lt(fit.size_error, 0.2);
+}
+
+/* Pools hand out neighbouring regions with a gap of 336 floats and start again when the next one does not fit. */
+Test(calibrate, pools_wrap)
+{
+    float data[500];
+    lspo_pool_t pool = {.data = data, .count = 500};
+    cr_assert_eq(lspo_pool_take(&pool, 40) - data, 0);
+    cr_assert_eq(lspo_pool_take(&pool, 40) - data, 48 + 336);
+    cr_assert_eq(lspo_pool_take(&pool, 16) - data, 0);
+}
+
+/* Kept samples come back as rows, and notes find their field. */
+Test(calibrate, samples_are_kept)
+{
+    lspo_calibration_result_t result = {0};
+    lspo_calibration_t calibration = {.result = &result};
+    const double times_s[5] = {5, 1, 2, 3, 400}, x[2] = {7, 8};
+    lspo_timing_t timing = lspo_calibrate_keep(&calibration, "kind", "shape", times_s, 5);
+    lspo_fit_row_t rows[4];
+    cr_expect_eq(timing.median_s, 3);
+    cr_expect_eq(lspo_calibrate_rows(&calibration, &timing, x, 2, rows, 4), 4u, "no more than there is room for");
+    cr_expect(rows[3].x[0] == 7 && rows[3].x[1] == 8 && rows[3].y == 3 && rows[3].scale == 3);
+    cr_expect(isnan(result.samples[4].fitted_s));
+    lspo_calibrate_set_fitted(&calibration, &timing, 4);
+    cr_expect_eq(result.samples[4].fitted_s, 4);
+    lspo_calibrate_note(&calibration, &result.machine.link.h2d_Bps, 0.5, 12);
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        bool noted = strcmp(lspo_machine_fields[i].key, "h2d_Bps") == 0;
+        cr_expect_eq(result.errors[i].samples, noted ? 12u : 0u);
+    }
+    lspo_calibration_release(&result);
+}
+
+/* Medians of 1, 2, 3, 4, 5: deviations 2, 1, 0, 1, 2, whose median is 1: 1.2533 x 1.4826 / sqrt(5) = 0.83098. */
+Test(calibrate, error_of_a_median)
+{
+    const double values[5] = {5, 1, 4, 2, 3};
+    cr_expect_float_eq(lspo_calibrate_error(values, 5), 0.83098, 1e-4);
+}
+
+typedef struct {
+    size_t size;
+    float *a, *b, *c;
+} product_t;
+
+static void multiply(void *context)
+{
+    product_t *p = context;
+    lspo_gemm_nn(p->size, p->size, p->size, 1, p->a, p->size, p->b, p->size, 0, p->c, p->size);
+}
+
+static double product_flops(size_t size)
+{
+    product_t p = {.size = size,
+                   .a = calloc(size * size, sizeof(float)),
+                   .b = calloc(size * size, sizeof(float)),
+                   .c = calloc(size * size, sizeof(float))};
+    double best_s = INFINITY; /* of some: others use the machine */
+    for (int i = 0; i < 9; i++) {
+        double start_s = lspo_lane_cpu_s();
+        multiply(&p);
+        best_s = fmin(best_s, lspo_lane_cpu_s() - start_s);
+    }
+    free(p.a);
+    free(p.b);
+    free(p.c);
+    return 2 * pow((double)size, 3) / best_s;
+}
+
+static void count_progress(void *context, const char *label, unsigned done, unsigned of)
+{
+    cr_assert_not_null(label);
+    cr_assert_leq(done, of);
+    ++*(unsigned *)context;
+}
+
+/* Other work on the machine changes every rate, so bounds are wide; what they catch is a wrong unit or count. */
+Test(calibrate, this_machine_quickly)
+{
+    unsigned reports = 0;
+    lspo_calibrate_options_t options = {
+        .device = "host", .quick = true, .progress = count_progress, .progress_context = &reports};
+    lspo_calibration_result_t result;
+    cr_assert_eq(lspo_calibrate(&options, &result), LSPO_OK);
+    const lspo_machine_t *machine = &result.machine;
+    double flops = product_flops(512);
+    double fitted =
+        machine->gpu.gemm_flops[LSPO_FP32] * lspo_products_share(&machine->products, LSPO_LAYOUT_NN, 512, 512, 512);
+    cr_assert_gt(reports, 2u);
+    cr_assert_eq(lspo_machine_check(machine), LSPO_OK);
+    cr_assert_gt(fitted / flops, 0.3, "fitted %g FLOP/s, measured here %g", fitted, flops);
+    cr_assert_lt(fitted / flops, 3, "fitted %g FLOP/s, measured here %g", fitted, flops);
+    cr_assert_geq(machine->cpu.adam_cached_pps, machine->cpu.adam_pps);
+    cr_assert_geq(machine->gpu.norm_cached_Bps, machine->gpu.norm_Bps);
+    cr_assert_lt(machine->link.h2d_latency_s, 0.05);
+    cr_assert_lt(machine->gpu.op_s, 0.01);
+    cr_assert_gt(machine->noise.gpu_sigma, 0);
+    cr_assert_gt(result.sample_count, 1000u);
+    cr_assert_gt(strlen(result.topology), 20u);
+
+    /* What is written reads back. */
+    char path[] = "/tmp/lspo-test-calibrate-XXXXXX";
+    int descriptor = mkstemp(path);
+    FILE *file = fdopen(descriptor, "w");
+    cr_assert_not_null(file);
+    cr_assert_eq(lspo_machine_write(machine, result.topology, file), LSPO_OK);
+    fclose(file);
+    lspo_machine_t again;
+    cr_assert_eq(lspo_machine_find(path, &again), LSPO_OK);
+    unlink(path);
+    cr_assert_eq(again.gpu.attention_flops, machine->gpu.attention_flops);
+    cr_assert_eq(again.contention[LSPO_LANE_GPU][LSPO_LANE_CPU], machine->contention[LSPO_LANE_GPU][LSPO_LANE_CPU]);
+    cr_assert_eq(memcmp(&again.products, &machine->products, sizeof again.products), 0);
+    lspo_calibration_release(&result);
+}
+
+Test(calibrate, unknown_device_is_refused)
+{
+    lspo_calibrate_options_t options = {.device = "cuda:9"};
+    lspo_calibration_result_t result;
+    cr_assert_eq(lspo_calibrate(&options, &result), LSPO_ERR_DEVICE);
+    options.device = "nonsense";
+    cr_assert_eq(lspo_calibrate(&options, &result), LSPO_ERR_INPUT);
+}

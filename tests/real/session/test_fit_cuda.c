@@ -1,0 +1,161 @@
+/* Memory on the CUDA device: every policy's plan runs in what it needs op by op and in no less, whatever its streams' delays
+ * are, learns the same there, and the GPU never holds more than was counted.  The GPU is the CPU that stands in for one
+ * (tests/cuda_on_host/), which knows what its streams have really got and given back. */
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <cuda_runtime_api.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cuda_on_host.h"
+#include "plan/policy.h"
+#include "real/execute/play.h"
+#include "real/execute/room.h"
+#include "real/session/session.h"
+#include "sim/memory.h"
+#include "tests/small_training.h"
+#include "traces/trace.h"
+
+enum { SEQUENCE = 8, BATCH = 2, STEPS = 3 };
+
+static lspo_model_t small_model(void)
+{
+    return (lspo_model_t){.name = "test",
+                          .family = LSPO_FAMILY_GPT,
+                          .block_count = 3,
+                          .width = 32,
+                          .head_count = 2,
+                          .kv_head_count = 2,
+                          .mlp_width = 48,
+                          .vocabulary = 64,
+                          .max_sequence = SEQUENCE,
+                          .tied_head = true};
+}
+
+static lspo_workload_t small_workload(lspo_precision_t precision)
+{
+    lspo_workload_t workload = small_training(BATCH, SEQUENCE, STEPS, precision);
+    workload.checkpointing = false;
+    return workload;
+}
+
+static lspo_status_t made_up_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    (void)context;
+    for (uint32_t i = 0; i < BATCH * SEQUENCE; i++) {
+        batch->tokens[i] = (200 - i * 3 + step % 2 + 7 * micro) % 61;
+        batch->targets[i] = (batch->tokens[i] + 50) % 61;
+    }
+    return LSPO_OK;
+}
+
+static lspo_plan_t *make_plan(const char *policy_name, const lspo_workload_t *workload)
+{
+    lspo_model_t model = small_model();
+    const lspo_policy_t *policy = NULL;
+    lspo_plan_t *plan = NULL;
+    cr_assert_eq(lspo_policy_find(policy_name, &policy), LSPO_OK);
+    cr_assert_eq(lspo_plan_build(&model, workload, policy, &plan), LSPO_OK, "%s", policy_name);
+    return plan;
+}
+
+typedef struct {
+    uint64_t static_bytes;  /* counted, before the first op */
+    uint64_t peak_bytes;    /* counted */
+    uint64_t used_bytes;    /* at most, as the GPU knows it, but for what is not counted */
+    uint64_t planned_bytes; /* of the plan's replay in the order of this run */
+    double losses[STEPS];
+} outcome_t;
+
+static uint64_t of_the_pool(enum cudaMemPoolAttr attribute)
+{
+    uint64_t bytes = 0;
+    cr_assert_eq(cudaMemPoolGetAttribute(NULL, attribute, &bytes), cudaSuccess);
+    return bytes;
+}
+
+static lspo_status_t play(const lspo_plan_t *plan, lspo_device_t *device, lspo_session_t *session, outcome_t *outcome)
+{
+    lspo_trace_t *trace = NULL;
+    uint64_t host_bytes, zero = 0;
+    const lspo_play_t play = {
+        .device = device, .context = session, .run = lspo_session_run_op, .finish = lspo_session_finish_op};
+    uint64_t uncounted_bytes = of_the_pool(cudaMemPoolAttrUsedMemCurrent) - outcome->static_bytes;
+    cudaMemPoolSetAttribute(NULL, cudaMemPoolAttrUsedMemHigh, &zero);
+    lspo_session_set_batches(session, made_up_batch, NULL);
+    lspo_status_t status = lspo_play(plan, &play, NULL, &trace);
+    if (status != LSPO_OK)
+        return status;
+    cr_assert_eq(lspo_memory_replay(plan, trace, &outcome->planned_bytes, &host_bytes), LSPO_OK);
+    outcome->peak_bytes = lspo_device_peak_bytes(device);
+    outcome->used_bytes = of_the_pool(cudaMemPoolAttrUsedMemHigh) - uncounted_bytes;
+    memcpy(outcome->losses, lspo_session_losses(session), sizeof outcome->losses);
+    lspo_trace_destroy(trace);
+    return LSPO_OK;
+}
+
+/* With a cap of `memory_bytes`, 0: none. */
+static lspo_status_t try_plan(const lspo_plan_t *plan, uint64_t memory_bytes, outcome_t *outcome)
+{
+    lspo_device_caps_t caps = {.memory_bytes = memory_bytes};
+    lspo_device_t *device = NULL;
+    lspo_session_t *session = NULL;
+    cr_assert_eq(lspo_device_open("cuda", &caps, &device), LSPO_OK);
+    uint64_t room_bytes = lspo_device_room_bytes(device);
+    lspo_status_t status = lspo_session_create(plan, device, NULL, &session);
+    outcome->static_bytes = room_bytes - lspo_device_room_bytes(device);
+    if (status == LSPO_OK)
+        status = play(plan, device, session, outcome);
+    lspo_session_destroy(session);
+    lspo_device_close(device);
+    return status;
+}
+
+static uint64_t least_bytes(const lspo_plan_t *plan)
+{
+    return plan->gpu_static_bytes + lspo_room_least_bytes(plan);
+}
+
+static void check_in_the_least(const lspo_plan_t *plan, unsigned seed)
+{
+    outcome_t freely, tightly;
+    const char *policy = plan->policy->name;
+    cuda_on_host_delays(0);
+    cr_assert_eq(try_plan(plan, 0, &freely), LSPO_OK);
+    cr_expect_leq(least_bytes(plan), freely.planned_bytes, "%s", policy);
+    cr_expect_eq(freely.static_bytes, plan->gpu_static_bytes, "%s: %zu, planned %zu", policy,
+                 (size_t)freely.static_bytes, (size_t)plan->gpu_static_bytes);
+    cr_expect_leq(freely.used_bytes, freely.peak_bytes, "%s", policy);
+    cuda_on_host_delays(seed);
+    cr_assert_eq(try_plan(plan, least_bytes(plan), &tightly), LSPO_OK, "%s, seed %u", policy, seed);
+    cr_expect_leq(tightly.peak_bytes, least_bytes(plan), "%s", policy);
+    cr_expect_leq(tightly.used_bytes, tightly.peak_bytes, "%s", policy);
+    cr_expect_leq(tightly.planned_bytes - plan->gpu_static_bytes, lspo_room_least_bytes(plan), "%s", policy);
+    cr_expect_arr_eq(tightly.losses, freely.losses, sizeof freely.losses, "%s, seed %u", policy, seed);
+}
+
+Test(fit_cuda, every_policy_runs_in_what_it_needs_op_by_op)
+{
+    static const lspo_precision_t precisions[] = {LSPO_FP32, LSPO_BF16};
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        for (size_t k = 0; k < 2; k++) {
+            lspo_workload_t workload = small_workload(precisions[k]);
+            lspo_plan_t *plan = make_plan(lspo_policy_at(i)->name, &workload);
+            check_in_the_least(plan, (unsigned)k + 1);
+            lspo_plan_destroy(plan);
+        }
+}
+
+Test(fit_cuda, a_byte_less_is_refused_before_the_first_op, .init = cr_redirect_stderr)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        outcome_t outcome;
+        lspo_workload_t workload = small_workload(LSPO_FP32);
+        lspo_plan_t *plan = make_plan(lspo_policy_at(i)->name, &workload);
+        cr_expect_eq(try_plan(plan, least_bytes(plan) - 1, &outcome), LSPO_ERR_FIT, "%s", plan->policy->name);
+        cr_expect_eq(try_plan(plan, plan->gpu_static_bytes * 99 / 100, &outcome), LSPO_ERR_FIT, "%s",
+                     plan->policy->name);
+        lspo_plan_destroy(plan);
+    }
+}

@@ -1,0 +1,269 @@
+/* Predicted memory against what the kernel says that a run took, for every policy.  Each run has a process of its own, since
+ * what one has touched (workspaces of BLAS, stacks) is no longer new to the next. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plan/policy.h"
+#include "real/machine/process.h"
+#include "real/train/run.h"
+#include "sim/memory.h"
+#include "sim/memory_bound.h"
+#include "sim/sim.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+static const bool kernel_counts_others = true; /* the sanitizer's own memory */
+#else
+static const bool kernel_counts_others = false;
+#endif
+
+typedef struct {
+    lspo_status_t status;
+    uint64_t gpu_bytes, total_bytes; /* measured */
+    uint64_t predicted_gpu_bytes, predicted_host_bytes;
+    uint64_t extra_bytes;
+} outcome_t;
+
+typedef void (*job_t)(const void *argument, outcome_t *outcome);
+
+static outcome_t in_a_process_of_its_own(job_t job, const void *argument)
+{
+    int ends[2];
+    outcome_t outcome = {.status = LSPO_ERR_INTERNAL};
+    cr_assert_eq(pipe(ends), 0);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        close(ends[0]);
+        job(argument, &outcome);
+        ssize_t written = write(ends[1], &outcome, sizeof outcome);
+        _exit(written == (ssize_t)sizeof outcome ? 0 : 1);
+    }
+    close(ends[1]);
+    cr_assert_eq(read(ends[0], &outcome, sizeof outcome), (ssize_t)sizeof outcome);
+    close(ends[0]);
+    int state;
+    cr_assert_eq(waitpid(child, &state, 0), child);
+    cr_assert_eq(state, 0);
+    return outcome;
+}
+
+typedef struct {
+    const lspo_plan_t *plan;
+    uint64_t cap_bytes;
+    lspo_machine_t machine;
+} capped_t;
+
+static void run_plan(const void *argument, outcome_t *outcome)
+{
+    const capped_t *capped = argument;
+    lspo_run_options_t options;
+    lspo_run_result_t result = {0};
+    lspo_trace_t *trace = NULL;
+    lspo_run_default(&options);
+    options.timing_only = true;
+    options.warmup = 1;
+    options.caps.memory_bytes = capped->cap_bytes;
+    outcome->status = lspo_run(capped->plan, &options, &result, &trace);
+    if (outcome->status != LSPO_OK)
+        return;
+    outcome->gpu_bytes = result.peak_gpu_bytes;
+    outcome->total_bytes = result.peak_total_bytes;
+    /* In the order in which the ops really ran, so that the machine's speed has no part in it. */
+    outcome->status = lspo_memory_predict(capped->plan, &capped->machine, trace, &outcome->predicted_gpu_bytes,
+                                          &outcome->predicted_host_bytes);
+    lspo_trace_destroy(trace);
+    lspo_run_result_release(&result);
+}
+
+static void measure_extra(const void *argument, outcome_t *outcome)
+{
+    (void)argument;
+    outcome->status = lspo_run_extra_bytes(&outcome->extra_bytes);
+}
+
+static lspo_workload_t workload_of(uint32_t batch, uint32_t sequence)
+{
+    lspo_workload_t workload;
+    lspo_workload_default(&workload);
+    workload.batch = batch;
+    workload.sequence = sequence;
+    workload.iterations = 4;
+    workload.precision = workload.transfer = LSPO_FP32;
+    workload.learning_rate = 1e-4;
+    workload.subspace = 64;
+    workload.nnz = 4;
+    workload.rank = 8;
+    return workload;
+}
+
+/* No order that the dependencies allow takes more, however fast the machine's lanes are. */
+static uint64_t bound_of_all_orders(const lspo_plan_t *plan)
+{
+    lspo_machine_t machine;
+    lspo_prediction_t prediction;
+    lspo_trace_t *trace = NULL;
+    uint64_t gpu_bytes = 0, host_bytes = 0;
+    cr_assert_eq(lspo_machine_find("host-reference", &machine), LSPO_OK);
+    cr_assert_eq(lspo_simulate(plan, &machine, &prediction, &trace), LSPO_OK);
+    cr_assert_eq(lspo_memory_bound(plan, trace, UINT64_MAX / 2, &gpu_bytes, &host_bytes), LSPO_OK);
+    lspo_prediction_release(&prediction);
+    lspo_trace_destroy(trace);
+    return gpu_bytes;
+}
+
+/* 10.8 million parameters, 43 MB of weights: in 2 % of the least of all totals there is room for 1 MB, and BLAS and the
+ * libraries alone take twice as much. */
+static void assert_total(const lspo_policy_t *policy, const lspo_workload_t *workload, uint64_t extra_bytes)
+{
+    lspo_model_t model;
+    lspo_plan_t *plan = NULL;
+    cr_assert_eq(lspo_model_find("gpt-small", &model), LSPO_OK);
+    cr_assert_eq(lspo_plan_build(&model, workload, policy, &plan), LSPO_OK);
+    capped_t job = {.plan = plan, .machine.cpu.process_bytes = (double)extra_bytes};
+    double gpu = 0, total = 0;
+    uint64_t bound_bytes = bound_of_all_orders(plan);
+    /* An op takes its memory a moment after it starts: where another gives some back in that moment the device's peak
+     * stays below the replay, but not in every one of a few runs. */
+    for (int play = 0; play < 4 && (fabs(gpu - 1) > 0.02 || fabs(total - 1) > 0.02); play++) {
+        outcome_t got = in_a_process_of_its_own(run_plan, &job);
+        cr_assert_eq(got.status, LSPO_OK, "%s", policy->name);
+        cr_expect_leq(got.gpu_bytes, bound_bytes, "%s: the device's peak, and no order takes more", policy->name);
+        gpu = (double)got.predicted_gpu_bytes / (double)got.gpu_bytes;
+        total = kernel_counts_others
+                    ? 1
+                    : (double)(got.predicted_gpu_bytes + got.predicted_host_bytes) / (double)got.total_bytes;
+    }
+    cr_expect_float_eq(gpu, 1, 0.02, "%s: %.4f of the device's peak", policy->name, gpu);
+    cr_expect_float_eq(total, 1, 0.02, "%s, checkpointing %d: %.4f of what the kernel says", policy->name,
+                       workload->checkpointing, total);
+    lspo_plan_destroy(plan);
+}
+
+Test(peak, every_policy_takes_what_is_predicted)
+{
+    outcome_t extra = in_a_process_of_its_own(measure_extra, NULL);
+    cr_assert_eq(extra.status, LSPO_OK);
+    lspo_workload_t plain = workload_of(1, 64);
+    plain.iterations = 3;
+    lspo_workload_t other = plain;
+    other.checkpointing = true;
+    other.accumulation = 2;
+    other.clip_norm = 1;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        assert_total(lspo_policy_at(i), &plain, extra.extra_bytes);
+        assert_total(lspo_policy_at(i), &other, extra.extra_bytes);
+    }
+}
+
+/* A model whose activations far outweigh the messages under way: the peak comes when all is saved, and a message more or
+ * less, which is a matter of the lanes' timing, is 1 % of it. */
+static lspo_plan_t *plan_of_activations(const lspo_policy_t *policy)
+{
+    static const lspo_model_t model = {.name = "test",
+                                       .family = LSPO_FAMILY_GPT,
+                                       .block_count = 3,
+                                       .width = 64,
+                                       .head_count = 2,
+                                       .kv_head_count = 2,
+                                       .mlp_width = 128,
+                                       .vocabulary = 256,
+                                       .max_sequence = 64,
+                                       .tied_head = true};
+    lspo_workload_t workload = workload_of(32, 64);
+    workload.subspace = 32;
+    lspo_plan_t *plan = NULL;
+    cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
+    return plan;
+}
+
+static lspo_prediction_t predict(const lspo_plan_t *plan, uint64_t gpu_memory_bytes)
+{
+    lspo_machine_t machine;
+    lspo_prediction_t prediction;
+    cr_assert_eq(lspo_machine_find("host-reference", &machine), LSPO_OK);
+    if (gpu_memory_bytes > 0)
+        machine.gpu.memory_bytes = (double)gpu_memory_bytes;
+    cr_assert_eq(lspo_simulate(plan, &machine, &prediction, NULL), LSPO_OK);
+    lspo_prediction_release(&prediction);
+    return prediction;
+}
+
+static bool uses_link(const lspo_plan_t *plan)
+{
+    for (uint32_t id = 0; id < plan->op_count; id++)
+        if (plan->ops[id].lane == LSPO_LANE_D2H || plan->ops[id].lane == LSPO_LANE_H2D)
+            return true;
+    return false;
+}
+
+/* On both sides of the limit: to the byte where the GPU works alone, else within 2 %. */
+static void assert_limit(const lspo_policy_t *policy)
+{
+    lspo_plan_t *plan = plan_of_activations(policy);
+    uint64_t peak_bytes = predict(plan, 0).peak_gpu_bytes;
+    uint64_t margin_bytes = uses_link(plan) ? peak_bytes / 50 : 0;
+    cr_expect(predict(plan, peak_bytes).fits, "%s", policy->name);
+    cr_expect_not(predict(plan, peak_bytes - 1).fits, "%s", policy->name);
+    capped_t enough = {.plan = plan, .cap_bytes = peak_bytes + margin_bytes};
+    capped_t too_little = {.plan = plan, .cap_bytes = peak_bytes - margin_bytes - 1};
+    outcome_t at = in_a_process_of_its_own(run_plan, &enough);
+    outcome_t below = in_a_process_of_its_own(run_plan, &too_little);
+    cr_expect_eq(at.status, LSPO_OK, "%s at %lu bytes: status %d", policy->name, enough.cap_bytes, at.status);
+    cr_expect_eq(below.status, LSPO_ERR_FIT, "%s at %lu bytes: status %d", policy->name, too_little.cap_bytes,
+                 below.status);
+    lspo_plan_destroy(plan);
+}
+
+Test(peak, fits_where_the_simulator_says)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        assert_limit(lspo_policy_at(i));
+}
+
+/* cpu.process_bytes is of the host's memory, in the peak and in what fits. */
+Test(peak, what_the_process_takes_besides_counts)
+{
+    lspo_plan_t *plan = plan_of_activations(lspo_policy_at(0));
+    lspo_machine_t machine;
+    lspo_prediction_t without, with;
+    cr_assert_eq(lspo_machine_find("host-reference", &machine), LSPO_OK);
+    machine.cpu.process_bytes = 0;
+    cr_assert_eq(lspo_simulate(plan, &machine, &without, NULL), LSPO_OK);
+    machine.cpu.process_bytes = 3e6;
+    machine.cpu.memory_bytes = (double)without.peak_host_bytes + 3e6;
+    cr_assert_eq(lspo_simulate(plan, &machine, &with, NULL), LSPO_OK);
+    cr_expect_eq(with.peak_host_bytes, without.peak_host_bytes + 3000000);
+    cr_expect(with.fits);
+    lspo_prediction_release(&with);
+    machine.cpu.memory_bytes -= 1;
+    cr_assert_eq(lspo_simulate(plan, &machine, &with, NULL), LSPO_OK);
+    cr_expect_not(with.fits);
+    lspo_prediction_release(&with);
+    lspo_prediction_release(&without);
+    lspo_plan_destroy(plan);
+}
+
+/* 40 MB touched and given back between mark and reading, 10 MB before the mark. */
+Test(peak, the_instrument_sees_what_is_gone_again)
+{
+    lspo_process_mark_t mark;
+    char *before = malloc(10000000);
+    cr_assert_not_null(before);
+    memset(before, 1, 10000000);
+    lspo_process_mark(&mark);
+    char *memory = malloc(40000000);
+    cr_assert_not_null(memory);
+    memset(memory, 1, 40000000);
+    cr_expect_eq(memory[39999999] + before[9999999], 2);
+    free(memory);
+    uint64_t peak_bytes = lspo_process_peak_bytes(&mark);
+    free(before);
+    if (!mark.starts_anew || kernel_counts_others)
+        cr_skip_test("the kernel does not start VmHWM anew, or counts a sanitizer's memory");
+    cr_expect_geq(peak_bytes, 39500000u);
+    cr_expect_leq(peak_bytes, 41000000u);
+}

@@ -1,0 +1,590 @@
+/* A session on the CUDA device, against the host's: every policy learns the same there.  The GPU is the CPU that stands in
+ * for one (tests/cuda_on_host/): its streams are threads that dawdle, so that an op which does not wait for what it reads
+ * computes something else, and memory that was given back holds NaN. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "plan/policy.h"
+#include "real/train/checkpoint.h"
+#include "real/execute/play.h"
+#include "real/session/state.h"
+#include "sim/memory.h"
+#include "tests/small_training.h"
+#include "tests/uneven_rows.h"
+
+enum { STEPS_MAX = 8, SEQUENCE = 8, BATCH = 2 };
+
+static lspo_model_t gpt(void)
+{
+    return (lspo_model_t){.name = "test",
+                          .family = LSPO_FAMILY_GPT,
+                          .block_count = 2,
+                          .width = 32,
+                          .head_count = 2,
+                          .kv_head_count = 2,
+                          .mlp_width = 64,
+                          .vocabulary = 64,
+                          .max_sequence = SEQUENCE,
+                          .tied_head = true};
+}
+
+static lspo_model_t llama(void)
+{
+    lspo_model_t model = gpt();
+    model.family = LSPO_FAMILY_LLAMA;
+    model.kv_head_count = 1;
+    model.tied_head = false;
+    return model;
+}
+
+static lspo_workload_t small_workload(void)
+{
+    lspo_workload_t workload = small_training(BATCH, SEQUENCE, 4, LSPO_FP32);
+    workload.checkpointing = false;
+    return workload;
+}
+
+/* Two batches in turn: something is learned of them in few steps. */
+static lspo_status_t made_up_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    (void)context;
+    for (uint32_t i = 0; i < BATCH * SEQUENCE; i++) {
+        batch->tokens[i] = (200 - i * 3 + step % 2 + 7 * micro) % 61;
+        batch->targets[i] = i % 5 == 2 ? LSPO_TARGET_IGNORED : (batch->tokens[i] + 50) % 61;
+    }
+    return LSPO_OK;
+}
+
+typedef struct {
+    lspo_plan_t *plan;
+    lspo_device_t *device;
+    lspo_session_t *session;
+} training_t;
+
+static lspo_plan_t *make_plan(const lspo_model_t *model, const char *policy_name, const lspo_workload_t *workload)
+{
+    const lspo_policy_t *policy = NULL;
+    lspo_plan_t *plan = NULL;
+    cr_assert_eq(lspo_policy_find(policy_name, &policy), LSPO_OK);
+    cr_assert_eq(lspo_plan_build(model, workload, policy, &plan), LSPO_OK, "%s", policy_name);
+    return plan;
+}
+
+static void training_begin(const char *device, const lspo_model_t *model, const char *policy,
+                           const lspo_workload_t *workload, training_t *training)
+{
+    lspo_device_caps_t caps = {0};
+    training->plan = make_plan(model, policy, workload);
+    cr_assert_eq(lspo_device_open(device, &caps, &training->device), LSPO_OK);
+    cr_assert_eq(lspo_session_create(training->plan, training->device, NULL, &training->session), LSPO_OK, "%s on %s",
+                 policy, device);
+    lspo_session_set_batches(training->session, made_up_batch, NULL);
+}
+
+static lspo_status_t training_try(training_t *training, lspo_trace_t **trace_out)
+{
+    const lspo_play_t play = {.device = training->device,
+                              .context = training->session,
+                              .run = lspo_session_run_op,
+                              .finish = lspo_session_finish_op};
+    return lspo_play(training->plan, &play, NULL, trace_out);
+}
+
+static void training_run(training_t *training, double *losses)
+{
+    lspo_trace_t *trace = NULL;
+    cr_assert_eq(training_try(training, &trace), LSPO_OK, "%s", training->plan->policy->name);
+    cr_assert_eq(lspo_trace_check(trace, training->plan), LSPO_OK);
+    lspo_trace_destroy(trace);
+    memcpy(losses, lspo_session_losses(training->session), training->plan->workload.iterations * sizeof *losses);
+}
+
+static void training_end(training_t *training)
+{
+    lspo_session_destroy(training->session);
+    lspo_device_close(training->device);
+    lspo_plan_destroy(training->plan);
+}
+
+static void losses_on(const char *device, const lspo_model_t *model, const char *policy,
+                      const lspo_workload_t *workload, double *losses)
+{
+    training_t training;
+    training_begin(device, model, policy, workload, &training);
+    training_run(&training, losses);
+    training_end(&training);
+}
+
+/* Rates at which each learns in a few steps what 16 bits can tell from nothing. */
+static double rate_of(const char *policy)
+{
+    if (strcmp(policy, "lomo") == 0)
+        return 1;
+    return strcmp(policy, "lora") == 0 || strcmp(policy, "galore") == 0 ? 0.02 : 0.01;
+}
+
+/* Both devices; in 16 bits the host's fp32 is what the GPU's is held to. */
+static void compare(const lspo_model_t *model, const char *policy, const lspo_workload_t *workload, double tolerance)
+{
+    lspo_workload_t on_gpu = *workload, on_host;
+    double expected[STEPS_MAX], got[STEPS_MAX], still[STEPS_MAX];
+    cr_assert_leq(workload->iterations, STEPS_MAX);
+    on_gpu.learning_rate = rate_of(policy);
+    on_host = on_gpu;
+    on_host.precision = LSPO_FP32;
+    if (workload->precision != LSPO_FP32)
+        on_host.transfer = LSPO_FP32;
+    losses_on("host", model, policy, &on_host, expected);
+    losses_on("cuda", model, policy, &on_gpu, got);
+    for (uint32_t i = 0; i < workload->iterations; i++)
+        cr_expect(fabs(got[i] - expected[i]) <= tolerance * expected[i], "%s, %s: loss of step %u is %.9g, not %.9g",
+                  policy, lspo_precision_name(workload->precision), i, got[i], expected[i]);
+    on_host.learning_rate = 0;
+    losses_on("host", model, policy, &on_host, still);
+    double moved = 0;
+    for (uint32_t i = 0; i < workload->iterations; i++)
+        moved = fmax(moved, fabs(still[i] / expected[i] - 1));
+    cr_expect_gt(moved, 4 * tolerance, "%s: steps move the losses by %g: too little for a comparison", policy, moved);
+}
+
+static void compare_all(const lspo_model_t *model, const lspo_workload_t *workload, double tolerance)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        compare(model, lspo_policy_at(i)->name, workload, tolerance);
+}
+
+/* fp32: sums run in another order, roots are rounded otherwise.  What is packed on the way may be rounded the other way. */
+static const double fp32_tolerance = 1e-5, packed_tolerance = 1e-4;
+
+Test(session_cuda, every_policy_in_fp32)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    compare_all(&model, &workload, fp32_tolerance);
+}
+
+Test(session_cuda, clipping_accumulation_checkpointing_decay_and_packed_messages)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    workload.clip_norm = 0.5;
+    workload.accumulation = 2;
+    workload.checkpointing = true;
+    workload.weight_decay = 0.1;
+    workload.transfer = LSPO_BF16;
+    compare_all(&model, &workload, packed_tolerance);
+}
+
+Test(session_cuda, llama_in_fp32)
+{
+    static const char *const policies[] = {"native", "zero-layerwise", "lsp", "lora"};
+    lspo_model_t model = llama();
+    lspo_workload_t workload = small_workload();
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++)
+        compare(&model, policies[i], &workload, fp32_tolerance);
+}
+
+/* Numbers of 8 significant bits: a loss of 5.5 moves by some thousandths. */
+Test(session_cuda, every_policy_in_bf16)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    workload.precision = workload.transfer = LSPO_BF16;
+    workload.weight_decay = 0.1;
+    compare_all(&model, &workload, 4e-3);
+}
+
+/* 11 bits, and a scale of 1024; with clipping, below, a dynamic one of 65536, at which nothing overflows here. */
+Test(session_cuda, every_policy_in_fp16)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    workload.precision = workload.transfer = LSPO_FP16;
+    compare_all(&model, &workload, 2e-3);
+}
+
+Test(session_cuda, clipping_and_accumulation_in_fp16)
+{
+    static const char *const policies[] = {"native", "zero-delayed", "lsp", "zenflow", "lomo"};
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    workload.precision = workload.transfer = LSPO_FP16;
+    workload.clip_norm = 0.5;
+    workload.accumulation = 2;
+    workload.checkpointing = true;
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++)
+        compare(&model, policies[i], &workload, 2e-3);
+}
+
+static void uneven_losses(const char *device, const lspo_model_t *model, const char *policy,
+                          const lspo_workload_t *workload, double *losses)
+{
+    training_t training;
+    uneven_t rows = {.workload = *workload};
+    training_begin(device, model, policy, workload, &training);
+    lspo_session_set_batches(training.session, uneven_batch, &rows);
+    training_run(&training, losses);
+    training_end(&training);
+}
+
+/* One mean over the targets of a step in every precision, too; expected is the whole batch in the host's fp32. */
+static void compare_cuts(const lspo_model_t *model, const char *policy, lspo_precision_t precision, double tolerance)
+{
+    lspo_workload_t workload = small_training(UNEVEN_ROWS, UNEVEN_SEQUENCE, 4, LSPO_FP32);
+    double expected[STEPS_MAX], got[STEPS_MAX];
+    workload.clip_norm = precision == LSPO_FP16 ? 0.5 : 0;
+    uneven_losses("host", model, policy, &workload, expected);
+    workload.precision = workload.transfer = precision;
+    for (uint32_t cut = 0; cut < UNEVEN_CUTS; cut++) {
+        workload.batch = uneven_cuts[cut].batch;
+        workload.accumulation = uneven_cuts[cut].accumulation;
+        uneven_losses("cuda", model, policy, &workload, got);
+        for (uint32_t i = 0; i < workload.iterations; i++)
+            cr_expect(fabs(got[i] / expected[i] - 1) <= tolerance, "%s, %s, %u x %u: loss of step %u is %.9g, not %.9g",
+                      policy, lspo_precision_name(precision), workload.batch, workload.accumulation, i, got[i],
+                      expected[i]);
+    }
+}
+
+Test(session_cuda, accumulation_is_the_larger_batch)
+{
+    static const char *const policies[] = {"native", "zero-layerwise", "lsp", "galore", "zenflow"};
+    lspo_model_t models[] = {gpt(), llama()};
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        compare_cuts(&models[i & 1], policies[i], LSPO_FP32, fp32_tolerance);
+        compare_cuts(&models[i & 1], policies[i], LSPO_BF16, 4e-3);
+        compare_cuts(&models[i & 1], policies[i], LSPO_FP16, 2e-3);
+    }
+}
+
+/* What the link carries need not be what the GPU computes in. */
+Test(session_cuda, messages_in_another_format)
+{
+    static const char *const policies[] = {"zero", "zero-delayed", "lsp", "zenflow"};
+    lspo_model_t model = llama();
+    lspo_workload_t workload = small_workload();
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        workload.precision = LSPO_BF16;
+        workload.transfer = LSPO_FP32;
+        compare(&model, policies[i], &workload, 4e-3);
+        workload.precision = LSPO_FP16;
+        workload.transfer = LSPO_BF16;
+        compare(&model, policies[i], &workload, 4e-3);
+    }
+}
+
+/* Projectors that are checked and fitted, by weight and by shape; moments that follow them. */
+Test(session_cuda, projectors_are_fitted_as_on_the_host)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    workload.check_every = 2;
+    workload.iterations = 3;
+    workload.fit_batches = 3;
+    workload.fit_steps = 4;
+    workload.bias_threshold = 0.1;
+    for (int shared = 0; shared < 2; shared++) {
+        workload.projectors = shared ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
+        compare(&model, "lsp", &workload, 2 * fp32_tolerance);
+    }
+}
+
+static uint64_t most_taken_at_once(const lspo_plan_t *plan)
+{
+    uint64_t most = 0;
+    for (uint32_t id = 0; id < plan->op_count; id++)
+        most = plan->ops[id].gpu_alloc_bytes > most ? plan->ops[id].gpu_alloc_bytes : most;
+    return most;
+}
+
+/* Device memory is what the plan says, but that what is issued ahead takes its own earlier than the plan's replay where
+ * there is room (tests/real/session/test_fit_cuda.c: where there is none), and the scratch of galore's bases is the host's. */
+static void check_peak(const char *policy, const lspo_workload_t *workload)
+{
+    lspo_model_t model = gpt();
+    training_t training;
+    lspo_trace_t *trace = NULL;
+    uint64_t planned, host;
+    training_begin("cuda", &model, policy, workload, &training);
+    cr_assert_eq(training_try(&training, &trace), LSPO_OK);
+    cr_assert_eq(lspo_memory_replay(training.plan, trace, &planned, &host), LSPO_OK);
+    double got = (double)lspo_device_peak_bytes(training.device);
+    double least = strcmp(policy, "galore") == 0 ? 0.8 : 0.95, early = 2 * (double)most_taken_at_once(training.plan);
+    cr_expect(got >= least * (double)planned && got <= (double)planned + early, "%s, %s: %.0f bytes, planned %.0f",
+              policy, lspo_precision_name(workload->precision), got, (double)planned);
+    lspo_trace_destroy(trace);
+    training_end(&training);
+}
+
+Test(session_cuda, memory_is_what_the_plan_says)
+{
+    static const lspo_precision_t precisions[] = {LSPO_FP32, LSPO_BF16};
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        for (size_t k = 0; k < 2; k++) {
+            lspo_workload_t workload = small_workload();
+            workload.precision = workload.transfer = precisions[k];
+            workload.iterations = 2;
+            check_peak(lspo_policy_at(i)->name, &workload);
+        }
+}
+
+static char *make_folder(char *path)
+{
+    strcpy(path, "/tmp/lspo-session-cuda-XXXXXX");
+    cr_assert_not_null(mkdtemp(path));
+    return path;
+}
+
+static lspo_state_array_t *arrays_of(lspo_session_t *session, uint32_t *count_out)
+{
+    *count_out = lspo_session_state_count(session);
+    lspo_state_array_t *arrays = calloc(*count_out, sizeof *arrays);
+    cr_assert_not_null(arrays);
+    for (uint32_t i = 0; i < *count_out; i++)
+        lspo_session_state_at(session, i, &arrays[i]);
+    return arrays;
+}
+
+static void write_checkpoint(lspo_session_t *session, const char *folder)
+{
+    uint32_t count;
+    lspo_state_array_t *arrays = arrays_of(session, &count);
+    lspo_train_state_t state = {.step = 3};
+    const lspo_checkpoint_t checkpoint = {.state = &state, .arrays = arrays, .array_count = count};
+    cr_assert_eq(lspo_checkpoint_write(folder, &checkpoint, 1), LSPO_OK);
+    free(arrays);
+}
+
+static lspo_status_t read_checkpoint(lspo_session_t *session, const char *folder)
+{
+    uint32_t count;
+    bool found;
+    lspo_train_state_t state = {0};
+    lspo_state_array_t *arrays = arrays_of(session, &count);
+    const lspo_checkpoint_t checkpoint = {.state = &state, .arrays = arrays, .array_count = count};
+    lspo_status_t status = lspo_checkpoint_resume(folder, &checkpoint, false, &found);
+    if (status == LSPO_OK)
+        status = lspo_session_state_written(session);
+    free(arrays);
+    return status;
+}
+
+static void remove_folder(const char *folder)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    cr_assert_eq(system(command), 0);
+}
+
+/* Two steps on one device, a checkpoint, two on the other: the losses of four on the host. */
+static void check_resume(const char *policy, const char *first_device, const char *then_device)
+{
+    enum { FIRST = 2, ALL = 4 };
+    char folder[64];
+    double expected[ALL], got[ALL];
+    lspo_model_t model = gpt();
+    lspo_workload_t whole = small_workload(), first, rest;
+    training_t training;
+    whole.iterations = ALL;
+    whole.weight_decay = 0.1;
+    first = rest = whole;
+    first.iterations = FIRST;
+    first.open_end = true;
+    rest.iterations = ALL - FIRST;
+    rest.first_step = FIRST;
+    losses_on("host", &model, policy, &whole, expected);
+    training_begin(first_device, &model, policy, &first, &training);
+    training_run(&training, got);
+    write_checkpoint(training.session, make_folder(folder));
+    training_end(&training);
+    training_begin(then_device, &model, policy, &rest, &training);
+    cr_assert_eq(read_checkpoint(training.session, folder), LSPO_OK, "%s", policy);
+    training_run(&training, got + FIRST);
+    training_end(&training);
+    remove_folder(folder);
+    for (uint32_t i = 0; i < ALL; i++)
+        cr_expect_float_eq(got[i] / expected[i], 1, fp32_tolerance, "%s, %s to %s: step %u", policy, first_device,
+                           then_device, i);
+}
+
+Test(session_cuda, checkpoints_go_from_one_device_to_the_other)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        check_resume(lspo_policy_at(i)->name, "cuda", "host");
+        check_resume(lspo_policy_at(i)->name, "host", "cuda");
+    }
+}
+
+/* A checkpoint of 16-bit weights says so: fp32 does not take it, bf16 goes on with it bit for bit. */
+Test(session_cuda, checkpoints_in_bf16)
+{
+    static const char *const policies[] = {"native", "zero-delayed", "lsp", "swap", "badam"};
+    lspo_model_t model = gpt();
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        char folder[64];
+        lspo_workload_t workload = small_workload(), rest;
+        double whole[2], resumed[2];
+        training_t training;
+        workload.iterations = 3;
+        workload.precision = workload.transfer = LSPO_BF16;
+        workload.open_end = true;
+        rest = workload;
+        rest.first_step = 3;
+        rest.iterations = 2;
+        training_begin("cuda", &model, policies[i], &workload, &training);
+        lspo_trace_t *trace = NULL;
+        cr_assert_eq(training_try(&training, &trace), LSPO_OK);
+        lspo_trace_destroy(trace);
+        write_checkpoint(training.session, make_folder(folder));
+        lspo_plan_t *plan = make_plan(&model, policies[i], &rest);
+        cr_assert_eq(lspo_session_continue(training.session, plan), LSPO_OK);
+        lspo_plan_destroy(training.plan);
+        training.plan = plan;
+        training_run(&training, whole);
+        training_end(&training);
+        training_begin("cuda", &model, policies[i], &rest, &training);
+        cr_assert_eq(read_checkpoint(training.session, folder), LSPO_OK);
+        training_run(&training, resumed);
+        training_end(&training);
+        cr_assert_arr_eq(resumed, whole, sizeof whole, "%s", policies[i]);
+        rest.precision = rest.transfer = LSPO_FP32;
+        training_begin("cuda", &model, policies[i], &rest, &training);
+        cr_assert_eq(read_checkpoint(training.session, folder), LSPO_ERR_INPUT);
+        training_end(&training);
+        remove_folder(folder);
+    }
+}
+
+static double held_out_on(const char *device, const char *policy, lspo_precision_t precision)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    lspo_evaluation_t evaluation;
+    training_t training;
+    workload.precision = precision;
+    training_begin(device, &model, policy, &workload, &training);
+    cr_assert_eq(lspo_session_evaluate(training.session, made_up_batch, NULL, 3, &evaluation), LSPO_OK);
+    training_end(&training);
+    return evaluation.loss;
+}
+
+/* swap: weights that are at home go to the device for it. */
+Test(session_cuda, evaluation_of_resident_and_swapped_weights)
+{
+    double expected = held_out_on("host", "native", LSPO_FP32);
+    cr_expect_float_eq(held_out_on("cuda", "native", LSPO_FP32) / expected, 1, 1e-5);
+    cr_expect_float_eq(held_out_on("cuda", "swap", LSPO_FP32) / expected, 1, 1e-5);
+    cr_expect_float_eq(held_out_on("cuda", "swap", LSPO_BF16) / expected, 1, 2e-3);
+}
+
+/* Weights in and out, rounded to bf16 at most once. */
+Test(session_cuda, weights_come_and_go_in_fp32)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    training_t training;
+    workload.precision = workload.transfer = LSPO_BF16;
+    training_begin("cuda", &model, "native", &workload, &training);
+    size_t count = training.session->stages[1].shape.element_count;
+    float *in = malloc(count * sizeof *in), *out = malloc(count * sizeof *out);
+    for (size_t i = 0; i < count; i++)
+        in[i] = (float)(i % 1001) / 1001.0F - 0.5F;
+    cr_assert_eq(lspo_session_set_weights(training.session, 1, in), LSPO_OK);
+    cr_assert_eq(lspo_session_weights(training.session, 1, out), LSPO_OK);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &out[i], sizeof bits);
+        cr_assert_eq(bits & 0xffff, 0);
+        cr_assert_leq(fabsf(out[i] - in[i]), fabsf(in[i]) / 256);
+    }
+    free(out);
+    free(in);
+    training_end(&training);
+}
+
+/* Everything past the first matrix product is NaN: the step and the loss are named, whatever was issued behind. */
+Test(session_cuda, a_loss_that_is_not_finite_ends_the_training)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    training_t training;
+    lspo_trace_t *trace = NULL;
+    training_begin("cuda", &model, "zero", &workload, &training);
+    size_t count = training.session->stages[1].shape.element_count;
+    float *weights = malloc(count * sizeof *weights);
+    for (size_t i = 0; i < count; i++)
+        weights[i] = (float)NAN;
+    cr_assert_eq(lspo_session_set_weights(training.session, 1, weights), LSPO_OK);
+    cr_assert_eq(training_try(&training, &trace), LSPO_ERR_NUMERIC);
+    free(weights);
+    training_end(&training);
+}
+
+/* fp16 with the first scale of 65536 and a gain of 300 before the logits: the gradients behind it overflow, and neither side
+ * may move anything.  Twice halved, they still do. */
+Test(session_cuda, steps_whose_gradients_overflow_are_skipped)
+{
+    static const char *const policies[] = {"native", "zero", "zero-delayed", "lsp", "lomo", "swap"};
+    lspo_model_t model = gpt();
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        lspo_workload_t workload = small_workload();
+        training_t training;
+        double losses[STEPS_MAX];
+        workload.precision = workload.transfer = LSPO_FP16;
+        workload.clip_norm = 1;
+        workload.iterations = 2;
+        workload.weight_decay = 0.1;
+        training_begin("cuda", &model, policies[i], &workload, &training);
+        uint32_t head = training.plan->stage_count - 1;
+        size_t head_count = training.session->stages[head].shape.element_count;
+        size_t count = training.session->stages[1].shape.element_count;
+        float *gain = malloc(head_count * sizeof *gain);
+        float *before = malloc(count * sizeof *before), *after = malloc(count * sizeof *after);
+        for (size_t k = 0; k < head_count; k++)
+            gain[k] = k < model.width ? 300 : 0;
+        cr_assert_eq(lspo_session_set_weights(training.session, head, gain), LSPO_OK);
+        cr_assert_eq(lspo_session_weights(training.session, 1, before), LSPO_OK);
+        training_run(&training, losses);
+        cr_assert_eq(lspo_session_weights(training.session, 1, after), LSPO_OK);
+        cr_expect_arr_eq(after, before, count * sizeof *after, "%s moved", policies[i]);
+        cr_expect_eq(training.session->scaling.now, 65536 / 4, "%s", policies[i]);
+        cr_expect_gt(losses[0], 5);
+        free(after);
+        free(before);
+        free(gain);
+        training_end(&training);
+    }
+}
+
+/* Many updates of a thousandth of a weight's spacing in bf16: rounded to the nearest they would all be lost. */
+Test(session_cuda, small_steps_add_up_without_a_master)
+{
+    static const char *const policies[] = {"lsp", "galore", "lomo", "zenflow"};
+    lspo_model_t model = gpt();
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        lspo_workload_t workload = small_workload();
+        training_t training;
+        double losses[STEPS_MAX], moved = 0;
+        workload.precision = workload.transfer = LSPO_BF16;
+        workload.learning_rate = strcmp(policies[i], "lomo") == 0 ? 1e-3 : 1e-6;
+        workload.iterations = 4;
+        training_begin("cuda", &model, policies[i], &workload, &training);
+        size_t count = training.session->stages[1].linear_elements;
+        float *before = malloc(training.session->stages[1].shape.element_count * sizeof *before);
+        float *after = malloc(training.session->stages[1].shape.element_count * sizeof *after);
+        cr_assert_eq(lspo_session_weights(training.session, 1, before), LSPO_OK);
+        training_run(&training, losses);
+        cr_assert_eq(lspo_session_weights(training.session, 1, after), LSPO_OK);
+        for (size_t k = 0; k < count; k++)
+            moved += before[k] != after[k];
+        cr_expect_gt(moved, 0, "%s: no weight moved", policies[i]);
+        cr_expect_lt(moved, 0.5 * (double)count, "%s: %.0f of %zu weights moved", policies[i], moved, count);
+        free(after);
+        free(before);
+        training_end(&training);
+    }
+}
