@@ -13,35 +13,6 @@
 enum { FEISTEL_ROUNDS = 4 };
 enum { ORDER_STREAM = 0x6f726465, SPLIT_EPOCH_STREAM = 0x73706c69 }; /* apart from those of weights and projectors */
 
-lspo_status_t lspo_tokens_append(lspo_tokens_t *tokens, uint32_t id)
-{
-    if (tokens->count == tokens->capacity) {
-        size_t capacity = tokens->capacity ? 2 * tokens->capacity : 1024;
-        uint32_t *ids = realloc(tokens->ids, capacity * sizeof *ids);
-        if (!ids)
-            return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu tokens", capacity);
-        tokens->ids = ids;
-        tokens->capacity = capacity;
-    }
-    tokens->ids[tokens->count++] = id;
-    return LSPO_OK;
-}
-
-lspo_encoder_t lspo_encoder_bytes(void)
-{
-    return (lspo_encoder_t){.name = "bytes", .begin = LSPO_NO_TOKEN, .vocabulary = LSPO_TEXT_VOCABULARY};
-}
-
-lspo_status_t lspo_encoder_encode(const lspo_encoder_t *encoder, const char *text, size_t bytes, lspo_tokens_t *tokens)
-{
-    lspo_status_t status = LSPO_OK;
-    if (encoder->encode)
-        return encoder->encode(encoder->context, text, bytes, tokens);
-    for (size_t i = 0; status == LSPO_OK && i < bytes; i++)
-        status = lspo_tokens_append(tokens, (uint8_t)text[i]);
-    return status;
-}
-
 static lspo_status_t load_own_text(lspo_dataset_t *dataset, lspo_part_t *part)
 {
     lspo_text_t *text;

@@ -6,56 +6,6 @@
 #include "real/tokenizer/state.h"
 #include "real/tokenizer/unicode.h"
 
-/* -- small parts ------------------------------------------------------------------------------------------------- */
-
-lspo_status_t lspo_ids_append(lspo_ids_t *list, const uint32_t *ids, size_t count)
-{
-    if (list->count + count > list->capacity) {
-        size_t capacity = 2 * (list->count + count) + 64;
-        uint32_t *grown = realloc(list->ids, capacity * sizeof *grown);
-        if (!grown)
-            return lspo_error(LSPO_ERR_MEMORY, "out of memory for %zu token ids", capacity);
-        list->ids = grown;
-        list->capacity = capacity;
-    }
-    if (count > 0)
-        memcpy(list->ids + list->count, ids, count * sizeof *ids);
-    list->count += count;
-    return LSPO_OK;
-}
-
-uint64_t lspo_tokenizer_hash(const char *text, size_t bytes)
-{
-    uint64_t hash = 0xcbf29ce484222325U; /* FNV-1a, then mixed: slots take the low bits */
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ (uint8_t)text[i]) * 0x100000001b3U;
-    return hash ^ hash >> 29;
-}
-
-uint32_t lspo_tokenizer_lookup(const lspo_tokenizer_t *t, const char *text, size_t bytes, bool any)
-{
-    for (uint32_t slot = (uint32_t)lspo_tokenizer_hash(text, bytes) & t->token_slot_mask; t->token_slots[slot] != 0;
-         slot = (slot + 1) & t->token_slot_mask) {
-        uint32_t id = t->token_slots[slot] - 1;
-        if (t->tokens[id].bytes == bytes && memcmp(t->tokens[id].text, text, bytes) == 0)
-            return any || !t->added_only[id] ? id : LSPO_TOKEN_NONE;
-    }
-    return LSPO_TOKEN_NONE;
-}
-
-uint32_t lspo_tokenizer_pair_slot(const lspo_tokenizer_t *t, uint32_t left, uint32_t right)
-{
-    uint64_t key = ((uint64_t)left << 32 | right) * 0x9e3779b97f4a7c15U;
-    uint32_t slot = (uint32_t)(key >> 32) & t->merge_slot_mask;
-    while (t->merge_slots[slot] != 0) {
-        const lspo_merge_t *merge = &t->merges[t->merge_slots[slot] - 1];
-        if (merge->left == left && merge->right == right)
-            break;
-        slot = (slot + 1) & t->merge_slot_mask;
-    }
-    return slot;
-}
-
 /* -- words --------------------------------------------------------------------------------------------------------- */
 
 static lspo_status_t encode_uncached(const lspo_tokenizer_t *t, const char *word, size_t bytes, lspo_ids_t *out)

@@ -12,14 +12,6 @@
 #include "real/execute/play.h"
 #include "real/train/train_state.h"
 
-double lspo_schedule_rate(const lspo_schedule_t *schedule, uint32_t step)
-{
-    if (step < schedule->warmup_steps)
-        return schedule->peak * (step + 1) / schedule->warmup_steps;
-    double done = (double)(step - schedule->warmup_steps) / (schedule->steps - schedule->warmup_steps);
-    return schedule->last + (schedule->peak - schedule->last) * (1 + cos(M_PI * done)) / 2;
-}
-
 static double rate_of_step(void *context, uint32_t step)
 {
     return lspo_schedule_rate(context, step);

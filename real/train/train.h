@@ -28,13 +28,7 @@
 #include "real/train/checkpoint.h"
 #include "real/data/dataset.h"
 #include "real/device/device.h"
-
-typedef struct {
-    double peak, last;
-    uint32_t warmup_steps, steps;
-} lspo_schedule_t;
-
-double lspo_schedule_rate(const lspo_schedule_t *schedule, uint32_t step);
+#include "real/train/schedule.h"
 
 typedef struct {
     uint32_t step, steps; /* done, of                                     */

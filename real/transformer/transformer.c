@@ -305,19 +305,6 @@ lspo_status_t lspo_transformer_set_lengths(lspo_transformer_t *t, const uint32_t
     return LSPO_OK;
 }
 
-lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool causal, size_t q_stride, size_t kv_stride)
-{
-    return (lspo_attention_t){.batch = t->batch,
-                              .sequence = t->sequence,
-                              .heads = t->heads,
-                              .kv_heads = t->kv_heads,
-                              .head_width = t->width / t->heads,
-                              .q_stride = q_stride,
-                              .kv_stride = kv_stride,
-                              .causal = causal,
-                              .lengths = causal ? NULL : t->lengths};
-}
-
 size_t lspo_transformer_saved_bytes(const lspo_transformer_t *transformer, uint32_t stage)
 {
     if (stage == 0)

@@ -1,0 +1,39 @@
+# house.awk - what tests/test_house.sh counts in C sources that clang-format has laid out: a function's body begins with
+# "{" and ends with "}", each alone in the first column.  One line per finding: FILE:LINE: KIND NUMBER NAME, where KIND is
+#   lines        of a function, from its name to its end
+#   parameters   of a function that is defined there
+#   columns      of a line of source
+
+FNR == 1 { head = ""; body = 0 }
+{
+    text = $0
+    if (length(text) > columns_most) print FILENAME ":" FNR ": columns " length(text) " -"
+}
+text == "{" && head != "" {
+    body = 1
+    list = head
+    name = head
+    sub(/\(.*/, "", name)
+    sub(/.*[ *]/, "", name)
+    # A list with pointers to functions counts by its outer commas.
+    sub(/^[^(]*\(/, "", list)
+    depth = 0; count = list ~ /^ *(void)? *\)/ ? 0 : 1
+    for (i = 1; i <= length(list); i++) {
+        c = substr(list, i, 1)
+        if (c == "(") depth++
+        else if (c == ")") { if (depth == 0) break; depth-- }
+        else if (c == "," && depth == 0) count++
+    }
+    if (count > parameters_most) print FILENAME ":" begin ": parameters " count " " name
+    next
+}
+text == "}" && body {
+    if (FNR - begin + 1 > lines_most) print FILENAME ":" begin ": lines " FNR - begin + 1 " " name
+    body = 0; head = ""
+    next
+}
+!body {
+    if (text ~ /^[A-Za-z_]/ && text !~ /;[ \t]*$/ && text !~ /^(typedef|struct|enum|union|#)/) { head = text; begin = FNR }
+    else if (head != "" && text ~ /^[ \t]+[^ \t]/ && text !~ /;[ \t]*$/) head = head " " text
+    else if (text !~ /^[ \t]*(\/\*|\*|$)/) head = ""
+}
