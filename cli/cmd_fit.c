@@ -6,7 +6,6 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
-#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/table.h"
@@ -212,7 +211,6 @@ static lspo_status_t collect_and_compare(const fit_request_t *request, const lsp
     lspo_progress_t progress;
     lspo_progress_start(&progress);
     lspo_progress_line(&progress, "training %s for %" PRIu32 " steps", plan->model.name, plan->workload.iterations);
-    lspo_interrupt_at_once();
     lspo_status_t status = lspo_gradients_collect(&options, &gradients);
     if (status == LSPO_OK) {
         status = compare(request, &gradients, &progress);

@@ -7,7 +7,6 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
-#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/result.h"
@@ -128,7 +127,6 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
     options.progress = lspo_progress_update;
     options.progress_context = &progress;
 
-    lspo_interrupt_at_once();
     lspo_progress_start(&progress);
     status = lspo_run(plan, &options, &measured, request->trace_path != NULL ? &trace : NULL);
     lspo_progress_end(&progress);

@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-static atomic_int stop_requested, child_of_ours;
+static atomic_int stop_requested, first_signal, child_of_ours;
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+enum { SIGNAL_COUNT = sizeof signals / sizeof signals[0] };
 
 /* Nothing here but what is allowed in a handler.  The signal that is raised ends the process when the handler returns.
  * What was interrupted keeps its errno. */
@@ -18,39 +20,35 @@ static void request_stop(int signal_number)
         raise(signal_number);
         return;
     }
+    atomic_store(&first_signal, signal_number);
     int child = atomic_load(&child_of_ours);
     if (child > 0)
-        kill(child, SIGINT);
+        kill(child, signal_number);
     errno = error;
-}
-
-/* A script's background jobs begin with SIGINT ignored; who sends it to one by `kill` means it. */
-static bool stays_ignored(int signal_number)
-{
-    struct sigaction inherited;
-    return signal_number != SIGINT && sigaction(signal_number, NULL, &inherited) == 0 &&
-           inherited.sa_handler == SIG_IGN;
 }
 
 const atomic_int *lspo_interrupt_catch(void)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = request_stop, .sa_flags = SA_RESTART}, inherited;
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        if (!stays_ignored(signals[i]))
+    for (size_t i = 0; i < SIGNAL_COUNT; i++)
+        if (sigaction(signals[i], NULL, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
             sigaction(signals[i], &action, NULL);
     return &stop_requested;
 }
 
-void lspo_interrupt_at_once(void)
+void lspo_interrupt_release(void)
 {
-    signal(SIGINT, SIG_DFL);
+    struct sigaction action;
+    for (size_t i = 0; i < SIGNAL_COUNT; i++)
+        if (sigaction(signals[i], NULL, &action) == 0 && action.sa_handler == request_stop)
+            signal(signals[i], SIG_DFL);
 }
 
 void lspo_interrupt_pass_on(pid_t child)
 {
     atomic_store(&child_of_ours, child);
-    if (child > 0 && atomic_load(&stop_requested)) /* it came while the child began */
-        kill(child, SIGINT);
+    int signal_number = atomic_load(&first_signal);
+    if (child > 0 && signal_number != 0) /* it came while the child began */
+        kill(child, signal_number);
 }

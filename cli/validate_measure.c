@@ -88,7 +88,7 @@ static int await_child(pid_t child, struct rusage *usage)
  * signal that was passed on so early that our own handler took it only set `stop`. */
 static _Noreturn void become_run(char **argv, const char *log, pid_t parent, const atomic_int *stop)
 {
-    lspo_interrupt_at_once();
+    lspo_interrupt_release();
     if (atomic_load(stop))
         _exit(130);
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC), messages = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);

@@ -127,6 +127,36 @@ for signal in TERM HUP; do
     [ -d by-$signal/step-0000000001 ] || fail "$signal: no checkpoint"
 done
 
+# One that was ignored when the program began stays ignored, as nohup does to SIGHUP and a script to the SIGINT of its background jobs.
+ignoring() { # ignoring SIGNAL OTHER COMMAND...: SIGNAL is sent until OTHER, which is not ignored, ends it
+    env --default-signal="$2" --ignore-signal="$1" "$program" "${@:3}" >/dev/null 2>ignoring.err &
+    pid=$!
+    sleep 1
+    for _ in $(seq 10); do
+        kill "-$1" $pid || fail "$1 ended lspo $3, which began with it ignored: $(cat ignoring.err)"
+        sleep 0.1
+    done
+    kill "-$2" $pid
+    for _ in $(seq 600); do
+        kill -0 $pid 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -9 $pid 2>/dev/null && fail "$2 does not end lspo $3"
+    code=0
+    wait $pid || code=$?
+}
+long=(--data text.txt --steps 100000 --batch 2 --sequence 64 --policy zero)
+for pair in "INT TERM" "TERM INT" "HUP TERM"; do
+    ignoring $pair train --model model.ini "${long[@]}" --output "ignoring-${pair% *}"
+    [ $code = 130 ] || fail "after an ignored ${pair% *}: exit $code: $(cat ignoring.err)"
+    grep -q 'interrupted after step' ignoring.err || fail "after an ignored ${pair% *}: $(cat ignoring.err)"
+done
+# Commands without anything to save leave the signals alone.
+ignoring INT TERM run --model gpt-small --policy zero --iterations 1000
+[ $code = 143 ] || fail "run, after an ignored INT: exit $code: $(cat ignoring.err)"
+ignoring INT TERM fit --model gpt-small --text text.txt --batch 8 --calibration 64
+[ $code = 143 ] || fail "fit, after an ignored INT: exit $code: $(cat ignoring.err)"
+
 # A second one ends it at once.
 "$program" train --model gpt-small --data text.txt --steps 100 --batch 8 --sequence 64 --policy native --output twice \
     >/dev/null 2>&1 &

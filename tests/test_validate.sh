@@ -153,18 +153,24 @@ cp "$folder/visits.csv" "$folder/out/visits.csv"
 status_of validate --resume --budget 1us --format json > "$folder/code"
 check "JSON has three tables" "breakdown cells summary" "$(grep -o '"\(breakdown\|summary\|cells\)":$' "$folder/stdout" | tr -d '":' | sort | xargs)"
 
-# Ctrl-C ends it in order: what was measured is kept.
-rm -rf "$folder/out"
-env --default-signal=INT "$program" validate --grid "$folder/grid" --out "$folder/out" --budget 1min \
-    --interval 0.0001% > "$folder/stdout" 2> "$folder/messages" &
-interrupted=$!
-for _ in $(seq 300); do [ "$(cat "$folder/out/visits.csv" 2> /dev/null | wc -l)" -gt 1 ] && break; sleep 0.1; done
-kill -INT $interrupted
-code=0
-wait $interrupted || code=$?
-check "interrupted" 130 "$code"
-check "visits are kept" yes "$([ "$(wc -l < "$folder/out/visits.csv")" -gt 1 ] && echo yes)"
-check "cells are kept" 3 "$(wc -l < "$folder/out/cells.csv")"
+# Ctrl-C ends it in order: what was measured is kept.  So does SIGTERM, where a script ignores SIGINT for it; its child ends, too.
+interrupt() { # interrupt SIGNAL OPTION_OF_ENV: how SIGINT is when it begins
+    rm -rf "$folder/out"
+    env "$2" "$program" validate --grid "$folder/grid" --out "$folder/out" --budget 1min \
+        --interval 0.0001% > "$folder/stdout" 2> "$folder/messages" &
+    interrupted=$!
+    for _ in $(seq 300); do [ "$(cat "$folder/out/visits.csv" 2> /dev/null | wc -l)" -gt 1 ] && break; sleep 0.1; done
+    start=$(date +%s)
+    kill "-$1" $interrupted
+    code=0
+    wait $interrupted || code=$?
+    check "interrupted by $1" 130 "$code"
+    check "$1 ends it soon" yes "$([ $(($(date +%s) - start)) -lt 20 ] && echo yes)"
+    check "visits are kept after $1" yes "$([ "$(wc -l < "$folder/out/visits.csv")" -gt 1 ] && echo yes)"
+    check "cells are kept after $1" 3 "$(wc -l < "$folder/out/cells.csv")"
+}
+interrupt INT --default-signal=INT
+interrupt TERM --ignore-signal=INT
 
 # One validate per folder.  Killed in its first round, it leaves what it measured and no child, and goes on with --resume.
 rm -rf "$folder/out"
