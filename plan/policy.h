@@ -37,6 +37,7 @@ struct lspo_policy {
     lspo_gradient_form_t gradient_form;
     lspo_return_form_t return_form;
     lspo_optimizer_t optimizer;
+    const char *method; /* what trains with it on a device: the name of a row in real/methods/methods.c */
     lspo_status_t (*build)(lspo_builder_t *builder);
 };
 

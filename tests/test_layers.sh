@@ -22,13 +22,14 @@ allowed() {
     real/formats) echo base plan kernels real/tokenizer ;;
     real/data) echo base kernels real/tokenizer ;;
     real/session) echo base plan kernels real/device real/execute real/transformer real/data ;;
-    real/train) echo base plan traces kernels real/machine real/device real/execute real/transformer real/formats real/data real/session ;;
+    real/methods) echo base plan kernels real/device real/execute real/transformer real/data real/session ;;
+    real/train) echo base plan traces kernels real/machine real/device real/execute real/transformer real/formats real/data real/session real/methods ;;
     real/calibrate) echo base plan traces kernels real/machine real/device real/execute real/transformer real/train ;;
     cli) echo base plan traces traces/import sim real/machine real/device real/tokenizer real/formats real/data real/train real/calibrate ;;
     esac
 }
 folders='base kernels plan plan/policies traces traces/import sim real/machine real/device real/execute real/transformer
-real/tokenizer real/formats real/data real/session real/train real/calibrate cli'
+real/tokenizer real/formats real/data real/session real/methods real/train real/calibrate cli'
 
 # Print one line an offence of the tree at $1.
 offences() {
@@ -73,6 +74,8 @@ expect_offence traces '# include "sim/sim.h"'
 expect_offence sim '#include <cuda_runtime.h>'
 expect_offence plan '#include <cublas_v2.h>'
 expect_offence real/device '#include "device.h"'
+expect_offence real/session '#include "real/methods/methods.h"'
+expect_offence real/methods '#include "real/train/train.h"'
 
 found=$(offences "$source_dir")
 if [ -n "$found" ]; then

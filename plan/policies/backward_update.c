@@ -15,6 +15,7 @@ const lspo_policy_t lspo_policy_backward_update = {
     .semantics = LSPO_SEMANTICS_EXACT,
     .clip_help = "norm of the full gradient; a barrier: no update before the last gradient is known",
     .train_rest_default = true,
+    .method = "adam",
     .return_form = LSPO_RETURN_PARAMETERS,
     .build = build,
 };

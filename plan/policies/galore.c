@@ -15,6 +15,7 @@ const lspo_policy_t lspo_policy_galore = {
     .period_work = "new bases",
     .clip_help = "norm of the projected gradients; free",
     .gradient_form = LSPO_FORM_LOWRANK,
+    .method = "galore",
     .return_form = LSPO_RETURN_NOTHING,
     .build = lspo_build_on_gpu,
 };

@@ -58,6 +58,7 @@ const lspo_policy_t lspo_policy_lomo = {
     .clip_help = "norm of the full gradient; costs a second backward pass, the first one finds the norm",
     .train_rest_default = true,
     .optimizer = LSPO_OPTIMIZER_SGD,
+    .method = "lomo",
     .return_form = LSPO_RETURN_NOTHING,
     .build = build,
 };

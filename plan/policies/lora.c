@@ -9,6 +9,7 @@ const lspo_policy_t lspo_policy_lora = {
     .semantics = LSPO_SEMANTICS_COMPRESSED,
     .clip_help = "norm of the adapters' gradients; free",
     .gradient_form = LSPO_FORM_ADAPTER,
+    .method = "lora",
     .return_form = LSPO_RETURN_NOTHING,
     .build = lspo_build_on_gpu,
 };

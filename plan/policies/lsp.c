@@ -21,6 +21,7 @@ const lspo_policy_t lspo_policy_lsp = {
     .train_rest_default = false,
     .uses_transition = true,
     .gradient_form = LSPO_FORM_SUBSPACE,
+    .method = "lsp",
     .return_form = LSPO_RETURN_DELTA,
     .build = build,
 };

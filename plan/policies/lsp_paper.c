@@ -22,6 +22,7 @@ const lspo_policy_t lspo_policy_lsp_paper = {
     .uses_transition = true,
     .dense_sketches = true,
     .gradient_form = LSPO_FORM_SUBSPACE,
+    .method = "lsp",
     .return_form = LSPO_RETURN_DELTA,
     .build = build,
 };

@@ -8,6 +8,7 @@ const lspo_policy_t lspo_policy_native = {
     .semantics = LSPO_SEMANTICS_EXACT,
     .clip_help = "norm of the full gradient; costs one pass over it",
     .train_rest_default = true,
+    .method = "adam",
     .return_form = LSPO_RETURN_NOTHING,
     .build = lspo_build_on_gpu,
 };

@@ -187,6 +187,7 @@ const lspo_policy_t lspo_policy_swap = {
     .semantics = LSPO_SEMANTICS_EXACT,
     .clip_help = "norm of the full gradient; updates move behind the backward pass and parameters come in a third time",
     .train_rest_default = true,
+    .method = "adam",
     .return_form = LSPO_RETURN_NOTHING,
     .build = build,
 };

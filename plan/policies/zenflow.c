@@ -201,6 +201,7 @@ const lspo_policy_t lspo_policy_zenflow = {
     .clip_help = "norm of the full gradient; a barrier before the updates on the GPU",
     .train_rest_default = true,
     .gradient_form = LSPO_FORM_COLUMNS,
+    .method = "zenflow",
     .return_form = LSPO_RETURN_DELTA,
     .build = build,
 };

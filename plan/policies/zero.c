@@ -39,6 +39,7 @@ const lspo_policy_t lspo_policy_zero = {
     .semantics = LSPO_SEMANTICS_EXACT,
     .clip_help = "norm of the full gradient; free: updates wait for all gradients anyway",
     .train_rest_default = true,
+    .method = "adam",
     .return_form = LSPO_RETURN_PARAMETERS,
     .build = build,
 };

@@ -66,6 +66,7 @@ const lspo_policy_t lspo_policy_zero_delayed = {
     .staleness_steps = 1,
     .clip_help = "norm of the full gradient of the step before; free",
     .train_rest_default = true,
+    .method = "adam",
     .return_form = LSPO_RETURN_PARAMETERS,
     .build = build,
 };

@@ -16,6 +16,7 @@ const lspo_policy_t lspo_policy_zero_layerwise = {
     .clip_help = "norm of the full gradient; a barrier: no update before the last gradient is known",
     .train_rest_default = true,
     .uses_transition = true,
+    .method = "adam",
     .return_form = LSPO_RETURN_PARAMETERS,
     .build = build,
 };

@@ -35,7 +35,7 @@ static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *
         status = weights_for(session, evaluation, s, &weights);
         if (status != LSPO_OK)
             return status;
-        lspo_transformer_block_forward(t, weights, lspo_session_adapters(session, s), x, evaluation->saved, y);
+        lspo_transformer_block_forward(t, weights, session->stages[s].adapters, x, evaluation->saved, y);
         void *swap = x;
         x = y;
         y = swap;

@@ -12,11 +12,12 @@ static const float static_scale = 1024.0F;
 static const float dynamic_scale_first = 65536.0F, dynamic_scale_most = 16777216.0F;
 enum { GOOD_STEPS = 200 };
 
-lspo_session_scaling_t lspo_session_first_scaling(const lspo_plan_t *plan, lspo_number_t number)
+lspo_session_scaling_t lspo_session_first_scaling(const lspo_session_t *session)
 {
-    const lspo_workload_t *workload = &plan->workload;
+    const lspo_workload_t *workload = &session->plan->workload;
+    lspo_number_t number = session->number;
     bool by_itself = workload->loss_scale == LSPO_LOSS_SCALE_AUTO;
-    bool norm_comes_first = workload->clip_norm > 0 && plan->gradient_form != LSPO_FORM_LOWRANK;
+    bool norm_comes_first = workload->clip_norm > 0 && !session->method->norm_comes_late;
     bool dynamic = workload->loss_scale == LSPO_LOSS_SCALE_DYNAMIC ||
                    (by_itself && number == LSPO_NUMBER_FP16 && norm_comes_first);
     if (dynamic)
@@ -38,9 +39,26 @@ float lspo_session_scale_of(const lspo_session_t *session, uint32_t parity, cons
     return session->scaling.dynamic ? norms->scale[parity] : session->scaling.now;
 }
 
+float lspo_session_op_scale(const lspo_session_t *session, const lspo_op_t *op, const lspo_session_norms_t *norms)
+{
+    uint32_t parity = lspo_session_parity(session, op);
+    return lspo_session_gradient_scale(session, norms->norm[parity], lspo_session_scale_of(session, parity, norms));
+}
+
+float lspo_session_kept(const lspo_session_t *session, float rate)
+{
+    return 1.0F - rate * (float)session->plan->workload.weight_decay;
+}
+
 bool lspo_session_skips_step(const lspo_session_t *session, const lspo_op_t *op, const lspo_session_norms_t *norms)
 {
     return session->scaling.dynamic && !isfinite(norms->norm[lspo_session_parity(session, op)]);
+}
+
+bool lspo_session_forms_gradient(const lspo_session_t *session, const lspo_op_t *op, uint32_t s)
+{
+    return op->variant != LSPO_VARIANT_CALIBRATE && session->stages[s].trained &&
+           lspo_plan_trains(session->plan, s, op->iteration);
 }
 
 static void follow_norm(lspo_session_scaling_t *scaling, bool overflowed)
@@ -105,4 +123,9 @@ uint64_t lspo_session_rounding_seed(const lspo_session_t *session, uint32_t step
     place = mix(place ^ step);
     place = mix(place ^ ((uint64_t)stage << 32 | tensor));
     return mix(place ^ row);
+}
+
+uint64_t lspo_session_op_seed(const lspo_session_t *session, const lspo_op_t *op, uint32_t tensor)
+{
+    return lspo_session_rounding_seed(session, lspo_session_step(session, op), op->layer, tensor, 0);
 }

@@ -1,40 +1,11 @@
-/* session.c - a session's state: made, reset, released.  What its ops do: gpu.c, host.c. */
+/* session.c - a session's state: made, reset, released.  What its ops do: ops.c. */
 #include "real/session/session.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/sketch.h"
 #include "real/session/state.h"
-
-/* Y = X W + b + s (X A) B^T with s = alpha / r, alpha = 2 r whatever the rank is. */
-static const float adapter_scale = 2.0F;
-
-lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant)
-{
-    const lspo_plan_t *plan = session->plan;
-    if (!session->swaps)
-        return NULL;
-    for (uint32_t i = 0; i < op->dep_count; i++) {
-        lspo_op_id_t id = plan->deps[op->dep_first + i];
-        const lspo_op_t *before = &plan->ops[id];
-        if (before->layer != op->layer)
-            continue;
-        if (before->kind == LSPO_OP_SWAP_IN && before->variant == variant)
-            return &session->swaps[id];
-        if (op->kind == LSPO_OP_SWAP_OUT && before->kind == LSPO_OP_UPD_GPU)
-            return lspo_session_swap_of(session, before, variant);
-    }
-    return NULL;
-}
-
-void lspo_session_swap_drop(lspo_session_t *session, const lspo_op_t *op)
-{
-    lspo_swap_use_t *use = lspo_session_swap_of(session, op, LSPO_VARIANT_PARAMETERS);
-    if (use && use->last_user == (lspo_op_id_t)(op - session->plan->ops))
-        lspo_session_give_back(session, &use->memory);
-}
 
 static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text)
 {
@@ -50,41 +21,21 @@ static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text
     return lspo_text_check(text, plan->workload.sequence);
 }
 
-/* zenflow: the message is the CPU's columns; the CPU has room for the moments of all, since any may come. */
-static void describe_columns(const lspo_session_t *session, lspo_session_stage_t *stage)
-{
-    stage->sent_count = stage->message.element_count - stage->message.rest_elements;
-    stage->link_bytes = stage->sent_count * lspo_precision_bytes(session->plan->workload.transfer);
-    stage->gradient_count = stage->trained ? stage->linear_elements + stage->message.rest_elements : 0;
-    stage->gpu_moments = 2 * (stage->gradient_count - stage->sent_count);
-    stage->host_moments = 2 * stage->linear_elements;
-}
-
+/* What a dense gradient takes; the method changes what differs for its own. */
 static void describe_messages(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_session_stage_t *stage = &session->stages[s];
         lspo_model_stage(&session->plan->model, s, &stage->shape);
         lspo_plan_message(session->plan, s, &stage->message);
+        stage->own = session->stage_owns + s * session->method->stage_bytes;
         stage->trained = stage->message.element_count > 0;
-        stage->link_bytes = stage->message.element_count * lspo_precision_bytes(session->plan->workload.transfer);
+        stage->sent_bytes = stage->message.element_count * lspo_number_bytes(session->link);
+        stage->returned_bytes = stage->sent_bytes;
         for (uint32_t i = 0; i < stage->shape.linear_count; i++)
             stage->linear_elements += (size_t)stage->shape.tensors[i].rows * stage->shape.tensors[i].cols;
         stage->gradient_count = stage->message.element_count;
-        stage->gpu_moments = stage->host_moments = 2 * stage->message.element_count;
-        if (session->plan->gradient_form == LSPO_FORM_COLUMNS)
-            describe_columns(session, stage);
     }
-}
-
-/* 16-bit weights lose small steps; what Adam on the GPU steps along as it lies has an fp32 master for them.  Others are
- * rounded at random (session.h). */
-static bool has_gpu_master(const lspo_session_t *session, const lspo_session_stage_t *stage)
-{
-    const lspo_plan_t *plan = session->plan;
-    bool as_it_lies = plan->gradient_form == LSPO_FORM_DENSE || plan->gradient_form == LSPO_FORM_ADAPTER;
-    return session->number != LSPO_NUMBER_FP32 && stage->updated_on_gpu && as_it_lies &&
-           plan->optimizer != LSPO_OPTIMIZER_SGD;
 }
 
 /* Which stages are swapped and where they are updated is what the plan does with them.  What is sent is updated on the
@@ -102,8 +53,8 @@ static void describe_ops(lspo_session_t *session)
         session->probes |= op->variant == LSPO_VARIANT_PROBE;
     }
     for (uint32_t s = 0; s < session->stage_count; s++)
-        if (has_gpu_master(session, &session->stages[s]))
-            session->stages[s].gpu_master = session->stages[s].message.element_count;
+        if (session->stages[s].updated_on_host && session->link != session->number)
+            session->stages[s].packed_bytes = session->stages[s].sent_bytes;
 }
 
 static bool swaps(const lspo_plan_t *plan)
@@ -154,111 +105,15 @@ lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *
     return take_plan(session, plan);
 }
 
-size_t lspo_session_factor_count(const lspo_session_stage_t *stage)
-{
-    return stage->message.element_count - stage->message.rest_elements;
-}
-
-static lspo_status_t make_bases(lspo_session_t *session, lspo_session_stage_t *stage)
-{
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
-        const lspo_projection_t *linear = &stage->message.linear[i];
-        size_t shorter = linear->rows < linear->cols ? linear->rows : linear->cols;
-        size_t bytes = shorter * session->plan->workload.rank * session->number_bytes;
-        if (linear->compressed)
-            status = lspo_session_take(session, bytes, &stage->basis[i]);
-    }
-    return status;
-}
-
-/* All blocks are alike, and one runs at a time: the adapters share one scratch. */
-static lspo_status_t make_adapters(lspo_session_t *session, lspo_session_stage_t *stage)
-{
-    if (stage->message.linear_count == 0)
-        return LSPO_OK;
-    uint32_t rank = session->plan->workload.rank;
-    lspo_status_t status =
-        lspo_session_take(session, lspo_session_factor_count(stage) * session->number_bytes, &stage->factors);
-    if (status == LSPO_OK && !session->scratch)
-        status = lspo_session_take(session, 2 * session->tokens * rank * session->number_bytes, &session->scratch);
-    stage->adapters =
-        (lspo_adapters_t){.factors = stage->factors, .rank = rank, .scale = adapter_scale, .scratch = session->scratch};
-    return status;
-}
-
-/* What stands between a stage's message and its weights. */
-static lspo_status_t make_factors(lspo_session_t *session, uint32_t s)
-{
-    switch (session->plan->gradient_form) {
-    case LSPO_FORM_DENSE:
-    case LSPO_FORM_COLUMNS:
-        break;
-    case LSPO_FORM_SUBSPACE:
-        return lspo_session_make_projectors(session, s);
-    case LSPO_FORM_ADAPTER:
-        return make_adapters(session, &session->stages[s]);
-    case LSPO_FORM_LOWRANK:
-        return make_bases(session, &session->stages[s]);
-    }
-    return LSPO_OK;
-}
-
-const lspo_adapters_t *lspo_session_adapters(const lspo_session_t *session, uint32_t stage)
-{
-    const lspo_session_stage_t *of = &session->stages[stage];
-    return of->factors ? &of->adapters : NULL;
-}
-
-static size_t projection_scratch(const lspo_session_t *session, const lspo_projector_t *p, const lspo_projector_t *q)
-{
-    if (session->plan->dense_sketches)
-        return lspo_sketch_scratch(p, q, session->tokens);
-    size_t compress = lspo_projector_compress_scratch(p, q, session->tokens);
-    if (session->asynchronous) /* a GPU applies without */
-        return compress;
-    size_t apply = lspo_projector_apply_scratch(p, q);
-    return compress > apply ? compress : apply;
-}
-
-/* COMPRESS and APPLY never run at once, so they share one scratch; a packed delta needs room to be unpacked. */
-static lspo_status_t make_scratch(lspo_session_t *session)
-{
-    size_t scratch = 0, unpacked = 0;
-    if (session->plan->gradient_form == LSPO_FORM_COLUMNS)
-        return lspo_session_columns_create(session);
-    if (session->plan->gradient_form != LSPO_FORM_SUBSPACE)
-        return LSPO_OK;
-    for (uint32_t s = 0; s < session->stage_count; s++) {
-        const lspo_session_stage_t *stage = &session->stages[s];
-        for (uint32_t i = 0; i < stage->message.linear_count; i++) {
-            if (!stage->message.linear[i].compressed)
-                continue;
-            if (stage->message.linear[i].message_elements > unpacked)
-                unpacked = stage->message.linear[i].message_elements;
-            size_t needed = projection_scratch(session, &stage->p[i], &stage->q[i]);
-            scratch = needed > scratch ? needed : scratch;
-        }
-    }
-    lspo_status_t status = LSPO_OK;
-    if (scratch)
-        status = lspo_session_take(session, scratch * session->number_bytes, &session->scratch);
-    if (status == LSPO_OK && unpacked && session->plan->return_form == LSPO_RETURN_DELTA && lspo_session_packs(session))
-        status = lspo_session_take(session, unpacked * sizeof(float), (void **)&session->unpacked);
-    return status;
-}
-
 static lspo_status_t make_device_state(lspo_session_t *session, uint32_t s)
 {
     lspo_session_stage_t *stage = &session->stages[s];
     lspo_status_t status = LSPO_OK;
     if (!stage->swapped)
         status = lspo_session_take(session, stage->shape.element_count * session->number_bytes, &stage->weights);
-    if (status == LSPO_OK && stage->updated_on_gpu && !stage->swapped &&
-        session->plan->optimizer == LSPO_OPTIMIZER_ADAM)
-        status = lspo_session_take(session, (stage->gpu_moments + stage->gpu_master) * sizeof(float),
-                                   (void **)&stage->optimizer);
-    return status == LSPO_OK ? make_factors(session, s) : status;
+    if (status == LSPO_OK && session->method->take_device)
+        status = session->method->take_device(session, s);
+    return status;
 }
 
 static lspo_status_t take_host(lspo_session_t *session, size_t bytes, void **slot)
@@ -338,41 +193,28 @@ static lspo_status_t make_common(lspo_session_t *session)
     return status;
 }
 
-static size_t gpu_optimizer_count(const lspo_session_stage_t *stage)
+static lspo_status_t make_owns(lspo_session_t *session)
 {
-    return stage->gpu_moments + stage->gpu_master;
-}
-
-/* badam: room for the largest stage; a tied head and its embedding have it together. */
-static lspo_status_t make_turn_state(lspo_session_t *session)
-{
-    uint32_t head = session->stage_count - 1;
-    if (session->plan->optimizer != LSPO_OPTIMIZER_BLOCK_ADAM)
-        return LSPO_OK;
-    for (uint32_t s = 0; s < session->stage_count; s++) {
-        size_t count = gpu_optimizer_count(&session->stages[s]);
-        if (s == 0 && session->plan->model.tied_head)
-            count += gpu_optimizer_count(&session->stages[head]);
-        session->turn_count = count > session->turn_count ? count : session->turn_count;
-    }
-    lspo_status_t status =
-        lspo_session_take(session, session->turn_count * sizeof(float), (void **)&session->turn_state);
-    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++)
-        session->stages[s].optimizer = session->turn_state;
-    if (status == LSPO_OK && session->plan->model.tied_head)
-        session->stages[head].optimizer += gpu_optimizer_count(&session->stages[0]);
-    return status;
+    const lspo_method_t *method = session->method;
+    session->stages = calloc(session->stage_count, sizeof *session->stages);
+    session->own = calloc(1, method->state_bytes + 1);
+    session->stage_owns = calloc(session->stage_count, method->stage_bytes + 1);
+    if (!session->stages || !session->own || !session->stage_owns)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u stages", session->stage_count);
+    return LSPO_OK;
 }
 
 static lspo_status_t make_state(lspo_session_t *session)
 {
-    session->stages = calloc(session->stage_count, sizeof *session->stages);
-    session->pairs = calloc((size_t)session->stage_count * LSPO_LINEAR_MAX, sizeof *session->pairs);
-    if (!session->stages || !session->pairs)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u stages", session->stage_count);
+    const lspo_method_t *method = session->method;
+    lspo_status_t status = make_owns(session);
+    if (status != LSPO_OK)
+        return status;
     describe_messages(session);
     describe_ops(session);
-    lspo_status_t status = lspo_session_reserve_host(session);
+    if (method->describe)
+        method->describe(session);
+    status = lspo_session_reserve_host(session);
     if (status == LSPO_OK)
         status = make_common(session);
     for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
@@ -380,12 +222,8 @@ static lspo_status_t make_state(lspo_session_t *session)
         if (status == LSPO_OK)
             status = lspo_session_make_host_state(session, s, NULL);
     }
-    if (status == LSPO_OK)
-        status = make_turn_state(session);
-    if (status == LSPO_OK)
-        status = lspo_session_make_carry(session);
-    if (status == LSPO_OK)
-        status = make_scratch(session);
+    if (status == LSPO_OK && method->create)
+        status = method->create(session);
     return status == LSPO_OK ? lspo_session_make_worker_scratch(session) : status;
 }
 
@@ -400,29 +238,22 @@ static lspo_status_t set_formats(lspo_session_t *session)
     return lspo_device_set_number(session->device, session->number);
 }
 
-lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
-                                  lspo_session_t **session_out)
+lspo_status_t lspo_session_create_with(const lspo_plan_t *plan, lspo_device_t *device, const lspo_method_t *method,
+                                       const lspo_session_start_t *start, lspo_session_t **session_out)
 {
-    const lspo_first_weights_t seeded = {0};
-    return lspo_session_create_from(plan, device, text, &seeded, session_out);
-}
-
-lspo_status_t lspo_session_create_from(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
-                                       const lspo_first_weights_t *first, lspo_session_t **session_out)
-{
-    lspo_status_t status = check_plan(plan, text);
+    lspo_status_t status = check_plan(plan, start->text);
     if (status != LSPO_OK)
         return status;
     lspo_session_t *session = calloc(1, sizeof *session);
     if (!session)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a session");
     session->plan = plan;
+    session->method = method;
     session->device = device;
-    session->text = text;
-    session->first_weights = *first;
+    session->text = start->text;
+    session->first_weights = start->weights;
     session->stage_count = plan->stage_count;
-    /* zenflow's windows have buffers of their own. */
-    session->slots = plan->gradient_form == LSPO_FORM_COLUMNS ? 1 : plan->staleness_steps + 1;
+    session->slots = method->landing_slots > 0 ? method->landing_slots : plan->staleness_steps + 1;
     session->tokens = lspo_workload_tokens(&plan->workload);
     status = set_formats(session);
     if (status == LSPO_OK)
@@ -445,8 +276,6 @@ static void release_dynamic(lspo_session_t *session)
         lspo_session_stage_t *stage = &session->stages[s];
         lspo_session_give_back(session, &stage->output);
         lspo_session_give_back(session, &stage->saved);
-        lspo_session_give_back(session, &stage->full_gradient);
-        lspo_session_give_back(session, &stage->critical);
         lspo_session_give_back(session, &stage->sending);
         for (int parity = 0; parity < 2; parity++) {
             lspo_session_give_back(session, &stage->staging[parity]);
@@ -454,29 +283,29 @@ static void release_dynamic(lspo_session_t *session)
             lspo_session_give_back(session, &stage->packed[parity]);
         }
     }
-    for (uint32_t i = 0; session->pairs && i < session->stage_count * LSPO_LINEAR_MAX; i++)
-        lspo_session_drop_candidate(session, &session->pairs[i]);
+    if (session->method->drop)
+        session->method->drop(session);
     lspo_session_give_back(session, &session->dx);
     for (uint32_t id = 0; session->swaps && id < session->plan->op_count; id++)
         lspo_session_give_back(session, &session->swaps[id].memory);
 }
 
-static void release_stage(lspo_session_t *session, lspo_session_stage_t *stage)
+static void release_stages(lspo_session_t *session)
 {
-    lspo_session_give_back(session, &stage->weights);
-    if (!session->turn_state)
-        lspo_session_give_back(session, (void **)&stage->optimizer);
-    lspo_session_give_back(session, &stage->factors);
-    lspo_session_columns_release(session, stage);
-    for (int i = 0; i < LSPO_LINEAR_MAX; i++)
-        lspo_session_give_back(session, &stage->basis[i]);
-    for (int slot = 0; slot < 2; slot++) {
-        lspo_device_host_free(session->device, stage->landing[slot]);
-        lspo_device_host_free(session->device, stage->outgoing[slot]);
+    if (!session->stages || !session->own || !session->stage_owns)
+        return;
+    release_dynamic(session);
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_session_stage_t *stage = &session->stages[s];
+        lspo_session_give_back(session, &stage->weights);
+        for (int slot = 0; slot < 2; slot++) {
+            lspo_device_host_free(session->device, stage->landing[slot]);
+            lspo_device_host_free(session->device, stage->outgoing[slot]);
+        }
+        lspo_device_host_free(session->device, stage->home);
     }
-    lspo_device_host_free(session->device, stage->master);
-    lspo_device_host_free(session->device, stage->host_optimizer);
-    lspo_device_host_free(session->device, stage->home);
+    if (session->method->release)
+        session->method->release(session);
 }
 
 static void release_batches(lspo_session_t *session)
@@ -493,24 +322,15 @@ void lspo_session_destroy(lspo_session_t *session)
 {
     if (!session)
         return;
-    if (session->stages) {
-        release_dynamic(session);
-        for (uint32_t s = 0; s < session->stage_count; s++)
-            release_stage(session, &session->stages[s]);
-    }
-    lspo_session_release_projectors(session);
+    release_stages(session);
     lspo_transformer_destroy(session->transformer);
-    lspo_session_give_back(session, (void **)&session->turn_state);
-    lspo_session_give_back(session, (void **)&session->unpacked);
-    lspo_session_give_back(session, &session->scratch);
     lspo_session_give_back(session, &session->workspace);
     give_back_report(session, session->gpu_loss);
     give_back_report(session, session->gpu_norms);
     give_back_report(session, session->squares);
     release_batches(session);
-    lspo_device_host_free(session->device, session->carry_scratch);
     lspo_device_host_free(session->device, session->update_scratch);
-    lspo_device_host_free(session->device, session->row_scratch);
+    lspo_device_host_free(session->device, session->method_scratch);
     lspo_device_host_free(session->device, session->host_norms);
     lspo_device_host_free(session->device, session->loss_read);
     lspo_device_host_free(session->device, session->squares_read);
@@ -519,51 +339,27 @@ void lspo_session_destroy(lspo_session_t *session)
     free(session->targets);
     free(session->tokens_in);
     free(session->swaps);
-    free(session->pairs);
+    free(session->stage_owns);
+    free(session->own);
     free(session->stages);
     free(session);
 }
 
-/* m = v = 0 on either side. */
-static void clear_moments(lspo_session_t *session, lspo_session_stage_t *stage)
-{
-    if (stage->host_optimizer)
-        memset(stage->host_optimizer, 0, stage->host_moments * sizeof(float));
-    if (stage->optimizer)
-        lspo_compute_zero(session->compute, stage->gpu_moments * sizeof(float), stage->optimizer);
-}
-
 lspo_status_t lspo_session_reset(lspo_session_t *session)
 {
-    const lspo_plan_t *plan = session->plan;
     release_dynamic(session);
     session->bias = (lspo_session_bias_t){0};
     session->gradient_norm = (double)NAN;
-    lspo_status_t status = lspo_session_reset_projectors(session);
+    lspo_status_t status = session->method->reset ? session->method->reset(session) : LSPO_OK;
     if (status != LSPO_OK)
         return status;
-    session->scaling = lspo_session_first_scaling(plan, session->number);
+    session->scaling = lspo_session_first_scaling(session);
     session->norms = (lspo_session_norms_t){.scale = {session->scaling.now, session->scaling.now}};
     *session->host_norms = session->norms;
-    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
-        clear_moments(session, &session->stages[s]);
+    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++)
         status = lspo_session_make_weights(session, s);
-        if (status == LSPO_OK && session->stages[s].factors)
-            status = lspo_session_seed_adapters(session, s);
-    }
-    memset(session->losses, 0, plan->workload.iterations * sizeof(double));
+    memset(session->losses, 0, session->plan->workload.iterations * sizeof(double));
     return status == LSPO_OK ? lspo_compute_status(session->compute) : status;
-}
-
-lspo_status_t lspo_session_run_op(void *session_void, const lspo_op_t *op)
-{
-    lspo_session_t *session = session_void;
-    if (op->lane != LSPO_LANE_GPU)
-        return lspo_session_host_op(session, op);
-    lspo_status_t status = lspo_session_gpu_op(session, op);
-    if (status == LSPO_OK)
-        status = lspo_compute_status(session->compute);
-    return status == LSPO_OK && !session->asynchronous ? lspo_session_finish_op(session, op) : status;
 }
 
 const double *lspo_session_losses(const lspo_session_t *session)

@@ -1,34 +1,26 @@
 /* session.h - the mathematics behind a plan's ops: a transformer being trained, its state on device and host.
  *
  * A session gives each op of a plan its meaning on real memory: FWD and BWD run the transformer, D2H and H2D copy
- * messages, UPD runs Adam.  It decides by the op's kind, the plan's return form and its messages, never by the policy's
- * name.  When an op runs is the executor's business; that what it reads is there is the plan's.
+ * messages.  What becomes of a gradient is the business of a method (real/session/method.h): it handles the other ops
+ * and owns what they need.  When an op runs is the executor's business; that what it reads is there is the plan's.
  *
- * Where things live: weights, activations, gradients and projectors in device memory, taken and given back as
- * plan/build.h says; master weights, moments, landing and outgoing buffers in host memory.  Update by return form:
- *     nothing      UPD_GPU   w <- w - eta adam(g)            on the device; lora: of the adapters A and B
- *                            badam: of the stages in turn, m = v = 0 at its beginning; lomo: w <- w - eta g
- *                  UPD_GPU   direction = adam(r);            galore: APPLY w <- w - eta / 4 A direction
- *     parameters   UPD       master <- master - eta adam(g); H2D sends the master, APPLY overwrites
- *     delta        UPD       direction = adam(g^);           APPLY w <- w - eta P direction Q^T
- *                            zenflow: of the mean of a window, in the CPU's columns; UPD_GPU in the others at once
- * What a compressing policy sends uncompressed steps along its plain direction: w <- w - eta direction.
- * Batch (iteration, micro) depends on the workload's seed alone; so do weights, projectors and adapters.
+ * Where things live: weights, activations and gradients in device memory, taken and given back as plan/build.h says;
+ * landing and outgoing buffers in host memory.  What each method holds, and the formula of its update, opens its file in
+ * real/methods/.  Batch (iteration, micro) depends on the workload's seed alone; so do weights, projectors and adapters.
  *
  * 16-bit weights (a GPU's).  A step smaller than half their spacing would be lost.  Where Adam on the GPU moves weights
- * as they lie (native, swap, lora, badam) an fp32 master stands behind them, beside m and v; where the CPU holds a
- * master it is sent, rounded to the nearest.  Without a master (lsp, galore, lomo, zenflow) each weight is rounded up
- * or down at random, so that its expectation is exact; the random bits are a function of seed, step, stage, tensor and
- * position.
+ * as they lie an fp32 master stands behind them, beside m and v; where the CPU holds a master it is sent, rounded to the
+ * nearest.  Methods without a master round each weight up or down at random, so that its expectation is exact; the
+ * random bits are a function of seed, step, stage, tensor and position.
  *
  * Loss scale.  Backward multiplies the loss by S, a power of two, and whatever is done with a gradient divides by S:
- * the norm that --clip looks at and prints, Adam's g', lomo's step; bases, columns and projectors are chosen by
+ * the norm that --clip looks at and prints, Adam's g', a plain descent's step; bases, columns and projectors are chosen by
  * gradients whose scale they do not depend on.  S = 1 unless gradients are fp16, then 1024, which changes nothing but
  * what fp16 would lose below 6e-8.  With --clip fp16's S follows the norms: 65536 at first, halved and the step skipped
- * when the norm is not finite, doubled after 200 steps in a row that were; not under galore, whose bases are made
- * before the norm is known: a gradient that overflows ends the training there.  A skipped step counts for Adam's t,
+ * when the norm is not finite, doubled after 200 steps in a row that were; not under a method that uses gradients
+ * before their norm is known (norm_comes_late): a gradient that overflows ends the training there.  A skipped step counts for Adam's t,
  * rates and batches; it leaves weights and moments alone, on GPU and CPU, undecayed; under a stale policy it is the
- * gradient of that step that is skipped, whenever its turn comes; zenflow's window counts it as a gradient of zero. */
+ * gradient of that step that is skipped, whenever its turn comes; a mean over several steps counts it as zero. */
 #ifndef LSPO_REAL_SESSION_SESSION_H
 #define LSPO_REAL_SESSION_SESSION_H
 
@@ -45,11 +37,8 @@
 
 typedef struct lspo_session lspo_session_t;
 
-/* Plan, device and text stay the caller's and must outlive the session.  `text` may be NULL where batches come from a
- * function.  LSPO_ERR_INPUT for what this path does not
- * compute (masked-language heads, 16-bit weights, vocabularies below 256), LSPO_ERR_FIT above the device's memory. */
-lspo_status_t lspo_session_create(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
-                                  lspo_session_t **session_out);
+/* What does with gradients what the plan's policy wants (real/session/method.h). */
+typedef struct lspo_method lspo_method_t;
 
 /* Where the first weights come from, at creation and at each reset. */
 typedef struct {
@@ -59,9 +48,17 @@ typedef struct {
     void *context;
 } lspo_first_weights_t;
 
-/* The same with weights from elsewhere. */
-lspo_status_t lspo_session_create_from(const lspo_plan_t *plan, lspo_device_t *device, const lspo_text_t *text,
-                                       const lspo_first_weights_t *first, lspo_session_t **session_out);
+/* What a training starts with.  `text` may be NULL where batches come from a function. */
+typedef struct {
+    const lspo_text_t *text;
+    lspo_first_weights_t weights;
+} lspo_session_start_t;
+
+/* A session that trains with this method; real/methods/methods.h finds the one of a plan.  Plan, device, method and
+ * text stay the caller's and must outlive the session.  LSPO_ERR_INPUT for what this path does not compute
+ * (masked-language heads, 16-bit weights, vocabularies below 256), LSPO_ERR_FIT above the device's memory. */
+lspo_status_t lspo_session_create_with(const lspo_plan_t *plan, lspo_device_t *device, const lspo_method_t *method,
+                                       const lspo_session_start_t *start, lspo_session_t **session_out);
 void lspo_session_destroy(lspo_session_t *session);
 
 /* ---- what a training loop sets: before the first op, or between plans; kept by reset and continue ---- */
@@ -102,9 +99,9 @@ lspo_status_t lspo_state_array_read(const lspo_state_array_t *array, size_t offs
 lspo_status_t lspo_state_array_write(const lspo_state_array_t *array, size_t offset_bytes, size_t bytes,
                                      const void *in);
 
-/* Arrays of the session, not while a plan runs: weights, masters, m and v, projectors, bases, adapters, pending
- * gradients of a stale policy and their norms, and which block is active under badam.  Their number, names and sizes
- * depend on policy, model and workload only. */
+/* Arrays of the session, not while a plan runs: weights, what the method holds (masters, m and v, projectors, adapters,
+ * ...), pending gradients of a stale policy and their norms.  Their number, names and sizes depend on policy, model and
+ * workload only. */
 uint32_t lspo_session_state_count(const lspo_session_t *session);
 void lspo_session_state_at(lspo_session_t *session, uint32_t index, lspo_state_array_t *array_out);
 /* After arrays were written: makes what follows from them.  LSPO_ERR_INPUT when projector indices are out of range or
@@ -135,7 +132,7 @@ const double *lspo_session_losses(const lspo_session_t *session);
 /* The clipped norm's latest value: the global gradient norm before clipping; NaN without --clip. */
 double lspo_session_gradient_norm(const lspo_session_t *session);
 
-/* What the latest step with PROJECT ops did to lsp's projectors: means over the weights. */
+/* What the latest step with PROJECT ops that check projectors did to them: means over the weights. */
 typedef struct {
     uint32_t step, checked, fitted;       /* the step; weights checked and, of these, fitted anew     */
     uint32_t fit_steps;                   /* Adam steps of all fits                                   */
@@ -163,7 +160,7 @@ lspo_status_t lspo_session_weights(lspo_session_t *session, uint32_t stage, floa
 /* In place of the seeded weights, before the first op: element_count floats; a master follows.  Reset undoes it. */
 lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t stage, const float *weights);
 
-/* The stage's weights for a model without adapters: lora's W + s A B^T, elsewhere W.  element_count floats into
+/* The stage's weights with what the method keeps beside them added: with adapters W + s A B^T, elsewhere W.  element_count floats into
  * `out`. */
 lspo_status_t lspo_session_merged_weights(lspo_session_t *session, uint32_t stage, float *out);
 

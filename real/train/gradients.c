@@ -16,6 +16,7 @@
 #include "real/device/device.h"
 #include "real/execute/executor.h"
 #include "real/execute/lane.h"
+#include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "real/data/text.h"
 #include "real/machine/topology.h"

@@ -15,6 +15,7 @@
 #include "real/execute/lane.h"
 #include "real/execute/play.h"
 #include "real/machine/process.h"
+#include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "real/data/text.h"
 #include "real/machine/topology.h"

@@ -10,6 +10,7 @@
 
 #include "real/execute/lane.h"
 #include "real/execute/play.h"
+#include "real/methods/methods.h"
 #include "real/train/train_state.h"
 
 static double rate_of_step(void *context, uint32_t step)

@@ -11,6 +11,7 @@
 #include "plan/policy.h"
 #include "plan/sketch_work.h"
 #include "real/execute/executor.h"
+#include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "sim/memory.h"
 

@@ -7,6 +7,7 @@
 
 #include "plan/policy.h"
 #include "real/execute/executor.h"
+#include "real/methods/methods.h"
 #include "tests/small_training.h"
 #include "tests/uneven_rows.h"
 

@@ -12,6 +12,7 @@
 #include "plan/policy.h"
 #include "real/execute/play.h"
 #include "real/execute/room.h"
+#include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "sim/memory.h"
 #include "tests/small_training.h"

@@ -13,6 +13,8 @@
 #include "kernels/random.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
+#include "real/methods/galore.h"
+#include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "real/session/state.h"
 #include "real/transformer/transformer.h"
@@ -383,7 +385,7 @@ static void loop_open(const fixture_t *f, loop_t *loop)
         memcpy(loop->w[s], host_weights(f->session, s), n * sizeof(float));
         for (size_t i = 0; i < n; i++)
             loop->base[s][i] = (double)loop->w[s][i];
-        const lspo_adapters_t *adapters = lspo_session_adapters(f->session, s);
+        const lspo_adapters_t *adapters = f->session->stages[s].adapters;
         for (size_t i = 0; adapters && i < message - loop->message[s].rest_elements; i++)
             loop->factors[s][i] = (double)((const float *)adapters->factors)[i];
     }
@@ -457,6 +459,12 @@ static size_t message_index(const lspo_projection_t *l, size_t i, size_t j, size
     return l->rows <= l->cols ? k * l->cols + j : i * RANK + k;
 }
 
+static const float *galore_basis(const lspo_session_t *session, uint32_t s, uint32_t i)
+{
+    const lspo_galore_stage_t *own = session->stages[s].own;
+    return own->basis[i];
+}
+
 static double basis_value(const lspo_projection_t *l, const float *basis, size_t i, size_t j, size_t k)
 {
     return (double)basis[(l->rows <= l->cols ? i : j) * RANK + k];
@@ -482,7 +490,7 @@ static void loop_add_gradients(loop_t *loop, const fixture_t *f)
             if (lora)
                 add_adapter_gradient(l, g, loop->factors[s] + l->message_offset_elements, gradient);
             else
-                add_lowrank_gradient(l, g, f->session->stages[s].basis[i], gradient);
+                add_lowrank_gradient(l, g, galore_basis(f->session, s, i), gradient);
         }
         size_t linear = linear_count(&loop->shape[s]);
         for (size_t i = 0; i < message->rest_elements; i++)
@@ -527,7 +535,7 @@ static void step_linear(loop_t *loop, const fixture_t *f, uint32_t s, uint32_t t
             double sum = 0;
             for (size_t k = 0; k < RANK; k++)
                 sum += lora ? a[i * RANK + k] * b[j * RANK + k]
-                            : basis_value(l, f->session->stages[s].basis[tensor], i, j, k) *
+                            : basis_value(l, galore_basis(f->session, s, tensor), i, j, k) *
                                   direction[message_index(l, i, j, k)];
             if (!lora)
                 base[i * l->cols + j] = keep * base[i * l->cols + j] - 0.25 * rate * sum;
@@ -614,7 +622,7 @@ static void check_bases(const loop_t *loop, const fixture_t *f)
     for (uint32_t s = 1; s < HEAD; s++)
         for (uint32_t i = 0; i < loop->message[s].linear_count; i++) {
             const lspo_projection_t *l = &loop->message[s].linear[i];
-            const float *basis = f->session->stages[s].basis[i];
+            const float *basis = galore_basis(f->session, s, i);
             assert_orthonormal(l->rows <= l->cols ? l->rows : l->cols, RANK, basis);
             assert_leading(l, loop->total[s] + loop->shape[s].tensors[i].offset_elements, basis);
         }

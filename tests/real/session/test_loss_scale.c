@@ -6,6 +6,7 @@
 
 #include "plan/policy.h"
 #include "real/execute/executor.h"
+#include "real/methods/methods.h"
 #include "real/session/state.h"
 #include "tests/host_weights.h"
 #include "tests/small_training.h"

@@ -12,6 +12,8 @@
 #include "kernels/random.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
+#include "real/methods/methods.h"
+#include "real/methods/zenflow.h"
 #include "real/session/session.h"
 #include "real/session/state.h"
 #include "real/transformer/transformer.h"
@@ -534,7 +536,8 @@ static void take_choice(const fixture_t *f, zenflow_t *z, uint32_t step, int slo
     for (uint32_t s = 1; s < HEAD; s++)
         for (uint32_t i = 0; i < z->loop.shape[s].linear_count; i++) {
             const lspo_tensor_t *t = &z->loop.shape[s].tensors[i];
-            const uint32_t *columns = f->session->stages[s].columns[step / workload->select_every & 1][i];
+            const lspo_zenflow_stage_t *own = f->session->stages[s].own;
+            const uint32_t *columns = own->columns[step / workload->select_every & 1][i];
             bool *critical = z->critical[slot][s][i];
             uint32_t count = (uint32_t)(workload->critical_fraction * t->cols + 0.5);
             double least = INFINITY, most = 0;

@@ -13,6 +13,8 @@
 #include "kernels/random.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
+#include "real/methods/methods.h"
+#include "real/methods/pairs.h"
 #include "real/session/state.h"
 #include "real/transformer/transformer.h"
 #include "sim/memory.h"
@@ -446,7 +448,7 @@ Test(session, lsp_steps_in_its_subspace)
         for (uint32_t i = 0; i < stage->shape.linear_count; i++) {
             size_t offset = stage->shape.tensors[i].offset_elements;
             cr_assert(stage->message.linear[i].compressed);
-            check_projected_weight(&stage->p[i], &stage->q[i], loop.g[s] + offset, loop.w[s] + offset, after + offset,
+            check_projected_weight(&lspo_pairs_of(session, s)->p[i], &lspo_pairs_of(session, s)->q[i], loop.g[s] + offset, loop.w[s] + offset, after + offset,
                                    workload.learning_rate);
         }
         for (size_t i = stage->linear_elements; i < stage->shape.element_count; i++)
@@ -1039,7 +1041,7 @@ Test(session, projectors_of_signs)
     workload.projector_values = LSPO_PROJECTOR_SIGN;
     training_t training;
     training_begin("lsp", &workload, &training);
-    const lspo_projector_t *q = &training.session->stages[1].q[2];
+    const lspo_projector_t *q = &lspo_pairs_of(training.session, 1)->q[2];
     int negative = 0;
     for (size_t e = 0; e < (size_t)q->rows * q->r; e++) {
         cr_assert_float_eq(fabs((double)q->value[e]), 1 / sqrt((double)q->r), 1e-6);
@@ -1109,17 +1111,18 @@ static void check_carried(lspo_projectors_t projectors, uint32_t s, uint32_t i)
     const lspo_session_stage_t *stage = &training.session->stages[s];
     const lspo_projection_t *linear = &stage->message.linear[i];
     size_t count = linear->message_elements, at = linear->message_offset_elements, all = stage->message.element_count;
-    rows_t p = copy_rows(&stage->p[i]), q = copy_rows(&stage->q[i]);
-    float *m = floats(count), *v = floats(count), *scratch = floats(lspo_fit_carry_scratch(&stage->p[i], &stage->q[i]));
-    memcpy(m, stage->host_optimizer + at, count * sizeof *m);
-    memcpy(v, stage->host_optimizer + all + at, count * sizeof *v);
+    const lspo_pairs_stage_t *own = stage->own;
+    rows_t p = copy_rows(&own->p[i]), q = copy_rows(&own->q[i]);
+    float *m = floats(count), *v = floats(count), *scratch = floats(lspo_fit_carry_scratch(&own->p[i], &own->q[i]));
+    memcpy(m, own->host.moments + at, count * sizeof *m);
+    memcpy(v, own->host.moments + all + at, count * sizeof *v);
     training_continue(&training, "lsp", &second);
     training_run(&training, &loss);
     stage = &training.session->stages[s];
-    cr_assert_neq(memcmp(p.value, stage->p[i].value, (size_t)p.view.rows * p.view.r * sizeof(float)), 0,
+    cr_assert_neq(memcmp(p.value, own->p[i].value, (size_t)p.view.rows * p.view.r * sizeof(float)), 0,
                   "the second step did not renew this projector: choose another");
-    lspo_fit_carry(&p.view, &q.view, &stage->p[i], &stage->q[i], true, m, v, scratch);
-    const float *g = (const float *)stage->landing[0] + at, *m_after = stage->host_optimizer + at,
+    lspo_fit_carry(&p.view, &q.view, &own->p[i], &own->q[i], true, m, v, scratch);
+    const float *g = (const float *)stage->landing[0] + at, *m_after = own->host.moments + at,
                 *v_after = m_after + all;
     double largest = 0;
     for (size_t e = 0; e < count; e++)
@@ -1398,12 +1401,12 @@ static void check_pass(lspo_projectors_t projectors)
     for (uint32_t first = 1; first <= (shared ? 1 : BLOCKS); first++)
         for (uint32_t i = 0; i < LINEARS; i++) {
             uint32_t last = shared ? BLOCKS : first;
-            lspo_projector_t p = copy_projector(&still.session->stages[first].p[i]);
-            lspo_projector_t q = copy_projector(&still.session->stages[first].q[i]);
+            lspo_projector_t p = copy_projector(&lspo_pairs_of(still.session, first)->p[i]);
+            lspo_projector_t q = copy_projector(&lspo_pairs_of(still.session, first)->q[i]);
             double old, new = fit_by_hand(&workload, gradients, first, last, i, &p, &q, &old);
             for (uint32_t s = first; s <= last; s++) {
-                assert_same_values(&run.session->stages[s].p[i], &p, "P");
-                assert_same_values(&run.session->stages[s].q[i], &q, "Q");
+                assert_same_values(&lspo_pairs_of(run.session, s)->p[i], &p, "P");
+                assert_same_values(&lspo_pairs_of(run.session, s)->q[i], &q, "Q");
             }
             before += old * (last - first + 1) / (BLOCKS * LINEARS);
             after += new *(last - first + 1) / (BLOCKS * LINEARS);
@@ -1466,8 +1469,8 @@ Test(session, pairs_by_shape_are_held_once)
     training_begin("lsp", &workload, &shape);
     cr_assert_eq(3 * shape.plan->footprint.gpu_projectors_bytes, weight.plan->footprint.gpu_projectors_bytes);
     for (uint32_t i = 0; i < LINEARS; i++) {
-        cr_assert_eq(shape.session->stages[3].p[i].index, shape.session->stages[1].p[i].index);
-        cr_assert_neq(weight.session->stages[3].p[i].index, weight.session->stages[1].p[i].index);
+        cr_assert_eq(lspo_pairs_of(shape.session, 3)->p[i].index, lspo_pairs_of(shape.session, 1)->p[i].index);
+        cr_assert_neq(lspo_pairs_of(weight.session, 3)->p[i].index, lspo_pairs_of(weight.session, 1)->p[i].index);
     }
     training_end(&shape);
     training_end(&weight);

@@ -11,6 +11,7 @@
 #include "plan/policy.h"
 #include "real/train/checkpoint.h"
 #include "real/execute/play.h"
+#include "real/methods/methods.h"
 #include "real/session/state.h"
 #include "sim/memory.h"
 #include "tests/small_training.h"

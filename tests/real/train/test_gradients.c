@@ -13,6 +13,7 @@
 #include "kernels/random.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
+#include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "real/data/text.h"
 

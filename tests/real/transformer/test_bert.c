@@ -7,6 +7,7 @@
 #include "plan/policy.h"
 #include "real/device/device.h"
 #include "real/execute/executor.h"
+#include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "sim/memory.h"
 #include "tests/family_reference.h"

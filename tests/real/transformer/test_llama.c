@@ -9,6 +9,7 @@
 #include "plan/plan.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
+#include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "sim/memory.h"
 #include "tests/family_reference.h"

@@ -1,16 +1,15 @@
-/* project.c - lsp's projectors are checked and fitted anew.  How they are made and what follows them:
- * pairs.c.
+/* project.c - pairs of projectors are checked and fitted anew.  How they are made and what follows them: pairs.c.
  *
- * A calibration pass (plan/build_projectors.c) forms G = X^T dY of every micro-batch of its own.  The first gives the bias of (P, Q)
- * at its best scale; where that is above the threshold, a new pair is fitted to the following ones, some steps each, and
- * the last, which neither pair has seen, decides between them.  A pair that several weights share is judged by the mean of their
- * biases, fitted to the gradients of all, and replaced at the end of the pass. */
+ * A calibration pass (plan/build_projectors.c) forms G = X^T dY of every micro-batch of its own.  The first gives the
+ * bias of (P, Q) at its best scale; where that is above the threshold, a new pair is fitted to the following ones, some
+ * steps each, and the last, which neither pair has seen, decides between them.  A pair that several weights share is
+ * judged by the mean of their biases, fitted to the gradients of all, and replaced at the end of the pass. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "kernels/fit.h"
-#include "real/session/state.h"
+#include "real/methods/pairs.h"
 
 /* The micro-batches of calibration passes have a stream of the seed of their own, a number for each. */
 static const uint64_t calibration_number_stride = UINT64_C(0x9e3779b97f4a7c15);
@@ -29,13 +28,13 @@ static void release_check(lspo_session_t *session, check_t *check)
     lspo_session_give_back_for_host(session, (void **)&check->gradient);
 }
 
-static lspo_status_t form_gradient(lspo_session_t *session, const lspo_session_stage_t *stage, uint32_t i,
-                                   check_t *check)
+static lspo_status_t form_gradient(lspo_session_t *session, uint32_t s, uint32_t i, check_t *check)
 {
+    const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
     const lspo_linear_operands_t *from = &session->operands;
-    const lspo_projection_t *linear = &stage->message.linear[i];
+    const lspo_projection_t *linear = &session->stages[s].message.linear[i];
     size_t m = linear->rows, n = linear->cols;
-    size_t scratch_bytes = lspo_fit_scratch(&stage->p[i], &stage->q[i]) * sizeof(float);
+    size_t scratch_bytes = lspo_fit_scratch(&own->p[i], &own->q[i]) * sizeof(float);
     lspo_status_t status = lspo_session_take_for_host(session, m * n * sizeof(float), (void **)&check->gradient);
     if (status == LSPO_OK)
         status = lspo_session_take_for_host(session, scratch_bytes, (void **)&check->scratch);
@@ -53,8 +52,8 @@ static lspo_status_t form_gradient(lspo_session_t *session, const lspo_session_s
 /* The arrays of one projector, in another's memory. */
 static lspo_projector_t copied_to(const lspo_projector_t *p, void *memory)
 {
-    memcpy(memory, p->index, lspo_session_block_bytes(p));
-    return lspo_session_view_in(p, memory);
+    memcpy(memory, p->index, lspo_pairs_block_bytes(p));
+    return lspo_pairs_view_in(p, memory);
 }
 
 static double bias_of(const lspo_projector_t *p, const lspo_projector_t *q, const check_t *check)
@@ -63,13 +62,13 @@ static double bias_of(const lspo_projector_t *p, const lspo_projector_t *q, cons
 }
 
 /* Gradients that are zero have no bias: their projectors stay. */
-static bool is_fitted(const lspo_session_t *session, const lspo_session_pair_t *pair)
+static bool is_fitted(const lspo_session_t *session, const lspo_pair_t *pair)
 {
     return pair->bias > session->plan->workload.bias_threshold;
 }
 
 /* One more weight of a pair; true when it is the last. */
-static bool tally(lspo_session_pair_t *pair, double in_use, double renewed)
+static bool tally(lspo_pair_t *pair, double in_use, double renewed)
 {
     if (isfinite(in_use)) {
         pair->counted++;
@@ -79,7 +78,7 @@ static bool tally(lspo_session_pair_t *pair, double in_use, double renewed)
     return ++pair->visits == pair->weights;
 }
 
-static void clear_tally(lspo_session_pair_t *pair)
+static void clear_tally(lspo_pair_t *pair)
 {
     pair->visits = pair->counted = 0;
     pair->in_use = pair->renewed = 0;
@@ -97,21 +96,21 @@ static void count_check(lspo_session_bias_t *bias, uint32_t count, double before
 }
 
 /* What is not fitted is counted at once, what is when its decision is known. */
-static void check_weight(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
+static void check_weight(lspo_session_t *session, lspo_pair_t *pair, const check_t *check)
 {
     double bias = bias_of(&pair->host_p, &pair->host_q, check);
     if (!tally(pair, bias, bias))
         return;
     pair->bias = pair->in_use / pair->counted;
     if (is_fitted(session, pair))
-        session->fits = true;
+        ((lspo_pairs_t *)session->own)->fits = true;
     else
         count_check(&session->bias, pair->counted, pair->bias, pair->bias);
     clear_tally(pair);
 }
 
 /* Of all steps of a fit, on the gradients of all weights that it is for: the learning rate fades over them. */
-static lspo_fit_options_t fit_options(const lspo_session_t *session, const lspo_session_pair_t *pair)
+static lspo_fit_options_t fit_options(const lspo_session_t *session, const lspo_pair_t *pair)
 {
     lspo_fit_options_t options = lspo_fit_default();
     uint64_t steps = (uint64_t)session->plan->workload.fit_steps * pair->weights;
@@ -120,12 +119,12 @@ static lspo_fit_options_t fit_options(const lspo_session_t *session, const lspo_
     return options;
 }
 
-static lspo_status_t take_candidate(lspo_session_t *session, lspo_session_pair_t *pair)
+static lspo_status_t take_candidate(lspo_session_t *session, lspo_pair_t *pair)
 {
     const lspo_projector_t *p = &pair->p, *q = &pair->q;
-    lspo_status_t status = lspo_session_take_for_host(session, lspo_session_block_bytes(p), &pair->candidate[0]);
+    lspo_status_t status = lspo_session_take_for_host(session, lspo_pairs_block_bytes(p), &pair->candidate[0]);
     if (status == LSPO_OK)
-        status = lspo_session_take_for_host(session, lspo_session_block_bytes(q), &pair->candidate[1]);
+        status = lspo_session_take_for_host(session, lspo_pairs_block_bytes(q), &pair->candidate[1]);
     if (status == LSPO_OK)
         status =
             lspo_session_take_for_host(session, lspo_fit_moments(p, q) * sizeof(float), (void **)&pair->fit_moments);
@@ -134,7 +133,7 @@ static lspo_status_t take_candidate(lspo_session_t *session, lspo_session_pair_t
 
 /* The new pair begins as the one in use, so that moments carry over with little loss.  Where the gradient is zero, the
  * next one begins. */
-static lspo_status_t begin_fit(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
+static lspo_status_t begin_fit(lspo_session_t *session, lspo_pair_t *pair, const check_t *check)
 {
     lspo_status_t status = pair->fit_moments ? LSPO_OK : take_candidate(session, pair);
     if (status != LSPO_OK)
@@ -145,14 +144,14 @@ static lspo_status_t begin_fit(lspo_session_t *session, lspo_session_pair_t *pai
     return LSPO_OK;
 }
 
-static lspo_status_t fit_weight(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
+static lspo_status_t fit_weight(lspo_session_t *session, lspo_pair_t *pair, const check_t *check)
 {
     lspo_status_t status = pair->begun ? LSPO_OK : begin_fit(session, pair, check);
     if (status != LSPO_OK || !pair->begun)
         return status;
     lspo_fit_options_t options = fit_options(session, pair);
-    lspo_projector_t p = lspo_session_view_in(&pair->host_p, pair->candidate[0]),
-                     q = lspo_session_view_in(&pair->host_q, pair->candidate[1]);
+    lspo_projector_t p = lspo_pairs_view_in(&pair->host_p, pair->candidate[0]),
+                     q = lspo_pairs_view_in(&pair->host_q, pair->candidate[1]);
     uint32_t before = pair->fit.steps;
     lspo_fit_advance(&options, lspo_workload_fit_share(&session->plan->workload), check->gradient, &p, &q,
                      pair->fit_moments, check->scratch, &pair->fit);
@@ -161,30 +160,30 @@ static lspo_status_t fit_weight(lspo_session_t *session, lspo_session_pair_t *pa
 }
 
 /* The lower mean bias stays. */
-static lspo_status_t conclude(lspo_session_t *session, lspo_session_pair_t *pair)
+static lspo_status_t conclude(lspo_session_t *session, lspo_pair_t *pair)
 {
     bool better = pair->begun && pair->renewed < pair->in_use;
     lspo_status_t status = LSPO_OK;
     if (better) {
-        memcpy(pair->host_p.index, pair->candidate[0], lspo_session_block_bytes(&pair->p));
-        memcpy(pair->host_q.index, pair->candidate[1], lspo_session_block_bytes(&pair->q));
-        status = lspo_session_upload_pair(session, pair);
+        memcpy(pair->host_p.index, pair->candidate[0], lspo_pairs_block_bytes(&pair->p));
+        memcpy(pair->host_q.index, pair->candidate[1], lspo_pairs_block_bytes(&pair->q));
+        status = lspo_pairs_upload(session, pair);
         session->bias.fitted += pair->weights;
         session->bias.fitted_total += pair->weights;
     }
     count_check(&session->bias, pair->counted, pair->in_use / pair->counted,
                 (better ? pair->renewed : pair->in_use) / pair->counted);
-    lspo_session_drop_candidate(session, pair);
+    lspo_pairs_drop_candidate(session, pair);
     return status;
 }
 
 /* On gradients that neither pair has seen. */
-static lspo_status_t decide(lspo_session_t *session, lspo_session_pair_t *pair, const check_t *check)
+static lspo_status_t decide(lspo_session_t *session, lspo_pair_t *pair, const check_t *check)
 {
     double in_use = bias_of(&pair->host_p, &pair->host_q, check), renewed = in_use;
     if (pair->begun) {
-        lspo_projector_t p = lspo_session_view_in(&pair->host_p, pair->candidate[0]),
-                         q = lspo_session_view_in(&pair->host_q, pair->candidate[1]);
+        lspo_projector_t p = lspo_pairs_view_in(&pair->host_p, pair->candidate[0]),
+                         q = lspo_pairs_view_in(&pair->host_q, pair->candidate[1]);
         if (pair->visits == 0)
             lspo_fit_finish(&p, &q);
         renewed = bias_of(&p, &q, check);
@@ -194,15 +193,15 @@ static lspo_status_t decide(lspo_session_t *session, lspo_session_pair_t *pair, 
 
 static lspo_status_t project_weight(lspo_session_t *session, const lspo_op_t *op, uint32_t i, check_t *check)
 {
-    lspo_session_stage_t *stage = &session->stages[op->layer];
-    lspo_status_t status = form_gradient(session, stage, i, check);
+    lspo_pair_t *pair = lspo_pairs_of(session, op->layer)->pair[i];
+    lspo_status_t status = form_gradient(session, op->layer, i, check);
     if (status != LSPO_OK)
         return status;
     if (op->variant == LSPO_VARIANT_FIT)
-        return fit_weight(session, stage->pair[i], check);
+        return fit_weight(session, pair, check);
     if (op->variant == LSPO_VARIANT_DECIDE)
-        return decide(session, stage->pair[i], check);
-    check_weight(session, stage->pair[i], check);
+        return decide(session, pair, check);
+    check_weight(session, pair, check);
     return LSPO_OK;
 }
 
@@ -210,12 +209,12 @@ static lspo_status_t project_weight(lspo_session_t *session, const lspo_op_t *op
 static void begin_pass(lspo_session_t *session, uint32_t step)
 {
     lspo_session_bias_t *bias = &session->bias;
-    session->fits = false;
+    ((lspo_pairs_t *)session->own)->fits = false;
     *bias =
         (lspo_session_bias_t){.step = step, .checked_total = bias->checked_total, .fitted_total = bias->fitted_total};
 }
 
-lspo_status_t lspo_session_project(lspo_session_t *session, const lspo_op_t *op)
+lspo_status_t lspo_pairs_project(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
     lspo_status_t status = LSPO_OK;
@@ -223,14 +222,15 @@ lspo_status_t lspo_session_project(lspo_session_t *session, const lspo_op_t *op)
         begin_pass(session, lspo_session_step(session, op));
     for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
         check_t check = {0};
-        if (stage->pair[i] && (op->variant == LSPO_VARIANT_NONE || is_fitted(session, stage->pair[i])))
+        const lspo_pair_t *pair = lspo_pairs_of(session, op->layer)->pair[i];
+        if (pair && (op->variant == LSPO_VARIANT_NONE || is_fitted(session, pair)))
             status = project_weight(session, op, i, &check);
         release_check(session, &check);
     }
     return status;
 }
 
-void lspo_session_drop_candidate(lspo_session_t *session, lspo_session_pair_t *pair)
+void lspo_pairs_drop_candidate(lspo_session_t *session, lspo_pair_t *pair)
 {
     lspo_session_give_back_for_host(session, (void **)&pair->fit_moments);
     lspo_session_give_back_for_host(session, &pair->candidate[1]);
@@ -239,15 +239,15 @@ void lspo_session_drop_candidate(lspo_session_t *session, lspo_session_pair_t *p
     clear_tally(pair);
 }
 
-bool lspo_session_skips_calibration(const lspo_session_t *session, const lspo_op_t *op)
+bool lspo_pairs_skip_calibration(const lspo_session_t *session, const lspo_op_t *op)
 {
     bool calibrates =
         op->variant == LSPO_VARIANT_CALIBRATE || op->variant == LSPO_VARIANT_FIT || op->variant == LSPO_VARIANT_DECIDE;
-    return calibrates && op->micro > 0 && !session->fits;
+    return calibrates && op->micro > 0 && !((const lspo_pairs_t *)session->own)->fits;
 }
 
 /* From the training data at a step of the seed's choice, so that the order of training does not change. */
-lspo_status_t lspo_session_load_calibration(lspo_session_t *session, const lspo_op_t *op)
+lspo_status_t lspo_pairs_load_calibration(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t number = (uint64_t)lspo_session_step(session, op) * session->plan->workload.fit_batches + op->micro + 1;
     uint64_t drawn = (session->plan->workload.seed + number * calibration_number_stride) * calibration_seed_stride;

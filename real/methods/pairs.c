@@ -1,13 +1,11 @@
-/* pairs.c - lsp's projectors: made, sent to the CPU, and the moments that follow them.
+/* pairs.c - pairs of projectors: made, sent to the CPU, and the moments that follow them.
  *
- * Each pair belongs to the first weight that uses it: its own, or, where all weights of a shape share one, that of the
- * first block.  After a calibration pass (project.c) the rows of the pairs in use go to the CPU, where the update
- * of each weight carries its M and V over before Adam. */
+ * After a calibration pass (project.c) the rows of the pairs in use go to the CPU, where the update of each weight
+ * carries its M and V over before Adam. */
+#include "real/methods/pairs.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "kernels/fit.h"
-#include "real/session/state.h"
 
 /* Streams of the seed that projectors draw from; weights and batches have their own. */
 static const uint64_t projector_seed_stride = UINT64_C(0x9e3779b97f4a7c15);
@@ -32,7 +30,7 @@ static void place_projector(const lspo_projector_t *made, void *memory, lspo_pro
     place_array(&at, made->column_first, ((size_t)made->d + 1) * sizeof(uint32_t), (void **)&placed->column_first);
 }
 
-lspo_projector_t lspo_session_view_in(const lspo_projector_t *shape, void *memory)
+lspo_projector_t lspo_pairs_view_in(const lspo_projector_t *shape, void *memory)
 {
     lspo_projector_t view = *shape;
     const char *from = (const char *)shape->index;
@@ -46,7 +44,7 @@ lspo_projector_t lspo_session_view_in(const lspo_projector_t *shape, void *memor
 }
 
 /* Memory of one side of a pair on the device, and on the host where that is another; none is taken twice. */
-static lspo_status_t take_side(lspo_session_t *session, lspo_session_pair_t *pair, int side, size_t bytes)
+static lspo_status_t take_side(lspo_session_t *session, lspo_pair_t *pair, int side, size_t bytes)
 {
     lspo_status_t status = LSPO_OK;
     if (!pair->memory[side])
@@ -56,17 +54,17 @@ static lspo_status_t take_side(lspo_session_t *session, lspo_session_pair_t *pai
     return status;
 }
 
-lspo_status_t lspo_session_upload_pair(lspo_session_t *session, lspo_session_pair_t *pair)
+lspo_status_t lspo_pairs_upload(lspo_session_t *session, lspo_pair_t *pair)
 {
     lspo_status_t status = LSPO_OK;
     for (int side = 0; session->asynchronous && status == LSPO_OK && side < 2; side++)
         status = lspo_device_write(session->device, pair->memory[side], pair->mirror[side],
-                                   lspo_session_block_bytes(side == 0 ? &pair->p : &pair->q));
+                                   lspo_pairs_block_bytes(side == 0 ? &pair->p : &pair->q));
     return status;
 }
 
 static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint32_t rows, uint32_t d, uint32_t r,
-                                    lspo_session_pair_t *pair, int side)
+                                    lspo_pair_t *pair, int side)
 {
     lspo_projector_t made;
     const lspo_workload_t *workload = &session->plan->workload;
@@ -79,31 +77,27 @@ static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint
         works = lspo_projector_random(rows, d, r, seed, &made);
     if (!works)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a projector of %u rows with %u nonzeros each", rows, r);
-    lspo_status_t status = take_side(session, pair, side, lspo_session_block_bytes(&made));
+    lspo_status_t status = take_side(session, pair, side, lspo_pairs_block_bytes(&made));
     if (status == LSPO_OK) {
         lspo_projector_t *host = side == 0 ? &pair->host_p : &pair->host_q;
         place_projector(&made, pair->mirror[side] ? pair->mirror[side] : pair->memory[side], host);
-        *(side == 0 ? &pair->p : &pair->q) = lspo_session_view_in(host, pair->memory[side]);
+        *(side == 0 ? &pair->p : &pair->q) = lspo_pairs_view_in(host, pair->memory[side]);
     }
     lspo_projector_release(&made);
     return status;
 }
 
-static uint32_t pair_count(const lspo_session_t *session)
+static lspo_status_t make_pair(lspo_session_t *session, uint32_t s, uint32_t i)
 {
-    return session->stage_count * LSPO_LINEAR_MAX;
-}
-
-static lspo_status_t make_pair(lspo_session_t *session, lspo_session_pair_t *pair)
-{
-    uint32_t at = (uint32_t)(pair - session->pairs);
-    const lspo_projection_t *linear = &session->stages[at / LSPO_LINEAR_MAX].message.linear[at % LSPO_LINEAR_MAX];
-    uint64_t seed = session->plan->workload.seed + ((uint64_t)at * 2 + 1) * projector_seed_stride;
+    lspo_pair_t *pair = &lspo_pairs_of(session, s)->own_pairs[i];
+    const lspo_projection_t *linear = &session->stages[s].message.linear[i];
+    uint64_t number = (uint64_t)s * LSPO_LINEAR_MAX + i;
+    uint64_t seed = session->plan->workload.seed + (number * 2 + 1) * projector_seed_stride;
     lspo_status_t status = make_projector(session, seed, linear->rows, linear->d_rows, linear->nnz_rows, pair, 0);
     if (status == LSPO_OK)
         status = make_projector(session, seed + projector_seed_stride, linear->cols, linear->d_cols, linear->nnz_cols,
                                 pair, 1);
-    return status == LSPO_OK ? lspo_session_upload_pair(session, pair) : status;
+    return status == LSPO_OK ? lspo_pairs_upload(session, pair) : status;
 }
 
 static bool checks(const lspo_session_t *session)
@@ -118,26 +112,28 @@ static size_t row_bytes(const lspo_projector_t *p)
     return (size_t)p->rows * p->r * (sizeof(uint32_t) + sizeof(float));
 }
 
-static const lspo_projector_t *side_of(const lspo_session_pair_t *pair, int side)
+static const lspo_projector_t *side_of(const lspo_pair_t *pair, int side)
 {
     return side == 0 ? &pair->p : &pair->q;
 }
 
-static const lspo_projector_t *host_side_of(const lspo_session_pair_t *pair, int side)
+static const lspo_projector_t *host_side_of(const lspo_pair_t *pair, int side)
 {
     return side == 0 ? &pair->host_p : &pair->host_q;
 }
 
-void lspo_session_learn_projectors(lspo_session_t *session)
+void lspo_pairs_learn(lspo_session_t *session)
 {
-    for (uint32_t i = 0; checks(session) && i < pair_count(session); i++)
-        for (int side = 0; session->pairs[i].weights > 0 && side < 2; side++) {
-            const lspo_projector_t *p = host_side_of(&session->pairs[i], side);
-            memcpy(session->pairs[i].arrived[side], p->index, row_bytes(p));
-        }
+    for (uint32_t s = 0; checks(session) && s < session->stage_count; s++)
+        for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++)
+            for (int side = 0; lspo_pairs_owns(session, s, i) && side < 2; side++) {
+                lspo_pair_t *pair = &lspo_pairs_of(session, s)->own_pairs[i];
+                const lspo_projector_t *p = host_side_of(pair, side);
+                memcpy(pair->arrived[side], p->index, row_bytes(p));
+            }
 }
 
-static lspo_status_t make_known(lspo_session_t *session, lspo_session_pair_t *pair)
+static lspo_status_t make_known(lspo_session_t *session, lspo_pair_t *pair)
 {
     lspo_status_t status = LSPO_OK;
     for (int side = 0; status == LSPO_OK && side < 2; side++) {
@@ -149,31 +145,33 @@ static lspo_status_t make_known(lspo_session_t *session, lspo_session_pair_t *pa
     return status;
 }
 
-/* The first weight that has the pair of weight `i`: itself, or the first of its shape in the first block. */
-static lspo_session_pair_t *pair_for(lspo_session_t *session, uint32_t s, uint32_t i)
+/* The pair of weight i is that of weight *first_out of the stage that is returned: itself, or the first of its shape in
+ * the first block. */
+static uint32_t owner_of(const lspo_session_t *session, uint32_t s, uint32_t i, uint32_t *first_out)
 {
     bool shared = session->plan->workload.projectors == LSPO_PROJECTORS_SHAPE;
-    uint32_t first = shared ? lspo_message_first_alike(&session->stages[s].message, i) : i;
-    return &session->pairs[(shared ? 1 : s) * LSPO_LINEAR_MAX + first];
+    *first_out = shared ? lspo_message_first_alike(&session->stages[s].message, i) : i;
+    return shared ? 1 : s;
 }
 
 static lspo_status_t join_pair(lspo_session_t *session, uint32_t s, uint32_t i)
 {
-    lspo_session_stage_t *stage = &session->stages[s];
-    lspo_session_pair_t *pair = pair_for(session, s, i);
+    lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
+    uint32_t first, owner = owner_of(session, s, i, &first);
+    lspo_pair_t *pair = &lspo_pairs_of(session, owner)->own_pairs[first];
     lspo_status_t status = LSPO_OK;
     if (pair->weights == 0)
-        status = make_pair(session, pair);
+        status = make_pair(session, owner, first);
     if (status == LSPO_OK && pair->weights == 0 && checks(session))
         status = make_known(session, pair);
     pair->weights++;
-    stage->pair[i] = pair;
-    stage->p[i] = pair->p;
-    stage->q[i] = pair->q;
+    own->pair[i] = pair;
+    own->p[i] = pair->p;
+    own->q[i] = pair->q;
     return status;
 }
 
-lspo_status_t lspo_session_make_projectors(lspo_session_t *session, uint32_t s)
+lspo_status_t lspo_pairs_make(lspo_session_t *session, uint32_t s)
 {
     const lspo_message_t *message = &session->stages[s].message;
     lspo_status_t status = LSPO_OK;
@@ -184,50 +182,58 @@ lspo_status_t lspo_session_make_projectors(lspo_session_t *session, uint32_t s)
 }
 
 /* The arrays keep their places, so that the stages' views of them hold. */
-lspo_status_t lspo_session_reset_projectors(lspo_session_t *session)
+lspo_status_t lspo_pairs_reset(lspo_session_t *session)
 {
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; checks(session) && status == LSPO_OK && i < pair_count(session); i++)
-        if (session->pairs[i].weights > 0)
-            status = make_pair(session, &session->pairs[i]);
+    for (uint32_t s = 0; checks(session) && s < session->stage_count; s++)
+        for (uint32_t i = 0; status == LSPO_OK && i < LSPO_LINEAR_MAX; i++)
+            if (lspo_pairs_owns(session, s, i))
+                status = make_pair(session, s, i);
     if (status == LSPO_OK)
-        lspo_session_learn_projectors(session);
+        lspo_pairs_learn(session);
     return status;
 }
 
-void lspo_session_release_projectors(lspo_session_t *session)
+static void release_pair(lspo_session_t *session, lspo_pair_t *pair)
 {
-    for (uint32_t i = 0; session->pairs && i < pair_count(session); i++)
-        for (int side = 0; side < 2; side++) {
-            lspo_session_give_back(session, &session->pairs[i].memory[side]);
-            free(session->pairs[i].mirror[side]);
-            lspo_device_host_free(session->device, session->pairs[i].known[side]);
-            lspo_device_host_free(session->device, session->pairs[i].arrived[side]);
-        }
+    for (int side = 0; side < 2; side++) {
+        lspo_session_give_back(session, &pair->memory[side]);
+        free(pair->mirror[side]);
+        lspo_device_host_free(session->device, pair->known[side]);
+        lspo_device_host_free(session->device, pair->arrived[side]);
+    }
+}
+
+void lspo_pairs_release(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++)
+            release_pair(session, &lspo_pairs_of(session, s)->own_pairs[i]);
 }
 
 /* ---- moments ---- */
 
-lspo_status_t lspo_session_make_carry(lspo_session_t *session)
+lspo_status_t lspo_pairs_make_carry(lspo_session_t *session)
 {
+    lspo_pairs_t *pairs = session->own;
     size_t largest = 0;
     for (uint32_t s = 0; checks(session) && s < session->stage_count; s++)
         for (uint32_t i = 0; i < session->stages[s].message.linear_count; i++) {
-            const lspo_session_stage_t *stage = &session->stages[s];
-            size_t count = stage->p[i].index ? lspo_fit_carry_scratch(&stage->p[i], &stage->q[i]) : 0;
+            const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
+            size_t count = own->p[i].index ? lspo_fit_carry_scratch(&own->p[i], &own->q[i]) : 0;
             largest = count > largest ? count : largest;
         }
     if (largest == 0)
         return LSPO_OK;
-    return lspo_device_host_alloc(session->device, largest * sizeof(float), (void **)&session->carry_scratch);
+    return lspo_device_host_alloc(session->device, largest * sizeof(float), (void **)&pairs->carry_scratch);
 }
 
 /* All updates of the pass before have been: what it left is what is known now. */
-void lspo_session_send_projectors(lspo_session_t *session, const lspo_op_t *op)
+void lspo_pairs_send(lspo_session_t *session, const lspo_op_t *op)
 {
     for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++) {
-        lspo_session_pair_t *pair = session->stages[op->layer].pair[i];
-        for (int side = 0; lspo_session_owns_pair(session, op->layer, i) && side < 2; side++) {
+        lspo_pair_t *pair = lspo_pairs_of(session, op->layer)->pair[i];
+        for (int side = 0; lspo_pairs_owns(session, op->layer, i) && side < 2; side++) {
             const lspo_projector_t *p = side_of(pair, side);
             void *before = pair->known[side];
             pair->known[side] = pair->arrived[side];
@@ -248,9 +254,10 @@ static lspo_projector_t rows_on_host(const lspo_projector_t *shape, void *rows)
                               .value = (float *)((uint32_t *)rows + nonzeros)};
 }
 
-static void carry_weight(lspo_session_t *session, lspo_session_stage_t *stage, uint32_t i)
+static void carry_weight(lspo_session_t *session, uint32_t s, uint32_t i)
 {
-    const lspo_session_pair_t *pair = stage->pair[i];
+    const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
+    const lspo_pair_t *pair = own->pair[i];
     if (memcmp(pair->known[0], pair->arrived[0], row_bytes(&pair->p)) == 0 &&
         memcmp(pair->known[1], pair->arrived[1], row_bytes(&pair->q)) == 0)
         return;
@@ -258,17 +265,16 @@ static void carry_weight(lspo_session_t *session, lspo_session_stage_t *stage, u
     lspo_projector_t q_old = rows_on_host(&pair->q, pair->known[1]);
     lspo_projector_t p_new = rows_on_host(&pair->p, pair->arrived[0]);
     lspo_projector_t q_new = rows_on_host(&pair->q, pair->arrived[1]);
-    float *m = stage->host_optimizer + stage->message.linear[i].message_offset_elements;
-    float *v = m + stage->message.element_count;
-    lspo_fit_carry(&p_old, &q_old, &p_new, &q_new, true, m, v, session->carry_scratch);
+    float *m = own->host.moments + session->stages[s].message.linear[i].message_offset_elements;
+    float *v = m + own->host.count / 2;
+    lspo_fit_carry(&p_old, &q_old, &p_new, &q_new, true, m, v, ((const lspo_pairs_t *)session->own)->carry_scratch);
 }
 
-void lspo_session_carry_moments(lspo_session_t *session, const lspo_op_t *op)
+void lspo_pairs_carry_moments(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_session_stage_t *stage = &session->stages[op->layer];
     if (!lspo_plan_checks_projectors(session->plan, op->iteration))
         return;
-    for (uint32_t i = 0; i < stage->message.linear_count; i++)
-        if (stage->pair[i])
-            carry_weight(session, stage, i);
+    for (uint32_t i = 0; i < session->stages[op->layer].message.linear_count; i++)
+        if (lspo_pairs_of(session, op->layer)->pair[i])
+            carry_weight(session, op->layer, i);
 }

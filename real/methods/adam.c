@@ -1,0 +1,163 @@
+/* adam.c - Adam on whole gradients, on the GPU or on the CPU, as the plan says.
+ *     UPD_GPU   w <- w - eta adam(g)            a swapped stage's state comes with SWAP_IN and leaves with SWAP_OUT
+ *     UPD       master <- master - eta adam(g)  H2D sends the master, APPLY overwrites the weights */
+#include <string.h>
+
+#include "real/methods/gpu_adam.h"
+#include "real/methods/host_adam.h"
+#include "real/methods/methods.h"
+
+typedef struct {
+    lspo_gpu_adam_t gpu;
+    lspo_host_adam_t host; /* of a swapped stage: the home of m, v and the GPU's master */
+} adam_stage_t;
+
+static adam_stage_t *stage_of(const lspo_session_t *session, uint32_t s)
+{
+    return session->stages[s].own;
+}
+
+static void describe(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        adam_stage_t *own = stage_of(session, s);
+        lspo_gpu_adam_describe(session, &session->stages[s], true, &own->gpu);
+        own->host.count = own->gpu.moments;
+    }
+}
+
+static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    adam_stage_t *own = stage_of(session, s);
+    lspo_status_t status = LSPO_OK;
+    if (stage->updated_on_host || stage->swapped)
+        status = lspo_host_adam_take_moments(session, &own->host, stage->swapped ? own->gpu.master : 0, count);
+    if (status == LSPO_OK && stage->updated_on_host)
+        status = lspo_host_adam_take_outgoing(session, s, &own->host, true, count);
+    return status;
+}
+
+static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
+{
+    return lspo_gpu_adam_take(session, &session->stages[s], &stage_of(session, s)->gpu);
+}
+
+static lspo_status_t reset(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_host_adam_clear(&stage_of(session, s)->host);
+        lspo_gpu_adam_clear(session, &stage_of(session, s)->gpu);
+    }
+    return LSPO_OK;
+}
+
+static void release(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_gpu_adam_give_back(session, &stage_of(session, s)->gpu);
+        lspo_host_adam_give_back(session, &stage_of(session, s)->host);
+    }
+}
+
+/* Of a swapped stage: the master behind its 16-bit weights. */
+static float *swapped_master(const lspo_session_stage_t *stage, const adam_stage_t *own)
+{
+    return stage->swapped ? own->host.moments + own->host.count : NULL;
+}
+
+static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const float *weights)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    const adam_stage_t *own = stage_of(session, s);
+    float *swapped = swapped_master(stage, own);
+    if (own->host.master) /* a message without the rest is the head of the stage's array */
+        memcpy(own->host.master, weights, stage->message.element_count * sizeof *weights);
+    if (swapped)
+        memcpy(swapped, weights, own->gpu.master * sizeof *weights);
+    return lspo_gpu_adam_write_master(session, &own->gpu, 0, stage->message.element_count, weights);
+}
+
+static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    const adam_stage_t *own = stage_of(session, op->layer);
+    const lspo_swap_use_t *optimizer = lspo_session_swap_of(session, op, LSPO_VARIANT_OPTIMIZER);
+    const lspo_swap_use_t *weights = lspo_session_swap_of(session, op, LSPO_VARIANT_PARAMETERS);
+    void **gradient = &stage->gradient[lspo_session_parity(session, op)];
+    float *m = optimizer ? optimizer->memory : own->gpu.state;
+    size_t n = stage->message.element_count;
+    lspo_adam_t adam = lspo_gpu_adam_of(session, op);
+    if (!lspo_session_skips_step(session, op, &session->norms))
+        lspo_compute_adam_parameters(session->compute, &adam, n, *gradient, m, m + n,
+                                     own->gpu.master > 0 ? m + 2 * n : NULL,
+                                     weights ? weights->memory : stage->weights);
+    lspo_session_give_back(session, gradient);
+    return LSPO_OK;
+}
+
+static lspo_status_t update_host(lspo_session_t *session, const lspo_op_t *op)
+{
+    uint64_t start_ns = lspo_now_ns();
+    lspo_host_adam_update(session, op, &stage_of(session, op->layer)->host);
+    lspo_session_pace_update(session, start_ns, session->stages[op->layer].message.element_count);
+    return LSPO_OK;
+}
+
+/* New parameters; of a skipped step they are the old ones. */
+static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    void **staging = &stage->staging[lspo_session_parity(session, op)];
+    lspo_compute_convert(session->compute, stage->message.element_count, session->link, *staging, session->number,
+                         stage->weights);
+    lspo_session_give_back(session, staging);
+    return LSPO_OK;
+}
+
+static size_t swapped_bytes(const adam_stage_t *own)
+{
+    return (own->host.count + own->gpu.master) * sizeof(float);
+}
+
+static lspo_status_t swap_in(lspo_session_t *session, const lspo_op_t *op)
+{
+    const adam_stage_t *own = stage_of(session, op->layer);
+    if (op->variant != LSPO_VARIANT_OPTIMIZER)
+        return lspo_session_swap_weights_in(session, op);
+    return lspo_session_swap_in(session, op, own->host.moments, swapped_bytes(own));
+}
+
+static lspo_status_t swap_out(lspo_session_t *session, const lspo_op_t *op)
+{
+    const adam_stage_t *own = stage_of(session, op->layer);
+    if (op->variant != LSPO_VARIANT_OPTIMIZER)
+        return lspo_session_swap_weights_out(session, op);
+    return lspo_session_swap_out(session, op, own->host.moments, swapped_bytes(own));
+}
+
+static void visit_stage(const lspo_session_t *session, uint32_t s, const char *name, lspo_state_walk_t *walk)
+{
+    const adam_stage_t *own = stage_of(session, s);
+    lspo_host_adam_visit(&own->host, name, walk);
+    lspo_walk_host(walk, swapped_master(&session->stages[s], own), own->gpu.master, LSPO_STATE_F32, "%s.gpu_master",
+                   name);
+    lspo_gpu_adam_visit(&own->gpu, name, walk);
+}
+
+const lspo_method_t lspo_method_adam = {
+    .name = "adam",
+    .stage_bytes = sizeof(adam_stage_t),
+    .describe = describe,
+    .take_host = take_host,
+    .take_device = take_device,
+    .reset = reset,
+    .release = release,
+    .ops = {[LSPO_OP_UPD] = update_host,
+            [LSPO_OP_UPD_GPU] = update_gpu,
+            [LSPO_OP_APPLY] = apply,
+            [LSPO_OP_SWAP_IN] = swap_in,
+            [LSPO_OP_SWAP_OUT] = swap_out},
+    .weights_stored = weights_stored,
+    .visit_stage = visit_stage,
+};

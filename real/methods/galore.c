@@ -1,0 +1,280 @@
+/* galore.c - gradients in the span of their leading singular vectors.
+ *     COMPRESS  R = A^T G (or G A)      PROJECT   a new basis A of the gradient of the whole step
+ *     UPD_GPU   R <- adam(R)            APPLY     W <- W - eta / 4 A R
+ * There is no master: each 16-bit weight is rounded up or down at random. */
+#include "real/methods/galore.h"
+
+#include <inttypes.h>
+
+#include "kernels/lowrank.h"
+#include "real/methods/methods.h"
+#include "real/methods/step.h"
+
+/* A quarter of what a full-rank step would be: the authors' default. */
+static const float lowrank_scale = 0.25F;
+
+static lspo_galore_stage_t *stage_of(const lspo_session_t *session, uint32_t s)
+{
+    return session->stages[s].own;
+}
+
+static void describe(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        lspo_gpu_adam_describe(session, &session->stages[s], false, &stage_of(session, s)->gpu);
+}
+
+/* Numbers of a weight's basis. */
+static size_t basis_count(const lspo_session_t *session, const lspo_projection_t *linear)
+{
+    size_t shorter = linear->rows < linear->cols ? linear->rows : linear->cols;
+    return shorter * session->plan->workload.rank;
+}
+
+static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    lspo_galore_stage_t *own = stage_of(session, s);
+    lspo_status_t status = lspo_gpu_adam_take(session, stage, &own->gpu);
+    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        if (linear->compressed)
+            status = lspo_session_take(session, basis_count(session, linear) * session->number_bytes, &own->basis[i]);
+    }
+    return status;
+}
+
+static lspo_status_t reset(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        lspo_gpu_adam_clear(session, &stage_of(session, s)->gpu);
+    return LSPO_OK;
+}
+
+static void drop(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        lspo_session_give_back(session, &stage_of(session, s)->full_gradient);
+}
+
+static void release(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_galore_stage_t *own = stage_of(session, s);
+        lspo_gpu_adam_give_back(session, &own->gpu);
+        for (int i = 0; i < LSPO_LINEAR_MAX; i++)
+            lspo_session_give_back(session, &own->basis[i]);
+    }
+}
+
+/* In a step with new bases the full gradients of all micro-batches are added up before they are compressed. */
+static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_galore_stage_t *own = stage_of(session, op->layer);
+    bool keeps = lspo_plan_keeps_gradients(session->plan, op->iteration);
+    lspo_status_t status = LSPO_OK;
+    if (!own->full_gradient)
+        status = lspo_session_take(session, stage->linear_elements * session->number_bytes, &own->full_gradient);
+    backward->sink.linear = own->full_gradient;
+    backward->sink.overwrite_linear = !keeps;
+    backward->more_follows = !keeps || lspo_session_is_last_micro(session, op);
+    return status;
+}
+
+/* The compression of a gradient that was formed, of one micro-batch or of all of them. */
+static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_galore_stage_t *own = stage_of(session, op->layer);
+    bool adds = op->micro > 0 && !lspo_plan_keeps_gradients(session->plan, op->iteration);
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        const void *full = lspo_session_at(session, own->full_gradient, stage->shape.tensors[i].offset_elements);
+        void *gradient = lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)],
+                                         linear->message_offset_elements);
+        if (linear->compressed)
+            lspo_compute_lowrank_compress(session->compute, linear->rows, linear->cols, session->plan->workload.rank,
+                                          full, own->basis[i], adds ? 1.0F : 0.0F, gradient);
+        else if (adds)
+            lspo_compute_add(session->compute, linear->message_elements, full, gradient);
+        else
+            lspo_compute_copy(session->compute, linear->message_elements * session->number_bytes, full, gradient);
+    }
+    lspo_session_give_back(session, &own->full_gradient);
+    lspo_session_release_activations(session, op);
+    lspo_session_finish_gradient(session, op);
+    return LSPO_OK;
+}
+
+static size_t basis_scratch_bytes(const lspo_session_stage_t *stage, uint32_t rank)
+{
+    size_t largest = 0;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        size_t bytes = linear->compressed ? lspo_lowrank_basis_scratch_bytes(linear->rows, linear->cols, rank) : 0;
+        largest = bytes > largest ? bytes : largest;
+    }
+    return largest;
+}
+
+/* The gradient of a weight and its basis, both in fp32 where the host works on them. */
+typedef struct {
+    float *gradient, *basis;
+    void *scratch;
+} basis_t;
+
+static lspo_status_t take_basis(lspo_session_t *session, const lspo_session_stage_t *stage, basis_t *basis)
+{
+    size_t scratch_bytes = basis_scratch_bytes(stage, session->plan->workload.rank), largest = 0;
+    lspo_status_t status =
+        scratch_bytes ? lspo_session_take_for_host(session, scratch_bytes, &basis->scratch) : LSPO_OK;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        size_t count = (size_t)stage->message.linear[i].rows * stage->message.linear[i].cols;
+        largest = count > largest ? count : largest;
+    }
+    if (status != LSPO_OK || !session->asynchronous)
+        return status;
+    status = lspo_session_take_for_host(session, largest * sizeof(float), (void **)&basis->gradient);
+    if (status == LSPO_OK) /* a basis is no larger than its weight */
+        status = lspo_session_take_for_host(session, largest * sizeof(float), (void **)&basis->basis);
+    return status;
+}
+
+static lspo_status_t renew_basis(lspo_session_t *session, const lspo_op_t *op, uint32_t i, const basis_t *work)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_galore_stage_t *own = stage_of(session, op->layer);
+    const lspo_tensor_t *tensor = &stage->shape.tensors[i];
+    uint32_t rank = session->plan->workload.rank;
+    size_t count = (size_t)tensor->rows * tensor->cols;
+    const void *full = lspo_session_at(session, own->full_gradient, tensor->offset_elements);
+    float *basis = session->asynchronous ? work->basis : own->basis[i];
+    lspo_status_t status = LSPO_OK;
+    if (session->asynchronous) {
+        status = lspo_session_read_numbers(session, count, full, work->gradient);
+        full = work->gradient;
+    }
+    if (status != LSPO_OK)
+        return status;
+    if (!lspo_lowrank_basis(tensor->rows, tensor->cols, rank, full, basis, work->scratch))
+        return lspo_error(LSPO_ERR_NUMERIC,
+                          "step %" PRIu32 ": no singular vectors of the gradient of %s, block %u: it is not "
+                          "finite or they do not converge",
+                          lspo_session_step(session, op), tensor->name, op->layer);
+    return lspo_session_write_numbers(session, basis_count(session, &stage->message.linear[i]), basis, own->basis[i]);
+}
+
+/* New bases from the gradient of the whole step.  The moments stay as they are, as in the authors' code. */
+static lspo_status_t renew_bases(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    basis_t work = {0};
+    lspo_status_t status = take_basis(session, stage, &work);
+    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++)
+        if (stage->message.linear[i].compressed)
+            status = renew_basis(session, op, i, &work);
+    if (session->asynchronous) {
+        lspo_session_give_back_for_host(session, (void **)&work.basis);
+        lspo_session_give_back_for_host(session, (void **)&work.gradient);
+    }
+    lspo_session_give_back_for_host(session, &work.scratch);
+    return status;
+}
+
+/* The direction takes the gradient's place until APPLY. */
+static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    void *gradient = stage->gradient[lspo_session_parity(session, op)];
+    float *m = stage_of(session, op->layer)->gpu.state;
+    size_t n = stage->message.element_count;
+    lspo_adam_t adam = lspo_gpu_adam_of(session, op);
+    if (!lspo_session_skips_step(session, op, &session->norms))
+        lspo_compute_adam_direction(session->compute, &adam, n, gradient, m, m + n, gradient);
+    return LSPO_OK;
+}
+
+/* 16 bits: W <- keep W - rate E with E = A N or N A^T formed, so that the sum is rounded at random. */
+static lspo_status_t apply_rounded(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step, uint32_t i)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_projection_t *linear = &stage->message.linear[i];
+    const void *basis = stage_of(session, op->layer)->basis[i], *direction = lspo_step_linear(session, op, step, i);
+    size_t m = linear->rows, n = linear->cols, r = session->plan->workload.rank;
+    void *full = NULL;
+    lspo_status_t status = lspo_session_take(session, m * n * session->number_bytes, &full);
+    if (status != LSPO_OK)
+        return status;
+    if (m <= n)
+        lspo_compute_gemm_nn(session->compute, m, n, r, 1, basis, r, direction, n, 0, full, n);
+    else
+        lspo_compute_gemm_nt(session->compute, m, n, r, 1, direction, r, basis, r, 0, full, n);
+    lspo_compute_step_along(session->compute, m * n, step->keep, lowrank_scale * step->rate, session->number, full,
+                            lspo_session_op_seed(session, op, i), lspo_session_linear_weight(session, stage, i));
+    lspo_session_give_back(session, &full);
+    return LSPO_OK;
+}
+
+static lspo_status_t apply_lowrank(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step, uint32_t i)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_projection_t *linear = &stage->message.linear[i];
+    void *w = lspo_session_linear_weight(session, stage, i);
+    if (session->number != LSPO_NUMBER_FP32)
+        return apply_rounded(session, op, step, i);
+    if (step->keep < 1)
+        lspo_compute_step_along(session->compute, (size_t)linear->rows * linear->cols, step->keep, 0, session->number,
+                                w, 0, w); /* w alone */
+    lspo_compute_lowrank_apply(session->compute, linear->rows, linear->cols, session->plan->workload.rank,
+                               stage_of(session, op->layer)->basis[i], lspo_step_linear(session, op, step, i),
+                               lowrank_scale * step->rate, w);
+    return LSPO_OK;
+}
+
+/* Out of the subspace where there is one. */
+static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    void **direction = &stage->gradient[lspo_session_parity(session, op)];
+    lspo_step_t step = lspo_step_of(session, op, session->number, *direction);
+    bool skips = lspo_session_skips_step(session, op, &session->norms);
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; !skips && status == LSPO_OK && i < stage->message.linear_count; i++) {
+        if (stage->message.linear[i].compressed)
+            status = apply_lowrank(session, op, &step, i);
+        else
+            lspo_step_dense(session, op, &step, i);
+    }
+    if (!skips)
+        lspo_step_rest(session, op, &step);
+    lspo_session_give_back(session, direction);
+    return status;
+}
+
+static void visit_stage(const lspo_session_t *session, uint32_t s, const char *name, lspo_state_walk_t *walk)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    const lspo_galore_stage_t *own = stage_of(session, s);
+    lspo_gpu_adam_visit(&own->gpu, name, walk);
+    for (uint32_t i = 0; i < stage->message.linear_count; i++)
+        lspo_walk_device(walk, own->basis[i], basis_count(session, &stage->message.linear[i]),
+                         lspo_state_type_of(session->number), "%s.basis%" PRIu32, name, i);
+}
+
+const lspo_method_t lspo_method_galore = {
+    .name = "galore",
+    .stage_bytes = sizeof(lspo_galore_stage_t),
+    .norm_comes_late = true, /* bases are made before */
+    .describe = describe,
+    .take_device = take_device,
+    .reset = reset,
+    .drop = drop,
+    .release = release,
+    .ops = {[LSPO_OP_COMPRESS] = compress,
+            [LSPO_OP_PROJECT] = renew_bases,
+            [LSPO_OP_UPD_GPU] = update,
+            [LSPO_OP_APPLY] = apply},
+    .begin_backward = begin_backward,
+    .visit_stage = visit_stage,
+};

@@ -1,0 +1,107 @@
+/* host_adam.c - a piece of methods: Adam on the CPU for one stage's message. */
+#include "real/methods/host_adam.h"
+
+#include <string.h>
+
+#include "kernels/adam.h"
+
+lspo_status_t lspo_host_adam_take_moments(lspo_session_t *session, lspo_host_adam_t *host, size_t extra,
+                                          lspo_host_count_t *count)
+{
+    return lspo_session_take_host(session, count, LSPO_HOST_OPTIMIZERS, (host->count + extra) * sizeof(float),
+                                  (void **)&host->moments);
+}
+
+lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t s, lspo_host_adam_t *host,
+                                           bool keeps_master, lspo_host_count_t *count)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    bool sends_master = keeps_master && !lspo_session_packs(session) && session->slots == 1;
+    lspo_status_t status = sends_master ? LSPO_OK : lspo_session_take_outgoing(session, stage, count);
+    if (status == LSPO_OK && keeps_master)
+        status = lspo_session_take_host(session, count, LSPO_HOST_MASTERS, host->count / 2 * sizeof(float),
+                                        (void **)&host->master);
+    stage->returned = host->master;
+    return status;
+}
+
+void lspo_host_adam_give_back(lspo_session_t *session, lspo_host_adam_t *host)
+{
+    lspo_device_host_free(session->device, host->master);
+    lspo_device_host_free(session->device, host->moments);
+    host->master = host->moments = NULL;
+}
+
+void lspo_host_adam_clear(const lspo_host_adam_t *host)
+{
+    if (host->moments)
+        memset(host->moments, 0, host->count * sizeof(float));
+}
+
+/* An UPD, shared out among the workers block by block. */
+typedef struct {
+    lspo_session_t *session;
+    lspo_session_stage_t *stage;
+    const lspo_host_adam_t *host;
+    lspo_adam_t adam;
+    uint32_t slot;
+    bool skips; /* the step: masters stay, and go out as they are */
+} update_t;
+
+/* One block with a master: it steps, and a copy goes out where the master cannot. */
+static void update_parameters(const update_t *update, const float *gradient, size_t at, size_t n)
+{
+    float *m = update->host->moments + at, *v = m + update->host->count / 2, *master = update->host->master + at;
+    void *outgoing = update->stage->outgoing[update->slot];
+    if (!update->skips)
+        lspo_adam_parameters(&update->adam, n, gradient, m, v, master);
+    if (outgoing)
+        lspo_session_pack_numbers(update->session->link, n, master,
+                                  lspo_session_link_at(update->session, outgoing, at));
+}
+
+static void update_direction(const update_t *update, uint32_t worker, const float *gradient, size_t at, size_t n)
+{
+    lspo_session_t *session = update->session;
+    float *m = update->host->moments + at, *v = m + update->host->count / 2;
+    void *outgoing = lspo_session_link_at(session, update->stage->outgoing[update->slot], at);
+    if (!lspo_session_packs(session)) {
+        lspo_adam_direction(&update->adam, n, gradient, m, v, outgoing);
+        return;
+    }
+    float *scratch = lspo_session_update_scratch(session, worker); /* which `gradient` is: allowed */
+    lspo_adam_direction(&update->adam, n, gradient, m, v, scratch);
+    lspo_session_pack_numbers(session->link, n, scratch, outgoing);
+}
+
+static void update_block(void *context, uint32_t worker, size_t block)
+{
+    const update_t *update = context;
+    size_t at = block * LSPO_UPDATE_BLOCK, count = update->host->count / 2;
+    size_t n = count - at < LSPO_UPDATE_BLOCK ? count - at : LSPO_UPDATE_BLOCK;
+    const float *gradient = lspo_session_landed(update->session, worker, update->stage->landing[update->slot], at, n);
+    if (update->host->master)
+        update_parameters(update, gradient, at, n);
+    else if (!update->skips)
+        update_direction(update, worker, gradient, at, n);
+}
+
+void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)
+{
+    update_t work = {.session = session,
+                     .stage = &session->stages[op->layer],
+                     .host = host,
+                     .adam = lspo_adam_default(lspo_session_rate(session, op), lspo_session_step(session, op) + 1),
+                     .slot = lspo_session_slot(session, op),
+                     .skips = lspo_session_skips_step(session, op, session->host_norms)};
+    work.adam.weight_decay = (float)session->plan->workload.weight_decay; /* of the parameters form only */
+    work.adam.gradient_scale = lspo_session_op_scale(session, op, session->host_norms);
+    size_t blocks = (host->count / 2 + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK;
+    lspo_workers_run(session->workers, blocks, update_block, &work);
+}
+
+void lspo_host_adam_visit(const lspo_host_adam_t *host, const char *name, lspo_state_walk_t *walk)
+{
+    lspo_walk_host(walk, host->master, host->count / 2, LSPO_STATE_F32, "%s.master", name);
+    lspo_walk_host(walk, host->moments, host->count, LSPO_STATE_F32, "%s.moments", name);
+}

@@ -1,0 +1,197 @@
+/* lora.c - low-rank adapters: W is frozen, UPD_GPU runs Adam on the factors A (m x r) and B (n x r) of each linear
+ * weight: Y = X W + b + s (X A) B^T. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/gemm.h"
+#include "kernels/random.h"
+#include "real/methods/gpu_adam.h"
+#include "real/methods/methods.h"
+
+/* s = alpha / r, alpha = 2 r whatever the rank is. */
+static const float adapter_scale = 2.0F;
+
+typedef struct {
+    void *scratch; /* device: X A and dY B.  All blocks are alike, and one runs at a time: they share it */
+} lora_t;
+
+typedef struct {
+    lspo_gpu_adam_t gpu;
+    void *factors; /* device: A and B of each linear weight, as in the message */
+    lspo_adapters_t adapters;
+} lora_stage_t;
+
+static lora_stage_t *stage_of(const lspo_session_t *session, uint32_t s)
+{
+    return session->stages[s].own;
+}
+
+/* Of the message's head, which belongs to the linear weights: as many numbers as the factors have. */
+static size_t factor_count(const lspo_session_stage_t *stage)
+{
+    return stage->message.element_count - stage->message.rest_elements;
+}
+
+static void describe(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        lspo_gpu_adam_describe(session, &session->stages[s], true, &stage_of(session, s)->gpu);
+}
+
+static lspo_status_t make_adapters(lspo_session_t *session, lspo_session_stage_t *stage)
+{
+    lora_t *lora = session->own;
+    lora_stage_t *own = stage->own;
+    uint32_t rank = session->plan->workload.rank;
+    lspo_status_t status = lspo_session_take(session, factor_count(stage) * session->number_bytes, &own->factors);
+    if (status == LSPO_OK && !lora->scratch)
+        status = lspo_session_take(session, 2 * session->tokens * rank * session->number_bytes, &lora->scratch);
+    own->adapters =
+        (lspo_adapters_t){.factors = own->factors, .rank = rank, .scale = adapter_scale, .scratch = lora->scratch};
+    stage->adapters = own->factors ? &own->adapters : NULL;
+    return status;
+}
+
+static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    lspo_status_t status = lspo_gpu_adam_take(session, stage, &stage_of(session, s)->gpu);
+    if (status == LSPO_OK && stage->message.linear_count > 0)
+        status = make_adapters(session, stage);
+    return status;
+}
+
+/* A ~ N(0, 1 / m), so that X A of a normed X is of order one; B = 0, so that training starts at the frozen model. */
+static lspo_status_t seed_adapters(lspo_session_t *session, uint32_t s)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    const lora_stage_t *own = stage_of(session, s);
+    size_t rank = session->plan->workload.rank, count = factor_count(stage);
+    float *factors = calloc(count + 1, sizeof *factors);
+    if (!factors)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for the first adapters of stage %u", s);
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        uint64_t stream = ((uint64_t)s << 8) | 0x80U | i; /* beside those of the weights, real/transformer/init.c */
+        lspo_random_normal_fill(session->plan->workload.seed, stream, 1.0 / sqrt((double)linear->rows),
+                                linear->rows * rank, factors + linear->message_offset_elements);
+    }
+    lspo_status_t status = lspo_session_write_numbers(session, count, factors, own->factors);
+    if (status == LSPO_OK)
+        status = lspo_gpu_adam_write_master(session, &own->gpu, 0, count, factors);
+    free(factors);
+    return status;
+}
+
+static lspo_status_t reset(lspo_session_t *session)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
+        lspo_gpu_adam_clear(session, &stage_of(session, s)->gpu);
+        if (stage_of(session, s)->factors)
+            status = seed_adapters(session, s);
+    }
+    return status;
+}
+
+static void release(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_gpu_adam_give_back(session, &stage_of(session, s)->gpu);
+        lspo_session_give_back(session, &stage_of(session, s)->factors);
+    }
+    lspo_session_give_back(session, &((lora_t *)session->own)->scratch);
+}
+
+/* Of the message's rest, when it is trained. */
+static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const float *weights)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    const lora_stage_t *own = stage_of(session, s);
+    size_t factors = own->factors ? factor_count(stage) : 0;
+    return lspo_gpu_adam_write_master(session, &own->gpu, factors, stage->message.element_count - factors,
+                                      weights + (own->factors ? stage->linear_elements : 0));
+}
+
+static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
+{
+    (void)session;
+    (void)op;
+    backward->sink.linear = NULL;
+    backward->sink.adapters = backward->gradient;
+    return LSPO_OK;
+}
+
+/* A part of the message: `n` numbers from number `at` on, which move `weights`. */
+static void step_part(lspo_session_t *session, const lspo_op_t *op, size_t at, size_t n, void *weights)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_gpu_adam_t *gpu = &stage_of(session, op->layer)->gpu;
+    const void *gradient = lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)], at);
+    lspo_adam_t adam = lspo_gpu_adam_of(session, op);
+    float *m = gpu->state + at, *v = m + gpu->moments / 2;
+    lspo_compute_adam_parameters(session->compute, &adam, n, gradient, m, v,
+                                 gpu->master > 0 ? v + gpu->moments / 2 : NULL, weights);
+}
+
+/* The message's head moves the adapters; its rest, when trained, the stage's other tensors. */
+static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lora_stage_t *own = stage_of(session, op->layer);
+    bool skips = lspo_session_skips_step(session, op, &session->norms);
+    size_t factors = own->factors ? factor_count(stage) : 0, rest = stage->message.element_count - factors;
+    if (!skips && factors > 0)
+        step_part(session, op, 0, factors, own->factors);
+    if (!skips && rest > 0)
+        step_part(session, op, factors, rest,
+                  lspo_session_at(session, stage->weights, own->factors ? stage->linear_elements : 0));
+    lspo_session_give_back(session, &stage->gradient[lspo_session_parity(session, op)]);
+    return LSPO_OK;
+}
+
+/* W + s A B^T. */
+static lspo_status_t merge(lspo_session_t *session, uint32_t s, float *out)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    const lora_stage_t *own = stage_of(session, s);
+    size_t rank = own->adapters.rank, count = factor_count(stage);
+    if (!own->factors)
+        return LSPO_OK;
+    float *factors = malloc((count + 1) * sizeof *factors);
+    if (!factors)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for a copy of the adapters");
+    lspo_status_t status = lspo_session_read_numbers(session, count, own->factors, factors);
+    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+        const lspo_tensor_t *tensor = &stage->shape.tensors[i];
+        const float *a = factors + stage->message.linear[i].message_offset_elements;
+        const float *b = a + tensor->rows * rank;
+        lspo_gemm_nt(tensor->rows, tensor->cols, rank, own->adapters.scale, a, rank, b, rank, 1,
+                     out + tensor->offset_elements, tensor->cols);
+    }
+    free(factors);
+    return status;
+}
+
+static void visit_stage(const lspo_session_t *session, uint32_t s, const char *name, lspo_state_walk_t *walk)
+{
+    const lora_stage_t *own = stage_of(session, s);
+    lspo_gpu_adam_visit(&own->gpu, name, walk);
+    lspo_walk_device(walk, own->factors, factor_count(&session->stages[s]), lspo_state_type_of(session->number),
+                     "%s.adapters", name);
+}
+
+const lspo_method_t lspo_method_lora = {
+    .name = "lora",
+    .state_bytes = sizeof(lora_t),
+    .stage_bytes = sizeof(lora_stage_t),
+    .describe = describe,
+    .take_device = take_device,
+    .reset = reset,
+    .release = release,
+    .ops = {[LSPO_OP_UPD_GPU] = update},
+    .begin_backward = begin_backward,
+    .weights_stored = weights_stored,
+    .merge = merge,
+    .visit_stage = visit_stage,
+};

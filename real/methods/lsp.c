@@ -1,0 +1,260 @@
+/* lsp.c - gradients in sparse subspaces.
+ *     COMPRESS  g^ = P^T X^T dY Q       UPD    direction = adam(g^), on the CPU
+ *     PROJECT   checks (P, Q)           APPLY  w <- w - eta P direction Q^T
+ * What is sent uncompressed steps along its plain direction: w <- w - eta direction.  There is no master: each 16-bit
+ * weight is rounded up or down at random. */
+#include <inttypes.h>
+
+#include "kernels/sketch.h"
+#include "real/methods/methods.h"
+#include "real/methods/pairs.h"
+#include "real/methods/step.h"
+
+static void describe(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        lspo_pairs_of(session, s)->host.count = 2 * session->stages[s].message.element_count;
+}
+
+static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
+{
+    lspo_host_adam_t *host = &lspo_pairs_of(session, s)->host;
+    if (!session->stages[s].updated_on_host)
+        return LSPO_OK;
+    lspo_status_t status = lspo_host_adam_take_moments(session, host, 0, count);
+    return status == LSPO_OK ? lspo_host_adam_take_outgoing(session, s, host, false, count) : status;
+}
+
+static size_t projection_scratch(const lspo_session_t *session, const lspo_projector_t *p, const lspo_projector_t *q)
+{
+    if (session->plan->dense_sketches)
+        return lspo_sketch_scratch(p, q, session->tokens);
+    size_t compress = lspo_projector_compress_scratch(p, q, session->tokens);
+    if (session->asynchronous) /* a GPU applies without */
+        return compress;
+    size_t apply = lspo_projector_apply_scratch(p, q);
+    return compress > apply ? compress : apply;
+}
+
+/* A packed delta needs room to be unpacked. */
+static lspo_status_t create(lspo_session_t *session)
+{
+    lspo_pairs_t *pairs = session->own;
+    size_t scratch = 0, unpacked = 0;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        const lspo_message_t *message = &session->stages[s].message;
+        const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
+        for (uint32_t i = 0; i < message->linear_count; i++) {
+            if (!message->linear[i].compressed)
+                continue;
+            if (message->linear[i].message_elements > unpacked)
+                unpacked = message->linear[i].message_elements;
+            size_t needed = projection_scratch(session, &own->p[i], &own->q[i]);
+            scratch = needed > scratch ? needed : scratch;
+        }
+    }
+    lspo_status_t status = lspo_pairs_make_carry(session);
+    if (status == LSPO_OK && scratch)
+        status = lspo_session_take(session, scratch * session->number_bytes, &pairs->scratch);
+    if (status == LSPO_OK && unpacked && lspo_session_packs(session))
+        status = lspo_session_take(session, unpacked * sizeof(float), (void **)&pairs->unpacked);
+    return status;
+}
+
+static lspo_status_t reset(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        lspo_host_adam_clear(&lspo_pairs_of(session, s)->host);
+    return lspo_pairs_reset(session);
+}
+
+static void drop(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++)
+            lspo_pairs_drop_candidate(session, &lspo_pairs_of(session, s)->own_pairs[i]);
+}
+
+static void release(lspo_session_t *session)
+{
+    lspo_pairs_t *pairs = session->own;
+    lspo_session_give_back(session, (void **)&pairs->unpacked);
+    lspo_session_give_back(session, &pairs->scratch);
+    lspo_device_host_free(session->device, pairs->carry_scratch);
+    lspo_pairs_release(session);
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        lspo_host_adam_give_back(session, &lspo_pairs_of(session, s)->host);
+}
+
+/* COMPRESS makes the gradient from its factors, and PROJECT looks at them. */
+static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
+{
+    (void)session;
+    (void)op;
+    backward->sink.linear = NULL;
+    backward->more_follows = true;
+    return LSPO_OK;
+}
+
+static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_pairs_stage_t *own = stage->own;
+    const lspo_linear_operands_t *from = &session->operands;
+    float beta = op->micro > 0 ? 1.0F : 0.0F;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        void *gradient = lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)],
+                                         linear->message_offset_elements);
+        if (linear->compressed)
+            (session->plan->dense_sketches ? lspo_compute_sketch_compress : lspo_compute_projector_compress)(
+                session->compute, &own->p[i], &own->q[i], session->tokens, from->x[i], from->x_stride[i], from->dy[i],
+                from->dy_stride[i], beta, gradient, ((const lspo_pairs_t *)session->own)->scratch);
+        else
+            lspo_compute_gemm_tn(session->compute, linear->rows, linear->cols, session->tokens, 1, from->x[i],
+                                 from->x_stride[i], from->dy[i], from->dy_stride[i], beta, gradient, linear->cols);
+    }
+    lspo_session_release_activations(session, op);
+    lspo_session_finish_gradient(session, op);
+    return LSPO_OK;
+}
+
+/* The last op that reads a block's activations in a calibration pass. */
+static lspo_status_t project(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_status_t status = lspo_pairs_project(session, op);
+    lspo_session_release_activations(session, op);
+    return status;
+}
+
+static lspo_status_t send(lspo_session_t *session, const lspo_op_t *op)
+{
+    if (op->variant != LSPO_VARIANT_PROJECTORS)
+        return lspo_session_send(session, op);
+    lspo_pairs_send(session, op);
+    return LSPO_OK;
+}
+
+static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
+{
+    uint64_t start_ns = lspo_now_ns();
+    lspo_pairs_carry_moments(session, op);
+    lspo_host_adam_update(session, op, &lspo_pairs_of(session, op->layer)->host);
+    lspo_session_pace_update(session, start_ns, session->stages[op->layer].message.element_count);
+    return LSPO_OK;
+}
+
+/* The delta of a compressed weight in fp32: where it lies, or unpacked. */
+static const float *delta_of(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step, uint32_t i)
+{
+    const lspo_pairs_t *pairs = session->own;
+    const void *part = lspo_step_linear(session, op, step, i);
+    if (!lspo_session_packs(session))
+        return part;
+    lspo_compute_convert(session->compute, session->stages[op->layer].message.linear[i].message_elements, session->link,
+                         part, LSPO_NUMBER_FP32, pairs->unpacked);
+    return pairs->unpacked;
+}
+
+static void add_delta(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_pairs_stage_t *own = stage->own;
+    const lspo_pairs_t *pairs = session->own;
+    float decay = (float)session->plan->workload.weight_decay;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        if (!stage->message.linear[i].compressed) {
+            lspo_step_dense(session, op, step, i);
+            continue;
+        }
+        (session->plan->dense_sketches ? lspo_compute_sketch_apply : lspo_compute_projector_apply)(
+            session->compute, &own->p[i], &own->q[i], delta_of(session, op, step, i), step->rate, decay,
+            lspo_session_op_seed(session, op, i), lspo_session_linear_weight(session, stage, i), pairs->scratch);
+    }
+    lspo_step_rest(session, op, step);
+}
+
+static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
+{
+    void **staging = &session->stages[op->layer].staging[lspo_session_parity(session, op)];
+    lspo_step_t step = lspo_step_of(session, op, session->link, *staging);
+    if (!lspo_session_skips_step(session, op, &session->norms))
+        add_delta(session, op, &step);
+    lspo_session_give_back(session, staging);
+    return LSPO_OK;
+}
+
+static void visit_projector(lspo_state_walk_t *walk, const lspo_projector_t *p, const char *stage, uint32_t weight,
+                            char side)
+{
+    uint64_t count = (uint64_t)p->rows * p->r;
+    lspo_walk_host(walk, p->index, count, LSPO_STATE_U32, "%s.%c%" PRIu32 ".index", stage, side, weight);
+    lspo_walk_host(walk, p->value, count, LSPO_STATE_F32, "%s.%c%" PRIu32 ".value", stage, side, weight);
+}
+
+/* Projectors that weights share are those of the first of them. */
+static void visit_stage(const lspo_session_t *session, uint32_t s, const char *name, lspo_state_walk_t *walk)
+{
+    const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
+    lspo_host_adam_visit(&own->host, name, walk);
+    for (uint32_t i = 0; i < session->stages[s].message.linear_count; i++)
+        if (lspo_pairs_owns(session, s, i)) {
+            visit_projector(walk, &own->pair[i]->host_p, name, i, 'p');
+            visit_projector(walk, &own->pair[i]->host_q, name, i, 'q');
+        }
+}
+
+static bool positions_are_sound(const lspo_projector_t *p)
+{
+    for (size_t e = 0; e < (size_t)p->rows * p->r; e++)
+        if (p->index[e] >= p->d || (e % p->r > 0 && p->index[e] <= p->index[e - 1]))
+            return false;
+    return true;
+}
+
+static lspo_status_t projector_written(lspo_session_t *session, uint32_t s, lspo_pair_t *pair)
+{
+    if (!positions_are_sound(&pair->host_p) || !positions_are_sound(&pair->host_q))
+        return lspo_error(LSPO_ERR_INPUT,
+                          "the state's projectors of stage %" PRIu32 " have positions that are "
+                          "out of range or not in order",
+                          s);
+    lspo_projector_refresh(&pair->host_p);
+    lspo_projector_refresh(&pair->host_q);
+    return lspo_pairs_upload(session, pair);
+}
+
+static lspo_status_t written(lspo_session_t *session)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        for (uint32_t i = 0; status == LSPO_OK && i < session->stages[s].message.linear_count; i++)
+            if (lspo_pairs_owns(session, s, i))
+                status = projector_written(session, s, lspo_pairs_of(session, s)->pair[i]);
+    if (status == LSPO_OK)
+        lspo_pairs_learn(session);
+    return status;
+}
+
+const lspo_method_t lspo_method_lsp = {
+    .name = "lsp",
+    .state_bytes = sizeof(lspo_pairs_t),
+    .stage_bytes = sizeof(lspo_pairs_stage_t),
+    .describe = describe,
+    .take_host = take_host,
+    .take_device = lspo_pairs_make,
+    .create = create,
+    .reset = reset,
+    .drop = drop,
+    .release = release,
+    .ops = {[LSPO_OP_COMPRESS] = compress,
+            [LSPO_OP_PROJECT] = project,
+            [LSPO_OP_D2H] = send,
+            [LSPO_OP_UPD] = update,
+            [LSPO_OP_APPLY] = apply},
+    .skips = lspo_pairs_skip_calibration,
+    .load_batch = lspo_pairs_load_calibration,
+    .begin_backward = begin_backward,
+    .visit_stage = visit_stage,
+    .written = written,
+};

@@ -1,0 +1,541 @@
+/* zenflow.c - a gradient split by columns, updated in part on either side.  See plan/policies/zenflow.c for when.
+ *     UPD_GPU  Adam on the critical columns and on what is no linear weight, at once
+ *     UPD      direction = adam(mean gradient of a window) in the CPU's columns; APPLY  w <- w - eta direction
+ * A split of a weight, first the columns of the GPU, then those of the CPU, lies
+ * where the host reads it and where the device does; there are two, since the gradients of the selection before are
+ * still under way.
+ *
+ * 16-bit weights have no master here: a column changes sides while updates of either are under way, so both step along
+ * the weights themselves, rounded at random. */
+#include "real/methods/zenflow.h"
+
+#include <inttypes.h>
+
+#include "kernels/adam.h"
+#include "kernels/columns.h"
+#include "real/methods/methods.h"
+
+static lspo_zenflow_stage_t *stage_of(const lspo_session_t *session, uint32_t s)
+{
+    return session->stages[s].own;
+}
+
+static const lspo_zenflow_t *zenflow_of(const lspo_session_t *session)
+{
+    return session->own;
+}
+
+static uint32_t critical_count(const lspo_projection_t *linear)
+{
+    return linear->cols - linear->d_cols;
+}
+
+/* Elements that the host device takes at a time: columns picked out stay in cache until they are put back. */
+enum { HOST_CHUNK_ELEMENTS = 16384 };
+
+static uint32_t *split_of(const lspo_session_t *session, uint32_t s, uint32_t weight, uint32_t step)
+{
+    return stage_of(session, s)->columns[step / session->plan->workload.select_every & 1][weight];
+}
+
+static uint32_t *gpu_split_of(const lspo_session_t *session, uint32_t s, uint32_t weight, uint32_t step)
+{
+    return stage_of(session, s)->gpu_columns[step / session->plan->workload.select_every & 1][weight];
+}
+
+/* The window of which an UPD or an APPLY brings the update. */
+static uint32_t window_of(const lspo_session_t *session, const lspo_op_t *op)
+{
+    uint32_t window = lspo_session_step(session, op) / session->plan->workload.update_every;
+    if (op->variant == LSPO_VARIANT_DRAIN_LAST)
+        return window;
+    return op->kind == LSPO_OP_UPD || op->variant == LSPO_VARIANT_DRAIN ? window - 1 : window - 2;
+}
+
+/* Its last step; a training may end before the window does. */
+static uint32_t window_end(const lspo_session_t *session, const lspo_op_t *op)
+{
+    if (op->variant == LSPO_VARIANT_DRAIN_LAST)
+        return lspo_session_step(session, op);
+    uint32_t every = session->plan->workload.update_every;
+    return window_of(session, op) * every + every - 1;
+}
+
+/* The message is the CPU's columns; the CPU has room for the moments of all, since any may come. */
+static void describe(lspo_session_t *session)
+{
+    lspo_zenflow_t *zenflow = session->own;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_session_stage_t *stage = &session->stages[s];
+        lspo_zenflow_stage_t *own = stage_of(session, s);
+        own->sent_count = stage->message.element_count - stage->message.rest_elements;
+        stage->sent_bytes = stage->returned_bytes = own->sent_count * lspo_number_bytes(session->link);
+        stage->packed_bytes = 0;
+        stage->gradient_count = stage->trained ? stage->linear_elements + stage->message.rest_elements : 0;
+        own->gpu.moments = 2 * (stage->gradient_count - own->sent_count);
+        own->host.count = 2 * stage->linear_elements;
+        for (uint32_t i = 0; i < stage->message.linear_count; i++)
+            if (stage->message.linear[i].cols > zenflow->widest_row)
+                zenflow->widest_row = stage->message.linear[i].cols;
+    }
+    session->method_scratch_count = 3 * zenflow->widest_row;
+}
+
+static lspo_status_t take_windows(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
+{
+    const lspo_message_t *message = &session->stages[s].message;
+    lspo_zenflow_stage_t *own = stage_of(session, s);
+    lspo_status_t status = LSPO_OK;
+    for (int slot = 0; status == LSPO_OK && slot < 2; slot++) {
+        for (uint32_t i = 0; status == LSPO_OK && i < message->linear_count; i++)
+            status =
+                lspo_session_take_host(session, count, LSPO_HOST_WINDOWS, message->linear[i].cols * sizeof(uint32_t),
+                                       (void **)&own->columns[slot][i]);
+        if (status == LSPO_OK && own->sent_count > 0)
+            status = lspo_session_take_host(session, count, LSPO_HOST_WINDOWS, own->sent_count * sizeof(float),
+                                            (void **)&own->window_sum[slot]);
+    }
+    return status;
+}
+
+static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
+{
+    lspo_host_adam_t *host = &stage_of(session, s)->host;
+    lspo_status_t status = LSPO_OK;
+    if (session->stages[s].updated_on_host) {
+        status = lspo_host_adam_take_moments(session, host, 0, count);
+        if (status == LSPO_OK)
+            status = lspo_host_adam_take_outgoing(session, s, host, false, count);
+    }
+    return status == LSPO_OK ? take_windows(session, s, count) : status;
+}
+
+static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
+{
+    return lspo_gpu_adam_take(session, &session->stages[s], &stage_of(session, s)->gpu);
+}
+
+/* The splits of a weight as the device sees them. */
+static lspo_status_t make_gpu_splits(lspo_session_t *session, uint32_t s, uint32_t i)
+{
+    lspo_zenflow_stage_t *own = stage_of(session, s);
+    size_t bytes = session->stages[s].message.linear[i].cols * sizeof(uint32_t);
+    lspo_status_t status = LSPO_OK;
+    for (int slot = 0; status == LSPO_OK && slot < 2; slot++) {
+        if (session->asynchronous)
+            status = lspo_device_alloc_uncounted(session->device, bytes, (void **)&own->gpu_columns[slot][i]);
+        else
+            own->gpu_columns[slot][i] = own->columns[slot][i];
+    }
+    return status;
+}
+
+static lspo_status_t create(lspo_session_t *session)
+{
+    lspo_zenflow_t *zenflow = session->own;
+    size_t scratch = 0;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        const lspo_session_stage_t *stage = &session->stages[s];
+        for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+            const lspo_projection_t *linear = &stage->message.linear[i];
+            size_t critical = (size_t)linear->rows * critical_count(linear), needed = 2 * (size_t)linear->cols;
+            needed = critical > needed ? critical : needed;
+            scratch = needed > scratch ? needed : scratch;
+            status = make_gpu_splits(session, s, i);
+        }
+    }
+    zenflow->scratch_elements = scratch;
+    return status == LSPO_OK ? lspo_session_take(session, scratch * sizeof(float), &zenflow->scratch) : status;
+}
+
+static lspo_status_t reset(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_host_adam_clear(&stage_of(session, s)->host);
+        lspo_gpu_adam_clear(session, &stage_of(session, s)->gpu);
+    }
+    return LSPO_OK;
+}
+
+static void drop(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        lspo_session_give_back(session, &stage_of(session, s)->critical);
+}
+
+static void release_stage(lspo_session_t *session, lspo_zenflow_stage_t *own)
+{
+    lspo_gpu_adam_give_back(session, &own->gpu);
+    lspo_host_adam_give_back(session, &own->host);
+    for (int slot = 0; slot < 2; slot++) {
+        for (int i = 0; i < LSPO_LINEAR_MAX; i++) {
+            if (session->asynchronous)
+                lspo_session_give_back(session, (void **)&own->gpu_columns[slot][i]);
+            lspo_device_host_free(session->device, own->columns[slot][i]);
+        }
+        lspo_device_host_free(session->device, own->window_sum[slot]);
+    }
+}
+
+static void release(lspo_session_t *session)
+{
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        release_stage(session, stage_of(session, s));
+    lspo_session_give_back(session, &((lspo_zenflow_t *)session->own)->scratch);
+}
+
+/* What is no linear weight lies behind them all, not behind the CPU's columns as in the message. */
+static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
+{
+    if (backward->sink.rest)
+        backward->sink.rest = lspo_session_at(session, backward->gradient, session->stages[op->layer].linear_elements);
+    return LSPO_OK;
+}
+
+/* The host's copy follows: its update of the window picks out the same columns. */
+static lspo_status_t select_weight(lspo_session_t *session, const lspo_op_t *op, uint32_t i)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_projection_t *linear = &stage->message.linear[i];
+    const void *gradient = stage->gradient[lspo_session_parity(session, op)];
+    uint32_t step = lspo_session_step(session, op);
+    uint32_t *columns = gpu_split_of(session, op->layer, i, step);
+    lspo_compute_columns_split(session->compute, linear->rows, linear->cols, critical_count(linear),
+                               lspo_session_at(session, gradient, stage->shape.tensors[i].offset_elements),
+                               zenflow_of(session)->scratch, columns);
+    if (!session->asynchronous)
+        return LSPO_OK;
+    return lspo_device_read(session->device, split_of(session, op->layer, i, step), columns,
+                            linear->cols * sizeof *columns);
+}
+
+static lspo_status_t select_columns(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_zenflow_stage_t *own = stage->own;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++)
+        status = select_weight(session, op, i);
+    /* The moments lie by column: those of other columns mean nothing here. */
+    lspo_compute_zero(session->compute, 2 * (stage->linear_elements - own->sent_count) * sizeof(float), own->gpu.state);
+    return status;
+}
+
+/* Rows of `count` columns that scratch has room for. */
+static size_t chunk_rows(const lspo_session_t *session, size_t count)
+{
+    size_t room = zenflow_of(session)->scratch_elements;
+    if (!session->asynchronous && room > HOST_CHUNK_ELEMENTS)
+        room = HOST_CHUNK_ELEMENTS;
+    return room > count ? room / count : 1;
+}
+
+/* The CPU's columns of one weight into what the link carries, some rows at a time where that is another format. */
+static void pack_sent(lspo_session_t *session, const lspo_projection_t *linear, const uint32_t *columns,
+                      const void *gradient, void *out)
+{
+    size_t count = linear->d_cols, at = linear->message_offset_elements;
+    if (session->link == session->number) {
+        lspo_compute_columns_gather(session->compute, linear->rows, linear->cols, count, columns, gradient,
+                                    lspo_session_link_at(session, out, at));
+        return;
+    }
+    size_t some = chunk_rows(session, count);
+    for (size_t row = 0; row < linear->rows; row += some) {
+        size_t rows = linear->rows - row < some ? linear->rows - row : some;
+        lspo_compute_columns_gather(session->compute, rows, linear->cols, count, columns,
+                                    lspo_session_at(session, gradient, row * linear->cols),
+                                    zenflow_of(session)->scratch);
+        lspo_compute_convert(session->compute, rows * count, session->number, zenflow_of(session)->scratch,
+                             session->link, lspo_session_link_at(session, out, at + row * count));
+    }
+}
+
+static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_zenflow_stage_t *own = stage->own;
+    void **full = &stage->gradient[lspo_session_parity(session, op)];
+    lspo_status_t status = lspo_session_take(session, stage->sent_bytes, &stage->sending);
+    if (status == LSPO_OK)
+        status = lspo_session_take(session, (stage->gradient_count - own->sent_count) * session->number_bytes,
+                                   &own->critical);
+    if (status != LSPO_OK)
+        return status;
+    size_t at = 0;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        const void *gradient = lspo_session_at(session, *full, stage->shape.tensors[i].offset_elements);
+        const uint32_t *columns = gpu_split_of(session, op->layer, i, lspo_session_step(session, op));
+        size_t critical = critical_count(linear);
+        lspo_compute_columns_gather(session->compute, linear->rows, linear->cols, critical, columns, gradient,
+                                    lspo_session_at(session, own->critical, at));
+        pack_sent(session, linear, columns + critical, gradient, stage->sending);
+        at += linear->rows * critical;
+    }
+    lspo_compute_copy(session->compute, stage->message.rest_elements * session->number_bytes,
+                      lspo_session_at(session, *full, stage->linear_elements),
+                      lspo_session_at(session, own->critical, at));
+    lspo_session_give_back(session, full);
+    return LSPO_OK;
+}
+
+/* Adam on n weights: in 16 bits along the direction, which takes the gradient's place. */
+static void step_weights(lspo_session_t *session, const lspo_adam_t *adam, size_t n, void *gradient, float *m, float *v,
+                         uint64_t seed, void *w)
+{
+    if (n == 0)
+        return;
+    if (session->number == LSPO_NUMBER_FP32) {
+        lspo_compute_adam_parameters(session->compute, adam, n, gradient, m, v, NULL, w);
+        return;
+    }
+    lspo_compute_adam_direction(session->compute, adam, n, gradient, m, v, gradient);
+    lspo_compute_step_along(session->compute, n, 1.0F - adam->learning_rate * adam->weight_decay, adam->learning_rate,
+                            session->number, gradient, seed, w);
+}
+
+static void step_critical(lspo_session_t *session, const lspo_op_t *op, const lspo_adam_t *adam, uint32_t i,
+                          void *gradient, float *m, float *v)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_projection_t *linear = &stage->message.linear[i];
+    uint32_t step = lspo_session_step(session, op);
+    const uint32_t *columns = gpu_split_of(session, op->layer, i, step);
+    size_t critical = critical_count(linear);
+    void *w = lspo_session_at(session, stage->weights, stage->shape.tensors[i].offset_elements);
+    lspo_compute_columns_gather(session->compute, linear->rows, linear->cols, critical, columns, w,
+                                zenflow_of(session)->scratch);
+    step_weights(session, adam, linear->rows * critical, gradient, m, v,
+                 lspo_session_rounding_seed(session, step, op->layer, i, 0), zenflow_of(session)->scratch);
+    lspo_compute_columns_scatter(session->compute, linear->rows, linear->cols, critical, columns,
+                                 zenflow_of(session)->scratch, w);
+}
+
+static void step_stage(lspo_session_t *session, const lspo_op_t *op, void *gradient)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    uint32_t step = lspo_session_step(session, op);
+    const lspo_zenflow_stage_t *own = stage->own;
+    size_t linear_count = stage->linear_elements - own->sent_count, at = 0;
+    float *m = own->gpu.state, *v = m + linear_count, *rest = v + linear_count;
+    lspo_adam_t adam =
+        lspo_adam_default(lspo_session_rate(session, op), step % session->plan->workload.select_every + 1);
+    adam.weight_decay = (float)session->plan->workload.weight_decay;
+    adam.gradient_scale = lspo_session_op_scale(session, op, &session->norms);
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        step_critical(session, op, &adam, i, lspo_session_at(session, gradient, at), m + at, v + at);
+        at += linear->rows * critical_count(linear);
+    }
+    adam.step = step + 1;
+    step_weights(session, &adam, stage->message.rest_elements, lspo_session_at(session, gradient, at), rest,
+                 rest + stage->message.rest_elements,
+                 lspo_session_rounding_seed(session, step, op->layer, LSPO_LINEAR_MAX, 0),
+                 lspo_session_at(session, stage->weights, stage->linear_elements));
+}
+
+static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_zenflow_stage_t *own = stage->own;
+    void **gradient = own->sent_count > 0 ? &own->critical : &stage->gradient[lspo_session_parity(session, op)];
+    if (!lspo_session_skips_step(session, op, &session->norms))
+        step_stage(session, op, *gradient);
+    lspo_session_give_back(session, gradient);
+    return LSPO_OK;
+}
+
+/* One UPD, shared out among the workers: an accumulation by blocks, the update of a weight by rows. */
+typedef struct {
+    lspo_session_t *session;
+    lspo_session_stage_t *stage;
+    const lspo_zenflow_stage_t *own;
+    float *sum; /* of the window */
+    bool first; /* nothing is in it yet */
+    bool skips; /* a step that adds nothing */
+    float scale;
+    lspo_adam_t adam;
+    uint32_t weight;
+    const uint32_t *columns;
+} window_t;
+
+static void accumulate_block(void *context, uint32_t worker, size_t block)
+{
+    const window_t *work = context;
+    size_t at = block * LSPO_UPDATE_BLOCK, rest = work->own->sent_count - at;
+    size_t n = rest < LSPO_UPDATE_BLOCK ? rest : LSPO_UPDATE_BLOCK;
+    const float *gradient = lspo_session_landed(work->session, worker, work->stage->landing[0], at, n);
+    float *sum = work->sum + at;
+    for (size_t i = 0; i < n; i++)
+        sum[i] = (work->first ? 0.0F : sum[i]) + (work->skips ? 0.0F : work->scale * gradient[i]);
+}
+
+static void accumulate(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_zenflow_stage_t *own = stage_of(session, op->layer);
+    uint32_t step = lspo_session_step(session, op), every = session->plan->workload.update_every;
+    window_t work = {.session = session,
+                     .stage = &session->stages[op->layer],
+                     .own = own,
+                     .sum = own->window_sum[step / every & 1],
+                     .first = step % every == 0,
+                     .skips = lspo_session_skips_step(session, op, session->host_norms),
+                     .scale = lspo_session_op_scale(session, op, session->host_norms)};
+    lspo_workers_run(session->workers, (own->sent_count + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK, accumulate_block,
+                     &work);
+}
+
+/* One row of a weight: the moments of the CPU's columns are picked out of those of all and put back. */
+static void update_row(void *context, uint32_t worker, size_t row)
+{
+    const window_t *work = context;
+    lspo_session_t *session = work->session;
+    const lspo_projection_t *linear = &work->stage->message.linear[work->weight];
+    size_t count = linear->d_cols, n = linear->cols, at = linear->message_offset_elements + row * count;
+    float *m = work->own->host.moments + work->stage->shape.tensors[work->weight].offset_elements + row * n;
+    float *v = m + work->stage->linear_elements;
+    float *row_m = session->method_scratch + worker * session->method_scratch_count;
+    float *row_v = row_m + n, *row_out = row_v + n;
+    lspo_columns_gather(1, n, count, work->columns, m, row_m);
+    lspo_columns_gather(1, n, count, work->columns, v, row_v);
+    lspo_adam_direction(&work->adam, count, work->sum + at, row_m, row_v, row_out);
+    lspo_columns_scatter(1, n, count, work->columns, row_m, m);
+    lspo_columns_scatter(1, n, count, work->columns, row_v, v);
+    lspo_session_pack_numbers(session->link, count, row_out,
+                              lspo_session_link_at(session, work->stage->outgoing[0], at));
+}
+
+static void update_window(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    uint32_t window = window_of(session, op), first = window * session->plan->workload.update_every;
+    const lspo_zenflow_stage_t *own = stage->own;
+    window_t work = {.session = session, .stage = stage, .own = own, .sum = own->window_sum[window & 1]};
+    work.adam = lspo_adam_default(0, window + 1);
+    work.adam.gradient_scale = 1.0F / (float)(window_end(session, op) - first + 1);
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        const lspo_projection_t *linear = &stage->message.linear[i];
+        work.weight = i;
+        work.columns = split_of(session, op->layer, i, first) + critical_count(linear);
+        lspo_workers_run(session->workers, linear->rows, update_row, &work);
+    }
+}
+
+static lspo_status_t update_host(lspo_session_t *session, const lspo_op_t *op)
+{
+    if (op->variant == LSPO_VARIANT_ACCUMULATE) {
+        accumulate(session, op);
+        return LSPO_OK;
+    }
+    uint64_t start_ns = lspo_now_ns();
+    update_window(session, op);
+    lspo_session_pace_update(session, start_ns, stage_of(session, op->layer)->sent_count);
+    return LSPO_OK;
+}
+
+/* W <- keep W - eta direction in the CPU's columns, some rows at a time. */
+static void apply_weight(lspo_session_t *session, const lspo_op_t *op, uint32_t i, const void *staging)
+{
+    uint32_t first = window_of(session, op) * session->plan->workload.update_every;
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_projection_t *linear = &stage->message.linear[i];
+    size_t count = linear->d_cols, some = chunk_rows(session, count);
+    const uint32_t *columns = gpu_split_of(session, op->layer, i, first) + critical_count(linear);
+    void *w = lspo_session_linear_weight(session, stage, i);
+    float rate = lspo_session_rate_at(session, window_end(session, op)), keep = lspo_session_kept(session, rate);
+    for (size_t row = 0; row < linear->rows; row += some) {
+        size_t rows = linear->rows - row < some ? linear->rows - row : some;
+        void *part = lspo_session_at(session, w, row * linear->cols);
+        uint64_t seed = lspo_session_rounding_seed(session, lspo_session_step(session, op), op->layer, i, row + 1);
+        lspo_compute_columns_gather(session->compute, rows, linear->cols, count, columns, part,
+                                    zenflow_of(session)->scratch);
+        lspo_compute_step_along(session->compute, rows * count, keep, rate, session->link,
+                                lspo_session_link_at(session, staging, linear->message_offset_elements + row * count),
+                                seed, zenflow_of(session)->scratch);
+        lspo_compute_columns_scatter(session->compute, rows, linear->cols, count, columns, zenflow_of(session)->scratch,
+                                     part);
+    }
+}
+
+static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    void **staging = &stage->staging[lspo_session_parity(session, op)];
+    for (uint32_t i = 0; i < stage->message.linear_count; i++)
+        apply_weight(session, op, i, *staging);
+    lspo_session_give_back(session, staging);
+    return LSPO_OK;
+}
+
+/* Two selections, the sums of two windows and the update of the one before. */
+static void visit_stage(const lspo_session_t *session, uint32_t s, const char *name, lspo_state_walk_t *walk)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    const lspo_zenflow_stage_t *own = stage->own;
+    lspo_host_adam_visit(&own->host, name, walk);
+    lspo_gpu_adam_visit(&own->gpu, name, walk);
+    if (own->sent_count == 0)
+        return;
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        for (uint32_t i = 0; i < stage->message.linear_count; i++)
+            lspo_walk_host(walk, own->columns[slot][i], stage->message.linear[i].cols, LSPO_STATE_U32,
+                           "%s.columns%" PRIu32 ".%" PRIu32, name, slot, i);
+        lspo_walk_host(walk, own->window_sum[slot], own->sent_count, LSPO_STATE_F32, "%s.window%" PRIu32, name, slot);
+    }
+    lspo_walk_host(walk, stage->outgoing[0], own->sent_count, lspo_session_message_type(session), "%s.update", name);
+}
+
+/* A selection that has not been yet is all zeros. */
+static bool split_is_sound(const uint32_t *columns, uint32_t count)
+{
+    for (uint32_t i = 0; columns && i < count; i++)
+        if (columns[i] >= count)
+            return false;
+    return true;
+}
+
+static lspo_status_t split_written(lspo_session_t *session, uint32_t s, uint32_t slot, uint32_t i)
+{
+    const lspo_zenflow_stage_t *own = stage_of(session, s);
+    uint32_t count = session->stages[s].message.linear[i].cols;
+    if (!split_is_sound(own->columns[slot][i], count))
+        return lspo_error(LSPO_ERR_INPUT, "the state's columns of stage %" PRIu32 " are out of range", s);
+    if (!session->asynchronous || !own->columns[slot][i])
+        return LSPO_OK;
+    return lspo_device_write(session->device, own->gpu_columns[slot][i], own->columns[slot][i],
+                             count * sizeof(uint32_t));
+}
+
+static lspo_status_t written(lspo_session_t *session)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        for (uint32_t slot = 0; slot < 2; slot++)
+            for (uint32_t i = 0; status == LSPO_OK && i < session->stages[s].message.linear_count; i++)
+                status = split_written(session, s, slot, i);
+    return status;
+}
+
+const lspo_method_t lspo_method_zenflow = {
+    .name = "zenflow",
+    .state_bytes = sizeof(lspo_zenflow_t),
+    .stage_bytes = sizeof(lspo_zenflow_stage_t),
+    .landing_slots = 1, /* windows have buffers of their own */
+    .describe = describe,
+    .take_host = take_host,
+    .take_device = take_device,
+    .create = create,
+    .reset = reset,
+    .drop = drop,
+    .release = release,
+    .ops = {[LSPO_OP_PROJECT] = select_columns,
+            [LSPO_OP_COMPRESS] = compress,
+            [LSPO_OP_UPD] = update_host,
+            [LSPO_OP_UPD_GPU] = update_gpu,
+            [LSPO_OP_APPLY] = apply},
+    .begin_backward = begin_backward,
+    .visit_stage = visit_stage,
+    .written = written,
+};

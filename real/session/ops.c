@@ -1,0 +1,49 @@
+/* ops.c - which function each op of a plan calls. */
+#include "real/session/state.h"
+
+/* What the session does itself; a method's handler comes first. */
+static const lspo_op_handler_t own_handlers[LSPO_OP_KIND_COUNT] = {
+    [LSPO_OP_FWD] = lspo_session_forward,
+    [LSPO_OP_RECOMPUTE] = lspo_session_recompute,
+    [LSPO_OP_BWD] = lspo_session_backward,
+    [LSPO_OP_NORM] = lspo_session_norm,
+    [LSPO_OP_D2H] = lspo_session_send,
+    [LSPO_OP_H2D] = lspo_session_return,
+    [LSPO_OP_SWAP_IN] = lspo_session_swap_weights_in,
+    [LSPO_OP_SWAP_OUT] = lspo_session_swap_weights_out,
+};
+
+static bool skips(const lspo_session_t *session, const lspo_op_t *op)
+{
+    return session->method->skips && session->method->skips(session, op);
+}
+
+static lspo_status_t handle(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_op_handler_t handler = session->method->ops[op->kind];
+    if (!handler)
+        handler = own_handlers[op->kind];
+    if (!handler)
+        return lspo_error(LSPO_ERR_INPUT, "method %s does not execute %s ops", session->method->name,
+                          lspo_op_kind_name((lspo_op_kind_t)op->kind));
+    return handler(session, op);
+}
+
+lspo_status_t lspo_session_finish_op(void *session_void, const lspo_op_t *op)
+{
+    lspo_session_t *session = session_void;
+    if (op->kind != LSPO_OP_FWD || op->layer + 1U != session->stage_count || skips(session, op))
+        return LSPO_OK;
+    return lspo_session_judge_loss(session, op);
+}
+
+lspo_status_t lspo_session_run_op(void *session_void, const lspo_op_t *op)
+{
+    lspo_session_t *session = session_void;
+    if (op->lane != LSPO_LANE_GPU)
+        return handle(session, op);
+    lspo_status_t status = skips(session, op) ? LSPO_OK : handle(session, op);
+    if (status == LSPO_OK)
+        status = lspo_compute_status(session->compute);
+    return status == LSPO_OK && !session->asynchronous ? lspo_session_finish_op(session, op) : status;
+}

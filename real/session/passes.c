@@ -1,0 +1,273 @@
+/* passes.c - forward and backward.  Who takes and gives back which memory: plan/build.h. */
+#include <inttypes.h>
+#include <math.h>
+
+#include "real/session/state.h"
+
+static uint32_t head_of(const lspo_session_t *session)
+{
+    return session->stage_count - 1;
+}
+
+static size_t activation_bytes(const lspo_session_t *session)
+{
+    return session->tokens * session->plan->model.width * session->number_bytes;
+}
+
+static const void *weights_for(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_swap_use_t *use = lspo_session_swap_of(session, op, LSPO_VARIANT_PARAMETERS);
+    return use ? use->memory : session->stages[op->layer].weights;
+}
+
+static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_status_t status =
+        lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
+    if (status != LSPO_OK)
+        return status;
+    bool calibrates = op->variant == LSPO_VARIANT_CALIBRATE;
+    session->loss_targets = calibrates ? lspo_session_counted_targets(session) : session->step_targets;
+    lspo_transformer_head_forward(session->transformer, stage->weights, session->stages[0].weights,
+                                  session->gpu_targets, session->stages[op->layer - 1].output, stage->saved,
+                                  session->gpu_loss);
+    lspo_device_read_later(session->device, session->loss_read, session->gpu_loss, sizeof *session->gpu_loss);
+    return LSPO_OK;
+}
+
+double lspo_session_mean_loss(double sum, size_t targets)
+{
+    return targets > 0 ? sum / (double)targets : 0.0;
+}
+
+/* The first stage whose output is not finite, for the message; the head when all are.  An asynchronous device may have
+ * given the outputs back by now. */
+static uint32_t find_broken_stage(const lspo_session_t *session)
+{
+    size_t count = session->tokens * session->plan->model.width;
+    for (uint32_t s = 0; !session->asynchronous && s < head_of(session); s++) {
+        const float *output = session->stages[s].output;
+        for (size_t i = 0; i < count; i++)
+            if (!isfinite(output[i]))
+                return s;
+    }
+    return head_of(session);
+}
+
+/* A micro-batch adds its share to the mean over the targets of the whole step. */
+lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *op)
+{
+    double loss = lspo_session_mean_loss(*session->loss_read, session->loss_targets);
+    double *mean = &session->losses[op->iteration];
+    if (op->variant != LSPO_VARIANT_CALIBRATE)
+        *mean = (op->micro ? *mean : 0) + loss;
+    if (isfinite(loss))
+        return LSPO_OK;
+    char name[16];
+    return lspo_error(LSPO_ERR_NUMERIC,
+                      "step %" PRIu32 ": the loss is %g; the first values that are not finite come "
+                      "from stage %s; try a smaller learning rate or --clip",
+                      lspo_session_step(session, op), loss,
+                      lspo_model_stage_name(&session->plan->model, find_broken_stage(session), name));
+}
+
+/* The batch at hand.  The first one of a step fixes what holds for all of it: the targets that its loss is a mean over,
+ * and the loss scale, whatever the norm of the step before changes meanwhile. */
+static lspo_status_t load_batch(lspo_session_t *session, const lspo_op_t *op)
+{
+    uint32_t step = lspo_session_step(session, op);
+    if (op->variant == LSPO_VARIANT_CALIBRATE)
+        return session->method->load_batch(session, op);
+    if (op->micro > 0)
+        return lspo_session_load_batch(session, step, op->micro);
+    session->norms.scale[lspo_session_parity(session, op)] = session->scaling.now;
+    return lspo_session_begin_step(session, step);
+}
+
+lspo_status_t lspo_session_forward(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    if (stage->shape.kind == LSPO_STAGE_HEAD)
+        return forward_head(session, op);
+    lspo_status_t status = lspo_session_take(session, activation_bytes(session), &stage->output);
+    if (status != LSPO_OK)
+        return status;
+    if (stage->shape.kind == LSPO_STAGE_EMBED) {
+        status = load_batch(session, op);
+        if (status != LSPO_OK)
+            return status;
+        lspo_session_upload_batch(session);
+        lspo_transformer_embed_forward(session->transformer, session->gpu_tokens, stage->weights, stage->output);
+        return LSPO_OK;
+    }
+    status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
+    if (status != LSPO_OK)
+        return status;
+    lspo_transformer_block_forward(session->transformer, weights_for(session, op), stage->adapters,
+                                   session->stages[op->layer - 1].output, stage->saved, stage->output);
+    if (workload->checkpointing || op->variant == LSPO_VARIANT_FROZEN)
+        lspo_session_give_back(session, &stage->saved);
+    if (op->variant == LSPO_VARIANT_FROZEN)
+        lspo_session_give_back(session, &session->stages[op->layer - 1].output);
+    lspo_session_swap_drop(session, op);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_session_recompute(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_status_t status =
+        lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
+    if (status == LSPO_OK)
+        lspo_transformer_block_forward(session->transformer, weights_for(session, op), stage->adapters,
+                                       session->stages[op->layer - 1].output, stage->saved, NULL);
+    return status;
+}
+
+/* The stage's message and, where the link carries another format, as it goes there. */
+static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op, uint32_t s)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    if (!lspo_session_forms_gradient(session, op, s) || op->micro > 0)
+        return LSPO_OK;
+    uint32_t parity = lspo_session_parity(session, op);
+    lspo_status_t status =
+        lspo_session_take(session, stage->gradient_count * session->number_bytes, &stage->gradient[parity]);
+    if (status == LSPO_OK && stage->packed_bytes > 0)
+        status = lspo_session_take(session, stage->packed_bytes, &stage->packed[parity]);
+    return status;
+}
+
+/* After the op that completes the stage's gradient for this step. */
+void lspo_session_finish_gradient(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    if (!lspo_session_forms_gradient(session, op, op->layer) || !lspo_session_is_last_micro(session, op))
+        return;
+    uint32_t parity = lspo_session_parity(session, op);
+    size_t n = stage->gradient_count;
+    bool probe = op->variant == LSPO_VARIANT_PROBE;
+    if (workload->clip_norm > 0 && probe == session->probes)
+        lspo_compute_sum_of_squares(session->compute, n, stage->gradient[parity],
+                                    &session->squares[parity * session->stage_count + op->layer]);
+    if (stage->packed[parity])
+        lspo_compute_convert(session->compute, n, session->number, stage->gradient[parity], session->link,
+                             stage->packed[parity]);
+    if (probe)
+        lspo_session_give_back(session, &stage->gradient[parity]);
+}
+
+static void release_dx(lspo_session_t *session, const lspo_op_t *op)
+{
+    bool calibrates = op->variant == LSPO_VARIANT_CALIBRATE;
+    if (op->layer == (calibrates ? 1 : lspo_plan_lowest_trained(session->plan, op->iteration)))
+        lspo_session_give_back(session, &session->dx);
+}
+
+/* What backward has read for the last time; after a probe another pass follows, which computes again what is not
+ * kept. */
+void lspo_session_release_activations(lspo_session_t *session, const lspo_op_t *op)
+{
+    if (op->variant == LSPO_VARIANT_PROBE) {
+        if (session->stages[op->layer].shape.kind == LSPO_STAGE_BLOCK && session->plan->workload.checkpointing)
+            lspo_session_give_back(session, &session->stages[op->layer].saved);
+        return;
+    }
+    lspo_session_give_back(session, &session->stages[op->layer].saved);
+    lspo_session_give_back(session, &session->stages[op->layer - 1].output);
+}
+
+/* What backward multiplies the sum of the losses by. */
+static float loss_scale(const lspo_session_t *session, const lspo_op_t *op)
+{
+    float scale = op->variant == LSPO_VARIANT_CALIBRATE
+                      ? session->scaling.now
+                      : lspo_session_scale_of(session, lspo_session_parity(session, op), &session->norms);
+    return scale / (float)(session->loss_targets > 0 ? session->loss_targets : 1);
+}
+
+static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer], *embed = &session->stages[0];
+    uint32_t parity = lspo_session_parity(session, op);
+    lspo_status_t status = lspo_session_take(session, activation_bytes(session), &session->dx);
+    if (status == LSPO_OK)
+        status = take_gradient(session, op, op->layer);
+    bool tied = session->plan->model.tied_head; /* then the embedding's gradient starts here */
+    if (status == LSPO_OK && tied)
+        status = take_gradient(session, op, 0);
+    if (status != LSPO_OK)
+        return status;
+    bool forms = lspo_session_forms_gradient(session, op, op->layer);
+    lspo_gradient_sink_t sink = {.rest = forms ? stage->gradient[parity] : NULL, .accumulate = op->micro > 0};
+    lspo_transformer_head_backward(session->transformer, stage->weights, embed->weights, session->gpu_targets,
+                                   session->stages[op->layer - 1].output, stage->saved, loss_scale(session, op), &sink,
+                                   tied && lspo_session_forms_gradient(session, op, 0) ? embed->gradient[parity] : NULL,
+                                   session->dx);
+    release_dx(session, op);
+    lspo_session_release_activations(session, op);
+    lspo_session_finish_gradient(session, op);
+    return LSPO_OK;
+}
+
+/* Where the block's gradients go: as a dense gradient, unless the method says otherwise. */
+static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    *backward = (lspo_session_backward_t){.sink.accumulate = op->micro > 0};
+    if (lspo_session_forms_gradient(session, op, op->layer)) {
+        backward->gradient = backward->sink.linear = stage->gradient[lspo_session_parity(session, op)];
+        if (stage->message.rest_elements > 0)
+            backward->sink.rest = lspo_session_at(session, backward->gradient, stage->message.rest_offset_elements);
+    }
+    return session->method->begin_backward ? session->method->begin_backward(session, op, backward) : LSPO_OK;
+}
+
+static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_session_backward_t backward;
+    lspo_status_t status = take_gradient(session, op, op->layer);
+    if (status == LSPO_OK)
+        status = begin_backward(session, op, &backward);
+    if (status != LSPO_OK)
+        return status;
+    lspo_transformer_block_backward(session->transformer, weights_for(session, op), stage->adapters,
+                                    session->stages[op->layer - 1].output, stage->saved, &backward.sink,
+                                    &session->operands, session->dx);
+    release_dx(session, op);
+    if (!backward.more_follows) {
+        lspo_session_release_activations(session, op);
+        lspo_session_finish_gradient(session, op);
+    }
+    lspo_session_swap_drop(session, op);
+    return LSPO_OK;
+}
+
+static lspo_status_t backward_embed(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_status_t status = session->plan->model.tied_head ? LSPO_OK : take_gradient(session, op, 0);
+    if (status != LSPO_OK)
+        return status;
+    lspo_transformer_embed_backward(session->transformer, session->gpu_tokens, session->dx, op->micro > 0,
+                                    session->stages[0].gradient[lspo_session_parity(session, op)]);
+    release_dx(session, op);
+    lspo_session_finish_gradient(session, op);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_session_backward(lspo_session_t *session, const lspo_op_t *op)
+{
+    switch (session->stages[op->layer].shape.kind) {
+    case LSPO_STAGE_HEAD:
+        return backward_head(session, op);
+    case LSPO_STAGE_BLOCK:
+        return backward_block(session, op);
+    case LSPO_STAGE_EMBED:
+        break;
+    }
+    return backward_embed(session, op);
+}
