@@ -17,7 +17,7 @@ struct lspo_flow {
     edge_t *edges;
     uint32_t *first;   /* edge of each node                                  */
     uint32_t *current; /* the first of them that may still lead to the sink  */
-    uint32_t *level;   /* edges from the source; NONE: not reached           */
+    uint32_t *level;   /* paths rise: edges from the source; NONE: no way on */
     uint32_t *queue;   /* nodes of the search; then the edges of the path    */
 };
 
@@ -115,20 +115,24 @@ static uint32_t open_length(const lspo_flow_t *flow, const uint32_t *path, uint3
     return length;
 }
 
-/* A way on from `node` to the next level; NONE when there is none left. */
+/* A way on from `node` to a higher level; NONE when there is none left. */
 static uint32_t next_edge(lspo_flow_t *flow, uint32_t node)
 {
-    for (uint32_t *e = &flow->current[node]; *e != NONE; *e = flow->edges[*e].next)
-        if (flow->edges[*e].left > 0 && flow->level[flow->edges[*e].to] == flow->level[node] + 1)
+    for (uint32_t *e = &flow->current[node]; *e != NONE; *e = flow->edges[*e].next) {
+        uint32_t level = flow->level[flow->edges[*e].to];
+        if (flow->edges[*e].left > 0 && level > flow->level[node] && level != NONE)
             return *e;
+    }
     return NONE;
 }
 
-/* Fill all shortest paths. */
-static int64_t fill_level(lspo_flow_t *flow, uint32_t source, uint32_t sink)
+/* Fill all paths along which the level rises. */
+static int64_t fill_paths(lspo_flow_t *flow, uint32_t source, uint32_t sink)
 {
     uint32_t *path = flow->queue, length = 0, node = source;
     int64_t sent = 0;
+    for (uint32_t n = 0; n < flow->node_count; n++)
+        flow->current[n] = flow->first[n];
     while (true) {
         if (node == sink) {
             sent += send(flow, path, length);
@@ -150,11 +154,10 @@ static int64_t fill_level(lspo_flow_t *flow, uint32_t source, uint32_t sink)
 
 int64_t lspo_flow_maximum(lspo_flow_t *flow, uint32_t source, uint32_t sink)
 {
-    int64_t total = 0;
-    while (find_levels(flow, source, sink)) {
-        for (uint32_t node = 0; node < flow->node_count; node++)
-            flow->current[node] = flow->first[node];
-        total += fill_level(flow, source, sink);
-    }
+    for (uint32_t node = 0; node < flow->node_count; node++)
+        flow->level[node] = node;
+    int64_t total = fill_paths(flow, source, sink);
+    while (find_levels(flow, source, sink))
+        total += fill_paths(flow, source, sink);
     return total;
 }

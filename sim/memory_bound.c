@@ -6,162 +6,197 @@
 
 #include "sim/flow.h"
 
-enum { EDGES_A_ROW = 5 + LSPO_LANE_COUNT }; /* besides dependencies */
+typedef struct {
+    uint64_t taken_bytes, given_bytes;
+} change_t;
 
-/* Nodes: of each row r that it started, that it ended, and that it and all before it on its lane ended; source, sink. */
+/* All moments in which no row past the newest has started.  Rows that end slack before it starts are closed: in each of
+ * these moments they have ended.  The others up to it are open. */
 typedef struct {
     const lspo_plan_t *plan;
     const lspo_trace_t *trace;
     uint64_t slack_ns;
     uint32_t *row_of; /* of each op; UINT32_MAX: not in the trace */
-    lspo_flow_t *flow;
-} bound_t;
+    bool on_gpu;      /* or on the host */
 
-static uint32_t started(uint32_t row)
+    uint32_t newest;
+    bool *is_open;                    /* of each row up to the newest                                        */
+    uint32_t oldest[LSPO_LANE_COUNT]; /* no row of the lane before it is open                                */
+    uint32_t *place_of;               /* of each open row among them, the newest first                       */
+    int64_t closed_bytes;             /* what the closed rows took, less what they gave back                 */
+    uint64_t taken_bytes;             /* by the open rows together, if all have started and none gives back  */
+} sweep_t;
+
+static const lspo_op_t *op_of(const sweep_t *sweep, uint32_t row)
 {
-    return row;
+    return &sweep->plan->ops[sweep->trace->rows[row].op];
 }
 
-static uint32_t ended(const bound_t *bound, uint32_t row)
+static change_t change_of(const sweep_t *sweep, uint32_t row)
 {
-    return bound->trace->row_count + row;
+    const lspo_op_t *op = op_of(sweep, row);
+    return sweep->on_gpu ? (change_t){op->gpu_alloc_bytes, op->gpu_free_bytes}
+                         : (change_t){op->host_alloc_bytes, op->host_free_bytes};
 }
 
-static uint32_t all_ended(const bound_t *bound, uint32_t row)
+/* The oldest row of the lane that is open, if it closes before `next` starts; UINT32_MAX: none.  Rows of a lane end in
+ * the order of their starts. */
+static uint32_t next_to_close(sweep_t *sweep, uint32_t lane, uint32_t next)
 {
-    return 2 * bound->trace->row_count + row;
+    const lspo_trace_row_t *rows = sweep->trace->rows;
+    uint32_t *oldest = &sweep->oldest[lane];
+    while (*oldest < next && rows[*oldest].lane != lane)
+        (*oldest)++;
+    return *oldest < next && rows[*oldest].end_ns + sweep->slack_ns <= rows[next].start_ns ? *oldest : UINT32_MAX;
 }
 
-static uint32_t source_of(const bound_t *bound)
+static bool closes_any(sweep_t *sweep, uint32_t next)
 {
-    return 3 * bound->trace->row_count;
+    for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        if (next_to_close(sweep, lane, next) != UINT32_MAX)
+            return true;
+    return false;
 }
 
-static uint32_t sink_of(const bound_t *bound)
+/* `next` becomes the newest. */
+static void advance(sweep_t *sweep, uint32_t next)
 {
-    return source_of(bound) + 1;
-}
-
-static void need(const bound_t *bound, uint32_t node, uint32_t needed)
-{
-    lspo_flow_add(bound->flow, node, needed, LSPO_FLOW_UNLIMITED);
-}
-
-static void add_dependencies(const bound_t *bound, uint32_t row)
-{
-    const lspo_op_t *op = &bound->plan->ops[bound->trace->rows[row].op];
-    need(bound, ended(bound, row), started(row));
-    for (uint32_t d = 0; d < op->dep_count; d++) {
-        uint32_t before = bound->row_of[bound->plan->deps[op->dep_first + d]];
-        if (before != UINT32_MAX)
-            need(bound, started(row), ended(bound, before));
-    }
-}
-
-/* That a row and all before it on its lane ended. */
-static void add_lanes(const bound_t *bound)
-{
-    uint32_t previous[LSPO_LANE_COUNT];
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        previous[lane] = UINT32_MAX;
-    for (uint32_t row = 0; row < bound->trace->row_count; row++) {
-        uint32_t *before = &previous[bound->trace->rows[row].lane];
-        need(bound, all_ended(bound, row), ended(bound, row));
-        if (*before != UINT32_MAX)
-            need(bound, all_ended(bound, row), all_ended(bound, *before));
-        *before = row;
-    }
-}
-
-/* What ends at least slack before a row starts, lane by lane: the last such row stands for all before it.  Starts only
- * grow, so on each lane the last one only moves on. */
-static void add_order(const bound_t *bound)
-{
-    const lspo_trace_row_t *rows = bound->trace->rows;
     for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-        uint32_t last = UINT32_MAX, next = 0;
-        for (uint32_t row = 0; row < bound->trace->row_count; row++) {
-            for (; next < row; next++) {
-                if (rows[next].lane != lane)
-                    continue;
-                if (rows[next].end_ns + bound->slack_ns > rows[row].start_ns)
-                    break;
-                last = next;
-            }
-            if (last != UINT32_MAX)
-                need(bound, started(row), all_ended(bound, last));
+        for (uint32_t row; (row = next_to_close(sweep, lane, next)) != UINT32_MAX; sweep->oldest[lane]++) {
+            change_t change = change_of(sweep, row);
+            sweep->is_open[row] = false;
+            sweep->taken_bytes -= change.taken_bytes;
+            sweep->closed_bytes += (int64_t)(change.taken_bytes - change.given_bytes);
         }
     }
+    sweep->newest = next;
+    sweep->is_open[next] = true;
+    sweep->taken_bytes += change_of(sweep, next).taken_bytes;
 }
 
-typedef struct {
-    uint64_t taken_bytes, given_bytes;
-} change_t;
-
-static change_t change_of(const lspo_op_t *op, bool on_gpu)
+/* Nodes: the source; of each open row that it ended and that it started, the newest row first; the sink. */
+static uint32_t ended(const sweep_t *sweep, uint32_t row)
 {
-    return on_gpu ? (change_t){op->gpu_alloc_bytes, op->gpu_free_bytes}
-                  : (change_t){op->host_alloc_bytes, op->host_free_bytes};
+    return 1 + 2 * sweep->place_of[row];
+}
+
+static uint32_t started(const sweep_t *sweep, uint32_t row)
+{
+    return 2 + 2 * sweep->place_of[row];
+}
+
+static void add_row(const sweep_t *sweep, uint32_t row, uint32_t sink, lspo_flow_t *flow)
+{
+    enum { SOURCE = 0 };
+    const lspo_op_t *op = op_of(sweep, row);
+    change_t change = change_of(sweep, row);
+    lspo_flow_add(flow, ended(sweep, row), started(sweep, row), LSPO_FLOW_UNLIMITED);
+    for (uint32_t d = 0; d < op->dep_count; d++) {
+        uint32_t before = sweep->row_of[sweep->plan->deps[op->dep_first + d]];
+        if (before <= sweep->newest && sweep->is_open[before])
+            lspo_flow_add(flow, started(sweep, row), ended(sweep, before), LSPO_FLOW_UNLIMITED);
+    }
+    if (change.taken_bytes > 0)
+        lspo_flow_add(flow, SOURCE, started(sweep, row), (int64_t)change.taken_bytes);
+    if (change.given_bytes > 0)
+        lspo_flow_add(flow, ended(sweep, row), sink, (int64_t)change.given_bytes);
+}
+
+/* The most bytes of these moments.  Rows are added from the newest to the oldest, so that what the oldest took flows
+ * first: mostly it reaches less than what younger ones took. */
+static lspo_status_t find_most_now(sweep_t *sweep, int64_t *most_bytes_out)
+{
+    enum { EDGES_A_ROW = 3 }; /* besides dependencies */
+    uint32_t count = 0, edges = 0, oldest = sweep->newest;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        oldest = sweep->oldest[lane] < oldest ? sweep->oldest[lane] : oldest;
+    for (uint32_t row = sweep->newest + 1; row-- > oldest;) {
+        if (!sweep->is_open[row])
+            continue;
+        sweep->place_of[row] = count++;
+        edges += EDGES_A_ROW + op_of(sweep, row)->dep_count;
+    }
+    lspo_flow_t *flow = NULL;
+    lspo_status_t status = lspo_flow_create(2 + 2 * count, edges, &flow);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t row = sweep->newest + 1; row-- > oldest;)
+        if (sweep->is_open[row])
+            add_row(sweep, row, 1 + 2 * count, flow);
+    *most_bytes_out = sweep->closed_bytes + (int64_t)sweep->taken_bytes - lspo_flow_maximum(flow, 0, 1 + 2 * count);
+    lspo_flow_destroy(flow);
+    return LSPO_OK;
 }
 
 /* The most dynamic bytes on the GPU or on the host. */
-static lspo_status_t find_most(bound_t *bound, bool on_gpu, uint64_t *most_bytes_out)
+static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes_out)
 {
-    uint32_t count = bound->trace->row_count;
-    uint64_t taken_bytes = 0, edges = 0;
-    for (uint32_t row = 0; row < count; row++) {
-        const lspo_op_t *op = &bound->plan->ops[bound->trace->rows[row].op];
-        taken_bytes += change_of(op, on_gpu).taken_bytes;
-        edges += EDGES_A_ROW + op->dep_count;
+    lspo_status_t status = LSPO_OK;
+    uint32_t count = sweep->trace->row_count;
+    int64_t most_bytes = 0, limit_bytes = 0; /* these moments take no more than the limit */
+    sweep->on_gpu = on_gpu;
+    sweep->closed_bytes = 0;
+    sweep->taken_bytes = 0;
+    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        sweep->oldest[lane] = 0;
+    for (uint32_t row = 0; row < count && status == LSPO_OK; row++) {
+        advance(sweep, row);
+        int64_t all_bytes = sweep->closed_bytes + (int64_t)sweep->taken_bytes;
+        limit_bytes += (int64_t)change_of(sweep, row).taken_bytes;
+        limit_bytes = all_bytes < limit_bytes ? all_bytes : limit_bytes;
+        /* Until a row closes, later moments are all that there are now and more. */
+        if (limit_bytes <= most_bytes || (row + 1 < count && !closes_any(sweep, row + 1)))
+            continue;
+        status = find_most_now(sweep, &limit_bytes);
+        most_bytes = limit_bytes > most_bytes ? limit_bytes : most_bytes;
     }
-    *most_bytes_out = 0;
-    if (taken_bytes == 0)
-        return LSPO_OK;
-    lspo_status_t status = lspo_flow_create(sink_of(bound) + 1, (uint32_t)edges, &bound->flow);
-    if (status != LSPO_OK)
-        return status;
-    add_lanes(bound);
-    add_order(bound);
-    for (uint32_t row = 0; row < count; row++) {
-        change_t change = change_of(&bound->plan->ops[bound->trace->rows[row].op], on_gpu);
-        add_dependencies(bound, row);
-        if (change.taken_bytes > 0)
-            lspo_flow_add(bound->flow, source_of(bound), started(row), (int64_t)change.taken_bytes);
-        if (change.given_bytes > 0)
-            lspo_flow_add(bound->flow, ended(bound, row), sink_of(bound), (int64_t)change.given_bytes);
+    *most_bytes_out = (uint64_t)most_bytes;
+    return status;
+}
+
+static lspo_status_t index_rows(sweep_t *sweep)
+{
+    const lspo_trace_t *trace = sweep->trace;
+    for (uint32_t op = 0; op < sweep->plan->op_count; op++)
+        sweep->row_of[op] = UINT32_MAX;
+    for (uint32_t row = 0; row < trace->row_count; row++) {
+        if (trace->rows[row].op >= sweep->plan->op_count)
+            return lspo_error(LSPO_ERR_CHECK, "memory bound: op %" PRIu32 " is not in the plan", trace->rows[row].op);
+        sweep->row_of[trace->rows[row].op] = row;
     }
-    *most_bytes_out = taken_bytes - (uint64_t)lspo_flow_maximum(bound->flow, source_of(bound), sink_of(bound));
-    lspo_flow_destroy(bound->flow);
     return LSPO_OK;
 }
 
-static lspo_status_t index_rows(bound_t *bound)
+static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t slack_ns, sweep_t *sweep)
 {
-    const lspo_trace_t *trace = bound->trace;
-    for (uint32_t op = 0; op < bound->plan->op_count; op++)
-        bound->row_of[op] = UINT32_MAX;
-    for (uint32_t row = 0; row < trace->row_count; row++) {
-        if (trace->rows[row].op >= bound->plan->op_count)
-            return lspo_error(LSPO_ERR_CHECK, "memory bound: op %" PRIu32 " is not in the plan", trace->rows[row].op);
-        bound->row_of[trace->rows[row].op] = row;
-    }
-    return LSPO_OK;
+    size_t rows = (size_t)trace->row_count + 1;
+    *sweep = (sweep_t){.plan = plan, .trace = trace, .slack_ns = slack_ns};
+    sweep->row_of = malloc(((size_t)plan->op_count + 1) * sizeof *sweep->row_of);
+    sweep->is_open = malloc(rows * sizeof *sweep->is_open);
+    sweep->place_of = malloc(rows * sizeof *sweep->place_of);
+    return sweep->row_of && sweep->is_open && sweep->place_of
+               ? index_rows(sweep)
+               : lspo_error(LSPO_ERR_MEMORY, "out of memory to bound that of %" PRIu32 " ops", plan->op_count);
+}
+
+static void sweep_release(sweep_t *sweep)
+{
+    free(sweep->place_of);
+    free(sweep->is_open);
+    free(sweep->row_of);
 }
 
 lspo_status_t lspo_memory_bound(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t slack_ns,
                                 uint64_t *gpu_bytes_out, uint64_t *host_bytes_out)
 {
-    bound_t bound = {.plan = plan, .trace = trace, .slack_ns = slack_ns};
+    sweep_t sweep;
     uint64_t gpu_bytes = 0, host_bytes = 0;
-    bound.row_of = malloc(((size_t)plan->op_count + 1) * sizeof *bound.row_of);
-    if (!bound.row_of)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to bound that of %" PRIu32 " ops", plan->op_count);
-    lspo_status_t status = index_rows(&bound);
+    lspo_status_t status = sweep_create(plan, trace, slack_ns, &sweep);
     if (status == LSPO_OK)
-        status = find_most(&bound, true, &gpu_bytes);
+        status = find_most(&sweep, true, &gpu_bytes);
     if (status == LSPO_OK)
-        status = find_most(&bound, false, &host_bytes);
-    free(bound.row_of);
+        status = find_most(&sweep, false, &host_bytes);
+    sweep_release(&sweep);
     if (status != LSPO_OK)
         return status;
     *gpu_bytes_out = plan->gpu_static_bytes + gpu_bytes;

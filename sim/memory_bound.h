@@ -9,6 +9,11 @@
  * closed sets is a maximum-weight closure (Picard 1976): all that is taken, less the maximum flow from what is
  * taken to what must have been given back before.  With a slack of 0 it is the replay's peak.  That a lane serves one op at a
  * time is not used, so no run within the slack takes more, and some bound may not be reached.
+ *
+ * It is found row by row.  Let r be the last row that has started.  What ends slack before r starts has ended, what starts
+ * after r has not started, and of the rows between none ends slack before another one starts: dependencies alone order
+ * them.  So each r is a small closure of the rows about it.  From one r to the next the most grows by no more than what
+ * the new row takes; only where this could exceed the most so far is a closure solved.
  */
 #ifndef LSPO_SIM_MEMORY_BOUND_H
 #define LSPO_SIM_MEMORY_BOUND_H

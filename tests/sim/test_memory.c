@@ -1,9 +1,16 @@
 /* Memory replay against levels worked out by hand and against a sum over all ops at every instant. */
 #include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
 
+#include "plan/machine.h"
+#include "plan/policy.h"
 #include "sim/engine.h"
 #include "sim/memory.h"
 #include "sim/memory_bound.h"
+#include "sim/sim.h"
+#include "sim/trial.h"
 #include "tests/plan_maker.h"
 
 /* FWD 0 (0-10) takes 100; FWD 1 (10-20) takes 50 and gives back 100; D2H (10-40) takes 30 and gives back all 80.
@@ -231,6 +238,134 @@ Test(memory_bound, is_the_most_of_all_moments)
         }
         lspo_trace_destroy(trace);
         maker_release(&maker);
+    }
+}
+
+/* The closure of a whole trace as one graph: nodes 2 i and 2 i + 1 for that row i started and ended, then source and
+ * sink; one augmenting path after the other (Ford, Fulkerson 1956) on a matrix of what each edge has left. */
+enum { WHOLE_ROWS = 60, WHOLE_NODES = 2 * WHOLE_ROWS + 2 };
+static const int64_t unlimited = INT64_MAX / 4;
+
+static bool augment(int64_t left[WHOLE_NODES][WHOLE_NODES], uint32_t nodes, int64_t *sent)
+{
+    uint32_t source = nodes - 2, sink = nodes - 1, queue[WHOLE_NODES] = {source}, from[WHOLE_NODES], tail = 1;
+    bool seen[WHOLE_NODES] = {false};
+    int64_t amount = unlimited;
+    seen[source] = true;
+    for (uint32_t head = 0; head < tail && !seen[sink]; head++)
+        for (uint32_t to = 0; to < nodes; to++)
+            if (left[queue[head]][to] > 0 && !seen[to]) {
+                seen[to] = true;
+                from[to] = queue[head];
+                queue[tail++] = to;
+            }
+    if (!seen[sink])
+        return false;
+    for (uint32_t to = sink; to != source; to = from[to])
+        amount = left[from[to]][to] < amount ? left[from[to]][to] : amount;
+    for (uint32_t to = sink; to != source; to = from[to]) {
+        left[from[to]][to] -= amount;
+        left[to][from[to]] += amount;
+    }
+    *sent += amount;
+    return true;
+}
+
+static uint64_t whole_closure(const plan_maker_t *maker, const lspo_trace_t *trace, uint64_t slack_ns)
+{
+    static int64_t left[WHOLE_NODES][WHOLE_NODES];
+    uint32_t count = trace->row_count, nodes = 2 * count + 2;
+    int64_t taken_bytes = 0, sent_bytes = 0;
+    memset(left, 0, sizeof left);
+    for (uint32_t i = 0; i < count; i++) {
+        const lspo_op_t *op = &maker->plan.ops[trace->rows[i].op];
+        left[2 * i + 1][2 * i] = unlimited;
+        left[nodes - 2][2 * i] = (int64_t)op->gpu_alloc_bytes;
+        left[2 * i + 1][nodes - 1] = (int64_t)op->gpu_free_bytes;
+        taken_bytes += (int64_t)op->gpu_alloc_bytes;
+        for (uint32_t j = 0; j < count; j++)
+            if (i != j && needs(maker, &trace->rows[i], &trace->rows[j], slack_ns))
+                left[2 * i][2 * j + 1] = unlimited;
+    }
+    while (augment(left, nodes, &sent_bytes))
+        ;
+    return (uint64_t)(taken_bytes - sent_bytes);
+}
+
+Test(memory_bound, is_the_closure_of_the_whole_trace)
+{
+    uint32_t between = 0;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        plan_maker_t maker = random_plan(seed, WHOLE_ROWS - 5);
+        lspo_trace_t *trace = play(&maker);
+        cr_assert_leq(trace->row_count, (uint32_t)WHOLE_ROWS);
+        uint64_t last_ns = trace->rows[trace->row_count - 1].end_ns;
+        uint64_t least = bound_of(&maker.plan, trace, 0), most = bound_of(&maker.plan, trace, last_ns);
+        static const uint64_t divisors[] = {50, 20, 10, 5, 2, 1};
+        for (size_t d = 0; d < sizeof divisors / sizeof divisors[0]; d++) {
+            uint64_t slack_ns = last_ns / divisors[d], bound = bound_of(&maker.plan, trace, slack_ns);
+            cr_expect_eq(bound, whole_closure(&maker, trace, slack_ns), "seed %lu, slack %lu", seed, slack_ns);
+            between += bound > least && bound < most;
+        }
+        lspo_trace_destroy(trace);
+        maker_release(&maker);
+    }
+    cr_expect_gt(between, 20u, "few bounds depend on the slack");
+}
+
+static double cpu_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+typedef struct {
+    const char *policy, *model;
+    uint32_t iterations, check_every;
+} long_case_t;
+
+/* Seconds to bound a plan, the least of three times. */
+static double time_bound(const long_case_t *it, uint32_t iterations)
+{
+    const lspo_policy_t *policy = NULL;
+    lspo_plan_t *plan = NULL;
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    lspo_trial_t trial = {0};
+    uint64_t gpu_bytes = 0, host_bytes = 0;
+    cr_assert_eq(lspo_model_find(it->model, &model), LSPO_OK);
+    cr_assert_eq(lspo_machine_find("rtx4090", &machine), LSPO_OK);
+    cr_assert_eq(lspo_policy_find(it->policy, &policy), LSPO_OK);
+    lspo_workload_default(&workload);
+    workload.iterations = iterations;
+    workload.check_every = it->check_every;
+    cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
+    cr_assert_eq(lspo_trial_play(plan, &machine, &trial), LSPO_OK);
+    uint64_t slack_ns = (uint64_t)(LSPO_SIMULATE_SLACK * 1e9 * trial.summary.iteration_s);
+    double least_s = INFINITY;
+    for (int i = 0; i < 3; i++) {
+        double start_s = cpu_s();
+        cr_assert_eq(lspo_memory_bound(plan, trial.trace, slack_ns, &gpu_bytes, &host_bytes), LSPO_OK);
+        least_s = fmin(least_s, cpu_s() - start_s);
+    }
+    lspo_trial_release(&trial);
+    lspo_plan_destroy(plan);
+    return least_s;
+}
+
+/* Four times the iterations take about four times as long.  One graph of the whole trace took 36 times as long for swap. */
+Test(memory_bound, time_grows_with_the_plan)
+{
+    static const long_case_t cases[] = {{"swap", "llama-7b", 10, 0},
+                                        {"zenflow", "llama-7b", 17, 0},
+                                        {"lomo", "llama-7b", 20, 0},
+                                        {"lsp-paper", "gpt2-774m", 3, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        double short_s = time_bound(&cases[i], cases[i].iterations);
+        double long_s = time_bound(&cases[i], 4 * cases[i].iterations);
+        cr_expect_lt(long_s, 10 * short_s, "%s: %g s, four times as long %g s", cases[i].policy, short_s, long_s);
     }
 }
 
