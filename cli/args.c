@@ -88,24 +88,33 @@ lspo_status_t lspo_arg_choice(const lspo_arg_t *arg, const char *what, const cha
     return lspo_name_refuse(what, text, arg->names, count, NULL);
 }
 
-/* The option of that name or, where `letter` is not 0, of that letter. */
-static const lspo_arg_t *find_arg(const lspo_arg_group_t *const *groups, const char *name, size_t name_length,
-                                  char letter)
+bool lspo_arg_group_at(const lspo_arg_group_t *group, size_t index, lspo_arg_t *arg_out)
 {
-    for (size_t g = 0; groups != NULL && groups[g] != NULL; g++)
-        for (size_t i = 0; i < groups[g]->count; i++) {
-            const lspo_arg_t *arg = &groups[g]->args[i];
-            bool same = letter != 0 ? arg->letter == letter
-                                    : strlen(arg->name) == name_length && memcmp(arg->name, name, name_length) == 0;
-            if (same)
-                return arg;
-        }
-    return NULL;
+    if (group->at != NULL)
+        return group->at(index, arg_out);
+    if (index < group->count)
+        *arg_out = group->args[index];
+    return index < group->count;
 }
 
-const lspo_arg_t *lspo_args_find(const lspo_arg_group_t *const *groups, const char *name, size_t length)
+/* The option of that name or, where `letter` is not 0, of that letter. */
+static bool find_arg(const lspo_arg_group_t *const *groups, const char *name, size_t name_length, char letter,
+                     lspo_arg_t *arg_out)
 {
-    return find_arg(groups, name, length, 0);
+    for (size_t g = 0; groups != NULL && groups[g] != NULL; g++)
+        for (size_t i = 0; lspo_arg_group_at(groups[g], i, arg_out); i++) {
+            bool same = letter != 0
+                            ? arg_out->letter == letter
+                            : strlen(arg_out->name) == name_length && memcmp(arg_out->name, name, name_length) == 0;
+            if (same)
+                return true;
+        }
+    return false;
+}
+
+bool lspo_args_find(const lspo_arg_group_t *const *groups, const char *name, size_t length, lspo_arg_t *arg_out)
+{
+    return find_arg(groups, name, length, 0, arg_out);
 }
 
 static lspo_status_t unknown_option(const char *text, const lspo_arg_group_t *const *groups)
@@ -113,9 +122,10 @@ static lspo_status_t unknown_option(const char *text, const lspo_arg_group_t *co
     enum { NAMES_MAX = 256, NAME_BYTES = 64 };
     const char *names[NAMES_MAX];
     size_t count = 0;
+    lspo_arg_t arg;
     for (size_t g = 0; groups != NULL && groups[g] != NULL; g++)
-        for (size_t i = 0; i < groups[g]->count && count < NAMES_MAX; i++)
-            names[count++] = groups[g]->args[i].name;
+        for (size_t i = 0; lspo_arg_group_at(groups[g], i, &arg) && count < NAMES_MAX; i++)
+            names[count++] = arg.name;
     char name[NAME_BYTES];
     const char *bare = text + strspn(text, "-");
     snprintf(name, sizeof name, "%.*s", (int)strcspn(bare, "="), bare);
@@ -136,8 +146,8 @@ static lspo_status_t parse_option(int argc, char **argv, int *index, const lspo_
     if (!is_long && length != 2)
         return unknown_option(text, groups);
 
-    const lspo_arg_t *arg = is_long ? find_arg(groups, text + 2, length - 2, 0) : find_arg(groups, NULL, 0, text[1]);
-    if (arg == NULL)
+    lspo_arg_t found, *arg = &found;
+    if (!find_arg(groups, text + 2, is_long ? length - 2 : 0, is_long ? 0 : text[1], arg))
         return unknown_option(text, groups);
 
     char what[64];

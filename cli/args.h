@@ -30,17 +30,21 @@ struct lspo_arg {
     int64_t low, high;        /* lspo_arg_u32, _u64: allowed range, inclusive      */
     lspo_unit_t unit;         /* lspo_arg_quantity                                 */
     const char *const *names; /* lspo_arg_choice: NULL-terminated                  */
+    const void *context;      /* of the store function                             */
 };
 
 typedef struct {
     const char *title; /* in help */
     const lspo_arg_t *args;
     size_t count;
+    /* In place of `args`: options that are made from another table.  False behind the last. */
+    bool (*at)(size_t index, lspo_arg_t *arg_out);
+    const char *note; /* with `at`: what help says in place of the options */
 } lspo_arg_group_t;
 
 #define LSPO_ARG_GROUP(title, args)                                                                                    \
     {                                                                                                                  \
-        title, args, sizeof(args) / sizeof(args)[0]                                                                    \
+        title, args, sizeof(args) / sizeof(args)[0], NULL, NULL                                                        \
     }
 
 lspo_status_t lspo_arg_switch(const lspo_arg_t *, const char *, const char *, void *slot);   /* bool           */
@@ -64,7 +68,9 @@ typedef struct {
 lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *const *groups, void *target,
                               lspo_positionals_t *positionals_out);
 
-/* The option of these groups whose name is the first `length` characters of `name`; NULL: there is none. */
-const lspo_arg_t *lspo_args_find(const lspo_arg_group_t *const *groups, const char *name, size_t length);
+/* The option with that index; false behind the last. */
+bool lspo_arg_group_at(const lspo_arg_group_t *group, size_t index, lspo_arg_t *arg_out);
+/* The option of these groups whose name is the first `length` characters of `name`; false: there is none. */
+bool lspo_args_find(const lspo_arg_group_t *const *groups, const char *name, size_t length, lspo_arg_t *arg_out);
 
 #endif

@@ -169,7 +169,7 @@ static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine
     record->command = record->command_text;
     record->verdict = record->verdict_text;
     describe_verdict(choice, machine, record->verdict_text, sizeof record->verdict_text);
-    return lspo_command_line_write(line, "sim", choice->policy->name, choice->workload.batch, record->command_text,
+    return lspo_command_line_write(line, "sim", choice->policy, choice->workload.batch, record->command_text,
                                    sizeof record->command_text);
 }
 
@@ -227,8 +227,7 @@ static lspo_status_t print_command(const answer_t *answer, const char *label, co
                                    const lspo_choice_t *choice, uint32_t batch)
 {
     char text[LSPO_COMMAND_LINE_BYTES];
-    lspo_status_t status =
-        lspo_command_line_write(&answer->line, command, choice->policy->name, batch, text, sizeof text);
+    lspo_status_t status = lspo_command_line_write(&answer->line, command, choice->policy, batch, text, sizeof text);
     if (status == LSPO_OK)
         printf("%-32s %s\n", label, text);
     return status;
@@ -291,6 +290,11 @@ static lspo_status_t write_choices(const answer_t *answer)
     return status;
 }
 
+static lspo_status_t prepare(void *request, const lspo_policy_t *policy, lspo_workload_t *workload)
+{
+    return lspo_request_own_values(request, policy, workload);
+}
+
 static lspo_status_t simulate_all(const choose_request_t *request, int argc, char **argv)
 {
     const lspo_request_t *base = &request->base;
@@ -306,6 +310,8 @@ static lspo_status_t simulate_all(const choose_request_t *request, int argc, cha
     lspo_choose_options_t options = {.model = &base->model,
                                      .machine = &machine,
                                      .workload = base->workload,
+                                     .prepare = prepare,
+                                     .prepare_context = (void *)base,
                                      .exact_only = request->exact_only,
                                      .largest_batch = request->largest_batch,
                                      .progress = lspo_progress_update,
@@ -326,7 +332,7 @@ static lspo_status_t simulate_all(const choose_request_t *request, int argc, cha
 /* There is no default for what the question is about. */
 static lspo_status_t choose(int argc, char **argv)
 {
-    choose_request_t request = {.base = {.policy_name = "native", .format = LSPO_FORMAT_AUTO}};
+    choose_request_t request = {.base = {.policy_name = "native", .every_policy = true, .format = LSPO_FORMAT_AUTO}};
     const lspo_command_t *self = &lspo_command_choose;
     lspo_status_t status = lspo_request_parse(self, argc, argv, LSPO_PRECISION_COUNT, &request.base);
     if (status == LSPO_OK && request.base.machine_name == NULL)
@@ -353,6 +359,7 @@ const lspo_command_t lspo_command_choose = {
         "fastest of the others (stale, or another optimizer), or what comes nearest to fitting. `yes, barely` is "
         "said of what may not fit when lanes run a tenth of an iteration early or late. `lspo help terms` explains "
         "the words.",
-    .groups = (const lspo_arg_group_t *const[]){&choose_group, &lspo_workload_group, &lspo_override_group, NULL},
+    .groups = (const lspo_arg_group_t *const[]){&choose_group, &lspo_workload_group, &lspo_policy_group,
+                                                &lspo_override_group, NULL},
     .run = choose,
 };

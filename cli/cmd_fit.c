@@ -10,13 +10,14 @@
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
-#include "real/train/gradients.h"
 #include "real/formats/hf_model.h"
 #include "real/tokenizer/tokenizer.h"
+#include "real/train/gradients.h"
 
 typedef struct {
     lspo_request_t base; /* first: its options are parsed into it, see cli/request.h */
     uint32_t layer, calibration_count, validation_count;
+    lspo_workload_t projectors; /* lsp's: what is compared */
 } fit_request_t;
 
 #define BASE(field) .offset_bytes = offsetof(lspo_request_t, field)
@@ -135,8 +136,8 @@ static fit_record_t make_record(const fit_request_t *request, const lspo_gradien
                           .steps = base->workload.iterations,
                           .rows = report->rows,
                           .cols = report->cols,
-                          .subspace = base->workload.subspace,
-                          .nnz = base->workload.nnz,
+                          .subspace = request->projectors.subspace,
+                          .nnz = request->projectors.nnz,
                           .calibration = gradients->calibration_count,
                           .validation = gradients->validation_count,
                           .seed = base->workload.seed,
@@ -162,7 +163,7 @@ static lspo_status_t compare(const fit_request_t *request, const lspo_gradients_
     for (uint32_t i = 0; i < count; i++) {
         lspo_bias_report_t report;
         lspo_progress_update(progress, gradients->shape.tensors[i].name, i, count);
-        lspo_status_t status = lspo_gradients_compare(gradients, i, &request->base.workload, &report);
+        lspo_status_t status = lspo_gradients_compare(gradients, i, &request->projectors, &report);
         if (status != LSPO_OK)
             return status;
         records[i] = make_record(request, gradients, &report);
@@ -239,13 +240,28 @@ static lspo_status_t fit_and_compare(const fit_request_t *request)
     return status;
 }
 
+/* What is compared: the projectors that lsp would have for this model and these flags. */
+static lspo_status_t set_projectors(fit_request_t *request, const lspo_policy_t *lsp)
+{
+    request->projectors = request->base.workload;
+    lspo_status_t status = lspo_request_own_values(&request->base, lsp, &request->projectors);
+    return status == LSPO_OK ? lspo_policy_check(lsp, &request->base.model, &request->projectors) : status;
+}
+
 static lspo_status_t fit(int argc, char **argv)
 {
     fit_request_t request = {
         .base = {.model_name = "gpt-tiny", .device_name = "host", .policy_name = "native", .format = LSPO_FORMAT_AUTO},
         .calibration_count = 4,
         .validation_count = 4};
-    lspo_status_t status = lspo_request_parse(&lspo_command_fit, argc, argv, LSPO_FP32, &request.base);
+    const lspo_policy_t *lsp;
+    lspo_status_t status = lspo_policy_find("lsp", &lsp);
+    if (status != LSPO_OK)
+        return status;
+    request.base.also = lsp;
+    status = lspo_request_parse(&lspo_command_fit, argc, argv, LSPO_FP32, &request.base);
+    if (status == LSPO_OK)
+        status = set_projectors(&request, lsp);
     if (status != LSPO_OK)
         return status;
     if (request.layer == 0)
@@ -275,6 +291,6 @@ const lspo_command_t lspo_command_fit = {
     .details =
         "update_rank is the numerical rank of what the training by --policy changed: singular values above 1e-4 of the "
         "largest.",
-    .groups = (const lspo_arg_group_t *const[]){&fit_group, &lspo_workload_group, NULL},
+    .groups = (const lspo_arg_group_t *const[]){&fit_group, &lspo_workload_group, &lspo_policy_group, NULL},
     .run = fit,
 };

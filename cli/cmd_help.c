@@ -4,14 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "cli/command.h"
 #include "cli/data_folder.h"
 #include "cli/help.h"
 #include "cli/version.h"
-#include "base/names.h"
 
 typedef struct {
-    bool man, pages;
+    bool man, pages, policies;
 } help_request_t;
 
 static const lspo_arg_t help_args[] = {
@@ -23,7 +23,25 @@ static const lspo_arg_t help_args[] = {
      .help = "the names of all commands that have a man page, a line each",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(help_request_t, pages)},
+    {.name = "policies",
+     .help = "the names of all policies, each of which has a man page, a line each",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(help_request_t, policies)},
 };
+
+static void write_policies(void)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        puts(lspo_policy_at(i)->name);
+}
+
+static const lspo_policy_t *policy_named(const char *name)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        if (strcmp(lspo_policy_at(i)->name, name) == 0)
+            return lspo_policy_at(i);
+    return NULL;
+}
 
 static void write_pages(const lspo_command_t *const *commands)
 {
@@ -46,13 +64,15 @@ static const lspo_topic_t *topic_named(const char *name)
 
 static lspo_status_t refuse_subject(const char *name)
 {
-    enum { SUBJECTS_MAX = 64 };
+    enum { SUBJECTS_MAX = 256 };
     const char *names[SUBJECTS_MAX];
     size_t count = 0;
     for (size_t i = 0; lspo_commands[i] != NULL && count < SUBJECTS_MAX; i++)
         names[count++] = lspo_commands[i]->name;
     for (size_t i = 0; lspo_topics[i].name != NULL && count < SUBJECTS_MAX; i++)
         names[count++] = lspo_topics[i].name;
+    for (uint32_t i = 0; i < lspo_policy_count() && count < SUBJECTS_MAX; i++)
+        names[count++] = lspo_policy_at(i)->name;
     return lspo_name_refuse("help", name, names, count, NULL);
 }
 
@@ -71,6 +91,14 @@ static lspo_status_t help_on(const lspo_positionals_t *subject, const help_reque
     int depth;
     if (topic != NULL && subject->count == 1 && !request->man) {
         lspo_help_write_topic(topic, stdout);
+        return LSPO_OK;
+    }
+    const lspo_policy_t *policy = policy_named(subject->texts[0]);
+    if (policy != NULL && subject->count == 1) {
+        if (request->man)
+            lspo_help_write_policy_man(policy, stdout);
+        else
+            lspo_help_write_policy(policy, stdout);
         return LSPO_OK;
     }
     if (!is_command(subject->texts[0]))
@@ -97,7 +125,9 @@ static lspo_status_t help(int argc, char **argv)
         return status;
     if (subject.count > 0)
         return help_on(&subject, &request);
-    if (request.pages)
+    if (request.policies)
+        write_policies();
+    else if (request.pages)
         write_pages(lspo_commands);
     else if (request.man)
         lspo_help_write_man(NULL, stdout);
@@ -110,10 +140,11 @@ static const lspo_arg_group_t help_group = LSPO_ARG_GROUP("options", help_args);
 
 const lspo_command_t lspo_command_help = {
     .name = "help",
-    .summary = "what a command does, or a subject such as exit-codes",
-    .usage = "[COMMAND | SUBJECT] [options]",
-    .about = "`lspo help COMMAND` is the same as `lspo COMMAND --help`. `lspo help` names commands and subjects.",
-    .examples = "lspo help sim\nlspo help trace import\nlspo help exit-codes",
+    .summary = "what a command does, what a policy has, or a subject such as exit-codes",
+    .usage = "[COMMAND | POLICY | SUBJECT] [options]",
+    .about = "`lspo help COMMAND` is the same as `lspo COMMAND --help`. `lspo help POLICY` has the policy's semantics, "
+             "where it is described, and its own options. `lspo help` names commands and subjects.",
+    .examples = "lspo help sim\nlspo help trace import\nlspo help zenflow\nlspo help exit-codes",
     .groups = (const lspo_arg_group_t *const[]){&help_group, NULL},
     .positional_most = 2,
     .list = "subjects",

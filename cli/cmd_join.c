@@ -176,6 +176,7 @@ const lspo_command_t lspo_command_join = {
     .examples = "lspo join --metrics loss.csv --model gpt2-774m --machine paper-laptop --policy zero\n"
                 "lspo join --metrics loss.csv --machine rtx4090 --policy lsp --evaluated --format csv",
     .common = "metrics model machine policy evaluated",
-    .groups = (const lspo_arg_group_t *const[]){&join_group, &lspo_workload_group, &lspo_override_group, NULL},
+    .groups = (const lspo_arg_group_t *const[]){&join_group, &lspo_workload_group, &lspo_policy_group,
+                                                &lspo_override_group, NULL},
     .run = join,
 };

@@ -192,7 +192,7 @@ const lspo_command_t lspo_command_run = {
         "lspo run --model gpt-small --policy lsp --subspace 128 --nnz 4 --cpu 20M/s --trace lsp.trace\n"
         "lspo run --device cuda --precision bf16 --model gpt2-774m --policy lsp --gpu-memory 4GiB --link 12GB/s",
     .common = "model policy device batch sequence slowdown gpu-memory link cpu",
-    .groups =
-        (const lspo_arg_group_t *const[]){&run_group, &lspo_device_group, &lspo_workload_group, &lspo_cap_group, NULL},
+    .groups = (const lspo_arg_group_t *const[]){&run_group, &lspo_device_group, &lspo_workload_group,
+                                                &lspo_policy_group, &lspo_cap_group, NULL},
     .run = run,
 };

@@ -1,4 +1,4 @@
-/* cmd_show.c - `lspo show`: a model's tensors, a machine's profile, the ops of a plan. */
+/* cmd_show.c - `lspo show`: a model's tensors, a machine's profile, a policy's options, the ops of a plan. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,11 +6,12 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/help.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "sim/sim.h"
 
-static const lspo_command_t command_show_model, command_show_machine, command_show_plan;
+static const lspo_command_t command_show_model, command_show_machine, command_show_policy, command_show_plan;
 
 /* ---- model ---- */
 
@@ -172,6 +173,85 @@ static const lspo_command_t command_show_machine = {
     .run = command_machine,
 };
 
+/* ---- policy ---- */
+
+typedef struct {
+    const char *policy, *option, *value, *unit, *preset, *range, *affects, *help;
+    char texts[2][96];
+} parameter_record_t;
+
+#define PARAMETER_TEXT(name, field)                                                                                    \
+    {                                                                                                                  \
+        name, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(parameter_record_t, field)                                     \
+    }
+static const lspo_field_t parameter_fields[] = {
+    PARAMETER_TEXT("option", option),  PARAMETER_TEXT("value", value), PARAMETER_TEXT("unit", unit),
+    PARAMETER_TEXT("default", preset), PARAMETER_TEXT("range", range), PARAMETER_TEXT("changes", affects),
+    PARAMETER_TEXT("policy", policy),  PARAMETER_TEXT("help", help),
+};
+
+static lspo_status_t write_parameters(const lspo_policy_t *policy, lspo_format_t format)
+{
+    size_t count = policy->parameters != NULL ? policy->parameters->count : 0;
+    parameter_record_t *records = calloc(count + 1, sizeof *records);
+    if (records == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu parameters", count);
+    for (size_t i = 0; i < count; i++) {
+        const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
+        parameter_record_t *record = &records[i];
+        *record = (parameter_record_t){.policy = policy->name,
+                                       .option = parameter->key,
+                                       .value = parameter->value,
+                                       .unit = parameter->unit,
+                                       .preset = record->texts[0],
+                                       .range = record->texts[1],
+                                       .affects = lspo_affects_name(parameter->affects),
+                                       .help = parameter->help};
+        lspo_parameter_default_text(parameter, record->texts[0], sizeof record->texts[0]);
+        lspo_parameter_range_text(parameter, record->texts[1], sizeof record->texts[1]);
+    }
+    lspo_table_t table = {.fields = parameter_fields,
+                          .field_count = sizeof parameter_fields / sizeof parameter_fields[0],
+                          .records = records,
+                          .record_bytes = sizeof *records,
+                          .record_count = count};
+    lspo_status_t status = lspo_table_write(&table, format, stdout);
+    free(records);
+    return status;
+}
+
+static lspo_status_t command_policy(int argc, char **argv)
+{
+    show_request_t show = {.format = LSPO_FORMAT_AUTO};
+    lspo_positionals_t positionals;
+    const lspo_policy_t *policy;
+    lspo_status_t status = lspo_command_parse(&command_show_policy, argc, argv, &show, &positionals);
+    if (status == LSPO_OK)
+        status = lspo_policy_find(positionals.texts[0], &policy);
+    if (status != LSPO_OK)
+        return status;
+    lspo_format_t format = lspo_format_resolve(show.format);
+    if (format != LSPO_FORMAT_TABLE)
+        return write_parameters(policy, format);
+    lspo_help_write_policy(policy, stdout);
+    return LSPO_OK;
+}
+
+static const lspo_command_t command_show_policy = {
+    .name = "show policy",
+    .summary = "a policy's semantics, citation, example and own options",
+    .usage = "NAME [options]",
+    .about = "What a policy is: the same as `lspo help NAME`. As CSV and JSON, its own options: a row each, with unit, "
+             "default, range and what another value changes.",
+    .examples = "lspo show policy zenflow\nlspo show policy lsp --format csv",
+    .groups = (const lspo_arg_group_t *const[]){&show_group, NULL},
+    .positional_least = 1,
+    .positional_most = 1,
+    .positionals = "NAME",
+    .list = "policies",
+    .run = command_policy,
+};
+
 /* ---- plan ---- */
 
 static const char *const plan_format_names[] = {"table", "dot", NULL};
@@ -249,17 +329,17 @@ static const lspo_command_t command_show_plan = {
     .examples = "lspo show plan --model gpt-tiny --policy zero --rows 20\n"
                 "lspo show plan --model gpt-tiny --policy zero --format dot | dot -Tsvg > zero.svg",
     .common = "model policy rows format",
-    .groups = (const lspo_arg_group_t *const[]){&plan_group, &lspo_workload_group, NULL},
+    .groups = (const lspo_arg_group_t *const[]){&plan_group, &lspo_workload_group, &lspo_policy_group, NULL},
     .run = command_plan,
 };
 
-static const lspo_command_t *const subcommands[] = {&command_show_model, &command_show_machine, &command_show_plan,
-                                                    NULL};
+static const lspo_command_t *const subcommands[] = {&command_show_model, &command_show_machine, &command_show_policy,
+                                                    &command_show_plan, NULL};
 
 const lspo_command_t lspo_command_show = {
     .name = "show",
-    .summary = "a model's tensors, a machine's profile, or the ops of a plan",
-    .usage = "model|machine|plan [options]",
-    .about = "What lspo knows of a model or machine, and what a policy plans.",
+    .summary = "a model's tensors, a machine's profile, a policy's options, or the ops of a plan",
+    .usage = "model|machine|policy|plan [options]",
+    .about = "What lspo knows of a model, machine or policy, and what a policy plans.",
     .subcommands = subcommands,
 };

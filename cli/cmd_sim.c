@@ -247,7 +247,7 @@ const lspo_command_t lspo_command_sim = {
         "peak_gpu_bound_bytes.\n\n"
         "Under --noise everything but the percentiles is still the prediction without noise, the trace too: of 100 "
         "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.",
-    .groups =
-        (const lspo_arg_group_t *const[]){&sim_group, &noise_group, &lspo_workload_group, &lspo_override_group, NULL},
+    .groups = (const lspo_arg_group_t *const[]){&sim_group, &noise_group, &lspo_workload_group, &lspo_policy_group,
+                                                &lspo_override_group, NULL},
     .run = sim,
 };

@@ -16,6 +16,7 @@
 #include "cli/train_sample.h"
 #include "cli/train_view.h"
 #include "cli/version.h"
+#include "plan/policies/shared.h"
 #include "real/data/dataset.h"
 #include "real/device/device.h"
 #include "real/formats/hf_model.h"
@@ -349,7 +350,9 @@ static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
         status = lspo_tune_transition(&request->model, &workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;
-    request->workload.transition = plan->workload.transition;
+    int32_t *transition = lspo_policy_slot(request->policy, &request->workload, &lspo_parameter_transition);
+    if (transition != NULL)
+        *transition = *(const int32_t *)lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_transition);
     if (request->machine_name != NULL) {
         status = lspo_simulate(plan, &machine, &prediction, NULL);
         if (status == LSPO_OK) {
@@ -523,7 +526,7 @@ static lspo_status_t train(int argc, char **argv)
     train_request_t request = {.base = {.model_name = "gpt-tiny",
                                         .device_name = "host",
                                         .policy_name = "lsp",
-                                        .check_every = 1000,
+                                        .training = true,
                                         .format = LSPO_FORMAT_AUTO},
                                .held_out = 0.05,
                                .eval_batches = 16,
@@ -556,7 +559,7 @@ const lspo_command_t lspo_command_train = {
         "Ctrl-C, SIGTERM and SIGHUP finish the step under way, at full speed whatever the caps, write a checkpoint and "
         "end with 130; a second one ends at once. --resume takes the newest checkpoint that is whole and refuses other "
         "flags, but for those that change no number and for more --steps.",
-    .groups = (const lspo_arg_group_t *const[]){&train_group, &lspo_device_group, &lspo_workload_group, &lspo_cap_group,
-                                                NULL},
+    .groups = (const lspo_arg_group_t *const[]){&train_group, &lspo_device_group, &lspo_workload_group,
+                                                &lspo_policy_group, &lspo_cap_group, NULL},
     .run = train,
 };

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/policy_flags.h"
+
 typedef struct {
     char *text;
     size_t used, capacity; /* used >= capacity: too long */
@@ -40,7 +42,7 @@ static bool is_option(const char *text, const char *option)
 }
 
 /* 0: keep; else how many words of argv to leave out. */
-static int words_left_out(const char *text, bool runs)
+static int words_left_out(const char *text, const lspo_policy_t *policy, bool runs)
 {
     static const char *const of_choose[] = {"--batch", "--format"}, *const of_machines[] = {"--machine", "--set"};
     if (strcmp(text, "--exact-only") == 0)
@@ -48,10 +50,12 @@ static int words_left_out(const char *text, bool runs)
     for (size_t i = 0; i < 2; i++)
         if (is_option(text, of_choose[i]) || (runs && is_option(text, of_machines[i])))
             return strchr(text, '=') ? 1 : 2;
+    if (lspo_policy_flag_is_foreign(policy, text))
+        return strchr(text, '=') ? 1 : 2;
     return 0;
 }
 
-lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const char *command, const char *policy,
+lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const char *command, const lspo_policy_t *policy,
                                       uint32_t batch, char *text_out, size_t capacity)
 {
     writer_t writer = {text_out, 0, capacity};
@@ -65,13 +69,13 @@ lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const cha
         put_word(&writer, "cuda");
     }
     for (int i = 1; i < line->argc;) {
-        int left_out = words_left_out(line->argv[i], runs);
+        int left_out = words_left_out(line->argv[i], policy, runs);
         if (left_out == 0)
             put_word(&writer, line->argv[i++]);
         i += left_out;
     }
     put_word(&writer, "--policy");
-    put_word(&writer, policy);
+    put_word(&writer, policy->name);
     put_word(&writer, "--batch");
     put_word(&writer, number);
     if (writer.used >= capacity)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/help.h"
+#include "cli/policy_flags.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"
@@ -58,6 +59,7 @@ static void offer_list(const offers_t *offers, const char *list)
         offer_commands(offers, lspo_commands);
         for (const lspo_topic_t *topic = lspo_topics; topic->name != NULL; topic++)
             offer_word(offers, topic->name, topic->summary);
+        offer_list(offers, "policies");
     }
 }
 
@@ -78,27 +80,46 @@ static void offer_values(const offers_t *offers, const char *value, const char *
     }
 }
 
-static void offer_options(const offers_t *offers, const lspo_command_t *command)
+/* Of policies' own options those of the policy that the words name; without --policy none. */
+static void offer_options(const offers_t *offers, const lspo_command_t *command, const lspo_policy_t *policy)
 {
+    lspo_arg_t arg;
     for (size_t g = 0; command->groups != NULL && command->groups[g] != NULL; g++)
-        for (size_t i = 0; i < command->groups[g]->count; i++) {
-            const lspo_arg_t *arg = &command->groups[g]->args[i];
-            offer(offers, "--", arg->name, strlen(arg->name), arg->help);
-        }
+        for (size_t i = 0; lspo_arg_group_at(command->groups[g], i, &arg); i++)
+            if (command->groups[g] != &lspo_policy_group ||
+                (policy != NULL && lspo_policy_named_use(policy, arg.name, strlen(arg.name)) != NULL))
+                offer(offers, "--", arg.name, strlen(arg.name), arg.help);
     offer_word(offers, "--help", "all options");
 }
 
-static const lspo_arg_t *option_at(const lspo_command_t *command, const char *word)
+/* The policy that `--policy NAME` among the words names; NULL: none does. */
+static const lspo_policy_t *policy_in(char **words, int count)
+{
+    const lspo_policy_t *policy = NULL;
+    for (int i = 0; i < count; i++) {
+        const char *name = NULL;
+        if (strncmp(words[i], "--policy=", 9) == 0)
+            name = words[i] + 9;
+        else if (strcmp(words[i], "--policy") == 0 && i + 1 < count)
+            name = words[i + 1];
+        for (uint32_t p = 0; name != NULL && p < lspo_policy_count(); p++)
+            if (strcmp(lspo_policy_at(p)->name, name) == 0)
+                policy = lspo_policy_at(p);
+    }
+    return policy;
+}
+
+static bool option_at(const lspo_command_t *command, const char *word, lspo_arg_t *arg_out)
 {
     if (strncmp(word, "--", 2) == 0)
-        return lspo_args_find(command->groups, word + 2, strlen(word + 2));
-    for (size_t g = 0;
-         word[0] == '-' && word[1] != '\0' && word[2] == '\0' && command->groups != NULL && command->groups[g] != NULL;
-         g++)
-        for (size_t i = 0; i < command->groups[g]->count; i++)
-            if (command->groups[g]->args[i].letter == word[1])
-                return &command->groups[g]->args[i];
-    return NULL;
+        return lspo_args_find(command->groups, word + 2, strlen(word + 2), arg_out);
+    if (word[0] != '-' || word[1] == '\0' || word[2] != '\0')
+        return false;
+    for (size_t g = 0; command->groups != NULL && command->groups[g] != NULL; g++)
+        for (size_t i = 0; lspo_arg_group_at(command->groups[g], i, arg_out); i++)
+            if (arg_out->letter == word[1])
+                return true;
+    return false;
 }
 
 /* The command that the words begin with, as far as they name one; *depth_out of them do. */
@@ -136,11 +157,11 @@ void lspo_complete(int count, char **words, FILE *file)
             offer_commands(&offers, command == NULL ? lspo_commands : command->subcommands);
         return;
     }
-    const lspo_arg_t *arg = before > depth ? option_at(command, kept[before - 1]) : NULL;
-    if (arg != NULL && arg->value != NULL)
-        offer_values(&offers, arg->value, arg->list);
+    lspo_arg_t arg;
+    if (before > depth && option_at(command, kept[before - 1], &arg) && arg.value != NULL)
+        offer_values(&offers, arg.value, arg.list);
     else if (offers.typed[0] == '-')
-        offer_options(&offers, command);
+        offer_options(&offers, command, policy_in(kept, before));
     else
         offer_values(&offers, command->positionals, command->list);
 }

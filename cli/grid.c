@@ -95,29 +95,32 @@ static lspo_status_t find_policy(const reader_t *reader, const char *name, const
                       reader->line, name);
 }
 
-/* A number after the name of a policy, and what it brings with it. */
-typedef struct {
-    const char *flag, *more;
-} number_t;
-
-/* What may follow the name of a policy, after colons.  Where projectors are checked every check fits: a plan counts the
- * whole calibration pass, whatever it finds. */
-static const number_t *policy_numbers(const lspo_policy_t *policy)
+/* What may follow the name of a policy after the colon with that index, from 0; NULL: nothing. */
+static const lspo_parameter_use_t *colon_use(const lspo_policy_t *policy, uint32_t index)
 {
-    static const number_t subspace[] = {{"--subspace", ""},
-                                        {"--nnz", ""},
-                                        {"--check-every", " --bias-threshold 0"},
-                                        {0}},
-                          rank[] = {{"--rank", ""}, {0}}, none[] = {{0}};
-    switch (policy->gradient_form) {
-    case LSPO_FORM_SUBSPACE:
-        return subspace;
-    case LSPO_FORM_ADAPTER:
-    case LSPO_FORM_LOWRANK:
-        return rank;
-    default:
-        return none;
-    }
+    for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++)
+        if (policy->parameters->uses[i].in_grid && index-- == 0)
+            return &policy->parameters->uses[i];
+    return NULL;
+}
+
+/* " --subspace 64", and what comes with it. */
+static lspo_status_t add_value(const reader_t *reader, const lspo_parameter_use_t *use, const char *text, char *flags,
+                               size_t capacity)
+{
+    char flag[64], what[WHERE_BYTES];
+    uint64_t scratch = 0;
+    snprintf(flag, sizeof flag, "--%s", use->parameter->key);
+    lspo_status_t status = lspo_parameter_parse(use->parameter, where(reader, flag, what), text, &scratch);
+    if (status != LSPO_OK)
+        return status;
+    if (!(lspo_parameter_number(use->parameter, &scratch) > 0))
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0", what, text);
+    int length = snprintf(flags, capacity, " %s %s%s%s", flag, text, use->brings != NULL ? " " : "",
+                          use->brings != NULL ? use->brings : "");
+    if ((size_t)length < capacity)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "%s:%u: '%s' is too long", reader->path, reader->line, text);
 }
 
 /* "lsp:64:8", "lsp:64:8:1" */
@@ -129,18 +132,17 @@ static lspo_status_t read_cell(reader_t *reader, char *text, uint32_t group)
     lspo_status_t status = find_policy(reader, name, &policy);
     if (status != LSPO_OK)
         return status;
-    int used = snprintf(cell.flags, sizeof cell.flags, "--policy %s", policy->name);
-    const number_t *allowed = policy_numbers(policy);
-    for (; (number = strsep(&rest, ":")) != NULL; allowed++) {
-        int64_t value;
-        if (allowed->flag == NULL)
+    cell.policy = policy;
+    snprintf(cell.flags, sizeof cell.flags, "--policy %s", policy->name);
+    for (uint32_t colon = 0; (number = strsep(&rest, ":")) != NULL; colon++) {
+        const lspo_parameter_use_t *use = colon_use(policy, colon);
+        size_t used = strlen(cell.flags);
+        if (use == NULL)
             return lspo_error(LSPO_ERR_INPUT, "%s:%u: '%s' is a number too many for the policy %s", reader->path,
                               reader->line, number, policy->name);
-        status = parse_count(reader, allowed->flag, number, &value);
+        status = add_value(reader, use, number, cell.flags + used, sizeof cell.flags - used);
         if (status != LSPO_OK)
             return status;
-        used += snprintf(cell.flags + used, sizeof cell.flags - (size_t)used, " %s %lld%s", allowed->flag,
-                         (long long)value, allowed->more);
     }
     if (reader->grid->cell_count == LSPO_GRID_CELLS_MAX)
         return lspo_error(LSPO_ERR_INPUT, "%s:%u: more than %d cells", reader->path, reader->line, LSPO_GRID_CELLS_MAX);

@@ -14,7 +14,8 @@
  *
  *     flags [--name VALUE]...
  *
- * gives workload flags to all groups below it, in place of those of the `flags` line above.
+ * gives workload flags to all groups below it, in place of those of the `flags` line above.  A flag of some policies'
+ * own (plan/parameter.h) is given to the cells of these policies.
  */
 #ifndef LSPO_CLI_GRID_H
 #define LSPO_CLI_GRID_H
@@ -22,8 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "plan/policy.h"
 #include "base/status.h"
+#include "plan/policy.h"
 
 enum { LSPO_GRID_FLAGS_BYTES = 512, LSPO_GRID_CELLS_MAX = 10000 };
 
@@ -37,7 +38,8 @@ typedef struct {
 } lspo_grid_group_t;
 
 typedef struct {
-    uint32_t group;  /* index */
+    uint32_t group; /* index */
+    const lspo_policy_t *policy;
     char flags[160]; /* "--policy lsp --subspace 64 --nnz 8" */
 } lspo_grid_cell_t;
 

@@ -7,7 +7,7 @@
 
 enum { WIDTH_PIPED = 80, WIDTH_MOST = 100, OPTION_COLUMN = 28, NAME_COLUMN = 14 };
 
-static size_t help_width(FILE *file)
+size_t lspo_help_width(FILE *file)
 {
     size_t width = lspo_terminal_width(file);
     return width == 0 ? WIDTH_PIPED : width > WIDTH_MOST ? WIDTH_MOST : width;
@@ -46,9 +46,9 @@ static void write_common(const lspo_command_t *command, size_t width, FILE *file
         return;
     fputs("\nmost used:\n", file);
     for (const char *name = command->common; *name != '\0'; name += strcspn(name, " "), name += *name == ' ') {
-        const lspo_arg_t *arg = lspo_args_find(command->groups, name, strcspn(name, " "));
-        if (arg != NULL)
-            write_option(arg, width, file);
+        lspo_arg_t arg;
+        if (lspo_args_find(command->groups, name, strcspn(name, " "), &arg))
+            write_option(&arg, width, file);
     }
 }
 
@@ -56,13 +56,19 @@ static void write_common(const lspo_command_t *command, size_t width, FILE *file
 static void write_group(const lspo_command_t *command, const lspo_arg_group_t *group, size_t width, FILE *file)
 {
     bool titled = false;
-    for (size_t i = 0; i < group->count; i++) {
-        if (lspo_help_has_word(command->common, group->args[i].name))
+    lspo_arg_t arg;
+    if (group->note != NULL) {
+        fprintf(file, "\n%s:\n", group->title);
+        lspo_wrap_item(file, "", group->note, 2, width);
+        return;
+    }
+    for (size_t i = 0; lspo_arg_group_at(group, i, &arg); i++) {
+        if (lspo_help_has_word(command->common, arg.name))
             continue;
         if (!titled)
             fprintf(file, "\n%s:\n", group->title);
         titled = true;
-        write_option(&group->args[i], width, file);
+        write_option(&arg, width, file);
     }
 }
 
@@ -88,7 +94,7 @@ static void write_examples(const char *examples, FILE *file)
 
 void lspo_help_write(const lspo_command_t *command, bool all, FILE *file)
 {
-    size_t width = help_width(file);
+    size_t width = lspo_help_width(file);
     fprintf(file, "usage: lspo %s %s\n\n", command->name, command->usage);
     lspo_wrap_text(file, command->about, width);
     if (command->examples != NULL)
@@ -118,7 +124,7 @@ void lspo_help_write(const lspo_command_t *command, bool all, FILE *file)
 void lspo_help_write_overview(FILE *file)
 {
     char left[64];
-    size_t width = help_width(file);
+    size_t width = lspo_help_width(file);
     fputs("usage: lspo COMMAND [options]\n\n", file);
     lspo_wrap_text(file,
                    "How fast can I fine-tune this language model on this machine, by which schedule, and is that "
@@ -137,7 +143,8 @@ void lspo_help_write_overview(FILE *file)
     }
     fputc('\n', file);
     lspo_wrap_text(file,
-                   "`lspo help COMMAND` has the options and examples of a command.\n"
+                   "`lspo help COMMAND` has the options and examples of a command, `lspo help POLICY` those of a "
+                   "policy.\n"
                    "Results go to stdout, messages to stderr. NO_COLOR=1 keeps tables plain.",
                    width);
 }
@@ -145,7 +152,7 @@ void lspo_help_write_overview(FILE *file)
 void lspo_help_write_topic(const lspo_topic_t *topic, FILE *file)
 {
     if (topic->text != NULL)
-        lspo_wrap_text(file, topic->text, help_width(file));
+        lspo_wrap_text(file, topic->text, lspo_help_width(file));
     else
         topic->write(file);
 }

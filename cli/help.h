@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "plan/policy.h"
 
 /* A subject of `lspo help` that is no command. */
 typedef struct {
@@ -27,6 +28,17 @@ void lspo_help_write_topic(const lspo_topic_t *topic, FILE *file);
 
 /* The man page lspo-COMMAND(1) as groff's man macros; of lspo(1) when `command` is NULL. */
 void lspo_help_write_man(const lspo_command_t *command, FILE *file);
+
+/* A policy: semantics, citation, an example, its own options.  On screen and as a man page. */
+void lspo_help_write_policy(const lspo_policy_t *policy, FILE *file);
+void lspo_help_write_policy_man(const lspo_policy_t *policy, FILE *file);
+
+/* Columns that help may take. */
+size_t lspo_help_width(FILE *file);
+/* Pieces of man pages: the head of lspo-NAME(1), an item, a line. */
+void lspo_help_man_head(const char *name, const char *summary, FILE *file);
+void lspo_help_man_item(FILE *file, const char *left, const char *text);
+void lspo_help_man_line(FILE *file, const char *text);
 
 /* What may stand in place of the last of `words`, behind those before it: a line "WORD<tab>description" each, and
  * ":files" where files may.  `words` begins with the command. */

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/help.h"
 #include "base/status.h"
+#include "cli/help.h"
 
 /* `length` characters of text as groff takes them: no escapes, no hyphens that it would change, no requests. */
 static void write_escaped(FILE *file, const char *text, size_t length)
@@ -21,7 +21,7 @@ static void write_escaped(FILE *file, const char *text, size_t length)
     }
 }
 
-static void write_line(FILE *file, const char *text)
+void lspo_help_man_line(FILE *file, const char *text)
 {
     write_escaped(file, text, strlen(text));
     fputc('\n', file);
@@ -59,14 +59,14 @@ static void write_lines(FILE *file, const char *text)
     fputs(".fi\n", file);
 }
 
-static void write_item(FILE *file, const char *left, const char *text)
+void lspo_help_man_item(FILE *file, const char *left, const char *text)
 {
     fputs(".TP\n.B ", file);
-    write_line(file, left);
-    write_line(file, text);
+    lspo_help_man_line(file, left);
+    lspo_help_man_line(file, text);
 }
 
-static void write_head(FILE *file, const char *name, const char *summary)
+void lspo_help_man_head(const char *name, const char *summary, FILE *file)
 {
     fputs(".TH LSPO", file);
     if (name[0] != '\0')
@@ -77,20 +77,25 @@ static void write_head(FILE *file, const char *name, const char *summary)
     for (const char *c = name; *c != '\0'; c++)
         fprintf(file, "%s%s", c == name ? "\\-" : "", *c == ' ' ? "\\-" : (char[]){*c, '\0'});
     fputs(" \\- ", file);
-    write_line(file, summary);
+    lspo_help_man_line(file, summary);
 }
 
 static void write_options(const lspo_command_t *command, FILE *file)
 {
     char option[80];
+    lspo_arg_t arg;
     if (command->groups != NULL)
         fputs(".SH OPTIONS\n", file);
     for (size_t g = 0; command->groups != NULL && command->groups[g] != NULL; g++) {
         fputs(".SS ", file);
-        write_line(file, command->groups[g]->title);
-        for (size_t i = 0; i < command->groups[g]->count; i++) {
-            lspo_help_option(&command->groups[g]->args[i], option, sizeof option);
-            write_item(file, option, command->groups[g]->args[i].help);
+        lspo_help_man_line(file, command->groups[g]->title);
+        if (command->groups[g]->note != NULL) {
+            lspo_help_man_line(file, command->groups[g]->note);
+            continue;
+        }
+        for (size_t i = 0; lspo_arg_group_at(command->groups[g], i, &arg); i++) {
+            lspo_help_option(&arg, option, sizeof option);
+            lspo_help_man_item(file, option, arg.help);
         }
     }
 }
@@ -123,7 +128,7 @@ static void write_names(const lspo_command_t *const *commands, FILE *file)
 {
     fputs(".SH COMMANDS\n", file);
     for (; *commands != NULL; commands++)
-        write_item(file, (*commands)->name, (*commands)->summary);
+        lspo_help_man_item(file, (*commands)->name, (*commands)->summary);
 }
 
 static void write_exit_status(FILE *file)
@@ -132,17 +137,19 @@ static void write_exit_status(FILE *file)
     fputs(".SH EXIT STATUS\n", file);
     for (const lspo_exit_code_t *code = lspo_exit_codes; code->meaning != NULL; code++) {
         snprintf(left, sizeof left, "%d", code->code);
-        write_item(file, left, code->meaning);
+        lspo_help_man_item(file, left, code->meaning);
     }
 }
 
 static void write_overview(FILE *file)
 {
-    write_head(file, "", "predict and measure the fine-tuning of language models on small GPUs");
+    lspo_help_man_head("", "predict and measure the fine-tuning of language models on small GPUs", file);
     fputs(".SH SYNOPSIS\n.B lspo\n.I COMMAND\n[options]\n.SH DESCRIPTION\n", file);
-    write_text(file, "How fast can I fine-tune this language model on this machine, by which schedule, and is that "
-                     "prediction true? Results go to stdout, messages to stderr; NO_COLOR=1 keeps tables plain. Each "
-                     "command has a page of its own, lspo-COMMAND(1), which is also what `lspo help COMMAND` says.");
+    write_text(file,
+               "How fast can I fine-tune this language model on this machine, by which schedule, and is that "
+               "prediction true? Results go to stdout, messages to stderr; NO_COLOR=1 keeps tables plain. Each "
+               "command has a page of its own, lspo-COMMAND(1), and each policy has one, lspo-POLICY(1); `lspo help "
+               "COMMAND` and `lspo help POLICY` say the same.");
     write_names(lspo_commands, file);
     for (const lspo_topic_t *topic = lspo_topics; topic->name != NULL; topic++) {
         if (strcmp(topic->name, "exit-codes") == 0) /* EXIT STATUS below */
@@ -165,10 +172,10 @@ void lspo_help_write_man(const lspo_command_t *command, FILE *file)
         write_overview(file);
         return;
     }
-    write_head(file, command->name, command->summary);
+    lspo_help_man_head(command->name, command->summary, file);
     fputs(".SH SYNOPSIS\n.B lspo ", file);
-    write_line(file, command->name);
-    write_line(file, command->usage);
+    lspo_help_man_line(file, command->name);
+    lspo_help_man_line(file, command->usage);
     fputs(".SH DESCRIPTION\n", file);
     write_text(file, command->about);
     if (command->examples != NULL) {

@@ -26,15 +26,13 @@ static bool asks_for_help(int argc, char **argv)
 }
 
 /* The value of argv[*index] when that is an option which takes one, else NULL; *arg_out is the option. */
-static const char *option_value(const lspo_command_t *command, int argc, char **argv, int *index,
-                                const lspo_arg_t **arg_out)
+static const char *option_value(const lspo_command_t *command, int argc, char **argv, int *index, lspo_arg_t *arg_out)
 {
     const char *text = argv[*index];
     if (strncmp(text, "--", 2) != 0)
         return NULL;
     size_t length = strcspn(text + 2, "=");
-    *arg_out = lspo_args_find(command->groups, text + 2, length);
-    if (*arg_out == NULL || (*arg_out)->value == NULL)
+    if (!lspo_args_find(command->groups, text + 2, length, arg_out) || arg_out->value == NULL)
         return NULL;
     if (text[2 + length] == '=')
         return text + 2 + length + 1;
@@ -47,14 +45,14 @@ static const char *list_asked_for(const lspo_command_t *command, int argc, char 
     const char *list = NULL;
     *format_out = NULL;
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        const lspo_arg_t *arg = NULL;
+        lspo_arg_t arg;
         const char *value = option_value(command, argc, argv, &i, &arg);
         if (value == NULL)
             continue;
-        if (strcmp(arg->name, "format") == 0)
+        if (strcmp(arg.name, "format") == 0)
             *format_out = (char *)value;
-        if (arg->list != NULL && strcmp(value, "help") == 0)
-            list = arg->list;
+        if (arg.list != NULL && strcmp(value, "help") == 0)
+            list = arg.list;
     }
     return list;
 }

@@ -24,10 +24,12 @@ static lspo_status_t add_flag(lspo_recorded_plan_t *recorded, const char *name, 
     return LSPO_OK;
 }
 
-static bool is_workload_flag(const char *key)
+/* A flag of every policy, or of the trace's own one: older traces have entries for all policies' parameters. */
+static bool is_workload_flag(const lspo_policy_t *policy, const char *key)
 {
     static const lspo_arg_group_t *const groups[] = {&lspo_workload_group, NULL};
-    return lspo_args_find(groups, key, strlen(key)) != NULL;
+    lspo_arg_t arg;
+    return lspo_args_find(groups, key, strlen(key), &arg) || lspo_policy_named_use(policy, key, strlen(key)) != NULL;
 }
 
 /* "a=1 b=2" as --set a=1 --set b=2 */
@@ -43,7 +45,8 @@ static lspo_status_t add_sets(lspo_recorded_plan_t *recorded, const char *value)
 }
 
 /* Entries that are no flags (counters, topology) say nothing about the plan. */
-static lspo_status_t add_entry(lspo_recorded_plan_t *recorded, const lspo_trace_meta_t *entry)
+static lspo_status_t add_entry(lspo_recorded_plan_t *recorded, const lspo_policy_t *policy,
+                               const lspo_trace_meta_t *entry)
 {
     static const struct {
         const char *key, *flag, *unit;
@@ -59,15 +62,15 @@ static lspo_status_t add_entry(lspo_recorded_plan_t *recorded, const lspo_trace_
     for (size_t i = 0; i < sizeof renamed / sizeof renamed[0]; i++)
         if (strcmp(renamed[i].key, entry->key) == 0)
             return add_flag(recorded, renamed[i].flag, entry->value, renamed[i].unit);
-    if (is_workload_flag(entry->key))
+    if (is_workload_flag(policy, entry->key))
         return add_flag(recorded, entry->key, entry->value, "");
     return strcmp(entry->key, "set") == 0 ? add_sets(recorded, entry->value) : LSPO_OK;
 }
 
 static lspo_status_t parse(lspo_recorded_plan_t *recorded)
 {
-    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_override_group,
-                                                     NULL};
+    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_policy_group,
+                                                     &lspo_override_group, NULL};
     static const lspo_command_t command = {.name = "run", .usage = "[options]", .groups = groups};
     return lspo_request_parse(&command, recorded->word_count, recorded->words, LSPO_FP32, &recorded->request);
 }
@@ -80,6 +83,12 @@ bool lspo_recorded_plan_is_named(const lspo_trace_t *trace)
 lspo_status_t lspo_recorded_plan_open(const lspo_trace_t *trace, lspo_recorded_plan_t *recorded_out)
 {
     lspo_recorded_plan_t recorded = {0};
+    const lspo_policy_t *policy;
+    const char *name = lspo_trace_meta(trace, "policy");
+    if (name == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "the trace does not say which policy it is of");
+    if (lspo_policy_find(name, &policy) != LSPO_OK)
+        return LSPO_ERR_INPUT;
     recorded.words = malloc(sizeof *recorded.words);
     if (recorded.words == NULL || (recorded.words[0] = strdup("run")) == NULL) {
         free(recorded.words);
@@ -88,7 +97,7 @@ lspo_status_t lspo_recorded_plan_open(const lspo_trace_t *trace, lspo_recorded_p
     recorded.word_count = 1;
     lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; status == LSPO_OK && i < trace->meta_count; i++)
-        status = add_entry(&recorded, &trace->meta[i]);
+        status = add_entry(&recorded, policy, &trace->meta[i]);
     if (status == LSPO_OK)
         status = parse(&recorded);
     if (status == LSPO_OK)

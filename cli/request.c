@@ -33,24 +33,6 @@ static lspo_status_t store_train_rest(const lspo_arg_t *arg, const char *what, c
     return status;
 }
 
-static const char *const projector_value_names[] = {
-    [LSPO_PROJECTOR_NORMAL] = "normal", [LSPO_PROJECTOR_SIGN] = "sign", NULL};
-static const char *const projectors_names[] = {
-    [LSPO_PROJECTORS_WEIGHT] = "weight", [LSPO_PROJECTORS_SHAPE] = "shape", NULL};
-
-static lspo_status_t store_transition(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
-{
-    (void)arg;
-    int64_t stage = LSPO_TRANSITION_AUTO;
-    if (strcmp(text, "auto") != 0) {
-        lspo_status_t status = lspo_parse_integer(what, text, 0, LSPO_BLOCKS_MAX + 1, &stage);
-        if (status != LSPO_OK)
-            return status;
-    }
-    *(int32_t *)slot = (int32_t)stage;
-    return LSPO_OK;
-}
-
 static lspo_status_t store_number(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     (void)arg;
@@ -96,49 +78,6 @@ static const lspo_arg_t workload_args[] = {
      .value = "K",
      .help = "micro-batches per optimizer step, one mean over all their targets (1)",
      COUNT(accumulation)},
-    {.name = "subspace",
-     .value = "D",
-     .help = "d: lsp's subspace is d x d (512; byte-level and narrower models about width / 2)",
-     COUNT(subspace)},
-    {.name = "nnz", .value = "R", .help = "r: nonzeros per row of lsp's projectors (8)", COUNT(nnz)},
-    {.name = "check-every",
-     .value = "N",
-     .help = "lsp: steps between checks of the projectors' bias (0: they stay random; train: 1000)",
-     .store = lspo_arg_u32,
-     .high = UINT32_MAX,
-     WORKLOAD(check_every)},
-    {.name = "bias-threshold",
-     .value = "ALPHA",
-     .help = "lsp: projectors with a bias above it are fitted anew (0.3)",
-     .store = store_number,
-     WORKLOAD(bias_threshold)},
-    {.name = "fit-steps", .value = "N", .help = "lsp: steps of one fit (100)", COUNT(fit_steps)},
-    {.name = "fit-batches",
-     .value = "N",
-     .help = "lsp: micro-batches of a check: the first checks, the last decides, those between are fitted to (8)",
-     COUNT(fit_batches)},
-    {.name = "fit-beta",
-     .value = "BETA",
-     .help = "lsp: weight of the projectors' norms in what fitting minimises (0.0001)",
-     .store = store_number,
-     WORKLOAD(fit_beta)},
-    {.name = "projectors",
-     .value = "weight|shape",
-     .help = "lsp: a pair for each weight, or one for all weights of a shape (weight)",
-     .store = lspo_arg_choice,
-     .names = projectors_names,
-     WORKLOAD(projectors)},
-    {.name = "projector-values",
-     .value = "normal|sign",
-     .help = "lsp: what projectors begin with (normal)",
-     .store = lspo_arg_choice,
-     .names = projector_value_names,
-     WORKLOAD(projector_values)},
-    {.name = "transition",
-     .value = "auto|LAYER",
-     .help = "from this layer down last come first served (auto: by simulation)",
-     .store = store_transition,
-     WORKLOAD(transition)},
     {.name = "clip",
      .value = "NORM",
      .help = "clip the global gradient norm: a barrier before all updates (0: off)",
@@ -151,38 +90,9 @@ static const lspo_arg_t workload_args[] = {
      WORKLOAD(loss_scale)},
     {.name = "train-rest",
      .value = "on|off",
-     .help = "train embeddings, norms, biases and head too (on; lsp: off)",
+     .help = "train embeddings, norms, biases and head too (as `lspo list policies` says)",
      .store = store_train_rest,
      WORKLOAD(train_rest)},
-    {.name = "rank", .value = "N", .help = "rank of lora and galore (16)", COUNT(rank)},
-    {.name = "project-every",
-     .value = "N",
-     .help = "galore: steps between two bases (200); with --accumulation such a step keeps the blocks' full gradients",
-     COUNT(project_every)},
-    {.name = "critical",
-     .value = "FRACTION",
-     .help = "zenflow: of each weight's columns, updated on the GPU in every step (0.1)",
-     .store = store_number,
-     WORKLOAD(critical_fraction)},
-    {.name = "update-every", .value = "N", .help = "zenflow: steps to an update on the CPU (4)", COUNT(update_every)},
-    {.name = "select-every",
-     .value = "N",
-     .help = "zenflow: steps between choices of the columns (16)",
-     COUNT(select_every)},
-    {.name = "switch-every", .value = "N", .help = "badam: steps on one block (50)", COUNT(switch_every)},
-    {.name = "gradient-buffers",
-     .value = "N",
-     .help = "layers whose gradients may wait on the GPU for the link (2; 0: no bound)",
-     .store = lspo_arg_u32,
-     .high = UINT32_MAX,
-     WORKLOAD(gradient_buffers)},
-    {.name = "swap-slots", .value = "N", .help = "swap: blocks on the GPU at a time (2)", COUNT(swap_slots)},
-    {.name = "resident-blocks",
-     .value = "N",
-     .help = "swap: the first N blocks never leave the GPU (0)",
-     .store = lspo_arg_u32,
-     .high = UINT32_MAX,
-     WORKLOAD(resident_blocks)},
     {.name = "weight-decay",
      .value = "RATE",
      .help = "AdamW's: weights shrink by learning rate x RATE per step (0)",
@@ -288,14 +198,6 @@ lspo_status_t lspo_request_check_output(const char *path)
     return LSPO_OK;
 }
 
-static uint32_t power_of_two_at_most(uint32_t limit)
-{
-    uint32_t power = 1;
-    while (power <= limit / 2)
-        power *= 2;
-    return power;
-}
-
 void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_out)
 {
     lspo_workload_t workload;
@@ -305,10 +207,6 @@ void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_
         workload.precision = LSPO_FP32;
         workload.checkpointing = false;
     }
-    if (model->vocabulary <= 256 || workload.subspace > model->width)
-        workload.subspace = power_of_two_at_most(model->width > 1 ? model->width / 2 : 1);
-    if (workload.nnz > workload.subspace)
-        workload.nnz = workload.subspace;
     if (workload.sequence > model->max_sequence)
         workload.sequence = model->max_sequence;
     workload.transfer = workload.precision;
@@ -347,6 +245,31 @@ lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
     return LSPO_OK;
 }
 
+lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_policy_t *policy,
+                                      lspo_workload_t *workload)
+{
+    lspo_policy_set_defaults(policy, &request->model, request->training, workload);
+    return lspo_given_apply(&request->given, policy, workload);
+}
+
+/* The policy's own values, and the iterations, which follow from them. */
+static lspo_status_t finish_workload(lspo_request_t *request)
+{
+    lspo_workload_t *workload = &request->workload;
+    lspo_status_t status = LSPO_OK;
+    if (!request->every_policy)
+        status = lspo_given_check(&request->given, request->policy, request->also);
+    if (status == LSPO_OK)
+        status = lspo_request_own_values(request, request->policy, workload);
+    if (status != LSPO_OK)
+        return status;
+    request->own_iterations = workload->iterations > 0;
+    if (!request->own_iterations)
+        workload->iterations = lspo_policy_iterations(request->policy, workload);
+    status = lspo_workload_check(workload, &request->model);
+    return status == LSPO_OK ? lspo_policy_check(request->policy, &request->model, workload) : status;
+}
+
 lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
                                  lspo_request_t *request)
 {
@@ -363,13 +286,13 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
 
     /* Only now are the model's defaults known: the flags are laid over them once more. */
     lspo_request_workload(&request->model, &request->workload);
-    request->workload.check_every = request->check_every;
     bool on_host = request->device_name != NULL && strcmp(request->device_name, "host") == 0;
     if (precision == LSPO_PRECISION_COUNT || !on_host)
         precision = request->workload.precision;
     request->workload.precision = request->workload.transfer = LSPO_PRECISION_COUNT;
     request->workload.iterations = 0;
     request->overrides.set_count = 0;
+    request->given.count = 0;
     status = lspo_command_parse(command, argc, argv, request, &positionals);
     if (status != LSPO_OK)
         return status;
@@ -377,10 +300,7 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
         request->workload.precision = precision;
     if (request->workload.transfer == LSPO_PRECISION_COUNT)
         request->workload.transfer = request->workload.precision;
-    request->own_iterations = request->workload.iterations > 0;
-    if (!request->own_iterations)
-        request->workload.iterations = lspo_policy_iterations(request->policy, &request->workload);
-    return lspo_workload_check(&request->workload, &request->model);
+    return finish_workload(request);
 }
 
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine)

@@ -3,10 +3,10 @@
  * The workload defaults are a function of the model alone, so that `lspo sim` and `lspo run` with the same flags speak
  * of the same plan:
  *     byte-level models (vocabulary <= 256, made for the host): batch 4, sequence min(256, longest), fp32, no
- *     checkpointing, d = the largest power of two <= width / 2;
- *     the others: lspo_workload_default(), with the sequence capped at the model's longest, d as above where the
- * width is
- *     below 512, and fp32 under `run` and `train` on the host device, which computes in nothing else.
+ *     checkpointing;
+ *     the others: lspo_workload_default(), with the sequence capped at the model's longest, and fp32 under `run` and
+ *     `train` on the host device, which computes in nothing else.
+ * What a policy has of its own comes from its table (plan/parameter.h).
  * The transfer precision follows --precision unless given.
  */
 #ifndef LSPO_CLI_REQUEST_H
@@ -17,6 +17,7 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/policy_flags.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"
@@ -42,7 +43,10 @@ typedef struct {
     uint32_t repeat, rows;
     bool slowdown, timing_only, nvtx;
     uint32_t sms, cpu_threads; /* 0: not given */
-    uint32_t check_every;      /* default of --check-every */
+    bool training;             /* defaults are those of `lspo train`                                */
+    bool every_policy;         /* flags of any policy are accepted: each policy takes its own      */
+    const lspo_policy_t *also; /* NULL, or a policy whose flags are accepted, too                  */
+    lspo_given_t given;        /* flags of policies */
     lspo_workload_t workload;
     lspo_overrides_t overrides;
     /* Set by lspo_request_parse(). */
@@ -65,7 +69,8 @@ extern const lspo_arg_group_t lspo_workload_group;
 extern const lspo_arg_group_t lspo_override_group, lspo_cap_group;
 /* Of commands that run on a device. */
 extern const lspo_arg_group_t lspo_device_group;
-/* Parse argv by the options of `command` into `request`, which holds the names' defaults and is what the command's
+/* Flags of a policy's own parameters: cli/policy_flags.h.
+ * Parse argv by the options of `command` into `request`, which holds the names' defaults and is what the command's
  * target begins with, and find model and policy.  `precision`: the default on the host device, LSPO_PRECISION_COUNT: by
  * model, as on every other. */
 lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
@@ -79,7 +84,11 @@ lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
 /* Can `path` be written?  Asked before a measurement, which its result should not cost.  Leaves nothing behind. */
 lspo_status_t lspo_request_check_output(const char *path);
 
-/* The default workload of a model; see above. */
+/* Give the workload the values that `policy` has of its own: its defaults, then the flags. */
+lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_policy_t *policy,
+                                      lspo_workload_t *workload);
+
+/* The default workload of a model; see above.  Without policies' own values. */
 void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_out);
 
 /* --set in order, then the flags with names of their own; checks the result. */

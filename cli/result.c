@@ -53,10 +53,7 @@ static const lspo_field_t result_fields[] = {
     INTEGER(accumulation, LSPO_UNIT_NONE),
     YES_NO(train_rest),
     REAL(clip_norm, LSPO_UNIT_NONE),
-    INTEGER(subspace, LSPO_UNIT_NONE),
-    INTEGER(nnz, LSPO_UNIT_NONE),
-    INTEGER(rank, LSPO_UNIT_NONE),
-    INTEGER(transition, LSPO_UNIT_NONE),
+    TEXT(NULL, own), /* the policies' own that are among the first columns */
     INTEGER(seed, LSPO_UNIT_NONE),
     REAL(link_Bps, LSPO_UNIT_BPS),
     REAL(cpu_pps, LSPO_UNIT_PPS),
@@ -133,12 +130,7 @@ static void fill_workload(const lspo_plan_t *plan, lspo_result_t *result)
     result->accumulation = workload->accumulation;
     result->train_rest = workload->train_rest == LSPO_TRAIN_REST_ON;
     result->clip_norm = real_or_missing(workload->clip_norm);
-    result->subspace = plan->gradient_form == LSPO_FORM_SUBSPACE ? workload->subspace : LSPO_MISSING;
-    result->nnz = plan->gradient_form == LSPO_FORM_SUBSPACE ? workload->nnz : LSPO_MISSING;
-    bool ranked = plan->gradient_form == LSPO_FORM_ADAPTER || plan->gradient_form == LSPO_FORM_LOWRANK;
-    result->rank = ranked ? workload->rank : LSPO_MISSING;
-    result->transition =
-        plan->policy->uses_transition && workload->transition >= 0 ? (uint64_t)workload->transition : LSPO_MISSING;
+    lspo_own_cells_fill(plan, result->own);
     result->seed = workload->seed;
 }
 
@@ -222,10 +214,19 @@ void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_nois
 
 lspo_status_t lspo_result_write(const lspo_result_t *result, int format)
 {
-    lspo_table_t table = {.fields = result_fields,
-                          .field_count = sizeof result_fields / sizeof result_fields[0],
-                          .records = result,
-                          .record_bytes = sizeof *result,
-                          .record_count = 1};
+    enum { COUNT = sizeof result_fields / sizeof result_fields[0] };
+    lspo_own_field_t own[LSPO_OWN_CELLS_MAX];
+    lspo_field_t fields[COUNT + LSPO_OWN_CELLS_MAX];
+    size_t first_count, count = 0, own_count = lspo_own_fields(offsetof(lspo_result_t, own), own, &first_count);
+    for (size_t i = 0; i < COUNT; i++)
+        if (result_fields[i].name != NULL)
+            fields[count++] = result_fields[i];
+        else
+            for (size_t first = 0; first < first_count; first++)
+                fields[count++] = own[first].field;
+    for (size_t i = first_count; i < own_count; i++)
+        fields[count++] = own[i].field;
+    lspo_table_t table = {
+        .fields = fields, .field_count = count, .records = result, .record_bytes = sizeof *result, .record_count = 1};
     return lspo_table_write_record(&table, lspo_format_resolve(format), stdout);
 }

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "cli/own_cells.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "plan/plan.h"
@@ -18,7 +19,8 @@ typedef struct {
     const char *origin; /* "sim", "run" */
     const char *model, *machine, *device, *policy, *precision, *transfer, *version, *sets, *bound, *advice, *blas_core,
         *semantics;
-    uint64_t staleness_steps, batch, sequence, iterations, accumulation, subspace, nnz, rank, transition, seed;
+    uint64_t staleness_steps, batch, sequence, iterations, accumulation, seed;
+    lspo_own_cell_t own[LSPO_OWN_CELLS_MAX]; /* by lspo_policies_parameter() */
     int checkpointing, train_rest, fits;
     double clip_norm, link_Bps, cpu_pps;
     uint64_t gpu_memory_bytes, host_memory_bytes; /* the cap or override, missing when there is none */

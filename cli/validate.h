@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "cli/grid.h"
+#include "cli/own_cells.h"
 #include "plan/machine.h"
 #include "plan/plan.h"
 #include "traces/accuracy.h"
@@ -132,8 +133,10 @@ lspo_status_t lspo_validate_breakdown(const lspo_cell_t *cell, const lspo_trace_
 /* A row of cells.csv: a cell, what was predicted and what was measured.  Times and errors that are not known are
  * NaN. */
 typedef struct {
-    uint64_t cell, group, batch, sequence, iterations, subspace, nnz, rank, visits, disturbed_visits, sample_count;
+    uint64_t cell, group, batch, sequence, iterations, visits, disturbed_visits, sample_count;
     const char *group_name, *model, *policy, *rates_of, *bound, *flags;
+    char title[64];                          /* "lsp 64 8": the policy and the numbers that a grid gives it */
+    lspo_own_cell_t own[LSPO_OWN_CELLS_MAX]; /* by lspo_policies_parameter() */
     int disturbed;
     double link_Bps, cpu_pps, foreign_share;
     double predicted_s, measured_s, low_s, high_s, error;

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/output_file.h"
 #include "cli/table.h"
 #include "cli/validate.h"
-#include "base/output_file.h"
 
 enum { PATH_BYTES = 1024, FIELDS_MAX = 48 + LSPO_VARIANTS_MAX };
 
@@ -34,9 +34,7 @@ static const lspo_field_t cell_fields[] = {
     CELL_TEXT(rates_of),
     CELL_TEXT(model),
     CELL_TEXT(policy),
-    CELL_INTEGER(subspace),
-    CELL_INTEGER(nnz),
-    CELL_INTEGER(rank),
+    {NULL, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, 0}, /* OWN_COUNT of the policies' own, see cell_table() */
     CELL_INTEGER(batch),
     CELL_INTEGER(sequence),
     CELL_INTEGER(iterations),
@@ -67,6 +65,8 @@ static const lspo_field_t cell_fields[] = {
     CELL_REAL(lanes_error),
     CELL_TEXT(flags),
 };
+/* Of the policies' own parameters the first three of a result's first columns; `flags` has them all. */
+enum { OWN_COUNT = 3 };
 enum { CELL_FIELD_COUNT = sizeof cell_fields / sizeof cell_fields[0] };
 
 static const lspo_field_t score_fields[] = {
@@ -83,12 +83,18 @@ typedef struct {
     double error, waiting, share[LSPO_OP_KIND_COUNT];
 } breakdown_record_t;
 
-/* The fields of a cell, and one a variant, which are named by the profile. */
-static lspo_table_t cell_table(const lspo_verdict_t *verdict, lspo_field_t fields[FIELDS_MAX])
+/* The fields of a cell, and one per variant, which are named by the profile.  They point into `own`. */
+static lspo_table_t cell_table(const lspo_verdict_t *verdict, lspo_own_field_t own[LSPO_OWN_CELLS_MAX],
+                               lspo_field_t fields[FIELDS_MAX])
 {
-    size_t count = 0;
-    for (; count < CELL_FIELD_COUNT; count++)
-        fields[count] = cell_fields[count];
+    size_t count = 0, first_count;
+    lspo_own_fields(offsetof(lspo_outcome_t, own), own, &first_count);
+    for (size_t i = 0; i < CELL_FIELD_COUNT; i++)
+        if (cell_fields[i].name != NULL)
+            fields[count++] = cell_fields[i];
+        else
+            for (size_t first = 0; first < first_count && first < OWN_COUNT; first++)
+                fields[count++] = own[first].field;
     for (uint32_t v = 1; v < verdict->variants->count; v++)
         fields[count++] = (lspo_field_t){verdict->variants->names[v], LSPO_FIELD_REAL, LSPO_UNIT_SECONDS,
                                          offsetof(lspo_outcome_t, variant_s) + v * sizeof(double)};
@@ -161,8 +167,9 @@ static lspo_status_t write_report(const lspo_verdict_t *verdict, const char *fol
 lspo_status_t lspo_validate_write_files(const lspo_verdict_t *verdict, const char *folder)
 {
     lspo_field_t fields[FIELDS_MAX];
+    lspo_own_field_t own[LSPO_OWN_CELLS_MAX];
     breakdown_record_t *records;
-    lspo_table_t table = cell_table(verdict, fields);
+    lspo_table_t table = cell_table(verdict, own, fields);
     lspo_status_t status = write_table(&table, folder, "cells.csv");
     table = score_table(verdict);
     if (status == LSPO_OK)
@@ -194,6 +201,7 @@ static void write_json_text(const char *text, FILE *file)
 lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file)
 {
     lspo_field_t fields[FIELDS_MAX];
+    lspo_own_field_t own[LSPO_OWN_CELLS_MAX];
     breakdown_record_t *records;
     lspo_table_t table;
     lspo_status_t status = breakdown_table(verdict, fields, &records, &table);
@@ -209,7 +217,7 @@ lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file
     if (status == LSPO_OK)
         status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
     fputs(", \"cells\":\n", file);
-    table = cell_table(verdict, fields);
+    table = cell_table(verdict, own, fields);
     if (status == LSPO_OK)
         status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
     fputs("}\n", file);

@@ -8,6 +8,7 @@
 #include "cli/request.h"
 #include "cli/validate.h"
 #include "cli/yardstick.h"
+#include "plan/policies/shared.h"
 #include "sim/sim.h"
 
 /* Iterations of a measurement, unless the grid's flags give them: eight samples after warm-up, or four where those
@@ -29,8 +30,8 @@ static lspo_status_t parse_flags(char *flags, lspo_request_t *request)
     int argc = 1;
     for (char *word = strtok_r(flags, " ", &rest); word != NULL && argc < WORDS_MAX; word = strtok_r(NULL, " ", &rest))
         argv[argc++] = word;
-    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_override_group,
-                                                     NULL};
+    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_policy_group,
+                                                     &lspo_override_group, NULL};
     static const lspo_command_t cell = {.name = "run", .usage = "[options]", .groups = groups};
     *request = (lspo_request_t){0};
     return lspo_request_parse(&cell, argc, argv, LSPO_FP32, request);
@@ -161,9 +162,11 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
         cell->plan = NULL;
         cell->trace = NULL;
     }
-    if (cell->plan->policy->uses_transition && cell->plan->workload.transition >= 0) {
+    const int32_t *transition =
+        lspo_policy_value(cell->plan->policy, &cell->plan->workload, &lspo_parameter_transition);
+    if (transition != NULL && *transition >= 0) {
         size_t used = strlen(text);
-        snprintf(text + used, sizeof text - used, " --transition %d", cell->plan->workload.transition);
+        snprintf(text + used, sizeof text - used, " --transition %d", *transition);
     }
     cell->flags = strdup(text);
     if (cell->flags == NULL)
@@ -174,25 +177,39 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
     return status;
 }
 
-static lspo_status_t predict_native(const forecast_t *forecast, lspo_cell_t *cell)
+/* The flags of the group, without those that other policies have, then `more`.  Returns how many characters. */
+static int write_flags(const lspo_grid_group_t *group, const lspo_policy_t *policy, const char *more,
+                       char flags[FLAGS_BYTES])
 {
-    char flags[FLAGS_BYTES];
-    snprintf(flags, sizeof flags, "%s --policy native", cell->group->flags);
-    return predict_cell(forecast, flags, cell);
+    snprintf(flags, FLAGS_BYTES, "%s", group->flags);
+    lspo_policy_drop_foreign(policy, flags);
+    size_t used = strlen(flags);
+    return (int)used + snprintf(flags + used, FLAGS_BYTES - used, " %s", more);
 }
 
-static lspo_status_t predict_grid_cell(const forecast_t *forecast, const char *policy_flags, lspo_cell_t *cell)
+static lspo_status_t native_flags(const lspo_grid_group_t *group, char flags[FLAGS_BYTES])
+{
+    const lspo_policy_t *native;
+    lspo_status_t status = lspo_policy_find("native", &native);
+    if (status == LSPO_OK)
+        write_flags(group, native, "--policy native", flags);
+    return status;
+}
+
+static lspo_status_t predict_grid_cell(const forecast_t *forecast, const lspo_grid_cell_t *asked, lspo_cell_t *cell)
 {
     const lspo_grid_group_t *group = cell->group;
-    char flags[FLAGS_BYTES];
-    if (group->rates_of != NULL)
-        snprintf(flags, sizeof flags, "%s --policy %s", group->flags, group->rates_of->name);
-    else
-        snprintf(flags, sizeof flags, "%s %s", group->flags, policy_flags);
+    char flags[FLAGS_BYTES], of_rates[64];
+    if (group->rates_of != NULL) {
+        snprintf(of_rates, sizeof of_rates, "--policy %s", group->rates_of->name);
+        write_flags(group, group->rates_of, of_rates, flags);
+    } else {
+        write_flags(group, asked->policy, asked->flags, flags);
+    }
     lspo_status_t status = set_rates(forecast, flags, cell);
     if (status != LSPO_OK)
         return status;
-    int used = snprintf(flags, sizeof flags, "%s %s", group->flags, policy_flags);
+    int used = write_flags(group, asked->policy, asked->flags, flags);
     if (group->link_share > 0 || group->link_Bps > 0)
         used += snprintf(flags + used, sizeof flags - (size_t)used, " --link %.0fB/s", cell->link_Bps);
     if (group->cpu_share > 0 || group->cpu_pps > 0)
@@ -200,20 +217,29 @@ static lspo_status_t predict_grid_cell(const forecast_t *forecast, const char *p
     return predict_cell(forecast, flags, cell);
 }
 
-/* The native cell of the group's workload; the next free cell becomes it where there is none yet. */
+/* The native cell of the group's workload; the next free cell becomes it where there is none yet.  Groups that differ
+ * only in flags that native does not have share it. */
 static lspo_status_t find_native(const forecast_t *forecast, uint32_t group_index, lspo_cells_t *cells,
                                  uint32_t *native_out)
 {
     const lspo_grid_group_t *group = &forecast->grid->groups[group_index];
-    for (uint32_t i = 0; i < cells->count; i++)
-        if (cells->cells[i].number == 0 && strcmp(cells->cells[i].group->flags, group->flags) == 0) {
+    char flags[FLAGS_BYTES], others[FLAGS_BYTES];
+    lspo_status_t status = native_flags(group, flags);
+    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++) {
+        if (cells->cells[i].number > 0)
+            continue;
+        status = native_flags(cells->cells[i].group, others);
+        if (status == LSPO_OK && strcmp(others, flags) == 0) {
             *native_out = i;
             return LSPO_OK;
         }
+    }
+    if (status != LSPO_OK)
+        return status;
     uint32_t native = cells->count++;
     cells->cells[native] = (lspo_cell_t){.group = group, .group_number = group_index + 1, .native = native};
     *native_out = native;
-    return predict_native(forecast, &cells->cells[native]);
+    return predict_cell(forecast, flags, &cells->cells[native]);
 }
 
 static lspo_status_t predict_in_order(const forecast_t *forecast, lspo_cells_t *cells)
@@ -228,7 +254,7 @@ static lspo_status_t predict_in_order(const forecast_t *forecast, lspo_cells_t *
                                   .group_number = group_index + 1,
                                   .number = i + 1,
                                   .native = native};
-            status = predict_grid_cell(forecast, grid->cells[i].flags, cell);
+            status = predict_grid_cell(forecast, &grid->cells[i], cell);
         }
         /* The cause has been logged without its place, which the flags do not know. */
         if (status != LSPO_OK)

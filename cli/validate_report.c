@@ -26,29 +26,17 @@ static const char *milliseconds(double seconds, char buffer[16])
     return buffer;
 }
 
-/* "lsp 64 8", "lora 16", "zero" */
-static void describe_policy(const lspo_outcome_t *outcome, char *buffer, size_t buffer_bytes)
-{
-    if (outcome->subspace != LSPO_MISSING)
-        snprintf(buffer, buffer_bytes, "%s %" PRIu64 " %" PRIu64, outcome->policy, outcome->subspace, outcome->nnz);
-    else if (outcome->rank != LSPO_MISSING)
-        snprintf(buffer, buffer_bytes, "%s %" PRIu64, outcome->policy, outcome->rank);
-    else
-        snprintf(buffer, buffer_bytes, "%s", outcome->policy);
-}
-
 static void print_cells(const lspo_verdict_t *verdict, FILE *file)
 {
-    char policy[64], measured[16], predicted[16], error[16], slowdown[16], naive[16], lanes[16], noise[16];
+    char measured[16], predicted[16], error[16], slowdown[16], naive[16], lanes[16], noise[16];
     fprintf(file, "%4s %-10s %-16s %-9s %-4s %11s %11s %8s %8s %8s %8s %8s %7s\n", "cell", "model", "policy", "tokens",
             "by", "measured", "predicted", "error", "slowdown", "naive", "lanes", "again", "visits");
     for (uint32_t i = 0; i < verdict->count; i++) {
         const lspo_outcome_t *it = &verdict->outcomes[i];
         char tokens[48];
-        describe_policy(it, policy, sizeof policy);
         snprintf(tokens, sizeof tokens, "%" PRIu64 "x%" PRIu64, it->batch, it->sequence);
         fprintf(file, "%4" PRIu64 " %-10s %-16s %-9s %-4s %11s %11s %8s %8s %8s %8s %8s %5" PRIu64 "%s\n", it->cell,
-                it->model, policy, tokens, it->bound, milliseconds(it->measured_s, measured),
+                it->model, it->title, tokens, it->bound, milliseconds(it->measured_s, measured),
                 milliseconds(it->predicted_s, predicted), percent(it->error, true, error),
                 percent(it->slowdown_error, true, slowdown), percent(it->naive_error, true, naive),
                 percent(it->lanes_error, true, lanes), percent(it->noise, false, noise), it->visits,

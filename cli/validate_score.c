@@ -1,5 +1,6 @@
 /* validate_score.c - from predictions and measurements to errors: a cell each, then a predictor each. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,12 +16,26 @@ static double error_of(double predicted, double measured)
     return predicted / measured - 1;
 }
 
+/* Of what may follow the policy's name in a grid, what is a column of the cells. */
+static void write_title(const lspo_plan_t *plan, char *title, size_t capacity)
+{
+    const lspo_parameters_t *own = plan->policy->parameters;
+    size_t used = (size_t)snprintf(title, capacity, "%s", plan->policy->name);
+    for (size_t i = 0; own != NULL && i < own->count && used < capacity; i++) {
+        const lspo_parameter_t *parameter = own->uses[i].parameter;
+        char value[32];
+        if (!own->uses[i].in_grid || parameter->column == 0)
+            continue;
+        lspo_parameter_format(parameter, lspo_policy_value(plan->policy, &plan->workload, parameter), value,
+                              sizeof value);
+        used += (size_t)snprintf(title + used, capacity - used, " %s", value);
+    }
+}
+
 static void fill_plan(const lspo_cell_t *cell, lspo_outcome_t *outcome)
 {
     const lspo_plan_t *plan = cell->plan;
     const lspo_workload_t *workload = &plan->workload;
-    bool subspace = plan->gradient_form == LSPO_FORM_SUBSPACE;
-    bool ranked = plan->gradient_form == LSPO_FORM_ADAPTER || plan->gradient_form == LSPO_FORM_LOWRANK;
     outcome->cell = cell->number;
     outcome->group = cell->group_number;
     outcome->group_name = cell->group->name;
@@ -31,9 +46,8 @@ static void fill_plan(const lspo_cell_t *cell, lspo_outcome_t *outcome)
     outcome->batch = workload->batch;
     outcome->sequence = workload->sequence;
     outcome->iterations = workload->iterations;
-    outcome->subspace = subspace ? workload->subspace : LSPO_MISSING;
-    outcome->nnz = subspace ? workload->nnz : LSPO_MISSING;
-    outcome->rank = ranked ? workload->rank : LSPO_MISSING;
+    lspo_own_cells_fill(plan, outcome->own);
+    write_title(plan, outcome->title, sizeof outcome->title);
     outcome->bound = cell->bound == LSPO_LANE_GPU ? "gpu" : cell->bound == LSPO_LANE_CPU ? "cpu" : "link";
     outcome->link_Bps = cell->link_Bps;
     outcome->cpu_pps = cell->cpu_pps;

@@ -76,6 +76,17 @@ policies() {
     "$LSPO" list policies --format csv | awk_csv "$experiments_dir/field.awk" -v name=name
 }
 
+# own_flags POLICY --NAME VALUE...: those of these flags that the policy has, a word a line.
+own_flags() {
+    local policy=$1 own
+    shift
+    own=$("$LSPO" show policy "$policy" --format csv | awk_csv "$experiments_dir/field.awk" -v name=option) || return
+    while [ $# -gt 1 ]; do
+        ! grep -qx -- "${1#--}" <<< "$own" || printf '%s\n' "$1" "$2"
+        shift 2
+    done
+}
+
 # A rate for a title: rate 123456789 B/s is 123 MB/s.
 rate() {
     awk -v value="$1" -v unit="$2" 'BEGIN {

@@ -212,6 +212,9 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     st = lspo_workload_check(workload, model);
     if (st != LSPO_OK)
         return st;
+    st = lspo_policy_check(policy, model, workload);
+    if (st != LSPO_OK)
+        return st;
     lspo_plan_t *plan = calloc(1, sizeof *plan);
     if (!plan)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");

@@ -49,11 +49,9 @@ uint32_t lspo_policy_period_of(const lspo_policy_t *policy, uint32_t value)
 
 uint32_t lspo_policy_period(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
-    if (policy->period_flag == NULL)
+    if (policy->period == NULL)
         return 1;
-    uint32_t value;
-    memcpy(&value, (const char *)workload + policy->period_offset_bytes, sizeof value);
-    return lspo_policy_period_of(policy, value);
+    return lspo_policy_period_of(policy, *(const uint32_t *)lspo_policy_value(policy, workload, policy->period));
 }
 
 uint32_t lspo_policy_staleness(const lspo_policy_t *policy, const lspo_workload_t *workload)
@@ -98,6 +96,21 @@ const char *lspo_semantics_name(lspo_semantics_t semantics)
         return "compressed";
     case LSPO_SEMANTICS_OTHER:
         return "other";
+    }
+    return "?";
+}
+
+const char *lspo_semantics_help(lspo_semantics_t semantics)
+{
+    switch (semantics) {
+    case LSPO_SEMANTICS_EXACT:
+        return "the same updates as native, bit for bit on one device";
+    case LSPO_SEMANTICS_STALE:
+        return "updates come some steps late";
+    case LSPO_SEMANTICS_COMPRESSED:
+        return "gradients or updates live in a smaller space than the weights";
+    case LSPO_SEMANTICS_OTHER:
+        return "another optimizer than Adam on all weights at once";
     }
     return "?";
 }

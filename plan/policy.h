@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "plan/build.h"
+#include "plan/parameter.h"
 #include "plan/plan.h"
 
 typedef enum {
@@ -22,17 +23,16 @@ struct lspo_policy {
     const char *help;     /* one line */
     const char *citation; /* where it is described; NULL for a baseline of ours */
     lspo_semantics_t semantics;
-    uint32_t staleness_steps; /* at the default workload; lspo_policy_staleness() has it for any other */
-    /* The flag, without "--", that says after how many steps an iteration's work repeats, and where its value
-     * (uint32_t) is in the workload; NULL: every step is alike. */
-    const char *period_flag;
-    size_t period_offset_bytes;
+    uint32_t staleness_steps;            /* at the default workload; lspo_policy_staleness() has it for any other */
+    const char *example;                 /* a command, for help */
+    const lspo_parameters_t *parameters; /* its own; NULL: it has none */
+    /* The parameter (U32) that says after how many steps an iteration's work repeats; NULL: every step is alike. */
+    const lspo_parameter_t *period;
     /* zenflow: updates come up to so many periods, less one step, late; and steps repeat after as many. */
     uint32_t stale_periods;
     const char *period_work; /* what comes once a period, for people */
     const char *clip_help;   /* which gradient's norm --clip bounds, and what it costs the schedule */
     bool train_rest_default;
-    bool uses_transition;
     bool dense_sketches; /* projectors are written out and multiplied as dense matrices, kernels/sketch.h */
     lspo_gradient_form_t gradient_form;
     lspo_return_form_t return_form;
@@ -57,9 +57,27 @@ static inline lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
     return workload;
 }
 
+/* The policy's row with that key (text of `length` characters), or of that parameter; NULL: it has none. */
+const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, const char *key, size_t length);
+const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const lspo_parameter_t *parameter);
+/* Where a policy's value is in its workload; NULL: the policy has no such parameter. */
+const void *lspo_policy_value(const lspo_policy_t *policy, const lspo_workload_t *workload,
+                              const lspo_parameter_t *parameter);
+void *lspo_policy_slot(const lspo_policy_t *policy, lspo_workload_t *workload, const lspo_parameter_t *parameter);
+
+/* Every parameter that any policy has, each once, in the order of policies and of their tables; NULL behind the last. */
+const lspo_parameter_t *lspo_policies_parameter(size_t index);
+
+/* Give the policy's own parameters their defaults.  `training`: as `lspo train` has them. */
+void lspo_policy_set_defaults(const lspo_policy_t *policy, const lspo_model_t *model, bool training,
+                              lspo_workload_t *workload);
+/* Are its values within their limits?  The message names flag, value and allowed range. */
+lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model,
+                                const lspo_workload_t *workload);
+
 /* Steps after which an iteration's work repeats, at least 1. */
 uint32_t lspo_policy_period(const lspo_policy_t *policy, const lspo_workload_t *workload);
-/* The same of a policy with a period_flag, from that flag's value. */
+/* The same of a policy with a period, from that parameter's value. */
 uint32_t lspo_policy_period_of(const lspo_policy_t *policy, uint32_t value);
 /* Steps by which an update may be late. */
 uint32_t lspo_policy_staleness(const lspo_policy_t *policy, const lspo_workload_t *workload);
@@ -74,5 +92,7 @@ uint32_t lspo_policy_warmup(const lspo_policy_t *policy, const lspo_workload_t *
 uint32_t lspo_policy_iterations(const lspo_policy_t *policy, const lspo_workload_t *workload);
 
 const char *lspo_semantics_name(lspo_semantics_t semantics);
+/* What the word means, for people. */
+const char *lspo_semantics_help(lspo_semantics_t semantics);
 
 #endif

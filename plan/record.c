@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/units.h"
 #include "plan/workload.h"
 
 size_t lspo_record_field_bytes(const lspo_record_field_t *field)
@@ -23,10 +24,11 @@ size_t lspo_record_field_bytes(const lspo_record_field_t *field)
     return sizeof(uint32_t);
 }
 
-void lspo_record_format(const lspo_record_field_t *field, const void *record, char *text, size_t capacity)
+void lspo_record_format_value(lspo_record_kind_t kind, const char *const *names, const void *value, char *text,
+                              size_t capacity)
 {
-    const void *value = (const char *)record + field->offset_bytes;
-    switch (field->kind) {
+    char number[64];
+    switch (kind) {
     case LSPO_RECORD_U32:
         snprintf(text, capacity, "%" PRIu32, *(const uint32_t *)value);
         break;
@@ -37,16 +39,22 @@ void lspo_record_format(const lspo_record_field_t *field, const void *record, ch
         snprintf(text, capacity, "%" PRIu64, *(const uint64_t *)value);
         break;
     case LSPO_RECORD_REAL:
-        snprintf(text, capacity, "%.17g", *(const double *)value);
+        snprintf(text, capacity, "%s",
+                 lspo_format_quantity_exact(*(const double *)value, LSPO_UNIT_NONE, number, sizeof number));
         break;
     case LSPO_RECORD_BOOL:
         snprintf(text, capacity, "%s", *(const bool *)value ? "on" : "off");
         break;
     case LSPO_RECORD_NAMED:
-        snprintf(text, capacity, "%s", field->names[*(const unsigned *)value]);
+        snprintf(text, capacity, "%s", names[*(const unsigned *)value]);
         break;
     case LSPO_RECORD_SCALE:
         lspo_loss_scale_format(*(const double *)value, text, capacity);
         break;
     }
+}
+
+void lspo_record_format(const lspo_record_field_t *field, const void *record, char *text, size_t capacity)
+{
+    lspo_record_format_value(field->kind, field->names, (const char *)record + field->offset_bytes, text, capacity);
 }

@@ -31,6 +31,9 @@ typedef enum {
 
 enum { LSPO_TRANSITION_AUTO = -1 };
 
+/* Limits of counts of steps and of micro-batches per step. */
+enum { LSPO_STEPS_MAX = 1000000, LSPO_MICROS_MAX = 65535 };
+
 /* Of loss_scale, which is otherwise a power of two: the format of the gradients decides; it follows the norms. */
 enum { LSPO_LOSS_SCALE_AUTO = 0, LSPO_LOSS_SCALE_DYNAMIC = -1 };
 

@@ -4,15 +4,29 @@
 
 #include "sim/fit.h"
 
+/* The policy's own values, and the iterations, which follow from them. */
+static lspo_status_t prepare(const lspo_choose_options_t *options, const lspo_policy_t *policy,
+                             lspo_workload_t *workload)
+{
+    lspo_status_t status = LSPO_OK;
+    if (options->prepare != NULL)
+        status = options->prepare(options->prepare_context, policy, workload);
+    else
+        lspo_policy_set_defaults(policy, options->model, false, workload);
+    if (status == LSPO_OK && workload->iterations == 0)
+        workload->iterations = lspo_policy_iterations(policy, workload);
+    return status;
+}
+
 static lspo_status_t judge(const lspo_choose_options_t *options, const lspo_policy_t *policy, lspo_choice_t *choice_out)
 {
     const lspo_machine_t *machine = options->machine;
     lspo_fit_question_t question = {options->model, options->workload, policy, machine};
     lspo_choice_t choice = {.policy = policy};
     lspo_plan_t *plan = NULL;
-    if (question.workload.iterations == 0)
-        question.workload.iterations = lspo_policy_iterations(policy, &question.workload);
-    lspo_status_t status = lspo_fit_largest_batch(&question, &choice.largest_batch);
+    lspo_status_t status = prepare(options, policy, &question.workload);
+    if (status == LSPO_OK)
+        status = lspo_fit_largest_batch(&question, &choice.largest_batch);
     if (status != LSPO_OK)
         return status;
     if (options->largest_batch)

@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"
-#include "base/status.h"
 #include "plan/workload.h"
 #include "sim/sim.h"
 
@@ -18,6 +18,9 @@ typedef struct {
     lspo_workload_t workload; /* iterations 0: as each policy takes them, lspo_policy_iterations() */
     bool exact_only;
     bool largest_batch; /* each policy at the largest batch that fits, in place of the workload's */
+    /* Gives the workload the policy's own values; NULL: the policy's defaults. */
+    lspo_status_t (*prepare)(void *context, const lspo_policy_t *policy, lspo_workload_t *workload);
+    void *prepare_context;
     /* After each policy; may be NULL. */
     void (*progress)(void *context, const char *label, uint32_t done, uint32_t of);
     void *progress_context;

@@ -1,5 +1,7 @@
 #include "sim/fit.h"
 
+#include "plan/policies/shared.h"
+
 #include <math.h>
 
 #include "sim/memory.h"
@@ -123,7 +125,7 @@ lspo_status_t lspo_fit_largest_batch(const lspo_fit_question_t *question, uint32
     search_t search = {.question = *question};
     /* Choosing the transition takes many times as long as asking whether one plan fits: once near the answer. */
     find_edge(&search, most, question->workload.batch);
-    if (search.status == LSPO_OK && question->policy->uses_transition &&
+    if (search.status == LSPO_OK && lspo_policy_use(question->policy, &lspo_parameter_transition) != NULL &&
         question->workload.transition == LSPO_TRANSITION_AUTO) {
         search.tunes = true;
         find_edge(&search, most, search.low);

@@ -1,5 +1,6 @@
 #include "sim/tune.h"
 
+#include "plan/policies/shared.h"
 #include "sim/trial.h"
 
 enum { TRIAL_ITERATIONS = 8, TRIALS_MAX = 64 };
@@ -59,13 +60,15 @@ static lspo_status_t search_stage(search_t *search)
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
 {
-    if (!policy->uses_transition || workload->transition != LSPO_TRANSITION_AUTO)
+    if (lspo_policy_use(policy, &lspo_parameter_transition) == NULL || workload->transition != LSPO_TRANSITION_AUTO)
         return lspo_plan_build(model, workload, policy, plan_out);
 
     /* What the user gave is judged before anything derived from it. */
     lspo_status_t status = lspo_model_check(model);
     if (status == LSPO_OK)
         status = lspo_workload_check(workload, model);
+    if (status == LSPO_OK)
+        status = lspo_policy_check(policy, model, workload);
     if (status != LSPO_OK)
         return status;
     search_t search = {.model = model, .policy = policy, .machine = machine, .workload = *workload};

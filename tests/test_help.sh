@@ -34,6 +34,24 @@ while read -r page; do
     lspo help $page --man | grep -q '^\.SH NAME$' || complain "lspo help $page --man is no man page"
 done < <(lspo help --pages)
 
+# ---- every policy ----
+options=0
+while read -r policy; do
+    lspo help "$policy" >"$scratch/help"
+    grep -q '^  semantics ' "$scratch/help" && grep -q '^  citation ' "$scratch/help" || complain "lspo help $policy says too little"
+    sed '1d; /^examples:$/,/^$/d' "$scratch/help" | awk -v page="$policy" 'length > 80 { print page ": " $0 }' >"$scratch/long"
+    [ ! -s "$scratch/long" ] || complain "longer than 80 columns: $(cat "$scratch/long")"
+    lspo help "$policy" --man | grep -q '^\.SH NAME$' || complain "lspo help $policy --man is no man page"
+    lspo show policy "$policy" --format table | cmp -s - "$scratch/help" || complain "lspo show policy $policy is not lspo help $policy"
+    own=$(lspo show policy "$policy" --format csv | tail -n +2 | cut -d, -f1)
+    for name in $own; do
+        options=$((options + 1))
+        grep -q "^  --$name " "$scratch/help" || complain "lspo help $policy: no --$name"
+        ! lspo sim --help | grep -q "^  --$name " || complain "lspo sim --help: --$name is $policy's own"
+    done
+done < <(lspo help --policies)
+[ "$options" -gt 30 ] || complain "only $options options of policies were found"
+
 # ---- every example, with the files that it names ----
 mkdir "$scratch/work"
 cd "$scratch/work"
@@ -62,7 +80,7 @@ while read -r example; do
     { timeout -s KILL 1 bash -c "$example" >"$scratch/output" 2>&1 </dev/null || code=$?; } 2>/dev/null
     # 0; killed while at work; no GPU here; a viewer that is not installed.
     case $code in 0 | 137 | 3 | 127) ;; *) complain "exit $code: $example: $(tail -3 "$scratch/output")" ;; esac
-done < <(lspo help | sed -n '/^examples:$/,/^$/s/^  //p'; lspo help --pages | while read -r page; do examples_of "$page"; done)
+done < <(lspo help | sed -n '/^examples:$/,/^$/s/^  //p'; lspo help --pages | while read -r page; do examples_of "$page"; done; lspo help --policies | while read -r page; do examples_of "$page"; done)
 [ "$count" -gt 30 ] || complain "only $count examples were found"
 
 # ---- exit codes ----
@@ -93,6 +111,10 @@ expect "llama-3b llama-7b " choose --machine rtx4090 --model llama
 expect "bf16 fp16 fp32 " run --precision ""
 expect "cuda host " calibrate --device ""
 expect "--export --export-weights " train --exp
+expect "--seed --select-every --sequence --set " sim --policy zenflow --se
+expect "--seed --select-every --sequence --set " sim --policy=zenflow --se
+expect "--seed --sequence --set " sim --se
+expect "normal sign " sim --policy lsp --projector-values ""
 expect "csv json table " list policies --format ""
 expect "devices machines models policies " list ""
 expect "exit-codes " help exit

@@ -10,22 +10,22 @@ allowed() {
     case $1 in
     base) ;;
     kernels) echo base ;;
-    plan | plan/policies) echo base plan ;;
-    traces) echo base plan ;;
-    traces/import) echo base plan traces ;;
-    sim) echo base plan traces ;;
-    real/machine) echo base plan traces ;;
-    real/device) echo base plan kernels real/machine ;;
-    real/execute) echo base plan traces real/machine real/device ;;
-    real/transformer) echo base plan kernels real/device real/execute ;;
+    plan | plan/policies) echo base plan plan plan/policies/policies ;;
+    traces) echo base plan plan plan/policies/policies ;;
+    traces/import) echo base plan plan plan/policies/policies traces ;;
+    sim) echo base plan plan plan/policies/policies traces ;;
+    real/machine) echo base plan plan plan/policies/policies traces ;;
+    real/device) echo base plan plan plan/policies/policies kernels real/machine ;;
+    real/execute) echo base plan plan plan/policies/policies traces real/machine real/device ;;
+    real/transformer) echo base plan plan plan/policies/policies kernels real/device real/execute ;;
     real/tokenizer) echo base ;;
-    real/formats) echo base plan kernels real/tokenizer ;;
+    real/formats) echo base plan plan plan/policies/policies kernels real/tokenizer ;;
     real/data) echo base kernels real/tokenizer ;;
-    real/session) echo base plan kernels real/device real/execute real/transformer real/data ;;
-    real/methods) echo base plan kernels real/device real/execute real/transformer real/data real/session ;;
-    real/train) echo base plan traces kernels real/machine real/device real/execute real/transformer real/formats real/data real/session real/methods ;;
-    real/calibrate) echo base plan traces kernels real/machine real/device real/execute real/transformer real/train ;;
-    cli) echo base plan traces traces/import sim real/machine real/device real/tokenizer real/formats real/data real/train real/calibrate ;;
+    real/session) echo base plan plan/policies kernels real/device real/execute real/transformer real/data ;;
+    real/methods) echo base plan plan/policies kernels real/device real/execute real/transformer real/data real/session ;;
+    real/train) echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer real/formats real/data real/session real/methods ;;
+    real/calibrate) echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer real/train ;;
+    cli) echo base plan plan/policies traces traces/import sim real/machine real/device real/tokenizer real/formats real/data real/train real/calibrate ;;
     esac
 }
 folders='base kernels plan plan/policies traces traces/import sim real/machine real/device real/execute real/transformer

@@ -37,10 +37,19 @@ fail() {
     exit 1
 }
 
+# own POLICY: its own flags.
+own() {
+    case $1 in
+    lsp) echo --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 ;;
+    lora) echo --rank 4 ;;
+    esac
+}
+
 # Its shell becomes the program, so that a signal to the background job reaches it.
 become() {
+    # shellcheck disable=SC2046
     exec "$program" train --model model.ini --data text.txt --steps "$steps" --batch 2 --sequence 64 --iterations 4 \
-        --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 --rank 4 --warmup-steps 5 --eval-every 15 --clip 1 \
+        $(own "$1") --warmup-steps 5 --eval-every 15 --clip 1 \
         --weight-decay 0.01 --learning-rate 3e-3 --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "$1" "${@:3}"
 }
 train() {

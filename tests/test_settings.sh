@@ -112,15 +112,39 @@ END
 
 sed -i "s/THREADS/$(($(nproc) > 2 ? 2 : 1))/" flags # as many as this machine has cores for
 
-for flag in $("$program" train --help | grep -oE '^  (-., )?--[a-z-]+' | sed 's/.*--//'); do
+own() {
+    "$program" show policy "$1" --format csv | tail -n +2 | cut -d, -f1
+}
+{
+    "$program" train --help | grep -oE '^  (-., )?--[a-z-]+' | sed 's/.*--//'
+    for policy in $("$program" help --policies); do own "$policy"; done
+} | sort -u >every.flag
+[ "$(wc -l <every.flag)" -gt 55 ] || fail "only $(wc -l <every.flag) flags were found"
+while read -r flag; do
     grep -q "^$flag " flags || fail "--$flag: is a resumed training the same with another value?  Say it in this test"
-done
+done <every.flag
+
+cat >own.values <<'END'
+subspace 16
+nnz 4
+check-every 3
+fit-steps 4
+rank 4
+project-every 2
+update-every 2
+select-every 2
+switch-every 2
+END
 
 # Flags given twice: the last counts.
 train() {
+    local flags="" name value
+    while read -r name value; do
+        ! own "$1" | grep -qx "$name" || flags+=" --$name $value"
+    done <own.values
+    # shellcheck disable=SC2086
     "$program" train --model model.ini --policy "$1" --data text.txt --steps 8 --batch 2 --sequence 32 --iterations 4 \
-        --subspace 16 --nnz 4 --check-every 3 --fit-steps 4 --rank 4 --project-every 2 --update-every 2 --select-every 2 \
-        --switch-every 2 --learning-rate 3e-3 --checkpoint-every 4 --keep 4 --format csv "${@:2}"
+        $flags --learning-rate 3e-3 --checkpoint-every 4 --keep 4 --format csv "${@:2}"
 }
 
 last=step-0000000008

@@ -61,7 +61,10 @@ for family in llama bert; do
     model=llama.ini data=squares.txt
     [ $family = llama ] || model=classifier.ini data=opinions.jsonl
     for policy in zero lora; do
-        lspo train --model $model --policy $policy --rank 4 --data $data --sequence 48 --steps 8 --learning-rate 3e-3 \
+        rank=
+        [ $policy = zero ] || rank="--rank 4"
+        # shellcheck disable=SC2086
+        lspo train --model $model --policy $policy $rank --data $data --sequence 48 --steps 8 --learning-rate 3e-3 \
             --export $family-$policy --format csv >first.csv
         lspo train --model $family-$policy --policy native --data $data --sequence 48 --steps 1 --format csv >again.csv
         awk -v a="$(field first.csv held_out_after)" -v b="$(field again.csv held_out_before)" \

@@ -170,9 +170,9 @@ static uint32_t period_of(const lspo_trace_t *trace)
     const char *name = lspo_trace_meta(trace, "policy");
     for (uint32_t i = 0; name && i < lspo_policy_count(); i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
-        if (strcmp(policy->name, name) != 0 || !policy->period_flag)
+        if (strcmp(policy->name, name) != 0 || policy->period == NULL)
             continue;
-        const char *value = lspo_trace_meta(trace, policy->period_flag);
+        const char *value = lspo_trace_meta(trace, policy->period->key);
         uint64_t number = value ? strtoul(value, NULL, 10) : 0;
         return lspo_policy_period_of(policy, number < UINT32_MAX ? (uint32_t)number : UINT32_MAX);
     }

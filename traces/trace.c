@@ -104,86 +104,51 @@ lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const ch
     return status;
 }
 
-static const char *train_rest_name(lspo_train_rest_t train_rest)
-{
-    return train_rest == LSPO_TRAIN_REST_ON ? "on" : train_rest == LSPO_TRAIN_REST_OFF ? "off" : "auto";
-}
-
 double lspo_trace_core_share(const lspo_trace_t *trace)
 {
     const char *share = lspo_trace_meta(trace, "gpu core share");
     return share ? strtod(share, NULL) : 1;
 }
 
-lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *plan)
+static lspo_status_t describe_workload(lspo_trace_t *trace, const lspo_workload_t *workload)
 {
-    const lspo_workload_t *w = &plan->workload;
-    struct {
-        const char *key;
+    for (size_t i = 0; i < lspo_workload_field_count; i++) {
         char value[LSPO_SOURCE_BYTES];
-    } entries[] = {{.key = "version"},      {.key = "model"},
-                   {.key = "policy"},       {.key = "batch"},
-                   {.key = "sequence"},     {.key = "precision"},
-                   {.key = "transfer"},     {.key = "checkpointing"},
-                   {.key = "iterations"},   {.key = "accumulation"},
-                   {.key = "clip"},         {.key = "train-rest"},
-                   {.key = "subspace"},     {.key = "nnz"},
-                   {.key = "rank"},         {.key = "project-every"},
-                   {.key = "transition"},   {.key = "gradient-buffers"},
-                   {.key = "swap-slots"},   {.key = "resident-blocks"},
-                   {.key = "seed"},         {.key = "learning-rate"},
-                   {.key = "check-every"},  {.key = "bias-threshold"},
-                   {.key = "fit-steps"},    {.key = "switch-every"},
-                   {.key = "weight-decay"}, {.key = "fit-beta"},
-                   {.key = "fit-batches"},  {.key = "projector-values"},
-                   {.key = "projectors"},   {.key = "critical"},
-                   {.key = "update-every"}, {.key = "select-every"},
-                   {.key = "loss-scale"}};
-    uint32_t i = 0;
-#define PUT(...) snprintf(entries[i].value, sizeof entries[i].value, __VA_ARGS__), i++
-    PUT("%s", PACKAGE_VERSION);
-    PUT("%s", plan->model.name);
-    PUT("%s", plan->policy ? plan->policy->name : "none");
-    PUT("%" PRIu32, w->batch);
-    PUT("%" PRIu32, w->sequence);
-    PUT("%s", lspo_precision_name(w->precision));
-    PUT("%s", lspo_precision_name(w->transfer));
-    PUT("%s", w->checkpointing ? "on" : "off");
-    PUT("%" PRIu32, w->iterations);
-    PUT("%" PRIu32, w->accumulation);
-    PUT("%.9g", w->clip_norm);
-    PUT("%s", train_rest_name(w->train_rest));
-    PUT("%" PRIu32, w->subspace);
-    PUT("%" PRIu32, w->nnz);
-    PUT("%" PRIu32, w->rank);
-    PUT("%" PRIu32, w->project_every);
-    PUT("%" PRId32, w->transition);
-    PUT("%" PRIu32, w->gradient_buffers);
-    PUT("%" PRIu32, w->swap_slots);
-    PUT("%" PRIu32, w->resident_blocks);
-    PUT("%" PRIu64, w->seed);
-    PUT("%.9g", w->learning_rate);
-    PUT("%" PRIu32, w->check_every);
-    PUT("%.9g", w->bias_threshold);
-    PUT("%" PRIu32, w->fit_steps);
-    PUT("%" PRIu32, w->switch_every);
-    PUT("%.9g", w->weight_decay);
-    PUT("%.9g", w->fit_beta);
-    PUT("%" PRIu32, w->fit_batches);
-    PUT("%s", w->projector_values == LSPO_PROJECTOR_SIGN ? "sign" : "normal");
-    PUT("%s", w->projectors == LSPO_PROJECTORS_SHAPE ? "shape" : "weight");
-    PUT("%.9g", w->critical_fraction);
-    PUT("%" PRIu32, w->update_every);
-    PUT("%" PRIu32, w->select_every);
-    lspo_loss_scale_format(w->loss_scale, entries[i].value, sizeof entries[i].value);
-    i++;
-#undef PUT
-    for (uint32_t entry = 0; entry < i; entry++) {
-        lspo_status_t status = lspo_trace_set_meta(trace, entries[entry].key, entries[entry].value);
+        if (lspo_workload_fields[i].hidden)
+            continue;
+        lspo_record_format(&lspo_workload_fields[i], workload, value, sizeof value);
+        lspo_status_t status = lspo_trace_set_meta(trace, lspo_workload_fields[i].name, value);
         if (status != LSPO_OK)
             return status;
     }
     return LSPO_OK;
+}
+
+static lspo_status_t describe_policy(lspo_trace_t *trace, const lspo_plan_t *plan)
+{
+    const lspo_parameters_t *own = plan->policy->parameters;
+    for (size_t i = 0; own != NULL && i < own->count; i++) {
+        const lspo_parameter_t *parameter = own->uses[i].parameter;
+        char value[LSPO_SOURCE_BYTES];
+        lspo_parameter_format(parameter, lspo_policy_value(plan->policy, &plan->workload, parameter), value,
+                              sizeof value);
+        lspo_status_t status = lspo_trace_set_meta(trace, parameter->key, value);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *plan)
+{
+    lspo_status_t status = lspo_trace_set_meta(trace, "version", PACKAGE_VERSION);
+    if (status == LSPO_OK)
+        status = lspo_trace_set_meta(trace, "model", plan->model.name);
+    if (status == LSPO_OK)
+        status = lspo_trace_set_meta(trace, "policy", plan->policy != NULL ? plan->policy->name : "none");
+    if (status == LSPO_OK)
+        status = describe_workload(trace, &plan->workload);
+    return status == LSPO_OK && plan->policy != NULL ? describe_policy(trace, plan) : status;
 }
 
 /* Rows */

@@ -40,8 +40,9 @@ rank_of() {
 
 # fine_tune METHOD POLICY RATE FLAGS...
 fine_tune() {
-    local method=$1 policy=$2 rate=$3 step_s steps
+    local method=$1 policy=$2 rate=$3 own step_s steps
     shift 3
+    mapfile -t own < <(own_flags "$policy" --nnz 4 --subspace 512 --rank 16)
     step_s=$(simulated "$policy" iteration_s "$@")
     steps=$(awk -v budget=$budget_s -v step="$step_s" 'BEGIN { n = int(budget / step); print (n > 8 ? n : 8) }')
     case $method in
@@ -58,7 +59,7 @@ fine_tune() {
         append "$out/curves.csv" "$out/metrics.csv" "$method" "$seed"
         # A step of the same schedule on the paper's laptop, where d is 512.
         "$LSPO" join --metrics "$out/metrics.csv" --model gpt2-774m --machine paper-laptop --policy "$policy" --batch 4 \
-            --sequence 512 --evaluated --format csv --nnz 4 --subspace 512 --rank 16 > "$out/join.csv" 2> "$out/err" ||
+            --sequence 512 --evaluated --format csv "${own[@]}" > "$out/join.csv" 2> "$out/err" ||
             { cat "$out/err" >&2; die "join failed"; } # that its steps are larger than those trained is meant
         append "$out/joined.csv" "$out/join.csv" "$method" "$seed"
     done

@@ -35,8 +35,9 @@ while read -r model machine batch sequence d r zero_s lsp_s; do
     for policy in zero lsp-paper lsp; do
         measured=$lsp_s
         [ $policy = zero ] && measured=$zero_s
+        mapfile -t own < <(own_flags $policy --subspace "$d" --nnz "$r")
         lspo_row "$out/steps.csv" measured_s "$measured" sim --model "$model" --machine "$machine" --policy $policy \
-            --batch "$batch" --sequence "$sequence" --subspace "$d" --nnz "$r" "${published[@]}"
+            --batch "$batch" --sequence "$sequence" "${own[@]}" "${published[@]}"
     done
 done < <(grid_rows "$here/steps")
 

@@ -3,10 +3,28 @@
  * ones below keep no activations.  Order: plan/plan.h, lspo_plan_trains(). */
 #include "plan/policies.h"
 
+static const lspo_parameter_t switch_every = {
+    .key = "switch-every",
+    .value = "N",
+    .unit = "steps",
+    .help = "steps on one block before the next one has its turn",
+    .kind = LSPO_RECORD_U32,
+    .preset = 50,
+    .low = 1,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_use_t uses[] = {
+    {&switch_every, offsetof(lspo_workload_t, switch_every), false, NULL},
+};
+static const lspo_parameters_t parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+
 const lspo_policy_t lspo_policy_badam = {
     .name = "badam",
     .help = "Adam on the GPU for one block at a time, the others frozen; a new block every --switch-every steps",
     .citation = "Luo, Yu, Li, NeurIPS 2024, arXiv 2404.02827",
+    .example = "lspo sim --policy badam --model llama-7b --machine rtx4090 --switch-every 100",
+    .parameters = &parameters,
     .semantics = LSPO_SEMANTICS_OTHER,
     .clip_help = "norm of the gradient of the block in turn; free",
     .optimizer = LSPO_OPTIMIZER_BLOCK_ADAM,

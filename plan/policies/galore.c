@@ -4,14 +4,33 @@
  * gradients stay on the GPU in such a step until the last micro-batch, as the authors' optimizer keeps them in every
  * step.  Weights with min(m, n) <= r keep their full gradient and take a plain step. */
 #include "plan/policies.h"
+#include "plan/policies/shared.h"
+
+static const lspo_parameter_t project_every = {
+    .key = "project-every",
+    .value = "N",
+    .unit = "steps",
+    .help = "steps between two bases; with --accumulation such a step keeps the blocks' full gradients",
+    .kind = LSPO_RECORD_U32,
+    .preset = 200,
+    .low = 1,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_use_t uses[] = {
+    {&lspo_parameter_rank, offsetof(lspo_workload_t, rank), true, NULL},
+    {&project_every, offsetof(lspo_workload_t, project_every), false, NULL},
+};
+static const lspo_parameters_t parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
 
 const lspo_policy_t lspo_policy_galore = {
     .name = "galore",
     .help = "gradients projected onto their leading singular vectors, Adam there on the GPU",
     .citation = "Zhao et al., ICML 2024, arXiv 2403.03507",
+    .example = "lspo sim --policy galore --model llama-7b --machine rtx4090 --rank 128 --project-every 50",
+    .parameters = &parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
-    .period_flag = "project-every",
-    .period_offset_bytes = offsetof(lspo_workload_t, project_every),
+    .period = &project_every,
     .period_work = "new bases",
     .clip_help = "norm of the projected gradients; free",
     .gradient_form = LSPO_FORM_LOWRANK,

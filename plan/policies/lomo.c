@@ -54,6 +54,7 @@ const lspo_policy_t lspo_policy_lomo = {
     .name = "lomo",
     .help = "plain gradient descent without state, each layer updated on the GPU right behind its backward",
     .citation = "Lv et al., ACL 2024, arXiv 2306.09782",
+    .example = "lspo sim --policy lomo --model llama-7b --machine rtx4090 --clip 1",
     .semantics = LSPO_SEMANTICS_OTHER,
     .clip_help = "norm of the full gradient; costs a second backward pass, the first one finds the norm",
     .train_rest_default = true,

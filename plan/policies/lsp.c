@@ -1,6 +1,7 @@
 /* lsp: LSP-Offload [Alg. 1, Fig. 3d].  Each block's gradient is compressed into its subspace on the GPU; the CPU runs
  * Adam there; the GPU adds P D Q^T.  Scheduled stage by stage around the transition. */
 #include "plan/policies.h"
+#include "plan/policies/shared.h"
 
 static lspo_status_t build(lspo_builder_t *b)
 {
@@ -8,18 +9,167 @@ static lspo_status_t build(lspo_builder_t *b)
     return lspo_build_layerwise(b, b->workload->transition);
 }
 
+static double subspace_of_model(const lspo_parameter_context_t *context)
+{
+    enum { USUAL = 512, BYTES = 256 };
+    const lspo_model_t *model = context->model;
+    uint32_t power = 1;
+    if (model->vocabulary > BYTES && model->width >= USUAL)
+        return USUAL;
+    while (power <= model->width / 4)
+        power *= 2;
+    return power;
+}
+
+static double nnz_of_subspace(const lspo_parameter_context_t *context)
+{
+    return context->workload->subspace < 8 ? context->workload->subspace : 8;
+}
+
+static double subspace_given(const lspo_parameter_context_t *context)
+{
+    return context->workload->subspace;
+}
+
+static double check_every_of_command(const lspo_parameter_context_t *context)
+{
+    return context->training ? 1000 : 0;
+}
+
+static const char *const projectors_names[] = {
+    [LSPO_PROJECTORS_WEIGHT] = "weight", [LSPO_PROJECTORS_SHAPE] = "shape", NULL};
+static const char *const projector_values_names[] = {
+    [LSPO_PROJECTOR_NORMAL] = "normal", [LSPO_PROJECTOR_SIGN] = "sign", NULL};
+
+static const lspo_parameter_t subspace = {
+    .key = "subspace",
+    .value = "D",
+    .help = "d: a weight's gradient is compressed to d x d",
+    .kind = LSPO_RECORD_U32,
+    .preset_of = subspace_of_model,
+    .preset_is = "512; byte-level and narrower models about width / 2",
+    .low = 1,
+    .high_of = lspo_parameter_largest_dimension,
+    .high_is = "the model's largest dimension",
+    .affects = LSPO_AFFECTS_BOTH,
+    .column = 1,
+};
+
+static const lspo_parameter_t nnz = {
+    .key = "nnz",
+    .value = "R",
+    .unit = "numbers per row",
+    .help = "r: nonzeros per row of the projectors",
+    .kind = LSPO_RECORD_U32,
+    .preset_of = nnz_of_subspace,
+    .preset_is = "8, at most d",
+    .low = 1,
+    .high_of = subspace_given,
+    .high_is = "the subspace",
+    .affects = LSPO_AFFECTS_BOTH,
+    .column = 2,
+};
+
+const lspo_parameter_t lspo_parameter_check_every = {
+    .key = "check-every",
+    .value = "N",
+    .unit = "steps",
+    .help = "steps between checks of the projectors' bias; 0: they stay random",
+    .kind = LSPO_RECORD_U32,
+    .preset_of = check_every_of_command,
+    .preset_is = "0; train: 1000",
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_t bias_threshold = {
+    .key = "bias-threshold",
+    .value = "ALPHA",
+    .help = "projectors with a bias above ALPHA are fitted again",
+    .kind = LSPO_RECORD_REAL,
+    .preset = 0.3,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_t fit_steps = {
+    .key = "fit-steps",
+    .value = "N",
+    .unit = "steps",
+    .help = "Adam steps per fit, over all micro-batches that it sees",
+    .kind = LSPO_RECORD_U32,
+    .preset = 100,
+    .low = 1,
+    .high = LSPO_STEPS_MAX,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_t fit_batches = {
+    .key = "fit-batches",
+    .value = "N",
+    .unit = "micro-batches",
+    .help = "micro-batches per projector check: one measures the bias, one accepts or rejects, the rest are fitted",
+    .kind = LSPO_RECORD_U32,
+    .preset = 8,
+    .low = 3,
+    .high = LSPO_MICROS_MAX,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_t fit_beta = {
+    .key = "fit-beta",
+    .value = "BETA",
+    .help = "weight of the projectors' norms in what fitting minimises",
+    .kind = LSPO_RECORD_REAL,
+    .preset = 1e-4,
+    .affects = LSPO_AFFECTS_NUMBERS,
+};
+
+static const lspo_parameter_t projectors = {
+    .key = "projectors",
+    .value = "weight|shape",
+    .help = "a pair of projectors for each weight, or one for all weights of a shape",
+    .kind = LSPO_RECORD_NAMED,
+    .names = projectors_names,
+    .preset = LSPO_PROJECTORS_WEIGHT,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_t projector_values = {
+    .key = "projector-values",
+    .value = "normal|sign",
+    .help = "what projectors begin with",
+    .kind = LSPO_RECORD_NAMED,
+    .names = projector_values_names,
+    .preset = LSPO_PROJECTOR_NORMAL,
+    .affects = LSPO_AFFECTS_NUMBERS,
+};
+
+static const lspo_parameter_use_t uses[] = {
+    {&subspace, offsetof(lspo_workload_t, subspace), true, NULL},
+    {&nnz, offsetof(lspo_workload_t, nnz), true, NULL},
+    /* A plan counts the whole calibration pass, whatever it finds: so every check of a grid's cell fits. */
+    {&lspo_parameter_check_every, offsetof(lspo_workload_t, check_every), true, "--bias-threshold 0"},
+    {&bias_threshold, offsetof(lspo_workload_t, bias_threshold), false, NULL},
+    {&fit_steps, offsetof(lspo_workload_t, fit_steps), false, NULL},
+    {&fit_batches, offsetof(lspo_workload_t, fit_batches), false, NULL},
+    {&fit_beta, offsetof(lspo_workload_t, fit_beta), false, NULL},
+    {&projectors, offsetof(lspo_workload_t, projectors), false, NULL},
+    {&projector_values, offsetof(lspo_workload_t, projector_values), false, NULL},
+    {&lspo_parameter_transition, offsetof(lspo_workload_t, transition), false, NULL},
+};
+const lspo_parameters_t lspo_lsp_parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+
 const lspo_policy_t lspo_policy_lsp = {
     .name = "lsp",
     .help = "LSP-Offload: sparse projectors compress the gradient, Adam in the d x d subspace on the CPU, layer-wise",
     .citation = "Chen et al., AAAI 2025, arXiv 2406.10181, Alg. 1",
+    .example = "lspo sim --policy lsp --model llama-7b --machine rtx4090 --subspace 1024 --nnz 16",
+    .parameters = &lspo_lsp_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
-    .period_flag = "check-every",
-    .period_offset_bytes = offsetof(lspo_workload_t, check_every),
+    .period = &lspo_parameter_check_every,
     .period_work = "checks of the projectors",
     .clip_help =
         "norm over the compressed gradients and what is sent uncompressed (the full one never exists); a barrier",
     .train_rest_default = false,
-    .uses_transition = true,
     .gradient_form = LSPO_FORM_SUBSPACE,
     .method = "lsp",
     .return_form = LSPO_RETURN_DELTA,

@@ -2,6 +2,7 @@
  * the products with them are dense; the step P D Q^T is formed before it is added.  Mathematics and schedule are those
  * of lsp: the difference between the two is what kernels that keep the projectors sparse are worth. */
 #include "plan/policies.h"
+#include "plan/policies/shared.h"
 
 static lspo_status_t build(lspo_builder_t *b)
 {
@@ -13,13 +14,13 @@ const lspo_policy_t lspo_policy_lsp_paper = {
     .name = "lsp-paper",
     .help = "lsp at the cost of the authors' code: projectors written out dense, dense products",
     .citation = "github.com/gulang2019/LSP-Offload, gradient_compressor.py",
+    .example = "lspo sim --policy lsp-paper --model llama-7b --machine rtx4090 --subspace 1024",
+    .parameters = &lspo_lsp_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
-    .period_flag = "check-every",
-    .period_offset_bytes = offsetof(lspo_workload_t, check_every),
+    .period = &lspo_parameter_check_every,
     .period_work = "checks of the projectors",
     .clip_help = "as lsp",
     .train_rest_default = false,
-    .uses_transition = true,
     .dense_sketches = true,
     .gradient_form = LSPO_FORM_SUBSPACE,
     .method = "lsp",

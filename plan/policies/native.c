@@ -5,6 +5,7 @@ const lspo_policy_t lspo_policy_native = {
     .name = "native",
     .help = "forward, backward and Adam on the GPU, all state resident",
     .citation = "arXiv 2406.10181, Fig. 7",
+    .example = "lspo sim --policy native --model llama-7b --machine a100-80gb-sxm",
     .semantics = LSPO_SEMANTICS_EXACT,
     .clip_help = "norm of the full gradient; costs one pass over it",
     .train_rest_default = true,

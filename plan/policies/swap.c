@@ -180,10 +180,48 @@ static lspo_status_t build(lspo_builder_t *b)
     return b->status;
 }
 
+static double blocks_of_model(const lspo_parameter_context_t *context)
+{
+    return context->model->block_count;
+}
+
+static const lspo_parameter_t swap_slots = {
+    .key = "swap-slots",
+    .value = "N",
+    .unit = "blocks",
+    .help = "blocks on the GPU at a time",
+    .kind = LSPO_RECORD_U32,
+    .preset = 2,
+    .low = 1,
+    .high = LSPO_BLOCKS_MAX,
+    .affects = LSPO_AFFECTS_PLAN,
+};
+
+/* Blocks that stay on the GPU have their optimizer there. */
+static const lspo_parameter_t resident_blocks = {
+    .key = "resident-blocks",
+    .value = "N",
+    .unit = "blocks",
+    .help = "the first N blocks never leave the GPU",
+    .kind = LSPO_RECORD_U32,
+    .preset = 0,
+    .high_of = blocks_of_model,
+    .high_is = "the model's blocks",
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_use_t uses[] = {
+    {&swap_slots, offsetof(lspo_workload_t, swap_slots), false, NULL},
+    {&resident_blocks, offsetof(lspo_workload_t, resident_blocks), false, NULL},
+};
+static const lspo_parameters_t parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+
 const lspo_policy_t lspo_policy_swap = {
     .name = "swap",
     .help = "all compute on the GPU; parameters and optimizer state of the blocks swapped in and out around it",
     .citation = "arXiv 2406.10181, Fig. 3c",
+    .example = "lspo sim --policy swap --model gpt2-774m --machine paper-laptop --swap-slots 3",
+    .parameters = &parameters,
     .semantics = LSPO_SEMANTICS_EXACT,
     .clip_help = "norm of the full gradient; updates move behind the backward pass and parameters come in a third time",
     .train_rest_default = true,

@@ -188,14 +188,58 @@ static lspo_status_t build(lspo_builder_t *b)
     return b->status;
 }
 
+static const lspo_parameter_t critical = {
+    .key = "critical",
+    .value = "FRACTION",
+    .unit = "share of a weight's columns",
+    .help = "share of each weight's columns that the GPU updates in every step",
+    .kind = LSPO_RECORD_REAL,
+    .preset = 0.1,
+    .above_low = true,
+    .high = 1,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_t update_every = {
+    .key = "update-every",
+    .value = "N",
+    .unit = "steps",
+    .help = "steps whose gradients the CPU sums up for one update",
+    .kind = LSPO_RECORD_U32,
+    .preset = 4,
+    .low = 1,
+    .high = LSPO_STEPS_MAX,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_t select_every = {
+    .key = "select-every",
+    .value = "N",
+    .unit = "steps",
+    .help = "steps between choices of the columns, a multiple of --update-every",
+    .kind = LSPO_RECORD_U32,
+    .preset = 16,
+    .low = 1,
+    .high = LSPO_STEPS_MAX,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+static const lspo_parameter_use_t uses[] = {
+    {&critical, offsetof(lspo_workload_t, critical_fraction), false, NULL},
+    {&update_every, offsetof(lspo_workload_t, update_every), false, NULL},
+    {&select_every, offsetof(lspo_workload_t, select_every), false, NULL},
+};
+static const lspo_parameters_t parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+
 const lspo_policy_t lspo_policy_zenflow = {
     .name = "zenflow",
     .help = "the most important columns updated on the GPU each step, the others by the CPU every --update-every, late",
     .citation = "Lan et al., ZenFlow, arXiv 2505.12242",
+    .example = "lspo sim --policy zenflow --model gpt2-774m --machine rtx4090 --update-every 2",
+    .parameters = &parameters,
     .semantics = LSPO_SEMANTICS_STALE,
     .staleness_steps = 7, /* at the default S of 4 */
-    .period_flag = "update-every",
-    .period_offset_bytes = offsetof(lspo_workload_t, update_every),
+    .period = &update_every,
     .stale_periods = 2,
     .period_work = "updates on the CPU",
     .clip_help = "norm of the full gradient; a barrier before the updates on the GPU",

@@ -2,6 +2,7 @@
  * all have arrived; each stage's new parameters return while the next one is updated; the next forward waits for all.
  */
 #include "plan/policies.h"
+#include "plan/policies/shared.h"
 
 /* No update before every gradient has arrived: the first one waits for all, each other one for the one before. */
 static lspo_op_id_t update_after_all(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t previous,
@@ -36,6 +37,8 @@ const lspo_policy_t lspo_policy_zero = {
     .name = "zero",
     .help = "Zero-Offload: gradients to the CPU, Adam there after the last one, parameters back, then forward",
     .citation = "Ren et al., USENIX ATC 2021; arXiv 2406.10181, Fig. 3a",
+    .example = "lspo sim --policy zero --model llama-7b --machine rtx4090 --gradient-buffers 0",
+    .parameters = &lspo_offload_parameters,
     .semantics = LSPO_SEMANTICS_EXACT,
     .clip_help = "norm of the full gradient; free: updates wait for all gradients anyway",
     .train_rest_default = true,

@@ -4,6 +4,7 @@
  * APPLY carry the iteration of their gradient.  In a segment of a longer training (plan/workload.h) the
  * first step updates with the gradient that the segment before left (variant PENDING), and an open end leaves one. */
 #include "plan/policies.h"
+#include "plan/policies/shared.h"
 
 #include <stdlib.h>
 
@@ -62,6 +63,8 @@ const lspo_policy_t lspo_policy_zero_delayed = {
     .name = "zero-delayed",
     .help = "Zero-Offload with Adam one step late, beside the next iteration's forward and backward",
     .citation = "Ren et al., USENIX ATC 2021 (DPU); arXiv 2406.10181, Fig. 3b",
+    .example = "lspo sim --policy zero-delayed --model llama-7b --machine rtx4090",
+    .parameters = &lspo_offload_parameters,
     .semantics = LSPO_SEMANTICS_STALE,
     .staleness_steps = 1,
     .clip_help = "norm of the full gradient of the step before; free",

@@ -43,6 +43,21 @@ static void set_record(trainer_t *trainer, const char *prefix, const lspo_record
     }
 }
 
+/* What the policy has of its own. */
+static void set_own(trainer_t *trainer)
+{
+    const lspo_policy_t *policy = trainer->options->policy;
+    for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++) {
+        const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
+        char value[sizeof trainer->settings[0].value];
+        if (!(parameter->affects & LSPO_AFFECTS_NUMBERS))
+            continue;
+        lspo_parameter_format(parameter, lspo_policy_value(policy, &trainer->options->workload, parameter), value,
+                              sizeof value);
+        set(trainer, parameter->key, "%s", value);
+    }
+}
+
 /* Other places round otherwise: the training goes on, but not to the bit. */
 static void set_places(trainer_t *trainer)
 {
@@ -58,6 +73,7 @@ void lspo_train_set_all(trainer_t *trainer)
     set(trainer, "policy", "%s", options->policy->name);
     set_record(trainer, "model ", lspo_model_fields, lspo_model_field_count, &options->model);
     set_record(trainer, "", lspo_workload_fields, lspo_workload_field_count, &options->workload);
+    set_own(trainer);
     set_record(trainer, "", option_fields, sizeof option_fields / sizeof option_fields[0], options);
     set(trainer, "export-weights", "%s", options->keep_best ? "best" : "last");
     set(trainer, "data", "%016" PRIx64 ", %" PRIu64 " rows and %" PRIu64 " held out", lspo_dataset_hash(options->data),

@@ -1,5 +1,6 @@
 /* Shapes of the presets against published parameter counts; model files; workload checks; kernels of each stage. */
 #include "plan/model.h"
+#include "plan/policy.h"
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
@@ -246,30 +247,55 @@ Test(workload, defaults_pass_and_each_bad_field_is_refused)
     lspo_model_t model = find("gpt-tiny");
     lspo_workload_t good = small_workload();
     cr_assert_eq(lspo_workload_check(&good, &model), LSPO_OK);
-    lspo_workload_t bad[] = {good, good, good, good, good, good, good, good, good, good,
-                             good, good, good, good, good, good, good, good, good, good};
+    lspo_workload_t bad[] = {good, good, good, good, good, good, good, good, good};
     bad[0].sequence = 257;
     bad[1].sequence = 0;
     bad[2].batch = 0;
     bad[3].batch = UINT32_MAX;
-    bad[4].subspace = 513; /* gpt-tiny's largest dimension is its MLP's 512 */
-    bad[5].subspace = 0;
-    bad[6].nnz = 513;
-    bad[7].nnz = 0;
-    bad[8].transition = 7; /* stages 0..6 */
-    bad[9].transition = -2;
-    bad[10].iterations = 0;
-    bad[11].accumulation = 70000;
-    bad[12].clip_norm = -1.0;
-    bad[13].learning_rate = 0.0 / 0.0 * good.learning_rate;
-    bad[14].resident_blocks = 6;
-    bad[15].precision = LSPO_PRECISION_COUNT;
-    bad[16].fit_batches = 2; /* one checks, one decides: none is left to fit to */
-    bad[17].fit_beta = -1e-4;
-    bad[18].projector_values = (lspo_projector_values_t)2;
-    bad[19].projectors = (lspo_projectors_t)2;
+    bad[4].iterations = 0;
+    bad[5].accumulation = 70000;
+    bad[6].clip_norm = -1.0;
+    bad[7].learning_rate = 0.0 / 0.0 * good.learning_rate;
+    bad[8].precision = LSPO_PRECISION_COUNT;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_expect_eq(lspo_workload_check(&bad[i], &model), LSPO_ERR_INPUT, "case %zu", i);
+    }
+}
+
+Test(workload, each_bad_value_of_a_policy_is_refused)
+{
+    static const struct {
+        const char *policy, *key;
+        double value;
+    } bad[] = {
+        {"lsp", "subspace", 513}, /* gpt-tiny's largest dimension is its MLP's 512 */
+        {"lsp", "subspace", 0},
+        {"lsp", "nnz", 513},
+        {"lsp", "nnz", 0},
+        {"lsp", "transition", 7}, /* stages 0..6 */
+        {"lsp", "transition", -2},
+        {"swap", "resident-blocks", 6},
+        {"lsp", "fit-batches", 2}, /* one checks, one decides: none is left to fit to */
+        {"lsp-paper", "fit-beta", -1e-4},
+        {"lsp", "bias-threshold", -0.1},
+        {"lsp", "projector-values", 2},
+        {"lsp", "projectors", 2},
+        {"lora", "rank", 513},
+        {"galore", "rank", 0},
+        {"zenflow", "critical", 0},
+        {"zenflow", "critical", 1.5},
+    };
+    lspo_model_t model = find("gpt-tiny");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const lspo_policy_t *policy;
+        lspo_workload_t workload = small_workload();
+        cr_assert_eq(lspo_policy_find(bad[i].policy, &policy), LSPO_OK);
+        lspo_policy_set_defaults(policy, &model, false, &workload);
+        cr_expect_eq(lspo_policy_check(policy, &model, &workload), LSPO_OK, "%s's defaults", policy->name);
+        const lspo_parameter_use_t *use = lspo_policy_named_use(policy, bad[i].key, strlen(bad[i].key));
+        cr_assert_not_null(use, "%s", bad[i].key);
+        lspo_parameter_store(use->parameter, bad[i].value, lspo_policy_slot(policy, &workload, use->parameter));
+        cr_expect_eq(lspo_policy_check(policy, &model, &workload), LSPO_ERR_INPUT, "--%s %g", bad[i].key, bad[i].value);
     }
 }
 

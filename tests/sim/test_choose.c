@@ -10,6 +10,7 @@
 #include "sim/choose.h"
 #include "sim/fit.h"
 #include "sim/sim.h"
+#include "tests/own_values.h"
 #include "tests/plan_maker.h"
 
 typedef struct {
@@ -129,6 +130,14 @@ static void expect_order(const lspo_choice_t *choices, uint32_t count)
     }
 }
 
+/* As small_case() has them. */
+static lspo_status_t prepare(void *model, const lspo_policy_t *policy, lspo_workload_t *workload)
+{
+    lspo_policy_set_defaults(policy, model, false, workload);
+    own_value(policy, workload, "subspace", 64);
+    return LSPO_OK;
+}
+
 /* All policies, each once, in order, as a prediction of its own has them. */
 Test(choose, choices_are_predictions_in_order)
 {
@@ -137,7 +146,11 @@ Test(choose, choices_are_predictions_in_order)
         case_t it = small_case();
         it.machine.gpu.memory_bytes = memories_bytes[m];
         it.workload.iterations = 0;
-        lspo_choose_options_t options = {.model = &it.model, .machine = &it.machine, .workload = it.workload};
+        lspo_choose_options_t options = {.model = &it.model,
+                                         .machine = &it.machine,
+                                         .workload = it.workload,
+                                         .prepare = prepare,
+                                         .prepare_context = &it.model};
         lspo_choice_t *choices = NULL;
         uint32_t count = 0;
         cr_assert_eq(lspo_choose(&options, &choices, &count), LSPO_OK);

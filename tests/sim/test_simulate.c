@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policies/shared.h"
 #include "plan/policy.h"
 #include "sim/advice.h"
 #include "sim/memory.h"
@@ -248,7 +249,7 @@ Test(simulate, finds_the_best_stage_wherever_it_is)
 {
     lspo_policy_t detour = *find("native");
     detour.name = "detour";
-    detour.uses_transition = true;
+    detour.parameters = &lspo_layerwise_parameters;
     detour.build = build_detour;
     static const struct {
         uint32_t blocks;

@@ -1,0 +1,91 @@
+/* parameter.h - a policy's own parameters: one table per policy, which everything that names parameters walks.
+ *
+ * A policy file declares a struct of its values (its block), a row per parameter, and a table that lists the rows with
+ * their places in the block.  Flags, checks, help, man pages, results, trace headers, grids, the settings that a
+ * resumed training must keep, completion and documents are made from these tables and from nothing else.  A row that
+ * several policies list is declared once (plan/policies/shared.h). */
+#ifndef LSPO_PLAN_PARAMETER_H
+#define LSPO_PLAN_PARAMETER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+#include "base/units.h"
+#include "plan/model.h"
+#include "plan/record.h"
+#include "plan/workload.h"
+
+struct lspo_policy;
+
+/* What another value changes: the ops of the plan, the numbers that a training computes, or both. */
+typedef enum { LSPO_AFFECTS_PLAN = 1, LSPO_AFFECTS_NUMBERS = 2, LSPO_AFFECTS_BOTH = 3 } lspo_affects_t;
+
+/* What defaults and ranges may depend on. */
+typedef struct {
+    const struct lspo_policy *policy;
+    const lspo_model_t *model;
+    const lspo_workload_t *workload; /* when defaults are set: the values of the rows above are there */
+    bool training;                   /* of `lspo train`, which runs for long */
+} lspo_parameter_context_t;
+
+typedef struct {
+    const char *key;          /* the flag without dashes; in results with _ for - */
+    const char *value;        /* what help calls its value.  Its words in small letters are values */
+    const char *unit;         /* of the value, for people: "steps"; NULL: a plain number or a word */
+    const char *help;         /* one line, without the default */
+    lspo_record_kind_t kind;  /* I32: "auto" is -1 */
+    lspo_unit_t quantity;     /* REAL: how the value is written */
+    const char *const *names; /* NAMED: NULL-terminated */
+    double preset;            /* default */
+    double (*preset_of)(const lspo_parameter_context_t *context); /* or where it depends on model and workload, and */
+    const char *preset_is;                                        /* how help says it                               */
+    double low, high;                                             /* allowed, both inclusive; high 0: no limit      */
+    bool above_low;                                               /* REAL: low itself is not allowed                */
+    double (*high_of)(const lspo_parameter_context_t *context);   /* a stricter limit, and */
+    const char *high_is;                                          /* what it is            */
+    lspo_affects_t affects;
+    uint32_t column; /* place among the results' first columns, from 1; 0: behind all others */
+} lspo_parameter_t;
+
+/* A row of a policy's table. */
+typedef struct {
+    const lspo_parameter_t *parameter;
+    size_t offset_bytes; /* of the value in the policy's block */
+    bool in_grid;        /* its value may follow the policy's name in a grid: "lsp:64:8" (cli/grid.h) */
+    const char *brings;  /* NULL, or the flag that such a value in a grid brings along */
+} lspo_parameter_use_t;
+
+typedef struct {
+    const lspo_parameter_use_t *uses;
+    size_t count;
+    size_t block_bytes;
+} lspo_parameters_t;
+
+#define LSPO_PARAMETERS(uses, block)                                                                                   \
+    {                                                                                                                  \
+        uses, sizeof(uses) / sizeof(uses)[0], sizeof(block)                                                            \
+    }
+
+/* Parse `text` into *slot; `what` names it in messages ("--rank").  Limits that depend on the model come later. */
+lspo_status_t lspo_parameter_parse(const lspo_parameter_t *parameter, const char *what, const char *text, void *slot);
+
+/* The value at `slot` as lspo_parameter_parse() reads it back, the same to the bit. */
+void lspo_parameter_format(const lspo_parameter_t *parameter, const void *slot, char *text, size_t capacity);
+
+/* "512", "auto", "about width / 2"; "1..1000", "above 0, at most 1". */
+void lspo_parameter_default_text(const lspo_parameter_t *parameter, char *text, size_t capacity);
+void lspo_parameter_range_text(const lspo_parameter_t *parameter, char *text, size_t capacity);
+const char *lspo_affects_name(lspo_affects_t affects); /* "plan", "numbers", "plan and numbers" */
+
+/* Write the default to *slot. */
+void lspo_parameter_set_default(const lspo_parameter_t *parameter, const lspo_parameter_context_t *context, void *slot);
+/* Is the value at `slot` within its limits?  The message names flag, value and allowed range. */
+lspo_status_t lspo_parameter_check(const lspo_parameter_t *parameter, const lspo_parameter_context_t *context,
+                                   const void *slot);
+
+/* The number at `slot`; of NAMED the index.  And the way back. */
+void lspo_parameter_store(const lspo_parameter_t *parameter, double value, void *slot);
+double lspo_parameter_number(const lspo_parameter_t *parameter, const void *slot);
+
+#endif

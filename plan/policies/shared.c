@@ -1,0 +1,70 @@
+/* shared.c - see shared.h. */
+#include "plan/policies/shared.h"
+
+static double last_layer(const lspo_parameter_context_t *context)
+{
+    return lspo_model_stage_count(context->model) - 1.0;
+}
+
+double lspo_parameter_largest_dimension(const lspo_parameter_context_t *context)
+{
+    lspo_stage_t stage;
+    lspo_model_stage(context->model, 1, &stage);
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < stage.linear_count; i++) {
+        const lspo_tensor_t *tensor = &stage.tensors[i];
+        largest = tensor->rows > largest ? tensor->rows : largest;
+        largest = tensor->cols > largest ? tensor->cols : largest;
+    }
+    return largest;
+}
+
+const lspo_parameter_t lspo_parameter_transition = {
+    .key = "transition",
+    .value = "auto|LAYER",
+    .unit = "layers",
+    .help = "layers up to LAYER are served last in, first out; deeper ones first in, first out; auto: the fastest by "
+            "simulation",
+    .kind = LSPO_RECORD_I32,
+    .preset = LSPO_TRANSITION_AUTO,
+    .high = LSPO_BLOCKS_MAX + 1,
+    .high_of = last_layer,
+    .high_is = "the model's last layer",
+    .affects = LSPO_AFFECTS_PLAN,
+    .column = 4,
+};
+
+const lspo_parameter_t lspo_parameter_gradient_buffers = {
+    .key = "gradient-buffers",
+    .value = "N",
+    .unit = "layers",
+    .help = "layers whose gradients may wait on the GPU for the link; 0: no bound",
+    .kind = LSPO_RECORD_U32,
+    .preset = 2,
+    .high = LSPO_BLOCKS_MAX,
+    .affects = LSPO_AFFECTS_PLAN,
+};
+
+const lspo_parameter_t lspo_parameter_rank = {
+    .key = "rank",
+    .value = "N",
+    .help = "rank of each weight's adapter or basis",
+    .kind = LSPO_RECORD_U32,
+    .preset = 16,
+    .low = 1,
+    .high_of = lspo_parameter_largest_dimension,
+    .high_is = "the model's largest dimension",
+    .affects = LSPO_AFFECTS_BOTH,
+    .column = 3,
+};
+
+static const lspo_parameter_use_t offload_uses[] = {
+    {&lspo_parameter_gradient_buffers, offsetof(lspo_workload_t, gradient_buffers), false, NULL},
+};
+const lspo_parameters_t lspo_offload_parameters = LSPO_PARAMETERS(offload_uses, lspo_workload_t);
+
+static const lspo_parameter_use_t layerwise_uses[] = {
+    {&lspo_parameter_transition, offsetof(lspo_workload_t, transition), false, NULL},
+    {&lspo_parameter_gradient_buffers, offsetof(lspo_workload_t, gradient_buffers), false, NULL},
+};
+const lspo_parameters_t lspo_layerwise_parameters = LSPO_PARAMETERS(layerwise_uses, lspo_workload_t);

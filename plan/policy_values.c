@@ -1,0 +1,76 @@
+/* policy_values.c - the values of a policy's own parameters in a workload; see policy.h. */
+#include <string.h>
+
+#include "plan/policy.h"
+
+const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, const char *key, size_t length)
+{
+    for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++) {
+        const lspo_parameter_use_t *use = &policy->parameters->uses[i];
+        if (strlen(use->parameter->key) == length && memcmp(use->parameter->key, key, length) == 0)
+            return use;
+    }
+    return NULL;
+}
+
+const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const lspo_parameter_t *parameter)
+{
+    return lspo_policy_named_use(policy, parameter->key, strlen(parameter->key));
+}
+
+void *lspo_policy_slot(const lspo_policy_t *policy, lspo_workload_t *workload, const lspo_parameter_t *parameter)
+{
+    const lspo_parameter_use_t *use = lspo_policy_use(policy, parameter);
+    return use != NULL ? (char *)workload + use->offset_bytes : NULL;
+}
+
+const void *lspo_policy_value(const lspo_policy_t *policy, const lspo_workload_t *workload,
+                              const lspo_parameter_t *parameter)
+{
+    const lspo_parameter_use_t *use = lspo_policy_use(policy, parameter);
+    return use != NULL ? (const char *)workload + use->offset_bytes : NULL;
+}
+
+/* Has a policy before this one the same parameter? */
+static bool is_known(uint32_t policy, size_t row)
+{
+    const lspo_parameters_t *own = lspo_policy_at(policy)->parameters;
+    for (uint32_t i = 0; i < policy; i++)
+        if (lspo_policy_use(lspo_policy_at(i), own->uses[row].parameter) != NULL)
+            return true;
+    return false;
+}
+
+const lspo_parameter_t *lspo_policies_parameter(size_t index)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const lspo_parameters_t *own = lspo_policy_at(i)->parameters;
+        for (size_t row = 0; own != NULL && row < own->count; row++)
+            if (!is_known(i, row) && index-- == 0)
+                return own->uses[row].parameter;
+    }
+    return NULL;
+}
+
+void lspo_policy_set_defaults(const lspo_policy_t *policy, const lspo_model_t *model, bool training,
+                              lspo_workload_t *workload)
+{
+    const lspo_parameter_context_t context = {policy, model, workload, training};
+    for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++) {
+        const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
+        lspo_parameter_set_default(parameter, &context, lspo_policy_slot(policy, workload, parameter));
+    }
+}
+
+lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model, const lspo_workload_t *workload)
+{
+    const lspo_parameter_context_t context = {policy, model, workload, false};
+    for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++) {
+        const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
+        lspo_status_t status =
+            lspo_parameter_check(parameter, &context, lspo_policy_value(policy, workload, parameter));
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
+}
