@@ -36,7 +36,7 @@ lspo_status_t lspo_given_apply(const lspo_given_t *given, const lspo_policy_t *p
 /* Refuse what neither `policy` nor `also` (or NULL) has: the message says whose flag it is. */
 lspo_status_t lspo_given_check(const lspo_given_t *given, const lspo_policy_t *policy, const lspo_policy_t *also);
 
-/* Is the word ("--rank", "--rank=4") a flag of other policies, but not of this one? */
+/* Is the first word ("--rank", "--rank=4", "--rank 4") a flag of other policies, but not of this one? */
 bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word);
 /* Take flags of other policies and their values out of `flags`, words with blanks between them. */
 void lspo_policy_drop_foreign(const lspo_policy_t *policy, char *flags);

@@ -10,16 +10,16 @@ allowed() {
     case $1 in
     base) ;;
     kernels) echo base ;;
-    plan | plan/policies) echo base plan plan plan/policies/policies ;;
-    traces) echo base plan plan plan/policies/policies ;;
-    traces/import) echo base plan plan plan/policies/policies traces ;;
-    sim) echo base plan plan plan/policies/policies traces ;;
-    real/machine) echo base plan plan plan/policies/policies traces ;;
-    real/device) echo base plan plan plan/policies/policies kernels real/machine ;;
-    real/execute) echo base plan plan plan/policies/policies traces real/machine real/device ;;
-    real/transformer) echo base plan plan plan/policies/policies kernels real/device real/execute ;;
+    plan | plan/policies) echo base plan plan/policies ;;
+    traces) echo base plan plan/policies ;;
+    traces/import) echo base plan plan/policies traces ;;
+    sim) echo base plan plan/policies traces ;;
+    real/machine) echo base plan plan/policies traces ;;
+    real/device) echo base plan plan/policies kernels real/machine ;;
+    real/execute) echo base plan plan/policies traces real/machine real/device ;;
+    real/transformer) echo base plan plan/policies kernels real/device real/execute ;;
     real/tokenizer) echo base ;;
-    real/formats) echo base plan plan plan/policies/policies kernels real/tokenizer ;;
+    real/formats) echo base plan plan/policies kernels real/tokenizer ;;
     real/data) echo base kernels real/tokenizer ;;
     real/session) echo base plan plan/policies kernels real/device real/execute real/transformer real/data ;;
     real/methods) echo base plan plan/policies kernels real/device real/execute real/transformer real/data real/session ;;
