@@ -1,3 +1,4 @@
+/* ini.c - see ini.h. */
 #include "base/ini.h"
 
 #include <ini.h>
@@ -8,12 +9,14 @@
 
 #include "base/input_file.h"
 
-enum { KEYS_MAX = 4096, WHERE_BYTES = 512, FILE_BYTES_MAX = 1 << 20 };
+enum { KEYS_MAX = 4096, WHERE_BYTES = 512, NOTE_BYTES = 256, FILE_BYTES_MAX = 1 << 20 };
 
 typedef struct {
-    const char *path;
-    lspo_input_t *input;
+    const char *name;
+    lspo_input_t *input; /* NULL: the lines of `text` */
+    const char *text;    /* what is left of it        */
     unsigned line;
+    char note[NOTE_BYTES]; /* of the current line */
     lspo_ini_handler_t handler;
     void *context;
     lspo_status_t status;
@@ -21,9 +24,36 @@ typedef struct {
     unsigned seen_count;
 } reader_t;
 
-static void describe_place(const reader_t *reader, char *where)
+/* Like lspo_input_line(), from the text in memory. */
+static void next_text_line(reader_t *reader, char **line_out, size_t *length_out)
 {
-    snprintf(where, WHERE_BYTES, "%s:%u", reader->path, reader->line);
+    if (*reader->text == '\0') {
+        *line_out = NULL;
+        return;
+    }
+    *line_out = (char *)reader->text;
+    *length_out = strcspn(reader->text, "\n");
+    reader->text += *length_out + (reader->text[*length_out] == '\n');
+}
+
+/* The comment behind a value begins at a ';' after a blank, as for inih. */
+static void keep_note(reader_t *reader, const char *line)
+{
+    const char *start = strpbrk(line, "=:");
+    reader->note[0] = '\0';
+    while (start != NULL && *start != '\0' && !((*start == ' ' || *start == '\t') && start[1] == ';')) {
+        start++;
+    }
+    if (start == NULL || *start == '\0') {
+        return;
+    }
+    start += 2;
+    start += strspn(start, " \t");
+    size_t length = strcspn(start, "\r\n");
+    while (length > 0 && (start[length - 1] == ' ' || start[length - 1] == '\t')) {
+        length--;
+    }
+    snprintf(reader->note, sizeof reader->note, "%.*s", (int)length, start);
 }
 
 /* fgets for inih that counts lines, since Debian's inih does not tell its handler where it is. */
@@ -32,19 +62,25 @@ static char *read_line(char *buffer, int capacity, void *stream)
     reader_t *reader = stream;
     char *line = NULL;
     size_t length = 0;
-    if (reader->status == LSPO_OK)
+    if (reader->status == LSPO_OK && reader->input != NULL) {
         reader->status = lspo_input_line(reader->input, &line, &length);
+    } else if (reader->status == LSPO_OK) {
+        next_text_line(reader, &line, &length);
+    }
     if (reader->status != LSPO_OK || line == NULL) {
         return NULL;
     }
     reader->line++;
-    if (length + 2 > (size_t)capacity || strlen(line) < length) {
+    if (length + 2 > (size_t)capacity || memchr(line, '\0', length) != NULL) {
         reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%u: line above %d characters, or a zero byte in it",
-                                    reader->path, reader->line, capacity - 2);
+                                    reader->name, reader->line, capacity - 2);
         return NULL;
     }
     /* An indented line would continue the value above it. */
-    snprintf(buffer, (size_t)capacity, "%s\n", line + strspn(line, " \t"));
+    size_t indent = strspn(line, " \t");
+    indent = indent < length ? indent : length;
+    snprintf(buffer, (size_t)capacity, "%.*s\n", (int)(length - indent), line + indent);
+    keep_note(reader, buffer);
     return buffer;
 }
 
@@ -79,42 +115,54 @@ static int take_key(void *user, const char *section, const char *key, const char
     if (reader->status != LSPO_OK) {
         return 0;
     }
-    describe_place(reader, where);
+    snprintf(where, sizeof where, "%s:%u", reader->name, reader->line);
     if (*section == '\0') {
         reader->status = lspo_error(LSPO_ERR_INPUT, "%s: '%s' stands before the first [section]", where, key);
         return 0;
     }
     remember_key(reader, where, section, key);
     if (reader->status == LSPO_OK) {
-        reader->status = reader->handler(reader->context, where, section, key, value);
+        const lspo_ini_entry_t entry = {
+            .where = where, .section = section, .key = key, .value = value, .note = reader->note};
+        reader->status = reader->handler(reader->context, &entry);
     }
     return reader->status == LSPO_OK;
 }
 
+static lspo_status_t read_keys(reader_t *reader)
+{
+    reader->seen = calloc(KEYS_MAX, sizeof *reader->seen);
+    if (reader->seen == NULL) {
+        return lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", reader->name);
+    }
+    int bad_line = ini_parse_stream(read_line, reader, take_key, reader);
+    if (reader->status == LSPO_OK && bad_line > 0) {
+        reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%d: neither [section] nor key = value", reader->name, bad_line);
+    }
+    if (reader->status == LSPO_OK && bad_line < 0) {
+        reader->status = lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", reader->name);
+    }
+    for (unsigned i = 0; i < reader->seen_count; i++) {
+        free(reader->seen[i]);
+    }
+    free(reader->seen);
+    return reader->status;
+}
+
 lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *context)
 {
-    reader_t reader = {.path = path, .handler = handler, .context = context, .status = LSPO_OK};
+    reader_t reader = {.name = path, .handler = handler, .context = context, .status = LSPO_OK};
     lspo_status_t status = lspo_input_open(path, FILE_BYTES_MAX, &reader.input);
     if (status != LSPO_OK) {
         return status;
     }
-    reader.seen = calloc(KEYS_MAX, sizeof *reader.seen);
-    if (reader.seen == NULL) {
-        reader.status = lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", path);
-        goto close_file;
-    }
-    int bad_line = ini_parse_stream(read_line, &reader, take_key, &reader);
-    if (reader.status == LSPO_OK && bad_line > 0) {
-        reader.status = lspo_error(LSPO_ERR_INPUT, "%s:%d: neither [section] nor key = value", path, bad_line);
-    }
-    if (reader.status == LSPO_OK && bad_line < 0) {
-        reader.status = lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", path);
-    }
-    for (unsigned i = 0; i < reader.seen_count; i++) {
-        free(reader.seen[i]);
-    }
-    free(reader.seen);
-close_file:
+    status = read_keys(&reader);
     lspo_input_close(reader.input);
-    return reader.status;
+    return status;
+}
+
+lspo_status_t lspo_ini_read_text(const char *name, const char *text, lspo_ini_handler_t handler, void *context)
+{
+    reader_t reader = {.name = name, .text = text, .handler = handler, .context = context, .status = LSPO_OK};
+    return read_keys(&reader);
 }

@@ -9,12 +9,22 @@
 
 #include "base/status.h"
 
-/* Called for each key, in file order.  `where` is "FILE:LINE", for messages.  The handler logs what it refuses, and the
- * reading stops there. */
-typedef lspo_status_t (*lspo_ini_handler_t)(void *context, const char *where, const char *section, const char *key,
-                                            const char *value);
+/* A key of a file.  All texts live until the handler returns. */
+typedef struct {
+    const char *where; /* "FILE:LINE", for messages */
+    const char *section;
+    const char *key;
+    const char *value;
+    const char *note; /* the comment behind the value, without its ';' and the blanks around it; "" where there is none */
+} lspo_ini_entry_t;
+
+/* Called for each key, in file order.  The handler logs what it refuses, and the reading stops there. */
+typedef lspo_status_t (*lspo_ini_handler_t)(void *context, const lspo_ini_entry_t *entry);
 
 /* Returns the handler's first failure, LSPO_ERR_INPUT for a malformed file, LSPO_ERR_IO for an unreadable one. */
 lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *context);
+
+/* The same for a file that is in memory as `text`; messages call it `name`. */
+lspo_status_t lspo_ini_read_text(const char *name, const char *text, lspo_ini_handler_t handler, void *context);
 
 #endif

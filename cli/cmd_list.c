@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/table.h"
 #include "plan/machine.h"
 #include "plan/model.h"
-#include "base/names.h"
 #include "plan/policy.h"
 #include "real/device/device.h"
 #include "real/machine/topology.h"
@@ -34,6 +34,7 @@ static lspo_status_t write_list(const lspo_field_t *fields, size_t field_count, 
 }
 
 typedef struct {
+    lspo_model_t model;
     const char *name, *family, *source;
     uint64_t parameters, blocks, width, heads, kv_heads, mlp_width, vocabulary, max_sequence;
     int tied_head;
@@ -58,78 +59,122 @@ static const lspo_field_t model_fields[] = {
     {"source", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(model_record_t, source)},
 };
 
+/* The record points into itself. */
+static lspo_status_t describe_model(uint32_t index, model_record_t *record)
+{
+    lspo_model_t *model = &record->model;
+    lspo_status_t status = lspo_model_preset(index, model);
+    if (status != LSPO_OK)
+        return status;
+    record->name = model->name;
+    record->family = lspo_family_name(model->family);
+    record->source = model->source;
+    record->parameters = lspo_model_parameter_count(model);
+    record->blocks = model->block_count;
+    record->width = model->width;
+    record->heads = model->head_count;
+    record->kv_heads = model->kv_head_count;
+    record->mlp_width = model->mlp_width;
+    record->vocabulary = model->vocabulary;
+    record->max_sequence = model->max_sequence;
+    record->tied_head = model->tied_head;
+    return LSPO_OK;
+}
+
 static lspo_status_t list_models(int format)
 {
     uint32_t count = lspo_model_preset_count();
     model_record_t *records = calloc(count, sizeof *records);
     if (records == NULL)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u models", count);
-    for (uint32_t i = 0; i < count; i++) {
-        const lspo_model_t *model = lspo_model_preset(i);
-        records[i] = (model_record_t){.name = model->name,
-                                      .family = lspo_family_name(model->family),
-                                      .source = model->source,
-                                      .parameters = lspo_model_parameter_count(model),
-                                      .blocks = model->block_count,
-                                      .width = model->width,
-                                      .heads = model->head_count,
-                                      .kv_heads = model->kv_head_count,
-                                      .mlp_width = model->mlp_width,
-                                      .vocabulary = model->vocabulary,
-                                      .max_sequence = model->max_sequence,
-                                      .tied_head = model->tied_head};
-    }
-    lspo_status_t status =
-        write_list(model_fields, sizeof model_fields / sizeof model_fields[0], records, sizeof *records, count, format);
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < count; i++)
+        status = describe_model(i, &records[i]);
+    if (status == LSPO_OK)
+        status = write_list(model_fields, sizeof model_fields / sizeof model_fields[0], records, sizeof *records, count,
+                            format);
     free(records);
     return status;
 }
 
+/* Machines, cards and hosts. */
 typedef struct {
+    lspo_machine_t machine;
     const char *name, *description, *source;
-    double gpu_memory_bytes, gemm_fp16_flops, gpu_stream_Bps, h2d_Bps, d2h_Bps, cpu_adam_pps, cpu_memory_bytes;
 } machine_record_t;
 
-#define MACHINE_REAL(field, unit)                                                                                      \
+#define MACHINE_TEXT(field)                                                                                            \
     {                                                                                                                  \
-#field, LSPO_FIELD_REAL, unit, offsetof(machine_record_t, field)                                               \
+#field, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(machine_record_t, field)                                     \
+    }
+#define MACHINE_REAL(name, member, unit)                                                                               \
+    {                                                                                                                  \
+#name, LSPO_FIELD_REAL, unit, offsetof(machine_record_t, machine.member)                                       \
     }
 static const lspo_field_t machine_fields[] = {
-    {"name", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(machine_record_t, name)},
-    MACHINE_REAL(gpu_memory_bytes, LSPO_UNIT_BYTES),
-    MACHINE_REAL(gemm_fp16_flops, LSPO_UNIT_FLOPS),
-    MACHINE_REAL(gpu_stream_Bps, LSPO_UNIT_BPS),
-    MACHINE_REAL(h2d_Bps, LSPO_UNIT_BPS),
-    MACHINE_REAL(d2h_Bps, LSPO_UNIT_BPS),
-    MACHINE_REAL(cpu_adam_pps, LSPO_UNIT_PPS),
-    MACHINE_REAL(cpu_memory_bytes, LSPO_UNIT_BYTES),
-    {"description", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(machine_record_t, description)},
-    {"source", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(machine_record_t, source)},
+    MACHINE_TEXT(name),
+    MACHINE_REAL(gpu_memory_bytes, gpu.memory_bytes, LSPO_UNIT_BYTES),
+    MACHINE_REAL(gemm_fp16_flops, gpu.gemm_flops[LSPO_FP16], LSPO_UNIT_FLOPS),
+    MACHINE_REAL(gpu_stream_Bps, gpu.stream_Bps, LSPO_UNIT_BPS),
+    MACHINE_REAL(h2d_Bps, link.h2d_Bps, LSPO_UNIT_BPS),
+    MACHINE_REAL(d2h_Bps, link.d2h_Bps, LSPO_UNIT_BPS),
+    MACHINE_REAL(cpu_adam_pps, cpu.adam_pps, LSPO_UNIT_PPS),
+    MACHINE_REAL(cpu_memory_bytes, cpu.memory_bytes, LSPO_UNIT_BYTES),
+    MACHINE_TEXT(description),
+    MACHINE_TEXT(source),
+};
+static const lspo_field_t card_fields[] = {
+    MACHINE_TEXT(name),
+    MACHINE_REAL(memory_bytes, gpu.memory_bytes, LSPO_UNIT_BYTES),
+    MACHINE_REAL(gemm_fp32_flops, gpu.gemm_flops[LSPO_FP32], LSPO_UNIT_FLOPS),
+    MACHINE_REAL(gemm_fp16_flops, gpu.gemm_flops[LSPO_FP16], LSPO_UNIT_FLOPS),
+    MACHINE_REAL(stream_Bps, gpu.stream_Bps, LSPO_UNIT_BPS),
+    MACHINE_REAL(adam_pps, gpu.adam_pps, LSPO_UNIT_PPS),
+    MACHINE_TEXT(description),
+    MACHINE_TEXT(source),
+};
+static const lspo_field_t host_fields[] = {
+    MACHINE_TEXT(name),
+    MACHINE_REAL(memory_bytes, cpu.memory_bytes, LSPO_UNIT_BYTES),
+    MACHINE_REAL(adam_pps, cpu.adam_pps, LSPO_UNIT_PPS),
+    MACHINE_REAL(adam_cached_pps, cpu.adam_cached_pps, LSPO_UNIT_PPS),
+    MACHINE_REAL(cache_bytes, cpu.cache_bytes, LSPO_UNIT_BYTES),
+    MACHINE_TEXT(description),
+    MACHINE_TEXT(source),
 };
 
-static lspo_status_t list_machines(int format)
+static lspo_status_t list_parts(lspo_machine_part_t part, const lspo_field_t *fields, size_t field_count, int format)
 {
-    uint32_t count = lspo_machine_preset_count();
+    uint32_t count = lspo_machine_preset_count(part);
+    lspo_status_t status = LSPO_OK;
     machine_record_t *records = calloc(count, sizeof *records);
     if (records == NULL)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u machines", count);
-    for (uint32_t i = 0; i < count; i++) {
-        const lspo_machine_t *machine = lspo_machine_preset(i);
-        records[i] = (machine_record_t){.name = machine->name,
-                                        .description = machine->description,
-                                        .source = machine->source,
-                                        .gpu_memory_bytes = machine->gpu.memory_bytes,
-                                        .gemm_fp16_flops = machine->gpu.gemm_flops[LSPO_FP16],
-                                        .gpu_stream_Bps = machine->gpu.stream_Bps,
-                                        .h2d_Bps = machine->link.h2d_Bps,
-                                        .d2h_Bps = machine->link.d2h_Bps,
-                                        .cpu_adam_pps = machine->cpu.adam_pps,
-                                        .cpu_memory_bytes = machine->cpu.memory_bytes};
+    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
+        status = lspo_machine_preset(part, i, &records[i].machine);
+        records[i].name = records[i].machine.name;
+        records[i].description = records[i].machine.description;
+        records[i].source = records[i].machine.source;
     }
-    lspo_status_t status = write_list(machine_fields, sizeof machine_fields / sizeof machine_fields[0], records,
-                                      sizeof *records, count, format);
+    if (status == LSPO_OK)
+        status = write_list(fields, field_count, records, sizeof *records, count, format);
     free(records);
     return status;
+}
+
+static lspo_status_t list_machines(int format)
+{
+    return list_parts(LSPO_PART_MACHINE, machine_fields, sizeof machine_fields / sizeof machine_fields[0], format);
+}
+
+static lspo_status_t list_cards(int format)
+{
+    return list_parts(LSPO_PART_CARD, card_fields, sizeof card_fields / sizeof card_fields[0], format);
+}
+
+static lspo_status_t list_hosts(int format)
+{
+    return list_parts(LSPO_PART_HOST, host_fields, sizeof host_fields / sizeof host_fields[0], format);
 }
 
 typedef struct {
@@ -231,8 +276,8 @@ static lspo_status_t list_devices(int format)
 static const struct {
     const char *name;
     lspo_status_t (*write)(int format);
-} lists[] = {
-    {"models", list_models}, {"machines", list_machines}, {"policies", list_policies}, {"devices", list_devices}};
+} lists[] = {{"models", list_models}, {"machines", list_machines}, {"cards", list_cards},
+             {"hosts", list_hosts},   {"policies", list_policies}, {"devices", list_devices}};
 
 static lspo_status_t list_named(const char *what, int format)
 {
@@ -257,14 +302,15 @@ static const lspo_arg_group_t list_group = LSPO_ARG_GROUP("options", list_args);
 
 const lspo_command_t lspo_command_list = {
     .name = "list",
-    .summary = "the models, machines, policies and devices known by name",
-    .usage = "models|machines|policies|devices [--format table|csv|json]",
+    .summary = "the models, machines, cards, hosts, policies and devices known by name",
+    .usage = "models|machines|cards|hosts|policies|devices [--format table|csv|json]",
     .about =
-        "What --model, --machine, --policy and --device take by name. `--policy help` is the same as `list policies`.",
+        "What --model, --machine, --policy and --device take by name; cards and hosts are what a machine's file is put "
+        "together from (`lspo help machines`). `--policy help` is the same as `list policies`.",
     .examples = "lspo list policies\nlspo list models --format csv\nlspo sim --machine help",
     .groups = (const lspo_arg_group_t *const[]){&list_group, NULL},
     .positional_least = 1,
     .positional_most = 1,
-    .positionals = "models|machines|policies|devices",
+    .positionals = "models|machines|cards|hosts|policies|devices",
     .run = list,
 };

@@ -81,17 +81,33 @@ static const lspo_field_t machine_field_fields[] = {
     {"help", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(machine_field_record_t, help)},
 };
 
+/* Behind each value that is as in its file stands its source. */
+static lspo_status_t write_machine(const lspo_machine_t *found, const lspo_machine_notes_t *notes,
+                                   const lspo_machine_t *machine)
+{
+    const char *texts[LSPO_MACHINE_FIELDS_MAX] = {NULL};
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        const lspo_machine_field_t *field = &lspo_machine_fields[i];
+        if (notes->text[i][0] != '\0' && lspo_machine_value(found, field) == lspo_machine_value(machine, field))
+            texts[i] = notes->text[i];
+    }
+    return lspo_machine_write_noted(machine, NULL, texts, stdout);
+}
+
 /* The table is the INI file itself, so that it can be edited and read back. */
 static lspo_status_t show_machine(const char *name, const lspo_overrides_t *overrides, int format)
 {
-    lspo_machine_t machine;
-    lspo_status_t status = lspo_machine_find(name, &machine);
-    if (status == LSPO_OK)
-        status = lspo_overrides_machine(overrides, &machine);
+    lspo_machine_t found;
+    lspo_machine_notes_t notes;
+    lspo_status_t status = lspo_machine_find_noted(name, &found, &notes);
+    if (status != LSPO_OK)
+        return status;
+    lspo_machine_t machine = found;
+    status = lspo_overrides_machine(overrides, &machine);
     if (status != LSPO_OK)
         return status;
     if (format == LSPO_FORMAT_AUTO || format == LSPO_FORMAT_TABLE)
-        return lspo_machine_write(&machine, NULL, stdout);
+        return write_machine(&found, &notes, &machine);
 
     machine_field_record_t *records = calloc(lspo_machine_field_count, sizeof *records);
     if (records == NULL)
@@ -101,7 +117,7 @@ static lspo_status_t show_machine(const char *name, const lspo_overrides_t *over
         snprintf(records[i].name, sizeof records[i].name, "%s.%s", field->section, field->key);
         records[i].key = records[i].name;
         records[i].help = field->help;
-        memcpy(&records[i].value, (const char *)&machine + field->offset_bytes, sizeof(double));
+        records[i].value = lspo_machine_value(&machine, field);
     }
     lspo_table_t table = {.fields = machine_field_fields,
                           .field_count = sizeof machine_field_fields / sizeof machine_field_fields[0],

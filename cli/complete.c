@@ -40,14 +40,30 @@ static void offer_commands(const offers_t *offers, const lspo_command_t *const *
     }
 }
 
+static void offer_models(const offers_t *offers)
+{
+    for (uint32_t i = 0; i < lspo_model_preset_count(); i++) {
+        lspo_model_t model;
+        if (lspo_model_preset(i, &model) == LSPO_OK)
+            offer_word(offers, model.name, model.source);
+    }
+}
+
+static void offer_machines(const offers_t *offers)
+{
+    for (uint32_t i = 0; i < lspo_machine_preset_count(LSPO_PART_MACHINE); i++) {
+        lspo_machine_t machine;
+        if (lspo_machine_preset(LSPO_PART_MACHINE, i, &machine) == LSPO_OK)
+            offer_word(offers, machine.name, machine.description);
+    }
+}
+
 static void offer_list(const offers_t *offers, const char *list)
 {
     if (strcmp(list, "models") == 0)
-        for (uint32_t i = 0; i < lspo_model_preset_count(); i++)
-            offer_word(offers, lspo_model_preset(i)->name, lspo_model_preset(i)->source);
+        offer_models(offers);
     if (strcmp(list, "machines") == 0)
-        for (uint32_t i = 0; i < lspo_machine_preset_count(); i++)
-            offer_word(offers, lspo_machine_preset(i)->name, lspo_machine_preset(i)->description);
+        offer_machines(offers);
     if (strcmp(list, "policies") == 0)
         for (uint32_t i = 0; i < lspo_policy_count(); i++)
             offer_word(offers, lspo_policy_at(i)->name, lspo_policy_at(i)->help);

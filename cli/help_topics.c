@@ -1,8 +1,8 @@
 /* help_topics.c - the subjects of `lspo help` that are no commands. */
+#include "base/status.h"
 #include "cli/help.h"
 #include "cli/terms.h"
 #include "cli/wrap.h"
-#include "base/status.h"
 
 static const char models[] =
     "A model (--model) is one of three things.\n"
@@ -34,6 +34,28 @@ static const char models[] =
     "their licence, and `hf auth login` first. The families gpt, llama and roberta can be read, and a preset of the "
     "same name comes before a folder: write ./NAME for the folder.";
 
+static const char machines[] =
+    "A machine (--machine) is a profile: the rates, sizes and latencies from which `lspo sim` predicts. It is the name "
+    "of "
+    "a built-in profile (`lspo list machines`) or an INI file.\n"
+    "\n"
+    "`lspo calibrate -o mine.ini` measures this machine into such a file, and `lspo show machine NAME` prints any "
+    "profile with the source of each value behind it. A file may begin with another profile, or be put together from a "
+    "card and a host (`lspo list cards`, `lspo list hosts`):\n"
+    "\n"
+    "  [machine]                 [machine]\n"
+    "  base = rtx4090            card = rtx4090\n"
+    "  name = my-desktop         host = desktop-ddr4-3200-32gib\n"
+    "  [link]                    name = my-other-desktop\n"
+    "  h2d_Bps = 22GB/s          [link]\n"
+    "                            h2d_Bps = 12GB/s\n"
+    "                            d2h_Bps = 12GB/s\n"
+    "\n"
+    "base gives all values, then card all of [gpu] and [products], then host all of [cpu]; what the file says itself "
+    "comes last. base is the first key of the file, and card and host stand before all values. A card or host may also "
+    "be a file (card = ./my-card.ini), sought beside the file that names it; it has [card] or [host] in place of "
+    "[machine], with base, name, description and source. Without them every key must be there whose range excludes 0.";
+
 static const char units[] =
     "Every quantity has its unit; a number without one is refused where it could mean two things.\n"
     "\n"
@@ -57,6 +79,7 @@ static void write_exit_codes(FILE *file)
 
 const lspo_topic_t lspo_topics[] = {
     {"models", "presets, files of shapes, and where to get a folder with weights", models, NULL},
+    {"machines", "profiles, files of your own, cards and hosts", machines, NULL},
     {"units", "how memory, bandwidth, rates and times are written", units, NULL},
     {"terms", "the words of results: exposed, bound, slowdown, semantics", NULL, lspo_terms_write},
     {"exit-codes", "what the exit status says", NULL, write_exit_codes},

@@ -217,7 +217,7 @@ static bool is_preset(const char *name)
 {
     bool found = false;
     for (uint32_t i = 0; i < lspo_model_preset_count() && !found; i++)
-        found = strcmp(lspo_model_preset(i)->name, name) == 0;
+        found = strcmp(lspo_model_preset_name(i), name) == 0;
     return found;
 }
 
@@ -372,7 +372,7 @@ static lspo_status_t cap_set(const char *assignment, lspo_machine_t *scratch, ls
 
 lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps)
 {
-    lspo_machine_t scratch = *lspo_machine_preset(0);
+    lspo_machine_t scratch = {0};
     for (uint32_t i = 0; i < overrides->set_count; i++) {
         lspo_status_t status = cap_set(overrides->sets[i], &scratch, caps);
         if (status != LSPO_OK)

@@ -1,8 +1,7 @@
 /* machine.h - a machine profile: the rates, latencies and sizes from which the simulator predicts.
  *
  * Every rate is an *effective* one: what a long run of that kernel class reaches, alone on the machine.
- * The numbers come from the paper's Table 1, from data sheets (each with its source), or from
- * `lspo calibrate`.  Times of a kernel (see sim/cost.h for the equations) are
+ * The numbers come from the files in machines/, each with its source beside it, or from `lspo calibrate`.  Times of a kernel (see sim/cost.h for the equations) are
  *     GEMM m,n,k   flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch; with a measured grid of shapes
  *                  (products.h) in place of the half-sizes where the profile has one
  *     projectors   flop / rate + bytes / bandwidth, the shorter x (1 - projector_overlap), + launch
@@ -106,14 +105,48 @@ typedef struct {
 extern const lspo_machine_field_t lspo_machine_fields[];
 extern const size_t lspo_machine_field_count;
 
-uint32_t lspo_machine_preset_count(void);
-const lspo_machine_t *lspo_machine_preset(uint32_t index);
+enum { LSPO_MACHINE_FIELDS_MAX = 112 };
 
-/* Find a preset by name or read an INI file: sections [machine] (name, description, source, base = PRESET whose
- * values are taken where a key is absent; it must be the file's first key), [gpu], [cpu], [link], [contention],
- * [products] (products.h), [noise], [yardstick].  Quantities carry units.
+/* The field's value in `machine`. */
+double lspo_machine_value(const lspo_machine_t *machine, const lspo_machine_field_t *field);
+
+/* The index of a field; lspo_machine_field_count when there is none of that name. */
+size_t lspo_machine_field_find(const char *section, const char *key);
+
+/* Parse `text` into the field: LSPO_ERR_INPUT with `what` without its unit or outside its range. */
+lspo_status_t lspo_machine_take(const char *what, const lspo_machine_field_t *field, const char *text,
+                                lspo_machine_t *machine);
+
+/* A profile may be put together: a card is [gpu] and [products], a host is [cpu], and a machine file adds what only the
+ * pair has ([link], [contention], ...).  Built-in files are machines/NAME.ini, machines/cards/NAME.ini and
+ * machines/hosts/NAME.ini (plan/presets.h). */
+typedef enum { LSPO_PART_MACHINE, LSPO_PART_CARD, LSPO_PART_HOST } lspo_machine_part_t;
+
+uint32_t lspo_machine_preset_count(lspo_machine_part_t part);
+/* Static; index < count. */
+const char *lspo_machine_preset_name(lspo_machine_part_t part, uint32_t index);
+/* A card or host has name, description, source and its own sections; the rest is 0. */
+lspo_status_t lspo_machine_preset(lspo_machine_part_t part, uint32_t index, lspo_machine_t *machine_out);
+
+/* Find a preset by name or read an INI file: sections [machine], [gpu], [cpu], [link], [contention], [products]
+ * (products.h), [noise], [yardstick].  [machine] has name, description, source, and before all values
+ *     base = PRESET       all its values; must be the file's first key
+ *     card = CARD|FILE    then all of [gpu] and [products] from a card
+ *     host = HOST|FILE    then all of [cpu] from a host
+ * and what the file says itself comes last.  A card's file has [card] name, description, source, base = CARD in place of
+ * [machine], a host's file [host].  A FILE is sought beside the file that names it.  Quantities carry units.
  * Unknown sections or keys are errors with file:line. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
+
+/* The comment behind each value, by field: where a number comes from.  "" where there is none; longer ones are cut. */
+enum { LSPO_NOTE_BYTES = 101 };
+typedef struct {
+    char text[LSPO_MACHINE_FIELDS_MAX][LSPO_NOTE_BYTES];
+} lspo_machine_notes_t;
+
+/* The same with the notes of all files that it was put together from. */
+lspo_status_t lspo_machine_find_noted(const char *name_or_path, lspo_machine_t *machine_out,
+                                      lspo_machine_notes_t *notes_out);
 
 /* Apply one "section.key=VALUE" (from --set). */
 lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);

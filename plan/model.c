@@ -1,44 +1,15 @@
+/* model.c - stages, tensors and checks of a model. */
 #include "plan/model.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "base/ini.h"
-#include "base/names.h"
-#include "base/units.h"
 
 enum { DIMENSION_MAX = 1 << 20, HEADS_MAX = 4096, VOCABULARY_MAX = 1 << 24, SEQUENCE_MAX = 1 << 24 };
 enum { CLASSES_MAX = 1 << 16 };
 
-#define GPT2_SOURCE "Radford et al. 2019; config.json of openai-community/gpt2 and gpt2-large: vocab 50257, n_ctx 1024"
-#define BYTES_SOURCE "byte-level GPT of this project, for training on the host"
-
-static const lspo_model_t presets[] = {
-    {"gpt-tiny", BYTES_SOURCE, LSPO_FAMILY_GPT, 5, 128, 4, 4, 512, 256, 256, true, 0, 0, 0},
-    {"gpt-small", BYTES_SOURCE, LSPO_FAMILY_GPT, 6, 384, 6, 6, 1536, 256, 256, true, 0, 0, 0},
-    {"gpt-medium", BYTES_SOURCE, LSPO_FAMILY_GPT, 10, 512, 8, 8, 2048, 256, 256, true, 0, 0, 0},
-    {"gpt2-124m", GPT2_SOURCE, LSPO_FAMILY_GPT, 12, 768, 12, 12, 3072, 50257, 1024, true, 0, 0, 0},
-    {"gpt2-774m", GPT2_SOURCE, LSPO_FAMILY_GPT, 36, 1280, 20, 20, 5120, 50257, 1024, true, 0, 0, 0},
-    {"gpt2-1.3b",
-     "arXiv 2406.10181 gives 40 layers; width 1600 with 25 heads (those of GPT-2 XL) then makes 1.31 billion "
-     "parameters",
-     LSPO_FAMILY_GPT, 40, 1600, 25, 25, 6400, 50257, 1024, true, 0, 0, 0},
-    {"llama-3b", "config.json of openlm-research/open_llama_3b", LSPO_FAMILY_LLAMA, 26, 3200, 32, 32, 8640, 32000, 2048,
-     false, 0, 0, 0},
-    {"llama-7b", "Touvron et al. 2023, arXiv 2302.13971; config.json of huggyllama/llama-7b", LSPO_FAMILY_LLAMA, 32,
-     4096, 32, 32, 11008, 32000, 2048, false, 0, 0, 0},
-    {"deepseek-coder-1.3b", "config.json of deepseek-ai/deepseek-coder-1.3b-base", LSPO_FAMILY_LLAMA, 24, 2048, 16, 16,
-     5504, 32256, 16384, false, 0, 0, 0},
-    {"deepseek-coder-6.7b", "config.json of deepseek-ai/deepseek-coder-6.7b-base", LSPO_FAMILY_LLAMA, 32, 4096, 32, 32,
-     11008, 32256, 16384, false, 0, 0, 0},
-    {"roberta-base", "Liu et al. 2019, arXiv 1907.11692; config.json of FacebookAI/roberta-base; masked-language head",
-     LSPO_FAMILY_BERT, 12, 768, 12, 12, 3072, 50265, 512, true, 0, 0, 0},
-};
-
 static const char *const family_names[] = {
     [LSPO_FAMILY_GPT] = "gpt", [LSPO_FAMILY_LLAMA] = "llama", [LSPO_FAMILY_BERT] = "bert"};
-enum { FAMILY_COUNT = sizeof family_names / sizeof family_names[0] };
 
 #define FIELD(key, field, kind_name)                                                                                   \
     .name = key, .offset_bytes = offsetof(lspo_model_t, field), .kind = LSPO_RECORD_##kind_name
@@ -204,7 +175,7 @@ double lspo_model_rope_theta(const lspo_model_t *model)
 /* What only one family has. */
 static lspo_status_t check_family(const lspo_model_t *model)
 {
-    if ((unsigned)model->family >= FAMILY_COUNT) {
+    if ((unsigned)model->family >= LSPO_FAMILY_COUNT) {
         return lspo_error(LSPO_ERR_INPUT, "model %s: no such family", model->name);
     }
     if (!(model->norm_epsilon >= 0.0 && model->norm_epsilon < 1.0)) {
@@ -258,191 +229,6 @@ lspo_status_t lspo_model_check(const lspo_model_t *model)
     return check_family(model);
 }
 
-uint32_t lspo_model_preset_count(void)
-{
-    return sizeof presets / sizeof presets[0];
-}
-
-const lspo_model_t *lspo_model_preset(uint32_t index)
-{
-    return &presets[index];
-}
-
-static lspo_status_t parse_size(const char *what, const char *value, uint32_t *size_out)
-{
-    int64_t number = 0;
-    lspo_status_t status = lspo_parse_integer(what, value, 1, VOCABULARY_MAX, &number);
-    if (status == LSPO_OK) {
-        *size_out = (uint32_t)number;
-    }
-    return status;
-}
-
-static lspo_status_t parse_text(const char *what, const char *value, char *text, size_t text_bytes)
-{
-    if (*value == '\0' || strlen(value) >= text_bytes) {
-        return lspo_error(LSPO_ERR_INPUT, "%s: needs 1 to %zu characters", what, text_bytes - 1);
-    }
-    memcpy(text, value, strlen(value) + 1);
-    return LSPO_OK;
-}
-
-static lspo_status_t parse_family(const char *what, const char *value, lspo_family_t *family_out)
-{
-    for (int i = 0; i < FAMILY_COUNT; i++) {
-        if (strcmp(value, family_names[i]) == 0) {
-            *family_out = (lspo_family_t)i;
-            return LSPO_OK;
-        }
-    }
-    return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of gpt, llama, bert", what, value);
-}
-
-static lspo_status_t parse_boolean(const char *what, const char *value, bool *boolean_out)
-{
-    bool yes = strcmp(value, "true") == 0 || strcmp(value, "yes") == 0;
-    if (!yes && strcmp(value, "false") != 0 && strcmp(value, "no") != 0) {
-        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of true, false", what, value);
-    }
-    *boolean_out = yes;
-    return LSPO_OK;
-}
-
-typedef struct {
-    lspo_model_t model;
-    bool has_family, has_tied_head;
-} model_file_t;
-
-static lspo_status_t take_key(void *context, const char *where, const char *section, const char *key, const char *value)
-{
-    model_file_t *file = context;
-    lspo_model_t *model = &file->model;
-    char what[640];
-    snprintf(what, sizeof what, "%s: [%s] %s", where, section, key);
-    const struct {
-        const char *key;
-        uint32_t *size;
-    } sizes[] = {{"blocks", &model->block_count},        {"width", &model->width},
-                 {"heads", &model->head_count},          {"kv_heads", &model->kv_head_count},
-                 {"mlp_width", &model->mlp_width},       {"vocabulary", &model->vocabulary},
-                 {"max_sequence", &model->max_sequence}, {"classes", &model->class_count}};
-    const struct {
-        const char *key;
-        double *number;
-    } numbers[] = {{"norm_epsilon", &model->norm_epsilon}, {"rope_theta", &model->rope_theta}};
-    if (strcmp(section, "model") != 0) {
-        return lspo_error(LSPO_ERR_INPUT, "%s: unknown section; a model file has [model] only", what);
-    }
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (strcmp(key, sizes[i].key) == 0) {
-            return parse_size(what, value, sizes[i].size);
-        }
-    }
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        if (strcmp(key, numbers[i].key) == 0) {
-            return lspo_parse_quantity(what, value, LSPO_UNIT_NONE, numbers[i].number);
-        }
-    }
-    if (strcmp(key, "name") == 0) {
-        return parse_text(what, value, model->name, sizeof model->name);
-    }
-    if (strcmp(key, "source") == 0) {
-        return parse_text(what, value, model->source, sizeof model->source);
-    }
-    if (strcmp(key, "family") == 0) {
-        file->has_family = true;
-        return parse_family(what, value, &model->family);
-    }
-    if (strcmp(key, "tied_head") == 0) {
-        file->has_tied_head = true;
-        return parse_boolean(what, value, &model->tied_head);
-    }
-    return lspo_error(LSPO_ERR_INPUT,
-                      "%s: unknown key; known: name, source, family, blocks, width, heads, kv_heads, mlp_width, "
-                      "vocabulary, max_sequence, tied_head, norm_epsilon, rope_theta, classes",
-                      what);
-}
-
-/* kv_heads defaults to heads, mlp_width to 4 width, tied_head to the family's custom; the rest must be there. */
-static lspo_status_t complete_model(const char *path, model_file_t *file)
-{
-    lspo_model_t *model = &file->model;
-    const struct {
-        const char *key;
-        bool present;
-    } required[] = {{"name", model->name[0] != '\0'},         {"family", file->has_family},
-                    {"blocks", model->block_count > 0},       {"width", model->width > 0},
-                    {"heads", model->head_count > 0},         {"vocabulary", model->vocabulary > 0},
-                    {"max_sequence", model->max_sequence > 0}};
-    for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
-        if (!required[i].present) {
-            return lspo_error(LSPO_ERR_INPUT, "%s: [model] %s is missing", path, required[i].key);
-        }
-    }
-    if (model->kv_head_count == 0) {
-        model->kv_head_count = model->head_count;
-    }
-    if (model->mlp_width == 0) {
-        model->mlp_width = 4 * model->width;
-    }
-    if (!file->has_tied_head) {
-        model->tied_head = model->family != LSPO_FAMILY_LLAMA && model->class_count == 0;
-    }
-    return lspo_model_check(model);
-}
-
-static lspo_status_t read_model(const char *path, lspo_model_t *model_out)
-{
-    model_file_t file = {0};
-    lspo_status_t status = lspo_ini_read(path, take_key, &file);
-    if (status == LSPO_OK) {
-        status = complete_model(path, &file);
-    }
-    if (status == LSPO_OK) {
-        *model_out = file.model;
-    }
-    return status;
-}
-
-static lspo_status_t refuse_name(const char *name)
-{
-    const char *names[sizeof presets / sizeof presets[0]];
-    for (uint32_t i = 0; i < lspo_model_preset_count(); i++) {
-        names[i] = presets[i].name;
-    }
-    return lspo_name_refuse("model", name, names, lspo_model_preset_count(),
-                            ", nor a file or folder here (`lspo help models`)");
-}
-
-/* "owner/name" is what Hugging Face calls a model; any other path is taken for the folder that is wanted. */
-static lspo_status_t refuse_path(const char *path)
-{
-    const char *slash = strchr(path, '/');
-    bool repository = slash != NULL && slash > path && path[0] != '.' && path[0] != '~' && slash[1] != '\0' &&
-                      strchr(slash + 1, '/') == NULL;
-    if (strlen(path) > 4 && strcmp(path + strlen(path) - 4, ".ini") == 0) {
-        return lspo_error(LSPO_ERR_INPUT, "model: there is no file %s", path);
-    }
-    return lspo_error(LSPO_ERR_INPUT,
-                      "model: there is no file or folder %s; download one: "
-                      "hf download %s --local-dir %s (`lspo help models`)",
-                      path, repository ? path : "openai-community/gpt2", repository ? slash + 1 : path);
-}
-
-lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out)
-{
-    for (uint32_t i = 0; i < lspo_model_preset_count(); i++) {
-        if (strcmp(name_or_path, presets[i].name) == 0) {
-            *model_out = presets[i];
-            return LSPO_OK;
-        }
-    }
-    if (access(name_or_path, F_OK) != 0) {
-        return lspo_name_is_path(name_or_path) ? refuse_path(name_or_path) : refuse_name(name_or_path);
-    }
-    return read_model(name_or_path, model_out);
-}
-
 const char *lspo_model_stage_name(const lspo_model_t *model, uint32_t stage, char *buffer)
 {
     if (stage == 0) {
@@ -457,5 +243,5 @@ const char *lspo_model_stage_name(const lspo_model_t *model, uint32_t stage, cha
 
 const char *lspo_family_name(lspo_family_t family)
 {
-    return (unsigned)family < FAMILY_COUNT ? family_names[family] : "?";
+    return (unsigned)family < LSPO_FAMILY_COUNT ? family_names[family] : "?";
 }

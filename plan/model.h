@@ -23,6 +23,7 @@ typedef enum {
     LSPO_FAMILY_LLAMA, /* rotary positions, RMS norm, no biases, gated SiLU MLP            */
     LSPO_FAMILY_BERT   /* as GPT with post-norm, token types, bidirectional attention, exact GELU (RoBERTa) */
 } lspo_family_t;
+enum { LSPO_FAMILY_COUNT = LSPO_FAMILY_BERT + 1 };
 
 enum { LSPO_NAME_BYTES = 64, LSPO_SOURCE_BYTES = 256, LSPO_TENSORS_MAX = 20, LSPO_BLOCKS_MAX = 1000 };
 
@@ -93,9 +94,10 @@ double lspo_model_rope_theta(const lspo_model_t *model);
 /* Refuse zero or overflowing shapes, width % heads != 0, ...; logs `model->name` and the field. */
 lspo_status_t lspo_model_check(const lspo_model_t *model);
 
-/* The built-in presets, in the order of `lspo list models`. */
+/* The built-in presets, in the order of `lspo list models`: the files models/NAME.ini (plan/presets.h). */
 uint32_t lspo_model_preset_count(void);
-const lspo_model_t *lspo_model_preset(uint32_t index);
+const char *lspo_model_preset_name(uint32_t index); /* static */
+lspo_status_t lspo_model_preset(uint32_t index, lspo_model_t *model_out);
 
 /* Find a preset by name, or read an INI file when `name_or_path` names one ([model] name, family, blocks,
  * width, heads, kv_heads, mlp_width, vocabulary, max_sequence, tied_head, norm_epsilon, rope_theta, classes,

@@ -28,6 +28,7 @@ home="$scratch/moved to here"
     [ -s "$home/share/man/man1/lspo-${page// /-}.1" ] || fail "no man page of lspo $page"
 done
 for file in man/man1/lspo.1 bash-completion/completions/lspo zsh/site-functions/_lspo fish/vendor_completions.d/lspo.fish \
+    lspo/machines/rtx4090.ini lspo/machines/cards/rtx4090.ini lspo/machines/hosts/host-core.ini lspo/models/llama-7b.ini \
     lspo/plots/calibrate.gp lspo/experiments/sim-vs-host/grid doc/lspo/README.md doc/lspo/LICENSE doc/lspo/CITATION.cff \
     doc/lspo/docs/simulator.md doc/lspo/docs/pictures/sim-vs-host.png; do
     [ -s "$home/share/$file" ] || fail "share/$file is not installed"
@@ -51,6 +52,7 @@ PATH=$1/bin:$PATH
 lspo sim --model llama-7b --machine rtx4090 --policy lsp --trace sim.trace >/dev/null
 lspo choose --model gpt2-774m --machine paper-laptop >/dev/null
 lspo show machine rtx4090 >mine.ini
+lspo show machine "$1/share/lspo/machines/rtx4090.ini" | diff - mine.ini
 lspo sim --machine mine.ini --policy zero >/dev/null
 lspo trace export sim.trace --perfetto sim.json
 lspo run --model gpt-tiny --policy zero --batch 1 --sequence 16 --iterations 5 --timing-only >/dev/null

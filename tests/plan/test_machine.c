@@ -33,11 +33,36 @@ Test(machine, presets_pass_their_check_and_say_where_they_come_from)
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         find(expected[i]);
     }
-    for (uint32_t i = 0; i < lspo_machine_preset_count(); i++) {
-        const lspo_machine_t *preset = lspo_machine_preset(i);
-        cr_expect_eq(lspo_machine_check(preset), LSPO_OK, "%s", preset->name);
-        cr_expect_gt(strlen(preset->source), 20u, "%s", preset->name);
-        cr_expect_gt(strlen(preset->description), 20u, "%s", preset->name);
+    for (uint32_t i = 0; i < lspo_machine_preset_count(LSPO_PART_MACHINE); i++) {
+        lspo_machine_t preset;
+        cr_assert_eq(lspo_machine_preset(LSPO_PART_MACHINE, i, &preset), LSPO_OK);
+        cr_expect_str_eq(preset.name, lspo_machine_preset_name(LSPO_PART_MACHINE, i));
+        cr_expect_eq(lspo_machine_check(&preset), LSPO_OK, "%s", preset.name);
+        cr_expect_gt(strlen(preset.source), 20u, "%s", preset.name);
+        cr_expect_gt(strlen(preset.description), 20u, "%s", preset.name);
+    }
+}
+
+/* A card has no field but those of [gpu], a host none but those of [cpu]. */
+Test(machine, cards_and_hosts_are_halves)
+{
+    for (int part = LSPO_PART_CARD; part <= LSPO_PART_HOST; part++) {
+        const char *section = part == LSPO_PART_CARD ? "gpu" : "cpu";
+        uint32_t count = lspo_machine_preset_count((lspo_machine_part_t)part);
+        cr_expect_gt(count, 6u);
+        for (uint32_t i = 0; i < count; i++) {
+            lspo_machine_t half;
+            cr_assert_eq(lspo_machine_preset((lspo_machine_part_t)part, i, &half), LSPO_OK);
+            cr_expect_str_eq(half.name, lspo_machine_preset_name((lspo_machine_part_t)part, i));
+            cr_expect_gt(strlen(half.source), 20u, "%s", half.name);
+            for (size_t f = 0; f < lspo_machine_field_count; f++) {
+                const lspo_machine_field_t *field = &lspo_machine_fields[f];
+                double value = field_value(&half, f);
+                bool own = strcmp(field->section, section) == 0;
+                cr_expect(own ? value >= field->low && value <= field->high : value == 0.0, "%s: %s", half.name,
+                          field->key);
+            }
+        }
     }
 }
 
@@ -183,9 +208,10 @@ Test(machine, a_written_profile_reads_back_to_the_same_bits)
 
 Test(machine, presets_survive_a_file)
 {
-    for (uint32_t p = 0; p < lspo_machine_preset_count(); p++) {
-        const lspo_machine_t *preset = lspo_machine_preset(p);
-        lspo_machine_t again;
+    for (uint32_t p = 0; p < lspo_machine_preset_count(LSPO_PART_MACHINE); p++) {
+        lspo_machine_t found, again;
+        cr_assert_eq(lspo_machine_preset(LSPO_PART_MACHINE, p, &found), LSPO_OK);
+        const lspo_machine_t *preset = &found;
         char path[40];
         write_file(path, "");
         FILE *file = fopen(path, "w");
@@ -211,6 +237,107 @@ Test(machine, a_base_gives_what_the_file_leaves_out)
     cr_expect_eq(machine.gpu.memory_bytes, base.gpu.memory_bytes);
 }
 
+/* Values of [gpu] from rtx3060's card, of [cpu] from the Threadripper, of [link] from the base; then the file's own. */
+Test(machine, a_card_and_a_host_take_the_place_of_a_bases)
+{
+    lspo_machine_t machine, base = find("a100-80gb-sxm"), card = find("rtx3060"), host = find("paper-workstation");
+    cr_assert_eq(read_text("[machine]\nbase = a100-80gb-sxm\ncard = rtx3060\nhost = threadripper-3970x-252gb\n"
+                           "name = mine\n[gpu]\nlaunch_s = 7us\n",
+                           &machine),
+                 LSPO_OK);
+    cr_expect_str_eq(machine.name, "mine");
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        const char *section = lspo_machine_fields[i].section;
+        const lspo_machine_t *from = strcmp(section, "gpu") == 0 ? &card : strcmp(section, "cpu") == 0 ? &host : &base;
+        double expected = strcmp(lspo_machine_fields[i].key, "launch_s") == 0 ? 7e-6 : field_value(from, i);
+        cr_expect_eq(field_value(&machine, i), expected, "%s", lspo_machine_fields[i].key);
+    }
+    cr_assert_eq(read_text("[machine]\ncard = rtx3060\nhost = threadripper-3970x-252gb\nname = mine\n[link]\n"
+                           "h2d_Bps = 1GB/s\nd2h_Bps = 2GB/s\n",
+                           &machine),
+                 LSPO_OK);
+    cr_expect_eq(machine.gpu.memory_bytes, card.gpu.memory_bytes);
+    cr_expect_eq(machine.cpu.adam_pps, host.cpu.adam_pps);
+    cr_expect_eq(machine.link.h2d_duplex_loss, 0.0);
+}
+
+enum { PATH_BYTES = 80 };
+
+static void write_in(const char *folder, const char *name, const char *text, char path_out[PATH_BYTES])
+{
+    snprintf(path_out, PATH_BYTES, "%s/%s", folder, name);
+    FILE *file = fopen(path_out, "w");
+    cr_assert_not_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* A card's file lies beside the machine's, wherever the program runs; a grid of products comes with the card. */
+Test(machine, a_card_may_be_a_file_beside_the_machines)
+{
+    char folder[] = "/tmp/lspo-machine-XXXXXX", card[PATH_BYTES], path[PATH_BYTES];
+    lspo_machine_t machine;
+    lspo_machine_notes_t notes;
+    cr_assert_not_null(mkdtemp(folder));
+    write_in(folder, "card.ini",
+             "[card]\nbase = rtx3060\nname = slow\n[gpu]\ngemm_fp16_flops = 5TFLOP/s ; timed\n"
+             "[products]\nsizes = 4\nnn_m4_n4 = 0.5\nnt_m4_n4 = 0.5\ntn_m4_n4 = 0.5\n",
+             card);
+    write_in(folder, "machine.ini",
+             "[machine]\nbase = rtx4090\ncard = ./card.ini\nname = mine\n"
+             "[link]\nh2d_Bps = 1GB/s ;  a cable  \nd2h_Bps = 1GB/s\n",
+             path);
+    cr_assert_eq(lspo_machine_find_noted(path, &machine, &notes), LSPO_OK);
+    cr_expect_str_eq(machine.name, "mine");
+    cr_expect_eq(machine.gpu.gemm_flops[LSPO_FP16], 5e12);
+    cr_expect_eq(machine.gpu.memory_bytes, find("rtx3060").gpu.memory_bytes);
+    cr_expect_eq(machine.products.size_count, 1u);
+    cr_expect_str_eq(notes.text[lspo_machine_field_find("gpu", "gemm_fp16_flops")], "timed");
+    cr_expect_str_eq(notes.text[lspo_machine_field_find("gpu", "memory_bytes")], "sheet: NVIDIA GeForce RTX 3060");
+    cr_expect_str_eq(notes.text[lspo_machine_field_find("link", "h2d_Bps")], "a cable");
+    cr_expect_str_eq(notes.text[lspo_machine_field_find("link", "d2h_Bps")], "");
+    cr_expect_str_eq(notes.text[lspo_machine_field_find("cpu", "op_s")], "assumed");
+    unlink(card);
+    cr_expect_eq(lspo_machine_find(path, &machine), LSPO_ERR_INPUT);
+    unlink(path);
+    rmdir(folder);
+}
+
+/* What a card's file must not hold or lack. */
+Test(machine, broken_cards_are_refused_by_their_own_place, .init = cr_redirect_stderr)
+{
+    static const struct {
+        const char *text, *message;
+    } bad[] = {
+        {"[card]\nname = x\n[gpu]\nmemory_bytes = 1GiB\n", "[gpu] gemm_fp32_flops is missing"},
+        {"[card]\nbase = rtx3060\n", "[card] name is missing"},
+        {"[card]\nbase = rtx3060\nname = x\n[link]\nh2d_Bps = 1GB/s\n", ":5: [link] h2d_Bps: unknown section"},
+        {"[machine]\nbase = rtx4090\nname = x\n", ":2: [machine] base: unknown section"},
+        {"[card]\ncard = rtx3060\nname = x\n", ":2: [card] card: unknown key; [card] has base, name, description"},
+        {"[card]\nbase = rtx9\nname = x\n", ":2: [card] base: 'rtx9' is not one of host-core, rtx4090"},
+        {"[card]\nbase = rtx3060\nname = x\n[gpu]\nlaunch_s = 2s\n",
+         ":5: [gpu] launch_s: 2.00 s is outside 0 s..1.00 s"},
+    };
+    char folder[] = "/tmp/lspo-machine-XXXXXX", text[8192] = "", card[PATH_BYTES], path[PATH_BYTES];
+    lspo_machine_t machine;
+    cr_assert_not_null(mkdtemp(folder));
+    write_in(folder, "machine.ini", "[machine]\nbase = rtx4090\ncard = ./card.ini\nname = mine\n", path);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        write_in(folder, "card.ini", bad[i].text, card);
+        cr_expect_eq(lspo_machine_find(path, &machine), LSPO_ERR_INPUT, "%s", bad[i].text);
+    }
+    unlink(card);
+    unlink(path);
+    rmdir(folder);
+    fflush(stderr);
+    cr_assert_gt(fread(text, 1, sizeof text - 1, cr_get_redirected_stderr()), 0u);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char expected[256];
+        snprintf(expected, sizeof expected, "card.ini%s%s", bad[i].message[0] == ':' ? "" : ": ", bad[i].message);
+        cr_expect(strstr(text, expected) != NULL, "'%s' not in: %s", expected, text);
+    }
+}
+
 Test(machine, malformed_files_are_refused)
 {
 #define BASE "[machine]\nbase = rtx4090\nname = mine\n"
@@ -222,6 +349,15 @@ Test(machine, malformed_files_are_refused)
         "[machine]\nname = mine\nbase = rtx4090\n",
         "[machine]\nbase = rtx9\nname = mine\n",
         BASE "colour = red\n",
+        BASE "card = rtx9\n",
+        BASE "card = a100\n",
+        BASE "host = rtx4090\n",
+        BASE "card = /no/such/card.ini\n",
+        BASE "card = rtx4090\ncard = rtx4090\n",
+        BASE "[link]\nh2d_Bps = 12GB/s\n[machine]\ncard = rtx4090\n",
+        "[machine]\ncard = rtx4090\nbase = rtx4090\nname = mine\n",
+        "[machine]\ncard = rtx4090\nname = mine\n[link]\nh2d_Bps = 1GB/s\nd2h_Bps = 1GB/s\n",
+        "[machine]\ncard = rtx4090\nhost = host-core\nname = mine\n[link]\nh2d_Bps = 1GB/s\n",
         BASE "[gpu]\ncolour = red\n",
         BASE "[disk]\nread_Bps = 1GB/s\n",
         BASE "[link]\nh2d_Bps = 12\n",

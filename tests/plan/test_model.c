@@ -59,7 +59,10 @@ Test(model, other_presets_have_about_the_size_of_their_name)
 Test(model, stages_of_every_preset_are_one_gapless_array)
 {
     for (uint32_t i = 0; i < lspo_model_preset_count(); i++) {
-        const lspo_model_t *model = lspo_model_preset(i);
+        lspo_model_t preset;
+        cr_assert_eq(lspo_model_preset(i, &preset), LSPO_OK);
+        cr_expect_str_eq(preset.name, lspo_model_preset_name(i));
+        const lspo_model_t *model = &preset;
         uint64_t total = 0;
         cr_expect_eq(lspo_model_check(model), LSPO_OK);
         for (uint32_t s = 0; s < lspo_model_stage_count(model); s++) {
@@ -514,7 +517,9 @@ Test(stage_work, single_kernels)
 Test(stage_work, every_preset_trains_at_six_flop_a_weight_and_token)
 {
     for (uint32_t i = 0; i < lspo_model_preset_count(); i++) {
-        const lspo_model_t *model = lspo_model_preset(i);
+        lspo_model_t preset;
+        cr_assert_eq(lspo_model_preset(i, &preset), LSPO_OK);
+        const lspo_model_t *model = &preset;
         lspo_workload_t workload = toy_workload();
         double flop = 0.0, weights = (double)model->width * model->vocabulary;
         if (model->family == LSPO_FAMILY_BERT) {

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/recorded_plan.h"
 #include "base/ini.h"
+#include "cli/recorded_plan.h"
 #include "sim/sim.h"
 #include "traces/accuracy.h"
 #include "traces/compare.h"
@@ -82,18 +82,20 @@ static const char *file_of(const folder_t *folder, const char *name, char path[2
     return path;
 }
 
-static lspo_status_t store_limit(void *context, const char *where, const char *section, const char *key,
-                                 const char *value)
+static lspo_status_t store_limit(void *context, const lspo_ini_entry_t *entry)
 {
     folder_t *folder = context;
+    const char *key = entry->key, *value = entry->value;
     double *limit = strcmp(key, "iteration_mean") == 0    ? &folder->mean
                     : strcmp(key, "iteration_worst") == 0 ? &folder->worst
                     : strcmp(key, "kind_worst") == 0      ? &folder->kind
                                                           : NULL;
     char *unit;
     double percent = strtod(value, &unit);
-    if (limit == NULL || strcmp(section, "limits") != 0 || strcmp(unit, " %") != 0 || !(percent > 0 && percent < 100))
-        return lspo_error(LSPO_ERR_INPUT, "%s: '%s = %s' is no limit above 0 %% and below 100 %%", where, key, value);
+    if (limit == NULL || strcmp(entry->section, "limits") != 0 || strcmp(unit, " %") != 0 ||
+        !(percent > 0 && percent < 100))
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s = %s' is no limit above 0 %% and below 100 %%", entry->where, key,
+                          value);
     *limit = percent / 100;
     return LSPO_OK;
 }

@@ -1,0 +1,207 @@
+/* model_file.c - models by name and from INI files. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/ini.h"
+#include "base/names.h"
+#include "base/units.h"
+#include "plan/model.h"
+#include "plan/presets.h"
+
+static const char folder[] = "models";
+
+/* The most of any size; lspo_model_check() has the range of each. */
+enum { READ_MAX = 1 << 24 };
+
+static lspo_status_t parse_size(const char *what, const char *value, uint32_t *size_out)
+{
+    int64_t number = 0;
+    lspo_status_t status = lspo_parse_integer(what, value, 1, READ_MAX, &number);
+    if (status == LSPO_OK) {
+        *size_out = (uint32_t)number;
+    }
+    return status;
+}
+
+static lspo_status_t parse_text(const char *what, const char *value, char *text, size_t text_bytes)
+{
+    if (*value == '\0' || strlen(value) >= text_bytes) {
+        return lspo_error(LSPO_ERR_INPUT, "%s: needs 1 to %zu characters", what, text_bytes - 1);
+    }
+    memcpy(text, value, strlen(value) + 1);
+    return LSPO_OK;
+}
+
+static lspo_status_t parse_family(const char *what, const char *value, lspo_family_t *family_out)
+{
+    for (int i = 0; i < LSPO_FAMILY_COUNT; i++) {
+        if (strcmp(value, lspo_family_name((lspo_family_t)i)) == 0) {
+            *family_out = (lspo_family_t)i;
+            return LSPO_OK;
+        }
+    }
+    return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of gpt, llama, bert", what, value);
+}
+
+static lspo_status_t parse_boolean(const char *what, const char *value, bool *boolean_out)
+{
+    bool yes = strcmp(value, "true") == 0 || strcmp(value, "yes") == 0;
+    if (!yes && strcmp(value, "false") != 0 && strcmp(value, "no") != 0) {
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of true, false", what, value);
+    }
+    *boolean_out = yes;
+    return LSPO_OK;
+}
+
+typedef struct {
+    lspo_model_t model;
+    bool has_family, has_tied_head;
+} model_file_t;
+
+static lspo_status_t take_field(const char *what, const lspo_record_field_t *field, const char *value,
+                                model_file_t *file)
+{
+    void *member = (char *)&file->model + field->offset_bytes;
+    switch (field->kind) {
+    case LSPO_RECORD_U32:
+        return parse_size(what, value, member);
+    case LSPO_RECORD_REAL:
+        return lspo_parse_quantity(what, value, LSPO_UNIT_NONE, member);
+    case LSPO_RECORD_BOOL:
+        file->has_tied_head = true;
+        return parse_boolean(what, value, member);
+    default:
+        file->has_family = true;
+        return parse_family(what, value, member);
+    }
+}
+
+static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
+{
+    model_file_t *file = context;
+    char what[640];
+    snprintf(what, sizeof what, "%s: [%s] %s", entry->where, entry->section, entry->key);
+    if (strcmp(entry->section, "model") != 0) {
+        return lspo_error(LSPO_ERR_INPUT, "%s: unknown section; a model file has [model] only", what);
+    }
+    for (size_t i = 0; i < lspo_model_field_count; i++) {
+        if (strcmp(entry->key, lspo_model_fields[i].name) == 0) {
+            return take_field(what, &lspo_model_fields[i], entry->value, file);
+        }
+    }
+    if (strcmp(entry->key, "name") == 0) {
+        return parse_text(what, entry->value, file->model.name, sizeof file->model.name);
+    }
+    if (strcmp(entry->key, "source") == 0) {
+        return parse_text(what, entry->value, file->model.source, sizeof file->model.source);
+    }
+    return lspo_error(LSPO_ERR_INPUT,
+                      "%s: unknown key; known: name, source, family, blocks, width, heads, kv_heads, mlp_width, "
+                      "vocabulary, max_sequence, tied_head, norm_epsilon, rope_theta, classes",
+                      what);
+}
+
+/* kv_heads defaults to heads, mlp_width to 4 width, tied_head to the family's custom; the rest must be there. */
+static lspo_status_t complete_model(const char *path, model_file_t *file)
+{
+    lspo_model_t *model = &file->model;
+    const struct {
+        const char *key;
+        bool present;
+    } required[] = {{"name", model->name[0] != '\0'},         {"family", file->has_family},
+                    {"blocks", model->block_count > 0},       {"width", model->width > 0},
+                    {"heads", model->head_count > 0},         {"vocabulary", model->vocabulary > 0},
+                    {"max_sequence", model->max_sequence > 0}};
+    for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
+        if (!required[i].present) {
+            return lspo_error(LSPO_ERR_INPUT, "%s: [model] %s is missing", path, required[i].key);
+        }
+    }
+    if (model->kv_head_count == 0) {
+        model->kv_head_count = model->head_count;
+    }
+    if (model->mlp_width == 0) {
+        model->mlp_width = 4 * model->width;
+    }
+    if (!file->has_tied_head) {
+        model->tied_head = model->family != LSPO_FAMILY_LLAMA && model->class_count == 0;
+    }
+    return lspo_model_check(model);
+}
+
+uint32_t lspo_model_preset_count(void)
+{
+    return lspo_preset_count(folder);
+}
+
+const char *lspo_model_preset_name(uint32_t index)
+{
+    return lspo_preset_at(folder, index)->name;
+}
+
+static lspo_status_t read_preset(const lspo_preset_t *preset, lspo_model_t *model_out)
+{
+    model_file_t file = {0};
+    lspo_status_t status = lspo_ini_read_text(preset->path, preset->text, take_key, &file);
+    if (status == LSPO_OK) {
+        status = complete_model(preset->path, &file);
+    }
+    if (status == LSPO_OK) {
+        *model_out = file.model;
+    }
+    return status;
+}
+
+lspo_status_t lspo_model_preset(uint32_t index, lspo_model_t *model_out)
+{
+    return read_preset(lspo_preset_at(folder, index), model_out);
+}
+
+static lspo_status_t read_file(const char *path, lspo_model_t *model_out)
+{
+    model_file_t file = {0};
+    lspo_status_t status = lspo_ini_read(path, take_key, &file);
+    if (status == LSPO_OK) {
+        status = complete_model(path, &file);
+    }
+    if (status == LSPO_OK) {
+        *model_out = file.model;
+    }
+    return status;
+}
+
+static lspo_status_t refuse_name(const char *name)
+{
+    const char *names[LSPO_PRESETS_MAX];
+    uint32_t count = lspo_preset_names(folder, names);
+    return lspo_name_refuse("model", name, names, count, ", nor a file or folder here (`lspo help models`)");
+}
+
+/* "owner/name" is what Hugging Face calls a model; any other path is taken for the folder that is wanted. */
+static lspo_status_t refuse_path(const char *path)
+{
+    const char *slash = strchr(path, '/');
+    bool repository = slash != NULL && slash > path && path[0] != '.' && path[0] != '~' && slash[1] != '\0' &&
+                      strchr(slash + 1, '/') == NULL;
+    if (strlen(path) > 4 && strcmp(path + strlen(path) - 4, ".ini") == 0) {
+        return lspo_error(LSPO_ERR_INPUT, "model: there is no file %s", path);
+    }
+    return lspo_error(LSPO_ERR_INPUT,
+                      "model: there is no file or folder %s; download one: "
+                      "hf download %s --local-dir %s (`lspo help models`)",
+                      path, repository ? path : "openai-community/gpt2", repository ? slash + 1 : path);
+}
+
+lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out)
+{
+    const lspo_preset_t *preset = lspo_preset_find(folder, name_or_path);
+    if (preset != NULL) {
+        return read_preset(preset, model_out);
+    }
+    if (access(name_or_path, F_OK) != 0) {
+        return lspo_name_is_path(name_or_path) ? refuse_path(name_or_path) : refuse_name(name_or_path);
+    }
+    return read_file(name_or_path, model_out);
+}

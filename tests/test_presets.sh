@@ -1,0 +1,112 @@
+#!/bin/bash
+# The files in machines/ and models/: each is compiled in, each value has its source beside it, and a source that is a
+# formula gives the value.  A rule is tried on a broken line first, so that a check that finds nothing can find something.
+set -eu
+build=$(cd "$(dirname "${LSPO:-./lspo}")" && pwd)
+lspo=$build/lspo
+source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+LC_ALL=C
+export LC_ALL
+fail() {
+    echo "$*"
+    exit 1
+}
+
+# Print a line for each value of the file $1 without a source, with too long a one, or one whose formula gives another
+# value.  A formula is what stands between "; =" and the next colon, in the unit of the value; products, quotients,
+# sums and differences are computed by hand here, from left to right but for the usual precedence and parentheses.
+offences() {
+    awk '
+    function fault(what) { print FILENAME ":" FNR ": " what ": " $0 }
+    function skip() { while (substr(text, at, 1) == " ") at++ }
+    function factor(   digits, value) {
+        skip()
+        if (substr(text, at, 1) == "(") { at++; value = sum(); skip(); if (substr(text, at, 1) != ")") bad = 1; at++; return value }
+        digits = ""
+        while (substr(text, at, 1) ~ /[0-9.]/) { digits = digits substr(text, at, 1); at++ }
+        if (digits == "") bad = 1
+        return digits + 0
+    }
+    function product(   value, sign, right) {
+        value = factor()
+        while (1) {
+            skip(); sign = substr(text, at, 1)
+            if (sign != "*" && sign != "/") return value
+            at++; right = factor()
+            if (sign == "/" && right == 0) { bad = 1; return 0 }
+            value = sign == "*" ? value * right : value / right
+        }
+    }
+    function sum(   value, sign, right) {
+        value = product()
+        while (1) {
+            skip(); sign = substr(text, at, 1)
+            if (sign != "+" && sign != "-") return value
+            at++; right = product()
+            value = sign == "+" ? value + right : value - right
+        }
+    }
+    /^#/ || /^\[/ || /^$/ { next }
+    /^(name|description|source|base|card|host) = / { next }
+    {
+        start = index($0, " ; ")
+        if (start == 0) { fault("no source"); next }
+        note = substr($0, start + 3)
+        if (length(note) < 6) fault("no source")
+        if (length(note) > 100) fault("a source above 100 characters")
+        if (substr(note, 1, 2) != "= ") next
+        text = substr(note, 3); sub(/:.*/, "", text)
+        value = substr($0, 1, start - 1); sub(/^[^=]*= */, "", value); sub(/ .*/, "", value)
+        at = 1; bad = 0; computed = sum(); skip()
+        if (bad || at <= length(text)) { fault("no formula"); next }
+        if (computed - value > 1e-12 * value || value - computed > 1e-12 * value) fault("the formula gives " computed)
+    }' "$1"
+}
+
+expect() { # 0: no fault, 1: a fault; the line
+    printf '[gpu]\n%s\n' "$2" > "$scratch/example.ini"
+    found=$(offences "$scratch/example.ini" | wc -l)
+    [ "$found" = "$1" ] || fail "$found faults, not $1, in: $2"
+}
+expect 0 'a = 8.22 G/s ; = 2 * 4.11: twice'
+expect 0 'a = 7 ; = 1 + 2 * 3'
+expect 0 'a = 9.5 ; = (1 + 2) * 3 + 1 / 2: see also: the sheet'
+expect 0 'a = 7 ; sheet: = 8'
+expect 1 'a = 8.22 G/s'
+expect 1 'a = 8.22 G/s ; '
+expect 1 'a = 8.23 G/s ; = 2 * 4.11: twice'
+expect 1 'a = 8.22 G/s ; = 2 * x: twice'
+expect 1 'a = 8.22 G/s ; = 8.22 / 0'
+expect 1 "a = 7 ; $(printf '%0101d' 0)"
+
+cd "$source_dir"
+for file in machines/*.ini machines/*/*.ini models/*.ini; do
+    found=$(offences "$file")
+    [ -z "$found" ] || fail "$found"
+    grep -qx "name = $(basename "$file" .ini)" "$file" || fail "$file has another name than its file"
+done
+
+# Compiled in are all of them, and as they stand there: a file read by its path gives what its name gives.
+for list in machines cards hosts models; do
+    case $list in cards | hosts) folder=machines/$list ;; *) folder=$list ;; esac
+    "$lspo" list $list --format csv | tail -n +2 | cut -d, -f1 | sort > "$scratch/names"
+    for file in "$folder"/*.ini; do basename "$file" .ini; done | sort | diff "$scratch/names" - ||
+        fail "$folder and \`lspo list $list\` differ: is a file missing from local.am?"
+done
+for file in machines/*.ini; do
+    "$lspo" show machine "$file" > "$scratch/file"
+    "$lspo" show machine "$(basename "$file" .ini)" | diff - "$scratch/file" || fail "$file differs from the preset"
+    [ "$(grep -c ' ; ' "$scratch/file")" -gt 20 ] || fail "lspo show machine $file has no sources"
+done
+for file in models/*.ini; do
+    name=$(basename "$file" .ini)
+    "$lspo" sim --machine paper-workstation --policy zero --model "$file" --format json > "$scratch/file"
+    "$lspo" sim --machine paper-workstation --policy zero --model "$name" --format json | diff - "$scratch/file" ||
+        fail "$file differs from the preset"
+done
+
+# A changed value loses its source.
+"$lspo" show machine rtx4090 --link 7GB/s | grep -qx 'h2d_Bps = 7 GB/s' || fail "a value that --link changed has a source"
+"$lspo" show machine rtx4090 --link 7GB/s | grep -q '^memory_bytes = .* ; ' || fail "an unchanged value lost its source"
