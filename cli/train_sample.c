@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/family.h"
 #include "real/train/sample.h"
 #include "real/tokenizer/unicode.h"
 
@@ -32,7 +33,7 @@ lspo_status_t lspo_train_sample_begin(const char *text, lspo_train_sample_t *sam
 {
     const lspo_encoder_t *encoder = &sample->encoder;
     lspo_status_t status = LSPO_OK;
-    if (sample->model->family == LSPO_FAMILY_BERT)
+    if (!lspo_family_of(sample->model)->causal)
         return lspo_error(LSPO_ERR_INPUT, "--sample: model %s sees a text from both ends and does not continue it",
                           sample->model->name);
     if (encoder->begin != LSPO_NO_TOKEN)

@@ -1,5 +1,7 @@
 /* build_work.c - which kernels each op runs: forms of gradients and optimizers of the policies told apart. */
 #include "plan/build_parts.h"
+#include "plan/family.h"
+#include "plan/message_work.h"
 #include "plan/sketch_work.h"
 #include "plan/stage_work.h"
 
@@ -93,28 +95,28 @@ static void describe_fit(const lspo_builder_t *b, lspo_op_variant_t variant, con
                          lspo_work_t *work)
 {
     uint32_t steps = variant == LSPO_VARIANT_FIT ? lspo_workload_fit_share(b->workload) : 0;
-    lspo_stage_work_fit(b->workload, message, variant == LSPO_VARIANT_DECIDE ? 2 : 1, steps, work);
+    lspo_message_work_fit(b->workload, message, variant == LSPO_VARIANT_DECIDE ? 2 : 1, steps, work);
 }
 
 static void describe_compress(const lspo_builder_t *b, const lspo_message_t *message, lspo_work_t *work)
 {
     if (lowrank(b))
-        lspo_stage_work_lowrank_compress(b->workload, message, work);
+        lspo_message_work_lowrank_compress(b->workload, message, work);
     else if (b->plan->dense_sketches)
         lspo_sketch_work_compress(b->workload, message, work);
     else
-        lspo_stage_work_compress(b->model, b->workload, message, work);
+        lspo_message_work_compress(b->workload, message, work);
 }
 
 static void describe_apply(const lspo_builder_t *b, const lspo_build_stage_t *stage, lspo_work_t *work)
 {
     const lspo_message_t *message = &stage->message;
     if (lowrank(b))
-        lspo_stage_work_lowrank_apply(b->workload, message, work);
+        lspo_message_work_lowrank_apply(b->workload, message, work);
     else if (b->plan->dense_sketches)
         lspo_sketch_work_apply(b->workload, message, work);
     else if (b->plan->return_form == LSPO_RETURN_DELTA)
-        lspo_stage_work_apply_delta(b->model, b->workload, message, work);
+        lspo_message_work_apply_delta(b->workload, message, work);
     else
         lspo_work_stream(stage->link_bytes + message->element_count * lspo_precision_bytes(b->workload->precision),
                          work);
@@ -133,18 +135,18 @@ void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_v
     case LSPO_OP_FWD:
         lspo_stage_work_forward(model, workload, s, work);
         if (adapters(b))
-            lspo_stage_work_add_adapters(workload, &stage->message, false, work);
+            lspo_message_work_add_adapters(workload, &stage->message, false, work);
         break;
     case LSPO_OP_RECOMPUTE:
         lspo_stage_work_recompute(model, workload, s, work);
         if (adapters(b))
-            lspo_stage_work_add_adapters(workload, &stage->message, model->family != LSPO_FAMILY_BERT, work);
+            lspo_message_work_add_adapters(workload, &stage->message, !lspo_family_of(model)->post_norm, work);
         break;
     case LSPO_OP_BWD:
         lspo_stage_work_backward(model, workload, s, forms_gradients(b) && stage->trained && forms_message(variant),
                                  stage->message.rest_elements > 0 && forms_message(variant), work);
         if (adapters(b))
-            lspo_stage_work_add_adapters_backward(workload, &stage->message, work);
+            lspo_message_work_add_adapters_backward(workload, &stage->message, work);
         break;
     case LSPO_OP_COMPRESS:
         describe_compress(b, &stage->message, work);
@@ -177,7 +179,7 @@ void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_v
         break;
     case LSPO_OP_PROJECT:
         if (lowrank(b))
-            lspo_stage_work_lowrank_project(workload, &stage->message, work);
+            lspo_message_work_lowrank_project(workload, &stage->message, work);
         else
             describe_fit(b, variant, &stage->message, work);
         break;

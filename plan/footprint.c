@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "plan/family.h"
+
 /* Rows of the probabilities that the host's attention holds at a time, besides one head's transposed K or V
  * (kernels/attention.h). */
 enum { ATTENTION_SCRATCH_ROWS = 32 };
@@ -153,13 +155,13 @@ static uint64_t kv_width(const lspo_model_t *model)
 static uint64_t saved_elements(const lspo_model_t *model)
 {
     uint64_t attention = 5 * (uint64_t)model->width + 2 * kv_width(model);
-    return attention + (model->family == LSPO_FAMILY_LLAMA ? 3 : 2) * (uint64_t)model->mlp_width;
+    return attention + (lspo_family_of(model)->gated ? 3 : 2) * (uint64_t)model->mlp_width;
 }
 
 static uint64_t backward_elements(const lspo_model_t *model)
 {
     uint64_t attention = 4 * (uint64_t)model->width + 2 * kv_width(model);
-    return attention + (model->family == LSPO_FAMILY_LLAMA ? 2 : 1) * (uint64_t)model->mlp_width;
+    return attention + (lspo_family_of(model)->gated ? 2 : 1) * (uint64_t)model->mlp_width;
 }
 
 uint64_t lspo_logits_stride(uint32_t vocabulary, uint64_t element_bytes)
@@ -183,15 +185,15 @@ void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload
     uint64_t tokens = lspo_workload_tokens(workload);
     uint64_t p = lspo_precision_bytes(workload->precision);
     bool materialised = workload->precision == LSPO_FP32;
-    uint64_t norm_statistics = model->family == LSPO_FAMILY_LLAMA ? 1 : 2;
+    uint64_t norm_statistics = lspo_family_of(model)->rms_norm ? 1 : 2;
     uint64_t attention = (uint64_t)model->head_count * (materialised ? workload->sequence : 1);
     activations_out->saved_bytes = tokens * (p * saved_elements(model) + 4 * attention + 4 * 2 * norm_statistics);
     activations_out->input_bytes = tokens * p * model->width;
     activations_out->head_bytes = head_bytes(model, workload, norm_statistics);
     uint64_t head_width = model->width / model->head_count;
     uint64_t columns = materialised ? ATTENTION_SCRATCH_ROWS + head_width : 0;
-    if (model->family == LSPO_FAMILY_LLAMA) {
-        columns += head_width; /* the rotary table */
+    if (lspo_family_of(model)->rotary) {
+        columns += head_width; /* the table of angles */
     }
     activations_out->workspace_bytes =
         larger(tokens * p * backward_elements(model), activations_out->head_bytes) + 4 * columns * workload->sequence;

@@ -5,17 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plan/family.h"
+
 enum { DIMENSION_MAX = 1 << 20, HEADS_MAX = 4096, VOCABULARY_MAX = 1 << 24, SEQUENCE_MAX = 1 << 24 };
 enum { CLASSES_MAX = 1 << 16 };
-
-static const char *const family_names[] = {
-    [LSPO_FAMILY_GPT] = "gpt", [LSPO_FAMILY_LLAMA] = "llama", [LSPO_FAMILY_BERT] = "bert"};
 
 #define FIELD(key, field, kind_name)                                                                                   \
     .name = key, .offset_bytes = offsetof(lspo_model_t, field), .kind = LSPO_RECORD_##kind_name
 
 const lspo_record_field_t lspo_model_fields[] = {
-    {FIELD("family", family, NAMED), .names = family_names},
+    {FIELD("family", family, NAMED), .names = lspo_family_names},
     {FIELD("blocks", block_count, U32)},
     {FIELD("width", width, U32)},
     {FIELD("heads", head_count, U32)},
@@ -43,110 +42,29 @@ static void add_tensor(lspo_stage_t *stage, const char *name, uint32_t rows, uin
     stage->element_count += (uint64_t)rows * cols;
 }
 
-static void add_linear(lspo_stage_t *stage, const char *name, uint32_t inputs, uint32_t outputs)
+void lspo_stage_add_linear(lspo_stage_t *stage, const char *name, uint32_t inputs, uint32_t outputs)
 {
     add_tensor(stage, name, inputs, outputs, true);
 }
 
-static void add_rest(lspo_stage_t *stage, const char *name, uint32_t rows, uint32_t cols)
+void lspo_stage_add_rest(lspo_stage_t *stage, const char *name, uint32_t rows, uint32_t cols)
 {
     add_tensor(stage, name, rows, cols, false);
 }
 
-static void build_embed(const lspo_model_t *model, lspo_stage_t *stage)
-{
-    add_rest(stage, "token", model->vocabulary, model->width);
-    if (model->family == LSPO_FAMILY_GPT) {
-        add_rest(stage, "position", model->max_sequence, model->width);
-    }
-    if (model->family == LSPO_FAMILY_BERT) {
-        add_rest(stage, "position", model->max_sequence + LSPO_BERT_UNUSED_POSITIONS, model->width);
-        add_rest(stage, "token_type", 1, model->width);
-        add_rest(stage, "norm_gain", 1, model->width);
-        add_rest(stage, "norm_bias", 1, model->width);
-    }
-}
-
-static void build_gpt_block(const lspo_model_t *model, lspo_stage_t *stage)
-{
-    uint32_t width = model->width;
-    uint32_t qkv_width = width + 2 * (width / model->head_count * model->kv_head_count);
-    add_linear(stage, "qkv", width, qkv_width);
-    add_linear(stage, "attention_out", width, width);
-    add_linear(stage, "mlp_up", width, model->mlp_width);
-    add_linear(stage, "mlp_down", model->mlp_width, width);
-    add_rest(stage, "qkv_bias", 1, qkv_width);
-    add_rest(stage, "attention_out_bias", 1, width);
-    add_rest(stage, "mlp_up_bias", 1, model->mlp_width);
-    add_rest(stage, "mlp_down_bias", 1, width);
-    add_rest(stage, "norm1_gain", 1, width);
-    add_rest(stage, "norm1_bias", 1, width);
-    add_rest(stage, "norm2_gain", 1, width);
-    add_rest(stage, "norm2_bias", 1, width);
-}
-
-static void build_llama_block(const lspo_model_t *model, lspo_stage_t *stage)
-{
-    uint32_t width = model->width;
-    uint32_t kv_width = width / model->head_count * model->kv_head_count;
-    add_linear(stage, "q", width, width);
-    add_linear(stage, "k", width, kv_width);
-    add_linear(stage, "v", width, kv_width);
-    add_linear(stage, "attention_out", width, width);
-    add_linear(stage, "gate", width, model->mlp_width);
-    add_linear(stage, "up", width, model->mlp_width);
-    add_linear(stage, "down", model->mlp_width, width);
-    add_rest(stage, "norm1_gain", 1, width);
-    add_rest(stage, "norm2_gain", 1, width);
-}
-
-static void build_classifier(const lspo_model_t *model, lspo_stage_t *stage)
-{
-    add_rest(stage, "dense", model->width, model->width);
-    add_rest(stage, "dense_bias", 1, model->width);
-    add_rest(stage, "output", model->width, model->class_count);
-    add_rest(stage, "output_bias", 1, model->class_count);
-}
-
-static void build_head(const lspo_model_t *model, lspo_stage_t *stage)
-{
-    uint32_t width = model->width;
-    if (model->class_count > 0) {
-        build_classifier(model, stage);
-        return;
-    }
-    if (model->family == LSPO_FAMILY_BERT) {
-        add_rest(stage, "dense", width, width);
-        add_rest(stage, "dense_bias", 1, width);
-    }
-    add_rest(stage, "norm_gain", 1, width);
-    if (model->family != LSPO_FAMILY_LLAMA) {
-        add_rest(stage, "norm_bias", 1, width);
-    }
-    if (!model->tied_head) {
-        add_rest(stage, "output", width, model->vocabulary);
-    }
-    if (model->family == LSPO_FAMILY_BERT) {
-        add_rest(stage, "output_bias", 1, model->vocabulary);
-    }
-}
-
 void lspo_model_stage(const lspo_model_t *model, uint32_t stage, lspo_stage_t *stage_out)
 {
+    const lspo_family_row_t *family = lspo_family_of(model);
     memset(stage_out, 0, sizeof *stage_out);
     if (stage == 0) {
         stage_out->kind = LSPO_STAGE_EMBED;
-        build_embed(model, stage_out);
+        family->embed(model, stage_out);
     } else if (stage <= model->block_count) {
         stage_out->kind = LSPO_STAGE_BLOCK;
-        if (model->family == LSPO_FAMILY_LLAMA) {
-            build_llama_block(model, stage_out);
-        } else {
-            build_gpt_block(model, stage_out);
-        }
+        family->block(model, stage_out);
     } else {
         stage_out->kind = LSPO_STAGE_HEAD;
-        build_head(model, stage_out);
+        family->head(model, stage_out);
     }
 }
 
@@ -164,7 +82,7 @@ double lspo_model_norm_epsilon(const lspo_model_t *model)
     if (model->norm_epsilon > 0.0) {
         return model->norm_epsilon;
     }
-    return model->family == LSPO_FAMILY_LLAMA ? 1e-6 : 1e-5;
+    return lspo_family_of(model)->norm_epsilon;
 }
 
 double lspo_model_rope_theta(const lspo_model_t *model)
@@ -172,7 +90,26 @@ double lspo_model_rope_theta(const lspo_model_t *model)
     return model->rope_theta > 0.0 ? model->rope_theta : 10000.0;
 }
 
-/* What only one family has. */
+static lspo_status_t check_classes(const lspo_model_t *model)
+{
+    char names[LSPO_NAME_BYTES] = "";
+    for (int i = 0; i < LSPO_FAMILY_COUNT; i++) {
+        if (lspo_family_row((lspo_family_t)i)->classifies) {
+            size_t used = strlen(names);
+            snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? " or " : "", lspo_family_names[i]);
+        }
+    }
+    if (!lspo_family_of(model)->classifies || model->tied_head) {
+        return lspo_error(LSPO_ERR_INPUT, "model %s: classes need family %s and tied_head false", model->name, names);
+    }
+    if (model->class_count > CLASSES_MAX) {
+        return lspo_error(LSPO_ERR_INPUT, "model %s: classes %" PRIu32 " is outside 0..%d", model->name,
+                          model->class_count, CLASSES_MAX);
+    }
+    return LSPO_OK;
+}
+
+/* What only some families have. */
 static lspo_status_t check_family(const lspo_model_t *model)
 {
     if ((unsigned)model->family >= LSPO_FAMILY_COUNT) {
@@ -185,17 +122,7 @@ static lspo_status_t check_family(const lspo_model_t *model)
     if (model->rope_theta != 0.0 && !(model->rope_theta > 1.0 && model->rope_theta < 1e12)) {
         return lspo_error(LSPO_ERR_INPUT, "model %s: rope_theta %g is outside 1..1e12", model->name, model->rope_theta);
     }
-    if (model->class_count == 0) {
-        return LSPO_OK;
-    }
-    if (model->family != LSPO_FAMILY_BERT || model->tied_head) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: classes need family bert and tied_head false", model->name);
-    }
-    if (model->class_count > CLASSES_MAX) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: classes %" PRIu32 " is outside 0..%d", model->name,
-                          model->class_count, CLASSES_MAX);
-    }
-    return LSPO_OK;
+    return model->class_count > 0 ? check_classes(model) : LSPO_OK;
 }
 
 lspo_status_t lspo_model_check(const lspo_model_t *model)
@@ -239,9 +166,4 @@ const char *lspo_model_stage_name(const lspo_model_t *model, uint32_t stage, cha
     }
     snprintf(buffer, 16, "%" PRIu32, stage);
     return buffer;
-}
-
-const char *lspo_family_name(lspo_family_t family)
-{
-    return (unsigned)family < LSPO_FAMILY_COUNT ? family_names[family] : "?";
 }

@@ -18,12 +18,18 @@
 #include "base/status.h"
 #include "plan/record.h"
 
+/* The families: F(identifier, name); plan/family.h says what each name stands for. */
+#define LSPO_FAMILIES(F)                                                                                               \
+    F(GPT, gpt)     /* learned positions, pre-norm, biases, GELU MLP (GPT-2) */                                        \
+    F(LLAMA, llama) /* rotary positions, RMS norm, no biases, gated SiLU MLP */                                        \
+    F(BERT, bert)   /* as GPT with post-norm, token types, bidirectional attention, exact GELU (RoBERTa) */
+
 typedef enum {
-    LSPO_FAMILY_GPT,   /* learned positions, pre-norm, biases, GELU MLP (GPT-2)           */
-    LSPO_FAMILY_LLAMA, /* rotary positions, RMS norm, no biases, gated SiLU MLP            */
-    LSPO_FAMILY_BERT   /* as GPT with post-norm, token types, bidirectional attention, exact GELU (RoBERTa) */
+#define LSPO_FAMILY_ID(id, name) LSPO_FAMILY_##id,
+    LSPO_FAMILIES(LSPO_FAMILY_ID)
+#undef LSPO_FAMILY_ID
+        LSPO_FAMILY_COUNT
 } lspo_family_t;
-enum { LSPO_FAMILY_COUNT = LSPO_FAMILY_BERT + 1 };
 
 enum { LSPO_NAME_BYTES = 64, LSPO_SOURCE_BYTES = 256, LSPO_TENSORS_MAX = 20, LSPO_BLOCKS_MAX = 1000 };
 

@@ -7,6 +7,7 @@
 #include "base/ini.h"
 #include "base/names.h"
 #include "base/units.h"
+#include "plan/family.h"
 #include "plan/model.h"
 #include "plan/presets.h"
 
@@ -37,12 +38,12 @@ static lspo_status_t parse_text(const char *what, const char *value, char *text,
 static lspo_status_t parse_family(const char *what, const char *value, lspo_family_t *family_out)
 {
     for (int i = 0; i < LSPO_FAMILY_COUNT; i++) {
-        if (strcmp(value, lspo_family_name((lspo_family_t)i)) == 0) {
+        if (strcmp(value, lspo_family_names[i]) == 0) {
             *family_out = (lspo_family_t)i;
             return LSPO_OK;
         }
     }
-    return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of gpt, llama, bert", what, value);
+    return lspo_name_refuse(what, value, lspo_family_names, LSPO_FAMILY_COUNT, NULL);
 }
 
 static lspo_status_t parse_boolean(const char *what, const char *value, bool *boolean_out)
@@ -126,7 +127,7 @@ static lspo_status_t complete_model(const char *path, model_file_t *file)
         model->mlp_width = 4 * model->width;
     }
     if (!file->has_tied_head) {
-        model->tied_head = model->family != LSPO_FAMILY_LLAMA && model->class_count == 0;
+        model->tied_head = lspo_family_of(model)->tied_head && model->class_count == 0;
     }
     return lspo_model_check(model);
 }

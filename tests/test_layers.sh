@@ -11,6 +11,7 @@ allowed() {
     base) ;;
     kernels) echo base ;;
     plan | plan/policies) echo base plan plan/policies ;;
+    plan/families) echo base plan plan/policies ;;
     traces) echo base plan plan/policies ;;
     traces/import) echo base plan plan/policies traces ;;
     sim) echo base plan plan/policies traces ;;
@@ -28,7 +29,7 @@ allowed() {
     cli) echo base plan plan/policies traces traces/import sim real/machine real/device real/tokenizer real/formats real/data real/train real/calibrate ;;
     esac
 }
-folders='base kernels plan plan/policies traces traces/import sim real/machine real/device real/execute real/transformer
+folders='base kernels plan plan/policies plan/families traces traces/import sim real/machine real/device real/execute real/transformer
 real/tokenizer real/formats real/data real/session real/methods real/train real/calibrate cli'
 
 # Print one line an offence of the tree at $1.

@@ -1,5 +1,5 @@
-/* hf_model_state.h - a loaded folder, and where its tensors lie; shared by hf_model.c (loading), hf_names.c (what
- * tensors are called) and hf_save.c. */
+/* hf_model_state.h - a loaded folder, and where its tensors lie; shared by hf_model.c (loading), hf_names.c (where
+ * tensors lie) and hf_save.c. */
 #ifndef LSPO_REAL_FORMATS_HF_MODEL_STATE_H
 #define LSPO_REAL_FORMATS_HF_MODEL_STATE_H
 

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "plan/family.h"
 #include "real/transformer/transformer.h"
 
 typedef struct {
@@ -93,7 +94,7 @@ lspo_status_t lspo_sample(const lspo_model_t *model, const float *const *stages,
                           size_t count, size_t more, size_t *count_out)
 {
     assert(count >= 1 && count + more <= model->max_sequence);
-    if (model->family == LSPO_FAMILY_BERT)
+    if (!lspo_family_of(model)->causal)
         return lspo_error(LSPO_ERR_INPUT, "model %s sees a text from both ends: it does not continue one", model->name);
     sampler_t sampler = {.model = model, .stages = stages};
     lspo_status_t status = open_sampler(&sampler, count + more);

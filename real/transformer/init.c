@@ -5,11 +5,9 @@
 #include <string.h>
 
 #include "kernels/random.h"
-#include "real/transformer/transformer.h"
+#include "plan/family.h"
 #include "real/execute/workers.h"
-
-/* Tensors whose output is added to the residual stream: attention_out of every family, and the last linear one. */
-enum { GPT_ATTENTION_OUT = 1, LLAMA_ATTENTION_OUT = 3 };
+#include "real/transformer/transformer.h"
 
 enum { PIECE = 1 << 18, SHARED_FROM = 1 << 22 /* numbers of a piece of work; of a stage that is worth threads */ };
 
@@ -25,13 +23,13 @@ static bool ends_with(const char *name, const char *end)
     return length >= end_length && strcmp(name + length - end_length, end) == 0;
 }
 
-/* Where blocks are pre-norm, the residual stream grows with each of these. */
+/* attention_out of every family, and the last linear tensor: where blocks are pre-norm, the residual stream grows with
+ * each of them. */
 static bool adds_to_residual(const lspo_model_t *model, const lspo_stage_t *stage, uint32_t index)
 {
-    if (stage->kind != LSPO_STAGE_BLOCK || model->family == LSPO_FAMILY_BERT)
+    if (stage->kind != LSPO_STAGE_BLOCK || lspo_family_of(model)->post_norm)
         return false;
-    const uint32_t attention_out = model->family == LSPO_FAMILY_LLAMA ? LLAMA_ATTENTION_OUT : GPT_ATTENTION_OUT;
-    return index == attention_out || index + 1 == stage->linear_count;
+    return strcmp(stage->tensors[index].name, "attention_out") == 0 || index + 1 == stage->linear_count;
 }
 
 typedef struct {

@@ -129,7 +129,8 @@ static void block_backward(lspo_transformer_t *t, const lspo_block_parameters_t 
     lspo_linear_operands(t, DOWN, s + at->mlp_act, t->workspace + t->at.d_mlp_down, operands_out);
 }
 
-const lspo_transformer_family_t lspo_transformer_llama = {.embed_forward = embed_forward,
+const lspo_transformer_family_t lspo_transformer_llama = {.separate_qkv = true,
+                                                          .embed_forward = embed_forward,
                                                           .embed_backward = embed_backward,
                                                           .block_forward = block_forward,
                                                           .block_backward = block_backward,

@@ -42,6 +42,7 @@ typedef struct {
 
 /* The stages of one family; arguments as in transformer.h. */
 typedef struct {
+    bool separate_qkv; /* Q, K and V are arrays of their own */
     void (*embed_forward)(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out);
     void (*embed_backward)(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
                            void *embed_gradient);
@@ -58,7 +59,9 @@ typedef struct {
                    size_t count, const uint32_t *rows, void *logits_out);
 } lspo_transformer_family_t;
 
-extern const lspo_transformer_family_t lspo_transformer_gpt, lspo_transformer_llama, lspo_transformer_bert;
+#define LSPO_TRANSFORMER_FAMILY(id, name) extern const lspo_transformer_family_t lspo_transformer_##name;
+LSPO_FAMILIES(LSPO_TRANSFORMER_FAMILY)
+#undef LSPO_TRANSFORMER_FAMILY
 
 struct lspo_transformer {
     const lspo_transformer_family_t *family;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/rotary.h"
+#include "plan/family.h"
 #include "real/transformer/state.h"
 
 /* kernels/attention_cuda.cu */
@@ -28,9 +29,14 @@ static shape_t shape_of(const lspo_model_t *model, uint32_t batch, uint32_t sequ
     return (shape_t){model, batch, sequence, (size_t)batch * sequence, number};
 }
 
-static bool is_llama(const shape_t *of)
+static const lspo_transformer_family_t *stages_of(const lspo_model_t *model)
 {
-    return of->model->family == LSPO_FAMILY_LLAMA;
+    static const lspo_transformer_family_t *const families[] = {
+#define FAMILY(id, name) [LSPO_FAMILY_##id] = &lspo_transformer_##name,
+        LSPO_FAMILIES(FAMILY)
+#undef FAMILY
+    };
+    return families[model->family];
 }
 
 static size_t take_floats(size_t count, size_t *end)
@@ -46,7 +52,8 @@ static size_t take_numbers(const shape_t *of, size_t count, size_t *end)
 /* Q, K and V one after the other, or in the rows of one array. */
 static void take_qkv(const shape_t *of, size_t *end, size_t *q, size_t *k, size_t *v)
 {
-    const size_t w = of->model->width, kv = kv_width(of->model), rows = is_llama(of) ? of->tokens : 1;
+    const size_t w = of->model->width, kv = kv_width(of->model),
+                 rows = stages_of(of->model)->separate_qkv ? of->tokens : 1;
     *q = take_numbers(of, of->tokens * (w + 2 * kv), end);
     *k = *q + rows * w * lspo_number_bytes(of->number);
     *v = *k + rows * kv * lspo_number_bytes(of->number);
@@ -57,7 +64,7 @@ static void take_statistics(const shape_t *of, lspo_block_saved_t *s)
     const size_t kept = of->number == LSPO_NUMBER_FP32 ? of->sequence : 1;
     s->rstd1 = take_floats(of->tokens, &s->end);
     s->rstd2 = take_floats(of->tokens, &s->end);
-    if (!is_llama(of)) {
+    if (!lspo_family_of(of->model)->rms_norm) {
         s->mean1 = take_floats(of->tokens, &s->end);
         s->mean2 = take_floats(of->tokens, &s->end);
     }
@@ -73,11 +80,11 @@ static lspo_block_saved_t block_saved_layout(const shape_t *of)
     take_qkv(of, &s.end, &s.q, &s.k, &s.v);
     s.context = take_numbers(of, rows, &s.end);
     s.residual = take_numbers(of, rows, &s.end);
-    if (of->model->family == LSPO_FAMILY_BERT)
+    if (lspo_family_of(of->model)->post_norm)
         s.sum = take_numbers(of, rows, &s.end);
     else
         s.norm2_out = take_numbers(of, rows, &s.end);
-    if (is_llama(of))
+    if (lspo_family_of(of->model)->gated)
         s.gate = take_numbers(of, mlp, &s.end);
     s.mlp_pre = take_numbers(of, mlp, &s.end);
     s.mlp_act = take_numbers(of, mlp, &s.end);
@@ -99,7 +106,7 @@ static lspo_head_saved_t head_saved_layout(const shape_t *of)
         return s;
     }
     s.rstd = take_floats(of->tokens, &s.end);
-    if (!is_llama(of))
+    if (!lspo_family_of(of->model)->rms_norm)
         s.mean = take_floats(of->tokens, &s.end);
     s.norm_out = take_numbers(of, of->tokens * model->width, &s.end);
     s.probabilities = take_numbers(of, of->tokens * logits_stride(of), &s.end);
@@ -113,7 +120,7 @@ static lspo_block_workspace_t block_workspace_layout(const shape_t *of)
     lspo_block_workspace_t s = {0};
     s.d_mlp_down = take_numbers(of, rows, &s.end);
     s.d_mlp_up = take_numbers(of, mlp, &s.end);
-    if (is_llama(of))
+    if (lspo_family_of(of->model)->gated)
         s.d_gate = take_numbers(of, mlp, &s.end);
     s.d_attention_out = take_numbers(of, rows, &s.end);
     take_qkv(of, &s.end, &s.d_q, &s.d_k, &s.d_v);
@@ -144,7 +151,8 @@ static size_t larger(size_t a, size_t b)
 
 static size_t rotary_bytes(const shape_t *of)
 {
-    return is_llama(of) ? of->sequence * (of->model->width / of->model->head_count) * sizeof(float) : 0;
+    const size_t head_width = of->model->width / of->model->head_count;
+    return lspo_family_of(of->model)->rotary ? of->sequence * head_width * sizeof(float) : 0;
 }
 
 size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
@@ -163,9 +171,9 @@ static lspo_status_t check_device(const lspo_model_t *model, const lspo_compute_
     const uint32_t head_width = model->width / model->head_count;
     if (lspo_compute_is_host(compute))
         return LSPO_OK;
-    if (model->family == LSPO_FAMILY_BERT)
-        return lspo_error(LSPO_ERR_INPUT, "model %s: family bert is computed on the host only (--device host)",
-                          model->name);
+    if (!lspo_family_of(model)->on_gpu)
+        return lspo_error(LSPO_ERR_INPUT, "model %s: family %s is computed on the host only (--device host)",
+                          model->name, lspo_family_name(model->family));
     if (head_width > FLASH_HEAD_WIDTH_MAX)
         return lspo_error(LSPO_ERR_INPUT, "model %s: heads of width %u, above the %d that a GPU's attention has",
                           model->name, head_width, FLASH_HEAD_WIDTH_MAX);
@@ -177,12 +185,12 @@ static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t s
     const lspo_status_t status = lspo_model_check(model);
     if (status != LSPO_OK)
         return status;
-    if (model->family == LSPO_FAMILY_BERT && model->class_count == 0)
+    if (!lspo_family_of(model)->trains_language && model->class_count == 0)
         return lspo_error(LSPO_ERR_INPUT,
-                          "model %s cannot be trained here: of family bert only classifiers can (classes = N), not "
+                          "model %s cannot be trained here: of family %s only classifiers can (classes = N), not "
                           "masked-language heads",
-                          model->name);
-    if (model->family == LSPO_FAMILY_LLAMA && model->width / model->head_count % 2 != 0)
+                          model->name, lspo_family_name(model->family));
+    if (lspo_family_of(model)->rotary && model->width / model->head_count % 2 != 0)
         return lspo_error(LSPO_ERR_INPUT, "model %s: rotary positions need an even head width, not %u", model->name,
                           model->width / model->head_count);
     if (batch == 0 || sequence == 0 || sequence > model->max_sequence)
@@ -196,23 +204,10 @@ static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t s
     return LSPO_OK;
 }
 
-static const lspo_transformer_family_t *family_of(const lspo_model_t *model)
-{
-    switch (model->family) {
-    case LSPO_FAMILY_LLAMA:
-        return &lspo_transformer_llama;
-    case LSPO_FAMILY_BERT:
-        return &lspo_transformer_bert;
-    case LSPO_FAMILY_GPT:
-        break;
-    }
-    return &lspo_transformer_gpt;
-}
-
 static void describe(const shape_t *of, lspo_transformer_t *t)
 {
     const lspo_model_t *model = of->model;
-    t->family = family_of(model);
+    t->family = stages_of(model);
     t->number_bytes = lspo_number_bytes(of->number);
     t->batch = of->batch;
     t->sequence = of->sequence;
@@ -227,7 +222,7 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
     t->classes = model->class_count;
     t->max_sequence = model->max_sequence;
     t->tied = model->tied_head;
-    t->rms = model->family == LSPO_FAMILY_LLAMA;
+    t->rms = lspo_family_of(model)->rms_norm;
     t->epsilon = (float)lspo_model_norm_epsilon(model);
     t->stage_count = lspo_model_stage_count(model);
     lspo_model_stage(model, 0, &t->embed);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plan/message_work.h"
 #include "plan/stage_work.h"
 #include "plan/workload.h"
 
@@ -489,12 +490,12 @@ Test(stage_work, compress_and_apply_by_hand)
     lspo_work_t work;
     lspo_model_stage(&toy, 1, &stage);
     lspo_message_projected(&stage, 2, 1, false, &message);
-    lspo_stage_work_compress(&toy, &workload, &message, &work);
+    lspo_message_work_compress(&workload, &message, &work);
     cr_expect_eq(class_flop(&work, LSPO_KERNEL_GATHER), 576.0);
     cr_expect_eq(class_bytes(&work, LSPO_KERNEL_GATHER), 1536u);
     cr_expect_eq(class_flop(&work, LSPO_KERNEL_GEMM), 192.0);
     cr_expect_eq(class_bytes(&work, LSPO_KERNEL_STREAM), 0u);
-    lspo_stage_work_apply_delta(&toy, &workload, &message, &work);
+    lspo_message_work_apply_delta(&workload, &message, &work);
     cr_expect_eq(class_flop(&work, LSPO_KERNEL_SCATTER), 336.0);
     cr_expect_eq(class_bytes(&work, LSPO_KERNEL_SCATTER), 1088u);
 }

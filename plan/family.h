@@ -1,0 +1,77 @@
+/* family.h - a family of models: what its stages hold and run, and what can compute it.
+ *
+ * LSPO_FAMILIES (plan/model.h) names the families; for each, plan/families/NAME.c has the row declared here,
+ * real/transformer/NAME.c its mathematics and real/formats/hf_NAME.c its names in Hugging Face's files.
+ */
+#ifndef LSPO_PLAN_FAMILY_H
+#define LSPO_PLAN_FAMILY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plan/model.h"
+#include "plan/work.h"
+#include "plan/workload.h"
+
+/* What works depend on: elements but for p, the bytes of one. */
+typedef struct {
+    const lspo_model_t *model;
+    uint64_t tokens, p;
+    uint64_t width, kv_width, mlp_width, vocabulary;
+    uint64_t sequence, batch;
+} lspo_stage_shape_t;
+
+typedef struct {
+    double norm_epsilon;  /* of a model that names none                                                       */
+    bool tied_head;       /* a language model that does not say otherwise shares the token embedding          */
+    bool causal;          /* attention sees earlier positions only; such a model continues a text             */
+    bool post_norm;       /* norms behind attention and MLP: recompute needs the block's last product         */
+    bool rms_norm;        /* norms have neither mean nor bias                                                 */
+    bool gated;           /* the MLP has a gate: one more array of its width is kept                          */
+    bool rotary;          /* positions are a table of angles in the workspace                                 */
+    bool classifies;      /* may have a classifier's head                                                     */
+    bool trains_language; /* its language head can be computed                                                */
+    bool on_gpu;          /* a GPU computes it, too                                                           */
+
+    /* The tensors of a stage, in their order: linear ones first. */
+    void (*embed)(const lspo_model_t *model, lspo_stage_t *stage);
+    void (*block)(const lspo_model_t *model, lspo_stage_t *stage);
+    void (*head)(const lspo_model_t *model, lspo_stage_t *stage);
+
+    /* Append the kernels of a stage; `rest`: gradients of all but the linear tensors.  block_backward comes behind the
+     * products of the linear layers and attention, which all families have. */
+    void (*embed_forward)(const lspo_stage_shape_t *shape, lspo_work_t *work);
+    void (*block_forward)(const lspo_stage_shape_t *shape, bool recompute, lspo_work_t *work);
+    void (*head_forward)(const lspo_stage_shape_t *shape, lspo_work_t *work);
+    void (*embed_backward)(const lspo_stage_shape_t *shape, lspo_work_t *work); /* with rest only */
+    void (*block_backward)(const lspo_stage_shape_t *shape, bool rest, lspo_work_t *work);
+    void (*head_backward)(const lspo_stage_shape_t *shape, bool rest, lspo_work_t *work);
+} lspo_family_row_t;
+
+#define LSPO_FAMILY_ROW(id, name) extern const lspo_family_row_t lspo_family_##name;
+LSPO_FAMILIES(LSPO_FAMILY_ROW)
+#undef LSPO_FAMILY_ROW
+
+const lspo_family_row_t *lspo_family_row(lspo_family_t family);
+
+/* Of a model that passed its check. */
+static inline const lspo_family_row_t *lspo_family_of(const lspo_model_t *model)
+{
+    return lspo_family_row(model->family);
+}
+
+/* Names of the families, by lspo_family_t. */
+extern const char *const lspo_family_names[LSPO_FAMILY_COUNT];
+
+/* For the rows: add a tensor of rows x cols to the stage. */
+void lspo_stage_add_linear(lspo_stage_t *stage, const char *name, uint32_t inputs, uint32_t outputs);
+void lspo_stage_add_rest(lspo_stage_t *stage, const char *name, uint32_t rows, uint32_t cols);
+
+/* For the rows: append `count` launches of a kernel; `per_token` elements of memory traffic per token. */
+void lspo_work_add(lspo_work_t *work, lspo_kernel_class_t kernel_class, uint32_t count, double flop, uint64_t bytes);
+void lspo_work_add_traffic(lspo_work_t *work, const lspo_stage_shape_t *shape, lspo_kernel_class_t kernel_class,
+                           uint32_t count, uint64_t per_token);
+/* kernels/attention.h counts the same.  Probabilities are in memory in fp32 only. */
+void lspo_work_add_attention(lspo_work_t *work, const lspo_stage_shape_t *shape, bool backward);
+
+#endif

@@ -1,0 +1,64 @@
+/* hf_gpt.c - GPT-2 in Hugging Face's files. */
+#include <string.h>
+
+#include "real/formats/hf_family.h"
+
+static const lspo_hf_tensor_name_t embed_names[] = {
+    {.ours = "token", .theirs = "wte.weight"}, {.ours = "position", .theirs = "wpe.weight"}, {0}};
+static const lspo_hf_tensor_name_t block_names[] = {
+    {.ours = "qkv", .theirs = "attn.c_attn.weight"},
+    {.ours = "attention_out", .theirs = "attn.c_proj.weight"},
+    {.ours = "mlp_up", .theirs = "mlp.c_fc.weight"},
+    {.ours = "mlp_down", .theirs = "mlp.c_proj.weight"},
+    {"qkv_bias", "attn.c_attn.bias", LSPO_HF_VECTOR, 0, false},
+    {"attention_out_bias", "attn.c_proj.bias", LSPO_HF_VECTOR, 0, false},
+    {"mlp_up_bias", "mlp.c_fc.bias", LSPO_HF_VECTOR, 0, false},
+    {"mlp_down_bias", "mlp.c_proj.bias", LSPO_HF_VECTOR, 0, false},
+    {"norm1_gain", "ln_1.weight", LSPO_HF_VECTOR, 0, false},
+    {"norm1_bias", "ln_1.bias", LSPO_HF_VECTOR, 0, false},
+    {"norm2_gain", "ln_2.weight", LSPO_HF_VECTOR, 0, false},
+    {"norm2_bias", "ln_2.bias", LSPO_HF_VECTOR, 0, false},
+    {0}};
+static const lspo_hf_tensor_name_t head_names[] = {{"norm_gain", "ln_f.weight", LSPO_HF_VECTOR, 0, false},
+                                                   {"norm_bias", "ln_f.bias", LSPO_HF_VECTOR, 0, false},
+                                                   {"output", "lm_head.weight", LSPO_HF_TRANSPOSED, 0, true},
+                                                   {0}};
+
+static lspo_status_t parse(const lspo_hf_reader_t *r, lspo_model_t *m)
+{
+    const lspo_hf_size_t sizes[] = {{"vocab_size", &m->vocabulary, 50257},
+                                    {"n_positions", &m->max_sequence, 1024},
+                                    {"n_embd", &m->width, 768},
+                                    {"n_layer", &m->block_count, 12},
+                                    {"n_head", &m->head_count, 12}};
+    const lspo_hf_flag_t flags[] = {
+        {"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false}, {"add_cross_attention", false}};
+    lspo_status_t status = lspo_hf_take_sizes(r, sizes, LSPO_COUNT(sizes));
+    if (status == LSPO_OK)
+        status = lspo_hf_take_size(r, "n_inner", m->width <= INT32_MAX / 4 ? 4 * m->width : INT32_MAX, &m->mlp_width);
+    if (status == LSPO_OK)
+        status = lspo_hf_check_flags(r, flags, LSPO_COUNT(flags));
+    if (status == LSPO_OK)
+        status = lspo_hf_check_name(r, "activation_function", "gelu_new", "gelu_new", "gelu_pytorch_tanh");
+    if (status == LSPO_OK)
+        status = lspo_hf_take_number(r, "layer_norm_epsilon", 1e-5, &m->norm_epsilon);
+    m->kv_head_count = m->head_count;
+    m->tied_head = lspo_hf_take_flag(r, "tie_word_embeddings", true);
+    return status;
+}
+
+static json_t *make(const lspo_model_t *m)
+{
+    return json_pack("{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:f, s:b}", "model_type", "gpt2", "architectures",
+                     "GPT2LMHeadModel", "vocab_size", (int)m->vocabulary, "n_positions", (int)m->max_sequence, "n_embd",
+                     (int)m->width, "n_layer", (int)m->block_count, "n_head", (int)m->head_count, "n_inner",
+                     (int)m->mlp_width, "activation_function", "gelu_new", "layer_norm_epsilon",
+                     lspo_model_norm_epsilon(m), "tie_word_embeddings", m->tied_head);
+}
+
+const lspo_hf_family_t lspo_hf_gpt = {.model_type = "gpt2",
+                                      .prefix = "transformer.",
+                                      .block = "h.",
+                                      .names = {embed_names, block_names, head_names},
+                                      .parse = parse,
+                                      .make = make};
