@@ -26,12 +26,6 @@ static size_t decode(const char *text, uint32_t *character_out)
     return length;
 }
 
-size_t lspo_utf8_length(const char *text)
-{
-    uint32_t character;
-    return decode(text, &character);
-}
-
 static bool is_harmful(uint32_t c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||

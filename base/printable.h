@@ -19,7 +19,4 @@ size_t lspo_printable(const char *text, char *buffer, size_t capacity);
 /* The same, with only what is not valid UTF-8 replaced: for formats that have escapes of their own. */
 size_t lspo_valid_utf8(const char *text, char *buffer, size_t capacity);
 
-/* The bytes of the UTF-8 character at `text`, which ends with a zero byte; 0 when none begins there. */
-size_t lspo_utf8_length(const char *text);
-
 #endif

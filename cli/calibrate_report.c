@@ -47,7 +47,7 @@ lspo_status_t lspo_calibration_write_profile(const lspo_calibration_result_t *re
                  error->samples == 1 ? "" : "s");
         notes[i] = texts[i];
     }
-    return lspo_machine_write_noted(&result->machine, comment, notes, file);
+    return lspo_machine_write(&result->machine, comment, notes, file);
 }
 
 lspo_status_t lspo_calibration_write_samples(const lspo_calibration_result_t *result, FILE *file)

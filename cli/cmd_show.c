@@ -91,7 +91,7 @@ static lspo_status_t write_machine(const lspo_machine_t *found, const lspo_machi
         if (notes->text[i][0] != '\0' && lspo_machine_value(found, field) == lspo_machine_value(machine, field))
             texts[i] = notes->text[i];
     }
-    return lspo_machine_write_noted(machine, NULL, texts, stdout);
+    return lspo_machine_write(machine, NULL, texts, stdout);
 }
 
 /* The table is the INI file itself, so that it can be edited and read back. */

@@ -169,12 +169,9 @@ lspo_status_t lspo_machine_check(const lspo_machine_t *machine);
 
 /* Write as an INI that lspo_machine_find reads back to equal values (name, description and source are cut to 180
  * characters), without the keys that are 0 and need not be there.  `comment` (may be NULL), which may have several
- * lines, goes on top. */
-lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, FILE *file);
-
-/* The same with a note behind each value, such as its standard error: `notes` by field of the table, NULL where there
- * is none; at most 100 characters, no line ends. */
-lspo_status_t lspo_machine_write_noted(const lspo_machine_t *machine, const char *comment, const char *const *notes,
-                                       FILE *file);
+ * lines, goes on top.  Behind each value stands its note, such as its standard error: `notes` by field of the table
+ * (may be NULL, as may each of them), at most 100 characters, no line ends. */
+lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, const char *const *notes,
+                                 FILE *file);
 
 #endif

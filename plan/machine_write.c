@@ -57,8 +57,8 @@ static void write_note(const char *note, FILE *file)
     }
 }
 
-lspo_status_t lspo_machine_write_noted(const lspo_machine_t *machine, const char *comment, const char *const *notes,
-                                       FILE *file)
+lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, const char *const *notes,
+                                 FILE *file)
 {
     const char *section = "";
     char value[64];
@@ -89,9 +89,4 @@ lspo_status_t lspo_machine_write_noted(const lspo_machine_t *machine, const char
         return lspo_error(LSPO_ERR_IO, "cannot write the profile of machine %s", machine->name);
     }
     return LSPO_OK;
-}
-
-lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, FILE *file)
-{
-    return lspo_machine_write_noted(machine, comment, NULL, file);
 }

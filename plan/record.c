@@ -6,24 +6,6 @@
 #include "base/units.h"
 #include "plan/workload.h"
 
-size_t lspo_record_field_bytes(const lspo_record_field_t *field)
-{
-    switch (field->kind) {
-    case LSPO_RECORD_U64:
-        return sizeof(uint64_t);
-    case LSPO_RECORD_REAL:
-    case LSPO_RECORD_SCALE:
-        return sizeof(double);
-    case LSPO_RECORD_BOOL:
-        return sizeof(bool);
-    case LSPO_RECORD_U32:
-    case LSPO_RECORD_I32:
-    case LSPO_RECORD_NAMED:
-        break;
-    }
-    return sizeof(uint32_t);
-}
-
 void lspo_record_format_value(lspo_record_kind_t kind, const char *const *names, const void *value, char *text,
                               size_t capacity)
 {

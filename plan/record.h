@@ -27,8 +27,6 @@ typedef struct {
     bool hidden;              /* no flag gives it */
 } lspo_record_field_t;
 
-size_t lspo_record_field_bytes(const lspo_record_field_t *field);
-
 /* The field's value in `record` as text that another value does not have; the same of a value at `slot`. */
 void lspo_record_format_value(lspo_record_kind_t kind, const char *const *names, const void *slot, char *text,
                               size_t capacity);

@@ -52,11 +52,9 @@ typedef struct {
 
 /* Sums over the kernels. */
 double lspo_work_flop(const lspo_work_t *work);
-uint64_t lspo_work_bytes(const lspo_work_t *work);
 /* Bytes of the COPY kernels only: what crosses the link. */
 uint64_t lspo_work_link_bytes(const lspo_work_t *work);
 
-const char *lspo_kernel_class_name(lspo_kernel_class_t kernel_class);
 /* "nn", "nt", "tn". */
 const char *lspo_layout_name(lspo_layout_t layout);
 

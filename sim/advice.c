@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "plan/policy.h"
 #include "base/units.h"
+#include "plan/policy.h"
 #include "sim/fit.h"
 #include "sim/trial.h"
 #include "sim/tune.h"
@@ -63,20 +63,6 @@ static lspo_status_t find_change(const question_t *question, size_t text_bytes, 
 
 /* ---- another one ---- */
 
-static lspo_status_t time_of(const lspo_fit_question_t *asked, double *iteration_s_out)
-{
-    lspo_plan_t *plan = NULL;
-    lspo_trial_t trial = {0};
-    lspo_status_t status = lspo_tune_transition(asked->model, &asked->workload, asked->policy, asked->machine, &plan);
-    if (status == LSPO_OK)
-        status = lspo_trial_play(plan, asked->machine, &trial);
-    if (status == LSPO_OK)
-        *iteration_s_out = trial.summary.iteration_s;
-    lspo_trial_release(&trial);
-    lspo_plan_destroy(plan);
-    return status;
-}
-
 /* The fastest policy that fits with the workload as it is; one of the semantics asked for before any other.  NULL:
  * none. */
 static lspo_status_t find_policy(const question_t *question, const lspo_policy_t **policy_out)
@@ -87,17 +73,14 @@ static lspo_status_t find_policy(const question_t *question, const lspo_policy_t
         const lspo_policy_t *policy = lspo_policy_at(i);
         lspo_fit_question_t asked = ask(question, policy);
         lspo_fit_t fit = {0};
-        double iteration_s = 0;
         lspo_status_t status = policy == wanted ? LSPO_OK : lspo_fit_try(&asked, &fit);
-        if (status == LSPO_OK && fit.fits)
-            status = time_of(&asked, &iteration_s);
         if (status != LSPO_OK)
             return status;
         bool alike = policy->semantics == wanted->semantics;
         bool best_alike = best && best->semantics == wanted->semantics;
-        if (fit.fits && (!best || alike > best_alike || (alike == best_alike && iteration_s < best_s))) {
+        if (fit.fits && (!best || alike > best_alike || (alike == best_alike && fit.iteration_s < best_s))) {
             best = policy;
-            best_s = iteration_s;
+            best_s = fit.iteration_s;
         }
     }
     *policy_out = best;

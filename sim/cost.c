@@ -143,8 +143,8 @@ static double kernel_s(const setting_t *setting, lspo_lane_t lane, const lspo_ke
     return kernel->count * machine->gpu.launch_s + gpu_kernel_s(setting, kernel);
 }
 
-double lspo_cost_cached_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
-                               double cached, const lspo_work_t *work)
+double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane, double cached,
+                        const lspo_work_t *work)
 {
     const setting_t setting = {
         .machine = machine, .precision = precision, .cached = cached, .backward = work->backward};
@@ -157,12 +157,6 @@ double lspo_cost_cached_work_s(const lspo_machine_t *machine, lspo_precision_t p
     if (lane == LSPO_LANE_GPU && work->backward)
         kernels_s /= 1 - machine->gpu.backward_loss;
     return op_s + kernels_s;
-}
-
-double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
-                        const lspo_work_t *work)
-{
-    return lspo_cost_cached_work_s(machine, precision, lane, 0, work);
 }
 
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out)
@@ -184,8 +178,7 @@ lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *p
         size_t work = i / LSPO_LANE_COUNT;
         double ns = 0;
         if (used[i])
-            ns = 1e9 *
-                 lspo_cost_cached_work_s(machine, plan->workload.precision, lane, cached[work], &plan->works[work]);
+            ns = 1e9 * lspo_cost_work_s(machine, plan->workload.precision, lane, cached[work], &plan->works[work]);
         if (!(ns <= limit_ns))
             status = lspo_error(LSPO_ERR_INPUT, "machine '%s': an op on lane %s would take %g s", machine->name,
                                 lspo_lane_name(lane), 1e-9 * ns);

@@ -31,20 +31,17 @@
 
 #include <stdint.h>
 
+#include "base/status.h"
 #include "plan/machine.h"
 #include "plan/op.h"
 #include "plan/plan.h"
-#include "base/status.h"
 #include "plan/work.h"
 #include "plan/workload.h"
 
-/* Duration alone of one work on `lane`, seconds, with the share `cached` of the GPU's operands in its cache; infinite
+/* Duration alone of one work on `lane`, seconds, with the share `cached` of the GPU's operands in its cache (0: all
+ * in memory); infinite
  * where the machine gives no rate for a kernel. */
-double lspo_cost_cached_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
-                               double cached, const lspo_work_t *work);
-
-/* The same with all operands in memory. */
-double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane,
+double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane, double cached,
                         const lspo_work_t *work);
 
 /* Durations of each work on each lane where an op of the plan runs it, ns, rounded to the nearest:

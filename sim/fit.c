@@ -33,7 +33,7 @@ bool lspo_fits(const lspo_machine_t *machine, uint64_t peak_gpu_bytes, uint64_t 
     return lspo_fit_gpu_excess(machine, peak_gpu_bytes) == 0 && lspo_fit_host_excess(machine, peak_host_bytes) == 0;
 }
 
-static lspo_status_t measure(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out)
+lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out)
 {
     lspo_trial_t trial = {0};
     lspo_fit_t fit = {0};
@@ -42,6 +42,7 @@ static lspo_status_t measure(const lspo_plan_t *plan, const lspo_machine_t *mach
         status = lspo_memory_predict(plan, machine, trial.trace, &fit.gpu_bytes, &fit.host_bytes);
     if (status == LSPO_OK) {
         fit.fits = lspo_fits(machine, fit.gpu_bytes, fit.host_bytes);
+        fit.iteration_s = trial.summary.iteration_s;
         *fit_out = fit;
     }
     lspo_trial_release(&trial);
@@ -54,7 +55,7 @@ lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_
     lspo_status_t status =
         lspo_tune_transition(question->model, &question->workload, question->policy, question->machine, &plan);
     if (status == LSPO_OK)
-        status = measure(plan, question->machine, fit_out);
+        status = lspo_fit_plan(plan, question->machine, fit_out);
     lspo_plan_destroy(plan);
     return status;
 }
@@ -80,7 +81,7 @@ static bool try_batch(search_t *search, uint32_t batch)
         const lspo_fit_question_t *asked = &search->question;
         search->status = lspo_plan_build(asked->model, &asked->workload, asked->policy, &plan);
         if (search->status == LSPO_OK)
-            search->status = measure(plan, asked->machine, &fit);
+            search->status = lspo_fit_plan(plan, asked->machine, &fit);
         lspo_plan_destroy(plan);
     }
     *(fit.fits ? &search->low : &search->high) = batch;

@@ -5,10 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "plan/machine.h"
 #include "plan/model.h"
+#include "plan/plan.h"
 #include "plan/policy.h"
-#include "base/status.h"
 #include "plan/workload.h"
 
 /* What plans may take of the GPU's memory: gpu.memory_bytes less what its driver takes, gpu.context_bytes. */
@@ -29,12 +30,16 @@ typedef struct {
     const lspo_machine_t *machine;
 } lspo_fit_question_t;
 
+/* Predicted of a plan: its peaks, whether they fit, and its time per iteration as if memory were unlimited. */
 typedef struct {
     uint64_t gpu_bytes, host_bytes;
     bool fits;
+    double iteration_s;
 } lspo_fit_t;
 
-/* The peaks that lspo_simulate() gives for this plan, its transition chosen as lspo_tune_transition() does. */
+lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out);
+
+/* The same of the plan that answers the question, its transition chosen as lspo_tune_transition() does. */
 lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out);
 
 /* The largest batch of the question's workload that fits, 0 when not even 1 does.  Peaks grow with the batch, but not

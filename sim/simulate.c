@@ -49,19 +49,15 @@ static lspo_status_t predict_native(const lspo_plan_t *plan, const lspo_machine_
 {
     enum { ITERATIONS = 4 };
     lspo_plan_t *native = NULL;
-    lspo_trial_t trial = {0};
-    lspo_native_t found = {0};
+    lspo_fit_t fit = {0};
     lspo_status_t status = lspo_simulate_native(plan, ITERATIONS, &native);
     if (status == LSPO_OK)
-        status = lspo_trial_play(native, machine, &trial);
+        status = lspo_fit_plan(native, machine, &fit);
     if (status == LSPO_OK)
-        status = lspo_memory_predict(native, machine, trial.trace, &found.peak_gpu_bytes, &found.peak_host_bytes);
-    if (status == LSPO_OK) {
-        found.iteration_s = trial.summary.iteration_s;
-        found.fits = lspo_fits(machine, found.peak_gpu_bytes, found.peak_host_bytes);
-        *native_out = found;
-    }
-    lspo_trial_release(&trial);
+        *native_out = (lspo_native_t){.iteration_s = fit.iteration_s,
+                                      .peak_gpu_bytes = fit.gpu_bytes,
+                                      .peak_host_bytes = fit.host_bytes,
+                                      .fits = fit.fits};
     lspo_plan_destroy(native);
     return status;
 }

@@ -20,18 +20,6 @@ static double quantile_of_sorted(const double *sorted, uint32_t count, double q)
     return below + 1 < count ? sorted[below] + rest * (sorted[below + 1] - sorted[below]) : sorted[count - 1];
 }
 
-double lspo_quantile(const double *values, uint32_t count, double q)
-{
-    double *sorted = count > 0 ? malloc(count * sizeof *sorted) : NULL;
-    if (!sorted)
-        return (double)NAN;
-    memcpy(sorted, values, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, compare_double);
-    double value = quantile_of_sorted(sorted, count, q);
-    free(sorted);
-    return value;
-}
-
 static int both(double predicted, double measured)
 {
     return !isnan(predicted) && !isnan(measured);

@@ -12,17 +12,13 @@
 typedef struct {
     uint32_t count;
     double mean;               /* of |error|: the mean absolute percentage error */
-    double median, p95, worst; /* of |error|                                     */
+    double median, p95, worst; /* of |error|; linear between order statistics, ranks q (count - 1) */
     double bias;               /* mean of error with its sign                    */
 } lspo_accuracy_t;
 
 /* All NaN, count 0, where no cell has both. */
 lspo_status_t lspo_accuracy_compute(const double *predicted, const double *measured, uint32_t count,
                                     lspo_accuracy_t *accuracy_out);
-
-/* Linear between order statistics: the value at rank q (count - 1), ranks from 0.  NaN when count is 0 or memory runs
- * out. */
-double lspo_quantile(const double *values, uint32_t count, double q);
 
 /* Does the prediction put the cells of a group in the order of the measurement?  Kendall's tau over the pairs within a
  * group whose measured times differ by more than the noise of both:

@@ -120,21 +120,6 @@ lspo_status_t lspo_median_interval(const double *values, uint32_t count, uint64_
                       : lspo_error(LSPO_ERR_MEMORY, "out of memory for the interval of %" PRIu32 " samples", count);
 }
 
-double lspo_kendall_tau(const double *a, const double *b, uint32_t count)
-{
-    double balance = 0, pairs_a = 0, pairs_b = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t j = i + 1; j < count; j++) {
-            int sign_a = (a[i] > a[j]) - (a[i] < a[j]);
-            int sign_b = (b[i] > b[j]) - (b[i] < b[j]);
-            balance += sign_a * sign_b;
-            pairs_a += sign_a != 0;
-            pairs_b += sign_b != 0;
-        }
-    }
-    return balance / sqrt(pairs_a * pairs_b); /* 0 / 0 is NaN: nothing to rank */
-}
-
 /* Iterations */
 
 static bool marks_iteration(const lspo_trace_row_t *row)

@@ -45,8 +45,4 @@ double lspo_median(const double *values, uint32_t count);
 lspo_status_t lspo_median_interval(const double *values, uint32_t count, uint64_t seed, double *low_out,
                                    double *high_out);
 
-/* Kendall's tau-b of two paired samples: (concordant - discordant) / sqrt((pairs - ties in a) (pairs - ties in b)).
- * NaN when one side is constant. */
-double lspo_kendall_tau(const double *a, const double *b, uint32_t count);
-
 #endif

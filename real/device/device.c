@@ -305,11 +305,6 @@ uint64_t lspo_device_most_host_held_bytes(const lspo_device_t *device)
     return device->backend->most_host_held_bytes(device);
 }
 
-uint64_t lspo_device_pageable_bytes(const lspo_device_t *device)
-{
-    return device->backend->pageable_bytes ? device->backend->pageable_bytes(device) : 0;
-}
-
 /* ---- copies ---- */
 
 lspo_status_t lspo_device_read(lspo_device_t *device, void *to, const void *from, size_t bytes)

@@ -70,7 +70,8 @@ const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
 
 /* What a trace's header says of the device, entry by entry; ends with the first failure of `add`.  A GPU's: "gpu"
  * (name), "sm count" (that kernels may use), "compute capability", "driver", "cuda runtime", "pageable bytes" (of
- * copies so far), "gpu memory bytes" (free when it was opened).  The host's: none. */
+ * messages so far whose host side was not pinned, which a GPU copies slowly and not beside other work; the first is
+ * warned of), "gpu memory bytes" (free when it was opened).  The host's: none. */
 typedef lspo_status_t (*lspo_device_entry_t)(void *context, const char *key, const char *value);
 lspo_status_t lspo_device_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context);
 /* Where the GPU sits, as "0000:3b:00.0"; NULL on the host. */
@@ -86,9 +87,6 @@ typedef struct {
 } lspo_device_host_item_t;
 lspo_status_t lspo_device_host_reserve(lspo_device_t *device, uint64_t bytes, const lspo_device_host_item_t *items,
                                        size_t item_count);
-/* Bytes of messages whose host side was pageable, which a GPU copies slowly and not beside other work; the first is
- * warned of.  0 on the host. */
-uint64_t lspo_device_pageable_bytes(const lspo_device_t *device);
 
 /* Zeroed, 64-byte aligned host memory that copies can use at full speed: what was reserved, in order, then more.
  * LSPO_ERR_MEMORY. */

@@ -166,11 +166,6 @@ static uint64_t cuda_most_host_held_bytes(const lspo_device_t *device)
     return lspo_pinned_most_held_bytes(((const lspo_device_cuda_t *)device)->pinned);
 }
 
-static uint64_t cuda_pageable_bytes(const lspo_device_t *device)
-{
-    return ((const lspo_device_cuda_t *)device)->pageable_bytes;
-}
-
 /* ---- copies ---- */
 
 static void count_pageable(lspo_device_cuda_t *d, size_t bytes)
@@ -371,7 +366,6 @@ const lspo_device_backend_t lspo_device_cuda_backend = {.is_asynchronous = true,
                                                         .host_reserve = cuda_host_reserve,
                                                         .most_held_bytes = cuda_most_held_bytes,
                                                         .most_host_held_bytes = cuda_most_host_held_bytes,
-                                                        .pageable_bytes = cuda_pageable_bytes,
                                                         .describe = cuda_describe,
                                                         .pci_address = cuda_pci_address,
                                                         .compute = cuda_compute,

@@ -587,11 +587,6 @@ lspo_status_t lspo_safetensors_read_part(const lspo_safetensors_t *file, const l
     return read_at(&file->shards[tensor->file], tensor->offset_bytes + offset_bytes, bytes, out);
 }
 
-lspo_status_t lspo_safetensors_read_bytes(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, void *out)
-{
-    return lspo_safetensors_read_part(file, tensor, 0, tensor->byte_count, out);
-}
-
 /* The widest types first, so that every tensor is aligned to its elements. */
 static int compare_sources(const void *a, const void *b)
 {

@@ -75,9 +75,7 @@ const char *lspo_safetensors_path(const lspo_safetensors_t *file, const lspo_saf
  * shape first).  LSPO_ERR_INPUT for a type that is not F32, F16 or BF16, or a file that became shorter. */
 lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
                                     uint64_t cols, size_t row_stride, size_t col_stride, float *out);
-/* Read a tensor's bytes as they are: byte_count of them. */
-lspo_status_t lspo_safetensors_read_bytes(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, void *out);
-/* `bytes` of them from `offset_bytes` on, within byte_count. */
+/* Read `bytes` of a tensor's byte_count bytes, from `offset_bytes` on, as they are. */
 lspo_status_t lspo_safetensors_read_part(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
                                          uint64_t offset_bytes, size_t bytes, void *out);
 

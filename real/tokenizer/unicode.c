@@ -84,11 +84,6 @@ static bool has(uint32_t code, uint32_t mask)
     return (mask >> lspo_unicode_category(code) & 1) != 0;
 }
 
-bool lspo_unicode_is_letter(uint32_t code)
-{
-    return has(code, letters);
-}
-
 bool lspo_unicode_is_number(uint32_t code)
 {
     return has(code, numbers) != IN(other_numbers, code);

@@ -20,7 +20,6 @@ size_t lspo_utf8_valid_until(const char *text, size_t bytes, size_t at);
 lspo_status_t lspo_utf8_append(lspo_buffer_t *out, uint32_t code);
 
 utf8proc_category_t lspo_unicode_category(uint32_t code);
-bool lspo_unicode_is_letter(uint32_t code);
 bool lspo_unicode_is_number(uint32_t code);
 bool lspo_unicode_is_space(uint32_t code); /* White_Space */
 bool lspo_unicode_is_word(uint32_t code);  /* \w: letters, marks, decimal numbers, connectors, joiners */

@@ -96,14 +96,14 @@ Test(machine, workstation_gives_the_papers_table_1)
     cr_assert_eq(block.element_count, 202383360u);
 
     lspo_stage_work_forward(&model, &workload, 1, &work);
-    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work), 12.2e-3, 0.01e-3);
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, 0, &work), 12.2e-3, 0.01e-3);
     cr_expect_float_eq(lspo_work_flop(&work) / machine.cpu.compute_flops, 1.61, 0.005);
     lspo_stage_work_backward(&model, &workload, 1, true, true, &work);
-    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work), 28.1e-3, 0.02e-3);
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, 0, &work), 28.1e-3, 0.02e-3);
     cr_expect_float_eq(lspo_work_flop(&work) / machine.cpu.compute_flops, 3.30, 0.1);
     lspo_work_adam(block.element_count, &work);
-    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work), 1e-3, 1e-6);
-    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_CPU, &work), 0.06, 1e-4);
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, 0, &work), 1e-3, 1e-6);
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_CPU, 0, &work), 0.06, 1e-4);
     cr_expect_eq(machine.link.h2d_Bps, 15e9);
     cr_expect_eq(machine.link.d2h_Bps, 15e9);
 }
@@ -142,11 +142,11 @@ Test(machine, a100_is_near_the_measured_rows)
         for (uint32_t s = 0; s < lspo_model_stage_count(&model); s++) {
             lspo_work_t work;
             lspo_stage_work_forward(&model, &workload, s, &work);
-            total_s += lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work);
+            total_s += lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, 0, &work);
             lspo_stage_work_recompute(&model, &workload, s, &work);
-            total_s += lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work);
+            total_s += lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, 0, &work);
             lspo_stage_work_backward(&model, &workload, s, true, true, &work);
-            total_s += lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, &work);
+            total_s += lspo_cost_work_s(&machine, LSPO_FP16, LSPO_LANE_GPU, 0, &work);
         }
         double error = fabs(log(1e3 * total_s / rows[i].measured_ms));
         worst = fmax(worst, error);
@@ -193,7 +193,7 @@ Test(machine, a_written_profile_reads_back_to_the_same_bits)
     strcpy(machine.description, "measured; twice");
     write_file(path, "");
     FILE *file = fopen(path, "w");
-    cr_assert_eq(lspo_machine_write(&machine, "first line\nsecond line", file), LSPO_OK);
+    cr_assert_eq(lspo_machine_write(&machine, "first line\nsecond line", NULL, file), LSPO_OK);
     fclose(file);
     cr_assert_eq(lspo_machine_find(path, &again), LSPO_OK);
     unlink(path);
@@ -215,7 +215,7 @@ Test(machine, presets_survive_a_file)
         char path[40];
         write_file(path, "");
         FILE *file = fopen(path, "w");
-        cr_assert_eq(lspo_machine_write(preset, NULL, file), LSPO_OK);
+        cr_assert_eq(lspo_machine_write(preset, NULL, NULL, file), LSPO_OK);
         fclose(file);
         cr_assert_eq(lspo_machine_find(path, &again), LSPO_OK);
         unlink(path);
@@ -493,7 +493,7 @@ Test(machine, notes_behind_values_are_comments)
     notes[3] = text;
     write_file(path, "");
     FILE *file = fopen(path, "w");
-    cr_assert_eq(lspo_machine_write_noted(&machine, NULL, notes, file), LSPO_OK);
+    cr_assert_eq(lspo_machine_write(&machine, NULL, notes, file), LSPO_OK);
     fclose(file);
     cr_assert_eq(lspo_machine_find(path, &again), LSPO_OK);
     for (size_t i = 0; i < lspo_machine_field_count; i++)
@@ -604,7 +604,7 @@ static void write_machine(const lspo_machine_t *machine, char *path)
     int descriptor = mkstemp(path);
     FILE *file = fdopen(descriptor, "w");
     cr_assert_not_null(file);
-    cr_assert_eq(lspo_machine_write(machine, NULL, file), LSPO_OK);
+    cr_assert_eq(lspo_machine_write(machine, NULL, NULL, file), LSPO_OK);
     fclose(file);
 }
 

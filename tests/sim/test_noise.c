@@ -241,7 +241,7 @@ Test(noise, a_chain_has_the_percentiles_of_a_sum_of_lognormals)
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
         /* Both iterations have the same works. */
         double work_s =
-            lspo_cost_work_s(&machine, plan->workload.precision, LSPO_LANE_GPU, &plan->works[plan->ops[id].work]);
+            lspo_cost_work_s(&machine, plan->workload.precision, LSPO_LANE_GPU, 0, &plan->works[plan->ops[id].work]);
         mean += 0.5 * work_s * exp(0.5 * s * s);
         variance += 0.5 * work_s * work_s * exp(s * s) * (exp(s * s) - 1);
     }

@@ -101,7 +101,7 @@ Test(simulate, native_is_its_own_bound)
     lspo_plan_t *plan = tuned_plan(&model, &workload, find("native"), &machine);
     double total_s = 0;
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
-        total_s += lspo_cost_work_s(&machine, workload.precision, LSPO_LANE_GPU, &plan->works[plan->ops[id].work]);
+        total_s += lspo_cost_work_s(&machine, workload.precision, LSPO_LANE_GPU, 0, &plan->works[plan->ops[id].work]);
     lspo_prediction_t prediction = predict(plan, &machine);
     cr_expect_float_eq(prediction.summary.iteration_s, total_s / workload.iterations, 1e-9 * plan->op_count);
     cr_expect_float_eq(prediction.lower_bound_s, prediction.summary.iteration_s, 1e-9);

@@ -39,14 +39,18 @@ Test(accuracy, missing_cells_are_left_out)
     cr_expect(isnan(accuracy.mean) && isnan(accuracy.worst));
 }
 
+/* Errors of 40, 10, 30, 20, 50 %: the median is the third, the 95th percentile has rank 3.8, 40 + 0.8 x 10. */
 Test(accuracy, quantiles_between_order_statistics)
 {
-    const double values[] = {40, 10, 30, 20, 50};
-    expect_near(lspo_quantile(values, 5, 0), 10, "least");
-    expect_near(lspo_quantile(values, 5, 1), 50, "greatest");
-    expect_near(lspo_quantile(values, 5, 0.5), 30, "middle");
-    expect_near(lspo_quantile(values, 5, 0.9), 46, "rank 3.6"); /* 40 + 0.6 * 10 */
-    cr_expect(isnan(lspo_quantile(values, 0, 0.5)));
+    const double predicted[] = {1.4, 1.1, 1.3, 1.2, 1.5}, measured[] = {1, 1, 1, 1, 1};
+    lspo_accuracy_t accuracy;
+    cr_assert_eq(lspo_accuracy_compute(predicted, measured, 5, &accuracy), LSPO_OK);
+    expect_near(accuracy.median, 0.3, "middle");
+    expect_near(accuracy.p95, 0.48, "rank 3.8");
+    expect_near(accuracy.worst, 0.5, "greatest");
+    cr_assert_eq(lspo_accuracy_compute(predicted, measured, 1, &accuracy), LSPO_OK);
+    expect_near(accuracy.median, 0.4, "middle of one");
+    expect_near(accuracy.p95, 0.4, "95th percentile of one");
 }
 
 /* One group, measured 1 2 3 4, predicted 1 3 2 4: of six pairs only (2, 3) is the wrong way: tau = (5 - 1) / 6. */

@@ -195,17 +195,3 @@ Test(summary, interval_edge_cases)
     lspo_median_interval(one, 0, 1, &low, &high);
     cr_expect(isnan(low) && isnan(high));
 }
-
-/* 1 2 3 4 against 1 3 2 4: 5 pairs agree, 1 disagrees: 4 / 6.  With ties, a = 1 1 2 3, b = 1 2 2 3: of 6 pairs one is
- * tied in a, one in b, the other 4 agree: 4 / sqrt(5 * 5). */
-Test(summary, kendall_tau)
-{
-    const double up[] = {1, 2, 3, 4}, swapped[] = {1, 3, 2, 4}, down[] = {4, 3, 2, 1}, flat[] = {5, 5, 5, 5};
-    const double tied_a[] = {1, 1, 2, 3}, tied_b[] = {1, 2, 2, 3};
-    cr_expect_float_eq(lspo_kendall_tau(up, up, 4), 1, 1e-15);
-    cr_expect_float_eq(lspo_kendall_tau(up, down, 4), -1, 1e-15);
-    cr_expect_float_eq(lspo_kendall_tau(up, swapped, 4), 4.0 / 6, 1e-15);
-    cr_expect_float_eq(lspo_kendall_tau(tied_a, tied_b, 4), 0.8, 1e-15);
-    cr_expect(isnan(lspo_kendall_tau(up, flat, 4)));
-    cr_expect(isnan(lspo_kendall_tau(up, up, 1)));
-}

@@ -212,7 +212,7 @@ Test(calibrate, this_machine_quickly)
     int descriptor = mkstemp(path);
     FILE *file = fdopen(descriptor, "w");
     cr_assert_not_null(file);
-    cr_assert_eq(lspo_machine_write(machine, result.topology, file), LSPO_OK);
+    cr_assert_eq(lspo_machine_write(machine, result.topology, NULL, file), LSPO_OK);
     fclose(file);
     lspo_machine_t again;
     cr_assert_eq(lspo_machine_find(path, &again), LSPO_OK);

@@ -134,7 +134,6 @@ Test(device, the_host_has_no_queue)
     cr_assert_eq(lspo_device_set_number(device, LSPO_NUMBER_FP32), LSPO_OK);
     cr_assert_eq(lspo_device_set_number(device, LSPO_NUMBER_FP16), LSPO_ERR_INPUT);
     cr_assert_null(lspo_device_pci_address(device));
-    cr_assert_eq(lspo_device_pageable_bytes(device), 0u);
 
     char *memory = take(device, 100), back[100] = "";
     cr_assert_eq(lspo_device_write(device, memory, "written", 8), LSPO_OK);

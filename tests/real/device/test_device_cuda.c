@@ -134,6 +134,21 @@ static void expect_entry(const lspo_device_t *device, const char *entry)
     cr_assert_not_null(strstr(text, entry), "no %s in %s", entry, text);
 }
 
+static lspo_status_t note_pageable(void *context, const char *key, const char *value)
+{
+    if (strcmp(key, "pageable bytes") == 0)
+        *(uint64_t *)context = strtoull(value, NULL, 10);
+    return LSPO_OK;
+}
+
+/* UINT64_MAX when the device does not say. */
+static uint64_t pageable_bytes(const lspo_device_t *device)
+{
+    uint64_t bytes = UINT64_MAX;
+    cr_assert_eq(lspo_device_describe(device, note_pageable, &bytes), LSPO_OK);
+    return bytes;
+}
+
 Test(device_cuda, known_without_being_opened)
 {
     const uint32_t count = lspo_device_gpu_count();
@@ -509,7 +524,7 @@ static void expect_copies(const lspo_device_caps_t *caps, size_t bytes)
     lspo_device_copy(device, LSPO_COPY_D2H, back, memory, 0);
     cr_assert_eq(lspo_device_read(device, now, memory, 0), LSPO_OK);
     cr_assert_eq(wrong_bytes(back, bytes, 2), 0u);
-    cr_assert_eq(lspo_device_pageable_bytes(device), 0u);
+    cr_assert_eq(pageable_bytes(device), 0u);
     free(now);
     lspo_device_close(device);
 }
@@ -661,7 +676,7 @@ Test(device_cuda, reserved_memory_is_handed_out_in_order)
     void *memory = take(device, 1000);
     lspo_device_copy(device, LSPO_COPY_D2H, a, memory, 1000);
     lspo_device_copy(device, LSPO_COPY_D2H, beyond, memory, 64);
-    cr_assert_eq(lspo_device_pageable_bytes(device), 0u);
+    cr_assert_eq(pageable_bytes(device), 0u);
     void *none = NULL;
     cr_assert_eq(lspo_device_host_alloc(device, SIZE_MAX, &none), LSPO_ERR_MEMORY);
     cr_assert_null(none);
@@ -683,7 +698,7 @@ static uint64_t pageable_around_the_first_piece(void)
     lspo_device_copy(device, LSPO_COPY_D2H, message, memory, 2 * MIB);
     cr_assert_eq(lspo_device_read(device, message, memory, 0), LSPO_OK);
     cr_assert_eq(wrong_bytes(message, 2 * MIB, 3), 0u);
-    uint64_t bytes = lspo_device_pageable_bytes(device);
+    uint64_t bytes = pageable_bytes(device);
     lspo_device_close(device);
     return bytes;
 }

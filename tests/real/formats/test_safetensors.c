@@ -108,7 +108,7 @@ Test(safetensors, reads_what_the_bytes_say)
     int64_t value = 0;
     float refused;
     cr_assert_eq(number->rank, 0u);
-    cr_assert_eq(lspo_safetensors_read_bytes(file, number, &value), LSPO_OK);
+    cr_assert_eq(lspo_safetensors_read_part(file, number, 0, number->byte_count, &value), LSPO_OK);
     cr_assert_eq(value, 263);
     cr_assert_eq(lspo_safetensors_read(file, number, 1, 1, 1, 1, &refused), LSPO_ERR_INPUT);
     cr_assert_eq(lspo_safetensors_read(file, lspo_safetensors_find(file, "a"), 1, 3, 3, 1, &refused), LSPO_ERR_INPUT);
@@ -376,7 +376,7 @@ Test(safetensors, mutated_files_never_crash, .timeout = 120)
         for (size_t i = 0; i < lspo_safetensors_count(file); i++) {
             const lspo_safetensor_t *tensor = lspo_safetensors_at(file, i);
             void *copy = malloc(tensor->byte_count + 1);
-            cr_assert_eq(lspo_safetensors_read_bytes(file, tensor, copy), LSPO_OK);
+            cr_assert_eq(lspo_safetensors_read_part(file, tensor, 0, tensor->byte_count, copy), LSPO_OK);
             free(copy);
         }
         lspo_safetensors_close(file);
