@@ -1,225 +1,17 @@
+/* fit.c - see fit.h: the bias of a gradient, its derivative, and Adam over it. */
 #include "kernels/fit.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "kernels/blas.h"
+#include "kernels/fit_products.h"
 #include "kernels/gemm.h"
 #include "kernels/simd.h"
 
-enum {
-    LANES = 16,               /* columns of G that a panel of the transposed gather takes: a cache line */
-    PANEL_COLUMNS_MAX = 4096, /* d whose panel fits on the stack (256 KiB)                              */
-    PREFETCH_ROWS = 12,
-    TILE = 16,
-    THREADS_MAX = 64,
-    PLATEAU_STEPS = 20
-};
-
-/* ---- threads ---- */
-
-typedef void range_function_t(const void *context, size_t first, size_t end);
-
-typedef struct {
-    range_function_t *function;
-    const void *context;
-    size_t first, end;
-} range_t;
-
-static void *run_range(void *argument)
-{
-    const range_t *range = argument;
-    range->function(range->context, range->first, range->end);
-    return NULL;
-}
-
-/* Items 0 .. count - 1 in equal ranges; each item is computed by one thread, so results do not depend on how many there
- * are.  A thread that cannot start leaves its range to the caller. */
-static void spread(uint32_t threads, size_t count, range_function_t *function, const void *context)
-{
-    pthread_t started[THREADS_MAX];
-    range_t ranges[THREADS_MAX];
-    bool runs[THREADS_MAX] = {false};
-    size_t parts = threads < THREADS_MAX ? threads : THREADS_MAX;
-    parts = parts < 1 ? 1 : parts;
-    for (size_t i = 0; i < parts; i++) {
-        ranges[i] = (range_t){function, context, count * i / parts, count * (i + 1) / parts};
-        runs[i] = i > 0 && pthread_create(&started[i], NULL, run_range, &ranges[i]) == 0;
-    }
-    for (size_t i = 0; i < parts; i++)
-        if (!runs[i])
-            run_range(&ranges[i]);
-    for (size_t i = 1; i < parts; i++)
-        if (runs[i])
-            pthread_join(started[i], NULL);
-}
-
-/* ---- sparse times dense ---- */
-
-/* out (width floats) = sum of coefficient[e] times row index[e] of the matrix (row stride = width). */
-LSPO_SIMD static void combine_rows(size_t count, const uint32_t *index, const float *coefficient, const float *matrix,
-                                   size_t width, float *out)
-{
-    size_t e = 0;
-    memset(out, 0, width * sizeof *out);
-    for (; e + 8 <= count; e += 8) {
-        const float *a = matrix + index[e] * width, *b = matrix + index[e + 1] * width;
-        const float *c = matrix + index[e + 2] * width, *d = matrix + index[e + 3] * width;
-        const float *f = matrix + index[e + 4] * width, *g = matrix + index[e + 5] * width;
-        const float *h = matrix + index[e + 6] * width, *k = matrix + index[e + 7] * width;
-        const float x0 = coefficient[e], x1 = coefficient[e + 1], x2 = coefficient[e + 2], x3 = coefficient[e + 3];
-        const float x4 = coefficient[e + 4], x5 = coefficient[e + 5], x6 = coefficient[e + 6], x7 = coefficient[e + 7];
-#pragma omp simd
-        for (size_t j = 0; j < width; j++)
-            out[j] += ((x0 * a[j] + x1 * b[j]) + (x2 * c[j] + x3 * d[j])) +
-                      ((x4 * f[j] + x5 * g[j]) + (x6 * h[j] + x7 * k[j]));
-    }
-    for (; e + 4 <= count; e += 4) {
-        const float *a = matrix + index[e] * width, *b = matrix + index[e + 1] * width;
-        const float *c = matrix + index[e + 2] * width, *d = matrix + index[e + 3] * width;
-        const float x = coefficient[e], y = coefficient[e + 1], z = coefficient[e + 2], u = coefficient[e + 3];
-#pragma omp simd
-        for (size_t j = 0; j < width; j++)
-            out[j] += (x * a[j] + y * b[j]) + (z * c[j] + u * d[j]);
-    }
-    for (; e < count; e++) {
-        const float *a = matrix + index[e] * width;
-        const float x = coefficient[e];
-#pragma omp simd
-        for (size_t j = 0; j < width; j++)
-            out[j] += x * a[j];
-    }
-}
-
-typedef struct {
-    const lspo_projector_t *p;
-    const float *in;
-    size_t width;
-    float *out;
-} product_t;
-
-static void multiply_rows(const void *context, size_t first, size_t end)
-{
-    const product_t *a = context;
-    const size_t r = a->p->r;
-    for (size_t i = first; i < end; i++)
-        combine_rows(r, a->p->index + i * r, a->p->value + i * r, a->in, a->width, a->out + i * a->width);
-}
-
-static void multiply_columns(const void *context, size_t first, size_t end)
-{
-    const product_t *a = context;
-    for (size_t c = first; c < end; c++) {
-        const uint32_t at = a->p->column_first[c];
-        combine_rows(a->p->column_first[c + 1] - at, a->p->column_row + at, a->p->column_value + at, a->in, a->width,
-                     a->out + c * a->width);
-    }
-}
-
-/* out (rows x width) = P in, in: d x width. */
-static void multiply(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width, float *out)
-{
-    spread(threads, p->rows, multiply_rows, &(product_t){p, in, width, out});
-}
-
-/* out (d x width) = P^T in, in: rows x width. */
-static void multiply_transposed(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width, float *out)
-{
-    spread(threads, p->d, multiply_columns, &(product_t){p, in, width, out});
-}
-
-typedef struct {
-    const lspo_projector_t *p;
-    const float *g;
-    size_t n;
-    float *out;
-} gather_t;
-
-static void gather_rows(const void *context, size_t first, size_t end)
-{
-    const gather_t *a = context;
-    lspo_projector_gather(a->p, end - first, a->g + first * a->n, a->n, a->out + first * a->p->d);
-}
-
-/* LANES columns of G, from j on: panel (d x LANES) = P^T G[:, j ..], then transposed into out. */
-LSPO_SIMD static void gather_panel(const gather_t *a, size_t j, float *panel)
-{
-    const lspo_projector_t *p = a->p;
-    const size_t d = p->d, r = p->r;
-    memset(panel, 0, d * LANES * sizeof *panel);
-    for (size_t i = 0; i < p->rows; i++) {
-        const float *row = a->g + i * a->n + j;
-        if (i + PREFETCH_ROWS < p->rows)
-            __builtin_prefetch(row + PREFETCH_ROWS * a->n);
-        for (size_t e = i * r; e < (i + 1) * r; e++) {
-            float *sum = panel + (size_t)p->index[e] * LANES;
-            const float x = p->value[e];
-#pragma omp simd
-            for (size_t l = 0; l < LANES; l++)
-                sum[l] += x * row[l];
-        }
-    }
-    for (size_t l = 0; l < LANES; l++)
-        for (size_t k = 0; k < d; k++)
-            a->out[(j + l) * d + k] = panel[k * LANES + l];
-}
-
-static void gather_column(const gather_t *a, size_t j)
-{
-    const lspo_projector_t *p = a->p;
-    float *out = a->out + j * p->d;
-    memset(out, 0, p->d * sizeof *out);
-    for (size_t i = 0; i < p->rows; i++)
-        for (size_t e = i * p->r; e < (i + 1) * p->r; e++)
-            out[p->index[e]] += p->value[e] * a->g[i * a->n + j];
-}
-
-static void gather_columns(const void *context, size_t first, size_t end)
-{
-    const gather_t *a = context;
-    float panel[PANEL_COLUMNS_MAX * LANES] __attribute__((aligned(64)));
-    for (size_t block = first; block < end; block++) {
-        const size_t j = block * LANES;
-        if (j + LANES <= a->n && a->p->d <= PANEL_COLUMNS_MAX)
-            gather_panel(a, j, panel);
-        else
-            for (size_t at = j; at < j + LANES && at < a->n; at++)
-                gather_column(a, at);
-    }
-}
-
-static void transpose(size_t rows, size_t cols, const float *in, float *out)
-{
-    for (size_t i0 = 0; i0 < rows; i0 += TILE)
-        for (size_t j0 = 0; j0 < cols; j0 += TILE)
-            for (size_t i = i0; i < i0 + TILE && i < rows; i++)
-                for (size_t j = j0; j < j0 + TILE && j < cols; j++)
-                    out[j * rows + i] = in[i * cols + j];
-}
-
-LSPO_SIMD static double dot(size_t n, const float *a, const float *b)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++)
-        sum += (double)a[i] * (double)b[i];
-    return sum;
-}
+enum { PLATEAU_STEPS = 20 };
 
 /* ---- the bias of one gradient, and its derivative ---- */
-
-/* out (d x d) = A^T B, both rows x d. */
-static void cross(const lspo_projector_t *a, const lspo_projector_t *b, float *out)
-{
-    memset(out, 0, (size_t)a->d * b->d * sizeof *out);
-    for (size_t i = 0; i < a->rows; i++)
-        for (size_t e = i * a->r; e < (i + 1) * a->r; e++)
-            for (size_t f = i * b->r; f < (i + 1) * b->r; f++)
-                out[(size_t)a->index[e] * b->d + b->index[f]] += a->value[e] * b->value[f];
-}
 
 /* Multiplying by P^T P as P^T (P ...) takes 4 rows r flop a column but reads the tall matrix r times, out of order; as
  * a dense product it takes 2 d d, six times as fast a flop or more.  The Gram matrix takes the tall one's place. */
@@ -251,24 +43,17 @@ uint64_t lspo_fit_scratch(const lspo_projector_t *p, const lspo_projector_t *q)
     return lspo_fit_scratch_of(p->rows, q->rows, p->d, q->d, p->r, q->r);
 }
 
-static float *carve(float **at, size_t count)
-{
-    float *array = *at;
-    *at += count;
-    return array;
-}
-
 static sketch_t make_sketch(const lspo_projector_t *p, const lspo_projector_t *q, uint32_t threads, float **scratch)
 {
     sketch_t s = {.p = p, .q = q, .threads = threads, .m = p->rows, .n = q->rows, .d_m = p->d, .d_n = q->d};
     float **const tall[] = {&s.gq, &s.pt}, **const wide[] = {&s.gtp, &s.qst};
     float **const square[] = {&s.hat, &s.hat_t, &s.s, &s.s_t, &s.t, &s.t_t, &s.d, &s.d_t};
     for (size_t i = 0; i < 2; i++)
-        *tall[i] = carve(scratch, s.m * s.d_n);
+        *tall[i] = lspo_fit_carve(scratch, s.m * s.d_n);
     for (size_t i = 0; i < 2; i++)
-        *wide[i] = carve(scratch, s.n * s.d_m);
+        *wide[i] = lspo_fit_carve(scratch, s.n * s.d_m);
     for (size_t i = 0; i < sizeof square / sizeof square[0]; i++)
-        *square[i] = carve(scratch, s.d_m * s.d_n);
+        *square[i] = lspo_fit_carve(scratch, s.d_m * s.d_n);
     s.p_gram = gram_pays(p, q->d);
     s.q_gram = gram_pays(q, p->d);
     return s;
@@ -281,42 +66,43 @@ typedef struct {
 static void make_s(sketch_t *s)
 {
     if (s->p_gram) {
-        cross(s->p, s->p, s->pt);
+        lspo_fit_cross(s->p, s->p, s->pt);
         lspo_gemm_nn(s->d_m, s->d_n, s->d_m, 1.0F, s->pt, s->d_m, s->hat, s->d_n, 0.0F, s->s, s->d_n);
         return;
     }
-    multiply(s->threads, s->p, s->hat, s->d_n, s->pt);
-    multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->s);
+    lspo_fit_multiply(s->threads, s->p, s->hat, s->d_n, s->pt);
+    lspo_fit_multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->s);
 }
 
 static void make_t(sketch_t *s)
 {
     if (s->q_gram) {
-        cross(s->q, s->q, s->qst);
+        lspo_fit_cross(s->q, s->q, s->qst);
         lspo_gemm_nn(s->d_m, s->d_n, s->d_n, 1.0F, s->hat, s->d_n, s->qst, s->d_n, 0.0F, s->t, s->d_n);
         return;
     }
-    multiply(s->threads, s->q, s->hat_t, s->d_m, s->qst);
-    multiply_transposed(s->threads, s->q, s->qst, s->d_m, s->t_t);
-    transpose(s->d_n, s->d_m, s->t_t, s->t);
+    lspo_fit_multiply(s->threads, s->q, s->hat_t, s->d_m, s->qst);
+    lspo_fit_multiply_transposed(s->threads, s->q, s->qst, s->d_m, s->t_t);
+    lspo_fit_transpose(s->d_n, s->d_m, s->t_t, s->t);
 }
 
 /* G Q, G^, S and T of `g`, whose square is g2; pt and qst are used on the way. */
 static squares_t sketch_gradient(sketch_t *s, const float *g, double g2)
 {
     s->g = g;
-    spread(s->threads, s->m, gather_rows, &(gather_t){s->q, g, s->n, s->gq});
-    multiply_transposed(s->threads, s->p, s->gq, s->d_n, s->hat);
-    transpose(s->d_m, s->d_n, s->hat, s->hat_t);
+    lspo_fit_gather(s->threads, s->q, s->m, g, s->gq);
+    lspo_fit_multiply_transposed(s->threads, s->p, s->gq, s->d_n, s->hat);
+    lspo_fit_transpose(s->d_m, s->d_n, s->hat, s->hat_t);
     make_s(s);
     make_t(s);
     const size_t square = s->d_m * s->d_n;
-    return (squares_t){.g2 = g2, .hat2 = dot(square, s->hat, s->hat), .energy = dot(square, s->s, s->t)};
+    return (squares_t){
+        .g2 = g2, .hat2 = lspo_fit_dot(square, s->hat, s->hat), .energy = lspo_fit_dot(square, s->s, s->t)};
 }
 
 static double square_of(const sketch_t *s, const float *g)
 {
-    return dot(s->m * s->n, g, g);
+    return lspo_fit_dot(s->m * s->n, g, g);
 }
 
 static double bias_of(const squares_t *x, double c)
@@ -422,8 +208,8 @@ static void make_d(sketch_t *s)
     if (s->p_gram)
         lspo_gemm_nn(s->d_m, s->d_n, s->d_m, 1.0F, s->pt, s->d_m, s->t, s->d_n, 0.0F, s->d, s->d_n);
     else {
-        multiply(s->threads, s->p, s->t, s->d_n, s->pt);
-        multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->d);
+        lspo_fit_multiply(s->threads, s->p, s->t, s->d_n, s->pt);
+        lspo_fit_multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->d);
     }
     for (size_t i = 0; i < s->d_m * s->d_n; i++)
         s->d[i] = 2.0F * s->d[i] - 4.0F * s->hat[i];
@@ -434,21 +220,22 @@ static void add_bias_gradient(sketch_t *s, const squares_t *x, double weight, fl
 {
     const double bias = fmax(bias_of(x, 1), 1e-6);
     const float scale = (float)(weight / (2 * bias * x->g2));
-    spread(s->threads, (s->n + LANES - 1) / LANES, gather_columns, &(gather_t){s->p, s->g, s->n, s->gtp});
+    lspo_fit_gather_transposed(s->threads, s->p, s->n, s->g, s->gtp);
     make_d(s);
-    transpose(s->d_m, s->d_n, s->d, s->d_t);
+    lspo_fit_transpose(s->d_m, s->d_n, s->d, s->d_t);
     if (s->p_gram) /* in the place of P^T P, which is used up */
         lspo_gemm_nt(s->d_m, s->d_m, s->d_n, 1.0F, s->t, s->d_n, s->hat, s->d_n, 0.0F, s->pt, s->d_m);
     if (s->q_gram)
         lspo_gemm_tn(s->d_n, s->d_n, s->d_m, 1.0F, s->s, s->d_n, s->hat, s->d_n, 0.0F, s->qst, s->d_n);
     else {
-        transpose(s->d_m, s->d_n, s->s, s->s_t);
-        multiply(s->threads, s->q, s->s_t, s->d_m, s->qst);
+        lspo_fit_transpose(s->d_m, s->d_n, s->s, s->s_t);
+        lspo_fit_multiply(s->threads, s->q, s->s_t, s->d_m, s->qst);
     }
-    spread(s->threads, s->m, add_slopes,
-           &(slope_t){s->p, s->gq, s->d, s->pt, s->hat, s->p_gram ? s->pt : NULL, s->d_n, scale, p_gradient});
-    spread(s->threads, s->n, add_slopes,
-           &(slope_t){s->q, s->gtp, s->d_t, s->qst, s->hat_t, s->q_gram ? s->qst : NULL, s->d_m, scale, q_gradient});
+    lspo_fit_spread(s->threads, s->m, add_slopes,
+                    &(slope_t){s->p, s->gq, s->d, s->pt, s->hat, s->p_gram ? s->pt : NULL, s->d_n, scale, p_gradient});
+    lspo_fit_spread(
+        s->threads, s->n, add_slopes,
+        &(slope_t){s->q, s->gtp, s->d_t, s->qst, s->hat_t, s->q_gram ? s->qst : NULL, s->d_m, scale, q_gradient});
 }
 
 double lspo_fit_bias(const lspo_projector_t *p, const lspo_projector_t *q, const float *g, uint32_t threads,
@@ -476,7 +263,7 @@ static size_t nonzeros(const lspo_projector_t *p)
 
 static double norm_of(const lspo_projector_t *p)
 {
-    return sqrt(dot(nonzeros(p), p->value, p->value));
+    return sqrt(lspo_fit_dot(nonzeros(p), p->value, p->value));
 }
 
 static void add_norm_gradient(const lspo_projector_t *p, double beta, float *gradient)
@@ -542,10 +329,10 @@ static side_t make_side(lspo_projector_t *p, float **moments, float **scratch)
 {
     const size_t count = nonzeros(p);
     side_t side = {.p = p};
-    side.m = carve(moments, count);
-    side.v = carve(moments, count);
-    side.gradient = carve(scratch, count);
-    side.best = carve(scratch, count);
+    side.m = lspo_fit_carve(moments, count);
+    side.v = lspo_fit_carve(moments, count);
+    side.gradient = lspo_fit_carve(scratch, count);
+    side.best = lspo_fit_carve(scratch, count);
     return side;
 }
 
@@ -720,7 +507,7 @@ lspo_fit_result_t lspo_fit(const lspo_fit_options_t *options, uint32_t count, co
     const double started_s = now_s();
     lspo_fit_result_t result = {.reason = LSPO_FIT_NUMERIC};
     sketch_t s = make_sketch(p, q, options->threads, &scratch);
-    float *moments = carve(&scratch, lspo_fit_moments(p, q));
+    float *moments = lspo_fit_carve(&scratch, lspo_fit_moments(p, q));
     side_t sides[2] = {make_side(p, &moments, &scratch), make_side(q, &moments, &scratch)};
     double g2[LSPO_FIT_GRADIENTS_MAX];
     square_each(&s, count, g, g2);
@@ -738,104 +525,4 @@ const char *lspo_fit_reason_name(lspo_fit_reason_t reason)
 {
     static const char *const names[] = {"steps", "threshold", "plateau", "time", "numeric"};
     return (unsigned)reason < sizeof names / sizeof names[0] ? names[reason] : "?";
-}
-
-/* ---- moments ---- */
-
-size_t lspo_fit_carry_scratch(const lspo_projector_t *p, const lspo_projector_t *q)
-{
-    return (size_t)p->d * p->d + (size_t)q->d * q->d + (size_t)p->d * q->d;
-}
-
-static void square_all(size_t n, float *x)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] *= x[i];
-}
-
-static double sum_of(size_t n, const float *x)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += (double)x[i];
-    return sum;
-}
-
-static void scale_all(size_t n, double factor, float *x)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)(factor * (double)x[i]);
-}
-
-/* x (d_m x d_n) <- left x right. */
-static void sandwich(size_t d_m, size_t d_n, const float *left, const float *right, float *x, float *between)
-{
-    lspo_gemm_nn(d_m, d_n, d_m, 1.0F, left, d_m, x, d_n, 0.0F, between, d_n);
-    lspo_gemm_nn(d_m, d_n, d_n, 1.0F, between, d_n, right, d_n, 0.0F, x, d_n);
-}
-
-double lspo_fit_carry(const lspo_projector_t *p, const lspo_projector_t *q, const lspo_projector_t *p_new,
-                      const lspo_projector_t *q_new, bool keep_sum, float *m, float *v, float *scratch)
-{
-    const size_t d_m = p->d, d_n = q->d, count = d_m * d_n;
-    float *left = carve(&scratch, d_m * d_m), *right = carve(&scratch, d_n * d_n), *between = scratch;
-    cross(p_new, p, left);
-    cross(q, q_new, right);
-    sandwich(d_m, d_n, left, right, m, between);
-    square_all(d_m * d_m, left);
-    square_all(d_n * d_n, right);
-    const double before = sum_of(count, v);
-    sandwich(d_m, d_n, left, right, v, between);
-    const double after = sum_of(count, v);
-    if (!keep_sum || !(after > 0) || !(before > 0))
-        return 1;
-    scale_all(count, before / after, v);
-    scale_all(count, sqrt(before / after), m);
-    return sqrt(before / after);
-}
-
-/* ---- the floor ---- */
-
-static bool eigenvalues(int order, double *matrix, double *values)
-{
-    const int lwork = order * 38, liwork = order * 10, unused_int = 0, one = 1;
-    const double unused = 0, tolerance = 0;
-    double *work = malloc((size_t)lwork * sizeof *work), nothing = 0;
-    int *iwork = malloc((size_t)liwork * sizeof *iwork), *support = malloc((size_t)order * 2 * sizeof *support);
-    int found = 0, info = -1;
-    if (work && iwork && support)
-        lspo_blas()->dsyevr("N", "A", "U", &order, matrix, &order, &unused, &unused, &unused_int, &unused_int,
-                            &tolerance, &found, values, &nothing, &one, support, work, &lwork, iwork, &liwork, &info, 1,
-                            1, 1);
-    free(support);
-    free(iwork);
-    free(work);
-    return info == 0 && found == order;
-}
-
-double lspo_fit_svd_floor(size_t m, size_t n, size_t k, const float *g)
-{
-    const size_t s = m < n ? m : n;
-    const double g2 = dot(m * n, g, g);
-    float *gram = malloc(s * s * sizeof *gram);
-    double *matrix = malloc(s * s * sizeof *matrix), *values = malloc(s * sizeof *values);
-    double floor = (double)NAN;
-    if (gram && matrix && values && g2 > 0 && isfinite(g2)) {
-        if (m <= n)
-            lspo_gemm_nt(m, m, n, 1.0F, g, n, g, n, 0.0F, gram, m);
-        else
-            lspo_gemm_tn(n, n, m, 1.0F, g, n, g, n, 0.0F, gram, n);
-        for (size_t i = 0; i < s * s; i++)
-            matrix[i] = (double)gram[i];
-        if (eigenvalues((int)s, matrix, values)) {
-            double rest = 0;
-            for (size_t i = 0; i + k < s; i++) /* in ascending order */
-                rest += fmax(values[i], 0);
-            floor = sqrt(rest / g2);
-        }
-    }
-    free(values);
-    free(matrix);
-    free(gram);
-    return floor;
 }

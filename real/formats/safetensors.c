@@ -1,3 +1,4 @@
+/* safetensors.c - reading: see safetensors.h. */
 #include "real/formats/safetensors.h"
 
 #include <assert.h>
@@ -11,13 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernels/pack.h"
 #include "base/input_file.h"
-#include "base/output_file.h"
 #include "base/json_file.h"
+#include "kernels/pack.h"
+#include "real/formats/tensor_view.h"
 
 /* The limit of the format's own library; a header of 100 MB would describe a million tensors. */
-enum { HEADER_MAX_BYTES = 100000000, LENGTH_BYTES = 8, CHUNK_ELEMENTS = 1 << 16, SHARDS_MAX = 4096 };
+enum { HEADER_MAX_BYTES = 100000000, SHARDS_MAX = 4096 };
 
 static const struct {
     const char *name;
@@ -176,27 +177,27 @@ static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint
     if (fstat(shard->descriptor, &info) != 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: %s", shard->path, strerror(errno));
     uint64_t file_bytes = (uint64_t)info.st_size, header_bytes = 0;
-    uint8_t length[LENGTH_BYTES];
-    if (file_bytes < LENGTH_BYTES)
+    uint8_t length[LSPO_SAFETENSORS_LENGTH_BYTES];
+    if (file_bytes < LSPO_SAFETENSORS_LENGTH_BYTES)
         return lspo_error(LSPO_ERR_INPUT, "%s: %" PRIu64 " bytes are too few for a safetensors file", shard->path,
                           file_bytes);
     lspo_status_t status = read_at(shard, 0, sizeof length, length);
     if (status != LSPO_OK)
         return status;
-    for (int i = LENGTH_BYTES - 1; i >= 0; i--)
+    for (int i = LSPO_SAFETENSORS_LENGTH_BYTES - 1; i >= 0; i--)
         header_bytes = header_bytes << 8 | length[i];
     if (memcmp(length, "version ", sizeof length) == 0)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s: a pointer of Git LFS, not the weights themselves: fetch them: git lfs pull",
                           shard->path);
-    if (header_bytes > HEADER_MAX_BYTES || header_bytes > file_bytes - LENGTH_BYTES)
+    if (header_bytes > HEADER_MAX_BYTES || header_bytes > file_bytes - LSPO_SAFETENSORS_LENGTH_BYTES)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s: a header of %" PRIu64 " bytes does not fit the file's %" PRIu64 " bytes or the limit",
                           shard->path, header_bytes, file_bytes);
     char *text = malloc(header_bytes + 1);
     if (!text)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s", shard->path);
-    status = read_at(shard, LENGTH_BYTES, header_bytes, text);
+    status = read_at(shard, LSPO_SAFETENSORS_LENGTH_BYTES, header_bytes, text);
     if (status == LSPO_OK) {
         json_error_t error;
         bool no_memory;
@@ -210,7 +211,7 @@ static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint
             status = lspo_error(LSPO_ERR_INPUT, "%s: its header is no JSON object", shard->path);
     }
     free(text);
-    *begin_bytes_out = LENGTH_BYTES + header_bytes;
+    *begin_bytes_out = LSPO_SAFETENSORS_LENGTH_BYTES + header_bytes;
     *end_bytes_out = file_bytes;
     return status;
 }
@@ -478,77 +479,6 @@ static void unpack(lspo_dtype_t dtype, size_t count, const void *in, float *out)
         memcpy(out, in, count * sizeof *out);
 }
 
-static void pack(lspo_dtype_t dtype, size_t count, const float *in, void *out)
-{
-    if (dtype == LSPO_DTYPE_F16)
-        lspo_pack_fp16(count, in, out);
-    else if (dtype == LSPO_DTYPE_BF16)
-        lspo_pack_bf16(count, in, out);
-    else
-        memcpy(out, in, count * sizeof *in);
-}
-
-/* A rows x cols view, element (i, j) at data[i row_stride + j col_stride]. */
-typedef struct {
-    uint64_t cols;
-    size_t row_stride, col_stride;
-} view_t;
-
-/* Elements a chunk: whole rows where one fits, so that turning a matrix writes and reads lines of many rows. */
-static size_t chunk_elements(const view_t *view)
-{
-    return view->cols > 0 && view->cols <= CHUNK_ELEMENTS ? CHUNK_ELEMENTS / view->cols * view->cols : CHUNK_ELEMENTS;
-}
-
-/* Where element `index` in row-major order of the view is. */
-static size_t place_of(const view_t *view, uint64_t index)
-{
-    return index / view->cols * view->row_stride + index % view->cols * view->col_stride;
-}
-
-static bool is_turned(const view_t *view, uint64_t first, size_t count)
-{
-    return view->row_stride < view->col_stride && first % view->cols == 0 && count % view->cols == 0;
-}
-
-/* Elements first .. first + count, in row-major order, from the view to `line`, */
-static void gather(const float *data, const view_t *view, uint64_t first, size_t count, float *line)
-{
-    const size_t rows = count / view->cols;
-    if (is_turned(view, first, count)) {
-        for (size_t j = 0; j < view->cols; j++)
-            for (size_t i = 0; i < rows; i++)
-                line[i * view->cols + j] = data[place_of(view, first) + i * view->row_stride + j * view->col_stride];
-        return;
-    }
-    for (size_t done = 0; done < count;) {
-        const float *from = data + place_of(view, first + done);
-        size_t left = view->cols - (first + done) % view->cols, run = left < count - done ? left : count - done;
-        for (size_t j = 0; j < run; j++)
-            line[done + j] = from[j * view->col_stride];
-        done += run;
-    }
-}
-
-/* and back. */
-static void scatter(const float *line, const view_t *view, uint64_t first, size_t count, float *data)
-{
-    const size_t rows = count / view->cols;
-    if (is_turned(view, first, count)) {
-        for (size_t j = 0; j < view->cols; j++)
-            for (size_t i = 0; i < rows; i++)
-                data[place_of(view, first) + i * view->row_stride + j * view->col_stride] = line[i * view->cols + j];
-        return;
-    }
-    for (size_t done = 0; done < count;) {
-        float *to = data + place_of(view, first + done);
-        size_t left = view->cols - (first + done) % view->cols, run = left < count - done ? left : count - done;
-        for (size_t j = 0; j < run; j++)
-            to[j * view->col_stride] = line[done + j];
-        done += run;
-    }
-}
-
 lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
                                     uint64_t cols, size_t row_stride, size_t col_stride, float *out)
 {
@@ -560,10 +490,10 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
     if (__builtin_mul_overflow(rows, cols, &elements) || elements != tensor->element_count)
         return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' has %" PRIu64 " elements, not %" PRIu64 " x %" PRIu64,
                           shard->path, tensor->name, tensor->element_count, rows, cols);
-    const view_t view = {.cols = cols, .row_stride = row_stride, .col_stride = col_stride};
-    size_t item_bytes = lspo_dtype_bytes(tensor->dtype), chunk = chunk_elements(&view);
-    uint8_t *raw = malloc(CHUNK_ELEMENTS * item_bytes);
-    float *line = malloc(CHUNK_ELEMENTS * sizeof *line);
+    const lspo_tensor_view_t view = {.cols = cols, .row_stride = row_stride, .col_stride = col_stride};
+    size_t item_bytes = lspo_dtype_bytes(tensor->dtype), chunk = lspo_tensor_view_chunk(&view);
+    uint8_t *raw = malloc(LSPO_CHUNK_ELEMENTS * item_bytes);
+    float *line = malloc(LSPO_CHUNK_ELEMENTS * sizeof *line);
     lspo_status_t status = LSPO_OK;
     if (!raw || !line)
         status = lspo_error(LSPO_ERR_MEMORY, "out of memory for reading %s", shard->path);
@@ -572,7 +502,7 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
         status = read_at(shard, tensor->offset_bytes + first * item_bytes, count * item_bytes, raw);
         if (status == LSPO_OK) {
             unpack(tensor->dtype, count, raw, line);
-            scatter(line, &view, first, count, out);
+            lspo_tensor_view_scatter(line, &view, first, count, out);
         }
     }
     free(line);
@@ -585,155 +515,4 @@ lspo_status_t lspo_safetensors_read_part(const lspo_safetensors_t *file, const l
 {
     assert(offset_bytes <= tensor->byte_count && bytes <= tensor->byte_count - offset_bytes);
     return read_at(&file->shards[tensor->file], tensor->offset_bytes + offset_bytes, bytes, out);
-}
-
-/* The widest types first, so that every tensor is aligned to its elements. */
-static int compare_sources(const void *a, const void *b)
-{
-    const lspo_safetensor_source_t *x = *(const lspo_safetensor_source_t *const *)a;
-    const lspo_safetensor_source_t *y = *(const lspo_safetensor_source_t *const *)b;
-    size_t x_bytes = lspo_dtype_bytes(x->dtype), y_bytes = lspo_dtype_bytes(y->dtype);
-    return x_bytes != y_bytes ? (x_bytes > y_bytes ? -1 : 1) : strcmp(x->name, y->name);
-}
-
-static uint64_t source_elements(const lspo_safetensor_source_t *source)
-{
-    uint64_t elements = 1;
-    for (uint32_t i = 0; i < source->rank; i++)
-        elements *= source->shape[i];
-    return elements;
-}
-
-/* NULL when out of memory. */
-static json_t *describe_source(const lspo_safetensor_source_t *source, uint64_t *offset_bytes)
-{
-    json_t *shape = json_array();
-    for (uint32_t i = 0; i < source->rank; i++)
-        if (json_array_append_new(shape, json_integer((json_int_t)source->shape[i])) != 0) {
-            json_decref(shape);
-            return NULL;
-        }
-    uint64_t begin = *offset_bytes;
-    *offset_bytes += source_elements(source) * lspo_dtype_bytes(source->dtype);
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", lspo_dtype_name(source->dtype), "shape", shape, "data_offsets",
-                     (json_int_t)begin, (json_int_t)*offset_bytes);
-}
-
-/* The header as text, owned by the caller, padded with blanks so that the data begins at a multiple of 8. */
-static lspo_status_t make_header(const char *path, const lspo_safetensor_source_t *const *sorted, size_t count,
-                                 const lspo_safetensor_note_t *notes, size_t note_count, char **text_out)
-{
-    json_t *header = json_object(), *metadata = json_object();
-    uint64_t offset_bytes = 0;
-    char *json = NULL;
-    lspo_status_t status = LSPO_OK;
-    bool made = header && metadata;
-    for (size_t i = 0; i < note_count && made; i++)
-        made = json_object_set_new(metadata, notes[i].key, json_string(notes[i].value)) == 0;
-    if (made && note_count > 0)
-        made = json_object_set(header, "__metadata__", metadata) == 0;
-    for (size_t i = 0; i < count && made && status == LSPO_OK; i++) {
-        if (json_object_get(header, sorted[i]->name))
-            status = lspo_error(LSPO_ERR_INPUT, "cannot write %s: two tensors are named '%s'", path, sorted[i]->name);
-        else
-            made = json_object_set_new(header, sorted[i]->name, describe_source(sorted[i], &offset_bytes)) == 0;
-    }
-    if (status == LSPO_OK && made)
-        json = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
-    json_decref(metadata);
-    json_decref(header);
-    if (status != LSPO_OK)
-        return status;
-    size_t used = json ? strlen(json) : 0, padded = (used + 7) / 8 * 8;
-    char *text = json ? realloc(json, padded + 1) : NULL;
-    if (!text) {
-        free(json);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s (or a name in it is not UTF-8)", path);
-    }
-    memset(text + used, ' ', padded - used);
-    text[padded] = '\0';
-    *text_out = text;
-    return LSPO_OK;
-}
-
-static lspo_status_t write_filled(FILE *stream, const lspo_safetensor_source_t *source, size_t bytes, void *raw)
-{
-    const size_t part_max = CHUNK_ELEMENTS * sizeof(float);
-    for (size_t at = 0; at < bytes && !ferror(stream); at += part_max) {
-        size_t part = bytes - at < part_max ? bytes - at : part_max;
-        lspo_status_t status = source->fill(source->context, at, part, raw);
-        if (status != LSPO_OK)
-            return status;
-        fwrite(raw, 1, part, stream);
-    }
-    return LSPO_OK;
-}
-
-/* Write errors stay in the stream; lspo_output_finish() reports them. */
-static lspo_status_t write_source(FILE *stream, const lspo_safetensor_source_t *source, float *line, void *raw)
-{
-    uint64_t elements = source_elements(source);
-    size_t item_bytes = lspo_dtype_bytes(source->dtype);
-    if (source->fill)
-        return write_filled(stream, source, elements * item_bytes, raw);
-    if (source->bytes) {
-        fwrite(source->bytes, item_bytes, elements, stream);
-        return LSPO_OK;
-    }
-    const view_t view = {.cols = source->rank > 1 && source->shape[0] > 0 ? elements / source->shape[0] : elements,
-                         .row_stride = source->row_stride,
-                         .col_stride = source->col_stride};
-    size_t chunk = chunk_elements(&view);
-    for (uint64_t first = 0; first < elements && !ferror(stream); first += chunk) {
-        size_t count = elements - first < chunk ? (size_t)(elements - first) : chunk;
-        gather(source->view, &view, first, count, line);
-        pack(source->dtype, count, line, raw);
-        fwrite(raw, item_bytes, count, stream);
-    }
-    return LSPO_OK;
-}
-
-static lspo_status_t write_file(const char *path, const char *header, const lspo_safetensor_source_t *const *sorted,
-                                size_t count)
-{
-    float *line = malloc(CHUNK_ELEMENTS * sizeof *line), *raw = malloc(CHUNK_ELEMENTS * sizeof *raw);
-    lspo_status_t status = LSPO_OK;
-    lspo_output_t output;
-    if (!line || !raw)
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for writing %s", path);
-    else
-        status = lspo_output_open(path, &output);
-    if (status == LSPO_OK) {
-        uint64_t header_bytes = strlen(header);
-        for (int i = 0; i < LENGTH_BYTES; i++)
-            fputc((int)(header_bytes >> (8 * i) & 0xff), output.file);
-        fwrite(header, 1, header_bytes, output.file);
-        for (size_t i = 0; status == LSPO_OK && i < count && !ferror(output.file); i++)
-            status = write_source(output.file, sorted[i], line, raw);
-        if (status == LSPO_OK && ferror(output.file)) /* errno is that of the write */
-            status = lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-        status = lspo_output_finish(&output, status);
-    }
-    free(raw);
-    free(line);
-    return status;
-}
-
-lspo_status_t lspo_safetensors_write(const char *path, const lspo_safetensor_source_t *tensors, size_t count,
-                                     const lspo_safetensor_note_t *notes, size_t note_count)
-{
-    const lspo_safetensor_source_t **sorted = malloc((count + 1) * sizeof *sorted);
-    if (!sorted)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for writing %s", path);
-    for (size_t i = 0; i < count; i++)
-        sorted[i] = &tensors[i];
-    if (count > 1)
-        qsort(sorted, count, sizeof *sorted, compare_sources);
-    char *header = NULL;
-    lspo_status_t status = make_header(path, sorted, count, notes, note_count, &header);
-    if (status == LSPO_OK)
-        status = write_file(path, header, sorted, count);
-    free(header);
-    free(sorted);
-    return status;
 }

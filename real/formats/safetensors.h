@@ -21,6 +21,8 @@
 
 #include "base/status.h"
 
+enum { LSPO_SAFETENSORS_LENGTH_BYTES = 8 }; /* of the header, at the file's beginning */
+
 typedef enum {
     LSPO_DTYPE_F32,
     LSPO_DTYPE_F16,

@@ -1,0 +1,58 @@
+/* fit_carry.c - Adam's moments from one subspace into another: lspo_fit_carry() in fit.h. */
+#include <math.h>
+
+#include "kernels/fit.h"
+#include "kernels/fit_products.h"
+#include "kernels/gemm.h"
+
+size_t lspo_fit_carry_scratch(const lspo_projector_t *p, const lspo_projector_t *q)
+{
+    return (size_t)p->d * p->d + (size_t)q->d * q->d + (size_t)p->d * q->d;
+}
+
+static void square_all(size_t n, float *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= x[i];
+}
+
+static double sum_of(size_t n, const float *x)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i];
+    return sum;
+}
+
+static void scale_all(size_t n, double factor, float *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(factor * (double)x[i]);
+}
+
+/* x (d_m x d_n) <- left x right. */
+static void sandwich(size_t d_m, size_t d_n, const float *left, const float *right, float *x, float *between)
+{
+    lspo_gemm_nn(d_m, d_n, d_m, 1.0F, left, d_m, x, d_n, 0.0F, between, d_n);
+    lspo_gemm_nn(d_m, d_n, d_n, 1.0F, between, d_n, right, d_n, 0.0F, x, d_n);
+}
+
+double lspo_fit_carry(const lspo_projector_t *p, const lspo_projector_t *q, const lspo_projector_t *p_new,
+                      const lspo_projector_t *q_new, bool keep_sum, float *m, float *v, float *scratch)
+{
+    const size_t d_m = p->d, d_n = q->d, count = d_m * d_n;
+    float *left = lspo_fit_carve(&scratch, d_m * d_m), *right = lspo_fit_carve(&scratch, d_n * d_n), *between = scratch;
+    lspo_fit_cross(p_new, p, left);
+    lspo_fit_cross(q, q_new, right);
+    sandwich(d_m, d_n, left, right, m, between);
+    square_all(d_m * d_m, left);
+    square_all(d_n * d_n, right);
+    const double before = sum_of(count, v);
+    sandwich(d_m, d_n, left, right, v, between);
+    const double after = sum_of(count, v);
+    if (!keep_sum || !(after > 0) || !(before > 0))
+        return 1;
+    scale_all(count, before / after, v);
+    scale_all(count, sqrt(before / after), m);
+    return sqrt(before / after);
+}

@@ -1,0 +1,216 @@
+/* fit_products.c - see fit_products.h. */
+#include "kernels/fit_products.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "kernels/simd.h"
+
+enum {
+    LANES = 16,               /* columns of G that a panel of the transposed gather takes: a cache line */
+    PANEL_COLUMNS_MAX = 4096, /* d whose panel fits on the stack (256 KiB)                              */
+    PREFETCH_ROWS = 12,
+    TILE = 16,
+    THREADS_MAX = 64
+};
+
+typedef struct {
+    lspo_fit_range_t *function;
+    const void *context;
+    size_t first, end;
+} range_t;
+
+static void *run_range(void *argument)
+{
+    const range_t *range = argument;
+    range->function(range->context, range->first, range->end);
+    return NULL;
+}
+
+void lspo_fit_spread(uint32_t threads, size_t count, lspo_fit_range_t *function, const void *context)
+{
+    pthread_t started[THREADS_MAX];
+    range_t ranges[THREADS_MAX];
+    bool runs[THREADS_MAX] = {false};
+    size_t parts = threads < THREADS_MAX ? threads : THREADS_MAX;
+    parts = parts < 1 ? 1 : parts;
+    for (size_t i = 0; i < parts; i++) {
+        ranges[i] = (range_t){function, context, count * i / parts, count * (i + 1) / parts};
+        runs[i] = i > 0 && pthread_create(&started[i], NULL, run_range, &ranges[i]) == 0;
+    }
+    for (size_t i = 0; i < parts; i++)
+        if (!runs[i])
+            run_range(&ranges[i]);
+    for (size_t i = 1; i < parts; i++)
+        if (runs[i])
+            pthread_join(started[i], NULL);
+}
+
+/* out (width floats) = sum of coefficient[e] times row index[e] of the matrix (row stride = width). */
+LSPO_SIMD static void combine_rows(size_t count, const uint32_t *index, const float *coefficient, const float *matrix,
+                                   size_t width, float *out)
+{
+    size_t e = 0;
+    memset(out, 0, width * sizeof *out);
+    for (; e + 8 <= count; e += 8) {
+        const float *a = matrix + index[e] * width, *b = matrix + index[e + 1] * width;
+        const float *c = matrix + index[e + 2] * width, *d = matrix + index[e + 3] * width;
+        const float *f = matrix + index[e + 4] * width, *g = matrix + index[e + 5] * width;
+        const float *h = matrix + index[e + 6] * width, *k = matrix + index[e + 7] * width;
+        const float x0 = coefficient[e], x1 = coefficient[e + 1], x2 = coefficient[e + 2], x3 = coefficient[e + 3];
+        const float x4 = coefficient[e + 4], x5 = coefficient[e + 5], x6 = coefficient[e + 6], x7 = coefficient[e + 7];
+#pragma omp simd
+        for (size_t j = 0; j < width; j++)
+            out[j] += ((x0 * a[j] + x1 * b[j]) + (x2 * c[j] + x3 * d[j])) +
+                      ((x4 * f[j] + x5 * g[j]) + (x6 * h[j] + x7 * k[j]));
+    }
+    for (; e + 4 <= count; e += 4) {
+        const float *a = matrix + index[e] * width, *b = matrix + index[e + 1] * width;
+        const float *c = matrix + index[e + 2] * width, *d = matrix + index[e + 3] * width;
+        const float x = coefficient[e], y = coefficient[e + 1], z = coefficient[e + 2], u = coefficient[e + 3];
+#pragma omp simd
+        for (size_t j = 0; j < width; j++)
+            out[j] += (x * a[j] + y * b[j]) + (z * c[j] + u * d[j]);
+    }
+    for (; e < count; e++) {
+        const float *a = matrix + index[e] * width;
+        const float x = coefficient[e];
+#pragma omp simd
+        for (size_t j = 0; j < width; j++)
+            out[j] += x * a[j];
+    }
+}
+
+typedef struct {
+    const lspo_projector_t *p;
+    const float *in;
+    size_t width;
+    float *out;
+} product_t;
+
+static void multiply_rows(const void *context, size_t first, size_t end)
+{
+    const product_t *a = context;
+    const size_t r = a->p->r;
+    for (size_t i = first; i < end; i++)
+        combine_rows(r, a->p->index + i * r, a->p->value + i * r, a->in, a->width, a->out + i * a->width);
+}
+
+static void multiply_columns(const void *context, size_t first, size_t end)
+{
+    const product_t *a = context;
+    for (size_t c = first; c < end; c++) {
+        const uint32_t at = a->p->column_first[c];
+        combine_rows(a->p->column_first[c + 1] - at, a->p->column_row + at, a->p->column_value + at, a->in, a->width,
+                     a->out + c * a->width);
+    }
+}
+
+void lspo_fit_multiply(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width, float *out)
+{
+    lspo_fit_spread(threads, p->rows, multiply_rows, &(product_t){p, in, width, out});
+}
+
+void lspo_fit_multiply_transposed(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width,
+                                  float *out)
+{
+    lspo_fit_spread(threads, p->d, multiply_columns, &(product_t){p, in, width, out});
+}
+
+typedef struct {
+    const lspo_projector_t *p;
+    const float *g;
+    size_t n;
+    float *out;
+} gather_t;
+
+static void gather_rows(const void *context, size_t first, size_t end)
+{
+    const gather_t *a = context;
+    lspo_projector_gather(a->p, end - first, a->g + first * a->n, a->n, a->out + first * a->p->d);
+}
+
+/* LANES columns of G, from j on: panel (d x LANES) = P^T G[:, j ..], then transposed into out. */
+LSPO_SIMD static void gather_panel(const gather_t *a, size_t j, float *panel)
+{
+    const lspo_projector_t *p = a->p;
+    const size_t d = p->d, r = p->r;
+    memset(panel, 0, d * LANES * sizeof *panel);
+    for (size_t i = 0; i < p->rows; i++) {
+        const float *row = a->g + i * a->n + j;
+        if (i + PREFETCH_ROWS < p->rows)
+            __builtin_prefetch(row + PREFETCH_ROWS * a->n);
+        for (size_t e = i * r; e < (i + 1) * r; e++) {
+            float *sum = panel + (size_t)p->index[e] * LANES;
+            const float x = p->value[e];
+#pragma omp simd
+            for (size_t l = 0; l < LANES; l++)
+                sum[l] += x * row[l];
+        }
+    }
+    for (size_t l = 0; l < LANES; l++)
+        for (size_t k = 0; k < d; k++)
+            a->out[(j + l) * d + k] = panel[k * LANES + l];
+}
+
+static void gather_column(const gather_t *a, size_t j)
+{
+    const lspo_projector_t *p = a->p;
+    float *out = a->out + j * p->d;
+    memset(out, 0, p->d * sizeof *out);
+    for (size_t i = 0; i < p->rows; i++)
+        for (size_t e = i * p->r; e < (i + 1) * p->r; e++)
+            out[p->index[e]] += p->value[e] * a->g[i * a->n + j];
+}
+
+static void gather_columns(const void *context, size_t first, size_t end)
+{
+    const gather_t *a = context;
+    float panel[PANEL_COLUMNS_MAX * LANES] __attribute__((aligned(64)));
+    for (size_t block = first; block < end; block++) {
+        const size_t j = block * LANES;
+        if (j + LANES <= a->n && a->p->d <= PANEL_COLUMNS_MAX)
+            gather_panel(a, j, panel);
+        else
+            for (size_t at = j; at < j + LANES && at < a->n; at++)
+                gather_column(a, at);
+    }
+}
+
+void lspo_fit_transpose(size_t rows, size_t cols, const float *in, float *out)
+{
+    for (size_t i0 = 0; i0 < rows; i0 += TILE)
+        for (size_t j0 = 0; j0 < cols; j0 += TILE)
+            for (size_t i = i0; i < i0 + TILE && i < rows; i++)
+                for (size_t j = j0; j < j0 + TILE && j < cols; j++)
+                    out[j * rows + i] = in[i * cols + j];
+}
+
+LSPO_SIMD double lspo_fit_dot(size_t n, const float *a, const float *b)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++)
+        sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+void lspo_fit_cross(const lspo_projector_t *a, const lspo_projector_t *b, float *out)
+{
+    memset(out, 0, (size_t)a->d * b->d * sizeof *out);
+    for (size_t i = 0; i < a->rows; i++)
+        for (size_t e = i * a->r; e < (i + 1) * a->r; e++)
+            for (size_t f = i * b->r; f < (i + 1) * b->r; f++)
+                out[(size_t)a->index[e] * b->d + b->index[f]] += a->value[e] * b->value[f];
+}
+
+void lspo_fit_gather(uint32_t threads, const lspo_projector_t *p, size_t rows, const float *g, float *out)
+{
+    lspo_fit_spread(threads, rows, gather_rows, &(gather_t){p, g, p->rows, out});
+}
+
+void lspo_fit_gather_transposed(uint32_t threads, const lspo_projector_t *p, size_t n, const float *g, float *out)
+{
+    lspo_fit_spread(threads, (n + LANES - 1) / LANES, gather_columns, &(gather_t){p, g, n, out});
+}

@@ -1,0 +1,43 @@
+/* fit_products.h - the products that fitting is made of: sparse projectors times dense matrices, over threads.
+ *
+ * P is rows x d (kernels/projector.h).  Each item is computed by one thread, so results do not depend on their number.
+ * Parts of kernels/fit*.c; nothing else includes this. */
+#ifndef LSPO_KERNELS_FIT_PRODUCTS_H
+#define LSPO_KERNELS_FIT_PRODUCTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/projector.h"
+
+typedef void lspo_fit_range_t(const void *context, size_t first, size_t end);
+
+/* Calls `function` for items 0 .. count - 1 in equal ranges, one per thread.  A thread that cannot start leaves its
+ * range to the caller. */
+void lspo_fit_spread(uint32_t threads, size_t count, lspo_fit_range_t *function, const void *context);
+
+/* out (rows x width) = P in, in: d x width. */
+void lspo_fit_multiply(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width, float *out);
+/* out (d x width) = P^T in, in: rows x width. */
+void lspo_fit_multiply_transposed(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width,
+                                  float *out);
+/* out (rows x d) = G P, G: rows x p->rows. */
+void lspo_fit_gather(uint32_t threads, const lspo_projector_t *p, size_t rows, const float *g, float *out);
+/* out (n x d) = G^T P, G: p->rows x n. */
+void lspo_fit_gather_transposed(uint32_t threads, const lspo_projector_t *p, size_t n, const float *g, float *out);
+/* out (A's d x B's d) = A^T B; A and B have as many rows. */
+void lspo_fit_cross(const lspo_projector_t *a, const lspo_projector_t *b, float *out);
+/* out (cols x rows) = in^T. */
+void lspo_fit_transpose(size_t rows, size_t cols, const float *in, float *out);
+/* Summed in double. */
+double lspo_fit_dot(size_t n, const float *a, const float *b);
+
+/* The first `count` floats of *at, which is moved behind them. */
+static inline float *lspo_fit_carve(float **at, size_t count)
+{
+    float *array = *at;
+    *at += count;
+    return array;
+}
+
+#endif
