@@ -61,8 +61,8 @@ static double time_play(const lspo_plan_t *plan, const lspo_machine_t *machine, 
 
 static void set_losses(lspo_machine_t *machine, double loss)
 {
-    for (int a = 0; a < LSPO_LANE_COUNT; a++)
-        for (int b = 0; b < LSPO_LANE_COUNT; b++)
+    for (int a = 0; a < LSPO_DEVICE_LANES; a++)
+        for (int b = 0; b < LSPO_DEVICE_LANES; b++)
             machine->contention[a][b] = a == b ? 0 : loss;
     machine->link.d2h_duplex_loss = machine->link.h2d_duplex_loss = loss;
 }

@@ -99,14 +99,12 @@ static size_t add_lanes(const lspo_comparison_t *comparison, compare_record_t *r
 {
     size_t count = 0;
     const lspo_summary_t *predicted = &comparison->predicted, *measured = &comparison->measured;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-        const char *name = lspo_lane_name((lspo_lane_t)lane);
-        double predicted_s = predicted->busy_s[lane], measured_s = measured->busy_s[lane];
-        if (predicted_s + measured_s <= 0)
-            continue;
-        records[count++] = record_of(comparison, "lane", "BUSY", name, predicted_s, measured_s);
-        records[count++] = record_of(comparison, "lane", "WAIT", name, mean_iteration_s(predicted) - predicted_s,
-                                     mean_iteration_s(measured) - measured_s);
+    double predicted_mean_s = mean_iteration_s(predicted), measured_mean_s = mean_iteration_s(measured);
+    for (uint32_t i = 0; i < comparison->busy_lane_count; i++) {
+        const lspo_compare_lane_t *lane = &comparison->busy_lanes[i];
+        records[count++] = record_of(comparison, "lane", "BUSY", lane->name, lane->predicted_s, lane->measured_s);
+        records[count++] = record_of(comparison, "lane", "WAIT", lane->name, predicted_mean_s - lane->predicted_s,
+                                     measured_mean_s - lane->measured_s);
     }
     return count;
 }
@@ -119,7 +117,7 @@ static size_t add_kinds(const lspo_comparison_t *comparison, compare_record_t *r
         const lspo_compare_row_t *row = &comparison->rows[i];
         double predicted_count = (double)row->predicted_op_count / predicted->iteration_count;
         double measured_count = (double)row->op_count / measured->iteration_count;
-        records[i] = record_of(comparison, "kind", lspo_op_kind_name(row->kind), lspo_lane_name(row->lane),
+        records[i] = record_of(comparison, "kind", lspo_op_kind_name(row->kind), lspo_lane_kind_name(row->lane_kind),
                                row->predicted_s * predicted_count, row->measured_s * measured_count);
         records[i].stage = stage_names[row->stage];
         records[i].op_count = measured_count;
@@ -132,8 +130,8 @@ static size_t add_ops(const lspo_comparison_t *comparison, uint32_t top, compare
     uint32_t count = comparison->op_count < top ? comparison->op_count : top;
     for (uint32_t i = 0; i < count; i++) {
         const lspo_compare_op_t *op = &comparison->ops[i];
-        records[i] = record_of(comparison, "op", lspo_op_kind_name(op->kind), lspo_lane_name(op->lane), op->predicted_s,
-                               op->measured_s);
+        records[i] = record_of(comparison, "op", lspo_op_kind_name(op->kind), comparison->lanes.list[op->lane].name,
+                               op->predicted_s, op->measured_s);
         records[i].layer = op->layer;
         records[i].micro = op->micro;
         records[i].variant = op->variant;
@@ -163,7 +161,7 @@ static void print_largest(FILE *file, const lspo_comparison_t *comparison, bool 
         return;
     fprintf(file, "; the largest part of the difference is %s%s on the lane %s, %.1f %% of an iteration %s",
             lspo_op_kind_name((lspo_op_kind_t)row->kind), stage_words[row->stage],
-            lspo_lane_name((lspo_lane_t)row->lane), fabs(percent),
+            lspo_lane_kind_name((lspo_lane_kind_t)row->lane_kind), fabs(percent),
             percent > 0 ? (judges ? "too long" : "longer") : (judges ? "too short" : "shorter"));
 }
 
@@ -222,7 +220,7 @@ static lspo_status_t write_comparison(const verdict_t *verdict, const compare_re
     const lspo_comparison_t *comparison = verdict->comparison;
     lspo_format_t format = lspo_format_resolve(request->format);
     uint32_t top = request->top < comparison->op_count ? request->top : comparison->op_count;
-    size_t count = 1 + 2 * LSPO_LANE_COUNT + LSPO_COMPARE_ROWS_MAX + (size_t)top;
+    size_t count = 1 + 2 * (size_t)comparison->busy_lane_count + LSPO_COMPARE_ROWS_MAX + (size_t)top;
     compare_record_t *records = malloc(count * sizeof *records);
     if (!records)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for %zu rows", count);

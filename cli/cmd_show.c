@@ -328,11 +328,11 @@ static lspo_status_t command_plan(int argc, char **argv)
     if (status != LSPO_OK)
         return status;
     if (request.format == PLAN_DOT)
-        lspo_plan_print_dot(plan, request.rows > 0 ? request.rows : 1, stdout);
+        status = lspo_plan_print_dot(plan, request.rows > 0 ? request.rows : 1, stdout);
     else
         lspo_plan_print(plan, request.rows, stdout);
     lspo_plan_destroy(plan);
-    return LSPO_OK;
+    return status;
 }
 
 static const lspo_arg_group_t plan_group = LSPO_ARG_GROUP("options", plan_args);

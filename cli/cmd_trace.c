@@ -192,7 +192,7 @@ static void write_rules(FILE *file)
     fputs("rules of --kineto, the first that fits counts, those of --map before these:\n", file);
     for (uint32_t i = 0; i < count; i++)
         fprintf(file, "  %-9s %-4s %s\n", lspo_import_rule_kind_name(rules[i].kind),
-                lspo_lane_name((lspo_lane_t)rules[i].lane), rules[i].pattern);
+                lspo_lane_kind_name((lspo_lane_kind_t)rules[i].lane), rules[i].pattern);
 }
 
 typedef struct {
@@ -224,7 +224,7 @@ static uint64_t iteration_count(const lspo_trace_t *trace)
     return count;
 }
 
-static uint64_t bytes_of_link(const lspo_trace_t *trace, const lspo_typical_t *typical, lspo_lane_t link)
+static uint64_t bytes_of_link(const lspo_trace_t *trace, const lspo_typical_t *typical, lspo_lane_kind_t link)
 {
     const char *known = lspo_trace_meta(trace, link == LSPO_LANE_D2H ? "d2h-bytes" : "h2d-bytes");
     return known == NULL ? (uint64_t)llround(typical->link_bytes[link]) : LSPO_MISSING;

@@ -41,7 +41,7 @@ typedef struct {
     lspo_trace_t *trace;           /* owned: predicted */
     double link_Bps, cpu_pps;      /* where it is free, the profile's */
     uint64_t d2h_bytes, h2d_bytes; /* an iteration */
-    lspo_lane_t bound;             /* GPU; D2H for either way of the link; CPU */
+    lspo_lane_kind_t bound;        /* GPU; D2H for either way of the link; CPU */
     double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX]; /* at the speed of the machine */
     double calibrated_s, calibrated_slowdown; /* at that of the calibration: [0] with speed 1 */
 } lspo_cell_t;

@@ -66,10 +66,19 @@ static uint32_t work_for(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant
     return *id - 1;
 }
 
+static bool has_lane(lspo_builder_t *b, lspo_op_kind_t kind)
+{
+    if (b->lanes[lspo_op_kind_lane(kind)] != LSPO_NO_LANE)
+        return true;
+    b->status = lspo_error(LSPO_ERR_INTERNAL, "a %s op before lspo_build_use_lane() chose a lane of kind %s",
+                           lspo_op_kind_name(kind), lspo_lane_kind_name(lspo_op_kind_lane(kind)));
+    return false;
+}
+
 lspo_op_id_t lspo_build_emit(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                              uint32_t iteration, uint32_t micro, uint32_t tail)
 {
-    if (b->status != LSPO_OK)
+    if (b->status != LSPO_OK || !has_lane(b, kind))
         return LSPO_NO_OP;
     lspo_plan_t *plan = b->plan;
     uint32_t work = work_for(b, kind, variant, stage, tail);
@@ -77,11 +86,11 @@ lspo_op_id_t lspo_build_emit(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_var
     if (!ops)
         return LSPO_NO_OP;
     plan->ops = ops;
-    lspo_lane_t lane = lspo_op_kind_lane(kind);
-    uint32_t rank = lane == LSPO_LANE_GPU ? 0 : b->stages[stage].priority_rank;
+    lspo_lane_kind_t lane_kind = lspo_op_kind_lane(kind);
+    uint32_t rank = lane_kind == LSPO_LANE_GPU ? 0 : b->stages[stage].priority_rank;
     ops[plan->op_count] = (lspo_op_t){.kind = (uint8_t)kind,
-                                      .lane = (uint8_t)lane,
                                       .layer = (uint16_t)stage,
+                                      .lane = b->lanes[lane_kind],
                                       .iteration = iteration,
                                       .micro = (uint16_t)micro,
                                       .variant = (uint16_t)variant,
@@ -95,6 +104,42 @@ lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_varia
                            uint32_t iteration)
 {
     return lspo_build_emit(b, kind, variant, stage, iteration, 0, 0);
+}
+
+uint32_t lspo_build_lane(lspo_builder_t *b, const lspo_lane_t *lane)
+{
+    uint32_t index = LSPO_NO_LANE;
+    if (b->status == LSPO_OK)
+        b->status = lspo_lanes_add(&b->plan->lanes, lane, &index);
+    return index;
+}
+
+void lspo_build_use_lane(lspo_builder_t *b, uint32_t lane)
+{
+    const lspo_lanes_t *lanes = &b->plan->lanes;
+    if (b->status != LSPO_OK)
+        return;
+    if (lane < lanes->count)
+        b->lanes[lanes->list[lane].kind] = lane;
+    else
+        b->status = lspo_error(LSPO_ERR_INTERNAL, "the plan has no lane %u: it has %u", lane, lanes->count);
+}
+
+lspo_op_id_t lspo_build_op_on(lspo_builder_t *b, uint32_t lane, lspo_op_kind_t kind, lspo_op_variant_t variant,
+                              uint32_t stage, uint32_t iteration)
+{
+    lspo_lane_kind_t lane_kind = lspo_op_kind_lane(kind);
+    uint32_t in_use = b->lanes[lane_kind];
+    b->lanes[lane_kind] = lane; /* lspo_plan_check() refuses a lane of another kind */
+    lspo_op_id_t id = lspo_build_op(b, kind, variant, stage, iteration);
+    b->lanes[lane_kind] = in_use;
+    return id;
+}
+
+void lspo_build_micro(lspo_builder_t *b, uint32_t micro)
+{
+    if (b->status == LSPO_OK)
+        b->plan->ops[b->plan->op_count - 1].micro = (uint16_t)micro;
 }
 
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency)

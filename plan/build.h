@@ -38,6 +38,7 @@
 #include <stdint.h>
 
 #include "plan/footprint.h"
+#include "plan/lane_set.h"
 #include "plan/model.h"
 #include "plan/op.h"
 #include "plan/plan.h"
@@ -76,16 +77,29 @@ typedef struct lspo_builder {
     uint32_t stage_count;
     lspo_build_stage_t *stages;
     lspo_activations_t activations;
+    uint32_t lanes[LSPO_LANE_KIND_COUNT]; /* in use, by kind; LSPO_NO_LANE: none yet */
     lspo_op_id_t last_compute; /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     uint32_t op_capacity, dep_capacity, work_capacity;
     uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][3][4]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
 
-/* Emit one op and return its id; its dependencies follow through lspo_build_depend().  The lane comes from the kind,
- * the cost from kind, variant and stage, the priority from the iteration and the stage's rank. */
+/* Emit one op and return its id; its dependencies follow through lspo_build_depend().  The lane is that
+ * of lspo_build_use_lane() for the kind, the cost comes from kind, variant and stage, the priority from the iteration
+ * and the stage's rank. */
 lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                            uint32_t iteration);
+/* Add a lane to the plan's list and return its index. A plan begins with the four lanes of peer 0 and its GPU 0, whose
+ * indices are LSPO_LANE_GPU to LSPO_LANE_CPU. A lane without a name gets one: see lspo_lanes_add(). */
+uint32_t lspo_build_lane(lspo_builder_t *b, const lspo_lane_t *lane);
+/* From now on ops that need a lane of this lane's kind are emitted on it, whichever function emits them. At first these
+ * are the four lanes above; before SEND, READ or WRITE a lane of their kind must be chosen. */
+void lspo_build_use_lane(lspo_builder_t *b, uint32_t lane);
+/* lspo_build_op() on `lane`; the lane in use for its kind stays as it is. */
+lspo_op_id_t lspo_build_op_on(lspo_builder_t *b, uint32_t lane, lspo_op_kind_t kind, lspo_op_variant_t variant,
+                              uint32_t stage, uint32_t iteration);
+/* The op emitted last is of micro-batch `micro`. */
+void lspo_build_micro(lspo_builder_t *b, uint32_t micro);
 /* LSPO_ERR_INPUT, before anything is built, for a plan that would have millions of ops. */
 lspo_status_t lspo_build_check_size(const lspo_builder_t *b);
 /* The op emitted last waits for `dependency`; LSPO_NO_OP is ignored. */

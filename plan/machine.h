@@ -79,7 +79,7 @@ typedef struct {
     } link;
     /* Fraction of its speed that lane [a] loses while lane [b] runs (shared DRAM, shared cores); [0, 1).
      * The link's duplex loss is kept above, not here. */
-    double contention[LSPO_LANE_COUNT][LSPO_LANE_COUNT];
+    double contention[LSPO_DEVICE_LANES][LSPO_DEVICE_LANES];
     lspo_products_t products; /* matrix products by shape, operands in cache; without sizes the half-sizes hold */
     /* Seconds an iteration of four short trainings on the day of the calibration, by which a later day's speed is told
      * (cli/yardstick.h); 0: not measured. */

@@ -62,10 +62,10 @@ static double *loss_of(lspo_machine_t *machine, int slowed, int running)
     return &machine->contention[slowed][running];
 }
 
-static void scale_losses(lspo_machine_t *machine, const double fraction[LSPO_LANE_COUNT])
+static void scale_losses(lspo_machine_t *machine, const double fraction[LSPO_DEVICE_LANES])
 {
-    for (int slowed = 0; slowed < LSPO_LANE_COUNT; slowed++)
-        for (int running = 0; running < LSPO_LANE_COUNT; running++) {
+    for (int slowed = 0; slowed < LSPO_DEVICE_LANES; slowed++)
+        for (int running = 0; running < LSPO_DEVICE_LANES; running++) {
             double *loss = loss_of(machine, slowed, running);
             double caused = *loss * fraction[running];
             double below_pace = 1.0 - (1.0 - caused) / fraction[slowed];
@@ -75,7 +75,7 @@ static void scale_losses(lspo_machine_t *machine, const double fraction[LSPO_LAN
 
 void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps)
 {
-    const double fraction[LSPO_LANE_COUNT] = {
+    const double fraction[LSPO_DEVICE_LANES] = {
         [LSPO_LANE_GPU] = 1.0,
         [LSPO_LANE_D2H] = pace_fraction(machine->link.d2h_Bps, link_Bps),
         [LSPO_LANE_H2D] = pace_fraction(machine->link.h2d_Bps, link_Bps),

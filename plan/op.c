@@ -1,48 +1,36 @@
+/* op.c - the table of what is known of each kind of op. */
 #include "plan/op.h"
 
 #include <string.h>
 
-static const char *const kind_names[LSPO_OP_KIND_COUNT] = {
-    [LSPO_OP_FWD] = "FWD",           [LSPO_OP_RECOMPUTE] = "RECOMPUTE", [LSPO_OP_BWD] = "BWD",
-    [LSPO_OP_COMPRESS] = "COMPRESS", [LSPO_OP_NORM] = "NORM",           [LSPO_OP_D2H] = "D2H",
-    [LSPO_OP_UPD] = "UPD",           [LSPO_OP_UPD_GPU] = "UPD_GPU",     [LSPO_OP_H2D] = "H2D",
-    [LSPO_OP_APPLY] = "APPLY",       [LSPO_OP_SWAP_IN] = "SWAP_IN",     [LSPO_OP_SWAP_OUT] = "SWAP_OUT",
-    [LSPO_OP_PROJECT] = "PROJECT",
+const lspo_op_kind_info_t lspo_op_kinds[LSPO_OP_KIND_COUNT] = {
+    [LSPO_OP_FWD] = {"FWD", LSPO_LANE_GPU, "#56b4e9"},
+    [LSPO_OP_RECOMPUTE] = {"RECOMPUTE", LSPO_LANE_GPU, "#bfe0f5"},
+    [LSPO_OP_BWD] = {"BWD", LSPO_LANE_GPU, "#0072b2"},
+    [LSPO_OP_COMPRESS] = {"COMPRESS", LSPO_LANE_GPU, "#f0e442"},
+    [LSPO_OP_NORM] = {"NORM", LSPO_LANE_GPU, "#000000"},
+    [LSPO_OP_D2H] = {"D2H", LSPO_LANE_D2H, "#e69f00"},
+    [LSPO_OP_UPD] = {"UPD", LSPO_LANE_CPU, "#009e73"},
+    [LSPO_OP_UPD_GPU] = {"UPD_GPU", LSPO_LANE_GPU, "#66c2a5"},
+    [LSPO_OP_H2D] = {"H2D", LSPO_LANE_H2D, "#d55e00"},
+    [LSPO_OP_APPLY] = {"APPLY", LSPO_LANE_GPU, "#cc79a7"},
+    [LSPO_OP_SWAP_IN] = {"SWAP_IN", LSPO_LANE_H2D, "#e8a27c"},
+    [LSPO_OP_SWAP_OUT] = {"SWAP_OUT", LSPO_LANE_D2H, "#f2c879"},
+    [LSPO_OP_PROJECT] = {"PROJECT", LSPO_LANE_GPU, "#8c8c8c"},
+    [LSPO_OP_SEND] = {"SEND", LSPO_LANE_NET, "#7f3c8d"},
+    [LSPO_OP_READ] = {"READ", LSPO_LANE_SSD, "#8b5a2b"},
+    [LSPO_OP_WRITE] = {"WRITE", LSPO_LANE_SSD, "#c9a27c"},
 };
-
-static const char *const lane_names[LSPO_LANE_COUNT] = {
-    [LSPO_LANE_GPU] = "gpu",
-    [LSPO_LANE_D2H] = "d2h",
-    [LSPO_LANE_H2D] = "h2d",
-    [LSPO_LANE_CPU] = "cpu",
-};
-
-static int find_name(const char *const *names, int count, const char *text)
-{
-    for (int i = 0; i < count; i++) {
-        if (strcmp(names[i], text) == 0) {
-            return i;
-        }
-    }
-    return count;
-}
 
 const char *lspo_op_kind_name(lspo_op_kind_t kind)
 {
-    return (unsigned)kind < LSPO_OP_KIND_COUNT ? kind_names[kind] : "?";
+    return (unsigned)kind < LSPO_OP_KIND_COUNT ? lspo_op_kinds[kind].name : "?";
 }
 
 lspo_op_kind_t lspo_op_kind_parse(const char *text)
 {
-    return (lspo_op_kind_t)find_name(kind_names, LSPO_OP_KIND_COUNT, text);
-}
-
-const char *lspo_lane_name(lspo_lane_t lane)
-{
-    return (unsigned)lane < LSPO_LANE_COUNT ? lane_names[lane] : "?";
-}
-
-lspo_lane_t lspo_lane_parse(const char *text)
-{
-    return (lspo_lane_t)find_name(lane_names, LSPO_LANE_COUNT, text);
+    int kind = 0;
+    while (kind < LSPO_OP_KIND_COUNT && strcmp(lspo_op_kinds[kind].name, text) != 0)
+        kind++;
+    return (lspo_op_kind_t)kind;
 }

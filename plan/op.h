@@ -1,8 +1,10 @@
-/* op.h - the nodes of a plan: kinds of operation and the lanes that they occupy. */
+/* op.h - the nodes of a plan. What is known of each kind of op stands in one table, op.c. */
 #ifndef LSPO_PLAN_OP_H
 #define LSPO_PLAN_OP_H
 
 #include <stdint.h>
+
+#include "plan/lane.h"
 
 typedef enum {
     LSPO_OP_FWD,       /* forward of a stage                                                       */
@@ -18,16 +20,11 @@ typedef enum {
     LSPO_OP_SWAP_IN,   /* parameters or optimizer state to the GPU                                 */
     LSPO_OP_SWAP_OUT,  /* ... and back                                                             */
     LSPO_OP_PROJECT,   /* fit or refresh a projector                                               */
+    LSPO_OP_SEND,      /* activations or gradients to another peer                                 */
+    LSPO_OP_READ,      /* from the SSD                                                             */
+    LSPO_OP_WRITE,     /* to the SSD                                                               */
     LSPO_OP_KIND_COUNT
 } lspo_op_kind_t;
-
-typedef enum {
-    LSPO_LANE_GPU,
-    LSPO_LANE_D2H, /* GPU-to-CPU link */
-    LSPO_LANE_H2D, /* CPU-to-GPU link */
-    LSPO_LANE_CPU,
-    LSPO_LANE_COUNT
-} lspo_lane_t;
 
 /* A 32-bit index into plan->ops. */
 typedef uint32_t lspo_op_id_t;
@@ -35,8 +32,8 @@ typedef uint32_t lspo_op_id_t;
 
 typedef struct {
     uint8_t kind;       /* lspo_op_kind_t */
-    uint8_t lane;       /* lspo_lane_t    */
     uint16_t layer;     /* stage index, see model.h */
+    uint32_t lane;      /* index into plan->lanes */
     uint32_t iteration; /* optimizer step that the op belongs to (of the gradient, for UPD of zero-delayed) */
     uint16_t micro;     /* micro-batch within the step */
     uint16_t variant;   /* distinguishes ops of one kind and layer: see lspo_op_variant_t */
@@ -68,10 +65,24 @@ typedef enum {
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 
-/* "FWD", "D2H", ...; "gpu", "d2h", "h2d", "cpu".  The parsers return the sentinel COUNT when unknown. */
+/* One row for each kind of op. In a training the function of a kind stands at its place in a table, too: that of the
+ * training method, else the session's (real/session/method.h). */
+typedef struct {
+    const char *name; /* "FWD", "D2H", ... */
+    lspo_lane_kind_t lane;
+    const char *colour; /* in charts: "#rrggbb"; plots/style.gp has the same */
+} lspo_op_kind_info_t;
+
+extern const lspo_op_kind_info_t lspo_op_kinds[LSPO_OP_KIND_COUNT];
+
+/* The kind of lane on which ops of `kind` run. */
+static inline lspo_lane_kind_t lspo_op_kind_lane(lspo_op_kind_t kind)
+{
+    return lspo_op_kinds[kind].lane;
+}
+
+/* "FWD", "D2H", ...  The parser returns LSPO_OP_KIND_COUNT when unknown. */
 const char *lspo_op_kind_name(lspo_op_kind_t kind);
 lspo_op_kind_t lspo_op_kind_parse(const char *text);
-const char *lspo_lane_name(lspo_lane_t lane);
-lspo_lane_t lspo_lane_parse(const char *text);
 
 #endif

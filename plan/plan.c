@@ -7,22 +7,6 @@
 #include "plan/build.h"
 #include "plan/policy.h"
 
-lspo_lane_t lspo_op_kind_lane(lspo_op_kind_t kind)
-{
-    switch (kind) {
-    case LSPO_OP_D2H:
-    case LSPO_OP_SWAP_OUT:
-        return LSPO_LANE_D2H;
-    case LSPO_OP_H2D:
-    case LSPO_OP_SWAP_IN:
-        return LSPO_LANE_H2D;
-    case LSPO_OP_UPD:
-        return LSPO_LANE_CPU;
-    default:
-        return LSPO_LANE_GPU;
-    }
-}
-
 static bool resolve_train_rest(const lspo_workload_t *workload, const lspo_policy_t *policy)
 {
     if (workload->train_rest == LSPO_TRAIN_REST_AUTO)
@@ -185,6 +169,12 @@ static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
         .compresses = plan->gradient_form == LSPO_FORM_SUBSPACE || plan->gradient_form == LSPO_FORM_LOWRANK,
         .bounds_gradients = plan->gradient_form == LSPO_FORM_DENSE && plan->return_form != LSPO_RETURN_NOTHING,
         .stage_count = plan->stage_count,
+        .lanes = {[LSPO_LANE_GPU] = LSPO_LANE_GPU,
+                  [LSPO_LANE_D2H] = LSPO_LANE_D2H,
+                  [LSPO_LANE_H2D] = LSPO_LANE_H2D,
+                  [LSPO_LANE_CPU] = LSPO_LANE_CPU,
+                  [LSPO_LANE_NET] = LSPO_NO_LANE,
+                  [LSPO_LANE_SSD] = LSPO_NO_LANE},
         .last_compute = LSPO_NO_OP};
     b->stages = calloc(b->stage_count, sizeof *b->stages);
     if (!b->stages)
@@ -230,7 +220,9 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     resolve(plan);
 
     lspo_builder_t builder;
-    st = create_builder(plan, &builder);
+    st = lspo_lanes_create(&plan->lanes);
+    if (st == LSPO_OK)
+        st = create_builder(plan, &builder);
     if (st == LSPO_OK) {
         st = lspo_build_check_size(&builder);
         if (st == LSPO_OK)
@@ -257,6 +249,7 @@ void lspo_plan_destroy(lspo_plan_t *plan)
     free(plan->ops);
     free(plan->deps);
     free(plan->works);
+    lspo_lanes_release(&plan->lanes);
     free(plan);
 }
 
@@ -266,8 +259,12 @@ static lspo_status_t check_op(const lspo_plan_t *plan, lspo_op_id_t id)
     if (op->kind >= LSPO_OP_KIND_COUNT || op->variant >= LSPO_VARIANT_COUNT)
         return lspo_error(LSPO_ERR_CHECK, "plan: op %u has kind %u, variant %u", id, op->kind, op->variant);
     const char *kind = lspo_op_kind_name((lspo_op_kind_t)op->kind);
-    if (op->lane != lspo_op_kind_lane((lspo_op_kind_t)op->kind))
-        return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is on lane %u, not on its own", id, kind, op->lane);
+    if (op->lane >= plan->lanes.count)
+        return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is on lane %u of %u", id, kind, op->lane,
+                          plan->lanes.count);
+    if (plan->lanes.list[op->lane].kind != lspo_op_kind_lane((lspo_op_kind_t)op->kind))
+        return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is on lane %s, which is no lane of its kind", id, kind,
+                          plan->lanes.list[op->lane].name);
     if (op->layer >= plan->stage_count || op->iteration >= plan->workload.iterations)
         return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is of layer %u, iteration %u, out of range", id, kind,
                           op->layer, op->iteration);
@@ -306,8 +303,11 @@ static lspo_status_t check_balance(const lspo_plan_t *plan)
 
 lspo_status_t lspo_plan_check(const lspo_plan_t *plan)
 {
+    lspo_status_t st = lspo_lanes_check(&plan->lanes);
+    if (st != LSPO_OK)
+        return st;
     for (uint32_t i = 0; i < plan->op_count; i++) {
-        lspo_status_t st = check_op(plan, i);
+        st = check_op(plan, i);
         if (st != LSPO_OK)
             return st;
     }
@@ -372,15 +372,15 @@ static const char *variant_suffix(const lspo_op_t *op)
     }
 }
 
-static void print_row(const lspo_plan_t *plan, lspo_op_id_t id, FILE *file)
+static void print_row(const lspo_plan_t *plan, lspo_op_id_t id, int lane_width, FILE *file)
 {
     const lspo_op_t *op = &plan->ops[id];
     const lspo_work_t *work = &plan->works[op->work];
     char layer[16], kind[32];
     snprintf(kind, sizeof kind, "%s%s", lspo_op_kind_name((lspo_op_kind_t)op->kind), variant_suffix(op));
-    fprintf(file, "%6u  %-4s  %-20s %-6s %5u %5u %8u %12.3f %14" PRIu64 "  ", id, lspo_lane_name((lspo_lane_t)op->lane),
-            kind, lspo_model_stage_name(&plan->model, op->layer, layer), op->iteration, op->micro, op->priority,
-            lspo_work_flop(work) * 1e-9, lspo_work_link_bytes(work));
+    fprintf(file, "%6u  %-*s  %-20s %-6s %5u %5u %8u %12.3f %14" PRIu64 "  ", id, lane_width,
+            plan->lanes.list[op->lane].name, kind, lspo_model_stage_name(&plan->model, op->layer, layer), op->iteration,
+            op->micro, op->priority, lspo_work_flop(work) * 1e-9, lspo_work_link_bytes(work));
     for (uint32_t d = 0; d < op->dep_count; d++)
         fprintf(file, "%s%u", d ? "," : "", plan->deps[op->dep_first + d]);
     fputc('\n', file);
@@ -388,38 +388,72 @@ static void print_row(const lspo_plan_t *plan, lspo_op_id_t id, FILE *file)
 
 void lspo_plan_print(const lspo_plan_t *plan, uint32_t row_limit, FILE *file)
 {
-    fprintf(file, "%6s  %-4s  %-20s %-6s %5s %5s %8s %12s %14s  %s\n", "op", "lane", "kind", "layer", "iter", "micro",
-            "priority", "GFLOP", "link_bytes", "waits for");
+    int lane_width = 4;
+    for (uint32_t lane = 0; lane < plan->lanes.count; lane++)
+        if ((int)strlen(plan->lanes.list[lane].name) > lane_width)
+            lane_width = (int)strlen(plan->lanes.list[lane].name);
+    fprintf(file, "%6s  %-*s  %-20s %-6s %5s %5s %8s %12s %14s  %s\n", "op", lane_width, "lane", "kind", "layer",
+            "iter", "micro", "priority", "GFLOP", "link_bytes", "waits for");
     uint32_t rows = row_limit && row_limit < plan->op_count ? row_limit : plan->op_count;
     for (uint32_t i = 0; i < rows; i++)
-        print_row(plan, i, file);
+        print_row(plan, i, lane_width, file);
     if (rows < plan->op_count)
         fprintf(file, "... and %u more ops\n", plan->op_count - rows);
 }
 
-void lspo_plan_print_dot(const lspo_plan_t *plan, uint32_t iteration_limit, FILE *file)
+/* by_lane[first[i] .. first[i + 1]) are the ops of lane i, in the order of ids. */
+static lspo_status_t sort_by_lane(const lspo_plan_t *plan, uint32_t **first_out, lspo_op_id_t **by_lane_out)
 {
+    uint32_t *first = calloc((size_t)plan->lanes.count + 2, sizeof *first);
+    lspo_op_id_t *by_lane = malloc(((size_t)plan->op_count + 1) * sizeof *by_lane);
+    if (!first || !by_lane) {
+        free(first);
+        free(by_lane);
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory to print %" PRIu32 " ops", plan->op_count);
+    }
+    /* As in lspo_plan_successors(). */
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        first[plan->ops[id].lane + 2]++;
+    for (uint32_t lane = 2; lane <= plan->lanes.count + 1; lane++)
+        first[lane] += first[lane - 1];
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        by_lane[first[plan->ops[id].lane + 1]++] = id;
+    *first_out = first;
+    *by_lane_out = by_lane;
+    return LSPO_OK;
+}
+
+static void print_node(const lspo_plan_t *plan, lspo_op_id_t id, FILE *file)
+{
+    const lspo_op_t *op = &plan->ops[id];
+    char layer[16];
+    fprintf(file, "    op%u [label=\"%s%s %s\\niteration %u\"];\n", id, lspo_op_kind_name((lspo_op_kind_t)op->kind),
+            variant_suffix(op), lspo_model_stage_name(&plan->model, op->layer, layer), op->iteration);
+}
+
+lspo_status_t lspo_plan_print_dot(const lspo_plan_t *plan, uint32_t iteration_limit, FILE *file)
+{
+    uint32_t *first = NULL, last = iteration_limit ? iteration_limit : UINT32_MAX;
+    lspo_op_id_t *by_lane = NULL;
+    lspo_status_t st = sort_by_lane(plan, &first, &by_lane);
+    if (st != LSPO_OK)
+        return st;
     fprintf(file, "digraph plan {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-        fprintf(file, "  subgraph cluster_%s {\n    label=\"%s\";\n", lspo_lane_name((lspo_lane_t)lane),
-                lspo_lane_name((lspo_lane_t)lane));
-        for (uint32_t i = 0; i < plan->op_count; i++) {
-            const lspo_op_t *op = &plan->ops[i];
-            char layer[16];
-            if (op->lane != lane || (iteration_limit && op->iteration >= iteration_limit))
-                continue;
-            fprintf(file, "    op%u [label=\"%s%s %s\\niteration %u\"];\n", i,
-                    lspo_op_kind_name((lspo_op_kind_t)op->kind), variant_suffix(op),
-                    lspo_model_stage_name(&plan->model, op->layer, layer), op->iteration);
-        }
+    for (uint32_t lane = 0; lane < plan->lanes.count; lane++) {
+        const char *name = plan->lanes.list[lane].name;
+        fprintf(file, "  subgraph \"cluster_%s\" {\n    label=\"%s\";\n", name, name);
+        for (uint32_t i = first[lane]; i < first[lane + 1]; i++)
+            if (plan->ops[by_lane[i]].iteration < last)
+                print_node(plan, by_lane[i], file);
         fprintf(file, "  }\n");
     }
     for (uint32_t i = 0; i < plan->op_count; i++) {
         const lspo_op_t *op = &plan->ops[i];
-        if (iteration_limit && op->iteration >= iteration_limit)
-            continue;
-        for (uint32_t d = 0; d < op->dep_count; d++)
+        for (uint32_t d = 0; op->iteration < last && d < op->dep_count; d++)
             fprintf(file, "  op%u -> op%u;\n", plan->deps[op->dep_first + d], i);
     }
     fprintf(file, "}\n");
+    free(by_lane);
+    free(first);
+    return LSPO_OK;
 }

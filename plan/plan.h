@@ -57,6 +57,7 @@ typedef struct {
     uint32_t dep_count;
     lspo_work_t *works;
     uint32_t work_count;
+    lspo_lanes_t lanes;
 
     uint64_t gpu_static_bytes;
     uint64_t host_static_bytes;
@@ -68,7 +69,7 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
                               lspo_plan_t **plan_out);
 void lspo_plan_destroy(lspo_plan_t *plan);
 
-/* Every dependency precedes its op and exists; every op is on the lane of its kind; iterations of a (kind, layer,
+/* Every dependency precedes its op and exists; every op is on a lane of the list, of the kind that its own kind demands; names of lanes differ; iterations of a (kind, layer,
  * variant) are in order; works exist; dynamic allocations balance on GPU and host.  Logs the first offence. */
 lspo_status_t lspo_plan_check(const lspo_plan_t *plan);
 
@@ -92,12 +93,9 @@ bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration);
 bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration);
 bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration);
 
-/* The lane on which ops of `kind` run. */
-lspo_lane_t lspo_op_kind_lane(lspo_op_kind_t kind);
-
-/* For people: a table of the ops (at most `row_limit`, 0 = all), and Graphviz with one cluster a lane. */
+/* For people: a table of the ops (at most `row_limit`, 0 = all), and Graphviz with one cluster per lane. */
 void lspo_plan_print(const lspo_plan_t *plan, uint32_t row_limit, FILE *file);
-void lspo_plan_print_dot(const lspo_plan_t *plan, uint32_t iteration_limit, FILE *file);
+lspo_status_t lspo_plan_print_dot(const lspo_plan_t *plan, uint32_t iteration_limit, FILE *file);
 
 /* successors[first[i] .. first[i+1]) are the ops that wait for op i: the transpose of deps, in id order.
  * Both arrays are allocated with malloc: first has op_count + 1 entries. */

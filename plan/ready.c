@@ -7,17 +7,20 @@
 static lspo_status_t lay_out_heaps(lspo_ready_t *ready)
 {
     const lspo_plan_t *plan = ready->plan;
-    uint32_t on_lane[LSPO_LANE_COUNT] = {0};
+    uint32_t lane_count = plan->lanes.count;
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
-        uint8_t lane = plan->ops[id].lane;
-        if (lane >= LSPO_LANE_COUNT)
-            return lspo_error(LSPO_ERR_INTERNAL, "op %" PRIu32 " is on lane %u of %d", id, lane, LSPO_LANE_COUNT);
-        on_lane[lane]++;
+        uint32_t lane = plan->ops[id].lane;
+        if (lane >= lane_count)
+            return lspo_error(LSPO_ERR_INTERNAL, "op %" PRIu32 " is on lane %" PRIu32 " of %" PRIu32, id, lane,
+                              lane_count);
+        ready->lanes[lane].count++;
+        ready->waiting[id] = plan->ops[id].dep_count; /* here, for one walk over the ops */
     }
     lspo_ready_entry_t *next = ready->entries;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+    for (uint32_t lane = 0; lane < lane_count; lane++) {
         ready->lanes[lane].heap = next;
-        next += on_lane[lane];
+        next += ready->lanes[lane].count;
+        ready->lanes[lane].count = 0;
     }
     return LSPO_OK;
 }
@@ -27,18 +30,19 @@ static lspo_status_t prepare(lspo_ready_t *ready)
     const lspo_plan_t *plan = ready->plan;
     ready->waiting = malloc(((size_t)plan->op_count + 1) * sizeof *ready->waiting);
     ready->entries = malloc(((size_t)plan->op_count + 1) * sizeof *ready->entries);
-    if (!ready->waiting || !ready->entries)
+    ready->lanes = calloc((size_t)plan->lanes.count + 1, sizeof *ready->lanes);
+    if (!ready->waiting || !ready->entries || !ready->lanes)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for the order of %" PRIu32 " ops", plan->op_count);
     lspo_status_t status = lay_out_heaps(ready);
+    if (status == LSPO_OK)
+        status = lspo_lane_set_create(plan->lanes.count, &ready->fed);
     if (status == LSPO_OK)
         status = lspo_plan_successors(plan, &ready->successor_first, &ready->successors);
     if (status != LSPO_OK)
         return status;
-    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
-        ready->waiting[id] = plan->ops[id].dep_count;
-        if (plan->ops[id].dep_count == 0)
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        if (ready->waiting[id] == 0)
             lspo_ready_add(ready, id, 0);
-    }
     return LSPO_OK;
 }
 
@@ -55,6 +59,8 @@ lspo_status_t lspo_ready_create(const lspo_plan_t *plan, lspo_ready_t *ready_out
 
 void lspo_ready_release(lspo_ready_t *ready)
 {
+    lspo_lane_set_release(&ready->fed);
+    free(ready->lanes);
     free(ready->entries);
     free(ready->successors);
     free(ready->successor_first);

@@ -12,11 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/status.h"
+#include "plan/lane_set.h"
 #include "plan/op.h"
 #include "plan/plan.h"
-#include "base/status.h"
-
-enum { LSPO_READY_ALL_LANES = (1 << LSPO_LANE_COUNT) - 1 };
 
 /* `rank` packs priority and turn, so that one comparison orders both. */
 typedef struct {
@@ -35,10 +34,11 @@ typedef struct {
     uint32_t *successor_first;
     lspo_op_id_t *successors;
     lspo_ready_entry_t *entries; /* storage of all heaps */
-    lspo_ready_lane_t lanes[LSPO_LANE_COUNT];
+    lspo_ready_lane_t *lanes;    /* by index of plan->lanes */
+    lspo_lane_set_t fed;         /* lanes that got an op: who uses this takes them out */
 } lspo_ready_t;
 
-/* The ops without dependencies are ready, in turn 0.  `plan` must outlive it.  LSPO_ERR_INTERNAL when an op is on no
+/* The ops without dependencies are ready, in turn 0, and their lanes are in `fed`.  `plan` must outlive it.  LSPO_ERR_INTERNAL when an op is on no
  * lane.  Ended by lspo_ready_release(), which accepts what is all zero. */
 lspo_status_t lspo_ready_create(const lspo_plan_t *plan, lspo_ready_t *ready_out);
 void lspo_ready_release(lspo_ready_t *ready);
@@ -78,40 +78,40 @@ static inline void lspo_ready_add(lspo_ready_t *ready, lspo_op_id_t id, uint32_t
 {
     const lspo_op_t *op = &ready->plan->ops[id];
     lspo_ready_push(&ready->lanes[op->lane], (lspo_ready_entry_t){(uint64_t)op->priority << 32 | turn, id});
+    lspo_lane_set_add(&ready->fed, op->lane);
 }
 
-/* Among the successors of `id` that are on `lanes` (a bit each) what waited for nothing else becomes ready.  Returns the
- * set of lanes that got an op. */
-static inline uint32_t lspo_ready_feed(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn, uint32_t lanes)
+/* Which successors an end or an issue is told to. */
+typedef enum { LSPO_FEED_ALL, LSPO_FEED_OWN_LANE, LSPO_FEED_OTHER_LANES } lspo_feed_t;
+
+/* Those of these successors of `id` that waited for nothing else become ready. */
+static inline void lspo_ready_feed(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn, lspo_feed_t whom)
 {
-    uint32_t fed = 0;
+    const lspo_op_t *ops = ready->plan->ops;
     for (uint32_t i = ready->successor_first[id]; i < ready->successor_first[id + 1]; i++) {
         lspo_op_id_t successor = ready->successors[i];
-        if (lanes != LSPO_READY_ALL_LANES && !(lanes >> ready->plan->ops[successor].lane & 1))
+        if (whom != LSPO_FEED_ALL && (ops[successor].lane == ops[id].lane) != (whom == LSPO_FEED_OWN_LANE))
             continue;
-        if (--ready->waiting[successor] > 0)
-            continue;
-        lspo_ready_add(ready, successor, turn);
-        fed |= 1u << ready->plan->ops[successor].lane;
+        if (--ready->waiting[successor] == 0)
+            lspo_ready_add(ready, successor, turn);
     }
-    return fed;
 }
 
 /* `id` has ended. */
-static inline uint32_t lspo_ready_end(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
+static inline void lspo_ready_end(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
 {
-    return lspo_ready_feed(ready, id, turn, LSPO_READY_ALL_LANES);
+    lspo_ready_feed(ready, id, turn, LSPO_FEED_ALL);
 }
 
 /* The two halves of an end where a lane is a queue that keeps its order: once `id` is in the queue of its lane its
  * successors there may follow it; those of other lanes wait until it has ended.  Each is called once, issue first. */
-static inline uint32_t lspo_ready_issue(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
+static inline void lspo_ready_issue(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
 {
-    return lspo_ready_feed(ready, id, turn, 1u << ready->plan->ops[id].lane);
+    lspo_ready_feed(ready, id, turn, LSPO_FEED_OWN_LANE);
 }
-static inline uint32_t lspo_ready_end_issued(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
+static inline void lspo_ready_end_issued(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
 {
-    return lspo_ready_feed(ready, id, turn, LSPO_READY_ALL_LANES & ~(1u << ready->plan->ops[id].lane));
+    lspo_ready_feed(ready, id, turn, LSPO_FEED_OTHER_LANES);
 }
 
 #endif

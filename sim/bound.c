@@ -274,16 +274,21 @@ free_paths:
     return status;
 }
 
-static double busiest_lane_ns(const lspo_plan_t *plan, const uint64_t *work_ns, const graph_t *graph)
+/* Busy times only grow, so the greatest that one has reached is the greatest in the end. */
+static lspo_status_t busiest_lane(const lspo_plan_t *plan, const uint64_t *work_ns, const graph_t *graph,
+                                  double *most_ns_out)
 {
-    double busy_ns[LSPO_LANE_COUNT] = {0}, most_ns = 0;
+    double *busy_ns = calloc((size_t)plan->lanes.count + 1, sizeof *busy_ns), most_ns = 0;
+    if (!busy_ns)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the bound of %" PRIu32 " lanes", plan->lanes.count);
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const lspo_op_t *op = &plan->ops[graph->nodes[i].id];
         busy_ns[op->lane] += (double)lspo_cost_op_ns(op, work_ns);
+        most_ns = busy_ns[op->lane] > most_ns ? busy_ns[op->lane] : most_ns;
     }
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        most_ns = busy_ns[lane] > most_ns ? busy_ns[lane] : most_ns;
-    return most_ns;
+    free(busy_ns);
+    *most_ns_out = most_ns;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, double *lower_bound_s_out)
@@ -297,8 +302,9 @@ lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work
         status = build_graph(plan, work_ns, &its, pick_iteration(plan, work_ns, &its), &graph);
     if (status != LSPO_OK)
         goto release;
-    double bound_ns = busiest_lane_ns(plan, work_ns, &graph);
-    if (graph.node_count > 0)
+    double bound_ns = 0;
+    status = busiest_lane(plan, work_ns, &graph, &bound_ns);
+    if (status == LSPO_OK && graph.node_count > 0)
         status = raise_to_cycle_mean(&graph, &bound_ns);
     if (status == LSPO_OK)
         *lower_bound_s_out = 1e-9 * bound_ns;
@@ -332,7 +338,7 @@ static lspo_status_t fill_history(const lspo_plan_t *plan, const lspo_trace_t *t
         history->row_of[id] = NULL;
     for (uint32_t i = 0; i < trace->row_count; i++) {
         const lspo_trace_row_t *row = &trace->rows[i];
-        if (row->op >= plan->op_count || row->lane >= LSPO_LANE_COUNT || history->row_of[row->op])
+        if (row->op >= plan->op_count || row->lane >= plan->lanes.count || history->row_of[row->op])
             return lspo_error(LSPO_ERR_CHECK, "critical path: op %" PRIu32 " is not in the plan or twice in the trace",
                               row->op);
         history->row_of[row->op] = row;
@@ -342,17 +348,21 @@ static lspo_status_t fill_history(const lspo_plan_t *plan, const lspo_trace_t *t
                           trace->row_count, plan->op_count);
 
     const lspo_trace_row_t **ordered = malloc(((size_t)plan->op_count + 1) * sizeof *ordered);
-    if (!ordered)
+    lspo_op_id_t *latest = malloc(((size_t)plan->lanes.count + 1) * sizeof *latest); /* by lane */
+    if (!ordered || !latest) {
+        free(latest);
+        free(ordered);
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for the critical path of %" PRIu32 " ops", plan->op_count);
+    }
     memcpy(ordered, history->row_of, plan->op_count * sizeof *ordered);
     qsort(ordered, plan->op_count, sizeof *ordered, compare_row);
-    lspo_op_id_t latest[LSPO_LANE_COUNT];
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    for (uint32_t lane = 0; lane < plan->lanes.count; lane++)
         latest[lane] = LSPO_NO_OP;
     for (uint32_t i = 0; i < plan->op_count; i++) {
         history->before[ordered[i]->op] = latest[ordered[i]->lane];
         latest[ordered[i]->lane] = ordered[i]->op;
     }
+    free(latest);
     free(ordered);
     return LSPO_OK;
 }

@@ -43,7 +43,8 @@ static lspo_status_t judge(const lspo_choose_options_t *options, const lspo_poli
         *choice_out = choice;
     }
     free(choice.prediction.summary.samples_s);
-    choice_out->prediction.summary.samples_s = NULL;
+    free(choice.prediction.summary.lane_busy_s);
+    choice_out->prediction.summary.samples_s = choice_out->prediction.summary.lane_busy_s = NULL;
     lspo_plan_destroy(plan);
     return status;
 }

@@ -131,7 +131,7 @@ static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *k
            divide(elements * (1 - cached), machine->cpu.adam_pps);
 }
 
-static double kernel_s(const setting_t *setting, lspo_lane_t lane, const lspo_kernel_t *kernel)
+static double kernel_s(const setting_t *setting, lspo_lane_kind_t lane, const lspo_kernel_t *kernel)
 {
     const lspo_machine_t *machine = setting->machine;
     if (lane == LSPO_LANE_CPU)
@@ -143,7 +143,7 @@ static double kernel_s(const setting_t *setting, lspo_lane_t lane, const lspo_ke
     return kernel->count * machine->gpu.launch_s + gpu_kernel_s(setting, kernel);
 }
 
-double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane, double cached,
+double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_kind_t lane, double cached,
                         const lspo_work_t *work)
 {
     const setting_t setting = {
@@ -163,8 +163,8 @@ lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *p
 {
     const double limit_ns = 1e15;
     size_t work_count = (size_t)plan->work_count + 1;
-    uint64_t *work_ns = malloc(work_count * LSPO_LANE_COUNT * sizeof *work_ns);
-    uint8_t *used = calloc(work_count, LSPO_LANE_COUNT);
+    uint64_t *work_ns = malloc(work_count * LSPO_LANE_KIND_COUNT * sizeof *work_ns);
+    uint8_t *used = calloc(work_count, LSPO_LANE_KIND_COUNT);
     double *cached = calloc(work_count, sizeof *cached);
     lspo_status_t status = LSPO_OK;
     if (!work_ns || !used || !cached)
@@ -172,16 +172,17 @@ lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *p
     else
         status = lspo_reuse_shares(machine, plan, cached);
     for (uint32_t i = 0; status == LSPO_OK && i < plan->op_count; i++)
-        used[(size_t)plan->ops[i].work * LSPO_LANE_COUNT + plan->ops[i].lane] = 1;
-    for (size_t i = 0; status == LSPO_OK && i < (size_t)plan->work_count * LSPO_LANE_COUNT; i++) {
-        lspo_lane_t lane = (lspo_lane_t)(i % LSPO_LANE_COUNT);
-        size_t work = i / LSPO_LANE_COUNT;
+        used[(size_t)plan->ops[i].work * LSPO_LANE_KIND_COUNT + lspo_op_kind_lane((lspo_op_kind_t)plan->ops[i].kind)] =
+            1;
+    for (size_t i = 0; status == LSPO_OK && i < (size_t)plan->work_count * LSPO_LANE_KIND_COUNT; i++) {
+        lspo_lane_kind_t lane = (lspo_lane_kind_t)(i % LSPO_LANE_KIND_COUNT);
+        size_t work = i / LSPO_LANE_KIND_COUNT;
         double ns = 0;
         if (used[i])
             ns = 1e9 * lspo_cost_work_s(machine, plan->workload.precision, lane, cached[work], &plan->works[work]);
         if (!(ns <= limit_ns))
             status = lspo_error(LSPO_ERR_INPUT, "machine '%s': an op on lane %s would take %g s", machine->name,
-                                lspo_lane_name(lane), 1e-9 * ns);
+                                lspo_lane_kind_name(lane), 1e-9 * ns);
         else
             work_ns[i] = (uint64_t)(ns + 0.5);
     }

@@ -18,6 +18,7 @@
  *       ADAM            elements / adam_pps
  *                     each rate x stands for 1 / (h / x_cached + (1 - h) / x) where the profile has x_cached
  *     D2H, H2D lanes  COPY: count latency_s + bytes / bandwidth_Bps of that direction; others (packing) as on the GPU lane
+ *     NET, SSD lanes  COPY: as on the links, with the rates of [net] and [ssd]; others as on the GPU lane
  *     CPU lane        t = op_s + sum over its kernels of
  *       ADAM            elements (h / adam_cached_pps + (1 - h) / adam_pps),  h = min(1, cache_bytes / state) with
  *                       state = 16 B an element: gradient, m, v and what it writes
@@ -41,18 +42,18 @@
 /* Duration alone of one work on `lane`, seconds, with the share `cached` of the GPU's operands in its cache (0: all
  * in memory); infinite
  * where the machine gives no rate for a kernel. */
-double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_t lane, double cached,
+double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_kind_t lane, double cached,
                         const lspo_work_t *work);
 
-/* Durations of each work on each lane where an op of the plan runs it, ns, rounded to the nearest:
- * work_ns[work * LSPO_LANE_COUNT + lane]; 0 for pairs that no op uses; malloc'd.  LSPO_ERR_INPUT when one is above
+/* Durations of each work on each kind of lane where an op of the plan runs it, ns, rounded to the nearest:
+ * work_ns[work * LSPO_LANE_KIND_COUNT + kind of lane]; 0 for pairs that no op uses; malloc'd.  LSPO_ERR_INPUT when one is above
  * 11 days or unknown. */
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out);
 
 /* The same for one op of the plan. */
 static inline uint64_t lspo_cost_op_ns(const lspo_op_t *op, const uint64_t *work_ns)
 {
-    return work_ns[(uint64_t)op->work * LSPO_LANE_COUNT + op->lane];
+    return work_ns[(uint64_t)op->work * LSPO_LANE_KIND_COUNT + lspo_op_kind_lane((lspo_op_kind_t)op->kind)];
 }
 
 #endif

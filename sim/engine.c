@@ -1,62 +1,41 @@
+/* engine.c - see engine.h.  A plan of few lanes is played by engine_few.c. */
 #include "sim/engine.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
+#include "plan/lane_set.h"
 #include "plan/ready.h"
+#include "sim/contention.h"
 #include "sim/cost.h"
+#include "sim/ends.h"
+#include "sim/engine_few.h"
 
-/* 73 years.  Twice that, the latest possible end, is still within 63 bits. */
-static const uint64_t last_start_ns = UINT64_C(1) << 61;
+static const uint64_t last_start_ns = LSPO_ENGINE_LAST_START_NS;
 
 typedef struct {
     bool running;
+    uint8_t kind;
     uint32_t row; /* of the trace, while running */
     lspo_op_id_t op;
-    uint64_t end_ns;
     /* Contention only: work left at since_ns, done at `rate` since then. */
     double remaining_ns, rate;
     uint64_t since_ns;
 } lane_t;
 
 typedef struct {
-    const lspo_plan_t *plan;
-    const uint64_t *work_ns; /* by work and lane, or NULL: */
-    const uint64_t *op_ns;   /* by op */
-    lspo_ready_t ready;
-    lane_t lanes[LSPO_LANE_COUNT];
-    uint32_t running_mask;
+    const lspo_engine_call_t *call;
+    lspo_ready_t ready; /* its set of fed lanes has those that ended, too */
+    lane_t *lanes;
+    lspo_ends_t ends;
     uint64_t now_ns;
-    uint32_t event;     /* counts instants: ops that become ready at one instant tie */
-    bool takes_no_time; /* some op did: rows may be out of order */
-    bool contended;
-    double rates[1 << LSPO_LANE_COUNT][LSPO_LANE_COUNT]; /* of each lane, by the set of running lanes */
+    uint32_t event; /* counts instants: ops that become ready at one instant tie */
+    bool takes_no_time;
+    lspo_contention_t contention;
     lspo_trace_t *trace;
 } engine_t;
-
-/* Contention */
-
-static void fill_rates(engine_t *engine, const lspo_machine_t *machine)
-{
-    double speed[LSPO_LANE_COUNT][LSPO_LANE_COUNT];
-    for (int a = 0; a < LSPO_LANE_COUNT; a++)
-        for (int b = 0; b < LSPO_LANE_COUNT; b++)
-            speed[a][b] = a == b ? 1 : 1 - machine->contention[a][b];
-    speed[LSPO_LANE_D2H][LSPO_LANE_H2D] *= 1 - machine->link.d2h_duplex_loss;
-    speed[LSPO_LANE_H2D][LSPO_LANE_D2H] *= 1 - machine->link.h2d_duplex_loss;
-
-    for (uint32_t mask = 0; mask < 1u << LSPO_LANE_COUNT; mask++) {
-        for (int a = 0; a < LSPO_LANE_COUNT; a++) {
-            double rate = 1;
-            for (int b = 0; b < LSPO_LANE_COUNT; b++)
-                if (mask >> b & 1)
-                    rate *= speed[a][b];
-            engine->rates[mask][a] = rate;
-            engine->contended |= rate < 1;
-        }
-    }
-}
 
 /* Ends are whole: what is left of a nanosecond counts as one, unless it is a rounding error. */
 static uint64_t end_at(const lane_t *lane)
@@ -68,57 +47,71 @@ static uint64_t end_at(const lane_t *lane)
 /* After ops started or ended at now_ns: lanes whose rate has changed get a new end. */
 static void rerate(engine_t *engine)
 {
-    const double *rates = engine->rates[engine->running_mask];
-    for (int i = 0; i < LSPO_LANE_COUNT; i++) {
-        lane_t *lane = &engine->lanes[i];
-        if (!lane->running || lane->rate == rates[i]) /* copies of table entries: equal or another entry */
-            continue;
+    lspo_contention_settle(&engine->contention);
+    for (uint32_t i = 0; i < engine->contention.changed_lane_count; i++) {
+        uint32_t index = engine->contention.changed_lanes[i];
+        lane_t *lane = &engine->lanes[index];
         lane->remaining_ns -= lane->rate * (double)(engine->now_ns - lane->since_ns);
         lane->since_ns = engine->now_ns;
-        lane->rate = rates[i];
-        lane->end_ns = end_at(lane);
+        lane->rate = engine->contention.rate[index];
+        engine->ends.levels[0][index] = end_at(lane);
+        lspo_ends_update(&engine->ends, index);
     }
 }
 
 /* Events */
 
-static bool start(engine_t *engine, int lane_index)
+static bool start(engine_t *engine, uint32_t index)
 {
-    lane_t *lane = &engine->lanes[lane_index];
-    lspo_op_id_t id = lspo_ready_pop(&engine->ready.lanes[lane_index]);
-    uint64_t work_ns = engine->work_ns ? lspo_cost_op_ns(&engine->plan->ops[id], engine->work_ns) : engine->op_ns[id];
+    lane_t *lane = &engine->lanes[index];
+    lspo_op_id_t id = lspo_ready_pop(&engine->ready.lanes[index]);
+    const lspo_engine_call_t *call = engine->call;
+    uint64_t work_ns = call->work_ns
+                           ? call->work_ns[(uint64_t)call->plan->ops[id].work * LSPO_LANE_KIND_COUNT + lane->kind]
+                           : call->op_ns[id];
     if (engine->now_ns > last_start_ns || work_ns > last_start_ns)
         return false;
     lane->running = true;
     lane->op = id;
     lane->row = engine->trace->row_count++;
-    lane->end_ns = engine->now_ns + work_ns;
-    lane->since_ns = engine->now_ns;
-    lane->remaining_ns = (double)work_ns;
-    lane->rate = 1;
-    engine->running_mask |= 1u << lane_index;
+    engine->ends.levels[0][index] = engine->now_ns + work_ns;
     engine->takes_no_time |= work_ns == 0;
+    if (engine->contention.any) {
+        lane->since_ns = engine->now_ns;
+        lane->remaining_ns = (double)work_ns;
+        lane->rate = 1;
+        lspo_contention_start(&engine->contention, index);
+    }
 
     lspo_trace_row_t *row = &engine->trace->rows[lane->row];
-    lspo_trace_row_from_op(engine->plan, id, row);
+    lspo_trace_row_from_op(call->plan, id, row);
     row->start_ns = engine->now_ns;
     return true;
 }
 
-static void end(engine_t *engine, lane_t *lane, uint32_t lane_bit)
+static void end(engine_t *engine, uint32_t index)
 {
+    lane_t *lane = &engine->lanes[index];
     lane->running = false;
-    engine->running_mask &= ~lane_bit;
+    engine->ends.levels[0][index] = LSPO_NEVER;
     engine->trace->rows[lane->row].end_ns = engine->now_ns;
+    if (engine->contention.any)
+        lspo_contention_end(&engine->contention, index);
     lspo_ready_end(&engine->ready, lane->op, engine->event);
+    lspo_lane_set_add(&engine->ready.fed, index);
 }
 
+/* Of the lanes that ended or got ops, in order. */
 static bool start_idle_lanes(engine_t *engine)
 {
-    for (int i = 0; i < LSPO_LANE_COUNT; i++)
-        if (!engine->lanes[i].running && engine->ready.lanes[i].count > 0 && !start(engine, i))
+    for (uint32_t i; (i = lspo_lane_set_take(&engine->ready.fed)) != LSPO_NO_LANE;) {
+        if (engine->lanes[i].running)
+            continue;
+        if (engine->ready.lanes[i].count > 0 && !start(engine, i))
             return false;
-    if (engine->contended)
+        lspo_ends_update(&engine->ends, i);
+    }
+    if (engine->contention.any)
         rerate(engine);
     return true;
 }
@@ -126,60 +119,92 @@ static bool start_idle_lanes(engine_t *engine)
 /* Move to the next end and end all ops that end there; false when nothing runs. */
 static bool advance(engine_t *engine)
 {
-    if (engine->running_mask == 0)
+    uint64_t next_ns = lspo_ends_first_ns(&engine->ends);
+    if (next_ns == LSPO_NEVER)
         return false;
-    uint64_t next_ns = UINT64_MAX;
-    for (int i = 0; i < LSPO_LANE_COUNT; i++)
-        if (engine->lanes[i].running && engine->lanes[i].end_ns < next_ns)
-            next_ns = engine->lanes[i].end_ns;
     engine->event++;
     engine->now_ns = next_ns;
-    for (int i = 0; i < LSPO_LANE_COUNT; i++)
-        if (engine->lanes[i].running && engine->lanes[i].end_ns == next_ns)
-            end(engine, &engine->lanes[i], 1u << i);
+    uint32_t count;
+    const uint32_t *due = lspo_ends_due(&engine->ends, next_ns, &count);
+    for (uint32_t i = 0; i < count; i++)
+        end(engine, due[i]);
     return true;
 }
 
-static lspo_status_t play(engine_t *engine)
+static lspo_status_t prepare(engine_t *engine)
 {
-    do {
-        if (!start_idle_lanes(engine))
-            return lspo_error(LSPO_ERR_INPUT, "the plan lasts more than 73 years");
-    } while (advance(engine));
-    if (engine->trace->row_count != engine->plan->op_count)
+    const lspo_lanes_t *lanes = &engine->call->plan->lanes;
+    engine->lanes = calloc((size_t)lanes->count + 1, sizeof *engine->lanes);
+    if (!engine->lanes)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " lanes", lanes->count);
+    for (uint32_t i = 0; i < lanes->count; i++)
+        engine->lanes[i].kind = lanes->list[i].kind;
+    lspo_status_t status = lspo_ends_create(lanes->count, &engine->ends);
+    if (status == LSPO_OK)
+        status = lspo_contention_create(lanes, engine->call->machine, &engine->contention);
+    return status;
+}
+
+static lspo_status_t play_many(const lspo_engine_call_t *call, lspo_ready_t *ready, lspo_trace_t *trace,
+                               lspo_engine_end_t *end_out)
+{
+    engine_t engine = {.call = call, .ready = *ready, .trace = trace};
+    lspo_status_t status = prepare(&engine);
+    if (status == LSPO_OK) {
+        do
+            end_out->too_long = !start_idle_lanes(&engine);
+        while (!end_out->too_long && advance(&engine));
+        end_out->unsorted = engine.takes_no_time;
+    }
+    lspo_contention_release(&engine.contention);
+    lspo_ends_release(&engine.ends);
+    free(engine.lanes);
+    return status;
+}
+
+static lspo_status_t check_end(const lspo_engine_call_t *call, const lspo_engine_end_t *end, lspo_trace_t *trace)
+{
+    uint32_t op_count = call->plan->op_count;
+    if (end->too_long)
+        return lspo_error(LSPO_ERR_INPUT, "the plan lasts more than 73 years");
+    if (trace->row_count != op_count)
         return lspo_error(LSPO_ERR_CHECK, "%" PRIu32 " of %" PRIu32 " ops wait for each other",
-                          engine->plan->op_count - engine->trace->row_count, engine->plan->op_count);
-    if (engine->takes_no_time)
-        lspo_trace_sort(engine->trace);
+                          op_count - trace->row_count, op_count);
+    if (end->unsorted)
+        lspo_trace_sort(trace);
     return LSPO_OK;
 }
 
-/* The engine knows its plan and durations, all else is made here. */
-static lspo_status_t run(engine_t *engine, const lspo_machine_t *machine, lspo_trace_t **trace_out)
+static lspo_status_t run(const lspo_engine_call_t *call, lspo_trace_t **trace_out)
 {
-    fill_rates(engine, machine);
-    lspo_status_t status = lspo_ready_create(engine->plan, &engine->ready);
+    const lspo_plan_t *plan = call->plan;
+    lspo_trace_t *trace = NULL;
+    lspo_ready_t ready = {0};
+    lspo_engine_end_t end = {0};
+    lspo_status_t status = lspo_ready_create(plan, &ready);
     if (status == LSPO_OK)
-        status = lspo_trace_create(engine->plan->op_count, &engine->trace);
+        status = lspo_trace_create_on(plan->op_count, &plan->lanes, &trace);
     if (status == LSPO_OK)
-        status = play(engine);
-    if (status == LSPO_OK) {
-        *trace_out = engine->trace;
-        engine->trace = NULL;
-    }
-    lspo_trace_destroy(engine->trace);
-    lspo_ready_release(&engine->ready);
+        status = plan->lanes.count <= LSPO_ENGINE_FEW ? lspo_engine_play_few(call, &ready, trace, &end)
+                                                      : play_many(call, &ready, trace, &end);
+    if (status == LSPO_OK)
+        status = check_end(call, &end, trace);
+    if (status == LSPO_OK)
+        *trace_out = trace;
+    else
+        lspo_trace_destroy(trace);
+    lspo_ready_release(&ready);
     return status;
 }
 
 lspo_status_t lspo_engine_play(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns,
                                lspo_trace_t **trace_out)
 {
-    return run(&(engine_t){.plan = plan, .work_ns = work_ns}, machine, trace_out);
+    return run(&(lspo_engine_call_t){.plan = plan, .machine = machine, .work_ns = work_ns}, trace_out);
 }
 
 lspo_status_t lspo_engine_play_ops(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *op_ns,
                                    lspo_trace_t **trace_out)
 {
-    return run(&(engine_t){.plan = plan, .op_ns = op_ns}, machine, trace_out);
+    return run(&(lspo_engine_call_t){.plan = plan, .machine = machine, .op_ns = op_ns}, trace_out);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "sim/flow.h"
+#include "traces/order.h"
 
 typedef struct {
     uint64_t taken_bytes, given_bytes;
@@ -17,14 +18,16 @@ typedef struct {
     const lspo_trace_t *trace;
     uint64_t slack_ns;
     uint32_t *row_of; /* of each op; UINT32_MAX: not in the trace */
+    uint32_t *by_end; /* rows in the order of their ends */
     bool on_gpu;      /* or on the host */
 
     uint32_t newest;
-    bool *is_open;                    /* of each row up to the newest                                        */
-    uint32_t oldest[LSPO_LANE_COUNT]; /* no row of the lane before it is open                                */
-    uint32_t *place_of;               /* of each open row among them, the newest first                       */
-    int64_t closed_bytes;             /* what the closed rows took, less what they gave back                 */
-    uint64_t taken_bytes;             /* by the open rows together, if all have started and none gives back  */
+    bool *is_open;         /* of each row up to the newest                                        */
+    uint32_t closed_count; /* of by_end: those are closed                                         */
+    uint32_t oldest;       /* no row before it is open                                            */
+    uint32_t *place_of;    /* of each open row among them, the newest first                       */
+    int64_t closed_bytes;  /* what the closed rows took, less what they gave back                 */
+    uint64_t taken_bytes;  /* by the open rows together, if all have started and none gives back  */
 } sweep_t;
 
 static const lspo_op_t *op_of(const sweep_t *sweep, uint32_t row)
@@ -39,39 +42,31 @@ static change_t change_of(const sweep_t *sweep, uint32_t row)
                          : (change_t){op->host_alloc_bytes, op->host_free_bytes};
 }
 
-/* The oldest row of the lane that is open, if it closes before `next` starts; UINT32_MAX: none.  Rows of a lane end in
- * the order of their starts. */
-static uint32_t next_to_close(sweep_t *sweep, uint32_t lane, uint32_t next)
+/* The open row that ends first, if it closes before `next` starts; UINT32_MAX: none.  Rows are in the order of their
+ * starts, so what closes before a row is closed for all later ones. */
+static uint32_t next_to_close(const sweep_t *sweep, uint32_t next)
 {
     const lspo_trace_row_t *rows = sweep->trace->rows;
-    uint32_t *oldest = &sweep->oldest[lane];
-    while (*oldest < next && rows[*oldest].lane != lane)
-        (*oldest)++;
-    return *oldest < next && rows[*oldest].end_ns + sweep->slack_ns <= rows[next].start_ns ? *oldest : UINT32_MAX;
-}
-
-static bool closes_any(sweep_t *sweep, uint32_t next)
-{
-    for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        if (next_to_close(sweep, lane, next) != UINT32_MAX)
-            return true;
-    return false;
+    if (sweep->closed_count == sweep->trace->row_count)
+        return UINT32_MAX;
+    uint32_t row = sweep->by_end[sweep->closed_count];
+    return row < next && rows[row].end_ns + sweep->slack_ns <= rows[next].start_ns ? row : UINT32_MAX;
 }
 
 /* `next` becomes the newest. */
 static void advance(sweep_t *sweep, uint32_t next)
 {
-    for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-        for (uint32_t row; (row = next_to_close(sweep, lane, next)) != UINT32_MAX; sweep->oldest[lane]++) {
-            change_t change = change_of(sweep, row);
-            sweep->is_open[row] = false;
-            sweep->taken_bytes -= change.taken_bytes;
-            sweep->closed_bytes += (int64_t)(change.taken_bytes - change.given_bytes);
-        }
+    for (uint32_t row; (row = next_to_close(sweep, next)) != UINT32_MAX; sweep->closed_count++) {
+        change_t change = change_of(sweep, row);
+        sweep->is_open[row] = false;
+        sweep->taken_bytes -= change.taken_bytes;
+        sweep->closed_bytes += (int64_t)(change.taken_bytes - change.given_bytes);
     }
     sweep->newest = next;
     sweep->is_open[next] = true;
     sweep->taken_bytes += change_of(sweep, next).taken_bytes;
+    while (!sweep->is_open[sweep->oldest])
+        sweep->oldest++;
 }
 
 /* Nodes: the source; of each open row that it ended and that it started, the newest row first; the sink. */
@@ -107,9 +102,7 @@ static void add_row(const sweep_t *sweep, uint32_t row, uint32_t sink, lspo_flow
 static lspo_status_t find_most_now(sweep_t *sweep, int64_t *most_bytes_out)
 {
     enum { EDGES_A_ROW = 3 }; /* besides dependencies */
-    uint32_t count = 0, edges = 0, oldest = sweep->newest;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        oldest = sweep->oldest[lane] < oldest ? sweep->oldest[lane] : oldest;
+    uint32_t count = 0, edges = 0, oldest = sweep->oldest;
     for (uint32_t row = sweep->newest + 1; row-- > oldest;) {
         if (!sweep->is_open[row])
             continue;
@@ -137,21 +130,48 @@ static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes
     sweep->on_gpu = on_gpu;
     sweep->closed_bytes = 0;
     sweep->taken_bytes = 0;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        sweep->oldest[lane] = 0;
+    sweep->closed_count = sweep->oldest = 0;
     for (uint32_t row = 0; row < count && status == LSPO_OK; row++) {
         advance(sweep, row);
         int64_t all_bytes = sweep->closed_bytes + (int64_t)sweep->taken_bytes;
         limit_bytes += (int64_t)change_of(sweep, row).taken_bytes;
         limit_bytes = all_bytes < limit_bytes ? all_bytes : limit_bytes;
         /* Until a row closes, later moments are all that there are now and more. */
-        if (limit_bytes <= most_bytes || (row + 1 < count && !closes_any(sweep, row + 1)))
+        if (limit_bytes <= most_bytes || (row + 1 < count && next_to_close(sweep, row + 1) == UINT32_MAX))
             continue;
         status = find_most_now(sweep, &limit_bytes);
         most_bytes = limit_bytes > most_bytes ? limit_bytes : most_bytes;
     }
     *most_bytes_out = (uint64_t)most_bytes;
     return status;
+}
+
+typedef struct {
+    uint64_t end_ns;
+    uint32_t row;
+} end_t;
+
+static int compare_end(const void *left, const void *right)
+{
+    const end_t *a = left, *b = right;
+    LSPO_ORDER(a->end_ns, b->end_ns)
+    LSPO_ORDER(a->row, b->row)
+    return 0;
+}
+
+static lspo_status_t sort_ends(sweep_t *sweep)
+{
+    uint32_t count = sweep->trace->row_count;
+    end_t *ends = malloc(((size_t)count + 1) * sizeof *ends);
+    if (!ends)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory to bound that of %" PRIu32 " ops", count);
+    for (uint32_t row = 0; row < count; row++)
+        ends[row] = (end_t){sweep->trace->rows[row].end_ns, row};
+    qsort(ends, count, sizeof *ends, compare_end);
+    for (uint32_t i = 0; i < count; i++)
+        sweep->by_end[i] = ends[i].row;
+    free(ends);
+    return LSPO_OK;
 }
 
 static lspo_status_t index_rows(sweep_t *sweep)
@@ -164,7 +184,7 @@ static lspo_status_t index_rows(sweep_t *sweep)
             return lspo_error(LSPO_ERR_CHECK, "memory bound: op %" PRIu32 " is not in the plan", trace->rows[row].op);
         sweep->row_of[trace->rows[row].op] = row;
     }
-    return LSPO_OK;
+    return sort_ends(sweep);
 }
 
 static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t slack_ns, sweep_t *sweep)
@@ -172,9 +192,10 @@ static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *t
     size_t rows = (size_t)trace->row_count + 1;
     *sweep = (sweep_t){.plan = plan, .trace = trace, .slack_ns = slack_ns};
     sweep->row_of = malloc(((size_t)plan->op_count + 1) * sizeof *sweep->row_of);
+    sweep->by_end = malloc(rows * sizeof *sweep->by_end);
     sweep->is_open = malloc(rows * sizeof *sweep->is_open);
     sweep->place_of = malloc(rows * sizeof *sweep->place_of);
-    return sweep->row_of && sweep->is_open && sweep->place_of
+    return sweep->row_of && sweep->by_end && sweep->is_open && sweep->place_of
                ? index_rows(sweep)
                : lspo_error(LSPO_ERR_MEMORY, "out of memory to bound that of %" PRIu32 " ops", plan->op_count);
 }
@@ -183,6 +204,7 @@ static void sweep_release(sweep_t *sweep)
 {
     free(sweep->place_of);
     free(sweep->is_open);
+    free(sweep->by_end);
     free(sweep->row_of);
 }
 

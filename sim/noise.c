@@ -40,14 +40,15 @@ void lspo_noise_draw(const lspo_plan_t *plan, const lspo_machine_t *machine, con
     /* Longer than the engine plays, but within 64 bits. */
     const double longest_ns = 9e18;
     double run = machine->noise.run_sigma * gsl_ran_gaussian_ziggurat(random, 1);
-    const double sigmas[LSPO_LANE_COUNT] = {[LSPO_LANE_GPU] = machine->noise.gpu_sigma,
-                                            [LSPO_LANE_D2H] = machine->noise.d2h_sigma,
-                                            [LSPO_LANE_H2D] = machine->noise.h2d_sigma,
-                                            [LSPO_LANE_CPU] = machine->noise.cpu_sigma};
-    const double offsets[LSPO_LANE_COUNT] = {[LSPO_LANE_GPU] = run, [LSPO_LANE_CPU] = run};
+    const double sigmas[LSPO_LANE_KIND_COUNT] = {[LSPO_LANE_GPU] = machine->noise.gpu_sigma,
+                                                 [LSPO_LANE_D2H] = machine->noise.d2h_sigma,
+                                                 [LSPO_LANE_H2D] = machine->noise.h2d_sigma,
+                                                 [LSPO_LANE_CPU] = machine->noise.cpu_sigma};
+    const double offsets[LSPO_LANE_KIND_COUNT] = {[LSPO_LANE_GPU] = run, [LSPO_LANE_CPU] = run};
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
         const lspo_op_t *op = &plan->ops[id];
-        double exponent = offsets[op->lane] + sigmas[op->lane] * gsl_ran_gaussian_ziggurat(random, 1);
+        lspo_lane_kind_t lane = lspo_op_kind_lane((lspo_op_kind_t)op->kind);
+        double exponent = offsets[lane] + sigmas[lane] * gsl_ran_gaussian_ziggurat(random, 1);
         double ns = (double)lspo_cost_op_ns(op, work_ns) * exp(exponent) + 0.5;
         op_ns[id] = (uint64_t)fmin(ns, longest_ns);
     }

@@ -43,19 +43,32 @@ static double share_at(const lspo_machine_t *machine, double distance_bytes)
     return log(cache_bytes / distance_bytes) / log(cache_bytes / near_bytes);
 }
 
-/* What the GPU had touched in all when it last worked on each layer; 0: never. */
+/* What a GPU had touched in all when it last worked on each layer; 0: never. */
 typedef struct {
     uint64_t *layer_bytes, *adam_bytes;
-    uint32_t *counts; /* by work: ops whose distance is known */
+    uint32_t *counts;     /* by work: ops whose distance is known */
+    lspo_op_id_t *next;   /* of each op: the next one on its lane */
+    lspo_op_id_t *first;  /* by lane; LSPO_NO_OP: none */
+    uint64_t total_bytes; /* the most that one GPU touches in the plan */
 } history_t;
 
-static void walk(const lspo_machine_t *machine, const lspo_plan_t *plan, history_t *history, double *shares)
+static void link_ops(const lspo_plan_t *plan, history_t *history)
+{
+    for (uint32_t lane = 0; lane < plan->lanes.count; lane++)
+        history->first[lane] = LSPO_NO_OP;
+    for (lspo_op_id_t id = plan->op_count; id-- > 0;) {
+        history->next[id] = history->first[plan->ops[id].lane];
+        history->first[plan->ops[id].lane] = id;
+    }
+}
+
+/* The ops of one GPU lane, which has its cache for itself. */
+static void walk_lane(const lspo_machine_t *machine, const lspo_plan_t *plan, uint32_t lane, history_t *history,
+                      double *shares)
 {
     uint64_t now_bytes = 0;
-    for (uint32_t i = 0; i < plan->op_count; i++) {
-        const lspo_op_t *op = &plan->ops[i];
-        if (op->lane != LSPO_LANE_GPU)
-            continue;
+    for (lspo_op_id_t id = history->first[lane]; id != LSPO_NO_OP; id = history->next[id]) {
+        const lspo_op_t *op = &plan->ops[id];
         bool adam = has_kernel(&plan->works[op->work], LSPO_KERNEL_ADAM);
         uint64_t last_bytes = adam ? history->adam_bytes[op->layer] : history->layer_bytes[op->layer];
         now_bytes += lspo_reuse_touched_bytes(plan, op);
@@ -67,11 +80,23 @@ static void walk(const lspo_machine_t *machine, const lspo_plan_t *plan, history
         if (adam)
             history->adam_bytes[op->layer] = now_bytes;
     }
+    for (lspo_op_id_t id = history->first[lane]; id != LSPO_NO_OP; id = history->next[id])
+        history->layer_bytes[plan->ops[id].layer] = history->adam_bytes[plan->ops[id].layer] = 0;
+    if (now_bytes > history->total_bytes)
+        history->total_bytes = now_bytes;
+}
+
+static void walk(const lspo_machine_t *machine, const lspo_plan_t *plan, history_t *history, double *shares)
+{
+    link_ops(plan, history);
+    for (uint32_t lane = 0; lane < plan->lanes.count; lane++)
+        if (plan->lanes.list[lane].kind == LSPO_LANE_GPU)
+            walk_lane(machine, plan, lane, history, shares);
     for (uint32_t work = 0; work < plan->work_count; work++)
         if (history->counts[work] > 0)
             shares[work] /= history->counts[work];
         else
-            shares[work] = share_at(machine, (double)now_bytes);
+            shares[work] = share_at(machine, (double)history->total_bytes);
 }
 
 lspo_status_t lspo_reuse_shares(const lspo_machine_t *machine, const lspo_plan_t *plan, double *shares_out)
@@ -82,12 +107,16 @@ lspo_status_t lspo_reuse_shares(const lspo_machine_t *machine, const lspo_plan_t
         return LSPO_OK;
     history_t history = {.layer_bytes = calloc(layers, sizeof *history.layer_bytes),
                          .adam_bytes = calloc(layers, sizeof *history.adam_bytes),
-                         .counts = calloc((size_t)plan->work_count + 1, sizeof *history.counts)};
+                         .counts = calloc((size_t)plan->work_count + 1, sizeof *history.counts),
+                         .next = calloc((size_t)plan->op_count + 1, sizeof *history.next),
+                         .first = calloc((size_t)plan->lanes.count + 1, sizeof *history.first)};
     lspo_status_t status = LSPO_OK;
-    if (history.layer_bytes && history.adam_bytes && history.counts)
+    if (history.layer_bytes && history.adam_bytes && history.counts && history.next && history.first)
         walk(machine, plan, &history, shares_out);
     else
         status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the reuse distances of %u works", plan->work_count);
+    free(history.first);
+    free(history.next);
     free(history.counts);
     free(history.adam_bytes);
     free(history.layer_bytes);

@@ -40,7 +40,7 @@ typedef struct {
     lspo_native_t native;
     double slowdown; /* iteration_s / that of native, its workload that of lspo_policy_workload() */
     double tokens_per_s;
-    lspo_lane_t bound_lane; /* the resource that limits */
+    lspo_lane_kind_t bound_lane; /* the resource that limits */
     char bound[256]; /* one sentence that names the resource that limits, e.g. "bound by the CPU optimizer: ..." */
 } lspo_prediction_t;
 

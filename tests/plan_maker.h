@@ -27,8 +27,10 @@ static inline plan_maker_t maker_create(void)
     maker.plan.ops = calloc(MAKER_OPS_MAX, sizeof *maker.plan.ops);
     maker.plan.deps = calloc(MAKER_DEPS_MAX, sizeof *maker.plan.deps);
     maker.plan.works = calloc(MAKER_OPS_MAX, sizeof *maker.plan.works);
-    maker.work_ns = calloc((size_t)MAKER_OPS_MAX * LSPO_LANE_COUNT, sizeof *maker.work_ns);
+    maker.work_ns = calloc((size_t)MAKER_OPS_MAX * LSPO_LANE_KIND_COUNT, sizeof *maker.work_ns);
     assert(maker.plan.ops && maker.plan.deps && maker.plan.works && maker.work_ns);
+    if (lspo_lanes_create(&maker.plan.lanes) != LSPO_OK)
+        abort();
     strcpy(maker.plan.model.name, "made");
     lspo_workload_default(&maker.plan.workload);
     return maker;
@@ -40,12 +42,14 @@ static inline void maker_release(plan_maker_t *maker)
     free(maker->plan.deps);
     free(maker->plan.works);
     free(maker->work_ns);
+    lspo_lanes_release(&maker->plan.lanes);
 }
 
 /* A kind that runs on the lane. */
-static inline lspo_op_kind_t maker_kind(lspo_lane_t lane)
+static inline lspo_op_kind_t maker_kind(lspo_lane_kind_t lane)
 {
-    static const lspo_op_kind_t kinds[] = {LSPO_OP_FWD, LSPO_OP_D2H, LSPO_OP_H2D, LSPO_OP_UPD};
+    static const lspo_op_kind_t kinds[] = {LSPO_OP_FWD, LSPO_OP_D2H,  LSPO_OP_H2D,
+                                           LSPO_OP_UPD, LSPO_OP_SEND, LSPO_OP_READ};
     return kinds[lane];
 }
 
@@ -56,14 +60,14 @@ static inline lspo_op_id_t maker_op(plan_maker_t *maker, lspo_op_kind_t kind, ui
     assert(id < MAKER_OPS_MAX);
     maker->plan.work_count = maker->plan.op_count;
     maker->plan.ops[id] = (lspo_op_t){.kind = (uint8_t)kind,
-                                      .lane = (uint8_t)lspo_op_kind_lane(kind),
                                       .layer = (uint16_t)layer,
+                                      .lane = lspo_op_kind_lane(kind),
                                       .iteration = iteration,
                                       .work = id,
                                       .priority = 0,
                                       .dep_first = maker->plan.dep_count};
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        maker->work_ns[id * LSPO_LANE_COUNT + lane] = work_ns;
+    for (uint32_t lane_kind = 0; lane_kind < LSPO_LANE_KIND_COUNT; lane_kind++)
+        maker->work_ns[id * LSPO_LANE_KIND_COUNT + lane_kind] = work_ns;
     return id;
 }
 
@@ -104,7 +108,7 @@ static inline plan_maker_t maker_random_plan(uint64_t seed, uint32_t count)
     plan_maker_t maker = maker_create();
     uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
     for (uint32_t i = 0; i < count; i++) {
-        lspo_lane_t lane = (lspo_lane_t)maker_below(&state, LSPO_LANE_COUNT);
+        lspo_lane_kind_t lane = (lspo_lane_kind_t)maker_below(&state, LSPO_DEVICE_LANES);
         lspo_op_id_t id = maker_op(&maker, maker_kind(lane), i % 7, i * 4 / count, maker_below(&state, 1000));
         maker.plan.ops[id].priority = (uint32_t)maker_below(&state, 4);
         for (uint32_t d = (uint32_t)maker_below(&state, 4); d > 0 && id > 0; d--)
@@ -127,8 +131,8 @@ static inline lspo_machine_t maker_contended_machine(uint64_t seed)
 {
     lspo_machine_t machine = maker_machine();
     uint64_t state = seed * 0x9e3779b97f4a7c15u + 7;
-    for (int a = 0; a < LSPO_LANE_COUNT; a++)
-        for (int b = 0; b < LSPO_LANE_COUNT; b++)
+    for (int a = 0; a < LSPO_DEVICE_LANES; a++)
+        for (int b = 0; b < LSPO_DEVICE_LANES; b++)
             machine.contention[a][b] = a == b ? 0 : 0.01 * (double)maker_below(&state, 60);
     machine.link.d2h_duplex_loss = 0.1;
     machine.link.h2d_duplex_loss = 0.4;

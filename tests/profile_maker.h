@@ -113,7 +113,7 @@ static inline const char *said(void)
     return text;
 }
 
-static inline uint64_t busy_us(const lspo_trace_t *trace, int kind, lspo_lane_t lane)
+static inline uint64_t busy_us(const lspo_trace_t *trace, int kind, lspo_lane_kind_t lane)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < trace->row_count; i++)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "traces/order.h"
 
@@ -22,7 +23,11 @@ static int compare_row(const void *left, const void *right)
 {
     const lspo_trace_row_t *a = *(const lspo_trace_row_t *const *)left, *b = *(const lspo_trace_row_t *const *)right;
     int order = compare_identity(a, b);
-    return order ? order : (a->op > b->op) - (a->op < b->op);
+    if (order != 0)
+        return order;
+    LSPO_ORDER(a->lane, b->lane)
+    LSPO_ORDER(a->op, b->op)
+    return 0;
 }
 
 /* Pointers to the rows in the order of their identity; malloc'd. */
@@ -58,6 +63,16 @@ static bool can_join(const lspo_trace_row_t **predicted, uint32_t predicted_coun
     return true;
 }
 
+static bool have_equal_lanes(const lspo_trace_t *predicted, const lspo_trace_t *measured, char *text, size_t text_bytes)
+{
+    if (lspo_lanes_equal(&predicted->lanes, &measured->lanes))
+        return true;
+    snprintf(text, text_bytes,
+             "their lanes differ: %" PRIu32 " in the predicted trace, %" PRIu32 " in the measured one",
+             predicted->lanes.count, measured->lanes.count);
+    return false;
+}
+
 static uint16_t last_layer(const lspo_trace_t *trace)
 {
     uint16_t last = 0;
@@ -82,17 +97,19 @@ static bool is_sampled(const lspo_trace_row_t *row, const lspo_summary_t *window
     return row->iteration > window->warmup && row->iteration <= window->warmup + window->iteration_count;
 }
 
-/* rows[kind * 3 + stage] holds sums for now. */
+/* comparison->rows[kind * 3 + stage] holds sums for now. */
 static void sum_rows(const lspo_trace_row_t **predicted, const lspo_trace_row_t **measured, uint32_t count,
-                     uint16_t last, const lspo_summary_t *window, lspo_compare_row_t *rows)
+                     uint16_t last, lspo_comparison_t *comparison)
 {
+    const lspo_summary_t *window = &comparison->measured;
+    lspo_compare_row_t *rows = comparison->rows;
     for (uint32_t i = 0; i < count; i++) {
         if (!is_sampled(measured[i], window))
             continue;
         lspo_stage_kind_t stage = stage_kind(measured[i]->layer, last);
         lspo_compare_row_t *row = &rows[measured[i]->kind * 3 + stage];
         row->kind = measured[i]->kind;
-        row->lane = measured[i]->lane;
+        row->lane_kind = comparison->lanes.list[measured[i]->lane].kind;
         row->stage = (uint8_t)stage;
         row->op_count++;
         row->predicted_op_count++;
@@ -109,6 +126,7 @@ static int compare_op_name(const void *left, const void *right)
     LSPO_ORDER(a->layer, b->layer)
     LSPO_ORDER(a->kind, b->kind)
     LSPO_ORDER(a->variant, b->variant)
+    LSPO_ORDER(a->lane, b->lane)
     return 0;
 }
 
@@ -164,11 +182,53 @@ static void sum_kinds(const lspo_trace_t *trace, const lspo_summary_t *window, b
             continue;
         lspo_compare_row_t *row = &rows[op->kind];
         row->kind = op->kind;
-        row->lane = op->lane;
+        row->lane_kind = trace->lanes.list[op->lane].kind;
         row->stage = LSPO_STAGE_ANY;
         *(is_predicted ? &row->predicted_op_count : &row->op_count) += 1;
         *(is_predicted ? &row->predicted_s : &row->measured_s) += duration_s(op);
     }
+}
+
+/* The lanes with work, joined by name. */
+static lspo_status_t list_busy_lanes(const lspo_lanes_t *predicted, lspo_comparison_t *comparison)
+{
+    const lspo_lanes_t *measured = &comparison->lanes;
+    const lspo_lane_t **by_name = NULL;
+    lspo_status_t status = lspo_lanes_sort(measured, &by_name);
+    if (status != LSPO_OK)
+        return status;
+    bool *joined = calloc((size_t)measured->count + 1, sizeof *joined);
+    lspo_compare_lane_t *busy = calloc((size_t)predicted->count + measured->count + 1, sizeof *busy);
+    if (!joined || !busy) {
+        free(busy);
+        status = lspo_error(LSPO_ERR_MEMORY, "out of memory to compare %" PRIu32 " lanes", measured->count);
+        goto free_lists;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < predicted->count; i++) {
+        uint32_t other = lspo_lanes_find(measured, by_name, predicted->list[i].name);
+        lspo_compare_lane_t lane = {.predicted_s = comparison->predicted.lane_busy_s[i]};
+        memcpy(lane.name, predicted->list[i].name, sizeof lane.name);
+        if (other < measured->count) {
+            lane.measured_s = comparison->measured.lane_busy_s[other];
+            joined[other] = true;
+        }
+        if (lane.predicted_s + lane.measured_s > 0)
+            busy[count++] = lane;
+    }
+    for (uint32_t i = 0; i < measured->count; i++) {
+        if (joined[i] || comparison->measured.lane_busy_s[i] <= 0)
+            continue;
+        busy[count].measured_s = comparison->measured.lane_busy_s[i];
+        memcpy(busy[count++].name, measured->list[i].name, sizeof busy[0].name);
+    }
+    comparison->busy_lanes = busy;
+    comparison->busy_lane_count = count;
+
+free_lists:
+    free(joined);
+    free(by_name);
+    return status;
 }
 
 static int compare_share(const void *left, const void *right)
@@ -224,7 +284,8 @@ static lspo_status_t compare(const lspo_trace_t *predicted, const lspo_trace_t *
             lspo_error(LSPO_ERR_MEMORY, "out of memory to compare traces of %" PRIu32 " rows", measured->row_count);
         goto free_rows;
     }
-    bool joined = can_join(predicted_rows, predicted->row_count, measured_rows, measured->row_count,
+    bool joined = have_equal_lanes(predicted, measured, comparison.mismatch, sizeof comparison.mismatch) &&
+                  can_join(predicted_rows, predicted->row_count, measured_rows, measured->row_count,
                            comparison.mismatch, sizeof comparison.mismatch);
     if (!joined && !loosely)
         status = lspo_error(LSPO_ERR_CHECK, "traces of different plans: %s", comparison.mismatch);
@@ -232,10 +293,16 @@ static lspo_status_t compare(const lspo_trace_t *predicted, const lspo_trace_t *
         status = summarize(predicted, measured, warmup, &comparison);
     if (status != LSPO_OK)
         goto free_rows;
+    status = lspo_lanes_copy(&measured->lanes, &comparison.lanes);
+    if (status == LSPO_OK)
+        status = list_busy_lanes(&predicted->lanes, &comparison);
+    if (status != LSPO_OK) {
+        lspo_comparison_release(&comparison);
+        goto free_rows;
+    }
     if (joined) {
         comparison.matched_op_count = measured->row_count;
-        sum_rows(predicted_rows, measured_rows, measured->row_count, last_layer(measured), &comparison.measured,
-                 comparison.rows);
+        sum_rows(predicted_rows, measured_rows, measured->row_count, last_layer(measured), &comparison);
         status = sum_ops(predicted_rows, measured_rows, measured->row_count, &comparison);
     } else {
         sum_kinds(predicted, &comparison.predicted, true, comparison.rows);
@@ -268,6 +335,10 @@ lspo_status_t lspo_compare_loosely(const lspo_trace_t *predicted, const lspo_tra
 
 void lspo_comparison_release(lspo_comparison_t *comparison)
 {
+    lspo_lanes_release(&comparison->lanes);
+    free(comparison->busy_lanes);
+    comparison->busy_lanes = NULL;
+    comparison->busy_lane_count = 0;
     free(comparison->ops);
     comparison->ops = NULL;
     comparison->op_count = 0;

@@ -14,9 +14,10 @@ static double seconds(uint64_t at_ns, uint64_t origin_ns)
     return 1e-9 * (double)(at_ns - origin_ns);
 }
 
-static void write_row(const lspo_trace_row_t *row, uint64_t origin_ns, const lspo_gantt_spread_t *spread, FILE *file)
+static void write_row(const lspo_trace_t *trace, const lspo_trace_row_t *row, uint64_t origin_ns,
+                      const lspo_gantt_spread_t *spread, FILE *file)
 {
-    fprintf(file, "%s,%s,%u,%" PRIu32 ",%.9f,%.9f", lspo_lane_name((lspo_lane_t)row->lane),
+    fprintf(file, "%s,%s,%u,%" PRIu32 ",%.9f,%.9f", lspo_trace_lane_name(trace, row),
             lspo_op_kind_name((lspo_op_kind_t)row->kind), row->layer, row->iteration, seconds(row->start_ns, origin_ns),
             seconds(row->end_ns, origin_ns));
     if (spread)
@@ -46,7 +47,7 @@ static lspo_status_t write_gantt(const lspo_trace_t *trace, uint32_t first_itera
     for (uint32_t i = 0; i < trace->row_count; i++) {
         const lspo_trace_row_t *row = &trace->rows[i];
         if (is_wanted(row, first_iteration, count))
-            write_row(row, origin_ns, spreads ? &spreads[row->op] : NULL, output.file);
+            write_row(trace, row, origin_ns, spreads ? &spreads[row->op] : NULL, output.file);
     }
     return lspo_output_finish(&output, LSPO_OK);
 }

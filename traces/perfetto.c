@@ -10,8 +10,6 @@
 #include "traces/events.h"
 #include "traces/summary.h"
 
-/* Threads of a process: the lanes, then this one. */
-enum { ITERATIONS_THREAD = LSPO_LANE_COUNT };
 enum { TEXT_BYTES = 4096 };
 
 typedef struct {
@@ -67,19 +65,27 @@ static lspo_status_t write_process_name(writer_t *writer)
     return LSPO_OK;
 }
 
-static void write_thread(writer_t *writer, int thread, const char *name, int order)
+/* Threads of a process: the lanes, then this one. */
+static uint32_t iterations_thread(const writer_t *writer)
+{
+    return writer->trace->lanes.count;
+}
+
+static void write_thread(writer_t *writer, uint32_t thread, const char *name, uint32_t order)
 {
     begin_event(writer, "M");
-    fprintf(writer->file, ",\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", thread, name);
+    fprintf(writer->file, ",\"tid\":%" PRIu32 ",\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", thread, name);
     begin_event(writer, "M");
-    fprintf(writer->file, ",\"tid\":%d,\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":%d}}", thread, order);
+    fprintf(writer->file, ",\"tid\":%" PRIu32 ",\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":%" PRIu32 "}}",
+            thread, order);
 }
 
 static void write_threads(writer_t *writer)
 {
-    write_thread(writer, ITERATIONS_THREAD, "iterations", 0);
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        write_thread(writer, lane, lspo_lane_name((lspo_lane_t)lane), lane + 1);
+    const lspo_lanes_t *lanes = &writer->trace->lanes;
+    write_thread(writer, iterations_thread(writer), "iterations", 0);
+    for (uint32_t lane = 0; lane < lanes->count; lane++)
+        write_thread(writer, lane, lanes->list[lane].name, lane + 1);
 }
 
 /* "block 5", as plan/model.h counts stages; "layer 5" where the model is not known. */
@@ -121,8 +127,9 @@ static lspo_status_t write_iterations(writer_t *writer)
             continue;
         begin_event(writer, "X");
         fprintf(writer->file,
-                ",\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"cat\":\"iteration\",\"name\":\"iteration %" PRIu32 "\"}",
-                ITERATIONS_THREAD, microseconds(begin_ns), microseconds(ends_ns[i] - begin_ns), i);
+                ",\"tid\":%" PRIu32 ",\"ts\":%.3f,\"dur\":%.3f,\"cat\":\"iteration\",\"name\":\"iteration %" PRIu32
+                "\"}",
+                iterations_thread(writer), microseconds(begin_ns), microseconds(ends_ns[i] - begin_ns), i);
         begin_ns = ends_ns[i];
     }
     free(ends_ns);
@@ -174,7 +181,9 @@ static void write_link_speed(writer_t *writer, const lspo_trace_event_t *event)
     double ns = (double)(row->end_ns - row->start_ns);
     if (row->bytes == 0 || row->end_ns == row->start_ns)
         return;
-    begin_counter(writer, row->lane == LSPO_LANE_D2H ? "d2h (GB/s)" : "h2d (GB/s)", event->at_ns);
+    char name[LSPO_LANE_NAME_BYTES + sizeof " (GB/s)"];
+    snprintf(name, sizeof name, "%s (GB/s)", lspo_trace_lane_name(writer->trace, row));
+    begin_counter(writer, name, event->at_ns);
     fprintf(writer->file, ",\"args\":{\"GB/s\":%.6g}}", event->starts ? (double)row->bytes / ns : 0.0);
 }
 

@@ -214,8 +214,8 @@ static lspo_status_t take_samples(const lspo_trace_t *trace, const uint64_t *end
 
 typedef struct {
     uint64_t at_ns;
+    uint32_t lane;
     int8_t change; /* +1: an op of the lane starts, -1: ends */
-    uint8_t lane;
 } edge_t;
 
 static int compare_edge(const void *left, const void *right)
@@ -225,23 +225,46 @@ static int compare_edge(const void *left, const void *right)
 }
 
 typedef struct {
-    uint64_t busy_ns[LSPO_LANE_COUNT];
+    int32_t running; /* ops; more than one only in a trace that another program made */
+    uint64_t since_ns, busy_ns;
+} lane_charge_t;
+
+typedef struct {
+    const lspo_lanes_t *lanes;
+    lane_charge_t *by_lane;
+    uint32_t busy_lanes[LSPO_LANE_KIND_COUNT]; /* now */
     uint64_t exposed_comm_ns, exposed_cpu_ns, other_ns;
 } charges_t;
 
-static void charge(charges_t *charges, const int32_t running[LSPO_LANE_COUNT], uint64_t span_ns)
+/* To whom a span in which the set of busy lanes does not change is charged. */
+static void charge(charges_t *charges, uint64_t span_ns)
 {
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        if (running[lane] > 0)
-            charges->busy_ns[lane] += span_ns;
-    if (running[LSPO_LANE_GPU] > 0)
+    const uint32_t *busy = charges->busy_lanes;
+    if (busy[LSPO_LANE_GPU] > 0)
         return;
-    if (running[LSPO_LANE_D2H] > 0 || running[LSPO_LANE_H2D] > 0)
+    if (busy[LSPO_LANE_D2H] + busy[LSPO_LANE_H2D] + busy[LSPO_LANE_NET] + busy[LSPO_LANE_SSD] > 0)
         charges->exposed_comm_ns += span_ns;
-    else if (running[LSPO_LANE_CPU] > 0)
+    else if (busy[LSPO_LANE_CPU] > 0)
         charges->exposed_cpu_ns += span_ns;
     else
         charges->other_ns += span_ns;
+}
+
+static void pass_edge(charges_t *charges, const edge_t *edge)
+{
+    lane_charge_t *lane = &charges->by_lane[edge->lane];
+    uint32_t *busy_lanes = &charges->busy_lanes[charges->lanes->list[edge->lane].kind];
+    bool was_busy = lane->running > 0;
+    lane->running += edge->change;
+    bool is_busy = lane->running > 0;
+    if (is_busy && !was_busy) {
+        lane->since_ns = edge->at_ns;
+        ++*busy_lanes;
+    }
+    if (was_busy && !is_busy) {
+        lane->busy_ns += edge->at_ns - lane->since_ns;
+        --*busy_lanes;
+    }
 }
 
 static uint32_t collect_edges(const lspo_trace_t *trace, uint64_t from_ns, uint64_t to_ns, edge_t *edges)
@@ -253,36 +276,55 @@ static uint32_t collect_edges(const lspo_trace_t *trace, uint64_t from_ns, uint6
         uint64_t end_ns = row->end_ns < to_ns ? row->end_ns : to_ns;
         if (start_ns >= end_ns)
             continue;
-        edges[count++] = (edge_t){start_ns, 1, row->lane};
-        edges[count++] = (edge_t){end_ns, -1, row->lane};
+        edges[count++] = (edge_t){start_ns, row->lane, 1};
+        edges[count++] = (edge_t){end_ns, row->lane, -1};
     }
     qsort(edges, count, sizeof *edges, compare_edge);
     return count;
 }
 
+/* Every edge is within the window, so all lanes are idle again at its end. */
 static lspo_status_t charge_window(const lspo_trace_t *trace, uint64_t from_ns, uint64_t to_ns, charges_t *charges)
 {
     edge_t *edges = malloc(2 * ((size_t)trace->row_count + 1) * sizeof *edges);
     if (!edges)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for a trace of %" PRIu32 " rows", trace->row_count);
     uint32_t count = collect_edges(trace, from_ns, to_ns, edges);
-    int32_t running[LSPO_LANE_COUNT] = {0};
     uint64_t now_ns = from_ns;
     for (uint32_t i = 0; i < count; i++) {
-        charge(charges, running, edges[i].at_ns - now_ns);
+        charge(charges, edges[i].at_ns - now_ns);
         now_ns = edges[i].at_ns;
-        running[edges[i].lane] += edges[i].change;
+        pass_edge(charges, &edges[i]);
     }
-    charge(charges, running, to_ns - now_ns);
+    charge(charges, to_ns - now_ns);
     free(edges);
+    return LSPO_OK;
+}
+
+static lspo_status_t create_charges(const lspo_trace_t *trace, charges_t *charges, lspo_summary_t *summary)
+{
+    size_t count = (size_t)trace->lanes.count + 1;
+    *charges = (charges_t){.lanes = &trace->lanes, .by_lane = calloc(count, sizeof *charges->by_lane)};
+    summary->lane_busy_s = calloc(count, sizeof *summary->lane_busy_s);
+    summary->lane_count = trace->lanes.count;
+    if (!charges->by_lane || !summary->lane_busy_s)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " lanes", trace->lanes.count);
     return LSPO_OK;
 }
 
 static void fill_charges(const charges_t *charges, lspo_summary_t *summary)
 {
     double scale = 1e-9 / summary->iteration_count;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        summary->busy_s[lane] = scale * (double)charges->busy_ns[lane];
+    uint32_t lanes_of[LSPO_LANE_KIND_COUNT] = {0};
+    uint64_t busy_ns[LSPO_LANE_KIND_COUNT] = {0};
+    for (uint32_t lane = 0; lane < summary->lane_count; lane++) {
+        uint8_t kind = charges->lanes->list[lane].kind;
+        summary->lane_busy_s[lane] = scale * (double)charges->by_lane[lane].busy_ns;
+        busy_ns[kind] += charges->by_lane[lane].busy_ns;
+        lanes_of[kind] += charges->by_lane[lane].busy_ns > 0;
+    }
+    for (int kind = 0; kind < LSPO_LANE_KIND_COUNT; kind++)
+        summary->busy_s[kind] = scale * (double)busy_ns[kind] / (lanes_of[kind] > 0 ? lanes_of[kind] : 1);
     summary->exposed_comm_s = scale * (double)charges->exposed_comm_ns;
     summary->exposed_cpu_s = scale * (double)charges->exposed_cpu_ns;
     summary->other_s = scale * (double)charges->other_ns;
@@ -296,11 +338,11 @@ static void fill_totals(const lspo_trace_t *trace, uint32_t iterations, lspo_sum
         if (row->end_ns > last_ns)
             last_ns = row->end_ns;
         if (row->iteration > summary->warmup && row->iteration < iterations)
-            summary->link_bytes[row->lane] += row->bytes;
+            summary->link_bytes[lspo_trace_lane_kind(trace, row)] += row->bytes;
     }
     summary->makespan_s = 1e-9 * (double)last_ns;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        summary->link_bytes[lane] /= summary->iteration_count;
+    for (int kind = 0; kind < LSPO_LANE_KIND_COUNT; kind++)
+        summary->link_bytes[kind] /= summary->iteration_count;
 }
 
 lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, lspo_summary_t *summary_out)
@@ -321,16 +363,21 @@ lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, ls
     if (status != LSPO_OK)
         goto free_ends;
     lspo_summary_t summary = {0};
-    charges_t charges = {0};
+    charges_t charges;
     choose_window(trace, iterations, warmup, &summary);
-    status = charge_window(trace, ends_ns[summary.warmup], ends_ns[iterations - 1], &charges);
+    status = create_charges(trace, &charges, &summary);
+    if (status == LSPO_OK)
+        status = charge_window(trace, ends_ns[summary.warmup], ends_ns[iterations - 1], &charges);
     if (status == LSPO_OK)
         status = take_samples(trace, ends_ns, &summary);
-    if (status != LSPO_OK)
-        goto free_ends;
-    fill_charges(&charges, &summary);
-    fill_totals(trace, iterations, &summary);
-    *summary_out = summary;
+    if (status == LSPO_OK) {
+        fill_charges(&charges, &summary);
+        fill_totals(trace, iterations, &summary);
+        *summary_out = summary;
+    } else {
+        lspo_summary_release(&summary);
+    }
+    free(charges.by_lane);
 
 free_ends:
     free(ends_ns);
@@ -339,6 +386,7 @@ free_ends:
 
 void lspo_summary_release(lspo_summary_t *summary)
 {
+    free(summary->lane_busy_s);
     free(summary->samples_s);
     *summary = (lspo_summary_t){0};
 }

@@ -5,8 +5,8 @@
  * N steps (header "policy" and its flag of plan/policy.h, such as zenflow's "update-every"), a sample is the mean of
  * N such differences, a whole period: the median would leave out what comes once in it.  Then the warm-up takes what
  * is left over.  Busy and exposed times are averages an iteration over the window that the samples span.  An instant
- * of that window is charged to the first that is busy of: GPU, links (exposed communication), CPU (exposed CPU); to
- * "other" when none is.
+ * of that window is charged to the first that is busy of: any GPU, any link, network or SSD (exposed communication),
+ * any CPU (exposed CPU); to "other" when none is.
  */
 #ifndef LSPO_TRACES_SUMMARY_H
 #define LSPO_TRACES_SUMMARY_H
@@ -23,11 +23,13 @@ typedef struct {
                              samples are no random draws, the least and the greatest of them */
     uint32_t sample_count, warmup;
     uint32_t iteration_count; /* that the samples span: sample_count, or that many periods */
-    double busy_s[LSPO_LANE_COUNT];
+    double busy_s[LSPO_LANE_KIND_COUNT]; /* of a lane of the kind: the mean over those that did something */
     double exposed_comm_s, exposed_cpu_s, other_s;
-    uint64_t link_bytes[LSPO_LANE_COUNT]; /* an iteration, of the ops that belong to the sampled iterations */
-    double makespan_s;                    /* the last end                  */
-    double *samples_s;                    /* owned: sample_count values    */
+    uint64_t link_bytes[LSPO_LANE_KIND_COUNT]; /* an iteration, of the ops that belong to the sampled iterations */
+    double makespan_s;                         /* the last end                                                 */
+    double *samples_s;                         /* owned: sample_count values                                   */
+    double *lane_busy_s;                       /* owned: of each lane of the trace's list                      */
+    uint32_t lane_count;
 } lspo_summary_t;
 
 /* Needs at least warmup + 2 iterations, each with a FWD, RECOMPUTE or BWD, and ending one after the other;

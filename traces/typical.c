@@ -44,9 +44,9 @@ static void add_parts(const lspo_trace_t *trace, const window_t *window, double 
         uint64_t from_ns = row->start_ns > window->from_ns ? row->start_ns : window->from_ns;
         uint64_t to_ns = row->end_ns < window->to_ns ? row->end_ns : window->to_ns;
         if (from_ns < to_ns)
-            typical->busy_s[row->lane] += share * 1e-9 * (double)(to_ns - from_ns);
+            typical->busy_s[lspo_trace_lane_kind(trace, row)] += share * 1e-9 * (double)(to_ns - from_ns);
         if (row->iteration == window->iteration)
-            typical->link_bytes[row->lane] += share * (double)row->bytes;
+            typical->link_bytes[lspo_trace_lane_kind(trace, row)] += share * (double)row->bytes;
     }
 }
 

@@ -14,8 +14,8 @@
 
 typedef struct {
     double iteration_s;
-    double busy_s[LSPO_LANE_COUNT];
-    double link_bytes[LSPO_LANE_COUNT]; /* of its ops */
+    double busy_s[LSPO_LANE_KIND_COUNT];     /* of all lanes of the kind together */
+    double link_bytes[LSPO_LANE_KIND_COUNT]; /* of its ops */
 } lspo_typical_t;
 
 /* Needs two iterations and what lspo_summary_create() needs, and lanes that do one thing at a time. */

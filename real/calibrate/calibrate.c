@@ -31,7 +31,7 @@ static void measure_here(void *context)
         call->status = call->measure(calibration);
 }
 
-static lspo_status_t measure_on_lane(lspo_calibration_t *calibration, lspo_lane_t lane, measurement_t measure)
+static lspo_status_t measure_on_lane(lspo_calibration_t *calibration, lspo_lane_kind_t lane, measurement_t measure)
 {
     measurement_call_t call = {.calibration = calibration, .measure = measure};
     calibration->lane = lane;
@@ -56,24 +56,24 @@ static lspo_status_t measure_contention(lspo_calibration_t *calibration)
  * times. */
 static const struct {
     const char *label;
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
     measurement_t measure;
 } measurements[] = {
-    {"noise", LSPO_LANE_COUNT, measure_noise},
-    {"counters", LSPO_LANE_COUNT, lspo_calibrate_counters},
+    {"noise", LSPO_DEVICE_LANES, measure_noise},
+    {"counters", LSPO_DEVICE_LANES, lspo_calibrate_counters},
     {"vector kernels", LSPO_LANE_GPU, lspo_calibrate_vector_kernels},
     {"matrix products", LSPO_LANE_GPU, lspo_calibrate_gemm},
-    {"noise", LSPO_LANE_COUNT, measure_noise},
+    {"noise", LSPO_DEVICE_LANES, measure_noise},
     {"attention", LSPO_LANE_GPU, lspo_calibrate_attention},
     {"projectors", LSPO_LANE_GPU, lspo_calibrate_projectors},
     {"optimizer", LSPO_LANE_GPU, lspo_calibrate_gpu_adam},
     {"CPU optimizer", LSPO_LANE_CPU, lspo_calibrate_cpu_adam},
-    {"its threads", LSPO_LANE_COUNT, lspo_calibrate_cpu_threads},
-    {"noise", LSPO_LANE_COUNT, measure_noise},
-    {"link", LSPO_LANE_COUNT, lspo_calibrate_link},
-    {"ops", LSPO_LANE_COUNT, lspo_calibrate_ops},
-    {"contention", LSPO_LANE_COUNT, measure_contention},
-    {"noise", LSPO_LANE_COUNT, measure_noise},
+    {"its threads", LSPO_DEVICE_LANES, lspo_calibrate_cpu_threads},
+    {"noise", LSPO_DEVICE_LANES, measure_noise},
+    {"link", LSPO_DEVICE_LANES, lspo_calibrate_link},
+    {"ops", LSPO_DEVICE_LANES, lspo_calibrate_ops},
+    {"contention", LSPO_DEVICE_LANES, measure_contention},
+    {"noise", LSPO_DEVICE_LANES, measure_noise},
 };
 
 static lspo_status_t measure_all(const lspo_calibrate_options_t *options, lspo_calibration_t *calibration)
@@ -83,7 +83,7 @@ static lspo_status_t measure_all(const lspo_calibrate_options_t *options, lspo_c
     for (unsigned i = 0; status == LSPO_OK && i < count; i++) {
         if (options->progress)
             options->progress(options->progress_context, measurements[i].label, i, count);
-        if (measurements[i].lane == LSPO_LANE_COUNT)
+        if (measurements[i].lane == LSPO_DEVICE_LANES)
             status = measurements[i].measure(calibration);
         else
             status = measure_on_lane(calibration, measurements[i].lane, measurements[i].measure);

@@ -18,21 +18,21 @@ enum { ROUNDS_MAX = 16, NOISE_STEPS_MAX = 64 };
 
 typedef struct {
     const lspo_topology_t *topology;
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
     lspo_timed_function_t function;
     void *context;
 } lane_call_t;
 
-void lspo_calibrate_enter_lane(void *topology, lspo_lane_t lane)
+void lspo_calibrate_enter_lane(void *topology, const lspo_lane_t *lane)
 {
-    lspo_topology_enter(topology, lane);
+    lspo_topology_enter(topology, (lspo_lane_kind_t)lane->kind);
     lspo_lane_flush_denormals(); /* as in training */
 }
 
 static void *lane_thread(void *argument)
 {
     const lane_call_t *call = argument;
-    lspo_calibrate_enter_lane((void *)call->topology, call->lane);
+    lspo_calibrate_enter_lane((void *)call->topology, &(lspo_lane_t){.kind = (uint8_t)call->lane});
     call->function(call->context);
     return NULL;
 }
@@ -44,8 +44,8 @@ static lspo_status_t start_on_lane(lane_call_t *call, pthread_t *thread_out)
     return LSPO_OK;
 }
 
-lspo_status_t lspo_calibrate_on_lane(const lspo_topology_t *topology, lspo_lane_t lane, lspo_timed_function_t function,
-                                     void *context)
+lspo_status_t lspo_calibrate_on_lane(const lspo_topology_t *topology, lspo_lane_kind_t lane,
+                                     lspo_timed_function_t function, void *context)
 {
     lane_call_t call = {.topology = topology, .lane = lane, .function = function, .context = context};
     pthread_t thread;
@@ -69,14 +69,14 @@ struct lspo_lanes_work {
     lspo_model_t model; /* of one block */
     lspo_transformer_t *transformer;
     void *workspace, *weights, *x, *y, *saved;
-    uint32_t turn[LSPO_LANE_COUNT]; /* each lane's own */
+    uint32_t turn[LSPO_DEVICE_LANES]; /* each lane's own */
 };
 
 enum { GPU_WORK_BATCH = 2 };
 
 static void copy_message(lspo_lanes_work_t *work, lspo_copy_direction_t direction)
 {
-    lspo_lane_t lane = direction == LSPO_COPY_D2H ? LSPO_LANE_D2H : LSPO_LANE_H2D;
+    lspo_lane_kind_t lane = direction == LSPO_COPY_D2H ? LSPO_LANE_D2H : LSPO_LANE_H2D;
     size_t offset = (size_t)(work->turn[lane]++ % MESSAGES) * MESSAGE_BYTES;
     char *host = work->host[direction] + offset, *on_device = work->on_device[direction] + offset;
     if (direction == LSPO_COPY_D2H)
@@ -114,7 +114,7 @@ static void step_cpu(void *context)
     lspo_adam_parameters(&adam, ADAM_ELEMENTS, work->adam[0], work->adam[1], work->adam[2], work->adam[3]);
 }
 
-static const lspo_timed_function_t steps[LSPO_LANE_COUNT] = {
+static const lspo_timed_function_t steps[LSPO_DEVICE_LANES] = {
     [LSPO_LANE_GPU] = step_gpu, [LSPO_LANE_D2H] = step_d2h, [LSPO_LANE_H2D] = step_h2d, [LSPO_LANE_CPU] = step_cpu};
 
 /* Of the device's memory, zeroed. */
@@ -248,7 +248,7 @@ void lspo_lanes_work_destroy(lspo_lanes_work_t *work)
 
 typedef struct {
     lspo_calibration_t *calibration;
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
     lspo_timed_function_t step;
     void *context;
     atomic_bool started, end;
@@ -270,7 +270,7 @@ static void keep_stepping(void *context)
 
 typedef struct {
     lspo_calibration_t *calibration;
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
     lspo_timed_function_t step;
     void *context;
     double least_s;       /* a sample is as many steps as take this long */
@@ -302,7 +302,7 @@ static double cpu_of(pthread_t thread)
 }
 
 /* `background_cpu_s_out`: what the other lane's thread ran in the meantime. */
-static lspo_status_t time_beside(lspo_calibration_t *calibration, lspo_lane_t running, lspo_lanes_work_t *work,
+static lspo_status_t time_beside(lspo_calibration_t *calibration, lspo_lane_kind_t running, lspo_lanes_work_t *work,
                                  foreground_t *foreground, double *background_cpu_s_out)
 {
     const lspo_topology_t *topology = calibration->topology;
@@ -325,8 +325,8 @@ static lspo_status_t time_beside(lspo_calibration_t *calibration, lspo_lane_t ru
 /* Fraction of its speed that `slowed` loses while `running` runs: alone and beside, in turns.  A step takes more time
  * beside a lane that uses the same memory; on the same core it also gets only its share of the time, which queues of a
  * GPU do not need. */
-static lspo_status_t measure_loss(lspo_calibration_t *calibration, lspo_lanes_work_t *work, lspo_lane_t slowed,
-                                  lspo_lane_t running, double *loss_out)
+static lspo_status_t measure_loss(lspo_calibration_t *calibration, lspo_lanes_work_t *work, lspo_lane_kind_t slowed,
+                                  lspo_lane_kind_t running, double *loss_out)
 {
     const lspo_topology_t *topology = calibration->topology;
     double losses[ROUNDS_MAX];
@@ -355,8 +355,8 @@ static lspo_status_t measure_loss(lspo_calibration_t *calibration, lspo_lanes_wo
 lspo_status_t lspo_calibrate_contention(lspo_calibration_t *calibration, lspo_lanes_work_t *work)
 {
     lspo_machine_t *machine = &calibration->result->machine;
-    for (int a = 0; a < LSPO_LANE_COUNT; a++) {
-        for (int b = 0; b < LSPO_LANE_COUNT; b++) {
+    for (int a = 0; a < LSPO_DEVICE_LANES; a++) {
+        for (int b = 0; b < LSPO_DEVICE_LANES; b++) {
             if (a == b)
                 continue;
             double *loss = &machine->contention[a][b];
@@ -364,7 +364,7 @@ lspo_status_t lspo_calibrate_contention(lspo_calibration_t *calibration, lspo_la
                 loss = &machine->link.d2h_duplex_loss;
             else if (a == LSPO_LANE_H2D && b == LSPO_LANE_D2H)
                 loss = &machine->link.h2d_duplex_loss;
-            lspo_status_t status = measure_loss(calibration, work, (lspo_lane_t)a, (lspo_lane_t)b, loss);
+            lspo_status_t status = measure_loss(calibration, work, (lspo_lane_kind_t)a, (lspo_lane_kind_t)b, loss);
             if (status != LSPO_OK)
                 return status;
         }
@@ -376,7 +376,7 @@ lspo_status_t lspo_calibrate_contention(lspo_calibration_t *calibration, lspo_la
 
 typedef struct {
     lspo_calibration_t *calibration;
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
     lspo_timed_function_t step;
     void *context;
     uint32_t count;
@@ -430,19 +430,20 @@ static void set_run_sigma(lspo_calibration_t *calibration)
 
 lspo_status_t lspo_calibrate_noise(lspo_calibration_t *calibration, lspo_lanes_work_t *work)
 {
-    static const char *const names[LSPO_LANE_COUNT] = {"noise gpu", "noise d2h", "noise h2d", "noise cpu"};
+    static const char *const names[LSPO_DEVICE_LANES] = {"noise gpu", "noise d2h", "noise h2d", "noise cpu"};
     lspo_machine_t *machine = &calibration->result->machine;
-    double *sigmas[LSPO_LANE_COUNT] = {[LSPO_LANE_GPU] = &machine->noise.gpu_sigma,
-                                       [LSPO_LANE_D2H] = &machine->noise.d2h_sigma,
-                                       [LSPO_LANE_H2D] = &machine->noise.h2d_sigma,
-                                       [LSPO_LANE_CPU] = &machine->noise.cpu_sigma};
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+    double *sigmas[LSPO_DEVICE_LANES] = {[LSPO_LANE_GPU] = &machine->noise.gpu_sigma,
+                                         [LSPO_LANE_D2H] = &machine->noise.d2h_sigma,
+                                         [LSPO_LANE_H2D] = &machine->noise.h2d_sigma,
+                                         [LSPO_LANE_CPU] = &machine->noise.cpu_sigma};
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
         noise_call_t call = {.calibration = calibration,
-                             .lane = (lspo_lane_t)lane,
+                             .lane = (lspo_lane_kind_t)lane,
                              .step = steps[lane],
                              .context = work,
                              .count = calibration->quick ? 16 : 48};
-        lspo_status_t status = lspo_calibrate_on_lane(calibration->topology, (lspo_lane_t)lane, time_each_step, &call);
+        lspo_status_t status =
+            lspo_calibrate_on_lane(calibration->topology, (lspo_lane_kind_t)lane, time_each_step, &call);
         if (status != LSPO_OK)
             return status;
         lspo_timing_t timing = lspo_calibrate_keep(calibration, names[lane], "one op", call.times_s, call.count);

@@ -19,7 +19,7 @@ typedef struct {
     double times_s[REPEATS_MAX];
 } message_call_t;
 
-static lspo_lane_t lane_of(const message_call_t *call)
+static lspo_lane_kind_t lane_of(const message_call_t *call)
 {
     return call->direction == LSPO_COPY_H2D ? LSPO_LANE_H2D : LSPO_LANE_D2H;
 }

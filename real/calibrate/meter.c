@@ -2,7 +2,7 @@
 #include "real/calibrate/state.h"
 #include "real/execute/lane.h"
 
-bool lspo_calibrate_is_queued(const lspo_calibration_t *calibration, lspo_lane_t lane)
+bool lspo_calibrate_is_queued(const lspo_calibration_t *calibration, lspo_lane_kind_t lane)
 {
     return calibration->asynchronous && lane != LSPO_LANE_CPU;
 }
@@ -14,7 +14,7 @@ void lspo_calibrate_fail(lspo_calibration_t *calibration, lspo_status_t status)
         atomic_compare_exchange_strong(&calibration->status, &none, status);
 }
 
-void lspo_meter_start(lspo_calibration_t *calibration, lspo_lane_t lane, lspo_meter_t *meter)
+void lspo_meter_start(lspo_calibration_t *calibration, lspo_lane_kind_t lane, lspo_meter_t *meter)
 {
     meter->lane = lane;
     if (lspo_calibrate_is_queued(calibration, lane))
@@ -49,7 +49,7 @@ lspo_status_t lspo_calibrate_make_marks(lspo_calibration_t *calibration)
     lspo_status_t status = LSPO_OK;
     if (!calibration->asynchronous)
         return LSPO_OK;
-    for (int i = 0; status == LSPO_OK && i < 2 * LSPO_LANE_COUNT; i++)
+    for (int i = 0; status == LSPO_OK && i < 2 * LSPO_DEVICE_LANES; i++)
         if (i / 2 != LSPO_LANE_CPU)
             status = lspo_device_mark_create(calibration->device, &calibration->marks[i / 2][i % 2]);
     return status;
@@ -57,7 +57,7 @@ lspo_status_t lspo_calibrate_make_marks(lspo_calibration_t *calibration)
 
 void lspo_calibrate_release_marks(lspo_calibration_t *calibration)
 {
-    for (int i = 2 * LSPO_LANE_COUNT - 1; i >= 0; i--)
+    for (int i = 2 * LSPO_DEVICE_LANES - 1; i >= 0; i--)
         if (calibration->marks[i / 2][i % 2] != NULL)
             lspo_device_mark_destroy(calibration->device, calibration->marks[i / 2][i % 2]);
 }

@@ -20,19 +20,22 @@ static lspo_status_t make_chain(const lspo_op_kind_t *kinds, uint32_t kind_count
 {
     uint32_t count = kind_count * CHAIN_ROUNDS;
     memset(chain, 0, sizeof *chain);
+    lspo_lanes_t lanes;
+    lspo_status_t status = lspo_lanes_create(&lanes);
+    if (status != LSPO_OK)
+        return status;
     chain->ops = calloc(count, sizeof *chain->ops);
     chain->deps = calloc(count, sizeof *chain->deps);
     if (!chain->ops || !chain->deps) {
         free(chain->ops);
         free(chain->deps);
+        lspo_lanes_release(&lanes);
         return lspo_error(LSPO_ERR_MEMORY, "no memory for %u ops", count);
     }
     for (uint32_t i = 0; i < count; i++) {
         lspo_op_kind_t kind = kinds[i % kind_count];
-        chain->ops[i] = (lspo_op_t){.kind = (uint8_t)kind,
-                                    .lane = (uint8_t)lspo_op_kind_lane(kind),
-                                    .dep_first = i ? i - 1 : 0,
-                                    .dep_count = i > 0};
+        chain->ops[i] = (lspo_op_t){
+            .kind = (uint8_t)kind, .lane = lspo_op_kind_lane(kind), .dep_first = i ? i - 1 : 0, .dep_count = i > 0};
         chain->deps[i] = i;
     }
     chain->plan = (lspo_plan_t){.ops = chain->ops,
@@ -40,7 +43,8 @@ static lspo_status_t make_chain(const lspo_op_kind_t *kinds, uint32_t kind_count
                                 .deps = chain->deps,
                                 .dep_count = count,
                                 .works = &chain->nothing,
-                                .work_count = 1};
+                                .work_count = 1,
+                                .lanes = lanes};
     return LSPO_OK;
 }
 
@@ -53,7 +57,7 @@ static lspo_status_t no_work(void *context, const lspo_op_t *op)
 
 /* Median time from the end of an op to the start of the next, by the lane of the next. */
 static lspo_status_t time_chain(lspo_calibration_t *calibration, const char *shape, const lspo_op_kind_t *kinds,
-                                uint32_t kind_count, lspo_timing_t gaps_out[LSPO_LANE_COUNT])
+                                uint32_t kind_count, lspo_timing_t gaps_out[LSPO_DEVICE_LANES])
 {
     chain_t chain;
     lspo_trace_t *trace = NULL;
@@ -65,19 +69,21 @@ static lspo_status_t time_chain(lspo_calibration_t *calibration, const char *sha
                               .run = no_work,
                               .enter_lane = lspo_calibrate_enter_lane};
     status = lspo_play(&chain.plan, &play, NULL, &trace);
-    for (int lane = 0; status == LSPO_OK && lane < LSPO_LANE_COUNT; lane++) {
+    for (int lane = 0; status == LSPO_OK && lane < LSPO_DEVICE_LANES; lane++) {
         double gaps_s[CHAIN_ROUNDS];
         uint32_t count = 0;
         for (uint32_t row = 1; row < trace->row_count && count < CHAIN_ROUNDS; row++)
-            if (trace->rows[row].lane == lane)
+            if (trace->rows[row].lane == (uint32_t)lane)
                 gaps_s[count++] = (double)(trace->rows[row].start_ns - trace->rows[row - 1].end_ns) * 1e-9;
         gaps_out[lane] = (lspo_timing_t){0};
         if (count > 0) {
-            gaps_out[lane] = lspo_calibrate_keep(calibration, lspo_lane_name((lspo_lane_t)lane), shape, gaps_s, count);
+            gaps_out[lane] =
+                lspo_calibrate_keep(calibration, lspo_lane_kind_name((lspo_lane_kind_t)lane), shape, gaps_s, count);
             lspo_calibrate_set_fitted(calibration, &gaps_out[lane], gaps_out[lane].median_s);
         }
     }
     lspo_trace_destroy(trace);
+    lspo_lanes_release(&chain.plan.lanes);
     free(chain.deps);
     free(chain.ops);
     return status;
@@ -88,7 +94,7 @@ lspo_status_t lspo_calibrate_ops(lspo_calibration_t *calibration)
 {
     static const lspo_op_kind_t gpu[] = {LSPO_OP_FWD};
     static const lspo_op_kind_t around[] = {LSPO_OP_BWD, LSPO_OP_D2H, LSPO_OP_UPD, LSPO_OP_H2D};
-    lspo_timing_t gaps[LSPO_LANE_COUNT];
+    lspo_timing_t gaps[LSPO_DEVICE_LANES];
     lspo_machine_t *machine = &calibration->result->machine;
     lspo_status_t status = time_chain(calibration, "gap between ops of the lane", gpu, 1, gaps);
     if (status != LSPO_OK)

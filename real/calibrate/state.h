@@ -75,12 +75,12 @@ typedef struct {
     bool quick;
     bool far;         /* kernels find in memory what they would in a large training        */
     bool evicted;     /* between two calls another kernel has used the core's own cache   */
-    lspo_lane_t lane; /* that is measured */
+    lspo_lane_kind_t lane; /* that is measured */
     uint32_t repeats, cpu_threads;
     lspo_calibration_memory_t *memory; /* the lane's: one of the two below, which are one on the host device */
     lspo_calibration_memory_t on_device;
     lspo_calibration_memory_t on_host;
-    lspo_device_mark_t *marks[LSPO_LANE_COUNT][2]; /* asynchronous: before and behind what is timed */
+    lspo_device_mark_t *marks[LSPO_DEVICE_LANES][2]; /* asynchronous: before and behind what is timed */
     lspo_lanes_work_t *lanes_work;
     size_t sample_capacity;
     double run_medians_s[2][LSPO_CALIBRATE_RUNS_MAX]; /* of one op, GPU and CPU, by call of lspo_calibrate_noise() */
@@ -111,13 +111,13 @@ void lspo_calibrate_release_memory(lspo_calibration_t *calibration);
 /* What a lane's thread asked for between start and stop: its CPU time, which is blind to whatever else runs, or on an
  * asynchronous device the time between two marks on the lane's stream, for which stop waits. */
 typedef struct {
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
     double start_s;
 } lspo_meter_t;
-void lspo_meter_start(lspo_calibration_t *calibration, lspo_lane_t lane, lspo_meter_t *meter);
+void lspo_meter_start(lspo_calibration_t *calibration, lspo_lane_kind_t lane, lspo_meter_t *meter);
 double lspo_meter_stop(lspo_calibration_t *calibration, const lspo_meter_t *meter);
 /* True where the lane's work is queued on a stream. */
-bool lspo_calibrate_is_queued(const lspo_calibration_t *calibration, lspo_lane_t lane);
+bool lspo_calibrate_is_queued(const lspo_calibration_t *calibration, lspo_lane_kind_t lane);
 lspo_status_t lspo_calibrate_make_marks(lspo_calibration_t *calibration);
 void lspo_calibrate_release_marks(lspo_calibration_t *calibration);
 /* Keep the first failure. */
@@ -167,9 +167,9 @@ lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration); /* th
 /* ---- lanes (lanes.c, unless noted): these start threads of their own ---- */
 
 /* Run the function on the core of a lane, as the executor would, and wait for it. */
-lspo_status_t lspo_calibrate_on_lane(const lspo_topology_t *topology, lspo_lane_t lane, lspo_timed_function_t function,
-                                     void *context);
-void lspo_calibrate_enter_lane(void *topology, lspo_lane_t lane);
+lspo_status_t lspo_calibrate_on_lane(const lspo_topology_t *topology, lspo_lane_kind_t lane,
+                                     lspo_timed_function_t function, void *context);
+void lspo_calibrate_enter_lane(void *topology, const lspo_lane_t *lane);
 
 lspo_status_t lspo_lanes_work_create(lspo_device_t *device, const lspo_calibration_shapes_t *shapes,
                                      lspo_lanes_work_t **work_out);

@@ -129,9 +129,9 @@ lspo_status_t lspo_device_set_number(lspo_device_t *device, lspo_number_t number
 /* ---- memory ---- */
 
 /* On whose stream the calling thread's work is queued. */
-static lspo_lane_t stream_lane(lspo_device_t *device)
+static lspo_lane_kind_t stream_lane(lspo_device_t *device)
 {
-    lspo_lane_t lane = device->backend->lane_here(device);
+    lspo_lane_kind_t lane = device->backend->lane_here(device);
     return lane == LSPO_LANE_CPU ? LSPO_LANE_GPU : lane;
 }
 
@@ -142,8 +142,8 @@ static uint64_t leaving_bytes(lspo_device_t *device)
     uint64_t bytes = 0;
     if (!device->backend->is_asynchronous)
         return 0;
-    lspo_lane_t here = stream_lane(device);
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    lspo_lane_kind_t here = stream_lane(device);
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         if (lane != (int)here)
             bytes += device->given_back_bytes[lane] - device->passed_bytes[lane];
     return bytes;
@@ -384,7 +384,7 @@ bool lspo_device_is_asynchronous(const lspo_device_t *device)
     return device->backend->is_asynchronous;
 }
 
-static void pass(lspo_device_t *device, lspo_lane_t lane, uint64_t given_back_bytes)
+static void pass(lspo_device_t *device, lspo_lane_kind_t lane, uint64_t given_back_bytes)
 {
     pthread_mutex_lock(&device->lock);
     if (given_back_bytes > device->passed_bytes[lane])
@@ -393,7 +393,7 @@ static void pass(lspo_device_t *device, lspo_lane_t lane, uint64_t given_back_by
     pthread_mutex_unlock(&device->lock);
 }
 
-lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_t lane)
+lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_kind_t lane)
 {
     if (!device->backend->enter_lane)
         return LSPO_OK;
@@ -420,7 +420,7 @@ void lspo_device_mark_destroy(lspo_device_t *device, lspo_device_mark_t *mark)
         device->backend->mark_destroy(device, mark);
 }
 
-lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark)
+lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_kind_t lane, lspo_device_mark_t *mark)
 {
     if (!device->backend->mark_record)
         return no_marks();

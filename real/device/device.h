@@ -113,14 +113,14 @@ void lspo_device_write_later(lspo_device_t *device, void *to, const void *from, 
 
 bool lspo_device_is_asynchronous(const lspo_device_t *device);
 /* The calling thread works for `lane` from now on; others' work is queued on the compute stream. */
-lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_t lane);
+lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_kind_t lane);
 
 /* A point in a lane's stream (asynchronous devices only).  record: from the lane's thread.  wait: from any thread;
  * LSPO_ERR_DEVICE when something before it failed.  time: of a mark that was passed, on the clock of lspo_now_ns(). */
 typedef struct lspo_device_mark lspo_device_mark_t;
 lspo_status_t lspo_device_mark_create(lspo_device_t *device, lspo_device_mark_t **mark_out);
 void lspo_device_mark_destroy(lspo_device_t *device, lspo_device_mark_t *mark);
-lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark);
+lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_kind_t lane, lspo_device_mark_t *mark);
 lspo_status_t lspo_device_mark_wait(lspo_device_t *device, lspo_device_mark_t *mark);
 lspo_status_t lspo_device_mark_time(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out);
 

@@ -52,10 +52,10 @@ static lspo_status_t state(lspo_device_cuda_t *d)
 
 static _Thread_local struct {
     uint64_t serial;
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
 } place;
 
-static lspo_lane_t cuda_lane_here(lspo_device_t *device)
+static lspo_lane_kind_t cuda_lane_here(lspo_device_t *device)
 {
     return place.serial == cuda(device)->serial ? place.lane : LSPO_LANE_CPU;
 }
@@ -68,7 +68,7 @@ static cudaStream_t stream_here(lspo_device_cuda_t *d)
 }
 
 /* What has been queued on the compute stream, by whoever prepared the run, is done before the lane's first op. */
-static lspo_status_t cuda_enter_lane(lspo_device_t *device, lspo_lane_t lane)
+static lspo_status_t cuda_enter_lane(lspo_device_t *device, lspo_lane_kind_t lane)
 {
     lspo_device_cuda_t *d = cuda(device);
     place.serial = d->serial;
@@ -260,7 +260,7 @@ static void cuda_mark_destroy(lspo_device_t *device, lspo_device_mark_t *mark)
     lspo_cuda_mark_destroy(mark);
 }
 
-static lspo_status_t cuda_mark_record(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark)
+static lspo_status_t cuda_mark_record(lspo_device_t *device, lspo_lane_kind_t lane, lspo_device_mark_t *mark)
 {
     lspo_device_cuda_t *d = cuda(device);
     stream_here(d);

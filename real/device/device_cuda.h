@@ -62,7 +62,7 @@ typedef struct {
     int sm_count;   /* that kernels may use */
 
     lspo_sms_t sms;
-    cudaStream_t streams[LSPO_LANE_COUNT]; /* the CPU lane's is the compute stream */
+    cudaStream_t streams[LSPO_DEVICE_LANES]; /* the CPU lane's is the compute stream */
     cudaEvent_t entered, arrived[2];       /* the latter by direction: a part of a paced copy */
     cudaMemPool_t pool;
     cublasHandle_t cublas;

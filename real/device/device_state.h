@@ -38,11 +38,11 @@ typedef struct {
     void (*write_later)(lspo_device_t *device, void *to, const void *from, size_t bytes);
 
     /* Of asynchronous devices.  lane_here: the calling thread's; the CPU's for a thread of none. */
-    lspo_lane_t (*lane_here)(lspo_device_t *device);
-    lspo_status_t (*enter_lane)(lspo_device_t *device, lspo_lane_t lane);
+    lspo_lane_kind_t (*lane_here)(lspo_device_t *device);
+    lspo_status_t (*enter_lane)(lspo_device_t *device, lspo_lane_kind_t lane);
     lspo_status_t (*mark_create)(lspo_device_t *device, lspo_device_mark_t **mark_out);
     void (*mark_destroy)(lspo_device_t *device, lspo_device_mark_t *mark);
-    lspo_status_t (*mark_record)(lspo_device_t *device, lspo_lane_t lane, lspo_device_mark_t *mark);
+    lspo_status_t (*mark_record)(lspo_device_t *device, lspo_lane_kind_t lane, lspo_device_mark_t *mark);
     lspo_status_t (*mark_wait)(lspo_device_t *device, lspo_device_mark_t *mark);
     lspo_status_t (*mark_time)(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out);
     void (*range_begin)(lspo_device_t *device, const char *name);
@@ -51,7 +51,7 @@ typedef struct {
 
 /* A backend's own mark begins with this. */
 struct lspo_device_mark {
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
     uint64_t given_back_bytes; /* on the lane's stream before it */
 };
 
@@ -64,7 +64,7 @@ struct lspo_device {
     uint64_t in_use_bytes; /* taken and not given back by calls */
     uint64_t peak_bytes;   /* of these and of what has been given back but may still be in use when a lane takes more */
     /* Of each lane's stream: all that was given back there, and how much of it before marks that were passed. */
-    uint64_t given_back_bytes[LSPO_LANE_COUNT], passed_bytes[LSPO_LANE_COUNT];
+    uint64_t given_back_bytes[LSPO_DEVICE_LANES], passed_bytes[LSPO_DEVICE_LANES];
     pthread_cond_t passed;   /* more of them */
     atomic_bool busy[2];     /* by direction, where copies are paced */
     const atomic_int *hurry; /* nonzero: no pace is kept any more; NULL: all are */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "plan/lane_set.h"
 #include "plan/ready.h"
 #include "real/device/device.h"
 #include "real/execute/room.h"
@@ -15,7 +16,8 @@ typedef struct executor executor_t;
 
 typedef struct {
     executor_t *executor;
-    lspo_lane_t lane;
+    uint32_t lane; /* index into plan->lanes */
+    pthread_t thread;
     pthread_cond_t wake; /* its thread: an op is ready or a slot is free */
     /* A queue's ops that are issued and have not ended, the oldest at `oldest`; an op's slot is its place here. */
     lspo_op_id_t issued[LSPO_ISSUED_MAX];
@@ -47,14 +49,22 @@ struct executor {
     uint32_t turn;       /* of readiness: counts what makes ops ready */
     uint64_t zero_ns;
     lspo_status_t status;
-    lane_t lanes[LSPO_LANE_COUNT];
+    lane_t *lanes; /* those of the plan that have ops */
+    uint32_t lane_count;
+    uint32_t *place;          /* in `lanes` of each of the plan's lanes */
+    lspo_lane_set_t starving; /* lanes whose ready ops had no room */
 };
 
-static void wake_lanes(executor_t *executor, uint32_t lanes)
+static void wake_lanes(executor_t *executor, lspo_lane_set_t *lanes)
 {
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        if (lanes >> lane & 1)
-            pthread_cond_signal(&executor->lanes[lane].wake);
+    for (uint32_t lane; (lane = lspo_lane_set_take(lanes)) != LSPO_NO_LANE;)
+        pthread_cond_signal(&executor->lanes[executor->place[lane]].wake);
+}
+
+static void wake_all(executor_t *executor)
+{
+    for (uint32_t i = 0; i < executor->lane_count; i++)
+        pthread_cond_signal(&executor->lanes[i].wake);
 }
 
 /* Lock held: `op` has ended.  What it gave back may be room for others. */
@@ -63,9 +73,7 @@ static void make_room(executor_t *executor, lspo_op_id_t op)
     if (!executor->bounded)
         return;
     lspo_room_end(&executor->room, op);
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        if (executor->lanes[lane].starves)
-            pthread_cond_signal(&executor->lanes[lane].wake);
+    wake_lanes(executor, &executor->starving);
 }
 
 /* The first reason to end is the one that is returned. */
@@ -73,7 +81,16 @@ static void stop_with(executor_t *executor, lspo_status_t status)
 {
     if (executor->status == LSPO_OK)
         executor->status = status;
-    wake_lanes(executor, LSPO_READY_ALL_LANES);
+    wake_all(executor);
+}
+
+/* Lock held.  Asked only when nothing is under way. */
+static bool has_ready_op(const executor_t *executor)
+{
+    for (uint32_t i = 0; i < executor->lane_count; i++)
+        if (executor->ready.lanes[executor->lanes[i].lane].count > 0)
+            return true;
+    return false;
 }
 
 /* Lock held.  True when this lane has nothing left to wait for. */
@@ -81,10 +98,7 @@ static bool lane_is_done(executor_t *executor)
 {
     if (executor->status != LSPO_OK || executor->ended_count == executor->op_count)
         return true;
-    uint32_t ready_count = 0;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        ready_count += executor->ready.lanes[lane].count;
-    if (executor->busy_count == 0 && ready_count == 0) {
+    if (executor->busy_count == 0 && !has_ready_op(executor)) {
         stop_with(executor, lspo_error(LSPO_ERR_INTERNAL,
                                        "the plan stands still after %u of %u ops: a dependency "
                                        "can never end",
@@ -124,10 +138,13 @@ static void end_op(executor_t *executor, lane_t *lane, lspo_op_id_t op, uint64_t
     executor->ended_count++;
     executor->turn++;
     make_room(executor, op);
-    wake_lanes(executor, lane->depth > 0 ? lspo_ready_end_issued(&executor->ready, op, executor->turn)
-                                         : lspo_ready_end(&executor->ready, op, executor->turn));
+    if (lane->depth > 0)
+        lspo_ready_end_issued(&executor->ready, op, executor->turn);
+    else
+        lspo_ready_end(&executor->ready, op, executor->turn);
+    wake_lanes(executor, &executor->ready.fed);
     if (executor->ended_count == executor->op_count)
-        wake_lanes(executor, LSPO_READY_ALL_LANES);
+        wake_all(executor);
 }
 
 static lspo_status_t finish_op(const executor_t *executor, lspo_op_id_t op)
@@ -252,6 +269,8 @@ static bool choose_op(executor_t *executor, lane_t *lane, lspo_op_id_t *op_out)
         if (lane->starves)
             executor->passed_over[passed_count++] = first;
     }
+    if (passed_count > 0 && lane->starves)
+        lspo_lane_set_add(&executor->starving, lane->lane);
     while (passed_count > 0)
         lspo_ready_push(ready, executor->passed_over[--passed_count]);
     return !lane->starves;
@@ -270,7 +289,7 @@ static void interrupt(executor_t *executor)
     assert(op_count > executor->reached && op_count <= executor->plan->op_count);
     executor->op_count = op_count;
     executor->cut = true;
-    wake_lanes(executor, LSPO_READY_ALL_LANES);
+    wake_all(executor);
 }
 
 /* Lock held on entry and return.  False when nothing can be served before another op has ended. */
@@ -298,11 +317,11 @@ static bool serve_next(executor_t *executor, lane_t *lane)
 /* Lock held.  Time zero is when the last lane stands ready. */
 static void wait_for_all_lanes(executor_t *executor)
 {
-    if (++executor->entered_count == LSPO_LANE_COUNT) {
+    if (++executor->entered_count == executor->lane_count) {
         executor->zero_ns = lspo_now_ns();
         pthread_cond_broadcast(&executor->entered);
     }
-    while (executor->entered_count < LSPO_LANE_COUNT && executor->status == LSPO_OK)
+    while (executor->entered_count < executor->lane_count && executor->status == LSPO_OK)
         pthread_cond_wait(&executor->entered, &executor->lock);
 }
 
@@ -319,7 +338,8 @@ static void serve(executor_t *executor, lane_t *lane)
 
 static lspo_status_t no_thread(const lane_t *lane)
 {
-    return lspo_error(LSPO_ERR_MEMORY, "cannot start a thread for lane %s", lspo_lane_name(lane->lane));
+    return lspo_error(LSPO_ERR_MEMORY, "cannot start a thread for lane %s",
+                      lane->executor->plan->lanes.list[lane->lane].name);
 }
 
 /* Without the lock.  A waiter is started by the lane's own thread, so that it has its placement. */
@@ -329,7 +349,7 @@ static void *lane_main(void *lane_void)
     executor_t *executor = lane->executor;
     pthread_t waiter;
     if (executor->calls->enter_lane)
-        executor->calls->enter_lane(executor->calls->context, lane->lane);
+        executor->calls->enter_lane(executor->calls->context, &executor->plan->lanes.list[lane->lane]);
     bool waits = lane->depth > 0;
     lspo_status_t status = LSPO_OK;
     if (waits && pthread_create(&waiter, NULL, waiter_main, lane) != 0) {
@@ -352,26 +372,46 @@ static void *lane_main(void *lane_void)
 
 /* ---- beginning and end ---- */
 
-static void prepare_lanes(executor_t *executor)
+/* A lane_t for each lane with ops, in the order of the plan's list. */
+static lspo_status_t prepare_lanes(executor_t *executor)
 {
-    pthread_mutex_init(&executor->lock, NULL);
-    pthread_cond_init(&executor->entered, NULL);
-    for (int i = 0; i < LSPO_LANE_COUNT; i++) {
-        lane_t *lane = &executor->lanes[i];
-        *lane = (lane_t){.executor = executor, .lane = (lspo_lane_t)i, .depth = executor->calls->depth[i]};
+    const lspo_plan_t *plan = executor->plan;
+    executor->place = malloc(((size_t)plan->lanes.count + 1) * sizeof *executor->place);
+    if (!executor->place)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u lanes", plan->lanes.count);
+    for (uint32_t lane = 0; lane < plan->lanes.count; lane++)
+        executor->place[lane] = LSPO_NO_LANE;
+    uint32_t count = 0;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        if (executor->place[plan->ops[id].lane] == LSPO_NO_LANE) {
+            executor->place[plan->ops[id].lane] = 0;
+            count++;
+        }
+    executor->lanes = calloc((size_t)count + 1, sizeof *executor->lanes);
+    if (!executor->lanes)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u lanes", count);
+    for (uint32_t i = 0; i < plan->lanes.count; i++) {
+        if (executor->place[i] == LSPO_NO_LANE)
+            continue;
+        lane_t *lane = &executor->lanes[executor->place[i] = executor->lane_count++];
+        *lane = (lane_t){.executor = executor, .lane = i, .depth = executor->calls->depth[plan->lanes.list[i].kind]};
         pthread_cond_init(&lane->wake, NULL);
         pthread_cond_init(&lane->wake_waiter, NULL);
     }
+    return lspo_lane_set_create(plan->lanes.count, &executor->starving);
 }
 
 static void executor_release(executor_t *executor)
 {
-    for (int i = 0; i < LSPO_LANE_COUNT; i++) {
+    for (uint32_t i = 0; i < executor->lane_count; i++) {
         pthread_cond_destroy(&executor->lanes[i].wake_waiter);
         pthread_cond_destroy(&executor->lanes[i].wake);
     }
     pthread_cond_destroy(&executor->entered);
     pthread_mutex_destroy(&executor->lock);
+    lspo_lane_set_release(&executor->starving);
+    free(executor->lanes);
+    free(executor->place);
     free(executor->end_ns);
     free(executor->passed_over);
     lspo_room_release(&executor->room);
@@ -382,12 +422,13 @@ static void executor_release(executor_t *executor)
 static lspo_status_t make_end_times(executor_t *executor)
 {
     bool queues = false;
-    for (int i = 0; i < LSPO_LANE_COUNT; i++) {
-        if (executor->lanes[i].depth > LSPO_ISSUED_MAX)
-            return lspo_error(LSPO_ERR_INTERNAL, "lane %s: at most %d ops can be issued, not %u",
-                              lspo_lane_name((lspo_lane_t)i), LSPO_ISSUED_MAX, executor->lanes[i].depth);
+    for (int kind = 0; kind < LSPO_LANE_KIND_COUNT; kind++)
+        if (executor->calls->depth[kind] > LSPO_ISSUED_MAX)
+            return lspo_error(LSPO_ERR_INTERNAL, "lanes of kind %s: at most %d ops can be issued, not %u",
+                              lspo_lane_kind_name((lspo_lane_kind_t)kind), LSPO_ISSUED_MAX,
+                              executor->calls->depth[kind]);
+    for (uint32_t i = 0; i < executor->lane_count; i++)
         queues |= executor->lanes[i].depth > 0;
-    }
     if (!queues)
         return LSPO_OK;
     executor->end_ns = calloc((size_t)executor->plan->op_count + 1, sizeof *executor->end_ns);
@@ -409,19 +450,18 @@ static lspo_status_t bound_memory(executor_t *executor)
 
 static lspo_status_t run_lanes(executor_t *executor)
 {
-    pthread_t threads[LSPO_LANE_COUNT];
-    int started = 0;
-    for (; started < LSPO_LANE_COUNT; started++)
-        if (pthread_create(&threads[started], NULL, lane_main, &executor->lanes[started]) != 0)
+    uint32_t started = 0;
+    for (; started < executor->lane_count; started++)
+        if (pthread_create(&executor->lanes[started].thread, NULL, lane_main, &executor->lanes[started]) != 0)
             break;
-    if (started < LSPO_LANE_COUNT) {
+    if (started < executor->lane_count) {
         pthread_mutex_lock(&executor->lock);
         stop_with(executor, no_thread(&executor->lanes[started]));
         pthread_cond_broadcast(&executor->entered);
         pthread_mutex_unlock(&executor->lock);
     }
-    for (int lane = 0; lane < started; lane++)
-        pthread_join(threads[lane], NULL);
+    for (uint32_t i = 0; i < started; i++)
+        pthread_join(executor->lanes[i].thread, NULL);
     return executor->status;
 }
 
@@ -429,14 +469,17 @@ lspo_status_t lspo_execute_calls(const lspo_plan_t *plan, const lspo_executor_ca
                                  lspo_trace_t **trace_out)
 {
     executor_t executor = {.plan = plan, .calls = calls, .stop = stop, .op_count = plan->op_count};
-    prepare_lanes(&executor);
-    lspo_status_t status = make_end_times(&executor);
+    pthread_mutex_init(&executor.lock, NULL);
+    pthread_cond_init(&executor.entered, NULL);
+    lspo_status_t status = lspo_ready_create(plan, &executor.ready); /* refuses ops on no lane */
+    if (status == LSPO_OK)
+        status = prepare_lanes(&executor);
+    if (status == LSPO_OK)
+        status = make_end_times(&executor);
     if (status == LSPO_OK)
         status = bound_memory(&executor);
     if (status == LSPO_OK)
-        status = lspo_trace_create(plan->op_count, &executor.trace);
-    if (status == LSPO_OK)
-        status = lspo_ready_create(plan, &executor.ready);
+        status = lspo_trace_create_on(plan->op_count, &plan->lanes, &executor.trace);
     if (status == LSPO_OK)
         status = run_lanes(&executor);
     if (status == LSPO_OK) {

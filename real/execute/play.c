@@ -27,17 +27,17 @@ typedef struct {
 
 typedef struct {
     const lspo_play_t *play;
-    slot_t slots[LSPO_LANE_COUNT][LSPO_ISSUED_MAX];
-    lspo_status_t entered[LSPO_LANE_COUNT]; /* each lane writes and reads its own */
+    slot_t slots[LSPO_DEVICE_LANES][LSPO_ISSUED_MAX]; /* the plan has the four lanes of one device */
+    lspo_status_t entered[LSPO_DEVICE_LANES];         /* each lane writes and reads its own */
 } player_t;
 
-static void enter_lane(void *context, lspo_lane_t lane)
+static void enter_lane(void *context, const lspo_lane_t *lane)
 {
     player_t *player = context;
     const lspo_play_t *play = player->play;
     if (play->enter_lane)
         play->enter_lane(play->context, lane);
-    player->entered[lane] = lspo_device_enter_lane(play->device, lane);
+    player->entered[lane->kind] = lspo_device_enter_lane(play->device, (lspo_lane_kind_t)lane->kind);
 }
 
 static lspo_status_t run(void *context, const lspo_op_t *op)
@@ -58,19 +58,19 @@ static lspo_status_t finish(void *context, const lspo_op_t *op)
     return player->play->finish(player->play->context, op);
 }
 
-static lspo_status_t begin(void *context, lspo_lane_t lane, uint32_t slot)
+static lspo_status_t begin(void *context, uint32_t lane, uint32_t slot)
 {
     player_t *player = context;
-    return lspo_device_mark_record(player->play->device, lane, player->slots[lane][slot].begin);
+    return lspo_device_mark_record(player->play->device, (lspo_lane_kind_t)lane, player->slots[lane][slot].begin);
 }
 
-static lspo_status_t issued(void *context, lspo_lane_t lane, uint32_t slot)
+static lspo_status_t issued(void *context, uint32_t lane, uint32_t slot)
 {
     player_t *player = context;
-    return lspo_device_mark_record(player->play->device, lane, player->slots[lane][slot].end);
+    return lspo_device_mark_record(player->play->device, (lspo_lane_kind_t)lane, player->slots[lane][slot].end);
 }
 
-static lspo_status_t wait(void *context, lspo_lane_t lane, uint32_t slot, uint64_t *start_ns_out, uint64_t *end_ns_out)
+static lspo_status_t wait(void *context, uint32_t lane, uint32_t slot, uint64_t *start_ns_out, uint64_t *end_ns_out)
 {
     player_t *player = context;
     lspo_device_t *device = player->play->device;
@@ -93,7 +93,7 @@ static lspo_status_t create_marks(player_t *player)
 {
     lspo_device_t *device = player->play->device;
     lspo_status_t status = LSPO_OK;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         for (int i = 0; i < LSPO_ISSUED_MAX && lane != LSPO_LANE_CPU; i++) {
             if (status == LSPO_OK)
                 status = lspo_device_mark_create(device, &player->slots[lane][i].begin);
@@ -105,11 +105,23 @@ static lspo_status_t create_marks(player_t *player)
 
 static void destroy_marks(player_t *player)
 {
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         for (int i = 0; i < LSPO_ISSUED_MAX; i++) {
             lspo_device_mark_destroy(player->play->device, player->slots[lane][i].end);
             lspo_device_mark_destroy(player->play->device, player->slots[lane][i].begin);
         }
+}
+
+/* A device has one stream for each of its lanes. */
+static lspo_status_t check_lanes(const lspo_plan_t *plan)
+{
+    if (lspo_lanes_are_default(&plan->lanes))
+        return LSPO_OK;
+    return lspo_error(
+        LSPO_ERR_INPUT,
+        "a plan with %u lanes cannot be run on one GPU, which has the lanes gpu, d2h, h2d and cpu; run it "
+        "on --device host, or simulate it",
+        plan->lanes.count);
 }
 
 static lspo_status_t play_on_streams(const lspo_plan_t *plan, const lspo_play_t *play, const atomic_int *stop,
@@ -129,7 +141,9 @@ static lspo_status_t play_on_streams(const lspo_plan_t *plan, const lspo_play_t 
         .begin = begin,
         .issued = issued,
         .wait = wait};
-    lspo_status_t status = create_marks(&player);
+    lspo_status_t status = check_lanes(plan);
+    if (status == LSPO_OK)
+        status = create_marks(&player);
     if (status == LSPO_OK)
         status = lspo_execute_calls(plan, &calls, stop, trace_out);
     destroy_marks(&player);

@@ -52,7 +52,8 @@ lspo_status_t lspo_room_create(const lspo_plan_t *plan, uint64_t room_bytes, lsp
     lspo_room_t room = {.plan = plan, .room_bytes = room_bytes < ROOM_MAX ? (int64_t)room_bytes : ROOM_MAX};
     room.serial_bytes = calloc((size_t)plan->op_count + 1, sizeof *room.serial_bytes);
     room.begun = calloc((size_t)plan->op_count + 1, sizeof *room.begun);
-    if (!room.serial_bytes || !room.begun) {
+    room.coming_bytes = calloc((size_t)plan->lanes.count + 1, sizeof *room.coming_bytes);
+    if (!room.serial_bytes || !room.begun || !room.coming_bytes) {
         lspo_room_release(&room);
         return lspo_error(LSPO_ERR_MEMORY, "no memory for the room of %" PRIu32 " ops", plan->op_count);
     }
@@ -67,6 +68,7 @@ lspo_status_t lspo_room_create(const lspo_plan_t *plan, uint64_t room_bytes, lsp
 
 void lspo_room_release(lspo_room_t *room)
 {
+    free(room->coming_bytes);
     free(room->begun);
     free(room->serial_bytes);
     *room = (lspo_room_t){0};

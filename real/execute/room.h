@@ -28,7 +28,7 @@ typedef struct {
     bool *begun;
     lspo_op_id_t first_open, first_untouched; /* all below the one have begun, none from the other on */
     int64_t held_bytes;                       /* by ops that have begun: taken, not given back by one that ended */
-    int64_t coming_bytes[LSPO_LANE_COUNT];    /* to be given back by those of a lane that have not ended */
+    int64_t *coming_bytes;                    /* by lane: to be given back by its ops that have not ended */
 } lspo_room_t;
 
 /* The least room in which the plan can be played: the greatest serial(k). */

@@ -26,12 +26,12 @@ struct lspo_counters {
     pthread_mutex_t lock;
     pthread_key_t key;
     bool available[WANTED_COUNT];
-    long long total[LSPO_LANE_COUNT][WANTED_COUNT];
+    long long total[LSPO_LANE_KIND_COUNT][WANTED_COUNT];
 };
 
 typedef struct {
     lspo_counters_t *counters;
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
     int event_set;
     int event_count;
     int event[WANTED_COUNT]; /* indices into wanted, in the set's order */
@@ -126,7 +126,7 @@ void lspo_counters_close(lspo_counters_t *counters)
     free(counters);
 }
 
-void lspo_counters_enter(lspo_counters_t *counters, lspo_lane_t lane)
+void lspo_counters_enter(lspo_counters_t *counters, lspo_lane_kind_t lane)
 {
     if (!counters)
         return;
@@ -152,12 +152,12 @@ lspo_status_t lspo_counters_describe(lspo_counters_t *counters, lspo_trace_t *tr
     if (!counters)
         return LSPO_OK;
     lspo_status_t status = LSPO_OK;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
         for (int i = 0; status == LSPO_OK && i < WANTED_COUNT; i++) {
             if (!counters->available[i])
                 continue;
             char key[64], value[32];
-            snprintf(key, sizeof key, "counter.%s.%s", lspo_lane_name((lspo_lane_t)lane), wanted[i].name);
+            snprintf(key, sizeof key, "counter.%s.%s", lspo_lane_kind_name((lspo_lane_kind_t)lane), wanted[i].name);
             snprintf(value, sizeof value, "%lld", counters->total[lane][i]);
             status = lspo_trace_set_meta(trace, key, value);
         }

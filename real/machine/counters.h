@@ -17,7 +17,7 @@ void lspo_counters_open(lspo_counters_t **counters_out);
 void lspo_counters_close(lspo_counters_t *counters);
 
 /* From now until it ends, the calling thread counts for `lane`. */
-void lspo_counters_enter(lspo_counters_t *counters, lspo_lane_t lane);
+void lspo_counters_enter(lspo_counters_t *counters, lspo_lane_kind_t lane);
 
 /* After the lanes' threads have ended: header entries "counter.LANE.EVENT" of all plays so far; starts from 0 again. */
 lspo_status_t lspo_counters_describe(lspo_counters_t *counters, lspo_trace_t *trace);

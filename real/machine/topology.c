@@ -33,11 +33,11 @@ typedef struct {
 } cores_t;
 
 /* The core of a lane among `core_count`, counted from the GPU lane's. */
-static uint32_t lane_core(lspo_lane_t lane, uint32_t core_count)
+static uint32_t lane_core(lspo_lane_kind_t lane, uint32_t core_count)
 {
-    static const uint32_t with_three[LSPO_LANE_COUNT] = {
+    static const uint32_t with_three[LSPO_DEVICE_LANES] = {
         [LSPO_LANE_GPU] = 0, [LSPO_LANE_CPU] = 1, [LSPO_LANE_D2H] = 2, [LSPO_LANE_H2D] = 2};
-    static const uint32_t with_four[LSPO_LANE_COUNT] = {
+    static const uint32_t with_four[LSPO_DEVICE_LANES] = {
         [LSPO_LANE_GPU] = 0, [LSPO_LANE_CPU] = 1, [LSPO_LANE_D2H] = 2, [LSPO_LANE_H2D] = 3};
     if (core_count < 2)
         return 0;
@@ -50,16 +50,16 @@ static void describe(lspo_topology_t *topology)
 {
     int length = snprintf(topology->description, sizeof topology->description, "%u core%s:", topology->core_count,
                           topology->core_count == 1 ? "" : "s");
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         if (length > 0 && (size_t)length < sizeof topology->description)
-            length +=
-                snprintf(topology->description + length, sizeof topology->description - (size_t)length,
-                         "%s %s on cpu %d", lane ? "," : "", lspo_lane_name((lspo_lane_t)lane), topology->cpu[lane]);
+            length += snprintf(topology->description + length, sizeof topology->description - (size_t)length,
+                               "%s %s on cpu %d", lane ? "," : "", lspo_lane_kind_name((lspo_lane_kind_t)lane),
+                               topology->cpu[lane]);
 }
 
 static bool is_a_lanes(const lspo_topology_t *topology, int cpu)
 {
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         if (topology->cpu[lane] == cpu)
             return true;
     return false;
@@ -82,8 +82,8 @@ static void place_lanes(const cores_t *cores, bool gpu, lspo_topology_t *topolog
 {
     uint32_t count = cores->near_count > 3 && gpu ? 3 : cores->near_count;
     topology->core_count = cores->count;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        topology->cpu[lane] = cores->cpu[lane_core((lspo_lane_t)lane, count)];
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
+        topology->cpu[lane] = cores->cpu[lane_core((lspo_lane_kind_t)lane, count)];
     describe(topology);
     place_workers(cores, topology);
     if (!gpu)
@@ -202,15 +202,16 @@ lspo_status_t lspo_topology_workers(const lspo_topology_t *topology, uint32_t as
     return LSPO_OK;
 }
 
-void lspo_topology_enter(const lspo_topology_t *topology, lspo_lane_t lane)
+void lspo_topology_enter(const lspo_topology_t *topology, lspo_lane_kind_t lane)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (topology->cpu[lane] < CPU_SETSIZE)
-        CPU_SET((size_t)topology->cpu[lane], &set);
+    int cpu = topology->cpu[lane < LSPO_DEVICE_LANES ? lane : LSPO_LANE_D2H]; /* others move bytes as links do */
+    if (cpu < CPU_SETSIZE)
+        CPU_SET((size_t)cpu, &set);
     sched_setaffinity(0, sizeof set, &set);
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    if (lane == LSPO_LANE_D2H || lane == LSPO_LANE_H2D) {
+    if (lspo_lane_kind_moves_bytes(lane)) {
         sched_attributes_t attributes = {.size = sizeof attributes,
                                          .sched_policy = SCHED_OTHER,
                                          .sched_nice = getpriority(PRIO_PROCESS, 0),

@@ -18,7 +18,7 @@ enum { LSPO_TOPOLOGY_WORKERS_MAX = 256 };
 
 typedef struct {
     uint32_t core_count;      /* that this process may use                        */
-    int cpu[LSPO_LANE_COUNT]; /* operating-system CPU number a lane is bound to   */
+    int cpu[LSPO_DEVICE_LANES]; /* operating-system CPU number a lane is bound to   */
     char description[160];    /* "2 cores: gpu on cpu 0, d2h h2d cpu on cpu 1"    */
     /* Where the CPU lane's workers may be: its own core, then those that no lane has. */
     int worker_cpu[LSPO_TOPOLOGY_WORKERS_MAX];
@@ -39,6 +39,6 @@ lspo_status_t lspo_topology_workers(const lspo_topology_t *topology, uint32_t as
 /* Bind the calling thread to its lane's core.  Link lanes also ask for short time slices, because a copy that wakes
  * from its pace has to get its core at once, as a DMA engine would.  Where the system refuses either, the thread
  * runs unbound: slower, never wrong. */
-void lspo_topology_enter(const lspo_topology_t *topology, lspo_lane_t lane);
+void lspo_topology_enter(const lspo_topology_t *topology, lspo_lane_kind_t lane);
 
 #endif

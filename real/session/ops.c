@@ -40,7 +40,7 @@ lspo_status_t lspo_session_finish_op(void *session_void, const lspo_op_t *op)
 lspo_status_t lspo_session_run_op(void *session_void, const lspo_op_t *op)
 {
     lspo_session_t *session = session_void;
-    if (op->lane != LSPO_LANE_GPU)
+    if (lspo_op_kind_lane((lspo_op_kind_t)op->kind) != LSPO_LANE_GPU)
         return handle(session, op);
     lspo_status_t status = skips(session, op) ? LSPO_OK : handle(session, op);
     if (status == LSPO_OK)

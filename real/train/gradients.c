@@ -36,10 +36,10 @@ typedef struct {
     lspo_topology_t topology;
 } training_t;
 
-static void enter_lane(void *context, lspo_lane_t lane)
+static void enter_lane(void *context, const lspo_lane_t *lane)
 {
     const training_t *training = context;
-    lspo_topology_enter(&training->topology, lane);
+    lspo_topology_enter(&training->topology, (lspo_lane_kind_t)lane->kind);
     lspo_lane_flush_denormals();
 }
 

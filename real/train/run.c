@@ -50,18 +50,18 @@ lspo_status_t lspo_run_default(lspo_run_options_t *options_out)
     return LSPO_OK;
 }
 
-static void enter_lane(void *context, lspo_lane_t lane)
+static void enter_lane(void *context, const lspo_lane_t *lane)
 {
     const player_t *player = context;
-    lspo_topology_enter(&player->topology, lane);
-    lspo_counters_enter(player->bench->counters, lane);
+    lspo_topology_enter(&player->topology, (lspo_lane_kind_t)lane->kind);
+    lspo_counters_enter(player->bench->counters, (lspo_lane_kind_t)lane->kind);
     lspo_lane_flush_denormals();
 }
 
 static lspo_status_t run_op(void *context, const lspo_op_t *op)
 {
     player_t *player = context;
-    if (op->lane != LSPO_LANE_GPU || lspo_device_is_asynchronous(player->device))
+    if (lspo_op_kind_lane((lspo_op_kind_t)op->kind) != LSPO_LANE_GPU || lspo_device_is_asynchronous(player->device))
         return lspo_session_run_op(player->session, op);
     double cpu_s = lspo_lane_cpu_s();
     uint64_t start_ns = lspo_now_ns();
@@ -133,9 +133,9 @@ static lspo_status_t add_play(player_t *player, const lspo_summary_t *play)
     lspo_status_t status = add_samples(sum, play);
     if (status != LSPO_OK)
         return status;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
-        sum->busy_s[lane] += play->busy_s[lane];
-        sum->link_bytes[lane] = play->link_bytes[lane]; /* the same in each play */
+    for (int kind = 0; kind < LSPO_LANE_KIND_COUNT; kind++) {
+        sum->busy_s[kind] += play->busy_s[kind];
+        sum->link_bytes[kind] = play->link_bytes[kind]; /* the same in each play */
     }
     sum->exposed_comm_s += play->exposed_comm_s;
     sum->exposed_cpu_s += play->exposed_cpu_s;
@@ -150,8 +150,8 @@ static lspo_status_t finish_plays(player_t *player)
 {
     lspo_summary_t *sum = &player->sum;
     double plays = player->plays;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        sum->busy_s[lane] /= plays;
+    for (int kind = 0; kind < LSPO_LANE_KIND_COUNT; kind++)
+        sum->busy_s[kind] /= plays;
     sum->exposed_comm_s /= plays;
     sum->exposed_cpu_s /= plays;
     sum->other_s /= plays;

@@ -87,10 +87,10 @@ static lspo_status_t build_segment(const trainer_t *trainer, uint32_t end, lspo_
     return build_steps(trainer, end, end < trainer->options->steps, plan_out);
 }
 
-static void enter_lane(void *context, lspo_lane_t lane)
+static void enter_lane(void *context, const lspo_lane_t *lane)
 {
     const trainer_t *trainer = context;
-    lspo_topology_enter(&trainer->topology, lane);
+    lspo_topology_enter(&trainer->topology, (lspo_lane_kind_t)lane->kind);
     lspo_lane_flush_denormals();
 }
 

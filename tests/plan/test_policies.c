@@ -81,12 +81,12 @@ static lspo_machine_t quiet_machine(void)
 static lspo_trace_t *play(const lspo_plan_t *plan, const durations_t *d)
 {
     lspo_machine_t machine = quiet_machine();
-    uint64_t *ns = calloc((size_t)plan->work_count * LSPO_LANE_COUNT, sizeof *ns);
+    uint64_t *ns = calloc((size_t)plan->work_count * LSPO_LANE_KIND_COUNT, sizeof *ns);
     for (uint32_t i = 0; i < plan->op_count; i++) {
         const lspo_op_t *op = &plan->ops[i];
         bool block = op->layer > 0 && op->layer + 1u < plan->stage_count;
         bool costs = block || op->kind == LSPO_OP_NORM || op->variant == LSPO_VARIANT_NORM_SCALAR;
-        ns[op->work * LSPO_LANE_COUNT + op->lane] = costs ? d->ns[op->kind] : 0;
+        ns[op->work * LSPO_LANE_KIND_COUNT + op->lane] = costs ? d->ns[op->kind] : 0;
     }
     lspo_trace_t *trace = NULL;
     cr_assert_eq(lspo_engine_play(plan, &machine, ns, &trace), LSPO_OK);

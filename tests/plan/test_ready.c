@@ -113,6 +113,15 @@ static uint32_t naive_fed(const lspo_plan_t *plan, lspo_op_id_t id, bool *ended)
     return fed;
 }
 
+/* Empty the set of lanes that got an op: a bit each. */
+static uint32_t take_fed(lspo_ready_t *ready)
+{
+    uint32_t fed = 0;
+    for (uint32_t lane; (lane = lspo_lane_set_take(&ready->fed)) != LSPO_NO_LANE;)
+        fed |= 1u << lane;
+    return fed;
+}
+
 /* End ops of random plans one by one, from a random lane each time: what becomes ready is exactly what the dependencies
  * set free, and in the end nothing is left. */
 Test(ready, what_ends_sets_free_what_waited_for_it_alone)
@@ -124,20 +133,22 @@ Test(ready, what_ends_sets_free_what_waited_for_it_alone)
         lspo_ready_t ready;
         cr_assert_eq(lspo_ready_create(plan, &ready), LSPO_OK);
         uint64_t state = seed + 99;
+        take_fed(&ready);
         for (uint32_t turn = 1; turn <= plan->op_count; turn++) {
             uint32_t total = 0;
-            for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+            for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
                 total += ready.lanes[lane].count;
             cr_assert_gt(total, 0u, "ops are left, but none is ready");
-            uint64_t lane = maker_below(&state, LSPO_LANE_COUNT);
+            uint64_t lane = maker_below(&state, LSPO_DEVICE_LANES);
             while (ready.lanes[lane].count == 0)
-                lane = (lane + 1) % LSPO_LANE_COUNT;
+                lane = (lane + 1) % LSPO_DEVICE_LANES;
             lspo_op_id_t id = lspo_ready_pop(&ready.lanes[lane]);
             cr_assert_eq(plan->ops[id].lane, lane);
             cr_assert_not(ended[id]);
             cr_assert(all_ended(plan, &plan->ops[id], ended));
             uint32_t expected = naive_fed(plan, id, ended);
-            cr_assert_eq(lspo_ready_end(&ready, id, turn), expected);
+            lspo_ready_end(&ready, id, turn);
+            cr_assert_eq(take_fed(&ready), expected);
         }
         lspo_ready_release(&ready);
         maker_release(&maker);
@@ -167,7 +178,7 @@ static uint32_t count_issuable(const lspo_plan_t *plan, const bool *issued, cons
 static uint32_t ready_count(const lspo_ready_t *ready)
 {
     uint32_t count = 0;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         count += ready->lanes[lane].count;
     return count;
 }
@@ -183,18 +194,21 @@ Test(ready, issue_and_end_are_the_halves_of_an_end)
         lspo_ready_t ready;
         cr_assert_eq(lspo_ready_create(plan, &ready), LSPO_OK);
         uint64_t state = seed + 5;
+        take_fed(&ready);
         while (first < plan->op_count) {
-            uint32_t lane = (uint32_t)maker_below(&state, LSPO_LANE_COUNT);
+            uint32_t lane = (uint32_t)maker_below(&state, LSPO_DEVICE_LANES);
             if (ready.lanes[lane].count > 0 && (first == last || maker_below(&state, 2))) {
                 lspo_op_id_t id = lspo_ready_pop(&ready.lanes[lane]);
                 cr_assert(!issued[id] && may_be_issued(plan, &plan->ops[id], issued, ended));
                 issued[id] = true;
                 queue[last++] = id;
-                cr_assert_eq(lspo_ready_issue(&ready, id, ++turn) & ~(1u << lane), 0u);
+                lspo_ready_issue(&ready, id, ++turn);
+                cr_assert_eq(take_fed(&ready) & ~(1u << lane), 0u);
             } else if (first < last) {
                 lspo_op_id_t id = queue[first++];
                 ended[id] = true;
-                cr_assert_eq(lspo_ready_end_issued(&ready, id, ++turn) & 1u << plan->ops[id].lane, 0u);
+                lspo_ready_end_issued(&ready, id, ++turn);
+                cr_assert_eq(take_fed(&ready) & 1u << plan->ops[id].lane, 0u);
             }
             cr_assert_eq(ready_count(&ready), count_issuable(plan, issued, ended));
         }
@@ -207,7 +221,7 @@ Test(ready, an_op_on_no_lane_is_refused)
 {
     plan_maker_t maker = maker_create();
     maker_op(&maker, LSPO_OP_FWD, 0, 0, 1);
-    maker.plan.ops[0].lane = LSPO_LANE_COUNT;
+    maker.plan.ops[0].lane = LSPO_DEVICE_LANES;
     lspo_ready_t ready = {0};
     cr_expect_eq(lspo_ready_create(&maker.plan, &ready), LSPO_ERR_INTERNAL);
     cr_expect_null(ready.plan, "set on success only");

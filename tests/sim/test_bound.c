@@ -95,7 +95,7 @@ static plan_maker_t periodic_plan(uint64_t seed, uint32_t count, uint32_t iterat
     for (uint32_t iteration = 0; iteration < iterations; iteration++) {
         uint64_t state = seed * 0x9e3779b97f4a7c15u + 3;
         for (uint32_t i = 0; i < count; i++) {
-            lspo_lane_t lane = (lspo_lane_t)maker_below(&state, LSPO_LANE_COUNT);
+            lspo_lane_kind_t lane = (lspo_lane_kind_t)maker_below(&state, LSPO_DEVICE_LANES);
             lspo_op_id_t id = maker_op(&maker, maker_kind(lane), i, iteration, 1 + maker_below(&state, 1000));
             for (uint64_t d = maker_below(&state, 3) + (seed % 2 == 0); d > 0 && i > 0; d--)
                 maker_depend(&maker, id - 1 - (uint32_t)maker_below(&state, seed % 2 ? i : 1 + i / 8));
@@ -118,7 +118,7 @@ static void unrolled_ends(const plan_maker_t *maker, uint32_t count, uint64_t *i
             uint64_t dep_ns = end_ns[maker->plan.deps[op->dep_first + d]];
             start_ns = dep_ns > start_ns ? dep_ns : start_ns;
         }
-        end_ns[id] = start_ns + maker->work_ns[id * LSPO_LANE_COUNT];
+        end_ns[id] = start_ns + maker->work_ns[id * LSPO_LANE_KIND_COUNT];
         *last_ns = end_ns[id] > *last_ns ? end_ns[id] : *last_ns;
     }
 }
@@ -135,11 +135,11 @@ Test(bound, equals_the_growth_of_unrolled_paths)
         uint64_t end_ns[ITERATIONS] = {0};
         unrolled_ends(&maker, COUNT, end_ns);
         double cycle_ns = (double)(end_ns[ITERATIONS - 1] - end_ns[ITERATIONS - 121]) / 120,
-               busy_ns[LSPO_LANE_COUNT] = {0};
+               busy_ns[LSPO_DEVICE_LANES] = {0};
         double wanted_ns = cycle_ns;
         for (uint32_t i = 0; i < COUNT; i++)
-            busy_ns[maker.plan.ops[i].lane] += (double)maker.work_ns[i * LSPO_LANE_COUNT];
-        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+            busy_ns[maker.plan.ops[i].lane] += (double)maker.work_ns[i * LSPO_LANE_KIND_COUNT];
+        for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
             wanted_ns = busy_ns[lane] > wanted_ns ? busy_ns[lane] : wanted_ns;
         by_cycle += wanted_ns <= cycle_ns;
         cr_expect_float_eq(bound_ns(&maker), wanted_ns, 0.01 * wanted_ns, "seed %lu: %f, unrolled %f", seed,

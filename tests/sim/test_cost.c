@@ -39,7 +39,7 @@ static lspo_machine_t round_machine(void)
     return machine;
 }
 
-static double cost_s(lspo_precision_t precision, lspo_lane_t lane, lspo_kernel_t kernel)
+static double cost_s(lspo_precision_t precision, lspo_lane_kind_t lane, lspo_kernel_t kernel)
 {
     lspo_machine_t machine = round_machine();
     lspo_work_t work = {.kernel_count = 1, .kernels = {kernel}};
@@ -301,9 +301,9 @@ Test(cost, plan_prices_each_work_once)
     machine.link.d2h_Bps = 0; /* no op needs it */
     uint64_t *work_ns = NULL;
     cr_assert_eq(lspo_cost_plan(&machine, &maker.plan, &work_ns), LSPO_OK);
-    cr_expect_eq(work_ns[0 * LSPO_LANE_COUNT + LSPO_LANE_H2D], 1001000u);
-    cr_expect_eq(work_ns[0 * LSPO_LANE_COUNT + LSPO_LANE_D2H], 0u);
-    cr_expect_eq(work_ns[1 * LSPO_LANE_COUNT + LSPO_LANE_CPU], 155000u);
+    cr_expect_eq(work_ns[0 * LSPO_LANE_KIND_COUNT + LSPO_LANE_H2D], 1001000u);
+    cr_expect_eq(work_ns[0 * LSPO_LANE_KIND_COUNT + LSPO_LANE_D2H], 0u);
+    cr_expect_eq(work_ns[1 * LSPO_LANE_KIND_COUNT + LSPO_LANE_CPU], 155000u);
     cr_expect_eq(lspo_cost_op_ns(&maker.plan.ops[1], work_ns), 155000u);
     free(work_ns);
 

@@ -101,7 +101,7 @@ Test(engine, lane_order_is_priority_then_first_ready_then_id)
 }
 
 /* Two ops from time 0 on lanes a and b that cost each other `loss_a` and `loss_b` of their speed. */
-static void expect_pair(lspo_lane_t a, lspo_lane_t b, double loss_a, double loss_b, uint64_t work_a_ns,
+static void expect_pair(lspo_lane_kind_t a, lspo_lane_kind_t b, double loss_a, double loss_b, uint64_t work_a_ns,
                         uint64_t work_b_ns, uint64_t end_a_ns, uint64_t end_b_ns)
 {
     plan_maker_t maker = maker_create();
@@ -255,7 +255,7 @@ static lspo_op_id_t choose(const lspo_plan_t *plan, const span_t *spans, int lan
     lspo_op_id_t best = LSPO_NO_OP;
     double best_ready = 0, ready;
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
-        if (plan->ops[id].lane != lane || spans[id].start >= 0 || !is_ready(plan, spans, id, now, &ready))
+        if (plan->ops[id].lane != (uint32_t)lane || spans[id].start >= 0 || !is_ready(plan, spans, id, now, &ready))
             continue;
         if (best == LSPO_NO_OP || plan->ops[id].priority < plan->ops[best].priority ||
             (plan->ops[id].priority == plan->ops[best].priority && ready < best_ready)) {
@@ -266,10 +266,10 @@ static lspo_op_id_t choose(const lspo_plan_t *plan, const span_t *spans, int lan
     return best;
 }
 
-static double lane_rate(const lspo_machine_t *machine, const lspo_op_id_t running[LSPO_LANE_COUNT], int a)
+static double lane_rate(const lspo_machine_t *machine, const lspo_op_id_t running[LSPO_DEVICE_LANES], int a)
 {
     double rate = 1;
-    for (int b = 0; b < LSPO_LANE_COUNT; b++) {
+    for (int b = 0; b < LSPO_DEVICE_LANES; b++) {
         if (b == a || running[b] == LSPO_NO_OP)
             continue;
         rate *= 1 - machine->contention[a][b];
@@ -284,31 +284,31 @@ static double lane_rate(const lspo_machine_t *machine, const lspo_op_id_t runnin
 static void reference_play(const plan_maker_t *maker, const lspo_machine_t *machine, span_t *spans)
 {
     const lspo_plan_t *plan = &maker->plan;
-    lspo_op_id_t running[LSPO_LANE_COUNT];
-    double left[LSPO_LANE_COUNT] = {0}, now = 0;
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    lspo_op_id_t running[LSPO_DEVICE_LANES];
+    double left[LSPO_DEVICE_LANES] = {0}, now = 0;
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         running[lane] = LSPO_NO_OP;
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
         spans[id] = (span_t){-1, -1};
     for (bool busy = true; busy;) {
         busy = false;
-        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+        for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
             if (running[lane] == LSPO_NO_OP && (running[lane] = choose(plan, spans, lane, now)) != LSPO_NO_OP) {
                 spans[running[lane]].start = now;
-                left[lane] = (double)maker->work_ns[running[lane] * LSPO_LANE_COUNT];
+                left[lane] = (double)maker->work_ns[running[lane] * LSPO_LANE_KIND_COUNT];
             }
             busy |= running[lane] != LSPO_NO_OP;
         }
         double step = INFINITY;
-        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
             if (running[lane] != LSPO_NO_OP)
                 step = fmin(step, left[lane] / lane_rate(machine, running, lane));
-        double rates[LSPO_LANE_COUNT];
-        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        double rates[LSPO_DEVICE_LANES];
+        for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
             rates[lane] = lane_rate(machine, running, lane);
         if (busy)
             now += step;
-        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+        for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
             if (running[lane] == LSPO_NO_OP)
                 continue;
             left[lane] -= step * rates[lane];
@@ -339,13 +339,13 @@ Test(engine, equals_the_reference_without_losses)
 static plan_maker_t ordered_plan(uint64_t seed, uint32_t count)
 {
     plan_maker_t random = maker_random_plan(seed, count), maker = maker_create();
-    lspo_op_id_t last[LSPO_LANE_COUNT];
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    lspo_op_id_t last[LSPO_DEVICE_LANES];
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         last[lane] = LSPO_NO_OP;
     for (lspo_op_id_t id = 0; id < count; id++) {
         const lspo_op_t *op = &random.plan.ops[id];
         maker_op(&maker, (lspo_op_kind_t)op->kind, op->layer, op->iteration,
-                 1000 * random.work_ns[id * LSPO_LANE_COUNT]);
+                 1000 * random.work_ns[id * LSPO_LANE_KIND_COUNT]);
         for (uint32_t i = 0; i < op->dep_count; i++)
             maker_depend(&maker, random.plan.deps[op->dep_first + i]);
         maker_depend(&maker, last[op->lane]);
@@ -384,7 +384,7 @@ static uint64_t longest_path_ns(const plan_maker_t *maker)
         for (uint32_t i = 0; i < op->dep_count; i++)
             if (end_ns[maker->plan.deps[op->dep_first + i]] > start_ns)
                 start_ns = end_ns[maker->plan.deps[op->dep_first + i]];
-        end_ns[id] = start_ns + maker->work_ns[id * LSPO_LANE_COUNT];
+        end_ns[id] = start_ns + maker->work_ns[id * LSPO_LANE_KIND_COUNT];
         longest_ns = end_ns[id] > longest_ns ? end_ns[id] : longest_ns;
     }
     return longest_ns;
@@ -397,16 +397,16 @@ Test(engine, invariants_of_random_plans)
         lspo_machine_t machine = seed % 2 ? maker_machine() : maker_contended_machine(seed);
         lspo_trace_t *trace = play(&maker, &machine);
         cr_expect_eq(lspo_trace_check(trace, &maker.plan), LSPO_OK);
-        uint64_t busy_ns[LSPO_LANE_COUNT] = {0}, total_ns = makespan_ns(trace);
+        uint64_t busy_ns[LSPO_DEVICE_LANES] = {0}, total_ns = makespan_ns(trace);
         for (uint32_t i = 0; i < trace->row_count; i++) {
             const lspo_trace_row_t *row = &trace->rows[i];
-            uint64_t work_ns = maker.work_ns[row->op * LSPO_LANE_COUNT];
+            uint64_t work_ns = maker.work_ns[row->op * LSPO_LANE_KIND_COUNT];
             busy_ns[row->lane] += work_ns;
             cr_expect_geq(row->end_ns - row->start_ns, work_ns, "an op under contention is never faster than alone");
             if (seed % 2)
                 cr_expect_eq(row->end_ns - row->start_ns, work_ns);
         }
-        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
             cr_expect_geq(total_ns, busy_ns[lane]);
         cr_expect_geq(total_ns, longest_path_ns(&maker));
         lspo_trace_destroy(trace);

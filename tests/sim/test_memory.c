@@ -159,8 +159,8 @@ static plan_maker_t random_plan(uint64_t seed, uint32_t count)
     plan_maker_t maker = maker_random_plan(seed, count);
     for (uint32_t i = 0; i < count; i++) {
         lspo_op_t *op = &maker.plan.ops[i];
-        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-            maker.work_ns[i * LSPO_LANE_COUNT + (uint32_t)lane]++;
+        for (int lane = 0; lane < LSPO_LANE_KIND_COUNT; lane++)
+            maker.work_ns[i * LSPO_LANE_KIND_COUNT + (uint32_t)lane]++;
         if (op->dep_count == 0 || i % 2 == 0)
             continue;
         lspo_op_t *before = &maker.plan.ops[maker.plan.deps[op->dep_first]];

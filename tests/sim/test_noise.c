@@ -42,8 +42,8 @@ enum { LANE_OPS = 500 };
 static plan_maker_t plan_of_seconds(void)
 {
     plan_maker_t maker = maker_create();
-    for (uint32_t i = 0; i < LANE_OPS * LSPO_LANE_COUNT; i++)
-        maker_op(&maker, maker_kind((lspo_lane_t)(i % LSPO_LANE_COUNT)), 0, 0, 1000000000);
+    for (uint32_t i = 0; i < LANE_OPS * LSPO_DEVICE_LANES; i++)
+        maker_op(&maker, maker_kind((lspo_lane_kind_t)(i % LSPO_DEVICE_LANES)), 0, 0, 1000000000);
     return maker;
 }
 
@@ -64,16 +64,16 @@ Test(noise, logarithms_of_durations_are_normal_about_the_median_of_each_lane)
     machine.noise.d2h_sigma = 0.3;
     machine.noise.h2d_sigma = 0.1;
     machine.noise.cpu_sigma = 0.05;
-    const double sigmas[LSPO_LANE_COUNT] = {0.02, 0.3, 0.1, 0.05};
-    static double logs[LSPO_LANE_COUNT][DRAWS * LANE_OPS];
-    uint64_t op_ns[LANE_OPS * LSPO_LANE_COUNT];
+    const double sigmas[LSPO_DEVICE_LANES] = {0.02, 0.3, 0.1, 0.05};
+    static double logs[LSPO_DEVICE_LANES][DRAWS * LANE_OPS];
+    uint64_t op_ns[LANE_OPS * LSPO_DEVICE_LANES];
     gsl_rng *random = random_of(3);
     for (uint32_t draw = 0; draw < DRAWS; draw++) {
         lspo_noise_draw(&maker.plan, &machine, maker.work_ns, random, op_ns);
-        for (uint32_t i = 0; i < LANE_OPS * LSPO_LANE_COUNT; i++)
-            logs[i % LSPO_LANE_COUNT][draw * LANE_OPS + i / LSPO_LANE_COUNT] = log(1e-9 * (double)op_ns[i]);
+        for (uint32_t i = 0; i < LANE_OPS * LSPO_DEVICE_LANES; i++)
+            logs[i % LSPO_DEVICE_LANES][draw * LANE_OPS + i / LSPO_DEVICE_LANES] = log(1e-9 * (double)op_ns[i]);
     }
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         expect_normal(logs[lane], DRAWS * LANE_OPS, sigmas[lane]);
     gsl_rng_free(random);
     maker_release(&maker);
@@ -84,17 +84,17 @@ Test(noise, a_run_has_one_factor_for_all_its_work)
 {
     enum { DRAWS = 20000 };
     plan_maker_t maker = maker_create();
-    for (uint32_t i = 0; i < 2 * LSPO_LANE_COUNT; i++)
-        maker_op(&maker, maker_kind((lspo_lane_t)(i % LSPO_LANE_COUNT)), 0, 0, 1000000000);
+    for (uint32_t i = 0; i < 2 * LSPO_DEVICE_LANES; i++)
+        maker_op(&maker, maker_kind((lspo_lane_kind_t)(i % LSPO_DEVICE_LANES)), 0, 0, 1000000000);
     lspo_machine_t machine = maker_machine();
     machine.noise.run_sigma = 0.1;
     static double logs[DRAWS];
-    uint64_t op_ns[2 * LSPO_LANE_COUNT];
+    uint64_t op_ns[2 * LSPO_DEVICE_LANES];
     gsl_rng *random = random_of(4);
     for (uint32_t draw = 0; draw < DRAWS; draw++) {
         lspo_noise_draw(&maker.plan, &machine, maker.work_ns, random, op_ns);
-        for (int i = 0; i < 2 * LSPO_LANE_COUNT; i++) {
-            bool is_copy = i % LSPO_LANE_COUNT == LSPO_LANE_D2H || i % LSPO_LANE_COUNT == LSPO_LANE_H2D;
+        for (int i = 0; i < 2 * LSPO_DEVICE_LANES; i++) {
+            bool is_copy = i % LSPO_DEVICE_LANES == LSPO_LANE_D2H || i % LSPO_DEVICE_LANES == LSPO_LANE_H2D;
             cr_assert_eq(op_ns[i], is_copy ? 1000000000 : op_ns[0]);
         }
         logs[draw] = log(1e-9 * (double)op_ns[0]);
@@ -114,14 +114,14 @@ Test(noise, the_last_of_parallel_lanes_is_later_than_each)
     enum { DRAWS = 4000 };
     const double sigma = 0.2;
     plan_maker_t maker = maker_create();
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        maker_op(&maker, maker_kind((lspo_lane_t)lane), 0, 0, 1000000000);
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
+        maker_op(&maker, maker_kind((lspo_lane_kind_t)lane), 0, 0, 1000000000);
     lspo_machine_t machine = maker_machine();
     machine.noise.gpu_sigma = machine.noise.d2h_sigma = machine.noise.h2d_sigma = machine.noise.cpu_sigma = sigma;
     static double makespans_s[DRAWS];
     gsl_rng *random = random_of(5);
     for (uint32_t draw = 0; draw < DRAWS; draw++) {
-        uint64_t op_ns[LSPO_LANE_COUNT], last_ns = 0;
+        uint64_t op_ns[LSPO_DEVICE_LANES], last_ns = 0;
         lspo_trace_t *trace = NULL;
         lspo_noise_draw(&maker.plan, &machine, maker.work_ns, random, op_ns);
         cr_assert_eq(lspo_engine_play_ops(&maker.plan, &machine, op_ns, &trace), LSPO_OK);
@@ -310,14 +310,14 @@ Test(noise, lanes_keep_their_numbers_when_another_sigma_changes)
     plan_maker_t maker = plan_of_seconds();
     lspo_machine_t machine = maker_machine();
     machine.noise.cpu_sigma = 0.1;
-    uint64_t quiet_ns[LANE_OPS * LSPO_LANE_COUNT], loud_ns[LANE_OPS * LSPO_LANE_COUNT];
+    uint64_t quiet_ns[LANE_OPS * LSPO_DEVICE_LANES], loud_ns[LANE_OPS * LSPO_DEVICE_LANES];
     gsl_rng *random = random_of(6);
     lspo_noise_draw(&maker.plan, &machine, maker.work_ns, random, quiet_ns);
     gsl_rng_set(random, 6);
     machine.noise.gpu_sigma = 0.5;
     lspo_noise_draw(&maker.plan, &machine, maker.work_ns, random, loud_ns);
-    for (uint32_t i = 0; i < LANE_OPS * LSPO_LANE_COUNT; i++)
-        cr_assert_eq(quiet_ns[i] == loud_ns[i], i % LSPO_LANE_COUNT != LSPO_LANE_GPU, "op %u", i);
+    for (uint32_t i = 0; i < LANE_OPS * LSPO_DEVICE_LANES; i++)
+        cr_assert_eq(quiet_ns[i] == loud_ns[i], i % LSPO_DEVICE_LANES != LSPO_LANE_GPU, "op %u", i);
     gsl_rng_free(random);
     maker_release(&maker);
 }

@@ -72,7 +72,7 @@ Test(compare, hand_computed_shares)
         cr_expect_eq(comparison.rows[0].kind, LSPO_OP_D2H, "largest share first");
         const lspo_compare_row_t *d2h = row_of(&comparison, LSPO_OP_D2H, LSPO_STAGE_BLOCK);
         cr_expect_float_eq(d2h->share_of_error, 0.1, 1e-12);
-        cr_expect_eq(d2h->lane, LSPO_LANE_D2H);
+        cr_expect_eq(d2h->lane_kind, LSPO_LANE_D2H);
         const lspo_compare_row_t *fwd = row_of(&comparison, LSPO_OP_FWD, LSPO_STAGE_BLOCK);
         cr_expect_eq(fwd->op_count, 2u);
         cr_expect_float_eq(fwd->predicted_s, 20e-9, 1e-18);

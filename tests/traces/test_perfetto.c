@@ -108,7 +108,7 @@ Test(perfetto, a_plan_worked_out_by_hand)
     expect_slice(root, "FWD block 1", LSPO_LANE_GPU, 0.010, 0.010);
     expect_slice(root, "D2H embedding", LSPO_LANE_D2H, 0.010, 0.015);
     cr_expect_eq(number_of(json_object_get(find(root, "X", "D2H embedding", 0), "args"), "bytes"), 4096);
-    expect_slice(root, "iteration 0", LSPO_LANE_COUNT, 0, 0.020);
+    expect_slice(root, "iteration 0", LSPO_DEVICE_LANES, 0, 0.020);
 
     json_t *leaves = find(root, "s", "waits for", 0), *arrives = find(root, "f", "waits for", 0);
     cr_assert(leaves && arrives && !find(root, "s", "waits for", 1) && !find(root, "f", "waits for", 1));
@@ -145,7 +145,7 @@ Test(perfetto, an_imported_trace)
     cr_assert_eq(lspo_trace_set_meta(trace, "quoted", "a \"b\" \\ \x01"), LSPO_OK);
     json_t *root = exported(&(lspo_perfetto_process_t){trace, NULL}, 1);
     expect_slice(root, "FWD layer 1", LSPO_LANE_GPU, 0.010, 0.010);
-    expect_slice(root, "iteration 0", LSPO_LANE_COUNT, 0, 0.020);
+    expect_slice(root, "iteration 0", LSPO_DEVICE_LANES, 0, 0.020);
     cr_expect_not_null(find(root, "C", "d2h (GB/s)", 0));
     cr_expect_null(find(root, "s", "waits for", 0));
     cr_expect_null(find(root, "C", "GPU memory (bytes)", 0));

@@ -139,7 +139,7 @@ static lspo_status_t make_room(import_t *import)
 
 /* Building the trace */
 
-static lspo_status_t append_row(import_t *import, lspo_op_kind_t kind, lspo_lane_t lane, uint32_t micro, double ms)
+static lspo_status_t append_row(import_t *import, lspo_op_kind_t kind, lspo_lane_kind_t lane, uint32_t micro, double ms)
 {
     lspo_trace_t *trace = import->trace;
     uint64_t duration_ns = (uint64_t)llround(1e6 * ms);

@@ -20,7 +20,7 @@ typedef struct {
     lspo_import_work_t work;              /* items and launches owned */
     uint32_t launch_count, device_work_count, skipped_count;
     uint32_t other_device_count, outside_count, unlaunched_count, long_range_count;
-    uint32_t sizeless_count[LSPO_LANE_COUNT]; /* copies whose bytes nobody tells */
+    uint32_t sizeless_count[LSPO_DEVICE_LANES]; /* copies whose bytes nobody tells */
 } import_t;
 
 /* Profilers of whole microseconds round both ends of an event. */
@@ -289,17 +289,17 @@ static lspo_status_t fill_trace(import_t *import, lspo_trace_t *trace)
 /* A link's bytes are known when those of all its copies are. */
 static lspo_status_t describe_bytes(const import_t *import, lspo_trace_t *trace)
 {
-    static const lspo_lane_t links[] = {LSPO_LANE_D2H, LSPO_LANE_H2D};
+    static const lspo_lane_kind_t links[] = {LSPO_LANE_D2H, LSPO_LANE_H2D};
     lspo_status_t status = LSPO_OK;
     for (int i = 0; i < 2 && status == LSPO_OK; i++) {
         uint32_t count = import->sizeless_count[links[i]];
         if (count == 0)
             continue;
         char key[32];
-        snprintf(key, sizeof key, "%s-bytes", lspo_lane_name(links[i]));
+        snprintf(key, sizeof key, "%s-bytes", lspo_lane_kind_name(links[i]));
         lspo_warn(
             "%s: copies of %s whose bytes the profile does not tell, so that those of the link are not known: %" PRIu32,
-            import->path, lspo_lane_name(links[i]), count);
+            import->path, lspo_lane_kind_name(links[i]), count);
         status = lspo_trace_set_meta(trace, key, "unknown");
     }
     return status;

@@ -30,7 +30,14 @@ static made_plan_t *plan_begin(void)
     made->plan.deps = made->deps;
     made->plan.works = &made->work;
     made->plan.work_count = 1;
+    cr_assert_eq(lspo_lanes_create(&made->plan.lanes), LSPO_OK);
     return made;
+}
+
+static void plan_end(made_plan_t *made)
+{
+    lspo_lanes_release(&made->plan.lanes);
+    free(made);
 }
 
 static lspo_op_id_t add_op(made_plan_t *made, lspo_op_kind_t kind, uint32_t layer, uint32_t priority)
@@ -38,7 +45,7 @@ static lspo_op_id_t add_op(made_plan_t *made, lspo_op_kind_t kind, uint32_t laye
     lspo_plan_t *plan = &made->plan;
     cr_assert_lt(plan->op_count, (uint32_t)OPS_MAX);
     made->ops[plan->op_count] = (lspo_op_t){.kind = (uint8_t)kind,
-                                            .lane = (uint8_t)lspo_op_kind_lane(kind),
+                                            .lane = lspo_op_kind_lane(kind),
                                             .layer = (uint16_t)layer,
                                             .priority = priority,
                                             .dep_first = plan->dep_count};
@@ -56,9 +63,9 @@ static void wait_for(made_plan_t *made, lspo_op_id_t id)
 typedef struct {
     const lspo_plan_t *plan;
     uint32_t runs[OPS_MAX];
-    lspo_op_id_t order[LSPO_LANE_COUNT][OPS_MAX]; /* each lane writes its own row */
-    uint32_t order_count[LSPO_LANE_COUNT];
-    uint32_t entered[LSPO_LANE_COUNT];
+    lspo_op_id_t order[LSPO_DEVICE_LANES][OPS_MAX]; /* each lane writes its own row */
+    uint32_t order_count[LSPO_DEVICE_LANES];
+    uint32_t entered[LSPO_DEVICE_LANES];
     uint32_t cuts;
     lspo_op_id_t fails_at, stops_at;
     atomic_int stop;
@@ -85,9 +92,9 @@ static lspo_status_t record_op(void *context, const lspo_op_t *op)
     return id == record->fails_at ? LSPO_ERR_NUMERIC : LSPO_OK;
 }
 
-static void record_lane(void *context, lspo_lane_t lane)
+static void record_lane(void *context, const lspo_lane_t *lane)
 {
-    ((record_t *)context)->entered[lane]++;
+    ((record_t *)context)->entered[lane->kind]++;
 }
 
 static record_t *record_begin(const made_plan_t *made)
@@ -111,11 +118,11 @@ Test(executor, empty_plan_gives_empty_trace)
     lspo_trace_t *trace = NULL;
     cr_assert_eq(execute(made, record, &trace), LSPO_OK);
     cr_assert_eq(trace->row_count, 0u);
-    for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
-        cr_assert_eq(record->entered[lane], 1u);
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
+        cr_assert_eq(record->entered[lane], 0u, "a lane without ops has no thread");
     lspo_trace_destroy(trace);
     free(record);
-    free(made);
+    plan_end(made);
 }
 
 /* D2H ops 0, 1, 2 and then FWD 3, which waits for them.  The end of 3 makes UPD 4, 5 (priority 2) and 6 (priority 1)
@@ -144,7 +151,7 @@ Test(executor, serves_priority_then_readiness_then_id)
     cr_assert_eq(cpu[2], later);
     lspo_trace_destroy(trace);
     free(record);
-    free(made);
+    plan_end(made);
 }
 
 /* GPU: 0, until D2H 5 starts.  D2H: 1, then 2, then 5.  GPU ops 3 (waits for 2) and 4 (waits for 1) have equal priority;
@@ -183,7 +190,7 @@ Test(executor, first_ready_first_served_at_equal_priority, .timeout = 20)
     cr_assert_eq(gpu[2], 3u);
     lspo_trace_destroy(trace);
     free(record);
-    free(made);
+    plan_end(made);
 }
 
 /* Each of four ops on four lanes ends when all have started. */
@@ -208,7 +215,7 @@ Test(executor, lanes_overlap, .timeout = 20)
     lspo_trace_destroy(trace);
     pthread_barrier_destroy(&together);
     free(record);
-    free(made);
+    plan_end(made);
 }
 
 Test(executor, failing_op_stops_the_plan)
@@ -229,7 +236,7 @@ Test(executor, failing_op_stops_the_plan)
     for (uint32_t i = 0; i < 20; i++)
         cr_assert_eq(record->runs[i], i <= 7 ? 1u : 0u, "op %u ran %u times", i, record->runs[i]);
     free(record);
-    free(made);
+    plan_end(made);
 }
 
 Test(executor, stop_flag_ends_the_plan)
@@ -248,7 +255,7 @@ Test(executor, stop_flag_ends_the_plan)
     for (uint32_t i = 0; i < 20; i++)
         cr_assert_eq(record->runs[i], i <= 4 ? 1u : 0u);
     free(record);
-    free(made);
+    plan_end(made);
 }
 
 /* Not a plan that lspo_plan_check lets through: 0 waits for 1 and 1 for 0. */
@@ -284,7 +291,7 @@ Test(executor, a_plan_can_be_cut, .timeout = 20)
         cr_expect_eq(record->runs[i], i < 10 ? 1u : 0u);
     lspo_trace_destroy(trace);
     free(record);
-    free(made);
+    plan_end(made);
 }
 
 Test(executor, standstill_is_an_error_not_a_hang)
@@ -298,7 +305,7 @@ Test(executor, standstill_is_an_error_not_a_hang)
     lspo_trace_t *trace = NULL;
     cr_assert_eq(execute(made, record, &trace), LSPO_ERR_INTERNAL);
     free(record);
-    free(made);
+    plan_end(made);
 }
 
 static void make_random(made_plan_t *made, uint64_t seed)
@@ -333,7 +340,7 @@ Test(executor, random_plans_keep_the_invariants)
             cr_assert_eq(record->runs[i], 1u);
         lspo_trace_destroy(trace);
         free(record);
-        free(made);
+        plan_end(made);
     }
 }
 
@@ -343,7 +350,7 @@ Test(topology, lanes_are_on_cores_of_this_process)
     cr_assert_eq(lspo_topology_read(&topology), LSPO_OK);
     cr_assert_geq(topology.core_count, 1u);
     if (topology.core_count >= 2)
-        for (int lane = LSPO_LANE_D2H; lane < LSPO_LANE_COUNT; lane++)
+        for (int lane = LSPO_LANE_D2H; lane < LSPO_DEVICE_LANES; lane++)
             cr_assert_neq(topology.cpu[lane], topology.cpu[LSPO_LANE_GPU], "the GPU lane has its core for itself");
     cr_assert_not_null(strstr(topology.description, "gpu on cpu"));
 }
@@ -363,7 +370,7 @@ static void check_workers(const lspo_topology_t *topology)
     cr_assert_eq(topology->worker_cpu[0], topology->cpu[LSPO_LANE_CPU]);
     cr_assert(topology->usual_workers >= 1 && topology->usual_workers <= topology->worker_count);
     for (uint32_t i = 1; i < topology->worker_count; i++) {
-        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
             cr_assert_neq(topology->worker_cpu[i], topology->cpu[lane]);
         for (uint32_t j = 0; j < i; j++)
             cr_assert_neq(topology->worker_cpu[i], topology->worker_cpu[j]);
@@ -449,9 +456,9 @@ static lspo_status_t counted_op(void *context, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-static void counted_lane(void *context, lspo_lane_t lane)
+static void counted_lane(void *context, const lspo_lane_t *lane)
 {
-    lspo_counters_enter(((counted_t *)context)->counters, lane);
+    lspo_counters_enter(((counted_t *)context)->counters, (lspo_lane_kind_t)lane->kind);
 }
 
 Test(counters, cpu_time_goes_to_the_lane_that_spent_it)
@@ -472,5 +479,5 @@ Test(counters, cpu_time_goes_to_the_lane_that_spent_it)
     }
     lspo_trace_destroy(trace);
     lspo_counters_close(counted.counters);
-    free(made);
+    plan_end(made);
 }

@@ -50,7 +50,7 @@ struct device {
     const lspo_plan_t *plan;
     pthread_mutex_t lock;
     pthread_cond_t passed;
-    queue_t queues[LSPO_LANE_COUNT]; /* the CPU's: its records only */
+    queue_t queues[LSPO_DEVICE_LANES]; /* the CPU's: its records only */
     state_t state[MAKER_OPS_MAX];
     bool was_ready[MAKER_OPS_MAX]; /* for sure, when its lane was given the op before */
     bool was_held[MAKER_OPS_MAX];  /* for sure */
@@ -165,7 +165,7 @@ static uint32_t place_on_lane(const lspo_plan_t *plan, lspo_op_id_t id)
     return place;
 }
 
-static lspo_status_t begin(void *context, lspo_lane_t lane, uint32_t slot)
+static lspo_status_t begin(void *context, lspo_lane_kind_t lane, uint32_t slot)
 {
     device_t *device = context;
     queue_t *queue = &device->queues[lane];
@@ -238,7 +238,7 @@ static lspo_status_t run(void *context, const lspo_op_t *op)
     return status;
 }
 
-static lspo_status_t issued(void *context, lspo_lane_t lane, uint32_t slot)
+static lspo_status_t issued(void *context, lspo_lane_kind_t lane, uint32_t slot)
 {
     device_t *device = context;
     queue_t *queue = &device->queues[lane];
@@ -250,7 +250,7 @@ static lspo_status_t issued(void *context, lspo_lane_t lane, uint32_t slot)
     return status;
 }
 
-static lspo_status_t wait_for(void *context, lspo_lane_t lane, uint32_t slot, uint64_t *start_ns, uint64_t *end_ns)
+static lspo_status_t wait_for(void *context, lspo_lane_kind_t lane, uint32_t slot, uint64_t *start_ns, uint64_t *end_ns)
 {
     device_t *device = context;
     queue_t *queue = &device->queues[lane];
@@ -297,7 +297,7 @@ static device_t *device_open(const lspo_plan_t *plan, uint64_t seed, uint32_t pa
     device->fails_at = device->stops_at = LSPO_NO_OP;
     pthread_mutex_init(&device->lock, NULL);
     pthread_cond_init(&device->passed, NULL);
-    for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+    for (uint32_t lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
         queue_t *queue = &device->queues[lane];
         queue->device = device;
         queue->finished_last = LSPO_NO_OP;
@@ -313,10 +313,10 @@ static void device_close(device_t *device)
 {
     pthread_mutex_lock(&device->lock);
     device->closing = true;
-    for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    for (uint32_t lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         pthread_cond_signal(&device->queues[lane].filled);
     pthread_mutex_unlock(&device->lock);
-    for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+    for (uint32_t lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
         if (is_queue(lane))
             pthread_join(device->queues[lane].thread, NULL);
         pthread_cond_destroy(&device->queues[lane].filled);
@@ -348,7 +348,7 @@ static void execute_well(device_t *device)
     cr_assert_null(device->wrong, "%s", device->wrong);
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
         cr_assert_geq(device->state[id], FINISHED);
-    for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++) {
+    for (uint32_t lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
         cr_assert_eq(device->queues[lane].issued, 0u);
         cr_assert_eq(device->queues[lane].count, 0u);
     }
@@ -460,7 +460,7 @@ static void check_stopped(device_t *device, lspo_status_t expected)
     /* Where the mark behind an op cannot be set nothing can be waited for. */
     if (device->failure == FAIL_ISSUED)
         return;
-    for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++)
+    for (uint32_t lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         if (is_queue(lane))
             cr_assert_eq(device->queues[lane].issued, 0u, "ops are left in flight");
     for (lspo_op_id_t id = 0; device->failure != FAIL_NOTHING && id < plan->op_count; id++)
@@ -499,7 +499,7 @@ Test(executor_queues, a_stop_waits_for_what_is_issued)
         /* The last op of all is followed by none before which the flag is looked at. */
         cr_assert(status == LSPO_ERR_INTERRUPTED || (status == LSPO_OK && trace != NULL));
         cr_assert_null(device->wrong, "%s", device->wrong);
-        for (uint32_t lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        for (uint32_t lane = 0; lane < LSPO_DEVICE_LANES; lane++)
             if (is_queue(lane))
                 cr_assert_eq(device->queues[lane].issued, 0u);
         lspo_trace_destroy(trace);

@@ -7,7 +7,7 @@
 #include "real/execute/executor.h"
 #include "real/execute/room.h"
 
-static lspo_op_id_t add(plan_maker_t *maker, lspo_lane_t lane, uint64_t taken_bytes, uint64_t given_bytes)
+static lspo_op_id_t add(plan_maker_t *maker, lspo_lane_kind_t lane, uint64_t taken_bytes, uint64_t given_bytes)
 {
     lspo_op_id_t id = maker_op(maker, maker_kind(lane), 0, 0, 1);
     maker->plan.ops[id].gpu_alloc_bytes = taken_bytes;

@@ -104,7 +104,7 @@ Test(run, collects_samples_of_all_repeats)
 }
 
 /* Time that a lane works, an iteration. */
-static double lane_s(const lspo_trace_t *trace, lspo_lane_t lane, uint32_t iterations)
+static double lane_s(const lspo_trace_t *trace, lspo_lane_kind_t lane, uint32_t iterations)
 {
     uint64_t sum_ns = 0;
     for (uint32_t row = 0; row < trace->row_count; row++)

@@ -60,7 +60,7 @@ static void silence(void)
 
 typedef struct {
     lspo_op_kind_t kind;
-    lspo_lane_t lane;
+    lspo_lane_kind_t lane;
     uint32_t iteration, micro;
     uint64_t start_ns, end_ns, bytes;
 } expected_t;
@@ -74,8 +74,8 @@ static void expect_rows(const lspo_trace_t *trace, const expected_t *rows, uint3
                     row->micro == rows[i].micro && row->start_ns == rows[i].start_ns && row->end_ns == rows[i].end_ns &&
                     row->bytes == rows[i].bytes && row->op == i;
         cr_expect(same, "row %u: %s on %s, iteration %u, micro %u, %" PRIu64 " to %" PRIu64 " ns, %" PRIu64 " bytes", i,
-                  lspo_op_kind_name(row->kind), lspo_lane_name(row->lane), row->iteration, row->micro, row->start_ns,
-                  row->end_ns, row->bytes);
+                  lspo_op_kind_name(row->kind), lspo_lane_kind_name(row->lane), row->iteration, row->micro,
+                  row->start_ns, row->end_ns, row->bytes);
     }
 }
 
@@ -445,13 +445,13 @@ Test(import, merged_lanes_do_one_thing_at_a_time)
     for (int round = 0; round < 500; round++) {
         lspo_trace_t *trace = NULL;
         cr_assert_eq(lspo_trace_create(MERGED_ROWS, &trace), LSPO_OK);
-        static bool on[LSPO_LANE_COUNT][TICKS + LONGEST][3][2]; /* lane, instant, kind, iteration */
+        static bool on[LSPO_DEVICE_LANES][TICKS + LONGEST][3][2]; /* lane, instant, kind, iteration */
         memset(on, 0, sizeof on);
         uint64_t bytes = 0, bytes_after = 0;
         uint32_t rows = (uint32_t)(next_random(&state) % MERGED_ROWS);
         for (uint32_t i = 0; i < rows; i++) {
             lspo_trace_row_t row = {.kind = (uint8_t)(next_random(&state) % 3),
-                                    .lane = (uint8_t)(next_random(&state) % LSPO_LANE_COUNT),
+                                    .lane = (uint8_t)(next_random(&state) % LSPO_DEVICE_LANES),
                                     .iteration = (uint32_t)(next_random(&state) % 2),
                                     .start_ns = next_random(&state) % TICKS,
                                     .bytes = next_random(&state) % 100};
@@ -462,7 +462,7 @@ Test(import, merged_lanes_do_one_thing_at_a_time)
             trace->rows[trace->row_count++] = row;
         }
         lspo_import_merge_lanes(trace, 0);
-        static bool after[LSPO_LANE_COUNT][TICKS + LONGEST];
+        static bool after[LSPO_DEVICE_LANES][TICKS + LONGEST];
         memset(after, 0, sizeof after);
         for (uint32_t i = 0; i < trace->row_count; i++) {
             const lspo_trace_row_t *row = &trace->rows[i];
@@ -475,7 +475,7 @@ Test(import, merged_lanes_do_one_thing_at_a_time)
             }
         }
         cr_assert_eq(bytes_after, bytes);
-        for (int lane = 0; lane < LSPO_LANE_COUNT; lane++)
+        for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
             for (int at = 0; at < TICKS + LONGEST; at++) {
                 bool before = false;
                 for (int k = 0; k < 6; k++)
@@ -627,7 +627,7 @@ static void check_imported(lspo_trace_t *trace)
     cr_assert_eq(lspo_trace_write(trace, path_of("again")), LSPO_OK);
     cr_assert_eq(lspo_trace_read(path_of("again"), &again), LSPO_OK);
     cr_assert_eq(again->row_count, trace->row_count);
-    uint64_t busy_until_ns[LSPO_LANE_COUNT] = {0};
+    uint64_t busy_until_ns[LSPO_DEVICE_LANES] = {0};
     for (uint32_t i = 0; i < again->row_count; i++) {
         const lspo_trace_row_t *row = &again->rows[i];
         cr_assert_geq(row->start_ns, busy_until_ns[row->lane]);
