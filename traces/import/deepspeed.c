@@ -359,8 +359,11 @@ static lspo_status_t build_of_times(import_t *import)
     find_times(import, &times);
     lspo_status_t status = times.count > 0 ? append_times(import, &times) : nothing_found(import);
     if (status == LSPO_OK)
-        lspo_warn("%s: no parts of a step, only %s: what GPU, links and CPU did is not known", import->path,
-                  times.origin);
+        lspo_warn("%s: no parts of a step, only %s: what GPU, links and CPU did is not known%s", import->path,
+                  times.origin,
+                  import->log.saw_both_passes ? ".  It times forward and backward as one, forward-backward: Megatron's "
+                                                "--timing-log-level 2 times them apart"
+                                              : "");
     free(times.seconds);
     return status;
 }

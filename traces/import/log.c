@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/input_file.h"
+#include "traces/import/ranks.h"
 
 /* A log of this size has a line for every second of a quarter of a year. */
 static const uint64_t log_bytes_max = (uint64_t)1 << 30;
@@ -21,6 +22,7 @@ typedef struct {
     int decimals;      /* of the times so far                     */
     bool last_line;    /* nothing comes after it                  */
     bool source_known; /* log->source is the label, or that there is none */
+    lspo_rank_timers_t ranks;
 } reader_t;
 
 static lspo_status_t append(reader_t *reader, lspo_log_record_t record)
@@ -269,7 +271,8 @@ static bool begins_record(const char *line)
     for (size_t i = 0; i < FACT_COUNT; i++)
         if (strncmp(line, facts[i].mark, strlen(facts[i].mark)) == 0)
             return true;
-    return strncmp(line, timers_mark, sizeof timers_mark - 1) == 0 || strncmp(line, "rank=", 5) == 0;
+    return strncmp(line, timers_mark, sizeof timers_mark - 1) == 0 || strncmp(line, "rank=", 5) == 0 ||
+           lspo_rank_timers_is_line(line, true);
 }
 
 /* Length of a launcher's label at the beginning of `line`, without its colon: "worker-0: ", "0: ", "[rank0]:". */
@@ -316,9 +319,43 @@ static bool holds_facts(const char *line)
     return false;
 }
 
+static lspo_status_t end_ranks(reader_t *reader)
+{
+    lspo_log_record_t record = {.kind = LSPO_LOG_AVERAGE};
+    lspo_log_t *log = reader->log;
+    const bool was_open = reader->ranks.open, whole = lspo_rank_timers_end(&reader->ranks);
+    log->saw_both_passes |= was_open && reader->ranks.has_both;
+    if (was_open && reader->ranks.bad && log->bad_count++ == 0)
+        log->bad_line = reader->line - 1;
+    if (!whole)
+        return LSPO_OK;
+    memcpy(record.ms, reader->ranks.ms, sizeof record.ms);
+    return append(reader, record);
+}
+
+/* Whether a line belongs to a block of timers over all ranks, and take it. */
+static lspo_status_t take_ranks(reader_t *reader, const char *line, bool *taken_out)
+{
+    const size_t label = label_length(line);
+    const char *bare = line + label + (label > 0);
+    const bool open = reader->ranks.open, ours = lspo_rank_timers_is_line(bare, open);
+    const bool elsewhere = ours && !is_of_source(reader, line);
+    reader->log->other_source_count += elsewhere;
+    *taken_out = elsewhere || (open && lspo_rank_timers_take(&reader->ranks, bare));
+    if (*taken_out)
+        return LSPO_OK;
+    lspo_status_t status = end_ranks(reader);
+    *taken_out = lspo_rank_timers_begin(&reader->ranks, bare);
+    return status;
+}
+
 /* A progress bar may have left several records on one line. */
 static lspo_status_t take_line(reader_t *reader, char *line)
 {
+    bool taken = false;
+    lspo_status_t status = take_ranks(reader, line, &taken);
+    if (taken || status != LSPO_OK)
+        return status;
     char *at = strstr(line, timers_mark);
     note_facts(reader->log, line);
     if (!at && !holds_facts(line))
@@ -329,7 +366,6 @@ static lspo_status_t take_line(reader_t *reader, char *line)
     }
     if (!at)
         return is_of_other_rank(line, line + strlen(line)) ? LSPO_OK : take_facts(reader, line);
-    lspo_status_t status = LSPO_OK;
     while (at && status == LSPO_OK) {
         char *text = at + strlen(timers_mark), *next = strstr(text, timers_mark);
         bool other_rank = is_of_other_rank(line, at);
@@ -503,6 +539,8 @@ lspo_status_t lspo_log_read(const char *path, lspo_log_t *log_out)
         reader.last_line = *rest == '\0';
         status = take_pieces(&reader, line);
     }
+    if (status == LSPO_OK)
+        status = end_ranks(&reader);
     free(text);
     if (status != LSPO_OK) {
         lspo_log_release(&log);

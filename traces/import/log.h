@@ -3,6 +3,7 @@
  *     time (ms) | fwd_microstep: 54.76 | bwd_microstep: 122.95 | ... | step_microstep: 0.34      a micro-step
  *     time (ms) | fwd: 55.15 | bwd: 180.82 | ... | step: 183.61                                  a step, or several
  *     time (ms) | forward: 210.71 | backward: 3509.10 | optimizer: 38738.77 | ...                Megatron: averages
+ *     (min, max) time across ranks (ms): ...    a block of lines, see ranks.h                    Megatron: averages
  *     step=10, skipped=0, ...    steps: 10 loss: ...    global_step=10    iteration 10/ 500      the step's number
  *     iter time (s): 0.910       elapsed time per iteration (ms): 910.0                          the time of a step
  *     RunningAvgSamplesPerSec=6.30, CurrSamplesPerSec=6.31    samples/sec: 281.3                 throughput
@@ -53,6 +54,7 @@ typedef struct {
     uint32_t columns;       /* that it was pasted into; 0: none    */
     char source[64];        /* the label that counts               */
     char other_timers[160]; /* names of timers that are no phases  */
+    bool saw_both_passes;   /* a timer of forward and backward together */
     bool tail_cut;          /* its last line was cut within a time */
 } lspo_log_t;
 

@@ -288,6 +288,76 @@ Test(import_log, long_lines_of_one_length)
     expect_trace(trace, "Megatron", 6, (double[3]){43, 3.7232, 38.7388}, "");
 }
 
+/* Timers over all ranks, a line each; `form` of the block.  Steps of 300 ms: 80, 160 and 40 ms of the slowest rank. */
+static void print_ranks(int block, const char *label, int form)
+{
+    static const struct {
+        const char *name;
+        double ms;
+    } timers[] = {{"forward-backward", 245}, {"forward-compute", 80},      {"backward-compute", 160},
+                  {"batch-generator", 2},    {"optimizer-inner-step", 30}, {"optimizer", 40}};
+    static const char *const heads[] = {
+        "(min, max) time across ranks (ms):", "max time across ranks (ms):", "times across ranks (ms):"};
+    print("%s iteration %8d/ 500 | consumed samples: 10 | elapsed time per iteration (ms): 300.%d | lm loss: 1.0 |\n",
+          label, 10 * block, block);
+    print("%s[Rank 0] (after 10 iterations) memory (MB) | allocated: 1.0\n%s%s\n", label, label, heads[form]);
+    for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
+        const double ms = timers[i].ms + 0.01 * block;
+        if (form == 0)
+            print("%s    %s .....................: (%.2f, %.2f)\n", label, timers[i].name, 0.9 * ms, ms);
+        else if (form == 1)
+            print("%s    %s .....................: %.2f\n", label, timers[i].name, ms);
+        else
+            print("%s  %s:\n%s     rank  0: %.2f\n%s     rank  1: %.2f\n", label, timers[i].name, label, ms, label,
+                  0.9 * ms);
+    }
+}
+
+Test(import_log, timers_over_all_ranks)
+{
+    for (int form = 0; form < 3; form++) {
+        lspo_trace_t *trace = NULL;
+        for (int block = 1; block < 6; block++)
+            print_ranks(block, "", form);
+        cr_assert_eq(import_text(0, &trace), LSPO_OK, "form %d: %s", form, said());
+        expect_trace(trace, "ranks", 5, (double[3]){0.3, 0.24, 0.04}, "");
+        for (int block = 1; block < 6; block++) {
+            print_ranks(block, "[default7]:", form);
+            print("[default3]:    forward-compute .....: (10.00, 20.00)\n");
+        }
+        cr_assert_eq(import_text(0, &trace), LSPO_OK, "form %d: %s", form, said());
+        expect_trace(trace, "ranks with a label", 5, (double[3]){0.3, 0.24, 0.04},
+                     "lines of other sources than '[default7]', left out: 5");
+    }
+}
+
+/* Of a block that lacks a phase, or has a time that is none, the time of the step is what is left. */
+Test(import_log, timers_over_all_ranks_that_are_not_whole)
+{
+    static const struct {
+        const char *timers, *words;
+    } cases[] = {
+        {"    forward-backward ....: (240.00, 245.00)\n    optimizer ....: (40.00, 40.00)\n",
+         "--timing-log-level 2 times them apart"},
+        {"    forward-compute ....: (1.00, nan)\n    backward-compute ....: (1.00, 2.00)\n    optimizer ....: (1.00, "
+         "2.00)\n",
+         "negative, no numbers or too large, left out with their lines: 4"},
+        {"    forward-compute ....: (1.00, 2.00)\n    backward-compute ....: (1.00,\n    optimizer ....: (1.00, "
+         "2.00)\n",
+         "left out with their lines: 4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lspo_trace_t *trace = NULL;
+        for (int block = 1; block < 5; block++)
+            print(
+                " iteration %d/ 50 | elapsed time per iteration (ms): 300.0 |\n(min, max) time across ranks (ms):\n%s",
+                block, cases[i].timers);
+        cr_assert_eq(import_text(0, &trace), LSPO_OK, "case %zu: %s", i, said());
+        cr_expect_str_eq(lspo_trace_meta(trace, "parts"), "unknown");
+        expect_trace(trace, "not whole", 4, (double[3]){0.3, 0, 0}, cases[i].words);
+    }
+}
+
 /* A device's rate is no batch: per_device_train_batch_size is not the samples of a step. */
 Test(import_log, batch_of_a_step)
 {
