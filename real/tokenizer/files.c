@@ -6,10 +6,12 @@
 #include <stddef.h>
 #include <string.h>
 
-/* What a file says about its folder's tokenizer.  UNREADABLE: a whole vocabulary in a form that is not read. */
+/* What a file says about its folder's tokenizer.  UNREADABLE: a vocabulary, merges or code in a form that is not
+ * read. */
 typedef enum { NOTHING, COMPANION, SETTINGS, PAIR_VOCABULARY, PAIR_MERGES, UNREADABLE, WHOLE } role_t;
 
-/* Patterns of names, the first that matches counts. */
+/* Patterns of names; the first that matches counts.  Those of UNREADABLE are wide: a tokenizer that is taken for
+ * nothing would be replaced by bytes without a word. */
 static const struct {
     const char *pattern;
     role_t role;
@@ -20,31 +22,32 @@ static const struct {
     {"tokenizer_config.json", SETTINGS},
     {"special_tokens_map.json", SETTINGS},
     {"added_tokens.json", SETTINGS},
-    {"tokenizer.model*", UNREADABLE},
-    {"*.tiktoken", UNREADABLE},
-    {"*tekken*.json", UNREADABLE},
-    {"spiece.model", UNREADABLE},
-    {"sentencepiece*.model", UNREADABLE},
-    {"*.bpe.model", UNREADABLE},
-    {"spm*.model", UNREADABLE},
-    {"*.spm", UNREADABLE},
-    {"vocab.txt", UNREADABLE},
-    {"vocab*.bpe", UNREADABLE},
-    {"encoder.json", UNREADABLE},
-    {"bpe.codes", UNREADABLE},
-    {"dict.txt", UNREADABLE},
-    {"rwkv_vocab*.txt", UNREADABLE},
-    {"tokenization_*.py", UNREADABLE},
     {"generation_config.json", COMPANION},
     {"chat_template.jinja", COMPANION},
     {"chat_template.json", COMPANION},
     {"additional_chat_templates", COMPANION},
+    {"*.md", NOTHING},
+    {"*tokenizer*", UNREADABLE},
+    {"*tokenization*", UNREADABLE},
+    {"*tekken*", UNREADABLE},
+    {"*tiktoken*", UNREADABLE},
+    {"*sentencepiece*", UNREADABLE},
+    {"*.model", UNREADABLE},
+    {"*.model.v[0-9]*", UNREADABLE},
+    {"*.spm", UNREADABLE},
+    {"*.bpe", UNREADABLE},
+    {"*bpe.*", UNREADABLE},
+    {"*.codes", UNREADABLE},
+    {"*vocab*", UNREADABLE},
+    {"*merges*", UNREADABLE},
+    {"encoder.json", UNREADABLE},
+    {"dict*.txt", UNREADABLE},
 };
 
 static role_t role_of(const char *name)
 {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (fnmatch(names[i].pattern, name, 0) == 0)
+        if (fnmatch(names[i].pattern, name, names[i].role == UNREADABLE ? FNM_CASEFOLD : 0) == 0)
             return names[i].role;
     return NOTHING;
 }
@@ -89,7 +92,7 @@ lspo_status_t lspo_tokenizer_find(const char *folder, bool *found_out)
     if (*found_out)
         return LSPO_OK;
     if (*signs.name[UNREADABLE] != '\0')
-        return lspo_error(LSPO_ERR_INPUT, "%s/%s is a tokenizer that is not supported; %s", folder,
+        return lspo_error(LSPO_ERR_INPUT, "%s/%s looks like a tokenizer, of a kind that is not supported; %s", folder,
                           signs.name[UNREADABLE], remedy);
     if (vocabulary || merges)
         return lspo_error(LSPO_ERR_INPUT, "%s has %s but no %s; %s", folder, vocabulary ? "vocab.json" : "merges.txt",

@@ -2,7 +2,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/json_file.h"
 
 lspo_status_t lspo_tokenizer_refuse(const char *path, const char *format, ...)
 {
@@ -56,5 +60,23 @@ lspo_status_t lspo_json_each(void *context, const json_t *object, const char *me
         if (status == LSPO_OK)
             status = lspo_json_each(context, member, members, take);
     }
+    return status;
+}
+
+char *lspo_path_in(const char *folder, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+}
+
+lspo_status_t lspo_json_load_optional(const char *folder, const char *name, json_t **object_out)
+{
+    char *path = lspo_path_in(folder, name);
+    lspo_status_t status = LSPO_OK;
+    if (!path)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+    if (access(path, F_OK) == 0)
+        status = lspo_json_file_read(path, object_out);
+    free(path);
     return status;
 }

@@ -24,4 +24,9 @@ const char *lspo_json_text(const json_t *object, const char *key);
 lspo_status_t lspo_json_each(void *context, const json_t *object, const char *members,
                              lspo_status_t (*take)(void *context, const json_t *member));
 
+/* The path of a file in a folder, the caller's to free; NULL without memory. */
+char *lspo_path_in(const char *folder, const char *name);
+/* The object of an optional file of a folder; as it was when there is none. */
+lspo_status_t lspo_json_load_optional(const char *folder, const char *name, json_t **object_out);
+
 #endif

@@ -147,6 +147,21 @@ static lspo_status_t take_vocabulary(const loader_t *l, json_t *vocabulary, cons
     return status;
 }
 
+/* What is searched in the normalised text must be something, and something of its own: the library finds empty tokens
+ * everywhere, and one of two that are the same. */
+static lspo_status_t check_searched(const loader_t *l, const char *text, const lspo_buffer_t *searched, bool normalized)
+{
+    const lspo_tokenizer_t *t = l->t;
+    if (searched->bytes == 0)
+        return lspo_tokenizer_refuse(l->path, "added token '%s' is empty once it is normalised", text);
+    for (uint32_t i = 0; i < t->added_count && normalized; i++)
+        if (t->added[i].normalized && t->added[i].bytes == searched->bytes &&
+            memcmp(t->added[i].text, searched->text, searched->bytes) == 0)
+            return lspo_tokenizer_refuse(l->path, "added tokens '%s' and '%s' are the same once they are normalised",
+                                         t->tokens[t->added[i].id].text, text);
+    return LSPO_OK;
+}
+
 static lspo_status_t add_token(const loader_t *l, const char *text, uint32_t id, const json_t *flags)
 {
     lspo_tokenizer_t *t = l->t;
@@ -165,7 +180,9 @@ static lspo_status_t add_token(const loader_t *l, const char *text, uint32_t id,
     lspo_buffer_t searched = {0};
     lspo_status_t status = normalized ? lspo_normalizer_apply(t->normalizer, text, strlen(text), &searched)
                                       : lspo_buffer_append(&searched, text, strlen(text));
-    if (status != LSPO_OK || searched.bytes == 0) {
+    if (status == LSPO_OK)
+        status = check_searched(l, text, &searched, normalized);
+    if (status != LSPO_OK) {
         free(searched.text);
         return status;
     }

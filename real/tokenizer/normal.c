@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "real/tokenizer/byte_level.h"
+#include "real/tokenizer/json.h"
 #include "real/tokenizer/precompiled.h"
 #include "real/tokenizer/regex.h"
-#include "real/tokenizer/json.h"
 #include "real/tokenizer/unicode.h"
 
 enum { STEPS_MAX = 64 };
@@ -359,6 +359,79 @@ void lspo_normalizer_destroy(lspo_normalizer_t *normalizer)
 bool lspo_normalizer_is_empty(const lspo_normalizer_t *normalizer)
 {
     return normalizer->count == 0;
+}
+
+/* -- the front of a text -------------------------------------------------------------------------------------------- */
+
+static size_t count_characters(const char *text, size_t bytes)
+{
+    size_t count = 0;
+    uint32_t code;
+    for (size_t at = 0; at < bytes; count++)
+        at += lspo_utf8_next(text, bytes, at, &code);
+    return count;
+}
+
+/* A match at the front is replaced by fewer characters. */
+static lspo_status_t replace_takes_front(const step_t *step, const char *text, size_t bytes, bool *takes_out)
+{
+    size_t begin = 0, end = step->from_bytes;
+    lspo_status_t status = LSPO_OK;
+    if (step->apply == apply_regex)
+        status = lspo_regex_next(step->regex, text, lspo_utf8_valid_until(text, bytes, 0), 0, &begin, &end);
+    else
+        begin = bytes >= end && memcmp(text, step->from, end) == 0 ? 0 : bytes;
+    *takes_out = begin == 0 && end <= bytes && count_characters(text, end) > count_characters(step->to, step->to_bytes);
+    return status;
+}
+
+/* Nothing is left of the first character alone. */
+static lspo_status_t drop_takes_front(const step_t *step, const char *text, size_t bytes, bool *takes_out)
+{
+    uint32_t code;
+    lspo_buffer_t rest = {0};
+    lspo_status_t status = step->apply(step, text, lspo_utf8_next(text, bytes, 0, &code), &rest);
+    *takes_out = rest.bytes == 0;
+    free(rest.text);
+    return status;
+}
+
+/* Whether a step takes characters off the front of a text. */
+static lspo_status_t takes_front(const step_t *step, const char *text, size_t bytes, bool *takes_out)
+{
+    uint32_t code = 0;
+    *takes_out = false;
+    if (bytes == 0)
+        return LSPO_OK;
+    if (step->apply == apply_strip) {
+        lspo_utf8_next(text, bytes, 0, &code);
+        *takes_out = step->left && lspo_unicode_is_space(code);
+        return LSPO_OK;
+    }
+    if (step->apply == apply_replace || step->apply == apply_regex)
+        return replace_takes_front(step, text, bytes, takes_out);
+    const bool drops = step->apply == apply_accents || step->apply == apply_nmt || step->apply == apply_bert;
+    return drops ? drop_takes_front(step, text, bytes, takes_out) : LSPO_OK;
+}
+
+lspo_status_t lspo_normalizer_takes_front(const lspo_normalizer_t *normalizer, const char *text, size_t bytes,
+                                          bool *takes_out)
+{
+    lspo_buffer_t now = {0}, next = {0};
+    bool takes = false;
+    lspo_status_t status = lspo_buffer_append(&now, text, bytes);
+    for (size_t i = 0; i < normalizer->count && status == LSPO_OK && !takes; i++) {
+        status = takes_front(&normalizer->steps[i], now.text, now.bytes, &takes);
+        if (status == LSPO_OK)
+            status = lspo_buffer_append(&next, "", 0);
+        if (status == LSPO_OK && !takes)
+            status = normalizer->steps[i].apply(&normalizer->steps[i], now.text, now.bytes, &next);
+        take(&now, &next);
+    }
+    free(now.text);
+    free(next.text);
+    *takes_out = takes;
+    return status;
 }
 
 lspo_status_t lspo_normalizer_apply(const lspo_normalizer_t *normalizer, const char *text, size_t bytes,

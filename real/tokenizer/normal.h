@@ -18,6 +18,9 @@ void lspo_normalizer_destroy(lspo_normalizer_t *normalizer);
 
 /* Whether it leaves every text as it is. */
 bool lspo_normalizer_is_empty(const lspo_normalizer_t *normalizer);
+/* Whether characters are taken off the front of `text`: what is left then does not begin what the user gave. */
+lspo_status_t lspo_normalizer_takes_front(const lspo_normalizer_t *normalizer, const char *text, size_t bytes,
+                                          bool *takes_out);
 /* Append `text` as it becomes. */
 lspo_status_t lspo_normalizer_apply(const lspo_normalizer_t *normalizer, const char *text, size_t bytes,
                                     lspo_buffer_t *out);

@@ -5,15 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/input_file.h"
 #include "base/json_file.h"
 #include "real/tokenizer/files.h"
 #include "real/tokenizer/json.h"
+#include "real/tokenizer/roles.h"
 #include "real/tokenizer/state.h"
+#include "real/tokenizer/two_files.h"
 
 /* 256 bytes and some ids that are none, as models of bytes have them. */
 enum { BYTES_VOCABULARY_MAX = 384 };
-enum { MERGES_BYTES_MAX = 1 << 28 };
 
 /* What is being read, for messages. */
 typedef struct {
@@ -131,7 +131,8 @@ static void find_roles(lspo_tokenizer_t *t, const json_t *config)
     static const char *const begins[] = {"<s>", "<|begin_of_text|>", "<bos>", NULL};
     static const char *const ends[] = {"<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", NULL};
     static const char *const pads[] = {"<pad>", "[PAD]", NULL};
-    t->begin = find_role(t, config, "bos_token", begins);
+    const bool has_none = json_is_null(json_object_get(config, "bos_token"));
+    t->begin = has_none ? LSPO_TOKEN_NONE : find_role(t, config, "bos_token", begins);
     t->end = find_role(t, config, "eos_token", ends);
     t->pad = find_role(t, config, "pad_token", pads);
 }
@@ -147,21 +148,24 @@ static bool begins_by_class(const json_t *config)
     return found;
 }
 
-/* add_bos_token and add_eos_token in tokenizer_config.json have the last word over the post-processor. */
+/* add_bos_token and add_eos_token in tokenizer_config.json have the last word over the post-processor, but for a role
+ * that is said to be null: it has no token to add. */
 static lspo_status_t take_template_flags(const loader_t *l, const json_t *config)
 {
     const struct {
-        const char *key;
+        const char *key, *role;
         uint32_t id, *count, *ids;
         bool otherwise;
-    } sides[] = {{"add_bos_token", l->t->begin, &l->t->before_count, l->t->before,
+    } sides[] = {{"add_bos_token", "bos_token", l->t->begin, &l->t->before_count, l->t->before,
                   !l->has_post_processor && begins_by_class(config)},
-                 {"add_eos_token", l->t->end, &l->t->after_count, l->t->after, false}};
+                 {"add_eos_token", "eos_token", l->t->end, &l->t->after_count, l->t->after, false}};
     for (size_t i = 0; i < 2; i++) {
         const json_t *value = json_object_get(config, sides[i].key);
         if (!json_is_boolean(value) && !sides[i].otherwise)
             continue;
         const bool adds = lspo_json_flag(config, sides[i].key, sides[i].otherwise);
+        if (adds && json_is_null(json_object_get(config, sides[i].role)))
+            continue;
         if (adds && sides[i].id == LSPO_TOKEN_NONE)
             return lspo_tokenizer_refuse(l->path, "%s is true in tokenizer_config.json, but no such token is named",
                                          sides[i].key);
@@ -177,21 +181,29 @@ static lspo_status_t take_template_flags(const loader_t *l, const json_t *config
 
 /* -- files --------------------------------------------------------------------------------------------------------- */
 
-static char *join(const char *folder, const char *name)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
-}
-
 static bool has_file(const char *folder, const char *name)
 {
-    char *path = join(folder, name);
+    char *path = lspo_path_in(folder, name);
     bool found = path && access(path, R_OK) == 0;
     free(path);
     return found;
 }
 
-static lspo_status_t take_tokenizer_json(loader_t *l, const json_t *object)
+/* Those of the file, and those that only the config names. */
+static lspo_status_t load_tokens(loader_t *l, const json_t *object, const json_t *config)
+{
+    const json_t *model = json_object_get(object, "model"), *listed = json_object_get(object, "added_tokens");
+    json_t *added = json_is_array(listed) ? json_copy((json_t *)listed) : json_array();
+    if (!added)
+        return lspo_tokenizer_no_memory(l->path);
+    lspo_status_t status = lspo_roles_add(l->path, json_object_get(model, "vocab"), config, added);
+    if (status == LSPO_OK)
+        status = lspo_tokenizer_load_vocabulary(l->t, l->path, model, added);
+    json_decref(added);
+    return status;
+}
+
+static lspo_status_t take_tokenizer_json(loader_t *l, const json_t *object, const json_t *config)
 {
     lspo_tokenizer_t *t = l->t;
     const json_t *model = json_object_get(object, "model"), *decoder = json_object_get(object, "decoder");
@@ -199,7 +211,7 @@ static lspo_status_t take_tokenizer_json(loader_t *l, const json_t *object)
     if (status == LSPO_OK)
         status = lspo_splitter_create(l->path, json_object_get(object, "pre_tokenizer"), &t->splitter);
     if (status == LSPO_OK)
-        status = lspo_tokenizer_load_vocabulary(t, l->path, model, json_object_get(object, "added_tokens"));
+        status = load_tokens(l, object, config);
     if (status == LSPO_OK)
         status = lspo_tokenizer_load_model(t, l->path, model);
     if (status == LSPO_OK)
@@ -213,178 +225,56 @@ static lspo_status_t take_tokenizer_json(loader_t *l, const json_t *object)
     return lspo_json_each(l, decoder, "decoders", take_decoder);
 }
 
-static lspo_status_t load_tokenizer_json(loader_t *l)
+static lspo_status_t load_tokenizer_json(loader_t *l, const json_t *config)
 {
     json_t *object = NULL;
     lspo_status_t status = lspo_json_file_read(l->path, &object);
     l->has_post_processor = json_is_object(json_object_get(object, "post_processor"));
     if (status == LSPO_OK)
-        status = take_tokenizer_json(l, object);
+        status = take_tokenizer_json(l, object, config);
     json_decref(object);
-    return status;
-}
-
-/* An optional file; NULL when it is not there. */
-static lspo_status_t load_optional(const char *folder, const char *name, json_t **object_out)
-{
-    char *path = join(folder, name);
-    lspo_status_t status = LSPO_OK;
-    if (!path)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
-    if (access(path, F_OK) == 0)
-        status = lspo_json_file_read(path, object_out);
-    free(path);
     return status;
 }
 
 /* -- GPT-2's and RoBERTa's two files, as the tokenizer.json that they are short for -------------------------------- */
 
-static int add_token(json_t *added, const char *text, json_int_t id, const json_t *flags)
+static lspo_status_t load_two_files(loader_t *l, const char *folder, json_t *config)
 {
-    size_t index;
-    json_t *other;
-    json_array_foreach(added, index, other)
-    {
-        if (json_integer_value(json_object_get(other, "id")) == id)
-            return 0;
-    }
-    json_t *token = json_pack("{s:s, s:I, s:b, s:b, s:b}", "content", text, "id", id, "special", 1, "normalized", 0,
-                              "lstrip", strcmp(text, "<mask>") == 0);
-    if (token && flags)
-        json_object_update(token, (json_t *)flags);
-    return json_array_append_new(added, token);
-}
-
-/* What tokenizer_config.json lists with flags, then added_tokens.json, then the tokens that both families have. */
-static json_t *make_added(const json_t *vocabulary, const json_t *more, const json_t *config)
-{
-    static const char *const usual[] = {"<|endoftext|>", "<s>", "<pad>", "</s>", "<unk>", "<mask>"};
-    json_t *added = json_array(), *listed = json_object_get(config, "added_tokens_decoder"), *value;
-    const char *key;
-    int failed = added == NULL;
-    json_object_foreach(listed, key, value)
-    {
-        const char *text = lspo_json_text(value, "content");
-        if (text && !failed)
-            failed = add_token(added, text, atoll(key), value);
-    }
-    json_object_foreach((json_t *)more, key, value)
-    {
-        if (json_is_integer(value) && !failed)
-            failed = add_token(added, key, json_integer_value(value), NULL);
-    }
-    for (size_t i = 0; i < sizeof usual / sizeof usual[0] && !failed; i++) {
-        const json_t *id = json_object_get(vocabulary, usual[i]);
-        if (json_is_integer(id))
-            failed = add_token(added, usual[i], json_integer_value(id), NULL);
-    }
-    if (!failed)
-        return added;
-    json_decref(added);
-    return NULL;
-}
-
-/* RoBERTa's has a mask, and puts texts between <s> and </s>. */
-static json_t *make_post_processor(const json_t *vocabulary)
-{
-    json_t *begin = json_object_get(vocabulary, "<s>"), *end = json_object_get(vocabulary, "</s>");
-    if (!json_object_get(vocabulary, "<mask>") || !begin || !end)
-        return json_null();
-    return json_pack("{s:s, s:[s, O], s:[s, O]}", "type", "RobertaProcessing", "cls", "<s>", begin, "sep", "</s>", end);
-}
-
-/* A pair a line in order of rank; a first line "#version: ..." is none. */
-static lspo_status_t read_merges(const char *path, json_t *merges)
-{
-    lspo_input_t *input = NULL;
-    char *line = NULL;
-    size_t bytes = 0;
-    lspo_status_t status = lspo_input_open(path, MERGES_BYTES_MAX, &input);
-    while (status == LSPO_OK && (status = lspo_input_line(input, &line, &bytes)) == LSPO_OK && line) {
-        if (bytes == 0 || strncmp(line, "#version", 8) == 0)
-            continue;
-        json_t *merge = strlen(line) == bytes ? json_stringn(line, bytes) : NULL;
-        if (!merge)
-            status =
-                lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": no text in UTF-8", path, lspo_input_line_number(input));
-        else if (json_array_append_new(merges, merge) != 0)
-            status = lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
-    }
-    lspo_input_close(input);
-    return status;
-}
-
-/* Of classes with these two files only GPT-2's and its heirs cut words as it does. */
-static lspo_status_t check_class(const loader_t *l, const json_t *config)
-{
-    static const char *const classes[] = {"GPT2Tokenizer", "RobertaTokenizer", "BartTokenizer", "LongformerTokenizer"};
-    const char *name = lspo_json_text(config, "tokenizer_class");
-    for (size_t i = 0; name && i < sizeof classes / sizeof classes[0]; i++)
-        if (strncmp(name, classes[i], strlen(classes[i])) == 0)
-            return LSPO_OK;
-    return name
-               ? lspo_tokenizer_refuse(
-                     l->path,
-                     "vocab.json and merges.txt are read as GPT-2's, not as a %s: convert them to tokenizer.json", name)
-               : LSPO_OK;
-}
-
-static lspo_status_t load_two_files(loader_t *l, const char *folder, const json_t *config)
-{
-    json_t *vocabulary = NULL, *more = NULL, *merges = json_array(), *object = NULL;
-    char *vocabulary_path = join(folder, "vocab.json"), *merges_path = join(folder, "merges.txt");
-    lspo_status_t status = vocabulary_path && merges_path && merges ? LSPO_OK : lspo_tokenizer_no_memory(l->path);
+    json_t *object = NULL;
+    lspo_status_t status = lspo_two_files_read(folder, config, &object);
     if (status == LSPO_OK)
-        status = check_class(l, config);
-    if (status == LSPO_OK)
-        status = lspo_json_file_read(vocabulary_path, &vocabulary);
-    if (status == LSPO_OK)
-        status = read_merges(merges_path, merges);
-    if (status == LSPO_OK)
-        status = load_optional(folder, "added_tokens.json", &more);
-    if (status == LSPO_OK) {
-        json_t *added = make_added(vocabulary, more, config), *post = make_post_processor(vocabulary);
-        object = json_pack("{s:{s:s, s:O, s:O}, s:o, s:o, s:{s:s, s:b}, s:{s:s}}", "model", "type", "BPE", "vocab",
-                           vocabulary, "merges", merges, "added_tokens", added, "post_processor", post, "pre_tokenizer",
-                           "type", "ByteLevel", "add_prefix_space",
-                           (int)lspo_json_flag(config, "add_prefix_space", false), "decoder", "type", "ByteLevel");
-        status = object ? take_tokenizer_json(l, object) : lspo_tokenizer_no_memory(l->path);
-    }
+        status = take_tokenizer_json(l, object, config);
     json_decref(object);
-    json_decref(more);
-    json_decref(vocabulary);
-    json_decref(merges);
-    free(merges_path);
-    free(vocabulary_path);
     return status;
 }
 
-/* tokenizer_config.json, and what older folders say in special_tokens_map.json alone: bos_token, eos_token,
- * pad_token. */
+/* tokenizer_config.json, and special_tokens_map.json, which in older folders has the last word on roles; where the
+ * former lists added_tokens_decoder, the latter does not count. */
 static lspo_status_t load_config(const char *folder, json_t **config_out)
 {
     json_t *map = NULL;
-    lspo_status_t status = load_optional(folder, "tokenizer_config.json", config_out);
+    lspo_status_t status = lspo_json_load_optional(folder, "tokenizer_config.json", config_out);
     if (status == LSPO_OK)
-        status = load_optional(folder, "special_tokens_map.json", &map);
-    if (map && !*config_out)
-        *config_out = json_incref(map);
-    else if (map && json_object_update_missing(*config_out, map) != 0)
+        status = lspo_json_load_optional(folder, "special_tokens_map.json", &map);
+    if (status == LSPO_OK && !*config_out)
+        *config_out = json_object();
+    const bool counts = map && !json_object_get(*config_out, "added_tokens_decoder");
+    if (status == LSPO_OK && (!*config_out || (counts && json_object_update(*config_out, map) != 0)))
         status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the tokenizer of %s", folder);
     json_decref(map);
     return status;
 }
 
-static lspo_status_t load(lspo_tokenizer_t *t, const char *folder, const json_t *config)
+static lspo_status_t load(lspo_tokenizer_t *t, const char *folder, json_t *config)
 {
     loader_t l = {.t = t, .path = folder};
     lspo_status_t status = LSPO_OK;
-    char *path = join(folder, "tokenizer.json");
+    char *path = lspo_path_in(folder, "tokenizer.json");
     if (!path)
         return lspo_tokenizer_no_memory(l.path);
     if (has_file(folder, "tokenizer.json")) {
         l.path = path;
-        status = load_tokenizer_json(&l);
+        status = load_tokenizer_json(&l, config);
     } else {
         status = load_two_files(&l, folder, config);
     }
@@ -421,6 +311,21 @@ lspo_status_t lspo_tokenizer_open(const char *folder, lspo_tokenizer_t **tokeniz
     return LSPO_OK;
 }
 
+/* A model whose config.json names a tokenizer has one, be it that of bytes and three more. */
+static lspo_status_t refuse_named_class(const char *folder)
+{
+    json_t *model = NULL;
+    lspo_status_t status = lspo_json_load_optional(folder, "config.json", &model);
+    const char *class = lspo_json_text(model, "tokenizer_class");
+    if (status == LSPO_OK && class)
+        status = lspo_error(LSPO_ERR_INPUT,
+                            "%s/config.json names a tokenizer, %s, which is not in the folder: put its tokenizer.json "
+                            "beside config.json",
+                            folder, class);
+    json_decref(model);
+    return status;
+}
+
 lspo_status_t lspo_tokenizer_open_model(const char *folder, uint32_t vocabulary, lspo_tokenizer_t **tokenizer_out)
 {
     bool found = false;
@@ -429,6 +334,9 @@ lspo_status_t lspo_tokenizer_open_model(const char *folder, uint32_t vocabulary,
         return status;
     if (found)
         return lspo_tokenizer_open(folder, tokenizer_out);
+    status = refuse_named_class(folder);
+    if (status != LSPO_OK)
+        return status;
     if (vocabulary > BYTES_VOCABULARY_MAX)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s has no tokenizer, and its vocabulary of %" PRIu32

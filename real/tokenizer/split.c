@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "real/tokenizer/byte_level.h"
-#include "real/tokenizer/regex.h"
 #include "real/tokenizer/json.h"
+#include "real/tokenizer/regex.h"
 #include "real/tokenizer/unicode.h"
 
 enum { STEPS_MAX = 32 };
@@ -453,4 +453,12 @@ bool lspo_splitter_is_metaspace(const lspo_splitter_t *splitter, bool *prepends_
             return true;
         }
     return false;
+}
+
+bool lspo_splitter_asks_for_first(const lspo_splitter_t *splitter)
+{
+    bool asks = false;
+    for (size_t i = 0; i < splitter->count; i++)
+        asks |= splitter->steps[i].change == METASPACE && splitter->steps[i].prepend == FIRST;
+    return asks;
 }

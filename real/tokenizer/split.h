@@ -25,6 +25,9 @@ void lspo_splitter_destroy(lspo_splitter_t *splitter);
 bool lspo_splitter_is_byte_level(const lspo_splitter_t *splitter);
 bool lspo_splitter_is_metaspace(const lspo_splitter_t *splitter, bool *prepends_out);
 
+/* Whether it makes a difference that a word begins what the user gave. */
+bool lspo_splitter_asks_for_first(const lspo_splitter_t *splitter);
+
 /* Calls `take` for each word of `text`, in order; with `first` it is the beginning of what the user gave.  In little
  * memory, however long the text. */
 lspo_status_t lspo_splitter_apply(lspo_splitter_t *splitter, const char *text, size_t bytes, bool first,

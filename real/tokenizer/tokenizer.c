@@ -135,9 +135,12 @@ static lspo_status_t encode_between(lspo_tokenizer_t *t, const char *text, size_
     if (lspo_normalizer_is_empty(t->normalizer))
         return encode_segments(t, text, bytes, true, first, out);
     lspo_buffer_t normal = {0};
+    bool takes_front = false;
     lspo_status_t status = lspo_normalizer_apply(t->normalizer, text, bytes, &normal);
+    if (status == LSPO_OK && first && lspo_splitter_asks_for_first(t->splitter))
+        status = lspo_normalizer_takes_front(t->normalizer, text, bytes, &takes_front);
     if (status == LSPO_OK)
-        status = encode_segments(t, normal.text, normal.bytes, true, first, out);
+        status = encode_segments(t, normal.text, normal.bytes, true, first && !takes_front, out);
     free(normal.text);
     return status;
 }
@@ -181,17 +184,17 @@ static lspo_status_t encode_segments(lspo_tokenizer_t *t, const char *text, size
             at++;
             continue;
         }
-        const size_t begin = added->strip_left && at > done ? blanks_begin(text, done, at) : at,
-                     end = at + added->bytes;
+        const size_t end = at + added->bytes, stop = added->strip_right ? blanks_after(text, bytes, end) : end;
+        const size_t begin = !added->strip_left ? at : at > done ? blanks_begin(text, done, at) : done;
         const bool stands = !added->single_word || stands_alone(text, bytes, at, end);
         at = end; /* the library looks for the next token behind this one, taken or not */
         if (!stands)
             continue;
         if (begin > done)
             status = encode_between(t, text + done, begin - done, normalized, first && done == 0, out);
-        if (status == LSPO_OK)
+        if (status == LSPO_OK && begin < stop) /* nothing is left of one in blanks that the one before took */
             status = lspo_ids_append(out, &added->id, 1);
-        done = added->strip_right ? blanks_after(text, bytes, end) : end;
+        done = stop; /* as in the library, even where the one before took more blanks */
     }
     if (status == LSPO_OK && done < bytes)
         status = encode_between(t, text + done, bytes - done, normalized, first && done == 0, out);

@@ -12,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernels/random.h"
 #include "base/input_file.h"
-#include "real/tokenizer/regex.h"
+#include "kernels/random.h"
 #include "real/tokenizer/files.h"
+#include "real/tokenizer/regex.h"
 #include "real/tokenizer/split.h"
 #include "tests/own_folder.h"
 
@@ -646,11 +646,16 @@ Test(tokenizer, folders_without_one_are_refused)
 /* Names of tokenizers that are not read: each alone is refused by name; with tokenizer.json beside it it is not. */
 Test(tokenizer, what_cannot_be_read_is_not_taken_for_bytes)
 {
-    static const char *const names[] = {"tokenizer.model",  "tokenizer.model.v3",      "vocab.json",
-                                        "merges.txt",       "qwen.tiktoken",           "tekken.json",
-                                        "spiece.model",     "sentencepiece.bpe.model", "vocab.txt",
-                                        "encoder.json",     "tokenizer_config.json",   "special_tokens_map.json",
-                                        "added_tokens.json"};
+    static const char *const names[] = {
+        "tokenizer.model", "tokenizer.model.v3", "vocab.json", "merges.txt", "qwen.tiktoken", "tekken.json",
+        "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "encoder.json", "tokenizer_config.json",
+        "special_tokens_map.json", "added_tokens.json",
+        /* what else lies in folders of Hugging Face's hub */
+        "tiktoken.model", "ice_text.model", "cl100k_base.tiktoken", "model.v11-tekken.json", "source.spm", "target.spm",
+        "spm.model", "spm_char.model", "sentencepiece.model", "bpe.codes", "dict.txt", "dict.en.txt", "vocab.bpe",
+        "vocab-src.json", "target_vocab.json", "entity_vocab.json", "emoji_vocab.txt", "bpe.model", "m.bpe",
+        "src.vocab", "rwkv_vocab_v20230424.txt", "tokenization_qwen.py", "tokenizer.py", "prophetnet.tokenizer",
+        "Tokenizer.json", "tokenizer.bin", "TOKENIZER.MODEL", "mistral.model.v7", "my-merges.txt"};
     lspo_tokenizer_t *t = NULL;
     cr_assert_eq(lspo_tokenizer_open_model(folder, 256, &t), LSPO_OK);
     cr_assert_null(t);
@@ -670,6 +675,21 @@ Test(tokenizer, what_cannot_be_read_is_not_taken_for_bytes)
         snprintf(path, sizeof path, "%s/tokenizer.json", folder);
         cr_assert_eq(unlink(path), 0);
     }
+    /* A folder that holds one; what else lies beside weights is none. */
+    static const char *const others[] = {"README.md", "tokenizer_notes.md", "config.json", "model.safetensors",
+                                         "LICENSE"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        write_text(others[i], "{}", 2);
+    cr_assert_eq(lspo_tokenizer_open_model(folder, 256, &t), LSPO_OK);
+    cr_assert_null(t);
+    write_string("config.json", "{\"tokenizer_class\":\"ByT5Tokenizer\"}");
+    cr_assert_eq(lspo_tokenizer_open_model(folder, 256, &t), LSPO_ERR_INPUT);
+    write_string("config.json", "{}");
+    char path[256];
+    snprintf(path, sizeof path, "%s/tokenizer", folder);
+    cr_assert_eq(mkdir(path, 0700), 0);
+    cr_assert_eq(lspo_tokenizer_open_model(folder, 256, &t), LSPO_ERR_INPUT);
+    cr_assert_eq(rmdir(path), 0);
 }
 
 static void expect_begin_and_end(const char *config, const char *rest, uint32_t begin, uint32_t end)
@@ -697,10 +717,17 @@ Test(tokenizer, older_folders_name_roles_in_special_tokens_map)
     cr_assert_eq(lspo_tokenizer_end(t), 4u);
     cr_assert_eq(lspo_tokenizer_pad(t), 2u);
     lspo_tokenizer_close(t);
-    write_string("tokenizer_config.json", "{\"eos_token\":\"bc\"}");
+    /* As in transformers: the map has the last word, but where the config lists the added tokens, too. */
+    write_string("tokenizer_config.json", "{\"eos_token\":\"bc\",\"pad_token\":\"b\"}");
+    cr_assert_eq(open_json("{" SMALL_MODEL "}", &t), LSPO_OK);
+    cr_assert_eq(lspo_tokenizer_end(t), 4u);
+    cr_assert_eq(lspo_tokenizer_pad(t), 2u);
+    lspo_tokenizer_close(t);
+    write_string("tokenizer_config.json",
+                 "{\"eos_token\":\"bc\",\"pad_token\":\"b\",\"added_tokens_decoder\":{\"4\":{\"content\":\"ab\"}}}");
     cr_assert_eq(open_json("{" SMALL_MODEL "}", &t), LSPO_OK);
     cr_assert_eq(lspo_tokenizer_end(t), 3u);
-    cr_assert_eq(lspo_tokenizer_pad(t), 2u);
+    cr_assert_eq(lspo_tokenizer_pad(t), 1u);
     lspo_tokenizer_close(t);
 }
 
@@ -757,4 +784,146 @@ Test(tokenizer, two_files_are_short_for_tokenizer_json)
     t = NULL;
     write_string("tokenizer_config.json", "{\"tokenizer_class\":\"CLIPTokenizer\"}");
     cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_ERR_INPUT);
+}
+
+/* What two files give, with these beside them: ids of the text; begin, which is LSPO_TOKEN_NONE for none. */
+static void expect_two_files(const char *model, const char *config, const char *map, const uint32_t *ids, size_t count,
+                             uint32_t begin)
+{
+    static const char text[] = "<s>ab</s><|endoftext|>";
+    lspo_tokenizer_t *t = NULL;
+    write_string("config.json", model);
+    write_string("tokenizer_config.json", config);
+    write_string("special_tokens_map.json", map);
+    cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_OK, "%s %s %s", model, config, map);
+    expect_ids(t, text, strlen(text), true, ids, count);
+    cr_expect_eq(lspo_tokenizer_begin(t), begin, "%s %s %s: %u", model, config, map, lspo_tokenizer_begin(t));
+    lspo_tokenizer_close(t);
+}
+
+#define IDS(...) (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)
+
+/* Expected are the ids of transformers 5.24: special is what the kind of tokenizer or the config says, not what looks
+ * so.  The vocabulary lacks "|" and "o", which byte-level BPE without an unknown token drops. */
+Test(tokenizer, in_two_files_special_is_what_is_said_to_be)
+{
+    static const char none[] = "{}", gpt2[] = "{\"model_type\":\"gpt2\"}", roberta[] = "{\"model_type\":\"roberta\"}";
+    write_string("vocab.json",
+                 "{\"<\":0,\"s\":1,\">\":2,\"/\":3,\"a\":4,\"b\":5,\"ab\":6,\"<s>\":7,\"</s>\":8,\"<mask>\":9}");
+    write_string("merges.txt", "#version: 0.2\na b\n");
+    /* GPT-2's: <s> is text, and the end token is new: 10. */
+    expect_two_files(gpt2, none, none, IDS(0, 1, 2, 6, 0, 3, 1, 2, 10), LSPO_TOKEN_NONE);
+    expect_two_files(gpt2, "{\"bos_token\":\"<s>\"}", none, IDS(7, 6, 0, 3, 1, 2, 10), LSPO_TOKEN_NONE);
+    expect_two_files(gpt2, "{\"bos_token\":\"<s>\",\"add_bos_token\":true}", none, IDS(7, 7, 6, 0, 3, 1, 2, 10), 7);
+    expect_two_files(gpt2, "{\"add_bos_token\":true}", none, IDS(10, 0, 1, 2, 6, 0, 3, 1, 2, 10), 10);
+    expect_two_files(gpt2, "{\"add_bos_token\":true,\"bos_token\":null}", none, IDS(0, 1, 2, 6, 0, 3, 1, 2, 10),
+                     LSPO_TOKEN_NONE);
+    expect_two_files(gpt2, "{\"add_eos_token\":true}", none, IDS(0, 1, 2, 6, 0, 3, 1, 2, 10, 10), LSPO_TOKEN_NONE);
+    expect_two_files(gpt2, "{\"bos_token\":\"ab\"}", "{\"bos_token\":{\"content\":\"<s>\"},\"pad_token\":\"</s>\"}",
+                     IDS(7, 6, 8, 10), LSPO_TOKEN_NONE);
+    expect_two_files(gpt2, none, "{\"additional_special_tokens\":[\"<s>\",\"zz\"]}", IDS(7, 6, 0, 3, 1, 2, 10),
+                     LSPO_TOKEN_NONE);
+    expect_two_files(gpt2, "{\"extra_special_tokens\":{\"image_token\":\"</s>\"}}", none, IDS(0, 1, 2, 6, 8, 10),
+                     LSPO_TOKEN_NONE);
+    expect_two_files(gpt2, "{\"added_tokens_decoder\":{\"8\":{\"content\":\"</s>\"}}}", none, IDS(0, 1, 2, 6, 8, 10),
+                     LSPO_TOKEN_NONE);
+    /* RoBERTa's: <s> and </s> are around every text, whatever the flags; <unk> and <pad> are new, the end is text. */
+    expect_two_files(roberta, none, none, IDS(7, 7, 6, 8, 0, 2, 8), 7);
+    expect_two_files(roberta, "{\"add_bos_token\":false,\"add_eos_token\":false}", none, IDS(7, 7, 6, 8, 0, 2, 8), 7);
+    expect_two_files(roberta, "{\"cls_token\":\"a\",\"sep_token\":\"b\"}", none, IDS(4, 7, 4, 5, 8, 0, 2, 5), 4);
+    expect_two_files(gpt2, "{\"tokenizer_class\":\"RobertaTokenizerFast\"}", none, IDS(7, 7, 6, 8, 0, 2, 8), 7);
+    expect_two_files("{\"model_type\":\"llama\",\"tokenizer_class\":\"GPT2Tokenizer\"}", none, none,
+                     IDS(0, 1, 2, 6, 0, 3, 1, 2, 10), LSPO_TOKEN_NONE);
+    lspo_tokenizer_t *t = NULL;
+    write_string("config.json", "{\"model_type\":\"llama\"}");
+    cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_ERR_INPUT);
+    write_string("config.json", gpt2);
+    write_string("tokenizer_config.json", "{\"added_tokens_decoder\":{\"77\":{\"content\":\"</s>\"}}}");
+    cr_assert_eq(lspo_tokenizer_open(folder, &t), LSPO_ERR_INPUT);
+}
+
+/* Beside tokenizer.json, too, roles are cut out of the text; one that is not in the vocabulary is new. */
+Test(tokenizer, roles_are_special_though_tokenizer_json_does_not_list_them)
+{
+    lspo_tokenizer_t *t = NULL;
+    write_string("tokenizer_config.json", "{\"bos_token\":\"b\",\"pad_token\":\"zz\",\"add_bos_token\":true}");
+    cr_assert_eq(open_json("{" SMALL_MODEL "}", &t), LSPO_OK);
+    expect_ids(t, "abczzab", 7, false, (const uint32_t[]){0, 1, 2, 7, 0, 1}, 6);
+    cr_assert_eq(lspo_tokenizer_begin(t), 1u);
+    cr_assert_eq(lspo_tokenizer_pad(t), 7u);
+    lspo_tokenizer_close(t);
+    t = NULL;
+    /* A begin that is null is not looked for under the usual names. */
+    write_string("tokenizer_config.json", "{\"bos_token\":null,\"add_bos_token\":true}");
+    cr_assert_eq(open_json("{\"added_tokens\":[{\"id\":7,\"content\":\"<s>\",\"special\":true}]," SMALL_MODEL "}", &t),
+                 LSPO_OK);
+    cr_assert_eq(lspo_tokenizer_begin(t), LSPO_TOKEN_NONE);
+    lspo_tokenizer_close(t);
+    t = NULL;
+    cr_assert_eq(open_json("{" POST_PROCESSOR SMALL_MODEL "}", &t), LSPO_OK);
+    cr_assert_eq(lspo_tokenizer_begin(t), 2u);
+    lspo_tokenizer_close(t);
+}
+
+/* Texts and ids as tokenizers 0.23 has them. */
+Test(tokenizer, added_tokens_that_share_blanks)
+{
+    static const char model[] =
+        "\"added_tokens\":[{\"id\":1,\"content\":\"a\",\"rstrip\":true},{\"id\":2,\"content\":\"  \"},"
+        "{\"id\":3,\"content\":\"x\",\"lstrip\":true},{\"id\":4,\"content\":\"====\",\"lstrip\":true,\"rstrip\":true},"
+        "{\"id\":5,\"content\":\"\\t\\t\",\"lstrip\":true,\"rstrip\":true}],"
+        "\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"?\",\"vocab\":{\"?\":0}}";
+    char text[1024];
+    lspo_tokenizer_t *t = NULL;
+    snprintf(text, sizeof text, "{%s}", model);
+    cr_assert_eq(open_json(text, &t), LSPO_OK);
+    expect_ids(t, "a  c", 4, false, (const uint32_t[]){1, 2, 0}, 3);
+    expect_ids(t, "a   c", 5, false, (const uint32_t[]){1, 2, 0}, 3);
+    expect_ids(t, "a x", 3, false, (const uint32_t[]){1, 3}, 2);
+    expect_ids(t, "\t\t\t\t\t\tc", 7, false, (const uint32_t[]){5, 0}, 2); /* the second has nothing left */
+    lspo_tokenizer_close(t);
+    t = NULL;
+    snprintf(text, sizeof text, "{\"normalizer\":{\"type\":\"Strip\"},%s}", model);
+    cr_assert_eq(open_json(text, &t), LSPO_ERR_INPUT); /* "  " is empty then */
+}
+
+/* prepend_scheme "first" asks whether the text's own first character is there. */
+Test(tokenizer, a_text_whose_front_is_taken_off_does_not_begin_with_a_blank)
+{
+    static const struct {
+        const char *normalizer, *text;
+        bool blank;
+    } cases[] = {
+        {"{\"type\":\"Strip\"}", "ab", true},
+        {"{\"type\":\"Strip\"}", " ab", false},
+        {"{\"type\":\"Strip\",\"strip_left\":false}", "ab ", true},
+        {"{\"type\":\"StripAccents\"}",
+         "\xcc\x81"
+         "ab",
+         false},
+        {"{\"type\":\"BertNormalizer\"}",
+         "\x01"
+         "ab",
+         false},
+        {"{\"type\":\"Nmt\"}",
+         "\x01"
+         "ab",
+         false},
+        {"{\"type\":\"Replace\",\"pattern\":{\"String\":\"xy\"},\"content\":\"a\"}", "xyb", false},
+        {"{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"x+\"},\"content\":\"a\"}", "xxb", false},
+        {"{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"x+\"},\"content\":\"a\"}", "xb", true},
+        {"{\"type\":\"Replace\",\"pattern\":{\"String\":\"x\"},\"content\":\"ab\"}", "x", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[1024];
+        lspo_tokenizer_t *t = NULL;
+        snprintf(
+            text, sizeof text,
+            "{\"normalizer\":%s,\"pre_tokenizer\":{\"type\":\"Metaspace\",\"prepend_scheme\":\"first\"},\"model\":{"
+            "\"type\":\"WordLevel\",\"unk_token\":\"?\",\"vocab\":{\"?\":0,\"ab\":1,\"" LSPO_METASPACE "ab\":2}}}",
+            cases[i].normalizer);
+        cr_assert_eq(open_json(text, &t), LSPO_OK, "case %zu", i);
+        expect_ids(t, cases[i].text, strlen(cases[i].text), false, (const uint32_t[]){cases[i].blank ? 2 : 1}, 1);
+        lspo_tokenizer_close(t);
+    }
 }
