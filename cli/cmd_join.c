@@ -4,12 +4,14 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/request.h"
 #include "cli/table.h"
 #include "real/train/metrics.h"
+#include "real/train/origin.h"
 #include "sim/sim.h"
 
 typedef struct {
@@ -108,6 +110,82 @@ static lspo_status_t write_join(const join_request_t *request, const lspo_metric
     return status;
 }
 
+/* -- what the training was, and what is simulated -------------------------------------------------------------- */
+
+/* "batch 2, simulated 4; ..." */
+typedef struct {
+    char text[512];
+    size_t length;
+} differences_t;
+
+static void add_difference(differences_t *differences, const char *what, const char *trained, const char *simulated)
+{
+    char *at = differences->text + differences->length;
+    const size_t room = sizeof differences->text - differences->length;
+    const int length = snprintf(at, room, "%s%s %s, simulated %s", differences->length > 0 ? "; " : "", what,
+                                trained ? trained : "(not said)", simulated);
+    differences->length += length < 0 ? 0 : (size_t)length < room ? (size_t)length : room - 1;
+}
+
+/* Whether any of the settings `prefix`NAME is another than in `record`. */
+static bool any_differs(const lspo_origin_t *origin, const char *prefix, const lspo_record_field_t *fields,
+                        size_t count, const void *record)
+{
+    bool differs = false;
+    for (size_t i = 0; i < count; i++) {
+        char key[64], value[128];
+        snprintf(key, sizeof key, "%s%s", prefix, fields[i].name);
+        lspo_record_format(&fields[i], record, value, sizeof value);
+        const char *trained = lspo_origin_value(origin, key);
+        differs |= !trained || strcmp(trained, value) != 0;
+    }
+    return differs;
+}
+
+/* Flags that decide the losses whatever the policy, and those of this one. */
+static bool matters(const lspo_policy_t *policy, const char *flag)
+{
+    const bool subspace = policy->gradient_form == LSPO_FORM_SUBSPACE;
+    const bool ranked = policy->gradient_form == LSPO_FORM_ADAPTER || policy->gradient_form == LSPO_FORM_LOWRANK;
+    return strcmp(flag, "batch") == 0 || strcmp(flag, "sequence") == 0 || strcmp(flag, "accumulation") == 0 ||
+           (ranked && strcmp(flag, "rank") == 0) ||
+           (subspace && (strcmp(flag, "subspace") == 0 || strcmp(flag, "nnz") == 0)) ||
+           (policy->period_flag && strcmp(flag, policy->period_flag) == 0);
+}
+
+static void find_differences(const join_request_t *request, const lspo_origin_t *origin, differences_t *differences)
+{
+    const lspo_request_t *base = &request->base;
+    if (any_differs(origin, "model ", lspo_model_fields, lspo_model_field_count, &base->model))
+        add_difference(differences, "model", lspo_origin_model(origin), base->model.name);
+    const char *policy = lspo_origin_value(origin, "policy");
+    if (!policy || strcmp(policy, base->policy->name) != 0)
+        add_difference(differences, "policy", policy, base->policy->name);
+    for (size_t i = 0; i < lspo_workload_field_count; i++) {
+        const lspo_record_field_t *field = &lspo_workload_fields[i];
+        char value[128];
+        lspo_record_format(field, &base->workload, value, sizeof value);
+        if (matters(base->policy, field->name) && any_differs(origin, "", field, 1, &base->workload))
+            add_difference(differences, field->name, lspo_origin_value(origin, field->name), value);
+    }
+}
+
+static lspo_status_t warn_of_other_training(const join_request_t *request, bool *known_out)
+{
+    lspo_origin_t *origin = NULL;
+    differences_t differences = {.length = 0};
+    lspo_status_t status = lspo_origin_read(request->metrics_path, &origin);
+    *known_out = origin != NULL;
+    if (status != LSPO_OK || !origin)
+        return status;
+    find_differences(request, origin, &differences);
+    if (differences.length > 0)
+        lspo_warn("%s: that training was another than the one simulated: %s: its losses are not those of these steps",
+                  request->metrics_path, differences.text);
+    lspo_origin_close(origin);
+    return LSPO_OK;
+}
+
 /* Tokens a step of the training: within a segment its rate times the time between two steps.  NaN where no rows
  * tell. */
 static double tokens_a_step(const lspo_metrics_row_t *rows, size_t count)
@@ -122,7 +200,7 @@ static double tokens_a_step(const lspo_metrics_row_t *rows, size_t count)
     return NAN;
 }
 
-/* Steps of another size have another loss; only the sizes are in the metrics, not the model. */
+/* Metrics of older versions: only the sizes of steps are in them, not the model. */
 static void warn_of_other_steps(const join_request_t *request, const lspo_metrics_row_t *rows, size_t count)
 {
     const lspo_workload_t *workload = &request->base.workload;
@@ -145,8 +223,12 @@ static lspo_status_t read_and_join(const join_request_t *request)
     lspo_status_t status = lspo_metrics_read(request->metrics_path, &rows, &count);
     if (status != LSPO_OK)
         return status;
-    warn_of_other_steps(request, rows, count);
-    status = predict(&request->base, &step_s);
+    bool known = false;
+    status = warn_of_other_training(request, &known);
+    if (status == LSPO_OK && !known)
+        warn_of_other_steps(request, rows, count);
+    if (status == LSPO_OK)
+        status = predict(&request->base, &step_s);
     if (status == LSPO_OK)
         status = write_join(request, rows, count, step_s);
     free(rows);

@@ -79,7 +79,7 @@ while read -r method policy rate flags; do
     # shellcheck disable=SC2086 # flags
     fine_tune "$method" "$policy" "$rate" $flags
 done < <(grid_rows "$here/methods")
-rm -f "$out/metrics.csv" "$out/run.csv" "$out/join.csv" "$out/err"
+rm -f "$out/metrics.csv" "$out/metrics.csv.training" "$out/run.csv" "$out/join.csv" "$out/err"
 
 awk_csv "$here/spread.awk" "$out/curves.csv" > "$out/spread.csv"
 awk_csv "$here/spread.awk" "$out/joined.csv" > "$out/joined-spread.csv"

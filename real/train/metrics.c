@@ -288,6 +288,11 @@ lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t
     return LSPO_OK;
 }
 
+const char *lspo_metrics_path(const lspo_metrics_t *metrics)
+{
+    return metrics->regular ? metrics->path : NULL;
+}
+
 void lspo_metrics_close(lspo_metrics_t *metrics)
 {
     if (!metrics)

@@ -37,6 +37,8 @@ lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out);
 lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t step);
 /* Write rows and hand them to the system. */
 lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t *rows, size_t count);
+/* Its path where it is a file, NULL where it is a pipe or a terminal. */
+const char *lspo_metrics_path(const lspo_metrics_t *metrics);
 void lspo_metrics_close(lspo_metrics_t *metrics);
 
 /* All rows, allocated.  LSPO_ERR_INPUT, with file and line, for what is not a metrics file; of a last

@@ -11,6 +11,7 @@
 #include "real/execute/lane.h"
 #include "real/execute/play.h"
 #include "real/methods/methods.h"
+#include "real/train/origin.h"
 #include "real/train/train_state.h"
 
 static double rate_of_step(void *context, uint32_t step)
@@ -368,6 +369,15 @@ static lspo_status_t evaluate_first(trainer_t *trainer)
     return status == LSPO_OK && trainer->metrics ? lspo_metrics_add(trainer->metrics, &row, 1) : status;
 }
 
+static lspo_status_t begin_metrics(trainer_t *trainer)
+{
+    lspo_status_t status = lspo_metrics_begin(trainer->metrics, trainer->state.step > 0, trainer->state.step);
+    const char *path = lspo_metrics_path(trainer->metrics);
+    if (status != LSPO_OK || !path)
+        return status;
+    return lspo_origin_write(path, trainer->options->model.name, trainer->settings, trainer->setting_count);
+}
+
 static lspo_status_t begin(trainer_t *trainer, uint64_t start_ns)
 {
     const lspo_train_options_t *options = trainer->options;
@@ -375,7 +385,7 @@ static lspo_status_t begin(trainer_t *trainer, uint64_t start_ns)
     trainer->first_step = trainer->state.step;
     trainer->refits_before = trainer->state.refits;
     if (status == LSPO_OK && trainer->metrics)
-        status = lspo_metrics_begin(trainer->metrics, trainer->state.step > 0, trainer->state.step);
+        status = begin_metrics(trainer);
     trainer->load_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
     return status == LSPO_OK ? evaluate_first(trainer) : status;
 }
