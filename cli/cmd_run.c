@@ -16,9 +16,9 @@
 
 static const lspo_arg_t run_args[] = {
     {.name = "model",
-     .value = "NAME|FILE",
+     .value = "NAME|FILE|FOLDER",
      .list = "models",
-     .help = "what is trained (gpt-tiny); help: list them",
+     .help = "what is trained, from seeded weights: of a folder, only the shape counts (gpt-tiny); help: list them",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, model_name)},
     {.name = "policy",
@@ -141,6 +141,15 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
     return status;
 }
 
+/* Times do not depend on weights or tokens, so any folder can be measured; losses do. */
+static void warn_of_folder(const lspo_request_t *request)
+{
+    if (lspo_request_is_folder(request->model_name))
+        lspo_warn("--model %s: run takes the folder's shape only: weights are seeded and tokens are bytes, so the "
+                  "losses are not those of this model; lspo train trains it",
+                  request->model_name);
+}
+
 static lspo_status_t execute(const lspo_request_t *request)
 {
     lspo_machine_t machine;
@@ -160,6 +169,7 @@ static lspo_status_t execute(const lspo_request_t *request)
         status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;
+    warn_of_folder(request);
     status = lspo_host_room_check(request->device_name, &plan->model, &plan->workload, request->policy);
     if (status == LSPO_OK && request->machine_name != NULL)
         status = lower_bound(&machine, plan, &lower_bound_s);
@@ -186,7 +196,8 @@ const lspo_command_t lspo_command_run = {
     .about =
         "Train a model on real text by the plan that the policy builds, and report the measured time per iteration, "
         "busy times, memory and loss. The host device is this machine: a GPU lane on a core of its own, a memory with "
-        "a capacity and a paced link; cuda is an NVIDIA GPU. A plan that does not fit the device's memory is an error.",
+        "a capacity and a paced link; cuda is an NVIDIA GPU. A plan that does not fit the device's memory is an error. "
+        "Weights are always seeded and tokens are bytes, of a folder too: to train a folder's model, use lspo train.",
     .examples =
         "lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"
         "lspo run --model gpt-small --policy lsp --subspace 128 --nnz 4 --cpu 20M/s --trace lsp.trace\n"

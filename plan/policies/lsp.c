@@ -160,7 +160,8 @@ const lspo_parameters_t lspo_lsp_parameters = LSPO_PARAMETERS(uses, lspo_workloa
 
 const lspo_policy_t lspo_policy_lsp = {
     .name = "lsp",
-    .help = "LSP-Offload: sparse projectors compress the gradient, Adam in the d x d subspace on the CPU, layer-wise",
+    .help = "LSP-Offload: sparse projectors compress the gradient, Adam in the d x d subspace on the CPU, layer-wise; "
+            "checks of the projectors use single micro-batches, not the accumulated gradient",
     .citation = "Chen et al., AAAI 2025, arXiv 2406.10181, Alg. 1",
     .example = "lspo sim --policy lsp --model llama-7b --machine rtx4090 --subspace 1024 --nnz 16",
     .parameters = &lspo_lsp_parameters,
