@@ -121,7 +121,7 @@ expect "exit-codes " help exit
 expect "gpt2 gpt2-1.3b gpt2-124m gpt2-774m " sim --model gpt2
 expect "sim.trace " compare si
 expect "host-reference host.ini " sim --machine host
-expect "loss.csv " join --metrics lo
+expect "loss.csv loss.csv.training " join --metrics lo
 expect "" sim --batch ""
 for shell in zsh fish; do
     file=$(ls "$source_dir/cli/completion/$shell/"*)
