@@ -142,32 +142,51 @@ static bool any_differs(const lspo_origin_t *origin, const char *prefix, const l
     return differs;
 }
 
-/* Flags that decide the losses whatever the policy, and those of this one. */
-static bool matters(const lspo_policy_t *policy, const char *flag)
+/* Of all policies. */
+static void find_workload_differences(const lspo_workload_t *workload, const lspo_origin_t *origin,
+                                      differences_t *differences)
 {
-    const bool subspace = policy->gradient_form == LSPO_FORM_SUBSPACE;
-    const bool ranked = policy->gradient_form == LSPO_FORM_ADAPTER || policy->gradient_form == LSPO_FORM_LOWRANK;
-    return strcmp(flag, "batch") == 0 || strcmp(flag, "sequence") == 0 || strcmp(flag, "accumulation") == 0 ||
-           (ranked && strcmp(flag, "rank") == 0) ||
-           (subspace && (strcmp(flag, "subspace") == 0 || strcmp(flag, "nnz") == 0)) ||
-           (policy->period_flag && strcmp(flag, policy->period_flag) == 0);
+    static const char *const flags[] = {"batch", "sequence", "accumulation"};
+    for (size_t i = 0; i < lspo_workload_field_count; i++) {
+        const lspo_record_field_t *field = &lspo_workload_fields[i];
+        char value[128];
+        bool matters = false;
+        for (size_t k = 0; k < sizeof flags / sizeof flags[0]; k++)
+            matters |= strcmp(field->name, flags[k]) == 0;
+        lspo_record_format(field, workload, value, sizeof value);
+        if (matters && any_differs(origin, "", field, 1, workload))
+            add_difference(differences, field->name, lspo_origin_value(origin, field->name), value);
+    }
+}
+
+/* Of one policy, the same on both sides. */
+static void find_own_differences(const lspo_policy_t *policy, const lspo_workload_t *workload,
+                                 const lspo_origin_t *origin, differences_t *differences)
+{
+    for (size_t i = 0; policy->parameters && i < policy->parameters->count; i++) {
+        const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
+        const char *trained = lspo_origin_value(origin, parameter->key);
+        char value[128];
+        if (!(parameter->affects & LSPO_AFFECTS_NUMBERS))
+            continue;
+        lspo_parameter_format(parameter, lspo_policy_value(policy, workload, parameter), value, sizeof value);
+        if (!trained || strcmp(trained, value) != 0)
+            add_difference(differences, parameter->key, trained, value);
+    }
 }
 
 static void find_differences(const join_request_t *request, const lspo_origin_t *origin, differences_t *differences)
 {
     const lspo_request_t *base = &request->base;
+    const char *policy = lspo_origin_value(origin, "policy");
+    const bool same_policy = policy && strcmp(policy, base->policy->name) == 0;
     if (any_differs(origin, "model ", lspo_model_fields, lspo_model_field_count, &base->model))
         add_difference(differences, "model", lspo_origin_model(origin), base->model.name);
-    const char *policy = lspo_origin_value(origin, "policy");
-    if (!policy || strcmp(policy, base->policy->name) != 0)
+    if (!same_policy)
         add_difference(differences, "policy", policy, base->policy->name);
-    for (size_t i = 0; i < lspo_workload_field_count; i++) {
-        const lspo_record_field_t *field = &lspo_workload_fields[i];
-        char value[128];
-        lspo_record_format(field, &base->workload, value, sizeof value);
-        if (matters(base->policy, field->name) && any_differs(origin, "", field, 1, &base->workload))
-            add_difference(differences, field->name, lspo_origin_value(origin, field->name), value);
-    }
+    find_workload_differences(&base->workload, origin, differences);
+    if (same_policy)
+        find_own_differences(base->policy, &base->workload, origin, differences);
 }
 
 static lspo_status_t warn_of_other_training(const join_request_t *request, bool *known_out)

@@ -74,7 +74,8 @@ const lspo_parameter_t lspo_parameter_check_every = {
     .key = "check-every",
     .value = "N",
     .unit = "steps",
-    .help = "steps between checks of the projectors' bias; 0: they stay random",
+    .help = "steps between checks of the projectors' bias; 0: they stay random.  Checks and fits use single "
+            "micro-batches, not the accumulated gradient",
     .kind = LSPO_RECORD_U32,
     .preset_of = check_every_of_command,
     .preset_is = "0; train: 1000",
