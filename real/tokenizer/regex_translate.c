@@ -188,12 +188,21 @@ static lspo_status_t write_class(const class_t *class, bool negative, lspo_buffe
 
 static lspo_status_t add_set(parser_t *p, const char *name, bool negative, class_t *class)
 {
-    if (!negative)
+    const char *lacks = lspo_regex_set_lacks(name);
+    if (!negative && !lacks)
         return put_set(p, name, &class->inside);
     lspo_buffer_t set = {0};
-    lspo_status_t status = put_set(p, name, &set);
+    lspo_status_t status = lacks && !negative ? put(&set, "(?![") : put(&set, "[^");
+    if (status == LSPO_OK && lacks && !negative)
+        status = put(&set, lacks);
+    if (status == LSPO_OK && lacks && !negative)
+        status = put(&set, "])[");
     if (status == LSPO_OK)
-        status = add_other(class, "[^", set.text, "]");
+        status = put_set(p, name, &set);
+    if (status == LSPO_OK)
+        status = add_other(class, "", set.text, "]");
+    if (status == LSPO_OK && lacks && negative)
+        status = put(&class->inside, lacks);
     free(set.text);
     return status;
 }
@@ -383,12 +392,13 @@ static lspo_status_t put_character(parser_t *p, uint32_t code, lspo_buffer_t *ou
 static lspo_status_t put_alone(parser_t *p, const char *name, bool negative, lspo_buffer_t *out)
 {
     class_t class = {0};
-    lspo_status_t status = put_set(p, name, &class.inside);
+    lspo_status_t status = add_set(p, name, false, &class);
     if (status == LSPO_OK && strcasecmp(name, "word") == 0)
         status = put(&class.inside, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}");
     if (status == LSPO_OK)
         status = write_class(&class, negative, out);
     free(class.inside.text);
+    free(class.others.text);
     return status;
 }
 

@@ -245,6 +245,39 @@ Test(tokenizer, expressions_are_rewritten_for_pcre2)
     expect_translation("\\p{Qq}", NULL);
 }
 
+/* Where the library's Unicode is newer than PCRE2's, or says otherwise of a character. */
+Test(tokenizer, sets_of_characters_are_those_of_the_library)
+{
+    static const struct {
+        const char *pattern, *character;
+        bool matches;
+    } cases[] = {
+        {"\\p{Han}", "\U0002b73a", false},   {"\\p{Han}", "\U00031350", true},
+        {"\\p{Han}", "\U00033479", false},   {"\\p{Han}", "\U0002ebf0", true},
+        {"[[:alpha:]]", "\u0363", true},     {"[[:alnum:]]", "\u1de5", true},
+        {"\\p{Lowercase}", "\u10fc", true},  {"[[:lower:]]", "\U0001e030", true},
+        {"\\p{Cyrillic}", "\u1c89", true},   {"\\p{Lao}", "\u0ece", true},
+        {"\\p{Arabic}", "\u0897", true},     {"\\p{Common}", "\u2427", true},
+        {"\\p{Latin}", "\ua7cb", true},      {"\\p{Hiragana}", "\U0001b132", true},
+        {"\\p{Mc}", "\U0001171e", true},     {"\\p{Mn}", "\U0001171e", false},
+        {"[\\p{Mn}]", "\U0001171e", false},  {"\\P{Mn}", "\U0001171e", true},
+        {"[^\\p{Mn}]", "\U0001171e", true},  {"[\\P{Mn}]", "\U0001171e", true},
+        {"[^\\P{Mn}]", "\U0001171e", false}, {"\\p{Mn}", "\u0301", true},
+        {"\\P{Mn}", "\u0301", false},        {"[a\\p{Mn}]", "\u0301", true},
+        {"[^a\\p{Mn}]", "\u0301", false},    {"\\p{Mn}", "a", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lspo_regex_t *regex = NULL;
+        size_t begin = 0, end = 0;
+        const size_t bytes = strlen(cases[i].character);
+        cr_assert_eq(lspo_regex_create("test", cases[i].pattern, &regex), LSPO_OK, "%s", cases[i].pattern);
+        cr_assert_eq(lspo_regex_next(regex, cases[i].character, bytes, 0, &begin, &end), LSPO_OK);
+        cr_expect_eq(begin == 0 && end == bytes, cases[i].matches, "%s on %s", cases[i].pattern, cases[i].character);
+        lspo_regex_destroy(regex);
+    }
+    expect_translation("\\p{Emoji}", NULL);
+}
+
 static char *peers_folder(void)
 {
     static char path[512];
