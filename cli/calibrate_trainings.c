@@ -1,4 +1,5 @@
 #include "cli/calibrate_trainings.h"
+#include "plan/policies/lsp.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -48,7 +49,7 @@ static lspo_status_t build(uint32_t i, bool quick, lspo_plan_t **plan_out)
     workload.sequence = training(i)->sequence;
     workload.precision = workload.transfer = LSPO_FP32;
     workload.checkpointing = false;
-    workload.subspace = 64;
+    lspo_lsp_values_edit(&workload)->subspace = 64;
     workload.iterations = quick ? QUICK_ITERATIONS : ITERATIONS;
     lspo_status_t status = lspo_model_find(training(i)->model, &model);
     if (status == LSPO_OK)

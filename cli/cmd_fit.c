@@ -10,6 +10,7 @@
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
+#include "plan/policies/lsp.h"
 #include "real/formats/hf_model.h"
 #include "real/tokenizer/tokenizer.h"
 #include "real/train/gradients.h"
@@ -136,8 +137,8 @@ static fit_record_t make_record(const fit_request_t *request, const lspo_gradien
                           .steps = base->workload.iterations,
                           .rows = report->rows,
                           .cols = report->cols,
-                          .subspace = request->projectors.subspace,
-                          .nnz = request->projectors.nnz,
+                          .subspace = lspo_lsp_values_of(&request->projectors)->subspace,
+                          .nnz = lspo_lsp_values_of(&request->projectors)->nnz,
                           .calibration = gradients->calibration_count,
                           .validation = gradients->validation_count,
                           .seed = base->workload.seed,

@@ -1,13 +1,15 @@
 #include "cli/sim_report.h"
+#include "plan/policies/badam.h"
+#include "plan/policies/lsp.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "cli/wrap.h"
 #include "plan/policy.h"
-#include "base/units.h"
 #include "sim/fit.h"
 
 const char *lspo_format_count(double value, char *buffer, size_t buffer_bytes)
@@ -112,11 +114,12 @@ static void print_training(FILE *file, const lspo_plan_t *plan)
     bool rest = workload->train_rest == LSPO_TRAIN_REST_ON;
     char how[96] = "";
     if (plan->gradient_form == LSPO_FORM_SUBSPACE)
-        snprintf(how, sizeof how, ", each in a subspace of %u x %u", workload->subspace, workload->subspace);
+        snprintf(how, sizeof how, ", each in a subspace of %u x %u", lspo_lsp_values_of(workload)->subspace,
+                 lspo_lsp_values_of(workload)->subspace);
     else if (plan->gradient_form == LSPO_FORM_ADAPTER)
-        snprintf(how, sizeof how, ", each by an adapter of rank %u", workload->rank);
+        snprintf(how, sizeof how, ", each by an adapter of rank %u", lspo_plan_rank(plan));
     else if (plan->gradient_form == LSPO_FORM_LOWRANK)
-        snprintf(how, sizeof how, ", each in a subspace of rank %u", workload->rank);
+        snprintf(how, sizeof how, ", each in a subspace of rank %u", lspo_plan_rank(plan));
     else if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM)
         snprintf(how, sizeof how, ", one block at a time");
     fprintf(file, "Trains (%s): %s%s", lspo_semantics_name(plan->policy->semantics),
@@ -144,7 +147,8 @@ static void print_left_out(FILE *file, const lspo_sim_report_t *report)
     if (lspo_sim_not_counted(plan, report->prediction, &period) != NULL)
         fprintf(file, "Not counted: %s, every %u steps (--iterations %llu would count them).\n",
                 plan->policy->period_work, period, (unsigned long long)period + report->prediction->summary.warmup + 1);
-    if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM && plan->workload.iterations <= plan->workload.switch_every)
+    if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM &&
+        plan->workload.iterations <= lspo_badam_values_of(&plan->workload)->switch_every)
         fputs("The time is that of the first block's turn, the longest: backward ends at the block that is trained.\n",
               file);
 }

@@ -16,8 +16,9 @@ lspo_status_t lspo_build_check_size(const lspo_builder_t *b)
 {
     const lspo_workload_t *w = b->workload;
     uint64_t passes = (uint64_t)w->iterations * w->accumulation;
-    if (b->plan->gradient_form == LSPO_FORM_SUBSPACE && w->check_every > 0 && w->bias_threshold < 1)
-        passes += (uint64_t)(w->iterations / w->check_every) * w->fit_batches;
+    const lspo_lsp_values_t *lsp = lspo_lsp_values_of(w);
+    if (b->plan->gradient_form == LSPO_FORM_SUBSPACE && lsp->check_every > 0 && lsp->bias_threshold < 1)
+        passes += (uint64_t)(w->iterations / lsp->check_every) * lsp->fit_batches;
     uint64_t least_ops = passes * 2 * b->stage_count;
     if (least_ops <= OPS_MAX)
         return LSPO_OK;

@@ -72,6 +72,7 @@ typedef struct lspo_builder {
     bool compresses;                  /* COMPRESS follows every block's BWD: lsp, galore */
     bool forward_waits_all;           /* FWD of the embedding waits for the updates of all stages */
     bool bounds_gradients;            /* BWD waits until an older gradient has left the GPU       */
+    uint32_t gradient_buffers;        /* stages whose gradients may wait for the link; 0: no bound */
     bool norm_known;                  /* lomo: BWD need not sum squares, a probe has              */
     lspo_op_variant_t update_variant; /* of the UPD, H2D and APPLY that are emitted     */
     uint32_t stage_count;

@@ -20,7 +20,7 @@ static uint64_t factor_bytes(const lspo_builder_t *b, const lspo_message_t *mess
         if (adapters(b))
             elements += w->message_elements;
         else if (lowrank(b) && w->compressed)
-            elements += (uint64_t)(w->rows <= w->cols ? w->rows : w->cols) * b->workload->rank;
+            elements += (uint64_t)(w->rows <= w->cols ? w->rows : w->cols) * lspo_plan_rank(b->plan);
     }
     return elements * lspo_precision_bytes(b->workload->precision);
 }
@@ -50,8 +50,8 @@ void lspo_build_resident_memory(lspo_builder_t *b)
         f->gpu_projectors_bytes += factor_bytes(b, &b->stages[s].message);
     }
     if (adapters(b)) /* X A and dY B */
-        f->gpu_workspace_bytes +=
-            2 * lspo_workload_tokens(b->workload) * b->workload->rank * lspo_precision_bytes(b->workload->precision);
+        f->gpu_workspace_bytes += 2 * lspo_workload_tokens(b->workload) * lspo_plan_rank(b->plan) *
+                                  lspo_precision_bytes(b->workload->precision);
 }
 
 /* X P and dY Q of the weight with the widest subspaces: tokens x (d_m + d_n); with dense sketches what these need. */
@@ -101,6 +101,6 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
     }
     if (b->plan->gradient_form == LSPO_FORM_SUBSPACE)
         f->gpu_workspace_bytes += projection_scratch_bytes(b) + unpacked_delta_bytes(b);
-    if (b->plan->gradient_form == LSPO_FORM_SUBSPACE && b->workload->check_every > 0)
+    if (b->plan->gradient_form == LSPO_FORM_SUBSPACE && lspo_lsp_values_of(b->workload)->check_every > 0)
         f->host_projectors_bytes = lspo_build_projector_host_bytes(b);
 }

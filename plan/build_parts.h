@@ -3,6 +3,7 @@
 #define LSPO_PLAN_BUILD_PARTS_H
 
 #include "plan/build.h"
+#include "plan/policies/lsp.h"
 
 /* Which extra kernels the last op before the link runs: bits of the fourth index of work_ids. */
 enum { TAIL_PACK = 1, TAIL_SQUARES = 2 };
@@ -50,7 +51,7 @@ static inline bool lowrank(const lspo_builder_t *b)
 
 static inline bool shares_projectors(const lspo_builder_t *b)
 {
-    return b->workload->projectors == LSPO_PROJECTORS_SHAPE;
+    return lspo_lsp_values_of(b->workload)->projectors == LSPO_PROJECTORS_SHAPE;
 }
 
 static inline bool tied(const lspo_builder_t *b)

@@ -157,7 +157,8 @@ static void calibrate_project(lspo_builder_t *b, uint32_t iteration, uint32_t mi
  * known here: a fit is planned with each, unless the threshold is one that no bias exceeds. */
 void lspo_build_calibrate(lspo_builder_t *b, uint32_t iteration)
 {
-    uint32_t count = b->workload->bias_threshold < 1 ? b->workload->fit_batches : 1;
+    const lspo_lsp_values_t *lsp = lspo_lsp_values_of(b->workload);
+    uint32_t count = lsp->bias_threshold < 1 ? lsp->fit_batches : 1;
     if (!lspo_plan_checks_projectors(b->plan, iteration) || lspo_build_projector_link_bytes(b, 1) == 0)
         return;
     for (uint32_t micro = 0; micro < count; micro++) {

@@ -66,7 +66,7 @@ static uint64_t linear_bytes(const lspo_builder_t *b, uint32_t stage)
 static uint64_t basis_scratch_bytes(const lspo_builder_t *b, uint32_t stage)
 {
     const lspo_message_t *message = &b->stages[stage].message;
-    uint64_t r = b->workload->rank, largest = 0;
+    uint64_t r = lspo_plan_rank(b->plan), largest = 0;
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         uint64_t s = w->rows <= w->cols ? w->rows : w->cols;
@@ -102,7 +102,7 @@ static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stag
 /* At most `gradient_buffers` gradients wait for the link: BWD of this stage waits for the D2H of an older one. */
 static void bound_gradients(lspo_builder_t *b, uint32_t stage)
 {
-    uint32_t buffers = b->workload->gradient_buffers;
+    uint32_t buffers = b->gradient_buffers;
     if (!b->bounds_gradients || !buffers || b->workload->accumulation > 1)
         return;
     uint32_t older = stage + buffers;

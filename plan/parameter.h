@@ -7,6 +7,7 @@
 #ifndef LSPO_PLAN_PARAMETER_H
 #define LSPO_PLAN_PARAMETER_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -21,10 +22,13 @@ struct lspo_policy;
 /* What another value changes: the ops of the plan, the numbers that a training computes, or both. */
 typedef enum { LSPO_AFFECTS_PLAN = 1, LSPO_AFFECTS_NUMBERS = 2, LSPO_AFFECTS_BOTH = 3 } lspo_affects_t;
 
+/* Do the arrays that a training holds depend on the value, or on whether it is above 0? */
+typedef enum { LSPO_ARRAYS_SAME, LSPO_ARRAYS_BY_VALUE, LSPO_ARRAYS_BY_USE } lspo_arrays_t;
+
 /* What defaults and ranges may depend on. */
 typedef struct {
     const struct lspo_policy *policy;
-    const lspo_model_t *model;
+    const lspo_model_t *model;       /* NULL in lspo_workload_default(): the default of a large model */
     const lspo_workload_t *workload; /* when defaults are set: the values of the rows above are there */
     bool training;                   /* of `lspo train`, which runs for long */
 } lspo_parameter_context_t;
@@ -45,6 +49,7 @@ typedef struct {
     double (*high_of)(const lspo_parameter_context_t *context);   /* a stricter limit, and */
     const char *high_is;                                          /* what it is            */
     lspo_affects_t affects;
+    lspo_arrays_t arrays;
     uint32_t column; /* place among the results' first columns, from 1; 0: behind all others */
 } lspo_parameter_t;
 
@@ -61,6 +66,25 @@ typedef struct {
     size_t count;
     size_t block_bytes;
 } lspo_parameters_t;
+
+/* The struct of the policies with this table, in a workload.  A table of no policy in plan/policies.c has none, which
+ * is an error of the program. */
+const void *lspo_values_of(const lspo_workload_t *workload, const lspo_parameters_t *table);
+void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table);
+
+/* Behind a policy's `lspo_NAME_values_t` and `lspo_NAME_parameters`: lspo_NAME_values_of(workload) reads its struct,
+ * lspo_NAME_values_edit(workload) changes it. */
+#define LSPO_VALUES(name)                                                                                              \
+    static_assert(sizeof(lspo_##name##_values_t) <= LSPO_VALUES_BYTES / 4, "a policy's struct is small");              \
+    static inline const lspo_##name##_values_t *lspo_##name##_values_of(const lspo_workload_t *workload)               \
+    {                                                                                                                  \
+        return lspo_values_of(workload, &lspo_##name##_parameters);                                                    \
+    }                                                                                                                  \
+    static inline lspo_##name##_values_t *lspo_##name##_values_edit(lspo_workload_t *workload)                         \
+    {                                                                                                                  \
+        return lspo_values_edit(workload, &lspo_##name##_parameters);                                                  \
+    }                                                                                                                  \
+    static_assert(sizeof(lspo_##name##_values_t) > 0, "")
 
 #define LSPO_PARAMETERS(uses, block)                                                                                   \
     {                                                                                                                  \

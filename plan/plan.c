@@ -5,6 +5,12 @@
 #include <string.h>
 
 #include "plan/build.h"
+#include "plan/policies/badam.h"
+#include "plan/policies/galore.h"
+#include "plan/policies/lora.h"
+#include "plan/policies/lsp.h"
+#include "plan/policies/shared.h"
+#include "plan/policies/zenflow.h"
 #include "plan/policy.h"
 
 static bool resolve_train_rest(const lspo_workload_t *workload, const lspo_policy_t *policy)
@@ -30,6 +36,7 @@ static void identity_message(const lspo_stage_t *shape, bool train_rest, lspo_me
 void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *message_out)
 {
     const lspo_workload_t *w = &plan->workload;
+    const lspo_lsp_values_t *lsp = lspo_lsp_values_of(w);
     bool rest = w->train_rest == LSPO_TRAIN_REST_ON;
     lspo_stage_t shape;
     lspo_model_stage(&plan->model, stage, &shape);
@@ -41,16 +48,16 @@ void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *
         if (w->identity_projectors)
             identity_message(&shape, rest, message_out);
         else
-            lspo_message_projected(&shape, w->subspace, w->nnz, rest, message_out);
+            lspo_message_projected(&shape, lsp->subspace, lsp->nnz, rest, message_out);
         break;
     case LSPO_FORM_ADAPTER:
-        lspo_message_adapters(&shape, w->rank, rest, message_out);
+        lspo_message_adapters(&shape, lspo_lora_values_of(w)->rank, rest, message_out);
         break;
     case LSPO_FORM_LOWRANK:
-        lspo_message_lowrank(&shape, w->rank, rest, message_out);
+        lspo_message_lowrank(&shape, lspo_galore_values_of(w)->rank, rest, message_out);
         break;
     case LSPO_FORM_COLUMNS:
-        lspo_message_columns(&shape, w->critical_fraction, rest, message_out);
+        lspo_message_columns(&shape, lspo_zenflow_values_of(w)->critical_fraction, rest, message_out);
         break;
     }
 }
@@ -68,7 +75,7 @@ uint32_t lspo_plan_lowest_trained(const lspo_plan_t *plan, uint32_t iteration)
         return lowest;
     uint32_t head = plan->stage_count - 1;
     uint32_t highest = trains_rest(plan) && !plan->model.tied_head ? head : head - 1;
-    uint32_t turn = (w->first_step + iteration) / w->switch_every % (highest - lowest + 1);
+    uint32_t turn = (w->first_step + iteration) / lspo_badam_values_of(w)->switch_every % (highest - lowest + 1);
     return turn == 0 ? lowest : highest + 1 - turn;
 }
 
@@ -86,14 +93,18 @@ bool lspo_plan_trains(const lspo_plan_t *plan, uint32_t stage, uint32_t iteratio
 uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration)
 {
     uint32_t step = plan->workload.first_step + iteration;
-    return (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM ? step % plan->workload.switch_every : step) + 1;
+    return (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM ? step % lspo_badam_values_of(&plan->workload)->switch_every
+                                                         : step) +
+           1;
 }
 
 bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration)
 {
     const lspo_workload_t *w = &plan->workload;
-    return plan->gradient_form == LSPO_FORM_SUBSPACE && w->check_every > 0 && !w->identity_projectors &&
-           (w->first_step + iteration) % w->check_every == 0;
+    if (plan->gradient_form != LSPO_FORM_SUBSPACE || w->identity_projectors)
+        return false;
+    uint32_t every = lspo_lsp_values_of(w)->check_every;
+    return every > 0 && (w->first_step + iteration) % every == 0;
 }
 
 /* All blocks are alike. */
@@ -107,11 +118,17 @@ static bool compresses_weights(const lspo_plan_t *plan)
     return compressed;
 }
 
+uint32_t lspo_plan_rank(const lspo_plan_t *plan)
+{
+    const uint32_t *rank = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_rank);
+    return rank != NULL ? *rank : 0;
+}
+
 bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration)
 {
     const lspo_workload_t *w = &plan->workload;
-    return plan->gradient_form == LSPO_FORM_LOWRANK && (w->first_step + iteration) % w->project_every == 0 &&
-           compresses_weights(plan);
+    return plan->gradient_form == LSPO_FORM_LOWRANK &&
+           (w->first_step + iteration) % lspo_galore_values_of(w)->project_every == 0 && compresses_weights(plan);
 }
 
 bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration)
@@ -179,6 +196,8 @@ static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
     b->stages = calloc(b->stage_count, sizeof *b->stages);
     if (!b->stages)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan of %u stages", b->stage_count);
+    const uint32_t *buffers = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_gradient_buffers);
+    b->gradient_buffers = buffers != NULL ? *buffers : 0;
     lspo_activations(&plan->model, &plan->workload, &b->activations);
     for (uint32_t s = 0; s < b->stage_count; s++)
         describe_stage(b, s);
@@ -189,8 +208,9 @@ static void resolve(lspo_plan_t *plan)
 {
     lspo_workload_t *w = &plan->workload;
     w->train_rest = resolve_train_rest(w, plan->policy) ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
-    if (w->transition == LSPO_TRANSITION_AUTO)
-        w->transition = (int32_t)plan->stage_count - 1;
+    int32_t *transition = lspo_policy_slot(plan->policy, w, &lspo_parameter_transition);
+    if (transition != NULL && *transition == LSPO_TRANSITION_AUTO)
+        *transition = (int32_t)plan->stage_count - 1;
 }
 
 lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,

@@ -16,10 +16,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/status.h"
 #include "plan/footprint.h"
 #include "plan/model.h"
 #include "plan/op.h"
-#include "base/status.h"
 #include "plan/work.h"
 #include "plan/workload.h"
 
@@ -86,6 +86,8 @@ uint32_t lspo_plan_lowest_trained(const lspo_plan_t *plan, uint32_t iteration);
 /* Adam's t in this iteration, from 1: steps of the training, or of the turn. */
 uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 
+/* lora, galore: the rank; else 0. */
+uint32_t lspo_plan_rank(const lspo_plan_t *plan);
 /* lsp: whether this iteration checks the bias of the projectors. */
 bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration);
 /* galore: whether this iteration makes new bases; and whether it does so from several micro-batches, so that the

@@ -1,4 +1,5 @@
 /* policy_values.c - the values of a policy's own parameters in a workload; see policy.h. */
+#include <assert.h>
 #include <string.h>
 
 #include "plan/policy.h"
@@ -18,17 +19,54 @@ const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const l
     return lspo_policy_named_use(policy, parameter->key, strlen(parameter->key));
 }
 
+/* Is the table that of a policy before this one? */
+static bool has_place(uint32_t policy)
+{
+    for (uint32_t i = 0; i < policy; i++)
+        if (lspo_policy_at(i)->parameters == lspo_policy_at(policy)->parameters)
+            return true;
+    return false;
+}
+
+/* Tables one behind the other, in the order of policies. */
+static size_t place_of(const lspo_parameters_t *table)
+{
+    size_t offset_bytes = 0;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const lspo_parameters_t *own = lspo_policy_at(i)->parameters;
+        if (own == NULL || has_place(i))
+            continue;
+        if (own == table) {
+            assert(offset_bytes + own->block_bytes <= LSPO_VALUES_BYTES);
+            return offset_bytes;
+        }
+        offset_bytes += (own->block_bytes + 7) / 8 * 8;
+    }
+    assert(!"a table of a policy");
+    return 0;
+}
+
+const void *lspo_values_of(const lspo_workload_t *workload, const lspo_parameters_t *table)
+{
+    return workload->values.bytes + place_of(table);
+}
+
+void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table)
+{
+    return workload->values.bytes + place_of(table);
+}
+
 void *lspo_policy_slot(const lspo_policy_t *policy, lspo_workload_t *workload, const lspo_parameter_t *parameter)
 {
     const lspo_parameter_use_t *use = lspo_policy_use(policy, parameter);
-    return use != NULL ? (char *)workload + use->offset_bytes : NULL;
+    return use != NULL ? (char *)lspo_values_edit(workload, policy->parameters) + use->offset_bytes : NULL;
 }
 
 const void *lspo_policy_value(const lspo_policy_t *policy, const lspo_workload_t *workload,
                               const lspo_parameter_t *parameter)
 {
     const lspo_parameter_use_t *use = lspo_policy_use(policy, parameter);
-    return use != NULL ? (const char *)workload + use->offset_bytes : NULL;
+    return use != NULL ? (const char *)lspo_values_of(workload, policy->parameters) + use->offset_bytes : NULL;
 }
 
 /* Has a policy before this one the same parameter? */

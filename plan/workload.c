@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/names.h"
+#include "plan/policy.h"
 
 enum { TOKENS_MAX = 1 << 26 };
 
@@ -53,24 +54,12 @@ void lspo_workload_default(lspo_workload_t *workload_out)
         .iterations = 8,
         .accumulation = 1,
         .train_rest = LSPO_TRAIN_REST_AUTO,
-        .subspace = 512,
-        .nnz = 8,
-        .rank = 16,
-        .project_every = 200,
-        .switch_every = 50,
-        .critical_fraction = 0.1,
-        .update_every = 4,
-        .select_every = 16,
-        .transition = LSPO_TRANSITION_AUTO,
-        .gradient_buffers = 2,
-        .swap_slots = 2,
-        .bias_threshold = 0.3,
-        .fit_steps = 100,
-        .fit_beta = 1e-4,
-        .fit_batches = 8,
         .seed = 1,
         .learning_rate = 1e-4,
     };
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        lspo_policy_set_defaults(lspo_policy_at(i), NULL, false, workload_out);
+    }
 }
 
 static lspo_status_t check_range(const char *flag, int64_t value, int64_t low, int64_t high)
@@ -194,12 +183,6 @@ lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_mo
                           workload->learning_rate);
     }
     return LSPO_OK;
-}
-
-uint32_t lspo_workload_fit_share(const lspo_workload_t *workload)
-{
-    uint32_t batches = workload->fit_batches - 2;
-    return (workload->fit_steps + batches - 1) / batches;
 }
 
 uint64_t lspo_workload_tokens(const lspo_workload_t *workload)

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "plan/model.h"
 #include "plan/record.h"
+#include "plan/values.h"
 
 typedef enum { LSPO_FP32, LSPO_BF16, LSPO_FP16, LSPO_PRECISION_COUNT } lspo_precision_t;
 
@@ -18,16 +19,6 @@ typedef enum {
     LSPO_TRAIN_REST_ON,   /* embeddings, norms, biases and head are trained too, uncompressed         */
     LSPO_TRAIN_REST_OFF   /* only the linear layers of the blocks are trained                         */
 } lspo_train_rest_t;
-
-typedef enum {
-    LSPO_PROJECTOR_NORMAL, /* N(0, 1) / sqrt(r)      */
-    LSPO_PROJECTOR_SIGN    /* +1 or -1, over sqrt(r) */
-} lspo_projector_values_t;
-
-typedef enum {
-    LSPO_PROJECTORS_WEIGHT, /* a pair (P, Q) for each weight of each block            */
-    LSPO_PROJECTORS_SHAPE   /* one pair for all weights of all blocks of equal shape  */
-} lspo_projectors_t;
 
 enum { LSPO_TRANSITION_AUTO = -1 };
 
@@ -47,27 +38,6 @@ typedef struct {
     uint32_t accumulation;      /* micro-batches an optimizer step                                        */
     double clip_norm;           /* global-norm clipping; 0 = off                                          */
     lspo_train_rest_t train_rest;
-    uint32_t subspace;         /* d of lsp                                                               */
-    uint32_t nnz;              /* r of lsp: nonzeros a row of P and Q                                     */
-    uint32_t rank;             /* of lora and galore                                                     */
-    uint32_t project_every;    /* galore: optimizer steps between refreshes of the basis                 */
-    double critical_fraction;  /* zenflow: of the columns of a weight, updated on the GPU in every step  */
-    uint32_t update_every;     /* zenflow: steps whose gradients the CPU sums up for one update          */
-    uint32_t select_every;     /* zenflow: steps between choices of the critical columns                 */
-    uint32_t switch_every;     /* badam: optimizer steps on one block before the next                    */
-    int32_t transition;        /* zero-layerwise, lsp: stages <= transition are served last come first served;
-                                  LSPO_TRANSITION_AUTO: chosen by simulation                             */
-    uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0 = no bound  */
-    uint32_t swap_slots;       /* swap: blocks whose parameters are on the GPU at a time                 */
-    uint32_t resident_blocks;  /* swap: the first N blocks never leave the GPU                           */
-    uint32_t check_every;      /* lsp: optimizer steps between checks of the projectors' bias; 0 = they stay random */
-    double bias_threshold;     /* lsp: a projector whose bias is above this is fitted anew                 */
-    uint32_t fit_steps;        /* lsp: Adam steps of one fit, over all micro-batches that it sees; of a pair that
-                                  weights share, on the gradients of each                              */
-    uint32_t fit_batches;      /* lsp: micro-batches of a calibration pass: one checks, one decides, the others fit */
-    lspo_projectors_t projectors;             /* lsp: which weights share a pair                                   */
-    lspo_projector_values_t projector_values; /* lsp: what projectors begin with                          */
-    double fit_beta;     /* lsp: weight of ||P||_F + ||Q||_F in what fitting minimises              */
     uint32_t first_step; /* optimizer steps done before this plan, which is a segment of a longer training; above
                                   0 a stale policy begins with the update of a gradient that it left */
     bool open_end;       /* a stale policy leaves its last update to the plan that follows           */
@@ -76,28 +46,24 @@ typedef struct {
     double loss_scale;        /* backward multiplies the loss by it, the update divides: real/session/session.h    */
     double weight_decay;      /* decoupled (AdamW): w <- w (1 - learning_rate weight_decay) - ...          */
     bool identity_projectors; /* test hook: lsp with P = Q = I, so that d_m = m and d_n = n; default off */
+    lspo_values_t values;     /* of the policies' own parameters */
 } lspo_workload_t;
 
-/* Every field, by its flag's name; those that have no flag by their own. */
+/* Every field but the values, by its flag's name; those that have no flag by their own. */
 extern const lspo_record_field_t lspo_workload_fields[];
 extern const size_t lspo_workload_field_count;
 
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
- * train_rest auto, d 512, r 8, rank 16, project_every 200, switch_every 50, critical fraction 0.1, update_every 4,
- * select_every 16, check_every 0, bias_threshold 0.3, fit_steps 100, fit_beta
- * 1e-4, fit_batches 8, projectors by weight, normal projector values, first_step 0, closed end, no weight decay, loss
- * scale auto, transition auto, 2 gradient buffers, 2 swap slots, seed 1, learning rate 1e-4. */
+ * train_rest auto, first_step 0, closed end, no weight decay, loss scale auto, seed 1, learning rate 1e-4; every
+ * policy's own parameters as for a large model. */
 void lspo_workload_default(lspo_workload_t *workload_out);
 
-/* Refuse zero or overflowing sizes, sequence above the model's maximum, d above every dimension of the model,
- * r > d, transition out of range.  The message names flag, value and allowed range. */
+/* Refuse zero or overflowing sizes and a sequence above the model's maximum.  The message names flag, value and allowed
+ * range.  Of policies' own parameters: lspo_policy_check(). */
 lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_model_t *model);
 
 /* The largest batch that the check allows at this sequence. */
 uint32_t lspo_workload_batch_most(const lspo_workload_t *workload, const lspo_model_t *model);
-
-/* lsp: of fit_steps, the Adam steps on one micro-batch of a calibration pass, rounded up. */
-uint32_t lspo_workload_fit_share(const lspo_workload_t *workload);
 
 /* batch * sequence. */
 uint64_t lspo_workload_tokens(const lspo_workload_t *workload);

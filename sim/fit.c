@@ -1,6 +1,6 @@
 #include "sim/fit.h"
 
-#include "plan/policies/shared.h"
+#include "sim/tune.h"
 
 #include <math.h>
 
@@ -126,8 +126,7 @@ lspo_status_t lspo_fit_largest_batch(const lspo_fit_question_t *question, uint32
     search_t search = {.question = *question};
     /* Choosing the transition takes many times as long as asking whether one plan fits: once near the answer. */
     find_edge(&search, most, question->workload.batch);
-    if (search.status == LSPO_OK && lspo_policy_use(question->policy, &lspo_parameter_transition) != NULL &&
-        question->workload.transition == LSPO_TRANSITION_AUTO) {
+    if (search.status == LSPO_OK && lspo_tune_is_open(question->policy, &question->workload)) {
         search.tunes = true;
         find_edge(&search, most, search.low);
     }

@@ -14,6 +14,17 @@ typedef struct {
     int32_t best_stage;
 } search_t;
 
+bool lspo_tune_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    const int32_t *transition = lspo_policy_value(policy, workload, &lspo_parameter_transition);
+    return transition != NULL && *transition == LSPO_TRANSITION_AUTO;
+}
+
+static int32_t *transition_of(const lspo_policy_t *policy, lspo_workload_t *workload)
+{
+    return lspo_policy_slot(policy, workload, &lspo_parameter_transition);
+}
+
 static lspo_status_t time_trial(const search_t *search, double *iteration_s_out)
 {
     lspo_plan_t *plan = NULL;
@@ -33,7 +44,7 @@ static lspo_status_t try_stages(search_t *search, int32_t first, int32_t last, i
 {
     for (int32_t stage = first; stage <= last; stage += step) {
         double iteration_s = 0;
-        search->workload.transition = stage;
+        *transition_of(search->policy, &search->workload) = stage;
         lspo_status_t status = time_trial(search, &iteration_s);
         if (status != LSPO_OK)
             return status;
@@ -60,7 +71,7 @@ static lspo_status_t search_stage(search_t *search)
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
 {
-    if (lspo_policy_use(policy, &lspo_parameter_transition) == NULL || workload->transition != LSPO_TRANSITION_AUTO)
+    if (!lspo_tune_is_open(policy, workload))
         return lspo_plan_build(model, workload, policy, plan_out);
 
     /* What the user gave is judged before anything derived from it. */
@@ -77,6 +88,6 @@ lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workloa
     if (status != LSPO_OK)
         return status;
     lspo_workload_t tuned = *workload;
-    tuned.transition = search.best_stage;
+    *transition_of(policy, &tuned) = search.best_stage;
     return lspo_plan_build(model, &tuned, policy, plan_out);
 }

@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+#include "plan/policies/galore.h"
+#include "plan/policies/lora.h"
+#include "plan/policies/lsp.h"
+#include "plan/policies/shared.h"
 #include "plan/policy.h"
 
 static inline void own_value(const lspo_policy_t *policy, lspo_workload_t *workload, const char *key, double value)
@@ -11,6 +15,28 @@ static inline void own_value(const lspo_policy_t *policy, lspo_workload_t *workl
     const lspo_parameter_use_t *use = lspo_policy_named_use(policy, key, strlen(key));
     if (use != NULL)
         lspo_parameter_store(use->parameter, value, lspo_policy_slot(policy, workload, use->parameter));
+}
+
+/* What several policies have, given to each of them. */
+static inline void set_rank(lspo_workload_t *workload, uint32_t rank)
+{
+    lspo_lora_values_edit(workload)->rank = lspo_galore_values_edit(workload)->rank = rank;
+}
+
+static inline void set_transition(lspo_workload_t *workload, int32_t transition)
+{
+    lspo_lsp_values_edit(workload)->transition = lspo_layerwise_values_edit(workload)->transition = transition;
+}
+
+static inline void set_gradient_buffers(lspo_workload_t *workload, uint32_t buffers)
+{
+    lspo_offload_values_edit(workload)->gradient_buffers = buffers;
+    lspo_layerwise_values_edit(workload)->gradient_buffers = buffers;
+}
+
+static inline int32_t transition_of(const lspo_plan_t *plan)
+{
+    return *(const int32_t *)lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_transition);
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* badam: block-coordinate Adam.  One block is trained at a time, switch_every steps, with Adam state of its own that
  * starts from nothing; then the next one has its turn.  Backward ends at that block: the ones above only pass dx on, the
  * ones below keep no activations.  Order: plan/plan.h, lspo_plan_trains(). */
+#include "plan/policies/badam.h"
 #include "plan/policies.h"
 
 static const lspo_parameter_t switch_every = {
@@ -15,16 +16,16 @@ static const lspo_parameter_t switch_every = {
 };
 
 static const lspo_parameter_use_t uses[] = {
-    {&switch_every, offsetof(lspo_workload_t, switch_every), false, NULL},
+    {&switch_every, offsetof(lspo_badam_values_t, switch_every), false, NULL},
 };
-static const lspo_parameters_t parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+const lspo_parameters_t lspo_badam_parameters = LSPO_PARAMETERS(uses, lspo_badam_values_t);
 
 const lspo_policy_t lspo_policy_badam = {
     .name = "badam",
     .help = "Adam on the GPU for one block at a time, the others frozen; a new block every --switch-every steps",
     .citation = "Luo, Yu, Li, NeurIPS 2024, arXiv 2404.02827",
     .example = "lspo sim --policy badam --model llama-7b --machine rtx4090 --switch-every 100",
-    .parameters = &parameters,
+    .parameters = &lspo_badam_parameters,
     .semantics = LSPO_SEMANTICS_OTHER,
     .clip_help = "norm of the gradient of the block in turn; free",
     .optimizer = LSPO_OPTIMIZER_BLOCK_ADAM,

@@ -3,6 +3,7 @@
  * (PROJECT), the moments are kept.  It is made of the gradient of the whole step: with --accumulation the blocks' full
  * gradients stay on the GPU in such a step until the last micro-batch, as the authors' optimizer keeps them in every
  * step.  Weights with min(m, n) <= r keep their full gradient and take a plain step. */
+#include "plan/policies/galore.h"
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 
@@ -18,17 +19,17 @@ static const lspo_parameter_t project_every = {
 };
 
 static const lspo_parameter_use_t uses[] = {
-    {&lspo_parameter_rank, offsetof(lspo_workload_t, rank), true, NULL},
-    {&project_every, offsetof(lspo_workload_t, project_every), false, NULL},
+    {&lspo_parameter_rank, offsetof(lspo_galore_values_t, rank), true, NULL},
+    {&project_every, offsetof(lspo_galore_values_t, project_every), false, NULL},
 };
-static const lspo_parameters_t parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+const lspo_parameters_t lspo_galore_parameters = LSPO_PARAMETERS(uses, lspo_galore_values_t);
 
 const lspo_policy_t lspo_policy_galore = {
     .name = "galore",
     .help = "gradients projected onto their leading singular vectors, Adam there on the GPU",
     .citation = "Zhao et al., ICML 2024, arXiv 2403.03507",
     .example = "lspo sim --policy galore --model llama-7b --machine rtx4090 --rank 128 --project-every 50",
-    .parameters = &parameters,
+    .parameters = &lspo_galore_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
     .period = &project_every,
     .period_work = "new bases",

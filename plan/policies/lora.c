@@ -1,19 +1,20 @@
 /* lora: W is frozen; adapters A (m x r) and B (n x r) are trained on the GPU: Y = X W + s (X A) B^T with
  * s = alpha / r = 2.  The schedule is native's. */
+#include "plan/policies/lora.h"
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 
 static const lspo_parameter_use_t uses[] = {
-    {&lspo_parameter_rank, offsetof(lspo_workload_t, rank), true, NULL},
+    {&lspo_parameter_rank, offsetof(lspo_lora_values_t, rank), true, NULL},
 };
-static const lspo_parameters_t parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+const lspo_parameters_t lspo_lora_parameters = LSPO_PARAMETERS(uses, lspo_lora_values_t);
 
 const lspo_policy_t lspo_policy_lora = {
     .name = "lora",
     .help = "low-rank adapters on every linear layer, trained on the GPU; the weights are frozen",
     .citation = "Hu et al., ICLR 2022, arXiv 2106.09685",
     .example = "lspo sim --policy lora --model llama-7b --machine rtx4090 --rank 32",
-    .parameters = &parameters,
+    .parameters = &lspo_lora_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
     .clip_help = "norm of the adapters' gradients; free",
     .gradient_form = LSPO_FORM_ADAPTER,

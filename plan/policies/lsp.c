@@ -1,12 +1,13 @@
 /* lsp: LSP-Offload [Alg. 1, Fig. 3d].  Each block's gradient is compressed into its subspace on the GPU; the CPU runs
  * Adam there; the GPU adds P D Q^T.  Scheduled stage by stage around the transition. */
+#include "plan/policies/lsp.h"
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 
 static lspo_status_t build(lspo_builder_t *b)
 {
     lspo_build_offloaded_memory(b, 1);
-    return lspo_build_layerwise(b, b->workload->transition);
+    return lspo_build_layerwise(b, lspo_lsp_values_of(b->workload)->transition);
 }
 
 static double subspace_of_model(const lspo_parameter_context_t *context)
@@ -14,21 +15,21 @@ static double subspace_of_model(const lspo_parameter_context_t *context)
     enum { USUAL = 512, BYTES = 256 };
     const lspo_model_t *model = context->model;
     uint32_t power = 1;
-    if (model->vocabulary > BYTES && model->width >= USUAL)
+    if (model == NULL || (model->vocabulary > BYTES && model->width >= USUAL))
         return USUAL;
     while (power <= model->width / 4)
         power *= 2;
     return power;
 }
 
-static double nnz_of_subspace(const lspo_parameter_context_t *context)
-{
-    return context->workload->subspace < 8 ? context->workload->subspace : 8;
-}
-
 static double subspace_given(const lspo_parameter_context_t *context)
 {
-    return context->workload->subspace;
+    return lspo_lsp_values_of(context->workload)->subspace;
+}
+
+static double nnz_of_subspace(const lspo_parameter_context_t *context)
+{
+    return subspace_given(context) < 8 ? subspace_given(context) : 8;
 }
 
 static double check_every_of_command(const lspo_parameter_context_t *context)
@@ -52,6 +53,7 @@ static const lspo_parameter_t subspace = {
     .high_of = lspo_parameter_largest_dimension,
     .high_is = "the model's largest dimension",
     .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
     .column = 1,
 };
 
@@ -67,6 +69,7 @@ static const lspo_parameter_t nnz = {
     .high_of = subspace_given,
     .high_is = "the subspace",
     .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
     .column = 2,
 };
 
@@ -80,6 +83,7 @@ const lspo_parameter_t lspo_parameter_check_every = {
     .preset_of = check_every_of_command,
     .preset_is = "0; train: 1000",
     .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_USE,
 };
 
 static const lspo_parameter_t bias_threshold = {
@@ -132,6 +136,7 @@ static const lspo_parameter_t projectors = {
     .names = projectors_names,
     .preset = LSPO_PROJECTORS_WEIGHT,
     .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
 };
 
 static const lspo_parameter_t projector_values = {
@@ -145,19 +150,19 @@ static const lspo_parameter_t projector_values = {
 };
 
 static const lspo_parameter_use_t uses[] = {
-    {&subspace, offsetof(lspo_workload_t, subspace), true, NULL},
-    {&nnz, offsetof(lspo_workload_t, nnz), true, NULL},
+    {&subspace, offsetof(lspo_lsp_values_t, subspace), true, NULL},
+    {&nnz, offsetof(lspo_lsp_values_t, nnz), true, NULL},
     /* A plan counts the whole calibration pass, whatever it finds: so every check of a grid's cell fits. */
-    {&lspo_parameter_check_every, offsetof(lspo_workload_t, check_every), true, "--bias-threshold 0"},
-    {&bias_threshold, offsetof(lspo_workload_t, bias_threshold), false, NULL},
-    {&fit_steps, offsetof(lspo_workload_t, fit_steps), false, NULL},
-    {&fit_batches, offsetof(lspo_workload_t, fit_batches), false, NULL},
-    {&fit_beta, offsetof(lspo_workload_t, fit_beta), false, NULL},
-    {&projectors, offsetof(lspo_workload_t, projectors), false, NULL},
-    {&projector_values, offsetof(lspo_workload_t, projector_values), false, NULL},
-    {&lspo_parameter_transition, offsetof(lspo_workload_t, transition), false, NULL},
+    {&lspo_parameter_check_every, offsetof(lspo_lsp_values_t, check_every), true, "--bias-threshold 0"},
+    {&bias_threshold, offsetof(lspo_lsp_values_t, bias_threshold), false, NULL},
+    {&fit_steps, offsetof(lspo_lsp_values_t, fit_steps), false, NULL},
+    {&fit_batches, offsetof(lspo_lsp_values_t, fit_batches), false, NULL},
+    {&fit_beta, offsetof(lspo_lsp_values_t, fit_beta), false, NULL},
+    {&projectors, offsetof(lspo_lsp_values_t, projectors), false, NULL},
+    {&projector_values, offsetof(lspo_lsp_values_t, projector_values), false, NULL},
+    {&lspo_parameter_transition, offsetof(lspo_lsp_values_t, transition), false, NULL},
 };
-const lspo_parameters_t lspo_lsp_parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+const lspo_parameters_t lspo_lsp_parameters = LSPO_PARAMETERS(uses, lspo_lsp_values_t);
 
 const lspo_policy_t lspo_policy_lsp = {
     .name = "lsp",

@@ -2,12 +2,13 @@
  * the products with them are dense; the step P D Q^T is formed before it is added.  Mathematics and schedule are those
  * of lsp: the difference between the two is what kernels that keep the projectors sparse are worth. */
 #include "plan/policies.h"
+#include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 
 static lspo_status_t build(lspo_builder_t *b)
 {
     lspo_build_offloaded_memory(b, 1);
-    return lspo_build_layerwise(b, b->workload->transition);
+    return lspo_build_layerwise(b, lspo_lsp_values_of(b->workload)->transition);
 }
 
 const lspo_policy_t lspo_policy_lsp_paper = {

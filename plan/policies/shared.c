@@ -55,16 +55,17 @@ const lspo_parameter_t lspo_parameter_rank = {
     .high_of = lspo_parameter_largest_dimension,
     .high_is = "the model's largest dimension",
     .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
     .column = 3,
 };
 
 static const lspo_parameter_use_t offload_uses[] = {
-    {&lspo_parameter_gradient_buffers, offsetof(lspo_workload_t, gradient_buffers), false, NULL},
+    {&lspo_parameter_gradient_buffers, offsetof(lspo_offload_values_t, gradient_buffers), false, NULL},
 };
-const lspo_parameters_t lspo_offload_parameters = LSPO_PARAMETERS(offload_uses, lspo_workload_t);
+const lspo_parameters_t lspo_offload_parameters = LSPO_PARAMETERS(offload_uses, lspo_offload_values_t);
 
 static const lspo_parameter_use_t layerwise_uses[] = {
-    {&lspo_parameter_transition, offsetof(lspo_workload_t, transition), false, NULL},
-    {&lspo_parameter_gradient_buffers, offsetof(lspo_workload_t, gradient_buffers), false, NULL},
+    {&lspo_parameter_transition, offsetof(lspo_layerwise_values_t, transition), false, NULL},
+    {&lspo_parameter_gradient_buffers, offsetof(lspo_layerwise_values_t, gradient_buffers), false, NULL},
 };
-const lspo_parameters_t lspo_layerwise_parameters = LSPO_PARAMETERS(layerwise_uses, lspo_workload_t);
+const lspo_parameters_t lspo_layerwise_parameters = LSPO_PARAMETERS(layerwise_uses, lspo_layerwise_values_t);

@@ -13,9 +13,19 @@ extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper     
 /* The largest dimension of any weight that a policy may compress. */
 double lspo_parameter_largest_dimension(const lspo_parameter_context_t *context);
 
-/* Tables of policies that have nothing else. */
-extern const lspo_parameters_t lspo_offload_parameters;   /* gradient-buffers             */
-extern const lspo_parameters_t lspo_layerwise_parameters; /* transition, gradient-buffers */
-extern const lspo_parameters_t lspo_lsp_parameters;       /* plan/policies/lsp.c          */
+/* Own parameters of zero, zero-delayed and backward-update. */
+typedef struct {
+    uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no bound */
+} lspo_offload_values_t;
+extern const lspo_parameters_t lspo_offload_parameters;
+LSPO_VALUES(offload);
+
+/* Own parameters of zero-layerwise. */
+typedef struct {
+    int32_t transition; /* stages <= transition are served last in, first out; LSPO_TRANSITION_AUTO: by simulation */
+    uint32_t gradient_buffers;
+} lspo_layerwise_values_t;
+extern const lspo_parameters_t lspo_layerwise_parameters;
+LSPO_VALUES(layerwise);
 
 #endif

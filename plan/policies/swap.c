@@ -3,6 +3,7 @@
  * Embedding, head, gradients and activations stay on the GPU.  `swap_slots` blocks may be on the GPU at a time, so that
  * a swap-in runs ahead of the compute.  Under --clip the updates come after the whole backward pass, and the parameters
  * come in a third time. */
+#include "plan/policies/swap.h"
 #include "plan/policies.h"
 
 #include <stdlib.h>
@@ -43,7 +44,7 @@ static uint64_t bytes_of(const swap_t *w, uint32_t stage, lspo_op_variant_t vari
 
 static bool swapped(const lspo_builder_t *b, uint32_t stage)
 {
-    return b->stages[stage].shape.kind == LSPO_STAGE_BLOCK && stage > b->workload->resident_blocks;
+    return b->stages[stage].shape.kind == LSPO_STAGE_BLOCK && stage > lspo_swap_values_of(b->workload)->resident_blocks;
 }
 
 static lspo_op_id_t swap_in(swap_t *w, uint32_t iteration, uint32_t stage, lspo_op_variant_t variant)
@@ -159,10 +160,11 @@ static lspo_op_id_t *no_ops(uint32_t count)
 
 static lspo_status_t build(lspo_builder_t *b)
 {
+    uint32_t slots = lspo_swap_values_of(b->workload)->swap_slots;
     swap_t w = {.b = b};
     bool enough = true;
     for (int v = 0; v < 2; v++) {
-        w.ring[v] = (slot_ring_t){.ends = no_ops(b->workload->swap_slots), .slots = b->workload->swap_slots};
+        w.ring[v] = (slot_ring_t){.ends = no_ops(slots), .slots = slots};
         w.home[v] = no_ops(b->stage_count);
         enough = enough && w.ring[v].ends && w.home[v];
     }
@@ -208,20 +210,21 @@ static const lspo_parameter_t resident_blocks = {
     .high_of = blocks_of_model,
     .high_is = "the model's blocks",
     .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
 };
 
 static const lspo_parameter_use_t uses[] = {
-    {&swap_slots, offsetof(lspo_workload_t, swap_slots), false, NULL},
-    {&resident_blocks, offsetof(lspo_workload_t, resident_blocks), false, NULL},
+    {&swap_slots, offsetof(lspo_swap_values_t, swap_slots), false, NULL},
+    {&resident_blocks, offsetof(lspo_swap_values_t, resident_blocks), false, NULL},
 };
-static const lspo_parameters_t parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+const lspo_parameters_t lspo_swap_parameters = LSPO_PARAMETERS(uses, lspo_swap_values_t);
 
 const lspo_policy_t lspo_policy_swap = {
     .name = "swap",
     .help = "all compute on the GPU; parameters and optimizer state of the blocks swapped in and out around it",
     .citation = "arXiv 2406.10181, Fig. 3c",
     .example = "lspo sim --policy swap --model gpt2-774m --machine paper-laptop --swap-slots 3",
-    .parameters = &parameters,
+    .parameters = &lspo_swap_parameters,
     .semantics = LSPO_SEMANTICS_EXACT,
     .clip_help = "norm of the full gradient; updates move behind the backward pass and parameters come in a third time",
     .train_rest_default = true,

@@ -8,13 +8,15 @@
  * Which columns: PROJECT, every select_every steps (a multiple of S) by the column's sum of |g|; then the GPU's moments
  * of the columns start from nothing, and the CPU's of the others go on where they were.  A plan that is not followed by
  * another one drains both windows at its end (variants DRAIN, DRAIN_LAST). */
+#include "plan/policies/zenflow.h"
 #include "plan/policies.h"
 
 #include <stdlib.h>
 
 typedef struct {
     lspo_builder_t *b;
-    uint32_t every;                           /* S */
+    uint32_t every; /* S */
+    uint32_t select_every;
     lspo_op_id_t *added, *update, *sent_back; /* by stage: the latest accumulation, UPD and H2D */
 } zenflow_t;
 
@@ -59,7 +61,7 @@ static void split(zenflow_t *z, uint32_t iteration, uint32_t stage)
 {
     lspo_builder_t *b = z->b;
     lspo_build_stage_t *st = &b->stages[stage];
-    if ((b->workload->first_step + iteration) % b->workload->select_every == 0) {
+    if ((b->workload->first_step + iteration) % z->select_every == 0) {
         lspo_op_id_t select = lspo_build_op(b, LSPO_OP_PROJECT, LSPO_VARIANT_NONE, stage, iteration);
         lspo_build_depend(b, b->last_compute);
         b->last_compute = select;
@@ -165,11 +167,13 @@ static lspo_op_id_t *no_ops(uint32_t count)
 static lspo_status_t build(lspo_builder_t *b)
 {
     const lspo_workload_t *w = b->workload;
-    if (w->select_every % w->update_every != 0)
-        return lspo_error(LSPO_ERR_INPUT, "--select-every %u is no multiple of --update-every %u", w->select_every,
-                          w->update_every);
+    const lspo_zenflow_values_t *own = lspo_zenflow_values_of(w);
+    if (own->select_every % own->update_every != 0)
+        return lspo_error(LSPO_ERR_INPUT, "--select-every %u is no multiple of --update-every %u", own->select_every,
+                          own->update_every);
     zenflow_t z = {.b = b,
-                   .every = w->update_every,
+                   .every = own->update_every,
+                   .select_every = own->select_every,
                    .added = no_ops(b->stage_count),
                    .update = no_ops(b->stage_count),
                    .sent_back = no_ops(b->stage_count)};
@@ -225,18 +229,18 @@ static const lspo_parameter_t select_every = {
 };
 
 static const lspo_parameter_use_t uses[] = {
-    {&critical, offsetof(lspo_workload_t, critical_fraction), false, NULL},
-    {&update_every, offsetof(lspo_workload_t, update_every), false, NULL},
-    {&select_every, offsetof(lspo_workload_t, select_every), false, NULL},
+    {&critical, offsetof(lspo_zenflow_values_t, critical_fraction), false, NULL},
+    {&update_every, offsetof(lspo_zenflow_values_t, update_every), false, NULL},
+    {&select_every, offsetof(lspo_zenflow_values_t, select_every), false, NULL},
 };
-static const lspo_parameters_t parameters = LSPO_PARAMETERS(uses, lspo_workload_t);
+const lspo_parameters_t lspo_zenflow_parameters = LSPO_PARAMETERS(uses, lspo_zenflow_values_t);
 
 const lspo_policy_t lspo_policy_zenflow = {
     .name = "zenflow",
     .help = "the most important columns updated on the GPU each step, the others by the CPU every --update-every, late",
     .citation = "Lan et al., ZenFlow, arXiv 2505.12242",
     .example = "lspo sim --policy zenflow --model gpt2-774m --machine rtx4090 --update-every 2",
-    .parameters = &parameters,
+    .parameters = &lspo_zenflow_parameters,
     .semantics = LSPO_SEMANTICS_STALE,
     .staleness_steps = 7, /* at the default S of 4 */
     .period = &update_every,

@@ -5,7 +5,7 @@
 static lspo_status_t build(lspo_builder_t *b)
 {
     lspo_build_offloaded_memory(b, 1);
-    return lspo_build_layerwise(b, b->workload->transition);
+    return lspo_build_layerwise(b, lspo_layerwise_values_of(b->workload)->transition);
 }
 
 const lspo_policy_t lspo_policy_zero_layerwise = {

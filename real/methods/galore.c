@@ -2,6 +2,7 @@
  *     COMPRESS  R = A^T G (or G A)      PROJECT   a new basis A of the gradient of the whole step
  *     UPD_GPU   R <- adam(R)            APPLY     W <- W - eta / 4 A R
  * There is no master: each 16-bit weight is rounded up or down at random. */
+#include "plan/policies/galore.h"
 #include "real/methods/galore.h"
 
 #include <inttypes.h>
@@ -28,7 +29,7 @@ static void describe(lspo_session_t *session)
 static size_t basis_count(const lspo_session_t *session, const lspo_projection_t *linear)
 {
     size_t shorter = linear->rows < linear->cols ? linear->rows : linear->cols;
-    return shorter * session->plan->workload.rank;
+    return shorter * lspo_galore_values_of(&session->plan->workload)->rank;
 }
 
 static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
@@ -94,8 +95,9 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
         void *gradient = lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)],
                                          linear->message_offset_elements);
         if (linear->compressed)
-            lspo_compute_lowrank_compress(session->compute, linear->rows, linear->cols, session->plan->workload.rank,
-                                          full, own->basis[i], adds ? 1.0F : 0.0F, gradient);
+            lspo_compute_lowrank_compress(session->compute, linear->rows, linear->cols,
+                                          lspo_galore_values_of(&session->plan->workload)->rank, full, own->basis[i],
+                                          adds ? 1.0F : 0.0F, gradient);
         else if (adds)
             lspo_compute_add(session->compute, linear->message_elements, full, gradient);
         else
@@ -126,7 +128,8 @@ typedef struct {
 
 static lspo_status_t take_basis(lspo_session_t *session, const lspo_session_stage_t *stage, basis_t *basis)
 {
-    size_t scratch_bytes = basis_scratch_bytes(stage, session->plan->workload.rank), largest = 0;
+    size_t scratch_bytes = basis_scratch_bytes(stage, lspo_galore_values_of(&session->plan->workload)->rank),
+           largest = 0;
     lspo_status_t status =
         scratch_bytes ? lspo_session_take_for_host(session, scratch_bytes, &basis->scratch) : LSPO_OK;
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
@@ -146,7 +149,7 @@ static lspo_status_t renew_basis(lspo_session_t *session, const lspo_op_t *op, u
     const lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_galore_stage_t *own = stage_of(session, op->layer);
     const lspo_tensor_t *tensor = &stage->shape.tensors[i];
-    uint32_t rank = session->plan->workload.rank;
+    uint32_t rank = lspo_galore_values_of(&session->plan->workload)->rank;
     size_t count = (size_t)tensor->rows * tensor->cols;
     const void *full = lspo_session_at(session, own->full_gradient, tensor->offset_elements);
     float *basis = session->asynchronous ? work->basis : own->basis[i];
@@ -201,7 +204,7 @@ static lspo_status_t apply_rounded(lspo_session_t *session, const lspo_op_t *op,
     const lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_projection_t *linear = &stage->message.linear[i];
     const void *basis = stage_of(session, op->layer)->basis[i], *direction = lspo_step_linear(session, op, step, i);
-    size_t m = linear->rows, n = linear->cols, r = session->plan->workload.rank;
+    size_t m = linear->rows, n = linear->cols, r = lspo_galore_values_of(&session->plan->workload)->rank;
     void *full = NULL;
     lspo_status_t status = lspo_session_take(session, m * n * session->number_bytes, &full);
     if (status != LSPO_OK)
@@ -226,9 +229,9 @@ static lspo_status_t apply_lowrank(lspo_session_t *session, const lspo_op_t *op,
     if (step->keep < 1)
         lspo_compute_step_along(session->compute, (size_t)linear->rows * linear->cols, step->keep, 0, session->number,
                                 w, 0, w); /* w alone */
-    lspo_compute_lowrank_apply(session->compute, linear->rows, linear->cols, session->plan->workload.rank,
-                               stage_of(session, op->layer)->basis[i], lspo_step_linear(session, op, step, i),
-                               lowrank_scale * step->rate, w);
+    lspo_compute_lowrank_apply(
+        session->compute, linear->rows, linear->cols, lspo_galore_values_of(&session->plan->workload)->rank,
+        stage_of(session, op->layer)->basis[i], lspo_step_linear(session, op, step, i), lowrank_scale * step->rate, w);
     return LSPO_OK;
 }
 

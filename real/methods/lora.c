@@ -5,6 +5,7 @@
 
 #include "kernels/gemm.h"
 #include "kernels/random.h"
+#include "plan/policies/lora.h"
 #include "real/methods/gpu_adam.h"
 #include "real/methods/methods.h"
 
@@ -42,7 +43,7 @@ static lspo_status_t make_adapters(lspo_session_t *session, lspo_session_stage_t
 {
     lora_t *lora = session->own;
     lora_stage_t *own = stage->own;
-    uint32_t rank = session->plan->workload.rank;
+    uint32_t rank = lspo_lora_values_of(&session->plan->workload)->rank;
     lspo_status_t status = lspo_session_take(session, factor_count(stage) * session->number_bytes, &own->factors);
     if (status == LSPO_OK && !lora->scratch)
         status = lspo_session_take(session, 2 * session->tokens * rank * session->number_bytes, &lora->scratch);
@@ -66,7 +67,7 @@ static lspo_status_t seed_adapters(lspo_session_t *session, uint32_t s)
 {
     const lspo_session_stage_t *stage = &session->stages[s];
     const lora_stage_t *own = stage_of(session, s);
-    size_t rank = session->plan->workload.rank, count = factor_count(stage);
+    size_t rank = lspo_lora_values_of(&session->plan->workload)->rank, count = factor_count(stage);
     float *factors = calloc(count + 1, sizeof *factors);
     if (!factors)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for the first adapters of stage %u", s);

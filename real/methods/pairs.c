@@ -3,6 +3,7 @@
  * After a calibration pass (project.c) the rows of the pairs in use go to the CPU, where the update of each weight
  * carries its M and V over before Adam. */
 #include "real/methods/pairs.h"
+#include "plan/policies/lsp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint
     bool works;
     if (workload->identity_projectors)
         works = lspo_projector_identity(rows, &made);
-    else if (workload->projector_values == LSPO_PROJECTOR_SIGN)
+    else if (lspo_lsp_values_of(workload)->projector_values == LSPO_PROJECTOR_SIGN)
         works = lspo_projector_signs(rows, d, r, seed, &made);
     else
         works = lspo_projector_random(rows, d, r, seed, &made);
@@ -103,7 +104,7 @@ static lspo_status_t make_pair(lspo_session_t *session, uint32_t s, uint32_t i)
 static bool checks(const lspo_session_t *session)
 {
     const lspo_workload_t *workload = &session->plan->workload;
-    return workload->check_every > 0 && !workload->identity_projectors;
+    return lspo_lsp_values_of(workload)->check_every > 0 && !workload->identity_projectors;
 }
 
 /* Bytes of the rows: indices, then values. */
@@ -149,7 +150,7 @@ static lspo_status_t make_known(lspo_session_t *session, lspo_pair_t *pair)
  * the first block. */
 static uint32_t owner_of(const lspo_session_t *session, uint32_t s, uint32_t i, uint32_t *first_out)
 {
-    bool shared = session->plan->workload.projectors == LSPO_PROJECTORS_SHAPE;
+    bool shared = lspo_lsp_values_of(&session->plan->workload)->projectors == LSPO_PROJECTORS_SHAPE;
     *first_out = shared ? lspo_message_first_alike(&session->stages[s].message, i) : i;
     return shared ? 1 : s;
 }

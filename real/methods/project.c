@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels/fit.h"
+#include "plan/policies/lsp.h"
 #include "real/methods/pairs.h"
 
 /* The micro-batches of calibration passes have a stream of the seed of their own, a number for each. */
@@ -64,7 +65,7 @@ static double bias_of(const lspo_projector_t *p, const lspo_projector_t *q, cons
 /* Gradients that are zero have no bias: their projectors stay. */
 static bool is_fitted(const lspo_session_t *session, const lspo_pair_t *pair)
 {
-    return pair->bias > session->plan->workload.bias_threshold;
+    return pair->bias > lspo_lsp_values_of(&session->plan->workload)->bias_threshold;
 }
 
 /* One more weight of a pair; true when it is the last. */
@@ -113,8 +114,8 @@ static void check_weight(lspo_session_t *session, lspo_pair_t *pair, const check
 static lspo_fit_options_t fit_options(const lspo_session_t *session, const lspo_pair_t *pair)
 {
     lspo_fit_options_t options = lspo_fit_default();
-    uint64_t steps = (uint64_t)session->plan->workload.fit_steps * pair->weights;
-    options.beta = session->plan->workload.fit_beta;
+    uint64_t steps = (uint64_t)lspo_lsp_values_of(&session->plan->workload)->fit_steps * pair->weights;
+    options.beta = lspo_lsp_values_of(&session->plan->workload)->fit_beta;
     options.steps = steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX;
     return options;
 }
@@ -153,8 +154,8 @@ static lspo_status_t fit_weight(lspo_session_t *session, lspo_pair_t *pair, cons
     lspo_projector_t p = lspo_pairs_view_in(&pair->host_p, pair->candidate[0]),
                      q = lspo_pairs_view_in(&pair->host_q, pair->candidate[1]);
     uint32_t before = pair->fit.steps;
-    lspo_fit_advance(&options, lspo_workload_fit_share(&session->plan->workload), check->gradient, &p, &q,
-                     pair->fit_moments, check->scratch, &pair->fit);
+    lspo_fit_advance(&options, lspo_lsp_fit_share(&session->plan->workload), check->gradient, &p, &q, pair->fit_moments,
+                     check->scratch, &pair->fit);
     session->bias.fit_steps += pair->fit.steps - before;
     return LSPO_OK;
 }
@@ -249,7 +250,9 @@ bool lspo_pairs_skip_calibration(const lspo_session_t *session, const lspo_op_t 
 /* From the training data at a step of the seed's choice, so that the order of training does not change. */
 lspo_status_t lspo_pairs_load_calibration(lspo_session_t *session, const lspo_op_t *op)
 {
-    uint64_t number = (uint64_t)lspo_session_step(session, op) * session->plan->workload.fit_batches + op->micro + 1;
+    uint64_t number =
+        (uint64_t)lspo_session_step(session, op) * lspo_lsp_values_of(&session->plan->workload)->fit_batches +
+        op->micro + 1;
     uint64_t drawn = (session->plan->workload.seed + number * calibration_number_stride) * calibration_seed_stride;
     return lspo_session_load_batch(session, (uint32_t)(drawn >> 33), 0);
 }

@@ -7,6 +7,7 @@
  *
  * 16-bit weights have no master here: a column changes sides while updates of either are under way, so both step along
  * the weights themselves, rounded at random. */
+#include "plan/policies/zenflow.h"
 #include "real/methods/zenflow.h"
 
 #include <inttypes.h>
@@ -35,18 +36,20 @@ enum { HOST_CHUNK_ELEMENTS = 16384 };
 
 static uint32_t *split_of(const lspo_session_t *session, uint32_t s, uint32_t weight, uint32_t step)
 {
-    return stage_of(session, s)->columns[step / session->plan->workload.select_every & 1][weight];
+    return stage_of(session, s)
+        ->columns[step / lspo_zenflow_values_of(&session->plan->workload)->select_every & 1][weight];
 }
 
 static uint32_t *gpu_split_of(const lspo_session_t *session, uint32_t s, uint32_t weight, uint32_t step)
 {
-    return stage_of(session, s)->gpu_columns[step / session->plan->workload.select_every & 1][weight];
+    return stage_of(session, s)
+        ->gpu_columns[step / lspo_zenflow_values_of(&session->plan->workload)->select_every & 1][weight];
 }
 
 /* The window of which an UPD or an APPLY brings the update. */
 static uint32_t window_of(const lspo_session_t *session, const lspo_op_t *op)
 {
-    uint32_t window = lspo_session_step(session, op) / session->plan->workload.update_every;
+    uint32_t window = lspo_session_step(session, op) / lspo_zenflow_values_of(&session->plan->workload)->update_every;
     if (op->variant == LSPO_VARIANT_DRAIN_LAST)
         return window;
     return op->kind == LSPO_OP_UPD || op->variant == LSPO_VARIANT_DRAIN ? window - 1 : window - 2;
@@ -57,7 +60,7 @@ static uint32_t window_end(const lspo_session_t *session, const lspo_op_t *op)
 {
     if (op->variant == LSPO_VARIANT_DRAIN_LAST)
         return lspo_session_step(session, op);
-    uint32_t every = session->plan->workload.update_every;
+    uint32_t every = lspo_zenflow_values_of(&session->plan->workload)->update_every;
     return window_of(session, op) * every + every - 1;
 }
 
@@ -320,8 +323,8 @@ static void step_stage(lspo_session_t *session, const lspo_op_t *op, void *gradi
     const lspo_zenflow_stage_t *own = stage->own;
     size_t linear_count = stage->linear_elements - own->sent_count, at = 0;
     float *m = own->gpu.state, *v = m + linear_count, *rest = v + linear_count;
-    lspo_adam_t adam =
-        lspo_adam_default(lspo_session_rate(session, op), step % session->plan->workload.select_every + 1);
+    lspo_adam_t adam = lspo_adam_default(lspo_session_rate(session, op),
+                                         step % lspo_zenflow_values_of(&session->plan->workload)->select_every + 1);
     adam.weight_decay = (float)session->plan->workload.weight_decay;
     adam.gradient_scale = lspo_session_op_scale(session, op, &session->norms);
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
@@ -375,7 +378,8 @@ static void accumulate_block(void *context, uint32_t worker, size_t block)
 static void accumulate(lspo_session_t *session, const lspo_op_t *op)
 {
     const lspo_zenflow_stage_t *own = stage_of(session, op->layer);
-    uint32_t step = lspo_session_step(session, op), every = session->plan->workload.update_every;
+    uint32_t step = lspo_session_step(session, op),
+             every = lspo_zenflow_values_of(&session->plan->workload)->update_every;
     window_t work = {.session = session,
                      .stage = &session->stages[op->layer],
                      .own = own,
@@ -410,7 +414,8 @@ static void update_row(void *context, uint32_t worker, size_t row)
 static void update_window(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
-    uint32_t window = window_of(session, op), first = window * session->plan->workload.update_every;
+    uint32_t window = window_of(session, op),
+             first = window * lspo_zenflow_values_of(&session->plan->workload)->update_every;
     const lspo_zenflow_stage_t *own = stage->own;
     window_t work = {.session = session, .stage = stage, .own = own, .sum = own->window_sum[window & 1]};
     work.adam = lspo_adam_default(0, window + 1);
@@ -438,7 +443,7 @@ static lspo_status_t update_host(lspo_session_t *session, const lspo_op_t *op)
 /* W <- keep W - eta direction in the CPU's columns, some rows at a time. */
 static void apply_weight(lspo_session_t *session, const lspo_op_t *op, uint32_t i, const void *staging)
 {
-    uint32_t first = window_of(session, op) * session->plan->workload.update_every;
+    uint32_t first = window_of(session, op) * lspo_zenflow_values_of(&session->plan->workload)->update_every;
     const lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_projection_t *linear = &stage->message.linear[i];
     size_t count = linear->d_cols, some = chunk_rows(session, count);

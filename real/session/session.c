@@ -1,5 +1,6 @@
 /* session.c - a session's state: made, reset, released.  What its ops do: ops.c. */
 #include "real/session/session.h"
+#include "plan/policy.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -86,6 +87,21 @@ static lspo_status_t take_plan(lspo_session_t *session, const lspo_plan_t *plan)
     return LSPO_OK;
 }
 
+/* Do both plans' policy hold the same arrays, by its own parameters? */
+static bool same_own_shapes(const lspo_plan_t *a, const lspo_plan_t *b)
+{
+    const lspo_parameters_t *own = a->policy->parameters;
+    for (size_t i = 0; own != NULL && i < own->count; i++) {
+        const lspo_parameter_t *parameter = own->uses[i].parameter;
+        double x = lspo_parameter_number(parameter, lspo_policy_value(a->policy, &a->workload, parameter));
+        double y = lspo_parameter_number(parameter, lspo_policy_value(b->policy, &b->workload, parameter));
+        bool same = parameter->arrays == LSPO_ARRAYS_BY_VALUE ? x == y : (x > 0) == (y > 0);
+        if (parameter->arrays != LSPO_ARRAYS_SAME && !same)
+            return false;
+    }
+    return true;
+}
+
 static bool same_shapes(const lspo_plan_t *a, const lspo_plan_t *b)
 {
     const lspo_workload_t *x = &a->workload, *y = &b->workload;
@@ -93,9 +109,7 @@ static bool same_shapes(const lspo_plan_t *a, const lspo_plan_t *b)
                   a->model.mlp_width == b->model.mlp_width && a->model.vocabulary == b->model.vocabulary;
     return models && a->policy == b->policy && x->batch == y->batch && x->sequence == y->sequence &&
            x->transfer == y->transfer && x->precision == y->precision && x->loss_scale == y->loss_scale &&
-           (x->clip_norm > 0) == (y->clip_norm > 0) && x->train_rest == y->train_rest && x->subspace == y->subspace &&
-           x->projectors == y->projectors && x->nnz == y->nnz && x->rank == y->rank &&
-           x->resident_blocks == y->resident_blocks && (x->check_every > 0) == (y->check_every > 0);
+           (x->clip_norm > 0) == (y->clip_norm > 0) && x->train_rest == y->train_rest && same_own_shapes(a, b);
 }
 
 lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *plan)

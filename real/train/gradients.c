@@ -1,5 +1,6 @@
 /* gradients.c - see gradients.h. */
 #include "real/train/gradients.h"
+#include "plan/policies/lsp.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -13,13 +14,13 @@
 #include "kernels/lowrank.h"
 #include "plan/footprint.h"
 #include "plan/policy.h"
+#include "real/data/text.h"
 #include "real/device/device.h"
 #include "real/execute/executor.h"
 #include "real/execute/lane.h"
+#include "real/machine/topology.h"
 #include "real/methods/methods.h"
 #include "real/session/session.h"
-#include "real/data/text.h"
-#include "real/machine/topology.h"
 #include "real/transformer/transformer.h"
 
 static const double rank_threshold = 1e-4;
@@ -348,9 +349,9 @@ static void fit(comparison_t *c, const lspo_workload_t *workload, lspo_bias_repo
 {
     const float *g[LSPO_GRADIENTS_MAX];
     lspo_fit_options_t options = lspo_fit_default();
-    options.alpha = workload->bias_threshold;
-    options.beta = workload->fit_beta;
-    options.steps = workload->fit_steps;
+    options.alpha = lspo_lsp_values_of(workload)->bias_threshold;
+    options.beta = lspo_lsp_values_of(workload)->fit_beta;
+    options.steps = lspo_lsp_values_of(workload)->fit_steps;
     options.threads = c->threads;
     for (uint32_t i = 0; i < c->gradients->calibration_count; i++)
         g[i] = lspo_gradients_at(c->gradients, i, c->tensor);
@@ -492,12 +493,13 @@ lspo_status_t lspo_gradients_compare(const lspo_gradients_t *gradients, uint32_t
     lspo_message_t message;
     lspo_bias_report_t report = {0};
     comparison_t c = {.gradients = gradients, .tensor = tensor, .m = weight->rows, .n = weight->cols};
-    lspo_message_projected(&gradients->shape, workload->subspace, workload->nnz, false, &message);
+    lspo_message_projected(&gradients->shape, lspo_lsp_values_of(workload)->subspace, lspo_lsp_values_of(workload)->nnz,
+                           false, &message);
     const lspo_projection_t *projection = &message.linear[tensor];
     if (!projection->compressed)
         return lspo_error(LSPO_ERR_INPUT,
                           "--subspace %" PRIu32 ": %s, %" PRIu32 " x %" PRIu32 ", is not compressed by it",
-                          workload->subspace, weight->name, weight->rows, weight->cols);
+                          lspo_lsp_values_of(workload)->subspace, weight->name, weight->rows, weight->cols);
     lspo_status_t status = open_comparison(&c, projection, workload->seed);
     if (status == LSPO_OK) {
         describe(&c, projection, &report);

@@ -1,6 +1,7 @@
 /* lsp-paper: dense sketches against naive products in double precision, their work against numbers worked out by hand,
  * and the policy on the host against lsp. */
 #include "kernels/sketch.h"
+#include "plan/policies/lsp.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -122,8 +123,8 @@ static lspo_workload_t small_workload(void)
     w.sequence = 8;
     w.precision = w.transfer = LSPO_FP32;
     w.iterations = 6;
-    w.subspace = 8;
-    w.nnz = 2;
+    lspo_lsp_values_edit(&w)->subspace = 8;
+    lspo_lsp_values_edit(&w)->nnz = 2;
     w.learning_rate = 1e-3;
     w.weight_decay = 0.1;
     return w;

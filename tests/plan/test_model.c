@@ -1,5 +1,6 @@
 /* Shapes of the presets against published parameter counts; model files; workload checks; kernels of each stage. */
 #include "plan/model.h"
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 
 #include <criterion/criterion.h>
@@ -336,8 +337,8 @@ static lspo_workload_t toy_workload(void)
     workload.batch = 2;
     workload.sequence = 3;
     workload.precision = workload.transfer = LSPO_FP32;
-    workload.subspace = 2;
-    workload.nnz = 1;
+    lspo_lsp_values_edit(&workload)->subspace = 2;
+    lspo_lsp_values_edit(&workload)->nnz = 1;
     return workload;
 }
 

@@ -6,9 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policies/badam.h"
+#include "plan/policies/galore.h"
+#include "plan/policies/lsp.h"
+#include "plan/policies/swap.h"
+#include "plan/policies/zenflow.h"
 #include "plan/policy.h"
 #include "sim/memory.h"
 #include "sim/sim.h"
+#include "tests/own_values.h"
 
 typedef struct {
     uint64_t ns[LSPO_OP_KIND_COUNT];
@@ -52,9 +58,9 @@ static lspo_workload_t small_workload(uint32_t iterations)
     w.checkpointing = false;
     w.iterations = iterations;
     w.train_rest = LSPO_TRAIN_REST_OFF;
-    w.subspace = 8;
-    w.nnz = 2;
-    w.rank = 4;
+    lspo_lsp_values_edit(&w)->subspace = 8;
+    lspo_lsp_values_edit(&w)->nnz = 2;
+    set_rank(&w, 4);
     return w;
 }
 
@@ -211,7 +217,7 @@ Test(policies, backward_update_is_first_in_first_out)
     expect(t, LSPO_OP_FWD, 3, 1, 45, 47);
     done(t, p);
 
-    w.transition = 0; /* zero-layerwise with no shallow stage is the same schedule */
+    set_transition(&w, 0); /* zero-layerwise with no shallow stage is the same schedule */
     p = build("zero-layerwise", &w);
     t = play(p, &usual);
     expect(t, LSPO_OP_FWD, 3, 1, 45, 47);
@@ -268,7 +274,7 @@ Test(policies, galore)
     durations_t d = usual;
     d.ns[LSPO_OP_PROJECT] = 5;
     lspo_workload_t w = small_workload(3);
-    w.project_every = 2;
+    lspo_galore_values_edit(&w)->project_every = 2;
     lspo_plan_t *p = build("galore", &w);
     lspo_trace_t *t = play(p, &d);
     expect(t, LSPO_OP_PROJECT, 3, 0, 10, 15);
@@ -290,7 +296,7 @@ Test(policies, galore)
     cr_expect_eq(projects, 6u, "iterations 0 and 2, three blocks each");
     done(t, p);
 
-    w.rank = 16; /* the width: no weight has a subspace, and there is nothing to project */
+    set_rank(&w, 16); /* the width: no weight has a subspace, and there is nothing to project */
     p = build("galore", &w);
     for (uint32_t i = 0; i < p->op_count; i++)
         cr_expect_neq(p->ops[i].kind, LSPO_OP_PROJECT);
@@ -338,8 +344,8 @@ Test(policies, lsp_calibrates_its_projectors)
     d.ns[LSPO_OP_UPD] = 2;
     d.ns[LSPO_OP_PROJECT] = 5;
     lspo_workload_t w = small_workload(3);
-    w.check_every = 2;
-    w.fit_batches = 3;
+    lspo_lsp_values_edit(&w)->check_every = 2;
+    lspo_lsp_values_edit(&w)->fit_batches = 3;
     lspo_plan_t *p = build("lsp", &w);
     lspo_trace_t *t = play(p, &d);
     const struct {
@@ -367,7 +373,7 @@ Test(policies, lsp_calibrates_its_projectors)
     done(t, p);
 
     w.first_step = 3; /* steps 3, 4, 5 of the training: only the second iteration checks; no bias is above 1 */
-    w.bias_threshold = 1;
+    lspo_lsp_values_edit(&w)->bias_threshold = 1;
     p = build("lsp", &w);
     t = play(p, &d);
     cr_expect_null(find_variant(t, LSPO_OP_PROJECT, 1, 0, LSPO_VARIANT_NONE));
@@ -387,9 +393,9 @@ Test(policies, lsp_sends_pairs_by_shape_once)
     d.ns[LSPO_OP_UPD] = 2;
     d.ns[LSPO_OP_PROJECT] = 5;
     lspo_workload_t w = small_workload(1);
-    w.check_every = 2;
-    w.fit_batches = 3;
-    w.projectors = LSPO_PROJECTORS_SHAPE;
+    lspo_lsp_values_edit(&w)->check_every = 2;
+    lspo_lsp_values_edit(&w)->fit_batches = 3;
+    lspo_lsp_values_edit(&w)->projectors = LSPO_PROJECTORS_SHAPE;
     lspo_plan_t *p = build("lsp", &w);
     lspo_trace_t *t = play(p, &d);
     const lspo_trace_row_t *sent = find_variant(t, LSPO_OP_D2H, 1, 0, LSPO_VARIANT_PROJECTORS);
@@ -472,7 +478,7 @@ Test(policies, badam)
     static const uint32_t blocks[] = {1, 3, 2, 1};
     static const uint64_t updates_ns[] = {18, 29, 44, 63};
     lspo_workload_t w = small_workload(4);
-    w.switch_every = 1;
+    lspo_badam_values_edit(&w)->switch_every = 1;
     lspo_plan_t *p = build("badam", &w);
     lspo_trace_t *t = play(p, &usual);
     for (uint32_t i = 0; i < 4; i++) {
@@ -491,7 +497,8 @@ Test(policies, badam)
     expect(t, LSPO_OP_BWD, 3, 2, 36, 40);
     done(t, p);
 
-    w.switch_every = 2; /* the turns belong to the training, not to the plan: step 3 is the second of block 3 */
+    lspo_badam_values_edit(&w)->switch_every =
+        2; /* the turns belong to the training, not to the plan: step 3 is the second of block 3 */
     w.first_step = 3;
     w.iterations = 2;
     p = build("badam", &w);
@@ -508,7 +515,7 @@ Test(policies, badam_trains_a_tied_head_with_its_embedding)
     static const bool trained[4][5] = {
         {true, false, false, false, true}, {false, false, false, true}, {false, false, true}, {false, true}};
     lspo_workload_t w = small_workload(4);
-    w.switch_every = 1;
+    lspo_badam_values_edit(&w)->switch_every = 1;
     w.train_rest = LSPO_TRAIN_REST_ON;
     lspo_plan_t *p = build("badam", &w);
     for (uint32_t i = 0; i < 4; i++)
@@ -538,8 +545,8 @@ Test(policies, zenflow)
     durations_t d = usual;
     d.ns[LSPO_OP_UPD] = 2;
     lspo_workload_t w = small_workload(5);
-    w.update_every = 2;
-    w.select_every = 4;
+    lspo_zenflow_values_edit(&w)->update_every = 2;
+    lspo_zenflow_values_edit(&w)->select_every = 4;
     lspo_plan_t *p = build("zenflow", &w);
     lspo_trace_t *t = play(p, &d);
     expect(t, LSPO_OP_COMPRESS, 3, 0, 10, 11);
@@ -576,7 +583,7 @@ Test(policies, zenflow)
 
     lspo_model_t m = three_blocks();
     const lspo_policy_t *policy = NULL;
-    w.select_every = 3;
+    lspo_zenflow_values_edit(&w)->select_every = 3;
     p = NULL;
     cr_assert_eq(lspo_policy_find("zenflow", &policy), LSPO_OK);
     cr_expect_eq(lspo_plan_build(&m, &w, policy, &p), LSPO_ERR_INPUT);
@@ -659,7 +666,7 @@ Test(policies, accumulation_sends_once)
 Test(policies, gradient_buffers_hold_the_backward_back)
 {
     lspo_workload_t w = small_workload(1);
-    w.gradient_buffers = 1;
+    set_gradient_buffers(&w, 1);
     lspo_plan_t *p = build("zero", &w);
     lspo_trace_t *t = play(p, &usual);
     expect(t, LSPO_OP_BWD, 2, 0, 13, 17);
@@ -693,7 +700,7 @@ Test(policies, memory_balances_in_every_mode)
         w.accumulation = mode & 4 ? 2 : 1;
         w.clip_norm = mode & 8 ? 1.0 : 0.0;
         w.transfer = mode & 16 ? LSPO_BF16 : LSPO_FP32;
-        w.resident_blocks = mode & 32 ? 1 : 0;
+        lspo_swap_values_edit(&w)->resident_blocks = mode & 32 ? 1 : 0;
         for (uint32_t i = 0; i < lspo_policy_count(); i++) {
             lspo_plan_t *p = build(lspo_policy_at(i)->name, &w);
             lspo_trace_t *t = play(p, &usual);
@@ -731,9 +738,10 @@ Test(policies, a_plan_of_fewer_steps_begins_the_plan_of_more)
             w.first_step = mode & 1 ? 10 : 0;
             w.clip_norm = mode & 2 ? 1 : 0;
             w.accumulation = mode & 4 ? 2 : 1;
-            w.check_every = w.project_every = 3;
-            w.update_every = w.select_every = w.switch_every = 2;
-            w.transition = 2;
+            lspo_lsp_values_edit(&w)->check_every = lspo_galore_values_edit(&w)->project_every = 3;
+            lspo_zenflow_values_edit(&w)->update_every = lspo_zenflow_values_edit(&w)->select_every =
+                lspo_badam_values_edit(&w)->switch_every = 2;
+            set_transition(&w, 2);
             w.open_end = true;
             cr_assert_eq(lspo_plan_build(&model, &w, lspo_policy_at(p), &fewer), LSPO_OK);
             w.iterations = 8;

@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policies/badam.h"
+#include "plan/policies/galore.h"
+#include "plan/policies/lsp.h"
+#include "plan/policies/swap.h"
+#include "plan/policies/zenflow.h"
 #include "plan/policy.h"
 #include "sim/advice.h"
 #include "sim/choose.h"
@@ -27,7 +32,7 @@ static case_t small_case(void)
     it.machine.gpu.context_bytes = 0;
     lspo_workload_default(&it.workload);
     it.workload.sequence = 128;
-    it.workload.subspace = 64;
+    lspo_lsp_values_edit(&it.workload)->subspace = 64;
     return it;
 }
 
@@ -301,9 +306,9 @@ Test(choose, iterations_that_policies_need)
         lspo_workload_t workload;
         const lspo_policy_t *policy = find(cases[i].policy);
         lspo_workload_default(&workload);
-        workload.update_every = cases[i].update_every;
-        workload.project_every = cases[i].project_every;
-        workload.check_every = cases[i].check_every;
+        lspo_zenflow_values_edit(&workload)->update_every = cases[i].update_every;
+        lspo_galore_values_edit(&workload)->project_every = cases[i].project_every;
+        lspo_lsp_values_edit(&workload)->check_every = cases[i].check_every;
         cr_expect_eq(lspo_policy_period(policy, &workload), cases[i].period, "case %zu", i);
         cr_expect_eq(lspo_policy_staleness(policy, &workload), cases[i].staleness, "case %zu", i);
         cr_expect_eq(lspo_policy_iterations_least(policy, &workload), cases[i].least, "case %zu", i);
@@ -331,15 +336,16 @@ static case_t random_case(uint64_t seed)
     w->accumulation = 1 + (uint32_t)maker_below(&state, 2);
     w->clip_norm = maker_below(&state, 3) == 0;
     w->checkpointing = maker_below(&state, 2);
-    w->gradient_buffers = (uint32_t)maker_below(&state, 4);
-    w->swap_slots = 1 + (uint32_t)maker_below(&state, 3);
-    w->update_every = 1 + (uint32_t)maker_below(&state, 5);
-    w->select_every = w->update_every * (1 + (uint32_t)maker_below(&state, 4));
-    w->project_every = 1 + (uint32_t)maker_below(&state, 9);
-    w->switch_every = 1 + (uint32_t)maker_below(&state, 9);
-    w->check_every = (uint32_t)maker_below(&state, 9);
-    w->fit_steps = 4;
-    w->fit_batches = 3;
+    set_gradient_buffers(w, (uint32_t)maker_below(&state, 4));
+    lspo_swap_values_edit(w)->swap_slots = 1 + (uint32_t)maker_below(&state, 3);
+    lspo_zenflow_values_edit(w)->update_every = 1 + (uint32_t)maker_below(&state, 5);
+    lspo_zenflow_values_edit(w)->select_every =
+        lspo_zenflow_values_of(w)->update_every * (1 + (uint32_t)maker_below(&state, 4));
+    lspo_galore_values_edit(w)->project_every = 1 + (uint32_t)maker_below(&state, 9);
+    lspo_badam_values_edit(w)->switch_every = 1 + (uint32_t)maker_below(&state, 9);
+    lspo_lsp_values_edit(w)->check_every = (uint32_t)maker_below(&state, 9);
+    lspo_lsp_values_edit(w)->fit_steps = 4;
+    lspo_lsp_values_edit(w)->fit_batches = 3;
     it.machine.link.d2h_Bps = scaled(&state, it.machine.link.d2h_Bps);
     it.machine.link.h2d_Bps = scaled(&state, it.machine.link.h2d_Bps);
     it.machine.cpu.adam_pps = scaled(&state, it.machine.cpu.adam_pps);

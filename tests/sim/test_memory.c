@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "plan/machine.h"
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "sim/engine.h"
 #include "sim/memory.h"
@@ -340,7 +341,7 @@ static double time_bound(const long_case_t *it, uint32_t iterations)
     cr_assert_eq(lspo_policy_find(it->policy, &policy), LSPO_OK);
     lspo_workload_default(&workload);
     workload.iterations = iterations;
-    workload.check_every = it->check_every;
+    lspo_lsp_values_edit(&workload)->check_every = it->check_every;
     cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
     cr_assert_eq(lspo_trial_play(plan, &machine, &trial), LSPO_OK);
     uint64_t slack_ns = (uint64_t)(LSPO_SIMULATE_SLACK * 1e9 * trial.summary.iteration_s);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "sim/cost.h"
 #include "sim/engine.h"
@@ -159,7 +160,7 @@ static lspo_plan_t *build(const char *policy_name, uint32_t iterations)
     cr_assert_eq(lspo_policy_find(policy_name, &policy), LSPO_OK);
     lspo_workload_default(&workload);
     workload.sequence = 128;
-    workload.subspace = 64;
+    lspo_lsp_values_edit(&workload)->subspace = 64;
     workload.iterations = iterations;
     cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
     return plan;

@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "plan/policy.h"
 #include "sim/advice.h"
 #include "sim/memory.h"
 #include "sim/sim.h"
+#include "tests/own_values.h"
 
 static void small_case(lspo_model_t *model, lspo_workload_t *workload, lspo_machine_t *machine)
 {
@@ -17,7 +19,7 @@ static void small_case(lspo_model_t *model, lspo_workload_t *workload, lspo_mach
     machine->gpu.context_bytes = 0;
     lspo_workload_default(workload);
     workload->sequence = 128;
-    workload->subspace = 64;
+    lspo_lsp_values_edit(workload)->subspace = 64;
     workload->transfer = LSPO_FP32;
     workload->iterations = 12;
 }
@@ -207,13 +209,13 @@ Test(simulate, tuned_transition_is_the_best)
     const lspo_policy_t *policy = find("zero-layerwise");
     lspo_plan_t *plan = tuned_plan(&model, &workload, policy, &machine);
     lspo_prediction_t tuned = predict(plan, &machine);
-    cr_expect_geq(plan->workload.transition, 0);
+    cr_expect_geq(transition_of(plan), 0);
     lspo_plan_destroy(plan);
     double worst_s = 0;
     for (uint32_t stage = 0; stage < lspo_model_stage_count(&model); stage++) {
-        workload.transition = (int32_t)stage;
+        set_transition(&workload, (int32_t)stage);
         plan = tuned_plan(&model, &workload, policy, &machine);
-        cr_expect_eq(plan->workload.transition, (int32_t)stage, "a given transition is kept");
+        cr_expect_eq(transition_of(plan), (int32_t)stage, "a given transition is kept");
         lspo_prediction_t fixed = predict(plan, &machine);
         worst_s = fmax(worst_s, fixed.summary.iteration_s);
         cr_expect_leq(tuned.summary.iteration_s, fixed.summary.iteration_s * 1.001, "stage %u", stage);
@@ -233,7 +235,7 @@ static lspo_status_t build_detour(lspo_builder_t *b)
     for (uint32_t i = 0; i < b->workload->iterations; i++) {
         lspo_build_step(b, i, false);
         lspo_op_id_t last = b->last_compute;
-        for (int32_t extra = abs(b->workload->transition - best_stage); extra > 0; extra--) {
+        for (int32_t extra = abs(transition_of(b->plan) - best_stage); extra > 0; extra--) {
             lspo_op_id_t op = lspo_build_op(b, LSPO_OP_NORM, LSPO_VARIANT_NONE, 0, i);
             lspo_build_depend(b, last);
             last = op;
@@ -263,8 +265,8 @@ Test(simulate, finds_the_best_stage_wherever_it_is)
         model.block_count = cases[i].blocks;
         best_stage = cases[i].best;
         lspo_plan_t *plan = tuned_plan(&model, &workload, &detour, &machine);
-        cr_expect_eq(plan->workload.transition, cases[i].best, "%u blocks: %d, not %d", cases[i].blocks,
-                     plan->workload.transition, cases[i].best);
+        cr_expect_eq(transition_of(plan), cases[i].best, "%u blocks: %d, not %d", cases[i].blocks, transition_of(plan),
+                     cases[i].best);
         lspo_plan_destroy(plan);
     }
 }
@@ -278,7 +280,7 @@ Test(simulate, tunes_deep_models_in_bounded_time)
     small_case(&model, &workload, &machine);
     model.block_count = 150;
     lspo_plan_t *plan = tuned_plan(&model, &workload, find("lsp"), &machine);
-    cr_expect(plan->workload.transition >= 0 && plan->workload.transition <= 151);
+    cr_expect(transition_of(plan) >= 0 && transition_of(plan) <= 151);
     lspo_plan_destroy(plan);
 }
 
@@ -331,7 +333,7 @@ static void expect_rejected(const char *policy_name, lspo_op_kind_t later, lspo_
     lspo_workload_t workload;
     lspo_machine_t machine;
     small_case(&model, &workload, &machine);
-    workload.gradient_buffers = 0;
+    set_gradient_buffers(&workload, 0);
     lspo_plan_t *plan = tuned_plan(&model, &workload, find(policy_name), &machine);
     lspo_plan_t mutant = mutate(plan, later, earlier);
     cr_assert_lt(mutant.dep_count, plan->dep_count, "%s: %d does not wait for %d", policy_name, (int)later,

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "real/device/device.h"
 #include "real/execute/executor.h"
@@ -381,7 +382,7 @@ Test(executor_queues, plans_of_all_policies_keep_the_invariants)
         lspo_plan_t *plan;
         lspo_workload_default(&workload);
         workload.sequence = 64;
-        workload.subspace = 32;
+        lspo_lsp_values_edit(&workload)->subspace = 32;
         workload.iterations = 4;
         workload.clip_norm = i % 2;
         cr_assert_eq(lspo_plan_build(&model, &workload, lspo_policy_at(i), &plan), LSPO_OK);

@@ -11,6 +11,8 @@
 #include "kernels/adapter.h"
 #include "kernels/lowrank.h"
 #include "kernels/random.h"
+#include "plan/policies/galore.h"
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
 #include "real/methods/galore.h"
@@ -21,6 +23,7 @@
 #include "sim/memory.h"
 #include "tests/host_weights.h"
 #include "tests/mean_head.h"
+#include "tests/own_values.h"
 
 enum { STAGES = 5, HEAD = STAGES - 1, STEPS = 50, RANK = 4 };
 
@@ -269,9 +272,9 @@ static lspo_workload_t small_workload(void)
     workload.transfer = LSPO_FP32;
     workload.iterations = STEPS;
     workload.learning_rate = 3e-3;
-    workload.subspace = 16;
-    workload.nnz = 4;
-    workload.rank = RANK;
+    lspo_lsp_values_edit(&workload)->subspace = 16;
+    lspo_lsp_values_edit(&workload)->nnz = 4;
+    set_rank(&workload, RANK);
     return workload;
 }
 
@@ -649,7 +652,7 @@ static void assert_equals_loop(const char *policy, const lspo_workload_t *worklo
             loop_add_total(&loop, micro == 0);
             loop_add_gradients(&loop, &f);
         }
-        if (f.plan->gradient_form == LSPO_FORM_LOWRANK && step % workload->project_every == 0)
+        if (f.plan->gradient_form == LSPO_FORM_LOWRANK && step % lspo_galore_values_of(workload)->project_every == 0)
             check_bases(&loop, &f);
         loop_update(&loop, &f, step + 1);
         cr_assert_float_eq(got, loss, tolerance * loss, "%s, step %u: loss %.9g, loop %.9g", policy, step, got, loss);
@@ -678,11 +681,11 @@ Test(lora_galore, lora_equals_a_loop_of_merged_weights)
 Test(lora_galore, galore_equals_a_loop_of_dense_products)
 {
     lspo_workload_t workload = small_workload();
-    workload.project_every = 20;
+    lspo_galore_values_edit(&workload)->project_every = 20;
     assert_equals_loop("galore", &workload, 1e-4);
     workload.checkpointing = false;
     workload.iterations = 10;
-    workload.project_every = 4;
+    lspo_galore_values_edit(&workload)->project_every = 4;
     workload.accumulation = 2;
     workload.train_rest = LSPO_TRAIN_REST_ON;
     assert_equals_loop("galore", &workload, 1e-4);
@@ -776,7 +779,7 @@ Test(lora_galore, losses_go_down_over_fifty_steps)
 Test(lora_galore, galore_at_full_rank_is_native)
 {
     lspo_workload_t workload = small_workload();
-    workload.rank = 32;
+    set_rank(&workload, 32);
     for (int rest = 0; rest < 2; rest++) {
         workload.train_rest = rest ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
         workload.accumulation = rest ? 2 : 1;
@@ -818,13 +821,13 @@ Test(lora_galore, device_memory_is_what_the_plan_says)
     for (int variant = 0; variant < 64; variant++) {
         lspo_workload_t workload = small_workload();
         workload.iterations = 4;
-        workload.project_every = 3;
+        lspo_galore_values_edit(&workload)->project_every = 3;
         workload.checkpointing = variant & 1;
         workload.transfer = variant & 2 ? LSPO_BF16 : LSPO_FP32;
         workload.train_rest = variant & 4 ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
         workload.accumulation = variant & 8 ? 2 : 1;
         workload.clip_norm = variant & 16 ? 0.05 : 0;
-        workload.rank = variant & 32 ? 31 : RANK;
+        set_rank(&workload, variant & 32 ? 31 : RANK);
         for (size_t i = 0; i < 2; i++) {
             outcome_t got;
             train(policies[i], &workload, &got);
@@ -912,7 +915,7 @@ Test(lora_galore, exploding_training_is_a_numeric_error)
     for (size_t i = 0; i < 2; i++) {
         lspo_workload_t workload = small_workload();
         workload.learning_rate = 1e30;
-        workload.project_every = 1;
+        lspo_galore_values_edit(&workload)->project_every = 1;
         fixture_t f;
         lspo_trace_t *trace = NULL;
         cr_assert_eq(open_fixture(policies[i], &workload, 0, &f), LSPO_OK);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policies/galore.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
 #include "real/methods/methods.h"
@@ -28,7 +29,7 @@ static lspo_workload_t small_workload(void)
 {
     lspo_workload_t workload = small_training(2, 16, STEPS, LSPO_FP32);
     workload.weight_decay = 0.1;
-    workload.project_every = 4;
+    lspo_galore_values_edit(&workload)->project_every = 4;
     return workload;
 }
 

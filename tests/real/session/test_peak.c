@@ -7,12 +7,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "real/machine/process.h"
 #include "real/train/run.h"
 #include "sim/memory.h"
 #include "sim/memory_bound.h"
 #include "sim/sim.h"
+#include "tests/own_values.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 static const bool kernel_counts_others = true; /* the sanitizer's own memory */
@@ -94,9 +96,9 @@ static lspo_workload_t workload_of(uint32_t batch, uint32_t sequence)
     workload.iterations = 4;
     workload.precision = workload.transfer = LSPO_FP32;
     workload.learning_rate = 1e-4;
-    workload.subspace = 64;
-    workload.nnz = 4;
-    workload.rank = 8;
+    lspo_lsp_values_edit(&workload)->subspace = 64;
+    lspo_lsp_values_edit(&workload)->nnz = 4;
+    set_rank(&workload, 8);
     return workload;
 }
 
@@ -174,7 +176,7 @@ static lspo_plan_t *plan_of_activations(const lspo_policy_t *policy)
                                        .max_sequence = 64,
                                        .tied_head = true};
     lspo_workload_t workload = workload_of(32, 64);
-    workload.subspace = 32;
+    lspo_lsp_values_edit(&workload)->subspace = 32;
     lspo_plan_t *plan = NULL;
     cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
     return plan;

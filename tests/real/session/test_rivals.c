@@ -10,6 +10,9 @@
 
 #include "kernels/columns.h"
 #include "kernels/random.h"
+#include "plan/policies/badam.h"
+#include "plan/policies/lsp.h"
+#include "plan/policies/zenflow.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
 #include "real/methods/methods.h"
@@ -18,8 +21,8 @@
 #include "real/session/state.h"
 #include "real/transformer/transformer.h"
 #include "sim/memory.h"
-#include "tests/mean_head.h"
 #include "tests/host_weights.h"
+#include "tests/mean_head.h"
 
 static const char *const rivals[] = {"badam", "lomo", "zenflow"};
 
@@ -66,9 +69,9 @@ static lspo_workload_t small_workload(void)
     workload.precision = workload.transfer = LSPO_FP32;
     workload.iterations = STEPS;
     workload.learning_rate = 3e-3;
-    workload.subspace = 16;
-    workload.nnz = 4;
-    workload.switch_every = 5;
+    lspo_lsp_values_edit(&workload)->subspace = 16;
+    lspo_lsp_values_edit(&workload)->nnz = 4;
+    lspo_badam_values_edit(&workload)->switch_every = 5;
     return workload;
 }
 
@@ -233,7 +236,7 @@ typedef struct {
 
 static bool updates(const rival_t *rival, const loop_t *loop, uint32_t step, uint32_t s)
 {
-    return !rival->turns || has_turn(rival->rest, step / loop->workload->switch_every, s);
+    return !rival->turns || has_turn(rival->rest, step / lspo_badam_values_of(loop->workload)->switch_every, s);
 }
 
 static double loop_clip_scale(const loop_t *loop, const rival_t *rival, uint32_t step)
@@ -249,7 +252,7 @@ static void loop_update(loop_t *loop, const rival_t *rival, uint32_t step)
 {
     double rate = loop->workload->learning_rate, scale = loop_clip_scale(loop, rival, step);
     double decay = loop->workload->weight_decay;
-    uint32_t t = (rival->turns ? step % loop->workload->switch_every : step) + 1;
+    uint32_t t = (rival->turns ? step % lspo_badam_values_of(loop->workload)->switch_every : step) + 1;
     for (uint32_t s = 0; s < STAGES; s++) {
         size_t n = updates(rival, loop, step, s) ? trained_count(loop, rival->rest, s) : 0;
         for (size_t i = 0; i < n; i++) {
@@ -419,11 +422,11 @@ Test(rivals, badam_of_one_block_is_native)
     outcome_t native, badam;
     model.block_count = 1;
     workload.train_rest = LSPO_TRAIN_REST_OFF;
-    workload.switch_every = STEPS;
+    lspo_badam_values_edit(&workload)->switch_every = STEPS;
     train_model(&model, "native", &workload, &native);
     train_model(&model, "badam", &workload, &badam);
     assert_same_losses(&badam, &native, STEPS);
-    workload.switch_every = STEPS / 2; /* and with a new state half-way it is not */
+    lspo_badam_values_edit(&workload)->switch_every = STEPS / 2; /* and with a new state half-way it is not */
     train_model(&model, "badam", &workload, &badam);
     assert_same_losses(&badam, &native, STEPS / 2 + 1);
     cr_assert_neq(badam.losses[STEPS - 1], native.losses[STEPS - 1]);
@@ -451,7 +454,7 @@ static lspo_workload_t rival_workload(const char *policy)
 {
     lspo_workload_t workload = small_workload();
     workload.learning_rate = strcmp(policy, "lomo") == 0 ? 0.5 : 1e-2;
-    workload.update_every = 2; /* zenflow: 24 steps should see some updates on the CPU */
+    lspo_zenflow_values_edit(&workload)->update_every = 2; /* zenflow: 24 steps should see some updates on the CPU */
     return workload;
 }
 
@@ -537,9 +540,9 @@ static void take_choice(const fixture_t *f, zenflow_t *z, uint32_t step, int slo
         for (uint32_t i = 0; i < z->loop.shape[s].linear_count; i++) {
             const lspo_tensor_t *t = &z->loop.shape[s].tensors[i];
             const lspo_zenflow_stage_t *own = f->session->stages[s].own;
-            const uint32_t *columns = own->columns[step / workload->select_every & 1][i];
+            const uint32_t *columns = own->columns[step / lspo_zenflow_values_of(workload)->select_every & 1][i];
             bool *critical = z->critical[slot][s][i];
-            uint32_t count = (uint32_t)(workload->critical_fraction * t->cols + 0.5);
+            uint32_t count = (uint32_t)(lspo_zenflow_values_of(workload)->critical_fraction * t->cols + 0.5);
             double least = INFINITY, most = 0;
             memset(critical, 0, t->cols * sizeof(bool));
             for (uint32_t j = 0; j < count; j++)
@@ -553,7 +556,7 @@ static void take_choice(const fixture_t *f, zenflow_t *z, uint32_t step, int slo
                 else
                     most = fmax(most, sum);
             }
-            cr_assert(step % workload->select_every != 0 || most <= least * (1 + 1e-4),
+            cr_assert(step % lspo_zenflow_values_of(workload)->select_every != 0 || most <= least * (1 + 1e-4),
                       "stage %u, weight %u: %g is left, %g taken", s, i, most, least);
         }
 }
@@ -607,8 +610,9 @@ static void zenflow_step(const fixture_t *f, zenflow_t *z, uint32_t step)
     const lspo_workload_t *workload = z->loop.workload;
     const rival_t all = {.rest = f->plan->workload.train_rest == LSPO_TRAIN_REST_ON};
     double scale = loop_clip_scale(&z->loop, &all, step);
-    int slot = step / workload->update_every & 1;
-    bool begins = step % workload->update_every == 0, chooses = step % workload->select_every == 0;
+    int slot = step / lspo_zenflow_values_of(workload)->update_every & 1;
+    bool begins = step % lspo_zenflow_values_of(workload)->update_every == 0,
+         chooses = step % lspo_zenflow_values_of(workload)->select_every == 0;
     if (begins)
         take_choice(f, z, step, slot);
     for (uint32_t s = 0; s < STAGES; s++) {
@@ -619,7 +623,8 @@ static void zenflow_step(const fixture_t *f, zenflow_t *z, uint32_t step)
                 *m = *v = 0;
             if (on_gpu(z, slot, s, e))
                 move(&z->loop, s, e,
-                     adam_direction(g, m, v, e < linear ? step % workload->select_every + 1 : step + 1));
+                     adam_direction(g, m, v,
+                                    e < linear ? step % lspo_zenflow_values_of(workload)->select_every + 1 : step + 1));
             else
                 z->sum[slot][s][e] = g + (begins ? 0 : z->sum[slot][s][e]);
         }
@@ -646,7 +651,7 @@ static void assert_zenflow_equals_loop(const lspo_workload_t *workload, double t
     fixture_t f;
     zenflow_t z;
     float *before[STAGES];
-    uint32_t at = 0, every = workload->update_every, last = workload->iterations - 1;
+    uint32_t at = 0, every = lspo_zenflow_values_of(workload)->update_every, last = workload->iterations - 1;
     cr_assert_eq(open_fixture(&model, "zenflow", workload, 0, &f), LSPO_OK);
     zenflow_open(&f, &z);
     for (uint32_t s = 0; s < STAGES; s++)
@@ -680,7 +685,7 @@ static void assert_zenflow_equals_loop(const lspo_workload_t *workload, double t
 Test(rivals, zenflow_equals_a_loop)
 {
     lspo_workload_t workload = small_workload();
-    workload.select_every = 8;
+    lspo_zenflow_values_edit(&workload)->select_every = 8;
     for (int variant = 0; variant < 16; variant++) {
         workload.checkpointing = variant & 1;
         workload.train_rest = variant & 2 ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
@@ -692,8 +697,8 @@ Test(rivals, zenflow_equals_a_loop)
     static const uint32_t shapes[][3] = {{1, 1, 7}, {1, 3, 7}, {3, 6, 11},  {5, 5, 13},
                                          {4, 8, 3}, {2, 4, 2}, {24, 24, 24}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        workload.update_every = shapes[i][0];
-        workload.select_every = shapes[i][1];
+        lspo_zenflow_values_edit(&workload)->update_every = shapes[i][0];
+        lspo_zenflow_values_edit(&workload)->select_every = shapes[i][1];
         workload.iterations = shapes[i][2];
         assert_zenflow_equals_loop(&workload, 1e-4);
     }
@@ -708,7 +713,7 @@ Test(rivals, zenflow_does_not_depend_on_the_order_of_lanes)
     outcome_t threads, again;
     uint32_t at = 0;
     workload.clip_norm = 0.05;
-    workload.select_every = 8;
+    lspo_zenflow_values_edit(&workload)->select_every = 8;
     train("zenflow", &workload, &threads);
     cr_assert_eq(open_fixture(&model, "zenflow", &workload, 0, &f), LSPO_OK);
     for (uint32_t step = 0; step < STEPS; step++)
@@ -793,9 +798,9 @@ Test(rivals, device_memory_is_what_the_plan_says)
     for (int variant = 0; variant < 32; variant++) {
         lspo_workload_t workload = small_workload();
         workload.iterations = 4;
-        workload.switch_every = 1;
-        workload.update_every = 1;
-        workload.select_every = 2;
+        lspo_badam_values_edit(&workload)->switch_every = 1;
+        lspo_zenflow_values_edit(&workload)->update_every = 1;
+        lspo_zenflow_values_edit(&workload)->select_every = 2;
         workload.checkpointing = variant & 1;
         workload.train_rest = variant & 2 ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
         workload.accumulation = variant & 4 ? 2 : 1;
@@ -833,7 +838,7 @@ Test(rivals, memory_is_what_the_formulas_say)
     workload.iterations = 3;
     workload.checkpointing = false;
     workload.train_rest = LSPO_TRAIN_REST_OFF;
-    workload.switch_every = 3; /* block 1 all the time */
+    lspo_badam_values_edit(&workload)->switch_every = 3; /* block 1 all the time */
     lspo_activations(&model, &workload, &a);
     uint64_t gradient = 32768, weights = 4 * lspo_model_parameter_count(&model);
     /* At block 3: inputs and `saved` of three blocks, the head's input is gone, dx, one gradient.  At the head: one input
@@ -849,7 +854,7 @@ Test(rivals, memory_is_what_the_formulas_say)
     cr_assert_eq(planned_peak("badam", &workload), weights + a.workspace_bytes + 2 * gradient + at_head);
     cr_assert_geq(planned_peak("native", &workload), weights + a.workspace_bytes + 9 * gradient);
     /* Block 3 in turn: nothing is kept below.  FWD of the head: its input, block 3's, one `saved`; BWD takes dx. */
-    workload.switch_every = 1;
+    lspo_badam_values_edit(&workload)->switch_every = 1;
     workload.first_step = 1;
     workload.iterations = 1;
     cr_assert_eq(planned_peak("badam", &workload), weights + a.workspace_bytes + 2 * gradient + 2 * a.input_bytes +
@@ -873,7 +878,7 @@ Test(rivals, the_plan_counts_what_is_run)
     fixture_t f;
     double flop[2] = {0, 0};
     workload.iterations = 2;
-    workload.switch_every = 1;
+    lspo_badam_values_edit(&workload)->switch_every = 1;
     cr_assert_eq(open_fixture(&model, "badam", &workload, 0, &f), LSPO_OK);
     for (uint32_t i = 0; i < f.plan->op_count; i++) /* block 3 passes dx on in step 0, and is trained in step 1 */
         if (f.plan->ops[i].kind == LSPO_OP_BWD && f.plan->ops[i].layer == 3)
@@ -897,7 +902,7 @@ Test(rivals, memory_caps_are_errors_wherever_they_hit)
         lspo_workload_t workload = small_workload();
         outcome_t whole;
         workload.iterations = 2;
-        workload.switch_every = 1;
+        lspo_badam_values_edit(&workload)->switch_every = 1;
         workload.clip_norm = 0.05;
         workload.train_rest = LSPO_TRAIN_REST_ON;
         train(policy, &workload, &whole);

@@ -1,4 +1,7 @@
 /* A session under the executor, on a small GPT: what each policy computes must not depend on when it computes it. */
+#include "plan/policies/badam.h"
+#include "plan/policies/galore.h"
+#include "plan/policies/lsp.h"
 #include "real/session/session.h"
 
 #include <criterion/criterion.h>
@@ -20,6 +23,7 @@
 #include "sim/memory.h"
 #include "tests/host_weights.h"
 #include "tests/mean_head.h"
+#include "tests/own_values.h"
 
 enum { STEPS = 50, STAGES_MAX = 8 };
 
@@ -49,8 +53,8 @@ static lspo_workload_t small_workload(void)
     workload.transfer = LSPO_FP32;
     workload.iterations = STEPS;
     workload.learning_rate = 3e-3;
-    workload.subspace = 16;
-    workload.nnz = 4;
+    lspo_lsp_values_edit(&workload)->subspace = 16;
+    lspo_lsp_values_edit(&workload)->nnz = 4;
     return workload;
 }
 
@@ -448,8 +452,8 @@ Test(session, lsp_steps_in_its_subspace)
         for (uint32_t i = 0; i < stage->shape.linear_count; i++) {
             size_t offset = stage->shape.tensors[i].offset_elements;
             cr_assert(stage->message.linear[i].compressed);
-            check_projected_weight(&lspo_pairs_of(session, s)->p[i], &lspo_pairs_of(session, s)->q[i], loop.g[s] + offset, loop.w[s] + offset, after + offset,
-                                   workload.learning_rate);
+            check_projected_weight(&lspo_pairs_of(session, s)->p[i], &lspo_pairs_of(session, s)->q[i],
+                                   loop.g[s] + offset, loop.w[s] + offset, after + offset, workload.learning_rate);
         }
         for (size_t i = stage->linear_elements; i < stage->shape.element_count; i++)
             cr_assert_eq(after[i], loop.w[s][i], "stage %u moved its frozen tensors", s);
@@ -467,11 +471,11 @@ Test(session, lsp_losses_do_not_depend_on_the_schedule)
     workload.clip_norm = 0.05;
     workload.accumulation = 2;
     workload.iterations = 10;
-    workload.transition = 0;
+    set_transition(&workload, 0);
     outcome_t expected, got;
     train("lsp", &workload, &expected);
     for (int32_t transition = 1; transition < 5; transition++) {
-        workload.transition = transition;
+        set_transition(&workload, transition);
         train("lsp", &workload, &got);
         assert_identical("lsp", &workload, &expected, &got);
         outcome_release(&got);
@@ -768,9 +772,9 @@ static lspo_workload_t segment_workload(void)
 {
     lspo_workload_t workload = small_workload();
     workload.weight_decay = 0.1;
-    workload.project_every = 4;
-    workload.switch_every = 3;
-    workload.rank = 4;
+    lspo_galore_values_edit(&workload)->project_every = 4;
+    lspo_badam_values_edit(&workload)->switch_every = 3;
+    set_rank(&workload, 4);
     return workload;
 }
 
@@ -916,9 +920,9 @@ Test(session, weight_decay_is_decoupled_under_lsp)
 static lspo_workload_t checking_workload(void)
 {
     lspo_workload_t workload = segment_workload();
-    workload.check_every = 3;
-    workload.fit_steps = 30;
-    workload.bias_threshold = 0.2;
+    lspo_lsp_values_edit(&workload)->check_every = 3;
+    lspo_lsp_values_edit(&workload)->fit_steps = 30;
+    lspo_lsp_values_edit(&workload)->bias_threshold = 0.2;
     return workload;
 }
 
@@ -935,7 +939,7 @@ Test(session, segments_are_one_training_with_checks)
 Test(session, segments_are_one_training_with_pairs_by_shape)
 {
     lspo_workload_t workload = checking_workload();
-    workload.projectors = LSPO_PROJECTORS_SHAPE;
+    lspo_lsp_values_edit(&workload)->projectors = LSPO_PROJECTORS_SHAPE;
     check_segments("lsp", &workload);
     workload.transfer = LSPO_BF16;
     workload.accumulation = 2;
@@ -962,7 +966,7 @@ Test(session, checks_fit_what_is_above_the_threshold)
     cr_assert_lt(losses[4], losses[0]);
     training_end(&training);
 
-    workload.bias_threshold = 1; /* no projector is worse than that at its best scale */
+    lspo_lsp_values_edit(&workload)->bias_threshold = 1; /* no projector is worse than that at its best scale */
     training_begin("lsp", &workload, &training);
     training_run(&training, losses);
     bias = lspo_session_bias(training.session);
@@ -1018,7 +1022,7 @@ Test(session, a_pass_ends_when_nothing_needs_a_fit)
 {
     lspo_workload_t workload = checking_workload();
     workload.iterations = 4;
-    workload.bias_threshold = 0.99999;
+    lspo_lsp_values_edit(&workload)->bias_threshold = 0.99999;
     training_t with, without;
     double losses[2][4];
     training_begin("lsp", &workload, &with);
@@ -1026,7 +1030,7 @@ Test(session, a_pass_ends_when_nothing_needs_a_fit)
     lspo_session_bias_t bias = lspo_session_bias(with.session);
     cr_assert_eq(bias.checked_total, 24);
     cr_assert_eq(bias.fit_steps, 0);
-    workload.check_every = 0;
+    lspo_lsp_values_edit(&workload)->check_every = 0;
     training_begin("lsp", &workload, &without);
     training_run(&without, losses[1]);
     cr_assert_arr_eq(losses[0], losses[1], sizeof losses[0]);
@@ -1038,7 +1042,7 @@ Test(session, a_pass_ends_when_nothing_needs_a_fit)
 Test(session, projectors_of_signs)
 {
     lspo_workload_t workload = segment_workload();
-    workload.projector_values = LSPO_PROJECTOR_SIGN;
+    lspo_lsp_values_edit(&workload)->projector_values = LSPO_PROJECTOR_SIGN;
     training_t training;
     training_begin("lsp", &workload, &training);
     const lspo_projector_t *q = &lspo_pairs_of(training.session, 1)->q[2];
@@ -1056,12 +1060,12 @@ Test(session, checks_that_find_nothing_change_nothing)
 {
     lspo_workload_t workload = checking_workload();
     workload.iterations = 7;
-    workload.bias_threshold = 1;
+    lspo_lsp_values_edit(&workload)->bias_threshold = 1;
     training_t with, without;
     double losses[2][7];
     training_begin("lsp", &workload, &with);
     training_run(&with, losses[0]);
-    workload.check_every = 0;
+    lspo_lsp_values_edit(&workload)->check_every = 0;
     training_begin("lsp", &workload, &without);
     training_run(&without, losses[1]);
     cr_assert_arr_eq(losses[0], losses[1], sizeof losses[0]);
@@ -1099,9 +1103,9 @@ static void check_carried(lspo_projectors_t projectors, uint32_t s, uint32_t i)
 {
     lspo_workload_t workload = checking_workload(), second;
     workload.iterations = 1;
-    workload.check_every = 1;
-    workload.bias_threshold = 0;
-    workload.projectors = projectors;
+    lspo_lsp_values_edit(&workload)->check_every = 1;
+    lspo_lsp_values_edit(&workload)->bias_threshold = 0;
+    lspo_lsp_values_edit(&workload)->projectors = projectors;
     second = workload;
     second.first_step = 1;
     training_t training;
@@ -1122,8 +1126,7 @@ static void check_carried(lspo_projectors_t projectors, uint32_t s, uint32_t i)
     cr_assert_neq(memcmp(p.value, own->p[i].value, (size_t)p.view.rows * p.view.r * sizeof(float)), 0,
                   "the second step did not renew this projector: choose another");
     lspo_fit_carry(&p.view, &q.view, &own->p[i], &own->q[i], true, m, v, scratch);
-    const float *g = (const float *)stage->landing[0] + at, *m_after = own->host.moments + at,
-                *v_after = m_after + all;
+    const float *g = (const float *)stage->landing[0] + at, *m_after = own->host.moments + at, *v_after = m_after + all;
     double largest = 0;
     for (size_t e = 0; e < count; e++)
         largest = fmax(largest, fabs((double)m[e]));
@@ -1158,11 +1161,11 @@ Test(session, device_memory_of_checks_is_what_the_plan_says)
         lspo_workload_t workload = checking_workload();
         workload.iterations = 4;
         workload.transfer = variant & 1 ? LSPO_BF16 : LSPO_FP32;
-        workload.projectors = variant & 2 ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
+        lspo_lsp_values_edit(&workload)->projectors = variant & 2 ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
         assert_planned_memory("lsp", &workload);
         outcome_t with, without;
         train("lsp", &workload, &with);
-        workload.check_every = 0;
+        lspo_lsp_values_edit(&workload)->check_every = 0;
         train("lsp", &workload, &without);
         cr_assert_gt(with.peak_bytes, without.peak_bytes);
         outcome_release(&with);
@@ -1342,14 +1345,14 @@ static double fit_by_hand(const lspo_workload_t *workload, const gradients_t *gr
     lspo_projector_t p_new = copy_projector(p), q_new = copy_projector(q);
     lspo_fit_options_t options = lspo_fit_default();
     lspo_fit_stream_t stream;
-    options.beta = workload->fit_beta;
-    options.steps = workload->fit_steps * (high - low + 1);
+    options.beta = lspo_lsp_values_of(workload)->fit_beta;
+    options.steps = lspo_lsp_values_of(workload)->fit_steps * (high - low + 1);
     float *moments = floats(lspo_fit_moments(p, q)), *scratch = floats(lspo_fit_scratch(p, q));
     cr_assert(lspo_fit_begin(&options, gradients->of[1][high][i].g, &p_new, &q_new, moments, scratch, &stream));
     for (uint32_t b = 1; b + 1 < PASS_BATCHES; b++)
         for (uint32_t s = high; s >= low; s--)
-            cr_assert(lspo_fit_advance(&options, workload->fit_steps / (PASS_BATCHES - 2), gradients->of[b][s][i].g,
-                                       &p_new, &q_new, moments, scratch, &stream));
+            cr_assert(lspo_fit_advance(&options, lspo_lsp_values_of(workload)->fit_steps / (PASS_BATCHES - 2),
+                                       gradients->of[b][s][i].g, &p_new, &q_new, moments, scratch, &stream));
     cr_assert_eq(stream.steps, options.steps);
     lspo_fit_finish(&p_new, &q_new);
     *before = mean_dense_bias(p, q, gradients, PASS_BATCHES - 1, low, high, i);
@@ -1385,7 +1388,7 @@ static void check_pass(lspo_projectors_t projectors)
 {
     lspo_workload_t workload = checking_workload();
     workload.iterations = 1;
-    workload.projectors = projectors;
+    lspo_lsp_values_edit(&workload)->projectors = projectors;
     bool shared = projectors == LSPO_PROJECTORS_SHAPE;
     recorder_t recorder = {.workload = workload};
     gradients_t *gradients = calloc(1, sizeof *gradients);
@@ -1415,7 +1418,7 @@ static void check_pass(lspo_projectors_t projectors)
         }
     lspo_session_bias_t bias = lspo_session_bias(run.session);
     cr_assert_eq(bias.checked, BLOCKS * LINEARS);
-    cr_assert_eq(bias.fit_steps, BLOCKS * LINEARS * workload.fit_steps);
+    cr_assert_eq(bias.fit_steps, BLOCKS * LINEARS * lspo_lsp_values_of(&workload)->fit_steps);
     cr_assert_gt(bias.fitted, 0);
     cr_assert_float_eq(bias.bias_before, before, 1e-4);
     cr_assert_float_eq(bias.bias_after, after, 1e-3);
@@ -1447,7 +1450,7 @@ Test(session, pairs_by_shape_are_those_by_weight_where_no_shape_comes_twice)
     training_t by[2];
     double losses[2][7];
     for (int shape = 0; shape < 2; shape++) {
-        workload.projectors = shape ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
+        lspo_lsp_values_edit(&workload)->projectors = shape ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
         training_begin("lsp", &workload, &by[shape]);
         training_run(&by[shape], losses[shape]);
     }
@@ -1465,7 +1468,7 @@ Test(session, pairs_by_shape_are_held_once)
     lspo_workload_t workload = segment_workload();
     training_t weight, shape;
     training_begin("lsp", &workload, &weight);
-    workload.projectors = LSPO_PROJECTORS_SHAPE;
+    lspo_lsp_values_edit(&workload)->projectors = LSPO_PROJECTORS_SHAPE;
     training_begin("lsp", &workload, &shape);
     cr_assert_eq(3 * shape.plan->footprint.gpu_projectors_bytes, weight.plan->footprint.gpu_projectors_bytes);
     for (uint32_t i = 0; i < LINEARS; i++) {

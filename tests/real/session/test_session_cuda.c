@@ -8,11 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
-#include "real/train/checkpoint.h"
 #include "real/execute/play.h"
 #include "real/methods/methods.h"
 #include "real/session/state.h"
+#include "real/train/checkpoint.h"
 #include "sim/memory.h"
 #include "tests/small_training.h"
 #include "tests/uneven_rows.h"
@@ -283,13 +284,13 @@ Test(session_cuda, projectors_are_fitted_as_on_the_host)
 {
     lspo_model_t model = gpt();
     lspo_workload_t workload = small_workload();
-    workload.check_every = 2;
+    lspo_lsp_values_edit(&workload)->check_every = 2;
     workload.iterations = 3;
-    workload.fit_batches = 3;
-    workload.fit_steps = 4;
-    workload.bias_threshold = 0.1;
+    lspo_lsp_values_edit(&workload)->fit_batches = 3;
+    lspo_lsp_values_edit(&workload)->fit_steps = 4;
+    lspo_lsp_values_edit(&workload)->bias_threshold = 0.1;
     for (int shared = 0; shared < 2; shared++) {
-        workload.projectors = shared ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
+        lspo_lsp_values_edit(&workload)->projectors = shared ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
         compare(&model, "lsp", &workload, 2 * fp32_tolerance);
     }
 }

@@ -1,5 +1,6 @@
 /* Gradients of a model in training, against differences of its loss; biases against dense products in double and
  * matrices whose rank is known. */
+#include "plan/policies/lsp.h"
 #include "real/train/gradients.h"
 
 #include <criterion/criterion.h>
@@ -12,10 +13,10 @@
 #include "kernels/projector.h"
 #include "kernels/random.h"
 #include "plan/policy.h"
+#include "real/data/text.h"
 #include "real/execute/executor.h"
 #include "real/methods/methods.h"
 #include "real/session/session.h"
-#include "real/data/text.h"
 
 enum { STEPS = 6, BLOCK = 2 };
 
@@ -60,8 +61,8 @@ static lspo_plan_t *make_plan(const char *policy_name)
     workload.precision = workload.transfer = LSPO_FP32;
     workload.iterations = STEPS;
     workload.learning_rate = 3e-3;
-    workload.subspace = 8;
-    workload.nnz = 2;
+    lspo_lsp_values_edit(&workload)->subspace = 8;
+    lspo_lsp_values_edit(&workload)->nnz = 2;
     cr_assert_eq(lspo_policy_find(policy_name, &policy), LSPO_OK);
     cr_assert_eq(lspo_plan_build(&small, &workload, policy, &plan), LSPO_OK);
     return plan;
@@ -237,8 +238,8 @@ static lspo_workload_t made_workload(void)
 {
     lspo_workload_t workload;
     lspo_workload_default(&workload);
-    workload.subspace = 12;
-    workload.nnz = 3;
+    lspo_lsp_values_edit(&workload)->subspace = 12;
+    lspo_lsp_values_edit(&workload)->nnz = 3;
     return workload;
 }
 
@@ -388,7 +389,7 @@ Test(gradients, refuses_what_makes_no_sense, .init = write_text, .fini = remove_
 
     gradients = made_gradients(2, 0.1);
     lspo_workload_t workload = made_workload();
-    workload.subspace = 64;
+    lspo_lsp_values_edit(&workload)->subspace = 64;
     cr_expect_eq(lspo_gradients_compare(&gradients, 0, &workload, &report), LSPO_ERR_INPUT);
     memset(gradients.values, 0, SETS * M * N * sizeof(float));
     workload = made_workload();

@@ -1,4 +1,5 @@
 /* The front door of the real path: samples, repeats, native beside it, memory, and every way to fail. */
+#include "plan/policies/lsp.h"
 #include "real/train/run.h"
 
 #include <criterion/criterion.h>
@@ -43,8 +44,8 @@ static lspo_workload_t small_workload(void)
     workload.transfer = LSPO_FP32;
     workload.iterations = 8;
     workload.learning_rate = 1e-3;
-    workload.subspace = 32;
-    workload.nnz = 4;
+    lspo_lsp_values_edit(&workload)->subspace = 32;
+    lspo_lsp_values_edit(&workload)->nnz = 4;
     return workload;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cuda_on_host.h"
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "real/train/run.h"
 
@@ -29,8 +30,8 @@ static lspo_plan_t *make_plan(const char *policy_name)
     workload.precision = workload.transfer = LSPO_FP32;
     workload.iterations = 5;
     workload.learning_rate = 1e-3;
-    workload.subspace = 16;
-    workload.nnz = 4;
+    lspo_lsp_values_edit(&workload)->subspace = 16;
+    lspo_lsp_values_edit(&workload)->nnz = 4;
     workload.clip_norm = 1;
     cr_assert_eq(lspo_policy_find(policy_name, &policy), LSPO_OK);
     cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);

@@ -80,20 +80,40 @@ Test(settings, every_field_is_in_a_table)
 {
     extent_t extents[128];
     size_t count = add_fields(lspo_workload_fields, lspo_workload_field_count, extents);
-    lspo_workload_t workload;
-    const lspo_parameter_t *parameter;
-    for (size_t i = 0; (parameter = lspo_policies_parameter(i)) != NULL; i++)
-        for (uint32_t p = 0; p < lspo_policy_count(); p++) {
-            const char *slot = lspo_policy_slot(lspo_policy_at(p), &workload, parameter);
-            const lspo_record_field_t field = {.kind = parameter->kind};
-            if (slot == NULL)
-                continue;
-            extents[count++] = (extent_t){(size_t)(slot - (const char *)&workload), field_bytes(&field)};
-            break;
-        }
-    check_covered(extents, count, 0, sizeof(lspo_workload_t));
+    check_covered(extents, count, 0, offsetof(lspo_workload_t, values));
+    cr_expect_eq(offsetof(lspo_workload_t, values) + sizeof(lspo_values_t), sizeof(lspo_workload_t));
     count = add_fields(lspo_model_fields, lspo_model_field_count, extents);
     check_covered(extents, count, offsetof(lspo_model_t, family), sizeof(lspo_model_t));
+}
+
+/* Of each policy's struct, too; and the structs of two policies do not overlap. */
+Test(settings, every_value_of_a_policy_is_in_its_table)
+{
+    lspo_workload_t workload;
+    extent_t blocks[64];
+    size_t block_count = 0;
+    for (uint32_t p = 0; p < lspo_policy_count(); p++) {
+        const lspo_parameters_t *own = lspo_policy_at(p)->parameters;
+        extent_t extents[64];
+        for (size_t i = 0; own != NULL && i < own->count; i++) {
+            const lspo_record_field_t field = {.kind = own->uses[i].parameter->kind};
+            extents[i] = (extent_t){own->uses[i].offset_bytes, field_bytes(&field)};
+        }
+        if (own == NULL)
+            continue;
+        check_covered(extents, own->count, 0, own->block_bytes);
+        size_t at = (size_t)((const unsigned char *)lspo_values_of(&workload, own) - workload.values.bytes);
+        bool known = false;
+        for (size_t i = 0; i < block_count; i++)
+            known |= blocks[i].offset_bytes == at;
+        if (!known)
+            blocks[block_count++] = (extent_t){at, own->block_bytes};
+    }
+    qsort(blocks, block_count, sizeof *blocks, by_offset);
+    for (size_t i = 1; i < block_count; i++)
+        cr_expect_geq(blocks[i].offset_bytes, blocks[i - 1].offset_bytes + blocks[i - 1].bytes);
+    cr_expect_gt(block_count, 6);
+    cr_expect_leq(blocks[block_count - 1].offset_bytes + blocks[block_count - 1].bytes, LSPO_VALUES_BYTES);
 }
 
 /* What the policies call by one name is one parameter, and what text is written of a value is read back to it. */

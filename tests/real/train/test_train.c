@@ -8,8 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plan/policies/badam.h"
+#include "plan/policies/galore.h"
+#include "plan/policies/lsp.h"
 #include "real/train/metrics.h"
 #include "real/train/train.h"
+#include "tests/own_values.h"
 
 enum { STAGES_MAX = 8, STEPS = 14 };
 
@@ -265,13 +269,13 @@ static lspo_train_options_t options_for(const char *policy, const lspo_dataset_t
     workload->sequence = 16;
     workload->checkpointing = false;
     workload->iterations = 4;
-    workload->subspace = 16;
-    workload->nnz = 2;
-    workload->rank = 4;
-    workload->check_every = 5;
-    workload->fit_steps = 10;
-    workload->project_every = 5;
-    workload->switch_every = 3;
+    lspo_lsp_values_edit(workload)->subspace = 16;
+    lspo_lsp_values_edit(workload)->nnz = 2;
+    set_rank(workload, 4);
+    lspo_lsp_values_edit(workload)->check_every = 5;
+    lspo_lsp_values_edit(workload)->fit_steps = 10;
+    lspo_galore_values_edit(workload)->project_every = 5;
+    lspo_badam_values_edit(workload)->switch_every = 3;
     workload->learning_rate = 1e-2;
     workload->weight_decay = 0.01;
     return options;
@@ -445,7 +449,7 @@ Test(train, an_end_in_the_middle_of_a_segment_leaves_whole_steps)
         weights_t whole = {0}, resumed = {0};
         lspo_train_options_t options = options_for(policies[p], data, &whole);
         options.steps = options.workload.iterations = LONG;
-        options.workload.check_every = 50;
+        lspo_lsp_values_edit(&options.workload)->check_every = 50;
         uint64_t start_ns = lspo_now_ns();
         train(&options);
         double whole_s = 1e-9 * (double)(lspo_now_ns() - start_ns);

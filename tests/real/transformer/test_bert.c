@@ -4,6 +4,7 @@
 #include "kernels/adam.h"
 #include "kernels/attention.h"
 #include "plan/plan.h"
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "real/device/device.h"
 #include "real/execute/executor.h"
@@ -12,6 +13,7 @@
 #include "sim/memory.h"
 #include "tests/family_reference.h"
 #include "tests/mean_head.h"
+#include "tests/own_values.h"
 
 enum { BATCH = 3, SEQUENCE = 5, T = BATCH * SEQUENCE, V = 11, CLASSES = 3, W = 8 };
 
@@ -410,9 +412,9 @@ static lspo_workload_t session_workload(void)
     workload.iterations = SESSION_STEPS;
     workload.accumulation = 2;
     workload.learning_rate = 5e-3;
-    workload.subspace = 8;
-    workload.nnz = 4;
-    workload.rank = 4;
+    lspo_lsp_values_edit(&workload)->subspace = 8;
+    lspo_lsp_values_edit(&workload)->nnz = 4;
+    set_rank(&workload, 4);
     workload.train_rest = LSPO_TRAIN_REST_ON;
     return workload;
 }
@@ -486,9 +488,9 @@ Test(bert, every_policy_plans_a_classifier)
     workload.sequence = 5;
     workload.precision = workload.transfer = LSPO_FP32;
     workload.iterations = 4;
-    workload.subspace = 4;
-    workload.nnz = 2;
-    workload.rank = 2;
+    lspo_lsp_values_edit(&workload)->subspace = 4;
+    lspo_lsp_values_edit(&workload)->nnz = 2;
+    set_rank(&workload, 2);
     workload.train_rest = LSPO_TRAIN_REST_ON;
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         lspo_plan_t *plan = NULL;

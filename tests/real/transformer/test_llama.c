@@ -7,6 +7,7 @@
 #include "kernels/norm.h"
 #include "kernels/rotary.h"
 #include "plan/plan.h"
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
 #include "real/methods/methods.h"
@@ -14,6 +15,7 @@
 #include "sim/memory.h"
 #include "tests/family_reference.h"
 #include "tests/mean_head.h"
+#include "tests/own_values.h"
 
 enum { BATCH = 2, SEQUENCE = 5, T = BATCH * SEQUENCE, V = 11 };
 
@@ -275,9 +277,9 @@ static lspo_workload_t small_workload(void)
     workload.precision = workload.transfer = LSPO_FP32;
     workload.iterations = STEPS;
     workload.learning_rate = 5e-3;
-    workload.subspace = 16;
-    workload.nnz = 4;
-    workload.rank = 8;
+    lspo_lsp_values_edit(&workload)->subspace = 16;
+    lspo_lsp_values_edit(&workload)->nnz = 4;
+    set_rank(&workload, 8);
     workload.train_rest = LSPO_TRAIN_REST_ON;
     return workload;
 }

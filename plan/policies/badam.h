@@ -1,0 +1,13 @@
+/* badam.h - badam's own parameter. */
+#ifndef LSPO_PLAN_POLICIES_BADAM_H
+#define LSPO_PLAN_POLICIES_BADAM_H
+
+#include "plan/parameter.h"
+
+typedef struct {
+    uint32_t switch_every; /* optimizer steps on one block before the next */
+} lspo_badam_values_t;
+extern const lspo_parameters_t lspo_badam_parameters;
+LSPO_VALUES(badam);
+
+#endif

@@ -1,0 +1,14 @@
+/* galore.h - galore's own parameters. */
+#ifndef LSPO_PLAN_POLICIES_GALORE_H
+#define LSPO_PLAN_POLICIES_GALORE_H
+
+#include "plan/parameter.h"
+
+typedef struct {
+    uint32_t rank;          /* of each basis                                    */
+    uint32_t project_every; /* optimizer steps between refreshes of the basis */
+} lspo_galore_values_t;
+extern const lspo_parameters_t lspo_galore_parameters;
+LSPO_VALUES(galore);
+
+#endif

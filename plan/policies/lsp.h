@@ -1,0 +1,42 @@
+/* lsp.h - own parameters of lsp and lsp-paper. */
+#ifndef LSPO_PLAN_POLICIES_LSP_H
+#define LSPO_PLAN_POLICIES_LSP_H
+
+#include "plan/parameter.h"
+
+typedef enum {
+    LSPO_PROJECTOR_NORMAL, /* N(0, 1) / sqrt(r)      */
+    LSPO_PROJECTOR_SIGN    /* +1 or -1, over sqrt(r) */
+} lspo_projector_values_t;
+
+typedef enum {
+    LSPO_PROJECTORS_WEIGHT, /* a pair (P, Q) for each weight of each block           */
+    LSPO_PROJECTORS_SHAPE   /* one pair for all weights of all blocks of equal shape */
+} lspo_projectors_t;
+
+typedef struct {
+    uint32_t subspace;            /* d                                                                           */
+    uint32_t nnz;                 /* r: nonzeros per row of P and Q                                              */
+    uint32_t check_every;         /* optimizer steps between checks of the projectors' bias; 0: they stay random */
+    uint32_t fit_steps;           /* Adam steps of one fit, over all micro-batches that it sees; of a pair that weights
+                              share, on the gradients of each                                             */
+    uint32_t fit_batches;         /* micro-batches of a calibration pass: one checks, one decides, the others fit */
+    int32_t transition;           /* stages <= transition are served last in, first out; LSPO_TRANSITION_AUTO: chosen by
+                              simulation                                                                  */
+    double bias_threshold;        /* a projector whose bias is above this is fitted again                        */
+    double fit_beta;              /* weight of ||P||_F + ||Q||_F in what fitting minimises                       */
+    lspo_projectors_t projectors; /* which weights share a pair */
+    lspo_projector_values_t projector_values; /* what projectors begin with */
+} lspo_lsp_values_t;
+extern const lspo_parameters_t lspo_lsp_parameters;
+LSPO_VALUES(lsp);
+
+/* Of fit_steps, the Adam steps on one micro-batch of a calibration pass, rounded up. */
+static inline uint32_t lspo_lsp_fit_share(const lspo_workload_t *workload)
+{
+    const lspo_lsp_values_t *lsp = lspo_lsp_values_of(workload);
+    uint32_t batches = lsp->fit_batches - 2;
+    return (lsp->fit_steps + batches - 1) / batches;
+}
+
+#endif
