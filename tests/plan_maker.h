@@ -71,6 +71,24 @@ static inline lspo_op_id_t maker_op(plan_maker_t *maker, lspo_op_kind_t kind, ui
     return id;
 }
 
+/* Another lane, named after its place; returns its index. */
+static inline uint32_t maker_lane(plan_maker_t *maker, lspo_lane_kind_t kind, uint32_t device, uint32_t peer)
+{
+    uint32_t index = 0;
+    lspo_lane_t lane = {.kind = (uint8_t)kind, .device = (uint16_t)device, .peer = peer};
+    if (lspo_lanes_add(&maker->plan.lanes, &lane, &index) != LSPO_OK)
+        abort();
+    return index;
+}
+
+static inline lspo_op_id_t maker_op_on(plan_maker_t *maker, uint32_t lane, lspo_op_kind_t kind, uint32_t layer,
+                                       uint32_t iteration, uint64_t work_ns)
+{
+    lspo_op_id_t id = maker_op(maker, kind, layer, iteration, work_ns);
+    maker->plan.ops[id].lane = lane;
+    return id;
+}
+
 /* The op made last waits for `dep`; LSPO_NO_OP is ignored. */
 static inline void maker_depend(plan_maker_t *maker, lspo_op_id_t dep)
 {
