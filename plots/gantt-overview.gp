@@ -2,6 +2,7 @@
 n = words(policies)
 width = 1000; height = 122*n + 124
 load plots."/style.gp"
+gantt_files = data."/*.csv"
 load plots."/gantt-style.gp"
 # Only the kinds that some plan has are in the legend.
 used = system("cd '".data."' && awk -F, -v ORS=' ' 'FNR > 1 && !seen[$2]++ { print $2 }' *.sim.csv")
@@ -14,7 +15,7 @@ do for [p=1:n] {
     stats sim using (column(has_bars(sim) ? "end_high_s" : "end_s")*1000) nooutput name "S"
     stats run using (column("end_s")*1000) nooutput name "R"
     end = S_max > R_max ? S_max : R_max
-    set xrange [0:end*1.01]; set yrange [0.45:4.55]
+    set xrange [0:end*1.01]; set yrange [0.45:rows_top]
     top = 1.0 - (60.0 + 122.0*(p-1))/height
     set tmargin at screen top; set bmargin at screen top - 66.0/height
     do for [k=1:2] {
@@ -29,7 +30,7 @@ do for [p=1:n] {
         do for [e=1:words(ends)] {
             set arrow from word(ends, e) + 0, graph 0 to word(ends, e) + 0, graph 1 nohead linecolor rgb "#404040" dashtype 3 linewidth 0.6 front
         }
-        plot for [c=1:13] (k == 1 ? sim : run) using \
+        plot for [c=1:words(kinds)] (k == 1 ? sim : run) using \
             (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
             with boxxyerror linecolor rgb shade[c] linewidth 0.3, \
@@ -44,5 +45,5 @@ set tmargin at screen 64.0/height; set bmargin at screen 0
 set lmargin at screen 0.05; set rmargin at screen 0.98
 set key at screen 0.98, screen 34.0/height right center horizontal Left reverse samplen 1 width 1
 set yrange [0:1]; set xrange [0:1]
-plot for [c=1:13] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
+plot for [c=1:words(kinds)] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
 unset multiplot

@@ -2,12 +2,13 @@
 width = 900; height = 450
 load plots."/style.gp"
 files = data."/".policy.".sim.csv ".data."/".policy.".run.csv"
+gantt_files = files
 load plots."/gantt-style.gp"
 set autoscale
 stats word(files, 1) using (column(has_bars(word(files, 1)) ? "end_high_s" : "end_s")*1000) nooutput name "S"
 stats word(files, 2) using (column("end_s")*1000) nooutput name "R"
 end = S_max > R_max ? S_max : R_max
-set yrange [0.45:4.55]
+set yrange [0.45:rows_top]
 set xrange [0:end*1.01]
 set multiplot
 set lmargin at screen 0.06; set rmargin at screen 0.985
@@ -31,7 +32,7 @@ do for [k=1:2] {
         set arrow from word(ends, e) + 0, graph 0 to word(ends, e) + 0, graph 1 nohead linecolor rgb "#404040" dashtype 3 linewidth 0.8 front
         set label 1+e "".e at word(ends, e) + 0, graph 1.04 right font ",7" textcolor rgb "#404040"
     }
-    plot for [c=1:13] word(files, k) using (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
+    plot for [c=1:words(kinds)] word(files, k) using (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
             with boxxyerror linecolor rgb shade[c] linewidth 0.4, \
         word(files, k) using (column("end_s")-column("start_s") > 0.011e-3*end ? 500*(column("start_s")+column("end_s")) : NaN):\
@@ -46,5 +47,5 @@ unset title; unset label; unset arrow; unset border; unset tics; unset xlabel; u
 set tmargin at screen 0.08; set bmargin at screen 0.0
 set key at screen 0.985, screen 0.052 right center horizontal Left reverse samplen 1 width 1
 set yrange [0:1]; set xrange [0:1]
-plot for [c=1:13] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
+plot for [c=1:words(kinds)] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
 unset multiplot
