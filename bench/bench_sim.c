@@ -4,6 +4,9 @@
  * losses between every pair of lanes (each start and end re-rates the others).  Wanted are 20 million ops a second on a
  * server's core.  What a core can do is measured beside it: as many numbers are sorted by qsort(), and an op must take at
  * most half of what a number does (10 M numbers a second: 20 M ops).
+ *
+ * A plan of 4,000 lanes in 800 peers is played beside one of four lanes with as many ops and dependencies: what an op may
+ * take more is told by the ratio.
  */
 #include "bench/measure.h"
 #include "plan/machine.h"
@@ -114,6 +117,76 @@ static void bench_policy(const char *policy_name)
     lspo_plan_destroy(plan);
 }
 
+/* 400,000 ops in chains through `lane_count` lanes, each lane's in turn too: op i waits for the op before it in its chain and
+ * for the one before it on its lane. Lanes are those of peers: gpu, d2h, cpu, h2d, and of many lanes net. */
+enum { WIDE_OPS = 400000, WIDE_LANES = 4000, WIDE_REPEATS = 5 };
+
+static void fill_wide(lspo_plan_t *plan, uint32_t lane_count)
+{
+    static const lspo_op_kind_t kinds[] = {LSPO_OP_FWD, LSPO_OP_D2H, LSPO_OP_UPD, LSPO_OP_H2D, LSPO_OP_SEND};
+    uint32_t per_peer = lane_count == 4 ? 4 : 5;
+    for (uint32_t i = 0; i < lane_count; i++) {
+        uint32_t index;
+        lspo_lane_t lane = {.kind = (uint8_t)lspo_op_kind_lane(kinds[i % per_peer]), .peer = i / per_peer};
+        if (lspo_lanes_add(&plan->lanes, &lane, &index) != LSPO_OK)
+            fail("adding a lane");
+    }
+    for (uint32_t i = 0; i < WIDE_OPS; i++) {
+        uint32_t lane = i % lane_count;
+        lspo_op_t *op = &plan->ops[i];
+        *op = (lspo_op_t){.kind = (uint8_t)kinds[lane % per_peer], .lane = lane, .dep_first = plan->dep_count};
+        if (lane > 0)
+            plan->deps[op->dep_first + op->dep_count++] = i - 1;
+        if (i >= lane_count)
+            plan->deps[op->dep_first + op->dep_count++] = i - lane_count;
+        plan->dep_count += op->dep_count;
+    }
+    plan->op_count = WIDE_OPS;
+}
+
+/* Least seconds of one play. */
+static double time_wide(uint32_t lane_count, const lspo_machine_t *machine)
+{
+    double least_s = 1e9;
+    lspo_plan_t plan = {.ops = calloc(WIDE_OPS, sizeof *plan.ops),
+                        .deps = calloc(2 * WIDE_OPS, sizeof *plan.deps),
+                        .works = calloc(1, sizeof *plan.works),
+                        .work_count = 1};
+    uint64_t *op_ns = malloc(WIDE_OPS * sizeof *op_ns);
+    if (!plan.ops || !plan.deps || !plan.works || !op_ns)
+        fail("memory for a plan");
+    fill_wide(&plan, lane_count);
+    for (uint32_t i = 0; i < WIDE_OPS; i++)
+        op_ns[i] = 500 + i * UINT64_C(2654435761) % 1000;
+    for (int i = 0; i < WIDE_REPEATS; i++) {
+        lspo_trace_t *trace = NULL;
+        double start_s = measure_now_s();
+        if (lspo_engine_play_ops(&plan, machine, op_ns, &trace) != LSPO_OK)
+            fail("playing a plan");
+        double took_s = measure_now_s() - start_s;
+        least_s = took_s < least_s ? took_s : least_s;
+        lspo_trace_destroy(trace);
+    }
+    free(op_ns);
+    free(plan.works);
+    free(plan.deps);
+    free(plan.ops);
+    lspo_lanes_release(&plan.lanes);
+    return least_s;
+}
+
+static void bench_lanes(double loss)
+{
+    lspo_machine_t machine;
+    if (lspo_machine_find("paper-workstation", &machine) != LSPO_OK)
+        fail("finding the machine");
+    set_losses(&machine, loss);
+    double few_s = time_wide(4, &machine), many_s = time_wide(WIDE_LANES, &machine);
+    printf("%d ops %s: 4 lanes %.2f M ops/s, %d lanes %.2f M ops/s\n", WIDE_OPS, loss > 0 ? "contended" : "alone",
+           1e-6 * WIDE_OPS / few_s, WIDE_LANES, 1e-6 * WIDE_OPS / many_s);
+    measure_gate("an op on one of 4,000 lanes over one on four", many_s / few_s, 0, 8);
+}
+
 int main(void)
 {
     static const char *const policies[] = {"lsp", "zero-layerwise"};
@@ -122,5 +195,7 @@ int main(void)
            "M ops/s contended", "M sorted/s");
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++)
         bench_policy(policies[i]);
+    bench_lanes(0);
+    bench_lanes(0.1);
     return measure_missed > 0;
 }

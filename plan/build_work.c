@@ -178,6 +178,7 @@ void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_v
     case LSPO_OP_SWAP_OUT:
     case LSPO_OP_READ:
     case LSPO_OP_WRITE:
+        work->writes = kind == LSPO_OP_WRITE;
         lspo_work_copy(variant == LSPO_VARIANT_OPTIMIZER ? stage->optimizer_bytes : stage->parameter_bytes, work);
         break;
     case LSPO_OP_SEND: /* a stage's output, or the gradient with respect to it */

@@ -8,6 +8,7 @@
  *     others       flop / rate or bytes / bandwidth, + launch
  *     from cache   rates between X (operands in memory) and X_cached, by the bytes between two uses: sim/reuse.h
  *     a work that is a backward pass (work.h): the sum of its kernels x 1/(1 - backward_loss)
+ *     net, ssd     latency + bytes / bandwidth
  *     link         latency + bytes / bandwidth;  x 1/(1 - duplex_loss) while the other direction is busy
  */
 #ifndef LSPO_PLAN_MACHINE_H
@@ -77,6 +78,14 @@ typedef struct {
         double h2d_duplex_loss, d2h_duplex_loss; /* fraction lost while the other way is busy: [0, 1) */
         double pcie_generation, pcie_lanes;      /* 0 where unknown; documentation only          */
     } link;
+    struct {
+        double Bps;       /* what a peer sends; 0: there is no network */
+        double latency_s; /* a message                                 */
+    } net;
+    struct {
+        double read_Bps, write_Bps; /* 0: there is no SSD */
+        double latency_s;           /* a read or a write  */
+    } ssd;
     /* Fraction of its speed that lane [a] loses while lane [b] runs (shared DRAM, shared cores); [0, 1).
      * The link's duplex loss is kept above, not here. */
     double contention[LSPO_DEVICE_LANES][LSPO_DEVICE_LANES];
@@ -95,7 +104,7 @@ typedef struct {
  * `lspo show machine` iterate over this one table.  In a file without base, a field whose range includes 0 may be
  * absent and is then 0; the others must be there. */
 typedef struct {
-    const char *section; /* "gpu", "cpu", "link", "contention", "noise", "yardstick" */
+    const char *section; /* "gpu", "cpu", "link", "net", "ssd", "contention", "noise", "yardstick" */
     const char *key;
     lspo_unit_t unit;
     double low, high; /* allowed range, inclusive */

@@ -47,6 +47,7 @@ enum { LSPO_WORK_KERNELS_MAX = 64 };
 typedef struct {
     uint32_t kernel_count;
     bool backward; /* a backward pass: its kernels also lose gpu.backward_loss, see plan/machine.h */
+    bool writes;   /* on an SSD's lane: to it, not from it */
     lspo_kernel_t kernels[LSPO_WORK_KERNELS_MAX];
 } lspo_work_t;
 

@@ -21,7 +21,7 @@ typedef struct {
     const lspo_machine_t *machine;
     lspo_precision_t precision;
     double cached; /* share of its operands in cache */
-    bool backward;
+    bool backward, writes;
 } setting_t;
 
 /* amount / rate, of which the cached share at its own rate; 0: there is none. */
@@ -131,23 +131,42 @@ static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *k
            divide(elements * (1 - cached), machine->cpu.adam_pps);
 }
 
+static double copy_s(const setting_t *setting, lspo_lane_kind_t lane, const lspo_kernel_t *kernel)
+{
+    const lspo_machine_t *machine = setting->machine;
+    double latency_s = machine->ssd.latency_s,
+           rate_Bps = setting->writes ? machine->ssd.write_Bps : machine->ssd.read_Bps;
+    if (lane == LSPO_LANE_D2H) {
+        latency_s = machine->link.d2h_latency_s;
+        rate_Bps = machine->link.d2h_Bps;
+    } else if (lane == LSPO_LANE_H2D) {
+        latency_s = machine->link.h2d_latency_s;
+        rate_Bps = machine->link.h2d_Bps;
+    } else if (lane == LSPO_LANE_NET) {
+        latency_s = machine->net.latency_s;
+        rate_Bps = machine->net.Bps;
+    }
+    return kernel->count * latency_s + divide((double)kernel->bytes, rate_Bps);
+}
+
 static double kernel_s(const setting_t *setting, lspo_lane_kind_t lane, const lspo_kernel_t *kernel)
 {
     const lspo_machine_t *machine = setting->machine;
     if (lane == LSPO_LANE_CPU)
         return cpu_kernel_s(machine, kernel);
-    if (kernel->kernel_class == LSPO_KERNEL_COPY && lane == LSPO_LANE_D2H)
-        return kernel->count * machine->link.d2h_latency_s + divide((double)kernel->bytes, machine->link.d2h_Bps);
-    if (kernel->kernel_class == LSPO_KERNEL_COPY && lane == LSPO_LANE_H2D)
-        return kernel->count * machine->link.h2d_latency_s + divide((double)kernel->bytes, machine->link.h2d_Bps);
+    if (kernel->kernel_class == LSPO_KERNEL_COPY && lspo_lane_kind_moves_bytes(lane))
+        return copy_s(setting, lane, kernel);
     return kernel->count * machine->gpu.launch_s + gpu_kernel_s(setting, kernel);
 }
 
 double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_kind_t lane, double cached,
                         const lspo_work_t *work)
 {
-    const setting_t setting = {
-        .machine = machine, .precision = precision, .cached = cached, .backward = work->backward};
+    const setting_t setting = {.machine = machine,
+                               .precision = precision,
+                               .cached = cached,
+                               .backward = work->backward,
+                               .writes = work->writes};
     double op_s = lane == LSPO_LANE_GPU ? machine->gpu.op_s : lane == LSPO_LANE_CPU ? machine->cpu.op_s : 0;
     double kernels_s = 0;
     for (uint32_t i = 0; i < work->kernel_count; i++)
@@ -180,7 +199,15 @@ lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *p
         double ns = 0;
         if (used[i])
             ns = 1e9 * lspo_cost_work_s(machine, plan->workload.precision, lane, cached[work], &plan->works[work]);
-        if (!(ns <= limit_ns))
+        if (isinf(ns) && lane >= LSPO_DEVICE_LANES)
+            status = lspo_error(LSPO_ERR_INPUT,
+                                "machine '%s' has no rate for what moves on lanes of kind %s: give it one, for example "
+                                "--set %s=1GB/s",
+                                machine->name, lspo_lane_kind_name(lane),
+                                lane == LSPO_LANE_NET      ? "net.Bps"
+                                : plan->works[work].writes ? "ssd.write_Bps"
+                                                           : "ssd.read_Bps");
+        else if (!(ns <= limit_ns))
             status = lspo_error(LSPO_ERR_INPUT, "machine '%s': an op on lane %s would take %g s", machine->name,
                                 lspo_lane_kind_name(lane), 1e-9 * ns);
         else

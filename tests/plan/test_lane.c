@@ -8,6 +8,7 @@
 #include "plan/lane_set.h"
 #include "plan/plan.h"
 #include "plan/policy.h"
+#include "sim/cost.h"
 #include "sim/engine.h"
 #include "tests/plan_maker.h"
 
@@ -235,4 +236,38 @@ Test(lane, a_policy_that_confuses_its_lanes_is_told)
     cr_expect_eq(build_plan(build_with_equal_names, &plan), LSPO_ERR_CHECK);
     cr_expect_eq(build_plan(build_on_a_lane_that_is_not_there, &plan), LSPO_ERR_INTERNAL);
     cr_expect_null(plan);
+}
+
+/* gpt-tiny's output of one stage at 1 GB/s behind 1 ms; without a network the machine is refused. */
+Test(lane, a_network_has_the_machines_rate)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_machine_t machine;
+    uint64_t *work_ns = NULL;
+    cr_assert_eq(build_plan(build_two_peers, &plan), LSPO_OK);
+    cr_assert_eq(lspo_machine_find("rtx4090", &machine), LSPO_OK);
+    cr_expect_eq(lspo_cost_plan(&machine, plan, &work_ns), LSPO_ERR_INPUT);
+    cr_expect_null(work_ns);
+    cr_assert_eq(lspo_machine_set(&machine, "net.Bps=1GB/s"), LSPO_OK);
+    cr_assert_eq(lspo_machine_set(&machine, "net.latency_s=1ms"), LSPO_OK);
+    cr_assert_eq(lspo_cost_plan(&machine, plan, &work_ns), LSPO_OK);
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        if (plan->ops[id].kind == LSPO_OP_SEND)
+            cr_expect_eq(lspo_cost_op_ns(&plan->ops[id], work_ns),
+                         1000000 + lspo_work_link_bytes(&plan->works[plan->ops[id].work]));
+    free(work_ns);
+    lspo_plan_destroy(plan);
+}
+
+Test(lane, an_ssd_reads_and_writes_at_two_rates)
+{
+    lspo_machine_t machine = maker_machine();
+    machine.ssd.read_Bps = 2e9;
+    machine.ssd.write_Bps = 1e9;
+    machine.ssd.latency_s = 1e-4;
+    lspo_work_t work = {.kernel_count = 1,
+                        .kernels = {{.kernel_class = LSPO_KERNEL_COPY, .count = 2, .bytes = 1000000}}};
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_SSD, 0, &work), 2e-4 + 5e-4, 1e-12);
+    work.writes = true;
+    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_SSD, 0, &work), 2e-4 + 1e-3, 1e-12);
 }
