@@ -2,18 +2,7 @@
 # The GNUmakefile in folders with odd names: blanks are taken, what make or a shell would read as more than a name is refused,
 # and nothing of a name is ever run as a command.
 set -euo pipefail
-export LC_ALL=C
-source_dir=${LSPO_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failures=0
-
-check() { # check NAME EXPECTED GOT
-    if [ "$2" != "$3" ]; then
-        printf 'FAIL %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3" >&2
-        failures=$((failures + 1))
-    fi
-}
+. "$(dirname "$0")/lib.sh"
 
 # make in a copy of the tree whose configure only notes where it was run from, and whose Makefile notes what it is given.
 build_in() { # build_in NAME [ARGUMENT...]
@@ -47,5 +36,4 @@ done
 check "a build folder with blanks" refused "$(build_in build 'BUILD=a b')"
 check "no name is run as a command" "" "$(find "$folder" . -maxdepth 2 -name harm)"
 
-[ $failures = 0 ] && echo "bootstrap: all checks passed"
-exit $((failures > 0))
+finish bootstrap

@@ -3,20 +3,8 @@
 # no library but its own and the system's.  selftest without a GPU says so with 3; its steps and their bookkeeping are
 # played with a stand-in for `lspo` that has one.
 set -euo pipefail
-export LC_ALL=C
-program=${LSPO:-$(command -v lspo)}
+. "$(dirname "$0")/lib.sh"
 build=$(dirname "$program")
-folder=$(mktemp -d)
-trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
-failures=0
-
-check() { # check NAME EXPECTED GOT
-    if [ "$2" != "$3" ]; then
-        printf 'FAIL %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3" >&2
-        failures=$((failures + 1))
-    fi
-}
-status_of() { if "$@" > "$folder/stdout" 2> "$folder/messages"; then echo 0; else echo $?; fi; }
 
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$build" bundle-folder > "$folder/make.log" 2>&1 || {
     cat "$folder/make.log" >&2
@@ -158,5 +146,4 @@ visits=$(wc -l < "$real/out/sim-vs-cuda/visits.csv")
 check "and goes on where something was" "0 more" \
     "$(step validate) $([ "$(wc -l < "$real/out/sim-vs-cuda/visits.csv")" -ge "$visits" ] && [ "$visits" -gt 1 ] && echo more)"
 
-[ $failures = 0 ] && echo "bundle: all checks passed"
-exit $((failures > 0))
+finish bundle

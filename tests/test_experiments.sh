@@ -1,25 +1,11 @@
 #!/usr/bin/env bash
 # The experiments' own machinery: columns by name, sums worked out by hand, and gates that refuse what they should.
 set -euo pipefail
-export LC_ALL=C
-source_dir=${LSPO_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
+. "$(dirname "$0")/lib.sh"
 here=$source_dir/experiments
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failures=0
 
-check() { # check NAME EXPECTED GOT
-    if [ "$2" != "$3" ]; then
-        printf 'FAIL %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3" >&2
-        failures=$((failures + 1))
-    fi
-}
-
-program=${LSPO:-$(command -v lspo)}
 quoted() { printf '%s' "${1//\'/\'\'}"; }
 with_lib() { local program=$1; shift; awk -f "$here/lib.awk" -f "$here/$program" "$@"; }
-
-status_of() { if "$@" > "$folder/out" 2> "$folder/err"; then echo 0; else echo $?; fi; }
 
 # Quoted commas and quotes do not shift columns.
 printf '%s\n' 'name,text,value' 'a,"one, two ""three"", four",7' > "$folder/quoted.csv"
@@ -186,5 +172,4 @@ check "learned projectors above GaLore by the paper's count fail" 1 "$(status_of
 check "learned projectors that gain nothing fail" 1 "$(status_of fig6b 0.88 0.1)"
 check "a bias below the SVD floor fails" 1 "$(status_of fig6b 0.6 0.65)"
 
-[ $failures = 0 ] && echo "experiments: all checks passed"
-exit $((failures > 0))
+finish experiments

@@ -1,19 +1,12 @@
 #!/bin/bash
 # The example of docs/import.md, as a user would type it, and what it must find.
 set -eu
-LSPO_SOURCE=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
-program=${LSPO:-$(command -v lspo)}
+. "$(dirname "$0")/lib.sh"
+LSPO_SOURCE=$source_dir
 PATH=$(dirname "$program"):$PATH
-export LSPO_SOURCE PATH LC_ALL=C
+export LSPO_SOURCE PATH
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
-
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
+cd "$folder"
 
 sed -n '/^```sh$/,/^```$/{/^```/!p}' "$LSPO_SOURCE/docs/import.md" >commands.sh
 [ "$(grep -c '^lspo' commands.sh)" = 5 ] || fail "docs/import.md has lost its commands"

@@ -4,15 +4,12 @@
 #
 #   RESUME_SEED=N tests/test_resume.sh      the moments of run N
 set -eu
-program=${LSPO:-$(command -v lspo)}
+. "$(dirname "$0")/lib.sh"
 seed=${RESUME_SEED:-$$}
 echo "RESUME_SEED=$seed"
 RANDOM=$seed
-export LC_ALL=C
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
+cd "$folder"
 
 cat >model.ini <<END
 [model]
@@ -32,6 +29,7 @@ for i in $(seq 1 400); do echo "line $i of the text says that $((i * i % 97)) is
 
 for i in $(seq 1 400); do echo "line $i of another text says that $((i * i % 89)) is a number"; done >other.txt
 
+<<<<<<< HEAD
 fail() {
     echo "FAILED: $*"
     exit 1
@@ -45,6 +43,8 @@ own() {
     esac
 }
 
+=======
+>>>>>>> d7abc0a (Shorten make check: cheaper fibers, -O1 for tests, fewer suites alone)
 # Its shell becomes the program, so that a signal to the background job reaches it.
 become() {
     # shellcheck disable=SC2046

@@ -2,17 +2,9 @@
 # Every flag of `lspo train`, changed on --resume: what decides the numbers is refused by name, and whatever is not refused
 # ends with the same state, byte for byte.  A flag that is not in the list below fails the test.
 set -eu
-program=${LSPO:-$(command -v lspo)}
-export LC_ALL=C
+. "$(dirname "$0")/lib.sh"
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
-
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
+cd "$folder"
 
 model() {
     cat <<END

@@ -2,19 +2,11 @@
 # Every command of docs/training.md, in order, as a user would type them; then what they must have left behind, and a folder
 # with a tokenizer of its own.
 set -eu
-source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
-program=${LSPO:-$(command -v lspo)}
+. "$(dirname "$0")/lib.sh"
 PATH=$(dirname "$program"):$PATH
-export PATH LC_ALL=C
+export PATH
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
-
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
+cd "$folder"
 
 # All sh blocks, as one script.
 sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/training.md" >commands.sh

@@ -3,24 +3,12 @@
 # that of lspo sim, that Ctrl-C keeps what is there, and, from measurements made up by hand, errors, order and verdict.
 # How well it predicts is no test's business: the machine may be busy.
 set -euo pipefail
-export LC_ALL=C
-source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
-program=${LSPO:-$(command -v lspo)}
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failures=0
+. "$(dirname "$0")/lib.sh"
 
-check() { # check NAME EXPECTED GOT
-    if [ "$2" != "$3" ]; then
-        printf 'FAIL %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3" >&2
-        failures=$((failures + 1))
-    fi
-}
 with_lib() { awk -f "$source_dir/experiments/lib.awk" "$@"; }
 # column FILE NAME: its values, a line each
 column() { awk -f "$source_dir/experiments/lib.awk" -f "$source_dir/experiments/field.awk" -v name="$2" "$1"; }
 validate() { "$program" validate --grid "$folder/grid" --out "$folder/out" "$@" 2> "$folder/messages"; }
-status_of() { if "$@" > "$folder/stdout"; then echo 0; else echo $?; fi; }
 
 cat > "$folder/grid" <<'GRID'
 flags --seed 3
@@ -198,5 +186,4 @@ code=$(status_of validate --resume --budget 2s --interval 50%)
 case $code in 0 | 5 | 6) ;; *) check "it goes on" "0, 5 or 6" "$code: $(cat "$folder/messages")" ;; esac
 check "with what there was" yes "$([ "$(wc -l < "$folder/out/visits.csv")" -ge "$visits" ] && echo yes)"
 
-[ $failures = 0 ] && echo "validate: all checks passed"
-exit $((failures > 0))
+finish validate

@@ -82,6 +82,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(
 void cuda_on_host_barrier(const char *file, int line);
 /* Waits for all lanes of the mask; what lane `source` gave, one's own value if it is above 31. */
 uint64_t cuda_on_host_exchange(unsigned mask, uint64_t value, unsigned source, const char *file, int line);
+/* Waits for all lanes of the warp; then `work` gets what each gave, before any of them goes on. */
+void cuda_on_host_together(void *mine, void (*work)(void *const *of_lanes), const char *file, int line);
 /* The lanes whose flag is set. */
 unsigned cuda_on_host_ballot(unsigned mask, bool flag, const char *file, int line);
 unsigned cuda_on_host_lane();

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <vector>
 
 #include "cuda_on_host.h"
 #include "cuda_runtime.h"
@@ -26,6 +27,9 @@ enum {
     LANES = 32,
     PAGE_BYTES = 4096,
     STACK_BYTES = 256 * 1024, /* the lowest page without access */
+    /* Stacks begin at as many places of a page as it has lines, else all would lie in the same few lines of a cache. */
+    STACK_SHIFTS = 64,
+    STACK_SHIFT_BYTES = 9 * 64,
     SHARED_BYTES = 48 * 1024,
     SHARED_BYTES_MAX = 64 * 1024 /* of sm_75, for a kernel that asks for it */
 };
@@ -37,6 +41,8 @@ thread_local float4 lspo_shared[SHARED_BYTES_MAX / sizeof(float4)];
 
 namespace
 {
+const unsigned all_lanes = 0xffffffffu;
+
 enum wait_t { RUNS, AT_BARRIER, AT_EXCHANGE, LEFT };
 
 struct bounds_t { /* what AddressSanitizer must know of a switch */
@@ -48,6 +54,7 @@ struct bounds_t { /* what AddressSanitizer must know of a switch */
 struct fiber_t {
     context_t context;
     bounds_t stack;
+    uint3 index;
     wait_t wait;
     const char *file; /* where it waits */
     int line;
@@ -72,7 +79,8 @@ struct multiprocessor_t {
 
 __thread multiprocessor_t *sm;
 std::atomic<unsigned> new_seed, told;
-std::mutex failure_lock;
+std::vector<char *> *const free_stacks = new std::vector<char *>; /* never destroyed: some stream may still run */
+std::mutex free_lock, failure_lock;
 char last_failure[sizeof multiprocessor_t::failure];
 
 unsigned random_below(unsigned bound)
@@ -160,9 +168,7 @@ void fail_apart()
 void place_thread(unsigned thread)
 {
     sm->current = thread;
-    threadIdx.x = thread % blockDim.x;
-    threadIdx.y = thread / blockDim.x % blockDim.y;
-    threadIdx.z = thread / blockDim.x / blockDim.y;
+    threadIdx = sm->fibers[thread].index;
 }
 
 /* From the current thread to the next that may run; to the launcher when none may or something failed. */
@@ -200,9 +206,11 @@ void fiber_main()
 void prepare_fiber(unsigned thread, char *stack)
 {
     fiber_t *const f = &sm->fibers[thread];
-    ASAN_UNPOISON_MEMORY_REGION(stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES);
-    context_prepare(&f->context, stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, fiber_main);
-    f->stack = {stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, nullptr};
+    const size_t size = STACK_BYTES - PAGE_BYTES - thread % STACK_SHIFTS * STACK_SHIFT_BYTES;
+    ASAN_UNPOISON_MEMORY_REGION(stack + PAGE_BYTES, size);
+    context_prepare(&f->context, stack + PAGE_BYTES, size, fiber_main);
+    f->stack = {stack + PAGE_BYTES, size, nullptr};
+    f->index = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / blockDim.x / blockDim.y};
     f->wait = RUNS;
     f->file = "its end";
     f->line = 0;
@@ -221,12 +229,23 @@ char *map_stacks()
     return memory;
 }
 
+/* Stacks that no stream uses; to map 1024 of them takes longer than most kernels do. */
+char *take_stacks()
+{
+    const std::lock_guard<std::mutex> hold(free_lock);
+    if (free_stacks->empty())
+        return map_stacks();
+    char *const stacks = free_stacks->back();
+    free_stacks->pop_back();
+    return stacks;
+}
+
 /* This thread's, with the order that was last told. */
 void find_multiprocessor()
 {
     if (sm == nullptr) {
         sm = new multiprocessor_t();
-        sm->stacks = map_stacks();
+        sm->stacks = take_stacks();
     }
     const unsigned now = told.load();
     if (sm->told == now)
@@ -334,6 +353,17 @@ void open_barrier()
         make_ready(thread);
 }
 
+/* The current thread waits for the lanes of the mask. */
+fiber_t *arrive(unsigned mask, const char *file, int line)
+{
+    fiber_t *const self = &sm->fibers[sm->current];
+    self->wait = AT_EXCHANGE;
+    self->file = file;
+    self->line = line;
+    self->mask = mask;
+    return self;
+}
+
 /* All lanes of the mask wait for it at one place.  Most arrivals find one missing: whoever was missing last is asked first. */
 bool all_there(unsigned first, unsigned mask)
 {
@@ -392,7 +422,8 @@ void cuda_on_host_leave_thread()
         return;
     /* Of frames that were left and never returned from; other memory may come to lie here. */
     ASAN_UNPOISON_MEMORY_REGION(sm->stacks, (size_t)BLOCK_THREADS_MAX * STACK_BYTES);
-    munmap(sm->stacks, (size_t)BLOCK_THREADS_MAX * STACK_BYTES);
+    const std::lock_guard<std::mutex> hold(free_lock);
+    free_stacks->push_back(sm->stacks);
     delete sm;
     sm = nullptr;
 }
@@ -415,12 +446,8 @@ void cuda_on_host_barrier(const char *file, int line)
 
 uint64_t cuda_on_host_exchange(unsigned mask, uint64_t value, unsigned source, const char *file, int line)
 {
-    fiber_t *const self = &sm->fibers[sm->current];
+    fiber_t *const self = arrive(mask, file, line);
     const unsigned first = sm->current / LANES * LANES;
-    self->wait = AT_EXCHANGE;
-    self->file = file;
-    self->line = line;
-    self->mask = mask;
     self->source = source;
     self->given = value;
     if (!(mask >> sm->current % LANES & 1))
@@ -429,6 +456,22 @@ uint64_t cuda_on_host_exchange(unsigned mask, uint64_t value, unsigned source, c
         complete_exchange(first, mask);
     run_next();
     return self->received;
+}
+
+void cuda_on_host_together(void *mine, void (*work)(void *const *of_lanes), const char *file, int line)
+{
+    fiber_t *const self = arrive(all_lanes, file, line);
+    const unsigned first = sm->current / LANES * LANES;
+    self->given = (uint64_t)mine;
+    if (all_there(first, all_lanes)) {
+        void *of_lanes[LANES];
+        for (unsigned lane = 0; lane < LANES; lane++) {
+            of_lanes[lane] = (void *)sm->fibers[first + lane].given;
+            make_ready(first + lane);
+        }
+        work(of_lanes);
+    }
+    run_next();
 }
 
 unsigned cuda_on_host_ballot(unsigned mask, bool flag, const char *file, int line)

@@ -8,25 +8,6 @@
 
 #include "cuda_runtime.h"
 
-/* What each lane of this warp has to show: `mine` of all lanes, until they let go of it. */
-struct cuda_on_host_warp_t {
-    const void *table[32];
-
-    const void **gather(const void *mine)
-    {
-        const void **const shared =
-            (const void **)cuda_on_host_exchange(0xffffffffu, (uint64_t)table, 0, __FILE__, __LINE__);
-        shared[cuda_on_host_lane()] = mine;
-        __syncwarp();
-        return shared;
-    }
-
-    void release()
-    {
-        __syncwarp();
-    }
-};
-
 template <typename T> float cuda_on_host_half(uint32_t word, unsigned which)
 {
     T number;
@@ -35,51 +16,83 @@ template <typename T> float cuda_on_host_half(uint32_t word, unsigned which)
     return lspo_to_float(number);
 }
 
-/* Numbers of the words that one lane holds. */
-struct cuda_on_host_share_t {
-    float a[4][2], b[2][2];
+/* What a lane holds of a product. */
+struct cuda_on_host_fragment_t {
+    float (&c)[4];
+    const uint32_t (&a)[4];
+    uint32_t b[2];
 };
+
+/* All of a product of the warp: A, and B by columns, from the words of all lanes, then each lane's four sums, which grow
+ * in the order of the products. */
+template <typename T> void cuda_on_host_multiply(void *const *of_lanes)
+{
+    float a[16][16], b[8][16];
+    for (unsigned lane = 0; lane < 32; lane++) {
+        const cuda_on_host_fragment_t &own = *(const cuda_on_host_fragment_t *)of_lanes[lane];
+        const unsigned g = lane / 4, t = lane % 4;
+        for (unsigned i = 0; i < 2; i++) {
+            for (unsigned word = 0; word < 4; word++)
+                a[g + word % 2 * 8][word / 2 * 8 + 2 * t + i] = cuda_on_host_half<T>(own.a[word], i);
+            b[g][2 * t + i] = cuda_on_host_half<T>(own.b[0], i);
+            b[g][8 + 2 * t + i] = cuda_on_host_half<T>(own.b[1], i);
+        }
+    }
+    for (unsigned lane = 0; lane < 32; lane++) {
+        float(&c)[4] = ((const cuda_on_host_fragment_t *)of_lanes[lane])->c;
+        const unsigned g = lane / 4, t = lane % 4;
+        const float *const upper = a[g], *const lower = a[g + 8], *const left = b[2 * t], *const right = b[2 * t + 1];
+        for (unsigned k = 0; k < 16; k++) {
+            c[0] += upper[k] * left[k];
+            c[1] += upper[k] * right[k];
+            c[2] += lower[k] * left[k];
+            c[3] += lower[k] * right[k];
+        }
+    }
+}
 
 template <typename T> void lspo_mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
 {
-    cuda_on_host_share_t mine;
-    for (unsigned i = 0; i < 2; i++) {
-        for (unsigned word = 0; word < 4; word++)
-            mine.a[word][i] = cuda_on_host_half<T>(a[word], i);
-        mine.b[0][i] = cuda_on_host_half<T>(b0, i);
-        mine.b[1][i] = cuda_on_host_half<T>(b1, i);
-    }
-    cuda_on_host_warp_t warp;
-    const cuda_on_host_share_t *const *const shares = (const cuda_on_host_share_t *const *)warp.gather(&mine);
-    const unsigned g = cuda_on_host_lane() / 4, t = cuda_on_host_lane() % 4;
-    for (unsigned i = 0; i < 4; i++)
-        for (unsigned k = 0; k < 16; k++) /* rows g and g + 8, columns 2 t and 2 t + 1 */
-            c[i] += shares[4 * g + k % 8 / 2]->a[i / 2 + k / 8 * 2][k % 2] *
-                    shares[4 * (2 * t + i % 2) + k % 8 / 2]->b[k / 8][k % 2];
-    warp.release();
+    cuda_on_host_fragment_t own = {c, a, {b0, b1}};
+    cuda_on_host_together(&own, cuda_on_host_multiply<T>, __FILE__, __LINE__);
+}
+
+/* What a lane names, and gets, of four tiles. */
+struct cuda_on_host_tiles_t {
+    uint32_t (&out)[4];
+    const void *row;
+};
+
+inline void cuda_on_host_load(void *const *of_lanes)
+{
+    for (unsigned lane = 0; lane < 32; lane++)
+        for (unsigned i = 0; i < 4; i++) {
+            const void *const row = ((const cuda_on_host_tiles_t *)of_lanes[8 * i + lane / 4])->row;
+            memcpy(&((cuda_on_host_tiles_t *)of_lanes[lane])->out[i], (const char *)row + 4 * (lane % 4), 4);
+        }
 }
 
 inline void lspo_load_tiles(uint32_t (&out)[4], const void *row)
 {
-    cuda_on_host_warp_t warp;
-    const void *const *const rows = warp.gather(row);
-    const unsigned g = cuda_on_host_lane() / 4, t = cuda_on_host_lane() % 4;
-    for (unsigned i = 0; i < 4; i++)
-        memcpy(&out[i], (const char *)rows[8 * i + g] + 4 * t, 4);
-    warp.release();
+    cuda_on_host_tiles_t own = {out, row};
+    cuda_on_host_together(&own, cuda_on_host_load, __FILE__, __LINE__);
+}
+
+inline void cuda_on_host_load_transposed(void *const *of_lanes)
+{
+    for (unsigned lane = 0; lane < 32; lane++)
+        for (unsigned i = 0; i < 4; i++) {
+            const unsigned g = lane / 4, at = 8 * i + 2 * (lane % 4);
+            const uint16_t low = ((const uint16_t *)((const cuda_on_host_tiles_t *)of_lanes[at])->row)[g];
+            const uint16_t high = ((const uint16_t *)((const cuda_on_host_tiles_t *)of_lanes[at + 1])->row)[g];
+            ((cuda_on_host_tiles_t *)of_lanes[lane])->out[i] = (uint32_t)high << 16 | low;
+        }
 }
 
 inline void lspo_load_tiles_transposed(uint32_t (&out)[4], const void *row)
 {
-    cuda_on_host_warp_t warp;
-    const void *const *const rows = warp.gather(row);
-    const unsigned g = cuda_on_host_lane() / 4, t = cuda_on_host_lane() % 4;
-    for (unsigned i = 0; i < 4; i++) {
-        const uint16_t low = ((const uint16_t *)rows[8 * i + 2 * t])[g];
-        const uint16_t high = ((const uint16_t *)rows[8 * i + 2 * t + 1])[g];
-        out[i] = (uint32_t)high << 16 | low;
-    }
-    warp.release();
+    cuda_on_host_tiles_t own = {out, row};
+    cuda_on_host_together(&own, cuda_on_host_load_transposed, __FILE__, __LINE__);
 }
 
 struct lspo_copies_t {

@@ -1,18 +1,14 @@
-/* Calibration: the fit against times made from known rates, and the whole on this machine against kernels timed here. */
+/* Calibration: the fit against times made from known rates.  The whole: test_calibrate_cuda.c here, and on this machine
+ * tests/cli/test_calibrate_command.c. */
 #include "real/calibrate/calibrate.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "kernels/gemm.h"
 #include "kernels/random.h"
 #include "real/calibrate/state.h"
-#include "real/device/device.h"
-#include "real/execute/lane.h"
 
 /* y = 5 us + bytes / 5 GB/s, and half as much again for every second shape; one sample of ten may be ten times too slow. */
 static size_t make_rows(double noise, bool disturbed, lspo_fit_row_t *rows)
@@ -145,82 +141,6 @@ Test(calibrate, error_of_a_median)
 {
     const double values[5] = {5, 1, 4, 2, 3};
     cr_expect_float_eq(lspo_calibrate_error(values, 5), 0.83098, 1e-4);
-}
-
-typedef struct {
-    size_t size;
-    float *a, *b, *c;
-} product_t;
-
-static void multiply(void *context)
-{
-    product_t *p = context;
-    lspo_gemm_nn(p->size, p->size, p->size, 1, p->a, p->size, p->b, p->size, 0, p->c, p->size);
-}
-
-static double product_flops(size_t size)
-{
-    product_t p = {.size = size,
-                   .a = calloc(size * size, sizeof(float)),
-                   .b = calloc(size * size, sizeof(float)),
-                   .c = calloc(size * size, sizeof(float))};
-    double best_s = INFINITY; /* of some: others use the machine */
-    for (int i = 0; i < 9; i++) {
-        double start_s = lspo_lane_cpu_s();
-        multiply(&p);
-        best_s = fmin(best_s, lspo_lane_cpu_s() - start_s);
-    }
-    free(p.a);
-    free(p.b);
-    free(p.c);
-    return 2 * pow((double)size, 3) / best_s;
-}
-
-static void count_progress(void *context, const char *label, unsigned done, unsigned of)
-{
-    cr_assert_not_null(label);
-    cr_assert_leq(done, of);
-    ++*(unsigned *)context;
-}
-
-/* Other work on the machine changes every rate, so bounds are wide; what they catch is a wrong unit or count. */
-Test(calibrate, this_machine_quickly)
-{
-    unsigned reports = 0;
-    lspo_calibrate_options_t options = {
-        .device = "host", .quick = true, .progress = count_progress, .progress_context = &reports};
-    lspo_calibration_result_t result;
-    cr_assert_eq(lspo_calibrate(&options, &result), LSPO_OK);
-    const lspo_machine_t *machine = &result.machine;
-    double flops = product_flops(512);
-    double fitted =
-        machine->gpu.gemm_flops[LSPO_FP32] * lspo_products_share(&machine->products, LSPO_LAYOUT_NN, 512, 512, 512);
-    cr_assert_gt(reports, 2u);
-    cr_assert_eq(lspo_machine_check(machine), LSPO_OK);
-    cr_assert_gt(fitted / flops, 0.3, "fitted %g FLOP/s, measured here %g", fitted, flops);
-    cr_assert_lt(fitted / flops, 3, "fitted %g FLOP/s, measured here %g", fitted, flops);
-    cr_assert_geq(machine->cpu.adam_cached_pps, machine->cpu.adam_pps);
-    cr_assert_geq(machine->gpu.norm_cached_Bps, machine->gpu.norm_Bps);
-    cr_assert_lt(machine->link.h2d_latency_s, 0.05);
-    cr_assert_lt(machine->gpu.op_s, 0.01);
-    cr_assert_gt(machine->noise.gpu_sigma, 0);
-    cr_assert_gt(result.sample_count, 1000u);
-    cr_assert_gt(strlen(result.topology), 20u);
-
-    /* What is written reads back. */
-    char path[] = "/tmp/lspo-test-calibrate-XXXXXX";
-    int descriptor = mkstemp(path);
-    FILE *file = fdopen(descriptor, "w");
-    cr_assert_not_null(file);
-    cr_assert_eq(lspo_machine_write(machine, result.topology, NULL, file), LSPO_OK);
-    fclose(file);
-    lspo_machine_t again;
-    cr_assert_eq(lspo_machine_find(path, &again), LSPO_OK);
-    unlink(path);
-    cr_assert_eq(again.gpu.attention_flops, machine->gpu.attention_flops);
-    cr_assert_eq(again.contention[LSPO_LANE_GPU][LSPO_LANE_CPU], machine->contention[LSPO_LANE_GPU][LSPO_LANE_CPU]);
-    cr_assert_eq(memcmp(&again.products, &machine->products, sizeof again.products), 0);
-    lspo_calibration_release(&result);
 }
 
 Test(calibrate, unknown_device_is_refused)

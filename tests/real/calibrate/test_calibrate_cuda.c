@@ -32,13 +32,26 @@ static const lspo_calibration_shapes_t small_shapes = {
     .block_sequence = 16,
 };
 
+static void count_progress(void *context, const char *label, unsigned done, unsigned of)
+{
+    cr_assert_not_null(label);
+    cr_assert_leq(done, of);
+    ++*(unsigned *)context;
+}
+
 /* A machine that others use may have times that fit nothing: then again. */
 static lspo_status_t calibrate(lspo_calibration_result_t *result_out)
 {
-    const lspo_calibrate_options_t options = {.device = "cuda", .precision = LSPO_BF16, .quick = true};
+    unsigned reports = 0;
+    const lspo_calibrate_options_t options = {.device = "cuda",
+                                              .precision = LSPO_BF16,
+                                              .quick = true,
+                                              .progress = count_progress,
+                                              .progress_context = &reports};
     lspo_status_t status = LSPO_ERR_CHECK;
     for (int i = 0; status == LSPO_ERR_CHECK && i < 2; i++)
         status = lspo_calibrate_at(&options, &small_shapes, result_out);
+    cr_assert_gt(reports, 2u);
     return status;
 }
 

@@ -1,0 +1,37 @@
+# lib.sh - what script tests share.  A test sources it before it does anything else:
+#
+#     set -euo pipefail
+#     . "$(dirname "$0")/lib.sh"
+#
+# source_dir is the source tree, program is lspo, folder is an empty folder that is removed when the test ends.
+export LC_ALL=C
+source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
+program=${LSPO:-$(command -v lspo || true)}
+folder=$(mktemp -d)
+trap 'chmod -R u+w "$folder" 2> /dev/null || true; rm -rf "$folder"' EXIT
+failures=0
+
+# check NAME EXPECTED GOT: what differs is told, and the test goes on.
+check() {
+    if [ "$2" != "$3" ]; then
+        printf 'FAIL %s\n  expected: %s\n  got:      %s\n' "$1" "$2" "$3" >&2
+        failures=$((failures + 1))
+    fi
+}
+
+# finish NAME: the last line of a test that calls check.
+finish() {
+    [ "$failures" -gt 0 ] || echo "$1: all checks passed"
+    exit $((failures > 0))
+}
+
+# fail TEXT: ends the test.
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# status_of COMMAND: prints its exit status; what it wrote is in $folder/stdout and $folder/messages.
+status_of() {
+    if "$@" > "$folder/stdout" 2> "$folder/messages"; then echo 0; else echo $?; fi
+}
