@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/status.h"
 
 /* A buffer has 256 MiB in OpenBLAS 0.3 on x86-64, of which few are touched; the library itself 40. */
 enum { BUFFERS = 2 };
@@ -14,7 +17,7 @@ static const size_t needed_bytes = (size_t)768 << 20, heap_bytes = (size_t)1 << 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static lspo_blas_t blas;
 static const char *failure;
-static bool lacks_memory;
+static bool lacks_memory, opening;
 
 /* dlerror() may be asked once. */
 static void fail(void)
@@ -23,6 +26,8 @@ static void fail(void)
     const char *reason = dlerror();
     snprintf(text, sizeof text, "%s", reason ? reason : "no reason given");
     failure = text;
+    /* How the loader of glibc begins when an allocation of its own fails; not always with errno's text behind it. */
+    lacks_memory = strstr(text, ": cannot allocate ") || strstr(text, ": cannot create ");
 }
 
 static void find(void *library, const char *name, void *function_out)
@@ -42,6 +47,16 @@ static bool has_memory(void)
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *addresses = mmap(NULL, needed_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
     return heap && addresses != MAP_FAILED && munmap(addresses, needed_bytes) == 0;
+}
+
+/* libgfortran, which OpenBLAS is linked with, calls exit() when its start gets no memory, and then crashes in its own
+ * destructor, which frees what was not made yet.  This runs before that one. */
+static void end_while_opening(void)
+{
+    if (!opening)
+        return;
+    lspo_error(LSPO_ERR_MEMORY, "out of memory: the Fortran library of OpenBLAS cannot start");
+    _exit(lspo_status_exit_code(LSPO_ERR_MEMORY));
 }
 
 /* The library keeps what it gets back for its next call.  These two are in its table of symbols, not in its headers:
@@ -64,13 +79,15 @@ static void take_buffers(void *library)
 
 static void open_library(void)
 {
-    if (!has_memory()) {
+    /* The library's constructor reads OPENBLAS_NUM_THREADS; with more than one thread results would be others. */
+    if (!has_memory() || atexit(end_while_opening) != 0 || setenv("OPENBLAS_NUM_THREADS", "1", 1) != 0) {
         lacks_memory = true;
         failure = "768 MiB of addresses for its code and buffers are not to be had here (ulimit -v)";
         return;
     }
-    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* read by the library's constructor, which would start threads */
+    opening = true;
     void *library = dlopen(LSPO_OPENBLAS, RTLD_NOW | RTLD_LOCAL);
+    opening = false;
     if (!library) {
         fail();
         return;

@@ -39,7 +39,7 @@ typedef struct {
 /* NULL, or why the library cannot be opened; static.  Opens it on the first call, whose thread sets an environment
  * variable.  lspo_device_open() calls it. */
 const char *lspo_blas_open(void);
-/* Whether it cannot be opened for lack of addresses (ulimit -v). */
+/* Whether it cannot be opened for lack of memory, or of addresses (ulimit -v). */
 bool lspo_blas_lacks_memory(void);
 
 /* Opened if it is not yet; the process ends, as at any program whose library is missing, where that is impossible. */

@@ -40,6 +40,13 @@ static lspo_status_t reserve(lspo_text_t *text, size_t more_bytes)
     return LSPO_OK;
 }
 
+/* `name` could not be opened.  For lack of memory that is an error: without it the training text would be another one.
+ * What is missing or may not be read is left out. */
+static lspo_status_t lack_of_memory(const char *name)
+{
+    return errno == ENOMEM ? lspo_error(LSPO_ERR_MEMORY, "no memory to read %s as training text", name) : LSPO_OK;
+}
+
 static lspo_status_t append_stream(lspo_text_t *text, FILE *file, const char *name)
 {
     enum { PART_BYTES = 1 << 16 };
@@ -67,17 +74,18 @@ static lspo_status_t read_file(lspo_text_t *text, const char *path)
     return LSPO_OK;
 }
 
-/* False (and no text) when the program is missing or prints less than the whole book. */
-static bool read_bible(lspo_text_t *text)
+/* *complete_out: false (and no text) when the program is missing or prints less than the whole book. */
+static lspo_status_t read_bible(lspo_text_t *text, bool *complete_out)
 {
+    *complete_out = false;
     FILE *program = popen("bible -f gen1:1-rev22:21 2>/dev/null </dev/null", "r");
     if (!program)
-        return false;
+        return lack_of_memory("bible-kjv");
     lspo_status_t status = append_stream(text, program, "bible");
-    bool complete = pclose(program) == 0 && status == LSPO_OK && text->bytes >= OWN_TEXT_MIN_BYTES;
-    if (!complete)
+    *complete_out = pclose(program) == 0 && status == LSPO_OK && text->bytes >= OWN_TEXT_MIN_BYTES;
+    if (!*complete_out)
         text->bytes = 0;
-    return complete;
+    return status;
 }
 
 static bool ends_with(const char *name, const char *suffix)
@@ -101,7 +109,7 @@ static lspo_status_t append_path(lspo_text_t *text, const char *path)
 {
     FILE *file = fopen(path, "rb");
     if (!file)
-        return LSPO_OK;
+        return lack_of_memory(path);
     lspo_status_t status = append_stream(text, file, path);
     fclose(file);
     return status;
@@ -113,7 +121,7 @@ static lspo_status_t append_tree(lspo_text_t *text, const char *folder, const ch
     struct dirent **entries;
     int count = scandir(folder, &entries, is_visible, by_bytes);
     if (count < 0)
-        return LSPO_OK;
+        return lack_of_memory(folder);
     lspo_status_t status = LSPO_OK;
     for (int i = 0; i < count; i++) {
         char path[4096];
@@ -134,11 +142,13 @@ static lspo_status_t append_tree(lspo_text_t *text, const char *folder, const ch
 
 static lspo_status_t read_own(lspo_text_t *text, const char **name_out)
 {
+    bool complete;
     *name_out = "bible-kjv";
-    if (read_bible(text))
-        return LSPO_OK;
+    lspo_status_t status = read_bible(text, &complete);
+    if (status != LSPO_OK || complete)
+        return status;
     *name_out = "/usr/share/common-licenses and /usr/include";
-    lspo_status_t status = append_tree(text, "/usr/share/common-licenses", "", 0);
+    status = append_tree(text, "/usr/share/common-licenses", "", 0);
     if (status == LSPO_OK)
         status = append_tree(text, "/usr/include", ".h", 0);
     if (status == LSPO_OK && text->bytes < OWN_TEXT_MIN_BYTES)

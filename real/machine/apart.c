@@ -56,7 +56,7 @@ lspo_status_t lspo_call_apart(const char *what, lspo_apart_call_t call, const vo
     int ends[2];
     char *reply = calloc(1, sizeof status + result_bytes);
     if (!reply)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory: cannot %s", what);
+        return what ? lspo_error(LSPO_ERR_MEMORY, "out of memory: cannot %s", what) : LSPO_ERR_MEMORY;
     bool connected = pipe2(ends, O_CLOEXEC) == 0;
     pid_t child = connected ? fork() : -1;
     if (child < 0) {
@@ -76,7 +76,9 @@ lspo_status_t lspo_call_apart(const char *what, lspo_apart_call_t call, const vo
     }
     memcpy(&status, reply, sizeof status);
     if (!came_back)
-        status = lspo_error(LSPO_ERR_MEMORY, "cannot %s: a library crashed, as it does when memory is short", what);
+        status =
+            what ? lspo_error(LSPO_ERR_MEMORY, "cannot %s: a library crashed, as it does when memory is short", what)
+                 : LSPO_ERR_MEMORY;
     else if (status == LSPO_OK)
         memcpy(result, reply + sizeof status, result_bytes);
     free(reply);

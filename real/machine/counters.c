@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "real/machine/apart.h"
+
 static const struct {
     const char *event, *name;
 } wanted[] = {
@@ -37,19 +39,30 @@ typedef struct {
     int event[WANTED_COUNT]; /* indices into wanted, in the set's order */
 } thread_counter_t;
 
+/* Which events count here, and what PAPI calls them. */
+typedef struct {
+    bool counts[WANTED_COUNT];
+    int code[WANTED_COUNT];
+} countable_t;
+
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
 static bool library_works;
-
-static void start_library(void)
-{
-    library_works =
-        PAPI_library_init(PAPI_VER_CURRENT) == PAPI_VER_CURRENT && PAPI_thread_init(pthread_self) == PAPI_OK;
-}
+static countable_t countable;
 
 static int make_event_set(void)
 {
     int set = PAPI_NULL;
     return PAPI_create_eventset(&set) == PAPI_OK ? set : PAPI_NULL;
+}
+
+/* PAPI 7.0 frees a set to which it cannot add an event for want of memory, and does not forget it: it must not be named
+ * again, not even to be destroyed. */
+static bool add_event(int *set, int code)
+{
+    int result = PAPI_add_event(*set, code);
+    if (result == PAPI_ENOMEM)
+        *set = PAPI_NULL;
+    return result == PAPI_OK;
 }
 
 static void destroy_event_set(int set)
@@ -61,16 +74,33 @@ static void destroy_event_set(int set)
 }
 
 /* Counting once tells more than a table of names does: many are known and not countable in a virtual machine. */
-static bool event_counts(const char *event)
+static bool event_counts(const char *event, int *code_out)
 {
-    char name[64];
-    snprintf(name, sizeof name, "%s", event);
     long long value = 0;
     int set = make_event_set();
-    bool counts = set != PAPI_NULL && PAPI_add_named_event(set, name) == PAPI_OK && PAPI_start(set) == PAPI_OK &&
-                  PAPI_stop(set, &value) == PAPI_OK;
+    bool counts = set != PAPI_NULL && PAPI_event_name_to_code(event, code_out) == PAPI_OK &&
+                  add_event(&set, *code_out) && PAPI_start(set) == PAPI_OK && PAPI_stop(set, &value) == PAPI_OK;
     destroy_event_set(set);
     return counts;
+}
+
+static lspo_status_t count_once(const void *context, void *result)
+{
+    (void)context;
+    countable_t *found = result;
+    if (PAPI_library_init(PAPI_VER_CURRENT) != PAPI_VER_CURRENT || PAPI_thread_init(pthread_self) != PAPI_OK)
+        return LSPO_ERR_DEVICE;
+    for (int i = 0; i < WANTED_COUNT; i++)
+        found->counts[i] = event_counts(wanted[i].event, &found->code[i]);
+    return LSPO_OK;
+}
+
+/* PAPI 7.0 crashes in PAPI_library_init() and PAPI_event_name_to_code() where an allocation of its own fails: they
+ * are tried apart first, and called once here. */
+static void start_library(void)
+{
+    library_works = lspo_call_apart(NULL, count_once, NULL, &countable, sizeof countable) == LSPO_OK &&
+                    count_once(NULL, &countable) == LSPO_OK;
 }
 
 static void end_thread(void *value)
@@ -107,7 +137,7 @@ void lspo_counters_open(lspo_counters_t **counters_out)
     bool any = false;
     lspo_counters_t *counters = calloc(1, sizeof *counters);
     for (int i = 0; counters && library_works && i < WANTED_COUNT; i++)
-        any |= counters->available[i] = event_counts(wanted[i].event);
+        any |= counters->available[i] = countable.counts[i];
     if (!any || pthread_key_create(&counters->key, end_thread) != 0) {
         free(counters);
         warn_once();
@@ -126,6 +156,16 @@ void lspo_counters_close(lspo_counters_t *counters)
     free(counters);
 }
 
+/* The set of events that this thread counts from now on. */
+static bool start_counting(thread_counter_t *thread)
+{
+    thread->event_set = make_event_set();
+    for (int i = 0; thread->event_set != PAPI_NULL && i < WANTED_COUNT; i++)
+        if (thread->counters->available[i] && add_event(&thread->event_set, countable.code[i]))
+            thread->event[thread->event_count++] = i;
+    return thread->event_set != PAPI_NULL && thread->event_count > 0 && PAPI_start(thread->event_set) == PAPI_OK;
+}
+
 void lspo_counters_enter(lspo_counters_t *counters, lspo_lane_kind_t lane)
 {
     if (!counters)
@@ -133,18 +173,14 @@ void lspo_counters_enter(lspo_counters_t *counters, lspo_lane_kind_t lane)
     thread_counter_t *thread = calloc(1, sizeof *thread);
     if (!thread)
         return;
-    *thread = (thread_counter_t){.counters = counters, .lane = lane, .event_set = make_event_set()};
-    for (int i = 0; thread->event_set != PAPI_NULL && i < WANTED_COUNT; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s", wanted[i].event);
-        if (counters->available[i] && PAPI_add_named_event(thread->event_set, name) == PAPI_OK)
-            thread->event[thread->event_count++] = i;
-    }
-    if (thread->event_count == 0 || PAPI_start(thread->event_set) != PAPI_OK ||
-        pthread_setspecific(counters->key, thread) != 0) {
-        destroy_event_set(thread->event_set);
-        free(thread);
-    }
+    *thread = (thread_counter_t){.counters = counters, .lane = lane};
+    bool counts = start_counting(thread);
+    if (counts && pthread_setspecific(counters->key, thread) == 0)
+        return;
+    if (counts)
+        PAPI_stop(thread->event_set, NULL);
+    destroy_event_set(thread->event_set);
+    free(thread);
 }
 
 lspo_status_t lspo_counters_describe(lspo_counters_t *counters, lspo_trace_t *trace)

@@ -5,8 +5,8 @@
 #ifndef LSPO_REAL_MACHINE_COUNTERS_H
 #define LSPO_REAL_MACHINE_COUNTERS_H
 
-#include "plan/op.h"
 #include "base/status.h"
+#include "plan/op.h"
 #include "traces/trace.h"
 
 typedef struct lspo_counters lspo_counters_t;

@@ -1,6 +1,7 @@
 /* topology.c - see topology.h. */
 #include "real/machine/topology.h"
 
+#include <errno.h>
 #include <hwloc.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -90,6 +91,14 @@ static void place_lanes(const cores_t *cores, bool gpu, lspo_topology_t *topolog
         topology->usual_workers = 1;
 }
 
+/* Why hwloc cannot do its work. */
+static lspo_status_t refuse(const char *cannot)
+{
+    if (errno == ENOMEM)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory: hwloc cannot %s", cannot);
+    return lspo_error(LSPO_ERR_DEVICE, "hwloc cannot %s", cannot);
+}
+
 /* The cores of the GPU's NUMA node into `near`; all where the GPU is not found. */
 static void find_near(hwloc_topology_t machine, const char *pci_address, hwloc_bitmap_t near)
 {
@@ -152,7 +161,7 @@ static lspo_status_t read_here(const void *context, void *result)
     /* What it cannot read it would say to the user at every command, as in a container without /sys. */
     setenv("HWLOC_HIDE_ERRORS", "2", 0);
     if (hwloc_topology_init(&machine) != 0)
-        return lspo_error(LSPO_ERR_DEVICE, "hwloc cannot start");
+        return refuse("start");
     if (where->pci_address)
         hwloc_topology_set_io_types_filter(machine, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
 #if HWLOC_API_VERSION >= 0x00020500
@@ -161,7 +170,7 @@ static lspo_status_t read_here(const void *context, void *result)
     lspo_status_t status = LSPO_OK;
     lspo_topology_t topology = {.cpu_quota = lspo_cpu_quota("")};
     if (hwloc_topology_load(machine) != 0)
-        status = lspo_error(LSPO_ERR_DEVICE, "hwloc cannot read the cores of this machine");
+        status = refuse("read the cores of this machine");
     else
         status = place(machine, where->gpu, where->pci_address, &topology);
     hwloc_topology_destroy(machine);

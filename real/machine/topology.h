@@ -11,8 +11,8 @@
 
 #include <stdint.h>
 
-#include "plan/op.h"
 #include "base/status.h"
+#include "plan/op.h"
 
 enum { LSPO_TOPOLOGY_WORKERS_MAX = 256 };
 
