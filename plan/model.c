@@ -102,47 +102,62 @@ static lspo_status_t check_classes(const lspo_model_t *model)
     if (!lspo_family_of(model)->classifies || model->tied_head) {
         return lspo_error(LSPO_ERR_INPUT, "model %s: classes need family %s and tied_head false", model->name, names);
     }
-    if (model->class_count > CLASSES_MAX) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: classes %" PRIu32 " is outside 0..%d", model->name,
-                          model->class_count, CLASSES_MAX);
+    return LSPO_OK;
+}
+
+/* What each key may be by itself; a rope_theta of 0 is the family's custom. */
+static const struct {
+    const char *key;
+    double low, high;
+} ranges[] = {
+    {"blocks", 1, LSPO_BLOCKS_MAX},    {"width", 1, DIMENSION_MAX},     {"heads", 1, HEADS_MAX},
+    {"kv_heads", 1, HEADS_MAX},        {"mlp_width", 1, DIMENSION_MAX}, {"vocabulary", 1, VOCABULARY_MAX},
+    {"max_sequence", 1, SEQUENCE_MAX}, {"classes", 0, CLASSES_MAX},     {"norm_epsilon", 0, 1},
+    {"rope_theta", 1, 1e12},
+};
+
+void lspo_model_range(const lspo_record_field_t *field, double *low_out, double *high_out)
+{
+    *low_out = 0.0;
+    *high_out = UINT32_MAX;
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        if (strcmp(ranges[i].key, field->name) == 0) {
+            *low_out = ranges[i].low;
+            *high_out = ranges[i].high;
+        }
+    }
+}
+
+lspo_status_t lspo_model_check_field(const char *what, const lspo_record_field_t *field, const lspo_model_t *model)
+{
+    const void *member = (const char *)model + field->offset_bytes;
+    double low, high;
+    lspo_model_range(field, &low, &high);
+    if (field->kind == LSPO_RECORD_U32) {
+        uint32_t value = *(const uint32_t *)member;
+        return value >= low && value <= high
+                   ? LSPO_OK
+                   : lspo_error(LSPO_ERR_INPUT, "%s %" PRIu32 " is outside %.0f..%.0f", what, value, low, high);
+    }
+    if (field->kind == LSPO_RECORD_REAL) {
+        double value = *(const double *)member;
+        bool inside = value == 0.0 || (value > low && value < high);
+        return inside ? LSPO_OK : lspo_error(LSPO_ERR_INPUT, "%s %g is outside %g..%g", what, value, low, high);
     }
     return LSPO_OK;
 }
 
-/* What only some families have. */
-static lspo_status_t check_family(const lspo_model_t *model)
+lspo_status_t lspo_model_check(const lspo_model_t *model)
 {
     if ((unsigned)model->family >= LSPO_FAMILY_COUNT) {
         return lspo_error(LSPO_ERR_INPUT, "model %s: no such family", model->name);
     }
-    if (!(model->norm_epsilon >= 0.0 && model->norm_epsilon < 1.0)) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: norm_epsilon %g is outside 0..1", model->name,
-                          model->norm_epsilon);
-    }
-    if (model->rope_theta != 0.0 && !(model->rope_theta > 1.0 && model->rope_theta < 1e12)) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: rope_theta %g is outside 1..1e12", model->name, model->rope_theta);
-    }
-    return model->class_count > 0 ? check_classes(model) : LSPO_OK;
-}
-
-lspo_status_t lspo_model_check(const lspo_model_t *model)
-{
-    const struct {
-        const char *key;
-        uint32_t value, high;
-    } sizes[] = {
-        {"blocks", model->block_count, LSPO_BLOCKS_MAX},
-        {"width", model->width, DIMENSION_MAX},
-        {"heads", model->head_count, HEADS_MAX},
-        {"kv_heads", model->kv_head_count, HEADS_MAX},
-        {"mlp_width", model->mlp_width, DIMENSION_MAX},
-        {"vocabulary", model->vocabulary, VOCABULARY_MAX},
-        {"max_sequence", model->max_sequence, SEQUENCE_MAX},
-    };
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (sizes[i].value < 1 || sizes[i].value > sizes[i].high) {
-            return lspo_error(LSPO_ERR_INPUT, "model %s: %s %" PRIu32 " is outside 1..%" PRIu32, model->name,
-                              sizes[i].key, sizes[i].value, sizes[i].high);
+    for (size_t i = 0; i < lspo_model_field_count; i++) {
+        char what[LSPO_NAME_BYTES + 32];
+        snprintf(what, sizeof what, "model %s: %s", model->name, lspo_model_fields[i].name);
+        lspo_status_t status = lspo_model_check_field(what, &lspo_model_fields[i], model);
+        if (status != LSPO_OK) {
+            return status;
         }
     }
     if (model->width % model->head_count != 0) {
@@ -153,7 +168,7 @@ lspo_status_t lspo_model_check(const lspo_model_t *model)
         return lspo_error(LSPO_ERR_INPUT, "model %s: heads %" PRIu32 " is no multiple of kv_heads %" PRIu32,
                           model->name, model->head_count, model->kv_head_count);
     }
-    return check_family(model);
+    return model->class_count > 0 ? check_classes(model) : LSPO_OK;
 }
 
 const char *lspo_model_stage_name(const lspo_model_t *model, uint32_t stage, char *buffer)

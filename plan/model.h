@@ -97,6 +97,12 @@ uint64_t lspo_model_parameter_count(const lspo_model_t *model);
 double lspo_model_norm_epsilon(const lspo_model_t *model);
 double lspo_model_rope_theta(const lspo_model_t *model);
 
+/* The least and the most that a size may be; for a number, which may also be 0, what it lies between. */
+void lspo_model_range(const lspo_record_field_t *field, double *low_out, double *high_out);
+
+/* LSPO_ERR_INPUT, with `what` and the range, when the field's value is outside it. */
+lspo_status_t lspo_model_check_field(const char *what, const lspo_record_field_t *field, const lspo_model_t *model);
+
 /* Refuse zero or overflowing shapes, width % heads != 0, ...; logs `model->name` and the field. */
 lspo_status_t lspo_model_check(const lspo_model_t *model);
 

@@ -13,17 +13,25 @@
 
 static const char folder[] = "models";
 
-/* The most of any size; lspo_model_check() has the range of each. */
-enum { READ_MAX = 1 << 24 };
-
-static lspo_status_t parse_size(const char *what, const char *value, uint32_t *size_out)
+static lspo_status_t parse_size(const char *what, const lspo_record_field_t *field, const char *value,
+                                uint32_t *size_out)
 {
+    double low, high;
     int64_t number = 0;
-    lspo_status_t status = lspo_parse_integer(what, value, 1, READ_MAX, &number);
+    lspo_model_range(field, &low, &high);
+    lspo_status_t status = lspo_parse_integer(what, value, (int64_t)low, (int64_t)high, &number);
     if (status == LSPO_OK) {
         *size_out = (uint32_t)number;
     }
     return status;
+}
+
+static lspo_status_t parse_number(const char *what, const lspo_record_field_t *field, const char *value,
+                                  lspo_model_t *model)
+{
+    double *number = (double *)(void *)((char *)model + field->offset_bytes);
+    lspo_status_t status = lspo_parse_quantity(what, value, LSPO_UNIT_NONE, number);
+    return status == LSPO_OK ? lspo_model_check_field(what, field, model) : status;
 }
 
 static lspo_status_t parse_text(const char *what, const char *value, char *text, size_t text_bytes)
@@ -67,9 +75,9 @@ static lspo_status_t take_field(const char *what, const lspo_record_field_t *fie
     void *member = (char *)&file->model + field->offset_bytes;
     switch (field->kind) {
     case LSPO_RECORD_U32:
-        return parse_size(what, value, member);
+        return parse_size(what, field, value, member);
     case LSPO_RECORD_REAL:
-        return lspo_parse_quantity(what, value, LSPO_UNIT_NONE, member);
+        return parse_number(what, field, value, &file->model);
     case LSPO_RECORD_BOOL:
         file->has_tied_head = true;
         return parse_boolean(what, value, member);

@@ -10,6 +10,9 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 allowed='
+lspo_build_lane           lanes that a policy adds: no policy in the tree has them yet
+lspo_build_op_on          likewise
+lspo_build_micro          likewise
 lspo_fit_objective        the function whose gradient a fit follows: checked by finite differences
 lspo_random_normal        single numbers of the stream that lspo_random_normal_fill() gives: what suites draw
 lspo_random_uniform       likewise

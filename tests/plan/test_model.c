@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plan/family.h"
 #include "plan/message_work.h"
 #include "plan/stage_work.h"
 #include "plan/workload.h"
@@ -237,6 +238,51 @@ Test(model, a_refusal_names_file_line_and_key, .init = cr_redirect_stderr)
     snprintf(expected, sizeof expected, "lspo: error: %s:4: [model] family: 'rnn' is not one of gpt, llama, bert\n",
              path);
     cr_assert_stderr_eq_str(expected);
+}
+
+/* The range is said at the key's line, not of the whole model. */
+Test(model, a_value_outside_its_range_is_refused_at_its_line, .init = cr_redirect_stderr)
+{
+    lspo_model_t model;
+    char text[2048] = "";
+    cr_expect_eq(read_text(GOOD_MODEL "norm_epsilon = 1\n", &model), LSPO_ERR_INPUT);
+    cr_expect_eq(read_text(GOOD_MODEL "rope_theta = 0.5\n", &model), LSPO_ERR_INPUT);
+    cr_expect_eq(read_text(GOOD_MODEL "kv_heads = 4097\n", &model), LSPO_ERR_INPUT);
+    cr_expect_eq(read_text(CLASSIFIER "classes = 65537\n", &model), LSPO_ERR_INPUT);
+    fflush(stderr);
+    cr_assert_gt(fread(text, 1, sizeof text - 1, cr_get_redirected_stderr()), 0u);
+    cr_expect(strstr(text, ":9: [model] norm_epsilon 1 is outside 0..1\n") != NULL, "%s", text);
+    cr_expect(strstr(text, ":9: [model] rope_theta 0.5 is outside 1..1e+12\n") != NULL, "%s", text);
+    cr_expect(strstr(text, ":9: [model] kv_heads: '4097' is not an integer from 1 to 4096\n") != NULL, "%s", text);
+    cr_expect(strstr(text, ":9: [model] classes: '65537' is not an integer from 0 to 65536\n") != NULL, "%s", text);
+}
+
+/* Each family has all of its functions, its stages are what its row says, and no two share a name. */
+Test(model, every_family_is_a_whole_row)
+{
+    for (int f = 0; f < LSPO_FAMILY_COUNT; f++) {
+        const lspo_family_row_t *row = lspo_family_row((lspo_family_t)f);
+        lspo_model_t model = {"toy", "", (lspo_family_t)f, 2, 8, 2, 2, 16, 10, 6, row->tied_head, 0, 0, 0};
+        lspo_stage_t block, head;
+        cr_assert_eq(lspo_model_check(&model), LSPO_OK);
+        cr_expect(row->embed != NULL && row->embed_forward != NULL && row->embed_backward != NULL);
+        cr_expect(row->block_forward != NULL && row->block_backward != NULL);
+        cr_expect(row->head_forward != NULL && row->head_backward != NULL);
+        lspo_model_stage(&model, 1, &block);
+        lspo_model_stage(&model, 3, &head);
+        bool has_gate = false, has_bias = false;
+        for (uint32_t t = 0; t < block.tensor_count; t++) {
+            has_gate |= strcmp(block.tensors[t].name, "gate") == 0;
+            has_bias |= strcmp(block.tensors[t].name, "norm1_bias") == 0;
+        }
+        cr_expect_eq(has_gate, row->gated, "%s", lspo_family_names[f]);
+        cr_expect_eq(has_bias, !row->rms_norm, "%s", lspo_family_names[f]);
+        model.tied_head = false;
+        model.class_count = 3;
+        cr_expect_eq(lspo_model_check(&model), row->classifies ? LSPO_OK : LSPO_ERR_INPUT);
+        for (int g = 0; g < f; g++)
+            cr_expect_str_neq(lspo_family_names[f], lspo_family_names[g]);
+    }
 }
 
 static lspo_workload_t small_workload(void)
