@@ -135,8 +135,9 @@ static void print_training(FILE *file, const lspo_plan_t *plan)
 
 const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_t *prediction, uint32_t *period_out)
 {
+    const lspo_period_t *period = lspo_policy_longest_period(plan->policy, &plan->workload);
     *period_out = lspo_policy_period(plan->policy, &plan->workload);
-    return *period_out > prediction->summary.iteration_count ? plan->policy->period_work : NULL;
+    return *period_out > prediction->summary.iteration_count ? period->work : NULL;
 }
 
 /* What a long training does and these iterations do not show. */
@@ -144,9 +145,10 @@ static void print_left_out(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_plan_t *plan = report->plan;
     uint32_t period;
-    if (lspo_sim_not_counted(plan, report->prediction, &period) != NULL)
-        fprintf(file, "Not counted: %s, every %u steps (--iterations %llu would count them).\n",
-                plan->policy->period_work, period, (unsigned long long)period + report->prediction->summary.warmup + 1);
+    const char *work = lspo_sim_not_counted(plan, report->prediction, &period);
+    if (work != NULL)
+        fprintf(file, "Not counted: %s, every %u steps (--iterations %llu would count them).\n", work, period,
+                (unsigned long long)period + report->prediction->summary.warmup + 1);
     if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM &&
         plan->workload.iterations <= lspo_badam_values_of(&plan->workload)->switch_every)
         fputs("The time is that of the first block's turn, the longest: backward ends at the block that is trained.\n",

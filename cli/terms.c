@@ -18,7 +18,7 @@ const lspo_term_t lspo_terms[] = {
     {"iteration", "One step of the optimizer: --accumulation micro-batches of --batch sequences."},
     {"step", "In tables for people: the time per iteration."},
     {"warm-up", "The first iterations, which are left out of times: they are not yet as in a long training."},
-    {"period", "Iterations after which the work repeats: zenflow's --update-every, galore's --project-every, lsp's "
+    {"period", "Iterations after which the work repeats: zenflow's --select-every, galore's --project-every, lsp's "
                "--check-every. Times are means over whole periods."},
     {"semantics", "What a policy's training is, beside native's. exact: the same updates, bit for bit on one device. "
                   "stale: updates come some steps late. compressed: updates stay in a subspace. other: another "

@@ -12,7 +12,7 @@
 #include "sim/sim.h"
 
 /* Iterations of a measurement, unless the grid's flags give them: eight samples after warm-up, or four where those
- * would take longer than this.  Multiples of four, the period of zenflow's updates. */
+ * would take longer than this; and as many as a policy needs that does some of its work once in several steps. */
 enum { ITERATIONS = 11, ITERATIONS_FEW = 7, FLAGS_BYTES = 1024, WORDS_MAX = 128 };
 static const double samples_most_s = 4;
 
@@ -141,22 +141,47 @@ static void keep_prediction(const lspo_prediction_t *prediction, lspo_cell_t *ce
     cell->h2d_bytes = prediction->summary.link_bytes[LSPO_LANE_H2D];
 }
 
+static uint32_t greater(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* How many iterations to measure of `flags`, and how many where those would take too long. */
+static lspo_status_t choose_iterations(const char *flags, uint32_t *usual_out, uint32_t *few_out)
+{
+    char words[FLAGS_BYTES];
+    lspo_request_t request;
+    snprintf(words, sizeof words, "%s", flags);
+    lspo_status_t status = parse_flags(words, &request);
+    if (status != LSPO_OK)
+        return status;
+    uint32_t least = lspo_policy_iterations_least(request.policy, &request.workload);
+    bool repeats = lspo_policy_longest_period(request.policy, &request.workload) != NULL;
+    *usual_out = greater(ITERATIONS, repeats ? lspo_policy_iterations(request.policy, &request.workload) : least);
+    *few_out = greater(ITERATIONS_FEW, least);
+    return LSPO_OK;
+}
+
 /* Predict `flags` with enough iterations; the cell's own flags are these with all that was left open. */
 static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
 {
     char text[FLAGS_BYTES];
     lspo_prediction_t prediction;
-    uint32_t iterations = ITERATIONS;
+    uint32_t iterations, few;
+    lspo_status_t status = choose_iterations(flags, &iterations, &few);
+    if (status != LSPO_OK)
+        return status;
     while (true) {
         snprintf(text, sizeof text, "--iterations %u %s", iterations, flags);
-        lspo_status_t status = simulate(text, forecast->variants, &cell->plan, &prediction, &cell->trace);
+        status = simulate(text, forecast->variants, &cell->plan, &prediction, &cell->trace);
         if (status != LSPO_OK)
             return status;
         keep_prediction(&prediction, cell);
         lspo_prediction_release(&prediction);
-        if (cell->plan->workload.iterations != ITERATIONS || ITERATIONS * cell->iteration_s[0] <= samples_most_s)
+        if (few >= iterations || cell->plan->workload.iterations != iterations ||
+            iterations * cell->iteration_s[0] <= samples_most_s)
             break;
-        iterations = ITERATIONS_FEW;
+        iterations = few;
         lspo_plan_destroy(cell->plan);
         lspo_trace_destroy(cell->trace);
         cell->plan = NULL;
@@ -171,7 +196,7 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
     cell->flags = strdup(text);
     if (cell->flags == NULL)
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a cell");
-    lspo_status_t status = lspo_validate_predict_at(forecast->variants, 1, cell);
+    status = lspo_validate_predict_at(forecast->variants, 1, cell);
     cell->calibrated_s = cell->iteration_s[0];
     cell->calibrated_slowdown = cell->slowdown[0];
     return status;

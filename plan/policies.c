@@ -41,28 +41,40 @@ static uint32_t saturated(uint64_t count)
     return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 }
 
-uint32_t lspo_policy_period_of(const lspo_policy_t *policy, uint32_t value)
+uint32_t lspo_period_steps(const lspo_period_t *period, uint32_t value)
 {
-    uint32_t together = policy->stale_periods > 1 ? policy->stale_periods : 1;
-    return value > 0 ? saturated((uint64_t)value * together) : 1; /* --check-every 0: never */
+    return value > 0 ? saturated((uint64_t)value * period->times) : 1; /* --check-every 0: never */
+}
+
+static uint32_t steps_of(const lspo_policy_t *policy, const lspo_period_t *period, const lspo_workload_t *workload)
+{
+    return lspo_period_steps(period, *(const uint32_t *)lspo_policy_value(policy, workload, period->parameter));
+}
+
+const lspo_period_t *lspo_policy_longest_period(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    const lspo_period_t *longest = NULL, *period = policy->periods;
+    for (; period < policy->periods + LSPO_PERIODS_MAX && period->parameter != NULL; period++)
+        if (longest == NULL || steps_of(policy, period, workload) > steps_of(policy, longest, workload))
+            longest = period;
+    return longest;
 }
 
 uint32_t lspo_policy_period(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
-    if (policy->period == NULL)
-        return 1;
-    return lspo_policy_period_of(policy, *(const uint32_t *)lspo_policy_value(policy, workload, policy->period));
+    const lspo_period_t *longest = lspo_policy_longest_period(policy, workload);
+    return longest != NULL ? steps_of(policy, longest, workload) : 1;
 }
 
 uint32_t lspo_policy_staleness(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
-    return policy->stale_periods > 0 ? lspo_policy_period(policy, workload) - 1 : policy->staleness_steps;
+    return policy->stale_by_period ? steps_of(policy, &policy->periods[0], workload) - 1 : policy->staleness_steps;
 }
 
 uint32_t lspo_policy_iterations_least(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
     uint64_t staleness = lspo_policy_staleness(policy, workload);
-    uint64_t period = policy->stale_periods > 0 ? lspo_policy_period(policy, workload) : 1;
+    uint64_t period = policy->stale_by_period ? steps_of(policy, &policy->periods[0], workload) : 1;
     if (staleness == 0)
         return 2;
     return saturated(1 + staleness + 1 + (period > 2 ? period : 2));

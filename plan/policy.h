@@ -18,20 +18,26 @@ typedef enum {
     LSPO_SEMANTICS_OTHER       /* another optimizer than Adam on all weights at once    */
 } lspo_semantics_t;
 
+/* Work that comes once in several steps. */
+typedef struct {
+    const lspo_parameter_t *parameter; /* U32: how often */
+    uint32_t times;                    /* steps are alike again after so many times its value */
+    const char *work;                  /* what comes once in a period, for people */
+} lspo_period_t;
+
+enum { LSPO_PERIODS_MAX = 2 };
+
 struct lspo_policy {
     const char *name;
     const char *help;     /* one line */
     const char *citation; /* where it is described; NULL for a baseline of ours */
     lspo_semantics_t semantics;
-    uint32_t staleness_steps;            /* at the default workload; lspo_policy_staleness() has it for any other */
-    const char *example;                 /* a command, for help */
-    const lspo_parameters_t *parameters; /* its own; NULL: it has none */
-    /* The parameter (U32) that says after how many steps an iteration's work repeats; NULL: every step is alike. */
-    const lspo_parameter_t *period;
-    /* zenflow: updates come up to so many periods, less one step, late; and steps repeat after as many. */
-    uint32_t stale_periods;
-    const char *period_work; /* what comes once a period, for people */
-    const char *clip_help;   /* which gradient's norm --clip bounds, and what it costs the schedule */
+    uint32_t staleness_steps;                /* at the default workload; lspo_policy_staleness() has it for any other */
+    const char *example;                     /* a command, for help */
+    const lspo_parameters_t *parameters;     /* its own; NULL: it has none */
+    lspo_period_t periods[LSPO_PERIODS_MAX]; /* until the first without a parameter; none: every step is alike */
+    bool stale_by_period;                    /* zenflow: updates come up to the first period, less one step, late */
+    const char *clip_help;                   /* which gradient's norm --clip bounds, and what it costs the schedule */
     bool train_rest_default;
     bool dense_sketches; /* projectors are written out and multiplied as dense matrices, kernels/sketch.h */
     lspo_gradient_form_t gradient_form;
@@ -75,14 +81,16 @@ void lspo_policy_set_defaults(const lspo_policy_t *policy, const lspo_model_t *m
 lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model,
                                 const lspo_workload_t *workload);
 
-/* Steps after which an iteration's work repeats, at least 1. */
+/* Steps after which a period's work comes again, at least 1, from its parameter's value. */
+uint32_t lspo_period_steps(const lspo_period_t *period, uint32_t value);
+/* The longest of the policy's periods, after which an iteration's work repeats; NULL: every step is alike. */
+const lspo_period_t *lspo_policy_longest_period(const lspo_policy_t *policy, const lspo_workload_t *workload);
+/* Its steps, at least 1. */
 uint32_t lspo_policy_period(const lspo_policy_t *policy, const lspo_workload_t *workload);
-/* The same of a policy with a period, from that parameter's value. */
-uint32_t lspo_policy_period_of(const lspo_policy_t *policy, uint32_t value);
 /* Steps by which an update may be late. */
 uint32_t lspo_policy_staleness(const lspo_policy_t *policy, const lspo_workload_t *workload);
 /* The least iterations of a plan in which some are as in a long training: what a stale policy begins without is over,
- * and then come two, or a whole period. */
+ * and then come two, or the whole period by which it is stale. */
 uint32_t lspo_policy_iterations_least(const lspo_policy_t *policy, const lspo_workload_t *workload);
 /* Iterations to leave out at the start of a plan: `asked`, or all that a stale policy begins without where the plan
  * has the least iterations for that. */

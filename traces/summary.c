@@ -149,27 +149,34 @@ lspo_status_t lspo_trace_iteration_ends(const lspo_trace_t *trace, uint64_t **en
     return LSPO_OK;
 }
 
-/* Iterations after which the work of the trace's plan repeats, by its header; 1 where that does not say. */
-static uint32_t period_of(const lspo_trace_t *trace)
+static uint32_t steps_of(const lspo_trace_t *trace, const lspo_period_t *period)
 {
-    const char *name = lspo_trace_meta(trace, "policy");
-    for (uint32_t i = 0; name && i < lspo_policy_count(); i++) {
-        const lspo_policy_t *policy = lspo_policy_at(i);
-        if (strcmp(policy->name, name) != 0 || policy->period == NULL)
-            continue;
-        const char *value = lspo_trace_meta(trace, policy->period->key);
-        uint64_t number = value ? strtoul(value, NULL, 10) : 0;
-        return lspo_policy_period_of(policy, number < UINT32_MAX ? (uint32_t)number : UINT32_MAX);
-    }
-    return 1;
+    const char *value = lspo_trace_meta(trace, period->parameter->key);
+    uint64_t number = value ? strtoul(value, NULL, 10) : 0;
+    return lspo_period_steps(period, number < UINT32_MAX ? (uint32_t)number : UINT32_MAX);
 }
 
-/* Whole periods after the warm-up, as many as there are; single iterations where there is none. */
+/* The longest period, by the trace's header, of at most `most` iterations; 1 where there is none. */
+static uint32_t period_of(const lspo_trace_t *trace, uint32_t most)
+{
+    const char *name = lspo_trace_meta(trace, "policy");
+    uint32_t longest = 1;
+    for (uint32_t i = 0; name && i < lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        if (strcmp(policy->name, name) != 0)
+            continue;
+        for (uint32_t p = 0; p < LSPO_PERIODS_MAX && policy->periods[p].parameter != NULL; p++) {
+            uint32_t steps = steps_of(trace, &policy->periods[p]);
+            longest = steps > longest && steps <= most ? steps : longest;
+        }
+    }
+    return longest;
+}
+
+/* Whole periods after the warm-up, as many as there are; single iterations where there are none. */
 static void choose_window(const lspo_trace_t *trace, uint32_t iterations, uint32_t warmup, lspo_summary_t *summary)
 {
-    uint32_t there = iterations - 1 - warmup, period = period_of(trace);
-    if (period > there)
-        period = 1;
+    uint32_t there = iterations - 1 - warmup, period = period_of(trace, there);
     summary->sample_count = there / period;
     summary->iteration_count = summary->sample_count * period;
     summary->warmup = iterations - 1 - summary->iteration_count;

@@ -10,12 +10,9 @@ links="1 2 4 8 16 32 64"
 all_policies=$(policies)
 while read -r model machine batch; do
     for policy in $all_policies; do
-        # zenflow chooses its columns every 16 steps: three windows of eight, so that the time does not hang on where they begin.
-        iterations=()
-        [ "$policy" != zenflow ] || iterations=(--iterations 33)
         for link in $links; do
             lspo_row "$out/bandwidth.csv" link_GBps "$link" sim --model "$model" --machine "$machine" \
-                --policy "$policy" --batch "$batch" --sequence 512 --precision fp16 --link "${link}GB/s" "${iterations[@]}"
+                --policy "$policy" --batch "$batch" --sequence 512 --precision fp16 --link "${link}GB/s"
         done
     done
 done < <(grid_rows "$here/grid")

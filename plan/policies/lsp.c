@@ -172,8 +172,7 @@ const lspo_policy_t lspo_policy_lsp = {
     .example = "lspo sim --policy lsp --model llama-7b --machine rtx4090 --subspace 1024 --nnz 16",
     .parameters = &lspo_lsp_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
-    .period = &lspo_parameter_check_every,
-    .period_work = "checks of the projectors",
+    .periods = {{&lspo_parameter_check_every, 1, "checks of the projectors"}},
     .clip_help =
         "norm over the compressed gradients and what is sent uncompressed (the full one never exists); a barrier",
     .train_rest_default = false,

@@ -285,7 +285,8 @@ Test(choose, no_policy_is_told_to_buy_memory)
 /* ---- settled times ---- */
 
 /* Late by s steps: the first that is not begins s + 1 steps in, and two more, or a period, are timed by the ends of one
- * more: 1 + s + 1 + max(period, 2).  Zenflow of S steps a window: s = 2 S - 1, period 2 S. */
+ * more: 1 + s + 1 + max(2, the period by which it is late).  Zenflow of S steps a window is late by s = 2 S - 1, period
+ * 2 S, and chooses columns every 16 steps, so that its steps are alike again after the longer of both. */
 Test(choose, iterations_that_policies_need)
 {
     static const struct {
@@ -293,8 +294,8 @@ Test(choose, iterations_that_policies_need)
         uint32_t update_every, project_every, check_every, period, staleness, least, usual;
     } cases[] = {{"native", 4, 200, 0, 1, 0, 2, 8},
                  {"zero-delayed", 4, 200, 0, 1, 1, 5, 16},
-                 {"zenflow", 4, 200, 0, 8, 7, 17, 17},
-                 {"zenflow", 1, 200, 0, 2, 1, 5, 16},
+                 {"zenflow", 4, 200, 0, 16, 7, 17, 32},
+                 {"zenflow", 1, 200, 0, 16, 1, 5, 32},
                  {"zenflow", 10, 200, 0, 20, 19, 41, 41},
                  {"galore", 4, 200, 0, 200, 0, 2, 8},
                  {"galore", 4, 5, 0, 5, 0, 2, 10},

@@ -87,7 +87,8 @@ Test(summary, hand_computed_breakdown)
 /* Iterations end at 100, 200, 500, 600, 900, 1000: differences 100, 300, 100, 300, 100, whose median is 100 though four
  * iterations take 800.  A policy that does something every second step: pairs from the end, 300 + 100 twice, the first
  * difference is warm-up; samples 200 and 200, and the GPU is busy for all of 200 .. 1000.  Zenflow has two windows
- * under way, so --update-every 1 repeats after two.  Single iterations count when the period is longer than the trace.
+ * under way, so --update-every 1 repeats after two, or with the choice of columns where that is longer and the trace
+ * holds it.  Single iterations count when the period is longer than the trace.
  * The typical iteration is one iteration, whatever the period. */
 Test(summary, samples_are_whole_periods)
 {
@@ -96,10 +97,19 @@ Test(summary, samples_are_whole_periods)
         const char *policy, *flag, *every;
         double wanted_ns;
         uint32_t samples, iterations, warmup;
-    } cases[] = {{"galore", "project-every", "2", 200, 2, 4, 1}, {"galore", "project-every", "3", 500 / 3.0, 1, 3, 2},
-                 {"zenflow", "update-every", "1", 200, 2, 4, 1}, {"galore", "project-every", "6", 100, 5, 5, 0},
-                 {"lsp", "check-every", "0", 100, 5, 5, 0},      {"native", "update-every", "2", 100, 5, 5, 0},
-                 {"galore", "project-every", "x", 100, 5, 5, 0}, {"another", "project-every", "2", 100, 5, 5, 0}};
+        const char *select_every;
+    } cases[] = {{"galore", "project-every", "2", 200, 2, 4, 1, NULL},
+                 {"galore", "project-every", "3", 500 / 3.0, 1, 3, 2, NULL},
+                 {"zenflow", "update-every", "1", 200, 2, 4, 1, NULL},
+                 {"galore", "project-every", "6", 100, 5, 5, 0, NULL},
+                 {"lsp", "check-every", "0", 100, 5, 5, 0, NULL},
+                 {"native", "update-every", "2", 100, 5, 5, 0, NULL},
+                 {"galore", "project-every", "x", 100, 5, 5, 0, NULL},
+                 {"another", "project-every", "2", 100, 5, 5, 0, NULL},
+                 {"zenflow", "update-every", "1", 500 / 3.0, 1, 3, 2, "3"},
+                 {"zenflow", "update-every", "1", 200, 2, 4, 1, "6"},
+                 {"zenflow", "update-every", "1", 200, 2, 4, 1, "1"},
+                 {"zenflow", "update-every", "4", 500 / 3.0, 1, 3, 2, "3"}};
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         lspo_trace_t *trace = NULL;
         lspo_summary_t summary;
@@ -110,6 +120,8 @@ Test(summary, samples_are_whole_periods)
         cr_assert_eq(lspo_trace_set_meta(trace, "origin", "sim"), LSPO_OK);
         cr_assert_eq(lspo_trace_set_meta(trace, "policy", cases[c].policy), LSPO_OK);
         cr_assert_eq(lspo_trace_set_meta(trace, cases[c].flag, cases[c].every), LSPO_OK);
+        if (cases[c].select_every != NULL)
+            cr_assert_eq(lspo_trace_set_meta(trace, "select-every", cases[c].select_every), LSPO_OK);
         cr_assert_eq(lspo_summary_create(trace, 0, &summary), LSPO_OK);
         expect_ns(summary.iteration_s, cases[c].wanted_ns);
         cr_expect_eq(summary.sample_count, cases[c].samples, "case %zu", c);
