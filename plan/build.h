@@ -12,9 +12,9 @@
  *     BWD head           takes dx (T w p), which travels down to the embedding in place; gives back head_bytes and
  *                        its input
  *     BWD block          gives back `saved` and its input; where a COMPRESS follows, that op does
- *     BWD block, galore  takes the full gradients of its linear weights (p an element); COMPRESS gives them back,
- *                        behind each micro-batch, but in a step that renews the bases behind the last one only
- *     BWD, zenflow       takes the full gradient; COMPRESS gives it back and takes its two parts: D2H gives back the
+ *     BWD block, low     takes the full gradients of its linear weights (p per element); COMPRESS gives them back,
+ *     rank               behind each micro-batch, but in a step that renews the bases behind the last one only
+ *     BWD, columns       takes the full gradient; COMPRESS gives it back and takes its two parts: D2H gives back the
  *                        CPU's, UPD_GPU the GPU's
  *     PROJECT            takes and gives back the scratch of one basis; lsp: a weight's full gradient (fp32) and the
  *                        scratch of a fit; it gives back `saved` and its block's input, as a COMPRESS does.  The first
@@ -22,12 +22,12 @@
  *     BWD, lowest        gives back dx (embed's BWD; the first block's when the embedding is frozen)
  *     BWD, first micro   takes the stage's gradient message (elements x p; and elements x q where q != p, packed);
  *                        the message of a tied embedding is taken by BWD head
- *     APPLY, galore      in 16 bits takes and gives back the full step of a weight, which is rounded at random
- *     badam, below the   FWD gives back `saved` and its input, and there is no BWD; the lowest BWD gives back dx
- *     active stage
- *     BWD, lomo's probe  takes and gives back the stage's message; of the activations gives back only what RECOMPUTE
+ *     APPLY, low rank    in 16 bits takes and gives back the full step of a weight, which is rounded at random
+ *     one block at a     below the active stage FWD gives back `saved` and its input, and there is no BWD; the lowest
+ *     time               BWD gives back dx
+ *     BWD, probe         takes and gives back the stage's message; of the activations gives back only what RECOMPUTE
  *                        took
- *     D2H                gives the message back; without a link, UPD_GPU does (galore: APPLY)
+ *     D2H                gives the message back; without a link, UPD_GPU does (low rank: APPLY)
  *     H2D                takes a landing buffer (message elements x q); APPLY gives it back
  *     SWAP_IN            takes what it brings; FWD, BWD or SWAP_OUT give it back
  */
@@ -52,10 +52,12 @@ typedef struct {
     bool trained;             /* message.element_count > 0                      */
     uint64_t parameter_bytes; /* all tensors, workload precision                */
     uint64_t optimizer_bytes; /* Adam's m and v of the message, fp32; with an fp32 master where weights have 16 bits,
-                                 but under galore and zenflow, which round at random            */
-    uint64_t gradient_bytes;  /* what a gradient message takes on the GPU       */
-    uint64_t link_bytes;      /* the message on the link                        */
-    uint64_t critical_bytes;  /* zenflow: the part of the gradient that the GPU updates with */
+                                 and do not round at random                                     */
+    uint64_t gradient_bytes;  /* what a gradient takes on the GPU, packed_bytes included     */
+    uint64_t packed_bytes;    /* of its copy in the link's format; 0: it goes as it is, or COMPRESS makes the message */
+    uint64_t sent_bytes;      /* the message on the link to the CPU                          */
+    uint64_t link_bytes;      /* the message that comes back                                 */
+    uint64_t kept_bytes;      /* the part of the gradient that stays on the GPU, where COMPRESS splits it */
     uint32_t priority_rank;   /* 0 is served first within an iteration          */
 
     lspo_op_id_t ready;     /* op after which the weights are the next iteration's; LSPO_NO_OP: already */
@@ -69,11 +71,11 @@ typedef struct lspo_builder {
     const lspo_model_t *model;
     const lspo_workload_t *workload;
     bool train_rest;                  /* AUTO resolved                                            */
-    bool compresses;                  /* COMPRESS follows every block's BWD: lsp, galore */
+    bool compresses;                  /* COMPRESS follows every block's BWD */
     bool forward_waits_all;           /* FWD of the embedding waits for the updates of all stages */
     bool bounds_gradients;            /* BWD waits until an older gradient has left the GPU       */
     uint32_t gradient_buffers;        /* stages whose gradients may wait for the link; 0: no bound */
-    bool norm_known;                  /* lomo: BWD need not sum squares, a probe has              */
+    bool norm_known;                  /* BWD need not sum squares, a probe has                    */
     lspo_op_variant_t update_variant; /* of the UPD, H2D and APPLY that are emitted     */
     uint32_t stage_count;
     lspo_build_stage_t *stages;
@@ -114,7 +116,7 @@ lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t 
  * Nothing is emitted below the lowest stage that is trained in this iteration. */
 lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
                                  lspo_op_id_t parameters);
-/* lomo: the same for the norm alone, before the pass that updates: BWD drops its gradient, activations stay (under
+/* The same for the norm alone, before the pass that updates: BWD drops its gradient, activations stay (under
  * checkpointing the stage's input). */
 void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage);
 /* All FWD and BWD of an optimizer step, all micro-batches.  With `send`, D2H of each trained stage follows its last
@@ -130,7 +132,7 @@ lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t s
 /* H2D and APPLY of what `update` made, after `wait` as well; from then on the stage's weights are ready. */
 lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
                                lspo_op_id_t wait);
-/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  Under galore an APPLY
+/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  With a low rank an APPLY
  * follows, which takes Adam's direction out of the subspace. */
 lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
 
@@ -139,8 +141,7 @@ lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32
  * the others first come first served; transition < 0: all of them first come first served. */
 lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition);
 
-/* The schedule of native, lora, galore and badam: everything on the GPU, optimizer.step() after the whole backward
- * pass. */
+/* Everything on the GPU, optimizer.step() after the whole backward pass. */
 lspo_status_t lspo_build_on_gpu(lspo_builder_t *b);
 
 /* Static memory of policies whose optimizer is on the CPU / on the GPU with everything resident. */

@@ -11,7 +11,7 @@ static uint64_t all_parameter_bytes(const lspo_builder_t *b)
     return bytes;
 }
 
-/* lora: the adapters themselves; galore: the orthonormal basis of the shorter side. */
+/* The adapters themselves, or the orthonormal bases of the shorter sides. */
 static uint64_t factor_bytes(const lspo_builder_t *b, const lspo_message_t *message)
 {
     uint64_t elements = 0;
@@ -25,7 +25,7 @@ static uint64_t factor_bytes(const lspo_builder_t *b, const lspo_message_t *mess
     return elements * lspo_precision_bytes(b->workload->precision);
 }
 
-/* Of all stages; badam: of the largest that has a turn, a tied head together with its embedding. */
+/* Of all stages, or of the largest that has a turn, a tied head together with its embedding. */
 static uint64_t resident_optimizer_bytes(const lspo_builder_t *b)
 {
     bool one_at_a_time = b->plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM;
@@ -93,7 +93,7 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
         uint64_t elements = st->message.element_count;
         f->gpu_projectors_bytes += lspo_build_projector_bytes(b, s);
         f->host_optimizer_bytes += elements * 2 * sizeof(float);
-        f->host_gradients_bytes += st->link_bytes * gradient_slots;
+        f->host_gradients_bytes += st->sent_bytes * gradient_slots;
         if (!sends_master)
             f->host_outgoing_bytes += st->link_bytes * gradient_slots;
         if (parameters)

@@ -18,8 +18,8 @@ typedef enum {
     LSPO_FORM_DENSE,    /* G itself                                                    */
     LSPO_FORM_SUBSPACE, /* lsp: P^T G Q with sparse P and Q                            */
     LSPO_FORM_ADAPTER,  /* lora: the gradients of A (m x r) and B (n x r), W is frozen */
-    LSPO_FORM_LOWRANK,  /* galore: A^T G or G A with a dense orthonormal A             */
-    LSPO_FORM_COLUMNS   /* zenflow: some columns on the GPU, the message is the others */
+    LSPO_FORM_LOWRANK,  /* low rank: A^T G or G A with a dense orthonormal A           */
+    LSPO_FORM_COLUMNS   /* some columns stay on the GPU, the message is the others     */
 } lspo_gradient_form_t;
 
 /* How one linear weight (m x n) crosses the link under lsp: d_m = min(d, m), d_n = min(d, n); sent uncompressed
@@ -56,10 +56,10 @@ uint32_t lspo_message_first_alike(const lspo_message_t *message, uint32_t i);
 
 /* lora: of each linear weight A (m x r), then B (n x r), as rows of r: compressed, d_rows = d_cols = r. */
 void lspo_message_adapters(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out);
-/* galore: A^T G (r x n) when m <= n, G A (m x r) otherwise: d_rows x d_cols; uncompressed where r >= min(m, n). */
+/* Low rank: A^T G (r x n) when m <= n, G A (m x r) otherwise: d_rows x d_cols; uncompressed where r >= min(m, n). */
 void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out);
 
-/* zenflow: of each linear weight (m x n) the columns that are not critical, d_cols = n - max(1, round(fraction n)), at
+/* Columns: of each linear weight (m x n) the columns that are not critical, d_cols = n - max(1, round(fraction n)), at
  * least one of both kinds unless n is 1: then it is sent.  The rest is counted, but stays on the GPU. */
 void lspo_message_columns(const lspo_stage_t *stage, double fraction, bool train_rest, lspo_message_t *message_out);
 

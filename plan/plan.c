@@ -136,20 +136,6 @@ bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration)
     return plan->workload.accumulation > 1 && lspo_plan_renews_bases(plan, iteration);
 }
 
-/* zenflow: the link carries the columns of the CPU; the GPU keeps the others and the rest. */
-static void describe_columns(lspo_build_stage_t *stage, const lspo_workload_t *w)
-{
-    uint64_t p = lspo_precision_bytes(w->precision), sent = stage->message.element_count - stage->message.rest_elements;
-    uint64_t linear = 0;
-    for (uint32_t i = 0; i < stage->message.linear_count; i++)
-        linear += (uint64_t)stage->message.linear[i].rows * stage->message.linear[i].cols;
-    uint64_t kept = linear - sent + stage->message.rest_elements;
-    stage->link_bytes = sent * lspo_precision_bytes(w->transfer);
-    stage->gradient_bytes = (linear + stage->message.rest_elements) * p;
-    stage->critical_bytes = kept * p;
-    stage->optimizer_bytes = kept * 8; /* no master: columns change sides */
-}
-
 static void describe_stage(lspo_builder_t *b, uint32_t index)
 {
     const lspo_workload_t *w = b->workload;
@@ -168,10 +154,11 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     stage->optimizer_bytes = elements * (master ? 12 : 8);
     if (b->plan->optimizer == LSPO_OPTIMIZER_SGD)
         stage->optimizer_bytes = 0;
-    stage->link_bytes = elements * q;
-    stage->gradient_bytes = elements * p + (offloads && w->transfer != w->precision ? stage->link_bytes : 0);
-    if (b->plan->gradient_form == LSPO_FORM_COLUMNS)
-        describe_columns(stage, w);
+    stage->sent_bytes = stage->link_bytes = elements * q;
+    stage->packed_bytes = offloads && w->transfer != w->precision ? stage->sent_bytes : 0;
+    stage->gradient_bytes = elements * p + stage->packed_bytes;
+    if (b->plan->policy->describe_stage)
+        b->plan->policy->describe_stage(b, stage);
     stage->priority_rank = 0;
     stage->ready = stage->backward = stage->sent = stage->projected = LSPO_NO_OP;
 }

@@ -33,8 +33,8 @@ typedef enum {
 /* What becomes of a gradient. */
 typedef enum {
     LSPO_OPTIMIZER_ADAM,      /* Adam on all trained weights                                      */
-    LSPO_OPTIMIZER_SGD,       /* lomo: w <- w - eta (scale g + decay w), no state                 */
-    LSPO_OPTIMIZER_BLOCK_ADAM /* badam: Adam on one stage at a time, its state new with each turn */
+    LSPO_OPTIMIZER_SGD,       /* w <- w - eta (scale g + decay w), no state                 */
+    LSPO_OPTIMIZER_BLOCK_ADAM /* Adam on one stage at a time, its state new with each turn */
 } lspo_optimizer_t;
 
 typedef struct lspo_policy lspo_policy_t;
@@ -90,7 +90,7 @@ uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 uint32_t lspo_plan_rank(const lspo_plan_t *plan);
 /* lsp: whether this iteration checks the bias of the projectors. */
 bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration);
-/* galore: whether this iteration makes new bases; and whether it does so from several micro-batches, so that the
+/* Low rank: whether this iteration makes new bases; and whether it does so from several micro-batches, so that the
  * blocks' full gradients stay on the GPU until the last one. */
 bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration);
 bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration);

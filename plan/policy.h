@@ -36,7 +36,7 @@ struct lspo_policy {
     const char *example;                     /* a command, for help */
     const lspo_parameters_t *parameters;     /* its own; NULL: it has none */
     lspo_period_t periods[LSPO_PERIODS_MAX]; /* until the first without a parameter; none: every step is alike */
-    bool stale_by_period;                    /* zenflow: updates come up to the first period, less one step, late */
+    bool stale_by_period;                    /* updates come up to the first period, less one step, late */
     const char *clip_help;                   /* which gradient's norm --clip bounds, and what it costs the schedule */
     bool train_rest_default;
     bool dense_sketches; /* projectors are written out and multiplied as dense matrices, kernels/sketch.h */
@@ -45,6 +45,12 @@ struct lspo_policy {
     lspo_optimizer_t optimizer;
     const char *method; /* what trains with it on a device: the name of a row in real/methods/methods.c */
     lspo_status_t (*build)(lspo_builder_t *builder);
+    /* What a stage takes, where that is not what the forms above say; NULL: it is. */
+    void (*describe_stage)(const lspo_builder_t *builder, lspo_build_stage_t *stage);
+    /* The kernels of an op (*work is all zero), where they are not those that the forms above run; false: they are.
+     * NULL: always. */
+    bool (*describe_work)(const lspo_builder_t *builder, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
+                          lspo_work_t *work);
 };
 
 uint32_t lspo_policy_count(void);

@@ -2,7 +2,7 @@
  *
  * Iteration i ends when its last FWD/RECOMPUTE/BWD ends; the differences of successive ends are the samples,
  * the first `warmup` of them dropped, and iteration_s is their median.  Where a policy does some of its work once in
- * N steps (header "policy" and its periods of plan/policy.h, such as galore's "project-every"), a sample is the mean of
+ * N steps (header "policy" and its periods of plan/policy.h, such as "project-every"), a sample is the mean of
  * N such differences, a whole period: the median would leave out what comes once in it.  Of several periods it is the
  * longest that the trace has.  Then the warm-up takes what is left over.  Busy and exposed times are averages an
  * iteration over the window that the samples span.  An instant of that window is charged to the first that is busy of:

@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+#include "plan/stage_work.h"
+
 typedef struct {
     lspo_builder_t *b;
     uint32_t every; /* S */
@@ -69,7 +71,7 @@ static void split(zenflow_t *z, uint32_t iteration, uint32_t stage)
     lspo_op_id_t id = lspo_build_op(b, LSPO_OP_COMPRESS, LSPO_VARIANT_NONE, stage, iteration);
     lspo_build_depend(b, b->last_compute);
     lspo_build_depend(b, st->sent); /* one buffer a stage on its way to the link */
-    lspo_build_gpu_memory(b, st->link_bytes + st->critical_bytes, st->gradient_bytes);
+    lspo_build_gpu_memory(b, st->link_bytes + st->kept_bytes, st->gradient_bytes);
     b->last_compute = st->backward = id;
     st->sent = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NONE, stage, iteration);
     lspo_build_depend(b, id);
@@ -87,7 +89,7 @@ static void update_stage(zenflow_t *z, uint32_t iteration, uint32_t stage, lspo_
     lspo_build_depend(b, st->backward);
     lspo_build_depend(b, norm);
     lspo_build_depend(b, b->last_compute);
-    lspo_build_gpu_memory(b, 0, shared(z, stage) ? st->critical_bytes : st->gradient_bytes);
+    lspo_build_gpu_memory(b, 0, shared(z, stage) ? st->kept_bytes : st->gradient_bytes);
     b->last_compute = st->ready;
     if (!shared(z, stage))
         return;
@@ -235,6 +237,63 @@ static const lspo_parameter_use_t uses[] = {
 };
 const lspo_parameters_t lspo_zenflow_parameters = LSPO_PARAMETERS(uses, lspo_zenflow_values_t);
 
+/* The link carries the columns of the CPU; the GPU keeps the others and the rest. */
+static void describe_stage(const lspo_builder_t *b, lspo_build_stage_t *stage)
+{
+    const lspo_workload_t *w = b->workload;
+    uint64_t p = lspo_precision_bytes(w->precision), sent = stage->message.element_count - stage->message.rest_elements;
+    uint64_t linear = 0;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++)
+        linear += (uint64_t)stage->message.linear[i].rows * stage->message.linear[i].cols;
+    uint64_t kept = linear - sent + stage->message.rest_elements;
+    stage->sent_bytes = stage->link_bytes = sent * lspo_precision_bytes(w->transfer);
+    stage->packed_bytes = 0;
+    stage->gradient_bytes = (linear + stage->message.rest_elements) * p;
+    stage->kept_bytes = kept * p;
+    stage->optimizer_bytes = kept * 8; /* no master: columns change sides */
+}
+
+static void add_kernel(lspo_work_t *work, lspo_kernel_class_t kernel_class, uint64_t bytes)
+{
+    lspo_work_t one;
+    lspo_work_stream(bytes, &one);
+    one.kernels[0].kernel_class = kernel_class;
+    lspo_work_append(work, &one.kernels[0]);
+}
+
+static bool describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
+                          lspo_work_t *work)
+{
+    const lspo_build_stage_t *stage = &b->stages[s];
+    uint64_t p = lspo_precision_bytes(b->workload->precision);
+    uint64_t sent = stage->message.element_count - stage->message.rest_elements;
+    uint64_t kept_bytes = stage->kept_bytes, moved = kept_bytes - stage->message.rest_elements * p;
+    switch (kind) {
+    case LSPO_OP_PROJECT:
+        lspo_work_stream(stage->gradient_bytes, work);
+        return true;
+    case LSPO_OP_COMPRESS:
+        add_kernel(work, LSPO_KERNEL_COLUMNS, stage->gradient_bytes + kept_bytes + stage->link_bytes);
+        return true;
+    case LSPO_OP_UPD:
+        if (variant == LSPO_VARIANT_ACCUMULATE)
+            lspo_work_stream(stage->link_bytes + 2 * sent * sizeof(float), work);
+        else
+            lspo_work_adam(sent, work);
+        return true;
+    case LSPO_OP_UPD_GPU: /* the columns of W are gathered and put back */
+        lspo_work_adam(kept_bytes / p, work);
+        if (moved > 0)
+            add_kernel(work, LSPO_KERNEL_COLUMNS, 4 * moved);
+        return true;
+    case LSPO_OP_APPLY:
+        add_kernel(work, LSPO_KERNEL_COLUMNS, stage->link_bytes + 2 * sent * p);
+        return true;
+    default:
+        return false;
+    }
+}
+
 const lspo_policy_t lspo_policy_zenflow = {
     .name = "zenflow",
     .help = "the most important columns updated on the GPU each step, the others by the CPU every --update-every, late",
@@ -251,4 +310,6 @@ const lspo_policy_t lspo_policy_zenflow = {
     .method = "zenflow",
     .return_form = LSPO_RETURN_DELTA,
     .build = build,
+    .describe_stage = describe_stage,
+    .describe_work = describe_work,
 };

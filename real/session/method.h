@@ -48,7 +48,7 @@ typedef struct {
 /* A walk over the arrays of a checkpoint; see lspo_walk_host(). */
 typedef struct lspo_state_walk lspo_state_walk_t;
 
-typedef lspo_status_t (*lspo_op_handler_t)(lspo_session_t *session, const lspo_op_t *op);
+typedef lspo_status_t (*lspo_method_op_t)(lspo_session_t *session, const lspo_op_t *op);
 
 struct lspo_method {
     const char *name; /* a policy names its method by it */
@@ -76,7 +76,7 @@ struct lspo_method {
 
     /* ---- ops: the handler of each kind; NULL: the session's own, lspo_session_run_op() ---- */
 
-    lspo_op_handler_t ops[LSPO_OP_KIND_COUNT];
+    lspo_method_op_t ops[LSPO_OP_KIND_COUNT];
     /* The method finds that the op has nothing to do. */
     bool (*skips)(const lspo_session_t *session, const lspo_op_t *op);
     /* The batch of the embedding's FWD in a pass of variant CALIBRATE. */

@@ -2,7 +2,7 @@
 #include "real/session/state.h"
 
 /* What the session does itself; a method's handler comes first. */
-static const lspo_op_handler_t own_handlers[LSPO_OP_KIND_COUNT] = {
+static const lspo_method_op_t own_handlers[LSPO_OP_KIND_COUNT] = {
     [LSPO_OP_FWD] = lspo_session_forward,
     [LSPO_OP_RECOMPUTE] = lspo_session_recompute,
     [LSPO_OP_BWD] = lspo_session_backward,
@@ -20,7 +20,7 @@ static bool skips(const lspo_session_t *session, const lspo_op_t *op)
 
 static lspo_status_t handle(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_op_handler_t handler = session->method->ops[op->kind];
+    lspo_method_op_t handler = session->method->ops[op->kind];
     if (!handler)
         handler = own_handlers[op->kind];
     if (!handler)
