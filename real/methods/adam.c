@@ -104,17 +104,6 @@ static lspo_status_t update_host(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-/* New parameters; of a skipped step they are the old ones. */
-static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
-{
-    lspo_session_stage_t *stage = &session->stages[op->layer];
-    void **staging = &stage->staging[lspo_session_parity(session, op)];
-    lspo_compute_convert(session->compute, stage->message.element_count, session->link, *staging, session->number,
-                         stage->weights);
-    lspo_session_give_back(session, staging);
-    return LSPO_OK;
-}
-
 static size_t swapped_bytes(const adam_stage_t *own)
 {
     return (own->host.count + own->gpu.master) * sizeof(float);
@@ -155,7 +144,6 @@ const lspo_method_t lspo_method_adam = {
     .release = release,
     .ops = {[LSPO_OP_UPD] = update_host,
             [LSPO_OP_UPD_GPU] = update_gpu,
-            [LSPO_OP_APPLY] = apply,
             [LSPO_OP_SWAP_IN] = swap_in,
             [LSPO_OP_SWAP_OUT] = swap_out},
     .weights_stored = weights_stored,

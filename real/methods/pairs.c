@@ -64,9 +64,15 @@ lspo_status_t lspo_pairs_upload(lspo_session_t *session, lspo_pair_t *pair)
     return status;
 }
 
-static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, uint32_t rows, uint32_t d, uint32_t r,
-                                    lspo_pair_t *pair, int side)
+/* rows x d, with r nonzeros per row. */
+typedef struct {
+    uint32_t rows, d, r;
+} shape_t;
+
+static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, const shape_t *shape, lspo_pair_t *pair,
+                                    int side)
 {
+    uint32_t rows = shape->rows, d = shape->d, r = shape->r;
     lspo_projector_t made;
     const lspo_workload_t *workload = &session->plan->workload;
     bool works;
@@ -94,10 +100,11 @@ static lspo_status_t make_pair(lspo_session_t *session, uint32_t s, uint32_t i)
     const lspo_projection_t *linear = &session->stages[s].message.linear[i];
     uint64_t number = (uint64_t)s * LSPO_LINEAR_MAX + i;
     uint64_t seed = session->plan->workload.seed + (number * 2 + 1) * projector_seed_stride;
-    lspo_status_t status = make_projector(session, seed, linear->rows, linear->d_rows, linear->nnz_rows, pair, 0);
+    const shape_t p = {linear->rows, linear->d_rows, linear->nnz_rows};
+    const shape_t q = {linear->cols, linear->d_cols, linear->nnz_cols};
+    lspo_status_t status = make_projector(session, seed, &p, pair, 0);
     if (status == LSPO_OK)
-        status = make_projector(session, seed + projector_seed_stride, linear->cols, linear->d_cols, linear->nnz_cols,
-                                pair, 1);
+        status = make_projector(session, seed + projector_seed_stride, &q, pair, 1);
     return status == LSPO_OK ? lspo_pairs_upload(session, pair) : status;
 }
 

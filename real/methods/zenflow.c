@@ -284,36 +284,42 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-/* Adam on n weights: in 16 bits along the direction, which takes the gradient's place. */
-static void step_weights(lspo_session_t *session, const lspo_adam_t *adam, size_t n, void *gradient, float *m, float *v,
-                         uint64_t seed, void *w)
+/* Weights of one tensor that the GPU updates, and what belongs to them. */
+typedef struct {
+    lspo_adam_t adam;
+    size_t n;
+    void *gradient;
+    float *m, *v;
+    uint32_t tensor; /* for the random bits */
+} part_t;
+
+/* Adam on the part's weights: in 16 bits along the direction, which takes the gradient's place. */
+static void step_weights(lspo_session_t *session, const lspo_op_t *op, const part_t *part, void *w)
 {
-    if (n == 0)
+    const lspo_adam_t *adam = &part->adam;
+    if (part->n == 0)
         return;
     if (session->number == LSPO_NUMBER_FP32) {
-        lspo_compute_adam_parameters(session->compute, adam, n, gradient, m, v, NULL, w);
+        lspo_compute_adam_parameters(session->compute, adam, part->n, part->gradient, part->m, part->v, NULL, w);
         return;
     }
-    lspo_compute_adam_direction(session->compute, adam, n, gradient, m, v, gradient);
-    lspo_compute_step_along(session->compute, n, 1.0F - adam->learning_rate * adam->weight_decay, adam->learning_rate,
-                            session->number, gradient, seed, w);
+    lspo_compute_adam_direction(session->compute, adam, part->n, part->gradient, part->m, part->v, part->gradient);
+    lspo_compute_step_along(session->compute, part->n, 1.0F - adam->learning_rate * adam->weight_decay,
+                            adam->learning_rate, session->number, part->gradient,
+                            lspo_session_op_seed(session, op, part->tensor), w);
 }
 
-static void step_critical(lspo_session_t *session, const lspo_op_t *op, const lspo_adam_t *adam, uint32_t i,
-                          void *gradient, float *m, float *v)
+/* The critical columns of a weight. */
+static void step_critical(lspo_session_t *session, const lspo_op_t *op, const part_t *part)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
-    const lspo_projection_t *linear = &stage->message.linear[i];
-    uint32_t step = lspo_session_step(session, op);
-    const uint32_t *columns = gpu_split_of(session, op->layer, i, step);
+    const lspo_projection_t *linear = &stage->message.linear[part->tensor];
+    const uint32_t *columns = gpu_split_of(session, op->layer, part->tensor, lspo_session_step(session, op));
     size_t critical = critical_count(linear);
-    void *w = lspo_session_at(session, stage->weights, stage->shape.tensors[i].offset_elements);
-    lspo_compute_columns_gather(session->compute, linear->rows, linear->cols, critical, columns, w,
-                                zenflow_of(session)->scratch);
-    step_weights(session, adam, linear->rows * critical, gradient, m, v,
-                 lspo_session_rounding_seed(session, step, op->layer, i, 0), zenflow_of(session)->scratch);
-    lspo_compute_columns_scatter(session->compute, linear->rows, linear->cols, critical, columns,
-                                 zenflow_of(session)->scratch, w);
+    void *w = lspo_session_linear_weight(session, stage, part->tensor), *scratch = zenflow_of(session)->scratch;
+    lspo_compute_columns_gather(session->compute, linear->rows, linear->cols, critical, columns, w, scratch);
+    step_weights(session, op, part, scratch);
+    lspo_compute_columns_scatter(session->compute, linear->rows, linear->cols, critical, columns, scratch, w);
 }
 
 static void step_stage(lspo_session_t *session, const lspo_op_t *op, void *gradient)
@@ -321,22 +327,26 @@ static void step_stage(lspo_session_t *session, const lspo_op_t *op, void *gradi
     lspo_session_stage_t *stage = &session->stages[op->layer];
     uint32_t step = lspo_session_step(session, op);
     const lspo_zenflow_stage_t *own = stage->own;
-    size_t linear_count = stage->linear_elements - own->sent_count, at = 0;
-    float *m = own->gpu.state, *v = m + linear_count, *rest = v + linear_count;
-    lspo_adam_t adam = lspo_adam_default(lspo_session_rate(session, op),
-                                         step % lspo_zenflow_values_of(&session->plan->workload)->select_every + 1);
-    adam.weight_decay = (float)session->plan->workload.weight_decay;
-    adam.gradient_scale = lspo_session_op_scale(session, op, &session->norms);
+    size_t linear_count = stage->linear_elements - own->sent_count;
+    part_t part = {.gradient = gradient, .m = own->gpu.state, .v = own->gpu.state + linear_count};
+    part.adam = lspo_adam_default(lspo_session_rate(session, op),
+                                  step % lspo_zenflow_values_of(&session->plan->workload)->select_every + 1);
+    part.adam.weight_decay = (float)session->plan->workload.weight_decay;
+    part.adam.gradient_scale = lspo_session_op_scale(session, op, &session->norms);
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
-        const lspo_projection_t *linear = &stage->message.linear[i];
-        step_critical(session, op, &adam, i, lspo_session_at(session, gradient, at), m + at, v + at);
-        at += linear->rows * critical_count(linear);
+        part.tensor = i;
+        part.n = (size_t)stage->message.linear[i].rows * critical_count(&stage->message.linear[i]);
+        step_critical(session, op, &part);
+        part.gradient = lspo_session_at(session, part.gradient, part.n);
+        part.m += part.n;
+        part.v += part.n;
     }
-    adam.step = step + 1;
-    step_weights(session, &adam, stage->message.rest_elements, lspo_session_at(session, gradient, at), rest,
-                 rest + stage->message.rest_elements,
-                 lspo_session_rounding_seed(session, step, op->layer, LSPO_LINEAR_MAX, 0),
-                 lspo_session_at(session, stage->weights, stage->linear_elements));
+    part.adam.step = step + 1;
+    part.tensor = LSPO_LINEAR_MAX;
+    part.n = stage->message.rest_elements;
+    part.m = own->gpu.state + 2 * linear_count;
+    part.v = part.m + part.n;
+    step_weights(session, op, &part, lspo_session_at(session, stage->weights, stage->linear_elements));
 }
 
 static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)

@@ -1,4 +1,4 @@
-/* link.c - messages on the link: gradients to the host, updates back. */
+/* link.c - messages on the link: gradients to the host, updates back and into the weights. */
 #include "real/session/state.h"
 
 /* The clipped norm, and the scale that goes with it where that changes. */
@@ -42,4 +42,14 @@ lspo_status_t lspo_session_return(lspo_session_t *session, const lspo_op_t *op)
         lspo_device_copy(session->device, LSPO_COPY_H2D, *staging, outgoing ? outgoing : stage->returned,
                          stage->returned_bytes);
     return status;
+}
+
+lspo_status_t lspo_session_overwrite(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    void **staging = &stage->staging[lspo_session_parity(session, op)];
+    lspo_compute_convert(session->compute, stage->message.element_count, session->link, *staging, session->number,
+                         stage->weights);
+    lspo_session_give_back(session, staging);
+    return LSPO_OK;
 }

@@ -9,6 +9,7 @@ static const lspo_method_op_t own_handlers[LSPO_OP_KIND_COUNT] = {
     [LSPO_OP_NORM] = lspo_session_norm,
     [LSPO_OP_D2H] = lspo_session_send,
     [LSPO_OP_H2D] = lspo_session_return,
+    [LSPO_OP_APPLY] = lspo_session_overwrite,
     [LSPO_OP_SWAP_IN] = lspo_session_swap_weights_in,
     [LSPO_OP_SWAP_OUT] = lspo_session_swap_weights_out,
 };

@@ -5,22 +5,24 @@
  * and owns what they need.  When an op runs is the executor's business; that what it reads is there is the plan's.
  *
  * Where things live: weights, activations and gradients in device memory, taken and given back as plan/build.h says;
- * landing and outgoing buffers in host memory.  What each method holds, and the formula of its update, opens its file in
- * real/methods/.  Batch (iteration, micro) depends on the workload's seed alone; so do weights, projectors and adapters.
+ * landing and outgoing buffers in host memory.  What each method holds, and the formula of its update, opens its file
+ * in real/methods/.  Batch (iteration, micro) depends on the workload's seed alone; so do weights, projectors and
+ * adapters.
  *
- * 16-bit weights (a GPU's).  A step smaller than half their spacing would be lost.  Where Adam on the GPU moves weights
- * as they lie an fp32 master stands behind them, beside m and v; where the CPU holds a master it is sent, rounded to the
- * nearest.  Methods without a master round each weight up or down at random, so that its expectation is exact; the
- * random bits are a function of seed, step, stage, tensor and position.
+ * 16-bit weights (a GPU's).  A step smaller than half their spacing would be lost.  Where Adam on the GPU moves
+ * weights as they lie an fp32 master stands behind them, beside m and v; where the CPU holds a master it is sent,
+ * rounded to the nearest.  Methods without a master round each weight up or down at random, so that its expectation is
+ * exact; the random bits are a function of seed, step, stage, tensor and position.
  *
  * Loss scale.  Backward multiplies the loss by S, a power of two, and whatever is done with a gradient divides by S:
- * the norm that --clip looks at and prints, Adam's g', a plain descent's step; bases, columns and projectors are chosen by
- * gradients whose scale they do not depend on.  S = 1 unless gradients are fp16, then 1024, which changes nothing but
- * what fp16 would lose below 6e-8.  With --clip fp16's S follows the norms: 65536 at first, halved and the step skipped
- * when the norm is not finite, doubled after 200 steps in a row that were; not under a method that uses gradients
- * before their norm is known (norm_comes_late): a gradient that overflows ends the training there.  A skipped step counts for Adam's t,
- * rates and batches; it leaves weights and moments alone, on GPU and CPU, undecayed; under a stale policy it is the
- * gradient of that step that is skipped, whenever its turn comes; a mean over several steps counts it as zero. */
+ * the norm that --clip looks at and prints, Adam's g', a plain descent's step; bases, columns and projectors are
+ * chosen by gradients whose scale they do not depend on.  S = 1 unless gradients are fp16, then 1024, which changes
+ * nothing but what fp16 would lose below 6e-8.  With --clip fp16's S follows the norms: 65536 at first, halved and the
+ * step skipped when the norm is not finite, doubled after 200 steps in a row that were; not under a method that uses
+ * gradients before their norm is known (norm_comes_late): a gradient that overflows ends the training there.  A
+ * skipped step counts for Adam's t, rates and batches; it leaves weights and moments alone, on GPU and CPU, undecayed;
+ * under a stale policy it is the gradient of that step that is skipped, whenever its turn comes; a mean over several
+ * steps counts it as zero. */
 #ifndef LSPO_REAL_SESSION_SESSION_H
 #define LSPO_REAL_SESSION_SESSION_H
 
@@ -121,8 +123,8 @@ lspo_status_t lspo_session_run_op(void *session, const lspo_op_t *op);
  * judges what the device told.  On others run_op has done so. */
 lspo_status_t lspo_session_finish_op(void *session, const lspo_op_t *op);
 
-/* Who shares UPD with the CPU lane (real/execute/workers.h); not while a plan runs.  NULL, as after create: nobody.  The
- * results are the same.  The pool stays the caller's and must outlive its use. */
+/* Who shares UPD with the CPU lane (real/execute/workers.h); not while a plan runs.  NULL, as after create: nobody.
+ * The results are the same.  The pool stays the caller's and must outlive its use. */
 lspo_status_t lspo_session_set_workers(lspo_session_t *session, lspo_workers_t *workers);
 
 /* Mean training loss of each iteration run so far over the targets of all its micro-batches, nats a token:
@@ -160,8 +162,8 @@ lspo_status_t lspo_session_weights(lspo_session_t *session, uint32_t stage, floa
 /* In place of the seeded weights, before the first op: element_count floats; a master follows.  Reset undoes it. */
 lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t stage, const float *weights);
 
-/* The stage's weights with what the method keeps beside them added: with adapters W + s A B^T, elsewhere W.  element_count floats into
- * `out`. */
+/* The stage's weights with what the method keeps beside them added: with adapters W + s A B^T, elsewhere W.
+ * element_count floats into `out`. */
 lspo_status_t lspo_session_merged_weights(lspo_session_t *session, uint32_t stage, float *out);
 
 #endif

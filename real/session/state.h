@@ -246,10 +246,11 @@ void lspo_session_finish_gradient(lspo_session_t *session, const lspo_op_t *op);
 /* Judge the loss of the head's FWD. */
 lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *op);
 
-/* ---- link.c: D2H and H2D of messages ---- */
+/* ---- link.c: D2H and H2D of messages; APPLY of new parameters, which overwrite the weights ---- */
 
 lspo_status_t lspo_session_send(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_return(lspo_session_t *session, const lspo_op_t *op);
+lspo_status_t lspo_session_overwrite(lspo_session_t *session, const lspo_op_t *op);
 
 /* ---- swap.c: weights and optimizer state that live on the host between their uses ---- */
 
@@ -274,7 +275,7 @@ lspo_status_t lspo_session_make_worker_scratch(lspo_session_t *session);
 /* An update of `count` parameters began at start_ns: wait as long as the device's cap on the CPU says. */
 void lspo_session_pace_update(lspo_session_t *session, uint64_t start_ns, size_t count);
 
-/* ---- checkpoint.c: arrays of a checkpoint, from a method's visit functions; none where data is NULL or count 0 ---- */
+/* ---- checkpoint.c: arrays of a checkpoint, from a method's visit functions; none where data is NULL or count is 0 */
 
 __attribute__((format(printf, 5, 6))) void lspo_walk_host(lspo_state_walk_t *walk, void *data, uint64_t count,
                                                           lspo_state_type_t type, const char *format, ...);
