@@ -99,31 +99,44 @@ lspo_status_t lspo_parameter_parse(const lspo_parameter_t *parameter, const char
 
 double lspo_parameter_number(const lspo_parameter_t *parameter, const void *slot)
 {
+    union {
+        uint64_t u64;
+        double real;
+        uint32_t u32;
+        int32_t i32;
+        bool on;
+    } value = {0};
     switch (parameter->kind) {
     case LSPO_RECORD_U64:
-        return (double)*(const uint64_t *)slot;
+        memcpy(&value.u64, slot, sizeof value.u64);
+        return (double)value.u64;
     case LSPO_RECORD_I32:
-        return *(const int32_t *)slot;
+        memcpy(&value.i32, slot, sizeof value.i32);
+        return value.i32;
     case LSPO_RECORD_REAL:
     case LSPO_RECORD_SCALE:
-        return *(const double *)slot;
+        memcpy(&value.real, slot, sizeof value.real);
+        return value.real;
     case LSPO_RECORD_BOOL:
-        return *(const bool *)slot;
+        memcpy(&value.on, slot, sizeof value.on);
+        return value.on;
     case LSPO_RECORD_U32:
     case LSPO_RECORD_NAMED:
         break;
     }
-    return *(const uint32_t *)slot;
+    memcpy(&value.u32, slot, sizeof value.u32);
+    return value.u32;
 }
 
 void lspo_parameter_format(const lspo_parameter_t *parameter, const void *slot, char *text, size_t capacity)
 {
     char number[64];
-    if (parameter->kind == LSPO_RECORD_I32 && *(const int32_t *)slot < 0)
+    if (parameter->kind == LSPO_RECORD_I32 && lspo_parameter_number(parameter, slot) < 0)
         snprintf(text, capacity, automatic);
     else if (parameter->kind == LSPO_RECORD_REAL)
         snprintf(text, capacity, "%s",
-                 lspo_format_quantity_exact(*(const double *)slot, parameter->quantity, number, sizeof number));
+                 lspo_format_quantity_exact(lspo_parameter_number(parameter, slot), parameter->quantity, number,
+                                            sizeof number));
     else
         lspo_record_format_value(parameter->kind, parameter->names, slot, text, capacity);
 }

@@ -72,7 +72,7 @@ typedef struct {
 const void *lspo_values_of(const lspo_workload_t *workload, const lspo_parameters_t *table);
 void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table);
 
-/* Behind a policy's `lspo_NAME_values_t` and `lspo_NAME_parameters`: lspo_NAME_values_of(workload) reads its struct,
+/* Behind a policy's `typedef struct LSPO_VALUES_BLOCK {...} lspo_NAME_values_t` and `lspo_NAME_parameters`: lspo_NAME_values_of(workload) reads its struct,
  * lspo_NAME_values_edit(workload) changes it. */
 #define LSPO_VALUES(name)                                                                                              \
     static_assert(sizeof(lspo_##name##_values_t) <= LSPO_VALUES_BYTES / 4, "a policy's struct is small");              \

@@ -8,6 +8,10 @@
 
 enum { LSPO_VALUES_BYTES = 1024 };
 
+/* On the struct of a policy's values, which lies in the bytes below: a compiler must not take what is written through it
+ * for other memory than the workload that is copied. */
+#define LSPO_VALUES_BLOCK __attribute__((may_alias))
+
 typedef struct {
     alignas(8) unsigned char bytes[LSPO_VALUES_BYTES];
 } lspo_values_t;

@@ -4,7 +4,7 @@
 
 #include "plan/parameter.h"
 
-typedef struct {
+typedef struct LSPO_VALUES_BLOCK {
     uint32_t rank;          /* of each basis                                    */
     uint32_t project_every; /* optimizer steps between refreshes of the basis */
 } lspo_galore_values_t;

@@ -4,7 +4,7 @@
 
 #include "plan/parameter.h"
 
-typedef struct {
+typedef struct LSPO_VALUES_BLOCK {
     uint32_t rank; /* of each adapter */
 } lspo_lora_values_t;
 extern const lspo_parameters_t lspo_lora_parameters;

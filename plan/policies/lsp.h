@@ -14,7 +14,7 @@ typedef enum {
     LSPO_PROJECTORS_SHAPE   /* one pair for all weights of all blocks of equal shape */
 } lspo_projectors_t;
 
-typedef struct {
+typedef struct LSPO_VALUES_BLOCK {
     uint32_t subspace;            /* d                                                                           */
     uint32_t nnz;                 /* r: nonzeros per row of P and Q                                              */
     uint32_t check_every;         /* optimizer steps between checks of the projectors' bias; 0: they stay random */

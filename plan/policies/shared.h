@@ -14,14 +14,14 @@ extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper     
 double lspo_parameter_largest_dimension(const lspo_parameter_context_t *context);
 
 /* Own parameters of zero, zero-delayed and backward-update. */
-typedef struct {
+typedef struct LSPO_VALUES_BLOCK {
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no bound */
 } lspo_offload_values_t;
 extern const lspo_parameters_t lspo_offload_parameters;
 LSPO_VALUES(offload);
 
 /* Own parameters of zero-layerwise. */
-typedef struct {
+typedef struct LSPO_VALUES_BLOCK {
     int32_t transition; /* stages <= transition are served last in, first out; LSPO_TRANSITION_AUTO: by simulation */
     uint32_t gradient_buffers;
 } lspo_layerwise_values_t;

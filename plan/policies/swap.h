@@ -4,7 +4,7 @@
 
 #include "plan/parameter.h"
 
-typedef struct {
+typedef struct LSPO_VALUES_BLOCK {
     uint32_t swap_slots;      /* blocks whose parameters are on the GPU at a time */
     uint32_t resident_blocks; /* the first N blocks never leave the GPU           */
 } lspo_swap_values_t;

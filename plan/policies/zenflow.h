@@ -4,7 +4,7 @@
 
 #include "plan/parameter.h"
 
-typedef struct {
+typedef struct LSPO_VALUES_BLOCK {
     double critical_fraction; /* of the columns of a weight, updated on the GPU in every step */
     uint32_t update_every;    /* steps whose gradients the CPU sums up for one update         */
     uint32_t select_every;    /* steps between choices of the critical columns                */
