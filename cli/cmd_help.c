@@ -144,7 +144,7 @@ const lspo_command_t lspo_command_help = {
     .usage = "[COMMAND | POLICY | SUBJECT] [options]",
     .about = "`lspo help COMMAND` is the same as `lspo COMMAND --help`. `lspo help POLICY` has the policy's semantics, "
              "where it is described, and its own options. `lspo help` names commands and subjects.",
-    .examples = "lspo help sim\nlspo help trace import\nlspo help zenflow\nlspo help exit-codes",
+    .examples = "lspo help sim\nlspo help trace import\nlspo help lsp\nlspo help exit-codes",
     .groups = (const lspo_arg_group_t *const[]){&help_group, NULL},
     .positional_most = 2,
     .list = "subjects",

@@ -259,7 +259,7 @@ static const lspo_command_t command_show_policy = {
     .usage = "NAME [options]",
     .about = "What a policy is: the same as `lspo help NAME`. As CSV and JSON, its own options: a row each, with unit, "
              "default, range and what another value changes.",
-    .examples = "lspo show policy zenflow\nlspo show policy lsp --format csv",
+    .examples = "lspo show policy swap\nlspo show policy lsp --format csv",
     .groups = (const lspo_arg_group_t *const[]){&show_group, NULL},
     .positional_least = 1,
     .positional_most = 1,

@@ -373,7 +373,7 @@ const lspo_command_t lspo_command_validate = {
         "RATES is a policy, or self for each cell's own. Link and optimizer are paced such that its gradients are "
         "predicted to take LINK/GPU times its GPU time on the link, and CPU/GPU times on the CPU. In place of either "
         "may stand a rate (4GB/s, 200M/s), or free: not paced.\n\n"
-        "POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, lora:RANK or galore:RANK.\n\n"
+        "POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, or NAME:RANK of a policy with a rank.\n\n"
         "  flags --name VALUE ...   workload flags of all groups below",
     .groups = (const lspo_arg_group_t *const[]){&validate_group, NULL},
     .run = validate,

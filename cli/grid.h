@@ -10,7 +10,7 @@
  * cells on a faster or slower machine.  In place of a share may stand a rate with its unit (4GB/s, 200M/s), or `free`: not
  * paced.  The order of policies is compared within groups that share their rates.
  * POLICY is a name, with `lsp:D:R` for its subspace and nonzeros, `lsp:D:R:N` for a check of its projectors every N steps,
- * which always fits (--bias-threshold 0), and `lora:RANK`, `galore:RANK`.  A line
+ * which always fits (--bias-threshold 0), and `NAME:RANK` for a policy with a rank.  A line
  *
  *     flags [--name VALUE]...
  *

@@ -74,7 +74,7 @@ lspo_status_t lspo_given_apply(const lspo_given_t *given, const lspo_policy_t *p
     return LSPO_OK;
 }
 
-/* "lora and galore" */
+/* "lsp and lsp-paper" */
 static void list_owners(const lspo_parameter_t *parameter, char *text, size_t capacity)
 {
     const char *names[NAMES_MAX];

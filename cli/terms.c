@@ -18,8 +18,8 @@ const lspo_term_t lspo_terms[] = {
     {"iteration", "One step of the optimizer: --accumulation micro-batches of --batch sequences."},
     {"step", "In tables for people: the time per iteration."},
     {"warm-up", "The first iterations, which are left out of times: they are not yet as in a long training."},
-    {"period", "Iterations after which the work repeats: zenflow's --select-every, galore's --project-every, lsp's "
-               "--check-every. Times are means over whole periods."},
+    {"period", "Iterations after which the work repeats: choices of columns, new bases, checks of "
+               "projectors. Times are means over whole periods."},
     {"semantics", "What a policy's training is, beside native's. exact: the same updates, bit for bit on one device. "
                   "stale: updates come some steps late. compressed: updates stay in a subspace. other: another "
                   "optimizer, or not all weights at once."},
@@ -45,8 +45,8 @@ const lspo_term_t lspo_terms[] = {
                    "finds the first layers ready; chosen by simulation unless --transition gives it."},
     {"subspace", "lsp trains a weight of m x n by a matrix of d x d between two sparse projectors; --subspace is d."},
     {"bias", "lsp: the part of a gradient that the projectors lose, by which they are fitted anew (--bias-threshold)."},
-    {"rank", "Of lora's adapters and of galore's basis."},
-    {"block", "A layer of the model between embedding and head; badam trains one at a time."},
+    {"rank", "Of a policy's adapters or of its bases."},
+    {"block", "A layer of the model between embedding and head."},
     {"checkpointing", "Keeping only the inputs of blocks in the forward pass, and computing the rest again in the "
                       "backward pass: less memory, more time."},
     {"transfer", "The format of what crosses the link."},

@@ -10,7 +10,7 @@ typedef enum {
     LSPO_OP_FWD,       /* forward of a stage                                                       */
     LSPO_OP_RECOMPUTE, /* forward again from the stage's input (gradient checkpointing)            */
     LSPO_OP_BWD,       /* backward of a stage                                                      */
-    LSPO_OP_COMPRESS,  /* lsp: G^ = (X P)^T (dY Q); galore: R = A^T G                              */
+    LSPO_OP_COMPRESS,  /* lsp: G^ = (X P)^T (dY Q); low rank: R = A^T G                            */
     LSPO_OP_NORM,      /* GPU: global gradient norm, the clipping barrier                          */
     LSPO_OP_D2H,       /* gradients to the CPU                                                     */
     LSPO_OP_UPD,       /* CPU optimizer                                                            */
@@ -52,11 +52,11 @@ typedef enum {
     LSPO_VARIANT_NORM_SCALAR, /* D2H of the one clipping scalar              */
     LSPO_VARIANT_PARAMETERS,  /* SWAP_IN/SWAP_OUT of parameters              */
     LSPO_VARIANT_OPTIMIZER,   /* SWAP_IN/SWAP_OUT of optimizer state         */
-    LSPO_VARIANT_FROZEN,      /* badam: FWD that keeps nothing for a backward, BWD without gradients of weights */
-    LSPO_VARIANT_ACCUMULATE,  /* zenflow: UPD that only adds the gradient up                                     */
-    LSPO_VARIANT_DRAIN,       /* zenflow: H2D, APPLY of the window before the last, at the end of a training     */
-    LSPO_VARIANT_DRAIN_LAST,  /* zenflow: UPD, H2D, APPLY of the last window                                     */
-    LSPO_VARIANT_PROBE,       /* lomo: BWD (and its RECOMPUTE) for the clipping norm alone: it drops the gradient */
+    LSPO_VARIANT_FROZEN,      /* FWD that keeps nothing for a backward, BWD without gradients of weights */
+    LSPO_VARIANT_ACCUMULATE,  /* UPD that only adds the gradient up                                     */
+    LSPO_VARIANT_DRAIN,       /* H2D, APPLY of the window before the last, at the end of a training     */
+    LSPO_VARIANT_DRAIN_LAST,  /* UPD, H2D, APPLY of the last window                                     */
+    LSPO_VARIANT_PROBE,       /* BWD (and its RECOMPUTE) for the clipping norm alone: it drops the gradient */
     LSPO_VARIANT_PENDING,     /* UPD, H2D, APPLY of a gradient that the segment before left: one iteration earlier */
     LSPO_VARIANT_CALIBRATE,   /* lsp: FWD, RECOMPUTE, BWD of a calibration pass: for its gradients alone */
     LSPO_VARIANT_FIT,         /* lsp: PROJECT that goes on with a fit; without, it only checks   */

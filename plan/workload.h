@@ -15,7 +15,7 @@
 typedef enum { LSPO_FP32, LSPO_BF16, LSPO_FP16, LSPO_PRECISION_COUNT } lspo_precision_t;
 
 typedef enum {
-    LSPO_TRAIN_REST_AUTO, /* on for full-rank policies; off for lsp, lora, galore, badam (the authors' code) */
+    LSPO_TRAIN_REST_AUTO, /* as the policy does by default (train_rest_default) */
     LSPO_TRAIN_REST_ON,   /* embeddings, norms, biases and head are trained too, uncompressed         */
     LSPO_TRAIN_REST_OFF   /* only the linear layers of the blocks are trained                         */
 } lspo_train_rest_t;

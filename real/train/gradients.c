@@ -439,7 +439,7 @@ static uint32_t rank_of_numbers(uint32_t m, uint32_t n, uint64_t numbers)
     return (uint32_t)(rank < s ? rank : s);
 }
 
-uint32_t lspo_gradients_galore_rank(uint32_t m, uint32_t n, uint64_t bytes)
+uint32_t lspo_gradients_lowrank_rank(uint32_t m, uint32_t n, uint64_t bytes)
 {
     return rank_of_numbers(m, n, bytes / sizeof(float));
 }
@@ -457,9 +457,9 @@ static void describe(const comparison_t *c, const lspo_projection_t *projection,
     report->nnz = projection->nnz_rows;
     report->projector_bytes = lspo_projector_bytes(c->m, projection->d_rows, projection->nnz_rows) +
                               lspo_projector_bytes(c->n, projection->d_cols, projection->nnz_cols);
-    report->galore_rank = lspo_gradients_galore_rank(c->m, c->n, report->projector_bytes);
-    report->galore_formula_rank = rank_of_numbers(c->m, c->n, numbers);
-    report->galore_bytes = sizeof(float) * report->galore_rank * (s + GALORE_LONG_SIDES * l);
+    report->lowrank_rank = lspo_gradients_lowrank_rank(c->m, c->n, report->projector_bytes);
+    report->lowrank_formula_rank = rank_of_numbers(c->m, c->n, numbers);
+    report->lowrank_bytes = sizeof(float) * report->lowrank_rank * (s + GALORE_LONG_SIDES * l);
 }
 
 static lspo_status_t measure(comparison_t *c, lspo_bias_report_t *report)
@@ -467,20 +467,20 @@ static lspo_status_t measure(comparison_t *c, lspo_bias_report_t *report)
     const lspo_gradients_t *gradients = c->gradients;
     const range_t ranges[2] = {{0, gradients->calibration_count},
                                {gradients->calibration_count, gradients->validation_count}};
-    double galore[2], formula[2];
+    double lowrank[2], formula[2];
     measure_pairs(c, ranges[0], &report->calibration);
     measure_pairs(c, ranges[1], &report->validation);
-    lspo_status_t status = measure_basis(c, ranges, report->galore_rank, galore);
+    lspo_status_t status = measure_basis(c, ranges, report->lowrank_rank, lowrank);
     if (status == LSPO_OK)
-        status = measure_basis(c, ranges, report->galore_formula_rank, formula);
+        status = measure_basis(c, ranges, report->lowrank_formula_rank, formula);
     if (status != LSPO_OK)
         return status;
-    report->calibration.galore = galore[0];
-    report->validation.galore = galore[1];
-    report->calibration.galore_formula = formula[0];
-    report->validation.galore_formula = formula[1];
+    report->calibration.lowrank = lowrank[0];
+    report->validation.lowrank = lowrank[1];
+    report->calibration.lowrank_formula = formula[0];
+    report->validation.lowrank_formula = formula[1];
     report->floor = mean_floor(c, ranges[1], report->d_rows < report->d_cols ? report->d_rows : report->d_cols);
-    report->floor_galore = mean_floor(c, ranges[1], report->galore_rank);
+    report->floor_lowrank = mean_floor(c, ranges[1], report->lowrank_rank);
     if (!isfinite(report->calibration.learned + report->validation.learned + report->floor))
         return lspo_error(LSPO_ERR_NUMERIC, "a gradient of %s is zero or not finite", report->tensor);
     return LSPO_OK;

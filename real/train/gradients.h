@@ -6,7 +6,7 @@
  *     raw        E = P P^T G Q Q^T, P and Q random                                        [arXiv 2406.10181, Def. 1]
  *     random     the same times its best scalar, found anew for each gradient: never above 1
  *     learned    P and Q fitted on the calibration gradients (kernels/fit.h), times its best scalar as well
- *     galore     E = A A^T G or G A A^T, A: leading singular vectors of the mean calibration gradient
+ *     low rank   E = A A^T G or G A A^T, A: leading singular vectors of the mean calibration gradient
  *                (kernels/lowrank.h)
  * each averaged over the gradients of a set.  No estimate of rank k has less than floor_k = sqrt(1 - sum of the k
  * largest squared singular values / ||G||^2).
@@ -22,8 +22,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "plan/plan.h"
 #include "base/status.h"
+#include "plan/plan.h"
 #include "real/session/session.h"
 
 typedef struct {
@@ -58,17 +58,17 @@ const float *lspo_gradients_at(const lspo_gradients_t *gradients, uint32_t index
 
 typedef struct {
     double raw, random, learned;
-    double galore, galore_formula; /* at equal bytes; at the paper's equal count of numbers */
+    double lowrank, lowrank_formula; /* at equal bytes; at the paper's equal count of numbers */
 } lspo_bias_set_t;
 
 typedef struct {
     const char *tensor;                       /* static */
     uint32_t rows, cols, d_rows, d_cols, nnz; /* nnz: of a row of P */
     lspo_bias_set_t calibration, validation;
-    double floor;        /* at rank min(d_rows, d_cols), which no pair exceeds: mean over the validation set */
-    double floor_galore; /* at GaLore's rank at equal bytes                                  */
-    uint32_t galore_rank, galore_formula_rank; /* 0: not one column fits; biases are then 1                       */
-    uint64_t projector_bytes, galore_bytes;
+    double floor;         /* at rank min(d_rows, d_cols), which no pair exceeds: mean over the validation set */
+    double floor_lowrank; /* at GaLore's rank at equal bytes                                  */
+    uint32_t lowrank_rank, lowrank_formula_rank; /* 0: not one column fits; biases are then 1                       */
+    uint64_t projector_bytes, lowrank_bytes;
     uint32_t fit_steps;
     double fit_s;
     const char *fit_reason; /* static */
@@ -81,7 +81,7 @@ lspo_status_t lspo_gradients_compare(const lspo_gradients_t *gradients, uint32_t
                                      const lspo_workload_t *workload, lspo_bias_report_t *report_out);
 
 /* Largest rank at equal memory, see above; at most min(m, n). */
-uint32_t lspo_gradients_galore_rank(uint32_t m, uint32_t n, uint64_t bytes);
+uint32_t lspo_gradients_lowrank_rank(uint32_t m, uint32_t n, uint64_t bytes);
 
 /* Singular values above 1e-4 of the largest, by LAPACK's dgesdd in double; 0 for a zero matrix.  LSPO_ERR_MEMORY,
  * LSPO_ERR_NUMERIC when `values` (m x n, row-major) is not finite. */

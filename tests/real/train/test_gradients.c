@@ -191,7 +191,7 @@ Test(gradients, an_update_in_a_subspace_has_its_rank, .init = write_text, .fini 
         cr_expect(report.validation.learned < report.validation.random);
         cr_expect(report.validation.random < 1.0 && report.validation.raw > 1.0);
         cr_expect(report.floor <= report.validation.learned);
-        cr_expect(report.floor_galore <= report.validation.galore + 1e-6);
+        cr_expect(report.floor_lowrank <= report.validation.lowrank + 1e-6);
     }
     lspo_gradients_release(&gradients);
 
@@ -322,14 +322,14 @@ Test(gradients, galore_at_equal_memory)
     lspo_bias_report_t report;
     cr_assert_eq(lspo_gradients_compare(&gradients, 0, &workload, &report), LSPO_OK);
     cr_expect_eq(report.projector_bytes, 3176);
-    cr_expect_eq(report.galore_bytes, 2880);
-    cr_expect_eq(report.galore_rank, 5);
-    cr_expect_eq(report.galore_formula_rank, 1);
-    cr_expect(report.validation.galore < 1e-3 && report.floor_galore < 1e-3 && report.floor < 1e-3);
-    cr_expect(report.validation.galore_formula > 0.5 && report.validation.galore_formula < 1);
+    cr_expect_eq(report.lowrank_bytes, 2880);
+    cr_expect_eq(report.lowrank_rank, 5);
+    cr_expect_eq(report.lowrank_formula_rank, 1);
+    cr_expect(report.validation.lowrank < 1e-3 && report.floor_lowrank < 1e-3 && report.floor < 1e-3);
+    cr_expect(report.validation.lowrank_formula > 0.5 && report.validation.lowrank_formula < 1);
     lspo_gradients_release(&gradients);
-    cr_expect_eq(lspo_gradients_galore_rank(24, 40, 575), 0);
-    cr_expect_eq(lspo_gradients_galore_rank(24, 40, 1000000), 24);
+    cr_expect_eq(lspo_gradients_lowrank_rank(24, 40, 575), 0);
+    cr_expect_eq(lspo_gradients_lowrank_rank(24, 40, 1000000), 24);
 }
 
 Test(gradients, equal_seeds_fit_equally)
