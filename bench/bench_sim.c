@@ -184,7 +184,7 @@ static void bench_lanes(double loss)
     double few_s = time_wide(4, &machine), many_s = time_wide(WIDE_LANES, &machine);
     printf("%d ops %s: 4 lanes %.2f M ops/s, %d lanes %.2f M ops/s\n", WIDE_OPS, loss > 0 ? "contended" : "alone",
            1e-6 * WIDE_OPS / few_s, WIDE_LANES, 1e-6 * WIDE_OPS / many_s);
-    measure_gate("an op on one of 4,000 lanes over one on four", many_s / few_s, 0, 8);
+    measure_gate("an op on one of 4,000 lanes over one on four", many_s / few_s, 0, 5);
 }
 
 int main(void)

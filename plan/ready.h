@@ -92,8 +92,11 @@ static inline void lspo_ready_feed(lspo_ready_t *ready, lspo_op_id_t id, uint32_
         lspo_op_id_t successor = ready->successors[i];
         if (whom != LSPO_FEED_ALL && (ops[successor].lane == ops[id].lane) != (whom == LSPO_FEED_OWN_LANE))
             continue;
-        if (--ready->waiting[successor] == 0)
+        uint32_t left = --ready->waiting[successor];
+        if (left == 0)
             lspo_ready_add(ready, successor, turn);
+        else if (left == 1) /* soon ready: from far memory where plans have thousands of lanes */
+            __builtin_prefetch(&ops[successor]);
     }
 }
 
