@@ -47,12 +47,21 @@ static inline void lspo_ends_update(lspo_ends_t *ends, uint32_t lane)
     }
 }
 
-/* The lanes that end at lspo_ends_first_ns(), in order: the result is valid until the next call. */
+/* The lanes that end at lspo_ends_first_ns(), in order: the result is valid until the next call. Mostly it is one, and its
+ * place is found without a list. */
 static inline const uint32_t *lspo_ends_due(lspo_ends_t *ends, uint64_t at_ns, uint32_t *count_out)
 {
-    uint32_t *nodes = ends->due[0], *children = ends->due[1], count = 1;
-    nodes[0] = 0;
-    for (uint32_t level = ends->depth; level-- > 0;) {
+    uint32_t *nodes = ends->due[0], *children = ends->due[1], count = 1, level = ends->depth, node = 0;
+    for (; level > 0; level--) {
+        const uint64_t *child = &ends->levels[level - 1][4 * node];
+        uint32_t equal = (uint32_t)(child[0] == at_ns) | (uint32_t)(child[1] == at_ns) << 1 |
+                         (uint32_t)(child[2] == at_ns) << 2 | (uint32_t)(child[3] == at_ns) << 3;
+        if (equal & (equal - 1))
+            break;
+        node = 4 * node + (uint32_t)__builtin_ctz(equal);
+    }
+    nodes[0] = node;
+    while (level-- > 0) {
         uint32_t found = 0;
         for (uint32_t i = 0; i < count; i++)
             for (uint32_t child = 4 * nodes[i]; child < 4 * nodes[i] + 4; child++) {
