@@ -28,7 +28,7 @@ lspo_status_t lspo_folder_lock(const char *folder, const char *user, int *lock_o
 {
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: cannot open the folder: %s", folder, strerror(errno));
+        return lspo_error(lspo_status_of_errno(errno), "%s: cannot open the folder: %s", folder, strerror(errno));
     if (!lspo_lock_take(descriptor)) {
         close(descriptor);
         return lspo_error(LSPO_ERR_INPUT, "%s: another %s writes here", folder, user);

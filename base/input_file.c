@@ -47,7 +47,7 @@ lspo_status_t lspo_input_descriptor(const char *path, int *descriptor_out)
     int descriptor =
         given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (descriptor < 0 && errno != ENXIO) /* what open() says of a socket */
-        return lspo_error(errno == ENOMEM ? LSPO_ERR_MEMORY : LSPO_ERR_INPUT, "%s: %s", path, strerror(errno));
+        return lspo_error(lspo_status_of_errno(errno), "%s: %s", path, strerror(errno));
     struct stat info;
     if (descriptor < 0 || fstat(descriptor, &info) != 0)
         info.st_mode = S_IFSOCK;

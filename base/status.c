@@ -1,5 +1,6 @@
 #include "base/status.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -29,6 +30,11 @@ int lspo_status_exit_code(lspo_status_t status)
         break;
     }
     return 1;
+}
+
+lspo_status_t lspo_status_of_errno(int error)
+{
+    return error == ENOMEM ? LSPO_ERR_MEMORY : LSPO_ERR_INPUT;
 }
 
 const lspo_exit_code_t lspo_exit_codes[] = {

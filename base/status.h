@@ -29,6 +29,9 @@ typedef enum {
 /* The process exit code for a status, as listed above. */
 int lspo_status_exit_code(lspo_status_t status);
 
+/* For what was given and cannot be opened or read: LSPO_ERR_MEMORY for ENOMEM, else LSPO_ERR_INPUT. */
+lspo_status_t lspo_status_of_errno(int error);
+
 /* What each exit code means to who called `lspo`; ends with a NULL meaning.  `lspo help exit-codes`, the man pages and
  * the README say it in these words. */
 typedef struct {

@@ -57,7 +57,8 @@ static lspo_status_t append_stream(lspo_text_t *text, FILE *file, const char *na
         size_t count = fread(text->data + text->bytes, 1, PART_BYTES, file);
         text->bytes += count;
         if (count < PART_BYTES)
-            return ferror(file) ? lspo_error(LSPO_ERR_INPUT, "%s: cannot read: %s", name, strerror(errno)) : LSPO_OK;
+            return ferror(file) ? lspo_error(lspo_status_of_errno(errno), "%s: cannot read: %s", name, strerror(errno))
+                                : LSPO_OK;
     }
 }
 

@@ -58,7 +58,7 @@ lspo_status_t lspo_hf_folder_refuse(const char *folder)
     bool config = false;
     DIR *list = opendir(folder);
     if (!list)
-        return lspo_error(LSPO_ERR_INPUT, "%s: %s", folder, strerror(errno));
+        return lspo_error(lspo_status_of_errno(errno), "%s: %s", folder, strerror(errno));
     for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
         const size_t kind = kind_of(entry->d_name);
         config |= strcmp(entry->d_name, "config.json") == 0;

@@ -61,7 +61,7 @@ static lspo_status_t read_at(const shard_t *shard, uint64_t offset_bytes, size_t
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return lspo_error(LSPO_ERR_INPUT, "cannot read %s: %s", shard->path, strerror(errno));
+            return lspo_error(lspo_status_of_errno(errno), "cannot read %s: %s", shard->path, strerror(errno));
         if (got == 0)
             return lspo_error(LSPO_ERR_INPUT, "%s: ends at byte %" PRIu64 ", %zu bytes early", shard->path,
                               offset_bytes + done, count - done);
@@ -175,7 +175,7 @@ static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint
 {
     struct stat info;
     if (fstat(shard->descriptor, &info) != 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: %s", shard->path, strerror(errno));
+        return lspo_error(lspo_status_of_errno(errno), "%s: %s", shard->path, strerror(errno));
     uint64_t file_bytes = (uint64_t)info.st_size, header_bytes = 0;
     uint8_t length[LSPO_SAFETENSORS_LENGTH_BYTES];
     if (file_bytes < LSPO_SAFETENSORS_LENGTH_BYTES)

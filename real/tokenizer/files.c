@@ -67,7 +67,7 @@ static lspo_status_t read_signs(const char *folder, signs_t *signs_out)
     signs_t signs = {0};
     DIR *list = opendir(folder);
     if (!list)
-        return lspo_error(LSPO_ERR_INPUT, "%s: %s", folder, strerror(errno));
+        return lspo_error(lspo_status_of_errno(errno), "%s: %s", folder, strerror(errno));
     for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
         char *kept = signs.name[role_of(entry->d_name)];
         if (*kept == '\0' || strcmp(entry->d_name, kept) < 0)

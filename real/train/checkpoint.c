@@ -109,7 +109,7 @@ static lspo_status_t list(const char *folder, int (*filter)(const struct dirent 
     struct dirent **entries;
     int count = scandir(folder, &entries, filter, alphasort);
     if (count < 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: cannot list the folder: %s", folder, strerror(errno));
+        return lspo_error(lspo_status_of_errno(errno), "%s: cannot list the folder: %s", folder, strerror(errno));
     *entries_out = entries;
     *count_out = count;
     return LSPO_OK;

@@ -140,7 +140,7 @@ static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo
             status = lspo_error(LSPO_ERR_INPUT, "%s:%zu: not a row of metrics", path, number);
     }
     if (status == LSPO_OK && ferror(file))
-        status = lspo_error(LSPO_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
+        status = lspo_error(lspo_status_of_errno(errno), "%s: cannot read: %s", path, strerror(errno));
     if (status == LSPO_OK && end_out)
         *end_out = end;
     return status;
