@@ -10,9 +10,6 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 allowed='
-lspo_build_lane           lanes that a policy adds: no policy in the tree has them yet
-lspo_build_op_on          likewise
-lspo_build_micro          likewise
 lspo_fit_objective        the function whose gradient a fit follows: checked by finite differences
 lspo_attention_forward    lspo_attention_any_forward() for Q, K and V in one array: what suites give it
 lspo_attention_backward   likewise
