@@ -16,7 +16,8 @@ typedef struct {
     const char *why;
     bool caseless[DEPTH_MAX + 1]; /* by depth of groups */
     uint32_t depth, class_depth;
-    uint32_t last; /* the letter before, where case does not count; 0: none */
+    uint32_t last;          /* the letter before, where case does not count; 0: none */
+    unsigned caseless_sets; /* named ones so far, without regard to case */
 } parser_t;
 
 static lspo_status_t fail(parser_t *p, const char *why)
@@ -186,9 +187,14 @@ static lspo_status_t write_class(const class_t *class, bool negative, lspo_buffe
     return status;
 }
 
+static const char no_caseless_rest[] = "without regard to case, all but a set of characters is not known";
+
 static lspo_status_t add_set(parser_t *p, const char *name, bool negative, class_t *class)
 {
     const char *lacks = lspo_regex_set_lacks(name);
+    if (negative && p->caseless[p->depth])
+        return fail(p, no_caseless_rest);
+    p->caseless_sets += p->caseless[p->depth];
     if (!negative && !lacks)
         return put_set(p, name, &class->inside);
     lspo_buffer_t set = {0};
@@ -339,6 +345,7 @@ static lspo_status_t take_class(parser_t *p, lspo_buffer_t *out)
     if (++p->class_depth > DEPTH_MAX)
         return fail(p, "its classes are nested too deep");
     p->at++;
+    const unsigned sets_before = p->caseless_sets;
     const bool negative = *p->at == '^';
     p->at += negative;
     const char *begin = p->at;
@@ -352,6 +359,8 @@ static lspo_status_t take_class(parser_t *p, lspo_buffer_t *out)
     }
     if (status == LSPO_OK && class.inside.bytes + class.others.bytes == 0)
         status = fail(p, "a class is empty");
+    if (status == LSPO_OK && negative && p->caseless_sets > sets_before)
+        status = fail(p, no_caseless_rest);
     if (status == LSPO_OK)
         status = write_class(&class, negative, out);
     free(class.inside.text);
@@ -391,6 +400,8 @@ static lspo_status_t put_character(parser_t *p, uint32_t code, lspo_buffer_t *ou
 /* A set outside of classes.  There, as in \b, \w has the numbers of Latin-1 that are none of decimal digits, too. */
 static lspo_status_t put_alone(parser_t *p, const char *name, bool negative, lspo_buffer_t *out)
 {
+    if (negative && p->caseless[p->depth])
+        return fail(p, no_caseless_rest);
     class_t class = {0};
     lspo_status_t status = add_set(p, name, false, &class);
     if (status == LSPO_OK && strcasecmp(name, "word") == 0)
