@@ -40,6 +40,7 @@ typedef struct {
     double accuracy_best;   /* and at best_step                                                */
     uint32_t worse_count;   /* evaluations since                                               */
     uint64_t refits;        /* lsp: weights whose projectors were fitted anew */
+    bool evaluation_due;    /* an interrupt ended the evaluation after `step`: a resumed training begins with it */
     bool finished;          /* all steps done, or stopped early: there is nothing to resume */
 } lspo_train_state_t;
 

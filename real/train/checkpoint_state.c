@@ -9,9 +9,9 @@
 #include <xxhash.h>
 
 #include "base/input_file.h"
+#include "base/json_file.h"
 #include "base/output_file.h"
 #include "real/train/checkpoint_parts.h"
-#include "base/json_file.h"
 
 enum { FORMAT_VERSION = 2, HASH_BYTES = 17, STATE_BYTES_MAX = 64 << 20 };
 
@@ -112,6 +112,7 @@ static json_t *state_object(const lspo_checkpoint_t *checkpoint, const uint64_t 
     for (size_t i = 0; made && i < REALS; i++)
         made = put(object, reals[i].key, real_or_null(*(double *)member(state, reals[i].offset)));
     made = made && put(object, "refits", json_integer((json_int_t)state->refits)) &&
+           put(object, "evaluation_due", json_boolean(state->evaluation_due)) &&
            put(object, "finished", json_boolean(state->finished)) &&
            put(object, "settings", settings_object(checkpoint)) &&
            put(object, "arrays", hashes_object(checkpoint, hashes)) && hash_object(object, text) &&
@@ -199,6 +200,7 @@ static lspo_status_t parse_state(const char *path, json_t *object, lspo_train_st
     if (!complete)
         return lspo_error(LSPO_ERR_CHECK, "%s: damaged: a field is missing or has a wrong type", path);
     state->refits = (uint64_t)json_integer_value(refits);
+    state->evaluation_due = json_is_true(json_object_get(object, "evaluation_due")); /* older ones do not have it */
     state->finished = json_is_true(finished);
     return LSPO_OK;
 }

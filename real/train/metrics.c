@@ -247,18 +247,40 @@ lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out)
     return LSPO_OK;
 }
 
-/* Where the rows up to `step` end; 0 for an empty file. */
+/* The rows of the file, allocated, and where those up to `step` end; 0 for an empty file. */
+static lspo_status_t read_written(lspo_metrics_t *metrics, uint32_t step, lspo_metrics_row_t **rows, size_t *count,
+                                  long *end_out)
+{
+    *rows = NULL;
+    *count = 0;
+    *end_out = 0;
+    rewind(metrics->file);
+    if (fgetc(metrics->file) == EOF && !ferror(metrics->file))
+        return LSPO_OK;
+    rewind(metrics->file);
+    return read_rows(metrics->file, metrics->path, step, rows, count, end_out);
+}
+
 static lspo_status_t find_end(lspo_metrics_t *metrics, uint32_t step, long *end_out)
 {
-    lspo_metrics_row_t *rows = NULL;
-    size_t count = 0;
-    rewind(metrics->file);
-    if (fgetc(metrics->file) == EOF && !ferror(metrics->file)) {
-        *end_out = 0;
+    lspo_metrics_row_t *rows;
+    size_t count;
+    lspo_status_t status = read_written(metrics, step, &rows, &count, end_out);
+    free(rows);
+    return status;
+}
+
+lspo_status_t lspo_metrics_find(lspo_metrics_t *metrics, uint32_t step, lspo_metrics_row_t *row_out)
+{
+    lspo_metrics_row_t *rows;
+    size_t count;
+    long end;
+    if (!metrics->regular)
         return LSPO_OK;
-    }
-    rewind(metrics->file);
-    lspo_status_t status = read_rows(metrics->file, metrics->path, step, &rows, &count, end_out);
+    lspo_status_t status = read_written(metrics, step, &rows, &count, &end);
+    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+        if (rows[i].step == step)
+            *row_out = rows[i];
     free(rows);
     return status;
 }

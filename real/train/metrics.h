@@ -35,6 +35,8 @@ lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out);
 /* Empty it, or with `resume` go on with it: rows after `step`, which the interrupted run wrote beyond its checkpoint,
  * are dropped, and so is a last row that was cut. */
 lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t step);
+/* Before that: the row of `step` that a run wrote; *row_out stays as it is where there is none. */
+lspo_status_t lspo_metrics_find(lspo_metrics_t *metrics, uint32_t step, lspo_metrics_row_t *row_out);
 /* Write rows and hand them to the system. */
 lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t *rows, size_t count);
 /* Its path where it is a file, NULL where it is a pipe or a terminal. */

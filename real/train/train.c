@@ -36,20 +36,6 @@ static lspo_status_t train_batch(void *context, uint32_t step, uint32_t micro, l
     return LSPO_OK;
 }
 
-static uint32_t eval_batches(const lspo_train_options_t *options)
-{
-    uint64_t all = lspo_dataset_held_out_batches(options->data, options->workload.batch);
-    return all < options->eval_batches ? (uint32_t)all : options->eval_batches;
-}
-
-static lspo_status_t held_out_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
-{
-    const lspo_train_options_t *options = context;
-    (void)micro;
-    lspo_dataset_held_out(options->data, step, eval_batches(options), options->workload.batch, batch);
-    return LSPO_OK;
-}
-
 /* ---- segments ---- */
 
 /* The next step after `step` that is a multiple of `every`; 0: never. */
@@ -313,42 +299,6 @@ static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
 
 /* ---- between segments ---- */
 
-static lspo_status_t note_best(trainer_t *trainer, const lspo_evaluation_t *evaluation)
-{
-    lspo_train_state_t *state = &trainer->state;
-    state->best_loss = evaluation->loss;
-    state->best_step = state->step;
-    state->accuracy_best = evaluation->accuracy;
-    state->worse_count = 0;
-    return trainer->best ? lspo_train_copy_weights(trainer, trainer->best) : LSPO_OK;
-}
-
-static lspo_status_t evaluate(trainer_t *trainer, lspo_metrics_row_t *row)
-{
-    const lspo_train_options_t *options = trainer->options;
-    lspo_train_state_t *state = &trainer->state;
-    lspo_evaluation_t evaluation;
-    lspo_status_t status =
-        lspo_session_evaluate(trainer->session, held_out_batch, (void *)options, eval_batches(options), &evaluation);
-    if (status != LSPO_OK)
-        return status;
-    double loss = evaluation.loss;
-    if (!isfinite(loss))
-        return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the held-out loss is %g", state->step, loss);
-    row->held_out_loss = state->held_out_last = loss;
-    row->accuracy = state->accuracy_last = evaluation.accuracy;
-    if (lspo_dataset_kind(options->data) != LSPO_DATASET_LABELS)
-        row->perplexity = exp(loss);
-    if (state->step == 0) {
-        state->held_out_before = loss;
-        state->accuracy_before = evaluation.accuracy;
-    }
-    state->worse_count++;
-    if (isnan(state->best_loss) || loss < state->best_loss)
-        status = note_best(trainer, &evaluation);
-    return status;
-}
-
 static bool evaluates_now(const trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;
@@ -360,18 +310,50 @@ static bool evaluates_now(const trainer_t *trainer)
 
 /* ---- beginning and end ---- */
 
+/* All steps are done, or none was better for long. */
+static bool is_finished(const trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    const lspo_train_state_t *state = &trainer->state;
+    return !state->evaluation_due &&
+           (state->step == options->steps || (options->patience > 0 && state->worse_count >= options->patience));
+}
+
+/* Before the first step.  An interrupt that ends it leaves nothing of it: a resumed training begins with it. */
 static lspo_status_t evaluate_first(trainer_t *trainer)
 {
     lspo_metrics_row_t row = lspo_metrics_row(0);
-    if (trainer->state.step > 0 || lspo_dataset_held_out_rows(trainer->options->data) == 0)
+    if (lspo_dataset_held_out_rows(trainer->options->data) == 0)
         return LSPO_OK;
-    lspo_status_t status = evaluate(trainer, &row);
+    lspo_status_t status = lspo_train_evaluate(trainer, &row);
+    if (status == LSPO_ERR_INTERRUPTED)
+        return LSPO_OK;
     return status == LSPO_OK && trainer->metrics ? lspo_metrics_add(trainer->metrics, &row, 1) : status;
 }
 
-static lspo_status_t begin_metrics(trainer_t *trainer)
+/* The evaluation that an interrupt ended.  It may be the training's last: then a checkpoint has to say so. */
+static lspo_status_t evaluate_due(trainer_t *trainer, lspo_metrics_row_t *row)
 {
-    lspo_status_t status = lspo_metrics_begin(trainer->metrics, trainer->state.step > 0, trainer->state.step);
+    lspo_status_t status = lspo_train_evaluate(trainer, row);
+    if (status != LSPO_OK && status != LSPO_ERR_INTERRUPTED)
+        return status;
+    trainer->state.evaluation_due = status == LSPO_ERR_INTERRUPTED;
+    status = trainer->metrics ? lspo_metrics_add(trainer->metrics, row, 1) : LSPO_OK;
+    trainer->state.finished = is_finished(trainer);
+    if (status != LSPO_OK || !trainer->state.finished)
+        return status;
+    trainer->saved_step = UINT32_MAX;
+    return lspo_train_save(trainer, true);
+}
+
+/* `row` is that of an evaluation that is due: it is taken out, to be written with what the evaluation finds. */
+static lspo_status_t begin_metrics(trainer_t *trainer, lspo_metrics_row_t *row)
+{
+    const lspo_train_state_t *state = &trainer->state;
+    uint32_t last = state->evaluation_due ? state->step - 1 : state->step;
+    lspo_status_t status = state->evaluation_due ? lspo_metrics_find(trainer->metrics, state->step, row) : LSPO_OK;
+    if (status == LSPO_OK)
+        status = lspo_metrics_begin(trainer->metrics, state->step > 0, last);
     const char *path = lspo_metrics_path(trainer->metrics);
     if (status != LSPO_OK || !path)
         return status;
@@ -384,10 +366,14 @@ static lspo_status_t begin(trainer_t *trainer, uint64_t start_ns)
     lspo_status_t status = options->resume ? lspo_train_resume(trainer) : LSPO_OK;
     trainer->first_step = trainer->state.step;
     trainer->refits_before = trainer->state.refits;
+    lspo_metrics_row_t row = lspo_metrics_row(trainer->state.step);
+    row.loss = trainer->state.loss_last;
     if (status == LSPO_OK && trainer->metrics)
-        status = begin_metrics(trainer);
+        status = begin_metrics(trainer, &row);
     trainer->load_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
-    return status == LSPO_OK ? evaluate_first(trainer) : status;
+    if (status == LSPO_OK && trainer->state.step == 0)
+        return evaluate_first(trainer);
+    return status == LSPO_OK && trainer->state.evaluation_due ? evaluate_due(trainer, &row) : status;
 }
 
 static void report(const trainer_t *trainer)
@@ -413,13 +399,15 @@ static lspo_status_t finish_segment(trainer_t *trainer, uint32_t count)
 {
     const lspo_train_options_t *options = trainer->options;
     lspo_train_state_t *state = &trainer->state;
-    lspo_status_t status = evaluates_now(trainer) ? evaluate(trainer, &trainer->rows[count - 1]) : LSPO_OK;
+    lspo_status_t status = evaluates_now(trainer) ? lspo_train_evaluate(trainer, &trainer->rows[count - 1]) : LSPO_OK;
+    state->evaluation_due = status == LSPO_ERR_INTERRUPTED;
+    if (state->evaluation_due)
+        status = LSPO_OK;
     if (status == LSPO_OK && trainer->metrics)
         status = lspo_metrics_add(trainer->metrics, trainer->rows, count);
     if (status != LSPO_OK)
         return status;
-    state->finished =
-        state->step == options->steps || (options->patience > 0 && state->worse_count >= options->patience);
+    state->finished = is_finished(trainer);
     report(trainer);
     status = trainer->saver ? lspo_saver_poll(trainer->saver) : LSPO_OK;
     if (status != LSPO_OK)

@@ -65,9 +65,10 @@ typedef struct {
      * evaluation; NULL: not. */
     lspo_status_t (*save)(void *context, const float *const *stages);
     void *model_context;    /* of both */
-    const atomic_int *stop; /* nonzero: finish the step, unpaced, write a checkpoint, return LSPO_ERR_INTERRUPTED */
+    const atomic_int *stop; /* nonzero: finish the step, unpaced, write a checkpoint, return LSPO_ERR_INTERRUPTED; an
+                              * evaluation ends between two batches, and a resumed training begins with it */
     void (*progress)(void *context, const lspo_train_progress_t *progress); /* may be NULL */
-    /* What is under way when no step is: "loading weights", "fitting projectors"; the latter on the GPU lane's
+    /* What is under way when no step is: "loading weights", "evaluating", "fitting projectors"; the last on the GPU lane's
      * thread. */
     void (*phase)(void *context, const char *phase, uint32_t done, uint32_t of); /* may be NULL */
     void *progress_context;

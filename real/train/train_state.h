@@ -56,6 +56,10 @@ bool lspo_train_tracks_best(const lspo_train_options_t *options);
 /* Give options->save the best weights, or the last ones. */
 lspo_status_t lspo_train_export(trainer_t *trainer);
 
+/* The held-out loss of the weights as they are, into state and `row`, with the best weights.  LSPO_ERR_INTERRUPTED,
+ * not logged and with nothing changed, when an end is asked for before the last batch. */
+lspo_status_t lspo_train_evaluate(trainer_t *trainer, lspo_metrics_row_t *row);
+
 /* A checkpoint of the state as it is, unless it has one; `last`: no step follows. */
 lspo_status_t lspo_train_save(trainer_t *trainer, bool last);
 /* Take up the newest whole checkpoint; a warning when there is none. */

@@ -412,6 +412,100 @@ Test(train, an_interrupted_training_goes_on_as_if_it_had_not_been)
     remove_folder();
 }
 
+/* Asks for an end when so many evaluations have begun. */
+typedef struct {
+    atomic_int stop;
+    uint32_t evaluations_left;
+} evaluation_stopper_t;
+
+static void stop_in_evaluation(void *context, const char *phase, uint32_t done, uint32_t of)
+{
+    evaluation_stopper_t *stopper = context;
+    if (strcmp(phase, "evaluating") != 0)
+        return;
+    cr_assert_lt(done, of);
+    if (done == 1 && --stopper->evaluations_left == 0)
+        atomic_store(&stopper->stop, 1);
+}
+
+static bool alike(double a, double b)
+{
+    return (isnan(a) && isnan(b)) || a == b;
+}
+
+static void expect_equal_metrics(const char *wanted_path, const char *found_path)
+{
+    lspo_metrics_row_t *wanted, *found;
+    size_t wanted_count, found_count;
+    cr_assert_eq(lspo_metrics_read(wanted_path, &wanted, &wanted_count), LSPO_OK);
+    cr_assert_eq(lspo_metrics_read(found_path, &found, &found_count), LSPO_OK);
+    cr_assert_eq(found_count, wanted_count);
+    for (size_t i = 0; i < found_count; i++) {
+        cr_expect_eq(found[i].step, wanted[i].step);
+        cr_expect(alike(found[i].loss, wanted[i].loss), "step %u", found[i].step);
+        cr_expect(alike(found[i].held_out_loss, wanted[i].held_out_loss), "step %u", found[i].step);
+        cr_expect(alike(found[i].learning_rate, wanted[i].learning_rate), "step %u", found[i].step);
+        cr_expect(alike(found[i].gradient_norm, wanted[i].gradient_norm), "step %u", found[i].step);
+    }
+    free(wanted);
+    free(found);
+}
+
+/* Each evaluation in turn, after steps 0, 5, 10 and, the last one, 14, is ended in its second batch and done when the
+ * training is resumed. */
+Test(train, an_interrupted_evaluation_is_done_when_resumed)
+{
+    enum { EVERY = 5 };
+    static const uint32_t ends[] = {0, 5, 10, STEPS};
+    make_folder();
+    lspo_dataset_t *data = open_data();
+    for (size_t p = 0; p < POLICY_COUNT; p++) {
+        weights_t whole = {0}, resumed = {0};
+        lspo_train_result_t first, last = {0};
+        char name[64], whole_path[256], resumed_path[256];
+        lspo_train_options_t options = options_for(policies[p], data, &whole);
+        snprintf(name, sizeof name, "whole-%s.csv", policies[p]);
+        strcpy(whole_path, path_of(name));
+        strcpy(resumed_path, path_of(name + strlen("whole-")));
+        options.eval_every = EVERY;
+        options.keep_best = true;
+        options.workload.clip_norm = 1;
+        options.metrics_path = whole_path;
+        first = train(&options);
+        options.metrics_path = resumed_path;
+        options.model_context = &resumed;
+        options.output = path_of(policies[p]);
+        options.phase = stop_in_evaluation;
+        for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+            evaluation_stopper_t stopper = {.evaluations_left = i == 0 ? 1 : 2};
+            options.progress_context = &stopper;
+            options.stop = &stopper.stop;
+            options.resume = i > 0;
+            cr_assert_eq(lspo_train(&options, &last), LSPO_ERR_INTERRUPTED, "%s, step %u", policies[p], ends[i]);
+            cr_assert_eq(stopper.evaluations_left, 0u, "%s, step %u", policies[p], ends[i]);
+            cr_expect_eq(resumed.count, 0, "nothing is exported");
+        }
+        options.phase = NULL;
+        options.stop = NULL;
+        last = train(&options);
+        cr_expect_eq(last.resumed_from, (uint32_t)STEPS);
+        cr_expect(equal(&whole, &resumed), "%s", policies[p]);
+        cr_expect_eq(last.state.held_out_last, first.state.held_out_last);
+        cr_expect_eq(last.state.best_step, first.state.best_step);
+        cr_expect_eq(last.state.best_loss, first.state.best_loss);
+        cr_expect_eq(last.state.worse_count, first.state.worse_count);
+        expect_equal_metrics(whole_path, resumed_path);
+        release(&resumed);
+        last = train(&options); /* there is nothing left to do */
+        cr_expect_eq(last.steps_run, 0);
+        cr_expect(equal(&whole, &resumed), "%s", policies[p]);
+        release(&whole);
+        release(&resumed);
+    }
+    lspo_dataset_close(data);
+    remove_folder();
+}
+
 typedef struct {
     atomic_int stop;
     double after_s;
