@@ -223,3 +223,14 @@ lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file
     fputs("}\n", file);
     return status;
 }
+
+lspo_status_t lspo_validate_write(const lspo_verdict_t *verdict, int format)
+{
+    lspo_format_t resolved = lspo_format_resolve(format);
+    if (resolved == LSPO_FORMAT_CSV)
+        return lspo_validate_write_csv(verdict, stdout);
+    if (resolved == LSPO_FORMAT_JSON)
+        return lspo_validate_write_json(verdict, stdout);
+    lspo_validate_write_report(verdict, stdout);
+    return LSPO_OK;
+}

@@ -17,10 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/input_file.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/validate.h"
-#include "base/input_file.h"
 #include "real/device/device.h"
 #include "traces/accuracy.h"
 #include "traces/summary.h"

@@ -180,17 +180,6 @@ void lspo_validate_write_report(const lspo_verdict_t *verdict, FILE *file)
     print_verdict(verdict, file);
 }
 
-lspo_status_t lspo_validate_write(const lspo_verdict_t *verdict, int format)
-{
-    lspo_format_t resolved = lspo_format_resolve(format);
-    if (resolved == LSPO_FORMAT_CSV)
-        return lspo_validate_write_csv(verdict, stdout);
-    if (resolved == LSPO_FORMAT_JSON)
-        return lspo_validate_write_json(verdict, stdout);
-    lspo_validate_write_report(verdict, stdout);
-    return LSPO_OK;
-}
-
 lspo_status_t lspo_validate_judge(const lspo_verdict_t *verdict)
 {
     uint64_t judged = lspo_verdict_score(verdict, "lspo", "time", "all")->count;

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/validate.h"
 #include "base/input_file.h"
 #include "base/output_file.h"
 #include "base/units.h"
+#include "cli/validate.h"
 #include "traces/accuracy.h"
 #include "traces/summary.h"
 

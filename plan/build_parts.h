@@ -21,6 +21,10 @@ uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t s
 lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant, uint32_t iteration, uint32_t micro,
                                    uint32_t stage);
 
+/* Device memory that a check, and a new pair beside the one in use, take of a stage. */
+uint64_t lspo_build_check_bytes(const lspo_builder_t *b, uint32_t stage);
+uint64_t lspo_build_candidate_bytes(const lspo_builder_t *b, uint32_t stage);
+
 /* build_projectors.c: bytes of the projectors that a stage owns, on the GPU and as rows on the link; of all, on the host, with
  * checks.  The calibration pass of an iteration, if it has one. */
 uint64_t lspo_build_projector_bytes(const lspo_builder_t *b, uint32_t stage);

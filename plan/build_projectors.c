@@ -1,95 +1,5 @@
-/* build_projectors.c - lsp's projectors in a plan: what they take, and calibration passes. */
+/* build_projectors.c - the calibration passes of lsp's projectors. */
 #include "plan/build_parts.h"
-
-/* Whether a stage's weight has a pair of projectors that no weight before it has: all blocks are alike, so that of the
- * shared ones the first block has one of each shape. */
-static bool owns_pair(const lspo_builder_t *b, uint32_t stage, uint32_t i)
-{
-    const lspo_message_t *message = &b->stages[stage].message;
-    if (!message->linear[i].compressed)
-        return false;
-    return !shares_projectors(b) || (stage == 1 && lspo_message_first_alike(message, i) == i);
-}
-
-/* Indices and values of the projectors that a stage owns, row by row. */
-uint64_t lspo_build_projector_link_bytes(const lspo_builder_t *b, uint32_t stage)
-{
-    const lspo_message_t *message = &b->stages[stage].message;
-    uint64_t nonzeros = 0;
-    for (uint32_t i = 0; i < message->linear_count; i++) {
-        const lspo_projection_t *w = &message->linear[i];
-        nonzeros += owns_pair(b, stage, i) ? (uint64_t)w->rows * w->nnz_rows + (uint64_t)w->cols * w->nnz_cols : 0;
-    }
-    return nonzeros * (sizeof(uint32_t) + sizeof(float));
-}
-
-/* kernels/fit.h counts the same. */
-static uint64_t fit_scratch_elements(const lspo_projection_t *w)
-{
-    uint64_t m = w->rows, n = w->cols, d_m = w->d_rows, d_n = w->d_cols;
-    return 2 * m * d_n + 2 * n * d_m + 8 * d_m * d_n + 4 * (m * w->nnz_rows + n * w->nnz_cols);
-}
-
-/* As kernels/projector.h stores one: indices and values of r nonzeros a row, by row and by column. */
-static uint64_t sparse_bytes(uint64_t rows, uint64_t d, uint64_t nnz)
-{
-    return 2 * rows * nnz * (sizeof(uint32_t) + sizeof(float)) + (d + 1) * sizeof(uint32_t);
-}
-
-/* What a check or a part of a fit needs, one weight after the other: gradient and scratch. */
-static uint64_t check_bytes(const lspo_builder_t *b, uint32_t stage)
-{
-    const lspo_message_t *message = &b->stages[stage].message;
-    uint64_t largest = 0;
-    for (uint32_t i = 0; i < message->linear_count; i++) {
-        const lspo_projection_t *w = &message->linear[i];
-        uint64_t bytes = ((uint64_t)w->rows * w->cols + fit_scratch_elements(w)) * sizeof(float);
-        largest = w->compressed && bytes > largest ? bytes : largest;
-    }
-    return largest;
-}
-
-/* The new pairs that a stage owns and their Adam moments, from the first fit of a calibration pass to its decision. */
-static uint64_t candidate_bytes(const lspo_builder_t *b, uint32_t stage)
-{
-    const lspo_message_t *message = &b->stages[stage].message;
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < message->linear_count; i++) {
-        const lspo_projection_t *w = &message->linear[i];
-        uint64_t nonzeros = (uint64_t)w->rows * w->nnz_rows + (uint64_t)w->cols * w->nnz_cols;
-        if (owns_pair(b, stage, i))
-            bytes += sparse_bytes(w->rows, w->d_rows, w->nnz_rows) + sparse_bytes(w->cols, w->d_cols, w->nnz_cols) +
-                     2 * nonzeros * sizeof(float);
-    }
-    return bytes;
-}
-
-uint64_t lspo_build_projector_bytes(const lspo_builder_t *b, uint32_t stage)
-{
-    const lspo_message_t *message = &b->stages[stage].message;
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < message->linear_count; i++) {
-        const lspo_projection_t *l = &message->linear[i];
-        if (owns_pair(b, stage, i))
-            bytes += sparse_bytes(l->rows, l->d_rows, l->nnz_rows) + sparse_bytes(l->cols, l->d_cols, l->nnz_cols);
-    }
-    return bytes;
-}
-
-/* Of every pair that in use and the one that has just come; to carry moments over, three matrices of the subspace. */
-uint64_t lspo_build_projector_host_bytes(const lspo_builder_t *b)
-{
-    uint64_t bytes = 0, largest = 0;
-    for (uint32_t s = 0; s < b->stage_count; s++)
-        bytes += 2 * lspo_build_projector_link_bytes(b, s);
-    const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
-    for (uint32_t i = 0; i < message->linear_count; i++) {
-        const lspo_projection_t *w = &message->linear[i];
-        uint64_t d_m = w->d_rows, d_n = w->d_cols, elements = d_m * d_m + d_n * d_n + d_m * d_n;
-        largest = w->compressed && elements > largest ? elements : largest;
-    }
-    return bytes + largest * sizeof(float);
-}
 
 /* The first micro-batch of a calibration pass checks, the last decides, those between are fitted to. */
 static lspo_op_variant_t project_variant(uint32_t micro, uint32_t count)
@@ -123,7 +33,7 @@ static void calibrate_backward(lspo_builder_t *b, uint32_t iteration, uint32_t m
 static void calibrate_candidates(lspo_builder_t *b, uint32_t micro, uint32_t count, uint32_t stage)
 {
     bool first = !shares_projectors(b) || stage + 1 == head_of(b), last = !shares_projectors(b) || stage == 1;
-    uint64_t bytes = candidate_bytes(b, shares_projectors(b) ? 1 : stage);
+    uint64_t bytes = lspo_build_candidate_bytes(b, shares_projectors(b) ? 1 : stage);
     if (first && micro == 1)
         lspo_build_gpu_memory(b, bytes, 0);
     if (last && micro > 0 && micro + 1 == count)
@@ -146,7 +56,8 @@ static void calibrate_project(lspo_builder_t *b, uint32_t iteration, uint32_t mi
     const lspo_activations_t *a = &b->activations;
     lspo_op_id_t id = lspo_build_emit(b, LSPO_OP_PROJECT, project_variant(micro, count), stage, iteration, micro, 0);
     lspo_build_depend(b, b->last_compute);
-    lspo_build_gpu_memory(b, check_bytes(b, stage), check_bytes(b, stage) + a->saved_bytes + a->input_bytes);
+    lspo_build_gpu_memory(b, lspo_build_check_bytes(b, stage),
+                          lspo_build_check_bytes(b, stage) + a->saved_bytes + a->input_bytes);
     calibrate_candidates(b, micro, count, stage);
     b->last_compute = id;
     if (micro + 1 == count)

@@ -184,28 +184,3 @@ void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
     probe_memory(b, iteration, stage);
     b->last_compute = id;
 }
-
-static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
-{
-    lspo_build_stage_t *st = &b->stages[stage];
-    st->sent = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NONE, stage, iteration);
-    lspo_build_depend(b, st->backward);
-    lspo_build_gpu_memory(b, 0, st->gradient_bytes);
-}
-
-void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
-{
-    for (uint32_t s = 0; s < b->stage_count; s++)
-        b->stages[s].sent = b->stages[s].projected = LSPO_NO_OP;
-    lspo_build_calibrate(b, iteration);
-    for (uint32_t micro = 0; micro < b->workload->accumulation; micro++) {
-        for (uint32_t s = 0; s < b->stage_count; s++)
-            lspo_build_forward(b, iteration, micro, s);
-        bool last = micro + 1 == b->workload->accumulation;
-        for (uint32_t s = b->stage_count; s-- > 0;) {
-            lspo_build_backward(b, iteration, micro, s, LSPO_NO_OP);
-            if (send && last && b->stages[s].trained)
-                send_gradient(b, iteration, s);
-        }
-    }
-}

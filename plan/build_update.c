@@ -65,36 +65,3 @@ lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32
     lspo_build_gpu_memory(b, 0, st->gradient_bytes);
     return st->ready;
 }
-
-static void rank_stages(lspo_builder_t *b, int32_t transition)
-{
-    for (uint32_t s = 0; s < b->stage_count; s++)
-        b->stages[s].priority_rank = (int32_t)s <= transition ? s : b->stage_count;
-}
-
-lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition)
-{
-    rank_stages(b, transition);
-    for (uint32_t i = 0; i < b->workload->iterations; i++) {
-        lspo_build_step(b, i, true);
-        lspo_op_id_t norm = lspo_build_norm(b, i, true);
-        for (uint32_t s = b->stage_count; s-- > 0;)
-            if (b->stages[s].trained)
-                lspo_build_return(b, i, s, lspo_build_update(b, i, s, norm), LSPO_NO_OP);
-    }
-    return b->status;
-}
-
-lspo_status_t lspo_build_on_gpu(lspo_builder_t *b)
-{
-    lspo_build_resident_memory(b);
-    for (uint32_t i = 0; i < b->workload->iterations; i++) {
-        lspo_build_step(b, i, false);
-        lspo_op_id_t gradients = b->last_compute;
-        lspo_op_id_t norm = lspo_build_norm(b, i, false);
-        for (uint32_t s = 0; s < b->stage_count; s++)
-            if (trains(b, s, i))
-                lspo_build_update_gpu(b, i, s, norm == LSPO_NO_OP ? gradients : norm);
-    }
-    return b->status;
-}

@@ -17,11 +17,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/status.h"
+#include "base/units.h"
 #include "plan/model.h"
 #include "plan/op.h"
 #include "plan/products.h"
-#include "base/status.h"
-#include "base/units.h"
 #include "plan/work.h"
 #include "plan/workload.h"
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/units.h"
-#include "plan/workload.h"
+#include "plan/precision.h"
 
 void lspo_record_format_value(lspo_record_kind_t kind, const char *const *names, const void *value, char *text,
                               size_t capacity)

@@ -14,9 +14,6 @@ enum { TOKENS_MAX = 1 << 26 };
 /* No single buffer or sum over the stages may come near 2^63 bytes. */
 static const double activation_elements_max = 0x1p46;
 
-static const char *const precision_names[LSPO_PRECISION_COUNT] = {
-    [LSPO_FP32] = "fp32", [LSPO_BF16] = "bf16", [LSPO_FP16] = "fp16"};
-
 static const char *const train_rest_names[] = {"auto", "on", "off"};
 
 #define FIELD(flag, field, kind_name)                                                                                  \
@@ -26,8 +23,8 @@ static const char *const train_rest_names[] = {"auto", "on", "off"};
 const lspo_record_field_t lspo_workload_fields[] = {
     {FIELD("batch", batch, U32)},
     {FIELD("sequence", sequence, U32)},
-    {FIELD("precision", precision, NAMED), .names = precision_names},
-    {FIELD("transfer", transfer, NAMED), .names = precision_names},
+    {FIELD("precision", precision, NAMED), .names = lspo_precision_names},
+    {FIELD("transfer", transfer, NAMED), .names = lspo_precision_names},
     {FIELD("checkpointing", checkpointing, BOOL), .free = true},
     {FIELD("iterations", iterations, U32), .free = true},
     {FIELD("accumulation", accumulation, U32)},
@@ -100,8 +97,6 @@ static lspo_status_t check_schedule(const lspo_workload_t *workload)
     return check_range("--accumulation", workload->accumulation, 1, LSPO_MICROS_MAX);
 }
 
-static const double loss_scale_largest = 0x1p24;
-
 static lspo_status_t check_loss_scale(const lspo_workload_t *workload)
 {
     int exponent;
@@ -113,35 +108,10 @@ static lspo_status_t check_loss_scale(const lspo_workload_t *workload)
                           "--loss-scale dynamic needs --clip: only the norm tells of an overflow before "
                           "the first update");
     if (scale != LSPO_LOSS_SCALE_DYNAMIC &&
-        !(scale >= 1 && scale <= loss_scale_largest && frexp(scale, &exponent) == 0.5))
+        !(scale >= 1 && scale <= LSPO_LOSS_SCALE_LARGEST && frexp(scale, &exponent) == 0.5))
         return lspo_error(LSPO_ERR_INPUT, "--loss-scale %g is neither auto, dynamic nor a power of two from 1 to %.0f",
-                          scale, loss_scale_largest);
+                          scale, LSPO_LOSS_SCALE_LARGEST);
     return LSPO_OK;
-}
-
-lspo_status_t lspo_loss_scale_parse(const char *what, const char *text, double *scale_out)
-{
-    char *end;
-    double scale = strtod(text, &end);
-    if (strcmp(text, "auto") == 0)
-        scale = LSPO_LOSS_SCALE_AUTO;
-    else if (strcmp(text, "dynamic") == 0)
-        scale = LSPO_LOSS_SCALE_DYNAMIC;
-    else if (end == text || *end != 0 || !(scale >= 1))
-        return lspo_error(LSPO_ERR_INPUT, "%s '%s' is neither auto, dynamic nor a power of two from 1 to %.0f", what,
-                          text, loss_scale_largest);
-    *scale_out = scale;
-    return LSPO_OK;
-}
-
-void lspo_loss_scale_format(double scale, char *text, size_t capacity)
-{
-    if (scale == LSPO_LOSS_SCALE_AUTO)
-        snprintf(text, capacity, "auto");
-    else if (scale == LSPO_LOSS_SCALE_DYNAMIC)
-        snprintf(text, capacity, "dynamic");
-    else
-        snprintf(text, capacity, "%.0f", scale);
 }
 
 static lspo_status_t check_training(const lspo_workload_t *workload)
@@ -188,25 +158,4 @@ lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_mo
 uint64_t lspo_workload_tokens(const lspo_workload_t *workload)
 {
     return (uint64_t)workload->batch * workload->sequence;
-}
-
-uint32_t lspo_precision_bytes(lspo_precision_t precision)
-{
-    return precision == LSPO_FP32 ? 4 : 2;
-}
-
-const char *lspo_precision_name(lspo_precision_t precision)
-{
-    return (unsigned)precision < LSPO_PRECISION_COUNT ? precision_names[precision] : "?";
-}
-
-lspo_status_t lspo_precision_parse(const char *what, const char *text, lspo_precision_t *precision_out)
-{
-    for (int i = 0; i < LSPO_PRECISION_COUNT; i++) {
-        if (strcmp(text, precision_names[i]) == 0) {
-            *precision_out = (lspo_precision_t)i;
-            return LSPO_OK;
-        }
-    }
-    return lspo_name_refuse(what, text, precision_names, LSPO_PRECISION_COUNT, NULL);
 }

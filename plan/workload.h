@@ -9,10 +9,9 @@
 
 #include "base/status.h"
 #include "plan/model.h"
+#include "plan/precision.h"
 #include "plan/record.h"
 #include "plan/values.h"
-
-typedef enum { LSPO_FP32, LSPO_BF16, LSPO_FP16, LSPO_PRECISION_COUNT } lspo_precision_t;
 
 typedef enum {
     LSPO_TRAIN_REST_AUTO, /* as the policy does by default (train_rest_default) */
@@ -24,9 +23,6 @@ enum { LSPO_TRANSITION_AUTO = -1 };
 
 /* Limits of counts of steps and of micro-batches per step. */
 enum { LSPO_STEPS_MAX = 1000000, LSPO_MICROS_MAX = 65535 };
-
-/* Of loss_scale, which is otherwise a power of two: the format of the gradients decides; it follows the norms. */
-enum { LSPO_LOSS_SCALE_AUTO = 0, LSPO_LOSS_SCALE_DYNAMIC = -1 };
 
 typedef struct {
     uint32_t batch;             /* sequences a micro-batch                                                */
@@ -67,12 +63,5 @@ uint32_t lspo_workload_batch_most(const lspo_workload_t *workload, const lspo_mo
 
 /* batch * sequence. */
 uint64_t lspo_workload_tokens(const lspo_workload_t *workload);
-
-uint32_t lspo_precision_bytes(lspo_precision_t precision); /* 4, 2, 2 */
-const char *lspo_precision_name(lspo_precision_t precision);
-lspo_status_t lspo_precision_parse(const char *what, const char *text, lspo_precision_t *precision_out);
-/* "auto", "dynamic" or a number. */
-lspo_status_t lspo_loss_scale_parse(const char *what, const char *text, double *scale_out);
-void lspo_loss_scale_format(double scale, char *text, size_t capacity);
 
 #endif

@@ -7,15 +7,6 @@
 #include "sim/sim.h"
 #include "sim/trial.h"
 
-uint32_t lspo_simulate_warmup(const lspo_plan_t *plan)
-{
-    uint32_t iterations = plan->workload.iterations, warmup = iterations / 4;
-    uint32_t samples = iterations > warmup + 1 ? iterations - 1 - warmup : 0;
-    if (samples % 2 == 1 && samples > 1)
-        warmup++;
-    return plan->policy ? lspo_policy_warmup(plan->policy, &plan->workload, warmup) : warmup;
-}
-
 lspo_status_t lspo_simulate_check_settled(const lspo_plan_t *plan, const lspo_prediction_t *prediction)
 {
     uint32_t iterations = plan->workload.iterations;

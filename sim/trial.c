@@ -6,6 +6,15 @@
 #include "sim/engine.h"
 #include "sim/sim.h"
 
+uint32_t lspo_simulate_warmup(const lspo_plan_t *plan)
+{
+    uint32_t iterations = plan->workload.iterations, warmup = iterations / 4;
+    uint32_t samples = iterations > warmup + 1 ? iterations - 1 - warmup : 0;
+    if (samples % 2 == 1 && samples > 1)
+        warmup++;
+    return plan->policy ? lspo_policy_warmup(plan->policy, &plan->workload, warmup) : warmup;
+}
+
 static lspo_status_t describe(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trace_t *trace)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "sim");

@@ -1,0 +1,131 @@
+/* plan_build.c - from model, workload and policy to a plan. */
+#include "plan/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/build.h"
+#include "plan/build_parts.h"
+#include "plan/footprint.h"
+#include "plan/policies/shared.h"
+#include "plan/policy.h"
+
+static bool resolve_train_rest(const lspo_workload_t *workload, const lspo_policy_t *policy)
+{
+    if (workload->train_rest == LSPO_TRAIN_REST_AUTO)
+        return policy->train_rest_default;
+    return workload->train_rest == LSPO_TRAIN_REST_ON;
+}
+
+static void describe_stage(lspo_builder_t *b, uint32_t index)
+{
+    const lspo_workload_t *w = b->workload;
+    lspo_build_stage_t *stage = &b->stages[index];
+    uint64_t p = lspo_precision_bytes(w->precision);
+    uint64_t q = lspo_precision_bytes(w->transfer);
+    bool offloads = b->plan->return_form != LSPO_RETURN_NOTHING;
+
+    lspo_model_stage(b->model, index, &stage->shape);
+    lspo_plan_message(b->plan, index, &stage->message);
+
+    uint64_t elements = stage->message.element_count;
+    stage->trained = elements > 0;
+    stage->parameter_bytes = stage->shape.element_count * p;
+    bool master = w->precision != LSPO_FP32 && b->plan->gradient_form != LSPO_FORM_LOWRANK;
+    stage->optimizer_bytes = elements * (master ? 12 : 8);
+    if (b->plan->optimizer == LSPO_OPTIMIZER_SGD)
+        stage->optimizer_bytes = 0;
+    stage->sent_bytes = stage->link_bytes = elements * q;
+    stage->packed_bytes = offloads && w->transfer != w->precision ? stage->sent_bytes : 0;
+    stage->gradient_bytes = elements * p + stage->packed_bytes;
+    if (b->plan->policy->describe_stage)
+        b->plan->policy->describe_stage(b, stage);
+    stage->priority_rank = 0;
+    stage->ready = stage->backward = stage->sent = stage->projected = LSPO_NO_OP;
+}
+
+static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
+{
+    *b = (lspo_builder_t){
+        .plan = plan,
+        .model = &plan->model,
+        .workload = &plan->workload,
+        .train_rest = plan->workload.train_rest == LSPO_TRAIN_REST_ON,
+        .compresses = plan->gradient_form == LSPO_FORM_SUBSPACE || plan->gradient_form == LSPO_FORM_LOWRANK,
+        .bounds_gradients = plan->gradient_form == LSPO_FORM_DENSE && plan->return_form != LSPO_RETURN_NOTHING,
+        .stage_count = plan->stage_count,
+        .lanes = {[LSPO_LANE_GPU] = LSPO_LANE_GPU,
+                  [LSPO_LANE_D2H] = LSPO_LANE_D2H,
+                  [LSPO_LANE_H2D] = LSPO_LANE_H2D,
+                  [LSPO_LANE_CPU] = LSPO_LANE_CPU,
+                  [LSPO_LANE_NET] = LSPO_NO_LANE,
+                  [LSPO_LANE_SSD] = LSPO_NO_LANE},
+        .last_compute = LSPO_NO_OP};
+    b->stages = calloc(b->stage_count, sizeof *b->stages);
+    if (!b->stages)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan of %u stages", b->stage_count);
+    const uint32_t *buffers = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_gradient_buffers);
+    b->gradient_buffers = buffers != NULL ? *buffers : 0;
+    lspo_activations(&plan->model, &plan->workload, &b->activations);
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        describe_stage(b, s);
+    return LSPO_OK;
+}
+
+static void resolve(lspo_plan_t *plan)
+{
+    lspo_workload_t *w = &plan->workload;
+    w->train_rest = resolve_train_rest(w, plan->policy) ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
+    int32_t *transition = lspo_policy_slot(plan->policy, w, &lspo_parameter_transition);
+    if (transition != NULL && *transition == LSPO_TRANSITION_AUTO)
+        *transition = (int32_t)plan->stage_count - 1;
+}
+
+lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
+                              lspo_plan_t **plan_out)
+{
+    lspo_status_t st = lspo_model_check(model);
+    if (st != LSPO_OK)
+        return st;
+    st = lspo_workload_check(workload, model);
+    if (st != LSPO_OK)
+        return st;
+    st = lspo_policy_check(policy, model, workload);
+    if (st != LSPO_OK)
+        return st;
+    lspo_plan_t *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");
+    plan->model = *model;
+    plan->workload = *workload;
+    plan->policy = policy;
+    plan->return_form = policy->return_form;
+    plan->gradient_form = policy->gradient_form;
+    plan->dense_sketches = policy->dense_sketches;
+    plan->optimizer = policy->optimizer;
+    plan->stage_count = lspo_model_stage_count(model);
+    plan->staleness_steps = lspo_policy_staleness(policy, workload);
+    resolve(plan);
+
+    lspo_builder_t builder;
+    st = lspo_lanes_create(&plan->lanes);
+    if (st == LSPO_OK)
+        st = create_builder(plan, &builder);
+    if (st == LSPO_OK) {
+        st = lspo_build_check_size(&builder);
+        if (st == LSPO_OK)
+            st = policy->build(&builder);
+        free(builder.stages);
+    }
+    if (st == LSPO_OK) {
+        plan->gpu_static_bytes = lspo_footprint_gpu_bytes(&plan->footprint);
+        plan->host_static_bytes = lspo_footprint_host_bytes(&plan->footprint);
+        st = lspo_plan_check(plan);
+    }
+    if (st != LSPO_OK) {
+        lspo_plan_destroy(plan);
+        return st;
+    }
+    *plan_out = plan;
+    return LSPO_OK;
+}
