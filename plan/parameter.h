@@ -67,7 +67,7 @@ typedef struct {
     size_t block_bytes;
 } lspo_parameters_t;
 
-/* The struct of the policies with this table, in a workload.  A table of no policy in plan/policies.c has none, which
+/* The struct of the policies with this table, in a workload.  A table of no policy in plan/policy_table.c has none, which
  * is an error of the program. */
 const void *lspo_values_of(const lspo_workload_t *workload, const lspo_parameters_t *table);
 void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table);

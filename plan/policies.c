@@ -1,36 +1,21 @@
+/* policies.c - policies by name, and what follows from a policy's row and values; see policy.h. */
 #include "plan/policies.h"
 
 #include <string.h>
 
 #include "base/names.h"
 
-static const lspo_policy_t *const policies[] = {
-    &lspo_policy_native,       &lspo_policy_swap,           &lspo_policy_zero,
-    &lspo_policy_zero_delayed, &lspo_policy_zero_layerwise, &lspo_policy_backward_update,
-    &lspo_policy_lsp,          &lspo_policy_lsp_paper,      &lspo_policy_lora,
-    &lspo_policy_galore,       &lspo_policy_lomo,           &lspo_policy_badam,
-    &lspo_policy_zenflow,
-};
-
-uint32_t lspo_policy_count(void)
-{
-    return (uint32_t)(sizeof policies / sizeof policies[0]);
-}
-
-const lspo_policy_t *lspo_policy_at(uint32_t index)
-{
-    return policies[index];
-}
-
 lspo_status_t lspo_policy_find(const char *name, const lspo_policy_t **policy_out)
 {
-    const char *names[sizeof policies / sizeof policies[0]];
-    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
-        if (strcmp(policies[i]->name, name) == 0) {
-            *policy_out = policies[i];
+    enum { NAMES_MAX = 128 };
+    const char *names[NAMES_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < lspo_policy_count() && count < NAMES_MAX; i++) {
+        names[count++] = lspo_policy_at(i)->name;
+        if (strcmp(lspo_policy_at(i)->name, name) == 0) {
+            *policy_out = lspo_policy_at(i);
             return LSPO_OK;
         }
-        names[i] = policies[i]->name;
     }
-    return lspo_name_refuse("policy", name, names, lspo_policy_count(), NULL);
+    return lspo_name_refuse("policy", name, names, count, NULL);
 }

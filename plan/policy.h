@@ -1,5 +1,5 @@
 /* policy.h - a policy: how the work is scheduled and what is compressed.  One file each under plan/policies/,
- * one row each in plan/policies.c; the command line, help, tests and docs iterate over that table. */
+ * one row each in plan/policy_table.c; the command line, help, tests and docs iterate over that table. */
 #ifndef LSPO_PLAN_POLICY_H
 #define LSPO_PLAN_POLICY_H
 
