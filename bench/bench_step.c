@@ -4,9 +4,10 @@
  * of attention, forward 2 s (s + 1) e and twice that backward for each of the heads of width e (kernels/attention.h).
  * N counts every parameter, as in the usual formula; the stricter figure counts only weights that stand in a product.
  * Each step is timed between two products of 1536^3 by the same library, thread and process.  Wanted: at least 0.60.
- * Then where the step's time goes.  Each kernel is timed twice: in the step, where the transformer calls it (step_clock.h),
- * and alone, repeated, so that it finds in a cache what in the step comes from memory.  The first times and what the
- * transformer does between its calls are the step; wanted of the latter: at most 2 %.  All times are this thread's.
+ * Then where the step's time goes.  Each kernel is timed twice: in the step, where the transformer calls it
+ * (step_clock.h), and alone, repeated, so that it finds in a cache what in the step comes from memory.  The first times
+ * and what the transformer does between its calls are the step; wanted of the latter: at most 2 %.  All times are this
+ * thread's.
  * Usage: bench_step [repeats]. */
 #include <stdint.h>
 #include <string.h>
@@ -196,7 +197,7 @@ static double compare(step_t *s, size_t repeats, timed_step_t *middle_out)
     return ratio;
 }
 
-/* --- each kernel in the step and alone ----------------------------------------------------------------------------- */
+/* --- each kernel in the step and alone --- */
 
 typedef struct {
     size_t w, f, v, e, heads, positions;
