@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What torch, transformers and tokenizers make of small random models and of many texts, for `make check-peers`.
 
-    generate.py FOLDER              large: other shapes than the recorded ones, 3,000 random texts a tokenizer
+    generate.py FOLDER              large: other shapes than the recorded ones, 3,000 random texts a tokenizer,
+                                    and 120 tokenizers put together at random
     generate.py --small FOLDER      what tests/data/peers holds
     generate.py --reload FOLDER     let transformers read the models that lspo saved there
 """
@@ -18,6 +19,7 @@ def main():
             print("check-peers is skipped: Python has no %s" % needed)
             sys.exit(77)
     import models_peer
+    import tokenizer_random
     import tokenizers_peer
     folder = sys.argv[-1]
     if sys.argv[1] == "--reload":
@@ -27,6 +29,7 @@ def main():
         models_peer.write(folder, 12)
     else:
         tokenizers_peer.write(folder, 900, 3000)
+        tokenizer_random.write(folder, 120, 150)
         models_peer.write(folder, 48)
 
 
