@@ -29,12 +29,6 @@ for i in $(seq 1 400); do echo "line $i of the text says that $((i * i % 97)) is
 
 for i in $(seq 1 400); do echo "line $i of another text says that $((i * i % 89)) is a number"; done >other.txt
 
-<<<<<<< HEAD
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
-
 # own POLICY: its own flags.
 own() {
     case $1 in
@@ -43,8 +37,6 @@ own() {
     esac
 }
 
-=======
->>>>>>> d7abc0a (Shorten make check: cheaper fibers, -O1 for tests, fewer suites alone)
 # Its shell becomes the program, so that a signal to the background job reaches it.
 become() {
     # shellcheck disable=SC2046
