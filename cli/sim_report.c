@@ -1,5 +1,4 @@
 #include "cli/sim_report.h"
-#include "plan/policies/badam.h"
 #include "plan/policies/lsp.h"
 
 #include <math.h>
@@ -149,8 +148,7 @@ static void print_left_out(FILE *file, const lspo_sim_report_t *report)
     if (work != NULL)
         fprintf(file, "Not counted: %s, every %u steps (--iterations %llu would count them).\n", work, period,
                 (unsigned long long)period + report->prediction->summary.warmup + 1);
-    if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM &&
-        plan->workload.iterations <= lspo_badam_values_of(&plan->workload)->switch_every)
+    if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM && plan->workload.iterations <= lspo_plan_turn_steps(plan))
         fputs("The time is that of the first block's turn, the longest: backward ends at the block that is trained.\n",
               file);
 }

@@ -5,59 +5,30 @@
 #include <string.h>
 
 #include "plan/build.h"
-#include "plan/policies/badam.h"
-#include "plan/policies/galore.h"
-#include "plan/policies/lora.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
-#include "plan/policies/zenflow.h"
 #include "plan/policy.h"
-
-/* Test hook: every linear weight is compressed by P = Q = I, so its message is its whole gradient. */
-static void identity_message(const lspo_stage_t *shape, bool train_rest, lspo_message_t *message)
-{
-    lspo_message_dense(shape, train_rest, message);
-    for (uint32_t i = 0; i < message->linear_count; i++) {
-        lspo_projection_t *l = &message->linear[i];
-        l->compressed = true;
-        l->d_rows = l->rows;
-        l->d_cols = l->cols;
-        l->nnz_rows = l->nnz_cols = 1;
-    }
-}
 
 void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *message_out)
 {
-    const lspo_workload_t *w = &plan->workload;
-    const lspo_lsp_values_t *lsp = lspo_lsp_values_of(w);
-    bool rest = w->train_rest == LSPO_TRAIN_REST_ON;
+    bool rest = plan->workload.train_rest == LSPO_TRAIN_REST_ON;
     lspo_stage_t shape;
     lspo_model_stage(&plan->model, stage, &shape);
-    switch (plan->gradient_form) {
-    case LSPO_FORM_DENSE:
+    if (plan->policy->describe_message)
+        plan->policy->describe_message(&plan->workload, &shape, rest, message_out);
+    else
         lspo_message_dense(&shape, rest, message_out);
-        break;
-    case LSPO_FORM_SUBSPACE:
-        if (w->identity_projectors)
-            identity_message(&shape, rest, message_out);
-        else
-            lspo_message_projected(&shape, lsp->subspace, lsp->nnz, rest, message_out);
-        break;
-    case LSPO_FORM_ADAPTER:
-        lspo_message_adapters(&shape, lspo_lora_values_of(w)->rank, rest, message_out);
-        break;
-    case LSPO_FORM_LOWRANK:
-        lspo_message_lowrank(&shape, lspo_galore_values_of(w)->rank, rest, message_out);
-        break;
-    case LSPO_FORM_COLUMNS:
-        lspo_message_columns(&shape, lspo_zenflow_values_of(w)->critical_fraction, rest, message_out);
-        break;
-    }
 }
 
 static bool trains_rest(const lspo_plan_t *plan)
 {
     return plan->workload.train_rest == LSPO_TRAIN_REST_ON;
+}
+
+uint32_t lspo_plan_turn_steps(const lspo_plan_t *plan)
+{
+    const uint32_t *steps = lspo_policy_value(plan->policy, &plan->workload, plan->policy->turn);
+    return steps ? *steps : 1;
 }
 
 uint32_t lspo_plan_lowest_trained(const lspo_plan_t *plan, uint32_t iteration)
@@ -68,7 +39,7 @@ uint32_t lspo_plan_lowest_trained(const lspo_plan_t *plan, uint32_t iteration)
         return lowest;
     uint32_t head = plan->stage_count - 1;
     uint32_t highest = trains_rest(plan) && !plan->model.tied_head ? head : head - 1;
-    uint32_t turn = (w->first_step + iteration) / lspo_badam_values_of(w)->switch_every % (highest - lowest + 1);
+    uint32_t turn = (w->first_step + iteration) / lspo_plan_turn_steps(plan) % (highest - lowest + 1);
     return turn == 0 ? lowest : highest + 1 - turn;
 }
 
@@ -86,9 +57,7 @@ bool lspo_plan_trains(const lspo_plan_t *plan, uint32_t stage, uint32_t iteratio
 uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration)
 {
     uint32_t step = plan->workload.first_step + iteration;
-    return (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM ? step % lspo_badam_values_of(&plan->workload)->switch_every
-                                                         : step) +
-           1;
+    return (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM ? step % lspo_plan_turn_steps(plan) : step) + 1;
 }
 
 bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration)
@@ -119,9 +88,10 @@ uint32_t lspo_plan_rank(const lspo_plan_t *plan)
 
 bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration)
 {
-    const lspo_workload_t *w = &plan->workload;
-    return plan->gradient_form == LSPO_FORM_LOWRANK &&
-           (w->first_step + iteration) % lspo_galore_values_of(w)->project_every == 0 && compresses_weights(plan);
+    if (plan->gradient_form != LSPO_FORM_LOWRANK)
+        return false;
+    const uint32_t *every = lspo_policy_value(plan->policy, &plan->workload, plan->policy->periods[0].parameter);
+    return (plan->workload.first_step + iteration) % *every == 0 && compresses_weights(plan);
 }
 
 bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration)

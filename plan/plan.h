@@ -83,10 +83,12 @@ void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *
 bool lspo_plan_trains(const lspo_plan_t *plan, uint32_t stage, uint32_t iteration);
 /* The lowest stage whose gradient is formed in this iteration: backward ends there. */
 uint32_t lspo_plan_lowest_trained(const lspo_plan_t *plan, uint32_t iteration);
+/* Steps of a stage's turn, where stages are trained in turn. */
+uint32_t lspo_plan_turn_steps(const lspo_plan_t *plan);
 /* Adam's t in this iteration, from 1: steps of the training, or of the turn. */
 uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 
-/* lora, galore: the rank; else 0. */
+/* The rank of a policy that has one; else 0. */
 uint32_t lspo_plan_rank(const lspo_plan_t *plan);
 /* lsp: whether this iteration checks the bias of the projectors. */
 bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration);

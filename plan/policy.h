@@ -45,6 +45,11 @@ struct lspo_policy {
     lspo_optimizer_t optimizer;
     const char *method; /* what trains with it on a device: the name of a row in real/methods/methods.c */
     lspo_status_t (*build)(lspo_builder_t *builder);
+    /* The message of a stage; NULL: lspo_message_dense(). */
+    void (*describe_message)(const lspo_workload_t *workload, const lspo_stage_t *stage, bool train_rest,
+                             lspo_message_t *message_out);
+    /* Of a policy that trains one stage at a time (LSPO_OPTIMIZER_BLOCK_ADAM): how many steps each turn has, U32. */
+    const lspo_parameter_t *turn;
     /* What a stage takes, where that is not what the forms above say; NULL: it is. */
     void (*describe_stage)(const lspo_builder_t *builder, lspo_build_stage_t *stage);
     /* The kernels of an op (*work is all zero), where they are not those that the forms above run; false: they are.

@@ -29,6 +29,7 @@ const lspo_policy_t lspo_policy_badam = {
     .semantics = LSPO_SEMANTICS_OTHER,
     .clip_help = "norm of the gradient of the block in turn; free",
     .optimizer = LSPO_OPTIMIZER_BLOCK_ADAM,
+    .turn = &switch_every,
     .method = "badam",
     .return_form = LSPO_RETURN_NOTHING,
     .build = lspo_build_on_gpu,

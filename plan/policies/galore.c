@@ -24,6 +24,12 @@ static const lspo_parameter_use_t uses[] = {
 };
 const lspo_parameters_t lspo_galore_parameters = LSPO_PARAMETERS(uses, lspo_galore_values_t);
 
+static void describe_message(const lspo_workload_t *workload, const lspo_stage_t *stage, bool train_rest,
+                             lspo_message_t *message_out)
+{
+    lspo_message_lowrank(stage, lspo_galore_values_of(workload)->rank, train_rest, message_out);
+}
+
 const lspo_policy_t lspo_policy_galore = {
     .name = "galore",
     .help = "gradients projected onto their leading singular vectors, Adam there on the GPU",
@@ -37,4 +43,5 @@ const lspo_policy_t lspo_policy_galore = {
     .method = "galore",
     .return_form = LSPO_RETURN_NOTHING,
     .build = lspo_build_on_gpu,
+    .describe_message = describe_message,
 };

@@ -9,6 +9,12 @@ static const lspo_parameter_use_t uses[] = {
 };
 const lspo_parameters_t lspo_lora_parameters = LSPO_PARAMETERS(uses, lspo_lora_values_t);
 
+static void describe_message(const lspo_workload_t *workload, const lspo_stage_t *stage, bool train_rest,
+                             lspo_message_t *message_out)
+{
+    lspo_message_adapters(stage, lspo_lora_values_of(workload)->rank, train_rest, message_out);
+}
+
 const lspo_policy_t lspo_policy_lora = {
     .name = "lora",
     .help = "low-rank adapters on every linear layer, trained on the GPU; the weights are frozen",
@@ -21,4 +27,5 @@ const lspo_policy_t lspo_policy_lora = {
     .method = "lora",
     .return_form = LSPO_RETURN_NOTHING,
     .build = lspo_build_on_gpu,
+    .describe_message = describe_message,
 };

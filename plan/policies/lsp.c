@@ -164,6 +164,29 @@ static const lspo_parameter_use_t uses[] = {
 };
 const lspo_parameters_t lspo_lsp_parameters = LSPO_PARAMETERS(uses, lspo_lsp_values_t);
 
+/* Test hook: every linear weight is compressed by P = Q = I, so its message is its whole gradient. */
+static void identity_message(const lspo_stage_t *shape, bool train_rest, lspo_message_t *message)
+{
+    lspo_message_dense(shape, train_rest, message);
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        lspo_projection_t *l = &message->linear[i];
+        l->compressed = true;
+        l->d_rows = l->rows;
+        l->d_cols = l->cols;
+        l->nnz_rows = l->nnz_cols = 1;
+    }
+}
+
+void lspo_lsp_message(const lspo_workload_t *workload, const lspo_stage_t *stage, bool train_rest,
+                      lspo_message_t *message_out)
+{
+    const lspo_lsp_values_t *lsp = lspo_lsp_values_of(workload);
+    if (workload->identity_projectors)
+        identity_message(stage, train_rest, message_out);
+    else
+        lspo_message_projected(stage, lsp->subspace, lsp->nnz, train_rest, message_out);
+}
+
 const lspo_policy_t lspo_policy_lsp = {
     .name = "lsp",
     .help = "LSP-Offload: sparse projectors compress the gradient, Adam in the d x d subspace on the CPU, layer-wise; "
@@ -180,4 +203,5 @@ const lspo_policy_t lspo_policy_lsp = {
     .method = "lsp",
     .return_form = LSPO_RETURN_DELTA,
     .build = build,
+    .describe_message = lspo_lsp_message,
 };

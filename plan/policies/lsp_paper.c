@@ -26,4 +26,5 @@ const lspo_policy_t lspo_policy_lsp_paper = {
     .method = "lsp",
     .return_form = LSPO_RETURN_DELTA,
     .build = build,
+    .describe_message = lspo_lsp_message,
 };

@@ -2,6 +2,7 @@
 #ifndef LSPO_PLAN_POLICIES_SHARED_H
 #define LSPO_PLAN_POLICIES_SHARED_H
 
+#include "plan/footprint.h"
 #include "plan/parameter.h"
 
 extern const lspo_parameter_t lspo_parameter_transition;       /* zero-layerwise, lsp, lsp-paper               */
@@ -27,5 +28,9 @@ typedef struct LSPO_VALUES_BLOCK {
 } lspo_layerwise_values_t;
 extern const lspo_parameters_t lspo_layerwise_parameters;
 LSPO_VALUES(layerwise);
+
+/* The message of lsp and lsp-paper. */
+void lspo_lsp_message(const lspo_workload_t *workload, const lspo_stage_t *stage, bool train_rest,
+                      lspo_message_t *message_out);
 
 #endif

@@ -237,6 +237,12 @@ static const lspo_parameter_use_t uses[] = {
 };
 const lspo_parameters_t lspo_zenflow_parameters = LSPO_PARAMETERS(uses, lspo_zenflow_values_t);
 
+static void describe_message(const lspo_workload_t *workload, const lspo_stage_t *stage, bool train_rest,
+                             lspo_message_t *message_out)
+{
+    lspo_message_columns(stage, lspo_zenflow_values_of(workload)->critical_fraction, train_rest, message_out);
+}
+
 /* The link carries the columns of the CPU; the GPU keeps the others and the rest. */
 static void describe_stage(const lspo_builder_t *b, lspo_build_stage_t *stage)
 {
@@ -310,6 +316,7 @@ const lspo_policy_t lspo_policy_zenflow = {
     .method = "zenflow",
     .return_form = LSPO_RETURN_DELTA,
     .build = build,
+    .describe_message = describe_message,
     .describe_stage = describe_stage,
     .describe_work = describe_work,
 };
