@@ -6,6 +6,8 @@
  *
  * tests/test_no_memory.sh runs commands under it.
  */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -34,14 +36,31 @@ static int fails(void)
     return 1;
 }
 
-/* What the loader and libraries take before main() is not ours to survive. */
-__attribute__((constructor)) static void begin(void)
+typedef int main_t(int argc, char **argv, char **environment);
+static main_t *program_main;
+
+static int counted_main(int argc, char **argv, char **environment)
 {
     const char *at = getenv("LSPO_FAIL_AT"), *on = getenv("LSPO_FAIL_ON");
-    fail_at = at ? atol(at) : 0;
-    fail_on = on && *on == '1';
     unsetenv("LD_PRELOAD"); /* programs that the command starts get memory */
+    fail_on = on && *on == '1';
+    fail_at = at ? atol(at) : 0;
     atomic_store(&calls, 0);
+    return program_main(argc, argv, environment);
+}
+
+/* What the loader, libraries and their constructors take before main() is not ours to survive: counting begins with
+ * main(), in whose place the C library is given counted_main(). */
+int __libc_start_main(main_t *main, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                      void (*loader_fini)(void), void *stack_end);
+int __libc_start_main(main_t *main, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                      void (*loader_fini)(void), void *stack_end)
+{
+    typedef int start_t(main_t *, int, char **, void (*)(void), void (*)(void), void (*)(void), void *);
+    start_t *start;
+    *(void **)&start = dlsym(RTLD_NEXT, "__libc_start_main");
+    program_main = main;
+    return start(counted_main, argc, argv, init, fini, loader_fini, stack_end);
 }
 
 __attribute__((destructor)) static void end(void)

@@ -29,15 +29,6 @@ static lspo_device_cuda_t *cuda(lspo_device_t *device)
     return (lspo_device_cuda_t *)device;
 }
 
-bool lspo_device_cuda_good(lspo_device_cuda_t *d, cudaError_t error, const char *what)
-{
-    if (error == cudaSuccess)
-        return true;
-    if (!atomic_exchange(&d->failed, true))
-        lspo_error(LSPO_ERR_DEVICE, "GPU %d: %s: %s", d->number, what, cudaGetErrorString(error));
-    return false;
-}
-
 static bool good(lspo_device_cuda_t *d, cudaError_t error, const char *what)
 {
     return lspo_device_cuda_good(d, error, what);
