@@ -19,6 +19,12 @@ typedef struct {
     void (*run)(void);
 } in_process_test_t;
 
+/* Before and after each test of the suite. */
+typedef struct {
+    void (*init)(void), (*fini)(void);
+} in_process_fixture_t;
+
+static in_process_fixture_t in_process_fixture;
 static in_process_test_t in_process_tests[IN_PROCESS_TESTS_MAX];
 static int in_process_count;
 static jmp_buf in_process_skip;
@@ -34,15 +40,26 @@ int main(void)
 {
     for (int i = 0; i < in_process_count; i++) {
         fprintf(stderr, "%s\n", in_process_tests[i].name);
+        if (in_process_fixture.init)
+            in_process_fixture.init();
         if (setjmp(in_process_skip) == 0)
             in_process_tests[i].run();
+        if (in_process_fixture.fini)
+            in_process_fixture.fini();
     }
     fprintf(stderr, "[====] Synthesis: Tested: %d | Passing: %d | Failing: 0 | Crashing: 0\n", in_process_count,
             in_process_count);
     return in_process_count > 0 ? 0 : 1;
 }
 
-/* Options of Criterion's Test() (timeouts, fixtures) are left out: a suite that needs a fixture does not fit here. */
+/* Of Criterion's options those of TestSuite() count, .init and .fini; those of Test() are left out. */
+#define TestSuite(suite, ...)                                                                                          \
+    __attribute__((constructor)) static void suite##_fixture_register(void)                                            \
+    {                                                                                                                  \
+        in_process_fixture = (in_process_fixture_t){__VA_ARGS__};                                                      \
+    }                                                                                                                  \
+    struct in_process_semicolon
+
 #define Test(suite, name, ...)                                                                                         \
     static void suite##_##name(void);                                                                                  \
     __attribute__((constructor)) static void suite##_##name##_register(void)                                           \
