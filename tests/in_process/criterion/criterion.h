@@ -100,5 +100,6 @@ int main(void)
 #define cr_expect_not_null cr_assert_not_null
 #define cr_expect_float_eq cr_assert_float_eq
 #define cr_expect_str_eq cr_assert_str_eq
+#define cr_expect_not cr_assert_not
 
 #endif
