@@ -7,12 +7,15 @@ here=$experiments_dir/bandwidth
 links="1 2 4 8 16 32 64"
 [ "$EXPERIMENTS" = full ] && links="1 1.4 2 2.8 4 5.7 8 11.3 16 22.6 32 45.3 64"
 
+# Long plans: where a policy's windows begin must not count.
+iterations=96
 all_policies=$(policies)
 while read -r model machine batch; do
     for policy in $all_policies; do
         for link in $links; do
             lspo_row "$out/bandwidth.csv" link_GBps "$link" sim --model "$model" --machine "$machine" \
-                --policy "$policy" --batch "$batch" --sequence 512 --precision fp16 --link "${link}GB/s"
+                --policy "$policy" --batch "$batch" --sequence 512 --precision fp16 --link "${link}GB/s" \
+                --iterations $iterations
         done
     done
 done < <(grid_rows "$here/grid")

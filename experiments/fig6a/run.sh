@@ -7,8 +7,9 @@ here=$experiments_dir/fig6a
 while read -r model machine batch d r; do
     last_d=$d last_r=$r
     for policy in zero lsp; do
+        mapfile -t own < <(own_flags $policy --subspace "$d" --nnz "$r")
         lspo_row "$out/fig6a.csv" d "$d" sim --model "$model" --machine "$machine" --policy $policy --batch "$batch" \
-            --sequence 512 --precision fp16 --subspace "$d" --nnz "$r"
+            --sequence 512 --precision fp16 "${own[@]}"
     done
 done < <(grid_rows "$here/grid")
 
