@@ -40,7 +40,7 @@ typedef struct {
     lspo_plan_t *plan;             /* owned */
     lspo_trace_t *trace;           /* owned: predicted */
     double link_Bps, cpu_pps;      /* where it is free, the profile's */
-    uint64_t d2h_bytes, h2d_bytes; /* an iteration */
+    uint64_t d2h_bytes, h2d_bytes; /* per iteration */
     lspo_lane_kind_t bound;        /* GPU; D2H for either way of the link; CPU */
     double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX]; /* at the speed of the machine */
     double calibrated_s, calibrated_slowdown; /* at that of the calibration: [0] with speed 1 */

@@ -2,7 +2,7 @@
  *
  * In steady state every iteration repeats the same ops with the same dependencies, some of them on ops of earlier
  * iterations.  Take the ops of one iteration as nodes, and for each dependency of v on u an edge with weight
- * w = work of u and count c = iterations between them.  Two bounds on time an iteration, whatever the order in
+ * w = work of u and count c = iterations between them.  Two bounds on time per iteration, whatever the order in
  * which lanes serve their ops, both with the durations that ops have when alone:
  *     lane busy time      max over lanes of the sum of work on it
  *     cycle mean          max over cycles of (sum of w) / (sum of c)
@@ -19,7 +19,7 @@
 #include "base/status.h"
 #include "traces/trace.h"
 
-/* Lower bound on time an iteration in steady state: the larger of the largest busy time of a lane an iteration and the
+/* Lower bound on time per iteration in steady state: the larger of the largest busy time of a lane an iteration and the
  * maximum cycle mean of the dependence graph across iterations, both with uncontended durations.  The iteration looked
  * at is an inner one (of those, one with the least work); dependencies on ops that have no counterpart in it are left
  * out, which can only lower the bound.  `work_ns` is that of lspo_cost_plan. */

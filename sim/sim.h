@@ -31,7 +31,7 @@ typedef struct {
 /* What a simulation says beyond its trace. */
 typedef struct {
     lspo_summary_t summary;
-    double lower_bound_s; /* time an iteration that no schedule of these ops can beat (sim/bound.h) */
+    double lower_bound_s; /* time per iteration that no schedule of these ops can beat (sim/bound.h) */
     uint64_t peak_gpu_bytes, peak_host_bytes;
     /* The most that they can be with each op within LSPO_SIMULATE_SLACK of an iteration of its time
      * (sim/memory_bound.h). */

@@ -41,7 +41,7 @@ typedef struct {
     uint64_t extra_bytes;     /* and less the host memory that copies use: BLAS workspaces, stacks, libraries */
     double loss_first, loss_last;           /* training loss of the first and the last iteration of the last repeat */
     double held_out_before, held_out_after; /* mean loss on held-out text, nats a token */
-    double *losses;                         /* owned: one an iteration of the first repeat */
+    double *losses;                         /* owned: one per iteration of the first repeat */
     uint32_t loss_count;
     const char *blas_core; /* static: the kernels that OpenBLAS chose for this CPU */
 } lspo_run_result_t;
