@@ -38,7 +38,7 @@ lspo_status_t lspo_status_of_errno(int error)
 }
 
 const lspo_exit_code_t lspo_exit_codes[] = {
-    {0, "done; a simulation of a plan that does not fit is done too"},
+    {0, "done; this includes the simulation of a plan that does not fit"},
     {1, "failed: reading or writing, memory, a run that does not fit, a loss that became NaN, a failed check"},
     {2, "a flag, name, file or value is wrong"},
     {3, "there is no such device here"},

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/output_file.h"
 #include "cli/args.h"
 #include "cli/calibrate_report.h"
 #include "cli/calibrate_trainings.h"
@@ -11,7 +12,6 @@
 #include "cli/request.h"
 #include "cli/table.h"
 #include "cli/version.h"
-#include "base/output_file.h"
 #include "real/calibrate/calibrate.h"
 
 typedef struct {
@@ -28,43 +28,43 @@ static const lspo_arg_t calibrate_args[] = {
     {.name = "device",
      .value = "NAME",
      .list = "devices",
-     .help = "what is measured: host, cuda or cuda:N (host)",
+     .help = "device to measure: host, cuda or cuda:N (host)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(calibrate_request_t, device)},
     {.name = "precision",
      .value = "fp32|bf16|fp16",
-     .help = "format in which the GPU's kernels are timed (cuda: bf16; the host has fp32 only)",
+     .help = "number format of the GPU kernels that are timed (cuda: bf16; the host has fp32 only)",
      .store = lspo_arg_choice,
      .names = precision_names,
      .offset_bytes = offsetof(calibrate_request_t, precision)},
     {.name = "cpu-threads",
      .value = "N",
-     .help = "threads of the CPU optimizer (host: 1; cuda: as lspo run)",
+     .help = "threads of the CPU optimizer (host: 1; cuda: the same as lspo run)",
      .store = lspo_arg_u32,
      .offset_bytes = offsetof(calibrate_request_t, cpu_threads)},
     {.name = "quick",
-     .help = "under 30 s instead of under 3 minutes, with wider errors",
+     .help = "measure for less than 30 s instead of less than 3 minutes, less accurately",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(calibrate_request_t, quick)},
     {.name = "output",
      .letter = 'o',
      .value = "FILE",
-     .help = "write the profile there, and report what was measured (the profile to standard output)",
+     .help = "write the profile to this file and print a report (without it: print the profile)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(calibrate_request_t, path)},
     {.name = "samples",
      .value = "FILE",
-     .help = "every sample and its fitted time, as CSV (beside the profile: FILE.samples.csv)",
+     .help = "write every sample and its fitted time as CSV (beside the profile, FILE.samples.csv)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(calibrate_request_t, samples)},
     {.name = "plot",
      .value = "FILE",
-     .help = "residuals of the fits as .svg or .png, by gnuplot",
+     .help = "plot the residuals of the fits with gnuplot, as .svg or .png",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(calibrate_request_t, plot)},
     {.name = "format",
      .value = "table|csv|json",
-     .help = "how the report is written (table on a terminal, else csv)",
+     .help = "format of the report (table on a terminal, else csv)",
      .store = lspo_arg_choice,
      .names = lspo_format_names,
      .offset_bytes = offsetof(calibrate_request_t, format)},
@@ -175,15 +175,15 @@ static const lspo_arg_group_t calibrate_group = LSPO_ARG_GROUP("options", calibr
 
 const lspo_command_t lspo_command_calibrate = {
     .name = "calibrate",
-    .summary = "measure this machine into a profile for sim",
+    .summary = "measure this machine and write a profile for sim",
     .usage = "[--device host|cuda[:N]] [--quick] [-o FILE]",
-    .about = "Measure the rate of each kernel class by shape, of memory and of the link of this machine, and fit a "
-             "profile to them. Nothing else should run meanwhile.",
+    .about = "Measure the rates of this machine's kernels (by class and shape), memory and link, and fit a profile to "
+             "them. Nothing else should run in the meantime.",
     .examples = "lspo calibrate --quick -o host.ini\n"
                 "lspo calibrate --device cuda --precision bf16 -o gpu.ini\n"
                 "lspo calibrate -o host.ini --plot residuals.svg",
     .common = "device quick output",
-    .details = "What to do with it: lspo sim --machine host.ini --model gpt-small --policy zero",
+    .details = "To predict with the profile: lspo sim --machine host.ini --model gpt-small --policy zero",
     .groups = (const lspo_arg_group_t *const[]){&calibrate_group, NULL},
     .run = calibrate,
 };

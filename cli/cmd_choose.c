@@ -34,22 +34,22 @@ static const lspo_arg_t choose_args[] = {
     {.name = "model",
      .value = "NAME|FILE|FOLDER",
      .list = "models",
-     .help = "what is trained; help: list them",
+     .help = "model to train; help: list models",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(choose_request_t, base.model_name)},
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
-     .help = "where; help: list them",
+     .help = "machine to predict; help: list machines",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(choose_request_t, base.machine_name)},
     {.name = "exact-only",
-     .help = "only policies that train as native does, bit for bit",
+     .help = "only policies whose training equals native's bit for bit",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(choose_request_t, exact_only)},
     {.name = "batch",
      .value = "N|largest",
-     .help = "sequences per micro-batch (4); largest: each policy at the largest that fits",
+     .help = "sequences per micro-batch (4); largest: for each policy the largest that fits",
      .store = store_batch,
      .low = 1,
      .high = UINT32_MAX},
@@ -217,7 +217,7 @@ static void print_headline(FILE *file, const void *context)
     }
     lspo_format_quantity((double)(first->gpu_excess_bytes + first->host_excess_bytes), LSPO_UNIT_BYTES, excess,
                          sizeof excess);
-    fprintf(file, "None of %u %s fits %s on %s with %s; with this one %s comes nearest, %s short.\n", answer->count,
+    fprintf(file, "None of %u %s fits %s on %s with %s; with this batch %s is nearest, %s short.\n", answer->count,
             kind, model->name, answer->machine->name,
             at_other_batch ? "this batch, though some do with a smaller one" : "any batch", first->policy->name,
             excess);
@@ -336,7 +336,8 @@ static lspo_status_t choose(int argc, char **argv)
     const lspo_command_t *self = &lspo_command_choose;
     lspo_status_t status = lspo_request_parse(self, argc, argv, LSPO_PRECISION_COUNT, &request.base);
     if (status == LSPO_OK && request.base.machine_name == NULL)
-        status = lspo_error(LSPO_ERR_INPUT, "--machine is missing; usage: lspo %s %s", self->name, self->usage);
+        status =
+            lspo_error(LSPO_ERR_INPUT, "--machine NAME|FILE is required; usage: lspo %s %s", self->name, self->usage);
     return status == LSPO_OK ? simulate_all(&request, argc, argv) : status;
 }
 
@@ -347,18 +348,17 @@ const lspo_command_t lspo_command_choose = {
     .name = "choose",
     .summary = "simulate every policy: what fits, how fast, and which is best",
     .usage = "--model NAME --machine NAME [options]",
-    .about = "Simulate every policy: which fits, with what batch at most, and how fast it is. First come those that "
-             "fit, the fastest first, then the others, those that miss least first. Each row is what `lspo sim` says "
-             "of that policy.",
+    .about = "Simulate every policy: whether it fits, its largest batch, and its speed. Policies that fit come first, "
+             "the fastest at the top; then come those that do not fit, the nearest to fitting first. Each row is the "
+             "result of `lspo sim` for that policy.",
     .examples = "lspo choose --model llama-7b --machine rtx4090\n"
                 "lspo choose --model llama-3b --machine rtx3060 --host-memory 32GiB --exact-only --batch largest\n"
                 "lspo choose --model gpt2-1.3b --machine paper-laptop --format json",
     .common = "model machine exact-only batch sequence gpu-memory host-memory link",
-    .details =
-        "The last lines are commands to go on with: the fastest exact policy, the fastest compressed one, the "
-        "fastest of the others (stale, or another optimizer), or what comes nearest to fitting. `yes, barely` is "
-        "said of what may not fit when lanes run a tenth of an iteration early or late. `lspo help terms` explains "
-        "the words.",
+    .details = "The last lines are commands for the next step: the fastest exact policy, the fastest compressed one, "
+               "the fastest of the others (stale, or another optimizer), or the one that is nearest to fitting. `yes, "
+               "barely` means that the plan may not fit when ops run up to a tenth of an iteration early or late. "
+               "`lspo help terms` explains the words.",
     .groups = (const lspo_arg_group_t *const[]){&choose_group, &lspo_workload_group, &lspo_policy_group,
                                                 &lspo_override_group, NULL},
     .run = choose,

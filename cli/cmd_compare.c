@@ -20,23 +20,23 @@ typedef struct {
 static const lspo_arg_t compare_args[] = {
     {.name = "warmup",
      .value = "N",
-     .help = "iterations left out at the start (2)",
+     .help = "iterations to leave out at the start (2)",
      .store = lspo_arg_u32,
      .high = UINT32_MAX - 2,
      .offset_bytes = offsetof(compare_request_t, warmup)},
     {.name = "top",
      .value = "N",
-     .help = "single ops named, those that differ most (10)",
+     .help = "single ops to list, those that differ most (10)",
      .store = lspo_arg_u32,
      .high = 1000000,
      .offset_bytes = offsetof(compare_request_t, top)},
     {.name = "same-plan",
-     .help = "fail (exit 1) unless both are traces of one plan",
+     .help = "fail (exit 1) unless both are traces of the same plan",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(compare_request_t, same_plan)},
     {.name = "format",
      .value = "table|csv|json",
-     .help = "how the result is written (table on a terminal, else csv)",
+     .help = "format of the result (table on a terminal, else csv)",
      .store = lspo_arg_choice,
      .names = lspo_format_names,
      .offset_bytes = offsetof(compare_request_t, format)},
@@ -298,22 +298,21 @@ static const lspo_arg_group_t compare_group = LSPO_ARG_GROUP("options", compare_
 
 const lspo_command_t lspo_command_compare = {
     .name = "compare",
-    .summary = "align a predicted and a measured trace op by op",
+    .summary = "compare a predicted with a measured trace, op by op",
     .usage = "SIM.trace RUN.trace [options]",
-    .about = "Where two traces differ; `lspo trace diff` is the same. Times are per iteration. Rows:\n\n"
-             "  iteration   the time per iteration\n"
-             "  lane        what each lane was BUSY, and what it had to WAIT\n"
-             "  kind        ops of a kind and kind of stage, those that differ most first\n"
-             "  op          the --top single ops that differ most",
+    .about = "Show where two traces differ; `lspo trace diff` is the same command. Times are per iteration. Rows:\n\n"
+             "  iteration   time per iteration\n"
+             "  lane        how long each lane was BUSY, and how long it had to WAIT\n"
+             "  kind        ops of one kind in one kind of stage, largest difference first\n"
+             "  op          the --top single ops with the largest differences",
     .examples = "lspo compare sim.trace run.trace --top 5\n"
                 "lspo compare sim.trace run.trace --same-plan --format csv",
     .common = "top same-plan",
-    .details =
-        "difference_s is predicted_s - measured_s, share_of_error that part of the measured iteration, and "
-        "share_of_difference that part of the difference of the iterations; the shares of lanes that work at the same "
-        "time add up to more than that. Traces of different plans, as those of `lspo trace import`, are compared by "
-        "kind alone. The prediction is the first; the other way round is refused. As a table the verdict comes first, "
-        "and whether other programs disturbed the measurement.",
+    .details = "difference_s is predicted_s - measured_s. share_of_error divides it by the measured time per "
+               "iteration, share_of_difference by the difference of the two times per iteration. Lanes work at the "
+               "same time, so their shares add up to more than the whole. Traces of different plans, such as those of "
+               "`lspo trace import`, are compared by kind only. The predicted trace comes first; the reverse order is "
+               "refused. A table begins with the verdict, and says if other programs disturbed the measurement.",
     .groups = (const lspo_arg_group_t *const[]){&compare_group, NULL},
     .positional_least = 2,
     .positional_most = 2,

@@ -28,37 +28,37 @@ static const lspo_arg_t fit_args[] = {
     {.name = "model",
      .value = "NAME|FILE|FOLDER",
      .list = "models",
-     .help = "what is trained (gpt-tiny): a preset, shapes, or a Hugging Face folder; help: list them",
+     .help = "model to train (gpt-tiny): a preset, a file of shapes, or a Hugging Face folder; help: list models",
      .store = lspo_arg_text,
      BASE(model_name)},
     {.name = "policy",
      .value = "NAME",
      .list = "policies",
-     .help = "what trains it first, --iterations steps (native); help: list them",
+     .help = "policy that trains it first, for --iterations steps (native); help: list policies",
      .store = lspo_arg_text,
      BASE(policy_name)},
     {.name = "text",
      .value = "FILE",
-     .help = "train on this file's bytes (the King James Bible, or the machine's own texts)",
+     .help = "train on this file's bytes (the King James Bible if installed, else texts of this machine)",
      .store = lspo_arg_text,
      BASE(text_path)},
     {.name = "layer",
      .value = "N",
-     .help = "the block whose weights are compared (the middle one)",
+     .help = "block whose weights are compared (the middle one)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = LSPO_BLOCKS_MAX,
      FIT(layer)},
     {.name = "calibration",
      .value = "N",
-     .help = "gradients that are fitted to (4)",
+     .help = "gradients that projectors are fitted to (4)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = LSPO_GRADIENTS_MAX,
      FIT(calibration_count)},
     {.name = "validation",
      .value = "N",
-     .help = "gradients of held-out text that are compared on (4)",
+     .help = "gradients of held-out text on which estimates are compared (4)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = LSPO_GRADIENTS_MAX,
@@ -274,24 +274,23 @@ static const lspo_arg_group_t fit_group = LSPO_ARG_GROUP("options", fit_args);
 
 const lspo_command_t lspo_command_fit = {
     .name = "fit",
-    .summary = "compare what random and learned projectors keep of real gradients",
+    .summary = "compare how much of real gradients random and learned projectors keep",
     .usage = "[options]",
-    .about = "Train a model a few steps on real text, take gradients of one block's linear weights, and compare what "
-             "is lost when they are compressed: the relative bias |E - G| / |G| of the estimate E, on gradients of "
-             "held-out text.\n\n"
+    .about = "Train a model for a few steps on real text, take gradients G of one block's linear weights, and compare "
+             "how much is lost when they are compressed: the relative bias |E - G| / |G| of each estimate E, on "
+             "gradients of held-out text.\n\n"
              "  raw             random projectors P P' G Q Q'\n"
-             "  random          the same at its best scale\n"
-             "  learned         projectors fitted on the calibration gradients, best scale\n"
-             "  galore          singular vectors of the mean calibration gradient, equal bytes\n"
-             "  galore_formula  the same in as many numbers, by the paper's Table 2\n"
-             "  floor           what no estimate of rank D can go below\n"
-             "  galore_floor    the same of galore's rank",
+             "  random          the same at the best scale\n"
+             "  learned         projectors fitted to the calibration gradients, best scale\n"
+             "  galore          singular vectors of the mean calibration gradient, same bytes\n"
+             "  galore_formula  the same, its size by Table 2 of the paper\n"
+             "  floor           lower bound for every estimate of rank D\n"
+             "  galore_floor    lower bound for every estimate of galore's rank",
     .examples = "lspo fit --model gpt-small --subspace 128 --nnz 4 --iterations 30\n"
                 "lspo fit --policy lsp --subspace 32 --check-every 8 --bias-threshold 0.1 --iterations 32 --format csv",
     .common = "model policy layer subspace nnz iterations",
-    .details =
-        "update_rank is the numerical rank of what the training by --policy changed: singular values above 1e-4 of the "
-        "largest.",
+    .details = "update_rank is the numerical rank of the change that the training by --policy made to the weight: the "
+               "number of singular values above 1e-4 of the largest.",
     .groups = (const lspo_arg_group_t *const[]){&fit_group, &lspo_workload_group, &lspo_policy_group, NULL},
     .run = fit,
 };

@@ -16,15 +16,15 @@ typedef struct {
 
 static const lspo_arg_t help_args[] = {
     {.name = "man",
-     .help = "the same as a man page: lspo help sim --man | man -l -",
+     .help = "print a man page: lspo help sim --man | man -l -",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(help_request_t, man)},
     {.name = "pages",
-     .help = "the names of all commands that have a man page, a line each",
+     .help = "list the commands that have a man page, one per line",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(help_request_t, pages)},
     {.name = "policies",
-     .help = "the names of all policies, each of which has a man page, a line each",
+     .help = "list the policies, each of which has a man page, one per line",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(help_request_t, policies)},
 };
@@ -140,10 +140,10 @@ static const lspo_arg_group_t help_group = LSPO_ARG_GROUP("options", help_args);
 
 const lspo_command_t lspo_command_help = {
     .name = "help",
-    .summary = "what a command does, what a policy has, or a subject such as exit-codes",
+    .summary = "explain a command, a policy, or a subject such as exit-codes",
     .usage = "[COMMAND | POLICY | SUBJECT] [options]",
-    .about = "`lspo help COMMAND` is the same as `lspo COMMAND --help`. `lspo help POLICY` has the policy's semantics, "
-             "where it is described, and its own options. `lspo help` names commands and subjects.",
+    .about = "`lspo help COMMAND` is the same as `lspo COMMAND --help`. `lspo help POLICY` shows a policy's semantics, "
+             "citation and own options. `lspo help` lists commands and subjects.",
     .examples = "lspo help sim\nlspo help trace import\nlspo help lsp\nlspo help exit-codes",
     .groups = (const lspo_arg_group_t *const[]){&help_group, NULL},
     .positional_most = 2,
@@ -158,7 +158,7 @@ typedef struct {
 
 static const lspo_arg_t version_args[] = {
     {.name = "data",
-     .help = "the folder that holds lspo's plots/ and experiments/",
+     .help = "print the folder that holds lspo's plots/ and experiments/",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(version_request_t, data)},
 };
@@ -183,7 +183,7 @@ static const lspo_arg_group_t version_group = LSPO_ARG_GROUP("options", version_
 
 const lspo_command_t lspo_command_version = {
     .name = "version",
-    .summary = "version, git id and configuration",
+    .summary = "print version, git id and configuration",
     .usage = "[--data]",
     .about = "The same as `lspo --version` and `lspo -V`.",
     .examples = "lspo version\nlspo validate --grid $(lspo version --data)/experiments/sim-vs-host/grid --budget 3min",

@@ -23,29 +23,29 @@ typedef struct {
 static const lspo_arg_t join_args[] = {
     {.name = "metrics",
      .value = "FILE",
-     .help = "what lspo train --metrics wrote",
+     .help = "file that lspo train --metrics wrote",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(join_request_t, metrics_path)},
     {.name = "model",
      .value = "NAME|FILE|FOLDER",
      .list = "models",
-     .help = "whose steps are simulated (gpt2-774m); help: list them",
+     .help = "model whose steps are simulated (gpt2-774m); help: list models",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, model_name)},
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
-     .help = "where (paper-laptop); help: list them",
+     .help = "machine to predict (paper-laptop); help: list machines",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, machine_name)},
     {.name = "policy",
      .value = "NAME",
      .list = "policies",
-     .help = "how the work is scheduled (lsp); help: list them",
+     .help = "how the training is scheduled (lsp); help: list policies",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, policy_name)},
     {.name = "evaluated",
-     .help = "only the steps at which held-out data were evaluated",
+     .help = "only the steps at which held-out data was evaluated",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(join_request_t, evaluated)},
     LSPO_FORMAT_ARG("result", offsetof(lspo_request_t, format)),
@@ -268,12 +268,11 @@ static const lspo_arg_group_t join_group = LSPO_ARG_GROUP("options", join_args);
 
 const lspo_command_t lspo_command_join = {
     .name = "join",
-    .summary = "put a training's loss by step on the simulated time of a machine",
+    .summary = "predict when a training would reach its losses on another machine",
     .usage = "--metrics FILE [options]",
-    .about =
-        "How would this training's loss fall over time elsewhere? A step's loss is the metrics', its time is the "
-        "step's number times the simulated time per step of model, policy and workload on the machine: Figures 5c and "
-        "5d of the paper. The time of the projectors' checks is that of the simulated plan.",
+    .about = "How fast would the loss of a training fall on another machine? The losses are those of the metrics file. "
+             "The time of a step is its number times the simulated time per step of model, policy and workload on the "
+             "machine, as in Figures 5c and 5d of the paper. Projector checks take as long as in the simulated plan.",
     .examples = "lspo join --metrics loss.csv --model gpt2-774m --machine paper-laptop --policy zero\n"
                 "lspo join --metrics loss.csv --machine rtx4090 --policy lsp --evaluated --format csv",
     .common = "metrics model machine policy evaluated",

@@ -260,7 +260,7 @@ static lspo_status_t list_devices(int format)
             (device_record_t){.name = "host",
                               .core_count = topology.core_count,
                               .place = topology.description,
-                              .description = "this machine's cores and memory, standing in for a GPU and its link"};
+                              .description = "this machine's cores and memory, in place of a GPU and its link"};
         status = describe_gpus(gpu_count, gpus, records + 1);
     } else {
         status = lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u devices", gpu_count + 1U);
@@ -302,11 +302,10 @@ static const lspo_arg_group_t list_group = LSPO_ARG_GROUP("options", list_args);
 
 const lspo_command_t lspo_command_list = {
     .name = "list",
-    .summary = "the models, machines, cards, hosts, policies and devices known by name",
+    .summary = "list the models, machines, cards, hosts, policies and devices known by name",
     .usage = "models|machines|cards|hosts|policies|devices [--format table|csv|json]",
-    .about =
-        "What --model, --machine, --policy and --device take by name; cards and hosts are what a machine's file is put "
-        "together from (`lspo help machines`). `--policy help` is the same as `list policies`.",
+    .about = "List the names that --model, --machine, --policy and --device accept. A machine's file may combine a "
+             "card and a host (`lspo help machines`). `--policy help` is the same as `list policies`.",
     .examples = "lspo list policies\nlspo list models --format csv\nlspo sim --machine help",
     .groups = (const lspo_arg_group_t *const[]){&list_group, NULL},
     .positional_least = 1,

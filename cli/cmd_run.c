@@ -18,39 +18,39 @@ static const lspo_arg_t run_args[] = {
     {.name = "model",
      .value = "NAME|FILE|FOLDER",
      .list = "models",
-     .help = "what is trained, from seeded weights: of a folder, only the shape counts (gpt-tiny); help: list them",
+     .help = "model to train from random weights (gpt-tiny); only the shapes of a folder are used; help: list models",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, model_name)},
     {.name = "policy",
      .value = "NAME",
      .list = "policies",
-     .help = "how the work is scheduled (lsp); help: list them",
+     .help = "how the training is scheduled (lsp); help: list policies",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, policy_name)},
     {.name = "repeat",
      .value = "N",
-     .help = "plays of the plan, all of which are sampled (1)",
+     .help = "run the plan N times and use the samples of all (1)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = 1000,
      .offset_bytes = offsetof(lspo_request_t, repeat)},
     {.name = "slowdown",
-     .help = "measure native training too, interleaved, and report the ratio",
+     .help = "also measure native training, in alternation, and report the ratio of times",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(lspo_request_t, slowdown)},
     {.name = "timing-only",
-     .help = "leave out the loss on held-out text, which takes time before and after",
+     .help = "do not evaluate the loss on held-out text before and after, which takes time",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(lspo_request_t, timing_only)},
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
-     .help = "this device's profile: for lower_bound_s and --transition auto (host-reference)",
+     .help = "profile of this device, for lower_bound_s and --transition auto (host-reference)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, machine_name)},
     {.name = "text",
      .value = "FILE",
-     .help = "train on this file's bytes (the King James Bible, or the machine's own texts)",
+     .help = "train on this file's bytes (the King James Bible if installed, else texts of this machine)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, text_path)},
     LSPO_TRACE_ARG,
@@ -194,10 +194,10 @@ const lspo_command_t lspo_command_run = {
     .summary = "execute a plan on a device and measure it",
     .usage = "[options]",
     .about =
-        "Train a model on real text by the plan that the policy builds, and report the measured time per iteration, "
-        "busy times, memory and loss. The host device is this machine: a GPU lane on a core of its own, a memory with "
-        "a capacity and a paced link; cuda is an NVIDIA GPU. A plan that does not fit the device's memory is an error. "
-        "Weights are always seeded and tokens are bytes, of a folder too: to train a folder's model, use lspo train.",
+        "Train a model on real text with the policy's plan, and measure time per iteration, busy times, memory and "
+        "loss. The host device is this machine in place of a GPU: one core computes, and memory and link are limited "
+        "as asked. The cuda device is an NVIDIA GPU. A plan that does not fit in the device's memory is an error. "
+        "Weights are always random and tokens are bytes, even for a folder; `lspo train` trains a folder's model.",
     .examples =
         "lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"
         "lspo run --model gpt-small --policy lsp --subspace 128 --nnz 4 --cpu 20M/s --trace lsp.trace\n"

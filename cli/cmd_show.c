@@ -137,7 +137,7 @@ typedef struct {
 static const lspo_arg_t show_args[] = {
     {.name = "format",
      .value = "table|csv|json",
-     .help = "how the result is written (table on a terminal, else csv; machine: an INI file unless given)",
+     .help = "format of the result (table on a terminal, else csv; machine: an INI file by default)",
      .store = lspo_arg_choice,
      .names = lspo_format_names,
      .offset_bytes = offsetof(show_request_t, format)},
@@ -163,9 +163,9 @@ static const lspo_arg_group_t show_group = LSPO_ARG_GROUP("options", show_args);
 
 static const lspo_command_t command_show_model = {
     .name = "show model",
-    .summary = "the tensors of each stage",
+    .summary = "show the tensors of each stage of a model",
     .usage = "NAME|FILE|FOLDER [options]",
-    .about = "The tensors of a model, stage by stage: embedding, block, head.",
+    .about = "Show the tensors of a model, stage by stage: embedding, block, head.",
     .examples = "lspo show model gpt2-124m\nlspo show model llama-7b --format csv",
     .groups = (const lspo_arg_group_t *const[]){&show_group, NULL},
     .positional_least = 1,
@@ -177,9 +177,9 @@ static const lspo_command_t command_show_model = {
 
 static const lspo_command_t command_show_machine = {
     .name = "show machine",
-    .summary = "a machine's profile, as an INI file to edit",
+    .summary = "print a machine's profile as an INI file to edit",
     .usage = "NAME|FILE [options]",
-    .about = "The profile of a machine as an INI file: copy one, edit it, and give it to --machine.",
+    .about = "Print the profile of a machine as an INI file. You may edit a copy and give it to --machine.",
     .examples = "lspo show machine rtx4090 > mine.ini\nlspo show machine paper-laptop --format csv",
     .groups = (const lspo_arg_group_t *const[]){&show_group, &lspo_override_group, NULL},
     .positional_least = 1,
@@ -255,10 +255,10 @@ static lspo_status_t command_policy(int argc, char **argv)
 
 static const lspo_command_t command_show_policy = {
     .name = "show policy",
-    .summary = "a policy's semantics, citation, example and own options",
+    .summary = "show a policy's semantics, citation, example and own options",
     .usage = "NAME [options]",
-    .about = "What a policy is: the same as `lspo help NAME`. As CSV and JSON, its own options: a row each, with unit, "
-             "default, range and what another value changes.",
+    .about = "Describe a policy, like `lspo help NAME`. CSV and JSON have one row per option of its own, with unit, "
+             "default, range and what the option changes.",
     .examples = "lspo show policy swap\nlspo show policy lsp --format csv",
     .groups = (const lspo_arg_group_t *const[]){&show_group, NULL},
     .positional_least = 1,
@@ -277,31 +277,31 @@ static const lspo_arg_t plan_args[] = {
     {.name = "model",
      .value = "NAME|FILE",
      .list = "models",
-     .help = "what is trained (gpt2-774m)",
+     .help = "model to train (gpt2-774m)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, model_name)},
     {.name = "policy",
      .value = "NAME",
      .list = "policies",
-     .help = "how the work is scheduled (lsp)",
+     .help = "how the training is scheduled (lsp)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, policy_name)},
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
-     .help = "choose --transition auto for this machine (else every layer)",
+     .help = "choose --transition auto for this machine (without it: the last layer)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, machine_name)},
     {.name = "rows",
      .value = "N",
-     .help = "ops in the table, iterations in the graph (all; 1)",
+     .help = "number of ops in the table (all), or of iterations in the graph (1)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = UINT32_MAX,
      .offset_bytes = offsetof(lspo_request_t, rows)},
     {.name = "format",
      .value = "table|dot",
-     .help = "a line per op (table), or Graphviz with a cluster per lane (dot)",
+     .help = "table: one line per op; dot: a Graphviz graph with one cluster per lane",
      .store = lspo_arg_choice,
      .names = plan_format_names,
      .offset_bytes = offsetof(lspo_request_t, format)},
@@ -339,9 +339,9 @@ static const lspo_arg_group_t plan_group = LSPO_ARG_GROUP("options", plan_args);
 
 static const lspo_command_t command_show_plan = {
     .name = "show plan",
-    .summary = "the ops that a policy plans, with lanes and dependencies",
+    .summary = "show the ops of a policy's plan, with lanes and dependencies",
     .usage = "[options]",
-    .about = "The ops that a policy plans, with their lanes and dependencies.",
+    .about = "Show the ops of a policy's plan, with their lanes and dependencies.",
     .examples = "lspo show plan --model gpt-tiny --policy zero --rows 20\n"
                 "lspo show plan --model gpt-tiny --policy zero --format dot | dot -Tsvg > zero.svg",
     .common = "model policy rows format",
@@ -354,8 +354,8 @@ static const lspo_command_t *const subcommands[] = {&command_show_model, &comman
 
 const lspo_command_t lspo_command_show = {
     .name = "show",
-    .summary = "a model's tensors, a machine's profile, a policy's options, or the ops of a plan",
+    .summary = "show a model's tensors, a machine's profile, a policy's options, or a plan's ops",
     .usage = "model|machine|policy|plan [options]",
-    .about = "What lspo knows of a model, machine or policy, and what a policy plans.",
+    .about = "Show a model, a machine, a policy, or the plan that a policy makes.",
     .subcommands = subcommands,
 };

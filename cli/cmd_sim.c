@@ -25,24 +25,24 @@ static const lspo_arg_t sim_args[] = {
     {.name = "model",
      .value = "NAME|FILE",
      .list = "models",
-     .help = "what is trained (gpt2-774m); help: list them",
+     .help = "model to train (gpt2-774m); help: list models",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(sim_request_t, base.model_name)},
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
-     .help = "where (paper-workstation); help: list them",
+     .help = "machine to predict (paper-workstation); help: list machines",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(sim_request_t, base.machine_name)},
     {.name = "policy",
      .value = "NAME",
      .list = "policies",
-     .help = "how the work is scheduled (lsp); help: list them",
+     .help = "how the training is scheduled (lsp); help: list policies",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(sim_request_t, base.policy_name)},
     LSPO_TRACE_ARG,
     {.name = "all",
-     .help = "as a table: every figure, as CSV and JSON have them",
+     .help = "print every figure in a table, as CSV and JSON do",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(sim_request_t, all)},
     LSPO_FORMAT_ARG("result", offsetof(sim_request_t, base.format)),
@@ -51,26 +51,27 @@ static const lspo_arg_t sim_args[] = {
 static const lspo_arg_t noise_args[] = {
     {.name = "noise",
      .value = "SEED",
-     .help = "draw durations from the machine's [noise]: percentiles of time and slowdown",
+     .help =
+         "also simulate with random durations from the machine's [noise], and report percentiles of time and slowdown",
      .store = lspo_arg_u32,
      .low = 1,
      .high = UINT32_MAX,
      .offset_bytes = offsetof(sim_request_t, noise.seed)},
     {.name = "draws",
      .value = "N",
-     .help = "runs that --noise draws (200)",
+     .help = "simulations under --noise (200)",
      .store = lspo_arg_u32,
      .low = 2,
      .high = LSPO_NOISE_DRAWS_MAX,
      .offset_bytes = offsetof(sim_request_t, noise.draws)},
     {.name = "gantt",
      .value = "FILE",
-     .help = "CSV of a few iterations for plots/gantt.gp; with --noise, error bars too",
+     .help = "write a few iterations as CSV for plots/gantt.gp; with --noise also error bars",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(sim_request_t, gantt_path)},
     {.name = "first",
      .value = "N",
-     .help = "first iteration of --gantt (3)",
+     .help = "first iteration in --gantt (3)",
      .store = lspo_arg_u32,
      .high = UINT32_MAX,
      .offset_bytes = offsetof(sim_request_t, noise.first_iteration)},
@@ -226,27 +227,25 @@ static lspo_status_t sim(int argc, char **argv)
 }
 
 static const lspo_arg_group_t sim_group = LSPO_ARG_GROUP("options", sim_args);
-static const lspo_arg_group_t noise_group = LSPO_ARG_GROUP("random durations, and a picture", noise_args);
+static const lspo_arg_group_t noise_group = LSPO_ARG_GROUP("random durations, and a Gantt chart", noise_args);
 
 const lspo_command_t lspo_command_sim = {
     .name = "sim",
-    .summary = "predict time per step and memory of a policy on a machine",
+    .summary = "predict a policy's time per step and memory on a machine",
     .usage = "[options]",
-    .about =
-        "Predict time per iteration, slowdown against native training, what limits it, and memory, from a machine's "
-        "profile. A plan that does not fit the GPU is simulated all the same: `fits` says so, `advice` what would make "
-        "it fit.",
+    .about = "Predict a policy's time per iteration, slowdown against native training, bottleneck and memory, from a "
+             "machine's profile. A plan that does not fit in memory is simulated, too: `fits` says so, and `advice` "
+             "says what would make it fit.",
     .examples = "lspo sim --model llama-7b --machine rtx4090 --policy lsp\n"
                 "lspo sim --machine paper-laptop --model gpt-small --policy zero --link 2GB/s --format json\n"
                 "lspo sim --policy zero --noise 1 --set noise.gpu_sigma=0.02 --set noise.run_sigma=0.01",
     .common = "model machine policy batch sequence accumulation gpu-memory host-memory link all",
-    .details =
-        "A table is a few sentences; --all has every figure, as CSV and JSON do. `lspo help terms` explains the "
-        "words, and `lspo choose` simulates every policy.\n\n"
-        "No run whose ops are within a tenth of an iteration of their predicted times takes more than "
-        "peak_gpu_bound_bytes.\n\n"
-        "Under --noise everything but the percentiles is still the prediction without noise, the trace too: of 100 "
-        "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.",
+    .details = "On a terminal the result is a few sentences; --all, CSV and JSON have every figure. `lspo help terms` "
+               "explains the words, and `lspo choose` simulates every policy.\n\n"
+               "peak_gpu_bound_bytes is the most GPU memory that a run takes if its ops stay within a tenth of an "
+               "iteration of their predicted times.\n\n"
+               "--noise adds percentiles; all other figures and the trace are still predicted without noise. Of 100 "
+               "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.",
     .groups = (const lspo_arg_group_t *const[]){&sim_group, &noise_group, &lspo_workload_group, &lspo_policy_group,
                                                 &lspo_override_group, NULL},
     .run = sim,

@@ -29,17 +29,17 @@ typedef struct {
 static const lspo_arg_t export_args[] = {
     {.name = "perfetto",
      .value = "FILE",
-     .help = "Chrome trace-event JSON, which https://ui.perfetto.dev opens; of one trace, or of two as two processes",
+     .help = "write Chrome trace-event JSON for https://ui.perfetto.dev; two traces become two processes",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(export_request_t, perfetto_path)},
     {.name = "gantt",
      .value = "FILE",
-     .help = "CSV of a few iterations: lane,kind,layer,iteration,start_s,end_s",
+     .help = "write a few iterations as CSV: lane,kind,layer,iteration,start_s,end_s",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(export_request_t, gantt_path)},
     {.name = "first",
      .value = "N",
-     .help = "first iteration of --gantt (3)",
+     .help = "first iteration in --gantt (3)",
      .store = lspo_arg_u32,
      .high = UINT32_MAX,
      .offset_bytes = offsetof(export_request_t, first)},
@@ -127,9 +127,9 @@ static const lspo_arg_group_t export_group = LSPO_ARG_GROUP("options", export_ar
 
 static const lspo_command_t command_trace_export = {
     .name = "trace export",
-    .summary = "a trace for Perfetto or a Gantt chart",
+    .summary = "convert a trace for Perfetto or a Gantt chart",
     .usage = "TRACE [TRACE] [--perfetto FILE] [--gantt FILE [--first N] [--count N]]",
-    .about = "Write a trace in another form.",
+    .about = "Convert a trace to another format.",
     .examples = "lspo trace export run.trace --perfetto run.json\n"
                 "lspo trace export sim.trace run.trace --perfetto both.json\n"
                 "lspo trace export run.trace --gantt gantt.csv --first 3 --count 2",
@@ -151,22 +151,22 @@ typedef struct {
 static const lspo_arg_t import_args[] = {
     {.name = "kineto",
      .value = "FILE",
-     .help = "PyTorch profiler trace: .json or .json.gz, with ProfilerStep#N",
+     .help = "trace of the PyTorch profiler, .json or .json.gz, with ProfilerStep#N",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(import_request_t, kineto_path)},
     {.name = "map",
      .value = "FILE",
-     .help = "rules of your own for --kineto, lines 'KIND LANE PATTERN'",
+     .help = "your own rules for --kineto, one 'KIND LANE PATTERN' per line",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(import_request_t, map_path)},
     {.name = "deepspeed-log",
      .value = "FILE",
-     .help = "output of DeepSpeed with \"wall_clock_breakdown\": true, of Megatron, or a Trainer's",
+     .help = "output of DeepSpeed with \"wall_clock_breakdown\": true, of Megatron, or of a Trainer",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(import_request_t, deepspeed_path)},
     {.name = "batch",
      .value = "N",
-     .help = "samples of a step on all GPUs, for a --deepspeed-log that has samples per second only",
+     .help = "samples per step on all GPUs, for a --deepspeed-log that only has samples per second",
      .store = lspo_arg_u32,
      .low = 1,
      .high = UINT32_MAX,
@@ -174,12 +174,12 @@ static const lspo_arg_t import_args[] = {
     {.name = "output",
      .letter = 'o',
      .value = "TRACE",
-     .help = "the trace to write",
+     .help = "trace to write",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(import_request_t, output_path)},
     {.name = "format",
      .value = "table|csv|json",
-     .help = "how the summary is written (table on a terminal, else csv)",
+     .help = "format of the summary (table on a terminal, else csv)",
      .store = lspo_arg_choice,
      .names = lspo_format_names,
      .offset_bytes = offsetof(import_request_t, format)},
@@ -189,7 +189,7 @@ static void write_rules(FILE *file)
 {
     uint32_t count;
     const lspo_import_rule_t *rules = lspo_import_rules_builtin(&count);
-    fputs("rules of --kineto, the first that fits counts, those of --map before these:\n", file);
+    fputs("rules of --kineto; the first match counts, and rules of --map come before these:\n", file);
     for (uint32_t i = 0; i < count; i++)
         fprintf(file, "  %-9s %-4s %s\n", lspo_import_rule_kind_name(rules[i].kind),
                 lspo_lane_kind_name((lspo_lane_kind_t)rules[i].lane), rules[i].pattern);
@@ -324,10 +324,10 @@ static const lspo_arg_group_t import_group = LSPO_ARG_GROUP("options", import_ar
 
 static const lspo_command_t command_trace_import = {
     .name = "trace import",
-    .summary = "a PyTorch profiler trace or a DeepSpeed log",
+    .summary = "convert a PyTorch profiler trace or a DeepSpeed log to a trace",
     .usage = "--kineto FILE [--map FILE] | --deepspeed-log FILE [--batch N], -o TRACE [--format table|csv|json]",
-    .about = "Read what another program measured as a trace that compare and export take. docs/import.md says what "
-             "becomes what, and what cannot be told from such a file.",
+    .about = "Convert what another program measured to a trace for compare and export. docs/import.md says how each "
+             "event is mapped, and what such a file cannot tell.",
     .examples = "lspo trace import --kineto profile.json.gz -o theirs.trace\n"
                 "lspo trace import --deepspeed-log train.log -o theirs.trace\n"
                 "lspo compare sim.trace theirs.trace",
@@ -338,7 +338,7 @@ static const lspo_command_t command_trace_import = {
 
 static const lspo_command_t command_trace_diff = {
     .name = "trace diff",
-    .summary = "two traces op by op: the same as lspo compare",
+    .summary = "compare two traces op by op, like lspo compare",
     .same_as = &lspo_command_compare,
 };
 
@@ -347,8 +347,8 @@ static const lspo_command_t *const subcommands[] = {&command_trace_export, &comm
 
 const lspo_command_t lspo_command_trace = {
     .name = "trace",
-    .summary = "export traces, import those of PyTorch and DeepSpeed",
+    .summary = "export traces, or import those of PyTorch and DeepSpeed",
     .usage = "export|import|diff [options]",
-    .about = "A trace says what happened when, op by op: `lspo sim` and `lspo run` write one with --trace.",
+    .about = "A trace has start and end of every op. `lspo sim` and `lspo run` write one with --trace.",
     .subcommands = subcommands,
 };

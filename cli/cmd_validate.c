@@ -8,13 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/folder_lock.h"
+#include "base/input_file.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/table.h"
 #include "cli/validate.h"
-#include "base/folder_lock.h"
-#include "base/input_file.h"
 
 enum { PATH_BYTES = 1024, CALIBRATION_BYTES = 1024 };
 
@@ -63,17 +63,17 @@ static lspo_status_t store_tau(const lspo_arg_t *arg, const char *what, const ch
 #define FIELD(field) .offset_bytes = offsetof(validate_request_t, field)
 
 static const lspo_arg_t validate_args[] = {
-    {.name = "grid", .value = "FILE", .help = "the cells; see below", .store = lspo_arg_text, FIELD(grid)},
+    {.name = "grid", .value = "FILE", .help = "cells to measure; see below", .store = lspo_arg_text, FIELD(grid)},
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
-     .help = "the profile that predicts (host-reference)",
+     .help = "profile to predict with (host-reference)",
      .store = lspo_arg_text,
      FIELD(machine)},
     {.name = "device",
      .value = "NAME",
      .list = "devices",
-     .help = "what is measured (host)",
+     .help = "device to measure (host)",
      .store = lspo_arg_text,
      FIELD(device)},
     {.name = "budget",
@@ -84,43 +84,43 @@ static const lspo_arg_t validate_args[] = {
      FIELD(budget_s)},
     {.name = "interval",
      .value = "PERCENT",
-     .help = "a cell is settled when its median is known to within this (2%)",
+     .help = "measure a cell until its median is known this well (2%)",
      .store = store_percent,
      FIELD(interval)},
     {.name = "out",
      .value = "FOLDER",
-     .help = "where report.txt, cells.csv, summary.csv, breakdown.csv, visits.csv and traces go (validation)",
+     .help = "folder for report.txt, cells.csv, summary.csv, breakdown.csv, visits.csv and traces (validation)",
      .store = lspo_arg_text,
      FIELD(folder)},
     {.name = "resume",
-     .help = "go on with what is in that folder, or begin where there is nothing",
+     .help = "continue with the measurements in that folder, if there are any",
      .store = lspo_arg_switch,
      FIELD(resume)},
     {.name = "ablate",
-     .help = "predict without each part of the model too; no more is measured",
+     .help = "also predict without each part of the model; nothing more is measured",
      .store = lspo_arg_switch,
      FIELD(ablate)},
     {.name = "threshold-mean",
      .value = "PERCENT",
-     .help = "the most that errors of time and slowdown may be in the mean (4%)",
+     .help = "largest allowed mean error of time and slowdown (4%)",
      .store = store_percent,
      FIELD(thresholds.mean)},
     {.name = "threshold-p95",
      .value = "PERCENT",
-     .help = "the most that their 95th percentile may be (10%)",
+     .help = "largest allowed 95th percentile of these errors (10%)",
      .store = store_percent,
      FIELD(thresholds.p95)},
     {.name = "threshold-tau",
      .value = "TAU",
-     .help = "the least that Kendall's tau of the order of policies may be (0.9)",
+     .help = "smallest allowed Kendall's tau of the order of policies (0.9)",
      .store = store_tau,
      FIELD(thresholds.tau)},
     {.name = "text",
      .value = "FILE",
-     .help = "train on this file's bytes (as lspo run)",
+     .help = "train on this file's bytes (the same as lspo run)",
      .store = lspo_arg_text,
      FIELD(text)},
-    LSPO_FORMAT_ARG("result, in csv the summary,", offsetof(validate_request_t, format)),
+    LSPO_FORMAT_ARG("result, which in csv is the summary", offsetof(validate_request_t, format)),
 };
 
 static lspo_status_t make_folder(const char *path)
@@ -348,7 +348,7 @@ static lspo_status_t validate(int argc, char **argv)
     if (status != LSPO_OK)
         return status;
     if (request.grid == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--grid is missing: which cells?");
+        return lspo_error(LSPO_ERR_INPUT, "--grid FILE is required");
     return predict_and_measure(&request);
 }
 
@@ -356,25 +356,24 @@ static const lspo_arg_group_t validate_group = LSPO_ARG_GROUP("options", validat
 
 const lspo_command_t lspo_command_validate = {
     .name = "validate",
-    .summary = "predict and measure every cell of a grid, and say how far the predictions are off",
+    .summary = "predict and measure every cell of a grid, and report how far the predictions are off",
     .usage = "--grid FILE [options]",
-    .about =
-        "Predict every cell of a grid from a machine's profile, then measure each by `lspo run` in a process of its "
-        "own, in rounds over all cells until each median is known well enough or the time is up, and report how far "
-        "the predictions are off. Exit status 5: outside the thresholds; 6: too few cells were calm to judge. Ctrl-C "
-        "keeps what was measured. Measurements that other programs disturb are repeated; a cell that has no calm one "
-        "is marked and not judged.",
+    .about = "Predict every cell of a grid from a machine's profile, measure each one with `lspo run` in a process of "
+             "its own, and report how far the predictions are off. Measuring goes in rounds over all cells until each "
+             "median is known well enough or the time is up. Measurements that other programs disturb are repeated; a "
+             "cell without an undisturbed one is marked and not judged. Exit status 5: outside the thresholds; 6: too "
+             "few cells were undisturbed to judge. Ctrl-C keeps what was measured.",
     .examples = "lspo calibrate --quick -o host.ini\n"
                 "lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min",
     .common = "grid machine device budget out resume",
     .details =
-        "A line of the grid is a group of cells ('#' starts a comment):\n\n"
+        "Each line of the grid is a group of cells ('#' starts a comment):\n\n"
         "  NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...\n\n"
-        "RATES is a policy, or self for each cell's own. Link and optimizer are paced such that its gradients are "
-        "predicted to take LINK/GPU times its GPU time on the link, and CPU/GPU times on the CPU. In place of either "
-        "may stand a rate (4GB/s, 200M/s), or free: not paced.\n\n"
-        "POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, or NAME:RANK of a policy with a rank.\n\n"
-        "  flags --name VALUE ...   workload flags of all groups below",
+        "RATES is a policy, or self: each cell's own policy. Link and optimizer are paced so that this policy's "
+        "gradients are predicted to take LINK/GPU times its GPU time on the link, and its updates CPU/GPU times on the "
+        "CPU. Either may instead be a rate (4GB/s, 200M/s), or free: not paced.\n\n"
+        "POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, or NAME:RANK for a policy with a rank.\n\n"
+        "  flags --name VALUE ...   workload flags for all groups below",
     .groups = (const lspo_arg_group_t *const[]){&validate_group, NULL},
     .run = validate,
 };

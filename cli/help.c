@@ -142,11 +142,11 @@ void lspo_help_write_overview(FILE *file)
         lspo_wrap_item(file, left, topic->summary, NAME_COLUMN, width);
     }
     fputc('\n', file);
-    lspo_wrap_text(file,
-                   "`lspo help COMMAND` has the options and examples of a command, `lspo help POLICY` those of a "
-                   "policy.\n"
-                   "Results go to stdout, messages to stderr. NO_COLOR=1 keeps tables plain.",
-                   width);
+    lspo_wrap_text(
+        file,
+        "`lspo help COMMAND` has the options and examples of a command, `lspo help POLICY` those of a policy.\n"
+        "Results go to stdout, messages to stderr. NO_COLOR=1 keeps tables plain.",
+        width);
 }
 
 void lspo_help_write_topic(const lspo_topic_t *topic, FILE *file)

@@ -49,7 +49,7 @@ static bool policy_arg_at(size_t index, lspo_arg_t *arg_out)
 const lspo_arg_group_t lspo_policy_group = {
     .title = "the policy's own options",
     .at = policy_arg_at,
-    .note = "`lspo help POLICY` has them, such as `lspo help lsp`; `lspo list policies` names the policies.",
+    .note = "`lspo help POLICY` lists them, such as `lspo help lsp`; `lspo list policies` lists the policies.",
 };
 
 void lspo_policy_flag_help(const lspo_parameter_t *parameter, char *text, size_t capacity)

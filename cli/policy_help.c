@@ -13,7 +13,7 @@ static void describe_semantics(const lspo_policy_t *policy, char *text, size_t c
     int used = snprintf(text, capacity, "%s: %s", lspo_semantics_name(policy->semantics),
                         lspo_semantics_help(policy->semantics));
     if (policy->staleness_steps > 0 && used > 0 && (size_t)used < capacity)
-        snprintf(text + used, capacity - (size_t)used, " (%u with its defaults)", policy->staleness_steps);
+        snprintf(text + used, capacity - (size_t)used, " (%u by default)", policy->staleness_steps);
 }
 
 static void describe_option(const lspo_parameter_t *parameter, char *text, size_t capacity)
@@ -29,7 +29,7 @@ static void describe_option(const lspo_parameter_t *parameter, char *text, size_
 static const char *trains(const lspo_policy_t *policy)
 {
     return policy->train_rest_default
-               ? "all weights; --train-rest off leaves out embeddings, norms, biases and head"
+               ? "all weights; --train-rest off excludes embeddings, norms, biases and head"
                : "the linear weights of the blocks; --train-rest on adds embeddings, norms, biases and head";
 }
 
@@ -82,7 +82,7 @@ void lspo_help_write_policy(const lspo_policy_t *policy, FILE *file)
     fprintf(file, "\nexamples:\n  %s\n\n", policy->example);
     each_fact(policy, write_item, &(screen_t){file, FACT_COLUMN});
     if (policy->parameters == NULL) {
-        fputs("\nIt has no options of its own.\n", file);
+        fputs("\nThis policy has no options of its own.\n", file);
         return;
     }
     fputs("\nits own options (defaults in brackets):\n", file);

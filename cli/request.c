@@ -57,55 +57,57 @@ static const lspo_arg_t workload_args[] = {
     {.name = "sequence", .value = "N", .help = "tokens per sequence (512; byte-level models 256)", COUNT(sequence)},
     {.name = "precision",
      .value = "fp32|bf16|fp16",
-     .help = "weights and activations (fp16; fp32 on the host device and for byte-level models)",
+     .help = "format of weights and activations (fp16; fp32 on the host device and for byte-level models)",
      .store = store_precision,
      WORKLOAD(precision)},
     {.name = "transfer",
      .value = "fp32|bf16|fp16",
-     .help = "gradients, parameters and deltas on the link (as --precision)",
+     .help = "format of gradients, parameters and deltas on the link (the same as --precision)",
      .store = store_precision,
      WORKLOAD(transfer)},
     {.name = "checkpointing",
      .value = "on|off",
-     .help = "keep only block inputs and compute them again (on; byte-level models off)",
+     .help =
+         "keep only the blocks' inputs in forward and compute the rest again in backward (on; byte-level models off)",
      .store = lspo_arg_on_off,
      WORKLOAD(checkpointing)},
     {.name = "iterations",
      .value = "N",
-     .help = "optimizer steps in the plan (8; stale policies 16 or more)",
+     .help = "optimizer steps in the plan (8 or more; stale policies 16 or more)",
      COUNT(iterations)},
     {.name = "accumulation",
      .value = "K",
-     .help = "micro-batches per optimizer step, one mean over all their targets (1)",
+     .help = "micro-batches per optimizer step; the loss is the mean over all their targets (1)",
      COUNT(accumulation)},
     {.name = "clip",
      .value = "NORM",
-     .help = "clip the global gradient norm: a barrier before all updates (0: off)",
+     .help = "clip the global gradient norm to NORM; most policies then wait for the last gradient before any update "
+             "(0: off)",
      .store = store_number,
      WORKLOAD(clip_norm)},
     {.name = "loss-scale",
      .value = "auto|dynamic|N",
-     .help = "backward multiplies the loss by it (auto: fp16 1024, with --clip dynamic; else 1)",
+     .help = "factor that multiplies the loss in backward (auto: 1024 in fp16, or dynamic with --clip; else 1)",
      .store = store_loss_scale,
      WORKLOAD(loss_scale)},
     {.name = "train-rest",
      .value = "on|off",
-     .help = "train embeddings, norms, biases and head too (as `lspo list policies` says)",
+     .help = "also train embeddings, norms, biases and head (default: see `lspo list policies`)",
      .store = store_train_rest,
      WORKLOAD(train_rest)},
     {.name = "weight-decay",
      .value = "RATE",
-     .help = "AdamW's: weights shrink by learning rate x RATE per step (0)",
+     .help = "weight decay of AdamW: weights shrink by learning rate x RATE per step (0)",
      .store = store_number,
      WORKLOAD(weight_decay)},
     {.name = "learning-rate",
      .value = "RATE",
-     .help = "Adam's step (1e-4)",
+     .help = "learning rate (1e-4)",
      .store = store_number,
      WORKLOAD(learning_rate)},
     {.name = "seed",
      .value = "N",
-     .help = "what weights, batches and projectors are drawn from (1)",
+     .help = "seed of the random weights, batches and projectors (1)",
      .store = lspo_arg_u64,
      .high = INT64_MAX,
      WORKLOAD(seed)},
@@ -115,7 +117,7 @@ const lspo_arg_group_t lspo_workload_group = LSPO_ARG_GROUP("workload (defaults 
 static const lspo_arg_t override_args[] = {
     {.name = "link",
      .value = "RATE",
-     .help = "bandwidth of the link, each way: 12GB/s",
+     .help = "bandwidth of the link in each direction: 12GB/s",
      .store = lspo_arg_quantity,
      .unit = LSPO_UNIT_BPS,
      .offset_bytes = offsetof(lspo_request_t, overrides.link_Bps)},
@@ -137,7 +139,7 @@ static const lspo_arg_t override_args[] = {
      .offset_bytes = offsetof(lspo_request_t, overrides.host_memory_bytes)},
     {.name = "set",
      .value = "KEY=VALUE",
-     .help = "any other field of the machine, as `lspo show machine` names it; may be repeated",
+     .help = "any other field of the machine, by its name in `lspo show machine`; may be repeated",
      .store = store_set,
      .offset_bytes = offsetof(lspo_request_t, overrides)},
 };
@@ -156,8 +158,8 @@ static const lspo_arg_t plan_args[] = {
 };
 
 const lspo_arg_group_t lspo_plan_group = LSPO_ARG_GROUP("plan", plan_args);
-const lspo_arg_group_t lspo_override_group = LSPO_ARG_GROUP("in place of the machine's own", override_args);
-const lspo_arg_group_t lspo_cap_group = LSPO_ARG_GROUP("caps: they slow the device down or shrink it", override_args);
+const lspo_arg_group_t lspo_override_group = LSPO_ARG_GROUP("overrides of the machine's profile", override_args);
+const lspo_arg_group_t lspo_cap_group = LSPO_ARG_GROUP("caps, which make the device slower or smaller", override_args);
 
 static const lspo_arg_t device_args[] = {
     {.name = "device",
@@ -168,20 +170,20 @@ static const lspo_arg_t device_args[] = {
      .offset_bytes = offsetof(lspo_request_t, device_name)},
     {.name = "cpu-threads",
      .value = "N",
-     .help = "threads of the CPU optimizer (1; with a GPU the cores of its NUMA node but two)",
+     .help = "threads of the CPU optimizer (host: 1; GPU: all cores of its NUMA node except two)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = 65536,
      .offset_bytes = offsetof(lspo_request_t, cpu_threads)},
     {.name = "sms",
      .value = "N",
-     .help = "multiprocessors that a GPU's kernels may use (all)",
+     .help = "multiprocessors that the kernels of a GPU may use (all)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = 65536,
      .offset_bytes = offsetof(lspo_request_t, sms)},
     {.name = "nvtx",
-     .help = "name the ops of a GPU for NVIDIA's profilers",
+     .help = "mark ops with NVTX ranges for NVIDIA's profilers",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(lspo_request_t, nvtx)},
 };
@@ -232,7 +234,7 @@ lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
     lspo_hf_model_t *folder;
     struct stat info;
     if (is_preset(name) && stat(name, &info) == 0)
-        lspo_warn("--model %s is the preset; ./%s is what lies here under that name", name, name);
+        lspo_warn("--model %s is the preset of that name; to use the file or folder here, write ./%s", name, name);
     if (!lspo_request_is_folder(name))
         return lspo_model_find(name, model_out);
     if (!lspo_hf_model_exists(name))
@@ -276,7 +278,7 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(command, argc, argv, request, &positionals);
     if (status == LSPO_OK && request->model_name == NULL)
-        status = lspo_error(LSPO_ERR_INPUT, "--model is missing; usage: lspo %s %s", command->name, command->usage);
+        status = lspo_error(LSPO_ERR_INPUT, "--model is required; usage: lspo %s %s", command->name, command->usage);
     if (status == LSPO_OK)
         status = lspo_request_find_model(request->model_name, &request->model);
     if (status == LSPO_OK)
@@ -284,7 +286,7 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
     if (status != LSPO_OK)
         return status;
 
-    /* Only now are the model's defaults known: the flags are laid over them once more. */
+    /* Only now are the model's defaults known: set them, then apply the flags once more. */
     lspo_request_workload(&request->model, &request->workload);
     bool on_host = request->device_name != NULL && strcmp(request->device_name, "host") == 0;
     if (precision == LSPO_PRECISION_COUNT || !on_host)
@@ -365,8 +367,7 @@ static lspo_status_t cap_set(const char *assignment, lspo_machine_t *scratch, ls
                    sizeof(double));
             return LSPO_OK;
         }
-    return lspo_error(LSPO_ERR_INPUT,
-                      "--set %s cannot be imposed on a device that runs: only the link, cpu.adam_pps and memory can",
+    return lspo_error(LSPO_ERR_INPUT, "--set %s: a running device has only caps of the link, cpu.adam_pps and memory",
                       assignment);
 }
 

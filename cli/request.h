@@ -58,7 +58,7 @@ typedef struct {
 /* The row `--trace` of a command that plays a plan, stored in a request. */
 #define LSPO_TRACE_ARG                                                                                                 \
     {                                                                                                                  \
-        .name = "trace", .value = "FILE", .help = "write what happens when, op by op, as CSV", .store = lspo_arg_text, \
+        .name = "trace", .value = "FILE", .help = "write start and end of every op as CSV", .store = lspo_arg_text,    \
         .offset_bytes = offsetof(lspo_request_t, trace_path)                                                           \
     }
 

@@ -13,9 +13,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cli/args.h"
 #include "base/status.h"
 #include "base/units.h"
+#include "cli/args.h"
 
 typedef enum { LSPO_FORMAT_AUTO = -1, LSPO_FORMAT_TABLE, LSPO_FORMAT_CSV, LSPO_FORMAT_JSON } lspo_format_t;
 
@@ -25,9 +25,8 @@ extern const char *const lspo_format_names[];
 /* The row `--format` of a command's options; `what` it writes is a literal, the slot an int. */
 #define LSPO_FORMAT_ARG(what, offset)                                                                                  \
     {                                                                                                                  \
-        .name = "format", .value = "table|csv|json",                                                                   \
-        .help = "how the " what " is written (table on a terminal, else csv)", .store = lspo_arg_choice,               \
-        .names = lspo_format_names, .offset_bytes = (offset)                                                           \
+        .name = "format", .value = "table|csv|json", .help = "format of the " what " (table on a terminal, else csv)", \
+        .store = lspo_arg_choice, .names = lspo_format_names, .offset_bytes = (offset)                                 \
     }
 
 /* AUTO: a table on a terminal, CSV otherwise. */

@@ -3,57 +3,57 @@
 #include "cli/wrap.h"
 
 const lspo_term_t lspo_terms[] = {
-    {"policy", "A way to schedule a training and to treat its gradients, such as zero or lsp: `lspo list policies`."},
-    {"plan",
-     "All ops that a policy makes of a model and a workload. The simulator and the executor run the same plan."},
-    {"op",
-     "One piece of work of a plan, such as the backward pass of one layer. It runs on one lane, when the ops that "
-     "it waits for have ended."},
-    {"lane", "What runs one op at a time: gpu; d2h, the link from the GPU to the CPU; h2d, the link back; cpu, which "
-             "runs the optimizer."},
-    {"kind", "What an op does: FWD, RECOMPUTE and BWD are forward, its repetition under checkpointing, and backward; "
+    {"policy", "A way to schedule a training and to handle its gradients, such as zero or lsp (`lspo list policies`)."},
+    {"plan", "All ops of a training, which a policy builds from a model and a workload. The simulator and the executor "
+             "run the same plan."},
+    {"op", "One piece of work in a plan, such as the backward pass of one layer. It runs on one lane, after the ops "
+           "that it depends on have ended."},
+    {"lane", "A resource that runs one op at a time: gpu; d2h, the link from the GPU to the CPU; h2d, the link back; "
+             "cpu, which runs the optimizer."},
+    {"kind", "What an op does: FWD is forward, RECOMPUTE repeats it under checkpointing, and BWD is backward; "
              "COMPRESS makes the message that D2H sends; UPD is the optimizer on the CPU and UPD_GPU on the GPU; H2D "
-             "brings the result back and APPLY adds it to the weights; SWAP_IN and SWAP_OUT move weights; NORM is for "
-             "--clip; PROJECT chooses projectors, a basis or columns."},
-    {"iteration", "One step of the optimizer: --accumulation micro-batches of --batch sequences."},
-    {"step", "In tables for people: the time per iteration."},
-    {"warm-up", "The first iterations, which are left out of times: they are not yet as in a long training."},
-    {"period", "Iterations after which the work repeats: choices of columns, new bases, checks of "
-               "projectors. Times are means over whole periods."},
-    {"semantics", "What a policy's training is, beside native's. exact: the same updates, bit for bit on one device. "
-                  "stale: updates come some steps late. compressed: updates stay in a subspace. other: another "
+             "brings the result back and APPLY adds it to the weights; SWAP_IN and SWAP_OUT move weights; NORM "
+             "computes the norm for --clip; PROJECT chooses projectors, a basis or columns."},
+    {"iteration", "One optimizer step: --accumulation micro-batches of --batch sequences."},
+    {"step", "An optimizer step. As a column of a table: the time per iteration."},
+    {"warm-up", "The first iterations, which differ from those of a long training and are left out of all times."},
+    {"period", "The number of iterations after which the work repeats, such as selections of columns, new bases or "
+               "projector checks. Times are means over whole periods."},
+    {"semantics", "How a policy's training differs from native's. exact: the same updates, bit for bit on the same "
+                  "device. stale: updates come some steps late. compressed: updates stay in a subspace. other: another "
                   "optimizer, or not all weights at once."},
-    {"native", "Training with everything on the GPU; what the others are compared with, whether it fits or not."},
-    {"slowdown", "Time per iteration over that of native on the same machine as if its memory were unlimited. Below 1: "
-                 "faster than native, since it does less."},
-    {"busy", "Time per iteration in which a lane runs an op."},
-    {"exposed", "Time per iteration in which the GPU waits: for the link (exposed_comm_s), else for the CPU "
-                "(exposed_cpu_s), else for nothing that runs (other_s). Work that another lane hides is not exposed."},
-    {"limited by", "The lane that is busy for 95 % of an iteration or more, or else has most of the critical path "
-                   "(`bound` in CSV and JSON)."},
-    {"critical path", "Ops from the first to the last of a plan, each of which started when the one before had ended: "
-                      "only what makes these shorter makes the plan shorter."},
-    {"lower bound",
-     "lower_bound_s: the time per iteration that no order of these ops can beat on this machine, from busy "
-     "lanes and from ops that wait for each other in a circle."},
-    {"peak", "The most memory taken at one time, on the GPU or on the host."},
+    {"native", "Training with everything on the GPU. Other policies are compared with it, even if it does not fit."},
+    {"slowdown", "Time per iteration, divided by that of native on the same machine with unlimited memory. A policy "
+                 "that does less work than native may be below 1."},
+    {"busy", "Time per iteration during which a lane runs an op."},
+    {"exposed", "Time per iteration during which the GPU is idle while the link works (exposed_comm_s), while only the "
+                "CPU works (exposed_cpu_s), or while nothing works (other_s). Link and CPU work that overlaps with GPU "
+                "work is not exposed."},
+    {"limited by", "The lane that is busy for at least 95 % of an iteration, or else the lane with most of the "
+                   "critical path (`bound` in CSV and JSON)."},
+    {"critical path", "A chain of ops from the first to the last of a plan, each of which starts when the one before "
+                      "it ends. To make the plan shorter, make these ops shorter."},
+    {"lower bound", "lower_bound_s: no order of these ops has a shorter time per iteration on this machine. It follows "
+                    "from the busiest lane and from cycles of ops that depend on each other across iterations."},
+    {"peak", "The most memory in use at any time, on the GPU or on the host."},
     {"peak bound",
-     "The most that it can be when ops run up to a tenth of an iteration earlier or later than predicted."},
-    {"fits", "Both peaks are within the memory of the machine, less what the GPU's driver takes."},
-    {"stage", "A layer as the plan counts them: 0 is the embedding, then the blocks, then the head."},
-    {"transition", "The layer below which layer-wise policies send what came last first, so that the next forward pass "
-                   "finds the first layers ready; chosen by simulation unless --transition gives it."},
-    {"subspace", "lsp trains a weight of m x n by a matrix of d x d between two sparse projectors; --subspace is d."},
-    {"bias", "lsp: the part of a gradient that the projectors lose, by which they are fitted anew (--bias-threshold)."},
-    {"rank", "Of a policy's adapters or of its bases."},
+     "The largest peak that is possible if ops run up to a tenth of an iteration earlier or later than predicted."},
+    {"fits", "Both peaks are at most the memory of the machine, less what the GPU's driver takes."},
+    {"stage", "A layer of the plan, counted from 0: the embedding, then the blocks, then the head."},
+    {"transition",
+     "A layer. Layer-wise policies serve the layers up to it last in, first out, so that the first layers are ready "
+     "when the next forward pass begins. Without --transition it is chosen by simulation."},
+    {"subspace", "lsp updates an m x n weight by a d x d matrix between two sparse projectors; --subspace is d."},
+    {"bias", "The share of a gradient that lsp's projectors lose. Projectors above --bias-threshold are fitted again."},
+    {"rank", "The rank of lora's adapters or galore's bases."},
     {"block", "A layer of the model between embedding and head."},
-    {"checkpointing", "Keeping only the inputs of blocks in the forward pass, and computing the rest again in the "
-                      "backward pass: less memory, more time."},
-    {"transfer", "The format of what crosses the link."},
-    {"cap", "A limit on a device that runs: --link, --cpu, --gpu-memory, --host-memory. It slows or shrinks, it never "
-            "fakes."},
-    {"profile",
-     "The file of a machine's rates, sizes and latencies: `lspo show machine NAME`, made by `lspo calibrate`."},
+    {"checkpointing", "The forward pass keeps only the inputs of blocks, and the backward pass computes the rest "
+                      "again: less memory, more time."},
+    {"transfer", "The number format of data on the link (--transfer)."},
+    {"cap", "A limit on a real device: --link, --cpu, --gpu-memory, --host-memory. It makes the device slower or "
+            "smaller; times are still measured."},
+    {"profile", "A file with a machine's rates, sizes and latencies, which `lspo calibrate` measures and `lspo show "
+                "machine NAME` prints."},
     {NULL, NULL},
 };
 

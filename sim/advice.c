@@ -110,7 +110,7 @@ static lspo_status_t find_nearest(const question_t *question, size_t text_bytes,
     char excess[32];
     lspo_format_quantity((double)least_bytes, LSPO_UNIT_BYTES, excess, sizeof excess);
     if (least_bytes > 0)
-        snprintf(text, text_bytes, "no policy fits at any batch; nearest is --policy %s --batch 1, %s short",
+        snprintf(text, text_bytes, "no policy fits at any batch size; the nearest is --policy %s --batch 1, %s short",
                  nearest->name, excess);
     else
         snprintf(text, text_bytes, "--policy %s (%s) --checkpointing on --batch 1 would fit", nearest->name,
@@ -137,7 +137,7 @@ static void describe_excess(const lspo_machine_t *machine, uint64_t gpu_bytes, u
         lspo_format_quantity((double)lspo_fit_host_excess(machine, host_bytes), LSPO_UNIT_BYTES, host, sizeof host);
         snprintf(both, sizeof both, ", and %s more host memory", host);
     }
-    snprintf(text, text_bytes, "%s of %s memory, %s more than the %s there is%s", needed, gpu_short ? "GPU" : "host",
+    snprintf(text, text_bytes, "%s of %s memory, %s more than the %s available%s", needed, gpu_short ? "GPU" : "host",
              excess, there, both);
 }
 

@@ -108,8 +108,7 @@ lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *tra
     int longest = greatest(percent);
     list_shares(&plan->lanes, percent, shares, sizeof shares);
     snprintf(text_out, text_bytes,
-             "bound by %s: %.0f %% of the critical path (%s %%); no lane is always busy, %s most: %.0f %% of an "
-             "iteration",
+             "bound by %s: %.0f %% of the critical path (%s %%); the busiest lane is %s, %.0f %% of an iteration",
              lane_titles[longest], percent[longest], shares, title, busy_percent);
     *lane_out = (lspo_lane_kind_t)longest;
     return LSPO_OK;

@@ -1,6 +1,6 @@
-/* badam: block-coordinate Adam.  One block is trained at a time, switch_every steps, with Adam state of its own that
- * starts from nothing; then the next one has its turn.  Backward ends at that block: the ones above only pass dx on, the
- * ones below keep no activations.  Order: plan/plan.h, lspo_plan_trains(). */
+/* badam: block-coordinate Adam. One block is trained for switch_every steps with Adam state that starts from zero; then
+ * the next one is. Backward ends at that block: the blocks above it only pass dx on, those below keep no activations.
+ * Order: plan/plan.h, lspo_plan_trains(). */
 #include "plan/policies/badam.h"
 #include "plan/policies.h"
 
@@ -8,7 +8,7 @@ static const lspo_parameter_t switch_every = {
     .key = "switch-every",
     .value = "N",
     .unit = "steps",
-    .help = "steps on one block before the next one has its turn",
+    .help = "steps for which one block is trained before the next one",
     .kind = LSPO_RECORD_U32,
     .preset = 50,
     .low = 1,
@@ -22,12 +22,13 @@ const lspo_parameters_t lspo_badam_parameters = LSPO_PARAMETERS(uses, lspo_badam
 
 const lspo_policy_t lspo_policy_badam = {
     .name = "badam",
-    .help = "Adam on the GPU for one block at a time, the others frozen; a new block every --switch-every steps",
+    .help = "Adam on the GPU trains one block at a time, the others are frozen; the block changes every --switch-every "
+            "steps",
     .citation = "Luo, Yu, Li, NeurIPS 2024, arXiv 2404.02827",
     .example = "lspo sim --policy badam --model llama-7b --machine rtx4090 --switch-every 100",
     .parameters = &lspo_badam_parameters,
     .semantics = LSPO_SEMANTICS_OTHER,
-    .clip_help = "norm of the gradient of the block in turn; free",
+    .clip_help = "norm of the gradient of the block being trained; free",
     .optimizer = LSPO_OPTIMIZER_BLOCK_ADAM,
     .turn = &switch_every,
     .method = "badam",

@@ -1,8 +1,8 @@
-/* galore: the full gradient is projected onto r left (or right) singular vectors, Adam runs there on the GPU, and the
- * direction comes back: W <- W - eta s A Adam(A^T G), s = 1/4.  The basis is renewed every `project_every` steps
- * (PROJECT), the moments are kept.  It is made of the gradient of the whole step: with --accumulation the blocks' full
- * gradients stay on the GPU in such a step until the last micro-batch, as the authors' optimizer keeps them in every
- * step.  Weights with min(m, n) <= r keep their full gradient and take a plain step. */
+/* galore: the full gradient is projected onto r left (or right) singular vectors, Adam runs in that subspace on the
+ * GPU, and its direction is projected back: W <- W - eta s A Adam(A^T G), s = 1/4. The basis is renewed every
+ * `project_every` steps (PROJECT); the moments are kept. A new basis comes from the gradient of the whole step: with
+ * --accumulation, such a step keeps the blocks' full gradients on the GPU until the last micro-batch. (The authors'
+ * optimizer keeps them in every step.) Weights with min(m, n) <= r keep their full gradient and take a plain step. */
 #include "plan/policies/galore.h"
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
@@ -11,7 +11,7 @@ static const lspo_parameter_t project_every = {
     .key = "project-every",
     .value = "N",
     .unit = "steps",
-    .help = "steps between two bases; with --accumulation such a step keeps the blocks' full gradients",
+    .help = "steps between new bases; with --accumulation, a step with new bases keeps the blocks' full gradients",
     .kind = LSPO_RECORD_U32,
     .preset = 200,
     .low = 1,
@@ -32,7 +32,7 @@ static void describe_message(const lspo_workload_t *workload, const lspo_stage_t
 
 const lspo_policy_t lspo_policy_galore = {
     .name = "galore",
-    .help = "gradients projected onto their leading singular vectors, Adam there on the GPU",
+    .help = "gradients are projected onto their leading singular vectors; Adam runs in that subspace on the GPU",
     .citation = "Zhao et al., ICML 2024, arXiv 2403.03507",
     .example = "lspo sim --policy galore --model llama-7b --machine rtx4090 --rank 128 --project-every 50",
     .parameters = &lspo_galore_parameters,

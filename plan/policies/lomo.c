@@ -1,12 +1,12 @@
-/* lomo: W <- W - eta G, no optimizer state, each stage's update right behind its BWD, so that one stage's gradient is on
- * the GPU at a time (a tied embedding's stays from the head to the end).  Clipping needs the norm before the first
- * update: a first backward pass finds it and drops its gradients (PROBE); activations stay for the second.  With
- * --accumulation gradients must stay until the last micro-batch, and then the norm is free. */
+/* lomo: W <- W - eta G, no optimizer state. Each stage's update follows its BWD at once, so that the GPU holds one
+ * stage's gradient at a time (a tied embedding's stays from the head to the end). Clipping needs the norm before the
+ * first update: a first backward pass computes it and drops its gradients (PROBE); activations stay for the second.
+ * With --accumulation all gradients stay until the last micro-batch, and the norm is free. */
 #include "plan/policies.h"
 
 static void update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t norm)
 {
-    if (b->stages[stage].trained) /* the next BWD waits: two gradients would be there at once */
+    if (b->stages[stage].trained) /* the next BWD waits, or else two gradients would exist at once */
         b->last_compute = lspo_build_update_gpu(b, iteration, stage, norm);
 }
 
@@ -52,11 +52,11 @@ static lspo_status_t build(lspo_builder_t *b)
 
 const lspo_policy_t lspo_policy_lomo = {
     .name = "lomo",
-    .help = "plain gradient descent without state, each layer updated on the GPU right behind its backward",
+    .help = "plain gradient descent without optimizer state; the GPU updates each layer right after its backward pass",
     .citation = "Lv et al., ACL 2024, arXiv 2306.09782",
     .example = "lspo sim --policy lomo --model llama-7b --machine rtx4090 --clip 1",
     .semantics = LSPO_SEMANTICS_OTHER,
-    .clip_help = "norm of the full gradient; costs a second backward pass, the first one finds the norm",
+    .clip_help = "norm of the full gradient; costs a second backward pass (free with --accumulation)",
     .train_rest_default = true,
     .optimizer = LSPO_OPTIMIZER_SGD,
     .method = "lomo",

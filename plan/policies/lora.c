@@ -17,7 +17,7 @@ static void describe_message(const lspo_workload_t *workload, const lspo_stage_t
 
 const lspo_policy_t lspo_policy_lora = {
     .name = "lora",
-    .help = "low-rank adapters on every linear layer, trained on the GPU; the weights are frozen",
+    .help = "the GPU trains low-rank adapters on every linear layer; the weights are frozen",
     .citation = "Hu et al., ICLR 2022, arXiv 2106.09685",
     .example = "lspo sim --policy lora --model llama-7b --machine rtx4090 --rank 32",
     .parameters = &lspo_lora_parameters,

@@ -45,10 +45,10 @@ static const char *const projector_values_names[] = {
 static const lspo_parameter_t subspace = {
     .key = "subspace",
     .value = "D",
-    .help = "d: a weight's gradient is compressed to d x d",
+    .help = "d: each weight's gradient is compressed to d x d",
     .kind = LSPO_RECORD_U32,
     .preset_of = subspace_of_model,
-    .preset_is = "512; byte-level and narrower models about width / 2",
+    .preset_is = "512; if byte-level or narrower: width / 2, rounded down to a power of two",
     .low = 1,
     .high_of = lspo_parameter_largest_dimension,
     .high_is = "the model's largest dimension",
@@ -60,8 +60,8 @@ static const lspo_parameter_t subspace = {
 static const lspo_parameter_t nnz = {
     .key = "nnz",
     .value = "R",
-    .unit = "numbers per row",
-    .help = "r: nonzeros per row of the projectors",
+    .unit = "nonzeros per row",
+    .help = "r: nonzeros in each row of a projector",
     .kind = LSPO_RECORD_U32,
     .preset_of = nnz_of_subspace,
     .preset_is = "8, at most d",
@@ -77,7 +77,7 @@ const lspo_parameter_t lspo_parameter_check_every = {
     .key = "check-every",
     .value = "N",
     .unit = "steps",
-    .help = "steps between checks of the projectors' bias; 0: they stay random.  Checks and fits use single "
+    .help = "steps between checks of the projectors' bias; 0: projectors stay random. Checks and fits use single "
             "micro-batches, not the accumulated gradient",
     .kind = LSPO_RECORD_U32,
     .preset_of = check_every_of_command,
@@ -89,7 +89,7 @@ const lspo_parameter_t lspo_parameter_check_every = {
 static const lspo_parameter_t bias_threshold = {
     .key = "bias-threshold",
     .value = "ALPHA",
-    .help = "projectors with a bias above ALPHA are fitted again",
+    .help = "projectors whose bias is above ALPHA are fitted again",
     .kind = LSPO_RECORD_REAL,
     .preset = 0.3,
     .affects = LSPO_AFFECTS_BOTH,
@@ -99,7 +99,7 @@ static const lspo_parameter_t fit_steps = {
     .key = "fit-steps",
     .value = "N",
     .unit = "steps",
-    .help = "Adam steps per fit, over all micro-batches that it sees",
+    .help = "Adam steps per fit, divided among its micro-batches",
     .kind = LSPO_RECORD_U32,
     .preset = 100,
     .low = 1,
@@ -111,7 +111,8 @@ static const lspo_parameter_t fit_batches = {
     .key = "fit-batches",
     .value = "N",
     .unit = "micro-batches",
-    .help = "micro-batches per projector check: one measures the bias, one accepts or rejects, the rest are fitted",
+    .help = "micro-batches per projector check: one measures the bias, one accepts or rejects the fit, the rest are "
+            "fitted to",
     .kind = LSPO_RECORD_U32,
     .preset = 8,
     .low = 3,
@@ -122,7 +123,7 @@ static const lspo_parameter_t fit_batches = {
 static const lspo_parameter_t fit_beta = {
     .key = "fit-beta",
     .value = "BETA",
-    .help = "weight of the projectors' norms in what fitting minimises",
+    .help = "weight of the projectors' norms in the loss that a fit minimises",
     .kind = LSPO_RECORD_REAL,
     .preset = 1e-4,
     .affects = LSPO_AFFECTS_NUMBERS,
@@ -131,7 +132,7 @@ static const lspo_parameter_t fit_beta = {
 static const lspo_parameter_t projectors = {
     .key = "projectors",
     .value = "weight|shape",
-    .help = "a pair of projectors for each weight, or one for all weights of a shape",
+    .help = "a pair of projectors for each weight, or one pair for all weights of the same shape",
     .kind = LSPO_RECORD_NAMED,
     .names = projectors_names,
     .preset = LSPO_PROJECTORS_WEIGHT,
@@ -142,7 +143,7 @@ static const lspo_parameter_t projectors = {
 static const lspo_parameter_t projector_values = {
     .key = "projector-values",
     .value = "normal|sign",
-    .help = "what projectors begin with",
+    .help = "initial values of projectors: normally distributed, or random signs",
     .kind = LSPO_RECORD_NAMED,
     .names = projector_values_names,
     .preset = LSPO_PROJECTOR_NORMAL,
@@ -152,7 +153,8 @@ static const lspo_parameter_t projector_values = {
 static const lspo_parameter_use_t uses[] = {
     {&subspace, offsetof(lspo_lsp_values_t, subspace), true, NULL},
     {&nnz, offsetof(lspo_lsp_values_t, nnz), true, NULL},
-    /* A plan counts the whole calibration pass, whatever it finds: so every check of a grid's cell fits. */
+    /* A plan contains the whole calibration pass, whatever a check finds. At a threshold of 0 every check of a grid's
+     * cell fits, too. */
     {&lspo_parameter_check_every, offsetof(lspo_lsp_values_t, check_every), true, "--bias-threshold 0"},
     {&bias_threshold, offsetof(lspo_lsp_values_t, bias_threshold), false, NULL},
     {&fit_steps, offsetof(lspo_lsp_values_t, fit_steps), false, NULL},
@@ -164,7 +166,7 @@ static const lspo_parameter_use_t uses[] = {
 };
 const lspo_parameters_t lspo_lsp_parameters = LSPO_PARAMETERS(uses, lspo_lsp_values_t);
 
-/* Test hook: every linear weight is compressed by P = Q = I, so its message is its whole gradient. */
+/* For tests: every linear weight is compressed by P = Q = I, so its message is its whole gradient. */
 static void identity_message(const lspo_stage_t *shape, bool train_rest, lspo_message_t *message)
 {
     lspo_message_dense(shape, train_rest, message);
@@ -189,15 +191,15 @@ void lspo_lsp_message(const lspo_workload_t *workload, const lspo_stage_t *stage
 
 const lspo_policy_t lspo_policy_lsp = {
     .name = "lsp",
-    .help = "LSP-Offload: sparse projectors compress the gradient, Adam in the d x d subspace on the CPU, layer-wise; "
-            "checks of the projectors use single micro-batches, not the accumulated gradient",
+    .help = "LSP-Offload: sparse projectors compress each gradient; Adam runs on the CPU in the d x d subspace, layer "
+            "by layer; checks of the projectors use single micro-batches, not the accumulated gradient",
     .citation = "Chen et al., AAAI 2025, arXiv 2406.10181, Alg. 1",
     .example = "lspo sim --policy lsp --model llama-7b --machine rtx4090 --subspace 1024 --nnz 16",
     .parameters = &lspo_lsp_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
     .periods = {{&lspo_parameter_check_every, 1, "checks of the projectors"}},
     .clip_help =
-        "norm over the compressed gradients and what is sent uncompressed (the full one never exists); a barrier",
+        "norm of the compressed gradients and of what is sent uncompressed (the full gradient never exists); a barrier",
     .train_rest_default = false,
     .gradient_form = LSPO_FORM_SUBSPACE,
     .method = "lsp",

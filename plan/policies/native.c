@@ -1,9 +1,9 @@
-/* native: forward, backward and update on the GPU, everything resident [Fig. 7].  The yardstick of every slowdown. */
+/* native: forward, backward and update on the GPU, which holds everything [Fig. 7].  The baseline of every slowdown. */
 #include "plan/policies.h"
 
 const lspo_policy_t lspo_policy_native = {
     .name = "native",
-    .help = "forward, backward and Adam on the GPU, all state resident",
+    .help = "forward, backward and Adam on the GPU, which holds all weights and optimizer state",
     .citation = "arXiv 2406.10181, Fig. 7",
     .example = "lspo sim --policy native --model llama-7b --machine a100-80gb-sxm",
     .semantics = LSPO_SEMANTICS_EXACT,

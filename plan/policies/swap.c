@@ -191,7 +191,7 @@ static const lspo_parameter_t swap_slots = {
     .key = "swap-slots",
     .value = "N",
     .unit = "blocks",
-    .help = "blocks on the GPU at a time",
+    .help = "swapped blocks that may be on the GPU at once",
     .kind = LSPO_RECORD_U32,
     .preset = 2,
     .low = 1,
@@ -199,16 +199,16 @@ static const lspo_parameter_t swap_slots = {
     .affects = LSPO_AFFECTS_PLAN,
 };
 
-/* Blocks that stay on the GPU have their optimizer there. */
+/* The optimizer state of these blocks stays on the GPU, too. */
 static const lspo_parameter_t resident_blocks = {
     .key = "resident-blocks",
     .value = "N",
     .unit = "blocks",
-    .help = "the first N blocks never leave the GPU",
+    .help = "number of blocks, counted from the first, that stay on the GPU",
     .kind = LSPO_RECORD_U32,
     .preset = 0,
     .high_of = blocks_of_model,
-    .high_is = "the model's blocks",
+    .high_is = "the model's number of blocks",
     .affects = LSPO_AFFECTS_BOTH,
     .arrays = LSPO_ARRAYS_BY_VALUE,
 };
@@ -221,12 +221,14 @@ const lspo_parameters_t lspo_swap_parameters = LSPO_PARAMETERS(uses, lspo_swap_v
 
 const lspo_policy_t lspo_policy_swap = {
     .name = "swap",
-    .help = "all compute on the GPU; parameters and optimizer state of the blocks swapped in and out around it",
+    .help =
+        "all compute on the GPU; each block's parameters and optimizer state are swapped in from the CPU when needed",
     .citation = "arXiv 2406.10181, Fig. 3c",
     .example = "lspo sim --policy swap --model gpt2-774m --machine paper-laptop --swap-slots 3",
     .parameters = &lspo_swap_parameters,
     .semantics = LSPO_SEMANTICS_EXACT,
-    .clip_help = "norm of the full gradient; updates move behind the backward pass and parameters come in a third time",
+    .clip_help = "norm of the full gradient; updates wait for the whole backward pass, so parameters are swapped in a "
+                 "third time",
     .train_rest_default = true,
     .method = "adam",
     .return_form = LSPO_RETURN_NOTHING,

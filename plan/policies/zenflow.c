@@ -171,8 +171,8 @@ static lspo_status_t build(lspo_builder_t *b)
     const lspo_workload_t *w = b->workload;
     const lspo_zenflow_values_t *own = lspo_zenflow_values_of(w);
     if (own->select_every % own->update_every != 0)
-        return lspo_error(LSPO_ERR_INPUT, "--select-every %u is no multiple of --update-every %u", own->select_every,
-                          own->update_every);
+        return lspo_error(LSPO_ERR_INPUT, "--select-every %u must be a multiple of --update-every %u",
+                          own->select_every, own->update_every);
     zenflow_t z = {.b = b,
                    .every = own->update_every,
                    .select_every = own->select_every,
@@ -210,7 +210,7 @@ static const lspo_parameter_t update_every = {
     .key = "update-every",
     .value = "N",
     .unit = "steps",
-    .help = "steps whose gradients the CPU sums up for one update",
+    .help = "steps whose gradients the CPU sums up for each update",
     .kind = LSPO_RECORD_U32,
     .preset = 4,
     .low = 1,
@@ -222,7 +222,7 @@ static const lspo_parameter_t select_every = {
     .key = "select-every",
     .value = "N",
     .unit = "steps",
-    .help = "steps between choices of the columns, a multiple of --update-every",
+    .help = "steps between selections of the columns; a multiple of --update-every",
     .kind = LSPO_RECORD_U32,
     .preset = 16,
     .low = 1,
@@ -302,13 +302,14 @@ static bool describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
 
 const lspo_policy_t lspo_policy_zenflow = {
     .name = "zenflow",
-    .help = "the most important columns updated on the GPU each step, the others by the CPU every --update-every, late",
+    .help = "the GPU updates the most important columns in each step; the CPU updates the others every --update-every "
+            "steps, late",
     .citation = "Lan et al., ZenFlow, arXiv 2505.12242",
     .example = "lspo sim --policy zenflow --model gpt2-774m --machine rtx4090 --update-every 2",
     .parameters = &lspo_zenflow_parameters,
     .semantics = LSPO_SEMANTICS_STALE,
     .staleness_steps = 7, /* at the default S of 4 */
-    .periods = {{&update_every, 2, "updates on the CPU"}, {&select_every, 1, "choices of columns"}},
+    .periods = {{&update_every, 2, "updates on the CPU"}, {&select_every, 1, "selections of columns"}},
     .stale_by_period = true,
     .clip_help = "norm of the full gradient; a barrier before the updates on the GPU",
     .train_rest_default = true,

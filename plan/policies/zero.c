@@ -4,7 +4,8 @@
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 
-/* No update before every gradient has arrived: the first one waits for all, each other one for the one before. */
+/* No update starts before every gradient has arrived: the first update waits for all gradients, each other one for the
+ * update before. */
 static lspo_op_id_t update_after_all(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t previous,
                                      lspo_op_id_t norm)
 {
@@ -35,12 +36,13 @@ static lspo_status_t build(lspo_builder_t *b)
 
 const lspo_policy_t lspo_policy_zero = {
     .name = "zero",
-    .help = "Zero-Offload: gradients to the CPU, Adam there after the last one, parameters back, then forward",
+    .help =
+        "Zero-Offload: gradients go to the CPU, Adam starts there after the last one, parameters return before forward",
     .citation = "Ren et al., USENIX ATC 2021; arXiv 2406.10181, Fig. 3a",
     .example = "lspo sim --policy zero --model llama-7b --machine rtx4090 --gradient-buffers 0",
     .parameters = &lspo_offload_parameters,
     .semantics = LSPO_SEMANTICS_EXACT,
-    .clip_help = "norm of the full gradient; free: updates wait for all gradients anyway",
+    .clip_help = "norm of the full gradient; free, since updates wait for all gradients anyway",
     .train_rest_default = true,
     .method = "adam",
     .return_form = LSPO_RETURN_PARAMETERS,

@@ -2,7 +2,8 @@
  * updates with the gradients of i-1; a stage's new parameters go back once its backward of iteration i is done: W_{i+1}
  * = W_i - eta Adam(g_{i-1}) The first step updates nothing, and the last gradient is drained at the end.  UPD, H2D and
  * APPLY carry the iteration of their gradient.  In a segment of a longer training (plan/workload.h) the
- * first step updates with the gradient that the segment before left (variant PENDING), and an open end leaves one. */
+ * first step updates with the gradient that the previous segment left (variant PENDING); a segment with an open end
+ * leaves its last gradient to the next one. */
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 
@@ -61,13 +62,13 @@ static lspo_status_t build(lspo_builder_t *b)
 
 const lspo_policy_t lspo_policy_zero_delayed = {
     .name = "zero-delayed",
-    .help = "Zero-Offload with Adam one step late, beside the next iteration's forward and backward",
+    .help = "Zero-Offload with Adam one step late, during the next iteration's forward and backward",
     .citation = "Ren et al., USENIX ATC 2021 (DPU); arXiv 2406.10181, Fig. 3b",
     .example = "lspo sim --policy zero-delayed --model llama-7b --machine rtx4090",
     .parameters = &lspo_offload_parameters,
     .semantics = LSPO_SEMANTICS_STALE,
     .staleness_steps = 1,
-    .clip_help = "norm of the full gradient of the step before; free",
+    .clip_help = "norm of the full gradient, known long before its late update; free",
     .train_rest_default = true,
     .method = "adam",
     .return_form = LSPO_RETURN_PARAMETERS,

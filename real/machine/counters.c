@@ -134,7 +134,7 @@ static void warn_once(void)
     static bool warned;
     pthread_mutex_lock(&lock);
     if (!warned)
-        lspo_warn("PAPI counts no events on this machine: traces come without counters");
+        lspo_warn("PAPI counts no events on this machine, so traces have no counters");
     warned = true;
     pthread_mutex_unlock(&lock);
 }
