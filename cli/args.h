@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/table.h"
 #include "base/units.h"
 
 typedef struct lspo_arg lspo_arg_t;
@@ -55,6 +56,13 @@ lspo_status_t lspo_arg_u64(const lspo_arg_t *, const char *, const char *, void 
 lspo_status_t lspo_arg_bytes(const lspo_arg_t *, const char *, const char *, void *slot);    /* uint64_t, > 0  */
 lspo_status_t lspo_arg_quantity(const lspo_arg_t *, const char *, const char *, void *slot); /* double, > 0    */
 lspo_status_t lspo_arg_choice(const lspo_arg_t *, const char *, const char *, void *slot);   /* int: index     */
+
+/* The row `--format` of a command's options; `what` it writes is a literal, the slot an int. */
+#define LSPO_FORMAT_ARG(what, offset)                                                                                  \
+    {                                                                                                                  \
+        .name = "format", .value = "table|csv|json", .help = "format of the " what " (table on a terminal, else csv)", \
+        .store = lspo_arg_choice, .names = lspo_format_names, .offset_bytes = (offset)                                 \
+    }
 
 enum { LSPO_POSITIONALS_MAX = 8 };
 

@@ -4,15 +4,16 @@
 #include <string.h>
 
 #include "base/output_file.h"
+#include "base/table.h"
 #include "cli/args.h"
-#include "cli/calibrate_report.h"
-#include "cli/calibrate_trainings.h"
+#include "cli/calibrate_plot.h"
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/request.h"
-#include "cli/table.h"
 #include "cli/version.h"
 #include "real/calibrate/calibrate.h"
+#include "real/calibrate/report.h"
+#include "validate/trainings.h"
 
 typedef struct {
     const char *device, *path, *samples, *plot;

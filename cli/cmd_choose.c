@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/table.h"
+#include "base/wrap.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/sim_report.h"
-#include "cli/table.h"
-#include "cli/wrap.h"
 #include "sim/choose.h"
 #include "sim/fit.h"
 #include "sim/report.h"

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/table.h"
+#include "base/wrap.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/table.h"
-#include "cli/wrap.h"
 #include "traces/compare.h"
 
 typedef struct {

@@ -3,12 +3,12 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/table.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
 #include "cli/progress.h"
 #include "cli/request.h"
-#include "cli/table.h"
 #include "cli/version.h"
 #include "plan/policies/lsp.h"
 #include "real/formats/hf_model.h"

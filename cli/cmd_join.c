@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/table.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/request.h"
-#include "cli/table.h"
 #include "real/train/metrics.h"
 #include "real/train/origin.h"
 #include "sim/sim.h"

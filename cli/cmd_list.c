@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/names.h"
+#include "base/table.h"
 #include "cli/args.h"
 #include "cli/command.h"
-#include "cli/table.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"

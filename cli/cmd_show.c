@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/table.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/request.h"
-#include "cli/table.h"
 #include "sim/sim.h"
 
 static const lspo_command_t command_show_model, command_show_machine, command_show_policy, command_show_plan;

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/table.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/recorded_plan.h"
-#include "cli/table.h"
 #include "traces/gantt.h"
 #include "traces/import/deepspeed.h"
 #include "traces/import/kineto.h"

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/interrupt.h"
+#include "base/table.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
-#include "cli/interrupt.h"
 #include "cli/request.h"
-#include "cli/table.h"
 #include "cli/train_paths.h"
 #include "cli/train_sample.h"
 #include "cli/train_view.h"

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "cli/wrap.h"
+#include "base/wrap.h"
 
 enum { WIDTH_PIPED = 80, WIDTH_MOST = 100, OPTION_COLUMN = 28, NAME_COLUMN = 14 };
 

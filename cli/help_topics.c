@@ -1,8 +1,8 @@
 /* help_topics.c - the subjects of `lspo help` that are not commands. */
 #include "base/status.h"
+#include "base/wrap.h"
 #include "cli/help.h"
 #include "cli/terms.h"
-#include "cli/wrap.h"
 
 static const char models[] =
     "A model (--model) is one of three things.\n"

@@ -132,33 +132,3 @@ lspo_status_t lspo_given_check(const lspo_given_t *given, const lspo_policy_t *p
     }
     return LSPO_OK;
 }
-
-bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word)
-{
-    if (strncmp(word, "--", 2) != 0)
-        return false;
-    size_t length = strcspn(word + 2, "= "); /* a word among others */
-    if (lspo_policy_named_use(policy, word + 2, length) != NULL)
-        return false;
-    for (uint32_t i = 0; i < lspo_policy_count(); i++)
-        if (lspo_policy_named_use(lspo_policy_at(i), word + 2, length) != NULL)
-            return true;
-    return false;
-}
-
-void lspo_policy_drop_foreign(const lspo_policy_t *policy, char *flags)
-{
-    char *to = flags;
-    bool drops_value = false;
-    for (const char *from = flags; *from != '\0';) {
-        size_t blanks = strspn(from, " "), length = strcspn(from + blanks, " ");
-        bool foreign = !drops_value && lspo_policy_flag_is_foreign(policy, from + blanks);
-        if (!foreign && !drops_value) {
-            memmove(to, from, blanks + length);
-            to += blanks + length;
-        }
-        drops_value = foreign && memchr(from + blanks, '=', length) == NULL;
-        from += blanks + length;
-    }
-    *to = '\0';
-}

@@ -5,7 +5,6 @@
 #ifndef LSPO_CLI_POLICY_FLAGS_H
 #define LSPO_CLI_POLICY_FLAGS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,10 +34,5 @@ void lspo_policy_flag_help(const lspo_parameter_t *parameter, char *text, size_t
 lspo_status_t lspo_given_apply(const lspo_given_t *given, const lspo_policy_t *policy, lspo_workload_t *workload);
 /* Refuse what neither `policy` nor `also` (or NULL) has: the message says whose flag it is. */
 lspo_status_t lspo_given_check(const lspo_given_t *given, const lspo_policy_t *policy, const lspo_policy_t *also);
-
-/* Is the first word ("--rank", "--rank=4", "--rank 4") a flag of other policies, but not of this one? */
-bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word);
-/* Take flags of other policies and their values out of `flags`, words with blanks between them. */
-void lspo_policy_drop_foreign(const lspo_policy_t *policy, char *flags);
 
 #endif

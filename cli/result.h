@@ -8,9 +8,9 @@
 
 #include <stdint.h>
 
-#include "cli/own_cells.h"
+#include "base/table.h"
 #include "cli/request.h"
-#include "cli/table.h"
+#include "plan/own_cells.h"
 #include "plan/plan.h"
 #include "sim/noise.h"
 #include "traces/summary.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/units.h"
-#include "cli/wrap.h"
+#include "base/wrap.h"
 #include "plan/policy.h"
 #include "sim/fit.h"
 

@@ -1,6 +1,6 @@
 #include "cli/terms.h"
 
-#include "cli/wrap.h"
+#include "base/wrap.h"
 
 const lspo_term_t lspo_terms[] = {
     {"policy", "A way to schedule a training and to handle its gradients, such as zero or lsp (`lspo list policies`)."},

@@ -91,7 +91,7 @@ typedef struct {
     double contention[LSPO_DEVICE_LANES][LSPO_DEVICE_LANES];
     lspo_products_t products; /* matrix products by shape, operands in cache; without sizes the half-sizes hold */
     /* Seconds an iteration of four short trainings on the day of the calibration, by which a later day's speed is told
-     * (cli/yardstick.h); 0: not measured. */
+     * (validate/yardstick.h); 0: not measured. */
     double yardstick_s[LSPO_YARDSTICKS];
     /* Standard deviations of the logarithm of durations: of one op about its median, by lane, independent; and of all
      * GPU and CPU work of one run about the median of runs.  Drawn from under --noise only. */

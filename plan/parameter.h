@@ -57,7 +57,7 @@ typedef struct {
 typedef struct {
     const lspo_parameter_t *parameter;
     size_t offset_bytes; /* of the value in the policy's block */
-    bool in_grid;        /* its value may follow the policy's name in a grid: "lsp:64:8" (cli/grid.h) */
+    bool in_grid;        /* its value may follow the policy's name in a grid: "lsp:64:8" (validate/grid.h) */
     const char *brings;  /* NULL, or the flag that such a value in a grid brings along */
 } lspo_parameter_use_t;
 

@@ -77,6 +77,8 @@ static inline lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
 /* The policy's row with that key (text of `length` characters), or of that parameter; NULL: it has none. */
 const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, const char *key, size_t length);
 const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const lspo_parameter_t *parameter);
+/* Is the first word ("--rank", "--rank=4", "--rank 4") a flag of other policies, but not of this one? */
+bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word);
 /* Where a policy's value is in a workload; NULL: the policy has no such parameter. */
 const void *lspo_policy_value(const lspo_policy_t *policy, const lspo_workload_t *workload,
                               const lspo_parameter_t *parameter);

@@ -19,6 +19,19 @@ const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const l
     return lspo_policy_named_use(policy, parameter->key, strlen(parameter->key));
 }
 
+bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word)
+{
+    if (strncmp(word, "--", 2) != 0)
+        return false;
+    size_t length = strcspn(word + 2, "= "); /* a word among others */
+    if (lspo_policy_named_use(policy, word + 2, length) != NULL)
+        return false;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        if (lspo_policy_named_use(lspo_policy_at(i), word + 2, length) != NULL)
+            return true;
+    return false;
+}
+
 /* Is the table that of a policy before this one? */
 static bool has_place(uint32_t policy)
 {

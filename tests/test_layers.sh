@@ -26,11 +26,12 @@ allowed() {
     real/methods) echo base plan plan/policies kernels real/device real/execute real/transformer real/data real/session ;;
     real/train) echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer real/formats real/data real/session real/methods ;;
     real/calibrate) echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer real/train ;;
-    cli) echo base plan plan/policies traces traces/import sim real/machine real/device real/tokenizer real/formats real/data real/train real/calibrate ;;
+    validate) echo base plan plan/policies traces sim real/device real/train real/calibrate ;;
+    cli) echo base plan plan/policies traces traces/import sim real/machine real/device real/tokenizer real/formats real/data real/train real/calibrate validate ;;
     esac
 }
 folders='base kernels plan plan/policies plan/families traces traces/import sim real/machine real/device real/execute real/transformer
-real/tokenizer real/formats real/data real/session real/methods real/train real/calibrate cli'
+real/tokenizer real/formats real/data real/session real/methods real/train real/calibrate validate cli'
 
 # Print one line an offence of the tree at $1.
 offences() {
@@ -77,6 +78,8 @@ expect_offence plan '#include <cublas_v2.h>'
 expect_offence real/device '#include "device.h"'
 expect_offence real/session '#include "real/methods/methods.h"'
 expect_offence real/methods '#include "real/train/train.h"'
+expect_offence validate '#include "cli/args.h"'
+expect_offence sim '#include "validate/grid.h"'
 
 found=$(offences "$source_dir")
 if [ -n "$found" ]; then

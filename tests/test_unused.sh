@@ -29,7 +29,7 @@ lspo_build_micro          likewise
 
 # Print the functions that headers of the tree at $1 declare and none of its sources uses, sorted.
 unused() {
-    (cd "$1" && find base kernels plan traces sim real cli bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort |
+    (cd "$1" && find base kernels plan traces sim real validate cli bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort |
         xargs awk '
         {
             line = $0
@@ -53,7 +53,7 @@ unused() {
         END { for (name in declared) if (!(name in used)) print name }') | sort
 }
 
-for folder in base kernels plan traces sim real cli bench; do mkdir -p "$scratch/$folder"; done
+for folder in base kernels plan traces sim real validate cli bench; do mkdir -p "$scratch/$folder"; done
 cat > "$scratch/base/x.h" <<'END'
 /* lspo_in_a_comment(
  * int lspo_in_another(void); */

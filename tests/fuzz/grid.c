@@ -1,5 +1,5 @@
 /* A grid of `lspo validate`. */
-#include "cli/grid.h"
+#include "validate/grid.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,8 +1,8 @@
 /* What `lspo validate` keeps of its measurements: visits.csv. */
 #include <stdlib.h>
 
-#include "cli/validate.h"
 #include "tests/fuzz/fuzz.h"
+#include "validate/visits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,5 +1,5 @@
 /* Results as a table, CSV and JSON: harmless on a terminal, valid JSON, and written in time that grows with the rows. */
-#include "cli/table.h"
+#include "base/table.h"
 
 #include <criterion/criterion.h>
 #include <jansson.h>

@@ -1,5 +1,5 @@
 /* table.c - see table.h. */
-#include "cli/table.h"
+#include "base/table.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/wrap.h"
 #include "base/printable.h"
+#include "base/wrap.h"
 
 enum { CELL_BYTES = 4096 };
 

@@ -1,5 +1,5 @@
 /* interrupt.c - see interrupt.h. */
-#include "cli/interrupt.h"
+#include "base/interrupt.h"
 
 #include <errno.h>
 #include <signal.h>

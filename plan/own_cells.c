@@ -1,5 +1,5 @@
 /* own_cells.c - see own_cells.h. */
-#include "cli/own_cells.h"
+#include "plan/own_cells.h"
 
 #include <math.h>
 #include <stdbool.h>

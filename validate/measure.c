@@ -1,9 +1,11 @@
-/* validate_measure.c - measure cells in rounds, each visit by `lspo run` in a process of its own.
+/* measure.c - see measure.h.
  *
  * A visit is disturbed when others took more than 6 % of a CPU while it lasted (/proc/stat less our own CPU time; two
  * clock ticks, the resolution, are let pass), or when the GPU lane had its core for less than 90 % of its busy time.
  * Neither looks at a time that was predicted or measured.
  */
+#include "validate/measure.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,9 +20,7 @@
 #include <unistd.h>
 
 #include "base/input_file.h"
-#include "cli/interrupt.h"
-#include "cli/progress.h"
-#include "cli/validate.h"
+#include "base/interrupt.h"
 #include "real/device/device.h"
 #include "traces/accuracy.h"
 #include "traces/summary.h"
@@ -33,7 +33,6 @@ typedef struct {
     const lspo_cells_t *cells;
     const lspo_measure_options_t *options;
     lspo_measurement_t *measurements;
-    lspo_progress_t progress;
     uint64_t start_ns;
 } rounds_t;
 
@@ -266,14 +265,14 @@ static double next_visit_s(const rounds_t *rounds, uint32_t index)
     return known_s > 0 ? known_s : cell->iteration_s[0] * cell->plan->workload.iterations;
 }
 
-static void show_progress(rounds_t *rounds, uint32_t round)
+static void show_progress(const rounds_t *rounds, uint32_t round)
 {
     char label[64];
     double left_s = fmax(0, rounds->options->budget_s - elapsed_s(rounds));
     snprintf(label, sizeof label, "settled; round %u, at most %.0f:%02.0f left", round, floor(left_s / 60),
              floor(fmod(left_s, 60)));
-    lspo_progress_update(&rounds->progress, label, count_settled(rounds),
-                         rounds->cells->count - rounds->cells->yardsticks);
+    rounds->options->progress(rounds->options->progress_context, label, count_settled(rounds),
+                              rounds->cells->count - rounds->cells->yardsticks);
 }
 
 /* *visited: there was time for it. */
@@ -320,10 +319,8 @@ lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measur
         for (uint32_t v = 0; v < measurements[i].visit_count; v++)
             if (measurements[i].visits[v].round >= round)
                 round = measurements[i].visits[v].round + 1;
-    lspo_progress_start(&rounds.progress);
     lspo_status_t status = LSPO_OK;
     for (; status == LSPO_OK && more; round++)
         status = play_round(&rounds, round, &more);
-    lspo_progress_end(&rounds.progress);
     return status;
 }

@@ -6,8 +6,8 @@
  * in CSV and JSON, and with a unit ("28.1 ms") in tables.  Control characters in texts are written as \xNN in tables,
  * and in CSV on a terminal; what is not UTF-8 in tables and in JSON (base/printable.h).
  */
-#ifndef LSPO_CLI_TABLE_H
-#define LSPO_CLI_TABLE_H
+#ifndef LSPO_BASE_TABLE_H
+#define LSPO_BASE_TABLE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,19 +15,11 @@
 
 #include "base/status.h"
 #include "base/units.h"
-#include "cli/args.h"
 
 typedef enum { LSPO_FORMAT_AUTO = -1, LSPO_FORMAT_TABLE, LSPO_FORMAT_CSV, LSPO_FORMAT_JSON } lspo_format_t;
 
-/* For lspo_arg_choice: "table", "csv", "json". */
+/* "table", "csv", "json"; ends with NULL. */
 extern const char *const lspo_format_names[];
-
-/* The row `--format` of a command's options; `what` it writes is a literal, the slot an int. */
-#define LSPO_FORMAT_ARG(what, offset)                                                                                  \
-    {                                                                                                                  \
-        .name = "format", .value = "table|csv|json", .help = "format of the " what " (table on a terminal, else csv)", \
-        .store = lspo_arg_choice, .names = lspo_format_names, .offset_bytes = (offset)                                 \
-    }
 
 /* AUTO: a table on a terminal, CSV otherwise. */
 lspo_format_t lspo_format_resolve(int format);

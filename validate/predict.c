@@ -1,19 +1,19 @@
-/* validate_predict.c - the cells of a grid and what the simulator says of them.  Nothing here knows of measurements. */
+/* predict.c - see predict.h.  Nothing here knows of measurements. */
+#include "validate/predict.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/request.h"
-#include "cli/validate.h"
-#include "cli/yardstick.h"
 #include "plan/policies/shared.h"
 #include "sim/sim.h"
+#include "validate/yardstick.h"
 
 /* Iterations of a measurement, unless the grid's flags give them: eight samples after warm-up, or four where those
  * would take longer than this; and as many as a policy needs that does some of its work once in several steps. */
-enum { ITERATIONS = 11, ITERATIONS_FEW = 7, FLAGS_BYTES = 1024, WORDS_MAX = 128 };
+enum { ITERATIONS = 11, ITERATIONS_FEW = 7, FLAGS_BYTES = 1024 };
 static const double samples_most_s = 4;
 
 /* What all cells share. */
@@ -23,51 +23,30 @@ typedef struct {
     double link_most_Bps;
 } forecast_t;
 
-/* Flags as `lspo run` would read them.  `flags` is cut into words, which the request points to. */
-static lspo_status_t parse_flags(char *flags, lspo_request_t *request)
-{
-    char *argv[WORDS_MAX] = {"run"}, *rest;
-    int argc = 1;
-    for (char *word = strtok_r(flags, " ", &rest); word != NULL && argc < WORDS_MAX; word = strtok_r(NULL, " ", &rest))
-        argv[argc++] = word;
-    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_policy_group,
-                                                     &lspo_override_group, NULL};
-    static const lspo_command_t cell = {.name = "run", .usage = "[options]", .groups = groups};
-    *request = (lspo_request_t){0};
-    return lspo_request_parse(&cell, argc, argv, LSPO_FP32, request);
-}
-
-/* The machine on which `variant` predicts a cell: the profile at that speed, with the cell's own values and paces,
- * without that part. */
-static lspo_status_t machine_of(const lspo_variants_t *variants, uint32_t variant, const lspo_request_t *request,
-                                double speed, lspo_machine_t *machine_out)
+/* The machine on which a cell is predicted: the profile at that speed, with the cell's own values and paces. */
+static lspo_status_t ask(const lspo_variants_t *variants, const char *flags, double speed, lspo_machine_t *machine_out,
+                         lspo_asked_t *asked_out)
 {
     *machine_out = variants->machine;
     if (!(machine_out->gpu.training_speed > 0))
         machine_out->gpu.training_speed = 1;
     machine_out->gpu.training_speed *= speed;
-    lspo_status_t status = lspo_overrides_machine(&request->overrides, machine_out);
-    if (status == LSPO_OK && variants->parts[variant] != NULL)
-        status = lspo_machine_ablate(machine_out, variants->parts[variant]);
-    return status;
+    return variants->read_flags(flags, machine_out, asked_out);
 }
 
 /* The plan of `flags` and its simulation by the whole profile.  The caller destroys and releases. */
 static lspo_status_t simulate(const char *flags, const lspo_variants_t *variants, lspo_plan_t **plan_out,
                               lspo_prediction_t *prediction_out, lspo_trace_t **trace_out)
 {
-    char words[FLAGS_BYTES];
-    lspo_request_t request;
+    lspo_asked_t asked;
     lspo_machine_t machine;
-    lspo_plan_t *plan = NULL;
-    snprintf(words, sizeof words, "%s", flags);
-    lspo_status_t status = parse_flags(words, &request);
+    lspo_plan_t *plan;
+    lspo_status_t status = ask(variants, flags, 1, &machine, &asked);
     if (status == LSPO_OK)
-        status = machine_of(variants, 0, &request, 1, &machine);
-    if (status == LSPO_OK)
-        status = lspo_tune_transition(&request.model, &request.workload, request.policy, &machine, &plan);
-    if (status == LSPO_OK)
-        status = lspo_simulate(plan, &machine, prediction_out, trace_out);
+        status = lspo_tune_transition(&asked.model, &asked.workload, asked.policy, &machine, &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_simulate(plan, &machine, prediction_out, trace_out);
     if (status == LSPO_OK)
         *plan_out = plan;
     else
@@ -112,15 +91,17 @@ static lspo_status_t set_rates(const forecast_t *forecast, const char *flags, ls
 
 lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double speed, lspo_cell_t *cell)
 {
-    char words[FLAGS_BYTES];
-    lspo_request_t request;
-    snprintf(words, sizeof words, "%s", cell->flags);
-    lspo_status_t status = parse_flags(words, &request);
+    lspo_asked_t asked;
+    lspo_machine_t whole;
+    lspo_status_t status = ask(variants, cell->flags, speed, &whole, &asked);
+    if (status != LSPO_OK)
+        return status;
     /* Without each part of the model, too, the plan of the whole profile: it is what is measured. */
-    for (uint32_t v = 0; status == LSPO_OK && v < variants->count; v++) {
+    for (uint32_t v = 0; v < variants->count; v++) {
         lspo_prediction_t prediction;
-        lspo_machine_t machine;
-        status = machine_of(variants, v, &request, speed, &machine);
+        lspo_machine_t machine = whole;
+        if (variants->parts[v] != NULL)
+            status = lspo_machine_ablate(&machine, variants->parts[v]);
         if (status == LSPO_OK)
             status = lspo_simulate(cell->plan, &machine, &prediction, NULL);
         if (status != LSPO_OK)
@@ -129,7 +110,7 @@ lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double s
         cell->slowdown[v] = prediction.slowdown;
         lspo_prediction_release(&prediction);
     }
-    return status;
+    return LSPO_OK;
 }
 
 static void keep_prediction(const lspo_prediction_t *prediction, lspo_cell_t *cell)
@@ -147,17 +128,16 @@ static uint32_t greater(uint32_t a, uint32_t b)
 }
 
 /* How many iterations to measure of `flags`, and how many where those would take too long. */
-static lspo_status_t choose_iterations(const char *flags, uint32_t *usual_out, uint32_t *few_out)
+static lspo_status_t choose_iterations(const lspo_variants_t *variants, const char *flags, uint32_t *usual_out,
+                                       uint32_t *few_out)
 {
-    char words[FLAGS_BYTES];
-    lspo_request_t request;
-    snprintf(words, sizeof words, "%s", flags);
-    lspo_status_t status = parse_flags(words, &request);
+    lspo_asked_t asked;
+    lspo_status_t status = variants->read_flags(flags, NULL, &asked);
     if (status != LSPO_OK)
         return status;
-    uint32_t least = lspo_policy_iterations_least(request.policy, &request.workload);
-    bool repeats = lspo_policy_longest_period(request.policy, &request.workload) != NULL;
-    *usual_out = greater(ITERATIONS, repeats ? lspo_policy_iterations(request.policy, &request.workload) : least);
+    uint32_t least = lspo_policy_iterations_least(asked.policy, &asked.workload);
+    bool repeats = lspo_policy_longest_period(asked.policy, &asked.workload) != NULL;
+    *usual_out = greater(ITERATIONS, repeats ? lspo_policy_iterations(asked.policy, &asked.workload) : least);
     *few_out = greater(ITERATIONS_FEW, least);
     return LSPO_OK;
 }
@@ -168,7 +148,7 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
     char text[FLAGS_BYTES];
     lspo_prediction_t prediction;
     uint32_t iterations, few;
-    lspo_status_t status = choose_iterations(flags, &iterations, &few);
+    lspo_status_t status = choose_iterations(forecast->variants, flags, &iterations, &few);
     if (status != LSPO_OK)
         return status;
     while (true) {
@@ -202,12 +182,30 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
     return status;
 }
 
+/* Take flags of other policies and their values out of `flags`, words with blanks between them. */
+static void drop_foreign(const lspo_policy_t *policy, char *flags)
+{
+    char *to = flags;
+    bool drops_value = false;
+    for (const char *from = flags; *from != '\0';) {
+        size_t blanks = strspn(from, " "), length = strcspn(from + blanks, " ");
+        bool foreign = !drops_value && lspo_policy_flag_is_foreign(policy, from + blanks);
+        if (!foreign && !drops_value) {
+            memmove(to, from, blanks + length);
+            to += blanks + length;
+        }
+        drops_value = foreign && memchr(from + blanks, '=', length) == NULL;
+        from += blanks + length;
+    }
+    *to = '\0';
+}
+
 /* The flags of the group, without those that other policies have, then `more`.  Returns how many characters. */
 static int write_flags(const lspo_grid_group_t *group, const lspo_policy_t *policy, const char *more,
                        char flags[FLAGS_BYTES])
 {
     snprintf(flags, FLAGS_BYTES, "%s", group->flags);
-    lspo_policy_drop_foreign(policy, flags);
+    drop_foreign(policy, flags);
     size_t used = strlen(flags);
     return (int)used + snprintf(flags + used, FLAGS_BYTES - used, " %s", more);
 }

@@ -6,8 +6,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/table.h"
-#include "cli/wrap.h"
+#include "base/table.h"
+#include "base/wrap.h"
 
 enum { WIDTH = 60, TEXT_BYTES = 8192 };
 

@@ -1,4 +1,4 @@
-/* validate_files.c - cells, summary and breakdown as CSV and JSON: one description of the fields of each. */
+/* files.c - cells, summary and breakdown as CSV and JSON: one description of the fields of each. */
 #include <jansson.h>
 #include <math.h>
 #include <stddef.h>
@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "base/output_file.h"
-#include "cli/table.h"
-#include "cli/validate.h"
+#include "base/table.h"
+#include "validate/verdict.h"
 
 enum { PATH_BYTES = 1024, FIELDS_MAX = 48 + LSPO_VARIANTS_MAX };
 
@@ -222,15 +222,4 @@ lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file
         status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
     fputs("}\n", file);
     return status;
-}
-
-lspo_status_t lspo_validate_write(const lspo_verdict_t *verdict, int format)
-{
-    lspo_format_t resolved = lspo_format_resolve(format);
-    if (resolved == LSPO_FORMAT_CSV)
-        return lspo_validate_write_csv(verdict, stdout);
-    if (resolved == LSPO_FORMAT_JSON)
-        return lspo_validate_write_json(verdict, stdout);
-    lspo_validate_write_report(verdict, stdout);
-    return LSPO_OK;
 }

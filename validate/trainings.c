@@ -1,5 +1,5 @@
-#include "cli/calibrate_trainings.h"
-#include "plan/policies/lsp.h"
+/* trainings.c - see trainings.h. */
+#include "validate/trainings.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -7,14 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/yardstick.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/plan.h"
+#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "real/train/run.h"
 #include "sim/sim.h"
 #include "traces/summary.h"
+#include "validate/yardstick.h"
 
 /* From 20 to 180 MB, with the optimizer's pass over all weights and without; few tokens a weight and many.  Behind the
  * yardsticks. */

@@ -1,5 +1,5 @@
 /* grid.c - see grid.h. */
-#include "cli/grid.h"
+#include "validate/grid.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,10 @@
-/* validate_report.c - the verdict for people, and whether it is within the thresholds. */
+/* report.c - the verdict for people, and whether it is within the thresholds. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/table.h"
-#include "cli/validate.h"
+#include "validate/verdict.h"
 
 /* "+3.1 %", or "-" when it is not known.  `buffer` is returned. */
 static const char *percent(double fraction, bool with_sign, char buffer[16])

@@ -4,8 +4,8 @@
  * For commands that have something to save, `train` and `validate`.  The others leave the signals alone, which end them
  * at once.  A signal that was ignored when the program began stays ignored: nohup means that for SIGHUP, and a script
  * without job control starts `command &` with SIGINT ignored.  System calls are restarted. */
-#ifndef LSPO_CLI_INTERRUPT_H
-#define LSPO_CLI_INTERRUPT_H
+#ifndef LSPO_BASE_INTERRUPT_H
+#define LSPO_BASE_INTERRUPT_H
 
 #include <stdatomic.h>
 #include <sys/types.h>

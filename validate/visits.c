@@ -1,4 +1,6 @@
-/* validate_visits.c - what the visits of a cell say together, and their file, from which a later session goes on. */
+/* visits.c - see visits.h. */
+#include "validate/visits.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -10,7 +12,6 @@
 #include "base/input_file.h"
 #include "base/output_file.h"
 #include "base/units.h"
-#include "cli/validate.h"
 #include "traces/accuracy.h"
 #include "traces/summary.h"
 

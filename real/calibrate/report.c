@@ -1,16 +1,12 @@
-#include "cli/calibrate_report.h"
+/* report.c - see report.h. */
+#include "real/calibrate/report.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "cli/data_folder.h"
 #include "base/units.h"
 
 static double field_value(const lspo_machine_t *machine, size_t field)
@@ -156,70 +152,5 @@ lspo_status_t lspo_calibration_report(const lspo_calibration_result_t *result, l
                                   fill_rows(result, rows)};
     lspo_status_t status = lspo_table_write(&records, format, file);
     free(rows);
-    return status;
-}
-
-/* ---- picture ---- */
-
-static const char *plot_format(const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    return dot && strcmp(dot, ".svg") == 0 ? "svg" : dot && strcmp(dot, ".png") == 0 ? "png" : NULL;
-}
-
-/* gnuplot's exit status; 127 when there is none. */
-static int run_gnuplot(const char *settings, const char *script)
-{
-    int state = 0;
-    pid_t child = fork();
-    if (child == 0) {
-        execlp("gnuplot", "gnuplot", "-e", settings, script, (char *)NULL);
-        _exit(127);
-    }
-    while (child > 0 && waitpid(child, &state, 0) < 0 && errno == EINTR) {
-    }
-    return child > 0 && WIFEXITED(state) ? WEXITSTATUS(state) : 127;
-}
-
-lspo_status_t lspo_calibration_check_plot(const char *path)
-{
-    if (plot_format(path) == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--plot '%s': a name that ends in .svg or .png", path);
-    if (run_gnuplot("exit", "/dev/null") != 0)
-        return lspo_error(LSPO_ERR_INPUT, "--plot: no gnuplot on this machine (Debian: gnuplot-nox)");
-    return LSPO_OK;
-}
-
-/* Append name='text'; gnuplot reads '' in a text as one '. */
-static void add_setting(FILE *settings, const char *name, const char *text)
-{
-    fprintf(settings, "%s='", name);
-    for (; *text != '\0'; text++)
-        fputs(*text == '\'' ? "''" : (char[]){*text, '\0'}, settings);
-    fputs("'; ", settings);
-}
-
-lspo_status_t lspo_calibration_plot(const char *samples, const char *path)
-{
-    char *text = NULL, data[PATH_MAX], plots[PATH_MAX + 16], script[PATH_MAX + 32];
-    size_t length;
-    lspo_status_t status = lspo_data_folder(data);
-    if (status != LSPO_OK)
-        return status;
-    snprintf(plots, sizeof plots, "%s/plots", data);
-    snprintf(script, sizeof script, "%s/calibrate.gp", plots);
-    FILE *settings = open_memstream(&text, &length);
-    if (settings == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory to call gnuplot");
-    add_setting(settings, "format", plot_format(path));
-    add_setting(settings, "target", path);
-    add_setting(settings, "plots", plots);
-    add_setting(settings, "samples", samples);
-    bool written = fclose(settings) == 0;
-    if (!written)
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory to call gnuplot");
-    else if (run_gnuplot(text, script) != 0)
-        status = lspo_error(LSPO_ERR_IO, "gnuplot failed on %s", script);
-    free(text);
     return status;
 }

@@ -1,21 +1,13 @@
-/* validate_breakdown.c - which ops make the error of a cell.
- *
- * Both traces are of one plan, so that each op has a predicted and a measured duration.  The plan is played with
- * durations given op by op and no contention, which they already contain.  Let T(K) be its time per iteration with
- * measured durations for the kinds in K and predicted ones for the others.  Going from none to all kinds, one kind at a
- * time, kind k makes
- *     T(before k) - T(with k)
- * of the error, which depends on the order a little: the mean of the order of the kinds and its reverse is taken.  What
- * is left of predicted - measured is waiting: dispatch, lanes that did not start when they could, and differences of
- * contention within an op.  Shares and waiting add up to the error.
- */
+/* breakdown.c - see breakdown.h. */
+#include "validate/breakdown.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/validate.h"
 #include "sim/engine.h"
 #include "sim/sim.h"
 #include "traces/summary.h"
+#include "validate/visits.h"
 
 typedef struct {
     const lspo_plan_t *plan;

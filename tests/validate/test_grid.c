@@ -1,5 +1,5 @@
 /* The grid file: what a line means, and that a wrong one is named by file, line and value. */
-#include "cli/grid.h"
+#include "validate/grid.h"
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>

@@ -1,6 +1,6 @@
 /* wrap.h - text that fits the width of a terminal. */
-#ifndef LSPO_CLI_WRAP_H
-#define LSPO_CLI_WRAP_H
+#ifndef LSPO_BASE_WRAP_H
+#define LSPO_BASE_WRAP_H
 
 #include <stddef.h>
 #include <stdio.h>

@@ -5,20 +5,20 @@
  *     NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...
  *
  * RATES is a policy, or `self`.  Before anything is measured that policy (self: each cell's own) is simulated with
- * neither link nor optimizer paced; the cells' link is then such that its gradients take LINK/GPU times its GPU time, and
- * their optimizer such that the update takes CPU/GPU times that.  So a grid keeps its shares of GPU-, link- and CPU-bound
- * cells on a faster or slower machine.  In place of a share may stand a rate with its unit (4GB/s, 200M/s), or `free`: not
- * paced.  The order of policies is compared within groups that share their rates.
- * POLICY is a name, with `lsp:D:R` for its subspace and nonzeros, `lsp:D:R:N` for a check of its projectors every N steps,
- * which always fits (--bias-threshold 0), and `NAME:RANK` for a policy with a rank.  A line
+ * neither link nor optimizer paced; the cells' link is then such that its gradients take LINK/GPU times its GPU time,
+ * and their optimizer such that the update takes CPU/GPU times that.  So a grid keeps its shares of GPU-, link- and
+ * CPU-bound cells on a faster or slower machine.  In place of a share may stand a rate with its unit (4GB/s, 200M/s),
+ * or `free`: not paced.  The order of policies is compared within groups that share their rates.
+ * POLICY is a name, with `lsp:D:R` for its subspace and nonzeros, `lsp:D:R:N` for a check of its projectors every
+ * N steps, which always fits (--bias-threshold 0), and `NAME:RANK` for a policy with a rank.  A line
  *
  *     flags [--name VALUE]...
  *
  * gives workload flags to all groups below it, in place of those of the `flags` line above.  A flag of some policies'
  * own (plan/parameter.h) is given to the cells of these policies.
  */
-#ifndef LSPO_CLI_GRID_H
-#define LSPO_CLI_GRID_H
+#ifndef LSPO_VALIDATE_GRID_H
+#define LSPO_VALIDATE_GRID_H
 
 #include <stdbool.h>
 #include <stdint.h>

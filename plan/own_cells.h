@@ -1,11 +1,11 @@
 /* own_cells.h - the policies' own parameters as columns of results: one for each, empty where the policy lacks it. */
-#ifndef LSPO_CLI_OWN_CELLS_H
-#define LSPO_CLI_OWN_CELLS_H
+#ifndef LSPO_PLAN_OWN_CELLS_H
+#define LSPO_PLAN_OWN_CELLS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/table.h"
+#include "base/table.h"
 #include "plan/plan.h"
 
 enum { LSPO_OWN_CELLS_MAX = 128 };

@@ -1,0 +1,28 @@
+/* measure.h - measure cells in rounds: each by `lspo run` in a process of its own, with the cell's flags, again and
+ * again over all cells, so that what changes in the machine meets all alike. */
+#ifndef LSPO_VALIDATE_MEASURE_H
+#define LSPO_VALIDATE_MEASURE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "validate/visits.h"
+
+typedef struct {
+    const char *device, *text_path, *folder;
+    double interval; /* half-width over median at which a cell is settled */
+    double budget_s;
+    uint32_t visits_least; /* calm ones, before a cell is settled */
+    const char *others;    /* lines that visits.csv keeps, see lspo_visits_read() */
+    const atomic_int *stop;
+    void (*progress)(void *context, const char *label, uint32_t done, uint32_t of);
+    void *progress_context;
+} lspo_measure_options_t;
+
+/* Visit cells until all are settled, the budget is spent or *stop; LSPO_ERR_INTERRUPTED then.  `measurements` has one
+ * for each cell, with what earlier sessions left.  After each visit all are written to FOLDER/visits.csv; the trace of
+ * a cell's last calm visit is in FOLDER/traces/. */
+lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measure_options_t *options,
+                                    lspo_measurement_t *measurements);
+
+#endif

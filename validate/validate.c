@@ -1,0 +1,233 @@
+/* validate.c - predict, measure, judge; see validate.h. */
+#include "validate/validate.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/folder_lock.h"
+#include "base/input_file.h"
+#include "base/interrupt.h"
+#include "validate/measure.h"
+
+enum { PATH_BYTES = 1024, CALIBRATION_BYTES = 1024 };
+
+/* A copy takes this share of a core at most, so that it leaves the other lanes of the host device alone. */
+static const double host_link_share_most = 0.09;
+
+static lspo_status_t make_folder(const char *path)
+{
+    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        return lspo_error(LSPO_ERR_IO, "cannot make the folder %s: %s", path, strerror(errno));
+    return LSPO_OK;
+}
+
+static lspo_status_t make_folders(const char *folder)
+{
+    char traces[PATH_BYTES];
+    snprintf(traces, sizeof traces, "%s/traces", folder);
+    lspo_status_t status = make_folder(folder);
+    return status == LSPO_OK ? make_folder(traces) : status;
+}
+
+/* The comment on top of a profile, which says who measured it; empty without one.  The profile was read before. */
+static void first_comment(const char *path, char *comment, size_t comment_bytes)
+{
+    lspo_input_t *input;
+    char *line = NULL;
+    size_t length;
+    comment[0] = '\0';
+    if (lspo_input_open(path, UINT64_MAX, &input) != LSPO_OK)
+        return;
+    if (lspo_input_line(input, &line, &length) == LSPO_OK && line && (line[0] == ';' || line[0] == '#'))
+        snprintf(comment, comment_bytes, "%s", line + strspn(line, ";# "));
+    lspo_input_close(input);
+}
+
+/* Which profile predicts, how old it is, and that it is older than every measurement.  The profile has been read: it is
+ * a preset where there is no such file. */
+static void describe_calibration(const lspo_validate_options_t *options, char text[CALIBRATION_BYTES])
+{
+    char visits[PATH_BYTES], comment[512], date[64];
+    struct stat profile, measured;
+    if (stat(options->machine, &profile) != 0) {
+        snprintf(text, CALIBRATION_BYTES, "predicted by the preset %s, which has seen none of these cells",
+                 options->machine);
+        return;
+    }
+    struct tm local;
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", localtime_r(&profile.st_mtime, &local));
+    first_comment(options->machine, comment, sizeof comment);
+    snprintf(visits, sizeof visits, "%s/visits.csv", options->folder);
+    bool newer = options->resume && stat(visits, &measured) == 0 && profile.st_mtime > measured.st_mtime;
+    snprintf(text, CALIBRATION_BYTES, "predicted by %s of %s (%s), %s", options->machine, date,
+             comment[0] != '\0' ? comment : "it does not say who measured it",
+             newer ? "which is NEWER than measurements that are used here"
+                   : "made before any of these cells was measured");
+}
+
+/* The profile, and with --ablate the same without each part of the model. */
+static lspo_status_t read_variants(const lspo_validate_options_t *options, lspo_variants_t *variants)
+{
+    static const char *const parts[] = {"contention", "shapes", "latency", "cache"};
+    static const char *const names[] = {"no_contention", "no_shapes", "no_latency", "no_cache"};
+    *variants = (lspo_variants_t){.count = 1, .names = {"lspo"}, .read_flags = options->read_flags};
+    for (size_t i = 0; options->ablate && i < sizeof parts / sizeof parts[0]; i++) {
+        variants->parts[variants->count] = parts[i];
+        variants->names[variants->count++] = names[i];
+    }
+    return lspo_machine_find(options->machine, &variants->machine);
+}
+
+/* Traces of an earlier session would be taken for this one's. */
+static void remove_traces(const lspo_cells_t *cells, const char *folder)
+{
+    char path[PATH_BYTES];
+    for (uint32_t i = 0; i < cells->count; i++)
+        unlink(lspo_cell_trace_path(cells, i, folder, sizeof path, path));
+}
+
+static lspo_status_t measure(const lspo_validate_options_t *options, const lspo_cells_t *cells,
+                             lspo_measurement_t *measurements)
+{
+    lspo_measure_options_t rounds = {.device = options->device,
+                                     .text_path = options->text_path,
+                                     .folder = options->folder,
+                                     .interval = options->interval,
+                                     .budget_s = options->budget_s,
+                                     .visits_least = 2,
+                                     .others = "",
+                                     .stop = lspo_interrupt_catch(),
+                                     .progress = options->progress,
+                                     .progress_context = options->progress_context};
+    char *others = NULL;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++)
+        status = lspo_measurement_update(&measurements[i]);
+    if (status == LSPO_OK && options->resume)
+        status = lspo_visits_read(cells, options->folder, measurements, &others);
+    else
+        remove_traces(cells, options->folder);
+    if (others != NULL)
+        rounds.others = others;
+    if (status == LSPO_OK)
+        status = lspo_validate_measure(cells, &rounds, measurements);
+    free(others);
+    return status;
+}
+
+/* A cell that was not measured has no trace, and no breakdown. */
+static lspo_status_t break_down(const lspo_cells_t *cells, const char *folder, lspo_breakdown_t *breakdowns)
+{
+    lspo_status_t status = LSPO_OK;
+    uint32_t outcome = 0;
+    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++) {
+        char path[PATH_BYTES];
+        lspo_trace_t *measured;
+        if (cells->cells[i].number == 0)
+            continue;
+        lspo_breakdown_t *breakdown = &breakdowns[outcome++];
+        lspo_cell_trace_path(cells, i, folder, sizeof path, path);
+        if (access(path, F_OK) != 0)
+            continue;
+        status = lspo_trace_read(path, &measured);
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_validate_breakdown(&cells->cells[i], measured, breakdown);
+        lspo_trace_destroy(measured);
+    }
+    return status;
+}
+
+/* Predictions for a machine as fast as its yardsticks were. */
+static lspo_status_t follow_the_machine(const lspo_variants_t *variants, double speed, lspo_cells_t *cells)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && cells->yardsticks > 0 && i < cells->count; i++)
+        status = lspo_validate_predict_at(variants, speed, &cells->cells[i]);
+    return status;
+}
+
+/* Score, write and judge. */
+static lspo_status_t conclude(const lspo_validate_options_t *options, lspo_cells_t *cells,
+                              const lspo_measurement_t *measurements, lspo_verdict_t *verdict)
+{
+    lspo_outcome_t *outcomes;
+    lspo_breakdown_t *breakdowns = calloc((size_t)cells->count + 1, sizeof *breakdowns);
+    if (breakdowns == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", cells->count);
+    verdict->speed = lspo_validate_speed(cells, &verdict->variants->machine, measurements);
+    lspo_status_t status = follow_the_machine(verdict->variants, verdict->speed, cells);
+    if (status == LSPO_OK)
+        status = lspo_validate_outcomes(cells, measurements, &outcomes, &verdict->count);
+    if (status != LSPO_OK)
+        goto free_breakdowns;
+    verdict->outcomes = outcomes;
+    verdict->breakdowns = breakdowns;
+    status = break_down(cells, options->folder, breakdowns);
+    if (status == LSPO_OK)
+        status = lspo_validate_score(verdict);
+    if (status == LSPO_OK)
+        status = lspo_validate_write_files(verdict, options->folder);
+    if (status == LSPO_OK)
+        status = options->show(options->show_context, verdict);
+    if (status == LSPO_OK)
+        status = lspo_validate_judge(verdict);
+    free(outcomes);
+free_breakdowns:
+    free(breakdowns);
+    return status;
+}
+
+/* Measure what was predicted.  After Ctrl-C what there is is reported, not judged by the exit code. */
+static lspo_status_t compare(const lspo_validate_options_t *options, lspo_cells_t *cells,
+                             const lspo_variants_t *variants, const char *calibration)
+{
+    lspo_verdict_t verdict = {.variants = variants, .thresholds = options->thresholds, .calibration = calibration};
+    lspo_measurement_t *measurements = calloc((size_t)cells->count + 1, sizeof *measurements);
+    if (measurements == NULL)
+        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", cells->count);
+    lspo_status_t measured = measure(options, cells, measurements), status = measured;
+    if (measured == LSPO_OK || measured == LSPO_ERR_INTERRUPTED)
+        status = conclude(options, cells, measurements, &verdict);
+    for (uint32_t i = 0; i < cells->count; i++)
+        lspo_measurement_release(&measurements[i]);
+    free(measurements);
+    return measured == LSPO_ERR_INTERRUPTED ? measured : status;
+}
+
+lspo_status_t lspo_validate(const lspo_validate_options_t *options)
+{
+    char calibration[CALIBRATION_BYTES];
+    lspo_grid_t grid;
+    lspo_cells_t cells;
+    lspo_variants_t variants;
+    int lock;
+    lspo_status_t status = lspo_grid_read(options->grid, &grid);
+    if (status != LSPO_OK)
+        return status;
+    status = read_variants(options, &variants);
+    if (status != LSPO_OK)
+        goto release_grid;
+    double share = strcmp(options->device, "host") == 0 ? host_link_share_most : 1;
+    status = lspo_validate_predict(&grid, &variants, share * variants.machine.link.d2h_Bps, &cells);
+    if (status != LSPO_OK)
+        goto release_grid;
+    status = make_folders(options->folder);
+    if (status == LSPO_OK)
+        status = lspo_folder_lock(options->folder, "validate", &lock);
+    if (status != LSPO_OK)
+        goto release_cells;
+    describe_calibration(options, calibration);
+    status = compare(options, &cells, &variants, calibration);
+    close(lock);
+release_cells:
+    lspo_cells_release(&cells);
+release_grid:
+    lspo_grid_release(&grid);
+    return status;
+}
