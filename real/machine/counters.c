@@ -128,17 +128,6 @@ static void end_thread(void *value)
     free(thread);
 }
 
-static void warn_once(void)
-{
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static bool warned;
-    pthread_mutex_lock(&lock);
-    if (!warned)
-        lspo_warn("PAPI counts no events on this machine, so traces have no counters");
-    warned = true;
-    pthread_mutex_unlock(&lock);
-}
-
 void lspo_counters_open(lspo_counters_t **counters_out)
 {
     *counters_out = NULL;
@@ -149,7 +138,6 @@ void lspo_counters_open(lspo_counters_t **counters_out)
         any |= counters->available[i] = countable.counts[i];
     if (!any || pthread_key_create(&counters->key, end_thread) != 0) {
         free(counters);
-        warn_once();
         return;
     }
     pthread_mutex_init(&counters->lock, NULL);
@@ -195,7 +183,7 @@ void lspo_counters_enter(lspo_counters_t *counters, lspo_lane_kind_t lane)
 lspo_status_t lspo_counters_describe(lspo_counters_t *counters, lspo_trace_t *trace)
 {
     if (!counters)
-        return LSPO_OK;
+        return lspo_trace_set_meta(trace, "counters", "none: PAPI counts no events on this machine");
     lspo_status_t status = LSPO_OK;
     for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
         for (int i = 0; status == LSPO_OK && i < WANTED_COUNT; i++) {
