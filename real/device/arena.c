@@ -18,6 +18,13 @@ enum { RED_ZONE_BYTES = 64 }; /* behind each part: what writes beyond its end is
 enum { RED_ZONE_BYTES = 0 };
 #endif
 
+/* ThreadSanitizer leaves programs 1.5 TB of addresses for all of their mappings. */
+#if defined(__SANITIZE_THREAD__)
+#define RANGE_BYTES_MOST (UINT64_C(1) << 35)
+#else
+#define RANGE_BYTES_MOST UINT64_MAX
+#endif
+
 enum { PAGE_BYTES = 4096, HUGE_PAGE_BYTES = 2 << 20 };
 enum { ADDRESSES_A_BYTE = 4 }; /* of the machine's memory */
 enum { PLACES_MAX = 64 };
@@ -79,7 +86,7 @@ static bool map_at(char *at, uint64_t bytes)
  * are, so it lies a whole range below them, and below the ranges of other arenas. */
 static bool find_range(lspo_arena_t *arena)
 {
-    arena->range_bytes = ADDRESSES_A_BYTE * machine_bytes();
+    arena->range_bytes = least(ADDRESSES_A_BYTE * machine_bytes(), RANGE_BYTES_MOST);
     char *probe = mmap(NULL, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (probe == MAP_FAILED)
         return false;
