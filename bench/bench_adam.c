@@ -3,11 +3,11 @@
  *   1. states above the last-level cache: against a loop with the same memory accesses and almost no arithmetic;
  *      wanted: at least 0.90 of its speed.  The loop comes plain and, the harder rival, writing `out` past the caches.
  *   2. a state of 1 MB, in a cache.  No loop there is faster than the slower of two: the streaming loop, which is the
- *      limit of the cache, and arithmetic alone, on numbers in registers.  Arithmetic is the faster of two ways to a root
- *      and a quotient: Adam's (approximations and a Newton step, with all that Adam computes besides) and the divider's
- *      (VSQRTPS and VDIVPS, with nothing besides).  Wanted: at least 0.60 of that limit, since loads, stores and
- *      arithmetic also compete for one another's slots; and 1.5 times the speed of a plain AVX2 loop with the textbook's
- *      divisions, or, where the limit is so near to that loop that 0.60 of it is less, that.
+ *      limit of the cache, and arithmetic alone, on numbers in registers.  Arithmetic is the faster of two ways to a
+ *      root and a quotient: Adam's (approximations and a Newton step, with all that Adam computes besides) and the
+ *      divider's (VSQRTPS and VDIVPS, with nothing besides).  Wanted: at least 0.60 of that limit, since loads, stores
+ *      and arithmetic also compete for one another's slots; and 1.5 times the speed of a plain AVX2 loop with the
+ *      textbook's divisions, or, where the limit is so near to that loop that 0.60 of it is less, that.
  * One thread; usage: bench_adam [elements of case 1]. */
 #include <float.h>
 #include <math.h>
@@ -103,8 +103,8 @@ static void run_stream_past(state_t *s)
         stream_avx2(s);
 }
 
-/* ---- arithmetic alone: as many elements as the state has, in registers.  Each of some vectors has a chain of its own, so
- * that none waits for another; KEEP() makes the compiler compute each anew. ---- */
+/* ---- arithmetic alone: as many elements as the state has, in registers.  Each of some vectors has a chain of its own,
+ * so that none waits for another; KEEP() makes the compiler compute each anew. ---- */
 
 enum { CHAINS = 4 };
 #define KEEP(x) __asm__ volatile("" : "+x"(x))

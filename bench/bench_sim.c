@@ -2,11 +2,11 @@
  *
  * Plan building and the pricing of its works are timed apart.  Two machines: without losses (the fast path) and with
  * losses between every pair of lanes (each start and end re-rates the others).  Wanted are 20 million ops a second on a
- * server's core.  What a core can do is measured beside it: as many numbers are sorted by qsort(), and an op must take at
- * most half of what a number does (10 M numbers a second: 20 M ops).
+ * server's core.  What a core can do is measured beside it: as many numbers are sorted by qsort(), and an op must take
+ * at most half of what a number does (10 M numbers a second: 20 M ops).
  *
- * A plan of 4,000 lanes in 800 peers is played beside one of four lanes with as many ops and dependencies: what an op may
- * take more is told by the ratio.
+ * A plan of 4,000 lanes in 800 peers is played beside one of four lanes with as many ops and dependencies: what an op
+ * may take more is told by the ratio.
  */
 #include "bench/measure.h"
 #include "plan/machine.h"
@@ -117,8 +117,8 @@ static void bench_policy(const char *policy_name)
     lspo_plan_destroy(plan);
 }
 
-/* 400,000 ops in chains through `lane_count` lanes, each lane's in turn too: op i waits for the op before it in its chain and
- * for the one before it on its lane. Lanes are those of peers: gpu, d2h, cpu, h2d, and of many lanes net. */
+/* 400,000 ops in chains through `lane_count` lanes, each lane's in turn too: op i waits for the op before it in its
+ * chain and for the one before it on its lane. Lanes are those of peers: gpu, d2h, cpu, h2d, and of many lanes net. */
 enum { WIDE_OPS = 400000, WIDE_LANES = 4000, WIDE_REPEATS = 5 };
 
 static void fill_wide(lspo_plan_t *plan, uint32_t lane_count)

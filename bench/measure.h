@@ -50,7 +50,8 @@ static inline float *measure_floats(size_t n)
     return memory;
 }
 
-/* A gate: prints whether `ratio` is at least, or at most, what is wanted, and counts what is missed for the exit status. */
+/* A gate: prints whether `ratio` is at least, or at most, what is wanted, and counts what is missed for the exit
+ * status. */
 static int measure_missed;
 static inline void measure_gate(const char *what, double ratio, double least, double most)
 {

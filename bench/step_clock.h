@@ -1,8 +1,8 @@
 /* step_clock.h - the time of each kernel where the transformer calls it.
  *
- * The linker puts the functions of step_clock.c in the kernels' place (--wrap, bench/local.am).  Each takes the time of its
- * kernel and adds it to a row: one for each shape of a matrix product, one for all calls of any other kernel.  A kernel
- * that another one calls is part of that one. */
+ * The linker puts the functions of step_clock.c in the kernels' place (--wrap, bench/local.am).  Each takes the time of
+ * its kernel and adds it to a row: one for each shape of a matrix product, one for all calls of any other kernel.  A
+ * kernel that another one calls is part of that one. */
 #ifndef LSPO_BENCH_STEP_CLOCK_H
 #define LSPO_BENCH_STEP_CLOCK_H
 

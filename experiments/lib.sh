@@ -115,8 +115,9 @@ profile_measure() {
     "$LSPO" calibrate --device host $quick -o "$PROFILE" > "$PROFILE.report.csv" || die "lspo calibrate failed"
 }
 
-# Two texts of the machine and a byte-level model trained on the first, once a session: $RESULTS/pretrained holds model/, a
-# Hugging Face folder, and corpus.txt, C headers, on which figures fine-tune it.  The first text is the King James Bible.
+# Two texts of the machine and a byte-level model trained on the first, once a session: $RESULTS/pretrained holds
+# model/, a Hugging Face folder, and corpus.txt, C headers, on which figures fine-tune it.  The first text is the King
+# James Bible.
 pretrain_model() {
     local folder=$RESULTS/pretrained steps=250
     [ "$EXPERIMENTS" = full ] && steps=2000
@@ -136,8 +137,8 @@ gnuplot_text() {
     printf "'%s'" "${1//\'/\'\'}"
 }
 
-# plot SCRIPT OUT [VARIABLE=TEXT...]: OUT.png and OUT.svg by plots/SCRIPT.gp.  It runs in the folder of OUT, so that its CSV are
-# in the folder `data`, which is "." whatever the results folder is called.
+# plot SCRIPT OUT [VARIABLE=TEXT...]: OUT.png and OUT.svg by plots/SCRIPT.gp.  It runs in the folder of OUT, so that its
+# CSV are in the folder `data`, which is "." whatever the results folder is called.
 plot() {
     local script=$1 folder name format settings pair
     folder=$(dirname "$2") name=$(basename "$2")

@@ -56,8 +56,8 @@ static inline double largest_of(const float *x, size_t n)
     return largest;
 }
 
-/* As expect_close(): in fp32 within atol and rtol; in 16 bits within atol, `steps` of the format at the largest number of
- * the array, and 1 at the number itself. */
+/* As expect_close(): in fp32 within atol and rtol; in 16 bits within atol, `steps` of the format at the largest number
+ * of the array, and 1 at the number itself. */
 static inline void expect_numbers(order_t *order, lspo_number_t number, const char *what, const void *device,
                                   const float *want, size_t n, double steps, double atol, double rtol)
 {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # extract_page.sh PAGE SOURCE FOLDER: write the code of docs/adding-a-policy.md into FOLDER, as the page says where it
-# belongs: a block "file=NAME" is that file; a block "row=NAME" goes into a copy of the source's NAME, in a header before
-# its last line, in a C file as the first row of its table, in a local.am at the end.
+# belongs: a block "file=NAME" is that file; a block "row=NAME" goes into a copy of the source's NAME, in a header
+# before its last line, in a C file as the first row of its table, in a local.am at the end.
 set -eu
 page=$1 source_dir=$2 folder=$3
 rm -rf "$folder"

@@ -1,5 +1,5 @@
-/* family_reference.h - a second, naive implementation of all three model families in double precision, and a model under
- * test with every buffer.  For suites; each function is used by some of them. */
+/* family_reference.h - a second, naive implementation of all three model families in double precision, and a model
+ * under test with every buffer.  For suites; each function is used by some of them. */
 #ifndef LSPO_TESTS_FAMILY_REFERENCE_H
 #define LSPO_TESTS_FAMILY_REFERENCE_H
 
@@ -429,7 +429,7 @@ static void reference_destroy(reference_t *r)
         free(r->weights[stage]);
 }
 
-/* --- checks that every family must stand --------------------------------------------------------------------------- */
+/* --- checks that every family must stand -------------------------------------------------------------------------- */
 
 static void assert_loss(const tested_t *m, const reference_t *r, const uint32_t *tokens, const uint32_t *targets)
 {
@@ -579,7 +579,7 @@ static void assert_logits(tested_t *m, const reference_t *r, const uint32_t *tok
     free(want);
 }
 
-/* --- adapters ------------------------------------------------------------------------------------------------------ */
+/* --- adapters ----------------------------------------------------------------------------------------------------- */
 
 enum { ADAPTER_RANK = 2 };
 #define ADAPTER_SCALE 0.7

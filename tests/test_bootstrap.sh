@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The GNUmakefile in folders with odd names: blanks are taken, what make or a shell would read as more than a name is refused,
-# and nothing of a name is ever run as a command.
+# The GNUmakefile in folders with odd names: blanks are taken, what make or a shell would read as more than a name is
+# refused, and nothing of a name is ever run as a command.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-# make in a copy of the tree whose configure only notes where it was run from, and whose Makefile notes what it is given.
+# make in a copy of the tree whose configure only notes where it was run from, and whose Makefile notes what it is
+# given.
 build_in() { # build_in NAME [ARGUMENT...]
     local tree=$folder/$1
     shift

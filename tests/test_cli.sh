@@ -1,7 +1,7 @@
 #!/bin/bash
 # Command transcripts: every line "$ COMMAND" of tests/data/cli/*.transcript is run, with stdout and stderr together,
-# and what it prints, indented, with its exit code, must be what the file says.  Commands see `lspo` on PATH, run in an empty
-# folder, and find the inputs in $DATA.
+# and what it prints, indented, with its exit code, must be what the file says.  Commands see `lspo` on PATH, run in an
+# empty folder, and find the inputs in $DATA.
 #
 #   tests/test_cli.sh --update    writes the transcripts anew (read the diff)
 set -eu

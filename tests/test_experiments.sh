@@ -104,7 +104,8 @@ gate "36 cells are too few for the full grid" 1 0 0.5 0 1
 cells 0 | sed 's/,cpu,/,link,/' > "$folder/cells.csv"
 check "no CPU-bound cells fails" 1 "$(status_of with_lib sim-vs-host/check.awk -v verdict=0 -v full=0 "$folder/cells.csv" "$folder/summary.csv")"
 
-# Figure 2, one bar an assumption: 2 s over 1 s of GPU time; the paper's 2.43 less 13.08 % of "other" is 2.1121, and 2 is 5 % below.
+# Figure 2, one bar an assumption: 2 s over 1 s of GPU time; the paper's 2.43 less 13.08 % of "other" is 2.1121, and 2
+# is 5 % below.
 printf '%s\n' 'assumption,paper_low,paper_high,paper_rest,model,machine,gpu_busy_s,exposed_comm_s,exposed_cpu_s,other_s,iteration_s' \
     'published,2.43,2.43,,m,paper-workstation,1,0.75,0.25,0,2' '2 bytes per value both ways,2.43,2.43,,m,paper-workstation,1,0.5,0,0,1.5' > "$folder/fig2.csv"
 check "the paper's total without other" "m,paper-workstation,1,0.7500,0.2500,0.0000,2.0000,1.5000,2.1121,2.4300,2.43,2.43" \
@@ -132,8 +133,9 @@ check "a part's errors" "contention 2 20.0 25.0 +0.0 2.0" "$(parts 7 | awk '$1 =
 check "a part that makes predictions better" 0 "$(status_of parts 7)"
 check "a part that makes them worse fails" 1 "$(status_of parts 9)"
 
-# Two stages of one 2 x 4 weight: m + n = 12 in all, short sides 4, long sides 8.  lora from rank 1 to 3: 288 bytes, 144 a rank, as
-# 4 x 3 x 12; lsp: 192 a nonzero, four times 48; galore 4 (4 + 3 x 8) = 112 by the formula, 80 of what is held.
+# Two stages of one 2 x 4 weight: m + n = 12 in all, short sides 4, long sides 8.  lora from rank 1 to 3: 288 bytes, 144
+# a rank, as 4 x 3 x 12; lsp: 192 a nonzero, four times 48; galore 4 (4 + 3 x 8) = 112 by the formula, 80 of what is
+# held.
 printf '%s\n' 'tensor,rows,cols,stages,linear' 'w,2,4,2,true' 'bias,1,4,2,false' > "$folder/model.csv"
 printf '%s\n' 'k,policy,peak_gpu_bytes' 1,lora,1000 3,lora,1288 1,galore,1000 3,galore,1160 1,lsp,500 3,lsp,884 > "$folder/memory.csv"
 check "bytes a rank" "lora,1,3,144,144,144,1.0000,1.0000
@@ -144,7 +146,8 @@ lsp,1,3,192,48,192,4.0000,1.0000" "$(with_lib fig4/memory.awk "$folder/model.csv
 printf '%s\n' 'method,seed,step,time_s,held_out_loss,perplexity' a,1,1,0.1,, a,1,2,1,0.7,2 a,2,1,0.1,, a,2,2,2,1.3,4 > "$folder/curves.csv"
 check "spread over seeds" "a,2,1.5000,3.00000,2.00000,4.00000,1.000000" "$(with_lib fig5/spread.awk "$folder/curves.csv" | tail -n +2)"
 
-# zero falls from 4 to 2 in 10 s; lsp from 4 to 3 in 2 s and to 1 in 4 s, so that it passes 2 after 3 s: 30 %.  Joined, 6 of 40 s: 15 %.
+# zero falls from 4 to 2 in 10 s; lsp from 4 to 3 in 2 s and to 1 in 4 s, so that it passes 2 after 3 s: 30 %.  Joined,
+# 6 of 40 s: 15 %.
 runs_head=method,seed,steps,step_s,train_s,perplexity_after,perplexity_before,peak_gpu_bytes,held_out_after,held_out_before
 printf '%s\n' $runs_head full,1,4,2.5,10,7,54,100,2,4 lsp,1,8,0.5,4,2,54,100,1,4 lora,1,8,0.5,4,7,54,100,2,4 \
     full-steps,1,8,0.5,4,7,54,100,1.1,4 lsp-random,1,8,0.5,4,7,54,100,2,4 galore,1,8,0.5,4,7,54,100,2,4 > "$folder/runs.csv"

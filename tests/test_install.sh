@@ -1,6 +1,6 @@
 #!/bin/bash
-# make install and make uninstall, in a folder of their own.  The installed program is moved, so that it finds nothing by
-# the names that configure was told, and run with the build folder hidden where the system lets us hide it.
+# make install and make uninstall, in a folder of their own.  The installed program is moved, so that it finds nothing
+# by the names that configure was told, and run with the build folder hidden where the system lets us hide it.
 set -eu
 build=$(cd "$(dirname "${LSPO:-./lspo}")" && pwd)
 LC_ALL=C

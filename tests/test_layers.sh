@@ -1,7 +1,7 @@
 #!/bin/sh
 # The layering rule: who may include whom (docs/architecture.md).  Every project include names its folder; arrows point
-# downward only; CUDA headers appear in CUDA sources (and C named _cuda) alone.  The rule is tried on broken examples first, so that a
-# check that finds nothing is known to be able to find something.
+# downward only; CUDA headers appear in CUDA sources (and C named _cuda) alone.  The rule is tried on broken examples
+# first, so that a check that finds nothing is known to be able to find something.
 set -eu
 source_dir=${LSPO_SOURCE:-$(dirname "$0")/..}
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Under limits on addresses (ulimit -v, as batch systems set them) every command ends soon: done, or with status 1 and a message
-# that says what is missing.  What the machine cannot hold is refused before any of it is taken.
+# Under limits on addresses (ulimit -v, as batch systems set them) every command ends soon: done, or with status 1 and a
+# message that says what is missing.  What the machine cannot hold is refused before any of it is taken.
 set -eu
 program=${LSPO:-$(command -v lspo)}
 if (ulimit -v 400000 && exec "$program" --version) 2>&1 | grep -q Sanitizer; then

@@ -1,10 +1,12 @@
 #!/bin/bash
-# Each command, with one allocation after the other denied: it ends with a status other than 0 and a message, or with 0 and the
-# same bytes as ever.  Never by a signal, never with status 2 (nothing that was given is wrong), never with a file half written.
+# Each command, with one allocation after the other denied: it ends with a status other than 0 and a message, or with 0
+# and the same bytes as ever.  Never by a signal, never with status 2 (nothing that was given is wrong), never with a
+# file half written.
 #
 # What measures has other numbers each time: it ends with 0 and a result, or as above.
 #
-# Without LSPO_NO_MEMORY=all only some of the allocations: 16 of each command, alone and with all that follow; 32 of a run.
+# Without LSPO_NO_MEMORY=all only some of the allocations: 16 of each command, alone and with all that follow; 32 of a
+# run.
 set -eu
 program=${LSPO:-$(command -v lspo)}
 preload=$PWD/tests/failing_malloc.so
@@ -58,7 +60,8 @@ judge() { # which allocation, command
 same_bytes() {
     bytes_of | cmp -s - expected
 }
-# The same columns, the same of them empty: the numbers are measured.  (hwloc or PAPI may say what it cannot read in /sys.)
+# The same columns, the same of them empty: the numbers are measured.  (hwloc or PAPI may say what it cannot read in
+# /sys.)
 same_columns() {
     cmp -s <(bytes_of | tail -n +2 | sed 's/[^,]\+/x/g') <(tail -n +2 expected | sed 's/[^,]\+/x/g') &&
         ! grep 'lspo: error: ' stderr | grep -qv 'error: /sys/'
@@ -95,7 +98,8 @@ deny join --metrics metrics.csv --policy lsp --model gpt2-774m --machine machine
 deny trace export predicted --perfetto out/perfetto.json --gantt out/gantt.csv
 deny trace import --kineto "$source_dir/tests/data/import/pytorch-profile.json.gz" -o out/trace
 
-# The starts of OpenBLAS, PAPI and hwloc are among these.  Alone: libgfortran calls itself without end when it has no memory to say so.
+# The starts of OpenBLAS, PAPI and hwloc are among these.  Alone: libgfortran calls itself without end when it has no
+# memory to say so.
 for i in $(seq 200); do echo "line $i of a text"; done >text.txt
 deny_some 32 0 same_columns run --model gpt-tiny --policy zero --iterations 4 --batch 1 --sequence 32 --timing-only --text text.txt
 

@@ -1,7 +1,8 @@
 #!/bin/bash
-# One list, never two: a policy with parameters of its own is linked into the program (tests/own_policy/policy.c), and its
-# parameters are found wherever parameters are named: flags and their checks, help, man pages, results, trace headers and
-# what is made again from them, grids, choose, the settings of a training, completion, and the page of the policies.
+# One list, never two: a policy with parameters of its own is linked into the program (tests/own_policy/policy.c), and
+# its parameters are found wherever parameters are named: flags and their checks, help, man pages, results, trace
+# headers and what is made again from them, grids, choose, the settings of a training, completion, and the page of the
+# policies.
 set -eu
 source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
 program=$(dirname "${LSPO:-$(command -v lspo)}")/tests/own_policy/lspo

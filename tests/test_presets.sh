@@ -1,6 +1,7 @@
 #!/bin/bash
 # The files in machines/ and models/: each is compiled in, each value has its source beside it, and a source that is a
-# formula gives the value.  A rule is tried on a broken line first, so that a check that finds nothing can find something.
+# formula gives the value.  A rule is tried on a broken line first, so that a check that finds nothing can find
+# something.
 set -eu
 build=$(cd "$(dirname "${LSPO:-./lspo}")" && pwd)
 lspo=$build/lspo

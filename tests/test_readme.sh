@@ -1,6 +1,6 @@
 #!/bin/bash
-# The README says what is true: what it prints under "$ COMMAND" is what the command prints, line for line ("..." stands for
-# any lines), and every other command in it is accepted by the program's options.
+# The README says what is true: what it prints under "$ COMMAND" is what the command prints, line for line ("..." stands
+# for any lines), and every other command in it is accepted by the program's options.
 #
 #   tests/test_readme.sh --update    writes the outputs anew (read the diff); around "..." as many lines as before
 set -eu

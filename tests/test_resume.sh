@@ -1,6 +1,7 @@
 #!/bin/bash
-# A training that is killed with kill -9 or told to end, at random moments and as often as it takes, and resumed each time ends with the
-# same state, byte for byte, as one that was left alone; Ctrl-C ends in order with 130; other flags are refused.
+# A training that is killed with kill -9 or told to end, at random moments and as often as it takes, and resumed each
+# time ends with the same state, byte for byte, as one that was left alone; Ctrl-C ends in order with 130; other flags
+# are refused.
 #
 #   RESUME_SEED=N tests/test_resume.sh      the moments of run N
 set -eu
@@ -128,7 +129,8 @@ for signal in TERM HUP; do
     [ -d by-$signal/step-0000000001 ] || fail "$signal: no checkpoint"
 done
 
-# One that was ignored when the program began stays ignored, as nohup does to SIGHUP and a script to the SIGINT of its background jobs.
+# One that was ignored when the program began stays ignored, as nohup does to SIGHUP and a script to the SIGINT of its
+# background jobs.
 ignoring() { # ignoring SIGNAL OTHER COMMAND...: SIGNAL is sent until OTHER, which is not ignored, ends it
     env --default-signal="$2" --ignore-signal="$1" "$program" "${@:3}" >/dev/null 2>ignoring.err &
     pid=$!

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every flag of `lspo train`, changed on --resume: what decides the numbers is refused by name, and whatever is not refused
-# ends with the same state, byte for byte.  A flag that is not in the list below fails the test.
+# Every flag of `lspo train`, changed on --resume: what decides the numbers is refused by name, and whatever is not
+# refused ends with the same state, byte for byte.  A flag that is not in the list below fails the test.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
@@ -29,8 +29,8 @@ for i in $(seq 1 200); do echo "line $i of the text says that $((i * i % 97)) is
 cp text.txt copy.txt
 head -150 text.txt >shorter.txt
 
-# FLAG POLICY OUTCOME [VALUE...]: `same`, or what the refusal must name; "-" for the policy that any will do.  A policy of its
-# own where the flag matters to that one alone.
+# FLAG POLICY OUTCOME [VALUE...]: `same`, or what the refusal must name; "-" for the policy that any will do.  A policy
+# of its own where the flag matters to that one alone.
 cat >flags <<'END'
 model            zero         same            same.ini
 model            zero         mlp_width       wider.ini

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every command of docs/training.md, in order, as a user would type them; then what they must have left behind, and a folder
-# with a tokenizer of its own.
+# Every command of docs/training.md, in order, as a user would type them; then what they must have left behind, and a
+# folder with a tokenizer of its own.
 set -eu
 . "$(dirname "$0")/lib.sh"
 PATH=$(dirname "$program"):$PATH

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# lspo validate from end to end, on cells of a few milliseconds: what it writes, that a breakdown adds up, that a prediction is
-# that of lspo sim, that Ctrl-C keeps what is there, and, from measurements made up by hand, errors, order and verdict.
-# How well it predicts is no test's business: the machine may be busy.
+# lspo validate from end to end, on cells of a few milliseconds: what it writes, that a breakdown adds up, that a
+# prediction is that of lspo sim, that Ctrl-C keeps what is there, and, from measurements made up by hand, errors, order
+# and verdict.  How well it predicts is no test's business: the machine may be busy.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -48,8 +48,9 @@ FNR == 1 { csv_header($0); columns = csv_split($0, names); next }
 AWK
 check "breakdown" "adds up adds up" "$(with_lib -f "$folder/sum.awk" "$folder/out/breakdown.csv" | xargs)"
 
-# Made up: the native plan takes what is predicted, zero predicted / 1.03, lsp predicted / 0.99: errors +3 and -1 %, so a mean of
-# 2 %, a bias of +1 %, a worst of 3 %; the 95th percentile of 1 and 3 % is 2.9 %.  Slowdowns have the same errors.
+# Made up: the native plan takes what is predicted, zero predicted / 1.03, lsp predicted / 0.99: errors +3 and -1 %, so
+# a mean of 2 %, a bias of +1 %, a worst of 3 %; the 95th percentile of 1 and 3 % is 2.9 %.  Slowdowns have the same
+# errors.
 native_s=$(awk -F, 'FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at["predicted_s"] / $at["predicted_slowdown"]; exit }' \
     "$folder/out/cells.csv")
 made_up() { # made_up ZERO_FACTOR LSP_FACTOR LSP_DISTURBED
@@ -104,8 +105,8 @@ swap=$(awk -v p="$predicted_order" 'BEGIN { split(p, s, " "); printf "%.6g %.6g"
 check "order" 5 "$(judge ${swap% *} ${swap#* } false)"
 check "tau" -1 "$(awk -F, '$1 == "lspo" && $2 == "time" && $3 == "all" { print $10 }' "$folder/stdout")"
 
-# Yardsticks at 0.8 of the speed that they had in the calibration (one disturbed, and one without a visit): the predictions are
-# those of a machine whose kernels are so much slower, and what was predicted before stands beside.
+# Yardsticks at 0.8 of the speed that they had in the calibration (one disturbed, and one without a visit): the
+# predictions are those of a machine whose kernels are so much slower, and what was predicted before stands beside.
 {
     printf '[machine]\nbase = host-reference\nname = host\n[yardstick]\n'
     printf '%s_s = 10ms\n' gpt_tiny_native gpt_tiny_badam gpt_small_native gpt_small_badam
@@ -141,7 +142,8 @@ cp "$folder/visits.csv" "$folder/out/visits.csv"
 status_of validate --resume --budget 1us --format json > "$folder/code"
 check "JSON has three tables" "breakdown cells summary" "$(grep -o '"\(breakdown\|summary\|cells\)":$' "$folder/stdout" | tr -d '":' | sort | xargs)"
 
-# Ctrl-C ends it in order: what was measured is kept.  So does SIGTERM, where a script ignores SIGINT for it; its child ends, too.
+# Ctrl-C ends it in order: what was measured is kept.  So does SIGTERM, where a script ignores SIGINT for it; its child
+# ends, too.
 interrupt() { # interrupt SIGNAL OPTION_OF_ENV: how SIGINT is when it begins
     rm -rf "$folder/out"
     env "$2" "$program" validate --grid "$folder/grid" --out "$folder/out" --budget 1min \
@@ -160,7 +162,8 @@ interrupt() { # interrupt SIGNAL OPTION_OF_ENV: how SIGINT is when it begins
 interrupt INT --default-signal=INT
 interrupt TERM --ignore-signal=INT
 
-# One validate per folder.  Killed in its first round, it leaves what it measured and no child, and goes on with --resume.
+# One validate per folder.  Killed in its first round, it leaves what it measured and no child, and goes on with
+# --resume.
 rm -rf "$folder/out"
 "$program" validate --grid "$folder/grid" --out "$folder/out" --budget 1min --interval 0.0001% > /dev/null 2>&1 &
 killed=$!

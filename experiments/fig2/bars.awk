@@ -1,5 +1,5 @@
-# The parts of an iteration in units of GPU time, as published; beside them the paper's totals, and what these are without
-# "other": stated for one bar, whose share of "other" is the most that is taken off the others.
+# The parts of an iteration in units of GPU time, as published; beside them the paper's totals, and what these are
+# without "other": stated for one bar, whose share of "other" is the most that is taken off the others.
 FNR == 1 {
     csv_header($0)
     print "model,machine,gpu,exposed_comm,exposed_cpu,other,total,total_fp16,rest_low,rest_high,paper_low,paper_high"

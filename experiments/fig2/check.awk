@@ -38,7 +38,8 @@ END {
     require(total["llama-7b"] > total["llama-3b"], "workstation: the larger model is the slower under zero")
     require(least > 0.1, "communication that nothing hides costs every model more than 10 % of its GPU time")
     require(worst < 0.02, "the four parts add up to the iteration")
-    # The laptop's profile is data sheets alone and misses its two bars; what would explain them is in docs/validation.md.
+    # The laptop's profile is data sheets alone and misses its two bars; what would explain them is in
+    # docs/validation.md.
     require(explained == 2 && !unexplained, \
         "laptop: within 20 % if the GPU did half its sheet and the link 3.5 GB/s, as the authors' step times ask for too")
     require(abs(off["llama-3b"]) <= 0.2 && abs(off["llama-7b"]) <= 0.2, \

@@ -11,7 +11,8 @@ workload=(--model gpt-tiny --batch 4 --sequence 256)
 read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=0.9 -v cpu_gpu=0.6 "$out/probe.csv")
 rm "$out/probe.csv"
 
-# Iterations that the pictures show, warm-up behind: two of eight, or zenflow's whole window between two updates on the CPU.
+# Iterations that the pictures show, warm-up behind: two of eight, or zenflow's whole window between two updates on the
+# CPU.
 window=4
 all_policies=$(policies)
 shown="gpt-tiny, batch 4, 256 tokens, link $(rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The simulator against this machine: predict every cell of the grid from a profile measured beforehand, measure each in rounds.
+# The simulator against this machine: predict every cell of the grid from a profile measured beforehand, measure each in
+# rounds.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open sim-vs-host
 here=$experiments_dir/sim-vs-host
@@ -12,7 +13,8 @@ profile_measure
 # Any text will do; a file is read faster than the machine's own.
 cat "$experiments_dir"/../{plan,sim,real}/*.c > "$out/text"
 
-# validate GRID BUDGET FOLDER: the verdict is 0, 5: outside the thresholds, or 6: too few calm cells, which is for the gates to say.
+# validate GRID BUDGET FOLDER: the verdict is 0, 5: outside the thresholds, or 6: too few calm cells, which is for the
+# gates to say.
 validate() {
     verdict=0
     mkdir -p "$3"

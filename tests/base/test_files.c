@@ -1,4 +1,5 @@
-/* Files that are read and written, and what is printed of them: whole or not at all, never waiting, never a link followed. */
+/* Files that are read and written, and what is printed of them: whole or not at all, never waiting, never a link
+ * followed. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>

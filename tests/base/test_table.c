@@ -1,4 +1,5 @@
-/* Results as a table, CSV and JSON: harmless on a terminal, valid JSON, and written in time that grows with the rows. */
+/* Results as a table, CSV and JSON: harmless on a terminal, valid JSON, and written in time that grows with the
+ * rows. */
 #include "base/table.h"
 
 #include <criterion/criterion.h>

@@ -143,7 +143,8 @@ static void print_sentences(FILE *file, const void *context)
     fprintf(file, "%s.  The GPU waits 36.6 ms for the link, 61.7 ms for the CPU.\nShort.\n", (const char *)context);
 }
 
-/* To a terminal in lines of its width, none of which begins with a blank; to a file line by line as they were written. */
+/* To a terminal in lines of its width, none of which begins with a blank; to a file line by line as they were
+ * written. */
 Test(wrap, sentences_are_wrapped_on_a_terminal_alone)
 {
     char text[TEXT_BYTES];

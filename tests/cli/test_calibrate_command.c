@@ -1,6 +1,6 @@
-/* lspo calibrate --quick on this machine, once: the profile that it writes against a kernel timed here, and the trainings that
- * say where the host's cache ends and how fast kernels are in a training.  Other work on the machine changes every rate, so
- * bounds are wide; what they catch is a wrong unit or count. */
+/* lspo calibrate --quick on this machine, once: the profile that it writes against a kernel timed here, and the
+ * trainings that say where the host's cache ends and how fast kernels are in a training.  Other work on the machine
+ * changes every rate, so bounds are wide; what they catch is a wrong unit or count. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -92,8 +92,9 @@ static void check_reading(const lspo_machine_t *machine)
     cr_expect_eq(memcmp(&again.products, &machine->products, sizeof again.products), 0);
 }
 
-/* Each of the trainings has a predicted time beside its measured one, half of them above and half below: what is within 1e-4
- * counts for neither, since the speed that halves them is rounded.  A line: kind,shape,repeat,time_s,fitted_s,residual. */
+/* Each of the trainings has a predicted time beside its measured one, half of them above and half below: what is within
+ * 1e-4 counts for neither, since the speed that halves them is rounded.  A line:
+ * kind,shape,repeat,time_s,fitted_s,residual. */
 static void check_samples(void)
 {
     unsigned samples = 0, trainings = 0, above = 0, below = 0;

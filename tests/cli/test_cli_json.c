@@ -79,9 +79,9 @@ Test(cli_json, sim_has_the_promised_fields)
 
 /* gpt-tiny has 1,057,152 parameters.  zero trains all and sends each once a way in fp32: 4,228,608 bytes.  At 1 MB/s
  * that is 4.228608 s a way, beside which compute vanishes.  The first parameters return when the last gradients have
- * arrived, and the next forward waits for all: two ways one after the other, 8.457216 s an iteration.  lsp with train-rest
- * off, d = 64, sends 64 x 64 elements for each of the 20 linear weights: 327,680 bytes, 0.327680 s a way; the next
- * iteration's forward overlaps with none of it here, because the shallowest block's message leaves last. */
+ * arrived, and the next forward waits for all: two ways one after the other, 8.457216 s an iteration.  lsp with
+ * train-rest off, d = 64, sends 64 x 64 elements for each of the 20 linear weights: 327,680 bytes, 0.327680 s a way;
+ * the next iteration's forward overlaps with none of it here, because the shallowest block's message leaves last. */
 Test(cli_json, sim_agrees_with_arithmetic)
 {
     json_t *zero = json_of("sim --model gpt-tiny --policy zero --link 1MB/s --format json");

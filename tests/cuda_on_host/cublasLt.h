@@ -1,6 +1,6 @@
-/* cublasLt.h - the part of cuBLASLt that kernels/ uses: products with an epilogue; see cuda_runtime.h.  It is stricter than
- * the library where that helps: arrays must keep the alignment that was asked for, and so must multiprocessors, and
- * what has no fused kernel on a GPU is not to be had here either. */
+/* cublasLt.h - the part of cuBLASLt that kernels/ uses: products with an epilogue; see cuda_runtime.h.  It is stricter
+ * than the library where that helps: arrays must keep the alignment that was asked for, and so must multiprocessors,
+ * and what has no fused kernel on a GPU is not to be had here either. */
 #ifndef LSPO_TESTS_CUBLASLT_H
 #define LSPO_TESTS_CUBLASLT_H
 

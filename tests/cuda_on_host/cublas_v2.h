@@ -1,5 +1,5 @@
-/* cublas_v2.h - the products of cuBLAS that kernels/ uses, on CBLAS; see cuda_runtime.h.  Setting a stream takes a handle's
- * workspace away, as there; then products fail, where cuBLAS would take memory of its own. */
+/* cublas_v2.h - the products of cuBLAS that kernels/ uses, on CBLAS; see cuda_runtime.h.  Setting a stream takes a
+ * handle's workspace away, as there; then products fail, where cuBLAS would take memory of its own. */
 #ifndef LSPO_TESTS_CUBLAS_V2_H
 #define LSPO_TESTS_CUBLAS_V2_H
 

@@ -21,10 +21,12 @@ const char *cuda_on_host_failure(void);
 /* How fast the clock of events runs against the host's; 1 from the start.  Before it is used. */
 void cuda_on_host_clock(double rate);
 
-/* The next thing queued on a stream other than the default one fails with this cudaError_t, and so does all after it. */
+/* The next thing queued on a stream other than the default one fails with this cudaError_t, and so does all after
+ * it. */
 void cuda_on_host_fail_next(int error);
 
-/* What the device is: from the start 1 of compute capability 9.0 with 64 GiB and 132 multiprocessors.  Before it is used. */
+/* What the device is: from the start 1 of compute capability 9.0 with 64 GiB and 132 multiprocessors.  Before it is
+ * used. */
 void cuda_on_host_device(int count, int major, int minor, size_t memory_bytes);
 
 /* False: a driver without green contexts.  From the start it has them, in steps of 8 multiprocessors. */

@@ -7,12 +7,12 @@
  * warp by warp (cuda_on_host.h).  So a missing barrier shows as a wrong result in some order.  What a GPU leaves
  * undefined is a failed launch that names the places: threads of a block at different barriers, or gone while others
  * wait; lanes of a mask at different exchanges; a value from a lane outside the mask.
- * Blocks run one after the other, in an order drawn likewise.  Memory: cudaMalloc() gives arrays that end, rounded up to
- * 64 bytes, at a page without access and are full of NaN, as shared memory is when a block starts; the limits of sm_75
- * hold.
+ * Blocks run one after the other, in an order drawn likewise.  Memory: cudaMalloc() gives arrays that end, rounded up
+ * to 64 bytes, at a page without access and are full of NaN, as shared memory is when a block starts; the limits of
+ * sm_75 hold.
  *
- * A stream is a thread that does what is queued, in order, and may be made to dawdle (cuda_on_host_delays()), so that what
- * is not ordered shows: memory from a pool is NaN where its cudaMallocAsync() runs and again from where its
+ * A stream is a thread that does what is queued, in order, and may be made to dawdle (cuda_on_host_delays()), so that
+ * what is not ordered shows: memory from a pool is NaN where its cudaMallocAsync() runs and again from where its
  * cudaFreeAsync() does, pinned memory is read and written when the copy runs, and an error of a kernel comes out later,
  * and stays.  The default stream is the legacy one: a launch there is over, and its error told, when it returns.
  *

@@ -364,7 +364,8 @@ fiber_t *arrive(unsigned mask, const char *file, int line)
     return self;
 }
 
-/* All lanes of the mask wait for it at one place.  Most arrivals find one missing: whoever was missing last is asked first. */
+/* All lanes of the mask wait for it at one place.  Most arrivals find one missing: whoever was missing last is asked
+ * first. */
 bool all_there(unsigned first, unsigned mask)
 {
     const fiber_t *const self = &sm->fibers[sm->current];

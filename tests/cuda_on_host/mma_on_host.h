@@ -23,8 +23,8 @@ struct cuda_on_host_fragment_t {
     uint32_t b[2];
 };
 
-/* All of a product of the warp: A, and B by columns, from the words of all lanes, then each lane's four sums, which grow
- * in the order of the products. */
+/* All of a product of the warp: A, and B by columns, from the words of all lanes, then each lane's four sums, which
+ * grow in the order of the products. */
 template <typename T> void cuda_on_host_multiply(void *const *of_lanes)
 {
     float a[16][16], b[8][16];

@@ -1,4 +1,5 @@
-/* product.h - a product of column-major matrices as cuBLAS and cuBLASLt make it: sums in fp32, numbers of any format. */
+/* product.h - a product of column-major matrices as cuBLAS and cuBLASLt make it: sums in fp32, numbers of any
+ * format. */
 #ifndef LSPO_TESTS_PRODUCT_H
 #define LSPO_TESTS_PRODUCT_H
 

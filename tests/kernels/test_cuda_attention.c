@@ -1,5 +1,5 @@
-/* Attention on CUDA without its probabilities, in every format and by tensor cores where they take it, against the plain
- * formula in double with all probabilities. */
+/* Attention on CUDA without its probabilities, in every format and by tensor cores where they take it, against the
+ * plain formula in double with all probabilities. */
 #include "kernels/cuda.h"
 #include "tests/cuda_numbers.h"
 
@@ -116,8 +116,8 @@ static result_t reference(const case_t *c, const float *q, const float *k, const
                       rounded(dv, s.kv_n, c->kv_heads * e, s.kv_stride)};
 }
 
-/* In 16 bits P, dS and O are rounded before they are multiplied: some steps of the format at the largest number; dS with
- * what keys are multiplied by. */
+/* In 16 bits P, dS and O are rounded before they are multiplied: some steps of the format at the largest number; dS
+ * with what keys are multiplied by. */
 static void check_number(lspo_number_t number, const case_t *c)
 {
     const sizes_t s = sizes_of(c);
@@ -190,8 +190,8 @@ static void check_halves(const case_t *c)
     check_number(LSPO_NUMBER_FP16, c);
 }
 
-/* What tensor cores take: widths that fill 64, 96 and 128 or not, in eights and, as a Llama of 3B has them, in fours; rows
- * around a warp's 16, a block's 64 and the tiles of 16 to 64 that pass by. */
+/* What tensor cores take: widths that fill 64, 96 and 128 or not, in eights and, as a Llama of 3B has them, in fours;
+ * rows around a warp's 16, a block's 64 and the tiles of 16 to 64 that pass by. */
 Test(cuda_attention, tensor_cores)
 {
     static const uint32_t lengths[] = {1, 64, 129};

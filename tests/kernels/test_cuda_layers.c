@@ -334,8 +334,8 @@ static float *spread(const float *x, size_t rows, size_t cols, size_t stride)
     return out;
 }
 
-/* The loss is that of the logits, in every format: probabilities are rounded after it.  What lies behind a row is neither
- * read nor written. */
+/* The loss is that of the logits, in every format: probabilities are rounded after it.  What lies behind a row is
+ * neither read nor written. */
 static void check_loss(lspo_number_t number, size_t rows, size_t vocabulary, size_t stride, double scale)
 {
     const size_t n = rows * stride;
@@ -374,7 +374,8 @@ Test(cuda_layers, cross_entropy)
             }
 }
 
-/* Logits that fp16 holds as infinity: a probability of 0, or with all others at 0.  exp(10 - 10) + exp(9 - 10) = 1.3679. */
+/* Logits that fp16 holds as infinity: a probability of 0, or with all others at 0.  exp(10 - 10) +
+ * exp(9 - 10) = 1.3679. */
 Test(cuda_layers, cross_entropy_of_masked_logits)
 {
     const float logits[] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY,

@@ -1,4 +1,5 @@
-/* The formats of numbers on CUDA: conversion with the host's bits, and steps that 16 bits round up or down at random. */
+/* The formats of numbers on CUDA: conversion with the host's bits, and steps that 16 bits round up or down at
+ * random. */
 #include "kernels/cuda.h"
 #include "tests/cuda_numbers.h"
 
@@ -119,8 +120,8 @@ static size_t below(const list_t *list, float x)
     return first;
 }
 
-/* Where each format has its own steps: ordinary numbers, near zero (fp16's 2^-24 apart, bf16's denormals), large ones, and
- * numbers that need no rounding. */
+/* Where each format has its own steps: ordinary numbers, near zero (fp16's 2^-24 apart, bf16's denormals), large ones,
+ * and numbers that need no rounding. */
 static void fill_directions(lspo_number_t number, float *x, size_t n)
 {
     static const double scales[] = {1, 1e-3, 3e-6, 2e-8, 1e-30, 3e-39, 2e4};
@@ -200,8 +201,9 @@ Test(cuda_numbers, random_rounding_is_right_in_the_mean)
     device_free_all();
 }
 
-/* 1000 steps of 2^-13 from 1, where bf16's numbers are 2^-7 apart and fp16's 2^-10: rounded to nearest none would be left.
- * A step's standard deviation is sqrt(2^-13 (2^-7 - 2^-13)) at most, that of the mean over N all steps' / sqrt(N). */
+/* 1000 steps of 2^-13 from 1, where bf16's numbers are 2^-7 apart and fp16's 2^-10: rounded to nearest none would be
+ * left.  A step's standard deviation is sqrt(2^-13 (2^-7 - 2^-13)) at most, that of the mean over N all steps' /
+ * sqrt(N). */
 Test(cuda_numbers, tiny_steps_add_up)
 {
     enum { N = 2000, STEPS = 1000 };

@@ -29,9 +29,9 @@ typedef struct {
     size_t tokens;
 } shape_t;
 
-/* One element; less than a tile each way; rows around gather's chunk of 256; columns around a warp's 32 and a block's 256;
- * tokens around the 32 and 64 of a block; panels of every height (16 rows up to d 768, 8 to 1536, 4 to 3072, 2 to 6144, 1
- * to 12288) and none; columns split where rows are few; entries in fours. */
+/* One element; less than a tile each way; rows around gather's chunk of 256; columns around a warp's 32 and a block's
+ * 256; tokens around the 32 and 64 of a block; panels of every height (16 rows up to d 768, 8 to 1536, 4 to 3072, 2 to
+ * 6144, 1 to 12288) and none; columns split where rows are few; entries in fours. */
 static const shape_t shapes[] = {{1, 1, 1, 1, 1, 1},        {5, 7, 3, 4, 2, 3},        {33, 31, 31, 33, 3, 31},
                                  {256, 255, 64, 65, 4, 32}, {257, 300, 63, 64, 2, 33}, {513, 104, 130, 40, 5, 65},
                                  {17, 1100, 9, 300, 4, 16}, {40, 900, 257, 800, 4, 8}, {9, 1700, 7, 1600, 3, 5},
@@ -135,9 +135,9 @@ static double mean_after_apply(lspo_number_t number, const lspo_projector_t *p, 
     return sum / ((double)n * seeds);
 }
 
-/* Steps of a tenth of what the format can tell from 1 would vanish if W were rounded to the nearest.  P = Q = one column of
- * 1 or -1 with |value| 1, so a step is eta or -eta; all 400 W together move a tenth of a step 160,000 times: standard
- * deviation of the mean sqrt(0.1 * 0.9 / 160,000) = 0.00075. */
+/* Steps of a tenth of what the format can tell from 1 would vanish if W were rounded to the nearest.  P = Q = one
+ * column of 1 or -1 with |value| 1, so a step is eta or -eta; all 400 W together move a tenth of a step 160,000 times:
+ * standard deviation of the mean sqrt(0.1 * 0.9 / 160,000) = 0.00075. */
 Test(cuda_products, apply_rounds_without_bias)
 {
     enum { ROWS = 20, N = ROWS * ROWS, SEEDS = 400 };

@@ -1,5 +1,5 @@
-/* policy.c - a policy of tests/test_own_policy.sh: native with parameters of its own, one of each kind.  The linker puts
- * it behind the policies of the program (--wrap, tests/local.am); nothing else names it or its parameters. */
+/* policy.c - a policy of tests/test_own_policy.sh: native with parameters of its own, one of each kind.  The linker
+ * puts it behind the policies of the program (--wrap, tests/local.am); nothing else names it or its parameters. */
 #include "plan/policy.h"
 
 typedef struct {

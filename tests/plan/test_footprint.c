@@ -138,8 +138,8 @@ Test(footprint, weights_of_a_shape_are_found)
 
 /* batch 2 of s 3, T 6.  fp32: saved T (7 w + 2 f + h s + 4) = 6 (28 + 16 + 6 + 4) = 324 floats, head
  * T (w + V + 2) = 96 floats, workspace max(T (6 w + f), head) + (32 + w / h) s = 192 + 102 floats.
- * fp16, flash attention: 6 (2 (28 + 16) + 4 x 2 + 4 x 4) = 672 bytes; head 6 (2 (4 + 16) + 8) = 288, since rows of 10 logits
- * start 16 apart, workspace 6 x 2 x 32. */
+ * fp16, flash attention: 6 (2 (28 + 16) + 4 x 2 + 4 x 4) = 672 bytes; head 6 (2 (4 + 16) + 8) = 288, since rows of 10
+ * logits start 16 apart, workspace 6 x 2 x 32. */
 Test(footprint, activations_by_hand)
 {
     lspo_workload_t workload;
@@ -170,9 +170,9 @@ Test(footprint, rows_of_logits_are_aligned)
     cr_expect_eq(lspo_logits_stride(50257, 4), 50257u);
 }
 
-/* LLAMA with kv 2: saved T (5 w + 2 kv + 3 f + h s + 2) = 6 (20 + 4 + 24 + 6 + 2) = 336 floats, head T (w + V + 1) = 90,
- * workspace T (4 w + 2 kv + 2 f) + (32 + 2 + 2) s = 216 + 108.  Classifier: saved as GPT, head 2 (w + 3) = 14, workspace
- * as GPT. */
+/* LLAMA with kv 2: saved T (5 w + 2 kv + 3 f + h s + 2) = 6 (20 + 4 + 24 + 6 + 2) = 336 floats, head T (w + V + 1)
+ * = 90, workspace T (4 w + 2 kv + 2 f) + (32 + 2 + 2) s = 216 + 108.  Classifier: saved as GPT, head 2 (w + 3) = 14,
+ * workspace as GPT. */
 Test(footprint, activations_of_other_families_by_hand)
 {
     lspo_workload_t workload;

@@ -108,7 +108,8 @@ Test(machine, workstation_gives_the_papers_table_1)
     cr_expect_eq(machine.link.d2h_Bps, 15e9);
 }
 
-/* FWD + RECOMPUTE + BWD of whole GPT models at s 1024 on an A100, from vTrain's public measurements (docs/machines.md). */
+/* FWD + RECOMPUTE + BWD of whole GPT models at s 1024 on an A100, from vTrain's public measurements
+ * (docs/machines.md). */
 Test(machine, a100_is_near_the_measured_rows)
 {
     static const struct {
@@ -461,7 +462,8 @@ static double share(const lspo_products_t *grid, double m, double n, double k)
     return lspo_products_share(grid, LSPO_LAYOUT_NN, m, n, k);
 }
 
-/* 2 x 2 x 2 over sizes 16 and 64 of X W, and one of another layout: 1/8 where all are 16, 1/2 for k = 64, 1/4 for n = 64, 1 where m = 64.
+/* 2 x 2 x 2 over sizes 16 and 64 of X W, and one of another layout: 1/8 where all are 16, 1/2 for k = 64, 1/4 for
+ * n = 64, 1 where m = 64.
  *     at the points: themselves;  below 16 and above 64: the nearest point
  *     m = n = 16, k = 32, the middle of 16 and 64 on a log scale: sqrt(1/8 1/2) = 1/4
  *     m = k = 16, n = 32: sqrt(1/8 1/4) = 2^-2.5;   m = 32, n = k = 16: sqrt(1/8) = 2^-1.5 */

@@ -330,13 +330,13 @@ static const lspo_trace_row_t *find_variant(const lspo_trace_t *t, lspo_op_kind_
     return NULL;
 }
 
-/* Projectors checked every second iteration, PROJECT 5, D2H 1, UPD 2, H2D 1.  A micro-batch of the calibration pass: FWD 6,
- * then BWD 4 and PROJECT 5 of each block, 33 together: the first, 0-33, checks (PROJECT3 10-15), the second is fitted to
- * (PROJECT3 43-48), the third decides (PROJECT3 76-81 and D2H of the projectors 81-82, PROJECT1 94-99).  The step: FWD
- * 99-105, BWD3 105-109, COMPRESS3 109-110, D2H3 110-111, UPD3 111-113, H2D3 113-114; BWD2 110-114.  At 114 COMPRESS2 and
- * APPLY3 are ready: COMPRESS2 has the lower id, 114-115, APPLY3 115-116, BWD1 116-120.  D2H2 115-116, UPD2 116-118, H2D2
- * 118-119: APPLY2 120-121, COMPRESS1 121-122, D2H1 122-123, UPD1 123-125, H2D1 125-126, APPLY1 126-127.  Iteration 1:
- * FWD 127-133, BWD3 133-137, COMPRESS3 137-138. */
+/* Projectors checked every second iteration, PROJECT 5, D2H 1, UPD 2, H2D 1.  A micro-batch of the calibration pass:
+ * FWD 6, then BWD 4 and PROJECT 5 of each block, 33 together: the first, 0-33, checks (PROJECT3 10-15), the second is
+ * fitted to (PROJECT3 43-48), the third decides (PROJECT3 76-81 and D2H of the projectors 81-82, PROJECT1 94-99).  The
+ * step: FWD 99-105, BWD3 105-109, COMPRESS3 109-110, D2H3 110-111, UPD3 111-113, H2D3 113-114; BWD2 110-114.  At 114
+ * COMPRESS2 and APPLY3 are ready: COMPRESS2 has the lower id, 114-115, APPLY3 115-116, BWD1 116-120.  D2H2 115-116,
+ * UPD2 116-118, H2D2 118-119: APPLY2 120-121, COMPRESS1 121-122, D2H1 122-123, UPD1 123-125, H2D1 125-126, APPLY1
+ * 126-127.  Iteration 1: FWD 127-133, BWD3 133-137, COMPRESS3 137-138. */
 Test(policies, lsp_calibrates_its_projectors)
 {
     durations_t d = usual;
@@ -383,9 +383,9 @@ Test(policies, lsp_calibrates_its_projectors)
     done(t, p);
 }
 
-/* As above, with one pair for each shape: the decision of the first block, the last of the pass, is that of all (94-99), the
- * rows go once (99-100), as many bytes as one block's, and every update waits for them.  The new pairs live from the
- * last block's first fit to the first block's decision. */
+/* As above, with one pair for each shape: the decision of the first block, the last of the pass, is that of all
+ * (94-99), the rows go once (99-100), as many bytes as one block's, and every update waits for them.  The new pairs
+ * live from the last block's first fit to the first block's decision. */
 Test(policies, lsp_sends_pairs_by_shape_once)
 {
     durations_t d = usual;
@@ -471,8 +471,8 @@ Test(policies, lomo_clips_with_two_backward_passes)
 }
 
 /* One block a step, here: 1 first, then 3, 2, 1.  Step 0: FWD 0-6, BWD 6-18 down to block 1, UPD1 18-19.  Step 1 trains
- * block 3: FWD 19-25, BWD3 25-29, UPD3 29-30.  Step 2, block 2: FWD 30-36, BWD3 36-40 (dx only), BWD2 40-44, UPD2 44-45.
- * Step 3, block 1 again: FWD 45-51, BWD 51-63, UPD1 63-64. */
+ * block 3: FWD 19-25, BWD3 25-29, UPD3 29-30.  Step 2, block 2: FWD 30-36, BWD3 36-40 (dx only), BWD2 40-44, UPD2
+ * 44-45.  Step 3, block 1 again: FWD 45-51, BWD 51-63, UPD1 63-64. */
 Test(policies, badam)
 {
     static const uint32_t blocks[] = {1, 3, 2, 1};
@@ -536,10 +536,10 @@ static void expect_variant(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t 
 
 /* Windows of two steps; UPD and accumulating take 2, choosing nothing.  Step 0: FWD 0-6, then a block at a time BWD 4,
  * COMPRESS 1, UPD_GPU 1: BWD3 6-10, COMPRESS3 10-11, UPD_GPU3 11-12, BWD2 12-16, COMPRESS2 16-17, BWD1 18-22, COMPRESS1
- * 22-23, UPD_GPU1 23-24: 24 a step.  D2H3 11-14, accumulated 14-16.  The window ends with step 1, 24-48: COMPRESS3 34-35,
- * D2H3 35-38, accumulated 38-40, and then, beside what follows, UPD3 40-42; D2H1 47-50, accumulated 50-52, UPD1 52-54.
- * Steps 2 and 3 run to 96.  H2D3 waits for COMPRESS3 of step 3, 82-83: 83-86, H2D2 89-92, H2D1 95-98.  The GPU does what
- * belongs to step 3 first: APPLY3 96-97, APPLY2 97-98, APPLY1 98-99; FWD1 of step 4 99-101. */
+ * 22-23, UPD_GPU1 23-24: 24 a step.  D2H3 11-14, accumulated 14-16.  The window ends with step 1, 24-48: COMPRESS3
+ * 34-35, D2H3 35-38, accumulated 38-40, and then, beside what follows, UPD3 40-42; D2H1 47-50, accumulated 50-52, UPD1
+ * 52-54.  Steps 2 and 3 run to 96.  H2D3 waits for COMPRESS3 of step 3, 82-83: 83-86, H2D2 89-92, H2D1 95-98.  The GPU
+ * does what belongs to step 3 first: APPLY3 96-97, APPLY2 97-98, APPLY1 98-99; FWD1 of step 4 99-101. */
 Test(policies, zenflow)
 {
     durations_t d = usual;
@@ -726,8 +726,8 @@ static void check_begins(const lspo_plan_t *fewer, const lspo_plan_t *more)
     }
 }
 
-/* A training that is asked to end finishes the steps that have begun: the plan of these, whose end is open, must be how the
- * longer plan begins, whichever way that one ends. */
+/* A training that is asked to end finishes the steps that have begun: the plan of these, whose end is open, must be how
+ * the longer plan begins, whichever way that one ends. */
 Test(policies, a_plan_of_fewer_steps_begins_the_plan_of_more)
 {
     lspo_model_t model = three_blocks();

@@ -155,8 +155,8 @@ Test(ready, what_ends_sets_free_what_waited_for_it_alone)
     }
 }
 
-/* Where lanes are queues: an op is issued as soon as what it waits for has been issued on its lane and has ended on others,
- * never before, and both halves together free what an end does. */
+/* Where lanes are queues: an op is issued as soon as what it waits for has been issued on its lane and has ended on
+ * others, never before, and both halves together free what an end does. */
 static bool may_be_issued(const lspo_plan_t *plan, const lspo_op_t *op, const bool *issued, const bool *ended)
 {
     for (uint32_t d = op->dep_first; d < op->dep_first + op->dep_count; d++) {

@@ -87,8 +87,9 @@ Test(bound, short_plans_and_odd_iterations)
     maker_release(&maker);
 }
 
-/* A random iteration repeated: `count` ops on random lanes, each waiting for some earlier ops of its iteration and, half
- * of the time, for any op of one of the two iterations before.  Even seeds make long chains, whose cycles decide. */
+/* A random iteration repeated: `count` ops on random lanes, each waiting for some earlier ops of its iteration and,
+ * half of the time, for any op of one of the two iterations before.  Even seeds make long chains, whose cycles
+ * decide. */
 static plan_maker_t periodic_plan(uint64_t seed, uint32_t count, uint32_t iterations)
 {
     plan_maker_t maker = maker_create();

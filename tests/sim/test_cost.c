@@ -113,8 +113,8 @@ Test(cost, backward_passes_lose_speed)
 
 /* A quarter of the operands in cache, where norms run at 4e11 instead of 1e11, activations have one rate, Adam 4e9
  * instead of 1e9, attention 1e12 instead of 5e11:
- *     norm        1e8 (0.25 / 4e11 + 0.75 / 1e11)   = 8.125e-4        activation  1e8 / 2e11 = 5e-4
- *     Adam        1e6 (0.25 / 4e9 + 0.75 / 1e9)     = 8.125e-4        attention   1e9 (0.25 / 1e12 + 0.75 / 5e11) = 1.75e-3
+ *     norm        1e8 (0.25 / 4e11 + 0.75 / 1e11)   = 8.125e-4    activation  1e8 / 2e11 = 5e-4
+ *     Adam        1e6 (0.25 / 4e9 + 0.75 / 1e9)     = 8.125e-4    attention   1e9 (0.25 / 1e12 + 0.75 / 5e11) = 1.75e-3
  *     gather      1e6 / 1e10 + 1e9 (0.25 / 4e11 + 0.75 / 1e11) = 8.225e-3
  *     product     1e9 / 1e12 x 4 + 0.75 x 4e6 / 1e9 = 4e-3 + 3e-3: at every half-size, 4e6 far bytes at 1e9, and
  *                 4e-3 + 6e-3 with the weights transposed, at 5e8 */

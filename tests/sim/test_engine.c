@@ -335,7 +335,8 @@ Test(engine, equals_the_reference_without_losses)
     }
 }
 
-/* Each lane in the order of ids, so that rounding cannot change the order and both simulators play the same schedule. */
+/* Each lane in the order of ids, so that rounding cannot change the order and both simulators play the same
+ * schedule. */
 static plan_maker_t ordered_plan(uint64_t seed, uint32_t count)
 {
     plan_maker_t random = maker_random_plan(seed, count), maker = maker_create();

@@ -331,8 +331,8 @@ Test(lanes, random_lists_agree_with_the_reference_under_losses)
     }
 }
 
-/* Nothing is lost or done twice, no lane does two things at a time, an op never takes less than alone, and no lane's work
- * exceeds the whole. */
+/* Nothing is lost or done twice, no lane does two things at a time, an op never takes less than alone, and no lane's
+ * work exceeds the whole. */
 Test(lanes, work_is_conserved_over_random_lists)
 {
     for (uint64_t seed = 1; seed <= 200; seed++) {

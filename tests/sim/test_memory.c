@@ -132,10 +132,10 @@ static uint64_t bound_of(const lspo_plan_t *plan, const lspo_trace_t *trace, uin
     return gpu_bytes;
 }
 
-/* The plan of memory.hand_computed_peak and FWD 2 of 10 ns, which takes 40 and gives them back.  Where it waits for FWD 1 it runs
- * from 20 to 30, when 100 have been given back: 80 + 40, less than the 100 + 50 + 30 before, and no slack changes that.  Where
- * it waits for nothing it runs from 10 to 20 and FWD 1 from 20 to 30: 100 + 40 + 30, then 100 + 50 + 30.  Only their times keep the
- * two apart: with slack they may overlap, 100 + 50 + 30 + 40. */
+/* The plan of memory.hand_computed_peak and FWD 2 of 10 ns, which takes 40 and gives them back.  Where it waits for FWD
+ * 1 it runs from 20 to 30, when 100 have been given back: 80 + 40, less than the 100 + 50 + 30 before, and no slack
+ * changes that.  Where it waits for nothing it runs from 10 to 20 and FWD 1 from 20 to 30: 100 + 40 + 30, then 100 + 50
+ * + 30.  Only their times keep the two apart: with slack they may overlap, 100 + 50 + 30 + 40. */
 Test(memory_bound, hand_computed)
 {
     for (int waits = 0; waits <= 1; waits++) {
@@ -356,7 +356,8 @@ static double time_bound(const long_case_t *it, uint32_t iterations)
     return least_s;
 }
 
-/* Four times the iterations take about four times as long.  One graph of the whole trace took 36 times as long for swap. */
+/* Four times the iterations take about four times as long.  One graph of the whole trace took 36 times as long for
+ * swap. */
 Test(memory_bound, time_grows_with_the_plan)
 {
     static const long_case_t cases[] = {{"swap", "llama-7b", 10, 0},

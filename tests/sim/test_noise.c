@@ -1,5 +1,5 @@
-/* Random durations against the distribution that they claim, against closed forms of what follows from them, and against
- * the prediction without noise. */
+/* Random durations against the distribution that they claim, against closed forms of what follows from them, and
+ * against the prediction without noise. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -107,9 +107,9 @@ Test(noise, a_run_has_one_factor_for_all_its_work)
 
 /* One op on each lane from time 0.  Their durations are independent with one median, so that
  *     P(makespan <= 1 s e^(sigma x)) = Phi(x)^4,
- * and the median of the makespan is at Phi(x) = 2^(-1/4) = 0.8409, x = 0.9982: waiting for several costs more than waiting
- * for one (Jensen's inequality).  The density of the median in units of sigma is 4 Phi(x)^3 phi(x) = 0.5766, which makes
- * its standard error 0.5 / (0.5766 sqrt(draws)) sigmas. */
+ * and the median of the makespan is at Phi(x) = 2^(-1/4) = 0.8409, x = 0.9982: waiting for several costs more than
+ * waiting for one (Jensen's inequality).  The density of the median in units of sigma is 4 Phi(x)^3 phi(x) = 0.5766,
+ * which makes its standard error 0.5 / (0.5766 sqrt(draws)) sigmas. */
 Test(noise, the_last_of_parallel_lanes_is_later_than_each)
 {
     enum { DRAWS = 4000 };
@@ -228,8 +228,8 @@ static void expect_lognormal(const double quantiles[LSPO_PERCENTILES], double mu
  * Fenton and Wilkinson a sum of independent lognormals w_i e^(s z_i) is nearly lognormal, with
  *     mean = sum w_i e^(s^2/2)      variance = sum w_i^2 e^(s^2) (e^(s^2) - 1)
  *     sigma^2 = ln(1 + variance / mean^2)      mu = ln(mean) - sigma^2 / 2;
- * the factor of the run adds run_sigma^2 to sigma^2.  A median of works that grew with s^2 (a factor that keeps the mean
- * instead) would be e^(-s^2/2), 4.4 %, below. */
+ * the factor of the run adds run_sigma^2 to sigma^2.  A median of works that grew with s^2 (a factor that keeps the
+ * mean instead) would be e^(-s^2/2), 4.4 %, below. */
 Test(noise, a_chain_has_the_percentiles_of_a_sum_of_lognormals)
 {
     enum { DRAWS = 4000 };
@@ -257,8 +257,8 @@ Test(noise, a_chain_has_the_percentiles_of_a_sum_of_lognormals)
     lspo_plan_destroy(plan);
 }
 
-/* Where lanes wait for each other, noise costs time; where one lane does it all, it costs e^(sigma^2/2) - 1 only, 0.1 % at
- * 0.05. */
+/* Where lanes wait for each other, noise costs time; where one lane does it all, it costs e^(sigma^2/2) - 1 only, 0.1 %
+ * at 0.05. */
 Test(noise, median_under_noise_is_not_below_the_prediction_without)
 {
     static const char *const policies[] = {"zero", "zero-layerwise", "swap", "lsp"};
@@ -323,8 +323,8 @@ Test(noise, lanes_keep_their_numbers_when_another_sigma_changes)
     maker_release(&maker);
 }
 
-/* With nothing but the factor of a run, all times of a chain scale by it: error bars grow from the origin of the window on
- * by e^(+-1.645 run_sigma), and ops of other iterations have none. */
+/* With nothing but the factor of a run, all times of a chain scale by it: error bars grow from the origin of the window
+ * on by e^(+-1.645 run_sigma), and ops of other iterations have none. */
 Test(noise, error_bars_are_relative_to_the_first_op_of_the_window)
 {
     enum { DRAWS = 2000 };

@@ -23,7 +23,8 @@ static lspo_work_t product(lspo_layout_t layout, uint64_t far_bytes)
             {.kernel_class = LSPO_KERNEL_NORM, .bytes = 7777}}};
 }
 
-/* Two layers, work 0 forward and 1 backward: each op touches 50 bytes of weights and the 100 that it takes or gives back.
+/* Two layers, work 0 forward and 1 backward: each op touches 50 bytes of weights and the 100 that it takes or gives
+ * back.
  *     op        F0  F1  B1  B0 | F0  F1   B1   B0
  *     touched  150 300 450 600 | 750 900 1050 1200
  *     last       -   - 300 150 | 600 450  900  750
@@ -63,7 +64,8 @@ Test(reuse, the_first_use_has_no_distance)
     maker_release(&maker);
 }
 
-/* The limits: up to near_bytes all, from cache_bytes on nothing, no cache nothing; without near pools all below its end. */
+/* The limits: up to near_bytes all, from cache_bytes on nothing, no cache nothing; without near pools all below its
+ * end. */
 Test(reuse, limits)
 {
     static const struct {
@@ -80,8 +82,8 @@ Test(reuse, limits)
     maker_release(&maker);
 }
 
-/* What ops touch: weights, memory taken and given back, but no norm beside a product, and of dW = X^T dY what is given back and
- * taken only; 12 bytes a parameter of Adam; half the traffic of an op without products. */
+/* What ops touch: weights, memory taken and given back, but no norm beside a product, and of dW = X^T dY what is given
+ * back and taken only; 12 bytes a parameter of Adam; half the traffic of an op without products. */
 Test(reuse, touched_bytes)
 {
     plan_maker_t maker = maker_create();
@@ -101,8 +103,8 @@ Test(reuse, touched_bytes)
     maker_release(&maker);
 }
 
-/* Adam of 10 parameters (120 bytes) behind each backward (100 bytes): the moments were last touched a step before, 220 bytes
- * and not 120.  The backward comes right behind it: 100.  Work on the link and the CPU touches nothing of it. */
+/* Adam of 10 parameters (120 bytes) behind each backward (100 bytes): the moments were last touched a step before, 220
+ * bytes and not 120.  The backward comes right behind it: 100.  Work on the link and the CPU touches nothing of it. */
 Test(reuse, moments_are_as_old_as_the_last_adam)
 {
     const lspo_machine_t small = {.gpu = {.near_bytes = 110, .cache_bytes = 440}};

@@ -112,7 +112,8 @@ Test(simulate, native_is_its_own_bound)
     lspo_plan_destroy(plan);
 }
 
-/* What slows a policy must not slow the native baseline: half the memory leaves slowdown alone, half the link does not. */
+/* What slows a policy must not slow the native baseline: half the memory leaves slowdown alone, half the link does
+ * not. */
 Test(simulate, slowdown_is_against_native_with_unlimited_memory)
 {
     lspo_model_t model;
@@ -135,8 +136,8 @@ Test(simulate, slowdown_is_against_native_with_unlimited_memory)
     lspo_plan_destroy(plan);
 }
 
-/* A driver's context is not the plan's to use: the limit is where memory less context is the peak.  A cap by --gpu-memory is what
- * plans may take, beside the context (cli/request.c). */
+/* A driver's context is not the plan's to use: the limit is where memory less context is the peak.  A cap by
+ * --gpu-memory is what plans may take, beside the context (cli/request.c). */
 Test(simulate, the_context_of_the_driver_counts)
 {
     lspo_model_t model;
@@ -161,7 +162,8 @@ Test(simulate, the_context_of_the_driver_counts)
     lspo_plan_destroy(plan);
 }
 
-/* Between peak and bound a plan fits as predicted, and the advice says that it may not; from the bound on it says nothing. */
+/* Between peak and bound a plan fits as predicted, and the advice says that it may not; from the bound on it says
+ * nothing. */
 Test(simulate, a_bound_above_the_memory_is_said)
 {
     lspo_model_t model;

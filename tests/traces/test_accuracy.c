@@ -65,8 +65,8 @@ Test(accuracy, tau_by_hand)
     expect_near(order.tau, 4.0 / 6.0, "tau");
 }
 
-/* The same with 40 % noise on the third cell, 1.2 s: its gaps to the second and fourth, 1 s, decide nothing, its gap to the
- * first, 2 s, does.  Left are (1,2) (1,3) (1,4) (2,4), all the right way. */
+/* The same with 40 % noise on the third cell, 1.2 s: its gaps to the second and fourth, 1 s, decide nothing, its gap to
+ * the first, 2 s, does.  Left are (1,2) (1,3) (1,4) (2,4), all the right way. */
 Test(accuracy, tau_leaves_out_what_noise_could_have_turned)
 {
     const double measured[] = {1, 2, 3, 4}, predicted[] = {1, 3, 2, 4}, noise[] = {0, (double)NAN, 0.4, 0};
@@ -102,8 +102,8 @@ Test(accuracy, noise_is_what_two_measurements_differ_by)
     cr_expect(isnan(noise));
 }
 
-/* Of two samples the median of a resample is one of a, (a + b) / 2, b with odds 1:2:1, so that the 95 % interval reaches from
- * one to the other; of equal samples it has no width. */
+/* Of two samples the median of a resample is one of a, (a + b) / 2, b with odds 1:2:1, so that the 95 % interval
+ * reaches from one to the other; of equal samples it has no width. */
 Test(accuracy, bootstrap_interval_by_hand)
 {
     const double two[] = {1.0, 2.0}, equal[] = {3.0, 3.0, 3.0};

@@ -1,6 +1,7 @@
-/* Recorded traces of real devices, replayed: each trace under traces/reference/DEVICE/ names in its header the plan that it
- * measured; the plan is built anew from there, simulated on the folder's machine.ini and held against the recording.  Errors
- * stay below what the folder's file `limits` says, and recordings keep the laws of a trace.  A GPU's folder needs no GPU. */
+/* Recorded traces of real devices, replayed: each trace under traces/reference/DEVICE/ names in its header the plan
+ * that it measured; the plan is built anew from there, simulated on the folder's machine.ini and held against the
+ * recording.  Errors stay below what the folder's file `limits` says, and recordings keep the laws of a trace.  A GPU's
+ * folder needs no GPU. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <math.h>
@@ -40,8 +41,8 @@ static void recording_close(recording_t *recording)
     lspo_trace_destroy(recording->trace);
 }
 
-/* The laws: each op once and as in the plan, after those on which it waits, a lane's ops one after the other (a queue of a
- * device keeps its order, so that this holds there, too), and bytes on a link as in the plan. */
+/* The laws: each op once and as in the plan, after those on which it waits, a lane's ops one after the other (a queue
+ * of a device keeps its order, so that this holds there, too), and bytes on a link as in the plan. */
 static bool is_lawful(const recording_t *recording)
 {
     if (lspo_trace_check(recording->trace, recording->plan.plan) != LSPO_OK)

@@ -171,9 +171,9 @@ static double binomial_tail(int n, int least, double p)
     return tail;
 }
 
-/* For n = 2 h + 1 distinct values the bootstrap is known in closed form: a resample's median is at most the i-th smallest
- * value iff at least h + 1 of its n draws are, so P(median <= x_i) = P(Binomial(n, i / n) >= h + 1).  With values 1..n
- * the 2.5 % and 97.5 % quantiles of 2,000 resamples must lie within one rank of the exact ones. */
+/* For n = 2 h + 1 distinct values the bootstrap is known in closed form: a resample's median is at most the i-th
+ * smallest value iff at least h + 1 of its n draws are, so P(median <= x_i) = P(Binomial(n, i / n) >= h + 1).  With
+ * values 1..n the 2.5 % and 97.5 % quantiles of 2,000 resamples must lie within one rank of the exact ones. */
 Test(summary, interval_agrees_with_the_exact_bootstrap)
 {
     for (int n = 11; n <= 101; n += 30) {

@@ -1,8 +1,8 @@
 /* criterion.h - what the threaded suites use of Criterion, in one process, for ThreadSanitizer.
  *
- * Criterion runs each test in a process whose memory it maps at addresses that ThreadSanitizer reserves, and stops there
- * (Criterion issue 274).  With --enable-tsan this header is found before Criterion's: the same test sources, run one
- * after the other in main().  A failed assertion ends the program with 1.  A suite is one source file.
+ * Criterion runs each test in a process whose memory it maps at addresses that ThreadSanitizer reserves, and stops
+ * there (Criterion issue 274).  With --enable-tsan this header is found before Criterion's: the same test sources, run
+ * one after the other in main().  A failed assertion ends the program with 1.  A suite is one source file.
  */
 #ifndef LSPO_TESTS_IN_PROCESS_CRITERION_H
 #define LSPO_TESTS_IN_PROCESS_CRITERION_H

@@ -10,7 +10,8 @@
 #include "kernels/random.h"
 #include "real/calibrate/state.h"
 
-/* y = 5 us + bytes / 5 GB/s, and half as much again for every second shape; one sample of ten may be ten times too slow. */
+/* y = 5 us + bytes / 5 GB/s, and half as much again for every second shape; one sample of ten may be ten times too
+ * slow. */
 static size_t make_rows(double noise, bool disturbed, lspo_fit_row_t *rows)
 {
     size_t count = 0;
@@ -61,7 +62,8 @@ Test(calibrate, standard_errors_are_those_of_the_estimates)
     cr_expect(errors > deviation / 2 && errors < deviation * 2, "said %g, were %g", errors, deviation);
 }
 
-/* y = 2 x0 - 0.5 x1 would have a negative cost: it is left out, none is below 0, and nothing at all is a fit as well. */
+/* y = 2 x0 - 0.5 x1 would have a negative cost: it is left out, none is below 0, and nothing at all is a fit as
+ * well. */
 Test(calibrate, costs_are_never_negative)
 {
     lspo_fit_row_t rows[30];

@@ -1,5 +1,5 @@
-/* The calibration's measurements on the CPU that stands in for a GPU (tests/cuda_on_host/), at sizes that it manages: that
- * they go through the device's memory, streams and marks.  What they find there is the speed of that CPU. */
+/* The calibration's measurements on the CPU that stands in for a GPU (tests/cuda_on_host/), at sizes that it manages:
+ * that they go through the device's memory, streams and marks.  What they find there is the speed of that CPU. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

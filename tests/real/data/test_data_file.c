@@ -1,5 +1,5 @@
-/* Files as people have them: each is read as what it is, or refused with its name, its place and a remedy.  The files of
- * tests/data/cases/data stand for kinds that users reported. */
+/* Files as people have them: each is read as what it is, or refused with its name, its place and a remedy.  The files
+ * of tests/data/cases/data stand for kinds that users reported. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* The kernels through one interface, and the transformer on it: the host against naive loops, and the CUDA device on the CPU
- * that stands in for a GPU (tests/cuda_on_host/) against the host, in every format, block by block. */
+/* The kernels through one interface, and the transformer on it: the host against naive loops, and the CUDA device on
+ * the CPU that stands in for a GPU (tests/cuda_on_host/) against the host, in every format, block by block. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -341,8 +341,8 @@ static void overwrite(player_t *p, void *memory, size_t bytes)
     free(nan);
 }
 
-/* What FWD saved is lost and made again; sinks that nobody wants change nothing; the operands give the gradient; the head
- * without `saved` gives the same loss. */
+/* What FWD saved is lost and made again; sinks that nobody wants change nothing; the operands give the gradient; the
+ * head without `saved` gives the same loss. */
 static void check_block(player_t *p)
 {
     const uint32_t s = STAGES - 2;
@@ -443,8 +443,8 @@ Test(compute, logits_as_on_the_host)
         }
 }
 
-/* Rows of 72 numbers hold 67 probabilities each, which add up to 1; the others are as the memory was.  They end what the
- * head saves. */
+/* Rows of 72 numbers hold 67 probabilities each, which add up to 1; the others are as the memory was.  They end what
+ * the head saves. */
 Test(compute, rows_of_logits_are_written_up_to_the_vocabulary)
 {
     enum { STRIDE = 72 };

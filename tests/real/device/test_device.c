@@ -170,8 +170,8 @@ static void remove_root(void)
     cr_assert_eq(system(command), 0);
 }
 
-/* 4000 kB = 4096000 bytes are available; the group may take 1000000 more (3000000 - 2500000 + 500000 of idle file pages),
- * the one above it 200000, the one at the top has no limit. */
+/* 4000 kB = 4096000 bytes are available; the group may take 1000000 more (3000000 - 2500000 + 500000 of idle file
+ * pages), the one above it 200000, the one at the top has no limit. */
 Test(device, host_memory_of_a_group)
 {
     cr_assert_not_null(mkdtemp(root));
@@ -428,8 +428,8 @@ static void give_back_marked(lspo_arena_t *arena, part_t *part)
     *part = (part_t){0};
 }
 
-/* Parts of 1 byte to 1 MB taken and given back at random, each full of a mark of its own that must still be there at its
- * end: none overlaps another.  What is held stays by what was ever in use, but for pages that parts share. */
+/* Parts of 1 byte to 1 MB taken and given back at random, each full of a mark of its own that must still be there at
+ * its end: none overlaps another.  What is held stays by what was ever in use, but for pages that parts share. */
 Test(device, parts_of_an_arena_keep_what_is_written)
 {
     enum { SLOTS = 40, ROUNDS = 4000 };

@@ -256,7 +256,8 @@ Test(device_cuda, refused_epilogues_are_kernels_of_their_own)
 
 /* ---- memory ---- */
 
-/* As of the host device (tests/real/device/test_device.c): 6000, then 7000 at most; counted when asked for, whatever is still queued. */
+/* As of the host device (tests/real/device/test_device.c): 6000, then 7000 at most; counted when asked for, whatever is
+ * still queued. */
 Test(device_cuda, accounting_is_exact, .init = cr_redirect_stderr)
 {
     lspo_device_caps_t caps = {.memory_bytes = 7000};
@@ -389,8 +390,8 @@ static void *take_in_a_lane(void *argument)
     return NULL;
 }
 
-/* What the GPU's lane gave back may still be in use: where the cap leaves no room besides, another lane waits until a mark
- * behind it was waited for; its own has it at once. */
+/* What the GPU's lane gave back may still be in use: where the cap leaves no room besides, another lane waits until a
+ * mark behind it was waited for; its own has it at once. */
 Test(device_cuda, a_lane_waits_for_what_another_gives_back, .timeout = 30)
 {
     lspo_device_caps_t caps = {.memory_bytes = 7000};
@@ -620,8 +621,8 @@ Test(device_cuda, marks_are_on_the_clock)
     lspo_device_close(device);
 }
 
-/* The GPU's clock is 1 % fast: 42 ms in 4.2 s.  Beyond the 4 s of a base there is a new one, so that times are the host's,
- * but for what a base may be off by on a busy machine. */
+/* The GPU's clock is 1 % fast: 42 ms in 4.2 s.  Beyond the 4 s of a base there is a new one, so that times are the
+ * host's, but for what a base may be off by on a busy machine. */
 Test(device_cuda, mark_times_after_a_new_base)
 {
     lspo_device_caps_t caps = {0};

@@ -154,8 +154,8 @@ Test(executor, serves_priority_then_readiness_then_id)
     plan_end(made);
 }
 
-/* GPU: 0, until D2H 5 starts.  D2H: 1, then 2, then 5.  GPU ops 3 (waits for 2) and 4 (waits for 1) have equal priority;
- * when 0 ends both are ready, 4 since before 3: 4 runs first although its id is higher. */
+/* GPU: 0, until D2H 5 starts.  D2H: 1, then 2, then 5.  GPU ops 3 (waits for 2) and 4 (waits for 1) have equal
+ * priority; when 0 ends both are ready, 4 since before 3: 4 runs first although its id is higher. */
 static lspo_status_t slow_gpu(void *context, const lspo_op_t *op)
 {
     record_t *record = context;
@@ -267,8 +267,8 @@ static uint32_t cut_at_ten(void *context, lspo_op_id_t reached)
     return 10;
 }
 
-/* Twenty ops on four lanes, each behind the one before on its lane.  Op 4 asks for an end, and the first ten are a plan of
- * their own: all of them run, none of the others, and the plan ends well. */
+/* Twenty ops on four lanes, each behind the one before on its lane.  Op 4 asks for an end, and the first ten are a plan
+ * of their own: all of them run, none of the others, and the plan ends well. */
 Test(executor, a_plan_can_be_cut, .timeout = 20)
 {
     static const lspo_op_kind_t kinds[] = {LSPO_OP_FWD, LSPO_OP_D2H, LSPO_OP_H2D, LSPO_OP_UPD};

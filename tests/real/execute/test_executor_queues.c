@@ -1,5 +1,5 @@
-/* The executor on lanes that are queues: a made device whose three queues are threads of their own, which work at random
- * paces and check, when they come to an op, that everything it waits for is done. */
+/* The executor on lanes that are queues: a made device whose three queues are threads of their own, which work at
+ * random paces and check, when they come to an op, that everything it waits for is done. */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -449,8 +449,8 @@ Test(executor_queues, an_op_is_chosen_when_it_is_issued, .timeout = 60)
     maker_release(&maker);
 }
 
-/* Whatever failed: the failure comes back, all that was issued has been waited for, and nothing that needs the op ran on
- * another lane. */
+/* Whatever failed: the failure comes back, all that was issued has been waited for, and nothing that needs the op ran
+ * on another lane. */
 static void check_stopped(device_t *device, lspo_status_t expected)
 {
     const lspo_plan_t *plan = device->plan;

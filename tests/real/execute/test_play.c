@@ -10,8 +10,8 @@
 #include "kernels/number.h"
 #include "tests/plan_maker.h"
 
-/* A message of N floats goes round: in to the GPU, is added to the sum there, comes back, and is halved and changed by the
- * CPU, which makes the next one of it. */
+/* A message of N floats goes round: in to the GPU, is added to the sum there, comes back, and is halved and changed by
+ * the CPU, which makes the next one of it. */
 enum { N = 4096, ROUNDS = 30, OPS_A_ROUND = 4 };
 
 typedef struct {

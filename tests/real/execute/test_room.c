@@ -1,5 +1,5 @@
-/* Plans in bounded memory: which op is admitted, worked out by hand, and plans at random on threads, which end in the least
- * room and never hold more. */
+/* Plans in bounded memory: which op is admitted, worked out by hand, and plans at random on threads, which end in the
+ * least room and never hold more. */
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 
@@ -56,7 +56,8 @@ Test(room, what_comes_early_leaves_room_for_what_gives_back)
     maker_release(&maker);
 }
 
-/* While 1 is under way, 15 are held and will be given back: to its own lane at once, to the link's when it has ended. */
+/* While 1 is under way, 15 are held and will be given back: to its own lane at once, to the link's when it has
+ * ended. */
 Test(room, other_lanes_wait_for_an_end)
 {
     plan_maker_t maker = make_example();

@@ -229,8 +229,8 @@ static double largest(const numbers_t *n, float *const *stages)
 }
 
 /* Stage arrays as the peer names them: saved, read again as a file, and compared tensor by tensor.  Returns the largest
- * relative difference; the tensors of `prefix` in the answers must all have been met.  A tensor below `floor` of the largest
- * number of all is compared on that scale: a key's bias has gradient 0 but for rounding. */
+ * relative difference; the tensors of `prefix` in the answers must all have been met.  A tensor below `floor` of the
+ * largest number of all is compared on that scale: a key's bias has gradient 0 but for rounding. */
 static double tensors_difference(const numbers_t *n, const answers_t *a, float *const *stages, const char *prefix)
 {
     char place[PATH_BYTES], name[512];
@@ -346,8 +346,8 @@ static void expect_same_file(const char *a, const char *b, const char *name)
     cr_assert_eq(system(command), 0, "%s", command);
 }
 
-/* Names, types and every bit of the weights outlive loading and saving; so do the tokenizer's files.  With LSPO_SAVED the
- * folders stay there, for the peer to read. */
+/* Names, types and every bit of the weights outlive loading and saving; so do the tokenizer's files.  With LSPO_SAVED
+ * the folders stay there, for the peer to read. */
 Test(hf_model, saving_undoes_loading)
 {
     const char *keep = getenv("LSPO_SAVED");

@@ -1,5 +1,5 @@
-/* Micro-batches are the larger batch: a step is one mean over the targets of all its rows, however it is cut and however many
- * targets each row counts.  Rows: uneven_rows.h. */
+/* Micro-batches are the larger batch: a step is one mean over the targets of all its rows, however it is cut and
+ * however many targets each row counts.  Rows: uneven_rows.h. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
@@ -129,7 +129,8 @@ Test(accumulation, is_the_larger_batch_of_a_classifier)
     check_family(LSPO_FAMILY_BERT);
 }
 
-/* A step against the gradient g lowers the loss by rate x |g|^2: the norm that is told is that of the mean whose value is told. */
+/* A step against the gradient g lowers the loss by rate x |g|^2: the norm that is told is that of the mean whose value
+ * is told. */
 Test(accumulation, norm_and_loss_are_of_one_mean)
 {
     const lspo_model_t model = uneven_model(LSPO_FAMILY_GPT);

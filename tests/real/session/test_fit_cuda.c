@@ -1,6 +1,6 @@
-/* Memory on the CUDA device: every policy's plan runs in what it needs op by op and in no less, whatever its streams' delays
- * are, learns the same there, and the GPU never holds more than was counted.  The GPU is the CPU that stands in for one
- * (tests/cuda_on_host/), which knows what its streams have really got and given back. */
+/* Memory on the CUDA device: every policy's plan runs in what it needs op by op and in no less, whatever its streams'
+ * delays are, learns the same there, and the GPU never holds more than was counted.  The GPU is the CPU that stands in
+ * for one (tests/cuda_on_host/), which knows what its streams have really got and given back. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <cuda_runtime_api.h>

@@ -1,4 +1,5 @@
-/* The scale of the loss: what it must not change, and steps that it skips.  On the host, where a power of two is exact. */
+/* The scale of the loss: what it must not change, and steps that it skips.  On the host, where a power of two is
+ * exact. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

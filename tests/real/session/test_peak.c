@@ -1,5 +1,5 @@
-/* Predicted memory against what the kernel says that a run took, for every policy.  Each run has a process of its own, since
- * what one has touched (workspaces of BLAS, stacks) is no longer new to the next. */
+/* Predicted memory against what the kernel says that a run took, for every policy.  Each run has a process of its own,
+ * since what one has touched (workspaces of BLAS, stacks) is no longer new to the next. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -161,8 +161,8 @@ Test(peak, every_policy_takes_what_is_predicted)
     }
 }
 
-/* A model whose activations far outweigh the messages under way: the peak comes when all is saved, and a message more or
- * less, which is a matter of the lanes' timing, is 1 % of it. */
+/* A model whose activations far outweigh the messages under way: the peak comes when all is saved, and a message more
+ * or less, which is a matter of the lanes' timing, is 1 % of it. */
 static lspo_plan_t *plan_of_activations(const lspo_policy_t *policy)
 {
     static const lspo_model_t model = {.name = "test",

@@ -1,5 +1,5 @@
-/* lomo, badam and zenflow: their training against loops in double that know nothing of plans, their memory against the plan and
- * against formulas, and what they must leave alone. */
+/* lomo, badam and zenflow: their training against loops in double that know nothing of plans, their memory against the
+ * plan and against formulas, and what they must leave alone. */
 #include <criterion/criterion.h>
 
 #include <math.h>
@@ -218,8 +218,8 @@ static size_t trained_count(const loop_t *loop, bool rest, uint32_t s)
     return rest ? loop->shape[s].element_count : linear_count(&loop->shape[s]);
 }
 
-/* badam, `turn` counted from 0: block 1, then 3, 2, 1, 3, ...; with the rest embedding and tied head together, then 3, 2,
- * 1, and so on. */
+/* badam, `turn` counted from 0: block 1, then 3, 2, 1, 3, ...; with the rest embedding and tied head together, then 3,
+ * 2, 1, and so on. */
 static bool has_turn(bool rest, uint32_t turn, uint32_t s)
 {
     static const uint32_t blocks[] = {1, 3, 2}, stages[] = {0, 3, 2, 1};
@@ -469,8 +469,8 @@ Test(rivals, held_out_loss_goes_down)
     }
 }
 
-/* Activations kept or computed again: the same bits.  A clip that never bites: the same bits, though under lomo it costs
- * a backward pass.  That bites: others. */
+/* Activations kept or computed again: the same bits.  A clip that never bites: the same bits, though under lomo it
+ * costs a backward pass.  That bites: others. */
 Test(rivals, checkpointing_and_a_loose_clip_change_nothing)
 {
     for (size_t r = 0; r < sizeof rivals / sizeof rivals[0]; r++) {
@@ -492,8 +492,8 @@ Test(rivals, checkpointing_and_a_loose_clip_change_nothing)
 
 /* --- zenflow ------------------------------------------------------------------------------------------------------ */
 
-/* What the loop needs beside the GPU's moments (loop->m, loop->v): by element, the CPU's moments, two windows of sums and
- * of directions, and by weight which columns the GPU has, in two windows. */
+/* What the loop needs beside the GPU's moments (loop->m, loop->v): by element, the CPU's moments, two windows of sums
+ * and of directions, and by weight which columns the GPU has, in two windows. */
 typedef struct {
     loop_t loop;
     double *m[STAGES], *v[STAGES], *sum[2][STAGES], *direction[2][STAGES];
@@ -749,7 +749,8 @@ Test(rivals, columns_are_split_by_importance)
         cr_assert_eq(columns[j], j);
 }
 
-/* 0.1 of 96, 32, 64 and 32 columns: 10, 3, 6, 3.  Sent: 32 x 86 + 32 x 29 + 32 x 58 + 64 x 29 = 7392 of 8192 weights. */
+/* 0.1 of 96, 32, 64 and 32 columns: 10, 3, 6, 3.  Sent: 32 x 86 + 32 x 29 + 32 x 58 + 64 x 29 = 7392 of 8192
+ * weights. */
 Test(rivals, zenflow_sends_the_other_columns)
 {
     lspo_model_t model = small_model();
@@ -770,8 +771,8 @@ Test(rivals, zenflow_sends_the_other_columns)
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
-/* The device's high-water mark and the plan's, both with the ops one after the other: what of zenflow's is there at once
- * on a link depends on nanoseconds. */
+/* The device's high-water mark and the plan's, both with the ops one after the other: what of zenflow's is there at
+ * once on a link depends on nanoseconds. */
 static void compare_peaks(const char *policy, const lspo_workload_t *workload)
 {
     lspo_model_t model = small_model();
@@ -791,8 +792,8 @@ static void compare_peaks(const char *policy, const lspo_workload_t *workload)
     close_fixture(&f);
 }
 
-/* With threads, the plan replayed in the order in which the ops really ran may only be above the device's mark: an op gives
- * back a moment before it ends. */
+/* With threads, the plan replayed in the order in which the ops really ran may only be above the device's mark: an op
+ * gives back a moment before it ends. */
 Test(rivals, device_memory_is_what_the_plan_says)
 {
     for (int variant = 0; variant < 32; variant++) {
@@ -841,8 +842,8 @@ Test(rivals, memory_is_what_the_formulas_say)
     lspo_badam_values_edit(&workload)->switch_every = 3; /* block 1 all the time */
     lspo_activations(&model, &workload, &a);
     uint64_t gradient = 32768, weights = 4 * lspo_model_parameter_count(&model);
-    /* At block 3: inputs and `saved` of three blocks, the head's input is gone, dx, one gradient.  At the head: one input
-     * more, head_bytes, dx, no gradient yet. */
+    /* At block 3: inputs and `saved` of three blocks, the head's input is gone, dx, one gradient.  At the head: one
+     * input more, head_bytes, dx, no gradient yet. */
     uint64_t at_block = 3 * (a.input_bytes + a.saved_bytes) + a.input_bytes + gradient;
     uint64_t at_head = 3 * (a.input_bytes + a.saved_bytes) + a.input_bytes + a.head_bytes + a.input_bytes;
     uint64_t lomo = weights + a.workspace_bytes + (at_block > at_head ? at_block : at_head);
@@ -869,8 +870,8 @@ static uint64_t work_bytes(const lspo_work_t *work)
     return bytes;
 }
 
-/* T 32; a block's dW products are 2 T 8192 = 524288 flop; lomo's update reads g, reads and writes w: 12 bytes of each of
- * 8192. */
+/* T 32; a block's dW products are 2 T 8192 = 524288 flop; lomo's update reads g, reads and writes w: 12 bytes of each
+ * of 8192. */
 Test(rivals, the_plan_counts_what_is_run)
 {
     lspo_model_t model = small_model();

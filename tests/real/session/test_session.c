@@ -320,8 +320,8 @@ Test(session, exact_policies_equal_a_plain_loop_with_accumulation_and_clipping)
     assert_all_equal_loop(&workload);
 }
 
-/* The loop's norm is one double sum over all stages, the session's one a stage: the scales may differ in the last bit of
- * a float, so the losses agree to rounding with the loop, and exactly among the policies. */
+/* The loop's norm is one double sum over all stages, the session's one a stage: the scales may differ in the last bit
+ * of a float, so the losses agree to rounding with the loop, and exactly among the policies. */
 Test(session, clipping_bounds_the_global_norm_alike_everywhere)
 {
     lspo_workload_t workload = small_workload();
@@ -550,9 +550,9 @@ Test(session, training_lowers_the_held_out_loss)
     }
 }
 
-/* The device's own high-water mark against the plan's allocations, replayed in the order in which the ops really ran.  An
- * op takes its memory a moment after it starts, and where another gives some back in that moment the mark stays below the
- * replay: not in every one of a few plays. */
+/* The device's own high-water mark against the plan's allocations, replayed in the order in which the ops really ran.
+ * An op takes its memory a moment after it starts, and where another gives some back in that moment the mark stays
+ * below the replay: not in every one of a few plays. */
 static void assert_planned_memory(const char *policy, const lspo_workload_t *workload)
 {
     enum { PLAYS = 5 };
@@ -1337,8 +1337,8 @@ static double mean_dense_bias(const lspo_projector_t *p, const lspo_projector_t 
     return sum / (high - low + 1);
 }
 
-/* The loop that a pass stands for, of the pair of weight i in stages low to high: into p and q; returns the mean bias that
- * the pass ends with, and in *before that of the last micro-batch. */
+/* The loop that a pass stands for, of the pair of weight i in stages low to high: into p and q; returns the mean bias
+ * that the pass ends with, and in *before that of the last micro-batch. */
 static double fit_by_hand(const lspo_workload_t *workload, const gradients_t *gradients, uint32_t low, uint32_t high,
                           uint32_t i, lspo_projector_t *p, lspo_projector_t *q, double *before)
 {

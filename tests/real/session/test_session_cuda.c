@@ -1,6 +1,6 @@
-/* A session on the CUDA device, against the host's: every policy learns the same there.  The GPU is the CPU that stands in
- * for one (tests/cuda_on_host/): its streams are threads that dawdle, so that an op which does not wait for what it reads
- * computes something else, and memory that was given back holds NaN. */
+/* A session on the CUDA device, against the host's: every policy learns the same there.  The GPU is the CPU that stands
+ * in for one (tests/cuda_on_host/): its streams are threads that dawdle, so that an op which does not wait for what it
+ * reads computes something else, and memory that was given back holds NaN. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -159,7 +159,8 @@ static void compare_all(const lspo_model_t *model, const lspo_workload_t *worklo
         compare(model, lspo_policy_at(i)->name, workload, tolerance);
 }
 
-/* fp32: sums run in another order, roots are rounded otherwise.  What is packed on the way may be rounded the other way. */
+/* fp32: sums run in another order, roots are rounded otherwise.  What is packed on the way may be rounded the other
+ * way. */
 static const double fp32_tolerance = 1e-5, packed_tolerance = 1e-4;
 
 Test(session_cuda, every_policy_in_fp32)
@@ -304,7 +305,8 @@ static uint64_t most_taken_at_once(const lspo_plan_t *plan)
 }
 
 /* Device memory is what the plan says, but that what is issued ahead takes its own earlier than the plan's replay where
- * there is room (tests/real/session/test_fit_cuda.c: where there is none), and the scratch of galore's bases is the host's. */
+ * there is room (tests/real/session/test_fit_cuda.c: where there is none), and the scratch of galore's bases is the
+ * host's. */
 static void check_peak(const char *policy, const lspo_workload_t *workload)
 {
     lspo_model_t model = gpt();
@@ -526,8 +528,8 @@ Test(session_cuda, a_loss_that_is_not_finite_ends_the_training)
     training_end(&training);
 }
 
-/* fp16 with the first scale of 65536 and a gain of 300 before the logits: the gradients behind it overflow, and neither side
- * may move anything.  Twice halved, they still do. */
+/* fp16 with the first scale of 65536 and a gain of 300 before the logits: the gradients behind it overflow, and neither
+ * side may move anything.  Twice halved, they still do. */
 Test(session_cuda, steps_whose_gradients_overflow_are_skipped)
 {
     static const char *const policies[] = {"native", "zero", "zero-delayed", "lsp", "lomo", "swap"};

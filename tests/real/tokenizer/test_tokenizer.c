@@ -148,7 +148,8 @@ Test(tokenizer, words_end_where_the_patterns_say)
     expect_words("{\"type\":\"Metaspace\",\"prepend_scheme\":\"first\"}", "a  b", "▁a|▁|▁b|");
     expect_words("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},{\"type\":\"Metaspace\"}]}",
                  " a b", "▁a|▁b|");
-    /* Alone, \w has Latin-1's fractions, in a class it has not; an atomic group behind a character that does not match. */
+    /* Alone, \w has Latin-1's fractions, in a class it has not; an atomic group behind a character that does not
+     * match. */
     expect_words(SPLIT("\"Regex\":\"\\\\w\"", BY("Isolated")), "-½-", "-|½|-|");
     expect_words(SPLIT("\"Regex\":\"[\\\\w]\"", BY("Isolated")), "-½-", "-½-|");
     expect_words(SPLIT("\"Regex\":\".(?>.+?)!\"", BY("Isolated")), "ab'!x", "a|b'!|x|");

@@ -176,7 +176,8 @@ Test(gradients, are_the_slopes_of_the_loss, .init = write_text, .fini = remove_t
     lspo_plan_destroy(plan);
 }
 
-/* lsp with d = 8: what it adds to a weight is P S Q^T, of rank 8 at most while P and Q stay; native's has no such bound. */
+/* lsp with d = 8: what it adds to a weight is P S Q^T, of rank 8 at most while P and Q stay; native's has no such
+ * bound. */
 Test(gradients, an_update_in_a_subspace_has_its_rank, .init = write_text, .fini = remove_text)
 {
     lspo_plan_t *plan = make_plan("lsp");
@@ -312,9 +313,9 @@ Test(gradients, random_pairs_match_dense_products)
     lspo_gradients_release(&gradients);
 }
 
-/* Equal bytes: P has 24 x 3 nonzeros in both orders, 24 x 3 x 16 + 13 x 4 = 1204 bytes, Q 40 x 3 x 16 + 52 = 1972; GaLore's
- * rank costs 4 (24 + 120) = 576 bytes: 3176 / 576 = 5.5, so 5, of 2880 bytes.  By numbers: (24 + 40) 3 / 144 = 1.3: 1.
- * Without noise gradients of rank 5 are kept whole by 5 vectors and not by one. */
+/* Equal bytes: P has 24 x 3 nonzeros in both orders, 24 x 3 x 16 + 13 x 4 = 1204 bytes, Q 40 x 3 x 16 + 52 = 1972;
+ * GaLore's rank costs 4 (24 + 120) = 576 bytes: 3176 / 576 = 5.5, so 5, of 2880 bytes.  By numbers: (24 + 40) 3 / 144 =
+ * 1.3: 1.  Without noise gradients of rank 5 are kept whole by 5 vectors and not by one. */
 Test(gradients, galore_at_equal_memory)
 {
     lspo_gradients_t gradients = made_gradients(5, 0);

@@ -1,5 +1,5 @@
-/* No field of a workload or a model, and no flag of the command line, is missing from the tables that say what a resumed
- * training must not change. */
+/* No field of a workload or a model, and no flag of the command line, is missing from the tables that say what a
+ * resumed training must not change. */
 #include <criterion/criterion.h>
 #include <stddef.h>
 #include <stdlib.h>

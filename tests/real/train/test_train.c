@@ -1,4 +1,5 @@
-/* The schedule by hand, metrics, and trainings of a tiny model: cuts, interruptions and exports must change no number. */
+/* The schedule by hand, metrics, and trainings of a tiny model: cuts, interruptions and exports must change no
+ * number. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <pthread.h>
@@ -633,7 +634,8 @@ static double loss_of(weights_t *weights, const lspo_dataset_t *data)
     return train(&options).state.held_out_before;
 }
 
-/* At a rate this high the model soon gets worse and stays so: the best evaluation is in between, and patience ends it. */
+/* At a rate this high the model soon gets worse and stays so: the best evaluation is in between, and patience ends
+ * it. */
 static lspo_train_options_t options_past_the_best(const char *policy, const lspo_dataset_t *data, weights_t *kept)
 {
     lspo_train_options_t options = options_for(policy, data, kept);
@@ -702,8 +704,8 @@ Test(train, the_best_weights_outlive_an_interruption)
     remove_folder();
 }
 
-/* zero-delayed owes an update whenever it stops early.  It is left out: the last weights are those that were evaluated.  A
- * training that has as many steps from the beginning applies it. */
+/* zero-delayed owes an update whenever it stops early.  It is left out: the last weights are those that were evaluated.
+ * A training that has as many steps from the beginning applies it. */
 Test(train, an_early_stop_leaves_a_pending_update_out)
 {
     make_folder();

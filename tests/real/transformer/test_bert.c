@@ -196,14 +196,15 @@ Test(bert, lengths_outside_the_sequence_are_refused)
     tested_destroy(&m);
 }
 
-/* --- kernels ------------------------------------------------------------------------------------------------------- */
+/* --- kernels ------------------------------------------------------------------------------------------------------ */
 
 static double gelu(double x)
 {
     return 0.5 * x * erfc(-x / sqrt(2.0));
 }
 
-/* x from -12 to 12: relative to the value itself even where it is 1e-32; the exponent of 72 has errors of 72 x 2^-24. */
+/* x from -12 to 12: relative to the value itself even where it is 1e-32; the exponent of 72 has errors of
+ * 72 x 2^-24. */
 Test(bert, exact_gelu_and_its_gradient)
 {
     enum { N = 2401 };
@@ -296,7 +297,7 @@ Test(bert, attention_over_several_row_blocks)
     free(want_dv);
 }
 
-/* --- trained ------------------------------------------------------------------------------------------------------- */
+/* --- trained ------------------------------------------------------------------------------------------------------ */
 
 enum { TRAIN_BATCH = 8, TRAIN_STEPS = 150, TRAIN_T = TRAIN_BATCH * SEQUENCE };
 
@@ -351,7 +352,7 @@ Test(bert, learns_to_classify)
     tested_destroy(&m);
 }
 
-/* --- trained in a session ------------------------------------------------------------------------------------------ */
+/* --- trained in a session ----------------------------------------------------------------------------------------- */
 
 enum { SESSION_STEPS = 120 };
 

@@ -1,5 +1,5 @@
-/* The Llama's forward and backward passes against the naive implementation of family_reference.h, and what is special to
- * it: rotary positions, grouped queries, RMS norm, a head of its own; then trained under policies. */
+/* The Llama's forward and backward passes against the naive implementation of family_reference.h, and what is special
+ * to it: rotary positions, grouped queries, RMS norm, a head of its own; then trained under policies. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -164,7 +164,7 @@ Test(llama, grouped_queries_equal_repeated_heads)
     tested_destroy(&full);
 }
 
-/* --- kernels ------------------------------------------------------------------------------------------------------- */
+/* --- kernels ------------------------------------------------------------------------------------------------------ */
 
 /* x_j + i x_{j + e/2} times e^{i angle}, also far out; turning back gives what was there. */
 Test(llama, rotary_is_a_complex_rotation)
@@ -233,7 +233,7 @@ Test(llama, rms_norm_by_hand)
     cr_assert_float_eq(dgain[1], 22.4F, 1e-5F);
 }
 
-/* --- trained ------------------------------------------------------------------------------------------------------- */
+/* --- trained ------------------------------------------------------------------------------------------------------ */
 
 enum { STEPS = 40 };
 

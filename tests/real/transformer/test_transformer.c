@@ -385,7 +385,8 @@ static double *doubles_of(const float *from, size_t count)
 }
 
 /* With an adapter at every linear layer: the loss is that of the merged weights; the gradients of A and B are its
- * central differences, and so are those of all weights, also of the stages below, which see the adapters' share of dX. */
+ * central differences, and so are those of all weights, also of the stages below, which see the adapters' share of
+ * dX. */
 Test(transformer, adapters_train_as_merged_weights_do)
 {
     model_t m;

@@ -90,7 +90,8 @@ static void expect_rows(const lspo_trace_t *trace, const expected_t *rows, uint3
  *     memset launched at 950, after the step's last backward, but run at 1050 in the next step  UPD_GPU of step 5
  *     step 6, events out of order: launched at 1010, 1220: 1100-1200, 1300-1450; Adam 1500-1700
  *     kernel launched at 2050, when no step was on: left out
- * Named are all but 80 us - as 50 + 60 us of the two kernels -, 5 us and 100 us of 50 + 60 + 100 + 10 + 5 + 100 + 150. */
+ * Named are all but 80 us - as 50 + 60 us of the two kernels -, 5 us and 100 us of 50 + 60 + 100 + 10 + 5 + 100 +
+ * 150. */
 static const expected_t two_steps[] = {
     {LSPO_OP_FWD, LSPO_LANE_GPU, 0, 0, 100000, 180000, 0},
     {LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 300000, 400000, 0},
@@ -180,9 +181,9 @@ Test(import, kineto_truncated_is_refused)
     free(text);
 }
 
-/* PyTorch's own annotations, threads and nesting (tests/data/import/make_profile.py): each product of 30 us where it was
- * launched.  A linear layer has one product forward and two backward; two of three are recomputed after the backward of
- * the last. */
+/* PyTorch's own annotations, threads and nesting (tests/data/import/make_profile.py): each product of 30 us where it
+ * was launched.  A linear layer has one product forward and two backward; two of three are recomputed after the
+ * backward of the last. */
 Test(import, kineto_of_pytorch)
 {
     static const lspo_op_kind_t kinds[] = {LSPO_OP_FWD, LSPO_OP_FWD,       LSPO_OP_FWD,       LSPO_OP_BWD,
@@ -239,16 +240,22 @@ static void expect_events(const char *events, const char *rules, const expected_
 /* An optimizer's step that launches kernels is the GPU's, one that launches none the CPU's. */
 Test(import, kineto_tells_where_the_optimizer_is)
 {
-    expect_events(
-        STEP0 "," LAUNCH(1, 1, 10) "," KERNEL(1, 20, 5) "," RANGE("user_annotation", "Optimizer.step#AdamW.step", 1,
-                                                                  100, 50) "," LAUNCH(2, 1, 110) "," KERNEL(2, 120, 5),
-        NULL,
-        (expected_t[]){{LSPO_OP_FWD, LSPO_LANE_GPU, 0, 0, 20000, 25000, 0},
-                       {LSPO_OP_UPD_GPU, LSPO_LANE_GPU, 0, 0, 120000, 125000, 0}},
-        2);
-    expect_events(STEP0 "," LAUNCH(1, 1, 10) "," KERNEL(1, 20, 5) "," RANGE("user_annotation",
-                                                                            "Optimizer.step#AdamW.step", 1, 100, 50),
-                  NULL,
+    /* clang-format off */
+    static const char on_the_gpu[] =
+        STEP0
+        "," LAUNCH(1, 1, 10) "," KERNEL(1, 20, 5)
+        "," RANGE("user_annotation", "Optimizer.step#AdamW.step", 1, 100, 50)
+        "," LAUNCH(2, 1, 110) "," KERNEL(2, 120, 5);
+    static const char on_the_cpu[] =
+        STEP0
+        "," LAUNCH(1, 1, 10) "," KERNEL(1, 20, 5)
+        "," RANGE("user_annotation", "Optimizer.step#AdamW.step", 1, 100, 50);
+    /* clang-format on */
+    expect_events(on_the_gpu, NULL,
+                  (expected_t[]){{LSPO_OP_FWD, LSPO_LANE_GPU, 0, 0, 20000, 25000, 0},
+                                 {LSPO_OP_UPD_GPU, LSPO_LANE_GPU, 0, 0, 120000, 125000, 0}},
+                  2);
+    expect_events(on_the_cpu, NULL,
                   (expected_t[]){{LSPO_OP_FWD, LSPO_LANE_GPU, 0, 0, 20000, 25000, 0},
                                  {LSPO_OP_UPD, LSPO_LANE_CPU, 0, 0, 100000, 150000, 0}},
                   2);
@@ -257,50 +264,52 @@ Test(import, kineto_tells_where_the_optimizer_is)
 /* Checkpointing: CheckpointFunctionBackward (100-200) launches forward again, and within it autograd runs (150-190). */
 Test(import, kineto_innermost_range_names_the_kind)
 {
-    expect_events(
+    /* clang-format off */
+    static const char events[] =
         STEP0
-        "," RANGE("cpu_op", "autograd::engine::evaluate_function: CheckpointFunctionBackward", 2, 100, 100) "," RANGE(
-            "cpu_op", "CheckpointFunctionBackward", 2, 101,
-            98) "," RANGE("cpu_op", "autograd::engine::evaluate_function: MmBackward0", 2, 150,
-                          40) "," LAUNCH(1, 2,
-                                         120) "," KERNEL(1, 300,
-                                                         10) "," LAUNCH(2, 2,
-                                                                        160) "," KERNEL(2, 310,
-                                                                                        20) "," LAUNCH(3, 2,
-                                                                                                       195) "," KERNEL(3,
-                                                                                                                       400,
-                                                                                                                       10),
-        NULL,
-        (expected_t[]){{LSPO_OP_RECOMPUTE, LSPO_LANE_GPU, 0, 0, 300000, 310000, 0},
-                       {LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 310000, 330000, 0},
-                       {LSPO_OP_RECOMPUTE, LSPO_LANE_GPU, 0, 0, 400000, 410000, 0}},
-        3);
+        "," RANGE("cpu_op", "autograd::engine::evaluate_function: CheckpointFunctionBackward", 2, 100, 100)
+        "," RANGE("cpu_op", "CheckpointFunctionBackward", 2, 101, 98)
+        "," RANGE("cpu_op", "autograd::engine::evaluate_function: MmBackward0", 2, 150, 40)
+        "," LAUNCH(1, 2, 120) "," KERNEL(1, 300, 10)
+        "," LAUNCH(2, 2, 160) "," KERNEL(2, 310, 20)
+        "," LAUNCH(3, 2, 195) "," KERNEL(3, 400, 10);
+    /* clang-format on */
+    expect_events(events, NULL,
+                  (expected_t[]){{LSPO_OP_RECOMPUTE, LSPO_LANE_GPU, 0, 0, 300000, 310000, 0},
+                                 {LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 310000, 330000, 0},
+                                 {LSPO_OP_RECOMPUTE, LSPO_LANE_GPU, 0, 0, 400000, 410000, 0}},
+                  3);
 }
 
 /* A user's range on the main thread names what other threads launch meanwhile, unless they have ranges of their own.
  * PyTorch 1.8 wrote threads as text and other categories. */
 Test(import, kineto_ranges_of_the_main_thread_and_old_versions)
 {
-    expect_events(STEP0 "," RANGE("user_annotation", "## forward ##", 1, 10, 50) "," RANGE(
-                      "user_annotation", "## backward ##", 1, 100,
-                      100) "," LAUNCH(1, 1, 20) "," KERNEL(1, 30, 5) "," LAUNCH(2, 9, 150) "," KERNEL(2, 160, 5),
-                  NULL,
+    /* clang-format off */
+    static const char two_threads[] =
+        STEP0
+        "," RANGE("user_annotation", "## forward ##", 1, 10, 50)
+        "," RANGE("user_annotation", "## backward ##", 1, 100, 100)
+        "," LAUNCH(1, 1, 20) "," KERNEL(1, 30, 5)
+        "," LAUNCH(2, 9, 150) "," KERNEL(2, 160, 5);
+    static const char old[] =
+        RANGE("Operator", "ProfilerStep#1", "123", 50, 400)
+        "," RANGE("Operator", "autograd::engine::evaluate_function: NllLossBackward", "456", 300, 70)
+        ",{\"ph\":\"X\",\"cat\":\"Runtime\",\"name\":\"cudaLaunchKernel\",\"tid\":\"456\",\"ts\":310,\"dur\":5,"
+          "\"args\":{\"correlation\":33,\"external id\":4}}"
+        ",{\"ph\":\"X\",\"cat\":\"Kernel\",\"name\":\"void gemm\",\"tid\":\"stream 7\",\"ts\":330,\"dur\":10,"
+          "\"args\":{\"stream\":7,\"correlation\":33,\"external id\":4}}"
+        ",{\"ph\":\"X\",\"cat\":\"Memcpy\",\"name\":\"Memcpy HtoD (Pageable -> Device)\",\"tid\":\"stream 7\","
+          "\"ts\":405,\"dur\":10,\"args\":{\"stream\":7,\"correlation\":34,\"bytes\":12}}";
+    /* clang-format on */
+    expect_events(two_threads, NULL,
                   (expected_t[]){{LSPO_OP_FWD, LSPO_LANE_GPU, 0, 0, 30000, 35000, 0},
                                  {LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 160000, 165000, 0}},
                   2);
-    expect_events(
-        RANGE("Operator", "ProfilerStep#1", "123", 50, 400) "," RANGE(
-            "Operator", "autograd::engine::evaluate_function: NllLossBackward", "456", 300,
-            70) ",{\"ph\":\"X\",\"cat\":\"Runtime\",\"name\":\"cudaLaunchKernel\",\"tid\":\"456\",\"ts\":310,\"dur\":5,"
-                "\"args\":{\"correlation\":33,\"external id\":4}}"
-                ",{\"ph\":\"X\",\"cat\":\"Kernel\",\"name\":\"void gemm\",\"tid\":\"stream 7\",\"ts\":330,\"dur\":10,"
-                "\"args\":{\"stream\":7,\"correlation\":33,\"external id\":4}}"
-                ",{\"ph\":\"X\",\"cat\":\"Memcpy\",\"name\":\"Memcpy HtoD (Pageable -> Device)\",\"tid\":\"stream 7\","
-                "\"ts\":405,\"dur\":10,\"args\":{\"stream\":7,\"correlation\":34,\"bytes\":12}}",
-        NULL,
-        (expected_t[]){{LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 280000, 290000, 0},
-                       {LSPO_OP_H2D, LSPO_LANE_H2D, 0, 0, 355000, 365000, 12}},
-        2);
+    expect_events(old, NULL,
+                  (expected_t[]){{LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 280000, 290000, 0},
+                                 {LSPO_OP_H2D, LSPO_LANE_H2D, 0, 0, 355000, 365000, 12}},
+                  2);
 }
 
 /* Python writes as \\uXXXX what is not ASCII; "C:\\users" is no such character. */
@@ -319,28 +328,22 @@ Test(import, names_are_what_their_escapes_mean)
 /* The user's rules: of a copy by the range that launches it, of a kernel by name, of what marks a step. */
 Test(import, kineto_rules_of_the_user)
 {
-    expect_events(
-        RANGE("user_annotation", "my step", 1, 0, 500) "," RANGE("user_annotation", "my step", 1, 500, 500) "," RANGE(
-            "user_annotation", "Prefetch block 3", 1, 100,
-            50) "," LAUNCH(1, 1,
-                           110) "," WORK("gpu_memcpy", "Memcpy HtoD (Pinned -> Device)", 1, 120,
-                                         30) "," LAUNCH(2, 1,
-                                                        200) "," WORK("gpu_memcpy", "Memcpy HtoD (Pinned -> Device)", 2,
-                                                                      220,
-                                                                      30) "," LAUNCH(3, 1,
-                                                                                     300) "," WORK("kernel",
-                                                                                                   "fused_dgrad_x", 3,
-                                                                                                   310,
-                                                                                                   30) "," LAUNCH(4, 1,
-                                                                                                                  600) "," KERNEL(4,
-                                                                                                                                  610,
-                                                                                                                                  30),
-        "# rules\n\nSTEP cpu my step\nSWAP_IN  h2d\tprefetch*  \nBWD gpu *_dgrad_*\r\n",
-        (expected_t[]){{LSPO_OP_SWAP_IN, LSPO_LANE_H2D, 0, 0, 120000, 150000, 64},
-                       {LSPO_OP_H2D, LSPO_LANE_H2D, 0, 0, 220000, 250000, 64},
-                       {LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 310000, 340000, 0},
-                       {LSPO_OP_FWD, LSPO_LANE_GPU, 1, 0, 610000, 640000, 0}},
-        4);
+    /* clang-format off */
+    static const char events[] =
+        RANGE("user_annotation", "my step", 1, 0, 500)
+        "," RANGE("user_annotation", "my step", 1, 500, 500)
+        "," RANGE("user_annotation", "Prefetch block 3", 1, 100, 50)
+        "," LAUNCH(1, 1, 110) "," WORK("gpu_memcpy", "Memcpy HtoD (Pinned -> Device)", 1, 120, 30)
+        "," LAUNCH(2, 1, 200) "," WORK("gpu_memcpy", "Memcpy HtoD (Pinned -> Device)", 2, 220, 30)
+        "," LAUNCH(3, 1, 300) "," WORK("kernel", "fused_dgrad_x", 3, 310, 30)
+        "," LAUNCH(4, 1, 600) "," KERNEL(4, 610, 30);
+    /* clang-format on */
+    expect_events(events, "# rules\n\nSTEP cpu my step\nSWAP_IN  h2d\tprefetch*  \nBWD gpu *_dgrad_*\r\n",
+                  (expected_t[]){{LSPO_OP_SWAP_IN, LSPO_LANE_H2D, 0, 0, 120000, 150000, 64},
+                                 {LSPO_OP_H2D, LSPO_LANE_H2D, 0, 0, 220000, 250000, 64},
+                                 {LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0, 310000, 340000, 0},
+                                 {LSPO_OP_FWD, LSPO_LANE_GPU, 1, 0, 610000, 640000, 0}},
+                  4);
     lspo_trace_t *trace = NULL;
     silence();
     static const char *const wrong[] = {"FWD gpu",    "FOO gpu x", "FWD moon x", "STEP gpu x",

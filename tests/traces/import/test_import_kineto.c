@@ -5,7 +5,8 @@ TestSuite(import_kineto, .init = begin, .fini = end);
 
 /* Files */
 
-/* All are one profile of 6 steps: GPU 700, D2H 100, H2D 50, CPU optimizer 150 us a step, 1 and 0.5 MB; with one fault. */
+/* All are one profile of 6 steps: GPU 700, D2H 100, H2D 50, CPU optimizer 150 us a step, 1 and 0.5 MB; with one
+ * fault. */
 Test(import_kineto, faults_of_files)
 {
     static const struct {
@@ -320,7 +321,8 @@ static void copy(int id, double at, const char *name, const char *args)
         name, at, id, args);
 }
 
-/* ROCm tells the bytes of a copy as text with its launch; of a copy whose bytes nobody tells they are unknown, not 0. */
+/* ROCm tells the bytes of a copy as text with its launch; of a copy whose bytes nobody tells they are unknown, not
+ * 0. */
 Test(import_kineto, bytes_of_copies)
 {
     step(0, 0, 1000);
