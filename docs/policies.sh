@@ -1,5 +1,6 @@
 #!/bin/sh
-# Print docs/policies.md: what `lspo help POLICY` says of each policy.  LSPO=build/lspo docs/policies.sh > docs/policies.md
+# Print docs/policies.md: what `lspo help POLICY` says of each policy. 
+#     LSPO=build/lspo docs/policies.sh > docs/policies.md
 set -eu
 lspo=${LSPO:-lspo}
 export LC_ALL=C COLUMNS=80

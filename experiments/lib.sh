@@ -31,11 +31,13 @@ results_claim() {
     [ ! -f "$marker" ] || return 0
     if [ -e "$RESULTS" ] || [ -L "$RESULTS" ]; then
         [ -d "$RESULTS" ] || die "RESULTS=$RESULTS is not a folder"
-        [ -z "$(ls -A "$RESULTS")" ] || die "RESULTS=$RESULTS holds files that the experiments did not make, and they would \
+        [ -z "$(ls -A "$RESULTS")" ] ||
+            die "RESULTS=$RESULTS holds files that the experiments did not make, and they would \
 delete some of them; name a new or empty folder"
     fi
     mkdir -p "$RESULTS" || die "cannot make the folder RESULTS=$RESULTS"
-    echo "Made by lspo's experiments, which may delete anything in this folder." > "$marker" || die "cannot write $marker"
+    echo "Made by lspo's experiments, which may delete anything in this folder." > "$marker" ||
+        die "cannot write $marker"
 }
 
 # The figure's folder of results, emptied.
@@ -128,7 +130,8 @@ pretrain_model() {
     find /usr/include -maxdepth 1 -name "*.h" | sort | xargs cat 2> /dev/null | head -c 1500000 > "$corpus" || true
     [ "$(wc -c < "$corpus")" -gt 300000 ] || die "too few C headers in /usr/include to fine-tune on"
     "$LSPO" train --model gpt-tiny --policy native --steps $steps --warmup-steps 20 --batch 4 --sequence 128 \
-        --learning-rate 0.002 --export "$pretrained" --format csv > "$folder/run.csv" 2> /dev/null || die "pretraining failed"
+        --learning-rate 0.002 --export "$pretrained" --format csv > "$folder/run.csv" 2> /dev/null ||
+        die "pretraining failed"
     cp "$folder/run.csv" "$folder/$EXPERIMENTS"
 }
 
@@ -146,7 +149,8 @@ plot() {
     settings="plots=$(gnuplot_text "$plots_dir"); data='.'"
     for pair in "$@"; do settings+="; ${pair%%=*}=$(gnuplot_text "${pair#*=}")"; done
     for format in png svg; do
-        (cd "$folder" && gnuplot -e "format='$format'; target=$(gnuplot_text "$name.$format"); $settings" "$plots_dir/$script.gp") ||
+        (cd "$folder" &&
+            gnuplot -e "format='$format'; target=$(gnuplot_text "$name.$format"); $settings" "$plots_dir/$script.gp") ||
             die "gnuplot failed on $plots_dir/$script.gp"
         [ -s "$folder/$name.$format" ] || die "$plots_dir/$script.gp drew nothing"
     done

@@ -1,5 +1,5 @@
 # house.awk - what tests/test_house.sh counts in C sources that clang-format has laid out: a function's body begins with
-# "{" and ends with "}", each alone in the first column.  One line per finding: FILE:LINE: KIND NUMBER NAME, where KIND is
+# "{" and ends with "}", each alone in the first column.  One line per finding, FILE:LINE: KIND NUMBER NAME, of a KIND:
 #   lines        of a function, from its name to its end
 #   parameters   of a function that is defined there
 #   columns      of a line of source
@@ -33,7 +33,9 @@ text == "}" && body {
     next
 }
 !body {
-    if (text ~ /^[A-Za-z_]/ && text !~ /;[ \t]*$/ && text !~ /^(typedef|struct|enum|union|#)/) { head = text; begin = FNR }
+    if (text ~ /^[A-Za-z_]/ && text !~ /;[ \t]*$/ && text !~ /^(typedef|struct|enum|union|#)/) {
+        head = text; begin = FNR
+    }
     else if (head != "" && text ~ /^[ \t]+[^ \t]/ && text !~ /;[ \t]*$/) head = head " " text
     else if (text !~ /^[ \t]*(\/\*|\*|$)/) head = ""
 }

@@ -20,7 +20,8 @@ echo "$0" > configured
 printf 'all:\n\t@:\nexperiments:\n\t@echo "$$RESULTS_FOLDER" > results\n' > Makefile
 CONFIGURE
     chmod +x "$tree/configure"
-    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u RESULTS -u RESULTS_FOLDER make -s -C "$tree" experiments "$@" > "$folder/out" 2>&1 && echo built || echo refused
+    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u RESULTS -u RESULTS_FOLDER make -s -C "$tree" experiments "$@" \
+        > "$folder/out" 2>&1 && echo built || echo refused
 }
 
 check "a plain name" built "$(build_in plain)"
@@ -28,8 +29,10 @@ check "the usual folder of results" "$folder/plain/results" "$(cat "$folder/plai
 check "a name with blanks" built "$(build_in 'a name with  blanks')"
 check "configure gets a relative path" ../configure "$(cat "$folder/a name with  blanks/build/configured")"
 check "results with blanks and quotes" built "$(build_in results "RESULTS=it's \"here\"; touch harm")"
-check "reach the experiments as they are" "$folder/results/it's \"here\"; touch harm" "$(cat "$folder/results/build/results")"
-check "an absolute folder of results" "built /tmp/x y" "$(build_in absolute 'RESULTS=/tmp/x y') $(cat "$folder/absolute/build/results")"
+check "reach the experiments as they are" "$folder/results/it's \"here\"; touch harm" \
+    "$(cat "$folder/results/build/results")"
+check "an absolute folder of results" "built /tmp/x y" \
+    "$(build_in absolute 'RESULTS=/tmp/x y') $(cat "$folder/absolute/build/results")"
 for name in "it's" 'a"b' 'a$(touch harm)b' 'a`touch harm`b' 'a;touch harm' 'a#b' 'a\b' 'a*b'; do
     check "the name $name" refused "$(build_in "$name")"
     check "says why" 1 "$(grep -c 'cannot handle' "$folder/out")"

@@ -19,42 +19,53 @@ cd "$folder"
 
 # ---- what is in it ----
 
-system='linux-(vdso|gate)\.so\.[0-9]+|ld-linux[^ ]*|libc\.so\.6|libm\.so\.6|libmvec\.so\.1|libpthread\.so\.0|libdl\.so\.2|librt\.so\.1|libutil\.so\.1|libresolv\.so\.2|libanl\.so\.1|libcuda\.so\.1|libnvidia-[^ ]*'
+system='linux-(vdso|gate)\.so\.[0-9]+|ld-linux[^ ]*|libc\.so\.6|libm\.so\.6|libmvec\.so\.1'
+system+='|libpthread\.so\.0|libdl\.so\.2|librt\.so\.1|libutil\.so\.1|libresolv\.so\.2|libanl\.so\.1'
+system+='|libcuda\.so\.1|libnvidia-[^ ]*'
 for binary in "$bundle"/bin/*; do
     name=$(basename "$binary")
     env -u LD_LIBRARY_PATH ldd "$binary" > "$folder/ldd"
     check "$name finds all libraries" "" "$(grep 'not found' "$folder/ldd" || true)"
     check "$name takes them from the bundle" "" \
         "$(awk '{ print $1 }' "$folder/ldd" | sed 's|.*/||' | grep -vxE "$system" |
-            while read -r library; do grep -qF "$library => $bundle/" "$folder/ldd" || grep -qF "$bundle/bin/../lib/$library" "$folder/ldd" || echo "$library"; done)"
+            while read -r library; do grep -qF "$library => $bundle/" "$folder/ldd" ||
+                grep -qF "$bundle/bin/../lib/$library" "$folder/ldd" || echo "$library"; done)"
 done
 for library in "$bundle"/lib/*; do
-    check "$(basename "$library") is a library that is needed" 1 "$(grep -c "^lib/$(basename "$library") " "$bundle/MANIFEST")"
+    check "$(basename "$library") is a library that is needed" 1 \
+        "$(grep -c "^lib/$(basename "$library") " "$bundle/MANIFEST")"
 done
 check "no static libraries" "" "$(find "$bundle" -name '*.a')"
 check "the licence of lspo" yes "$([ -s "$bundle/licences/lspo" ] && echo yes)"
 check "the glibc that is needed" 1 "$(grep -cE '^needs: .* glibc [0-9]+\.[0-9]+ or newer$' "$bundle/MANIFEST")"
-check "every library has a licence" "" "$(if command -v dpkg-query > /dev/null; then grep 'unknown package' "$bundle/MANIFEST"; fi || true)"
+check "every library has a licence" "" \
+    "$(if command -v dpkg-query > /dev/null; then grep 'unknown package' "$bundle/MANIFEST"; fi || true)"
 
 # ---- it runs there ----
 
 bare=(env -i PATH=/usr/bin:/bin HOME="$folder" LC_ALL=C)
 check "--version" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" --version)"
-check "sim" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" sim --model llama-7b --machine paper-workstation --policy lsp)"
-check "run" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" run --device host --model gpt-tiny --batch 1 --sequence 16 --iterations 4 \
+check "sim" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" sim --model llama-7b --machine paper-workstation \
+    --policy lsp)"
+check "run" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" run --device host --model gpt-tiny --batch 1 --sequence 16 \
+    --iterations 4 \
     --timing-only --text "$bundle/share/text" --trace "$folder/trace")"
 check "its trace" yes "$([ -s "$folder/trace" ] && echo yes)"
-"${bare[@]}" LD_DEBUG=files "$bundle/bin/lspo" run --device host --model gpt-tiny --batch 1 --sequence 16 --iterations 4 --timing-only \
+"${bare[@]}" LD_DEBUG=files "$bundle/bin/lspo" run --device host --model gpt-tiny --batch 1 --sequence 16 \
+    --iterations 4 --timing-only \
     --text "$bundle/share/text" > "$folder/stdout" 2> "$folder/loaded"
 check "what the bundle has is not opened elsewhere" "" \
     "$(sed -n 's/.*calling init: //p' "$folder/loaded" | grep -vF "$bundle/" | sed 's|.*/||' |
         while read -r library; do [ ! -e "$bundle/lib/$library" ] || echo "$library"; done)"
 check "OpenBLAS is opened" 1 "$(grep -c "calling init: $bundle/.*libopenblas" "$folder/loaded")"
-"${bare[@]}" LD_DEBUG=files "$bundle/bin/lspo" sim --model llama-7b --machine paper-workstation --policy lsp > "$folder/stdout" 2> "$folder/loaded"
-check "sim opens neither OpenBLAS nor cuBLAS" "" "$(grep 'calling init: .*blas' "$folder/loaded" | grep -v gslcblas || true)"
+"${bare[@]}" LD_DEBUG=files "$bundle/bin/lspo" sim --model llama-7b --machine paper-workstation --policy lsp \
+    > "$folder/stdout" 2> "$folder/loaded"
+check "sim opens neither OpenBLAS nor cuBLAS" "" \
+    "$(grep 'calling init: .*blas' "$folder/loaded" | grep -v gslcblas || true)"
 
 # A machine with a GPU has other answers from here on.
-if [ "$(status_of "${bare[@]}" "$bundle/bin/lspo" run --device cuda --model gpt-tiny --batch 1 --sequence 16 --iterations 4 --timing-only)" != 0 ]; then
+if [ "$(status_of "${bare[@]}" "$bundle/bin/lspo" run --device cuda --model gpt-tiny --batch 1 --sequence 16 \
+    --iterations 4 --timing-only)" != 0 ]; then
     check "no GPU" 3 "$(status_of "${bare[@]}" "$bundle/selftest" --out "$folder/results")"
     check "it says so" 1 "$(grep -c 'selftest: there is no GPU' "$folder/messages")"
     check "nothing is written" "" "$(ls "$folder/results" 2> /dev/null)"
@@ -62,7 +73,8 @@ fi
 check "help" 0 "$(status_of "${bare[@]}" "$bundle/selftest" --help)"
 check "bad usage" 2 "$(status_of "${bare[@]}" "$bundle/selftest" --minutes soon)"
 check "the file of PyTorch's step" 0 "$(if command -v python3 > /dev/null; then
-    status_of python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' "$bundle/share/native_torch.py"; else echo 0; fi)"
+    status_of python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' "$bundle/share/native_torch.py";
+        else echo 0; fi)"
 
 # ---- selftest's steps, on a device that answers at once ----
 
@@ -87,7 +99,12 @@ list) exec "$bundle/bin/lspo" "\$@" ;;
 calibrate) while [ \$# -gt 1 ]; do case \$1 in -o) echo measured > "\$2" ;; esac; shift; done ;;
 validate)
     while [ \$# -gt 1 ]; do
-        case \$1 in --out) mkdir -p "\$2"; printf 'predicted_s,measured_s,disturbed\n1,1.04,false\n1,2,true\n1,1.25,false\n1.01,1,false\n' > "\$2/cells.csv" ;; esac
+        case \$1 in
+        --out)
+            mkdir -p "\$2"
+            printf '%s\n' predicted_s,measured_s,disturbed 1,1.04,false 1,2,true 1,1.25,false 1.01,1,false \
+                > "\$2/cells.csv" ;;
+        esac
         shift
     done
     exit 5 ;;
@@ -107,8 +124,10 @@ check "traces" 27 "$(ls "$results/traces" | wc -l)"
 check "goal" 1 "$(grep -c 'goal lsp d=512 within 5 % of native: +0.0 %' "$results/fig7_llama_3b.log")"
 check "errors leave out what was disturbed" "misses goal misses" \
     "$(grep -oE '^(goal|misses)' "$results/validate.log" | xargs)"
-check "median of 1/1.04, 1/1.25 and 1.01" 1 "$(grep -c 'median absolute error at most 5 %: 3.8 %' "$results/validate.log")"
-check "what PyTorch needs is not here" yes "$(python3 -c 'import torch' 2> /dev/null || grep -q skipped "$results/done/torch_llama_3b" && echo yes)"
+check "median of 1/1.04, 1/1.25 and 1.01" 1 \
+    "$(grep -c 'median absolute error at most 5 %: 3.8 %' "$results/validate.log")"
+check "what PyTorch needs is not here" yes \
+    "$(python3 -c 'import torch' 2> /dev/null || grep -q skipped "$results/done/torch_llama_3b" && echo yes)"
 commands=$(wc -l < "$results/commands")
 rm "$folder/broken"
 check "again, and all is well" 0 "$(selftest)"
@@ -141,9 +160,11 @@ chmod +x "$real/bin/lspo"
 printf 'link gpt-tiny 1 32 zero 1.6 0.3 zero lsp:32:2\n' > "$real/share/grid"
 "$bundle/bin/lspo" show machine host-reference > "$real/out/machine.ini"
 step() { status_of "${bare[@]}" OUT="$real/out" DEVICE=cuda PRECISION=bf16 "$real/selftest" --step "$1"; }
-check "validate begins where nothing was measured" "0 2" "$(step validate) $(tail -n +2 "$real/out/sim-vs-cuda/cells.csv" | wc -l)"
+check "validate begins where nothing was measured" "0 2" \
+    "$(step validate) $(tail -n +2 "$real/out/sim-vs-cuda/cells.csv" | wc -l)"
 visits=$(wc -l < "$real/out/sim-vs-cuda/visits.csv")
 check "and goes on where something was" "0 more" \
-    "$(step validate) $([ "$(wc -l < "$real/out/sim-vs-cuda/visits.csv")" -ge "$visits" ] && [ "$visits" -gt 1 ] && echo more)"
+    "$(step validate) $([ "$(wc -l < "$real/out/sim-vs-cuda/visits.csv")" -ge "$visits" ] && [ "$visits" -gt 1 ] &&
+    echo more)"
 
 finish bundle

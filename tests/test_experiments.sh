@@ -38,9 +38,13 @@ check "a folder of ours is emptied" "0 " "$(status_of claim "$folder/empty") $(l
 if command -v gnuplot > /dev/null; then
     odd="$folder/it's; system('touch harm') \"odd\" \`touch harm\`"
     mkdir "$odd"
-    printf '%s\n' 'model,link_GBps,native,zero' llama-7b,1,1,4 llama-7b,64,1,1.5 gpt2-774m,1,1,3 gpt2-774m,64,1,1.2 > "$odd/columns.csv"
-    draw() { (cd "$folder" && RESULTS=$odd bash -c '. "$0/lib.sh" && plot bandwidth "$1/bandwidth" title_1=x title_2=y "note=a\"b'\'' c"' "$here" "$odd"); }
-    check "a picture in a folder with an odd name" "0 yes" "$(status_of draw) $([ -s "$odd/bandwidth.svg" ] && echo yes)"
+    printf '%s\n' 'model,link_GBps,native,zero' llama-7b,1,1,4 llama-7b,64,1,1.5 gpt2-774m,1,1,3 gpt2-774m,64,1,1.2 \
+        > "$odd/columns.csv"
+    draw() { (cd "$folder" &&
+        RESULTS=$odd bash -c '. "$0/lib.sh" && plot bandwidth "$1/bandwidth" title_1=x title_2=y "note=a\"b'\'' c"' \
+        "$here" "$odd"); }
+    check "a picture in a folder with an odd name" "0 yes" \
+        "$(status_of draw) $([ -s "$odd/bandwidth.svg" ] && echo yes)"
     check "no name is run as a command" "" "$(find "$folder" -name harm)"
 fi
 
@@ -49,18 +53,25 @@ names=$("$program" list policies --format csv | with_lib field.awk -v name=name)
 check "no policy without a style" "" "$(styled=$(sed -n 's/^styled_policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp")
     for name in $names; do case " $styled " in *" $name "*) ;; *) echo "$name" ;; esac; done)"
 if command -v gnuplot > /dev/null; then
-    gnuplot -e "width = height = 100; format='svg'; target='/dev/null'" -e "load '$(quoted "$here/../plots/style.gp")'" \
-        -e 'do for [i=1:words(styled_policies)] { print sprintf("%06x %d", policy_colour[i], policy_mark[i]) }' > "$folder/styles" 2>&1 || true
-    check "a style for each name" "$(sed -n 's/^styled_policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp" | wc -w)" "$(sort -u "$folder/styles" | wc -l)"
+    gnuplot -e "width = height = 100; format='svg'; target='/dev/null'" \
+        -e "load '$(quoted "$here/../plots/style.gp")'" \
+        -e 'do for [i=1:words(styled_policies)] { print sprintf("%06x %d", policy_colour[i], policy_mark[i]) }' \
+        > "$folder/styles" 2>&1 || true
+    check "a style for each name" "$(sed -n 's/^styled_policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp" | wc -w)" \
+        "$(sort -u "$folder/styles" | wc -l)"
     mkdir "$folder/styles.d"
     {
         echo "model,link_GBps,$(echo $names | tr ' ' ,)"
-        for link in 1 64; do echo "m,$link,$(i=0; for _ in $names; do i=$((i + 1)); printf '%s,' $i; done | sed 's/,$//')"; done
+        for link in 1 64; do
+            echo "m,$link,$(i=0; for _ in $names; do i=$((i + 1)); printf '%s,' $i; done | sed 's/,$//')"
+        done
     } > "$folder/styles.d/columns.csv"
     RESULTS=$folder bash -c '. "$0/lib.sh" && plot bandwidth "$1/bandwidth" title_1=m' "$here" "$folder/styles.d"
     check "as many styles as series" "$(echo $names | wc -w)" \
-        "$(awk '/<title>gnuplot_plot_[0-9]*a?</ { series = $0; next } series != "" && match($0, /stroke='"'"'rgb\([^)]*\)|color:rgb\([^)]*\)/) {
-            sub(/.*plot_/, "", series); print substr($0, RSTART, RLENGTH); series = "" }' "$folder/styles.d/bandwidth.svg" | sort -u | wc -l)"
+        "$(awk '/<title>gnuplot_plot_[0-9]*a?</ { series = $0; next }
+            series != "" && match($0, /stroke='"'"'rgb\([^)]*\)|color:rgb\([^)]*\)/) {
+                sub(/.*plot_/, "", series); print substr($0, RSTART, RLENGTH); series = ""
+            }' "$folder/styles.d/bandwidth.svg" | sort -u | wc -l)"
 fi
 
 # Ctrl-C ends the run, though lspo catches it and the figure under way ends by itself.
@@ -92,8 +103,10 @@ cells() {
 gate() { # gate NAME EXPECTED_STATUS VERDICT NAIVE_ERROR DISTURBED [FULL]
     cells "$5" > "$folder/cells.csv"
     printf '%s\n' predictor,quantity,cells,mean,p95 lspo,time,all,0.02,0.05 lspo,time,gpu,0.9,0.9 \
-        "native + bytes/link,time,all,$4,$4" "slowest lane,time,all,0.3,0.3" "measured again,time,all,0.01,0.02" > "$folder/summary.csv"
-    check "$1" "$2" "$(status_of with_lib sim-vs-host/check.awk -v verdict="$3" -v full="${6:-0}" "$folder/cells.csv" "$folder/summary.csv")"
+        "native + bytes/link,time,all,$4,$4" "slowest lane,time,all,0.3,0.3" "measured again,time,all,0.01,0.02" \
+        > "$folder/summary.csv"
+    check "$1" "$2" "$(status_of with_lib sim-vs-host/check.awk -v verdict="$3" -v full="${6:-0}" \
+        "$folder/cells.csv" "$folder/summary.csv")"
 }
 gate "good predictions pass" 0 0 0.5 0
 gate "predictions outside the thresholds fail" 1 5 0.5 0
@@ -102,18 +115,25 @@ gate "nine disturbed cells of 36 are left out" 0 0 0.5 9
 gate "ten are too many" 1 0 0.5 10
 gate "36 cells are too few for the full grid" 1 0 0.5 0 1
 cells 0 | sed 's/,cpu,/,link,/' > "$folder/cells.csv"
-check "no CPU-bound cells fails" 1 "$(status_of with_lib sim-vs-host/check.awk -v verdict=0 -v full=0 "$folder/cells.csv" "$folder/summary.csv")"
+check "no CPU-bound cells fails" 1 "$(status_of with_lib sim-vs-host/check.awk -v verdict=0 -v full=0 \
+    "$folder/cells.csv" "$folder/summary.csv")"
 
 # Figure 2, one bar an assumption: 2 s over 1 s of GPU time; the paper's 2.43 less 13.08 % of "other" is 2.1121, and 2
 # is 5 % below.
-printf '%s\n' 'assumption,paper_low,paper_high,paper_rest,model,machine,gpu_busy_s,exposed_comm_s,exposed_cpu_s,other_s,iteration_s' \
-    'published,2.43,2.43,,m,paper-workstation,1,0.75,0.25,0,2' '2 bytes per value both ways,2.43,2.43,,m,paper-workstation,1,0.5,0,0,1.5' > "$folder/fig2.csv"
-check "the paper's total without other" "m,paper-workstation,1,0.7500,0.2500,0.0000,2.0000,1.5000,2.1121,2.4300,2.43,2.43" \
+fig2_head=assumption,paper_low,paper_high,paper_rest,model,machine
+fig2_head+=,gpu_busy_s,exposed_comm_s,exposed_cpu_s,other_s,iteration_s
+printf '%s\n' $fig2_head \
+    'published,2.43,2.43,,m,paper-workstation,1,0.75,0.25,0,2' \
+    '2 bytes per value both ways,2.43,2.43,,m,paper-workstation,1,0.5,0,0,1.5' > "$folder/fig2.csv"
+check "the paper's total without other" \
+    "m,paper-workstation,1,0.7500,0.2500,0.0000,2.0000,1.5000,2.1121,2.4300,2.43,2.43" \
     "$(with_lib fig2/bars.awk "$folder/fig2.csv" | tail -n +2)"
 fig2_gate() { # fig2_gate NAME EXPECTED_STATUS TOTAL_OF_LLAMA_7B, against 3.0 to 3.4 [GPT2_1.3B_EXPLAINED, against 9]
     printf '%s\n' model,machine,exposed_comm,exposed_cpu,other,total,rest_low,rest_high \
-        gpt2-774m,l,0.5,0.5,0,2,2,2 gpt2-1.3b,l,0.5,1.5,0,3,9,9 llama-3b,w,0.5,0.5,0,2,2,2 "llama-7b,w,0.5,$(awk "BEGIN { print $3 - 1.5 }"),0,$3,3.0,3.4" > "$folder/bars.csv"
-    printf '%s\n' assumption,gpt2-774m,gpt2-1.3b,llama-3b,llama-7b "\"half the GPU and 3.5 GB/s and one gradient waits\",2,${4:-9},," > "$folder/totals.csv"
+        gpt2-774m,l,0.5,0.5,0,2,2,2 gpt2-1.3b,l,0.5,1.5,0,3,9,9 llama-3b,w,0.5,0.5,0,2,2,2 \
+        "llama-7b,w,0.5,$(awk "BEGIN { print $3 - 1.5 }"),0,$3,3.0,3.4" > "$folder/bars.csv"
+    printf '%s\n' assumption,gpt2-774m,gpt2-1.3b,llama-3b,llama-7b \
+        "\"half the GPU and 3.5 GB/s and one gradient waits\",2,${4:-9},," > "$folder/totals.csv"
     check "$1" "$2" "$(status_of with_lib fig2/check.awk "$folder/bars.csv" "$folder/totals.csv")"
 }
 fig2_gate "a workstation bar 17 % low passes" 0 2.5
@@ -129,7 +149,8 @@ parts() { # parts WITHOUT_OF_THE_FIRST
         contention,12,10,false,0.03,12 contention,12,,,,12 > "$folder/parts.csv"
     with_lib sim-vs-host/parts.awk "$folder/parts.csv"
 }
-check "a part's errors" "contention 2 20.0 25.0 +0.0 2.0" "$(parts 7 | awk '$1 == "contention" { print $1, $2, $3, $5, $7, $9 }')"
+check "a part's errors" "contention 2 20.0 25.0 +0.0 2.0" \
+    "$(parts 7 | awk '$1 == "contention" { print $1, $2, $3, $5, $7, $9 }')"
 check "a part that makes predictions better" 0 "$(status_of parts 7)"
 check "a part that makes them worse fails" 1 "$(status_of parts 9)"
 
@@ -137,32 +158,39 @@ check "a part that makes them worse fails" 1 "$(status_of parts 9)"
 # a rank, as 4 x 3 x 12; lsp: 192 a nonzero, four times 48; galore 4 (4 + 3 x 8) = 112 by the formula, 80 of what is
 # held.
 printf '%s\n' 'tensor,rows,cols,stages,linear' 'w,2,4,2,true' 'bias,1,4,2,false' > "$folder/model.csv"
-printf '%s\n' 'k,policy,peak_gpu_bytes' 1,lora,1000 3,lora,1288 1,galore,1000 3,galore,1160 1,lsp,500 3,lsp,884 > "$folder/memory.csv"
+printf '%s\n' 'k,policy,peak_gpu_bytes' 1,lora,1000 3,lora,1288 1,galore,1000 3,galore,1160 1,lsp,500 3,lsp,884 \
+    > "$folder/memory.csv"
 check "bytes a rank" "lora,1,3,144,144,144,1.0000,1.0000
 galore,1,3,80,112,80,0.7143,1.0000
 lsp,1,3,192,48,192,4.0000,1.0000" "$(with_lib fig4/memory.awk "$folder/model.csv" "$folder/memory.csv" | tail -n +2)"
 
 # Seeds 1 and 2 of one method: means of time 1.5 s and of perplexity 3, from 2 to 4; step 1 was not evaluated.
-printf '%s\n' 'method,seed,step,time_s,held_out_loss,perplexity' a,1,1,0.1,, a,1,2,1,0.7,2 a,2,1,0.1,, a,2,2,2,1.3,4 > "$folder/curves.csv"
-check "spread over seeds" "a,2,1.5000,3.00000,2.00000,4.00000,1.000000" "$(with_lib fig5/spread.awk "$folder/curves.csv" | tail -n +2)"
+printf '%s\n' 'method,seed,step,time_s,held_out_loss,perplexity' a,1,1,0.1,, a,1,2,1,0.7,2 a,2,1,0.1,, a,2,2,2,1.3,4 \
+    > "$folder/curves.csv"
+check "spread over seeds" "a,2,1.5000,3.00000,2.00000,4.00000,1.000000" \
+    "$(with_lib fig5/spread.awk "$folder/curves.csv" | tail -n +2)"
 
 # zero falls from 4 to 2 in 10 s; lsp from 4 to 3 in 2 s and to 1 in 4 s, so that it passes 2 after 3 s: 30 %.  Joined,
 # 6 of 40 s: 15 %.
-runs_head=method,seed,steps,step_s,train_s,perplexity_after,perplexity_before,peak_gpu_bytes,held_out_after,held_out_before
+runs_head=method,seed,steps,step_s,train_s,perplexity_after,perplexity_before
+runs_head+=,peak_gpu_bytes,held_out_after,held_out_before
 printf '%s\n' $runs_head full,1,4,2.5,10,7,54,100,2,4 lsp,1,8,0.5,4,2,54,100,1,4 lora,1,8,0.5,4,7,54,100,2,4 \
-    full-steps,1,8,0.5,4,7,54,100,1.1,4 lsp-random,1,8,0.5,4,7,54,100,2,4 galore,1,8,0.5,4,7,54,100,2,4 > "$folder/runs.csv"
+    full-steps,1,8,0.5,4,7,54,100,1.1,4 lsp-random,1,8,0.5,4,7,54,100,2,4 galore,1,8,0.5,4,7,54,100,2,4 \
+    > "$folder/runs.csv"
 curve() { printf '%s\n' method,step,time_s,held_out_loss full,0,0,4 "full,4,$1,2" lsp,0,0,4 "lsp,4,$2,3" "lsp,8,$3,1"; }
 curve 10 2 4 > "$folder/spread.csv"
 curve 40 4 8 > "$folder/joined.csv"
 fig5() { with_lib fig5/check.awk "$folder/runs.csv" "$folder/spread.csv" "$folder/joined.csv"; }
-check "time to zero's quality" "30 15" "$(fig5 | sed -n 's/^ *lsp *reaches.*after *\([0-9]*\) % .* \([0-9]*\) % .*/\1 \2/p')"
+check "time to zero's quality" "30 15" \
+    "$(fig5 | sed -n 's/^ *lsp *reaches.*after *\([0-9]*\) % .* \([0-9]*\) % .*/\1 \2/p')"
 check "fine-tuning that holds" 0 "$(status_of fig5)"
 sed -i 's/^lora,1,8,0.5,4,7,54,100/lora,1,8,0.5,4,7,54,102/' "$folder/runs.csv"
 check "lora above lsp's memory fails" 1 "$(status_of fig5)"
 sed -i 's/^lora,1,8,0.5,4,7,54,102,2,4/lora,1,8,0.5,4,7,54,100,5,4/' "$folder/runs.csv"
 check "a method that gets worse fails" 1 "$(status_of fig5)"
 
-check "best method first" "lsp full" "$(with_lib table3/table.awk "$folder/runs.csv" | sed -n '2,3s/,.*//p' | tr '\n' ' ' | sed 's/ $//')"
+check "best method first" "lsp full" \
+    "$(with_lib table3/table.awk "$folder/runs.csv" | sed -n '2,3s/,.*//p' | tr '\n' ' ' | sed 's/ $//')"
 
 # Learned 0.6, random 0.9: holds; 0.88: does not; below the floor: does not.
 fig6b() {

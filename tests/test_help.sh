@@ -17,19 +17,25 @@ complain() {
 }
 
 # ---- every page ----
+# What is not counted as "X a step".
+counted='time|seconds|tokens|sequences|batches|bytes|parameters|nonzeros|line|RATE|s'
 examples_of() {
     lspo help $1 | sed -n '/^examples:$/,/^$/s/^  //p'
 }
 while read -r page; do
     lspo help $page >"$scratch/help"
-    case $(head -1 "$scratch/help") in "usage: lspo $page"*) ;; *) complain "lspo help $page does not begin with its usage" ;; esac
+    case $(head -1 "$scratch/help") in
+    "usage: lspo $page"*) ;;
+    *) complain "lspo help $page does not begin with its usage" ;;
+    esac
     lspo ${page} --help | cmp -s - "$scratch/help" || complain "lspo $page --help is not lspo help $page"
     grep -q '^commands:$' "$scratch/help" || head -24 "$scratch/help" | grep -q '^examples:$' ||
         complain "lspo help $page: no example on the first screen"
     # Usage and examples may be longer: they are copied.
-    sed '1d; /^examples:$/,/^$/d' "$scratch/help" | awk -v page="$page" 'length > 80 { print page ": " $0 }' >"$scratch/long"
+    sed '1d; /^examples:$/,/^$/d' "$scratch/help" | awk -v page="$page" 'length > 80 { print page ": " $0 }' \
+        >"$scratch/long"
     [ ! -s "$scratch/long" ] || complain "longer than 80 columns: $(cat "$scratch/long")"
-    ! grep -E '(time|seconds|tokens|sequences|batches|bytes|parameters|nonzeros|line|RATE|s) an? (iteration|step|optimizer|second|sequence|micro-batch|row|evaluation|op)\b' \
+    ! grep -E "($counted) an? (iteration|step|optimizer|second|sequence|micro-batch|row|evaluation|op)\b" \
         "$scratch/help" || complain "lspo help $page: 'per' is plainer"
     lspo help $page --man | grep -q '^\.SH NAME$' || complain "lspo help $page --man is no man page"
 done < <(lspo help --pages)
@@ -38,11 +44,14 @@ done < <(lspo help --pages)
 options=0
 while read -r policy; do
     lspo help "$policy" >"$scratch/help"
-    grep -q '^  semantics ' "$scratch/help" && grep -q '^  citation ' "$scratch/help" || complain "lspo help $policy says too little"
-    sed '1d; /^examples:$/,/^$/d' "$scratch/help" | awk -v page="$policy" 'length > 80 { print page ": " $0 }' >"$scratch/long"
+    grep -q '^  semantics ' "$scratch/help" && grep -q '^  citation ' "$scratch/help" ||
+        complain "lspo help $policy says too little"
+    sed '1d; /^examples:$/,/^$/d' "$scratch/help" | awk -v page="$policy" 'length > 80 { print page ": " $0 }' \
+        >"$scratch/long"
     [ ! -s "$scratch/long" ] || complain "longer than 80 columns: $(cat "$scratch/long")"
     lspo help "$policy" --man | grep -q '^\.SH NAME$' || complain "lspo help $policy --man is no man page"
-    lspo show policy "$policy" --format table | cmp -s - "$scratch/help" || complain "lspo show policy $policy is not lspo help $policy"
+    lspo show policy "$policy" --format table | cmp -s - "$scratch/help" ||
+        complain "lspo show policy $policy is not lspo help $policy"
     own=$(lspo show policy "$policy" --format csv | tail -n +2 | cut -d, -f1)
     for name in $own; do
         options=$((options + 1))
@@ -62,7 +71,8 @@ lspo train --model gpt-tiny --policy native --steps 1 --batch 1 --sequence 16 --
 cp -r "$source_dir/experiments" "$source_dir/plots" .
 seq 4000 >notes.txt
 echo '[{"instruction": "Count.", "input": "", "output": "one two three"}]' >one.json
-python3 - 2>/dev/null <<'END' || { for i in $(seq 40); do sed 's/^\[//; s/\]$/,/' one.json; done | sed '1s/^/[/; $s/,$/]/' >alpaca.json; }
+forty_times() { for _ in $(seq 40); do sed 's/^\[//; s/\]$/,/' one.json; done | sed '1s/^/[/; $s/,$/]/'; }
+python3 - 2>/dev/null <<'END' || forty_times >alpaca.json
 import json
 json.dump(json.load(open("one.json")) * 40, open("alpaca.json", "w"))
 END
@@ -80,21 +90,26 @@ while read -r example; do
     { timeout -s KILL 1 bash -c "$example" >"$scratch/output" 2>&1 </dev/null || code=$?; } 2>/dev/null
     # 0; killed while at work; no GPU here; a viewer that is not installed.
     case $code in 0 | 137 | 3 | 127) ;; *) complain "exit $code: $example: $(tail -3 "$scratch/output")" ;; esac
-done < <(lspo help | sed -n '/^examples:$/,/^$/s/^  //p'; lspo help --pages | while read -r page; do examples_of "$page"; done; lspo help --policies | while read -r page; do examples_of "$page"; done)
+done < <(
+    lspo help | sed -n '/^examples:$/,/^$/s/^  //p'
+    { lspo help --pages; lspo help --policies; } | while read -r page; do examples_of "$page"; done)
 [ "$count" -gt 30 ] || complain "only $count examples were found"
 
 # ---- exit codes ----
 lspo help exit-codes | sed 's/^ *\([0-9]*\) */\1 /; s/^ *//' | tr '\n' ' ' | tr -s ' ' >"$scratch/codes"
-lspo help sim --man | sed -n '/^\.SH EXIT STATUS/,/^\.SH SEE/p' | sed '/^\.SH/d; /^\.TP/d; s/^\.B //; s/\\-/-/g' | tr '\n' ' ' >"$scratch/man"
+lspo help sim --man | sed -n '/^\.SH EXIT STATUS/,/^\.SH SEE/p' | sed '/^\.SH/d; /^\.TP/d; s/^\.B //; s/\\-/-/g' |
+    tr '\n' ' ' >"$scratch/man"
 cmp -s "$scratch/codes" "$scratch/man" || complain "exit codes differ: $(diff "$scratch/codes" "$scratch/man")"
 while read -r code rest; do
     grep -q "| $code | $rest |" "$source_dir/README.md" || complain "README.md: no exit code | $code | $rest |"
-done < <(lspo help sim --man | sed -n '/^\.SH EXIT STATUS/,/^\.SH SEE/p' | sed '/^\.SH/d; /^\.TP/d; s/\\-/-/g' | sed -n '/^\.B /{N; s/^\.B \(.*\)\n/\1 /p}')
+done < <(lspo help sim --man | sed -n '/^\.SH EXIT STATUS/,/^\.SH SEE/p' | sed '/^\.SH/d; /^\.TP/d; s/\\-/-/g' |
+    sed -n '/^\.B /{N; s/^\.B \(.*\)\n/\1 /p}')
 
 # ---- completion ----
 # offered WORD... - what bash offers for the last word.
 offered() {
-    bash -c 'source "$1"; shift; COMP_WORDS=(lspo "$@"); COMP_CWORD=$#; _lspo; [ ${#COMPREPLY[@]} = 0 ] || printf "%s\n" "${COMPREPLY[@]}"' bash \
+    bash -c 'source "$1"; shift; COMP_WORDS=(lspo "$@"); COMP_CWORD=$#; _lspo
+        [ ${#COMPREPLY[@]} = 0 ] || printf "%s\n" "${COMPREPLY[@]}"' bash \
         "$source_dir/cli/completion/bash/lspo" "$@" | sort | tr '\n' ' '
 }
 expect() {
@@ -132,7 +147,8 @@ for shell in zsh fish; do
     fi
 done
 if command -v fish >/dev/null; then
-    got=$(HOME=$scratch fish -c "source '$source_dir/cli/completion/fish/lspo.fish'; complete -C 'lspo sim --machine rtx'" |
+    got=$(HOME=$scratch fish \
+        -c "source '$source_dir/cli/completion/fish/lspo.fish'; complete -C 'lspo sim --machine rtx'" |
         cut -f1 | sort | tr '\n' ' ')
     [ "$got" = "rtx3060 rtx4090 " ] || complain "fish offers '$got'"
 fi

@@ -16,7 +16,8 @@ bash -eu commands.sh >commands.out 2>&1 || fail "a command of docs/import.md: $(
 value() {
     awk -F, -v row="$1" -v kind="$2" -v lane="$3" -v column="$4" '
         NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
-        $at["row"] == row && $at["kind"] == kind && (lane == "" || $at["lane"] == lane) { print $at[column]; exit }' compare.csv
+        $at["row"] == row && $at["kind"] == kind && (lane == "" || $at["lane"] == lane) { print $at[column]; exit }
+    ' compare.csv
 }
 holds() {
     awk "BEGIN { exit !($1) }" || fail "$2: $1"
@@ -30,5 +31,6 @@ holds "$(value lane WAIT gpu difference_s) < 0" "the GPU waits longer"
 links=$(awk -F, '$1 == "kind" { print $4 }' compare.csv | head -2 | sort | tr '\n' ' ')
 [ "$links" = "d2h h2d " ] || fail "the kinds that differ most are not the links: $links"
 awk -F, '$1 == "kind" { sum += $10 } $1 == "lane" && $2 == "BUSY" { busy += $10 }
-         END { exit !(sum > 0 && (sum - busy) ^ 2 < 1e-9 * sum ^ 2) }' compare.csv || fail "kinds do not add up to the lanes"
+         END { exit !(sum > 0 && (sum - busy) ^ 2 < 1e-9 * sum ^ 2) }' compare.csv ||
+    fail "kinds do not add up to the lanes"
 grep -q "\"import: kineto, profile.json.gz\"" run.json || fail "the export does not say where it is from"

@@ -27,9 +27,10 @@ home="$scratch/moved to here"
 "$home/bin/lspo" help --pages | while read -r page; do
     [ -s "$home/share/man/man1/lspo-${page// /-}.1" ] || fail "no man page of lspo $page"
 done
-for file in man/man1/lspo.1 bash-completion/completions/lspo zsh/site-functions/_lspo fish/vendor_completions.d/lspo.fish \
-    lspo/machines/rtx4090.ini lspo/machines/cards/rtx4090.ini lspo/machines/hosts/host-core.ini lspo/models/llama-7b.ini \
-    lspo/plots/calibrate.gp lspo/experiments/sim-vs-host/grid doc/lspo/README.md doc/lspo/LICENSE doc/lspo/CITATION.cff \
+for file in man/man1/lspo.1 bash-completion/completions/lspo zsh/site-functions/_lspo \
+    fish/vendor_completions.d/lspo.fish lspo/machines/rtx4090.ini lspo/machines/cards/rtx4090.ini \
+    lspo/machines/hosts/host-core.ini lspo/models/llama-7b.ini lspo/plots/calibrate.gp \
+    lspo/experiments/sim-vs-host/grid doc/lspo/README.md doc/lspo/LICENSE doc/lspo/CITATION.cff \
     doc/lspo/docs/simulator.md doc/lspo/docs/pictures/sim-vs-host.png; do
     [ -s "$home/share/$file" ] || fail "share/$file is not installed"
 done
@@ -48,7 +49,8 @@ fi
 cat >"$scratch/use" <<'END'
 set -eu
 PATH=$1/bin:$PATH
-[ "$(lspo version --data)" = "$1/share/lspo" ] || { echo "data in $(lspo version --data), not in $1/share/lspo"; exit 1; }
+data=$(lspo version --data)
+[ "$data" = "$1/share/lspo" ] || { echo "data in $data, not in $1/share/lspo"; exit 1; }
 lspo sim --model llama-7b --machine rtx4090 --policy lsp --trace sim.trace >/dev/null
 lspo choose --model gpt2-774m --machine paper-laptop >/dev/null
 lspo show machine rtx4090 >mine.ini

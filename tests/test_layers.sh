@@ -23,21 +23,29 @@ allowed() {
     real/formats) echo base plan plan/policies kernels real/tokenizer ;;
     real/data) echo base kernels real/tokenizer ;;
     real/session) echo base plan plan/policies kernels real/device real/execute real/transformer real/data ;;
-    real/methods) echo base plan plan/policies kernels real/device real/execute real/transformer real/data real/session ;;
-    real/train) echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer real/formats real/data real/session real/methods ;;
-    real/calibrate) echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer real/train ;;
+    real/methods)
+        echo base plan plan/policies kernels real/device real/execute real/transformer real/data real/session ;;
+    real/train)
+        echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer \
+            real/formats real/data real/session real/methods ;;
+    real/calibrate)
+        echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer \
+            real/train ;;
     validate) echo base plan plan/policies traces sim real/device real/train real/calibrate ;;
-    cli) echo base plan plan/policies traces traces/import sim real/machine real/device real/tokenizer real/formats real/data real/train real/calibrate validate ;;
+    cli)
+        echo base plan plan/policies traces traces/import sim real/machine real/device real/tokenizer real/formats \
+            real/data real/train real/calibrate validate ;;
     esac
 }
-folders='base kernels plan plan/policies plan/families traces traces/import sim real/machine real/device real/execute real/transformer
-real/tokenizer real/formats real/data real/session real/methods real/train real/calibrate validate cli'
+folders='base kernels plan plan/policies plan/families traces traces/import sim real/machine real/device real/execute
+real/transformer real/tokenizer real/formats real/data real/session real/methods real/train real/calibrate validate cli'
 
 # Print one line an offence of the tree at $1.
 offences() {
     for folder in $folders; do
-        find "$1/$folder" -maxdepth 1 -name '*.[ch]' -o -maxdepth 1 -name '*.cu' -o -maxdepth 1 -name '*.cuh' | sort | while read -r file; do
-            sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"\([^"]*\)".*/\1/p' "$file" | while read -r include; do
+        find "$1/$folder" -maxdepth 1 '(' -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' ')' | sort |
+        while read -r file; do
+            sed -n 's/^[ \t]*#[ \t]*include[ \t]*"\([^"]*\)".*/\1/p' "$file" | while read -r include; do
                 target=$(dirname "$include")
                 case " $folder $(allowed $folder) " in
                 *" $target "*) ;;
@@ -46,7 +54,8 @@ offences() {
             done
             case $file in
             *.cu | *.cuh | *_cuda.[ch]) ;;
-            *) sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]\(cu[bd][^>"]*\|cuda[^>"]*\|nv[^>"]*\)[>"].*/\1/p' "$file" |
+            *)
+                sed -n 's/^[ \t]*#[ \t]*include[ \t]*[<"]\(cu[bd][^>"]*\|cuda[^>"]*\|nv[^>"]*\)[>"].*/\1/p' "$file" |
                 while read -r include; do echo "$file includes <$include>, but is no CUDA source"; done ;;
             esac
         done

@@ -101,7 +101,8 @@ deny trace import --kineto "$source_dir/tests/data/import/pytorch-profile.json.g
 # The starts of OpenBLAS, PAPI and hwloc are among these.  Alone: libgfortran calls itself without end when it has no
 # memory to say so.
 for i in $(seq 200); do echo "line $i of a text"; done >text.txt
-deny_some 32 0 same_columns run --model gpt-tiny --policy zero --iterations 4 --batch 1 --sequence 32 --timing-only --text text.txt
+deny_some 32 0 same_columns run --model gpt-tiny --policy zero --iterations 4 --batch 1 --sequence 32 --timing-only \
+    --text text.txt
 
 # A checkpoint that there was no memory to read is whole all the same: it is not set aside for an older one.
 resume=(train --model gpt-tiny --policy zero --data text.txt --sequence 32 --batch 2 --steps 2 --output run)

@@ -91,14 +91,16 @@ grep -- '--gradient-buffers 1' cells/cells.csv | grep -qv 'policy echo' || compl
 
 # ---- a training: its settings are kept ----
 seq 400 >text.txt
-train=("$program" train --model gpt-tiny --policy echo --data text.txt --sequence 32 --batch 1 --checkpoint-every 2 --output run1)
+train=("$program" train --model gpt-tiny --policy echo --data text.txt --sequence 32 --batch 1 --checkpoint-every 2 \
+    --output run1)
 "${train[@]}" --steps 2 >/dev/null 2>output || complain "train: $(cat output)"
 for change in "echo-every 8" "echo-layer 1" "echo-style loud"; do
     # shellcheck disable=SC2086
     refused "${change% *}" "${train[@]}" --steps 4 --resume --$change
 done
 refused "echo-every.*7" "${train[@]}" --steps 4 --resume --echo-every 3
-"${train[@]}" --steps 4 --resume --echo-share 0.125 >/dev/null 2>output || complain "what changes no number: $(cat output)"
+"${train[@]}" --steps 4 --resume --echo-share 0.125 >/dev/null 2>output ||
+    complain "what changes no number: $(cat output)"
 
 # ---- the page of the policies ----
 LSPO=$program "$source_dir/docs/policies.sh" >page

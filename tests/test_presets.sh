@@ -24,7 +24,12 @@ offences() {
     function skip() { while (substr(text, at, 1) == " ") at++ }
     function factor(   digits, value) {
         skip()
-        if (substr(text, at, 1) == "(") { at++; value = sum(); skip(); if (substr(text, at, 1) != ")") bad = 1; at++; return value }
+        if (substr(text, at, 1) == "(") {
+            at++; value = sum(); skip()
+            if (substr(text, at, 1) != ")") bad = 1
+            at++
+            return value
+        }
         digits = ""
         while (substr(text, at, 1) ~ /[0-9.]/) { digits = digits substr(text, at, 1); at++ }
         if (digits == "") bad = 1
@@ -109,5 +114,6 @@ for file in models/*.ini; do
 done
 
 # A changed value loses its source.
-"$lspo" show machine rtx4090 --link 7GB/s | grep -qx 'h2d_Bps = 7 GB/s' || fail "a value that --link changed has a source"
+"$lspo" show machine rtx4090 --link 7GB/s | grep -qx 'h2d_Bps = 7 GB/s' ||
+    fail "a value that --link changed has a source"
 "$lspo" show machine rtx4090 --link 7GB/s | grep -q '^memory_bytes = .* ; ' || fail "an unchanged value lost its source"

@@ -31,7 +31,11 @@ cp "$source_dir/tests/data/import/pytorch-profile.json.gz" profile.json.gz
 
 # ---- commands with their output ----
 awk -v folder="$scratch" '
-    /^    \$ / { close(file); file = sprintf("%s/%02d.expected", folder, ++count); sub(/^    \$ /, ""); print > (file ".command"); next }
+    /^    \$ / {
+        close(file); file = sprintf("%s/%02d.expected", folder, ++count)
+        sub(/^    \$ /, ""); print > (file ".command")
+        next
+    }
     file != "" && /^    / { sub(/^    /, ""); print > file; next }
     file != "" && /^$/ { print > file; next }
     { file = "" }' "$readme"
@@ -95,9 +99,11 @@ fi
 while read -r command; do
     for flag in $(echo "$command" | grep -oE '(^| )--[a-z][a-z-]*' || :); do
         subcommand=$(echo "$command" | sed -n 's/^lspo \(\(show\|trace\) [a-z]*\|[a-z]*\).*/\1/p')
-        lspo help $subcommand | grep -qE -- "(^|[ ,])$flag( |$)" || { echo "README: lspo $subcommand has no $flag"; status=1; }
+        lspo help $subcommand | grep -qE -- "(^|[ ,])$flag( |$)" ||
+            { echo "README: lspo $subcommand has no $flag"; status=1; }
     done
-done < <(sed -n 's/^    lspo /lspo /p; s/^    build\/lspo /lspo /p' "$readme" | sed 's/  *#.*//; s/\$(lspo version --data)//')
+done < <(sed -n 's/^    lspo /lspo /p; s/^    build\/lspo /lspo /p' "$readme" |
+    sed 's/  *#.*//; s/\$(lspo version --data)//')
 [ $# -gt 0 ] || {
     # A runner that accepts anything would pass here too.
     sed 's/36\.6 ms/36.7 ms/' "$readme" >"$scratch/wrong.md"

@@ -43,7 +43,8 @@ become() {
     # shellcheck disable=SC2046
     exec "$program" train --model model.ini --data text.txt --steps "$steps" --batch 2 --sequence 64 --iterations 4 \
         $(own "$1") --warmup-steps 5 --eval-every 15 --clip 1 \
-        --weight-decay 0.01 --learning-rate 3e-3 --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "$1" "${@:3}"
+        --weight-decay 0.01 --learning-rate 3e-3 --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "$1" \
+        "${@:3}"
 }
 train() {
     (become "$@")
@@ -113,7 +114,8 @@ interrupt $(($(wc -l <interrupted.csv) + 1)) --resume
 
 # So do SIGTERM, which batch systems send before they kill, and SIGHUP; a slow link holds nothing up.
 for signal in TERM HUP; do
-    "$program" train --model model.ini --data text.txt --steps 100000 --batch 2 --sequence 64 --policy zero --link 0.05MB/s \
+    "$program" train --model model.ini --data text.txt --steps 100000 --batch 2 --sequence 64 --policy zero \
+        --link 0.05MB/s \
         --iterations 1 --output by-$signal >/dev/null 2>signal.err &
     pid=$!
     for _ in $(seq 300); do # until it is about to begin the first step, which takes some 20 s

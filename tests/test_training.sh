@@ -62,18 +62,20 @@ for family in llama bert; do
         awk -v a="$(field first.csv held_out_after)" -v b="$(field again.csv held_out_before)" \
             -v c="$(field first.csv held_out_before)" \
             'BEGIN { d = a - b; exit !(a > 0 && a != c && d < 1e-5 && d > -1e-5) }' ||
-            fail "$family $policy: held-out loss $(field first.csv held_out_after), loaded $(field again.csv held_out_before)"
+            fail "$family $policy: held-out loss $(field first.csv held_out_after)," \
+                "loaded $(field again.csv held_out_before)"
     done
 done
 
 # On a terminal there is a line of progress, elsewhere none.
-progress="lspo train --model gpt-tiny --policy zero --data squares.txt --sequence 64 --steps 16 --machine host-reference"
+progress="lspo train --model gpt-tiny --policy zero --data squares.txt --sequence 64 --steps 16"
+progress+=" --machine host-reference"
 if ! script -qec true /dev/null >/dev/null 2>script.err </dev/null; then
     echo "skipped: progress on a terminal, since there is none to be had: $(cat script.err)"
 else
     script -qec "$progress" /dev/null >terminal.out </dev/null
-    grep -q 'step 8/16  loss [0-9.]*  held-out [0-9.]*  [0-9]* tokens/s  [0-9]* s left (predicted [0-9]* s)' terminal.out ||
-        fail "no progress on a terminal: $(cat -v terminal.out)"
+    grep -q 'step 8/16  loss [0-9.]*  held-out [0-9.]*  [0-9]* tokens/s  [0-9]* s left (predicted [0-9]* s)' \
+        terminal.out || fail "no progress on a terminal: $(cat -v terminal.out)"
 fi
 $progress 2>progress.err >/dev/null
 [ ! -s progress.err ] || fail "progress without a terminal: $(cat progress.err)"
@@ -81,8 +83,8 @@ $progress 2>progress.err >/dev/null
 # A folder with a tokenizer: a model of its vocabulary, exported, and the tokenizer laid beside it.
 tokenizer=$source_dir/tests/data/peers/tokenizers/gpt2
 vocabulary=2048 # the tokenizer's ids are below
-sed "s/^vocabulary.*/vocabulary = $vocabulary/; s/^family.*/family = gpt/; s/^kv_heads.*/kv_heads = 4/; s/^tied_head.*/tied_head = yes/; s/^max_seq.*/max_sequence = 256/" \
-    llama.ini >gpt.ini
+sed "s/^vocabulary.*/vocabulary = $vocabulary/; s/^family.*/family = gpt/; s/^kv_heads.*/kv_heads = 4/
+    s/^tied_head.*/tied_head = yes/; s/^max_seq.*/max_sequence = 256/" llama.ini >gpt.ini
 lspo train --model gpt.ini --policy zero --data squares.txt --sequence 32 --steps 2 --export bpe >/dev/null
 cp "$tokenizer/tokenizer.json" bpe/
 lspo train --model bpe --policy zero --data squares.txt --sequence 32 --steps 12 --learning-rate 3e-3 --format csv \
@@ -91,7 +93,8 @@ grep -q ',bpe,' bpe.csv || fail "the tokenizer was not used: $(tail -1 bpe.csv)"
 grep -q ',"\?The square of 5' bpe.csv || fail "no sample of a tokenizer's tokens: $(tail -1 bpe.csv)"
 [ -f bpe2/tokenizer.json ] || fail "the tokenizer was not exported"
 for i in 1 2 3 4 5 6; do echo "{\"prompt\": \"Double $i:\", \"completion\": \" $((2 * i))\"}"; done >pairs.jsonl
-lspo train --model bpe2 --policy lsp --subspace 16 --nnz 2 --data pairs.jsonl --sequence 64 --held-out 0.25 --batch 1 --steps 3 \
+lspo train --model bpe2 --policy lsp --subspace 16 --nnz 2 --data pairs.jsonl --sequence 64 --held-out 0.25 --batch 1 \
+    --steps 3 \
     >bpe.csv 2>bpe.err || fail "pairs with a tokenizer: $(cat bpe.err)"
 
 # And those of the README, whose model is called gpt2.

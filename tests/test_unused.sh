@@ -29,7 +29,8 @@ lspo_build_micro          likewise
 
 # Print the functions that headers of the tree at $1 declare and none of its sources uses, sorted.
 unused() {
-    (cd "$1" && find base kernels plan traces sim real validate cli bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort |
+    (cd "$1" && find base kernels plan traces sim real validate cli bench \
+        -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort |
         xargs awk '
         {
             line = $0

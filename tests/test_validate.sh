@@ -20,7 +20,8 @@ GRID
 code=$(status_of validate --resume --ablate --budget 3s --interval 50%)
 case $code in 0 | 5 | 6) ;; *) check "exit code" "0, 5 or 6" "$code: $(cat "$folder/messages")" ;; esac
 check "cells" "zero lsp" "$(column "$folder/out/cells.csv" policy | xargs)"
-check "the flags that are given" "3 3" "$(column "$folder/out/cells.csv" flags | sed 's/.*--seed \([0-9]*\).*/\1/' | xargs)"
+check "the flags that are given" "3 3" \
+    "$(column "$folder/out/cells.csv" flags | sed 's/.*--seed \([0-9]*\).*/\1/' | xargs)"
 check "three plans are visited" 3 "$(tail -n +2 "$folder/out/visits.csv" | cut -d, -f5 | sort -u | wc -l)"
 check "samples of a visit" 8 "$(sed -n 's/.*,//; 2p' "$folder/out/visits.csv" | wc -w)"
 
@@ -33,7 +34,8 @@ check "predictions without a part" "less less" "$(with_lib -f "$folder/less.awk"
 
 # The prediction is what lspo sim says of the same flags.
 flags=$(column "$folder/out/cells.csv" flags | head -n 1)
-simulated=$("$program" sim --machine host-reference $flags --format csv > "$folder/sim.csv"; column "$folder/sim.csv" iteration_s)
+simulated=$("$program" sim --machine host-reference $flags --format csv > "$folder/sim.csv";
+    column "$folder/sim.csv" iteration_s)
 check "prediction" "$simulated" "$(column "$folder/out/cells.csv" predicted_s | head -n 1)"
 
 # Shares and waiting add up to the error, cell by cell.
@@ -51,8 +53,8 @@ check "breakdown" "adds up adds up" "$(with_lib -f "$folder/sum.awk" "$folder/ou
 # Made up: the native plan takes what is predicted, zero predicted / 1.03, lsp predicted / 0.99: errors +3 and -1 %, so
 # a mean of 2 %, a bias of +1 %, a worst of 3 %; the 95th percentile of 1 and 3 % is 2.9 %.  Slowdowns have the same
 # errors.
-native_s=$(awk -F, 'FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at["predicted_s"] / $at["predicted_slowdown"]; exit }' \
-    "$folder/out/cells.csv")
+native_s=$(awk -F, 'FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+    { print $at["predicted_s"] / $at["predicted_slowdown"]; exit }' "$folder/out/cells.csv")
 made_up() { # made_up ZERO_FACTOR LSP_FACTOR LSP_DISTURBED
     local native zero lsp
     native=$(cut -d, -f5 "$folder/out/visits.csv" | grep -m 1 'policy native')
@@ -84,7 +86,8 @@ check "errors of slowdowns" "2 2.00 2.90 3.00 1.00" "$(score slowdown all)"
 check "no noise in equal visits" 0 "$(column "$folder/out/cells.csv" noise | sort -u | xargs)"
 check "the report says what holds" 5 "$(grep -c '^  holds' "$folder/out/report.txt")"
 check "a mean of 6 % fails" 5 "$(judge 1.06 0.94 false)"
-check "a 95th percentile above 10 % fails" 5 "$(status_of validate --resume --budget 1us --threshold-mean 7% --threshold-p95 5%)"
+check "a 95th percentile above 10 % fails" 5 \
+    "$(status_of validate --resume --budget 1us --threshold-mean 7% --threshold-p95 5%)"
 check "wider thresholds hold" 0 "$(status_of validate --resume --budget 1us --threshold-mean 7% --threshold-p95 7%)"
 
 # A disturbed cell is shown and not judged.
@@ -114,7 +117,8 @@ check "tau" -1 "$(awk -F, '$1 == "lspo" && $2 == "time" && $3 == "all" { print $
 grep -v 'policy native' "$folder/visits.csv" > "$folder/out/visits.csv"
 grep 'policy native' "$folder/visits.csv" >> "$folder/out/visits.csv"
 for round in 1 2; do
-    for yardstick in "gpt-tiny --batch 3 --sequence 192 --policy native,0.0125" "gpt-tiny --batch 3 --sequence 192 --policy badam,0.0125" \
+    for yardstick in "gpt-tiny --batch 3 --sequence 192 --policy native,0.0125" \
+        "gpt-tiny --batch 3 --sequence 192 --policy badam,0.0125" \
         "gpt-small --batch 1 --sequence 96 --policy native,0.02"; do
         case $yardstick in *small*) disturbed=true ;; *) disturbed=false ;; esac
         echo "$round,$disturbed,0,1,--iterations 11 --model ${yardstick%,*},${yardstick#*,}"
@@ -126,7 +130,8 @@ check "two cells, whatever the yardsticks" 2 "$(column "$folder/out/cells.csv" c
 check "the machine's speed" 1 "$(grep -c 'a machine at 0.800 of its calibrated speed' "$folder/out/report.txt")"
 check "the prediction before" "$simulated" "$(column "$folder/out/cells.csv" calibrated_s | head -n 1)"
 "$program" sim --machine host-reference $flags --set gpu.training_speed=0.8 --format csv > "$folder/sim.csv"
-check "the prediction at that speed" "$(column "$folder/sim.csv" iteration_s)" "$(column "$folder/out/cells.csv" predicted_s | head -n 1)"
+check "the prediction at that speed" "$(column "$folder/sim.csv" iteration_s)" \
+    "$(column "$folder/out/cells.csv" predicted_s | head -n 1)"
 check "a predictor of its own" "2" "$(grep -c '^lspo as calibrated,' "$folder/stdout")"
 
 # Visits of other flags, and broken lines.
@@ -140,7 +145,8 @@ check "where" 1 "$(grep -c "visits.csv:8: .x. is not" "$folder/messages")"
 # The same in JSON, with 9 digits.
 cp "$folder/visits.csv" "$folder/out/visits.csv"
 status_of validate --resume --budget 1us --format json > "$folder/code"
-check "JSON has three tables" "breakdown cells summary" "$(grep -o '"\(breakdown\|summary\|cells\)":$' "$folder/stdout" | tr -d '":' | sort | xargs)"
+check "JSON has three tables" "breakdown cells summary" \
+    "$(grep -o '"\(breakdown\|summary\|cells\)":$' "$folder/stdout" | tr -d '":' | sort | xargs)"
 
 # Ctrl-C ends it in order: what was measured is kept.  So does SIGTERM, where a script ignores SIGINT for it; its child
 # ends, too.
@@ -182,7 +188,8 @@ kill -9 "$killed"
 wait "$killed" 2> /dev/null || true
 check "it had a child" yes "$([ -n "$child" ] && echo yes)"
 for _ in $(seq 50); do [ -d "$child" ] && ! grep -qs '^State:.Z' "$child/status" || break; sleep 0.1; done
-check "the child ends, too" gone "$([ ! -d "$child" ] || grep -qs '^State:.Z' "$child/status" && echo gone || echo "still there: $(tr '\0' ' ' < "$child/cmdline")")"
+check "the child ends, too" gone "$([ ! -d "$child" ] || grep -qs '^State:.Z' "$child/status" && echo gone ||
+    echo "still there: $(tr '\0' ' ' < "$child/cmdline")")"
 visits=$(wc -l < "$folder/out/visits.csv")
 check "visits of the first round are kept" yes "$([ "$visits" -gt 1 ] && echo yes)"
 code=$(status_of validate --resume --budget 2s --interval 50%)

@@ -8,7 +8,8 @@ profile_measure
 steps="8 24 56 104"
 [ "$EXPERIMENTS" = full ] && steps="25 50 100 200 400 800"
 workload=(--model gpt-tiny --batch 4 --sequence 64 --learning-rate 0.0005)
-"$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" || die "the probe failed"
+"$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" ||
+    die "the probe failed"
 read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=1.5 -v cpu_gpu=1 "$out/probe.csv")
 rm "$out/probe.csv"
 
@@ -19,5 +20,6 @@ for policy in native zero zero-delayed lsp; do
         lspo_row "$out/convergence.csv" steps "$n" run "${workload[@]}" --iterations "$n" --device host "${args[@]}"
     done
 done
-plot convergence "$out/convergence" note="gpt-tiny, batch 4, 64 tokens, link $(rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)"
+plot convergence "$out/convergence" \
+    note="gpt-tiny, batch 4, 64 tokens, link $(rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)"
 awk_csv "$here/check.awk" "$out/convergence.csv"

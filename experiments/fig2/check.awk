@@ -7,7 +7,8 @@ FNR == 1 {
         printf "  %-10s %-18s %6s %6s %6s %6s   %-17s %s\n", "model", "machine", "comm", "cpu", "other", "total",
             "paper, no other", "off by"
     else
-        printf "  %-48s %10s %10s %10s %10s\n", "total under the assumption", "gpt2-774m", "gpt2-1.3b", "llama-3b", "llama-7b"
+        printf "  %-48s %10s %10s %10s %10s\n", "total under the assumption", "gpt2-774m", "gpt2-1.3b", "llama-3b",
+            "llama-7b"
     next
 }
 file == 1 {
@@ -30,7 +31,8 @@ file == 2 {
                 explained++
                 if (get(model) < 0.8 * least_of[model] || get(model) > 1.2 * most_of[model]) unexplained++
             }
-    printf "  %-48s %10s %10s %10s %10s\n", get("assumption"), shown("gpt2-774m"), shown("gpt2-1.3b"), shown("llama-3b"), shown("llama-7b")
+    printf "  %-48s %10s %10s %10s %10s\n", get("assumption"), shown("gpt2-774m"), shown("gpt2-1.3b"),
+        shown("llama-3b"), shown("llama-7b")
 }
 END {
     if (aborted) exit 2
@@ -41,7 +43,8 @@ END {
     # The laptop's profile is data sheets alone and misses its two bars; what would explain them is in
     # docs/validation.md.
     require(explained == 2 && !unexplained, \
-        "laptop: within 20 % if the GPU did half its sheet and the link 3.5 GB/s, as the authors' step times ask for too")
+        "laptop: within 20 % if the GPU did half its sheet and the link 3.5 GB/s, as the authors' step times " \
+        "ask for too")
     require(abs(off["llama-3b"]) <= 0.2 && abs(off["llama-7b"]) <= 0.2, \
         "workstation: totals without \"other\" within 20 % of the paper's")
     finish()

@@ -9,7 +9,8 @@ cell() {
     local name=$1 flags=$2
     flags=${flags//2xH2D/$h2d_twice}
     # shellcheck disable=SC2086 # flags are words
-    lspo_row "$out/fig2.csv" assumption,paper_low,paper_high,paper_rest "$name,$low,$high,${rest#-}" sim --model "$model" \
+    lspo_row "$out/fig2.csv" assumption,paper_low,paper_high,paper_rest "$name,$low,$high,${rest#-}" sim \
+        --model "$model" \
         --machine "$machine" --policy zero --batch "$batch" --sequence 512 --precision fp16 $flags
 }
 

@@ -5,7 +5,8 @@ FNR == 1 { csv_header($0); file++; next }
     policy = get("policy")
     if (file == 1) names[++count] = policy
     time[file, policy] = get("iteration_s")
-    overlap[file, policy] = get("gpu_busy_s") + get("d2h_busy_s") + get("h2d_busy_s") + get("cpu_busy_s") - get("iteration_s")
+    overlap[file, policy] = get("gpu_busy_s") + get("d2h_busy_s") + get("h2d_busy_s") + \
+        get("cpu_busy_s") - get("iteration_s")
 }
 END {
     if (aborted) exit 2
@@ -18,7 +19,8 @@ END {
         require(time[side, "zero-delayed"] < time[side, "zero"], who "zero-delayed is faster than zero")
         require(time[side, "lsp"] < time[side, "zero-layerwise"], who "lsp is faster than zero-layerwise")
         require(time[side, "swap"] > time[side, "zero"], who "swap is slower than zero")
-        require(overlap[side, "zero-layerwise"] > 0.25 * time[side, "zero-layerwise"], who "lanes work at the same time in zero-layerwise")
+        require(overlap[side, "zero-layerwise"] > 0.25 * time[side, "zero-layerwise"],
+            who "lanes work at the same time in zero-layerwise")
     }
     finish()
 }

@@ -7,7 +7,8 @@ profile_measure
 
 # Rates at which zero's gradients take about its GPU time on the link and on the CPU, so that every lane is seen.
 workload=(--model gpt-tiny --batch 4 --sequence 256)
-"$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" || die "the probe failed"
+"$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" ||
+    die "the probe failed"
 read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=0.9 -v cpu_gpu=0.6 "$out/probe.csv")
 rm "$out/probe.csv"
 
@@ -22,7 +23,8 @@ for policy in $all_policies; do
         first=$((4 * window)) count=$window args=(--iterations $((5 * window)) --update-every $window)
     fi
     mapfile -t own < <(own_flags "$policy" --subspace 64 --nnz 4)
-    args+=("${workload[@]}" "${own[@]}" --policy "$policy" --machine "$PROFILE" --link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
+    args+=("${workload[@]}" "${own[@]}" --policy "$policy" --machine "$PROFILE" --link "${link_Bps}B/s" \
+        --cpu "${cpu_pps}/s")
     # The simulated picture has error bars: where 90 of 100 draws of the profile's noise start and end each op.
     lspo_row "$out/predicted.csv" side sim sim "${args[@]}" --trace "$out/$policy.sim.trace" --noise 1 \
         --gantt "$out/$policy.sim.csv" --first $first --count $count

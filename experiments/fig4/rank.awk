@@ -9,4 +9,7 @@ FNR == 1 { csv_header($0); print "policy,tau,rank,low,high"; next }
     sum[key] += r
     low[key] = min(low[key], r); high[key] = max(high[key], r)
 }
-END { if (!aborted) for (i = 1; i <= keyed; i++) printf "%s,%.2f,%d,%d\n", keys[i], sum[keys[i]] / count[keys[i]], low[keys[i]], high[keys[i]] }
+END {
+    for (i = 1; !aborted && i <= keyed; i++)
+        printf "%s,%.2f,%d,%d\n", keys[i], sum[keys[i]] / count[keys[i]], low[keys[i]], high[keys[i]]
+}

@@ -13,7 +13,8 @@ ranks="4 16" updates="1 2 4" model=gpt-tiny d=32
 for policy in lora galore lsp; do
     for k in $ranks; do
         mapfile -t own < <(own_flags $policy --rank "$k" --nnz "$k" --subspace $d)
-        lspo_row "$out/memory.csv" k "$k" run --device host --model $model --policy $policy "${own[@]}" --batch 4 --sequence 128 --iterations 4 2> >(grep -v 'had its core' >&2 || true)
+        lspo_row "$out/memory.csv" k "$k" run --device host --model $model --policy $policy "${own[@]}" --batch 4 \
+            --sequence 128 --iterations 4 2> >(grep -v 'had its core' >&2 || true)
     done
 done
 
@@ -21,9 +22,11 @@ every=8
 for policy in lsp galore lora; do
     for tau in $updates; do
         mapfile -t own < <(own_flags $policy --project-every $every --rank 16)
-        "$LSPO" fit --model "$pretrained" --text "$corpus" --policy $policy --batch 4 --sequence 128 --learning-rate 0.001 \
+        "$LSPO" fit --model "$pretrained" --text "$corpus" --policy $policy --batch 4 --sequence 128 \
+            --learning-rate 0.001 \
             --iterations $((every * tau)) --check-every $every --bias-threshold 0.001 --fit-steps 20 \
-            --subspace 16 --nnz 4 "${own[@]}" --calibration 1 --validation 1 --format csv > "$out/cell.csv" || die "lspo fit failed"
+            --subspace 16 --nnz 4 "${own[@]}" --calibration 1 --validation 1 --format csv > "$out/cell.csv" ||
+            die "lspo fit failed"
         [ -s "$out/rank.csv" ] || sed -n '1s/^/tau,/p' "$out/cell.csv" > "$out/rank.csv"
         sed -n "2,\$s/^/$tau,/p" "$out/cell.csv" >> "$out/rank.csv"
     done

@@ -15,7 +15,8 @@ workload=(--batch 4 --sequence 128)
 simulated() {
     local policy=$1 field=$2
     shift 2
-    lspo_field "$field" sim --model "$pretrained" --machine "$PROFILE" "${workload[@]}" --policy "$policy" "${rates[@]}" "$@"
+    lspo_field "$field" sim --model "$pretrained" --machine "$PROFILE" "${workload[@]}" --policy "$policy" \
+        "${rates[@]}" "$@"
 }
 
 # Link and optimizer rates at which zero spends 1.5 times its GPU time on the link and as much again on the CPU.
@@ -51,14 +52,17 @@ fine_tune() {
     esac
     for seed in $seeds; do
         "$LSPO" train --model "$pretrained" --data "$corpus" --policy "$policy" "${workload[@]}" "${rates[@]}" \
-            --steps "$steps" --warmup-steps $((steps / 10)) --learning-rate "$rate" --eval-every $(((steps + 7) / 8)) --seed "$seed" --eval-batches $eval_batches \
-            --iterations $(((steps + 7) / 8)) --metrics "$out/metrics.csv" --format csv "$@" > "$out/run.csv" 2> "$out/err" ||
+            --steps "$steps" --warmup-steps $((steps / 10)) --learning-rate "$rate" --eval-every $(((steps + 7) / 8)) \
+            --seed "$seed" --eval-batches $eval_batches \
+            --iterations $(((steps + 7) / 8)) --metrics "$out/metrics.csv" --format csv "$@" > "$out/run.csv" \
+            2> "$out/err" ||
             { cat "$out/err" >&2; die "training by $method failed"; }
         [ -s "$out/runs.csv" ] || sed -n '1s/^/method,/p' "$out/run.csv" > "$out/runs.csv"
         sed -n "2s/^/$method,/p" "$out/run.csv" >> "$out/runs.csv"
         append "$out/curves.csv" "$out/metrics.csv" "$method" "$seed"
         # A step of the same schedule on the paper's laptop, where d is 512.
-        "$LSPO" join --metrics "$out/metrics.csv" --model gpt2-774m --machine paper-laptop --policy "$policy" --batch 4 \
+        "$LSPO" join --metrics "$out/metrics.csv" --model gpt2-774m --machine paper-laptop --policy "$policy" \
+            --batch 4 \
             --sequence 512 --evaluated --format csv "${own[@]}" > "$out/join.csv" 2> "$out/err" ||
             { cat "$out/err" >&2; die "join failed"; } # that its steps are larger than those trained is meant
         append "$out/joined.csv" "$out/join.csv" "$method" "$seed"
@@ -85,6 +89,7 @@ awk_csv "$here/spread.awk" "$out/curves.csv" > "$out/spread.csv"
 awk_csv "$here/spread.awk" "$out/joined.csv" > "$out/joined-spread.csv"
 bands=
 [ "${seeds% *}" = "$seeds" ] || bands=", bands over $(wc -w <<< "$seeds") seeds"
-plot fig5 "$out/fig5" joined_note="gpt2-774m on paper-laptop" note="Fine-tuning gpt-tiny on C headers: batch 4, 128 tokens, link $(
+plot fig5 "$out/fig5" joined_note="gpt2-774m on paper-laptop" \
+    note="Fine-tuning gpt-tiny on C headers: batch 4, 128 tokens, link $(
     rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)$bands"
 awk_csv "$here/check.awk" "$out/runs.csv" "$out/spread.csv" "$out/joined-spread.csv"

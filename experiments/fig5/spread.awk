@@ -16,6 +16,7 @@ END {
     if (aborted) exit 2
     for (i = 1; i <= keyed; i++) {
         k = keys[i]
-        printf "%s,%.4f,%.5f,%.5f,%.5f,%.6f\n", k, time[k] / count[k], sum[k] / count[k], low[k], high[k], loss[k] / count[k]
+        printf "%s,%.4f,%.5f,%.5f,%.5f,%.6f\n", k, time[k] / count[k], sum[k] / count[k], low[k], high[k],
+            loss[k] / count[k]
     }
 }

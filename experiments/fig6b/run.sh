@@ -7,7 +7,8 @@ pretrain_model
 
 # own: the text that the model was trained on; other: one that it is about to be fine-tuned on.
 panels="own:16 own:64 other:64" nonzeros="2 4 8" gradients=8 fit_steps=50
-[ "$EXPERIMENTS" = full ] && panels="own:16 own:32 own:64 own:96 other:16 other:64" nonzeros="2 4 8 16 32 64" gradients=32 fit_steps=100
+[ "$EXPERIMENTS" = full ] && panels="own:16 own:32 own:64 own:96 other:16 other:64" nonzeros="2 4 8 16 32 64" \
+    gradients=32 fit_steps=100
 
 # Steps too small to change the weights.
 workload=(--model "$pretrained" --batch 4 --sequence 128 --iterations 2 --learning-rate 1e-9

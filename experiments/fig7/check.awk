@@ -51,8 +51,8 @@ END {
     printf "  layer-wise schedule over zero    %+6.1f %%   paper +18 %%\n", 100 * gain
     printf "  the same if updates stop the GPU %+6.1f %%\n", 100 * waiting
     for (d = 256; d <= 512; d *= 2)
-        printf "  mean slowdown at d=%d: lsp %+6.1f %%, lsp-paper %+6.1f %%   paper %s %%\n", d, 100 * ours[d], 100 * theirs[d], \
-            d == 256 ? "+10.6" : "+16.7"
+        printf "  mean slowdown at d=%d: lsp %+6.1f %%, lsp-paper %+6.1f %%   paper %s %%\n", d, 100 * ours[d],
+            100 * theirs[d], d == 256 ? "+10.6" : "+16.7"
     printf "  lsp over zero, at most           %6.2f x   paper (v1) 3.33 x\n", most
     printf "  step times\n  %-20s %22s %22s %22s %9s\n", "", "zero", "lsp-paper", "zero / lsp-paper", "lsp"
     for (i = 1; i <= step_count; i++) {
@@ -66,10 +66,12 @@ END {
             100 * lsp, ratio, measured_s[m, "zero"] / measured_s[m, "lsp-paper"], 100 * ratio_off, step_s[m, "lsp"]
         # The laptop's profile is data sheets alone; why it is missed is in docs/validation.md.
         if (where[m] == "paper-workstation")
-            require(abs(ratio_off) <= 0.2, m ": the ratio of the steps of zero and lsp-paper within 20 % of the authors'")
+            require(abs(ratio_off) <= 0.2,
+                m ": the ratio of the steps of zero and lsp-paper within 20 % of the authors'")
         # Of this one batch and sequence are known.
         if (m == "deepseek-coder-6.7b")
-            require(abs(zero) <= 0.2 && abs(lsp) <= 0.2, m ": step times of zero and lsp-paper within 20 % of the authors'")
+            require(abs(zero) <= 0.2 && abs(lsp) <= 0.2,
+                m ": step times of zero and lsp-paper within 20 % of the authors'")
     }
     finish()
 }

@@ -47,7 +47,8 @@ awk_csv "$here/steps.awk" "$out/steps.csv" > "$out/step-bars.csv"
 echo bar,throughput > "$out/paper.csv"
 while read -r policy d slowdown; do
     awk -F, -v label="$policy $d" -v slowdown="$slowdown" \
-        'NR == 1 { for (i = 2; i <= NF; i++) if ($i == label) printf "%d,%.4f\n", i - 1, 1 / slowdown }' "$out/table.csv"
+        'NR == 1 { for (i = 2; i <= NF; i++) if ($i == label) printf "%d,%.4f\n", i - 1, 1 / slowdown }' \
+        "$out/table.csv"
 done < <(grid_rows "$here/paper") >> "$out/paper.csv"
 mapfile -t ticks < <(grid_ticks "$here/grid")
 mapfile -t steps < <(grid_ticks "$here/steps" | sed 's/^tick/step/')

@@ -1,7 +1,7 @@
 FNR == 1 {
     csv_header($0)
-    printf "  %-10s %-16s %-5s %s %4s %9s %9s %9s %7s %9s %9s %7s\n", "model", "policy", "ckpt", "acc", "clip", "GPU MB", "at most", \
-        "measured", "error", "total MB", "measured", "error"
+    printf "  %-10s %-16s %-5s %s %4s %9s %9s %9s %7s %9s %9s %7s\n", "model", "policy", "ckpt", "acc", "clip",
+        "GPU MB", "at most", "measured", "error", "total MB", "measured", "error"
     next
 }
 {
@@ -10,7 +10,8 @@ FNR == 1 {
     printf "  %-10s %-16s %-5s %3d %4s %9.2f %9.2f %9.2f %6.2f%% %9.2f %9.2f %6.2f%%\n", get("model"), get("policy"), \
         get("checkpointing"), get("accumulation"), get("clip_norm") == "" ? "-" : get("clip_norm"), \
         get("predicted_gpu_bytes") / 1e6, get("bound_gpu_bytes") / 1e6, get("measured_gpu_bytes") / 1e6, \
-        100 * get("gpu_error"), get("predicted_total_bytes") / 1e6, get("measured_total_bytes") / 1e6, 100 * get("total_error")
+        100 * get("gpu_error"), get("predicted_total_bytes") / 1e6, get("measured_total_bytes") / 1e6, \
+        100 * get("total_error")
     total = abs(get("total_error"))
     sum += total
     worst = max(worst, total)
@@ -21,11 +22,15 @@ FNR == 1 {
 }
 END {
     if (aborted) exit 2
-    require(cells > 0 && total_within >= 0.95 * cells, sprintf("what the process takes is predicted within 2 %% in %d of %d", total_within, cells))
-    require(cells > 0 && worst <= 0.04 && sum <= 0.01 * cells, sprintf("on average within 1 %% (%.2f), nowhere beyond 4 %% (%.2f)", \
-        cells ? 100 * sum / cells : 0, 100 * worst))
-    require(cells > 0 && gpu_within >= 0.9 * cells, sprintf("what the device takes within 2 %% in %d of %d", gpu_within, cells))
-    require(cells > 0 && below >= 0.95 * cells, sprintf("it is at most its bound in %d of %d, which is %.1f %% above the prediction in the mean", \
-        below, cells, cells ? 100 * margin / cells : 0))
+    require(cells > 0 && total_within >= 0.95 * cells,
+        sprintf("what the process takes is predicted within 2 %% in %d of %d", total_within, cells))
+    require(cells > 0 && worst <= 0.04 && sum <= 0.01 * cells,
+        sprintf("on average within 1 %% (%.2f), nowhere beyond 4 %% (%.2f)",
+            cells ? 100 * sum / cells : 0, 100 * worst))
+    require(cells > 0 && gpu_within >= 0.9 * cells,
+        sprintf("what the device takes within 2 %% in %d of %d", gpu_within, cells))
+    require(cells > 0 && below >= 0.95 * cells,
+        sprintf("it is at most its bound in %d of %d, which is %.1f %% above the prediction in the mean",
+            below, cells, cells ? 100 * margin / cells : 0))
     finish()
 }

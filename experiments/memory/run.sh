@@ -15,7 +15,8 @@ while read -r model batch sequence; do
             cell=$((cell + 1))
             # As few as lspo sim takes: updates that come late need more steps before one is like the others.
             case $policy in zenflow) iterations=17 ;; *) iterations=5 ;; esac
-            args=(--model "$model" --batch "$batch" --sequence "$sequence" --iterations $iterations --policy "$policy" --checkpointing "$checkpointing"
+            args=(--model "$model" --batch "$batch" --sequence "$sequence" --iterations $iterations --policy "$policy" \
+                --checkpointing "$checkpointing"
                 --accumulation "$accumulation" --link 1GB/s --cpu 100M/s --machine "$PROFILE")
             [ "$clip" = 0 ] || args+=(--clip "$clip")
             lspo_row "$out/predicted.csv" cell $cell sim "${args[@]}"

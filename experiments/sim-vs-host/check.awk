@@ -28,11 +28,13 @@ END {
             sprintf("%d of %d cells are bound by the %s, about a third", class[names[c]], cells, names[c]))
     # A cell that others disturbed to the end measures them, not the plan; too few others say nothing.
     require(calm >= 0.75 * cells && min(min(calm_of["gpu"], calm_of["link"]), calm_of["cpu"]) >= 0.2 * cells, \
-        sprintf("%d of %d cells were measured undisturbed, at least three quarters, and 20 %% of all in each class", calm, cells))
+        sprintf("%d of %d cells were measured undisturbed, at least three quarters, and 20 %% of all in each class",
+            calm, cells))
     require(verdict == 0, \
         sprintf("the thresholds of lspo validate hold (mean error %.1f %%; a second measurement differs by %.1f %%)", \
             100 * mean["lspo", "time"], 100 * again))
     for (n = 1; n <= 2; n++)
-        require(misses(naive[n]), sprintf("'%s' misses them (mean error %.1f %%)", naive[n], 100 * mean[naive[n], "time"]))
+        require(misses(naive[n]),
+            sprintf("'%s' misses them (mean error %.1f %%)", naive[n], 100 * mean[naive[n], "time"]))
     finish()
 }

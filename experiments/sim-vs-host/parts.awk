@@ -21,6 +21,7 @@ END {
     }
     printf "  undisturbed: %d cells\n", calm
     for (i = 1; i <= parts; i++)
-        require(with_part[names[i]] < without[names[i]], names[i] ": predictions are better with it, on cells that are about it")
+        require(with_part[names[i]] < without[names[i]],
+            names[i] ": predictions are better with it, on cells that are about it")
     finish()
 }

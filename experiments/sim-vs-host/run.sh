@@ -18,7 +18,8 @@ cat "$experiments_dir"/../{plan,sim,real}/*.c > "$out/text"
 validate() {
     verdict=0
     mkdir -p "$3"
-    "$LSPO" validate --device host --machine "$PROFILE" --grid "$1" --budget "$2" $thresholds --ablate --text "$out/text" --out "$3" \
+    "$LSPO" validate --device host --machine "$PROFILE" --grid "$1" --budget "$2" $thresholds --ablate \
+        --text "$out/text" --out "$3" \
         --format table 2> "$3/messages" || verdict=$?
     case $verdict in
     0 | 5 | 6) grep -vE "^lspo: error: (the predictions are outside|inconclusive)" "$3/messages" >&2 || true ;;
@@ -35,11 +36,14 @@ if [ "$EXPERIMENTS" = full ]; then
     plot validate-errors "$out/parts/errors"
 fi
 validate "$grid" $budget "$out"
-plot sim-vs-host "$out/sim-vs-host" note="Predicted against measured on the host: $(awk -F, 'END { print NR - 1 }' "$out/cells.csv") cells of $(
-    awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } !seen[$at["model"]]++ { printf "%s%s", comma, $at["model"]; comma = " and " }' "$out/cells.csv")"
+models=$(awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+    !seen[$at["model"]]++ { printf "%s%s", comma, $at["model"]; comma = " and " }' "$out/cells.csv")
+cells=$(awk -F, 'END { print NR - 1 }' "$out/cells.csv")
+plot sim-vs-host "$out/sim-vs-host" note="Predicted against measured on the host: $cells cells of $models"
 plot validate-errors "$out/errors"
 failed=0
 [ -z "$parts" ] || awk_csv "$here/parts.awk" "$parts" || failed=1
-awk_csv "$here/check.awk" -v verdict=$verdict -v full="$([ "$EXPERIMENTS" = full ] && echo 1 || echo 0)" "$out/cells.csv" "$out/summary.csv" ||
+awk_csv "$here/check.awk" -v verdict=$verdict -v full="$([ "$EXPERIMENTS" = full ] && echo 1 || echo 0)" \
+    "$out/cells.csv" "$out/summary.csv" ||
     failed=1
 exit $failed

@@ -19,7 +19,8 @@ FNR == 1 {
 END {
     if (aborted) exit 2
     require(faster == "", "slowdown does not fall with d at any r" (faster == "" ? "" : ", but does at" faster))
-    require(smaller == "", "peak GPU memory does not fall with r at any d" (smaller == "" ? "" : ", but does at" smaller))
+    require(smaller == "",
+        "peak GPU memory does not fall with r at any d" (smaller == "" ? "" : ", but does at" smaller))
     require(peak_at[512, most_r] - peak_at[512, least_r] < 0.5 * peak_at[512, least_r], \
         "projectors are small beside the model: from the least r to the greatest the peak grows by less than half")
     finish()

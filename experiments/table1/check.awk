@@ -25,10 +25,12 @@ END {
     near("GPU work an iteration", 0.10)
     near("zero moves", 0.10)
     near("zero's CPU update", 0.10)
-    require(ours["share of that which fits"] < 50 && ours["share of it that fits"] < 50, "1: less than half of what training keeps fits the GPU")
+    require(ours["share of that which fits"] < 50 && ours["share of it that fits"] < 50,
+        "1: less than half of what training keeps fits the GPU")
     require(ours["our swap's overhead at 20 GB/s"] >= 0.5 && ours["our swap's overhead at 10 GB/s"] >= 2.0, \
         "2: offloading memory alone costs at least 0.5x at 20 GB/s and 2x at 10 GB/s, though overlapped")
-    require(ours["the same over the GPU iteration"] > 2, "3: one layer's FWD and BWD on the CPU take longer than two GPU iterations")
+    require(ours["the same over the GPU iteration"] > 2,
+        "3: one layer's FWD and BWD on the CPU take longer than two GPU iterations")
     require(ours["zero's traffic over 20 GB/s"] + ours["zero's CPU update"] > ours["GPU work an iteration"], \
         "4: zero's traffic and CPU update take longer than the GPU's work")
     finish()

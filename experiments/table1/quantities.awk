@@ -4,7 +4,8 @@ FNR == 1 { csv_header($0); file++; next }
 file == 1 {
     cell = get("cell")
     iteration[cell] = get("iteration_s"); gpu[cell] = get("gpu_busy_s"); cpu[cell] = get("cpu_busy_s")
-    moved[cell] = get("d2h_bytes") + get("h2d_bytes"); peak[cell] = get("peak_gpu_bytes"); slowdown[cell] = get("slowdown")
+    moved[cell] = get("d2h_bytes") + get("h2d_bytes"); peak[cell] = get("peak_gpu_bytes")
+    slowdown[cell] = get("slowdown")
     sequence = get("sequence"); tokens = get("batch") * sequence
 }
 file == 2 {

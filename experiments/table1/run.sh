@@ -7,7 +7,8 @@ machine=paper-workstation
 
 # Table 1's times are without recomputation.
 workload=(--model llama-7b --batch 8 --sequence 512 --precision fp16 --checkpointing off)
-lspo_row "$out/cells.csv" cell native sim "${workload[@]}" --machine $machine --policy native --trace "$out/native.trace"
+lspo_row "$out/cells.csv" cell native sim "${workload[@]}" --machine $machine --policy native \
+    --trace "$out/native.trace"
 lspo_row "$out/cells.csv" cell zero sim "${workload[@]}" --machine $machine --policy zero --trace "$out/zero.trace"
 for link in 10 20; do
     lspo_row "$out/cells.csv" cell swap$link sim "${workload[@]}" --machine $machine --policy swap --link "${link}GB/s"
