@@ -31,7 +31,7 @@ lspo_status_t lspo_folder_lock(const char *folder, const char *user, int *lock_o
         return lspo_error(lspo_status_of_errno(errno), "%s: cannot open the folder: %s", folder, strerror(errno));
     if (!lspo_lock_take(descriptor)) {
         close(descriptor);
-        return lspo_error(LSPO_ERR_INPUT, "%s: another %s writes here", folder, user);
+        return lspo_error(LSPO_ERR_INPUT, "%s: another lspo %s is using this folder", folder, user);
     }
     *lock_out = descriptor;
     return LSPO_OK;

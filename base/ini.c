@@ -72,7 +72,7 @@ static char *read_line(char *buffer, int capacity, void *stream)
     }
     reader->line++;
     if (length + 2 > (size_t)capacity || memchr(line, '\0', length) != NULL) {
-        reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%u: line above %d characters, or a zero byte in it",
+        reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%u: the line has more than %d characters or a NUL byte",
                                     reader->name, reader->line, capacity - 2);
         return NULL;
     }
@@ -117,7 +117,7 @@ static int take_key(void *user, const char *section, const char *key, const char
     }
     snprintf(where, sizeof where, "%s:%u", reader->name, reader->line);
     if (*section == '\0') {
-        reader->status = lspo_error(LSPO_ERR_INPUT, "%s: '%s' stands before the first [section]", where, key);
+        reader->status = lspo_error(LSPO_ERR_INPUT, "%s: '%s' comes before the first [section]", where, key);
         return 0;
     }
     remember_key(reader, where, section, key);
@@ -137,7 +137,7 @@ static lspo_status_t read_keys(reader_t *reader)
     }
     int bad_line = ini_parse_stream(read_line, reader, take_key, reader);
     if (reader->status == LSPO_OK && bad_line > 0) {
-        reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%d: neither [section] nor key = value", reader->name, bad_line);
+        reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%d: expected [section] or key = value", reader->name, bad_line);
     }
     if (reader->status == LSPO_OK && bad_line < 0) {
         reader->status = lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", reader->name);

@@ -62,7 +62,7 @@ lspo_status_t lspo_input_descriptor(const char *path, int *descriptor_out)
 
 static lspo_status_t too_large(const lspo_input_t *input)
 {
-    return lspo_error(LSPO_ERR_INPUT, "%s: above %" PRIu64 " bytes, more than such a file may have", input->path,
+    return lspo_error(LSPO_ERR_INPUT, "%s: larger than %" PRIu64 " bytes, the limit for such a file", input->path,
                       input->bytes_max);
 }
 

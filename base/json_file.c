@@ -53,7 +53,7 @@ lspo_status_t lspo_json_file_read(const char *path, json_t **object_out)
         return lspo_error(LSPO_ERR_INPUT, "%s: line %d: %s", path, error.line, error.text);
     if (!json_is_object(object)) {
         json_decref(object);
-        return lspo_error(LSPO_ERR_INPUT, "%s: no JSON object", path);
+        return lspo_error(LSPO_ERR_INPUT, "%s: not a JSON object", path);
     }
     *object_out = object;
     return LSPO_OK;

@@ -187,7 +187,7 @@ static lspo_status_t open_target(lspo_output_t *output)
     if (output->temporary_path)
         unlink(output->temporary_path);
     if (error == ENXIO && exists && S_ISFIFO(old.st_mode))
-        return lspo_error(LSPO_ERR_IO, "cannot write %s: nobody reads from this named pipe", output->path);
+        return lspo_error(LSPO_ERR_IO, "cannot write %s: no process reads from this named pipe", output->path);
     return error == ENOMEM ? no_memory(output->path) : cannot_write(output->path, error);
 }
 

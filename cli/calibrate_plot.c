@@ -35,9 +35,9 @@ static int run_gnuplot(const char *settings, const char *script)
 lspo_status_t lspo_calibration_check_plot(const char *path)
 {
     if (plot_format(path) == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--plot '%s': a name that ends in .svg or .png", path);
+        return lspo_error(LSPO_ERR_INPUT, "--plot '%s': the name must end in .svg or .png", path);
     if (run_gnuplot("exit", "/dev/null") != 0)
-        return lspo_error(LSPO_ERR_INPUT, "--plot: no gnuplot on this machine (Debian: gnuplot-nox)");
+        return lspo_error(LSPO_ERR_INPUT, "--plot needs gnuplot, which is not installed (Debian: gnuplot-nox)");
     return LSPO_OK;
 }
 

@@ -198,7 +198,7 @@ static lspo_status_t check_order(const lspo_trace_t *predicted, const lspo_trace
     if (first && second_simulated && !first_simulated)
         return lspo_error(
             LSPO_ERR_INPUT,
-            "%s is measured (origin %s) and %s is predicted: the prediction comes first, lspo compare %s %s",
+            "%s is measured (origin %s) and %s is predicted; give the prediction first: lspo compare %s %s",
             verdict->paths[0], first, verdict->paths[1], verdict->paths[1], verdict->paths[0]);
     verdict->judges = first_simulated && !second_simulated;
     return LSPO_OK;
@@ -209,10 +209,10 @@ static void describe_disturbance(const lspo_trace_t *measured, verdict_t *verdic
 {
     double share = lspo_trace_core_share(measured);
     if (share < LSPO_TRACE_CORE_SHARE_LEAST)
-        snprintf(verdict->disturbance, sizeof verdict->disturbance,
-                 "This measurement was disturbed: in %s the GPU lane had its core for %.0f %% of the time that it "
-                 "worked, other programs for the rest",
-                 verdict->paths[1], 100 * share);
+        snprintf(
+            verdict->disturbance, sizeof verdict->disturbance,
+            "This measurement was disturbed: in %s other programs took %.0f %% of the core that stands in for the GPU",
+            verdict->paths[1], 100 * (1 - share));
 }
 
 static lspo_status_t write_comparison(const verdict_t *verdict, const compare_request_t *request)
@@ -260,9 +260,9 @@ static lspo_status_t compare_traces(const lspo_trace_t *predicted, const lspo_tr
         return status;
     bool has_parts = lspo_trace_meta(predicted, "parts") == NULL && lspo_trace_meta(measured, "parts") == NULL;
     if (!has_parts)
-        lspo_warn("a trace tells the times of iterations only, and not their parts: nothing else is compared");
+        lspo_warn("one of the traces has only the times of iterations, so nothing else is compared");
     else if (comparison.mismatch[0] != '\0')
-        lspo_warn("traces of different plans, compared by kind: %s", comparison.mismatch);
+        lspo_warn("the traces have different plans and are compared by kind only: %s", comparison.mismatch);
     verdict.has_parts = has_parts;
     describe_disturbance(measured, &verdict);
     status = write_comparison(&verdict, request);

@@ -123,7 +123,7 @@ static void add_difference(differences_t *differences, const char *what, const c
     char *at = differences->text + differences->length;
     const size_t room = sizeof differences->text - differences->length;
     const int length = snprintf(at, room, "%s%s %s, simulated %s", differences->length > 0 ? "; " : "", what,
-                                trained ? trained : "(not said)", simulated);
+                                trained ? trained : "(unknown)", simulated);
     differences->length += length < 0 ? 0 : (size_t)length < room ? (size_t)length : room - 1;
 }
 
@@ -199,7 +199,7 @@ static lspo_status_t warn_of_other_training(const join_request_t *request, bool 
         return status;
     find_differences(request, origin, &differences);
     if (differences.length > 0)
-        lspo_warn("%s: that training was another than the one simulated: %s: its losses are not those of these steps",
+        lspo_warn("%s: the training differs from the simulated one (%s), so its losses do not belong to these steps",
                   request->metrics_path, differences.text);
     lspo_origin_close(origin);
     return LSPO_OK;
@@ -226,8 +226,8 @@ static void warn_of_other_steps(const join_request_t *request, const lspo_metric
     double trained = tokens_a_step(rows, count);
     double simulated = (double)lspo_workload_tokens(workload) * workload->accumulation;
     if (fabs(trained / simulated - 1) > 0.01)
-        lspo_warn("%s: a step of that training had %.0f tokens, a simulated one has %.0f (--batch %u, --sequence %u, "
-                  "--accumulation %u): its losses are not those of these steps",
+        lspo_warn("%s: the training had %.0f tokens per step, the simulated one has %.0f (--batch %u, --sequence %u, "
+                  "--accumulation %u), so its losses do not belong to these steps",
                   request->metrics_path, trained, simulated, workload->batch, workload->sequence,
                   workload->accumulation);
 }
@@ -238,7 +238,7 @@ static lspo_status_t read_and_join(const join_request_t *request)
     size_t count;
     double step_s;
     if (!request->metrics_path)
-        return lspo_error(LSPO_ERR_INPUT, "which training? name its --metrics FILE");
+        return lspo_error(LSPO_ERR_INPUT, "--metrics FILE is required");
     lspo_status_t status = lspo_metrics_read(request->metrics_path, &rows, &count);
     if (status != LSPO_OK)
         return status;

@@ -145,8 +145,8 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
 static void warn_of_folder(const lspo_request_t *request)
 {
     if (lspo_request_is_folder(request->model_name))
-        lspo_warn("--model %s: run takes the folder's shape only: weights are seeded and tokens are bytes, so the "
-                  "losses are not those of this model; lspo train trains it",
+        lspo_warn("--model %s: run uses only the shapes of the folder; its weights are random and its tokens are "
+                  "bytes, so the losses are not those of this model; lspo train trains it",
                   request->model_name);
 }
 

@@ -206,7 +206,7 @@ static lspo_status_t simulate(const sim_request_t *request)
 static lspo_status_t check_draws(sim_request_t *request)
 {
     if (request->noise.seed == 0 && request->noise.draws > 0)
-        return lspo_error(LSPO_ERR_INPUT, "--draws %u: nothing is drawn without --noise SEED", request->noise.draws);
+        return lspo_error(LSPO_ERR_INPUT, "--draws %u needs --noise SEED", request->noise.draws);
     if (request->noise.draws == 0)
         request->noise.draws = LSPO_NOISE_DRAWS;
     return LSPO_OK;

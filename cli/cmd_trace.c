@@ -119,7 +119,7 @@ static lspo_status_t command_export(int argc, char **argv)
     if (request.perfetto_path == NULL && request.gantt_path == NULL)
         return lspo_error(LSPO_ERR_INPUT, "nothing to write: give --perfetto FILE or --gantt FILE");
     if (request.gantt_path != NULL && positionals.count > 1)
-        return lspo_error(LSPO_ERR_INPUT, "--gantt is of one trace; two go together with --perfetto alone");
+        return lspo_error(LSPO_ERR_INPUT, "--gantt takes one trace; only --perfetto takes two");
     return export_traces(&positionals, &request);
 }
 
@@ -247,8 +247,8 @@ static lspo_status_t fill_record(const lspo_trace_t *trace, bool tells_links, im
                                 .cpu_busy_s = (double)NAN,
                                 .unnamed_gpu_share = unnamed != NULL ? strtod(unnamed, NULL) : (double)NAN};
     if (record->iterations < 2) {
-        lspo_warn("one iteration only: its time is not known, which is that from its end to the end of the next; "
-                  "record two steps or more");
+        lspo_warn("there is only one iteration, so the time per iteration is unknown (it is measured from one end to "
+                  "the next); record at least two steps");
         return LSPO_OK;
     }
     lspo_typical_t typical;
@@ -310,13 +310,13 @@ static lspo_status_t command_import(int argc, char **argv)
     if (status != LSPO_OK)
         return status;
     if ((request.kineto_path == NULL) == (request.deepspeed_path == NULL))
-        return lspo_error(LSPO_ERR_INPUT, "give one of --kineto FILE and --deepspeed-log FILE");
+        return lspo_error(LSPO_ERR_INPUT, "give either --kineto FILE or --deepspeed-log FILE");
     if (request.map_path != NULL && request.kineto_path == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--map goes with --kineto");
+        return lspo_error(LSPO_ERR_INPUT, "--map needs --kineto");
     if (request.batch > 0 && request.deepspeed_path == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--batch goes with --deepspeed-log");
+        return lspo_error(LSPO_ERR_INPUT, "--batch needs --deepspeed-log");
     if (request.output_path == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "where to? -o TRACE is missing");
+        return lspo_error(LSPO_ERR_INPUT, "-o TRACE is required");
     return import_trace(&request);
 }
 

@@ -512,7 +512,7 @@ static lspo_status_t fine_tune(train_request_t *request)
     lspo_train_view_t view;
     lspo_status_t status = LSPO_OK;
     if (request->steps > 0 && request->epochs > 0)
-        return lspo_error(LSPO_ERR_INPUT, "--steps and --epochs are both given; one is enough");
+        return lspo_error(LSPO_ERR_INPUT, "--steps and --epochs exclude each other; give one of them");
     if (request->epochs <= 0)
         request->epochs = 1;
     if (request->export_weights < 0)

@@ -45,6 +45,6 @@ lspo_status_t lspo_data_folder(char path[PATH_MAX])
         return LSPO_OK;
     if (find(LSPO_DATA_DIR, "", path))
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_INPUT, "the plots and experiments of lspo are neither in %s/../share/lspo nor in %s",
-                      folder, LSPO_DATA_DIR);
+    return lspo_error(LSPO_ERR_INPUT, "cannot find lspo's plots and experiments in %s/../share/lspo or in %s", folder,
+                      LSPO_DATA_DIR);
 }

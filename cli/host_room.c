@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "plan/machine.h"
 #include "base/units.h"
+#include "plan/machine.h"
 #include "real/machine/host_memory.h"
 #include "sim/fit.h"
 
@@ -28,8 +28,9 @@ lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model
     lspo_format_quantity((double)fit.gpu_bytes, LSPO_UNIT_BYTES, as_device, sizeof as_device);
     lspo_format_quantity((double)(needed_bytes - there_bytes), LSPO_UNIT_BYTES, excess, sizeof excess);
     lspo_format_quantity((double)there_bytes, LSPO_UNIT_BYTES, there, sizeof there);
-    return lspo_error(LSPO_ERR_FIT,
-                      "%s under %s does not fit: needs %s of this machine's memory (%s as the device's), %s more than "
-                      "the %s there is; another --policy or a smaller --model, --batch or --sequence may fit",
-                      model->name, policy->name, needed, as_device, excess, there);
+    return lspo_error(
+        LSPO_ERR_FIT,
+        "%s with policy %s does not fit: it needs %s of this machine's memory (%s of it as device memory), %s more "
+        "than the %s available; try another --policy or a smaller --model, --batch or --sequence",
+        model->name, policy->name, needed, as_device, excess, there);
 }

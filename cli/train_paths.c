@@ -55,10 +55,10 @@ static lspo_status_t check_metrics(const lspo_train_paths_t *paths)
                   {"--machine", paths->machine}};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (same_file(path, others[i].path))
-            return lspo_error(LSPO_ERR_INPUT, "--metrics %s is the file of %s %s, which would be lost", path,
-                              others[i].flag, others[i].path);
+            return lspo_error(LSPO_ERR_INPUT, "--metrics %s would overwrite the file of %s %s", path, others[i].flag,
+                              others[i].path);
     if (paths->export && is_exported(path, paths->export))
-        return lspo_error(LSPO_ERR_INPUT, "--metrics %s is among the files that --export writes", path);
+        return lspo_error(LSPO_ERR_INPUT, "--metrics %s is a file that --export writes", path);
     lspo_metrics_t *metrics;
     lspo_status_t status = lspo_metrics_open(path, &metrics);
     if (status == LSPO_OK)
@@ -70,8 +70,8 @@ static lspo_status_t check_export(const lspo_train_paths_t *paths)
 {
     const char *folder = paths->export;
     if (same_file(folder, paths->model))
-        return lspo_error(LSPO_ERR_INPUT,
-                          "--export %s is the folder of --model, whose weights would be lost: name another", folder);
+        return lspo_error(LSPO_ERR_INPUT, "--export %s would overwrite the weights of --model; give another folder",
+                          folder);
     return make_export_folder(folder);
 }
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "plan/family.h"
-#include "real/train/sample.h"
 #include "real/tokenizer/unicode.h"
+#include "real/train/sample.h"
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 
@@ -15,7 +15,7 @@ static lspo_status_t check_tokens(const lspo_train_sample_t *sample)
 {
     const lspo_model_t *model = sample->model;
     if (sample->tokens.count == 0)
-        return lspo_error(LSPO_ERR_INPUT, "--sample: the text has no token to go on from");
+        return lspo_error(LSPO_ERR_INPUT, "--sample: the text has no tokens");
     for (size_t i = 0; i < sample->tokens.count; i++)
         if (sample->tokens.ids[i] >= model->vocabulary)
             return lspo_error(LSPO_ERR_INPUT,
@@ -23,7 +23,8 @@ static lspo_status_t check_tokens(const lspo_train_sample_t *sample)
                               sample->tokens.ids[i], model->vocabulary);
     if (sample->tokens.count + sample->more > model->max_sequence)
         return lspo_error(LSPO_ERR_INPUT,
-                          "--sample: %zu tokens of the text and %" PRIu32 " more are above the model's %" PRIu32
+                          "--sample: the text has %zu tokens, and with %" PRIu32
+                          " more it exceeds the model's limit of %" PRIu32
                           "; shorten the text or lower --sample-tokens",
                           sample->tokens.count, sample->more, model->max_sequence);
     return LSPO_OK;
@@ -34,7 +35,7 @@ lspo_status_t lspo_train_sample_begin(const char *text, lspo_train_sample_t *sam
     const lspo_encoder_t *encoder = &sample->encoder;
     lspo_status_t status = LSPO_OK;
     if (!lspo_family_of(sample->model)->causal)
-        return lspo_error(LSPO_ERR_INPUT, "--sample: model %s sees a text from both ends and does not continue it",
+        return lspo_error(LSPO_ERR_INPUT, "--sample: model %s reads a text in both directions and cannot continue it",
                           sample->model->name);
     if (encoder->begin != LSPO_NO_TOKEN)
         status = lspo_tokens_append(&sample->tokens, encoder->begin);

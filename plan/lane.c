@@ -66,7 +66,7 @@ lspo_status_t lspo_lanes_add(lspo_lanes_t *lanes, const lspo_lane_t *lane, uint3
         make_name(&added);
     if (!is_name(added.name))
         return lspo_error(LSPO_ERR_INPUT,
-                          "'%.*s' is no name of a lane: 1 to %d letters, digits, '.', '_' and '-' are allowed",
+                          "'%.*s' is not a lane name; allowed are 1 to %d letters, digits, '.', '_' and '-'",
                           LSPO_LANE_NAME_BYTES, added.name, LSPO_LANE_NAME_BYTES - 1);
     if (lanes->count == LSPO_LANES_MAX)
         return lspo_error(LSPO_ERR_INPUT, "lane '%s' is one too many: at most %d are allowed", added.name,

@@ -113,7 +113,7 @@ static lspo_status_t take_card_or_host(const char *what, lspo_machine_part_t par
                                        machine_file_t *file)
 {
     if (file->any_given) {
-        return lspo_error(LSPO_ERR_INPUT, "%s: must stand before all values", what);
+        return lspo_error(LSPO_ERR_INPUT, "%s: must come before all values", what);
     }
     file->has_part = true;
     return take_part(what, part, value, file->path, file);
@@ -282,14 +282,14 @@ static lspo_status_t check_name(const char *name)
     bool is_file = access(name, F_OK) == 0;
     if (lspo_preset_find(kinds[LSPO_PART_MACHINE].folder, name) != NULL) {
         if (is_file) {
-            lspo_warn("machine %s is the preset; ./%s is the file of that name here", name, name);
+            lspo_warn("--machine %s is the preset of that name; to use the file here, write ./%s", name, name);
         }
         return LSPO_OK;
     }
     if (!is_file && lspo_name_is_path(name)) {
         return lspo_error(LSPO_ERR_INPUT,
-                          "machine: there is no file %s; `lspo calibrate -o %s` measures this machine into one", name,
-                          name);
+                          "machine: there is no file %s; `lspo calibrate -o %s` measures this machine and writes one",
+                          name, name);
     }
     return is_file ? LSPO_OK : refuse_name("machine", LSPO_PART_MACHINE, name, ", nor a file here");
 }

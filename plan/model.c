@@ -150,7 +150,7 @@ lspo_status_t lspo_model_check_field(const char *what, const lspo_record_field_t
 lspo_status_t lspo_model_check(const lspo_model_t *model)
 {
     if ((unsigned)model->family >= LSPO_FAMILY_COUNT) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: no such family", model->name);
+        return lspo_error(LSPO_ERR_INPUT, "model %s: unknown family", model->name);
     }
     for (size_t i = 0; i < lspo_model_field_count; i++) {
         char what[LSPO_NAME_BYTES + 32];
@@ -161,11 +161,11 @@ lspo_status_t lspo_model_check(const lspo_model_t *model)
         }
     }
     if (model->width % model->head_count != 0) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: width %" PRIu32 " is no multiple of heads %" PRIu32, model->name,
-                          model->width, model->head_count);
+        return lspo_error(LSPO_ERR_INPUT, "model %s: width %" PRIu32 " must be a multiple of heads %" PRIu32,
+                          model->name, model->width, model->head_count);
     }
     if (model->head_count % model->kv_head_count != 0) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: heads %" PRIu32 " is no multiple of kv_heads %" PRIu32,
+        return lspo_error(LSPO_ERR_INPUT, "model %s: heads %" PRIu32 " must be a multiple of kv_heads %" PRIu32,
                           model->name, model->head_count, model->kv_head_count);
     }
     return model->class_count > 0 ? check_classes(model) : LSPO_OK;

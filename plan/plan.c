@@ -120,7 +120,7 @@ static lspo_status_t check_op(const lspo_plan_t *plan, lspo_op_id_t id)
         return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is on lane %u of %u", id, kind, op->lane,
                           plan->lanes.count);
     if (plan->lanes.list[op->lane].kind != lspo_op_kind_lane((lspo_op_kind_t)op->kind))
-        return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is on lane %s, which is no lane of its kind", id, kind,
+        return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is on lane %s, which is of another kind", id, kind,
                           plan->lanes.list[op->lane].name);
     if (op->layer >= plan->stage_count || op->iteration >= plan->workload.iterations)
         return lspo_error(LSPO_ERR_CHECK, "plan: op %u (%s) is of layer %u, iteration %u, out of range", id, kind,

@@ -72,7 +72,8 @@ static lspo_status_t take_sizes(const char *what, const char *value, lspo_produc
         return lspo_error(LSPO_ERR_INPUT, "%s: needs at least one size", what);
     for (uint32_t i = 1; i < grid.size_count; i++)
         if (grid.sizes[i] <= grid.sizes[i - 1])
-            return lspo_error(LSPO_ERR_INPUT, "%s: %g after %g; sizes ascend", what, grid.sizes[i], grid.sizes[i - 1]);
+            return lspo_error(LSPO_ERR_INPUT, "%s: %g comes after %g, but sizes must ascend", what, grid.sizes[i],
+                              grid.sizes[i - 1]);
     *products = grid;
     return LSPO_OK;
 }
@@ -109,12 +110,12 @@ lspo_status_t lspo_products_take(const char *what, const char *key, const char *
                           what);
     uint32_t row = size_index(products, m), column = size_index(products, n);
     if (row == products->size_count || column == products->size_count)
-        return lspo_error(LSPO_ERR_INPUT, "%s: not of the sizes that [products] sizes lists before it", what);
+        return lspo_error(LSPO_ERR_INPUT, "%s: its sizes must first be listed in [products] sizes", what);
     lspo_status_t status = take_numbers(what, value, share_high, shares, &count);
     if (status != LSPO_OK)
         return status;
     if (count != products->size_count)
-        return lspo_error(LSPO_ERR_INPUT, "%s: %u numbers; there are %u sizes", what, count, products->size_count);
+        return lspo_error(LSPO_ERR_INPUT, "%s: there are %u numbers for %u sizes", what, count, products->size_count);
     if (products->share[layout][row][column][0] > 0.0)
         return lspo_error(LSPO_ERR_INPUT, "%s: given twice", what);
     memcpy(products->share[layout][row][column], shares, sizeof shares);

@@ -104,9 +104,9 @@ static lspo_status_t check_loss_scale(const lspo_workload_t *workload)
     if (scale == LSPO_LOSS_SCALE_AUTO)
         return LSPO_OK;
     if (scale == LSPO_LOSS_SCALE_DYNAMIC && !(workload->clip_norm > 0))
-        return lspo_error(LSPO_ERR_INPUT,
-                          "--loss-scale dynamic needs --clip: only the norm tells of an overflow before "
-                          "the first update");
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "--loss-scale dynamic needs --clip, because only the norm shows an overflow before the first update");
     if (scale != LSPO_LOSS_SCALE_DYNAMIC &&
         !(scale >= 1 && scale <= LSPO_LOSS_SCALE_LARGEST && frexp(scale, &exponent) == 0.5))
         return lspo_error(LSPO_ERR_INPUT, "--loss-scale %g is neither auto, dynamic nor a power of two from 1 to %.0f",
@@ -117,7 +117,7 @@ static lspo_status_t check_loss_scale(const lspo_workload_t *workload)
 static lspo_status_t check_training(const lspo_workload_t *workload)
 {
     if (!isfinite(workload->weight_decay) || workload->weight_decay < 0.0) {
-        return lspo_error(LSPO_ERR_INPUT, "--weight-decay %g is not a finite number of at least 0",
+        return lspo_error(LSPO_ERR_INPUT, "--weight-decay %g must be a finite number of at least 0",
                           workload->weight_decay);
     }
     if (workload->first_step > UINT32_MAX - workload->iterations) {
@@ -131,7 +131,7 @@ lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_mo
 {
     if ((unsigned)workload->precision >= LSPO_PRECISION_COUNT || (unsigned)workload->transfer >= LSPO_PRECISION_COUNT ||
         (unsigned)workload->train_rest > LSPO_TRAIN_REST_OFF) {
-        return lspo_error(LSPO_ERR_INPUT, "--precision, --transfer or --train-rest holds no known value");
+        return lspo_error(LSPO_ERR_INPUT, "--precision, --transfer or --train-rest has an unknown value");
     }
     lspo_status_t status = check_sizes(workload, model);
     if (status != LSPO_OK) {
@@ -142,14 +142,14 @@ lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_mo
         return status;
     }
     if (!isfinite(workload->clip_norm) || workload->clip_norm < 0.0) {
-        return lspo_error(LSPO_ERR_INPUT, "--clip %g is not a finite number of at least 0", workload->clip_norm);
+        return lspo_error(LSPO_ERR_INPUT, "--clip %g must be a finite number of at least 0", workload->clip_norm);
     }
     status = check_training(workload);
     if (status != LSPO_OK) {
         return status;
     }
     if (!isfinite(workload->learning_rate) || workload->learning_rate < 0.0) {
-        return lspo_error(LSPO_ERR_INPUT, "the learning rate %g is not a finite number of at least 0",
+        return lspo_error(LSPO_ERR_INPUT, "--learning-rate %g must be a finite number of at least 0",
                           workload->learning_rate);
     }
     return LSPO_OK;

@@ -201,8 +201,7 @@ lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *p
             ns = 1e9 * lspo_cost_work_s(machine, plan->workload.precision, lane, cached[work], &plan->works[work]);
         if (isinf(ns) && lane >= LSPO_DEVICE_LANES)
             status = lspo_error(LSPO_ERR_INPUT,
-                                "machine '%s' has no rate for what moves on lanes of kind %s: give it one, for example "
-                                "--set %s=1GB/s",
+                                "machine '%s' has no rate for lanes of kind %s; set one, for example --set %s=1GB/s",
                                 machine->name, lspo_lane_kind_name(lane),
                                 lane == LSPO_LANE_NET      ? "net.Bps"
                                 : plan->works[work].writes ? "ssd.write_Bps"

@@ -12,15 +12,14 @@ lspo_status_t lspo_simulate_check_settled(const lspo_plan_t *plan, const lspo_pr
     uint32_t iterations = plan->workload.iterations;
     uint32_t least = lspo_policy_iterations_least(plan->policy, &plan->workload);
     if (iterations < least)
-        return lspo_error(
-            LSPO_ERR_INPUT,
-            "--iterations %u: %s's updates come up to %u steps late, and its first steps are no measure of "
-            "the others; at least %u are needed",
-            iterations, plan->policy->name, plan->staleness_steps, least);
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--iterations %u is too few: updates of %s come up to %u steps late, so its first steps are "
+                          "not typical; at least %u are needed",
+                          iterations, plan->policy->name, plan->staleness_steps, least);
     if (prediction->summary.iteration_s < prediction->lower_bound_s * (1 - 1e-9))
         return lspo_error(LSPO_ERR_INPUT,
-                          "--iterations %u: %s has not settled, %.4g s an iteration are below the bound of %.4g s; try "
-                          "%u",
+                          "--iterations %u is too few for %s to settle: %.4g s per iteration is below the lower bound "
+                          "of %.4g s; try %u",
                           iterations, plan->policy->name, prediction->summary.iteration_s, prediction->lower_bound_s,
                           2 * iterations);
     return LSPO_OK;

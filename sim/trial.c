@@ -38,7 +38,7 @@ lspo_status_t lspo_trial_play(const lspo_plan_t *plan, const lspo_machine_t *mac
 {
     lspo_trial_t trial = {0};
     if (plan->workload.iterations < 2)
-        return lspo_error(LSPO_ERR_INPUT, "--iterations %u: time per iteration takes at least 2",
+        return lspo_error(LSPO_ERR_INPUT, "--iterations %u: at least 2 are needed for a time per iteration",
                           plan->workload.iterations);
     lspo_status_t status = lspo_cost_plan(machine, plan, &trial.work_ns);
     if (status == LSPO_OK)

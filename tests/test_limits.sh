@@ -47,7 +47,7 @@ done
 for command in "run --iterations 4" "train --steps 1" "fit --iterations 2"; do
     # shellcheck disable=SC2086
     limited 8000000 no $command --model llama-7b --policy native --batch 1 --sequence 16
-    grep -q "llama-7b under native does not fit: needs .* of this machine's memory" err ||
+    grep -q "llama-7b with policy native does not fit: it needs .* of this machine's memory" err ||
         fail "lspo $command: no sentence about what does not fit"
 done
 exit $status

@@ -183,10 +183,10 @@ refuse() {
     grep -q -- "$1" refused.err || fail "not named: $1 in $(cat refused.err)"
 }
 refuse 'holds checkpoints' train zero whole-zero
-refuse 'begun with learning-rate' train zero whole-zero --resume --learning-rate 1e-3
-refuse 'begun with policy' train lsp whole-zero --resume
-refuse 'begun with batch' train zero whole-zero --resume --batch 4
-refuse 'begun with data' train zero whole-zero --resume --data other.txt
+refuse 'started with learning-rate' train zero whole-zero --resume --learning-rate 1e-3
+refuse 'started with policy' train lsp whole-zero --resume
+refuse 'started with batch' train zero whole-zero --resume --batch 4
+refuse 'started with data' train zero whole-zero --resume --data other.txt
 
 # A damaged newest checkpoint: the one before it is taken, and the end is the same.
 harm() {
@@ -195,7 +195,7 @@ harm() {
 cp -r whole-lsp damaged-lsp
 harm damaged-lsp/$last
 train lsp damaged-lsp --resume >/dev/null 2>damaged.err || fail "damaged: $(cat damaged.err)"
-grep -q "$last is damaged and set aside as damaged-$last: the one before it is taken" damaged.err ||
+grep -q "$last is damaged and was renamed to damaged-$last; using the previous checkpoint" damaged.err ||
     fail "damaged: $(cat damaged.err)"
 cmp whole-lsp/$last/state.safetensors damaged-lsp/$last/state.safetensors || fail "damaged: states differ"
 harm damaged-lsp/step-0000000050
@@ -217,7 +217,7 @@ with_model elsewhere/renamed >/dev/null 2>folder.err || fail "a moved folder: $(
 cmp of-folder.state of-folder/step-0000000008/state.safetensors || fail "a moved folder: states differ"
 rm -r of-folder/step-0000000008
 printf x | dd of=elsewhere/renamed/model.safetensors bs=1 seek=20001 conv=notrunc 2>/dev/null
-refuse 'begun with weights' with_model elsewhere/renamed
+refuse 'started with weights' with_model elsewhere/renamed
 
 # A finished training goes on with more steps: with a constant rate as one that had them from the beginning.
 longer() {
@@ -227,13 +227,13 @@ longer() {
 for policy in zero lsp badam zero-delayed zenflow; do
     longer $policy twice-$policy 8 >/dev/null 2>longer.err || fail "longer, $policy: $(cat longer.err)"
     longer $policy twice-$policy 16 >/dev/null 2>longer.err || fail "longer, $policy: $(cat longer.err)"
-    grep -q 'was begun with 8 steps and goes on to 16' longer.err || fail "longer, $policy: $(cat longer.err)"
+    grep -q 'was started with 8 steps and now has 16' longer.err || fail "longer, $policy: $(cat longer.err)"
     longer $policy once-$policy 16 >/dev/null 2>&1 || fail "at once, $policy"
     cmp once-$policy/step-0000000016/state.safetensors twice-$policy/step-0000000016/state.safetensors ||
         fail "longer, $policy: states differ"
 done
-grep -q 'ends a training of 8 steps, its late updates applied: the one before it is taken' longer.err ||
+grep -q 'is the end of a training of 8 steps, with its late updates applied; using the previous checkpoint' longer.err ||
     fail "longer: $(cat longer.err)"
-refuse 'it can be given more, not 8' longer zero twice-zero 8
+refuse 'it can have more, but not only 8' longer zero twice-zero 8
 
 echo "all held"

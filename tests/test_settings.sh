@@ -39,8 +39,8 @@ data             zero         same            copy.txt
 data             zero         data            shorter.txt
 held-out         zero         data            0.2
 eval-data        zero         data            shorter.txt
-steps            zero         given.more      6
-epochs           zero         one.is.enough   1
+steps            zero         can.have.more   6
+epochs           zero         exclude         1
 warmup-steps     zero         warmup-steps    3
 min-lr           zero         min-lr          1e-5
 eval-every       zero         eval-every      2

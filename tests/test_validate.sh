@@ -99,7 +99,7 @@ check "both with disturbed" "2 26.50 47.65 50.00 -23.50" "$(score time "disturbe
 # Three cells, two of them disturbed: the calm one says too little, were it ever so good.
 sed 's/zero lsp:32:2/& lora:4/' "$folder/grid" > "$folder/three"
 check "one cell of three is inconclusive" 6 "$(status_of validate --grid "$folder/three" --resume --budget 1us)"
-check "it says so" 1 "$(grep -c 'inconclusive: 1 of 3 cells' "$folder/messages")"
+check "it says so" 1 "$(grep -c 'inconclusive: only 1 of 3 cells' "$folder/messages")"
 check "the report, too" 1 "$(grep -c '^inconclusive' "$folder/out/report.txt")"
 
 # zero is predicted slower than lsp; measured the other way round, the one pair is discordant.
@@ -137,7 +137,7 @@ check "a predictor of its own" "2" "$(grep -c '^lspo as calibrated,' "$folder/st
 # Visits of other flags, and broken lines.
 sed 's/--seed 3/--seed 4/' "$folder/visits.csv" > "$folder/out/visits.csv"
 check "measurements of other plans do not count" 6 "$(status_of validate --resume --budget 1us)"
-check "they are named" 1 "$(grep -c '6 visits in .* are of other cells' "$folder/messages")"
+check "they are named" 1 "$(grep -c '6 visits in .* do not count' "$folder/messages")"
 echo "3,false,0,1,--policy zero,0.1 x" >> "$folder/out/visits.csv"
 check "broken visits" 2 "$(status_of validate --resume --budget 1us)"
 check "where" 1 "$(grep -c "visits.csv:8: .x. is not" "$folder/messages")"
@@ -175,7 +175,7 @@ rm -rf "$folder/out"
 killed=$!
 for _ in $(seq 300); do [ -s "$folder/out/visits.csv" ] && break; sleep 0.1; done
 check "a second one is refused" 2 "$(status_of validate --resume --budget 1us)"
-check "because of the first" 1 "$(grep -c 'another validate writes here' "$folder/messages")"
+check "because of the first" 1 "$(grep -c 'another lspo validate is using this folder' "$folder/messages")"
 # Wait for a child that has just begun, so that one is there to be left behind.
 child=
 for _ in $(seq 300); do

@@ -189,8 +189,8 @@ static lspo_status_t check_ends(const uint64_t *ends_ns, uint32_t count)
         return lspo_error(LSPO_ERR_INPUT, "the trace has no FWD or BWD");
     for (uint32_t i = 0; i < count; i++)
         if (ends_ns[i] == 0 || (i > 0 && ends_ns[i] <= ends_ns[i - 1]))
-            return lspo_error(LSPO_ERR_INPUT,
-                              "iteration %" PRIu32 " of the trace has no end after that of the one before", i);
+            return lspo_error(LSPO_ERR_INPUT, "iteration %" PRIu32 " of the trace does not end after the one before it",
+                              i);
     return LSPO_OK;
 }
 
@@ -361,7 +361,7 @@ lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, ls
         return status;
     if (iterations < 2 || warmup > iterations - 2) {
         status = lspo_error(LSPO_ERR_INPUT,
-                            "%" PRIu32 " iterations are too few for a time an iteration after %" PRIu32
+                            "%" PRIu32 " iterations are too few for a time per iteration after %" PRIu32
                             " of warm-up: at least %" PRIu64 " are needed",
                             iterations, warmup, (uint64_t)warmup + 2);
         goto free_ends;

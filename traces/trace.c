@@ -212,7 +212,7 @@ static lspo_status_t check_row(const lspo_trace_row_t *row, const lspo_plan_t *p
     const lspo_op_t *op = &plan->ops[row->op];
     if (row->kind != op->kind || row->lane != op->lane || row->layer != op->layer || row->iteration != op->iteration ||
         row->micro != op->micro || row->variant != op->variant)
-        return lspo_error(LSPO_ERR_CHECK, "trace: op %" PRIu32 " (%s of layer %u) is not what the plan says", row->op,
+        return lspo_error(LSPO_ERR_CHECK, "trace: op %" PRIu32 " (%s of layer %u) differs from the plan", row->op,
                           lspo_op_kind_name((lspo_op_kind_t)row->kind), row->layer);
     if (row->end_ns < row->start_ns)
         return lspo_error(LSPO_ERR_CHECK, "trace: op %" PRIu32 " ends before it starts", row->op);
@@ -228,7 +228,7 @@ static lspo_status_t index_rows(const lspo_trace_t *trace, const lspo_plan_t *pl
         if (status != LSPO_OK)
             return status;
         if (row_of[row->op])
-            return lspo_error(LSPO_ERR_CHECK, "trace: op %" PRIu32 " is there twice", row->op);
+            return lspo_error(LSPO_ERR_CHECK, "trace: op %" PRIu32 " appears twice", row->op);
         row_of[row->op] = row;
     }
     for (lspo_op_id_t op = 0; op < plan->op_count; op++)
@@ -248,7 +248,7 @@ static lspo_status_t check_dependencies(const lspo_plan_t *plan, const lspo_trac
             if (row_of[dep]->end_ns > row_of[id]->start_ns)
                 return lspo_error(LSPO_ERR_CHECK,
                                   "trace: op %" PRIu32 " starts at %" PRIu64 " ns, before op %" PRIu32
-                                  " that it waits for ends at %" PRIu64 " ns",
+                                  ", on which it depends, ends at %" PRIu64 " ns",
                                   id, row_of[id]->start_ns, dep, row_of[dep]->end_ns);
         }
     }
@@ -274,7 +274,7 @@ static lspo_status_t check_lanes(const lspo_trace_t *trace, const lspo_trace_row
 lspo_status_t lspo_trace_check(const lspo_trace_t *trace, const lspo_plan_t *plan)
 {
     if (!lspo_lanes_equal(&trace->lanes, &plan->lanes))
-        return lspo_error(LSPO_ERR_CHECK, "trace: its list of lanes is not the plan's");
+        return lspo_error(LSPO_ERR_CHECK, "trace: its list of lanes differs from the plan's");
     const lspo_trace_row_t **row_of = calloc(plan->op_count ? plan->op_count : 1, sizeof *row_of);
     if (!row_of)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory to check a trace of %" PRIu32 " ops", plan->op_count);

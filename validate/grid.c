@@ -138,7 +138,7 @@ static lspo_status_t read_cell(reader_t *reader, char *text, uint32_t group)
         const lspo_parameter_use_t *use = colon_use(policy, colon);
         size_t used = strlen(cell.flags);
         if (use == NULL)
-            return lspo_error(LSPO_ERR_INPUT, "%s:%u: '%s' is a number too many for the policy %s", reader->path,
+            return lspo_error(LSPO_ERR_INPUT, "%s:%u: '%s' is one number too many for policy %s", reader->path,
                               reader->line, number, policy->name);
         status = add_value(reader, use, number, cell.flags + used, sizeof cell.flags - used);
         if (status != LSPO_OK)
@@ -225,7 +225,7 @@ static lspo_status_t read_lines(reader_t *reader, lspo_input_t *input)
     while (status == LSPO_OK && (status = lspo_input_line(input, &text, &length)) == LSPO_OK && text) {
         reader->line++;
         if (memchr(text, '\0', length))
-            return lspo_error(LSPO_ERR_INPUT, "%s:%u: a zero byte", reader->path, reader->line);
+            return lspo_error(LSPO_ERR_INPUT, "%s:%u: the line has a NUL byte", reader->path, reader->line);
         status = read_line(reader, text);
     }
     if (status == LSPO_OK && reader->grid->cell_count == 0)

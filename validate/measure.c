@@ -226,7 +226,7 @@ static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t rou
     /* The breakdown reads the last calm trace; a disturbed one is better than none. */
     bool keep = !visit.disturbed || measurement->visit_count == 0 || measurement->disturbed;
     if (keep ? rename(fresh, path) != 0 : unlink(fresh) != 0)
-        status = lspo_error(LSPO_ERR_IO, "cannot put %s in its place: %s", fresh, strerror(errno));
+        status = lspo_error(LSPO_ERR_IO, "cannot move %s into place: %s", fresh, strerror(errno));
     if (status == LSPO_OK)
         status = lspo_measurement_add(measurement, &visit);
     else

@@ -184,9 +184,9 @@ lspo_status_t lspo_validate_judge(const lspo_verdict_t *verdict)
     uint64_t judged = lspo_verdict_score(verdict, "lspo", "time", "all")->count;
     if (is_inconclusive(verdict))
         return lspo_error(LSPO_ERR_INCONCLUSIVE,
-                          "inconclusive: %" PRIu64
-                          " of %u cells were measured undisturbed, and fewer than half say too "
-                          "little; close other programs, or give --resume and a longer --budget",
+                          "inconclusive: only %" PRIu64
+                          " of %u cells were measured undisturbed, and at least half are needed; close other programs, "
+                          "or continue with --resume and a longer --budget",
                           judged, verdict->count);
     return judge_all(verdict, NULL) ? LSPO_OK
                                     : lspo_error(LSPO_ERR_ACCURACY, "the predictions are outside the thresholds");

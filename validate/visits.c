@@ -147,7 +147,7 @@ static lspo_status_t parse_samples(const char *where, char *text, lspo_visit_t *
         double sample_s = 0;
         lspo_status_t status = lspo_parse_quantity(where, word, LSPO_UNIT_NONE, &sample_s);
         if (status == LSPO_OK && !(sample_s > 0))
-            status = lspo_error(LSPO_ERR_INPUT, "%s: a sample of '%s' s is not above 0", where, word);
+            status = lspo_error(LSPO_ERR_INPUT, "%s: sample '%s' must be above 0 s", where, word);
         if (status != LSPO_OK)
             return status;
         visit->samples_s[visit->sample_count++] = sample_s;
@@ -163,7 +163,7 @@ static lspo_status_t parse_visit(const char *where, char *line, lspo_visit_t *vi
     int64_t round = 0;
     for (int i = 0; i < FIELDS; i++)
         if ((fields[i] = strsep(&rest, ",")) == NULL)
-            return lspo_error(LSPO_ERR_INPUT, "%s: a visit is: %s", where, header);
+            return lspo_error(LSPO_ERR_INPUT, "%s: expected a row of %s", where, header);
     lspo_status_t status = lspo_parse_integer(where, fields[ROUND], 1, UINT32_MAX, &round);
     if (status == LSPO_OK)
         status = lspo_parse_quantity(where, fields[FOREIGN], LSPO_UNIT_NONE, &visit->foreign_share);
@@ -254,7 +254,7 @@ lspo_status_t lspo_visits_read(const lspo_cells_t *cells, const char *folder, ls
     }
     if (others_text[0] != '\0')
         lspo_warn(
-            "%u visits in %s are of other cells, rates or flags than this grid and profile give, and do not count",
+            "%u visits in %s do not count: their cells, rates or flags differ from those of this grid and profile",
             count_lines(others_text), path);
     *others_out = others_text;
     return LSPO_OK;

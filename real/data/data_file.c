@@ -129,7 +129,8 @@ static bool is_binary(const char *text, size_t bytes)
 
 static lspo_status_t refuse(const char *path, const char *what, const char *advice)
 {
-    return lspo_error(LSPO_ERR_INPUT, "%s: the file is %s, but training data are UTF-8 text; %s", path, what, advice);
+    return lspo_error(LSPO_ERR_INPUT, "%s: the file is %s, but training data must be UTF-8 text; %s", path, what,
+                      advice);
 }
 
 /* A text may begin with the letters that some of them begin with. */
@@ -237,8 +238,7 @@ static lspo_status_t inflate_all(const char *path, const char *packed, size_t pa
            inflateReset(&stream) == Z_OK);
     for (uInt i = 0; status == LSPO_OK && i < stream.avail_in; i++)
         if (stream.next_in[i] != 0)
-            status =
-                lspo_error(LSPO_ERR_INPUT, "%s: behind its end the gzip file has bytes that do not belong to it", path);
+            status = lspo_error(LSPO_ERR_INPUT, "%s: there are extra bytes after the end of the gzip file", path);
     inflateEnd(&stream);
     return status;
 }
@@ -289,7 +289,7 @@ static lspo_status_t read_text(const char *path, lspo_data_file_t *file)
     if (status == LSPO_OK && is_gzip(file->text, file->bytes))
         status = unpack_gzip(path, file);
     else if (status == LSPO_OK && named && (status = check_text(path, file->text, file->bytes)) == LSPO_OK)
-        status = lspo_error(LSPO_ERR_INPUT, "%s: named .gz, but no gzip file", path);
+        status = lspo_error(LSPO_ERR_INPUT, "%s: not a gzip file, although its name ends in .gz", path);
     if (status == LSPO_OK && is_blank(file->text, file->bytes))
         status = lspo_error(LSPO_ERR_INPUT, "%s: the file is empty", path);
     return status == LSPO_OK ? check_text(path, file->text, file->bytes) : status;

@@ -39,8 +39,7 @@ static lspo_status_t load(lspo_dataset_t *dataset, lspo_part_t *part, const char
 {
     part->form = -1;
     if (!path && dataset->class_count > 0)
-        return lspo_error(LSPO_ERR_INPUT, "a model that classifies needs --data FILE of %s",
-                          lspo_form_name(LSPO_FORM_LABEL));
+        return lspo_error(LSPO_ERR_INPUT, "a classifier needs --data FILE of %s", lspo_form_name(LSPO_FORM_LABEL));
     lspo_status_t status = path ? lspo_dataset_load_file(dataset, part, path) : load_own_text(dataset, part);
     if (status == LSPO_OK)
         status = check_tokens(dataset, part, path ? path : "the machine's own text");
@@ -119,7 +118,7 @@ static lspo_status_t check_options(const lspo_dataset_options_t *options)
         return lspo_error(LSPO_ERR_INPUT, "a row needs at least one token");
     if (options->class_count == 1)
         return lspo_error(LSPO_ERR_INPUT,
-                          "the model has one class, that is, it predicts a number; labels need two or more");
+                          "the model has one class, so it predicts a number; labels need at least two classes");
     if (!(options->held_out >= 0 && options->held_out < 1))
         return lspo_error(LSPO_ERR_INPUT, "--held-out is %g; it must be from 0 to below 1", options->held_out);
     return LSPO_OK;
@@ -142,7 +141,7 @@ lspo_status_t lspo_dataset_open(const lspo_dataset_options_t *options, lspo_data
     if (status == LSPO_OK && options->eval_path) {
         status = load(dataset, &dataset->eval, options->eval_path);
         if (status == LSPO_OK && kind_of(&dataset->eval) != dataset->kind)
-            status = lspo_error(LSPO_ERR_INPUT, "%s and %s hold records of different forms",
+            status = lspo_error(LSPO_ERR_INPUT, "%s and %s have records of different forms",
                                 options->path ? options->path : "the machine's own text", options->eval_path);
     }
     if (status == LSPO_OK)

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/json_file.h"
 #include "real/data/data_file.h"
 #include "real/data/dataset_state.h"
-#include "base/json_file.h"
 
 /* Numbers are no text: one that no integer holds, such as an id of 128 bits, must not refuse the record beside it. */
 enum { LOOK_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
@@ -45,7 +45,7 @@ static size_t skip_blanks(const char *text, size_t bytes)
 static lspo_status_t refuse_not_utf8(const reader_t *reader, size_t line, const lspo_not_utf8_t *bad)
 {
     return lspo_error(LSPO_ERR_INPUT,
-                      "%s:%zu: column %zu: the byte 0x%02x is no UTF-8; if the text is Latin-1, convert it: "
+                      "%s:%zu: column %zu: the byte 0x%02x is not UTF-8; if the text is Latin-1, convert it: "
                       "iconv -f LATIN1 -t UTF-8",
                       reader->path, line, bad->column, bad->byte);
 }
@@ -92,10 +92,10 @@ static lspo_status_t refuse_over_lines(const reader_t *reader, size_t line, cons
     snprintf(where, sizeof where, "%.480s:%zu", reader->path, line);
     if (!json_is_object(value) || !lspo_dataset_knows_record(reader->dataset, value))
         return lspo_dataset_add_record(reader->dataset, reader->part, where, value);
-    return lspo_error(LSPO_ERR_INPUT,
-                      "%s: a record that goes on over several lines; %s (jq -c . makes one line of each record)", where,
-                      reader->lines ? "JSONL has one record a line"
-                                    : "a .json file is one array of records, or has one record a line");
+    return lspo_error(LSPO_ERR_INPUT, "%s: a record spans several lines; %s (jq -c . makes one line of each record)",
+                      where,
+                      reader->lines ? "JSONL has one record per line"
+                                    : "a .json file is one array of records, or has one record per line");
 }
 
 /* Why the `length` bytes at `at` are no record. */
@@ -115,11 +115,11 @@ static lspo_status_t refuse_line(const reader_t *reader, size_t line, size_t at,
         return status;
     }
     if (carriage && !blank(carriage, length - (size_t)(carriage - text)))
-        return lspo_error(LSPO_ERR_INPUT, "%s:%zu: lines end with carriage returns alone; convert them: tr '\\r' '\\n'",
+        return lspo_error(LSPO_ERR_INPUT, "%s:%zu: lines end with carriage returns only; convert them: tr '\\r' '\\n'",
                           reader->path, line);
     if (reader->part->form < 0 && text[first] != '{' && text[first] != '[')
-        return lspo_error(LSPO_ERR_INPUT, "%s:%zu: not JSON: %s; a plain text is named .txt", reader->path, line,
-                          error->text);
+        return lspo_error(LSPO_ERR_INPUT, "%s:%zu: not JSON: %s; if it is plain text, rename it to .txt", reader->path,
+                          line, error->text);
     return refuse_json(reader, line, error);
 }
 
@@ -194,8 +194,9 @@ static lspo_status_t check_characters(const reader_t *reader)
         return LSPO_OK;
     if (reader->dataset->encoder.encode || bad.count > reader->bytes / NOT_UTF8_PARTS)
         return refuse_not_utf8(reader, bad.line, &bad);
-    lspo_warn("%s: bytes that are no UTF-8: %zu, the first 0x%02x in line %zu, column %zu; each is trained as it is",
-              reader->path, bad.count, bad.byte, bad.line, bad.column);
+    lspo_warn(
+        "%s: bytes that are not UTF-8: %zu, the first 0x%02x in line %zu, column %zu; they are trained on unchanged",
+        reader->path, bad.count, bad.byte, bad.line, bad.column);
     return LSPO_OK;
 }
 
@@ -203,7 +204,7 @@ static lspo_status_t add_text(const reader_t *reader)
 {
     lspo_dataset_t *dataset = reader->dataset;
     if (dataset->class_count > 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: a model that classifies needs JSONL of %s", reader->path,
+        return lspo_error(LSPO_ERR_INPUT, "%s: a classifier needs JSONL of %s", reader->path,
                           lspo_form_name(LSPO_FORM_LABEL));
     lspo_status_t status = check_characters(reader);
     if (status != LSPO_OK)
@@ -252,19 +253,18 @@ static format_t format_of(const reader_t *reader, const char *name)
     if (seen == FORMAT_UNKNOWN || (!ends_with(name, ".txt") && !ends_with(name, ".md")))
         return seen;
     if (seen != FORMAT_TEXT)
-        lspo_warn(
-            "%s: holds JSON, but is trained as plain text, braces and all, since its name ends so; its records are "
-            "read if it is named %s",
-            reader->path, seen == FORMAT_ARRAY ? ".json" : ".jsonl");
+        lspo_warn("%s: contains JSON, but because of its name it is trained on as plain text; to train on its records, "
+                  "rename it to %s",
+                  reader->path, seen == FORMAT_ARRAY ? ".json" : ".jsonl");
     return FORMAT_TEXT;
 }
 
 static void warn_of_table(const reader_t *reader, const char *name)
 {
     if (ends_with(name, ".csv") || ends_with(name, ".tsv"))
-        lspo_warn("%s: a table, trained as plain text, separators and all; its columns are read if they are written as "
-                  "JSONL",
-                  reader->path);
+        lspo_warn(
+            "%s: looks like a table and is trained on as plain text; to train on its columns, convert it to JSONL",
+            reader->path);
 }
 
 static void warn_of_unused(const reader_t *reader)
@@ -274,7 +274,7 @@ static void warn_of_unused(const reader_t *reader)
     for (size_t i = 0; i < LSPO_UNUSED_MAX && part->unused[i][0] != '\0'; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s\"%s\"", i > 0 ? ", " : "", part->unused[i]);
     if (names[0] != '\0')
-        lspo_warn("%s: fields of its records that are not trained on: %s", reader->path, names);
+        lspo_warn("%s: these fields of its records are not trained on: %s", reader->path, names);
 }
 
 lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part, const char *path)
@@ -301,7 +301,7 @@ lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part,
         break;
     }
     if (status == LSPO_OK && part->form < 0 && part->tokens.count == 0)
-        status = lspo_error(LSPO_ERR_INPUT, "%s: the file holds no record", path);
+        status = lspo_error(LSPO_ERR_INPUT, "%s: the file has no records", path);
     if (status == LSPO_OK)
         warn_of_unused(&reader);
     lspo_data_file_release(&file);

@@ -106,19 +106,20 @@ static const char *find_wrapped(const lspo_dataset_t *dataset, json_t *object)
 static lspo_status_t refuse_record(const lspo_dataset_t *dataset, const char *where, const json_t *record)
 {
     if (json_is_array(record))
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s: an array, where a record should be; a file that is one array of records is named .json",
-                          where);
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "%s: found an array where a record should be; if the file is one array of records, rename it to .json",
+            where);
     if (!json_is_object(record))
         return lspo_error(LSPO_ERR_INPUT, "%s: the record is %s, not an object", where, type_name(record));
     const char *wrapped = find_wrapped(dataset, (json_t *)record);
     if (wrapped)
         return lspo_error(LSPO_ERR_INPUT,
-                          "%s: the records are in \"%s\" of an object; write that array alone (jq '.[\"%s\"]')", where,
+                          "%s: the records are in \"%s\" of an object; extract that array (jq '.[\"%s\"]')", where,
                           wrapped, wrapped);
     if (dataset->class_count > 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: a model that classifies needs %s", where, forms[LSPO_FORM_LABEL].name);
-    return lspo_error(LSPO_ERR_INPUT, "%s: the record is none of %s, %s, %s", where, forms[LSPO_FORM_TEXT].name,
+        return lspo_error(LSPO_ERR_INPUT, "%s: a classifier needs %s", where, forms[LSPO_FORM_LABEL].name);
+    return lspo_error(LSPO_ERR_INPUT, "%s: the record must be one of %s, %s, %s", where, forms[LSPO_FORM_TEXT].name,
                       forms[LSPO_FORM_PROMPT].name, forms[LSPO_FORM_ALPACA].name);
 }
 

@@ -153,10 +153,10 @@ static lspo_status_t read_own(lspo_text_t *text, const char **name_out)
     if (status == LSPO_OK)
         status = append_tree(text, "/usr/include", ".h", 0);
     if (status == LSPO_OK && text->bytes < OWN_TEXT_MIN_BYTES)
-        status = lspo_error(LSPO_ERR_IO,
-                            "this machine has %zu bytes of text of its own, %d are wanted: install "
-                            "bible-kjv or name a file with --text",
-                            text->bytes, OWN_TEXT_MIN_BYTES);
+        status = lspo_error(
+            LSPO_ERR_IO,
+            "this machine has only %zu bytes of text, %d are needed: install bible-kjv or give a file with --text",
+            text->bytes, OWN_TEXT_MIN_BYTES);
     return status;
 }
 

@@ -181,7 +181,7 @@ static lspo_status_t refuse(const lspo_device_t *device, uint64_t used_bytes, si
     for (int i = 0; i < 4; i++)
         lspo_format_quantity(sizes[i], LSPO_UNIT_BYTES, texts[i], sizeof texts[i]);
     return lspo_error(
-        LSPO_ERR_FIT, "device memory: %s asked for with %s in use of %s %s: %s short", texts[0], texts[1], texts[2],
+        LSPO_ERR_FIT, "device memory: %s needed with %s in use of %s %s: %s short", texts[0], texts[1], texts[2],
         limit_bytes == device->caps.memory_bytes ? "allowed" : "that were free on the GPU at the start", texts[3]);
 }
 
@@ -406,7 +406,7 @@ lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_kind_t lan
 
 static lspo_status_t no_marks(void)
 {
-    return lspo_error(LSPO_ERR_INTERNAL, "a mark of a device that does what it is asked for at once");
+    return lspo_error(LSPO_ERR_INTERNAL, "this device works synchronously and has no marks");
 }
 
 lspo_status_t lspo_device_mark_create(lspo_device_t *device, lspo_device_mark_t **mark_out)

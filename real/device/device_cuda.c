@@ -100,7 +100,7 @@ static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, bool counted
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError(); /* what comes next may fit */
         char asked[32], used[32];
-        return lspo_error(LSPO_ERR_FIT, "device memory: the GPU has no %s more with %s in use",
+        return lspo_error(LSPO_ERR_FIT, "device memory: the GPU cannot provide %s more with %s in use",
                           lspo_format_quantity((double)bytes, LSPO_UNIT_BYTES, asked, sizeof asked),
                           lspo_format_quantity((double)device->in_use_bytes, LSPO_UNIT_BYTES, used, sizeof used));
     }
@@ -162,10 +162,9 @@ static uint64_t cuda_most_host_held_bytes(const lspo_device_t *device)
 static void count_pageable(lspo_device_cuda_t *d, size_t bytes)
 {
     if (d->pageable_bytes == 0)
-        lspo_warn(
-            "a message of %zu bytes lies in host memory that is not pinned: its copy is slow and holds up its lane; "
-            "allow this process more locked memory (ulimit -l) or give the machine more memory",
-            bytes);
+        lspo_warn("a message of %zu bytes is in host memory that is not pinned, so its copy is slow and delays its "
+                  "lane; raise the limit of locked memory (ulimit -l) or free host memory",
+                  bytes);
     d->pageable_bytes += bytes;
 }
 
@@ -339,10 +338,10 @@ static lspo_status_t cuda_set_number(lspo_device_t *device, lspo_number_t number
 {
     lspo_device_cuda_t *d = cuda(device);
     if (number == LSPO_NUMBER_BF16 && d->capability < BF16_CAPABILITY)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s (compute capability %d.%d) does not compute in bf16, which 8.0 and newer do: use "
-                          "--precision fp16 or fp32",
-                          d->gpu_name, d->capability / 10, d->capability % 10);
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "%s (compute capability %d.%d) has no bf16, which needs 8.0 or higher; use --precision fp16 or fp32",
+            d->gpu_name, d->capability / 10, d->capability % 10);
     lspo_compute_set_number(d->compute, number);
     return LSPO_OK;
 }

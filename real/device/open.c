@@ -52,7 +52,7 @@ lspo_status_t lspo_device_open(const char *name, const lspo_device_caps_t *caps,
         return lspo_error(lspo_blas_lacks_memory() ? LSPO_ERR_MEMORY : LSPO_ERR_DEVICE,
                           "device '%s' needs OpenBLAS: %s", name, no_blas);
     if (!cuda && caps->sms)
-        return lspo_error(LSPO_ERR_INPUT, "device '%s': %" PRIu32 " multiprocessors asked for; the host has none", name,
-                          caps->sms);
+        return lspo_error(LSPO_ERR_INPUT, "device '%s' has no multiprocessors; --sms %" PRIu32 " needs --device cuda",
+                          name, caps->sms);
     return cuda ? lspo_device_open_cuda(name, number, caps, device_out) : lspo_device_open_host(caps, device_out);
 }

@@ -56,9 +56,11 @@ static lspo_status_t find_gpu(const char *name, uint32_t number)
     int count = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess || count == 0)
-        return lspo_error(LSPO_ERR_DEVICE, "device '%s': no CUDA device here (%s)", name, cudaGetErrorString(error));
+        return lspo_error(LSPO_ERR_DEVICE, "device '%s': this machine has no CUDA device (%s)", name,
+                          cudaGetErrorString(error));
     if (number >= (uint32_t)count)
-        return lspo_error(LSPO_ERR_DEVICE, "device '%s': CUDA devices here are 0 to %d", name, count - 1);
+        return lspo_error(LSPO_ERR_DEVICE, "device '%s': the CUDA devices of this machine are 0 to %d", name,
+                          count - 1);
     return LSPO_OK;
 }
 
@@ -66,8 +68,9 @@ static lspo_status_t identify(lspo_device_cuda_t *d)
 {
     struct cudaDeviceProp properties;
     if (!good(d, cudaSetDevice(d->number), "cannot be used") ||
-        !good(d, cudaGetDeviceProperties(&properties, d->number), "does not tell what it is") ||
-        !good(d, cudaDeviceGetPCIBusId(d->pci_address, sizeof d->pci_address, d->number), "does not tell where it is"))
+        !good(d, cudaGetDeviceProperties(&properties, d->number), "cannot be queried") ||
+        !good(d, cudaDeviceGetPCIBusId(d->pci_address, sizeof d->pci_address, d->number),
+              "does not report its PCI address"))
         return LSPO_ERR_DEVICE;
     memcpy(d->gpu_name, properties.name, sizeof d->gpu_name - 1);
     for (char *c = d->pci_address; *c; c++)
@@ -78,7 +81,7 @@ static lspo_status_t identify(lspo_device_cuda_t *d)
         return lspo_error(
             LSPO_ERR_DEVICE, "GPU %d is a %s of compute capability %d.%d; this build has kernels for %d.%d and newer%s",
             d->number, d->gpu_name, properties.major, properties.minor, LSPO_CUDA_LEAST / 10, LSPO_CUDA_LEAST % 10,
-            LSPO_CUDA_LEAST > LEAST_CAPABILITY ? " (configure it --with-cuda-arch=all)" : "");
+            LSPO_CUDA_LEAST > LEAST_CAPABILITY ? " (configure --with-cuda-arch=all)" : "");
     return LSPO_OK;
 }
 
@@ -138,7 +141,7 @@ static lspo_status_t make_compute(lspo_device_cuda_t *d)
         cublasSetStream(d->cublas, stream) != CUBLAS_STATUS_SUCCESS ||
         cublasSetWorkspace(d->cublas, d->workspace, WORKSPACE_BYTES) != CUBLAS_STATUS_SUCCESS ||
         (d->sms.count && cublasSetSmCountTarget(d->cublas, d->sm_count) != CUBLAS_STATUS_SUCCESS))
-        return lspo_error(LSPO_ERR_DEVICE, "GPU %d: cuBLAS does not start", d->number);
+        return lspo_error(LSPO_ERR_DEVICE, "GPU %d: cannot start cuBLAS", d->number);
     return lspo_compute_create_cuda(stream, d->cublas, &d->compute);
 }
 
@@ -201,8 +204,7 @@ lspo_status_t lspo_device_gpu_at(uint32_t number, lspo_device_gpu_t *gpu_out)
     if (error == cudaSuccess)
         error = cudaDeviceGetPCIBusId(gpu.place, sizeof gpu.place, (int)number);
     if (error != cudaSuccess)
-        return lspo_error(LSPO_ERR_DEVICE, "GPU %" PRIu32 " does not tell what it is: %s", number,
-                          cudaGetErrorString(error));
+        return lspo_error(LSPO_ERR_DEVICE, "GPU %" PRIu32 " cannot be queried: %s", number, cudaGetErrorString(error));
     snprintf(gpu.name, sizeof gpu.name, "cuda:%" PRIu32, number);
     snprintf(gpu.description, sizeof gpu.description, "%s, %.1f GiB, compute capability %d.%d", properties.name,
              (double)properties.totalGlobalMem / (double)(1U << 30), properties.major, properties.minor);

@@ -66,7 +66,7 @@ lspo_status_t lspo_sms_open(int number, uint32_t count, int priority, lspo_sms_t
     if (result == CUDA_SUCCESS)
         result = driver.get_resource(device, &all, CU_DEV_RESOURCE_TYPE_SM);
     if (result != CUDA_SUCCESS)
-        return refused(count, "the GPU does not tell its multiprocessors", result);
+        return refused(count, "cannot query the multiprocessors of the GPU", result);
     if (count > all.sm.smCount)
         return lspo_error(LSPO_ERR_INPUT, "--sms %" PRIu32 ": the GPU has %u multiprocessors", count, all.sm.smCount);
     result = driver.split(&some, &groups, &all, NULL, 0, count);
@@ -75,11 +75,11 @@ lspo_status_t lspo_sms_open(int number, uint32_t count, int priority, lspo_sms_t
     if (result == CUDA_SUCCESS)
         result = driver.create(&context, description, device, CU_GREEN_CTX_DEFAULT_STREAM);
     if (result != CUDA_SUCCESS)
-        return refused(count, "the GPU cannot be parted so", result);
+        return refused(count, "cannot reserve so many multiprocessors", result);
     result = driver.create_stream(&stream, context, CU_STREAM_NON_BLOCKING, priority);
     if (result != CUDA_SUCCESS) {
         driver.destroy(context);
-        return refused(count, "no stream on a part of the GPU", result);
+        return refused(count, "cannot create a stream on part of the GPU", result);
     }
     *sms_out = (lspo_sms_t){.context = context, .stream = stream, .count = some.sm.smCount};
     return LSPO_OK;

@@ -100,8 +100,7 @@ static bool lane_is_done(executor_t *executor)
         return true;
     if (executor->busy_count == 0 && !has_ready_op(executor)) {
         stop_with(executor, lspo_error(LSPO_ERR_INTERNAL,
-                                       "the plan stands still after %u of %u ops: a dependency "
-                                       "can never end",
+                                       "deadlock after %u of %u ops: the others depend on ops that can never end",
                                        executor->ended_count, executor->plan->op_count));
         return true;
     }

@@ -37,8 +37,8 @@ static lspo_status_t check_room(const lspo_plan_t *plan, uint64_t room_bytes)
         return LSPO_OK;
     return lspo_error(
         LSPO_ERR_FIT,
-        "device memory: %s needed for activations, gradients and messages, one op after the other, with "
-        "%s left for them: %s short",
+        "device memory: activations, gradients and messages need %s even if ops run one after the other, and %s are "
+        "left for them: %s short",
         lspo_format_quantity((double)least_bytes, LSPO_UNIT_BYTES, least, sizeof least),
         lspo_format_quantity((double)room_bytes, LSPO_UNIT_BYTES, there, sizeof there),
         lspo_format_quantity((double)(least_bytes - room_bytes), LSPO_UNIT_BYTES, lacking, sizeof lacking));

@@ -31,7 +31,7 @@ static lspo_status_t find_family(const lspo_hf_reader_t *r, lspo_model_t *model)
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "", name);
     }
-    return lspo_error(LSPO_ERR_INPUT, "%s: model_type %s is none of %s", r->path, type ? type : "(missing)", known);
+    return lspo_error(LSPO_ERR_INPUT, "%s: model_type %s is not one of %s", r->path, type ? type : "(missing)", known);
 }
 
 lspo_status_t lspo_hf_config_parse(const json_t *config, const char *path, uint32_t class_count,
@@ -50,7 +50,7 @@ lspo_status_t lspo_hf_config_parse(const json_t *config, const char *path, uint3
     if (status == LSPO_OK)
         status = family->parse(&r, &model);
     if (status == LSPO_OK && class_count > 0 && family->count_classes == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "%s: a classifier needs a roberta, not a %s", path, family->model_type);
+        return lspo_error(LSPO_ERR_INPUT, "%s: a classifier must be a roberta, not a %s", path, family->model_type);
     if (status == LSPO_OK)
         *model_out = model;
     return status;

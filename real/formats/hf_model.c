@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json_file.h"
 #include "real/formats/hf_config.h"
 #include "real/formats/hf_folder.h"
 #include "real/formats/hf_model_state.h"
-#include "base/json_file.h"
 
 char *lspo_hf_path(const char *folder, const char *name)
 {
@@ -86,7 +86,7 @@ static lspo_status_t check_unused(const lspo_hf_model_t *model, const bool *used
     for (size_t i = 0; i < lspo_hf_tensors_count(model->tensors); i++) {
         const lspo_safetensor_t *tensor = lspo_hf_tensors_at(model->tensors, i);
         if (!used[i] && !lspo_hf_is_ignored(&model->shape, lspo_hf_tensors_name(model->tensors, i)))
-            return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is no part of a %s model of these shapes",
+            return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' does not belong to a %s model of these shapes",
                               lspo_safetensors_path(model->weights, tensor), tensor->name,
                               lspo_family_name(model->shape.family));
     }

@@ -30,7 +30,7 @@ lspo_status_t lspo_hf_take_size(const lspo_hf_reader_t *r, const char *key, uint
         return LSPO_OK;
     }
     if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > INT32_MAX)
-        return lspo_error(LSPO_ERR_INPUT, "%s: %s is missing or no size", r->path, key);
+        return lspo_error(LSPO_ERR_INPUT, "%s: %s must be a positive integer", r->path, key);
     *size_out = (uint32_t)json_integer_value(value);
     return LSPO_OK;
 }

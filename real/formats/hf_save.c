@@ -18,8 +18,8 @@ static lspo_status_t check_same_shape(const lspo_model_t *a, const lspo_model_t 
                 a->mlp_width == b->mlp_width && a->vocabulary == b->vocabulary && a->max_sequence == b->max_sequence &&
                 a->tied_head == b->tied_head && a->class_count == b->class_count;
     return same ? LSPO_OK
-                : lspo_error(LSPO_ERR_INPUT, "model %s does not have the shapes of %s, as which it is to be saved",
-                             a->name, b->name);
+                : lspo_error(LSPO_ERR_INPUT, "cannot save model %s in the format of %s: their shapes differ", a->name,
+                             b->name);
 }
 
 static lspo_status_t write_weights(const lspo_model_t *shape, const lspo_hf_model_t *origin, const float *const *stages,

@@ -86,7 +86,7 @@ static lspo_status_t check_unique(const lspo_safetensors_t *files, const lspo_hf
     for (size_t i = 1; i < tensors->count; i++) {
         const entry_t *a = &tensors->entries[i - 1], *b = &tensors->entries[i];
         if (strcmp(a->name, b->name) == 0)
-            return lspo_error(LSPO_ERR_INPUT, "%s: tensors '%s' and '%s' are the same one but for wrappers",
+            return lspo_error(LSPO_ERR_INPUT, "%s: tensors '%s' and '%s' have the same name except for a prefix",
                               lspo_safetensors_path(files, b->tensor), a->tensor->name, b->tensor->name);
     }
     return LSPO_OK;

@@ -63,7 +63,7 @@ static lspo_status_t read_at(const shard_t *shard, uint64_t offset_bytes, size_t
         if (got < 0)
             return lspo_error(lspo_status_of_errno(errno), "cannot read %s: %s", shard->path, strerror(errno));
         if (got == 0)
-            return lspo_error(LSPO_ERR_INPUT, "%s: ends at byte %" PRIu64 ", %zu bytes early", shard->path,
+            return lspo_error(LSPO_ERR_INPUT, "%s: truncated at byte %" PRIu64 ", %zu bytes too early", shard->path,
                               offset_bytes + done, count - done);
         done += (size_t)got;
     }
@@ -85,7 +85,7 @@ static lspo_status_t parse_dtype(const shard_t *shard, const char *name, const j
 static lspo_status_t parse_shape(const shard_t *shard, const char *name, const json_t *value, lspo_safetensor_t *tensor)
 {
     if (!json_is_array(value))
-        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': no shape", shard->path, name);
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': shape is missing", shard->path, name);
     if (json_array_size(value) > LSPO_SAFETENSORS_RANK_MAX)
         return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': more than %d dimensions", shard->path, name,
                           LSPO_SAFETENSORS_RANK_MAX);
@@ -94,7 +94,7 @@ static lspo_status_t parse_shape(const shard_t *shard, const char *name, const j
     for (uint32_t i = 0; i < tensor->rank; i++) {
         const json_t *dimension = json_array_get(value, i);
         if (!json_is_integer(dimension) || json_integer_value(dimension) < 0)
-            return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': dimension %u of its shape is no size", shard->path,
+            return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': dimension %u of its shape is not a size", shard->path,
                               name, i);
         tensor->shape[i] = (uint64_t)json_integer_value(dimension);
         if (__builtin_mul_overflow(tensor->element_count, tensor->shape[i], &tensor->element_count))
@@ -110,7 +110,7 @@ static lspo_status_t parse_span(const shard_t *shard, const char *name, const js
 {
     const json_t *first = json_array_get(value, 0), *last = json_array_get(value, 1);
     if (json_array_size(value) != 2 || !json_is_integer(first) || !json_is_integer(last))
-        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': data_offsets is no pair of integers", shard->path, name);
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s': data_offsets is not a pair of integers", shard->path, name);
     json_int_t begin = json_integer_value(first), end = json_integer_value(last);
     if (begin < 0 || end < begin || (uint64_t)end > data_bytes)
         return lspo_error(LSPO_ERR_INPUT,
@@ -128,7 +128,7 @@ static lspo_status_t parse_tensor(const shard_t *shard, const char *name, const 
                                   uint64_t data_offset_bytes, lspo_safetensor_t *tensor)
 {
     if (!json_is_object(value))
-        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is no JSON object", shard->path, name);
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is not a JSON object", shard->path, name);
     tensor->name = name;
     lspo_status_t status = parse_dtype(shard, name, json_object_get(value, "dtype"), &tensor->dtype);
     if (status == LSPO_OK)
@@ -187,12 +187,12 @@ static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint
     for (int i = LSPO_SAFETENSORS_LENGTH_BYTES - 1; i >= 0; i--)
         header_bytes = header_bytes << 8 | length[i];
     if (memcmp(length, "version ", sizeof length) == 0)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s: a pointer of Git LFS, not the weights themselves: fetch them: git lfs pull",
+        return lspo_error(LSPO_ERR_INPUT, "%s: a Git LFS pointer, not the weights; fetch them with git lfs pull",
                           shard->path);
     if (header_bytes > HEADER_MAX_BYTES || header_bytes > file_bytes - LSPO_SAFETENSORS_LENGTH_BYTES)
         return lspo_error(LSPO_ERR_INPUT,
-                          "%s: a header of %" PRIu64 " bytes does not fit the file's %" PRIu64 " bytes or the limit",
+                          "%s: a header of %" PRIu64 " bytes is larger than the file of %" PRIu64
+                          " bytes or than the limit",
                           shard->path, header_bytes, file_bytes);
     char *text = malloc(header_bytes + 1);
     if (!text)
@@ -205,10 +205,10 @@ static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint
         if (no_memory)
             status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s", shard->path);
         else if (!shard->header)
-            status = lspo_error(LSPO_ERR_INPUT, "%s: its header is no JSON: %s at byte %d", shard->path, error.text,
+            status = lspo_error(LSPO_ERR_INPUT, "%s: its header is not JSON: %s at byte %d", shard->path, error.text,
                                 error.position);
         else if (!json_is_object(shard->header))
-            status = lspo_error(LSPO_ERR_INPUT, "%s: its header is no JSON object", shard->path);
+            status = lspo_error(LSPO_ERR_INPUT, "%s: its header is not a JSON object", shard->path);
     }
     free(text);
     *begin_bytes_out = LSPO_SAFETENSORS_LENGTH_BYTES + header_bytes;
@@ -221,11 +221,11 @@ static lspo_status_t check_metadata(const shard_t *shard)
     json_t *notes = json_object_get(shard->header, "__metadata__"), *value;
     const char *key;
     if (notes && !json_is_object(notes))
-        return lspo_error(LSPO_ERR_INPUT, "%s: __metadata__ is no JSON object", shard->path);
+        return lspo_error(LSPO_ERR_INPUT, "%s: __metadata__ is not a JSON object", shard->path);
     json_object_foreach(notes, key, value)
     {
         if (!json_is_string(value))
-            return lspo_error(LSPO_ERR_INPUT, "%s: __metadata__ '%s' is no string", shard->path, key);
+            return lspo_error(LSPO_ERR_INPUT, "%s: __metadata__ '%s' is not a string", shard->path, key);
     }
     return LSPO_OK;
 }
@@ -335,7 +335,8 @@ static lspo_status_t list_shards(const char *index_path, const char *folder, jso
     {
         const char *shard = json_string_value(value);
         if (!is_plain_name(shard))
-            status = lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is in no plain file name", index_path, name);
+            status =
+                lspo_error(LSPO_ERR_INPUT, "%s: the file of tensor '%s' is not a plain file name", index_path, name);
         else if (json_object_get(seen, shard))
             continue;
         else if (count == SHARDS_MAX)
@@ -349,7 +350,7 @@ static lspo_status_t list_shards(const char *index_path, const char *folder, jso
     }
     json_decref(seen);
     if (status == LSPO_OK && count == 0)
-        status = lspo_error(LSPO_ERR_INPUT, "%s: names no tensor", index_path);
+        status = lspo_error(LSPO_ERR_INPUT, "%s: lists no tensors", index_path);
     *count_out = count;
     return status;
 }
@@ -383,7 +384,7 @@ static lspo_status_t open_index(const char *index_path, const char *folder, lspo
     if (!paths)
         status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the shards of %s", index_path);
     else if (!json_is_object(map))
-        status = lspo_error(LSPO_ERR_INPUT, "%s: no weight_map", index_path);
+        status = lspo_error(LSPO_ERR_INPUT, "%s: weight_map is missing", index_path);
     else
         status = list_shards(index_path, folder, map, paths, &count);
     if (status == LSPO_OK) {

@@ -38,7 +38,7 @@ void lspo_process_mark(lspo_process_mark_t *mark_out)
     mark_out->starts_anew = start_high_water_mark();
     mark_out->resident_bytes = status_bytes("VmRSS");
     if (!mark_out->starts_anew && !atomic_flag_test_and_set(&said))
-        lspo_warn("the kernel does not start VmHWM anew: peak memory is what is resident at the end of a run");
+        lspo_warn("the kernel cannot reset VmHWM, so peak memory is the resident memory at the end of a run");
 }
 
 uint64_t lspo_process_peak_bytes(const lspo_process_mark_t *mark)

@@ -162,8 +162,8 @@ static lspo_status_t renew_basis(lspo_session_t *session, const lspo_op_t *op, u
         return status;
     if (!lspo_lowrank_basis(tensor->rows, tensor->cols, rank, full, basis, work->scratch))
         return lspo_error(LSPO_ERR_NUMERIC,
-                          "step %" PRIu32 ": no singular vectors of the gradient of %s, block %u: it is not "
-                          "finite or they do not converge",
+                          "step %" PRIu32 ": cannot compute singular vectors of the gradient of %s, block %u: it is "
+                                          "not finite, or they do not converge",
                           lspo_session_step(session, op), tensor->name, op->layer);
     return lspo_session_write_numbers(session, basis_count(session, &stage->message.linear[i]), basis, own->basis[i]);
 }

@@ -115,7 +115,7 @@ static bool same_shapes(const lspo_plan_t *a, const lspo_plan_t *b)
 lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *plan)
 {
     if (!same_shapes(session->plan, plan))
-        return lspo_error(LSPO_ERR_INPUT, "a training goes on with another policy, model, batch or subspace");
+        return lspo_error(LSPO_ERR_INPUT, "a training cannot continue with another policy, model, batch or subspace");
     return take_plan(session, plan);
 }
 

@@ -34,14 +34,15 @@ static lspo_status_t check_batch(const lspo_session_t *session, uint32_t step)
     bool classifies = model->class_count > 0;
     for (size_t i = 0; i < session->tokens; i++)
         if (session->tokens_in[i] >= model->vocabulary)
-            return lspo_error(LSPO_ERR_INPUT, "step %" PRIu32 ": token %" PRIu32 " of a vocabulary of %" PRIu32, step,
+            return lspo_error(LSPO_ERR_INPUT,
+                              "step %" PRIu32 ": token %" PRIu32 " is outside the vocabulary of %" PRIu32, step,
                               session->tokens_in[i], model->vocabulary);
     bool numbers = model->class_count == 1; /* targets are the bits of floats */
     uint32_t limit = classifies ? model->class_count : model->vocabulary;
     size_t count = classifies ? session->plan->workload.batch : session->tokens;
     for (size_t i = 0; !numbers && i < count; i++)
         if (session->targets[i] >= limit && session->targets[i] != LSPO_TARGET_IGNORED)
-            return lspo_error(LSPO_ERR_INPUT, "step %" PRIu32 ": target %" PRIu32 " of %" PRIu32, step,
+            return lspo_error(LSPO_ERR_INPUT, "step %" PRIu32 ": target %" PRIu32 " must be below %" PRIu32, step,
                               session->targets[i], limit);
     return LSPO_OK;
 }
@@ -80,7 +81,7 @@ static void warn_of_empty_step(lspo_session_t *session, uint32_t step)
 {
     uint32_t count = ++session->empty_steps;
     if (count == 1)
-        lspo_warn("step %" PRIu32 ": no target of its batch counts; its loss is 0 and teaches nothing", step);
+        lspo_warn("step %" PRIu32 ": no target of its batch counts, so its loss is 0 and it trains nothing", step);
     else if ((count & (count - 1)) == 0)
         lspo_warn("step %" PRIu32 ": no target of its batch counts; %" PRIu32 " such steps so far", step, count);
 }

@@ -92,7 +92,7 @@ lspo_status_t lspo_tokenizer_find(const char *folder, bool *found_out)
     if (*found_out)
         return LSPO_OK;
     if (*signs.name[UNREADABLE] != '\0')
-        return lspo_error(LSPO_ERR_INPUT, "%s/%s looks like a tokenizer, of a kind that is not supported; %s", folder,
+        return lspo_error(LSPO_ERR_INPUT, "%s/%s looks like a tokenizer of an unsupported kind; %s", folder,
                           signs.name[UNREADABLE], remedy);
     if (vocabulary || merges)
         return lspo_error(LSPO_ERR_INPUT, "%s has %s but no %s; %s", folder, vocabulary ? "vocab.json" : "merges.txt",

@@ -67,7 +67,8 @@ static lspo_status_t allocate_tokens(const loader_t *l, size_t total, size_t add
 {
     lspo_tokenizer_t *t = l->t;
     if (highest > 16 * total + 4096)
-        return lspo_tokenizer_refuse(l->path, "%zu tokens have ids up to %" PRIu32, total, highest);
+        return lspo_tokenizer_refuse(l->path, "%zu tokens have ids up to %" PRIu32 ", which is too large", total,
+                                     highest);
     uint32_t slots = slots_for((uint32_t)total);
     t->tokens = calloc(highest + 1, sizeof *t->tokens);
     t->added_only = calloc(highest + 1, sizeof *t->added_only);
@@ -93,7 +94,7 @@ static lspo_status_t size_tokens(const loader_t *l, json_t *vocabulary, const js
     const size_t own = json_is_array(vocabulary) ? json_array_size(vocabulary) : json_object_size(vocabulary);
     const size_t total = own + json_array_size(added);
     if (total == 0 || total > ID_MAX)
-        return lspo_tokenizer_refuse(l->path, "a vocabulary of %zu tokens", total);
+        return lspo_tokenizer_refuse(l->path, "a vocabulary of %zu tokens is not supported", total);
     if (json_is_array(vocabulary) && own > 0)
         highest = (uint32_t)own - 1;
     json_object_foreach(vocabulary, text, value)
@@ -117,9 +118,9 @@ static lspo_status_t take_scored(const loader_t *l, const json_t *pair, uint32_t
 {
     const json_t *text = json_array_get(pair, 0), *score = json_array_get(pair, 1);
     if (!json_is_string(text) || !json_is_number(score))
-        return lspo_tokenizer_refuse(l->path, "token %" PRIu32 " is no text with a number", id);
+        return lspo_tokenizer_refuse(l->path, "token %" PRIu32 " is not a text with a score", id);
     if (lspo_tokenizer_lookup(l->t, json_string_value(text), json_string_length(text), true) != LSPO_TOKEN_NONE)
-        return lspo_tokenizer_refuse(l->path, "token '%s' is there twice", json_string_value(text));
+        return lspo_tokenizer_refuse(l->path, "token '%s' appears twice", json_string_value(text));
     l->t->scores[id] = json_number_value(score);
     return set_token(l, id, json_string_value(text), json_string_length(text));
 }
@@ -130,7 +131,7 @@ static lspo_status_t take_vocabulary(const loader_t *l, json_t *vocabulary, cons
     json_t *value;
     size_t index;
     if (!json_is_object(vocabulary) && !json_is_array(vocabulary))
-        return lspo_tokenizer_refuse(l->path, "no vocabulary");
+        return lspo_tokenizer_refuse(l->path, "it has no vocabulary");
     lspo_status_t status = size_tokens(l, vocabulary, added);
     json_object_foreach(vocabulary, text, value)
     {
@@ -269,7 +270,7 @@ static lspo_status_t add_merge_line(const loader_t *l, const char *line, size_t 
     const char *blank = memchr(line, ' ', bytes);
     size_t left = blank ? (size_t)(blank - line) : 0;
     if (!blank || left == 0 || left + 1 == bytes || memchr(blank + 1, ' ', bytes - left - 1))
-        return lspo_tokenizer_refuse(l->path, "merge %" PRIu32 ": '%.*s' is no pair", l->t->merge_count + 1,
+        return lspo_tokenizer_refuse(l->path, "merge %" PRIu32 ": '%.*s' is not a pair", l->t->merge_count + 1,
                                      (int)(bytes > 80 ? 80 : bytes), line);
     return add_merge(l, line, left, blank + 1, bytes - left - 1);
 }
@@ -279,7 +280,7 @@ static lspo_status_t take_merges(const loader_t *l, const json_t *merges)
     size_t index;
     json_t *value;
     if (!json_is_array(merges))
-        return lspo_tokenizer_refuse(l->path, "no merges");
+        return lspo_tokenizer_refuse(l->path, "it has no merges");
     lspo_status_t status = size_merges(l, json_array_size(merges));
     json_array_foreach(merges, index, value)
     {
@@ -292,7 +293,7 @@ static lspo_status_t take_merges(const loader_t *l, const json_t *merges)
             status = add_merge(l, json_string_value(left), json_string_length(left), json_string_value(right),
                                json_string_length(right));
         else
-            status = lspo_tokenizer_refuse(l->path, "merge %zu is no pair", index + 1);
+            status = lspo_tokenizer_refuse(l->path, "merge %zu is not a pair", index + 1);
     }
     return status;
 }
@@ -356,7 +357,7 @@ static lspo_status_t take_wordpiece(const loader_t *l, const json_t *model)
     const json_int_t characters = json_is_integer(most) ? json_integer_value(most) : 100;
     l->t->kind = LSPO_TOKENIZER_WORDPIECE;
     if (characters < 0 || characters > UINT32_MAX)
-        return lspo_tokenizer_refuse(l->path, "model: max_input_chars_per_word is no number of characters");
+        return lspo_tokenizer_refuse(l->path, "model: max_input_chars_per_word is not a number of characters");
     l->t->word_characters_max = (uint32_t)characters;
     lspo_status_t status = take_text(l, model, "continuing_subword_prefix", "##", &l->t->prefix);
     return status == LSPO_OK ? take_unknown(l, model) : status;
@@ -457,7 +458,7 @@ lspo_status_t lspo_tokenizer_load_model(lspo_tokenizer_t *t, const char *path, c
     if (!take && strcmp(type, "WordLevel") != 0)
         return lspo_tokenizer_refuse(l.path, "model type %s is not supported", type);
     if (json_is_array(json_object_get(model, "vocab")) != list)
-        return lspo_tokenizer_refuse(l.path, "the vocabulary is none of a %s", type);
+        return lspo_tokenizer_refuse(l.path, "the vocabulary is not that of a %s", type);
     if (!take)
         t->kind = LSPO_TOKENIZER_WORDLEVEL;
     lspo_status_t status = take ? take(&l, model) : take_unknown(&l, model);

@@ -167,8 +167,8 @@ static lspo_status_t take_template_flags(const loader_t *l, const json_t *config
         if (adds && json_is_null(json_object_get(config, sides[i].role)))
             continue;
         if (adds && sides[i].id == LSPO_TOKEN_NONE)
-            return lspo_tokenizer_refuse(l->path, "%s is true in tokenizer_config.json, but no such token is named",
-                                         sides[i].key);
+            return lspo_tokenizer_refuse(
+                l->path, "%s is true in tokenizer_config.json, but it does not name that token", sides[i].key);
         *sides[i].count = adds ? 1 : 0;
         sides[i].ids[0] = sides[i].id;
     }

@@ -10,8 +10,7 @@
 static lspo_status_t append_unknown(const lspo_tokenizer_t *t, lspo_ids_t *out)
 {
     if (t->unknown == LSPO_TOKEN_NONE)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "the text has a word that the tokenizer has no pieces of and no unknown token for");
+        return lspo_error(LSPO_ERR_INPUT, "the tokenizer has no pieces for a word of the text, and no unknown token");
     return lspo_ids_append(out, &t->unknown, 1);
 }
 

@@ -553,7 +553,7 @@ lspo_status_t lspo_regex_translate(const char *pattern, lspo_buffer_t *out, cons
     parser_t p = {.at = pattern};
     lspo_status_t status = put(out, "");
     if (lspo_utf8_valid_until(pattern, strlen(pattern), 0) != strlen(pattern))
-        status = fail(&p, "it is no UTF-8");
+        status = fail(&p, "it is not UTF-8");
     while (status == LSPO_OK && *p.at)
         status = take_one(&p, out);
     *why_out = p.why;

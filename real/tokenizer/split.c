@@ -374,7 +374,7 @@ static lspo_status_t take_delimiter(lspo_splitter_t *s, const json_t *member)
     const char *text = lspo_json_text(member, "delimiter");
     step_t step = {.cut = BY_CHARACTER, .behavior = REMOVED};
     if (!text || *text == '\0' || lspo_utf8_next(text, strlen(text), 0, &step.delimiter) != strlen(text))
-        return lspo_error(LSPO_ERR_INPUT, "%s: CharDelimiterSplit: its delimiter is no character", s->path);
+        return lspo_error(LSPO_ERR_INPUT, "%s: CharDelimiterSplit: its delimiter is not a character", s->path);
     return add_step(s, step);
 }
 

@@ -159,8 +159,7 @@ static lspo_status_t read_merges(const char *path, json_t *merges)
             continue;
         json_t *merge = strlen(line) == bytes ? json_stringn(line, bytes) : NULL;
         if (!merge)
-            status =
-                lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": no text in UTF-8", path, lspo_input_line_number(input));
+            status = lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": not UTF-8 text", path, lspo_input_line_number(input));
         else if (json_array_append_new(merges, merge) != 0)
             status = lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
     }

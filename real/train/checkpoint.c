@@ -274,7 +274,7 @@ static lspo_status_t set_aside(const char *folder, const char *name)
     remove_folder(aside); /* of another time */
     if (rename(path, aside) != 0)
         return lspo_error(LSPO_ERR_IO, "%s: cannot rename to %s: %s", path, aside, strerror(errno));
-    lspo_warn("%s is damaged and set aside as " DAMAGED_PREFIX "%s: the one before it is taken", path, name);
+    lspo_warn("%s is damaged and was renamed to " DAMAGED_PREFIX "%s; using the previous checkpoint", path, name);
     return sync_folder(folder);
 }
 
@@ -294,7 +294,8 @@ static lspo_status_t resume_from(const char *folder, struct dirent **entries, in
             return LSPO_OK;
         }
         if (status == LSPO_OK)
-            lspo_warn("%s ends a training of %" PRIu32 " steps, its late updates applied: the one before it is taken",
+            lspo_warn("%s is the end of a training of %" PRIu32
+                      " steps, with its late updates applied; using the previous checkpoint",
                       path, state.steps);
         if (status == LSPO_ERR_CHECK)
             status = set_aside(folder, entries[i]->d_name);

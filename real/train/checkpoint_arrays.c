@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#include "real/train/checkpoint_parts.h"
 #include "real/formats/safetensors.h"
+#include "real/train/checkpoint_parts.h"
 
 enum { PART_BYTES = 4 << 20 };
 
@@ -135,7 +135,7 @@ static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path
     XXH3_freeState(state);
     if (status == LSPO_OK && found != hash)
         status = lspo_error(LSPO_ERR_CHECK,
-                            "%s: damaged: array %s has the hash %016" PRIx64 ", and was written with %016" PRIx64, path,
+                            "%s: damaged: array %s has the hash %016" PRIx64 ", but was written with %016" PRIx64, path,
                             array->name, found, hash);
     return status;
 }

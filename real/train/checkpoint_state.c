@@ -165,13 +165,15 @@ static lspo_status_t check_format(const char *path, json_t *object)
     if (!get_count(object, "format", &format))
         return lspo_error(LSPO_ERR_CHECK, "%s: damaged: not the state of a checkpoint", path);
     if (format < FORMAT_VERSION)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s: a checkpoint of format %" PRIu32 ", by an older lspo, does not say all that decides the "
-                          "numbers: finish that training with the lspo that began it, or begin anew",
-                          path, format);
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "%s: an older lspo wrote this checkpoint (format %" PRIu32
+            "), which lacks settings that affect the numbers: finish the training with that lspo, or start again",
+            path, format);
     if (format > FORMAT_VERSION)
-        return lspo_error(LSPO_ERR_INPUT, "%s: a checkpoint of format %" PRIu32 ", by a newer lspo; this one knows %d",
-                          path, format, FORMAT_VERSION);
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: a newer lspo wrote this checkpoint (format %" PRIu32 "); this one reads format %d", path,
+                          format, FORMAT_VERSION);
     return LSPO_OK;
 }
 
@@ -184,7 +186,7 @@ static lspo_status_t check_hash(const char *path, json_t *object)
     if (!hash_object(object, found))
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a checkpoint's state");
     if (strcmp(found, written) != 0)
-        return lspo_error(LSPO_ERR_CHECK, "%s: damaged: its text has the hash %s, and was written with %s", path, found,
+        return lspo_error(LSPO_ERR_CHECK, "%s: damaged: its text has the hash %s, but was written with %s", path, found,
                           written);
     return LSPO_OK;
 }
@@ -215,10 +217,10 @@ static lspo_status_t check_settings(const char *path, json_t *object, const lspo
             continue;
         if (!setting->tolerated)
             return lspo_error(LSPO_ERR_INPUT,
-                              "%s: the training was begun with %s %s, not %s: resume it with its own flags", path,
+                              "%s: the training was started with %s %s, not %s; resume it with the same flags", path,
                               setting->key, value ? value : "(nothing)", setting->value);
-        lspo_warn("%s: the training was begun with %s %s, not %s: it goes on, but numbers are rounded otherwise", path,
-                  setting->key, value ? value : "(nothing)", setting->value);
+        lspo_warn("%s: the training was started with %s %s, not %s; it continues, but numbers are rounded differently",
+                  path, setting->key, value ? value : "(nothing)", setting->value);
     }
     return LSPO_OK;
 }

@@ -193,7 +193,7 @@ static lspo_status_t check_options(const lspo_gradients_options_t *options)
     const lspo_model_t *model = &options->plan->model;
     const uint32_t counts[] = {options->calibration_count, options->validation_count};
     if (options->stage < 1 || options->stage > model->block_count)
-        return lspo_error(LSPO_ERR_INPUT, "layer %" PRIu32 " is no block of %s, which has 1 to %" PRIu32,
+        return lspo_error(LSPO_ERR_INPUT, "layer %" PRIu32 " is not a block of %s; its blocks are 1 to %" PRIu32,
                           options->stage, model->name, model->block_count);
     for (size_t i = 0; i < 2; i++)
         if (counts[i] < 1 || counts[i] > LSPO_GRADIENTS_MAX)
@@ -414,7 +414,7 @@ static lspo_status_t measure_basis(const comparison_t *c, const range_t ranges[2
     if (!basis || !projected || !scratch)
         status = lspo_error(LSPO_ERR_MEMORY, "no memory for a basis of rank %" PRIu32, rank);
     else if (!lspo_lowrank_basis(c->m, c->n, rank, c->mean, basis, scratch))
-        status = lspo_error(LSPO_ERR_NUMERIC, "no singular vectors of the gradient of %s",
+        status = lspo_error(LSPO_ERR_NUMERIC, "cannot compute singular vectors of the gradient of %s",
                             c->gradients->shape.tensors[c->tensor].name);
     for (int i = 0; status == LSPO_OK && i < 2; i++)
         out[i] = basis_bias(c, ranges[i], rank, basis, projected);
@@ -498,7 +498,7 @@ lspo_status_t lspo_gradients_compare(const lspo_gradients_t *gradients, uint32_t
     const lspo_projection_t *projection = &message.linear[tensor];
     if (!projection->compressed)
         return lspo_error(LSPO_ERR_INPUT,
-                          "--subspace %" PRIu32 ": %s, %" PRIu32 " x %" PRIu32 ", is not compressed by it",
+                          "--subspace %" PRIu32 " does not compress %s, which is %" PRIu32 " x %" PRIu32 "",
                           lspo_lsp_values_of(workload)->subspace, weight->name, weight->rows, weight->cols);
     lspo_status_t status = open_comparison(&c, projection, workload->seed);
     if (status == LSPO_OK) {

@@ -185,8 +185,7 @@ static lspo_status_t refuse_others(const lspo_metrics_t *metrics)
     if (empty && ferror(metrics->file))
         return lspo_error(LSPO_ERR_IO, "%s: cannot read: %s", metrics->path, strerror(errno));
     if (!empty && strncmp(line, own_beginning, strlen(own_beginning)) != 0)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "--metrics %s: the file holds something else, which would be lost: name another",
+        return lspo_error(LSPO_ERR_INPUT, "--metrics %s: the file exists and is not a metrics file; give another name",
                           metrics->path);
     return LSPO_OK;
 }
@@ -194,7 +193,7 @@ static lspo_status_t refuse_others(const lspo_metrics_t *metrics)
 static lspo_status_t lock(const lspo_metrics_t *metrics)
 {
     if (!lspo_lock_take(fileno(metrics->file)))
-        return lspo_error(LSPO_ERR_INPUT, "--metrics %s: another training writes to it", metrics->path);
+        return lspo_error(LSPO_ERR_INPUT, "--metrics %s: another training is writing to it", metrics->path);
     return LSPO_OK;
 }
 

@@ -43,7 +43,8 @@ static bool may_write(const char *beside)
     const bool ours = is_ours(object);
     json_decref(object);
     if (!ours)
-        lspo_warn("%s holds something else and stays: lspo join will not know which training the metrics are of",
+        lspo_warn("%s exists, is not the settings of a training, and is kept; lspo join will not know which training "
+                  "the metrics belong to",
                   beside);
     return ours;
 }

@@ -7,19 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "kernels/blas.h"
 #include "kernels/gemm.h"
 #include "plan/policy.h"
-#include "base/units.h"
-#include "real/machine/counters.h"
+#include "real/data/text.h"
 #include "real/execute/lane.h"
 #include "real/execute/play.h"
+#include "real/execute/workers.h"
+#include "real/machine/counters.h"
 #include "real/machine/process.h"
+#include "real/machine/topology.h"
 #include "real/methods/methods.h"
 #include "real/session/session.h"
-#include "real/data/text.h"
-#include "real/machine/topology.h"
-#include "real/execute/workers.h"
 
 enum { HELD_OUT_TOKENS = 2048 };
 
@@ -325,9 +325,9 @@ static double core_share(const player_t *player)
 static void warn_of_other_work(const player_t *player)
 {
     if (core_share(player) < LSPO_TRACE_CORE_SHARE_LEAST)
-        lspo_warn("the GPU lane had its core for %.0f %% of the time that it worked: other programs run on cpu %d, and "
-                  "the times are not those of the plan alone",
-                  100 * core_share(player), player->topology.cpu[LSPO_LANE_GPU]);
+        lspo_warn("this measurement is disturbed: other programs took %.0f %% of cpu %d, which stands in for the GPU; "
+                  "close them and run again",
+                  100 * (1 - core_share(player)), player->topology.cpu[LSPO_LANE_GPU]);
 }
 
 static lspo_status_t add_entry(void *trace, const char *key, const char *value)

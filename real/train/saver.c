@@ -83,11 +83,10 @@ static void take_copy(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint)
     }
     saver->waits = saver->copy == NULL;
     if (saver->waits)
-        lspo_warn(
-            "checkpoints are written while the training waits: a copy of its state takes %s of host memory, and %s "
-            "are free",
-            lspo_format_quantity((double)bytes, LSPO_UNIT_BYTES, needed, sizeof needed),
-            lspo_format_quantity((double)free_bytes, LSPO_UNIT_BYTES, there, sizeof there));
+        lspo_warn("the training waits while checkpoints are written: a copy of its state needs %s of host memory, and "
+                  "%s are free",
+                  lspo_format_quantity((double)bytes, LSPO_UNIT_BYTES, needed, sizeof needed),
+                  lspo_format_quantity((double)free_bytes, LSPO_UNIT_BYTES, there, sizeof there));
     else
         saver->copy_bytes = bytes;
 }

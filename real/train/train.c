@@ -450,7 +450,7 @@ static lspo_status_t check_options(const lspo_train_options_t *options)
     if (options->resume && !options->output)
         return lspo_error(LSPO_ERR_INPUT, "--resume needs --output, the folder of the checkpoints");
     if (options->patience > 0 && (options->eval_every == 0 || lspo_dataset_held_out_rows(options->data) == 0))
-        return lspo_error(LSPO_ERR_INPUT, "--patience counts evaluations: it needs --eval-every and held-out data");
+        return lspo_error(LSPO_ERR_INPUT, "--patience needs --eval-every and held-out data");
     return LSPO_OK;
 }
 

@@ -125,9 +125,9 @@ static void tell_of_other_steps(const trainer_t *trainer, uint32_t before)
     lspo_schedule_t schedule = trainer->schedule;
     schedule.steps = before;
     double last = step > 0 ? lspo_schedule_rate(&schedule, step - 1) : (double)NAN;
-    lspo_warn("the training was begun with %" PRIu32 " steps and goes on to %" PRIu32 ": from step %" PRIu32
-              " on the learning rate is that of %" PRIu32 " steps, %.3g after %.3g; a training of that many from the "
-              "beginning would end elsewhere",
+    lspo_warn("the training was started with %" PRIu32 " steps and now has %" PRIu32 ": from step %" PRIu32
+              " on the learning rate follows the schedule of %" PRIu32
+              " steps (%.3g after %.3g), so it ends differently from a training that was started with these steps",
               before, trainer->options->steps, step + 1, trainer->options->steps,
               lspo_schedule_rate(&trainer->schedule, step), last);
 }
@@ -140,7 +140,8 @@ static lspo_status_t adopt(trainer_t *trainer)
     uint32_t before = state->steps;
     if (options->steps < before)
         return lspo_error(LSPO_ERR_INPUT,
-                          "%s: the training was begun with %" PRIu32 " steps; it can be given more, not %" PRIu32,
+                          "%s: the training was started with %" PRIu32
+                          " steps; it can have more, but not only %" PRIu32,
                           options->output, before, options->steps);
     state->steps = options->steps;
     if (options->steps > before) {
@@ -167,7 +168,7 @@ lspo_status_t lspo_train_resume(trainer_t *trainer)
     if (status != LSPO_OK)
         return status;
     if (!found) {
-        lspo_warn("%s holds no checkpoint: beginning at step 0", options->output);
+        lspo_warn("%s has no checkpoint; starting at step 0", options->output);
         return LSPO_OK;
     }
     status = adopt(trainer);

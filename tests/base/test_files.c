@@ -227,7 +227,7 @@ Test(files, a_named_pipe_is_written_with_a_reader_and_refused_without, .timeout 
     lspo_output_t output;
     cr_assert_eq(mkfifo("pipe", 0666), 0);
     cr_expect_eq(lspo_output_open("pipe", &output), LSPO_ERR_IO);
-    expect_message("cannot write pipe: nobody reads from this named pipe");
+    expect_message("cannot write pipe: no process reads from this named pipe");
     int reader = open("pipe", O_RDONLY | O_NONBLOCK);
     cr_assert_geq(reader, 0);
     cr_assert_eq(lspo_output_open("pipe", &output), LSPO_OK);
@@ -364,7 +364,7 @@ Test(files, a_file_above_its_limit_is_refused)
     put_text("eleven", "0123456789\n");
     lspo_input_t *input = NULL;
     cr_expect_eq(lspo_input_open("eleven", 10, &input), LSPO_ERR_INPUT);
-    expect_message("eleven: above 10 bytes");
+    expect_message("eleven: larger than 10 bytes");
     input = open_input("eleven", 11);
     expect_line(input, "0123456789", 10);
     lspo_input_close(input);

@@ -111,7 +111,7 @@ static void collect_steps(import_t *import)
     }
     bool may_be_sum = import->interval_count == 0 && import->step_count < 3 && numbers.last > import->step_count;
     if (may_be_sum && told_s == 0 && import->step_count > 0 && !import->steps[0].averaged)
-        lspo_warn("%s: with a single number of a step, %g, it does not tell of how many steps its lines of timers are",
+        lspo_warn("%s: it has only one step number, %g, so it is unknown how many steps each line of timers covers",
                   import->path, numbers.last);
 }
 
@@ -196,17 +196,17 @@ static void warn_of_log(const import_t *import)
 {
     const lspo_log_t *log = &import->log;
     if (log->columns > 0)
-        lspo_warn("%s: its lines are broken at %" PRIu32 " columns, as by a terminal: they are joined again",
+        lspo_warn("%s: its lines are broken at %" PRIu32 " columns, as a terminal does; they are joined again",
                   import->path, log->columns);
     if (log->tail_cut)
-        lspo_warn("%s: the last line is cut off and left out", import->path);
+        lspo_warn("%s: the last line is cut off and is left out", import->path);
     if (log->other_source_count > 0)
-        lspo_warn("%s: lines of other sources than '%s', left out: %" PRIu32, import->path, log->source,
+        lspo_warn("%s: left out lines of sources other than '%s': %" PRIu32, import->path, log->source,
                   log->other_source_count);
     if (log->other_rank_count > 0)
-        lspo_warn("%s: lines of other ranks than 0, left out: %" PRIu32, import->path, log->other_rank_count);
+        lspo_warn("%s: left out lines of ranks other than 0: %" PRIu32, import->path, log->other_rank_count);
     if (log->bad_count > 0)
-        lspo_warn("%s: times that are negative, no numbers or too large, left out with their lines: %" PRIu32
+        lspo_warn("%s: left out lines with times that are negative, not numbers or too large: %" PRIu32
                   " (the first in line %" PRIu64 ")",
                   import->path, log->bad_count, log->bad_line);
 }
@@ -214,17 +214,18 @@ static void warn_of_log(const import_t *import)
 static void warn_of_steps(const import_t *import)
 {
     if (import->open_micro_count > 0)
-        lspo_warn("%s: the last step did not end; its micro-steps are left out: %" PRIu32, import->path,
+        lspo_warn("%s: the last step did not end; left out its micro-steps: %" PRIu32, import->path,
                   import->open_micro_count);
     if (import->repeated_count > 0)
-        lspo_warn("%s: lines that repeat the step before, left out: %" PRIu32, import->path, import->repeated_count);
+        lspo_warn("%s: left out lines that repeat the previous step: %" PRIu32, import->path, import->repeated_count);
     if (import->unequal_count > 0)
-        lspo_warn("%s: steps to which their micro-steps do not add up, taken as they say themselves: %" PRIu32,
-                  import->path, import->unequal_count);
+        lspo_warn(
+            "%s: steps whose times differ from the sum of their micro-steps; the times of the steps are used: %" PRIu32,
+            import->path, import->unequal_count);
     if (import->steps_per_line > 1)
-        lspo_warn("%s: by the numbers of the steps each line of timers is the sum of %g: an iteration here is their "
-                  "average",
-                  import->path, import->steps_per_line);
+        lspo_warn(
+            "%s: by the step numbers, each line of timers is the sum over %g steps; an iteration here is their average",
+            import->path, import->steps_per_line);
 }
 
 /* Where batch and samples per second are known, they tell the time of a step, too. */
@@ -236,17 +237,16 @@ static void check_throughput(const import_t *import)
     double told_s = import->batch / log->samples_per_s;
     double timed_s = 1e-9 * (double)import->now_ns / import->iteration_count;
     if (timed_s > 1.5 * told_s || told_s > 1.5 * timed_s)
-        lspo_warn(
-            "%s: it contradicts itself: a step takes %.3g s by its timers, and %.3g s by its batch of %g and %.4g "
-            "samples per second",
-            import->path, timed_s, told_s, import->batch, log->samples_per_s);
+        lspo_warn("%s: it contradicts itself: a step takes %.3g s by its timers, but %.3g s by its batch of %g and "
+                  "%.4g samples per second",
+                  import->path, timed_s, told_s, import->batch, log->samples_per_s);
 }
 
 static lspo_status_t build_of_timers(import_t *import)
 {
     if (import->step_count == 0) {
         take_micros_as_steps(import);
-        lspo_warn("%s: it has the times of micro-steps only: each counts as a step", import->path);
+        lspo_warn("%s: it has only the times of micro-steps; each one counts as a step", import->path);
     }
     const lspo_log_rhythm_t rhythm = {import->steps, import->step_count, import->interval_count, import->intervals};
     lspo_status_t status = lspo_log_steps_per_line(import->path, &rhythm, &import->steps_per_line);
@@ -303,7 +303,7 @@ static void find_times(const import_t *import, times_t *times)
         times->seconds[0] = times->seconds[1] = average_s; /* its time is from the end of one to that of the next */
         times->count = 2;
         if (import->log.run_count > 1)
-            lspo_warn("%s: the averages of %" PRIu32 " trainings: the last one's is taken", import->path,
+            lspo_warn("%s: it has the averages of %" PRIu32 " trainings; the last one is used", import->path,
                       import->log.run_count);
     }
 }
@@ -314,25 +314,25 @@ static lspo_status_t nothing_found(const import_t *import)
     static const char advice[] = "lines as 'time (ms) | fwd: ... | bwd: ... | step: ...', which DeepSpeed writes with "
                                  "\"wall_clock_breakdown\": true";
     if (log->samples_per_s > 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: no step times, but %.4g samples per second: give --batch N, the samples per step on all "
+                          "GPUs; for the parts of a step, log %s",
+                          import->path, log->samples_per_s, advice);
+    if (log->cut_count > 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s:%" PRIu64 ": no step times, because lines of timers are cut off: %" PRIu32, import->path,
+                          log->cut_line, log->cut_count);
+    if (log->other_timers[0])
         return lspo_error(
             LSPO_ERR_INPUT,
-            "%s: no step times, but %.4g samples per second: give --batch N, the samples of a step on all "
-            "GPUs; for the parts of a step, %s",
-            import->path, log->samples_per_s, advice);
-    if (log->cut_count > 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": no step times: lines of timers are cut off: %" PRIu32,
-                          import->path, log->cut_line, log->cut_count);
-    if (log->other_timers[0])
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s: no step times: it has timers (%s), but none of forward, backward and step; "
-                          "wanted are %s",
-                          import->path, log->other_timers, advice);
+            "%s: no step times: it has timers (%s), but not those of forward, backward and step; needed are %s",
+            import->path, log->other_timers, advice);
     if (log->run_steps > 0)
         return lspo_error(LSPO_ERR_INPUT,
-                          "%s: no step times, only a progress bar: train to the end, where the Trainer prints "
-                          "train_steps_per_second; for the parts of a step, %s",
+                          "%s: no step times, only a progress bar: train to the end, when the Trainer prints "
+                          "train_steps_per_second; for the parts of a step, log %s",
                           import->path, advice);
-    return lspo_error(LSPO_ERR_INPUT, "%s: no step times; wanted are %s", import->path, advice);
+    return lspo_error(LSPO_ERR_INPUT, "%s: no step times; needed are %s", import->path, advice);
 }
 
 /* An iteration is a BWD that takes no time, at its end. */
@@ -342,7 +342,7 @@ static lspo_status_t append_times(import_t *import, const times_t *times)
     for (uint32_t i = 0; i < times->count && status == LSPO_OK; i++) {
         double step_ns = 1e9 * times->seconds[i];
         if (step_ns < 1 || step_ns > 1e15)
-            return lspo_error(LSPO_ERR_INPUT, "%s: a step of %.9g s: it must be from 1e-9 to 1e6", import->path,
+            return lspo_error(LSPO_ERR_INPUT, "%s: a step takes %.9g s; allowed are 1e-9 to 1e6 s", import->path,
                               times->seconds[i]);
         import->now_ns += (uint64_t)llround(step_ns);
         status = append_row(import, LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0);
@@ -359,10 +359,10 @@ static lspo_status_t build_of_times(import_t *import)
     find_times(import, &times);
     lspo_status_t status = times.count > 0 ? append_times(import, &times) : nothing_found(import);
     if (status == LSPO_OK)
-        lspo_warn("%s: no parts of a step, only %s: what GPU, links and CPU did is not known%s", import->path,
-                  times.origin,
-                  import->log.saw_both_passes ? ".  It times forward and backward as one, forward-backward: Megatron's "
-                                                "--timing-log-level 2 times them apart"
+        lspo_warn("%s: it has only %s, so the parts of a step (times of GPU, links and CPU) are unknown%s",
+                  import->path, times.origin,
+                  import->log.saw_both_passes ? ".  Its timer forward-backward covers both passes; Megatron's "
+                                                "--timing-log-level 2 times them separately"
                                               : "");
     free(times.seconds);
     return status;

@@ -285,7 +285,7 @@ static lspo_status_t not_a_trace(reader_t *reader)
             return lspo_error(LSPO_ERR_INPUT, "%s: it is %s", reader->path, kinds[i].meaning);
     }
     int c = text->window[text->at];
-    return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": '%c' is not JSON of a trace: one of {[ is wanted", reader->path,
+    return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": '%c' does not begin a JSON trace; expected { or [", reader->path,
                       lspo_import_text_line(&reader->text), c >= ' ' && c <= '~' ? c : '?');
 }
 
@@ -323,25 +323,22 @@ static void warn_once(const reader_t *reader)
         const tally_t tally;
         const char *meaning;
     } warnings[] = {
-        {reader->senseless,
-         "places that make no sense as JSON, skipped up to the next event: what stood there is missing"},
-        {{reader->scan.odd_count, reader->scan.odd_line}, "values and characters that JSON does not allow, read past"},
-        {reader->untimed_work,
-         "events of the GPU whose \"ts\" or \"dur\" is missing, negative, too large or no number, left out: "
-         "busy times are too short"},
-        {reader->untimed_ranges,
-         "steps, ranges and launches of the CPU whose \"ts\" or \"dur\" is missing, negative, too large or no "
-         "number, not used"},
+        {reader->senseless, "skipped places that are not JSON, up to the next event; their contents are missing"},
+        {{reader->scan.odd_count, reader->scan.odd_line}, "ignored values and characters that JSON does not allow"},
+        {reader->untimed_work, "left out GPU events whose \"ts\" or \"dur\" is missing, negative, too large or not a "
+                               "number, so busy times are too short"},
+        {reader->untimed_ranges, "left out steps, ranges and launches of the CPU whose \"ts\" or \"dur\" is missing, "
+                                 "negative, too large or not a number"},
     };
     for (size_t i = 0; i < sizeof warnings / sizeof warnings[0]; i++)
         if (warnings[i].tally.count > 0)
             lspo_warn("%s: %s: %" PRIu64 " (the first in line %" PRIu64 ")", reader->path, warnings[i].meaning,
                       warnings[i].tally.count, warnings[i].tally.line);
     if (reader->unclosed)
-        lspo_warn("%s: the file has no proper end: if it was cut off, events are missing", reader->path);
+        lspo_warn("%s: the file has no proper end; if it was cut off, events are missing", reader->path);
     if (reader->events->begin_count > 0)
-        lspo_warn("%s: ranges written as begin and end (\"ph\": \"B\", \"E\"), which are not read: %" PRIu64,
-                  reader->path, reader->events->begin_count);
+        lspo_warn("%s: left out ranges written as begin and end (\"ph\": \"B\", \"E\"): %" PRIu64, reader->path,
+                  reader->events->begin_count);
 }
 
 lspo_status_t lspo_import_events_read(const char *path, const lspo_import_rules_t *rules,

@@ -163,39 +163,38 @@ static void sort_out(import_t *import)
 static lspo_status_t no_work(const import_t *import)
 {
     if (import->skipped_count > 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: no event of the GPU has a time that can be used: %" PRIu32 " have none",
-                          import->path, import->skipped_count);
+        return lspo_error(LSPO_ERR_INPUT, "%s: no GPU event has a usable time; %" PRIu32 " have none", import->path,
+                          import->skipped_count);
     if (import->events.uncategorized_count > 0)
-        return lspo_error(
-            LSPO_ERR_INPUT,
-            "%s: its events have no category (\"cat\"), as torch.autograd.profiler of PyTorch before 1.8.1 "
-            "wrote them: what ran on the GPU cannot be told; profile with torch.profiler",
-            import->path);
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: its events have no category (\"cat\"), as torch.autograd.profiler of PyTorch before "
+                          "1.8.1 wrote them, so it is unknown what ran on the GPU; profile with torch.profiler",
+                          import->path);
     return lspo_error(LSPO_ERR_INPUT,
-                      "%s: no kernel, copy or memset of a GPU: profile with ProfilerActivity.CUDA as well",
+                      "%s: it has no kernel, copy or memset of a GPU; also profile with ProfilerActivity.CUDA",
                       import->path);
 }
 
 static void warn_of_work(const import_t *import)
 {
     if (import->long_range_count > 0)
-        lspo_warn("%s: ranges of the CPU with wrong durations, which last beyond their step, cut there: %" PRIu32,
-                  import->path, import->long_range_count);
+        lspo_warn("%s: CPU ranges with wrong durations, cut off at the end of their step: %" PRIu32, import->path,
+                  import->long_range_count);
     if (import->other_device_count > 0)
-        lspo_warn("%s: events of other devices than the first, left out: %" PRIu32, import->path,
+        lspo_warn("%s: left out events of devices other than the first: %" PRIu32, import->path,
                   import->other_device_count);
     if (import->launch_count == 0)
-        lspo_warn(
-            "%s: no event of the GPU has a launch on the CPU: they count to the step and range in which they ran; "
-            "profile with ProfilerActivity.CPU as well",
-            import->path);
+        lspo_warn("%s: no GPU event has a launch on the CPU, so each one counts to the step and range in which it ran; "
+                  "also profile with ProfilerActivity.CPU",
+                  import->path);
     else if (import->unlaunched_count > 0)
-        lspo_warn("%s: %" PRIu32 " of %" PRIu32 " events of the GPU have no launch on the CPU: they count to the step "
-                  "and range in which they ran",
-                  import->path, import->unlaunched_count, import->device_work_count);
+        lspo_warn(
+            "%s: %" PRIu32 " of %" PRIu32
+            " GPU events have no launch on the CPU, so each of these counts to the step and range in which it ran",
+            import->path, import->unlaunched_count, import->device_work_count);
     if (import->outside_count > 0)
-        lspo_warn("%s: events of the GPU that were launched outside the steps, left out: %" PRIu32 " of %" PRIu32,
-                  import->path, import->outside_count, import->device_work_count);
+        lspo_warn("%s: left out GPU events that were launched outside the steps: %" PRIu32 " of %" PRIu32, import->path,
+                  import->outside_count, import->device_work_count);
 }
 
 /* No kernel lasts longer than all steps and some. */
@@ -298,7 +297,7 @@ static lspo_status_t describe_bytes(const import_t *import, lspo_trace_t *trace)
         char key[32];
         snprintf(key, sizeof key, "%s-bytes", lspo_lane_kind_name(links[i]));
         lspo_warn(
-            "%s: copies of %s whose bytes the profile does not tell, so that those of the link are not known: %" PRIu32,
+            "%s: the bytes on the link are unknown, because the profile lacks the bytes of copies of %s: %" PRIu32,
             import->path, lspo_lane_kind_name(links[i]), count);
         status = lspo_trace_set_meta(trace, key, "unknown");
     }

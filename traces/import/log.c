@@ -498,8 +498,8 @@ static lspo_status_t check_kind(const char *path, const char *text, size_t lengt
     bool packed = length > 1 && memcmp(text, "\x1f\x8b", 2) == 0;
     bool wide = length > 1 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
     if (packed)
-        return lspo_error(LSPO_ERR_INPUT, "%s: compressed by gzip: unpack it first", path);
-    return wide ? lspo_error(LSPO_ERR_INPUT, "%s: text in UTF-16: convert it: iconv -f UTF-16 -t UTF-8", path)
+        return lspo_error(LSPO_ERR_INPUT, "%s: compressed by gzip; unpack it first", path);
+    return wide ? lspo_error(LSPO_ERR_INPUT, "%s: text in UTF-16; convert it: iconv -f UTF-16 -t UTF-8", path)
                 : LSPO_OK;
 }
 

@@ -164,11 +164,10 @@ static lspo_status_t tell_apart(const choice_t *choice, bool *keeps)
     free(launches.launches);
     /* Work whose launches are another's stands in the wrong part. */
     if (!clear || (choice->processes[choice->chosen].launch_count > 0 && launched < kept - kept / 4))
-        return lspo_error(
-            LSPO_ERR_INPUT,
-            "%s: the profiles of several processes (\"pid\") are mixed in this file, so that their work on "
-            "the GPU cannot be told apart: import the file of one rank",
-            choice->path);
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: the profiles of several processes (\"pid\") are mixed in this file, so their work on "
+                          "the GPU cannot be separated; import the file of one rank",
+                          choice->path);
     return LSPO_OK;
 }
 
@@ -189,7 +188,7 @@ static void keep_chosen(const choice_t *choice, const bool *keeps)
         length += (size_t)snprintf(names + length, sizeof names - length, "%s%.40s", length ? ", " : "",
                                    events->process_names[i]);
     }
-    lspo_warn("%s: several processes in one profile: that of pid %.40s, which marks the first step, is taken; %" PRIu32
+    lspo_warn("%s: the profile has several processes; pid %.40s is used, which marks the first step, and %" PRIu32
               " events of others are left out: pid %s",
               choice->path, events->process_names[choice->chosen], count - kept, names);
 }

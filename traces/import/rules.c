@@ -104,14 +104,15 @@ static lspo_status_t parse_rule(char *line, const char *path, uint64_t number, l
     bool is_step = strcmp(kind_text, "STEP") == 0;
     lspo_op_kind_t kind = lspo_op_kind_parse(kind_text);
     if (kind == LSPO_OP_KIND_COUNT && !is_step)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s:%" PRIu64 ": '%.40s' is not a kind of op: FWD, RECOMPUTE, BWD, COMPRESS, NORM, D2H, UPD, "
-                          "UPD_GPU, H2D, APPLY, SWAP_IN, SWAP_OUT, PROJECT, or STEP for what marks an iteration",
-                          path, number, kind_text);
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "%s:%" PRIu64 ": '%.40s' is not a kind of op: FWD, RECOMPUTE, BWD, COMPRESS, NORM, D2H, UPD, "
+            "UPD_GPU, H2D, APPLY, SWAP_IN, SWAP_OUT, PROJECT, or STEP for the events that mark iterations",
+            path, number, kind_text);
     lspo_lane_kind_t lane = lspo_lane_kind_parse(lane_text);
     if (lane == LSPO_LANE_KIND_COUNT || (is_step && lane != LSPO_LANE_CPU))
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": '%.40s' is not a lane: %s", path, number, lane_text,
-                          is_step ? "STEP is marked on cpu" : "gpu, d2h, h2d or cpu");
+                          is_step ? "STEP must be on cpu" : "gpu, d2h, h2d or cpu");
     lspo_import_rule_t rule = {.classes = is_step ? RANGE : RANGE | DEVICE,
                                .kind = is_step ? (uint8_t)LSPO_RULE_STEP : (uint8_t)kind,
                                .lane = (uint8_t)lane,

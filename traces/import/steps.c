@@ -37,11 +37,11 @@ static lspo_status_t check_step(const char *path, const lspo_import_event_t *ste
     if (overlaps && step->number >= 0 && step->number == before->number)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s:%" PRIu64 ": step #%" PRId64 " is marked again while that of line %" PRIu64
-                          " lasts: the profiles of several ranks are mixed in this file: import the file of one rank",
+                          " lasts; the profiles of several ranks are mixed in this file, import the file of one rank",
                           path, step->line, step->number, before->line);
     if (overlaps)
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": this step begins before that of line %" PRIu64 " ends", path,
-                          step->line, before->line);
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": this step begins before the one of line %" PRIu64 " ends",
+                          path, step->line, before->line);
     if (step->number >= 0 && step->number <= before->number)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s:%" PRIu64 ": step #%" PRId64 " comes after step #%" PRId64 " of line %" PRIu64
@@ -76,8 +76,8 @@ lspo_status_t lspo_import_steps_create(const char *path, const lspo_import_event
         count += lspo_import_is_step(&events->events[i]) && !events->events[i].skipped;
     if (count == 0)
         return lspo_error(LSPO_ERR_INPUT,
-                          "%s: no step is marked: call prof.step() after each, so that there are ProfilerStep#N, or "
-                          "name what marks one by a rule 'STEP cpu PATTERN' in --map FILE",
+                          "%s: no steps are marked; call prof.step() after each step, which writes ProfilerStep#N, or "
+                          "add a rule 'STEP cpu PATTERN' to --map FILE",
                           path);
     steps.steps = malloc(count * sizeof(*steps.steps));
     steps.iteration_of = malloc(count * sizeof *steps.iteration_of);
@@ -172,8 +172,8 @@ static uint32_t leave_out_empty(const char *path, const facts_t *facts, lspo_imp
         steps->micro_of[step] = 0;
     }
     if (empty_count > 0 && count > 0)
-        lspo_warn("%s: steps of which nothing ran forward or backward on the GPU, left out: %" PRIu32
-                  " (the first in line %" PRIu64 ")",
+        lspo_warn("%s: left out steps without forward or backward on the GPU: %" PRIu32 " (the first in line %" PRIu64
+                  ")",
                   path, empty_count, line);
     return count;
 }
@@ -225,8 +225,8 @@ static void join_steps(const char *path, const rhythm_t *rhythm, lspo_import_ste
         steps->micro_of[step] = (uint16_t)(whole ? (at - skipped) % distance : 0);
         left_out += !whole;
     }
-    lspo_warn("%s: the optimizer runs once in every %" PRIu32 " marked steps only (gradient accumulation): %" PRIu32
-              " steps are one iteration; steps of no whole iteration, left out: %" PRIu32,
+    lspo_warn("%s: the optimizer runs only once in %" PRIu32 " marked steps (gradient accumulation), so %" PRIu32
+              " steps are one iteration; left out steps of incomplete iterations: %" PRIu32,
               path, distance, distance, left_out);
 }
 
@@ -241,7 +241,7 @@ lspo_status_t lspo_import_number_iterations(const char *path, const lspo_import_
     rhythm_t rhythm = find_rhythm(facts, steps);
     free(facts);
     if (count == 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: nothing ran forward or backward on the GPU within a step", path);
+        return lspo_error(LSPO_ERR_INPUT, "%s: no step has forward or backward on the GPU", path);
     if (rhythm.optimizer_count == count || rhythm.backward_count == 0)
         return LSPO_OK;
     bool regular = rhythm.distance > 1 && rhythm.distance <= UINT16_MAX && !rhythm.gap &&
@@ -249,15 +249,13 @@ lspo_status_t lspo_import_number_iterations(const char *path, const lspo_import_
     if (regular)
         join_steps(path, &rhythm, steps);
     else if (rhythm.optimizer_count == 0)
-        lspo_warn(
-            "%s: no step of an optimizer is marked: if gradients are accumulated over several of the marked steps, "
-            "an iteration here is a micro-step",
-            path);
+        lspo_warn("%s: no optimizer step is marked; if gradients are accumulated over several marked steps, an "
+                  "iteration here is a micro-step",
+                  path);
     else
-        lspo_warn(
-            "%s: the optimizer runs in %" PRIu32 " of %" PRIu32
-            " steps, at no distance that repeats: an iteration here is a marked step, which need not be a step of "
-            "the optimizer",
-            path, rhythm.optimizer_count, count);
+        lspo_warn("%s: the optimizer runs in %" PRIu32 " of %" PRIu32
+                  " steps, at irregular distances; an iteration here is a marked step, which may differ from an "
+                  "optimizer step",
+                  path, rhythm.optimizer_count, count);
     return LSPO_OK;
 }

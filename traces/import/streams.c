@@ -113,16 +113,16 @@ lspo_status_t lspo_import_check_streams(const char *path, double longest_us, lsp
     drop_long(events, longest_us, &too_long);
     free(work);
     if (repeated.count > 0)
-        lspo_warn("%s: events of the GPU that are told again, left out: %" PRIu64 " (the first in line %" PRIu64 ")",
-                  path, repeated.count, repeated.line);
+        lspo_warn("%s: left out repeated GPU events: %" PRIu64 " (the first in line %" PRIu64 ")", path, repeated.count,
+                  repeated.line);
     if (cut.count > 0)
         lspo_warn(
-            "%s: events of the GPU with wrong durations, which last beyond the start of the next of their stream, "
-            "cut there: %" PRIu64 " (the first in line %" PRIu64 ")",
+            "%s: GPU events with wrong durations, cut off at the start of the next event of their stream: %" PRIu64
+            " (the first in line %" PRIu64 ")",
             path, cut.count, cut.line);
     if (too_long.count > 0)
-        lspo_warn("%s: events of the GPU with wrong durations, which are longer than the profile, left out: %" PRIu64
-                  " (the first in line %" PRIu64 "): busy times are too short",
+        lspo_warn("%s: left out GPU events with wrong durations, longer than the profile: %" PRIu64
+                  " (the first in line %" PRIu64 "), so busy times are too short",
                   path, too_long.count, too_long.line);
     return LSPO_OK;
 }

@@ -50,20 +50,19 @@ lspo_status_t lspo_log_steps_per_line(const char *path, const lspo_log_rhythm_t 
     if (averaged || ratio <= equal_max) /* Megatron's averages, or each line is of one step */
         steps = 1;
     if (steps == 0)
-        return lspo_error(
-            LSPO_ERR_INPUT,
-            "%s: by the numbers of the steps, lines of timers are sums of differing numbers of steps: the "
-            "time of a step cannot be told",
-            path);
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: by the step numbers, lines of timers are sums over different numbers of steps, so the "
+                          "time per step is unknown",
+                          path);
     if (ratio > steps * contradiction_min && steps == 1)
         return lspo_error(LSPO_ERR_INPUT,
-                          "%s: its timers add up to %.3g times the time of a step that the log itself tells: they are "
-                          "sums of several steps, or wrong; and the numbers of the steps do not tell of how many",
+                          "%s: its timers add up to %.3g times the step time in the log: they are wrong, or sums over "
+                          "several steps, and the step numbers do not say over how many",
                           path, ratio);
     if (ratio > steps * contradiction_min)
         return lspo_error(LSPO_ERR_INPUT,
-                          "%s: its timers add up to %.3g times the time of a step that the log itself tells, and there "
-                          "is a line of them every %g steps only: the log contradicts itself",
+                          "%s: its timers add up to %.3g times the step time in the log, although there is a line of "
+                          "them only every %g steps: the log contradicts itself",
                           path, ratio, steps);
     *steps_out = steps;
     return LSPO_OK;

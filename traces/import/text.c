@@ -27,8 +27,8 @@ static lspo_status_t check_expansion(const lspo_import_text_t *text, z_off_t com
     if (bytes <= expansion_bytes_free || compressed_bytes <= 0 ||
         bytes / LSPO_IMPORT_EXPANSION_MAX <= (uint64_t)compressed_bytes)
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_INPUT, "%s: it expands to more than %d times its size, which no profile does",
-                      text->path, LSPO_IMPORT_EXPANSION_MAX);
+    return lspo_error(LSPO_ERR_INPUT, "%s: it expands to more than %d times its size, unlike any profile", text->path,
+                      LSPO_IMPORT_EXPANSION_MAX);
 }
 
 static void tell_progress(const lspo_import_text_t *text, z_off_t done)

@@ -130,21 +130,21 @@ Test(data_file, other_records_are_other_rows)
 Test(data_file, what_a_reported_file_is_and_what_to_do_is_said)
 {
     static const char *const refused[][2] = {
-        {"array.jsonl", "array.jsonl:1: an array, where a record should be"},
-        {"array.jsonl", "named .json"},
-        {"cr.jsonl", "carriage returns alone"},
+        {"array.jsonl", "array.jsonl:1: found an array where a record should be"},
+        {"array.jsonl", "rename it to .json"},
+        {"cr.jsonl", "carriage returns only"},
         {"dup_key.jsonl", "dup_key.jsonl:1: column 52: not JSON: duplicate object key"},
         {"history.jsonl", "history.jsonl:1: \"system\" has no place"},
-        {"latin1.jsonl", "latin1.jsonl:13: column 21: the byte 0xe9 is no UTF-8"},
+        {"latin1.jsonl", "latin1.jsonl:13: column 21: the byte 0xe9 is not UTF-8"},
         {"latin1.jsonl", "iconv"},
-        {"pretty.jsonl", "pretty.jsonl:1: a record that goes on over several lines; JSONL has one record a line"},
+        {"pretty.jsonl", "pretty.jsonl:1: a record spans several lines; JSONL has one record per line"},
         {"surrogate.jsonl", "surrogate.jsonl:12: column 72: not JSON: invalid Unicode"},
         {"surrogate.jsonl", "half of a surrogate pair"},
         {"wrapped.json", "the records are in \"data\""},
-        {"messages.jsonl", "the record is none of {\"text\"}"},
-        {"sharegpt.jsonl", "the record is none of {\"text\"}"},
-        {"prompt_response.jsonl", "the record is none of {\"text\"}"},
-        {"question_answer.jsonl", "the record is none of {\"text\"}"},
+        {"messages.jsonl", "the record must be one of {\"text\"}"},
+        {"sharegpt.jsonl", "the record must be one of {\"text\"}"},
+        {"prompt_response.jsonl", "the record must be one of {\"text\"}"},
+        {"question_answer.jsonl", "the record must be one of {\"text\"}"},
         {"packed/book.xlsx", "an Excel workbook"},
         {"packed/small.tar.gz", "a tar archive"},
         {"packed/small.txt.bz2", "packed by bzip2"},
@@ -160,10 +160,10 @@ Test(data_file, what_a_reported_file_is_and_what_to_do_is_said)
 Test(data_file, what_is_trained_as_text_though_it_is_more_is_told)
 {
     cr_expect_neq(hash_of(path_of_case("alpaca_in_txt.txt"), false), 0);
-    expect_said("alpaca_in_txt.txt", "holds JSON");
-    expect_said("alpaca_in_txt.txt", "named .json");
+    expect_said("alpaca_in_txt.txt", "contains JSON");
+    expect_said("alpaca_in_txt.txt", "rename it to .json");
     cr_expect_neq(hash_of(path_of_case("ok.csv"), false), 0);
-    expect_said("ok.csv", "a table, trained as plain text");
+    expect_said("ok.csv", "looks like a table and is trained on as plain text");
 }
 
 /* ---- records ---- */
@@ -217,7 +217,7 @@ Test(data_file, null_is_as_absent)
     for (int i = 0; i < 40; i++)
         strcat(long_text, text);
     cr_expect_neq(hash_of(write_bytes("a.jsonl", long_text, strlen(long_text)), false), 0, "%s", said);
-    expect_text_refused("b.jsonl", "{\"prompt\":\"a\",\"completion\":null}\n", "none of");
+    expect_text_refused("b.jsonl", "{\"prompt\":\"a\",\"completion\":null}\n", "must be one of");
     expect_text_refused("c.jsonl", "{\"prompt\":\"a\",\"completion\":[\"b\"]}\n",
                         "\"completion\" is an array, not a string");
 }
@@ -253,7 +253,7 @@ Test(data_file, wrappers_that_are_not_the_names_are_told)
     static const char record[] = "{\"instruction\":\"a\",\"output\":\"b\"}";
     char text[512];
     snprintf(text, sizeof text, "[\n %s,\n %s\n]\n", record, record);
-    expect_text_refused("a.jsonl", text, "a.jsonl:1: an array, where a record should be");
+    expect_text_refused("a.jsonl", text, "a.jsonl:1: found an array where a record should be");
     cr_expect_neq(hash_of(write_bytes("array", text, strlen(text)), false), 0);
     cr_expect_str_eq(said, "", "an array of records is read as one where no name says otherwise");
     snprintf(text, sizeof text, "{\n \"train\": [\n %s\n]}\n", record);
@@ -262,9 +262,9 @@ Test(data_file, wrappers_that_are_not_the_names_are_told)
     expect_text_refused("p.json", "{\n\"instruction\":\"a\",\n\"output\":\"b\"\n}\n",
                         "a .json file is one array of records");
     expect_text_refused("t.jsonl", "Once upon a time\n", "t.jsonl:1: not JSON");
-    expect_text_refused("t.jsonl", "Once upon a time\n", "a plain text is named .txt");
-    expect_text_refused("n.jsonl", "[\"a\"]\n", "an array, where a record should be");
-    expect_text_refused("empty.json", "[]\n", "the file holds no record");
+    expect_text_refused("t.jsonl", "Once upon a time\n", "if it is plain text, rename it to .txt");
+    expect_text_refused("n.jsonl", "[\"a\"]\n", "found an array where a record should be");
+    expect_text_refused("empty.json", "[]\n", "the file has no records");
     expect_text_refused("column.json", "{\"text\":{\"0\":\"a\",\"1\":\"b\"}}\n",
                         "is an object, not a string; if it is a column");
     expect_text_refused("column.json", "{\"text\":[\"a\",\"b\"]}\n", "is an array, not a string; if it is a column");
@@ -323,9 +323,9 @@ Test(data_file, a_text_with_a_wrong_byte_is_told_or_refused)
     memcpy(text + 500, "\ncaf\xe9\n", 6);
     const char *path = write_bytes("latin.txt", text, sizeof text);
     cr_expect_neq(hash_of(path, false), 0);
-    expect_said("latin.txt", "bytes that are no UTF-8: 1, the first 0xe9 in line 2, column 4");
+    expect_said("latin.txt", "bytes that are not UTF-8: 1, the first 0xe9 in line 2, column 4");
     cr_expect_eq(hash_of(path, true), 0);
-    expect_said("latin.txt", "latin.txt:2: column 4: the byte 0xe9 is no UTF-8");
+    expect_said("latin.txt", "latin.txt:2: column 4: the byte 0xe9 is not UTF-8");
     for (size_t i = 0; i < sizeof text; i += 3)
         text[i] = (char)0xe9;
     expect_refused(write_bytes("cyrillic.txt", text, sizeof text), "iconv");
@@ -464,7 +464,7 @@ Test(data_file, members_of_a_gzip_file_are_one_text)
     append(path, "\0\0\0\0", 4);
     cr_expect_eq(hash_of(path, false), hash_of(path_of_case("plain.txt"), false));
     append(path, "more", 4);
-    expect_refused(path, "bytes that do not belong to it");
+    expect_refused(path, "extra bytes after the end of the gzip file");
     free(text);
 }
 
@@ -479,7 +479,7 @@ Test(data_file, broken_gzip_files_are_refused_wherever_they_break)
         expect_refused(write_bytes("cut.txt.gz", packed, cut), "cut short");
     packed[packed_bytes - 6] ^= 1; /* the checksum */
     expect_refused(write_bytes("sum.txt.gz", packed, packed_bytes), "damaged");
-    expect_text_refused("name.txt.gz", "plain text", "named .gz, but no gzip file");
+    expect_text_refused("name.txt.gz", "plain text", "not a gzip file, although its name ends in .gz");
     expect_text_refused("name.gz", "PK\x03\x04", "a zip archive");
     expect_refused(write_gzip("empty.txt.gz", "", 0, 1), "empty");
     free(text);

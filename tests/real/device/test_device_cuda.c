@@ -93,7 +93,7 @@ Test(device_cuda, machine_without_a_gpu, .init = cr_redirect_stderr)
 {
     cuda_on_host_device(0, 9, 0, GIB);
     cr_assert_eq(try_open("cuda"), LSPO_ERR_DEVICE);
-    cr_assert_eq(said("no CUDA device here"), 1);
+    cr_assert_eq(said("this machine has no CUDA device"), 1);
 }
 
 Test(device_cuda, capability_decides_what_is_computed, .init = cr_redirect_stderr)
@@ -106,7 +106,7 @@ Test(device_cuda, capability_decides_what_is_computed, .init = cr_redirect_stder
     cuda_on_host_device(1, 7, 5, GIB);
     lspo_device_t *device = open_device(&caps);
     cr_assert_eq(lspo_device_set_number(device, LSPO_NUMBER_BF16), LSPO_ERR_INPUT);
-    cr_assert_eq(said("does not compute in bf16"), 1);
+    cr_assert_eq(said("has no bf16"), 1);
     cr_assert_eq(lspo_compute_number(lspo_device_compute(device)), LSPO_NUMBER_FP32);
     cr_assert_eq(lspo_device_set_number(device, LSPO_NUMBER_FP16), LSPO_OK);
     cr_assert_eq(lspo_compute_number(lspo_device_compute(device)), LSPO_NUMBER_FP16);
@@ -270,7 +270,7 @@ Test(device_cuda, accounting_is_exact, .init = cr_redirect_stderr)
     cr_assert_eq(lspo_device_peak_bytes(device), 7000u);
     cr_assert_eq(lspo_device_alloc(device, 1, &d), LSPO_ERR_FIT);
     cr_assert_null(d);
-    cr_assert_eq(said("1 B asked for with 6.84 KiB in use of 6.84 KiB allowed: 1 B short"), 1);
+    cr_assert_eq(said("1 B needed with 6.84 KiB in use of 6.84 KiB allowed: 1 B short"), 1);
     lspo_device_free(device, b);
     lspo_device_free(device, c);
     lspo_device_free(device, NULL);
@@ -291,7 +291,7 @@ Test(device_cuda, no_more_than_the_gpu_has, .init = cr_redirect_stderr)
     lspo_device_t *device = open_device(&caps);
     void *memory = NULL, *more = NULL;
     cr_assert_eq(lspo_device_alloc(device, 256 * MIB, &memory), LSPO_ERR_FIT);
-    cr_assert_eq(said("256 MiB asked for with 0 B in use of"), 1);
+    cr_assert_eq(said("256 MiB needed with 0 B in use of"), 1);
     cr_assert_eq(said("free on the GPU at the start"), 1);
     memory = take(device, 16 * MIB);
     cr_assert_eq(lspo_device_alloc(device, 240 * MIB, &more), LSPO_ERR_FIT);
@@ -712,7 +712,7 @@ Test(device_cuda, refused_pinning_falls_back, .init = cr_redirect_stderr)
     cr_assert_eq(said("warning"), 0);
     cuda_on_host_pinnable(256 * MIB, 300 * MIB);
     cr_assert_eq(pageable_around_the_first_piece(), 2 * MIB); /* 1 MiB each way */
-    cr_assert_eq(said("a message of 1048576 bytes lies in host memory that is not pinned"), 1);
+    cr_assert_eq(said("a message of 1048576 bytes is in host memory that is not pinned"), 1);
     cuda_on_host_pinnable(0, 0);
     cr_assert_eq(pageable_around_the_first_piece(), 0u); /* the driver's own memory */
     cuda_on_host_allocatable(599 * MIB);

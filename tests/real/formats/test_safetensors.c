@@ -120,11 +120,11 @@ Test(safetensors, reads_what_the_bytes_say)
 
 Test(safetensors, refuses_what_lies)
 {
-    expect_refused("", 0, "no JSON");
-    expect_refused("{", 0, "no JSON");
-    expect_refused("[]", 0, "no JSON object");
+    expect_refused("", 0, "not JSON");
+    expect_refused("{", 0, "not JSON");
+    expect_refused("[]", 0, "not a JSON object");
     expect_refused("{\"a\":1}", 0, "'a'");
-    expect_refused("{" TENSOR("a", "F32", "2", "0", "8") "} x", 8, "no JSON");
+    expect_refused("{" TENSOR("a", "F32", "2", "0", "8") "} x", 8, "not JSON");
     expect_refused("{" TENSOR("a", "Q4", "2", "0", "8") "}", 8, "Q4");
     expect_refused("{" TENSOR("a", "F32", "2", "0", "8") "}", 7, "'a'");
     expect_refused("{" TENSOR("a", "F32", "2", "0", "8") "}", 9, "1 bytes at its end");
@@ -139,7 +139,7 @@ Test(safetensors, refuses_what_lies)
     /* 2^32 2^32 = 2^64, which is 0 in 64 bits; 2^62 elements of 4 bytes as well. */
     expect_refused("{" TENSOR("a", "F32", "4294967296,4294967296", "0", "0") "}", 0, "overflows");
     expect_refused("{" TENSOR("a", "F32", "4611686018427387904", "0", "0") "}", 0, "overflows");
-    expect_refused("{" TENSOR("a", "F32", "99999999999999999999", "0", "8") "}", 8, "no JSON");
+    expect_refused("{" TENSOR("a", "F32", "99999999999999999999", "0", "8") "}", 8, "not JSON");
     expect_refused("{" TENSOR("a", "F32", "2", "0", "8") "," TENSOR("b", "F32", "2", "4", "12") "}", 12, "overlaps");
     expect_refused("{" TENSOR("a", "F32", "2", "0", "8") "," TENSOR("b", "F32", "2", "0", "8") "}", 8, "overlaps");
     expect_refused("{" TENSOR("a", "F32", "2", "0", "8") "," TENSOR("b", "F32", "1", "12", "16") "}", 16, "gap");

@@ -61,7 +61,7 @@ static void expect_refused(const char *text, const char *words)
 Test(tokenizer_files, refuses_what_is_broken_or_unknown)
 {
     expect_refused("{", "line 1");
-    expect_refused("[]", "no JSON object");
+    expect_refused("[]", "not a JSON object");
     expect_refused("{}", "no vocabulary");
     expect_refused(MODEL("", ""), "0 tokens");
     expect_refused(MODEL("\"a\":0,\"a\":1", ""), "duplicate");
@@ -71,10 +71,10 @@ Test(tokenizer_files, refuses_what_is_broken_or_unknown)
     expect_refused(MODEL("\"a\":99999999999", ""), "'a'");
     expect_refused(MODEL("\"a\":9999999", ""), "ids up to 9999999");
     expect_refused(MODEL("\"a\":0", "\"a b\""), "not in the vocabulary");
-    expect_refused(MODEL("\"a\":0", "\"a\""), "no pair");
-    expect_refused(MODEL("\"a\":0", "\"a a a\""), "no pair");
-    expect_refused(MODEL("\"a\":0", "[\"a\"]"), "no pair");
-    expect_refused(MODEL("\"a\":0", "1"), "no pair");
+    expect_refused(MODEL("\"a\":0", "\"a\""), "not a pair");
+    expect_refused(MODEL("\"a\":0", "\"a a a\""), "not a pair");
+    expect_refused(MODEL("\"a\":0", "[\"a\"]"), "not a pair");
+    expect_refused(MODEL("\"a\":0", "1"), "not a pair");
     expect_refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":{\"a\":0}}}", "Unigram");
     expect_refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}", "token 0");
     expect_refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[\"a\",1]]}}", "twice");

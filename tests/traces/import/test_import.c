@@ -419,10 +419,8 @@ Test(import_messages, kineto_errors_name_file_line_and_value, .init = cr_redirec
     cr_expect_eq(lspo_import_kineto(write_file("t", text, strlen(text)), NULL, NULL, &trace), LSPO_ERR_INPUT);
     char wanted[400], message[400] = "";
     snprintf(wanted, sizeof wanted,
-             "lspo: warning: %s: events of the GPU whose \"ts\" or \"dur\" is missing, negative, too large or no "
-             "number, left "
-             "out: busy times "
-             "are too short: 1 (the first in line 5)\n",
+             "lspo: warning: %s: left out GPU events whose \"ts\" or \"dur\" is missing, negative, too large or not a "
+             "number, so busy times are too short: 1 (the first in line 5)\n",
              path_of("t"));
     FILE *stderr_text = cr_get_redirected_stderr();
     fflush(stderr);

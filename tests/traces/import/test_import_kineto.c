@@ -14,17 +14,17 @@ Test(import_kineto, faults_of_files)
         uint32_t steps, missing_us;
     } cases[] = {
         {"ok.json", "", 6, 0},
-        {"inf.json", "JSON does not allow, read past: 1 (the first in line 110)", 6, 0},
-        {"nan.json", "JSON does not allow, read past: 1 (the first in line 110)", 6, 0},
-        {"NaN.json", "JSON does not allow, read past: 1 (the first in line 110)", 6, 0},
-        {"backslash.json", "JSON does not allow, read past: 2 (the first in line 3)", 6, 0},
+        {"inf.json", "JSON does not allow: 1 (the first in line 110)", 6, 0},
+        {"nan.json", "JSON does not allow: 1 (the first in line 110)", 6, 0},
+        {"NaN.json", "JSON does not allow: 1 (the first in line 110)", 6, 0},
+        {"backslash.json", "JSON does not allow: 2 (the first in line 3)", 6, 0},
         {"trailing_comma.json", "", 6, 0},
         {"no_close.json", "the file has no proper end", 6, 0},
-        {"quote_missing.json", "make no sense as JSON, skipped up to the next event", 6, 300},
-        {"neg_dur.json", "negative, too large or no number, left out: busy times are too short: 1", 6, 0},
+        {"quote_missing.json", "skipped places that are not JSON, up to the next event", 6, 300},
+        {"neg_dur.json", "negative, too large or not a number, so busy times are too short: 1", 6, 0},
         {"merged_ranks.json",
-         "that of pid 4242, which marks the first step, is taken; 72 events of others are left out: pid 104242", 6, 0},
-        {"gaps.json", "launched outside the steps, left out: 4 of 24", 5, 0},
+         "pid 4242 is used, which marks the first step, and 72 events of others are left out: pid 104242", 6, 0},
+        {"gaps.json", "launched outside the steps: 4 of 24", 5, 0},
         {"corr64.json", "", 6, 0},
         {"xpu.json", "", 6, 0},
         {"mtia.json", "", 6, 0},
@@ -193,7 +193,7 @@ Test(import_kineto, without_launches_no_optimizer_is_the_cpus)
     range("Optimizer.step#AdamW.step", 1, 500, 100);
     lspo_trace_t *trace = import_profile();
     cr_expect_eq(busy_us(trace, -1, LSPO_LANE_CPU), 0);
-    cr_expect_not_null(strstr(said(), "no event of the GPU has a launch"));
+    cr_expect_not_null(strstr(said(), "no GPU event has a launch"));
     lspo_trace_destroy(trace);
 }
 
@@ -221,12 +221,12 @@ Test(import_kineto, accumulation_over_marked_steps)
     } cases[] = {
         {6, 1, 0, 6, 1, ""},
         {8, 4, 0, 2, 4,
-         "once in every 4 marked steps only (gradient accumulation): 4 steps are one iteration; steps of "
-         "no whole iteration, left out: 0"},
-        {9, 2, 1, 4, 2, "2 steps are one iteration; steps of no whole iteration, left out: 1"},
-        {10, 3, 1, 2, 3, "left out: 4"},
-        {6, 4, 0, 6, 1, "the optimizer runs in 1 of 6 steps, at no distance that repeats"},
-        {3, 8, 0, 3, 1, "no step of an optimizer is marked"},
+         "only once in 4 marked steps (gradient accumulation), so 4 steps are one iteration; left out steps "
+         "of incomplete iterations: 0"},
+        {9, 2, 1, 4, 2, "2 steps are one iteration; left out steps of incomplete iterations: 1"},
+        {10, 3, 1, 2, 3, "left out steps of incomplete iterations: 4"},
+        {6, 4, 0, 6, 1, "the optimizer runs in 1 of 6 steps, at irregular distances"},
+        {3, 8, 0, 3, 1, "no optimizer step is marked"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         profile.length = profile.event_count = 0;
@@ -263,7 +263,7 @@ Test(import_kineto, steps_without_times)
     lspo_trace_t *trace = import_profile();
     cr_expect_eq(iterations_of(trace), 3u);
     cr_expect_eq(busy_us(trace, -1, LSPO_LANE_GPU), 3u * 110);
-    cr_expect_not_null(strstr(said(), "is missing, negative, too large or no number, not used: 1"));
+    cr_expect_not_null(strstr(said(), "is missing, negative, too large or not a number: 1"));
     lspo_trace_destroy(trace);
 
     /* Its end is damaged: it lasts until the next begins. */
@@ -291,9 +291,9 @@ Test(import_kineto, durations_that_cannot_be)
     lspo_trace_t *trace = import_profile();
     const char *text = said();
     cr_expect_eq(busy_us(trace, -1, LSPO_LANE_GPU), 90 + 50 + 40);
-    cr_expect_not_null(strstr(text, "beyond the start of the next of their stream, cut there: 1 (the first in line 3)"),
+    cr_expect_not_null(strstr(text, "cut off at the start of the next event of their stream: 1 (the first in line 3)"),
                        "%s", text);
-    cr_expect_not_null(strstr(text, "longer than the profile, left out: 1 (the first in line 9)"), "%s", text);
+    cr_expect_not_null(strstr(text, "longer than the profile: 1 (the first in line 9)"), "%s", text);
     lspo_trace_destroy(trace);
 }
 
@@ -371,7 +371,7 @@ Test(import_kineto, events_that_are_told_again)
     lspo_trace_t *trace = import_profile();
     cr_assert_eq(trace->row_count, 2u);
     cr_expect_eq(trace->rows[1].bytes, 64u);
-    cr_expect_not_null(strstr(said(), "told again, left out: 1"));
+    cr_expect_not_null(strstr(said(), "left out repeated GPU events: 1"));
     lspo_trace_destroy(trace);
 }
 
@@ -385,6 +385,6 @@ Test(import_kineto, ranges_that_last_beyond_their_step)
     }
     lspo_trace_t *trace = import_profile();
     cr_expect_eq(busy_us(trace, LSPO_OP_UPD, LSPO_LANE_CPU), 400 + 100);
-    cr_expect_not_null(strstr(said(), "last beyond their step, cut there: 1"));
+    cr_expect_not_null(strstr(said(), "cut off at the end of their step: 1"));
     lspo_trace_destroy(trace);
 }

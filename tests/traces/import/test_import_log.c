@@ -105,15 +105,19 @@ Test(import_log, files)
         {"restart.log", 0, 8, {1.401, 0.501, 0.9}, ""},
         {"gas4.log", 0, 6, {2.906, 2.005, 0.9}, ""},
         {"overflow.log", 0, 12, {1.401, 0.501, 0.9}, ""}, /* in 4 of 12 steps nothing is updated */
-        {"nan_timer.log", 0, 8, {1.401, 0.501, 0.9}, "negative, no numbers or too large, left out with their lines: 1"},
-        {"pdsh_label.log", 0, 8, {1.401, 0.501, 0.9}, "lines of other sources than 'worker-0', left out: 16"},
-        {"srun_label.log", 0, 8, {1.401, 0.501, 0.9}, "lines of other sources than '0', left out: 16"},
-        {"torchrun_label.log", 0, 8, {1.401, 0.501, 0.9}, "lines of other sources than '[rank0]', left out: 16"},
+        {"nan_timer.log",
+         0,
+         8,
+         {1.401, 0.501, 0.9},
+         "left out lines with times that are negative, not numbers or too large: 1"},
+        {"pdsh_label.log", 0, 8, {1.401, 0.501, 0.9}, "left out lines of sources other than 'worker-0': 16"},
+        {"srun_label.log", 0, 8, {1.401, 0.501, 0.9}, "left out lines of sources other than '0': 16"},
+        {"torchrun_label.log", 0, 8, {1.401, 0.501, 0.9}, "left out lines of sources other than '[rank0]': 16"},
         {"wrapped80.log", 0, 8, {1.401, 0.501, 0.9}, "its lines are broken at 80 columns"},
         {"megatron.log", 0, 6, {42.4665, 3.7258, 38.74}, ""},
-        {"pipeline.log", 0, 5, {0.91, 0.7907, 0.00125}, "each line of timers is the sum of 10"},
-        {"no_breakdown.log", 8, 8, {8 / 6.31, 0, 0}, "no parts of a step, only samples per second and the batch"},
-        {"hf_trainer.log", 0, 2, {3.15, 0, 0}, "no parts of a step, only the average over a training"},
+        {"pipeline.log", 0, 5, {0.91, 0.7907, 0.00125}, "each line of timers is the sum over 10"},
+        {"no_breakdown.log", 8, 8, {8 / 6.31, 0, 0}, "it has only samples per second and the batch"},
+        {"hf_trainer.log", 0, 2, {3.15, 0, 0}, "it has only the average over a training"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lspo_trace_t *trace = NULL;
@@ -127,7 +131,8 @@ Test(import_log, files_that_are_refused)
 {
     static const char *const cases[][2] = {
         {"no_breakdown.log", "no step times, but 6.3 samples per second: give --batch N"},
-        {"sparse.log", "it has timers (optimizer_allgather, optimizer_gradients, optimizer_step), but none of forward"},
+        {"sparse.log",
+         "it has timers (optimizer_allgather, optimizer_gradients, optimizer_step), but not those of forward"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lspo_trace_t *trace = NULL;
@@ -179,7 +184,7 @@ Test(import_log, sums_of_several_steps)
         cr_assert_eq(import_text(cases[i].batch, &trace), LSPO_OK, "%s: %s", name, said());
         char words[64] = "";
         if (cases[i].every > 1)
-            snprintf(words, sizeof words, "each line of timers is the sum of %d:", cases[i].every);
+            snprintf(words, sizeof words, "each line of timers is the sum over %d steps;", cases[i].every);
         const char *told = lspo_trace_meta(trace, "steps-per-iteration");
         cr_expect_eq(told ? atoi(told) : 1, cases[i].every, "%s", name);
         expect_trace(trace, name, 7, (double[3]){cases[i].iteration_s, 0.3, 0.05}, words);
@@ -204,7 +209,7 @@ Test(import_log, contradictions_are_refused)
     lspo_trace_t *trace = NULL;
     print_sums(5, 10, NULL, "iter time (s): 0.400\n"); /* sums of 10, and no number says so */
     cr_expect_eq(import_text(0, &trace), LSPO_ERR_INPUT);
-    cr_expect_not_null(strstr(said(), "its timers add up to 8.75 times the time of a step"));
+    cr_expect_not_null(strstr(said(), "its timers add up to 8.75 times the step time in the log"));
 
     print_sums(5, 10, "step=%d, skipped=0\n", "iter time (s): 0.100\n");
     cr_expect_eq(import_text(0, &trace), LSPO_ERR_INPUT);
@@ -213,12 +218,12 @@ Test(import_log, contradictions_are_refused)
     for (int i = 1; i < 8; i++) /* 1, 4, 9, ... */
         print("step=%d, skipped=0\n[Rank 0] time (ms) | fwd: %d.00 | bwd: 200.00 | step: 50.00\n", i * i * i, 100 * i);
     cr_expect_eq(import_text(0, &trace), LSPO_ERR_INPUT);
-    cr_expect_not_null(strstr(said(), "sums of differing numbers of steps"));
+    cr_expect_not_null(strstr(said(), "sums over different numbers of steps"));
 
     print_sums(5, 1, NULL, "train_batch_size ............. 64\nRunningAvgSamplesPerSec=10.0, CurrSamplesPerSec=10.0\n");
     cr_assert_eq(import_text(0, &trace), LSPO_OK);
     cr_expect_not_null(
-        strstr(said(), "it contradicts itself: a step takes 0.35 s by its timers, and 6.4 s by its batch"));
+        strstr(said(), "it contradicts itself: a step takes 0.35 s by its timers, but 6.4 s by its batch"));
     lspo_trace_destroy(trace);
 }
 
@@ -327,7 +332,7 @@ Test(import_log, timers_over_all_ranks)
         }
         cr_assert_eq(import_text(0, &trace), LSPO_OK, "form %d: %s", form, said());
         expect_trace(trace, "ranks with a label", 5, (double[3]){0.3, 0.24, 0.04},
-                     "lines of other sources than '[default7]', left out: 5");
+                     "left out lines of sources other than '[default7]': 5");
     }
 }
 
@@ -338,13 +343,13 @@ Test(import_log, timers_over_all_ranks_that_are_not_whole)
         const char *timers, *words;
     } cases[] = {
         {"    forward-backward ....: (240.00, 245.00)\n    optimizer ....: (40.00, 40.00)\n",
-         "--timing-log-level 2 times them apart"},
+         "--timing-log-level 2 times them separately"},
         {"    forward-compute ....: (1.00, nan)\n    backward-compute ....: (1.00, 2.00)\n    optimizer ....: (1.00, "
          "2.00)\n",
-         "negative, no numbers or too large, left out with their lines: 4"},
+         "left out lines with times that are negative, not numbers or too large: 4"},
         {"    forward-compute ....: (1.00, 2.00)\n    backward-compute ....: (1.00,\n    optimizer ....: (1.00, "
          "2.00)\n",
-         "left out with their lines: 4"},
+         "negative, not numbers or too large: 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lspo_trace_t *trace = NULL;
@@ -391,7 +396,7 @@ Test(import_log, a_time_with_more_behind_it_is_no_time)
         print("time (ms) | fwd: %s | bwd: 380.0%d | step: 900.00\n", i == 2 ? "1,120.00" : "120.00", i);
     cr_assert_eq(import_text(0, &trace), LSPO_OK);
     expect_trace(trace, "thousands", 4, (double[]){1.4, 0.5, 0.9},
-                 "left out with their lines: 1 (the first in line 3)");
+                 "negative, not numbers or too large: 1 (the first in line 3)");
 }
 
 Test(import_log, one_of_several_trainings_is_taken_aloud)
@@ -404,6 +409,6 @@ Test(import_log, one_of_several_trainings_is_taken_aloud)
     print("{'train_steps_per_second': 0.4}\n{'train_steps_per_second': 0.5}\n");
     cr_assert_eq(import_text(0, &trace), LSPO_OK);
     cr_expect_eq(iterations_of(trace), 2);
-    cr_expect_not_null(strstr(said(), "averages of 2 trainings: the last one's is taken"));
+    cr_expect_not_null(strstr(said(), "averages of 2 trainings; the last one is used"));
     lspo_trace_destroy(trace);
 }
