@@ -51,6 +51,9 @@ typedef struct {
     size_t setting_count;
     const lspo_state_array_t *arrays;
     size_t array_count;
+    /* May be NULL.  Called with MB of arrays written or read, on the thread that does so. */
+    void (*progress)(void *context, uint32_t done_mb, uint32_t of_mb);
+    void *progress_context;
 } lspo_checkpoint_t;
 
 /* Make `folder` (and its parents) ready and lock it until the descriptor that comes back is closed or the process ends:

@@ -26,10 +26,34 @@ static lspo_dtype_t dtype_of(lspo_state_type_t type)
     return LSPO_DTYPE_F32;
 }
 
+/* How far a checkpoint has been written or read. */
+typedef struct {
+    const lspo_checkpoint_t *checkpoint;
+    uint64_t done_bytes, of_bytes;
+} progress_t;
+
+static void progress_start(progress_t *progress, const lspo_checkpoint_t *checkpoint)
+{
+    *progress = (progress_t){.checkpoint = checkpoint};
+    for (size_t i = 0; i < checkpoint->array_count; i++)
+        progress->of_bytes += lspo_state_array_bytes(&checkpoint->arrays[i]);
+}
+
+static void progress_add(progress_t *progress, uint64_t bytes)
+{
+    const lspo_checkpoint_t *checkpoint = progress->checkpoint;
+    uint32_t before_mb = (uint32_t)(progress->done_bytes / 1000000);
+    progress->done_bytes += bytes;
+    uint32_t done_mb = (uint32_t)(progress->done_bytes / 1000000);
+    if (checkpoint->progress && done_mb != before_mb)
+        checkpoint->progress(checkpoint->progress_context, done_mb, (uint32_t)(progress->of_bytes / 1000000));
+}
+
 /* An array on its way to the file. */
 typedef struct {
     const lspo_state_array_t *array;
     XXH3_state_t *hash;
+    progress_t *progress;
 } outgoing_t;
 
 static lspo_status_t fill(void *context, uint64_t offset_bytes, size_t bytes, void *out)
@@ -38,6 +62,7 @@ static lspo_status_t fill(void *context, uint64_t offset_bytes, size_t bytes, vo
     lspo_status_t status = lspo_state_array_read(outgoing->array, offset_bytes, bytes, out);
     if (status == LSPO_OK)
         XXH3_64bits_update(outgoing->hash, out, bytes);
+    progress_add(outgoing->progress, bytes);
     return status;
 }
 
@@ -64,9 +89,11 @@ lspo_status_t lspo_checkpoint_write_arrays(const char *path, const lspo_checkpoi
     size_t count = checkpoint->array_count;
     lspo_safetensor_source_t *sources = calloc(count + 1, sizeof *sources);
     outgoing_t *outgoing = calloc(count + 1, sizeof *outgoing);
+    progress_t progress;
+    progress_start(&progress, checkpoint);
     bool complete = sources && outgoing;
     for (size_t i = 0; complete && i < count; i++) {
-        outgoing[i] = (outgoing_t){.array = &checkpoint->arrays[i], .hash = XXH3_createState()};
+        outgoing[i] = (outgoing_t){.array = &checkpoint->arrays[i], .hash = XXH3_createState(), .progress = &progress};
         complete = outgoing[i].hash && XXH3_64bits_reset(outgoing[i].hash) == XXH_OK;
         sources[i] = source_of(&outgoing[i]);
     }
@@ -103,7 +130,7 @@ static lspo_status_t find_array(const lspo_safetensors_t *file, const char *path
 
 /* Part by part, each hashed while it is in the cache. */
 static lspo_status_t read_parts(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
-                                const lspo_state_array_t *array, void *part, XXH3_state_t *hash)
+                                const lspo_state_array_t *array, void *part, XXH3_state_t *hash, progress_t *progress)
 {
     lspo_status_t status = LSPO_OK;
     for (uint64_t at = 0; status == LSPO_OK && at < tensor->byte_count; at += PART_BYTES) {
@@ -114,12 +141,13 @@ static lspo_status_t read_parts(const lspo_safetensors_t *file, const lspo_safet
             break;
         XXH3_64bits_update(hash, part, bytes);
         status = lspo_state_array_write(array, at, bytes, part);
+        progress_add(progress, bytes);
     }
     return status;
 }
 
 static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path, const lspo_state_array_t *array,
-                                void *part, uint64_t hash)
+                                void *part, uint64_t hash, progress_t *progress)
 {
     const lspo_safetensor_t *tensor = NULL;
     lspo_status_t status = find_array(file, path, array, &tensor);
@@ -130,7 +158,7 @@ static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path
         XXH3_freeState(state);
         return lspo_error(LSPO_ERR_MEMORY, "no memory for a hash");
     }
-    status = read_parts(file, tensor, array, part, state);
+    status = read_parts(file, tensor, array, part, state, progress);
     uint64_t found = XXH3_64bits_digest(state);
     XXH3_freeState(state);
     if (status == LSPO_OK && found != hash)
@@ -149,8 +177,10 @@ lspo_status_t lspo_checkpoint_read_arrays(const char *path, const lspo_checkpoin
     void *part = malloc(PART_BYTES);
     if (!part)
         status = lspo_error(LSPO_ERR_MEMORY, "no memory for reading %s", path);
+    progress_t progress;
+    progress_start(&progress, checkpoint);
     for (size_t i = 0; status == LSPO_OK && i < checkpoint->array_count; i++)
-        status = read_array(file, path, &checkpoint->arrays[i], part, hashes[i]);
+        status = read_array(file, path, &checkpoint->arrays[i], part, hashes[i], &progress);
     free(part);
     lspo_safetensors_close(file);
     return status;

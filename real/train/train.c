@@ -90,13 +90,6 @@ static bool is_of_fit(const trainer_t *trainer, const lspo_op_t *op)
            op->variant == LSPO_VARIANT_DECIDE;
 }
 
-static void report_phase(const trainer_t *trainer, const char *phase, uint32_t done, uint32_t of)
-{
-    const lspo_train_options_t *options = trainer->options;
-    if (options->phase)
-        options->phase(options->progress_context, phase, done, of);
-}
-
 /* On the GPU's lane, as all ops of a fit are. */
 static lspo_status_t run_op_of_fit(trainer_t *trainer, const lspo_op_t *op)
 {
@@ -106,7 +99,7 @@ static lspo_status_t run_op_of_fit(trainer_t *trainer, const lspo_op_t *op)
     trainer->fit_s += spent_s;
     trainer->row_fit_s[op->iteration] += spent_s;
     if (status == LSPO_OK && op->kind == LSPO_OP_PROJECT)
-        report_phase(trainer, "fitting projectors", ++trainer->projects_done, trainer->projects);
+        lspo_train_report_phase(trainer, "fitting projectors", ++trainer->projects_done, trainer->projects);
     return status;
 }
 
@@ -172,7 +165,7 @@ static lspo_status_t load_stage(void *context, uint32_t s, float *weights, bool 
     const lspo_train_options_t *options = trainer->options;
     lspo_stage_t stage;
     lspo_model_stage(&options->model, s, &stage);
-    report_phase(trainer, "loading weights", s, lspo_model_stage_count(&options->model));
+    lspo_train_report_phase(trainer, "loading weights", s, lspo_model_stage_count(&options->model));
     if (stop_asked(trainer))
         return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted before the first step");
     lspo_status_t status = options->load(options->model_context, s, weights, given_out);

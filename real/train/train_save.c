@@ -98,7 +98,18 @@ static lspo_checkpoint_t checkpoint_of(trainer_t *trainer, const lspo_state_arra
                                .settings = trainer->settings,
                                .setting_count = trainer->setting_count,
                                .arrays = arrays,
-                               .array_count = count};
+                               .array_count = count,
+                               .progress_context = trainer};
+}
+
+static void report_writing(void *context, uint32_t done_mb, uint32_t of_mb)
+{
+    lspo_train_report_phase(context, "MB of the checkpoint written", done_mb, of_mb);
+}
+
+static void report_reading(void *context, uint32_t done_mb, uint32_t of_mb)
+{
+    lspo_train_report_phase(context, "MB of the checkpoint read", done_mb, of_mb);
 }
 
 lspo_status_t lspo_train_save(trainer_t *trainer, bool last)
@@ -110,7 +121,9 @@ lspo_status_t lspo_train_save(trainer_t *trainer, bool last)
     lspo_status_t status = list_arrays(trainer, &arrays, &count);
     if (status != LSPO_OK)
         return status;
-    const lspo_checkpoint_t checkpoint = checkpoint_of(trainer, arrays, count);
+    lspo_checkpoint_t checkpoint = checkpoint_of(trainer, arrays, count);
+    if (last) /* the others are written beside the training */
+        checkpoint.progress = report_writing;
     status = lspo_saver_save(trainer->saver, &checkpoint, last);
     if (status == LSPO_OK)
         trainer->saved_step = trainer->state.step;
@@ -162,7 +175,8 @@ lspo_status_t lspo_train_resume(trainer_t *trainer)
     lspo_status_t status = list_arrays(trainer, &arrays, &count);
     if (status != LSPO_OK)
         return status;
-    const lspo_checkpoint_t checkpoint = checkpoint_of(trainer, arrays, count);
+    lspo_checkpoint_t checkpoint = checkpoint_of(trainer, arrays, count);
+    checkpoint.progress = report_reading;
     status = lspo_checkpoint_resume(options->output, &checkpoint, stale, &found);
     free(arrays);
     if (status != LSPO_OK)

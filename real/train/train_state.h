@@ -5,12 +5,12 @@
 #include <xxhash.h>
 
 #include "plan/plan.h"
+#include "real/execute/workers.h"
+#include "real/machine/topology.h"
+#include "real/session/session.h"
 #include "real/train/metrics.h"
 #include "real/train/saver.h"
-#include "real/session/session.h"
-#include "real/machine/topology.h"
 #include "real/train/train.h"
-#include "real/execute/workers.h"
 
 enum { LSPO_SETTINGS_MAX = 80 };
 
@@ -59,6 +59,14 @@ lspo_status_t lspo_train_export(trainer_t *trainer);
 /* The held-out loss of the weights as they are, into state and `row`, with the best weights.  LSPO_ERR_INTERRUPTED,
  * not logged and with nothing changed, when an end is asked for before the last batch. */
 lspo_status_t lspo_train_evaluate(trainer_t *trainer, lspo_metrics_row_t *row);
+
+/* Tell whoever watches how far a phase that is no step has come. */
+static inline void lspo_train_report_phase(const trainer_t *trainer, const char *phase, uint32_t done, uint32_t of)
+{
+    const lspo_train_options_t *options = trainer->options;
+    if (options->phase)
+        options->phase(options->progress_context, phase, done, of);
+}
 
 /* A checkpoint of the state as it is, unless it has one; `last`: no step follows. */
 lspo_status_t lspo_train_save(trainer_t *trainer, bool last);

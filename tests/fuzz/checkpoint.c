@@ -24,7 +24,8 @@ static size_t tensors(const uint8_t **bytes_out)
     if (size > 0)
         return size;
     lspo_train_state_t state = {.step = 12, .steps = 20};
-    const lspo_checkpoint_t checkpoint = {&state, settings, 2, arrays, 1};
+    const lspo_checkpoint_t checkpoint = {
+        .state = &state, .settings = settings, .setting_count = 2, .arrays = arrays, .array_count = 1};
     snprintf(path, sizeof path, "%s/written", fuzz_folder());
     if (mkdir(path, 0700) != 0 || lspo_checkpoint_write(path, &checkpoint, 1) != LSPO_OK)
         exit(1);
@@ -43,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint8_t *bytes;
     const size_t byte_count = tensors(&bytes);
     lspo_train_state_t state = {.steps = 20};
-    const lspo_checkpoint_t checkpoint = {&state, settings, 2, arrays, 1};
+    const lspo_checkpoint_t checkpoint = {
+        .state = &state, .settings = settings, .setting_count = 2, .arrays = arrays, .array_count = 1};
     char path[512];
     bool found;
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {

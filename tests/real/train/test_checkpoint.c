@@ -40,7 +40,11 @@ static void write_step(uint32_t step, uint32_t keep)
                                 .worse_count = 1,
                                 .refits = 77,
                                 .finished = true};
-    const lspo_checkpoint_t checkpoint = {&state, settings, 2, arrays_of(weights, indices, halves), 3};
+    const lspo_checkpoint_t checkpoint = {.state = &state,
+                                          .settings = settings,
+                                          .setting_count = 2,
+                                          .arrays = arrays_of(weights, indices, halves),
+                                          .array_count = 3};
     cr_assert_eq(lspo_checkpoint_write(folder, &checkpoint, keep), LSPO_OK);
 }
 
@@ -56,7 +60,8 @@ static lspo_status_t resume(const lspo_setting_t *with, lspo_state_array_t *arra
                             lspo_train_state_t *state_out)
 {
     bool found = false;
-    const lspo_checkpoint_t checkpoint = {state_out, with, 2, arrays, count};
+    const lspo_checkpoint_t checkpoint = {
+        .state = state_out, .settings = with, .setting_count = 2, .arrays = arrays, .array_count = count};
     lspo_status_t status = lspo_checkpoint_resume(folder, &checkpoint, undrained, &found);
     cr_expect(status != LSPO_OK || found);
     return status;
