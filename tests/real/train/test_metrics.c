@@ -1,0 +1,120 @@
+/* The CSV of a training's metrics: read as written, cut where a resumed training begins, refused where it is none. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "real/train/metrics.h"
+#include "tests/tiny_training.h"
+
+static size_t count_rows(const char *path)
+{
+    lspo_metrics_row_t *rows;
+    size_t count;
+    cr_assert_eq(lspo_metrics_read(path, &rows, &count), LSPO_OK);
+    free(rows);
+    return count;
+}
+
+Test(metrics, metrics_are_read_as_written)
+{
+    make_folder();
+    const char *path = path_of("m.csv");
+    lspo_metrics_t *metrics;
+    lspo_metrics_row_t row = lspo_metrics_row(0), *rows;
+    size_t count;
+    cr_assert_eq(lspo_metrics_open(path, &metrics), LSPO_OK);
+    cr_assert_eq(lspo_metrics_begin(metrics, false, 0), LSPO_OK);
+    for (uint32_t step = 0; step < 5; step++) {
+        row.step = step;
+        row.loss = 5.0 - step;
+        cr_assert_eq(lspo_metrics_add(metrics, &row, 1), LSPO_OK);
+    }
+    lspo_metrics_close(metrics);
+    cr_assert_eq(lspo_metrics_read(path, &rows, &count), LSPO_OK);
+    cr_assert_eq(count, 5);
+    cr_expect_eq(rows[3].step, 3);
+    cr_expect_eq(rows[3].loss, 2);
+    cr_expect(isnan(rows[3].held_out_loss) && isnan(rows[3].refits));
+    free(rows);
+    /* A resumed run drops what is beyond its checkpoint, and a row that was cut. */
+    FILE *file = fopen(path, "a");
+    cr_assert_not_null(file);
+    fputs("5,,1.2", file);
+    fclose(file);
+    cr_expect_eq(count_rows(path), 5);
+    cr_assert_eq(lspo_metrics_open(path, &metrics), LSPO_OK);
+    lspo_metrics_t *second;
+    cr_expect_eq(lspo_metrics_open(path, &second), LSPO_ERR_INPUT, "another training writes there");
+    cr_assert_eq(lspo_metrics_begin(metrics, true, 2), LSPO_OK);
+    row.step = 3;
+    cr_assert_eq(lspo_metrics_add(metrics, &row, 1), LSPO_OK);
+    lspo_metrics_close(metrics);
+    cr_expect_eq(count_rows(path), 4);
+    remove_folder();
+}
+
+Test(metrics, metrics_overwrite_nothing_else)
+{
+    make_folder();
+    lspo_metrics_t *metrics;
+    const char *text = path_of("notes.txt"), *link = path_of("link.csv"), *fresh = path_of("fresh.csv");
+    write_text(text, "notes that were never copied\n");
+    cr_assert_eq(symlink(text, link), 0);
+    cr_expect_eq(lspo_metrics_open(text, &metrics), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_metrics_open(link, &metrics), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_metrics_open(folder, &metrics), LSPO_ERR_IO);
+    cr_assert_eq(mkfifo(path_of("pipe"), 0600), 0);
+    cr_expect_eq(lspo_metrics_open(path_of("pipe"), &metrics), LSPO_ERR_IO, "nobody reads it");
+    cr_assert_eq(lspo_metrics_open(fresh, &metrics), LSPO_OK);
+    lspo_metrics_close(metrics);
+    cr_expect_neq(access(fresh, F_OK), 0, "nothing was begun");
+    cr_assert_eq(lspo_metrics_open("/dev/null", &metrics), LSPO_OK);
+    cr_expect_eq(lspo_metrics_begin(metrics, true, 3), LSPO_OK);
+    lspo_metrics_close(metrics);
+    remove_folder();
+}
+
+Test(metrics, what_is_no_metrics_is_refused)
+{
+    make_folder();
+    lspo_metrics_row_t *rows;
+    size_t count;
+    const char *path = path_of("m.csv");
+    static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,"
+                                 "perplexity,bias,bias_fitted,refits,accuracy\n";
+    char text[512];
+    cr_expect_eq(lspo_metrics_read("/nonexistent", &rows, &count), LSPO_ERR_INPUT);
+    write_text(path, "");
+    cr_expect_eq(lspo_metrics_read(path, &rows, &count), LSPO_ERR_INPUT);
+    static const char *const lines[] = {"x,,,,,,,,,,,,\n", "1,,,\n", "-1,,,,,,,,,,,,\n", "1,,nan,,,,,,,,,,\n",
+                                        "1,,,,,,,,,,,,,\n"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        snprintf(text, sizeof text, "%s%s", header, lines[i]);
+        write_text(path, text);
+        cr_expect_eq(lspo_metrics_read(path, &rows, &count), LSPO_ERR_INPUT, "%s", lines[i]);
+    }
+    mkfifo(path_of("pipe.csv"), 0600);
+    cr_expect_eq(lspo_metrics_read(path_of("pipe.csv"), &rows, &count), LSPO_ERR_INPUT);
+    remove_folder();
+}
+
+/* A table program writes a byte-order mark and "\r\n", an editor no end of the last line. */
+Test(metrics, files_that_went_through_another_program_are_read)
+{
+    make_folder();
+    lspo_metrics_row_t *rows;
+    size_t count;
+    const char *path = path_of("m.csv");
+    write_text(path, "\xef\xbb\xbfstep,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,"
+                     "perplexity,bias,bias_fitted,refits,accuracy\r\n1,,5,,,,,,,,,,\r\n2,,4.5,,,,,,,,,,0.5");
+    cr_assert_eq(lspo_metrics_read(path, &rows, &count), LSPO_OK);
+    cr_assert_eq(count, 2);
+    cr_expect_float_eq(rows[0].loss, 5, 0);
+    cr_expect_float_eq(rows[1].accuracy, 0.5, 0);
+    free(rows);
+    remove_folder();
+}
