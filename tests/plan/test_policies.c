@@ -1,7 +1,4 @@
-/* Timelines worked out by hand.  A GPT of three blocks of which only the linear layers are trained, so that embedding
- * and head take no time and send nothing; durations are given to the engine directly, in ns: FWD 2   BWD 4   D2H 3 UPD
- * 8   H2D 3   APPLY 1   UPD_GPU 1   COMPRESS 1   NORM 1 unless a test says otherwise.  Blocks are written 1, 2, 3;
- * "BWD3 6-10" runs from 6 to 10. */
+/* The timeline of each policy, worked out by hand; see tests/timeline.h. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,124 +6,9 @@
 #include "plan/policies/badam.h"
 #include "plan/policies/galore.h"
 #include "plan/policies/lsp.h"
-#include "plan/policies/swap.h"
 #include "plan/policies/zenflow.h"
 #include "plan/policy.h"
-#include "sim/memory.h"
-#include "sim/sim.h"
-#include "tests/own_values.h"
-
-typedef struct {
-    uint64_t ns[LSPO_OP_KIND_COUNT];
-} durations_t;
-
-static const durations_t usual = {.ns = {[LSPO_OP_FWD] = 2,
-                                         [LSPO_OP_BWD] = 4,
-                                         [LSPO_OP_RECOMPUTE] = 2,
-                                         [LSPO_OP_COMPRESS] = 1,
-                                         [LSPO_OP_NORM] = 1,
-                                         [LSPO_OP_D2H] = 3,
-                                         [LSPO_OP_UPD] = 8,
-                                         [LSPO_OP_UPD_GPU] = 1,
-                                         [LSPO_OP_H2D] = 3,
-                                         [LSPO_OP_APPLY] = 1,
-                                         [LSPO_OP_SWAP_IN] = 3,
-                                         [LSPO_OP_SWAP_OUT] = 3}};
-
-static lspo_model_t three_blocks(void)
-{
-    lspo_model_t m = {.name = "three",
-                      .family = LSPO_FAMILY_GPT,
-                      .block_count = 3,
-                      .width = 16,
-                      .head_count = 2,
-                      .kv_head_count = 2,
-                      .mlp_width = 64,
-                      .vocabulary = 32,
-                      .max_sequence = 8,
-                      .tied_head = true};
-    return m;
-}
-
-static lspo_workload_t small_workload(uint32_t iterations)
-{
-    lspo_workload_t w;
-    lspo_workload_default(&w);
-    w.batch = 1;
-    w.sequence = 8;
-    w.precision = w.transfer = LSPO_FP32;
-    w.checkpointing = false;
-    w.iterations = iterations;
-    w.train_rest = LSPO_TRAIN_REST_OFF;
-    lspo_lsp_values_edit(&w)->subspace = 8;
-    lspo_lsp_values_edit(&w)->nnz = 2;
-    set_rank(&w, 4);
-    return w;
-}
-
-static lspo_plan_t *build(const char *policy, const lspo_workload_t *w)
-{
-    lspo_model_t m = three_blocks();
-    const lspo_policy_t *p = NULL;
-    lspo_plan_t *plan = NULL;
-    cr_assert_eq(lspo_policy_find(policy, &p), LSPO_OK);
-    cr_assert_eq(lspo_plan_build(&m, w, p, &plan), LSPO_OK);
-    return plan;
-}
-
-static lspo_machine_t quiet_machine(void)
-{
-    lspo_machine_t m;
-    cr_assert_eq(lspo_machine_find("paper-workstation", &m), LSPO_OK);
-    memset(m.contention, 0, sizeof m.contention);
-    m.link.h2d_duplex_loss = m.link.d2h_duplex_loss = 0;
-    return m;
-}
-
-/* Blocks cost what `d` says, embedding and head nothing. */
-static lspo_trace_t *play(const lspo_plan_t *plan, const durations_t *d)
-{
-    lspo_machine_t machine = quiet_machine();
-    uint64_t *ns = calloc((size_t)plan->work_count * LSPO_LANE_KIND_COUNT, sizeof *ns);
-    for (uint32_t i = 0; i < plan->op_count; i++) {
-        const lspo_op_t *op = &plan->ops[i];
-        bool block = op->layer > 0 && op->layer + 1u < plan->stage_count;
-        bool costs = block || op->kind == LSPO_OP_NORM || op->variant == LSPO_VARIANT_NORM_SCALAR;
-        ns[op->work * LSPO_LANE_KIND_COUNT + op->lane] = costs ? d->ns[op->kind] : 0;
-    }
-    lspo_trace_t *trace = NULL;
-    cr_assert_eq(lspo_engine_play(plan, &machine, ns, &trace), LSPO_OK);
-    cr_assert_eq(lspo_trace_check(trace, plan), LSPO_OK);
-    free(ns);
-    return trace;
-}
-
-static const lspo_trace_row_t *find(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t layer, uint32_t iteration)
-{
-    for (uint32_t i = 0; i < t->row_count; i++) {
-        const lspo_trace_row_t *r = &t->rows[i];
-        if (r->kind == kind && r->layer == layer && r->iteration == iteration &&
-            r->variant != LSPO_VARIANT_NORM_SCALAR && r->variant != LSPO_VARIANT_OPTIMIZER)
-            return r;
-    }
-    cr_assert_fail("no op of kind %s, layer %u, iteration %u", lspo_op_kind_name(kind), layer, iteration);
-    return NULL;
-}
-
-static void expect(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t layer, uint32_t iteration, uint64_t start,
-                   uint64_t end)
-{
-    const lspo_trace_row_t *r = find(t, kind, layer, iteration);
-    cr_expect(r->start_ns == start && r->end_ns == end, "%s%u of iteration %u: %lu-%lu, expected %lu-%lu",
-              lspo_op_kind_name(kind), layer, iteration, (unsigned long)r->start_ns, (unsigned long)r->end_ns,
-              (unsigned long)start, (unsigned long)end);
-}
-
-static void done(lspo_trace_t *t, lspo_plan_t *p)
-{
-    lspo_trace_destroy(t);
-    lspo_plan_destroy(p);
-}
+#include "tests/timeline.h"
 
 /* FWD 0-6, BWD3 6-10, BWD2 10-14, BWD1 14-18, three UPD_GPU 18-21; next FWD1 at 21: 21 ns an iteration. */
 Test(policies, native)
@@ -204,8 +86,8 @@ Test(policies, zero_layerwise_serves_the_shallow_first)
     done(t, p);
 }
 
-/* First in first out: UPD2 21-29, UPD1 29-37, H2D1 37-40, APPLY1 40-41, FWD 41-47: two ns later than last come first.
- */
+/* First in first out: UPD2 21-29, UPD1 29-37, H2D1 37-40, APPLY1 40-41, FWD 41-47: two ns later than last come
+ * first. */
 Test(policies, backward_update_is_first_in_first_out)
 {
     lspo_workload_t w = small_workload(2);
@@ -317,17 +199,6 @@ Test(policies, lomo)
     expect(t, LSPO_OP_UPD_GPU, 1, 0, 20, 21);
     expect(t, LSPO_OP_FWD, 1, 1, 21, 23);
     done(t, p);
-}
-
-static const lspo_trace_row_t *find_variant(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t layer,
-                                            uint32_t iteration, lspo_op_variant_t variant)
-{
-    for (uint32_t i = 0; i < t->row_count; i++) {
-        const lspo_trace_row_t *r = &t->rows[i];
-        if (r->kind == kind && r->layer == layer && r->iteration == iteration && r->variant == variant)
-            return r;
-    }
-    return NULL;
 }
 
 /* Projectors checked every second iteration, PROJECT 5, D2H 1, UPD 2, H2D 1.  A micro-batch of the calibration pass:
@@ -497,8 +368,8 @@ Test(policies, badam)
     expect(t, LSPO_OP_BWD, 3, 2, 36, 40);
     done(t, p);
 
-    lspo_badam_values_edit(&w)->switch_every =
-        2; /* the turns belong to the training, not to the plan: step 3 is the second of block 3 */
+    /* The turns belong to the training, not to the plan: step 3 is the second of block 3. */
+    lspo_badam_values_edit(&w)->switch_every = 2;
     w.first_step = 3;
     w.iterations = 2;
     p = build("badam", &w);
@@ -524,13 +395,11 @@ Test(policies, badam_trains_a_tied_head_with_its_embedding)
     lspo_plan_destroy(p);
 }
 
-static void expect_variant(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t layer, uint32_t iteration,
-                           lspo_op_variant_t variant, uint64_t start, uint64_t end)
+static void expect_at(const lspo_trace_row_t *r, uint64_t start, uint64_t end)
 {
-    const lspo_trace_row_t *r = find_variant(t, kind, layer, iteration, variant);
     cr_assert_not_null(r);
     cr_expect(r->start_ns == start && r->end_ns == end, "%s %u, iteration %u: %lu-%lu, expected %lu-%lu",
-              lspo_op_kind_name(kind), layer, iteration, (unsigned long)r->start_ns, (unsigned long)r->end_ns,
+              lspo_op_kind_name(r->kind), r->layer, r->iteration, (unsigned long)r->start_ns, (unsigned long)r->end_ns,
               (unsigned long)start, (unsigned long)end);
 }
 
@@ -552,13 +421,13 @@ Test(policies, zenflow)
     expect(t, LSPO_OP_COMPRESS, 3, 0, 10, 11);
     expect(t, LSPO_OP_UPD_GPU, 1, 0, 23, 24);
     expect(t, LSPO_OP_D2H, 3, 0, 11, 14);
-    expect_variant(t, LSPO_OP_UPD, 3, 0, LSPO_VARIANT_ACCUMULATE, 14, 16);
-    expect_variant(t, LSPO_OP_UPD, 3, 1, LSPO_VARIANT_ACCUMULATE, 38, 40);
-    expect_variant(t, LSPO_OP_UPD, 3, 2, LSPO_VARIANT_NONE, 40, 42);
-    expect_variant(t, LSPO_OP_UPD, 1, 2, LSPO_VARIANT_NONE, 52, 54);
-    expect_variant(t, LSPO_OP_H2D, 3, 4, LSPO_VARIANT_NONE, 83, 86);
-    expect_variant(t, LSPO_OP_H2D, 1, 4, LSPO_VARIANT_NONE, 95, 98);
-    expect_variant(t, LSPO_OP_APPLY, 1, 4, LSPO_VARIANT_NONE, 98, 99);
+    expect_at(find_variant(t, LSPO_OP_UPD, 3, 0, LSPO_VARIANT_ACCUMULATE), 14, 16);
+    expect_at(find_variant(t, LSPO_OP_UPD, 3, 1, LSPO_VARIANT_ACCUMULATE), 38, 40);
+    expect_at(find_variant(t, LSPO_OP_UPD, 3, 2, LSPO_VARIANT_NONE), 40, 42);
+    expect_at(find_variant(t, LSPO_OP_UPD, 1, 2, LSPO_VARIANT_NONE), 52, 54);
+    expect_at(find_variant(t, LSPO_OP_H2D, 3, 4, LSPO_VARIANT_NONE), 83, 86);
+    expect_at(find_variant(t, LSPO_OP_H2D, 1, 4, LSPO_VARIANT_NONE), 95, 98);
+    expect_at(find_variant(t, LSPO_OP_APPLY, 1, 4, LSPO_VARIANT_NONE), 98, 99);
     expect(t, LSPO_OP_FWD, 1, 3, 72, 74);
     expect(t, LSPO_OP_FWD, 1, 4, 99, 101);
     cr_expect_null(find_variant(t, LSPO_OP_UPD, 1, 1, LSPO_VARIANT_NONE));
@@ -571,14 +440,14 @@ Test(policies, zenflow)
     cr_expect_not_null(find_variant(t, LSPO_OP_APPLY, 1, 4, LSPO_VARIANT_DRAIN_LAST));
     done(t, p);
 
-    w.clip_norm =
-        1; /* BWD1 and COMPRESS1 end at 21; NORM 21-22, UPD_GPU 22-25; the scalar is behind D2H1: 21-24, 24-27 */
+    /* BWD1 and COMPRESS1 end at 21; NORM 21-22, UPD_GPU 22-25; the scalar is behind D2H1: 21-24, 24-27. */
+    w.clip_norm = 1;
     w.iterations = 1;
     p = build("zenflow", &w);
     t = play(p, &d);
     expect(t, LSPO_OP_NORM, 4, 0, 21, 22);
     expect(t, LSPO_OP_UPD_GPU, 3, 0, 22, 23);
-    expect_variant(t, LSPO_OP_UPD, 3, 0, LSPO_VARIANT_ACCUMULATE, 27, 29);
+    expect_at(find_variant(t, LSPO_OP_UPD, 3, 0, LSPO_VARIANT_ACCUMULATE), 27, 29);
     done(t, p);
 
     lspo_model_t m = three_blocks();
@@ -590,31 +459,16 @@ Test(policies, zenflow)
     cr_expect_null(p);
 }
 
-/* Clipping under both: NORM between the last gradient and the first update, nothing crosses a link. */
-Test(policies, clipping_on_the_gpu_delays_only_the_updates)
-{
-    lspo_workload_t w = small_workload(1);
-    w.clip_norm = 1.0;
-    lspo_plan_t *p = build("lora", &w);
-    lspo_trace_t *t = play(p, &usual);
-    expect(t, LSPO_OP_NORM, 4, 0, 18, 19);
-    expect(t, LSPO_OP_UPD_GPU, 1, 0, 19, 20);
-    done(t, p);
-    p = build("galore", &w); /* PROJECT takes no time here: BWD and COMPRESS of three blocks end at 6 + 15 */
-    t = play(p, &usual);
-    expect(t, LSPO_OP_NORM, 4, 0, 21, 22);
-    expect(t, LSPO_OP_UPD_GPU, 1, 0, 22, 23);
-    expect(t, LSPO_OP_APPLY, 1, 0, 25, 26);
-    done(t, p);
-}
-
 /* Two slots each for parameters and for state; swaps take 3 each way, FWD 2, BWD 4, UPD_GPU 1.  "in" brings parameters,
- * a dash marks their second coming, "state" the optimizer's. H2D   in1 0-3, in2 3-6, in3 6-9 (its slot was FWD1's, free
- * at 5), in3' 9-12 (FWD2's, free at 8), in2' 12-15 (FWD3's, free at 11, before state3, which follows in3' at 12),
- * state3 15-18, state2 18-21 (behind in2' at 15) GPU   FWD1 3-5, FWD2 6-8, FWD3 9-11, BWD3 12-16, BWD2 16-20 (ready at
- * 16; UPD_GPU3 waits for state3 until 18), UPD_GPU3 20-21, UPD_GPU2 21-22 D2H   parameters3 21-24, state3 24-27 (ready
- * at 21), parameters2 27-30 (ready at 22), state2 30-33 H2D   in1' takes the slot that parameters3 left at 24: 24-27;
- * BWD1 27-31; state1 takes state3's, free at 27: 27-30; UPD_GPU1 31-32, parameters1 33-36. */
+ * a dash marks their second coming, "state" the optimizer's.
+ *     H2D   in1 0-3, in2 3-6, in3 6-9 (its slot was FWD1's, free at 5), in3' 9-12 (FWD2's, free at 8), in2' 12-15
+ *           (FWD3's, free at 11, before state3, which follows in3' at 12), state3 15-18, state2 18-21 (behind in2' at
+ *           15)
+ *     GPU   FWD1 3-5, FWD2 6-8, FWD3 9-11, BWD3 12-16, BWD2 16-20 (ready at 16; UPD_GPU3 waits for state3 until 18),
+ *           UPD_GPU3 20-21, UPD_GPU2 21-22
+ *     D2H   parameters3 21-24, state3 24-27 (ready at 21), parameters2 27-30 (ready at 22), state2 30-33
+ *     H2D   in1' takes the slot that parameters3 left at 24: 24-27; BWD1 27-31; state1 takes state3's, free at 27:
+ *           27-30; UPD_GPU1 31-32, parameters1 33-36 */
 Test(policies, swap)
 {
     lspo_workload_t w = small_workload(2);
@@ -630,174 +484,4 @@ Test(policies, swap)
     expect(t, LSPO_OP_UPD_GPU, 1, 0, 31, 32);
     expect(t, LSPO_OP_SWAP_OUT, 1, 0, 33, 36);
     done(t, p);
-}
-
-/* --clip under zero-layerwise: BWD1 ends at 18, NORM 18-19, the scalar's D2H is ready at 19 behind D2H1 18-21: it takes
- * 3 like any D2H here, 21-24.  No UPD before 24; then, the shallow first: UPD1 24-32, UPD2 32-40, UPD3 40-48. */
-Test(policies, clipping_is_a_barrier)
-{
-    lspo_workload_t w = small_workload(1);
-    w.clip_norm = 1.0;
-    lspo_plan_t *p = build("zero-layerwise", &w);
-    lspo_trace_t *t = play(p, &usual);
-    expect(t, LSPO_OP_NORM, 4, 0, 18, 19);
-    expect(t, LSPO_OP_UPD, 1, 0, 24, 32);
-    expect(t, LSPO_OP_UPD, 3, 0, 40, 48);
-    done(t, p);
-}
-
-/* Three micro-batches: gradients stay on the GPU and cross once, after the last backward: the first D2H follows the
- * third BWD3, which ends at 2 * 18 + 10 = 46. */
-Test(policies, accumulation_sends_once)
-{
-    lspo_workload_t w = small_workload(1);
-    w.accumulation = 3;
-    lspo_plan_t *p = build("zero", &w);
-    lspo_trace_t *t = play(p, &usual);
-    uint32_t sends = 0;
-    for (uint32_t i = 0; i < t->row_count; i++)
-        sends += t->rows[i].kind == LSPO_OP_D2H;
-    cr_expect_eq(sends, 3u);
-    expect(t, LSPO_OP_D2H, 3, 0, 46, 49);
-    done(t, p);
-}
-
-/* One gradient buffer: BWD2 may not start before D2H3 (10-13) has emptied it, nor BWD1 before D2H2. */
-Test(policies, gradient_buffers_hold_the_backward_back)
-{
-    lspo_workload_t w = small_workload(1);
-    set_gradient_buffers(&w, 1);
-    lspo_plan_t *p = build("zero", &w);
-    lspo_trace_t *t = play(p, &usual);
-    expect(t, LSPO_OP_BWD, 2, 0, 13, 17);
-    expect(t, LSPO_OP_D2H, 2, 0, 17, 20);
-    expect(t, LSPO_OP_BWD, 1, 0, 20, 24);
-    done(t, p);
-}
-
-/* A tied embedding's gradient is started by the head and finished by the embedding's backward: it lands last, and the
- * next iteration's first forward, and the head's, wait for it. */
-Test(policies, tied_embedding_lands_last_and_is_needed_first)
-{
-    lspo_workload_t w = small_workload(2);
-    w.train_rest = LSPO_TRAIN_REST_ON;
-    lspo_plan_t *p = build("zero-layerwise", &w);
-    lspo_trace_t *t = play(p, &usual);
-    cr_expect(find(t, LSPO_OP_D2H, 0, 0)->start_ns >= find(t, LSPO_OP_BWD, 0, 0)->end_ns);
-    cr_expect(find(t, LSPO_OP_FWD, 0, 1)->start_ns >= find(t, LSPO_OP_APPLY, 0, 0)->end_ns);
-    cr_expect(find(t, LSPO_OP_FWD, 4, 1)->start_ns >= find(t, LSPO_OP_APPLY, 0, 0)->end_ns);
-    done(t, p);
-}
-
-/* The memory of every policy in every mode balances to zero, is never negative, and peaks at no less than its statics.
- */
-Test(policies, memory_balances_in_every_mode)
-{
-    for (uint32_t mode = 0; mode < 64; mode++) {
-        lspo_workload_t w = small_workload(3);
-        w.checkpointing = mode & 1;
-        w.train_rest = mode & 2 ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
-        w.accumulation = mode & 4 ? 2 : 1;
-        w.clip_norm = mode & 8 ? 1.0 : 0.0;
-        w.transfer = mode & 16 ? LSPO_BF16 : LSPO_FP32;
-        lspo_swap_values_edit(&w)->resident_blocks = mode & 32 ? 1 : 0;
-        for (uint32_t i = 0; i < lspo_policy_count(); i++) {
-            lspo_plan_t *p = build(lspo_policy_at(i)->name, &w);
-            lspo_trace_t *t = play(p, &usual);
-            uint64_t gpu = 0, host = 0;
-            cr_assert_eq(lspo_memory_replay(p, t, &gpu, &host), LSPO_OK);
-            cr_expect_gt(gpu, p->gpu_static_bytes);
-            cr_expect_geq(host, p->host_static_bytes);
-            done(t, p);
-        }
-    }
-}
-
-/* The checks reject what they are there for. */
-static void check_begins(const lspo_plan_t *fewer, const lspo_plan_t *more)
-{
-    const char *name = more->policy->name;
-    cr_assert_leq(fewer->op_count, more->op_count, "%s", name);
-    for (uint32_t i = 0; i < fewer->op_count; i++) {
-        const lspo_op_t *a = &fewer->ops[i], *b = &more->ops[i];
-        cr_assert_eq(memcmp(a, b, sizeof *a), 0, "%s: op %u is another", name, i);
-        cr_assert_eq(memcmp(fewer->deps + a->dep_first, more->deps + b->dep_first, a->dep_count * sizeof *fewer->deps),
-                     0, "%s: op %u waits for others", name, i);
-    }
-}
-
-/* A training that is asked to end finishes the steps that have begun: the plan of these, whose end is open, must be how
- * the longer plan begins, whichever way that one ends. */
-Test(policies, a_plan_of_fewer_steps_begins_the_plan_of_more)
-{
-    lspo_model_t model = three_blocks();
-    for (uint32_t p = 0; p < lspo_policy_count(); p++)
-        for (unsigned mode = 0; mode < 16; mode++) {
-            lspo_plan_t *fewer, *more;
-            lspo_workload_t w = small_workload(3);
-            w.first_step = mode & 1 ? 10 : 0;
-            w.clip_norm = mode & 2 ? 1 : 0;
-            w.accumulation = mode & 4 ? 2 : 1;
-            lspo_lsp_values_edit(&w)->check_every = lspo_galore_values_edit(&w)->project_every = 3;
-            lspo_zenflow_values_edit(&w)->update_every = lspo_zenflow_values_edit(&w)->select_every =
-                lspo_badam_values_edit(&w)->switch_every = 2;
-            set_transition(&w, 2);
-            w.open_end = true;
-            cr_assert_eq(lspo_plan_build(&model, &w, lspo_policy_at(p), &fewer), LSPO_OK);
-            w.iterations = 8;
-            w.open_end = (mode & 8) != 0;
-            cr_assert_eq(lspo_plan_build(&model, &w, lspo_policy_at(p), &more), LSPO_OK);
-            check_begins(fewer, more);
-            lspo_plan_destroy(fewer);
-            lspo_plan_destroy(more);
-        }
-}
-
-Test(policies, broken_plans_are_refused)
-{
-    lspo_workload_t w = small_workload(2);
-    lspo_plan_t *p = build("zero", &w);
-    lspo_op_t first = p->ops[5];
-
-    p->deps[p->ops[5].dep_first] = 7; /* waits for a later op */
-    cr_expect_eq(lspo_plan_check(p), LSPO_ERR_CHECK);
-    lspo_plan_destroy(p);
-
-    p = build("zero", &w);
-    p->ops[5].lane = (uint8_t)(first.lane + 1);
-    cr_expect_eq(lspo_plan_check(p), LSPO_ERR_CHECK);
-    lspo_plan_destroy(p);
-
-    p = build("zero", &w);
-    p->ops[5].gpu_alloc_bytes += 1;
-    cr_expect_eq(lspo_plan_check(p), LSPO_ERR_CHECK);
-    lspo_plan_destroy(p);
-
-    p = build("zero", &w);
-    p->ops[5].work = p->work_count;
-    cr_expect_eq(lspo_plan_check(p), LSPO_ERR_CHECK);
-    lspo_plan_destroy(p);
-}
-
-/* Transposing the dependencies twice over: every (op, dependency) pair appears exactly once among the successors. */
-Test(policies, successors_are_the_transpose)
-{
-    lspo_workload_t w = small_workload(3);
-    lspo_plan_t *p = build("lsp", &w);
-    uint32_t *first = NULL;
-    lspo_op_id_t *successors = NULL;
-    cr_assert_eq(lspo_plan_successors(p, &first, &successors), LSPO_OK);
-    cr_assert_eq(first[0], 0u);
-    cr_assert_eq(first[p->op_count], p->dep_count);
-    for (uint32_t i = 0; i < p->op_count; i++)
-        for (uint32_t d = 0; d < p->ops[i].dep_count; d++) {
-            lspo_op_id_t dep = p->deps[p->ops[i].dep_first + d];
-            uint32_t hits = 0;
-            for (uint32_t k = first[dep]; k < first[dep + 1]; k++)
-                hits += successors[k] == i;
-            cr_assert_eq(hits, 1u);
-        }
-    free(first);
-    free(successors);
-    lspo_plan_destroy(p);
 }
