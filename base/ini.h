@@ -15,7 +15,7 @@ typedef struct {
     const char *section;
     const char *key;
     const char *value;
-    const char *note; /* the comment behind the value, without its ';' and the blanks around it; "" where there is none */
+    const char *note; /* the comment behind the value, without its ';' and the blanks around it; "": there is none */
 } lspo_ini_entry_t;
 
 /* Called for each key, in file order.  The handler logs what it refuses, and the reading stops there. */

@@ -17,8 +17,8 @@ typedef struct {
     char **argv;
 } lspo_command_line_t;
 
-/* "lspo COMMAND", those of the user's flags that command and policy know, "--policy" and "--batch"; quoted for a shell.  `command`
- * is sim, or run, which is on the device cuda and has no --machine.  LSPO_ERR_INPUT when it takes more than
+/* "lspo COMMAND", those of the user's flags that command and policy know, "--policy" and "--batch"; quoted for a shell.
+ * `command` is sim, or run, which is on the device cuda and has no --machine.  LSPO_ERR_INPUT when it takes more than
  * `capacity`. */
 lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const char *command, const lspo_policy_t *policy,
                                       uint32_t batch, char *text_out, size_t capacity);

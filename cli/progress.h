@@ -12,8 +12,8 @@ typedef struct {
 } lspo_progress_t;
 
 void lspo_progress_start(lspo_progress_t *progress);
-/* A bar, once 2 s have passed.  The callback of real/train/run.h, real/calibrate/calibrate.h and others; `context` is the
- * lspo_progress_t. */
+/* A bar, once 2 s have passed.  The callback of real/train/run.h, real/calibrate/calibrate.h and others; `context` is
+ * the lspo_progress_t. */
 void lspo_progress_update(void *context, const char *label, uint32_t done, uint32_t of);
 /* Any other line, at once. */
 void lspo_progress_line(lspo_progress_t *progress, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -132,8 +132,8 @@ lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t s
 /* H2D and APPLY of what `update` made, after `wait` as well; from then on the stage's weights are ready. */
 lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
                                lspo_op_id_t wait);
-/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  With a low rank an APPLY
- * follows, which takes Adam's direction out of the subspace. */
+/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  With a low rank an
+ * APPLY follows, which takes Adam's direction out of the subspace. */
 lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
 
 /* The layer-wise schedule of zero-layerwise, backward-update and lsp: each stage's D2H, UPD, H2D, APPLY follow its

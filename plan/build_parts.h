@@ -25,8 +25,8 @@ lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant,
 uint64_t lspo_build_check_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_candidate_bytes(const lspo_builder_t *b, uint32_t stage);
 
-/* build_projectors.c: bytes of the projectors that a stage owns, on the GPU and as rows on the link; of all, on the host, with
- * checks.  The calibration pass of an iteration, if it has one. */
+/* build_projectors.c: bytes of the projectors that a stage owns, on the GPU and as rows on the link; of all, on the
+ * host, with checks.  The calibration pass of an iteration, if it has one. */
 uint64_t lspo_build_projector_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_projector_link_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_projector_host_bytes(const lspo_builder_t *b);

@@ -64,8 +64,8 @@ static void calibrate_project(lspo_builder_t *b, uint32_t iteration, uint32_t mi
         calibrate_send(b, iteration, stage, id);
 }
 
-/* lsp, in steps in which projectors are checked: micro-batches for their gradients alone.  What the check will find is not
- * known here: a fit is planned with each, unless the threshold is one that no bias exceeds. */
+/* lsp, in steps in which projectors are checked: micro-batches for their gradients alone.  What the check will find is
+ * not known here: a fit is planned with each, unless the threshold is one that no bias exceeds. */
 void lspo_build_calibrate(lspo_builder_t *b, uint32_t iteration)
 {
     const lspo_lsp_values_t *lsp = lspo_lsp_values_of(b->workload);

@@ -110,8 +110,8 @@ static void bound_gradients(lspo_builder_t *b, uint32_t stage)
         lspo_build_depend(b, b->stages[older].sent);
 }
 
-/* One block at a time: the stages above the one in turn only pass dx on.  A tied head makes its share of the embedding's
- * gradient. */
+/* One block at a time: the stages above the one in turn only pass dx on.  A tied head makes its share of the
+ * embedding's gradient. */
 static lspo_op_variant_t backward_variant(const lspo_builder_t *b, uint32_t iteration, uint32_t stage)
 {
     bool forms = b->plan->optimizer != LSPO_OPTIMIZER_BLOCK_ADAM || trains(b, stage, iteration);

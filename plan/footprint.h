@@ -63,8 +63,8 @@ void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_r
  * least one of both kinds unless n is 1: then it is sent.  The rest is counted, but stays on the GPU. */
 void lspo_message_columns(const lspo_stage_t *stage, double fraction, bool train_rest, lspo_message_t *message_out);
 
-/* How many numbers lie between the starts of two rows of logits, of `element_bytes` each: V in fp32; in 16 bits the next
- * multiple of 8, so that all rows start at multiples of 16 bytes, as GPUs' widest accesses and fastest products
+/* How many numbers lie between the starts of two rows of logits, of `element_bytes` each: V in fp32; in 16 bits the
+ * next multiple of 8, so that all rows start at multiples of 16 bytes, as GPUs' widest accesses and fastest products
  * want (V = 50257: 7 numbers more, 0.014 %). */
 uint64_t lspo_logits_stride(uint32_t vocabulary, uint64_t element_bytes);
 
@@ -76,7 +76,8 @@ typedef struct {
     uint64_t workspace_bytes; /* scratch of the widest op, allocated once                               */
 } lspo_activations_t;
 
-/* Elements, T tokens, as real/transformer/transformer.h lays them out (kv = w without grouped-query attention; statistics in fp32):
+/* Elements, T tokens, as real/transformer/transformer.h lays them out (kv = w without grouped-query attention;
+ * statistics in fp32):
  *
  *   block      T (5 w + 2 kv + 2 f + 4) + T h s: norm1 out, qkv, attention out, residual, norm2 out, MLP before and
  *              after the activation, mean and 1/sigma of both norms, attention probabilities (fp32 only).

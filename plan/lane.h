@@ -46,9 +46,9 @@ lspo_status_t lspo_lanes_copy(const lspo_lanes_t *lanes, lspo_lanes_t *copy_out)
 /* Accepts what is all zero. */
 void lspo_lanes_release(lspo_lanes_t *lanes);
 
-/* Append a lane. Without a name (NULL) it is called by kind, device and peer: "gpu", "gpu1", "p3.net". LSPO_ERR_INPUT for a
- * name that no lane can have, a kind or peer that does not exist, or more than LSPO_LANES_MAX lanes. That names differ is checked by
- * lspo_lanes_check(), once for the whole list. */
+/* Append a lane. Without a name (NULL) it is called by kind, device and peer: "gpu", "gpu1", "p3.net". LSPO_ERR_INPUT
+ * for a name that no lane can have, a kind or peer that does not exist, or more than LSPO_LANES_MAX lanes. That names
+ * differ is checked by lspo_lanes_check(), once for the whole list. */
 lspo_status_t lspo_lanes_add(lspo_lanes_t *lanes, const lspo_lane_t *lane, uint32_t *index_out);
 
 /* At least one lane, known kinds, valid names, no name twice. LSPO_ERR_CHECK otherwise. */

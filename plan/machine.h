@@ -1,7 +1,8 @@
 /* machine.h - a machine profile: the rates, latencies and sizes from which the simulator predicts.
  *
  * Every rate is an *effective* one: what a long run of that kernel class reaches, alone on the machine.
- * The numbers come from the files in machines/, each with its source beside it, or from `lspo calibrate`.  Times of a kernel (see sim/cost.h for the equations) are
+ * The numbers come from the files in machines/, each with its source beside it, or from `lspo calibrate`.  Times of a
+ * kernel (see sim/cost.h for the equations) are
  *     GEMM m,n,k   flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch; with a measured grid of shapes
  *                  (products.h) in place of the half-sizes where the profile has one
  *     projectors   flop / rate + bytes / bandwidth, the shorter x (1 - projector_overlap), + launch
@@ -142,8 +143,8 @@ lspo_status_t lspo_machine_preset(lspo_machine_part_t part, uint32_t index, lspo
  *     base = PRESET       all its values; must be the file's first key
  *     card = CARD|FILE    then all of [gpu] and [products] from a card
  *     host = HOST|FILE    then all of [cpu] from a host
- * and what the file says itself comes last.  A card's file has [card] name, description, source, base = CARD in place of
- * [machine], a host's file [host].  A FILE is sought beside the file that names it.  Quantities carry units.
+ * and what the file says itself comes last.  A card's file has [card] name, description, source, base = CARD in place
+ * of [machine], a host's file [host].  A FILE is sought beside the file that names it.  Quantities carry units.
  * Unknown sections or keys are errors with file:line. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
 

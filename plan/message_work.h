@@ -1,5 +1,5 @@
-/* message_work.h - which kernels the ops run that make, apply and check a stage's message: sparse projections, adapters,
- * projections of low rank, fits of projectors.
+/* message_work.h - which kernels the ops run that make, apply and check a stage's message: sparse projections,
+ * adapters, projections of low rank, fits of projectors.
  *
  * Symbols as in plan/stage_work.h.  Every function sets *work_out, whatever it held, and cannot fail for a workload and
  * message that passed their checks; the add_ functions append to *work.

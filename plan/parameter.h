@@ -67,13 +67,13 @@ typedef struct {
     size_t block_bytes;
 } lspo_parameters_t;
 
-/* The struct of the policies with this table, in a workload.  A table of no policy in plan/policy_table.c has none, which
- * is an error of the program. */
+/* The struct of the policies with this table, in a workload.  A table of no policy in plan/policy_table.c has none,
+ * which is an error of the program. */
 const void *lspo_values_of(const lspo_workload_t *workload, const lspo_parameters_t *table);
 void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table);
 
-/* Behind a policy's `typedef struct LSPO_VALUES_BLOCK {...} lspo_NAME_values_t` and `lspo_NAME_parameters`: lspo_NAME_values_of(workload) reads its struct,
- * lspo_NAME_values_edit(workload) changes it. */
+/* Behind a policy's `typedef struct LSPO_VALUES_BLOCK {...} lspo_NAME_values_t` and `lspo_NAME_parameters`:
+ * lspo_NAME_values_of(workload) reads its struct, lspo_NAME_values_edit(workload) changes it. */
 #define LSPO_VALUES(name)                                                                                              \
     static_assert(sizeof(lspo_##name##_values_t) <= LSPO_VALUES_BYTES / 4, "a policy's struct is small");              \
     static inline const lspo_##name##_values_t *lspo_##name##_values_of(const lspo_workload_t *workload)               \

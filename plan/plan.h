@@ -69,8 +69,9 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
                               lspo_plan_t **plan_out);
 void lspo_plan_destroy(lspo_plan_t *plan);
 
-/* Every dependency precedes its op and exists; every op is on a lane of the list, of the kind that its own kind demands; names of lanes differ; iterations of a (kind, layer,
- * variant) are in order; works exist; dynamic allocations balance on GPU and host.  Logs the first offence. */
+/* Every dependency precedes its op and exists; every op is on a lane of the list, of the kind that its own kind
+ * demands; names of lanes differ; iterations of a (kind, layer, variant) are in order; works exist; dynamic allocations
+ * balance on GPU and host.  Logs the first offence. */
 lspo_status_t lspo_plan_check(const lspo_plan_t *plan);
 
 /* How the gradient of one stage is laid out under this plan. */

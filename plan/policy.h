@@ -84,7 +84,8 @@ const void *lspo_policy_value(const lspo_policy_t *policy, const lspo_workload_t
                               const lspo_parameter_t *parameter);
 void *lspo_policy_slot(const lspo_policy_t *policy, lspo_workload_t *workload, const lspo_parameter_t *parameter);
 
-/* Every parameter that any policy has, each once, in the order of policies and of their tables; NULL behind the last. */
+/* Every parameter that any policy has, each once, in the order of policies and of their tables; NULL behind the
+ * last. */
 const lspo_parameter_t *lspo_policies_parameter(size_t index);
 
 /* Give the policy's own parameters their defaults.  `training`: as `lspo train` has them. */

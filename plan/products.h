@@ -3,8 +3,8 @@
  *     share(layout, m, n, k) = 2^(trilinear interpolation of log2 share over log m, log n, log k),
  *                              clamped outside the grid
  *
- * One list of sizes serves all three dimensions, and each layout of the operands has its shares.  Shares of gemm_flops, not rates, so that one grid serves every
- * precision and an override of the rate scales all of it.  In a profile:
+ * One list of sizes serves all three dimensions, and each layout of the operands has its shares.  Shares of gemm_flops,
+ * not rates, so that one grid serves every precision and an override of the rate scales all of it.  In a profile:
  *     [products]
  *     sizes = 16 64 256             ascending, first key of the section
  *     nn_m16_n64 = 0.21 0.35 0.41   X W at m = 16, n = 64, and k of each size; every layout, m and n has its row

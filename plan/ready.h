@@ -38,8 +38,8 @@ typedef struct {
     lspo_lane_set_t fed;         /* lanes that got an op: who uses this takes them out */
 } lspo_ready_t;
 
-/* The ops without dependencies are ready, in turn 0, and their lanes are in `fed`.  `plan` must outlive it.  LSPO_ERR_INTERNAL when an op is on no
- * lane.  Ended by lspo_ready_release(), which accepts what is all zero. */
+/* The ops without dependencies are ready, in turn 0, and their lanes are in `fed`.  `plan` must outlive it.
+ * LSPO_ERR_INTERNAL when an op is on no lane.  Ended by lspo_ready_release(), which accepts what is all zero. */
 lspo_status_t lspo_ready_create(const lspo_plan_t *plan, lspo_ready_t *ready_out);
 void lspo_ready_release(lspo_ready_t *ready);
 

@@ -8,8 +8,8 @@
 
 enum { LSPO_VALUES_BYTES = 1024 };
 
-/* On the struct of a policy's values, which lies in the bytes below: a compiler must not take what is written through it
- * for other memory than the workload that is copied. */
+/* On the struct of a policy's values, which lies in the bytes below: a compiler must not take what is written through
+ * it for other memory than the workload that is copied. */
 #define LSPO_VALUES_BLOCK __attribute__((may_alias))
 
 typedef struct {

@@ -25,8 +25,8 @@ typedef enum {
     LSPO_KERNEL_CLASS_COUNT
 } lspo_kernel_class_t;
 
-/* How the operands of C (m x n) = A B lie in memory, row by row: A m x k and B k x n (a forward pass, Y = X W); B as n x k
- * (dX = dY W^T); A as k x m (dW = X^T dY). */
+/* How the operands of C (m x n) = A B lie in memory, row by row: A m x k and B k x n (a forward pass, Y = X W); B as n
+ * x k (dX = dY W^T); A as k x m (dW = X^T dY). */
 typedef enum { LSPO_LAYOUT_NN, LSPO_LAYOUT_NT, LSPO_LAYOUT_TN, LSPO_LAYOUT_COUNT } lspo_layout_t;
 
 /* `count` equal kernels of one class.  flop and bytes are totals over all of them. */

@@ -2,12 +2,13 @@
  *
  * Lane a works at the rate
  *     rate_a = prod over the running lanes b of the same peer, b != a, of (1 - loss[kind a][kind b])
- * with the losses of the machine profile's contention, which networks and SSDs have none of, each lane counted: two busy copies slow a GPU twice. Lanes of one
- * kind do not slow each other. A link loses its duplex loss as well while the other direction of the same device is
- * busy. Lanes of different peers do not disturb each other. All peers are machines of the one profile.
+ * with the losses of the machine profile's contention, which networks and SSDs have none of, each lane counted: two
+ * busy copies slow a GPU twice. Lanes of one kind do not slow each other. A link loses its duplex loss as well while
+ * the other direction of the same device is busy. Lanes of different peers do not disturb each other. All peers are
+ * machines of the one profile.
  *
- * The running lanes of one peer and kind have one rate (two, of links whose other direction is busy or not), so a start or
- * an end costs one step per kind, and one for each lane whose rate it changes.
+ * The running lanes of one peer and kind have one rate (two, of links whose other direction is busy or not), so a start
+ * or an end costs one step per kind, and one for each lane whose rate it changes.
  */
 #ifndef LSPO_SIM_CONTENTION_H
 #define LSPO_SIM_CONTENTION_H

@@ -7,17 +7,18 @@
  *                     t_kernel = count launch_s +
  *       GEMM            flop / (gemm_flops[p] share(layout, m, n, k)) + (1 - h) far_bytes / gemm_memory_Bps[layout]
  *                       share: plan/products.h, or 1 / (1 + m_half/m + n_half/n + k_half/k) without a grid
- *       ATTENTION       flop / attention_flops (1 + sequence_half/sequence) (1 + width_half/head width), in a backward pass
- *                       at attention_backward_flops
+ *       ATTENTION       flop / attention_flops (1 + sequence_half/sequence) (1 + width_half/head width), in a backward
+ *                       pass at attention_backward_flops
  *       NORM            bytes / norm_Bps             ACTIVATION   bytes / activation_Bps
  *       LOSS            bytes / loss_Bps             STREAM       bytes / stream_Bps
  *                       in a backward pass at norm_backward_Bps and so on, where the profile has them
  *       COLUMNS         bytes / columns_Bps, as STREAM without it
- *       GATHER          flop / gather_flops + bytes / gather_Bps, the shorter x (1 - projector_overlap); SCATTER likewise,
- *                       its inner_flop at scatter_inner_flops
+ *       GATHER          flop / gather_flops + bytes / gather_Bps, the shorter x (1 - projector_overlap); SCATTER
+ *                       likewise, its inner_flop at scatter_inner_flops
  *       ADAM            elements / adam_pps
  *                     each rate x stands for 1 / (h / x_cached + (1 - h) / x) where the profile has x_cached
- *     D2H, H2D lanes  COPY: count latency_s + bytes / bandwidth_Bps of that direction; others (packing) as on the GPU lane
+ *     D2H, H2D lanes  COPY: count latency_s + bytes / bandwidth_Bps of that direction; others (packing) as on the GPU
+ *                     lane
  *     NET, SSD lanes  COPY: as on the links, with the rates of [net] and [ssd]; others as on the GPU lane
  *     CPU lane        t = op_s + sum over its kernels of
  *       ADAM            elements (h / adam_cached_pps + (1 - h) / adam_pps),  h = min(1, cache_bytes / state) with
@@ -40,14 +41,13 @@
 #include "plan/workload.h"
 
 /* Duration alone of one work on `lane`, seconds, with the share `cached` of the GPU's operands in its cache (0: all
- * in memory); infinite
- * where the machine gives no rate for a kernel. */
+ * in memory); infinite where the machine gives no rate for a kernel. */
 double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_kind_t lane, double cached,
                         const lspo_work_t *work);
 
 /* Durations of each work on each kind of lane where an op of the plan runs it, ns, rounded to the nearest:
- * work_ns[work * LSPO_LANE_KIND_COUNT + kind of lane]; 0 for pairs that no op uses; malloc'd.  LSPO_ERR_INPUT when one is above
- * 11 days or unknown. */
+ * work_ns[work * LSPO_LANE_KIND_COUNT + kind of lane]; 0 for pairs that no op uses; malloc'd.  LSPO_ERR_INPUT when one
+ * is above 11 days or unknown. */
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out);
 
 /* The same for one op of the plan. */

@@ -47,8 +47,8 @@ static inline void lspo_ends_update(lspo_ends_t *ends, uint32_t lane)
     }
 }
 
-/* The lanes that end at lspo_ends_first_ns(), in order: the result is valid until the next call. Mostly it is one, and its
- * place is found without a list. */
+/* The lanes that end at lspo_ends_first_ns(), in order: the result is valid until the next call. Mostly it is one, and
+ * its place is found without a list. */
 static inline const uint32_t *lspo_ends_due(lspo_ends_t *ends, uint64_t at_ns, uint32_t *count_out)
 {
     uint32_t *nodes = ends->due[0], *children = ends->due[1], count = 1, level = ends->depth, node = 0;

@@ -1,11 +1,12 @@
 /* engine.h - the discrete-event engine: play a plan on its lanes, given how long each work takes alone.
  *
  * Each lane serves one op at a time (rules in plan/plan.h: lowest priority value, then first ready, then lowest id).
- * An op holds `work_ns`, its duration when it runs alone (sim/cost.h, or drawn: sim/noise.h). Under contention a lane works
- * at a rate below 1 that depends on the other running lanes of its peer (sim/contention.h). When the set of running
- * lanes changes, each lane whose rate changes is re-rated: what it has done is taken off its remaining work and its end
- * set to now + ceil(remaining / rate), so that a re-rate lengthens an op by 1 ns at most. Without losses there is no
- * arithmetic but end = start + work_ns. Everything is integer or ordered IEEE arithmetic: equal input gives equal bytes.
+ * An op holds `work_ns`, its duration when it runs alone (sim/cost.h, or drawn: sim/noise.h). Under contention a lane
+ * works at a rate below 1 that depends on the other running lanes of its peer (sim/contention.h). When the set of
+ * running lanes changes, each lane whose rate changes is re-rated: what it has done is taken off its remaining work and
+ * its end set to now + ceil(remaining / rate), so that a re-rate lengthens an op by 1 ns at most. Without losses there
+ * is no arithmetic but end = start + work_ns. Everything is integer or ordered IEEE arithmetic: equal input gives equal
+ * bytes.
  *
  * An instant visits the lanes that end there or get an op, and no others; the next instant comes from a tree of minima
  * (sim/ends.h). So the time to play a plan grows with its ops and the logarithm of its lanes.

@@ -1,7 +1,7 @@
-/* flow.h - maximum flow through a directed graph: first along all paths on which the nodes' numbers rise, of any length,
- * then by phases of shortest augmenting paths (Dinic 1970).  Any graph is right.  It is fast where edges lead to higher
- * numbers and what the first paths take is not needed by later ones: the edges of a node that were added last are filled
- * first. */
+/* flow.h - maximum flow through a directed graph: first along all paths on which the nodes' numbers rise, of any
+ * length, then by phases of shortest augmenting paths (Dinic 1970).  Any graph is right.  It is fast where edges lead
+ * to higher numbers and what the first paths take is not needed by later ones: the edges of a node that were added last
+ * are filled first. */
 #ifndef LSPO_SIM_FLOW_H
 #define LSPO_SIM_FLOW_H
 

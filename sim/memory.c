@@ -5,8 +5,9 @@
 
 #include "traces/events.h"
 
-/* Bases of low rank: workspaces and code of LAPACK beyond the scratch that it is given, which no other policy touches.  Measured
- * as the process of a training with bases less that of one with adapters: 1.1 MB at widths 128 and 384, 2.3 MB at 512. */
+/* Bases of low rank: workspaces and code of LAPACK beyond the scratch that it is given, which no other policy touches.
+ * Measured as the process of a training with bases less that of one with adapters: 1.1 MB at widths 128 and 384, 2.3 MB
+ * at 512. */
 enum { LAPACK_BYTES = 1200000 };
 
 /* Signed: an op that takes no time ends "before" it starts. */

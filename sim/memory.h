@@ -17,8 +17,8 @@
  * what was taken does not all come back. */
 lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t *peak_gpu_bytes_out,
                                  uint64_t *peak_host_bytes_out);
-/* The same on a machine whose process takes cpu.process_bytes of the host besides (real/machine/process.h measures them), and what
- * LAPACK takes for bases of low rank: what a run will be seen to take. */
+/* The same on a machine whose process takes cpu.process_bytes of the host besides (real/machine/process.h measures
+ * them), and what LAPACK takes for bases of low rank: what a run will be seen to take. */
 lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
                                   uint64_t *peak_gpu_bytes_out, uint64_t *peak_host_bytes_out);
 

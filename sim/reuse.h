@@ -1,14 +1,16 @@
 /* reuse.h - what the GPU lane finds in its cache, by reuse distance.
  *
  * An op reads again what the GPU's last op of its layer left: its weights, what the forward pass saved, a gradient.
- * (An Adam reads moments, which only the layer's last Adam has touched.)  Between the two the GPU has touched so many other
- * bytes, and the op touches its own; their sum d is the distance, and of what the op reads
+ * (An Adam reads moments, which only the layer's last Adam has touched.)  Between the two the GPU has touched so many
+ * other bytes, and the op touches its own; their sum d is the distance, and of what the op reads
  *     share(d) = log(cache_bytes / d) / log(cache_bytes / near_bytes)   within [0, 1]
- * is in cache: all of it up to gpu.near_bytes, on which the cached rates were measured, and nothing from gpu.cache_bytes on.
+ * is in cache: all of it up to gpu.near_bytes, on which the cached rates were measured, and nothing from
+ * gpu.cache_bytes on.
  *
- * An op touches what it takes and gives back of memory, the weights it multiplies by, and Adam's w, m and v; an op without
- * a product half of its traffic, each byte being read and written.  Ops are taken in the order of their ids, and those of one
- * work have the mean of their shares; the first op of a layer, which has no earlier one, does not count. */
+ * An op touches what it takes and gives back of memory, the weights it multiplies by, and Adam's w, m and v; an op
+ * without a product half of its traffic, each byte being read and written.  Ops are taken in the order of their ids,
+ * and those of one work have the mean of their shares; the first op of a layer, which has no earlier one, does not
+ * count. */
 #ifndef LSPO_SIM_REUSE_H
 #define LSPO_SIM_REUSE_H
 

@@ -2,8 +2,8 @@
  *
  *     lane,kind,layer,iteration,start_s,end_s
  * One row an op of iterations [first, first + count), in the trace's order.  Times are relative to the start of the
- * first of these ops, in seconds with nine decimals.  Of a prediction under noise (sim/noise.h) four columns follow, the
- * 5 and 95 % percentiles of both times over the draws, each draw relative to the first start of its own:
+ * first of these ops, in seconds with nine decimals.  Of a prediction under noise (sim/noise.h) four columns follow,
+ * the 5 and 95 % percentiles of both times over the draws, each draw relative to the first start of its own:
  *     start_low_s,start_high_s,end_low_s,end_high_s
  */
 #ifndef LSPO_TRACES_GANTT_H

@@ -4,7 +4,8 @@
  *   - a thread per lane, with a slice per op ("BWD block 5") whose arguments are layer, iteration, micro-batch and
  *     bytes;
  *   - a thread `iterations`, with a slice from the end of an iteration to the end of the next (traces/summary.h);
- *   - counters of the speed in GB/s of each lane that moves bytes and, where the plan is known, of the bytes taken on GPU and host;
+ *   - counters of the speed in GB/s of each lane that moves bytes and, where the plan is known, of the bytes taken on
+ *     GPU and host;
  *   - where the plan is known, an arrow (flow) per dependency.
  * Times are microseconds.  The headers of the traces are in "otherData".
  */

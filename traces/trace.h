@@ -3,9 +3,10 @@
  * File format: CSV.  First "# lspo trace 1", then "# key: value" lines that hold all that is needed to rerun
  * it (origin sim|run, model, machine or device, policy, every workload flag, seed, version, caps), then the header
  *     op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes
- * and the rows.  The lane is a name.  Where the lanes are not the four of one device (plan/lane.h), the header also has a
- * line "# lane: NAME KIND DEVICE PEER" for each, in the order of the plan's list.  In a value \\ is a backslash and \xNN the byte with that hexadecimal number: a control character, or a
- * blank at either end.  Times are seconds with nine decimals, zero at the start of the plan.
+ * and the rows.  The lane is a name.  Where the lanes are not the four of one device (plan/lane.h), the header also has
+ * a line "# lane: NAME KIND DEVICE PEER" for each, in the order of the plan's list.  In a value \\ is a backslash and
+ * \xNN the byte with that hexadecimal number: a control character, or a blank at either end.  Times are seconds with
+ * nine decimals, zero at the start of the plan.
  */
 #ifndef LSPO_TRACES_TRACE_H
 #define LSPO_TRACES_TRACE_H
@@ -87,8 +88,8 @@ lspo_status_t lspo_trace_write(const lspo_trace_t *trace, const char *path);
 lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out);
 
 /* The invariants that every trace of `plan` must keep, whoever made it: each op exactly once and as the plan says
- * (kind, layer, iteration, micro, variant, lane; the lists of lanes are equal), none before its dependencies ended, no lane with two ops at a
- * time.  Logs the first offence, returns LSPO_ERR_CHECK. */
+ * (kind, layer, iteration, micro, variant, lane; the lists of lanes are equal), none before its dependencies ended, no
+ * lane with two ops at a time.  Logs the first offence, returns LSPO_ERR_CHECK. */
 lspo_status_t lspo_trace_check(const lspo_trace_t *trace, const lspo_plan_t *plan);
 
 #endif

@@ -15,7 +15,8 @@ static size_t elements(const attention_call_t *call)
     return call->batch * call->sequence * call->heads * call->head_width;
 }
 
-/* What the forward pass keeps for the backward one: probabilities, or ln of the sum of exponentials of a row and head. */
+/* What the forward pass keeps for the backward one: probabilities, or ln of the sum of exponentials of a row and
+ * head. */
 static size_t kept(const attention_call_t *call)
 {
     size_t rows = call->batch * call->heads * call->sequence;

@@ -54,8 +54,8 @@ typedef struct {
     double counted_cycles;
 } lspo_calibration_result_t;
 
-/* Fills every field of the profile.  On a GPU kernels are timed by marks on their stream, many in a queue, as in training;
- * rates are those of operands in its memory (gpu.cache_bytes is 0).  LSPO_ERR_DEVICE where there is none. */
+/* Fills every field of the profile.  On a GPU kernels are timed by marks on their stream, many in a queue, as in
+ * training; rates are those of operands in its memory (gpu.cache_bytes is 0).  LSPO_ERR_DEVICE where there is none. */
 lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result_out);
 void lspo_calibration_release(lspo_calibration_result_t *result);
 

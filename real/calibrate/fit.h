@@ -1,9 +1,8 @@
 /* fit.h - robust linear regression of times (GSL), private to real/calibrate/calibrate*.c and their tests.
  *
- * Times are sums of amounts times non-negative costs: y_i = sum_j c_j x_ij.  Errors are relative (each row is divided by
- * `scale`, the median of the repeats of its shape), and count with Tukey's bisquare weights: rows far off count for
- * nothing.  A cost that comes out negative is left out and the others are fitted again, until there may
- * be none. */
+ * Times are sums of amounts times non-negative costs: y_i = sum_j c_j x_ij.  Errors are relative (each row is divided
+ * by `scale`, the median of the repeats of its shape), and count with Tukey's bisquare weights: rows far off count for
+ * nothing.  A cost that comes out negative is left out and the others are fitted again, until there may be none. */
 #ifndef LSPO_REAL_CALIBRATE_FIT_H
 #define LSPO_REAL_CALIBRATE_FIT_H
 

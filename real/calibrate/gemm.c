@@ -51,8 +51,8 @@ static void shape_size(const lspo_calibration_t *calibration, size_t shape, size
     size[2] = sizes[shape % SIZES];
 }
 
-/* Median time of each shape in each layout.  Sweep after sweep, because a machine's speed drifts: shapes that are compared
- * must be timed at the same time. */
+/* Median time of each shape in each layout.  Sweep after sweep, because a machine's speed drifts: shapes that are
+ * compared must be timed at the same time. */
 static void sweep_grid(lspo_calibration_t *calibration, uint32_t sweeps, double median_s[LSPO_LAYOUT_COUNT][SHAPES],
                        double error_s[LSPO_LAYOUT_COUNT][SHAPES])
 {

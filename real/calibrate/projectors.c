@@ -126,7 +126,8 @@ static void amounts_of(const shape_t *shape, uint32_t timing, double x[AMOUNTS])
     x[3] = shape->inner_flop * nonzeros[timing / 2];
 }
 
-/* Times are sums of amounts at a cost each: robust regression over all shapes and nonzeros.  `inner_flops` NULL: no P D. */
+/* Times are sums of amounts at a cost each: robust regression over all shapes and nonzeros.  `inner_flops` NULL: no P
+ * D. */
 static lspo_status_t fit_projector_rates(lspo_calibration_t *calibration, const char *kind, const shape_t *shapes,
                                          size_t shape_count, double *flops, double *inner_flops, double *memory_Bps,
                                          double *cached_Bps)

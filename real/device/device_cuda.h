@@ -1,5 +1,5 @@
-/* device_cuda.h - the parts of a CUDA device: for real/device/device_cuda.c, open_cuda.c, mark_cuda.c, pinned_cuda.c and sms_cuda.c
- * only. */
+/* device_cuda.h - the parts of a CUDA device: for real/device/device_cuda.c, open_cuda.c, mark_cuda.c, pinned_cuda.c
+ * and sms_cuda.c only. */
 #ifndef LSPO_REAL_DEVICE_DEVICE_CUDA_H
 #define LSPO_REAL_DEVICE_DEVICE_CUDA_H
 

@@ -1,10 +1,10 @@
 /* mark_cuda.c - points in a stream, and when they were passed on the host's clock.
  *
- * CUDA tells milliseconds between two events as a float: within 1 us up to 16 s.  So a mark's time is counted from a base,
- * an event that was passed at a known time, and a mark that is recorded more than 4 s after the newest base makes a new
- * one, whose event lies between two readings of the host's clock.  It keeps the time that the base before gives it where
- * that lies between them: so times do not jump at a base, and the GPU's clock is followed where it drifts from the
- * host's. */
+ * CUDA tells milliseconds between two events as a float: within 1 us up to 16 s.  So a mark's time is counted from a
+ * base, an event that was passed at a known time, and a mark that is recorded more than 4 s after the newest base makes
+ * a new one, whose event lies between two readings of the host's clock.  It keeps the time that the base before gives
+ * it where that lies between them: so times do not jump at a base, and the GPU's clock is followed where it drifts from
+ * the host's. */
 #if LSPO_HAVE_CUDA
 #include <stdlib.h>
 

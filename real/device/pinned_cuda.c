@@ -1,8 +1,8 @@
 /* pinned_cuda.c - page-locked host memory in blocks: one that was reserved, and one for each part that found no room.
  *
- * A block is pinned whole; where that is refused, in pieces from its begin as far as it goes; where not even one is pinned,
- * the driver is asked for memory of its own, which some systems allow that refuse to pin what is there.  A copy must not
- * cross pieces: the driver refuses a range that lies in two. */
+ * A block is pinned whole; where that is refused, in pieces from its begin as far as it goes; where not even one is
+ * pinned, the driver is asked for memory of its own, which some systems allow that refuse to pin what is there.  A copy
+ * must not cross pieces: the driver refuses a range that lies in two. */
 #if LSPO_HAVE_CUDA
 #include <linux/mempolicy.h>
 #include <stdlib.h>
@@ -48,7 +48,8 @@ lspo_status_t lspo_pinned_create(int node, lspo_pinned_t **pinned_out)
     return LSPO_OK;
 }
 
-/* Near the GPU where there is room, and on huge pages: the CPU's optimizer walks all of it in every step.  Wishes only. */
+/* Near the GPU where there is room, and on huge pages: the CPU's optimizer walks all of it in every step.  Wishes
+ * only. */
 static void place(const lspo_pinned_t *pinned, void *memory, size_t bytes)
 {
     unsigned long nodes = 1;

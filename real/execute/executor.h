@@ -1,4 +1,5 @@
-/* executor.h - run a plan on threads, one for each lane that has ops, under the lane rules of plan/plan.h, and record the trace.
+/* executor.h - run a plan on threads, one for each lane that has ops, under the lane rules of plan/plan.h, and record
+ * the trace.
  *
  * The executor knows neither mathematics nor devices: it calls `run` for every op, on the thread of the op's lane, when
  * its turn has come.  A lane is synchronous, as all lanes of the host device and the CPU lane of every device are, or a
@@ -51,13 +52,13 @@ typedef struct {
     lspo_cut_function_t cut;         /* NULL: `stop` ends the plan at once, with LSPO_ERR_INTERRUPTED */
     uint32_t
         depth[LSPO_LANE_KIND_COUNT]; /* of lanes of that kind: 0: synchronous; else a queue, at most LSPO_ISSUED_MAX */
-    /* GPU memory for what ops take; 0: not bounded.  An op that has no room (real/execute/room.h) is passed over until another
-     * has ended; LSPO_ERR_FIT when the plan needs more even op by op. */
+    /* GPU memory for what ops take; 0: not bounded.  An op that has no room (real/execute/room.h) is passed over until
+     * another has ended; LSPO_ERR_FIT when the plan needs more even op by op. */
     uint64_t room_bytes;
-    /* Queues only; `lane` is an index into plan->lanes.  begin and issued: on the lane's thread, before and after `run`, whether it failed or not, unless
-     * `begin` failed.  wait: on the lane's second thread, until all that was queued between them is done, with the
-     * times when it began and ended on the clock of lspo_now_ns().  `slot` is below depth and not in use by another
-     * op. */
+    /* Queues only; `lane` is an index into plan->lanes.  begin and issued: on the lane's thread, before and after
+     * `run`, whether it failed or not, unless `begin` failed.  wait: on the lane's second thread, until all that was
+     * queued between them is done, with the times when it began and ended on the clock of lspo_now_ns().  `slot` is
+     * below depth and not in use by another op. */
     lspo_status_t (*begin)(void *context, uint32_t lane, uint32_t slot);
     lspo_status_t (*issued)(void *context, uint32_t lane, uint32_t slot);
     lspo_status_t (*wait)(void *context, uint32_t lane, uint32_t slot, uint64_t *start_ns_out, uint64_t *end_ns_out);

@@ -1,9 +1,10 @@
 /* workers.h - a pool of threads among which the CPU lane shares out its work.
  *
  * A run is `items` pieces of work that do not depend on one another: each is done once, by whichever worker is free, so
- * that a result which is a function of its item alone is the same for any number of workers.  Worker 0 is the thread that
- * calls lspo_workers_run(); the others sleep between runs.  All have the caller's floating-point mode while they work for
- * it.  The session gets a pool by lspo_session_set_workers() and shares out blocks of LSPO_UPDATE_BLOCK elements.
+ * that a result which is a function of its item alone is the same for any number of workers.  Worker 0 is the thread
+ * that calls lspo_workers_run(); the others sleep between runs.  All have the caller's floating-point mode while they
+ * work for it.  The session gets a pool by lspo_session_set_workers() and shares out blocks of LSPO_UPDATE_BLOCK
+ * elements.
  */
 #ifndef LSPO_REAL_EXECUTE_WORKERS_H
 #define LSPO_REAL_EXECUTE_WORKERS_H
@@ -18,9 +19,9 @@ typedef struct lspo_workers lspo_workers_t;
 /* `worker` is below lspo_workers_count(): which scratch to use. */
 typedef void (*lspo_workers_function_t)(void *context, uint32_t worker, size_t item);
 
-/* `count` workers, the caller of a run among them: 1 starts no thread.  cpus (may be NULL): the operating-system CPU that
- * each is bound to, `count` numbers of which the first, the caller's own, is not looked at.  LSPO_ERR_INPUT for none,
- * LSPO_ERR_MEMORY when a thread cannot be started.  Not while a run goes on: destroy. */
+/* `count` workers, the caller of a run among them: 1 starts no thread.  cpus (may be NULL): the operating-system CPU
+ * that each is bound to, `count` numbers of which the first, the caller's own, is not looked at.  LSPO_ERR_INPUT for
+ * none, LSPO_ERR_MEMORY when a thread cannot be started.  Not while a run goes on: destroy. */
 lspo_status_t lspo_workers_create(uint32_t count, const int *cpus, lspo_workers_t **workers_out);
 void lspo_workers_destroy(lspo_workers_t *workers);
 

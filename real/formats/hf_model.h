@@ -2,12 +2,12 @@
  *
  * GPT-2, Llama and RoBERTa.  config.json gives the shapes; fields that would change the mathematics and are not
  * supported (rope_scaling, attention_bias, other activations, ...) are refused by name.  Dropout is not applied.
- * Tensors are found by Hugging Face's names, with or without the base prefix ("transformer.", "model.", "roberta."), and
- * land in stage arrays as lspo_model_stage() lays them out: GPT-2's Conv1D weights are m x n as ours; nn.Linear weights
- * (outputs x inputs) are transposed; RoBERTa's query, key and value are column blocks of `qkv`.
+ * Tensors are found by Hugging Face's names, with or without the base prefix ("transformer.", "model.", "roberta."),
+ * and land in stage arrays as lspo_model_stage() lays them out: GPT-2's Conv1D weights are m x n as ours; nn.Linear
+ * weights (outputs x inputs) are transposed; RoBERTa's query, key and value are column blocks of `qkv`.
  *
- * A folder that is saved from a loaded one keeps its tensor names, each tensor's type, its config.json and its tokenizer
- * files; one that is saved from a preset gets a config.json of its own.
+ * A folder that is saved from a loaded one keeps its tensor names, each tensor's type, its config.json and its
+ * tokenizer files; one that is saved from a preset gets a config.json of its own.
  */
 #ifndef LSPO_REAL_FORMATS_HF_MODEL_H
 #define LSPO_REAL_FORMATS_HF_MODEL_H
@@ -39,9 +39,9 @@ bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage);
 /* Fill a stage array (element_count of lspo_model_stage()).  Not for a stage that is not there: LSPO_ERR_INPUT. */
 lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, float *weights);
 
-/* Write model.safetensors, config.json and the tokenizer files into `folder`, which is made when missing; each file whole
- * or not at all, the weights last.  stages[i]: the weights of stage i.  `origin` NULL: tensors are F32, and config.json
- * is written from `shape`, else it must have the same shapes. */
+/* Write model.safetensors, config.json and the tokenizer files into `folder`, which is made when missing; each file
+ * whole or not at all, the weights last.  stages[i]: the weights of stage i.  `origin` NULL: tensors are F32, and
+ * config.json is written from `shape`, else it must have the same shapes. */
 lspo_status_t lspo_hf_model_save(const lspo_model_t *shape, const lspo_hf_model_t *origin, const float *const *stages,
                                  const char *folder);
 

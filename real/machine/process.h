@@ -2,9 +2,9 @@
  *
  *     peak above a mark = VmHWM at the end - VmRSS at the mark,     VmHWM started anew at the mark (clear_refs)
  *
- * Both count pages that were touched, of whatever kind: device memory of the host device, host memory, workspaces of BLAS,
- * thread stacks, code of libraries.  Where the kernel refuses to start VmHWM anew, that is said once, and the resident
- * bytes at the end stand in for the peak: the devices keep what they ever held until they are closed. */
+ * Both count pages that were touched, of whatever kind: device memory of the host device, host memory, workspaces of
+ * BLAS, thread stacks, code of libraries.  Where the kernel refuses to start VmHWM anew, that is said once, and the
+ * resident bytes at the end stand in for the peak: the devices keep what they ever held until they are closed. */
 #ifndef LSPO_REAL_MACHINE_PROCESS_H
 #define LSPO_REAL_MACHINE_PROCESS_H
 

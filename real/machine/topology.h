@@ -4,8 +4,8 @@
  * cores that another schedule gives to copies.  With two cores, links and CPU lane share the second; with three the
  * links share the third; from four on each lane has its own.  On one core all share it, and the report says so.
  *
- * With a GPU the lanes' threads only queue work and wait: the GPU lane has one core, the links share another, and the CPU
- * optimizer's workers have all the rest.  Cores of the GPU's NUMA node come first. */
+ * With a GPU the lanes' threads only queue work and wait: the GPU lane has one core, the links share another, and the
+ * CPU optimizer's workers have all the rest.  Cores of the GPU's NUMA node come first. */
 #ifndef LSPO_REAL_MACHINE_TOPOLOGY_H
 #define LSPO_REAL_MACHINE_TOPOLOGY_H
 
@@ -32,8 +32,8 @@ lspo_status_t lspo_topology_read(lspo_topology_t *topology_out);
 /* The same for a GPU at `pci_address` ("0000:3b:00.0"; NULL or not found: as if all cores were near it). */
 lspo_status_t lspo_topology_read_near(const char *pci_address, lspo_topology_t *topology_out);
 
-/* How many workers `asked` (--cpu-threads, 0: as usual, but no more than the quota of CPU time leaves beside the lanes that
- * feed a GPU) means.  LSPO_ERR_INPUT for more than there are cores for. */
+/* How many workers `asked` (--cpu-threads, 0: as usual, but no more than the quota of CPU time leaves beside the lanes
+ * that feed a GPU) means.  LSPO_ERR_INPUT for more than there are cores for. */
 lspo_status_t lspo_topology_workers(const lspo_topology_t *topology, uint32_t asked, uint32_t *count_out);
 
 /* Bind the calling thread to its lane's core.  Link lanes also ask for short time slices, because a copy that wakes

@@ -361,7 +361,7 @@ bool lspo_normalizer_is_empty(const lspo_normalizer_t *normalizer)
     return normalizer->count == 0;
 }
 
-/* -- the front of a text -------------------------------------------------------------------------------------------- */
+/* -- the front of a text ------------------------------------------------------------------------------------------- */
 
 static size_t count_characters(const char *text, size_t bytes)
 {

@@ -1,8 +1,9 @@
 /* two_files.h - vocab.json and merges.txt, as the tokenizer.json that they are short for.
  *
  * Which kind they are says tokenizer_class, in tokenizer_config.json or config.json, else config.json's model_type:
- * GPT-2's has "<|endoftext|>" for begin, end and unknown, RoBERTa's has <s>, </s>, <unk>, <pad>, <mask>, and puts a text
- * between <s> and </s>.  Only these are special, where the config names no others: "<s>" in a GPT-2's vocabulary is text.
+ * GPT-2's has "<|endoftext|>" for begin, end and unknown, RoBERTa's has <s>, </s>, <unk>, <pad>, <mask>, and puts a
+ * text between <s> and </s>.  Only these are special, where the config names no others: "<s>" in a GPT-2's vocabulary
+ * is text.
  */
 #ifndef LSPO_REAL_TOKENIZER_TWO_FILES_H
 #define LSPO_REAL_TOKENIZER_TWO_FILES_H

@@ -72,8 +72,8 @@ lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t step, uint32_t 
 
 /* Read the newest that is whole into state and arrays; *found_out is false when there is none at all.  Damaged ones are
  * set aside, with a warning; with `undrained` so are those, left where they are, that end a training of fewer steps
- * than state->steps, which have no updates to go on with (real/train/train.h).  LSPO_ERR_INPUT, naming what differs, unless
- * settings and arrays are those with which it was written, and when none is whole; the arrays are then not to be
+ * than state->steps, which have no updates to go on with (real/train/train.h).  LSPO_ERR_INPUT, naming what differs,
+ * unless settings and arrays are those with which it was written, and when none is whole; the arrays are then not to be
  * used. */
 lspo_status_t lspo_checkpoint_resume(const char *folder, const lspo_checkpoint_t *checkpoint, bool undrained,
                                      bool *found_out);

@@ -1,5 +1,5 @@
-/* checkpoint_parts.h - the two files of a checkpoint; private to real/train/checkpoint*.c.  A file that is not as it was
- * written is LSPO_ERR_CHECK, what does not fit this training LSPO_ERR_INPUT. */
+/* checkpoint_parts.h - the two files of a checkpoint; private to real/train/checkpoint*.c.  A file that is not as it
+ * was written is LSPO_ERR_CHECK, what does not fit this training LSPO_ERR_INPUT. */
 #ifndef LSPO_REAL_TRAIN_CHECKPOINT_PARTS_H
 #define LSPO_REAL_TRAIN_CHECKPOINT_PARTS_H
 

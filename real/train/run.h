@@ -33,9 +33,9 @@ typedef struct {
     double gpu_core_share; /* fraction of the GPU lane's busy time in which it had its core: 1 on an idle machine; well
                               below, other work ran there and the times are not those of the plan; 1 with a GPU */
     uint64_t peak_gpu_bytes; /* the device's high-water mark    */
-    uint64_t
-        peak_total_bytes; /* of the process above what it held before, by the kernel (real/machine/process.h): the device's
-                                  memory, the host's and all else */
+    /* Of the process above what it held before, by the kernel (real/machine/process.h): the device's memory, the
+     * host's and all else. */
+    uint64_t peak_total_bytes;
     uint64_t peak_host_bytes; /* the same less the device's memory: with a GPU what the kernel counts, and the total is
                                   that and the GPU's high-water mark */
     uint64_t extra_bytes;     /* and less the host memory that copies use: BLAS workspaces, stacks, libraries */
@@ -57,8 +57,9 @@ lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *option
                        lspo_trace_t **trace_out);
 void lspo_run_result_release(lspo_run_result_t *result);
 
-/* What a run makes the process take besides device memory and host memory: BLAS workspaces, thread stacks, library code,
- * the trace; the machine profile's cpu.process_bytes.  A small training of a few tenths of a second, of a model of its own.
+/* What a run makes the process take besides device memory and host memory: BLAS workspaces, thread stacks, library
+ * code, the trace; the machine profile's cpu.process_bytes.  A small training of a few tenths of a second, of a model
+ * of its own.
  *
  * Call it before anything else computes in this process: what earlier work has touched is not counted again.
  * Errors are those of lspo_run(). */

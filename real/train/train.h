@@ -1,9 +1,10 @@
 /* train.h - fine-tuning: many steps of one plan, with a schedule, evaluation, checkpoints and metrics.
  *
  * A training is a chain of *segments*: plans of a few steps of one policy, played one after the other by the executor
- * (real/session/session.h).  Between two of them nothing runs: there weights are evaluated and copied for a checkpoint.  An end
- * that is asked for cuts the segment behind the steps that have begun.  Where the cuts lie changes no number: weights
- * after n steps are the same, bit for bit, for any length of segments and whether or not the training was resumed.
+ * (real/session/session.h).  Between two of them nothing runs: there weights are evaluated and copied for a checkpoint.
+ * An end that is asked for cuts the segment behind the steps that have begun.  Where the cuts lie changes no number:
+ * weights after n steps are the same, bit for bit, for any length of segments and whether or not the training was
+ * resumed.
  *
  * A resumed training may have more steps than it was begun with: its rates are those of the new number from there on,
  * so that it ends elsewhere than one that had them from the beginning, unless the rate is constant.  A stale policy
@@ -68,8 +69,8 @@ typedef struct {
     const atomic_int *stop; /* nonzero: finish the step, unpaced, write a checkpoint, return LSPO_ERR_INTERRUPTED; an
                               * evaluation ends between two batches, and a resumed training begins with it */
     void (*progress)(void *context, const lspo_train_progress_t *progress); /* may be NULL */
-    /* What is under way when no step is: "loading weights", "evaluating", "fitting projectors"; the last on the GPU lane's
-     * thread. */
+    /* What is under way when no step is: "loading weights", "evaluating", "fitting projectors"; the last on the GPU
+     * lane's thread. */
     void (*phase)(void *context, const char *phase, uint32_t done, uint32_t of); /* may be NULL */
     void *progress_context;
 } lspo_train_options_t;

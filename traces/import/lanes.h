@@ -5,10 +5,10 @@
 #include "base/status.h"
 #include "traces/trace.h"
 
-/* Make the lanes of `trace` serve one op at a time: rows of a lane that overlap, or follow within `slack_ns` (the rounding
- * of the clock that took them), become one busy interval if they are of one kind and iteration; of two kinds the one
- * that began first holds the lane until it ends, and the other has what is left of its time.  Bytes are kept.  Sorts,
- * and numbers the rows in that order. */
+/* Make the lanes of `trace` serve one op at a time: rows of a lane that overlap, or follow within `slack_ns` (the
+ * rounding of the clock that took them), become one busy interval if they are of one kind and iteration; of two kinds
+ * the one that began first holds the lane until it ends, and the other has what is left of its time.  Bytes are kept.
+ * Sorts, and numbers the rows in that order. */
 void lspo_import_merge_lanes(lspo_trace_t *trace, uint64_t slack_ns);
 
 /* Header entries origin "import", source, file and version. */

@@ -29,7 +29,8 @@ bool lspo_rank_timers_begin(lspo_rank_timers_t *timers, const char *line);
 bool lspo_rank_timers_take(lspo_rank_timers_t *timers, const char *line);
 /* Close the block; whether it had all phases, with times that are some. */
 bool lspo_rank_timers_end(lspo_rank_timers_t *timers);
-/* Whether a line looks like one of a block, to know a label before it; "name:" and "rank 0: ..." only of an `open` one. */
+/* Whether a line looks like one of a block, to know a label before it; "name:" and "rank 0: ..." only of an `open`
+ * one. */
 bool lspo_rank_timers_is_line(const char *line, bool open);
 
 #endif
