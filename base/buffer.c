@@ -9,7 +9,7 @@ lspo_status_t lspo_buffer_append(lspo_buffer_t *buffer, const char *text, size_t
         size_t capacity = 2 * (buffer->bytes + bytes) + 64;
         char *grown = realloc(buffer->text, capacity);
         if (!grown)
-            return lspo_error(LSPO_ERR_MEMORY, "out of memory for %zu bytes of text", capacity);
+            return lspo_no_memory("%zu bytes of text", capacity);
         buffer->text = grown;
         buffer->capacity = capacity;
     }

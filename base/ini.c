@@ -62,9 +62,12 @@ static char *read_line(char *buffer, int capacity, void *stream)
     reader_t *reader = stream;
     char *line = NULL;
     size_t length = 0;
-    if (reader->status == LSPO_OK && reader->input != NULL) {
+    if (reader->status != LSPO_OK) {
+        return NULL;
+    }
+    if (reader->input != NULL) {
         reader->status = lspo_input_line(reader->input, &line, &length);
-    } else if (reader->status == LSPO_OK) {
+    } else {
         next_text_line(reader, &line, &length);
     }
     if (reader->status != LSPO_OK || line == NULL) {
@@ -89,7 +92,7 @@ static void remember_key(reader_t *reader, const char *where, const char *sectio
 {
     char *name = NULL;
     if (asprintf(&name, "%s\n%s", section, key) < 0) {
-        reader->status = lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", where);
+        reader->status = lspo_no_memory("%s", where);
         return;
     }
     for (unsigned i = 0; i < reader->seen_count; i++) {
@@ -121,11 +124,12 @@ static int take_key(void *user, const char *section, const char *key, const char
         return 0;
     }
     remember_key(reader, where, section, key);
-    if (reader->status == LSPO_OK) {
-        const lspo_ini_entry_t entry = {
-            .where = where, .section = section, .key = key, .value = value, .note = reader->note};
-        reader->status = reader->handler(reader->context, &entry);
+    if (reader->status != LSPO_OK) {
+        return 0;
     }
+    const lspo_ini_entry_t entry = {
+        .where = where, .section = section, .key = key, .value = value, .note = reader->note};
+    reader->status = reader->handler(reader->context, &entry);
     return reader->status == LSPO_OK;
 }
 
@@ -133,14 +137,14 @@ static lspo_status_t read_keys(reader_t *reader)
 {
     reader->seen = calloc(KEYS_MAX, sizeof *reader->seen);
     if (reader->seen == NULL) {
-        return lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", reader->name);
+        return lspo_no_memory("%s", reader->name);
     }
     int bad_line = ini_parse_stream(read_line, reader, take_key, reader);
     if (reader->status == LSPO_OK && bad_line > 0) {
         reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%d: expected [section] or key = value", reader->name, bad_line);
     }
     if (reader->status == LSPO_OK && bad_line < 0) {
-        reader->status = lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", reader->name);
+        reader->status = lspo_no_memory("%s", reader->name);
     }
     for (unsigned i = 0; i < reader->seen_count; i++) {
         free(reader->seen[i]);

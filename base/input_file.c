@@ -66,16 +66,11 @@ static lspo_status_t too_large(const lspo_input_t *input)
                       input->bytes_max);
 }
 
-static lspo_status_t no_memory(const char *path)
-{
-    return lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", path);
-}
-
 /* After a read that gave less than asked; LSPO_OK at the end of the file. */
 static lspo_status_t why_it_ended(const lspo_input_t *input, int error)
 {
     if (error == ENOMEM)
-        return no_memory(input->path);
+        return lspo_no_memory("%s", input->path);
     if (ferror(input->file))
         return lspo_error(LSPO_ERR_INPUT, "%s: %s", input->path, strerror(error));
     return LSPO_OK;
@@ -97,24 +92,29 @@ lspo_status_t lspo_input_open(const char *path, uint64_t bytes_max, lspo_input_t
     lspo_input_t *input = calloc(1, sizeof *input);
     if (!input || !(input->path = strdup(path))) {
         lspo_input_close(input);
-        return no_memory(path);
+        return lspo_no_memory("%s", path);
     }
     input->bytes_max = bytes_max;
     int descriptor;
     lspo_status_t status = lspo_input_descriptor(path, &descriptor);
-    if (status == LSPO_OK && !(input->file = fdopen(descriptor, "r"))) {
+    if (status != LSPO_OK)
+        goto failed;
+    input->file = fdopen(descriptor, "r");
+    if (!input->file) {
         close(descriptor);
-        status = no_memory(path);
+        status = lspo_no_memory("%s", path);
+        goto failed;
     }
     struct stat info;
-    if (status == LSPO_OK && fstat(descriptor, &info) == 0 && (uint64_t)info.st_size > bytes_max)
+    if (fstat(descriptor, &info) == 0 && (uint64_t)info.st_size > bytes_max)
         status = too_large(input);
-    if (status != LSPO_OK) {
-        lspo_input_close(input);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
     *input_out = input;
     return LSPO_OK;
+failed:
+    lspo_input_close(input);
+    return status;
 }
 
 void lspo_input_close(lspo_input_t *input)
@@ -134,11 +134,11 @@ lspo_status_t lspo_input_line(lspo_input_t *input, char **line_out, size_t *leng
     ssize_t got = getline(&input->line, &input->line_bytes, input->file);
     if (got < 0) {
         lspo_status_t status = why_it_ended(input, errno);
-        if (status == LSPO_OK) {
-            *line_out = NULL;
-            *length_out = 0;
-        }
-        return status;
+        if (status != LSPO_OK)
+            return status;
+        *line_out = NULL;
+        *length_out = 0;
+        return LSPO_OK;
     }
     size_t length = (size_t)got;
     skip_mark(input, input->line, &length);
@@ -185,13 +185,13 @@ lspo_status_t lspo_input_read_all(lspo_input_t *input, char **text_out, size_t *
         text = larger;
         capacity *= 2;
     }
-    lspo_status_t status = !text ? no_memory(input->path) : why_it_ended(input, errno);
-    if (status == LSPO_OK && length > input->bytes_max - input->bytes_read)
+    lspo_status_t status = !text ? lspo_no_memory("%s", input->path) : why_it_ended(input, errno);
+    if (status != LSPO_OK)
+        goto failed;
+    if (length > input->bytes_max - input->bytes_read)
         status = too_large(input);
-    if (status != LSPO_OK) {
-        free(text);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
     text[length] = '\0';
     size_t kept = length;
     skip_mark(input, text, &kept);
@@ -199,4 +199,7 @@ lspo_status_t lspo_input_read_all(lspo_input_t *input, char **text_out, size_t *
     *text_out = text;
     *length_out = kept;
     return LSPO_OK;
+failed:
+    free(text);
+    return status;
 }

@@ -39,8 +39,9 @@ lspo_status_t lspo_json_file_read(const char *path, json_t **object_out)
     size_t bytes = 0;
     json_error_t error;
     lspo_status_t status = lspo_input_open(path, JSON_MAX_BYTES, &input);
-    if (status == LSPO_OK)
-        status = lspo_input_read_all(input, &text, &bytes);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_input_read_all(input, &text, &bytes);
     lspo_input_close(input);
     if (status != LSPO_OK)
         return status;
@@ -48,7 +49,7 @@ lspo_status_t lspo_json_file_read(const char *path, json_t **object_out)
     json_t *object = lspo_json_parse(text, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error, &no_memory);
     free(text);
     if (no_memory)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+        return lspo_no_memory("%s", path);
     if (!object)
         return lspo_error(LSPO_ERR_INPUT, "%s: line %d: %s", path, error.line, error.text);
     if (!json_is_object(object)) {

@@ -19,11 +19,6 @@
 
 enum { LINKS_MAX = 40, TRIES_MAX = 100 };
 
-static lspo_status_t no_memory(const char *path)
-{
-    return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", path);
-}
-
 static lspo_status_t cannot_write(const char *path, int error)
 {
     return lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, error != 0 ? strerror(error) : "write error");
@@ -55,7 +50,7 @@ static lspo_status_t follow_links(lspo_output_t *output)
             return LSPO_OK;
         link[length] = '\0';
         if (asprintf(&next, "%.*s%s", link[0] == '/' ? 0 : folder_length(path), path, link) < 0)
-            return no_memory(output->path);
+            return lspo_no_memory("the name of %s", output->path);
         output->target_path = next;
         free(path);
     }
@@ -188,19 +183,23 @@ static lspo_status_t open_target(lspo_output_t *output)
         unlink(output->temporary_path);
     if (error == ENXIO && exists && S_ISFIFO(old.st_mode))
         return lspo_error(LSPO_ERR_IO, "cannot write %s: no process reads from this named pipe", output->path);
-    return error == ENOMEM ? no_memory(output->path) : cannot_write(output->path, error);
+    return error == ENOMEM ? lspo_no_memory("the name of %s", output->path) : cannot_write(output->path, error);
 }
 
 lspo_status_t lspo_output_open(const char *path, lspo_output_t *output_out)
 {
     lspo_output_t output = {.path = strdup(path), .target_path = strdup(path)};
-    lspo_status_t status = output.path && output.target_path ? follow_links(&output) : no_memory(path);
-    if (status == LSPO_OK)
-        status = open_target(&output);
-    if (status == LSPO_OK)
-        *output_out = output;
-    else
-        release(&output);
+    lspo_status_t status =
+        output.path && output.target_path ? follow_links(&output) : lspo_no_memory("the name of %s", path);
+    if (status != LSPO_OK)
+        goto failed;
+    status = open_target(&output);
+    if (status != LSPO_OK)
+        goto failed;
+    *output_out = output;
+    return LSPO_OK;
+failed:
+    release(&output);
     return status;
 }
 
@@ -217,21 +216,30 @@ static bool flush_folder(const char *path)
     return flushed;
 }
 
-lspo_status_t lspo_output_finish(lspo_output_t *output, lspo_status_t status)
+/* All that was written is on the disk and, if it is a temporary, has its name; which it has before it is closed, since
+ * closing ends the lock. */
+static lspo_status_t put_in_place(const lspo_output_t *output, bool *renamed_out)
 {
     const char *temporary = output->temporary_path;
     /* After a failed write fflush() fails again, with the reason. */
     errno = 0;
-    if (status == LSPO_OK && (fflush(output->file) != 0 || ferror(output->file)))
-        status = cannot_write(output->path, errno);
-    if (status == LSPO_OK && temporary && fsync(fileno(output->file)) != 0)
-        status = cannot_write(output->path, errno);
-    /* Renamed before it is closed: closing ends the lock. */
-    bool renamed = status == LSPO_OK && temporary && rename(temporary, output->target_path) == 0;
-    if (status == LSPO_OK && temporary && !renamed)
-        status = cannot_write(output->path, errno);
-    if (temporary && !renamed)
-        unlink(temporary);
+    if (fflush(output->file) != 0 || ferror(output->file))
+        return cannot_write(output->path, errno);
+    if (!temporary)
+        return LSPO_OK;
+    if (fsync(fileno(output->file)) != 0 || rename(temporary, output->target_path) != 0)
+        return cannot_write(output->path, errno);
+    *renamed_out = true;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_output_finish(lspo_output_t *output, lspo_status_t status)
+{
+    bool renamed = false;
+    if (status == LSPO_OK)
+        status = put_in_place(output, &renamed);
+    if (output->temporary_path && !renamed)
+        unlink(output->temporary_path);
     if (fclose(output->file) != 0 && status == LSPO_OK)
         status = cannot_write(output->path, errno);
     if (renamed && !flush_folder(output->target_path) && status == LSPO_OK)

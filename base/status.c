@@ -76,6 +76,16 @@ lspo_status_t lspo_error(lspo_status_t status, const char *format, ...)
     return status;
 }
 
+lspo_status_t lspo_no_memory(const char *what, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, what);
+    vsnprintf(text, sizeof text, what, arguments);
+    va_end(arguments);
+    return lspo_error(LSPO_ERR_MEMORY, "no memory for %s", text);
+}
+
 void lspo_warn(const char *format, ...)
 {
     va_list arguments;

@@ -46,6 +46,10 @@ extern const lspo_exit_code_t lspo_exit_codes[];
 lspo_status_t lspo_error(lspo_status_t status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* LSPO_ERR_MEMORY, logged as "no memory for WHAT", where `what` is the format:
+ * return lspo_no_memory("%zu samples", count); */
+lspo_status_t lspo_no_memory(const char *what, ...) __attribute__((format(printf, 1, 2)));
+
 /* `before` is called before each message, in the thread that has it; set it before threads start.  For what shows a
  * line of progress there. */
 void lspo_message_hook(void (*before)(void));

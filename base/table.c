@@ -180,7 +180,7 @@ static lspo_status_t write_json(json_t *value, FILE *file)
         value != NULL && (json_dumpf(value, file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 || ferror(file));
     json_decref(value);
     if (!written)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the result as JSON");
+        return lspo_no_memory("the result as JSON");
     fputc('\n', file);
     return LSPO_OK;
 }
@@ -322,7 +322,7 @@ static lspo_status_t write_columns(const lspo_table_t *table, FILE *file)
 {
     const columns_t columns = {table, calloc(table->field_count, sizeof(size_t)), file};
     if (columns.widths == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the result as a table");
+        return lspo_no_memory("the result as a table");
     size_t room = lspo_terminal_width(file);
     measure_columns(&columns);
     if (room > 0)

@@ -37,18 +37,20 @@ lspo_status_t lspo_arg_u32(const lspo_arg_t *arg, const char *what, const char *
 {
     int64_t value;
     lspo_status_t status = lspo_parse_integer(what, text, arg->low, arg->high, &value);
-    if (status == LSPO_OK)
-        *(uint32_t *)slot = (uint32_t)value;
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *(uint32_t *)slot = (uint32_t)value;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_arg_u64(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     int64_t value;
     lspo_status_t status = lspo_parse_integer(what, text, arg->low, arg->high, &value);
-    if (status == LSPO_OK)
-        *(uint64_t *)slot = (uint64_t)value;
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *(uint64_t *)slot = (uint64_t)value;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_arg_bytes(const lspo_arg_t *arg, const char *what, const char *text, void *slot)

@@ -61,14 +61,14 @@ lspo_status_t lspo_calibration_plot(const char *samples, const char *path)
     snprintf(script, sizeof script, "%s/calibrate.gp", plots);
     FILE *settings = open_memstream(&text, &length);
     if (settings == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory to call gnuplot");
+        return lspo_no_memory("calling gnuplot");
     add_setting(settings, "format", plot_format(path));
     add_setting(settings, "target", path);
     add_setting(settings, "plots", plots);
     add_setting(settings, "samples", samples);
     bool written = fclose(settings) == 0;
     if (!written)
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory to call gnuplot");
+        status = lspo_no_memory("calling gnuplot");
     else if (run_gnuplot(text, script) != 0)
         status = lspo_error(LSPO_ERR_IO, "gnuplot failed on %s", script);
     free(text);

@@ -113,11 +113,17 @@ static lspo_status_t write_all(const lspo_calibration_result_t *result, const ca
         samples = beside;
     }
     lspo_status_t status = write_profile(result, request);
-    if (status == LSPO_OK && samples != NULL)
+    if (status != LSPO_OK)
+        return status;
+    if (samples != NULL)
         status = write_samples(result, samples);
-    if (status == LSPO_OK && request->plot != NULL)
+    if (status != LSPO_OK)
+        return status;
+    if (request->plot != NULL)
         status = lspo_calibration_plot(samples, request->plot);
-    if (status == LSPO_OK && request->path != NULL) /* else the profile is on standard output */
+    if (status != LSPO_OK)
+        return status;
+    if (request->path != NULL) /* else the profile is on standard output */
         status = lspo_calibration_report(result, lspo_format_resolve(request->format), stdout);
     return status;
 }
@@ -140,8 +146,10 @@ static lspo_status_t measure(const calibrate_request_t *request)
     lspo_progress_end(&progress);
     if (!measured)
         return status;
-    if (status == LSPO_OK)
-        status = write_all(&result, request);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = write_all(&result, request);
+cleanup:
     lspo_calibration_release(&result);
     return status;
 }
@@ -151,10 +159,13 @@ static lspo_status_t check_outputs(const calibrate_request_t *request)
 {
     const char *paths[] = {request->path, request->samples, request->plot};
     lspo_status_t status = LSPO_OK;
-    for (size_t i = 0; status == LSPO_OK && i < sizeof paths / sizeof paths[0]; i++)
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         if (paths[i] != NULL)
             status = lspo_request_check_output(paths[i]);
-    if (status == LSPO_OK && request->plot != NULL)
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (request->plot != NULL)
         status = lspo_calibration_check_plot(request->plot);
     return status;
 }
@@ -169,7 +180,9 @@ static lspo_status_t calibrate(int argc, char **argv)
     if (request.precision < 0)
         request.precision = strcmp(request.device, "host") == 0 ? LSPO_FP32 : LSPO_BF16;
     status = check_outputs(&request);
-    return status == LSPO_OK ? measure(&request) : status;
+    if (status != LSPO_OK)
+        return status;
+    return measure(&request);
 }
 
 static const lspo_arg_group_t calibrate_group = LSPO_ARG_GROUP("options", calibrate_args);

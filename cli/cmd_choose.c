@@ -228,9 +228,10 @@ static lspo_status_t print_command(const answer_t *answer, const char *label, co
 {
     char text[LSPO_COMMAND_LINE_BYTES];
     lspo_status_t status = lspo_command_line_write(&answer->line, command, choice->policy, batch, text, sizeof text);
-    if (status == LSPO_OK)
-        printf("%-32s %s\n", label, text);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    printf("%-32s %s\n", label, text);
+    return LSPO_OK;
 }
 
 /* One a class, and what would measure the fastest of all. */
@@ -238,7 +239,7 @@ static lspo_status_t print_commands(const answer_t *answer)
 {
     lspo_status_t status = LSPO_OK;
     puts("");
-    for (int class = 0; status == LSPO_OK && class < LSPO_CLASS_COUNT; class ++) {
+    for (int class = 0; class < LSPO_CLASS_COUNT; class ++) {
         const lspo_choice_t *best = lspo_choice_best(answer->choices, answer->count, (lspo_choice_class_t) class);
         char label[64];
         if (!best)
@@ -250,8 +251,10 @@ static lspo_status_t print_commands(const answer_t *answer)
                                 : "%s, nearest to fit:",
                  class_names[class]);
         status = print_command(answer, label, "sim", best, fits_smaller ? best->largest_batch : best->workload.batch);
+        if (status != LSPO_OK)
+            return status;
     }
-    if (status == LSPO_OK && answer->choices[0].prediction.fits)
+    if (answer->choices[0].prediction.fits)
         status = print_command(answer, "measure the fastest on a GPU:", "run", &answer->choices[0],
                                answer->choices[0].workload.batch);
     return status;
@@ -264,13 +267,17 @@ static lspo_status_t write_choices(const answer_t *answer)
     lspo_format_t format = lspo_format_resolve(answer->request->base.format);
     bool for_people = format == LSPO_FORMAT_TABLE;
     choose_record_t *records = calloc(answer->count, sizeof *records);
-    lspo_status_t status = records ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory for %u rows", answer->count);
-    for (uint32_t i = 0; status == LSPO_OK && i < answer->count; i++) {
+    lspo_status_t status = records ? LSPO_OK : lspo_no_memory("%u rows", answer->count);
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (uint32_t i = 0; i < answer->count; i++) {
         const lspo_choice_t *choice = &answer->choices[i];
         lspo_choice_class_t class = lspo_choice_class(choice->policy);
         status = fill_record(choice, answer->machine, &answer->request->base.model, &answer->line, &records[i]);
         if (lspo_choice_best(answer->choices, answer->count, class) == choice)
             records[i].best = class_names[class];
+        if (status != LSPO_OK)
+            goto cleanup;
     }
     lspo_table_t table = {.fields = for_people ? choose_columns : choose_fields,
                           .field_count = for_people ? sizeof choose_columns / sizeof choose_columns[0]
@@ -278,14 +285,16 @@ static lspo_status_t write_choices(const answer_t *answer)
                           .records = records,
                           .record_bytes = sizeof *records,
                           .record_count = answer->count};
-    if (status == LSPO_OK && for_people) {
+    if (for_people) {
         lspo_wrap_print(stdout, print_headline, answer);
         puts("");
     }
-    if (status == LSPO_OK)
-        status = lspo_table_write(&table, format, stdout);
-    if (status == LSPO_OK && for_people)
+    status = lspo_table_write(&table, format, stdout);
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (for_people)
         status = print_commands(answer);
+cleanup:
     free(records);
     return status;
 }
@@ -303,8 +312,9 @@ static lspo_status_t simulate_all(const choose_request_t *request, int argc, cha
     lspo_choice_t *choices;
     answer_t answer = {.request = request, .machine = &machine, .line = {argc, argv}};
     lspo_status_t status = lspo_machine_find(base->machine_name, &machine);
-    if (status == LSPO_OK)
-        status = lspo_overrides_machine(&base->overrides, &machine);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_overrides_machine(&base->overrides, &machine);
     if (status != LSPO_OK)
         return status;
     lspo_choose_options_t options = {.model = &base->model,
@@ -335,10 +345,14 @@ static lspo_status_t choose(int argc, char **argv)
     choose_request_t request = {.base = {.policy_name = "native", .every_policy = true, .format = LSPO_FORMAT_AUTO}};
     const lspo_command_t *self = &lspo_command_choose;
     lspo_status_t status = lspo_request_parse(self, argc, argv, LSPO_PRECISION_COUNT, &request.base);
-    if (status == LSPO_OK && request.base.machine_name == NULL)
+    if (status != LSPO_OK)
+        return status;
+    if (request.base.machine_name == NULL)
         status =
             lspo_error(LSPO_ERR_INPUT, "--machine NAME|FILE is required; usage: lspo %s %s", self->name, self->usage);
-    return status == LSPO_OK ? simulate_all(&request, argc, argv) : status;
+    if (status != LSPO_OK)
+        return status;
+    return simulate_all(&request, argc, argv);
 }
 
 static const lspo_arg_group_t choose_group = LSPO_ARG_GROUP("options", choose_args);

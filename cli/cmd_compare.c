@@ -223,7 +223,7 @@ static lspo_status_t write_comparison(const verdict_t *verdict, const compare_re
     size_t count = 1 + 2 * (size_t)comparison->busy_lane_count + LSPO_COMPARE_ROWS_MAX + (size_t)top;
     compare_record_t *records = malloc(count * sizeof *records);
     if (!records)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %zu rows", count);
+        return lspo_no_memory("%zu rows", count);
     records[0] = record_of(comparison, "iteration", "ITERATION", NULL, comparison->predicted.iteration_s,
                            comparison->measured.iteration_s);
     count = 1;
@@ -253,9 +253,10 @@ static lspo_status_t compare_traces(const lspo_trace_t *predicted, const lspo_tr
     lspo_comparison_t comparison;
     verdict_t verdict = {.comparison = &comparison, .paths = {paths[0], paths[1]}};
     lspo_status_t status = check_order(predicted, measured, &verdict);
-    if (status == LSPO_OK)
-        status = (request->same_plan ? lspo_compare : lspo_compare_loosely)(predicted, measured, request->warmup,
-                                                                            &comparison);
+    if (status != LSPO_OK)
+        return status;
+    status =
+        (request->same_plan ? lspo_compare : lspo_compare_loosely)(predicted, measured, request->warmup, &comparison);
     if (status != LSPO_OK)
         return status;
     bool has_parts = lspo_trace_meta(predicted, "parts") == NULL && lspo_trace_meta(measured, "parts") == NULL;
@@ -277,10 +278,11 @@ static lspo_status_t compare_files(const char *paths[2], const compare_request_t
     if (status != LSPO_OK)
         return status;
     status = lspo_trace_read(paths[1], &measured);
-    if (status == LSPO_OK) {
-        status = compare_traces(predicted, measured, paths, request);
-        lspo_trace_destroy(measured);
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = compare_traces(predicted, measured, paths, request);
+    lspo_trace_destroy(measured);
+cleanup:
     lspo_trace_destroy(predicted);
     return status;
 }
@@ -290,8 +292,10 @@ static lspo_status_t compare(int argc, char **argv)
     compare_request_t request = {.warmup = 2, .top = 10, .format = LSPO_FORMAT_AUTO};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&lspo_command_compare, argc, argv, &request, &positionals);
+    if (status != LSPO_OK)
+        return status;
     const char *paths[2] = {positionals.texts[0], positionals.texts[1]};
-    return status == LSPO_OK ? compare_files(paths, &request) : status;
+    return compare_files(paths, &request);
 }
 
 static const lspo_arg_group_t compare_group = LSPO_ARG_GROUP("options", compare_args);

@@ -196,7 +196,9 @@ static lspo_status_t open_folder(const lspo_request_t *base, folder_t *folder)
     if (!lspo_request_is_folder(base->model_name))
         return LSPO_OK;
     lspo_status_t status = lspo_tokenizer_open_model(base->model_name, base->model.vocabulary, &folder->tokenizer);
-    return status == LSPO_OK ? lspo_hf_model_open(base->model_name, 0, &folder->model) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_hf_model_open(base->model_name, 0, &folder->model);
 }
 
 static lspo_status_t collect_and_compare(const fit_request_t *request, const lspo_plan_t *plan, const folder_t *folder)
@@ -214,10 +216,11 @@ static lspo_status_t collect_and_compare(const fit_request_t *request, const lsp
     lspo_progress_start(&progress);
     lspo_progress_line(&progress, "training %s for %" PRIu32 " steps", plan->model.name, plan->workload.iterations);
     lspo_status_t status = lspo_gradients_collect(&options, &gradients);
-    if (status == LSPO_OK) {
-        status = compare(request, &gradients, &progress);
-        lspo_gradients_release(&gradients);
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = compare(request, &gradients, &progress);
+    lspo_gradients_release(&gradients);
+cleanup:
     lspo_progress_end(&progress);
     return status;
 }
@@ -231,10 +234,13 @@ static lspo_status_t fit_and_compare(const fit_request_t *request)
     if (status != LSPO_OK)
         return status;
     status = lspo_host_room_check(base->device_name, &plan->model, &plan->workload, base->policy);
-    if (status == LSPO_OK)
-        status = open_folder(base, &folder);
-    if (status == LSPO_OK)
-        status = collect_and_compare(request, plan, &folder);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = open_folder(base, &folder);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = collect_and_compare(request, plan, &folder);
+cleanup:
     lspo_hf_model_close(folder.model);
     lspo_tokenizer_close(folder.tokenizer);
     lspo_plan_destroy(plan);
@@ -246,7 +252,9 @@ static lspo_status_t set_projectors(fit_request_t *request, const lspo_policy_t 
 {
     request->projectors = request->base.workload;
     lspo_status_t status = lspo_request_own_values(&request->base, lsp, &request->projectors);
-    return status == LSPO_OK ? lspo_policy_check(lsp, &request->base.model, &request->projectors) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_policy_check(lsp, &request->base.model, &request->projectors);
 }
 
 static lspo_status_t fit(int argc, char **argv)
@@ -261,8 +269,9 @@ static lspo_status_t fit(int argc, char **argv)
         return status;
     request.base.also = lsp;
     status = lspo_request_parse(&lspo_command_fit, argc, argv, LSPO_FP32, &request.base);
-    if (status == LSPO_OK)
-        status = set_projectors(&request, lsp);
+    if (status != LSPO_OK)
+        return status;
+    status = set_projectors(&request, lsp);
     if (status != LSPO_OK)
         return status;
     if (request.layer == 0)

@@ -169,14 +169,17 @@ static lspo_status_t version(int argc, char **argv)
     version_request_t request = {0};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&lspo_command_version, argc, argv, &request, &positionals);
-    if (status == LSPO_OK && request.data) {
+    if (status != LSPO_OK)
+        return status;
+    if (request.data) {
         status = lspo_data_folder(folder);
-        if (status == LSPO_OK)
-            puts(folder);
-    } else if (status == LSPO_OK) {
+        if (status != LSPO_OK)
+            return status;
+        puts(folder);
+    } else {
         printf("lspo %s (%s, %s)\n", PACKAGE_VERSION, LSPO_GIT_ID, LSPO_CONFIGURATION);
     }
-    return status;
+    return LSPO_OK;
 }
 
 static const lspo_arg_group_t version_group = LSPO_ARG_GROUP("options", version_args);

@@ -70,18 +70,21 @@ static lspo_status_t predict(const lspo_request_t *request, double *step_s_out)
     lspo_plan_t *plan;
     lspo_prediction_t prediction;
     lspo_status_t status = lspo_machine_find(request->machine_name, &machine);
-    if (status == LSPO_OK)
-        status = lspo_overrides_machine(&request->overrides, &machine);
-    if (status == LSPO_OK)
-        status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_overrides_machine(&request->overrides, &machine);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;
     status = lspo_simulate(plan, &machine, &prediction, NULL);
-    if (status == LSPO_OK) {
-        status = lspo_simulate_check_settled(plan, &prediction);
-        *step_s_out = prediction.summary.iteration_s;
-        lspo_prediction_release(&prediction);
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_simulate_check_settled(plan, &prediction);
+    *step_s_out = prediction.summary.iteration_s;
+    lspo_prediction_release(&prediction);
+cleanup:
     lspo_plan_destroy(plan);
     return status;
 }
@@ -92,7 +95,7 @@ static lspo_status_t write_join(const join_request_t *request, const lspo_metric
     join_record_t *records = calloc(count + 1, sizeof *records);
     size_t kept = 0;
     if (!records)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu rows", count);
+        return lspo_no_memory("%zu rows", count);
     for (size_t i = 0; i < count; i++)
         if (!request->evaluated || isfinite(rows[i].held_out_loss))
             records[kept++] = (join_record_t){.time_s = step_s * rows[i].step,
@@ -244,12 +247,15 @@ static lspo_status_t read_and_join(const join_request_t *request)
         return status;
     bool known = false;
     status = warn_of_other_training(request, &known);
-    if (status == LSPO_OK && !known)
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (!known)
         warn_of_other_steps(request, rows, count);
-    if (status == LSPO_OK)
-        status = predict(&request->base, &step_s);
-    if (status == LSPO_OK)
-        status = write_join(request, rows, count, step_s);
+    status = predict(&request->base, &step_s);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = write_join(request, rows, count, step_s);
+cleanup:
     free(rows);
     return status;
 }
@@ -261,7 +267,9 @@ static lspo_status_t join(int argc, char **argv)
                                        .policy_name = "lsp",
                                        .format = LSPO_FORMAT_AUTO}};
     lspo_status_t status = lspo_request_parse(&lspo_command_join, argc, argv, LSPO_PRECISION_COUNT, &request.base);
-    return status == LSPO_OK ? read_and_join(&request) : status;
+    if (status != LSPO_OK)
+        return status;
+    return read_and_join(&request);
 }
 
 static const lspo_arg_group_t join_group = LSPO_ARG_GROUP("options", join_args);

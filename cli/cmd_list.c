@@ -86,13 +86,16 @@ static lspo_status_t list_models(int format)
     uint32_t count = lspo_model_preset_count();
     model_record_t *records = calloc(count, sizeof *records);
     if (records == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u models", count);
+        return lspo_no_memory("a list of %u models", count);
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         status = describe_model(i, &records[i]);
-    if (status == LSPO_OK)
-        status = write_list(model_fields, sizeof model_fields / sizeof model_fields[0], records, sizeof *records, count,
-                            format);
+        if (status != LSPO_OK)
+            goto cleanup;
+    }
+    status =
+        write_list(model_fields, sizeof model_fields / sizeof model_fields[0], records, sizeof *records, count, format);
+cleanup:
     free(records);
     return status;
 }
@@ -149,15 +152,17 @@ static lspo_status_t list_parts(lspo_machine_part_t part, const lspo_field_t *fi
     lspo_status_t status = LSPO_OK;
     machine_record_t *records = calloc(count, sizeof *records);
     if (records == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u machines", count);
-    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
+        return lspo_no_memory("a list of %u machines", count);
+    for (uint32_t i = 0; i < count; i++) {
         status = lspo_machine_preset(part, i, &records[i].machine);
         records[i].name = records[i].machine.name;
         records[i].description = records[i].machine.description;
         records[i].source = records[i].machine.source;
+        if (status != LSPO_OK)
+            goto cleanup;
     }
-    if (status == LSPO_OK)
-        status = write_list(fields, field_count, records, sizeof *records, count, format);
+    status = write_list(fields, field_count, records, sizeof *records, count, format);
+cleanup:
     free(records);
     return status;
 }
@@ -202,7 +207,7 @@ static lspo_status_t list_policies(int format)
     uint32_t count = lspo_policy_count();
     policy_record_t *records = calloc(count, sizeof *records);
     if (records == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u policies", count);
+        return lspo_no_memory("a list of %u policies", count);
     for (uint32_t i = 0; i < count; i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
         records[i] = (policy_record_t){.name = policy->name,
@@ -235,15 +240,16 @@ static const lspo_field_t device_fields[] = {
 /* Records point into `gpus`. */
 static lspo_status_t describe_gpus(uint32_t count, lspo_device_gpu_t *gpus, device_record_t *records)
 {
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
-        status = lspo_device_gpu_at(i, &gpus[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        lspo_status_t status = lspo_device_gpu_at(i, &gpus[i]);
         records[i] = (device_record_t){.name = gpus[i].name,
                                        .core_count = gpus[i].sm_count,
                                        .place = gpus[i].place,
                                        .description = gpus[i].description};
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t list_devices(int format)
@@ -263,11 +269,13 @@ static lspo_status_t list_devices(int format)
                               .description = "this machine's cores and memory, in place of a GPU and its link"};
         status = describe_gpus(gpu_count, gpus, records + 1);
     } else {
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory for a list of %u devices", gpu_count + 1U);
+        status = lspo_no_memory("a list of %u devices", gpu_count + 1U);
     }
-    if (status == LSPO_OK)
-        status = write_list(device_fields, sizeof device_fields / sizeof device_fields[0], records, sizeof *records,
-                            gpu_count + 1U, format);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = write_list(device_fields, sizeof device_fields / sizeof device_fields[0], records, sizeof *records,
+                        gpu_count + 1U, format);
+cleanup:
     free(records);
     free(gpus);
     return status;
@@ -295,7 +303,9 @@ static lspo_status_t list(int argc, char **argv)
     list_request_t request = {.format = LSPO_FORMAT_AUTO};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&lspo_command_list, argc, argv, &request, &positionals);
-    return status == LSPO_OK ? list_named(positionals.texts[0], request.format) : status;
+    if (status != LSPO_OK)
+        return status;
+    return list_named(positionals.texts[0], request.format);
 }
 
 static const lspo_arg_group_t list_group = LSPO_ARG_GROUP("options", list_args);

@@ -71,13 +71,15 @@ static lspo_status_t lower_bound(const lspo_machine_t *machine, const lspo_plan_
 static lspo_status_t write_trace(const lspo_request_t *request, lspo_trace_t *trace)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "run");
-    if (status == LSPO_OK)
-        status = lspo_trace_set_meta(trace, "device", request->device_name);
-    if (status == LSPO_OK)
-        status = lspo_overrides_describe(&request->overrides, trace);
-    if (status == LSPO_OK)
-        status = lspo_trace_write(trace, request->trace_path);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_set_meta(trace, "device", request->device_name);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_overrides_describe(&request->overrides, trace);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_trace_write(trace, request->trace_path);
 }
 
 static lspo_status_t write_measurement(const lspo_request_t *request, const lspo_plan_t *plan,
@@ -114,8 +116,9 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
     lspo_trace_t *trace = NULL;
 
     lspo_status_t status = lspo_run_default(&options);
-    if (status == LSPO_OK)
-        status = lspo_request_caps(request, &options.caps);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_request_caps(request, &options.caps);
     if (status != LSPO_OK)
         return status;
     options.device = request->device_name;
@@ -134,8 +137,10 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
         return status;
     if (trace != NULL)
         status = write_trace(request, trace);
-    if (status == LSPO_OK)
-        status = write_measurement(request, plan, &measured, lower_bound_s);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = write_measurement(request, plan, &measured, lower_bound_s);
+cleanup:
     lspo_trace_destroy(trace);
     lspo_run_result_release(&measured);
     return status;
@@ -159,22 +164,31 @@ static lspo_status_t execute(const lspo_request_t *request)
 
     /* A --set that no device can follow is refused before the work starts. */
     lspo_status_t status = lspo_request_caps(request, &caps);
-    if (status == LSPO_OK && request->trace_path != NULL)
+    if (status != LSPO_OK)
+        return status;
+    if (request->trace_path != NULL)
         status = lspo_request_check_output(request->trace_path);
-    if (status == LSPO_OK)
-        status = lspo_machine_find(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
-    if (status == LSPO_OK)
-        status = lspo_overrides_machine(&request->overrides, &machine);
-    if (status == LSPO_OK)
-        status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_machine_find(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_overrides_machine(&request->overrides, &machine);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;
     warn_of_folder(request);
     status = lspo_host_room_check(request->device_name, &plan->model, &plan->workload, request->policy);
-    if (status == LSPO_OK && request->machine_name != NULL)
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (request->machine_name != NULL)
         status = lower_bound(&machine, plan, &lower_bound_s);
-    if (status == LSPO_OK)
-        status = measure(request, plan, lower_bound_s);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = measure(request, plan, lower_bound_s);
+cleanup:
     lspo_plan_destroy(plan);
     return status;
 }
@@ -184,7 +198,9 @@ static lspo_status_t run(int argc, char **argv)
     lspo_request_t request = {
         .model_name = "gpt-tiny", .device_name = "host", .policy_name = "lsp", .repeat = 1, .format = LSPO_FORMAT_AUTO};
     lspo_status_t status = lspo_request_parse(&lspo_command_run, argc, argv, LSPO_FP32, &request);
-    return status == LSPO_OK ? execute(&request) : status;
+    if (status != LSPO_OK)
+        return status;
+    return execute(&request);
 }
 
 static const lspo_arg_group_t run_group = LSPO_ARG_GROUP("options", run_args);

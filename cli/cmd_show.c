@@ -111,7 +111,7 @@ static lspo_status_t show_machine(const char *name, const lspo_overrides_t *over
 
     machine_field_record_t *records = calloc(lspo_machine_field_count, sizeof *records);
     if (records == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu machine fields", lspo_machine_field_count);
+        return lspo_no_memory("%zu machine fields", lspo_machine_field_count);
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         const lspo_machine_field_t *field = &lspo_machine_fields[i];
         snprintf(records[i].name, sizeof records[i].name, "%s.%s", field->section, field->key);
@@ -148,7 +148,9 @@ static lspo_status_t command_model(int argc, char **argv)
     show_request_t show = {.format = LSPO_FORMAT_AUTO};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&command_show_model, argc, argv, &show, &positionals);
-    return status == LSPO_OK ? show_model(positionals.texts[0], show.format) : status;
+    if (status != LSPO_OK)
+        return status;
+    return show_model(positionals.texts[0], show.format);
 }
 
 static lspo_status_t command_machine(int argc, char **argv)
@@ -156,7 +158,9 @@ static lspo_status_t command_machine(int argc, char **argv)
     show_request_t show = {.format = LSPO_FORMAT_AUTO};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&command_show_machine, argc, argv, &show, &positionals);
-    return status == LSPO_OK ? show_machine(positionals.texts[0], &show.request.overrides, show.format) : status;
+    if (status != LSPO_OK)
+        return status;
+    return show_machine(positionals.texts[0], &show.request.overrides, show.format);
 }
 
 static const lspo_arg_group_t show_group = LSPO_ARG_GROUP("options", show_args);
@@ -211,7 +215,7 @@ static lspo_status_t write_parameters(const lspo_policy_t *policy, lspo_format_t
     size_t count = policy->parameters != NULL ? policy->parameters->count : 0;
     parameter_record_t *records = calloc(count + 1, sizeof *records);
     if (records == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu parameters", count);
+        return lspo_no_memory("%zu parameters", count);
     for (size_t i = 0; i < count; i++) {
         const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
         parameter_record_t *record = &records[i];
@@ -242,8 +246,9 @@ static lspo_status_t command_policy(int argc, char **argv)
     lspo_positionals_t positionals;
     const lspo_policy_t *policy;
     lspo_status_t status = lspo_command_parse(&command_show_policy, argc, argv, &show, &positionals);
-    if (status == LSPO_OK)
-        status = lspo_policy_find(positionals.texts[0], &policy);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_policy_find(positionals.texts[0], &policy);
     if (status != LSPO_OK)
         return status;
     lspo_format_t format = lspo_format_resolve(show.format);
@@ -323,8 +328,9 @@ static lspo_status_t command_plan(int argc, char **argv)
     lspo_request_t request = {.model_name = "gpt2-774m", .policy_name = "lsp", .format = PLAN_TABLE};
     lspo_plan_t *plan;
     lspo_status_t status = lspo_request_parse(&command_show_plan, argc, argv, LSPO_PRECISION_COUNT, &request);
-    if (status == LSPO_OK)
-        status = build_plan(&request, &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = build_plan(&request, &plan);
     if (status != LSPO_OK)
         return status;
     if (request.format == PLAN_DOT)

@@ -88,15 +88,19 @@ static const lspo_arg_t noise_args[] = {
 static lspo_status_t write_trace(const sim_request_t *request, const lspo_machine_t *machine, lspo_trace_t *trace)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "sim");
-    if (status == LSPO_OK)
-        status = lspo_trace_set_meta(trace, "machine", machine->name);
-    if (status == LSPO_OK)
-        status = lspo_overrides_describe(&request->base.overrides, trace);
-    if (status == LSPO_OK && request->noise.seed > 0)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_set_meta(trace, "machine", machine->name);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_overrides_describe(&request->base.overrides, trace);
+    if (status != LSPO_OK)
+        return status;
+    if (request->noise.seed > 0)
         status = lspo_noise_describe(&request->noise, trace);
-    if (status == LSPO_OK)
-        status = lspo_trace_write(trace, request->base.trace_path);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_trace_write(trace, request->base.trace_path);
 }
 
 static lspo_status_t write_gantt(const sim_request_t *request, const lspo_noise_t *noise, const lspo_trace_t *trace)
@@ -161,7 +165,9 @@ static lspo_status_t predict(const sim_request_t *request, const lspo_machine_t 
     if (status != LSPO_OK)
         return status;
     status = lspo_simulate_check_settled(plan, &prediction);
-    if (status == LSPO_OK && request->noise.seed > 0) {
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (request->noise.seed > 0) {
         lspo_progress_t progress;
         lspo_noise_options_t options = request->noise;
         options.progress = lspo_progress_update;
@@ -172,12 +178,18 @@ static lspo_status_t predict(const sim_request_t *request, const lspo_machine_t 
         status = lspo_noise_predict(plan, machine, &options, &noise);
         lspo_progress_end(&progress);
     }
-    if (status == LSPO_OK && request->base.trace_path != NULL)
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (request->base.trace_path != NULL)
         status = write_trace(request, machine, trace);
-    if (status == LSPO_OK && request->gantt_path != NULL)
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (request->gantt_path != NULL)
         status = write_gantt(request, &noise, trace);
-    if (status == LSPO_OK)
-        status = write_prediction(request, machine, plan, &prediction, &noise);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = write_prediction(request, machine, plan, &prediction, &noise);
+cleanup:
     lspo_noise_release(&noise);
     lspo_prediction_release(&prediction);
     lspo_trace_destroy(trace);
@@ -190,14 +202,20 @@ static lspo_status_t simulate(const sim_request_t *request)
     lspo_machine_t machine;
     lspo_plan_t *plan = NULL;
     lspo_status_t status = lspo_machine_find(base->machine_name, &machine);
-    if (status == LSPO_OK)
-        status = lspo_overrides_machine(&base->overrides, &machine);
-    if (status == LSPO_OK && request->noise.seed > 0)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_overrides_machine(&base->overrides, &machine);
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (request->noise.seed > 0)
         status = lspo_noise_check(&machine);
-    if (status == LSPO_OK)
-        status = lspo_tune_transition(&base->model, &base->workload, base->policy, &machine, &plan);
-    if (status == LSPO_OK)
-        status = predict(request, &machine, plan);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_tune_transition(&base->model, &base->workload, base->policy, &machine, &plan);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = predict(request, &machine, plan);
+cleanup:
     lspo_plan_destroy(plan);
     return status;
 }
@@ -223,7 +241,9 @@ static lspo_status_t sim(int argc, char **argv)
     if (status != LSPO_OK)
         return status;
     status = check_draws(&request);
-    return status == LSPO_OK ? simulate(&request) : status;
+    if (status != LSPO_OK)
+        return status;
+    return simulate(&request);
 }
 
 static const lspo_arg_group_t sim_group = LSPO_ARG_GROUP("options", sim_args);

@@ -101,10 +101,15 @@ static lspo_status_t export_traces(const lspo_positionals_t *paths, const export
 {
     exported_t exported = {0};
     lspo_status_t status = read_exported(paths, &exported);
-    if (status == LSPO_OK && request->perfetto_path != NULL)
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (request->perfetto_path != NULL)
         status = write_perfetto(paths, &exported, request->perfetto_path);
-    if (status == LSPO_OK && request->gantt_path != NULL)
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (request->gantt_path != NULL)
         status = lspo_trace_write_gantt(exported.traces[0], request->first, request->count, request->gantt_path);
+cleanup:
     release_exported(&exported);
     return status;
 }
@@ -289,15 +294,18 @@ static lspo_status_t import_trace(const import_request_t *request)
         return status;
     import_record_t record;
     status = fill_record(trace, request->kineto_path != NULL, &record);
-    if (status == LSPO_OK)
-        status = lspo_trace_write(trace, request->output_path);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_trace_write(trace, request->output_path);
+    if (status != LSPO_OK)
+        goto cleanup;
     const lspo_table_t table = {.fields = import_fields,
                                 .field_count = sizeof import_fields / sizeof import_fields[0],
                                 .records = &record,
                                 .record_bytes = sizeof record,
                                 .record_count = 1};
-    if (status == LSPO_OK)
-        status = lspo_table_write_record(&table, lspo_format_resolve(request->format), stdout);
+    status = lspo_table_write_record(&table, lspo_format_resolve(request->format), stdout);
+cleanup:
     lspo_trace_destroy(trace);
     return status;
 }

@@ -234,8 +234,12 @@ static lspo_status_t encode(void *context, const char *text, size_t bytes, lspo_
     trainee->encoded_bytes += bytes;
     lspo_train_view_phase(trainee->view, "MB of text into tokens", (uint32_t)(trainee->encoded_bytes >> 20),
                           (uint32_t)(trainee->text_bytes >> 20));
-    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         status = lspo_tokens_append(tokens, ids[i]);
+        if (status != LSPO_OK)
+            goto cleanup;
+    }
+cleanup:
     free(ids);
     return status;
 }
@@ -268,10 +272,12 @@ static lspo_status_t open_data(trainee_t *trainee)
                                       .seed = request->base.workload.seed,
                                       .encoder = encoder_of(trainee)};
     lspo_status_t status = lspo_dataset_open(&options, &trainee->data);
-    if (status == LSPO_OK && lspo_dataset_dropped_rows(trainee->data) > 0)
+    if (status != LSPO_OK)
+        return status;
+    if (lspo_dataset_dropped_rows(trainee->data) > 0)
         lspo_warn("%" PRIu64 " examples are left out: their prompts fill the %" PRIu32 " tokens of --sequence",
                   lspo_dataset_dropped_rows(trainee->data), options.sequence);
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t open_sample(trainee_t *trainee)
@@ -334,7 +340,9 @@ static lspo_status_t use_weights(void *context, const float *const *stages)
     lspo_status_t status = LSPO_OK;
     if (request->export_path)
         status = lspo_hf_model_save(&request->base.model, trainee->hf, stages, request->export_path);
-    return status == LSPO_OK && request->sample_text ? lspo_train_sample_end(&trainee->sample, stages) : status;
+    if (status != LSPO_OK)
+        return status;
+    return request->sample_text ? lspo_train_sample_end(&trainee->sample, stages) : LSPO_OK;
 }
 
 /* ---- the training ---- */
@@ -351,10 +359,12 @@ static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
         workload.iterations = steady;
     lspo_status_t status =
         lspo_machine_find(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
-    if (status == LSPO_OK)
-        status = lspo_overrides_machine(&request->overrides, &machine);
-    if (status == LSPO_OK)
-        status = lspo_tune_transition(&request->model, &workload, request->policy, &machine, &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_overrides_machine(&request->overrides, &machine);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_tune_transition(&request->model, &workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;
     int32_t *transition = lspo_policy_slot(request->policy, &request->workload, &lspo_parameter_transition);
@@ -362,11 +372,12 @@ static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
         *transition = *(const int32_t *)lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_transition);
     if (request->machine_name != NULL) {
         status = lspo_simulate(plan, &machine, &prediction, NULL);
-        if (status == LSPO_OK) {
-            *predicted_step_s_out = prediction.summary.iteration_s;
-            lspo_prediction_release(&prediction);
-        }
+        if (status != LSPO_OK)
+            goto cleanup;
+        *predicted_step_s_out = prediction.summary.iteration_s;
+        lspo_prediction_release(&prediction);
     }
+cleanup:
     lspo_plan_destroy(plan);
     return status;
 }
@@ -416,7 +427,9 @@ static lspo_status_t fill_options(const train_request_t *request, trainee_t *tra
                                       .phase = lspo_train_view_phase,
                                       .progress_context = trainee->view};
     lspo_status_t status = lspo_request_caps(base, &options->caps);
-    return status == LSPO_OK ? count_steps(request, trainee->data, &options->steps) : status;
+    if (status != LSPO_OK)
+        return status;
+    return count_steps(request, trainee->data, &options->steps);
 }
 
 static lspo_status_t write_result(const train_request_t *request, const trainee_t *trainee,
@@ -481,16 +494,20 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
     lspo_train_result_t trained;
     const lspo_request_t *base = &request->base;
     lspo_status_t status = tune(&request->base, &predicted_step_s);
-    if (status == LSPO_OK)
-        status = lspo_host_room_check(base->device_name, &base->model, &base->workload, base->policy);
-    if (status == LSPO_OK)
-        status = fill_options(request, trainee, predicted_step_s, &options);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_host_room_check(base->device_name, &base->model, &base->workload, base->policy);
+    if (status != LSPO_OK)
+        return status;
+    status = fill_options(request, trainee, predicted_step_s, &options);
     if (status != LSPO_OK)
         return status;
     options.stop = lspo_interrupt_catch();
     status = lspo_train(&options, &trained);
     lspo_train_view_end(trainee->view);
-    return status == LSPO_OK ? write_result(request, trainee, &options, &trained) : status;
+    if (status != LSPO_OK)
+        return status;
+    return write_result(request, trainee, &options, &trained);
 }
 
 static lspo_status_t check_paths(const train_request_t *request)
@@ -510,20 +527,21 @@ static lspo_status_t fine_tune(train_request_t *request)
 {
     trainee_t trainee;
     lspo_train_view_t view;
-    lspo_status_t status = LSPO_OK;
     if (request->steps > 0 && request->epochs > 0)
         return lspo_error(LSPO_ERR_INPUT, "--steps and --epochs exclude each other; give one of them");
     if (request->epochs <= 0)
         request->epochs = 1;
     if (request->export_weights < 0)
         request->export_weights = request->eval_every > 0 ? EXPORT_BEST : EXPORT_LAST;
-    status = check_paths(request);
+    lspo_status_t status = check_paths(request);
     if (status != LSPO_OK)
         return status;
     lspo_train_view_begin(&view);
     status = open_trainee(request, &view, &trainee);
-    if (status == LSPO_OK)
-        status = train_on(request, &trainee);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = train_on(request, &trainee);
+cleanup:
     close_trainee(&trainee);
     return status;
 }
@@ -542,7 +560,9 @@ static lspo_status_t train(int argc, char **argv)
                                .sample_tokens = 32,
                                .export_weights = -1};
     lspo_status_t status = lspo_request_parse(&lspo_command_train, argc, argv, LSPO_FP32, &request.base);
-    return status == LSPO_OK ? fine_tune(&request) : status;
+    if (status != LSPO_OK)
+        return status;
+    return fine_tune(&request);
 }
 
 static const lspo_arg_group_t train_group = LSPO_ARG_GROUP("options", train_args);

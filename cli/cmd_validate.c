@@ -27,11 +27,12 @@ static lspo_status_t store_percent(const lspo_arg_t *arg, const char *what, cons
     memcpy(number, text, length - 1);
     number[length - 1] = '\0';
     lspo_status_t status = lspo_parse_quantity(what, number, LSPO_UNIT_NONE, &percent);
-    if (status == LSPO_OK && !(percent > 0 && percent <= 1000))
-        status = lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0%% and at most 1000%%", what, text);
-    if (status == LSPO_OK)
-        *(double *)slot = percent / 100;
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    if (!(percent > 0 && percent <= 1000))
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0%% and at most 1000%%", what, text);
+    *(double *)slot = percent / 100;
+    return LSPO_OK;
 }
 
 static lspo_status_t store_tau(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
@@ -39,11 +40,12 @@ static lspo_status_t store_tau(const lspo_arg_t *arg, const char *what, const ch
     double tau;
     (void)arg;
     lspo_status_t status = lspo_parse_quantity(what, text, LSPO_UNIT_NONE, &tau);
-    if (status == LSPO_OK && tau > 1)
-        status = lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not from 0 to 1", what, text);
-    if (status == LSPO_OK)
-        *(double *)slot = tau;
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    if (tau > 1)
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not from 0 to 1", what, text);
+    *(double *)slot = tau;
+    return LSPO_OK;
 }
 
 #define FIELD(field) .offset_bytes = offsetof(validate_request_t, field)
@@ -127,11 +129,14 @@ static lspo_status_t read_flags(const char *flags, lspo_machine_t *machine, lspo
         argv[argc++] = word;
     lspo_request_t request = {0};
     lspo_status_t status = lspo_request_parse(&cell, argc, argv, LSPO_FP32, &request);
-    if (status == LSPO_OK && machine != NULL)
+    if (status != LSPO_OK)
+        return status;
+    if (machine != NULL)
         status = lspo_overrides_machine(&request.overrides, machine);
-    if (status == LSPO_OK)
-        *asked_out = (lspo_asked_t){request.model, request.policy, request.workload};
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *asked_out = (lspo_asked_t){request.model, request.policy, request.workload};
+    return LSPO_OK;
 }
 
 /* What the verdict is shown with. */

@@ -18,10 +18,13 @@ lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model
     lspo_fit_question_t question = {.model = model, .workload = *workload, .policy = policy, .machine = &machine};
     question.workload.iterations = lspo_policy_iterations(policy, workload);
     lspo_status_t status = lspo_machine_find("host-reference", &machine);
-    if (status == LSPO_OK)
-        status = lspo_fit_try(&question, &fit);
-    if (status != LSPO_OK || fit.gpu_bytes + fit.host_bytes <= there_bytes)
+    if (status != LSPO_OK)
         return status;
+    status = lspo_fit_try(&question, &fit);
+    if (status != LSPO_OK)
+        return status;
+    if (fit.gpu_bytes + fit.host_bytes <= there_bytes)
+        return LSPO_OK;
     char needed[32], as_device[32], excess[32], there[32];
     uint64_t needed_bytes = fit.gpu_bytes + fit.host_bytes;
     lspo_format_quantity((double)needed_bytes, LSPO_UNIT_BYTES, needed, sizeof needed);

@@ -6,20 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static lspo_status_t no_memory(void)
-{
-    return lspo_error(LSPO_ERR_MEMORY, "no memory for the flags of a trace");
-}
-
 /* "--NAME=VALUE UNIT" */
 static lspo_status_t add_flag(lspo_recorded_plan_t *recorded, const char *name, const char *value, const char *unit)
 {
     char **words = realloc(recorded->words, ((size_t)recorded->word_count + 1) * sizeof *words);
     if (words == NULL)
-        return no_memory();
+        return lspo_no_memory("the flags of a trace");
     recorded->words = words;
     if (asprintf(&words[recorded->word_count], "--%s=%s%s", name, value, unit) < 0)
-        return no_memory();
+        return lspo_no_memory("the flags of a trace");
     recorded->word_count++;
     return LSPO_OK;
 }
@@ -36,10 +31,15 @@ static bool is_workload_flag(const lspo_policy_t *policy, const char *key)
 static lspo_status_t add_sets(lspo_recorded_plan_t *recorded, const char *value)
 {
     char *sets = strdup(value), *rest = NULL;
-    lspo_status_t status = sets != NULL ? LSPO_OK : no_memory();
-    for (char *set = sets != NULL ? strtok_r(sets, " ", &rest) : NULL; status == LSPO_OK && set != NULL;
-         set = strtok_r(NULL, " ", &rest))
+    lspo_status_t status = sets != NULL ? LSPO_OK : lspo_no_memory("the flags of a trace");
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (char *set = sets != NULL ? strtok_r(sets, " ", &rest) : NULL; set != NULL; set = strtok_r(NULL, " ", &rest)) {
         status = add_flag(recorded, "set", set, "");
+        if (status != LSPO_OK)
+            goto cleanup;
+    }
+cleanup:
     free(sets);
     return status;
 }
@@ -92,25 +92,30 @@ lspo_status_t lspo_recorded_plan_open(const lspo_trace_t *trace, lspo_recorded_p
     recorded.words = malloc(sizeof *recorded.words);
     if (recorded.words == NULL || (recorded.words[0] = strdup("run")) == NULL) {
         free(recorded.words);
-        return no_memory();
+        return lspo_no_memory("the flags of a trace");
     }
     recorded.word_count = 1;
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < trace->meta_count; i++)
+    for (uint32_t i = 0; i < trace->meta_count; i++) {
         status = add_entry(&recorded, policy, &trace->meta[i]);
-    if (status == LSPO_OK)
-        status = parse(&recorded);
-    if (status == LSPO_OK)
-        status = lspo_plan_build(&recorded.request.model, &recorded.request.workload, recorded.request.policy,
-                                 &recorded.plan);
-    if (status == LSPO_OK)
-        status = lspo_trace_check(trace, recorded.plan);
-    if (status != LSPO_OK) {
-        lspo_recorded_plan_close(&recorded);
-        return status;
+        if (status != LSPO_OK)
+            goto failed;
     }
+    status = parse(&recorded);
+    if (status != LSPO_OK)
+        goto failed;
+    status =
+        lspo_plan_build(&recorded.request.model, &recorded.request.workload, recorded.request.policy, &recorded.plan);
+    if (status != LSPO_OK)
+        goto failed;
+    status = lspo_trace_check(trace, recorded.plan);
+    if (status != LSPO_OK)
+        goto failed;
     *recorded_out = recorded;
     return LSPO_OK;
+failed:
+    lspo_recorded_plan_close(&recorded);
+    return status;
 }
 
 void lspo_recorded_plan_close(lspo_recorded_plan_t *recorded)

@@ -28,9 +28,10 @@ static lspo_status_t store_train_rest(const lspo_arg_t *arg, const char *what, c
 {
     bool on;
     lspo_status_t status = lspo_arg_on_off(arg, what, text, &on);
-    if (status == LSPO_OK)
-        *(lspo_train_rest_t *)slot = on ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *(lspo_train_rest_t *)slot = on ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
+    return LSPO_OK;
 }
 
 static lspo_status_t store_number(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
@@ -261,15 +262,18 @@ static lspo_status_t finish_workload(lspo_request_t *request)
     lspo_status_t status = LSPO_OK;
     if (!request->every_policy)
         status = lspo_given_check(&request->given, request->policy, request->also);
-    if (status == LSPO_OK)
-        status = lspo_request_own_values(request, request->policy, workload);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_request_own_values(request, request->policy, workload);
     if (status != LSPO_OK)
         return status;
     request->own_iterations = workload->iterations > 0;
     if (!request->own_iterations)
         workload->iterations = lspo_policy_iterations(request->policy, workload);
     status = lspo_workload_check(workload, &request->model);
-    return status == LSPO_OK ? lspo_policy_check(request->policy, &request->model, workload) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_policy_check(request->policy, &request->model, workload);
 }
 
 lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
@@ -277,12 +281,14 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
 {
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(command, argc, argv, request, &positionals);
-    if (status == LSPO_OK && request->model_name == NULL)
-        status = lspo_error(LSPO_ERR_INPUT, "--model is required; usage: lspo %s %s", command->name, command->usage);
-    if (status == LSPO_OK)
-        status = lspo_request_find_model(request->model_name, &request->model);
-    if (status == LSPO_OK)
-        status = lspo_policy_find(request->policy_name, &request->policy);
+    if (status != LSPO_OK)
+        return status;
+    if (request->model_name == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--model is required; usage: lspo %s %s", command->name, command->usage);
+    status = lspo_request_find_model(request->model_name, &request->model);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_policy_find(request->policy_name, &request->policy);
     if (status != LSPO_OK)
         return status;
 
@@ -430,7 +436,9 @@ lspo_status_t lspo_overrides_describe(const lspo_overrides_t *overrides, lspo_tr
     if (status == LSPO_OK)
         status = describe_quantity(trace, "host_memory_bytes", (double)overrides->host_memory_bytes);
     lspo_overrides_sets(overrides, sets, sizeof sets);
-    if (status == LSPO_OK && sets[0] != '\0')
+    if (status != LSPO_OK)
+        return status;
+    if (sets[0] != '\0')
         status = lspo_trace_set_meta(trace, "set", sets);
     return status;
 }

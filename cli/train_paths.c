@@ -61,9 +61,10 @@ static lspo_status_t check_metrics(const lspo_train_paths_t *paths)
         return lspo_error(LSPO_ERR_INPUT, "--metrics %s is a file that --export writes", path);
     lspo_metrics_t *metrics;
     lspo_status_t status = lspo_metrics_open(path, &metrics);
-    if (status == LSPO_OK)
-        lspo_metrics_close(metrics);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    lspo_metrics_close(metrics);
+    return LSPO_OK;
 }
 
 static lspo_status_t check_export(const lspo_train_paths_t *paths)
@@ -79,15 +80,20 @@ static lspo_status_t check_output(const lspo_train_paths_t *paths)
 {
     int lock;
     lspo_status_t status = lspo_checkpoint_prepare(paths->output, paths->resume, &lock);
-    if (status == LSPO_OK)
-        close(lock);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    close(lock);
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths)
 {
     lspo_status_t status = paths->output ? check_output(paths) : LSPO_OK;
-    if (status == LSPO_OK && paths->export)
+    if (status != LSPO_OK)
+        return status;
+    if (paths->export)
         status = check_export(paths);
-    return status == LSPO_OK && paths->metrics ? check_metrics(paths) : status;
+    if (status != LSPO_OK)
+        return status;
+    return paths->metrics ? check_metrics(paths) : LSPO_OK;
 }

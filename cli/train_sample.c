@@ -39,9 +39,12 @@ lspo_status_t lspo_train_sample_begin(const char *text, lspo_train_sample_t *sam
                           sample->model->name);
     if (encoder->begin != LSPO_NO_TOKEN)
         status = lspo_tokens_append(&sample->tokens, encoder->begin);
-    if (status == LSPO_OK)
-        status = lspo_encoder_encode(encoder, text, strlen(text), &sample->tokens);
-    return status == LSPO_OK ? check_tokens(sample) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_encoder_encode(encoder, text, strlen(text), &sample->tokens);
+    if (status != LSPO_OK)
+        return status;
+    return check_tokens(sample);
 }
 
 /* What is no character, and zero bytes, which would end the text, become U+FFFD.  NULL without memory. */
@@ -67,7 +70,7 @@ static lspo_status_t decode_bytes(const lspo_tokens_t *tokens, char **text_out, 
 {
     char *text = malloc(tokens->count + 1);
     if (!text)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a text of %zu tokens", tokens->count);
+        return lspo_no_memory("a text of %zu tokens", tokens->count);
     for (size_t i = 0; i < tokens->count; i++)
         text[i] = tokens->ids[i] < 256 ? (char)tokens->ids[i] : '\0';
     *text_out = text;
@@ -82,19 +85,20 @@ lspo_status_t lspo_train_sample_end(lspo_train_sample_t *sample, const float *co
     uint32_t *ids = realloc(tokens->ids, room * sizeof *ids);
     char *text = NULL;
     if (!ids)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a text of %zu tokens", room);
+        return lspo_no_memory("a text of %zu tokens", room);
     tokens->ids = ids;
     tokens->capacity = room;
     lspo_status_t status = lspo_sample(sample->model, stages, sample->tokenizer ? sample->encoder.end : 0, ids,
                                        tokens->count, sample->more, &tokens->count);
-    if (status == LSPO_OK)
-        status = sample->tokenizer ? lspo_tokenizer_decode(sample->tokenizer, ids, tokens->count, true, &text, &bytes)
-                                   : decode_bytes(tokens, &text, &bytes);
+    if (status != LSPO_OK)
+        return status;
+    status = sample->tokenizer ? lspo_tokenizer_decode(sample->tokenizer, ids, tokens->count, true, &text, &bytes)
+                               : decode_bytes(tokens, &text, &bytes);
     if (status != LSPO_OK)
         return status;
     sample->text = readable(text, bytes);
     free(text);
-    return sample->text ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory for a text of %zu bytes", bytes);
+    return sample->text ? LSPO_OK : lspo_no_memory("a text of %zu bytes", bytes);
 }
 
 void lspo_train_sample_release(lspo_train_sample_t *sample)

@@ -42,7 +42,7 @@ static void *grow(lspo_builder_t *b, void *array, uint32_t *capacity, uint32_t n
     uint32_t larger = *capacity ? *capacity * 2 : 256;
     void *grown = realloc(array, (size_t)larger * element_bytes);
     if (!grown) {
-        b->status = lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan of %u ops or dependencies", needed);
+        b->status = lspo_no_memory("a plan of %u ops or dependencies", needed);
         return NULL;
     }
     *capacity = larger;
@@ -83,7 +83,9 @@ lspo_op_id_t lspo_build_emit(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_var
         return LSPO_NO_OP;
     lspo_plan_t *plan = b->plan;
     uint32_t work = work_for(b, kind, variant, stage, tail);
-    lspo_op_t *ops = b->status == LSPO_OK ? grow(b, plan->ops, &b->op_capacity, plan->op_count + 1, sizeof *ops) : NULL;
+    if (b->status != LSPO_OK)
+        return LSPO_NO_OP;
+    lspo_op_t *ops = grow(b, plan->ops, &b->op_capacity, plan->op_count + 1, sizeof *ops);
     if (!ops)
         return LSPO_NO_OP;
     plan->ops = ops;
@@ -110,8 +112,9 @@ lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_varia
 uint32_t lspo_build_lane(lspo_builder_t *b, const lspo_lane_t *lane)
 {
     uint32_t index = LSPO_NO_LANE;
-    if (b->status == LSPO_OK)
-        b->status = lspo_lanes_add(&b->plan->lanes, lane, &index);
+    if (b->status != LSPO_OK)
+        return index;
+    b->status = lspo_lanes_add(&b->plan->lanes, lane, &index);
     return index;
 }
 
@@ -139,8 +142,9 @@ lspo_op_id_t lspo_build_op_on(lspo_builder_t *b, uint32_t lane, lspo_op_kind_t k
 
 void lspo_build_micro(lspo_builder_t *b, uint32_t micro)
 {
-    if (b->status == LSPO_OK)
-        b->plan->ops[b->plan->op_count - 1].micro = (uint16_t)micro;
+    if (b->status != LSPO_OK)
+        return;
+    b->plan->ops[b->plan->op_count - 1].micro = (uint16_t)micro;
 }
 
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency)

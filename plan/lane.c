@@ -48,7 +48,7 @@ static lspo_status_t grow(lspo_lanes_t *lanes)
     uint32_t capacity = lanes->capacity > 0 ? 2 * lanes->capacity : 2 * LSPO_DEVICE_LANES;
     lspo_lane_t *list = realloc(lanes->list, capacity * sizeof *list);
     if (!list)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " lanes", capacity);
+        return lspo_no_memory("%" PRIu32 " lanes", capacity);
     lanes->list = list;
     lanes->capacity = capacity;
     return LSPO_OK;
@@ -98,7 +98,7 @@ lspo_status_t lspo_lanes_copy(const lspo_lanes_t *lanes, lspo_lanes_t *copy_out)
 {
     lspo_lane_t *list = malloc(((size_t)lanes->count + 1) * sizeof *list);
     if (!list)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " lanes", lanes->count);
+        return lspo_no_memory("%" PRIu32 " lanes", lanes->count);
     if (lanes->count > 0)
         memcpy(list, lanes->list, lanes->count * sizeof *list);
     *copy_out = (lspo_lanes_t){.list = list, .count = lanes->count, .capacity = lanes->count + 1};
@@ -152,7 +152,7 @@ lspo_status_t lspo_lanes_sort(const lspo_lanes_t *lanes, const lspo_lane_t ***by
 {
     const lspo_lane_t **by_name = malloc(((size_t)lanes->count + 1) * sizeof *by_name);
     if (!by_name)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the names of %" PRIu32 " lanes", lanes->count);
+        return lspo_no_memory("the names of %" PRIu32 " lanes", lanes->count);
     for (uint32_t i = 0; i < lanes->count; i++)
         by_name[i] = &lanes->list[i];
     qsort(by_name, lanes->count, sizeof *by_name, compare_name);

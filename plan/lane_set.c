@@ -18,7 +18,7 @@ lspo_status_t lspo_lane_set_create(uint32_t lane_count, lspo_lane_set_t *set_out
     } while (lanes > 1);
     uint64_t *next = calloc(total, sizeof *next);
     if (!next)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a set of %" PRIu32 " lanes", lane_count);
+        return lspo_no_memory("a set of %" PRIu32 " lanes", lane_count);
     *set_out = (lspo_lane_set_t){.depth = depth};
     for (uint32_t level = 0; level < depth; level++) {
         set_out->levels[level] = next;

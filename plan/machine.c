@@ -179,13 +179,13 @@ lspo_status_t lspo_machine_take(const char *what, const lspo_machine_field_t *fi
 {
     double value = 0.0;
     lspo_status_t status = lspo_parse_quantity(what, text, field->unit, &value);
-    if (status == LSPO_OK) {
-        status = check_value(what, field, value);
-    }
-    if (status == LSPO_OK) {
-        set_value(machine, field, value);
-    }
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = check_value(what, field, value);
+    if (status != LSPO_OK)
+        return status;
+    set_value(machine, field, value);
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment)

@@ -83,7 +83,7 @@ static lspo_status_t take_part(const char *what, lspo_machine_part_t part, const
     lspo_machine_notes_t *notes = file->notes != NULL ? calloc(1, sizeof *notes) : NULL;
     lspo_status_t status = LSPO_OK;
     if (from == NULL || (file->notes != NULL && notes == NULL)) {
-        status = lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", what);
+        status = lspo_no_memory("%s", what);
         goto release;
     }
     from->notes = notes;
@@ -92,9 +92,9 @@ static lspo_status_t take_part(const char *what, lspo_machine_part_t part, const
         goto release;
     }
     status = read_part(part, name, beside, from);
-    if (status == LSPO_OK) {
-        take_values(&kinds[part], from, file);
-    }
+    if (status != LSPO_OK)
+        goto release;
+    take_values(&kinds[part], from, file);
 release:
     free(notes);
     free(from);
@@ -229,14 +229,18 @@ static lspo_status_t read_file(const char *path, machine_file_t *file)
 {
     file->path = path;
     lspo_status_t status = lspo_ini_read(path, take_key, file);
-    return status == LSPO_OK ? check_complete(file) : status;
+    if (status != LSPO_OK)
+        return status;
+    return check_complete(file);
 }
 
 static lspo_status_t read_preset(const lspo_preset_t *preset, machine_file_t *file)
 {
     file->path = preset->path;
     lspo_status_t status = lspo_ini_read_text(preset->path, preset->text, take_key, file);
-    return status == LSPO_OK ? check_complete(file) : status;
+    if (status != LSPO_OK)
+        return status;
+    return check_complete(file);
 }
 
 /* A preset by name, else a file beside the file `beside` (NULL: where we are).  `file` is zero but for its notes. */
@@ -250,7 +254,7 @@ static lspo_status_t read_part(lspo_machine_part_t part, const char *name_or_pat
     }
     char *path = path_beside(name_or_path, beside);
     if (path == NULL) {
-        return lspo_error(LSPO_ERR_MEMORY, "%s: out of memory", name_or_path);
+        return lspo_no_memory("%s", name_or_path);
     }
     lspo_status_t status = read_file(path, file);
     free(path);
@@ -271,10 +275,10 @@ lspo_status_t lspo_machine_preset(lspo_machine_part_t part, uint32_t index, lspo
 {
     machine_file_t file = {0};
     lspo_status_t status = read_part(part, lspo_machine_preset_name(part, index), NULL, &file);
-    if (status == LSPO_OK) {
-        *machine_out = file.machine;
-    }
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *machine_out = file.machine;
+    return LSPO_OK;
 }
 
 static lspo_status_t check_name(const char *name)
@@ -299,17 +303,15 @@ lspo_status_t lspo_machine_find_noted(const char *name_or_path, lspo_machine_t *
 {
     machine_file_t file = {.notes = notes_out};
     lspo_status_t status = check_name(name_or_path);
-    if (status != LSPO_OK) {
+    if (status != LSPO_OK)
         return status;
-    }
-    if (notes_out != NULL) {
+    if (notes_out != NULL)
         *notes_out = (lspo_machine_notes_t){0};
-    }
     status = read_part(LSPO_PART_MACHINE, name_or_path, NULL, &file);
-    if (status == LSPO_OK) {
-        *machine_out = file.machine;
-    }
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *machine_out = file.machine;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out)

@@ -20,10 +20,10 @@ static lspo_status_t parse_size(const char *what, const lspo_record_field_t *fie
     int64_t number = 0;
     lspo_model_range(field, &low, &high);
     lspo_status_t status = lspo_parse_integer(what, value, (int64_t)low, (int64_t)high, &number);
-    if (status == LSPO_OK) {
-        *size_out = (uint32_t)number;
-    }
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *size_out = (uint32_t)number;
+    return LSPO_OK;
 }
 
 static lspo_status_t parse_number(const char *what, const lspo_record_field_t *field, const char *value,
@@ -31,7 +31,9 @@ static lspo_status_t parse_number(const char *what, const lspo_record_field_t *f
 {
     double *number = (double *)(void *)((char *)model + field->offset_bytes);
     lspo_status_t status = lspo_parse_quantity(what, value, LSPO_UNIT_NONE, number);
-    return status == LSPO_OK ? lspo_model_check_field(what, field, model) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_model_check_field(what, field, model);
 }
 
 static lspo_status_t parse_text(const char *what, const char *value, char *text, size_t text_bytes)
@@ -154,13 +156,13 @@ static lspo_status_t read_preset(const lspo_preset_t *preset, lspo_model_t *mode
 {
     model_file_t file = {0};
     lspo_status_t status = lspo_ini_read_text(preset->path, preset->text, take_key, &file);
-    if (status == LSPO_OK) {
-        status = complete_model(preset->path, &file);
-    }
-    if (status == LSPO_OK) {
-        *model_out = file.model;
-    }
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = complete_model(preset->path, &file);
+    if (status != LSPO_OK)
+        return status;
+    *model_out = file.model;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_model_preset(uint32_t index, lspo_model_t *model_out)
@@ -172,13 +174,13 @@ static lspo_status_t read_file(const char *path, lspo_model_t *model_out)
 {
     model_file_t file = {0};
     lspo_status_t status = lspo_ini_read(path, take_key, &file);
-    if (status == LSPO_OK) {
-        status = complete_model(path, &file);
-    }
-    if (status == LSPO_OK) {
-        *model_out = file.model;
-    }
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = complete_model(path, &file);
+    if (status != LSPO_OK)
+        return status;
+    *model_out = file.model;
+    return LSPO_OK;
 }
 
 static lspo_status_t refuse_name(const char *name)

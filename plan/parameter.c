@@ -45,11 +45,13 @@ static lspo_status_t parse_real(const lspo_parameter_t *parameter, const char *w
 {
     double value;
     lspo_status_t status = lspo_parse_quantity(what, text, parameter->quantity, &value);
-    if (status == LSPO_OK)
-        status = check_real(parameter, what, value);
-    if (status == LSPO_OK)
-        memcpy(slot, &value, sizeof value);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = check_real(parameter, what, value);
+    if (status != LSPO_OK)
+        return status;
+    memcpy(slot, &value, sizeof value);
+    return LSPO_OK;
 }
 
 static lspo_status_t parse_switch(const char *what, const char *text, void *slot)

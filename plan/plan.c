@@ -178,7 +178,7 @@ lspo_status_t lspo_plan_successors(const lspo_plan_t *plan, uint32_t **first_out
     if (!first || !successors) {
         free(first);
         free(successors);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the successors of %u ops", plan->op_count);
+        return lspo_no_memory("the successors of %u ops", plan->op_count);
     }
     /* Counting sort: first[i + 2] counts, then becomes the place of i's next successor, and ends as first[i + 1]. */
     for (uint32_t d = 0; d < plan->dep_count; d++)
@@ -266,7 +266,7 @@ static lspo_status_t sort_by_lane(const lspo_plan_t *plan, uint32_t **first_out,
     if (!first || !by_lane) {
         free(first);
         free(by_lane);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to print %" PRIu32 " ops", plan->op_count);
+        return lspo_no_memory("printing %" PRIu32 " ops", plan->op_count);
     }
     /* As in lspo_plan_successors(). */
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)

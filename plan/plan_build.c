@@ -63,7 +63,7 @@ static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
         .last_compute = LSPO_NO_OP};
     b->stages = calloc(b->stage_count, sizeof *b->stages);
     if (!b->stages)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan of %u stages", b->stage_count);
+        return lspo_no_memory("a plan of %u stages", b->stage_count);
     const uint32_t *buffers = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_gradient_buffers);
     b->gradient_buffers = buffers != NULL ? *buffers : 0;
     lspo_activations(&plan->model, &plan->workload, &b->activations);
@@ -95,7 +95,7 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
         return st;
     lspo_plan_t *plan = calloc(1, sizeof *plan);
     if (!plan)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");
+        return lspo_no_memory("a plan");
     plan->model = *model;
     plan->workload = *workload;
     plan->policy = policy;

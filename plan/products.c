@@ -138,7 +138,6 @@ static lspo_status_t check_shares(const char *what, const lspo_products_t *produ
 
 lspo_status_t lspo_products_check(const char *what, const lspo_products_t *products)
 {
-    lspo_status_t status = LSPO_OK;
     if (products->size_count > LSPO_PRODUCT_SIZES_MAX)
         return lspo_error(LSPO_ERR_INPUT, "%s: [products] has %u sizes; at most %d", what, products->size_count,
                           LSPO_PRODUCT_SIZES_MAX);
@@ -146,9 +145,12 @@ lspo_status_t lspo_products_check(const char *what, const lspo_products_t *produ
         if (!(products->sizes[i] > (i > 0 ? products->sizes[i - 1] : 0.0) && products->sizes[i] <= size_high))
             return lspo_error(LSPO_ERR_INPUT, "%s: [products] sizes: %g is not above the one before it, up to %g", what,
                               products->sizes[i], size_high);
-    for (int layout = 0; status == LSPO_OK && layout < LSPO_LAYOUT_COUNT; layout++)
-        status = check_shares(what, products, (lspo_layout_t)layout);
-    return status;
+    for (int layout = 0; layout < LSPO_LAYOUT_COUNT; layout++) {
+        lspo_status_t status = check_shares(what, products, (lspo_layout_t)layout);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 static void write_row(const double *numbers, uint32_t count, FILE *file)

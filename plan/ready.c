@@ -32,12 +32,14 @@ static lspo_status_t prepare(lspo_ready_t *ready)
     ready->entries = malloc(((size_t)plan->op_count + 1) * sizeof *ready->entries);
     ready->lanes = calloc((size_t)plan->lanes.count + 1, sizeof *ready->lanes);
     if (!ready->waiting || !ready->entries || !ready->lanes)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the order of %" PRIu32 " ops", plan->op_count);
+        return lspo_no_memory("the order of %" PRIu32 " ops", plan->op_count);
     lspo_status_t status = lay_out_heaps(ready);
-    if (status == LSPO_OK)
-        status = lspo_lane_set_create(plan->lanes.count, &ready->fed);
-    if (status == LSPO_OK)
-        status = lspo_plan_successors(plan, &ready->successor_first, &ready->successors);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_lane_set_create(plan->lanes.count, &ready->fed);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_plan_successors(plan, &ready->successor_first, &ready->successors);
     if (status != LSPO_OK)
         return status;
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
@@ -50,11 +52,12 @@ lspo_status_t lspo_ready_create(const lspo_plan_t *plan, lspo_ready_t *ready_out
 {
     lspo_ready_t ready = {.plan = plan};
     lspo_status_t status = prepare(&ready);
-    if (status == LSPO_OK)
-        *ready_out = ready;
-    else
+    if (status != LSPO_OK) {
         lspo_ready_release(&ready);
-    return status;
+        return status;
+    }
+    *ready_out = ready;
+    return LSPO_OK;
 }
 
 void lspo_ready_release(lspo_ready_t *ready)

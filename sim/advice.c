@@ -56,9 +56,11 @@ static lspo_status_t find_change(const question_t *question, size_t text_bytes, 
         return LSPO_OK;
     asked.workload.checkpointing = true;
     status = lspo_fit_largest_batch(&asked, &batch);
-    if (status == LSPO_OK && batch > 0)
+    if (status != LSPO_OK)
+        return status;
+    if (batch > 0)
         snprintf(text, text_bytes, "--checkpointing on --batch %u", batch);
-    return status;
+    return LSPO_OK;
 }
 
 /* ---- another one ---- */
@@ -147,8 +149,9 @@ static lspo_status_t describe_remedy(const question_t *question, size_t text_byt
     char change[64];
     const lspo_policy_t *policy = NULL, *wanted = question->plan->policy;
     lspo_status_t status = find_change(question, sizeof change, change);
-    if (status == LSPO_OK)
-        status = find_policy(question, &policy);
+    if (status != LSPO_OK)
+        return status;
+    status = find_policy(question, &policy);
     if (status != LSPO_OK)
         return status;
     char other[96] = "";

@@ -92,7 +92,7 @@ static lspo_status_t index_iterations(const lspo_plan_t *plan, iterations_t *its
     its->first = calloc((size_t)its->iteration_count + 1, sizeof *its->first);
     its->place = calloc((size_t)plan->op_count + 1, sizeof *its->place);
     if (!its->sorted || !its->first || !its->place)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the bound of %" PRIu32 " ops", plan->op_count);
+        return lspo_no_memory("the bound of %" PRIu32 " ops", plan->op_count);
     sort_iterations(plan, its);
     return LSPO_OK;
 }
@@ -170,7 +170,7 @@ static lspo_status_t build_graph(const lspo_plan_t *plan, const uint64_t *work_n
         capacity += plan->ops[graph.nodes[i].id].dep_count;
     graph.edges = malloc(capacity * sizeof *graph.edges);
     if (!graph.edges)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a graph of %zu dependencies", capacity);
+        return lspo_no_memory("a graph of %zu dependencies", capacity);
     add_edges(plan, work_ns, its, iteration, &graph);
     *graph_out = graph;
     return LSPO_OK;
@@ -261,7 +261,7 @@ static lspo_status_t raise_to_cycle_mean(const graph_t *graph, double *lambda_ns
                      .seen = malloc(graph->node_count * sizeof *paths.seen)};
     lspo_status_t status = LSPO_OK;
     if (!paths.length_ns || !paths.last || !paths.seen) {
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for a graph of %" PRIu32 " ops", graph->node_count);
+        status = lspo_no_memory("a graph of %" PRIu32 " ops", graph->node_count);
         goto free_paths;
     }
     for (double ratio_ns; (ratio_ns = better_cycle_ns(graph, *lambda_ns, &paths)) > 0;)
@@ -280,7 +280,7 @@ static lspo_status_t busiest_lane(const lspo_plan_t *plan, const uint64_t *work_
 {
     double *busy_ns = calloc((size_t)plan->lanes.count + 1, sizeof *busy_ns), most_ns = 0;
     if (!busy_ns)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the bound of %" PRIu32 " lanes", plan->lanes.count);
+        return lspo_no_memory("the bound of %" PRIu32 " lanes", plan->lanes.count);
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const lspo_op_t *op = &plan->ops[graph->nodes[i].id];
         busy_ns[op->lane] += (double)lspo_cost_op_ns(op, work_ns);
@@ -298,16 +298,20 @@ lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work
     iterations_t its = {0};
     graph_t graph = {0};
     lspo_status_t status = index_iterations(plan, &its);
-    if (status == LSPO_OK)
-        status = build_graph(plan, work_ns, &its, pick_iteration(plan, work_ns, &its), &graph);
+    if (status != LSPO_OK)
+        goto release;
+    status = build_graph(plan, work_ns, &its, pick_iteration(plan, work_ns, &its), &graph);
     if (status != LSPO_OK)
         goto release;
     double bound_ns = 0;
     status = busiest_lane(plan, work_ns, &graph, &bound_ns);
-    if (status == LSPO_OK && graph.node_count > 0)
+    if (status != LSPO_OK)
+        goto release;
+    if (graph.node_count > 0)
         status = raise_to_cycle_mean(&graph, &bound_ns);
-    if (status == LSPO_OK)
-        *lower_bound_s_out = 1e-9 * bound_ns;
+    if (status != LSPO_OK)
+        goto release;
+    *lower_bound_s_out = 1e-9 * bound_ns;
 
 release:
     free(graph.edges);
@@ -352,7 +356,7 @@ static lspo_status_t fill_history(const lspo_plan_t *plan, const lspo_trace_t *t
     if (!ordered || !latest) {
         free(latest);
         free(ordered);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the critical path of %" PRIu32 " ops", plan->op_count);
+        return lspo_no_memory("the critical path of %" PRIu32 " ops", plan->op_count);
     }
     memcpy(ordered, history->row_of, plan->op_count * sizeof *ordered);
     qsort(ordered, plan->op_count, sizeof *ordered, compare_row);
@@ -401,7 +405,7 @@ lspo_status_t lspo_bound_critical_path(const lspo_plan_t *plan, const lspo_trace
     lspo_op_id_t *ids = malloc(((size_t)plan->op_count + 1) * sizeof *ids);
     lspo_status_t status;
     if (!history.row_of || !history.before || !ids) {
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the critical path of %" PRIu32 " ops", plan->op_count);
+        status = lspo_no_memory("the critical path of %" PRIu32 " ops", plan->op_count);
         goto free_all;
     }
     status = fill_history(plan, trace, &history);

@@ -13,9 +13,11 @@ static lspo_status_t prepare(const lspo_choose_options_t *options, const lspo_po
         status = options->prepare(options->prepare_context, policy, workload);
     else
         lspo_policy_set_defaults(policy, options->model, false, workload);
-    if (status == LSPO_OK && workload->iterations == 0)
+    if (status != LSPO_OK)
+        return status;
+    if (workload->iterations == 0)
         workload->iterations = lspo_policy_iterations(policy, workload);
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t judge(const lspo_choose_options_t *options, const lspo_policy_t *policy, lspo_choice_t *choice_out)
@@ -25,23 +27,27 @@ static lspo_status_t judge(const lspo_choose_options_t *options, const lspo_poli
     lspo_choice_t choice = {.policy = policy};
     lspo_plan_t *plan = NULL;
     lspo_status_t status = prepare(options, policy, &question.workload);
-    if (status == LSPO_OK)
-        status = lspo_fit_largest_batch(&question, &choice.largest_batch);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_fit_largest_batch(&question, &choice.largest_batch);
     if (status != LSPO_OK)
         return status;
     if (options->largest_batch)
         question.workload.batch = choice.largest_batch > 0 ? choice.largest_batch : 1;
     status = lspo_tune_transition(options->model, &question.workload, policy, machine, &plan);
-    if (status == LSPO_OK)
-        status = lspo_simulate(plan, machine, &choice.prediction, NULL);
-    if (status == LSPO_OK)
-        status = lspo_simulate_check_settled(plan, &choice.prediction);
-    if (status == LSPO_OK) {
-        choice.workload = plan->workload;
-        choice.gpu_excess_bytes = lspo_fit_gpu_excess(machine, choice.prediction.peak_gpu_bytes);
-        choice.host_excess_bytes = lspo_fit_host_excess(machine, choice.prediction.peak_host_bytes);
-        *choice_out = choice;
-    }
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_simulate(plan, machine, &choice.prediction, NULL);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_simulate_check_settled(plan, &choice.prediction);
+    if (status != LSPO_OK)
+        goto cleanup;
+    choice.workload = plan->workload;
+    choice.gpu_excess_bytes = lspo_fit_gpu_excess(machine, choice.prediction.peak_gpu_bytes);
+    choice.host_excess_bytes = lspo_fit_host_excess(machine, choice.prediction.peak_host_bytes);
+    *choice_out = choice;
+cleanup:
     free(choice.prediction.summary.samples_s);
     free(choice.prediction.summary.lane_busy_s);
     choice_out->prediction.summary.samples_s = choice_out->prediction.summary.lane_busy_s = NULL;
@@ -77,7 +83,7 @@ lspo_status_t lspo_choose(const lspo_choose_options_t *options, lspo_choice_t **
     uint32_t count = 0, policies = lspo_policy_count();
     lspo_choice_t *choices = malloc(policies * sizeof *choices);
     if (!choices)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %u policies", policies);
+        return lspo_no_memory("%u policies", policies);
     for (uint32_t i = 0; i < policies; i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
         lspo_choice_t choice = {0};

@@ -178,7 +178,7 @@ static lspo_status_t allocate(const lspo_lanes_t *lanes, lspo_contention_t *cont
     contention->running = calloc(4 * count, sizeof *contention->running);
     contention->rate = calloc(count, sizeof *contention->rate);
     if (!contention->lanes || !contention->peers || !contention->links || !contention->running || !contention->rate)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the contention of %" PRIu32 " lanes", lanes->count);
+        return lspo_no_memory("the contention of %" PRIu32 " lanes", lanes->count);
     contention->changed_peers = contention->running + count;
     contention->started = contention->running + 2 * count;
     contention->changed_lanes = contention->running + 3 * count;
@@ -197,17 +197,19 @@ lspo_status_t lspo_contention_create(const lspo_lanes_t *lanes, const lspo_machi
     }
     const lspo_lane_t **ordered = NULL;
     lspo_status_t status = allocate(lanes, &contention);
-    if (status == LSPO_OK)
-        status = lspo_lanes_sort(lanes, &ordered);
-    if (status != LSPO_OK) {
-        lspo_contention_release(&contention);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
+    status = lspo_lanes_sort(lanes, &ordered);
+    if (status != LSPO_OK)
+        goto failed;
     qsort(ordered, lanes->count, sizeof *ordered, compare_place);
     place_lanes(&contention, lanes, ordered);
     free(ordered);
     *contention_out = contention;
     return LSPO_OK;
+failed:
+    lspo_contention_release(&contention);
+    return status;
 }
 
 void lspo_contention_release(lspo_contention_t *contention)

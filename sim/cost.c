@@ -178,45 +178,62 @@ double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precisio
     return op_s + kernels_s;
 }
 
-lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out)
+/* The rounded duration of a work on a lane of this kind. */
+static lspo_status_t price(const lspo_machine_t *machine, const lspo_plan_t *plan, lspo_lane_kind_t lane, size_t work,
+                           double cached, uint64_t *ns_out)
 {
     const double limit_ns = 1e15;
+    double ns = 1e9 * lspo_cost_work_s(machine, plan->workload.precision, lane, cached, &plan->works[work]);
+    if (isinf(ns) && lane >= LSPO_DEVICE_LANES)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "machine '%s' has no rate for lanes of kind %s; set one, for example --set %s=1GB/s",
+                          machine->name, lspo_lane_kind_name(lane),
+                          lane == LSPO_LANE_NET      ? "net.Bps"
+                          : plan->works[work].writes ? "ssd.write_Bps"
+                                                     : "ssd.read_Bps");
+    if (!(ns <= limit_ns))
+        return lspo_error(LSPO_ERR_INPUT, "machine '%s': an op on lane %s would take %g s", machine->name,
+                          lspo_lane_kind_name(lane), 1e-9 * ns);
+    *ns_out = (uint64_t)(ns + 0.5);
+    return LSPO_OK;
+}
+
+static lspo_status_t price_all(const lspo_machine_t *machine, const lspo_plan_t *plan, uint8_t *used, double *cached,
+                               uint64_t *work_ns)
+{
+    lspo_status_t status = lspo_reuse_shares(machine, plan, cached);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        used[(size_t)plan->ops[i].work * LSPO_LANE_KIND_COUNT + lspo_op_kind_lane((lspo_op_kind_t)plan->ops[i].kind)] =
+            1;
+    for (size_t i = 0; i < (size_t)plan->work_count * LSPO_LANE_KIND_COUNT; i++) {
+        size_t work = i / LSPO_LANE_KIND_COUNT;
+        work_ns[i] = 0;
+        if (used[i])
+            status =
+                price(machine, plan, (lspo_lane_kind_t)(i % LSPO_LANE_KIND_COUNT), work, cached[work], &work_ns[i]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out)
+{
     size_t work_count = (size_t)plan->work_count + 1;
     uint64_t *work_ns = malloc(work_count * LSPO_LANE_KIND_COUNT * sizeof *work_ns);
     uint8_t *used = calloc(work_count, LSPO_LANE_KIND_COUNT);
     double *cached = calloc(work_count, sizeof *cached);
-    lspo_status_t status = LSPO_OK;
-    if (!work_ns || !used || !cached)
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the durations of %" PRIu32 " works", plan->work_count);
-    else
-        status = lspo_reuse_shares(machine, plan, cached);
-    for (uint32_t i = 0; status == LSPO_OK && i < plan->op_count; i++)
-        used[(size_t)plan->ops[i].work * LSPO_LANE_KIND_COUNT + lspo_op_kind_lane((lspo_op_kind_t)plan->ops[i].kind)] =
-            1;
-    for (size_t i = 0; status == LSPO_OK && i < (size_t)plan->work_count * LSPO_LANE_KIND_COUNT; i++) {
-        lspo_lane_kind_t lane = (lspo_lane_kind_t)(i % LSPO_LANE_KIND_COUNT);
-        size_t work = i / LSPO_LANE_KIND_COUNT;
-        double ns = 0;
-        if (used[i])
-            ns = 1e9 * lspo_cost_work_s(machine, plan->workload.precision, lane, cached[work], &plan->works[work]);
-        if (isinf(ns) && lane >= LSPO_DEVICE_LANES)
-            status = lspo_error(LSPO_ERR_INPUT,
-                                "machine '%s' has no rate for lanes of kind %s; set one, for example --set %s=1GB/s",
-                                machine->name, lspo_lane_kind_name(lane),
-                                lane == LSPO_LANE_NET      ? "net.Bps"
-                                : plan->works[work].writes ? "ssd.write_Bps"
-                                                           : "ssd.read_Bps");
-        else if (!(ns <= limit_ns))
-            status = lspo_error(LSPO_ERR_INPUT, "machine '%s': an op on lane %s would take %g s", machine->name,
-                                lspo_lane_kind_name(lane), 1e-9 * ns);
-        else
-            work_ns[i] = (uint64_t)(ns + 0.5);
-    }
-    if (status == LSPO_OK)
-        *work_ns_out = work_ns;
-    else
-        free(work_ns);
+    lspo_status_t status = work_ns && used && cached
+                               ? price_all(machine, plan, used, cached, work_ns)
+                               : lspo_no_memory("the durations of %" PRIu32 " works", plan->work_count);
     free(cached);
     free(used);
-    return status;
+    if (status != LSPO_OK) {
+        free(work_ns);
+        return status;
+    }
+    *work_ns_out = work_ns;
+    return LSPO_OK;
 }

@@ -23,7 +23,7 @@ lspo_status_t lspo_ends_create(uint32_t lane_count, lspo_ends_t *ends_out)
     if (!next || !due) {
         free(due);
         free(next);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the ends of %" PRIu32 " lanes", lane_count);
+        return lspo_no_memory("the ends of %" PRIu32 " lanes", lane_count);
     }
     for (size_t i = 0; i < total; i++)
         next[i] = LSPO_NEVER;

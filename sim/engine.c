@@ -138,13 +138,13 @@ static lspo_status_t prepare(engine_t *engine)
     const lspo_lanes_t *lanes = &engine->call->plan->lanes;
     engine->lanes = calloc((size_t)lanes->count + 1, sizeof *engine->lanes);
     if (!engine->lanes)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " lanes", lanes->count);
+        return lspo_no_memory("%" PRIu32 " lanes", lanes->count);
     for (uint32_t i = 0; i < lanes->count; i++)
         engine->lanes[i].kind = lanes->list[i].kind;
     lspo_status_t status = lspo_ends_create(lanes->count, &engine->ends);
-    if (status == LSPO_OK)
-        status = lspo_contention_create(lanes, engine->call->machine, &engine->contention);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_contention_create(lanes, engine->call->machine, &engine->contention);
 }
 
 static lspo_status_t play_many(const lspo_engine_call_t *call, lspo_ready_t *ready, lspo_trace_t *trace,
@@ -152,12 +152,13 @@ static lspo_status_t play_many(const lspo_engine_call_t *call, lspo_ready_t *rea
 {
     engine_t engine = {.call = call, .ready = *ready, .trace = trace};
     lspo_status_t status = prepare(&engine);
-    if (status == LSPO_OK) {
-        do
-            end_out->too_long = !start_idle_lanes(&engine);
-        while (!end_out->too_long && advance(&engine));
-        end_out->unsorted = engine.takes_no_time;
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    do
+        end_out->too_long = !start_idle_lanes(&engine);
+    while (!end_out->too_long && advance(&engine));
+    end_out->unsorted = engine.takes_no_time;
+cleanup:
     lspo_contention_release(&engine.contention);
     lspo_ends_release(&engine.ends);
     free(engine.lanes);
@@ -184,17 +185,22 @@ static lspo_status_t run(const lspo_engine_call_t *call, lspo_trace_t **trace_ou
     lspo_ready_t ready = {0};
     lspo_engine_end_t end = {0};
     lspo_status_t status = lspo_ready_create(plan, &ready);
-    if (status == LSPO_OK)
-        status = lspo_trace_create_on(plan->op_count, &plan->lanes, &trace);
-    if (status == LSPO_OK)
-        status = plan->lanes.count <= LSPO_ENGINE_FEW ? lspo_engine_play_few(call, &ready, trace, &end)
-                                                      : play_many(call, &ready, trace, &end);
-    if (status == LSPO_OK)
-        status = check_end(call, &end, trace);
-    if (status == LSPO_OK)
-        *trace_out = trace;
-    else
-        lspo_trace_destroy(trace);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_create_on(plan->op_count, &plan->lanes, &trace);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = plan->lanes.count <= LSPO_ENGINE_FEW ? lspo_engine_play_few(call, &ready, trace, &end)
+                                                  : play_many(call, &ready, trace, &end);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = check_end(call, &end, trace);
+    if (status != LSPO_OK)
+        goto cleanup;
+    *trace_out = trace;
+    trace = NULL;
+cleanup:
+    lspo_trace_destroy(trace);
     lspo_ready_release(&ready);
     return status;
 }

@@ -38,13 +38,15 @@ lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machi
     lspo_trial_t trial = {0};
     lspo_fit_t fit = {0};
     lspo_status_t status = lspo_trial_play(plan, machine, &trial);
-    if (status == LSPO_OK)
-        status = lspo_memory_predict(plan, machine, trial.trace, &fit.gpu_bytes, &fit.host_bytes);
-    if (status == LSPO_OK) {
-        fit.fits = lspo_fits(machine, fit.gpu_bytes, fit.host_bytes);
-        fit.iteration_s = trial.summary.iteration_s;
-        *fit_out = fit;
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_memory_predict(plan, machine, trial.trace, &fit.gpu_bytes, &fit.host_bytes);
+    if (status != LSPO_OK)
+        goto cleanup;
+    fit.fits = lspo_fits(machine, fit.gpu_bytes, fit.host_bytes);
+    fit.iteration_s = trial.summary.iteration_s;
+    *fit_out = fit;
+cleanup:
     lspo_trial_release(&trial);
     return status;
 }
@@ -54,8 +56,10 @@ lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_
     lspo_plan_t *plan = NULL;
     lspo_status_t status =
         lspo_tune_transition(question->model, &question->workload, question->policy, question->machine, &plan);
-    if (status == LSPO_OK)
-        status = lspo_fit_plan(plan, question->machine, fit_out);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_fit_plan(plan, question->machine, fit_out);
+cleanup:
     lspo_plan_destroy(plan);
     return status;
 }
@@ -69,21 +73,24 @@ typedef struct {
     lspo_status_t status;
 } search_t;
 
+/* Without choosing the transition. */
+static lspo_status_t try_as_it_is(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = lspo_plan_build(question->model, &question->workload, question->policy, &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_fit_plan(plan, question->machine, fit_out);
+    lspo_plan_destroy(plan);
+    return status;
+}
+
 /* Moves low or high to `batch`, which lies between them. */
 static bool try_batch(search_t *search, uint32_t batch)
 {
     lspo_fit_t fit = {0};
     search->question.workload.batch = batch;
-    if (search->tunes) {
-        search->status = lspo_fit_try(&search->question, &fit);
-    } else {
-        lspo_plan_t *plan = NULL;
-        const lspo_fit_question_t *asked = &search->question;
-        search->status = lspo_plan_build(asked->model, &asked->workload, asked->policy, &plan);
-        if (search->status == LSPO_OK)
-            search->status = lspo_fit_plan(plan, asked->machine, &fit);
-        lspo_plan_destroy(plan);
-    }
+    search->status = search->tunes ? lspo_fit_try(&search->question, &fit) : try_as_it_is(&search->question, &fit);
     *(fit.fits ? &search->low : &search->high) = batch;
     return fit.fits;
 }

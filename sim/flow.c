@@ -27,7 +27,7 @@ lspo_status_t lspo_flow_create(uint32_t node_count, uint32_t edge_count, lspo_fl
 {
     lspo_flow_t *flow = calloc(1, sizeof *flow);
     if (!flow)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a graph");
+        return lspo_no_memory("a graph");
     *flow = (lspo_flow_t){.node_count = node_count, .edge_capacity = edge_count};
     flow->edges = malloc(2 * ((size_t)edge_count + 1) * sizeof *flow->edges);
     uint32_t **arrays[] = {&flow->first, &flow->current, &flow->level, &flow->queue};
@@ -38,7 +38,7 @@ lspo_status_t lspo_flow_create(uint32_t node_count, uint32_t edge_count, lspo_fl
     }
     if (!complete) {
         lspo_flow_destroy(flow);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a graph of %u nodes", node_count);
+        return lspo_no_memory("a graph of %u nodes", node_count);
     }
     for (uint32_t node = 0; node < node_count; node++)
         flow->first[node] = NONE;

@@ -58,8 +58,9 @@ lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t 
                                   uint64_t *peak_gpu_bytes_out, uint64_t *peak_host_bytes_out)
 {
     lspo_status_t status = lspo_memory_replay(plan, trace, peak_gpu_bytes_out, peak_host_bytes_out);
-    if (status == LSPO_OK)
-        *peak_host_bytes_out += (uint64_t)machine->cpu.process_bytes +
-                                (plan->gradient_form == LSPO_FORM_LOWRANK ? (uint64_t)LAPACK_BYTES : 0);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *peak_host_bytes_out +=
+        (uint64_t)machine->cpu.process_bytes + (plan->gradient_form == LSPO_FORM_LOWRANK ? (uint64_t)LAPACK_BYTES : 0);
+    return LSPO_OK;
 }

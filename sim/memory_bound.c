@@ -124,14 +124,13 @@ static lspo_status_t find_most_now(sweep_t *sweep, int64_t *most_bytes_out)
 /* The most dynamic bytes on the GPU or on the host. */
 static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes_out)
 {
-    lspo_status_t status = LSPO_OK;
     uint32_t count = sweep->trace->row_count;
     int64_t most_bytes = 0, limit_bytes = 0; /* these moments take no more than the limit */
     sweep->on_gpu = on_gpu;
     sweep->closed_bytes = 0;
     sweep->taken_bytes = 0;
     sweep->closed_count = sweep->oldest = 0;
-    for (uint32_t row = 0; row < count && status == LSPO_OK; row++) {
+    for (uint32_t row = 0; row < count; row++) {
         advance(sweep, row);
         int64_t all_bytes = sweep->closed_bytes + (int64_t)sweep->taken_bytes;
         limit_bytes += (int64_t)change_of(sweep, row).taken_bytes;
@@ -139,11 +138,13 @@ static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes
         /* Until a row closes, later moments are all that there are now and more. */
         if (limit_bytes <= most_bytes || (row + 1 < count && next_to_close(sweep, row + 1) == UINT32_MAX))
             continue;
-        status = find_most_now(sweep, &limit_bytes);
+        lspo_status_t status = find_most_now(sweep, &limit_bytes);
+        if (status != LSPO_OK)
+            return status;
         most_bytes = limit_bytes > most_bytes ? limit_bytes : most_bytes;
     }
     *most_bytes_out = (uint64_t)most_bytes;
-    return status;
+    return LSPO_OK;
 }
 
 typedef struct {
@@ -164,7 +165,7 @@ static lspo_status_t sort_ends(sweep_t *sweep)
     uint32_t count = sweep->trace->row_count;
     end_t *ends = malloc(((size_t)count + 1) * sizeof *ends);
     if (!ends)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to bound that of %" PRIu32 " ops", count);
+        return lspo_no_memory("a bound of %" PRIu32 " ops", count);
     for (uint32_t row = 0; row < count; row++)
         ends[row] = (end_t){sweep->trace->rows[row].end_ns, row};
     qsort(ends, count, sizeof *ends, compare_end);
@@ -197,7 +198,7 @@ static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *t
     sweep->place_of = malloc(rows * sizeof *sweep->place_of);
     return sweep->row_of && sweep->by_end && sweep->is_open && sweep->place_of
                ? index_rows(sweep)
-               : lspo_error(LSPO_ERR_MEMORY, "out of memory to bound that of %" PRIu32 " ops", plan->op_count);
+               : lspo_no_memory("a bound of %" PRIu32 " ops", plan->op_count);
 }
 
 static void sweep_release(sweep_t *sweep)
@@ -214,14 +215,17 @@ lspo_status_t lspo_memory_bound(const lspo_plan_t *plan, const lspo_trace_t *tra
     sweep_t sweep;
     uint64_t gpu_bytes = 0, host_bytes = 0;
     lspo_status_t status = sweep_create(plan, trace, slack_ns, &sweep);
-    if (status == LSPO_OK)
-        status = find_most(&sweep, true, &gpu_bytes);
-    if (status == LSPO_OK)
-        status = find_most(&sweep, false, &host_bytes);
-    sweep_release(&sweep);
     if (status != LSPO_OK)
-        return status;
+        goto cleanup;
+    status = find_most(&sweep, true, &gpu_bytes);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = find_most(&sweep, false, &host_bytes);
+    if (status != LSPO_OK)
+        goto cleanup;
     *gpu_bytes_out = plan->gpu_static_bytes + gpu_bytes;
     *host_bytes_out = plan->host_static_bytes + host_bytes;
-    return LSPO_OK;
+cleanup:
+    sweep_release(&sweep);
+    return status;
 }

@@ -98,8 +98,7 @@ static lspo_status_t window_prepare(const lspo_plan_t *plan, const lspo_noise_op
         window->times_ns = malloc((2 * (size_t)window->op_count * window->draws + 1) * sizeof *window->times_ns);
     }
     if (!window->times_ns)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the times of %" PRIu32 " ops in %" PRIu32 " draws",
-                          window->op_count, window->draws);
+        return lspo_no_memory("the times of %" PRIu32 " ops in %" PRIu32 " draws", window->op_count, window->draws);
     return LSPO_OK;
 }
 
@@ -123,7 +122,7 @@ static lspo_status_t window_spreads(const window_t *window, uint32_t op_count, l
 {
     lspo_gantt_spread_t *spreads = calloc((size_t)op_count + 1, sizeof *spreads);
     if (!spreads)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the spreads of %" PRIu32 " ops", op_count);
+        return lspo_no_memory("the spreads of %" PRIu32 " ops", op_count);
     for (lspo_op_id_t id = 0; id < op_count; id++) {
         if (window->slots[id] == NOT_KEPT)
             continue;
@@ -169,16 +168,18 @@ static lspo_status_t play(const experiment_t *experiment, const player_t *player
     lspo_summary_t summary = {0};
     lspo_noise_draw(plan, experiment->machine, player->work_ns, experiment->random, experiment->op_ns);
     lspo_status_t status = lspo_engine_play_ops(plan, experiment->machine, experiment->op_ns, &trace);
-    if (status == LSPO_OK)
-        status = lspo_trial_summarise(plan, experiment->machine, trace, &summary);
-    if (status != LSPO_OK) {
-        lspo_trace_destroy(trace);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
+    status = lspo_trial_summarise(plan, experiment->machine, trace, &summary);
+    if (status != LSPO_OK)
+        goto failed;
     *iteration_s_out = summary.iteration_s;
     *trace_out = trace;
     lspo_summary_release(&summary);
     return LSPO_OK;
+failed:
+    lspo_trace_destroy(trace);
+    return status;
 }
 
 static void widen(uint64_t value, uint64_t *low, uint64_t *high)
@@ -195,15 +196,17 @@ static lspo_status_t play_plan(experiment_t *experiment, uint32_t draw)
     lspo_trace_t *trace = NULL;
     uint64_t gpu_bytes = 0, host_bytes = 0;
     lspo_status_t status = play(experiment, &experiment->player, &experiment->iteration_s[draw], &trace);
-    if (status == LSPO_OK)
-        status = lspo_memory_predict(experiment->player.plan, experiment->machine, trace, &gpu_bytes, &host_bytes);
-    if (status == LSPO_OK) {
-        widen(gpu_bytes, &noise->peak_gpu_low_bytes, &noise->peak_gpu_high_bytes);
-        widen(host_bytes, &noise->peak_host_low_bytes, &noise->peak_host_high_bytes);
-        noise->fit_draws += lspo_fits(experiment->machine, gpu_bytes, host_bytes);
-        if (experiment->window.slots)
-            window_keep(&experiment->window, trace, draw);
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_memory_predict(experiment->player.plan, experiment->machine, trace, &gpu_bytes, &host_bytes);
+    if (status != LSPO_OK)
+        goto cleanup;
+    widen(gpu_bytes, &noise->peak_gpu_low_bytes, &noise->peak_gpu_high_bytes);
+    widen(host_bytes, &noise->peak_host_low_bytes, &noise->peak_host_high_bytes);
+    noise->fit_draws += lspo_fits(experiment->machine, gpu_bytes, host_bytes);
+    if (experiment->window.slots)
+        window_keep(&experiment->window, trace, draw);
+cleanup:
     lspo_trace_destroy(trace);
     return status;
 }
@@ -213,8 +216,10 @@ static lspo_status_t play_native(experiment_t *experiment, uint32_t draw)
     lspo_trace_t *trace = NULL;
     double native_s = 0;
     lspo_status_t status = play(experiment, &experiment->native, &native_s, &trace);
-    if (status == LSPO_OK)
-        experiment->slowdown[draw] = experiment->iteration_s[draw] / native_s;
+    if (status != LSPO_OK)
+        goto cleanup;
+    experiment->slowdown[draw] = experiment->iteration_s[draw] / native_s;
+cleanup:
     lspo_trace_destroy(trace);
     return status;
 }
@@ -235,11 +240,15 @@ static lspo_status_t prepare(experiment_t *experiment, const lspo_noise_options_
 {
     const lspo_plan_t *plan = experiment->player.plan;
     lspo_status_t status = lspo_cost_plan(experiment->machine, plan, &experiment->player.work_ns);
-    if (status == LSPO_OK)
-        status = lspo_simulate_native(plan, plan->workload.iterations, &experiment->native_plan);
-    if (status == LSPO_OK)
-        status = lspo_cost_plan(experiment->machine, experiment->native_plan, &experiment->native.work_ns);
-    if (status == LSPO_OK && options->iteration_count > 0)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_simulate_native(plan, plan->workload.iterations, &experiment->native_plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_cost_plan(experiment->machine, experiment->native_plan, &experiment->native.work_ns);
+    if (status != LSPO_OK)
+        return status;
+    if (options->iteration_count > 0)
         status = window_prepare(plan, options, &experiment->window);
     if (status != LSPO_OK)
         return status;
@@ -252,7 +261,7 @@ static lspo_status_t prepare(experiment_t *experiment, const lspo_noise_options_
     experiment->random = random_create(options->seed);
     experiment->noise.peak_gpu_low_bytes = experiment->noise.peak_host_low_bytes = UINT64_MAX;
     if (!experiment->op_ns || !experiment->iteration_s || !experiment->slowdown || !experiment->random)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " draws", options->draws);
+        return lspo_no_memory("%" PRIu32 " draws", options->draws);
     return LSPO_OK;
 }
 
@@ -290,19 +299,24 @@ lspo_status_t lspo_noise_predict(const lspo_plan_t *plan, const lspo_machine_t *
 {
     experiment_t experiment = {.machine = machine, .draws = options->draws, .player.plan = plan};
     lspo_status_t status = prepare(&experiment, options);
-    for (uint32_t draw = 0; draw < options->draws && status == LSPO_OK; draw++) {
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (uint32_t draw = 0; draw < options->draws; draw++) {
         if (options->progress != NULL)
             options->progress(options->progress_context, "draws", draw, options->draws);
         status = play_plan(&experiment, draw);
-        if (status == LSPO_OK)
-            status = play_native(&experiment, draw);
+        if (status != LSPO_OK)
+            goto cleanup;
+        status = play_native(&experiment, draw);
+        if (status != LSPO_OK)
+            goto cleanup;
     }
-    if (status == LSPO_OK)
-        status = summarise(&experiment);
-    if (status == LSPO_OK) {
-        *noise_out = experiment.noise;
-        experiment.noise.spreads = NULL;
-    }
+    status = summarise(&experiment);
+    if (status != LSPO_OK)
+        goto cleanup;
+    *noise_out = experiment.noise;
+    experiment.noise.spreads = NULL;
+cleanup:
     experiment_release(&experiment);
     return status;
 }
@@ -313,7 +327,9 @@ lspo_status_t lspo_noise_describe(const lspo_noise_options_t *options, lspo_trac
     snprintf(seed, sizeof seed, "%" PRIu32, options->seed);
     snprintf(draws, sizeof draws, "%" PRIu32, options->draws);
     lspo_status_t status = lspo_trace_set_meta(trace, "noise_seed", seed);
-    return status == LSPO_OK ? lspo_trace_set_meta(trace, "draws", draws) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_trace_set_meta(trace, "draws", draws);
 }
 
 void lspo_noise_release(lspo_noise_t *noise)

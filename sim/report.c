@@ -40,7 +40,7 @@ static lspo_status_t path_shares(const lspo_plan_t *plan, const lspo_trace_t *tr
     bool *on_path = calloc((size_t)plan->op_count + 1, sizeof *on_path);
     if (!on_path) {
         free(ids);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the critical path of %u ops", plan->op_count);
+        return lspo_no_memory("the critical path of %u ops", plan->op_count);
     }
     for (uint32_t i = 0; i < count; i++)
         on_path[ids[i]] = true;

@@ -114,7 +114,7 @@ lspo_status_t lspo_reuse_shares(const lspo_machine_t *machine, const lspo_plan_t
     if (history.layer_bytes && history.adam_bytes && history.counts && history.next && history.first)
         walk(machine, plan, &history, shares_out);
     else
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the reuse distances of %u works", plan->work_count);
+        status = lspo_no_memory("the reuse distances of %u works", plan->work_count);
     free(history.first);
     free(history.next);
     free(history.counts);

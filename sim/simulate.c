@@ -31,7 +31,9 @@ lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations,
     workload.iterations = iterations;
     const lspo_policy_t *policy = NULL;
     lspo_status_t status = lspo_policy_find("native", &policy);
-    return status == LSPO_OK ? lspo_plan_build(&plan->model, &workload, policy, native_out) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_plan_build(&plan->model, &workload, policy, native_out);
 }
 
 /* What native takes; its time does not depend on whether it fits. */
@@ -41,13 +43,16 @@ static lspo_status_t predict_native(const lspo_plan_t *plan, const lspo_machine_
     lspo_plan_t *native = NULL;
     lspo_fit_t fit = {0};
     lspo_status_t status = lspo_simulate_native(plan, ITERATIONS, &native);
-    if (status == LSPO_OK)
-        status = lspo_fit_plan(native, machine, &fit);
-    if (status == LSPO_OK)
-        *native_out = (lspo_native_t){.iteration_s = fit.iteration_s,
-                                      .peak_gpu_bytes = fit.gpu_bytes,
-                                      .peak_host_bytes = fit.host_bytes,
-                                      .fits = fit.fits};
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_fit_plan(native, machine, &fit);
+    if (status != LSPO_OK)
+        goto cleanup;
+    *native_out = (lspo_native_t){.iteration_s = fit.iteration_s,
+                                  .peak_gpu_bytes = fit.gpu_bytes,
+                                  .peak_host_bytes = fit.host_bytes,
+                                  .fits = fit.fits};
+cleanup:
     lspo_plan_destroy(native);
     return status;
 }
@@ -67,13 +72,16 @@ static lspo_status_t predict_peaks(const lspo_plan_t *plan, const lspo_machine_t
     uint64_t slack_ns = (uint64_t)(LSPO_SIMULATE_SLACK * 1e9 * iteration_s);
     uint64_t replayed_bytes = 0, unused_bytes = 0;
     lspo_status_t status = lspo_memory_predict(plan, machine, trace, &peaks->gpu_bytes, &peaks->host_bytes);
-    if (status == LSPO_OK)
-        status = lspo_memory_replay(plan, trace, &unused_bytes, &replayed_bytes);
-    if (status == LSPO_OK)
-        status = lspo_memory_bound(plan, &part, slack_ns, &peaks->gpu_bound_bytes, &peaks->host_bound_bytes);
-    if (status == LSPO_OK)
-        peaks->host_bound_bytes += peaks->host_bytes - replayed_bytes;
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_memory_replay(plan, trace, &unused_bytes, &replayed_bytes);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_memory_bound(plan, &part, slack_ns, &peaks->gpu_bound_bytes, &peaks->host_bound_bytes);
+    if (status != LSPO_OK)
+        return status;
+    peaks->host_bound_bytes += peaks->host_bytes - replayed_bytes;
+    return LSPO_OK;
 }
 
 /* Everything that follows from the played plan but the summary. */
@@ -83,13 +91,16 @@ static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *mach
     double iteration_s = trial->summary.iteration_s;
     peaks_t peaks = {0};
     lspo_status_t status = lspo_bound_iteration(plan, trial->work_ns, &prediction->lower_bound_s);
-    if (status == LSPO_OK)
-        status = predict_peaks(plan, machine, trial->trace, iteration_s, &peaks);
-    if (status == LSPO_OK)
-        status = predict_native(plan, machine, &prediction->native);
-    if (status == LSPO_OK)
-        status = lspo_report_bound(plan, trial->trace, &trial->summary, sizeof prediction->bound, prediction->bound,
-                                   &prediction->bound_lane);
+    if (status != LSPO_OK)
+        return status;
+    status = predict_peaks(plan, machine, trial->trace, iteration_s, &peaks);
+    if (status != LSPO_OK)
+        return status;
+    status = predict_native(plan, machine, &prediction->native);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_report_bound(plan, trial->trace, &trial->summary, sizeof prediction->bound, prediction->bound,
+                               &prediction->bound_lane);
     if (status != LSPO_OK)
         return status;
     prediction->peak_gpu_bytes = peaks.gpu_bytes;
@@ -109,8 +120,9 @@ lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machi
     lspo_trial_t trial = {0};
     lspo_prediction_t prediction = {0};
     lspo_status_t status = lspo_trial_play(plan, machine, &trial);
-    if (status == LSPO_OK)
-        status = predict(plan, machine, &trial, &prediction);
+    if (status != LSPO_OK)
+        goto release;
+    status = predict(plan, machine, &trial, &prediction);
     if (status != LSPO_OK)
         goto release;
     prediction.summary = trial.summary;

@@ -18,20 +18,21 @@ uint32_t lspo_simulate_warmup(const lspo_plan_t *plan)
 static lspo_status_t describe(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trace_t *trace)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "sim");
-    if (status == LSPO_OK)
-        status = lspo_trace_set_meta(trace, "machine", machine->name);
-    if (status == LSPO_OK)
-        status = lspo_trace_describe_plan(trace, plan);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_set_meta(trace, "machine", machine->name);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_trace_describe_plan(trace, plan);
 }
 
 lspo_status_t lspo_trial_summarise(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trace_t *trace,
                                    lspo_summary_t *summary_out)
 {
     lspo_status_t status = describe(plan, machine, trace);
-    if (status == LSPO_OK)
-        status = lspo_summary_create(trace, lspo_simulate_warmup(plan), summary_out);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_summary_create(trace, lspo_simulate_warmup(plan), summary_out);
 }
 
 lspo_status_t lspo_trial_play(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trial_t *trial_out)
@@ -41,14 +42,18 @@ lspo_status_t lspo_trial_play(const lspo_plan_t *plan, const lspo_machine_t *mac
         return lspo_error(LSPO_ERR_INPUT, "--iterations %u: at least 2 are needed for a time per iteration",
                           plan->workload.iterations);
     lspo_status_t status = lspo_cost_plan(machine, plan, &trial.work_ns);
-    if (status == LSPO_OK)
-        status = lspo_engine_play(plan, machine, trial.work_ns, &trial.trace);
-    if (status == LSPO_OK)
-        status = lspo_trial_summarise(plan, machine, trial.trace, &trial.summary);
-    if (status == LSPO_OK)
-        *trial_out = trial;
-    else
-        lspo_trial_release(&trial);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_engine_play(plan, machine, trial.work_ns, &trial.trace);
+    if (status != LSPO_OK)
+        goto failed;
+    status = lspo_trial_summarise(plan, machine, trial.trace, &trial.summary);
+    if (status != LSPO_OK)
+        goto failed;
+    *trial_out = trial;
+    return LSPO_OK;
+failed:
+    lspo_trial_release(&trial);
     return status;
 }
 

@@ -30,10 +30,13 @@ static lspo_status_t time_trial(const search_t *search, double *iteration_s_out)
     lspo_plan_t *plan = NULL;
     lspo_trial_t trial = {0};
     lspo_status_t status = lspo_plan_build(search->model, &search->workload, search->policy, &plan);
-    if (status == LSPO_OK)
-        status = lspo_trial_play(plan, search->machine, &trial);
-    if (status == LSPO_OK)
-        *iteration_s_out = trial.summary.iteration_s;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trial_play(plan, search->machine, &trial);
+    if (status != LSPO_OK)
+        goto cleanup;
+    *iteration_s_out = trial.summary.iteration_s;
+cleanup:
     lspo_trial_release(&trial);
     lspo_plan_destroy(plan);
     return status;
@@ -76,10 +79,12 @@ lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workloa
 
     /* What the user gave is judged before anything derived from it. */
     lspo_status_t status = lspo_model_check(model);
-    if (status == LSPO_OK)
-        status = lspo_workload_check(workload, model);
-    if (status == LSPO_OK)
-        status = lspo_policy_check(policy, model, workload);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_workload_check(workload, model);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_policy_check(policy, model, workload);
     if (status != LSPO_OK)
         return status;
     search_t search = {.model = model, .policy = policy, .machine = machine, .workload = *workload};

@@ -31,7 +31,7 @@ lspo_status_t lspo_accuracy_compute(const double *predicted, const double *measu
     lspo_accuracy_t accuracy = {.mean = NAN, .median = NAN, .p95 = NAN, .worst = NAN, .bias = NAN};
     double *sizes = malloc((count > 0 ? count : 1) * sizeof *sizes);
     if (!sizes)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the errors of %u cells", count);
+        return lspo_no_memory("the errors of %u cells", count);
     double sum = 0, signed_sum = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (!both(predicted[i], measured[i]))
@@ -88,7 +88,7 @@ lspo_status_t lspo_accuracy_noise(const double *samples_s, const uint32_t *round
 {
     double *sides = malloc((count > 0 ? count : 1) * sizeof *sides);
     if (!sides)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the noise of %u samples", count);
+        return lspo_no_memory("the noise of %u samples", count);
     /* Odd rounds from the left, even ones from the right. */
     uint32_t odd = 0, even = 0;
     for (uint32_t i = 0; i < count; i++)

@@ -143,7 +143,7 @@ static lspo_status_t sum_ops(const lspo_trace_row_t **predicted, const lspo_trac
 {
     lspo_compare_op_t *ops = malloc(((size_t)count + 1) * sizeof *ops);
     if (!ops)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to compare %" PRIu32 " ops", count);
+        return lspo_no_memory("comparing %" PRIu32 " ops", count);
     double scale = 1.0 / comparison->measured.iteration_count;
     uint32_t sampled = 0, kept = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -201,7 +201,7 @@ static lspo_status_t list_busy_lanes(const lspo_lanes_t *predicted, lspo_compari
     lspo_compare_lane_t *busy = calloc((size_t)predicted->count + measured->count + 1, sizeof *busy);
     if (!joined || !busy) {
         free(busy);
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory to compare %" PRIu32 " lanes", measured->count);
+        status = lspo_no_memory("comparing %" PRIu32 " lanes", measured->count);
         goto free_lists;
     }
     uint32_t count = 0;
@@ -280,8 +280,7 @@ static lspo_status_t compare(const lspo_trace_t *predicted, const lspo_trace_t *
     const lspo_trace_row_t **measured_rows = order_rows(measured);
     lspo_status_t status = LSPO_OK;
     if (!predicted_rows || !measured_rows) {
-        status =
-            lspo_error(LSPO_ERR_MEMORY, "out of memory to compare traces of %" PRIu32 " rows", measured->row_count);
+        status = lspo_no_memory("comparing traces of %" PRIu32 " rows", measured->row_count);
         goto free_rows;
     }
     bool joined = have_equal_lanes(predicted, measured, comparison.mismatch, sizeof comparison.mismatch) &&
@@ -289,17 +288,17 @@ static lspo_status_t compare(const lspo_trace_t *predicted, const lspo_trace_t *
                            comparison.mismatch, sizeof comparison.mismatch);
     if (!joined && !loosely)
         status = lspo_error(LSPO_ERR_CHECK, "traces of different plans: %s", comparison.mismatch);
-    if (status == LSPO_OK)
-        status = summarize(predicted, measured, warmup, &comparison);
+    if (status != LSPO_OK)
+        goto free_rows;
+    status = summarize(predicted, measured, warmup, &comparison);
     if (status != LSPO_OK)
         goto free_rows;
     status = lspo_lanes_copy(&measured->lanes, &comparison.lanes);
-    if (status == LSPO_OK)
-        status = list_busy_lanes(&predicted->lanes, &comparison);
-    if (status != LSPO_OK) {
-        lspo_comparison_release(&comparison);
-        goto free_rows;
-    }
+    if (status != LSPO_OK)
+        goto failed;
+    status = list_busy_lanes(&predicted->lanes, &comparison);
+    if (status != LSPO_OK)
+        goto failed;
     if (joined) {
         comparison.matched_op_count = measured->row_count;
         sum_rows(predicted_rows, measured_rows, measured->row_count, last_layer(measured), &comparison);
@@ -308,13 +307,14 @@ static lspo_status_t compare(const lspo_trace_t *predicted, const lspo_trace_t *
         sum_kinds(predicted, &comparison.predicted, true, comparison.rows);
         sum_kinds(measured, &comparison.measured, false, comparison.rows);
     }
-    if (status != LSPO_OK) {
-        lspo_comparison_release(&comparison);
-        goto free_rows;
-    }
+    if (status != LSPO_OK)
+        goto failed;
     finish_rows(&comparison);
     *comparison_out = comparison;
+    goto free_rows;
 
+failed:
+    lspo_comparison_release(&comparison);
 free_rows:
     free(measured_rows);
     free(predicted_rows);

@@ -18,7 +18,7 @@ lspo_status_t lspo_trace_events(const lspo_trace_t *trace, lspo_trace_event_t **
 {
     lspo_trace_event_t *events = malloc(2 * ((size_t)trace->row_count + 1) * sizeof *events);
     if (!events)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to replay %" PRIu32 " ops", trace->row_count);
+        return lspo_no_memory("replaying %" PRIu32 " ops", trace->row_count);
     for (uint32_t i = 0; i < trace->row_count; i++) {
         const lspo_trace_row_t *row = &trace->rows[i];
         events[2 * i] = (lspo_trace_event_t){row->start_ns, i, row->op, true};

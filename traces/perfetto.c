@@ -56,7 +56,7 @@ static lspo_status_t write_process_name(writer_t *writer)
     snprintf(name, sizeof name, "%s: %s, %s", origin ? origin : "trace", policy ? policy : "?", model ? model : "?");
     char *json = quoted(name);
     if (!json)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to export a trace");
+        return lspo_no_memory("exporting a trace");
     begin_event(writer, "M");
     fprintf(writer->file, ",\"name\":\"process_name\",\"args\":{\"name\":%s}}", json);
     begin_event(writer, "M");
@@ -156,7 +156,7 @@ static lspo_status_t write_flows(writer_t *writer)
     const lspo_plan_t *plan = writer->plan;
     const lspo_trace_row_t **row_of = calloc((size_t)plan->op_count + 1, sizeof *row_of);
     if (!row_of)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to export %" PRIu32 " ops", plan->op_count);
+        return lspo_no_memory("exporting %" PRIu32 " ops", plan->op_count);
     for (uint32_t i = 0; i < writer->trace->row_count; i++)
         row_of[writer->trace->rows[i].op] = &writer->trace->rows[i];
     for (uint32_t i = 0; i < plan->op_count; i++)
@@ -247,9 +247,13 @@ static lspo_status_t write_process(writer_t *writer)
     for (uint32_t i = 0; i < writer->trace->row_count; i++)
         write_op(writer, &writer->trace->rows[i]);
     status = write_iterations(writer);
-    if (status == LSPO_OK && writer->plan)
+    if (status != LSPO_OK)
+        return status;
+    if (writer->plan)
         status = write_flows(writer);
-    return status == LSPO_OK ? write_counters(writer) : status;
+    if (status != LSPO_OK)
+        return status;
+    return write_counters(writer);
 }
 
 static lspo_status_t write_entry(const char *key, const char *value, const char *separator, FILE *file)
@@ -259,7 +263,7 @@ static lspo_status_t write_entry(const char *key, const char *value, const char 
     if (key_json && value_json)
         fprintf(file, "%s\n%s:%s", separator, key_json, value_json);
     else
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory to export a trace");
+        status = lspo_no_memory("exporting a trace");
     free(value_json);
     free(key_json);
     return status;
@@ -284,20 +288,29 @@ static lspo_status_t write_headers(const lspo_perfetto_process_t *processes, uin
     return LSPO_OK;
 }
 
+static lspo_status_t write_all(const lspo_perfetto_process_t *processes, uint32_t count, FILE *file)
+{
+    writer_t writer = {.file = file};
+    lspo_status_t status = write_headers(processes, count, file);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i < count; i++) {
+        writer.process = i + 1;
+        writer.trace = processes[i].trace;
+        writer.plan = processes[i].plan;
+        status = write_process(&writer);
+        if (status != LSPO_OK)
+            return status;
+    }
+    fputs("\n]}\n", file);
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_perfetto_write(const lspo_perfetto_process_t *processes, uint32_t count, const char *path)
 {
     lspo_output_t output;
     lspo_status_t status = lspo_output_open(path, &output);
     if (status != LSPO_OK)
         return status;
-    writer_t writer = {.file = output.file};
-    status = write_headers(processes, count, output.file);
-    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
-        writer.process = i + 1;
-        writer.trace = processes[i].trace;
-        writer.plan = processes[i].plan;
-        status = write_process(&writer);
-    }
-    fputs("\n]}\n", output.file);
-    return lspo_output_finish(&output, status);
+    return lspo_output_finish(&output, write_all(processes, count, output.file));
 }

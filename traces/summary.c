@@ -116,8 +116,7 @@ lspo_status_t lspo_median_interval(const double *values, uint32_t count, uint64_
     free(drawn);
     free(sorted);
     free(medians);
-    return has_memory ? LSPO_OK
-                      : lspo_error(LSPO_ERR_MEMORY, "out of memory for the interval of %" PRIu32 " samples", count);
+    return has_memory ? LSPO_OK : lspo_no_memory("the interval of %" PRIu32 " samples", count);
 }
 
 /* Iterations */
@@ -138,7 +137,7 @@ lspo_status_t lspo_trace_iteration_ends(const lspo_trace_t *trace, uint64_t **en
                           trace->row_count);
     uint64_t *ends_ns = calloc((size_t)count + 1, sizeof *ends_ns);
     if (!ends_ns)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " iterations", count);
+        return lspo_no_memory("%" PRIu32 " iterations", count);
     for (uint32_t i = 0; i < trace->row_count; i++) {
         const lspo_trace_row_t *row = &trace->rows[i];
         if (marks_iteration(row) && row->end_ns > ends_ns[row->iteration])
@@ -199,7 +198,7 @@ static lspo_status_t take_samples(const lspo_trace_t *trace, const uint64_t *end
     uint32_t count = summary->sample_count, period = summary->iteration_count / count;
     summary->samples_s = malloc(count * sizeof *summary->samples_s);
     if (!summary->samples_s)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " samples", count);
+        return lspo_no_memory("%" PRIu32 " samples", count);
     for (uint32_t i = 0; i < count; i++)
         summary->samples_s[i] =
             1e-9 * (double)(ends_ns[summary->warmup + (i + 1) * period] - ends_ns[summary->warmup + i * period]) /
@@ -295,7 +294,7 @@ static lspo_status_t charge_window(const lspo_trace_t *trace, uint64_t from_ns, 
 {
     edge_t *edges = malloc(2 * ((size_t)trace->row_count + 1) * sizeof *edges);
     if (!edges)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a trace of %" PRIu32 " rows", trace->row_count);
+        return lspo_no_memory("a trace of %" PRIu32 " rows", trace->row_count);
     uint32_t count = collect_edges(trace, from_ns, to_ns, edges);
     uint64_t now_ns = from_ns;
     for (uint32_t i = 0; i < count; i++) {
@@ -315,7 +314,7 @@ static lspo_status_t create_charges(const lspo_trace_t *trace, charges_t *charge
     summary->lane_busy_s = calloc(count, sizeof *summary->lane_busy_s);
     summary->lane_count = trace->lanes.count;
     if (!charges->by_lane || !summary->lane_busy_s)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " lanes", trace->lanes.count);
+        return lspo_no_memory("%" PRIu32 " lanes", trace->lanes.count);
     return LSPO_OK;
 }
 
@@ -352,6 +351,26 @@ static void fill_totals(const lspo_trace_t *trace, uint32_t iterations, lspo_sum
         summary->link_bytes[kind] /= summary->iteration_count;
 }
 
+static lspo_status_t fill_summary(const lspo_trace_t *trace, const uint64_t *ends_ns, uint32_t iterations,
+                                  lspo_summary_t *summary)
+{
+    charges_t charges;
+    lspo_status_t status = create_charges(trace, &charges, summary);
+    if (status != LSPO_OK)
+        goto free_charges;
+    status = charge_window(trace, ends_ns[summary->warmup], ends_ns[iterations - 1], &charges);
+    if (status != LSPO_OK)
+        goto free_charges;
+    status = take_samples(trace, ends_ns, summary);
+    if (status != LSPO_OK)
+        goto free_charges;
+    fill_charges(&charges, summary);
+    fill_totals(trace, iterations, summary);
+free_charges:
+    free(charges.by_lane);
+    return status;
+}
+
 lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, lspo_summary_t *summary_out)
 {
     uint64_t *ends_ns = NULL;
@@ -370,21 +389,13 @@ lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, ls
     if (status != LSPO_OK)
         goto free_ends;
     lspo_summary_t summary = {0};
-    charges_t charges;
     choose_window(trace, iterations, warmup, &summary);
-    status = create_charges(trace, &charges, &summary);
-    if (status == LSPO_OK)
-        status = charge_window(trace, ends_ns[summary.warmup], ends_ns[iterations - 1], &charges);
-    if (status == LSPO_OK)
-        status = take_samples(trace, ends_ns, &summary);
-    if (status == LSPO_OK) {
-        fill_charges(&charges, &summary);
-        fill_totals(trace, iterations, &summary);
-        *summary_out = summary;
-    } else {
+    status = fill_summary(trace, ends_ns, iterations, &summary);
+    if (status != LSPO_OK) {
         lspo_summary_release(&summary);
+        goto free_ends;
     }
-    free(charges.by_lane);
+    *summary_out = summary;
 
 free_ends:
     free(ends_ns);

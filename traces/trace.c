@@ -17,7 +17,7 @@ static lspo_status_t create(uint32_t row_capacity, lspo_lanes_t lanes, lspo_trac
     if (!trace || !trace->rows) {
         free(trace);
         lspo_lanes_release(&lanes);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a trace of %" PRIu32 " rows", row_capacity);
+        return lspo_no_memory("a trace of %" PRIu32 " rows", row_capacity);
     }
     trace->lanes = lanes;
     *trace_out = trace;
@@ -28,14 +28,18 @@ lspo_status_t lspo_trace_create(uint32_t row_capacity, lspo_trace_t **trace_out)
 {
     lspo_lanes_t lanes;
     lspo_status_t status = lspo_lanes_create(&lanes);
-    return status == LSPO_OK ? create(row_capacity, lanes, trace_out) : status;
+    if (status != LSPO_OK)
+        return status;
+    return create(row_capacity, lanes, trace_out);
 }
 
 lspo_status_t lspo_trace_create_on(uint32_t row_capacity, const lspo_lanes_t *lanes, lspo_trace_t **trace_out)
 {
     lspo_lanes_t copy;
     lspo_status_t status = lspo_lanes_copy(lanes, &copy);
-    return status == LSPO_OK ? create(row_capacity, copy, trace_out) : status;
+    if (status != LSPO_OK)
+        return status;
+    return create(row_capacity, copy, trace_out);
 }
 
 void lspo_trace_destroy(lspo_trace_t *trace)
@@ -92,7 +96,7 @@ static lspo_status_t append_meta(lspo_trace_t *trace, const char *key, char *val
         trace->meta = meta;
     if (!key_copy || !meta) {
         free(key_copy);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for trace header entry '%s'", key);
+        return lspo_no_memory("trace header entry '%s'", key);
     }
     trace->meta[trace->meta_count++] = (lspo_trace_meta_t){key_copy, value};
     return LSPO_OK;
@@ -105,7 +109,7 @@ lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const ch
 
     char *value_copy = strdup(value);
     if (!value_copy)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for trace header entry '%s'", key);
+        return lspo_no_memory("trace header entry '%s'", key);
     lspo_trace_meta_t *entry = find_meta(trace, key);
     if (entry) {
         free(entry->value);
@@ -156,13 +160,18 @@ static lspo_status_t describe_policy(lspo_trace_t *trace, const lspo_plan_t *pla
 lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *plan)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "version", PACKAGE_VERSION);
-    if (status == LSPO_OK)
-        status = lspo_trace_set_meta(trace, "model", plan->model.name);
-    if (status == LSPO_OK)
-        status = lspo_trace_set_meta(trace, "policy", plan->policy != NULL ? plan->policy->name : "none");
-    if (status == LSPO_OK)
-        status = describe_workload(trace, &plan->workload);
-    return status == LSPO_OK && plan->policy != NULL ? describe_policy(trace, plan) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_set_meta(trace, "model", plan->model.name);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_set_meta(trace, "policy", plan->policy != NULL ? plan->policy->name : "none");
+    if (status != LSPO_OK)
+        return status;
+    status = describe_workload(trace, &plan->workload);
+    if (status != LSPO_OK)
+        return status;
+    return plan->policy != NULL ? describe_policy(trace, plan) : LSPO_OK;
 }
 
 /* Rows */
@@ -277,12 +286,15 @@ lspo_status_t lspo_trace_check(const lspo_trace_t *trace, const lspo_plan_t *pla
         return lspo_error(LSPO_ERR_CHECK, "trace: its list of lanes differs from the plan's");
     const lspo_trace_row_t **row_of = calloc(plan->op_count ? plan->op_count : 1, sizeof *row_of);
     if (!row_of)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to check a trace of %" PRIu32 " ops", plan->op_count);
+        return lspo_no_memory("checking a trace of %" PRIu32 " ops", plan->op_count);
     lspo_status_t status = index_rows(trace, plan, row_of);
-    if (status == LSPO_OK)
-        status = check_dependencies(plan, row_of);
-    if (status == LSPO_OK)
-        status = check_lanes(trace, row_of, plan->op_count);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = check_dependencies(plan, row_of);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = check_lanes(trace, row_of, plan->op_count);
+cleanup:
     free(row_of);
     return status;
 }

@@ -94,9 +94,11 @@ static lspo_status_t next_line(reader_t *reader)
     size_t length;
     lspo_status_t status = lspo_input_line(reader->input, &reader->line, &length);
     reader->line_number = lspo_input_line_number(reader->input);
-    if (status == LSPO_OK && reader->line && memchr(reader->line, '\0', length))
-        status = lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a NUL byte", reader->path, reader->line_number);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    if (reader->line && memchr(reader->line, '\0', length))
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a NUL byte", reader->path, reader->line_number);
+    return LSPO_OK;
 }
 
 /* What write_value() wrote, in place.  Any other backslash stands for itself. */
@@ -203,8 +205,9 @@ static lspo_status_t read_seconds(const reader_t *reader, const char *column, ch
         *point = '\0';
     }
     lspo_status_t status = read_integer(reader, column, text, INT64_MAX / NS_A_SECOND - 1, &seconds);
-    if (status == LSPO_OK)
-        status = read_integer(reader, column, decimals, NS_A_SECOND - 1, &fraction_ns);
+    if (status != LSPO_OK)
+        return status;
+    status = read_integer(reader, column, decimals, NS_A_SECOND - 1, &fraction_ns);
     if (status != LSPO_OK)
         return status;
     *ns_out = seconds * NS_A_SECOND + fraction_ns;
@@ -284,7 +287,7 @@ static lspo_status_t append_row(reader_t *reader, const lspo_trace_row_t *row)
         uint32_t capacity = reader->row_capacity * 2;
         lspo_trace_row_t *rows = realloc(trace->rows, capacity * sizeof *rows);
         if (!rows)
-            return lspo_error(LSPO_ERR_MEMORY, "out of memory for the rows of %s", reader->path);
+            return lspo_no_memory("the rows of %s", reader->path);
         trace->rows = rows;
         reader->row_capacity = capacity;
     }
@@ -296,14 +299,24 @@ static lspo_status_t append_row(reader_t *reader, const lspo_trace_row_t *row)
 static lspo_status_t read_header(reader_t *reader)
 {
     lspo_status_t status = next_line(reader);
-    if (status == LSPO_OK && (!reader->line || strcmp(reader->line, magic) != 0))
+    if (status != LSPO_OK)
+        return status;
+    if (!reader->line || strcmp(reader->line, magic) != 0)
         return lspo_error(LSPO_ERR_INPUT, "%s:1: not a trace: the first line is not '%s'", reader->path, magic);
-    while (status == LSPO_OK && (status = next_line(reader)) == LSPO_OK && reader->line && reader->line[0] == '#')
+    while (true) {
+        status = next_line(reader);
+        if (status != LSPO_OK)
+            return status;
+        if (!reader->line || reader->line[0] != '#')
+            break;
         status = read_meta(reader);
-    if (status == LSPO_OK && (!reader->line || strcmp(reader->line, columns) != 0))
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (!reader->line || strcmp(reader->line, columns) != 0)
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": '%.60s' is not the column line '%s'", reader->path,
                           reader->line_number, reader->line ? reader->line : "", columns);
-    return status;
+    return LSPO_OK;
 }
 
 /* The lanes of the header, where it has some, become the trace's. */
@@ -316,23 +329,35 @@ static lspo_status_t take_lanes(reader_t *reader)
         reader->declares_lanes = true;
     }
     lspo_status_t status = lspo_lanes_sort(&reader->trace->lanes, &reader->by_name);
-    for (uint32_t i = 1; status == LSPO_OK && i < reader->trace->lanes.count; i++)
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 1; i < reader->trace->lanes.count; i++) {
         if (strcmp(reader->by_name[i - 1]->name, reader->by_name[i]->name) == 0)
             status =
                 lspo_error(LSPO_ERR_INPUT, "%s: the header has two lanes '%s'", reader->path, reader->by_name[i]->name);
-    return status;
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 static lspo_status_t read_rows(reader_t *reader)
 {
     lspo_status_t status = take_lanes(reader);
-    while (status == LSPO_OK && (status = next_line(reader)) == LSPO_OK && reader->line) {
+    if (status != LSPO_OK)
+        return status;
+    while (true) {
         lspo_trace_row_t row;
+        status = next_line(reader);
+        if (status != LSPO_OK || !reader->line)
+            return status;
         status = parse_row(reader, &row);
-        if (status == LSPO_OK)
-            status = append_row(reader, &row);
+        if (status != LSPO_OK)
+            return status;
+        status = append_row(reader, &row);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
 }
 
 lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out)

@@ -60,7 +60,7 @@ lspo_status_t lspo_typical_iteration(const lspo_trace_t *trace, lspo_typical_t *
     lspo_summary_release(&summary);
     window_t *windows = calloc(count, sizeof *windows);
     if (!windows)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " iterations", count);
+        return lspo_no_memory("%" PRIu32 " iterations", count);
     find_windows(trace, count, windows);
     qsort(windows, count, sizeof *windows, compare_window);
     lspo_typical_t typical = {0};

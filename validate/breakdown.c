@@ -46,8 +46,10 @@ static lspo_status_t play(const replay_t *replay, double *iteration_s_out)
     if (status != LSPO_OK)
         return status;
     status = lspo_trace_describe_plan(trace, replay->plan);
-    if (status == LSPO_OK)
-        status = iteration_of(trace, iteration_s_out);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = iteration_of(trace, iteration_s_out);
+cleanup:
     lspo_trace_destroy(trace);
     return status;
 }
@@ -58,7 +60,9 @@ static lspo_status_t add_order(replay_t *replay, bool reverse, lspo_breakdown_t 
     double before_s, after_s;
     memcpy(replay->op_ns, replay->predicted_ns, replay->plan->op_count * sizeof *replay->op_ns);
     lspo_status_t status = play(replay, &before_s);
-    for (int i = 0; status == LSPO_OK && i < LSPO_OP_KIND_COUNT; i++) {
+    if (status != LSPO_OK)
+        return status;
+    for (int i = 0; i < LSPO_OP_KIND_COUNT; i++) {
         int kind = reverse ? LSPO_OP_KIND_COUNT - 1 - i : i;
         if (!breakdown->present[kind])
             continue;
@@ -66,12 +70,12 @@ static lspo_status_t add_order(replay_t *replay, bool reverse, lspo_breakdown_t 
             if (replay->plan->ops[op].kind == kind)
                 replay->op_ns[op] = replay->measured_ns[op];
         status = play(replay, &after_s);
-        if (status == LSPO_OK) {
-            breakdown->share[kind] += (before_s - after_s) / 2;
-            before_s = after_s;
-        }
+        if (status != LSPO_OK)
+            return status;
+        breakdown->share[kind] += (before_s - after_s) / 2;
+        before_s = after_s;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* From seconds to fractions of the measured time; the rest is waiting. */
@@ -92,10 +96,12 @@ lspo_status_t lspo_validate_breakdown(const lspo_cell_t *cell, const lspo_trace_
     lspo_breakdown_t breakdown = {0};
     double measured_s, predicted_s;
     lspo_status_t status = lspo_trace_check(measured, cell->plan);
-    if (status == LSPO_OK)
-        status = iteration_of(measured, &measured_s);
-    if (status == LSPO_OK)
-        status = iteration_of(cell->trace, &predicted_s);
+    if (status != LSPO_OK)
+        return status;
+    status = iteration_of(measured, &measured_s);
+    if (status != LSPO_OK)
+        return status;
+    status = iteration_of(cell->trace, &predicted_s);
     if (status != LSPO_OK)
         return status;
     replay_t replay = {.plan = cell->plan,
@@ -105,15 +111,18 @@ lspo_status_t lspo_validate_breakdown(const lspo_cell_t *cell, const lspo_trace_
     for (uint32_t op = 0; op < cell->plan->op_count; op++)
         breakdown.present[cell->plan->ops[op].kind] = true;
     if (replay.predicted_ns == NULL || replay.measured_ns == NULL || replay.op_ns == NULL)
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory to replay %u ops", cell->plan->op_count);
-    if (status == LSPO_OK)
-        status = add_order(&replay, false, &breakdown);
-    if (status == LSPO_OK)
-        status = add_order(&replay, true, &breakdown);
-    if (status == LSPO_OK) {
-        finish(predicted_s, measured_s, &breakdown);
-        *breakdown_out = breakdown;
-    }
+        status = lspo_no_memory("replaying %u ops", cell->plan->op_count);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = add_order(&replay, false, &breakdown);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = add_order(&replay, true, &breakdown);
+    if (status != LSPO_OK)
+        goto cleanup;
+    finish(predicted_s, measured_s, &breakdown);
+    *breakdown_out = breakdown;
+cleanup:
     free(replay.op_ns);
     free(replay.measured_ns);
     free(replay.predicted_ns);

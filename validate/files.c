@@ -128,7 +128,7 @@ static lspo_status_t breakdown_table(const lspo_verdict_t *verdict, lspo_field_t
     size_t count = 0;
     breakdown_record_t *records = calloc((size_t)verdict->count + 1, sizeof *records);
     if (records == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the breakdown of %u cells", verdict->count);
+        return lspo_no_memory("the breakdown of %u cells", verdict->count);
     for (; count < sizeof first / sizeof first[0]; count++)
         fields[count] = first[count];
     for (int kind = 0; kind < LSPO_OP_KIND_COUNT; kind++)
@@ -172,15 +172,19 @@ lspo_status_t lspo_validate_write_files(const lspo_verdict_t *verdict, const cha
     lspo_table_t table = cell_table(verdict, own, fields);
     lspo_status_t status = write_table(&table, folder, "cells.csv");
     table = score_table(verdict);
-    if (status == LSPO_OK)
-        status = write_table(&table, folder, "summary.csv");
-    if (status == LSPO_OK)
-        status = breakdown_table(verdict, fields, &records, &table);
+    if (status != LSPO_OK)
+        return status;
+    status = write_table(&table, folder, "summary.csv");
+    if (status != LSPO_OK)
+        return status;
+    status = breakdown_table(verdict, fields, &records, &table);
     if (status != LSPO_OK)
         return status;
     status = write_table(&table, folder, "breakdown.csv");
     free(records);
-    return status == LSPO_OK ? write_report(verdict, folder) : status;
+    if (status != LSPO_OK)
+        return status;
+    return write_report(verdict, folder);
 }
 
 lspo_status_t lspo_validate_write_csv(const lspo_verdict_t *verdict, FILE *file)

@@ -40,7 +40,7 @@ static lspo_status_t append(void **items, uint32_t *count, const void *item, siz
     if ((*count & (*count - 1)) == 0) {
         void *grown = realloc(*items, (*count > 0 ? 2 * (size_t)*count : 1) * item_bytes);
         if (grown == NULL)
-            return lspo_error(LSPO_ERR_MEMORY, "no memory for a grid of %u cells", *count);
+            return lspo_no_memory("a grid of %u cells", *count);
         *items = grown;
     }
     memcpy((char *)*items + *count * item_bytes, item, item_bytes);
@@ -79,9 +79,11 @@ static lspo_status_t parse_pace(const reader_t *reader, const char *name, lspo_u
     if (length < 2 || strcmp(text + length - 2, "/s") != 0)
         return parse_share(reader, name, text, share_out);
     lspo_status_t status = lspo_parse_quantity(where(reader, name, what), text, unit, rate_out);
-    if (status == LSPO_OK && !(*rate_out > 0))
+    if (status != LSPO_OK)
+        return status;
+    if (!(*rate_out > 0))
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0", what, text);
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t find_policy(const reader_t *reader, const char *name, const lspo_policy_t **policy_out)
@@ -153,14 +155,19 @@ static lspo_status_t read_fields(reader_t *reader, char *const fields[FIELD_COUN
 {
     int64_t batch, sequence;
     lspo_status_t status = parse_count(reader, "batch", fields[2], &batch);
-    if (status == LSPO_OK)
-        status = parse_count(reader, "sequence", fields[3], &sequence);
-    if (status == LSPO_OK && strcmp(fields[4], "self") != 0)
+    if (status != LSPO_OK)
+        return status;
+    status = parse_count(reader, "sequence", fields[3], &sequence);
+    if (status != LSPO_OK)
+        return status;
+    if (strcmp(fields[4], "self") != 0)
         status = find_policy(reader, fields[4], &group->rates_of);
-    if (status == LSPO_OK)
-        status = parse_pace(reader, field_names[5], LSPO_UNIT_BPS, fields[5], &group->link_share, &group->link_Bps);
-    if (status == LSPO_OK)
-        status = parse_pace(reader, field_names[6], LSPO_UNIT_PPS, fields[6], &group->cpu_share, &group->cpu_pps);
+    if (status != LSPO_OK)
+        return status;
+    status = parse_pace(reader, field_names[5], LSPO_UNIT_BPS, fields[5], &group->link_share, &group->link_Bps);
+    if (status != LSPO_OK)
+        return status;
+    status = parse_pace(reader, field_names[6], LSPO_UNIT_PPS, fields[6], &group->cpu_share, &group->cpu_pps);
     if (status != LSPO_OK)
         return status;
     int used = snprintf(group->flags, sizeof group->flags, "--model %s --batch %lld --sequence %lld%s", fields[1],
@@ -184,14 +191,20 @@ static lspo_status_t read_group(reader_t *reader, char *name)
                               "link/gpu cpu/gpu policy...",
                               reader->path, reader->line, field_names[i]);
     lspo_status_t status = read_fields(reader, fields, &group);
-    if (status == LSPO_OK)
-        status = append((void **)&reader->grid->groups, &reader->grid->group_count, &group, sizeof group);
+    if (status != LSPO_OK)
+        return status;
+    status = append((void **)&reader->grid->groups, &reader->grid->group_count, &group, sizeof group);
+    if (status != LSPO_OK)
+        return status;
     uint32_t before = reader->grid->cell_count;
-    while (status == LSPO_OK && (policy = next_word(reader)) != NULL)
+    while ((policy = next_word(reader)) != NULL) {
         status = read_cell(reader, policy, index);
-    if (status == LSPO_OK && reader->grid->cell_count == before)
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (reader->grid->cell_count == before)
         return lspo_error(LSPO_ERR_INPUT, "%s:%u: the group names no policy", reader->path, reader->line);
-    return status;
+    return LSPO_OK;
 }
 
 /* The words after `flags`, a blank before each. */
@@ -228,9 +241,11 @@ static lspo_status_t read_lines(reader_t *reader, lspo_input_t *input)
             return lspo_error(LSPO_ERR_INPUT, "%s:%u: the line has a NUL byte", reader->path, reader->line);
         status = read_line(reader, text);
     }
-    if (status == LSPO_OK && reader->grid->cell_count == 0)
+    if (status != LSPO_OK)
+        return status;
+    if (reader->grid->cell_count == 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: the grid has no cells", reader->path);
-    return status;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_grid_read(const char *path, lspo_grid_t *grid_out)
@@ -238,7 +253,7 @@ lspo_status_t lspo_grid_read(const char *path, lspo_grid_t *grid_out)
     lspo_grid_t grid = {.path = strdup(path)};
     reader_t reader = {.grid = &grid, .path = path};
     if (grid.path == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a grid");
+        return lspo_no_memory("a grid");
     lspo_input_t *input = NULL;
     lspo_status_t status = lspo_input_open(path, FILE_BYTES_MAX, &input);
     if (status == LSPO_OK)

@@ -168,13 +168,14 @@ static lspo_status_t read_visit(const char *trace_path, lspo_visit_t *visit)
     if (status != LSPO_OK)
         return status;
     status = lspo_summary_create(trace, LSPO_VALIDATE_WARMUP, &summary);
-    if (status == LSPO_OK) {
-        visit->core_share = lspo_trace_core_share(trace);
-        visit->sample_count = summary.sample_count;
-        visit->samples_s = summary.samples_s;
-        summary.samples_s = NULL;
-        lspo_summary_release(&summary);
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    visit->core_share = lspo_trace_core_share(trace);
+    visit->sample_count = summary.sample_count;
+    visit->samples_s = summary.samples_s;
+    summary.samples_s = NULL;
+    lspo_summary_release(&summary);
+cleanup:
     lspo_trace_destroy(trace);
     return status;
 }
@@ -189,7 +190,7 @@ static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_opti
     lspo_visit_t visit = {0};
     char *flags = strdup(cell->flags);
     if (flags == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory to run a cell");
+        return lspo_no_memory("running a cell");
     snprintf(log, sizeof log, "%s/run.log", options->folder);
     command_words(options, flags, trace_path, argv);
     double before_s = machine_cpu_s();
@@ -198,10 +199,13 @@ static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_opti
     double wall_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
     double foreign_s = machine_cpu_s() - before_s - child_s - TICKS_LET_PASS * tick_s;
     free(flags);
-    if (status == LSPO_OK && code != 0)
+    if (status != LSPO_OK)
+        return status;
+    if (code != 0)
         status = explain_failure(cell, code, log, options);
-    if (status == LSPO_OK)
-        status = read_visit(trace_path, &visit);
+    if (status != LSPO_OK)
+        return status;
+    status = read_visit(trace_path, &visit);
     if (status != LSPO_OK)
         return status;
     visit.foreign_share = fmax(0, foreign_s / (wall_s * pairs_of_cores()));
@@ -232,11 +236,13 @@ static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t rou
     else
         free(visit.samples_s);
     measurement->visit_s = elapsed_s(rounds) - begun_s;
-    if (status == LSPO_OK)
-        status = lspo_measurement_update(measurement);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_measurement_update(measurement);
+    if (status != LSPO_OK)
+        return status;
     /* A kill loses the visit under way alone. */
-    return status == LSPO_OK ? lspo_visits_write(rounds->cells, rounds->measurements, options->others, options->folder)
-                             : status;
+    return lspo_visits_write(rounds->cells, rounds->measurements, options->others, options->folder);
 }
 
 /* A yardstick never is: it is for the round, not for itself. */
@@ -295,7 +301,7 @@ static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out
     uint32_t visits = count - count_settled(rounds);
     lspo_status_t status = LSPO_OK;
     *more_out = false;
-    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         bool visited = false;
         if (is_settled(rounds, i))
             continue;
@@ -305,8 +311,10 @@ static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out
             status = visit(rounds, i, round, &visited);
         done++;
         *more_out |= visited;
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measure_options_t *options,
@@ -319,8 +327,10 @@ lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measur
         for (uint32_t v = 0; v < measurements[i].visit_count; v++)
             if (measurements[i].visits[v].round >= round)
                 round = measurements[i].visits[v].round + 1;
-    lspo_status_t status = LSPO_OK;
-    for (; status == LSPO_OK && more; round++)
-        status = play_round(&rounds, round, &more);
-    return status;
+    for (; more; round++) {
+        lspo_status_t status = play_round(&rounds, round, &more);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }

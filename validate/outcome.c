@@ -104,7 +104,7 @@ lspo_status_t lspo_validate_outcomes(const lspo_cells_t *cells, const lspo_measu
     uint32_t count = 0;
     lspo_outcome_t *outcomes = calloc((size_t)cells->count + 1, sizeof *outcomes);
     if (outcomes == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", cells->count);
+        return lspo_no_memory("%u cells", cells->count);
     for (uint32_t i = 0; i < cells->count; i++) {
         const lspo_cell_t *cell = &cells->cells[i];
         if (cell->number == 0)

@@ -42,8 +42,9 @@ static lspo_status_t simulate(const char *flags, const lspo_variants_t *variants
     lspo_machine_t machine;
     lspo_plan_t *plan;
     lspo_status_t status = ask(variants, flags, 1, &machine, &asked);
-    if (status == LSPO_OK)
-        status = lspo_tune_transition(&asked.model, &asked.workload, asked.policy, &machine, &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_tune_transition(&asked.model, &asked.workload, asked.policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;
     status = lspo_simulate(plan, &machine, prediction_out, trace_out);
@@ -102,8 +103,9 @@ lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double s
         lspo_machine_t machine = whole;
         if (variants->parts[v] != NULL)
             status = lspo_machine_ablate(&machine, variants->parts[v]);
-        if (status == LSPO_OK)
-            status = lspo_simulate(cell->plan, &machine, &prediction, NULL);
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_simulate(cell->plan, &machine, &prediction, NULL);
         if (status != LSPO_OK)
             return status;
         cell->iteration_s[v] = prediction.summary.iteration_s;
@@ -175,7 +177,7 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
     }
     cell->flags = strdup(text);
     if (cell->flags == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a cell");
+        return lspo_no_memory("a cell");
     status = lspo_validate_predict_at(forecast->variants, 1, cell);
     cell->calibrated_s = cell->iteration_s[0];
     cell->calibrated_slowdown = cell->slowdown[0];
@@ -214,9 +216,10 @@ static lspo_status_t native_flags(const lspo_grid_group_t *group, char flags[FLA
 {
     const lspo_policy_t *native;
     lspo_status_t status = lspo_policy_find("native", &native);
-    if (status == LSPO_OK)
-        write_flags(group, native, "--policy native", flags);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    write_flags(group, native, "--policy native", flags);
+    return LSPO_OK;
 }
 
 static lspo_status_t predict_grid_cell(const forecast_t *forecast, const lspo_grid_cell_t *asked, lspo_cell_t *cell)
@@ -248,17 +251,19 @@ static lspo_status_t find_native(const forecast_t *forecast, uint32_t group_inde
     const lspo_grid_group_t *group = &forecast->grid->groups[group_index];
     char flags[FLAGS_BYTES], others[FLAGS_BYTES];
     lspo_status_t status = native_flags(group, flags);
-    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++) {
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i < cells->count; i++) {
         if (cells->cells[i].number > 0)
             continue;
         status = native_flags(cells->cells[i].group, others);
-        if (status == LSPO_OK && strcmp(others, flags) == 0) {
+        if (status != LSPO_OK)
+            return status;
+        if (strcmp(others, flags) == 0) {
             *native_out = i;
             return LSPO_OK;
         }
     }
-    if (status != LSPO_OK)
-        return status;
     uint32_t native = cells->count++;
     cells->cells[native] = (lspo_cell_t){.group = group, .group_number = group_index + 1, .native = native};
     *native_out = native;
@@ -291,8 +296,7 @@ static lspo_status_t predict_in_order(const forecast_t *forecast, lspo_cells_t *
 static lspo_status_t predict_yardsticks(const forecast_t *forecast, lspo_cells_t *cells)
 {
     static const lspo_grid_group_t group = {.name = "yardstick"};
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < LSPO_YARDSTICKS; i++) {
+    for (uint32_t i = 0; i < LSPO_YARDSTICKS; i++) {
         const lspo_yardstick_t *it = &lspo_yardsticks[i];
         char flags[FLAGS_BYTES];
         if (!(forecast->variants->machine.yardstick_s[i] > 0))
@@ -302,9 +306,11 @@ static lspo_status_t predict_yardsticks(const forecast_t *forecast, lspo_cells_t
         cells->yardsticks++;
         snprintf(flags, sizeof flags, "--model %s --batch %u --sequence %u --policy %s", it->model, it->batch,
                  it->sequence, it->policy);
-        status = predict_cell(forecast, flags, &cells->cells[at]);
+        lspo_status_t status = predict_cell(forecast, flags, &cells->cells[at]);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants_t *variants, double link_most_Bps,
@@ -314,7 +320,7 @@ lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants
     lspo_cells_t cells = {
         .cells = calloc((size_t)grid->cell_count + grid->group_count + LSPO_YARDSTICKS, sizeof *cells.cells)};
     if (cells.cells == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", grid->cell_count);
+        return lspo_no_memory("%u cells", grid->cell_count);
     lspo_status_t status = predict_in_order(&forecast, &cells);
     if (status == LSPO_OK)
         status = predict_yardsticks(&forecast, &cells);

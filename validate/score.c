@@ -21,7 +21,7 @@ static lspo_status_t create_columns(uint32_t count, columns_t *columns_out)
     if (reals == NULL || group == NULL) {
         free(group);
         free(reals);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory to score %u cells", count);
+        return lspo_no_memory("scoring %u cells", count);
     }
     *columns_out = (columns_t){reals, reals + count, reals + 2 * (size_t)count, group};
     return LSPO_OK;
@@ -116,18 +116,19 @@ static lspo_status_t add_noise(lspo_verdict_t *verdict, columns_t *columns)
         columns->measured[i] = is_of(outcome, "all") ? 1 : (double)NAN;
     }
     lspo_status_t status = lspo_accuracy_compute(columns->predicted, columns->measured, verdict->count, &accuracy);
-    if (status == LSPO_OK)
-        verdict->scores[verdict->score_count++] = (lspo_score_t){.predictor = "measured again",
-                                                                 .quantity = "time",
-                                                                 .cells = "all",
-                                                                 .count = accuracy.count,
-                                                                 .mean = accuracy.mean,
-                                                                 .median = accuracy.median,
-                                                                 .p95 = accuracy.p95,
-                                                                 .worst = accuracy.worst,
-                                                                 .bias = NAN,
-                                                                 .tau = NAN};
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    verdict->scores[verdict->score_count++] = (lspo_score_t){.predictor = "measured again",
+                                                             .quantity = "time",
+                                                             .cells = "all",
+                                                             .count = accuracy.count,
+                                                             .mean = accuracy.mean,
+                                                             .median = accuracy.median,
+                                                             .p95 = accuracy.p95,
+                                                             .worst = accuracy.worst,
+                                                             .bias = NAN,
+                                                             .tau = NAN};
+    return LSPO_OK;
 }
 
 static lspo_status_t add_quantity(lspo_verdict_t *verdict, columns_t *columns, const char *quantity)
@@ -147,13 +148,18 @@ static lspo_status_t add_quantity(lspo_verdict_t *verdict, columns_t *columns, c
     if (status == LSPO_OK)
         status = add_score(verdict, columns, &names, NAIVE, 0);
     names.predictor = "slowest lane";
-    if (status == LSPO_OK)
-        status = add_score(verdict, columns, &names, LANES, 0);
-    for (uint32_t v = 1; status == LSPO_OK && v < verdict->variants->count; v++) {
+    if (status != LSPO_OK)
+        return status;
+    status = add_score(verdict, columns, &names, LANES, 0);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t v = 1; v < verdict->variants->count; v++) {
         names.predictor = verdict->variants->names[v];
         status = add_score(verdict, columns, &names, VARIANT, v);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_validate_score(lspo_verdict_t *verdict)
@@ -164,10 +170,13 @@ lspo_status_t lspo_validate_score(lspo_verdict_t *verdict)
         return status;
     verdict->score_count = 0;
     status = add_quantity(verdict, &columns, "time");
-    if (status == LSPO_OK)
-        status = add_noise(verdict, &columns);
-    if (status == LSPO_OK)
-        status = add_quantity(verdict, &columns, "slowdown");
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = add_noise(verdict, &columns);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = add_quantity(verdict, &columns, "slowdown");
+cleanup:
     destroy_columns(&columns);
     return status;
 }

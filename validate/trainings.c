@@ -53,9 +53,12 @@ static lspo_status_t build(uint32_t i, bool quick, lspo_plan_t **plan_out)
     lspo_lsp_values_edit(&workload)->subspace = 64;
     workload.iterations = quick ? QUICK_ITERATIONS : ITERATIONS;
     lspo_status_t status = lspo_model_find(training(i)->model, &model);
-    if (status == LSPO_OK)
-        status = lspo_policy_find(training(i)->policy, &policy);
-    return status == LSPO_OK ? lspo_plan_build(&model, &workload, policy, plan_out) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_policy_find(training(i)->policy, &policy);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_plan_build(&model, &workload, policy, plan_out);
 }
 
 static lspo_status_t measure(const lspo_plan_t *plan, double *iteration_s_out)
@@ -77,16 +80,17 @@ static lspo_status_t measure_all(const lspo_calibrate_options_t *options, traini
 {
     double times_s[TRAINING_COUNT][ROUNDS];
     uint32_t rounds = options->quick ? QUICK_ROUNDS : ROUNDS;
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t visit = 0; status == LSPO_OK && visit < rounds * TRAINING_COUNT; visit++) {
+    for (uint32_t visit = 0; visit < rounds * TRAINING_COUNT; visit++) {
         if (options->progress)
             options->progress(options->progress_context, "trainings", visit, rounds * TRAINING_COUNT);
         uint32_t i = visit % TRAINING_COUNT;
-        status = measure(all->plan[i], &times_s[i][visit / TRAINING_COUNT]);
+        lspo_status_t status = measure(all->plan[i], &times_s[i][visit / TRAINING_COUNT]);
+        if (status != LSPO_OK)
+            return status;
     }
-    for (uint32_t i = 0; status == LSPO_OK && i < TRAINING_COUNT; i++)
+    for (uint32_t i = 0; i < TRAINING_COUNT; i++)
         all->measured_s[i] = lspo_median(times_s[i], rounds);
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *machine, double *iteration_s_out)
@@ -145,7 +149,7 @@ static lspo_status_t keep_samples(const trainings_t *all, lspo_calibration_resul
     size_t count = result->sample_count;
     lspo_calibration_sample_t *samples = realloc(result->samples, (count + TRAINING_COUNT) * sizeof *samples);
     if (samples == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu samples", count + TRAINING_COUNT);
+        return lspo_no_memory("%zu samples", count + TRAINING_COUNT);
     result->samples = samples;
     for (uint32_t i = 0; i < TRAINING_COUNT; i++) {
         lspo_calibration_sample_t *sample = &samples[count + i];
@@ -171,19 +175,24 @@ lspo_status_t lspo_calibrate_trainings(const lspo_calibrate_options_t *options, 
 {
     trainings_t all = {0};
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < TRAINING_COUNT; i++)
+    for (uint32_t i = 0; i < TRAINING_COUNT; i++) {
         status = build(i, options->quick, &all.plan[i]);
-    if (status == LSPO_OK)
-        status = measure_all(options, &all);
-    if (status == LSPO_OK)
-        status = fit(&all, &result->machine);
-    if (status == LSPO_OK)
-        status = keep_samples(&all, result);
-    if (status == LSPO_OK) {
-        note(result, offsetof(lspo_machine_t, gpu.cache_bytes));
-        note(result, offsetof(lspo_machine_t, gpu.training_speed));
-        memcpy(result->machine.yardstick_s, all.measured_s, sizeof result->machine.yardstick_s);
+        if (status != LSPO_OK)
+            goto cleanup;
     }
+    status = measure_all(options, &all);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = fit(&all, &result->machine);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = keep_samples(&all, result);
+    if (status != LSPO_OK)
+        goto cleanup;
+    note(result, offsetof(lspo_machine_t, gpu.cache_bytes));
+    note(result, offsetof(lspo_machine_t, gpu.training_speed));
+    memcpy(result->machine.yardstick_s, all.measured_s, sizeof result->machine.yardstick_s);
+cleanup:
     for (uint32_t i = 0; i < TRAINING_COUNT; i++)
         lspo_plan_destroy(all.plan[i]);
     return status;

@@ -31,7 +31,9 @@ static lspo_status_t make_folders(const char *folder)
     char traces[PATH_BYTES];
     snprintf(traces, sizeof traces, "%s/traces", folder);
     lspo_status_t status = make_folder(folder);
-    return status == LSPO_OK ? make_folder(traces) : status;
+    if (status != LSPO_OK)
+        return status;
+    return make_folder(traces);
 }
 
 /* The comment on top of a profile, which says who measured it; empty without one.  The profile was read before. */
@@ -114,8 +116,10 @@ static lspo_status_t measure(const lspo_validate_options_t *options, const lspo_
         remove_traces(cells, options->folder);
     if (others != NULL)
         rounds.others = others;
-    if (status == LSPO_OK)
-        status = lspo_validate_measure(cells, &rounds, measurements);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_validate_measure(cells, &rounds, measurements);
+cleanup:
     free(others);
     return status;
 }
@@ -123,9 +127,8 @@ static lspo_status_t measure(const lspo_validate_options_t *options, const lspo_
 /* A cell that was not measured has no trace, and no breakdown. */
 static lspo_status_t break_down(const lspo_cells_t *cells, const char *folder, lspo_breakdown_t *breakdowns)
 {
-    lspo_status_t status = LSPO_OK;
     uint32_t outcome = 0;
-    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++) {
+    for (uint32_t i = 0; i < cells->count; i++) {
         char path[PATH_BYTES];
         lspo_trace_t *measured;
         if (cells->cells[i].number == 0)
@@ -134,22 +137,26 @@ static lspo_status_t break_down(const lspo_cells_t *cells, const char *folder, l
         lspo_cell_trace_path(cells, i, folder, sizeof path, path);
         if (access(path, F_OK) != 0)
             continue;
-        status = lspo_trace_read(path, &measured);
+        lspo_status_t status = lspo_trace_read(path, &measured);
         if (status != LSPO_OK)
             return status;
         status = lspo_validate_breakdown(&cells->cells[i], measured, breakdown);
         lspo_trace_destroy(measured);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* Predictions for a machine as fast as its yardsticks were. */
 static lspo_status_t follow_the_machine(const lspo_variants_t *variants, double speed, lspo_cells_t *cells)
 {
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && cells->yardsticks > 0 && i < cells->count; i++)
-        status = lspo_validate_predict_at(variants, speed, &cells->cells[i]);
-    return status;
+    for (uint32_t i = 0; cells->yardsticks > 0 && i < cells->count; i++) {
+        lspo_status_t status = lspo_validate_predict_at(variants, speed, &cells->cells[i]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 /* Score, write and judge. */
@@ -159,11 +166,12 @@ static lspo_status_t conclude(const lspo_validate_options_t *options, lspo_cells
     lspo_outcome_t *outcomes;
     lspo_breakdown_t *breakdowns = calloc((size_t)cells->count + 1, sizeof *breakdowns);
     if (breakdowns == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", cells->count);
+        return lspo_no_memory("%u cells", cells->count);
     verdict->speed = lspo_validate_speed(cells, &verdict->variants->machine, measurements);
     lspo_status_t status = follow_the_machine(verdict->variants, verdict->speed, cells);
-    if (status == LSPO_OK)
-        status = lspo_validate_outcomes(cells, measurements, &outcomes, &verdict->count);
+    if (status != LSPO_OK)
+        goto free_breakdowns;
+    status = lspo_validate_outcomes(cells, measurements, &outcomes, &verdict->count);
     if (status != LSPO_OK)
         goto free_breakdowns;
     verdict->outcomes = outcomes;
@@ -190,7 +198,7 @@ static lspo_status_t compare(const lspo_validate_options_t *options, lspo_cells_
     lspo_verdict_t verdict = {.variants = variants, .thresholds = options->thresholds, .calibration = calibration};
     lspo_measurement_t *measurements = calloc((size_t)cells->count + 1, sizeof *measurements);
     if (measurements == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u cells", cells->count);
+        return lspo_no_memory("%u cells", cells->count);
     lspo_status_t measured = measure(options, cells, measurements), status = measured;
     if (measured == LSPO_OK || measured == LSPO_ERR_INTERRUPTED)
         status = conclude(options, cells, measurements, &verdict);
@@ -218,8 +226,9 @@ lspo_status_t lspo_validate(const lspo_validate_options_t *options)
     if (status != LSPO_OK)
         goto release_grid;
     status = make_folders(options->folder);
-    if (status == LSPO_OK)
-        status = lspo_folder_lock(options->folder, "validate", &lock);
+    if (status != LSPO_OK)
+        goto release_cells;
+    status = lspo_folder_lock(options->folder, "validate", &lock);
     if (status != LSPO_OK)
         goto release_cells;
     describe_calibration(options, calibration);

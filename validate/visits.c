@@ -25,7 +25,7 @@ lspo_status_t lspo_measurement_add(lspo_measurement_t *measurement, const lspo_v
 {
     lspo_visit_t *visits = realloc(measurement->visits, ((size_t)measurement->visit_count + 1) * sizeof *visits);
     if (visits == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u visits", measurement->visit_count + 1);
+        return lspo_no_memory("%u visits", measurement->visit_count + 1);
     visits[measurement->visit_count++] = *visit;
     measurement->visits = visits;
     return LSPO_OK;
@@ -82,7 +82,7 @@ lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
     free(turns);
     free(medians_s);
     free(samples_s);
-    return short_of_memory ? lspo_error(LSPO_ERR_MEMORY, "no memory for %u samples", count) : status;
+    return short_of_memory ? lspo_no_memory("%u samples", count) : status;
 }
 
 double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
@@ -142,14 +142,14 @@ static lspo_status_t parse_samples(const char *where, char *text, lspo_visit_t *
     char *rest = text, *word;
     visit->samples_s = malloc((strlen(text) / 2 + 1) * sizeof *visit->samples_s);
     if (visit->samples_s == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for samples");
+        return lspo_no_memory("samples");
     while ((word = strsep(&rest, " ")) != NULL) {
         double sample_s = 0;
         lspo_status_t status = lspo_parse_quantity(where, word, LSPO_UNIT_NONE, &sample_s);
-        if (status == LSPO_OK && !(sample_s > 0))
-            status = lspo_error(LSPO_ERR_INPUT, "%s: sample '%s' must be above 0 s", where, word);
         if (status != LSPO_OK)
             return status;
+        if (!(sample_s > 0))
+            return lspo_error(LSPO_ERR_INPUT, "%s: sample '%s' must be above 0 s", where, word);
         visit->samples_s[visit->sample_count++] = sample_s;
     }
     return LSPO_OK;
@@ -192,13 +192,16 @@ static lspo_status_t read_visit(const lspo_cells_t *cells, const char *where, ch
 {
     char *flags = NULL, *whole = strdup(line);
     lspo_visit_t visit = {0};
-    lspo_status_t status =
-        whole != NULL ? parse_visit(where, line, &visit, &flags) : lspo_error(LSPO_ERR_MEMORY, "no memory for a visit");
+    lspo_status_t status = whole != NULL ? parse_visit(where, line, &visit, &flags) : lspo_no_memory("a visit");
     lspo_measurement_t *measurement = status == LSPO_OK ? find_measurement(cells, flags, measurements) : NULL;
-    if (measurement != NULL)
+    if (measurement != NULL) {
         status = lspo_measurement_add(measurement, &visit);
-    else if (status == LSPO_OK)
+    } else {
+        if (status != LSPO_OK)
+            goto cleanup;
         fprintf(others, "%s\n", whole);
+    }
+cleanup:
     if (measurement == NULL || status != LSPO_OK)
         free(visit.samples_s);
     free(whole);
@@ -241,21 +244,29 @@ lspo_status_t lspo_visits_read(const lspo_cells_t *cells, const char *folder, ls
     if (status != LSPO_OK)
         return status;
     FILE *others = open_memstream(&others_text, &others_bytes);
-    status = others != NULL ? read_visits(cells, path, input, measurements, others)
-                            : lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
+    status =
+        others != NULL ? read_visits(cells, path, input, measurements, others) : lspo_no_memory("reading %s", path);
     lspo_input_close(input);
-    if (others != NULL && fclose(others) != 0 && status == LSPO_OK)
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
-    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++)
+    if (status != LSPO_OK)
+        goto failed;
+    if (others != NULL && fclose(others) != 0)
+        status = lspo_no_memory("reading %s", path);
+    if (status != LSPO_OK)
+        goto failed;
+    for (uint32_t i = 0; i < cells->count; i++) {
         status = lspo_measurement_update(&measurements[i]);
-    if (status != LSPO_OK) {
-        free(others_text);
-        return status;
+        if (status != LSPO_OK)
+            goto failed;
     }
+    if (status != LSPO_OK)
+        goto failed;
     if (others_text[0] != '\0')
         lspo_warn(
             "%u visits in %s do not count: their cells, rates or flags differ from those of this grid and profile",
             count_lines(others_text), path);
     *others_out = others_text;
     return LSPO_OK;
+failed:
+    free(others_text);
+    return status;
 }

@@ -173,7 +173,7 @@ static lspo_status_t build(lspo_builder_t *b)
         for (uint32_t i = 0; i < b->workload->iterations; i++)
             step(&w, i);
     } else {
-        b->status = lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");
+        b->status = lspo_no_memory("a plan");
     }
     for (int v = 0; v < 2; v++) {
         free(w.home[v]);

@@ -186,7 +186,7 @@ static lspo_status_t build(lspo_builder_t *b)
         if (!w->open_end)
             drain(&z);
     } else {
-        b->status = lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");
+        b->status = lspo_no_memory("a plan");
     }
     free(z.sent_back);
     free(z.update);

@@ -37,7 +37,7 @@ static lspo_status_t build(lspo_builder_t *b)
     uint32_t iterations = b->workload->iterations;
     lspo_op_id_t *updates = malloc(b->stage_count * sizeof *updates);
     if (!updates)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a plan");
+        return lspo_no_memory("a plan");
     lspo_build_offloaded_memory(b, 2);
     lspo_op_id_t norm = LSPO_NO_OP;
     bool pending = b->workload->first_step > 0;

@@ -132,14 +132,16 @@ static lspo_status_t fit_widths(const lspo_calibration_t *calibration, const att
     }
     lspo_fit_t linear;
     lspo_status_t status = lspo_fit_rows("attention", rows, fit->samples, 2, &linear);
-    if (status == LSPO_OK && !(linear.cost[0] > 0)) { /* heads of any width take as long: they are padded */
-        status = lspo_fit_rows("attention", rows, fit->samples, 1, &linear);
-        linear.cost[1] = linear.error[1] = 0;
-        if (status == LSPO_OK && !(linear.cost[0] > 0))
-            status = lspo_error(LSPO_ERR_CHECK, "attention: no rate fits its times: is the machine busy?");
-    }
     if (status != LSPO_OK)
         return status;
+    if (!(linear.cost[0] > 0)) { /* heads of any width take as long: they are padded */
+        status = lspo_fit_rows("attention", rows, fit->samples, 1, &linear);
+        linear.cost[1] = linear.error[1] = 0;
+        if (status != LSPO_OK)
+            return status;
+        if (!(linear.cost[0] > 0))
+            return lspo_error(LSPO_ERR_CHECK, "attention: no rate fits its times: is the machine busy?");
+    }
     fit->cost = linear.cost[0];
     fit->cost_error = linear.error[0];
     fit->width_half = linear.cost[1] / linear.cost[0];

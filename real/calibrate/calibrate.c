@@ -27,8 +27,9 @@ static void measure_here(void *context)
     measurement_call_t *call = context;
     lspo_calibration_t *calibration = call->calibration;
     call->status = lspo_device_enter_lane(calibration->device, calibration->lane);
-    if (call->status == LSPO_OK)
-        call->status = call->measure(calibration);
+    if (call->status != LSPO_OK)
+        return;
+    call->status = call->measure(calibration);
 }
 
 static lspo_status_t measure_on_lane(lspo_calibration_t *calibration, lspo_lane_kind_t lane, measurement_t measure)
@@ -37,9 +38,12 @@ static lspo_status_t measure_on_lane(lspo_calibration_t *calibration, lspo_lane_
     calibration->lane = lane;
     calibration->memory = lspo_calibrate_is_queued(calibration, lane) ? &calibration->on_device : &calibration->on_host;
     lspo_status_t status = lspo_calibrate_on_lane(calibration->topology, lane, measure_here, &call);
-    if (status == LSPO_OK)
-        status = call.status;
-    return status == LSPO_OK ? calibration->status : status;
+    if (status != LSPO_OK)
+        return status;
+    status = call.status;
+    if (status != LSPO_OK)
+        return status;
+    return calibration->status;
 }
 
 static lspo_status_t measure_noise(lspo_calibration_t *calibration)
@@ -80,17 +84,19 @@ static lspo_status_t measure_all(const lspo_calibrate_options_t *options, lspo_c
 {
     const unsigned count = sizeof measurements / sizeof measurements[0];
     lspo_status_t status = LSPO_OK;
-    for (unsigned i = 0; status == LSPO_OK && i < count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         if (options->progress)
             options->progress(options->progress_context, measurements[i].label, i, count);
         if (measurements[i].lane == LSPO_DEVICE_LANES)
             status = measurements[i].measure(calibration);
         else
             status = measure_on_lane(calibration, measurements[i].lane, measurements[i].measure);
+        if (status != LSPO_OK)
+            return status;
     }
-    if (status == LSPO_OK && options->progress)
+    if (options->progress)
         options->progress(options->progress_context, "done", count, count);
-    return status == LSPO_OK ? calibration->status : status;
+    return calibration->status;
 }
 
 /* ---- front door ---- */
@@ -131,14 +137,19 @@ static lspo_status_t describe_gpu(lspo_calibration_t *calibration)
 static lspo_status_t measure_with_memory(const lspo_calibrate_options_t *options, lspo_calibration_t *calibration)
 {
     lspo_status_t status = lspo_calibrate_make_marks(calibration);
-    if (status == LSPO_OK)
-        status = lspo_calibrate_make_memory(calibration);
-    if (status == LSPO_OK)
-        status = lspo_lanes_work_create(calibration->device, calibration->shapes, &calibration->lanes_work);
-    if (status == LSPO_OK)
-        status = measure_all(options, calibration);
-    if (status == LSPO_OK)
-        status = lspo_machine_check(&calibration->result->machine);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_calibrate_make_memory(calibration);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_lanes_work_create(calibration->device, calibration->shapes, &calibration->lanes_work);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = measure_all(options, calibration);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_machine_check(&calibration->result->machine);
+cleanup:
     lspo_lanes_work_destroy(calibration->lanes_work);
     lspo_calibrate_release_memory(calibration);
     lspo_calibrate_release_marks(calibration);
@@ -162,10 +173,12 @@ static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lsp
                                       .result = result};
     lspo_status_t status = asynchronous ? lspo_topology_read_near(lspo_device_pci_address(device), &topology)
                                         : lspo_topology_read(&topology);
-    if (status == LSPO_OK)
-        status = lspo_topology_workers(&topology, options->cpu_threads, &calibration.cpu_threads);
-    if (status == LSPO_OK)
-        status = lspo_device_set_number(device, lspo_compute_number_of(options->precision));
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_topology_workers(&topology, options->cpu_threads, &calibration.cpu_threads);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_set_number(device, lspo_compute_number_of(options->precision));
     if (status != LSPO_OK)
         return status;
     describe(options, &topology, &result->machine);
@@ -175,7 +188,9 @@ static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lsp
         return status;
     lspo_calibrate_note(&calibration, &result->machine.cpu.process_bytes, NAN, 1);
     status = lspo_calibrate_place(&calibration);
-    return status == LSPO_OK ? measure_with_memory(options, &calibration) : status;
+    if (status != LSPO_OK)
+        return status;
+    return measure_with_memory(options, &calibration);
 }
 
 lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result_out)
@@ -196,14 +211,17 @@ lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const l
         result.errors[i].standard_error = NAN;
     uint64_t process_bytes = 0;
     status = lspo_run_extra_bytes(&process_bytes); /* first: what earlier work has touched is not counted again */
+    if (status != LSPO_OK)
+        goto close;
     result.machine.cpu.process_bytes = (double)process_bytes;
-    if (status == LSPO_OK)
-        status = calibrate_here(options, device, shapes, &result);
-    lspo_device_close(device);
-    if (status == LSPO_OK)
-        *result_out = result;
-    else
+    status = calibrate_here(options, device, shapes, &result);
+    if (status != LSPO_OK) {
         lspo_calibration_release(&result);
+        goto close;
+    }
+    *result_out = result;
+close:
+    lspo_device_close(device);
     return status;
 }
 

@@ -39,15 +39,18 @@ lspo_status_t lspo_calibrate_counters(lspo_calibration_t *calibration)
     lspo_trace_t *trace = NULL;
     lspo_counters_open(&call.counters); /* warns where nothing counts */
     lspo_status_t status = lspo_trace_create(0, &trace);
-    if (status == LSPO_OK)
-        status = lspo_calibrate_on_lane(calibration->topology, LSPO_LANE_GPU, stream_once, &call);
-    if (status == LSPO_OK)
-        status = lspo_counters_describe(call.counters, trace);
-    if (status == LSPO_OK) {
-        result->counted_bytes = LINE_BYTES * read_count(trace, "counter.gpu.l3_misses");
-        result->counted_cycles = read_count(trace, "counter.gpu.cycles");
-        result->counted_model_bytes = 8.0 * (double)call.rows * WIDTH;
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_calibrate_on_lane(calibration->topology, LSPO_LANE_GPU, stream_once, &call);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_counters_describe(call.counters, trace);
+    if (status != LSPO_OK)
+        goto cleanup;
+    result->counted_bytes = LINE_BYTES * read_count(trace, "counter.gpu.l3_misses");
+    result->counted_cycles = read_count(trace, "counter.gpu.cycles");
+    result->counted_model_bytes = 8.0 * (double)call.rows * WIDTH;
+cleanup:
     lspo_trace_destroy(trace);
     lspo_counters_close(call.counters);
     return status;

@@ -129,7 +129,7 @@ lspo_status_t lspo_fit_cache(const char *what, const lspo_fit_row_t *rows, size_
     double step = log(high / low) / (SIZES_TRIED - 1), misfits[SIZES_TRIED], best = INFINITY, within = 0;
     lspo_fit_row_t *split = calloc(count, sizeof *split);
     if (!split)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu times", count);
+        return lspo_no_memory("%zu times", count);
     for (int tried = 0; tried < SIZES_TRIED; tried++) {
         double size = low * exp(tried * step);
         lspo_fit_t fit = {0};

@@ -141,11 +141,13 @@ static lspo_status_t time_memory(lspo_calibration_t *calibration, lspo_layout_t 
             };
     }
     lspo_status_t status = lspo_fit_rows("products from memory", rows, count, 1, &fit);
-    if (status == LSPO_OK && fit.cost[0] > 0) { /* else memory is as fast as the cache: nothing to add */
+    if (status != LSPO_OK)
+        return status;
+    if (fit.cost[0] > 0) { /* else memory is as fast as the cache: nothing to add */
         *rate = 1 / fit.cost[0];
         lspo_calibrate_note(calibration, rate, fit.error[0] / (fit.cost[0] * fit.cost[0]), (uint32_t)count);
     }
-    return status;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration)
@@ -157,8 +159,11 @@ lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration)
     calibration->evicted = true; /* the library packs operands into buffers that other kernels push out */
     time_grid(calibration);
     lspo_status_t status = LSPO_OK;
-    for (int layout = 0; status == LSPO_OK && layout < LSPO_LAYOUT_COUNT; layout++)
+    for (int layout = 0; layout < LSPO_LAYOUT_COUNT; layout++) {
         status = time_memory(calibration, (lspo_layout_t)layout);
+        if (status != LSPO_OK)
+            break;
+    }
     calibration->evicted = false;
     return status;
 }

@@ -137,10 +137,10 @@ static lspo_status_t fit_class(lspo_calibration_t *calibration, const vector_cla
         rows[i].y = fmax(rows[i].y - class->launches * *launch_s, rows[i].y / 10);
     lspo_fit_t fit;
     lspo_status_t status = lspo_fit_rows(class->kind, rows, count, columns, &fit);
-    if (status == LSPO_OK && !(fit.cost[0] > 0))
-        status = lspo_error(LSPO_ERR_CHECK, "%s: no rate fits its times: is the machine busy?", class->kind);
     if (status != LSPO_OK)
         return status;
+    if (!(fit.cost[0] > 0))
+        return lspo_error(LSPO_ERR_CHECK, "%s: no rate fits its times: is the machine busy?", class->kind);
     double near = fit.cost[0], far = fit.cost[0] + fit.cost[1];
     if (columns == 3) {
         *launch_s = fit.cost[2];
@@ -193,9 +193,11 @@ lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration)
         {"loss backward", call_loss_backward, 2, 1, &machine->gpu.loss_backward_Bps,
          &machine->gpu.loss_backward_cached_Bps, 1},
     };
-    lspo_status_t status = LSPO_OK;
     machine->gpu.launch_s = NAN; /* from the first, the simplest */
-    for (size_t i = 0; status == LSPO_OK && i < sizeof classes / sizeof classes[0]; i++)
-        status = calibrate_class(calibration, &classes[i], &machine->gpu.launch_s);
-    return status;
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+        lspo_status_t status = calibrate_class(calibration, &classes[i], &machine->gpu.launch_s);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }

@@ -50,9 +50,10 @@ lspo_status_t lspo_calibrate_on_lane(const lspo_topology_t *topology, lspo_lane_
     lane_call_t call = {.topology = topology, .lane = lane, .function = function, .context = context};
     pthread_t thread;
     lspo_status_t status = start_on_lane(&call, &thread);
-    if (status == LSPO_OK)
-        pthread_join(thread, NULL);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    pthread_join(thread, NULL);
+    return LSPO_OK;
 }
 
 /* ---- work of each lane ---- */
@@ -123,9 +124,10 @@ static lspo_status_t device_array(lspo_lanes_work_t *work, size_t bytes, void **
     if (!work->asynchronous)
         return lspo_device_host_alloc(work->device, bytes, memory_out);
     lspo_status_t status = lspo_device_alloc(work->device, bytes, memory_out);
-    if (status == LSPO_OK)
-        lspo_compute_zero(lspo_device_compute(work->device), bytes, *memory_out);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    lspo_compute_zero(lspo_device_compute(work->device), bytes, *memory_out);
+    return LSPO_OK;
 }
 
 /* n fp32 numbers of the host, in the device's format. */
@@ -137,9 +139,11 @@ static lspo_status_t upload(lspo_lanes_work_t *work, size_t n, const float *from
     if (status != LSPO_OK)
         return status;
     status = lspo_device_write(work->device, fp32, from, n * sizeof(float));
+    if (status != LSPO_OK)
+        goto free_fp32;
     lspo_compute_convert(compute, n, LSPO_NUMBER_FP32, fp32, lspo_compute_number(compute), to);
-    if (status == LSPO_OK)
-        status = lspo_compute_status(compute);
+    status = lspo_compute_status(compute);
+free_fp32:
     (work->asynchronous ? lspo_device_free : lspo_device_host_free)(work->device, fp32);
     return status;
 }
@@ -148,13 +152,15 @@ static lspo_status_t fill_gpu_work(lspo_lanes_work_t *work, size_t weights, size
 {
     float *numbers = malloc((weights > activations ? weights : activations) * sizeof *numbers);
     if (!numbers)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the lanes' work");
+        return lspo_no_memory("the lanes' work");
     lspo_transformer_init(&work->model, 1, 1, numbers);
     lspo_status_t status = upload(work, weights, numbers, work->weights);
     for (size_t i = 0; i < activations; i++)
         numbers[i] = (float)(i % 17) * 0.1F - 0.8F;
-    if (status == LSPO_OK)
-        status = upload(work, activations, numbers, work->x);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = upload(work, activations, numbers, work->x);
+cleanup:
     free(numbers);
     return status;
 }
@@ -171,31 +177,45 @@ static lspo_status_t make_gpu_work(lspo_lanes_work_t *work)
         work,
         lspo_transformer_workspace_bytes(model, GPU_WORK_BATCH, model->max_sequence, lspo_compute_number(compute)),
         &work->workspace);
-    if (status == LSPO_OK)
-        status = lspo_transformer_create(model, GPU_WORK_BATCH, model->max_sequence, compute, work->workspace,
-                                         &work->transformer);
-    if (status == LSPO_OK)
-        status = device_array(work, stage.element_count * number_bytes, &work->weights);
-    if (status == LSPO_OK)
-        status = device_array(work, lspo_transformer_saved_bytes(work->transformer, 1), &work->saved);
-    if (status == LSPO_OK)
-        status = device_array(work, activations * number_bytes, &work->x);
-    if (status == LSPO_OK)
-        status = device_array(work, activations * number_bytes, &work->y);
-    return status == LSPO_OK ? fill_gpu_work(work, stage.element_count, activations) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_transformer_create(model, GPU_WORK_BATCH, model->max_sequence, compute, work->workspace,
+                                     &work->transformer);
+    if (status != LSPO_OK)
+        return status;
+    status = device_array(work, stage.element_count * number_bytes, &work->weights);
+    if (status != LSPO_OK)
+        return status;
+    status = device_array(work, lspo_transformer_saved_bytes(work->transformer, 1), &work->saved);
+    if (status != LSPO_OK)
+        return status;
+    status = device_array(work, activations * number_bytes, &work->x);
+    if (status != LSPO_OK)
+        return status;
+    status = device_array(work, activations * number_bytes, &work->y);
+    if (status != LSPO_OK)
+        return status;
+    return fill_gpu_work(work, stage.element_count, activations);
 }
 
 static lspo_status_t make_lanes_work(lspo_lanes_work_t *work)
 {
-    lspo_status_t status = LSPO_OK;
-    for (int i = 0; status == LSPO_OK && i < 2; i++) {
-        status = lspo_device_host_alloc(work->device, (size_t)MESSAGES * MESSAGE_BYTES, (void **)&work->host[i]);
-        if (status == LSPO_OK)
-            status = device_array(work, (size_t)MESSAGES * MESSAGE_BYTES, (void **)&work->on_device[i]);
+    for (int i = 0; i < 2; i++) {
+        lspo_status_t status =
+            lspo_device_host_alloc(work->device, (size_t)MESSAGES * MESSAGE_BYTES, (void **)&work->host[i]);
+        if (status != LSPO_OK)
+            return status;
+        status = device_array(work, (size_t)MESSAGES * MESSAGE_BYTES, (void **)&work->on_device[i]);
+        if (status != LSPO_OK)
+            return status;
     }
-    for (int i = 0; status == LSPO_OK && i < 4; i++)
-        status = lspo_device_host_alloc(work->device, ADAM_ELEMENTS * sizeof(float), (void **)&work->adam[i]);
-    return status == LSPO_OK ? make_gpu_work(work) : status;
+    for (int i = 0; i < 4; i++) {
+        lspo_status_t status =
+            lspo_device_host_alloc(work->device, ADAM_ELEMENTS * sizeof(float), (void **)&work->adam[i]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return make_gpu_work(work);
 }
 
 static void describe_block(const lspo_calibration_shapes_t *shapes, lspo_model_t *model)
@@ -217,16 +237,17 @@ lspo_status_t lspo_lanes_work_create(lspo_device_t *device, const lspo_calibrati
 {
     lspo_lanes_work_t *work = calloc(1, sizeof *work);
     if (!work)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the lanes' work");
+        return lspo_no_memory("the lanes' work");
     work->device = device;
     work->asynchronous = lspo_device_is_asynchronous(device);
     describe_block(shapes, &work->model);
     lspo_status_t status = make_lanes_work(work);
-    if (status == LSPO_OK)
-        *work_out = work;
-    else
+    if (status != LSPO_OK) {
         lspo_lanes_work_destroy(work);
-    return status;
+        return status;
+    }
+    *work_out = work;
+    return LSPO_OK;
 }
 
 void lspo_lanes_work_destroy(lspo_lanes_work_t *work)
@@ -319,7 +340,9 @@ static lspo_status_t time_beside(lspo_calibration_t *calibration, lspo_lane_kind
     *background_cpu_s_out = cpu_of(thread) - before_s;
     atomic_store(&background.end, true);
     pthread_join(thread, NULL);
-    return status == LSPO_OK ? calibration->status : status;
+    if (status != LSPO_OK)
+        return status;
+    return calibration->status;
 }
 
 /* Fraction of its speed that `slowed` loses while `running` runs: alone and beside, in turns.  A step takes more time
@@ -339,9 +362,10 @@ static lspo_status_t measure_loss(lspo_calibration_t *calibration, lspo_lanes_wo
                                .least_s = calibration->quick ? 0.015 : 0.04};
     for (uint32_t i = 0; i < rounds; i++) {
         lspo_status_t status = lspo_calibrate_on_lane(topology, slowed, time_steps, &foreground);
+        if (status != LSPO_OK)
+            return status;
         double alone_s = foreground.time_s / foreground.steps, background_s = 0;
-        if (status == LSPO_OK)
-            status = time_beside(calibration, running, work, &foreground, &background_s);
+        status = time_beside(calibration, running, work, &foreground, &background_s);
         if (status != LSPO_OK)
             return status;
         double share = same_core ? foreground.time_s / (foreground.time_s + background_s) : 1;

@@ -94,10 +94,10 @@ static lspo_status_t fit_direction(lspo_calibration_t *calibration, const lspo_t
     }
     lspo_fit_t fit;
     lspo_status_t status = lspo_fit_rows("messages", rows, count, 3, &fit);
-    if (status == LSPO_OK && !(fit.cost[0] > 0))
-        status = lspo_error(LSPO_ERR_CHECK, "no bandwidth fits the times of messages: is the machine busy?");
     if (status != LSPO_OK)
         return status;
+    if (!(fit.cost[0] > 0))
+        return lspo_error(LSPO_ERR_CHECK, "no bandwidth fits the times of messages: is the machine busy?");
     for (int i = 0; i < sizes; i++)
         lspo_calibrate_set_fitted(calibration, &timings[i],
                                   fit.cost[0] * x[i][0] + fit.cost[1] * x[i][1] + fit.cost[2]);
@@ -145,16 +145,21 @@ static lspo_status_t time_pageable(lspo_calibration_t *calibration)
 {
     const size_t most_bytes = (size_t)smallest_bytes << 2 * (calibration->shapes->message_sizes - 1);
     void *memory = calloc(1, most_bytes);
-    lspo_status_t status = memory ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory for a message");
+    lspo_status_t status = memory ? LSPO_OK : lspo_no_memory("a message");
     lspo_timing_t timing;
-    for (uint32_t i = 0; status == LSPO_OK && i < 2 * calibration->shapes->message_sizes; i++) {
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (uint32_t i = 0; i < 2 * calibration->shapes->message_sizes; i++) {
         message_call_t call = {.calibration = calibration,
                                .direction = i % 2 ? LSPO_COPY_D2H : LSPO_COPY_H2D,
                                .bytes = (size_t)smallest_bytes << 2 * (i / 2),
                                .queued = true,
                                .pageable = memory};
         status = time_size(calibration, &call, &timing);
+        if (status != LSPO_OK)
+            goto cleanup;
     }
+cleanup:
     free(memory);
     return status;
 }
@@ -164,9 +169,12 @@ lspo_status_t lspo_calibrate_link(lspo_calibration_t *calibration)
     lspo_machine_t *machine = &calibration->result->machine;
     lspo_status_t status =
         calibrate_direction(calibration, LSPO_COPY_D2H, &machine->link.d2h_latency_s, &machine->link.d2h_Bps);
-    if (status == LSPO_OK)
-        status = calibrate_direction(calibration, LSPO_COPY_H2D, &machine->link.h2d_latency_s, &machine->link.h2d_Bps);
-    if (status == LSPO_OK && calibration->asynchronous)
+    if (status != LSPO_OK)
+        return status;
+    status = calibrate_direction(calibration, LSPO_COPY_H2D, &machine->link.h2d_latency_s, &machine->link.h2d_Bps);
+    if (status != LSPO_OK)
+        return status;
+    if (calibration->asynchronous)
         status = time_pageable(calibration);
     return status;
 }

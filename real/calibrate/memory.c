@@ -129,21 +129,28 @@ static lspo_status_t make_on_host(lspo_device_t *device, const lspo_calibration_
     lspo_pool_t *pools[] = {&memory->near_input, &memory->near_output, &memory->far_input, &memory->far_output};
     lspo_status_t status =
         lspo_device_host_alloc(device, LSPO_CALIBRATE_SCRATCH * sizeof(float), (void **)&memory->scratch);
-    if (status == LSPO_OK)
-        status = lspo_device_host_alloc(device, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->targets);
-    if (status == LSPO_OK)
-        status = lspo_device_host_alloc(device, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->columns);
-    if (status == LSPO_OK)
-        status = lspo_device_host_alloc(device, sizeof(double), (void **)&memory->sum);
-    for (size_t i = 0; status == LSPO_OK && i < 4; i++) {
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_host_alloc(device, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->targets);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_host_alloc(device, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->columns);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_host_alloc(device, sizeof(double), (void **)&memory->sum);
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < 4; i++) {
         pools[i]->count = i < 2 ? shapes->near_floats : shapes->far_floats;
         status = lspo_device_host_alloc(device, pools[i]->count * sizeof(float), (void **)&pools[i]->data);
+        if (status != LSPO_OK)
+            return status;
     }
-    for (size_t i = 0; status == LSPO_OK && i < 4; i++)
+    for (size_t i = 0; i < 4; i++)
         fill(pools[i]);
-    for (uint32_t i = 0; status == LSPO_OK && i < LSPO_CALIBRATE_TARGETS; i++)
+    for (uint32_t i = 0; i < LSPO_CALIBRATE_TARGETS; i++)
         memory->columns[i] = i < LSPO_CALIBRATE_TARGETS / 2 ? 2 * i : 2 * (i - LSPO_CALIBRATE_TARGETS / 2) + 1;
-    return status;
+    return LSPO_OK;
 }
 
 /* ---- on a GPU ---- */
@@ -151,9 +158,10 @@ static lspo_status_t make_on_host(lspo_device_t *device, const lspo_calibration_
 static lspo_status_t make_zeroed(lspo_calibration_t *calibration, size_t bytes, void **memory_out)
 {
     lspo_status_t status = lspo_device_alloc(calibration->device, bytes, memory_out);
-    if (status == LSPO_OK)
-        lspo_compute_zero(calibration->compute, bytes, *memory_out);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    lspo_compute_zero(calibration->compute, bytes, *memory_out);
+    return LSPO_OK;
 }
 
 /* The host's numbers, in the device's format.  Two numbers of 16 bits read as fp32 are below 1 as well. */
@@ -161,31 +169,37 @@ static lspo_status_t fill_on_device(lspo_calibration_t *calibration, const lspo_
 {
     lspo_compute_t *compute = calibration->compute;
     const size_t number_bytes = lspo_compute_number_bytes(compute), count = to->count * sizeof(float) / number_bytes;
-    lspo_status_t status = LSPO_OK;
-    for (size_t at = 0; status == LSPO_OK && at < count;) {
+    for (size_t at = 0; at < count;) {
         size_t n = count - at < LSPO_CALIBRATE_SCRATCH ? count - at : LSPO_CALIBRATE_SCRATCH;
         n = n < from->count ? n : from->count;
         size_t source = n < from->count ? at % (from->count - n) : 0;
-        status = lspo_device_write(calibration->device, calibration->on_device.scratch, from->data + source,
-                                   n * sizeof(float));
+        lspo_status_t status = lspo_device_write(calibration->device, calibration->on_device.scratch,
+                                                 from->data + source, n * sizeof(float));
+        if (status != LSPO_OK)
+            return status;
         lspo_compute_convert(compute, n, LSPO_NUMBER_FP32, calibration->on_device.scratch, lspo_compute_number(compute),
                              (char *)to->data + at * number_bytes);
         at += n;
     }
-    return status == LSPO_OK ? lspo_compute_status(compute) : status;
+    return lspo_compute_status(compute);
 }
 
 /* The device's own scratch for the largest shapes. */
 static lspo_status_t reserve(lspo_calibration_t *calibration)
 {
     const lspo_calibration_shapes_t *shapes = calibration->shapes;
-    lspo_status_t status = LSPO_OK;
-    for (size_t i = 0; status == LSPO_OK && i < LSPO_CALIBRATE_VECTORS; i++)
-        status = lspo_compute_reserve(calibration->compute, shapes->vectors[i][0], 1);
-    for (size_t i = 0; status == LSPO_OK && i < LSPO_CALIBRATE_ATTENTIONS; i++)
-        status = lspo_compute_reserve(calibration->compute, shapes->attentions[i][0] * shapes->attentions[i][1],
-                                      shapes->attentions[i][2]);
-    return status;
+    for (size_t i = 0; i < LSPO_CALIBRATE_VECTORS; i++) {
+        lspo_status_t status = lspo_compute_reserve(calibration->compute, shapes->vectors[i][0], 1);
+        if (status != LSPO_OK)
+            return status;
+    }
+    for (size_t i = 0; i < LSPO_CALIBRATE_ATTENTIONS; i++) {
+        lspo_status_t status = lspo_compute_reserve(
+            calibration->compute, shapes->attentions[i][0] * shapes->attentions[i][1], shapes->attentions[i][2]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 static lspo_status_t make_on_device(lspo_calibration_t *calibration)
@@ -194,24 +208,34 @@ static lspo_status_t make_on_device(lspo_calibration_t *calibration)
     lspo_pool_t *pools[] = {&memory->near_input, &memory->near_output, &memory->far_input, &memory->far_output};
     const lspo_calibration_shapes_t *shapes = calibration->shapes;
     lspo_status_t status = reserve(calibration);
-    if (status == LSPO_OK)
-        status = make_zeroed(calibration, LSPO_CALIBRATE_SCRATCH * sizeof(float), (void **)&memory->scratch);
-    if (status == LSPO_OK)
-        status = make_zeroed(calibration, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->targets);
-    if (status == LSPO_OK)
-        status = make_zeroed(calibration, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->columns);
-    if (status == LSPO_OK)
-        status = lspo_device_write(calibration->device, memory->columns, calibration->on_host.columns,
-                                   LSPO_CALIBRATE_TARGETS * sizeof(uint32_t));
-    if (status == LSPO_OK)
-        status = make_zeroed(calibration, sizeof(double), (void **)&memory->sum);
-    for (size_t i = 0; status == LSPO_OK && i < 4; i++) {
+    if (status != LSPO_OK)
+        return status;
+    status = make_zeroed(calibration, LSPO_CALIBRATE_SCRATCH * sizeof(float), (void **)&memory->scratch);
+    if (status != LSPO_OK)
+        return status;
+    status = make_zeroed(calibration, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->targets);
+    if (status != LSPO_OK)
+        return status;
+    status = make_zeroed(calibration, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->columns);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_write(calibration->device, memory->columns, calibration->on_host.columns,
+                               LSPO_CALIBRATE_TARGETS * sizeof(uint32_t));
+    if (status != LSPO_OK)
+        return status;
+    status = make_zeroed(calibration, sizeof(double), (void **)&memory->sum);
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < 4; i++) {
         pools[i]->count = i < 2 ? shapes->near_floats : shapes->far_floats;
         status = lspo_device_alloc(calibration->device, pools[i]->count * sizeof(float), (void **)&pools[i]->data);
-        if (status == LSPO_OK)
-            status = fill_on_device(calibration, &calibration->on_host.far_input, pools[i]);
+        if (status != LSPO_OK)
+            return status;
+        status = fill_on_device(calibration, &calibration->on_host.far_input, pools[i]);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* ---- both ---- */
@@ -219,10 +243,10 @@ static lspo_status_t make_on_device(lspo_calibration_t *calibration)
 lspo_status_t lspo_calibrate_make_memory(lspo_calibration_t *calibration)
 {
     lspo_status_t status = make_on_host(calibration->device, calibration->shapes, &calibration->on_host);
-    if (status == LSPO_OK && calibration->asynchronous)
-        status = make_on_device(calibration);
+    if (status != LSPO_OK)
+        return status;
     calibration->memory = calibration->asynchronous ? &calibration->on_device : &calibration->on_host;
-    return status;
+    return calibration->asynchronous ? make_on_device(calibration) : LSPO_OK;
 }
 
 static void release(lspo_device_t *device, lspo_calibration_memory_t *memory,

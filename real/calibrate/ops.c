@@ -30,7 +30,7 @@ static lspo_status_t make_chain(const lspo_op_kind_t *kinds, uint32_t kind_count
         free(chain->ops);
         free(chain->deps);
         lspo_lanes_release(&lanes);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u ops", count);
+        return lspo_no_memory("%u ops", count);
     }
     for (uint32_t i = 0; i < count; i++) {
         lspo_op_kind_t kind = kinds[i % kind_count];
@@ -69,7 +69,9 @@ static lspo_status_t time_chain(lspo_calibration_t *calibration, const char *sha
                               .run = no_work,
                               .enter_lane = lspo_calibrate_enter_lane};
     status = lspo_play(&chain.plan, &play, NULL, &trace);
-    for (int lane = 0; status == LSPO_OK && lane < LSPO_DEVICE_LANES; lane++) {
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
         double gaps_s[CHAIN_ROUNDS];
         uint32_t count = 0;
         for (uint32_t row = 1; row < trace->row_count && count < CHAIN_ROUNDS; row++)
@@ -82,6 +84,7 @@ static lspo_status_t time_chain(lspo_calibration_t *calibration, const char *sha
             lspo_calibrate_set_fitted(calibration, &gaps_out[lane], gaps_out[lane].median_s);
         }
     }
+cleanup:
     lspo_trace_destroy(trace);
     lspo_lanes_release(&chain.plan.lanes);
     free(chain.deps);

@@ -54,25 +54,30 @@ static lspo_status_t make_projector(lspo_device_t *device, uint32_t rows, uint32
 {
     lspo_projector_t host, made;
     if (!lspo_projector_random(rows, d, r, seed, &host))
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a projector");
+        return lspo_no_memory("a projector");
     made = host;
     void **to[] = {(void **)&made.index, (void **)&made.value, (void **)&made.column_first, (void **)&made.column_row,
                    (void **)&made.column_value};
     const void *from[] = {host.index, host.value, host.column_first, host.column_row, host.column_value};
     size_t entries = (size_t)rows * r, count = 0;
     lspo_status_t status = LSPO_OK;
-    for (; status == LSPO_OK && count < 5; count++) {
+    while (count < 5) {
         size_t bytes = 4 * (count == 2 ? (size_t)d + 1 : entries);
         status = lspo_device_alloc(device, bytes, to[count]);
         if (status != LSPO_OK)
-            break;
-        status = lspo_device_write(device, *to[count], from[count], bytes);
+            goto failed;
+        count++;
+        status = lspo_device_write(device, *to[count - 1], from[count - 1], bytes);
+        if (status != LSPO_OK)
+            goto failed;
     }
-    for (size_t i = 0; status != LSPO_OK && i < count; i++)
+    lspo_projector_release(&host);
+    *projector_out = made;
+    return LSPO_OK;
+failed:
+    for (size_t i = 0; i < count; i++)
         lspo_device_free(device, *to[i]);
     lspo_projector_release(&host);
-    if (status == LSPO_OK)
-        *projector_out = made;
     return status;
 }
 
@@ -191,9 +196,9 @@ lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration)
                                 {times.tall, 2 * w * f, 2 * f * d, w_bytes}};
     lspo_status_t status = fit_projector_rates(calibration, "gather", &gather, 1, &machine->gpu.gather_flops, NULL,
                                                &machine->gpu.gather_Bps, &machine->gpu.gather_cached_Bps);
-    if (status == LSPO_OK)
-        status = fit_projector_rates(calibration, "scatter", scatters, 2, &machine->gpu.scatter_flops,
-                                     &machine->gpu.scatter_inner_flops, &machine->gpu.scatter_Bps,
-                                     &machine->gpu.scatter_cached_Bps);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    return fit_projector_rates(calibration, "scatter", scatters, 2, &machine->gpu.scatter_flops,
+                               &machine->gpu.scatter_inner_flops, &machine->gpu.scatter_Bps,
+                               &machine->gpu.scatter_cached_Bps);
 }

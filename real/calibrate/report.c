@@ -146,7 +146,7 @@ lspo_status_t lspo_calibration_report(const lspo_calibration_result_t *result, l
     };
     report_row_t *rows = calloc(LSPO_CALIBRATION_FIELDS_MAX + 2, sizeof *rows);
     if (!rows)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the report");
+        return lspo_no_memory("the report");
     bool table = format == LSPO_FORMAT_TABLE;
     const lspo_table_t records = {table ? people : machines, table ? 4U : 5U, rows, sizeof *rows,
                                   fill_rows(result, rows)};

@@ -35,7 +35,7 @@ static bool make_room(lspo_calibration_t *calibration, size_t count)
     size_t capacity = 2 * (calibration->sample_capacity + count);
     lspo_calibration_sample_t *samples = realloc(result->samples, capacity * sizeof *samples);
     if (!samples) {
-        lspo_calibrate_fail(calibration, lspo_error(LSPO_ERR_MEMORY, "no memory for %zu samples", capacity));
+        lspo_calibrate_fail(calibration, lspo_no_memory("%zu samples", capacity));
         return false;
     }
     result->samples = samples;

@@ -186,7 +186,7 @@ static lspo_status_t make_room(const char *path, unfolded_t *out)
     capacity = capacity < out->most ? capacity : out->most;
     char *text = realloc(out->text, capacity + 1);
     if (!text)
-        return lspo_error(LSPO_ERR_MEMORY, "%s: no memory to unpack it", path);
+        return lspo_no_memory("the content of %s", path);
     out->text = text;
     out->capacity = capacity;
     return LSPO_OK;
@@ -206,7 +206,7 @@ static lspo_status_t inflate_member(const char *path, z_stream *stream, unfolded
         state = inflate(stream, Z_NO_FLUSH);
         out->bytes += asked - stream->avail_out;
         if (state == Z_MEM_ERROR)
-            return lspo_error(LSPO_ERR_MEMORY, "%s: no memory to unpack it", path);
+            return lspo_no_memory("the content of %s", path);
         if (state == Z_BUF_ERROR || (state == Z_OK && stream->avail_in == 0 && stream->avail_out > 0))
             return lspo_error(LSPO_ERR_INPUT, "%s: the gzip file is cut short", path);
         if (state != Z_OK && state != Z_STREAM_END)
@@ -226,19 +226,26 @@ static bool is_gzip(const char *text, size_t bytes)
 }
 
 /* Members one behind the other, then at most the zeros of a tape. */
+/* One after the other; behind the last one only zero bytes may stand. */
+static lspo_status_t inflate_members(const char *path, z_stream *stream, unfolded_t *out)
+{
+    do {
+        lspo_status_t status = inflate_member(path, stream, out);
+        if (status != LSPO_OK)
+            return status;
+    } while (is_gzip((const char *)stream->next_in, stream->avail_in) && inflateReset(stream) == Z_OK);
+    for (uInt i = 0; i < stream->avail_in; i++)
+        if (stream->next_in[i] != 0)
+            return lspo_error(LSPO_ERR_INPUT, "%s: there are extra bytes after the end of the gzip file", path);
+    return LSPO_OK;
+}
+
 static lspo_status_t inflate_all(const char *path, const char *packed, size_t packed_bytes, unfolded_t *out)
 {
     z_stream stream = {.next_in = (Bytef *)packed, .avail_in = (uInt)packed_bytes};
-    lspo_status_t status = LSPO_OK;
     if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK)
-        return lspo_error(LSPO_ERR_MEMORY, "%s: no memory to unpack it", path);
-    do
-        status = inflate_member(path, &stream, out);
-    while (status == LSPO_OK && is_gzip((const char *)stream.next_in, stream.avail_in) &&
-           inflateReset(&stream) == Z_OK);
-    for (uInt i = 0; status == LSPO_OK && i < stream.avail_in; i++)
-        if (stream.next_in[i] != 0)
-            status = lspo_error(LSPO_ERR_INPUT, "%s: there are extra bytes after the end of the gzip file", path);
+        return lspo_no_memory("the content of %s", path);
+    lspo_status_t status = inflate_members(path, &stream, out);
     inflateEnd(&stream);
     return status;
 }
@@ -251,11 +258,13 @@ static lspo_status_t unpack_gzip(const char *path, lspo_data_file_t *file)
     free(file->text);
     file->text = out.text;
     file->bytes = out.bytes;
-    if (status == LSPO_OK && out.bytes >= 3 && memcmp(out.text, "\xef\xbb\xbf", 3) == 0) {
+    if (status != LSPO_OK)
+        return status;
+    if (out.bytes >= 3 && memcmp(out.text, "\xef\xbb\xbf", 3) == 0) {
         memmove(out.text, out.text + 3, out.bytes -= 3);
         file->bytes = out.bytes;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* ---- the file ---- */
@@ -264,8 +273,9 @@ static lspo_status_t read_bytes(const char *path, lspo_data_file_t *file)
 {
     lspo_input_t *input = NULL;
     lspo_status_t status = lspo_input_open(path, FILE_MAX_BYTES, &input);
-    if (status == LSPO_OK)
-        status = lspo_input_read_all(input, &file->text, &file->bytes);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_input_read_all(input, &file->text, &file->bytes);
     lspo_input_close(input);
     return status;
 }
@@ -284,15 +294,19 @@ static lspo_status_t read_text(const char *path, lspo_data_file_t *file)
     bool named = length > 3 && strcasecmp(path + length - 3, ".gz") == 0;
     file->name = strndup(path, named ? length - 3 : length);
     if (!file->name)
-        return lspo_error(LSPO_ERR_MEMORY, "%s: no memory for its name", path);
+        return lspo_no_memory("the name of %s", path);
     lspo_status_t status = read_bytes(path, file);
-    if (status == LSPO_OK && is_gzip(file->text, file->bytes))
+    if (status != LSPO_OK)
+        return status;
+    if (is_gzip(file->text, file->bytes))
         status = unpack_gzip(path, file);
-    else if (status == LSPO_OK && named && (status = check_text(path, file->text, file->bytes)) == LSPO_OK)
-        status = lspo_error(LSPO_ERR_INPUT, "%s: not a gzip file, although its name ends in .gz", path);
-    if (status == LSPO_OK && is_blank(file->text, file->bytes))
-        status = lspo_error(LSPO_ERR_INPUT, "%s: the file is empty", path);
-    return status == LSPO_OK ? check_text(path, file->text, file->bytes) : status;
+    else if (named && (status = check_text(path, file->text, file->bytes)) == LSPO_OK)
+        return lspo_error(LSPO_ERR_INPUT, "%s: not a gzip file, although its name ends in .gz", path);
+    if (status != LSPO_OK)
+        return status;
+    if (is_blank(file->text, file->bytes))
+        return lspo_error(LSPO_ERR_INPUT, "%s: the file is empty", path);
+    return check_text(path, file->text, file->bytes);
 }
 
 lspo_status_t lspo_data_file_read(const char *path, lspo_data_file_t *file_out)

@@ -41,13 +41,16 @@ static lspo_status_t load(lspo_dataset_t *dataset, lspo_part_t *part, const char
     if (!path && dataset->class_count > 0)
         return lspo_error(LSPO_ERR_INPUT, "a classifier needs --data FILE of %s", lspo_form_name(LSPO_FORM_LABEL));
     lspo_status_t status = path ? lspo_dataset_load_file(dataset, part, path) : load_own_text(dataset, part);
-    if (status == LSPO_OK)
-        status = check_tokens(dataset, part, path ? path : "the machine's own text");
-    if (status == LSPO_OK && part->form > (int)LSPO_FORM_TEXT && part->row_count == 0)
-        status = lspo_error(LSPO_ERR_INPUT,
-                            "%s: none of its %zu examples has a completion within %" PRIu32 " tokens; raise --sequence",
-                            path, part->dropped, dataset->sequence);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = check_tokens(dataset, part, path ? path : "the machine's own text");
+    if (status != LSPO_OK)
+        return status;
+    if (part->form > (int)LSPO_FORM_TEXT && part->row_count == 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: none of its %zu examples has a completion within %" PRIu32 " tokens; raise --sequence",
+                          path, part->dropped, dataset->sequence);
+    return LSPO_OK;
 }
 
 static lspo_dataset_kind_t kind_of(const lspo_part_t *part)
@@ -131,28 +134,34 @@ lspo_status_t lspo_dataset_open(const lspo_dataset_options_t *options, lspo_data
         return status;
     lspo_dataset_t *dataset = calloc(1, sizeof *dataset);
     if (!dataset)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a dataset");
+        return lspo_no_memory("a dataset");
     dataset->encoder = options->encoder;
     dataset->sequence = options->sequence;
     dataset->class_count = options->class_count;
     dataset->seed = options->seed;
     status = load(dataset, &dataset->train, options->path);
     dataset->kind = kind_of(&dataset->train);
-    if (status == LSPO_OK && options->eval_path) {
+    if (status != LSPO_OK)
+        goto failed;
+    if (options->eval_path) {
         status = load(dataset, &dataset->eval, options->eval_path);
-        if (status == LSPO_OK && kind_of(&dataset->eval) != dataset->kind)
+        if (status != LSPO_OK)
+            goto failed;
+        if (kind_of(&dataset->eval) != dataset->kind)
             status = lspo_error(LSPO_ERR_INPUT, "%s and %s have records of different forms",
                                 options->path ? options->path : "the machine's own text", options->eval_path);
     }
-    if (status == LSPO_OK)
-        status = split(dataset, options);
-    if (status != LSPO_OK) {
-        lspo_dataset_close(dataset);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
+    status = split(dataset, options);
+    if (status != LSPO_OK)
+        goto failed;
     describe(dataset, options->path);
     *dataset_out = dataset;
     return LSPO_OK;
+failed:
+    lspo_dataset_close(dataset);
+    return status;
 }
 
 static void release_part(lspo_part_t *part)

@@ -139,7 +139,7 @@ static lspo_status_t add_line(const reader_t *reader, size_t line, size_t at, si
     bool no_memory;
     json_t *record = lspo_json_parse(reader->text + at, length, PARSE_FLAGS, &error, &no_memory);
     if (no_memory)
-        return lspo_error(LSPO_ERR_MEMORY, "%s: no memory for a record", where);
+        return lspo_no_memory("a record: %s", where);
     if (!record)
         return refuse_line(reader, line, at, length, &error);
     lspo_status_t status = lspo_dataset_add_record(reader->dataset, reader->part, where, record);
@@ -151,14 +151,16 @@ static lspo_status_t add_lines(const reader_t *reader)
 {
     lspo_status_t status = LSPO_OK;
     size_t line = 1;
-    for (size_t at = 0; status == LSPO_OK && at < reader->bytes; line++) {
+    for (size_t at = 0; at < reader->bytes; line++) {
         const char *begin = reader->text + at, *end = memchr(begin, '\n', reader->bytes - at);
         size_t length = end ? (size_t)(end - begin) : reader->bytes - at, mark = skip_mark(begin, length);
         if (!blank(begin + mark, length - mark))
             status = add_line(reader, line, at + mark, length - mark);
+        if (status != LSPO_OK)
+            return status;
         at += length + 1;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t add_array(const reader_t *reader)
@@ -169,16 +171,19 @@ static lspo_status_t add_array(const reader_t *reader)
     bool no_memory;
     json_t *array = lspo_json_parse(reader->text, reader->bytes, PARSE_FLAGS, &error, &no_memory);
     if (no_memory)
-        return lspo_error(LSPO_ERR_MEMORY, "%s: no memory for its records", reader->path);
+        return lspo_no_memory("the records of %s", reader->path);
     if (!array && !lspo_data_is_utf8(reader->text, reader->bytes, &bad))
         return refuse_not_utf8(reader, bad.line, &bad);
     if (!array)
         return refuse_json(reader, error.line > 0 ? (size_t)error.line : 1, &error);
-    for (size_t i = 0; status == LSPO_OK && i < json_array_size(array); i++) {
+    for (size_t i = 0; i < json_array_size(array); i++) {
         char where[WHERE_MAX];
         snprintf(where, sizeof where, "%.460s: record %zu", reader->path, i + 1);
         status = lspo_dataset_add_record(reader->dataset, reader->part, where, json_array_get(array, i));
+        if (status != LSPO_OK)
+            goto cleanup;
     }
+cleanup:
     json_decref(array);
     return status;
 }
@@ -293,17 +298,21 @@ lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part,
         status = add_array(&reader);
         break;
     case FORMAT_UNKNOWN:
-        status = lspo_error(LSPO_ERR_MEMORY, "%s: no memory to see what it is", path);
+        status = lspo_no_memory("the records of %s", path);
         break;
     case FORMAT_TEXT:
         warn_of_table(&reader, file.name);
         status = add_text(&reader);
         break;
     }
-    if (status == LSPO_OK && part->form < 0 && part->tokens.count == 0)
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (part->form < 0 && part->tokens.count == 0)
         status = lspo_error(LSPO_ERR_INPUT, "%s: the file has no records", path);
-    if (status == LSPO_OK)
-        warn_of_unused(&reader);
+    if (status != LSPO_OK)
+        goto cleanup;
+    warn_of_unused(&reader);
+cleanup:
     lspo_data_file_release(&file);
     return status;
 }

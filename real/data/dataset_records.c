@@ -181,7 +181,7 @@ static lspo_status_t add_row(lspo_part_t *part, const lspo_row_t *row)
         size_t capacity = part->row_capacity ? 2 * part->row_capacity : 256;
         lspo_row_t *rows = realloc(part->rows, capacity * sizeof *rows);
         if (!rows)
-            return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu examples", capacity);
+            return lspo_no_memory("%zu examples", capacity);
         part->rows = rows;
         part->row_capacity = capacity;
     }
@@ -204,9 +204,12 @@ static lspo_status_t add_stream_text(lspo_dataset_t *dataset, lspo_part_t *part,
 {
     text_t text = {0};
     lspo_status_t status = text_of(where, record, "text", &text);
-    if (status == LSPO_OK)
-        status = append_text(dataset, part, text);
-    return status == LSPO_OK ? append_special(dataset->encoder.end, &part->tokens) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = append_text(dataset, part, text);
+    if (status != LSPO_OK)
+        return status;
+    return append_special(dataset->encoder.end, &part->tokens);
 }
 
 /* The tokens since `first` are one example whose first `prompt_count` are given: cut it to what a row holds, which is
@@ -232,23 +235,31 @@ static lspo_status_t add_pair(lspo_dataset_t *dataset, lspo_part_t *part, text_t
 {
     size_t first = part->tokens.count, prompt_count = 0;
     lspo_status_t status = append_special(dataset->encoder.begin, &part->tokens);
-    if (status == LSPO_OK)
-        status = append_text(dataset, part, prompt);
+    if (status != LSPO_OK)
+        return status;
+    status = append_text(dataset, part, prompt);
+    if (status != LSPO_OK)
+        return status;
     prompt_count = part->tokens.count - first;
-    if (status == LSPO_OK)
-        status = append_text(dataset, part, completion);
-    if (status == LSPO_OK)
-        status = append_special(dataset->encoder.end, &part->tokens);
-    return status == LSPO_OK ? finish_example(dataset, part, first, prompt_count) : status;
+    status = append_text(dataset, part, completion);
+    if (status != LSPO_OK)
+        return status;
+    status = append_special(dataset->encoder.end, &part->tokens);
+    if (status != LSPO_OK)
+        return status;
+    return finish_example(dataset, part, first, prompt_count);
 }
 
 static lspo_status_t add_prompt(lspo_dataset_t *dataset, lspo_part_t *part, const char *where, const json_t *record)
 {
     text_t prompt = {0}, completion = {0};
     lspo_status_t status = text_of(where, record, "prompt", &prompt);
-    if (status == LSPO_OK)
-        status = text_of(where, record, "completion", &completion);
-    return status == LSPO_OK ? add_pair(dataset, part, prompt, completion) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = text_of(where, record, "completion", &completion);
+    if (status != LSPO_OK)
+        return status;
+    return add_pair(dataset, part, prompt, completion);
 }
 
 /* The caller frees it; NULL without memory. */
@@ -291,15 +302,18 @@ static lspo_status_t add_alpaca(lspo_dataset_t *dataset, lspo_part_t *part, cons
     text_t instruction = {0}, input = {"", 0}, output = {0};
     size_t bytes;
     lspo_status_t status = text_of(where, record, "instruction", &instruction);
-    if (status == LSPO_OK && field(record, "input"))
+    if (status != LSPO_OK)
+        return status;
+    if (field(record, "input"))
         status = text_of(where, record, "input", &input);
-    if (status == LSPO_OK)
-        status = text_of(where, record, "output", &output);
+    if (status != LSPO_OK)
+        return status;
+    status = text_of(where, record, "output", &output);
     if (status != LSPO_OK)
         return status;
     char *prompt = alpaca_prompt(instruction, input, &bytes);
     if (!prompt)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a prompt");
+        return lspo_no_memory("a prompt");
     status = add_pair(dataset, part, (text_t){prompt, bytes}, output);
     free(prompt);
     return status;
@@ -329,10 +343,12 @@ static lspo_status_t add_label(lspo_dataset_t *dataset, lspo_part_t *part, const
         return lspo_error(LSPO_ERR_INPUT, "%s: \"label\" must be an integer from 0 to %" PRIu32, where,
                           dataset->class_count - 1);
     status = append_special(dataset->encoder.begin, &part->tokens);
-    if (status == LSPO_OK)
-        status = append_text(dataset, part, text);
-    if (status == LSPO_OK)
-        status = append_special(dataset->encoder.end, &part->tokens);
+    if (status != LSPO_OK)
+        return status;
+    status = append_text(dataset, part, text);
+    if (status != LSPO_OK)
+        return status;
+    status = append_special(dataset->encoder.end, &part->tokens);
     if (status != LSPO_OK)
         return status;
     if (part->tokens.count == first)
@@ -358,5 +374,7 @@ lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part
                           forms[form].name, forms[part->form].name);
     part->form = form;
     lspo_status_t status = check_fields(part, where, (lspo_form_t)form, (json_t *)record);
-    return status == LSPO_OK ? add[form](dataset, part, where, record) : status;
+    if (status != LSPO_OK)
+        return status;
+    return add[form](dataset, part, where, record);
 }

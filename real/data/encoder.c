@@ -11,7 +11,7 @@ lspo_status_t lspo_tokens_append(lspo_tokens_t *tokens, uint32_t id)
         size_t capacity = tokens->capacity ? 2 * tokens->capacity : 1024;
         uint32_t *ids = realloc(tokens->ids, capacity * sizeof *ids);
         if (!ids)
-            return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu tokens", capacity);
+            return lspo_no_memory("%zu tokens", capacity);
         tokens->ids = ids;
         tokens->capacity = capacity;
     }
@@ -26,10 +26,12 @@ lspo_encoder_t lspo_encoder_bytes(void)
 
 lspo_status_t lspo_encoder_encode(const lspo_encoder_t *encoder, const char *text, size_t bytes, lspo_tokens_t *tokens)
 {
-    lspo_status_t status = LSPO_OK;
     if (encoder->encode)
         return encoder->encode(encoder->context, text, bytes, tokens);
-    for (size_t i = 0; status == LSPO_OK && i < bytes; i++)
-        status = lspo_tokens_append(tokens, (uint8_t)text[i]);
-    return status;
+    for (size_t i = 0; i < bytes; i++) {
+        lspo_status_t status = lspo_tokens_append(tokens, (uint8_t)text[i]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }

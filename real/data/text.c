@@ -34,7 +34,7 @@ static lspo_status_t reserve(lspo_text_t *text, size_t more_bytes)
     size_t capacity = text->capacity ? 2 * text->capacity : 1 << 20;
     uint8_t *data = realloc(text->data, capacity);
     if (!data)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu bytes of training text", capacity);
+        return lspo_no_memory("%zu bytes of training text", capacity);
     text->data = data;
     text->capacity = capacity;
     return LSPO_OK;
@@ -44,7 +44,7 @@ static lspo_status_t reserve(lspo_text_t *text, size_t more_bytes)
  * What is missing or may not be read is left out. */
 static lspo_status_t lack_of_memory(const char *name)
 {
-    return errno == ENOMEM ? lspo_error(LSPO_ERR_MEMORY, "no memory to read %s as training text", name) : LSPO_OK;
+    return errno == ENOMEM ? lspo_no_memory("reading %s as training text", name) : LSPO_OK;
 }
 
 static lspo_status_t append_stream(lspo_text_t *text, FILE *file, const char *name)
@@ -116,6 +116,23 @@ static lspo_status_t append_path(lspo_text_t *text, const char *path)
     return status;
 }
 
+static lspo_status_t append_tree(lspo_text_t *text, const char *folder, const char *suffix, int depth);
+
+static lspo_status_t append_entry(lspo_text_t *text, const char *folder, const char *name, const char *suffix,
+                                  int depth)
+{
+    char path[4096];
+    struct stat info;
+    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
+    if ((size_t)length >= sizeof path || lstat(path, &info) != 0)
+        return LSPO_OK;
+    if (S_ISDIR(info.st_mode) && depth < DEPTH_MAX)
+        return append_tree(text, path, suffix, depth + 1);
+    if (S_ISREG(info.st_mode) && ends_with(path, suffix))
+        return append_path(text, path);
+    return LSPO_OK;
+}
+
 /* All files of a folder whose name ends with `suffix`, sorted by bytes, so that it does not depend on the locale. */
 static lspo_status_t append_tree(lspo_text_t *text, const char *folder, const char *suffix, int depth)
 {
@@ -124,19 +141,13 @@ static lspo_status_t append_tree(lspo_text_t *text, const char *folder, const ch
     if (count < 0)
         return lack_of_memory(folder);
     lspo_status_t status = LSPO_OK;
-    for (int i = 0; i < count; i++) {
-        char path[4096];
-        struct stat info;
-        int length = snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-        if (status == LSPO_OK && text->bytes < OWN_TEXT_ENOUGH_BYTES && (size_t)length < sizeof path &&
-            lstat(path, &info) == 0) {
-            if (S_ISDIR(info.st_mode) && depth < DEPTH_MAX)
-                status = append_tree(text, path, suffix, depth + 1);
-            else if (S_ISREG(info.st_mode) && ends_with(path, suffix))
-                status = append_path(text, path);
-        }
-        free(entries[i]);
+    for (int i = 0; i < count && text->bytes < OWN_TEXT_ENOUGH_BYTES; i++) {
+        status = append_entry(text, folder, entries[i]->d_name, suffix, depth);
+        if (status != LSPO_OK)
+            break;
     }
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
     free(entries);
     return status;
 }
@@ -146,18 +157,23 @@ static lspo_status_t read_own(lspo_text_t *text, const char **name_out)
     bool complete;
     *name_out = "bible-kjv";
     lspo_status_t status = read_bible(text, &complete);
-    if (status != LSPO_OK || complete)
+    if (status != LSPO_OK)
         return status;
+    if (complete)
+        return LSPO_OK;
     *name_out = "/usr/share/common-licenses and /usr/include";
     status = append_tree(text, "/usr/share/common-licenses", "", 0);
-    if (status == LSPO_OK)
-        status = append_tree(text, "/usr/include", ".h", 0);
-    if (status == LSPO_OK && text->bytes < OWN_TEXT_MIN_BYTES)
-        status = lspo_error(
+    if (status != LSPO_OK)
+        return status;
+    status = append_tree(text, "/usr/include", ".h", 0);
+    if (status != LSPO_OK)
+        return status;
+    if (text->bytes < OWN_TEXT_MIN_BYTES)
+        return lspo_error(
             LSPO_ERR_IO,
             "this machine has only %zu bytes of text, %d are needed: install bible-kjv or give a file with --text",
             text->bytes, OWN_TEXT_MIN_BYTES);
-    return status;
+    return LSPO_OK;
 }
 
 static uint64_t fnv1a(const uint8_t *data, size_t bytes)
@@ -172,7 +188,7 @@ lspo_status_t lspo_text_open(const char *path, lspo_text_t **text_out)
 {
     lspo_text_t *text = calloc(1, sizeof *text);
     if (!text)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the training text");
+        return lspo_no_memory("the training text");
     const char *name = path;
     lspo_status_t status = path ? read_file(text, path) : read_own(text, &name);
     if (status != LSPO_OK) {
@@ -224,21 +240,27 @@ lspo_status_t lspo_text_tokenize(lspo_text_t *text, lspo_tokenizer_t *tokenizer,
     size_t count = 0;
     lspo_status_t status =
         lspo_tokenizer_encode(tokenizer, (const char *)text->data, text->bytes, false, &tokens, &count);
-    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+    if (status != LSPO_OK)
+        goto failed;
+    for (size_t i = 0; i < count; i++) {
         if (tokens[i] >= vocabulary)
             status = lspo_error(LSPO_ERR_INPUT,
                                 "token %" PRIu32 " of the tokenizer is outside the model's vocabulary of %" PRIu32,
                                 tokens[i], vocabulary);
-    if (status != LSPO_OK) {
-        free(tokens);
-        return status;
+        if (status != LSPO_OK)
+            goto failed;
     }
+    if (status != LSPO_OK)
+        goto failed;
     free(text->tokens);
     text->tokens = tokens;
     text->count = count;
     text->train_count = count - count / 20;
     text->vocabulary = vocabulary;
     return LSPO_OK;
+failed:
+    free(tokens);
+    return status;
 }
 
 uint32_t lspo_text_vocabulary(const lspo_text_t *text)

@@ -254,7 +254,7 @@ static lspo_status_t lack_host_memory(uint64_t bytes, uint64_t available_bytes, 
     size_t length = 0;
     FILE *text = open_memstream(&list, &length);
     if (!text)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a message");
+        return lspo_no_memory("a message");
     for (size_t i = 0; i < item_count; i++)
         fprintf(text, "%s %s %s", i ? "," : ":", items[i].purpose,
                 lspo_format_quantity((double)items[i].bytes, LSPO_UNIT_BYTES, item, sizeof item));

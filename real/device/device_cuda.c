@@ -95,7 +95,7 @@ static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, bool counted
     cudaStream_t stream = stream_here(d);
     void *memory = NULL;
     if (!make_room(d))
-        return lspo_error(LSPO_ERR_MEMORY, "no host memory for an entry of device memory");
+        return lspo_no_memory("an entry of device memory");
     cudaError_t error = cudaMallocFromPoolAsync(&memory, bytes ? bytes : 1, d->pool, stream);
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError(); /* what comes next may fit */
@@ -318,10 +318,12 @@ static lspo_status_t cuda_describe(const lspo_device_t *device, lspo_device_entr
     const char *const entries[][2] = {
         {"gpu", d->gpu_name},      {"sm count", sm_count},       {"compute capability", capability}, {"driver", driver},
         {"cuda runtime", runtime}, {"pageable bytes", pageable}, {"gpu memory bytes", memory}};
-    lspo_status_t status = LSPO_OK;
-    for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
-        status = add(context, entries[i][0], entries[i][1]);
-    return status;
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+        lspo_status_t status = add(context, entries[i][0], entries[i][1]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 static const char *cuda_pci_address(const lspo_device_t *device)

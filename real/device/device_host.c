@@ -33,7 +33,7 @@ static lspo_status_t host_take_device(lspo_device_t *device, size_t bytes, bool 
     (void)counted;
     void *memory = lspo_arena_take(host(device)->memory, bytes);
     if (!memory)
-        return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes of device memory", bytes);
+        return lspo_no_memory("%zu bytes of device memory", bytes);
     *memory_out = memory;
     return LSPO_OK;
 }
@@ -47,7 +47,7 @@ static lspo_status_t host_take(lspo_device_t *device, size_t bytes, void **memor
 {
     void *memory = lspo_arena_take(host(device)->host_memory, bytes);
     if (!memory)
-        return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", bytes);
+        return lspo_no_memory("%zu bytes of host memory", bytes);
     memset(memory, 0, bytes);
     *memory_out = memory;
     return LSPO_OK;
@@ -124,7 +124,7 @@ lspo_status_t lspo_device_open_host(const lspo_device_caps_t *caps, lspo_device_
 {
     host_device_t *opened = calloc(1, sizeof *opened);
     if (!opened)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a device");
+        return lspo_no_memory("a device");
     lspo_device_begin(&opened->device, &backend, caps);
     opened->memory = lspo_arena_create();
     opened->host_memory = lspo_arena_create();

@@ -169,25 +169,30 @@ lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lsp
         return status;
     lspo_device_cuda_t *d = calloc(1, sizeof *d);
     if (!d)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a device");
+        return lspo_no_memory("a device");
     lspo_device_begin(&d->device, &lspo_device_cuda_backend, caps);
     d->number = (int)number;
     d->serial = atomic_fetch_add(&opened, 1) + 1;
     status = identify(d);
-    if (status == LSPO_OK)
-        status = lspo_pinned_create(memory_node(d), &d->pinned);
-    if (status == LSPO_OK)
-        status = make_streams(d);
-    if (status == LSPO_OK)
-        status = make_compute(d);
-    if (status == LSPO_OK)
-        status = make_pool(d);
-    if (status != LSPO_OK) {
-        lspo_device_cuda_close(&d->device);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
+    status = lspo_pinned_create(memory_node(d), &d->pinned);
+    if (status != LSPO_OK)
+        goto failed;
+    status = make_streams(d);
+    if (status != LSPO_OK)
+        goto failed;
+    status = make_compute(d);
+    if (status != LSPO_OK)
+        goto failed;
+    status = make_pool(d);
+    if (status != LSPO_OK)
+        goto failed;
     *device_out = &d->device;
     return LSPO_OK;
+failed:
+    lspo_device_cuda_close(&d->device);
+    return status;
 }
 
 uint32_t lspo_device_gpu_count(void)

@@ -42,7 +42,7 @@ lspo_status_t lspo_pinned_create(int node, lspo_pinned_t **pinned_out)
 {
     lspo_pinned_t *pinned = calloc(1, sizeof *pinned);
     if (!pinned)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a device");
+        return lspo_no_memory("a device");
     pinned->node = node;
     *pinned_out = pinned;
     return LSPO_OK;
@@ -116,12 +116,12 @@ static lspo_status_t add_block(lspo_pinned_t *pinned, uint64_t bytes, block_t **
 {
     block_t *blocks = realloc(pinned->blocks, (pinned->block_count + 1) * sizeof *blocks);
     if (!blocks)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a device");
+        return lspo_no_memory("a device");
     pinned->blocks = blocks;
     block_t *block = &blocks[pinned->block_count];
     *block = (block_t){.bytes = (size_t)bytes};
     if (!map_block(pinned, block))
-        return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", (size_t)bytes);
+        return lspo_no_memory("%zu bytes of host memory", (size_t)bytes);
     pinned->block_count++;
     pin_block(block);
     if (block->pinned_bytes == 0)
@@ -203,7 +203,7 @@ static void *take_from(block_t *block, size_t bytes)
 lspo_status_t lspo_pinned_take(lspo_pinned_t *pinned, size_t bytes, void **memory_out)
 {
     if (bytes > SIZE_MAX / 2)
-        return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", bytes);
+        return lspo_no_memory("%zu bytes of host memory", bytes);
     size_t whole_bytes = (bytes + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES;
     whole_bytes = whole_bytes ? whole_bytes : UNIT_BYTES;
     void *memory = NULL;
@@ -217,7 +217,7 @@ lspo_status_t lspo_pinned_take(lspo_pinned_t *pinned, size_t bytes, void **memor
         memory = take_from(block, whole_bytes);
     }
     if (!memory)
-        return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", bytes);
+        return lspo_no_memory("%zu bytes of host memory", bytes);
     *memory_out = memory;
     return LSPO_OK;
 }

@@ -153,21 +153,28 @@ static lspo_status_t finish_op(const executor_t *executor, lspo_op_id_t op)
 }
 
 /* Lock held on entry and return, released while the op runs. */
+static lspo_status_t run_and_finish(const executor_t *executor, lspo_op_id_t op)
+{
+    lspo_status_t status = executor->calls->run(executor->calls->context, &executor->plan->ops[op]);
+    if (status != LSPO_OK)
+        return status;
+    return finish_op(executor, op);
+}
+
 static void run_op(executor_t *executor, lane_t *lane, lspo_op_id_t op)
 {
     pthread_mutex_unlock(&executor->lock);
     uint64_t start_ns = lspo_now_ns();
-    lspo_status_t status = executor->calls->run(executor->calls->context, &executor->plan->ops[op]);
-    if (status == LSPO_OK)
-        status = finish_op(executor, op);
+    lspo_status_t status = run_and_finish(executor, op);
     uint64_t end_ns = lspo_now_ns();
 
     pthread_mutex_lock(&executor->lock);
     executor->busy_count--;
-    if (status == LSPO_OK)
-        end_op(executor, lane, op, start_ns, end_ns);
-    else
+    if (status != LSPO_OK) {
         stop_with(executor, status);
+        return;
+    }
+    end_op(executor, lane, op, start_ns, end_ns);
 }
 
 /* ---- queues ---- */
@@ -182,8 +189,7 @@ static bool queue_op(const executor_t *executor, const lane_t *lane, lspo_op_id_
         return false;
     *status = calls->run(calls->context, &executor->plan->ops[op]);
     lspo_status_t issued = calls->issued(calls->context, lane->lane, slot);
-    if (*status == LSPO_OK)
-        *status = issued;
+    *status = *status != LSPO_OK ? *status : issued;
     return issued == LSPO_OK;
 }
 
@@ -377,7 +383,7 @@ static lspo_status_t prepare_lanes(executor_t *executor)
     const lspo_plan_t *plan = executor->plan;
     executor->place = malloc(((size_t)plan->lanes.count + 1) * sizeof *executor->place);
     if (!executor->place)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u lanes", plan->lanes.count);
+        return lspo_no_memory("%u lanes", plan->lanes.count);
     for (uint32_t lane = 0; lane < plan->lanes.count; lane++)
         executor->place[lane] = LSPO_NO_LANE;
     uint32_t count = 0;
@@ -388,7 +394,7 @@ static lspo_status_t prepare_lanes(executor_t *executor)
         }
     executor->lanes = calloc((size_t)count + 1, sizeof *executor->lanes);
     if (!executor->lanes)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u lanes", count);
+        return lspo_no_memory("%u lanes", count);
     for (uint32_t i = 0; i < plan->lanes.count; i++) {
         if (executor->place[i] == LSPO_NO_LANE)
             continue;
@@ -431,7 +437,7 @@ static lspo_status_t make_end_times(executor_t *executor)
     if (!queues)
         return LSPO_OK;
     executor->end_ns = calloc((size_t)executor->plan->op_count + 1, sizeof *executor->end_ns);
-    return executor->end_ns ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory for the times of ops");
+    return executor->end_ns ? LSPO_OK : lspo_no_memory("the times of ops");
 }
 
 static lspo_status_t bound_memory(executor_t *executor)
@@ -441,10 +447,12 @@ static lspo_status_t bound_memory(executor_t *executor)
         return LSPO_OK;
     executor->passed_over = calloc((size_t)executor->plan->op_count + 1, sizeof *executor->passed_over);
     if (!executor->passed_over)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u ops", executor->plan->op_count);
+        return lspo_no_memory("%u ops", executor->plan->op_count);
     lspo_status_t status = lspo_room_create(executor->plan, room_bytes, &executor->room);
-    executor->bounded = status == LSPO_OK;
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    executor->bounded = true;
+    return LSPO_OK;
 }
 
 static lspo_status_t run_lanes(executor_t *executor)
@@ -471,21 +479,27 @@ lspo_status_t lspo_execute_calls(const lspo_plan_t *plan, const lspo_executor_ca
     pthread_mutex_init(&executor.lock, NULL);
     pthread_cond_init(&executor.entered, NULL);
     lspo_status_t status = lspo_ready_create(plan, &executor.ready); /* refuses ops on no lane */
-    if (status == LSPO_OK)
-        status = prepare_lanes(&executor);
-    if (status == LSPO_OK)
-        status = make_end_times(&executor);
-    if (status == LSPO_OK)
-        status = bound_memory(&executor);
-    if (status == LSPO_OK)
-        status = lspo_trace_create_on(plan->op_count, &plan->lanes, &executor.trace);
-    if (status == LSPO_OK)
-        status = run_lanes(&executor);
-    if (status == LSPO_OK) {
-        lspo_trace_sort(executor.trace);
-        *trace_out = executor.trace;
-        executor.trace = NULL;
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = prepare_lanes(&executor);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = make_end_times(&executor);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = bound_memory(&executor);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_trace_create_on(plan->op_count, &plan->lanes, &executor.trace);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = run_lanes(&executor);
+    if (status != LSPO_OK)
+        goto cleanup;
+    lspo_trace_sort(executor.trace);
+    *trace_out = executor.trace;
+    executor.trace = NULL;
+cleanup:
     executor_release(&executor);
     return status;
 }

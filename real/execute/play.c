@@ -10,9 +10,12 @@ lspo_status_t lspo_play_place(const lspo_device_t *device, uint32_t cpu_threads,
     lspo_status_t status = lspo_device_is_asynchronous(device)
                                ? lspo_topology_read_near(lspo_device_pci_address(device), &topology)
                                : lspo_topology_read(&topology);
-    if (status == LSPO_OK)
-        status = lspo_topology_workers(&topology, cpu_threads, &count);
-    if (status == LSPO_OK && count > 1)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_topology_workers(&topology, cpu_threads, &count);
+    if (status != LSPO_OK)
+        return status;
+    if (count > 1)
         status = lspo_workers_create(count, topology.worker_cpu, &workers);
     if (status != LSPO_OK)
         return status;
@@ -76,11 +79,12 @@ static lspo_status_t wait(void *context, uint32_t lane, uint32_t slot, uint64_t 
     lspo_device_t *device = player->play->device;
     const slot_t *marks = &player->slots[lane][slot];
     lspo_status_t status = lspo_device_mark_wait(device, marks->end);
-    if (status == LSPO_OK)
-        status = lspo_device_mark_time(device, marks->begin, start_ns_out);
-    if (status == LSPO_OK)
-        status = lspo_device_mark_time(device, marks->end, end_ns_out);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_mark_time(device, marks->begin, start_ns_out);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_device_mark_time(device, marks->end, end_ns_out);
 }
 
 static uint32_t cut(void *context, lspo_op_id_t reached)
@@ -92,15 +96,16 @@ static uint32_t cut(void *context, lspo_op_id_t reached)
 static lspo_status_t create_marks(player_t *player)
 {
     lspo_device_t *device = player->play->device;
-    lspo_status_t status = LSPO_OK;
     for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
         for (int i = 0; i < LSPO_ISSUED_MAX && lane != LSPO_LANE_CPU; i++) {
-            if (status == LSPO_OK)
-                status = lspo_device_mark_create(device, &player->slots[lane][i].begin);
-            if (status == LSPO_OK)
-                status = lspo_device_mark_create(device, &player->slots[lane][i].end);
+            lspo_status_t status = lspo_device_mark_create(device, &player->slots[lane][i].begin);
+            if (status != LSPO_OK)
+                return status;
+            status = lspo_device_mark_create(device, &player->slots[lane][i].end);
+            if (status != LSPO_OK)
+                return status;
         }
-    return status;
+    return LSPO_OK;
 }
 
 static void destroy_marks(player_t *player)
@@ -142,10 +147,13 @@ static lspo_status_t play_on_streams(const lspo_plan_t *plan, const lspo_play_t 
         .issued = issued,
         .wait = wait};
     lspo_status_t status = check_lanes(plan);
-    if (status == LSPO_OK)
-        status = create_marks(&player);
-    if (status == LSPO_OK)
-        status = lspo_execute_calls(plan, &calls, stop, trace_out);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = create_marks(&player);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_execute_calls(plan, &calls, stop, trace_out);
+cleanup:
     destroy_marks(&player);
     return status;
 }

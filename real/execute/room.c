@@ -55,7 +55,7 @@ lspo_status_t lspo_room_create(const lspo_plan_t *plan, uint64_t room_bytes, lsp
     room.coming_bytes = calloc((size_t)plan->lanes.count + 1, sizeof *room.coming_bytes);
     if (!room.serial_bytes || !room.begun || !room.coming_bytes) {
         lspo_room_release(&room);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the room of %" PRIu32 " ops", plan->op_count);
+        return lspo_no_memory("the room of %" PRIu32 " ops", plan->op_count);
     }
     int64_t before = 0;
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {

@@ -76,7 +76,7 @@ static lspo_status_t start_threads(lspo_workers_t *workers, uint32_t count, cons
 {
     workers->threads = calloc(count, sizeof *workers->threads);
     if (!workers->threads)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u workers", count);
+        return lspo_no_memory("%u workers", count);
     for (; workers->count < count; workers->count++) {
         worker_t *worker = &workers->threads[workers->count - 1];
         *worker = (worker_t){.workers = workers, .index = workers->count, .cpu = cpus ? cpus[workers->count] : -1};
@@ -92,17 +92,18 @@ lspo_status_t lspo_workers_create(uint32_t count, const int *cpus, lspo_workers_
         return lspo_error(LSPO_ERR_INPUT, "a pool needs at least one worker");
     lspo_workers_t *workers = calloc(1, sizeof *workers);
     if (!workers)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a pool of workers");
+        return lspo_no_memory("a pool of workers");
     workers->count = 1;
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->started, NULL);
     pthread_cond_init(&workers->done, NULL);
     lspo_status_t status = start_threads(workers, count, cpus);
-    if (status == LSPO_OK)
-        *workers_out = workers;
-    else
+    if (status != LSPO_OK) {
         lspo_workers_destroy(workers);
-    return status;
+        return status;
+    }
+    *workers_out = workers;
+    return LSPO_OK;
 }
 
 void lspo_workers_destroy(lspo_workers_t *workers)

@@ -71,23 +71,29 @@ static lspo_status_t parse(const lspo_hf_reader_t *r, lspo_model_t *m)
     const lspo_hf_flag_t flags[] = {{"is_decoder", false}, {"add_cross_attention", false}};
     const json_t *pad_value = lspo_hf_get(r, "pad_token_id");
     lspo_status_t status = lspo_hf_take_sizes(r, sizes, LSPO_COUNT(sizes));
-    if (status == LSPO_OK && pad_value)
+    if (status != LSPO_OK)
+        return status;
+    if (pad_value)
         status = lspo_hf_take_size(r, "pad_token_id", 1, &pad);
+    if (status != LSPO_OK)
+        return status;
     /* Positions are numbered from the padding's id + 1. */
-    if (status == LSPO_OK && pad + 1 != LSPO_BERT_UNUSED_POSITIONS)
-        status = lspo_hf_refuse(r, "pad_token_id");
-    if (status == LSPO_OK && types != 1)
-        status = lspo_hf_refuse(r, "type_vocab_size");
-    if (status == LSPO_OK && positions <= LSPO_BERT_UNUSED_POSITIONS)
-        status = lspo_hf_refuse(r, "max_position_embeddings");
-    if (status == LSPO_OK)
-        status = lspo_hf_check_flags(r, flags, LSPO_COUNT(flags));
-    if (status == LSPO_OK)
-        status = lspo_hf_check_name(r, "hidden_act", "gelu", "gelu", "gelu");
-    if (status == LSPO_OK)
-        status = lspo_hf_check_name(r, "position_embedding_type", "absolute", "absolute", "absolute");
-    if (status == LSPO_OK)
-        status = lspo_hf_take_number(r, "layer_norm_eps", 1e-12, &m->norm_epsilon);
+    if (pad + 1 != LSPO_BERT_UNUSED_POSITIONS)
+        return lspo_hf_refuse(r, "pad_token_id");
+    if (types != 1)
+        return lspo_hf_refuse(r, "type_vocab_size");
+    if (positions <= LSPO_BERT_UNUSED_POSITIONS)
+        return lspo_hf_refuse(r, "max_position_embeddings");
+    status = lspo_hf_check_flags(r, flags, LSPO_COUNT(flags));
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_check_name(r, "hidden_act", "gelu", "gelu", "gelu");
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_check_name(r, "position_embedding_type", "absolute", "absolute", "absolute");
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_take_number(r, "layer_norm_eps", 1e-12, &m->norm_epsilon);
     if (status != LSPO_OK)
         return status;
     m->max_sequence = positions - LSPO_BERT_UNUSED_POSITIONS;

@@ -47,13 +47,15 @@ lspo_status_t lspo_hf_config_parse(const json_t *config, const char *path, uint3
     const lspo_hf_family_t *family = lspo_hf_family(model.family);
     if (family->count_classes != NULL)
         status = family->count_classes(&r, class_count, &model.class_count);
-    if (status == LSPO_OK)
-        status = family->parse(&r, &model);
-    if (status == LSPO_OK && class_count > 0 && family->count_classes == NULL)
+    if (status != LSPO_OK)
+        return status;
+    status = family->parse(&r, &model);
+    if (status != LSPO_OK)
+        return status;
+    if (class_count > 0 && family->count_classes == NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s: a classifier must be a roberta, not a %s", path, family->model_type);
-    if (status == LSPO_OK)
-        *model_out = model;
-    return status;
+    *model_out = model;
+    return LSPO_OK;
 }
 
 json_t *lspo_hf_config_make(const lspo_model_t *model)

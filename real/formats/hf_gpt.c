@@ -34,17 +34,20 @@ static lspo_status_t parse(const lspo_hf_reader_t *r, lspo_model_t *m)
     const lspo_hf_flag_t flags[] = {
         {"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false}, {"add_cross_attention", false}};
     lspo_status_t status = lspo_hf_take_sizes(r, sizes, LSPO_COUNT(sizes));
-    if (status == LSPO_OK)
-        status = lspo_hf_take_size(r, "n_inner", m->width <= INT32_MAX / 4 ? 4 * m->width : INT32_MAX, &m->mlp_width);
-    if (status == LSPO_OK)
-        status = lspo_hf_check_flags(r, flags, LSPO_COUNT(flags));
-    if (status == LSPO_OK)
-        status = lspo_hf_check_name(r, "activation_function", "gelu_new", "gelu_new", "gelu_pytorch_tanh");
-    if (status == LSPO_OK)
-        status = lspo_hf_take_number(r, "layer_norm_epsilon", 1e-5, &m->norm_epsilon);
+    if (status != LSPO_OK)
+        return status;
     m->kv_head_count = m->head_count;
     m->tied_head = lspo_hf_take_flag(r, "tie_word_embeddings", true);
-    return status;
+    status = lspo_hf_take_size(r, "n_inner", m->width <= INT32_MAX / 4 ? 4 * m->width : INT32_MAX, &m->mlp_width);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_check_flags(r, flags, LSPO_COUNT(flags));
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_check_name(r, "activation_function", "gelu_new", "gelu_new", "gelu_pytorch_tanh");
+    if (status != LSPO_OK)
+        return status;
+    return lspo_hf_take_number(r, "layer_norm_epsilon", 1e-5, &m->norm_epsilon);
 }
 
 static json_t *make(const lspo_model_t *m)

@@ -31,13 +31,29 @@ static lspo_status_t parse_rope(const lspo_hf_reader_t *r, lspo_model_t *m)
     if (parameters && (!json_is_object(parameters) || (type && strcmp(type, "default") != 0)))
         return lspo_hf_refuse(r, "rope_parameters");
     lspo_status_t status = lspo_hf_take_number(r, "rope_theta", 10000.0, &m->rope_theta);
-    if (status == LSPO_OK)
-        status = lspo_hf_take_number(&inner, "rope_theta", m->rope_theta, &m->rope_theta);
-    if (status == LSPO_OK)
-        status = lspo_hf_take_number(&inner, "partial_rotary_factor", 1.0, &rotated);
-    if (status == LSPO_OK && rotated != 1.0)
-        status = lspo_hf_refuse(r, "rope_parameters");
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_take_number(&inner, "rope_theta", m->rope_theta, &m->rope_theta);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_take_number(&inner, "partial_rotary_factor", 1.0, &rotated);
+    if (status != LSPO_OK)
+        return status;
+    if (rotated != 1.0)
+        return lspo_hf_refuse(r, "rope_parameters");
+    return LSPO_OK;
+}
+
+/* Heads of any other width than that of the model by their number are refused. */
+static lspo_status_t check_head_width(const lspo_hf_reader_t *r, const lspo_model_t *m)
+{
+    uint32_t head_width = 0;
+    if (m->width % m->head_count != 0)
+        return LSPO_OK;
+    lspo_status_t status = lspo_hf_take_size(r, "head_dim", m->width / m->head_count, &head_width);
+    if (status != LSPO_OK)
+        return status;
+    return head_width == m->width / m->head_count ? LSPO_OK : lspo_hf_refuse(r, "head_dim");
 }
 
 static lspo_status_t parse(const lspo_hf_reader_t *r, lspo_model_t *m)
@@ -47,25 +63,26 @@ static lspo_status_t parse(const lspo_hf_reader_t *r, lspo_model_t *m)
         {"intermediate_size", &m->mlp_width, 0},    {"num_hidden_layers", &m->block_count, 0},
         {"num_attention_heads", &m->head_count, 0}, {"max_position_embeddings", &m->max_sequence, 2048}};
     const lspo_hf_flag_t flags[] = {{"attention_bias", false}, {"mlp_bias", false}};
-    uint32_t head_width = 0;
-    lspo_status_t status = lspo_hf_take_sizes(r, sizes, LSPO_COUNT(sizes));
-    if (status == LSPO_OK)
-        status = lspo_hf_take_size(r, "num_key_value_heads", m->head_count, &m->kv_head_count);
-    if (status == LSPO_OK && m->width % m->head_count == 0) {
-        status = lspo_hf_take_size(r, "head_dim", m->width / m->head_count, &head_width);
-        if (status == LSPO_OK && head_width != m->width / m->head_count)
-            status = lspo_hf_refuse(r, "head_dim");
-    }
-    if (status == LSPO_OK)
-        status = lspo_hf_check_flags(r, flags, LSPO_COUNT(flags));
-    if (status == LSPO_OK)
-        status = lspo_hf_check_name(r, "hidden_act", "silu", "silu", "swish");
-    if (status == LSPO_OK)
-        status = lspo_hf_take_number(r, "rms_norm_eps", 1e-6, &m->norm_epsilon);
-    if (status == LSPO_OK)
-        status = parse_rope(r, m);
     m->tied_head = lspo_hf_take_flag(r, "tie_word_embeddings", false);
-    return status;
+    lspo_status_t status = lspo_hf_take_sizes(r, sizes, LSPO_COUNT(sizes));
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_take_size(r, "num_key_value_heads", m->head_count, &m->kv_head_count);
+    if (status != LSPO_OK)
+        return status;
+    status = check_head_width(r, m);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_check_flags(r, flags, LSPO_COUNT(flags));
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_check_name(r, "hidden_act", "silu", "silu", "swish");
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_take_number(r, "rms_norm_eps", 1e-6, &m->norm_epsilon);
+    if (status != LSPO_OK)
+        return status;
+    return parse_rope(r, m);
 }
 
 static json_t *make(const lspo_model_t *m)

@@ -29,10 +29,12 @@ static lspo_status_t load_config(lspo_hf_model_t *model, const char *folder, uin
 {
     char *path = lspo_hf_path(folder, "config.json");
     if (!path)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+        return lspo_no_memory("the name of %s", folder);
     lspo_status_t status = lspo_json_file_read(path, &model->config);
-    if (status == LSPO_OK)
-        status = lspo_hf_config_parse(model->config, path, class_count, &model->shape);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_hf_config_parse(model->config, path, class_count, &model->shape);
+cleanup:
     free(path);
     return status;
 }
@@ -117,11 +119,14 @@ static lspo_status_t check_tensors(lspo_hf_model_t *model)
     bool *used = calloc(lspo_hf_tensors_count(model->tensors) + 1, sizeof *used);
     lspo_status_t status = LSPO_OK;
     if (!used)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the tensors of %s", model->folder);
-    for (uint32_t stage = 0; stage < lspo_model_stage_count(&model->shape) && status == LSPO_OK; stage++)
+        return lspo_no_memory("the tensors of %s", model->folder);
+    for (uint32_t stage = 0; stage < lspo_model_stage_count(&model->shape); stage++) {
         status = check_stage(model, stage, used);
-    if (status == LSPO_OK)
-        status = check_unused(model, used);
+        if (status != LSPO_OK)
+            goto cleanup;
+    }
+    status = check_unused(model, used);
+cleanup:
     free(used);
     return status;
 }
@@ -153,14 +158,15 @@ static lspo_status_t load(lspo_hf_model_t *model, const char *folder, uint32_t c
 {
     model->folder = strdup(folder);
     if (!model->folder)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+        return lspo_no_memory("the name of %s", folder);
     lspo_status_t status = load_config(model, folder, class_count);
     if (status != LSPO_OK)
         return status;
     name_model(model);
     status = lspo_model_check(&model->shape);
-    if (status == LSPO_OK)
-        status = open_weights(model);
+    if (status != LSPO_OK)
+        return status;
+    status = open_weights(model);
     if (status != LSPO_OK)
         return status;
     lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
@@ -176,7 +182,7 @@ lspo_status_t lspo_hf_model_open(const char *folder, uint32_t class_count, lspo_
 {
     lspo_hf_model_t *model = calloc(1, sizeof *model);
     if (!model)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the model of %s", folder);
+        return lspo_no_memory("the model of %s", folder);
     lspo_status_t status = load(model, folder, class_count);
     if (status != LSPO_OK) {
         lspo_hf_model_close(model);
@@ -210,16 +216,17 @@ bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage)
 lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, float *weights)
 {
     lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
-    lspo_status_t status = LSPO_OK;
     if (!lspo_hf_model_has_stage(model, stage))
         return lspo_error(LSPO_ERR_INPUT, "%s: has no classifier", model->folder);
     uint32_t count = lspo_hf_pieces(&model->shape, model->prefix, stage, pieces);
-    for (uint32_t i = 0; i < count && status == LSPO_OK; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const lspo_hf_piece_t *piece = &pieces[i];
         const lspo_safetensor_t *tensor = lspo_hf_tensors_find(model->tensors, piece->name);
         uint64_t rows = piece->rank == 1 ? 1 : piece->shape[0], cols = piece->shape[piece->rank - 1];
-        status = lspo_safetensors_read(model->weights, tensor, rows, cols, piece->row_stride, piece->col_stride,
-                                       weights + piece->offset_elements);
+        lspo_status_t status = lspo_safetensors_read(model->weights, tensor, rows, cols, piece->row_stride,
+                                                     piece->col_stride, weights + piece->offset_elements);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }

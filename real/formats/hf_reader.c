@@ -52,10 +52,12 @@ bool lspo_hf_take_flag(const lspo_hf_reader_t *r, const char *key, bool otherwis
 
 lspo_status_t lspo_hf_take_sizes(const lspo_hf_reader_t *r, const lspo_hf_size_t *fields, size_t count)
 {
-    lspo_status_t status = LSPO_OK;
-    for (size_t i = 0; i < count && status == LSPO_OK; i++)
-        status = lspo_hf_take_size(r, fields[i].key, fields[i].otherwise, fields[i].size);
-    return status;
+    for (size_t i = 0; i < count; i++) {
+        lspo_status_t status = lspo_hf_take_size(r, fields[i].key, fields[i].otherwise, fields[i].size);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_hf_check_flags(const lspo_hf_reader_t *r, const lspo_hf_flag_t *fields, size_t count)

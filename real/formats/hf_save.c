@@ -33,8 +33,10 @@ static lspo_status_t write_weights(const lspo_model_t *shape, const lspo_hf_mode
     uint32_t count = 0;
     lspo_status_t status = LSPO_OK;
     if (!pieces || !sources)
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the tensors of %s", path);
-    for (uint32_t stage = 0; stage < stage_count && status == LSPO_OK; stage++) {
+        status = lspo_no_memory("the tensors of %s", path);
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (uint32_t stage = 0; stage < stage_count; stage++) {
         uint32_t first = count;
         count += lspo_hf_pieces(shape, prefix, stage, pieces + count);
         for (uint32_t i = first; i < count; i++) {
@@ -48,8 +50,8 @@ static lspo_status_t write_weights(const lspo_model_t *shape, const lspo_hf_mode
                                                     .col_stride = pieces[i].col_stride};
         }
     }
-    if (status == LSPO_OK)
-        status = lspo_safetensors_write(path, sources, count, &note, 1);
+    status = lspo_safetensors_write(path, sources, count, &note, 1);
+cleanup:
     free(sources);
     free(pieces);
     return status;
@@ -69,13 +71,14 @@ static lspo_status_t write_config(const lspo_model_t *shape, const lspo_hf_model
         text = json_dumps(config, JSON_INDENT(2));
     json_decref(config);
     if (!text)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+        return lspo_no_memory("%s", path);
     lspo_output_t output;
     lspo_status_t status = lspo_output_open(path, &output);
-    if (status == LSPO_OK) {
-        fprintf(output.file, "%s\n", text);
-        status = lspo_output_finish(&output, LSPO_OK);
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    fprintf(output.file, "%s\n", text);
+    status = lspo_output_finish(&output, LSPO_OK);
+cleanup:
     free(text);
     return status;
 }
@@ -125,15 +128,17 @@ static lspo_status_t copy_companions(const char *from_folder, const char *folder
     DIR *list = opendir(from_folder);
     if (!list)
         return lspo_error(LSPO_ERR_IO, "cannot read %s: %s", from_folder, strerror(errno));
-    for (struct dirent *entry; status == LSPO_OK && (entry = readdir(list)) != NULL;) {
+    for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
         if (entry->d_name[0] == '.' || !(all || lspo_tokenizer_is_companion(entry->d_name)))
             continue;
         char *from_path = lspo_hf_path(from_folder, entry->d_name), *path = lspo_hf_path(folder, entry->d_name);
-        status = from_path && path ? copy_entry(from_path, path)
-                                   : lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", entry->d_name);
+        status = from_path && path ? copy_entry(from_path, path) : lspo_no_memory("the name of %s", entry->d_name);
         free(path);
         free(from_path);
+        if (status != LSPO_OK)
+            goto cleanup;
     }
+cleanup:
     closedir(list);
     return status;
 }
@@ -160,13 +165,18 @@ lspo_status_t lspo_hf_model_save(const lspo_model_t *shape, const lspo_hf_model_
     config = lspo_hf_path(folder, "config.json");
     weights = lspo_hf_path(folder, "model.safetensors");
     if (!config || !weights)
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
-    if (status == LSPO_OK && origin)
+        status = lspo_no_memory("the name of %s", folder);
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (origin)
         status = copy_tokenizer(origin, folder);
-    if (status == LSPO_OK)
-        status = write_config(shape, origin, config);
-    if (status == LSPO_OK)
-        status = write_weights(shape, origin, stages, weights);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = write_config(shape, origin, config);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = write_weights(shape, origin, stages, weights);
+cleanup:
     free(weights);
     free(config);
     return status;

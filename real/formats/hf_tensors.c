@@ -111,7 +111,7 @@ lspo_status_t lspo_hf_tensors_open(const lspo_safetensors_t *files, const char *
     }
     if (!ok) {
         lspo_hf_tensors_close(tensors);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the names of %zu tensors", count);
+        return lspo_no_memory("the names of %zu tensors", count);
     }
     const size_t shared = shared_prefix(tensors, prefix, anchor);
     for (size_t i = 0; i < count && shared > 0; i++)

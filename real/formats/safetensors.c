@@ -131,11 +131,12 @@ static lspo_status_t parse_tensor(const shard_t *shard, const char *name, const 
         return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is not a JSON object", shard->path, name);
     tensor->name = name;
     lspo_status_t status = parse_dtype(shard, name, json_object_get(value, "dtype"), &tensor->dtype);
-    if (status == LSPO_OK)
-        status = parse_shape(shard, name, json_object_get(value, "shape"), tensor);
-    if (status == LSPO_OK)
-        status = parse_span(shard, name, json_object_get(value, "data_offsets"), data_bytes, data_offset_bytes, tensor);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = parse_shape(shard, name, json_object_get(value, "shape"), tensor);
+    if (status != LSPO_OK)
+        return status;
+    return parse_span(shard, name, json_object_get(value, "data_offsets"), data_bytes, data_offset_bytes, tensor);
 }
 
 static int compare_offsets(const void *a, const void *b)
@@ -170,6 +171,24 @@ static lspo_status_t check_spans(const shard_t *shard, lspo_safetensor_t *tensor
     return LSPO_OK;
 }
 
+static lspo_status_t parse_header(shard_t *shard, char *text, uint64_t bytes)
+{
+    json_error_t error;
+    bool no_memory;
+    lspo_status_t status = read_at(shard, LSPO_SAFETENSORS_LENGTH_BYTES, bytes, text);
+    if (status != LSPO_OK)
+        return status;
+    shard->header = lspo_json_parse(text, bytes, JSON_REJECT_DUPLICATES, &error, &no_memory);
+    if (no_memory)
+        return lspo_no_memory("the header of %s", shard->path);
+    if (!shard->header)
+        return lspo_error(LSPO_ERR_INPUT, "%s: its header is not JSON: %s at byte %d", shard->path, error.text,
+                          error.position);
+    if (!json_is_object(shard->header))
+        return lspo_error(LSPO_ERR_INPUT, "%s: its header is not a JSON object", shard->path);
+    return LSPO_OK;
+}
+
 /* Read and parse the JSON; sets where the data begins and ends. */
 static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint64_t *end_bytes_out)
 {
@@ -196,20 +215,8 @@ static lspo_status_t read_header(shard_t *shard, uint64_t *begin_bytes_out, uint
                           shard->path, header_bytes, file_bytes);
     char *text = malloc(header_bytes + 1);
     if (!text)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s", shard->path);
-    status = read_at(shard, LSPO_SAFETENSORS_LENGTH_BYTES, header_bytes, text);
-    if (status == LSPO_OK) {
-        json_error_t error;
-        bool no_memory;
-        shard->header = lspo_json_parse(text, header_bytes, JSON_REJECT_DUPLICATES, &error, &no_memory);
-        if (no_memory)
-            status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s", shard->path);
-        else if (!shard->header)
-            status = lspo_error(LSPO_ERR_INPUT, "%s: its header is not JSON: %s at byte %d", shard->path, error.text,
-                                error.position);
-        else if (!json_is_object(shard->header))
-            status = lspo_error(LSPO_ERR_INPUT, "%s: its header is not a JSON object", shard->path);
-    }
+        return lspo_no_memory("the header of %s", shard->path);
+    status = parse_header(shard, text, header_bytes);
     free(text);
     *begin_bytes_out = LSPO_SAFETENSORS_LENGTH_BYTES + header_bytes;
     *end_bytes_out = file_bytes;
@@ -236,17 +243,19 @@ static lspo_status_t load_shard(lspo_safetensors_t *file, uint32_t index)
     shard_t *shard = &file->shards[index];
     uint64_t begin_bytes = 0, end_bytes = 0;
     lspo_status_t status = lspo_input_descriptor(shard->path, &shard->descriptor);
-    if (status == LSPO_OK)
-        status = read_header(shard, &begin_bytes, &end_bytes);
-    if (status == LSPO_OK)
-        status = check_metadata(shard);
+    if (status != LSPO_OK)
+        return status;
+    status = read_header(shard, &begin_bytes, &end_bytes);
+    if (status != LSPO_OK)
+        return status;
+    status = check_metadata(shard);
     if (status != LSPO_OK)
         return status;
 
     size_t room = file->tensor_count + json_object_size(shard->header) + 1;
     lspo_safetensor_t *grown = realloc(file->tensors, room * sizeof *grown);
     if (!grown)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the tensors of %s", shard->path);
+        return lspo_no_memory("the tensors of %s", shard->path);
     file->tensors = grown;
     lspo_safetensor_t *first = &grown[file->tensor_count];
     size_t count = 0;
@@ -289,29 +298,32 @@ static lspo_status_t open_shards(char **paths, uint32_t count, lspo_safetensors_
         for (uint32_t i = 0; i < count; i++)
             free(paths[i]);
         free(file);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %u safetensors files", count);
+        return lspo_no_memory("%u safetensors files", count);
     }
     file->shard_count = count;
     for (uint32_t i = 0; i < count; i++)
         file->shards[i] = (shard_t){.path = paths[i], .descriptor = -1};
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; i < count && status == LSPO_OK; i++)
+    for (uint32_t i = 0; i < count; i++) {
         status = load_shard(file, i);
-    if (status == LSPO_OK)
-        status = sort_tensors(file);
-    if (status != LSPO_OK) {
-        lspo_safetensors_close(file);
-        return status;
+        if (status != LSPO_OK)
+            goto failed;
     }
+    status = sort_tensors(file);
+    if (status != LSPO_OK)
+        goto failed;
     *file_out = file;
     return LSPO_OK;
+failed:
+    lspo_safetensors_close(file);
+    return status;
 }
 
 lspo_status_t lspo_safetensors_open(const char *path, lspo_safetensors_t **file_out)
 {
     char *copy = strdup(path);
     if (!copy)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", path);
+        return lspo_no_memory("the name of %s", path);
     return open_shards(&copy, 1, file_out);
 }
 
@@ -322,37 +334,25 @@ static bool is_plain_name(const char *name)
 }
 
 /* The distinct file names of a weight map as paths, owned by the caller; *count_out of them. */
-static lspo_status_t list_shards(const char *index_path, const char *folder, json_t *map, char **paths,
-                                 uint32_t *count_out)
+static lspo_status_t list_shards(const char *index_path, const char *folder, json_t *map, json_t *seen, char **paths,
+                                 uint32_t *count)
 {
-    json_t *seen = json_object(), *value;
+    json_t *value;
     const char *name;
-    uint32_t count = 0;
-    lspo_status_t status = LSPO_OK;
-    if (!seen)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the shards of %s", index_path);
     json_object_foreach(map, name, value)
     {
         const char *shard = json_string_value(value);
         if (!is_plain_name(shard))
-            status =
-                lspo_error(LSPO_ERR_INPUT, "%s: the file of tensor '%s' is not a plain file name", index_path, name);
-        else if (json_object_get(seen, shard))
+            return lspo_error(LSPO_ERR_INPUT, "%s: the file of tensor '%s' is not a plain file name", index_path, name);
+        if (json_object_get(seen, shard))
             continue;
-        else if (count == SHARDS_MAX)
-            status = lspo_error(LSPO_ERR_INPUT, "%s: more than %d files", index_path, SHARDS_MAX);
-        else if (json_object_set_new(seen, shard, json_true()) != 0 ||
-                 asprintf(&paths[count], "%s/%s", folder, shard) < 0)
-            status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the shards of %s", index_path);
-        if (status != LSPO_OK)
-            break;
-        count++;
+        if (*count == SHARDS_MAX)
+            return lspo_error(LSPO_ERR_INPUT, "%s: more than %d files", index_path, SHARDS_MAX);
+        if (json_object_set_new(seen, shard, json_true()) != 0 || asprintf(&paths[*count], "%s/%s", folder, shard) < 0)
+            return lspo_no_memory("the shards of %s", index_path);
+        ++*count;
     }
-    json_decref(seen);
-    if (status == LSPO_OK && count == 0)
-        status = lspo_error(LSPO_ERR_INPUT, "%s: lists no tensors", index_path);
-    *count_out = count;
-    return status;
+    return *count > 0 ? LSPO_OK : lspo_error(LSPO_ERR_INPUT, "%s: lists no tensors", index_path);
 }
 
 /* Every tensor that the index promises is in the shard in which it is said to be. */
@@ -371,38 +371,46 @@ static lspo_status_t check_map(const char *index_path, json_t *map, const lspo_s
     return LSPO_OK;
 }
 
+static lspo_status_t open_listed(const char *index_path, const char *folder, json_t *map, lspo_safetensors_t **file_out)
+{
+    json_t *seen = json_object();
+    char **paths = calloc(SHARDS_MAX, sizeof *paths);
+    uint32_t count = 0;
+    lspo_status_t status = seen && paths ? list_shards(index_path, folder, map, seen, paths, &count)
+                                         : lspo_no_memory("the shards of %s", index_path);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = open_shards(paths, count, file_out);
+    count = 0; /* they are the file's now, or freed */
+cleanup:
+    for (uint32_t i = 0; i < count; i++)
+        free(paths[i]);
+    free(paths);
+    json_decref(seen);
+    return status;
+}
+
 static lspo_status_t open_index(const char *index_path, const char *folder, lspo_safetensors_t **file_out)
 {
     json_t *index;
+    lspo_safetensors_t *file = NULL;
     lspo_status_t status = lspo_json_file_read(index_path, &index);
     if (status != LSPO_OK)
         return status;
     json_t *map = json_object_get(index, "weight_map");
-    char **paths = calloc(SHARDS_MAX, sizeof *paths);
-    uint32_t count = 0;
-    lspo_safetensors_t *file = NULL;
-    if (!paths)
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the shards of %s", index_path);
-    else if (!json_is_object(map))
-        status = lspo_error(LSPO_ERR_INPUT, "%s: weight_map is missing", index_path);
-    else
-        status = list_shards(index_path, folder, map, paths, &count);
-    if (status == LSPO_OK) {
-        status = open_shards(paths, count, &file);
-        count = 0;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        free(paths[i]);
-    free(paths);
-    if (status == LSPO_OK)
-        status = check_map(index_path, map, file);
-    json_decref(index);
+    status = json_is_object(map) ? open_listed(index_path, folder, map, &file)
+                                 : lspo_error(LSPO_ERR_INPUT, "%s: weight_map is missing", index_path);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = check_map(index_path, map, file);
     if (status != LSPO_OK) {
         lspo_safetensors_close(file);
-        return status;
+        goto cleanup;
     }
     *file_out = file;
-    return LSPO_OK;
+cleanup:
+    json_decref(index);
+    return status;
 }
 
 lspo_status_t lspo_safetensors_open_folder(const char *folder, lspo_safetensors_t **file_out)
@@ -414,7 +422,7 @@ lspo_status_t lspo_safetensors_open_folder(const char *folder, lspo_safetensors_
     if (asprintf(&index, "%s/model.safetensors.index.json", folder) < 0)
         index = NULL;
     if (!single || !index)
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+        status = lspo_no_memory("the name of %s", folder);
     else if (access(single, F_OK) == 0)
         status = lspo_safetensors_open(single, file_out);
     else if (access(index, F_OK) == 0)
@@ -497,15 +505,18 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
     float *line = malloc(LSPO_CHUNK_ELEMENTS * sizeof *line);
     lspo_status_t status = LSPO_OK;
     if (!raw || !line)
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for reading %s", shard->path);
-    for (uint64_t first = 0; first < elements && status == LSPO_OK; first += chunk) {
+        status = lspo_no_memory("reading %s", shard->path);
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (uint64_t first = 0; first < elements; first += chunk) {
         size_t count = elements - first < chunk ? (size_t)(elements - first) : chunk;
         status = read_at(shard, tensor->offset_bytes + first * item_bytes, count * item_bytes, raw);
-        if (status == LSPO_OK) {
-            unpack(tensor->dtype, count, raw, line);
-            lspo_tensor_view_scatter(line, &view, first, count, out);
-        }
+        if (status != LSPO_OK)
+            goto cleanup;
+        unpack(tensor->dtype, count, raw, line);
+        lspo_tensor_view_scatter(line, &view, first, count, out);
     }
+cleanup:
     free(line);
     free(raw);
     return status;

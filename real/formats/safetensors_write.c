@@ -53,36 +53,45 @@ static json_t *describe_source(const lspo_safetensor_source_t *source, uint64_t 
                      (json_int_t)begin, (json_int_t)*offset_bytes);
 }
 
-/* The header as text, owned by the caller, padded with blanks so that the data begins at a multiple of 8. */
-static lspo_status_t make_header(const char *path, const lspo_safetensor_source_t *const *sorted, size_t count,
-                                 const lspo_safetensor_note_t *notes, size_t note_count, char **text_out)
+/* The header as JSON, NULL in *json_out when out of memory (or a name in it is not UTF-8). */
+static lspo_status_t describe_all(const char *path, const lspo_safetensor_source_t *const *sorted, size_t count,
+                                  const lspo_safetensor_note_t *notes, size_t note_count, char **json_out)
 {
     json_t *header = json_object(), *metadata = json_object();
     uint64_t offset_bytes = 0;
-    char *json = NULL;
     lspo_status_t status = LSPO_OK;
     bool made = header && metadata;
     for (size_t i = 0; i < note_count && made; i++)
         made = json_object_set_new(metadata, notes[i].key, json_string(notes[i].value)) == 0;
     if (made && note_count > 0)
         made = json_object_set(header, "__metadata__", metadata) == 0;
-    for (size_t i = 0; i < count && made && status == LSPO_OK; i++) {
-        if (json_object_get(header, sorted[i]->name))
+    for (size_t i = 0; i < count && made; i++) {
+        if (json_object_get(header, sorted[i]->name)) {
             status = lspo_error(LSPO_ERR_INPUT, "cannot write %s: two tensors are named '%s'", path, sorted[i]->name);
-        else
-            made = json_object_set_new(header, sorted[i]->name, describe_source(sorted[i], &offset_bytes)) == 0;
+            goto cleanup;
+        }
+        made = json_object_set_new(header, sorted[i]->name, describe_source(sorted[i], &offset_bytes)) == 0;
     }
-    if (status == LSPO_OK && made)
-        json = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
+    *json_out = made ? json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+cleanup:
     json_decref(metadata);
     json_decref(header);
+    return status;
+}
+
+/* The header as text, owned by the caller, padded with blanks so that the data begins at a multiple of 8. */
+static lspo_status_t make_header(const char *path, const lspo_safetensor_source_t *const *sorted, size_t count,
+                                 const lspo_safetensor_note_t *notes, size_t note_count, char **text_out)
+{
+    char *json = NULL;
+    lspo_status_t status = describe_all(path, sorted, count, notes, note_count, &json);
     if (status != LSPO_OK)
         return status;
     size_t used = json ? strlen(json) : 0, padded = (used + 7) / 8 * 8;
     char *text = json ? realloc(json, padded + 1) : NULL;
     if (!text) {
         free(json);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the header of %s (or a name in it is not UTF-8)", path);
+        return lspo_no_memory("the header of %s (or a name in it is not UTF-8)", path);
     }
     memset(text + used, ' ', padded - used);
     text[padded] = '\0';
@@ -128,30 +137,40 @@ static lspo_status_t write_source(FILE *stream, const lspo_safetensor_source_t *
     return LSPO_OK;
 }
 
-static lspo_status_t write_file(const char *path, const char *header, const lspo_safetensor_source_t *const *sorted,
-                                size_t count)
+static lspo_status_t write_content(FILE *file, const char *path, const char *header,
+                                   const lspo_safetensor_source_t *const *sorted, size_t count)
 {
     float *line = malloc(LSPO_CHUNK_ELEMENTS * sizeof *line), *raw = malloc(LSPO_CHUNK_ELEMENTS * sizeof *raw);
     lspo_status_t status = LSPO_OK;
-    lspo_output_t output;
-    if (!line || !raw)
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for writing %s", path);
-    else
-        status = lspo_output_open(path, &output);
-    if (status == LSPO_OK) {
-        uint64_t header_bytes = strlen(header);
-        for (int i = 0; i < LSPO_SAFETENSORS_LENGTH_BYTES; i++)
-            fputc((int)(header_bytes >> (8 * i) & 0xff), output.file);
-        fwrite(header, 1, header_bytes, output.file);
-        for (size_t i = 0; status == LSPO_OK && i < count && !ferror(output.file); i++)
-            status = write_source(output.file, sorted[i], line, raw);
-        if (status == LSPO_OK && ferror(output.file)) /* errno is that of the write */
-            status = lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-        status = lspo_output_finish(&output, status);
+    if (!line || !raw) {
+        status = lspo_no_memory("writing %s", path);
+        goto cleanup;
     }
+    uint64_t header_bytes = strlen(header);
+    for (int i = 0; i < LSPO_SAFETENSORS_LENGTH_BYTES; i++)
+        fputc((int)(header_bytes >> (8 * i) & 0xff), file);
+    fwrite(header, 1, header_bytes, file);
+    for (size_t i = 0; i < count && !ferror(file); i++) {
+        status = write_source(file, sorted[i], line, raw);
+        if (status != LSPO_OK)
+            goto cleanup;
+    }
+    if (ferror(file)) /* errno is that of the write */
+        status = lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+cleanup:
     free(raw);
     free(line);
     return status;
+}
+
+static lspo_status_t write_file(const char *path, const char *header, const lspo_safetensor_source_t *const *sorted,
+                                size_t count)
+{
+    lspo_output_t output;
+    lspo_status_t status = lspo_output_open(path, &output);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_output_finish(&output, write_content(output.file, path, header, sorted, count));
 }
 
 lspo_status_t lspo_safetensors_write(const char *path, const lspo_safetensor_source_t *tensors, size_t count,
@@ -159,15 +178,17 @@ lspo_status_t lspo_safetensors_write(const char *path, const lspo_safetensor_sou
 {
     const lspo_safetensor_source_t **sorted = malloc((count + 1) * sizeof *sorted);
     if (!sorted)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for writing %s", path);
+        return lspo_no_memory("writing %s", path);
     for (size_t i = 0; i < count; i++)
         sorted[i] = &tensors[i];
     if (count > 1)
         qsort(sorted, count, sizeof *sorted, compare_sources);
     char *header = NULL;
     lspo_status_t status = make_header(path, sorted, count, notes, note_count, &header);
-    if (status == LSPO_OK)
-        status = write_file(path, header, sorted, count);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = write_file(path, header, sorted, count);
+cleanup:
     free(header);
     free(sorted);
     return status;

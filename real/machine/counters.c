@@ -184,17 +184,18 @@ lspo_status_t lspo_counters_describe(lspo_counters_t *counters, lspo_trace_t *tr
 {
     if (!counters)
         return lspo_trace_set_meta(trace, "counters", "none: PAPI counts no events on this machine");
-    lspo_status_t status = LSPO_OK;
     for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++) {
-        for (int i = 0; status == LSPO_OK && i < WANTED_COUNT; i++) {
+        for (int i = 0; i < WANTED_COUNT; i++) {
             if (!counters->available[i])
                 continue;
             char key[64], value[32];
             snprintf(key, sizeof key, "counter.%s.%s", lspo_lane_kind_name((lspo_lane_kind_t)lane), wanted[i].name);
             snprintf(value, sizeof value, "%lld", counters->total[lane][i]);
-            status = lspo_trace_set_meta(trace, key, value);
+            lspo_status_t status = lspo_trace_set_meta(trace, key, value);
+            if (status != LSPO_OK)
+                return status;
         }
     }
     memset(counters->total, 0, sizeof counters->total);
-    return status;
+    return LSPO_OK;
 }

@@ -119,7 +119,7 @@ static lspo_status_t list_cores(hwloc_topology_t machine, hwloc_const_bitmap_t n
         return lspo_error(LSPO_ERR_DEVICE, "hwloc finds no core that this process may use");
     cores->cpu = calloc((size_t)count, sizeof *cores->cpu);
     if (!cores->cpu)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the list of %d cores", count);
+        return lspo_no_memory("the list of %d cores", count);
     for (int nearby = 1; nearby >= 0; nearby--) {
         for (int i = 0; i < count; i++) {
             hwloc_obj_t core = hwloc_get_obj_by_type(machine, type, (unsigned)i);
@@ -139,11 +139,13 @@ static lspo_status_t place(hwloc_topology_t machine, bool gpu, const char *pci_a
     cores_t cores = {0};
     hwloc_bitmap_t near = hwloc_bitmap_alloc();
     if (!near)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a set of cores");
+        return lspo_no_memory("a set of cores");
     find_near(machine, pci_address, near);
     lspo_status_t status = list_cores(machine, near, &cores);
-    if (status == LSPO_OK)
-        place_lanes(&cores, gpu, topology);
+    if (status != LSPO_OK)
+        goto cleanup;
+    place_lanes(&cores, gpu, topology);
+cleanup:
     free(cores.cpu);
     hwloc_bitmap_free(near);
     return status;
@@ -174,9 +176,10 @@ static lspo_status_t read_here(const void *context, void *result)
     else
         status = place(machine, where->gpu, where->pci_address, &topology);
     hwloc_topology_destroy(machine);
-    if (status == LSPO_OK)
-        memcpy(result, &topology, sizeof topology);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    memcpy(result, &topology, sizeof topology);
+    return LSPO_OK;
 }
 
 static lspo_status_t read_machine(bool gpu, const char *pci_address, lspo_topology_t *topology_out)

@@ -33,7 +33,9 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
     lspo_status_t status = LSPO_OK;
     if (stage->updated_on_host || stage->swapped)
         status = lspo_host_adam_take_moments(session, &own->host, stage->swapped ? own->gpu.master : 0, count);
-    if (status == LSPO_OK && stage->updated_on_host)
+    if (status != LSPO_OK)
+        return status;
+    if (stage->updated_on_host)
         status = lspo_host_adam_take_outgoing(session, s, &own->host, true, count);
     return status;
 }

@@ -39,11 +39,13 @@ static lspo_status_t create(lspo_session_t *session)
         own->count = count > own->count ? count : own->count;
     }
     lspo_status_t status = lspo_session_take(session, own->count * sizeof(float), (void **)&own->state);
-    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++)
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t s = 0; s < session->stage_count; s++)
         stage_of(session, s)->state = own->state;
-    if (status == LSPO_OK && session->plan->model.tied_head)
+    if (session->plan->model.tied_head)
         stage_of(session, head)->state += state_count(stage_of(session, 0));
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t reset(lspo_session_t *session)

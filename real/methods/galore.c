@@ -37,12 +37,16 @@ static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
     lspo_session_stage_t *stage = &session->stages[s];
     lspo_galore_stage_t *own = stage_of(session, s);
     lspo_status_t status = lspo_gpu_adam_take(session, stage, &own->gpu);
-    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
         if (linear->compressed)
             status = lspo_session_take(session, basis_count(session, linear) * session->number_bytes, &own->basis[i]);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t reset(lspo_session_t *session)
@@ -136,12 +140,15 @@ static lspo_status_t take_basis(lspo_session_t *session, const lspo_session_stag
         size_t count = (size_t)stage->message.linear[i].rows * stage->message.linear[i].cols;
         largest = count > largest ? count : largest;
     }
-    if (status != LSPO_OK || !session->asynchronous)
+    if (status != LSPO_OK)
         return status;
+    if (!session->asynchronous)
+        return LSPO_OK;
     status = lspo_session_take_for_host(session, largest * sizeof(float), (void **)&basis->gradient);
-    if (status == LSPO_OK) /* a basis is no larger than its weight */
-        status = lspo_session_take_for_host(session, largest * sizeof(float), (void **)&basis->basis);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    /* a basis is no larger than its weight */
+    return lspo_session_take_for_host(session, largest * sizeof(float), (void **)&basis->basis);
 }
 
 static lspo_status_t renew_basis(lspo_session_t *session, const lspo_op_t *op, uint32_t i, const basis_t *work)
@@ -174,9 +181,15 @@ static lspo_status_t renew_bases(lspo_session_t *session, const lspo_op_t *op)
     lspo_session_stage_t *stage = &session->stages[op->layer];
     basis_t work = {0};
     lspo_status_t status = take_basis(session, stage, &work);
-    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++)
+    if (status != LSPO_OK)
+        goto give_back;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         if (stage->message.linear[i].compressed)
             status = renew_basis(session, op, i, &work);
+        if (status != LSPO_OK)
+            goto give_back;
+    }
+give_back:
     if (session->asynchronous) {
         lspo_session_give_back_for_host(session, (void **)&work.basis);
         lspo_session_give_back_for_host(session, (void **)&work.gradient);
@@ -236,21 +249,30 @@ static lspo_status_t apply_lowrank(lspo_session_t *session, const lspo_op_t *op,
 }
 
 /* Out of the subspace where there is one. */
+static lspo_status_t apply_all(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step)
+{
+    const lspo_message_t *message = &session->stages[op->layer].message;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        if (!message->linear[i].compressed) {
+            lspo_step_dense(session, op, step, i);
+            continue;
+        }
+        lspo_status_t status = apply_lowrank(session, op, step, i);
+        if (status != LSPO_OK)
+            return status;
+    }
+    lspo_step_rest(session, op, step);
+    return LSPO_OK;
+}
+
 static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
     void **direction = &stage->gradient[lspo_session_parity(session, op)];
     lspo_step_t step = lspo_step_of(session, op, session->number, *direction);
-    bool skips = lspo_session_skips_step(session, op, &session->norms);
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; !skips && status == LSPO_OK && i < stage->message.linear_count; i++) {
-        if (stage->message.linear[i].compressed)
-            status = apply_lowrank(session, op, &step, i);
-        else
-            lspo_step_dense(session, op, &step, i);
-    }
-    if (!skips)
-        lspo_step_rest(session, op, &step);
+    if (!lspo_session_skips_step(session, op, &session->norms))
+        status = apply_all(session, op, &step);
     lspo_session_give_back(session, direction);
     return status;
 }

@@ -18,7 +18,9 @@ lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t s, 
     lspo_session_stage_t *stage = &session->stages[s];
     bool sends_master = keeps_master && !lspo_session_packs(session) && session->slots == 1;
     lspo_status_t status = sends_master ? LSPO_OK : lspo_session_take_outgoing(session, stage, count);
-    if (status == LSPO_OK && keeps_master)
+    if (status != LSPO_OK)
+        return status;
+    if (keeps_master)
         status = lspo_session_take_host(session, count, LSPO_HOST_MASTERS, host->count / 2 * sizeof(float),
                                         (void **)&host->master);
     stage->returned = host->master;

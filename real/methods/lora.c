@@ -45,19 +45,25 @@ static lspo_status_t make_adapters(lspo_session_t *session, lspo_session_stage_t
     lora_stage_t *own = stage->own;
     uint32_t rank = lspo_lora_values_of(&session->plan->workload)->rank;
     lspo_status_t status = lspo_session_take(session, factor_count(stage) * session->number_bytes, &own->factors);
-    if (status == LSPO_OK && !lora->scratch)
+    if (status != LSPO_OK)
+        return status;
+    if (!lora->scratch)
         status = lspo_session_take(session, 2 * session->tokens * rank * session->number_bytes, &lora->scratch);
+    if (status != LSPO_OK)
+        return status;
     own->adapters =
         (lspo_adapters_t){.factors = own->factors, .rank = rank, .scale = adapter_scale, .scratch = lora->scratch};
-    stage->adapters = own->factors ? &own->adapters : NULL;
-    return status;
+    stage->adapters = &own->adapters;
+    return LSPO_OK;
 }
 
 static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
 {
     lspo_session_stage_t *stage = &session->stages[s];
     lspo_status_t status = lspo_gpu_adam_take(session, stage, &stage_of(session, s)->gpu);
-    if (status == LSPO_OK && stage->message.linear_count > 0)
+    if (status != LSPO_OK)
+        return status;
+    if (stage->message.linear_count > 0)
         status = make_adapters(session, stage);
     return status;
 }
@@ -70,7 +76,7 @@ static lspo_status_t seed_adapters(lspo_session_t *session, uint32_t s)
     size_t rank = lspo_lora_values_of(&session->plan->workload)->rank, count = factor_count(stage);
     float *factors = calloc(count + 1, sizeof *factors);
     if (!factors)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the first adapters of stage %u", s);
+        return lspo_no_memory("the first adapters of stage %u", s);
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
         uint64_t stream = ((uint64_t)s << 8) | 0x80U | i; /* beside those of the weights, real/transformer/init.c */
@@ -78,8 +84,10 @@ static lspo_status_t seed_adapters(lspo_session_t *session, uint32_t s)
                                 linear->rows * rank, factors + linear->message_offset_elements);
     }
     lspo_status_t status = lspo_session_write_numbers(session, count, factors, own->factors);
-    if (status == LSPO_OK)
-        status = lspo_gpu_adam_write_master(session, &own->gpu, 0, count, factors);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_gpu_adam_write_master(session, &own->gpu, 0, count, factors);
+cleanup:
     free(factors);
     return status;
 }
@@ -87,12 +95,14 @@ static lspo_status_t seed_adapters(lspo_session_t *session, uint32_t s)
 static lspo_status_t reset(lspo_session_t *session)
 {
     lspo_status_t status = LSPO_OK;
-    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
+    for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_gpu_adam_clear(session, &stage_of(session, s)->gpu);
         if (stage_of(session, s)->factors)
             status = seed_adapters(session, s);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static void release(lspo_session_t *session)
@@ -161,15 +171,18 @@ static lspo_status_t merge(lspo_session_t *session, uint32_t s, float *out)
         return LSPO_OK;
     float *factors = malloc((count + 1) * sizeof *factors);
     if (!factors)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a copy of the adapters");
+        return lspo_no_memory("a copy of the adapters");
     lspo_status_t status = lspo_session_read_numbers(session, count, own->factors, factors);
-    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_tensor_t *tensor = &stage->shape.tensors[i];
         const float *a = factors + stage->message.linear[i].message_offset_elements;
         const float *b = a + tensor->rows * rank;
         lspo_gemm_nt(tensor->rows, tensor->cols, rank, own->adapters.scale, a, rank, b, rank, 1,
                      out + tensor->offset_elements, tensor->cols);
     }
+cleanup:
     free(factors);
     return status;
 }

@@ -22,7 +22,9 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
     if (!session->stages[s].updated_on_host)
         return LSPO_OK;
     lspo_status_t status = lspo_host_adam_take_moments(session, host, 0, count);
-    return status == LSPO_OK ? lspo_host_adam_take_outgoing(session, s, host, false, count) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_host_adam_take_outgoing(session, s, host, false, count);
 }
 
 static size_t projection_scratch(const lspo_session_t *session, const lspo_projector_t *p, const lspo_projector_t *q)
@@ -54,9 +56,13 @@ static lspo_status_t create(lspo_session_t *session)
         }
     }
     lspo_status_t status = lspo_pairs_make_carry(session);
-    if (status == LSPO_OK && scratch)
+    if (status != LSPO_OK)
+        return status;
+    if (scratch)
         status = lspo_session_take(session, scratch * session->number_bytes, &pairs->scratch);
-    if (status == LSPO_OK && unpacked && lspo_session_packs(session))
+    if (status != LSPO_OK)
+        return status;
+    if (unpacked && lspo_session_packs(session))
         status = lspo_session_take(session, unpacked * sizeof(float), (void **)&pairs->unpacked);
     return status;
 }
@@ -226,14 +232,16 @@ static lspo_status_t projector_written(lspo_session_t *session, uint32_t s, lspo
 
 static lspo_status_t written(lspo_session_t *session)
 {
-    lspo_status_t status = LSPO_OK;
     for (uint32_t s = 0; s < session->stage_count; s++)
-        for (uint32_t i = 0; status == LSPO_OK && i < session->stages[s].message.linear_count; i++)
-            if (lspo_pairs_owns(session, s, i))
-                status = projector_written(session, s, lspo_pairs_of(session, s)->pair[i]);
-    if (status == LSPO_OK)
-        lspo_pairs_learn(session);
-    return status;
+        for (uint32_t i = 0; i < session->stages[s].message.linear_count; i++) {
+            if (!lspo_pairs_owns(session, s, i))
+                continue;
+            lspo_status_t status = projector_written(session, s, lspo_pairs_of(session, s)->pair[i]);
+            if (status != LSPO_OK)
+                return status;
+        }
+    lspo_pairs_learn(session);
+    return LSPO_OK;
 }
 
 const lspo_method_t lspo_method_lsp = {

@@ -50,18 +50,22 @@ static lspo_status_t take_side(lspo_session_t *session, lspo_pair_t *pair, int s
     lspo_status_t status = LSPO_OK;
     if (!pair->memory[side])
         status = lspo_session_take(session, bytes, &pair->memory[side]);
-    if (status == LSPO_OK && session->asynchronous && !pair->mirror[side] && !(pair->mirror[side] = malloc(bytes)))
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory for a projector's mirror of %zu bytes", bytes);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    if (session->asynchronous && !pair->mirror[side] && !(pair->mirror[side] = malloc(bytes)))
+        return lspo_no_memory("a projector's mirror of %zu bytes", bytes);
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_pairs_upload(lspo_session_t *session, lspo_pair_t *pair)
 {
-    lspo_status_t status = LSPO_OK;
-    for (int side = 0; session->asynchronous && status == LSPO_OK && side < 2; side++)
-        status = lspo_device_write(session->device, pair->memory[side], pair->mirror[side],
-                                   lspo_pairs_block_bytes(side == 0 ? &pair->p : &pair->q));
-    return status;
+    for (int side = 0; session->asynchronous && side < 2; side++) {
+        lspo_status_t status = lspo_device_write(session->device, pair->memory[side], pair->mirror[side],
+                                                 lspo_pairs_block_bytes(side == 0 ? &pair->p : &pair->q));
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 /* rows x d, with r nonzeros per row. */
@@ -83,13 +87,14 @@ static lspo_status_t make_projector(lspo_session_t *session, uint64_t seed, cons
     else
         works = lspo_projector_random(rows, d, r, seed, &made);
     if (!works)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a projector of %u rows with %u nonzeros each", rows, r);
+        return lspo_no_memory("a projector of %u rows with %u nonzeros each", rows, r);
     lspo_status_t status = take_side(session, pair, side, lspo_pairs_block_bytes(&made));
-    if (status == LSPO_OK) {
-        lspo_projector_t *host = side == 0 ? &pair->host_p : &pair->host_q;
-        place_projector(&made, pair->mirror[side] ? pair->mirror[side] : pair->memory[side], host);
-        *(side == 0 ? &pair->p : &pair->q) = lspo_pairs_view_in(host, pair->memory[side]);
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    lspo_projector_t *host = side == 0 ? &pair->host_p : &pair->host_q;
+    place_projector(&made, pair->mirror[side] ? pair->mirror[side] : pair->memory[side], host);
+    *(side == 0 ? &pair->p : &pair->q) = lspo_pairs_view_in(host, pair->memory[side]);
+cleanup:
     lspo_projector_release(&made);
     return status;
 }
@@ -103,9 +108,12 @@ static lspo_status_t make_pair(lspo_session_t *session, uint32_t s, uint32_t i)
     const shape_t p = {linear->rows, linear->d_rows, linear->nnz_rows};
     const shape_t q = {linear->cols, linear->d_cols, linear->nnz_cols};
     lspo_status_t status = make_projector(session, seed, &p, pair, 0);
-    if (status == LSPO_OK)
-        status = make_projector(session, seed + projector_seed_stride, &q, pair, 1);
-    return status == LSPO_OK ? lspo_pairs_upload(session, pair) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = make_projector(session, seed + projector_seed_stride, &q, pair, 1);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_pairs_upload(session, pair);
 }
 
 static bool checks(const lspo_session_t *session)
@@ -143,14 +151,16 @@ void lspo_pairs_learn(lspo_session_t *session)
 
 static lspo_status_t make_known(lspo_session_t *session, lspo_pair_t *pair)
 {
-    lspo_status_t status = LSPO_OK;
-    for (int side = 0; status == LSPO_OK && side < 2; side++) {
+    for (int side = 0; side < 2; side++) {
         size_t bytes = row_bytes(side_of(pair, side));
-        status = lspo_device_host_alloc(session->device, bytes, &pair->known[side]);
-        if (status == LSPO_OK)
-            status = lspo_device_host_alloc(session->device, bytes, &pair->arrived[side]);
+        lspo_status_t status = lspo_device_host_alloc(session->device, bytes, &pair->known[side]);
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_device_host_alloc(session->device, bytes, &pair->arrived[side]);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* The pair of weight i is that of weight *first_out of the stage that is returned: itself, or the first of its shape in
@@ -170,36 +180,45 @@ static lspo_status_t join_pair(lspo_session_t *session, uint32_t s, uint32_t i)
     lspo_status_t status = LSPO_OK;
     if (pair->weights == 0)
         status = make_pair(session, owner, first);
-    if (status == LSPO_OK && pair->weights == 0 && checks(session))
+    if (status != LSPO_OK)
+        return status;
+    if (pair->weights == 0 && checks(session))
         status = make_known(session, pair);
+    if (status != LSPO_OK)
+        return status;
     pair->weights++;
     own->pair[i] = pair;
     own->p[i] = pair->p;
     own->q[i] = pair->q;
-    return status;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_pairs_make(lspo_session_t *session, uint32_t s)
 {
     const lspo_message_t *message = &session->stages[s].message;
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < message->linear_count; i++)
+    for (uint32_t i = 0; i < message->linear_count; i++) {
         if (message->linear[i].compressed)
             status = join_pair(session, s, i);
-    return status;
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 /* The arrays keep their places, so that the stages' views of them hold. */
 lspo_status_t lspo_pairs_reset(lspo_session_t *session)
 {
-    lspo_status_t status = LSPO_OK;
     for (uint32_t s = 0; checks(session) && s < session->stage_count; s++)
-        for (uint32_t i = 0; status == LSPO_OK && i < LSPO_LINEAR_MAX; i++)
-            if (lspo_pairs_owns(session, s, i))
-                status = make_pair(session, s, i);
-    if (status == LSPO_OK)
-        lspo_pairs_learn(session);
-    return status;
+        for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++) {
+            if (!lspo_pairs_owns(session, s, i))
+                continue;
+            lspo_status_t status = make_pair(session, s, i);
+            if (status != LSPO_OK)
+                return status;
+        }
+    lspo_pairs_learn(session);
+    return LSPO_OK;
 }
 
 static void release_pair(lspo_session_t *session, lspo_pair_t *pair)

@@ -37,9 +37,12 @@ static lspo_status_t form_gradient(lspo_session_t *session, uint32_t s, uint32_t
     size_t m = linear->rows, n = linear->cols;
     size_t scratch_bytes = lspo_fit_scratch(&own->p[i], &own->q[i]) * sizeof(float);
     lspo_status_t status = lspo_session_take_for_host(session, m * n * sizeof(float), (void **)&check->gradient);
-    if (status == LSPO_OK)
-        status = lspo_session_take_for_host(session, scratch_bytes, (void **)&check->scratch);
-    if (status == LSPO_OK && session->asynchronous)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_session_take_for_host(session, scratch_bytes, (void **)&check->scratch);
+    if (status != LSPO_OK)
+        return status;
+    if (session->asynchronous)
         status = lspo_session_take(session, m * n * session->number_bytes, &check->on_device);
     if (status != LSPO_OK)
         return status;
@@ -124,12 +127,12 @@ static lspo_status_t take_candidate(lspo_session_t *session, lspo_pair_t *pair)
 {
     const lspo_projector_t *p = &pair->p, *q = &pair->q;
     lspo_status_t status = lspo_session_take_for_host(session, lspo_pairs_block_bytes(p), &pair->candidate[0]);
-    if (status == LSPO_OK)
-        status = lspo_session_take_for_host(session, lspo_pairs_block_bytes(q), &pair->candidate[1]);
-    if (status == LSPO_OK)
-        status =
-            lspo_session_take_for_host(session, lspo_fit_moments(p, q) * sizeof(float), (void **)&pair->fit_moments);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_session_take_for_host(session, lspo_pairs_block_bytes(q), &pair->candidate[1]);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_session_take_for_host(session, lspo_fit_moments(p, q) * sizeof(float), (void **)&pair->fit_moments);
 }
 
 /* The new pair begins as the one in use, so that moments carry over with little loss.  Where the gradient is zero, the
@@ -221,14 +224,16 @@ lspo_status_t lspo_pairs_project(lspo_session_t *session, const lspo_op_t *op)
     lspo_status_t status = LSPO_OK;
     if (op->variant == LSPO_VARIANT_NONE && op->layer + 2U == session->stage_count)
         begin_pass(session, lspo_session_step(session, op));
-    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         check_t check = {0};
         const lspo_pair_t *pair = lspo_pairs_of(session, op->layer)->pair[i];
         if (pair && (op->variant == LSPO_VARIANT_NONE || is_fitted(session, pair)))
             status = project_weight(session, op, i, &check);
         release_check(session, &check);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 void lspo_pairs_drop_candidate(lspo_session_t *session, lspo_pair_t *pair)

@@ -89,16 +89,21 @@ static lspo_status_t take_windows(lspo_session_t *session, uint32_t s, lspo_host
     const lspo_message_t *message = &session->stages[s].message;
     lspo_zenflow_stage_t *own = stage_of(session, s);
     lspo_status_t status = LSPO_OK;
-    for (int slot = 0; status == LSPO_OK && slot < 2; slot++) {
-        for (uint32_t i = 0; status == LSPO_OK && i < message->linear_count; i++)
+    for (int slot = 0; slot < 2; slot++) {
+        for (uint32_t i = 0; i < message->linear_count; i++) {
             status =
                 lspo_session_take_host(session, count, LSPO_HOST_WINDOWS, message->linear[i].cols * sizeof(uint32_t),
                                        (void **)&own->columns[slot][i]);
-        if (status == LSPO_OK && own->sent_count > 0)
+            if (status != LSPO_OK)
+                return status;
+        }
+        if (own->sent_count > 0)
             status = lspo_session_take_host(session, count, LSPO_HOST_WINDOWS, own->sent_count * sizeof(float),
                                             (void **)&own->window_sum[slot]);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
@@ -107,10 +112,13 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
     lspo_status_t status = LSPO_OK;
     if (session->stages[s].updated_on_host) {
         status = lspo_host_adam_take_moments(session, host, 0, count);
-        if (status == LSPO_OK)
-            status = lspo_host_adam_take_outgoing(session, s, host, false, count);
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_host_adam_take_outgoing(session, s, host, false, count);
     }
-    return status == LSPO_OK ? take_windows(session, s, count) : status;
+    if (status != LSPO_OK)
+        return status;
+    return take_windows(session, s, count);
 }
 
 static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
@@ -124,32 +132,35 @@ static lspo_status_t make_gpu_splits(lspo_session_t *session, uint32_t s, uint32
     lspo_zenflow_stage_t *own = stage_of(session, s);
     size_t bytes = session->stages[s].message.linear[i].cols * sizeof(uint32_t);
     lspo_status_t status = LSPO_OK;
-    for (int slot = 0; status == LSPO_OK && slot < 2; slot++) {
+    for (int slot = 0; slot < 2; slot++) {
         if (session->asynchronous)
             status = lspo_device_alloc_uncounted(session->device, bytes, (void **)&own->gpu_columns[slot][i]);
         else
             own->gpu_columns[slot][i] = own->columns[slot][i];
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t create(lspo_session_t *session)
 {
     lspo_zenflow_t *zenflow = session->own;
     size_t scratch = 0;
-    lspo_status_t status = LSPO_OK;
     for (uint32_t s = 0; s < session->stage_count; s++) {
         const lspo_session_stage_t *stage = &session->stages[s];
-        for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++) {
+        for (uint32_t i = 0; i < stage->message.linear_count; i++) {
             const lspo_projection_t *linear = &stage->message.linear[i];
             size_t critical = (size_t)linear->rows * critical_count(linear), needed = 2 * (size_t)linear->cols;
             needed = critical > needed ? critical : needed;
             scratch = needed > scratch ? needed : scratch;
-            status = make_gpu_splits(session, s, i);
+            lspo_status_t status = make_gpu_splits(session, s, i);
+            if (status != LSPO_OK)
+                return status;
         }
     }
     zenflow->scratch_elements = scratch;
-    return status == LSPO_OK ? lspo_session_take(session, scratch * sizeof(float), &zenflow->scratch) : status;
+    return lspo_session_take(session, scratch * sizeof(float), &zenflow->scratch);
 }
 
 static lspo_status_t reset(lspo_session_t *session)
@@ -217,12 +228,14 @@ static lspo_status_t select_columns(lspo_session_t *session, const lspo_op_t *op
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_zenflow_stage_t *own = stage->own;
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < stage->message.linear_count; i++)
-        status = select_weight(session, op, i);
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        lspo_status_t status = select_weight(session, op, i);
+        if (status != LSPO_OK)
+            return status;
+    }
     /* The moments lie by column: those of other columns mean nothing here. */
     lspo_compute_zero(session->compute, 2 * (stage->linear_elements - own->sent_count) * sizeof(float), own->gpu.state);
-    return status;
+    return LSPO_OK;
 }
 
 /* Rows of `count` columns that scratch has room for. */
@@ -261,9 +274,10 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
     lspo_zenflow_stage_t *own = stage->own;
     void **full = &stage->gradient[lspo_session_parity(session, op)];
     lspo_status_t status = lspo_session_take(session, stage->sent_bytes, &stage->sending);
-    if (status == LSPO_OK)
-        status = lspo_session_take(session, (stage->gradient_count - own->sent_count) * session->number_bytes,
-                                   &own->critical);
+    if (status != LSPO_OK)
+        return status;
+    status =
+        lspo_session_take(session, (stage->gradient_count - own->sent_count) * session->number_bytes, &own->critical);
     if (status != LSPO_OK)
         return status;
     size_t at = 0;
@@ -525,12 +539,14 @@ static lspo_status_t split_written(lspo_session_t *session, uint32_t s, uint32_t
 
 static lspo_status_t written(lspo_session_t *session)
 {
-    lspo_status_t status = LSPO_OK;
     for (uint32_t s = 0; s < session->stage_count; s++)
         for (uint32_t slot = 0; slot < 2; slot++)
-            for (uint32_t i = 0; status == LSPO_OK && i < session->stages[s].message.linear_count; i++)
-                status = split_written(session, s, slot, i);
-    return status;
+            for (uint32_t i = 0; i < session->stages[s].message.linear_count; i++) {
+                lspo_status_t status = split_written(session, s, slot, i);
+                if (status != LSPO_OK)
+                    return status;
+            }
+    return LSPO_OK;
 }
 
 const lspo_method_t lspo_method_zenflow = {

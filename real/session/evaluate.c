@@ -28,11 +28,10 @@ static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *
     uint32_t head = session->stage_count - 1;
     void *x = evaluation->x, *y = evaluation->y;
     const void *weights = NULL;
-    lspo_status_t status = LSPO_OK;
     lspo_session_upload_batch(session);
     lspo_transformer_embed_forward(t, session->gpu_tokens, session->stages[0].weights, x);
     for (uint32_t s = 1; s < head; s++) {
-        status = weights_for(session, evaluation, s, &weights);
+        lspo_status_t status = weights_for(session, evaluation, s, &weights);
         if (status != LSPO_OK)
             return status;
         lspo_transformer_block_forward(t, weights, session->stages[s].adapters, x, evaluation->saved, y);
@@ -43,12 +42,14 @@ static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *
     double sum;
     lspo_transformer_head_forward(t, session->stages[head].weights, session->stages[0].weights, session->gpu_targets, x,
                                   NULL, session->gpu_loss);
-    status = lspo_compute_status(session->compute);
-    if (status == LSPO_OK)
-        status = lspo_device_read(session->device, &sum, session->gpu_loss, sizeof sum);
-    if (status == LSPO_OK)
-        *loss_out = lspo_session_mean_loss(sum, lspo_session_counted_targets(session));
-    return status;
+    lspo_status_t status = lspo_compute_status(session->compute);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_read(session->device, &sum, session->gpu_loss, sizeof sum);
+    if (status != LSPO_OK)
+        return status;
+    *loss_out = lspo_session_mean_loss(sum, lspo_session_counted_targets(session));
+    return LSPO_OK;
 }
 
 static size_t largest_swapped_bytes(const lspo_session_t *session)
@@ -68,11 +69,15 @@ static lspo_status_t begin_evaluation(lspo_session_t *session, evaluation_t *eva
     *evaluation = (evaluation_t){0};
     lspo_status_t status =
         lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, 1), &evaluation->saved);
-    if (status == LSPO_OK)
-        status = lspo_session_take(session, activation_bytes, &evaluation->x);
-    if (status == LSPO_OK)
-        status = lspo_session_take(session, activation_bytes, &evaluation->y);
-    if (status == LSPO_OK && largest_swapped_bytes(session) > 0)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_session_take(session, activation_bytes, &evaluation->x);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_session_take(session, activation_bytes, &evaluation->y);
+    if (status != LSPO_OK)
+        return status;
+    if (largest_swapped_bytes(session) > 0)
         status = lspo_session_take(session, largest_swapped_bytes(session), &evaluation->weights);
     return status;
 }
@@ -90,17 +95,21 @@ lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batch
     const lspo_workload_t *workload = &session->plan->workload;
     evaluation_t evaluation;
     lspo_status_t status = begin_evaluation(session, &evaluation);
+    if (status != LSPO_OK)
+        goto end;
     double sum = 0;
-    for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
+    for (uint32_t i = 0; i < batches; i++) {
         lspo_text_held_out(session->text, i, batches, workload->batch, workload->sequence, session->tokens_in,
                            session->targets);
         double loss = 0;
         status = forward_batch(session, &evaluation, &loss);
+        if (status != LSPO_OK)
+            goto end;
         sum += loss;
     }
+    *loss_out = sum / batches;
+end:
     end_evaluation(session, &evaluation);
-    if (status == LSPO_OK)
-        *loss_out = sum / batches;
     return status;
 }
 
@@ -110,23 +119,28 @@ lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function
     bool classifies = session->plan->model.class_count > 1;
     evaluation_t evaluation;
     lspo_status_t status = begin_evaluation(session, &evaluation);
+    if (status != LSPO_OK)
+        goto end;
     double sum = 0, count = 0, right = 0;
-    for (uint32_t i = 0; status == LSPO_OK && i < batches; i++) {
+    for (uint32_t i = 0; i < batches; i++) {
         status = lspo_session_fill_batch(session, function, context, i, 0);
         if (status != LSPO_OK)
-            break;
+            goto end;
         double counted = (double)lspo_session_counted_targets(session), loss = 0;
         status = forward_batch(session, &evaluation, &loss);
+        if (status != LSPO_OK)
+            goto end;
         sum += counted * loss;
         count += counted;
-        if (classifies && status == LSPO_OK)
+        if (classifies)
             right += (double)lspo_transformer_classified_right(session->transformer, session->targets);
     }
-    end_evaluation(session, &evaluation);
-    if (status == LSPO_OK && !(count > 0))
-        status = lspo_error(LSPO_ERR_INPUT, "%u batches have no target that counts", batches);
-    if (status == LSPO_OK)
+    if (count > 0)
         *evaluation_out =
             (lspo_evaluation_t){.loss = sum / count, .accuracy = classifies ? right / count : (double)NAN};
+    else
+        status = lspo_error(LSPO_ERR_INPUT, "%u batches have no target that counts", batches);
+end:
+    end_evaluation(session, &evaluation);
     return status;
 }

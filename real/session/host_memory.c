@@ -29,10 +29,13 @@ lspo_status_t lspo_session_take_host(lspo_session_t *session, lspo_host_count_t 
 lspo_status_t lspo_session_take_outgoing(lspo_session_t *session, lspo_session_stage_t *stage, lspo_host_count_t *count)
 {
     lspo_status_t status = LSPO_OK;
-    for (uint32_t slot = 0; status == LSPO_OK && slot < session->slots; slot++)
+    for (uint32_t slot = 0; slot < session->slots; slot++) {
         status =
             lspo_session_take_host(session, count, LSPO_HOST_OUTGOING, stage->returned_bytes, &stage->outgoing[slot]);
-    return status;
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
@@ -42,9 +45,14 @@ lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t s, 
     lspo_status_t status = LSPO_OK;
     if (stage->swapped)
         status = lspo_session_take_host(session, count, LSPO_HOST_PARAMETERS, weight_bytes, &stage->home);
-    for (uint32_t slot = 0; status == LSPO_OK && stage->updated_on_host && slot < session->slots; slot++)
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t slot = 0; stage->updated_on_host && slot < session->slots; slot++) {
         status = lspo_session_take_host(session, count, LSPO_HOST_LANDING, stage->sent_bytes, &stage->landing[slot]);
-    if (status == LSPO_OK && session->method->take_host)
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (session->method->take_host)
         status = session->method->take_host(session, s, count);
     return status;
 }

@@ -38,10 +38,11 @@ lspo_status_t lspo_session_return(lspo_session_t *session, const lspo_op_t *op)
     void **staging = &stage->staging[lspo_session_parity(session, op)];
     const void *outgoing = stage->outgoing[lspo_session_slot(session, op)];
     lspo_status_t status = lspo_session_take(session, stage->returned_bytes, staging);
-    if (status == LSPO_OK)
-        lspo_device_copy(session->device, LSPO_COPY_H2D, *staging, outgoing ? outgoing : stage->returned,
-                         stage->returned_bytes);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    lspo_device_copy(session->device, LSPO_COPY_H2D, *staging, outgoing ? outgoing : stage->returned,
+                     stage->returned_bytes);
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_session_overwrite(lspo_session_t *session, const lspo_op_t *op)

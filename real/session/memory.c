@@ -22,7 +22,7 @@ lspo_status_t lspo_session_take_for_host(lspo_session_t *session, size_t bytes, 
         return lspo_session_take(session, bytes, slot);
     void *memory = malloc(bytes > 0 ? bytes : 1);
     if (!memory)
-        return lspo_error(LSPO_ERR_MEMORY, "no host memory for %zu bytes", bytes);
+        return lspo_no_memory("%zu bytes", bytes);
     *slot = memory;
     return LSPO_OK;
 }
@@ -77,7 +77,7 @@ lspo_status_t lspo_session_write_numbers(lspo_session_t *session, size_t n, cons
         return lspo_device_write(session->device, to, from, n * sizeof *from);
     uint16_t *packed = malloc((n + 1) * sizeof *packed);
     if (!packed)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu numbers on their way to the device", n);
+        return lspo_no_memory("%zu numbers on their way to the device", n);
     lspo_session_pack_numbers(session->number, n, from, packed);
     lspo_status_t status = lspo_device_write(session->device, to, packed, n * sizeof *packed);
     free(packed);
@@ -90,10 +90,12 @@ lspo_status_t lspo_session_read_numbers(lspo_session_t *session, size_t n, const
         return lspo_device_read(session->device, to, from, n * sizeof *to);
     uint16_t *packed = malloc((n + 1) * sizeof *packed);
     if (!packed)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu numbers on their way from the device", n);
+        return lspo_no_memory("%zu numbers on their way from the device", n);
     lspo_status_t status = lspo_device_read(session->device, packed, from, n * sizeof *packed);
-    if (status == LSPO_OK)
-        lspo_session_unpack_numbers(session->number, n, packed, to);
+    if (status != LSPO_OK)
+        goto cleanup;
+    lspo_session_unpack_numbers(session->number, n, packed, to);
+cleanup:
     free(packed);
     return status;
 }

@@ -44,7 +44,10 @@ lspo_status_t lspo_session_run_op(void *session_void, const lspo_op_t *op)
     if (lspo_op_kind_lane((lspo_op_kind_t)op->kind) != LSPO_LANE_GPU)
         return handle(session, op);
     lspo_status_t status = skips(session, op) ? LSPO_OK : handle(session, op);
-    if (status == LSPO_OK)
-        status = lspo_compute_status(session->compute);
-    return status == LSPO_OK && !session->asynchronous ? lspo_session_finish_op(session, op) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_compute_status(session->compute);
+    if (status != LSPO_OK)
+        return status;
+    return !session->asynchronous ? lspo_session_finish_op(session, op) : LSPO_OK;
 }

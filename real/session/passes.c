@@ -120,10 +120,11 @@ lspo_status_t lspo_session_recompute(lspo_session_t *session, const lspo_op_t *o
     lspo_session_stage_t *stage = &session->stages[op->layer];
     lspo_status_t status =
         lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
-    if (status == LSPO_OK)
-        lspo_transformer_block_forward(session->transformer, weights_for(session, op), stage->adapters,
-                                       session->stages[op->layer - 1].output, stage->saved, NULL);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    lspo_transformer_block_forward(session->transformer, weights_for(session, op), stage->adapters,
+                                   session->stages[op->layer - 1].output, stage->saved, NULL);
+    return LSPO_OK;
 }
 
 /* The stage's message and, where the link carries another format, as it goes there. */
@@ -135,7 +136,9 @@ static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op,
     uint32_t parity = lspo_session_parity(session, op);
     lspo_status_t status =
         lspo_session_take(session, stage->gradient_count * session->number_bytes, &stage->gradient[parity]);
-    if (status == LSPO_OK && stage->packed_bytes > 0)
+    if (status != LSPO_OK)
+        return status;
+    if (stage->packed_bytes > 0)
         status = lspo_session_take(session, stage->packed_bytes, &stage->packed[parity]);
     return status;
 }
@@ -194,10 +197,13 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
     lspo_session_stage_t *stage = &session->stages[op->layer], *embed = &session->stages[0];
     uint32_t parity = lspo_session_parity(session, op);
     lspo_status_t status = lspo_session_take(session, activation_bytes(session), &session->dx);
-    if (status == LSPO_OK)
-        status = take_gradient(session, op, op->layer);
+    if (status != LSPO_OK)
+        return status;
+    status = take_gradient(session, op, op->layer);
+    if (status != LSPO_OK)
+        return status;
     bool tied = session->plan->model.tied_head; /* then the embedding's gradient starts here */
-    if (status == LSPO_OK && tied)
+    if (tied)
         status = take_gradient(session, op, 0);
     if (status != LSPO_OK)
         return status;
@@ -231,8 +237,9 @@ static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op
     lspo_session_stage_t *stage = &session->stages[op->layer];
     lspo_session_backward_t backward;
     lspo_status_t status = take_gradient(session, op, op->layer);
-    if (status == LSPO_OK)
-        status = begin_backward(session, op, &backward);
+    if (status != LSPO_OK)
+        return status;
+    status = begin_backward(session, op, &backward);
     if (status != LSPO_OK)
         return status;
     lspo_transformer_block_backward(session->transformer, weights_for(session, op), stage->adapters,

@@ -74,7 +74,7 @@ static lspo_status_t take_plan(lspo_session_t *session, const lspo_plan_t *plan)
     if (!losses || (swaps(plan) && !uses)) {
         free(uses);
         free(losses);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a plan of %u ops", plan->op_count);
+        return lspo_no_memory("a plan of %u ops", plan->op_count);
     }
     for (uint32_t id = 0; uses && id < plan->op_count; id++)
         for (uint32_t i = 0; i < plan->ops[id].dep_count; i++)
@@ -125,7 +125,9 @@ static lspo_status_t make_device_state(lspo_session_t *session, uint32_t s)
     lspo_status_t status = LSPO_OK;
     if (!stage->swapped)
         status = lspo_session_take(session, stage->shape.element_count * session->number_bytes, &stage->weights);
-    if (status == LSPO_OK && session->method->take_device)
+    if (status != LSPO_OK)
+        return status;
+    if (session->method->take_device)
         status = session->method->take_device(session, s);
     return status;
 }
@@ -145,11 +147,17 @@ static lspo_status_t make_batches(lspo_session_t *session)
         return LSPO_OK;
     session->gpu_tokens = session->gpu_targets = NULL;
     lspo_status_t status = lspo_device_alloc_uncounted(session->device, bytes, (void **)&session->gpu_tokens);
-    if (status == LSPO_OK)
-        status = lspo_device_alloc_uncounted(session->device, bytes, (void **)&session->gpu_targets);
-    for (int i = 0; status == LSPO_OK && i < 2; i++)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_alloc_uncounted(session->device, bytes, (void **)&session->gpu_targets);
+    if (status != LSPO_OK)
+        return status;
+    for (int i = 0; i < 2; i++) {
         status = take_host(session, 2 * bytes, (void **)&session->pinned_batch[i]);
-    return status;
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 /* Some hundred bytes that no plan counts. */
@@ -172,17 +180,21 @@ static lspo_status_t make_reports(lspo_session_t *session)
 {
     size_t squares_bytes = 2 * (size_t)session->stage_count * sizeof(double);
     lspo_status_t status = take_host(session, session->stage_count * sizeof(double), (void **)&session->squares_read);
-    if (status == LSPO_OK)
-        status = take_host(session, sizeof *session->loss_read, (void **)&session->loss_read);
-    if (status == LSPO_OK)
-        status = take_host(session, sizeof *session->host_norms, (void **)&session->host_norms);
-    if (status == LSPO_OK)
-        status = take_report(session, squares_bytes, (void **)&session->squares);
-    if (status == LSPO_OK)
-        status = take_report(session, sizeof *session->gpu_norms, (void **)&session->gpu_norms);
-    if (status == LSPO_OK)
-        status = take_report(session, sizeof *session->gpu_loss, (void **)&session->gpu_loss);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = take_host(session, sizeof *session->loss_read, (void **)&session->loss_read);
+    if (status != LSPO_OK)
+        return status;
+    status = take_host(session, sizeof *session->host_norms, (void **)&session->host_norms);
+    if (status != LSPO_OK)
+        return status;
+    status = take_report(session, squares_bytes, (void **)&session->squares);
+    if (status != LSPO_OK)
+        return status;
+    status = take_report(session, sizeof *session->gpu_norms, (void **)&session->gpu_norms);
+    if (status != LSPO_OK)
+        return status;
+    return take_report(session, sizeof *session->gpu_loss, (void **)&session->gpu_loss);
 }
 
 static lspo_status_t make_common(lspo_session_t *session)
@@ -192,19 +204,21 @@ static lspo_status_t make_common(lspo_session_t *session)
     session->targets = calloc(session->tokens, sizeof(uint32_t));
     session->lengths = calloc(workload->batch, sizeof(uint32_t));
     if (!session->tokens_in || !session->targets || !session->lengths)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a session");
+        return lspo_no_memory("a session");
     lspo_status_t status = make_batches(session);
-    if (status == LSPO_OK)
-        status = make_reports(session);
-    if (status == LSPO_OK)
-        status = lspo_session_take(session,
-                                   lspo_transformer_workspace_bytes(&session->plan->model, workload->batch,
-                                                                    workload->sequence, session->number),
-                                   &session->workspace);
-    if (status == LSPO_OK)
-        status = lspo_transformer_create(&session->plan->model, workload->batch, workload->sequence, session->compute,
-                                         session->workspace, &session->transformer);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = make_reports(session);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_session_take(
+        session,
+        lspo_transformer_workspace_bytes(&session->plan->model, workload->batch, workload->sequence, session->number),
+        &session->workspace);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_transformer_create(&session->plan->model, workload->batch, workload->sequence, session->compute,
+                                   session->workspace, &session->transformer);
 }
 
 static lspo_status_t make_owns(lspo_session_t *session)
@@ -214,7 +228,7 @@ static lspo_status_t make_owns(lspo_session_t *session)
     session->own = calloc(1, method->state_bytes + 1);
     session->stage_owns = calloc(session->stage_count, method->stage_bytes + 1);
     if (!session->stages || !session->own || !session->stage_owns)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %u stages", session->stage_count);
+        return lspo_no_memory("%u stages", session->stage_count);
     return LSPO_OK;
 }
 
@@ -229,16 +243,24 @@ static lspo_status_t make_state(lspo_session_t *session)
     if (method->describe)
         method->describe(session);
     status = lspo_session_reserve_host(session);
-    if (status == LSPO_OK)
-        status = make_common(session);
-    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
+    if (status != LSPO_OK)
+        return status;
+    status = make_common(session);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
         status = make_device_state(session, s);
-        if (status == LSPO_OK)
-            status = lspo_session_make_host_state(session, s, NULL);
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_session_make_host_state(session, s, NULL);
+        if (status != LSPO_OK)
+            return status;
     }
-    if (status == LSPO_OK && method->create)
+    if (method->create)
         status = method->create(session);
-    return status == LSPO_OK ? lspo_session_make_worker_scratch(session) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_session_make_worker_scratch(session);
 }
 
 static lspo_status_t set_formats(lspo_session_t *session)
@@ -260,7 +282,7 @@ lspo_status_t lspo_session_create_with(const lspo_plan_t *plan, lspo_device_t *d
         return status;
     lspo_session_t *session = calloc(1, sizeof *session);
     if (!session)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a session");
+        return lspo_no_memory("a session");
     session->plan = plan;
     session->method = method;
     session->device = device;
@@ -270,18 +292,22 @@ lspo_status_t lspo_session_create_with(const lspo_plan_t *plan, lspo_device_t *d
     session->slots = method->landing_slots > 0 ? method->landing_slots : plan->staleness_steps + 1;
     session->tokens = lspo_workload_tokens(&plan->workload);
     status = set_formats(session);
-    if (status == LSPO_OK)
-        status = take_plan(session, plan);
-    if (status == LSPO_OK)
-        status = make_state(session);
-    if (status == LSPO_OK)
-        status = lspo_session_reset(session);
-    if (status != LSPO_OK) {
-        lspo_session_destroy(session);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
+    status = take_plan(session, plan);
+    if (status != LSPO_OK)
+        goto failed;
+    status = make_state(session);
+    if (status != LSPO_OK)
+        goto failed;
+    status = lspo_session_reset(session);
+    if (status != LSPO_OK)
+        goto failed;
     *session_out = session;
     return LSPO_OK;
+failed:
+    lspo_session_destroy(session);
+    return status;
 }
 
 static void release_dynamic(lspo_session_t *session)
@@ -370,10 +396,13 @@ lspo_status_t lspo_session_reset(lspo_session_t *session)
     session->scaling = lspo_session_first_scaling(session);
     session->norms = (lspo_session_norms_t){.scale = {session->scaling.now, session->scaling.now}};
     *session->host_norms = session->norms;
-    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++)
-        status = lspo_session_make_weights(session, s);
     memset(session->losses, 0, session->plan->workload.iterations * sizeof(double));
-    return status == LSPO_OK ? lspo_compute_status(session->compute) : status;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        status = lspo_session_make_weights(session, s);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return lspo_compute_status(session->compute);
 }
 
 const double *lspo_session_losses(const lspo_session_t *session)

@@ -30,9 +30,10 @@ lspo_status_t lspo_session_swap_in(lspo_session_t *session, const lspo_op_t *op,
 {
     lspo_swap_use_t *use = &session->swaps[op - session->plan->ops];
     lspo_status_t status = lspo_session_take(session, bytes, &use->memory);
-    if (status == LSPO_OK)
-        lspo_device_copy(session->device, LSPO_COPY_H2D, use->memory, home, bytes);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    lspo_device_copy(session->device, LSPO_COPY_H2D, use->memory, home, bytes);
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_session_swap_out(lspo_session_t *session, const lspo_op_t *op, void *home, size_t bytes)

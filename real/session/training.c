@@ -54,9 +54,12 @@ lspo_status_t lspo_session_fill_batch(lspo_session_t *session, lspo_batch_functi
     for (uint32_t i = 0; i < session->plan->workload.batch; i++)
         batch.lengths[i] = session->plan->workload.sequence;
     lspo_status_t status = function(context, step, micro, &batch);
-    if (status == LSPO_OK)
-        status = check_batch(session, step);
-    return status == LSPO_OK ? lspo_transformer_set_lengths(session->transformer, batch.lengths) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = check_batch(session, step);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_transformer_set_lengths(session->transformer, batch.lengths);
 }
 
 lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, uint32_t micro)

@@ -24,7 +24,9 @@ lspo_status_t lspo_session_make_worker_scratch(lspo_session_t *session)
     session->update_scratch = session->method_scratch = NULL;
     lspo_status_t status = lspo_device_host_alloc(session->device, workers * LSPO_UPDATE_BLOCK * sizeof(float),
                                                   (void **)&session->update_scratch);
-    if (status == LSPO_OK && session->method_scratch_count > 0)
+    if (status != LSPO_OK)
+        return status;
+    if (session->method_scratch_count > 0)
         status = lspo_device_host_alloc(session->device, workers * session->method_scratch_count * sizeof(float),
                                         (void **)&session->method_scratch);
     return status;

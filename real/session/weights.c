@@ -11,7 +11,9 @@ lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t s, cons
         lspo_session_pack_numbers(session->number, stage->shape.element_count, weights, stage->home);
     else
         status = lspo_session_write_numbers(session, stage->shape.element_count, weights, stage->weights);
-    if (status == LSPO_OK && session->method->weights_stored)
+    if (status != LSPO_OK)
+        return status;
+    if (session->method->weights_stored)
         status = session->method->weights_stored(session, s, weights);
     return status;
 }
@@ -32,9 +34,11 @@ static lspo_status_t fill_first(const lspo_session_t *session, uint32_t s, float
     const lspo_first_weights_t *first = &session->first_weights;
     bool given = first->load != NULL;
     lspo_status_t status = given ? first->load(first->context, s, place, &given) : LSPO_OK;
-    if (status == LSPO_OK && !given)
+    if (status != LSPO_OK)
+        return status;
+    if (!given)
         lspo_transformer_init(&session->plan->model, s, session->plan->workload.seed, place);
-    return status;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_session_make_weights(lspo_session_t *session, uint32_t s)
@@ -44,11 +48,13 @@ lspo_status_t lspo_session_make_weights(lspo_session_t *session, uint32_t s)
     if (!place) {
         place = made = malloc((stage->shape.element_count + 1) * sizeof *made);
         if (!made)
-            return lspo_error(LSPO_ERR_MEMORY, "no memory for the first weights of stage %u", s);
+            return lspo_no_memory("the first weights of stage %u", s);
     }
     lspo_status_t status = fill_first(session, s, place);
-    if (status == LSPO_OK)
-        status = lspo_session_set_weights(session, s, place);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_session_set_weights(session, s, place);
+cleanup:
     free(made);
     return status;
 }
@@ -65,7 +71,9 @@ lspo_status_t lspo_session_weights(lspo_session_t *session, uint32_t s, float *o
 lspo_status_t lspo_session_merged_weights(lspo_session_t *session, uint32_t s, float *out)
 {
     lspo_status_t status = lspo_session_weights(session, s, out);
-    if (status == LSPO_OK && session->method->merge)
+    if (status != LSPO_OK)
+        return status;
+    if (session->method->merge)
         status = session->method->merge(session, s, out);
     return status;
 }

@@ -70,13 +70,16 @@ static lspo_status_t add_dressed(symbols_t *s, const char *text, size_t bytes, b
 {
     dressed->bytes = 0;
     lspo_status_t status = lspo_buffer_append(dressed, s->t->prefix, first ? 0 : strlen(s->t->prefix));
-    if (status == LSPO_OK)
-        status = lspo_buffer_append(dressed, text, bytes);
-    if (status == LSPO_OK)
-        status = lspo_buffer_append(dressed, s->t->suffix, last ? strlen(s->t->suffix) : 0);
-    if (status == LSPO_OK)
-        add_character(s, dressed->text, dressed->bytes);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_buffer_append(dressed, text, bytes);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_buffer_append(dressed, s->t->suffix, last ? strlen(s->t->suffix) : 0);
+    if (status != LSPO_OK)
+        return status;
+    add_character(s, dressed->text, dressed->bytes);
+    return LSPO_OK;
 }
 
 static lspo_status_t split_word(symbols_t *s, const char *word, size_t bytes)
@@ -85,7 +88,7 @@ static lspo_status_t split_word(symbols_t *s, const char *word, size_t bytes)
     lspo_buffer_t buffer = {0};
     lspo_status_t status = LSPO_OK;
     uint32_t code = 0;
-    for (size_t at = 0, length; at < bytes && status == LSPO_OK; at += length) {
+    for (size_t at = 0, length; at < bytes; at += length) {
         length = lspo_utf8_next(word, bytes, at, &code);
         const uint32_t id = code < LSPO_SHORT_CHARACTERS ? s->t->short_ids[code] : LSPO_TOKEN_NONE;
         if (dressed)
@@ -94,6 +97,8 @@ static lspo_status_t split_word(symbols_t *s, const char *word, size_t bytes)
             add_symbol(s, id);
         else
             add_character(s, word + at, length);
+        if (status != LSPO_OK)
+            break;
     }
     flush_unknown(s);
     free(buffer.text);
@@ -212,7 +217,7 @@ static lspo_status_t merge_long(const lspo_tokenizer_t *t, uint32_t *symbols, si
     c.heap.pairs = malloc(3 * *count * sizeof *c.heap.pairs);
     lspo_status_t status = LSPO_OK;
     if (!c.next || !c.previous || !c.heap.pairs) {
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for a word of %zu symbols", *count);
+        status = lspo_no_memory("a word of %zu symbols", *count);
     } else {
         for (size_t i = 0; i < c.count; i++) {
             c.next[i] = (uint32_t)i + 1;
@@ -234,6 +239,21 @@ static lspo_status_t merge_long(const lspo_tokenizer_t *t, uint32_t *symbols, si
     return status;
 }
 
+static lspo_status_t encode_symbols(symbols_t *s, const char *word, size_t bytes, lspo_ids_t *out)
+{
+    lspo_status_t status = split_word(s, word, bytes);
+    if (status != LSPO_OK)
+        return status;
+    if (s->count <= SHORT_WORD) {
+        s->count = merge_short(s->t, s->symbols, s->count);
+    } else {
+        status = merge_long(s->t, s->symbols, &s->count);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return lspo_ids_append(out, s->symbols, s->count);
+}
+
 lspo_status_t lspo_bpe_encode(const lspo_tokenizer_t *t, const char *word, size_t bytes, lspo_ids_t *out)
 {
     uint32_t local[SHORT_WORD + 1], *symbols = local;
@@ -245,15 +265,9 @@ lspo_status_t lspo_bpe_encode(const lspo_tokenizer_t *t, const char *word, size_
     if (room > SHORT_WORD + 1)
         symbols = malloc(room * sizeof *symbols);
     if (!symbols)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a word of %zu bytes", bytes);
+        return lspo_no_memory("a word of %zu bytes", bytes);
     symbols_t s = {.t = t, .symbols = symbols};
-    lspo_status_t status = split_word(&s, word, bytes);
-    if (status == LSPO_OK && s.count <= SHORT_WORD)
-        s.count = merge_short(t, symbols, s.count);
-    else if (status == LSPO_OK)
-        status = merge_long(t, symbols, &s.count);
-    if (status == LSPO_OK)
-        status = lspo_ids_append(out, symbols, s.count);
+    lspo_status_t status = encode_symbols(&s, word, bytes, out);
     if (symbols != local)
         free(symbols);
     return status;

@@ -22,10 +22,12 @@ static uint32_t code_of(uint8_t byte)
 
 lspo_status_t lspo_byte_level_append(lspo_buffer_t *out, const char *bytes, size_t count)
 {
-    lspo_status_t status = LSPO_OK;
-    for (size_t i = 0; i < count && status == LSPO_OK; i++)
-        status = lspo_utf8_append(out, code_of((uint8_t)bytes[i]));
-    return status;
+    for (size_t i = 0; i < count; i++) {
+        lspo_status_t status = lspo_utf8_append(out, code_of((uint8_t)bytes[i]));
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 int lspo_byte_level_byte(uint32_t code)

@@ -9,17 +9,20 @@
 static lspo_status_t replace_all(const char *text, size_t bytes, const char *from, const char *to, lspo_buffer_t *out)
 {
     size_t from_bytes = strlen(from), to_bytes = strlen(to), done = 0;
-    lspo_status_t status = LSPO_OK;
-    while (status == LSPO_OK) {
+    while (true) {
         const char *hit = memmem(text + done, bytes - done, from, from_bytes);
         size_t until = hit ? (size_t)(hit - text) : bytes;
-        status = lspo_buffer_append(out, text + done, until - done);
-        if (!hit || status != LSPO_OK)
+        lspo_status_t status = lspo_buffer_append(out, text + done, until - done);
+        if (status != LSPO_OK)
+            return status;
+        if (!hit)
             break;
         status = lspo_buffer_append(out, to, to_bytes);
+        if (status != LSPO_OK)
+            return status;
         done = until + from_bytes;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* A byte-level token is the bytes that its characters stand for, or its own text when one stands for none. */
@@ -81,16 +84,18 @@ lspo_status_t lspo_tokenizer_decode(const lspo_tokenizer_t *t, const uint32_t *i
     if (t->decode_unsupported)
         return lspo_error(LSPO_ERR_INPUT, "the tokenizer's decoder is not supported");
     lspo_status_t status = lspo_buffer_append(&text, "", 0);
-    for (size_t i = 0; i < count && status == LSPO_OK; i++) {
+    if (status != LSPO_OK)
+        goto failed;
+    for (size_t i = 0; i < count; i++) {
         if (ids[i] >= t->token_count || !t->tokens[ids[i]].text || (skip_specials && t->tokens[ids[i]].special))
             continue;
         status = decode_token(t, &t->tokens[ids[i]], first, &text);
+        if (status != LSPO_OK)
+            goto failed;
         first = false;
     }
-    if (status != LSPO_OK) {
-        free(text.text);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
     size_t strip = 0;
     while (strip < t->decode_strip && strip < text.bytes && text.text[strip] == ' ')
         strip++;
@@ -98,4 +103,7 @@ lspo_status_t lspo_tokenizer_decode(const lspo_tokenizer_t *t, const uint32_t *i
     *text_out = text.text;
     *bytes_out = text.bytes - strip;
     return LSPO_OK;
+failed:
+    free(text.text);
+    return status;
 }

@@ -18,11 +18,6 @@ lspo_status_t lspo_tokenizer_refuse(const char *path, const char *format, ...)
     return lspo_error(LSPO_ERR_INPUT, "%s: %s", path, text);
 }
 
-lspo_status_t lspo_tokenizer_no_memory(const char *path)
-{
-    return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
-}
-
 const char *lspo_json_type(const json_t *object)
 {
     const char *type = json_string_value(json_object_get(object, "type"));
@@ -54,13 +49,13 @@ lspo_status_t lspo_json_each(void *context, const json_t *object, const char *me
         return LSPO_OK;
     if (!lspo_json_is_type(object, "Sequence"))
         return take(context, object);
-    lspo_status_t status = LSPO_OK;
     json_array_foreach(json_object_get(object, members), index, member)
     {
-        if (status == LSPO_OK)
-            status = lspo_json_each(context, member, members, take);
+        lspo_status_t status = lspo_json_each(context, member, members, take);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 char *lspo_path_in(const char *folder, const char *name)
@@ -74,7 +69,7 @@ lspo_status_t lspo_json_load_optional(const char *folder, const char *name, json
     char *path = lspo_path_in(folder, name);
     lspo_status_t status = LSPO_OK;
     if (!path)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the name of %s", folder);
+        return lspo_no_memory("the name of %s", folder);
     if (access(path, F_OK) == 0)
         status = lspo_json_file_read(path, object_out);
     free(path);

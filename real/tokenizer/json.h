@@ -9,8 +9,6 @@
 
 /* LSPO_ERR_INPUT: what the file at `path` says and cannot say. */
 lspo_status_t lspo_tokenizer_refuse(const char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* LSPO_ERR_MEMORY */
-lspo_status_t lspo_tokenizer_no_memory(const char *path);
 
 /* Of "type"; "(no type)" when there is none. */
 const char *lspo_json_type(const json_t *object);

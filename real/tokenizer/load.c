@@ -56,7 +56,7 @@ static lspo_status_t set_token(const loader_t *l, uint32_t id, const char *text,
         return lspo_tokenizer_refuse(l->path, "tokens '%s' and '%s' have the same id %" PRIu32, token->text, text, id);
     token->text = malloc(bytes + 1);
     if (!token->text)
-        return lspo_tokenizer_no_memory(l->path);
+        return lspo_no_memory("%s", l->path);
     memcpy(token->text, text, bytes + 1);
     token->bytes = (uint32_t)bytes;
     insert_token(l->t, id);
@@ -77,7 +77,7 @@ static lspo_status_t allocate_tokens(const loader_t *l, size_t total, size_t add
     t->cache = calloc(LSPO_CACHE_SLOTS, sizeof *t->cache);
     t->scores = calloc(highest + 1, sizeof *t->scores);
     if (!t->tokens || !t->added_only || !t->token_slots || !t->added || !t->cache || !t->scores)
-        return lspo_tokenizer_no_memory(l->path);
+        return lspo_no_memory("%s", l->path);
     t->token_count = highest + 1;
     t->token_slot_mask = slots - 1;
     return LSPO_OK;
@@ -181,12 +181,11 @@ static lspo_status_t add_token(const loader_t *l, const char *text, uint32_t id,
     lspo_buffer_t searched = {0};
     lspo_status_t status = normalized ? lspo_normalizer_apply(t->normalizer, text, strlen(text), &searched)
                                       : lspo_buffer_append(&searched, text, strlen(text));
-    if (status == LSPO_OK)
-        status = check_searched(l, text, &searched, normalized);
-    if (status != LSPO_OK) {
-        free(searched.text);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
+    status = check_searched(l, text, &searched, normalized);
+    if (status != LSPO_OK)
+        goto failed;
     t->added_starts[normalized][(uint8_t)searched.text[0]] = true;
     t->added[t->added_count++] = (lspo_added_token_t){.text = searched.text,
                                                       .bytes = (uint32_t)searched.bytes,
@@ -196,6 +195,9 @@ static lspo_status_t add_token(const loader_t *l, const char *text, uint32_t id,
                                                       .strip_right = lspo_json_flag(flags, "rstrip", false),
                                                       .single_word = lspo_json_flag(flags, "single_word", false)};
     return LSPO_OK;
+failed:
+    free(searched.text);
+    return status;
 }
 
 static int longest_first(const void *a, const void *b)
@@ -233,9 +235,28 @@ static lspo_status_t size_merges(const loader_t *l, size_t count)
     t->merges = calloc(count + 1, sizeof *t->merges);
     t->merge_slots = calloc(slots, sizeof *t->merge_slots);
     if (!t->merges || !t->merge_slots)
-        return lspo_tokenizer_no_memory(l->path);
+        return lspo_no_memory("%s", l->path);
     t->merge_slot_mask = slots - 1;
     return LSPO_OK;
+}
+
+/* The token that two become: the second one's prefix goes. */
+static lspo_status_t find_joined(const loader_t *l, const char *left, size_t left_bytes, const char *right,
+                                 size_t right_bytes, uint32_t *joined_out)
+{
+    const size_t prefix_bytes = strlen(l->t->prefix);
+    const size_t skipped = prefix_bytes <= right_bytes ? prefix_bytes : right_bytes;
+    lspo_buffer_t joined = {0};
+    lspo_status_t status = lspo_buffer_append(&joined, left, left_bytes);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_buffer_append(&joined, right + skipped, right_bytes - skipped);
+    if (status != LSPO_OK)
+        goto cleanup;
+    *joined_out = lspo_tokenizer_lookup(l->t, joined.text, joined.bytes, false);
+cleanup:
+    free(joined.text);
+    return status;
 }
 
 /* Of two merges of one pair the later counts, as in the original. */
@@ -243,22 +264,14 @@ static lspo_status_t add_merge(const loader_t *l, const char *left, size_t left_
                                size_t right_bytes)
 {
     lspo_tokenizer_t *t = l->t;
-    lspo_buffer_t joined = {0};
     lspo_merge_t merge = {.left = lspo_tokenizer_lookup(t, left, left_bytes, false),
                           .right = lspo_tokenizer_lookup(t, right, right_bytes, false)};
-    const size_t prefix_bytes = strlen(t->prefix), skipped = prefix_bytes <= right_bytes ? prefix_bytes : right_bytes;
-    lspo_status_t status = lspo_buffer_append(&joined, left, left_bytes);
-    if (status == LSPO_OK)
-        status = lspo_buffer_append(&joined, right + skipped, right_bytes - skipped);
-    if (status == LSPO_OK) {
-        merge.joined = lspo_tokenizer_lookup(t, joined.text, joined.bytes, false);
-        if (merge.left == LSPO_TOKEN_NONE || merge.right == LSPO_TOKEN_NONE || merge.joined == LSPO_TOKEN_NONE)
-            status = lspo_tokenizer_refuse(l->path, "merge %" PRIu32 ": '%.*s' + '%.*s' is not in the vocabulary",
-                                           t->merge_count + 1, (int)left_bytes, left, (int)right_bytes, right);
-    }
-    free(joined.text);
+    lspo_status_t status = find_joined(l, left, left_bytes, right, right_bytes, &merge.joined);
     if (status != LSPO_OK)
         return status;
+    if (merge.left == LSPO_TOKEN_NONE || merge.right == LSPO_TOKEN_NONE || merge.joined == LSPO_TOKEN_NONE)
+        return lspo_tokenizer_refuse(l->path, "merge %" PRIu32 ": '%.*s' + '%.*s' is not in the vocabulary",
+                                     t->merge_count + 1, (int)left_bytes, left, (int)right_bytes, right);
     t->merges[t->merge_count] = merge;
     uint32_t slot = lspo_tokenizer_pair_slot(t, merge.left, merge.right);
     t->merge_slots[slot] = ++t->merge_count;
@@ -319,7 +332,7 @@ static lspo_status_t take_text(const loader_t *l, const json_t *model, const cha
 {
     const char *text = lspo_json_text(model, key);
     *text_out = strdup(text ? text : otherwise);
-    return *text_out ? LSPO_OK : lspo_tokenizer_no_memory(l->path);
+    return *text_out ? LSPO_OK : lspo_no_memory("%s", l->path);
 }
 
 static lspo_status_t take_unknown(const loader_t *l, const json_t *model)
@@ -344,11 +357,15 @@ static lspo_status_t take_bpe(const loader_t *l, const json_t *model)
     t->byte_fallback = lspo_json_flag(model, "byte_fallback", false);
     t->ignore_merges = lspo_json_flag(model, "ignore_merges", false);
     lspo_status_t status = take_text(l, model, "continuing_subword_prefix", "", &t->prefix);
-    if (status == LSPO_OK)
-        status = take_text(l, model, "end_of_word_suffix", "", &t->suffix);
-    if (status == LSPO_OK)
-        status = take_merges(l, json_object_get(model, "merges"));
-    return status == LSPO_OK ? take_unknown(l, model) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = take_text(l, model, "end_of_word_suffix", "", &t->suffix);
+    if (status != LSPO_OK)
+        return status;
+    status = take_merges(l, json_object_get(model, "merges"));
+    if (status != LSPO_OK)
+        return status;
+    return take_unknown(l, model);
 }
 
 static lspo_status_t take_wordpiece(const loader_t *l, const json_t *model)
@@ -360,7 +377,9 @@ static lspo_status_t take_wordpiece(const loader_t *l, const json_t *model)
         return lspo_tokenizer_refuse(l->path, "model: max_input_chars_per_word is not a number of characters");
     l->t->word_characters_max = (uint32_t)characters;
     lspo_status_t status = take_text(l, model, "continuing_subword_prefix", "##", &l->t->prefix);
-    return status == LSPO_OK ? take_unknown(l, model) : status;
+    if (status != LSPO_OK)
+        return status;
+    return take_unknown(l, model);
 }
 
 static const lspo_tokenizer_t *sorted_of; /* qsort's comparison has no argument of its own */
@@ -377,7 +396,7 @@ static lspo_status_t sort_pieces(const loader_t *l)
     lspo_tokenizer_t *t = l->t;
     t->sorted = calloc((size_t)t->token_count + 1, sizeof *t->sorted);
     if (!t->sorted)
-        return lspo_tokenizer_no_memory(l->path);
+        return lspo_no_memory("%s", l->path);
     for (uint32_t id = 0; id < t->token_count; id++)
         if (t->tokens[id].text && !t->added_only[id] && t->tokens[id].bytes > 0)
             t->sorted[t->sorted_count++] = id;
@@ -415,7 +434,9 @@ static lspo_status_t take_unigram(const loader_t *l, const json_t *model)
         least = t->scores[id] < least ? t->scores[id] : least;
     t->unknown_score = least - unknown_penalty;
     lspo_status_t status = take_text(l, model, "", "", &t->prefix);
-    return status == LSPO_OK ? sort_pieces(l) : status;
+    if (status != LSPO_OK)
+        return status;
+    return sort_pieces(l);
 }
 
 lspo_status_t lspo_tokenizer_load_vocabulary(lspo_tokenizer_t *t, const char *path, const json_t *model,
@@ -423,7 +444,9 @@ lspo_status_t lspo_tokenizer_load_vocabulary(lspo_tokenizer_t *t, const char *pa
 {
     const loader_t l = {.t = t, .path = path};
     lspo_status_t status = take_vocabulary(&l, json_object_get(model, "vocab"), added);
-    return status == LSPO_OK ? take_added(&l, added) : status;
+    if (status != LSPO_OK)
+        return status;
+    return take_added(&l, added);
 }
 
 /* Files of before 2020 name no type: what they hold tells it. */

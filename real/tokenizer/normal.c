@@ -43,19 +43,23 @@ static lspo_status_t apply_form(const step_t *step, const char *text, size_t byt
 static lspo_status_t map_characters(const char *text, size_t bytes, size_t (*map)(uint32_t code, uint32_t to[2]),
                                     lspo_buffer_t *out)
 {
-    lspo_status_t status = LSPO_OK;
     uint32_t code = 0, to[2];
-    for (size_t at = 0, length; at < bytes && status == LSPO_OK; at += length) {
+    for (size_t at = 0, length; at < bytes; at += length) {
         length = lspo_utf8_next(text, bytes, at, &code);
         if (code == UINT32_MAX) {
-            status = lspo_buffer_append(out, text + at, length);
+            lspo_status_t status = lspo_buffer_append(out, text + at, length);
+            if (status != LSPO_OK)
+                return status;
             continue;
         }
         const size_t count = map(code, to);
-        for (size_t i = 0; i < count && status == LSPO_OK; i++)
-            status = lspo_utf8_append(out, to[i]);
+        for (size_t i = 0; i < count; i++) {
+            lspo_status_t status = lspo_utf8_append(out, to[i]);
+            if (status != LSPO_OK)
+                return status;
+        }
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t apply_lower(const step_t *step, const char *text, size_t bytes, lspo_buffer_t *out)
@@ -108,7 +112,9 @@ static lspo_status_t apply_table(const step_t *step, const char *text, size_t by
 static lspo_status_t apply_prepend(const step_t *step, const char *text, size_t bytes, lspo_buffer_t *out)
 {
     lspo_status_t status = bytes > 0 ? lspo_buffer_append(out, step->to, step->to_bytes) : LSPO_OK;
-    return status == LSPO_OK ? lspo_buffer_append(out, text, bytes) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_buffer_append(out, text, bytes);
 }
 
 static lspo_status_t apply_strip(const step_t *step, const char *text, size_t bytes, lspo_buffer_t *out)
@@ -129,47 +135,57 @@ static lspo_status_t apply_strip(const step_t *step, const char *text, size_t by
 
 static lspo_status_t apply_replace(const step_t *step, const char *text, size_t bytes, lspo_buffer_t *out)
 {
-    lspo_status_t status = LSPO_OK;
-    for (size_t done = 0; status == LSPO_OK;) {
+    for (size_t done = 0;;) {
         const char *hit = memmem(text + done, bytes - done, step->from, step->from_bytes);
         const size_t until = hit ? (size_t)(hit - text) : bytes;
-        status = lspo_buffer_append(out, text + done, until - done);
-        if (!hit || status != LSPO_OK)
+        lspo_status_t status = lspo_buffer_append(out, text + done, until - done);
+        if (status != LSPO_OK)
+            return status;
+        if (!hit)
             break;
         status = lspo_buffer_append(out, step->to, step->to_bytes);
+        if (status != LSPO_OK)
+            return status;
         done = until + step->from_bytes;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* All of a text that is valid UTF-8. */
 static lspo_status_t replace_matches(const step_t *step, const char *text, size_t bytes, lspo_buffer_t *out)
 {
     size_t begin = 0, end = 0, done = 0;
-    lspo_status_t status = LSPO_OK;
-    while (status == LSPO_OK) {
-        status = lspo_regex_next(step->regex, text, bytes, done, &begin, &end);
-        if (status == LSPO_OK)
-            status = lspo_buffer_append(out, text + done, begin - done);
-        if (status != LSPO_OK || begin == bytes)
+    while (true) {
+        lspo_status_t status = lspo_regex_next(step->regex, text, bytes, done, &begin, &end);
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_buffer_append(out, text + done, begin - done);
+        if (status != LSPO_OK)
+            return status;
+        if (begin == bytes)
             break;
         status = lspo_buffer_append(out, step->to, step->to_bytes);
+        if (status != LSPO_OK)
+            return status;
         done = end;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t apply_regex(const step_t *step, const char *text, size_t bytes, lspo_buffer_t *out)
 {
-    lspo_status_t status = LSPO_OK;
-    for (size_t at = 0; at < bytes && status == LSPO_OK; at++) {
+    for (size_t at = 0; at < bytes; at++) {
         const size_t until = lspo_utf8_valid_until(text, bytes, at);
-        status = replace_matches(step, text + at, until - at, out);
-        if (status == LSPO_OK && until < bytes)
+        lspo_status_t status = replace_matches(step, text + at, until - at, out);
+        if (status != LSPO_OK)
+            return status;
+        if (until < bytes)
             status = lspo_buffer_append(out, text + until, 1);
+        if (status != LSPO_OK)
+            return status;
         at = until;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* -- BERT's -------------------------------------------------------------------------------------------------------- */
@@ -199,17 +215,22 @@ static lspo_status_t space_ideographs(const char *text, size_t bytes, lspo_buffe
 {
     lspo_status_t status = LSPO_OK;
     uint32_t code = 0;
-    for (size_t at = 0, length; at < bytes && status == LSPO_OK; at += length) {
+    for (size_t at = 0, length; at < bytes; at += length) {
         length = lspo_utf8_next(text, bytes, at, &code);
         const bool alone = is_ideograph(code);
         if (alone)
             status = lspo_buffer_append(out, " ", 1);
-        if (status == LSPO_OK)
-            status = lspo_buffer_append(out, text + at, length);
-        if (status == LSPO_OK && alone)
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_buffer_append(out, text + at, length);
+        if (status != LSPO_OK)
+            return status;
+        if (alone)
             status = lspo_buffer_append(out, " ", 1);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static size_t drop_nonspacing(uint32_t code, uint32_t to[2])
@@ -227,31 +248,52 @@ static void take(lspo_buffer_t *text, lspo_buffer_t *next)
     next->bytes = 0;
 }
 
+/* What BertNormalizer's flags ask for, in place; `next` is empty before and after. */
+static lspo_status_t change_bert(const step_t *step, lspo_buffer_t *now, lspo_buffer_t *next)
+{
+    lspo_status_t status;
+    if (step->cleans) {
+        status = map_characters(now->text, now->bytes, clean, next);
+        if (status != LSPO_OK)
+            return status;
+        take(now, next);
+    }
+    if (step->spaces) {
+        status = space_ideographs(now->text, now->bytes, next);
+        if (status != LSPO_OK)
+            return status;
+        take(now, next);
+    }
+    if (step->strips) {
+        status = lspo_unicode_normalize(LSPO_NFD, now->text, now->bytes, next);
+        if (status != LSPO_OK)
+            return status;
+        take(now, next);
+        status = map_characters(now->text, now->bytes, drop_nonspacing, next);
+        if (status != LSPO_OK)
+            return status;
+        take(now, next);
+    }
+    if (step->lowers) {
+        status = map_characters(now->text, now->bytes, lspo_unicode_lower, next);
+        if (status != LSPO_OK)
+            return status;
+        take(now, next);
+    }
+    return LSPO_OK;
+}
+
 static lspo_status_t apply_bert(const step_t *step, const char *text, size_t bytes, lspo_buffer_t *out)
 {
     lspo_buffer_t now = {0}, next = {0};
     lspo_status_t status = lspo_buffer_append(&now, text, bytes);
-    if (status == LSPO_OK && step->cleans) {
-        status = map_characters(now.text, now.bytes, clean, &next);
-        take(&now, &next);
-    }
-    if (status == LSPO_OK && step->spaces) {
-        status = space_ideographs(now.text, now.bytes, &next);
-        take(&now, &next);
-    }
-    if (status == LSPO_OK && step->strips) {
-        status = lspo_unicode_normalize(LSPO_NFD, now.text, now.bytes, &next);
-        take(&now, &next);
-        if (status == LSPO_OK)
-            status = map_characters(now.text, now.bytes, drop_nonspacing, &next);
-        take(&now, &next);
-    }
-    if (status == LSPO_OK && step->lowers) {
-        status = map_characters(now.text, now.bytes, lspo_unicode_lower, &next);
-        take(&now, &next);
-    }
-    if (status == LSPO_OK)
-        status = lspo_buffer_append(out, now.text, now.bytes);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = change_bert(step, &now, &next);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_buffer_append(out, now.text, now.bytes);
+cleanup:
     free(now.text);
     free(next.text);
     return status;
@@ -331,7 +373,7 @@ lspo_status_t lspo_normalizer_create(const char *path, const json_t *object, lsp
 {
     lspo_normalizer_t *n = calloc(1, sizeof *n);
     if (!n)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+        return lspo_no_memory("%s", path);
     n->path = path;
     n->object = json_incref((json_t *)object);
     lspo_status_t status = lspo_json_each(n, object, "normalizers", add_step);
@@ -414,23 +456,37 @@ static lspo_status_t takes_front(const step_t *step, const char *text, size_t by
     return drops ? drop_takes_front(step, text, bytes, takes_out) : LSPO_OK;
 }
 
+/* `now` becomes what the step makes of it; `next` is empty before and after. */
+static lspo_status_t change(const step_t *step, lspo_buffer_t *now, lspo_buffer_t *next)
+{
+    lspo_status_t status = lspo_buffer_append(next, "", 0);
+    if (status != LSPO_OK)
+        return status;
+    status = step->apply(step, now->text, now->bytes, next);
+    if (status != LSPO_OK)
+        return status;
+    take(now, next);
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_normalizer_takes_front(const lspo_normalizer_t *normalizer, const char *text, size_t bytes,
                                           bool *takes_out)
 {
     lspo_buffer_t now = {0}, next = {0};
-    bool takes = false;
+    *takes_out = false;
     lspo_status_t status = lspo_buffer_append(&now, text, bytes);
-    for (size_t i = 0; i < normalizer->count && status == LSPO_OK && !takes; i++) {
-        status = takes_front(&normalizer->steps[i], now.text, now.bytes, &takes);
-        if (status == LSPO_OK)
-            status = lspo_buffer_append(&next, "", 0);
-        if (status == LSPO_OK && !takes)
-            status = normalizer->steps[i].apply(&normalizer->steps[i], now.text, now.bytes, &next);
-        take(&now, &next);
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < normalizer->count; i++) {
+        status = takes_front(&normalizer->steps[i], now.text, now.bytes, takes_out);
+        if (status != LSPO_OK || *takes_out)
+            break;
+        status = change(&normalizer->steps[i], &now, &next);
+        if (status != LSPO_OK)
+            break;
     }
     free(now.text);
     free(next.text);
-    *takes_out = takes;
     return status;
 }
 
@@ -439,14 +495,15 @@ lspo_status_t lspo_normalizer_apply(const lspo_normalizer_t *normalizer, const c
 {
     lspo_buffer_t now = {0}, next = {0};
     lspo_status_t status = lspo_buffer_append(&now, text, bytes);
-    for (size_t i = 0; i < normalizer->count && status == LSPO_OK; i++) {
-        status = lspo_buffer_append(&next, "", 0);
-        if (status == LSPO_OK)
-            status = normalizer->steps[i].apply(&normalizer->steps[i], now.text, now.bytes, &next);
-        take(&now, &next);
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < normalizer->count; i++) {
+        status = change(&normalizer->steps[i], &now, &next);
+        if (status != LSPO_OK)
+            goto cleanup;
     }
-    if (status == LSPO_OK)
-        status = lspo_buffer_append(out, now.text, now.bytes);
+    status = lspo_buffer_append(out, now.text, now.bytes);
+cleanup:
     free(now.text);
     free(next.text);
     return status;

@@ -58,8 +58,9 @@ static lspo_status_t take_template(const loader_t *l, const json_t *member)
         {
             uint32_t id = 0;
             lspo_status_t status = lspo_tokenizer_take_id(l->path, name, value, &id);
-            if (status == LSPO_OK)
-                status = add_template_id(l, id, after);
+            if (status != LSPO_OK)
+                return status;
+            status = add_template_id(l, id, after);
             if (status != LSPO_OK)
                 return status;
         }
@@ -73,7 +74,9 @@ static lspo_status_t take_pair(const loader_t *l, const json_t *member, const ch
 {
     uint32_t id = 0;
     lspo_status_t status = lspo_tokenizer_take_id(l->path, key, json_array_get(json_object_get(member, key), 1), &id);
-    return status == LSPO_OK ? add_template_id(l, id, after) : status;
+    if (status != LSPO_OK)
+        return status;
+    return add_template_id(l, id, after);
 }
 
 static lspo_status_t take_post_processor(void *context, const json_t *member)
@@ -86,7 +89,9 @@ static lspo_status_t take_post_processor(void *context, const json_t *member)
     if (!lspo_json_is_type(member, "RobertaProcessing") && !lspo_json_is_type(member, "BertProcessing"))
         return lspo_tokenizer_refuse(l->path, "post_processor %s is not supported", lspo_json_type(member));
     lspo_status_t status = take_pair(l, member, "cls", false);
-    return status == LSPO_OK ? take_pair(l, member, "sep", true) : status;
+    if (status != LSPO_OK)
+        return status;
+    return take_pair(l, member, "sep", true);
 }
 
 /* Ids do not depend on it: a decoder that is not known only makes that no text is made of them. */
@@ -195,10 +200,12 @@ static lspo_status_t load_tokens(loader_t *l, const json_t *object, const json_t
     const json_t *model = json_object_get(object, "model"), *listed = json_object_get(object, "added_tokens");
     json_t *added = json_is_array(listed) ? json_copy((json_t *)listed) : json_array();
     if (!added)
-        return lspo_tokenizer_no_memory(l->path);
+        return lspo_no_memory("%s", l->path);
     lspo_status_t status = lspo_roles_add(l->path, json_object_get(model, "vocab"), config, added);
-    if (status == LSPO_OK)
-        status = lspo_tokenizer_load_vocabulary(l->t, l->path, model, added);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_tokenizer_load_vocabulary(l->t, l->path, model, added);
+cleanup:
     json_decref(added);
     return status;
 }
@@ -208,14 +215,18 @@ static lspo_status_t take_tokenizer_json(loader_t *l, const json_t *object, cons
     lspo_tokenizer_t *t = l->t;
     const json_t *model = json_object_get(object, "model"), *decoder = json_object_get(object, "decoder");
     lspo_status_t status = lspo_normalizer_create(l->path, json_object_get(object, "normalizer"), &t->normalizer);
-    if (status == LSPO_OK)
-        status = lspo_splitter_create(l->path, json_object_get(object, "pre_tokenizer"), &t->splitter);
-    if (status == LSPO_OK)
-        status = load_tokens(l, object, config);
-    if (status == LSPO_OK)
-        status = lspo_tokenizer_load_model(t, l->path, model);
-    if (status == LSPO_OK)
-        status = lspo_json_each(l, json_object_get(object, "post_processor"), "processors", take_post_processor);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_splitter_create(l->path, json_object_get(object, "pre_tokenizer"), &t->splitter);
+    if (status != LSPO_OK)
+        return status;
+    status = load_tokens(l, object, config);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_tokenizer_load_model(t, l->path, model);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_json_each(l, json_object_get(object, "post_processor"), "processors", take_post_processor);
     if (status != LSPO_OK)
         return status;
     t->byte_level = lspo_splitter_is_byte_level(t->splitter);
@@ -229,9 +240,10 @@ static lspo_status_t load_tokenizer_json(loader_t *l, const json_t *config)
 {
     json_t *object = NULL;
     lspo_status_t status = lspo_json_file_read(l->path, &object);
+    if (status != LSPO_OK)
+        return status;
     l->has_post_processor = json_is_object(json_object_get(object, "post_processor"));
-    if (status == LSPO_OK)
-        status = take_tokenizer_json(l, object, config);
+    status = take_tokenizer_json(l, object, config);
     json_decref(object);
     return status;
 }
@@ -242,8 +254,9 @@ static lspo_status_t load_two_files(loader_t *l, const char *folder, json_t *con
 {
     json_t *object = NULL;
     lspo_status_t status = lspo_two_files_read(folder, config, &object);
-    if (status == LSPO_OK)
-        status = take_tokenizer_json(l, object, config);
+    if (status != LSPO_OK)
+        return status;
+    status = take_tokenizer_json(l, object, config);
     json_decref(object);
     return status;
 }
@@ -254,41 +267,58 @@ static lspo_status_t load_config(const char *folder, json_t **config_out)
 {
     json_t *map = NULL;
     lspo_status_t status = lspo_json_load_optional(folder, "tokenizer_config.json", config_out);
-    if (status == LSPO_OK)
-        status = lspo_json_load_optional(folder, "special_tokens_map.json", &map);
-    if (status == LSPO_OK && !*config_out)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_json_load_optional(folder, "special_tokens_map.json", &map);
+    if (status != LSPO_OK)
+        return status;
+    if (!*config_out)
         *config_out = json_object();
     const bool counts = map && !json_object_get(*config_out, "added_tokens_decoder");
-    if (status == LSPO_OK && (!*config_out || (counts && json_object_update(*config_out, map) != 0)))
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for the tokenizer of %s", folder);
+    if (!*config_out || (counts && json_object_update(*config_out, map) != 0))
+        status = lspo_no_memory("the tokenizer of %s", folder);
     json_decref(map);
     return status;
+}
+
+static lspo_status_t load_files(loader_t *l, const char *folder, const char *path, json_t *config)
+{
+    if (!has_file(folder, "tokenizer.json"))
+        return load_two_files(l, folder, config);
+    l->path = path;
+    return load_tokenizer_json(l, config);
 }
 
 static lspo_status_t load(lspo_tokenizer_t *t, const char *folder, json_t *config)
 {
     loader_t l = {.t = t, .path = folder};
-    lspo_status_t status = LSPO_OK;
     char *path = lspo_path_in(folder, "tokenizer.json");
     if (!path)
-        return lspo_tokenizer_no_memory(l.path);
-    if (has_file(folder, "tokenizer.json")) {
-        l.path = path;
-        status = load_tokenizer_json(&l, config);
-    } else {
-        status = load_two_files(&l, folder, config);
-    }
-    if (status == LSPO_OK) {
-        find_roles(t, config);
-        status = take_template_flags(&l, config);
-    }
+        return lspo_no_memory("%s", l.path);
+    lspo_status_t status = load_files(&l, folder, path, config);
+    if (status != LSPO_OK)
+        goto cleanup;
+    find_roles(t, config);
+    status = take_template_flags(&l, config);
+cleanup:
     free(path);
+    return status;
+}
+
+static lspo_status_t load_folder(lspo_tokenizer_t *t, const char *folder)
+{
+    json_t *config = NULL;
+    lspo_status_t status = load_config(folder, &config);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = load(t, folder, config);
+cleanup:
+    json_decref(config);
     return status;
 }
 
 lspo_status_t lspo_tokenizer_open(const char *folder, lspo_tokenizer_t **tokenizer_out)
 {
-    json_t *config = NULL;
     bool found = false;
     lspo_status_t status = lspo_tokenizer_find(folder, &found);
     if (status != LSPO_OK)
@@ -297,12 +327,9 @@ lspo_status_t lspo_tokenizer_open(const char *folder, lspo_tokenizer_t **tokeniz
         return lspo_error(LSPO_ERR_INPUT, "%s has neither tokenizer.json nor vocab.json and merges.txt", folder);
     lspo_tokenizer_t *t = calloc(1, sizeof *t);
     if (!t)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the tokenizer of %s", folder);
+        return lspo_no_memory("the tokenizer of %s", folder);
     t->unknown = LSPO_TOKEN_NONE;
-    status = load_config(folder, &config);
-    if (status == LSPO_OK)
-        status = load(t, folder, config);
-    json_decref(config);
+    status = load_folder(t, folder);
     if (status != LSPO_OK) {
         lspo_tokenizer_close(t);
         return status;
@@ -316,8 +343,10 @@ static lspo_status_t refuse_named_class(const char *folder)
 {
     json_t *model = NULL;
     lspo_status_t status = lspo_json_load_optional(folder, "config.json", &model);
+    if (status != LSPO_OK)
+        return status;
     const char *class = lspo_json_text(model, "tokenizer_class");
-    if (status == LSPO_OK && class)
+    if (class)
         status = lspo_error(LSPO_ERR_INPUT,
                             "%s/config.json names a tokenizer, %s, which is not in the folder: put its tokenizer.json "
                             "beside config.json",

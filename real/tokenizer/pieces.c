@@ -40,6 +40,20 @@ static size_t shorter(const char *text, size_t end)
     return end;
 }
 
+/* The longest piece that `rest` begins with: its id, or LSPO_TOKEN_NONE, and where it ends. */
+static uint32_t find_longest(const lspo_tokenizer_t *t, const lspo_buffer_t *rest, size_t dressed, size_t *end_out)
+{
+    uint32_t id = LSPO_TOKEN_NONE;
+    size_t end = rest->bytes;
+    for (; end > dressed; end = shorter(rest->text, end)) {
+        id = lspo_tokenizer_lookup(t, rest->text, end, false);
+        if (id != LSPO_TOKEN_NONE)
+            break;
+    }
+    *end_out = end;
+    return id;
+}
+
 lspo_status_t lspo_wordpiece_encode(const lspo_tokenizer_t *t, const char *word, size_t bytes, lspo_ids_t *out)
 {
     const size_t before = out->count, prefix_bytes = strlen(t->prefix);
@@ -47,29 +61,27 @@ lspo_status_t lspo_wordpiece_encode(const lspo_tokenizer_t *t, const char *word,
     lspo_status_t status = LSPO_OK;
     if (count_characters(word, bytes) > t->word_characters_max)
         return append_unknown(t, out);
-    for (size_t at = 0; at < bytes && status == LSPO_OK;) {
+    for (size_t at = 0, end; at < bytes;) {
         const size_t dressed = at > 0 ? prefix_bytes : 0;
-        uint32_t id = LSPO_TOKEN_NONE;
         rest.bytes = 0;
         status = lspo_buffer_append(&rest, t->prefix, dressed);
-        if (status == LSPO_OK)
-            status = lspo_buffer_append(&rest, word + at, bytes - at);
-        size_t end = rest.bytes;
-        while (status == LSPO_OK && end > dressed) {
-            id = lspo_tokenizer_lookup(t, rest.text, end, false);
-            if (id != LSPO_TOKEN_NONE)
-                break;
-            end = shorter(rest.text, end);
-        }
-        if (status == LSPO_OK && id == LSPO_TOKEN_NONE) {
+        if (status != LSPO_OK)
+            goto cleanup;
+        status = lspo_buffer_append(&rest, word + at, bytes - at);
+        if (status != LSPO_OK)
+            goto cleanup;
+        const uint32_t id = find_longest(t, &rest, dressed, &end);
+        if (id == LSPO_TOKEN_NONE) {
             out->count = before; /* the whole word is unknown */
             status = append_unknown(t, out);
-            break;
+            goto cleanup;
         }
-        if (status == LSPO_OK)
-            status = lspo_ids_append(out, &id, 1);
+        status = lspo_ids_append(out, &id, 1);
+        if (status != LSPO_OK)
+            goto cleanup;
         at += end - dressed;
     }
+cleanup:
     free(rest.text);
     return status;
 }
@@ -135,9 +147,14 @@ static lspo_status_t append_piece(const lspo_tokenizer_t *t, const char *piece, 
     for (size_t i = 0; i < bytes && has_bytes; i++)
         has_bytes = t->byte_ids[(uint8_t)piece[i]] != LSPO_TOKEN_NONE;
     lspo_status_t status = has_bytes ? LSPO_OK : append_unknown(t, out);
-    for (size_t i = 0; i < bytes && has_bytes && status == LSPO_OK; i++)
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < bytes && has_bytes; i++) {
         status = lspo_ids_append(out, &t->byte_ids[(uint8_t)piece[i]], 1);
-    return status;
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 /* The way backwards is turned round in place: node `end` then says where its piece begins, and `id` where it ends. */
@@ -148,10 +165,10 @@ static lspo_status_t append_way(const lspo_tokenizer_t *t, const char *word, siz
     size_t count = 0;
     lspo_status_t status = LSPO_OK;
     if (!ends)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a word of %zu bytes", bytes);
+        return lspo_no_memory("a word of %zu bytes", bytes);
     for (size_t at = bytes; at > 0; at = nodes[at].from)
         ends[count++] = (uint32_t)at;
-    while (count > 0 && status == LSPO_OK) {
+    while (count > 0) {
         const uint32_t begin = nodes[ends[count - 1]].from;
         uint32_t end = ends[--count];
         /* Unknown characters beside one another are one piece. */
@@ -159,6 +176,8 @@ static lspo_status_t append_way(const lspo_tokenizer_t *t, const char *word, siz
             while (count > 0 && t->fuse_unknown && nodes[ends[count - 1]].id == t->unknown)
                 end = ends[--count];
         status = append_piece(t, word + begin, end - begin, out);
+        if (status != LSPO_OK)
+            break;
     }
     free(ends);
     return status;
@@ -170,7 +189,7 @@ lspo_status_t lspo_unigram_encode(const lspo_tokenizer_t *t, const char *word, s
         return lspo_error(LSPO_ERR_INPUT, "a word of %zu bytes is too long", bytes);
     node_t *nodes = malloc((bytes + 1) * sizeof *nodes);
     if (!nodes)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a word of %zu bytes", bytes);
+        return lspo_no_memory("a word of %zu bytes", bytes);
     for (size_t i = 0; i <= bytes; i++)
         nodes[i] = (node_t){.from = UINT32_MAX};
     uint32_t code;

@@ -56,7 +56,7 @@ lspo_status_t lspo_precompiled_create(const char *path, const char *base64, lspo
         table->data = malloc(strlen(base64) + 4);
     if (!table || !table->data) {
         lspo_precompiled_destroy(table);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+        return lspo_no_memory("%s", path);
     }
     const size_t bytes = decode(base64, table->data);
     const size_t trie_bytes = bytes != SIZE_MAX && bytes >= 4 ? word_at(table->data) : 0;
@@ -122,14 +122,20 @@ static lspo_status_t apply_grapheme(const lspo_precompiled_t *table, const char 
     uint32_t code;
     if (bytes < GRAPHEME_BYTES)
         status = replace(table, text, bytes, &replaced, out);
-    for (size_t at = 0, length; !replaced && at < bytes && status == LSPO_OK; at += length) {
+    if (status != LSPO_OK)
+        return status;
+    for (size_t at = 0, length; !replaced && at < bytes; at += length) {
         bool found = false;
         length = lspo_utf8_next(text, bytes, at, &code);
         status = replace(table, text + at, length, &found, out);
-        if (status == LSPO_OK && !found)
+        if (status != LSPO_OK)
+            return status;
+        if (!found)
             status = lspo_buffer_append(out, text + at, length);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* Characters that the library's graphemes know and utf8proc's do not: each is taken for an older one of its kind.  By
@@ -154,16 +160,17 @@ lspo_status_t lspo_precompiled_apply(const lspo_precompiled_t *table, const char
     utf8proc_int32_t state = 0;
     uint32_t before = 0, code = 0;
     size_t begin = 0;
-    lspo_status_t status = LSPO_OK;
-    for (size_t at = 0, length; at < bytes && status == LSPO_OK; at += length) {
+    for (size_t at = 0, length; at < bytes; at += length) {
         length = lspo_utf8_next(text, bytes, at, &code);
         const bool breaks = at > 0 && (code == UINT32_MAX || before == UINT32_MAX ||
                                        utf8proc_grapheme_break_stateful(older_kin(before), older_kin(code), &state));
         if (breaks) {
-            status = apply_grapheme(table, text + begin, at - begin, out);
+            lspo_status_t status = apply_grapheme(table, text + begin, at - begin, out);
+            if (status != LSPO_OK)
+                return status;
             begin = at;
         }
         before = code;
     }
-    return status == LSPO_OK && bytes > 0 ? apply_grapheme(table, text + begin, bytes - begin, out) : status;
+    return bytes > 0 ? apply_grapheme(table, text + begin, bytes - begin, out) : LSPO_OK;
 }

@@ -37,24 +37,32 @@ static lspo_status_t compile(lspo_regex_t *regex, const char *path, const char *
     regex->context = pcre2_match_context_create(NULL);
     regex->stack = pcre2_jit_stack_create(STACK_BYTES, STACK_MAX_BYTES, NULL);
     if (!regex->match || !regex->context || !regex->stack)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for an expression of %s", path);
+        return lspo_no_memory("an expression of %s", path);
     pcre2_jit_stack_assign(regex->context, NULL, regex->stack);
     return LSPO_OK;
 }
 
-lspo_status_t lspo_regex_create(const char *path, const char *pattern, lspo_regex_t **regex_out)
+static lspo_status_t translate_and_compile(lspo_regex_t *regex, const char *path, const char *pattern)
 {
     lspo_buffer_t ours = {0};
     const char *why = NULL;
-    lspo_regex_t *regex = calloc(1, sizeof *regex);
-    if (!regex)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for an expression of %s", path);
     lspo_status_t status = lspo_regex_translate(pattern, &ours, &why);
     if (status == LSPO_ERR_INPUT)
         status = lspo_error(LSPO_ERR_INPUT, "%s: the expression '%s' is not supported: %s", path, pattern, why);
-    if (status == LSPO_OK)
-        status = compile(regex, path, pattern, &ours);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = compile(regex, path, pattern, &ours);
+cleanup:
     free(ours.text);
+    return status;
+}
+
+lspo_status_t lspo_regex_create(const char *path, const char *pattern, lspo_regex_t **regex_out)
+{
+    lspo_regex_t *regex = calloc(1, sizeof *regex);
+    if (!regex)
+        return lspo_no_memory("an expression of %s", path);
+    lspo_status_t status = translate_and_compile(regex, path, pattern);
     if (status != LSPO_OK) {
         lspo_regex_destroy(regex);
         return status;

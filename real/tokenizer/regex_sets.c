@@ -102,13 +102,15 @@ static lspo_status_t put(lspo_buffer_t *out, const char *text)
 static lspo_status_t put_newer(const char *set, lspo_buffer_t *out)
 {
     lspo_status_t status = LSPO_OK;
-    for (size_t i = 0; i < sizeof newer_in_set / sizeof newer_in_set[0] && status == LSPO_OK; i++) {
+    for (size_t i = 0; i < sizeof newer_in_set / sizeof newer_in_set[0]; i++) {
         char text[32];
         snprintf(text, sizeof text, "\\x{%x}-\\x{%x}", newer_in_set[i].first, newer_in_set[i].last);
         if (strcasecmp(newer_in_set[i].set, set) == 0)
             status = put(out, text);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* A script: of others it is not known what newer characters they have. */
@@ -120,11 +122,15 @@ static lspo_status_t put_script(const char *name, lspo_buffer_t *out, const char
     if (!asked)
         return fail(why_out, "it names a set of characters that is not known");
     lspo_status_t status = put(out, "\\p{sc:");
-    if (status == LSPO_OK)
-        status = put(out, name);
-    if (status == LSPO_OK)
-        status = put(out, "}");
-    return status == LSPO_OK ? put_newer(name, out) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = put(out, name);
+    if (status != LSPO_OK)
+        return status;
+    status = put(out, "}");
+    if (status != LSPO_OK)
+        return status;
+    return put_newer(name, out);
 }
 
 const char *lspo_regex_set_lacks(const char *name)
@@ -140,9 +146,13 @@ lspo_status_t lspo_regex_put_set(const char *name, bool caseless, lspo_buffer_t 
         if (caseless && (sets[i].newer == BIT(LU) || sets[i].newer == BIT(LL) || sets[i].newer == BIT(LT)))
             return fail(why_out, "it asks for letters of one case without regard to case");
         lspo_status_t status = put(out, sets[i].inside);
-        if (status == LSPO_OK && sets[i].newer_set)
+        if (status != LSPO_OK)
+            return status;
+        if (sets[i].newer_set)
             status = put_newer(sets[i].newer_set, out);
-        return status == LSPO_OK ? lspo_unicode_append_newer(sets[i].newer, out) : status;
+        if (status != LSPO_OK)
+            return status;
+        return lspo_unicode_append_newer(sets[i].newer, out);
     }
     return put_script(name, out, why_out);
 }

@@ -79,7 +79,7 @@ lspo_status_t lspo_roles_add_token(const char *path, const json_t *vocabulary, c
     }
     if (failed || json_array_append(added, token) != 0) {
         json_decref(token);
-        return lspo_tokenizer_no_memory(path);
+        return lspo_no_memory("%s", path);
     }
     json_decref(token);
     return LSPO_OK;
@@ -94,7 +94,7 @@ static lspo_status_t add_value(const char *path, const json_t *vocabulary, const
         return LSPO_OK;
     if (flags && json_object_set_new(flags, "special", json_true()) != 0) {
         json_decref(flags);
-        return lspo_tokenizer_no_memory(path);
+        return lspo_no_memory("%s", path);
     }
     lspo_status_t status = lspo_roles_add_token(path, vocabulary, text, flags, added);
     json_decref(flags);
@@ -104,23 +104,24 @@ static lspo_status_t add_value(const char *path, const json_t *vocabulary, const
 /* A list, or {"name": token}. */
 static lspo_status_t add_values(const char *path, const json_t *vocabulary, const json_t *values, json_t *added)
 {
-    lspo_status_t status = LSPO_OK;
     const char *key;
     size_t index;
     json_t *value;
     json_array_foreach(values, index, value)
     {
-        if (status == LSPO_OK)
-            status = add_value(path, vocabulary, value, added);
+        lspo_status_t status = add_value(path, vocabulary, value, added);
+        if (status != LSPO_OK)
+            return status;
     }
     if (!json_is_object(values))
-        return status;
+        return LSPO_OK;
     json_object_foreach((json_t *)values, key, value)
     {
-        if (status == LSPO_OK)
-            status = add_value(path, vocabulary, value, added);
+        lspo_status_t status = add_value(path, vocabulary, value, added);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static int by_id(const void *a, const void *b)
@@ -138,20 +139,28 @@ static lspo_status_t add_listed(const char *path, const json_t *vocabulary, json
     size_t count = 0;
     const char **keys = calloc(json_object_size(listed) + 1, sizeof *keys);
     if (!keys)
-        return lspo_tokenizer_no_memory(path);
-    json_object_foreach(listed, key, value) keys[count++] = key;
+        return lspo_no_memory("%s", path);
+    json_object_foreach(listed, key, value)
+    {
+        keys[count++] = key;
+    }
     qsort(keys, count, sizeof *keys, by_id);
-    for (size_t i = 0; i < count && status == LSPO_OK; i++) {
+    for (size_t i = 0; i < count; i++) {
         const json_t *flags = json_object_get(listed, keys[i]);
         const char *text = lspo_json_text(flags, "content");
         if (!text || *text == '\0')
             continue;
         status = lspo_roles_add_token(path, vocabulary, text, flags, added);
         const json_int_t id = json_integer_value(json_object_get(find_added(added, text), "id"));
-        if (status == LSPO_OK && id != atoll(keys[i]))
+        if (status != LSPO_OK)
+            goto cleanup;
+        if (id != atoll(keys[i]))
             status = lspo_tokenizer_refuse(path, "added_tokens_decoder gives '%s' the id %s, the vocabulary %" PRId64,
                                            text, keys[i], (int64_t)id);
+        if (status != LSPO_OK)
+            goto cleanup;
     }
+cleanup:
     free(keys);
     return status;
 }
@@ -168,26 +177,35 @@ static bool is_role(const char *key)
 static lspo_status_t add_other_roles(const char *path, const json_t *vocabulary, json_t *config, json_t *added)
 {
     static const char ending[] = "_token";
-    lspo_status_t status = LSPO_OK;
     const char *key;
     json_t *value;
     json_object_foreach(config, key, value)
     {
         const size_t length = strlen(key), most = sizeof ending - 1;
-        if (status == LSPO_OK && length > most && strcmp(key + length - most, ending) == 0 && !is_role(key))
-            status = add_value(path, vocabulary, value, added);
+        if (length <= most || strcmp(key + length - most, ending) != 0 || is_role(key))
+            continue;
+        lspo_status_t status = add_value(path, vocabulary, value, added);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_roles_add(const char *path, const json_t *vocabulary, const json_t *config, json_t *added)
 {
     lspo_status_t status = add_listed(path, vocabulary, json_object_get(config, "added_tokens_decoder"), added);
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0] && status == LSPO_OK; i++)
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         status = add_value(path, vocabulary, json_object_get(config, roles[i]), added);
-    if (status == LSPO_OK)
-        status = add_values(path, vocabulary, json_object_get(config, "additional_special_tokens"), added);
-    if (status == LSPO_OK)
-        status = add_values(path, vocabulary, json_object_get(config, "extra_special_tokens"), added);
-    return status == LSPO_OK ? add_other_roles(path, vocabulary, (json_t *)config, added) : status;
+        if (status != LSPO_OK)
+            return status;
+    }
+    status = add_values(path, vocabulary, json_object_get(config, "additional_special_tokens"), added);
+    if (status != LSPO_OK)
+        return status;
+    status = add_values(path, vocabulary, json_object_get(config, "extra_special_tokens"), added);
+    if (status != LSPO_OK)
+        return status;
+    return add_other_roles(path, vocabulary, (json_t *)config, added);
 }

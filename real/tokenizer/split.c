@@ -110,55 +110,63 @@ static const step_t *step_of(const cutter_t *c)
 static lspo_status_t cut_by_regex(cutter_t *c, const char *text, size_t bytes)
 {
     size_t done = 0;
-    lspo_status_t status = LSPO_OK;
-    for (size_t at = 0; at < bytes && status == LSPO_OK;) {
+    for (size_t at = 0; at < bytes;) {
         const size_t until = lspo_utf8_valid_until(text, bytes, at);
-        for (size_t begin = 0, end = 0; end < until - at && status == LSPO_OK;) {
-            status = lspo_regex_next(step_of(c)->regex, text + at, until - at, end, &begin, &end);
-            if (status != LSPO_OK || begin == until - at)
+        for (size_t begin = 0, end = 0; end < until - at;) {
+            lspo_status_t status = lspo_regex_next(step_of(c)->regex, text + at, until - at, end, &begin, &end);
+            if (status != LSPO_OK)
+                return status;
+            if (begin == until - at)
                 break;
             status = add_part(c, done, at + begin, false);
-            if (status == LSPO_OK)
-                status = add_part(c, at + begin, at + end, true);
+            if (status != LSPO_OK)
+                return status;
+            status = add_part(c, at + begin, at + end, true);
+            if (status != LSPO_OK)
+                return status;
             done = at + end;
         }
         at = until + (until < bytes);
     }
-    return status == LSPO_OK ? add_part(c, done, bytes, false) : status;
+    return add_part(c, done, bytes, false);
 }
 
 static lspo_status_t cut_by_text(cutter_t *c, const char *text, size_t bytes)
 {
     size_t done = 0;
-    lspo_status_t status = LSPO_OK;
-    for (const char *hit; status == LSPO_OK; done += step_of(c)->text_bytes) {
+    for (const char *hit;; done += step_of(c)->text_bytes) {
         hit = memmem(text + done, bytes - done, step_of(c)->text, step_of(c)->text_bytes);
         if (!hit)
             break;
         const size_t begin = (size_t)(hit - text);
-        status = add_part(c, done, begin, false);
-        if (status == LSPO_OK)
-            status = add_part(c, begin, begin + step_of(c)->text_bytes, true);
+        lspo_status_t status = add_part(c, done, begin, false);
+        if (status != LSPO_OK)
+            return status;
+        status = add_part(c, begin, begin + step_of(c)->text_bytes, true);
+        if (status != LSPO_OK)
+            return status;
         done = begin;
     }
-    return status == LSPO_OK ? add_part(c, done, bytes, false) : status;
+    return add_part(c, done, bytes, false);
 }
 
 static lspo_status_t cut_by_character(cutter_t *c, const char *text, size_t bytes)
 {
     size_t done = 0;
     uint32_t code = 0;
-    lspo_status_t status = LSPO_OK;
-    for (size_t at = 0, length; at < bytes && status == LSPO_OK; at += length) {
+    for (size_t at = 0, length; at < bytes; at += length) {
         length = lspo_utf8_next(text, bytes, at, &code);
         if (!(step_of(c)->is_match ? step_of(c)->is_match(code) : code == step_of(c)->delimiter))
             continue;
-        status = add_part(c, done, at, false);
-        if (status == LSPO_OK)
-            status = add_part(c, at, at + length, true);
+        lspo_status_t status = add_part(c, done, at, false);
+        if (status != LSPO_OK)
+            return status;
+        status = add_part(c, at, at + length, true);
+        if (status != LSPO_OK)
+            return status;
         done = at + length;
     }
-    return status == LSPO_OK ? add_part(c, done, bytes, false) : status;
+    return add_part(c, done, bytes, false);
 }
 
 /* Whitespace: \w+|[^\w\s]+ are the words. */
@@ -174,17 +182,18 @@ static lspo_status_t cut_by_class(cutter_t *c, const char *text, size_t bytes)
     size_t begin = 0;
     uint32_t code = 0;
     int before = -1;
-    lspo_status_t status = LSPO_OK;
-    for (size_t at = 0, length; at < bytes && status == LSPO_OK; at += length) {
+    for (size_t at = 0, length; at < bytes; at += length) {
         length = lspo_utf8_next(text, bytes, at, &code);
         const int class = class_of(code);
         if (at > 0 && class != before) {
-            status = add_part(c, begin, at, before == 1);
+            lspo_status_t status = add_part(c, begin, at, before == 1);
+            if (status != LSPO_OK)
+                return status;
             begin = at;
         }
         before = class;
     }
-    return status == LSPO_OK ? add_part(c, begin, bytes, before == 1) : status;
+    return add_part(c, begin, bytes, before == 1);
 }
 
 /* -- changing ------------------------------------------------------------------------------------------------------ */
@@ -200,15 +209,21 @@ static lspo_status_t replace_blanks(const step_t *step, const char *text, size_t
     lspo_status_t status = LSPO_OK;
     if (!blank && (step->prepend == ALWAYS || (step->prepend == FIRST && first)))
         status = lspo_buffer_append(out, step->text, step->text_bytes);
-    for (size_t done = 0; done < bytes && status == LSPO_OK;) {
+    if (status != LSPO_OK)
+        return status;
+    for (size_t done = 0; done < bytes;) {
         const char *hit = memchr(text + done, ' ', bytes - done);
         const size_t until = hit ? (size_t)(hit - text) : bytes;
         status = lspo_buffer_append(out, text + done, until - done);
-        if (status == LSPO_OK && hit)
+        if (status != LSPO_OK)
+            return status;
+        if (hit)
             status = lspo_buffer_append(out, step->text, step->text_bytes);
+        if (status != LSPO_OK)
+            return status;
         done = until + 1;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t change_word(const step_t *step, const char *text, size_t bytes, bool first, lspo_buffer_t *out)
@@ -256,17 +271,19 @@ static lspo_status_t cut_word(lspo_splitter_t *splitter, size_t level, const cha
         return splitter->take(splitter->context, text, bytes);
     const step_t *step = &splitter->steps[level];
     lspo_buffer_t *changed = &splitter->changed[level];
-    lspo_status_t status = LSPO_OK;
     if (step->change != AS_IT_IS) {
         changed->bytes = 0;
-        status = change_word(step, text, bytes, first, changed);
+        lspo_status_t status = change_word(step, text, bytes, first, changed);
+        if (status != LSPO_OK)
+            return status;
         text = changed->text;
         bytes = changed->bytes;
     }
     cutter_t c = {.splitter = splitter, .level = level, .text = text, .first = first};
-    if (status == LSPO_OK)
-        status = cut(&c, bytes);
-    return status == LSPO_OK ? pass_on(&c) : status;
+    lspo_status_t status = cut(&c, bytes);
+    if (status != LSPO_OK)
+        return status;
+    return pass_on(&c);
 }
 
 lspo_status_t lspo_splitter_apply(lspo_splitter_t *splitter, const char *text, size_t bytes, bool first,
@@ -321,9 +338,13 @@ static lspo_status_t take_split(lspo_splitter_t *s, const json_t *member)
     if (!lspo_json_text(member, "behavior") || (!expression && step.text_bytes == 0))
         return lspo_error(LSPO_ERR_INPUT, "%s: pre_tokenizer Split has no pattern or no behavior", s->path);
     lspo_status_t status = take_behavior(s, member, ISOLATED, &step.behavior);
-    if (status == LSPO_OK && expression)
+    if (status != LSPO_OK)
+        return status;
+    if (expression)
         status = lspo_regex_create(s->path, expression, &step.regex);
-    return status == LSPO_OK ? add_step(s, step) : status;
+    if (status != LSPO_OK)
+        return status;
+    return add_step(s, step);
 }
 
 static lspo_status_t take_metaspace(lspo_splitter_t *s, const json_t *member)
@@ -351,9 +372,13 @@ static lspo_status_t add_byte_level(lspo_splitter_t *s, bool prefix, bool by_exp
     step_t step = {
         .change = prefix ? PREFIX_BLANK : AS_IT_IS, .cut = by_expression ? BY_REGEX : WHOLE, .behavior = ISOLATED};
     lspo_status_t status = by_expression ? lspo_regex_create(s->path, gpt2_expression, &step.regex) : LSPO_OK;
-    if (status == LSPO_OK && (prefix || by_expression))
+    if (status != LSPO_OK)
+        return status;
+    if (prefix || by_expression)
         status = add_step(s, step);
-    return status == LSPO_OK ? add_step(s, (step_t){.change = BYTES}) : status;
+    if (status != LSPO_OK)
+        return status;
+    return add_step(s, (step_t){.change = BYTES});
 }
 
 static bool is_blank(uint32_t code)
@@ -366,7 +391,9 @@ static lspo_status_t take_characters(lspo_splitter_t *s, const json_t *member, b
 {
     step_t step = {.cut = BY_CHARACTER, .is_match = is_match};
     lspo_status_t status = take_behavior(s, member, otherwise, &step.behavior);
-    return status == LSPO_OK ? add_step(s, step) : status;
+    if (status != LSPO_OK)
+        return status;
+    return add_step(s, step);
 }
 
 static lspo_status_t take_delimiter(lspo_splitter_t *s, const json_t *member)
@@ -402,7 +429,9 @@ static lspo_status_t take_member(void *context, const json_t *member)
         return take_delimiter(s, member);
     if (strcmp(type, "BertPreTokenizer") == 0) {
         lspo_status_t status = take_characters(s, member, is_blank, REMOVED);
-        return status == LSPO_OK ? take_characters(s, member, lspo_unicode_is_punctuation, ISOLATED) : status;
+        if (status != LSPO_OK)
+            return status;
+        return take_characters(s, member, lspo_unicode_is_punctuation, ISOLATED);
     }
     return lspo_error(LSPO_ERR_INPUT, "%s: pre_tokenizer %s is not supported", s->path, type);
 }
@@ -411,7 +440,7 @@ lspo_status_t lspo_splitter_create(const char *path, const json_t *object, lspo_
 {
     lspo_splitter_t *s = calloc(1, sizeof *s);
     if (!s)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+        return lspo_no_memory("%s", path);
     s->path = path;
     s->object = json_incref((json_t *)object);
     lspo_status_t status = lspo_json_each(s, object, "pretokenizers", take_member);

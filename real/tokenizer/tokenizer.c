@@ -34,15 +34,17 @@ static lspo_status_t encode_word(lspo_tokenizer_t *t, const char *word, size_t b
         return lspo_ids_append(out, slot->ids, slot->count);
     size_t before = out->count;
     lspo_status_t status = encode_uncached(t, word, bytes, out);
+    if (status != LSPO_OK)
+        return status;
     size_t count = out->count - before;
-    if (status == LSPO_OK && count <= LSPO_CACHE_IDS) {
+    if (count <= LSPO_CACHE_IDS) {
         slot->bytes = (uint8_t)bytes;
         slot->count = (uint8_t)count;
         memcpy(slot->word, word, bytes);
         if (count > 0)
             memcpy(slot->ids, out->ids + before, count * sizeof *slot->ids);
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* The end of the word that begins at `at`, before the next run of U+2581. */
@@ -64,12 +66,13 @@ typedef struct {
 static lspo_status_t take_word(void *context, const char *word, size_t bytes)
 {
     const taker_t *taker = context;
-    lspo_status_t status = LSPO_OK;
-    for (size_t at = 0, end; at < bytes && status == LSPO_OK; at = end) {
+    for (size_t at = 0, end; at < bytes; at = end) {
         end = taker->t->splits_at_metaspace ? metaspace_word_end(word, bytes, at) : bytes;
-        status = encode_word(taker->t, word + at, end - at, taker->out);
+        lspo_status_t status = encode_word(taker->t, word + at, end - at, taker->out);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t encode_plain(lspo_tokenizer_t *t, const char *text, size_t bytes, bool first, lspo_ids_t *out)
@@ -137,10 +140,14 @@ static lspo_status_t encode_between(lspo_tokenizer_t *t, const char *text, size_
     lspo_buffer_t normal = {0};
     bool takes_front = false;
     lspo_status_t status = lspo_normalizer_apply(t->normalizer, text, bytes, &normal);
-    if (status == LSPO_OK && first && lspo_splitter_asks_for_first(t->splitter))
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (first && lspo_splitter_asks_for_first(t->splitter))
         status = lspo_normalizer_takes_front(t->normalizer, text, bytes, &takes_front);
-    if (status == LSPO_OK)
-        status = encode_segments(t, normal.text, normal.bytes, true, first && !takes_front, out);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = encode_segments(t, normal.text, normal.bytes, true, first && !takes_front, out);
+cleanup:
     free(normal.text);
     return status;
 }
@@ -178,7 +185,7 @@ static lspo_status_t encode_segments(lspo_tokenizer_t *t, const char *text, size
 {
     size_t done = 0, at = 0;
     lspo_status_t status = LSPO_OK;
-    while (at < bytes && status == LSPO_OK) {
+    while (at < bytes) {
         const lspo_added_token_t *added = added_at(t, text, bytes, at, normalized);
         if (!added) {
             at++;
@@ -192,11 +199,15 @@ static lspo_status_t encode_segments(lspo_tokenizer_t *t, const char *text, size
             continue;
         if (begin > done)
             status = encode_between(t, text + done, begin - done, normalized, first && done == 0, out);
-        if (status == LSPO_OK && begin < stop) /* nothing is left of one in blanks that the one before took */
+        if (status != LSPO_OK)
+            return status;
+        if (begin < stop) /* nothing is left of one in blanks that the one before took */
             status = lspo_ids_append(out, &added->id, 1);
+        if (status != LSPO_OK)
+            return status;
         done = stop; /* as in the library, even where the one before took more blanks */
     }
-    if (status == LSPO_OK && done < bytes)
+    if (done < bytes)
         status = encode_between(t, text + done, bytes - done, normalized, first && done == 0, out);
     return status;
 }
@@ -208,17 +219,20 @@ lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *t, const char *text, size_
 {
     lspo_ids_t list = {0};
     lspo_status_t status = lspo_ids_append(&list, t->before, specials ? t->before_count : 0);
-    if (status == LSPO_OK)
-        status = encode_segments(t, text, bytes, false, true, &list);
-    if (status == LSPO_OK)
-        status = lspo_ids_append(&list, t->after, specials ? t->after_count : 0);
-    if (status != LSPO_OK) {
-        free(list.ids);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
+    status = encode_segments(t, text, bytes, false, true, &list);
+    if (status != LSPO_OK)
+        goto failed;
+    status = lspo_ids_append(&list, t->after, specials ? t->after_count : 0);
+    if (status != LSPO_OK)
+        goto failed;
     *ids_out = list.ids;
     *count_out = list.count;
     return LSPO_OK;
+failed:
+    free(list.ids);
+    return status;
 }
 
 const char *lspo_tokenizer_kind(const lspo_tokenizer_t *t)

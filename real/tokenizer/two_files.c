@@ -85,7 +85,7 @@ static lspo_status_t add_roles(const char *folder, kind_t kind, json_t *config)
         json_object_del(config, "add_bos_token");
         json_object_del(config, "add_eos_token");
     }
-    return failed ? lspo_tokenizer_no_memory(folder) : LSPO_OK;
+    return failed ? lspo_no_memory("%s", folder) : LSPO_OK;
 }
 
 static const char *role_text(const json_t *config, const char *role, const char *otherwise)
@@ -118,27 +118,38 @@ static json_t *make_post_processor(kind_t kind, const json_t *config, const json
                      make_pair(added, role_text(config, "sep_token", "</s>")));
 }
 
-/* added_tokens.json, which is {"token": id}, then what the config names. */
-static lspo_status_t add_tokens(const char *folder, const json_t *vocabulary, const json_t *config, json_t *added)
+/* added_tokens.json, which is {"token": id}, as {"id": {"content": "token", ...}}. */
+static lspo_status_t list_tokens(const char *folder, json_t *more, json_t *listed)
 {
-    json_t *more = NULL, *listed = json_object(), *value;
     const char *text;
-    lspo_status_t status = listed ? LSPO_OK : lspo_tokenizer_no_memory(folder);
-    if (status == LSPO_OK)
-        status = lspo_json_load_optional(folder, "added_tokens.json", &more);
+    json_t *value;
     json_object_foreach(more, text, value)
     {
         char id[32];
         snprintf(id, sizeof id, "%" PRId64, (int64_t)json_integer_value(value));
         if (json_is_integer(value) &&
             json_object_set_new(listed, id, json_pack("{s:s, s:b}", "content", text, "special", 0)))
-            status = lspo_tokenizer_no_memory(folder);
+            return lspo_no_memory("%s", folder);
     }
-    json_t *only = json_pack("{s:O}", "added_tokens_decoder", listed);
-    if (status == LSPO_OK)
-        status = only ? lspo_roles_add(folder, vocabulary, only, added) : lspo_tokenizer_no_memory(folder);
-    if (status == LSPO_OK)
-        status = lspo_roles_add(folder, vocabulary, config, added);
+    return LSPO_OK;
+}
+
+/* Those of added_tokens.json, then what the config names. */
+static lspo_status_t add_tokens(const char *folder, const json_t *vocabulary, const json_t *config, json_t *added)
+{
+    json_t *more = NULL, *listed = json_object(), *only = json_pack("{s:O}", "added_tokens_decoder", listed);
+    lspo_status_t status =
+        only ? lspo_json_load_optional(folder, "added_tokens.json", &more) : lspo_no_memory("%s", folder);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = list_tokens(folder, more, listed);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_roles_add(folder, vocabulary, only, added);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_roles_add(folder, vocabulary, config, added);
+cleanup:
     json_decref(only);
     json_decref(listed);
     json_decref(more);
@@ -147,22 +158,32 @@ static lspo_status_t add_tokens(const char *folder, const json_t *vocabulary, co
 
 /* -- files --------------------------------------------------------------------------------------------------------- */
 
-/* A pair a line in order of rank; a first line "#version: ..." is none. */
-static lspo_status_t read_merges(const char *path, json_t *merges)
+static lspo_status_t take_merges(lspo_input_t *input, const char *path, json_t *merges)
 {
-    lspo_input_t *input = NULL;
     char *line = NULL;
     size_t bytes = 0;
-    lspo_status_t status = lspo_input_open(path, MERGES_BYTES_MAX, &input);
-    while (status == LSPO_OK && (status = lspo_input_line(input, &line, &bytes)) == LSPO_OK && line) {
+    while (true) {
+        lspo_status_t status = lspo_input_line(input, &line, &bytes);
+        if (status != LSPO_OK || !line)
+            return status;
         if (bytes == 0 || strncmp(line, "#version", 8) == 0)
             continue;
         json_t *merge = strlen(line) == bytes ? json_stringn(line, bytes) : NULL;
         if (!merge)
-            status = lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": not UTF-8 text", path, lspo_input_line_number(input));
-        else if (json_array_append_new(merges, merge) != 0)
-            status = lspo_error(LSPO_ERR_MEMORY, "out of memory for %s", path);
+            return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": not UTF-8 text", path, lspo_input_line_number(input));
+        if (json_array_append_new(merges, merge) != 0)
+            return lspo_no_memory("%s", path);
     }
+}
+
+/* A pair a line in order of rank; a first line "#version: ..." is none. */
+static lspo_status_t read_merges(const char *path, json_t *merges)
+{
+    lspo_input_t *input = NULL;
+    lspo_status_t status = lspo_input_open(path, MERGES_BYTES_MAX, &input);
+    if (status != LSPO_OK)
+        return status;
+    status = take_merges(input, path, merges);
     lspo_input_close(input);
     return status;
 }
@@ -170,11 +191,14 @@ static lspo_status_t read_merges(const char *path, json_t *merges)
 static lspo_status_t read_files(const char *folder, json_t *merges, json_t **vocabulary_out)
 {
     char *vocabulary_path = lspo_path_in(folder, "vocab.json"), *merges_path = lspo_path_in(folder, "merges.txt");
-    lspo_status_t status = vocabulary_path && merges_path && merges ? LSPO_OK : lspo_tokenizer_no_memory(folder);
-    if (status == LSPO_OK)
-        status = lspo_json_file_read(vocabulary_path, vocabulary_out);
-    if (status == LSPO_OK)
-        status = read_merges(merges_path, merges);
+    lspo_status_t status = vocabulary_path && merges_path && merges ? LSPO_OK : lspo_no_memory("%s", folder);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_json_file_read(vocabulary_path, vocabulary_out);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = read_merges(merges_path, merges);
+cleanup:
     free(merges_path);
     free(vocabulary_path);
     return status;
@@ -184,21 +208,25 @@ lspo_status_t lspo_two_files_read(const char *folder, json_t *config, json_t **o
 {
     json_t *vocabulary = NULL, *merges = json_array(), *added = json_array();
     kind_t kind = GPT2;
-    lspo_status_t status = added ? read_files(folder, merges, &vocabulary) : lspo_tokenizer_no_memory(folder);
-    if (status == LSPO_OK)
-        status = find_kind(folder, config, vocabulary, &kind);
-    if (status == LSPO_OK)
-        status = add_roles(folder, kind, config);
-    if (status == LSPO_OK)
-        status = add_tokens(folder, vocabulary, config, added);
-    if (status == LSPO_OK) {
-        *object_out = json_pack("{s:{s:s, s:O, s:O}, s:O, s:o, s:{s:s, s:b}, s:{s:s}}", "model", "type", "BPE", "vocab",
-                                vocabulary, "merges", merges, "added_tokens", added, "post_processor",
-                                make_post_processor(kind, config, added), "pre_tokenizer", "type", "ByteLevel",
-                                "add_prefix_space", (int)lspo_json_flag(config, "add_prefix_space", false), "decoder",
-                                "type", "ByteLevel");
-        status = *object_out ? LSPO_OK : lspo_tokenizer_no_memory(folder);
-    }
+    lspo_status_t status = added ? read_files(folder, merges, &vocabulary) : lspo_no_memory("%s", folder);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = find_kind(folder, config, vocabulary, &kind);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = add_roles(folder, kind, config);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = add_tokens(folder, vocabulary, config, added);
+    if (status != LSPO_OK)
+        goto cleanup;
+    *object_out =
+        json_pack("{s:{s:s, s:O, s:O}, s:O, s:o, s:{s:s, s:b}, s:{s:s}}", "model", "type", "BPE", "vocab", vocabulary,
+                  "merges", merges, "added_tokens", added, "post_processor", make_post_processor(kind, config, added),
+                  "pre_tokenizer", "type", "ByteLevel", "add_prefix_space",
+                  (int)lspo_json_flag(config, "add_prefix_space", false), "decoder", "type", "ByteLevel");
+    status = *object_out ? LSPO_OK : lspo_no_memory("%s", folder);
+cleanup:
     json_decref(added);
     json_decref(merges);
     json_decref(vocabulary);

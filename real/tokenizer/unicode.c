@@ -165,13 +165,15 @@ size_t lspo_unicode_lower(uint32_t code, uint32_t out[2])
 lspo_status_t lspo_unicode_append_newer(uint32_t mask, lspo_buffer_t *out)
 {
     lspo_status_t status = LSPO_OK;
-    for (size_t i = 0; i < COUNT(newer) && status == LSPO_OK; i++) {
+    for (size_t i = 0; i < COUNT(newer); i++) {
         char text[32];
         const int length = snprintf(text, sizeof text, "\\x{%x}-\\x{%x}", newer[i].first, newer[i].last);
         if (mask >> newer[i].category & 1)
             status = lspo_buffer_append(out, text, (size_t)length);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* -- normal forms -------------------------------------------------------------------------------------------------- */
@@ -195,12 +197,15 @@ static lspo_status_t normalize_stretch(lspo_normal_form_t form, const char *text
     if (count >= 0)
         codes = malloc(((size_t)count + 1) * sizeof *codes);
     if (!codes)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to normalise %zu bytes of text", bytes);
+        return lspo_no_memory("normalising %zu bytes of text", bytes);
     count = utf8proc_decompose(in, (utf8proc_ssize_t)bytes, codes, count, options);
     count = utf8proc_normalize_utf32(codes, count, options);
     lspo_status_t status = LSPO_OK;
-    for (utf8proc_ssize_t i = 0; i < count && status == LSPO_OK; i++)
+    for (utf8proc_ssize_t i = 0; i < count; i++) {
         status = lspo_utf8_append(out, (uint32_t)codes[i]);
+        if (status != LSPO_OK)
+            break;
+    }
     free(codes);
     return status;
 }
@@ -209,15 +214,17 @@ lspo_status_t lspo_unicode_normalize(lspo_normal_form_t form, const char *text, 
 {
     size_t done = 0;
     uint32_t code = 0;
-    lspo_status_t status = LSPO_OK;
-    for (size_t at = 0, length; at < bytes && status == LSPO_OK; at += length) {
+    for (size_t at = 0, length; at < bytes; at += length) {
         length = lspo_utf8_next(text, bytes, at, &code);
         if (code != UINT32_MAX && !is_inert(code))
             continue;
-        status = normalize_stretch(form, text + done, at - done, out);
-        if (status == LSPO_OK)
-            status = lspo_buffer_append(out, text + at, length);
+        lspo_status_t status = normalize_stretch(form, text + done, at - done, out);
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_buffer_append(out, text + at, length);
+        if (status != LSPO_OK)
+            return status;
         done = at + length;
     }
-    return status == LSPO_OK ? normalize_stretch(form, text + done, bytes - done, out) : status;
+    return normalize_stretch(form, text + done, bytes - done, out);
 }

@@ -10,7 +10,7 @@ lspo_status_t lspo_ids_append(lspo_ids_t *list, const uint32_t *ids, size_t coun
         size_t capacity = 2 * (list->count + count) + 64;
         uint32_t *grown = realloc(list->ids, capacity * sizeof *grown);
         if (!grown)
-            return lspo_error(LSPO_ERR_MEMORY, "out of memory for %zu token ids", capacity);
+            return lspo_no_memory("%zu token ids", capacity);
         list->ids = grown;
         list->capacity = capacity;
     }

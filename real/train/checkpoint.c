@@ -91,15 +91,19 @@ static lspo_status_t make_folders(const char *folder)
 {
     char path[PATH_BYTES];
     lspo_status_t status = join(folder, "", path);
-    for (char *at = path + 1; status == LSPO_OK && *at; at++) {
+    if (status != LSPO_OK)
+        return status;
+    for (char *at = path + 1; *at; at++) {
         if (*at != '/')
             continue;
         *at = '\0';
         if (mkdir(path, 0777) != 0 && errno != EEXIST)
             status = lspo_error(LSPO_ERR_IO, "%s: cannot make the folder: %s", path, strerror(errno));
         *at = '/';
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* The names that `filter` takes, in order, which is that of their steps. */
@@ -154,19 +158,23 @@ lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume, int *lock
 {
     int lock = -1;
     lspo_status_t status = make_folders(folder);
-    if (status == LSPO_OK)
-        status = lspo_folder_lock(folder, "training", &lock);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_folder_lock(folder, "training", &lock);
     if (status != LSPO_OK)
         return status;
     status = sweep(folder);
-    if (status == LSPO_OK && !resume)
+    if (status != LSPO_OK)
+        goto failed;
+    if (!resume)
         status = refuse_checkpoints(folder);
-    if (status != LSPO_OK) {
-        close(lock);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
     *lock_out = lock;
     return LSPO_OK;
+failed:
+    close(lock);
+    return status;
 }
 
 lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t step, uint32_t keep, bool beyond)
@@ -190,22 +198,33 @@ lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t step, uint32_t 
 
 /* ---- write ---- */
 
-static lspo_status_t write_files(const char *temporary, const lspo_checkpoint_t *checkpoint)
+static lspo_status_t write_both(const char *temporary, const lspo_checkpoint_t *checkpoint, uint64_t *hashes)
 {
     char file[PATH_BYTES];
+    lspo_status_t status = join(temporary, ARRAYS_FILE, file);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_checkpoint_write_arrays(file, checkpoint, hashes);
+    if (status != LSPO_OK)
+        return status;
+    status = join(temporary, STATE_FILE, file);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_checkpoint_write_state(file, checkpoint, hashes);
+}
+
+static lspo_status_t write_files(const char *temporary, const lspo_checkpoint_t *checkpoint)
+{
     if (mkdir(temporary, 0777) != 0)
         return lspo_error(LSPO_ERR_IO, "%s: cannot make the folder: %s", temporary, strerror(errno));
     uint64_t *hashes = calloc(checkpoint->array_count + 1, sizeof *hashes);
-    lspo_status_t status =
-        hashes ? join(temporary, ARRAYS_FILE, file) : lspo_error(LSPO_ERR_MEMORY, "no memory for a checkpoint");
-    if (status == LSPO_OK)
-        status = lspo_checkpoint_write_arrays(file, checkpoint, hashes);
-    if (status == LSPO_OK)
-        status = join(temporary, STATE_FILE, file);
-    if (status == LSPO_OK)
-        status = lspo_checkpoint_write_state(file, checkpoint, hashes);
+    if (!hashes)
+        return lspo_no_memory("a checkpoint");
+    lspo_status_t status = write_both(temporary, checkpoint, hashes);
     free(hashes);
-    return status == LSPO_OK ? sync_folder(temporary) : status;
+    if (status != LSPO_OK)
+        return status;
+    return sync_folder(temporary);
 }
 
 static lspo_status_t put_in_place(const char *temporary, const char *path)
@@ -219,45 +238,64 @@ static lspo_status_t put_in_place(const char *temporary, const char *path)
     return failed ? lspo_error(LSPO_ERR_IO, "%s: cannot rename to %s: %s", temporary, path, strerror(errno)) : LSPO_OK;
 }
 
+static lspo_status_t write_folder(const char *temporary, const char *path, const lspo_checkpoint_t *checkpoint)
+{
+    lspo_status_t status = write_files(temporary, checkpoint);
+    if (status != LSPO_OK)
+        return status;
+    return put_in_place(temporary, path);
+}
+
 lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_checkpoint_t *checkpoint, uint32_t keep)
 {
     char name[64], path[PATH_BYTES], temporary[PATH_BYTES];
     snprintf(name, sizeof name, "." NAME_FORMAT, checkpoint->state->step);
     lspo_status_t status = join(folder, name, temporary);
-    if (status == LSPO_OK)
-        status = join(folder, name + 1, path);
     if (status != LSPO_OK)
         return status;
-    status = write_files(temporary, checkpoint);
-    if (status == LSPO_OK)
-        status = put_in_place(temporary, path);
+    status = join(folder, name + 1, path);
+    if (status != LSPO_OK)
+        return status;
+    status = write_folder(temporary, path, checkpoint);
     if (status != LSPO_OK) {
         remove_folder(temporary);
         return status;
     }
     status = sync_folder(folder);
-    return status == LSPO_OK ? lspo_checkpoint_prune(folder, checkpoint->state->step, keep, true) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_checkpoint_prune(folder, checkpoint->state->step, keep, true);
 }
 
 /* ---- read ---- */
+
+static lspo_status_t read_both(const char *path, const lspo_checkpoint_t *checkpoint, bool undrained, uint64_t *hashes,
+                               lspo_train_state_t *state_out, bool *usable_out)
+{
+    char file[PATH_BYTES];
+    lspo_status_t status = join(path, STATE_FILE, file);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_checkpoint_read_state(file, checkpoint, hashes, state_out);
+    if (status != LSPO_OK)
+        return status;
+    *usable_out = !(undrained && state_out->step == state_out->steps && state_out->steps < checkpoint->state->steps);
+    if (!*usable_out)
+        return LSPO_OK;
+    status = join(path, ARRAYS_FILE, file);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_checkpoint_read_arrays(file, checkpoint, hashes);
+}
 
 /* LSPO_ERR_CHECK: damaged. */
 static lspo_status_t read_one(const char *path, const lspo_checkpoint_t *checkpoint, bool undrained,
                               lspo_train_state_t *state_out, bool *usable_out)
 {
-    char file[PATH_BYTES];
     uint64_t *hashes = calloc(checkpoint->array_count + 1, sizeof *hashes);
-    lspo_status_t status =
-        hashes ? join(path, STATE_FILE, file) : lspo_error(LSPO_ERR_MEMORY, "no memory for a checkpoint");
-    if (status == LSPO_OK)
-        status = lspo_checkpoint_read_state(file, checkpoint, hashes, state_out);
-    *usable_out = status == LSPO_OK &&
-                  !(undrained && state_out->step == state_out->steps && state_out->steps < checkpoint->state->steps);
-    if (*usable_out) {
-        status = join(path, ARRAYS_FILE, file);
-        if (status == LSPO_OK)
-            status = lspo_checkpoint_read_arrays(file, checkpoint, hashes);
-    }
+    if (!hashes)
+        return lspo_no_memory("a checkpoint");
+    lspo_status_t status = read_both(path, checkpoint, undrained, hashes, state_out, usable_out);
     free(hashes);
     return status;
 }
@@ -267,8 +305,9 @@ static lspo_status_t set_aside(const char *folder, const char *name)
     char path[PATH_BYTES], aside[PATH_BYTES], aside_name[NAME_MAX + sizeof DAMAGED_PREFIX];
     snprintf(aside_name, sizeof aside_name, DAMAGED_PREFIX "%s", name);
     lspo_status_t status = join(folder, name, path);
-    if (status == LSPO_OK)
-        status = join(folder, aside_name, aside);
+    if (status != LSPO_OK)
+        return status;
+    status = join(folder, aside_name, aside);
     if (status != LSPO_OK)
         return status;
     remove_folder(aside); /* of another time */
@@ -285,22 +324,26 @@ static lspo_status_t resume_from(const char *folder, struct dirent **entries, in
     char path[PATH_BYTES];
     lspo_train_state_t state = {0};
     for (int i = count; i-- > 0;) {
-        bool usable;
+        bool usable = false;
         lspo_status_t status = join(folder, entries[i]->d_name, path);
-        if (status == LSPO_OK)
-            status = read_one(path, checkpoint, undrained, &state, &usable);
-        if (status == LSPO_OK && usable) {
+        if (status != LSPO_OK)
+            return status;
+        status = read_one(path, checkpoint, undrained, &state, &usable);
+        if (status == LSPO_ERR_CHECK) {
+            status = set_aside(folder, entries[i]->d_name);
+            if (status != LSPO_OK)
+                return status;
+            continue;
+        }
+        if (status != LSPO_OK)
+            return status;
+        if (usable) {
             *checkpoint->state = state;
             return LSPO_OK;
         }
-        if (status == LSPO_OK)
-            lspo_warn("%s is the end of a training of %" PRIu32
-                      " steps, with its late updates applied; using the previous checkpoint",
-                      path, state.steps);
-        if (status == LSPO_ERR_CHECK)
-            status = set_aside(folder, entries[i]->d_name);
-        if (status != LSPO_OK)
-            return status;
+        lspo_warn("%s is the end of a training of %" PRIu32
+                  " steps, with its late updates applied; using the previous checkpoint",
+                  path, state.steps);
     }
     return lspo_error(LSPO_ERR_INPUT, "%s: none of the %d checkpoints can be resumed", folder, count);
 }
@@ -316,7 +359,8 @@ lspo_status_t lspo_checkpoint_resume(const char *folder, const lspo_checkpoint_t
     if (count > 0)
         status = resume_from(folder, entries, count, checkpoint, undrained);
     free_names(entries, count);
-    if (status == LSPO_OK)
-        *found_out = count > 0;
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *found_out = count > 0;
+    return LSPO_OK;
 }

@@ -60,10 +60,11 @@ static lspo_status_t fill(void *context, uint64_t offset_bytes, size_t bytes, vo
 {
     outgoing_t *outgoing = context;
     lspo_status_t status = lspo_state_array_read(outgoing->array, offset_bytes, bytes, out);
-    if (status == LSPO_OK)
-        XXH3_64bits_update(outgoing->hash, out, bytes);
+    if (status != LSPO_OK)
+        return status;
+    XXH3_64bits_update(outgoing->hash, out, bytes);
     progress_add(outgoing->progress, bytes);
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_safetensor_source_t source_of(outgoing_t *outgoing)
@@ -97,11 +98,13 @@ lspo_status_t lspo_checkpoint_write_arrays(const char *path, const lspo_checkpoi
         complete = outgoing[i].hash && XXH3_64bits_reset(outgoing[i].hash) == XXH_OK;
         sources[i] = source_of(&outgoing[i]);
     }
-    lspo_status_t status = complete
-                               ? lspo_safetensors_write(path, sources, count, NULL, 0)
-                               : lspo_error(LSPO_ERR_MEMORY, "no memory for the %zu arrays of a checkpoint", count);
-    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+    lspo_status_t status = complete ? lspo_safetensors_write(path, sources, count, NULL, 0)
+                                    : lspo_no_memory("the %zu arrays of a checkpoint", count);
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (size_t i = 0; i < count; i++)
         hashes[i] = XXH3_64bits_digest(outgoing[i].hash);
+cleanup:
     free_outgoing(outgoing, count);
     free(sources);
     return status;
@@ -132,18 +135,19 @@ static lspo_status_t find_array(const lspo_safetensors_t *file, const char *path
 static lspo_status_t read_parts(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
                                 const lspo_state_array_t *array, void *part, XXH3_state_t *hash, progress_t *progress)
 {
-    lspo_status_t status = LSPO_OK;
-    for (uint64_t at = 0; status == LSPO_OK && at < tensor->byte_count; at += PART_BYTES) {
+    for (uint64_t at = 0; at < tensor->byte_count; at += PART_BYTES) {
         uint64_t left = tensor->byte_count - at;
         size_t bytes = left < PART_BYTES ? (size_t)left : PART_BYTES;
-        status = damage(lspo_safetensors_read_part(file, tensor, at, bytes, part));
+        lspo_status_t status = damage(lspo_safetensors_read_part(file, tensor, at, bytes, part));
         if (status != LSPO_OK)
-            break;
+            return status;
         XXH3_64bits_update(hash, part, bytes);
         status = lspo_state_array_write(array, at, bytes, part);
+        if (status != LSPO_OK)
+            return status;
         progress_add(progress, bytes);
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path, const lspo_state_array_t *array,
@@ -156,32 +160,40 @@ static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path
     XXH3_state_t *state = XXH3_createState();
     if (!state || XXH3_64bits_reset(state) != XXH_OK) {
         XXH3_freeState(state);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a hash");
+        return lspo_no_memory("a hash");
     }
     status = read_parts(file, tensor, array, part, state, progress);
     uint64_t found = XXH3_64bits_digest(state);
     XXH3_freeState(state);
-    if (status == LSPO_OK && found != hash)
-        status = lspo_error(LSPO_ERR_CHECK,
-                            "%s: damaged: array %s has the hash %016" PRIx64 ", but was written with %016" PRIx64, path,
-                            array->name, found, hash);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    if (found != hash)
+        return lspo_error(LSPO_ERR_CHECK,
+                          "%s: damaged: array %s has the hash %016" PRIx64 ", but was written with %016" PRIx64, path,
+                          array->name, found, hash);
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_checkpoint_read_arrays(const char *path, const lspo_checkpoint_t *checkpoint, const uint64_t *hashes)
 {
-    lspo_safetensors_t *file;
+    lspo_safetensors_t *file = NULL;
     lspo_status_t status = damage(lspo_safetensors_open(path, &file));
     if (status != LSPO_OK)
         return status;
     void *part = malloc(PART_BYTES);
-    if (!part)
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory for reading %s", path);
+    if (!part) {
+        status = lspo_no_memory("reading %s", path);
+        goto close;
+    }
     progress_t progress;
     progress_start(&progress, checkpoint);
-    for (size_t i = 0; status == LSPO_OK && i < checkpoint->array_count; i++)
+    for (size_t i = 0; i < checkpoint->array_count; i++) {
         status = read_array(file, path, &checkpoint->arrays[i], part, hashes[i], &progress);
+        if (status != LSPO_OK)
+            break;
+    }
     free(part);
+close:
     lspo_safetensors_close(file);
     return status;
 }

@@ -128,13 +128,14 @@ lspo_status_t lspo_checkpoint_write_state(const char *path, const lspo_checkpoin
     lspo_output_t output;
     json_t *object = state_object(checkpoint, hashes);
     if (!object)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a checkpoint's state");
+        return lspo_no_memory("a checkpoint's state");
     lspo_status_t status = lspo_output_open(path, &output);
-    if (status == LSPO_OK) {
-        bool written = json_dumpf(object, output.file, JSON_INDENT(2)) == 0 && fputc('\n', output.file) != EOF;
-        status = written ? LSPO_OK : lspo_error(LSPO_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-        status = lspo_output_finish(&output, status);
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    bool written = json_dumpf(object, output.file, JSON_INDENT(2)) == 0 && fputc('\n', output.file) != EOF;
+    status = written ? LSPO_OK : lspo_error(LSPO_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+    status = lspo_output_finish(&output, status);
+cleanup:
     json_decref(object);
     return status;
 }
@@ -184,7 +185,7 @@ static lspo_status_t check_hash(const char *path, json_t *object)
              json_is_string(json_object_get(object, "hash")) ? json_string_value(json_object_get(object, "hash")) : "");
     json_object_del(object, "hash");
     if (!hash_object(object, found))
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a checkpoint's state");
+        return lspo_no_memory("a checkpoint's state");
     if (strcmp(found, written) != 0)
         return lspo_error(LSPO_ERR_CHECK, "%s: damaged: its text has the hash %s, but was written with %s", path, found,
                           written);
@@ -264,7 +265,7 @@ static lspo_status_t load_object(const char *path, json_t **object_out)
     if (*object_out)
         return LSPO_OK;
     if (no_memory)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for reading %s", path);
+        return lspo_no_memory("reading %s", path);
     return lspo_error(LSPO_ERR_CHECK, "%s:%d: damaged: %s", path, error.line, error.text);
 }
 
@@ -276,14 +277,19 @@ lspo_status_t lspo_checkpoint_read_state(const char *path, const lspo_checkpoint
     if (status != LSPO_OK)
         return status;
     status = check_format(path, object);
-    if (status == LSPO_OK)
-        status = check_hash(path, object);
-    if (status == LSPO_OK)
-        status = parse_state(path, object, state_out);
-    if (status == LSPO_OK)
-        status = check_settings(path, object, checkpoint);
-    if (status == LSPO_OK)
-        status = read_hashes(path, object, checkpoint, hashes);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = check_hash(path, object);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = parse_state(path, object, state_out);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = check_settings(path, object, checkpoint);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = read_hashes(path, object, checkpoint, hashes);
+cleanup:
     json_decref(object);
     return status;
 }

@@ -55,16 +55,20 @@ static lspo_status_t open_training(const lspo_gradients_options_t *options, trai
     static const lspo_device_caps_t no_caps;
     *training = (training_t){.options = options};
     lspo_status_t status = lspo_topology_read(&training->topology);
-    if (status == LSPO_OK)
-        status = lspo_text_open(options->text_path, &training->text);
-    if (status == LSPO_OK && options->tokenizer)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_text_open(options->text_path, &training->text);
+    if (status != LSPO_OK)
+        return status;
+    if (options->tokenizer)
         status = lspo_text_tokenize(training->text, options->tokenizer, options->plan->model.vocabulary);
-    if (status == LSPO_OK)
-        status = lspo_device_open(options->device, &no_caps, &training->device);
-    if (status == LSPO_OK)
-        status = lspo_session_create_from(options->plan, training->device, training->text, &options->first_weights,
-                                          &training->session);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_open(options->device, &no_caps, &training->device);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_session_create_from(options->plan, training->device, training->text, &options->first_weights,
+                                    &training->session);
 }
 
 static void close_training(training_t *training)
@@ -110,7 +114,7 @@ static lspo_status_t allocate_pass(pass_t *pass)
     bool ok = pass->weights && pass->saved && pass->x && pass->ids && pass->targets && pass->dx;
     for (uint32_t s = 0; ok && s < pass->stage_count; s++)
         ok = allocate_stage(pass, s);
-    return ok ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory for a backward pass of %s", pass->model->name);
+    return ok ? LSPO_OK : lspo_no_memory("a backward pass of %s", pass->model->name);
 }
 
 /* Cleaned up by close_pass() on failure too. */
@@ -125,14 +129,20 @@ static lspo_status_t open_pass(const training_t *training, pass_t *pass)
     size_t bytes = lspo_transformer_workspace_bytes(pass->model, workload->batch, workload->sequence, LSPO_NUMBER_FP32);
     pass->workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!pass->workspace)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a backward pass of %s", pass->model->name);
+        return lspo_no_memory("a backward pass of %s", pass->model->name);
     lspo_status_t status = lspo_transformer_create(pass->model, workload->batch, workload->sequence,
                                                    lspo_compute_host(), pass->workspace, &pass->transformer);
-    if (status == LSPO_OK)
-        status = allocate_pass(pass);
-    for (uint32_t s = 0; status == LSPO_OK && s < pass->stage_count; s++)
+    if (status != LSPO_OK)
+        return status;
+    status = allocate_pass(pass);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t s = 0; s < pass->stage_count; s++) {
         status = lspo_session_merged_weights(training->session, s, pass->weights[s]);
-    return status;
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 static void free_each(float **arrays, uint32_t count)
@@ -214,7 +224,7 @@ static lspo_status_t allocate_gradients(const lspo_gradients_options_t *options,
     gradients->values = malloc(count * gradients->linear_elements * sizeof(float));
     gradients->update = malloc(gradients->linear_elements * sizeof(float));
     if (!gradients->values || !gradients->update)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %" PRIu64 " gradients of a block", count);
+        return lspo_no_memory("%" PRIu64 " gradients of a block", count);
     return LSPO_OK;
 }
 
@@ -226,20 +236,23 @@ static lspo_status_t train(training_t *training, lspo_gradients_t *gradients)
     lspo_trace_t *trace = NULL;
     float *merged = malloc(gradients->shape.element_count * sizeof(float));
     if (!merged)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a block's weights");
+        return lspo_no_memory("a block's weights");
     lspo_status_t status = lspo_session_merged_weights(training->session, options->stage, merged);
     memcpy(gradients->update, merged, gradients->linear_elements * sizeof(float));
-    if (status == LSPO_OK)
-        status = lspo_execute(plan, run_op, enter_lane, training, options->stop, &trace);
-    if (status == LSPO_OK)
-        status = lspo_session_merged_weights(training->session, options->stage, merged);
-    if (status == LSPO_OK) {
-        const double *losses = lspo_session_losses(training->session);
-        for (uint64_t i = 0; i < gradients->linear_elements; i++)
-            gradients->update[i] = merged[i] - gradients->update[i];
-        gradients->loss_first = losses[0];
-        gradients->loss_last = losses[plan->workload.iterations - 1];
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_execute(plan, run_op, enter_lane, training, options->stop, &trace);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_session_merged_weights(training->session, options->stage, merged);
+    if (status != LSPO_OK)
+        goto cleanup;
+    const double *losses = lspo_session_losses(training->session);
+    for (uint64_t i = 0; i < gradients->linear_elements; i++)
+        gradients->update[i] = merged[i] - gradients->update[i];
+    gradients->loss_first = losses[0];
+    gradients->loss_last = losses[plan->workload.iterations - 1];
+cleanup:
     lspo_trace_destroy(trace);
     free(merged);
     return status;
@@ -249,13 +262,31 @@ static lspo_status_t collect(const training_t *training, lspo_gradients_t *gradi
 {
     pass_t pass;
     lspo_status_t status = open_pass(training, &pass);
+    if (status != LSPO_OK)
+        goto close;
     uint32_t count = gradients->calibration_count + gradients->validation_count;
-    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         load_batch(training, i, &pass);
         backward_to_stage(&pass, gradients->values + i * gradients->linear_elements);
     }
+close:
     close_pass(&pass);
     return status;
+}
+
+static lspo_status_t train_and_collect(const lspo_gradients_options_t *options, training_t *training,
+                                       lspo_gradients_t *gradients)
+{
+    lspo_status_t status = open_training(options, training);
+    if (status != LSPO_OK)
+        return status;
+    status = allocate_gradients(options, gradients);
+    if (status != LSPO_OK)
+        return status;
+    status = train(training, gradients);
+    if (status != LSPO_OK)
+        return status;
+    return collect(training, gradients);
 }
 
 lspo_status_t lspo_gradients_collect(const lspo_gradients_options_t *options, lspo_gradients_t *gradients_out)
@@ -265,19 +296,14 @@ lspo_status_t lspo_gradients_collect(const lspo_gradients_options_t *options, ls
     lspo_status_t status = check_options(options);
     if (status != LSPO_OK)
         return status;
-    status = open_training(options, &training);
-    if (status == LSPO_OK)
-        status = allocate_gradients(options, &gradients);
-    if (status == LSPO_OK)
-        status = train(&training, &gradients);
-    if (status == LSPO_OK)
-        status = collect(&training, &gradients);
+    status = train_and_collect(options, &training, &gradients);
     close_training(&training);
-    if (status == LSPO_OK)
-        *gradients_out = gradients;
-    else
+    if (status != LSPO_OK) {
         lspo_gradients_release(&gradients);
-    return status;
+        return status;
+    }
+    *gradients_out = gradients;
+    return LSPO_OK;
 }
 
 void lspo_gradients_release(lspo_gradients_t *gradients)
@@ -339,8 +365,7 @@ static lspo_status_t open_comparison(comparison_t *c, const lspo_projection_t *p
     c->scratch = malloc(lspo_fit_scratch_of(c->m, c->n, d_m, d_n, r_m, r_n) * sizeof(float));
     c->mean = malloc((size_t)c->m * c->n * sizeof(float));
     if (!ok || !c->scratch || !c->mean)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for projectors of a %" PRIu32 " x %" PRIu32 " weight", c->m,
-                          c->n);
+        return lspo_no_memory("projectors of a %" PRIu32 " x %" PRIu32 " weight", c->m, c->n);
     fill_mean(c);
     return LSPO_OK;
 }
@@ -412,12 +437,15 @@ static lspo_status_t measure_basis(const comparison_t *c, const range_t ranges[2
     size_t bytes = lspo_lowrank_basis_scratch_bytes(c->m, c->n, rank);
     void *scratch = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!basis || !projected || !scratch)
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory for a basis of rank %" PRIu32, rank);
+        status = lspo_no_memory("a basis of rank %" PRIu32, rank);
     else if (!lspo_lowrank_basis(c->m, c->n, rank, c->mean, basis, scratch))
         status = lspo_error(LSPO_ERR_NUMERIC, "cannot compute singular vectors of the gradient of %s",
                             c->gradients->shape.tensors[c->tensor].name);
-    for (int i = 0; status == LSPO_OK && i < 2; i++)
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (int i = 0; i < 2; i++)
         out[i] = basis_bias(c, ranges[i], rank, basis, projected);
+cleanup:
     free(scratch);
     free(projected);
     free(basis);
@@ -471,8 +499,9 @@ static lspo_status_t measure(comparison_t *c, lspo_bias_report_t *report)
     measure_pairs(c, ranges[0], &report->calibration);
     measure_pairs(c, ranges[1], &report->validation);
     lspo_status_t status = measure_basis(c, ranges, report->lowrank_rank, lowrank);
-    if (status == LSPO_OK)
-        status = measure_basis(c, ranges, report->lowrank_formula_rank, formula);
+    if (status != LSPO_OK)
+        return status;
+    status = measure_basis(c, ranges, report->lowrank_formula_rank, formula);
     if (status != LSPO_OK)
         return status;
     report->calibration.lowrank = lowrank[0];
@@ -484,6 +513,22 @@ static lspo_status_t measure(comparison_t *c, lspo_bias_report_t *report)
     if (!isfinite(report->calibration.learned + report->validation.learned + report->floor))
         return lspo_error(LSPO_ERR_NUMERIC, "a gradient of %s is zero or not finite", report->tensor);
     return LSPO_OK;
+}
+
+static lspo_status_t compare_with_pairs(comparison_t *c, const lspo_projection_t *projection,
+                                        const lspo_workload_t *workload, lspo_bias_report_t *report)
+{
+    const lspo_gradients_t *gradients = c->gradients;
+    lspo_status_t status = open_comparison(c, projection, workload->seed);
+    if (status != LSPO_OK)
+        return status;
+    describe(c, projection, report);
+    fit(c, workload, report);
+    status = measure(c, report);
+    if (status != LSPO_OK)
+        return status;
+    const float *update = gradients->update + gradients->shape.tensors[c->tensor].offset_elements;
+    return lspo_gradients_rank(c->m, c->n, update, &report->update_rank);
 }
 
 lspo_status_t lspo_gradients_compare(const lspo_gradients_t *gradients, uint32_t tensor,
@@ -500,18 +545,12 @@ lspo_status_t lspo_gradients_compare(const lspo_gradients_t *gradients, uint32_t
         return lspo_error(LSPO_ERR_INPUT,
                           "--subspace %" PRIu32 " does not compress %s, which is %" PRIu32 " x %" PRIu32 "",
                           lspo_lsp_values_of(workload)->subspace, weight->name, weight->rows, weight->cols);
-    lspo_status_t status = open_comparison(&c, projection, workload->seed);
-    if (status == LSPO_OK) {
-        describe(&c, projection, &report);
-        fit(&c, workload, &report);
-        status = measure(&c, &report);
-    }
-    if (status == LSPO_OK)
-        status = lspo_gradients_rank(c.m, c.n, gradients->update + weight->offset_elements, &report.update_rank);
+    lspo_status_t status = compare_with_pairs(&c, projection, workload, &report);
     close_comparison(&c);
-    if (status == LSPO_OK)
-        *report_out = report;
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    *report_out = report;
+    return LSPO_OK;
 }
 
 /* ---- rank ---- */
@@ -541,20 +580,17 @@ lspo_status_t lspo_gradients_rank(uint32_t m, uint32_t n, const float *values, u
     if (!isfinite(squared_norm(elements, values)))
         return lspo_error(LSPO_ERR_NUMERIC, "a %" PRIu32 " x %" PRIu32 " matrix is not finite", m, n);
     double *a = malloc(elements * sizeof *a), *sigma = malloc(s * sizeof *sigma);
-    lspo_status_t status = a && sigma ? LSPO_OK : LSPO_ERR_MEMORY;
-    for (size_t i = 0; status == LSPO_OK && i < elements; i++)
+    bool done = a && sigma;
+    for (size_t i = 0; done && i < elements; i++)
         a[i] = (double)values[i];
-    if (status == LSPO_OK && !singular_values((int)m, (int)n, a, sigma))
-        status = LSPO_ERR_MEMORY;
-    if (status == LSPO_OK) {
-        uint32_t rank = 0;
-        while (rank < s && sigma[rank] > rank_threshold * sigma[0])
-            rank++;
-        *rank_out = rank;
-    } else {
-        lspo_error(status, "no memory for the singular values of a %" PRIu32 " x %" PRIu32 " matrix", m, n);
-    }
+    done = done && singular_values((int)m, (int)n, a, sigma);
+    uint32_t rank = 0;
+    while (done && rank < s && sigma[rank] > rank_threshold * sigma[0])
+        rank++;
     free(sigma);
     free(a);
-    return status;
+    if (!done)
+        return lspo_no_memory("the singular values of a %" PRIu32 " x %" PRIu32 " matrix", m, n);
+    *rank_out = rank;
+    return LSPO_OK;
 }

@@ -95,7 +95,7 @@ static lspo_status_t append_row(lspo_metrics_row_t **rows, size_t *count, const 
     if ((*count & (*count - 1)) == 0) { /* full at each power of two */
         lspo_metrics_row_t *grown = realloc(*rows, (*count ? 2 * *count : 1) * sizeof **rows);
         if (!grown)
-            return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu rows of metrics", *count);
+            return lspo_no_memory("%zu rows of metrics", *count);
         *rows = grown;
     }
     (*rows)[(*count)++] = *row;
@@ -128,7 +128,7 @@ static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo
         return lspo_error(LSPO_ERR_INPUT, "%s:1: not metrics: the first line must be %s", path, header);
     lspo_status_t status = LSPO_OK;
     long end = ftell(file);
-    for (size_t number = 2; status == LSPO_OK && fgets(line, sizeof line, file); number++) {
+    for (size_t number = 2; fgets(line, sizeof line, file); number++) {
         lspo_metrics_row_t row;
         bool ends = cut_end(line);
         if (!ends && end_out)
@@ -136,14 +136,17 @@ static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo
         if (parse_row(line, &row)) {
             status = append_row(rows, count, &row);
             end = row.step <= step ? ftell(file) : end;
-        } else if (ends)
-            status = lspo_error(LSPO_ERR_INPUT, "%s:%zu: not a row of metrics", path, number);
+        } else if (ends) {
+            return lspo_error(LSPO_ERR_INPUT, "%s:%zu: not a row of metrics", path, number);
+        }
+        if (status != LSPO_OK)
+            return status;
     }
-    if (status == LSPO_OK && ferror(file))
-        status = lspo_error(lspo_status_of_errno(errno), "%s: cannot read: %s", path, strerror(errno));
-    if (status == LSPO_OK && end_out)
+    if (ferror(file))
+        return lspo_error(lspo_status_of_errno(errno), "%s: cannot read: %s", path, strerror(errno));
+    if (end_out)
         *end_out = end;
-    return status;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out, size_t *count_out)
@@ -155,7 +158,7 @@ lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out,
     FILE *file = fdopen(descriptor, "r");
     if (!file) {
         close(descriptor);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory to read %s", path);
+        return lspo_no_memory("reading %s", path);
     }
     lspo_metrics_row_t *rows = NULL;
     size_t count = 0;
@@ -231,19 +234,25 @@ lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out)
     lspo_metrics_t *metrics = calloc(1, sizeof *metrics);
     lspo_status_t status = LSPO_OK;
     if (!metrics || !(metrics->path = strdup(path)))
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory for metrics");
-    if (status == LSPO_OK)
-        status = open_file(metrics);
-    if (status == LSPO_OK && metrics->regular)
+        status = lspo_no_memory("metrics");
+    if (status != LSPO_OK)
+        goto failed;
+    status = open_file(metrics);
+    if (status != LSPO_OK)
+        goto failed;
+    if (metrics->regular)
         status = lock(metrics);
-    if (status == LSPO_OK && metrics->regular)
+    if (status != LSPO_OK)
+        goto failed;
+    if (metrics->regular)
         status = refuse_others(metrics);
-    if (status != LSPO_OK) {
-        lspo_metrics_close(metrics);
-        return status;
-    }
+    if (status != LSPO_OK)
+        goto failed;
     *metrics_out = metrics;
     return LSPO_OK;
+failed:
+    lspo_metrics_close(metrics);
+    return status;
 }
 
 /* The rows of the file, allocated, and where those up to `step` end; 0 for an empty file. */
@@ -277,9 +286,12 @@ lspo_status_t lspo_metrics_find(lspo_metrics_t *metrics, uint32_t step, lspo_met
     if (!metrics->regular)
         return LSPO_OK;
     lspo_status_t status = read_written(metrics, step, &rows, &count, &end);
-    for (size_t i = 0; status == LSPO_OK && i < count; i++)
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (size_t i = 0; i < count; i++)
         if (rows[i].step == step)
             *row_out = rows[i];
+cleanup:
     free(rows);
     return status;
 }

@@ -15,11 +15,6 @@ struct lspo_origin {
     json_t *object;
 };
 
-static lspo_status_t no_memory(const char *path)
-{
-    return lspo_error(LSPO_ERR_MEMORY, "no memory for the settings beside %s", path);
-}
-
 static char *path_beside(const char *path)
 {
     char *beside = NULL;
@@ -67,12 +62,13 @@ static lspo_status_t write_object(const char *beside, const json_t *object)
     lspo_output_t output;
     char *text = json_dumps(object, JSON_INDENT(2));
     if (!text)
-        return no_memory(beside);
+        return lspo_no_memory("the settings beside %s", beside);
     lspo_status_t status = lspo_output_open(beside, &output);
-    if (status == LSPO_OK) {
-        fprintf(output.file, "%s\n", text);
-        status = lspo_output_finish(&output, LSPO_OK);
-    }
+    if (status != LSPO_OK)
+        goto cleanup;
+    fprintf(output.file, "%s\n", text);
+    status = lspo_output_finish(&output, LSPO_OK);
+cleanup:
     free(text);
     return status;
 }
@@ -81,9 +77,12 @@ lspo_status_t lspo_origin_write(const char *path, const char *model, const lspo_
 {
     char *beside = path_beside(path);
     json_t *object = make_object(model, settings, count);
-    lspo_status_t status = beside && object ? LSPO_OK : no_memory(path);
-    if (status == LSPO_OK && may_write(beside))
+    lspo_status_t status = beside && object ? LSPO_OK : lspo_no_memory("the settings beside %s", path);
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (may_write(beside))
         status = write_object(beside, object);
+cleanup:
     json_decref(object);
     free(beside);
     return status;
@@ -108,17 +107,26 @@ lspo_status_t lspo_origin_read(const char *path, lspo_origin_t **origin_out)
 {
     char *beside = path_beside(path);
     lspo_origin_t *origin = calloc(1, sizeof *origin);
-    lspo_status_t status = beside && origin ? LSPO_OK : no_memory(path);
-    const bool there = status == LSPO_OK && access(beside, F_OK) == 0;
+    lspo_status_t status = LSPO_OK;
+    if (!beside || !origin) {
+        status = lspo_no_memory("the settings beside %s", path);
+        goto failed;
+    }
+    const bool there = access(beside, F_OK) == 0;
     if (there)
         status = read_object(beside, &origin->object);
+    if (status != LSPO_OK)
+        goto failed;
     free(beside);
-    if (status != LSPO_OK || !there) {
+    if (!there) {
         free(origin);
         origin = NULL;
     }
-    if (status == LSPO_OK)
-        *origin_out = origin;
+    *origin_out = origin;
+    return LSPO_OK;
+failed:
+    free(origin);
+    free(beside);
     return status;
 }
 

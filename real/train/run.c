@@ -81,9 +81,10 @@ static lspo_status_t open_bench(const lspo_run_options_t *options, bench_t *benc
     *bench = (bench_t){.options = options};
     lspo_blas_open(); /* before memory is counted; lspo_device_open() says what is wrong with it */
     lspo_status_t status = lspo_text_open(options->text_path, &bench->text);
-    if (status == LSPO_OK)
-        lspo_counters_open(&bench->counters);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    lspo_counters_open(&bench->counters);
+    return LSPO_OK;
 }
 
 static void close_bench(bench_t *bench)
@@ -97,11 +98,15 @@ static lspo_status_t open_player(const bench_t *bench, const lspo_plan_t *plan, 
 {
     *player = (player_t){.bench = bench, .plan = plan};
     lspo_status_t status = lspo_device_open(bench->options->device, caps, &player->device);
-    if (status == LSPO_OK)
-        status = lspo_play_place(player->device, bench->options->cpu_threads, &player->topology, &player->workers);
-    if (status == LSPO_OK)
-        status = lspo_session_create(plan, player->device, bench->text, &player->session);
-    if (status == LSPO_OK && player->workers)
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_play_place(player->device, bench->options->cpu_threads, &player->topology, &player->workers);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_session_create(plan, player->device, bench->text, &player->session);
+    if (status != LSPO_OK)
+        return status;
+    if (player->workers)
         status = lspo_session_set_workers(player->session, player->workers);
     return status;
 }
@@ -120,7 +125,7 @@ static lspo_status_t add_samples(lspo_summary_t *sum, const lspo_summary_t *play
     size_t count = (size_t)sum->sample_count + play->sample_count;
     double *samples_s = realloc(sum->samples_s, count * sizeof *samples_s);
     if (!samples_s)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for %zu samples", count);
+        return lspo_no_memory("%zu samples", count);
     memcpy(samples_s + sum->sample_count, play->samples_s, play->sample_count * sizeof *samples_s);
     sum->samples_s = samples_s;
     sum->sample_count = (uint32_t)count;
@@ -177,9 +182,10 @@ static lspo_status_t play_once(player_t *player)
     lspo_summary_t summary;
     const lspo_plan_t *plan = player->plan;
     status = lspo_trace_describe_plan(player->trace, plan);
-    if (status == LSPO_OK)
-        status = lspo_summary_create(player->trace, lspo_policy_warmup(plan->policy, &plan->workload, options->warmup),
-                                     &summary);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_summary_create(player->trace, lspo_policy_warmup(plan->policy, &plan->workload, options->warmup),
+                                 &summary);
     if (status != LSPO_OK)
         return status;
     status = add_play(player, &summary);
@@ -204,7 +210,7 @@ static lspo_status_t keep_losses(const player_t *player, lspo_run_result_t *resu
     if (!result->losses) {
         result->losses = malloc(count * sizeof *losses);
         if (!result->losses)
-            return lspo_error(LSPO_ERR_MEMORY, "no memory for %u losses", count);
+            return lspo_no_memory("%u losses", count);
         memcpy(result->losses, losses, count * sizeof *losses);
         result->loss_count = count;
     }
@@ -239,18 +245,23 @@ static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *
 static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
     lspo_status_t status = play_once(player);
-    if (status == LSPO_OK)
-        status = keep_losses(player, result);
-    if (status == LSPO_OK && player->plays == 1)
+    if (status != LSPO_OK)
+        return status;
+    status = keep_losses(player, result);
+    if (status != LSPO_OK)
+        return status;
+    if (player->plays == 1)
         keep_memory(player->device, mark, result);
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t build_native(const lspo_plan_t *plan, lspo_plan_t **native_out)
 {
     const lspo_policy_t *policy;
     lspo_status_t status = lspo_policy_find("native", &policy);
-    return status == LSPO_OK ? lspo_plan_build(&plan->model, &plan->workload, policy, native_out) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_plan_build(&plan->model, &plan->workload, policy, native_out);
 }
 
 /* The plan's plays and, with `slowdown`, one of native after each, so that both see the same state of the machine. */
@@ -262,27 +273,37 @@ static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo
     lspo_plan_t *native_plan = NULL;
     player_t native = {0};
     lspo_status_t status = options->slowdown ? build_native(player->plan, &native_plan) : LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < options->repeat; i++) {
+    if (status != LSPO_OK)
+        goto cleanup;
+    for (uint32_t i = 0; i < options->repeat; i++) {
         report(options, player->plan->policy->name, i);
         status = play_and_keep(player, mark, result);
-        if (status != LSPO_OK || !native_plan)
+        if (status != LSPO_OK)
+            goto cleanup;
+        if (!native_plan)
             continue;
         report(options, native_plan->policy->name, i);
         if (!native.session)
             status = open_player(bench, native_plan, &no_caps, &native);
-        if (status == LSPO_OK)
-            status = play_once(&native);
+        if (status != LSPO_OK)
+            goto cleanup;
+        status = play_once(&native);
+        if (status != LSPO_OK)
+            goto cleanup;
     }
-    if (status == LSPO_OK) {
-        report(options, player->plan->policy->name, options->repeat);
-        status = finish_plays(player);
-    }
-    if (status == LSPO_OK && native_plan)
+    report(options, player->plan->policy->name, options->repeat);
+    status = finish_plays(player);
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (native_plan)
         status = finish_plays(&native);
-    if (status == LSPO_OK && native_plan) {
+    if (status != LSPO_OK)
+        goto cleanup;
+    if (native_plan) {
         result->native_iteration_s = native.sum.iteration_s;
         result->slowdown = player->sum.iteration_s / native.sum.iteration_s;
     }
+cleanup:
     close_player(&native);
     lspo_plan_destroy(native_plan);
     return status;
@@ -311,10 +332,12 @@ static lspo_status_t describe_caps(const lspo_device_caps_t *caps, lspo_trace_t 
                    {"cap.d2h_duplex_loss", caps->d2h_duplex_loss, LSPO_UNIT_NONE},
                    {"cap.cpu", caps->cpu_pps, LSPO_UNIT_PPS},
                    {"cap.sms", caps->sms, LSPO_UNIT_NONE}};
-    lspo_status_t status = LSPO_OK;
-    for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
-        status = put_quantity(trace, entries[i].key, entries[i].value, entries[i].unit);
-    return status;
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+        lspo_status_t status = put_quantity(trace, entries[i].key, entries[i].value, entries[i].unit);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 static double core_share(const player_t *player)
@@ -341,9 +364,13 @@ static lspo_status_t describe_device(const player_t *player, lspo_trace_t *trace
     char share[16];
     snprintf(share, sizeof share, "%.3f", core_share(player));
     lspo_status_t status = lspo_device_describe(player->device, add_entry, trace);
-    if (status == LSPO_OK && !lspo_device_is_asynchronous(player->device))
+    if (status != LSPO_OK)
+        return status;
+    if (!lspo_device_is_asynchronous(player->device))
         status = lspo_trace_set_meta(trace, "gpu core share", share);
-    return status == LSPO_OK ? describe_caps(&player->bench->options->caps, trace) : status;
+    if (status != LSPO_OK)
+        return status;
+    return describe_caps(&player->bench->options->caps, trace);
 }
 
 static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
@@ -359,14 +386,15 @@ static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
                                       {"cpu threads", threads},
                                       {"blas core", lspo_gemm_core()},
                                       {"text", lspo_text_source(bench->text)}};
-    lspo_status_t status = LSPO_OK; /* of the plan it is described already */
-    for (size_t i = 0; status == LSPO_OK && i < sizeof entries / sizeof entries[0]; i++)
-        status = lspo_trace_set_meta(trace, entries[i][0], entries[i][1]);
-    if (status == LSPO_OK)
-        status = describe_device(player, trace);
-    if (status == LSPO_OK)
-        status = lspo_counters_describe(bench->counters, trace);
-    return status;
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+        lspo_status_t status = lspo_trace_set_meta(trace, entries[i][0], entries[i][1]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    lspo_status_t status = describe_device(player, trace);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_counters_describe(bench->counters, trace);
 }
 
 /* `result` is released by the caller on failure. */
@@ -375,12 +403,15 @@ static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_
 {
     const lspo_plan_t *plan = player->plan;
     lspo_status_t status = held_out_loss(player, &result->held_out_before);
-    if (status == LSPO_OK)
-        status = play_all(bench, player, mark, result);
-    if (status == LSPO_OK)
-        status = held_out_loss(player, &result->held_out_after);
-    if (status == LSPO_OK)
-        status = describe_trace(player, player->trace);
+    if (status != LSPO_OK)
+        return status;
+    status = play_all(bench, player, mark, result);
+    if (status != LSPO_OK)
+        return status;
+    status = held_out_loss(player, &result->held_out_after);
+    if (status != LSPO_OK)
+        return status;
+    status = describe_trace(player, player->trace);
     if (status != LSPO_OK)
         return status;
     warn_of_other_work(player);
@@ -419,8 +450,9 @@ lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *option
     lspo_process_mark_t mark;
     lspo_process_mark(&mark);
     status = open_player(&bench, plan, &options->caps, &player);
-    if (status == LSPO_OK)
-        status = measure(&bench, &player, &mark, &result);
+    if (status != LSPO_OK)
+        goto close;
+    status = measure(&bench, &player, &mark, &result);
     if (status != LSPO_OK)
         goto close;
     *result_out = result;

@@ -24,7 +24,9 @@ static lspo_status_t build_sample(lspo_plan_t **plan_out)
     workload.precision = workload.transfer = LSPO_FP32;
     const lspo_policy_t *policy = NULL;
     lspo_status_t status = lspo_policy_find("zero", &policy);
-    return status == LSPO_OK ? lspo_plan_build(&model, &workload, policy, plan_out) : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_plan_build(&model, &workload, policy, plan_out);
 }
 
 lspo_status_t lspo_run_extra_bytes(uint64_t *bytes_out)
@@ -35,12 +37,16 @@ lspo_status_t lspo_run_extra_bytes(uint64_t *bytes_out)
     lspo_status_t status = lspo_run_default(&options);
     options.warmup = 1;
     options.timing_only = true;
-    if (status == LSPO_OK)
-        status = build_sample(&plan);
-    if (status == LSPO_OK)
-        status = lspo_run(plan, &options, &result, NULL);
-    if (status == LSPO_OK)
-        *bytes_out = result.extra_bytes;
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = build_sample(&plan);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_run(plan, &options, &result, NULL);
+    if (status != LSPO_OK)
+        goto cleanup;
+    *bytes_out = result.extra_bytes;
+cleanup:
     lspo_run_result_release(&result);
     lspo_plan_destroy(plan);
     return status;

@@ -29,7 +29,7 @@ static lspo_status_t open_sampler(sampler_t *s, size_t tokens)
     size_t workspace_bytes = lspo_transformer_workspace_bytes(model, 1, (uint32_t)tokens, LSPO_NUMBER_FP32);
     s->workspace = workspace_bytes < SIZE_MAX - 64 ? aligned_alloc(64, rounded(workspace_bytes)) : NULL;
     if (!s->workspace)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory to continue a text");
+        return lspo_no_memory("continuing a text");
     lspo_status_t status =
         lspo_transformer_create(model, 1, (uint32_t)tokens, lspo_compute_host(), s->workspace, &s->transformer);
     if (status != LSPO_OK)
@@ -40,7 +40,7 @@ static lspo_status_t open_sampler(sampler_t *s, size_t tokens)
     s->logits = malloc(model->vocabulary * sizeof *s->logits);
     s->tokens = calloc(tokens, sizeof *s->tokens);
     bool complete = s->saved && s->x && s->y && s->logits && s->tokens;
-    return complete ? LSPO_OK : lspo_error(LSPO_ERR_MEMORY, "no memory to continue a text");
+    return complete ? LSPO_OK : lspo_no_memory("continuing a text");
 }
 
 static void close_sampler(sampler_t *s)
@@ -98,8 +98,10 @@ lspo_status_t lspo_sample(const lspo_model_t *model, const float *const *stages,
         return lspo_error(LSPO_ERR_INPUT, "model %s sees a text from both ends: it does not continue one", model->name);
     sampler_t sampler = {.model = model, .stages = stages};
     lspo_status_t status = open_sampler(&sampler, count + more);
-    if (status == LSPO_OK)
-        status = continue_text(&sampler, end, ids, count, count + more, count_out);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = continue_text(&sampler, end, ids, count, count + more, count_out);
+cleanup:
     close_sampler(&sampler);
     return status;
 }

@@ -93,21 +93,22 @@ static void take_copy(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint)
 
 static lspo_status_t fill_copy(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint)
 {
-    lspo_status_t status = LSPO_OK;
     char *at = saver->copy;
-    for (size_t i = 0; status == LSPO_OK && i < checkpoint->array_count; i++) {
+    for (size_t i = 0; i < checkpoint->array_count; i++) {
         size_t bytes = lspo_state_array_bytes(&checkpoint->arrays[i]);
         saver->arrays[i] = checkpoint->arrays[i];
         saver->arrays[i].device = NULL;
         saver->arrays[i].data = at;
-        status = lspo_state_array_read(&checkpoint->arrays[i], 0, bytes, at);
+        lspo_status_t status = lspo_state_array_read(&checkpoint->arrays[i], 0, bytes, at);
+        if (status != LSPO_OK)
+            return status;
         at += rounded(bytes);
     }
     saver->state = *checkpoint->state;
     saver->checkpoint = *checkpoint;
     saver->checkpoint.state = &saver->state;
     saver->checkpoint.arrays = saver->arrays;
-    return status;
+    return LSPO_OK;
 }
 
 static void *write_copy(void *argument)

@@ -98,9 +98,11 @@ static lspo_status_t run_op_of_fit(trainer_t *trainer, const lspo_op_t *op)
     double spent_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
     trainer->fit_s += spent_s;
     trainer->row_fit_s[op->iteration] += spent_s;
-    if (status == LSPO_OK && op->kind == LSPO_OP_PROJECT)
+    if (status != LSPO_OK)
+        return status;
+    if (op->kind == LSPO_OP_PROJECT)
         lspo_train_report_phase(trainer, "fitting projectors", ++trainer->projects_done, trainer->projects);
-    return status;
+    return LSPO_OK;
 }
 
 /* NORM and PROJECT run on the GPU lane and wait for the device: what they found is this step's until the next one. */
@@ -169,9 +171,11 @@ static lspo_status_t load_stage(void *context, uint32_t s, float *weights, bool 
     if (stop_asked(trainer))
         return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted before the first step");
     lspo_status_t status = options->load(options->model_context, s, weights, given_out);
-    if (status == LSPO_OK && *given_out && trainer->weights_hash)
+    if (status != LSPO_OK)
+        return status;
+    if (*given_out && trainer->weights_hash)
         XXH3_128bits_update(trainer->weights_hash, weights, stage.element_count * sizeof *weights);
-    return status;
+    return LSPO_OK;
 }
 
 /* A session with the first weights. */
@@ -182,7 +186,7 @@ static lspo_status_t create_session(trainer_t *trainer, const lspo_plan_t *plan)
     trainer->weights_hash = XXH3_createState();
     if (!trainer->weights_hash || XXH3_128bits_reset(trainer->weights_hash) != XXH_OK) {
         XXH3_freeState(trainer->weights_hash);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a hash");
+        return lspo_no_memory("a hash");
     }
     lspo_status_t status = lspo_session_create_from(plan, trainer->device, NULL, &first, &trainer->session);
     XXH128_hash_t digest = XXH3_128bits_digest(trainer->weights_hash);
@@ -321,7 +325,9 @@ static lspo_status_t evaluate_first(trainer_t *trainer)
     lspo_status_t status = lspo_train_evaluate(trainer, &row);
     if (status == LSPO_ERR_INTERRUPTED)
         return LSPO_OK;
-    return status == LSPO_OK && trainer->metrics ? lspo_metrics_add(trainer->metrics, &row, 1) : status;
+    if (status != LSPO_OK)
+        return status;
+    return trainer->metrics ? lspo_metrics_add(trainer->metrics, &row, 1) : LSPO_OK;
 }
 
 /* The evaluation that an interrupt ended.  It may be the training's last: then a checkpoint has to say so. */
@@ -345,8 +351,9 @@ static lspo_status_t begin_metrics(trainer_t *trainer, lspo_metrics_row_t *row)
     const lspo_train_state_t *state = &trainer->state;
     uint32_t last = state->evaluation_due ? state->step - 1 : state->step;
     lspo_status_t status = state->evaluation_due ? lspo_metrics_find(trainer->metrics, state->step, row) : LSPO_OK;
-    if (status == LSPO_OK)
-        status = lspo_metrics_begin(trainer->metrics, state->step > 0, last);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_metrics_begin(trainer->metrics, state->step > 0, last);
     const char *path = lspo_metrics_path(trainer->metrics);
     if (status != LSPO_OK || !path)
         return status;
@@ -357,16 +364,20 @@ static lspo_status_t begin(trainer_t *trainer, uint64_t start_ns)
 {
     const lspo_train_options_t *options = trainer->options;
     lspo_status_t status = options->resume ? lspo_train_resume(trainer) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
     trainer->first_step = trainer->state.step;
     trainer->refits_before = trainer->state.refits;
     lspo_metrics_row_t row = lspo_metrics_row(trainer->state.step);
     row.loss = trainer->state.loss_last;
-    if (status == LSPO_OK && trainer->metrics)
+    if (trainer->metrics)
         status = begin_metrics(trainer, &row);
+    if (status != LSPO_OK)
+        return status;
     trainer->load_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
-    if (status == LSPO_OK && trainer->state.step == 0)
+    if (trainer->state.step == 0)
         return evaluate_first(trainer);
-    return status == LSPO_OK && trainer->state.evaluation_due ? evaluate_due(trainer, &row) : status;
+    return trainer->state.evaluation_due ? evaluate_due(trainer, &row) : LSPO_OK;
 }
 
 static void report(const trainer_t *trainer)
@@ -396,7 +407,9 @@ static lspo_status_t finish_segment(trainer_t *trainer, uint32_t count)
     state->evaluation_due = status == LSPO_ERR_INTERRUPTED;
     if (state->evaluation_due)
         status = LSPO_OK;
-    if (status == LSPO_OK && trainer->metrics)
+    if (status != LSPO_OK)
+        return status;
+    if (trainer->metrics)
         status = lspo_metrics_add(trainer->metrics, trainer->rows, count);
     if (status != LSPO_OK)
         return status;
@@ -410,41 +423,30 @@ static lspo_status_t finish_segment(trainer_t *trainer, uint32_t count)
     return due || last ? lspo_train_save(trainer, last) : LSPO_OK;
 }
 
+/* Until all steps are done or a stop is asked for, which leaves a checkpoint. */
+static lspo_status_t run_until_stop(trainer_t *trainer)
+{
+    while (!trainer->state.finished && !stop_asked(trainer)) {
+        uint32_t count = 0;
+        lspo_status_t status = run_segment(trainer, &count);
+        if (status != LSPO_OK)
+            return status;
+        status = finish_segment(trainer, count);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return trainer->state.finished ? LSPO_OK : lspo_train_save(trainer, true);
+}
+
 static lspo_status_t run_segments(trainer_t *trainer)
 {
-    lspo_status_t status = LSPO_OK;
-    while (status == LSPO_OK && !trainer->state.finished && !stop_asked(trainer)) {
-        uint32_t count = 0;
-        status = run_segment(trainer, &count);
-        if (status == LSPO_OK)
-            status = finish_segment(trainer, count);
-    }
-    if (status == LSPO_OK && !trainer->state.finished)
-        status = lspo_train_save(trainer, true);
+    lspo_status_t status = run_until_stop(trainer);
     lspo_status_t written = trainer->saver ? lspo_saver_wait(trainer->saver) : LSPO_OK;
     if (status != LSPO_OK || written != LSPO_OK || trainer->state.finished)
         return status != LSPO_OK ? status : written;
     return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted after step %" PRIu32 " of %" PRIu32 "%s", trainer->state.step,
                       trainer->options->steps,
                       trainer->options->output ? "; continue with --resume" : "; nothing is kept without --output");
-}
-
-static lspo_status_t check_options(const lspo_train_options_t *options)
-{
-    if (options->steps == 0)
-        return lspo_error(LSPO_ERR_INPUT, "a training needs at least one step");
-    if (options->warmup_steps >= options->steps)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "--warmup-steps %" PRIu32 " must be below the %" PRIu32 " steps of the training",
-                          options->warmup_steps, options->steps);
-    if (!(options->min_learning_rate >= 0 && options->min_learning_rate <= options->workload.learning_rate))
-        return lspo_error(LSPO_ERR_INPUT, "--min-lr %g must be from 0 to --learning-rate %g",
-                          options->min_learning_rate, options->workload.learning_rate);
-    if (options->resume && !options->output)
-        return lspo_error(LSPO_ERR_INPUT, "--resume needs --output, the folder of the checkpoints");
-    if (options->patience > 0 && (options->eval_every == 0 || lspo_dataset_held_out_rows(options->data) == 0))
-        return lspo_error(LSPO_ERR_INPUT, "--patience needs --eval-every and held-out data");
-    return LSPO_OK;
 }
 
 /* Locks and all else that may refuse before anything is loaded. */
@@ -454,42 +456,59 @@ static lspo_status_t open_files(trainer_t *trainer)
     lspo_status_t status = LSPO_OK;
     if (options->output)
         status = lspo_checkpoint_prepare(options->output, options->resume, &trainer->lock);
-    if (status == LSPO_OK && options->output && !(trainer->saver = lspo_saver_create(options->output, options->keep)))
-        status = lspo_error(LSPO_ERR_MEMORY, "no memory for checkpoints");
-    if (status == LSPO_OK && options->metrics_path)
+    if (status != LSPO_OK)
+        return status;
+    if (options->output && !(trainer->saver = lspo_saver_create(options->output, options->keep)))
+        return lspo_no_memory("checkpoints");
+    if (options->metrics_path)
         status = lspo_metrics_open(options->metrics_path, &trainer->metrics);
     return status;
+}
+
+static lspo_status_t open_device(trainer_t *trainer)
+{
+    const lspo_train_options_t *options = trainer->options;
+    lspo_status_t status = lspo_device_open(options->device, &options->caps, &trainer->device);
+    if (status != LSPO_OK)
+        return status;
+    lspo_train_set_all(trainer); /* they name the kernels of OpenBLAS, which the device has opened or refused */
+    lspo_device_set_hurry(trainer->device, options->stop);
+    return lspo_play_place(trainer->device, options->cpu_threads, &trainer->topology, &trainer->workers);
+}
+
+static lspo_status_t open_session(trainer_t *trainer)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = build_segment(trainer, segment_end(trainer), &plan);
+    if (status != LSPO_OK)
+        return status;
+    status = make_session(trainer, plan);
+    if (status != LSPO_OK) {
+        lspo_plan_destroy(plan);
+        return status;
+    }
+    return trainer->workers ? lspo_session_set_workers(trainer->session, trainer->workers) : LSPO_OK;
 }
 
 static lspo_status_t open_trainer(trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;
     uint32_t most = least(options->workload.iterations, options->steps);
-    lspo_plan_t *plan = NULL;
     trainer->rows = calloc(most, sizeof *trainer->rows);
     trainer->row_fit_s = calloc(most, sizeof *trainer->row_fit_s);
     if (!trainer->rows || !trainer->row_fit_s)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the metrics of a segment");
+        return lspo_no_memory("the metrics of a segment");
     lspo_status_t status = open_files(trainer);
-    if (status == LSPO_OK && lspo_train_tracks_best(options))
-        status = lspo_train_alloc_stages(options, &trainer->best);
-    if (status == LSPO_OK)
-        status = lspo_device_open(options->device, &options->caps, &trainer->device);
-    if (status == LSPO_OK) {
-        lspo_train_set_all(trainer); /* they name the kernels of OpenBLAS, which the device has opened or refused */
-        lspo_device_set_hurry(trainer->device, options->stop);
-    }
-    if (status == LSPO_OK)
-        status = lspo_play_place(trainer->device, options->cpu_threads, &trainer->topology, &trainer->workers);
-    if (status == LSPO_OK)
-        status = build_segment(trainer, segment_end(trainer), &plan);
-    if (status == LSPO_OK)
-        status = make_session(trainer, plan);
     if (status != LSPO_OK)
-        lspo_plan_destroy(plan);
-    else if (trainer->workers)
-        status = lspo_session_set_workers(trainer->session, trainer->workers);
-    return status;
+        return status;
+    if (lspo_train_tracks_best(options))
+        status = lspo_train_alloc_stages(options, &trainer->best);
+    if (status != LSPO_OK)
+        return status;
+    status = open_device(trainer);
+    if (status != LSPO_OK)
+        return status;
+    return open_session(trainer);
 }
 
 static void close_trainer(trainer_t *trainer)
@@ -526,7 +545,7 @@ static void fill_result(const trainer_t *trainer, lspo_train_result_t *result)
 lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_t *result_out)
 {
     uint64_t start_ns = lspo_now_ns();
-    lspo_status_t status = check_options(options);
+    lspo_status_t status = lspo_train_check_options(options);
     if (status != LSPO_OK)
         return status;
     trainer_t trainer = {.options = options,
@@ -546,14 +565,19 @@ lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_
                          .saved_step = UINT32_MAX,
                          .lock = -1};
     status = open_trainer(&trainer);
-    if (status == LSPO_OK)
-        status = begin(&trainer, start_ns);
-    if (status == LSPO_OK)
-        status = run_segments(&trainer);
-    if (status == LSPO_OK)
-        status = lspo_train_export(&trainer);
-    if (status == LSPO_OK)
-        fill_result(&trainer, result_out);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = begin(&trainer, start_ns);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = run_segments(&trainer);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_train_export(&trainer);
+    if (status != LSPO_OK)
+        goto cleanup;
+    fill_result(&trainer, result_out);
+cleanup:
     close_trainer(&trainer);
     return status;
 }

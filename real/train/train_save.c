@@ -28,7 +28,7 @@ lspo_status_t lspo_train_alloc_stages(const lspo_train_options_t *options, float
     }
     if (!complete) {
         lspo_train_free_stages(options, stages);
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for a copy of the weights");
+        return lspo_no_memory("a copy of the weights");
     }
     *stages_out = stages;
     return LSPO_OK;
@@ -36,10 +36,12 @@ lspo_status_t lspo_train_alloc_stages(const lspo_train_options_t *options, float
 
 lspo_status_t lspo_train_copy_weights(const trainer_t *trainer, float **stages)
 {
-    lspo_status_t status = LSPO_OK;
-    for (uint32_t s = 0; status == LSPO_OK && s < lspo_model_stage_count(&trainer->options->model); s++)
-        status = lspo_session_merged_weights(trainer->session, s, stages[s]);
-    return status;
+    for (uint32_t s = 0; s < lspo_model_stage_count(&trainer->options->model); s++) {
+        lspo_status_t status = lspo_session_merged_weights(trainer->session, s, stages[s]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 bool lspo_train_tracks_best(const lspo_train_options_t *options)
@@ -59,8 +61,10 @@ lspo_status_t lspo_train_export(trainer_t *trainer)
     if (status != LSPO_OK)
         return status;
     status = lspo_train_copy_weights(trainer, stages);
-    if (status == LSPO_OK)
-        status = options->save(options->model_context, (const float *const *)stages);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = options->save(options->model_context, (const float *const *)stages);
+cleanup:
     lspo_train_free_stages(options, stages);
     return status;
 }
@@ -75,7 +79,7 @@ static lspo_status_t list_arrays(const trainer_t *trainer, lspo_state_array_t **
     uint32_t kept = trainer->best ? lspo_model_stage_count(model) : 0;
     lspo_state_array_t *arrays = calloc(count + kept, sizeof *arrays);
     if (!arrays)
-        return lspo_error(LSPO_ERR_MEMORY, "no memory for the list of a checkpoint's arrays");
+        return lspo_no_memory("the list of a checkpoint's arrays");
     for (uint32_t i = 0; i < count; i++)
         lspo_session_state_at(trainer->session, i, &arrays[i]);
     for (uint32_t s = 0; s < kept; s++) {
@@ -125,8 +129,10 @@ lspo_status_t lspo_train_save(trainer_t *trainer, bool last)
     if (last) /* the others are written beside the training */
         checkpoint.progress = report_writing;
     status = lspo_saver_save(trainer->saver, &checkpoint, last);
-    if (status == LSPO_OK)
-        trainer->saved_step = trainer->state.step;
+    if (status != LSPO_OK)
+        goto cleanup;
+    trainer->saved_step = trainer->state.step;
+cleanup:
     free(arrays);
     return status;
 }
@@ -186,6 +192,7 @@ lspo_status_t lspo_train_resume(trainer_t *trainer)
         return LSPO_OK;
     }
     status = adopt(trainer);
-    return status == LSPO_OK ? lspo_checkpoint_prune(options->output, trainer->state.step, options->keep, false)
-                             : status;
+    if (status != LSPO_OK)
+        return status;
+    return lspo_checkpoint_prune(options->output, trainer->state.step, options->keep, false);
 }

@@ -1,5 +1,5 @@
-/* train_settings.c - what a training that resumes must not change.  The tables are those of plan/record.h, which
- * tests/real/train/test_settings holds against the command line's. */
+/* train_settings.c - checks of a training's options, and what one that resumes must not change.  The tables are those
+ * of plan/record.h, which tests/real/train/test_settings holds against the command line's. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -84,4 +84,22 @@ void lspo_train_set_all(trainer_t *trainer)
 void lspo_train_set_weights(trainer_t *trainer, const char *hash)
 {
     set(trainer, "weights", "%s", hash);
+}
+
+lspo_status_t lspo_train_check_options(const lspo_train_options_t *options)
+{
+    if (options->steps == 0)
+        return lspo_error(LSPO_ERR_INPUT, "a training needs at least one step");
+    if (options->warmup_steps >= options->steps)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--warmup-steps %" PRIu32 " must be below the %" PRIu32 " steps of the training",
+                          options->warmup_steps, options->steps);
+    if (!(options->min_learning_rate >= 0 && options->min_learning_rate <= options->workload.learning_rate))
+        return lspo_error(LSPO_ERR_INPUT, "--min-lr %g must be from 0 to --learning-rate %g",
+                          options->min_learning_rate, options->workload.learning_rate);
+    if (options->resume && !options->output)
+        return lspo_error(LSPO_ERR_INPUT, "--resume needs --output, the folder of the checkpoints");
+    if (options->patience > 0 && (options->eval_every == 0 || lspo_dataset_held_out_rows(options->data) == 0))
+        return lspo_error(LSPO_ERR_INPUT, "--patience needs --eval-every and held-out data");
+    return LSPO_OK;
 }

@@ -41,6 +41,9 @@ typedef struct {
     double tokens_per_s;             /* of the latest segment */
 } trainer_t;
 
+/* LSPO_ERR_INPUT for options that contradict each other. */
+lspo_status_t lspo_train_check_options(const lspo_train_options_t *options);
+
 /* Fill trainer->settings with all that decides the numbers but the first weights: those are added, by their hash, when
  * they have been loaded. */
 void lspo_train_set_all(trainer_t *trainer);

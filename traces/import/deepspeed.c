@@ -133,7 +133,7 @@ static lspo_status_t make_room(import_t *import)
     import->steps = malloc(room * sizeof *import->steps);
     import->intervals = malloc(room * sizeof *import->intervals);
     if (!import->micros || !import->steps || !import->intervals)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the steps of %s", import->path);
+        return lspo_no_memory("the steps of %s", import->path);
     return LSPO_OK;
 }
 
@@ -161,35 +161,48 @@ static lspo_status_t append_row(import_t *import, lspo_op_kind_t kind, lspo_lane
 static lspo_status_t append_micro(import_t *import, const double ms[LSPO_LOG_PHASE_COUNT], uint32_t micro)
 {
     lspo_status_t status = append_row(import, LSPO_OP_FWD, LSPO_LANE_GPU, micro, ms[LSPO_LOG_FORWARD]);
-    return status == LSPO_OK ? append_row(import, LSPO_OP_BWD, LSPO_LANE_GPU, micro, ms[LSPO_LOG_BACKWARD]) : status;
+    if (status != LSPO_OK)
+        return status;
+    return append_row(import, LSPO_OP_BWD, LSPO_LANE_GPU, micro, ms[LSPO_LOG_BACKWARD]);
+}
+
+/* Forward and backward of each micro-step, or of the whole step; what its update took is added to *update_ms. */
+static lspo_status_t append_passes(import_t *import, const lspo_log_step_t *step, double *update_ms)
+{
+    if (step->micro_count == 0 || import->steps_per_line > 1) {
+        const double ms[LSPO_LOG_PHASE_COUNT] = {step->ms[LSPO_LOG_FORWARD] / import->steps_per_line,
+                                                 step->ms[LSPO_LOG_BACKWARD] / import->steps_per_line};
+        *update_ms += step->ms[LSPO_LOG_STEP] / import->steps_per_line;
+        return append_micro(import, ms, 0);
+    }
+    for (uint32_t micro = 0; micro < step->micro_count; micro++) {
+        const double *ms = import->micros[step->first_micro + micro]->ms;
+        lspo_status_t status = append_micro(import, ms, micro);
+        if (status != LSPO_OK)
+            return status;
+        *update_ms += ms[LSPO_LOG_STEP];
+    }
+    return LSPO_OK;
 }
 
 /* One iteration: its micro-steps, then their updates as one; then nothing that has a name, until its time is over. */
 static lspo_status_t append_step(import_t *import, const lspo_log_step_t *step)
 {
     uint64_t start_ns = import->now_ns;
-    bool by_micros = step->micro_count > 0 && import->steps_per_line <= 1;
-    lspo_status_t status = LSPO_OK;
-    double update_ms = by_micros ? 0 : step->ms[LSPO_LOG_STEP] / import->steps_per_line;
-    for (uint32_t micro = 0; by_micros && micro < step->micro_count && status == LSPO_OK; micro++) {
-        const double *ms = import->micros[step->first_micro + micro]->ms;
-        status = append_micro(import, ms, micro);
-        update_ms += ms[LSPO_LOG_STEP];
-    }
-    if (!by_micros)
-        status = append_micro(import,
-                              (double[LSPO_LOG_PHASE_COUNT]){step->ms[LSPO_LOG_FORWARD] / import->steps_per_line,
-                                                             step->ms[LSPO_LOG_BACKWARD] / import->steps_per_line},
-                              0);
+    double update_ms = 0;
+    lspo_status_t status = append_passes(import, step, &update_ms);
+    if (status != LSPO_OK)
+        return status;
     bool on_gpu = import->log.saw_gpu && !import->log.saw_cpu;
-    if (status == LSPO_OK)
-        status = append_row(import, on_gpu ? LSPO_OP_UPD_GPU : LSPO_OP_UPD, on_gpu ? LSPO_LANE_GPU : LSPO_LANE_CPU, 0,
-                            update_ms);
+    status = append_row(import, on_gpu ? LSPO_OP_UPD_GPU : LSPO_OP_UPD, on_gpu ? LSPO_LANE_GPU : LSPO_LANE_CPU, 0,
+                        update_ms);
+    if (status != LSPO_OK)
+        return status;
     uint64_t told_ns = step->step_s < 1e6 ? (uint64_t)llround(1e9 * step->step_s) : 0;
     if (import->now_ns < start_ns + told_ns)
         import->now_ns = start_ns + told_ns;
     import->iteration_count++;
-    return status;
+    return LSPO_OK;
 }
 
 static void warn_of_log(const import_t *import)
@@ -250,12 +263,16 @@ static lspo_status_t build_of_timers(import_t *import)
     }
     const lspo_log_rhythm_t rhythm = {import->steps, import->step_count, import->interval_count, import->intervals};
     lspo_status_t status = lspo_log_steps_per_line(import->path, &rhythm, &import->steps_per_line);
-    if (status == LSPO_OK)
-        status = lspo_trace_create(2 * import->micro_count + 3 * import->step_count, &import->trace);
-    for (uint32_t i = 0; i < import->step_count && status == LSPO_OK; i++)
-        status = append_step(import, &import->steps[i]);
     if (status != LSPO_OK)
         return status;
+    status = lspo_trace_create(2 * import->micro_count + 3 * import->step_count, &import->trace);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i < import->step_count; i++) {
+        status = append_step(import, &import->steps[i]);
+        if (status != LSPO_OK)
+            return status;
+    }
     warn_of_steps(import);
     check_throughput(import);
     return LSPO_OK;
@@ -339,7 +356,9 @@ static lspo_status_t nothing_found(const import_t *import)
 static lspo_status_t append_times(import_t *import, const times_t *times)
 {
     lspo_status_t status = lspo_trace_create(times->count, &import->trace);
-    for (uint32_t i = 0; i < times->count && status == LSPO_OK; i++) {
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i < times->count; i++) {
         double step_ns = 1e9 * times->seconds[i];
         if (step_ns < 1 || step_ns > 1e15)
             return lspo_error(LSPO_ERR_INPUT, "%s: a step takes %.9g s; allowed are 1e-9 to 1e6 s", import->path,
@@ -347,23 +366,28 @@ static lspo_status_t append_times(import_t *import, const times_t *times)
         import->now_ns += (uint64_t)llround(step_ns);
         status = append_row(import, LSPO_OP_BWD, LSPO_LANE_GPU, 0, 0);
         import->iteration_count++;
+        if (status != LSPO_OK)
+            return status;
     }
-    return status == LSPO_OK ? lspo_trace_set_meta(import->trace, "parts", "unknown") : status;
+    return lspo_trace_set_meta(import->trace, "parts", "unknown");
 }
 
 static lspo_status_t build_of_times(import_t *import)
 {
     times_t times = {malloc(((size_t)import->log.count + 2) * sizeof(double)), 0, NULL};
     if (!times.seconds)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the steps of %s", import->path);
+        return lspo_no_memory("the steps of %s", import->path);
     find_times(import, &times);
     lspo_status_t status = times.count > 0 ? append_times(import, &times) : nothing_found(import);
-    if (status == LSPO_OK)
-        lspo_warn("%s: it has only %s, so the parts of a step (times of GPU, links and CPU) are unknown%s",
-                  import->path, times.origin,
-                  import->log.saw_both_passes ? ".  Its timer forward-backward covers both passes; Megatron's "
-                                                "--timing-log-level 2 times them separately"
-                                              : "");
+    if (status != LSPO_OK)
+        goto cleanup;
+    lspo_warn(
+        "%s: it has only %s, so the parts of a step (times of GPU, links and CPU) are unknown%s", import->path,
+        times.origin,
+        import->log.saw_both_passes
+            ? ".  Its timer forward-backward covers both passes; Megatron's --timing-log-level 2 times them separately"
+            : "");
+cleanup:
     free(times.seconds);
     return status;
 }
@@ -376,33 +400,46 @@ static lspo_status_t describe(const import_t *import)
     const char *place = log->saw_cpu ? "cpu" : log->saw_gpu ? "gpu" : "cpu, assumed";
     char text[32];
     lspo_status_t status = lspo_import_describe(import->trace, "deepspeed-log", import->path);
-    if (status == LSPO_OK && import->steps_per_line > 0)
+    if (status != LSPO_OK)
+        return status;
+    if (import->steps_per_line > 0)
         status = lspo_trace_set_meta(import->trace, "optimizer", place);
-    if (status == LSPO_OK && import->steps_per_line > 1) {
+    if (status != LSPO_OK)
+        return status;
+    if (import->steps_per_line > 1) {
         snprintf(text, sizeof text, "%g", import->steps_per_line);
         status = lspo_trace_set_meta(import->trace, "steps-per-iteration", text);
     }
-    if (status != LSPO_OK || log->samples_per_s <= 0)
+    if (status != LSPO_OK)
         return status;
+    if (log->samples_per_s <= 0)
+        return LSPO_OK;
     snprintf(text, sizeof text, "%.6g", log->samples_per_s);
     return lspo_trace_set_meta(import->trace, "samples-per-second", text);
+}
+
+static lspo_status_t read_and_build(import_t *import, double batch)
+{
+    lspo_status_t status = lspo_log_read(import->path, &import->log);
+    if (status != LSPO_OK)
+        return status;
+    status = make_room(import);
+    if (status != LSPO_OK)
+        return status;
+    import->batch = batch > 0 ? batch : import->log.batch;
+    warn_of_log(import);
+    collect_steps(import);
+    bool timed = import->step_count + import->micro_count > 0;
+    status = timed ? build_of_timers(import) : build_of_times(import);
+    if (status != LSPO_OK)
+        return status;
+    return describe(import);
 }
 
 lspo_status_t lspo_import_deepspeed(const char *path, double batch, lspo_trace_t **trace_out)
 {
     import_t import = {.path = path};
-    lspo_status_t status = lspo_log_read(path, &import.log);
-    if (status == LSPO_OK)
-        status = make_room(&import);
-    if (status == LSPO_OK) {
-        import.batch = batch > 0 ? batch : import.log.batch;
-        warn_of_log(&import);
-        collect_steps(&import);
-        bool timed = import.step_count + import.micro_count > 0;
-        status = timed ? build_of_timers(&import) : build_of_times(&import);
-    }
-    if (status == LSPO_OK)
-        status = describe(&import);
+    lspo_status_t status = read_and_build(&import, batch);
     free(import.intervals);
     free(import.steps);
     free(import.micros);

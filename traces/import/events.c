@@ -41,7 +41,7 @@ static lspo_status_t append_event(reader_t *reader, const lspo_import_event_t *e
         uint32_t capacity = events->capacity ? events->capacity * 2 : 1024;
         lspo_import_event_t *grown = realloc(events->events, capacity * sizeof *grown);
         if (!grown)
-            return lspo_error(LSPO_ERR_MEMORY, "out of memory for the events of %s", reader->path);
+            return lspo_no_memory("the events of %s", reader->path);
         events->events = grown;
         events->capacity = capacity;
     }
@@ -62,7 +62,7 @@ static lspo_status_t find_process(reader_t *reader, const char *name, uint32_t *
     if (at == events->process_count) {
         events->process_names[at] = strdup(name);
         if (!events->process_names[at])
-            return lspo_error(LSPO_ERR_MEMORY, "out of memory for the events of %s", reader->path);
+            return lspo_no_memory("the events of %s", reader->path);
         events->process_count++;
     }
     reader->last_process = *process_out = at;
@@ -134,7 +134,9 @@ static lspo_status_t take_event(reader_t *reader, uint64_t line)
     event.thread = lspo_import_value_identity(&fields->thread);
     event.number = is_range ? step_number(name) : -1;
     lspo_status_t status = find_process(reader, fields->process.text, &event.process);
-    return status == LSPO_OK ? append_event(reader, &event) : status;
+    if (status != LSPO_OK)
+        return status;
+    return append_event(reader, &event);
 }
 
 /* Finding the way on */
@@ -206,8 +208,7 @@ static lspo_status_t read_element(reader_t *reader, int first)
 /* From after '[' to after its ']'; where that is missing but the last event is whole, to the end of the text. */
 static lspo_status_t read_array(reader_t *reader)
 {
-    lspo_status_t status = LSPO_OK;
-    while (status == LSPO_OK) {
+    while (true) {
         int first = lspo_scan_peek(&reader->scan, true);
         if (first == LSPO_IMPORT_END) {
             reader->unclosed = true;
@@ -217,9 +218,11 @@ static lspo_status_t read_array(reader_t *reader)
             reader->text.at++;
             return LSPO_OK;
         }
-        status = read_element(reader, first);
+        lspo_status_t status = read_element(reader, first);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* One "key": value of the outer object. */
@@ -351,14 +354,13 @@ lspo_status_t lspo_import_events_read(const char *path, const lspo_import_rules_
         return status;
     reader.scan.text = &reader.text;
     status = read_trace(&reader);
-    if (status == LSPO_OK)
-        warn_once(&reader);
     lspo_import_fields_release(&reader.fields);
     lspo_import_text_close(&reader.text);
     if (status != LSPO_OK) {
         lspo_import_events_release(&events);
         return status;
     }
+    warn_once(&reader);
     *events_out = events;
     return LSPO_OK;
 }

@@ -47,8 +47,7 @@ static lspo_status_t collect_launches(import_t *import)
 {
     import->launches = malloc(((size_t)import->events.count + 1) * sizeof(*import->launches));
     if (!import->launches)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " events of %s", import->events.count,
-                          import->path);
+        return lspo_no_memory("%" PRIu32 " events of %s", import->events.count, import->path);
     for (uint32_t i = 0; i < import->events.count; i++) {
         const lspo_import_event_t *event = &import->events.events[i];
         if (event->event_class == LSPO_EVENT_LAUNCH && !event->skipped)
@@ -218,10 +217,12 @@ static lspo_status_t split_events(import_t *import)
     if (!has_device_work(&import->events))
         return no_work(import);
     lspo_status_t status = lspo_import_steps_create(import->path, &import->events, &import->steps);
-    if (status == LSPO_OK)
-        status = lspo_import_check_streams(import->path, longest_us(&import->steps), &import->events);
-    if (status == LSPO_OK)
-        status = collect_launches(import);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_import_check_streams(import->path, longest_us(&import->steps), &import->events);
+    if (status != LSPO_OK)
+        return status;
+    status = collect_launches(import);
     if (status != LSPO_OK)
         return status;
     import->work.step_count = import->steps.count;
@@ -229,8 +230,7 @@ static lspo_status_t split_events(import_t *import)
     import->work.items = malloc(count * sizeof *import->work.items);
     import->work.launches = malloc(count * sizeof *import->work.launches);
     if (!import->work.items || !import->work.launches)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " events of %s", import->events.count,
-                          import->path);
+        return lspo_no_memory("%" PRIu32 " events of %s", import->events.count, import->path);
     sort_out(import);
     if (import->device_work_count == 0)
         return no_work(import);
@@ -289,8 +289,7 @@ static lspo_status_t fill_trace(import_t *import, lspo_trace_t *trace)
 static lspo_status_t describe_bytes(const import_t *import, lspo_trace_t *trace)
 {
     static const lspo_lane_kind_t links[] = {LSPO_LANE_D2H, LSPO_LANE_H2D};
-    lspo_status_t status = LSPO_OK;
-    for (int i = 0; i < 2 && status == LSPO_OK; i++) {
+    for (int i = 0; i < 2; i++) {
         uint32_t count = import->sizeless_count[links[i]];
         if (count == 0)
             continue;
@@ -299,9 +298,11 @@ static lspo_status_t describe_bytes(const import_t *import, lspo_trace_t *trace)
         lspo_warn(
             "%s: the bytes on the link are unknown, because the profile lacks the bytes of copies of %s: %" PRIu32,
             import->path, lspo_lane_kind_name(links[i]), count);
-        status = lspo_trace_set_meta(trace, key, "unknown");
+        lspo_status_t status = lspo_trace_set_meta(trace, key, "unknown");
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t describe(const import_t *import, double unnamed_share, lspo_trace_t *trace)
@@ -314,14 +315,19 @@ static lspo_status_t describe(const import_t *import, double unnamed_share, lspo
                   {"outside", import->outside_count},
                   {"other-devices", import->other_device_count}};
     char text[32];
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0] && status == LSPO_OK; i++) {
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         snprintf(text, sizeof text, "%" PRIu32, counts[i].value);
         status = lspo_trace_set_meta(trace, counts[i].key, text);
+        if (status != LSPO_OK)
+            return status;
     }
     snprintf(text, sizeof text, "%.4g", unnamed_share);
-    if (status == LSPO_OK)
-        status = lspo_trace_set_meta(trace, "unnamed-gpu-share", text);
-    return status == LSPO_OK ? describe_bytes(import, trace) : status;
+    status = lspo_trace_set_meta(trace, "unnamed-gpu-share", text);
+    if (status != LSPO_OK)
+        return status;
+    return describe_bytes(import, trace);
 }
 
 static lspo_status_t build(import_t *import, lspo_trace_t **trace_out)
@@ -329,23 +335,28 @@ static lspo_status_t build(import_t *import, lspo_trace_t **trace_out)
     lspo_trace_t *trace = NULL;
     double unnamed_share = 0;
     lspo_status_t status = lspo_import_choose_process(import->path, &import->events);
-    if (status == LSPO_OK)
-        status = split_events(import);
+    if (status != LSPO_OK)
+        return status;
+    status = split_events(import);
     if (status != LSPO_OK)
         return status;
     status = lspo_import_name_work(&import->work, &unnamed_share);
-    if (status == LSPO_OK)
-        status = lspo_trace_create(import->work.item_count, &trace);
-    if (status == LSPO_OK)
-        status = fill_trace(import, trace);
-    if (status == LSPO_OK)
-        status = describe(import, unnamed_share, trace);
-    if (status != LSPO_OK) {
-        lspo_trace_destroy(trace);
+    if (status != LSPO_OK)
+        goto failed;
+    status = lspo_trace_create(import->work.item_count, &trace);
+    if (status != LSPO_OK)
         return status;
-    }
+    status = fill_trace(import, trace);
+    if (status != LSPO_OK)
+        goto failed;
+    status = describe(import, unnamed_share, trace);
+    if (status != LSPO_OK)
+        goto failed;
     *trace_out = trace;
     return LSPO_OK;
+failed:
+    lspo_trace_destroy(trace);
+    return status;
 }
 
 lspo_status_t lspo_import_kineto(const char *path, const char *map_path, const lspo_import_progress_t *progress,
@@ -354,10 +365,13 @@ lspo_status_t lspo_import_kineto(const char *path, const char *map_path, const l
     import_t import = {.path = path};
     lspo_import_rules_t *rules = NULL;
     lspo_status_t status = lspo_import_rules_create(map_path, &rules);
-    if (status == LSPO_OK)
-        status = lspo_import_events_read(path, rules, progress, &import.events);
-    if (status == LSPO_OK)
-        status = build(&import, trace_out);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_import_events_read(path, rules, progress, &import.events);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = build(&import, trace_out);
+cleanup:
     free(import.work.launches);
     free(import.work.items);
     free(import.launches);

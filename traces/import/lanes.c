@@ -58,9 +58,13 @@ lspo_status_t lspo_import_describe(lspo_trace_t *trace, const char *source, cons
         if (*p == '\n' || *p == '\r' || *p == '\t' || *p == ' ')
             *p = '_';
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "import");
-    if (status == LSPO_OK)
-        status = lspo_trace_set_meta(trace, "source", source);
-    if (status == LSPO_OK)
-        status = lspo_trace_set_meta(trace, "file", file);
-    return status == LSPO_OK ? lspo_trace_set_meta(trace, "version", PACKAGE_VERSION) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_set_meta(trace, "source", source);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_trace_set_meta(trace, "file", file);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_trace_set_meta(trace, "version", PACKAGE_VERSION);
 }

@@ -32,7 +32,7 @@ static lspo_status_t append(reader_t *reader, lspo_log_record_t record)
         uint32_t capacity = log->capacity ? log->capacity * 2 : 256;
         lspo_log_record_t *grown = capacity > log->capacity ? realloc(log->records, capacity * sizeof *grown) : NULL;
         if (!grown)
-            return lspo_error(LSPO_ERR_MEMORY, "out of memory for the records of %s", reader->path);
+            return lspo_no_memory("the records of %s", reader->path);
         log->records = grown;
         log->capacity = capacity;
     }
@@ -159,10 +159,13 @@ static lspo_status_t take_timers(reader_t *reader, char *text)
         return LSPO_OK;
     reader->decimals = times.decimals > reader->decimals ? times.decimals : reader->decimals;
     lspo_status_t status = LSPO_OK;
-    for (int of_step = 0; of_step < 2 && status == LSPO_OK; of_step++)
+    for (int of_step = 0; of_step < 2; of_step++) {
         if (count_phases(&times, of_step) == LSPO_LOG_PHASE_COUNT)
             status = append_times(reader, &times, of_step);
-    return status;
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
 }
 
 /* Other facts */
@@ -210,16 +213,17 @@ static double number_after(const char *line, const char *mark)
 
 static lspo_status_t take_facts(reader_t *reader, const char *line)
 {
-    lspo_status_t status = LSPO_OK;
-    for (size_t i = 0; i < FACT_COUNT && status == LSPO_OK; i++) {
+    for (size_t i = 0; i < FACT_COUNT; i++) {
         double value = strstr(line, facts[i].beside) ? facts[i].unit * number_after(line, facts[i].mark) : 0;
         if (value <= 0 || value > 1e15)
             continue;
         if (facts[i].kind == LSPO_LOG_RATE_OF_RUN)
             reader->log->samples_per_s = value;
-        status = append(reader, (lspo_log_record_t){.kind = facts[i].kind, .value = value});
+        lspo_status_t status = append(reader, (lspo_log_record_t){.kind = facts[i].kind, .value = value});
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* The whole of "10/1000 [00:31<52:00, 3.15s/it]"; 0 where there is none. */
@@ -354,8 +358,10 @@ static lspo_status_t take_line(reader_t *reader, char *line)
 {
     bool taken = false;
     lspo_status_t status = take_ranks(reader, line, &taken);
-    if (taken || status != LSPO_OK)
+    if (status != LSPO_OK)
         return status;
+    if (taken)
+        return LSPO_OK;
     char *at = strstr(line, timers_mark);
     note_facts(reader->log, line);
     if (!at && !holds_facts(line))
@@ -366,7 +372,7 @@ static lspo_status_t take_line(reader_t *reader, char *line)
     }
     if (!at)
         return is_of_other_rank(line, line + strlen(line)) ? LSPO_OK : take_facts(reader, line);
-    while (at && status == LSPO_OK) {
+    while (at) {
         char *text = at + strlen(timers_mark), *next = strstr(text, timers_mark);
         bool other_rank = is_of_other_rank(line, at);
         if (next)
@@ -377,24 +383,27 @@ static lspo_status_t take_line(reader_t *reader, char *line)
             status = take_timers(reader, text);
         if (next)
             *next = timers_mark[0];
+        if (status != LSPO_OK)
+            return status;
         line = text;
         at = next;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* A carriage return begins a line anew, on which a progress bar stood. */
 static lspo_status_t take_pieces(reader_t *reader, char *line)
 {
-    lspo_status_t status = LSPO_OK;
-    for (char *rest = line; rest && status == LSPO_OK;) {
+    for (char *rest = line; rest;) {
         char *piece = rest;
         rest = strchr(piece, '\r');
         if (rest)
             *rest++ = '\0';
-        status = take_line(reader, piece);
+        lspo_status_t status = take_line(reader, piece);
+        if (status != LSPO_OK)
+            return status;
     }
-    return status;
+    return LSPO_OK;
 }
 
 /* Text */
@@ -512,14 +521,29 @@ static lspo_status_t read_text(const char *path, char **text_out)
         return status;
     status = lspo_input_read_all(input, text_out, &length);
     lspo_input_close(input);
-    if (status == LSPO_OK && (status = check_kind(path, *text_out, length)) != LSPO_OK) {
+    if (status != LSPO_OK)
+        return status;
+    status = check_kind(path, *text_out, length);
+    if (status != LSPO_OK) {
         free(*text_out);
         return status;
     }
-    for (size_t i = 0; status == LSPO_OK && i < length; i++)
+    for (size_t i = 0; i < length; i++)
         if ((*text_out)[i] == '\0')
             (*text_out)[i] = ' ';
-    return status;
+    return LSPO_OK;
+}
+
+static lspo_status_t take_lines(reader_t *reader, char *text)
+{
+    for (char *rest = text, *line; (line = next_line(&rest)) != NULL;) {
+        reader->line++;
+        reader->last_line = *rest == '\0';
+        lspo_status_t status = take_pieces(reader, line);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return end_ranks(reader);
 }
 
 lspo_status_t lspo_log_read(const char *path, lspo_log_t *log_out)
@@ -533,14 +557,7 @@ lspo_status_t lspo_log_read(const char *path, lspo_log_t *log_out)
     log.columns = find_columns(text);
     if (log.columns > 0)
         join_lines(text, log.columns);
-    char *rest = text, *line;
-    while (status == LSPO_OK && (line = next_line(&rest)) != NULL) {
-        reader.line++;
-        reader.last_line = *rest == '\0';
-        status = take_pieces(&reader, line);
-    }
-    if (status == LSPO_OK)
-        status = end_ranks(&reader);
+    status = take_lines(&reader, text);
     free(text);
     if (status != LSPO_OK) {
         lspo_log_release(&log);

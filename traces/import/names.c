@@ -89,7 +89,7 @@ static lspo_status_t name_by_ranges(lspo_import_work_t *work)
     if (!marks || !open) {
         free(open);
         free(marks);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " events", work->item_count);
+        return lspo_no_memory("%" PRIu32 " events", work->item_count);
     }
     for (int lane = 0; lane < LSPO_LANE_CPU; lane++)
         for (int on_step_thread = 0; on_step_thread < 2; on_step_thread++) {
@@ -131,7 +131,7 @@ static lspo_status_t finish_kinds(lspo_import_work_t *work, double *unnamed_shar
 {
     double *ends_us = backward_ends_us(work), gpu_us = 0, unnamed_us = 0;
     if (!ends_us)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " steps", work->step_count);
+        return lspo_no_memory("%" PRIu32 " steps", work->step_count);
     for (uint32_t i = 0; i < work->item_count; i++) {
         lspo_import_item_t *item = &work->items[i];
         const lspo_import_rule_t *rule = item->event->rule;
@@ -157,7 +157,10 @@ static lspo_status_t finish_kinds(lspo_import_work_t *work, double *unnamed_shar
 lspo_status_t lspo_import_name_work(lspo_import_work_t *work, double *unnamed_share_out)
 {
     lspo_status_t status = name_by_ranges(work);
-    if (status == LSPO_OK)
-        status = lspo_import_find_cpu_optimizers(work);
-    return status == LSPO_OK ? finish_kinds(work, unnamed_share_out) : status;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_import_find_cpu_optimizers(work);
+    if (status != LSPO_OK)
+        return status;
+    return finish_kinds(work, unnamed_share_out);
 }

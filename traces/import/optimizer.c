@@ -136,7 +136,7 @@ lspo_status_t lspo_import_find_cpu_optimizers(lspo_import_work_t *work)
         collect_spans(work, true, &whole);
         drop_parts(work, &all, &whole);
     } else {
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " events", work->item_count);
+        status = lspo_no_memory("%" PRIu32 " events", work->item_count);
     }
     free(whole.spans);
     free(all.spans);

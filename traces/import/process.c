@@ -116,7 +116,7 @@ static lspo_status_t collect_launches(const choice_t *choice, launches_t *launch
     const lspo_import_events_t *events = choice->events;
     launches->launches = malloc(((size_t)events->count + 1) * sizeof(*launches->launches));
     if (!launches->launches)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " events of %s", events->count, choice->path);
+        return lspo_no_memory("%" PRIu32 " events of %s", events->count, choice->path);
     for (uint32_t i = 0; i < events->count; i++)
         if (events->events[i].event_class == LSPO_EVENT_LAUNCH)
             launches->launches[launches->count++] = &events->events[i];
@@ -202,14 +202,17 @@ lspo_status_t lspo_import_choose_process(const char *path, lspo_import_events_t 
     bool *keeps = calloc((size_t)events->count + 1, sizeof *keeps);
     lspo_status_t status = LSPO_OK;
     if (!choice.processes || !keeps) {
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " events of %s", events->count, path);
+        status = lspo_no_memory("%" PRIu32 " events of %s", events->count, path);
     } else {
         survey(&choice);
         if (!is_one_process(&choice))
             status = tell_apart(&choice, keeps);
-        if (status == LSPO_OK && !is_one_process(&choice))
+        if (status != LSPO_OK)
+            goto cleanup;
+        if (!is_one_process(&choice))
             keep_chosen(&choice, keeps);
     }
+cleanup:
     free(keeps);
     free(choice.processes);
     return status;

@@ -66,7 +66,7 @@ static lspo_status_t append_rule(lspo_import_rules_t *rules, lspo_import_rule_t 
         }
     }
     if (!pattern)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the rules of %s", path);
+        return lspo_no_memory("the rules of %s", path);
     rule.pattern = pattern;
     rules->rules[rules->count++] = rule;
     return LSPO_OK;
@@ -132,11 +132,17 @@ static lspo_status_t read_file(const char *path, lspo_import_rules_t *rules)
     if (status != LSPO_OK)
         return status;
     status = lspo_input_line(input, &line, &length);
-    while (status == LSPO_OK && line) {
+    if (status != LSPO_OK)
+        goto cleanup;
+    while (line) {
         status = parse_rule(line, path, lspo_input_line_number(input), rules);
-        if (status == LSPO_OK)
-            status = lspo_input_line(input, &line, &length);
+        if (status != LSPO_OK)
+            goto cleanup;
+        status = lspo_input_line(input, &line, &length);
+        if (status != LSPO_OK)
+            goto cleanup;
     }
+cleanup:
     lspo_input_close(input);
     return status;
 }
@@ -145,7 +151,7 @@ lspo_status_t lspo_import_rules_create(const char *path, lspo_import_rules_t **r
 {
     lspo_import_rules_t *rules = calloc(1, sizeof *rules);
     if (!rules)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the rules of an import");
+        return lspo_no_memory("the rules of an import");
     lspo_status_t status = path ? read_file(path, rules) : LSPO_OK;
     if (status != LSPO_OK) {
         lspo_import_rules_destroy(rules);

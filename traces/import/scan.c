@@ -64,7 +64,7 @@ static bool make_room(lspo_scan_t *scan, lspo_scan_word_t *word, size_t bytes)
         capacity *= 2;
     char *grown = realloc(word->text, capacity);
     if (!grown) {
-        scan->text->status = lspo_error(LSPO_ERR_MEMORY, "out of memory to read %s", scan->text->path);
+        scan->text->status = lspo_no_memory("reading %s", scan->text->path);
         return false;
     }
     word->text = grown;

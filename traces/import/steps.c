@@ -84,7 +84,7 @@ lspo_status_t lspo_import_steps_create(const char *path, const lspo_import_event
     steps.micro_of = calloc(count, sizeof *steps.micro_of);
     lspo_status_t status = LSPO_OK;
     if (!steps.steps || !steps.iteration_of || !steps.micro_of) {
-        status = lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " steps of %s", count, path);
+        status = lspo_no_memory("%" PRIu32 " steps of %s", count, path);
     } else {
         for (uint32_t i = 0; i < events->count; i++)
             if (lspo_import_is_step(&events->events[i]) && !events->events[i].skipped)
@@ -235,7 +235,7 @@ lspo_status_t lspo_import_number_iterations(const char *path, const lspo_import_
 {
     facts_t *facts = calloc(steps->count, sizeof *facts);
     if (!facts)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " steps", steps->count);
+        return lspo_no_memory("%" PRIu32 " steps", steps->count);
     collect_facts(work, facts);
     uint32_t count = leave_out_empty(path, facts, steps);
     rhythm_t rhythm = find_rhythm(facts, steps);

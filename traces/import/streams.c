@@ -99,7 +99,7 @@ lspo_status_t lspo_import_check_streams(const char *path, double longest_us, lsp
 {
     lspo_import_event_t **work = malloc(((size_t)events->count + 1) * sizeof *work);
     if (!work)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for %" PRIu32 " events of %s", events->count, path);
+        return lspo_no_memory("%" PRIu32 " events of %s", events->count, path);
     uint32_t count = 0;
     tally_t repeated = {0}, cut = {0}, too_long = {0};
     for (uint32_t i = 0; i < events->count; i++) {

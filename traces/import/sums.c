@@ -13,7 +13,7 @@ static lspo_status_t timers_over_step(const char *path, const lspo_log_rhythm_t 
 {
     double *ratios = malloc(((size_t)rhythm->count + 1) * sizeof *ratios);
     if (!ratios)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the steps of %s", path);
+        return lspo_no_memory("the steps of %s", path);
     uint32_t count = 0;
     for (uint32_t i = 0; i < rhythm->count; i++) {
         const lspo_log_step_t *step = &rhythm->steps[i];

@@ -86,7 +86,7 @@ static lspo_status_t open_file(lspo_import_text_t *text)
     text->file = gzdopen(descriptor, "rb");
     if (!text->file) {
         close(descriptor);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory to read %s", text->path);
+        return lspo_no_memory("reading %s", text->path);
     }
     return LSPO_OK;
 }
@@ -97,7 +97,7 @@ lspo_status_t lspo_import_text_open(const char *path, const lspo_import_progress
     *text = (lspo_import_text_t){.path = path, .line = 1, .window = malloc(window_bytes)};
     if (progress)
         text->progress = *progress;
-    text->status = text->window ? open_file(text) : lspo_error(LSPO_ERR_MEMORY, "out of memory to read %s", path);
+    text->status = text->window ? open_file(text) : lspo_no_memory("reading %s", path);
     if (text->status == LSPO_OK && lspo_import_text_refill(text) && text->end >= sizeof mark &&
         memcmp(text->window, mark, sizeof mark) == 0)
         text->at = sizeof mark;
