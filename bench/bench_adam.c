@@ -40,7 +40,7 @@ static void state_destroy(state_t *s)
 static void run_adam(state_t *s)
 {
     const lspo_adam_t adam = lspo_adam_default(1e-3f, 100);
-    lspo_adam_direction(&adam, s->n, s->gradient, s->m, s->v, s->out);
+    lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = s->n, .m = s->m, .v = s->v}, s->gradient, s->out);
 }
 
 #if defined(__x86_64__)
@@ -203,9 +203,11 @@ static void run_arithmetic(state_t *s)
 }
 
 /* The textbook: two bias corrections and the quotient divided element by element. */
-__attribute__((target("avx2,fma"))) static void naive(size_t n, const float *gradient, float *m, float *v, float *out,
-                                                      float correction1, float correction2)
+__attribute__((target("avx2,fma"))) static void naive(state_t *s, float correction1, float correction2)
 {
+    const size_t n = s->n;
+    const float *gradient = s->gradient;
+    float *m = s->m, *v = s->v, *out = s->out;
     for (size_t i = 0; i + 8 <= n; i += 8) {
         __m256 g = _mm256_loadu_ps(gradient + i);
         __m256 mi =
@@ -245,8 +247,11 @@ static void run_arithmetic(state_t *s)
     run_stream(s);
 }
 
-static void naive(size_t n, const float *gradient, float *m, float *v, float *out, float correction1, float correction2)
+static void naive(state_t *s, float correction1, float correction2)
 {
+    const size_t n = s->n;
+    const float *gradient = s->gradient;
+    float *m = s->m, *v = s->v, *out = s->out;
     for (size_t i = 0; i < n; i++) {
         m[i] = 0.9f * m[i] + 0.1f * gradient[i];
         v[i] = 0.999f * v[i] + 0.001f * gradient[i] * gradient[i];
@@ -257,7 +262,7 @@ static void naive(size_t n, const float *gradient, float *m, float *v, float *ou
 
 static void run_naive(state_t *s)
 {
-    naive(s->n, s->gradient, s->m, s->v, s->out, 1.0f - powf(0.9f, 100.0f), 1.0f - powf(0.999f, 100.0f));
+    naive(s, 1.0f - powf(0.9f, 100.0f), 1.0f - powf(0.999f, 100.0f));
 }
 
 /* Median over repetitions of time of `other` / time of Adam; prints both rates. */

@@ -36,12 +36,11 @@ enum {
 
 /* Device arrays of the largest shape each, and what is not floats. */
 static float *array[ARRAYS], *gradient, *small;
-static lspo_number_t number; /* of the lines that run now */
+static lspo_cuda_t on; /* in the format of the lines that run now */
+static const lspo_vector_step_t step = {.keep = 1.0F, .rate = 1e-4F};
 static uint32_t *ids, *columns;
 static double *doubles;
 static lspo_projector_t p, q;
-static cublasHandle_t cublas;
-static lspo_matmul_t *matmul;
 static uint32_t *row_first; /* of a projector's entries by rows */
 static void *dense;         /* for what is written out dense    */
 static sparse_peer_t *peer, *peer_behind;
@@ -58,111 +57,131 @@ static int copy(void)
 
 static int product(void)
 {
-    return lspo_gemm_nn_cuda(number, TOKENS, INNER, WIDTH, 1.0F, array[0], WIDTH, array[1], INNER, 0.0F, array[2],
-                             INNER, cublas, NULL);
+    return lspo_gemm_nn_cuda(&on, TOKENS, INNER, WIDTH, 1.0F, array[0], WIDTH, array[1], INNER, 0.0F, array[2], INNER);
 }
 
 static int adam(void)
 {
     const lspo_adam_t step = lspo_adam_default(1e-4F, 10);
-    const bool has_master = number != LSPO_NUMBER_FP32;
-    return lspo_adam_parameters_cuda(number, &step, matrix, array[0], array[1], array[2], has_master ? array[3] : NULL,
-                                     has_master ? array[0] : array[3], NULL);
+    const bool has_master = on.number != LSPO_NUMBER_FP32;
+    return lspo_adam_parameters_cuda(
+        &on, &step,
+        &(lspo_adam_state_t){.count = matrix, .m = array[1], .v = array[2], .master = has_master ? array[3] : NULL},
+        array[0], has_master ? array[0] : array[3]);
 }
 
 static int adam_direction(void)
 {
     const lspo_adam_t step = lspo_adam_default(1e-4F, 10);
-    return lspo_adam_direction_cuda(number, &step, matrix, array[0], array[1], array[2], array[0], NULL);
+    return lspo_adam_direction_cuda(&on, &step, &(lspo_adam_state_t){.count = matrix, .m = array[1], .v = array[2]},
+                                    array[0], array[0]);
 }
 
 static int pack(void)
 {
-    return lspo_convert_cuda(matrix, LSPO_NUMBER_FP32, array[0], number, array[1], NULL);
+    return lspo_convert_cuda(matrix, LSPO_NUMBER_FP32, array[0], on.number, array[1], NULL);
 }
 
 static int unpack(void)
 {
-    return lspo_convert_cuda(matrix, number, array[0], LSPO_NUMBER_FP32, array[1], NULL);
+    return lspo_convert_cuda(matrix, on.number, array[0], LSPO_NUMBER_FP32, array[1], NULL);
 }
 
 static int step_along(void)
 {
-    return lspo_step_along_cuda(number, matrix, 1.0F, 1e-4F, LSPO_NUMBER_FP32, array[0], 1, array[1], NULL);
+    return lspo_step_along_cuda(&on, matrix, &(lspo_vector_step_t){1.0F, 1e-4F, 1}, LSPO_NUMBER_FP32, array[0],
+                                array[1]);
 }
 
 static int gather(void)
 {
-    return lspo_projector_gather_cuda(number, &q, TOKENS, array[0], INNER, array[1], NULL);
+    return lspo_projector_gather_cuda(&on, &q, TOKENS, array[0], INNER, array[1]);
 }
 
 static int compress(void)
 {
-    return lspo_projector_compress_cuda(number, &p, &q, TOKENS, array[0], WIDTH, array[1], INNER, 0.0F, gradient,
-                                        array[2], cublas, NULL);
+    return lspo_projector_compress_cuda(&on, &(lspo_projector_pair_t){&p, &q},
+                                        &(lspo_gradient_factors_t){TOKENS, array[0], WIDTH, array[1], INNER}, 0.0F,
+                                        gradient, array[2]);
 }
 
 static int apply(void)
 {
-    return lspo_projector_apply_cuda(number, &p, &q, gradient, 1e-4F, 0.0F, 0, array[0], NULL);
+    return lspo_projector_apply_cuda(&on, &(lspo_projector_pair_t){&p, &q}, gradient, &step, array[0]);
 }
 
 static int embedding_forward(void)
 {
-    return lspo_embedding_forward_cuda(number, BATCH, SEQUENCE, WIDTH, ids, array[0], NULL, array[1], NULL);
+    return lspo_embedding_forward_cuda(
+        &on, &(lspo_embedding_t){.batch = BATCH, .sequence = SEQUENCE, .width = WIDTH, .ids = ids}, array[0], NULL,
+        array[1]);
 }
 
 static int embedding_backward(void)
 {
-    return lspo_embedding_backward_cuda(number, BATCH, SEQUENCE, WIDTH, ids, array[1], array[0], NULL, NULL);
+    return lspo_embedding_backward_cuda(
+        &on, &(lspo_embedding_t){.batch = BATCH, .sequence = SEQUENCE, .width = WIDTH, .ids = ids}, array[1], array[0],
+        NULL);
 }
 
 static int norm_forward(void)
 {
-    return lspo_norm_forward_cuda(number, TOKENS, WIDTH, array[0], small, small, array[1], small + WIDTH,
-                                  small + 2 * WIDTH, NULL);
+    return lspo_norm_forward_cuda(
+        &on, &(lspo_norm_t){.rows = TOKENS, .width = WIDTH, .epsilon = 1e-5F, .gain = small, .bias = small}, array[0],
+        array[1], small + WIDTH, small + 2 * WIDTH);
 }
 
 static int rms_norm_forward(void)
 {
-    return lspo_rms_norm_forward_cuda(number, TOKENS, WIDTH, 1e-5F, array[0], small, array[1], small + WIDTH, NULL);
+    return lspo_rms_norm_forward_cuda(&on,
+                                      &(lspo_norm_t){.rows = TOKENS, .width = WIDTH, .epsilon = 1e-5F, .gain = small},
+                                      array[0], array[1], small + WIDTH);
 }
 
 static int rms_norm_backward(void)
 {
-    return lspo_rms_norm_backward_cuda(number, TOKENS, WIDTH, array[0], array[1], small + WIDTH, small, array[2], false,
-                                       array[3], NULL, NULL);
+    return lspo_rms_norm_backward_cuda(
+        &on, &(lspo_norm_t){.rows = TOKENS, .width = WIDTH, .gain = small},
+        &(lspo_norm_operands_t){.dout = array[0], .x = array[1], .residual = array[2], .rstd = small + WIDTH},
+        &(lspo_norm_gradients_t){.dx = array[3]});
 }
 
 static int rms_norm_backward_gain(void)
 {
-    return lspo_rms_norm_backward_cuda(number, TOKENS, WIDTH, array[0], array[1], small + WIDTH, small, array[2], false,
-                                       array[3], small + 2 * WIDTH, NULL);
+    return lspo_rms_norm_backward_cuda(
+        &on, &(lspo_norm_t){.rows = TOKENS, .width = WIDTH, .gain = small},
+        &(lspo_norm_operands_t){.dout = array[0], .x = array[1], .residual = array[2], .rstd = small + WIDTH},
+        &(lspo_norm_gradients_t){.dx = array[3], .dgain = small + 2 * WIDTH});
 }
 
 static int gelu_forward(void)
 {
-    return lspo_gelu_forward_cuda(number, floats, array[0], array[1], NULL);
+    return lspo_gelu_forward_cuda(&on, LSPO_GELU_TANH, floats, array[0], array[1]);
 }
 
 static int gelu_backward(void)
 {
-    return lspo_gelu_backward_cuda(number, TOKENS, INNER, array[0], false, array[1], NULL, NULL);
+    return lspo_gelu_backward_cuda(&on, LSPO_GELU_TANH, TOKENS, INNER, array[0],
+                                   &(lspo_gelu_gradients_t){.d = array[1]});
 }
 
 static int swiglu_forward(void)
 {
-    return lspo_swiglu_forward_cuda(number, floats, array[0], array[1], array[2], NULL);
+    return lspo_swiglu_forward_cuda(&on, floats, array[0], array[1], array[2]);
 }
 
 static int swiglu_backward(void)
 {
-    return lspo_swiglu_backward_cuda(number, floats, array[0], array[1], array[2], array[3], NULL);
+    return lspo_swiglu_backward_cuda(&on, floats, array[0], array[1], array[2], array[3]);
 }
 
 static int rotary(void)
 {
-    return lspo_rotary_forward_cuda(number, BATCH, SEQUENCE, HEADS, HEAD_WIDTH, small, array[0], NULL);
+    return lspo_rotary_forward_cuda(
+        &on,
+        &(lspo_rotary_t){
+            .batch = BATCH, .sequence = SEQUENCE, .heads = HEADS, .head_width = HEAD_WIDTH, .table = small},
+        array[0]);
 }
 
 static const lspo_attention_t shape = {.batch = BATCH,
@@ -177,88 +196,104 @@ static const lspo_attention_t shape = {.batch = BATCH,
 /* Q, K, V in one array, dQ, dK, dV in another; their rows' sums in `small`. */
 static int attention_forward(void)
 {
-    return lspo_attention_any_forward_cuda(number, &shape, array[0], array[0] + tokens_wide / 2, array[1], array[2],
-                                           small, NULL);
+    return lspo_attention_forward_cuda(
+        &on, &shape, &(lspo_attention_operands_t){.q = array[0], .k = array[0] + tokens_wide / 2, .v = array[1]}, small,
+        array[2]);
 }
 
 static int attention_backward(void)
 {
     float *dots = small + (size_t)TOKENS * HEADS;
-    return lspo_attention_any_backward_cuda(number, &shape, array[0], array[0] + tokens_wide / 2, array[1], array[2],
-                                            small, array[2], array[3], array[3] + tokens_wide, array[1] + tokens_wide,
-                                            dots, NULL);
+    return lspo_attention_backward_cuda(
+        &on, &shape,
+        &(lspo_attention_operands_t){.q = array[0],
+                                     .k = array[0] + tokens_wide / 2,
+                                     .v = array[1],
+                                     .kept = small,
+                                     .out = array[2],
+                                     .dout = array[2]},
+        &(lspo_attention_gradients_t){.dq = array[3], .dk = array[3] + tokens_wide, .dv = array[1] + tokens_wide},
+        dots);
 }
 
 static int loss_forward(void)
 {
-    return lspo_cross_entropy_forward_cuda(number, LOSS_ROWS, VOCABULARY, VOCABULARY, ids, array[0], doubles,
-                                           doubles + LOSS_ROWS, NULL);
+    return lspo_cross_entropy_forward_cuda(
+        &on, &(lspo_cross_entropy_t){.rows = LOSS_ROWS, .vocabulary = VOCABULARY, .stride = VOCABULARY, .targets = ids},
+        array[0], doubles, doubles + LOSS_ROWS);
 }
 
 static int loss_backward(void)
 {
-    return lspo_cross_entropy_backward_cuda(number, LOSS_ROWS, VOCABULARY, VOCABULARY, ids, array[0], 1.0F, array[0],
-                                            NULL);
+    return lspo_cross_entropy_backward_cuda(
+        &on, &(lspo_cross_entropy_t){.rows = LOSS_ROWS, .vocabulary = VOCABULARY, .stride = VOCABULARY, .targets = ids},
+        array[0], 1.0F, array[0]);
 }
 
 static int bias_add(void)
 {
-    return lspo_bias_add_cuda(number, TOKENS, INNER, array[0], small, array[0], NULL);
+    return lspo_bias_add_cuda(&on, TOKENS, INNER, array[0], small, array[0]);
 }
 
 static int column_sum(void)
 {
-    return lspo_column_sum_cuda(number, TOKENS, INNER, array[0], false, small, NULL);
+    return lspo_column_sum_cuda(&on, TOKENS, INNER, array[0], false, small);
 }
 
 static int residual_add(void)
 {
-    return lspo_vector_add_cuda(number, tokens_wide, array[0], array[1], NULL);
+    return lspo_vector_add_cuda(&on, tokens_wide, array[0], array[1]);
 }
 
 static int sum_of_squares(void)
 {
-    return lspo_sum_of_squares_cuda(number, matrix, array[0], doubles, doubles + LSPO_SUM_OF_SQUARES_PARTS, NULL);
+    return lspo_sum_of_squares_cuda(&on, matrix, array[0], doubles, doubles + LSPO_SUM_OF_SQUARES_PARTS);
 }
 
 static int columns_gather(void)
 {
-    return lspo_columns_gather_cuda(number, WIDTH, INNER, INNER / 10, columns, array[0], array[1], NULL);
+    return lspo_columns_gather_cuda(&on, &(lspo_columns_t){WIDTH, INNER, INNER / 10}, columns, array[0], array[1]);
 }
 
 static int adapter_forward(void)
 {
-    return lspo_adapter_forward_cuda(number, TOKENS, WIDTH, INNER, RANK, 1.0F, array[0], small, small, array[1],
-                                     array[2], cublas, NULL);
+    return lspo_adapter_forward_cuda(
+        &on,
+        &(lspo_adapter_t){.tokens = TOKENS, .m = WIDTH, .n = INNER, .r = RANK, .scale = 1.0F, .a = small, .b = small},
+        array[0], array[1], array[2]);
 }
 
 static int linear_bias_residual(void)
 {
-    return lspo_linear_forward_cuda(number, matmul, TOKENS, WIDTH, INNER, array[0], array[1], small, array[2], array[2],
-                                    NULL);
+    return lspo_linear_forward_cuda(
+        &on, &(lspo_linear_t){.tokens = TOKENS, .m = WIDTH, .n = INNER, .w = array[1], .bias = small}, array[0],
+        array[2], array[2]);
 }
 
 static int linear_gelu(void)
 {
-    return lspo_linear_gelu_forward_cuda(number, matmul, TOKENS, WIDTH, INNER, array[0], array[1], small, array[2],
-                                         array[3], NULL);
+    return lspo_linear_gelu_forward_cuda(
+        &on, &(lspo_linear_t){.tokens = TOKENS, .m = WIDTH, .n = INNER, .w = array[1], .bias = small}, array[0],
+        array[2], array[3]);
 }
 
 static int linear_gelu_backward(void)
 {
-    return lspo_linear_gelu_backward_cuda(number, matmul, TOKENS, INNER, WIDTH, array[0], array[1], array[2], false,
-                                          array[3], small, NULL);
+    return lspo_linear_gelu_backward_cuda(&on,
+                                          &(lspo_linear_t){.tokens = TOKENS, .m = INNER, .n = WIDTH, .w = array[1]},
+                                          array[0], array[2], &(lspo_gelu_gradients_t){.d = array[3], .bias = small});
 }
 
 static int sketch_compress(void)
 {
-    return lspo_sketch_compress_cuda(number, &p, &q, TOKENS, array[0], WIDTH, array[1], INNER, 0.0F, gradient, dense,
-                                     cublas, NULL);
+    return lspo_sketch_compress_cuda(&on, &(lspo_projector_pair_t){&p, &q},
+                                     &(lspo_gradient_factors_t){TOKENS, array[0], WIDTH, array[1], INNER}, 0.0F,
+                                     gradient, dense);
 }
 
 static int sketch_apply(void)
 {
-    return lspo_sketch_apply_cuda(number, &p, &q, gradient, 1e-4F, 0.0F, 0, array[0], dense, cublas, NULL);
+    return lspo_sketch_apply_cuda(&on, &(lspo_projector_pair_t){&p, &q}, gradient, &step, array[0], dense);
 }
 
 static int sparse_products(void)
@@ -399,8 +434,9 @@ static void prepare(void)
     columns = random_numbers(2, INNER, INNER);
     p = projector(WIDTH, 1);
     q = projector(INNER, 2);
-    need(cublasCreate(&cublas) != CUBLAS_STATUS_SUCCESS ? (int)cudaErrorUnknown : 0, "cublasCreate");
-    need(lspo_matmul_create_cuda(cublas, &matmul), "lspo_matmul_create_cuda");
+    need(cublasCreate((cublasHandle_t *)&on.cublas) != CUBLAS_STATUS_SUCCESS ? (int)cudaErrorUnknown : 0,
+         "cublasCreate");
+    need(lspo_matmul_create_cuda(on.cublas, &on.matmul), "lspo_matmul_create_cuda");
     row_first = multiples(NONZEROS, INNER + 1);
     dense = on_device(lspo_sketch_scratch(&p, &q, TOKENS) * sizeof(float), NULL);
 }
@@ -429,7 +465,8 @@ static double median_time_s(const line_t *line)
 /* Rates of the line; printed as shares of those of the copy and the product, where these are known. */
 static void measure_line(const line_t *line, double copy_Bps, double product_flops, double *Bps_out, double *flops_out)
 {
-    const double time_s = median_time_s(line), bytes = line->numbers * (double)lspo_number_bytes(number) + line->bytes;
+    const double time_s = median_time_s(line),
+                 bytes = line->numbers * (double)lspo_number_bytes(on.number) + line->bytes;
     const double Bps = bytes / time_s, flops = line->flop / time_s;
     printf("%-24s %10.1f %10.1f %10.2f %10.1f %7.1f%% %10.2f %7.1f%%\n", line->name, 1e6 * time_s, 1e-6 * bytes,
            1e-9 * line->flop, 1e-9 * Bps, copy_Bps > 0 ? 100 * Bps / copy_Bps : 100, 1e-12 * flops,
@@ -448,7 +485,7 @@ static void measure_sparse_gather(double copy_Bps, double product_flops)
 {
     double unused;
     const sparse_rows_t a = {SUBSPACE, INNER, (size_t)INNER * NONZEROS, q.column_first, q.column_row, q.column_value};
-    peer = sparse_peer_create(number, &(sparse_product_t){a, TOKENS, true, 1, 0, array[0], array[1]});
+    peer = sparse_peer_create(on.number, &(sparse_product_t){a, TOKENS, true, 1, 0, array[0], array[1]});
     if (peer != NULL)
         measure_line(&sparse_gather_line, copy_Bps, product_flops, &unused, &unused);
     sparse_peer_destroy(peer);
@@ -458,9 +495,9 @@ static void measure_sparse_gather(double copy_Bps, double product_flops)
 static void measure_sparse_apply(double copy_Bps, double product_flops)
 {
     double unused;
-    peer = sparse_peer_create(number, &(sparse_product_t){by_rows(&p), SUBSPACE, false, 1, 0, gradient, array[1]});
+    peer = sparse_peer_create(on.number, &(sparse_product_t){by_rows(&p), SUBSPACE, false, 1, 0, gradient, array[1]});
     peer_behind =
-        sparse_peer_create(number, &(sparse_product_t){by_rows(&q), WIDTH, true, -1e-4F, 1, array[1], array[0]});
+        sparse_peer_create(on.number, &(sparse_product_t){by_rows(&q), WIDTH, true, -1e-4F, 1, array[1], array[0]});
     if (peer != NULL && peer_behind != NULL)
         measure_line(&sparse_apply_line, copy_Bps, product_flops, &unused, &unused);
     sparse_peer_destroy(peer);
@@ -494,8 +531,8 @@ int main(void)
     prepare();
     printf("%s: %d tokens, width %d, MLP %d, d %d, r %d; median of %d\n", device.name, TOKENS, WIDTH, INNER, SUBSPACE,
            NONZEROS, REPEATS);
-    for (number = LSPO_NUMBER_FP32; number <= LSPO_NUMBER_FP16; number++)
-        if (number != LSPO_NUMBER_BF16 || device.major >= 8)
-            measure_format(names[number]);
+    for (on.number = LSPO_NUMBER_FP32; on.number <= LSPO_NUMBER_FP16; on.number++)
+        if (on.number != LSPO_NUMBER_BF16 || device.major >= 8)
+            measure_format(names[on.number]);
     return 0;
 }

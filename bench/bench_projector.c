@@ -68,21 +68,27 @@ enum { COMPRESS, ADAM_HAT, APPLY, GEMM, ADAM_FULL, GATHER_X, GATHER_DY, PART_COU
 static void run_part(layer_t *l, int part)
 {
     const lspo_adam_t adam = lspo_adam_default(1e-5f, 10);
+    const lspo_projector_pair_t pair = {&l->p, &l->q};
+    const lspo_gradient_factors_t factors = {
+        .tokens = TOKENS, .x = l->x, .x_stride = l->m, .dy = l->dy, .dy_stride = l->n};
+    const lspo_vector_step_t step = {.keep = 1.0f, .rate = 1e-5f};
     switch (part) {
     case COMPRESS:
-        lspo_projector_compress(&l->p, &l->q, TOKENS, l->x, l->m, l->dy, l->n, 0.0f, l->g_hat, l->scratch);
+        lspo_projector_compress(&pair, &factors, 0.0f, l->g_hat, l->scratch);
         break;
     case ADAM_HAT:
-        lspo_adam_direction(&adam, (size_t)l->p.d * l->q.d, l->g_hat, l->hat_m, l->hat_v, l->g_hat);
+        lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = (size_t)l->p.d * l->q.d, .m = l->hat_m, .v = l->hat_v},
+                            l->g_hat, l->g_hat);
         break;
     case APPLY:
-        lspo_projector_apply(&l->p, &l->q, l->g_hat, 1e-5f, 0.0f, l->w, l->scratch);
+        lspo_projector_apply(&pair, l->g_hat, &step, l->w, l->scratch);
         break;
     case GEMM:
         lspo_gemm_tn(l->m, l->n, TOKENS, 1.0f, l->x, l->m, l->dy, l->n, 0.0f, l->gradient, l->n);
         break;
     case ADAM_FULL:
-        lspo_adam_parameters(&adam, l->m * l->n, l->gradient, l->gradient_m, l->gradient_v, l->w);
+        lspo_adam_parameters(&adam, &(lspo_adam_state_t){.count = l->m * l->n, .m = l->gradient_m, .v = l->gradient_v},
+                             l->gradient, l->w);
         break;
     case GATHER_X: /* parts of COMPRESS, not counted again */
         lspo_projector_gather(&l->p, TOKENS, l->x, l->m, l->scratch);

@@ -96,22 +96,24 @@ static void forward(step_t *s)
     const uint32_t head = s->stage_count - 1;
     lspo_transformer_embed_forward(s->t, s->tokens, s->weights[0], s->x[0]);
     for (uint32_t stage = 1; stage < head; stage++)
-        lspo_transformer_block_forward(s->t, s->weights[stage], NULL, s->x[stage - 1], s->saved[stage], s->x[stage]);
-    lspo_transformer_head_forward(s->t, s->weights[head], s->weights[0], s->targets, s->x[head - 1], s->saved[head],
-                                  &s->loss_sum);
+        lspo_transformer_block_forward(s->t, &(lspo_block_parameters_t){s->weights[stage], NULL}, s->x[stage - 1],
+                                       s->saved[stage], s->x[stage]);
+    lspo_transformer_head_forward(s->t, &(lspo_head_parameters_t){s->weights[head], s->weights[0]}, s->targets,
+                                  s->x[head - 1], s->saved[head], &s->loss_sum);
 }
 
 static void backward(step_t *s)
 {
     const uint32_t head = s->stage_count - 1;
-    lspo_gradient_sink_t sink = {.rest = s->gradient[head]};
-    lspo_transformer_head_backward(s->t, s->weights[head], s->weights[0], s->targets, s->x[head - 1], s->saved[head],
-                                   1.0F / T, &sink, s->gradient[0], s->dx);
+    lspo_gradient_sink_t sink = {.rest = s->gradient[head], .tied = s->gradient[0]};
+    lspo_transformer_head_backward(s->t, &(lspo_head_parameters_t){s->weights[head], s->weights[0]},
+                                   &(lspo_head_loss_t){s->targets, 1.0F / T},
+                                   &(lspo_stage_kept_t){s->x[head - 1], s->saved[head]}, &sink, s->dx);
     for (uint32_t stage = head - 1; stage > 0; stage--) {
         sink.linear = s->gradient[stage];
         sink.rest = s->gradient[stage] + s->shape[stage].tensors[s->shape[stage].linear_count].offset_elements;
-        lspo_transformer_block_backward(s->t, s->weights[stage], NULL, s->x[stage - 1], s->saved[stage], &sink, NULL,
-                                        s->dx);
+        lspo_transformer_block_backward(s->t, &(lspo_block_parameters_t){s->weights[stage], NULL},
+                                        &(lspo_stage_kept_t){s->x[stage - 1], s->saved[stage]}, &sink, NULL, s->dx);
     }
     lspo_transformer_embed_backward(s->t, s->tokens, s->dx, false, s->gradient[0]);
 }
@@ -271,38 +273,49 @@ static void logits_weight(kernels_t *k)
 }
 static void attention_forward(kernels_t *k)
 {
-    lspo_attention_any_forward(&k->attention, k->in, k->in + k->w, k->in + 2 * k->w, k->probabilities, k->out,
-                               k->scratch);
+    lspo_attention_forward(&k->attention,
+                           &(lspo_attention_operands_t){.q = k->in, .k = k->in + k->w, .v = k->in + 2 * k->w},
+                           k->probabilities, k->out, k->scratch);
 }
 static void attention_backward(kernels_t *k)
 {
-    lspo_attention_any_backward(&k->attention, k->in, k->in + k->w, k->in + 2 * k->w, k->probabilities, k->more, k->out,
-                                k->out + k->w, k->out + 2 * k->w, k->scratch);
+    lspo_attention_backward(
+        &k->attention,
+        &(lspo_attention_operands_t){
+            .q = k->in, .k = k->in + k->w, .v = k->in + 2 * k->w, .kept = k->probabilities, .dout = k->more},
+        &(lspo_attention_gradients_t){.dq = k->out, .dk = k->out + k->w, .dv = k->out + 2 * k->w}, k->scratch);
 }
 static void norm_forward(kernels_t *k)
 {
-    lspo_norm_forward_epsilon(T, k->w, 1e-5F, k->in, k->weight, k->weight, k->out, k->statistics, k->statistics + T);
+    lspo_norm_forward(&(lspo_norm_t){.rows = T, .width = k->w, .epsilon = 1e-5F, .gain = k->weight, .bias = k->weight},
+                      k->in, k->out, k->statistics, k->statistics + T);
 }
 static void norm_backward(kernels_t *k)
 {
-    lspo_norm_backward(T, k->w, k->more, k->in, k->statistics, k->statistics + T, k->weight, k->more, false, k->out,
-                       k->small, k->small + k->w, k->small + 2 * k->w);
+    lspo_norm_backward(
+        &(lspo_norm_t){.rows = T, .width = k->w, .gain = k->weight},
+        &(lspo_norm_operands_t){
+            .dout = k->more, .x = k->in, .residual = k->more, .mean = k->statistics, .rstd = k->statistics + T},
+        &(lspo_norm_gradients_t){
+            .dx = k->out, .dgain = k->small, .dbias = k->small + k->w, .dx_sum = k->small + 2 * k->w});
 }
 static void gelu_forward(kernels_t *k)
 {
-    lspo_gelu_forward(T * k->f, k->in, k->out);
+    lspo_gelu_forward(LSPO_GELU_TANH, T * k->f, k->in, k->out);
 }
 static void gelu_backward(kernels_t *k)
 {
-    lspo_gelu_backward(T, k->f, k->in, false, k->out, k->small);
+    lspo_gelu_backward(LSPO_GELU_TANH, T, k->f, k->in, &(lspo_gelu_gradients_t){.d = k->out, .bias = k->small});
 }
 static void loss_forward(kernels_t *k)
 {
-    lspo_cross_entropy_forward(T, k->v, k->v, k->ids, k->out);
+    lspo_cross_entropy_forward(
+        &(lspo_cross_entropy_t){.rows = T, .vocabulary = k->v, .stride = k->v, .targets = k->ids}, k->out);
 }
 static void loss_backward(kernels_t *k)
 {
-    lspo_cross_entropy_backward(T, k->v, k->v, k->ids, k->in, 1.0F, k->out);
+    lspo_cross_entropy_backward(
+        &(lspo_cross_entropy_t){.rows = T, .vocabulary = k->v, .stride = k->v, .targets = k->ids}, k->in, 1.0F, k->out);
 }
 static void bias_fill(kernels_t *k)
 {
@@ -326,11 +339,13 @@ static void embed_clear(kernels_t *k)
 }
 static void embed_forward(kernels_t *k)
 {
-    lspo_embedding_forward(BATCH, SEQUENCE, k->w, k->ids, k->in, k->more, k->out);
+    lspo_embedding_forward(&(lspo_embedding_t){.batch = BATCH, .sequence = SEQUENCE, .width = k->w, .ids = k->ids},
+                           k->in, k->more, k->out);
 }
 static void embed_backward(kernels_t *k)
 {
-    lspo_embedding_backward(BATCH, SEQUENCE, k->w, k->ids, k->in, k->more, k->out);
+    lspo_embedding_backward(&(lspo_embedding_t){.batch = BATCH, .sequence = SEQUENCE, .width = k->w, .ids = k->ids},
+                            k->in, k->more, k->out);
 }
 
 static kernels_t kernels_create(const step_t *s)

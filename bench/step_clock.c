@@ -1,11 +1,9 @@
 #include "bench/step_clock.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "bench/measure.h"
-#include "kernels/attention.h"
 #include "real/device/compute.h"
 
 static step_clock_t all;
@@ -81,55 +79,46 @@ WRAP_PRODUCT(lspo_gemm_nn)
 WRAP_PRODUCT(lspo_gemm_nt)
 WRAP_PRODUCT(lspo_gemm_tn)
 
-WRAP(lspo_attention_any_forward, 0, 0, 0,
-     (const lspo_attention_t *a, const float *q, const float *k, const float *v, float *probabilities, float *out,
+WRAP(lspo_attention_forward, 0, 0, 0,
+     (const lspo_attention_t *a, const lspo_attention_operands_t *operands, float *kept, float *out, float *scratch),
+     (a, operands, kept, out, scratch))
+WRAP(lspo_attention_backward, 0, 0, 0,
+     (const lspo_attention_t *a, const lspo_attention_operands_t *operands, const lspo_attention_gradients_t *gradients,
       float *scratch),
-     (a, q, k, v, probabilities, out, scratch))
-WRAP(lspo_attention_any_backward, 0, 0, 0,
-     (const lspo_attention_t *a, const float *q, const float *k, const float *v, const float *probabilities,
-      const float *dout, float *dq, float *dk, float *dv, float *scratch),
-     (a, q, k, v, probabilities, dout, dq, dk, dv, scratch))
-WRAP(lspo_norm_forward_epsilon, 0, 0, 0,
-     (size_t rows, size_t width, float epsilon, const float *x, const float *gain, const float *bias, float *out,
-      float *mean_out, float *rstd_out),
-     (rows, width, epsilon, x, gain, bias, out, mean_out, rstd_out))
+     (a, operands, gradients, scratch))
+WRAP(lspo_norm_forward, 0, 0, 0,
+     (const lspo_norm_t *norm, const float *x, float *out, float *mean_out, float *rstd_out),
+     (norm, x, out, mean_out, rstd_out))
 WRAP(lspo_norm_backward, 0, 0, 0,
-     (size_t rows, size_t width, const float *dout, const float *x, const float *mean, const float *rstd,
-      const float *gain, const float *residual, bool accumulate, float *dx, float *dgain, float *dbias, float *dx_sum),
-     (rows, width, dout, x, mean, rstd, gain, residual, accumulate, dx, dgain, dbias, dx_sum))
-WRAP(lspo_gelu_forward, 0, 0, 0, (size_t n, const float *x, float *out), (n, x, out))
+     (const lspo_norm_t *norm, const lspo_norm_operands_t *operands, const lspo_norm_gradients_t *gradients),
+     (norm, operands, gradients))
+WRAP(lspo_gelu_forward, 0, 0, 0, (lspo_gelu_form_t form, size_t n, const float *x, float *out), (form, n, x, out))
 WRAP(lspo_gelu_backward, 0, 0, 0,
-     (size_t rows, size_t cols, const float *x, bool accumulate, float *d, float *bias_gradient),
-     (rows, cols, x, accumulate, d, bias_gradient))
+     (lspo_gelu_form_t form, size_t rows, size_t cols, const float *x, const lspo_gelu_gradients_t *gradients),
+     (form, rows, cols, x, gradients))
 WRAP(lspo_cross_entropy_backward, 0, 0, 0,
-     (size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets, const float *probabilities, float scale,
-      float *dlogits),
-     (rows, vocabulary, stride, targets, probabilities, scale, dlogits))
+     (const lspo_cross_entropy_t *loss, const float *probabilities, float scale, float *dlogits),
+     (loss, probabilities, scale, dlogits))
 WRAP(lspo_bias_fill, 0, 0, 0, (size_t rows, size_t cols, const float *bias, float *out), (rows, cols, bias, out))
 WRAP(lspo_bias_add, 0, 0, 0, (size_t rows, size_t cols, const float *x, const float *bias, float *out),
      (rows, cols, x, bias, out))
 WRAP(lspo_column_sum, 0, 0, 0, (size_t rows, size_t cols, const float *x, bool accumulate, float *out),
      (rows, cols, x, accumulate, out))
 WRAP(lspo_embedding_forward, 0, 0, 0,
-     (size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *token, const float *position,
-      float *x_out),
-     (batch, sequence, width, ids, token, position, x_out))
+     (const lspo_embedding_t *embedding, const float *token, const float *position, float *x_out),
+     (embedding, token, position, x_out))
 WRAP(lspo_embedding_backward, 0, 0, 0,
-     (size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *dx, float *token_gradient,
-      float *position_gradient),
-     (batch, sequence, width, ids, dx, token_gradient, position_gradient))
+     (const lspo_embedding_t *embedding, const float *dx, float *token_gradient, float *position_gradient),
+     (embedding, dx, token_gradient, position_gradient))
 WRAP(lspo_compute_zero, 0, 0, 0, (lspo_compute_t * c, size_t bytes, void *out), (c, bytes, out))
 WRAP(lspo_compute_copy, 0, 0, 0, (lspo_compute_t * c, size_t bytes, const void *in, void *out), (c, bytes, in, out))
 
-double __real_lspo_cross_entropy_forward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
-                                         float *logits);
-double __wrap_lspo_cross_entropy_forward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
-                                         float *logits);
-double __wrap_lspo_cross_entropy_forward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
-                                         float *logits)
+double __real_lspo_cross_entropy_forward(const lspo_cross_entropy_t *loss, float *logits);
+double __wrap_lspo_cross_entropy_forward(const lspo_cross_entropy_t *loss, float *logits);
+double __wrap_lspo_cross_entropy_forward(const lspo_cross_entropy_t *loss, float *logits)
 {
     const double start_s = begin();
-    const double sum = __real_lspo_cross_entropy_forward(rows, vocabulary, stride, targets, logits);
+    const double sum = __real_lspo_cross_entropy_forward(loss, logits);
     end(start_s, "lspo_cross_entropy_forward", 0, 0, 0);
     return sum;
 }

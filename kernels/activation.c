@@ -23,35 +23,6 @@ LSPO_INLINE float gelu_slope(float x)
     return s + x * s * (1.0F - s) * (GELU_LINEAR + 3.0F * GELU_CUBIC * x * x);
 }
 
-LSPO_SIMD void lspo_gelu_forward(size_t n, const float *x, float *out)
-{
-#pragma omp simd
-    for (size_t i = 0; i < n; i++)
-        out[i] = x[i] * gelu_gate(x[i]);
-}
-
-LSPO_SIMD void lspo_gelu_backward(size_t rows, size_t cols, const float *x, bool accumulate, float *d,
-                                  float *bias_gradient)
-{
-    if (bias_gradient == NULL) {
-#pragma omp simd
-        for (size_t i = 0; i < rows * cols; i++)
-            d[i] *= gelu_slope(x[i]);
-        return;
-    }
-    if (!accumulate)
-        memset(bias_gradient, 0, cols * sizeof *bias_gradient);
-    for (size_t i = 0; i < rows; i++) {
-        const float *x_row = x + i * cols;
-        float *d_row = d + i * cols;
-#pragma omp simd
-        for (size_t j = 0; j < cols; j++) {
-            d_row[j] *= gelu_slope(x_row[j]);
-            bias_gradient[j] += d_row[j];
-        }
-    }
-}
-
 /* The normal distribution function, by Chebyshev's fit of erfc [Press et al., Numerical Recipes in C, 2nd ed.,
  * Sec. 6.2, erfcc: 1.2e-7 relative everywhere]: z = |x| / sqrt(2), t = 1 / (1 + z / 2), erfc(z) = t e^(-z^2 + p(t)). */
 LSPO_INLINE float normal_distribution(float x)
@@ -77,33 +48,60 @@ LSPO_INLINE float gelu_exact_slope(float x)
     return normal_distribution(x) + x * 0.398942280F * lspo_vexpf(-0.5F * x * x);
 }
 
-LSPO_SIMD void lspo_gelu_exact_forward(size_t n, const float *x, float *out)
+/* In the functions below the form is a constant, so that each of their loops has one formula. */
+LSPO_INLINE float gelu_of(lspo_gelu_form_t form, float x)
+{
+    return x * (form == LSPO_GELU_TANH ? gelu_gate(x) : normal_distribution(x));
+}
+
+LSPO_INLINE float slope_of(lspo_gelu_form_t form, float x)
+{
+    return form == LSPO_GELU_TANH ? gelu_slope(x) : gelu_exact_slope(x);
+}
+
+LSPO_INLINE void forward(lspo_gelu_form_t form, size_t n, const float *x, float *out)
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++)
-        out[i] = x[i] * normal_distribution(x[i]);
+        out[i] = gelu_of(form, x[i]);
 }
 
-LSPO_SIMD void lspo_gelu_exact_backward(size_t rows, size_t cols, const float *x, bool accumulate, float *d,
-                                        float *bias_gradient)
+LSPO_INLINE void backward(lspo_gelu_form_t form, size_t rows, size_t cols, const float *x, float *d, float *bias)
 {
-    if (bias_gradient == NULL) {
+    if (bias == NULL) {
 #pragma omp simd
         for (size_t i = 0; i < rows * cols; i++)
-            d[i] *= gelu_exact_slope(x[i]);
+            d[i] *= slope_of(form, x[i]);
         return;
     }
-    if (!accumulate)
-        memset(bias_gradient, 0, cols * sizeof *bias_gradient);
     for (size_t i = 0; i < rows; i++) {
         const float *x_row = x + i * cols;
         float *d_row = d + i * cols;
 #pragma omp simd
         for (size_t j = 0; j < cols; j++) {
-            d_row[j] *= gelu_exact_slope(x_row[j]);
-            bias_gradient[j] += d_row[j];
+            d_row[j] *= slope_of(form, x_row[j]);
+            bias[j] += d_row[j];
         }
     }
+}
+
+LSPO_SIMD void lspo_gelu_forward(lspo_gelu_form_t form, size_t n, const float *x, float *out)
+{
+    if (form == LSPO_GELU_TANH)
+        forward(LSPO_GELU_TANH, n, x, out);
+    else
+        forward(LSPO_GELU_EXACT, n, x, out);
+}
+
+LSPO_SIMD void lspo_gelu_backward(lspo_gelu_form_t form, size_t rows, size_t cols, const float *x,
+                                  const lspo_gelu_gradients_t *gradients)
+{
+    if (gradients->bias != NULL && !gradients->accumulate)
+        memset(gradients->bias, 0, cols * sizeof(float));
+    if (form == LSPO_GELU_TANH)
+        backward(LSPO_GELU_TANH, rows, cols, x, gradients->d, gradients->bias);
+    else
+        backward(LSPO_GELU_EXACT, rows, cols, x, gradients->d, gradients->bias);
 }
 
 LSPO_INLINE float sigmoid(float x)

@@ -20,16 +20,20 @@
 extern "C" {
 #endif
 
+typedef enum { LSPO_GELU_TANH, LSPO_GELU_EXACT } lspo_gelu_form_t;
+
+/* d: rows x cols numbers, gradient of the output on entry, of x on return.  bias: cols numbers or NULL, the sum of the
+ * latter over the rows; overwritten, or added to when `accumulate`. */
+typedef struct {
+    void *d, *bias;
+    bool accumulate;
+} lspo_gelu_gradients_t;
+
 /* n elements; out may be x. */
-void lspo_gelu_forward(size_t n, const float *x, float *out);
-
-/* x, d: rows x cols, dense.  d: gradient of the output on entry, of x on return.  bias_gradient: cols floats or NULL;
- * overwritten, or added to when `accumulate`. */
-void lspo_gelu_backward(size_t rows, size_t cols, const float *x, bool accumulate, float *d, float *bias_gradient);
-
-void lspo_gelu_exact_forward(size_t n, const float *x, float *out);
-void lspo_gelu_exact_backward(size_t rows, size_t cols, const float *x, bool accumulate, float *d,
-                              float *bias_gradient);
+void lspo_gelu_forward(lspo_gelu_form_t form, size_t n, const float *x, float *out);
+/* x: rows x cols, dense. */
+void lspo_gelu_backward(lspo_gelu_form_t form, size_t rows, size_t cols, const float *x,
+                        const lspo_gelu_gradients_t *gradients);
 
 /* n elements each; out may be gate or up. */
 void lspo_swiglu_forward(size_t n, const float *gate, const float *up, float *out);

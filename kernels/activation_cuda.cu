@@ -68,27 +68,20 @@ template <typename T, float (*slope)(float)> static __global__ void backward_ker
     });
 }
 
-template <float (*value)(float)>
-static int forward(lspo_number_t number, size_t n, const void *x, void *out, void *stream)
+template <float (*value)(float)> static int forward(const lspo_cuda_t *on, size_t n, const void *x, void *out)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(n, forward_kernel<T, value>, stream, n, (const T *)x, (T *)out);
+        return lspo_launch_each<T>(n, forward_kernel<T, value>, on->stream, n, (const T *)x, (T *)out);
     });
 }
 
-template <float (*slope)(float)>
-static int backward(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *d,
-                    void *bias_gradient, void *stream)
+template <float (*slope)(float)> static int backward(const lspo_cuda_t *on, size_t n, const void *x, void *d)
 {
-    const size_t n = rows * cols;
-    const int error = lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(n, backward_kernel<T, slope>, stream, n, (const T *)x, (T *)d);
+        return lspo_launch_each<T>(n, backward_kernel<T, slope>, on->stream, n, (const T *)x, (T *)d);
     });
-    if (error != cudaSuccess || !bias_gradient)
-        return error;
-    return lspo_column_sum_cuda(number, rows, cols, d, accumulate, bias_gradient, stream);
 }
 
 template <typename T> static __global__ void swiglu_forward_kernel(size_t n, const T *gate, const T *up, T *out)
@@ -118,52 +111,46 @@ static __global__ void swiglu_backward_kernel(size_t n, const T *gate, const T *
     });
 }
 
-int lspo_gelu_forward_cuda(lspo_number_t number, size_t n, const void *x, void *out, void *stream)
+int lspo_gelu_forward_cuda(const lspo_cuda_t *on, lspo_gelu_form_t form, size_t n, const void *x, void *out)
 {
-    return forward<gelu>(number, n, x, out, stream);
+    return form == LSPO_GELU_TANH ? forward<gelu>(on, n, x, out) : forward<gelu_exact>(on, n, x, out);
 }
 
-int lspo_gelu_backward_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *d,
-                            void *bias_gradient, void *stream)
+int lspo_gelu_backward_cuda(const lspo_cuda_t *on, lspo_gelu_form_t form, size_t rows, size_t cols, const void *x,
+                            const lspo_gelu_gradients_t *gradients)
 {
-    return backward<gelu_slope>(number, rows, cols, x, accumulate, d, bias_gradient, stream);
+    void *const d = gradients->d;
+    const int error = form == LSPO_GELU_TANH ? backward<gelu_slope>(on, rows * cols, x, d)
+                                             : backward<gelu_exact_slope>(on, rows * cols, x, d);
+    if (error != cudaSuccess || !gradients->bias)
+        return error;
+    return lspo_column_sum_cuda(on, rows, cols, d, gradients->accumulate, gradients->bias);
 }
 
-int lspo_gelu_exact_forward_cuda(lspo_number_t number, size_t n, const void *x, void *out, void *stream)
+int lspo_swiglu_forward_cuda(const lspo_cuda_t *on, size_t n, const void *gate, const void *up, void *out)
 {
-    return forward<gelu_exact>(number, n, x, out, stream);
-}
-
-int lspo_gelu_exact_backward_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate,
-                                  void *d, void *bias_gradient, void *stream)
-{
-    return backward<gelu_exact_slope>(number, rows, cols, x, accumulate, d, bias_gradient, stream);
-}
-
-int lspo_swiglu_forward_cuda(lspo_number_t number, size_t n, const void *gate, const void *up, void *out, void *stream)
-{
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(n, swiglu_forward_kernel<T>, stream, n, (const T *)gate, (const T *)up, (T *)out);
+        return lspo_launch_each<T>(n, swiglu_forward_kernel<T>, on->stream, n, (const T *)gate, (const T *)up,
+                                   (T *)out);
     });
 }
 
-int lspo_swiglu_backward_cuda(lspo_number_t number, size_t n, const void *gate, const void *up, void *d, void *d_gate,
-                              void *stream)
+int lspo_swiglu_backward_cuda(const lspo_cuda_t *on, size_t n, const void *gate, const void *up, void *d, void *d_gate)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(n, swiglu_backward_kernel<T>, stream, n, (const T *)gate, (const T *)up, (T *)d,
+        return lspo_launch_each<T>(n, swiglu_backward_kernel<T>, on->stream, n, (const T *)gate, (const T *)up, (T *)d,
                                    (T *)d_gate);
     });
 }
 
-int lspo_tanh_forward_cuda(lspo_number_t number, size_t n, void *x, void *stream)
+int lspo_tanh_forward_cuda(const lspo_cuda_t *on, size_t n, void *x)
 {
-    return forward<tanh_value>(number, n, x, x, stream);
+    return forward<tanh_value>(on, n, x, x);
 }
 
-int lspo_tanh_backward_cuda(lspo_number_t number, size_t n, const void *out, void *d, void *stream)
+int lspo_tanh_backward_cuda(const lspo_cuda_t *on, size_t n, const void *out, void *d)
 {
-    return backward<tanh_slope_at>(number, 1, n, out, false, d, nullptr, stream);
+    return backward<tanh_slope_at>(on, n, out, d);
 }

@@ -33,9 +33,15 @@ lspo_adam_scalars_t lspo_adam_scalars(const lspo_adam_t *adam)
                                  .weight_decay = adam->weight_decay};
 }
 
-/* `w` NULL: direction form into `out`; `out` NULL: parameters form. */
-typedef void adam_path_t(const lspo_adam_scalars_t *s, size_t n, const float *gradient, float *m, float *v, float *w,
-                         float *out);
+/* The arrays of one call. */
+typedef struct {
+    const float *gradient;
+    float *m, *v;
+    float *w;   /* NULL in the direction form  */
+    float *out; /* NULL in the parameters form */
+} arrays_t;
+
+typedef void adam_path_t(const lspo_adam_scalars_t *s, size_t n, const arrays_t *arrays);
 
 /* ---- plain C ---- */
 
@@ -48,9 +54,10 @@ static float portable_direction(const lspo_adam_scalars_t *s, float gradient, fl
     return *m * s->corrected / (sqrtf(held) + s->epsilon);
 }
 
-static void adam_portable(const lspo_adam_scalars_t *s, size_t n, const float *gradient, float *m, float *v, float *w,
-                          float *out)
+static void adam_portable(const lspo_adam_scalars_t *s, size_t n, const arrays_t *arrays)
 {
+    const float *gradient = arrays->gradient;
+    float *m = arrays->m, *v = arrays->v, *w = arrays->w, *out = arrays->out;
     for (size_t i = 0; i < n; i++) {
         float direction = portable_direction(s, gradient[i], &m[i], &v[i]);
         if (w)
@@ -75,14 +82,6 @@ enum {
     STREAM_ELEMENTS = 1 << 22,
     AHEAD_ELEMENTS = 512
 };
-
-/* The arrays of one call. */
-typedef struct {
-    const float *gradient;
-    float *m, *v;
-    float *w;   /* NULL in the direction form  */
-    float *out; /* NULL in the parameters form */
-} arrays_t;
 
 /* Elements before `out` reaches an alignment of `bytes`. */
 static size_t misaligned_elements(const float *out, size_t bytes)
@@ -154,16 +153,16 @@ AVX2 INLINE void part256(const scalars256_t *s, const arrays_t *a, size_t i, siz
         _mm256_maskstore_ps(a->out + i, mask, result);
 }
 
-AVX2 static void adam_avx2(const lspo_adam_scalars_t *s, size_t n, const float *gradient, float *m, float *v, float *w,
-                           float *out)
+AVX2 static void adam_avx2(const lspo_adam_scalars_t *s, size_t n, const arrays_t *of)
 {
+    const arrays_t arrays = *of;
+    float *const out = arrays.out;
     const scalars256_t wide = {
         _mm256_set1_ps(s->scale),   _mm256_set1_ps(s->beta1),           _mm256_set1_ps(s->one_minus_beta1),
         _mm256_set1_ps(s->beta2),   _mm256_set1_ps(s->one_minus_beta2), _mm256_set1_ps(s->corrected),
         _mm256_set1_ps(s->epsilon), _mm256_set1_ps(-s->learning_rate),  _mm256_set1_ps(s->weight_decay)};
-    const arrays_t arrays = {gradient, m, v, w, out};
     size_t i = 0;
-    if (n >= STREAM_ELEMENTS && out && out != gradient) {
+    if (n >= STREAM_ELEMENTS && out && out != arrays.gradient) {
         i = misaligned_elements(out, 32);
         part256(&wide, &arrays, 0, i);
         for (; i + 8 <= n; i += 8) {
@@ -228,16 +227,16 @@ static __mmask16 first_lanes(size_t count)
     return (__mmask16)((1u << count) - 1);
 }
 
-AVX512 static void adam_avx512(const lspo_adam_scalars_t *s, size_t n, const float *gradient, float *m, float *v,
-                               float *w, float *out)
+AVX512 static void adam_avx512(const lspo_adam_scalars_t *s, size_t n, const arrays_t *of)
 {
+    const arrays_t arrays = *of;
+    float *const out = arrays.out;
     const scalars512_t wide = {
         _mm512_set1_ps(s->scale),   _mm512_set1_ps(s->beta1),           _mm512_set1_ps(s->one_minus_beta1),
         _mm512_set1_ps(s->beta2),   _mm512_set1_ps(s->one_minus_beta2), _mm512_set1_ps(s->corrected),
         _mm512_set1_ps(s->epsilon), _mm512_set1_ps(-s->learning_rate),  _mm512_set1_ps(s->weight_decay)};
-    const arrays_t arrays = {gradient, m, v, w, out};
     size_t i = 0;
-    if (n >= STREAM_ELEMENTS && out && out != gradient) {
+    if (n >= STREAM_ELEMENTS && out && out != arrays.gradient) {
         i = misaligned_elements(out, 64);
         block512(&wide, &arrays, 0, first_lanes(i), false);
         for (; i + 16 <= n; i += 16) {
@@ -257,7 +256,7 @@ AVX512 static void adam_avx512(const lspo_adam_scalars_t *s, size_t n, const flo
     block512(&wide, &arrays, i, first_lanes(n - i), false);
 }
 
-static void adam_run(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *w, float *out)
+static void adam_run(const lspo_adam_t *adam, size_t n, const arrays_t *arrays)
 {
     if (n == 0)
         return;
@@ -267,26 +266,26 @@ static void adam_run(const lspo_adam_t *adam, size_t n, const float *gradient, f
     const unsigned saved = _mm_getcsr();
     if (level != LSPO_CPU_PORTABLE)
         _mm_setcsr(saved | MXCSR_FTZ_DAZ);
-    paths[level](&scalars, n, gradient, m, v, w, out);
+    paths[level](&scalars, n, arrays);
     _mm_setcsr(saved);
 }
 
 #else
 
-static void adam_run(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *w, float *out)
+static void adam_run(const lspo_adam_t *adam, size_t n, const arrays_t *arrays)
 {
     const lspo_adam_scalars_t scalars = lspo_adam_scalars(adam);
-    adam_portable(&scalars, n, gradient, m, v, w, out);
+    adam_portable(&scalars, n, arrays);
 }
 
 #endif
 
-void lspo_adam_parameters(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *w)
+void lspo_adam_parameters(const lspo_adam_t *adam, const lspo_adam_state_t *state, const float *gradient, float *w)
 {
-    adam_run(adam, n, gradient, m, v, w, NULL);
+    adam_run(adam, state->count, &(arrays_t){.gradient = gradient, .m = state->m, .v = state->v, .w = w});
 }
 
-void lspo_adam_direction(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *out)
+void lspo_adam_direction(const lspo_adam_t *adam, const lspo_adam_state_t *state, const float *gradient, float *out)
 {
-    adam_run(adam, n, gradient, m, v, NULL, out);
+    adam_run(adam, state->count, &(arrays_t){.gradient = gradient, .m = state->m, .v = state->v, .out = out});
 }

@@ -36,9 +36,16 @@ typedef struct {
 /* beta1 0.9, beta2 0.999, eps 1e-8, decay 0, lr as given, step as given, scale 1. */
 lspo_adam_t lspo_adam_default(float learning_rate, uint32_t step);
 
-/* All arrays have n elements and do not overlap, except that `out` may be `gradient`. */
-void lspo_adam_parameters(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *w);
-void lspo_adam_direction(const lspo_adam_t *adam, size_t n, const float *gradient, float *m, float *v, float *out);
+/* What Adam keeps of `count` weights from step to step. */
+typedef struct {
+    size_t count;
+    float *m, *v;
+    float *master; /* parameters form on a GPU in 16 bits: the weights in fp32; else NULL */
+} lspo_adam_state_t;
+
+/* All arrays have the state's `count` elements and do not overlap, except that `out` may be `gradient`. */
+void lspo_adam_parameters(const lspo_adam_t *adam, const lspo_adam_state_t *state, const float *gradient, float *w);
+void lspo_adam_direction(const lspo_adam_t *adam, const lspo_adam_state_t *state, const float *gradient, float *out);
 
 /* The scalars of one step, shared by the host and CUDA kernels. */
 typedef struct {

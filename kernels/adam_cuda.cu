@@ -33,24 +33,26 @@ static __global__ void adam_kernel(lspo_adam_scalars_t s, size_t n, const T *gra
     });
 }
 
-int lspo_adam_parameters_cuda(lspo_number_t number, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
-                              float *v, float *master, void *w, void *stream)
+int lspo_adam_parameters_cuda(const lspo_cuda_t *on, const lspo_adam_t *adam, const lspo_adam_state_t *state,
+                              const void *gradient, void *w)
 {
-    if ((number == LSPO_NUMBER_FP32) != (master == nullptr))
+    const size_t n = state->count;
+    if ((on->number == LSPO_NUMBER_FP32) != (state->master == nullptr))
         return cudaErrorInvalidValue;
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(n, adam_kernel<true, T>, stream, lspo_adam_scalars(adam), n, (const T *)gradient, m,
-                                   v, master ? master : (float *)w, (T *)w);
+        return lspo_launch_each<T>(n, adam_kernel<true, T>, on->stream, lspo_adam_scalars(adam), n, (const T *)gradient,
+                                   state->m, state->v, state->master ? state->master : (float *)w, (T *)w);
     });
 }
 
-int lspo_adam_direction_cuda(lspo_number_t number, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
-                             float *v, void *out, void *stream)
+int lspo_adam_direction_cuda(const lspo_cuda_t *on, const lspo_adam_t *adam, const lspo_adam_state_t *state,
+                             const void *gradient, void *out)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    const size_t n = state->count;
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(n, adam_kernel<false, T>, stream, lspo_adam_scalars(adam), n, (const T *)gradient, m,
-                                   v, nullptr, (T *)out);
+        return lspo_launch_each<T>(n, adam_kernel<false, T>, on->stream, lspo_adam_scalars(adam), n,
+                                   (const T *)gradient, state->m, state->v, nullptr, (T *)out);
     });
 }

@@ -17,15 +17,25 @@
 extern "C" {
 #endif
 
-/* Adds to y.  scratch: tokens x r floats.  With B = 0, y keeps its value exactly. */
-void lspo_adapter_forward(size_t tokens, size_t m, size_t n, size_t r, float scale, const float *x, const float *a,
-                          const float *b, float *y, float *scratch);
+typedef struct {
+    size_t tokens, m, n, r;
+    float scale;       /* s                */
+    const void *a, *b; /* m x r and n x r  */
+} lspo_adapter_t;
 
-/* Adds to dx; da and db (both or neither NULL: not wanted) are overwritten, or added to when `accumulate`.
- * scratch: 2 x tokens x r floats. */
-void lspo_adapter_backward(size_t tokens, size_t m, size_t n, size_t r, float scale, const float *x, const float *dy,
-                           const float *a, const float *b, bool accumulate, float *da, float *db, float *dx,
-                           float *scratch);
+/* What the backward pass gives: adds to dx (tokens x m); da and db (as A and B; both or neither NULL: not wanted) are
+ * overwritten, or added to when `accumulate`. */
+typedef struct {
+    void *dx, *da, *db;
+    bool accumulate;
+} lspo_adapter_gradients_t;
+
+/* Adds to y.  scratch: tokens x r floats.  With B = 0, y keeps its value exactly. */
+void lspo_adapter_forward(const lspo_adapter_t *adapter, const float *x, float *y, float *scratch);
+
+/* scratch: 2 x tokens x r floats. */
+void lspo_adapter_backward(const lspo_adapter_t *adapter, const float *x, const float *dy,
+                           const lspo_adapter_gradients_t *gradients, float *scratch);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,7 @@ typedef struct {
     bool causal;
     bool first_of_group; /* of the heads that share K and V: it overwrites dK and dV, the others add */
     float scale;
+    size_t q_at, kv_at; /* where Q, and K and V, begin in their arrays */
     const float *q, *k, *v;
 } head_t;
 
@@ -37,31 +38,44 @@ static void transpose(size_t rows, size_t cols, const float *x, size_t stride, f
     }
 }
 
-/* out (rows x cols) = alpha X Y^T for one row block, X: rows x e, Y^T given transposed: e x sequence. */
-static void product_with_transposed(const head_t *h, size_t rows, size_t cols, float alpha, const float *x,
-                                    size_t x_stride, const float *y_transposed, float *out, size_t out_stride)
+/* A block of rows of a head's probabilities, over the columns that they need. */
+typedef struct {
+    const head_t *head;
+    size_t rows, cols;
+} block_t;
+
+/* Rows of a matrix, `stride` floats apart. */
+typedef struct {
+    const float *at;
+    size_t stride;
+} matrix_t;
+
+/* out (rows x cols) = alpha X Y^T, X: rows x e, Y^T given transposed: e x sequence. */
+static void product_with_transposed(const block_t *block, float alpha, matrix_t x, const float *y_transposed,
+                                    float *out, size_t out_stride)
 {
-    for (size_t c = 0; c < cols; c += TILE_COLS)
-        lspo_gemm_nn(rows, smaller(cols - c, TILE_COLS), h->head_width, alpha, x, x_stride, y_transposed + c,
-                     h->sequence, 0.0F, out + c, out_stride);
+    const head_t *h = block->head;
+    for (size_t c = 0; c < block->cols; c += TILE_COLS)
+        lspo_gemm_nn(block->rows, smaller(block->cols - c, TILE_COLS), h->head_width, alpha, x.at, x.stride,
+                     y_transposed + c, h->sequence, 0.0F, out + c, out_stride);
 }
 
 /* out (rows x e) = alpha P Y, P: rows x cols, Y: cols x e, K or V. */
-static void product(const head_t *h, size_t rows, size_t cols, float alpha, const float *p, size_t p_stride,
-                    const float *y, float *out, size_t out_stride)
+static void product(const block_t *block, float alpha, matrix_t p, const float *y, float *out, size_t out_stride)
 {
-    for (size_t c = 0; c < cols; c += TILE_COLS)
-        lspo_gemm_nn(rows, h->head_width, smaller(cols - c, TILE_COLS), alpha, p + c, p_stride, y + c * h->kv_stride,
-                     h->kv_stride, c == 0 ? 0.0F : 1.0F, out, out_stride);
+    const head_t *h = block->head;
+    for (size_t c = 0; c < block->cols; c += TILE_COLS)
+        lspo_gemm_nn(block->rows, h->head_width, smaller(block->cols - c, TILE_COLS), alpha, p.at + c, p.stride,
+                     y + c * h->kv_stride, h->kv_stride, c == 0 ? 0.0F : 1.0F, out, out_stride);
 }
 
 /* out (cols x e, dK or dV) = beta out + alpha P^T X, P: rows x cols, X: rows x e. */
-static void product_of_transposed(const head_t *h, size_t rows, size_t cols, float alpha, const float *p,
-                                  size_t p_stride, const float *x, size_t x_stride, float beta, float *out)
+static void product_of_transposed(const block_t *block, float alpha, matrix_t p, matrix_t x, float beta, float *out)
 {
-    for (size_t c = 0; c < cols; c += TILE_COLS)
-        lspo_gemm_tn(smaller(cols - c, TILE_COLS), h->head_width, rows, alpha, p + c, p_stride, x, x_stride, beta,
-                     out + c * h->kv_stride, h->kv_stride);
+    const head_t *h = block->head;
+    for (size_t c = 0; c < block->cols; c += TILE_COLS)
+        lspo_gemm_tn(smaller(block->cols - c, TILE_COLS), h->head_width, block->rows, alpha, p.at + c, p.stride, x.at,
+                     x.stride, beta, out + c * h->kv_stride, h->kv_stride);
 }
 
 /* Columns of row i that the vector loops visit, of `cols` computed: whole vectors past the diagonal rather than a
@@ -123,13 +137,13 @@ LSPO_SIMD static void softmax_whole_rows_backward(size_t rows, size_t cols, size
     }
 }
 
-/* Columns that a row block ending at row `end` needs. */
-static size_t block_columns(const head_t *h, size_t end)
+static block_t block_at(const head_t *h, size_t first)
 {
-    return h->causal ? end : h->keys;
+    const size_t rows = smaller(h->sequence - first, LSPO_ATTENTION_ROWS);
+    return (block_t){.head = h, .rows = rows, .cols = h->causal ? first + rows : h->keys};
 }
 
-static head_t head_at(const lspo_attention_t *a, size_t b, size_t index, const float *q, const float *k, const float *v)
+static head_t head_at(const lspo_attention_t *a, const lspo_attention_operands_t *operands, size_t b, size_t index)
 {
     const size_t group = a->heads / a->kv_heads, kv_at = index / group * a->head_width;
     head_t h = {.sequence = a->sequence,
@@ -141,9 +155,11 @@ static head_t head_at(const lspo_attention_t *a, size_t b, size_t index, const f
                 .causal = a->causal,
                 .first_of_group = index % group == 0};
     h.scale = 1.0F / sqrtf((float)a->head_width);
-    h.q = q + b * a->sequence * a->q_stride + index * a->head_width;
-    h.k = k + b * a->sequence * a->kv_stride + kv_at;
-    h.v = v + b * a->sequence * a->kv_stride + kv_at;
+    h.q_at = b * a->sequence * a->q_stride + index * a->head_width;
+    h.kv_at = b * a->sequence * a->kv_stride + kv_at;
+    h.q = (const float *)operands->q + h.q_at;
+    h.k = (const float *)operands->k + h.kv_at;
+    h.v = (const float *)operands->v + h.kv_at;
     return h;
 }
 
@@ -152,26 +168,31 @@ static void head_forward(const head_t *h, float *p, float *out, float *k_transpo
     const size_t s = h->sequence;
     transpose(s, h->head_width, h->k, h->kv_stride, k_transposed);
     for (size_t first = 0; first < s; first += LSPO_ATTENTION_ROWS) {
-        const size_t rows = smaller(s - first, LSPO_ATTENTION_ROWS), cols = block_columns(h, first + rows);
+        const block_t block = block_at(h, first);
+        const matrix_t q = {h->q + first * h->q_stride, h->q_stride};
         float *p_rows = p + first * s;
-        product_with_transposed(h, rows, cols, h->scale, h->q + first * h->q_stride, h->q_stride, k_transposed, p_rows,
-                                s);
+        product_with_transposed(&block, h->scale, q, k_transposed, p_rows, s);
         if (h->causal)
-            softmax_rows(first, rows, cols, s, p_rows);
+            softmax_rows(first, block.rows, block.cols, s, p_rows);
         else
-            softmax_whole_rows(rows, cols, s, p_rows);
-        product(h, rows, cols, 1.0F, p_rows, s, h->v, out + first * h->out_stride, h->out_stride);
+            softmax_whole_rows(block.rows, block.cols, s, p_rows);
+        product(&block, 1.0F, (matrix_t){p_rows, s}, h->v, out + first * h->out_stride, h->out_stride);
     }
 }
 
-void lspo_attention_any_forward(const lspo_attention_t *a, const float *q, const float *k, const float *v,
-                                float *probabilities, float *out, float *scratch)
+/* Where the rows of a head begin in an array of the output's shape. */
+static size_t out_at(const lspo_attention_t *a, size_t b, size_t index)
+{
+    return b * a->sequence * a->heads * a->head_width + index * a->head_width;
+}
+
+void lspo_attention_forward(const lspo_attention_t *a, const lspo_attention_operands_t *operands, float *kept,
+                            float *out, float *scratch)
 {
     for (size_t b = 0; b < a->batch; b++) {
         for (size_t i = 0; i < a->heads; i++) {
-            const head_t h = head_at(a, b, i, q, k, v);
-            head_forward(&h, probabilities + (b * a->heads + i) * a->sequence * a->sequence,
-                         out + b * a->sequence * h.out_stride + i * a->head_width, scratch);
+            const head_t h = head_at(a, operands, b, i);
+            head_forward(&h, kept + (b * a->heads + i) * a->sequence * a->sequence, out + out_at(a, b, i), scratch);
         }
     }
 }
@@ -181,82 +202,58 @@ size_t lspo_attention_scratch(size_t sequence, size_t head_width)
     return (LSPO_ATTENTION_ROWS + head_width) * sequence;
 }
 
+/* Of one head: where its gradients begin. */
+typedef struct {
+    float *dq, *dk, *dv;
+} head_gradients_t;
+
 /* No row looks at the keys behind the last. */
-static void clear_unseen_keys(const head_t *h, float *dk, float *dv)
+static void clear_unseen_keys(const head_t *h, const head_gradients_t *to)
 {
     for (size_t i = h->keys; i < h->sequence; i++) {
-        memset(dk + i * h->kv_stride, 0, h->head_width * sizeof *dk);
-        memset(dv + i * h->kv_stride, 0, h->head_width * sizeof *dv);
+        memset(to->dk + i * h->kv_stride, 0, h->head_width * sizeof *to->dk);
+        memset(to->dv + i * h->kv_stride, 0, h->head_width * sizeof *to->dv);
     }
 }
 
 /* The last row block comes first: causal or not, it reaches every row of dK and dV, so it overwrites and the others
  * add. */
-static void head_backward(const head_t *h, const float *p, const float *dout, float *dq, float *dk, float *dv,
+static void head_backward(const head_t *h, const float *p, const float *dout, const head_gradients_t *to,
                           float *scratch)
 {
     const size_t s = h->sequence, w = h->out_stride;
     float *v_transposed = scratch, *dp = scratch + h->head_width * s;
     transpose(s, h->head_width, h->v, h->kv_stride, v_transposed);
-    for (size_t block = (s + LSPO_ATTENTION_ROWS - 1) / LSPO_ATTENTION_ROWS; block-- > 0;) {
-        const size_t first = block * LSPO_ATTENTION_ROWS;
-        const size_t rows = smaller(s - first, LSPO_ATTENTION_ROWS), cols = block_columns(h, first + rows);
-        const float beta = first + rows == s && h->first_of_group ? 0.0F : 1.0F;
-        const float *p_rows = p + first * s, *dout_rows = dout + first * w;
-        product_of_transposed(h, rows, cols, 1.0F, p_rows, s, dout_rows, w, beta, dv);
-        product_with_transposed(h, rows, cols, 1.0F, dout_rows, w, v_transposed, dp, cols);
+    for (size_t number = (s + LSPO_ATTENTION_ROWS - 1) / LSPO_ATTENTION_ROWS; number-- > 0;) {
+        const size_t first = number * LSPO_ATTENTION_ROWS;
+        const block_t block = block_at(h, first);
+        const float beta = first + block.rows == s && h->first_of_group ? 0.0F : 1.0F;
+        const matrix_t p_rows = {p + first * s, s}, dout_rows = {dout + first * w, w}, dp_rows = {dp, block.cols};
+        const matrix_t q_rows = {h->q + first * h->q_stride, h->q_stride};
+        product_of_transposed(&block, 1.0F, p_rows, dout_rows, beta, to->dv);
+        product_with_transposed(&block, 1.0F, dout_rows, v_transposed, dp, block.cols);
         if (h->causal)
-            softmax_rows_backward(first, rows, cols, s, p_rows, dp);
+            softmax_rows_backward(first, block.rows, block.cols, s, p_rows.at, dp);
         else
-            softmax_whole_rows_backward(rows, cols, s, p_rows, dp);
-        product(h, rows, cols, h->scale, dp, cols, h->k, dq + first * h->q_stride, h->q_stride);
-        product_of_transposed(h, rows, cols, h->scale, dp, cols, h->q + first * h->q_stride, h->q_stride, beta, dk);
+            softmax_whole_rows_backward(block.rows, block.cols, s, p_rows.at, dp);
+        product(&block, h->scale, dp_rows, h->k, to->dq + first * h->q_stride, h->q_stride);
+        product_of_transposed(&block, h->scale, dp_rows, q_rows, beta, to->dk);
     }
     if (h->first_of_group)
-        clear_unseen_keys(h, dk, dv);
+        clear_unseen_keys(h, to);
 }
 
-void lspo_attention_any_backward(const lspo_attention_t *a, const float *q, const float *k, const float *v,
-                                 const float *probabilities, const float *dout, float *dq, float *dk, float *dv,
-                                 float *scratch)
+void lspo_attention_backward(const lspo_attention_t *a, const lspo_attention_operands_t *operands,
+                             const lspo_attention_gradients_t *gradients, float *scratch)
 {
     for (size_t b = 0; b < a->batch; b++) {
         for (size_t i = 0; i < a->heads; i++) {
-            const head_t h = head_at(a, b, i, q, k, v);
-            const size_t q_at = (size_t)(h.q - q), kv_at = (size_t)(h.k - k);
-            head_backward(&h, probabilities + (b * a->heads + i) * a->sequence * a->sequence,
-                          dout + b * a->sequence * h.out_stride + i * a->head_width, dq + q_at, dk + kv_at, dv + kv_at,
-                          scratch);
+            const head_t h = head_at(a, operands, b, i);
+            const head_gradients_t to = {.dq = (float *)gradients->dq + h.q_at,
+                                         .dk = (float *)gradients->dk + h.kv_at,
+                                         .dv = (float *)gradients->dv + h.kv_at};
+            head_backward(&h, operands->kept + (b * a->heads + i) * a->sequence * a->sequence,
+                          (const float *)operands->dout + out_at(a, b, i), &to, scratch);
         }
     }
-}
-
-static lspo_attention_t joint(size_t batch, size_t sequence, size_t heads, size_t head_width)
-{
-    const size_t stride = 3 * heads * head_width;
-    return (lspo_attention_t){.batch = batch,
-                              .sequence = sequence,
-                              .heads = heads,
-                              .kv_heads = heads,
-                              .head_width = head_width,
-                              .q_stride = stride,
-                              .kv_stride = stride,
-                              .causal = true};
-}
-
-void lspo_attention_forward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *qkv,
-                            float *probabilities, float *out, float *scratch)
-{
-    const lspo_attention_t a = joint(batch, sequence, heads, head_width);
-    const size_t width = heads * head_width;
-    lspo_attention_any_forward(&a, qkv, qkv + width, qkv + 2 * width, probabilities, out, scratch);
-}
-
-void lspo_attention_backward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *qkv,
-                             const float *probabilities, const float *dout, float *dqkv, float *scratch)
-{
-    const lspo_attention_t a = joint(batch, sequence, heads, head_width);
-    const size_t width = heads * head_width;
-    lspo_attention_any_backward(&a, qkv, qkv + width, qkv + 2 * width, probabilities, dout, dqkv, dqkv + width,
-                                dqkv + 2 * width, scratch);
 }

@@ -4,6 +4,7 @@
 #define LSPO_KERNELS_ATTENTION_CUH
 
 #include "kernels/attention.h"
+#include "kernels/cuda.h"
 #include "kernels/launch.cuh"
 #include "kernels/number.h"
 
@@ -35,10 +36,10 @@ static inline dim3 lspo_attention_grid(const lspo_attention_t *a, size_t rows, s
 /* Tensor cores take 16-bit numbers whose heads' rows can be copied 8 bytes at a time: head_width and strides in fours. */
 bool lspo_attention_tensor_takes(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
                                  const void *v, const void *out);
-int lspo_attention_tensor_forward(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
-                                  const void *v, void *out, float *log_sums, void *stream);
-int lspo_attention_tensor_backward(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
-                                   const void *v, const float *log_sums, const void *dout, void *dq, void *dk, void *dv,
-                                   const float *row_dots, void *stream);
+int lspo_attention_tensor_forward(const lspo_cuda_t *on, const lspo_attention_t *a,
+                                  const lspo_attention_operands_t *operands, float *log_sums, void *out);
+int lspo_attention_tensor_backward(const lspo_cuda_t *on, const lspo_attention_t *a,
+                                   const lspo_attention_operands_t *operands,
+                                   const lspo_attention_gradients_t *gradients, const float *row_dots);
 
 #endif

@@ -27,33 +27,33 @@ enum { LSPO_ATTENTION_ROWS = 32 };
 
 typedef struct {
     size_t batch, sequence, heads, kv_heads, head_width; /* heads % kv_heads == 0                             */
-    size_t q_stride, kv_stride;                          /* floats from row to row of Q and dQ; of K, V, dK, dV */
+    size_t q_stride, kv_stride;                          /* numbers from row to row of Q and dQ; of K, V, dK, dV */
     bool causal;
     const uint32_t *lengths; /* not causal: keys of each sequence, 1..sequence; NULL: all of them              */
 } lspo_attention_t;
 
-/* q: (batch x sequence) rows of heads x head_width floats; k, v: of kv_heads x head_width.  probabilities: batch x heads
- * x sequence x sequence; where a row must not look it is zero, and above the diagonal beyond a row block left as it was.
- * out: (batch x sequence) x (heads x head_width), dense.  scratch: lspo_attention_scratch() floats. */
-void lspo_attention_any_forward(const lspo_attention_t *a, const float *q, const float *k, const float *v,
-                                float *probabilities, float *out, float *scratch);
-/* dout: as out; dq, dk, dv: as q, k, v, overwritten.  dk and dv are zero where no row looks. */
-void lspo_attention_any_backward(const lspo_attention_t *a, const float *q, const float *k, const float *v,
-                                 const float *probabilities, const float *dout, float *dq, float *dk, float *dv,
-                                 float *scratch);
+/* What a pass reads.  q: (batch x sequence) rows of heads x head_width numbers; k, v: of kv_heads x head_width. */
+typedef struct {
+    const void *q, *k, *v;
+    /* The backward pass alone: what the forward pass kept and put out, and the gradient of the latter. */
+    const float *kept;
+    const void *out, *dout; /* (batch x sequence) x (heads x head_width), dense; the host does not read `out` */
+} lspo_attention_operands_t;
 
-/* Causal, every head with its K and V, Q, K and V in one array.  qkv: (batch x sequence) rows of 3 width floats: all heads' Q, then K, then V; width = heads x head_width.
- * probabilities: batch x heads x sequence x sequence; above the diagonal it is zero inside a row block and is left as
- * it was beyond the block.  out: (batch x sequence) x width.  scratch: lspo_attention_scratch() floats. */
-void lspo_attention_forward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *qkv,
-                            float *probabilities, float *out, float *scratch);
+/* What the backward pass gives: laid out as q, k and v, overwritten.  dk and dv are zero where no row looks. */
+typedef struct {
+    void *dq, *dk, *dv;
+} lspo_attention_gradients_t;
+
+/* kept: the probabilities, batch x heads x sequence x sequence floats; where a row must not look they are zero, and above
+ * the diagonal beyond a row block left as they were.  out: (batch x sequence) x (heads x head_width), dense. */
+void lspo_attention_forward(const lspo_attention_t *a, const lspo_attention_operands_t *operands, float *kept,
+                            float *out, float *scratch);
+void lspo_attention_backward(const lspo_attention_t *a, const lspo_attention_operands_t *operands,
+                             const lspo_attention_gradients_t *gradients, float *scratch);
 
 /* Floats of scratch of either pass: (LSPO_ATTENTION_ROWS + head_width) sequence. */
 size_t lspo_attention_scratch(size_t sequence, size_t head_width);
-
-/* dout: as out; dqkv: as qkv, overwritten. */
-void lspo_attention_backward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *qkv,
-                             const float *probabilities, const float *dout, float *dqkv, float *scratch);
 
 #ifdef __cplusplus
 }

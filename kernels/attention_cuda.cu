@@ -264,77 +264,79 @@ static size_t shared_bytes(const lspo_attention_t *a, size_t own_rows)
 }
 
 template <typename T, unsigned PARTS>
-static int forward(const lspo_attention_t *a, const void *q, const void *k, const void *v, void *out, float *log_sums,
+static int forward(const lspo_attention_t *a, const lspo_attention_operands_t *from, float *log_sums, void *out,
                    void *stream)
 {
     const size_t rows = WARPS * FORWARD_ROWS;
     return lspo_launch(forward_kernel<T, PARTS>, lspo_attention_grid(a, rows, a->heads), WARPS * LSPO_WARP_THREADS,
-                       shared_bytes(a, rows), stream, *a, 1.0f / sqrtf((float)a->head_width), (const T *)q,
-                       (const T *)k, (const T *)v, (T *)out, log_sums);
+                       shared_bytes(a, rows), stream, *a, 1.0f / sqrtf((float)a->head_width), (const T *)from->q,
+                       (const T *)from->k, (const T *)from->v, (T *)out, log_sums);
 }
 
 template <typename T, unsigned PARTS>
-static int backward(const lspo_attention_t *a, const void *q, const void *k, const void *v, const float *log_sums,
-                    const void *dout, void *dq, void *dk, void *dv, const float *row_dots, void *stream)
+static int backward(const lspo_attention_t *a, const lspo_attention_operands_t *from,
+                    const lspo_attention_gradients_t *to, const float *row_dots, void *stream)
 {
     const size_t rows = WARPS * BACKWARD_ROWS, bytes = shared_bytes(a, 2 * rows);
     const float scale = 1.0f / sqrtf((float)a->head_width);
-    const int error = lspo_launch(query_gradient_kernel<T, PARTS>, lspo_attention_grid(a, rows, a->heads),
-                                  WARPS * LSPO_WARP_THREADS, bytes, stream, *a, scale, (const T *)q, (const T *)k,
-                                  (const T *)v, (const T *)dout, log_sums, row_dots, (T *)dq);
+    const T *const q = (const T *)from->q, *const k = (const T *)from->k, *const v = (const T *)from->v;
+    const T *const dout = (const T *)from->dout;
+    const int error =
+        lspo_launch(query_gradient_kernel<T, PARTS>, lspo_attention_grid(a, rows, a->heads), WARPS * LSPO_WARP_THREADS,
+                    bytes, stream, *a, scale, q, k, v, dout, from->kept, row_dots, (T *)to->dq);
     if (error != cudaSuccess)
         return error;
     return lspo_launch(key_gradient_kernel<T, PARTS>, lspo_attention_grid(a, rows, a->kv_heads),
-                       WARPS * LSPO_WARP_THREADS, bytes, stream, *a, scale, (const T *)q, (const T *)k, (const T *)v,
-                       (const T *)dout, log_sums, row_dots, (T *)dk, (T *)dv);
+                       WARPS * LSPO_WARP_THREADS, bytes, stream, *a, scale, q, k, v, dout, from->kept, row_dots,
+                       (T *)to->dk, (T *)to->dv);
 }
 
-int lspo_attention_any_forward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
-                                    const void *v, void *out, float *log_sums, void *stream)
+int lspo_attention_forward_cuda(const lspo_cuda_t *on, const lspo_attention_t *a,
+                                const lspo_attention_operands_t *operands, float *log_sums, void *out)
 {
     if (a->head_width > LSPO_ATTENTION_WIDTH_MAX)
         return cudaErrorInvalidValue;
     if (is_empty(a))
         return cudaSuccess;
-    if (lspo_attention_tensor_takes(number, a, q, k, v, out))
-        return lspo_attention_tensor_forward(number, a, q, k, v, out, log_sums, stream);
-    return lspo_with_number(number, [=](auto zero) {
+    if (lspo_attention_tensor_takes(on->number, a, operands->q, operands->k, operands->v, out))
+        return lspo_attention_tensor_forward(on, a, operands, log_sums, out);
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return a->head_width <= 2 * LSPO_WARP_THREADS ? forward<T, 2>(a, q, k, v, out, log_sums, stream)
-                                                      : forward<T, 4>(a, q, k, v, out, log_sums, stream);
+        return a->head_width <= 2 * LSPO_WARP_THREADS ? forward<T, 2>(a, operands, log_sums, out, on->stream)
+                                                      : forward<T, 4>(a, operands, log_sums, out, on->stream);
     });
 }
 
 /* row_dots <- rowsum(O dO). */
-static int make_row_dots(lspo_number_t number, const lspo_attention_t *a, const void *out, const void *dout,
-                         float *row_dots, void *stream)
+static int make_row_dots(const lspo_cuda_t *on, const lspo_attention_t *a, const lspo_attention_operands_t *from,
+                         float *row_dots)
 {
     const size_t rows = a->batch * a->heads * a->sequence;
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
         return lspo_launch(row_dots_kernel<T>, lspo_grid_blocks(rows * LSPO_WARP_THREADS), LSPO_BLOCK_THREADS, 0,
-                           stream, *a, rows, (const T *)out, (const T *)dout, row_dots);
+                           on->stream, *a, rows, (const T *)from->out, (const T *)from->dout, row_dots);
     });
 }
 
-int lspo_attention_any_backward_cuda(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
-                                     const void *v, const void *out, const float *log_sums, const void *dout, void *dq,
-                                     void *dk, void *dv, float *row_dots, void *stream)
+int lspo_attention_backward_cuda(const lspo_cuda_t *on, const lspo_attention_t *a,
+                                 const lspo_attention_operands_t *operands, const lspo_attention_gradients_t *gradients,
+                                 float *row_dots)
 {
     if (a->head_width > LSPO_ATTENTION_WIDTH_MAX)
         return cudaErrorInvalidValue;
     if (is_empty(a))
         return cudaSuccess;
-    const int error = make_row_dots(number, a, out, dout, row_dots, stream);
+    const int error = make_row_dots(on, a, operands, row_dots);
     if (error != cudaSuccess)
         return error;
-    if (lspo_attention_tensor_takes(number, a, q, k, v, dout) &&
-        lspo_attention_tensor_takes(number, a, dq, dk, dv, dout))
-        return lspo_attention_tensor_backward(number, a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
-    return lspo_with_number(number, [=](auto zero) {
+    const void *const dout = operands->dout;
+    if (lspo_attention_tensor_takes(on->number, a, operands->q, operands->k, operands->v, dout) &&
+        lspo_attention_tensor_takes(on->number, a, gradients->dq, gradients->dk, gradients->dv, dout))
+        return lspo_attention_tensor_backward(on, a, operands, gradients, row_dots);
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return a->head_width <= 2 * LSPO_WARP_THREADS
-                   ? backward<T, 2>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream)
-                   : backward<T, 4>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
+        return a->head_width <= 2 * LSPO_WARP_THREADS ? backward<T, 2>(a, operands, gradients, row_dots, on->stream)
+                                                      : backward<T, 4>(a, operands, gradients, row_dots, on->stream);
     });
 }

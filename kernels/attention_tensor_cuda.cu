@@ -149,11 +149,17 @@ static __device__ void add_weighted(const float (&weight)[ROWS / 8][4], const T 
     }
 }
 
-/* A warp's rows of a result, times a factor for the upper and one for the lower eight, those that exist. */
+/* Of the upper and the lower eight of a warp's rows. */
+typedef struct {
+    float upper, lower;
+} factors_t;
+
+/* A warp's rows of a result, times their factors, those that exist. */
 template <unsigned WIDTH, typename T>
-static __device__ void store(const lspo_attention_t &a, const float (&sum)[WIDTH / 8][4], float upper, float lower,
+static __device__ void store(const lspo_attention_t &a, const float (&sum)[WIDTH / 8][4], factors_t factors,
                              size_t first, size_t stride, T *to)
 {
+    const float upper = factors.upper, lower = factors.lower;
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
     const size_t row = first + lane / 4;
 #pragma unroll
@@ -277,7 +283,7 @@ static __global__ void __launch_bounds__(THREADS)
         if (lane % 4 == 0 && row + 8 * half < a.sequence)
             log_sums[p.sums + row + 8 * half] = LN_2 * (largest[half] + log2f(total[half]));
     }
-    store<WIDTH>(a, sum, 1.0f / total[0], 1.0f / total[1], first, a.heads * a.head_width, out + p.out);
+    store<WIDTH>(a, sum, {1.0f / total[0], 1.0f / total[1]}, first, a.heads * a.head_width, out + p.out);
 }
 
 /* ---- backward ---- */
@@ -347,7 +353,7 @@ static __global__ void __launch_bounds__(THREADS)
             }
         add_weighted<KEYS, WIDTH>(score, now, sum);
     }
-    store<WIDTH>(a, sum, problem.scale, problem.scale, first, a.q_stride, dq + p.q);
+    store<WIDTH>(a, sum, {problem.scale, problem.scale}, first, a.q_stride, dq + p.q);
 }
 
 template <typename T, unsigned WIDTH>
@@ -410,8 +416,8 @@ static __global__ void __launch_bounds__(THREADS)
                 weight[i][j] *= of_p[i][j] - of[i][j % 2].dot;
         add_weighted<QUERIES, WIDTH>(weight, now, of_k);
     }
-    store<WIDTH>(a, of_k, problem.scale, problem.scale, first, a.kv_stride, dk + kv);
-    store<WIDTH>(a, of_v, 1.0f, 1.0f, first, a.kv_stride, dv + kv);
+    store<WIDTH>(a, of_k, {problem.scale, problem.scale}, first, a.kv_stride, dk + kv);
+    store<WIDTH>(a, of_v, {1.0f, 1.0f}, first, a.kv_stride, dv + kv);
 }
 
 /* ---- launches ---- */
@@ -447,62 +453,63 @@ static int launch(void (*kernel)(Parameters...), dim3 grid, size_t bytes, void *
 }
 
 template <typename T, unsigned WIDTH>
-static int forward(const lspo_attention_t *a, const void *q, const void *k, const void *v, void *out, float *log_sums,
+static int forward(const lspo_attention_t *a, const lspo_attention_operands_t *from, float *log_sums, void *out,
                    void *stream)
 {
     return launch(forward_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->heads),
-                  shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS, 0), stream, problem_of(a, q, k, v, out), (const T *)q,
-                  (const T *)k, (const T *)v, (T *)out, log_sums);
+                  shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS, 0), stream, problem_of(a, from->q, from->k, from->v, out),
+                  (const T *)from->q, (const T *)from->k, (const T *)from->v, (T *)out, log_sums);
 }
 
 template <typename T, unsigned WIDTH>
-static int backward(const lspo_attention_t *a, const void *q, const void *k, const void *v, const float *log_sums,
-                    const void *dout, void *dq, void *dk, void *dv, const float *row_dots, void *stream)
+static int backward(const lspo_attention_t *a, const lspo_attention_operands_t *from,
+                    const lspo_attention_gradients_t *to, const float *row_dots, void *stream)
 {
-    const problem_t problem = problem_of(a, q, k, v, dout);
+    const problem_t problem = problem_of(a, from->q, from->k, from->v, from->dout);
+    const T *const q = (const T *)from->q, *const k = (const T *)from->k, *const v = (const T *)from->v;
+    const T *const dout = (const T *)from->dout;
     const int error = launch(query_gradient_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->heads),
-                             shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS_BACKWARD, 0), stream, problem, (const T *)q,
-                             (const T *)k, (const T *)v, (const T *)dout, log_sums, row_dots, (T *)dq);
+                             shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS_BACKWARD, 0), stream, problem, q, k, v, dout,
+                             from->kept, row_dots, (T *)to->dq);
     if (error != cudaSuccess)
         return error;
     return launch(key_gradient_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->kv_heads),
-                  shared_bytes<WIDTH>(passing_t<WIDTH>::QUERIES, 2 * OWN), stream, problem, (const T *)q, (const T *)k,
-                  (const T *)v, (const T *)dout, log_sums, row_dots, (T *)dk, (T *)dv);
+                  shared_bytes<WIDTH>(passing_t<WIDTH>::QUERIES, 2 * OWN), stream, problem, q, k, v, dout, from->kept,
+                  row_dots, (T *)to->dk, (T *)to->dv);
 }
 
 template <typename T>
-static int forward_of_width(const lspo_attention_t *a, const void *q, const void *k, const void *v, void *out,
-                            float *log_sums, void *stream)
+static int forward_of_width(const lspo_attention_t *a, const lspo_attention_operands_t *from, float *log_sums,
+                            void *out, void *stream)
 {
     if (a->head_width <= 64)
-        return forward<T, 64>(a, q, k, v, out, log_sums, stream);
-    return a->head_width <= 96 ? forward<T, 96>(a, q, k, v, out, log_sums, stream)
-                               : forward<T, 128>(a, q, k, v, out, log_sums, stream);
+        return forward<T, 64>(a, from, log_sums, out, stream);
+    return a->head_width <= 96 ? forward<T, 96>(a, from, log_sums, out, stream)
+                               : forward<T, 128>(a, from, log_sums, out, stream);
 }
 
-int lspo_attention_tensor_forward(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
-                                  const void *v, void *out, float *log_sums, void *stream)
+int lspo_attention_tensor_forward(const lspo_cuda_t *on, const lspo_attention_t *a,
+                                  const lspo_attention_operands_t *operands, float *log_sums, void *out)
 {
-    return number == LSPO_NUMBER_BF16 ? forward_of_width<__nv_bfloat16>(a, q, k, v, out, log_sums, stream)
-                                      : forward_of_width<__half>(a, q, k, v, out, log_sums, stream);
+    return on->number == LSPO_NUMBER_BF16 ? forward_of_width<__nv_bfloat16>(a, operands, log_sums, out, on->stream)
+                                          : forward_of_width<__half>(a, operands, log_sums, out, on->stream);
 }
 
 template <typename T>
-static int backward_of_width(const lspo_attention_t *a, const void *q, const void *k, const void *v,
-                             const float *log_sums, const void *dout, void *dq, void *dk, void *dv,
-                             const float *row_dots, void *stream)
+static int backward_of_width(const lspo_attention_t *a, const lspo_attention_operands_t *from,
+                             const lspo_attention_gradients_t *to, const float *row_dots, void *stream)
 {
     if (a->head_width <= 64)
-        return backward<T, 64>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
-    return a->head_width <= 96 ? backward<T, 96>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream)
-                               : backward<T, 128>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
+        return backward<T, 64>(a, from, to, row_dots, stream);
+    return a->head_width <= 96 ? backward<T, 96>(a, from, to, row_dots, stream)
+                               : backward<T, 128>(a, from, to, row_dots, stream);
 }
 
-int lspo_attention_tensor_backward(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
-                                   const void *v, const float *log_sums, const void *dout, void *dq, void *dk, void *dv,
-                                   const float *row_dots, void *stream)
+int lspo_attention_tensor_backward(const lspo_cuda_t *on, const lspo_attention_t *a,
+                                   const lspo_attention_operands_t *operands,
+                                   const lspo_attention_gradients_t *gradients, const float *row_dots)
 {
-    return number == LSPO_NUMBER_BF16
-               ? backward_of_width<__nv_bfloat16>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream)
-               : backward_of_width<__half>(a, q, k, v, log_sums, dout, dq, dk, dv, row_dots, stream);
+    return on->number == LSPO_NUMBER_BF16
+               ? backward_of_width<__nv_bfloat16>(a, operands, gradients, row_dots, on->stream)
+               : backward_of_width<__half>(a, operands, gradients, row_dots, on->stream);
 }

@@ -21,10 +21,11 @@ static void sum_columns(size_t m, size_t n, const float *g, float *sums)
         sums[j] = isnan(sums[j]) ? INFINITY : sums[j];
 }
 
-void lspo_columns_split(size_t m, size_t n, size_t selected, const float *g, float *scratch, uint32_t *columns)
+void lspo_columns_split(const lspo_columns_t *shape, const float *g, float *scratch, uint32_t *columns_out)
 {
+    const size_t n = shape->n, selected = shape->count;
     float *sums = scratch, *sorted = scratch + n;
-    sum_columns(m, n, g, sums);
+    sum_columns(shape->m, n, g, sums);
     memcpy(sorted, sums, n * sizeof *sums);
     qsort(sorted, n, sizeof *sorted, compare_descending);
     const float least = selected > 0 ? sorted[selected - 1] : INFINITY;
@@ -36,22 +37,24 @@ void lspo_columns_split(size_t m, size_t n, size_t selected, const float *g, flo
         bool equal = selected > 0 && sums[j] == least && equals > 0;
         equals -= equal;
         if (equal || sums[j] > least)
-            columns[at++] = (uint32_t)j;
+            columns_out[at++] = (uint32_t)j;
         else
-            columns[rest++] = (uint32_t)j;
+            columns_out[rest++] = (uint32_t)j;
     }
 }
 
-void lspo_columns_gather(size_t m, size_t n, size_t count, const uint32_t *columns, const float *x, float *out)
+void lspo_columns_gather(const lspo_columns_t *shape, const uint32_t *columns, const float *x, float *out)
 {
-    for (size_t i = 0; i < m; i++)
+    const size_t n = shape->n, count = shape->count;
+    for (size_t i = 0; i < shape->m; i++)
         for (size_t j = 0; j < count; j++)
             out[i * count + j] = x[i * n + columns[j]];
 }
 
-void lspo_columns_scatter(size_t m, size_t n, size_t count, const uint32_t *columns, const float *in, float *x)
+void lspo_columns_scatter(const lspo_columns_t *shape, const uint32_t *columns, const float *in, float *x)
 {
-    for (size_t i = 0; i < m; i++)
+    const size_t n = shape->n, count = shape->count;
+    for (size_t i = 0; i < shape->m; i++)
         for (size_t j = 0; j < count; j++)
             x[i * n + columns[j]] = in[i * count + j];
 }

@@ -1,7 +1,7 @@
 /* columns.h - parts of a matrix (m x n, row-major, fp32) by columns, as ZenFlow splits a gradient into the few columns
  * that matter and the others.
  *
- * A split of n columns is an array of n indices: first the `selected` ones, ascending, then the others, ascending.
+ * A split of n columns is an array of n indices: first the selected ones, ascending, then the others, ascending.
  */
 #ifndef LSPO_KERNELS_COLUMNS_H
 #define LSPO_KERNELS_COLUMNS_H
@@ -13,14 +13,19 @@
 extern "C" {
 #endif
 
-/* Split by importance, the column's sum of |g|: the `selected` largest, of equals those that come first.  Always that
- * many, also where sums are NaN.  scratch: 2 n floats. */
-void lspo_columns_split(size_t m, size_t n, size_t selected, const float *g, float *scratch, uint32_t *columns);
+/* `count` columns of a matrix m x n. */
+typedef struct {
+    size_t m, n, count;
+} lspo_columns_t;
+
+/* Split by importance, the column's sum of |g|: `count` are selected, the largest, of equals those that come first.
+ * Always that many, also where sums are NaN.  scratch: 2 n floats; columns_out: n. */
+void lspo_columns_split(const lspo_columns_t *shape, const float *g, float *scratch, uint32_t *columns_out);
 
 /* out (m x count, dense) = these columns of x (m x n). */
-void lspo_columns_gather(size_t m, size_t n, size_t count, const uint32_t *columns, const float *x, float *out);
+void lspo_columns_gather(const lspo_columns_t *shape, const uint32_t *columns, const float *x, float *out);
 /* The reverse. */
-void lspo_columns_scatter(size_t m, size_t n, size_t count, const uint32_t *columns, const float *in, float *x);
+void lspo_columns_scatter(const lspo_columns_t *shape, const uint32_t *columns, const float *in, float *x);
 
 #ifdef __cplusplus
 }

@@ -51,37 +51,40 @@ static __global__ void scatter_kernel(size_t elements, size_t n, size_t count, c
         x[i / count * n + columns[i % count]] = in[i];
 }
 
-int lspo_columns_split_cuda(lspo_number_t number, size_t m, size_t n, size_t selected, const void *g, float *scratch,
-                            uint32_t *columns, void *stream)
+int lspo_columns_split_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape, const void *g, float *scratch,
+                            uint32_t *columns_out)
 {
+    const size_t n = shape->n, selected = shape->count;
     float *sums = scratch, *chosen = scratch + n;
-    int error = lspo_with_number(number, [=](auto zero) {
+    int error = lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_columns(n, importance_kernel<T>, stream, m, n, (const T *)g, sums);
+        return lspo_launch_columns(n, importance_kernel<T>, on->stream, shape->m, n, (const T *)g, sums);
     });
     if (error == cudaSuccess)
-        error = lspo_launch_over(n, choose_kernel, stream, n, selected, sums, chosen);
+        error = lspo_launch_over(n, choose_kernel, on->stream, n, selected, sums, chosen);
     if (error == cudaSuccess)
-        error = lspo_launch_over(n, place_kernel, stream, n, selected, chosen, columns);
+        error = lspo_launch_over(n, place_kernel, on->stream, n, selected, chosen, columns_out);
     return error;
 }
 
-int lspo_columns_gather_cuda(lspo_number_t number, size_t m, size_t n, size_t count, const uint32_t *columns,
-                             const void *x, void *out, void *stream)
+int lspo_columns_gather_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape, const uint32_t *columns, const void *x,
+                             void *out)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    const size_t elements = shape->m * shape->count;
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_over(m * count, gather_kernel<T>, stream, m * count, n, count, columns, (const T *)x,
-                                (T *)out);
+        return lspo_launch_over(elements, gather_kernel<T>, on->stream, elements, shape->n, shape->count, columns,
+                                (const T *)x, (T *)out);
     });
 }
 
-int lspo_columns_scatter_cuda(lspo_number_t number, size_t m, size_t n, size_t count, const uint32_t *columns,
-                              const void *in, void *x, void *stream)
+int lspo_columns_scatter_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape, const uint32_t *columns,
+                              const void *in, void *x)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    const size_t elements = shape->m * shape->count;
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_over(m * count, scatter_kernel<T>, stream, m * count, n, count, columns, (const T *)in,
-                                (T *)x);
+        return lspo_launch_over(elements, scatter_kernel<T>, on->stream, elements, shape->n, shape->count, columns,
+                                (const T *)in, (T *)x);
     });
 }

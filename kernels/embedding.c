@@ -4,9 +4,11 @@
 
 #include "kernels/simd.h"
 
-LSPO_SIMD void lspo_embedding_forward(size_t batch, size_t sequence, size_t width, const uint32_t *ids,
-                                      const float *token, const float *position, float *x_out)
+LSPO_SIMD void lspo_embedding_forward(const lspo_embedding_t *embedding, const float *token, const float *position,
+                                      float *x_out)
 {
+    const size_t batch = embedding->batch, sequence = embedding->sequence, width = embedding->width;
+    const uint32_t *ids = embedding->ids;
     for (size_t b = 0; b < batch; b++) {
         for (size_t i = 0; i < sequence; i++) {
             const size_t row = b * sequence + i;
@@ -31,9 +33,11 @@ LSPO_SIMD static void add_row(size_t width, const float *d, float *sum)
         sum[j] += d[j];
 }
 
-void lspo_embedding_backward(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *dx,
-                             float *token_gradient, float *position_gradient)
+void lspo_embedding_backward(const lspo_embedding_t *embedding, const float *dx, float *token_gradient,
+                             float *position_gradient)
 {
+    const size_t batch = embedding->batch, sequence = embedding->sequence, width = embedding->width;
+    const uint32_t *ids = embedding->ids;
     for (size_t b = 0; b < batch; b++) {
         for (size_t i = 0; i < sequence; i++) {
             const size_t row = b * sequence + i;

@@ -14,14 +14,18 @@
 extern "C" {
 #endif
 
-/* ids: batch x sequence, each below the rows of `token`.  token: V x width, position: at least sequence x width, or
- * NULL. * x_out: (batch x sequence) x width. */
-void lspo_embedding_forward(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *token,
-                            const float *position, float *x_out);
+/* The tokens of a batch, and the width of their rows. */
+typedef struct {
+    size_t batch, sequence, width;
+    const uint32_t *ids; /* batch x sequence, each below the rows of `token` */
+} lspo_embedding_t;
+
+/* token: V x width, position: at least sequence x width, or NULL.  x_out: (batch x sequence) x width. */
+void lspo_embedding_forward(const lspo_embedding_t *embedding, const float *token, const float *position, float *x_out);
 
 /* Adds dx to the rows of token_gradient and position_gradient (shapes of token and position; the latter may be NULL). */
-void lspo_embedding_backward(size_t batch, size_t sequence, size_t width, const uint32_t *ids, const float *dx,
-                             float *token_gradient, float *position_gradient);
+void lspo_embedding_backward(const lspo_embedding_t *embedding, const float *dx, float *token_gradient,
+                             float *position_gradient);
 
 #ifdef __cplusplus
 }

@@ -104,26 +104,27 @@ static int token_gradients(size_t rows, size_t width, const uint32_t *ids, const
                        gradient);
 }
 
-int lspo_embedding_forward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t width, const uint32_t *ids,
-                                const void *token, const void *position, void *x_out, void *stream)
+int lspo_embedding_forward_cuda(const lspo_cuda_t *on, const lspo_embedding_t *embedding, const void *token,
+                                const void *position, void *x_out)
 {
-    const size_t n = batch * sequence * width;
-    return lspo_with_number(number, [=](auto zero) {
+    const size_t sequence = embedding->sequence, width = embedding->width, n = embedding->batch * sequence * width;
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(n, forward_kernel<T>, stream, n, sequence, width, ids, (const T *)token,
-                                   (const T *)position, (T *)x_out);
+        return lspo_launch_each<T>(n, forward_kernel<T>, on->stream, n, sequence, width, embedding->ids,
+                                   (const T *)token, (const T *)position, (T *)x_out);
     });
 }
 
-int lspo_embedding_backward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t width, const uint32_t *ids,
-                                 const void *dx, void *token_gradient, void *position_gradient, void *stream)
+int lspo_embedding_backward_cuda(const lspo_cuda_t *on, const lspo_embedding_t *embedding, const void *dx,
+                                 void *token_gradient, void *position_gradient)
 {
-    const size_t n = sequence * width;
-    return lspo_with_number(number, [=](auto zero) {
+    const size_t batch = embedding->batch, rows = batch * embedding->sequence, width = embedding->width;
+    const size_t n = embedding->sequence * width;
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        const int error = token_gradients(batch * sequence, width, ids, (const T *)dx, (T *)token_gradient, stream);
+        const int error = token_gradients(rows, width, embedding->ids, (const T *)dx, (T *)token_gradient, on->stream);
         if (error != cudaSuccess || !position_gradient)
             return error;
-        return lspo_launch_each<T>(n, position_kernel<T>, stream, n, batch, (const T *)dx, (T *)position_gradient);
+        return lspo_launch_each<T>(n, position_kernel<T>, on->stream, n, batch, (const T *)dx, (T *)position_gradient);
     });
 }

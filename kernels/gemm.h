@@ -17,6 +17,19 @@
 extern "C" {
 #endif
 
+/* A product as a record, for functions that choose where it runs. */
+typedef struct {
+    size_t m, n, k;
+    float alpha;
+    const void *a;
+    size_t a_stride;
+    const void *b;
+    size_t b_stride;
+    float beta;
+    void *c;
+    size_t c_stride;
+} lspo_gemm_t;
+
 /* The kernel set that the library chose for this CPU, for example "SkylakeX"; static. */
 const char *lspo_gemm_core(void);
 

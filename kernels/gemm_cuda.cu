@@ -13,80 +13,89 @@ static bool on_stream(cublasHandle_t handle, cudaStream_t stream)
            (now == stream || cublasSetStream(handle, stream) == CUBLAS_STATUS_SUCCESS);
 }
 
-static int product(lspo_number_t number, cublasOperation_t op_a, cublasOperation_t op_b, size_t m, size_t n, size_t k,
+static int product(const lspo_cuda_t *on, cublasOperation_t op_a, cublasOperation_t op_b, size_t m, size_t n, size_t k,
                    float alpha, const void *a, size_t a_stride, const void *b, size_t b_stride, float beta, void *c,
-                   size_t c_stride, void *cublas, void *stream)
+                   size_t c_stride)
 {
-    cublasHandle_t handle = (cublasHandle_t)cublas;
-    const cudaDataType_t type = lspo_cublas_type(number);
-    if (!on_stream(handle, (cudaStream_t)stream) ||
+    cublasHandle_t handle = (cublasHandle_t)on->cublas;
+    const cudaDataType_t type = lspo_cublas_type(on->number);
+    if (!on_stream(handle, (cudaStream_t)on->stream) ||
         cublasGemmEx(handle, op_b, op_a, (int)n, (int)m, (int)k, &alpha, b, type, (int)b_stride, a, type, (int)a_stride,
                      &beta, c, type, (int)c_stride, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
         return cudaErrorUnknown;
     return cudaSuccess;
 }
 
-int lspo_gemm_nn_cuda(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
-                      const void *b, size_t b_stride, float beta, void *c, size_t c_stride, void *cublas, void *stream)
+int lspo_gemm_nn_cuda(const lspo_cuda_t *on, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
+                      const void *b, size_t b_stride, float beta, void *c, size_t c_stride)
 {
-    return product(number, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride,
-                   cublas, stream);
+    return product(on, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride);
 }
 
-int lspo_gemm_nt_cuda(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
-                      const void *b, size_t b_stride, float beta, void *c, size_t c_stride, void *cublas, void *stream)
+int lspo_gemm_nt_cuda(const lspo_cuda_t *on, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
+                      const void *b, size_t b_stride, float beta, void *c, size_t c_stride)
 {
-    return product(number, CUBLAS_OP_N, CUBLAS_OP_T, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride,
-                   cublas, stream);
+    return product(on, CUBLAS_OP_N, CUBLAS_OP_T, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride);
 }
 
-int lspo_gemm_tn_cuda(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
-                      const void *b, size_t b_stride, float beta, void *c, size_t c_stride, void *cublas, void *stream)
+int lspo_gemm_tn_cuda(const lspo_cuda_t *on, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
+                      const void *b, size_t b_stride, float beta, void *c, size_t c_stride)
 {
-    return product(number, CUBLAS_OP_T, CUBLAS_OP_N, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride,
-                   cublas, stream);
+    return product(on, CUBLAS_OP_T, CUBLAS_OP_N, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride);
 }
 
-int lspo_adapter_forward_cuda(lspo_number_t number, size_t tokens, size_t m, size_t n, size_t r, float scale,
-                              const void *x, const void *a, const void *b, void *y, void *scratch, void *cublas,
-                              void *stream)
+int lspo_adapter_forward_cuda(const lspo_cuda_t *on, const lspo_adapter_t *adapter, const void *x, void *y,
+                              void *scratch)
 {
-    int error = lspo_gemm_nn_cuda(number, tokens, r, m, 1.0f, x, m, a, r, 0.0f, scratch, r, cublas, stream);
+    const size_t tokens = adapter->tokens, m = adapter->m, n = adapter->n, r = adapter->r;
+    const int error = lspo_gemm_nn_cuda(on, tokens, r, m, 1.0f, x, m, adapter->a, r, 0.0f, scratch, r);
+    if (error != cudaSuccess)
+        return error;
+    return lspo_gemm_nt_cuda(on, tokens, n, r, adapter->scale, scratch, r, adapter->b, r, 1.0f, y, n);
+}
+
+/* The factors' gradients, from dY B. */
+static int factor_gradients(const lspo_cuda_t *on, const lspo_adapter_t *adapter, const void *x, const void *dy,
+                            const lspo_adapter_gradients_t *to, void *scratch)
+{
+    const size_t tokens = adapter->tokens, m = adapter->m, n = adapter->n, r = adapter->r;
+    const float scale = adapter->scale, beta = to->accumulate ? 1.0f : 0.0f;
+    void *xa = scratch, *dyb = (char *)scratch + tokens * r * lspo_number_bytes(on->number);
+    int error = lspo_gemm_nn_cuda(on, tokens, r, m, 1.0f, x, m, adapter->a, r, 0.0f, xa, r);
     if (error == cudaSuccess)
-        error = lspo_gemm_nt_cuda(number, tokens, n, r, scale, scratch, r, b, r, 1.0f, y, n, cublas, stream);
+        error = lspo_gemm_tn_cuda(on, m, r, tokens, scale, x, m, dyb, r, beta, to->da, r);
+    if (error == cudaSuccess)
+        error = lspo_gemm_tn_cuda(on, n, r, tokens, scale, dy, n, xa, r, beta, to->db, r);
     return error;
 }
 
-int lspo_adapter_backward_cuda(lspo_number_t number, size_t tokens, size_t m, size_t n, size_t r, float scale,
-                               const void *x, const void *dy, const void *a, const void *b, bool accumulate, void *da,
-                               void *db, void *dx, void *scratch, void *cublas, void *stream)
+int lspo_adapter_backward_cuda(const lspo_cuda_t *on, const lspo_adapter_t *adapter, const void *x, const void *dy,
+                               const lspo_adapter_gradients_t *gradients, void *scratch)
 {
-    const float beta = accumulate ? 1.0f : 0.0f;
-    void *xa = scratch, *dyb = (char *)scratch + tokens * r * lspo_number_bytes(number);
-    int error = lspo_gemm_nn_cuda(number, tokens, r, n, 1.0f, dy, n, b, r, 0.0f, dyb, r, cublas, stream);
-    if (error == cudaSuccess && da)
-        error = lspo_gemm_nn_cuda(number, tokens, r, m, 1.0f, x, m, a, r, 0.0f, xa, r, cublas, stream);
-    if (error == cudaSuccess && da)
-        error = lspo_gemm_tn_cuda(number, m, r, tokens, scale, x, m, dyb, r, beta, da, r, cublas, stream);
-    if (error == cudaSuccess && da)
-        error = lspo_gemm_tn_cuda(number, n, r, tokens, scale, dy, n, xa, r, beta, db, r, cublas, stream);
-    if (error == cudaSuccess)
-        error = lspo_gemm_nt_cuda(number, tokens, m, r, scale, dyb, r, a, r, 1.0f, dx, m, cublas, stream);
-    return error;
+    const size_t tokens = adapter->tokens, m = adapter->m, n = adapter->n, r = adapter->r;
+    void *dyb = (char *)scratch + tokens * r * lspo_number_bytes(on->number);
+    int error = lspo_gemm_nn_cuda(on, tokens, r, n, 1.0f, dy, n, adapter->b, r, 0.0f, dyb, r);
+    if (error == cudaSuccess && gradients->da)
+        error = factor_gradients(on, adapter, x, dy, gradients, scratch);
+    if (error != cudaSuccess)
+        return error;
+    return lspo_gemm_nt_cuda(on, tokens, m, r, adapter->scale, dyb, r, adapter->a, r, 1.0f, gradients->dx, m);
 }
 
-int lspo_lowrank_compress_cuda(lspo_number_t number, size_t m, size_t n, size_t r, const void *g, const void *basis,
-                               float beta, void *r_out, void *cublas, void *stream)
+int lspo_lowrank_compress_cuda(const lspo_cuda_t *on, const lspo_lowrank_t *lowrank, const void *g, float beta,
+                               void *r_out)
 {
+    const size_t m = lowrank->m, n = lowrank->n, r = lowrank->r;
     if (m <= n)
-        return lspo_gemm_tn_cuda(number, r, n, m, 1.0f, basis, r, g, n, beta, r_out, n, cublas, stream);
-    return lspo_gemm_nn_cuda(number, m, r, n, 1.0f, g, n, basis, r, beta, r_out, r, cublas, stream);
+        return lspo_gemm_tn_cuda(on, r, n, m, 1.0f, lowrank->basis, r, g, n, beta, r_out, n);
+    return lspo_gemm_nn_cuda(on, m, r, n, 1.0f, g, n, lowrank->basis, r, beta, r_out, r);
 }
 
-int lspo_lowrank_apply_cuda(lspo_number_t number, size_t m, size_t n, size_t r, const void *basis,
-                            const void *direction, float rate, void *w, void *cublas, void *stream)
+int lspo_lowrank_apply_cuda(const lspo_cuda_t *on, const lspo_lowrank_t *lowrank, const void *direction, float rate,
+                            void *w)
 {
+    const size_t m = lowrank->m, n = lowrank->n, r = lowrank->r;
     if (m <= n)
-        return lspo_gemm_nn_cuda(number, m, n, r, -rate, basis, r, direction, n, 1.0f, w, n, cublas, stream);
-    return lspo_gemm_nt_cuda(number, m, n, r, -rate, direction, r, basis, r, 1.0f, w, n, cublas, stream);
+        return lspo_gemm_nn_cuda(on, m, n, r, -rate, lowrank->basis, r, direction, n, 1.0f, w, n);
+    return lspo_gemm_nt_cuda(on, m, n, r, -rate, direction, r, lowrank->basis, r, 1.0f, w, n);
 }

@@ -178,61 +178,60 @@ static int multiply(lspo_matmul_t *matmul, const shape_t &shape, const arrays_t 
 
 /* ---- the same by a product and kernels ---- */
 
-static int forward_apart(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n, const void *x,
-                         const void *w, const void *bias, const void *residual, void *out, void *stream)
+static int forward_apart(const lspo_cuda_t *on, const lspo_linear_t *layer, const void *x, const void *residual,
+                         void *out)
 {
+    const size_t tokens = layer->tokens, m = layer->m, n = layer->n;
+    const void *const bias = layer->bias;
     const bool in_place = residual == out;
     int error = cudaSuccess;
     if (bias)
-        error = residual ? lspo_bias_add_cuda(number, tokens, n, residual, bias, out, stream)
-                         : lspo_bias_fill_cuda(number, tokens, n, bias, out, stream);
+        error = residual ? lspo_bias_add_cuda(on, tokens, n, residual, bias, out)
+                         : lspo_bias_fill_cuda(on, tokens, n, bias, out);
     if (error == cudaSuccess)
-        error = lspo_gemm_nn_cuda(number, tokens, n, m, 1.0f, x, m, w, n, bias || in_place ? 1.0f : 0.0f, out, n,
-                                  matmul->cublas, stream);
+        error = lspo_gemm_nn_cuda(on, tokens, n, m, 1.0f, x, m, layer->w, n, bias || in_place ? 1.0f : 0.0f, out, n);
     if (error == cudaSuccess && residual && !bias && !in_place)
-        error = lspo_vector_add_cuda(number, tokens * n, residual, out, stream);
+        error = lspo_vector_add_cuda(on, tokens * n, residual, out);
     return error;
 }
 
-int lspo_linear_forward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
-                             const void *x, const void *w, const void *bias, const void *residual, void *out,
-                             void *stream)
+int lspo_linear_forward_cuda(const lspo_cuda_t *on, const lspo_linear_t *layer, const void *x, const void *residual,
+                             void *out)
 {
-    const shape_t shape = {
-        number, CUBLAS_OP_N,        bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT, n, tokens,
-        m,      residual != nullptr};
-    const arrays_t arrays = {w, x, residual ? residual : out, out, (void *)bias, nullptr};
-    const int error = multiply(matmul, shape, arrays, stream);
-    return error != cudaErrorNotSupported
-               ? error
-               : forward_apart(number, matmul, tokens, m, n, x, w, bias, residual, out, stream);
+    const cublasLtEpilogue_t epilogue = layer->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    const shape_t shape = {on->number, CUBLAS_OP_N, epilogue, layer->n, layer->tokens, layer->m, residual != nullptr};
+    const arrays_t arrays = {layer->w, x, residual ? residual : out, out, (void *)layer->bias, nullptr};
+    const int error = multiply(on->matmul, shape, arrays, on->stream);
+    return error != cudaErrorNotSupported ? error : forward_apart(on, layer, x, residual, out);
 }
 
-int lspo_linear_gelu_forward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
-                                  const void *x, const void *w, const void *bias, void *pre_out, void *out,
-                                  void *stream)
+int lspo_linear_gelu_forward_cuda(const lspo_cuda_t *on, const lspo_linear_t *layer, const void *x, void *pre_out,
+                                  void *out)
 {
-    const shape_t shape = {number, CUBLAS_OP_N, CUBLASLT_EPILOGUE_GELU_AUX_BIAS, n, tokens, m, false};
-    int error = multiply(matmul, shape, arrays_t{w, x, out, out, (void *)bias, pre_out}, stream);
+    const size_t tokens = layer->tokens, n = layer->n;
+    const shape_t shape = {on->number, CUBLAS_OP_N, CUBLASLT_EPILOGUE_GELU_AUX_BIAS, n, tokens, layer->m, false};
+    const arrays_t arrays = {layer->w, x, out, out, (void *)layer->bias, pre_out};
+    int error = multiply(on->matmul, shape, arrays, on->stream);
     if (error != cudaErrorNotSupported)
         return error;
-    error = lspo_linear_forward_cuda(number, matmul, tokens, m, n, x, w, bias, nullptr, pre_out, stream);
-    return error != cudaSuccess ? error : lspo_gelu_forward_cuda(number, tokens * n, pre_out, out, stream);
+    error = lspo_linear_forward_cuda(on, layer, x, nullptr, pre_out);
+    return error != cudaSuccess ? error : lspo_gelu_forward_cuda(on, LSPO_GELU_TANH, tokens * n, pre_out, out);
 }
 
-int lspo_linear_gelu_backward_cuda(lspo_number_t number, lspo_matmul_t *matmul, size_t tokens, size_t m, size_t n,
-                                   const void *dy, const void *w, const void *pre, bool accumulate, void *d,
-                                   void *bias_gradient, void *stream)
+int lspo_linear_gelu_backward_cuda(const lspo_cuda_t *on, const lspo_linear_t *layer, const void *dy, const void *pre,
+                                   const lspo_gelu_gradients_t *gradients)
 {
-    const bool sums = bias_gradient && !accumulate; /* the epilogue overwrites them */
-    const shape_t shape = {
-        number, CUBLAS_OP_T, sums ? CUBLASLT_EPILOGUE_DGELU_BGRAD : CUBLASLT_EPILOGUE_DGELU, m, tokens, n, false};
-    int error = multiply(matmul, shape, arrays_t{w, dy, d, d, sums ? bias_gradient : nullptr, (void *)pre}, stream);
-    if (error == cudaSuccess && bias_gradient && accumulate)
-        return lspo_column_sum_cuda(number, tokens, m, d, true, bias_gradient, stream);
+    const size_t tokens = layer->tokens, m = layer->m, n = layer->n;
+    void *const d = gradients->d, *const bias = gradients->bias;
+    const bool sums = bias && !gradients->accumulate; /* the epilogue overwrites them */
+    const cublasLtEpilogue_t epilogue = sums ? CUBLASLT_EPILOGUE_DGELU_BGRAD : CUBLASLT_EPILOGUE_DGELU;
+    const shape_t shape = {on->number, CUBLAS_OP_T, epilogue, m, tokens, n, false};
+    const arrays_t arrays = {layer->w, dy, d, d, sums ? bias : nullptr, (void *)pre};
+    int error = multiply(on->matmul, shape, arrays, on->stream);
+    if (error == cudaSuccess && bias && gradients->accumulate)
+        return lspo_column_sum_cuda(on, tokens, m, d, true, bias);
     if (error != cudaErrorNotSupported)
         return error;
-    error = lspo_gemm_nt_cuda(number, tokens, m, n, 1.0f, dy, n, w, n, 0.0f, d, m, matmul->cublas, stream);
-    return error != cudaSuccess ? error
-                                : lspo_gelu_backward_cuda(number, tokens, m, pre, accumulate, d, bias_gradient, stream);
+    error = lspo_gemm_nt_cuda(on, tokens, m, n, 1.0f, dy, n, layer->w, n, 0.0f, d, m);
+    return error != cudaSuccess ? error : lspo_gelu_backward_cuda(on, LSPO_GELU_TANH, tokens, m, pre, gradients);
 }

@@ -13,23 +13,26 @@ size_t lspo_targets_counted(size_t rows, const uint32_t *targets)
     return counted;
 }
 
-LSPO_SIMD double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
-                                            float *logits)
+LSPO_SIMD double lspo_cross_entropy_forward(const lspo_cross_entropy_t *loss, float *logits)
 {
-    double loss = 0.0;
+    const size_t rows = loss->rows, vocabulary = loss->vocabulary, stride = loss->stride;
+    const uint32_t *targets = loss->targets;
+    double sum = 0.0;
     for (size_t i = 0; i < rows; i++) {
         float *row = logits + i * stride;
         if (targets[i] == LSPO_TARGET_IGNORED)
             continue;
         const float chosen = row[targets[i]];
-        loss += (double)(lspo_vsoftmax(vocabulary, row) - chosen);
+        sum += (double)(lspo_vsoftmax(vocabulary, row) - chosen);
     }
-    return loss;
+    return sum;
 }
 
-LSPO_SIMD void lspo_cross_entropy_backward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
-                                           const float *probabilities, float scale, float *dlogits)
+LSPO_SIMD void lspo_cross_entropy_backward(const lspo_cross_entropy_t *loss, const float *probabilities, float scale,
+                                           float *dlogits)
 {
+    const size_t rows = loss->rows, vocabulary = loss->vocabulary, stride = loss->stride;
+    const uint32_t *targets = loss->targets;
     for (size_t i = 0; i < rows; i++) {
         const float *p = probabilities + i * stride;
         float *d = dlogits + i * stride;

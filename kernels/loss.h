@@ -21,16 +21,20 @@ extern "C" {
 /* Rows whose targets count: what a mean divides by. */
 size_t lspo_targets_counted(size_t rows, const uint32_t *targets);
 
-/* logits: rows x vocabulary, rows `stride` numbers apart (at least vocabulary; what lies between them is neither read nor
- * written), turned into probabilities in place.  targets: rows ids < vocabulary, or ignored.
- * Returns the *sum* of the rows' losses in nats; divide by the rows that count for the mean. */
-double lspo_cross_entropy_forward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
-                                  float *logits);
+/* rows x vocabulary logits, their rows `stride` numbers apart (at least vocabulary; what lies between them is neither read
+ * nor written), and the targets: rows ids < vocabulary, or ignored. */
+typedef struct {
+    size_t rows, vocabulary, stride;
+    const uint32_t *targets;
+} lspo_cross_entropy_t;
 
-/* dlogits: rows x vocabulary, as far apart as those of the probabilities; may be `probabilities`.  scale: 1 / counted rows
- * for the gradient of the mean. */
-void lspo_cross_entropy_backward(size_t rows, size_t vocabulary, size_t stride, const uint32_t *targets,
-                                 const float *probabilities, float scale, float *dlogits);
+/* Turns the logits into probabilities in place.  Returns the *sum* of the rows' losses in nats; divide by the rows that
+ * count for the mean. */
+double lspo_cross_entropy_forward(const lspo_cross_entropy_t *loss, float *logits);
+
+/* dlogits may be `probabilities`.  scale: 1 / counted rows for the gradient of the mean. */
+void lspo_cross_entropy_backward(const lspo_cross_entropy_t *loss, const float *probabilities, float scale,
+                                 float *dlogits);
 
 #ifdef __cplusplus
 }

@@ -65,25 +65,23 @@ static __global__ void cross_entropy_backward_kernel(size_t vocabulary, size_t s
     });
 }
 
-int lspo_cross_entropy_forward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, size_t stride,
-                                    const uint32_t *targets, void *logits, double *row_losses, double *loss_sum_out,
-                                    void *stream)
+int lspo_cross_entropy_forward_cuda(const lspo_cuda_t *on, const lspo_cross_entropy_t *loss, void *logits,
+                                    double *row_losses, double *loss_sum_out)
 {
-    const int error = lspo_with_number(number, [=](auto zero) {
+    const int error = lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(rows, cross_entropy_forward_kernel<T>, stream, vocabulary, stride, targets, (T *)logits,
-                                row_losses);
+        return lspo_launch_rows(loss->rows, cross_entropy_forward_kernel<T>, on->stream, loss->vocabulary, loss->stride,
+                                loss->targets, (T *)logits, row_losses);
     });
-    return error != cudaSuccess ? error : lspo_sum_cuda(rows, row_losses, loss_sum_out, stream);
+    return error != cudaSuccess ? error : lspo_sum_cuda(loss->rows, row_losses, loss_sum_out, on->stream);
 }
 
-int lspo_cross_entropy_backward_cuda(lspo_number_t number, size_t rows, size_t vocabulary, size_t stride,
-                                     const uint32_t *targets, const void *probabilities, float scale, void *dlogits,
-                                     void *stream)
+int lspo_cross_entropy_backward_cuda(const lspo_cuda_t *on, const lspo_cross_entropy_t *loss, const void *probabilities,
+                                     float scale, void *dlogits)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(rows, cross_entropy_backward_kernel<T>, stream, vocabulary, stride, targets,
-                                (const T *)probabilities, scale, (T *)dlogits);
+        return lspo_launch_rows(loss->rows, cross_entropy_backward_kernel<T>, on->stream, loss->vocabulary,
+                                loss->stride, loss->targets, (const T *)probabilities, scale, (T *)dlogits);
     });
 }

@@ -61,18 +61,20 @@ bool lspo_lowrank_basis(size_t m, size_t n, size_t r, const float *g, float *bas
     return true;
 }
 
-void lspo_lowrank_compress(size_t m, size_t n, size_t r, const float *g, const float *basis, float beta, float *r_out)
+void lspo_lowrank_compress(const lspo_lowrank_t *lowrank, const float *g, float beta, float *r_out)
 {
+    const size_t m = lowrank->m, n = lowrank->n, r = lowrank->r;
     if (m <= n)
-        lspo_gemm_tn(r, n, m, 1.0F, basis, r, g, n, beta, r_out, n);
+        lspo_gemm_tn(r, n, m, 1.0F, lowrank->basis, r, g, n, beta, r_out, n);
     else
-        lspo_gemm_nn(m, r, n, 1.0F, g, n, basis, r, beta, r_out, r);
+        lspo_gemm_nn(m, r, n, 1.0F, g, n, lowrank->basis, r, beta, r_out, r);
 }
 
-void lspo_lowrank_apply(size_t m, size_t n, size_t r, const float *basis, const float *direction, float rate, float *w)
+void lspo_lowrank_apply(const lspo_lowrank_t *lowrank, const float *direction, float rate, float *w)
 {
+    const size_t m = lowrank->m, n = lowrank->n, r = lowrank->r;
     if (m <= n)
-        lspo_gemm_nn(m, n, r, -rate, basis, r, direction, n, 1.0F, w, n);
+        lspo_gemm_nn(m, n, r, -rate, lowrank->basis, r, direction, n, 1.0F, w, n);
     else
-        lspo_gemm_nt(m, n, r, -rate, direction, r, basis, r, 1.0F, w, n);
+        lspo_gemm_nt(m, n, r, -rate, direction, r, lowrank->basis, r, 1.0F, w, n);
 }

@@ -28,11 +28,17 @@ size_t lspo_lowrank_basis_scratch_bytes(size_t m, size_t n, size_t r);
  * finite (or its Gram matrix overflows) or LAPACK does not converge. */
 bool lspo_lowrank_basis(size_t m, size_t n, size_t r, const float *g, float *basis, void *scratch);
 
-/* R = A^T G or G A, plus beta times what is in `r_out`.  2 r m n FLOPs. */
-void lspo_lowrank_compress(size_t m, size_t n, size_t r, const float *g, const float *basis, float beta, float *r_out);
+/* A weight's shape and the basis A of its gradients. */
+typedef struct {
+    size_t m, n, r;
+    const void *basis; /* s x r */
+} lspo_lowrank_t;
 
-/* W (m x n) -= rate A N or rate N A^T.  2 r m n FLOPs, W read and written once. */
-void lspo_lowrank_apply(size_t m, size_t n, size_t r, const float *basis, const float *direction, float rate, float *w);
+/* R = A^T G or G A, plus beta times what is in `r_out`.  2 r m n FLOPs. */
+void lspo_lowrank_compress(const lspo_lowrank_t *lowrank, const float *g, float beta, float *r_out);
+
+/* W (m x n) -= rate A N or rate N A^T, N the direction.  2 r m n FLOPs, W read and written once. */
+void lspo_lowrank_apply(const lspo_lowrank_t *lowrank, const float *direction, float rate, float *w);
 
 #ifdef __cplusplus
 }

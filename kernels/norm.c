@@ -5,9 +5,10 @@
 
 #include "kernels/simd.h"
 
-LSPO_SIMD void lspo_norm_forward_epsilon(size_t rows, size_t width, float epsilon, const float *x, const float *gain,
-                                         const float *bias, float *out, float *mean_out, float *rstd_out)
+LSPO_SIMD void lspo_norm_forward(const lspo_norm_t *norm, const float *x, float *out, float *mean_out, float *rstd_out)
 {
+    const size_t rows = norm->rows, width = norm->width;
+    const float epsilon = norm->epsilon, *gain = norm->gain, *bias = norm->bias;
     for (size_t i = 0; i < rows; i++) {
         const float *row = x + i * width;
         float sum = 0.0F;
@@ -29,15 +30,26 @@ LSPO_SIMD void lspo_norm_forward_epsilon(size_t rows, size_t width, float epsilo
     }
 }
 
-void lspo_norm_forward(size_t rows, size_t width, const float *x, const float *gain, const float *bias, float *out,
-                       float *mean_out, float *rstd_out)
+/* One row: what the backward pass reads of it. */
+typedef struct {
+    const float *dout, *x, *residual; /* residual NULL: 0 */
+    float mean, rstd;
+} row_t;
+
+LSPO_INLINE row_t row_of(const lspo_norm_t *norm, const lspo_norm_operands_t *operands, size_t i)
 {
-    lspo_norm_forward_epsilon(rows, width, 1e-5F, x, gain, bias, out, mean_out, rstd_out);
+    const size_t at = i * norm->width;
+    const float *residual = operands->residual;
+    return (row_t){.dout = (const float *)operands->dout + at,
+                   .x = (const float *)operands->x + at,
+                   .residual = residual != NULL ? residual + at : NULL,
+                   .mean = operands->mean != NULL ? operands->mean[i] : 0.0F,
+                   .rstd = operands->rstd[i]};
 }
 
-LSPO_INLINE void add_parameter_gradients(size_t width, const float *dout, const float *x, float mean, float rstd,
-                                         float *dgain, float *dbias)
+LSPO_INLINE void add_parameter_gradients(size_t width, const row_t *row, float *dgain, float *dbias)
 {
+    const float *dout = row->dout, *x = row->x, mean = row->mean, rstd = row->rstd;
 #pragma omp simd
     for (size_t j = 0; j < width; j++) {
         dgain[j] += dout[j] * ((x[j] - mean) * rstd);
@@ -45,9 +57,9 @@ LSPO_INLINE void add_parameter_gradients(size_t width, const float *dout, const 
     }
 }
 
-LSPO_INLINE void input_gradient(size_t width, const float *dout, const float *x, float mean, float rstd,
-                                const float *gain, const float *residual, float *dx)
+LSPO_INLINE void input_gradient(size_t width, const row_t *row, const float *gain, float *dx)
 {
+    const float *dout = row->dout, *x = row->x, *residual = row->residual, mean = row->mean, rstd = row->rstd;
     float sum = 0.0F, dot = 0.0F;
 #pragma omp simd reduction(+ : sum, dot)
     for (size_t j = 0; j < width; j++) {
@@ -74,22 +86,23 @@ static void clear(size_t width, float *sink)
         memset(sink, 0, width * sizeof *sink);
 }
 
-LSPO_SIMD void lspo_norm_backward(size_t rows, size_t width, const float *dout, const float *x, const float *mean,
-                                  const float *rstd, const float *gain, const float *residual, bool accumulate,
-                                  float *dx, float *dgain, float *dbias, float *dx_sum)
+LSPO_SIMD void lspo_norm_backward(const lspo_norm_t *norm, const lspo_norm_operands_t *operands,
+                                  const lspo_norm_gradients_t *gradients)
 {
-    if (!accumulate) {
+    const size_t rows = norm->rows, width = norm->width;
+    const float *gain = norm->gain;
+    float *dx = gradients->dx, *dgain = gradients->dgain, *dbias = gradients->dbias, *dx_sum = gradients->dx_sum;
+    if (!gradients->accumulate) {
         clear(width, dgain);
         clear(width, dbias);
         clear(width, dx_sum);
     }
     for (size_t i = 0; i < rows; i++) {
-        const float *dout_row = dout + i * width, *x_row = x + i * width;
+        const row_t row = row_of(norm, operands, i);
         float *dx_row = dx + i * width;
         if (dgain != NULL)
-            add_parameter_gradients(width, dout_row, x_row, mean[i], rstd[i], dgain, dbias);
-        input_gradient(width, dout_row, x_row, mean[i], rstd[i], gain, residual != NULL ? residual + i * width : NULL,
-                       dx_row);
+            add_parameter_gradients(width, &row, dgain, dbias);
+        input_gradient(width, &row, gain, dx_row);
         if (dx_sum != NULL) {
 #pragma omp simd
             for (size_t j = 0; j < width; j++)
@@ -98,9 +111,10 @@ LSPO_SIMD void lspo_norm_backward(size_t rows, size_t width, const float *dout, 
     }
 }
 
-LSPO_SIMD void lspo_rms_norm_forward(size_t rows, size_t width, float epsilon, const float *x, const float *gain,
-                                     float *out, float *rstd_out)
+LSPO_SIMD void lspo_rms_norm_forward(const lspo_norm_t *norm, const float *x, float *out, float *rstd_out)
 {
+    const size_t rows = norm->rows, width = norm->width;
+    const float epsilon = norm->epsilon, *gain = norm->gain;
     for (size_t i = 0; i < rows; i++) {
         const float *row = x + i * width;
         float squares = 0.0F;
@@ -116,9 +130,9 @@ LSPO_SIMD void lspo_rms_norm_forward(size_t rows, size_t width, float epsilon, c
     }
 }
 
-LSPO_INLINE void rms_input_gradient(size_t width, const float *dout, const float *x, float rstd, const float *gain,
-                                    const float *residual, float *dx)
+LSPO_INLINE void rms_input_gradient(size_t width, const row_t *row, const float *gain, float *dx)
 {
+    const float *dout = row->dout, *x = row->x, *residual = row->residual, rstd = row->rstd;
     float dot = 0.0F;
 #pragma omp simd reduction(+ : dot)
     for (size_t j = 0; j < width; j++)
@@ -135,20 +149,21 @@ LSPO_INLINE void rms_input_gradient(size_t width, const float *dout, const float
     }
 }
 
-LSPO_SIMD void lspo_rms_norm_backward(size_t rows, size_t width, const float *dout, const float *x, const float *rstd,
-                                      const float *gain, const float *residual, bool accumulate, float *dx,
-                                      float *dgain)
+LSPO_SIMD void lspo_rms_norm_backward(const lspo_norm_t *norm, const lspo_norm_operands_t *operands,
+                                      const lspo_norm_gradients_t *gradients)
 {
-    if (!accumulate)
+    const size_t rows = norm->rows, width = norm->width;
+    const float *gain = norm->gain;
+    float *dx = gradients->dx, *dgain = gradients->dgain;
+    if (!gradients->accumulate)
         clear(width, dgain);
     for (size_t i = 0; i < rows; i++) {
-        const float *dout_row = dout + i * width, *x_row = x + i * width;
+        const row_t row = row_of(norm, operands, i);
         if (dgain != NULL) {
 #pragma omp simd
             for (size_t j = 0; j < width; j++)
-                dgain[j] += dout_row[j] * (x_row[j] * rstd[i]);
+                dgain[j] += row.dout[j] * (row.x[j] * row.rstd);
         }
-        rms_input_gradient(width, dout_row, x_row, rstd[i], gain, residual != NULL ? residual + i * width : NULL,
-                           dx + i * width);
+        rms_input_gradient(width, &row, gain, dx + i * width);
     }
 }

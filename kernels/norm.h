@@ -1,6 +1,6 @@
 /* norm.h - layer norm and RMS norm over the rows of a matrix, forward and backward, fp32.
  *
- *     mean = sum x / w,  rstd = 1 / sqrt(sum (x - mean)^2 / w + 1e-5),  xhat = (x - mean) rstd
+ *     mean = sum x / w,  rstd = 1 / sqrt(sum (x - mean)^2 / w + epsilon),  xhat = (x - mean) rstd
  *     out  = gain xhat + bias                                                    [Ba et al., arXiv 1607.06450, eq. 4]
  *     dx   = residual + rstd (g - mean(g) - xhat mean(g xhat)),   g = gain dout
  *     dgain = sum over rows of dout xhat,   dbias = sum over rows of dout
@@ -22,25 +22,38 @@
 extern "C" {
 #endif
 
-/* x, out: rows x width, dense; gain, bias: width; mean_out, rstd_out: rows. */
-void lspo_norm_forward(size_t rows, size_t width, const float *x, const float *gain, const float *bias, float *out,
-                       float *mean_out, float *rstd_out);
+/* A norm of a matrix of rows x width numbers, dense: its weights have width numbers each. */
+typedef struct {
+    size_t rows, width;
+    float epsilon; /* not read by the backward pass; GPT-2's is 1e-5 */
+    const void *gain;
+    const void *bias; /* NULL under RMS norm */
+} lspo_norm_t;
 
-/* The same with another epsilon than 1e-5; lspo_norm_backward() fits both. */
-void lspo_norm_forward_epsilon(size_t rows, size_t width, float epsilon, const float *x, const float *gain,
-                               const float *bias, float *out, float *mean_out, float *rstd_out);
+/* What the backward pass reads: matrices as the norm says, statistics of its rows as the forward pass left them. */
+typedef struct {
+    const void *dout, *x;
+    const void *residual; /* NULL: 0               */
+    const float *mean;    /* NULL under RMS norm   */
+    const float *rstd;
+} lspo_norm_operands_t;
 
-/* dout, x, residual, dx: rows x width, dense; dx may be `residual` or `dout`; residual NULL: 0.  dgain and dbias (both
- * or neither) and dx_sum (each may be NULL) have width floats and are overwritten, or added to when `accumulate`. */
-void lspo_norm_backward(size_t rows, size_t width, const float *dout, const float *x, const float *mean,
-                        const float *rstd, const float *gain, const float *residual, bool accumulate, float *dx,
-                        float *dgain, float *dbias, float *dx_sum);
+/* What it gives.  dx: rows x width, may be the operands' `residual` or `dout`.  The others have width numbers, may be
+ * NULL and are overwritten, or added to when `accumulate`; RMS norm leaves dbias and dx_sum alone. */
+typedef struct {
+    void *dx;
+    void *dgain, *dbias; /* layer norm: both or neither  */
+    void *dx_sum;        /* the sum of dx over the rows  */
+    bool accumulate;
+} lspo_norm_gradients_t;
 
-/* RMS norm; shapes and aliasing as above, dgain may be NULL. */
-void lspo_rms_norm_forward(size_t rows, size_t width, float epsilon, const float *x, const float *gain, float *out,
-                           float *rstd_out);
-void lspo_rms_norm_backward(size_t rows, size_t width, const float *dout, const float *x, const float *rstd,
-                            const float *gain, const float *residual, bool accumulate, float *dx, float *dgain);
+/* x, out: rows x width; mean_out, rstd_out: rows. */
+void lspo_norm_forward(const lspo_norm_t *norm, const float *x, float *out, float *mean_out, float *rstd_out);
+void lspo_norm_backward(const lspo_norm_t *norm, const lspo_norm_operands_t *operands,
+                        const lspo_norm_gradients_t *gradients);
+void lspo_rms_norm_forward(const lspo_norm_t *norm, const float *x, float *out, float *rstd_out);
+void lspo_rms_norm_backward(const lspo_norm_t *norm, const lspo_norm_operands_t *operands,
+                            const lspo_norm_gradients_t *gradients);
 
 #ifdef __cplusplus
 }

@@ -101,69 +101,60 @@ static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
 }
 
 template <bool CENTRED>
-static int forward(lspo_number_t number, size_t rows, size_t width, float epsilon, const void *x, const void *gain,
-                   const void *bias, void *out, float *mean_out, float *rstd_out, void *stream)
+static int forward(const lspo_cuda_t *on, const lspo_norm_t *norm, const void *x, void *out, float *mean_out,
+                   float *rstd_out)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(rows, forward_kernel<CENTRED, T>, stream, width, epsilon, (const T *)x, (const T *)gain,
-                                (const T *)bias, (T *)out, mean_out, rstd_out);
+        return lspo_launch_rows(norm->rows, forward_kernel<CENTRED, T>, on->stream, norm->width, norm->epsilon,
+                                (const T *)x, (const T *)norm->gain, (const T *)norm->bias, (T *)out, mean_out,
+                                rstd_out);
     });
 }
 
 /* The parameters first, while dout is whole. */
 template <bool CENTRED>
-static int backward(lspo_number_t number, size_t rows, size_t width, const void *dout, const void *x, const float *mean,
-                    const float *rstd, const void *gain, const void *residual, bool accumulate, void *dx, void *dgain,
-                    void *dbias, void *stream)
+static int backward(const lspo_cuda_t *on, const lspo_norm_t *norm, const lspo_norm_operands_t *from,
+                    const lspo_norm_gradients_t *to)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        const int error =
-            dgain ? lspo_launch_columns(width, parameters_kernel<CENTRED, T>, stream, rows, width, (const T *)dout,
-                                        (const T *)x, mean, rstd, accumulate, (T *)dgain, (T *)dbias)
-                  : (int)cudaSuccess;
+        const int error = to->dgain
+                              ? lspo_launch_columns(norm->width, parameters_kernel<CENTRED, T>, on->stream, norm->rows,
+                                                    norm->width, (const T *)from->dout, (const T *)from->x, from->mean,
+                                                    from->rstd, to->accumulate, (T *)to->dgain, (T *)to->dbias)
+                              : (int)cudaSuccess;
         if (error != cudaSuccess)
             return error;
-        return lspo_launch_rows(rows, backward_kernel<CENTRED, T>, stream, width, (const T *)dout, (const T *)x, mean,
-                                rstd, (const T *)gain, (const T *)residual, (T *)dx);
+        return lspo_launch_rows(norm->rows, backward_kernel<CENTRED, T>, on->stream, norm->width, (const T *)from->dout,
+                                (const T *)from->x, from->mean, from->rstd, (const T *)norm->gain,
+                                (const T *)from->residual, (T *)to->dx);
     });
 }
 
-int lspo_norm_forward_epsilon_cuda(lspo_number_t number, size_t rows, size_t width, float epsilon, const void *x,
-                                   const void *gain, const void *bias, void *out, float *mean_out, float *rstd_out,
-                                   void *stream)
+int lspo_norm_forward_cuda(const lspo_cuda_t *on, const lspo_norm_t *norm, const void *x, void *out, float *mean_out,
+                           float *rstd_out)
 {
-    return forward<true>(number, rows, width, epsilon, x, gain, bias, out, mean_out, rstd_out, stream);
+    return forward<true>(on, norm, x, out, mean_out, rstd_out);
 }
 
-int lspo_norm_forward_cuda(lspo_number_t number, size_t rows, size_t width, const void *x, const void *gain,
-                           const void *bias, void *out, float *mean_out, float *rstd_out, void *stream)
+int lspo_norm_backward_cuda(const lspo_cuda_t *on, const lspo_norm_t *norm, const lspo_norm_operands_t *operands,
+                            const lspo_norm_gradients_t *gradients)
 {
-    return forward<true>(number, rows, width, 1e-5f, x, gain, bias, out, mean_out, rstd_out, stream);
-}
-
-int lspo_norm_backward_cuda(lspo_number_t number, size_t rows, size_t width, const void *dout, const void *x,
-                            const float *mean, const float *rstd, const void *gain, const void *residual,
-                            bool accumulate, void *dx, void *dgain, void *dbias, void *dx_sum, void *stream)
-{
-    const int error =
-        backward<true>(number, rows, width, dout, x, mean, rstd, gain, residual, accumulate, dx, dgain, dbias, stream);
-    if (error != cudaSuccess || !dx_sum)
+    const int error = backward<true>(on, norm, operands, gradients);
+    if (error != cudaSuccess || !gradients->dx_sum)
         return error;
-    return lspo_column_sum_cuda(number, rows, width, dx, accumulate, dx_sum, stream);
+    return lspo_column_sum_cuda(on, norm->rows, norm->width, gradients->dx, gradients->accumulate, gradients->dx_sum);
 }
 
-int lspo_rms_norm_forward_cuda(lspo_number_t number, size_t rows, size_t width, float epsilon, const void *x,
-                               const void *gain, void *out, float *rstd_out, void *stream)
+int lspo_rms_norm_forward_cuda(const lspo_cuda_t *on, const lspo_norm_t *norm, const void *x, void *out,
+                               float *rstd_out)
 {
-    return forward<false>(number, rows, width, epsilon, x, gain, nullptr, out, nullptr, rstd_out, stream);
+    return forward<false>(on, norm, x, out, nullptr, rstd_out);
 }
 
-int lspo_rms_norm_backward_cuda(lspo_number_t number, size_t rows, size_t width, const void *dout, const void *x,
-                                const float *rstd, const void *gain, const void *residual, bool accumulate, void *dx,
-                                void *dgain, void *stream)
+int lspo_rms_norm_backward_cuda(const lspo_cuda_t *on, const lspo_norm_t *norm, const lspo_norm_operands_t *operands,
+                                const lspo_norm_gradients_t *gradients)
 {
-    return backward<false>(number, rows, width, dout, x, nullptr, rstd, gain, residual, accumulate, dx, dgain, nullptr,
-                           stream);
+    return backward<false>(on, norm, operands, gradients);
 }

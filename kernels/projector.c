@@ -162,9 +162,11 @@ static void gather_portable(const lspo_projector_t *p, size_t tokens, const floa
 }
 
 /* panel: one row of P delta. */
-static void apply_portable(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta,
-                           float keep, float *w, float *panel)
+static void apply_portable(const lspo_projector_pair_t *pair, const float *delta, const lspo_vector_step_t *step,
+                           float *w, float *panel)
 {
+    const lspo_projector_t *p = pair->p, *q = pair->q;
+    const float keep = step->keep, rate = step->rate;
     const size_t m = p->rows, n = q->rows, d_n = q->d;
     for (size_t row = 0; row < m; row++, w += n) {
         memset(panel, 0, d_n * sizeof *panel);
@@ -175,7 +177,7 @@ static void apply_portable(const lspo_projector_t *p, const lspo_projector_t *q,
             float sum = 0;
             for (size_t end = e + q->r; e < end; e++)
                 sum += q->value[e] * panel[q->index[e]];
-            w[j] = keep * w[j] - eta * sum;
+            w[j] = keep * w[j] - rate * sum;
         }
     }
 }
@@ -327,13 +329,14 @@ size_t lspo_projector_compress_scratch(const lspo_projector_t *p, const lspo_pro
     return tokens * ((size_t)p->d + q->d);
 }
 
-void lspo_projector_compress(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens, const float *x,
-                             size_t x_stride, const float *dy, size_t dy_stride, float beta, float *g_hat,
-                             float *scratch)
+void lspo_projector_compress(const lspo_projector_pair_t *pair, const lspo_gradient_factors_t *factors, float beta,
+                             float *g_hat, float *scratch)
 {
+    const lspo_projector_t *p = pair->p, *q = pair->q;
+    const size_t tokens = factors->tokens;
     float *x_p = scratch, *dy_q = scratch + tokens * p->d;
-    lspo_projector_gather(p, tokens, x, x_stride, x_p);
-    lspo_projector_gather(q, tokens, dy, dy_stride, dy_q);
+    lspo_projector_gather(p, tokens, factors->x, factors->x_stride, x_p);
+    lspo_projector_gather(q, tokens, factors->dy, factors->dy_stride, dy_q);
     lspo_gemm_tn(p->d, q->d, tokens, 1.0f, x_p, p->d, dy_q, q->d, beta, g_hat, q->d);
 }
 
@@ -343,13 +346,12 @@ size_t lspo_projector_apply_scratch(const lspo_projector_t *p, const lspo_projec
     return (size_t)q->d * PANEL_ROWS + ALIGNMENT_FLOATS;
 }
 
-void lspo_projector_apply(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta,
-                          float decay, float *w, float *scratch)
+void lspo_projector_apply(const lspo_projector_pair_t *pair, const float *delta, const lspo_vector_step_t *step,
+                          float *w, float *scratch)
 {
-    typedef void path_t(const lspo_projector_t *, const lspo_projector_t *, const float *, float, float, float *,
-                        float *);
+    typedef void path_t(const lspo_projector_pair_t *, const float *, const lspo_vector_step_t *, float *, float *);
     static path_t *const paths[LSPO_CPU_LEVEL_COUNT] = PATHS(apply);
     const size_t line_bytes = ALIGNMENT_FLOATS * sizeof(float);
     float *panel = scratch + (line_bytes - (uintptr_t)scratch % line_bytes) % line_bytes / sizeof(float);
-    paths[lspo_cpu_level()](p, q, delta, eta, 1.0f - eta * decay, w, panel);
+    paths[lspo_cpu_level()](pair, delta, step, w, panel);
 }

@@ -5,7 +5,7 @@
  * dense.  For a weight W: m x n with P: m x d_m and Q: n x d_n, inputs X: tokens x m and output gradients
  * dY: tokens x n:
  *     COMPRESS   G^ = P^T (X^T dY) Q = (X P)^T (dY Q)        d_m x d_n; the m x n gradient never exists
- *     APPLY      W <- W (1 - eta decay) - eta P D Q^T        in one pass over W, D: d_m x d_n
+ *     APPLY      W <- keep W - eta P D Q^T                   in one pass over W, D: d_m x d_n, keep = 1 - eta decay
  * FLOPs: COMPRESS 2 tokens (m + n) r + 2 tokens d_m d_n;  APPLY 2 m d_n r + 2 m n r.
  * Bytes: COMPRESS 4 tokens (m + n) read, 4 tokens (d_m + d_n) written and read again; APPLY 8 m n.
  *
@@ -20,6 +20,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "kernels/vector.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -54,18 +56,31 @@ uint64_t lspo_projector_bytes(uint32_t rows, uint32_t d, uint32_t r);
 /* out (tokens x d) = x (tokens x rows, row stride x_stride) P. */
 void lspo_projector_gather(const lspo_projector_t *p, size_t tokens, const float *x, size_t x_stride, float *out);
 
+/* Of a weight W: P on the side of its rows, Q on that of its columns. */
+typedef struct {
+    const lspo_projector_t *p, *q;
+} lspo_projector_pair_t;
+
+/* The factors of a weight's gradient X^T dY, rows of X (tokens x m) and dY (tokens x n) `stride` numbers apart. */
+typedef struct {
+    size_t tokens;
+    const void *x;
+    size_t x_stride;
+    const void *dy;
+    size_t dy_stride;
+} lspo_gradient_factors_t;
+
 /* Scratch floats for lspo_projector_compress: tokens (d_m + d_n). */
 size_t lspo_projector_compress_scratch(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens);
 /* g_hat (d_m x d_n) = beta g_hat + (X P)^T (dY Q); beta 0 overwrites, 1 accumulates. */
-void lspo_projector_compress(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens, const float *x,
-                             size_t x_stride, const float *dy, size_t dy_stride, float beta, float *g_hat,
-                             float *scratch);
+void lspo_projector_compress(const lspo_projector_pair_t *pair, const lspo_gradient_factors_t *factors, float beta,
+                             float *g_hat, float *scratch);
 
 /* Scratch floats for lspo_projector_apply: m-independent; a panel of 16 rows of P D. */
 size_t lspo_projector_apply_scratch(const lspo_projector_t *p, const lspo_projector_t *q);
-/* w (m x n, row stride n) <- (1 - eta decay) w - eta P delta Q^T. */
-void lspo_projector_apply(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta,
-                          float decay, float *w, float *scratch);
+/* w (m x n, row stride n) <- keep w - rate P delta Q^T. */
+void lspo_projector_apply(const lspo_projector_pair_t *pair, const float *delta, const lspo_vector_step_t *step,
+                          float *w, float *scratch);
 
 #ifdef __cplusplus
 }

@@ -183,33 +183,32 @@ static __global__ void __launch_bounds__(LSPO_BLOCK_THREADS, 2)
     write_columns<T>(sum, tokens - first_token, p.d, column, tile, out + first_token * p.d);
 }
 
-int lspo_projector_gather_cuda(lspo_number_t number, const lspo_projector_t *p, size_t tokens, const void *x,
-                               size_t x_stride, void *out, void *stream)
+int lspo_projector_gather_cuda(const lspo_cuda_t *on, const lspo_projector_t *p, size_t tokens, const void *x,
+                               size_t x_stride, void *out)
 {
     if (tokens == 0)
         return cudaSuccess;
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
         const size_t together = LSPO_WARP_THREADS * A_WORD<T>;
         const dim3 grid((p->d - 1) / GATHER_COLUMNS + 1, (unsigned)((tokens - 1) / together + 1));
-        return lspo_launch(gather_kernel<T>, grid, LSPO_BLOCK_THREADS, 0, stream, *p, tokens, (const T *)x, x_stride,
-                           (T *)out);
+        return lspo_launch(gather_kernel<T>, grid, LSPO_BLOCK_THREADS, 0, on->stream, *p, tokens, (const T *)x,
+                           x_stride, (T *)out);
     });
 }
 
-int lspo_projector_compress_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
-                                 size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
-                                 float beta, void *g_hat, void *scratch, void *cublas, void *stream)
+int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair,
+                                 const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch)
 {
-    void *x_p = scratch, *dy_q = (char *)scratch + tokens * p->d * lspo_number_bytes(number);
-    int error = lspo_projector_gather_cuda(number, p, tokens, x, x_stride, x_p, stream);
+    const size_t tokens = factors->tokens, d_m = pair->p->d, d_n = pair->q->d;
+    void *x_p = scratch, *dy_q = (char *)scratch + tokens * d_m * lspo_number_bytes(on->number);
+    int error = lspo_projector_gather_cuda(on, pair->p, tokens, factors->x, factors->x_stride, x_p);
     if (error != cudaSuccess)
         return error;
-    error = lspo_projector_gather_cuda(number, q, tokens, dy, dy_stride, dy_q, stream);
+    error = lspo_projector_gather_cuda(on, pair->q, tokens, factors->dy, factors->dy_stride, dy_q);
     if (error != cudaSuccess)
         return error;
-    return lspo_gemm_tn_cuda(number, p->d, q->d, tokens, 1.0f, x_p, p->d, dy_q, q->d, beta, g_hat, q->d, cublas,
-                             stream);
+    return lspo_gemm_tn_cuda(on, d_m, d_n, tokens, 1.0f, x_p, d_m, dy_q, d_n, beta, g_hat, d_n);
 }
 
 /* ---- apply: a block owns ROWS rows of W, or a span of columns of them ----
@@ -339,44 +338,46 @@ enum {
 
 /* With few rows the columns are split too, each span making the panel again, until the GPU is full. */
 template <typename T, unsigned ROWS, unsigned COLUMNS>
-static int launch_apply(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta, float keep,
-                        uint64_t seed, T *w, void *stream)
+static int launch_apply(const lspo_projector_pair_t *pair, const float *delta, const lspo_vector_step_t *step, T *w,
+                        void *stream)
 {
+    const lspo_projector_t *const p = pair->p, *const q = pair->q;
     const uint32_t row_blocks = (p->rows - 1) / ROWS + 1;
     const uint32_t wanted = (APPLY_BLOCKS - 1) / row_blocks + 1, most = (q->rows - 1) / APPLY_SPAN_MIN + 1;
     const uint32_t splits = wanted < most ? wanted : most;
     const uint32_t span = ((q->rows - 1) / splits / LSPO_WARP_THREADS + 1) * LSPO_WARP_THREADS; /* whole words */
     const dim3 grid(row_blocks, (q->rows - 1) / span + 1);
     return lspo_launch(apply_kernel<T, ROWS, COLUMNS>, grid, LSPO_BLOCK_THREADS, q->d * ROWS * sizeof(float), stream,
-                       *p, *q, delta, eta, keep, seed, w, span);
+                       *p, *q, delta, step->rate, step->keep, step->seed, w, span);
 }
 
 template <typename T, unsigned COLUMNS>
-static int apply_rows(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta, float keep,
-                      uint64_t seed, T *w, void *stream)
+static int apply_rows(const lspo_projector_pair_t *pair, const float *delta, const lspo_vector_step_t *step, T *w,
+                      void *stream)
 {
+    const lspo_projector_t *const p = pair->p, *const q = pair->q;
     const size_t rows = SHARED_BYTES_MAX / (q->d * sizeof(float));
     if (rows >= 16)
-        return launch_apply<T, 16, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
+        return launch_apply<T, 16, COLUMNS>(pair, delta, step, w, stream);
     if (rows >= 8)
-        return launch_apply<T, 8, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
+        return launch_apply<T, 8, COLUMNS>(pair, delta, step, w, stream);
     if (rows >= 4)
-        return launch_apply<T, 4, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
+        return launch_apply<T, 4, COLUMNS>(pair, delta, step, w, stream);
     if (rows >= 2)
-        return launch_apply<T, 2, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
+        return launch_apply<T, 2, COLUMNS>(pair, delta, step, w, stream);
     if (rows == 1)
-        return launch_apply<T, 1, COLUMNS>(p, q, delta, eta, keep, seed, w, stream);
-    return lspo_launch_over((size_t)p->rows * q->rows, apply_wide_kernel<T>, stream, *p, *q, delta, eta, keep, seed, w);
+        return launch_apply<T, 1, COLUMNS>(pair, delta, step, w, stream);
+    return lspo_launch_over((size_t)p->rows * q->rows, apply_wide_kernel<T>, stream, *p, *q, delta, step->rate,
+                            step->keep, step->seed, w);
 }
 
-int lspo_projector_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
-                              const float *delta, float eta, float decay, uint64_t seed, void *w, void *stream)
+int lspo_projector_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
+                              const lspo_vector_step_t *step, void *w)
 {
-    const float keep = 1.0f - eta * decay;
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        const bool words = q->rows % A_WORD<T> == 0 && (uintptr_t)w % sizeof(uint32_t) == 0;
-        return words ? apply_rows<T, A_WORD<T>>(p, q, delta, eta, keep, seed, (T *)w, stream)
-                     : apply_rows<T, 1>(p, q, delta, eta, keep, seed, (T *)w, stream);
+        const bool words = pair->q->rows % A_WORD<T> == 0 && (uintptr_t)w % sizeof(uint32_t) == 0;
+        return words ? apply_rows<T, A_WORD<T>>(pair, delta, step, (T *)w, on->stream)
+                     : apply_rows<T, 1>(pair, delta, step, (T *)w, on->stream);
     });
 }

@@ -83,9 +83,11 @@ LANES_TARGET static void LANES_NAME(make_panel)(const lspo_projector_t *p, size_
     }
 }
 
-LANES_TARGET static void LANES_NAME(apply)(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta,
-                                           float eta, float keep, float *w, float *panel)
+LANES_TARGET static void LANES_NAME(apply)(const lspo_projector_pair_t *pair, const float *delta,
+                                           const lspo_vector_step_t *step, float *w, float *panel)
 {
+    const lspo_projector_t *p = pair->p, *q = pair->q;
+    const float keep = step->keep, rate = step->rate;
     const size_t m = p->rows, n = q->rows, r = q->r;
     for (size_t row = 0; row < m; row += LANES) {
         const size_t count = m - row < LANES ? m - row : LANES;
@@ -109,7 +111,7 @@ LANES_TARGET static void LANES_NAME(apply)(const lspo_projector_t *p, const lspo
             for (size_t i = 0; i < count; i++) {
                 float *at = w + (row + i) * n + column;
                 lanes_t kept = lanes_mul(lanes_all(keep), lanes_load_masked(mask, at));
-                lanes_store_masked(at, mask, lanes_fnmadd(lanes_all(eta), tile[i], kept));
+                lanes_store_masked(at, mask, lanes_fnmadd(lanes_all(rate), tile[i], kept));
             }
         }
     }

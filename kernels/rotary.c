@@ -17,12 +17,12 @@ void lspo_rotary_table(size_t sequence, size_t head_width, double theta, float *
 }
 
 /* sign 1: forward, -1: backward. */
-LSPO_SIMD static void rotate(size_t batch, size_t sequence, size_t heads, size_t head_width, float sign,
-                             const float *table, float *x)
+LSPO_SIMD static void rotate(const lspo_rotary_t *rotary, float sign, float *x)
 {
-    const size_t half = head_width / 2, rows = batch * sequence;
+    const size_t sequence = rotary->sequence, heads = rotary->heads, head_width = rotary->head_width;
+    const size_t half = head_width / 2, rows = rotary->batch * sequence;
     for (size_t row = 0; row < rows; row++) {
-        const float *cosine = table + row % sequence * head_width, *sine = cosine + half;
+        const float *cosine = rotary->table + row % sequence * head_width, *sine = cosine + half;
         for (size_t h = 0; h < heads; h++) {
             float *low = x + (row * heads + h) * head_width, *high = low + half;
 #pragma omp simd
@@ -35,12 +35,12 @@ LSPO_SIMD static void rotate(size_t batch, size_t sequence, size_t heads, size_t
     }
 }
 
-void lspo_rotary_forward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table, float *x)
+void lspo_rotary_forward(const lspo_rotary_t *rotary, float *x)
 {
-    rotate(batch, sequence, heads, head_width, 1.0F, table, x);
+    rotate(rotary, 1.0F, x);
 }
 
-void lspo_rotary_backward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table, float *dx)
+void lspo_rotary_backward(const lspo_rotary_t *rotary, float *dx)
 {
-    rotate(batch, sequence, heads, head_width, -1.0F, table, dx);
+    rotate(rotary, -1.0F, dx);
 }

@@ -17,10 +17,15 @@ extern "C" {
 /* table: sequence x head_width floats: of position i the e / 2 cosines, then the e / 2 sines.  head_width is even. */
 void lspo_rotary_table(size_t sequence, size_t head_width, double theta, float *table);
 
-/* x: (batch x sequence) rows of heads x head_width floats, dense, in place. */
-void lspo_rotary_forward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table, float *x);
-void lspo_rotary_backward(size_t batch, size_t sequence, size_t heads, size_t head_width, const float *table,
-                          float *dx);
+/* (batch x sequence) rows of heads x head_width numbers, dense, and the table of their positions. */
+typedef struct {
+    size_t batch, sequence, heads, head_width;
+    const float *table;
+} lspo_rotary_t;
+
+/* In place. */
+void lspo_rotary_forward(const lspo_rotary_t *rotary, float *x);
+void lspo_rotary_backward(const lspo_rotary_t *rotary, float *dx);
 
 #ifdef __cplusplus
 }

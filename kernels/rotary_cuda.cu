@@ -23,24 +23,23 @@ static __global__ void rotate_kernel(size_t pairs, size_t sequence, size_t heads
     });
 }
 
-static int rotate(lspo_number_t number, size_t batch, size_t sequence, size_t heads, size_t head_width, float sign,
-                  const float *table, void *x, void *stream)
+static int rotate(const lspo_cuda_t *on, const lspo_rotary_t *rotary, float sign, void *x)
 {
-    const size_t half = head_width / 2, pairs = batch * sequence * heads * half;
-    return lspo_with_number(number, [=](auto zero) {
+    const size_t sequence = rotary->sequence, heads = rotary->heads, half = rotary->head_width / 2;
+    const size_t pairs = rotary->batch * sequence * heads * half;
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(pairs, rotate_kernel<T>, stream, pairs, sequence, heads, half, sign, table, (T *)x);
+        return lspo_launch_each<T>(pairs, rotate_kernel<T>, on->stream, pairs, sequence, heads, half, sign,
+                                   rotary->table, (T *)x);
     });
 }
 
-int lspo_rotary_forward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t heads, size_t head_width,
-                             const float *table, void *x, void *stream)
+int lspo_rotary_forward_cuda(const lspo_cuda_t *on, const lspo_rotary_t *rotary, void *x)
 {
-    return rotate(number, batch, sequence, heads, head_width, 1.0f, table, x, stream);
+    return rotate(on, rotary, 1.0f, x);
 }
 
-int lspo_rotary_backward_cuda(lspo_number_t number, size_t batch, size_t sequence, size_t heads, size_t head_width,
-                              const float *table, void *dx, void *stream)
+int lspo_rotary_backward_cuda(const lspo_cuda_t *on, const lspo_rotary_t *rotary, void *dx)
 {
-    return rotate(number, batch, sequence, heads, head_width, -1.0f, table, dx, stream);
+    return rotate(on, rotary, -1.0f, dx);
 }

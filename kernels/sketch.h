@@ -4,7 +4,7 @@
  * matrix before every use, and the products are dense.  Same mathematics as kernels/projector.h, here so that what they
  * cost can be predicted and measured beside ours (policy lsp-paper).  With S_P: m x d_m, S_Q: n x d_n written out:
  *     COMPRESS   G^ = (X S_P)^T (dY S_Q)            2 tokens (m d_m + n d_n + d_m d_n) FLOPs
- *     APPLY      E = S_P D S_Q^T, then W <- (1 - eta decay) W - eta E;   E: m x n is formed
+ *     APPLY      E = S_P D S_Q^T, then W <- keep W - eta E;   E: m x n is formed
  *                m <= n: (S_P D) S_Q^T              2 m d_m d_n + 2 m n d_n FLOPs
  *                m >  n: S_P (D S_Q^T)              2 n d_m d_n + 2 m n d_m FLOPs
  * Matrices are row-major fp32; no argument overlaps another.
@@ -24,12 +24,12 @@ extern "C" {
 size_t lspo_sketch_scratch(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens);
 
 /* g_hat (d_m x d_n) = beta g_hat + (X P)^T (dY Q). */
-void lspo_sketch_compress(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens, const float *x,
-                          size_t x_stride, const float *dy, size_t dy_stride, float beta, float *g_hat, float *scratch);
+void lspo_sketch_compress(const lspo_projector_pair_t *pair, const lspo_gradient_factors_t *factors, float beta,
+                          float *g_hat, float *scratch);
 
-/* w (m x n, row stride n) <- (1 - eta decay) w - eta P delta Q^T. */
-void lspo_sketch_apply(const lspo_projector_t *p, const lspo_projector_t *q, const float *delta, float eta, float decay,
-                       float *w, float *scratch);
+/* w (m x n, row stride n) <- keep w - rate P delta Q^T. */
+void lspo_sketch_apply(const lspo_projector_pair_t *pair, const float *delta, const lspo_vector_step_t *step, float *w,
+                       float *scratch);
 
 #ifdef __cplusplus
 }

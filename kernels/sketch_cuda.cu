@@ -15,80 +15,79 @@ template <typename T> static __global__ void write_out_kernel(lspo_projector_t p
         lspo_round(p.value[first + e], &row[p.index[first + e]]);
 }
 
-static int write_out(lspo_number_t number, const lspo_projector_t *p, void *dense, void *stream)
+static int write_out(const lspo_cuda_t *on, const lspo_projector_t *p, void *dense)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(p->rows, write_out_kernel<T>, stream, *p, (T *)dense);
+        return lspo_launch_rows(p->rows, write_out_kernel<T>, on->stream, *p, (T *)dense);
     });
 }
 
-/* Both projectors, one behind the other; *end_out <- what follows them. */
-static int write_both(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q, void *scratch,
-                      void **s_q_out, void **end_out, void *stream)
+/* A pair written out in scratch, one behind the other. */
+typedef struct {
+    void *p, *q;
+    void *end; /* what follows them */
+} written_t;
+
+static int write_both(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, void *scratch, written_t *out)
 {
-    const size_t bytes = lspo_number_bytes(number);
-    void *const s_q = (char *)scratch + (size_t)p->rows * p->d * bytes;
-    *s_q_out = s_q;
-    *end_out = (char *)s_q + (size_t)q->rows * q->d * bytes;
-    const int error = write_out(number, p, scratch, stream);
-    return error != cudaSuccess ? error : write_out(number, q, s_q, stream);
+    const size_t bytes = lspo_number_bytes(on->number);
+    out->p = scratch;
+    out->q = (char *)out->p + (size_t)pair->p->rows * pair->p->d * bytes;
+    out->end = (char *)out->q + (size_t)pair->q->rows * pair->q->d * bytes;
+    const int error = write_out(on, pair->p, out->p);
+    return error != cudaSuccess ? error : write_out(on, pair->q, out->q);
 }
 
-int lspo_sketch_compress_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens,
-                              const void *x, size_t x_stride, const void *dy, size_t dy_stride, float beta, void *g_hat,
-                              void *scratch, void *cublas, void *stream)
+int lspo_sketch_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair,
+                              const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch)
 {
-    void *s_q, *xp;
-    int error = write_both(number, p, q, scratch, &s_q, &xp, stream);
-    void *const dyq = (char *)xp + tokens * p->d * lspo_number_bytes(number);
+    const size_t tokens = factors->tokens, m = pair->p->rows, n = pair->q->rows, d_m = pair->p->d, d_n = pair->q->d;
+    written_t written;
+    int error = write_both(on, pair, scratch, &written);
+    void *const xp = written.end, *const dyq = (char *)xp + tokens * d_m * lspo_number_bytes(on->number);
     if (error == cudaSuccess)
-        error = lspo_gemm_nn_cuda(number, tokens, p->d, p->rows, 1, x, x_stride, scratch, p->d, 0, xp, p->d, cublas,
-                                  stream);
+        error = lspo_gemm_nn_cuda(on, tokens, d_m, m, 1, factors->x, factors->x_stride, written.p, d_m, 0, xp, d_m);
     if (error == cudaSuccess)
-        error =
-            lspo_gemm_nn_cuda(number, tokens, q->d, q->rows, 1, dy, dy_stride, s_q, q->d, 0, dyq, q->d, cublas, stream);
+        error = lspo_gemm_nn_cuda(on, tokens, d_n, n, 1, factors->dy, factors->dy_stride, written.q, d_n, 0, dyq, d_n);
     if (error == cudaSuccess)
-        error =
-            lspo_gemm_tn_cuda(number, p->d, q->d, tokens, 1, xp, p->d, dyq, q->d, beta, g_hat, q->d, cublas, stream);
+        error = lspo_gemm_tn_cuda(on, d_m, d_n, tokens, 1, xp, d_m, dyq, d_n, beta, g_hat, d_n);
     return error;
 }
 
-/* step (m x n) <- S_P delta S_Q^T, from the thinner side. */
-static int make_step(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q, const void *s_p,
-                     const void *s_q, const void *delta, void *inner, void *step, void *cublas, void *stream)
+/* direction (m x n) <- S_P delta S_Q^T, from the thinner side. */
+static int make_direction(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const written_t *written,
+                          const void *delta, void *inner, void *direction)
 {
-    const size_t m = p->rows, n = q->rows, d_m = p->d, d_n = q->d;
+    const size_t m = pair->p->rows, n = pair->q->rows, d_m = pair->p->d, d_n = pair->q->d;
     if (m <= n) {
-        const int error =
-            lspo_gemm_nn_cuda(number, m, d_n, d_m, 1, s_p, d_m, delta, d_n, 0, inner, d_n, cublas, stream);
-        return error != cudaSuccess
-                   ? error
-                   : lspo_gemm_nt_cuda(number, m, n, d_n, 1, inner, d_n, s_q, d_n, 0, step, n, cublas, stream);
+        const int error = lspo_gemm_nn_cuda(on, m, d_n, d_m, 1, written->p, d_m, delta, d_n, 0, inner, d_n);
+        return error != cudaSuccess ? error
+                                    : lspo_gemm_nt_cuda(on, m, n, d_n, 1, inner, d_n, written->q, d_n, 0, direction, n);
     }
-    const int error = lspo_gemm_nt_cuda(number, d_m, n, d_n, 1, delta, d_n, s_q, d_n, 0, inner, n, cublas, stream);
-    return error != cudaSuccess
-               ? error
-               : lspo_gemm_nn_cuda(number, m, n, d_m, 1, s_p, d_m, inner, n, 0, step, n, cublas, stream);
+    const int error = lspo_gemm_nt_cuda(on, d_m, n, d_n, 1, delta, d_n, written->q, d_n, 0, inner, n);
+    return error != cudaSuccess ? error
+                                : lspo_gemm_nn_cuda(on, m, n, d_m, 1, written->p, d_m, inner, n, 0, direction, n);
 }
 
-int lspo_sketch_apply_cuda(lspo_number_t number, const lspo_projector_t *p, const lspo_projector_t *q,
-                           const float *delta, float eta, float decay, uint64_t seed, void *w, void *scratch,
-                           void *cublas, void *stream)
+int lspo_sketch_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
+                           const lspo_vector_step_t *step, void *w, void *scratch)
 {
-    const size_t elements = (size_t)p->rows * q->rows, subspace = (size_t)p->d * q->d;
+    const size_t elements = (size_t)pair->p->rows * pair->q->rows, subspace = (size_t)pair->p->d * pair->q->d;
     const void *factor = delta;
-    void *s_q, *step;
-    int error = write_both(number, p, q, scratch, &s_q, &step, stream);
-    void *const inner = (char *)step + elements * lspo_number_bytes(number);
-    if (error == cudaSuccess && number != LSPO_NUMBER_FP32) { /* delta in the format, where the step comes afterwards */
-        factor = step;
-        error = subspace <= elements ? lspo_convert_cuda(subspace, LSPO_NUMBER_FP32, delta, number, step, stream)
-                                     : (int)cudaErrorInvalidValue;
+    written_t written;
+    int error = write_both(on, pair, scratch, &written);
+    void *const direction = written.end;
+    void *const inner = (char *)direction + elements * lspo_number_bytes(on->number);
+    if (error == cudaSuccess && on->number != LSPO_NUMBER_FP32) { /* delta in the format, where the direction follows */
+        factor = direction;
+        error = subspace <= elements
+                    ? lspo_convert_cuda(subspace, LSPO_NUMBER_FP32, delta, on->number, direction, on->stream)
+                    : (int)cudaErrorInvalidValue;
     }
     if (error == cudaSuccess)
-        error = make_step(number, p, q, scratch, s_q, factor, inner, step, cublas, stream);
+        error = make_direction(on, pair, &written, factor, inner, direction);
     if (error == cudaSuccess)
-        error = lspo_step_along_cuda(number, elements, 1 - eta * decay, eta, number, step, seed, w, stream);
+        error = lspo_step_along_cuda(on, elements, step, on->number, direction, w);
     return error;
 }

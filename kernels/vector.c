@@ -40,8 +40,9 @@ LSPO_SIMD void lspo_vector_add(size_t n, const float *x, float *sum)
         sum[i] += x[i];
 }
 
-LSPO_SIMD void lspo_step_along(size_t n, float keep, float rate, const float *direction, float *w)
+LSPO_SIMD void lspo_step_along(size_t n, const lspo_vector_step_t *step, const float *direction, float *w)
 {
+    const float keep = step->keep, rate = step->rate;
 #pragma omp simd
     for (size_t i = 0; i < n; i++)
         w[i] = keep * w[i] - rate * direction[i];

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -12,7 +13,8 @@ extern "C" {
 /* Every row of out (rows x cols, dense) = bias: what a product with beta 1 starts from.  4 bytes an element. */
 void lspo_bias_fill(size_t rows, size_t cols, const float *bias, float *out);
 
-/* out = x + bias, row by row: the residual and the bias under a product with beta 1.  out may be x.  1 FLOP, 8 bytes an element. */
+/* out = x + bias, row by row: the residual and the bias under a product with beta 1.  out may be x.  1 FLOP, 8 bytes an
+ * element. */
 void lspo_bias_add(size_t rows, size_t cols, const float *x, const float *bias, float *out);
 
 /* out (cols floats) = sum over the rows of x (rows x cols, dense), added to when `accumulate`: a bias gradient.
@@ -22,8 +24,22 @@ void lspo_column_sum(size_t rows, size_t cols, const float *x, bool accumulate, 
 /* sum += x.  1 FLOP, 12 bytes an element. */
 void lspo_vector_add(size_t n, const float *x, float *sum);
 
-/* w <- keep w - rate direction; direction may be w.  3 FLOPs, 12 bytes an element. */
-void lspo_step_along(size_t n, float keep, float rate, const float *direction, float *w);
+/* A step w <- keep w - rate direction. */
+typedef struct {
+    float keep, rate;
+    uint64_t seed; /* 16-bit weights on a GPU are rounded up or down at random, by bits that are a function of seed and
+                      place (kernels/number.cuh), so that the mean of many small steps is right */
+} lspo_vector_step_t;
+
+/* With weight decay: keep is 1 - rate decay. */
+static inline lspo_vector_step_t lspo_vector_step(float rate, float decay, uint64_t seed)
+{
+    const lspo_vector_step_t step = {1.0F - rate * decay, rate, seed};
+    return step;
+}
+
+/* direction may be w.  3 FLOPs, 12 bytes an element. */
+void lspo_step_along(size_t n, const lspo_vector_step_t *step, const float *direction, float *w);
 
 /* The sum of x^2 in double, in the order of the elements.  2 FLOPs, 4 bytes an element. */
 double lspo_sum_of_squares(size_t n, const float *x);

@@ -75,52 +75,51 @@ static __global__ void sum_kernel(size_t n, const double *values, double *sum_ou
         *sum_out = sum;
 }
 
-int lspo_bias_fill_cuda(lspo_number_t number, size_t rows, size_t cols, const void *bias, void *out, void *stream)
+int lspo_bias_fill_cuda(const lspo_cuda_t *on, size_t rows, size_t cols, const void *bias, void *out)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(rows * cols, bias_fill_kernel<T>, stream, rows * cols, cols, (const T *)bias,
+        return lspo_launch_each<T>(rows * cols, bias_fill_kernel<T>, on->stream, rows * cols, cols, (const T *)bias,
                                    (T *)out);
     });
 }
 
-int lspo_bias_add_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, const void *bias, void *out,
-                       void *stream)
+int lspo_bias_add_cuda(const lspo_cuda_t *on, size_t rows, size_t cols, const void *x, const void *bias, void *out)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(rows * cols, bias_add_kernel<T>, stream, rows * cols, cols, (const T *)x,
+        return lspo_launch_each<T>(rows * cols, bias_add_kernel<T>, on->stream, rows * cols, cols, (const T *)x,
                                    (const T *)bias, (T *)out);
     });
 }
 
-int lspo_vector_add_cuda(lspo_number_t number, size_t n, const void *x, void *sum, void *stream)
+int lspo_vector_add_cuda(const lspo_cuda_t *on, size_t n, const void *x, void *sum)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_each<T>(n, add_kernel<T>, stream, n, (const T *)x, (T *)sum);
+        return lspo_launch_each<T>(n, add_kernel<T>, on->stream, n, (const T *)x, (T *)sum);
     });
 }
 
-int lspo_step_along_cuda(lspo_number_t number, size_t n, float keep, float rate, lspo_number_t direction_format,
-                         const void *direction, uint64_t seed, void *w, void *stream)
+int lspo_step_along_cuda(const lspo_cuda_t *on, size_t n, const lspo_vector_step_t *step,
+                         lspo_number_t direction_format, const void *direction, void *w)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         return lspo_with_number(direction_format, [=](auto direction_zero) {
             using T = decltype(zero);
             using Direction = decltype(direction_zero);
-            return lspo_launch_each<T>(n, step_kernel<T, Direction>, stream, n, keep, rate,
-                                       (const Direction *)direction, seed, (T *)w);
+            return lspo_launch_each<T>(n, step_kernel<T, Direction>, on->stream, n, step->keep, step->rate,
+                                       (const Direction *)direction, step->seed, (T *)w);
         });
     });
 }
 
-int lspo_column_sum_cuda(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *out,
-                         void *stream)
+int lspo_column_sum_cuda(const lspo_cuda_t *on, size_t rows, size_t cols, const void *x, bool accumulate, void *out)
 {
-    return lspo_with_number(number, [=](auto zero) {
+    return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_columns(cols, column_sum_kernel<T>, stream, rows, cols, (const T *)x, accumulate, (T *)out);
+        return lspo_launch_columns(cols, column_sum_kernel<T>, on->stream, rows, cols, (const T *)x, accumulate,
+                                   (T *)out);
     });
 }
 
@@ -129,15 +128,15 @@ int lspo_sum_cuda(size_t n, const double *values, double *sum_out, void *stream)
     return lspo_launch(sum_kernel, 1, LSPO_BLOCK_THREADS, 0, stream, n, values, sum_out);
 }
 
-int lspo_sum_of_squares_cuda(lspo_number_t number, size_t n, const void *x, double *parts, double *sum_out,
-                             void *stream)
+int lspo_sum_of_squares_cuda(const lspo_cuda_t *on, size_t n, const void *x, double *parts, double *sum_out)
 {
     const unsigned wanted = lspo_grid_blocks(n), most = LSPO_SUM_OF_SQUARES_PARTS;
     const unsigned blocks = wanted < most ? wanted : most;
-    const int error = lspo_with_number(number, [=](auto zero) {
+    const int error = lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return n == 0 ? (int)cudaSuccess
-                      : lspo_launch(squares_kernel<T>, blocks, LSPO_BLOCK_THREADS, 0, stream, n, (const T *)x, parts);
+        return n == 0
+                   ? (int)cudaSuccess
+                   : lspo_launch(squares_kernel<T>, blocks, LSPO_BLOCK_THREADS, 0, on->stream, n, (const T *)x, parts);
     });
-    return error != cudaSuccess ? error : lspo_sum_cuda(blocks, parts, sum_out, stream);
+    return error != cudaSuccess ? error : lspo_sum_cuda(blocks, parts, sum_out, on->stream);
 }

@@ -2,12 +2,16 @@
 #ifndef LSPO_TESTS_CUDA_NUMBERS_H
 #define LSPO_TESTS_CUDA_NUMBERS_H
 
+#include "kernels/cuda.h"
 #include "kernels/pack.h"
 #include "tests/cuda_check.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const lspo_number_t all_numbers[] = {LSPO_NUMBER_FP32, LSPO_NUMBER_BF16, LSPO_NUMBER_FP16};
+
+/* A call's first argument: the default stream, arrays of this format. */
+#define ON(format) (&(lspo_cuda_t){.number = (format), .cublas = device_cublas()})
 
 /* The distance of two numbers that follow one another, relative to them. */
 static inline double step_of(lspo_number_t number)

@@ -383,8 +383,8 @@ static void tested_forward(tested_t *m, const uint32_t *input, const uint32_t *t
     const uint32_t head = m->stages - 1;
     lspo_transformer_embed_forward(m->t, input, m->weights[0], m->x[0]);
     for (uint32_t stage = 1; stage < head; stage++)
-        lspo_transformer_block_forward(m->t, m->weights[stage], m->adapters[stage], m->x[stage - 1], m->saved[stage],
-                                       m->x[stage]);
+        lspo_transformer_block_forward(m->t, &(lspo_block_parameters_t){m->weights[stage], m->adapters[stage]},
+                                       m->x[stage - 1], m->saved[stage], m->x[stage]);
     m->loss = mean_head_forward(m->t, m->weights[head], m->weights[0], target, m->x[head - 1], m->saved[head]);
 }
 
@@ -405,8 +405,8 @@ static void tested_backward(tested_t *m, const uint32_t *input, const uint32_t *
         sink.linear = m->gradient[stage];
         sink.rest = m->gradient[stage] + linear_count(&m->shape[stage]);
         sink.adapters = m->d_factors[stage];
-        lspo_transformer_block_backward(m->t, m->weights[stage], m->adapters[stage], m->x[stage - 1], m->saved[stage],
-                                        &sink, NULL, m->dx);
+        lspo_transformer_block_backward(m->t, &(lspo_block_parameters_t){m->weights[stage], m->adapters[stage]},
+                                        &(lspo_stage_kept_t){m->x[stage - 1], m->saved[stage]}, &sink, NULL, m->dx);
     }
     lspo_transformer_embed_backward(m->t, input, m->dx, accumulate, m->gradient[0]);
 }
@@ -509,16 +509,16 @@ static void assert_operands(tested_t *m, const uint32_t *tokens, const uint32_t 
     mean_head_backward(m->t, m->weights[head], m->weights[0], targets, m->x[last], m->saved[head], 1.0F, NULL, NULL,
                        m->dx);
     const lspo_gradient_sink_t sink = {.linear = m->gradient[last]};
-    lspo_transformer_block_backward(m->t, m->weights[last], NULL, m->x[last - 1], m->saved[last], &sink, &operands,
-                                    m->dx);
+    lspo_transformer_block_backward(m->t, &(lspo_block_parameters_t){m->weights[last], NULL},
+                                    &(lspo_stage_kept_t){m->x[last - 1], m->saved[last]}, &sink, &operands, m->dx);
     for (uint32_t k = 0; k < m->shape[last].linear_count; k++) {
         const lspo_tensor_t *of = &m->shape[last].tensors[k];
-        const float *x = operands.x[k], *dy = operands.dy[k];
+        const float *x = operands.of[k].x, *dy = operands.of[k].dy;
         for (size_t i = 0; i < (size_t)of->rows * of->cols; i++) {
             double want = 0.0;
             for (size_t row = 0; row < m->tokens; row++)
-                want += (double)x[row * operands.x_stride[k] + i / of->cols] *
-                        (double)dy[row * operands.dy_stride[k] + i % of->cols];
+                want += (double)x[row * operands.of[k].x_stride + i / of->cols] *
+                        (double)dy[row * operands.of[k].dy_stride + i % of->cols];
             const double got = (double)m->gradient[last][of->offset_elements + i];
             cr_assert(fabs(got - want) <= 1e-6 + 1e-5 * fabs(want), "%s[%zu]: %.9g, not %.9g", of->name, i, got, want);
         }
@@ -530,7 +530,7 @@ static void assert_recompute(tested_t *m, const uint32_t *tokens, const uint32_t
     tested_forward(m, tokens, targets);
     const size_t bytes = lspo_transformer_saved_bytes(m->t, 1);
     float *again = floats(bytes / sizeof(float));
-    lspo_transformer_block_forward(m->t, m->weights[1], NULL, m->x[0], again, NULL);
+    lspo_transformer_block_forward(m->t, &(lspo_block_parameters_t){m->weights[1], NULL}, m->x[0], again, NULL);
     cr_assert_eq(memcmp(again, m->saved[1], bytes), 0);
     free(again);
 }
@@ -566,8 +566,8 @@ static void assert_logits(tested_t *m, const reference_t *r, const uint32_t *tok
     tested_forward(m, tokens, targets);
     reference_logits(r, tokens, want);
     for (int form = 0; form < 2; form++) {
-        lspo_transformer_logits(m->t, m->weights[head], m->weights[0], m->x[head - 1], form == 0 ? count : 1,
-                                form == 0 ? which : NULL, got);
+        lspo_transformer_logits(m->t, &(lspo_head_parameters_t){m->weights[head], m->weights[0]}, m->x[head - 1],
+                                form == 0 ? count : 1, form == 0 ? which : NULL, got);
         for (size_t i = 0; i < (form == 0 ? count : 1) * columns; i++) {
             const double expected = want[(form == 0 ? which[i / columns] : 0) * columns + i % columns];
             cr_assert(fabs((double)got[i] - expected) <= 2e-5 * (1.0 + fabs(expected)), "logit %zu: %.9g, not %.9g", i,

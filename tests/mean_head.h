@@ -16,7 +16,8 @@ static inline double mean_head_forward(lspo_transformer_t *t, const float *head_
                                        const uint32_t *targets, const float *x_in, void *saved)
 {
     double sum;
-    lspo_transformer_head_forward(t, head_weights, embed_weights, targets, x_in, saved, &sum);
+    lspo_transformer_head_forward(t, &(lspo_head_parameters_t){head_weights, embed_weights}, targets, x_in, saved,
+                                  &sum);
     return sum / (double)mean_head_divisor(t, targets);
 }
 
@@ -24,8 +25,11 @@ static inline void mean_head_backward(lspo_transformer_t *t, const float *head_w
                                       const uint32_t *targets, const float *x_in, const void *saved, float loss_scale,
                                       const lspo_gradient_sink_t *sink, float *embed_gradient, float *dx_out)
 {
-    lspo_transformer_head_backward(t, head_weights, embed_weights, targets, x_in, saved,
-                                   loss_scale / (float)mean_head_divisor(t, targets), sink, embed_gradient, dx_out);
+    lspo_gradient_sink_t own = sink != NULL ? *sink : (lspo_gradient_sink_t){0};
+    own.tied = embed_gradient;
+    lspo_transformer_head_backward(t, &(lspo_head_parameters_t){head_weights, embed_weights},
+                                   &(lspo_head_loss_t){targets, loss_scale / (float)mean_head_divisor(t, targets)},
+                                   &(lspo_stage_kept_t){x_in, saved}, &own, dx_out);
 }
 
 #endif

@@ -11,9 +11,6 @@ trap 'rm -rf "$scratch"' EXIT
 
 allowed='
 lspo_fit_objective        the function whose gradient a fit follows: checked by finite differences
-lspo_attention_forward    lspo_attention_any_forward() for Q, K and V in one array: what suites give it
-lspo_attention_backward   likewise
-lspo_norm_forward         lspo_norm_forward_epsilon() with the usual epsilon, likewise
 lspo_random_normal        single numbers of the stream that lspo_random_normal_fill() gives: what suites draw
 lspo_random_uniform       likewise
 lspo_safetensors_metadata what other tools read of our files

@@ -22,10 +22,8 @@ static void call_cpu_adam(void *context)
         const float *gradient = lspo_calibrate_recent_floats(c, call->n);
         float *m = lspo_calibrate_saved_output_floats(c, call->n), *v = lspo_calibrate_saved_output_floats(c, call->n);
         float *w = lspo_calibrate_saved_output_floats(c, call->n);
-        if (form == 0)
-            lspo_adam_parameters(&adam, call->n, gradient, m, v, w);
-        else
-            lspo_adam_direction(&adam, call->n, gradient, m, v, w);
+        const lspo_adam_state_t state = {.count = call->n, .m = m, .v = v};
+        (form == 0 ? lspo_adam_parameters : lspo_adam_direction)(&adam, &state, gradient, w);
     }
 }
 
@@ -40,10 +38,9 @@ static void call_gpu_adam(void *context)
         float *m = lspo_calibrate_saved_output_floats(c, call->n), *v = lspo_calibrate_saved_output_floats(c, call->n);
         float *master = has_master && form == 0 ? lspo_calibrate_saved_output_floats(c, call->n) : NULL;
         void *w = lspo_calibrate_saved_output(c, call->n);
-        if (form == 0)
-            lspo_compute_adam_parameters(c->compute, &adam, call->n, gradient, m, v, master, w);
-        else
-            lspo_compute_adam_direction(c->compute, &adam, call->n, gradient, m, v, w);
+        const lspo_adam_state_t state = {.count = call->n, .m = m, .v = v, .master = master};
+        (form == 0 ? lspo_compute_adam_parameters : lspo_compute_adam_direction)(c->compute, &adam, &state, gradient,
+                                                                                 w);
     }
 }
 

@@ -45,8 +45,9 @@ static void call_forward(void *context)
     size_t width_bytes = call->heads * call->head_width * lspo_compute_number_bytes(c->compute);
     const char *qkv = lspo_calibrate_recent(c, 3 * elements(call));
     float *keep = lspo_calibrate_saved_output_floats(c, kept(call));
-    lspo_compute_attention_forward(c->compute, &shape, qkv, qkv + width_bytes, qkv + 2 * width_bytes, keep,
-                                   lspo_calibrate_saved_output(c, elements(call)), c->memory->scratch);
+    const lspo_attention_operands_t operands = {.q = qkv, .k = qkv + width_bytes, .v = qkv + 2 * width_bytes};
+    lspo_compute_attention_forward(c->compute, &shape, &operands, keep, lspo_calibrate_saved_output(c, elements(call)),
+                                   c->memory->scratch);
 }
 
 static void call_backward(void *context)
@@ -61,8 +62,10 @@ static void call_backward(void *context)
     const void *out = flash ? lspo_calibrate_saved(c, elements(call)) : NULL; /* read there only */
     const void *dout = lspo_calibrate_recent(c, elements(call));
     char *d = lspo_calibrate_recent_output(c, 3 * elements(call));
-    lspo_compute_attention_backward(c->compute, &shape, qkv, qkv + width_bytes, qkv + 2 * width_bytes, keep, out, dout,
-                                    d, d + width_bytes, d + 2 * width_bytes, c->memory->scratch);
+    const lspo_attention_operands_t operands = {
+        .q = qkv, .k = qkv + width_bytes, .v = qkv + 2 * width_bytes, .kept = keep, .out = out, .dout = dout};
+    const lspo_attention_gradients_t gradients = {.dq = d, .dk = d + width_bytes, .dv = d + 2 * width_bytes};
+    lspo_compute_attention_backward(c->compute, &shape, &operands, &gradients, c->memory->scratch);
 }
 
 enum { CASES = LSPO_CALIBRATE_ATTENTIONS, ROWS_MAX = CASES * 64 };

@@ -20,15 +20,31 @@ static void call_gemm(void *context)
     size_t m = call->m, n = call->n, k = call->k;
     if (call->layout == LSPO_LAYOUT_TN) {
         const void *x = lspo_calibrate_saved(c, m * k), *dy = lspo_calibrate_recent(c, k * n);
-        lspo_compute_gemm_tn(c->compute, m, n, k, 1, x, m, dy, n, 0, lspo_calibrate_saved_output(c, m * n), n);
+        lspo_compute_gemm_tn(c->compute, &(lspo_gemm_t){.m = m,
+                                                        .n = n,
+                                                        .k = k,
+                                                        .alpha = 1,
+                                                        .a = x,
+                                                        .a_stride = m,
+                                                        .b = dy,
+                                                        .b_stride = n,
+                                                        .c = lspo_calibrate_saved_output(c, m * n),
+                                                        .c_stride = n});
         return;
     }
     const void *x = lspo_calibrate_recent(c, m * k), *weights = lspo_calibrate_saved(c, k * n);
-    void *y = lspo_calibrate_recent_output(c, m * n);
-    if (call->layout == LSPO_LAYOUT_NN)
-        lspo_compute_gemm_nn(c->compute, m, n, k, 1, x, k, weights, n, 0, y, n);
-    else
-        lspo_compute_gemm_nt(c->compute, m, n, k, 1, x, k, weights, k, 0, y, n);
+    const bool nn = call->layout == LSPO_LAYOUT_NN;
+    const lspo_gemm_t product = {.m = m,
+                                 .n = n,
+                                 .k = k,
+                                 .alpha = 1,
+                                 .a = x,
+                                 .a_stride = k,
+                                 .b = weights,
+                                 .b_stride = nn ? n : k,
+                                 .c = lspo_calibrate_recent_output(c, m * n),
+                                 .c_stride = n};
+    (nn ? lspo_compute_gemm_nn : lspo_compute_gemm_nt)(c->compute, &product);
 }
 
 static lspo_timing_t time_gemm(lspo_calibration_t *calibration, lspo_layout_t layout, const size_t size[3],

@@ -47,9 +47,13 @@ static void call_norm(void *context)
     lspo_calibration_t *c = call->calibration;
     size_t rows = call->rows, w = call->width, n = rows * w;
     float *statistics = lspo_calibrate_recent_output_floats(c, 2 * rows);
-    lspo_compute_norm_forward(c->compute, rows, w, 1e-5F, lspo_calibrate_recent(c, n), lspo_calibrate_recent(c, w),
-                              lspo_calibrate_recent(c, w), lspo_calibrate_saved_output(c, n), statistics,
-                              statistics + rows);
+    const lspo_norm_t norm = {.rows = rows,
+                              .width = w,
+                              .epsilon = 1e-5F,
+                              .gain = lspo_calibrate_recent(c, w),
+                              .bias = lspo_calibrate_recent(c, w)};
+    lspo_compute_norm_forward(c->compute, &norm, lspo_calibrate_recent(c, n), lspo_calibrate_saved_output(c, n),
+                              statistics, statistics + rows);
 }
 
 static void call_norm_backward(void *context)
@@ -59,9 +63,17 @@ static void call_norm_backward(void *context)
     size_t rows = call->rows, w = call->width, n = rows * w, sum_bytes = w * lspo_compute_number_bytes(c->compute);
     const float *mean = lspo_calibrate_recent_floats(c, rows), *rstd = lspo_calibrate_recent_floats(c, rows);
     char *sums = lspo_calibrate_recent_output(c, 3 * w);
-    lspo_compute_norm_backward(c->compute, rows, w, lspo_calibrate_recent(c, n), lspo_calibrate_saved(c, n), mean, rstd,
-                               lspo_calibrate_recent(c, w), lspo_calibrate_recent(c, n), false,
-                               lspo_calibrate_recent_output(c, n), sums, sums + sum_bytes, sums + 2 * sum_bytes);
+    const lspo_norm_t norm = {.rows = rows, .width = w, .gain = lspo_calibrate_recent(c, w)};
+    const lspo_norm_operands_t operands = {.dout = lspo_calibrate_recent(c, n),
+                                           .x = lspo_calibrate_saved(c, n),
+                                           .residual = lspo_calibrate_recent(c, n),
+                                           .mean = mean,
+                                           .rstd = rstd};
+    const lspo_norm_gradients_t gradients = {.dx = lspo_calibrate_recent_output(c, n),
+                                             .dgain = sums,
+                                             .dbias = sums + sum_bytes,
+                                             .dx_sum = sums + 2 * sum_bytes};
+    lspo_compute_norm_backward(c->compute, &norm, &operands, &gradients);
 }
 
 static void call_gelu(void *context)
@@ -69,7 +81,8 @@ static void call_gelu(void *context)
     const vector_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
     size_t n = call->rows * call->width;
-    lspo_compute_gelu_forward(c->compute, n, lspo_calibrate_recent(c, n), lspo_calibrate_saved_output(c, n));
+    lspo_compute_gelu_forward(c->compute, LSPO_GELU_TANH, n, lspo_calibrate_recent(c, n),
+                              lspo_calibrate_saved_output(c, n));
 }
 
 /* In place on a copy of inputs would time the copy too; derivatives of at most 1.13 let no value grow far. */
@@ -78,8 +91,10 @@ static void call_gelu_backward(void *context)
     const vector_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
     size_t n = call->rows * call->width;
-    lspo_compute_gelu_backward(c->compute, call->rows, call->width, lspo_calibrate_saved(c, n), false,
-                               lspo_calibrate_recent_output(c, n), lspo_calibrate_recent_output(c, call->width));
+    const lspo_gelu_gradients_t gradients = {.d = lspo_calibrate_recent_output(c, n),
+                                             .bias = lspo_calibrate_recent_output(c, call->width)};
+    lspo_compute_gelu_backward(c->compute, LSPO_GELU_TANH, call->rows, call->width, lspo_calibrate_saved(c, n),
+                               &gradients);
 }
 
 /* All columns of a matrix that the kernel before has written, in two parts, each to where it waits. */
@@ -90,18 +105,27 @@ static void call_columns(void *context)
     size_t rows = call->rows, half = call->width / 2;
     const void *x = lspo_calibrate_recent(c, rows * call->width);
     for (size_t part = 0; part < 2; part++)
-        lspo_compute_columns_gather(c->compute, rows, call->width, half,
+        lspo_compute_columns_gather(c->compute, &(lspo_columns_t){rows, call->width, half},
                                     c->memory->columns + part * (LSPO_CALIBRATE_TARGETS / 2), x,
                                     lspo_calibrate_saved_output(c, rows * half));
 }
 
 /* The target is the first class, always. */
+static lspo_cross_entropy_t loss_of(const vector_call_t *call)
+{
+    return (lspo_cross_entropy_t){.rows = call->rows,
+                                  .vocabulary = call->width,
+                                  .stride = call->width,
+                                  .targets = call->calibration->memory->targets};
+}
+
 static void call_loss(void *context)
 {
     const vector_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
-    lspo_compute_cross_entropy_forward(c->compute, call->rows, call->width, call->width, c->memory->targets,
-                                       lspo_calibrate_saved_output(c, call->rows * call->width), c->memory->sum);
+    const lspo_cross_entropy_t loss = loss_of(call);
+    lspo_compute_cross_entropy_forward(c->compute, &loss, lspo_calibrate_saved_output(c, call->rows * call->width),
+                                       c->memory->sum);
 }
 
 static void call_loss_backward(void *context)
@@ -109,8 +133,8 @@ static void call_loss_backward(void *context)
     const vector_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
     void *probabilities = lspo_calibrate_saved_output(c, call->rows * call->width);
-    lspo_compute_cross_entropy_backward(c->compute, call->rows, call->width, call->width, c->memory->targets,
-                                        probabilities, 1e-3F, probabilities);
+    const lspo_cross_entropy_t loss = loss_of(call);
+    lspo_compute_cross_entropy_backward(c->compute, &loss, probabilities, 1e-3F, probabilities);
 }
 
 /* ---- classes that time and bytes describe ---- */

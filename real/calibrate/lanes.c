@@ -95,7 +95,8 @@ static void copy_messages(lspo_lanes_work_t *work, lspo_copy_direction_t directi
 static void step_gpu(void *context)
 {
     lspo_lanes_work_t *work = context;
-    lspo_transformer_block_forward(work->transformer, work->weights, NULL, work->x, work->saved, work->y);
+    lspo_transformer_block_forward(work->transformer, &(lspo_block_parameters_t){work->weights, NULL}, work->x,
+                                   work->saved, work->y);
 }
 
 static void step_d2h(void *context)
@@ -112,7 +113,8 @@ static void step_cpu(void *context)
 {
     lspo_lanes_work_t *work = context;
     lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
-    lspo_adam_parameters(&adam, ADAM_ELEMENTS, work->adam[0], work->adam[1], work->adam[2], work->adam[3]);
+    const lspo_adam_state_t state = {.count = ADAM_ELEMENTS, .m = work->adam[1], .v = work->adam[2]};
+    lspo_adam_parameters(&adam, &state, work->adam[0], work->adam[3]);
 }
 
 static const lspo_timed_function_t steps[LSPO_DEVICE_LANES] = {

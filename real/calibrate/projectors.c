@@ -23,7 +23,9 @@ static void call_gather(void *context)
 static void scatter(lspo_calibration_t *c, const lspo_projector_t *p, const lspo_projector_t *q)
 {
     size_t d_elements = (size_t)p->d * q->d, w_elements = (size_t)p->rows * q->rows;
-    lspo_compute_projector_apply(c->compute, p, q, lspo_calibrate_recent_floats(c, d_elements), 1e-6F, 0, 1,
+    const lspo_vector_step_t step = lspo_vector_step(1e-6F, 0, 1);
+    lspo_compute_projector_apply(c->compute, &(lspo_projector_pair_t){p, q},
+                                 lspo_calibrate_recent_floats(c, d_elements), &step,
                                  lspo_calibrate_saved_output(c, w_elements), c->memory->scratch);
 }
 
@@ -131,12 +133,18 @@ static void amounts_of(const shape_t *shape, uint32_t timing, double x[AMOUNTS])
     x[3] = shape->inner_flop * nonzeros[timing / 2];
 }
 
-/* Times are sums of amounts at a cost each: robust regression over all shapes and nonzeros.  `inner_flops` NULL: no P
- * D. */
+/* The profile's numbers that are fitted. */
+typedef struct {
+    double *flops, *memory_Bps, *cached_Bps;
+    double *inner_flops; /* NULL: no P D */
+} rates_t;
+
+/* Times are sums of amounts at a cost each: robust regression over all shapes and nonzeros. */
 static lspo_status_t fit_projector_rates(lspo_calibration_t *calibration, const char *kind, const shape_t *shapes,
-                                         size_t shape_count, double *flops, double *inner_flops, double *memory_Bps,
-                                         double *cached_Bps)
+                                         size_t shape_count, const rates_t *rates)
 {
+    double *flops = rates->flops, *inner_flops = rates->inner_flops, *memory_Bps = rates->memory_Bps;
+    double *cached_Bps = rates->cached_Bps;
     enum { ROWS_MAX = 2 * PROJECTOR_TIMINGS * 64 };
     lspo_fit_row_t rows[ROWS_MAX];
     lspo_fit_t fit;
@@ -194,11 +202,15 @@ lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration)
     const double w_bytes = number * 2 * w * f + 4 * d * d;
     const shape_t scatters[] = {{times.wide, 2 * w * f, 2 * w * d, w_bytes},
                                 {times.tall, 2 * w * f, 2 * f * d, w_bytes}};
-    lspo_status_t status = fit_projector_rates(calibration, "gather", &gather, 1, &machine->gpu.gather_flops, NULL,
-                                               &machine->gpu.gather_Bps, &machine->gpu.gather_cached_Bps);
+    const rates_t gather_rates = {.flops = &machine->gpu.gather_flops,
+                                  .memory_Bps = &machine->gpu.gather_Bps,
+                                  .cached_Bps = &machine->gpu.gather_cached_Bps};
+    const rates_t scatter_rates = {.flops = &machine->gpu.scatter_flops,
+                                   .memory_Bps = &machine->gpu.scatter_Bps,
+                                   .cached_Bps = &machine->gpu.scatter_cached_Bps,
+                                   .inner_flops = &machine->gpu.scatter_inner_flops};
+    lspo_status_t status = fit_projector_rates(calibration, "gather", &gather, 1, &gather_rates);
     if (status != LSPO_OK)
         return status;
-    return fit_projector_rates(calibration, "scatter", scatters, 2, &machine->gpu.scatter_flops,
-                               &machine->gpu.scatter_inner_flops, &machine->gpu.scatter_Bps,
-                               &machine->gpu.scatter_cached_Bps);
+    return fit_projector_rates(calibration, "scatter", scatters, 2, &scatter_rates);
 }

@@ -23,7 +23,8 @@ static void update_block(void *context, uint32_t worker, size_t item)
     const lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
     const size_t at = item * BLOCK;
     (void)worker;
-    lspo_adam_parameters(&adam, BLOCK, call->gradient + at, call->m + at, call->v + at, call->w + at);
+    const lspo_adam_state_t state = {.count = BLOCK, .m = call->m + at, .v = call->v + at};
+    lspo_adam_parameters(&adam, &state, call->gradient + at, call->w + at);
 }
 
 /* By the clock on the wall, since threads share the work. */

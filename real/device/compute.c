@@ -28,8 +28,8 @@ lspo_status_t lspo_compute_create_cuda(void *stream, void *cublas, lspo_compute_
     lspo_compute_t *c = calloc(1, sizeof *c);
     if (c == NULL)
         return lspo_error(LSPO_ERR_MEMORY, "out of memory for a device's kernels");
-    *c = (lspo_compute_t){.cuda = true, .stream = stream, .cublas = cublas};
-    const int error = lspo_matmul_create_cuda(cublas, &c->matmul);
+    *c = (lspo_compute_t){.is_cuda = true, .on = {.stream = stream, .cublas = cublas}};
+    const int error = lspo_matmul_create_cuda(cublas, &c->on.matmul);
     lspo_status_t status = error == 0 ? LSPO_OK : device_error("no cuBLASLt", error);
     if (status == LSPO_OK)
         status = lspo_compute_reserve(c, 1, 1);
@@ -42,10 +42,10 @@ lspo_status_t lspo_compute_create_cuda(void *stream, void *cublas, lspo_compute_
 
 void lspo_compute_destroy(lspo_compute_t *c)
 {
-    if (c == NULL || !c->cuda)
+    if (c == NULL || !c->is_cuda)
         return;
     lspo_memory_free_cuda(c->scratch);
-    lspo_matmul_destroy_cuda(c->matmul);
+    lspo_matmul_destroy_cuda(c->on.matmul);
     free(c);
 }
 
@@ -55,7 +55,7 @@ lspo_status_t lspo_compute_reserve(lspo_compute_t *c, size_t tokens, size_t head
     const size_t sums = doubles * sizeof(double), dots = tokens * heads * sizeof(float);
     const size_t bytes = sums > dots ? sums : dots;
     void *scratch;
-    if (!c->cuda || bytes <= c->scratch_bytes)
+    if (!c->is_cuda || bytes <= c->scratch_bytes)
         return LSPO_OK;
     const int error = lspo_memory_alloc_cuda(bytes, &scratch);
     if (error != 0)
@@ -103,12 +103,12 @@ lspo_status_t lspo_compute_status(lspo_compute_t *c)
 
 void lspo_compute_set_number(lspo_compute_t *c, lspo_number_t number)
 {
-    c->number = number;
+    c->on.number = number;
 }
 
 lspo_number_t lspo_compute_number(const lspo_compute_t *c)
 {
-    return c->number;
+    return c->on.number;
 }
 
 lspo_number_t lspo_compute_number_of(lspo_precision_t precision)
@@ -120,92 +120,91 @@ lspo_number_t lspo_compute_number_of(lspo_precision_t precision)
 
 size_t lspo_compute_number_bytes(const lspo_compute_t *c)
 {
-    return lspo_number_bytes(c->number);
+    return lspo_number_bytes(c->on.number);
 }
 
 bool lspo_compute_is_host(const lspo_compute_t *c)
 {
-    return !c->cuda;
+    return !c->is_cuda;
 }
 
 bool lspo_compute_attention_is_flash(const lspo_compute_t *c)
 {
-    return c->cuda;
+    return c->is_cuda;
 }
 
 /* ---- memory ---- */
 
 void lspo_compute_zero(lspo_compute_t *c, size_t bytes, void *out)
 {
-    LSPO_ON(c, memset(out, 0, bytes), lspo_memory_zero_cuda(bytes, out, c->stream));
+    LSPO_ON(c, memset(out, 0, bytes), lspo_memory_zero_cuda(bytes, out, c->on.stream));
 }
 
 void lspo_compute_copy(lspo_compute_t *c, size_t bytes, const void *in, void *out)
 {
-    LSPO_ON(c, memcpy(out, in, bytes), lspo_memory_copy_cuda(bytes, in, out, c->stream));
+    LSPO_ON(c, memcpy(out, in, bytes), lspo_memory_copy_cuda(bytes, in, out, c->on.stream));
 }
 
 void lspo_compute_write(lspo_compute_t *c, size_t bytes, const void *in, void *out)
 {
-    LSPO_ON(c, memcpy(out, in, bytes), lspo_memory_write_cuda(bytes, in, out, c->stream));
+    LSPO_ON(c, memcpy(out, in, bytes), lspo_memory_write_cuda(bytes, in, out, c->on.stream));
 }
 
 void lspo_compute_convert(lspo_compute_t *c, size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out)
 {
-    LSPO_ON(c, lspo_convert(n, from, in, to, out), lspo_convert_cuda(n, from, in, to, out, c->stream));
+    LSPO_ON(c, lspo_convert(n, from, in, to, out), lspo_convert_cuda(n, from, in, to, out, c->on.stream));
 }
 
 /* ---- vector.h ---- */
 
 void lspo_compute_bias_fill(lspo_compute_t *c, size_t rows, size_t cols, const void *bias, void *out)
 {
-    LSPO_ON(c, lspo_bias_fill(rows, cols, bias, out), lspo_bias_fill_cuda(c->number, rows, cols, bias, out, c->stream));
+    LSPO_ON(c, lspo_bias_fill(rows, cols, bias, out), lspo_bias_fill_cuda(&c->on, rows, cols, bias, out));
 }
 
 void lspo_compute_bias_add(lspo_compute_t *c, size_t rows, size_t cols, const void *x, const void *bias, void *out)
 {
-    LSPO_ON(c, lspo_bias_add(rows, cols, x, bias, out),
-            lspo_bias_add_cuda(c->number, rows, cols, x, bias, out, c->stream));
+    LSPO_ON(c, lspo_bias_add(rows, cols, x, bias, out), lspo_bias_add_cuda(&c->on, rows, cols, x, bias, out));
 }
 
 void lspo_compute_column_sum(lspo_compute_t *c, size_t rows, size_t cols, const void *x, bool accumulate, void *out)
 {
     LSPO_ON(c, lspo_column_sum(rows, cols, x, accumulate, out),
-            lspo_column_sum_cuda(c->number, rows, cols, x, accumulate, out, c->stream));
+            lspo_column_sum_cuda(&c->on, rows, cols, x, accumulate, out));
 }
 
 void lspo_compute_add(lspo_compute_t *c, size_t n, const void *x, void *sum)
 {
-    LSPO_ON(c, lspo_vector_add(n, x, sum), lspo_vector_add_cuda(c->number, n, x, sum, c->stream));
+    LSPO_ON(c, lspo_vector_add(n, x, sum), lspo_vector_add_cuda(&c->on, n, x, sum));
 }
 
 /* A direction that came over the link in 16 bits is unpacked piece by piece. */
-static void step_along_host(size_t n, float keep, float rate, lspo_number_t format, const void *direction, float *w)
+static void step_along_host(size_t n, const lspo_vector_step_t *step, lspo_number_t format, const void *direction,
+                            float *w)
 {
     enum { PIECE = 1024 };
     float unpacked[PIECE];
     if (format == LSPO_NUMBER_FP32) {
-        lspo_step_along(n, keep, rate, direction, w);
+        lspo_step_along(n, step, direction, w);
         return;
     }
     for (size_t i = 0; i < n; i += PIECE) {
         const size_t some = n - i < PIECE ? n - i : PIECE;
         lspo_convert(some, format, (const uint16_t *)direction + i, LSPO_NUMBER_FP32, unpacked);
-        lspo_step_along(some, keep, rate, unpacked, w + i);
+        lspo_step_along(some, step, unpacked, w + i);
     }
 }
 
-void lspo_compute_step_along(lspo_compute_t *c, size_t n, float keep, float rate, lspo_number_t format,
-                             const void *direction, uint64_t seed, void *w)
+void lspo_compute_step_along(lspo_compute_t *c, size_t n, const lspo_vector_step_t *step, lspo_number_t format,
+                             const void *direction, void *w)
 {
-    LSPO_ON(c, step_along_host(n, keep, rate, format, direction, w),
-            lspo_step_along_cuda(c->number, n, keep, rate, format, direction, seed, w, c->stream));
+    LSPO_ON(c, step_along_host(n, step, format, direction, w),
+            lspo_step_along_cuda(&c->on, n, step, format, direction, w));
 }
 
 void lspo_compute_sum_of_squares(lspo_compute_t *c, size_t n, const void *x, double *sum_out)
 {
-    LSPO_ON(c, *sum_out = lspo_sum_of_squares(n, x),
-            lspo_sum_of_squares_cuda(c->number, n, x, c->scratch, sum_out, c->stream));
+    LSPO_ON(c, *sum_out = lspo_sum_of_squares(n, x), lspo_sum_of_squares_cuda(&c->on, n, x, c->scratch, sum_out));
 }
 
 /* ---- projector.h, sketch.h ---- */
@@ -214,76 +213,70 @@ void lspo_compute_projector_gather(lspo_compute_t *c, const lspo_projector_t *p,
                                    size_t x_stride, void *out)
 {
     LSPO_ON(c, lspo_projector_gather(p, tokens, x, x_stride, out),
-            lspo_projector_gather_cuda(c->number, p, tokens, x, x_stride, out, c->stream));
+            lspo_projector_gather_cuda(&c->on, p, tokens, x, x_stride, out));
 }
 
-void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
-                                     size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
-                                     float beta, void *g_hat, void *scratch)
+void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_pair_t *pair,
+                                     const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch)
 {
-    LSPO_ON(c, lspo_projector_compress(p, q, tokens, x, x_stride, dy, dy_stride, beta, g_hat, scratch),
-            lspo_projector_compress_cuda(c->number, p, q, tokens, x, x_stride, dy, dy_stride, beta, g_hat, scratch,
-                                         c->cublas, c->stream));
+    LSPO_ON(c, lspo_projector_compress(pair, factors, beta, g_hat, scratch),
+            lspo_projector_compress_cuda(&c->on, pair, factors, beta, g_hat, scratch));
 }
 
-void lspo_compute_projector_apply(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
-                                  const float *delta, float eta, float decay, uint64_t seed, void *w, void *scratch)
+void lspo_compute_projector_apply(lspo_compute_t *c, const lspo_projector_pair_t *pair, const float *delta,
+                                  const lspo_vector_step_t *step, void *w, void *scratch)
 {
-    LSPO_ON(c, lspo_projector_apply(p, q, delta, eta, decay, w, scratch),
-            lspo_projector_apply_cuda(c->number, p, q, delta, eta, decay, seed, w, c->stream));
+    LSPO_ON(c, lspo_projector_apply(pair, delta, step, w, scratch),
+            lspo_projector_apply_cuda(&c->on, pair, delta, step, w));
 }
 
-void lspo_compute_sketch_compress(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
-                                  size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
-                                  float beta, void *g_hat, void *scratch)
+void lspo_compute_sketch_compress(lspo_compute_t *c, const lspo_projector_pair_t *pair,
+                                  const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch)
 {
-    LSPO_ON(c, lspo_sketch_compress(p, q, tokens, x, x_stride, dy, dy_stride, beta, g_hat, scratch),
-            lspo_sketch_compress_cuda(c->number, p, q, tokens, x, x_stride, dy, dy_stride, beta, g_hat, scratch,
-                                      c->cublas, c->stream));
+    LSPO_ON(c, lspo_sketch_compress(pair, factors, beta, g_hat, scratch),
+            lspo_sketch_compress_cuda(&c->on, pair, factors, beta, g_hat, scratch));
 }
 
-void lspo_compute_sketch_apply(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
-                               const float *delta, float eta, float decay, uint64_t seed, void *w, void *scratch)
+void lspo_compute_sketch_apply(lspo_compute_t *c, const lspo_projector_pair_t *pair, const float *delta,
+                               const lspo_vector_step_t *step, void *w, void *scratch)
 {
-    LSPO_ON(c, lspo_sketch_apply(p, q, delta, eta, decay, w, scratch),
-            lspo_sketch_apply_cuda(c->number, p, q, delta, eta, decay, seed, w, scratch, c->cublas, c->stream));
+    LSPO_ON(c, lspo_sketch_apply(pair, delta, step, w, scratch),
+            lspo_sketch_apply_cuda(&c->on, pair, delta, step, w, scratch));
 }
 
 /* ---- adam.h ---- */
 
-void lspo_compute_adam_parameters(lspo_compute_t *c, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
-                                  float *v, float *master, void *w)
+void lspo_compute_adam_parameters(lspo_compute_t *c, const lspo_adam_t *adam, const lspo_adam_state_t *state,
+                                  const void *gradient, void *w)
 {
-    LSPO_ON(c, lspo_adam_parameters(adam, n, gradient, m, v, w),
-            lspo_adam_parameters_cuda(c->number, adam, n, gradient, m, v, master, w, c->stream));
+    LSPO_ON(c, lspo_adam_parameters(adam, state, gradient, w),
+            lspo_adam_parameters_cuda(&c->on, adam, state, gradient, w));
 }
 
-void lspo_compute_adam_direction(lspo_compute_t *c, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
-                                 float *v, void *out)
+void lspo_compute_adam_direction(lspo_compute_t *c, const lspo_adam_t *adam, const lspo_adam_state_t *state,
+                                 const void *gradient, void *out)
 {
-    LSPO_ON(c, lspo_adam_direction(adam, n, gradient, m, v, out),
-            lspo_adam_direction_cuda(c->number, adam, n, gradient, m, v, out, c->stream));
+    LSPO_ON(c, lspo_adam_direction(adam, state, gradient, out),
+            lspo_adam_direction_cuda(&c->on, adam, state, gradient, out));
 }
 
 /* ---- columns.h ---- */
 
-void lspo_compute_columns_split(lspo_compute_t *c, size_t m, size_t n, size_t selected, const void *g, float *scratch,
-                                uint32_t *columns)
+void lspo_compute_columns_split(lspo_compute_t *c, const lspo_columns_t *shape, const void *g, float *scratch,
+                                uint32_t *columns_out)
 {
-    LSPO_ON(c, lspo_columns_split(m, n, selected, g, scratch, columns),
-            lspo_columns_split_cuda(c->number, m, n, selected, g, scratch, columns, c->stream));
+    LSPO_ON(c, lspo_columns_split(shape, g, scratch, columns_out),
+            lspo_columns_split_cuda(&c->on, shape, g, scratch, columns_out));
 }
 
-void lspo_compute_columns_gather(lspo_compute_t *c, size_t m, size_t n, size_t count, const uint32_t *columns,
-                                 const void *x, void *out)
+void lspo_compute_columns_gather(lspo_compute_t *c, const lspo_columns_t *shape, const uint32_t *columns, const void *x,
+                                 void *out)
 {
-    LSPO_ON(c, lspo_columns_gather(m, n, count, columns, x, out),
-            lspo_columns_gather_cuda(c->number, m, n, count, columns, x, out, c->stream));
+    LSPO_ON(c, lspo_columns_gather(shape, columns, x, out), lspo_columns_gather_cuda(&c->on, shape, columns, x, out));
 }
 
-void lspo_compute_columns_scatter(lspo_compute_t *c, size_t m, size_t n, size_t count, const uint32_t *columns,
+void lspo_compute_columns_scatter(lspo_compute_t *c, const lspo_columns_t *shape, const uint32_t *columns,
                                   const void *in, void *x)
 {
-    LSPO_ON(c, lspo_columns_scatter(m, n, count, columns, in, x),
-            lspo_columns_scatter_cuda(c->number, m, n, count, columns, in, x, c->stream));
+    LSPO_ON(c, lspo_columns_scatter(shape, columns, in, x), lspo_columns_scatter_cuda(&c->on, shape, columns, in, x));
 }

@@ -17,10 +17,21 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "kernels/activation.h"
 #include "kernels/adam.h"
+#include "kernels/adapter.h"
 #include "kernels/attention.h"
+#include "kernels/columns.h"
+#include "kernels/embedding.h"
+#include "kernels/gemm.h"
+#include "kernels/linear.h"
+#include "kernels/loss.h"
+#include "kernels/lowrank.h"
+#include "kernels/norm.h"
 #include "kernels/number.h"
 #include "kernels/projector.h"
+#include "kernels/rotary.h"
+#include "kernels/vector.h"
 #include "plan/workload.h"
 
 typedef struct lspo_compute lspo_compute_t;
@@ -28,9 +39,9 @@ typedef struct lspo_compute lspo_compute_t;
 /* The host's; static, fp32, never released. */
 lspo_compute_t *lspo_compute_host(void);
 
-/* For real/device/device_cuda.c, from which a device's own come (lspo_device_compute()): on a cudaStream_t and a cublasHandle_t
- * on the device that is current, both the caller's and longer alive; fp32 until it is told another format.
- * LSPO_ERR_DEVICE, also in a build without CUDA. */
+/* For real/device/device_cuda.c, from which a device's own come (lspo_device_compute()): on a cudaStream_t and a
+ * cublasHandle_t on the device that is current, both the caller's and longer alive; fp32 until it is told another
+ * format.  LSPO_ERR_DEVICE, also in a build without CUDA. */
 lspo_status_t lspo_compute_create_cuda(void *stream, void *cublas, lspo_compute_t **compute_out);
 void lspo_compute_destroy(lspo_compute_t *c);
 void lspo_compute_set_number(lspo_compute_t *c, lspo_number_t number);
@@ -64,115 +75,94 @@ void lspo_compute_bias_add(lspo_compute_t *c, size_t rows, size_t cols, const vo
 void lspo_compute_column_sum(lspo_compute_t *c, size_t rows, size_t cols, const void *x, bool accumulate, void *out);
 /* sum += x */
 void lspo_compute_add(lspo_compute_t *c, size_t n, const void *x, void *sum);
-/* w <- keep w - rate direction; direction in `format`.  In 16 bits w is rounded at random from `seed` (see apply). */
-void lspo_compute_step_along(lspo_compute_t *c, size_t n, float keep, float rate, lspo_number_t format,
-                             const void *direction, uint64_t seed, void *w);
+/* direction in `format`. */
+void lspo_compute_step_along(lspo_compute_t *c, size_t n, const lspo_vector_step_t *step, lspo_number_t format,
+                             const void *direction, void *w);
 /* *sum_out (device memory) <- the sum of squares, in double. */
 void lspo_compute_sum_of_squares(lspo_compute_t *c, size_t n, const void *x, double *sum_out);
 
 /* ---- embedding.h, norm.h, activation.h, rotary.h, attention.h; ids in device memory ---- */
-void lspo_compute_embedding_forward(lspo_compute_t *c, size_t batch, size_t sequence, size_t width, const uint32_t *ids,
-                                    const void *token, const void *position, void *x_out);
-void lspo_compute_embedding_backward(lspo_compute_t *c, size_t batch, size_t sequence, size_t width,
-                                     const uint32_t *ids, const void *dx, void *token_gradient,
-                                     void *position_gradient);
-void lspo_compute_norm_forward(lspo_compute_t *c, size_t rows, size_t width, float epsilon, const void *x,
-                               const void *gain, const void *bias, void *out, float *mean_out, float *rstd_out);
-void lspo_compute_norm_backward(lspo_compute_t *c, size_t rows, size_t width, const void *dout, const void *x,
-                                const float *mean, const float *rstd, const void *gain, const void *residual,
-                                bool accumulate, void *dx, void *dgain, void *dbias, void *dx_sum);
-void lspo_compute_rms_norm_forward(lspo_compute_t *c, size_t rows, size_t width, float epsilon, const void *x,
-                                   const void *gain, void *out, float *rstd_out);
-void lspo_compute_rms_norm_backward(lspo_compute_t *c, size_t rows, size_t width, const void *dout, const void *x,
-                                    const float *rstd, const void *gain, const void *residual, bool accumulate,
-                                    void *dx, void *dgain);
-void lspo_compute_gelu_forward(lspo_compute_t *c, size_t n, const void *x, void *out);
-void lspo_compute_gelu_backward(lspo_compute_t *c, size_t rows, size_t cols, const void *x, bool accumulate, void *d,
-                                void *bias_gradient);
-void lspo_compute_gelu_exact_forward(lspo_compute_t *c, size_t n, const void *x, void *out);
-void lspo_compute_gelu_exact_backward(lspo_compute_t *c, size_t rows, size_t cols, const void *x, bool accumulate,
-                                      void *d, void *bias_gradient);
+void lspo_compute_embedding_forward(lspo_compute_t *c, const lspo_embedding_t *embedding, const void *token,
+                                    const void *position, void *x_out);
+void lspo_compute_embedding_backward(lspo_compute_t *c, const lspo_embedding_t *embedding, const void *dx,
+                                     void *token_gradient, void *position_gradient);
+void lspo_compute_norm_forward(lspo_compute_t *c, const lspo_norm_t *norm, const void *x, void *out, float *mean_out,
+                               float *rstd_out);
+void lspo_compute_norm_backward(lspo_compute_t *c, const lspo_norm_t *norm, const lspo_norm_operands_t *operands,
+                                const lspo_norm_gradients_t *gradients);
+void lspo_compute_rms_norm_forward(lspo_compute_t *c, const lspo_norm_t *norm, const void *x, void *out,
+                                   float *rstd_out);
+void lspo_compute_rms_norm_backward(lspo_compute_t *c, const lspo_norm_t *norm, const lspo_norm_operands_t *operands,
+                                    const lspo_norm_gradients_t *gradients);
+void lspo_compute_gelu_forward(lspo_compute_t *c, lspo_gelu_form_t form, size_t n, const void *x, void *out);
+void lspo_compute_gelu_backward(lspo_compute_t *c, lspo_gelu_form_t form, size_t rows, size_t cols, const void *x,
+                                const lspo_gelu_gradients_t *gradients);
 void lspo_compute_swiglu_forward(lspo_compute_t *c, size_t n, const void *gate, const void *up, void *out);
 void lspo_compute_swiglu_backward(lspo_compute_t *c, size_t n, const void *gate, const void *up, void *d, void *d_gate);
-void lspo_compute_rotary_forward(lspo_compute_t *c, size_t batch, size_t sequence, size_t heads, size_t head_width,
-                                 const float *table, void *x);
-void lspo_compute_rotary_backward(lspo_compute_t *c, size_t batch, size_t sequence, size_t heads, size_t head_width,
-                                  const float *table, void *dx);
-/* `kept`: the host's probabilities, or where attention is flash batch x heads x sequence floats of log sums.  out: also
- * read by the backward pass there.  scratch: lspo_attention_scratch() floats, not used where it is flash. */
-void lspo_compute_attention_forward(lspo_compute_t *c, const lspo_attention_t *a, const void *q, const void *k,
-                                    const void *v, float *kept, void *out, float *scratch);
-void lspo_compute_attention_backward(lspo_compute_t *c, const lspo_attention_t *a, const void *q, const void *k,
-                                     const void *v, const float *kept, const void *out, const void *dout, void *dq,
-                                     void *dk, void *dv, float *scratch);
+void lspo_compute_rotary_forward(lspo_compute_t *c, const lspo_rotary_t *rotary, void *x);
+void lspo_compute_rotary_backward(lspo_compute_t *c, const lspo_rotary_t *rotary, void *dx);
+/* `kept`: the host's probabilities, or where attention is flash batch x heads x sequence floats of log sums; the backward
+ * pass reads the operands' `out` there.  scratch: lspo_attention_scratch() floats, not used where it is flash. */
+void lspo_compute_attention_forward(lspo_compute_t *c, const lspo_attention_t *a,
+                                    const lspo_attention_operands_t *operands, float *kept, void *out, float *scratch);
+void lspo_compute_attention_backward(lspo_compute_t *c, const lspo_attention_t *a,
+                                     const lspo_attention_operands_t *operands,
+                                     const lspo_attention_gradients_t *gradients, float *scratch);
 
 /* ---- loss.h: *loss_sum_out (device memory) <- the sum of the rows' losses ---- */
-void lspo_compute_cross_entropy_forward(lspo_compute_t *c, size_t rows, size_t vocabulary, size_t stride,
-                                        const uint32_t *targets, void *logits, double *loss_sum_out);
-void lspo_compute_cross_entropy_backward(lspo_compute_t *c, size_t rows, size_t vocabulary, size_t stride,
-                                         const uint32_t *targets, const void *probabilities, float scale,
-                                         void *dlogits);
+void lspo_compute_cross_entropy_forward(lspo_compute_t *c, const lspo_cross_entropy_t *loss, void *logits,
+                                        double *loss_sum_out);
+void lspo_compute_cross_entropy_backward(lspo_compute_t *c, const lspo_cross_entropy_t *loss, const void *probabilities,
+                                         float scale, void *dlogits);
 
 /* ---- gemm.h: A and B numbers of the device's format, C too; sums in fp32 ---- */
-void lspo_compute_gemm_nn(lspo_compute_t *c, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
-                          const void *b, size_t b_stride, float beta, void *out, size_t out_stride);
-void lspo_compute_gemm_nt(lspo_compute_t *c, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
-                          const void *b, size_t b_stride, float beta, void *out, size_t out_stride);
-void lspo_compute_gemm_tn(lspo_compute_t *c, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
-                          const void *b, size_t b_stride, float beta, void *out, size_t out_stride);
+void lspo_compute_gemm_nn(lspo_compute_t *c, const lspo_gemm_t *product);
+void lspo_compute_gemm_nt(lspo_compute_t *c, const lspo_gemm_t *product);
+void lspo_compute_gemm_tn(lspo_compute_t *c, const lspo_gemm_t *product);
 
-/* ---- linear layers: a product and what stands around it, fused where the device can.  W: m x n, x: tokens x m ---- */
-
-/* out (tokens x n) = x W + bias + residual; bias (n) and residual (tokens x n, may be out) may be NULL. */
-void lspo_compute_linear_forward(lspo_compute_t *c, size_t tokens, size_t m, size_t n, const void *x, const void *w,
-                                 const void *bias, const void *residual, void *out);
-/* pre_out = x W + bias, out = gelu(pre_out) in its tanh form. */
-void lspo_compute_linear_gelu_forward(lspo_compute_t *c, size_t tokens, size_t m, size_t n, const void *x,
-                                      const void *w, const void *bias, void *pre_out, void *out);
-/* Of the layer behind a GELU: d (tokens x m) = (dy W^T) gelu'(pre); bias_gradient (m, or NULL): its column sums. */
-void lspo_compute_linear_gelu_backward(lspo_compute_t *c, size_t tokens, size_t m, size_t n, const void *dy,
-                                       const void *w, const void *pre, bool accumulate, void *d, void *bias_gradient);
+/* ---- linear.h: fused where the device can ---- */
+void lspo_compute_linear_forward(lspo_compute_t *c, const lspo_linear_t *layer, const void *x, const void *residual,
+                                 void *out);
+void lspo_compute_linear_gelu_forward(lspo_compute_t *c, const lspo_linear_t *layer, const void *x, void *pre_out,
+                                      void *out);
+void lspo_compute_linear_gelu_backward(lspo_compute_t *c, const lspo_linear_t *layer, const void *dy, const void *pre,
+                                       const lspo_gelu_gradients_t *gradients);
 
 /* ---- adapter.h, lowrank.h: factors, bases and scratch in the device's format ---- */
-void lspo_compute_adapter_forward(lspo_compute_t *c, size_t tokens, size_t m, size_t n, size_t r, float scale,
-                                  const void *x, const void *a, const void *b, void *y, void *scratch);
-void lspo_compute_adapter_backward(lspo_compute_t *c, size_t tokens, size_t m, size_t n, size_t r, float scale,
-                                   const void *x, const void *dy, const void *a, const void *b, bool accumulate,
-                                   void *da, void *db, void *dx, void *scratch);
-void lspo_compute_lowrank_compress(lspo_compute_t *c, size_t m, size_t n, size_t r, const void *g, const void *basis,
-                                   float beta, void *r_out);
-void lspo_compute_lowrank_apply(lspo_compute_t *c, size_t m, size_t n, size_t r, const void *basis,
-                                const void *direction, float rate, void *w);
+void lspo_compute_adapter_forward(lspo_compute_t *c, const lspo_adapter_t *adapter, const void *x, void *y,
+                                  void *scratch);
+void lspo_compute_adapter_backward(lspo_compute_t *c, const lspo_adapter_t *adapter, const void *x, const void *dy,
+                                   const lspo_adapter_gradients_t *gradients, void *scratch);
+void lspo_compute_lowrank_compress(lspo_compute_t *c, const lspo_lowrank_t *lowrank, const void *g, float beta,
+                                   void *r_out);
+void lspo_compute_lowrank_apply(lspo_compute_t *c, const lspo_lowrank_t *lowrank, const void *direction, float rate,
+                                void *w);
 
 /* ---- projector.h, sketch.h: projectors fp32, arrays in device memory ---- */
 void lspo_compute_projector_gather(lspo_compute_t *c, const lspo_projector_t *p, size_t tokens, const void *x,
                                    size_t x_stride, void *out);
-void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
-                                     size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
-                                     float beta, void *g_hat, void *scratch);
-/* In 16 bits W is rounded up or down at random, so that the mean of many small steps is right: the
- * random bits are a function of seed and position. */
-void lspo_compute_projector_apply(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
-                                  const float *delta, float eta, float decay, uint64_t seed, void *w, void *scratch);
-void lspo_compute_sketch_compress(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
-                                  size_t tokens, const void *x, size_t x_stride, const void *dy, size_t dy_stride,
-                                  float beta, void *g_hat, void *scratch);
-void lspo_compute_sketch_apply(lspo_compute_t *c, const lspo_projector_t *p, const lspo_projector_t *q,
-                               const float *delta, float eta, float decay, uint64_t seed, void *w, void *scratch);
+void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_pair_t *pair,
+                                     const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);
+void lspo_compute_projector_apply(lspo_compute_t *c, const lspo_projector_pair_t *pair, const float *delta,
+                                  const lspo_vector_step_t *step, void *w, void *scratch);
+void lspo_compute_sketch_compress(lspo_compute_t *c, const lspo_projector_pair_t *pair,
+                                  const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);
+void lspo_compute_sketch_apply(lspo_compute_t *c, const lspo_projector_pair_t *pair, const float *delta,
+                               const lspo_vector_step_t *step, void *w, void *scratch);
 
-/* ---- adam.h.  `master`: the fp32 weights behind 16-bit ones, which w becomes a copy of; NULL in fp32 ---- */
-void lspo_compute_adam_parameters(lspo_compute_t *c, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
-                                  float *v, float *master, void *w);
+/* ---- adam.h.  The state's master: the fp32 weights behind 16-bit ones, which w becomes a copy of ---- */
+void lspo_compute_adam_parameters(lspo_compute_t *c, const lspo_adam_t *adam, const lspo_adam_state_t *state,
+                                  const void *gradient, void *w);
 /* out may be the gradient. */
-void lspo_compute_adam_direction(lspo_compute_t *c, const lspo_adam_t *adam, size_t n, const void *gradient, float *m,
-                                 float *v, void *out);
+void lspo_compute_adam_direction(lspo_compute_t *c, const lspo_adam_t *adam, const lspo_adam_state_t *state,
+                                 const void *gradient, void *out);
 
 /* ---- columns.h; columns in device memory, scratch 2 n floats ---- */
-void lspo_compute_columns_split(lspo_compute_t *c, size_t m, size_t n, size_t selected, const void *g, float *scratch,
-                                uint32_t *columns);
-void lspo_compute_columns_gather(lspo_compute_t *c, size_t m, size_t n, size_t count, const uint32_t *columns,
-                                 const void *x, void *out);
-void lspo_compute_columns_scatter(lspo_compute_t *c, size_t m, size_t n, size_t count, const uint32_t *columns,
+void lspo_compute_columns_split(lspo_compute_t *c, const lspo_columns_t *shape, const void *g, float *scratch,
+                                uint32_t *columns_out);
+void lspo_compute_columns_gather(lspo_compute_t *c, const lspo_columns_t *shape, const uint32_t *columns, const void *x,
+                                 void *out);
+void lspo_compute_columns_scatter(lspo_compute_t *c, const lspo_columns_t *shape, const uint32_t *columns,
                                   const void *in, void *x);
 
 #endif

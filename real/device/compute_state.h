@@ -6,10 +6,8 @@
 #include "real/device/compute.h"
 
 struct lspo_compute {
-    bool cuda;
-    lspo_number_t number;
-    void *stream, *cublas;
-    lspo_matmul_t *matmul;
+    bool is_cuda;
+    lspo_cuda_t on;
     void *scratch; /* device: losses of rows, their dot products in attention, parts of sums: each for one call only */
     size_t scratch_bytes;
     int error; /* the first since status was asked for */
@@ -28,7 +26,7 @@ static inline void lspo_compute_note(lspo_compute_t *c, const char *call, int er
 /* The call for the device that c is. */
 #define LSPO_ON(c, host_call, cuda_call)                                                                               \
     do {                                                                                                               \
-        if ((c)->cuda)                                                                                                 \
+        if ((c)->is_cuda)                                                                                              \
             lspo_compute_note((c), __func__, (cuda_call));                                                             \
         else                                                                                                           \
             host_call;                                                                                                 \
@@ -37,7 +35,7 @@ static inline void lspo_compute_note(lspo_compute_t *c, const char *call, int er
 /* sizeof: the GPU's call is not made, and there is none to link, but its arguments are checked. */
 #define LSPO_ON(c, host_call, cuda_call)                                                                               \
     do {                                                                                                               \
-        (void)sizeof((c)->cuda ? (cuda_call) : 0);                                                                     \
+        (void)sizeof((c)->is_cuda ? (cuda_call) : 0);                                                                  \
         host_call;                                                                                                     \
     } while (0)
 #endif

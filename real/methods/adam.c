@@ -90,9 +90,9 @@ static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
     float *m = optimizer ? optimizer->memory : own->gpu.state;
     size_t n = stage->message.element_count;
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
+    const lspo_adam_state_t state = {.count = n, .m = m, .v = m + n, .master = own->gpu.master > 0 ? m + 2 * n : NULL};
     if (!lspo_session_skips_step(session, op, &session->norms))
-        lspo_compute_adam_parameters(session->compute, &adam, n, *gradient, m, m + n,
-                                     own->gpu.master > 0 ? m + 2 * n : NULL,
+        lspo_compute_adam_parameters(session->compute, &adam, &state, *gradient,
                                      weights ? weights->memory : stage->weights);
     lspo_session_give_back(session, gradient);
     return LSPO_OK;

@@ -80,9 +80,9 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
     if (adam.step == 1)
         begin_turn(session, stage, gpu);
+    const lspo_adam_state_t state = {.count = n, .m = m, .v = m + n, .master = gpu->master > 0 ? m + 2 * n : NULL};
     if (!lspo_session_skips_step(session, op, &session->norms))
-        lspo_compute_adam_parameters(session->compute, &adam, n, *gradient, m, m + n,
-                                     gpu->master > 0 ? m + 2 * n : NULL, stage->weights);
+        lspo_compute_adam_parameters(session->compute, &adam, &state, *gradient, stage->weights);
     lspo_session_give_back(session, gradient);
     return LSPO_OK;
 }

@@ -87,6 +87,16 @@ static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op
     return status;
 }
 
+/* A compressed weight and its basis. */
+static lspo_lowrank_t lowrank_of(const lspo_session_t *session, const lspo_op_t *op, uint32_t i)
+{
+    const lspo_projection_t *linear = &session->stages[op->layer].message.linear[i];
+    return (lspo_lowrank_t){.m = linear->rows,
+                            .n = linear->cols,
+                            .r = lspo_galore_values_of(&session->plan->workload)->rank,
+                            .basis = stage_of(session, op->layer)->basis[i]};
+}
+
 /* The compression of a gradient that was formed, of one micro-batch or of all of them. */
 static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
 {
@@ -98,10 +108,9 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
         const void *full = lspo_session_at(session, own->full_gradient, stage->shape.tensors[i].offset_elements);
         void *gradient = lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)],
                                          linear->message_offset_elements);
+        const lspo_lowrank_t lowrank = lowrank_of(session, op, i);
         if (linear->compressed)
-            lspo_compute_lowrank_compress(session->compute, linear->rows, linear->cols,
-                                          lspo_galore_values_of(&session->plan->workload)->rank, full, own->basis[i],
-                                          adds ? 1.0F : 0.0F, gradient);
+            lspo_compute_lowrank_compress(session->compute, &lowrank, full, adds ? 1.0F : 0.0F, gradient);
         else if (adds)
             lspo_compute_add(session->compute, linear->message_elements, full, gradient);
         else
@@ -207,7 +216,8 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     size_t n = stage->message.element_count;
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
     if (!lspo_session_skips_step(session, op, &session->norms))
-        lspo_compute_adam_direction(session->compute, &adam, n, gradient, m, m + n, gradient);
+        lspo_compute_adam_direction(session->compute, &adam, &(lspo_adam_state_t){.count = n, .m = m, .v = m + n},
+                                    gradient, gradient);
     return LSPO_OK;
 }
 
@@ -215,19 +225,27 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 static lspo_status_t apply_rounded(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step, uint32_t i)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
-    const lspo_projection_t *linear = &stage->message.linear[i];
-    const void *basis = stage_of(session, op->layer)->basis[i], *direction = lspo_step_linear(session, op, step, i);
-    size_t m = linear->rows, n = linear->cols, r = lspo_galore_values_of(&session->plan->workload)->rank;
+    const lspo_lowrank_t lowrank = lowrank_of(session, op, i);
+    const void *basis = lowrank.basis, *direction = lspo_step_linear(session, op, step, i);
+    size_t m = lowrank.m, n = lowrank.n, r = lowrank.r;
     void *full = NULL;
     lspo_status_t status = lspo_session_take(session, m * n * session->number_bytes, &full);
     if (status != LSPO_OK)
         return status;
-    if (m <= n)
-        lspo_compute_gemm_nn(session->compute, m, n, r, 1, basis, r, direction, n, 0, full, n);
-    else
-        lspo_compute_gemm_nt(session->compute, m, n, r, 1, direction, r, basis, r, 0, full, n);
-    lspo_compute_step_along(session->compute, m * n, step->keep, lowrank_scale * step->rate, session->number, full,
-                            lspo_session_op_seed(session, op, i), lspo_session_linear_weight(session, stage, i));
+    lspo_gemm_t product = {.m = m, .n = n, .k = r, .alpha = 1, .c = full, .c_stride = n};
+    if (m <= n) {
+        product.a = basis, product.a_stride = r;
+        product.b = direction, product.b_stride = n;
+        lspo_compute_gemm_nn(session->compute, &product);
+    } else {
+        product.a = direction, product.a_stride = r;
+        product.b = basis, product.b_stride = r;
+        lspo_compute_gemm_nt(session->compute, &product);
+    }
+    const lspo_vector_step_t along = {
+        .keep = step->keep, .rate = lowrank_scale * step->rate, .seed = lspo_session_op_seed(session, op, i)};
+    lspo_compute_step_along(session->compute, m * n, &along, session->number, full,
+                            lspo_session_linear_weight(session, stage, i));
     lspo_session_give_back(session, &full);
     return LSPO_OK;
 }
@@ -235,16 +253,15 @@ static lspo_status_t apply_rounded(lspo_session_t *session, const lspo_op_t *op,
 static lspo_status_t apply_lowrank(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step, uint32_t i)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
-    const lspo_projection_t *linear = &stage->message.linear[i];
+    const lspo_lowrank_t lowrank = lowrank_of(session, op, i);
     void *w = lspo_session_linear_weight(session, stage, i);
     if (session->number != LSPO_NUMBER_FP32)
         return apply_rounded(session, op, step, i);
     if (step->keep < 1)
-        lspo_compute_step_along(session->compute, (size_t)linear->rows * linear->cols, step->keep, 0, session->number,
-                                w, 0, w); /* w alone */
-    lspo_compute_lowrank_apply(
-        session->compute, linear->rows, linear->cols, lspo_galore_values_of(&session->plan->workload)->rank,
-        stage_of(session, op->layer)->basis[i], lspo_step_linear(session, op, step, i), lowrank_scale * step->rate, w);
+        lspo_compute_step_along(session->compute, lowrank.m * lowrank.n, &(lspo_vector_step_t){.keep = step->keep},
+                                session->number, w, w); /* w alone */
+    lspo_compute_lowrank_apply(session->compute, &lowrank, lspo_step_linear(session, op, step, i),
+                               lowrank_scale * step->rate, w);
     return LSPO_OK;
 }
 

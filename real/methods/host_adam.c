@@ -50,13 +50,21 @@ typedef struct {
     bool skips; /* the step: masters stay, and go out as they are */
 } update_t;
 
+/* The moments of `n` numbers from number `at` on. */
+static lspo_adam_state_t moments_at(const update_t *update, size_t at, size_t n)
+{
+    float *m = update->host->moments + at;
+    return (lspo_adam_state_t){.count = n, .m = m, .v = m + update->host->count / 2};
+}
+
 /* One block with a master: it steps, and a copy goes out where the master cannot. */
 static void update_parameters(const update_t *update, const float *gradient, size_t at, size_t n)
 {
-    float *m = update->host->moments + at, *v = m + update->host->count / 2, *master = update->host->master + at;
+    const lspo_adam_state_t moments = moments_at(update, at, n);
+    float *master = update->host->master + at;
     void *outgoing = update->stage->outgoing[update->slot];
     if (!update->skips)
-        lspo_adam_parameters(&update->adam, n, gradient, m, v, master);
+        lspo_adam_parameters(&update->adam, &moments, gradient, master);
     if (outgoing)
         lspo_session_pack_numbers(update->session->link, n, master,
                                   lspo_session_link_at(update->session, outgoing, at));
@@ -65,14 +73,14 @@ static void update_parameters(const update_t *update, const float *gradient, siz
 static void update_direction(const update_t *update, uint32_t worker, const float *gradient, size_t at, size_t n)
 {
     lspo_session_t *session = update->session;
-    float *m = update->host->moments + at, *v = m + update->host->count / 2;
+    const lspo_adam_state_t moments = moments_at(update, at, n);
     void *outgoing = lspo_session_link_at(session, update->stage->outgoing[update->slot], at);
     if (!lspo_session_packs(session)) {
-        lspo_adam_direction(&update->adam, n, gradient, m, v, outgoing);
+        lspo_adam_direction(&update->adam, &moments, gradient, outgoing);
         return;
     }
     float *scratch = lspo_session_update_scratch(session, worker); /* which `gradient` is: allowed */
-    lspo_adam_direction(&update->adam, n, gradient, m, v, scratch);
+    lspo_adam_direction(&update->adam, &moments, gradient, scratch);
     lspo_session_pack_numbers(session->link, n, scratch, outgoing);
 }
 

@@ -141,8 +141,9 @@ static void step_part(lspo_session_t *session, const lspo_op_t *op, size_t at, s
     const void *gradient = lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)], at);
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
     float *m = gpu->state + at, *v = m + gpu->moments / 2;
-    lspo_compute_adam_parameters(session->compute, &adam, n, gradient, m, v,
-                                 gpu->master > 0 ? v + gpu->moments / 2 : NULL, weights);
+    const lspo_adam_state_t state = {
+        .count = n, .m = m, .v = v, .master = gpu->master > 0 ? v + gpu->moments / 2 : NULL};
+    lspo_compute_adam_parameters(session->compute, &adam, &state, gradient, weights);
 }
 
 /* The message's head moves the adapters; its rest, when trained, the stage's other tensors. */

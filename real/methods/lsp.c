@@ -114,11 +114,10 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
                                          linear->message_offset_elements);
         if (linear->compressed)
             (session->plan->dense_sketches ? lspo_compute_sketch_compress : lspo_compute_projector_compress)(
-                session->compute, &own->p[i], &own->q[i], session->tokens, from->x[i], from->x_stride[i], from->dy[i],
-                from->dy_stride[i], beta, gradient, ((const lspo_pairs_t *)session->own)->scratch);
+                session->compute, &(lspo_projector_pair_t){&own->p[i], &own->q[i]}, &from->of[i], beta, gradient,
+                ((const lspo_pairs_t *)session->own)->scratch);
         else
-            lspo_compute_gemm_tn(session->compute, linear->rows, linear->cols, session->tokens, 1, from->x[i],
-                                 from->x_stride[i], from->dy[i], from->dy_stride[i], beta, gradient, linear->cols);
+            lspo_pairs_form_gradient(session, linear, i, beta, gradient);
     }
     lspo_session_release_activations(session, op);
     lspo_session_finish_gradient(session, op);
@@ -173,9 +172,10 @@ static void add_delta(lspo_session_t *session, const lspo_op_t *op, const lspo_s
             lspo_step_dense(session, op, step, i);
             continue;
         }
+        const lspo_vector_step_t along = lspo_vector_step(step->rate, decay, lspo_session_op_seed(session, op, i));
         (session->plan->dense_sketches ? lspo_compute_sketch_apply : lspo_compute_projector_apply)(
-            session->compute, &own->p[i], &own->q[i], delta_of(session, op, step, i), step->rate, decay,
-            lspo_session_op_seed(session, op, i), lspo_session_linear_weight(session, stage, i), pairs->scratch);
+            session->compute, &(lspo_projector_pair_t){&own->p[i], &own->q[i]}, delta_of(session, op, step, i), &along,
+            lspo_session_linear_weight(session, stage, i), pairs->scratch);
     }
     lspo_step_rest(session, op, step);
 }

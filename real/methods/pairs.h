@@ -85,6 +85,9 @@ void lspo_pairs_carry_moments(lspo_session_t *session, const lspo_op_t *op);
 
 /* ---- project.c ---- */
 
+/* g (device, m x n) = beta g + X^T dY, the gradient of linear weight i of the block whose backward pass came last. */
+void lspo_pairs_form_gradient(lspo_session_t *session, const lspo_projection_t *linear, uint32_t i, float beta,
+                              void *g);
 /* PROJECT: check the pairs of a stage and fit them anew. */
 lspo_status_t lspo_pairs_project(lspo_session_t *session, const lspo_op_t *op);
 /* Batches of a calibration pass, and whether nothing is left to do in it: all biases were low enough. */

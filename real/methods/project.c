@@ -29,10 +29,25 @@ static void release_check(lspo_session_t *session, check_t *check)
     lspo_session_give_back_for_host(session, (void **)&check->gradient);
 }
 
+void lspo_pairs_form_gradient(lspo_session_t *session, const lspo_projection_t *linear, uint32_t i, float beta, void *g)
+{
+    const lspo_gradient_factors_t *from = &session->operands.of[i];
+    lspo_compute_gemm_tn(session->compute, &(lspo_gemm_t){.m = linear->rows,
+                                                          .n = linear->cols,
+                                                          .k = from->tokens,
+                                                          .alpha = 1,
+                                                          .a = from->x,
+                                                          .a_stride = from->x_stride,
+                                                          .b = from->dy,
+                                                          .b_stride = from->dy_stride,
+                                                          .beta = beta,
+                                                          .c = g,
+                                                          .c_stride = linear->cols});
+}
+
 static lspo_status_t form_gradient(lspo_session_t *session, uint32_t s, uint32_t i, check_t *check)
 {
     const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
-    const lspo_linear_operands_t *from = &session->operands;
     const lspo_projection_t *linear = &session->stages[s].message.linear[i];
     size_t m = linear->rows, n = linear->cols;
     size_t scratch_bytes = lspo_fit_scratch(&own->p[i], &own->q[i]) * sizeof(float);
@@ -46,8 +61,7 @@ static lspo_status_t form_gradient(lspo_session_t *session, uint32_t s, uint32_t
         status = lspo_session_take(session, m * n * session->number_bytes, &check->on_device);
     if (status != LSPO_OK)
         return status;
-    lspo_compute_gemm_tn(session->compute, m, n, session->tokens, 1, from->x[i], from->x_stride[i], from->dy[i],
-                         from->dy_stride[i], 0, check->on_device ? check->on_device : check->gradient, n);
+    lspo_pairs_form_gradient(session, linear, i, 0, check->on_device ? check->on_device : check->gradient);
     if (check->on_device)
         status = lspo_session_read_numbers(session, m * n, check->on_device, check->gradient);
     return status;

@@ -215,7 +215,7 @@ static lspo_status_t select_weight(lspo_session_t *session, const lspo_op_t *op,
     const void *gradient = stage->gradient[lspo_session_parity(session, op)];
     uint32_t step = lspo_session_step(session, op);
     uint32_t *columns = gpu_split_of(session, op->layer, i, step);
-    lspo_compute_columns_split(session->compute, linear->rows, linear->cols, critical_count(linear),
+    lspo_compute_columns_split(session->compute, &(lspo_columns_t){linear->rows, linear->cols, critical_count(linear)},
                                lspo_session_at(session, gradient, stage->shape.tensors[i].offset_elements),
                                zenflow_of(session)->scratch, columns);
     if (!session->asynchronous)
@@ -253,14 +253,14 @@ static void pack_sent(lspo_session_t *session, const lspo_projection_t *linear, 
 {
     size_t count = linear->d_cols, at = linear->message_offset_elements;
     if (session->link == session->number) {
-        lspo_compute_columns_gather(session->compute, linear->rows, linear->cols, count, columns, gradient,
-                                    lspo_session_link_at(session, out, at));
+        lspo_compute_columns_gather(session->compute, &(lspo_columns_t){linear->rows, linear->cols, count}, columns,
+                                    gradient, lspo_session_link_at(session, out, at));
         return;
     }
     size_t some = chunk_rows(session, count);
     for (size_t row = 0; row < linear->rows; row += some) {
         size_t rows = linear->rows - row < some ? linear->rows - row : some;
-        lspo_compute_columns_gather(session->compute, rows, linear->cols, count, columns,
+        lspo_compute_columns_gather(session->compute, &(lspo_columns_t){rows, linear->cols, count}, columns,
                                     lspo_session_at(session, gradient, row * linear->cols),
                                     zenflow_of(session)->scratch);
         lspo_compute_convert(session->compute, rows * count, session->number, zenflow_of(session)->scratch,
@@ -286,8 +286,8 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
         const void *gradient = lspo_session_at(session, *full, stage->shape.tensors[i].offset_elements);
         const uint32_t *columns = gpu_split_of(session, op->layer, i, lspo_session_step(session, op));
         size_t critical = critical_count(linear);
-        lspo_compute_columns_gather(session->compute, linear->rows, linear->cols, critical, columns, gradient,
-                                    lspo_session_at(session, own->critical, at));
+        lspo_compute_columns_gather(session->compute, &(lspo_columns_t){linear->rows, linear->cols, critical}, columns,
+                                    gradient, lspo_session_at(session, own->critical, at));
         pack_sent(session, linear, columns + critical, gradient, stage->sending);
         at += linear->rows * critical;
     }
@@ -301,9 +301,8 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
 /* Weights of one tensor that the GPU updates, and what belongs to them. */
 typedef struct {
     lspo_adam_t adam;
-    size_t n;
+    lspo_adam_state_t state;
     void *gradient;
-    float *m, *v;
     uint32_t tensor; /* for the random bits */
 } part_t;
 
@@ -311,16 +310,16 @@ typedef struct {
 static void step_weights(lspo_session_t *session, const lspo_op_t *op, const part_t *part, void *w)
 {
     const lspo_adam_t *adam = &part->adam;
-    if (part->n == 0)
+    if (part->state.count == 0)
         return;
     if (session->number == LSPO_NUMBER_FP32) {
-        lspo_compute_adam_parameters(session->compute, adam, part->n, part->gradient, part->m, part->v, NULL, w);
+        lspo_compute_adam_parameters(session->compute, adam, &part->state, part->gradient, w);
         return;
     }
-    lspo_compute_adam_direction(session->compute, adam, part->n, part->gradient, part->m, part->v, part->gradient);
-    lspo_compute_step_along(session->compute, part->n, 1.0F - adam->learning_rate * adam->weight_decay,
-                            adam->learning_rate, session->number, part->gradient,
-                            lspo_session_op_seed(session, op, part->tensor), w);
+    const lspo_vector_step_t step =
+        lspo_vector_step(adam->learning_rate, adam->weight_decay, lspo_session_op_seed(session, op, part->tensor));
+    lspo_compute_adam_direction(session->compute, adam, &part->state, part->gradient, part->gradient);
+    lspo_compute_step_along(session->compute, part->state.count, &step, session->number, part->gradient, w);
 }
 
 /* The critical columns of a weight. */
@@ -329,11 +328,11 @@ static void step_critical(lspo_session_t *session, const lspo_op_t *op, const pa
     const lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_projection_t *linear = &stage->message.linear[part->tensor];
     const uint32_t *columns = gpu_split_of(session, op->layer, part->tensor, lspo_session_step(session, op));
-    size_t critical = critical_count(linear);
+    const lspo_columns_t critical = {linear->rows, linear->cols, critical_count(linear)};
     void *w = lspo_session_linear_weight(session, stage, part->tensor), *scratch = zenflow_of(session)->scratch;
-    lspo_compute_columns_gather(session->compute, linear->rows, linear->cols, critical, columns, w, scratch);
+    lspo_compute_columns_gather(session->compute, &critical, columns, w, scratch);
     step_weights(session, op, part, scratch);
-    lspo_compute_columns_scatter(session->compute, linear->rows, linear->cols, critical, columns, scratch, w);
+    lspo_compute_columns_scatter(session->compute, &critical, columns, scratch, w);
 }
 
 static void step_stage(lspo_session_t *session, const lspo_op_t *op, void *gradient)
@@ -342,24 +341,24 @@ static void step_stage(lspo_session_t *session, const lspo_op_t *op, void *gradi
     uint32_t step = lspo_session_step(session, op);
     const lspo_zenflow_stage_t *own = stage->own;
     size_t linear_count = stage->linear_elements - own->sent_count;
-    part_t part = {.gradient = gradient, .m = own->gpu.state, .v = own->gpu.state + linear_count};
+    part_t part = {.gradient = gradient, .state = {.m = own->gpu.state, .v = own->gpu.state + linear_count}};
     part.adam = lspo_adam_default(lspo_session_rate(session, op),
                                   step % lspo_zenflow_values_of(&session->plan->workload)->select_every + 1);
     part.adam.weight_decay = (float)session->plan->workload.weight_decay;
     part.adam.gradient_scale = lspo_session_op_scale(session, op, &session->norms);
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         part.tensor = i;
-        part.n = (size_t)stage->message.linear[i].rows * critical_count(&stage->message.linear[i]);
+        part.state.count = (size_t)stage->message.linear[i].rows * critical_count(&stage->message.linear[i]);
         step_critical(session, op, &part);
-        part.gradient = lspo_session_at(session, part.gradient, part.n);
-        part.m += part.n;
-        part.v += part.n;
+        part.gradient = lspo_session_at(session, part.gradient, part.state.count);
+        part.state.m += part.state.count;
+        part.state.v += part.state.count;
     }
     part.adam.step = step + 1;
     part.tensor = LSPO_LINEAR_MAX;
-    part.n = stage->message.rest_elements;
-    part.m = own->gpu.state + 2 * linear_count;
-    part.v = part.m + part.n;
+    part.state.count = stage->message.rest_elements;
+    part.state.m = own->gpu.state + 2 * linear_count;
+    part.state.v = part.state.m + part.state.count;
     step_weights(session, op, &part, lspo_session_at(session, stage->weights, stage->linear_elements));
 }
 
@@ -426,11 +425,13 @@ static void update_row(void *context, uint32_t worker, size_t row)
     float *v = m + work->stage->linear_elements;
     float *row_m = session->method_scratch + worker * session->method_scratch_count;
     float *row_v = row_m + n, *row_out = row_v + n;
-    lspo_columns_gather(1, n, count, work->columns, m, row_m);
-    lspo_columns_gather(1, n, count, work->columns, v, row_v);
-    lspo_adam_direction(&work->adam, count, work->sum + at, row_m, row_v, row_out);
-    lspo_columns_scatter(1, n, count, work->columns, row_m, m);
-    lspo_columns_scatter(1, n, count, work->columns, row_v, v);
+    const lspo_columns_t sent = {.m = 1, .n = n, .count = count};
+    const lspo_adam_state_t moments = {.count = count, .m = row_m, .v = row_v};
+    lspo_columns_gather(&sent, work->columns, m, row_m);
+    lspo_columns_gather(&sent, work->columns, v, row_v);
+    lspo_adam_direction(&work->adam, &moments, work->sum + at, row_out);
+    lspo_columns_scatter(&sent, work->columns, row_m, m);
+    lspo_columns_scatter(&sent, work->columns, row_v, v);
     lspo_session_pack_numbers(session->link, count, row_out,
                               lspo_session_link_at(session, work->stage->outgoing[0], at));
 }
@@ -478,13 +479,12 @@ static void apply_weight(lspo_session_t *session, const lspo_op_t *op, uint32_t 
         size_t rows = linear->rows - row < some ? linear->rows - row : some;
         void *part = lspo_session_at(session, w, row * linear->cols);
         uint64_t seed = lspo_session_rounding_seed(session, lspo_session_step(session, op), op->layer, i, row + 1);
-        lspo_compute_columns_gather(session->compute, rows, linear->cols, count, columns, part,
-                                    zenflow_of(session)->scratch);
-        lspo_compute_step_along(session->compute, rows * count, keep, rate, session->link,
+        const lspo_columns_t sent = {.m = rows, .n = linear->cols, .count = count};
+        lspo_compute_columns_gather(session->compute, &sent, columns, part, zenflow_of(session)->scratch);
+        lspo_compute_step_along(session->compute, rows * count, &(lspo_vector_step_t){keep, rate, seed}, session->link,
                                 lspo_session_link_at(session, staging, linear->message_offset_elements + row * count),
-                                seed, zenflow_of(session)->scratch);
-        lspo_compute_columns_scatter(session->compute, rows, linear->cols, count, columns, zenflow_of(session)->scratch,
-                                     part);
+                                zenflow_of(session)->scratch);
+        lspo_compute_columns_scatter(session->compute, &sent, columns, zenflow_of(session)->scratch, part);
     }
 }
 

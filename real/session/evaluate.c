@@ -34,14 +34,16 @@ static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *
         lspo_status_t status = weights_for(session, evaluation, s, &weights);
         if (status != LSPO_OK)
             return status;
-        lspo_transformer_block_forward(t, weights, session->stages[s].adapters, x, evaluation->saved, y);
+        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){weights, session->stages[s].adapters}, x,
+                                       evaluation->saved, y);
         void *swap = x;
         x = y;
         y = swap;
     }
     double sum;
-    lspo_transformer_head_forward(t, session->stages[head].weights, session->stages[0].weights, session->gpu_targets, x,
-                                  NULL, session->gpu_loss);
+    lspo_transformer_head_forward(t,
+                                  &(lspo_head_parameters_t){session->stages[head].weights, session->stages[0].weights},
+                                  session->gpu_targets, x, NULL, session->gpu_loss);
     lspo_status_t status = lspo_compute_status(session->compute);
     if (status != LSPO_OK)
         return status;

@@ -29,9 +29,9 @@ static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
         return status;
     bool calibrates = op->variant == LSPO_VARIANT_CALIBRATE;
     session->loss_targets = calibrates ? lspo_session_counted_targets(session) : session->step_targets;
-    lspo_transformer_head_forward(session->transformer, stage->weights, session->stages[0].weights,
-                                  session->gpu_targets, session->stages[op->layer - 1].output, stage->saved,
-                                  session->gpu_loss);
+    lspo_transformer_head_forward(
+        session->transformer, &(lspo_head_parameters_t){stage->weights, session->stages[0].weights},
+        session->gpu_targets, session->stages[op->layer - 1].output, stage->saved, session->gpu_loss);
     lspo_device_read_later(session->device, session->loss_read, session->gpu_loss, sizeof *session->gpu_loss);
     return LSPO_OK;
 }
@@ -105,7 +105,8 @@ lspo_status_t lspo_session_forward(lspo_session_t *session, const lspo_op_t *op)
     status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_forward(session->transformer, weights_for(session, op), stage->adapters,
+    lspo_transformer_block_forward(session->transformer,
+                                   &(lspo_block_parameters_t){weights_for(session, op), stage->adapters},
                                    session->stages[op->layer - 1].output, stage->saved, stage->output);
     if (workload->checkpointing || op->variant == LSPO_VARIANT_FROZEN)
         lspo_session_give_back(session, &stage->saved);
@@ -122,7 +123,8 @@ lspo_status_t lspo_session_recompute(lspo_session_t *session, const lspo_op_t *o
         lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_forward(session->transformer, weights_for(session, op), stage->adapters,
+    lspo_transformer_block_forward(session->transformer,
+                                   &(lspo_block_parameters_t){weights_for(session, op), stage->adapters},
                                    session->stages[op->layer - 1].output, stage->saved, NULL);
     return LSPO_OK;
 }
@@ -208,10 +210,13 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
     if (status != LSPO_OK)
         return status;
     bool forms = lspo_session_forms_gradient(session, op, op->layer);
-    lspo_gradient_sink_t sink = {.rest = forms ? stage->gradient[parity] : NULL, .accumulate = op->micro > 0};
-    lspo_transformer_head_backward(session->transformer, stage->weights, embed->weights, session->gpu_targets,
-                                   session->stages[op->layer - 1].output, stage->saved, loss_scale(session, op), &sink,
-                                   tied && lspo_session_forms_gradient(session, op, 0) ? embed->gradient[parity] : NULL,
+    bool forms_tied = tied && lspo_session_forms_gradient(session, op, 0);
+    lspo_gradient_sink_t sink = {.rest = forms ? stage->gradient[parity] : NULL,
+                                 .tied = forms_tied ? embed->gradient[parity] : NULL,
+                                 .accumulate = op->micro > 0};
+    lspo_transformer_head_backward(session->transformer, &(lspo_head_parameters_t){stage->weights, embed->weights},
+                                   &(lspo_head_loss_t){session->gpu_targets, loss_scale(session, op)},
+                                   &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved}, &sink,
                                    session->dx);
     release_dx(session, op);
     lspo_session_release_activations(session, op);
@@ -242,9 +247,10 @@ static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op
     status = begin_backward(session, op, &backward);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_backward(session->transformer, weights_for(session, op), stage->adapters,
-                                    session->stages[op->layer - 1].output, stage->saved, &backward.sink,
-                                    &session->operands, session->dx);
+    lspo_transformer_block_backward(session->transformer,
+                                    &(lspo_block_parameters_t){weights_for(session, op), stage->adapters},
+                                    &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved},
+                                    &backward.sink, &session->operands, session->dx);
     release_dx(session, op);
     if (!backward.more_follows) {
         lspo_session_release_activations(session, op);

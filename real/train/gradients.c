@@ -172,15 +172,18 @@ static void backward_to_stage(pass_t *pass, float *linear_out)
     lspo_gradient_sink_t sink = {.linear = linear_out};
     lspo_transformer_embed_forward(t, pass->ids, pass->weights[0], pass->x[0]);
     for (uint32_t s = 1; s < head; s++)
-        lspo_transformer_block_forward(t, pass->weights[s], NULL, pass->x[s - 1], pass->saved[s], pass->x[s]);
+        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){pass->weights[s], NULL}, pass->x[s - 1],
+                                       pass->saved[s], pass->x[s]);
     double loss_sum;
     size_t counted = lspo_targets_counted(lspo_transformer_targets(t), pass->targets);
-    lspo_transformer_head_forward(t, pass->weights[head], pass->weights[0], pass->targets, pass->x[head - 1],
-                                  pass->saved[head], &loss_sum);
-    lspo_transformer_head_backward(t, pass->weights[head], pass->weights[0], pass->targets, pass->x[head - 1],
-                                   pass->saved[head], 1.0F / (float)(counted > 0 ? counted : 1), NULL, NULL, pass->dx);
+    lspo_transformer_head_forward(t, &(lspo_head_parameters_t){pass->weights[head], pass->weights[0]}, pass->targets,
+                                  pass->x[head - 1], pass->saved[head], &loss_sum);
+    lspo_transformer_head_backward(t, &(lspo_head_parameters_t){pass->weights[head], pass->weights[0]},
+                                   &(lspo_head_loss_t){pass->targets, 1.0F / (float)(counted > 0 ? counted : 1)},
+                                   &(lspo_stage_kept_t){pass->x[head - 1], pass->saved[head]}, NULL, pass->dx);
     for (uint32_t s = head - 1; s >= pass->stage; s--)
-        lspo_transformer_block_backward(t, pass->weights[s], NULL, pass->x[s - 1], pass->saved[s],
+        lspo_transformer_block_backward(t, &(lspo_block_parameters_t){pass->weights[s], NULL},
+                                        &(lspo_stage_kept_t){pass->x[s - 1], pass->saved[s]},
                                         s == pass->stage ? &sink : NULL, NULL, pass->dx);
 }
 
@@ -417,7 +420,7 @@ static double basis_bias(const comparison_t *c, range_t range, uint32_t rank, co
     double sum = 0;
     for (uint32_t i = range.first; i < range.first + range.count; i++) {
         const float *g = lspo_gradients_at(c->gradients, i, c->tensor);
-        lspo_lowrank_compress(c->m, c->n, rank, g, basis, 0.0F, projected);
+        lspo_lowrank_compress(&(lspo_lowrank_t){c->m, c->n, rank, basis}, g, 0.0F, projected);
         double all = squared_norm((size_t)c->m * c->n, g);
         double kept = squared_norm((size_t)rank * (c->m > c->n ? c->m : c->n), projected);
         sum += sqrt(fmax(1.0 - kept / all, 0.0));

@@ -15,35 +15,36 @@
 
 /* Tensors in the order of lspo_model_stage(). */
 enum { QKV, ATTENTION_OUT, MLP_UP, MLP_DOWN };
-enum { QKV_BIAS = 4, ATTENTION_OUT_BIAS, MLP_UP_BIAS, MLP_DOWN_BIAS, NORM1_GAIN, NORM1_BIAS, NORM2_GAIN, NORM2_BIAS };
+enum { NORM1_GAIN = 8, NORM2_GAIN = 10 }; /* behind the linear layers' biases; each is followed by its bias */
 enum { TOKEN, POSITION, TOKEN_TYPE, EMBED_NORM_GAIN, EMBED_NORM_BIAS };
 enum { DENSE, DENSE_BIAS, OUTPUT, OUTPUT_BIAS };
 
 /* What the embedding's norm takes. */
 static void embed_sum(const lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, float *sum)
 {
-    const size_t w = t->width;
+    const lspo_embedding_t embedding = lspo_transformer_embedding(t, tokens);
     const float *position = lspo_stage_weight(t, &t->embed, POSITION, embed_weights);
-    lspo_compute_embedding_forward(t->compute, t->batch, t->sequence, w, tokens,
-                                   lspo_stage_weight(t, &t->embed, TOKEN, embed_weights),
-                                   position + LSPO_BERT_UNUSED_POSITIONS * w, sum);
-    lspo_compute_bias_add(t->compute, t->tokens, w, sum, lspo_stage_weight(t, &t->embed, TOKEN_TYPE, embed_weights),
-                          sum);
+    lspo_compute_embedding_forward(t->compute, &embedding, lspo_stage_weight(t, &t->embed, TOKEN, embed_weights),
+                                   position + LSPO_BERT_UNUSED_POSITIONS * t->width, sum);
+    lspo_compute_bias_add(t->compute, t->tokens, t->width, sum,
+                          lspo_stage_weight(t, &t->embed, TOKEN_TYPE, embed_weights), sum);
 }
 
-static void embed_norm(const lspo_transformer_t *t, const void *embed_weights, const float *sum, float *out,
-                       float *mean, float *rstd)
+static lspo_norm_t embed_norm(const lspo_transformer_t *t, const void *embed_weights)
 {
-    lspo_compute_norm_forward(t->compute, t->tokens, t->width, t->epsilon, sum,
-                              lspo_stage_weight(t, &t->embed, EMBED_NORM_GAIN, embed_weights),
-                              lspo_stage_weight(t, &t->embed, EMBED_NORM_BIAS, embed_weights), out, mean, rstd);
+    return (lspo_norm_t){.rows = t->tokens,
+                         .width = t->width,
+                         .epsilon = t->epsilon,
+                         .gain = lspo_stage_weight(t, &t->embed, EMBED_NORM_GAIN, embed_weights),
+                         .bias = lspo_stage_weight(t, &t->embed, EMBED_NORM_BIAS, embed_weights)};
 }
 
 static void embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out)
 {
+    const lspo_norm_t norm = embed_norm(t, embed_weights);
     float *sum = lspo_floats(t->workspace, 0), *mean = sum + 2 * t->tokens * t->width;
     embed_sum(t, tokens, embed_weights, sum);
-    embed_norm(t, embed_weights, sum, x_out, mean, mean + t->tokens);
+    lspo_compute_norm_forward(t->compute, &norm, sum, x_out, mean, mean + t->tokens);
     t->embed_weights = embed_weights;
 }
 
@@ -51,21 +52,27 @@ static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const 
                            void *embed_gradient)
 {
     const size_t w = t->width;
+    const lspo_embedding_t embedding = lspo_transformer_embedding(t, tokens);
+    const lspo_norm_t norm = embed_norm(t, t->embed_weights);
     float *sum = lspo_floats(t->workspace, 0), *d_sum = sum + t->tokens * w, *mean = d_sum + t->tokens * w;
     float *rstd = mean + t->tokens;
     float *gradient[EMBED_NORM_BIAS + 1];
     for (uint32_t i = TOKEN; i <= EMBED_NORM_BIAS; i++)
         gradient[i] = lspo_stage_gradient(t, &t->embed, i, embed_gradient);
     embed_sum(t, tokens, t->embed_weights, sum);
-    embed_norm(t, t->embed_weights, sum, d_sum, mean, rstd);
-    lspo_compute_norm_backward(t->compute, t->tokens, w, dx, sum, mean, rstd,
-                               lspo_stage_weight(t, &t->embed, EMBED_NORM_GAIN, t->embed_weights), NULL, accumulate,
-                               d_sum, gradient[EMBED_NORM_GAIN], gradient[EMBED_NORM_BIAS], gradient[TOKEN_TYPE]);
+    lspo_compute_norm_forward(t->compute, &norm, sum, d_sum, mean, rstd);
+    lspo_compute_norm_backward(t->compute, &norm,
+                               &(lspo_norm_operands_t){.dout = dx, .x = sum, .mean = mean, .rstd = rstd},
+                               &(lspo_norm_gradients_t){.dx = d_sum,
+                                                        .dgain = gradient[EMBED_NORM_GAIN],
+                                                        .dbias = gradient[EMBED_NORM_BIAS],
+                                                        .dx_sum = gradient[TOKEN_TYPE],
+                                                        .accumulate = accumulate});
     if (!accumulate) {
         memset(gradient[TOKEN], 0, t->vocabulary * w * sizeof(float));
         memset(gradient[POSITION], 0, (t->max_sequence + LSPO_BERT_UNUSED_POSITIONS) * w * sizeof(float));
     }
-    lspo_compute_embedding_backward(t->compute, t->batch, t->sequence, w, tokens, d_sum, gradient[TOKEN],
+    lspo_compute_embedding_backward(t->compute, &embedding, d_sum, gradient[TOKEN],
                                     gradient[POSITION] + LSPO_BERT_UNUSED_POSITIONS * w);
 }
 
@@ -74,105 +81,112 @@ static size_t qkv_width(const lspo_transformer_t *t)
     return t->width + 2 * t->kv_width;
 }
 
-static void norm_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t gain, const void *x,
-                         void *out, float *mean_out, float *rstd_out)
-{
-    lspo_compute_norm_forward(t->compute, t->tokens, t->width, t->epsilon, x, lspo_block_weight(t, gain, from),
-                              lspo_block_weight(t, gain + 1, from), out, mean_out, rstd_out);
-}
-
 static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s)
 {
     const lspo_block_saved_t *at = &t->saved;
     const lspo_attention_t attention = lspo_transformer_attention(t, false, qkv_width(t), qkv_width(t));
-    lspo_linear_forward(t, QKV, from, x_in, lspo_block_weight(t, QKV_BIAS, from), NULL, s + at->q);
-    lspo_compute_attention_forward(t->compute, &attention, s + at->q, s + at->k, s + at->v, lspo_floats(s, at->kept),
-                                   s + at->context, lspo_floats(t->workspace, t->at.attention));
-    lspo_linear_forward(t, ATTENTION_OUT, from, s + at->context, lspo_block_weight(t, ATTENTION_OUT_BIAS, from), x_in,
-                        s + at->residual);
-    norm_forward(t, from, NORM1_GAIN, s + at->residual, s + at->norm1_out, lspo_floats(s, at->mean1),
-                 lspo_floats(s, at->rstd1));
+    const lspo_attention_operands_t qkv = lspo_attention_operands(t, s);
+    const lspo_norm_t norm1 = lspo_block_norm(t, from, NORM1_GAIN);
+    lspo_block_linear_forward(t, from, QKV, x_in, NULL, s + at->q);
+    lspo_compute_attention_forward(t->compute, &attention, &qkv, lspo_floats(s, at->kept), s + at->context,
+                                   lspo_floats(t->workspace, t->at.attention));
+    lspo_block_linear_forward(t, from, ATTENTION_OUT, s + at->context, x_in, s + at->residual);
+    lspo_compute_norm_forward(t->compute, &norm1, s + at->residual, s + at->norm1_out, lspo_floats(s, at->mean1),
+                              lspo_floats(s, at->rstd1));
 }
 
 static void block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s,
                           void *x_out)
 {
     const lspo_block_saved_t *at = &t->saved;
+    const lspo_norm_t norm2 = lspo_block_norm(t, from, NORM2_GAIN);
     attention_forward(t, from, x_in, s);
-    lspo_linear_forward(t, MLP_UP, from, s + at->norm1_out, lspo_block_weight(t, MLP_UP_BIAS, from), NULL,
-                        s + at->mlp_pre);
-    lspo_compute_gelu_exact_forward(t->compute, t->tokens * t->mlp_width, s + at->mlp_pre, s + at->mlp_act);
-    lspo_linear_forward(t, MLP_DOWN, from, s + at->mlp_act, lspo_block_weight(t, MLP_DOWN_BIAS, from),
-                        s + at->norm1_out, s + at->sum);
-    norm_forward(t, from, NORM2_GAIN, s + at->sum, x_out != NULL ? x_out : t->workspace + t->at.scratch,
-                 lspo_floats(s, at->mean2), lspo_floats(s, at->rstd2));
+    lspo_block_linear_forward(t, from, MLP_UP, s + at->norm1_out, NULL, s + at->mlp_pre);
+    lspo_compute_gelu_forward(t->compute, LSPO_GELU_EXACT, t->tokens * t->mlp_width, s + at->mlp_pre, s + at->mlp_act);
+    lspo_block_linear_forward(t, from, MLP_DOWN, s + at->mlp_act, s + at->norm1_out, s + at->sum);
+    lspo_compute_norm_forward(t->compute, &norm2, s + at->sum, x_out != NULL ? x_out : t->workspace + t->at.scratch,
+                              lspo_floats(s, at->mean2), lspo_floats(s, at->rstd2));
 }
 
-/* From the gradient of the block's output to that of the first norm's input (d_attention_out). */
-static void mlp_backward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const char *s,
-                         const lspo_gradient_sink_t *sink, const void *dy)
+/* From the gradient of the block's output to that of the MLP's input, which is norm1's output (in scratch). */
+static void mlp_backward(const lspo_block_backward_t *pass, const char *s, const void *dy)
 {
-    const size_t w = t->width;
-    const lspo_stage_t *block = &t->block;
+    lspo_transformer_t *t = pass->t;
     const lspo_block_saved_t *at = &t->saved;
-    const bool accumulate = lspo_sink_adds(sink);
+    const lspo_norm_t norm2 = lspo_block_norm(t, pass->from, NORM2_GAIN);
     char *d_down = t->workspace + t->at.d_mlp_down, *d_up = t->workspace + t->at.d_mlp_up;
     char *d_norm1 = t->workspace + t->at.scratch;
-    lspo_compute_norm_backward(
-        t->compute, t->tokens, w, dy, s + at->sum, lspo_saved_floats(s, at->mean2), lspo_saved_floats(s, at->rstd2),
-        lspo_block_weight(t, NORM2_GAIN, from), NULL, accumulate, d_down, lspo_rest_sink(t, block, NORM2_GAIN, sink),
-        lspo_rest_sink(t, block, NORM2_BIAS, sink), lspo_rest_sink(t, block, MLP_DOWN_BIAS, sink));
-    lspo_linear_backward(t, MLP_DOWN, from, sink, s + at->mlp_act, d_down, 0.0F, d_up);
-    lspo_compute_gelu_exact_backward(t->compute, t->tokens, t->mlp_width, s + at->mlp_pre, accumulate, d_up,
-                                     lspo_rest_sink(t, block, MLP_UP_BIAS, sink));
+    lspo_norm_gradients_t gradients = lspo_block_norm_gradients(pass, NORM2_GAIN, d_down);
+    gradients.dx_sum = lspo_block_bias_sink(pass, MLP_DOWN);
+    lspo_compute_norm_backward(t->compute, &norm2,
+                               &(lspo_norm_operands_t){.dout = dy,
+                                                       .x = s + at->sum,
+                                                       .mean = lspo_saved_floats(s, at->mean2),
+                                                       .rstd = lspo_saved_floats(s, at->rstd2)},
+                               &gradients);
+    lspo_block_linear_backward(pass, MLP_DOWN, s + at->mlp_act, d_down, 0.0F, d_up);
+    lspo_compute_gelu_backward(t->compute, LSPO_GELU_EXACT, t->tokens, t->mlp_width, s + at->mlp_pre,
+                               &(lspo_gelu_gradients_t){.d = d_up,
+                                                        .bias = lspo_block_bias_sink(pass, MLP_UP),
+                                                        .accumulate = lspo_sink_adds(pass->sink)});
     lspo_copy_activations(t, d_down, d_norm1);
-    lspo_linear_backward(t, MLP_UP, from, sink, s + at->norm1_out, d_up, 1.0F, d_norm1);
-    lspo_compute_norm_backward(t->compute, t->tokens, w, d_norm1, s + at->residual, lspo_saved_floats(s, at->mean1),
-                               lspo_saved_floats(s, at->rstd1), lspo_block_weight(t, NORM1_GAIN, from), NULL,
-                               accumulate, t->workspace + t->at.d_attention_out,
-                               lspo_rest_sink(t, block, NORM1_GAIN, sink), lspo_rest_sink(t, block, NORM1_BIAS, sink),
-                               lspo_rest_sink(t, block, ATTENTION_OUT_BIAS, sink));
+    lspo_block_linear_backward(pass, MLP_UP, s + at->norm1_out, d_up, 1.0F, d_norm1);
+}
+
+/* From the gradient of norm1's output to that of its input (d_attention_out). */
+static void norm1_backward(const lspo_block_backward_t *pass, const char *s)
+{
+    lspo_transformer_t *t = pass->t;
+    const lspo_block_saved_t *at = &t->saved;
+    const lspo_norm_t norm1 = lspo_block_norm(t, pass->from, NORM1_GAIN);
+    lspo_norm_gradients_t gradients = lspo_block_norm_gradients(pass, NORM1_GAIN, t->workspace + t->at.d_attention_out);
+    gradients.dx_sum = lspo_block_bias_sink(pass, ATTENTION_OUT);
+    lspo_compute_norm_backward(t->compute, &norm1,
+                               &(lspo_norm_operands_t){.dout = t->workspace + t->at.scratch,
+                                                       .x = s + at->residual,
+                                                       .mean = lspo_saved_floats(s, at->mean1),
+                                                       .rstd = lspo_saved_floats(s, at->rstd1)},
+                               &gradients);
 }
 
 /* From d_attention_out to the gradient of the block's input. */
-static void attention_backward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in,
-                               const char *s, const lspo_gradient_sink_t *sink, void *dx)
+static void attention_backward(const lspo_block_backward_t *pass, const void *x_in, const char *s, void *dx)
 {
-    const lspo_block_saved_t *at = &t->saved;
+    lspo_transformer_t *t = pass->t;
     const lspo_attention_t attention = lspo_transformer_attention(t, false, qkv_width(t), qkv_width(t));
-    char *d_out = t->workspace + t->at.d_attention_out, *d_qkv = t->workspace + t->at.d_q;
-    char *d_context = t->workspace + t->at.scratch;
-    lspo_linear_backward(t, ATTENTION_OUT, from, sink, s + at->context, d_out, 0.0F, d_context);
-    lspo_compute_attention_backward(t->compute, &attention, s + at->q, s + at->k, s + at->v,
-                                    lspo_saved_floats(s, at->kept), s + at->context, d_context, d_qkv,
-                                    t->workspace + t->at.d_k, t->workspace + t->at.d_v,
-                                    lspo_floats(t->workspace, t->at.attention));
-    if (sink != NULL && sink->rest != NULL)
-        lspo_compute_column_sum(t->compute, t->tokens, qkv_width(t), d_qkv, lspo_sink_adds(sink),
-                                lspo_rest_sink(t, &t->block, QKV_BIAS, sink));
+    const lspo_attention_gradients_t d = lspo_attention_gradients(t);
+    char *d_out = t->workspace + t->at.d_attention_out, *d_context = t->workspace + t->at.scratch;
+    lspo_attention_operands_t operands = lspo_attention_operands(t, s);
+    operands.dout = d_context;
+    lspo_block_linear_backward(pass, ATTENTION_OUT, s + t->saved.context, d_out, 0.0F, d_context);
+    lspo_compute_attention_backward(t->compute, &attention, &operands, &d, lspo_floats(t->workspace, t->at.attention));
+    lspo_block_bias_backward(pass, QKV, d.dq);
     lspo_copy_activations(t, d_out, dx);
-    lspo_linear_backward(t, QKV, from, sink, x_in, d_qkv, 1.0F, dx);
+    lspo_block_linear_backward(pass, QKV, x_in, d.dq, 1.0F, dx);
 }
 
-static void block_backward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, const char *s,
-                           const lspo_gradient_sink_t *sink, lspo_linear_operands_t *operands_out, void *dx)
+static void block_backward(const lspo_block_backward_t *pass, const void *x_in, const char *s, void *dx)
 {
-    mlp_backward(t, from, s, sink, dx);
-    attention_backward(t, from, x_in, s, sink, dx);
-    lspo_linear_operands(t, QKV, x_in, t->workspace + t->at.d_q, operands_out);
-    lspo_linear_operands(t, ATTENTION_OUT, s + t->saved.context, t->workspace + t->at.d_attention_out, operands_out);
-    lspo_linear_operands(t, MLP_UP, s + t->saved.norm1_out, t->workspace + t->at.d_mlp_up, operands_out);
-    lspo_linear_operands(t, MLP_DOWN, s + t->saved.mlp_act, t->workspace + t->at.d_mlp_down, operands_out);
+    mlp_backward(pass, s, dx);
+    norm1_backward(pass, s);
+    attention_backward(pass, x_in, s, dx);
 }
 
-/* tanh(X W + b) of `rows` rows, then the output projection. */
-static void classify(const lspo_transformer_t *t, size_t rows, const void *head_weights, const float *x,
-                     size_t x_stride, float *dense_out, float *logits)
+/* The first tokens of the sequences that are classified: rows of x, `stride` floats apart. */
+typedef struct {
+    size_t rows;
+    const float *x;
+    size_t stride;
+} first_tokens_t;
+
+/* tanh(X W + b), then the output projection. */
+static void classify(const lspo_transformer_t *t, const void *head_weights, const first_tokens_t *of, float *dense_out,
+                     float *logits)
 {
-    const size_t w = t->width, c = t->classes;
+    const size_t rows = of->rows, w = t->width, c = t->classes;
     lspo_bias_fill(rows, w, lspo_stage_weight(t, &t->head, DENSE_BIAS, head_weights), dense_out);
-    lspo_gemm_nn(rows, w, w, 1.0F, x, x_stride, lspo_stage_weight(t, &t->head, DENSE, head_weights), w, 1.0F, dense_out,
-                 w);
+    lspo_gemm_nn(rows, w, w, 1.0F, of->x, of->stride, lspo_stage_weight(t, &t->head, DENSE, head_weights), w, 1.0F,
+                 dense_out, w);
     lspo_tanh_forward(rows * w, dense_out);
     lspo_bias_fill(rows, c, lspo_stage_weight(t, &t->head, OUTPUT_BIAS, head_weights), logits);
     lspo_gemm_nn(rows, c, w, 1.0F, dense_out, w, lspo_stage_weight(t, &t->head, OUTPUT, head_weights), c, 1.0F, logits,
@@ -205,15 +219,21 @@ static void squared_errors_backward(size_t rows, const uint32_t *targets, const 
         d[i] = targets[i] == LSPO_TARGET_IGNORED ? 0.0F : 2.0F * scale * (predicted[i] - value_of(targets[i]));
 }
 
-static void head_forward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                         const uint32_t *targets, const void *x_in, char *s, double *loss_sum_out)
+static lspo_cross_entropy_t cross_entropy(const lspo_transformer_t *t, const uint32_t *targets)
 {
-    (void)embed_weights;
+    return (lspo_cross_entropy_t){.rows = t->batch, .vocabulary = t->classes, .stride = t->classes, .targets = targets};
+}
+
+static void head_forward(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,
+                         const void *x_in, char *s, double *loss_sum_out)
+{
     const lspo_head_saved_t *at = &t->head_saved;
+    const lspo_cross_entropy_t loss = cross_entropy(t, targets);
+    const first_tokens_t first = {t->batch, x_in, t->sequence * t->width};
     float *logits = lspo_floats(s, at->probabilities);
-    classify(t, t->batch, head_weights, x_in, t->sequence * t->width, lspo_floats(s, at->dense_out), logits);
-    *loss_sum_out = t->classes == 1 ? squared_errors(t->batch, targets, logits)
-                                    : lspo_cross_entropy_forward(t->batch, t->classes, t->classes, targets, logits);
+    classify(t, from->head, &first, lspo_floats(s, at->dense_out), logits);
+    *loss_sum_out =
+        t->classes == 1 ? squared_errors(t->batch, targets, logits) : lspo_cross_entropy_forward(&loss, logits);
 }
 
 /* Of a layer of the head, rows x m to rows x n: into the sink, where the rest is wanted. */
@@ -229,41 +249,41 @@ static void layer_gradient(const lspo_transformer_t *t, uint32_t tensor, const f
     lspo_column_sum(t->batch, n, dy, accumulate, lspo_rest_sink(t, &t->head, tensor + 1, sink));
 }
 
-static void head_backward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                          const uint32_t *targets, const void *x_in, const char *s, float scale,
-                          const lspo_gradient_sink_t *sink, void *embed_gradient, void *dx_out)
+static void head_backward(lspo_transformer_t *t, const lspo_head_parameters_t *from, const lspo_head_loss_t *loss,
+                          const lspo_stage_kept_t *kept, const lspo_gradient_sink_t *sink, void *dx_out)
 {
-    (void)embed_weights;
-    (void)embed_gradient;
     const size_t w = t->width, c = t->classes, stride = t->sequence * w;
-    const float *dense_out = lspo_saved_floats(s, t->head_saved.dense_out);
-    const float *probabilities = lspo_saved_floats(s, t->head_saved.probabilities);
+    const lspo_cross_entropy_t entropy = cross_entropy(t, loss->targets);
+    const float *dense_out = lspo_saved_floats(kept->saved, t->head_saved.dense_out);
+    const float *probabilities = lspo_saved_floats(kept->saved, t->head_saved.probabilities);
     float *dlogits = lspo_floats(t->workspace, 0), *d_dense = dlogits + t->batch * c;
     if (c == 1)
-        squared_errors_backward(t->batch, targets, probabilities, scale, dlogits);
+        squared_errors_backward(t->batch, loss->targets, probabilities, loss->scale, dlogits);
     else
-        lspo_cross_entropy_backward(t->batch, c, c, targets, probabilities, scale, dlogits);
+        lspo_cross_entropy_backward(&entropy, probabilities, loss->scale, dlogits);
     layer_gradient(t, OUTPUT, dense_out, w, dlogits, sink);
-    lspo_gemm_nt(t->batch, w, c, 1.0F, dlogits, c, lspo_stage_weight(t, &t->head, OUTPUT, head_weights), c, 0.0F,
-                 d_dense, w);
+    lspo_gemm_nt(t->batch, w, c, 1.0F, dlogits, c, lspo_stage_weight(t, &t->head, OUTPUT, from->head), c, 0.0F, d_dense,
+                 w);
     lspo_tanh_backward(t->batch * w, dense_out, d_dense);
-    layer_gradient(t, DENSE, x_in, stride, d_dense, sink);
+    layer_gradient(t, DENSE, kept->x_in, stride, d_dense, sink);
     memset(dx_out, 0, t->tokens * w * sizeof(float));
-    lspo_gemm_nt(t->batch, w, w, 1.0F, d_dense, w, lspo_stage_weight(t, &t->head, DENSE, head_weights), w, 0.0F, dx_out,
+    lspo_gemm_nt(t->batch, w, w, 1.0F, d_dense, w, lspo_stage_weight(t, &t->head, DENSE, from->head), w, 0.0F, dx_out,
                  stride);
 }
 
-static void logits(lspo_transformer_t *t, const void *head_weights, const void *embed_weights, const void *x_in,
-                   size_t count, const uint32_t *rows, void *logits_out)
+static void logits(lspo_transformer_t *t, const lspo_head_parameters_t *from, const void *x_in, size_t count,
+                   const uint32_t *rows, void *logits_out)
 {
-    (void)embed_weights;
     const size_t stride = t->sequence * t->width;
-    for (size_t i = 0; i < count; i++)
-        classify(t, 1, head_weights, (const float *)x_in + (rows != NULL ? rows[i] : i) * stride, stride,
-                 lspo_floats(t->workspace, 0), (float *)logits_out + i * t->classes);
+    for (size_t i = 0; i < count; i++) {
+        const float *x = (const float *)x_in + (rows != NULL ? rows[i] : i) * stride;
+        classify(t, from->head, &(first_tokens_t){1, x, stride}, lspo_floats(t->workspace, 0),
+                 (float *)logits_out + i * t->classes);
+    }
 }
 
-const lspo_transformer_family_t lspo_transformer_bert = {.embed_forward = embed_forward,
+const lspo_transformer_family_t lspo_transformer_bert = {.biased = true,
+                                                         .embed_forward = embed_forward,
                                                          .embed_backward = embed_backward,
                                                          .block_forward = block_forward,
                                                          .block_backward = block_backward,

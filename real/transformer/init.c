@@ -33,7 +33,8 @@ static bool adds_to_residual(const lspo_model_t *model, const lspo_stage_t *stag
 }
 
 typedef struct {
-    uint64_t seed, stream;
+    uint64_t seed,
+        stream; /* one stream per stage and tensor: its weights do not depend on the sizes of those before it */
     double deviation;
     size_t count;
     float *out;
@@ -48,16 +49,9 @@ static void fill_piece(void *context, uint32_t worker, size_t piece)
                                  matrix->out + first);
 }
 
-/* One random stream a stage and tensor, so that a tensor's weights do not depend on the sizes of those before it. */
-static void init_matrix(lspo_workers_t *workers, const lspo_tensor_t *tensor, uint32_t stage, uint32_t index,
-                        uint64_t seed, double deviation, float *weights)
+static void init_matrix(lspo_workers_t *workers, matrix_t *matrix)
 {
-    matrix_t matrix = {.seed = seed,
-                       .stream = ((uint64_t)stage << 8) | index,
-                       .deviation = deviation,
-                       .count = (size_t)tensor->rows * tensor->cols,
-                       .out = weights + tensor->offset_elements};
-    lspo_workers_run(workers, (matrix.count + PIECE - 1) / PIECE, fill_piece, &matrix);
+    lspo_workers_run(workers, (matrix->count + PIECE - 1) / PIECE, fill_piece, matrix);
 }
 
 /* NULL, which is the calling thread alone, for a small stage and where there are no more. */
@@ -81,7 +75,11 @@ void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t s
         if (ends_with(tensor->name, "_gain") || ends_with(tensor->name, "_bias"))
             fill(tensor->cols, ends_with(tensor->name, "_gain") ? 1.0F : 0.0F, weights + tensor->offset_elements);
         else
-            init_matrix(workers, tensor, stage, i, seed, deviation, weights);
+            init_matrix(workers, &(matrix_t){.seed = seed,
+                                             .stream = ((uint64_t)stage << 8) | i,
+                                             .deviation = deviation,
+                                             .count = (size_t)tensor->rows * tensor->cols,
+                                             .out = weights + tensor->offset_elements});
     }
     lspo_workers_destroy(workers);
 }

@@ -1,4 +1,4 @@
-/* linear.c - a linear layer of a block: W, and beside it an adapter. */
+/* linear.c - a linear layer of a block: W, its bias, and beside them an adapter. */
 #include "real/transformer/state.h"
 
 /* Where a linear tensor's A starts among the factors, and its B behind it, in bytes. */
@@ -15,94 +15,143 @@ static size_t a_bytes(const lspo_transformer_t *t, uint32_t tensor, size_t rank)
     return t->block.tensors[tensor].rows * rank * t->number_bytes;
 }
 
-static void adapter_forward(const lspo_transformer_t *t, uint32_t tensor, const lspo_adapters_t *adapters,
-                            const void *x, void *out)
+static lspo_linear_t layer_of(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor)
 {
-    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols, r = adapters->rank;
+    return (lspo_linear_t){.tokens = t->tokens,
+                           .m = t->block.tensors[tensor].rows,
+                           .n = t->block.tensors[tensor].cols,
+                           .w = lspo_block_weight(t, tensor, from),
+                           .bias =
+                               t->family->biased ? lspo_block_weight(t, t->block.linear_count + tensor, from) : NULL};
+}
+
+static lspo_adapter_t adapter_of(const lspo_transformer_t *t, const lspo_adapters_t *adapters, uint32_t tensor)
+{
+    const size_t r = adapters->rank;
     const char *a = (const char *)adapters->factors + factor_offset(t, tensor, r);
-    lspo_compute_adapter_forward(t->compute, t->tokens, m, n, r, adapters->scale, x, a, a + a_bytes(t, tensor, r), out,
-                                 adapters->scratch);
+    return (lspo_adapter_t){.tokens = t->tokens,
+                            .m = t->block.tensors[tensor].rows,
+                            .n = t->block.tensors[tensor].cols,
+                            .r = r,
+                            .scale = adapters->scale,
+                            .a = a,
+                            .b = a + a_bytes(t, tensor, r)};
 }
 
-void lspo_linear_forward(const lspo_transformer_t *t, uint32_t tensor, const lspo_block_parameters_t *from,
-                         const void *x, const void *bias, const void *residual, void *out)
+void lspo_block_linear_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,
+                               const void *x, const void *residual, void *out)
 {
-    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols;
-    lspo_compute_linear_forward(t->compute, t->tokens, m, n, x, lspo_block_weight(t, tensor, from), bias, residual,
-                                out);
-    if (from->adapters != NULL)
-        adapter_forward(t, tensor, from->adapters, x, out);
+    const lspo_linear_t layer = layer_of(t, from, tensor);
+    lspo_compute_linear_forward(t->compute, &layer, x, residual, out);
+    if (from->adapters == NULL)
+        return;
+    const lspo_adapter_t adapter = adapter_of(t, from->adapters, tensor);
+    lspo_compute_adapter_forward(t->compute, &adapter, x, out, from->adapters->scratch);
 }
 
-void lspo_linear_gelu_forward(const lspo_transformer_t *t, uint32_t tensor, const lspo_block_parameters_t *from,
-                              const void *x, const void *bias, void *pre_out, void *out)
+void lspo_block_linear_gelu_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,
+                                    const void *x, void *pre_out, void *out)
 {
-    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols;
+    const lspo_linear_t layer = layer_of(t, from, tensor);
     if (from->adapters == NULL) {
-        lspo_compute_linear_gelu_forward(t->compute, t->tokens, m, n, x, lspo_block_weight(t, tensor, from), bias,
-                                         pre_out, out);
+        lspo_compute_linear_gelu_forward(t->compute, &layer, x, pre_out, out);
         return;
     }
-    lspo_linear_forward(t, tensor, from, x, bias, NULL, pre_out);
-    lspo_compute_gelu_forward(t->compute, t->tokens * n, pre_out, out);
+    lspo_block_linear_forward(t, from, tensor, x, NULL, pre_out);
+    lspo_compute_gelu_forward(t->compute, LSPO_GELU_TANH, t->tokens * layer.n, pre_out, out);
 }
 
-/* G = X^T dY into the sink, when it is wanted. */
-static void linear_gradient(const lspo_transformer_t *t, uint32_t tensor, const lspo_gradient_sink_t *sink,
+static lspo_gradient_factors_t factors_of(const lspo_linear_t *layer, const void *x, const void *dy)
+{
+    return (lspo_gradient_factors_t){
+        .tokens = layer->tokens, .x = x, .x_stride = layer->m, .dy = dy, .dy_stride = layer->n};
+}
+
+/* G = X^T dY: its factors to whoever wants them, itself into the sink when it is wanted. */
+static void linear_gradient(const lspo_block_backward_t *pass, uint32_t tensor, const lspo_linear_t *layer,
                             const void *x, const void *dy)
 {
+    const lspo_transformer_t *t = pass->t;
+    const lspo_gradient_sink_t *sink = pass->sink;
+    if (pass->operands_out != NULL)
+        pass->operands_out->of[tensor] = factors_of(layer, x, dy);
     if (sink == NULL || sink->linear == NULL)
         return;
-    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols;
     const bool add = sink->accumulate && !sink->overwrite_linear;
-    lspo_compute_gemm_tn(t->compute, m, n, t->tokens, 1.0F, x, m, dy, n, add ? 1.0F : 0.0F,
-                         lspo_stage_gradient(t, &t->block, tensor, sink->linear), n);
+    lspo_compute_gemm_tn(t->compute, &(lspo_gemm_t){.m = layer->m,
+                                                    .n = layer->n,
+                                                    .k = t->tokens,
+                                                    .alpha = 1.0F,
+                                                    .a = x,
+                                                    .a_stride = layer->m,
+                                                    .b = dy,
+                                                    .b_stride = layer->n,
+                                                    .beta = add ? 1.0F : 0.0F,
+                                                    .c = lspo_stage_gradient(t, &t->block, tensor, sink->linear),
+                                                    .c_stride = layer->n});
 }
 
-static void adapter_backward(const lspo_transformer_t *t, uint32_t tensor, const lspo_adapters_t *adapters,
-                             const lspo_gradient_sink_t *sink, const void *x, const void *dy, void *dx)
+static void adapter_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *dy,
+                             void *dx)
 {
-    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols, r = adapters->rank;
-    const size_t at = factor_offset(t, tensor, r), to_b = a_bytes(t, tensor, r);
-    const char *a = (const char *)adapters->factors + at;
-    char *da = sink != NULL && sink->adapters != NULL ? (char *)sink->adapters + at : NULL;
-    lspo_compute_adapter_backward(t->compute, t->tokens, m, n, r, adapters->scale, x, dy, a, a + to_b,
-                                  lspo_sink_adds(sink), da, da != NULL ? da + to_b : NULL, dx, adapters->scratch);
+    const lspo_transformer_t *t = pass->t;
+    const lspo_adapters_t *adapters = pass->from->adapters;
+    const lspo_gradient_sink_t *sink = pass->sink;
+    const lspo_adapter_t adapter = adapter_of(t, adapters, tensor);
+    lspo_adapter_gradients_t gradients = {.dx = dx, .accumulate = lspo_sink_adds(sink)};
+    if (sink != NULL && sink->adapters != NULL) {
+        char *da = (char *)sink->adapters + factor_offset(t, tensor, adapter.r);
+        gradients.da = da;
+        gradients.db = da + a_bytes(t, tensor, adapter.r);
+    }
+    lspo_compute_adapter_backward(t->compute, &adapter, x, dy, &gradients, adapters->scratch);
 }
 
-void lspo_linear_backward(const lspo_transformer_t *t, uint32_t tensor, const lspo_block_parameters_t *from,
-                          const lspo_gradient_sink_t *sink, const void *x, const void *dy, float beta, void *dx)
+void lspo_block_linear_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *dy,
+                                float beta, void *dx)
 {
-    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols;
-    linear_gradient(t, tensor, sink, x, dy);
-    lspo_compute_gemm_nt(t->compute, t->tokens, m, n, 1.0F, dy, n, lspo_block_weight(t, tensor, from), n, beta, dx, m);
-    if (from->adapters != NULL)
-        adapter_backward(t, tensor, from->adapters, sink, x, dy, dx);
+    const lspo_linear_t layer = layer_of(pass->t, pass->from, tensor);
+    linear_gradient(pass, tensor, &layer, x, dy);
+    lspo_compute_gemm_nt(pass->t->compute, &(lspo_gemm_t){.m = layer.tokens,
+                                                          .n = layer.m,
+                                                          .k = layer.n,
+                                                          .alpha = 1.0F,
+                                                          .a = dy,
+                                                          .a_stride = layer.n,
+                                                          .b = layer.w,
+                                                          .b_stride = layer.n,
+                                                          .beta = beta,
+                                                          .c = dx,
+                                                          .c_stride = layer.m});
+    if (pass->from->adapters != NULL)
+        adapter_backward(pass, tensor, x, dy, dx);
 }
 
-void lspo_linear_gelu_backward(const lspo_transformer_t *t, uint32_t tensor, const lspo_block_parameters_t *from,
-                               const lspo_gradient_sink_t *sink, const void *x, const void *pre, const void *dy,
-                               void *bias_gradient, void *d)
+void lspo_block_linear_gelu_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *pre,
+                                     const void *dy, void *d)
 {
-    const size_t m = t->block.tensors[tensor].rows, n = t->block.tensors[tensor].cols;
-    const bool accumulate = lspo_sink_adds(sink);
-    if (from->adapters == NULL) {
-        linear_gradient(t, tensor, sink, x, dy);
-        lspo_compute_linear_gelu_backward(t->compute, t->tokens, m, n, dy, lspo_block_weight(t, tensor, from), pre,
-                                          accumulate, d, bias_gradient);
+    const lspo_linear_t layer = layer_of(pass->t, pass->from, tensor);
+    const lspo_gelu_gradients_t gradients = {
+        .d = d, .bias = lspo_block_bias_sink(pass, tensor - 1), .accumulate = lspo_sink_adds(pass->sink)};
+    if (pass->from->adapters == NULL) {
+        linear_gradient(pass, tensor, &layer, x, dy);
+        lspo_compute_linear_gelu_backward(pass->t->compute, &layer, dy, pre, &gradients);
         return;
     }
-    lspo_linear_backward(t, tensor, from, sink, x, dy, 0.0F, d);
-    lspo_compute_gelu_backward(t->compute, t->tokens, m, pre, accumulate, d, bias_gradient);
+    lspo_block_linear_backward(pass, tensor, x, dy, 0.0F, d);
+    lspo_compute_gelu_backward(pass->t->compute, LSPO_GELU_TANH, layer.tokens, layer.m, pre, &gradients);
 }
 
-void lspo_linear_operands(const lspo_transformer_t *t, uint32_t tensor, const void *x, const void *dy,
-                          lspo_linear_operands_t *operands)
+void *lspo_block_bias_sink(const lspo_block_backward_t *pass, uint32_t tensor)
 {
-    if (operands == NULL)
-        return;
-    operands->x[tensor] = x;
-    operands->dy[tensor] = dy;
-    operands->x_stride[tensor] = t->block.tensors[tensor].rows;
-    operands->dy_stride[tensor] = t->block.tensors[tensor].cols;
+    const lspo_transformer_t *t = pass->t;
+    return lspo_rest_sink(t, &t->block, t->block.linear_count + tensor, pass->sink);
+}
+
+void lspo_block_bias_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *dy)
+{
+    void *sink = lspo_block_bias_sink(pass, tensor);
+    if (sink != NULL)
+        lspo_compute_column_sum(pass->t->compute, pass->t->tokens, pass->t->block.tensors[tensor].cols, dy,
+                                lspo_sink_adds(pass->sink), sink);
 }

@@ -34,29 +34,30 @@ typedef struct {
     size_t end;
 } lspo_block_workspace_t;
 
-/* What both passes of a block read of it. */
+/* A backward pass over a block: what it computes with, and where its gradients go. */
 typedef struct {
-    const void *weights;
-    const lspo_adapters_t *adapters; /* or NULL */
-} lspo_block_parameters_t;
+    lspo_transformer_t *t;
+    const lspo_block_parameters_t *from;
+    const lspo_gradient_sink_t *sink;     /* or NULL */
+    lspo_linear_operands_t *operands_out; /* or NULL */
+} lspo_block_backward_t;
 
 /* The stages of one family; arguments as in transformer.h. */
 typedef struct {
-    bool separate_qkv; /* Q, K and V are arrays of their own */
+    bool separate_qkv; /* Q, K and V are arrays of their own                                               */
+    bool biased;       /* linear layers have biases: the block's first other tensors, in the layers' order */
     void (*embed_forward)(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out);
     void (*embed_backward)(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
                            void *embed_gradient);
     void (*block_forward)(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s,
                           void *x_out);
-    void (*block_backward)(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, const char *s,
-                           const lspo_gradient_sink_t *sink, lspo_linear_operands_t *operands_out, void *dx);
-    void (*head_forward)(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                         const uint32_t *targets, const void *x_in, char *s, double *loss_sum_out);
-    void (*head_backward)(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                          const uint32_t *targets, const void *x_in, const char *s, float scale,
-                          const lspo_gradient_sink_t *sink, void *embed_gradient, void *dx_out);
-    void (*logits)(lspo_transformer_t *t, const void *head_weights, const void *embed_weights, const void *x_in,
-                   size_t count, const uint32_t *rows, void *logits_out);
+    void (*block_backward)(const lspo_block_backward_t *pass, const void *x_in, const char *s, void *dx);
+    void (*head_forward)(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,
+                         const void *x_in, char *s, double *loss_sum_out);
+    void (*head_backward)(lspo_transformer_t *t, const lspo_head_parameters_t *from, const lspo_head_loss_t *loss,
+                          const lspo_stage_kept_t *kept, const lspo_gradient_sink_t *sink, void *dx_out);
+    void (*logits)(lspo_transformer_t *t, const lspo_head_parameters_t *from, const void *x_in, size_t count,
+                   const uint32_t *rows, void *logits_out);
 } lspo_transformer_family_t;
 
 #define LSPO_TRANSFORMER_FAMILY(id, name) extern const lspo_transformer_family_t lspo_transformer_##name;
@@ -145,32 +146,75 @@ static inline void lspo_copy_activations(const lspo_transformer_t *t, const void
 lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool causal, size_t q_stride,
                                             size_t kv_stride);
 
-/* out (T x n) = x W + bias + residual [+ scale (x A) B^T], W: m x n; bias and residual may be NULL. */
-void lspo_linear_forward(const lspo_transformer_t *t, uint32_t tensor, const lspo_block_parameters_t *from,
-                         const void *x, const void *bias, const void *residual, void *out);
-/* pre_out = what lspo_linear_forward() gives, out = gelu(pre_out), tanh form. */
-void lspo_linear_gelu_forward(const lspo_transformer_t *t, uint32_t tensor, const lspo_block_parameters_t *from,
-                              const void *x, const void *bias, void *pre_out, void *out);
-/* The gradients of a linear layer's weights, into the sink, and of its input: dx (T x m) = beta dx + dY W^T, and the
- * adapter's share. */
-void lspo_linear_backward(const lspo_transformer_t *t, uint32_t tensor, const lspo_block_parameters_t *from,
-                          const lspo_gradient_sink_t *sink, const void *x, const void *dy, float beta, void *dx);
-/* The same of the layer behind a GELU (tanh form): x = gelu(pre), d (T x m) the gradient of pre.  bias_gradient (m, or
- * NULL): its column sums, added to when the sink accumulates. */
-void lspo_linear_gelu_backward(const lspo_transformer_t *t, uint32_t tensor, const lspo_block_parameters_t *from,
-                               const lspo_gradient_sink_t *sink, const void *x, const void *pre, const void *dy,
-                               void *bias_gradient, void *d);
-/* Does nothing for NULL. */
-void lspo_linear_operands(const lspo_transformer_t *t, uint32_t tensor, const void *x, const void *dy,
-                          lspo_linear_operands_t *operands);
+/* The norm of a block whose gain is this tensor; its bias is the next. */
+static inline lspo_norm_t lspo_block_norm(const lspo_transformer_t *t, const lspo_block_parameters_t *from,
+                                          uint32_t gain)
+{
+    return (lspo_norm_t){.rows = t->tokens,
+                         .width = t->width,
+                         .epsilon = t->epsilon,
+                         .gain = lspo_block_weight(t, gain, from),
+                         .bias = t->rms ? NULL : lspo_block_weight(t, gain + 1, from)};
+}
+
+/* Where its gradients go. */
+static inline lspo_norm_gradients_t lspo_block_norm_gradients(const lspo_block_backward_t *pass, uint32_t gain,
+                                                              void *dx)
+{
+    const lspo_transformer_t *t = pass->t;
+    return (lspo_norm_gradients_t){.dx = dx,
+                                   .dgain = lspo_rest_sink(t, &t->block, gain, pass->sink),
+                                   .dbias = t->rms ? NULL : lspo_rest_sink(t, &t->block, gain + 1, pass->sink),
+                                   .accumulate = lspo_sink_adds(pass->sink)};
+}
+
+/* The tokens of this batch in the embedding. */
+static inline lspo_embedding_t lspo_transformer_embedding(const lspo_transformer_t *t, const uint32_t *tokens)
+{
+    return (lspo_embedding_t){.batch = t->batch, .sequence = t->sequence, .width = t->width, .ids = tokens};
+}
+
+/* What a block kept that its attention reads; the gradient of its output comes in the backward pass. */
+static inline lspo_attention_operands_t lspo_attention_operands(const lspo_transformer_t *t, const char *s)
+{
+    const lspo_block_saved_t *at = &t->saved;
+    return (lspo_attention_operands_t){
+        .q = s + at->q, .k = s + at->k, .v = s + at->v, .kept = lspo_saved_floats(s, at->kept), .out = s + at->context};
+}
+
+static inline lspo_attention_gradients_t lspo_attention_gradients(const lspo_transformer_t *t)
+{
+    return (lspo_attention_gradients_t){
+        .dq = t->workspace + t->at.d_q, .dk = t->workspace + t->at.d_k, .dv = t->workspace + t->at.d_v};
+}
+
+/* linear.c: the linear layer whose W is this tensor of the block, W: m x n, with its bias and its adapter. */
+
+/* out (T x n) = x W + bias + residual [+ scale (x A) B^T]; residual may be NULL. */
+void lspo_block_linear_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,
+                               const void *x, const void *residual, void *out);
+/* pre_out = what lspo_block_linear_forward() gives without residual, out = gelu(pre_out), tanh form. */
+void lspo_block_linear_gelu_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,
+                                    const void *x, void *pre_out, void *out);
+/* The gradients of W and of the adapter, into the sink, and of the input: dx (T x m) = beta dx + dY W^T, and the adapter's
+ * share.  That of the bias is the caller's.  Fills the layer's operands. */
+void lspo_block_linear_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *dy,
+                                float beta, void *dx);
+/* The same of the layer behind a GELU (tanh form), x = gelu(pre), d (T x m) the gradient of pre, and the gradient of the
+ * bias of the layer before that GELU, whose W is the tensor before this one. */
+void lspo_block_linear_gelu_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *pre,
+                                     const void *dy, void *d);
+/* Where the gradient of the layer's bias goes; NULL when it is not wanted.  It is dY summed over the rows. */
+void *lspo_block_bias_sink(const lspo_block_backward_t *pass, uint32_t tensor);
+void lspo_block_bias_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *dy);
 
 /* head.c: the head of a language model. */
-void lspo_language_head_forward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                                const uint32_t *targets, const void *x_in, char *s, double *loss_sum_out);
-void lspo_language_head_backward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                                 const uint32_t *targets, const void *x_in, const char *s, float scale,
-                                 const lspo_gradient_sink_t *sink, void *embed_gradient, void *dx_out);
-void lspo_language_head_logits(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                               const void *x_in, size_t count, const uint32_t *rows, void *logits_out);
+void lspo_language_head_forward(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,
+                                const void *x_in, char *s, double *loss_sum_out);
+void lspo_language_head_backward(lspo_transformer_t *t, const lspo_head_parameters_t *from,
+                                 const lspo_head_loss_t *loss, const lspo_stage_kept_t *kept,
+                                 const lspo_gradient_sink_t *sink, void *dx_out);
+void lspo_language_head_logits(lspo_transformer_t *t, const lspo_head_parameters_t *from, const void *x_in,
+                               size_t count, const uint32_t *rows, void *logits_out);
 
 #endif

@@ -318,18 +318,16 @@ void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *token
     t->family->embed_forward(t, tokens, embed_weights, x_out);
 }
 
-void lspo_transformer_block_forward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
-                                    const void *x_in, void *saved, void *x_out)
+void lspo_transformer_block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in,
+                                    void *saved, void *x_out)
 {
-    const lspo_block_parameters_t from = {weights, adapters};
-    t->family->block_forward(t, &from, x_in, saved, x_out);
+    t->family->block_forward(t, from, x_in, saved, x_out);
 }
 
-void lspo_transformer_head_forward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                                   const uint32_t *targets, const void *x_in, void *saved, double *loss_sum_out)
+void lspo_transformer_head_forward(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,
+                                   const void *x_in, void *saved, double *loss_sum_out)
 {
-    t->family->head_forward(t, head_weights, embed_weights, targets, x_in, saved != NULL ? saved : t->workspace,
-                            loss_sum_out);
+    t->family->head_forward(t, from, targets, x_in, saved != NULL ? saved : t->workspace, loss_sum_out);
 }
 
 size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint32_t *targets)
@@ -345,25 +343,25 @@ size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint
     return right;
 }
 
-void lspo_transformer_logits(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                             const void *x_in, size_t count, const uint32_t *rows, void *logits_out)
+void lspo_transformer_logits(lspo_transformer_t *t, const lspo_head_parameters_t *from, const void *x_in, size_t count,
+                             const uint32_t *rows, void *logits_out)
 {
-    t->family->logits(t, head_weights, embed_weights, x_in, count, rows, logits_out);
+    t->family->logits(t, from, x_in, count, rows, logits_out);
 }
 
-void lspo_transformer_head_backward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                                    const uint32_t *targets, const void *x_in, const void *saved, float scale,
-                                    const lspo_gradient_sink_t *sink, void *embed_gradient, void *dx_out)
+void lspo_transformer_head_backward(lspo_transformer_t *t, const lspo_head_parameters_t *from,
+                                    const lspo_head_loss_t *loss, const lspo_stage_kept_t *kept,
+                                    const lspo_gradient_sink_t *sink, void *dx_out)
 {
-    t->family->head_backward(t, head_weights, embed_weights, targets, x_in, saved, scale, sink, embed_gradient, dx_out);
+    t->family->head_backward(t, from, loss, kept, sink, dx_out);
 }
 
-void lspo_transformer_block_backward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
-                                     const void *x_in, const void *saved, const lspo_gradient_sink_t *sink,
+void lspo_transformer_block_backward(lspo_transformer_t *t, const lspo_block_parameters_t *from,
+                                     const lspo_stage_kept_t *kept, const lspo_gradient_sink_t *sink,
                                      lspo_linear_operands_t *operands_out, void *dx)
 {
-    const lspo_block_parameters_t from = {weights, adapters};
-    t->family->block_backward(t, &from, x_in, saved, sink, operands_out, dx);
+    const lspo_block_backward_t pass = {.t = t, .from = from, .sink = sink, .operands_out = operands_out};
+    t->family->block_backward(&pass, kept->x_in, kept->saved, dx);
 }
 
 void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,

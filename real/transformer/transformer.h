@@ -92,16 +92,28 @@ typedef struct {
     void *scratch; /* 2 x T x rank numbers, the caller's */
 } lspo_adapters_t;
 
+/* What a block computes with. */
+typedef struct {
+    const void *weights;
+    const lspo_adapters_t *adapters; /* or NULL */
+} lspo_block_parameters_t;
+
 /* x_in, x_out: T x w, not the same buffer.  RECOMPUTE is this call with x_out = NULL, which stops before the last
  * product (BERT: before nothing), since only `saved` is wanted. */
-void lspo_transformer_block_forward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
-                                    const void *x_in, void *saved, void *x_out);
+void lspo_transformer_block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in,
+                                    void *saved, void *x_out);
+
+/* What the head computes with: its own weights, and those of the embed stage, which a tied head reads. */
+typedef struct {
+    const void *head, *embed;
+} lspo_head_parameters_t;
+
 /* *loss_sum_out (device memory): the cross-entropy, in nats, summed over the T targets that are not LSPO_TARGET_IGNORED
  * (kernels/loss.h); by their number it is the mean, which is for the caller to form.  Classifiers have `batch` targets:
  * class numbers; with class_count 1 the bits of a float each, and the squared error.  saved may be NULL for evaluation
  * only, which uses the workspace. */
-void lspo_transformer_head_forward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                                   const uint32_t *targets, const void *x_in, void *saved, double *loss_sum_out);
+void lspo_transformer_head_forward(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,
+                                   const void *x_in, void *saved, double *loss_sum_out);
 /* How many targets a batch has: T, or `batch`. */
 size_t lspo_transformer_targets(const lspo_transformer_t *t);
 
@@ -111,16 +123,14 @@ size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint
 
 /* logits_out (count x V, dense): what the head says of `count` rows of x_in (rows: their numbers, each < T; NULL: the
  * first).  Classifiers: count x classes, of sequences of the batch instead of rows.  Uses the workspace. */
-void lspo_transformer_logits(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                             const void *x_in, size_t count, const uint32_t *rows, void *logits_out);
+void lspo_transformer_logits(lspo_transformer_t *t, const lspo_head_parameters_t *from, const void *x_in, size_t count,
+                             const uint32_t *rows, void *logits_out);
 
 /* Where a block's linear layers find the factors of their gradients G = X^T dY after block_backward, in the order of
  * the stage's linear tensors: valid until the next backward call or evaluation.  x points into `saved` (of BERT's qkv
  * to x_in), dy into the workspace. */
 typedef struct {
-    const void *x[LSPO_LINEAR_MAX];
-    const void *dy[LSPO_LINEAR_MAX];
-    size_t x_stride[LSPO_LINEAR_MAX], dy_stride[LSPO_LINEAR_MAX]; /* in numbers */
+    lspo_gradient_factors_t of[LSPO_LINEAR_MAX];
 } lspo_linear_operands_t;
 
 /* Gradient sinks of a stage; NULL: not wanted, and not computed.  A NULL sink wants neither. */
@@ -128,20 +138,32 @@ typedef struct {
     void *linear;          /* the stage's linear tensors, as in the stage array from its start  */
     void *adapters;        /* the adapters, laid out as their factors; not without adapters     */
     void *rest;            /* its other tensors, as in the stage array from the first non-linear */
+    void *tied;            /* head: the token embedding's gradient (V x w, row-major as in the embed stage array), to
+                              which a tied head has a share; other heads leave it alone */
     bool accumulate;       /* add to what is there (micro-batches after the first)              */
     bool overwrite_linear; /* but not in `linear`, which holds one micro-batch at a time        */
 } lspo_gradient_sink_t;
 
-/* Gradients of `scale` times the sum of the losses: 1 / (targets of the step that count).  head: dx_out is T x w.
- * `embed_gradient` (NULL or the token embedding's gradient, V x w, row-major as in the embed stage array): the tied
- * head's share; overwritten, or added to when sink->accumulate; other heads leave it alone. */
-void lspo_transformer_head_backward(lspo_transformer_t *t, const void *head_weights, const void *embed_weights,
-                                    const uint32_t *targets, const void *x_in, const void *saved, float scale,
-                                    const lspo_gradient_sink_t *sink, void *embed_gradient, void *dx_out);
+/* What a stage's forward pass leaves to its backward pass. */
+typedef struct {
+    const void *x_in; /* the stage's input, T x w */
+    const void *saved;
+} lspo_stage_kept_t;
+
+/* What is differentiated: `scale` times the sum of the targets' losses. */
+typedef struct {
+    const uint32_t *targets;
+    float scale; /* 1 / (targets of the step that count) for the mean */
+} lspo_head_loss_t;
+
+/* dx_out: T x w. */
+void lspo_transformer_head_backward(lspo_transformer_t *t, const lspo_head_parameters_t *from,
+                                    const lspo_head_loss_t *loss, const lspo_stage_kept_t *kept,
+                                    const lspo_gradient_sink_t *sink, void *dx_out);
 /* dx: T x w, in place: gradient of the block's output on entry, of its input on return, the adapters' share included.
  * operands_out may be NULL. */
-void lspo_transformer_block_backward(lspo_transformer_t *t, const void *weights, const lspo_adapters_t *adapters,
-                                     const void *x_in, const void *saved, const lspo_gradient_sink_t *sink,
+void lspo_transformer_block_backward(lspo_transformer_t *t, const lspo_block_parameters_t *from,
+                                     const lspo_stage_kept_t *kept, const lspo_gradient_sink_t *sink,
                                      lspo_linear_operands_t *operands_out, void *dx);
 /* Tied head: adds to embed_gradient's token rows (the head wrote them first).  When `accumulate` is false, overwrites
  * all else: the position rows (unused ones with 0), the embedding's norm, without a tied head the token rows too.  Uses

@@ -43,7 +43,7 @@ static void check_first_step(void)
 {
     lspo_adam_t adam = lspo_adam_default(0.1f, 1);
     float gradient = 0.5f, m = 0, v = 0, out = 0;
-    lspo_adam_direction(&adam, 1, &gradient, &m, &v, &out);
+    lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = 1, .m = &m, .v = &v}, &gradient, &out);
     cr_assert_float_eq(m, 0.05, 2e-8);
     cr_assert_float_eq(v, 0.00025, 4e-9);
     cr_assert_float_eq(out, 1.0, 1e-6);
@@ -51,13 +51,13 @@ static void check_first_step(void)
     adam.weight_decay = 0.01f;
     float w = 2.0f;
     m = v = 0;
-    lspo_adam_parameters(&adam, 1, &gradient, &m, &v, &w);
+    lspo_adam_parameters(&adam, &(lspo_adam_state_t){.count = 1, .m = &m, .v = &v}, &gradient, &w);
     cr_assert_float_eq(w, 1.898, 5e-7);
 
     /* Clipping to half: g' = 0.25, m = 0.025, v = 0.0000625; the direction stays 1. */
     adam.gradient_scale = 0.5f;
     m = v = 0;
-    lspo_adam_direction(&adam, 1, &gradient, &m, &v, &out);
+    lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = 1, .m = &m, .v = &v}, &gradient, &out);
     cr_assert_float_eq(m, 0.025, 1e-8);
     cr_assert_float_eq(v, 0.0000625, 1e-9);
     cr_assert_float_eq(out, 1.0, 1e-6);
@@ -84,7 +84,7 @@ static void check_accuracy(void)
         lspo_adam_t adam = lspo_adam_default(1e-3f, step);
         for (size_t i = 0; i < N; i++)
             gradient[i] = (float)(fabs(lspo_random_normal(7, step, i)) * pow(10.0, (double)(i % 25) - 12.0));
-        lspo_adam_direction(&adam, N, gradient, m, v, out);
+        lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = N, .m = m, .v = v}, gradient, out);
         for (size_t i = 0; i < N; i++) {
             (void)reference_direction(&adam, (double)gradient[i], &m_double[i], &v_double[i]);
             double m_hat = (double)m[i] / (1.0 - pow((double)adam.beta1, step));
@@ -129,9 +129,12 @@ static void check_lengths_and_offsets(void)
         memcpy(expected, source, sizeof source);
         for (size_t i = 0; i < ROOM; i++) {
             if (form == 0)
-                lspo_adam_parameters(&adam, 1, &expected[0][i], &expected[1][i], &expected[2][i], &expected[3][i]);
+                lspo_adam_parameters(&adam,
+                                     &(lspo_adam_state_t){.count = 1, .m = &expected[1][i], .v = &expected[2][i]},
+                                     &expected[0][i], &expected[3][i]);
             else
-                lspo_adam_direction(&adam, 1, &expected[0][i], &expected[1][i], &expected[2][i], &expected[3][i]);
+                lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = 1, .m = &expected[1][i], .v = &expected[2][i]},
+                                    &expected[0][i], &expected[3][i]);
         }
         for (size_t n = 0; n <= 70; n++) {
             for (size_t offset = 0; offset < 16; offset++) {
@@ -142,9 +145,9 @@ static void check_lengths_and_offsets(void)
                 }
                 float *g = &got[0][offset], *m = &got[1][offset], *v = &got[2][offset], *w = &got[3][offset];
                 if (form == 0)
-                    lspo_adam_parameters(&adam, n, g, m, v, w);
+                    lspo_adam_parameters(&adam, &(lspo_adam_state_t){.count = n, .m = m, .v = v}, g, w);
                 else
-                    lspo_adam_direction(&adam, n, g, m, v, w);
+                    lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = n, .m = m, .v = v}, g, w);
                 for (int array = 0; array < 4; array++) {
                     cr_assert_arr_eq(&got[array][offset], expected[array], n * sizeof(float),
                                      "array %d, n %zu, offset %zu", array, n, offset);
@@ -179,10 +182,11 @@ static void check_streaming_sizes(void)
     const lspo_adam_t adam = lspo_adam_default(1e-2f, 5);
     for (int pass = 0; pass < 2; pass++) { /* out apart, then in place of the gradient */
         float *out = pass == 0 ? array[3] : array[0], *out_pieces = pass == 0 ? array[7] : array[4];
-        lspo_adam_direction(&adam, n, array[0], array[1], array[2], out);
+        lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = n, .m = array[1], .v = array[2]}, array[0], out);
         for (size_t i = 0; i < n; i += 100001) {
             size_t piece = n - i < 100001 ? n - i : 100001;
-            lspo_adam_direction(&adam, piece, array[4] + i, array[5] + i, array[6] + i, out_pieces + i);
+            lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = piece, .m = array[5] + i, .v = array[6] + i},
+                                array[4] + i, out_pieces + i);
         }
         cr_assert(memcmp(out, out_pieces, n * sizeof(float)) == 0);
         cr_assert(memcmp(array[1], array[5], n * sizeof(float)) == 0);
@@ -199,7 +203,7 @@ Test(adam, same_bits_when_streaming)
 static float direction_of(const lspo_adam_t *adam, float gradient, float m, float v)
 {
     float out = GUARD;
-    lspo_adam_direction(adam, 1, &gradient, &m, &v, &out);
+    lspo_adam_direction(adam, &(lspo_adam_state_t){.count = 1, .m = &m, .v = &v}, &gradient, &out);
     return out;
 }
 
@@ -233,7 +237,7 @@ static void check_fp_mode(void)
     volatile float smallest = FLT_MIN;
     float gradient[20] = {1.0f}, m[20] = {0}, v[20] = {0};
     const lspo_adam_t adam = lspo_adam_default(1e-3f, 1);
-    lspo_adam_direction(&adam, 20, gradient, m, v, gradient);
+    lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = 20, .m = m, .v = v}, gradient, gradient);
     cr_assert_neq(smallest * 0.5f, 0.0f, "denormals are flushed after the call");
 }
 
@@ -253,7 +257,8 @@ Test(adam, levels_agree)
     for (int side = 0; side < 2; side++) {
         lspo_cpu_limit(side == 0 ? LSPO_CPU_PORTABLE : best);
         memcpy(got[side], source, sizeof source);
-        lspo_adam_parameters(&adam, N, got[side][0], got[side][1], got[side][2], got[side][3]);
+        lspo_adam_parameters(&adam, &(lspo_adam_state_t){.count = N, .m = got[side][1], .v = got[side][2]},
+                             got[side][0], got[side][3]);
     }
     lspo_cpu_limit(LSPO_CPU_AVX512);
     for (size_t i = 0; i < N; i++)

@@ -141,10 +141,14 @@ static void check_number(lspo_number_t number, const case_t *c)
         void *out = empty_numbers(number, s.out_n), *dq = empty_numbers(number, s.q_n);
         void *dk = empty_numbers(number, s.kv_n), *dv = empty_numbers(number, s.kv_n);
         float *sums = empty_floats(s.sums_n), *dots = empty_floats(s.sums_n);
-        DEVICE_OK(lspo_attention_any_forward_cuda(number, &a, q_, k_, v_, out, sums, NULL));
+        DEVICE_OK(lspo_attention_forward_cuda(ON(number), &a, &(lspo_attention_operands_t){.q = q_, .k = k_, .v = v_},
+                                              sums, out));
         expect_numbers(&order, number, "out", out, want.out, s.out_n, 1, tolerance, 2e-5);
         expect_close(&order, "log_sums", sums, want.log_sums, s.sums_n, tolerance, 2e-6);
-        DEVICE_OK(lspo_attention_any_backward_cuda(number, &a, q_, k_, v_, out, sums, dout_, dq, dk, dv, dots, NULL));
+        DEVICE_OK(lspo_attention_backward_cuda(
+            ON(number), &a,
+            &(lspo_attention_operands_t){.q = q_, .k = k_, .v = v_, .kept = sums, .out = out, .dout = dout_},
+            &(lspo_attention_gradients_t){.dq = dq, .dk = dk, .dv = dv}, dots));
         expect_numbers(&order, number, "dq", dq, want.dq, s.q_n, 2 * scale, tolerance, 2e-5);
         expect_numbers(&order, number, "dk", dk, want.dk, s.kv_n, 2 * scale, tolerance, 2e-5);
         expect_numbers(&order, number, "dv", dv, want.dv, s.kv_n, 1, tolerance, 2e-5);
@@ -218,9 +222,9 @@ Test(cuda_attention, edges)
     lspo_attention_t wide = none;
     wide.batch = wide.sequence = 1;
     wide.head_width = 129;
-    DEVICE_OK(lspo_attention_any_forward_cuda(LSPO_NUMBER_FP32, &none, NULL, NULL, NULL, NULL, NULL, NULL));
-    DEVICE_OK(lspo_attention_any_backward_cuda(LSPO_NUMBER_FP32, &none, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                               NULL, NULL, NULL));
-    cr_assert_not_null(
-        device_complaint(lspo_attention_any_forward_cuda(LSPO_NUMBER_FP32, &wide, NULL, NULL, NULL, NULL, NULL, NULL)));
+    DEVICE_OK(lspo_attention_forward_cuda(ON(LSPO_NUMBER_FP32), &none, &(lspo_attention_operands_t){}, NULL, NULL));
+    DEVICE_OK(lspo_attention_backward_cuda(ON(LSPO_NUMBER_FP32), &none, &(lspo_attention_operands_t){},
+                                           &(lspo_attention_gradients_t){}, NULL));
+    cr_assert_not_null(device_complaint(
+        lspo_attention_forward_cuda(ON(LSPO_NUMBER_FP32), &wide, &(lspo_attention_operands_t){}, NULL, NULL)));
 }

@@ -48,12 +48,13 @@ static void check_adam_parameters(lspo_number_t number, size_t n)
     const adam_case_t c = make_adam(number, n);
     const bool has_master = number != LSPO_NUMBER_FP32;
     float *got = floats(n);
-    lspo_adam_parameters(&adam, n, c.g, c.m, c.v, c.out);
+    lspo_adam_parameters(&adam, &(lspo_adam_state_t){.count = n, .m = c.m, .v = c.v}, c.g, c.out);
     for (order_t order = {0}; next_order(&order);) {
         float *m = device_floats(c.m0, n), *v = device_floats(c.v0, n), *weights = device_floats(c.w0, n);
         void *w = has_master ? empty_numbers(number, n) : weights;
-        DEVICE_OK(lspo_adam_parameters_cuda(number, &adam, n, device_numbers(number, c.g, n), m, v,
-                                            has_master ? weights : NULL, w, NULL));
+        DEVICE_OK(lspo_adam_parameters_cuda(
+            ON(number), &adam, &(lspo_adam_state_t){.count = n, .m = m, .v = v, .master = has_master ? weights : NULL},
+            device_numbers(number, c.g, n), w));
         expect_close(&order, "m", m, c.m, n, 1e-8, 1e-6);
         expect_close(&order, "v", v, c.v, n, 1e-8, 1e-6);
         expect_close(&order, "weights", weights, c.out, n, 1e-7, 2e-6);
@@ -68,11 +69,12 @@ static void check_adam_direction(lspo_number_t number, size_t n)
 {
     const lspo_adam_t adam = adam_settings();
     const adam_case_t c = make_adam(number, n);
-    lspo_adam_direction(&adam, n, c.g, c.m, c.v, c.out);
+    lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = n, .m = c.m, .v = c.v}, c.g, c.out);
     for (order_t order = {0}; next_order(&order);) {
         float *m = device_floats(c.m0, n), *v = device_floats(c.v0, n);
         void *g = device_numbers(number, c.g, n), *out = empty_numbers(number, n);
-        DEVICE_OK(lspo_adam_direction_cuda(number, &adam, n, g, m, v, out, NULL));
+        DEVICE_OK(
+            lspo_adam_direction_cuda(ON(number), &adam, &(lspo_adam_state_t){.count = n, .m = m, .v = v}, g, out));
         expect_close(&order, "m", m, c.m, n, 1e-8, 1e-6);
         expect_close(&order, "v", v, c.v, n, 1e-8, 1e-6);
         expect_numbers(&order, number, "direction", out, c.out, n, 1e-3, 1e-7, 2e-6);
@@ -95,10 +97,10 @@ Test(cuda_kernels, adam_has_a_master_in_16_bits_alone)
 {
     const lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
     float x;
-    cr_assert_not_null(
-        device_complaint(lspo_adam_parameters_cuda(LSPO_NUMBER_FP32, &adam, 0, NULL, NULL, NULL, &x, NULL, NULL)));
-    cr_assert_not_null(
-        device_complaint(lspo_adam_parameters_cuda(LSPO_NUMBER_BF16, &adam, 0, NULL, NULL, NULL, NULL, NULL, NULL)));
+    cr_assert_not_null(device_complaint(lspo_adam_parameters_cuda(
+        ON(LSPO_NUMBER_FP32), &adam, &(lspo_adam_state_t){.count = 0, .master = &x}, NULL, NULL)));
+    cr_assert_not_null(device_complaint(
+        lspo_adam_parameters_cuda(ON(LSPO_NUMBER_BF16), &adam, &(lspo_adam_state_t){.count = 0}, NULL, NULL)));
 }
 
 /* Gradients of 0 and of an overflowing square. */
@@ -107,10 +109,12 @@ Test(cuda_kernels, adam_survives_extremes)
     const lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
     const float g[] = {0, 1e-30F, 1e25F, -1e25F, 3e38F}, zero[5] = {0};
     float m[5] = {0}, v[5] = {0}, out[5];
-    lspo_adam_direction(&adam, 5, g, m, v, out);
+    lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = 5, .m = m, .v = v}, g, out);
     for (order_t order = {0}; next_order(&order);) {
         float *dm = device_floats(zero, 5), *dv = device_floats(zero, 5), *d = device_floats(g, 5);
-        DEVICE_OK(lspo_adam_direction_cuda(LSPO_NUMBER_FP32, &adam, 5, d, dm, dv, d, NULL)); /* out may be gradient */
+        DEVICE_OK(lspo_adam_direction_cuda(ON(LSPO_NUMBER_FP32), &adam,
+                                           &(lspo_adam_state_t){.count = 5, .m = dm, .v = dv}, d,
+                                           d)); /* out may be gradient */
         expect_close(&order, "direction", d, out, 5, 1e-6, 1e-5);
         expect_close(&order, "m", dm, m, 5, 0, 1e-6);
     }
@@ -150,15 +154,15 @@ static void check_vectors(lspo_number_t number, const vectors_t *c)
         void *x_ = shifted(number, x, n, c->shift), *bias_ = shifted(number, bias, cols, c->shift);
         void *filled_ = shifted(number, x, n, c->shift), *sums_ = empty_numbers(number, cols);
         void *more_ = device_numbers(number, sums0, cols), *sum_ = shifted(number, x, n, c->shift);
-        DEVICE_OK(lspo_bias_fill_cuda(number, rows, cols, bias_, filled_, NULL));
+        DEVICE_OK(lspo_bias_fill_cuda(ON(number), rows, cols, bias_, filled_));
         expect_rounded(&order, number, "filled", filled_, filled, n);
-        DEVICE_OK(lspo_column_sum_cuda(number, rows, cols, x_, false, sums_, NULL));
+        DEVICE_OK(lspo_column_sum_cuda(ON(number), rows, cols, x_, false, sums_));
         expect_numbers(&order, number, "sums", sums_, sums, cols, 1e-2, atol, 1e-6);
-        DEVICE_OK(lspo_column_sum_cuda(number, rows, cols, x_, true, more_, NULL));
+        DEVICE_OK(lspo_column_sum_cuda(ON(number), rows, cols, x_, true, more_));
         expect_numbers(&order, number, "more", more_, more, cols, 1e-2, atol, 1e-6);
-        DEVICE_OK(lspo_vector_add_cuda(number, n, filled_, sum_, NULL));
+        DEVICE_OK(lspo_vector_add_cuda(ON(number), n, filled_, sum_));
         expect_rounded(&order, number, "sum", sum_, doubled, n);
-        DEVICE_OK(lspo_bias_add_cuda(number, rows, cols, x_, bias_, x_, NULL));
+        DEVICE_OK(lspo_bias_add_cuda(ON(number), rows, cols, x_, bias_, x_));
         expect_rounded(&order, number, "added", x_, added, n);
     }
     free(x), free(bias), free(filled), free(added), free(doubled), free(sums0), free(sums), free(more);
@@ -172,7 +176,7 @@ Test(cuda_kernels, vectors)
         for (size_t i = 0; i < COUNT(rows); i++)
             for (size_t j = 0; j < COUNT(cols); j++)
                 check_vectors(all_numbers[k], &(vectors_t){rows[i], cols[j], i % 2 ? 3 : 0});
-        DEVICE_OK(lspo_column_sum_cuda(all_numbers[k], 3, 0, NULL, false, NULL, NULL));
+        DEVICE_OK(lspo_column_sum_cuda(ON(all_numbers[k]), 3, 0, NULL, false, NULL));
     }
 }
 
@@ -183,7 +187,7 @@ static void check_sum_of_squares(lspo_number_t number, size_t n)
     const double want = lspo_sum_of_squares(n, x);
     for (order_t order = {0}; next_order(&order);) {
         double *parts = device_array(LSPO_SUM_OF_SQUARES_PARTS * sizeof *parts), *sum = device_array(sizeof *sum);
-        DEVICE_OK(lspo_sum_of_squares_cuda(number, n, shifted(number, x, n, n % 2), parts, sum, NULL));
+        DEVICE_OK(lspo_sum_of_squares_cuda(ON(number), n, shifted(number, x, n, n % 2), parts, sum));
         device_read(sum, sizeof got, &got);
         add_to_hash(&order, &got, sizeof got);
         cr_assert(fabs(got - want) <= 1e-12 * want, "%zu squares are %.17g, not %.17g", n, got, want);
@@ -206,16 +210,17 @@ static void check_columns(lspo_number_t number, size_t m, size_t n, size_t selec
     float *x = random_numbers_of(number, 1, 1, m * n), *part = floats(m * n);
     float *back0 = random_numbers_of(number, 2, 1, m * n), *back = copy_floats(back0, m * n), *scratch = floats(2 * n);
     uint32_t *columns = malloc(n * sizeof *columns);
-    lspo_columns_split(m, n, selected, x, scratch, columns);
-    lspo_columns_gather(m, n, selected, columns, x, part);
-    lspo_columns_scatter(m, n, n - selected, columns + selected, x, back);
+    lspo_columns_split(&(lspo_columns_t){m, n, selected}, x, scratch, columns);
+    lspo_columns_gather(&(lspo_columns_t){m, n, selected}, columns, x, part);
+    lspo_columns_scatter(&(lspo_columns_t){m, n, n - selected}, columns + selected, x, back);
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *columns_ = device_copy(columns, n * sizeof *columns);
         void *x_ = device_numbers(number, x, m * n), *part_ = empty_numbers(number, m * selected);
         void *back_ = device_numbers(number, back0, m * n);
-        DEVICE_OK(lspo_columns_gather_cuda(number, m, n, selected, columns_, x_, part_, NULL));
+        DEVICE_OK(lspo_columns_gather_cuda(ON(number), &(lspo_columns_t){m, n, selected}, columns_, x_, part_));
         expect_rounded(&order, number, "gathered", part_, part, m * selected);
-        DEVICE_OK(lspo_columns_scatter_cuda(number, m, n, n - selected, columns_ + selected, x_, back_, NULL));
+        DEVICE_OK(lspo_columns_scatter_cuda(ON(number), &(lspo_columns_t){m, n, n - selected}, columns_ + selected, x_,
+                                            back_));
         expect_rounded(&order, number, "scattered", back_, back, m * n);
     }
     free(x), free(part), free(back0), free(back), free(scratch), free(columns);
@@ -240,11 +245,11 @@ static void check_split(lspo_number_t number, size_t m, size_t n, size_t selecte
         g[i] = (float)numbers[i] - 2;
     if (with_nan)
         g[(m - 1) * n + n / 2] = g[n - 1] = NAN;
-    lspo_columns_split(m, n, selected, g, scratch, columns);
+    lspo_columns_split(&(lspo_columns_t){m, n, selected}, g, scratch, columns);
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *columns_ = device_array(n * sizeof *columns_);
-        DEVICE_OK(lspo_columns_split_cuda(number, m, n, selected, device_numbers(number, g, m * n), empty_floats(2 * n),
-                                          columns_, NULL));
+        DEVICE_OK(lspo_columns_split_cuda(ON(number), &(lspo_columns_t){m, n, selected},
+                                          device_numbers(number, g, m * n), empty_floats(2 * n), columns_));
         expect_bits(&order, "split", columns_, columns, n * sizeof *columns);
     }
     free(numbers), free(columns), free(g), free(scratch);

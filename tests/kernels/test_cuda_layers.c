@@ -29,17 +29,23 @@ static void check_embedding(const embedding_t *e, lspo_number_t number)
     float *token = random_numbers_of(number, 2, 1, t_n), *position = random_numbers_of(number, 3, 1, p_n);
     float *dx = random_numbers_of(number, 4, 1, n), *x = floats(n);
     float *dt = copy_floats(token, t_n), *dp = copy_floats(position, p_n);
-    lspo_embedding_forward(e->batch, e->sequence, e->width, ids, token, e->positions ? position : NULL, x);
-    lspo_embedding_backward(e->batch, e->sequence, e->width, ids, dx, dt, e->positions ? dp : NULL);
+    lspo_embedding_forward(
+        &(lspo_embedding_t){.batch = e->batch, .sequence = e->sequence, .width = e->width, .ids = ids}, token,
+        e->positions ? position : NULL, x);
+    lspo_embedding_backward(
+        &(lspo_embedding_t){.batch = e->batch, .sequence = e->sequence, .width = e->width, .ids = ids}, dx, dt,
+        e->positions ? dp : NULL);
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *ids_ = device_copy(ids, rows * sizeof *ids);
         void *token_ = device_numbers(number, token, t_n), *x_ = empty_numbers(number, n);
         void *position_ = e->positions ? device_numbers(number, position, p_n) : NULL;
-        DEVICE_OK(
-            lspo_embedding_forward_cuda(number, e->batch, e->sequence, e->width, ids_, token_, position_, x_, NULL));
+        DEVICE_OK(lspo_embedding_forward_cuda(
+            ON(number), &(lspo_embedding_t){.batch = e->batch, .sequence = e->sequence, .width = e->width, .ids = ids_},
+            token_, position_, x_));
         expect_rounded(&order, number, "x", x_, x, n);
-        DEVICE_OK(lspo_embedding_backward_cuda(number, e->batch, e->sequence, e->width, ids_,
-                                               device_numbers(number, dx, n), token_, position_, NULL));
+        DEVICE_OK(lspo_embedding_backward_cuda(
+            ON(number), &(lspo_embedding_t){.batch = e->batch, .sequence = e->sequence, .width = e->width, .ids = ids_},
+            device_numbers(number, dx, n), token_, position_));
         expect_rounded(&order, number, "token gradient", token_, dt, t_n);
         if (e->positions)
             expect_rounded(&order, number, "position gradient", position_, dp, p_n);
@@ -106,13 +112,24 @@ static void norm_on_host(const norm_case_t *c, size_t rows, size_t width, norm_t
 {
     const float *residual = c->residual ? t->residual : NULL;
     if (c->centred) {
-        lspo_norm_forward_epsilon(rows, width, 1e-3F, t->x, t->gain, t->bias, t->out, t->mean, t->rstd);
-        lspo_norm_backward(rows, width, t->dout, t->x, t->mean, t->rstd, t->gain, residual, c->accumulate, t->dx,
-                           c->sums ? t->dgain : NULL, c->sums ? t->dbias : NULL, c->sums ? t->dx_sum : NULL);
+        lspo_norm_forward(
+            &(lspo_norm_t){.rows = rows, .width = width, .epsilon = 1e-3F, .gain = t->gain, .bias = t->bias}, t->x,
+            t->out, t->mean, t->rstd);
+        lspo_norm_backward(
+            &(lspo_norm_t){.rows = rows, .width = width, .gain = t->gain},
+            &(lspo_norm_operands_t){.dout = t->dout, .x = t->x, .residual = residual, .mean = t->mean, .rstd = t->rstd},
+            &(lspo_norm_gradients_t){.dx = t->dx,
+                                     .dgain = c->sums ? t->dgain : NULL,
+                                     .dbias = c->sums ? t->dbias : NULL,
+                                     .dx_sum = c->sums ? t->dx_sum : NULL,
+                                     .accumulate = c->accumulate});
     } else {
-        lspo_rms_norm_forward(rows, width, 1e-3F, t->x, t->gain, t->out, t->rstd);
-        lspo_rms_norm_backward(rows, width, t->dout, t->x, t->rstd, t->gain, residual, c->accumulate, t->dx,
-                               c->sums ? t->dgain : NULL);
+        lspo_rms_norm_forward(&(lspo_norm_t){.rows = rows, .width = width, .epsilon = 1e-3F, .gain = t->gain}, t->x,
+                              t->out, t->rstd);
+        lspo_rms_norm_backward(
+            &(lspo_norm_t){.rows = rows, .width = width, .gain = t->gain},
+            &(lspo_norm_operands_t){.dout = t->dout, .x = t->x, .residual = residual, .rstd = t->rstd},
+            &(lspo_norm_gradients_t){.dx = t->dx, .dgain = c->sums ? t->dgain : NULL, .accumulate = c->accumulate});
     }
 }
 
@@ -132,15 +149,26 @@ static void check_norm(const norm_case_t *c, size_t rows, size_t width)
         void *dgain = device_numbers(number, t.sums0, width), *dbias = device_numbers(number, t.sums0, width);
         void *dx_sum = device_numbers(number, t.sums0, width);
         if (c->centred) {
-            DEVICE_OK(lspo_norm_forward_epsilon_cuda(number, rows, width, 1e-3F, x, gain, bias, out, mean, rstd, NULL));
+            DEVICE_OK(lspo_norm_forward_cuda(
+                ON(number), &(lspo_norm_t){.rows = rows, .width = width, .epsilon = 1e-3F, .gain = gain, .bias = bias},
+                x, out, mean, rstd));
             expect_close(&order, "mean", mean, t.mean, rows, 1e-6, 1e-6);
-            DEVICE_OK(lspo_norm_backward_cuda(number, rows, width, dout, x, mean, rstd, gain, residual, c->accumulate,
-                                              dx, c->sums ? dgain : NULL, c->sums ? dbias : NULL,
-                                              c->sums ? dx_sum : NULL, NULL));
+            DEVICE_OK(lspo_norm_backward_cuda(
+                ON(number), &(lspo_norm_t){.rows = rows, .width = width, .gain = gain},
+                &(lspo_norm_operands_t){.dout = dout, .x = x, .residual = residual, .mean = mean, .rstd = rstd},
+                &(lspo_norm_gradients_t){.dx = dx,
+                                         .dgain = c->sums ? dgain : NULL,
+                                         .dbias = c->sums ? dbias : NULL,
+                                         .dx_sum = c->sums ? dx_sum : NULL,
+                                         .accumulate = c->accumulate}));
         } else {
-            DEVICE_OK(lspo_rms_norm_forward_cuda(number, rows, width, 1e-3F, x, gain, out, rstd, NULL));
-            DEVICE_OK(lspo_rms_norm_backward_cuda(number, rows, width, dout, x, rstd, gain, residual, c->accumulate, dx,
-                                                  c->sums ? dgain : NULL, NULL));
+            DEVICE_OK(lspo_rms_norm_forward_cuda(
+                ON(number), &(lspo_norm_t){.rows = rows, .width = width, .epsilon = 1e-3F, .gain = gain}, x, out,
+                rstd));
+            DEVICE_OK(lspo_rms_norm_backward_cuda(
+                ON(number), &(lspo_norm_t){.rows = rows, .width = width, .gain = gain},
+                &(lspo_norm_operands_t){.dout = dout, .x = x, .residual = residual, .rstd = rstd},
+                &(lspo_norm_gradients_t){.dx = dx, .dgain = c->sums ? dgain : NULL, .accumulate = c->accumulate}));
         }
         expect_close(&order, "rstd", rstd, t.rstd, rows, 0, 1e-5);
         expect_numbers(&order, number, "out", out, t.out, n, NOISE, 2e-5, 1e-5);
@@ -179,11 +207,17 @@ Test(cuda_layers, layer_norm_with_the_usual_epsilon)
     enum { N = 40 };
     float *x = random_floats(1, 1e-3, N), *gain = random_floats(2, 1, N), *bias = random_floats(3, 1, N);
     float out[N], mean[1], rstd[1];
-    lspo_norm_forward(1, N, x, gain, bias, out, mean, rstd);
+    lspo_norm_forward(&(lspo_norm_t){.rows = 1, .width = N, .epsilon = 1e-5F, .gain = gain, .bias = bias}, x, out, mean,
+                      rstd);
     for (order_t order = {0}; next_order(&order);) {
         float *out_ = empty_floats(N);
-        DEVICE_OK(lspo_norm_forward_cuda(LSPO_NUMBER_FP32, 1, N, device_floats(x, N), device_floats(gain, N),
-                                         device_floats(bias, N), out_, empty_floats(1), empty_floats(1), NULL));
+        DEVICE_OK(lspo_norm_forward_cuda(ON(LSPO_NUMBER_FP32),
+                                         &(lspo_norm_t){.rows = 1,
+                                                        .width = N,
+                                                        .epsilon = 1e-5F,
+                                                        .gain = device_floats(gain, N),
+                                                        .bias = device_floats(bias, N)},
+                                         device_floats(x, N), out_, empty_floats(1), empty_floats(1)));
         expect_close(&order, "out", out_, out, N, 1e-5, 1e-5);
     }
     free(x), free(gain), free(bias);
@@ -191,48 +225,38 @@ Test(cuda_layers, layer_norm_with_the_usual_epsilon)
 
 /* ---- activations ---- */
 
-typedef struct {
-    const char *name;
-    void (*forward)(size_t n, const float *x, float *out);
-    void (*backward)(size_t rows, size_t cols, const float *x, bool accumulate, float *d, float *bias_gradient);
-    int (*forward_cuda)(lspo_number_t number, size_t n, const void *x, void *out, void *stream);
-    int (*backward_cuda)(lspo_number_t number, size_t rows, size_t cols, const void *x, bool accumulate, void *d,
-                         void *bias_gradient, void *stream);
-} gelu_t;
-
-static const gelu_t gelus[] = {
-    {"gelu", lspo_gelu_forward, lspo_gelu_backward, lspo_gelu_forward_cuda, lspo_gelu_backward_cuda},
-    {"gelu_exact", lspo_gelu_exact_forward, lspo_gelu_exact_backward, lspo_gelu_exact_forward_cuda,
-     lspo_gelu_exact_backward_cuda}};
-
-static void check_gelu(const gelu_t *g, lspo_number_t number, size_t rows, size_t cols, bool accumulate, bool with_bias)
+static void check_gelu(lspo_gelu_form_t form, lspo_number_t number, size_t rows, size_t cols, bool accumulate,
+                       bool with_bias)
 {
     const size_t n = rows * cols;
     const double sum_steps = NOISE + sqrt((double)rows); /* the sum of numbers rounded each */
     float *x = random_numbers_of(number, 1, 3, n), *out = floats(n);
     float *d0 = random_numbers_of(number, 2, 1, n), *d = copy_floats(d0, n);
     float *sums0 = random_numbers_of(number, 3, 1, cols), *sums = copy_floats(sums0, cols);
-    g->forward(n, x, out);
-    g->backward(rows, cols, x, accumulate, d, with_bias ? sums : NULL);
+    lspo_gelu_gradients_t gradients = {.d = d, .bias = with_bias ? sums : NULL, .accumulate = accumulate};
+    lspo_gelu_forward(form, n, x, out);
+    lspo_gelu_backward(form, rows, cols, x, &gradients);
     for (order_t order = {0}; next_order(&order);) {
-        void *x_ = device_numbers(number, x, n), *d_ = device_numbers(number, d0, n);
-        void *sums_ = device_numbers(number, sums0, cols);
-        DEVICE_OK(g->backward_cuda(number, rows, cols, x_, accumulate, d_, with_bias ? sums_ : NULL, NULL));
-        expect_numbers(&order, number, "d", d_, d, n, NOISE, 2e-6, 1e-5);
+        void *x_ = device_numbers(number, x, n), *sums_ = device_numbers(number, sums0, cols);
+        gradients.d = device_numbers(number, d0, n);
+        gradients.bias = with_bias ? sums_ : NULL;
+        DEVICE_OK(lspo_gelu_backward_cuda(ON(number), form, rows, cols, x_, &gradients));
+        expect_numbers(&order, number, "d", gradients.d, d, n, NOISE, 2e-6, 1e-5);
         expect_numbers(&order, number, "bias gradient", sums_, sums, cols, sum_steps, 2e-5, 1e-5);
-        DEVICE_OK(g->forward_cuda(number, n, x_, x_, NULL)); /* out may be x */
-        expect_numbers(&order, number, g->name, x_, out, n, NOISE, 1e-6, 1e-5);
+        DEVICE_OK(lspo_gelu_forward_cuda(ON(number), form, n, x_, x_)); /* out may be x */
+        expect_numbers(&order, number, "gelu", x_, out, n, NOISE, 1e-6, 1e-5);
     }
     free(x), free(out), free(d0), free(d), free(sums0), free(sums);
 }
 
 Test(cuda_layers, gelus)
 {
-    for (size_t g = 0; g < COUNT(gelus); g++)
+    const lspo_gelu_form_t forms[] = {LSPO_GELU_TANH, LSPO_GELU_EXACT};
+    for (size_t g = 0; g < COUNT(forms); g++)
         for (size_t k = 0; k < COUNT(all_numbers); k++)
             for (size_t i = 0; i < COUNT(heights); i++)
                 for (size_t j = 0; j < COUNT(widths); j++)
-                    check_gelu(&gelus[g], all_numbers[k], heights[i], widths[j], j % 2, (i + j) % 3);
+                    check_gelu(forms[g], all_numbers[k], heights[i], widths[j], j % 2, (i + j) % 3);
 }
 
 static void check_swiglu(lspo_number_t number, size_t n)
@@ -244,10 +268,10 @@ static void check_swiglu(lspo_number_t number, size_t n)
     for (order_t order = {0}; next_order(&order);) {
         void *gate_ = device_numbers(number, gate, n), *up_ = device_numbers(number, up, n);
         void *d_ = device_numbers(number, d0, n), *d_gate_ = empty_numbers(number, n);
-        DEVICE_OK(lspo_swiglu_backward_cuda(number, n, gate_, up_, d_, d_gate_, NULL));
+        DEVICE_OK(lspo_swiglu_backward_cuda(ON(number), n, gate_, up_, d_, d_gate_));
         expect_numbers(&order, number, "d up", d_, d, n, NOISE, 1e-6, 1e-5);
         expect_numbers(&order, number, "d gate", d_gate_, d_gate, n, NOISE, 2e-6, 1e-5);
-        DEVICE_OK(lspo_swiglu_forward_cuda(number, n, gate_, up_, up_, NULL)); /* out may be up */
+        DEVICE_OK(lspo_swiglu_forward_cuda(ON(number), n, gate_, up_, up_)); /* out may be up */
         expect_numbers(&order, number, "swiglu", up_, out, n, NOISE, 1e-6, 1e-5);
     }
     free(gate), free(up), free(d0), free(out), free(d), free(d_gate);
@@ -262,9 +286,9 @@ static void check_tanh(lspo_number_t number, size_t n)
     lspo_tanh_backward(n, out, d);
     for (order_t order = {0}; next_order(&order);) {
         void *x_ = device_numbers(number, x, n), *d_ = device_numbers(number, d0, n);
-        DEVICE_OK(lspo_tanh_forward_cuda(number, n, x_, NULL));
+        DEVICE_OK(lspo_tanh_forward_cuda(ON(number), n, x_));
         expect_numbers(&order, number, "tanh", x_, out, n, NOISE, 1e-7, 1e-6);
-        DEVICE_OK(lspo_tanh_backward_cuda(number, n, device_numbers(number, out, n), d_, NULL));
+        DEVICE_OK(lspo_tanh_backward_cuda(ON(number), n, device_numbers(number, out, n), d_));
         expect_numbers(&order, number, "d", d_, d, n, NOISE, 1e-6, 1e-5);
     }
     free(x), free(out), free(d0), free(d);
@@ -277,7 +301,7 @@ Test(cuda_layers, swiglu_and_tanh)
             check_swiglu(all_numbers[k], widths[j]);
             check_tanh(all_numbers[k], widths[j]);
         }
-        DEVICE_OK(lspo_swiglu_forward_cuda(all_numbers[k], 0, NULL, NULL, NULL, NULL));
+        DEVICE_OK(lspo_swiglu_forward_cuda(ON(all_numbers[k]), 0, NULL, NULL, NULL));
     }
 }
 
@@ -289,14 +313,28 @@ static void check_rotary(size_t batch, size_t sequence, size_t heads, size_t hea
     float *x0 = random_numbers_of(number, 1, 1, n), *x = copy_floats(x0, n), *dx = copy_floats(x0, n);
     float *table = floats(table_n);
     lspo_rotary_table(sequence, head_width, 10000, table);
-    lspo_rotary_forward(batch, sequence, heads, head_width, table, x);
-    lspo_rotary_backward(batch, sequence, heads, head_width, table, dx);
+    lspo_rotary_forward(
+        &(lspo_rotary_t){
+            .batch = batch, .sequence = sequence, .heads = heads, .head_width = head_width, .table = table},
+        x);
+    lspo_rotary_backward(
+        &(lspo_rotary_t){
+            .batch = batch, .sequence = sequence, .heads = heads, .head_width = head_width, .table = table},
+        dx);
     for (order_t order = {0}; next_order(&order);) {
         void *x_ = device_numbers(number, x0, n), *dx_ = device_numbers(number, x0, n);
         float *table_ = device_floats(table, table_n);
-        DEVICE_OK(lspo_rotary_forward_cuda(number, batch, sequence, heads, head_width, table_, x_, NULL));
+        DEVICE_OK(lspo_rotary_forward_cuda(
+            ON(number),
+            &(lspo_rotary_t){
+                .batch = batch, .sequence = sequence, .heads = heads, .head_width = head_width, .table = table_},
+            x_));
         expect_numbers(&order, number, "x", x_, x, n, NOISE, 1e-6, 1e-6);
-        DEVICE_OK(lspo_rotary_backward_cuda(number, batch, sequence, heads, head_width, table_, dx_, NULL));
+        DEVICE_OK(lspo_rotary_backward_cuda(
+            ON(number),
+            &(lspo_rotary_t){
+                .batch = batch, .sequence = sequence, .heads = heads, .head_width = head_width, .table = table_},
+            dx_));
         expect_numbers(&order, number, "dx", dx_, dx, n, NOISE, 1e-6, 1e-6);
     }
     free(x0), free(x), free(dx), free(table);
@@ -344,19 +382,28 @@ static void check_loss(lspo_number_t number, size_t rows, size_t vocabulary, siz
     float *logits = spread(dense, rows, vocabulary, stride), *p = copy_floats(logits, n), *d = copy_floats(logits, n);
     if (rows > 3)
         targets[1] = targets[3] = LSPO_TARGET_IGNORED;
-    const double want = lspo_cross_entropy_forward(rows, vocabulary, stride, targets, p);
+    const double want = lspo_cross_entropy_forward(
+        &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets}, p);
     float *rounded = copy_floats(p, n);
     round_floats(number, n, rounded);
-    lspo_cross_entropy_backward(rows, vocabulary, stride, targets, rounded, 0.25F, d);
+    lspo_cross_entropy_backward(
+        &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets}, rounded,
+        0.25F, d);
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *targets_ = device_copy(targets, rows * sizeof *targets);
         void *p_ = device_numbers(number, logits, n), *d_ = device_numbers(number, rounded, n);
         double *losses = device_array(rows * sizeof *losses), *sum = device_array(sizeof *sum);
-        DEVICE_OK(lspo_cross_entropy_forward_cuda(number, rows, vocabulary, stride, targets_, p_, losses, sum, NULL));
+        DEVICE_OK(lspo_cross_entropy_forward_cuda(
+            ON(number),
+            &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets_}, p_,
+            losses, sum));
         expect_numbers(&order, number, "p", p_, p, n, NOISE, 1e-9, 1e-5);
         const double got = device_double(&order, sum);
         cr_assert(fabs(got - want) <= 1e-5 * (double)rows * scale, "loss %.9g, the host's %.9g", got, want);
-        DEVICE_OK(lspo_cross_entropy_backward_cuda(number, rows, vocabulary, stride, targets_, d_, 0.25F, d_, NULL));
+        DEVICE_OK(lspo_cross_entropy_backward_cuda(
+            ON(number),
+            &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets_}, d_,
+            0.25F, d_));
         expect_numbers(&order, number, "d", d_, d, n, NOISE, 1e-7, 1e-5);
     }
     free(targets), free(dense), free(logits), free(p), free(rounded), free(d);
@@ -386,8 +433,13 @@ Test(cuda_layers, cross_entropy_of_masked_logits)
         for (order_t order = {0}; next_order(&order);) {
             void *p = device_numbers(all_numbers[k], logits, COUNT(logits));
             double *losses = device_array(sizeof *losses), *sum = device_array(sizeof *sum);
-            DEVICE_OK(lspo_cross_entropy_forward_cuda(all_numbers[k], 1, COUNT(logits), COUNT(logits),
-                                                      device_copy(&target, sizeof target), p, losses, sum, NULL));
+            DEVICE_OK(
+                lspo_cross_entropy_forward_cuda(ON(all_numbers[k]),
+                                                &(lspo_cross_entropy_t){.rows = 1,
+                                                                        .vocabulary = COUNT(logits),
+                                                                        .stride = COUNT(logits),
+                                                                        .targets = device_copy(&target, sizeof target)},
+                                                p, losses, sum));
             expect_numbers(&order, all_numbers[k], "p", p, want, COUNT(want), NOISE, 1e-7, 1e-6);
             cr_assert_float_eq(device_double(&order, sum), 1.31326169, 1e-6);
         }

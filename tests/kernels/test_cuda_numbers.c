@@ -145,7 +145,7 @@ static void round_on_device(lspo_number_t number, lspo_number_t format, size_t n
     float *zeros = calloc(n + 1, sizeof *zeros);
     cr_assert(numbers && zeros);
     DEVICE_OK(lspo_convert_cuda(n, LSPO_NUMBER_FP32, device_floats(zeros, n), number, w, NULL));
-    DEVICE_OK(lspo_step_along_cuda(number, n, 0, -1, format, direction, seed, w, NULL));
+    DEVICE_OK(lspo_step_along_cuda(ON(number), n, &(lspo_vector_step_t){0, -1, seed}, format, direction, w));
     device_read(w, n * sizeof *w, numbers);
     lspo_convert(n, number, numbers, LSPO_NUMBER_FP32, rounded);
     free(numbers), free(zeros);
@@ -216,7 +216,8 @@ Test(cuda_numbers, tiny_steps_add_up)
         device_free_all();
         uint16_t *w = device_numbers(halves[k], ones, N), *direction_ = device_numbers(halves[k], direction, N);
         for (uint64_t step = 0; step < STEPS; step++)
-            DEVICE_OK(lspo_step_along_cuda(halves[k], N, 1, 0x1p-10F, halves[k], direction_, step, w, NULL));
+            DEVICE_OK(lspo_step_along_cuda(ON(halves[k]), N, &(lspo_vector_step_t){1, 0x1p-10F, step}, halves[k],
+                                           direction_, w));
         uint16_t numbers[N];
         device_read(w, sizeof numbers, numbers);
         lspo_convert(N, halves[k], numbers, LSPO_NUMBER_FP32, ones);
@@ -282,8 +283,8 @@ static void check_step(lspo_number_t number, lspo_number_t format, size_t n)
         w[i] = 0.99F * w[i] - 0.1F * direction[i];
     for (order_t order = {0}; next_order(&order);) {
         void *w_ = device_numbers(number, w0, n);
-        DEVICE_OK(
-            lspo_step_along_cuda(number, n, 0.99F, 0.1F, format, device_numbers(format, direction, n), 9, w_, NULL));
+        DEVICE_OK(lspo_step_along_cuda(ON(number), n, &(lspo_vector_step_t){0.99F, 0.1F, 9}, format,
+                                       device_numbers(format, direction, n), w_));
         expect_numbers(&order, number, "w", w_, w, n, 1e-4, 1e-6, 1e-6); /* a neighbour is a step away at most */
     }
     free(w0), free(direction), free(w);

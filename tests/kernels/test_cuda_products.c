@@ -56,7 +56,8 @@ static void check_compress(lspo_number_t number, const shape_t *s, size_t paddin
     float *gathered = floats(t * s->d_m), *g0 = random_numbers_of(number, 3, 1, g_n), *g = copy_floats(g0, g_n);
     float *scratch = floats(lspo_projector_compress_scratch(&p, &q, t));
     lspo_projector_gather(&p, t, x, x_stride, gathered);
-    lspo_projector_compress(&p, &q, t, x, x_stride, dy, dy_stride, beta, g, scratch);
+    lspo_projector_compress(&(lspo_projector_pair_t){&p, &q}, &(lspo_gradient_factors_t){t, x, x_stride, dy, dy_stride},
+                            beta, g, scratch);
     const double atol = 4e-6 * sqrt((double)t * s->m * s->n / (double)g_n + 1);
     for (order_t order = {0}; next_order(&order);) {
         lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
@@ -64,11 +65,12 @@ static void check_compress(lspo_number_t number, const shape_t *s, size_t paddin
         void *dg = beta == 0 ? empty_numbers(number, g_n) : device_numbers(number, g0, g_n);
         void *out = empty_numbers(number, t * s->d_m);
         void *dscratch = empty_numbers(number, t * ((size_t)s->d_m + s->d_n));
-        DEVICE_OK(lspo_projector_gather_cuda(number, &dp, t, dx, x_stride, out, NULL));
+        DEVICE_OK(lspo_projector_gather_cuda(ON(number), &dp, t, dx, x_stride, out));
         expect_numbers(&order, number, "x P", out, gathered, t * s->d_m, 0.01, 4e-6 * sqrt(s->m / (double)s->d_m),
                        4e-6);
-        DEVICE_OK(lspo_projector_compress_cuda(number, &dp, &dq, t, dx, x_stride, ddy, dy_stride, beta, dg, dscratch,
-                                               device_cublas(), NULL));
+        DEVICE_OK(lspo_projector_compress_cuda(ON(number), &(lspo_projector_pair_t){&dp, &dq},
+                                               &(lspo_gradient_factors_t){t, dx, x_stride, ddy, dy_stride}, beta, dg,
+                                               dscratch));
         expect_numbers(&order, number, "g_hat", dg, g, g_n, 1, atol, 1e-5);
     }
     free(x), free(dy), free(gathered), free(g0), free(g), free(scratch);
@@ -93,12 +95,14 @@ static void check_apply(lspo_number_t number, const shape_t *s)
     const size_t n = (size_t)s->m * s->n, d = (size_t)s->d_m * s->d_n;
     float *delta = random_floats(1, 1, d), *w0 = random_numbers_of(number, 2, 1, n), *w = copy_floats(w0, n);
     float *scratch = floats(lspo_projector_apply_scratch(&p, &q));
-    lspo_projector_apply(&p, &q, delta, 0.1F, 0.01F, w, scratch);
+    lspo_projector_apply(&(lspo_projector_pair_t){&p, &q}, delta,
+                         (lspo_vector_step_t[]){lspo_vector_step(0.1F, 0.01F, 0)}, w, scratch);
     for (order_t order = {0}; next_order(&order);) {
         lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
         float *ddelta = device_floats(delta, d);
         void *dw = device_numbers(number, w0, n);
-        DEVICE_OK(lspo_projector_apply_cuda(number, &dp, &dq, ddelta, 0.1F, 0.01F, 5, dw, NULL));
+        DEVICE_OK(lspo_projector_apply_cuda(ON(number), &(lspo_projector_pair_t){&dp, &dq}, ddelta,
+                                            (lspo_vector_step_t[]){lspo_vector_step(0.1F, 0.01F, 5)}, dw));
         expect_numbers(&order, number, "w", dw, w, n, 1e-3, 1e-6, 1e-6);
     }
     free(delta), free(w0), free(w), free(scratch);
@@ -124,7 +128,8 @@ static double mean_after_apply(lspo_number_t number, const lspo_projector_t *p, 
         device_free_all();
         const lspo_projector_t dp = projector_on_device(p);
         void *w = device_numbers(number, w0, n), *numbers = malloc(n * sizeof *w0);
-        DEVICE_OK(lspo_projector_apply_cuda(number, &dp, &dp, device_floats(delta, 1), -step, 0, seed, w, NULL));
+        DEVICE_OK(lspo_projector_apply_cuda(ON(number), &(lspo_projector_pair_t){&dp, &dp}, device_floats(delta, 1),
+                                            (lspo_vector_step_t[]){lspo_vector_step(-step, 0, seed)}, w));
         device_read(w, n * lspo_number_bytes(number), numbers);
         lspo_convert(n, number, numbers, LSPO_NUMBER_FP32, got);
         for (size_t i = 0; i < n; i++)
@@ -166,17 +171,20 @@ static void check_sketch(lspo_number_t number, const shape_t *s, float beta)
     float *w0 = random_numbers_of(number, 5, 1, n), *w = copy_floats(w0, n);
     const size_t scratch_n = lspo_sketch_scratch(&p, &q, t);
     float *scratch = floats(scratch_n);
-    lspo_sketch_compress(&p, &q, t, x, s->m, dy, s->n, beta, g, scratch);
-    lspo_sketch_apply(&p, &q, delta, 0.1F, 0.01F, w, scratch);
+    lspo_sketch_compress(&(lspo_projector_pair_t){&p, &q}, &(lspo_gradient_factors_t){t, x, s->m, dy, s->n}, beta, g,
+                         scratch);
+    lspo_sketch_apply(&(lspo_projector_pair_t){&p, &q}, delta, (lspo_vector_step_t[]){lspo_vector_step(0.1F, 0.01F, 0)},
+                      w, scratch);
     for (order_t order = {0}; next_order(&order);) {
         lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
         void *dg = device_numbers(number, g0, d), *dw = device_numbers(number, w0, n);
         void *dscratch = empty_numbers(number, scratch_n), *dx = device_numbers(number, x, t * s->m);
-        DEVICE_OK(lspo_sketch_compress_cuda(number, &dp, &dq, t, dx, s->m, device_numbers(number, dy, t * s->n), s->n,
-                                            beta, dg, dscratch, device_cublas(), NULL));
+        DEVICE_OK(lspo_sketch_compress_cuda(
+            ON(number), &(lspo_projector_pair_t){&dp, &dq},
+            &(lspo_gradient_factors_t){t, dx, s->m, device_numbers(number, dy, t * s->n), s->n}, beta, dg, dscratch));
         expect_numbers(&order, number, "g_hat", dg, g, d, 1, 1e-4, 1e-5);
-        DEVICE_OK(lspo_sketch_apply_cuda(number, &dp, &dq, device_floats(delta, d), 0.1F, 0.01F, 5, dw, dscratch,
-                                         device_cublas(), NULL));
+        DEVICE_OK(lspo_sketch_apply_cuda(ON(number), &(lspo_projector_pair_t){&dp, &dq}, device_floats(delta, d),
+                                         (lspo_vector_step_t[]){lspo_vector_step(0.1F, 0.01F, 5)}, dw, dscratch));
         expect_numbers(&order, number, "w", dw, w, n, 0.5, 1e-5, 1e-5); /* values and step are rounded */
     }
     free(x), free(dy), free(g0), free(g), free(delta), free(w0), free(w), free(scratch);
@@ -196,9 +204,10 @@ Test(cuda_products, a_sketch_needs_room_for_delta)
     lspo_projector_t p, q;
     make_projectors(&(shape_t){3, 3, 4, 4, 1, 1}, &p, &q);
     const lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
-    cr_assert_not_null(device_complaint(lspo_sketch_apply_cuda(
-        LSPO_NUMBER_BF16, &dp, &dq, empty_floats(16), 1, 0, 0, empty_numbers(LSPO_NUMBER_BF16, 9),
-        empty_numbers(LSPO_NUMBER_BF16, 100), device_cublas(), NULL)));
+    cr_assert_not_null(device_complaint(
+        lspo_sketch_apply_cuda(ON(LSPO_NUMBER_BF16), &(lspo_projector_pair_t){&dp, &dq}, empty_floats(16),
+                               (lspo_vector_step_t[]){lspo_vector_step(1, 0, 0)}, empty_numbers(LSPO_NUMBER_BF16, 9),
+                               empty_numbers(LSPO_NUMBER_BF16, 100))));
     lspo_projector_release(&p), lspo_projector_release(&q);
 }
 
@@ -206,9 +215,8 @@ Test(cuda_products, a_sketch_needs_room_for_delta)
 
 typedef void (*gemm_t)(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_stride, const float *b,
                        size_t b_stride, float beta, float *c, size_t c_stride);
-typedef int (*gemm_cuda_t)(lspo_number_t number, size_t m, size_t n, size_t k, float alpha, const void *a,
-                           size_t a_stride, const void *b, size_t b_stride, float beta, void *c, size_t c_stride,
-                           void *cublas, void *stream);
+typedef int (*gemm_cuda_t)(const lspo_cuda_t *on, size_t m, size_t n, size_t k, float alpha, const void *a,
+                           size_t a_stride, const void *b, size_t b_stride, float beta, void *c, size_t c_stride);
 
 static void check_gemm(lspo_number_t number, gemm_t host, gemm_cuda_t cuda, size_t a_rows, size_t a_cols, size_t b_rows,
                        size_t b_cols)
@@ -220,8 +228,8 @@ static void check_gemm(lspo_number_t number, gemm_t host, gemm_cuda_t cuda, size
     host(M, N, K, 0.5F, a, a_cols + 1, b, b_cols + 4, 2, c, C_STRIDE);
     for (order_t order = {0}; next_order(&order);) {
         void *dc = device_numbers(number, c0, c_n);
-        DEVICE_OK(cuda(number, M, N, K, 0.5F, device_numbers(number, a, a_n), a_cols + 1,
-                       device_numbers(number, b, b_n), b_cols + 4, 2, dc, C_STRIDE, device_cublas(), NULL));
+        DEVICE_OK(cuda(ON(number), M, N, K, 0.5F, device_numbers(number, a, a_n), a_cols + 1,
+                       device_numbers(number, b, b_n), b_cols + 4, 2, dc, C_STRIDE));
         expect_numbers(&order, number, "c", dc, c, c_n, 0, 1e-6, 1e-6);
     }
     free(a), free(b), free(c0), free(c);
@@ -245,19 +253,28 @@ static void check_adapter(lspo_number_t number, bool accumulate, bool parameters
     float *da0 = random_numbers_of(number, 6, 1, M * R), *da = copy_floats(da0, M * R);
     float *db0 = random_numbers_of(number, 7, 1, N * R), *db = copy_floats(db0, N * R);
     float *dx0 = random_numbers_of(number, 8, 1, T * M), *dx = copy_floats(dx0, T * M), scratch[2 * T * R];
-    lspo_adapter_forward(T, M, N, R, 0.5F, x, a, b, y, scratch);
-    lspo_adapter_backward(T, M, N, R, 0.5F, x, dy, a, b, accumulate, parameters ? da : NULL, parameters ? db : NULL, dx,
-                          scratch);
+    lspo_adapter_forward(&(lspo_adapter_t){.tokens = T, .m = M, .n = N, .r = R, .scale = 0.5F, .a = a, .b = b}, x, y,
+                         scratch);
+    lspo_adapter_backward(
+        &(lspo_adapter_t){.tokens = T, .m = M, .n = N, .r = R, .scale = 0.5F, .a = a, .b = b}, x, dy,
+        &(lspo_adapter_gradients_t){
+            .dx = dx, .da = parameters ? da : NULL, .db = parameters ? db : NULL, .accumulate = accumulate},
+        scratch);
     for (order_t order = {0}; next_order(&order);) {
         void *x_ = device_numbers(number, x, T * M), *a_ = device_numbers(number, a, M * R);
         void *b_ = device_numbers(number, b, N * R), *y_ = device_numbers(number, y0, T * N);
         void *dy_ = device_numbers(number, dy, T * N), *dx_ = device_numbers(number, dx0, T * M);
         void *da_ = device_numbers(number, da0, M * R), *db_ = device_numbers(number, db0, N * R);
         void *s_ = empty_numbers(number, 2 * T * R);
-        DEVICE_OK(lspo_adapter_forward_cuda(number, T, M, N, R, 0.5F, x_, a_, b_, y_, s_, device_cublas(), NULL));
-        DEVICE_OK(lspo_adapter_backward_cuda(number, T, M, N, R, 0.5F, x_, dy_, a_, b_, accumulate,
-                                             parameters ? da_ : NULL, parameters ? db_ : NULL, dx_, s_, device_cublas(),
-                                             NULL));
+        DEVICE_OK(lspo_adapter_forward_cuda(
+            ON(number), &(lspo_adapter_t){.tokens = T, .m = M, .n = N, .r = R, .scale = 0.5F, .a = a_, .b = b_}, x_, y_,
+            s_));
+        DEVICE_OK(lspo_adapter_backward_cuda(
+            ON(number), &(lspo_adapter_t){.tokens = T, .m = M, .n = N, .r = R, .scale = 0.5F, .a = a_, .b = b_}, x_,
+            dy_,
+            &(lspo_adapter_gradients_t){
+                .dx = dx_, .da = parameters ? da_ : NULL, .db = parameters ? db_ : NULL, .accumulate = accumulate},
+            s_));
         expect_numbers(&order, number, "y", y_, y, T * N, 1, 1e-6, 1e-6);
         expect_numbers(&order, number, "da", da_, da, M * R, 1, 1e-5, 1e-5);
         expect_numbers(&order, number, "db", db_, db, N * R, 1, 1e-5, 1e-5);
@@ -283,13 +300,13 @@ static void check_lowrank(lspo_number_t number, size_t m, size_t n)
     float *g = random_numbers_of(number, 1, 1, m * n), *basis = random_numbers_of(number, 2, 1, shorter * R);
     float *r0 = random_numbers_of(number, 3, 1, longer * R), *r = copy_floats(r0, longer * R);
     float *w0 = random_numbers_of(number, 4, 1, m * n), *w = copy_floats(w0, m * n);
-    lspo_lowrank_compress(m, n, R, g, basis, 1, r);
-    lspo_lowrank_apply(m, n, R, basis, r, 0.1F, w);
+    lspo_lowrank_compress(&(lspo_lowrank_t){m, n, R, basis}, g, 1, r);
+    lspo_lowrank_apply(&(lspo_lowrank_t){m, n, R, basis}, r, 0.1F, w);
     for (order_t order = {0}; next_order(&order);) {
         void *basis_ = device_numbers(number, basis, shorter * R), *r_ = device_numbers(number, r0, longer * R);
         void *w_ = device_numbers(number, w0, m * n), *g_ = device_numbers(number, g, m * n);
-        DEVICE_OK(lspo_lowrank_compress_cuda(number, m, n, R, g_, basis_, 1, r_, device_cublas(), NULL));
-        DEVICE_OK(lspo_lowrank_apply_cuda(number, m, n, R, basis_, r_, 0.1F, w_, device_cublas(), NULL));
+        DEVICE_OK(lspo_lowrank_compress_cuda(ON(number), &(lspo_lowrank_t){m, n, R, basis_}, g_, 1, r_));
+        DEVICE_OK(lspo_lowrank_apply_cuda(ON(number), &(lspo_lowrank_t){m, n, R, basis_}, r_, 0.1F, w_));
         expect_numbers(&order, number, "r", r_, r, longer * R, 0, 1e-5, 1e-5);
         expect_numbers(&order, number, "w", w_, w, m * n, 0.5, 1e-5, 1e-5);
     }
@@ -321,6 +338,8 @@ static lspo_matmul_t *matmul(void)
     return made;
 }
 
+#define WITH_MATMUL(format) (&(lspo_cuda_t){.number = (format), .cublas = device_cublas(), .matmul = matmul()})
+
 /* out = x W + bias + residual on the host. */
 static void linear(const layer_t *l, const float *x, const float *w, const float *bias, const float *residual,
                    float *out)
@@ -341,9 +360,13 @@ static void check_linear(lspo_number_t number, const layer_t *l, bool with_bias,
         void *residual_ = device_numbers(number, residual, out_n);
         void *out = in_place ? residual_ : empty_numbers(number, out_n);
         DEVICE_OK(lspo_linear_forward_cuda(
-            number, matmul(), l->tokens, l->m, l->n, device_numbers(number, x, l->tokens * l->m),
-            device_numbers(number, w, l->m * l->n), with_bias ? device_numbers(number, bias, l->n) : NULL,
-            with_residual ? residual_ : NULL, out, NULL));
+            WITH_MATMUL(number),
+            &(lspo_linear_t){.tokens = l->tokens,
+                             .m = l->m,
+                             .n = l->n,
+                             .w = device_numbers(number, w, l->m * l->n),
+                             .bias = with_bias ? device_numbers(number, bias, l->n) : NULL},
+            device_numbers(number, x, l->tokens * l->m), with_residual ? residual_ : NULL, out));
         expect_numbers(&order, number, "out", out, want, out_n, 1, 1e-5, 1e-5);
     }
     free(x), free(w), free(bias), free(residual), free(want);
@@ -365,12 +388,16 @@ static void check_linear_gelu(lspo_number_t number, const layer_t *l)
     float *x = random_numbers_of(number, 1, 1, l->tokens * l->m), *w = random_numbers_of(number, 2, 0.5, l->m * l->n);
     float *bias = random_numbers_of(number, 3, 1, l->n), *pre = floats(out_n), *want = floats(out_n);
     linear(l, x, w, bias, NULL, pre);
-    lspo_gelu_forward(out_n, pre, want);
+    lspo_gelu_forward(LSPO_GELU_TANH, out_n, pre, want);
     for (order_t order = {0}; next_order(&order);) {
         void *pre_ = empty_numbers(number, out_n), *out = empty_numbers(number, out_n);
-        DEVICE_OK(lspo_linear_gelu_forward_cuda(
-            number, matmul(), l->tokens, l->m, l->n, device_numbers(number, x, l->tokens * l->m),
-            device_numbers(number, w, l->m * l->n), device_numbers(number, bias, l->n), pre_, out, NULL));
+        DEVICE_OK(lspo_linear_gelu_forward_cuda(WITH_MATMUL(number),
+                                                &(lspo_linear_t){.tokens = l->tokens,
+                                                                 .m = l->m,
+                                                                 .n = l->n,
+                                                                 .w = device_numbers(number, w, l->m * l->n),
+                                                                 .bias = device_numbers(number, bias, l->n)},
+                                                device_numbers(number, x, l->tokens * l->m), pre_, out));
         expect_numbers(&order, number, "pre", pre_, pre, out_n, 1, 1e-5, 1e-5);
         expect_numbers(&order, number, "out", out, want, out_n, 1, 1e-5, 1e-5);
     }
@@ -384,13 +411,15 @@ static void check_linear_gelu_backward(lspo_number_t number, const layer_t *l, b
     float *pre = random_numbers_of(number, 3, 1, d_n), *d = floats(d_n);
     float *sums0 = random_numbers_of(number, 4, 1, l->m), *want = copy_floats(sums0, l->m);
     lspo_gemm_nt(l->tokens, l->m, l->n, 1, dy, l->n, w, l->n, 0, d, l->m);
-    lspo_gelu_backward(l->tokens, l->m, pre, accumulate, d, want);
+    lspo_gelu_backward(LSPO_GELU_TANH, l->tokens, l->m, pre,
+                       &(lspo_gelu_gradients_t){.d = d, .bias = want, .accumulate = accumulate});
     for (order_t order = {0}; next_order(&order);) {
         void *d_ = empty_numbers(number, d_n), *sums_ = device_numbers(number, sums0, l->m);
         DEVICE_OK(lspo_linear_gelu_backward_cuda(
-            number, matmul(), l->tokens, l->m, l->n, device_numbers(number, dy, l->tokens * l->n),
-            device_numbers(number, w, l->m * l->n), device_numbers(number, pre, d_n), accumulate, d_,
-            sums ? sums_ : NULL, NULL));
+            WITH_MATMUL(number),
+            &(lspo_linear_t){.tokens = l->tokens, .m = l->m, .n = l->n, .w = device_numbers(number, w, l->m * l->n)},
+            device_numbers(number, dy, l->tokens * l->n), device_numbers(number, pre, d_n),
+            &(lspo_gelu_gradients_t){.d = d_, .bias = sums ? sums_ : NULL, .accumulate = accumulate}));
         expect_numbers(&order, number, "d", d_, d, d_n, 1, 1e-5, 1e-5);
         expect_numbers(&order, number, "bias gradient", sums_, sums ? want : sums0, l->m, 2, 1e-5, 1e-5);
     }

@@ -173,7 +173,8 @@ Test(kernels, norm_forward_of_every_width)
         float *out = filled(n, NAN), mean[ROWS], rstd[ROWS];
         double *want = zeros(n), want_mean[ROWS], want_rstd[ROWS];
         norm_reference(ROWS, width, x, gain, bias, want, want_mean, want_rstd);
-        lspo_norm_forward(ROWS, width, x, gain, bias, out, mean, rstd);
+        lspo_norm_forward(&(lspo_norm_t){.rows = ROWS, .width = width, .epsilon = 1e-5F, .gain = gain, .bias = bias}, x,
+                          out, mean, rstd);
         /* Width 1: x - mean is 0 in both, rstd is 1 / sqrt(1e-5). */
         assert_close("out", n, out, want, 1e-5, 1e-5);
         assert_close("mean", ROWS, mean, want_mean, 1e-6, 1e-6);
@@ -188,7 +189,8 @@ Test(kernels, norm_keeps_the_variance_of_a_large_mean)
     const float x[4] = {1000.0F, 1001.0F, 1002.0F, 1003.0F};
     const float gain[4] = {1.0F, 1.0F, 1.0F, 1.0F}, bias[4] = {0};
     float out[4], mean, rstd;
-    lspo_norm_forward(1, 4, x, gain, bias, out, &mean, &rstd);
+    lspo_norm_forward(&(lspo_norm_t){.rows = 1, .width = 4, .epsilon = 1e-5F, .gain = gain, .bias = bias}, x, out,
+                      &mean, &rstd);
     cr_assert_float_eq(mean, 1001.5F, 1e-4F);
     cr_assert_float_eq(rstd, 0.8944236F, 1e-6F); /* 1 / sqrt(1.25001) */
     cr_assert_float_eq(out[0], -1.3416354F, 1e-5F);
@@ -207,7 +209,9 @@ static void norm_case_create(norm_case_t *c, bool residual)
     c->dout = random_floats(NORM_N, 1, 1.0), c->x = random_floats(NORM_N, 2, 2.0);
     c->gain = random_floats(NORM_WIDTH, 3, 1.0), c->residual = random_floats(NORM_N, 4, 1.0);
     float *bias = filled(NORM_WIDTH, 0.0F), out[NORM_N];
-    lspo_norm_forward(NORM_ROWS, NORM_WIDTH, c->x, c->gain, bias, out, c->mean, c->rstd);
+    lspo_norm_forward(
+        &(lspo_norm_t){.rows = NORM_ROWS, .width = NORM_WIDTH, .epsilon = 1e-5F, .gain = c->gain, .bias = bias}, c->x,
+        out, c->mean, c->rstd);
     free(bias);
     for (size_t i = 0; i < NORM_ROWS; i++) {
         const size_t row = i * NORM_WIDTH;
@@ -239,14 +243,22 @@ Test(kernels, norm_backward_with_all_sinks)
     norm_case_create(&c, true);
     float dx[NORM_N], *dgain = filled(NORM_WIDTH, NAN), *dbias = filled(NORM_WIDTH, NAN),
                       *sum = filled(NORM_WIDTH, NAN);
-    lspo_norm_backward(NORM_ROWS, NORM_WIDTH, c.dout, c.x, c.mean, c.rstd, c.gain, c.residual, false, dx, dgain, dbias,
-                       sum);
+    lspo_norm_backward(
+        &(lspo_norm_t){.rows = NORM_ROWS, .width = NORM_WIDTH, .gain = c.gain},
+        &(lspo_norm_operands_t){.dout = c.dout, .x = c.x, .residual = c.residual, .mean = c.mean, .rstd = c.rstd},
+        &(lspo_norm_gradients_t){.dx = dx, .dgain = dgain, .dbias = dbias, .dx_sum = sum});
     assert_close("dx", NORM_N, dx, c.dx, 1e-5, 1e-5);
     assert_close("dgain", NORM_WIDTH, dgain, c.dgain, 1e-5, 1e-5);
     assert_close("dbias", NORM_WIDTH, dbias, c.dbias, 1e-5, 1e-5);
     assert_close("dx_sum", NORM_WIDTH, sum, c.dx_sum, 2e-5, 1e-5);
-    lspo_norm_backward(NORM_ROWS, NORM_WIDTH, c.dout, c.x, c.mean, c.rstd, c.gain, c.residual, true, c.residual, dgain,
-                       dbias, sum); /* accumulates, in place over the residual */
+    lspo_norm_backward(
+        &(lspo_norm_t){.rows = NORM_ROWS, .width = NORM_WIDTH, .gain = c.gain},
+        &(lspo_norm_operands_t){.dout = c.dout, .x = c.x, .residual = c.residual, .mean = c.mean, .rstd = c.rstd},
+        &(lspo_norm_gradients_t){.dx = c.residual,
+                                 .dgain = dgain,
+                                 .dbias = dbias,
+                                 .dx_sum = sum,
+                                 .accumulate = true}); /* accumulates, in place over the residual */
     for (size_t j = 0; j < NORM_WIDTH; j++)
         c.dgain[j] *= 2.0, c.dbias[j] *= 2.0, c.dx_sum[j] *= 2.0;
     assert_close("dx in place", NORM_N, c.residual, c.dx, 1e-5, 1e-5);
@@ -261,8 +273,9 @@ Test(kernels, norm_backward_without_residual_and_sinks)
 {
     norm_case_t c;
     norm_case_create(&c, false);
-    lspo_norm_backward(NORM_ROWS, NORM_WIDTH, c.dout, c.x, c.mean, c.rstd, c.gain, NULL, false, c.dout, NULL, NULL,
-                       NULL);
+    lspo_norm_backward(&(lspo_norm_t){.rows = NORM_ROWS, .width = NORM_WIDTH, .gain = c.gain},
+                       &(lspo_norm_operands_t){.dout = c.dout, .x = c.x, .mean = c.mean, .rstd = c.rstd},
+                       &(lspo_norm_gradients_t){.dx = c.dout});
     assert_close("dx", NORM_N, c.dout, c.dx, 1e-5, 1e-5);
     norm_case_destroy(&c);
 }
@@ -288,9 +301,9 @@ Test(kernels, gelu_over_its_range)
         x[i] = (float)(0.01 * ((double)i - 2000.0)); /* -20 .. 20 */
         want[i] = gelu((double)x[i]);
     }
-    lspo_gelu_forward(N, x, out);
+    lspo_gelu_forward(LSPO_GELU_TANH, N, x, out);
     assert_close("gelu", N, out, want, 1e-6, 1e-6);
-    lspo_gelu_forward(N, x, x);
+    lspo_gelu_forward(LSPO_GELU_TANH, N, x, x);
     cr_assert_eq(memcmp(x, out, N * sizeof *x), 0);
     free(x), free(out), free(want);
 }
@@ -306,16 +319,17 @@ Test(kernels, gelu_backward_and_its_bias_gradient)
         want[i] = (double)d[i] * gelu_slope_by_difference((double)x[i]);
         want_bias[i % COLS] += want[i];
     }
-    lspo_gelu_backward(ROWS, COLS, x, false, d, bias);
+    lspo_gelu_backward(LSPO_GELU_TANH, ROWS, COLS, x, &(lspo_gelu_gradients_t){.d = d, .bias = bias});
     assert_close("d", N, d, want, 2e-6, 2e-6);
     assert_close("bias", COLS, bias, want_bias, 5e-6, 5e-6);
     float *without = filled(N, 0.0F);
     memcpy(without, again, N * sizeof *d);
-    lspo_gelu_backward(ROWS, COLS, x, true, again, bias);
+    lspo_gelu_backward(LSPO_GELU_TANH, ROWS, COLS, x,
+                       &(lspo_gelu_gradients_t){.d = again, .bias = bias, .accumulate = true});
     for (size_t j = 0; j < COLS; j++)
         want_bias[j] *= 2.0;
     assert_close("bias twice", COLS, bias, want_bias, 1e-5, 5e-6);
-    lspo_gelu_backward(ROWS, COLS, x, false, without, NULL);
+    lspo_gelu_backward(LSPO_GELU_TANH, ROWS, COLS, x, &(lspo_gelu_gradients_t){.d = without});
     assert_close("d without bias", N, without, want, 2e-6, 2e-6);
     free(x), free(d), free(again), free(without), free(bias), free(want), free(want_bias);
 }
@@ -336,10 +350,12 @@ Test(kernels, cross_entropy_and_its_gradient)
             p[i * V + j] = exp((double)logits[i * V + j]) / sum;
         want_loss -= log(p[i * V + targets[i]]);
     }
-    const double loss = lspo_cross_entropy_forward(ROWS, V, V, targets, logits);
+    const double loss = lspo_cross_entropy_forward(
+        &(lspo_cross_entropy_t){.rows = ROWS, .vocabulary = V, .stride = V, .targets = targets}, logits);
     cr_assert_float_eq(loss, want_loss, 1e-5);
     assert_close("probabilities", N, logits, p, 1e-9, 4e-6);
-    lspo_cross_entropy_backward(ROWS, V, V, targets, logits, 0.25F, dlogits);
+    lspo_cross_entropy_backward(&(lspo_cross_entropy_t){.rows = ROWS, .vocabulary = V, .stride = V, .targets = targets},
+                                logits, 0.25F, dlogits);
     for (size_t i = 0; i < N; i++)
         p[i] = 0.25 * (p[i] - (i % V == targets[i / V] ? 1.0 : 0.0));
     assert_close("dlogits", N, dlogits, p, 1e-6, 4e-6);
@@ -354,12 +370,18 @@ Test(kernels, cross_entropy_of_rows_with_gaps)
     float *dense = random_floats(ROWS * V, 1, 8.0), *spread = filled(N, NAN), *d = filled(N, NAN);
     for (size_t i = 0; i < ROWS; i++)
         memcpy(spread + i * STRIDE, dense + i * V, V * sizeof *dense);
-    const double want = lspo_cross_entropy_forward(ROWS, V, V, targets, dense);
-    cr_assert_eq(lspo_cross_entropy_forward(ROWS, V, STRIDE, targets, spread), want);
-    lspo_cross_entropy_backward(ROWS, V, STRIDE, targets, spread, 0.25F, d);
+    const double want = lspo_cross_entropy_forward(
+        &(lspo_cross_entropy_t){.rows = ROWS, .vocabulary = V, .stride = V, .targets = targets}, dense);
+    cr_assert_eq(
+        lspo_cross_entropy_forward(
+            &(lspo_cross_entropy_t){.rows = ROWS, .vocabulary = V, .stride = STRIDE, .targets = targets}, spread),
+        want);
+    lspo_cross_entropy_backward(
+        &(lspo_cross_entropy_t){.rows = ROWS, .vocabulary = V, .stride = STRIDE, .targets = targets}, spread, 0.25F, d);
     for (size_t i = 0; i < N; i++)
         cr_assert(i % STRIDE < V ? spread[i] == dense[i / STRIDE * V + i % STRIDE] : isnan(spread[i]) && isnan(d[i]));
-    lspo_cross_entropy_backward(ROWS, V, V, targets, dense, 0.25F, dense);
+    lspo_cross_entropy_backward(&(lspo_cross_entropy_t){.rows = ROWS, .vocabulary = V, .stride = V, .targets = targets},
+                                dense, 0.25F, dense);
     for (size_t i = 0; i < ROWS; i++)
         cr_assert_arr_eq(d + i * STRIDE, dense + i * V, V * sizeof *d);
     free(dense), free(spread), free(d);
@@ -370,7 +392,8 @@ Test(kernels, cross_entropy_of_certain_but_wrong_logits)
 {
     float logits[3] = {500.0F, -500.0F, 0.0F};
     const uint32_t target = 1;
-    const double loss = lspo_cross_entropy_forward(1, 3, 3, &target, logits);
+    const double loss = lspo_cross_entropy_forward(
+        &(lspo_cross_entropy_t){.rows = 1, .vocabulary = 3, .stride = 3, .targets = &target}, logits);
     cr_assert_float_eq(loss, 1000.0, 1e-9);
     cr_assert_eq(logits[0], 1.0F);
     cr_assert_eq(logits[1], 0.0F);
@@ -387,7 +410,8 @@ Test(kernels, embedding_forward_and_backward)
     double want[T * WIDTH], want_token[V * WIDTH], want_position[SEQUENCE * WIDTH];
     for (size_t i = 0; i < T * WIDTH; i++)
         want[i] = (double)token[ids[i / WIDTH] * WIDTH + i % WIDTH] + (double)position[i % (SEQUENCE * WIDTH)];
-    lspo_embedding_forward(BATCH, SEQUENCE, WIDTH, ids, token, position, x);
+    lspo_embedding_forward(&(lspo_embedding_t){.batch = BATCH, .sequence = SEQUENCE, .width = WIDTH, .ids = ids}, token,
+                           position, x);
     assert_close("x", T * WIDTH, x, want, 1e-7, 1e-7);
     for (size_t i = 0; i < V * WIDTH; i++)
         want_token[i] = 1.0;
@@ -397,7 +421,8 @@ Test(kernels, embedding_forward_and_backward)
         want_token[ids[i / WIDTH] * WIDTH + i % WIDTH] += (double)x[i];
         want_position[i % (SEQUENCE * WIDTH)] += (double)x[i];
     }
-    lspo_embedding_backward(BATCH, SEQUENCE, WIDTH, ids, x, dtoken, dposition);
+    lspo_embedding_backward(&(lspo_embedding_t){.batch = BATCH, .sequence = SEQUENCE, .width = WIDTH, .ids = ids}, x,
+                            dtoken, dposition);
     assert_close("dtoken", V * WIDTH, dtoken, want_token, 1e-6, 1e-6);
     assert_close("dposition", SEQUENCE * WIDTH, dposition, want_position, 1e-6, 1e-6);
     free(token), free(position), free(x), free(dtoken), free(dposition);
@@ -483,8 +508,18 @@ static void check_attention(size_t batch, size_t s, size_t heads, size_t e)
     float *qkv = random_floats(t * 3 * w, 1, 1.5), *dout = random_floats(t * w, 2, 1.0);
     float *p = filled(batch * heads * s * s, NAN), *out = filled(t * w, NAN), *dqkv = filled(t * 3 * w, NAN);
     float *scratch = filled(lspo_attention_scratch(s, e), NAN);
-    lspo_attention_forward(batch, s, heads, e, qkv, p, out, scratch);
-    lspo_attention_backward(batch, s, heads, e, qkv, p, dout, dqkv, scratch);
+    const lspo_attention_t a = {.batch = batch,
+                                .sequence = s,
+                                .heads = heads,
+                                .kv_heads = heads,
+                                .head_width = e,
+                                .q_stride = 3 * w,
+                                .kv_stride = 3 * w,
+                                .causal = true};
+    const lspo_attention_operands_t operands = {.q = qkv, .k = qkv + w, .v = qkv + 2 * w, .kept = p, .dout = dout};
+    const lspo_attention_gradients_t gradients = {.dq = dqkv, .dk = dqkv + w, .dv = dqkv + 2 * w};
+    lspo_attention_forward(&a, &operands, p, out, scratch);
+    lspo_attention_backward(&a, &operands, &gradients, scratch);
     head_case_t c = {.s = s, .e = e, .qkv_stride = 3 * w, .out_stride = w};
     c.p = zeros(s * s), c.out = zeros(s * e), c.dq = zeros(s * e), c.dk = zeros(s * e), c.dv = zeros(s * e);
     for (size_t b = 0; b < batch; b++) {

@@ -242,10 +242,12 @@ Test(projector, compress_of_no_tokens)
     float g_hat[20], scratch[1], none[1] = {0};
     for (size_t i = 0; i < 20; i++)
         g_hat[i] = (float)i;
-    lspo_projector_compress(&p, &q, 0, none, 10, none, 8, 1.0f, g_hat, scratch);
+    lspo_projector_compress(&(lspo_projector_pair_t){&p, &q}, &(lspo_gradient_factors_t){0, none, 10, none, 8}, 1.0f,
+                            g_hat, scratch);
     for (size_t i = 0; i < 20; i++)
         cr_assert_eq(g_hat[i], (float)i);
-    lspo_projector_compress(&p, &q, 0, none, 10, none, 8, 0.0f, g_hat, scratch);
+    lspo_projector_compress(&(lspo_projector_pair_t){&p, &q}, &(lspo_gradient_factors_t){0, none, 10, none, 8}, 0.0f,
+                            g_hat, scratch);
     for (size_t i = 0; i < 20; i++)
         cr_assert_eq(g_hat[i], 0.0f);
     lspo_projector_release(&p);
@@ -282,11 +284,13 @@ static void check_compress(void)
         double *p_gradient_t = transposed(z.d_m, z.n, p_gradient);
         double *expected = product_tn(z.d_m, z.d_n, z.n, p_gradient_t, q_dense);
 
-        lspo_projector_compress(&p, &q, z.tokens, x, x_stride, dy, dy_stride, 0.0f, g_hat, scratch);
+        lspo_projector_compress(&(lspo_projector_pair_t){&p, &q},
+                                &(lspo_gradient_factors_t){z.tokens, x, x_stride, dy, dy_stride}, 0.0f, g_hat, scratch);
         double error = relative_error(hat, g_hat, expected);
         cr_assert_lt(error, 1e-5, "%s, shape %zu: %g", lspo_cpu_level_name(lspo_cpu_level()), s, error);
 
-        lspo_projector_compress(&p, &q, z.tokens, x, x_stride, dy, dy_stride, 1.0f, g_hat, scratch);
+        lspo_projector_compress(&(lspo_projector_pair_t){&p, &q},
+                                &(lspo_gradient_factors_t){z.tokens, x, x_stride, dy, dy_stride}, 1.0f, g_hat, scratch);
         for (size_t i = 0; i < hat; i++)
             expected[i] *= 2;
         error = relative_error(hat, g_hat, expected);
@@ -333,7 +337,8 @@ static void check_apply_shape(const shape_t *z, float eta, float decay, size_t o
     for (size_t i = 0; i < elements; i++)
         w_wide[i] = (1 - (double)eta * (double)decay) * w_wide[i] - (double)eta * update[i];
 
-    lspo_projector_apply(&p, &q, delta, eta, decay, w + offset, scratch + offset);
+    lspo_projector_apply(&(lspo_projector_pair_t){&p, &q}, delta,
+                         (lspo_vector_step_t[]){lspo_vector_step(eta, decay, 0)}, w + offset, scratch + offset);
     const double error = relative_error(elements, w + offset, w_wide);
     cr_assert_lt(error, 1e-5, "%s: %ux%u: %g", lspo_cpu_level_name(lspo_cpu_level()), z->m, z->n, error);
     cr_assert_eq(w[elements + offset], guard);
@@ -460,13 +465,17 @@ static void check_identity(void)
     static float gradient[M * N], g_hat[M * N];
     lspo_adam_t adam = lspo_adam_default(1e-2f, 1);
     lspo_gemm_tn(M, N, TOKENS, 1.0f, x, M, dy, N, 0.0f, gradient, N);
-    lspo_projector_compress(&p, &q, TOKENS, x, M, dy, N, 0.0f, g_hat, scratch);
+    lspo_projector_compress(&(lspo_projector_pair_t){&p, &q}, &(lspo_gradient_factors_t){TOKENS, x, M, dy, N}, 0.0f,
+                            g_hat, scratch);
     cr_assert_arr_eq(g_hat, gradient, sizeof gradient);
 
-    lspo_adam_direction(&adam, M * N, g_hat, moments, moments + M * N, g_hat);
-    lspo_projector_apply(&p, &q, g_hat, adam.learning_rate, 0.1f, w, apply_scratch);
+    lspo_adam_direction(&adam, &(lspo_adam_state_t){.count = M * N, .m = moments, .v = moments + M * N}, g_hat, g_hat);
+    lspo_projector_apply(&(lspo_projector_pair_t){&p, &q}, g_hat,
+                         (lspo_vector_step_t[]){lspo_vector_step(adam.learning_rate, 0.1f, 0)}, w, apply_scratch);
     adam.weight_decay = 0.1f;
-    lspo_adam_parameters(&adam, M * N, gradient, moments + 2 * M * N, moments + 3 * M * N, w_dense);
+    lspo_adam_parameters(&adam,
+                         &(lspo_adam_state_t){.count = M * N, .m = moments + 2 * M * N, .v = moments + 3 * M * N},
+                         gradient, w_dense);
     for (size_t i = 0; i < M * N; i++)
         cr_assert_float_eq(w[i], w_dense[i], 1e-6f * (1 + fabsf(w_dense[i])));
     free(moments);

@@ -76,12 +76,14 @@ static void check_kernels(uint32_t m, uint32_t n)
     float *g0 = normals((size_t)D_P * D_Q, 3), *w0 = normals((size_t)m * n, 5);
     size_t size;
     float *scratch = make_scratch(&p, &q, &size);
-    lspo_sketch_compress(&p, &q, TOKENS, x, m, dy, n, 0.5F, g, scratch);
+    lspo_sketch_compress(&(lspo_projector_pair_t){&p, &q}, &(lspo_gradient_factors_t){TOKENS, x, m, dy, n}, 0.5F, g,
+                         scratch);
     for (size_t a = 0; a < D_P; a++)
         for (size_t b = 0; b < D_Q; b++)
             cr_expect_float_eq((double)g[a * D_Q + b], 0.5 * (double)g0[a * D_Q + b] + compressed(&p, &q, x, dy, a, b),
                                1e-4, "%zu %zu", a, b);
-    lspo_sketch_apply(&p, &q, delta, 0.25F, 0.5F, w, scratch);
+    lspo_sketch_apply(&(lspo_projector_pair_t){&p, &q}, delta, (lspo_vector_step_t[]){lspo_vector_step(0.25F, 0.5F, 0)},
+                      w, scratch);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
             cr_expect_float_eq((double)w[i * n + j], 0.875 * (double)w0[i * n + j] - 0.25 * step(&p, &q, delta, i, j),

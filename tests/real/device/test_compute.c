@@ -200,9 +200,10 @@ static double forward(player_t *p)
 {
     lspo_transformer_embed_forward(p->t, p->ids, p->weights[0], p->x[0]);
     for (uint32_t s = 1; s < STAGES - 1; s++)
-        lspo_transformer_block_forward(p->t, p->weights[s], adapters_of(p, s), p->x[s - 1], p->saved[s], p->x[s]);
-    lspo_transformer_head_forward(p->t, p->weights[STAGES - 1], p->weights[0], p->targets, p->x[STAGES - 2],
-                                  p->saved[STAGES - 1], p->loss);
+        lspo_transformer_block_forward(p->t, &(lspo_block_parameters_t){p->weights[s], adapters_of(p, s)}, p->x[s - 1],
+                                       p->saved[s], p->x[s]);
+    lspo_transformer_head_forward(p->t, &(lspo_head_parameters_t){p->weights[STAGES - 1], p->weights[0]}, p->targets,
+                                  p->x[STAGES - 2], p->saved[STAGES - 1], p->loss);
     return loss_of(p);
 }
 
@@ -216,15 +217,16 @@ static void *rest_of(const player_t *p, uint32_t s)
 static void backward(player_t *p, bool accumulate)
 {
     const uint32_t head = STAGES - 1;
-    lspo_gradient_sink_t sink = {.rest = p->gradient[head], .accumulate = accumulate};
-    lspo_transformer_head_backward(p->t, p->weights[head], p->weights[0], p->targets, p->x[head - 1], p->saved[head],
-                                   1.0F, &sink, p->gradient[0], p->dx);
+    lspo_gradient_sink_t sink = {.rest = p->gradient[head], .tied = p->gradient[0], .accumulate = accumulate};
+    lspo_transformer_head_backward(p->t, &(lspo_head_parameters_t){p->weights[head], p->weights[0]},
+                                   &(lspo_head_loss_t){p->targets, 1.0F},
+                                   &(lspo_stage_kept_t){p->x[head - 1], p->saved[head]}, &sink, p->dx);
     for (uint32_t s = head - 1; s > 0; s--) {
         sink.linear = p->gradient[s];
         sink.rest = rest_of(p, s);
         sink.adapters = p->adapted ? p->d_factors[s] : NULL;
-        lspo_transformer_block_backward(p->t, p->weights[s], adapters_of(p, s), p->x[s - 1], p->saved[s], &sink, NULL,
-                                        p->dx);
+        lspo_transformer_block_backward(p->t, &(lspo_block_parameters_t){p->weights[s], adapters_of(p, s)},
+                                        &(lspo_stage_kept_t){p->x[s - 1], p->saved[s]}, &sink, NULL, p->dx);
     }
     lspo_transformer_embed_backward(p->t, p->ids, p->dx, accumulate, p->gradient[0]);
 }
@@ -351,27 +353,40 @@ static void check_block(player_t *p)
     backward(p, false);
     float *gradient = numbers_of(p, p->gradient[s], count);
     overwrite(p, p->saved[s], lspo_transformer_saved_bytes(p->t, s));
-    lspo_transformer_block_forward(p->t, p->weights[s], NULL, p->x[s - 1], p->saved[s], NULL);
+    lspo_transformer_block_forward(p->t, &(lspo_block_parameters_t){p->weights[s], NULL}, p->x[s - 1], p->saved[s],
+                                   NULL);
     backward(p, false);
     expect_bits(p, p->gradient[s], count, gradient, "gradient after recomputation");
 
     float *dx = numbers_of(p, p->dx, n);
     lspo_linear_operands_t operands;
-    lspo_transformer_head_backward(p->t, p->weights[s + 1], p->weights[0], p->targets, p->x[s], p->saved[s + 1], 1.0F,
-                                   NULL, NULL, p->dx);
-    lspo_transformer_block_backward(p->t, p->weights[s], NULL, p->x[s - 1], p->saved[s], NULL, &operands, p->dx);
+    lspo_transformer_head_backward(p->t, &(lspo_head_parameters_t){p->weights[s + 1], p->weights[0]},
+                                   &(lspo_head_loss_t){p->targets, 1.0F},
+                                   &(lspo_stage_kept_t){p->x[s], p->saved[s + 1]}, NULL, p->dx);
+    lspo_transformer_block_backward(p->t, &(lspo_block_parameters_t){p->weights[s], NULL},
+                                    &(lspo_stage_kept_t){p->x[s - 1], p->saved[s]}, NULL, &operands, p->dx);
     for (uint32_t i = 0; i < p->shape[s].linear_count; i++) {
         const lspo_tensor_t *w = &p->shape[s].tensors[i];
         void *g = take(p, (size_t)w->rows * w->cols * lspo_number_bytes(p->number));
-        lspo_compute_gemm_tn(p->c, w->rows, w->cols, TOKENS, 1.0F, operands.x[i], operands.x_stride[i], operands.dy[i],
-                             operands.dy_stride[i], 0.0F, g, w->cols);
+        lspo_compute_gemm_tn(p->c, &(lspo_gemm_t){.m = w->rows,
+                                                  .n = w->cols,
+                                                  .k = TOKENS,
+                                                  .alpha = 1.0F,
+                                                  .a = operands.of[i].x,
+                                                  .a_stride = operands.of[i].x_stride,
+                                                  .b = operands.of[i].dy,
+                                                  .b_stride = operands.of[i].dy_stride,
+                                                  .c = g,
+                                                  .c_stride = w->cols});
         expect_bits(p, g, (size_t)w->rows * w->cols, gradient + w->offset_elements, w->name);
         lspo_device_free(p->device, g);
     }
     for (uint32_t k = s - 1; k > 0; k--)
-        lspo_transformer_block_backward(p->t, p->weights[k], NULL, p->x[k - 1], p->saved[k], NULL, NULL, p->dx);
+        lspo_transformer_block_backward(p->t, &(lspo_block_parameters_t){p->weights[k], NULL},
+                                        &(lspo_stage_kept_t){p->x[k - 1], p->saved[k]}, NULL, NULL, p->dx);
     expect_bits(p, p->dx, n, dx, "dx without sinks");
-    lspo_transformer_head_forward(p->t, p->weights[s + 1], p->weights[0], p->targets, p->x[s], NULL, p->loss);
+    lspo_transformer_head_forward(p->t, &(lspo_head_parameters_t){p->weights[s + 1], p->weights[0]}, p->targets,
+                                  p->x[s], NULL, p->loss);
     cr_assert_eq(loss_of(p), loss);
     free(gradient), free(dx);
 }
@@ -404,9 +419,11 @@ Test(compute, linear_gradients_may_be_overwritten_while_others_add_up)
         once[i] *= 2;
     const lspo_gradient_sink_t sink = {
         .linear = p.gradient[s], .rest = rest_of(&p, s), .accumulate = true, .overwrite_linear = true};
-    lspo_transformer_head_backward(p.t, p.weights[s + 1], p.weights[0], p.targets, p.x[s], p.saved[s + 1], 1.0F, NULL,
+    lspo_transformer_head_backward(p.t, &(lspo_head_parameters_t){p.weights[s + 1], p.weights[0]},
+                                   &(lspo_head_loss_t){p.targets, 1.0F}, &(lspo_stage_kept_t){p.x[s], p.saved[s + 1]},
                                    NULL, p.dx);
-    lspo_transformer_block_backward(p.t, p.weights[s], NULL, p.x[s - 1], p.saved[s], &sink, NULL, p.dx);
+    lspo_transformer_block_backward(p.t, &(lspo_block_parameters_t){p.weights[s], NULL},
+                                    &(lspo_stage_kept_t){p.x[s - 1], p.saved[s]}, &sink, NULL, p.dx);
     float *got = numbers_of(&p, p.gradient[s], count);
     cr_assert_eq(memcmp(got, once, first_rest * sizeof *got), 0);
     cr_assert_leq(relative_error(count - first_rest, got + first_rest, once + first_rest), 1e-6);
@@ -432,8 +449,8 @@ Test(compute, logits_as_on_the_host)
                 player_t *p = both[k];
                 forward(p);
                 logits[k] = take(p, (size_t)ROWS * VOCABULARY * lspo_number_bytes(p->number));
-                lspo_transformer_logits(p->t, p->weights[STAGES - 1], p->weights[0], p->x[STAGES - 2], ROWS, rows,
-                                        logits[k]);
+                lspo_transformer_logits(p->t, &(lspo_head_parameters_t){p->weights[STAGES - 1], p->weights[0]},
+                                        p->x[STAGES - 2], ROWS, rows, logits[k]);
             }
             expect_like(&gpu, logits[1], &host, logits[0], (size_t)ROWS * VOCABULARY, "logits");
             for (int k = 0; k < 2; k++) {
@@ -525,7 +542,8 @@ Test(compute, a_failed_call_is_told_once)
                                         .q_stride = 256,
                                         .kv_stride = 256,
                                         .causal = true};
-    lspo_compute_attention_forward(p.c, &attention, p.x[0], p.x[0], p.x[0], p.dx, p.x[1], NULL);
+    lspo_compute_attention_forward(p.c, &attention, &(lspo_attention_operands_t){.q = p.x[0], .k = p.x[0], .v = p.x[0]},
+                                   p.dx, p.x[1], NULL);
     lspo_compute_zero(p.c, sizeof(double), p.loss);
     cr_assert_eq(lspo_compute_status(p.c), LSPO_ERR_DEVICE);
     cr_assert_eq(lspo_compute_status(p.c), LSPO_OK);
@@ -576,7 +594,7 @@ static void check_vectors(const char *device, lspo_number_t format)
     void *packed = take(&p, 4 * N), *copy = take(&p, 4 * N);
     float *w0 = numbers_of(&p, w, N), *d0 = numbers_of(&p, d, N);
     lspo_compute_convert(p.c, N, LSPO_NUMBER_FP32, d, format, packed);
-    lspo_compute_step_along(p.c, N, 0.75F, 0.5F, format, packed, 1, w);
+    lspo_compute_step_along(p.c, N, &(lspo_vector_step_t){0.75F, 0.5F, 1}, format, packed, w);
     lspo_compute_copy(p.c, 4 * N, w, copy);
     lspo_compute_add(p.c, N, d, copy);
     lspo_compute_sum_of_squares(p.c, N, d, p.loss);
@@ -625,7 +643,9 @@ static void check_linear(const char *device, lspo_number_t number, bool with_bia
             sum += (double)x0[i / N * M + k] * (double)w0[k * N + i % N];
         want[i] = (float)sum;
     }
-    lspo_compute_linear_forward(p.c, TOKENS, M, N, x, w, with_bias ? bias : NULL, with_residual ? residual : NULL, out);
+    lspo_compute_linear_forward(
+        p.c, &(lspo_linear_t){.tokens = TOKENS, .m = M, .n = N, .w = w, .bias = with_bias ? bias : NULL}, x,
+        with_residual ? residual : NULL, out);
     float *got = numbers_of(&p, out, TOKENS * N);
     cr_assert_leq(relative_error(TOKENS * N, got, want), tolerance[number] / 4, "%s in %s", device,
                   number_names[number]);

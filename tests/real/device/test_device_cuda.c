@@ -219,9 +219,20 @@ static void expect_products(lspo_device_t *device)
     for (int plain = 0; plain < 2; plain++) {
         lspo_compute_zero(compute, sizeof back, arrays[3]);
         if (plain)
-            lspo_compute_gemm_nn(compute, SIDE, SIDE, SIDE, 1, arrays[0], SIDE, arrays[1], SIDE, 0, arrays[3], SIDE);
+            lspo_compute_gemm_nn(compute, &(lspo_gemm_t){.m = SIDE,
+                                                         .n = SIDE,
+                                                         .k = SIDE,
+                                                         .alpha = 1,
+                                                         .a = arrays[0],
+                                                         .a_stride = SIDE,
+                                                         .b = arrays[1],
+                                                         .b_stride = SIDE,
+                                                         .c = arrays[3],
+                                                         .c_stride = SIDE});
         else
-            lspo_compute_linear_forward(compute, SIDE, SIDE, SIDE, arrays[0], arrays[1], arrays[2], NULL, arrays[3]);
+            lspo_compute_linear_forward(
+                compute, &(lspo_linear_t){.tokens = SIDE, .m = SIDE, .n = SIDE, .w = arrays[1], .bias = arrays[2]},
+                arrays[0], NULL, arrays[3]);
         cr_assert_eq(lspo_compute_status(compute), LSPO_OK);
         cr_assert_eq(lspo_device_read(device, back, arrays[3], sizeof back), LSPO_OK);
         cr_assert_eq(memcmp(back, x, sizeof x), 0);

@@ -179,8 +179,8 @@ static double forward(const numbers_t *n, const answers_t *a, pass_t *p)
     const uint32_t head = STAGES - 1;
     lspo_transformer_embed_forward(p->transformer, a->tokens, n->weights[0], p->x[1]);
     for (uint32_t stage = 1; stage < head; stage++)
-        lspo_transformer_block_forward(p->transformer, n->weights[stage], NULL, p->x[stage], p->saved[stage],
-                                       p->x[stage + 1]);
+        lspo_transformer_block_forward(p->transformer, &(lspo_block_parameters_t){n->weights[stage], NULL}, p->x[stage],
+                                       p->saved[stage], p->x[stage + 1]);
     return mean_head_forward(p->transformer, n->weights[head], n->weights[0], a->targets, p->x[head], p->saved[head]);
 }
 
@@ -200,8 +200,8 @@ static void backward(const numbers_t *n, const answers_t *a, pass_t *p)
                        &sink, n->gradients[0], p->dx);
     for (uint32_t stage = head - 1; stage > 0; stage--) {
         sink = sink_of(n, stage);
-        lspo_transformer_block_backward(p->transformer, n->weights[stage], NULL, p->x[stage], p->saved[stage], &sink,
-                                        NULL, p->dx);
+        lspo_transformer_block_backward(p->transformer, &(lspo_block_parameters_t){n->weights[stage], NULL},
+                                        &(lspo_stage_kept_t){p->x[stage], p->saved[stage]}, &sink, NULL, p->dx);
     }
     lspo_transformer_embed_backward(p->transformer, a->tokens, p->dx, false, n->gradients[0]);
 }
@@ -212,7 +212,8 @@ static double logits_difference(const numbers_t *n, const answers_t *a, pass_t *
     size_t rows = classes > 0 ? a->batch : (size_t)a->batch * a->sequence;
     size_t count = rows * (classes > 0 ? classes : n->shape.vocabulary);
     float *logits = malloc(count * sizeof *logits), *theirs = read_answer(a, "logits", count);
-    lspo_transformer_logits(p->transformer, n->weights[head], n->weights[0], p->x[head], rows, NULL, logits);
+    lspo_transformer_logits(p->transformer, &(lspo_head_parameters_t){n->weights[head], n->weights[0]}, p->x[head],
+                            rows, NULL, logits);
     double worst = difference(logits, theirs, count, 1e-30);
     free(theirs);
     free(logits);
@@ -267,8 +268,9 @@ static void adam_step(const numbers_t *n, uint32_t step)
     adam.weight_decay = weight_decay;
     adam.epsilon = epsilon;
     for (int stage = 0; stage < STAGES; stage++)
-        lspo_adam_parameters(&adam, n->elements[stage], n->gradients[stage], n->m[stage], n->v[stage],
-                             n->weights[stage]);
+        lspo_adam_parameters(&adam,
+                             &(lspo_adam_state_t){.count = n->elements[stage], .m = n->m[stage], .v = n->v[stage]},
+                             n->gradients[stage], n->weights[stage]);
 }
 
 static void compare_forward(const char *name)

@@ -94,18 +94,22 @@ Test(lora_galore, adapter_kernels_equal_dense_products)
         want_y[i] += 1;
     for (size_t i = 0; i < T * M; i++)
         want_dx[i] += 1;
-    lspo_adapter_forward(T, M, N, R, s, x, a, b, y, scratch);
+    lspo_adapter_forward(&(lspo_adapter_t){.tokens = T, .m = M, .n = N, .r = R, .scale = s, .a = a, .b = b}, x, y,
+                         scratch);
     assert_close(y, want_y, T * N, 2e-6);
-    lspo_adapter_backward(T, M, N, R, s, x, dy, a, b, false, da, db, dx, scratch);
+    lspo_adapter_backward(&(lspo_adapter_t){.tokens = T, .m = M, .n = N, .r = R, .scale = s, .a = a, .b = b}, x, dy,
+                          &(lspo_adapter_gradients_t){.dx = dx, .da = da, .db = db}, scratch);
     assert_close(dx, want_dx, T * M, 2e-6);
     assert_close(da, want_da, M * R, 5e-6);
     assert_close(db, want_db, N * R, 5e-6);
-    lspo_adapter_backward(T, M, N, R, s, x, dy, a, b, true, da, db, dx, scratch);
+    lspo_adapter_backward(&(lspo_adapter_t){.tokens = T, .m = M, .n = N, .r = R, .scale = s, .a = a, .b = b}, x, dy,
+                          &(lspo_adapter_gradients_t){.dx = dx, .da = da, .db = db, .accumulate = true}, scratch);
     for (size_t i = 0; i < M * R; i++)
         want_da[i] *= 2;
     assert_close(da, want_da, M * R, 5e-6);
     memcpy(y, dx, T * M * sizeof(float)); /* without the gradients of A and B, dX is the same */
-    lspo_adapter_backward(T, M, N, R, s, x, dy, a, b, false, NULL, NULL, dx, scratch);
+    lspo_adapter_backward(&(lspo_adapter_t){.tokens = T, .m = M, .n = N, .r = R, .scale = s, .a = a, .b = b}, x, dy,
+                          &(lspo_adapter_gradients_t){.dx = dx}, scratch);
     for (size_t i = 0; i < T * M; i++)
         cr_assert_float_eq((double)(dx[i] - y[i]), want_dx[i] - 1, 1e-5);
     void *all[] = {x, dy, a, b, y, dx, da, db, scratch, u, g, ab, xy, want_y, want_dx, want_da, want_db};
@@ -222,16 +226,16 @@ static void check_projection(size_t m, size_t n, size_t r)
     float *g = random_floats(m * n, 5), *a = random_floats(s * r, 6), *message = floats(rows * cols);
     float *w = random_floats(m * n, 7), *direction = random_floats(rows * cols, 8);
     double *want = wide ? product(r, n, m, a, true, g, false) : product(m, r, n, g, false, a, false);
-    lspo_lowrank_compress(m, n, r, g, a, 0.0F, message);
+    lspo_lowrank_compress(&(lspo_lowrank_t){m, n, r, a}, g, 0.0F, message);
     assert_close(message, want, rows * cols, 1e-5);
-    lspo_lowrank_compress(m, n, r, g, a, 1.0F, message);
+    lspo_lowrank_compress(&(lspo_lowrank_t){m, n, r, a}, g, 1.0F, message);
     for (size_t i = 0; i < rows * cols; i++)
         want[i] *= 2;
     assert_close(message, want, rows * cols, 1e-5);
     double *step = wide ? product(m, n, r, a, false, direction, false) : product(m, n, r, direction, false, a, true);
     for (size_t i = 0; i < m * n; i++)
         step[i] = (double)w[i] - 0.125 * step[i];
-    lspo_lowrank_apply(m, n, r, a, direction, 0.125F, w);
+    lspo_lowrank_apply(&(lspo_lowrank_t){m, n, r, a}, direction, 0.125F, w);
     assert_close(w, step, m * n, 1e-5);
     void *all[] = {g, a, message, w, direction, want, step};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
@@ -428,7 +432,8 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t iter
                     loop->targets);
     lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
     for (uint32_t s = 1; s < HEAD; s++)
-        lspo_transformer_block_forward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], loop->x[s]);
+        lspo_transformer_block_forward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL}, loop->x[s - 1],
+                                       loop->saved[s], loop->x[s]);
     double loss =
         mean_head_forward(loop->t, loop->w[HEAD], loop->w[0], loop->targets, loop->x[HEAD - 1], loop->saved[HEAD]);
     lspo_gradient_sink_t sink = {.rest = loop->g[HEAD]};
@@ -436,8 +441,8 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t iter
                        1.0F / (float)workload->accumulation, &sink, loop->g[0], loop->dx);
     for (uint32_t s = HEAD - 1; s > 0; s--) {
         sink = (lspo_gradient_sink_t){.linear = loop->g[s], .rest = loop->g[s] + linear_count(&loop->shape[s])};
-        lspo_transformer_block_backward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], &sink, NULL,
-                                        loop->dx);
+        lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL},
+                                        &(lspo_stage_kept_t){loop->x[s - 1], loop->saved[s]}, &sink, NULL, loop->dx);
     }
     lspo_transformer_embed_backward(loop->t, loop->tokens, loop->dx, false, loop->g[0]);
     return loss / workload->accumulation;

@@ -194,7 +194,8 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t step
                     loop->targets);
     lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
     for (uint32_t s = 1; s < HEAD; s++)
-        lspo_transformer_block_forward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], loop->x[s]);
+        lspo_transformer_block_forward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL}, loop->x[s - 1],
+                                       loop->saved[s], loop->x[s]);
     double loss =
         mean_head_forward(loop->t, loop->w[HEAD], loop->w[0], loop->targets, loop->x[HEAD - 1], loop->saved[HEAD]);
     lspo_gradient_sink_t sink = {.rest = loop->g[HEAD]};
@@ -202,8 +203,8 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t step
                        1.0F / (float)workload->accumulation, &sink, loop->g[0], loop->dx);
     for (uint32_t s = HEAD - 1; s > 0; s--) {
         sink = (lspo_gradient_sink_t){.linear = loop->g[s], .rest = loop->g[s] + linear_count(&loop->shape[s])};
-        lspo_transformer_block_backward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], &sink, NULL,
-                                        loop->dx);
+        lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL},
+                                        &(lspo_stage_kept_t){loop->x[s - 1], loop->saved[s]}, &sink, NULL, loop->dx);
     }
     lspo_transformer_embed_backward(loop->t, loop->tokens, loop->dx, false, loop->g[0]);
     for (uint32_t s = 0; s < STAGES; s++)
@@ -734,17 +735,17 @@ Test(rivals, columns_are_split_by_importance)
     float scratch[10], x[4], y[10] = {0};
     uint32_t columns[5];
     const uint32_t want[] = {0, 2, 1, 3, 4};
-    lspo_columns_split(2, 5, 2, g, scratch, columns);
+    lspo_columns_split(&(lspo_columns_t){2, 5, 2}, g, scratch, columns);
     cr_assert_eq(memcmp(columns, want, sizeof want), 0);
-    lspo_columns_gather(2, 5, 2, columns, g, x);
+    lspo_columns_gather(&(lspo_columns_t){2, 5, 2}, columns, g, x);
     cr_assert(x[0] == 2 && x[1] == 0 && x[2] == -3 && x[3] == 3);
-    lspo_columns_scatter(2, 5, 2, columns, x, y);
+    lspo_columns_scatter(&(lspo_columns_t){2, 5, 2}, columns, x, y);
     cr_assert(y[0] == 2 && y[2] == 0 && y[5] == -3 && y[7] == 3 && y[3] == 0);
     const float bad[] = {NAN, 1, NAN, 2, INFINITY};
-    lspo_columns_split(1, 5, 2, bad, scratch, columns);
+    lspo_columns_split(&(lspo_columns_t){1, 5, 2}, bad, scratch, columns);
     const uint32_t still[] = {0, 2, 1, 3, 4};
     cr_assert_eq(memcmp(columns, still, sizeof still), 0);
-    lspo_columns_split(1, 5, 0, g, scratch, columns);
+    lspo_columns_split(&(lspo_columns_t){1, 5, 0}, g, scratch, columns);
     for (uint32_t j = 0; j < 5; j++)
         cr_assert_eq(columns[j], j);
 }

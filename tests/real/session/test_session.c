@@ -224,7 +224,8 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
                         loop->targets);
         lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
         for (uint32_t s = 1; s < head; s++)
-            lspo_transformer_block_forward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], loop->x[s]);
+            lspo_transformer_block_forward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL}, loop->x[s - 1],
+                                           loop->saved[s], loop->x[s]);
         sum +=
             mean_head_forward(loop->t, loop->w[head], loop->w[0], loop->targets, loop->x[head - 1], loop->saved[head]) /
             workload->accumulation;
@@ -235,7 +236,8 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
             const lspo_tensor_t *first_rest = &loop->shape[s].tensors[loop->shape[s].linear_count];
             sink = (lspo_gradient_sink_t){
                 .linear = loop->g[s], .rest = loop->g[s] + first_rest->offset_elements, .accumulate = micro > 0};
-            lspo_transformer_block_backward(loop->t, loop->w[s], NULL, loop->x[s - 1], loop->saved[s], &sink, NULL,
+            lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL},
+                                            &(lspo_stage_kept_t){loop->x[s - 1], loop->saved[s]}, &sink, NULL,
                                             loop->dx);
         }
         lspo_transformer_embed_backward(loop->t, loop->tokens, loop->dx, micro > 0, loop->g[0]);
@@ -258,7 +260,9 @@ static void loop_update(loop_t *loop, float *const *gradient, uint32_t step, flo
     lspo_adam_t adam = lspo_adam_default((float)loop->workload->learning_rate, step);
     adam.gradient_scale = scale;
     for (uint32_t s = 0; s < loop->stage_count; s++)
-        lspo_adam_parameters(&adam, loop->shape[s].element_count, gradient[s], loop->m[s], loop->v[s], loop->w[s]);
+        lspo_adam_parameters(
+            &adam, &(lspo_adam_state_t){.count = loop->shape[s].element_count, .m = loop->m[s], .v = loop->v[s]},
+            gradient[s], loop->w[s]);
 }
 
 static void loop_train(const lspo_workload_t *workload, bool delayed, outcome_t *outcome)
@@ -1204,12 +1208,12 @@ typedef struct {
 static dense_t dense_gradient(const lspo_projection_t *w, size_t tokens, const lspo_linear_operands_t *from, uint32_t i)
 {
     dense_t dense = {.m = w->rows, .n = w->cols, .g = floats((size_t)w->rows * w->cols)};
-    const float *x = from->x[i], *dy = from->dy[i];
+    const float *x = from->of[i].x, *dy = from->of[i].dy;
     for (size_t a = 0; a < dense.m; a++)
         for (size_t b = 0; b < dense.n; b++) {
             double sum = 0;
             for (size_t t = 0; t < tokens; t++)
-                sum += (double)x[t * from->x_stride[i] + a] * (double)dy[t * from->dy_stride[i] + b];
+                sum += (double)x[t * from->of[i].x_stride + a] * (double)dy[t * from->of[i].dy_stride + b];
             dense.g[a * dense.n + b] = (float)sum;
         }
     return dense;
@@ -1241,12 +1245,14 @@ static void make_gradients(const lspo_session_t *session, lspo_workload_t *workl
         saved[s] = malloc(lspo_transformer_saved_bytes(t, s));
     lspo_transformer_embed_forward(t, ids, embed, x[0]);
     for (uint32_t s = 1; s <= BLOCKS; s++)
-        lspo_transformer_block_forward(t, host_weights(session, s), NULL, x[s - 1], saved[s], x[s]);
+        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){host_weights(session, s), NULL}, x[s - 1],
+                                       saved[s], x[s]);
     mean_head_forward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1]);
     mean_head_backward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1], 1, NULL, NULL, dx);
     for (uint32_t s = BLOCKS; s > 0; s--) {
         lspo_linear_operands_t operands;
-        lspo_transformer_block_backward(t, host_weights(session, s), NULL, x[s - 1], saved[s], NULL, &operands, dx);
+        lspo_transformer_block_backward(t, &(lspo_block_parameters_t){host_weights(session, s), NULL},
+                                        &(lspo_stage_kept_t){x[s - 1], saved[s]}, NULL, &operands, dx);
         for (uint32_t i = 0; i < LINEARS; i++)
             of[s][i] = dense_gradient(&session->stages[s].message.linear[i], tokens, &operands, i);
     }

@@ -57,7 +57,7 @@ static uint32_t cheapest(const lspo_model_t *model, float **weights, const uint3
     void *saved = malloc(lspo_transformer_saved_bytes(t, 1));
     lspo_transformer_embed_forward(t, ids, weights[0], x[0]);
     for (uint32_t s = 1; s + 1 < STAGES; s++)
-        lspo_transformer_block_forward(t, weights[s], NULL, x[s - 1], saved, x[s]);
+        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){weights[s], NULL}, x[s - 1], saved, x[s]);
     double least = HUGE_VAL;
     uint32_t best = 0;
     for (uint32_t next = 0; next < VOCABULARY; next++) {
@@ -65,7 +65,8 @@ static uint32_t cheapest(const lspo_model_t *model, float **weights, const uint3
         double loss;
         for (uint32_t i = 0; i < count; i++)
             targets[i] = i + 1 < count ? LSPO_TARGET_IGNORED : next;
-        lspo_transformer_head_forward(t, weights[STAGES - 1], weights[0], targets, x[STAGES - 2], NULL, &loss);
+        lspo_transformer_head_forward(t, &(lspo_head_parameters_t){weights[STAGES - 1], weights[0]}, targets,
+                                      x[STAGES - 2], NULL, &loss);
         best = loss < least ? next : best;
         least = loss < least ? loss : least;
     }

@@ -213,9 +213,9 @@ Test(bert, exact_gelu_and_its_gradient)
         x[i] = -12.0F + 0.01F * (float)i;
         d[i] = 2.0F;
     }
-    lspo_gelu_exact_forward(N, x, out);
+    lspo_gelu_forward(LSPO_GELU_EXACT, N, x, out);
     double total = 0.0;
-    lspo_gelu_exact_backward(N, 1, x, false, d, sum);
+    lspo_gelu_backward(LSPO_GELU_EXACT, N, 1, x, &(lspo_gelu_gradients_t){.d = d, .bias = sum});
     for (size_t i = 0; i < N; i++) {
         const double at = (double)x[i], want = gelu(at);
         cr_assert(fabs((double)out[i] - want) <= 2e-5 * fabs(want), "gelu(%g) = %.9g, not %.9g", at, (double)out[i],
@@ -248,8 +248,9 @@ Test(bert, attention_over_several_row_blocks)
     lspo_random_normal_fill(1, 2, 1.0, B * S * KV, k);
     lspo_random_normal_fill(1, 3, 1.0, B * S * KV, v);
     lspo_random_normal_fill(1, 4, 1.0, B * S * Q, dout);
-    lspo_attention_any_forward(&a, q, k, v, p, out, scratch);
-    lspo_attention_any_backward(&a, q, k, v, p, dout, dq, dk, dv, scratch);
+    lspo_attention_forward(&a, &(lspo_attention_operands_t){.q = q, .k = k, .v = v}, p, out, scratch);
+    lspo_attention_backward(&a, &(lspo_attention_operands_t){.q = q, .k = k, .v = v, .kept = p, .dout = dout},
+                            &(lspo_attention_gradients_t){.dq = dq, .dk = dk, .dv = dv}, scratch);
     for (size_t b = 0; b < B; b++) {
         for (size_t h = 0; h < HEADS; h++) {
             const size_t kv_at = b * S * KV + h / 2 * E;
@@ -342,7 +343,8 @@ Test(bert, learns_to_classify)
         const lspo_adam_t adam = lspo_adam_default(5e-3F, step + 1);
         for (uint32_t s = 0; s < m.stages; s++) {
             const size_t n = m.shape[s].element_count;
-            lspo_adam_parameters(&adam, n, m.gradient[s], moments[s], moments[s] + n, m.weights[s]);
+            lspo_adam_parameters(&adam, &(lspo_adam_state_t){.count = n, .m = moments[s], .v = moments[s] + n},
+                                 m.gradient[s], m.weights[s]);
         }
     }
     cr_assert(first > 0.6, "%g", first);

@@ -174,7 +174,8 @@ Test(llama, rotary_is_a_complex_rotation)
     lspo_random_normal_fill(3, 3, 1.0, N, x);
     memcpy(start, x, N * sizeof *x);
     lspo_rotary_table(S, E, 10000.0, table);
-    lspo_rotary_forward(2, S, HEADS, E, table, x);
+    lspo_rotary_forward(&(lspo_rotary_t){.batch = 2, .sequence = S, .heads = HEADS, .head_width = E, .table = table},
+                        x);
     for (size_t i = 0; i < N; i++) {
         const size_t row = i / (HEADS * E), j = i % E % (E / 2), low = i / E * E + j;
         const double angle = (double)(row % S) * pow(10000.0, -2.0 * (double)j / E);
@@ -182,7 +183,8 @@ Test(llama, rotary_is_a_complex_rotation)
         const double complex turned = ((double)start[low] + (double)start[low + E / 2] * unit) * cexp(unit * angle);
         cr_assert_float_eq((double)x[i], i % E < E / 2 ? creal(turned) : cimag(turned), 2e-6);
     }
-    lspo_rotary_backward(2, S, HEADS, E, table, x);
+    lspo_rotary_backward(&(lspo_rotary_t){.batch = 2, .sequence = S, .heads = HEADS, .head_width = E, .table = table},
+                         x);
     for (size_t i = 0; i < N; i++)
         cr_assert_float_eq(x[i], start[i], 2e-6F);
     free(table);
@@ -222,11 +224,13 @@ Test(llama, rms_norm_by_hand)
 {
     const float x[2] = {3, 4}, gain[2] = {2, 1}, dout[2] = {1, 3}, residual[2] = {1, 1};
     float out[2], rstd, dx[2], dgain[2] = {10, 20};
-    lspo_rms_norm_forward(1, 2, 12.5F, x, gain, out, &rstd);
+    lspo_rms_norm_forward(&(lspo_norm_t){.rows = 1, .width = 2, .epsilon = 12.5F, .gain = gain}, x, out, &rstd);
     cr_assert_float_eq(rstd, 0.2F, 1e-7F);
     cr_assert_float_eq(out[0], 1.2F, 1e-6F);
     cr_assert_float_eq(out[1], 0.8F, 1e-6F);
-    lspo_rms_norm_backward(1, 2, dout, x, &rstd, gain, residual, true, dx, dgain);
+    lspo_rms_norm_backward(&(lspo_norm_t){.rows = 1, .width = 2, .gain = gain},
+                           &(lspo_norm_operands_t){.dout = dout, .x = x, .residual = residual, .rstd = &rstd},
+                           &(lspo_norm_gradients_t){.dx = dx, .dgain = dgain, .accumulate = true});
     cr_assert_float_eq(dx[0], 1.184F, 1e-6F);
     cr_assert_float_eq(dx[1], 1.312F, 1e-6F);
     cr_assert_float_eq(dgain[0], 10.6F, 1e-5F);

@@ -237,8 +237,8 @@ static void forward(model_t *m, const uint32_t *input, const uint32_t *target)
 {
     lspo_transformer_embed_forward(m->t, input, m->weights[0], m->x[0]);
     for (uint32_t stage = 1; stage <= BLOCKS; stage++)
-        lspo_transformer_block_forward(m->t, m->weights[stage], adapters_of(m, stage), m->x[stage - 1], m->saved[stage],
-                                       m->x[stage]);
+        lspo_transformer_block_forward(m->t, &(lspo_block_parameters_t){m->weights[stage], adapters_of(m, stage)},
+                                       m->x[stage - 1], m->saved[stage], m->x[stage]);
     m->loss =
         mean_head_forward(m->t, m->weights[STAGES - 1], m->weights[0], target, m->x[BLOCKS], m->saved[STAGES - 1]);
 }
@@ -259,8 +259,8 @@ static void backward(model_t *m, const uint32_t *input, const uint32_t *target, 
         sink.linear = m->gradient[stage];
         sink.adapters = m->d_factors[stage];
         sink.rest = m->gradient[stage] + linear_count(&m->shape[stage]);
-        lspo_transformer_block_backward(m->t, m->weights[stage], adapters_of(m, stage), m->x[stage - 1],
-                                        m->saved[stage], &sink, NULL, m->dx);
+        lspo_transformer_block_backward(m->t, &(lspo_block_parameters_t){m->weights[stage], adapters_of(m, stage)},
+                                        &(lspo_stage_kept_t){m->x[stage - 1], m->saved[stage]}, &sink, NULL, m->dx);
     }
     lspo_transformer_embed_backward(m->t, input, m->dx, accumulate, m->gradient[0]);
 }
@@ -505,12 +505,14 @@ Test(transformer, linear_gradients_can_hold_one_micro_batch)
     float *linear_alone = alone.gradient[1], *rest_alone = linear_alone + linear_count(shape);
     lspo_gradient_sink_t sink = {.linear = linear_alone, .rest = rest_alone};
     memcpy(m.dx, start, sizeof start);
-    lspo_transformer_block_backward(m.t, m.weights[1], NULL, m.x[0], m.saved[1], &sink, NULL, m.dx);
+    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL},
+                                    &(lspo_stage_kept_t){m.x[0], m.saved[1]}, &sink, NULL, m.dx);
     fill_bytes(linear, linear_count(shape), 0x3f);
     memcpy(rest, rest_alone, (shape->element_count - linear_count(shape)) * sizeof(float));
     sink = (lspo_gradient_sink_t){.linear = linear, .rest = rest, .accumulate = true, .overwrite_linear = true};
     memcpy(m.dx, start, sizeof start);
-    lspo_transformer_block_backward(m.t, m.weights[1], NULL, m.x[0], m.saved[1], &sink, NULL, m.dx);
+    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL},
+                                    &(lspo_stage_kept_t){m.x[0], m.saved[1]}, &sink, NULL, m.dx);
     cr_assert_eq(memcmp(linear, linear_alone, linear_count(shape) * sizeof(float)), 0);
     for (size_t i = 0; i < shape->element_count - linear_count(shape); i++)
         cr_assert_float_eq(rest[i], 2.0F * rest_alone[i], 1e-5F * fabsf(rest[i]) + 1e-7F);
@@ -525,7 +527,7 @@ Test(transformer, recompute_saves_the_same_bytes)
     forward(&m, tokens, targets);
     const size_t bytes = lspo_transformer_saved_bytes(m.t, 1);
     float *again = floats(bytes);
-    lspo_transformer_block_forward(m.t, m.weights[1], NULL, m.x[0], again, NULL);
+    lspo_transformer_block_forward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL}, m.x[0], again, NULL);
     cr_assert_eq(memcmp(again, m.saved[1], bytes), 0);
     free(again);
     model_destroy(&m);
@@ -572,7 +574,8 @@ Test(transformer, sinks_that_are_null_are_not_touched)
     float want[T * W], start[T * W];
     mean_head_backward(m.t, m.weights[head], m.weights[0], targets, m.x[BLOCKS], m.saved[head], 1.0F, NULL, NULL, m.dx);
     memcpy(start, m.dx, sizeof start);
-    lspo_transformer_block_backward(m.t, m.weights[1], NULL, m.x[0], m.saved[1], NULL, NULL, m.dx);
+    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL},
+                                    &(lspo_stage_kept_t){m.x[0], m.saved[1]}, NULL, NULL, m.dx);
     memcpy(want, m.dx, sizeof want);
     for (int form = 0; form < 3; form++) {
         const bool with_linear = form != 1, with_rest = form != 0;
@@ -580,7 +583,8 @@ Test(transformer, sinks_that_are_null_are_not_touched)
         const lspo_gradient_sink_t sink = {.linear = with_linear ? m.gradient[1] : NULL,
                                            .rest = with_rest ? m.gradient[1] + linear : NULL};
         memcpy(m.dx, start, sizeof start);
-        lspo_transformer_block_backward(m.t, m.weights[1], NULL, m.x[0], m.saved[1], &sink, NULL, m.dx);
+        lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL},
+                                        &(lspo_stage_kept_t){m.x[0], m.saved[1]}, &sink, NULL, m.dx);
         cr_assert_eq(memcmp(m.dx, want, sizeof want), 0);
         cr_assert_eq(all_bytes(m.gradient[1], linear, 0x5a), !with_linear);
         cr_assert_eq(all_bytes(m.gradient[1] + linear, count - linear, 0x5a), !with_rest);
@@ -598,16 +602,17 @@ Test(transformer, operands_give_the_linear_gradients)
     mean_head_backward(m.t, m.weights[head], m.weights[0], targets, m.x[BLOCKS], m.saved[head], 1.0F, NULL, NULL, m.dx);
     const lspo_gradient_sink_t sink = {.linear = m.gradient[BLOCKS]};
     lspo_linear_operands_t operands;
-    lspo_transformer_block_backward(m.t, m.weights[BLOCKS], NULL, m.x[BLOCKS - 1], m.saved[BLOCKS], &sink, &operands,
-                                    m.dx);
+    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[BLOCKS], NULL},
+                                    &(lspo_stage_kept_t){m.x[BLOCKS - 1], m.saved[BLOCKS]}, &sink, &operands, m.dx);
     for (uint32_t k = 0; k < m.shape[BLOCKS].linear_count; k++) {
         const lspo_tensor_t *shape = &m.shape[BLOCKS].tensors[k];
-        const float *x = operands.x[k], *dy = operands.dy[k];
+        const float *x = operands.of[k].x, *dy = operands.of[k].dy;
         for (size_t i = 0; i < shape->rows; i++) {
             for (size_t j = 0; j < shape->cols; j++) {
                 double want = 0.0;
                 for (size_t row = 0; row < T; row++)
-                    want += (double)x[row * operands.x_stride[k] + i] * (double)dy[row * operands.dy_stride[k] + j];
+                    want +=
+                        (double)x[row * operands.of[k].x_stride + i] * (double)dy[row * operands.of[k].dy_stride + j];
                 const double got = (double)m.gradient[BLOCKS][shape->offset_elements + i * shape->cols + j];
                 cr_assert(fabs(got - want) <= 1e-6 + 1e-5 * fabs(want), "%s[%zu, %zu]", shape->name, i, j);
             }

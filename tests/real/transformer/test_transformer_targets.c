@@ -72,7 +72,8 @@ Test(transformer_targets, one_target_is_its_own_mean)
     memset(one, 0xff, sizeof one);
     one[7] = 4;
     tested_forward(&m, tokens, one);
-    lspo_transformer_logits(m.t, m.weights[3], m.weights[0], m.x[2], 1, &(uint32_t){7}, logits);
+    lspo_transformer_logits(m.t, &(lspo_head_parameters_t){m.weights[3], m.weights[0]}, m.x[2], 1, &(uint32_t){7},
+                            logits);
     double sum = 0.0;
     for (size_t j = 0; j < V; j++)
         sum += exp((double)logits[j]);

@@ -1,0 +1,36 @@
+/* linear.h - a linear layer: a product and what stands around it, fp32.
+ *
+ *     Y = X W + bias + residual                                        X: tokens x m, W: m x n, Y: tokens x n, row-major
+ *
+ * Behind it may follow a GELU in its tanh form (activation.h), before it, backward, the one of the layer before.
+ * 2 tokens m n FLOPs.  All arrays are dense and do not overlap but where said.
+ */
+#ifndef LSPO_KERNELS_LINEAR_H
+#define LSPO_KERNELS_LINEAR_H
+
+#include <stddef.h>
+
+#include "kernels/activation.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    size_t tokens, m, n;
+    const void *w;    /* m x n          */
+    const void *bias; /* n; NULL: none  */
+} lspo_linear_t;
+
+/* residual: tokens x n, may be out; NULL: none. */
+void lspo_linear_forward(const lspo_linear_t *layer, const float *x, const float *residual, float *out);
+/* pre_out = x W + bias, out = gelu(pre_out). */
+void lspo_linear_gelu_forward(const lspo_linear_t *layer, const float *x, float *pre_out, float *out);
+/* The layer behind a GELU: gradients->d (tokens x m, only written) = (dy W^T) gelu'(pre), and their column sums (m). */
+void lspo_linear_gelu_backward(const lspo_linear_t *layer, const float *dy, const float *pre,
+                               const lspo_gelu_gradients_t *gradients);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
