@@ -37,7 +37,7 @@ enum {
 /* Device arrays of the largest shape each, and what is not floats. */
 static float *array[ARRAYS], *gradient, *small;
 static lspo_cuda_t on; /* in the format of the lines that run now */
-static const lspo_vector_step_t step = {.keep = 1.0F, .rate = 1e-4F};
+static const lspo_vector_step_t descent = {.keep = 1.0F, .rate = 1e-4F};
 static uint32_t *ids, *columns;
 static double *doubles;
 static lspo_projector_t p, q;
@@ -107,7 +107,7 @@ static int compress(void)
 
 static int apply(void)
 {
-    return lspo_projector_apply_cuda(&on, &(lspo_projector_pair_t){&p, &q}, gradient, &step, array[0]);
+    return lspo_projector_apply_cuda(&on, &(lspo_projector_pair_t){&p, &q}, gradient, &descent, array[0]);
 }
 
 static int embedding_forward(void)
@@ -293,7 +293,7 @@ static int sketch_compress(void)
 
 static int sketch_apply(void)
 {
-    return lspo_sketch_apply_cuda(&on, &(lspo_projector_pair_t){&p, &q}, gradient, &step, array[0], dense);
+    return lspo_sketch_apply_cuda(&on, &(lspo_projector_pair_t){&p, &q}, gradient, &descent, array[0], dense);
 }
 
 static int sparse_products(void)

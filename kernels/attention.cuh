@@ -1,5 +1,5 @@
-/* attention.cuh - what the two implementations of attention on the GPU share: attention_cuda.cu for any width and format,
- * attention_tensor_cuda.cu on tensor cores. */
+/* attention.cuh - what the two implementations of attention on the GPU share: attention_cuda.cu for any width and
+ * format, attention_tensor_cuda.cu on tensor cores. */
 #ifndef LSPO_KERNELS_ATTENTION_CUH
 #define LSPO_KERNELS_ATTENTION_CUH
 
@@ -33,7 +33,8 @@ static inline dim3 lspo_attention_grid(const lspo_attention_t *a, size_t rows, s
     return dim3((unsigned)((a->sequence + rows - 1) / rows), (unsigned)heads, (unsigned)a->batch);
 }
 
-/* Tensor cores take 16-bit numbers whose heads' rows can be copied 8 bytes at a time: head_width and strides in fours. */
+/* Tensor cores take 16-bit numbers whose heads' rows can be copied 8 bytes at a time: head_width and strides in
+ * fours. */
 bool lspo_attention_tensor_takes(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
                                  const void *v, const void *out);
 int lspo_attention_tensor_forward(const lspo_cuda_t *on, const lspo_attention_t *a,

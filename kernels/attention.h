@@ -45,8 +45,8 @@ typedef struct {
     void *dq, *dk, *dv;
 } lspo_attention_gradients_t;
 
-/* kept: the probabilities, batch x heads x sequence x sequence floats; where a row must not look they are zero, and above
- * the diagonal beyond a row block left as they were.  out: (batch x sequence) x (heads x head_width), dense. */
+/* kept: the probabilities, batch x heads x sequence x sequence floats; where a row must not look they are zero, and
+ * above the diagonal beyond a row block left as they were.  out: (batch x sequence) x (heads x head_width), dense. */
 void lspo_attention_forward(const lspo_attention_t *a, const lspo_attention_operands_t *operands, float *kept,
                             float *out, float *scratch);
 void lspo_attention_backward(const lspo_attention_t *a, const lspo_attention_operands_t *operands,

@@ -1,5 +1,5 @@
-/* attention_cuda.cu - attention on the GPU without its probabilities, for every width and format; see cuda.h.  What tensor
- * cores can take goes to attention_tensor_cuda.cu.
+/* attention_cuda.cu - attention on the GPU without its probabilities, for every width and format; see cuda.h.  What
+ * tensor cores can take goes to attention_tensor_cuda.cu.
  *
  * Each of a block's warps owns ROWS rows of a tile (queries in the forward pass and for dQ, keys for dK and dV), which
  * lie in shared memory.  The other side passes by in tiles of 32 rows through one shared buffer.  A product of the two

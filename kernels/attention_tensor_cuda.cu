@@ -191,8 +191,8 @@ static __device__ float row_sum(float value)
     return combine_row(value, [](float x, float y) { return x + y; });
 }
 
-/* Scores of keys that a query must not look at become -infinity.  Rows are queries and columns keys or, with `turned`, the
- * other way round; `first`: what this lane's upper row is, `column`: what its first column is. */
+/* Scores of keys that a query must not look at become -infinity.  Rows are queries and columns keys or, with `turned`,
+ * the other way round; `first`: what this lane's upper row is, `column`: what its first column is. */
 template <bool turned, unsigned COLUMNS>
 static __device__ void hide(const problem_t &problem, size_t keys, size_t first, size_t column,
                             float (&score)[COLUMNS / 8][4])

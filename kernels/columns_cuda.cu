@@ -13,8 +13,8 @@ static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
     });
 }
 
-/* A column is chosen when fewer than `selected` come before it.  n^2 comparisons, which a GPU makes faster than it sorts
- * the few thousand columns of a weight. */
+/* A column is chosen when fewer than `selected` come before it.  n^2 comparisons, which a GPU makes faster than it
+ * sorts the few thousand columns of a weight. */
 static __global__ void choose_kernel(size_t n, size_t selected, const float *sums, float *chosen)
 {
     for (size_t j = lspo_grid_first(); j < n; j += lspo_grid_step()) {

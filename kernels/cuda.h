@@ -6,8 +6,8 @@
  * stored.  Arrays at multiples of 16 bytes are moved 16 bytes at a time, others one number at a time.
  * Array arguments, and the arrays that structs name, are device pointers; the structs themselves are the host's.  Calls
  * enqueue work on `on->stream`, do not wait for it and allocate nothing.  They return a cudaError_t as an int, 0 for
- * success: that of the launch; errors of a kernel under way show when the stream is next waited for.  A cuBLAS failure is
- * cudaErrorUnknown.
+ * success: that of the launch; errors of a kernel under way show when the stream is next waited for.  A cuBLAS failure
+ * is cudaErrorUnknown.
  * Sums run in a fixed order without atomics: equal input gives equal bits on one GPU.  Against the host the last bits
  * differ, since orders, roots and denormals (kept here) do.  Packing gives the host's bits.
  * FLOPs and bytes are the host function's unless stated; in 16 bits half the bytes of arrays in the format.
@@ -63,8 +63,8 @@ int lspo_memory_write_cuda(size_t bytes, const void *in, void *out, void *stream
 const char *lspo_cuda_error_text(int error);
 
 /* ---- adam.h ---- */
-/* In 16 bits the state's master makes the step and w becomes its rounding; in fp32 there is none.  cudaErrorInvalidValue
- * otherwise.  28 bytes an element in every format. */
+/* In 16 bits the state's master makes the step and w becomes its rounding; in fp32 there is none.
+ * cudaErrorInvalidValue otherwise.  28 bytes an element in every format. */
 int lspo_adam_parameters_cuda(const lspo_cuda_t *on, const lspo_adam_t *adam, const lspo_adam_state_t *state,
                               const void *gradient, void *w);
 int lspo_adam_direction_cuda(const lspo_cuda_t *on, const lspo_adam_t *adam, const lspo_adam_state_t *state,

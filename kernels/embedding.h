@@ -23,7 +23,8 @@ typedef struct {
 /* token: V x width, position: at least sequence x width, or NULL.  x_out: (batch x sequence) x width. */
 void lspo_embedding_forward(const lspo_embedding_t *embedding, const float *token, const float *position, float *x_out);
 
-/* Adds dx to the rows of token_gradient and position_gradient (shapes of token and position; the latter may be NULL). */
+/* Adds dx to the rows of token_gradient and position_gradient (shapes of token and position; the latter may be
+ * NULL). */
 void lspo_embedding_backward(const lspo_embedding_t *embedding, const float *dx, float *token_gradient,
                              float *position_gradient);
 

@@ -46,9 +46,9 @@ template <typename T> static __device__ void add_row(size_t columns, bool aligne
     });
 }
 
-/* One block a row (and SUM_COLUMNS_MAX columns): the first row of an id adds all rows with that id, one after the other,
- * without atomics, and rounds the sum once; the others leave.  Reads every id a second time for each row, from the
- * caches: rows / 256 loads a thread. */
+/* One block a row (and SUM_COLUMNS_MAX columns): the first row of an id adds all rows with that id, one after the
+ * other, without atomics, and rounds the sum once; the others leave.  Reads every id a second time for each row, from
+ * the caches: rows / 256 loads a thread. */
 template <typename T>
 static __global__ void token_kernel(size_t rows, size_t width, const uint32_t *ids, const T *dx, T *gradient)
 {

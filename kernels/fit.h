@@ -1,13 +1,14 @@
 /* fit.h - learned sparse projectors: how much of a gradient a pair (P, Q) keeps, and values of P and Q that keep more.
  *                                                                           [arXiv 2406.10181, Section 4.2, Alg. 1]
  *
- * With G: m x n, P: m x d_m and Q: n x d_n (kernels/projector.h) and a scalar c, the estimate of G is c P P^T G Q Q^T and
+ * With G: m x n, P: m x d_m and Q: n x d_n (kernels/projector.h) and a scalar c, the estimate of G is c P P^T G Q Q^T,
+ * and
  *     bias(c) = ||c P P^T G Q Q^T - G||_F / ||G||_F.
  * No m x n residual is formed: with G^ = P^T G Q (d_m x d_n),
  *     bias(c)^2 = (||G||^2 - 2 c ||G^||^2 + c^2 E) / ||G||^2,    E = tr(G^^T (P^T P) G^ (Q^T Q)),
- * whose least value over c, at c = ||G^||^2 / E, is 1 - ||G^||^4 / (E ||G||^2): the bias *at its best scale*, in [0, 1].
- * The plain one, c = 1, of a random pair is about sqrt(m n / (d_m d_n) - 1).  Only the best scale is of use in training,
- * because Adam's direction does not change with the scale of G^.
+ * whose least value over c, at c = ||G^||^2 / E, is 1 - ||G^||^4 / (E ||G||^2): the bias *at its best scale*, in
+ * [0, 1].  The plain one, c = 1, of a random pair is about sqrt(m n / (d_m d_n) - 1).  Only the best scale is of use in
+ * training, because Adam's direction does not change with the scale of G^.
  *
  * Fitting minimises, over the values at fixed positions, by Adam from the random values scaled to their best c,
  *     L = mean over the calibration gradients of bias(1) + beta (||P||_F + ||Q||_F).
@@ -53,8 +54,8 @@ typedef struct {
     uint32_t threads; /* at least 1 */
 } lspo_fit_options_t;
 
-/* alpha 0.3, beta 1e-4, learning rate 0.1 (of values whose rows have norm 1 in the root mean square; above 16 nonzeros a row 16 / r of it), plateau 1e-3, no time limit,
- * 100 steps, 1 thread. */
+/* alpha 0.3, beta 1e-4, learning rate 0.1 (of values whose rows have norm 1 in the root mean square; above 16 nonzeros
+ * a row 16 / r of it), plateau 1e-3, no time limit, 100 steps, 1 thread. */
 lspo_fit_options_t lspo_fit_default(void);
 
 typedef struct {
@@ -77,8 +78,8 @@ double lspo_fit_bias_scaled(const lspo_projector_t *p, const lspo_projector_t *q
 
 enum { LSPO_FIT_GRADIENTS_MAX = 64 };
 
-/* L and its gradient (p_gradient: m x r_m in the order of p->value, q_gradient alike) over `count` <= LSPO_FIT_GRADIENTS_MAX
- * gradients. */
+/* L and its gradient (p_gradient: m x r_m in the order of p->value, q_gradient alike) over `count` <=
+ * LSPO_FIT_GRADIENTS_MAX gradients. */
 double lspo_fit_objective(const lspo_projector_t *p, const lspo_projector_t *q, uint32_t count, const float *const *g,
                           double beta, uint32_t threads, float *p_gradient, float *q_gradient, float *scratch);
 
@@ -86,10 +87,10 @@ double lspo_fit_objective(const lspo_projector_t *p, const lspo_projector_t *q, 
 lspo_fit_result_t lspo_fit(const lspo_fit_options_t *options, uint32_t count, const float *const *g,
                            lspo_projector_t *p, lspo_projector_t *q, float *scratch);
 
-/* The same in pieces, for gradients that come one after the other and are not kept: begin with the first, then some steps
- * on each, then finish.  P, Q and `moments` (lspo_fit_moments() floats: Adam's m and v of P, then of Q) are all that
- * lives between the calls.  The learning rate fades to 0 over `options->steps`, which all calls share; no step is better
- * than the others for certain, so the last values stay; alpha, plateau and time limit are not looked at. */
+/* The same in pieces, for gradients that come one after the other and are not kept: begin with the first, then some
+ * steps on each, then finish.  P, Q and `moments` (lspo_fit_moments() floats: Adam's m and v of P, then of Q) are all
+ * that lives between the calls.  The learning rate fades to 0 over `options->steps`, which all calls share; no step is
+ * better than the others for certain, so the last values stay; alpha, plateau and time limit are not looked at. */
 typedef struct {
     double p_rate, q_rate; /* learning rates before fading */
     uint32_t steps;        /* done                         */

@@ -1,5 +1,6 @@
-/* gemm_cuda.cu - row-major products on cuBLAS, which counts columns first: to it a row-major matrix is its transpose, and
- * C^T = op(B)^T op(A)^T.  16-bit factors are multiplied on tensor cores, in every format products are summed in fp32. */
+/* gemm_cuda.cu - row-major products on cuBLAS, which counts columns first: to it a row-major matrix is its transpose,
+ * and C^T = op(B)^T op(A)^T.  16-bit factors are multiplied on tensor cores, in every format products are summed in
+ * fp32. */
 #include <cublas_v2.h>
 
 #include "kernels/cuda.h"

@@ -1,6 +1,6 @@
 /* linear.h - a linear layer: a product and what stands around it, fp32.
  *
- *     Y = X W + bias + residual                                        X: tokens x m, W: m x n, Y: tokens x n, row-major
+ *     Y = X W + bias + residual                                       X: tokens x m, W: m x n, Y: tokens x n, row-major
  *
  * Behind it may follow a GELU in its tanh form (activation.h), before it, backward, the one of the layer before.
  * 2 tokens m n FLOPs.  All arrays are dense and do not overlap but where said.

@@ -1,9 +1,9 @@
-/* linear_cuda.cu - linear layers by cuBLASLt, whose epilogues add bias and residual and take the GELU while the result is
- * still in registers; see cuda.h.
+/* linear_cuda.cu - linear layers by cuBLASLt, whose epilogues add bias and residual and take the GELU while the result
+ * is still in registers; see cuda.h.
  *
  * Its GELU is the tanh form: where PyTorch's _addmm_activation() cannot use this epilogue it takes gelu("tanh") in its
- * place (aten/src/ATen/native/cuda/Blas.cpp).  tests/kernels/test_cuda_products.c holds it to the host's within 1e-5 on a GPU, a
- * fortieth of what the two forms differ by; on the CPU tests/cuda_on_host/ is that form by construction.
+ * place (aten/src/ATen/native/cuda/Blas.cpp).  tests/kernels/test_cuda_products.c holds it to the host's within 1e-5 on
+ * a GPU, a fortieth of what the two forms differ by; on the CPU tests/cuda_on_host/ is that form by construction.
  *
  * cuBLASLt counts columns first: to it a row-major matrix is its transpose, so rows of `out` are columns, and a bias an
  * element a row, as it wants it. */

@@ -21,8 +21,8 @@ extern "C" {
 /* Rows whose targets count: what a mean divides by. */
 size_t lspo_targets_counted(size_t rows, const uint32_t *targets);
 
-/* rows x vocabulary logits, their rows `stride` numbers apart (at least vocabulary; what lies between them is neither read
- * nor written), and the targets: rows ids < vocabulary, or ignored. */
+/* rows x vocabulary logits, their rows `stride` numbers apart (at least vocabulary; what lies between them is neither
+ * read nor written), and the targets: rows ids < vocabulary, or ignored. */
 typedef struct {
     size_t rows, vocabulary, stride;
     const uint32_t *targets;

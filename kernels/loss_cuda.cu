@@ -10,8 +10,8 @@ static __device__ bool rows_aligned_to(const void *array, size_t row_bytes)
     return lspo_aligned((const char *)array) && row_bytes % 16 == 0;
 }
 
-/* The loss comes from the logits, before probabilities are rounded.  A thread's sum is corrected as it meets larger logits,
- * so that they are read twice only; it starts from a finite number, below which infinities count nothing. */
+/* The loss comes from the logits, before probabilities are rounded.  A thread's sum is corrected as it meets larger
+ * logits, so that they are read twice only; it starts from a finite number, below which infinities count nothing. */
 template <typename T>
 static __global__ void cross_entropy_forward_kernel(size_t vocabulary, size_t stride, const uint32_t *targets,
                                                     T *logits, double *row_losses)

@@ -112,8 +112,8 @@ template <typename... T> __device__ bool lspo_aligned(const T *...arrays)
     return (((uintptr_t)arrays | ...) & 15) == 0;
 }
 
-/* body(i, width) for numbers i .. i + width - 1 of 0 .. n - 1, once each, shared out over threads of which this is number
- * `thread` of `threads`: LSPO_GROUP<T> at a time where all arrays are `aligned`, the rest one at a time. */
+/* body(i, width) for numbers i .. i + width - 1 of 0 .. n - 1, once each, shared out over threads of which this is
+ * number `thread` of `threads`: LSPO_GROUP<T> at a time where all arrays are `aligned`, the rest one at a time. */
 template <typename T, typename Body>
 __device__ void lspo_share(size_t thread, size_t threads, size_t n, bool aligned, Body body)
 {
@@ -155,7 +155,8 @@ __device__ inline uint32_t lspo_random_bits(uint64_t seed, uint64_t index)
     return (uint32_t)((z ^ (z >> 31)) >> 32);
 }
 
-/* One of the two neighbours of `value` in T, the nearer one more often: the mean over `bits` is `value`.  fp32 is kept. */
+/* One of the two neighbours of `value` in T, the nearer one more often: the mean over `bits` is `value`.  fp32 is
+ * kept. */
 template <typename T> __device__ T lspo_round_randomly(float value, uint32_t bits);
 
 template <> __device__ inline float lspo_round_randomly<float>(float value, uint32_t)

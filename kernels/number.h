@@ -1,5 +1,5 @@
-/* number.h - the formats in which weights, activations and their gradients are stored on a GPU.  Arithmetic and sums are
- * fp32 (double where said) whatever the format is. */
+/* number.h - the formats in which weights, activations and their gradients are stored on a GPU.  Arithmetic and sums
+ * are fp32 (double where said) whatever the format is. */
 #ifndef LSPO_KERNELS_NUMBER_H
 #define LSPO_KERNELS_NUMBER_H
 

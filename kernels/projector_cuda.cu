@@ -6,10 +6,10 @@
 
 /* ---- gather: a block makes the columns of a panel of x P for as many tokens as a warp's words hold ----
  *
- * A lane has one token in fp32 and two in 16 bits, side by side in a word, so that one access to shared memory serves all
- * of a warp's tokens.  A warp owns 32 columns, whose sums stay in registers.  x passes through shared memory in chunks
- * of rows, transposed; lists have ascending rows, so a column has a cursor, kept by the lane of its number, that the
- * chunks carry forward.  In each round every lane that has an entry in the chunk shows it to its warp.
+ * A lane has one token in fp32 and two in 16 bits, side by side in a word, so that one access to shared memory serves
+ * all of a warp's tokens.  A warp owns 32 columns, whose sums stay in registers.  x passes through shared memory in
+ * chunks of rows, transposed; lists have ascending rows, so a column has a cursor, kept by the lane of its number, that
+ * the chunks carry forward.  In each round every lane that has an entry in the chunk shows it to its warp.
  *
  * While a chunk is used the next one is on its way, in registers.
  *
@@ -214,8 +214,9 @@ int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pai
 /* ---- apply: a block owns ROWS rows of W, or a span of columns of them ----
  *
  * It first makes its rows of P delta, in shared memory in planes of up to four rows with the values of a column side by
- * side: an access brings four, and columns taken at random fall on all banks.  Then each thread makes all rows of COLUMNS
- * columns of W, a word wide, so that a warp's accesses to a row are whole lines; it asks for them before it sums. */
+ * side: an access brings four, and columns taken at random fall on all banks.  Then each thread makes all rows of
+ * COLUMNS columns of W, a word wide, so that a warp's accesses to a row are whole lines; it asks for them before it
+ * sums. */
 
 template <unsigned ROWS> struct panel_t {
     static constexpr unsigned TOGETHER = ROWS < 4 ? ROWS : 4, PLANES = ROWS / TOGETHER;

@@ -1,8 +1,9 @@
 /* sketch.h - COMPRESS and APPLY as the authors of LSP-Offload published them: sparse projectors written out dense.
  *
- * github.com/gulang2019/LSP-Offload, gradient_compressor.py: get_sketch() scatters the r values of each row into a zeroed
- * matrix before every use, and the products are dense.  Same mathematics as kernels/projector.h, here so that what they
- * cost can be predicted and measured beside ours (policy lsp-paper).  With S_P: m x d_m, S_Q: n x d_n written out:
+ * github.com/gulang2019/LSP-Offload, gradient_compressor.py: get_sketch() scatters the r values of each row into a
+ * zeroed matrix before every use, and the products are dense.  Same mathematics as kernels/projector.h, here so that
+ * what they cost can be predicted and measured beside ours (policy lsp-paper).  With S_P: m x d_m, S_Q: n x d_n written
+ * out:
  *     COMPRESS   G^ = (X S_P)^T (dY S_Q)            2 tokens (m d_m + n d_n + d_m d_n) FLOPs
  *     APPLY      E = S_P D S_Q^T, then W <- keep W - eta E;   E: m x n is formed
  *                m <= n: (S_P D) S_Q^T              2 m d_m d_n + 2 m n d_n FLOPs
@@ -20,7 +21,8 @@
 extern "C" {
 #endif
 
-/* Scratch floats for either: m d_m + n d_n + max(tokens (d_m + d_n), m n + min(m, n) d'), d' = d_n if m <= n, else d_m. */
+/* Scratch floats for either: m d_m + n d_n + max(tokens (d_m + d_n), m n + min(m, n) d'), d' = d_n if m <= n, else
+ * d_m. */
 size_t lspo_sketch_scratch(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens);
 
 /* g_hat (d_m x d_n) = beta g_hat + (X P)^T (dY Q). */

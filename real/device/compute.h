@@ -5,9 +5,9 @@
  * otherwise, of the header above it).  `void *` arrays hold numbers of the device's format (kernels/number.h: weights,
  * activations and their gradients), `float *` arrays hold fp32 whatever that is: statistics, moments, masters, deltas.
  *
- * On the host a call does its work before it returns, in fp32.  On a GPU it enqueues it on the compute stream; arrays are
- * device memory, and what is read on the host afterwards comes through lspo_device_read().  A call returns nothing: the
- * first failure of the device is kept and reported by lspo_compute_status(), which ends an op's work.
+ * On the host a call does its work before it returns, in fp32.  On a GPU it enqueues it on the compute stream; arrays
+ * are device memory, and what is read on the host afterwards comes through lspo_device_read().  A call returns nothing:
+ * the first failure of the device is kept and reported by lspo_compute_status(), which ends an op's work.
  */
 #ifndef LSPO_REAL_DEVICE_COMPUTE_H
 #define LSPO_REAL_DEVICE_COMPUTE_H
@@ -101,8 +101,9 @@ void lspo_compute_swiglu_forward(lspo_compute_t *c, size_t n, const void *gate, 
 void lspo_compute_swiglu_backward(lspo_compute_t *c, size_t n, const void *gate, const void *up, void *d, void *d_gate);
 void lspo_compute_rotary_forward(lspo_compute_t *c, const lspo_rotary_t *rotary, void *x);
 void lspo_compute_rotary_backward(lspo_compute_t *c, const lspo_rotary_t *rotary, void *dx);
-/* `kept`: the host's probabilities, or where attention is flash batch x heads x sequence floats of log sums; the backward
- * pass reads the operands' `out` there.  scratch: lspo_attention_scratch() floats, not used where it is flash. */
+/* `kept`: the host's probabilities, or where attention is flash batch x heads x sequence floats of log sums; the
+ * backward pass reads the operands' `out` there.  scratch: lspo_attention_scratch() floats, not used where it is
+ * flash. */
 void lspo_compute_attention_forward(lspo_compute_t *c, const lspo_attention_t *a,
                                     const lspo_attention_operands_t *operands, float *kept, void *out, float *scratch);
 void lspo_compute_attention_backward(lspo_compute_t *c, const lspo_attention_t *a,

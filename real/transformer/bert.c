@@ -3,8 +3,8 @@
  *     x = norm(token + position + token_type)
  *     a = norm1(x + attention(x) W_o + b_o)          y = norm2(a + gelu(a W_up + b_up) W_down + b_down)
  *     logits = tanh(y_0 W_dense + b_dense) W_out + b_out,    y_0 the first token of each sequence
- * The second norm's input is kept, so recomputation does the last product too.  There is no dropout.  On the host only, since
- * lengths, the embedding's gradient and the head are: their arrays are floats. */
+ * The second norm's input is kept, so recomputation does the last product too.  There is no dropout.  On the host only,
+ * since lengths, the embedding's gradient and the head are: their arrays are floats. */
 #include <string.h>
 
 #include "kernels/activation.h"

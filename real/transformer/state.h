@@ -196,12 +196,12 @@ void lspo_block_linear_forward(const lspo_transformer_t *t, const lspo_block_par
 /* pre_out = what lspo_block_linear_forward() gives without residual, out = gelu(pre_out), tanh form. */
 void lspo_block_linear_gelu_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,
                                     const void *x, void *pre_out, void *out);
-/* The gradients of W and of the adapter, into the sink, and of the input: dx (T x m) = beta dx + dY W^T, and the adapter's
- * share.  That of the bias is the caller's.  Fills the layer's operands. */
+/* The gradients of W and of the adapter, into the sink, and of the input: dx (T x m) = beta dx + dY W^T, and the
+ * adapter's share.  That of the bias is the caller's.  Fills the layer's operands. */
 void lspo_block_linear_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *dy,
                                 float beta, void *dx);
-/* The same of the layer behind a GELU (tanh form), x = gelu(pre), d (T x m) the gradient of pre, and the gradient of the
- * bias of the layer before that GELU, whose W is the tensor before this one. */
+/* The same of the layer behind a GELU (tanh form), x = gelu(pre), d (T x m) the gradient of pre, and the gradient of
+ * the bias of the layer before that GELU, whose W is the tensor before this one. */
 void lspo_block_linear_gelu_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *pre,
                                      const void *dy, void *d);
 /* Where the gradient of the layer's bias goes; NULL when it is not wanted.  It is dY summed over the rows. */
