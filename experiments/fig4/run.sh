@@ -14,7 +14,7 @@ for policy in lora galore lsp; do
     for k in $ranks; do
         mapfile -t own < <(own_flags $policy --rank "$k" --nnz "$k" --subspace $d)
         lspo_row "$out/memory.csv" k "$k" run --device host --model $model --policy $policy "${own[@]}" --batch 4 \
-            --sequence 128 --iterations 4 2> >(grep -v 'had its core' >&2 || true)
+            --sequence 128 --iterations 4 2> >(grep -v 'this measurement is disturbed' >&2 || true)
     done
 done
 
