@@ -55,5 +55,5 @@ count() { # kind of block
 }
 read -r new new_lines <<< "$(count file)"
 read -r old rows <<< "$(count row)"
-words="touches $((new + old)) files: $new new ones with $new_lines lines, and $rows lines in $old files that exist."
+words="touches $((new + old)) files: $new new ones with $new_lines lines, and $rows lines in $old existing files."
 tr '\n' ' ' < "$page" | grep -qF "$words" || fail "the page does not say: $words"
