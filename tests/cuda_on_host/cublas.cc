@@ -92,7 +92,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cubla
     const cuda_on_host_matrix_t out = {c, c_type, m, n, ldc};
     const float scale = *(const float *)alpha, kept = *(const float *)beta;
     const cudaError_t error = cuda_on_host_later(handle->stream, [=] {
-        cuda_on_host_write(cuda_on_host_multiply(op_a, left, op_b, right, scale, kept, out), out);
+        cuda_on_host_write(cuda_on_host_multiply({op_a, left}, {op_b, right}, scale, kept, out), out);
         return cudaSuccess;
     });
     return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;

@@ -195,7 +195,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
     const cuda_on_host_matrix_t result = matrix(d, *d_layout);
     const float scale = *(const float *)alpha, kept = *(const float *)beta;
     const cudaError_t error = cuda_on_host_later(stream, [=] {
-        std::vector<float> values = cuda_on_host_multiply(of.op_a, left, of.op_b, right, scale, kept, added);
+        std::vector<float> values = cuda_on_host_multiply({of.op_a, left}, {of.op_b, right}, scale, kept, added);
         finish(of, result, values);
         cuda_on_host_write(values, result);
         return cudaSuccess;

@@ -59,15 +59,14 @@ static int at_least_one(int x)
     return x > 1 ? x : 1;
 }
 
-std::vector<float> cuda_on_host_multiply(cublasOperation_t op_a, const cuda_on_host_matrix_t &a, cublasOperation_t op_b,
-                                         const cuda_on_host_matrix_t &b, float alpha, float beta,
-                                         const cuda_on_host_matrix_t &c)
+std::vector<float> cuda_on_host_multiply(const cuda_on_host_operand_t &a, const cuda_on_host_operand_t &b, float alpha,
+                                         float beta, const cuda_on_host_matrix_t &c)
 {
-    const int inner = op_a == CUBLAS_OP_N ? a.cols : a.rows;
-    const std::vector<float> left = cuda_on_host_read(a), right = cuda_on_host_read(b);
+    const int inner = a.op == CUBLAS_OP_N ? a.matrix.cols : a.matrix.rows;
+    const std::vector<float> left = cuda_on_host_read(a.matrix), right = cuda_on_host_read(b.matrix);
     std::vector<float> out = beta != 0 ? cuda_on_host_read(c) : std::vector<float>((size_t)c.rows * (size_t)c.cols);
-    lspo_blas()->sgemm(CblasColMajor, transpose(op_a), transpose(op_b), c.rows, c.cols, inner, alpha, left.data(),
-                       at_least_one(a.rows), right.data(), at_least_one(b.rows), beta, out.data(),
+    lspo_blas()->sgemm(CblasColMajor, transpose(a.op), transpose(b.op), c.rows, c.cols, inner, alpha, left.data(),
+                       at_least_one(a.matrix.rows), right.data(), at_least_one(b.matrix.rows), beta, out.data(),
                        at_least_one(c.rows));
     return out;
 }

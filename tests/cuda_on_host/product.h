@@ -18,9 +18,14 @@ struct cuda_on_host_matrix_t {
 std::vector<float> cuda_on_host_read(const cuda_on_host_matrix_t &matrix);
 void cuda_on_host_write(const std::vector<float> &values, const cuda_on_host_matrix_t &matrix);
 
-/* alpha op(a) op(b) + beta c, dense; c is not read if beta is 0. */
-std::vector<float> cuda_on_host_multiply(cublasOperation_t op_a, const cuda_on_host_matrix_t &a, cublasOperation_t op_b,
-                                         const cuda_on_host_matrix_t &b, float alpha, float beta,
-                                         const cuda_on_host_matrix_t &c);
+/* A matrix, transposed or not. */
+struct cuda_on_host_operand_t {
+    cublasOperation_t op;
+    const cuda_on_host_matrix_t &matrix;
+};
+
+/* alpha a b + beta c, dense; c is not read if beta is 0. */
+std::vector<float> cuda_on_host_multiply(const cuda_on_host_operand_t &a, const cuda_on_host_operand_t &b, float alpha,
+                                         float beta, const cuda_on_host_matrix_t &c);
 
 #endif

@@ -100,19 +100,24 @@ Test(engine, lane_order_is_priority_then_first_ready_then_id)
     maker_release(&maker);
 }
 
-/* Two ops from time 0 on lanes a and b that cost each other `loss_a` and `loss_b` of their speed. */
-static void expect_pair(lspo_lane_kind_t a, lspo_lane_kind_t b, double loss_a, double loss_b, uint64_t work_a_ns,
-                        uint64_t work_b_ns, uint64_t end_a_ns, uint64_t end_b_ns)
+/* An op from time 0 on a lane, which the other lane of a pair costs `loss` of its speed. */
+typedef struct {
+    lspo_lane_kind_t lane;
+    double loss;
+    uint64_t work_ns, end_ns;
+} half_t;
+
+static void expect_pair(half_t a, half_t b)
 {
     plan_maker_t maker = maker_create();
-    maker_op(&maker, maker_kind(a), 0, 0, work_a_ns);
-    maker_op(&maker, maker_kind(b), 0, 0, work_b_ns);
+    maker_op(&maker, maker_kind(a.lane), 0, 0, a.work_ns);
+    maker_op(&maker, maker_kind(b.lane), 0, 0, b.work_ns);
     lspo_machine_t machine = maker_machine();
-    machine.contention[a][b] = loss_a;
-    machine.contention[b][a] = loss_b;
+    machine.contention[a.lane][b.lane] = a.loss;
+    machine.contention[b.lane][a.lane] = b.loss;
     lspo_trace_t *trace = play(&maker, &machine);
-    expect(trace, 0, 0, end_a_ns);
-    expect(trace, 1, 0, end_b_ns);
+    expect(trace, 0, 0, a.end_ns);
+    expect(trace, 1, 0, b.end_ns);
     lspo_trace_destroy(trace);
     maker_release(&maker);
 }
@@ -120,13 +125,13 @@ static void expect_pair(lspo_lane_kind_t a, lspo_lane_kind_t b, double loss_a, d
 Test(engine, contention_of_two_lanes)
 {
     /* Both at half speed throughout: 100 / 0.5 = 200. */
-    expect_pair(LSPO_LANE_GPU, LSPO_LANE_CPU, 0.5, 0.5, 100, 100, 200, 200);
+    expect_pair((half_t){LSPO_LANE_GPU, 0.5, 100, 200}, (half_t){LSPO_LANE_CPU, 0.5, 100, 200});
     /* CPU: 40 / 0.5 = 80.  The GPU has then done 80 * 0.5 = 40 of its 100 and does the other 60 alone: 140. */
-    expect_pair(LSPO_LANE_GPU, LSPO_LANE_CPU, 0.5, 0.5, 100, 40, 140, 80);
+    expect_pair((half_t){LSPO_LANE_GPU, 0.5, 100, 140}, (half_t){LSPO_LANE_CPU, 0.5, 40, 80});
     /* Only the GPU suffers: CPU ends at 40; GPU has done 40 * 0.75 = 30, 70 alone: 110. */
-    expect_pair(LSPO_LANE_GPU, LSPO_LANE_CPU, 0.25, 0, 100, 40, 110, 40);
+    expect_pair((half_t){LSPO_LANE_GPU, 0.25, 100, 110}, (half_t){LSPO_LANE_CPU, 0, 40, 40});
     /* Ends are rounded up: 1 / 0.3 = 3.33 -> 4; by then the D2H op has done 4 of 10 and needs 6 more: 10. */
-    expect_pair(LSPO_LANE_GPU, LSPO_LANE_D2H, 0.7, 0, 1, 10, 4, 10);
+    expect_pair((half_t){LSPO_LANE_GPU, 0.7, 1, 4}, (half_t){LSPO_LANE_D2H, 0, 10, 10});
 }
 
 /* D2H 80 and H2D 100 from 0; D2H loses 0.2, H2D 0.5 by duplex.  D2H: 80 / 0.8 = 100.  H2D has done 50, then 50 alone:
