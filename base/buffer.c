@@ -3,16 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 lspo_status_t lspo_buffer_append(lspo_buffer_t *buffer, const char *text, size_t bytes)
 {
-    if (buffer->bytes + bytes + 1 > buffer->capacity) {
-        size_t capacity = 2 * (buffer->bytes + bytes) + 64;
-        char *grown = realloc(buffer->text, capacity);
-        if (!grown)
-            return lspo_no_memory("%zu bytes of text", capacity);
-        buffer->text = grown;
-        buffer->capacity = capacity;
-    }
+    const size_t needed = buffer->bytes + bytes + 1;
+    lspo_status_t status = lspo_array_grow(&buffer->text, &buffer->capacity, needed, 1, "bytes of text");
+    if (status != LSPO_OK)
+        return status;
     if (bytes > 0)
         memcpy(buffer->text + buffer->bytes, text, bytes);
     buffer->bytes += bytes;

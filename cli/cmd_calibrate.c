@@ -128,6 +128,19 @@ static lspo_status_t write_all(const lspo_calibration_result_t *result, const ca
     return status;
 }
 
+/* The host's trainings, too. */
+static lspo_status_t calibrate_all(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result)
+{
+    lspo_status_t status = lspo_calibrate(options, result);
+    if (status != LSPO_OK)
+        return status;
+    if (strcmp(options->device, "host") == 0)
+        status = lspo_calibrate_trainings(options, result);
+    if (status != LSPO_OK)
+        lspo_calibration_release(result);
+    return status;
+}
+
 static lspo_status_t measure(const calibrate_request_t *request)
 {
     lspo_calibration_result_t result;
@@ -139,17 +152,11 @@ static lspo_status_t measure(const calibrate_request_t *request)
                                         .progress = lspo_progress_update,
                                         .progress_context = &progress};
     lspo_progress_start(&progress);
-    lspo_status_t status = lspo_calibrate(&options, &result);
-    bool measured = status == LSPO_OK;
-    if (measured && strcmp(request->device, "host") == 0)
-        status = lspo_calibrate_trainings(&options, &result);
+    lspo_status_t status = calibrate_all(&options, &result);
     lspo_progress_end(&progress);
-    if (!measured)
-        return status;
     if (status != LSPO_OK)
-        goto cleanup;
+        return status;
     status = write_all(&result, request);
-cleanup:
     lspo_calibration_release(&result);
     return status;
 }

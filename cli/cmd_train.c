@@ -304,6 +304,14 @@ static uint64_t file_bytes(const char *path)
     return path && stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
 }
 
+static lspo_status_t open_folder(const char *folder, uint32_t vocabulary, trainee_t *trainee)
+{
+    lspo_status_t status = lspo_hf_model_open(folder, 0, &trainee->hf);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_tokenizer_open_model(folder, vocabulary, &trainee->tokenizer);
+}
+
 static lspo_status_t open_trainee(const train_request_t *request, lspo_train_view_t *view, trainee_t *trainee)
 {
     const char *folder = request->base.model_name;
@@ -312,15 +320,14 @@ static lspo_status_t open_trainee(const train_request_t *request, lspo_train_vie
                            .view = view,
                            .text_bytes = file_bytes(request->data_path) + file_bytes(request->eval_path)};
     lspo_status_t status = LSPO_OK;
-    if (lspo_request_is_folder(folder)) {
-        status = lspo_hf_model_open(folder, 0, &trainee->hf);
-        if (status == LSPO_OK)
-            status = lspo_tokenizer_open_model(folder, request->base.model.vocabulary, &trainee->tokenizer);
-    }
-    if (status == LSPO_OK)
-        status = open_sample(trainee);
-    if (status == LSPO_OK)
-        status = open_data(trainee);
+    if (lspo_request_is_folder(folder))
+        status = open_folder(folder, request->base.model.vocabulary, trainee);
+    if (status != LSPO_OK)
+        return status;
+    status = open_sample(trainee);
+    if (status != LSPO_OK)
+        return status;
+    status = open_data(trainee);
     trainee->load_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
     return status;
 }

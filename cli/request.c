@@ -427,18 +427,19 @@ static lspo_status_t describe_quantity(lspo_trace_t *trace, const char *key, dou
 
 lspo_status_t lspo_overrides_describe(const lspo_overrides_t *overrides, lspo_trace_t *trace)
 {
+    const struct {
+        const char *key;
+        double value;
+    } quantities[] = {{"link_Bps", overrides->link_Bps},
+                      {"cpu_pps", overrides->cpu_pps},
+                      {"gpu_memory_bytes", (double)overrides->gpu_memory_bytes},
+                      {"host_memory_bytes", (double)overrides->host_memory_bytes}};
+    for (size_t i = 0; i < sizeof quantities / sizeof quantities[0]; i++) {
+        lspo_status_t status = describe_quantity(trace, quantities[i].key, quantities[i].value);
+        if (status != LSPO_OK)
+            return status;
+    }
     char sets[1024];
-    lspo_status_t status = describe_quantity(trace, "link_Bps", overrides->link_Bps);
-    if (status == LSPO_OK)
-        status = describe_quantity(trace, "cpu_pps", overrides->cpu_pps);
-    if (status == LSPO_OK)
-        status = describe_quantity(trace, "gpu_memory_bytes", (double)overrides->gpu_memory_bytes);
-    if (status == LSPO_OK)
-        status = describe_quantity(trace, "host_memory_bytes", (double)overrides->host_memory_bytes);
     lspo_overrides_sets(overrides, sets, sizeof sets);
-    if (status != LSPO_OK)
-        return status;
-    if (sets[0] != '\0')
-        status = lspo_trace_set_meta(trace, "set", sets);
-    return status;
+    return sets[0] != '\0' ? lspo_trace_set_meta(trace, "set", sets) : LSPO_OK;
 }

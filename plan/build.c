@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "plan/build_parts.h"
 #include "plan/policy.h"
 
@@ -28,25 +29,20 @@ lspo_status_t lspo_build_check_size(const lspo_builder_t *b)
                       least_ops, OPS_MAX);
 }
 
-static void *grow(lspo_builder_t *b, void *array, uint32_t *capacity, uint32_t needed, size_t element_bytes)
+/* Room for one more in b->plan's `array`, which b->status tells of. */
+static bool grow(lspo_builder_t *b, void *array, size_t *capacity, uint32_t count, size_t item_bytes)
 {
-    if (needed <= *capacity)
-        return array;
-    if (b->plan->op_count >= OPS_MAX || needed > DEPS_MAX) {
+    if (count < *capacity)
+        return true;
+    if (b->plan->op_count >= OPS_MAX || count >= DEPS_MAX) {
         b->status = lspo_error(LSPO_ERR_INPUT,
                                "a plan of more than %d ops or %d dependencies is too large: use fewer --iterations, "
                                "--accumulation or --fit-batches",
                                OPS_MAX, DEPS_MAX);
-        return NULL;
+        return false;
     }
-    uint32_t larger = *capacity ? *capacity * 2 : 256;
-    void *grown = realloc(array, (size_t)larger * element_bytes);
-    if (!grown) {
-        b->status = lspo_no_memory("a plan of %u ops or dependencies", needed);
-        return NULL;
-    }
-    *capacity = larger;
-    return grown;
+    b->status = lspo_array_grow(array, capacity, (size_t)count + 1, item_bytes, "ops, works or dependencies of a plan");
+    return b->status == LSPO_OK;
 }
 
 /* Equal kinds of op on equal stages share one work. */
@@ -56,11 +52,9 @@ static uint32_t work_for(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant
     if (*id)
         return *id - 1;
     lspo_plan_t *plan = b->plan;
-    lspo_work_t *works = grow(b, plan->works, &b->work_capacity, plan->work_count + 1, sizeof *works);
-    if (!works)
+    if (!grow(b, &plan->works, &b->work_capacity, plan->work_count, sizeof *plan->works))
         return 0;
-    plan->works = works;
-    lspo_work_t *work = &works[plan->work_count];
+    lspo_work_t *work = &plan->works[plan->work_count];
     memset(work, 0, sizeof *work);
     lspo_build_describe(b, kind, variant, s, tail, work);
     *id = ++plan->work_count;
@@ -85,21 +79,19 @@ lspo_op_id_t lspo_build_emit(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_var
     uint32_t work = work_for(b, kind, variant, stage, tail);
     if (b->status != LSPO_OK)
         return LSPO_NO_OP;
-    lspo_op_t *ops = grow(b, plan->ops, &b->op_capacity, plan->op_count + 1, sizeof *ops);
-    if (!ops)
+    if (!grow(b, &plan->ops, &b->op_capacity, plan->op_count, sizeof *plan->ops))
         return LSPO_NO_OP;
-    plan->ops = ops;
     lspo_lane_kind_t lane_kind = lspo_op_kind_lane(kind);
     uint32_t rank = lane_kind == LSPO_LANE_GPU ? 0 : b->stages[stage].priority_rank;
-    ops[plan->op_count] = (lspo_op_t){.kind = (uint8_t)kind,
-                                      .layer = (uint16_t)stage,
-                                      .lane = b->lanes[lane_kind],
-                                      .iteration = iteration,
-                                      .micro = (uint16_t)micro,
-                                      .variant = (uint16_t)variant,
-                                      .work = work,
-                                      .priority = iteration * (b->stage_count + 1) + rank,
-                                      .dep_first = plan->dep_count};
+    plan->ops[plan->op_count] = (lspo_op_t){.kind = (uint8_t)kind,
+                                            .layer = (uint16_t)stage,
+                                            .lane = b->lanes[lane_kind],
+                                            .iteration = iteration,
+                                            .micro = (uint16_t)micro,
+                                            .variant = (uint16_t)variant,
+                                            .work = work,
+                                            .priority = iteration * (b->stage_count + 1) + rank,
+                                            .dep_first = plan->dep_count};
     return plan->op_count++;
 }
 
@@ -156,11 +148,9 @@ void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency)
     for (uint32_t i = 0; i < op->dep_count; i++)
         if (plan->deps[op->dep_first + i] == dependency)
             return;
-    lspo_op_id_t *deps = grow(b, plan->deps, &b->dep_capacity, plan->dep_count + 1, sizeof *deps);
-    if (!deps)
+    if (!grow(b, &plan->deps, &b->dep_capacity, plan->dep_count, sizeof *plan->deps))
         return;
-    plan->deps = deps;
-    deps[plan->dep_count++] = dependency;
+    plan->deps[plan->dep_count++] = dependency;
     op->dep_count++;
 }
 

@@ -35,6 +35,7 @@
 #define LSPO_PLAN_BUILD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "plan/footprint.h"
@@ -83,7 +84,7 @@ typedef struct lspo_builder {
     uint32_t lanes[LSPO_LANE_KIND_COUNT]; /* in use, by kind; LSPO_NO_LANE: none yet */
     lspo_op_id_t last_compute;            /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
-    uint32_t op_capacity, dep_capacity, work_capacity;
+    size_t op_capacity, dep_capacity, work_capacity;
     uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][3][4]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 static const char *const kind_names[LSPO_LANE_KIND_COUNT] = {
     [LSPO_LANE_GPU] = "gpu", [LSPO_LANE_D2H] = "d2h", [LSPO_LANE_H2D] = "h2d",
     [LSPO_LANE_CPU] = "cpu", [LSPO_LANE_NET] = "net", [LSPO_LANE_SSD] = "ssd",
@@ -41,19 +43,6 @@ static void make_name(lspo_lane_t *lane)
     snprintf(lane->name, sizeof lane->name, "%s%s%s", peer, kind_names[lane->kind], device);
 }
 
-static lspo_status_t grow(lspo_lanes_t *lanes)
-{
-    if (lanes->count < lanes->capacity)
-        return LSPO_OK;
-    uint32_t capacity = lanes->capacity > 0 ? 2 * lanes->capacity : 2 * LSPO_DEVICE_LANES;
-    lspo_lane_t *list = realloc(lanes->list, capacity * sizeof *list);
-    if (!list)
-        return lspo_no_memory("%" PRIu32 " lanes", capacity);
-    lanes->list = list;
-    lanes->capacity = capacity;
-    return LSPO_OK;
-}
-
 lspo_status_t lspo_lanes_add(lspo_lanes_t *lanes, const lspo_lane_t *lane, uint32_t *index_out)
 {
     lspo_lane_t added = *lane;
@@ -71,7 +60,8 @@ lspo_status_t lspo_lanes_add(lspo_lanes_t *lanes, const lspo_lane_t *lane, uint3
     if (lanes->count == LSPO_LANES_MAX)
         return lspo_error(LSPO_ERR_INPUT, "lane '%s' is one too many: at most %d are allowed", added.name,
                           LSPO_LANES_MAX);
-    lspo_status_t status = grow(lanes);
+    lspo_status_t status =
+        lspo_array_grow(&lanes->list, &lanes->capacity, (size_t)lanes->count + 1, sizeof *lanes->list, "lanes");
     if (status != LSPO_OK)
         return status;
     lanes->list[lanes->count] = added;

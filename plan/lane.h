@@ -9,6 +9,7 @@
 #define LSPO_PLAN_LANE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -37,7 +38,8 @@ typedef struct {
 /* An op names its lane by the index in this list. */
 typedef struct {
     lspo_lane_t *list; /* owned */
-    uint32_t count, capacity;
+    uint32_t count;
+    size_t capacity;
 } lspo_lanes_t;
 
 /* The four lanes of one GPU and its host: the index of each is its kind. The caller releases them. */

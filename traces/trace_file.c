@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/input_file.h"
 #include "base/output_file.h"
 #include "traces/trace.h"
@@ -82,7 +83,7 @@ typedef struct {
     char *line; /* current line without its line end */
     uint64_t line_number;
     lspo_trace_t *trace;
-    uint32_t row_capacity;
+    size_t row_capacity;
     lspo_lanes_t lanes;          /* declared by the header; none: the trace's */
     const lspo_lane_t **by_name; /* of the trace's lanes */
     bool declares_lanes;
@@ -281,16 +282,12 @@ static lspo_status_t parse_row(const reader_t *reader, lspo_trace_row_t *row_out
 static lspo_status_t append_row(reader_t *reader, const lspo_trace_row_t *row)
 {
     lspo_trace_t *trace = reader->trace;
-    if (trace->row_count == reader->row_capacity) {
-        if (reader->row_capacity > UINT32_MAX / 2)
-            return lspo_error(LSPO_ERR_INPUT, "%s: more than %" PRIu32 " rows", reader->path, trace->row_count);
-        uint32_t capacity = reader->row_capacity * 2;
-        lspo_trace_row_t *rows = realloc(trace->rows, capacity * sizeof *rows);
-        if (!rows)
-            return lspo_no_memory("the rows of %s", reader->path);
-        trace->rows = rows;
-        reader->row_capacity = capacity;
-    }
+    if (trace->row_count == UINT32_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "%s: more than %" PRIu32 " rows", reader->path, trace->row_count);
+    lspo_status_t status = lspo_array_grow(&trace->rows, &reader->row_capacity, (size_t)trace->row_count + 1,
+                                           sizeof *trace->rows, "rows of a trace");
+    if (status != LSPO_OK)
+        return status;
     trace->rows[trace->row_count++] = *row;
     return LSPO_OK;
 }
@@ -366,7 +363,7 @@ lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out)
     lspo_status_t status = lspo_input_open(path, LSPO_TRACE_BYTES_MAX, &reader.input);
     if (status != LSPO_OK)
         return status;
-    status = lspo_trace_create(reader.row_capacity, &reader.trace);
+    status = lspo_trace_create((uint32_t)reader.row_capacity, &reader.trace);
     if (status != LSPO_OK)
         goto close_file;
     if ((status = read_header(&reader)) != LSPO_OK || (status = read_rows(&reader)) != LSPO_OK)

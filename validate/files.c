@@ -216,14 +216,18 @@ lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file
     fputs(", \"breakdown\":\n", file);
     status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
     free(records);
+    if (status != LSPO_OK)
+        return status;
     fputs(", \"summary\":\n", file);
     table = score_table(verdict);
-    if (status == LSPO_OK)
-        status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
+    status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
+    if (status != LSPO_OK)
+        return status;
     fputs(", \"cells\":\n", file);
     table = cell_table(verdict, own, fields);
-    if (status == LSPO_OK)
-        status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
+    status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
+    if (status != LSPO_OK)
+        return status;
     fputs("}\n", file);
-    return status;
+    return LSPO_OK;
 }

@@ -234,15 +234,19 @@ static lspo_status_t read_lines(reader_t *reader, lspo_input_t *input)
 {
     char *text = NULL;
     size_t length;
-    lspo_status_t status = LSPO_OK;
-    while (status == LSPO_OK && (status = lspo_input_line(input, &text, &length)) == LSPO_OK && text) {
+    while (true) {
+        lspo_status_t status = lspo_input_line(input, &text, &length);
+        if (status != LSPO_OK)
+            return status;
+        if (!text)
+            break;
         reader->line++;
         if (memchr(text, '\0', length))
             return lspo_error(LSPO_ERR_INPUT, "%s:%u: the line has a NUL byte", reader->path, reader->line);
         status = read_line(reader, text);
+        if (status != LSPO_OK)
+            return status;
     }
-    if (status != LSPO_OK)
-        return status;
     if (reader->grid->cell_count == 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: the grid has no cells", reader->path);
     return LSPO_OK;
@@ -256,13 +260,16 @@ lspo_status_t lspo_grid_read(const char *path, lspo_grid_t *grid_out)
         return lspo_no_memory("a grid");
     lspo_input_t *input = NULL;
     lspo_status_t status = lspo_input_open(path, FILE_BYTES_MAX, &input);
-    if (status == LSPO_OK)
-        status = read_lines(&reader, input);
+    if (status != LSPO_OK)
+        goto failed;
+    status = read_lines(&reader, input);
     lspo_input_close(input);
-    if (status == LSPO_OK)
-        *grid_out = grid;
-    else
-        lspo_grid_release(&grid);
+    if (status != LSPO_OK)
+        goto failed;
+    *grid_out = grid;
+    return LSPO_OK;
+failed:
+    lspo_grid_release(&grid);
     return status;
 }
 

@@ -229,20 +229,22 @@ static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t rou
     visit.round = round;
     /* The breakdown reads the last calm trace; a disturbed one is better than none. */
     bool keep = !visit.disturbed || measurement->visit_count == 0 || measurement->disturbed;
-    if (keep ? rename(fresh, path) != 0 : unlink(fresh) != 0)
+    if (keep ? rename(fresh, path) != 0 : unlink(fresh) != 0) {
         status = lspo_error(LSPO_ERR_IO, "cannot move %s into place: %s", fresh, strerror(errno));
-    if (status == LSPO_OK)
-        status = lspo_measurement_add(measurement, &visit);
-    else
-        free(visit.samples_s);
-    measurement->visit_s = elapsed_s(rounds) - begun_s;
+        goto failed;
+    }
+    status = lspo_measurement_add(measurement, &visit);
     if (status != LSPO_OK)
-        return status;
+        goto failed;
+    measurement->visit_s = elapsed_s(rounds) - begun_s;
     status = lspo_measurement_update(measurement);
     if (status != LSPO_OK)
         return status;
     /* A kill loses the visit under way alone. */
     return lspo_visits_write(rounds->cells, rounds->measurements, options->others, options->folder);
+failed:
+    free(visit.samples_s);
+    return status;
 }
 
 /* A yardstick never is: it is for the round, not for itself. */
@@ -299,20 +301,21 @@ static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out
 {
     uint32_t yardsticks = rounds->cells->yardsticks, count = rounds->cells->count - yardsticks, next = 0, done = 0;
     uint32_t visits = count - count_settled(rounds);
-    lspo_status_t status = LSPO_OK;
     *more_out = false;
     for (uint32_t i = 0; i < count; i++) {
         bool visited = false;
         if (is_settled(rounds, i))
             continue;
-        while (status == LSPO_OK && next < yardsticks && next * visits <= done * yardsticks)
-            status = visit(rounds, count + next++, round, &visited);
-        if (status == LSPO_OK)
-            status = visit(rounds, i, round, &visited);
-        done++;
-        *more_out |= visited;
+        while (next < yardsticks && next * visits <= done * yardsticks) {
+            lspo_status_t status = visit(rounds, count + next++, round, &visited);
+            if (status != LSPO_OK)
+                return status;
+        }
+        lspo_status_t status = visit(rounds, i, round, &visited);
         if (status != LSPO_OK)
             return status;
+        done++;
+        *more_out |= visited;
     }
     return LSPO_OK;
 }

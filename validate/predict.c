@@ -48,11 +48,12 @@ static lspo_status_t simulate(const char *flags, const lspo_variants_t *variants
     if (status != LSPO_OK)
         return status;
     status = lspo_simulate(plan, &machine, prediction_out, trace_out);
-    if (status == LSPO_OK)
-        *plan_out = plan;
-    else
+    if (status != LSPO_OK) {
         lspo_plan_destroy(plan);
-    return status;
+        return status;
+    }
+    *plan_out = plan;
+    return LSPO_OK;
 }
 
 /* What the group asks for as shares: rates at which the gradients of `flags` take the wanted share of its GPU time. */
@@ -270,23 +271,27 @@ static lspo_status_t find_native(const forecast_t *forecast, uint32_t group_inde
     return predict_cell(forecast, flags, &cells->cells[native]);
 }
 
+static lspo_status_t add_grid_cell(const forecast_t *forecast, uint32_t i, lspo_cells_t *cells)
+{
+    const lspo_grid_t *grid = forecast->grid;
+    uint32_t group_index = grid->cells[i].group, native;
+    lspo_status_t status = find_native(forecast, group_index, cells, &native);
+    if (status != LSPO_OK)
+        return status;
+    lspo_cell_t *cell = &cells->cells[cells->count++];
+    *cell = (lspo_cell_t){
+        .group = &grid->groups[group_index], .group_number = group_index + 1, .number = i + 1, .native = native};
+    return predict_grid_cell(forecast, &grid->cells[i], cell);
+}
+
 static lspo_status_t predict_in_order(const forecast_t *forecast, lspo_cells_t *cells)
 {
     const lspo_grid_t *grid = forecast->grid;
     for (uint32_t i = 0; i < grid->cell_count; i++) {
-        uint32_t group_index = grid->cells[i].group, native;
-        lspo_status_t status = find_native(forecast, group_index, cells, &native);
-        if (status == LSPO_OK) {
-            lspo_cell_t *cell = &cells->cells[cells->count++];
-            *cell = (lspo_cell_t){.group = &grid->groups[group_index],
-                                  .group_number = group_index + 1,
-                                  .number = i + 1,
-                                  .native = native};
-            status = predict_grid_cell(forecast, &grid->cells[i], cell);
-        }
+        lspo_status_t status = add_grid_cell(forecast, i, cells);
         /* The cause has been logged without its place, which the flags do not know. */
         if (status != LSPO_OK)
-            return lspo_error(status, "%s:%u: at '%s'", grid->path, grid->groups[group_index].line,
+            return lspo_error(status, "%s:%u: at '%s'", grid->path, grid->groups[grid->cells[i].group].line,
                               grid->cells[i].flags);
     }
     return LSPO_OK;
@@ -322,12 +327,15 @@ lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants
     if (cells.cells == NULL)
         return lspo_no_memory("%u cells", grid->cell_count);
     lspo_status_t status = predict_in_order(&forecast, &cells);
-    if (status == LSPO_OK)
-        status = predict_yardsticks(&forecast, &cells);
-    if (status == LSPO_OK)
-        *cells_out = cells;
-    else
-        lspo_cells_release(&cells);
+    if (status != LSPO_OK)
+        goto failed;
+    status = predict_yardsticks(&forecast, &cells);
+    if (status != LSPO_OK)
+        goto failed;
+    *cells_out = cells;
+    return LSPO_OK;
+failed:
+    lspo_cells_release(&cells);
     return status;
 }
 

@@ -135,27 +135,26 @@ static lspo_status_t add_quantity(lspo_verdict_t *verdict, columns_t *columns, c
 {
     static const char *const classes[] = {"all", "gpu", "link", "cpu", "disturbed too"};
     lspo_score_t names = {.predictor = "lspo", .quantity = quantity};
-    lspo_status_t status = LSPO_OK;
-    for (int c = 0; status == LSPO_OK && c < (any_disturbed(verdict) ? 5 : 4); c++) {
+    static const struct {
+        const char *name;
+        predictor_t predictor;
+    } others[] = {{"lspo as calibrated", CALIBRATED}, {"native + bytes/link", NAIVE}, {"slowest lane", LANES}};
+    for (int c = 0; c < (any_disturbed(verdict) ? 5 : 4); c++) {
         names.cells = classes[c];
-        status = add_score(verdict, columns, &names, VARIANT, 0);
+        lspo_status_t status = add_score(verdict, columns, &names, VARIANT, 0);
+        if (status != LSPO_OK)
+            return status;
     }
     names.cells = "all";
-    names.predictor = "lspo as calibrated";
-    if (status == LSPO_OK)
-        status = add_score(verdict, columns, &names, CALIBRATED, 0);
-    names.predictor = "native + bytes/link";
-    if (status == LSPO_OK)
-        status = add_score(verdict, columns, &names, NAIVE, 0);
-    names.predictor = "slowest lane";
-    if (status != LSPO_OK)
-        return status;
-    status = add_score(verdict, columns, &names, LANES, 0);
-    if (status != LSPO_OK)
-        return status;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        names.predictor = others[i].name;
+        lspo_status_t status = add_score(verdict, columns, &names, others[i].predictor, 0);
+        if (status != LSPO_OK)
+            return status;
+    }
     for (uint32_t v = 1; v < verdict->variants->count; v++) {
         names.predictor = verdict->variants->names[v];
-        status = add_score(verdict, columns, &names, VARIANT, v);
+        lspo_status_t status = add_score(verdict, columns, &names, VARIANT, v);
         if (status != LSPO_OK)
             return status;
     }

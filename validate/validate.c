@@ -108,18 +108,20 @@ static lspo_status_t measure(const lspo_validate_options_t *options, const lspo_
                                      .progress_context = options->progress_context};
     char *others = NULL;
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < cells->count; i++)
+    for (uint32_t i = 0; i < cells->count; i++) {
         status = lspo_measurement_update(&measurements[i]);
-    if (status == LSPO_OK && options->resume)
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (options->resume)
         status = lspo_visits_read(cells, options->folder, measurements, &others);
     else
         remove_traces(cells, options->folder);
+    if (status != LSPO_OK)
+        return status;
     if (others != NULL)
         rounds.others = others;
-    if (status != LSPO_OK)
-        goto cleanup;
     status = lspo_validate_measure(cells, &rounds, measurements);
-cleanup:
     free(others);
     return status;
 }
@@ -160,6 +162,24 @@ static lspo_status_t follow_the_machine(const lspo_variants_t *variants, double 
 }
 
 /* Score, write and judge. */
+static lspo_status_t give_verdict(const lspo_validate_options_t *options, const lspo_cells_t *cells,
+                                  lspo_breakdown_t *breakdowns, lspo_verdict_t *verdict)
+{
+    lspo_status_t status = break_down(cells, options->folder, breakdowns);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_validate_score(verdict);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_validate_write_files(verdict, options->folder);
+    if (status != LSPO_OK)
+        return status;
+    status = options->show(options->show_context, verdict);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_validate_judge(verdict);
+}
+
 static lspo_status_t conclude(const lspo_validate_options_t *options, lspo_cells_t *cells,
                               const lspo_measurement_t *measurements, lspo_verdict_t *verdict)
 {
@@ -176,15 +196,7 @@ static lspo_status_t conclude(const lspo_validate_options_t *options, lspo_cells
         goto free_breakdowns;
     verdict->outcomes = outcomes;
     verdict->breakdowns = breakdowns;
-    status = break_down(cells, options->folder, breakdowns);
-    if (status == LSPO_OK)
-        status = lspo_validate_score(verdict);
-    if (status == LSPO_OK)
-        status = lspo_validate_write_files(verdict, options->folder);
-    if (status == LSPO_OK)
-        status = options->show(options->show_context, verdict);
-    if (status == LSPO_OK)
-        status = lspo_validate_judge(verdict);
+    status = give_verdict(options, cells, breakdowns, verdict);
     free(outcomes);
 free_breakdowns:
     free(breakdowns);

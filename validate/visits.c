@@ -54,16 +54,10 @@ static void count_samples(lspo_measurement_t *measurement)
 }
 
 /* Samples of one visit are more alike than those of two, seconds apart: a visit is one measurement, its median. */
-lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
+static lspo_status_t sum_up(lspo_measurement_t *measurement, double *samples_s, double *medians_s, uint32_t *turns)
 {
-    count_samples(measurement);
-    uint32_t count = measurement->sample_count, used = 0, turn = 0;
-    double *samples_s = malloc(((size_t)count + 1) * sizeof *samples_s);
-    double *medians_s = malloc(((size_t)measurement->visit_count + 1) * sizeof *medians_s);
-    uint32_t *turns = malloc(((size_t)count + 1) * sizeof *turns);
-    lspo_status_t status = LSPO_OK;
-    bool short_of_memory = samples_s == NULL || medians_s == NULL || turns == NULL;
-    for (uint32_t i = 0; !short_of_memory && i < measurement->visit_count; i++) {
+    uint32_t used = 0, turn = 0;
+    for (uint32_t i = 0; i < measurement->visit_count; i++) {
         const lspo_visit_t *visit = &measurement->visits[i];
         if (visit->disturbed && !measurement->disturbed)
             continue;
@@ -73,16 +67,26 @@ lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
             turns[used] = turn;
         }
     }
-    if (!short_of_memory) {
-        measurement->median_s = lspo_median(medians_s, turn);
-        status = lspo_median_interval(medians_s, turn, 1, &measurement->low_s, &measurement->high_s);
-        if (status == LSPO_OK)
-            status = lspo_accuracy_noise(samples_s, turns, count, &measurement->noise);
-    }
+    measurement->median_s = lspo_median(medians_s, turn);
+    lspo_status_t status = lspo_median_interval(medians_s, turn, 1, &measurement->low_s, &measurement->high_s);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_accuracy_noise(samples_s, turns, measurement->sample_count, &measurement->noise);
+}
+
+lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
+{
+    count_samples(measurement);
+    uint32_t count = measurement->sample_count;
+    double *samples_s = malloc(((size_t)count + 1) * sizeof *samples_s);
+    double *medians_s = malloc(((size_t)measurement->visit_count + 1) * sizeof *medians_s);
+    uint32_t *turns = malloc(((size_t)count + 1) * sizeof *turns);
+    lspo_status_t status = samples_s && medians_s && turns ? sum_up(measurement, samples_s, medians_s, turns)
+                                                           : lspo_no_memory("%u samples", count);
     free(turns);
     free(medians_s);
     free(samples_s);
-    return short_of_memory ? lspo_no_memory("%u samples", count) : status;
+    return status;
 }
 
 double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
@@ -165,16 +169,18 @@ static lspo_status_t parse_visit(const char *where, char *line, lspo_visit_t *vi
         if ((fields[i] = strsep(&rest, ",")) == NULL)
             return lspo_error(LSPO_ERR_INPUT, "%s: expected a row of %s", where, header);
     lspo_status_t status = lspo_parse_integer(where, fields[ROUND], 1, UINT32_MAX, &round);
-    if (status == LSPO_OK)
-        status = lspo_parse_quantity(where, fields[FOREIGN], LSPO_UNIT_NONE, &visit->foreign_share);
-    if (status == LSPO_OK)
-        status = lspo_parse_quantity(where, fields[CORE], LSPO_UNIT_NONE, &visit->core_share);
-    if (status == LSPO_OK)
-        status = parse_samples(where, fields[SAMPLES], visit);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_parse_quantity(where, fields[FOREIGN], LSPO_UNIT_NONE, &visit->foreign_share);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_parse_quantity(where, fields[CORE], LSPO_UNIT_NONE, &visit->core_share);
+    if (status != LSPO_OK)
+        return status;
     visit->round = (uint32_t)round;
     visit->disturbed = strcmp(fields[DISTURBED], "true") == 0;
     *flags_out = fields[FLAGS];
-    return status;
+    return parse_samples(where, fields[SAMPLES], visit);
 }
 
 static lspo_measurement_t *find_measurement(const lspo_cells_t *cells, const char *flags,
@@ -192,18 +198,22 @@ static lspo_status_t read_visit(const lspo_cells_t *cells, const char *where, ch
 {
     char *flags = NULL, *whole = strdup(line);
     lspo_visit_t visit = {0};
-    lspo_status_t status = whole != NULL ? parse_visit(where, line, &visit, &flags) : lspo_no_memory("a visit");
-    lspo_measurement_t *measurement = status == LSPO_OK ? find_measurement(cells, flags, measurements) : NULL;
-    if (measurement != NULL) {
-        status = lspo_measurement_add(measurement, &visit);
-    } else {
-        if (status != LSPO_OK)
-            goto cleanup;
+    if (whole == NULL)
+        return lspo_no_memory("a visit");
+    lspo_status_t status = parse_visit(where, line, &visit, &flags);
+    if (status != LSPO_OK)
+        goto cleanup;
+    lspo_measurement_t *measurement = find_measurement(cells, flags, measurements);
+    if (measurement == NULL) {
         fprintf(others, "%s\n", whole);
+        goto cleanup;
     }
+    status = lspo_measurement_add(measurement, &visit);
+    if (status != LSPO_OK)
+        goto cleanup;
+    visit.samples_s = NULL; /* they are the measurement's now */
 cleanup:
-    if (measurement == NULL || status != LSPO_OK)
-        free(visit.samples_s);
+    free(visit.samples_s);
     free(whole);
     return status;
 }
@@ -214,10 +224,25 @@ static lspo_status_t read_visits(const lspo_cells_t *cells, const char *path, ls
     char *line = NULL, where[PATH_BYTES + 32];
     size_t length;
     lspo_status_t status = lspo_input_line(input, &line, &length); /* the names of the columns */
-    while (status == LSPO_OK && line && (status = lspo_input_line(input, &line, &length)) == LSPO_OK && line) {
+    while (status == LSPO_OK && line) {
+        status = lspo_input_line(input, &line, &length);
+        if (status != LSPO_OK || !line)
+            return status;
         snprintf(where, sizeof where, "%s:%" PRIu64, path, lspo_input_line_number(input));
         status = read_visit(cells, where, line, measurements, others);
     }
+    return status;
+}
+
+static lspo_status_t read_file(const lspo_cells_t *cells, const char *path, lspo_measurement_t *measurements,
+                               FILE *others)
+{
+    lspo_input_t *input;
+    lspo_status_t status = lspo_input_open(path, file_bytes_max, &input);
+    if (status != LSPO_OK)
+        return status;
+    status = read_visits(cells, path, input, measurements, others);
+    lspo_input_close(input);
     return status;
 }
 
@@ -239,27 +264,22 @@ lspo_status_t lspo_visits_read(const lspo_cells_t *cells, const char *folder, ls
         *others_out = NULL;
         return LSPO_OK;
     }
-    lspo_input_t *input;
-    lspo_status_t status = lspo_input_open(path, file_bytes_max, &input);
-    if (status != LSPO_OK)
-        return status;
     FILE *others = open_memstream(&others_text, &others_bytes);
-    status =
-        others != NULL ? read_visits(cells, path, input, measurements, others) : lspo_no_memory("reading %s", path);
-    lspo_input_close(input);
+    if (others == NULL)
+        return lspo_no_memory("reading %s", path);
+    lspo_status_t status = read_file(cells, path, measurements, others);
+    const bool written = fclose(others) == 0;
     if (status != LSPO_OK)
         goto failed;
-    if (others != NULL && fclose(others) != 0)
+    if (!written) {
         status = lspo_no_memory("reading %s", path);
-    if (status != LSPO_OK)
         goto failed;
+    }
     for (uint32_t i = 0; i < cells->count; i++) {
         status = lspo_measurement_update(&measurements[i]);
         if (status != LSPO_OK)
             goto failed;
     }
-    if (status != LSPO_OK)
-        goto failed;
     if (others_text[0] != '\0')
         lspo_warn(
             "%u visits in %s do not count: their cells, rates or flags differ from those of this grid and profile",

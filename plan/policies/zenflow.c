@@ -54,8 +54,9 @@ static void update_window(zenflow_t *z, uint32_t iteration, lspo_op_variant_t va
         lspo_build_depend(b, z->added[s]);
         lspo_build_depend(b, z->sent_back[s]);
         /* It has a whole window of time: what the GPU waits for, the accumulations of that window, go first. */
-        if (b->status == LSPO_OK)
-            b->plan->ops[z->update[s]].priority = (iteration + z->every) * (b->stage_count + 1) - 1;
+        if (b->status != LSPO_OK)
+            return;
+        b->plan->ops[z->update[s]].priority = (iteration + z->every) * (b->stage_count + 1) - 1;
     }
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "real/calibrate/state.h"
 #include "traces/summary.h"
 
@@ -30,17 +31,10 @@ double lspo_calibrate_error(const double *values, uint32_t count)
 static bool make_room(lspo_calibration_t *calibration, size_t count)
 {
     lspo_calibration_result_t *result = calibration->result;
-    if (result->sample_count + count <= calibration->sample_capacity)
-        return true;
-    size_t capacity = 2 * (calibration->sample_capacity + count);
-    lspo_calibration_sample_t *samples = realloc(result->samples, capacity * sizeof *samples);
-    if (!samples) {
-        lspo_calibrate_fail(calibration, lspo_no_memory("%zu samples", capacity));
-        return false;
-    }
-    result->samples = samples;
-    calibration->sample_capacity = capacity;
-    return true;
+    lspo_status_t status = lspo_array_grow(&result->samples, &calibration->sample_capacity,
+                                           result->sample_count + count, sizeof *result->samples, "samples");
+    lspo_calibrate_fail(calibration, status);
+    return status == LSPO_OK;
 }
 
 lspo_timing_t lspo_calibrate_keep(lspo_calibration_t *calibration, const char *kind, const char *shape,

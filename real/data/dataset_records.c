@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "real/data/dataset_state.h"
 
 enum { FIELDS_MAX = 3 };
@@ -177,14 +178,10 @@ static lspo_status_t check_fields(lspo_part_t *part, const char *where, lspo_for
 
 static lspo_status_t add_row(lspo_part_t *part, const lspo_row_t *row)
 {
-    if (part->row_count == part->row_capacity) {
-        size_t capacity = part->row_capacity ? 2 * part->row_capacity : 256;
-        lspo_row_t *rows = realloc(part->rows, capacity * sizeof *rows);
-        if (!rows)
-            return lspo_no_memory("%zu examples", capacity);
-        part->rows = rows;
-        part->row_capacity = capacity;
-    }
+    lspo_status_t status =
+        lspo_array_grow(&part->rows, &part->row_capacity, part->row_count + 1, sizeof *part->rows, "examples");
+    if (status != LSPO_OK)
+        return status;
     part->rows[part->row_count++] = *row;
     return LSPO_OK;
 }

@@ -3,18 +3,15 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "real/data/text.h"
 
 lspo_status_t lspo_tokens_append(lspo_tokens_t *tokens, uint32_t id)
 {
-    if (tokens->count == tokens->capacity) {
-        size_t capacity = tokens->capacity ? 2 * tokens->capacity : 1024;
-        uint32_t *ids = realloc(tokens->ids, capacity * sizeof *ids);
-        if (!ids)
-            return lspo_no_memory("%zu tokens", capacity);
-        tokens->ids = ids;
-        tokens->capacity = capacity;
-    }
+    lspo_status_t status =
+        lspo_array_grow(&tokens->ids, &tokens->capacity, tokens->count + 1, sizeof *tokens->ids, "tokens");
+    if (status != LSPO_OK)
+        return status;
     tokens->ids[tokens->count++] = id;
     return LSPO_OK;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "kernels/random.h"
 #include "real/data/data_file.h"
 
@@ -29,15 +30,7 @@ static lspo_status_t reserve(lspo_text_t *text, size_t more_bytes)
 {
     if (text->bytes + more_bytes > TEXT_MAX_BYTES)
         return lspo_error(LSPO_ERR_INPUT, "the training text is above 1 GiB; give a smaller file");
-    if (text->bytes + more_bytes <= text->capacity)
-        return LSPO_OK;
-    size_t capacity = text->capacity ? 2 * text->capacity : 1 << 20;
-    uint8_t *data = realloc(text->data, capacity);
-    if (!data)
-        return lspo_no_memory("%zu bytes of training text", capacity);
-    text->data = data;
-    text->capacity = capacity;
-    return LSPO_OK;
+    return lspo_array_grow(&text->data, &text->capacity, text->bytes + more_bytes, 1, "bytes of training text");
 }
 
 /* `name` could not be opened.  For lack of memory that is an error: without it the training text would be another one.

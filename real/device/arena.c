@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/array.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 enum { RED_ZONE_BYTES = 64 }; /* behind each part: what writes beyond its end is found */
@@ -146,14 +148,8 @@ void lspo_arena_destroy(lspo_arena_t *arena)
 /* One call of take() or give_back() cuts no more than four times, and each cut adds a part. */
 static bool make_room(lspo_arena_t *arena)
 {
-    if (arena->part_count + 4 <= arena->part_capacity)
-        return true;
-    part_t *parts = realloc(arena->parts, 2 * arena->part_capacity * sizeof *parts);
-    if (!parts)
-        return false;
-    arena->parts = parts;
-    arena->part_capacity *= 2;
-    return true;
+    return lspo_array_grow(&arena->parts, &arena->part_capacity, arena->part_count + 4, sizeof *arena->parts, NULL) ==
+           LSPO_OK;
 }
 
 /* Part `i` ends at `bytes`; what follows is a part of the same state. */

@@ -27,16 +27,19 @@ lspo_status_t lspo_compute_create_cuda(void *stream, void *cublas, lspo_compute_
 {
     lspo_compute_t *c = calloc(1, sizeof *c);
     if (c == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a device's kernels");
+        return lspo_no_memory("a device's kernels");
     *c = (lspo_compute_t){.is_cuda = true, .on = {.stream = stream, .cublas = cublas}};
     const int error = lspo_matmul_create_cuda(cublas, &c->on.matmul);
     lspo_status_t status = error == 0 ? LSPO_OK : device_error("no cuBLASLt", error);
-    if (status == LSPO_OK)
-        status = lspo_compute_reserve(c, 1, 1);
-    if (status == LSPO_OK)
-        *compute_out = c;
-    else
-        lspo_compute_destroy(c);
+    if (status != LSPO_OK)
+        goto failed;
+    status = lspo_compute_reserve(c, 1, 1);
+    if (status != LSPO_OK)
+        goto failed;
+    *compute_out = c;
+    return LSPO_OK;
+failed:
+    lspo_compute_destroy(c);
     return status;
 }
 

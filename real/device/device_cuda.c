@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/units.h"
 #include "real/device/device_cuda.h"
 
@@ -76,26 +77,15 @@ static lspo_status_t cuda_enter_lane(lspo_device_t *device, lspo_lane_kind_t lan
 
 /* ---- memory ---- */
 
-static bool make_room(lspo_device_cuda_t *d)
-{
-    if (d->part_count < d->part_room)
-        return true;
-    size_t room = 2 * d->part_room + 64;
-    lspo_device_part_t *parts = realloc(d->parts, room * sizeof *parts);
-    if (!parts)
-        return false;
-    d->parts = parts;
-    d->part_room = room;
-    return true;
-}
-
 static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, bool counted, void **memory_out)
 {
     lspo_device_cuda_t *d = cuda(device);
     cudaStream_t stream = stream_here(d);
     void *memory = NULL;
-    if (!make_room(d))
-        return lspo_no_memory("an entry of device memory");
+    lspo_status_t status =
+        lspo_array_grow(&d->parts, &d->part_room, d->part_count + 1, sizeof *d->parts, "parts of device memory");
+    if (status != LSPO_OK)
+        return status;
     cudaError_t error = cudaMallocFromPoolAsync(&memory, bytes ? bytes : 1, d->pool, stream);
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError(); /* what comes next may fit */

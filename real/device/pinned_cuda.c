@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "real/device/device_cuda.h"
 
 enum { UNIT_BYTES = 64 };
@@ -186,14 +187,8 @@ static void *take_from(block_t *block, size_t bytes)
             return hand_out(block, &block->parts[i]);
     if (bytes > block->bytes - block->used_bytes)
         return NULL;
-    if (block->part_count == block->part_room) {
-        size_t room = 2 * block->part_room + 8;
-        part_t *parts = realloc(block->parts, room * sizeof *parts);
-        if (!parts)
-            return NULL;
-        block->parts = parts;
-        block->part_room = room;
-    }
+    if (lspo_array_grow(&block->parts, &block->part_room, block->part_count + 1, sizeof *block->parts, NULL) != LSPO_OK)
+        return NULL;
     part_t *part = &block->parts[block->part_count++];
     *part = (part_t){.at = block->used_bytes, .bytes = bytes};
     block->used_bytes += bytes;

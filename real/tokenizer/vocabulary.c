@@ -2,18 +2,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "real/tokenizer/state.h"
 
 lspo_status_t lspo_ids_append(lspo_ids_t *list, const uint32_t *ids, size_t count)
 {
-    if (list->count + count > list->capacity) {
-        size_t capacity = 2 * (list->count + count) + 64;
-        uint32_t *grown = realloc(list->ids, capacity * sizeof *grown);
-        if (!grown)
-            return lspo_no_memory("%zu token ids", capacity);
-        list->ids = grown;
-        list->capacity = capacity;
-    }
+    lspo_status_t status =
+        lspo_array_grow(&list->ids, &list->capacity, list->count + count, sizeof *list->ids, "token ids");
+    if (status != LSPO_OK)
+        return status;
     if (count > 0)
         memcpy(list->ids + list->count, ids, count * sizeof *ids);
     list->count += count;

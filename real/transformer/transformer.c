@@ -242,7 +242,7 @@ static lspo_status_t occupy(const shape_t *of, void *workspace, lspo_transformer
         return LSPO_OK;
     float *table = malloc(bytes);
     if (table == NULL)
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for the rotary table");
+        return lspo_no_memory("the rotary table");
     t->rotary = workspace;
     lspo_rotary_table(t->sequence, t->width / t->heads, lspo_model_rope_theta(of->model), table);
     lspo_compute_write(t->compute, bytes, table, t->rotary);
@@ -254,8 +254,9 @@ lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch,
                                       lspo_compute_t *compute, void *workspace, lspo_transformer_t **transformer_out)
 {
     lspo_status_t status = check(model, batch, sequence);
-    if (status == LSPO_OK)
-        status = check_device(model, compute);
+    if (status != LSPO_OK)
+        return status;
+    status = check_device(model, compute);
     if (status != LSPO_OK)
         return status;
     const shape_t of = shape_of(model, batch, sequence, lspo_compute_number(compute));
@@ -264,7 +265,7 @@ lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch,
     if (t == NULL || lengths == NULL) {
         free(lengths);
         free(t);
-        return lspo_error(LSPO_ERR_MEMORY, "out of memory for a transformer's description");
+        return lspo_no_memory("a transformer's description");
     }
     describe(&of, t);
     t->compute = compute;
@@ -272,12 +273,15 @@ lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch,
     for (size_t b = 0; b < t->batch; b++)
         lengths[b] = sequence;
     status = lspo_compute_reserve(compute, t->tokens, t->heads);
-    if (status == LSPO_OK)
-        status = occupy(&of, workspace, t);
-    if (status == LSPO_OK)
-        *transformer_out = t;
-    else
-        lspo_transformer_destroy(t);
+    if (status != LSPO_OK)
+        goto failed;
+    status = occupy(&of, workspace, t);
+    if (status != LSPO_OK)
+        goto failed;
+    *transformer_out = t;
+    return LSPO_OK;
+failed:
+    lspo_transformer_destroy(t);
     return status;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "traces/import/fields.h"
 #include "traces/import/scan.h"
 
@@ -35,16 +36,12 @@ static void note(tally_t *tally, uint64_t line)
 static lspo_status_t append_event(reader_t *reader, const lspo_import_event_t *event)
 {
     lspo_import_events_t *events = reader->events;
-    if (events->count == events->capacity) {
-        if (events->capacity > UINT32_MAX / 2)
-            return lspo_error(LSPO_ERR_INPUT, "%s: more than %" PRIu32 " events", reader->path, events->count);
-        uint32_t capacity = events->capacity ? events->capacity * 2 : 1024;
-        lspo_import_event_t *grown = realloc(events->events, capacity * sizeof *grown);
-        if (!grown)
-            return lspo_no_memory("the events of %s", reader->path);
-        events->events = grown;
-        events->capacity = capacity;
-    }
+    if (events->count == UINT32_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "%s: more than %" PRIu32 " events", reader->path, events->count);
+    lspo_status_t status = lspo_array_grow(&events->events, &events->capacity, (size_t)events->count + 1,
+                                           sizeof *events->events, "events");
+    if (status != LSPO_OK)
+        return status;
     events->events[events->count++] = *event;
     return LSPO_OK;
 }

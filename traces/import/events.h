@@ -11,6 +11,7 @@
 #define LSPO_TRACES_IMPORT_EVENTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -39,7 +40,8 @@ typedef struct {
 
 typedef struct {
     lspo_import_event_t *events; /* owned, in file order */
-    uint32_t count, capacity;
+    uint32_t count;
+    size_t capacity;
     char *process_names[LSPO_IMPORT_PROCESSES_MAX]; /* owned: "pid" as it stands in the file */
     uint32_t process_count;
     uint64_t uncategorized_count; /* events without "cat": of profilers before PyTorch 1.8.1 */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/input_file.h"
 #include "traces/import/ranks.h"
 
@@ -28,14 +29,12 @@ typedef struct {
 static lspo_status_t append(reader_t *reader, lspo_log_record_t record)
 {
     lspo_log_t *log = reader->log;
-    if (log->count == log->capacity) {
-        uint32_t capacity = log->capacity ? log->capacity * 2 : 256;
-        lspo_log_record_t *grown = capacity > log->capacity ? realloc(log->records, capacity * sizeof *grown) : NULL;
-        if (!grown)
-            return lspo_no_memory("the records of %s", reader->path);
-        log->records = grown;
-        log->capacity = capacity;
-    }
+    if (log->count == UINT32_MAX)
+        return lspo_no_memory("the records of %s", reader->path);
+    lspo_status_t status = lspo_array_grow(&log->records, &log->capacity, (size_t)log->count + 1, sizeof *log->records,
+                                           "records of a log");
+    if (status != LSPO_OK)
+        return status;
     record.line = reader->line;
     log->records[log->count++] = record;
     return LSPO_OK;

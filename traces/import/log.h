@@ -17,6 +17,7 @@
 #define LSPO_TRACES_IMPORT_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -43,7 +44,8 @@ typedef struct {
 
 typedef struct {
     lspo_log_record_t *records; /* owned, in the order of the file */
-    uint32_t count, capacity;
+    uint32_t count;
+    size_t capacity;
     bool saw_cpu, saw_gpu;                    /* what it says of the optimizer's place              */
     double batch;                             /* samples a step, on all GPUs; 0: it does not say    */
     double run_s, run_steps_per_s, run_steps; /* of a whole training; 0: it does not say            */

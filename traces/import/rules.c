@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/input_file.h"
 
 struct lspo_import_rules {
     lspo_import_rule_t *rules; /* the user's; patterns are owned */
-    uint32_t count, capacity;
+    uint32_t count;
+    size_t capacity;
 };
 
 enum {
@@ -54,19 +56,14 @@ const char *lspo_import_rule_kind_name(uint8_t kind)
 static lspo_status_t append_rule(lspo_import_rules_t *rules, lspo_import_rule_t rule, const char *path)
 {
     char *pattern = strdup(rule.pattern);
-    if (pattern && rules->count == rules->capacity) {
-        uint32_t capacity = rules->capacity ? rules->capacity * 2 : 16;
-        lspo_import_rule_t *grown = realloc(rules->rules, capacity * sizeof *grown);
-        if (!grown) {
-            free(pattern);
-            pattern = NULL;
-        } else {
-            rules->rules = grown;
-            rules->capacity = capacity;
-        }
-    }
     if (!pattern)
         return lspo_no_memory("the rules of %s", path);
+    lspo_status_t status =
+        lspo_array_grow(&rules->rules, &rules->capacity, (size_t)rules->count + 1, sizeof *rules->rules, "rules");
+    if (status != LSPO_OK) {
+        free(pattern);
+        return status;
+    }
     rule.pattern = pattern;
     rules->rules[rules->count++] = rule;
     return LSPO_OK;

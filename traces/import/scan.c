@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 /* What a byte is outside of strings, and whether it is plain within one. */
 enum { BLANK = 1, COMMA = 2, BRACKET = 4, QUOTE = 8, LETTER = 16, PLAIN = 32 };
 
@@ -55,21 +57,12 @@ static const size_t word_bytes_max = (size_t)1 << 24;
 static bool make_room(lspo_scan_t *scan, lspo_scan_word_t *word, size_t bytes)
 {
     size_t wanted = word->length + bytes + 1;
-    if (wanted <= word->capacity)
-        return true;
     if (wanted > word_bytes_max)
         return false;
-    size_t capacity = word->capacity ? word->capacity * 2 : 256;
-    while (capacity < wanted)
-        capacity *= 2;
-    char *grown = realloc(word->text, capacity);
-    if (!grown) {
-        scan->text->status = lspo_no_memory("reading %s", scan->text->path);
-        return false;
-    }
-    word->text = grown;
-    word->capacity = capacity;
-    return true;
+    lspo_status_t status = lspo_array_grow(&word->text, &word->capacity, wanted, 1, "bytes of a word");
+    if (status != LSPO_OK)
+        scan->text->status = status;
+    return status == LSPO_OK;
 }
 
 static lspo_scan_status_t append(lspo_scan_t *scan, lspo_scan_word_t *word, const void *bytes, size_t count)

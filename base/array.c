@@ -1,0 +1,30 @@
+#include "base/array.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_CAPACITY = 16 };
+
+/* SIZE_MAX, which no memory has room for, where the bytes are too many to count. */
+static size_t bytes_of(size_t count, size_t item_bytes)
+{
+    return count <= SIZE_MAX / item_bytes ? count * item_bytes : SIZE_MAX;
+}
+
+lspo_status_t lspo_array_grow(void *array, size_t *capacity, size_t needed, size_t item_bytes, const char *items)
+{
+    void *memory;
+    if (needed <= *capacity)
+        return LSPO_OK;
+    size_t larger = *capacity <= SIZE_MAX / 2 ? 2 * *capacity : SIZE_MAX;
+    larger = larger > FIRST_CAPACITY ? larger : FIRST_CAPACITY;
+    larger = larger > needed ? larger : needed;
+    memcpy(&memory, array, sizeof memory); /* whatever it points to */
+    memory = realloc(memory, bytes_of(larger, item_bytes));
+    if (!memory)
+        return items ? lspo_no_memory("%zu %s", larger, items) : LSPO_ERR_MEMORY;
+    memcpy(array, &memory, sizeof memory);
+    *capacity = larger;
+    return LSPO_OK;
+}
