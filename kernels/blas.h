@@ -5,6 +5,9 @@
  * runs on the thread that asks for it: results do not depend on the machine's core count and lanes do not disturb each
  * other.
  *
+ * A CPU that is newer than OpenBLAS gets its kernels for AVX-512 or AVX2, not those for unknown CPUs (SSE3).  The
+ * variable OPENBLAS_CORETYPE of the user is respected.
+ *
  * A product that finds no addresses for its buffer waits for them for ever, so the buffers of both lanes that multiply
  * at once, the GPU's and the CPU's, are taken when the library is opened, or it is not opened.
  */

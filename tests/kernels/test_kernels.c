@@ -551,3 +551,21 @@ Test(kernels, attention_forward_and_backward)
     check_attention(1, 2 * LSPO_ATTENTION_ROWS + 23, 2, 5);
     check_attention(1, 150, 1, 3); /* more columns than one product takes */
 }
+
+/* ---- which kernels OpenBLAS runs ---- */
+
+/* A process each: the library is opened once. */
+Test(blas, a_cpu_newer_than_the_library_gets_fast_kernels)
+{
+    if (getenv("OPENBLAS_CORETYPE") || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        cr_skip_test("the kernels were chosen, or there are no better ones");
+    static const char *const without_avx2[] = {"Prescott", "Core2", "Nehalem", "Barcelona", "Sandybridge"};
+    for (size_t i = 0; i < sizeof without_avx2 / sizeof without_avx2[0]; i++)
+        cr_expect_str_neq(lspo_gemm_core(), without_avx2[i]);
+}
+
+Test(blas, the_kernels_that_a_user_chose_stay)
+{
+    setenv("OPENBLAS_CORETYPE", "Nehalem", 1);
+    cr_expect_str_eq(lspo_gemm_core(), "Nehalem");
+}
