@@ -23,13 +23,46 @@ static void watch_memory(void)
     json_set_alloc_funcs(allocate, free);
 }
 
-json_t *lspo_json_parse(const char *text, size_t bytes, size_t flags, json_error_t *error, bool *no_memory_out)
+/* What this thread allocates from here on. */
+static void start_watching(void)
 {
     pthread_once(&once, watch_memory);
     lacked_memory = false;
+}
+
+json_t *lspo_json_parse(const char *text, size_t bytes, size_t flags, json_error_t *error, bool *no_memory_out)
+{
+    start_watching();
     json_t *value = json_loadb(text, bytes, flags, error);
-    *no_memory_out = !value && lacked_memory;
-    return value;
+    *no_memory_out = lacked_memory;
+    if (!lacked_memory)
+        return value;
+    json_decref(value);
+    return NULL;
+}
+
+char *lspo_json_print(const json_t *value, size_t flags)
+{
+    if (!value)
+        return NULL;
+    start_watching();
+    char *text = json_dumps(value, flags);
+    if (!lacked_memory)
+        return text;
+    free(text);
+    return NULL;
+}
+
+json_t *lspo_json_copy(const json_t *value)
+{
+    if (!value)
+        return NULL;
+    start_watching();
+    json_t *copy = json_deep_copy(value);
+    if (!lacked_memory)
+        return copy;
+    json_decref(copy);
+    return NULL;
 }
 
 lspo_status_t lspo_json_file_read(const char *path, json_t **object_out)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json_file.h"
 #include "base/printable.h"
 #include "base/wrap.h"
 
@@ -175,13 +176,12 @@ static json_t *json_record(const lspo_table_t *table, size_t record)
 
 static lspo_status_t write_json(json_t *value, FILE *file)
 {
-    /* A full disk shows when the caller closes the file. */
-    bool written =
-        value != NULL && (json_dumpf(value, file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 || ferror(file));
+    char *text = lspo_json_print(value, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(value);
-    if (!written)
+    if (!text)
         return lspo_no_memory("the result as JSON");
-    fputc('\n', file);
+    fprintf(file, "%s\n", text); /* a full disk shows when the caller closes the file */
+    free(text);
     return LSPO_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "base/json_file.h"
 #include "base/output_file.h"
 #include "base/printable.h"
 #include "traces/events.h"
@@ -37,7 +38,7 @@ static char *quoted(const char *text)
     char valid[TEXT_BYTES];
     lspo_valid_utf8(text ? text : "?", valid, sizeof valid);
     json_t *string = json_string(valid);
-    char *json = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    char *json = lspo_json_print(string, JSON_ENCODE_ANY);
     json_decref(string);
     return json;
 }

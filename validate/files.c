@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json_file.h"
 #include "base/output_file.h"
 #include "base/table.h"
 #include "validate/verdict.h"
@@ -193,12 +194,16 @@ lspo_status_t lspo_validate_write_csv(const lspo_verdict_t *verdict, FILE *file)
     return lspo_table_write(&table, LSPO_FORMAT_CSV, file);
 }
 
-static void write_json_text(const char *text, FILE *file)
+static lspo_status_t write_json_text(const char *text, FILE *file)
 {
     json_t *value = json_string(text);
-    if (value == NULL || json_dumpf(value, file, JSON_ENCODE_ANY) != 0)
-        fputs("null", file);
+    char *json = lspo_json_print(value, JSON_ENCODE_ANY);
     json_decref(value);
+    if (!json)
+        return lspo_no_memory("the result as JSON");
+    fputs(json, file);
+    free(json);
+    return LSPO_OK;
 }
 
 /* The three tables are arrays; the object around them is written by hand. */
@@ -212,9 +217,10 @@ lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file
     if (status != LSPO_OK)
         return status;
     fputs("{\"calibration\": ", file);
-    write_json_text(verdict->calibration, file);
+    status = write_json_text(verdict->calibration, file);
     fputs(", \"breakdown\":\n", file);
-    status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
+    if (status == LSPO_OK)
+        status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
     free(records);
     if (status != LSPO_OK)
         return status;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "real/formats/hf_family.h"
+#include "base/json_file.h"
 
 /* Absent and null are the same to Hugging Face's configurations. */
 const json_t *lspo_hf_get(const lspo_hf_reader_t *r, const char *key)
@@ -14,7 +15,7 @@ const json_t *lspo_hf_get(const lspo_hf_reader_t *r, const char *key)
 
 lspo_status_t lspo_hf_refuse(const lspo_hf_reader_t *r, const char *key)
 {
-    char *value = json_dumps(json_object_get(r->config, key), JSON_ENCODE_ANY | JSON_COMPACT);
+    char *value = lspo_json_print(json_object_get(r->config, key), JSON_ENCODE_ANY | JSON_COMPACT);
     lspo_status_t status =
         lspo_error(LSPO_ERR_INPUT, "%s: %s = %.80s is not supported", r->path, key, value ? value : "(missing)");
     free(value);

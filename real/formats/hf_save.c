@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/output_file.h"
+#include "base/json_file.h"
 #include "real/formats/hf_config.h"
 #include "real/formats/hf_model_state.h"
 #include "real/tokenizer/files.h"
@@ -59,7 +60,7 @@ cleanup:
 
 static lspo_status_t write_config(const lspo_model_t *shape, const lspo_hf_model_t *origin, const char *path)
 {
-    json_t *config = origin ? json_deep_copy(origin->config) : lspo_hf_config_make(shape);
+    json_t *config = origin ? lspo_json_copy(origin->config) : lspo_hf_config_make(shape);
     char *text = NULL;
     /* A classifier that began as another model says so from now on. */
     if (config && origin && shape->class_count > 0 && !origin->has_head &&
@@ -68,7 +69,7 @@ static lspo_status_t write_config(const lspo_model_t *shape, const lspo_hf_model
         config = NULL;
     }
     if (config)
-        text = json_dumps(config, JSON_INDENT(2));
+        text = lspo_json_print(config, JSON_INDENT(2));
     json_decref(config);
     if (!text)
         return lspo_no_memory("%s", path);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/output_file.h"
+#include "base/json_file.h"
 #include "kernels/pack.h"
 #include "real/formats/safetensors.h"
 #include "real/formats/tensor_view.h"
@@ -72,7 +73,7 @@ static lspo_status_t describe_all(const char *path, const lspo_safetensor_source
         }
         made = json_object_set_new(header, sorted[i]->name, describe_source(sorted[i], &offset_bytes)) == 0;
     }
-    *json_out = made ? json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    *json_out = made ? lspo_json_print(header, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 cleanup:
     json_decref(metadata);
     json_decref(header);

@@ -198,7 +198,7 @@ static bool has_file(const char *folder, const char *name)
 static lspo_status_t load_tokens(loader_t *l, const json_t *object, const json_t *config)
 {
     const json_t *model = json_object_get(object, "model"), *listed = json_object_get(object, "added_tokens");
-    json_t *added = json_is_array(listed) ? json_copy((json_t *)listed) : json_array();
+    json_t *added = json_is_array(listed) ? lspo_json_copy(listed) : json_array();
     if (!added)
         return lspo_no_memory("%s", l->path);
     lspo_status_t status = lspo_roles_add(l->path, json_object_get(model, "vocab"), config, added);

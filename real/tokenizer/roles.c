@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_file.h"
 #include "real/tokenizer/json.h"
 
 /* The order in which those that are new get their ids. */
@@ -89,10 +90,10 @@ lspo_status_t lspo_roles_add_token(const char *path, const json_t *vocabulary, c
 static lspo_status_t add_value(const char *path, const json_t *vocabulary, const json_t *value, json_t *added)
 {
     const char *text = json_is_object(value) ? lspo_json_text(value, "content") : json_string_value(value);
-    json_t *flags = json_is_object(value) ? json_copy((json_t *)value) : NULL;
+    json_t *flags = json_is_object(value) ? lspo_json_copy(value) : NULL;
     if (!text)
         return LSPO_OK;
-    if (flags && json_object_set_new(flags, "special", json_true()) != 0) {
+    if (json_is_object(value) && (!flags || json_object_set_new(flags, "special", json_true()) != 0)) {
         json_decref(flags);
         return lspo_no_memory("%s", path);
     }

@@ -64,7 +64,7 @@ static json_t *hashes_object(const lspo_checkpoint_t *checkpoint, const uint64_t
 /* Of all but the hash itself; false when memory runs out. */
 static bool hash_object(json_t *object, char text[HASH_BYTES])
 {
-    char *all = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    char *all = lspo_json_print(object, JSON_COMPACT | JSON_SORT_KEYS);
     if (!all)
         return false;
     format_hash(XXH3_64bits(all, strlen(all)), text);
@@ -127,16 +127,17 @@ lspo_status_t lspo_checkpoint_write_state(const char *path, const lspo_checkpoin
 {
     lspo_output_t output;
     json_t *object = state_object(checkpoint, hashes);
-    if (!object)
+    char *text = lspo_json_print(object, JSON_INDENT(2));
+    json_decref(object);
+    if (!text)
         return lspo_no_memory("a checkpoint's state");
     lspo_status_t status = lspo_output_open(path, &output);
     if (status != LSPO_OK)
         goto cleanup;
-    bool written = json_dumpf(object, output.file, JSON_INDENT(2)) == 0 && fputc('\n', output.file) != EOF;
-    status = written ? LSPO_OK : lspo_error(LSPO_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-    status = lspo_output_finish(&output, status);
+    fprintf(output.file, "%s\n", text);
+    status = lspo_output_finish(&output, LSPO_OK);
 cleanup:
-    json_decref(object);
+    free(text);
     return status;
 }
 

@@ -60,7 +60,7 @@ static json_t *make_object(const char *model, const lspo_setting_t *settings, si
 static lspo_status_t write_object(const char *beside, const json_t *object)
 {
     lspo_output_t output;
-    char *text = json_dumps(object, JSON_INDENT(2));
+    char *text = lspo_json_print(object, JSON_INDENT(2));
     if (!text)
         return lspo_no_memory("the settings beside %s", beside);
     lspo_status_t status = lspo_output_open(beside, &output);
