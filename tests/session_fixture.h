@@ -4,12 +4,9 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "kernels/random.h"
 #include "plan/policies/badam.h"
 #include "plan/policies/galore.h"
 #include "plan/policies/lsp.h"
@@ -21,6 +18,7 @@
 #include "sim/memory.h"
 #include "tests/host_weights.h"
 #include "tests/own_values.h"
+#include "tests/small_gpt.h"
 
 enum { STEPS = 50, STAGES_MAX = 8, BLOCKS = 3, LINEARS = 4 };
 
@@ -28,16 +26,9 @@ static uint32_t block_count = BLOCKS; /* of the model; who changes it sets it ba
 
 static inline lspo_model_t small_model(void)
 {
-    return (lspo_model_t){.name = "test",
-                          .family = LSPO_FAMILY_GPT,
-                          .block_count = block_count,
-                          .width = 32,
-                          .head_count = 2,
-                          .kv_head_count = 2,
-                          .mlp_width = 64,
-                          .vocabulary = 256,
-                          .max_sequence = 32,
-                          .tied_head = true};
+    lspo_model_t model = small_gpt();
+    model.block_count = block_count;
+    return model;
 }
 
 static inline lspo_workload_t small_workload(void)
@@ -53,24 +44,6 @@ static inline lspo_workload_t small_workload(void)
     lspo_lsp_values_edit(&workload)->subspace = 16;
     lspo_lsp_values_edit(&workload)->nnz = 4;
     return workload;
-}
-
-/* 40 kB of sentences made of few words: a model of 60,000 parameters learns something of it in 50 steps. */
-static inline lspo_text_t *make_text(void)
-{
-    static const char *const words[] = {"the ", "cat ", "sat ", "on ", "a ", "mat ", "and ", "ate ", "it. "};
-    char path[] = "/tmp/lspo-test-session-XXXXXX";
-    int descriptor = mkstemp(path);
-    cr_assert_geq(descriptor, 0);
-    FILE *file = fdopen(descriptor, "wb");
-    cr_assert_not_null(file);
-    for (uint32_t i = 0; i < 10000; i++)
-        fputs(words[lspo_random_below(5, 5, i, 9)], file);
-    cr_assert_eq(fclose(file), 0);
-    lspo_text_t *text = NULL;
-    cr_assert_eq(lspo_text_open(path, &text), LSPO_OK);
-    unlink(path);
-    return text;
 }
 
 static inline lspo_plan_t *make_plan(const char *policy_name, const lspo_workload_t *workload)
