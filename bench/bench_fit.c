@@ -57,7 +57,7 @@ static double time_fit(const float *g, uint32_t steps, float *scratch, lspo_fit_
     if (!lspo_projector_random(M, D, R, 1, &p) || !lspo_projector_random(N, D, R, 2, &q))
         exit(1);
     const double start_s = measure_now_s();
-    *result = lspo_fit(&options, 1, &g, &p, &q, scratch);
+    *result = lspo_fit(&options, &(lspo_fit_gradients_t){1, &g}, &p, &q, scratch);
     const double taken_s = measure_now_s() - start_s;
     lspo_projector_release(&p);
     lspo_projector_release(&q);

@@ -88,8 +88,7 @@ lspo_status_t lspo_train_sample_end(lspo_train_sample_t *sample, const float *co
         return lspo_no_memory("a text of %zu tokens", room);
     tokens->ids = ids;
     tokens->capacity = room;
-    lspo_status_t status = lspo_sample(sample->model, stages, sample->tokenizer ? sample->encoder.end : 0, ids,
-                                       tokens->count, sample->more, &tokens->count);
+    lspo_status_t status = lspo_sample(sample->model, stages, sample->tokenizer ? sample->encoder.end : 0, tokens);
     if (status != LSPO_OK)
         return status;
     status = sample->tokenizer ? lspo_tokenizer_decode(sample->tokenizer, ids, tokens->count, true, &text, &bytes)

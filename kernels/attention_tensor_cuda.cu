@@ -356,6 +356,18 @@ static __global__ void __launch_bounds__(THREADS)
     store<WIDTH>(a, sum, {problem.scale, problem.scale}, first, a.q_stride, dq + p.q);
 }
 
+/* Of all columns of a lane, two of every eight from `first` on. */
+template <unsigned QUERIES>
+static __device__ void queries_at(const lspo_attention_t &a, const float *log_sums, const float *row_dots, size_t sums,
+                                  size_t first, query_t (&of)[QUERIES / 8][2])
+{
+#pragma unroll
+    for (unsigned i = 0; i < QUERIES / 8; i++)
+#pragma unroll
+        for (unsigned j = 0; j < 2; j++)
+            of[i][j] = query_at(a, log_sums, row_dots, sums, first + 8 * i + j);
+}
+
 template <typename T, unsigned WIDTH>
 static __global__ void __launch_bounds__(THREADS)
     key_gradient_kernel(problem_t problem, const T *q, const T *k, const T *v, const T *dout, const float *log_sums,
@@ -394,11 +406,7 @@ static __global__ void __launch_bounds__(THREADS)
         const size_t query = begin + (step - 1) % steps * QUERIES;
         float weight[QUERIES / 8][4], of_p[QUERIES / 8][4];
         query_t of[QUERIES / 8][2];
-#pragma unroll
-        for (unsigned i = 0; i < QUERIES / 8; i++)
-#pragma unroll
-            for (unsigned j = 0; j < 2; j++)
-                of[i][j] = query_at(a, log_sums, row_dots, p.sums, query + 8 * i + lane % 4 * 2 + j);
+        queries_at<QUERIES>(a, log_sums, row_dots, p.sums, query + lane % 4 * 2, of);
         multiply_shared<QUERIES, WIDTH>(keys + own, now, weight);
         multiply_shared<QUERIES, WIDTH>(values + own, now + TILE, of_p);
         if (first + WARP_ROWS > p.keys || (a.causal && first + WARP_ROWS > query + 1))

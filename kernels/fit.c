@@ -25,7 +25,7 @@ static bool gram_pays(const lspo_projector_t *p, size_t other_d)
 typedef struct {
     const lspo_projector_t *p, *q;
     const float *g;
-    uint32_t threads;
+    lspo_workers_t *workers;
     size_t m, n, d_m, d_n;
     float *gq, *pt;   /* m x d_n */
     float *gtp, *qst; /* n x d_m */
@@ -43,9 +43,10 @@ uint64_t lspo_fit_scratch(const lspo_projector_t *p, const lspo_projector_t *q)
     return lspo_fit_scratch_of(p->rows, q->rows, p->d, q->d, p->r, q->r);
 }
 
-static sketch_t make_sketch(const lspo_projector_t *p, const lspo_projector_t *q, uint32_t threads, float **scratch)
+static sketch_t make_sketch(const lspo_projector_t *p, const lspo_projector_t *q, lspo_workers_t *workers,
+                            float **scratch)
 {
-    sketch_t s = {.p = p, .q = q, .threads = threads, .m = p->rows, .n = q->rows, .d_m = p->d, .d_n = q->d};
+    sketch_t s = {.p = p, .q = q, .workers = workers, .m = p->rows, .n = q->rows, .d_m = p->d, .d_n = q->d};
     float **const tall[] = {&s.gq, &s.pt}, **const wide[] = {&s.gtp, &s.qst};
     float **const square[] = {&s.hat, &s.hat_t, &s.s, &s.s_t, &s.t, &s.t_t, &s.d, &s.d_t};
     for (size_t i = 0; i < 2; i++)
@@ -70,8 +71,8 @@ static void make_s(sketch_t *s)
         lspo_gemm_nn(s->d_m, s->d_n, s->d_m, 1.0F, s->pt, s->d_m, s->hat, s->d_n, 0.0F, s->s, s->d_n);
         return;
     }
-    lspo_fit_multiply(s->threads, s->p, s->hat, s->d_n, s->pt);
-    lspo_fit_multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->s);
+    lspo_fit_multiply(s->workers, s->p, s->hat, s->d_n, s->pt);
+    lspo_fit_multiply_transposed(s->workers, s->p, s->pt, s->d_n, s->s);
 }
 
 static void make_t(sketch_t *s)
@@ -81,8 +82,8 @@ static void make_t(sketch_t *s)
         lspo_gemm_nn(s->d_m, s->d_n, s->d_n, 1.0F, s->hat, s->d_n, s->qst, s->d_n, 0.0F, s->t, s->d_n);
         return;
     }
-    lspo_fit_multiply(s->threads, s->q, s->hat_t, s->d_m, s->qst);
-    lspo_fit_multiply_transposed(s->threads, s->q, s->qst, s->d_m, s->t_t);
+    lspo_fit_multiply(s->workers, s->q, s->hat_t, s->d_m, s->qst);
+    lspo_fit_multiply_transposed(s->workers, s->q, s->qst, s->d_m, s->t_t);
     lspo_fit_transpose(s->d_n, s->d_m, s->t_t, s->t);
 }
 
@@ -90,8 +91,8 @@ static void make_t(sketch_t *s)
 static squares_t sketch_gradient(sketch_t *s, const float *g, double g2)
 {
     s->g = g;
-    lspo_fit_gather(s->threads, s->q, s->m, g, s->gq);
-    lspo_fit_multiply_transposed(s->threads, s->p, s->gq, s->d_n, s->hat);
+    lspo_fit_gather(s->workers, s->q, s->m, g, s->gq);
+    lspo_fit_multiply_transposed(s->workers, s->p, s->gq, s->d_n, s->hat);
     lspo_fit_transpose(s->d_m, s->d_n, s->hat, s->hat_t);
     make_s(s);
     make_t(s);
@@ -208,8 +209,8 @@ static void make_d(sketch_t *s)
     if (s->p_gram)
         lspo_gemm_nn(s->d_m, s->d_n, s->d_m, 1.0F, s->pt, s->d_m, s->t, s->d_n, 0.0F, s->d, s->d_n);
     else {
-        lspo_fit_multiply(s->threads, s->p, s->t, s->d_n, s->pt);
-        lspo_fit_multiply_transposed(s->threads, s->p, s->pt, s->d_n, s->d);
+        lspo_fit_multiply(s->workers, s->p, s->t, s->d_n, s->pt);
+        lspo_fit_multiply_transposed(s->workers, s->p, s->pt, s->d_n, s->d);
     }
     for (size_t i = 0; i < s->d_m * s->d_n; i++)
         s->d[i] = 2.0F * s->d[i] - 4.0F * s->hat[i];
@@ -220,7 +221,7 @@ static void add_bias_gradient(sketch_t *s, const squares_t *x, double weight, fl
 {
     const double bias = fmax(bias_of(x, 1), 1e-6);
     const float scale = (float)(weight / (2 * bias * x->g2));
-    lspo_fit_gather_transposed(s->threads, s->p, s->n, s->g, s->gtp);
+    lspo_fit_gather_transposed(s->workers, s->p, s->n, s->g, s->gtp);
     make_d(s);
     lspo_fit_transpose(s->d_m, s->d_n, s->d, s->d_t);
     if (s->p_gram) /* in the place of P^T P, which is used up */
@@ -229,27 +230,27 @@ static void add_bias_gradient(sketch_t *s, const squares_t *x, double weight, fl
         lspo_gemm_tn(s->d_n, s->d_n, s->d_m, 1.0F, s->s, s->d_n, s->hat, s->d_n, 0.0F, s->qst, s->d_n);
     else {
         lspo_fit_transpose(s->d_m, s->d_n, s->s, s->s_t);
-        lspo_fit_multiply(s->threads, s->q, s->s_t, s->d_m, s->qst);
+        lspo_fit_multiply(s->workers, s->q, s->s_t, s->d_m, s->qst);
     }
-    lspo_fit_spread(s->threads, s->m, add_slopes,
+    lspo_fit_spread(s->workers, s->m, add_slopes,
                     &(slope_t){s->p, s->gq, s->d, s->pt, s->hat, s->p_gram ? s->pt : NULL, s->d_n, scale, p_gradient});
     lspo_fit_spread(
-        s->threads, s->n, add_slopes,
+        s->workers, s->n, add_slopes,
         &(slope_t){s->q, s->gtp, s->d_t, s->qst, s->hat_t, s->q_gram ? s->qst : NULL, s->d_m, scale, q_gradient});
 }
 
-double lspo_fit_bias(const lspo_projector_t *p, const lspo_projector_t *q, const float *g, uint32_t threads,
+double lspo_fit_bias(const lspo_projector_t *p, const lspo_projector_t *q, const float *g, lspo_workers_t *workers,
                      float *scratch)
 {
-    sketch_t s = make_sketch(p, q, threads, &scratch);
+    sketch_t s = make_sketch(p, q, workers, &scratch);
     const squares_t x = sketch_gradient(&s, g, square_of(&s, g));
     return usable(&x) ? bias_of(&x, 1) : (double)NAN;
 }
 
-double lspo_fit_bias_scaled(const lspo_projector_t *p, const lspo_projector_t *q, const float *g, uint32_t threads,
-                            float *scratch)
+double lspo_fit_bias_scaled(const lspo_projector_t *p, const lspo_projector_t *q, const float *g,
+                            lspo_workers_t *workers, float *scratch)
 {
-    sketch_t s = make_sketch(p, q, threads, &scratch);
+    sketch_t s = make_sketch(p, q, workers, &scratch);
     const squares_t x = sketch_gradient(&s, g, square_of(&s, g));
     return best_bias(&x);
 }
@@ -274,38 +275,46 @@ static void add_norm_gradient(const lspo_projector_t *p, double beta, float *gra
         gradient[e] += scale * p->value[e];
 }
 
-static void square_each(const sketch_t *s, uint32_t count, const float *const *g, double *g2)
+/* The calibration gradients and their squares. */
+typedef struct {
+    uint32_t count;
+    const float *const *g;
+    double g2[LSPO_FIT_GRADIENTS_MAX];
+} samples_t;
+
+static samples_t samples_of(const sketch_t *s, const lspo_fit_gradients_t *gradients)
 {
-    for (uint32_t i = 0; i < count; i++)
-        g2[i] = square_of(s, g[i]);
+    samples_t samples = {.count = gradients->count, .g = gradients->g};
+    for (uint32_t i = 0; i < samples.count; i++)
+        samples.g2[i] = square_of(s, samples.g[i]);
+    return samples;
 }
 
 /* Mean bias(1); the gradients of L are set. */
-static double mean_bias(sketch_t *s, uint32_t count, const float *const *g, const double *g2, double beta,
-                        float *p_gradient, float *q_gradient)
+static double mean_bias(sketch_t *s, const samples_t *samples, double beta, float *p_gradient, float *q_gradient)
 {
     double sum = 0;
     memset(p_gradient, 0, nonzeros(s->p) * sizeof *p_gradient);
     memset(q_gradient, 0, nonzeros(s->q) * sizeof *q_gradient);
-    for (uint32_t i = 0; i < count; i++) {
-        const squares_t x = sketch_gradient(s, g[i], g2[i]);
+    for (uint32_t i = 0; i < samples->count; i++) {
+        const squares_t x = sketch_gradient(s, samples->g[i], samples->g2[i]);
         if (!usable(&x))
             return (double)NAN;
         sum += bias_of(&x, 1);
-        add_bias_gradient(s, &x, 1.0 / count, p_gradient, q_gradient);
+        add_bias_gradient(s, &x, 1.0 / samples->count, p_gradient, q_gradient);
     }
     add_norm_gradient(s->p, beta, p_gradient);
     add_norm_gradient(s->q, beta, q_gradient);
-    return sum / count;
+    return sum / samples->count;
 }
 
-double lspo_fit_objective(const lspo_projector_t *p, const lspo_projector_t *q, uint32_t count, const float *const *g,
-                          double beta, uint32_t threads, float *p_gradient, float *q_gradient, float *scratch)
+double lspo_fit_objective(const lspo_fit_options_t *options, const lspo_projector_pair_t *pair,
+                          const lspo_fit_gradients_t *gradients, float *p_gradient, float *q_gradient, float *scratch)
 {
-    sketch_t s = make_sketch(p, q, threads, &scratch);
-    double g2[LSPO_FIT_GRADIENTS_MAX];
-    square_each(&s, count, g, g2);
-    return mean_bias(&s, count, g, g2, beta, p_gradient, q_gradient) + beta * (norm_of(p) + norm_of(q));
+    sketch_t s = make_sketch(pair->p, pair->q, options->workers, &scratch);
+    const samples_t samples = samples_of(&s, gradients);
+    return mean_bias(&s, &samples, options->beta, p_gradient, q_gradient) +
+           options->beta * (norm_of(pair->p) + norm_of(pair->q));
 }
 
 /* Up to this many nonzeros a row the rate is the options'; with more, smaller values, it falls as their number rises:
@@ -314,8 +323,7 @@ enum { FULL_RATE_NNZ = 16 };
 
 lspo_fit_options_t lspo_fit_default(void)
 {
-    return (lspo_fit_options_t){
-        .alpha = 0.3, .beta = 1e-4, .learning_rate = 0.1, .plateau = 1e-3, .steps = 100, .threads = 1};
+    return (lspo_fit_options_t){.alpha = 0.3, .beta = 1e-4, .learning_rate = 0.1, .plateau = 1e-3, .steps = 100};
 }
 
 /* One of P and Q under Adam: gradient, moments and the best values so far. */
@@ -381,16 +389,15 @@ static double now_s(void)
 }
 
 /* Biases as handed in, and the one scale for all gradients from which fitting starts. */
-static double measure_start(sketch_t *s, uint32_t count, const float *const *g, const double *g2,
-                            lspo_fit_result_t *result)
+static double measure_start(sketch_t *s, const samples_t *samples, lspo_fit_result_t *result)
 {
     double hat2 = 0, energy = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const squares_t x = sketch_gradient(s, g[i], g2[i]);
+    for (uint32_t i = 0; i < samples->count; i++) {
+        const squares_t x = sketch_gradient(s, samples->g[i], samples->g2[i]);
         if (!usable(&x))
             return (double)NAN;
-        result->bias_before += bias_of(&x, 1) / count;
-        result->bias_random += best_bias(&x) / count;
+        result->bias_before += bias_of(&x, 1) / samples->count;
+        result->bias_random += best_bias(&x) / samples->count;
         hat2 += x.hat2 / x.g2;
         energy += x.energy / x.g2;
     }
@@ -417,14 +424,14 @@ static bool stops(const lspo_fit_options_t *options, double started_s, double be
     return true;
 }
 
-static void descend(const lspo_fit_options_t *options, sketch_t *s, uint32_t count, const float *const *g,
-                    const double *g2, side_t *sides, double started_s, lspo_fit_result_t *result)
+static void descend(const lspo_fit_options_t *options, sketch_t *s, const samples_t *samples, side_t *sides,
+                    double started_s, lspo_fit_result_t *result)
 {
     double best = result->bias_random, mark = best;
     keep_best(&sides[0]);
     keep_best(&sides[1]);
     for (;;) {
-        const double bias = mean_bias(s, count, g, g2, options->beta, sides[0].gradient, sides[1].gradient);
+        const double bias = mean_bias(s, samples, options->beta, sides[0].gradient, sides[1].gradient);
         if (!isfinite(bias))
             break;
         if (bias < best || result->steps == 0) {
@@ -462,30 +469,33 @@ static void start_sides(const lspo_fit_options_t *options, double c, side_t *sid
     }
 }
 
-bool lspo_fit_begin(const lspo_fit_options_t *options, const float *g, lspo_projector_t *p, lspo_projector_t *q,
-                    float *moments, float *scratch, lspo_fit_stream_t *stream_out)
+bool lspo_fit_begin(const lspo_fit_work_t *work, const float *g, float *scratch, lspo_fit_stream_t *stream_out)
 {
-    sketch_t s = make_sketch(p, q, options->threads, &scratch);
-    side_t sides[2] = {make_side(p, &moments, &scratch), make_side(q, &moments, &scratch)};
+    float *moments = work->moments;
+    sketch_t s = make_sketch(work->p, work->q, work->options->workers, &scratch);
+    side_t sides[2] = {make_side(work->p, &moments, &scratch), make_side(work->q, &moments, &scratch)};
+    const samples_t sample = samples_of(&s, &(lspo_fit_gradients_t){1, &g});
     lspo_fit_result_t unused = {0};
-    const double g2 = square_of(&s, g), c = measure_start(&s, 1, &g, &g2, &unused);
+    const double c = measure_start(&s, &sample, &unused);
     if (!isfinite(c) || c <= 0)
         return false;
-    start_sides(options, c, sides);
+    start_sides(work->options, c, sides);
     *stream_out = (lspo_fit_stream_t){.p_rate = sides[0].rate, .q_rate = sides[1].rate};
     return true;
 }
 
-bool lspo_fit_advance(const lspo_fit_options_t *options, uint32_t steps, const float *g, lspo_projector_t *p,
-                      lspo_projector_t *q, float *moments, float *scratch, lspo_fit_stream_t *stream)
+bool lspo_fit_advance(const lspo_fit_work_t *work, uint32_t steps, const float *g, float *scratch,
+                      lspo_fit_stream_t *stream)
 {
-    sketch_t s = make_sketch(p, q, options->threads, &scratch);
-    side_t sides[2] = {make_side(p, &moments, &scratch), make_side(q, &moments, &scratch)};
-    const double g2 = square_of(&s, g);
+    const lspo_fit_options_t *options = work->options;
+    float *moments = work->moments;
+    sketch_t s = make_sketch(work->p, work->q, options->workers, &scratch);
+    side_t sides[2] = {make_side(work->p, &moments, &scratch), make_side(work->q, &moments, &scratch)};
+    const samples_t sample = samples_of(&s, &(lspo_fit_gradients_t){1, &g});
     sides[0].rate = stream->p_rate;
     sides[1].rate = stream->q_rate;
     for (uint32_t i = 0; i < steps && stream->steps < options->steps; i++) {
-        if (!isfinite(mean_bias(&s, 1, &g, &g2, options->beta, sides[0].gradient, sides[1].gradient)))
+        if (!isfinite(mean_bias(&s, &sample, options->beta, sides[0].gradient, sides[1].gradient)))
             return false;
         const double fade = 1 - (double)stream->steps / options->steps;
         stream->steps++;
@@ -501,22 +511,21 @@ void lspo_fit_finish(lspo_projector_t *p, lspo_projector_t *q)
     hold_norm(q);
 }
 
-lspo_fit_result_t lspo_fit(const lspo_fit_options_t *options, uint32_t count, const float *const *g,
+lspo_fit_result_t lspo_fit(const lspo_fit_options_t *options, const lspo_fit_gradients_t *gradients,
                            lspo_projector_t *p, lspo_projector_t *q, float *scratch)
 {
     const double started_s = now_s();
     lspo_fit_result_t result = {.reason = LSPO_FIT_NUMERIC};
-    sketch_t s = make_sketch(p, q, options->threads, &scratch);
+    sketch_t s = make_sketch(p, q, options->workers, &scratch);
     float *moments = lspo_fit_carve(&scratch, lspo_fit_moments(p, q));
     side_t sides[2] = {make_side(p, &moments, &scratch), make_side(q, &moments, &scratch)};
-    double g2[LSPO_FIT_GRADIENTS_MAX];
-    square_each(&s, count, g, g2);
-    const double c = measure_start(&s, count, g, g2, &result);
+    const samples_t samples = samples_of(&s, gradients);
+    const double c = measure_start(&s, &samples, &result);
     result.bias_after = result.bias_random;
     if (!isfinite(c) || c <= 0)
         return result;
     start_sides(options, c, sides);
-    descend(options, &s, count, g, g2, sides, started_s, &result);
+    descend(options, &s, &samples, sides, started_s, &result);
     lspo_fit_finish(p, q);
     return result;
 }

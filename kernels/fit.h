@@ -21,7 +21,7 @@
  * change the learning rate.  When fitting ends P is rescaled to ||P||_F = sqrt(m) and Q to ||Q||_F = sqrt(n), the
  * expectation of the random ones; the inverse goes into c, where it is exact: the reported biases are the same.
  *
- * Results depend neither on the thread count nor on the level of the clock, but on LSPO_FIT_TIME.
+ * Results depend neither on the number of workers nor on the level of the clock, but on LSPO_FIT_TIME.
  */
 #ifndef LSPO_KERNELS_FIT_H
 #define LSPO_KERNELS_FIT_H
@@ -30,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/workers.h"
 #include "kernels/projector.h"
 
 #ifdef __cplusplus
@@ -51,11 +52,11 @@ typedef struct {
     double plateau;      /* stop when the best bias fell by less than this part of itself in 20 steps; 0: never */
     double time_limit_s; /* 0: none; otherwise where it stops depends on the machine */
     uint32_t steps;
-    uint32_t threads; /* at least 1 */
+    lspo_workers_t *workers; /* who shares the work; NULL: the calling thread alone */
 } lspo_fit_options_t;
 
 /* alpha 0.3, beta 1e-4, learning rate 0.1 (of values whose rows have norm 1 in the root mean square; above 16 nonzeros
- * a row 16 / r of it), plateau 1e-3, no time limit, 100 steps, 1 thread. */
+ * a row 16 / r of it), plateau 1e-3, no time limit, 100 steps, no workers. */
 lspo_fit_options_t lspo_fit_default(void);
 
 typedef struct {
@@ -70,51 +71,63 @@ uint64_t lspo_fit_scratch(const lspo_projector_t *p, const lspo_projector_t *q);
 /* The same from the shapes. */
 uint64_t lspo_fit_scratch_of(uint64_t m, uint64_t n, uint64_t d_m, uint64_t d_n, uint64_t r_m, uint64_t r_n);
 
-/* Bias of the pair on g (m x n, row-major) with c = 1, and at its best scale.  NaN when g is zero or not finite. */
-double lspo_fit_bias(const lspo_projector_t *p, const lspo_projector_t *q, const float *g, uint32_t threads,
+/* Bias of the pair on g (m x n, row-major) with c = 1, and at its best scale.  NaN when g is zero or not finite.  workers
+ * may be NULL. */
+double lspo_fit_bias(const lspo_projector_t *p, const lspo_projector_t *q, const float *g, lspo_workers_t *workers,
                      float *scratch);
-double lspo_fit_bias_scaled(const lspo_projector_t *p, const lspo_projector_t *q, const float *g, uint32_t threads,
-                            float *scratch);
+double lspo_fit_bias_scaled(const lspo_projector_t *p, const lspo_projector_t *q, const float *g,
+                            lspo_workers_t *workers, float *scratch);
 
 enum { LSPO_FIT_GRADIENTS_MAX = 64 };
 
-/* L and its gradient (p_gradient: m x r_m in the order of p->value, q_gradient alike) over `count` <=
- * LSPO_FIT_GRADIENTS_MAX gradients. */
-double lspo_fit_objective(const lspo_projector_t *p, const lspo_projector_t *q, uint32_t count, const float *const *g,
-                          double beta, uint32_t threads, float *p_gradient, float *q_gradient, float *scratch);
+/* The calibration gradients, m x n each. */
+typedef struct {
+    uint32_t count; /* <= LSPO_FIT_GRADIENTS_MAX */
+    const float *const *g;
+} lspo_fit_gradients_t;
+
+/* L and its gradient (p_gradient: m x r_m in the order of p->value, q_gradient alike).  Reads beta and workers of the
+ * options. */
+double lspo_fit_objective(const lspo_fit_options_t *options, const lspo_projector_pair_t *pair,
+                          const lspo_fit_gradients_t *gradients, float *p_gradient, float *q_gradient, float *scratch);
 
 /* New values for P and Q, the best that were seen; positions stay. */
-lspo_fit_result_t lspo_fit(const lspo_fit_options_t *options, uint32_t count, const float *const *g,
+lspo_fit_result_t lspo_fit(const lspo_fit_options_t *options, const lspo_fit_gradients_t *gradients,
                            lspo_projector_t *p, lspo_projector_t *q, float *scratch);
 
 /* The same in pieces, for gradients that come one after the other and are not kept: begin with the first, then some
- * steps on each, then finish.  P, Q and `moments` (lspo_fit_moments() floats: Adam's m and v of P, then of Q) are all
- * that lives between the calls.  The learning rate fades to 0 over `options->steps`, which all calls share; no step is
- * better than the others for certain, so the last values stay; alpha, plateau and time limit are not looked at. */
+ * steps on each, then finish.  What a fit works on is all that lives between the calls.  The learning rate fades to 0
+ * over `options->steps`, which all calls share; no step is better than the others for certain, so the last values stay;
+ * alpha, plateau and time limit are not looked at. */
+typedef struct {
+    const lspo_fit_options_t *options;
+    lspo_projector_t *p, *q;
+    float *moments; /* lspo_fit_moments() floats: Adam's m and v of P, then of Q */
+} lspo_fit_work_t;
+
 typedef struct {
     double p_rate, q_rate; /* learning rates before fading */
     uint32_t steps;        /* done                         */
 } lspo_fit_stream_t;
 size_t lspo_fit_moments(const lspo_projector_t *p, const lspo_projector_t *q);
 /* Scales P and Q to their best c on g.  False when g is zero or not finite: P and Q are as they were. */
-bool lspo_fit_begin(const lspo_fit_options_t *options, const float *g, lspo_projector_t *p, lspo_projector_t *q,
-                    float *moments, float *scratch, lspo_fit_stream_t *stream_out);
+bool lspo_fit_begin(const lspo_fit_work_t *work, const float *g, float *scratch, lspo_fit_stream_t *stream_out);
 /* `steps` more on g; none, and false, when g is zero or not finite. */
-bool lspo_fit_advance(const lspo_fit_options_t *options, uint32_t steps, const float *g, lspo_projector_t *p,
-                      lspo_projector_t *q, float *moments, float *scratch, lspo_fit_stream_t *stream);
+bool lspo_fit_advance(const lspo_fit_work_t *work, uint32_t steps, const float *g, float *scratch,
+                      lspo_fit_stream_t *stream);
 /* Holds the norms. */
 void lspo_fit_finish(lspo_projector_t *p, lspo_projector_t *q);
 
 const char *lspo_fit_reason_name(lspo_fit_reason_t reason);
 
-/* Moments from the subspace of (P, Q) into that of (Pn, Qn), in place:
+/* Moments from the subspace of the pair `from`, (P, Q), into that of the pair `to`, (Pn, Qn), in place:
  *     M <- c Pn^T P M Q^T Qn,    V <- c^2 (Pn^T P)^o2 V (Q^T Qn)^o2            [Alg. 1, lines 8 and 9; c there is 1]
  * with c such that V keeps its sum: the projectors' norms are held, so that gradients in the new subspace are as large
  * as in the old, and Adam's step must not change with what P^T P happens to amplify.  With `keep_sum` false, c = 1.
  * Pn, Qn have the shapes of P, Q.  scratch: lspo_fit_carry_scratch() floats.  Returns c. */
 size_t lspo_fit_carry_scratch(const lspo_projector_t *p, const lspo_projector_t *q);
-double lspo_fit_carry(const lspo_projector_t *p, const lspo_projector_t *q, const lspo_projector_t *p_new,
-                      const lspo_projector_t *q_new, bool keep_sum, float *m, float *v, float *scratch);
+double lspo_fit_carry(const lspo_projector_pair_t *from, const lspo_projector_pair_t *to, bool keep_sum, float *m,
+                      float *v, float *scratch);
 
 /* The least bias that any estimate of rank k can have: sqrt(1 - sum of the k largest squared singular values of g /
  * ||g||^2), by LAPACK's dsyevr on the Gram matrix of the shorter side, in double.  NaN when out of memory, g is zero or

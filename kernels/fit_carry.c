@@ -37,13 +37,13 @@ static void sandwich(size_t d_m, size_t d_n, const float *left, const float *rig
     lspo_gemm_nn(d_m, d_n, d_n, 1.0F, between, d_n, right, d_n, 0.0F, x, d_n);
 }
 
-double lspo_fit_carry(const lspo_projector_t *p, const lspo_projector_t *q, const lspo_projector_t *p_new,
-                      const lspo_projector_t *q_new, bool keep_sum, float *m, float *v, float *scratch)
+double lspo_fit_carry(const lspo_projector_pair_t *from, const lspo_projector_pair_t *to, bool keep_sum, float *m,
+                      float *v, float *scratch)
 {
-    const size_t d_m = p->d, d_n = q->d, count = d_m * d_n;
+    const size_t d_m = from->p->d, d_n = from->q->d, count = d_m * d_n;
     float *left = lspo_fit_carve(&scratch, d_m * d_m), *right = lspo_fit_carve(&scratch, d_n * d_n), *between = scratch;
-    lspo_fit_cross(p_new, p, left);
-    lspo_fit_cross(q, q_new, right);
+    lspo_fit_cross(to->p, from->p, left);
+    lspo_fit_cross(from->q, to->q, right);
     sandwich(d_m, d_n, left, right, m, between);
     square_all(d_m * d_m, left);
     square_all(d_n * d_n, right);

@@ -1,8 +1,6 @@
 /* fit_products.c - see fit_products.h. */
 #include "kernels/fit_products.h"
 
-#include <pthread.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "kernels/simd.h"
@@ -11,40 +9,26 @@ enum {
     LANES = 16,               /* columns of G that a panel of the transposed gather takes: a cache line */
     PANEL_COLUMNS_MAX = 4096, /* d whose panel fits on the stack (256 KiB)                              */
     PREFETCH_ROWS = 12,
-    TILE = 16,
-    THREADS_MAX = 64
+    TILE = 16
 };
 
 typedef struct {
     lspo_fit_range_t *function;
     const void *context;
-    size_t first, end;
-} range_t;
+    size_t count, parts;
+} ranges_t;
 
-static void *run_range(void *argument)
+static void run_range(void *context, uint32_t worker, size_t part)
 {
-    const range_t *range = argument;
-    range->function(range->context, range->first, range->end);
-    return NULL;
+    const ranges_t *ranges = context;
+    (void)worker;
+    ranges->function(ranges->context, ranges->count * part / ranges->parts, ranges->count * (part + 1) / ranges->parts);
 }
 
-void lspo_fit_spread(uint32_t threads, size_t count, lspo_fit_range_t *function, const void *context)
+void lspo_fit_spread(lspo_workers_t *workers, size_t count, lspo_fit_range_t *function, const void *context)
 {
-    pthread_t started[THREADS_MAX];
-    range_t ranges[THREADS_MAX];
-    bool runs[THREADS_MAX] = {false};
-    size_t parts = threads < THREADS_MAX ? threads : THREADS_MAX;
-    parts = parts < 1 ? 1 : parts;
-    for (size_t i = 0; i < parts; i++) {
-        ranges[i] = (range_t){function, context, count * i / parts, count * (i + 1) / parts};
-        runs[i] = i > 0 && pthread_create(&started[i], NULL, run_range, &ranges[i]) == 0;
-    }
-    for (size_t i = 0; i < parts; i++)
-        if (!runs[i])
-            run_range(&ranges[i]);
-    for (size_t i = 1; i < parts; i++)
-        if (runs[i])
-            pthread_join(started[i], NULL);
+    ranges_t ranges = {function, context, count, lspo_workers_count(workers)};
+    lspo_workers_run(workers, ranges.parts, run_range, &ranges);
 }
 
 /* out (width floats) = sum of coefficient[e] times row index[e] of the matrix (row stride = width). */
@@ -107,15 +91,15 @@ static void multiply_columns(const void *context, size_t first, size_t end)
     }
 }
 
-void lspo_fit_multiply(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width, float *out)
+void lspo_fit_multiply(lspo_workers_t *workers, const lspo_projector_t *p, const float *in, size_t width, float *out)
 {
-    lspo_fit_spread(threads, p->rows, multiply_rows, &(product_t){p, in, width, out});
+    lspo_fit_spread(workers, p->rows, multiply_rows, &(product_t){p, in, width, out});
 }
 
-void lspo_fit_multiply_transposed(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width,
+void lspo_fit_multiply_transposed(lspo_workers_t *workers, const lspo_projector_t *p, const float *in, size_t width,
                                   float *out)
 {
-    lspo_fit_spread(threads, p->d, multiply_columns, &(product_t){p, in, width, out});
+    lspo_fit_spread(workers, p->d, multiply_columns, &(product_t){p, in, width, out});
 }
 
 typedef struct {
@@ -205,12 +189,13 @@ void lspo_fit_cross(const lspo_projector_t *a, const lspo_projector_t *b, float 
                 out[(size_t)a->index[e] * b->d + b->index[f]] += a->value[e] * b->value[f];
 }
 
-void lspo_fit_gather(uint32_t threads, const lspo_projector_t *p, size_t rows, const float *g, float *out)
+void lspo_fit_gather(lspo_workers_t *workers, const lspo_projector_t *p, size_t rows, const float *g, float *out)
 {
-    lspo_fit_spread(threads, rows, gather_rows, &(gather_t){p, g, p->rows, out});
+    lspo_fit_spread(workers, rows, gather_rows, &(gather_t){p, g, p->rows, out});
 }
 
-void lspo_fit_gather_transposed(uint32_t threads, const lspo_projector_t *p, size_t n, const float *g, float *out)
+void lspo_fit_gather_transposed(lspo_workers_t *workers, const lspo_projector_t *p, size_t n, const float *g,
+                                float *out)
 {
-    lspo_fit_spread(threads, (n + LANES - 1) / LANES, gather_columns, &(gather_t){p, g, n, out});
+    lspo_fit_spread(workers, (n + LANES - 1) / LANES, gather_columns, &(gather_t){p, g, n, out});
 }

@@ -1,6 +1,6 @@
-/* fit_products.h - the products that fitting is made of: sparse projectors times dense matrices, over threads.
+/* fit_products.h - the products that fitting is made of: sparse projectors times dense matrices, over workers.
  *
- * P is rows x d (kernels/projector.h).  Each item is computed by one thread, so results do not depend on their number.
+ * P is rows x d (kernels/projector.h).  Each item is computed by one worker, so results do not depend on their number.
  * Parts of kernels/fit*.c; nothing else includes this. */
 #ifndef LSPO_KERNELS_FIT_PRODUCTS_H
 #define LSPO_KERNELS_FIT_PRODUCTS_H
@@ -8,23 +8,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/workers.h"
 #include "kernels/projector.h"
 
 typedef void lspo_fit_range_t(const void *context, size_t first, size_t end);
 
-/* Calls `function` for items 0 .. count - 1 in equal ranges, one per thread.  A thread that cannot start leaves its
- * range to the caller. */
-void lspo_fit_spread(uint32_t threads, size_t count, lspo_fit_range_t *function, const void *context);
+/* Calls `function` for items 0 .. count - 1 in equal ranges, one per worker. */
+void lspo_fit_spread(lspo_workers_t *workers, size_t count, lspo_fit_range_t *function, const void *context);
 
 /* out (rows x width) = P in, in: d x width. */
-void lspo_fit_multiply(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width, float *out);
+void lspo_fit_multiply(lspo_workers_t *workers, const lspo_projector_t *p, const float *in, size_t width, float *out);
 /* out (d x width) = P^T in, in: rows x width. */
-void lspo_fit_multiply_transposed(uint32_t threads, const lspo_projector_t *p, const float *in, size_t width,
+void lspo_fit_multiply_transposed(lspo_workers_t *workers, const lspo_projector_t *p, const float *in, size_t width,
                                   float *out);
 /* out (rows x d) = G P, G: rows x p->rows. */
-void lspo_fit_gather(uint32_t threads, const lspo_projector_t *p, size_t rows, const float *g, float *out);
+void lspo_fit_gather(lspo_workers_t *workers, const lspo_projector_t *p, size_t rows, const float *g, float *out);
 /* out (n x d) = G^T P, G: p->rows x n. */
-void lspo_fit_gather_transposed(uint32_t threads, const lspo_projector_t *p, size_t n, const float *g, float *out);
+void lspo_fit_gather_transposed(lspo_workers_t *workers, const lspo_projector_t *p, size_t n, const float *g,
+                                float *out);
 /* out (A's d x B's d) = A^T B; A and B have as many rows. */
 void lspo_fit_cross(const lspo_projector_t *a, const lspo_projector_t *b, float *out);
 /* out (cols x rows) = in^T. */

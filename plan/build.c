@@ -70,27 +70,26 @@ static bool has_lane(lspo_builder_t *b, lspo_op_kind_t kind)
     return false;
 }
 
-lspo_op_id_t lspo_build_emit(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
-                             uint32_t iteration, uint32_t micro, uint32_t tail)
+lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op)
 {
-    if (b->status != LSPO_OK || !has_lane(b, kind))
+    if (b->status != LSPO_OK || !has_lane(b, op->kind))
         return LSPO_NO_OP;
     lspo_plan_t *plan = b->plan;
-    uint32_t work = work_for(b, kind, variant, stage, tail);
+    uint32_t work = work_for(b, op->kind, op->variant, op->stage, op->tail);
     if (b->status != LSPO_OK)
         return LSPO_NO_OP;
     if (!grow(b, &plan->ops, &b->op_capacity, plan->op_count, sizeof *plan->ops))
         return LSPO_NO_OP;
-    lspo_lane_kind_t lane_kind = lspo_op_kind_lane(kind);
-    uint32_t rank = lane_kind == LSPO_LANE_GPU ? 0 : b->stages[stage].priority_rank;
-    plan->ops[plan->op_count] = (lspo_op_t){.kind = (uint8_t)kind,
-                                            .layer = (uint16_t)stage,
+    lspo_lane_kind_t lane_kind = lspo_op_kind_lane(op->kind);
+    uint32_t rank = lane_kind == LSPO_LANE_GPU ? 0 : b->stages[op->stage].priority_rank;
+    plan->ops[plan->op_count] = (lspo_op_t){.kind = (uint8_t)op->kind,
+                                            .layer = (uint16_t)op->stage,
                                             .lane = b->lanes[lane_kind],
-                                            .iteration = iteration,
-                                            .micro = (uint16_t)micro,
-                                            .variant = (uint16_t)variant,
+                                            .iteration = op->iteration,
+                                            .micro = (uint16_t)op->micro,
+                                            .variant = (uint16_t)op->variant,
                                             .work = work,
-                                            .priority = iteration * (b->stage_count + 1) + rank,
+                                            .priority = op->iteration * (b->stage_count + 1) + rank,
                                             .dep_first = plan->dep_count};
     return plan->op_count++;
 }
@@ -98,7 +97,8 @@ lspo_op_id_t lspo_build_emit(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_var
 lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                            uint32_t iteration)
 {
-    return lspo_build_emit(b, kind, variant, stage, iteration, 0, 0);
+    return lspo_build_emit(b,
+                           &(lspo_new_op_t){.kind = kind, .variant = variant, .stage = stage, .iteration = iteration});
 }
 
 uint32_t lspo_build_lane(lspo_builder_t *b, const lspo_lane_t *lane)

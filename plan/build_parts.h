@@ -8,9 +8,16 @@
 /* Which extra kernels the last op before the link runs: bits of the fourth index of work_ids. */
 enum { TAIL_PACK = 1, TAIL_SQUARES = 2 };
 
-/* build.c: emit one op; as lspo_build_op(), of micro-batch `micro` and with a tail. */
-lspo_op_id_t lspo_build_emit(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
-                             uint32_t iteration, uint32_t micro, uint32_t tail);
+/* An op as it is emitted. */
+typedef struct {
+    lspo_op_kind_t kind;
+    lspo_op_variant_t variant;
+    uint32_t stage, iteration, micro;
+    uint32_t tail; /* what it does besides at its end */
+} lspo_new_op_t;
+
+/* build.c: emit one op, as lspo_build_op(). */
+lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op);
 
 /* build_work.c: the kernels of an op of stage `s`; *work is all zero.  The tail of the op that completes a gradient. */
 void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,

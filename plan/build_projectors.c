@@ -14,12 +14,20 @@ static void calibrate_backward(lspo_builder_t *b, uint32_t iteration, uint32_t m
 {
     const lspo_activations_t *a = &b->activations;
     if (stage != head_of(b) && b->workload->checkpointing) {
-        lspo_op_id_t again = lspo_build_emit(b, LSPO_OP_RECOMPUTE, LSPO_VARIANT_CALIBRATE, stage, iteration, micro, 0);
+        lspo_op_id_t again = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_RECOMPUTE,
+                                                                 .variant = LSPO_VARIANT_CALIBRATE,
+                                                                 .stage = stage,
+                                                                 .iteration = iteration,
+                                                                 .micro = micro});
         lspo_build_depend(b, b->last_compute);
         lspo_build_gpu_memory(b, a->saved_bytes, 0);
         b->last_compute = again;
     }
-    lspo_op_id_t id = lspo_build_emit(b, LSPO_OP_BWD, LSPO_VARIANT_CALIBRATE, stage, iteration, micro, 0);
+    lspo_op_id_t id = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_BWD,
+                                                          .variant = LSPO_VARIANT_CALIBRATE,
+                                                          .stage = stage,
+                                                          .iteration = iteration,
+                                                          .micro = micro});
     lspo_build_depend(b, b->last_compute);
     if (stage == head_of(b))
         lspo_build_gpu_memory(b, a->input_bytes, a->head_bytes + a->input_bytes);
@@ -45,7 +53,9 @@ static void calibrate_send(lspo_builder_t *b, uint32_t iteration, uint32_t stage
 {
     if (shares_projectors(b) && stage > 1)
         return;
-    lspo_op_id_t sent = lspo_build_emit(b, LSPO_OP_D2H, LSPO_VARIANT_PROJECTORS, stage, iteration, 0, 0);
+    lspo_op_id_t sent = lspo_build_emit(
+        b, &(lspo_new_op_t){
+               .kind = LSPO_OP_D2H, .variant = LSPO_VARIANT_PROJECTORS, .stage = stage, .iteration = iteration});
     lspo_build_depend(b, decided);
     for (uint32_t s = stage; s == stage || (shares_projectors(b) && s < head_of(b)); s++)
         b->stages[s].projected = sent;
@@ -54,7 +64,11 @@ static void calibrate_send(lspo_builder_t *b, uint32_t iteration, uint32_t stage
 static void calibrate_project(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t count, uint32_t stage)
 {
     const lspo_activations_t *a = &b->activations;
-    lspo_op_id_t id = lspo_build_emit(b, LSPO_OP_PROJECT, project_variant(micro, count), stage, iteration, micro, 0);
+    lspo_op_id_t id = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_PROJECT,
+                                                          .variant = project_variant(micro, count),
+                                                          .stage = stage,
+                                                          .iteration = iteration,
+                                                          .micro = micro});
     lspo_build_depend(b, b->last_compute);
     lspo_build_gpu_memory(b, lspo_build_check_bytes(b, stage),
                           lspo_build_check_bytes(b, stage) + a->saved_bytes + a->input_bytes);

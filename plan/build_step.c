@@ -16,7 +16,9 @@ lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant,
 {
     const lspo_activations_t *a = &b->activations;
     bool frozen = variant == LSPO_VARIANT_FROZEN;
-    lspo_op_id_t id = lspo_build_emit(b, LSPO_OP_FWD, variant, stage, iteration, micro, 0);
+    lspo_op_id_t id = lspo_build_emit(
+        b, &(lspo_new_op_t){
+               .kind = LSPO_OP_FWD, .variant = variant, .stage = stage, .iteration = iteration, .micro = micro});
     lspo_build_depend(b, b->last_compute);
     if (micro == 0)
         depend_on_weights(b, stage);
@@ -127,7 +129,8 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     if (stage < lowest_trained(b, iteration))
         return b->last_compute;
     if (block && b->workload->checkpointing) {
-        lspo_op_id_t again = lspo_build_emit(b, LSPO_OP_RECOMPUTE, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
+        lspo_op_id_t again = lspo_build_emit(
+            b, &(lspo_new_op_t){.kind = LSPO_OP_RECOMPUTE, .stage = stage, .iteration = iteration, .micro = micro});
         lspo_build_depend(b, b->last_compute);
         lspo_build_depend(b, parameters);
         lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
@@ -135,7 +138,12 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     }
     uint32_t tail = lspo_build_tail(b, iteration, stage, micro);
     lspo_op_variant_t variant = backward_variant(b, iteration, stage);
-    lspo_op_id_t id = lspo_build_emit(b, LSPO_OP_BWD, variant, stage, iteration, micro, compress ? 0 : tail);
+    lspo_op_id_t id = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_BWD,
+                                                          .variant = variant,
+                                                          .stage = stage,
+                                                          .iteration = iteration,
+                                                          .micro = micro,
+                                                          .tail = compress ? 0 : tail});
     lspo_build_depend(b, b->last_compute);
     lspo_build_depend(b, parameters);
     bound_gradients(b, stage);
@@ -143,13 +151,16 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
     if (block && last && lspo_plan_renews_bases(b->plan, iteration)) {
         lspo_op_id_t backward = id;
         uint64_t scratch_bytes = basis_scratch_bytes(b, stage);
-        id = lspo_build_emit(b, LSPO_OP_PROJECT, LSPO_VARIANT_NONE, stage, iteration, micro, 0);
+        id = lspo_build_emit(
+            b, &(lspo_new_op_t){.kind = LSPO_OP_PROJECT, .stage = stage, .iteration = iteration, .micro = micro});
         lspo_build_depend(b, backward);
         lspo_build_gpu_memory(b, scratch_bytes, scratch_bytes);
     }
     if (compress) {
         lspo_op_id_t gradients = id;
-        id = lspo_build_emit(b, LSPO_OP_COMPRESS, LSPO_VARIANT_NONE, stage, iteration, micro, tail);
+        id = lspo_build_emit(
+            b, &(lspo_new_op_t){
+                   .kind = LSPO_OP_COMPRESS, .stage = stage, .iteration = iteration, .micro = micro, .tail = tail});
         lspo_build_depend(b, gradients);
         lspo_build_gpu_memory(
             b, 0, b->activations.saved_bytes + b->activations.input_bytes + (lowrank(b) ? linear_bytes(b, stage) : 0));
@@ -173,13 +184,18 @@ void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
     if (stage < lowest_trained(b, iteration))
         return;
     if (b->stages[stage].shape.kind == LSPO_STAGE_BLOCK && b->workload->checkpointing) {
-        lspo_op_id_t again = lspo_build_emit(b, LSPO_OP_RECOMPUTE, LSPO_VARIANT_PROBE, stage, iteration, 0, 0);
+        lspo_op_id_t again = lspo_build_emit(
+            b, &(lspo_new_op_t){
+                   .kind = LSPO_OP_RECOMPUTE, .variant = LSPO_VARIANT_PROBE, .stage = stage, .iteration = iteration});
         lspo_build_depend(b, b->last_compute);
         lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
         b->last_compute = again;
     }
     uint32_t tail = lspo_build_tail(b, iteration, stage, 0);
-    lspo_op_id_t id = lspo_build_emit(b, LSPO_OP_BWD, LSPO_VARIANT_PROBE, stage, iteration, 0, tail);
+    lspo_op_id_t id = lspo_build_emit(
+        b,
+        &(lspo_new_op_t){
+            .kind = LSPO_OP_BWD, .variant = LSPO_VARIANT_PROBE, .stage = stage, .iteration = iteration, .tail = tail});
     lspo_build_depend(b, b->last_compute);
     probe_memory(b, iteration, stage);
     b->last_compute = id;

@@ -1,7 +1,7 @@
 # house.awk - what tests/test_house.sh counts in C sources that clang-format has laid out: a function's body begins with
 # "{" and ends with "}", each alone in the first column.  One line per finding, FILE:LINE: KIND NUMBER NAME, of a KIND:
 #   lines        of a function, from its name to its end
-#   parameters   of a function that is defined there
+#   parameters   of a function that is defined there, but for CUDA kernels
 #   columns      of a line of source
 
 FNR == 1 { head = ""; body = 0 }
@@ -11,19 +11,27 @@ FNR == 1 { head = ""; body = 0 }
 }
 text == "{" && head != "" {
     body = 1
-    list = head
-    name = head
-    sub(/\(.*/, "", name)
+    # The parameters are the last list in the head: attributes and names made by macros have lists of their own.
+    depth = 0; open_at = 0; close_at = 0
+    for (i = 1; i <= length(head); i++) {
+        c = substr(head, i, 1)
+        if (c == "(" && depth++ == 0) open_at = i
+        else if (c == ")" && --depth == 0) close_at = i
+    }
+    list = substr(head, open_at + 1, close_at - open_at - 1)
+    name = substr(head, 1, open_at - 1)
+    gsub(/[()]/, " ", name)
+    sub(/ +$/, "", name)
     sub(/.*[ *]/, "", name)
     # A list with pointers to functions counts by its outer commas.
-    sub(/^[^(]*\(/, "", list)
-    depth = 0; count = list ~ /^ *(void)? *\)/ ? 0 : 1
+    depth = 0; count = list ~ /^ *(void)? *$/ ? 0 : 1
     for (i = 1; i <= length(list); i++) {
         c = substr(list, i, 1)
         if (c == "(") depth++
-        else if (c == ")") { if (depth == 0) break; depth-- }
+        else if (c == ")") depth--
         else if (c == "," && depth == 0) count++
     }
+    if (head ~ /__global__/) count = 0 # a CUDA kernel takes its arrays and sizes one by one
     if (count > parameters_most) print FILENAME ":" begin ": parameters " count " " name
     next
 }

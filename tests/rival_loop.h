@@ -154,8 +154,8 @@ static inline size_t linear_count(const lspo_stage_t *shape)
 static inline double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t step, uint32_t micro)
 {
     const lspo_workload_t *workload = loop->workload;
-    lspo_text_batch(text, workload->seed, step, micro, workload->batch, workload->sequence, loop->tokens,
-                    loop->targets);
+    lspo_text_batch(text, workload->seed, step, micro,
+                    &(lspo_text_windows_t){workload->batch, workload->sequence, loop->tokens, loop->targets});
     lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
     for (uint32_t s = 1; s < HEAD; s++)
         lspo_transformer_block_forward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL}, loop->x[s - 1],

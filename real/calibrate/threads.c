@@ -7,7 +7,7 @@
 
 #include "kernels/adam.h"
 #include "real/calibrate/state.h"
-#include "real/execute/workers.h"
+#include "base/workers.h"
 
 /* As the session shares out an update; the state of all of it is far above what a cache holds. */
 enum { BLOCK = 1 << 16, ITEMS_MAX = 128, COUNTS_MAX = 16, REPEATS_MAX = 15 };

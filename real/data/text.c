@@ -272,36 +272,36 @@ lspo_status_t lspo_text_check(const lspo_text_t *text, uint32_t sequence)
                       text->source, held_out, text->tokens ? "tokens" : "bytes", needed);
 }
 
-static void window(const lspo_text_t *text, size_t start, uint32_t sequence, uint32_t *tokens_out,
-                   uint32_t *targets_out)
+/* Window `b` of the batch. */
+static void fill_window(const lspo_text_t *text, size_t start, const lspo_text_windows_t *windows, uint32_t b)
 {
-    for (uint32_t i = 0; i < sequence; i++) {
-        tokens_out[i] = text->tokens ? text->tokens[start + i] : text->data[start + i];
-        targets_out[i] = text->tokens ? text->tokens[start + i + 1] : text->data[start + i + 1];
+    uint32_t *tokens = windows->tokens + (size_t)b * windows->sequence;
+    uint32_t *targets = windows->targets + (size_t)b * windows->sequence;
+    for (uint32_t i = 0; i < windows->sequence; i++) {
+        tokens[i] = text->tokens ? text->tokens[start + i] : text->data[start + i];
+        targets[i] = text->tokens ? text->tokens[start + i + 1] : text->data[start + i + 1];
     }
 }
 
-void lspo_text_batch(const lspo_text_t *text, uint64_t seed, uint32_t iteration, uint32_t micro, uint32_t batch,
-                     uint32_t sequence, uint32_t *tokens_out, uint32_t *targets_out)
+void lspo_text_batch(const lspo_text_t *text, uint64_t seed, uint32_t iteration, uint32_t micro,
+                     const lspo_text_windows_t *windows)
 {
-    uint32_t starts = (uint32_t)(text->train_count - sequence);
+    uint32_t starts = (uint32_t)(text->train_count - windows->sequence);
     uint64_t stream = (uint64_t)BATCH_STREAM << 32 | iteration;
-    for (uint32_t b = 0; b < batch; b++) {
+    for (uint32_t b = 0; b < windows->batch; b++) {
         uint64_t index = (uint64_t)micro << 32 | b;
-        uint32_t start = lspo_random_below(seed, stream, index, starts);
-        window(text, start, sequence, tokens_out + (size_t)b * sequence, targets_out + (size_t)b * sequence);
+        fill_window(text, lspo_random_below(seed, stream, index, starts), windows, b);
     }
 }
 
-void lspo_text_held_out(const lspo_text_t *text, uint32_t index, uint32_t index_count, uint32_t batch,
-                        uint32_t sequence, uint32_t *tokens_out, uint32_t *targets_out)
+void lspo_text_held_out(const lspo_text_t *text, uint32_t index, uint32_t index_count,
+                        const lspo_text_windows_t *windows)
 {
-    uint64_t last_start = text->count - text->train_count - sequence - 1;
-    uint64_t windows = (uint64_t)index_count * batch;
-    for (uint32_t b = 0; b < batch; b++) {
-        uint64_t number = (uint64_t)index * batch + b;
-        uint64_t start = windows > 1 ? last_start * number / (windows - 1) : 0;
-        window(text, text->train_count + start, sequence, tokens_out + (size_t)b * sequence,
-               targets_out + (size_t)b * sequence);
+    uint64_t last_start = text->count - text->train_count - windows->sequence - 1;
+    uint64_t count = (uint64_t)index_count * windows->batch;
+    for (uint32_t b = 0; b < windows->batch; b++) {
+        uint64_t number = (uint64_t)index * windows->batch + b;
+        uint64_t start = count > 1 ? last_start * number / (count - 1) : 0;
+        fill_window(text, text->train_count + start, windows, b);
     }
 }

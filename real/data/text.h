@@ -37,12 +37,17 @@ const char *lspo_text_source(const lspo_text_t *text);
 /* LSPO_ERR_INPUT unless training and held-out part each hold one sequence and the token that follows it. */
 lspo_status_t lspo_text_check(const lspo_text_t *text, uint32_t sequence);
 
-/* batch windows of `sequence` tokens at random starts in the training part; targets are the next tokens.  tokens_out,
- * targets_out: batch x sequence. */
-void lspo_text_batch(const lspo_text_t *text, uint64_t seed, uint32_t iteration, uint32_t micro, uint32_t batch,
-                     uint32_t sequence, uint32_t *tokens_out, uint32_t *targets_out);
+/* Where a batch of windows goes: `batch` of them, `sequence` tokens each, and as targets the tokens that follow them. */
+typedef struct {
+    uint32_t batch, sequence;
+    uint32_t *tokens, *targets; /* batch x sequence each */
+} lspo_text_windows_t;
+
+/* Windows at random starts in the training part. */
+void lspo_text_batch(const lspo_text_t *text, uint64_t seed, uint32_t iteration, uint32_t micro,
+                     const lspo_text_windows_t *windows);
 /* Held-out batch `index`: windows spread evenly over the held-out part, the same for every run. */
-void lspo_text_held_out(const lspo_text_t *text, uint32_t index, uint32_t index_count, uint32_t batch,
-                        uint32_t sequence, uint32_t *tokens_out, uint32_t *targets_out);
+void lspo_text_held_out(const lspo_text_t *text, uint32_t index, uint32_t index_count,
+                        const lspo_text_windows_t *windows);
 
 #endif

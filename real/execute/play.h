@@ -13,7 +13,7 @@
 #include "real/device/device.h"
 #include "real/execute/executor.h"
 #include "real/machine/topology.h"
-#include "real/execute/workers.h"
+#include "base/workers.h"
 #include "traces/trace.h"
 
 /* Where a device's lanes and the workers of its CPU lane run; `cpu_threads` as lspo_topology_workers() has it.  The

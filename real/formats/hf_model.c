@@ -223,8 +223,9 @@ lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, f
         const lspo_hf_piece_t *piece = &pieces[i];
         const lspo_safetensor_t *tensor = lspo_hf_tensors_find(model->tensors, piece->name);
         uint64_t rows = piece->rank == 1 ? 1 : piece->shape[0], cols = piece->shape[piece->rank - 1];
-        lspo_status_t status = lspo_safetensors_read(model->weights, tensor, rows, cols, piece->row_stride,
-                                                     piece->col_stride, weights + piece->offset_elements);
+        lspo_status_t status = lspo_safetensors_read(model->weights, tensor, rows,
+                                                     &(lspo_tensor_view_t){cols, piece->row_stride, piece->col_stride},
+                                                     weights + piece->offset_elements);
         if (status != LSPO_OK)
             return status;
     }

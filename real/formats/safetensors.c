@@ -489,9 +489,10 @@ static void unpack(lspo_dtype_t dtype, size_t count, const void *in, float *out)
 }
 
 lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
-                                    uint64_t cols, size_t row_stride, size_t col_stride, float *out)
+                                    const lspo_tensor_view_t *view, float *out)
 {
     const shard_t *shard = &file->shards[tensor->file];
+    const uint64_t cols = view->cols;
     uint64_t elements = 0;
     if (tensor->dtype > LSPO_DTYPE_BF16)
         return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' has dtype %s; weights are F32, F16 or BF16", shard->path,
@@ -499,8 +500,7 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
     if (__builtin_mul_overflow(rows, cols, &elements) || elements != tensor->element_count)
         return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' has %" PRIu64 " elements, not %" PRIu64 " x %" PRIu64,
                           shard->path, tensor->name, tensor->element_count, rows, cols);
-    const lspo_tensor_view_t view = {.cols = cols, .row_stride = row_stride, .col_stride = col_stride};
-    size_t item_bytes = lspo_dtype_bytes(tensor->dtype), chunk = lspo_tensor_view_chunk(&view);
+    size_t item_bytes = lspo_dtype_bytes(tensor->dtype), chunk = lspo_tensor_view_chunk(view);
     uint8_t *raw = malloc(LSPO_CHUNK_ELEMENTS * item_bytes);
     float *line = malloc(LSPO_CHUNK_ELEMENTS * sizeof *line);
     lspo_status_t status = LSPO_OK;
@@ -514,7 +514,7 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
         if (status != LSPO_OK)
             goto cleanup;
         unpack(tensor->dtype, count, raw, line);
-        lspo_tensor_view_scatter(line, &view, first, count, out);
+        lspo_tensor_view_scatter(line, view, first, count, out);
     }
 cleanup:
     free(line);

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "real/formats/tensor_view.h"
 
 enum { LSPO_SAFETENSORS_LENGTH_BYTES = 8 }; /* of the header, at the file's beginning */
 
@@ -73,10 +74,10 @@ const char *lspo_safetensors_metadata(const lspo_safetensors_t *file, const char
 /* The path of the file that holds `tensor`, for messages. */
 const char *lspo_safetensors_path(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor);
 
-/* Read a tensor as rows x cols fp32 into a view.  rows * cols must be its element count (a caller that cares checks the
- * shape first).  LSPO_ERR_INPUT for a type that is not F32, F16 or BF16, or a file that became shorter. */
+/* Read a tensor as fp32 into a view of `rows` rows.  Their elements must be as many as its own (a caller that cares checks
+ * the shape first).  LSPO_ERR_INPUT for a type that is not F32, F16 or BF16, or a file that became shorter. */
 lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
-                                    uint64_t cols, size_t row_stride, size_t col_stride, float *out);
+                                    const lspo_tensor_view_t *view, float *out);
 /* Read `bytes` of a tensor's byte_count bytes, from `offset_bytes` on, as they are. */
 lspo_status_t lspo_safetensors_read_part(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
                                          uint64_t offset_bytes, size_t bytes, void *out);

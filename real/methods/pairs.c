@@ -294,7 +294,8 @@ static void carry_weight(lspo_session_t *session, uint32_t s, uint32_t i)
     lspo_projector_t q_new = rows_on_host(&pair->q, pair->arrived[1]);
     float *m = own->host.moments + session->stages[s].message.linear[i].message_offset_elements;
     float *v = m + own->host.count / 2;
-    lspo_fit_carry(&p_old, &q_old, &p_new, &q_new, true, m, v, ((const lspo_pairs_t *)session->own)->carry_scratch);
+    lspo_fit_carry(&(lspo_projector_pair_t){&p_old, &q_old}, &(lspo_projector_pair_t){&p_new, &q_new}, true, m, v,
+                   ((const lspo_pairs_t *)session->own)->carry_scratch);
 }
 
 void lspo_pairs_carry_moments(lspo_session_t *session, const lspo_op_t *op)

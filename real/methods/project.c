@@ -76,7 +76,7 @@ static lspo_projector_t copied_to(const lspo_projector_t *p, void *memory)
 
 static double bias_of(const lspo_projector_t *p, const lspo_projector_t *q, const check_t *check)
 {
-    return lspo_fit_bias_scaled(p, q, check->gradient, 1, check->scratch);
+    return lspo_fit_bias_scaled(p, q, check->gradient, NULL, check->scratch);
 }
 
 /* Gradients that are zero have no bias: their projectors stay. */
@@ -158,7 +158,8 @@ static lspo_status_t begin_fit(lspo_session_t *session, lspo_pair_t *pair, const
         return status;
     lspo_projector_t p = copied_to(&pair->host_p, pair->candidate[0]), q = copied_to(&pair->host_q, pair->candidate[1]);
     lspo_fit_options_t options = fit_options(session, pair);
-    pair->begun = lspo_fit_begin(&options, check->gradient, &p, &q, pair->fit_moments, check->scratch, &pair->fit);
+    pair->begun = lspo_fit_begin(&(lspo_fit_work_t){&options, &p, &q, pair->fit_moments}, check->gradient,
+                                 check->scratch, &pair->fit);
     return LSPO_OK;
 }
 
@@ -171,8 +172,8 @@ static lspo_status_t fit_weight(lspo_session_t *session, lspo_pair_t *pair, cons
     lspo_projector_t p = lspo_pairs_view_in(&pair->host_p, pair->candidate[0]),
                      q = lspo_pairs_view_in(&pair->host_q, pair->candidate[1]);
     uint32_t before = pair->fit.steps;
-    lspo_fit_advance(&options, lspo_lsp_fit_share(&session->plan->workload), check->gradient, &p, &q, pair->fit_moments,
-                     check->scratch, &pair->fit);
+    lspo_fit_advance(&(lspo_fit_work_t){&options, &p, &q, pair->fit_moments},
+                     lspo_lsp_fit_share(&session->plan->workload), check->gradient, check->scratch, &pair->fit);
     session->bias.fit_steps += pair->fit.steps - before;
     return LSPO_OK;
 }

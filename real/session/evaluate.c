@@ -101,8 +101,9 @@ lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batch
         goto end;
     double sum = 0;
     for (uint32_t i = 0; i < batches; i++) {
-        lspo_text_held_out(session->text, i, batches, workload->batch, workload->sequence, session->tokens_in,
-                           session->targets);
+        lspo_text_held_out(
+            session->text, i, batches,
+            &(lspo_text_windows_t){workload->batch, workload->sequence, session->tokens_in, session->targets});
         double loss = 0;
         status = forward_batch(session, &evaluation, &loss);
         if (status != LSPO_OK)

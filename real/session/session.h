@@ -35,7 +35,7 @@
 #include "real/data/batch.h"
 #include "real/data/text.h"
 #include "real/device/device.h"
-#include "real/execute/workers.h"
+#include "base/workers.h"
 
 typedef struct lspo_session lspo_session_t;
 
@@ -123,7 +123,7 @@ lspo_status_t lspo_session_run_op(void *session, const lspo_op_t *op);
  * judges what the device told.  On others run_op has done so. */
 lspo_status_t lspo_session_finish_op(void *session, const lspo_op_t *op);
 
-/* Who shares UPD with the CPU lane (real/execute/workers.h); not while a plan runs.  NULL, as after create: nobody.
+/* Who shares UPD with the CPU lane (base/workers.h); not while a plan runs.  NULL, as after create: nobody.
  * The results are the same.  The pool stays the caller's and must outlive its use. */
 lspo_status_t lspo_session_set_workers(lspo_session_t *session, lspo_workers_t *workers);
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "kernels/adam.h"
-#include "real/execute/workers.h"
+#include "base/workers.h"
 #include "real/session/method.h"
 #include "real/session/session.h"
 #include "real/transformer/transformer.h"

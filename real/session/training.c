@@ -69,8 +69,8 @@ lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, ui
         return lspo_session_fill_batch(session, session->batches, session->batches_context, step, micro);
     if (!session->text)
         return lspo_error(LSPO_ERR_INPUT, "a session has neither a text nor a function that makes batches");
-    lspo_text_batch(session->text, workload->seed, step, micro, workload->batch, workload->sequence, session->tokens_in,
-                    session->targets);
+    lspo_text_batch(session->text, workload->seed, step, micro,
+                    &(lspo_text_windows_t){workload->batch, workload->sequence, session->tokens_in, session->targets});
     return LSPO_OK;
 }
 

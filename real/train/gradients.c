@@ -192,11 +192,11 @@ static void load_batch(const training_t *training, uint32_t index, pass_t *pass)
     const lspo_gradients_options_t *options = training->options;
     const lspo_workload_t *workload = &options->plan->workload;
     if (index < options->calibration_count)
-        lspo_text_batch(training->text, workload->seed, workload->iterations + index, 0, workload->batch,
-                        workload->sequence, pass->ids, pass->targets);
+        lspo_text_batch(training->text, workload->seed, workload->iterations + index, 0,
+                        &(lspo_text_windows_t){workload->batch, workload->sequence, pass->ids, pass->targets});
     else
         lspo_text_held_out(training->text, index - options->calibration_count, options->validation_count,
-                           workload->batch, workload->sequence, pass->ids, pass->targets);
+                           &(lspo_text_windows_t){workload->batch, workload->sequence, pass->ids, pass->targets});
 }
 
 /* ---- collecting ---- */
@@ -325,7 +325,8 @@ const float *lspo_gradients_at(const lspo_gradients_t *gradients, uint32_t index
 
 typedef struct {
     const lspo_gradients_t *gradients;
-    uint32_t tensor, m, n, threads;
+    uint32_t tensor, m, n;
+    lspo_workers_t *workers;                   /* one per core */
     lspo_projector_t random_p, random_q, p, q; /* p, q: fitted */
     float *scratch;                            /* of kernels/fit.h */
     float *mean;                               /* m x n: of the calibration gradients */
@@ -337,6 +338,7 @@ static void close_comparison(comparison_t *c)
     lspo_projector_release(&c->random_q);
     lspo_projector_release(&c->p);
     lspo_projector_release(&c->q);
+    lspo_workers_destroy(c->workers);
     free(c->scratch);
     free(c->mean);
 }
@@ -358,7 +360,6 @@ static lspo_status_t open_comparison(comparison_t *c, const lspo_projection_t *p
     const uint32_t d_m = projection->d_rows, d_n = projection->d_cols;
     const uint32_t r_m = projection->nnz_rows, r_n = projection->nnz_cols;
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    c->threads = cores > 1 ? (uint32_t)cores : 1;
     /* Seeds of P are even, of Q odd, and the tensors' differ. */
     const uint64_t seed_p = (seed + c->tensor) * 2, seed_q = seed_p + 1;
     bool ok = lspo_projector_random(c->m, d_m, r_m, seed_p, &c->random_p) &&
@@ -370,7 +371,7 @@ static lspo_status_t open_comparison(comparison_t *c, const lspo_projection_t *p
     if (!ok || !c->scratch || !c->mean)
         return lspo_no_memory("projectors of a %" PRIu32 " x %" PRIu32 " weight", c->m, c->n);
     fill_mean(c);
-    return LSPO_OK;
+    return lspo_workers_create(cores > 1 ? (uint32_t)cores : 1, NULL, &c->workers);
 }
 
 static void fit(comparison_t *c, const lspo_workload_t *workload, lspo_bias_report_t *report)
@@ -380,11 +381,12 @@ static void fit(comparison_t *c, const lspo_workload_t *workload, lspo_bias_repo
     options.alpha = lspo_lsp_values_of(workload)->bias_threshold;
     options.beta = lspo_lsp_values_of(workload)->fit_beta;
     options.steps = lspo_lsp_values_of(workload)->fit_steps;
-    options.threads = c->threads;
+    options.workers = c->workers;
     for (uint32_t i = 0; i < c->gradients->calibration_count; i++)
         g[i] = lspo_gradients_at(c->gradients, i, c->tensor);
     uint64_t start_ns = lspo_now_ns();
-    lspo_fit_result_t result = lspo_fit(&options, c->gradients->calibration_count, g, &c->p, &c->q, c->scratch);
+    lspo_fit_result_t result =
+        lspo_fit(&options, &(lspo_fit_gradients_t){c->gradients->calibration_count, g}, &c->p, &c->q, c->scratch);
     report->fit_s = (double)(lspo_now_ns() - start_ns) * 1e-9;
     report->fit_steps = result.steps;
     report->fit_reason = lspo_fit_reason_name(result.reason);
@@ -400,9 +402,9 @@ static void measure_pairs(const comparison_t *c, range_t range, lspo_bias_set_t 
     set->raw = set->random = set->learned = 0;
     for (uint32_t i = range.first; i < range.first + range.count; i++) {
         const float *g = lspo_gradients_at(c->gradients, i, c->tensor);
-        set->raw += lspo_fit_bias(&c->random_p, &c->random_q, g, c->threads, c->scratch) / range.count;
-        set->random += lspo_fit_bias_scaled(&c->random_p, &c->random_q, g, c->threads, c->scratch) / range.count;
-        set->learned += lspo_fit_bias_scaled(&c->p, &c->q, g, c->threads, c->scratch) / range.count;
+        set->raw += lspo_fit_bias(&c->random_p, &c->random_q, g, c->workers, c->scratch) / range.count;
+        set->random += lspo_fit_bias_scaled(&c->random_p, &c->random_q, g, c->workers, c->scratch) / range.count;
+        set->learned += lspo_fit_bias_scaled(&c->p, &c->q, g, c->workers, c->scratch) / range.count;
     }
 }
 

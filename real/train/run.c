@@ -14,7 +14,7 @@
 #include "real/data/text.h"
 #include "real/execute/lane.h"
 #include "real/execute/play.h"
-#include "real/execute/workers.h"
+#include "base/workers.h"
 #include "real/machine/counters.h"
 #include "real/machine/process.h"
 #include "real/machine/topology.h"

@@ -74,35 +74,34 @@ static uint32_t most_likely(sampler_t *s, uint32_t last)
     return best;
 }
 
-static lspo_status_t continue_text(sampler_t *s, uint32_t end, uint32_t *ids, size_t count, size_t most,
-                                   size_t *count_out)
+static lspo_status_t continue_text(sampler_t *s, uint32_t end, lspo_tokens_t *text)
 {
+    size_t count = text->count;
     for (size_t i = 0; i < count; i++)
-        s->tokens[i] = ids[i];
-    while (count < most) {
+        s->tokens[i] = text->ids[i];
+    while (count < text->capacity) {
         uint32_t next = most_likely(s, (uint32_t)count - 1);
         if (!isfinite(s->logits[next]))
             return lspo_error(LSPO_ERR_NUMERIC, "the weights give no number for the next token of a text");
         if (next == end)
             break;
-        s->tokens[count] = ids[count] = next;
+        s->tokens[count] = text->ids[count] = next;
         count++;
     }
-    *count_out = count;
+    text->count = count;
     return LSPO_OK;
 }
 
-lspo_status_t lspo_sample(const lspo_model_t *model, const float *const *stages, uint32_t end, uint32_t *ids,
-                          size_t count, size_t more, size_t *count_out)
+lspo_status_t lspo_sample(const lspo_model_t *model, const float *const *stages, uint32_t end, lspo_tokens_t *text)
 {
-    assert(count >= 1 && count + more <= model->max_sequence);
+    assert(text->count >= 1 && text->count <= text->capacity && text->capacity <= model->max_sequence);
     if (!lspo_family_of(model)->causal)
         return lspo_error(LSPO_ERR_INPUT, "model %s sees a text from both ends: it does not continue one", model->name);
     sampler_t sampler = {.model = model, .stages = stages};
-    lspo_status_t status = open_sampler(&sampler, count + more);
+    lspo_status_t status = open_sampler(&sampler, text->capacity);
     if (status != LSPO_OK)
         goto cleanup;
-    status = continue_text(&sampler, end, ids, count, count + more, count_out);
+    status = continue_text(&sampler, end, text);
 cleanup:
     close_sampler(&sampler);
     return status;

@@ -9,14 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "plan/model.h"
 #include "base/status.h"
+#include "plan/model.h"
+#include "real/data/encoder.h"
 
-/* Append to the `count` >= 1 ids up to `more` further ones, for which there is room, but none from `end` on, the token
- * that ends a text (UINT32_MAX: none does).  stages: weights of each stage (plan/model.h).  count + more is at most the
- * model's max_sequence, and each id below its vocabulary.  LSPO_ERR_INPUT for a BERT, LSPO_ERR_NUMERIC for weights that
- * make no number. */
-lspo_status_t lspo_sample(const lspo_model_t *model, const float *const *stages, uint32_t end, uint32_t *ids,
-                          size_t count, size_t more, size_t *count_out);
+/* Append ids to a text of at least one until its capacity is used, but none from `end` on, the token that ends a text
+ * (UINT32_MAX: none does).  stages: weights of each stage (plan/model.h).  The capacity is at most the model's
+ * max_sequence, and each id below its vocabulary.  LSPO_ERR_INPUT for a BERT, LSPO_ERR_NUMERIC for weights that make no
+ * number; the text's count is then as it was. */
+lspo_status_t lspo_sample(const lspo_model_t *model, const float *const *stages, uint32_t end, lspo_tokens_t *text);
 
 #endif

@@ -5,7 +5,7 @@
 #include <xxhash.h>
 
 #include "plan/plan.h"
-#include "real/execute/workers.h"
+#include "base/workers.h"
 #include "real/machine/topology.h"
 #include "real/session/session.h"
 #include "real/train/metrics.h"

@@ -6,7 +6,7 @@
 
 #include "kernels/random.h"
 #include "plan/family.h"
-#include "real/execute/workers.h"
+#include "base/workers.h"
 #include "real/transformer/transformer.h"
 
 enum { PIECE = 1 << 18, SHARED_FROM = 1 << 22 /* numbers of a piece of work; of a stage that is worth threads */ };

@@ -10,7 +10,8 @@ static void read_tensor(const lspo_safetensors_t *file, const lspo_safetensor_t 
     float *numbers = calloc(tensor->element_count + 1, sizeof *numbers);
     char *bytes = malloc(tensor->byte_count + 1);
     if (numbers && bytes) {
-        lspo_safetensors_read(file, tensor, 1, tensor->element_count, tensor->element_count, 1, numbers);
+        lspo_safetensors_read(file, tensor, 1, &(lspo_tensor_view_t){tensor->element_count, tensor->element_count, 1},
+                              numbers);
         lspo_safetensors_read_part(file, tensor, 0, tensor->byte_count, bytes);
     }
     free(bytes);

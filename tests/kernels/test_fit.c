@@ -125,10 +125,10 @@ Test(fit, bias_is_that_of_the_dense_residual)
         make_pair(shapes[s].m, shapes[s].n, shapes[s].d_m, shapes[s].d_n, shapes[s].r, &p, &q);
         float *g = normals(1, (size_t)shapes[s].m * shapes[s].n), *scratch = scratch_for(&p, &q);
         double inner, square, expected = dense_bias(&p, &q, g, 1, &inner, &square);
-        cr_assert_float_eq(lspo_fit_bias(&p, &q, g, 1, scratch), expected, 1e-5 * expected);
+        cr_assert_float_eq(lspo_fit_bias(&p, &q, g, NULL, scratch), expected, 1e-5 * expected);
         /* The best c is <estimate, G> / ||estimate||^2. */
         double unused[2], scaled = dense_bias(&p, &q, g, inner / square, &unused[0], &unused[1]);
-        cr_assert_float_eq(lspo_fit_bias_scaled(&p, &q, g, 1, scratch), scaled, 1e-5);
+        cr_assert_float_eq(lspo_fit_bias_scaled(&p, &q, g, NULL, scratch), scaled, 1e-5);
         cr_assert_lt(scaled, 1);
         free(scratch);
         free(g);
@@ -165,7 +165,9 @@ Test(fit, gradient_is_that_of_finite_differences)
         const float *const both[2] = {g[0], g[1]};
         float *scratch = scratch_for(&p, &q);
         float *p_gradient = normals(3, (size_t)p.rows * p.r), *q_gradient = normals(4, (size_t)q.rows * q.r);
-        double got = lspo_fit_objective(&p, &q, 2, both, 0.02, 1, p_gradient, q_gradient, scratch);
+        const lspo_fit_options_t options = {.beta = 0.02};
+        double got = lspo_fit_objective(&options, &(lspo_projector_pair_t){&p, &q}, &(lspo_fit_gradients_t){2, both},
+                                        p_gradient, q_gradient, scratch);
         double expected = dense_objective(&p, &q, 2, both, 0.02);
         cr_assert_float_eq(got, expected, 1e-5 * expected);
         check_slopes(&p, p_gradient, &p, &q, 2, both, 0.02);
@@ -198,9 +200,9 @@ Test(fit, learned_is_below_random_at_its_best_scale_and_above_the_floor)
         lspo_projector_t p, q;
         make_pair(m, n, d, d, r, &p, &q);
         float *scratch = scratch_for(&p, &q);
-        double raw = lspo_fit_bias(&p, &q, g, 1, scratch), scaled = lspo_fit_bias_scaled(&p, &q, g, 1, scratch);
+        double raw = lspo_fit_bias(&p, &q, g, NULL, scratch), scaled = lspo_fit_bias_scaled(&p, &q, g, NULL, scratch);
         lspo_fit_options_t options = endless(steps);
-        lspo_fit_result_t result = lspo_fit(&options, 1, one, &p, &q, scratch);
+        lspo_fit_result_t result = lspo_fit(&options, &(lspo_fit_gradients_t){1, one}, &p, &q, scratch);
         cr_assert_eq(result.steps, steps);
         cr_assert_eq(result.reason, LSPO_FIT_STEPS);
         cr_assert_float_eq(result.bias_before, raw, 1e-9);
@@ -208,7 +210,7 @@ Test(fit, learned_is_below_random_at_its_best_scale_and_above_the_floor)
         cr_assert_gt(raw, 1);
         cr_assert_lt(result.bias_after, last, "%u steps: %g, half of them: %g", steps, result.bias_after, last);
         /* The scale that was fitted is close to the best one, and never better. */
-        double again = lspo_fit_bias_scaled(&p, &q, g, 1, scratch);
+        double again = lspo_fit_bias_scaled(&p, &q, g, NULL, scratch);
         cr_assert_leq(again, result.bias_after + 1e-5);
         cr_assert_float_eq(again, result.bias_after, 0.02);
         double floor = lspo_fit_svd_floor(m, n, d, g);
@@ -234,8 +236,8 @@ Test(fit, more_nonzeros_learn_more)
         make_pair(m, n, d, d, r, &p, &q);
         float *scratch = scratch_for(&p, &q);
         const lspo_fit_options_t options = endless(50);
-        lspo_fit(&options, 1, one, &p, &q, scratch);
-        const double learned = lspo_fit_bias_scaled(&p, &q, g, 1, scratch);
+        lspo_fit(&options, &(lspo_fit_gradients_t){1, one}, &p, &q, scratch);
+        const double learned = lspo_fit_bias_scaled(&p, &q, g, NULL, scratch);
         cr_expect_lt(learned, last, "%u nonzeros: %g, a quarter of them: %g", r, learned, last);
         last = learned;
         free(scratch);
@@ -261,10 +263,10 @@ Test(fit, what_is_learned_holds_for_gradients_not_seen)
     lspo_projector_t p, q;
     make_pair(m, n, d, d, r, &p, &q);
     float *scratch = scratch_for(&p, &q);
-    double before = lspo_fit_bias_scaled(&p, &q, g[count], 1, scratch);
+    double before = lspo_fit_bias_scaled(&p, &q, g[count], NULL, scratch);
     lspo_fit_options_t options = endless(100);
-    lspo_fit(&options, count, (const float *const[]){g[0], g[1], g[2]}, &p, &q, scratch);
-    double after = lspo_fit_bias_scaled(&p, &q, g[count], 1, scratch);
+    lspo_fit(&options, &(lspo_fit_gradients_t){count, (const float *const[]){g[0], g[1], g[2]}}, &p, &q, scratch);
+    double after = lspo_fit_bias_scaled(&p, &q, g[count], NULL, scratch);
     cr_assert_lt(after, 0.7 * before, "unseen: %g before, %g after", before, after);
     for (size_t k = 0; k <= count; k++)
         free(g[k]);
@@ -286,17 +288,19 @@ Test(fit, streams_are_one_fit)
         float *scratch = scratch_for(&p[i], &q[i]);
         float *moments = calloc(lspo_fit_moments(&p[i], &q[i]), sizeof *moments);
         lspo_fit_stream_t stream;
-        double before = lspo_fit_bias_scaled(&p[i], &q[i], g, 1, scratch);
-        cr_assert_not(lspo_fit_begin(&options, zero, &p[i], &q[i], moments, scratch, &stream));
-        cr_assert(lspo_fit_begin(&options, g, &p[i], &q[i], moments, scratch, &stream));
+        double before = lspo_fit_bias_scaled(&p[i], &q[i], g, NULL, scratch);
+        cr_assert_not(lspo_fit_begin(&(lspo_fit_work_t){&options, &p[i], &q[i], moments}, zero, scratch, &stream));
+        cr_assert(lspo_fit_begin(&(lspo_fit_work_t){&options, &p[i], &q[i], moments}, g, scratch, &stream));
         for (uint32_t done = 0; done < steps; done += i ? 5 : steps) {
-            cr_assert_not(lspo_fit_advance(&options, 5, zero, &p[i], &q[i], moments, scratch, &stream));
-            cr_assert(lspo_fit_advance(&options, i ? 5 : steps, g, &p[i], &q[i], moments, scratch, &stream));
+            cr_assert_not(
+                lspo_fit_advance(&(lspo_fit_work_t){&options, &p[i], &q[i], moments}, 5, zero, scratch, &stream));
+            cr_assert(lspo_fit_advance(&(lspo_fit_work_t){&options, &p[i], &q[i], moments}, i ? 5 : steps, g, scratch,
+                                       &stream));
         }
         cr_assert_eq(stream.steps, steps);
         lspo_fit_finish(&p[i], &q[i]);
         cr_assert_float_eq(dense_norm(&p[i]), sqrt(m), 1e-4);
-        cr_assert_lt(lspo_fit_bias_scaled(&p[i], &q[i], g, 1, scratch), 0.95 * before);
+        cr_assert_lt(lspo_fit_bias_scaled(&p[i], &q[i], g, NULL, scratch), 0.95 * before);
         free(moments);
         free(scratch);
     }
@@ -319,8 +323,9 @@ Test(fit, equal_seeds_give_equal_bits_on_any_number_of_threads)
         make_pair(m, n, d, d, r, &p[i], &q[i]);
         float *scratch = scratch_for(&p[i], &q[i]);
         lspo_fit_options_t options = endless(20);
-        options.threads = i + 1;
-        bias[i] = lspo_fit(&options, 1, one, &p[i], &q[i], scratch).bias_after;
+        cr_assert_eq(lspo_workers_create(i + 1, NULL, &options.workers), LSPO_OK);
+        bias[i] = lspo_fit(&options, &(lspo_fit_gradients_t){1, one}, &p[i], &q[i], scratch).bias_after;
+        lspo_workers_destroy(options.workers);
         free(scratch);
         cr_assert_eq(bias[i], bias[0]);
         cr_assert_arr_eq(p[i].value, p[0].value, m * r * sizeof(float));
@@ -365,7 +370,7 @@ Test(fit, step_keeps_its_size)
     double before = step_size(&p, &q);
     cr_assert_float_eq(before, sqrt((double)m * n), 0.06 * before);
     lspo_fit_options_t options = endless(60);
-    lspo_fit(&options, 1, one, &p, &q, scratch);
+    lspo_fit(&options, &(lspo_fit_gradients_t){1, one}, &p, &q, scratch);
     cr_assert_float_eq(dense_norm(&p), sqrt(m), 1e-4);
     cr_assert_float_eq(dense_norm(&q), sqrt(n), 1e-4);
     double after = step_size(&p, &q);
@@ -385,19 +390,19 @@ Test(fit, stops_for_the_reason_that_it_gives)
     scratch = scratch_for(&p, &q);
     lspo_fit_options_t options = lspo_fit_default();
     options.alpha = 0.5;
-    lspo_fit_result_t result = lspo_fit(&options, 1, one, &p, &q, scratch);
+    lspo_fit_result_t result = lspo_fit(&options, &(lspo_fit_gradients_t){1, one}, &p, &q, scratch);
     cr_assert_eq(result.reason, LSPO_FIT_THRESHOLD);
     cr_assert_leq(result.bias_after, 0.5);
     cr_assert_lt(result.steps, 100);
     options.alpha = 0;
     options.steps = 1000;
     options.plateau = 0.5; /* nothing halves the bias every 20 steps for long */
-    result = lspo_fit(&options, 1, one, &p, &q, scratch);
+    result = lspo_fit(&options, &(lspo_fit_gradients_t){1, one}, &p, &q, scratch);
     cr_assert_eq(result.reason, LSPO_FIT_PLATEAU);
     cr_assert_eq(result.steps % 20, 0);
     options.plateau = 0;
     options.time_limit_s = 1e-9;
-    result = lspo_fit(&options, 1, one, &p, &q, scratch);
+    result = lspo_fit(&options, &(lspo_fit_gradients_t){1, one}, &p, &q, scratch);
     cr_assert_eq(result.reason, LSPO_FIT_TIME);
     cr_assert_str_eq(lspo_fit_reason_name(result.reason), "time");
     free(scratch);
@@ -415,9 +420,9 @@ Test(fit, gradients_that_say_nothing_change_nothing)
     const float *const one[] = {g};
     lspo_fit_options_t options = endless(5);
     for (int i = 0; i < 2; i++) {
-        cr_assert_eq(lspo_fit(&options, 1, one, &p, &q, scratch).reason, LSPO_FIT_NUMERIC);
-        cr_assert(isnan(lspo_fit_bias(&p, &q, g, 1, scratch)));
-        cr_assert(isnan(lspo_fit_bias_scaled(&p, &q, g, 1, scratch)));
+        cr_assert_eq(lspo_fit(&options, &(lspo_fit_gradients_t){1, one}, &p, &q, scratch).reason, LSPO_FIT_NUMERIC);
+        cr_assert(isnan(lspo_fit_bias(&p, &q, g, NULL, scratch)));
+        cr_assert(isnan(lspo_fit_bias_scaled(&p, &q, g, NULL, scratch)));
         cr_assert(isnan(lspo_fit_svd_floor(m, n, d, g)));
         cr_assert_arr_eq(p.value, p0.value, m * r * sizeof(float));
         cr_assert_arr_eq(q.value, q0.value, n * r * sizeof(float));
@@ -436,7 +441,7 @@ Test(fit, identity_has_no_bias)
     cr_assert(lspo_projector_identity(24, &p));
     cr_assert(lspo_projector_identity(31, &q));
     float *g = normals(1, 24 * 31), *scratch = scratch_for(&p, &q);
-    cr_assert_lt(lspo_fit_bias(&p, &q, g, 1, scratch), 1e-3);
+    cr_assert_lt(lspo_fit_bias(&p, &q, g, NULL, scratch), 1e-3);
     free(scratch);
     free(g);
     release_pair(&p, &q);
@@ -479,7 +484,8 @@ Test(fit, moments_are_carried_as_the_dense_formulas_say)
         float *scratch = malloc(lspo_fit_carry_scratch(&p, &q) * sizeof *scratch);
         double *expected_m = dense_carry(&p, &q, &pn, &qn, false, first);
         double *expected_v = dense_carry(&p, &q, &pn, &qn, true, second);
-        double c = lspo_fit_carry(&p, &q, &pn, &qn, keep_sum, first, second, scratch);
+        double c = lspo_fit_carry(&(lspo_projector_pair_t){&p, &q}, &(lspo_projector_pair_t){&pn, &qn}, keep_sum, first,
+                                  second, scratch);
         double sum = 0, size = 0;
         for (size_t i = 0; i < count; i++) {
             sum += (double)second[i];
@@ -514,7 +520,9 @@ Test(fit, moments_stay_where_the_subspace_does)
         v[i] *= v[i];
     memcpy(m0, m, sizeof m0);
     memcpy(v0, v, sizeof v0);
-    cr_assert_float_eq(lspo_fit_carry(&p, &q, &p, &q, true, m, v, scratch), 1, 1e-12);
+    cr_assert_float_eq(
+        lspo_fit_carry(&(lspo_projector_pair_t){&p, &q}, &(lspo_projector_pair_t){&p, &q}, true, m, v, scratch), 1,
+        1e-12);
     cr_assert_arr_eq(m, m0, sizeof m0);
     cr_assert_arr_eq(v, v0, sizeof v0);
     free(v);

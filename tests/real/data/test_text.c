@@ -104,7 +104,7 @@ Test(text, targets_are_the_next_bytes_of_the_training_part)
     uint32_t tokens[TOKENS], targets[TOKENS];
     uint32_t least = UINT32_MAX, most = 0;
     for (uint32_t iteration = 0; iteration < 500; iteration++) {
-        lspo_text_batch(text, 7, iteration, 0, BATCH, SEQUENCE, tokens, targets);
+        lspo_text_batch(text, 7, iteration, 0, &(lspo_text_windows_t){BATCH, SEQUENCE, tokens, targets});
         for (uint32_t b = 0; b < BATCH; b++) {
             const uint32_t *row = tokens + (size_t)b * SEQUENCE;
             const uint8_t *data = lspo_text_data(text);
@@ -146,14 +146,14 @@ Test(text, training_never_sees_the_held_out_part)
     unlink(path);
     uint32_t tokens[TOKENS], targets[TOKENS];
     for (uint32_t iteration = 0; iteration < 2000; iteration++) {
-        lspo_text_batch(text, 1, iteration, 0, BATCH, SEQUENCE, tokens, targets);
+        lspo_text_batch(text, 1, iteration, 0, &(lspo_text_windows_t){BATCH, SEQUENCE, tokens, targets});
         for (uint32_t i = 0; i < TOKENS; i++) {
             cr_assert_eq(tokens[i], (uint32_t)'a');
             cr_assert_eq(targets[i], (uint32_t)'a');
         }
     }
     for (uint32_t index = 0; index < 5; index++) {
-        lspo_text_held_out(text, index, 5, BATCH, SEQUENCE, tokens, targets);
+        lspo_text_held_out(text, index, 5, &(lspo_text_windows_t){BATCH, SEQUENCE, tokens, targets});
         for (uint32_t i = 0; i < TOKENS; i++) {
             cr_assert_eq(tokens[i], (uint32_t)'b');
             cr_assert_eq(targets[i], (uint32_t)'b');
@@ -166,13 +166,13 @@ Test(text, batches_depend_on_seed_iteration_and_micro)
 {
     lspo_text_t *text = open_file(100000);
     uint32_t a[TOKENS], b[TOKENS], targets[TOKENS];
-    lspo_text_batch(text, 1, 3, 0, BATCH, SEQUENCE, a, targets);
-    lspo_text_batch(text, 1, 3, 0, BATCH, SEQUENCE, b, targets);
+    lspo_text_batch(text, 1, 3, 0, &(lspo_text_windows_t){BATCH, SEQUENCE, a, targets});
+    lspo_text_batch(text, 1, 3, 0, &(lspo_text_windows_t){BATCH, SEQUENCE, b, targets});
     cr_assert_eq(memcmp(a, b, sizeof a), 0);
     const uint64_t others[][3] = {{2, 3, 0}, {1, 4, 0}, {1, 3, 1}};
     for (int i = 0; i < 3; i++) {
-        lspo_text_batch(text, others[i][0], (uint32_t)others[i][1], (uint32_t)others[i][2], BATCH, SEQUENCE, b,
-                        targets);
+        lspo_text_batch(text, others[i][0], (uint32_t)others[i][1], (uint32_t)others[i][2],
+                        &(lspo_text_windows_t){BATCH, SEQUENCE, b, targets});
         cr_assert_neq(memcmp(a, b, sizeof a), 0);
     }
     lspo_text_close(text);

@@ -186,7 +186,8 @@ static void check_carried(lspo_projectors_t projectors, uint32_t s, uint32_t i)
     stage = &training.session->stages[s];
     cr_assert_neq(memcmp(p.value, own->p[i].value, (size_t)p.view.rows * p.view.r * sizeof(float)), 0,
                   "the second step did not renew this projector: choose another");
-    lspo_fit_carry(&p.view, &q.view, &own->p[i], &own->q[i], true, m, v, scratch);
+    lspo_fit_carry(&(lspo_projector_pair_t){&p.view, &q.view}, &(lspo_projector_pair_t){&own->p[i], &own->q[i]}, true,
+                   m, v, scratch);
     const float *g = (const float *)stage->landing[0] + at, *m_after = own->host.moments + at, *v_after = m_after + all;
     double largest = 0;
     for (size_t e = 0; e < count; e++)

@@ -191,12 +191,13 @@ static double fit_by_hand(const lspo_workload_t *workload, const gradients_t *gr
     options.beta = lspo_lsp_values_of(workload)->fit_beta;
     options.steps = lspo_lsp_values_of(workload)->fit_steps * (pair->high - pair->low + 1);
     float *moments = floats(lspo_fit_moments(p, q)), *scratch = floats(lspo_fit_scratch(p, q));
-    cr_assert(
-        lspo_fit_begin(&options, gradients->of[1][pair->high][pair->i].g, &p_new, &q_new, moments, scratch, &stream));
+    cr_assert(lspo_fit_begin(&(lspo_fit_work_t){&options, &p_new, &q_new, moments},
+                             gradients->of[1][pair->high][pair->i].g, scratch, &stream));
     for (uint32_t b = 1; b + 1 < PASS_BATCHES; b++)
         for (uint32_t s = pair->high; s >= pair->low; s--)
-            cr_assert(lspo_fit_advance(&options, lspo_lsp_values_of(workload)->fit_steps / (PASS_BATCHES - 2),
-                                       gradients->of[b][s][pair->i].g, &p_new, &q_new, moments, scratch, &stream));
+            cr_assert(lspo_fit_advance(&(lspo_fit_work_t){&options, &p_new, &q_new, moments},
+                                       lspo_lsp_values_of(workload)->fit_steps / (PASS_BATCHES - 2),
+                                       gradients->of[b][s][pair->i].g, scratch, &stream));
     cr_assert_eq(stream.steps, options.steps);
     lspo_fit_finish(&p_new, &q_new);
     *before = mean_dense_bias(pair, gradients, PASS_BATCHES - 1);

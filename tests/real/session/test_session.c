@@ -74,8 +74,8 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
     uint32_t head = loop->stage_count - 1;
     double sum = 0;
     for (uint32_t micro = 0; micro < workload->accumulation; micro++) {
-        lspo_text_batch(loop->text, workload->seed, iteration, micro, workload->batch, workload->sequence, loop->tokens,
-                        loop->targets);
+        lspo_text_batch(loop->text, workload->seed, iteration, micro,
+                        &(lspo_text_windows_t){workload->batch, workload->sequence, loop->tokens, loop->targets});
         lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
         for (uint32_t s = 1; s < head; s++)
             lspo_transformer_block_forward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL}, loop->x[s - 1],

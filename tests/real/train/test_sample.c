@@ -81,22 +81,23 @@ static void check_family(lspo_family_t family)
     const lspo_model_t model = small_model(family);
     float *weights[STAGES];
     uint32_t ids[SEQUENCE] = {7, 31, 2}, again[SEQUENCE] = {7, 31, 2}, different = 0;
-    size_t count = 0;
+    lspo_tokens_t text = {.ids = ids, .count = PROMPT, .capacity = SEQUENCE};
     make_weights(&model, weights);
-    cr_assert_eq(lspo_sample(&model, (const float *const *)weights, UINT32_MAX, ids, PROMPT, SEQUENCE - PROMPT, &count),
-                 LSPO_OK);
-    cr_assert_eq(count, SEQUENCE);
+    cr_assert_eq(lspo_sample(&model, (const float *const *)weights, UINT32_MAX, &text), LSPO_OK);
+    cr_assert_eq(text.count, SEQUENCE);
     for (uint32_t i = PROMPT; i < SEQUENCE; i++) {
         cr_expect_eq(ids[i], cheapest(&model, weights, ids, i), "token %u", i);
         different += ids[i] != ids[PROMPT];
     }
     cr_expect_gt(different, 0, "one token only: nothing depends on the text");
     /* Fewer are the first of them; the end token ends it and is left out. */
-    cr_assert_eq(lspo_sample(&model, (const float *const *)weights, UINT32_MAX, again, PROMPT, 4, &count), LSPO_OK);
-    cr_expect_eq(count, PROMPT + 4);
-    cr_expect_arr_eq(again, ids, count * sizeof ids[0]);
-    cr_assert_eq(lspo_sample(&model, (const float *const *)weights, ids[PROMPT], again, PROMPT, 4, &count), LSPO_OK);
-    cr_expect_eq(count, PROMPT);
+    text = (lspo_tokens_t){.ids = again, .count = PROMPT, .capacity = PROMPT + 4};
+    cr_assert_eq(lspo_sample(&model, (const float *const *)weights, UINT32_MAX, &text), LSPO_OK);
+    cr_expect_eq(text.count, PROMPT + 4);
+    cr_expect_arr_eq(again, ids, text.count * sizeof ids[0]);
+    text.count = PROMPT;
+    cr_assert_eq(lspo_sample(&model, (const float *const *)weights, ids[PROMPT], &text), LSPO_OK);
+    cr_expect_eq(text.count, PROMPT);
     free_weights(weights);
 }
 
@@ -115,15 +116,15 @@ Test(sample, weights_that_are_no_numbers_and_what_reads_both_ways_are_refused)
     lspo_model_t model = small_model(LSPO_FAMILY_GPT);
     float *weights[STAGES];
     uint32_t ids[SEQUENCE] = {1};
-    size_t count = 77;
+    lspo_tokens_t text = {.ids = ids, .count = 1, .capacity = 3};
     make_weights(&model, weights);
     lspo_stage_t shape;
     lspo_model_stage(&model, 1, &shape);
     for (size_t i = 0; i < shape.element_count; i++)
         weights[1][i] = (float)NAN;
-    cr_expect_eq(lspo_sample(&model, (const float *const *)weights, UINT32_MAX, ids, 1, 2, &count), LSPO_ERR_NUMERIC);
+    cr_expect_eq(lspo_sample(&model, (const float *const *)weights, UINT32_MAX, &text), LSPO_ERR_NUMERIC);
     model = small_model(LSPO_FAMILY_BERT);
-    cr_expect_eq(lspo_sample(&model, (const float *const *)weights, UINT32_MAX, ids, 1, 2, &count), LSPO_ERR_INPUT);
-    cr_expect_eq(count, 77);
+    cr_expect_eq(lspo_sample(&model, (const float *const *)weights, UINT32_MAX, &text), LSPO_ERR_INPUT);
+    cr_expect_eq(text.count, 1);
     free_weights(weights);
 }

@@ -1,13 +1,12 @@
-/* workers.h - a pool of threads among which the CPU lane shares out its work.
+/* workers.h - a pool of threads that share out work: of the CPU lane, of fitting projectors, of a model's first weights.
  *
  * A run is `items` pieces of work that do not depend on one another: each is done once, by whichever worker is free, so
  * that a result which is a function of its item alone is the same for any number of workers.  Worker 0 is the thread
  * that calls lspo_workers_run(); the others sleep between runs.  All have the caller's floating-point mode while they
- * work for it.  The session gets a pool by lspo_session_set_workers() and shares out blocks of LSPO_UPDATE_BLOCK
- * elements.
+ * work for it.
  */
-#ifndef LSPO_REAL_EXECUTE_WORKERS_H
-#define LSPO_REAL_EXECUTE_WORKERS_H
+#ifndef LSPO_BASE_WORKERS_H
+#define LSPO_BASE_WORKERS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* workers.c - see workers.h.  Items are taken from one atomic counter; the mutex is for sleeping and waking only. */
-#include "real/execute/workers.h"
+#include "base/workers.h"
 
 #include <fenv.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* The pool of workers: every item once, the caller's floating-point mode, results that no number of threads changes. */
-#include "real/execute/workers.h"
+#include "base/workers.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
