@@ -2,7 +2,6 @@
 #include "plan/build_parts.h"
 #include "plan/family.h"
 #include "plan/message_work.h"
-#include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "plan/sketch_work.h"
 #include "plan/stage_work.h"
@@ -50,7 +49,7 @@ static bool forms_message(lspo_op_variant_t variant)
 static void describe_fit(const lspo_builder_t *b, lspo_op_variant_t variant, const lspo_message_t *message,
                          lspo_work_t *work)
 {
-    uint32_t steps = variant == LSPO_VARIANT_FIT ? lspo_lsp_fit_share(b->workload) : 0;
+    uint32_t steps = variant == LSPO_VARIANT_FIT ? lspo_plan_fit_steps(b->plan) : 0;
     lspo_message_work_fit(b->workload, message, variant == LSPO_VARIANT_DECIDE ? 2 : 1, steps, work);
 }
 

@@ -69,6 +69,13 @@ bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration)
     return every > 0 && (w->first_step + iteration) % every == 0;
 }
 
+uint32_t lspo_plan_fit_steps(const lspo_plan_t *plan)
+{
+    const lspo_lsp_values_t *lsp = lspo_lsp_values_of(&plan->workload);
+    uint32_t batches = lsp->fit_batches - 2; /* the first checks, the last decides */
+    return (lsp->fit_steps + batches - 1) / batches;
+}
+
 /* All blocks are alike. */
 static bool compresses_weights(const lspo_plan_t *plan)
 {

@@ -93,6 +93,8 @@ uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 uint32_t lspo_plan_rank(const lspo_plan_t *plan);
 /* lsp: whether this iteration checks the bias of the projectors. */
 bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration);
+/* lsp: Adam steps of a fit on each micro-batch of a calibration pass: its share of --fit-steps, rounded up. */
+uint32_t lspo_plan_fit_steps(const lspo_plan_t *plan);
 /* Low rank: whether this iteration makes new bases; and whether it does so from several micro-batches, so that the
  * blocks' full gradients stay on the GPU until the last one. */
 bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration);

@@ -31,12 +31,4 @@ typedef struct LSPO_VALUES_BLOCK {
 extern const lspo_parameters_t lspo_lsp_parameters;
 LSPO_VALUES(lsp);
 
-/* Of fit_steps, the Adam steps on one micro-batch of a calibration pass, rounded up. */
-static inline uint32_t lspo_lsp_fit_share(const lspo_workload_t *workload)
-{
-    const lspo_lsp_values_t *lsp = lspo_lsp_values_of(workload);
-    uint32_t batches = lsp->fit_batches - 2;
-    return (lsp->fit_steps + batches - 1) / batches;
-}
-
 #endif

@@ -172,8 +172,8 @@ static lspo_status_t fit_weight(lspo_session_t *session, lspo_pair_t *pair, cons
     lspo_projector_t p = lspo_pairs_view_in(&pair->host_p, pair->candidate[0]),
                      q = lspo_pairs_view_in(&pair->host_q, pair->candidate[1]);
     uint32_t before = pair->fit.steps;
-    lspo_fit_advance(&(lspo_fit_work_t){&options, &p, &q, pair->fit_moments},
-                     lspo_lsp_fit_share(&session->plan->workload), check->gradient, check->scratch, &pair->fit);
+    lspo_fit_advance(&(lspo_fit_work_t){&options, &p, &q, pair->fit_moments}, lspo_plan_fit_steps(session->plan),
+                     check->gradient, check->scratch, &pair->fit);
     session->bias.fit_steps += pair->fit.steps - before;
     return LSPO_OK;
 }
