@@ -1,4 +1,4 @@
-/* buffer.h - bytes that grow; NUL-terminated once something was appended. */
+/* buffer.h - a growing array of bytes, NUL-terminated after the first append. */
 #ifndef LSPO_BASE_BUFFER_H
 #define LSPO_BASE_BUFFER_H
 

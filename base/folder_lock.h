@@ -1,4 +1,4 @@
-/* folder_lock.h - one process at a time writes into a folder. */
+/* folder_lock.h - a lock, so that only one process at a time writes to a folder. */
 #ifndef LSPO_BASE_FOLDER_LOCK_H
 #define LSPO_BASE_FOLDER_LOCK_H
 
@@ -6,12 +6,13 @@
 
 #include "base/status.h"
 
-/* Lock an open file; false when another process still holds it after two seconds, in which one that was killed ends. */
+/* Lock an open file. Returns false if another process still holds the lock after two seconds, long enough for a killed
+ * process to end. */
 bool lspo_lock_take(int descriptor);
 
-/* Lock an existing folder for this process, until close(*lock_out) or its end, however it ends.  LSPO_ERR_INPUT when
- * another process holds it: "FOLDER: another USER writes here".  A file system without locks gives none and no
- * error. */
+/* Lock an existing folder for this process, until close(*lock_out) or until the process ends in any way. LSPO_ERR_INPUT
+ * if another process holds the lock; `user` ("train") is for the message. On a file system without locks the folder is
+ * not locked, which is no error. */
 lspo_status_t lspo_folder_lock(const char *folder, const char *user, int *lock_out);
 
 #endif

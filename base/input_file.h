@@ -1,9 +1,9 @@
-/* input_file.h - read a file that somebody gave us.
+/* input_file.h - read a file that the user names.
  *
- * Only regular files are opened, so that nothing waits: a folder, named pipe, socket or device is refused at once.
- * What a shell hands over as /dev/stdin or /dev/fd/N may be a pipe.  A UTF-8 byte-order mark at the beginning is
- * skipped.  Lines end with "\n" or "\r\n", the last one with or without.  Lack of memory, an error of the disk and a
- * file above its limit are errors, never an early end.
+ * Only regular files are opened, so that opening never waits: a folder, named pipe, socket or device is refused at
+ * once. Only /dev/stdin and /dev/fd/N, which a shell opens, may be a pipe. A UTF-8 byte-order mark at the beginning is
+ * skipped. Lines end with "\n" or "\r\n"; the last line may lack it. Lack of memory, a disk error and a file above its
+ * limit are errors, never an early end of the file.
  */
 #ifndef LSPO_BASE_INPUT_FILE_H
 #define LSPO_BASE_INPUT_FILE_H
@@ -15,20 +15,20 @@
 
 typedef struct lspo_input lspo_input_t;
 
-/* LSPO_ERR_INPUT for what is not there, cannot be read, is no file or has more than `bytes_max` bytes. */
+/* LSPO_ERR_INPUT if the file is missing, cannot be read, is not a file, or has more than `bytes_max` bytes. */
 lspo_status_t lspo_input_open(const char *path, uint64_t bytes_max, lspo_input_t **input_out);
 void lspo_input_close(lspo_input_t *input);
 
-/* The next line, without its end; it lives until the next call.  A line may hold zero bytes; one more stands behind it.
+/* The next line, without its end; it lives until the next call. A line may contain NUL bytes, and one more follows it.
  * At the end of the file *line_out is NULL. */
 lspo_status_t lspo_input_line(lspo_input_t *input, char **line_out, size_t *length_out);
-/* The number of the line that lspo_input_line() gave last, from 1 on. */
+/* The number of the line that lspo_input_line() returned last, counted from 1. */
 uint64_t lspo_input_line_number(const lspo_input_t *input);
 
-/* All that was not read yet, and a zero byte behind it; the caller frees it. */
+/* Everything that has not been read yet, followed by a NUL byte; the caller frees it. */
 lspo_status_t lspo_input_read_all(lspo_input_t *input, char **text_out, size_t *length_out);
 
-/* Only the descriptor, for those who map a file or unpack it; it is the caller's. */
+/* Only open the file, to map or decompress it; the caller closes the descriptor. */
 lspo_status_t lspo_input_descriptor(const char *path, int *descriptor_out);
 
 /* N of /dev/fd/N or /proc/self/fd/N, 0 to 2 of /dev/stdin, /dev/stdout and /dev/stderr; -1 for any other path. */

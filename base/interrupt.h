@@ -1,23 +1,24 @@
-/* interrupt.h - Ctrl-C (SIGINT), SIGTERM and SIGHUP: the first one asks for an end in order, a second one ends the
+/* interrupt.h - Ctrl-C (SIGINT), SIGTERM and SIGHUP: the first signal asks for an orderly end, a second one ends the
  * process at once.
  *
- * For commands that have something to save, `train` and `validate`.  The others leave the signals alone, which end them
- * at once.  A signal that was ignored when the program began stays ignored: nohup means that for SIGHUP, and a script
- * without job control starts `command &` with SIGINT ignored.  System calls are restarted. */
+ * This is for the commands that have something to save, `train` and `validate`. Signals end all other commands at once.
+ * A signal that was ignored when the program started stays ignored: nohup ignores SIGHUP, and a script without job
+ * control starts `command &` with SIGINT ignored. System calls are restarted. */
 #ifndef LSPO_BASE_INTERRUPT_H
 #define LSPO_BASE_INTERRUPT_H
 
 #include <stdatomic.h>
 #include <sys/types.h>
 
-/* From now on the first signal sets what is returned to 1; work polls it. */
+/* From now on the first signal sets the returned flag to 1, which the work polls. */
 const atomic_int *lspo_interrupt_catch(void);
 
-/* In a child: the signals that were caught end it at once. */
+/* In a child process: let the caught signals end it at once. */
 void lspo_interrupt_release(void);
 
-/* Pass the first signal on to this child: `kill` reaches us alone, a terminal both.  0: to nobody, as at first.  A
- * child that is waited for must still be there when this is told of its end. */
+/* Pass the first signal on to this child, since `kill` reaches only the parent (a terminal reaches both). 0: to no
+ * child, which is the default. Call this with 0 before the child is reaped, so that no signal goes to another process.
+ * */
 void lspo_interrupt_pass_on(pid_t child);
 
 #endif

@@ -1,4 +1,4 @@
-/* json_file.h - a JSON object from a file that somebody gave us. */
+/* json_file.h - read a JSON object from a file that the user names. */
 #ifndef LSPO_BASE_JSON_FILE_H
 #define LSPO_BASE_JSON_FILE_H
 
@@ -7,18 +7,18 @@
 
 #include "base/status.h"
 
-/* The object of a whole file; the caller's to json_decref().  A byte-order mark is skipped.  LSPO_ERR_INPUT, with file
- * and line, for what is no regular file, no JSON, no object, or has one key twice. */
+/* Read a file that is one JSON object; the caller calls json_decref(). A byte-order mark is skipped. LSPO_ERR_INPUT,
+ * with file and line, if it is not a regular file, not JSON, not an object, or has a key twice. */
 lspo_status_t lspo_json_file_read(const char *path, json_t **object_out);
 
-/* jansson 2.14 goes on after allocations that fail: json_loadb() drops digits, json_dumps() words, json_copy() members.
- * These return all of it or NULL. */
+/* jansson 2.14 ignores failed allocations: json_loadb() drops digits, json_dumps() words, json_copy() members. These
+ * functions return the complete result or NULL. */
 
-/* json_loadb().  NULL where the text is no JSON and, with *no_memory_out, where memory ran out. */
+/* json_loadb().  Returns NULL if the text is not JSON or, with *no_memory_out set, if memory ran out. */
 json_t *lspo_json_parse(const char *text, size_t bytes, size_t flags, json_error_t *error, bool *no_memory_out);
-/* json_dumps(): the text is the caller's to free(); NULL without memory, or without a value. */
+/* json_dumps().  The caller frees the text; NULL if memory ran out or `value` is NULL. */
 char *lspo_json_print(const json_t *value, size_t flags);
-/* json_deep_copy(): the caller's to json_decref(); NULL without memory, or without a value. */
+/* json_deep_copy().  The caller calls json_decref(); NULL if memory ran out or `value` is NULL. */
 json_t *lspo_json_copy(const json_t *value);
 
 #endif

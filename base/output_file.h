@@ -1,14 +1,14 @@
-/* output_file.h - write a whole file or none.
+/* output_file.h - write a file completely or not at all.
  *
- * What is written goes into a temporary beside the file, is flushed to the disk and renamed at the end, so that a
- * reader sees the old file or the new one, whole, whatever happens between.
- *   - The temporary is made anew (O_EXCL): no link that lies there is followed.
- *   - A file that exists keeps its mode, and its owner where that is allowed; one that may not be written is refused.
- *   - A symbolic link stays: the file that it names is replaced.
- *   - A temporary of a program that was killed is removed by the next lspo that writes into its folder: a program that
- *     lives holds a lock on its own.
- * /dev/stdout, /dev/stderr and /dev/fd/N are the descriptor itself, written where it stands; any other path that exists
- * and is no regular file (a pipe, /dev/null) is written in place; a named pipe that nobody reads is refused at once.
+ * The data goes to a temporary file in the same folder, which is flushed to disk and renamed at the end. So a reader
+ * sees either the old file or the complete new one, whatever happens in between.
+ *   - The temporary file is created with O_EXCL, so no existing link is followed.
+ *   - An existing file keeps its mode and, if permitted, its owner; a file without write permission is refused.
+ *   - A symbolic link stays; the file that it points to is replaced.
+ *   - The next lspo that writes to the folder removes temporary files of killed programs; a running program holds a
+ * lock on its own. /dev/stdout, /dev/stderr and /dev/fd/N are written through the descriptor itself, at its current
+ * position. Any other existing path that is not a regular file (a pipe, /dev/null) is written in place. A named pipe
+ * without a reader is refused at once.
  */
 #ifndef LSPO_BASE_OUTPUT_FILE_H
 #define LSPO_BASE_OUTPUT_FILE_H
@@ -17,7 +17,7 @@
 
 #include "base/status.h"
 
-/* How the name of every temporary begins. */
+/* Prefix of the names of all temporary files. */
 #define LSPO_TEMPORARY_PREFIX ".lspo-temporary-"
 
 typedef struct {
@@ -27,11 +27,11 @@ typedef struct {
     char *temporary_path; /* owned; NULL when written in place                          */
 } lspo_output_t;
 
-/* LSPO_ERR_IO when the file cannot be written there. */
+/* LSPO_ERR_IO if the file cannot be written. */
 lspo_status_t lspo_output_open(const char *path, lspo_output_t *output_out);
 
-/* Close.  With LSPO_OK the file appears at its path, or the error that prevented it is logged and returned; with any
- * other status what was written is dropped and that status returned. */
+/* Close the file. If `status` is LSPO_OK, the file appears at its path, or an error is logged and returned. With any
+ * other status the data is discarded and `status` is returned. */
 lspo_status_t lspo_output_finish(lspo_output_t *output, lspo_status_t status);
 
 #endif

@@ -1,8 +1,8 @@
 /* status.h - how every part of lspo reports failure.
  *
- * A function that can fail returns lspo_status_t: LSPO_OK (0) or a negative error.  The function that
- * first decides that something is wrong logs it, once, with lspo_error(); its callers only pass the
- * status on.  Out-arguments come last and are set only on success.  Only main() ends the process.
+ * A function that can fail returns lspo_status_t: LSPO_OK (0) or a negative error. The function that detects an error
+ * logs it, once, with lspo_error(); its callers only pass the status on. Out-arguments come last and are set only on
+ * success. Only main() ends the process.
  */
 #ifndef LSPO_BASE_STATUS_H
 #define LSPO_BASE_STATUS_H
@@ -21,19 +21,19 @@ typedef enum {
     LSPO_ERR_NUMERIC = -6,      /* a loss or weight became NaN or infinite        exit 1 */
     LSPO_ERR_CHECK = -7,        /* a comparison or check did not hold             exit 1 */
     LSPO_ERR_INTERRUPTED = -8,  /* Ctrl-C                                         exit 130 */
-    LSPO_ERR_INTERNAL = -9,     /* an invariant of our own broke                  exit 1 */
+    LSPO_ERR_INTERNAL = -9,     /* a bug: an invariant was violated            exit 1 */
     LSPO_ERR_ACCURACY = -10,    /* predictions outside the thresholds             exit 5 */
-    LSPO_ERR_INCONCLUSIVE = -11 /* too little could be measured to judge          exit 6 */
+    LSPO_ERR_INCONCLUSIVE = -11 /* too few measurements for a verdict        exit 6 */
 } lspo_status_t;
 
 /* The process exit code for a status, as listed above. */
 int lspo_status_exit_code(lspo_status_t status);
 
-/* For what was given and cannot be opened or read: LSPO_ERR_MEMORY for ENOMEM, else LSPO_ERR_INPUT. */
+/* The status for a given file that cannot be opened or read: LSPO_ERR_MEMORY for ENOMEM, else LSPO_ERR_INPUT. */
 lspo_status_t lspo_status_of_errno(int error);
 
-/* What each exit code means to who called `lspo`; ends with a NULL meaning.  `lspo help exit-codes`, the man pages and
- * the README say it in these words. */
+/* The meaning of each exit code; the table ends with a NULL meaning. `lspo help exit-codes`, the man pages and the
+ * README use these texts. */
 typedef struct {
     int code;
     const char *meaning;
@@ -41,8 +41,8 @@ typedef struct {
 extern const lspo_exit_code_t lspo_exit_codes[];
 
 /* Write "lspo: error: ..." or "lspo: warning: ..." and a newline to stderr, with control characters and what is not
- * UTF-8 as \xNN (base/printable.h).  lspo_error returns
- * `status`, so that the deciding function can say:  return lspo_error(LSPO_ERR_INPUT, "...", ...); */
+ * UTF-8 as \xNN (base/printable.h). lspo_error() returns `status`, so that the detecting function can write: return
+ * lspo_error(LSPO_ERR_INPUT, "...", ...); */
 lspo_status_t lspo_error(lspo_status_t status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -50,8 +50,8 @@ void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * return lspo_no_memory("%zu samples", count); */
 lspo_status_t lspo_no_memory(const char *what, ...) __attribute__((format(printf, 1, 2)));
 
-/* `before` is called before each message, in the thread that has it; set it before threads start.  For what shows a
- * line of progress there. */
+/* `before` is called before each message, in the same thread; it erases a progress line. Set it before threads start.
+ * */
 void lspo_message_hook(void (*before)(void));
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-/* units.h - quantities with units at the edge of the program: "4GiB", "12GB/s", "60ms", "82.6TFLOP/s".
+/* units.h - parse and format quantities with units: "4GiB", "12GB/s", "60ms", "82.6TFLOP/s".
  *
  * Decimal prefixes are k M G T P (10^3...), binary ones Ki Mi Gi Ti (2^10...).  A value without its
  * unit is refused: "4" bytes and "4" GiB must never be confused.  All return LSPO_ERR_INPUT after
@@ -16,10 +16,10 @@
 typedef enum {
     LSPO_UNIT_NONE,    /* a plain number: 0.27, 128                    */
     LSPO_UNIT_BYTES,   /* B, kB, MB, GB, TB, KiB, MiB, GiB, TiB         */
-    LSPO_UNIT_BPS,     /* bytes a second: GB/s, GiB/s; Gbit/s also      */
+    LSPO_UNIT_BPS,     /* bytes per second: GB/s, GiB/s; also Gbit/s */
     LSPO_UNIT_SECONDS, /* s, ms, us, ns; min and h also                 */
     LSPO_UNIT_FLOPS,   /* FLOP/s with prefix: TFLOP/s, GFLOP/s          */
-    LSPO_UNIT_PPS      /* parameters a second: 100M/s, 3.4G/s           */
+    LSPO_UNIT_PPS      /* parameters per second: 100M/s, 3.4G/s       */
 } lspo_unit_t;
 
 /* Parse `text` as a non-negative finite quantity of `unit`, in base units (B, B/s, s, FLOP/s, 1/s). */
@@ -31,7 +31,7 @@ lspo_status_t lspo_parse_bytes(const char *what, const char *text, uint64_t *byt
 /* Parse a decimal integer in [low, high]; the message names the allowed range. */
 lspo_status_t lspo_parse_integer(const char *what, const char *text, int64_t low, int64_t high, int64_t *value_out);
 
-/* Write `value` of `unit` into `buffer` for people ("7.46 GiB", "12.0 GB/s", "28.1 ms"); lspo_parse_quantity
+/* Write `value` of `unit` into `buffer`, for people ("7.46 GiB", "12.0 GB/s", "28.1 ms"); lspo_parse_quantity
  * reads it back to the digits shown.  Returns `buffer`. */
 const char *lspo_format_quantity(double value, lspo_unit_t unit, char *buffer, size_t buffer_bytes);
 

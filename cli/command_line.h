@@ -1,5 +1,4 @@
-/* command_line.h - the command that does one thing of what the user asked for: their own flags, with a policy and a
- * batch. */
+/* command_line.h - write the command for one policy and batch, with the flags that the user gave to `lspo choose`. */
 #ifndef LSPO_CLI_COMMAND_LINE_H
 #define LSPO_CLI_COMMAND_LINE_H
 
@@ -11,15 +10,15 @@
 
 enum { LSPO_COMMAND_LINE_BYTES = 4096 };
 
-/* As `lspo choose` was given: argv[0] is its name. */
+/* The arguments of `lspo choose`; argv[0] is its name. */
 typedef struct {
     int argc;
     char **argv;
 } lspo_command_line_t;
 
-/* "lspo COMMAND", those of the user's flags that command and policy know, "--policy" and "--batch"; quoted for a shell.
- * `command` is sim, or run, which is on the device cuda and has no --machine.  LSPO_ERR_INPUT when it takes more than
- * `capacity`. */
+/* Write "lspo COMMAND", those of the user's flags that the command and the policy accept, "--policy" and "--batch",
+ * quoted for a shell. `command` is sim, or run, which gets --device cuda and no --machine. LSPO_ERR_INPUT if it needs
+ * more than `capacity` bytes. */
 lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const char *command, const lspo_policy_t *policy,
                                       uint32_t batch, char *text_out, size_t capacity);
 

@@ -1,4 +1,4 @@
-/* data_folder.h - where the plots and experiments are that belong to this program. */
+/* data_folder.h - find the folder of this program's plots and experiments. */
 #ifndef LSPO_CLI_DATA_FOLDER_H
 #define LSPO_CLI_DATA_FOLDER_H
 
@@ -6,8 +6,8 @@
 
 #include "base/status.h"
 
-/* The folder that holds plots/ and experiments/: that of the sources for the program in its build folder; of an
- * installed one share/lspo beside its bin, wherever both have been moved to, else what configure was told. */
+/* The folder with plots/ and experiments/: the sources, for the program in its build folder; for an installed program
+ * share/lspo beside its bin, even after both were moved, or else the folder given to configure. */
 lspo_status_t lspo_data_folder(char path[PATH_MAX]);
 
 #endif

@@ -1,7 +1,7 @@
-/* policy_flags.h - flags of the policies' own parameters, made from the policies' tables (plan/parameter.h).
+/* policy_flags.h - the flags of the policies' own parameters, made from the policies' tables (plan/parameter.h).
  *
- * Any of them is accepted where lspo_policy_group is among a command's options, and kept until the policy is known.
- * Then a flag of another policy is refused, or left out where many policies are asked about (`lspo choose`, grids). */
+ * A command with lspo_policy_group among its options accepts all of them and keeps them until the policy is known. Then
+ * a flag of another policy is refused, or ignored if there are many policies (`lspo choose`, grids). */
 #ifndef LSPO_CLI_POLICY_FLAGS_H
 #define LSPO_CLI_POLICY_FLAGS_H
 
@@ -13,7 +13,7 @@
 
 enum { LSPO_GIVEN_MAX = 128 };
 
-/* What the user gave, each parameter once: of a flag given twice the last counts. */
+/* The given flags, each parameter once; if a flag is given twice, the last one counts. */
 typedef struct {
     struct {
         const lspo_parameter_t *parameter;
@@ -30,7 +30,7 @@ void lspo_policy_arg(const lspo_parameter_t *parameter, lspo_arg_t *arg_out);
 /* Help of a parameter with its default: "rank of ... (16)". */
 void lspo_policy_flag_help(const lspo_parameter_t *parameter, char *text, size_t capacity);
 
-/* Give `policy` the values that it has a parameter for. */
+/* Set the given values of parameters that `policy` has. */
 lspo_status_t lspo_given_apply(const lspo_given_t *given, const lspo_policy_t *policy, lspo_workload_t *workload);
 /* Refuse what neither `policy` nor `also` (or NULL) has: the message says whose flag it is. */
 lspo_status_t lspo_given_check(const lspo_given_t *given, const lspo_policy_t *policy, const lspo_policy_t *also);

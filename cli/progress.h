@@ -17,7 +17,7 @@ void lspo_progress_start(lspo_progress_t *progress);
 void lspo_progress_update(void *context, const char *label, uint32_t done, uint32_t of);
 /* Any other line, at once. */
 void lspo_progress_line(lspo_progress_t *progress, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Wipe the line; nothing is shown after that. */
+/* Erase the line; nothing is shown after that. */
 void lspo_progress_end(lspo_progress_t *progress);
 
 #endif

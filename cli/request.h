@@ -1,13 +1,12 @@
-/* request.h - what `sim`, `run` and `show plan` are asked for: the flags that they share, and their defaults.
+/* request.h - the flags that `sim`, `run`, `show plan` and others share, and their defaults.
  *
- * The workload defaults are a function of the model alone, so that `lspo sim` and `lspo run` with the same flags speak
- * of the same plan:
+ * The workload defaults depend only on the model, so that `lspo sim` and `lspo run` with the same flags use the same
+ * plan:
  *     byte-level models (vocabulary <= 256, made for the host): batch 4, sequence min(256, longest), fp32, no
  *     checkpointing;
- *     the others: lspo_workload_default(), with the sequence capped at the model's longest, and fp32 under `run` and
- *     `train` on the host device, which computes in nothing else.
- * What a policy has of its own comes from its table (plan/parameter.h).
- * The transfer precision follows --precision unless given.
+ *     the others: lspo_workload_default(), with the sequence capped at the model's maximum, and fp32 for `run` and
+ * `train` on the host device, which has no other precision. A policy's own parameters come from its table
+ * (plan/parameter.h). The default of --transfer is --precision.
  */
 #ifndef LSPO_CLI_REQUEST_H
 #define LSPO_CLI_REQUEST_H
@@ -27,7 +26,7 @@
 
 enum { LSPO_SETS_MAX = 64 };
 
-/* The same flags change the machine that is simulated and cap the device that runs.  0, NULL: not given. */
+/* These flags change the simulated machine or cap the device of a run.  0, NULL: not given. */
 typedef struct {
     double link_Bps;
     double cpu_pps;
@@ -44,7 +43,7 @@ typedef struct {
     bool slowdown, timing_only, nvtx;
     uint32_t sms, cpu_threads; /* 0: not given */
     bool training;             /* defaults are those of `lspo train`                                */
-    bool every_policy;         /* flags of any policy are accepted: each policy takes its own      */
+    bool every_policy;         /* accept flags of all policies; each policy uses its own         */
     const lspo_policy_t *also; /* NULL, or a policy whose flags are accepted, too                  */
     lspo_given_t given;        /* flags of policies */
     lspo_workload_t workload;
@@ -55,51 +54,51 @@ typedef struct {
     bool own_iterations; /* --iterations was given; else the policy's default */
 } lspo_request_t;
 
-/* The row `--trace` of a command that plays a plan, stored in a request. */
+/* The option `--trace` of a command that plays a plan, stored in a request. */
 #define LSPO_TRACE_ARG                                                                                                 \
     {                                                                                                                  \
         .name = "trace", .value = "FILE", .help = "write start and end of every op as CSV", .store = lspo_arg_text,    \
         .offset_bytes = offsetof(lspo_request_t, trace_path)                                                           \
     }
 
-/* --model and --policy, without help: of a plan whose flags nobody types. */
+/* --model and --policy without help texts, for plans whose flags come from a trace or grid. */
 extern const lspo_arg_group_t lspo_plan_group;
 extern const lspo_arg_group_t lspo_workload_group;
-/* The same options under two titles: of what is simulated and of what runs. */
+/* The same options with two titles, for simulations and for runs. */
 extern const lspo_arg_group_t lspo_override_group, lspo_cap_group;
-/* Of commands that run on a device. */
+/* Options of commands that run on a device. */
 extern const lspo_arg_group_t lspo_device_group;
-/* Flags of a policy's own parameters: cli/policy_flags.h.
- * Parse argv by the options of `command` into `request`, which holds the names' defaults and is what the command's
- * target begins with, and find model and policy.  `precision`: the default on the host device, LSPO_PRECISION_COUNT: by
- * model, as on every other. */
+/* Parse argv with the options of `command` into `request`, and find model and policy. `request` has the default names
+ * and is the first field of the command's target struct. `precision` is the default on the host device;
+ * LSPO_PRECISION_COUNT: the model's, as on other devices. (cli/policy_flags.h has the flags of the policies' own
+ * parameters.) */
 lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
                                  lspo_request_t *request);
 
-/* Is the model `name` a folder?  A preset of that name comes first: ./NAME is the folder. */
+/* Is the model `name` a folder?  A preset of that name comes first; ./NAME is the folder. */
 bool lspo_request_is_folder(const char *name);
-/* A preset, a file of shapes, or such a folder. */
+/* Find a model: a preset, a file of shapes, or such a folder. */
 lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out);
 
-/* Can `path` be written?  Asked before a measurement, which its result should not cost.  Leaves nothing behind. */
+/* Can `path` be written?  Checked before a measurement, so that its result is not lost.  Leaves no file. */
 lspo_status_t lspo_request_check_output(const char *path);
 
-/* Give the workload the values that `policy` has of its own: its defaults, then the flags. */
+/* Set the workload's values of `policy`'s own parameters: its defaults, then the given flags. */
 lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_policy_t *policy,
                                       lspo_workload_t *workload);
 
-/* The default workload of a model; see above.  Without policies' own values. */
+/* The default workload of a model, see above, without the policies' own values. */
 void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_out);
 
-/* --set in order, then the flags with names of their own; checks the result. */
+/* Apply each --set in order, then --link, --cpu and the like; checks the result. */
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine);
-/* The same as caps of a device.  LSPO_ERR_INPUT for a --set that no device can be made to follow (a GEMM rate). */
+/* The same as caps of a device.  LSPO_ERR_INPUT for a --set that cannot be imposed on a device (a GEMM rate). */
 lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps);
-/* These and what only a device has. */
+/* These caps, and those that only a device has. */
 lspo_status_t lspo_request_caps(const lspo_request_t *request, lspo_device_caps_t *caps);
-/* Header entries of a trace: what was given. */
+/* Write the given overrides into the header of a trace. */
 lspo_status_t lspo_overrides_describe(const lspo_overrides_t *overrides, lspo_trace_t *trace);
-/* All --set, separated by blanks, without those of their own ("50 M/s" is 50M/s); empty without. */
+/* All --set separated by blanks, each without blanks ("50 M/s" becomes 50M/s); "": none. */
 void lspo_overrides_sets(const lspo_overrides_t *overrides, char *buffer, size_t buffer_bytes);
 
 #endif

@@ -1,13 +1,14 @@
-/* sim_report.h - a prediction for people: a few sentences, the answer first.  `lspo help terms` explains the words. */
+/* sim_report.h - print a prediction for people, in a few sentences with the answer first. `lspo help terms` explains
+ * the words. */
 #ifndef LSPO_CLI_SIM_REPORT_H
 #define LSPO_CLI_SIM_REPORT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "plan/machine.h"
 #include "plan/plan.h"
-#include "base/status.h"
 #include "sim/noise.h"
 #include "sim/sim.h"
 
@@ -16,14 +17,14 @@ typedef struct {
     const lspo_machine_t *machine;
     const lspo_prediction_t *prediction;
     const char *advice;        /* of lspo_advise() */
-    const lspo_noise_t *noise; /* NULL: nothing was drawn */
+    const lspo_noise_t *noise; /* NULL: no --noise */
     uint32_t draws;
 } lspo_sim_report_t;
 
-/* To stdout, in lines of the terminal's width. */
+/* Print to stdout, wrapped to the terminal's width. */
 void lspo_sim_report_print(const lspo_sim_report_t *report);
 
-/* What comes once in *period_out steps and is not in the predicted time, since the plan is shorter; NULL: nothing. */
+/* Work done once in *period_out steps that is not in the predicted time, because the plan is shorter; NULL: none. */
 const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_t *prediction, uint32_t *period_out);
 
 /* "3,069": a count for people, rounded.  Returns `buffer`. */

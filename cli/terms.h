@@ -1,4 +1,4 @@
-/* terms.h - the words that results, help and documents use, each in a sentence: `lspo help terms`. */
+/* terms.h - explanations of the words in results, help and documents: `lspo help terms`. */
 #ifndef LSPO_CLI_TERMS_H
 #define LSPO_CLI_TERMS_H
 
@@ -11,7 +11,7 @@ typedef struct {
 /* Ends with a NULL term. */
 extern const lspo_term_t lspo_terms[];
 
-/* All of them, in lines of 80 columns. */
+/* Print all of them in lines of 80 columns. */
 void lspo_terms_write(FILE *file);
 
 #endif

@@ -1,10 +1,11 @@
-/* build.h - what a policy file uses to write its plan: the pieces that all policies share.
+/* build.h - the functions with which a policy builds its plan.
  *
- * A policy's build() loops over iterations and emits, in program order, the ops of each.  An error (out of memory, too
- * many ops) sticks in the builder: emits after one do nothing and lspo_plan_build() returns it, so that a policy
- * reads as its schedule and nothing else.
+ * A policy's build() loops over iterations and emits the ops of each in program order. After an error (out of memory,
+ * too many ops) the builder ignores all further calls, and lspo_plan_build() returns the error. So the code of a policy
+ * shows only its schedule.
  *
- * Who takes and gives back dynamic GPU memory (p = bytes of the precision, q = of the transfer precision, T tokens):
+ * Which op takes and gives back dynamic GPU memory (p = bytes of the precision, q = bytes of the transfer precision, T
+ * tokens):
  *     FWD embed, block   takes its output (T w p), which is the next stage's input
  *     FWD block          takes `saved`; gives it back at its end under checkpointing
  *     RECOMPUTE          takes `saved` again
@@ -46,22 +47,22 @@
 #include "plan/work.h"
 #include "plan/workload.h"
 
-/* Facts of a stage that are the same in every iteration, and where the plan stands with it. */
+/* What is known about a stage: facts that are the same in every iteration, and its latest ops. */
 typedef struct {
     lspo_stage_t shape;
     lspo_message_t message;   /* dense, or projected under a compressing policy */
     bool trained;             /* message.element_count > 0                      */
     uint64_t parameter_bytes; /* all tensors, workload precision                */
-    uint64_t optimizer_bytes; /* Adam's m and v of the message, fp32; with an fp32 master where weights have 16 bits,
-                                 and do not round at random                                     */
-    uint64_t gradient_bytes;  /* what a gradient takes on the GPU, packed_bytes included     */
-    uint64_t packed_bytes;    /* of its copy in the link's format; 0: it goes as it is, or COMPRESS makes the message */
+    uint64_t optimizer_bytes; /* Adam's m and v of the message, fp32; plus an fp32 master for 16-bit weights that are
+                                 not rounded at random */
+    uint64_t gradient_bytes;  /* a gradient on the GPU, including packed_bytes            */
+    uint64_t packed_bytes;    /* its copy in the link's format; 0: none, or COMPRESS makes the message */
     uint64_t sent_bytes;      /* the message on the link to the CPU                          */
-    uint64_t link_bytes;      /* the message that comes back                                 */
-    uint64_t kept_bytes;      /* the part of the gradient that stays on the GPU, where COMPRESS splits it */
+    uint64_t link_bytes;      /* the message back to the GPU                                 */
+    uint64_t kept_bytes;      /* the part of the gradient that stays on the GPU if COMPRESS splits it */
     uint32_t priority_rank;   /* 0 is served first within an iteration          */
 
-    lspo_op_id_t ready;     /* op after which the weights are the next iteration's; LSPO_NO_OP: already */
+    lspo_op_id_t ready;     /* op after which the weights are those of the next iteration; LSPO_NO_OP: they are */
     lspo_op_id_t backward;  /* latest BWD or COMPRESS                                                     */
     lspo_op_id_t sent;      /* latest D2H of the gradient                                                 */
     lspo_op_id_t projected; /* D2H of new projectors in this step; LSPO_NO_OP: none                        */
@@ -75,77 +76,77 @@ typedef struct lspo_builder {
     bool compresses;                  /* COMPRESS follows every block's BWD */
     bool forward_waits_all;           /* FWD of the embedding waits for the updates of all stages */
     bool bounds_gradients;            /* BWD waits until an older gradient has left the GPU       */
-    uint32_t gradient_buffers;        /* stages whose gradients may wait for the link; 0: no bound */
-    bool norm_known;                  /* BWD need not sum squares, a probe has                    */
+    uint32_t gradient_buffers;        /* stages whose gradients may wait for the link; 0: no limit */
+    bool norm_known;                  /* BWD need not sum squares, since a probe has done so        */
     lspo_op_variant_t update_variant; /* of the UPD, H2D and APPLY that are emitted     */
     uint32_t stage_count;
     lspo_build_stage_t *stages;
     lspo_activations_t activations;
-    uint32_t lanes[LSPO_LANE_KIND_COUNT]; /* in use, by kind; LSPO_NO_LANE: none yet */
+    uint32_t lanes[LSPO_LANE_KIND_COUNT]; /* currently chosen lane of each kind; LSPO_NO_LANE: none yet */
     lspo_op_id_t last_compute;            /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     size_t op_capacity, dep_capacity, work_capacity;
     uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][3][4]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
 
-/* Emit one op and return its id; its dependencies follow through lspo_build_depend().  The lane is that
- * of lspo_build_use_lane() for the kind, the cost comes from kind, variant and stage, the priority from the iteration
+/* Emit one op and return its id; add its dependencies with lspo_build_depend(). Its lane is the one chosen by
+ * lspo_build_use_lane() for the kind. Its cost follows from kind, variant and stage, its priority from the iteration
  * and the stage's rank. */
 lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                            uint32_t iteration);
 /* Add a lane to the plan's list and return its index. A plan begins with the four lanes of peer 0 and its GPU 0, whose
  * indices are LSPO_LANE_GPU to LSPO_LANE_CPU. A lane without a name gets one: see lspo_lanes_add(). */
 uint32_t lspo_build_lane(lspo_builder_t *b, const lspo_lane_t *lane);
-/* From now on ops that need a lane of this lane's kind are emitted on it, whichever function emits them. At first these
- * are the four lanes above; before SEND, READ or WRITE a lane of their kind must be chosen. */
+/* From now on, ops that need a lane of this lane's kind are emitted on it, by all functions. The four lanes above are
+ * the default; before SEND, READ or WRITE a lane of their kind must be chosen. */
 void lspo_build_use_lane(lspo_builder_t *b, uint32_t lane);
-/* lspo_build_op() on `lane`; the lane in use for its kind stays as it is. */
+/* lspo_build_op() on `lane`; does not change the chosen lane of its kind. */
 lspo_op_id_t lspo_build_op_on(lspo_builder_t *b, uint32_t lane, lspo_op_kind_t kind, lspo_op_variant_t variant,
                               uint32_t stage, uint32_t iteration);
-/* The op emitted last is of micro-batch `micro`. */
+/* Set the micro-batch of the op emitted last. */
 void lspo_build_micro(lspo_builder_t *b, uint32_t micro);
 /* LSPO_ERR_INPUT, before anything is built, for a plan that would have millions of ops. */
 lspo_status_t lspo_build_check_size(const lspo_builder_t *b);
-/* The op emitted last waits for `dependency`; LSPO_NO_OP is ignored. */
+/* Let the op emitted last depend on `dependency`; LSPO_NO_OP is ignored. */
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency);
-/* The op emitted last takes and gives back GPU memory. */
+/* Let the op emitted last take and give back GPU memory. */
 void lspo_build_gpu_memory(lspo_builder_t *b, uint64_t alloc_bytes, uint64_t free_bytes);
 
 /* FWD of one stage: after the compute chain and, for the first micro-batch, after the stage's weights are ready. */
 lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage);
-/* [RECOMPUTE], BWD, [COMPRESS] of one stage; returns the last.  `parameters` (or LSPO_NO_OP) is waited for as well.
- * Nothing is emitted below the lowest stage that is trained in this iteration. */
+/* [RECOMPUTE], BWD, [COMPRESS] of one stage; returns the last. They also depend on `parameters`, unless it is
+ * LSPO_NO_OP. Nothing is emitted below the lowest stage that is trained in this iteration. */
 lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
                                  lspo_op_id_t parameters);
-/* The same for the norm alone, before the pass that updates: BWD drops its gradient, activations stay (under
- * checkpointing the stage's input). */
+/* The same, but only to compute the norm before the pass that updates: BWD drops its gradient and keeps the activations
+ * (under checkpointing, the stage's input). */
 void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage);
 /* All FWD and BWD of an optimizer step, all micro-batches.  With `send`, D2H of each trained stage follows its last
  * BWD. */
 void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send);
 
-/* The clipping barrier: NORM after the last BWD and, with `to_host`, the D2H of its scalar.  Returns the op that
- * updates must wait for, LSPO_NO_OP without --clip. */
+/* The barrier of --clip: NORM after the last BWD and, with `to_host`, the D2H of its scalar. Returns the op that
+ * updates must depend on; LSPO_NO_OP without --clip. */
 lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration, bool to_host);
 
-/* UPD of one stage on the CPU after its gradient arrived and after `wait`. */
+/* UPD of one stage on the CPU, after its gradient has arrived and after `wait`. */
 lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
-/* H2D and APPLY of what `update` made, after `wait` as well; from then on the stage's weights are ready. */
+/* H2D and APPLY of the result of `update`, also after `wait`; then the stage's weights are ready. */
 lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
                                lspo_op_id_t wait);
-/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  With a low rank an
- * APPLY follows, which takes Adam's direction out of the subspace. */
+/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient. With a low rank an
+ * APPLY follows, which projects Adam's direction back from the subspace. */
 lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
 
 /* The layer-wise schedule of zero-layerwise, backward-update and lsp: each stage's D2H, UPD, H2D, APPLY follow its
- * BWD, and FWD waits stage by stage.  Stages <= transition are served last come first served (the shallower first),
- * the others first come first served; transition < 0: all of them first come first served. */
+ * BWD, and FWD waits stage by stage. Stages <= transition are served last in, first out (the shallower first), the
+ * others first in, first out; transition < 0: all first in, first out. */
 lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition);
 
-/* Everything on the GPU, optimizer.step() after the whole backward pass. */
+/* The whole schedule of policies without a link: everything on the GPU, updates after the whole backward pass. */
 lspo_status_t lspo_build_on_gpu(lspo_builder_t *b);
 
-/* Static memory of policies whose optimizer is on the CPU / on the GPU with everything resident. */
+/* Static memory of policies with the optimizer on the CPU, and of policies with everything on the GPU. */
 void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots);
 void lspo_build_resident_memory(lspo_builder_t *b);
 

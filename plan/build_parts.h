@@ -1,4 +1,4 @@
-/* build_parts.h - what the files of the builder (plan/build*.c) have in common; policies use build.h. */
+/* build_parts.h - declarations shared by the files of the builder (plan/build*.c); policies use build.h. */
 #ifndef LSPO_PLAN_BUILD_PARTS_H
 #define LSPO_PLAN_BUILD_PARTS_H
 
@@ -19,7 +19,8 @@ typedef struct {
 /* build.c: emit one op, as lspo_build_op(). */
 lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op);
 
-/* build_work.c: the kernels of an op of stage `s`; *work is all zero.  The tail of the op that completes a gradient. */
+/* build_work.c: fill *work, which is all zero, with the kernels of an op of stage `s`; and the tail of the op that
+ * completes a gradient. */
 void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                          uint32_t tail, lspo_work_t *work);
 uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro);
@@ -28,12 +29,12 @@ uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t s
 lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant, uint32_t iteration, uint32_t micro,
                                    uint32_t stage);
 
-/* Device memory that a check, and a new pair beside the one in use, take of a stage. */
+/* Device memory of a stage's check, and of a new pair in addition to the current one. */
 uint64_t lspo_build_check_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_candidate_bytes(const lspo_builder_t *b, uint32_t stage);
 
-/* build_projectors.c: bytes of the projectors that a stage owns, on the GPU and as rows on the link; of all, on the
- * host, with checks.  The calibration pass of an iteration, if it has one. */
+/* build_projectors.c: bytes of the projectors that a stage owns, on the GPU and as rows on the link; bytes of all
+ * projectors on the host, with checks; and the calibration pass of an iteration, if it has one. */
 uint64_t lspo_build_projector_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_projector_link_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_projector_host_bytes(const lspo_builder_t *b);

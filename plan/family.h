@@ -1,4 +1,4 @@
-/* family.h - a family of models: what its stages hold and run, and what can compute it.
+/* family.h - a family of models: the tensors and kernels of its stages, and what lspo can do with it.
  *
  * LSPO_FAMILIES (plan/model.h) names the families; for each, plan/families/NAME.c has the row declared here,
  * real/transformer/NAME.c its mathematics and real/formats/hf_NAME.c its names in Hugging Face's files.
@@ -13,7 +13,7 @@
 #include "plan/work.h"
 #include "plan/workload.h"
 
-/* What works depend on: elements but for p, the bytes of one. */
+/* The shape on which works depend, in elements; p is the bytes of one element. */
 typedef struct {
     const lspo_model_t *model;
     uint64_t tokens, p;
@@ -22,8 +22,8 @@ typedef struct {
 } lspo_stage_shape_t;
 
 typedef struct {
-    double norm_epsilon;  /* of a model that names none                                                       */
-    bool tied_head;       /* a language model that does not say otherwise shares the token embedding          */
+    double norm_epsilon;  /* default of a model that gives none                                           */
+    bool tied_head;       /* default: the head of a language model shares the token embedding          */
     bool causal;          /* attention sees earlier positions only; such a model continues a text             */
     bool post_norm;       /* norms behind attention and MLP: recompute needs the block's last product         */
     bool rms_norm;        /* norms have neither mean nor bias                                                 */
@@ -38,8 +38,8 @@ typedef struct {
     void (*block)(const lspo_model_t *model, lspo_stage_t *stage);
     void (*head)(const lspo_model_t *model, lspo_stage_t *stage);
 
-    /* Append the kernels of a stage; `rest`: gradients of all but the linear tensors.  block_backward comes behind the
-     * products of the linear layers and attention, which all families have. */
+    /* Append the kernels of a stage; `rest`: with gradients of all tensors except the linear ones. block_backward is
+     * called after the products of linear layers and attention have been added, which all families have. */
     void (*embed_forward)(const lspo_stage_shape_t *shape, lspo_work_t *work);
     void (*block_forward)(const lspo_stage_shape_t *shape, bool recompute, lspo_work_t *work);
     void (*head_forward)(const lspo_stage_shape_t *shape, lspo_work_t *work);
@@ -54,7 +54,7 @@ LSPO_FAMILIES(LSPO_FAMILY_ROW)
 
 const lspo_family_row_t *lspo_family_row(lspo_family_t family);
 
-/* Of a model that passed its check. */
+/* The row of a model that has passed lspo_model_check(). */
 static inline const lspo_family_row_t *lspo_family_of(const lspo_model_t *model)
 {
     return lspo_family_row(model->family);
@@ -71,7 +71,7 @@ void lspo_stage_add_rest(lspo_stage_t *stage, const char *name, uint32_t rows, u
 void lspo_work_add(lspo_work_t *work, lspo_kernel_class_t kernel_class, uint32_t count, double flop, uint64_t bytes);
 void lspo_work_add_traffic(lspo_work_t *work, const lspo_stage_shape_t *shape, lspo_kernel_class_t kernel_class,
                            uint32_t count, uint64_t per_token);
-/* kernels/attention.h counts the same.  Probabilities are in memory in fp32 only. */
+/* Counted as in kernels/attention.h.  Probabilities are stored in fp32 only. */
 void lspo_work_add_attention(lspo_work_t *work, const lspo_stage_shape_t *shape, bool backward);
 
 #endif

@@ -1,7 +1,7 @@
 /* footprint.h - how many elements and bytes each part of a fine-tuning takes, stage by stage.
  *
  * Shared by the plan (allocations), the reports (itemised memory) and the real path (sizes of buffers).
- * Symbols: T tokens a micro-batch, p bytes an element (workload precision), w width, f mlp width, h heads,
+ * Symbols: T tokens per micro-batch, p bytes per element (workload precision), w width, f mlp width, h heads,
  * s sequence, V vocabulary.
  */
 #ifndef LSPO_PLAN_FOOTPRINT_H
@@ -13,7 +13,7 @@
 #include "plan/model.h"
 #include "plan/workload.h"
 
-/* What of a linear weight's gradient is kept and optimised. */
+/* What part of a linear weight's gradient is kept and optimised. */
 typedef enum {
     LSPO_FORM_DENSE,    /* G itself                                                    */
     LSPO_FORM_SUBSPACE, /* lsp: P^T G Q with sparse P and Q                            */
@@ -27,7 +27,7 @@ typedef enum {
 typedef struct {
     uint32_t rows, cols;         /* m, n      */
     uint32_t d_rows, d_cols;     /* d_m, d_n  */
-    uint32_t nnz_rows, nnz_cols; /* nonzeros a row of P and of Q: min(r, d_m), min(r, d_n) */
+    uint32_t nnz_rows, nnz_cols; /* nonzeros per row of P and of Q: min(r, d_m), min(r, d_n) */
     bool compressed;
     uint64_t message_offset_elements; /* where it starts in the stage's message            */
     uint64_t message_elements;        /* d_m d_n, or m n                                   */
@@ -35,7 +35,7 @@ typedef struct {
 
 enum { LSPO_LINEAR_MAX = 8 };
 
-/* The message of a stage: first the linear weights in order, then (if trained) all its other tensors as they lie. */
+/* The message of a stage: first the linear weights in order, then (if trained) all its other tensors in their order. */
 typedef struct {
     uint32_t linear_count;
     lspo_projection_t linear[LSPO_LINEAR_MAX];
@@ -51,7 +51,7 @@ void lspo_message_dense(const lspo_stage_t *stage, bool train_rest, lspo_message
 void lspo_message_projected(const lspo_stage_t *stage, uint32_t d, uint32_t r, bool train_rest,
                             lspo_message_t *message_out);
 
-/* The first linear weight of the message with the shape of weight `i`; i itself when none is before it. */
+/* The first linear weight of the message with the shape of weight `i`, possibly i itself. */
 uint32_t lspo_message_first_alike(const lspo_message_t *message, uint32_t i);
 
 /* lora: of each linear weight A (m x r), then B (n x r), as rows of r: compressed, d_rows = d_cols = r. */
@@ -59,13 +59,14 @@ void lspo_message_adapters(const lspo_stage_t *stage, uint32_t rank, bool train_
 /* Low rank: A^T G (r x n) when m <= n, G A (m x r) otherwise: d_rows x d_cols; uncompressed where r >= min(m, n). */
 void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out);
 
-/* Columns: of each linear weight (m x n) the columns that are not critical, d_cols = n - max(1, round(fraction n)), at
- * least one of both kinds unless n is 1: then it is sent.  The rest is counted, but stays on the GPU. */
+/* Columns: of each linear weight (m x n) the columns that are not critical, d_cols = n - max(1, round(fraction n)).
+ * There is at least one column of each kind, unless n is 1: then it is sent. The rest is counted, but stays on the GPU.
+ * */
 void lspo_message_columns(const lspo_stage_t *stage, double fraction, bool train_rest, lspo_message_t *message_out);
 
-/* How many numbers lie between the starts of two rows of logits, of `element_bytes` each: V in fp32; in 16 bits the
- * next multiple of 8, so that all rows start at multiples of 16 bytes, as GPUs' widest accesses and fastest products
- * want (V = 50257: 7 numbers more, 0.014 %). */
+/* Distance between the starts of two rows of logits, in elements of `element_bytes` each: V in fp32; in 16 bits the
+ * next multiple of 8, so that all rows start at multiples of 16 bytes, which the widest accesses and fastest products
+ * of GPUs need (V = 50257: 7 elements more, 0.014 %). */
 uint64_t lspo_logits_stride(uint32_t vocabulary, uint64_t element_bytes);
 
 /* Activation bytes of one micro-batch. */
@@ -76,7 +77,7 @@ typedef struct {
     uint64_t workspace_bytes; /* scratch of the widest op, allocated once                               */
 } lspo_activations_t;
 
-/* Elements, T tokens, as real/transformer/transformer.h lays them out (kv = w without grouped-query attention;
+/* Elements for T tokens, in the layout of real/transformer/transformer.h (kv = w without grouped-query attention;
  * statistics in fp32):
  *
  *   block      T (5 w + 2 kv + 2 f + 4) + T h s: norm1 out, qkv, attention out, residual, norm2 out, MLP before and
@@ -90,11 +91,11 @@ typedef struct {
  *   workspace  max(T (4 w + 2 kv + f), head) + (32 + w / h) s: gradients of the linear layers' outputs and of the
  *              input, scratch of attention.  LLAMA: 2 f, and (w / h) s more for the rotary table, fp32 always.
  *
- * In bf16 and fp16 attention is taken to be flash attention: instead of probabilities one fp32 number a row and head
- * (T h), and no scratch. */
+ * In bf16 and fp16, attention is assumed to be flash attention: one fp32 number per row and head (T h) instead of
+ * probabilities, and no scratch. */
 void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload, lspo_activations_t *activations_out);
 
-/* Static bytes by purpose; sums are gpu_static_bytes and host_static_bytes of the plan. */
+/* Static memory by purpose; the sums are gpu_static_bytes and host_static_bytes of the plan. */
 typedef struct {
     uint64_t gpu_parameters_bytes;
     uint64_t gpu_gradients_bytes;
@@ -104,9 +105,9 @@ typedef struct {
     uint64_t host_master_bytes;
     uint64_t host_optimizer_bytes;
     uint64_t host_gradients_bytes;  /* landing buffers of D2H   */
-    uint64_t host_projectors_bytes; /* lsp with checks: projectors in use and new ones, room to carry moments over */
+    uint64_t host_projectors_bytes; /* lsp with checks: current and new projectors, room to transform moments */
     uint64_t host_outgoing_bytes;   /* what H2D sends            */
-    uint64_t host_parameters_bytes; /* swap: the home of the parameters */
+    uint64_t host_parameters_bytes; /* swap: parameters that are swapped out */
 } lspo_footprint_t;
 
 uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint);

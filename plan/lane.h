@@ -1,9 +1,9 @@
-/* lane.h - lanes: what serves one op at a time, and the list of them that a plan carries.
+/* lane.h - lanes, each of which runs one op at a time, and a plan's list of them.
  *
- * A lane has a kind, the machine that it is in (its *peer*) and its number among that machine's devices. Lanes of one
- * peer slow each other (sim/contention.h); lanes of different peers do not. A plan for one machine with one GPU has
- * the four lanes of lspo_lanes_create(): gpu, d2h, h2d, cpu of peer 0. A plan for several GPUs or machines adds lanes
- * (lspo_build_lane() in plan/build.h); a list may have thousands.
+ * A lane has a kind, a machine to which it belongs (its *peer*) and a number among that machine's devices. Lanes of the
+ * same peer slow each other down (sim/contention.h); lanes of different peers do not. A plan for one machine with one
+ * GPU has the four lanes of lspo_lanes_create(): gpu, d2h, h2d, cpu of peer 0. A plan for several GPUs or machines adds
+ * lanes (lspo_build_lane() in plan/build.h); a list may have thousands.
  */
 #ifndef LSPO_PLAN_LANE_H
 #define LSPO_PLAN_LANE_H
@@ -28,10 +28,9 @@ typedef enum {
 enum { LSPO_LANE_NAME_BYTES = 24, LSPO_LANES_MAX = 1 << 20, LSPO_LANE_PEER_MAX = 999999999 };
 
 typedef struct {
-    uint32_t peer; /* the machine, 0 to LSPO_LANE_PEER_MAX */
-    uint16_t
-        device;   /* within the peer and for this kind of hardware: which GPU (gpu, d2h, h2d), drive or network port */
-    uint8_t kind; /* lspo_lane_kind_t */
+    uint32_t peer;                   /* the machine, 0 to LSPO_LANE_PEER_MAX */
+    uint16_t device;                 /* number of the GPU (for gpu, d2h, h2d), drive or network port within the peer */
+    uint8_t kind;                    /* lspo_lane_kind_t */
     char name[LSPO_LANE_NAME_BYTES]; /* letters, digits, '.', '_' and '-'; no two lanes of a list have the same */
 } lspo_lane_t;
 
@@ -45,23 +44,23 @@ typedef struct {
 /* The four lanes of one GPU and its host: the index of each is its kind. The caller releases them. */
 lspo_status_t lspo_lanes_create(lspo_lanes_t *lanes_out);
 lspo_status_t lspo_lanes_copy(const lspo_lanes_t *lanes, lspo_lanes_t *copy_out);
-/* Accepts what is all zero. */
+/* Accepts a list that is all zero. */
 void lspo_lanes_release(lspo_lanes_t *lanes);
 
-/* Append a lane. Without a name (NULL) it is called by kind, device and peer: "gpu", "gpu1", "p3.net". LSPO_ERR_INPUT
- * for a name that no lane can have, a kind or peer that does not exist, or more than LSPO_LANES_MAX lanes. That names
- * differ is checked by lspo_lanes_check(), once for the whole list. */
+/* Append a lane. If its name is empty, it gets one from kind, device and peer: "gpu", "gpu1", "p3.net". LSPO_ERR_INPUT
+ * for an invalid name, an unknown kind or peer, or more than LSPO_LANES_MAX lanes. lspo_lanes_check() checks once for
+ * the whole list that names differ. */
 lspo_status_t lspo_lanes_add(lspo_lanes_t *lanes, const lspo_lane_t *lane, uint32_t *index_out);
 
-/* At least one lane, known kinds, valid names, no name twice. LSPO_ERR_CHECK otherwise. */
+/* LSPO_ERR_CHECK unless there is at least one lane and all have known kinds and different valid names. */
 lspo_status_t lspo_lanes_check(const lspo_lanes_t *lanes);
 
-/* The same lanes in the same order. */
+/* Are these the same lanes in the same order? */
 bool lspo_lanes_equal(const lspo_lanes_t *a, const lspo_lanes_t *b);
-/* The list of lspo_lanes_create(). */
+/* Is this the list of lspo_lanes_create()? */
 bool lspo_lanes_are_default(const lspo_lanes_t *lanes);
 
-/* Lanes in the order of their names, to look many up: lanes->list + i for some i; malloc'd. */
+/* Pointers into lanes->list, sorted by name, for many look-ups; malloc'd. */
 lspo_status_t lspo_lanes_sort(const lspo_lanes_t *lanes, const lspo_lane_t ***by_name_out);
 /* The index of the lane with this name, or lanes->count. */
 uint32_t lspo_lanes_find(const lspo_lanes_t *lanes, const lspo_lane_t *const *by_name, const char *name);
@@ -69,7 +68,7 @@ uint32_t lspo_lanes_find(const lspo_lanes_t *lanes, const lspo_lane_t *const *by
 /* "gpu", "d2h", "h2d", "cpu", "net", "ssd". The parser returns LSPO_LANE_KIND_COUNT when unknown. */
 const char *lspo_lane_kind_name(lspo_lane_kind_t kind);
 lspo_lane_kind_t lspo_lane_kind_parse(const char *text);
-/* Whether ops of this kind of lane move bytes: all but gpu and cpu. */
+/* Do ops of this kind of lane move bytes?  All kinds except gpu and cpu do. */
 static inline bool lspo_lane_kind_moves_bytes(lspo_lane_kind_t kind)
 {
     return kind != LSPO_LANE_GPU && kind != LSPO_LANE_CPU;

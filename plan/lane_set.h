@@ -1,8 +1,8 @@
-/* lane_set.h - a set of lanes from which the lowest is taken first.
+/* lane_set.h - a set of lanes, from which the lowest is taken first.
  *
- * A bit per lane in words of 64; a word of the level above has a bit for each word that is not empty, up to a level
- * with one word. Adding a lane and taking the lowest cost a few instructions, whatever the number of lanes, so that a
- * simulator or an executor visits the lanes that have something to do and no others. Up to 64 lanes are one word.
+ * Each lane has a bit, in words of 64. The next level has a bit for each word that is not empty, and so on up to a
+ * level with one word. Adding a lane and taking the lowest cost a few instructions for any number of lanes, so that a
+ * simulator or executor visits only lanes with something to do. Up to 64 lanes need one word.
  */
 #ifndef LSPO_PLAN_LANE_SET_H
 #define LSPO_PLAN_LANE_SET_H
@@ -22,7 +22,7 @@ typedef struct {
 
 /* An empty set with room for the lanes 0 to lane_count - 1. */
 lspo_status_t lspo_lane_set_create(uint32_t lane_count, lspo_lane_set_t *set_out);
-/* Accepts what is all zero. */
+/* Accepts a set that is all zero. */
 void lspo_lane_set_release(lspo_lane_set_t *set);
 
 static inline void lspo_lane_set_add(lspo_lane_set_t *set, uint32_t lane)

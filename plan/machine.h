@@ -1,10 +1,10 @@
 /* machine.h - a machine profile: the rates, latencies and sizes from which the simulator predicts.
  *
- * Every rate is an *effective* one: what a long run of that kernel class reaches, alone on the machine.
- * The numbers come from the files in machines/, each with its source beside it, or from `lspo calibrate`.  Times of a
- * kernel (see sim/cost.h for the equations) are
- *     GEMM m,n,k   flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch; with a measured grid of shapes
- *                  (products.h) in place of the half-sizes where the profile has one
+ * Every rate is an *effective* rate: what a long run of kernels of that class reaches alone on the machine. The numbers
+ * come from the files in machines/, each with its source, or from `lspo calibrate`. The times of kernels are (see
+ * sim/cost.h for the equations)
+ *     GEMM m,n,k  flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch; or with a measured grid of shapes
+ * (products.h) in place of the half-sizes
  *     projectors   flop / rate + bytes / bandwidth, the shorter x (1 - projector_overlap), + launch
  *     others       flop / rate or bytes / bandwidth, + launch
  *     from cache   rates between X (operands in memory) and X_cached, by the bytes between two uses: sim/reuse.h
@@ -33,77 +33,78 @@ typedef struct {
     char description[LSPO_SOURCE_BYTES];
     char source[LSPO_SOURCE_BYTES];
     struct {
-        double memory_bytes; /* all of it: plans may use this less context_bytes                */
+        double memory_bytes; /* all memory; plans may use this less context_bytes        */
         double gemm_flops[LSPO_PRECISION_COUNT];
         double gemm_m_half, gemm_n_half, gemm_k_half; /* elements at which that dimension halves the rate */
-        double gemm_memory_Bps[LSPO_LAYOUT_COUNT];    /* extra time of its far_bytes (work.h) in memory; 0: none */
+        double gemm_memory_Bps[LSPO_LAYOUT_COUNT];    /* extra time for its far_bytes (work.h); 0: none */
         double attention_flops;
         double attention_sequence_half, attention_width_half; /* sequence, head width at which its rate is halved */
         double attention_backward_flops;                      /* in a backward pass; 0: as forward */
         double norm_Bps, activation_Bps, loss_Bps, stream_Bps;
-        /* In a backward pass, whose kernels read what the forward pass left; 0: as forward. */
+        /* Rates in a backward pass, whose kernels read what the forward pass wrote; 0: as in forward. */
         double norm_backward_Bps, activation_backward_Bps, loss_backward_Bps, stream_backward_Bps;
         double columns_Bps;              /* 0: as streams */
-        double gather_flops, gather_Bps; /* a projector's kernel takes both times, less what overlaps */
+        double gather_flops, gather_Bps; /* a projector's kernel takes both times, less the overlap */
         double scatter_flops, scatter_Bps;
         double scatter_inner_flops; /* of P D (work.h); 0: as scatter_flops */
         double projector_overlap;   /* share of the shorter of the two times that the longer one hides */
-        double adam_pps;            /* parameters a second of UPD_GPU */
-        /* The same rates when the operands are in cache; 0: as from memory. */
+        double adam_pps;            /* parameters per second of UPD_GPU */
+        /* The same rates with operands in cache; 0: as from memory. */
         double attention_cached_flops, attention_backward_cached_flops;
         double norm_cached_Bps, activation_cached_Bps, loss_cached_Bps, stream_cached_Bps;
         double norm_backward_cached_Bps, activation_backward_cached_Bps, loss_backward_cached_Bps;
         double stream_backward_cached_Bps;
         double columns_cached_Bps, gather_cached_Bps, scatter_cached_Bps, adam_cached_pps;
-        double near_bytes;  /* with so many bytes between two uses all is in cache: what X_cached were measured with */
-        double cache_bytes; /* with so many or more nothing is; 0: there is no cache */
-        double training_speed; /* of kernels in a training over the same kernels timed alone; 0: not measured, 1 */
-        double backward_loss;  /* fraction of its speed that a backward pass loses, [0, 1): what autograd adds */
-        double context_bytes;  /* of memory that the driver takes and plans cannot use; 0 on the host device */
-        double launch_s;       /* a kernel                       */
-        double op_s;           /* an op: dispatch, events        */
+        double near_bytes;     /* up to so many bytes between two uses, all is in cache; X_cached were measured so */
+        double cache_bytes;    /* with at least so many, nothing is in cache; 0: there is no cache */
+        double training_speed; /* speed of kernels in a training relative to their speed alone; 0: not measured, 1 */
+        double backward_loss;  /* fraction of its speed that a backward pass loses to autograd, [0, 1) */
+        double context_bytes;  /* memory that the driver takes; 0 on the host device */
+        double launch_s;       /* per kernel                   */
+        double op_s;           /* per op: dispatch, events     */
     } gpu;
     struct {
         double memory_bytes;
-        double adam_pps;        /* parameters a second of UPD, all its threads; from DRAM   */
+        double adam_pps;        /* parameters per second of UPD with all its threads, from DRAM */
         double adam_cached_pps; /* the same when the state stays in cache (small subspaces) */
         double cache_bytes;     /* state up to this size counts as cached                   */
-        double own_adam_pps;    /* no key: adam_pps before lspo_machine_pace() slowed it; 0: it has not */
-        double process_bytes;   /* resident besides what plans count: libraries' buffers, thread stacks */
+        double own_adam_pps;    /* not in files: adam_pps before lspo_machine_pace() reduced it; 0: it did not */
+        double process_bytes;   /* resident memory that is in no plan: buffers of libraries, thread stacks */
         double compute_flops;   /* FWD/BWD on the CPU (paper, Table 1); not used by plans   */
         double op_s;
     } cpu;
     struct {
         double h2d_Bps, d2h_Bps;
         double h2d_latency_s, d2h_latency_s;     /* a message                                    */
-        double h2d_duplex_loss, d2h_duplex_loss; /* fraction lost while the other way is busy: [0, 1) */
+        double h2d_duplex_loss, d2h_duplex_loss; /* fraction lost while the other direction is busy: [0, 1) */
         double pcie_generation, pcie_lanes;      /* 0 where unknown; documentation only          */
     } link;
     struct {
-        double Bps;       /* what a peer sends; 0: there is no network */
+        double Bps;       /* bandwidth of sends; 0: there is no network */
         double latency_s; /* a message                                 */
     } net;
     struct {
         double read_Bps, write_Bps; /* 0: there is no SSD */
-        double latency_s;           /* a read or a write  */
+        double latency_s;           /* per read or write */
     } ssd;
     /* Fraction of its speed that lane [a] loses while lane [b] runs (shared DRAM, shared cores); [0, 1).
-     * The link's duplex loss is kept above, not here. */
+     * The duplex loss of the link is above, not here. */
     double contention[LSPO_DEVICE_LANES][LSPO_DEVICE_LANES];
-    lspo_products_t products; /* matrix products by shape, operands in cache; without sizes the half-sizes hold */
-    /* Seconds an iteration of four short trainings on the day of the calibration, by which a later day's speed is told
+    lspo_products_t
+        products; /* matrix products by shape, operands in cache; if it has no sizes, the half-sizes are used */
+    /* Seconds per iteration of four short trainings during the calibration; later runs compare with it to detect drift
      * (validate/yardstick.h); 0: not measured. */
     double yardstick_s[LSPO_YARDSTICKS];
-    /* Standard deviations of the logarithm of durations: of one op about its median, by lane, independent; and of all
-     * GPU and CPU work of one run about the median of runs.  Drawn from under --noise only. */
+    /* Standard deviations of the logarithm of durations: per lane, of single ops about their median, independent; and
+     * run_sigma, of all GPU and CPU work of one run about the median of runs. Only used with --noise. */
     struct {
         double gpu_sigma, d2h_sigma, h2d_sigma, cpu_sigma, run_sigma;
     } noise;
 } lspo_machine_t;
 
-/* One row a numeric field: the INI key, its unit, its range, its offset.  Reader, writer, `--set` and
- * `lspo show machine` iterate over this one table.  In a file without base, a field whose range includes 0 may be
- * absent and is then 0; the others must be there. */
+/* One row per numeric field: INI key, unit, range, offset. The reader, the writer, `--set` and `lspo show machine`
+ * iterate over this table. In a file without base, a field whose range includes 0 may be missing and is then 0; the
+ * others are required. */
 typedef struct {
     const char *section; /* "gpu", "cpu", "link", "net", "ssd", "contention", "noise", "yardstick" */
     const char *key;
@@ -120,15 +121,16 @@ enum { LSPO_MACHINE_FIELDS_MAX = 112 };
 /* The field's value in `machine`. */
 double lspo_machine_value(const lspo_machine_t *machine, const lspo_machine_field_t *field);
 
-/* The index of a field; lspo_machine_field_count when there is none of that name. */
+/* The index of a field, or lspo_machine_field_count if there is none of that name. */
 size_t lspo_machine_field_find(const char *section, const char *key);
 
-/* Parse `text` into the field: LSPO_ERR_INPUT with `what` without its unit or outside its range. */
+/* Parse `text` into the field. LSPO_ERR_INPUT, with `what` in the message, if its unit is missing or it is out of
+ * range. */
 lspo_status_t lspo_machine_take(const char *what, const lspo_machine_field_t *field, const char *text,
                                 lspo_machine_t *machine);
 
-/* A profile may be put together: a card is [gpu] and [products], a host is [cpu], and a machine file adds what only the
- * pair has ([link], [contention], ...).  Built-in files are machines/NAME.ini, machines/cards/NAME.ini and
+/* A profile may be combined from parts: a card is [gpu] and [products], a host is [cpu], and a machine file adds what
+ * depends on both ([link], [contention], ...). Built-in files are machines/NAME.ini, machines/cards/NAME.ini and
  * machines/hosts/NAME.ini (plan/presets.h). */
 typedef enum { LSPO_PART_MACHINE, LSPO_PART_CARD, LSPO_PART_HOST } lspo_machine_part_t;
 
@@ -140,47 +142,47 @@ lspo_status_t lspo_machine_preset(lspo_machine_part_t part, uint32_t index, lspo
 
 /* Find a preset by name or read an INI file: sections [machine], [gpu], [cpu], [link], [contention], [products]
  * (products.h), [noise], [yardstick].  [machine] has name, description, source, and before all values
- *     base = PRESET       all its values; must be the file's first key
- *     card = CARD|FILE    then all of [gpu] and [products] from a card
- *     host = HOST|FILE    then all of [cpu] from a host
- * and what the file says itself comes last.  A card's file has [card] name, description, source, base = CARD in place
- * of [machine], a host's file [host].  A FILE is sought beside the file that names it.  Quantities carry units.
- * Unknown sections or keys are errors with file:line. */
+ *     base = PRESET       take all its values; must be the first key of the file
+ *     card = CARD|FILE    then take all of [gpu] and [products] from a card
+ *     host = HOST|FILE    then take all of [cpu] from a host
+ * The file's own values come last. A card's file has [card] with name, description, source, base = CARD in place of
+ * [machine], a host's file has [host]. A FILE is relative to the file that names it. Quantities have units. Unknown
+ * sections or keys are errors with file:line. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
 
-/* The comment behind each value, by field: where a number comes from.  "" where there is none; longer ones are cut. */
+/* The comment after each value, by field, which gives its source.  "": none; long comments are cut off. */
 enum { LSPO_NOTE_BYTES = 101 };
 typedef struct {
     char text[LSPO_MACHINE_FIELDS_MAX][LSPO_NOTE_BYTES];
 } lspo_machine_notes_t;
 
-/* The same with the notes of all files that it was put together from. */
+/* The same, with the notes of all files from which it was combined. */
 lspo_status_t lspo_machine_find_noted(const char *name_or_path, lspo_machine_t *machine_out,
                                       lspo_machine_notes_t *notes_out);
 
 /* Apply one "section.key=VALUE" (from --set). */
 lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);
 
-/* Slow both directions of the link to link_Bps and the CPU optimizer to cpu_pps (0: leave alone), as a pace does on a
- * device: work at full speed, then wait.  What the CPU does besides updates, such as adding gradients up, keeps its
- * speed.  A lane that works only the fraction f = pace / rate of its time slows the others by only f of its loss; and
- * what slows it costs nothing until it falls below the pace:
+/* Limit both directions of the link to link_Bps and the CPU optimizer to cpu_pps (0: no limit), as pacing does on a
+ * device: work at full speed, then wait. Other work of the CPU, such as summing gradients, keeps its speed. A lane that
+ * works only for the fraction f = pace / rate of its time slows the others down by only f of its loss; and a loss of
+ * its own has no effect until its rate falls below the pace:
  *     loss[a][x] <- f loss[a][x]          loss[x][b] <- max(0, 1 - (1 - loss[x][b]) / f)
  * A rate above the machine's own replaces it and leaves the losses as they are. */
 void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps);
 
-/* Take one part out of the predictions, to see what it is worth: "contention" (lanes slow nobody, duplex losses 0),
- * "shapes" (one rate for products of every shape, and for attention), "latency" (launches, ops and messages cost
- * nothing), "cache" (everything comes from memory).  LSPO_ERR_INPUT for another name. */
+/* Remove one part of the model, to see what it is worth: "contention" (lanes do not slow each other down, duplex losses
+ * are 0), "shapes" (one rate for products of every shape, and for attention), "latency" (no latencies of launches, ops
+ * and messages), "cache" (everything comes from memory). LSPO_ERR_INPUT for another name. */
 lspo_status_t lspo_machine_ablate(lspo_machine_t *machine, const char *part);
 
-/* Every field inside its range; logs the first that is not. */
+/* LSPO_ERR_INPUT unless every field is in its range; logs the first that is not. */
 lspo_status_t lspo_machine_check(const lspo_machine_t *machine);
 
 /* Write as an INI that lspo_machine_find reads back to equal values (name, description and source are cut to 180
- * characters), without the keys that are 0 and need not be there.  `comment` (may be NULL), which may have several
- * lines, goes on top.  Behind each value stands its note, such as its standard error: `notes` by field of the table
- * (may be NULL, as may each of them), at most 100 characters, no line ends. */
+ * characters), without optional keys that are 0. `comment` (may be NULL, may have several lines) is written at the top.
+ * Each value is followed by its note, such as its standard error: `notes` has one text per field of the table (it, and
+ * each text, may be NULL), of at most 100 characters and without line ends. */
 lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, const char *const *notes,
                                  FILE *file);
 

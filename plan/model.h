@@ -1,9 +1,9 @@
-/* model.h - the true shapes of a transformer.
+/* model.h - the shapes of a transformer: stages and tensors.
  *
  * A model is a chain of *stages*: stage 0 is the embedding, stages 1..block_count are the transformer
  * blocks, stage block_count+1 is the head (final norm, output projection, loss).  "Layer" in plans,
- * traces and reports is a stage index.  A stage's trainable tensors lie one after the other in one
- * array (offset_elements); that array is what crosses the link as one message.
+ * traces and reports is a stage index. The trainable tensors of a stage are contiguous in one array (offset_elements),
+ * which crosses the link as one message.
  *
  * A weight is written W: m x n, row-major, m = inputs, n = outputs, so that Y = X W and the gradient is
  * G = X^T dY  (X: tokens x m, dY: tokens x n), as in arXiv 2406.10181, Section 4.
@@ -45,7 +45,7 @@ typedef struct {
     uint32_t vocabulary;
     uint32_t max_sequence;
     bool tied_head; /* output projection shares the token embedding */
-    /* 0 in either: the family's custom, which the functions below give. */
+    /* 0: the family's default; use the functions below. */
     double norm_epsilon;
     double rope_theta;    /* base of the rotary angles, LLAMA only                                     */
     uint32_t class_count; /* BERT: labels of a sequence classifier, 1 for a number; 0: a language model */
@@ -97,10 +97,10 @@ uint64_t lspo_model_parameter_count(const lspo_model_t *model);
 double lspo_model_norm_epsilon(const lspo_model_t *model);
 double lspo_model_rope_theta(const lspo_model_t *model);
 
-/* The least and the most that a size may be; for a number, which may also be 0, what it lies between. */
+/* The allowed range of a size; for a number, which may also be 0, the limits between which it must lie. */
 void lspo_model_range(const lspo_record_field_t *field, double *low_out, double *high_out);
 
-/* LSPO_ERR_INPUT, with `what` and the range, when the field's value is outside it. */
+/* LSPO_ERR_INPUT, with `what` and the range in the message, if the field's value is out of range. */
 lspo_status_t lspo_model_check_field(const char *what, const lspo_record_field_t *field, const lspo_model_t *model);
 
 /* Refuse zero or overflowing shapes, width % heads != 0, ...; logs `model->name` and the field. */

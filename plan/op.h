@@ -1,4 +1,4 @@
-/* op.h - the nodes of a plan. What is known of each kind of op stands in one table, op.c. */
+/* op.h - ops, the nodes of a plan.  One table (op.c) describes each kind of op. */
 #ifndef LSPO_PLAN_OP_H
 #define LSPO_PLAN_OP_H
 
@@ -53,20 +53,20 @@ typedef enum {
     LSPO_VARIANT_PARAMETERS,  /* SWAP_IN/SWAP_OUT of parameters              */
     LSPO_VARIANT_OPTIMIZER,   /* SWAP_IN/SWAP_OUT of optimizer state         */
     LSPO_VARIANT_FROZEN,      /* FWD that keeps nothing for a backward, BWD without gradients of weights */
-    LSPO_VARIANT_ACCUMULATE,  /* UPD that only adds the gradient up                                     */
+    LSPO_VARIANT_ACCUMULATE,  /* UPD that only sums the gradient up                                  */
     LSPO_VARIANT_DRAIN,       /* H2D, APPLY of the window before the last, at the end of a training     */
     LSPO_VARIANT_DRAIN_LAST,  /* UPD, H2D, APPLY of the last window                                     */
-    LSPO_VARIANT_PROBE,       /* BWD (and its RECOMPUTE) for the clipping norm alone: it drops the gradient */
-    LSPO_VARIANT_PENDING,     /* UPD, H2D, APPLY of a gradient that the segment before left: one iteration earlier */
-    LSPO_VARIANT_CALIBRATE,   /* lsp: FWD, RECOMPUTE, BWD of a calibration pass: for its gradients alone */
-    LSPO_VARIANT_FIT,         /* lsp: PROJECT that goes on with a fit; without, it only checks   */
-    LSPO_VARIANT_DECIDE,      /* lsp: PROJECT that takes new projectors or leaves the old        */
+    LSPO_VARIANT_PROBE,       /* BWD (and its RECOMPUTE) that only computes the clipping norm and drops the gradient */
+    LSPO_VARIANT_PENDING,     /* UPD, H2D, APPLY of a gradient left by the previous segment: one iteration earlier */
+    LSPO_VARIANT_CALIBRATE,   /* lsp: FWD, RECOMPUTE, BWD of a calibration pass, which only needs gradients */
+    LSPO_VARIANT_FIT,         /* lsp: PROJECT that fits; without this variant it only checks */
+    LSPO_VARIANT_DECIDE,      /* lsp: PROJECT that accepts or rejects the new projectors    */
     LSPO_VARIANT_PROJECTORS,  /* lsp: D2H of new projectors, for the moments on the CPU     */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 
-/* One row for each kind of op. In a training the function of a kind stands at its place in a table, too: that of the
- * training method, else the session's (real/session/method.h). */
+/* One row per kind of op. In a training, the function of a kind is in a table, too: the training method's or else the
+ * session's (real/session/method.h). */
 typedef struct {
     const char *name; /* "FWD", "D2H", ... */
     lspo_lane_kind_t lane;

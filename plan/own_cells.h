@@ -1,4 +1,5 @@
-/* own_cells.h - the policies' own parameters as columns of results: one for each, empty where the policy lacks it. */
+/* own_cells.h - the parameters of policies as columns of results: one column per parameter, empty if the policy does
+ * not have it. */
 #ifndef LSPO_PLAN_OWN_CELLS_H
 #define LSPO_PLAN_OWN_CELLS_H
 

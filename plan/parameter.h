@@ -1,9 +1,9 @@
-/* parameter.h - a policy's own parameters: one table per policy, which everything that names parameters walks.
+/* parameter.h - a policy's own parameters: one table per policy, from which everything that names parameters is made.
  *
- * A policy file declares a struct of its values (its block), a row per parameter, and a table that lists the rows with
- * their places in the block.  Flags, checks, help, man pages, results, trace headers, grids, the settings that a
- * resumed training must keep, completion and documents are made from these tables and from nothing else.  A row that
- * several policies list is declared once (plan/policies/shared.h). */
+ * A policy file declares a struct of its values (its block), a description of each parameter, and a table that lists
+ * these with their offsets in the block. Flags, checks, help, man pages, results, trace headers, grids, the settings
+ * that a resumed training must keep, completion and documents are made only from these tables. A parameter of several
+ * policies is declared once (plan/policies/shared.h). */
 #ifndef LSPO_PLAN_PARAMETER_H
 #define LSPO_PLAN_PARAMETER_H
 
@@ -19,38 +19,38 @@
 
 struct lspo_policy;
 
-/* What another value changes: the ops of the plan, the numbers that a training computes, or both. */
+/* What depends on the value: the ops of the plan, the numbers that a training computes, or both. */
 typedef enum { LSPO_AFFECTS_PLAN = 1, LSPO_AFFECTS_NUMBERS = 2, LSPO_AFFECTS_BOTH = 3 } lspo_affects_t;
 
-/* Do the arrays that a training holds depend on the value, or on whether it is above 0? */
+/* Do the arrays of a training depend on the value, or only on whether it is above 0? */
 typedef enum { LSPO_ARRAYS_SAME, LSPO_ARRAYS_BY_VALUE, LSPO_ARRAYS_BY_USE } lspo_arrays_t;
 
 /* What defaults and ranges may depend on. */
 typedef struct {
     const struct lspo_policy *policy;
     const lspo_model_t *model;       /* NULL in lspo_workload_default(): the default of a large model */
-    const lspo_workload_t *workload; /* when defaults are set: the values of the rows above are there */
-    bool training;                   /* of `lspo train`, which runs for long */
+    const lspo_workload_t *workload; /* while defaults are set: has the values of the rows above    */
+    bool training;                   /* for `lspo train`, which runs for long */
 } lspo_parameter_context_t;
 
 typedef struct {
     const char *key;          /* the flag without dashes; in results with _ for - */
-    const char *value;        /* what help calls its value.  Its words in small letters are values */
+    const char *value;        /* placeholder of the value in help; its words in lower case are values */
     const char *unit;         /* of the value, for people: "steps"; NULL: a plain number or a word */
     const char *help;         /* one line, without the default */
     lspo_record_kind_t kind;  /* I32: "auto" is -1 */
     lspo_unit_t quantity;     /* REAL: how the value is written */
     const char *const *names; /* NAMED: NULL-terminated */
     double preset;            /* default */
-    double (*preset_of)(const lspo_parameter_context_t *context); /* or where it depends on model and workload, and */
-    const char *preset_is;                                        /* how help says it                               */
+    double (*preset_of)(const lspo_parameter_context_t *context); /* default that depends on model and workload, and */
+    const char *preset_is;                                        /* its text in help                                */
     double low, high;                                             /* allowed, both inclusive; high 0: no limit      */
     bool above_low;                                               /* REAL: low itself is not allowed                */
-    double (*high_of)(const lspo_parameter_context_t *context);   /* a stricter limit, and */
-    const char *high_is;                                          /* what it is            */
+    double (*high_of)(const lspo_parameter_context_t *context);   /* a stricter upper limit, and                     */
+    const char *high_is;                                          /* its text                                        */
     lspo_affects_t affects;
     lspo_arrays_t arrays;
-    uint32_t column; /* place among the results' first columns, from 1; 0: behind all others */
+    uint32_t column; /* place among the first columns of results, from 1; 0: after all others */
 } lspo_parameter_t;
 
 /* A row of a policy's table. */
@@ -58,7 +58,7 @@ typedef struct {
     const lspo_parameter_t *parameter;
     size_t offset_bytes; /* of the value in the policy's block */
     bool in_grid;        /* its value may follow the policy's name in a grid: "lsp:64:8" (validate/grid.h) */
-    const char *brings;  /* NULL, or the flag that such a value in a grid brings along */
+    const char *brings;  /* NULL, or a flag that such a value in a grid implies */
 } lspo_parameter_use_t;
 
 typedef struct {
@@ -67,12 +67,12 @@ typedef struct {
     size_t block_bytes;
 } lspo_parameters_t;
 
-/* The struct of the policies with this table, in a workload.  A table of no policy in plan/policy_table.c has none,
- * which is an error of the program. */
+/* The values of the policies with this table in a workload. The table must belong to a policy in plan/policy_table.c.
+ * */
 const void *lspo_values_of(const lspo_workload_t *workload, const lspo_parameters_t *table);
 void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table);
 
-/* Behind a policy's `typedef struct LSPO_VALUES_BLOCK {...} lspo_NAME_values_t` and `lspo_NAME_parameters`:
+/* After a policy's `typedef struct LSPO_VALUES_BLOCK {...} lspo_NAME_values_t` and `lspo_NAME_parameters`:
  * lspo_NAME_values_of(workload) reads its struct, lspo_NAME_values_edit(workload) changes it. */
 #define LSPO_VALUES(name)                                                                                              \
     static_assert(sizeof(lspo_##name##_values_t) <= LSPO_VALUES_BYTES / 4, "a policy's struct is small");              \
@@ -91,13 +91,14 @@ void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table
         uses, sizeof(uses) / sizeof(uses)[0], sizeof(block)                                                            \
     }
 
-/* Parse `text` into *slot; `what` names it in messages ("--rank").  Limits that depend on the model come later. */
+/* Parse `text` into *slot; `what` names it in messages ("--rank"). Limits that depend on the model are checked later.
+ * */
 lspo_status_t lspo_parameter_parse(const lspo_parameter_t *parameter, const char *what, const char *text, void *slot);
 
-/* The value at `slot` as lspo_parameter_parse() reads it back, the same to the bit. */
+/* Format the value at `slot`; lspo_parameter_parse() reads back exactly the same value. */
 void lspo_parameter_format(const lspo_parameter_t *parameter, const void *slot, char *text, size_t capacity);
 
-/* "512", "auto", "about width / 2"; "1..1000", "above 0, at most 1". */
+/* The default and the range as texts: "512", "auto"; "at least 1, at most 1000", "above 0, at most 1". */
 void lspo_parameter_default_text(const lspo_parameter_t *parameter, char *text, size_t capacity);
 void lspo_parameter_range_text(const lspo_parameter_t *parameter, char *text, size_t capacity);
 const char *lspo_affects_name(lspo_affects_t affects); /* "plan", "numbers", "plan and numbers" */
@@ -108,7 +109,7 @@ void lspo_parameter_set_default(const lspo_parameter_t *parameter, const lspo_pa
 lspo_status_t lspo_parameter_check(const lspo_parameter_t *parameter, const lspo_parameter_context_t *context,
                                    const void *slot);
 
-/* The number at `slot`; of NAMED the index.  And the way back. */
+/* Store a number at `slot`, or read it; of NAMED it is the index. */
 void lspo_parameter_store(const lspo_parameter_t *parameter, double value, void *slot);
 double lspo_parameter_number(const lspo_parameter_t *parameter, const void *slot);
 

@@ -1,4 +1,4 @@
-/* policies.h - the rows of the policy table; one file each under plan/policies/. */
+/* policies.h - declares all policies; each one is defined in its own file under plan/policies/. */
 #ifndef LSPO_PLAN_POLICIES_H
 #define LSPO_PLAN_POLICIES_H
 

@@ -1,5 +1,5 @@
-/* policy.h - a policy: how the work is scheduled and what is compressed.  One file each under plan/policies/,
- * one row each in plan/policy_table.c; the command line, help, tests and docs iterate over that table. */
+/* policy.h - a policy: how a training is scheduled and what is compressed. Each policy is a file in plan/policies/ and
+ * a row in plan/policy_table.c; command line, help, tests and documents iterate over that table. */
 #ifndef LSPO_PLAN_POLICY_H
 #define LSPO_PLAN_POLICY_H
 
@@ -18,11 +18,11 @@ typedef enum {
     LSPO_SEMANTICS_OTHER       /* another optimizer than Adam on all weights at once    */
 } lspo_semantics_t;
 
-/* Work that comes once in several steps. */
+/* Work that is done once in several steps. */
 typedef struct {
     const lspo_parameter_t *parameter; /* U32: how often */
-    uint32_t times;                    /* steps are alike again after so many times its value */
-    const char *work;                  /* what comes once in a period, for people */
+    uint32_t times;                    /* the work repeats after its value, times this, steps */
+    const char *work;                  /* name of the work, for people */
 } lspo_period_t;
 
 enum { LSPO_PERIODS_MAX = 2 };
@@ -30,30 +30,30 @@ enum { LSPO_PERIODS_MAX = 2 };
 struct lspo_policy {
     const char *name;
     const char *help;     /* one line */
-    const char *citation; /* where it is described; NULL for a baseline of ours */
+    const char *citation; /* publication; NULL: none */
     lspo_semantics_t semantics;
-    uint32_t staleness_steps;                /* at the default workload; lspo_policy_staleness() has it for any other */
+    uint32_t staleness_steps;                /* with default parameters; see lspo_policy_staleness()  */
     const char *example;                     /* a command, for help */
-    const lspo_parameters_t *parameters;     /* its own; NULL: it has none */
-    lspo_period_t periods[LSPO_PERIODS_MAX]; /* until the first without a parameter; none: every step is alike */
+    const lspo_parameters_t *parameters;     /* of its own; NULL: none       */
+    lspo_period_t periods[LSPO_PERIODS_MAX]; /* ends with the first without a parameter; none: all steps are alike */
     bool stale_by_period;                    /* updates come up to the first period, less one step, late */
-    const char *clip_help;                   /* which gradient's norm --clip bounds, and what it costs the schedule */
+    const char *clip_help;                   /* the norm that --clip limits, and its cost */
     bool train_rest_default;
-    bool dense_sketches; /* projectors are written out and multiplied as dense matrices, kernels/sketch.h */
+    bool dense_sketches; /* projectors are used as dense matrices, kernels/sketch.h */
     lspo_gradient_form_t gradient_form;
     lspo_return_form_t return_form;
     lspo_optimizer_t optimizer;
-    const char *method; /* what trains with it on a device: the name of a row in real/methods/methods.c */
+    const char *method; /* name of its training method in real/methods/methods.c */
     lspo_status_t (*build)(lspo_builder_t *builder);
     /* The message of a stage; NULL: lspo_message_dense(). */
     void (*describe_message)(const lspo_workload_t *workload, const lspo_stage_t *stage, bool train_rest,
                              lspo_message_t *message_out);
-    /* Of a policy that trains one stage at a time (LSPO_OPTIMIZER_BLOCK_ADAM): how many steps each turn has, U32. */
+    /* For LSPO_OPTIMIZER_BLOCK_ADAM, which trains one stage at a time: the number of steps per turn, U32. */
     const lspo_parameter_t *turn;
-    /* What a stage takes, where that is not what the forms above say; NULL: it is. */
+    /* The sizes of a stage, if they do not follow from the forms above; NULL: they do. */
     void (*describe_stage)(const lspo_builder_t *builder, lspo_build_stage_t *stage);
-    /* The kernels of an op (*work is all zero), where they are not those that the forms above run; false: they are.
-     * NULL: always. */
+    /* The kernels of an op (*work is all zero), if they do not follow from the forms above; returns false if they do.
+     * NULL: they always do. */
     bool (*describe_work)(const lspo_builder_t *builder, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                           lspo_work_t *work);
 };
@@ -64,8 +64,8 @@ const lspo_policy_t *lspo_policy_at(uint32_t index);
 /* Unknown names are an error that lists the valid ones. */
 lspo_status_t lspo_policy_find(const char *name, const lspo_policy_t **policy_out);
 
-/* The plan's workload for a plan of another policy, such as native as the yardstick of slowdown: where --train-rest is
- * what the plan's policy does by default, the other policy decides for itself again. */
+/* The plan's workload, for a plan of another policy such as native, the baseline of slowdowns. If --train-rest has the
+ * default of the plan's policy, the other policy uses its own default. */
 static inline lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
 {
     lspo_workload_t workload = plan->workload;
@@ -74,47 +74,46 @@ static inline lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
     return workload;
 }
 
-/* The policy's row with that key (text of `length` characters), or of that parameter; NULL: it has none. */
+/* The policy's row with this key (of `length` characters), or of this parameter; NULL: none. */
 const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, const char *key, size_t length);
 const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const lspo_parameter_t *parameter);
 /* Is the first word ("--rank", "--rank=4", "--rank 4") a flag of other policies, but not of this one? */
 bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word);
-/* Where a policy's value is in a workload; NULL: the policy has no such parameter. */
+/* The policy's value in a workload; NULL: the policy has no such parameter. */
 const void *lspo_policy_value(const lspo_policy_t *policy, const lspo_workload_t *workload,
                               const lspo_parameter_t *parameter);
 void *lspo_policy_slot(const lspo_policy_t *policy, lspo_workload_t *workload, const lspo_parameter_t *parameter);
 
-/* Every parameter that any policy has, each once, in the order of policies and of their tables; NULL behind the
- * last. */
+/* All parameters of all policies, each once, in the order of policies and their tables; NULL after the last. */
 const lspo_parameter_t *lspo_policies_parameter(size_t index);
 
-/* Give the policy's own parameters their defaults.  `training`: as `lspo train` has them. */
+/* Set the policy's own parameters to their defaults; `training`: those of `lspo train`. */
 void lspo_policy_set_defaults(const lspo_policy_t *policy, const lspo_model_t *model, bool training,
                               lspo_workload_t *workload);
-/* Are its values within their limits?  The message names flag, value and allowed range. */
+/* LSPO_ERR_INPUT if one of its values is out of range; the message names flag, value and allowed range. */
 lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model,
                                 const lspo_workload_t *workload);
 
-/* Steps after which a period's work comes again, at least 1, from its parameter's value. */
+/* Number of steps of a period, at least 1, from its parameter's value. */
 uint32_t lspo_period_steps(const lspo_period_t *period, uint32_t value);
-/* The longest of the policy's periods, after which an iteration's work repeats; NULL: every step is alike. */
+/* The longest of the policy's periods; NULL: all steps are alike. */
 const lspo_period_t *lspo_policy_longest_period(const lspo_policy_t *policy, const lspo_workload_t *workload);
-/* Its steps, at least 1. */
+/* The number of steps of that period, at least 1. */
 uint32_t lspo_policy_period(const lspo_policy_t *policy, const lspo_workload_t *workload);
-/* Steps by which an update may be late. */
+/* The largest number of steps by which an update may be late. */
 uint32_t lspo_policy_staleness(const lspo_policy_t *policy, const lspo_workload_t *workload);
-/* The least iterations of a plan in which some are as in a long training: what a stale policy begins without is over,
- * and then come two, or the whole period by which it is stale. */
+/* The smallest number of iterations with which a plan has some that are as in a long training: those in which a stale
+ * policy still lacks updates, and then two, or the whole period by which it is stale. */
 uint32_t lspo_policy_iterations_least(const lspo_policy_t *policy, const lspo_workload_t *workload);
-/* Iterations to leave out at the start of a plan: `asked`, or all that a stale policy begins without where the plan
- * has the least iterations for that. */
+/* Iterations to leave out at the start of a plan: `asked`, or all in which a stale policy still lacks updates if the
+ * plan is long enough for that. */
 uint32_t lspo_policy_warmup(const lspo_policy_t *policy, const lspo_workload_t *workload, uint32_t asked);
-/* Iterations of a plan where nobody says: 8; 16 under stale policies, whose lanes take longer to settle, or the least
- * where that is more, or twice a period of up to 16. */
+/* The default number of iterations of a plan: 8; 16 under stale policies, whose lanes take longer to settle; the
+ * smallest number allowed, if that is larger; or twice a period of up to 16. */
 uint32_t lspo_policy_iterations(const lspo_policy_t *policy, const lspo_workload_t *workload);
 
 const char *lspo_semantics_name(lspo_semantics_t semantics);
-/* What the word means, for people. */
+/* The meaning of the word, for people. */
 const char *lspo_semantics_help(lspo_semantics_t semantics);
 
 #endif

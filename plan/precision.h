@@ -1,4 +1,4 @@
-/* precision.h - the formats of numbers, and the scale of a loss whose gradients are stored in 16 bits. */
+/* precision.h - number formats, and the loss scale for gradients that are stored in 16 bits. */
 #ifndef LSPO_PLAN_PRECISION_H
 #define LSPO_PLAN_PRECISION_H
 
@@ -10,7 +10,8 @@
 typedef enum { LSPO_FP32, LSPO_BF16, LSPO_FP16, LSPO_PRECISION_COUNT } lspo_precision_t;
 extern const char *const lspo_precision_names[LSPO_PRECISION_COUNT];
 
-/* Of loss_scale, which is otherwise a power of two: the format of the gradients decides; it follows the norms. */
+/* Special values of loss_scale, which is otherwise a power of two. AUTO: chosen by the format of the gradients;
+ * DYNAMIC: adapted to the norms. */
 enum { LSPO_LOSS_SCALE_AUTO = 0, LSPO_LOSS_SCALE_DYNAMIC = -1 };
 
 #define LSPO_LOSS_SCALE_LARGEST 0x1p24

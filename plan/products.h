@@ -1,13 +1,14 @@
-/* products.h - how fast matrix products of each shape run: a measured grid over (m, n, k), as shares of the best rate.
+/* products.h - the speed of matrix products by shape: a measured grid over (m, n, k), as shares of the best rate.
  *
  *     share(layout, m, n, k) = 2^(trilinear interpolation of log2 share over log m, log n, log k),
  *                              clamped outside the grid
  *
- * One list of sizes serves all three dimensions, and each layout of the operands has its shares.  Shares of gemm_flops,
- * not rates, so that one grid serves every precision and an override of the rate scales all of it.  In a profile:
+ * All three dimensions have the same list of sizes, and each layout of the operands has its own shares. They are shares
+ * of gemm_flops and not rates, so that one grid is valid for every precision, and an override of the rate scales all of
+ * it. In a profile:
  *     [products]
  *     sizes = 16 64 256             ascending, first key of the section
- *     nn_m16_n64 = 0.21 0.35 0.41   X W at m = 16, n = 64, and k of each size; every layout, m and n has its row
+ *     nn_m16_n64 = 0.21 0.35 0.41   X W at m = 16, n = 64, and k of each size; one row per layout, m and n
  */
 #ifndef LSPO_PLAN_PRODUCTS_H
 #define LSPO_PLAN_PRODUCTS_H
@@ -30,13 +31,13 @@ typedef struct {
 /* The grid must have sizes. */
 double lspo_products_share(const lspo_products_t *products, lspo_layout_t layout, double m, double n, double k);
 
-/* One key of the section; `what` names its place, for messages.  LSPO_ERR_INPUT. */
+/* Read one key of the section; `what` names its place in messages.  LSPO_ERR_INPUT if it is wrong. */
 lspo_status_t lspo_products_take(const char *what, const char *key, const char *value, lspo_products_t *products);
 
-/* Sizes ascending, shares in (0, 4], no row missing: LSPO_ERR_INPUT with `what` otherwise. */
+/* LSPO_ERR_INPUT, with `what` in the message, unless sizes ascend, shares are in (0, 4] and no row is missing. */
 lspo_status_t lspo_products_check(const char *what, const lspo_products_t *products);
 
-/* The section, with every digit; nothing when there is no grid. */
+/* Write the section with all digits; nothing if there is no grid. */
 void lspo_products_write(const lspo_products_t *products, FILE *file);
 
 #endif

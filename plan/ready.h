@@ -1,10 +1,11 @@
-/* ready.h - which op a lane serves next: the lane rules of plan/plan.h, kept once for both interpreters.
+/* ready.h - choose the op that a lane serves next: the lane rules of plan/plan.h, implemented once for both
+ * interpreters.
  *
  * An op is ready when all its dependencies have ended.  Among the ready ops of its lane the least
  *     (priority, turn at which it became ready, id)
- * is served first.  `turn` is a number that the interpreter counts up while ops end; ops that become ready in one turn
- * tie.  A binary heap a lane holds the ready ops.  The functions that run for every op are here, to be inlined: the
- * engine spends some 20 ns an op in all.
+ * is served first. The interpreter increments `turn` while ops end; ops that become ready in the same turn tie. Each
+ * lane has a binary heap of its ready ops. The functions that run for every op are here, to be inlined: the engine
+ * needs only about 20 ns per op.
  */
 #ifndef LSPO_PLAN_READY_H
 #define LSPO_PLAN_READY_H
@@ -35,11 +36,11 @@ typedef struct {
     lspo_op_id_t *successors;
     lspo_ready_entry_t *entries; /* storage of all heaps */
     lspo_ready_lane_t *lanes;    /* by index of plan->lanes */
-    lspo_lane_set_t fed;         /* lanes that got an op: who uses this takes them out */
+    lspo_lane_set_t fed;         /* lanes that got an op; the user takes them out */
 } lspo_ready_t;
 
-/* The ops without dependencies are ready, in turn 0, and their lanes are in `fed`.  `plan` must outlive it.
- * LSPO_ERR_INTERNAL when an op is on no lane.  Ended by lspo_ready_release(), which accepts what is all zero. */
+/* Ops without dependencies become ready, in turn 0, and their lanes are in `fed`.  `plan` must outlive it.
+ * LSPO_ERR_INTERNAL if an op is on no lane.  lspo_ready_release() accepts a struct that is all zero. */
 lspo_status_t lspo_ready_create(const lspo_plan_t *plan, lspo_ready_t *ready_out);
 void lspo_ready_release(lspo_ready_t *ready);
 
@@ -56,7 +57,7 @@ static inline void lspo_ready_push(lspo_ready_lane_t *lane, lspo_ready_entry_t e
     lane->heap[at] = entry;
 }
 
-/* Take the op that the lane serves next; it has one. */
+/* Take the op that the lane serves next; the lane must have one. */
 static inline lspo_op_id_t lspo_ready_pop(lspo_ready_lane_t *lane)
 {
     lspo_op_id_t first = lane->heap[0].op;
@@ -81,10 +82,10 @@ static inline void lspo_ready_add(lspo_ready_t *ready, lspo_op_id_t id, uint32_t
     lspo_lane_set_add(&ready->fed, op->lane);
 }
 
-/* Which successors an end or an issue is told to. */
+/* Which successors learn of an end or an issue. */
 typedef enum { LSPO_FEED_ALL, LSPO_FEED_OWN_LANE, LSPO_FEED_OTHER_LANES } lspo_feed_t;
 
-/* Those of these successors of `id` that waited for nothing else become ready. */
+/* Of these successors of `id`, those that wait for nothing else become ready. */
 static inline void lspo_ready_feed(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn, lspo_feed_t whom)
 {
     const lspo_op_t *ops = ready->plan->ops;
@@ -106,8 +107,8 @@ static inline void lspo_ready_end(lspo_ready_t *ready, lspo_op_id_t id, uint32_t
     lspo_ready_feed(ready, id, turn, LSPO_FEED_ALL);
 }
 
-/* The two halves of an end where a lane is a queue that keeps its order: once `id` is in the queue of its lane its
- * successors there may follow it; those of other lanes wait until it has ended.  Each is called once, issue first. */
+/* The two halves of an end on a lane that is a queue, which keeps its order: once `id` is in the queue, its successors
+ * on the same lane may follow it; those on other lanes wait until it has ended. Call each once, issue first. */
 static inline void lspo_ready_issue(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
 {
     lspo_ready_feed(ready, id, turn, LSPO_FEED_OWN_LANE);

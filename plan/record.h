@@ -1,4 +1,4 @@
-/* record.h - a plain struct as a table of its fields: what must say or compare all of them walks the table.
+/* record.h - a table of the fields of a plain struct, for code that must write or compare all of them.
  *
  * tests/real/train/test_settings asserts of each table that no field is missing. */
 #ifndef LSPO_PLAN_RECORD_H
@@ -19,15 +19,15 @@ typedef enum {
 } lspo_record_kind_t;
 
 typedef struct {
-    const char *name; /* as the flag is called, without dashes */
+    const char *name; /* of the flag, without dashes */
     size_t offset_bytes;
     lspo_record_kind_t kind;
     const char *const *names; /* NAMED */
-    bool free;                /* changes no number of a training: order, place and pace only */
-    bool hidden;              /* no flag gives it */
+    bool free;                /* does not affect the numbers of a training, only order, place and speed */
+    bool hidden;              /* has no flag */
 } lspo_record_field_t;
 
-/* The field's value in `record` as text that another value does not have; the same of a value at `slot`. */
+/* Format the value at `slot`, or the field's value in `record`; different values have different texts. */
 void lspo_record_format_value(lspo_record_kind_t kind, const char *const *names, const void *slot, char *text,
                               size_t capacity);
 void lspo_record_format(const lspo_record_field_t *field, const void *record, char *text, size_t capacity);

@@ -1,10 +1,10 @@
-/* sketch_work.h - what COMPRESS and APPLY cost where projectors are written out dense (policy lsp-paper).
+/* sketch_work.h - the kernels of COMPRESS and APPLY with dense projectors (policy lsp-paper).
  *
- * Equations, FLOPs and source: kernels/sketch.h.  For each compressed weight, p bytes an element, T tokens:
+ * Equations, FLOPs and source: kernels/sketch.h.  For each compressed weight, with p bytes per element and T tokens:
  *     COMPRESS   STREAM p (m d_m + n d_n), written; GEMM T, d_m, m;  T, d_n, n;  d_m, d_n, T
  *     APPLY      the same STREAM; GEMM m, d_n, d_m and m, n, d_n where m <= n, else d_m, n, d_n and m, n, d_m;
  *                STREAM 3 p m n: the m x n step read, W read and written
- * What is sent uncompressed costs what it costs under lsp.
+ * Uncompressed weights cost the same as under lsp.
  * Not modelled: the authors' checks for NaN, each of which waits for the GPU; conversions of single messages.
  */
 #ifndef LSPO_PLAN_SKETCH_WORK_H
@@ -17,7 +17,7 @@
 void lspo_sketch_work_compress(const lspo_workload_t *workload, const lspo_message_t *message, lspo_work_t *work_out);
 void lspo_sketch_work_apply(const lspo_workload_t *workload, const lspo_message_t *message, lspo_work_t *work_out);
 
-/* Elements that one weight needs of scratch in COMPRESS and APPLY: lspo_sketch_scratch() counts the same. */
+/* Scratch elements of one weight in COMPRESS and APPLY, equal to lspo_sketch_scratch(). */
 uint64_t lspo_sketch_scratch_elements(const lspo_projection_t *weight, uint64_t tokens);
 
 #endif

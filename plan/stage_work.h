@@ -1,13 +1,13 @@
-/* stage_work.h - which kernels a stage's forward, backward and recompute run (those of messages: plan/message_work.h).
+/* stage_work.h - the kernels of a stage's forward, backward and recompute (plan/message_work.h has those of messages).
  *
- * Kernels are those of a fused implementation: one GEMM a linear layer with its true m, n, k; one attention kernel;
+ * Kernels are those of a fused implementation: one GEMM per linear layer with its true m, n, k; one attention kernel;
  * biases and residual sums as STREAM; operands read once and results written once, in the workload's precision.
- * Symbols: T tokens a micro-batch, s sequence, b batch, w width, f mlp width, V vocabulary, p bytes an element.
+ * Symbols: T tokens per micro-batch, s sequence, b batch, w width, f mlp width, V vocabulary, p bytes per element.
  *     Y = X W       GEMM T, n, m        flop 2 T m n
  *     dX = dY W^T   GEMM T, m, n        flop 2 T m n
  *     dW = X^T dY   GEMM m, n, T        flop 2 T m n
  *     attention     4 b s^2 w flop forward, half of it when causal (GPT, LLAMA); twice that backward
- * Every function sets *work_out, whatever it held, and cannot fail for a model and workload that passed their checks.
+ * Every function overwrites *work_out and cannot fail for a model and workload that have passed their checks.
  * An op without kernels (the embedding's backward when it is frozen) has kernel_count 0.
  * Not modelled: dropout; the second read of a gradient buffer when micro-batches accumulate.
  */
@@ -25,8 +25,8 @@
 void lspo_stage_work_forward(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
                              lspo_work_t *work_out);
 
-/* A block's forward again without its last product (mlp_down or down), which backward does not need.
- * Embedding and head recompute nothing. */
+/* A block's forward without its last product (mlp_down or down), which backward does not need. Embedding and head
+ * recompute nothing. */
 void lspo_stage_work_recompute(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
                                lspo_work_t *work_out);
 
@@ -42,11 +42,11 @@ void lspo_work_stream(uint64_t bytes, lspo_work_t *work_out);
 void lspo_work_adam(uint64_t elements, lspo_work_t *work_out);
 void lspo_work_copy(uint64_t bytes, lspo_work_t *work_out);
 
-/* Add one kernel to a work that a function above set (or that is all zero).  At most LSPO_WORK_KERNELS_MAX. */
+/* Append one kernel to a work that a function above has set (or that is all zero).  At most LSPO_WORK_KERNELS_MAX. */
 void lspo_work_append(lspo_work_t *work, const lspo_kernel_t *kernel);
-/* C (m x n) = A B with sums of length k, p bytes an element. */
+/* C (m x n) = A B with sums of length k and p bytes per element. */
 void lspo_work_append_gemm(lspo_work_t *work, uint64_t p, lspo_layout_t layout, uint64_t m, uint64_t n, uint64_t k);
-/* The same of operands that the kernels before have just written: far_bytes are 0. */
+/* The same with operands that the previous kernels have just written: far_bytes are 0. */
 void lspo_work_append_recent_gemm(lspo_work_t *work, uint64_t p, lspo_layout_t layout, uint64_t m, uint64_t n,
                                   uint64_t k);
 

@@ -1,6 +1,6 @@
-/* values.h - the values of the policies' own parameters: a small block of fixed size in every workload, in which each
- * policy's struct has a place of its own.  Policies with one table share it.  The places follow the table of policies
- * (plan/policy_table.c); what is in them is said by the policies' tables (plan/parameter.h). */
+/* values.h - the values of the policies' own parameters: a small block of fixed size in every workload, in which the
+ * struct of each policy has its place. Policies with the same table share a place. The places follow the table of
+ * policies (plan/policy_table.c); the policies' tables describe their contents (plan/parameter.h). */
 #ifndef LSPO_PLAN_VALUES_H
 #define LSPO_PLAN_VALUES_H
 
@@ -8,8 +8,8 @@
 
 enum { LSPO_VALUES_BYTES = 1024 };
 
-/* On the struct of a policy's values, which lies in the bytes below: a compiler must not take what is written through
- * it for other memory than the workload that is copied. */
+/* For the struct of a policy's values, which is stored in the bytes below: tells the compiler that it may alias these
+ * bytes, so that a copy of the workload has what was written through the struct. */
 #define LSPO_VALUES_BLOCK __attribute__((may_alias))
 
 typedef struct {

@@ -1,7 +1,7 @@
-/* work.h - what an op costs, before any machine is known: the kernels it runs and the bytes it moves.
+/* work.h - the cost of an op independent of any machine: the kernels that it runs and the bytes that it moves.
  *
- * A plan holds few distinct works (a block's forward is the same work in every block and iteration) and
- * each op refers to one, so that a cost model prices each work once.
+ * A plan has few distinct works (a block's forward is the same work in every block and iteration), and each op refers
+ * to one of them, so that a cost model computes the time of each work only once.
  */
 #ifndef LSPO_PLAN_WORK_H
 #define LSPO_PLAN_WORK_H
@@ -17,16 +17,16 @@ typedef enum {
     LSPO_KERNEL_ACTIVATION, /* GELU, gated SiLU                                                         */
     LSPO_KERNEL_LOSS,       /* softmax cross-entropy over the vocabulary                                */
     LSPO_KERNEL_STREAM,     /* copies, residual adds, bias gradients, packing: bound by memory bandwidth */
-    LSPO_KERNEL_COLUMNS,    /* columns picked out of a matrix, or put back                              */
-    LSPO_KERNEL_GATHER,     /* X P and dY Q with r nonzeros a row                                       */
+    LSPO_KERNEL_COLUMNS,    /* columns copied out of a matrix, or back into it                          */
+    LSPO_KERNEL_GATHER,     /* X P and dY Q with r nonzeros per row                                     */
     LSPO_KERNEL_SCATTER,    /* W -= eta P D Q^T                                                         */
     LSPO_KERNEL_ADAM,       /* optimizer, counted in parameters                                         */
     LSPO_KERNEL_COPY,       /* a message on a link                                                      */
     LSPO_KERNEL_CLASS_COUNT
 } lspo_kernel_class_t;
 
-/* How the operands of C (m x n) = A B lie in memory, row by row: A m x k and B k x n (a forward pass, Y = X W); B as n
- * x k (dX = dY W^T); A as k x m (dW = X^T dY). */
+/* The layout of the operands of C (m x n) = A B in memory, row by row: A m x k and B k x n (a forward pass, Y = X W); B
+ * as n x k (dX = dY W^T); A as k x m (dW = X^T dY). */
 typedef enum { LSPO_LAYOUT_NN, LSPO_LAYOUT_NT, LSPO_LAYOUT_TN, LSPO_LAYOUT_COUNT } lspo_layout_t;
 
 /* `count` equal kernels of one class.  flop and bytes are totals over all of them. */
@@ -37,9 +37,9 @@ typedef struct {
     uint64_t m, n, k;     /* GEMM: (m x k)(k x n); ATTENTION: m = sequence, n = heads x batch, k = head width; else 0 */
     uint64_t elements;    /* ADAM: parameters updated, all launches together                      */
     double flop;
-    double inner_flop;  /* SCATTER: those of flop that P D takes, with rows of D from anywhere           */
+    double inner_flop;  /* SCATTER: the part of flop for P D, with rows of D in any order */
     uint64_t bytes;     /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
-    uint64_t far_bytes; /* GEMM: those of bytes that no kernel has touched for long: B, and in dW = X^T dY all but B */
+    uint64_t far_bytes; /* GEMM: the bytes not touched recently: B, and in dW = X^T dY all but B */
 } lspo_kernel_t;
 
 enum { LSPO_WORK_KERNELS_MAX = 64 };
@@ -47,7 +47,7 @@ enum { LSPO_WORK_KERNELS_MAX = 64 };
 typedef struct {
     uint32_t kernel_count;
     bool backward; /* a backward pass: its kernels also lose gpu.backward_loss, see plan/machine.h */
-    bool writes;   /* on an SSD's lane: to it, not from it */
+    bool writes;   /* on an SSD lane: writes to it */
     lspo_kernel_t kernels[LSPO_WORK_KERNELS_MAX];
 } lspo_work_t;
 

@@ -1,5 +1,4 @@
-/* workload.h - what is trained and with which schedule knobs: everything of a plan that is neither the
- * model nor the machine nor the policy. */
+/* workload.h - the parameters of a training: everything in a plan that is not the model, the machine or the policy. */
 #ifndef LSPO_PLAN_WORKLOAD_H
 #define LSPO_PLAN_WORKLOAD_H
 
@@ -14,7 +13,7 @@
 #include "plan/values.h"
 
 typedef enum {
-    LSPO_TRAIN_REST_AUTO, /* as the policy does by default (train_rest_default) */
+    LSPO_TRAIN_REST_AUTO, /* the policy's default (train_rest_default) */
     LSPO_TRAIN_REST_ON,   /* embeddings, norms, biases and head are trained too, uncompressed         */
     LSPO_TRAIN_REST_OFF   /* only the linear layers of the blocks are trained                         */
 } lspo_train_rest_t;
@@ -25,13 +24,13 @@ enum { LSPO_TRANSITION_AUTO = -1 };
 enum { LSPO_STEPS_MAX = 1000000, LSPO_MICROS_MAX = 65535 };
 
 typedef struct {
-    uint32_t batch;             /* sequences a micro-batch                                                */
-    uint32_t sequence;          /* tokens a sequence                                                      */
+    uint32_t batch;             /* sequences per micro-batch                                              */
+    uint32_t sequence;          /* tokens per sequence                                                    */
     lspo_precision_t precision; /* of weights and activations on the GPU                                  */
     lspo_precision_t transfer;  /* of gradients, parameters and deltas on the link                        */
     bool checkpointing;         /* keep only block inputs; RECOMPUTE before BWD                           */
     uint32_t iterations;        /* optimizer steps in the plan                                            */
-    uint32_t accumulation;      /* micro-batches an optimizer step                                        */
+    uint32_t accumulation;      /* micro-batches per optimizer step                                       */
     double clip_norm;           /* global-norm clipping; 0 = off                                          */
     lspo_train_rest_t train_rest;
     uint32_t first_step; /* optimizer steps done before this plan, which is a segment of a longer training; above
@@ -39,23 +38,23 @@ typedef struct {
     bool open_end;       /* a stale policy leaves its last update to the plan that follows           */
     uint64_t seed;
     double learning_rate;
-    double loss_scale;        /* backward multiplies the loss by it, the update divides: real/session/session.h    */
+    double loss_scale;        /* factor of the loss in backward; the update divides by it: real/session/session.h */
     double weight_decay;      /* decoupled (AdamW): w <- w (1 - learning_rate weight_decay) - ...          */
-    bool identity_projectors; /* test hook: lsp with P = Q = I, so that d_m = m and d_n = n; default off */
+    bool identity_projectors; /* for tests: lsp with P = Q = I, so that d_m = m and d_n = n; default off */
     lspo_values_t values;     /* of the policies' own parameters */
 } lspo_workload_t;
 
-/* Every field but the values, by its flag's name; those that have no flag by their own. */
+/* All fields except the values, named like their flags; those without a flag have their own names. */
 extern const lspo_record_field_t lspo_workload_fields[];
 extern const size_t lspo_workload_field_count;
 
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
- * train_rest auto, first_step 0, closed end, no weight decay, loss scale auto, seed 1, learning rate 1e-4; every
- * policy's own parameters as for a large model. */
+ * train_rest auto, first_step 0, closed end, no weight decay, loss scale auto, seed 1, learning rate 1e-4; and the
+ * policies' own parameters for a large model. */
 void lspo_workload_default(lspo_workload_t *workload_out);
 
 /* Refuse zero or overflowing sizes and a sequence above the model's maximum.  The message names flag, value and allowed
- * range.  Of policies' own parameters: lspo_policy_check(). */
+ * range.  lspo_policy_check() checks the policies' own parameters. */
 lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_model_t *model);
 
 /* The largest batch that the check allows at this sequence. */

@@ -1,14 +1,14 @@
-/* contention.h - how fast each running lane works, beside the others that run.
+/* contention.h - how fast each running lane works beside the other running lanes.
  *
  * Lane a works at the rate
  *     rate_a = prod over the running lanes b of the same peer, b != a, of (1 - loss[kind a][kind b])
- * with the losses of the machine profile's contention, which networks and SSDs have none of, each lane counted: two
- * busy copies slow a GPU twice. Lanes of one kind do not slow each other. A link loses its duplex loss as well while
- * the other direction of the same device is busy. Lanes of different peers do not disturb each other. All peers are
- * machines of the one profile.
+ * with the losses of the machine profile's contention (0 for networks and SSDs). Each lane counts: two busy copies slow
+ * a GPU twice. Lanes of the same kind do not slow each other down. While the other direction of the same device is
+ * busy, a link also has its duplex loss. Lanes of different peers do not affect each other. All peers have the same
+ * profile.
  *
- * The running lanes of one peer and kind have one rate (two, of links whose other direction is busy or not), so a start
- * or an end costs one step per kind, and one for each lane whose rate it changes.
+ * All running lanes of a peer and kind have the same rate (links have two, depending on the other direction), so a
+ * start or end costs one step per kind and one per lane whose rate changes.
  */
 #ifndef LSPO_SIM_CONTENTION_H
 #define LSPO_SIM_CONTENTION_H
@@ -29,10 +29,10 @@ typedef struct {
 
 typedef struct {
     lspo_contention_class_t classes[LSPO_LANE_KIND_COUNT];
-    uint8_t kinds;       /* a bit for each kind of which a lane runs */
-    uint8_t crowded;     /* a bit for each kind of which more than one does */
+    uint8_t kinds;       /* a bit per kind with a running lane */
+    uint8_t crowded;     /* a bit per kind with more than one running lane */
     bool changed;        /* since lspo_contention_settle() */
-    bool duplex_changed; /* a direction of some device began or ceased to be busy since then */
+    bool duplex_changed; /* a direction of some device became busy or idle since then */
 } lspo_contention_peer_t;
 
 /* The two directions of a device. */
@@ -49,7 +49,7 @@ typedef struct {
 enum { LSPO_CONTENTION_DUPLEX = 1 << LSPO_LANE_KIND_COUNT };
 
 typedef struct {
-    bool any; /* false: no lane slows another, and there is nothing to call */
+    bool any; /* false: no lane slows another down; call none of the functions */
     double speed[LSPO_LANE_KIND_COUNT][LSPO_LANE_KIND_COUNT];
     /* By set of running kinds, and whether the other direction of the device is busy; each kind counted once. */
     double rates[2 * LSPO_CONTENTION_DUPLEX][LSPO_LANE_KIND_COUNT];
@@ -64,15 +64,15 @@ typedef struct {
 
 lspo_status_t lspo_contention_create(const lspo_lanes_t *lanes, const lspo_machine_t *machine,
                                      lspo_contention_t *contention_out);
-/* Accepts what is all zero. */
+/* Accepts a struct that is all zero. */
 void lspo_contention_release(lspo_contention_t *contention);
 
-/* `lane` begins or ceases to run. A lane begins at rate 1, until the next lspo_contention_settle(). */
+/* `lane` starts or stops running.  A lane starts with rate 1, until the next lspo_contention_settle(). */
 void lspo_contention_start(lspo_contention_t *contention, uint32_t lane);
 void lspo_contention_end(lspo_contention_t *contention, uint32_t lane);
 
-/* Work out the rates after starts and ends of one instant: contention->changed_lanes[0 .. changed_lane_count) are the
- * lanes whose rate[] is another now. */
+/* Compute the rates after all starts and ends of one instant; contention->changed_lanes[0 .. changed_lane_count) are
+ * the lanes whose rate[] has changed. */
 void lspo_contention_settle(lspo_contention_t *contention);
 
 #endif

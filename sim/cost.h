@@ -1,4 +1,4 @@
-/* cost.h - how long a work takes alone on a lane of a machine.
+/* cost.h - the duration of a work that runs alone on a lane of a machine.
  *
  * Sum over the kernels of the work; flop, bytes and elements are totals of `count` equal launches, rates and latencies
  * those of the machine profile (plan/machine.h), p is the precision of the workload:
@@ -22,11 +22,11 @@
  *     NET, SSD lanes  COPY: as on the links, with the rates of [net] and [ssd]; others as on the GPU lane
  *     CPU lane        t = op_s + sum over its kernels of
  *       ADAM            elements (h / adam_cached_pps + (1 - h) / adam_pps),  h = min(1, cache_bytes / state) with
- *                       state = 16 B an element: gradient, m, v and what it writes
+ *                       state = 16 B per element: gradient, m, v and the result
  *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches, unpaced
  *
- * h on the GPU lane is the share of operands found in cache, by the bytes touched since they were last (sim/reuse.h).
- * Not modelled: clock changes, kernels of one op overlapping.
+ * h on the GPU lane is the share of operands in cache; it depends on the bytes touched since their last use
+ * (sim/reuse.h). Not modelled: clock changes, kernels of one op overlapping.
  */
 #ifndef LSPO_SIM_COST_H
 #define LSPO_SIM_COST_H
@@ -40,14 +40,14 @@
 #include "plan/work.h"
 #include "plan/workload.h"
 
-/* Duration alone of one work on `lane`, seconds, with the share `cached` of the GPU's operands in its cache (0: all
- * in memory); infinite where the machine gives no rate for a kernel. */
+/* Duration of one work alone on `lane`, in seconds, with the share `cached` of the GPU's operands in its cache (0: all
+ * in memory). Infinite if the machine has no rate for a kernel. */
 double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_kind_t lane, double cached,
                         const lspo_work_t *work);
 
-/* Durations of each work on each kind of lane where an op of the plan runs it, ns, rounded to the nearest:
- * work_ns[work * LSPO_LANE_KIND_COUNT + kind of lane]; 0 for pairs that no op uses; malloc'd.  LSPO_ERR_INPUT when one
- * is above 11 days or unknown. */
+/* Durations in ns of each work on each kind of lane where an op of the plan runs it: work_ns[work *
+ * LSPO_LANE_KIND_COUNT + kind of lane]; 0 for pairs that no op uses; malloc'd. LSPO_ERR_INPUT if one is above 11 days
+ * or unknown. */
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out);
 
 /* The same for one op of the plan. */

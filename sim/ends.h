@@ -1,7 +1,7 @@
 /* ends.h - when the running op of each lane ends, and which lanes end first.
  *
- * A tree of minima, four children per node, with the lanes as leaves: a change costs one walk to the root, 6 steps with
- * 4,000 lanes and none with up to four. LSPO_NEVER stands for a lane that runs nothing.
+ * This is a tree of minima with four children per node and the lanes as leaves. A change costs one walk to the root: 6
+ * steps with 4,000 lanes, none with up to four. LSPO_NEVER is the end of a lane that runs nothing.
  */
 #ifndef LSPO_SIM_ENDS_H
 #define LSPO_SIM_ENDS_H
@@ -16,12 +16,12 @@ enum { LSPO_ENDS_LEVELS = 11 }; /* 4^11 lanes */
 typedef struct {
     uint64_t *levels[LSPO_ENDS_LEVELS]; /* levels[0]: by lane; one allocation, owned by levels[0] */
     uint32_t depth;                     /* levels[depth - 1] is one node of four */
-    uint32_t *due[2];                   /* lanes, or nodes on the way to them; one allocation, owned by due[0] */
+    uint32_t *due[2];                   /* scratch: lanes or nodes; one allocation, owned by due[0] */
 } lspo_ends_t;
 
 /* No lane runs. */
 lspo_status_t lspo_ends_create(uint32_t lane_count, lspo_ends_t *ends_out);
-/* Accepts what is all zero. */
+/* Accepts a struct that is all zero. */
 void lspo_ends_release(lspo_ends_t *ends);
 
 static inline uint64_t lspo_ends_least(const uint64_t *node)
@@ -35,7 +35,7 @@ static inline uint64_t lspo_ends_first_ns(const lspo_ends_t *ends)
     return lspo_ends_least(ends->levels[ends->depth - 1]);
 }
 
-/* Changes of levels[0][lane] count after this. */
+/* Call after each change of levels[0][lane]. */
 static inline void lspo_ends_update(lspo_ends_t *ends, uint32_t lane)
 {
     for (uint32_t level = 1; level < ends->depth; level++) {
@@ -47,8 +47,8 @@ static inline void lspo_ends_update(lspo_ends_t *ends, uint32_t lane)
     }
 }
 
-/* The lanes that end at lspo_ends_first_ns(), in order: the result is valid until the next call. Mostly it is one, and
- * its place is found without a list. */
+/* The lanes that end at lspo_ends_first_ns(), in order; the result is valid until the next call. Usually there is only
+ * one, which is found without a list. */
 static inline const uint32_t *lspo_ends_due(lspo_ends_t *ends, uint64_t at_ns, uint32_t *count_out)
 {
     uint32_t *nodes = ends->due[0], *children = ends->due[1], count = 1, level = ends->depth, node = 0;

@@ -23,13 +23,13 @@ typedef struct {
     const uint64_t *op_ns;   /* by op */
 } lspo_engine_call_t;
 
-/* What a play found besides the trace. */
+/* Findings of a play besides the trace. */
 typedef struct {
     bool too_long; /* an op would start after LSPO_ENGINE_LAST_START_NS, or last longer */
     bool unsorted; /* some op took no time: rows may be out of order */
 } lspo_engine_end_t;
 
-/* Play until no lane runs, filling the trace, which has room for all ops. */
+/* Play until no lane runs and fill the trace, which has room for all ops. */
 lspo_status_t lspo_engine_play_few(const lspo_engine_call_t *call, lspo_ready_t *ready, lspo_trace_t *trace,
                                    lspo_engine_end_t *end_out);
 

@@ -1,7 +1,7 @@
-/* flow.h - maximum flow through a directed graph: first along all paths on which the nodes' numbers rise, of any
- * length, then by phases of shortest augmenting paths (Dinic 1970).  Any graph is right.  It is fast where edges lead
- * to higher numbers and what the first paths take is not needed by later ones: the edges of a node that were added last
- * are filled first. */
+/* flow.h - maximum flow through a directed graph: first along all paths of increasing node numbers, of any length, then
+ * by phases of shortest augmenting paths (Dinic 1970). It works for any graph. It is fast if edges lead to higher
+ * numbers and the first paths take nothing that later ones need; of a node's edges, those added last are filled first.
+ * */
 #ifndef LSPO_SIM_FLOW_H
 #define LSPO_SIM_FLOW_H
 
@@ -20,7 +20,7 @@ void lspo_flow_destroy(lspo_flow_t *flow);
 /* `capacity` at least 0, or LSPO_FLOW_UNLIMITED. */
 void lspo_flow_add(lspo_flow_t *flow, uint32_t from, uint32_t to, int64_t capacity);
 
-/* The greatest flow; some path has no unlimited edge only.  Once a graph. */
+/* The maximum flow.  No path may have only unlimited edges.  Call once per graph. */
 int64_t lspo_flow_maximum(lspo_flow_t *flow, uint32_t source, uint32_t sink);
 
 #endif

@@ -1,24 +1,24 @@
-/* reuse.h - what the GPU lane finds in its cache, by reuse distance.
+/* reuse.h - the share of an op's operands that is in the GPU's cache, from the reuse distance.
  *
- * An op reads again what the GPU's last op of its layer left: its weights, what the forward pass saved, a gradient.
- * (An Adam reads moments, which only the layer's last Adam has touched.)  Between the two the GPU has touched so many
- * other bytes, and the op touches its own; their sum d is the distance, and of what the op reads
+ * An op reads data that the GPU's last op of the same layer has touched: its weights, what the forward pass saved, a
+ * gradient. (Adam reads moments, which only the layer's last Adam has touched.) The reuse distance d is the number of
+ * bytes that the GPU has touched since then, including those of the op itself. The share of the operands in cache is
  *     share(d) = log(cache_bytes / d) / log(cache_bytes / near_bytes)   within [0, 1]
- * is in cache: all of it up to gpu.near_bytes, on which the cached rates were measured, and nothing from
- * gpu.cache_bytes on.
+ * that is, everything up to gpu.near_bytes, with which the cached rates were measured, and nothing from gpu.cache_bytes
+ * on.
  *
- * An op touches what it takes and gives back of memory, the weights it multiplies by, and Adam's w, m and v; an op
- * without a product half of its traffic, each byte being read and written.  Ops are taken in the order of their ids,
- * and those of one work have the mean of their shares; the first op of a layer, which has no earlier one, does not
- * count. */
+ * An op touches the memory that it takes and gives back, the weights of its products, and Adam's w, m and v. An op
+ * without a product touches half of its traffic, since each byte is read and written. Ops are taken in the order of
+ * their ids, and all ops with the same work get their mean share; the first op of a layer, which has no earlier one,
+ * does not count. */
 #ifndef LSPO_SIM_REUSE_H
 #define LSPO_SIM_REUSE_H
 
 #include <stdint.h>
 
+#include "base/status.h"
 #include "plan/machine.h"
 #include "plan/plan.h"
-#include "base/status.h"
 
 /* Bytes that one GPU op of the plan touches, each counted once. */
 uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op);

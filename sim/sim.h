@@ -1,7 +1,7 @@
-/* sim.h - predict a plan on a machine: the simulator's front door.
+/* sim.h - predict the time and memory of a plan on a machine: the main interface of the simulator.
  *
- * lspo_simulate() prices the works (sim/cost.h), plays the plan (sim/engine.h), replays its memory (sim/memory.h),
- * bounds it from below (sim/bound.h) and puts the outcome into words (sim/report.h).
+ * lspo_simulate() computes the durations of works (sim/cost.h), plays the plan (sim/engine.h), replays its memory
+ * (sim/memory.h), computes a lower bound (sim/bound.h) and describes the result in words (sim/report.h).
  */
 #ifndef LSPO_SIM_SIM_H
 #define LSPO_SIM_SIM_H
@@ -17,41 +17,40 @@
 #include "traces/summary.h"
 #include "traces/trace.h"
 
-/* Ops this share of an iteration apart are taken to keep their order, whatever the machine does: above the errors of
- * 95 in 100 cells of docs/validation.md. */
+/* Ops that are this share of an iteration apart are assumed to keep their order on a real machine; it is above the
+ * error of 95 of 100 cells in docs/validation.md. */
 #define LSPO_SIMULATE_SLACK 0.1
 
-/* Native training of the same model and workload on the same machine: the yardstick. */
+/* Native training of the same model and workload on the same machine, the baseline. */
 typedef struct {
-    double iteration_s; /* as if memory were unlimited */
+    double iteration_s; /* with unlimited memory */
     uint64_t peak_gpu_bytes, peak_host_bytes;
     bool fits;
 } lspo_native_t;
 
-/* What a simulation says beyond its trace. */
+/* The results of a simulation, besides its trace. */
 typedef struct {
     lspo_summary_t summary;
     double lower_bound_s; /* time per iteration that no schedule of these ops can beat (sim/bound.h) */
     uint64_t peak_gpu_bytes, peak_host_bytes;
-    /* The most that they can be with each op within LSPO_SIMULATE_SLACK of an iteration of its time
+    /* The largest peaks if each op runs within LSPO_SIMULATE_SLACK of an iteration of its predicted time
      * (sim/memory_bound.h). */
     uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes;
     bool fits; /* both peaks within the machine's memory */
     lspo_native_t native;
-    double slowdown; /* iteration_s / that of native, its workload that of lspo_policy_workload() */
+    double slowdown; /* iteration_s / native's, with the workload of lspo_policy_workload() */
     double tokens_per_s;
     lspo_lane_kind_t bound_lane; /* the resource that limits */
-    char bound[256]; /* one sentence that names the resource that limits, e.g. "bound by the CPU optimizer: ..." */
+    char bound[256];             /* one sentence about it: "bound by the CPU optimizer: ..." */
 } lspo_prediction_t;
 
 /* Iterations of a plan that the prediction drops as warm-up: a quarter of them, or one more so that the number of
- * samples is even, or lspo_policy_warmup() where that is more.  Under a staleness of one step iterations may
- * alternate between two times; the median of an even number of samples then is the mean of the two. */
+ * samples is even, or lspo_policy_warmup() where that is more. With a staleness of one step, iterations may alternate
+ * between two times; the median of an even number of samples is then the mean of the two. */
 uint32_t lspo_simulate_warmup(const lspo_plan_t *plan);
 
-/* Is the plan long enough that its predicted time is that of a long training?  LSPO_ERR_INPUT, naming --iterations,
- * for a stale policy that has not settled: fewer iterations than lspo_policy_iterations_least(), or a time below the
- * bound. */
+/* Is the plan long enough to predict a long training? LSPO_ERR_INPUT, naming --iterations, for a stale policy that has
+ * not settled: it has fewer iterations than lspo_policy_iterations_least(), or a time below the bound. */
 lspo_status_t lspo_simulate_check_settled(const lspo_plan_t *plan, const lspo_prediction_t *prediction);
 
 /* Cost, play, replay memory, bound, describe; `trace_out` may be NULL.  The trace's header has origin, machine and the
@@ -60,8 +59,8 @@ lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machi
                             lspo_trace_t **trace_out);
 void lspo_prediction_release(lspo_prediction_t *prediction);
 
-/* The plan that slowdown compares with: native, of the same model and workload, with `iterations`.  The caller
- * destroys it. */
+/* The plan of native, the baseline of slowdown, for the same model and workload with `iterations`. The caller destroys
+ * it. */
 lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations, lspo_plan_t **native_out);
 
 #endif

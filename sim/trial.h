@@ -1,13 +1,13 @@
-/* trial.h - cost, play and summarise a plan: the one way from a plan to its predicted times, for predictions, their
- * yardstick, searches and draws. */
+/* trial.h - cost, play and summarise a plan: the common steps of predictions, their baseline, searches and random
+ * draws. */
 #ifndef LSPO_SIM_TRIAL_H
 #define LSPO_SIM_TRIAL_H
 
 #include <stdint.h>
 
+#include "base/status.h"
 #include "plan/machine.h"
 #include "plan/plan.h"
-#include "base/status.h"
 #include "traces/summary.h"
 #include "traces/trace.h"
 
@@ -22,7 +22,7 @@ typedef struct {
 lspo_status_t lspo_trial_play(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trial_t *trial_out);
 void lspo_trial_release(lspo_trial_t *trial);
 
-/* Header and summary of a trace that was played otherwise (sim/noise.h). */
+/* Add the header and compute the summary of a trace that was played by other means (sim/noise.h). */
 lspo_status_t lspo_trial_summarise(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trace_t *trace,
                                    lspo_summary_t *summary_out);
 

@@ -1,8 +1,8 @@
-/* tune.h - choose by simulation what the user left to us.
+/* tune.h - choose the transition stage by simulation.
  *
- * The transition stage of layer-wise policies: stages above it are served first come first served, the others last come
- * first served.  Every stage is tried on a short plan and the one with the least time an iteration taken; of equals,
- * the greatest.  Beyond 64 stages the trial is a coarse grid and then all stages around its best.
+ * Layer-wise policies serve stages above the transition stage first in, first out, the others last in, first out. Every
+ * stage is tried with a short plan, and the one with the shortest time per iteration is taken, or the highest of equal
+ * ones. With more than 64 stages, a coarse grid is tried first and then all stages around its best.
  */
 #ifndef LSPO_SIM_TUNE_H
 #define LSPO_SIM_TUNE_H
@@ -14,7 +14,7 @@
 #include "plan/policy.h"
 #include "plan/workload.h"
 
-/* Has the policy a transition stage, and is it AUTO? */
+/* Does the policy have a transition stage, and is it AUTO? */
 bool lspo_tune_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload);
 
 /* Build the policy's plan with the transition stage that simulates fastest, if it is AUTO and the policy has one. */

@@ -1,15 +1,15 @@
-/* typical.h - the iteration of median time of a trace, and its parts.
+/* typical.h - the iteration of median time in a trace, and its parts.
  *
- * iteration_s of a summary is a median, its busy times are averages; where some iterations differ much from the others
- * (an optimizer's step that was skipped, the first ones of a profile) averages do not add up to a median.  The parts of
- * one iteration do.  Of an even number the two in the middle count, half each.  Iterations end as in summary.h; what a
- * lane did between two ends belongs to the second.
+ * In a summary, iteration_s is a median and busy times are averages. If some iterations differ much from the others (a
+ * skipped optimizer step, the first ones of a profile), averages do not add up to the median, but the parts of one
+ * iteration do. For an even number of iterations the two in the middle count half each. Iterations end as in summary.h;
+ * what a lane does between two ends belongs to the later iteration.
  */
 #ifndef LSPO_TRACES_TYPICAL_H
 #define LSPO_TRACES_TYPICAL_H
 
-#include "plan/op.h"
 #include "base/status.h"
+#include "plan/op.h"
 #include "traces/trace.h"
 
 typedef struct {
@@ -18,7 +18,7 @@ typedef struct {
     double link_bytes[LSPO_LANE_KIND_COUNT]; /* of its ops */
 } lspo_typical_t;
 
-/* Needs two iterations and what lspo_summary_create() needs, and lanes that do one thing at a time. */
+/* Needs at least two iterations, the conditions of lspo_summary_create(), and lanes that run one op at a time. */
 lspo_status_t lspo_typical_iteration(const lspo_trace_t *trace, lspo_typical_t *typical_out);
 
 #endif

@@ -1,13 +1,13 @@
-/* breakdown.h - which ops make the error of a cell.
+/* breakdown.h - the share of each kind of op in the error of a cell.
  *
- * Both traces are of one plan, so that each op has a predicted and a measured duration.  The plan is played with
- * durations given op by op and no contention, which they already contain.  Let T(K) be its time per iteration with
- * measured durations for the kinds in K and predicted ones for the others.  Going from none to all kinds, one kind at a
- * time, kind k makes
+ * Both traces have the same plan, so each op has a predicted and a measured duration. The plan is played with given
+ * durations per op and without contention, which these already include. Let T(K) be its time per iteration with
+ * measured durations for the kinds in K and predicted ones for the others. From no kinds to all kinds, one kind at a
+ * time, the share of kind k is
  *     T(before k) - T(with k)
- * of the error, which depends on the order a little: the mean of the order of the kinds and its reverse is taken.  What
- * is left of predicted - measured is waiting: dispatch, lanes that did not start when they could, and differences of
- * contention within an op.  Shares and waiting add up to the error.
+ * which depends a little on the order, so the mean over the order of the kinds and its reverse is used. The rest of
+ * predicted - measured is waiting: dispatch, lanes that did not start when they could, and differences of contention
+ * within an op. Shares and waiting add up to the error.
  */
 #ifndef LSPO_VALIDATE_BREAKDOWN_H
 #define LSPO_VALIDATE_BREAKDOWN_H
@@ -19,9 +19,9 @@
 #include "validate/predict.h"
 
 typedef struct {
-    bool known;                       /* a measured trace was there */
+    bool known;                       /* there was a measured trace */
     double error;                     /* of the visit that was traced: predicted / measured - 1 */
-    double share[LSPO_OP_KIND_COUNT]; /* of `error`: that these ops take another time than predicted */
+    double share[LSPO_OP_KIND_COUNT]; /* of `error`, because these ops take longer or shorter */
     double waiting;                   /* the rest of `error` */
     bool present[LSPO_OP_KIND_COUNT];
 } lspo_breakdown_t;

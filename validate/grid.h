@@ -1,21 +1,21 @@
-/* grid.h - a grid: which cells `lspo validate` simulates and measures.
+/* grid.h - read a grid: the cells that `lspo validate` simulates and measures.
  *
- * A text file.  '#' starts a comment.  A line is a group of cells:
+ * A grid is a text file; '#' starts a comment.  Each line is a group of cells:
  *
  *     NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...
  *
- * RATES is a policy, or `self`.  Before anything is measured that policy (self: each cell's own) is simulated with
- * neither link nor optimizer paced; the cells' link is then such that its gradients take LINK/GPU times its GPU time,
- * and their optimizer such that the update takes CPU/GPU times that.  So a grid keeps its shares of GPU-, link- and
- * CPU-bound cells on a faster or slower machine.  In place of a share may stand a rate with its unit (4GB/s, 200M/s),
- * or `free`: not paced.  The order of policies is compared within groups that share their rates.
- * POLICY is a name, with `lsp:D:R` for its subspace and nonzeros, `lsp:D:R:N` for a check of its projectors every
- * N steps, which always fits (--bias-threshold 0), and `NAME:RANK` for a policy with a rank.  A line
+ * RATES is a policy, or `self`: each cell's own policy. Before anything is measured, that policy is simulated without
+ * pacing of link and optimizer. Then the link of the cells is chosen such that its gradients take LINK/GPU times its
+ * GPU time, and the optimizer such that its update takes CPU/GPU times that. So a grid has the same shares of GPU-,
+ * link- and CPU-bound cells on a faster or slower machine. A share may be replaced by a rate with its unit (4GB/s,
+ * 200M/s), or by `free`: not paced. The order of policies is compared within groups with the same rates. POLICY is a
+ * name, `lsp:D:R` with subspace and nonzeros, `lsp:D:R:N` with a check of the projectors every N steps, which always
+ * fits (--bias-threshold 0), or `NAME:RANK` for a policy with a rank. A line
  *
  *     flags [--name VALUE]...
  *
- * gives workload flags to all groups below it, in place of those of the `flags` line above.  A flag of some policies'
- * own (plan/parameter.h) is given to the cells of these policies.
+ * sets workload flags for all groups below it and replaces the previous `flags` line. A policy's own flag
+ * (plan/parameter.h) applies to the cells of policies that have it.
  */
 #ifndef LSPO_VALIDATE_GRID_H
 #define LSPO_VALIDATE_GRID_H
@@ -50,8 +50,8 @@ typedef struct {
     uint32_t group_count, cell_count;
 } lspo_grid_t;
 
-/* LSPO_ERR_INPUT with file, line, value and what is allowed for the first line that is wrong, and for a grid without
- * cells.  Models and the flags' values are not looked at here. */
+/* LSPO_ERR_INPUT, with file, line, value and allowed values in the message, for the first wrong line, and for a grid
+ * without cells. Models and values of flags are not checked here. */
 lspo_status_t lspo_grid_read(const char *path, lspo_grid_t *grid_out);
 void lspo_grid_release(lspo_grid_t *grid);
 

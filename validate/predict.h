@@ -1,8 +1,8 @@
-/* predict.h - the cells of a grid, and what the simulator predicts of each.
+/* predict.h - the cells of a grid and their predictions.
  *
- * Predictions are a function of the grid and the machine's profile alone, so that no measurement can reach them.
- * A cell is its flags, the words that `lspo sim` and `lspo run` are given.  Only the command line knows what they mean,
- * and hands in a function that reads them.
+ * Predictions depend only on the grid and the machine's profile, never on a measurement. A cell is described by its
+ * flags, the words for `lspo sim` and `lspo run`. Only the command line knows their meaning, so it passes a function
+ * that reads them.
  */
 #ifndef LSPO_VALIDATE_PREDICT_H
 #define LSPO_VALIDATE_PREDICT_H
@@ -14,17 +14,17 @@
 #include "traces/trace.h"
 #include "validate/grid.h"
 
-/* What flags ask for. */
+/* The meaning of flags. */
 typedef struct {
     lspo_model_t model;
     const lspo_policy_t *policy;
     lspo_workload_t workload;
 } lspo_asked_t;
 
-/* Read `flags`, as `lspo run` would.  `machine` (may be NULL) is changed as they say: --link, --cpu, --set. */
+/* Read `flags` like `lspo run`.  --link, --cpu and --set change `machine` (may be NULL). */
 typedef lspo_status_t (*lspo_read_flags_t)(const char *flags, lspo_machine_t *machine, lspo_asked_t *asked_out);
 
-/* The profile as it is, then without one part of the model each. */
+/* The profile, then variants of it that each lack one part of the model. */
 enum { LSPO_VARIANTS_MAX = 8 };
 
 typedef struct {
@@ -35,19 +35,19 @@ typedef struct {
     lspo_read_flags_t read_flags;
 } lspo_variants_t;
 
-/* A cell and what is predicted of it. */
+/* A cell and its predictions. */
 typedef struct {
     const lspo_grid_group_t *group;
     uint32_t group_number;         /* from 1 */
-    uint32_t number;               /* of the cell, from 1; 0: native, by which slowdowns are, or a yardstick */
+    uint32_t number;               /* of the cell, from 1; 0: native, the baseline, or a yardstick */
     uint32_t yardstick;            /* from 1; 0: none */
     uint32_t native;               /* index of the native cell of the same workload */
-    char *flags;                   /* owned: what `lspo sim` and `lspo run` are given */
+    char *flags;                   /* owned: for `lspo sim` and `lspo run` */
     lspo_plan_t *plan;             /* owned */
     lspo_trace_t *trace;           /* owned: predicted */
-    double link_Bps, cpu_pps;      /* where it is free, the profile's */
+    double link_Bps, cpu_pps;      /* if free: the profile's */
     uint64_t d2h_bytes, h2d_bytes; /* per iteration */
-    lspo_lane_kind_t bound;        /* GPU; D2H for either way of the link; CPU */
+    lspo_lane_kind_t bound;        /* GPU; D2H for both directions of the link; CPU */
     double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX]; /* at the speed of the machine */
     double calibrated_s, calibrated_slowdown; /* at that of the calibration: [0] with speed 1 */
 } lspo_cell_t;
@@ -55,13 +55,13 @@ typedef struct {
 typedef struct {
     lspo_cell_t *cells; /* owned; natives before the first cell of their workload, the yardsticks last */
     uint32_t count;
-    uint32_t yardsticks; /* how many of them; 0 where the profile has none */
+    uint32_t yardsticks; /* number of yardsticks; 0 if the profile has none */
 } lspo_cells_t;
 
 /* The link of a cell stays below `link_most_Bps`.  Errors name the line of the grid. */
 lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants_t *variants, double link_most_Bps,
                                     lspo_cells_t *cells_out);
-/* The same of a machine all of whose GPU kernels run `speed` times as fast: sets iteration_s and slowdown. */
+/* Predict again for a machine whose GPU kernels all run `speed` times as fast: sets iteration_s and slowdown. */
 lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double speed, lspo_cell_t *cell);
 void lspo_cells_release(lspo_cells_t *cells);
 

@@ -1,4 +1,4 @@
-/* verdict.h - how far predictions are from measurements: of each cell, of all together, and against the thresholds. */
+/* verdict.h - compare predictions with measurements: per cell, for all cells, and against the thresholds. */
 #ifndef LSPO_VALIDATE_VERDICT_H
 #define LSPO_VALIDATE_VERDICT_H
 
@@ -11,12 +11,11 @@
 #include "validate/predict.h"
 #include "validate/visits.h"
 
-/* A row of cells.csv: a cell, what was predicted and what was measured.  Times and errors that are not known are
- * NaN. */
+/* A row of cells.csv: a cell with its predictions and measurements.  Unknown times and errors are NaN. */
 typedef struct {
     uint64_t cell, group, batch, sequence, iterations, visits, disturbed_visits, sample_count;
     const char *group_name, *model, *policy, *rates_of, *bound, *flags;
-    char title[64];                          /* "lsp 64 8": the policy and the numbers that a grid gives it */
+    char title[64];                          /* "lsp 64 8": the policy and its numbers in the grid */
     lspo_own_cell_t own[LSPO_OWN_CELLS_MAX]; /* by lspo_policies_parameter() */
     int disturbed;
     double link_Bps, cpu_pps, foreign_share;
@@ -47,7 +46,7 @@ typedef struct {
     double mean, p95, tau;
 } lspo_thresholds_t;
 
-/* Everything that is written at the end. */
+/* All results that are written at the end. */
 typedef struct {
     const lspo_variants_t *variants;
     const lspo_outcome_t *outcomes;
@@ -58,23 +57,23 @@ typedef struct {
     double speed;            /* of the machine, see lspo_validate_speed() */
     lspo_score_t scores[LSPO_SCORES_MAX];
     uint32_t score_count;
-    lspo_order_t order; /* of the times that lspo predicts */
+    lspo_order_t order; /* of the predicted times of lspo */
 } lspo_verdict_t;
 
 /* Fill the scores. */
 lspo_status_t lspo_validate_score(lspo_verdict_t *verdict);
-/* "lspo", "time", "all"; NULL when there is none. */
+/* The score of ("lspo", "time", "all") and the like; NULL: none. */
 const lspo_score_t *lspo_verdict_score(const lspo_verdict_t *verdict, const char *predictor, const char *quantity,
                                        const char *cells);
 
 /* FOLDER/cells.csv, summary.csv, breakdown.csv, report.txt. */
 lspo_status_t lspo_validate_write_files(const lspo_verdict_t *verdict, const char *folder);
-/* The report for people; summary.csv; one object of all tables. */
+/* Write the report for people, summary.csv, or one JSON object with all tables. */
 void lspo_validate_write_report(const lspo_verdict_t *verdict, FILE *file);
 lspo_status_t lspo_validate_write_csv(const lspo_verdict_t *verdict, FILE *file);
 lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file);
-/* LSPO_ERR_INCONCLUSIVE when fewer than half of the cells were measured undisturbed, whatever these say; else
- * LSPO_ERR_ACCURACY when the predictions are outside the thresholds. */
+/* LSPO_ERR_INCONCLUSIVE if fewer than half of the cells were measured undisturbed; else LSPO_ERR_ACCURACY if the
+ * predictions are outside the thresholds. */
 lspo_status_t lspo_validate_judge(const lspo_verdict_t *verdict);
 
 #endif

@@ -1,9 +1,8 @@
-/* yardstick.h - short trainings that tell how fast the machine is now, against the day of its calibration.
+/* yardstick.h - short trainings that measure how fast the machine is now, compared with its calibration.
  *
- * A machine shared with others changes its speed by the minute, by ten per cent and more, and whatever keeps to its
- * clock changes with it.  `lspo calibrate` keeps what these trainings took in the profile (lspo_machine_t.yardstick_s,
- * in this order); `lspo validate` runs them again in each of its rounds.  Their shapes are in none of the project's
- * validation grids. */
+ * The speed of a shared machine changes by ten per cent and more within minutes, for everything that runs on it. `lspo
+ * calibrate` stores the times of these trainings in the profile (lspo_machine_t.yardstick_s, in this order); `lspo
+ * validate` runs them again in each of its rounds. Their shapes are in none of the project's validation grids. */
 #ifndef LSPO_VALIDATE_YARDSTICK_H
 #define LSPO_VALIDATE_YARDSTICK_H
 

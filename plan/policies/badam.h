@@ -5,7 +5,7 @@
 #include "plan/parameter.h"
 
 typedef struct LSPO_VALUES_BLOCK {
-    uint32_t switch_every; /* optimizer steps on one block before the next */
+    uint32_t switch_every; /* optimizer steps for one block before the next */
 } lspo_badam_values_t;
 extern const lspo_parameters_t lspo_badam_parameters;
 LSPO_VALUES(badam);

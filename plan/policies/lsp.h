@@ -15,18 +15,17 @@ typedef enum {
 } lspo_projectors_t;
 
 typedef struct LSPO_VALUES_BLOCK {
-    uint32_t subspace;            /* d                                                                           */
-    uint32_t nnz;                 /* r: nonzeros per row of P and Q                                              */
-    uint32_t check_every;         /* optimizer steps between checks of the projectors' bias; 0: they stay random */
-    uint32_t fit_steps;           /* Adam steps of one fit, over all micro-batches that it sees; of a pair that weights
-                              share, on the gradients of each                                             */
-    uint32_t fit_batches;         /* micro-batches of a calibration pass: one checks, one decides, the others fit */
-    int32_t transition;           /* stages <= transition are served last in, first out; LSPO_TRANSITION_AUTO: chosen by
+    uint32_t subspace;     /* d                                                                           */
+    uint32_t nnz;          /* r: nonzeros per row of P and Q                                              */
+    uint32_t check_every;  /* optimizer steps between checks of the projectors' bias; 0: they stay random */
+    uint32_t fit_steps;    /* Adam steps of one fit; with a shared pair, so many for each weight                  */
+    uint32_t fit_batches;  /* micro-batches of a calibration pass: one checks, one decides, the rest fit */
+    int32_t transition;    /* stages <= transition are served last in, first out; LSPO_TRANSITION_AUTO: chosen by
                               simulation                                                                  */
-    double bias_threshold;        /* a projector whose bias is above this is fitted again                        */
-    double fit_beta;              /* weight of ||P||_F + ||Q||_F in what fitting minimises                       */
-    lspo_projectors_t projectors; /* which weights share a pair */
-    lspo_projector_values_t projector_values; /* what projectors begin with */
+    double bias_threshold; /* a projector whose bias is above this is fitted again                        */
+    double fit_beta;       /* weight of ||P||_F + ||Q||_F in the loss of a fit                       */
+    lspo_projectors_t projectors;             /* which weights share a pair */
+    lspo_projector_values_t projector_values; /* initial values of projectors */
 } lspo_lsp_values_t;
 extern const lspo_parameters_t lspo_lsp_parameters;
 LSPO_VALUES(lsp);

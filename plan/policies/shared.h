@@ -1,4 +1,4 @@
-/* shared.h - parameters that several policies have: each is declared once, and listed by each of these policies. */
+/* shared.h - parameters of several policies, each declared once and listed by each of these policies. */
 #ifndef LSPO_PLAN_POLICIES_SHARED_H
 #define LSPO_PLAN_POLICIES_SHARED_H
 
@@ -16,7 +16,7 @@ double lspo_parameter_largest_dimension(const lspo_parameter_context_t *context)
 
 /* Own parameters of zero, zero-delayed and backward-update. */
 typedef struct LSPO_VALUES_BLOCK {
-    uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no bound */
+    uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no limit */
 } lspo_offload_values_t;
 extern const lspo_parameters_t lspo_offload_parameters;
 LSPO_VALUES(offload);

@@ -1,4 +1,4 @@
-/* log.h - what a log of DeepSpeed, Megatron or Hugging Face's Trainer says about times, record by record.
+/* log.h - read the times in a log of DeepSpeed, Megatron or Hugging Face's Trainer as records.
  *
  *     time (ms) | fwd_microstep: 54.76 | bwd_microstep: 122.95 | ... | step_microstep: 0.34      a micro-step
  *     time (ms) | fwd: 55.15 | bwd: 180.82 | ... | step: 183.61                                  a step, or several
@@ -9,9 +9,9 @@
  *     RunningAvgSamplesPerSec=6.30, CurrSamplesPerSec=6.31    samples/sec: 281.3                 throughput
  *     {'train_runtime': 3150.0, ..., 'train_steps_per_second': 0.317}                            of a whole training
  *
- * Lines of one source count: rank 0's, and under one label where a launcher puts them ("worker-0: ", "0: ",
- * "[rank0]: ").  A log that was pasted into so many columns is joined again.  What stands before a record on its line,
- * such as a progress bar or a date, does not matter.
+ * Only lines of one source count: those of rank 0 and, if a launcher adds labels ("worker-0: ", "0: ", "[rank0]: "),
+ * those of one label. Lines broken at a fixed number of columns are joined again. Any text before a record on its line,
+ * such as a progress bar or a date, is ignored.
  */
 #ifndef LSPO_TRACES_IMPORT_LOG_H
 #define LSPO_TRACES_IMPORT_LOG_H
@@ -46,16 +46,16 @@ typedef struct {
     lspo_log_record_t *records; /* owned, in the order of the file */
     uint32_t count;
     size_t capacity;
-    bool saw_cpu, saw_gpu;                    /* what it says of the optimizer's place              */
-    double batch;                             /* samples a step, on all GPUs; 0: it does not say    */
-    double run_s, run_steps_per_s, run_steps; /* of a whole training; 0: it does not say            */
-    double samples_per_s;                     /* the last average over the run; 0: it does not say  */
-    uint32_t run_count;                       /* averages over a training that differ                 */
+    bool saw_cpu, saw_gpu;                    /* where the optimizer runs, by the log    */
+    double batch;                             /* samples per step on all GPUs; 0: unknown        */
+    double run_s, run_steps_per_s, run_steps; /* of a whole training; 0: unknown                 */
+    double samples_per_s;                     /* the last average over the run; 0: unknown       */
+    uint32_t run_count;                       /* different averages over a training             */
     uint32_t other_rank_count, other_source_count, bad_count, cut_count;
     uint64_t bad_line, cut_line;
-    uint32_t columns;       /* that it was pasted into; 0: none    */
+    uint32_t columns;       /* at which lines are broken; 0: none */
     char source[64];        /* the label that counts               */
-    char other_timers[160]; /* names of timers that are no phases  */
+    char other_timers[160]; /* names of timers that are not phases */
     bool saw_both_passes;   /* a timer of forward and backward together */
     bool tail_cut;          /* its last line was cut within a time */
 } lspo_log_t;

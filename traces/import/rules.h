@@ -1,12 +1,13 @@
-/* rules.h - what the events of a PyTorch profiler trace mean: a table of name patterns.
+/* rules.h - the meaning of events of a PyTorch profiler trace: a table of name patterns.
  *
- * A rule gives a kind and a lane to events by name.  On work of the device (kernels, copies) it names that work.  On a
- * range of the CPU (an annotation, an operator) with a device lane it names the work of that lane which was launched
- * inside the range; with the CPU lane the range itself is an op.  A rule of kind STEP marks the iterations.
+ * A rule gives a kind and a lane to events by name. For work of the device (kernels, copies) it gives the kind of that
+ * work. For a CPU range (an annotation, an operator) with a device lane, it gives the kind of the work of that lane
+ * that was launched in the range; with the CPU lane, the range itself is an op. A rule of kind STEP marks the
+ * iterations.
  *
  * A user's file is searched before the built-in table, each from its first line on.  Its lines are
  *     KIND LANE PATTERN        FWD gpu my_model*
- * with '#' for comments; a pattern is the rest of the line, a shell wildcard, letters of either case.
+ * '#' starts a comment.  A pattern is the rest of the line, a shell wildcard that ignores case.
  */
 #ifndef LSPO_TRACES_IMPORT_RULES_H
 #define LSPO_TRACES_IMPORT_RULES_H
@@ -14,8 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "plan/op.h"
 #include "base/status.h"
+#include "plan/op.h"
 
 /* Classes of events, as bits: a rule may apply to several. */
 typedef enum {
@@ -31,14 +32,14 @@ enum { LSPO_RULE_STEP = LSPO_OP_KIND_COUNT };
 typedef struct {
     uint8_t classes;    /* lspo_event_class_t bits               */
     uint8_t kind, lane; /* lspo_op_kind_t or LSPO_RULE_STEP      */
-    bool from_file;     /* the user's: stands above what built-in ranges say */
+    bool from_file;     /* the user's rule, which comes before built-in ones */
     bool whole_step;    /* PyTorch's own mark of a whole step of an optimizer */
     const char *pattern;
 } lspo_import_rule_t;
 
 typedef struct lspo_import_rules lspo_import_rules_t;
 
-/* `path` NULL: the built-in table alone.  Errors name file, line and value. */
+/* `path` NULL: only the built-in table.  Errors name file, line and value. */
 lspo_status_t lspo_import_rules_create(const char *path, lspo_import_rules_t **rules_out);
 void lspo_import_rules_destroy(lspo_import_rules_t *rules);
 
