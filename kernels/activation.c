@@ -1,3 +1,4 @@
+/* activation.c - GELU in both forms, SwiGLU and tanh, forward and backward, on the CPU. */
 #include "kernels/activation.h"
 
 #include <math.h>

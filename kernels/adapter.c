@@ -1,4 +1,4 @@
-/* adapter.c - see adapter.h. */
+/* adapter.c - low-rank adapters as four small products each way. */
 #include "kernels/adapter.h"
 
 #include "kernels/gemm.h"

@@ -1,3 +1,5 @@
+/* attention.c - attention on the CPU: row blocks of scores, so that products stay small and little above the diagonal
+ * is computed. */
 #include "kernels/attention.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* blas.c - OpenBLAS, opened when it is first needed. */
 #include "kernels/blas.h"
 
 #include <dlfcn.h>

@@ -1,3 +1,4 @@
+/* columns.c - columns of a matrix on the CPU: chosen by importance, gathered, scattered. */
 #include "kernels/columns.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* cpu.c - the vector instructions that this machine has. */
 #include "kernels/cpu.h"
 
 #include <stdatomic.h>

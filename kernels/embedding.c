@@ -1,3 +1,4 @@
+/* embedding.c - token and position embedding on the CPU. */
 #include "kernels/embedding.h"
 
 #include <string.h>

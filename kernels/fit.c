@@ -1,4 +1,4 @@
-/* fit.c - see fit.h: the bias of a gradient, its derivative, and Adam over it. */
+/* fit.c - the bias of a gradient, its derivative, and Adam over the values of two projectors. */
 #include "kernels/fit.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* fit_products.c - see fit_products.h. */
+/* fit_products.c - sparse times dense products, each shared out by rows or columns among workers. */
 #include "kernels/fit_products.h"
 
 #include <string.h>

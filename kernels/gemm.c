@@ -1,3 +1,4 @@
+/* gemm.c - dense products by OpenBLAS, one call each. */
 #include "kernels/gemm.h"
 
 #include "kernels/blas.h"

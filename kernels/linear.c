@@ -1,4 +1,4 @@
-/* linear.c - see linear.h. */
+/* linear.c - a linear layer on the CPU: the bias or the residual is written first, and the product adds to it. */
 #include "kernels/linear.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* loss.c - softmax cross-entropy on the CPU, row by row. */
 #include "kernels/loss.h"
 
 #include <string.h>

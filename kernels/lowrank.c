@@ -1,3 +1,4 @@
+/* lowrank.c - bases of leading singular vectors by LAPACK, and products with them. */
 #include "kernels/lowrank.h"
 
 #include <math.h>

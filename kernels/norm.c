@@ -1,3 +1,4 @@
+/* norm.c - layer norm and RMS norm on the CPU, row by row. */
 #include "kernels/norm.h"
 
 #include <math.h>

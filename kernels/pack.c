@@ -1,3 +1,4 @@
+/* pack.c - numbers from fp32 to 16 bits and back on the CPU. */
 #include "kernels/pack.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* projector.c - sparse projectors on the CPU: how they are drawn, gathers, and steps along P D Q^T. */
 #include "kernels/projector.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* random.c - Philox, and uniform and normal numbers made from it. */
 #include "kernels/random.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* rotary.c - rotary positions on the CPU, pair by pair. */
 #include "kernels/rotary.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* sketch.c - COMPRESS and APPLY with projectors written out dense, on the CPU. */
 #include "kernels/sketch.h"
 
 #include <string.h>

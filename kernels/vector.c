@@ -1,3 +1,4 @@
+/* vector.c - streaming helpers on the CPU, one loop each. */
 #include "kernels/vector.h"
 
 #include <string.h>

@@ -18,7 +18,7 @@ allowed() {
     real/machine) echo base plan plan/policies traces ;;
     real/device) echo base plan plan/policies kernels real/machine ;;
     real/execute) echo base plan plan/policies traces real/machine real/device ;;
-    real/transformer) echo base plan plan/policies kernels real/device real/execute ;;
+    real/transformer) echo base plan plan/policies kernels real/device ;;
     real/tokenizer) echo base ;;
     real/formats) echo base plan plan/policies kernels real/tokenizer ;;
     real/data) echo base kernels real/tokenizer ;;

@@ -1,3 +1,4 @@
+/* compute.c - which device computes, and the kernels on memory, vectors, projectors, Adam's state and columns. */
 #include "real/device/compute.h"
 
 #include <stdlib.h>
