@@ -86,16 +86,21 @@ static inline void add_to_hash(order_t *order, const void *bytes, size_t count)
         order->hash = (order->hash ^ ((const unsigned char *)bytes)[i]) * 1099511628211U;
 }
 
-/* |got - want| <= atol + rtol |want|; NaN only where NaN is wanted. */
+/* |got - want| <= atol + rtol |want| */
+typedef struct {
+    double atol, rtol;
+} within_t;
+
+/* NaN only where NaN is wanted. */
 static inline void expect_close(order_t *order, const char *what, const float *device, const float *want, size_t n,
-                                double atol, double rtol)
+                                within_t within)
 {
     float *got = floats(n);
     device_read(device, n * sizeof *got, got);
     add_to_hash(order, got, n * sizeof *got);
     for (size_t i = 0; i < n; i++) {
         const double g = (double)got[i], w = (double)want[i];
-        cr_assert(fabs(g - w) <= atol + rtol * fabs(w) || g == w || (isnan(g) && isnan(w)),
+        cr_assert(fabs(g - w) <= within.atol + within.rtol * fabs(w) || g == w || (isnan(g) && isnan(w)),
                   "%s[%zu of %zu] is %.9g, the host's %.9g (order %u)", what, i, n, g, w, order->next - 1);
     }
     free(got);

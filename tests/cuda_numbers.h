@@ -60,11 +60,18 @@ static inline double largest_of(const float *x, size_t n)
     return largest;
 }
 
-/* As expect_close(): in fp32 within atol and rtol; in 16 bits within atol, `steps` of the format at the largest number
- * of the array, and 1 at the number itself. */
-static inline void expect_numbers(order_t *order, lspo_number_t number, const char *what, const void *device,
-                                  const float *want, size_t n, double steps, double atol, double rtol)
+/* In fp32 within atol and rtol; in 16 bits within atol, `steps` of the format at the largest number of the array, and 1
+ * at the number itself. */
+typedef struct {
+    lspo_number_t number;
+    double steps, atol, rtol;
+} near_t;
+
+/* As expect_close(). */
+static inline void expect_numbers(order_t *order, const char *what, const void *device, const float *want, size_t n,
+                                  near_t near)
 {
+    const lspo_number_t number = near.number;
     void *numbers = malloc((n + 1) * sizeof(float));
     float *got = floats(n);
     cr_assert_not_null(numbers);
@@ -72,8 +79,8 @@ static inline void expect_numbers(order_t *order, lspo_number_t number, const ch
     add_to_hash(order, numbers, n * lspo_number_bytes(number));
     lspo_convert(n, number, numbers, LSPO_NUMBER_FP32, got);
     const bool half = number != LSPO_NUMBER_FP32;
-    const double most = atol + (half ? steps * step_of(number) * largest_of(want, n) : 0);
-    const double relative = half ? step_of(number) : rtol;
+    const double most = near.atol + (half ? near.steps * step_of(number) * largest_of(want, n) : 0);
+    const double relative = half ? step_of(number) : near.rtol;
     for (size_t i = 0; i < n; i++) {
         const double g = (double)got[i], w = (double)want[i];
         cr_assert(fabs(g - w) <= most + relative * fabs(w) || g == w || (isnan(g) && isnan(w)),

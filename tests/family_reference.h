@@ -67,14 +67,20 @@ static void reference_norm(const reference_t *r, const double *x, const double *
     }
 }
 
-static void reference_linear(size_t rows, size_t m, size_t n, const double *x, const double *weight, const double *bias,
-                             double *out)
+/* A linear layer of m inputs and n outputs; bias NULL: it has none. */
+typedef struct {
+    size_t m, n;
+    const double *weight, *bias;
+} linear_t;
+
+static void reference_linear(linear_t layer, size_t rows, const double *x, double *out)
 {
+    const size_t m = layer.m, n = layer.n;
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < n; j++) {
-            out[i * n + j] = bias != NULL ? bias[j] : 0.0;
+            out[i * n + j] = layer.bias != NULL ? layer.bias[j] : 0.0;
             for (size_t l = 0; l < m; l++)
-                out[i * n + j] += x[i * m + l] * weight[l * n + j];
+                out[i * n + j] += x[i * m + l] * layer.weight[l * n + j];
         }
     }
 }
@@ -98,10 +104,17 @@ static void reference_rotate(const reference_t *r, size_t heads, double *x)
     }
 }
 
-/* Query `row` with head h over the keys that it may see. */
-static void reference_query(const reference_t *r, const double *q, const double *k, const double *v, size_t kv_stride,
-                            size_t row, double *out)
+/* Rows of q, k, v are that far apart. */
+typedef struct {
+    const double *q, *k, *v;
+    size_t q_stride, kv_stride;
+} qkv_t;
+
+/* The query of `row` over the keys that it may see, of the head whose columns begin at q, k and v. */
+static void reference_query(const reference_t *r, const qkv_t *head, size_t row, double *out)
 {
+    const double *q = head->q + row * head->q_stride, *k = head->k, *v = head->v;
+    const size_t kv_stride = head->kv_stride;
     const size_t e = r->model.width / r->model.head_count, b = row / r->sequence, i = row % r->sequence;
     const bool causal = r->model.family != LSPO_FAMILY_BERT;
     const size_t keys = causal ? i + 1 : r->lengths != NULL ? r->lengths[b] : r->sequence;
@@ -120,17 +133,15 @@ static void reference_query(const reference_t *r, const double *q, const double 
     free(score);
 }
 
-/* Rows of q, k, v are that far apart. */
-static void reference_attention(const reference_t *r, const double *q, size_t q_stride, const double *k,
-                                const double *v, size_t kv_stride, double *context)
+static void reference_attention(const reference_t *r, const qkv_t *all, double *context)
 {
     const lspo_model_t *m = &r->model;
     const size_t e = m->width / m->head_count;
     for (size_t row = 0; row < r->tokens; row++) {
         for (size_t h = 0; h < m->head_count; h++) {
             const size_t kv = h * m->kv_head_count / m->head_count * e;
-            reference_query(r, q + row * q_stride + h * e, k + kv, v + kv, kv_stride, row,
-                            context + row * m->width + h * e);
+            const qkv_t head = {all->q + h * e, all->k + kv, all->v + kv, all->q_stride, all->kv_stride};
+            reference_query(r, &head, row, context + row * m->width + h * e);
         }
     }
 }
@@ -149,18 +160,19 @@ static void reference_attention_half(const reference_t *r, uint32_t stage, const
     double *qkv = doubles(t * (w + 2 * kv)), *context = doubles(t * w);
     if (r->model.family == LSPO_FAMILY_LLAMA) {
         double *k = qkv + t * w, *v = k + t * kv;
-        reference_linear(t, w, w, x, tensor(r, stage, "q"), NULL, qkv);
-        reference_linear(t, w, kv, x, tensor(r, stage, "k"), NULL, k);
-        reference_linear(t, w, kv, x, tensor(r, stage, "v"), NULL, v);
+        reference_linear((linear_t){w, w, tensor(r, stage, "q"), NULL}, t, x, qkv);
+        reference_linear((linear_t){w, kv, tensor(r, stage, "k"), NULL}, t, x, k);
+        reference_linear((linear_t){w, kv, tensor(r, stage, "v"), NULL}, t, x, v);
         reference_rotate(r, r->model.head_count, qkv);
         reference_rotate(r, r->model.kv_head_count, k);
-        reference_attention(r, qkv, w, k, v, kv, context);
+        reference_attention(r, &(qkv_t){qkv, k, v, w, kv}, context);
     } else {
         const size_t stride = w + 2 * kv;
-        reference_linear(t, w, stride, x, tensor(r, stage, "qkv"), tensor(r, stage, "qkv_bias"), qkv);
-        reference_attention(r, qkv, stride, qkv + w, qkv + w + kv, stride, context);
+        reference_linear((linear_t){w, stride, tensor(r, stage, "qkv"), tensor(r, stage, "qkv_bias")}, t, x, qkv);
+        reference_attention(r, &(qkv_t){qkv, qkv + w, qkv + w + kv, stride, stride}, context);
     }
-    reference_linear(t, w, w, context, tensor(r, stage, "attention_out"), tensor(r, stage, "attention_out_bias"), out);
+    reference_linear((linear_t){w, w, tensor(r, stage, "attention_out"), tensor(r, stage, "attention_out_bias")}, t,
+                     context, out);
     free(context);
     free(qkv);
 }
@@ -170,16 +182,17 @@ static void reference_mlp_half(const reference_t *r, uint32_t stage, const doubl
     const size_t w = r->model.width, f = r->model.mlp_width, t = r->tokens;
     double *pre = doubles(t * f), *gate = doubles(t * f);
     if (r->model.family == LSPO_FAMILY_LLAMA) {
-        reference_linear(t, w, f, x, tensor(r, stage, "gate"), NULL, gate);
-        reference_linear(t, w, f, x, tensor(r, stage, "up"), NULL, pre);
+        reference_linear((linear_t){w, f, tensor(r, stage, "gate"), NULL}, t, x, gate);
+        reference_linear((linear_t){w, f, tensor(r, stage, "up"), NULL}, t, x, pre);
         for (size_t i = 0; i < t * f; i++)
             pre[i] *= gate[i] / (1.0 + exp(-gate[i]));
-        reference_linear(t, f, w, pre, tensor(r, stage, "down"), NULL, out);
+        reference_linear((linear_t){f, w, tensor(r, stage, "down"), NULL}, t, pre, out);
     } else {
-        reference_linear(t, w, f, x, tensor(r, stage, "mlp_up"), tensor(r, stage, "mlp_up_bias"), pre);
+        reference_linear((linear_t){w, f, tensor(r, stage, "mlp_up"), tensor(r, stage, "mlp_up_bias")}, t, x, pre);
         for (size_t i = 0; i < t * f; i++)
             pre[i] = reference_activation(&r->model, pre[i]);
-        reference_linear(t, f, w, pre, tensor(r, stage, "mlp_down"), tensor(r, stage, "mlp_down_bias"), out);
+        reference_linear((linear_t){f, w, tensor(r, stage, "mlp_down"), tensor(r, stage, "mlp_down_bias")}, t, pre,
+                         out);
     }
     free(gate);
     free(pre);
@@ -251,13 +264,13 @@ static void reference_head_logits(const reference_t *r, const double *x, double 
     double *norm = doubles(r->tokens * w);
     if (r->model.class_count > 0) {
         for (size_t b = 0; b < r->batch; b++) {
-            reference_linear(1, w, w, x + b * r->sequence * w, tensor(r, head, "dense"), tensor(r, head, "dense_bias"),
-                             norm + b * w);
+            reference_linear((linear_t){w, w, tensor(r, head, "dense"), tensor(r, head, "dense_bias")}, 1,
+                             x + b * r->sequence * w, norm + b * w);
             for (size_t j = 0; j < w; j++)
                 norm[b * w + j] = tanh(norm[b * w + j]);
         }
-        reference_linear(r->batch, w, r->model.class_count, norm, tensor(r, head, "output"),
-                         tensor(r, head, "output_bias"), logits);
+        reference_linear((linear_t){w, r->model.class_count, tensor(r, head, "output"), tensor(r, head, "output_bias")},
+                         r->batch, norm, logits);
         free(norm);
         return;
     }
@@ -398,9 +411,10 @@ static void tested_backward(tested_t *m, const uint32_t *input, const uint32_t *
                             bool accumulate)
 {
     const uint32_t head = m->stages - 1;
-    lspo_gradient_sink_t sink = {.rest = m->gradient[head], .accumulate = accumulate};
-    mean_head_backward(m->t, m->weights[head], m->weights[0], target, m->x[head - 1], m->saved[head], loss_scale, &sink,
-                       m->gradient[0], m->dx);
+    lspo_gradient_sink_t sink = {.rest = m->gradient[head], .tied = m->gradient[0], .accumulate = accumulate};
+    mean_head_backward(m->t, &(lspo_head_parameters_t){m->weights[head], m->weights[0]},
+                       &(lspo_head_loss_t){target, loss_scale}, &(lspo_stage_kept_t){m->x[head - 1], m->saved[head]},
+                       &sink, m->dx);
     for (uint32_t stage = head - 1; stage > 0; stage--) {
         sink.linear = m->gradient[stage];
         sink.rest = m->gradient[stage] + linear_count(&m->shape[stage]);
@@ -471,22 +485,26 @@ static void assert_gradients(const tested_t *m, const reference_t *r, const uint
     }
 }
 
+/* A micro-batch. */
+typedef struct {
+    const uint32_t *tokens, *targets;
+} micro_t;
+
 /* Gradients of two micro-batches at half scale each: the mean of the two gradients. */
-static void assert_accumulation(const lspo_model_t *model, size_t batch, size_t sequence, const uint32_t *tokens,
-                                const uint32_t *targets, const uint32_t *more_tokens, const uint32_t *more_targets)
+static void assert_accumulation(const lspo_model_t *model, size_t batch, size_t sequence, micro_t one, micro_t other)
 {
     tested_t both, first, second;
     tested_create(model, batch, sequence, &both);
     tested_create(model, batch, sequence, &first);
     tested_create(model, batch, sequence, &second);
-    tested_forward(&both, tokens, targets);
-    tested_backward(&both, tokens, targets, 0.5F, false);
-    tested_forward(&both, more_tokens, more_targets);
-    tested_backward(&both, more_tokens, more_targets, 0.5F, true);
-    tested_forward(&first, tokens, targets);
-    tested_backward(&first, tokens, targets, 1.0F, false);
-    tested_forward(&second, more_tokens, more_targets);
-    tested_backward(&second, more_tokens, more_targets, 1.0F, false);
+    tested_forward(&both, one.tokens, one.targets);
+    tested_backward(&both, one.tokens, one.targets, 0.5F, false);
+    tested_forward(&both, other.tokens, other.targets);
+    tested_backward(&both, other.tokens, other.targets, 0.5F, true);
+    tested_forward(&first, one.tokens, one.targets);
+    tested_backward(&first, one.tokens, one.targets, 1.0F, false);
+    tested_forward(&second, other.tokens, other.targets);
+    tested_backward(&second, other.tokens, other.targets, 1.0F, false);
     for (uint32_t stage = 0; stage < both.stages; stage++) {
         for (size_t i = 0; i < both.shape[stage].element_count; i++) {
             const double want = 0.5 * ((double)first.gradient[stage][i] + (double)second.gradient[stage][i]);
@@ -506,7 +524,8 @@ static void assert_operands(tested_t *m, const uint32_t *tokens, const uint32_t 
     const uint32_t head = m->stages - 1, last = head - 1;
     lspo_linear_operands_t operands;
     tested_forward(m, tokens, targets);
-    mean_head_backward(m->t, m->weights[head], m->weights[0], targets, m->x[last], m->saved[head], 1.0F, NULL, NULL,
+    mean_head_backward(m->t, &(lspo_head_parameters_t){m->weights[head], m->weights[0]},
+                       &(lspo_head_loss_t){targets, 1.0F}, &(lspo_stage_kept_t){m->x[last], m->saved[head]}, NULL,
                        m->dx);
     const lspo_gradient_sink_t sink = {.linear = m->gradient[last]};
     lspo_transformer_block_backward(m->t, &(lspo_block_parameters_t){m->weights[last], NULL},

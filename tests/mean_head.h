@@ -21,15 +21,13 @@ static inline double mean_head_forward(lspo_transformer_t *t, const float *head_
     return sum / (double)mean_head_divisor(t, targets);
 }
 
-static inline void mean_head_backward(lspo_transformer_t *t, const float *head_weights, const float *embed_weights,
-                                      const uint32_t *targets, const float *x_in, const void *saved, float loss_scale,
-                                      const lspo_gradient_sink_t *sink, float *embed_gradient, float *dx_out)
+/* loss->scale is that of the mean. */
+static inline void mean_head_backward(lspo_transformer_t *t, const lspo_head_parameters_t *parameters,
+                                      const lspo_head_loss_t *loss, const lspo_stage_kept_t *kept,
+                                      const lspo_gradient_sink_t *sink, float *dx_out)
 {
-    lspo_gradient_sink_t own = sink != NULL ? *sink : (lspo_gradient_sink_t){0};
-    own.tied = embed_gradient;
-    lspo_transformer_head_backward(t, &(lspo_head_parameters_t){head_weights, embed_weights},
-                                   &(lspo_head_loss_t){targets, loss_scale / (float)mean_head_divisor(t, targets)},
-                                   &(lspo_stage_kept_t){x_in, saved}, &own, dx_out);
+    const float scale = loss->scale / (float)mean_head_divisor(t, loss->targets);
+    lspo_transformer_head_backward(t, parameters, &(lspo_head_loss_t){loss->targets, scale}, kept, sink, dx_out);
 }
 
 #endif

@@ -55,21 +55,30 @@ static double row_probabilities(const float *q, const float *k, size_t kv_stride
     return largest + log(sum);
 }
 
-/* Adds one row's part: doubles, as laid out as the floats. */
-static void add_row(const case_t *c, const float *q, const float *k, const float *v, const float *dout,
-                    size_t kv_stride, size_t keys, const double *p, double *out, double *dq, double *dk, double *dv)
+/* A row of a head: its query, its keys, which are kv_stride apart, and what the loss asks of its output. */
+typedef struct {
+    const float *q, *k, *v, *dout;
+    size_t kv_stride, keys;
+} row_t;
+
+/* Outputs and gradients: doubles, as laid out as the floats. */
+typedef struct {
+    double *out, *dq, *dk, *dv;
+} sums_t;
+
+/* Adds one row's part, with its probabilities p. */
+static void add_row(size_t e, const row_t *r, const double *p, const sums_t *to)
 {
-    const size_t e = c->head_width;
     double row_dot = 0;
-    for (size_t j = 0; j < keys; j++)
-        row_dot += p[j] * dot(dout, v + j * kv_stride, e);
-    for (size_t j = 0; j < keys; j++) {
-        const double ds = p[j] * (dot(dout, v + j * kv_stride, e) - row_dot) / sqrt((double)e);
+    for (size_t j = 0; j < r->keys; j++)
+        row_dot += p[j] * dot(r->dout, r->v + j * r->kv_stride, e);
+    for (size_t j = 0; j < r->keys; j++) {
+        const double ds = p[j] * (dot(r->dout, r->v + j * r->kv_stride, e) - row_dot) / sqrt((double)e);
         for (size_t x = 0; x < e; x++) {
-            out[x] += p[j] * (double)v[j * kv_stride + x];
-            dv[j * kv_stride + x] += p[j] * (double)dout[x];
-            dq[x] += ds * (double)k[j * kv_stride + x];
-            dk[j * kv_stride + x] += ds * (double)q[x];
+            to->out[x] += p[j] * (double)r->v[j * r->kv_stride + x];
+            to->dv[j * r->kv_stride + x] += p[j] * (double)r->dout[x];
+            to->dq[x] += ds * (double)r->k[j * r->kv_stride + x];
+            to->dk[j * r->kv_stride + x] += ds * (double)r->q[x];
         }
     }
 }
@@ -103,10 +112,9 @@ static result_t reference(const case_t *c, const float *q, const float *k, const
             for (size_t i = 0; i < c->sequence; i++) {
                 const size_t row = b * c->sequence + i, q_at = row * s.q_stride + h * e, out_at = row * width + h * e;
                 const size_t keys = c->causal ? i + 1 : c->lengths ? c->lengths[b] : c->sequence;
-                sums[(b * c->heads + h) * c->sequence + i] =
-                    row_probabilities(q + q_at, k + kv, s.kv_stride, keys, e, p);
-                add_row(c, q + q_at, k + kv, v + kv, dout + out_at, s.kv_stride, keys, p, out + out_at, dq + q_at,
-                        dk + kv, dv + kv);
+                const row_t r = {q + q_at, k + kv, v + kv, dout + out_at, s.kv_stride, keys};
+                sums[(b * c->heads + h) * c->sequence + i] = row_probabilities(r.q, r.k, s.kv_stride, keys, e, p);
+                add_row(e, &r, p, &(sums_t){out + out_at, dq + q_at, dk + kv, dv + kv});
             }
         }
     }
@@ -143,15 +151,15 @@ static void check_number(lspo_number_t number, const case_t *c)
         float *sums = empty_floats(s.sums_n), *dots = empty_floats(s.sums_n);
         DEVICE_OK(lspo_attention_forward_cuda(ON(number), &a, &(lspo_attention_operands_t){.q = q_, .k = k_, .v = v_},
                                               sums, out));
-        expect_numbers(&order, number, "out", out, want.out, s.out_n, 1, tolerance, 2e-5);
-        expect_close(&order, "log_sums", sums, want.log_sums, s.sums_n, tolerance, 2e-6);
+        expect_numbers(&order, "out", out, want.out, s.out_n, (near_t){number, 1, tolerance, 2e-5});
+        expect_close(&order, "log_sums", sums, want.log_sums, s.sums_n, (within_t){tolerance, 2e-6});
         DEVICE_OK(lspo_attention_backward_cuda(
             ON(number), &a,
             &(lspo_attention_operands_t){.q = q_, .k = k_, .v = v_, .kept = sums, .out = out, .dout = dout_},
             &(lspo_attention_gradients_t){.dq = dq, .dk = dk, .dv = dv}, dots));
-        expect_numbers(&order, number, "dq", dq, want.dq, s.q_n, 2 * scale, tolerance, 2e-5);
-        expect_numbers(&order, number, "dk", dk, want.dk, s.kv_n, 2 * scale, tolerance, 2e-5);
-        expect_numbers(&order, number, "dv", dv, want.dv, s.kv_n, 1, tolerance, 2e-5);
+        expect_numbers(&order, "dq", dq, want.dq, s.q_n, (near_t){number, 2 * scale, tolerance, 2e-5});
+        expect_numbers(&order, "dk", dk, want.dk, s.kv_n, (near_t){number, 2 * scale, tolerance, 2e-5});
+        expect_numbers(&order, "dv", dv, want.dv, s.kv_n, (near_t){number, 1, tolerance, 2e-5});
     }
     free(q), free(k), free(v), free(dout);
     free(want.out), free(want.log_sums), free(want.dq), free(want.dk), free(want.dv);

@@ -55,9 +55,9 @@ static void check_adam_parameters(lspo_number_t number, size_t n)
         DEVICE_OK(lspo_adam_parameters_cuda(
             ON(number), &adam, &(lspo_adam_state_t){.count = n, .m = m, .v = v, .master = has_master ? weights : NULL},
             device_numbers(number, c.g, n), w));
-        expect_close(&order, "m", m, c.m, n, 1e-8, 1e-6);
-        expect_close(&order, "v", v, c.v, n, 1e-8, 1e-6);
-        expect_close(&order, "weights", weights, c.out, n, 1e-7, 2e-6);
+        expect_close(&order, "m", m, c.m, n, (within_t){1e-8, 1e-6});
+        expect_close(&order, "v", v, c.v, n, (within_t){1e-8, 1e-6});
+        expect_close(&order, "weights", weights, c.out, n, (within_t){1e-7, 2e-6});
         device_read(weights, n * sizeof *got, got);
         expect_rounded(&order, number, "w", w, got, n);
     }
@@ -75,9 +75,9 @@ static void check_adam_direction(lspo_number_t number, size_t n)
         void *g = device_numbers(number, c.g, n), *out = empty_numbers(number, n);
         DEVICE_OK(
             lspo_adam_direction_cuda(ON(number), &adam, &(lspo_adam_state_t){.count = n, .m = m, .v = v}, g, out));
-        expect_close(&order, "m", m, c.m, n, 1e-8, 1e-6);
-        expect_close(&order, "v", v, c.v, n, 1e-8, 1e-6);
-        expect_numbers(&order, number, "direction", out, c.out, n, 1e-3, 1e-7, 2e-6);
+        expect_close(&order, "m", m, c.m, n, (within_t){1e-8, 1e-6});
+        expect_close(&order, "v", v, c.v, n, (within_t){1e-8, 1e-6});
+        expect_numbers(&order, "direction", out, c.out, n, (near_t){number, 1e-3, 1e-7, 2e-6});
     }
     release_adam(&c);
 }
@@ -115,8 +115,8 @@ Test(cuda_kernels, adam_survives_extremes)
         DEVICE_OK(lspo_adam_direction_cuda(ON(LSPO_NUMBER_FP32), &adam,
                                            &(lspo_adam_state_t){.count = 5, .m = dm, .v = dv}, d,
                                            d)); /* out may be gradient */
-        expect_close(&order, "direction", d, out, 5, 1e-6, 1e-5);
-        expect_close(&order, "m", dm, m, 5, 0, 1e-6);
+        expect_close(&order, "direction", d, out, 5, (within_t){1e-6, 1e-5});
+        expect_close(&order, "m", dm, m, 5, (within_t){0, 1e-6});
     }
 }
 
@@ -157,9 +157,9 @@ static void check_vectors(lspo_number_t number, const vectors_t *c)
         DEVICE_OK(lspo_bias_fill_cuda(ON(number), rows, cols, bias_, filled_));
         expect_rounded(&order, number, "filled", filled_, filled, n);
         DEVICE_OK(lspo_column_sum_cuda(ON(number), rows, cols, x_, false, sums_));
-        expect_numbers(&order, number, "sums", sums_, sums, cols, 1e-2, atol, 1e-6);
+        expect_numbers(&order, "sums", sums_, sums, cols, (near_t){number, 1e-2, atol, 1e-6});
         DEVICE_OK(lspo_column_sum_cuda(ON(number), rows, cols, x_, true, more_));
-        expect_numbers(&order, number, "more", more_, more, cols, 1e-2, atol, 1e-6);
+        expect_numbers(&order, "more", more_, more, cols, (near_t){number, 1e-2, atol, 1e-6});
         DEVICE_OK(lspo_vector_add_cuda(ON(number), n, filled_, sum_));
         expect_rounded(&order, number, "sum", sum_, doubled, n);
         DEVICE_OK(lspo_bias_add_cuda(ON(number), rows, cols, x_, bias_, x_));

@@ -152,7 +152,7 @@ static void check_norm(const norm_case_t *c, size_t rows, size_t width)
             DEVICE_OK(lspo_norm_forward_cuda(
                 ON(number), &(lspo_norm_t){.rows = rows, .width = width, .epsilon = 1e-3F, .gain = gain, .bias = bias},
                 x, out, mean, rstd));
-            expect_close(&order, "mean", mean, t.mean, rows, 1e-6, 1e-6);
+            expect_close(&order, "mean", mean, t.mean, rows, (within_t){1e-6, 1e-6});
             DEVICE_OK(lspo_norm_backward_cuda(
                 ON(number), &(lspo_norm_t){.rows = rows, .width = width, .gain = gain},
                 &(lspo_norm_operands_t){.dout = dout, .x = x, .residual = residual, .mean = mean, .rstd = rstd},
@@ -170,12 +170,12 @@ static void check_norm(const norm_case_t *c, size_t rows, size_t width)
                 &(lspo_norm_operands_t){.dout = dout, .x = x, .residual = residual, .rstd = rstd},
                 &(lspo_norm_gradients_t){.dx = dx, .dgain = c->sums ? dgain : NULL, .accumulate = c->accumulate}));
         }
-        expect_close(&order, "rstd", rstd, t.rstd, rows, 0, 1e-5);
-        expect_numbers(&order, number, "out", out, t.out, n, NOISE, 2e-5, 1e-5);
-        expect_numbers(&order, number, "dx", dx, t.dx, n, NOISE, 2e-5, 1e-5);
-        expect_numbers(&order, number, "dgain", dgain, t.dgain, width, NOISE, 1e-4, 1e-5);
-        expect_numbers(&order, number, "dbias", dbias, t.dbias, width, NOISE, 1e-5, 1e-5);
-        expect_numbers(&order, number, "dx_sum", dx_sum, t.dx_sum, width, dx_sum_steps, 1e-4, 1e-5);
+        expect_close(&order, "rstd", rstd, t.rstd, rows, (within_t){0, 1e-5});
+        expect_numbers(&order, "out", out, t.out, n, (near_t){number, NOISE, 2e-5, 1e-5});
+        expect_numbers(&order, "dx", dx, t.dx, n, (near_t){number, NOISE, 2e-5, 1e-5});
+        expect_numbers(&order, "dgain", dgain, t.dgain, width, (near_t){number, NOISE, 1e-4, 1e-5});
+        expect_numbers(&order, "dbias", dbias, t.dbias, width, (near_t){number, NOISE, 1e-5, 1e-5});
+        expect_numbers(&order, "dx_sum", dx_sum, t.dx_sum, width, (near_t){number, dx_sum_steps, 1e-4, 1e-5});
     }
     release_norm(&t);
 }
@@ -218,7 +218,7 @@ Test(cuda_layers, layer_norm_with_the_usual_epsilon)
                                                         .gain = device_floats(gain, N),
                                                         .bias = device_floats(bias, N)},
                                          device_floats(x, N), out_, empty_floats(1), empty_floats(1)));
-        expect_close(&order, "out", out_, out, N, 1e-5, 1e-5);
+        expect_close(&order, "out", out_, out, N, (within_t){1e-5, 1e-5});
     }
     free(x), free(gain), free(bias);
 }
@@ -241,10 +241,10 @@ static void check_gelu(lspo_gelu_form_t form, lspo_number_t number, size_t rows,
         gradients.d = device_numbers(number, d0, n);
         gradients.bias = with_bias ? sums_ : NULL;
         DEVICE_OK(lspo_gelu_backward_cuda(ON(number), form, rows, cols, x_, &gradients));
-        expect_numbers(&order, number, "d", gradients.d, d, n, NOISE, 2e-6, 1e-5);
-        expect_numbers(&order, number, "bias gradient", sums_, sums, cols, sum_steps, 2e-5, 1e-5);
+        expect_numbers(&order, "d", gradients.d, d, n, (near_t){number, NOISE, 2e-6, 1e-5});
+        expect_numbers(&order, "bias gradient", sums_, sums, cols, (near_t){number, sum_steps, 2e-5, 1e-5});
         DEVICE_OK(lspo_gelu_forward_cuda(ON(number), form, n, x_, x_)); /* out may be x */
-        expect_numbers(&order, number, "gelu", x_, out, n, NOISE, 1e-6, 1e-5);
+        expect_numbers(&order, "gelu", x_, out, n, (near_t){number, NOISE, 1e-6, 1e-5});
     }
     free(x), free(out), free(d0), free(d), free(sums0), free(sums);
 }
@@ -269,10 +269,10 @@ static void check_swiglu(lspo_number_t number, size_t n)
         void *gate_ = device_numbers(number, gate, n), *up_ = device_numbers(number, up, n);
         void *d_ = device_numbers(number, d0, n), *d_gate_ = empty_numbers(number, n);
         DEVICE_OK(lspo_swiglu_backward_cuda(ON(number), n, gate_, up_, d_, d_gate_));
-        expect_numbers(&order, number, "d up", d_, d, n, NOISE, 1e-6, 1e-5);
-        expect_numbers(&order, number, "d gate", d_gate_, d_gate, n, NOISE, 2e-6, 1e-5);
+        expect_numbers(&order, "d up", d_, d, n, (near_t){number, NOISE, 1e-6, 1e-5});
+        expect_numbers(&order, "d gate", d_gate_, d_gate, n, (near_t){number, NOISE, 2e-6, 1e-5});
         DEVICE_OK(lspo_swiglu_forward_cuda(ON(number), n, gate_, up_, up_)); /* out may be up */
-        expect_numbers(&order, number, "swiglu", up_, out, n, NOISE, 1e-6, 1e-5);
+        expect_numbers(&order, "swiglu", up_, out, n, (near_t){number, NOISE, 1e-6, 1e-5});
     }
     free(gate), free(up), free(d0), free(out), free(d), free(d_gate);
 }
@@ -287,9 +287,9 @@ static void check_tanh(lspo_number_t number, size_t n)
     for (order_t order = {0}; next_order(&order);) {
         void *x_ = device_numbers(number, x, n), *d_ = device_numbers(number, d0, n);
         DEVICE_OK(lspo_tanh_forward_cuda(ON(number), n, x_));
-        expect_numbers(&order, number, "tanh", x_, out, n, NOISE, 1e-7, 1e-6);
+        expect_numbers(&order, "tanh", x_, out, n, (near_t){number, NOISE, 1e-7, 1e-6});
         DEVICE_OK(lspo_tanh_backward_cuda(ON(number), n, device_numbers(number, out, n), d_));
-        expect_numbers(&order, number, "d", d_, d, n, NOISE, 1e-6, 1e-5);
+        expect_numbers(&order, "d", d_, d, n, (near_t){number, NOISE, 1e-6, 1e-5});
     }
     free(x), free(out), free(d0), free(d);
 }
@@ -329,13 +329,13 @@ static void check_rotary(size_t batch, size_t sequence, size_t heads, size_t hea
             &(lspo_rotary_t){
                 .batch = batch, .sequence = sequence, .heads = heads, .head_width = head_width, .table = table_},
             x_));
-        expect_numbers(&order, number, "x", x_, x, n, NOISE, 1e-6, 1e-6);
+        expect_numbers(&order, "x", x_, x, n, (near_t){number, NOISE, 1e-6, 1e-6});
         DEVICE_OK(lspo_rotary_backward_cuda(
             ON(number),
             &(lspo_rotary_t){
                 .batch = batch, .sequence = sequence, .heads = heads, .head_width = head_width, .table = table_},
             dx_));
-        expect_numbers(&order, number, "dx", dx_, dx, n, NOISE, 1e-6, 1e-6);
+        expect_numbers(&order, "dx", dx_, dx, n, (near_t){number, NOISE, 1e-6, 1e-6});
     }
     free(x0), free(x), free(dx), free(table);
 }
@@ -397,14 +397,14 @@ static void check_loss(lspo_number_t number, size_t rows, size_t vocabulary, siz
             ON(number),
             &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets_}, p_,
             losses, sum));
-        expect_numbers(&order, number, "p", p_, p, n, NOISE, 1e-9, 1e-5);
+        expect_numbers(&order, "p", p_, p, n, (near_t){number, NOISE, 1e-9, 1e-5});
         const double got = device_double(&order, sum);
         cr_assert(fabs(got - want) <= 1e-5 * (double)rows * scale, "loss %.9g, the host's %.9g", got, want);
         DEVICE_OK(lspo_cross_entropy_backward_cuda(
             ON(number),
             &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets_}, d_,
             0.25F, d_));
-        expect_numbers(&order, number, "d", d_, d, n, NOISE, 1e-7, 1e-5);
+        expect_numbers(&order, "d", d_, d, n, (near_t){number, NOISE, 1e-7, 1e-5});
     }
     free(targets), free(dense), free(logits), free(p), free(rounded), free(d);
 }
@@ -440,7 +440,7 @@ Test(cuda_layers, cross_entropy_of_masked_logits)
                                                                         .stride = COUNT(logits),
                                                                         .targets = device_copy(&target, sizeof target)},
                                                 p, losses, sum));
-            expect_numbers(&order, all_numbers[k], "p", p, want, COUNT(want), NOISE, 1e-7, 1e-6);
+            expect_numbers(&order, "p", p, want, COUNT(want), (near_t){all_numbers[k], NOISE, 1e-7, 1e-6});
             cr_assert_float_eq(device_double(&order, sum), 1.31326169, 1e-6);
         }
     }

@@ -285,7 +285,8 @@ static void check_step(lspo_number_t number, lspo_number_t format, size_t n)
         void *w_ = device_numbers(number, w0, n);
         DEVICE_OK(lspo_step_along_cuda(ON(number), n, &(lspo_vector_step_t){0.99F, 0.1F, 9}, format,
                                        device_numbers(format, direction, n), w_));
-        expect_numbers(&order, number, "w", w_, w, n, 1e-4, 1e-6, 1e-6); /* a neighbour is a step away at most */
+        expect_numbers(&order, "w", w_, w, n,
+                       (near_t){number, 1e-4, 1e-6, 1e-6}); /* a neighbour is a step away at most */
     }
     free(w0), free(direction), free(w);
 }

@@ -66,12 +66,12 @@ static void check_compress(lspo_number_t number, const shape_t *s, size_t paddin
         void *out = empty_numbers(number, t * s->d_m);
         void *dscratch = empty_numbers(number, t * ((size_t)s->d_m + s->d_n));
         DEVICE_OK(lspo_projector_gather_cuda(ON(number), &dp, t, dx, x_stride, out));
-        expect_numbers(&order, number, "x P", out, gathered, t * s->d_m, 0.01, 4e-6 * sqrt(s->m / (double)s->d_m),
-                       4e-6);
+        expect_numbers(&order, "x P", out, gathered, t * s->d_m,
+                       (near_t){number, 0.01, 4e-6 * sqrt(s->m / (double)s->d_m), 4e-6});
         DEVICE_OK(lspo_projector_compress_cuda(ON(number), &(lspo_projector_pair_t){&dp, &dq},
                                                &(lspo_gradient_factors_t){t, dx, x_stride, ddy, dy_stride}, beta, dg,
                                                dscratch));
-        expect_numbers(&order, number, "g_hat", dg, g, g_n, 1, atol, 1e-5);
+        expect_numbers(&order, "g_hat", dg, g, g_n, (near_t){number, 1, atol, 1e-5});
     }
     free(x), free(dy), free(gathered), free(g0), free(g), free(scratch);
     lspo_projector_release(&p), lspo_projector_release(&q);
@@ -103,7 +103,7 @@ static void check_apply(lspo_number_t number, const shape_t *s)
         void *dw = device_numbers(number, w0, n);
         DEVICE_OK(lspo_projector_apply_cuda(ON(number), &(lspo_projector_pair_t){&dp, &dq}, ddelta,
                                             (lspo_vector_step_t[]){lspo_vector_step(0.1F, 0.01F, 5)}, dw));
-        expect_numbers(&order, number, "w", dw, w, n, 1e-3, 1e-6, 1e-6);
+        expect_numbers(&order, "w", dw, w, n, (near_t){number, 1e-3, 1e-6, 1e-6});
     }
     free(delta), free(w0), free(w), free(scratch);
     lspo_projector_release(&p), lspo_projector_release(&q);
@@ -182,10 +182,10 @@ static void check_sketch(lspo_number_t number, const shape_t *s, float beta)
         DEVICE_OK(lspo_sketch_compress_cuda(
             ON(number), &(lspo_projector_pair_t){&dp, &dq},
             &(lspo_gradient_factors_t){t, dx, s->m, device_numbers(number, dy, t * s->n), s->n}, beta, dg, dscratch));
-        expect_numbers(&order, number, "g_hat", dg, g, d, 1, 1e-4, 1e-5);
+        expect_numbers(&order, "g_hat", dg, g, d, (near_t){number, 1, 1e-4, 1e-5});
         DEVICE_OK(lspo_sketch_apply_cuda(ON(number), &(lspo_projector_pair_t){&dp, &dq}, device_floats(delta, d),
                                          (lspo_vector_step_t[]){lspo_vector_step(0.1F, 0.01F, 5)}, dw, dscratch));
-        expect_numbers(&order, number, "w", dw, w, n, 0.5, 1e-5, 1e-5); /* values and step are rounded */
+        expect_numbers(&order, "w", dw, w, n, (near_t){number, 0.5, 1e-5, 1e-5}); /* values and step are rounded */
     }
     free(x), free(dy), free(g0), free(g), free(delta), free(w0), free(w), free(scratch);
     lspo_projector_release(&p), lspo_projector_release(&q);
@@ -218,30 +218,38 @@ typedef void (*gemm_t)(size_t m, size_t n, size_t k, float alpha, const float *a
 typedef int (*gemm_cuda_t)(const lspo_cuda_t *on, size_t m, size_t n, size_t k, float alpha, const void *a,
                            size_t a_stride, const void *b, size_t b_stride, float beta, void *c, size_t c_stride);
 
-static void check_gemm(lspo_number_t number, gemm_t host, gemm_cuda_t cuda, size_t a_rows, size_t a_cols, size_t b_rows,
-                       size_t b_cols)
+/* Of 5 x 3 and 3 x 7, or of what is transposed to these. */
+typedef struct {
+    gemm_t host;
+    gemm_cuda_t cuda;
+    size_t a_rows, a_cols, b_rows, b_cols;
+} form_t;
+
+static void check_gemm(lspo_number_t number, const form_t *form)
 {
     enum { M = 5, N = 7, K = 3, C_STRIDE = N + 2 };
+    const size_t a_rows = form->a_rows, a_cols = form->a_cols, b_rows = form->b_rows, b_cols = form->b_cols;
     const size_t a_n = a_rows * (a_cols + 1), b_n = b_rows * (b_cols + 4), c_n = M * C_STRIDE;
     float *a = random_numbers_of(number, 1, 1, a_n), *b = random_numbers_of(number, 2, 1, b_n);
     float *c0 = random_numbers_of(number, 3, 1, c_n), *c = copy_floats(c0, c_n);
-    host(M, N, K, 0.5F, a, a_cols + 1, b, b_cols + 4, 2, c, C_STRIDE);
+    form->host(M, N, K, 0.5F, a, a_cols + 1, b, b_cols + 4, 2, c, C_STRIDE);
     for (order_t order = {0}; next_order(&order);) {
         void *dc = device_numbers(number, c0, c_n);
-        DEVICE_OK(cuda(ON(number), M, N, K, 0.5F, device_numbers(number, a, a_n), a_cols + 1,
-                       device_numbers(number, b, b_n), b_cols + 4, 2, dc, C_STRIDE));
-        expect_numbers(&order, number, "c", dc, c, c_n, 0, 1e-6, 1e-6);
+        DEVICE_OK(form->cuda(ON(number), M, N, K, 0.5F, device_numbers(number, a, a_n), a_cols + 1,
+                             device_numbers(number, b, b_n), b_cols + 4, 2, dc, C_STRIDE));
+        expect_numbers(&order, "c", dc, c, c_n, (near_t){number, 0, 1e-6, 1e-6});
     }
     free(a), free(b), free(c0), free(c);
 }
 
 Test(cuda_products, products_are_row_major)
 {
-    for (size_t f = 0; f < COUNT(all_numbers); f++) {
-        check_gemm(all_numbers[f], lspo_gemm_nn, lspo_gemm_nn_cuda, 5, 3, 3, 7);
-        check_gemm(all_numbers[f], lspo_gemm_nt, lspo_gemm_nt_cuda, 5, 3, 7, 3);
-        check_gemm(all_numbers[f], lspo_gemm_tn, lspo_gemm_tn_cuda, 3, 5, 3, 7);
-    }
+    static const form_t forms[] = {{lspo_gemm_nn, lspo_gemm_nn_cuda, 5, 3, 3, 7},
+                                   {lspo_gemm_nt, lspo_gemm_nt_cuda, 5, 3, 7, 3},
+                                   {lspo_gemm_tn, lspo_gemm_tn_cuda, 3, 5, 3, 7}};
+    for (size_t f = 0; f < COUNT(all_numbers); f++)
+        for (size_t i = 0; i < COUNT(forms); i++)
+            check_gemm(all_numbers[f], &forms[i]);
 }
 
 static void check_adapter(lspo_number_t number, bool accumulate, bool parameters)
@@ -275,10 +283,10 @@ static void check_adapter(lspo_number_t number, bool accumulate, bool parameters
             &(lspo_adapter_gradients_t){
                 .dx = dx_, .da = parameters ? da_ : NULL, .db = parameters ? db_ : NULL, .accumulate = accumulate},
             s_));
-        expect_numbers(&order, number, "y", y_, y, T * N, 1, 1e-6, 1e-6);
-        expect_numbers(&order, number, "da", da_, da, M * R, 1, 1e-5, 1e-5);
-        expect_numbers(&order, number, "db", db_, db, N * R, 1, 1e-5, 1e-5);
-        expect_numbers(&order, number, "dx", dx_, dx, T * M, 1, 1e-5, 1e-5);
+        expect_numbers(&order, "y", y_, y, T * N, (near_t){number, 1, 1e-6, 1e-6});
+        expect_numbers(&order, "da", da_, da, M * R, (near_t){number, 1, 1e-5, 1e-5});
+        expect_numbers(&order, "db", db_, db, N * R, (near_t){number, 1, 1e-5, 1e-5});
+        expect_numbers(&order, "dx", dx_, dx, T * M, (near_t){number, 1, 1e-5, 1e-5});
     }
     free(x), free(a), free(b), free(y0), free(y), free(dy), free(da0), free(da), free(db0), free(db), free(dx0),
         free(dx);
@@ -307,8 +315,8 @@ static void check_lowrank(lspo_number_t number, size_t m, size_t n)
         void *w_ = device_numbers(number, w0, m * n), *g_ = device_numbers(number, g, m * n);
         DEVICE_OK(lspo_lowrank_compress_cuda(ON(number), &(lspo_lowrank_t){m, n, R, basis_}, g_, 1, r_));
         DEVICE_OK(lspo_lowrank_apply_cuda(ON(number), &(lspo_lowrank_t){m, n, R, basis_}, r_, 0.1F, w_));
-        expect_numbers(&order, number, "r", r_, r, longer * R, 0, 1e-5, 1e-5);
-        expect_numbers(&order, number, "w", w_, w, m * n, 0.5, 1e-5, 1e-5);
+        expect_numbers(&order, "r", r_, r, longer * R, (near_t){number, 0, 1e-5, 1e-5});
+        expect_numbers(&order, "w", w_, w, m * n, (near_t){number, 0.5, 1e-5, 1e-5});
     }
     free(g), free(basis), free(r0), free(r), free(w0), free(w);
 }
@@ -367,7 +375,7 @@ static void check_linear(lspo_number_t number, const layer_t *l, bool with_bias,
                              .w = device_numbers(number, w, l->m * l->n),
                              .bias = with_bias ? device_numbers(number, bias, l->n) : NULL},
             device_numbers(number, x, l->tokens * l->m), with_residual ? residual_ : NULL, out));
-        expect_numbers(&order, number, "out", out, want, out_n, 1, 1e-5, 1e-5);
+        expect_numbers(&order, "out", out, want, out_n, (near_t){number, 1, 1e-5, 1e-5});
     }
     free(x), free(w), free(bias), free(residual), free(want);
 }
@@ -398,8 +406,8 @@ static void check_linear_gelu(lspo_number_t number, const layer_t *l)
                                                                  .w = device_numbers(number, w, l->m * l->n),
                                                                  .bias = device_numbers(number, bias, l->n)},
                                                 device_numbers(number, x, l->tokens * l->m), pre_, out));
-        expect_numbers(&order, number, "pre", pre_, pre, out_n, 1, 1e-5, 1e-5);
-        expect_numbers(&order, number, "out", out, want, out_n, 1, 1e-5, 1e-5);
+        expect_numbers(&order, "pre", pre_, pre, out_n, (near_t){number, 1, 1e-5, 1e-5});
+        expect_numbers(&order, "out", out, want, out_n, (near_t){number, 1, 1e-5, 1e-5});
     }
     free(x), free(w), free(bias), free(pre), free(want);
 }
@@ -420,8 +428,8 @@ static void check_linear_gelu_backward(lspo_number_t number, const layer_t *l, b
             &(lspo_linear_t){.tokens = l->tokens, .m = l->m, .n = l->n, .w = device_numbers(number, w, l->m * l->n)},
             device_numbers(number, dy, l->tokens * l->n), device_numbers(number, pre, d_n),
             &(lspo_gelu_gradients_t){.d = d_, .bias = sums ? sums_ : NULL, .accumulate = accumulate}));
-        expect_numbers(&order, number, "d", d_, d, d_n, 1, 1e-5, 1e-5);
-        expect_numbers(&order, number, "bias gradient", sums_, sums ? want : sums0, l->m, 2, 1e-5, 1e-5);
+        expect_numbers(&order, "d", d_, d, d_n, (near_t){number, 1, 1e-5, 1e-5});
+        expect_numbers(&order, "bias gradient", sums_, sums ? want : sums0, l->m, (near_t){number, 2, 1e-5, 1e-5});
     }
     free(dy), free(w), free(pre), free(d), free(sums0), free(want);
 }

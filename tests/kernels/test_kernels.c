@@ -148,17 +148,18 @@ Test(kernels, products_in_all_three_forms)
 
 /* --- layer norm --------------------------------------------------------------------------------------------------- */
 
-static void norm_reference(size_t rows, size_t width, const float *x, const float *gain, const float *bias, double *out,
-                           double *mean, double *rstd)
+static void norm_reference(const lspo_norm_t *norm, const float *x, double *out, double *mean, double *rstd)
 {
-    for (size_t i = 0; i < rows; i++) {
+    const size_t width = norm->width;
+    const float *gain = norm->gain, *bias = norm->bias;
+    for (size_t i = 0; i < norm->rows; i++) {
         double sum = 0.0, squares = 0.0;
         for (size_t j = 0; j < width; j++)
             sum += (double)x[i * width + j];
         mean[i] = sum / (double)width;
         for (size_t j = 0; j < width; j++)
             squares += pow((double)x[i * width + j] - mean[i], 2.0);
-        rstd[i] = 1.0 / sqrt(squares / (double)width + 1e-5);
+        rstd[i] = 1.0 / sqrt(squares / (double)width + (double)norm->epsilon);
         for (size_t j = 0; j < width; j++)
             out[i * width + j] = ((double)x[i * width + j] - mean[i]) * rstd[i] * (double)gain[j] + (double)bias[j];
     }
@@ -172,9 +173,9 @@ Test(kernels, norm_forward_of_every_width)
         float *x = random_floats(n, 1, 2.0), *gain = random_floats(width, 2, 1.0), *bias = random_floats(width, 3, 1.0);
         float *out = filled(n, NAN), mean[ROWS], rstd[ROWS];
         double *want = zeros(n), want_mean[ROWS], want_rstd[ROWS];
-        norm_reference(ROWS, width, x, gain, bias, want, want_mean, want_rstd);
-        lspo_norm_forward(&(lspo_norm_t){.rows = ROWS, .width = width, .epsilon = 1e-5F, .gain = gain, .bias = bias}, x,
-                          out, mean, rstd);
+        const lspo_norm_t norm = {.rows = ROWS, .width = width, .epsilon = 1e-5F, .gain = gain, .bias = bias};
+        norm_reference(&norm, x, want, want_mean, want_rstd);
+        lspo_norm_forward(&norm, x, out, mean, rstd);
         /* Width 1: x - mean is 0 in both, rstd is 1 / sqrt(1e-5). */
         assert_close("out", n, out, want, 1e-5, 1e-5);
         assert_close("mean", ROWS, mean, want_mean, 1e-6, 1e-6);

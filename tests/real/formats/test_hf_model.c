@@ -197,8 +197,10 @@ static void backward(const numbers_t *n, const answers_t *a, pass_t *p)
 {
     const uint32_t head = STAGES - 1;
     lspo_gradient_sink_t sink = sink_of(n, head);
-    mean_head_backward(p->transformer, n->weights[head], n->weights[0], a->targets, p->x[head], p->saved[head], 1.0F,
-                       &sink, n->gradients[0], p->dx);
+    sink.tied = n->gradients[0];
+    mean_head_backward(p->transformer, &(lspo_head_parameters_t){n->weights[head], n->weights[0]},
+                       &(lspo_head_loss_t){a->targets, 1.0F}, &(lspo_stage_kept_t){p->x[head], p->saved[head]}, &sink,
+                       p->dx);
     for (uint32_t stage = head - 1; stage > 0; stage--) {
         sink = sink_of(n, stage);
         lspo_transformer_block_backward(p->transformer, &(lspo_block_parameters_t){n->weights[stage], NULL},

@@ -189,9 +189,10 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t iter
                                        loop->saved[s], loop->x[s]);
     double loss =
         mean_head_forward(loop->t, loop->w[HEAD], loop->w[0], loop->targets, loop->x[HEAD - 1], loop->saved[HEAD]);
-    lspo_gradient_sink_t sink = {.rest = loop->g[HEAD]};
-    mean_head_backward(loop->t, loop->w[HEAD], loop->w[0], loop->targets, loop->x[HEAD - 1], loop->saved[HEAD],
-                       1.0F / (float)workload->accumulation, &sink, loop->g[0], loop->dx);
+    lspo_gradient_sink_t sink = {.rest = loop->g[HEAD], .tied = loop->g[0]};
+    mean_head_backward(loop->t, &(lspo_head_parameters_t){loop->w[HEAD], loop->w[0]},
+                       &(lspo_head_loss_t){loop->targets, 1.0F / (float)workload->accumulation},
+                       &(lspo_stage_kept_t){loop->x[HEAD - 1], loop->saved[HEAD]}, &sink, loop->dx);
     for (uint32_t s = HEAD - 1; s > 0; s--) {
         sink = (lspo_gradient_sink_t){.linear = loop->g[s], .rest = loop->g[s] + linear_count(&loop->shape[s])};
         lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL},

@@ -83,9 +83,10 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
         sum +=
             mean_head_forward(loop->t, loop->w[head], loop->w[0], loop->targets, loop->x[head - 1], loop->saved[head]) /
             workload->accumulation;
-        lspo_gradient_sink_t sink = {.rest = loop->g[head], .accumulate = micro > 0};
-        mean_head_backward(loop->t, loop->w[head], loop->w[0], loop->targets, loop->x[head - 1], loop->saved[head],
-                           1.0F / (float)workload->accumulation, &sink, loop->g[0], loop->dx);
+        lspo_gradient_sink_t sink = {.rest = loop->g[head], .tied = loop->g[0], .accumulate = micro > 0};
+        mean_head_backward(loop->t, &(lspo_head_parameters_t){loop->w[head], loop->w[0]},
+                           &(lspo_head_loss_t){loop->targets, 1.0F / (float)workload->accumulation},
+                           &(lspo_stage_kept_t){loop->x[head - 1], loop->saved[head]}, &sink, loop->dx);
         for (uint32_t s = head - 1; s > 0; s--) {
             const lspo_tensor_t *first_rest = &loop->shape[s].tensors[loop->shape[s].linear_count];
             sink = (lspo_gradient_sink_t){

@@ -90,7 +90,7 @@ Test(bert, adapters_train_as_merged_weights_do)
 Test(bert, micro_batches_accumulate)
 {
     static const uint32_t others[BATCH] = {1, 1, 0};
-    assert_accumulation(&tiny, BATCH, SEQUENCE, tokens, labels, tokens, others);
+    assert_accumulation(&tiny, BATCH, SEQUENCE, (micro_t){tokens, labels}, (micro_t){tokens, others});
 }
 
 Test(bert, operands_give_the_linear_gradients)

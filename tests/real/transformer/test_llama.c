@@ -71,7 +71,7 @@ Test(llama, adapters_train_as_merged_weights_do)
 
 Test(llama, micro_batches_accumulate)
 {
-    assert_accumulation(&tiny, BATCH, SEQUENCE, tokens, targets, targets, tokens);
+    assert_accumulation(&tiny, BATCH, SEQUENCE, (micro_t){tokens, targets}, (micro_t){targets, tokens});
 }
 
 Test(llama, operands_give_the_gradients_of_all_seven_weights)

@@ -252,9 +252,10 @@ static size_t linear_count(const lspo_stage_t *shape)
 static void backward(model_t *m, const uint32_t *input, const uint32_t *target, float loss_scale, bool accumulate)
 {
     const uint32_t head = STAGES - 1;
-    lspo_gradient_sink_t sink = {.rest = m->gradient[head], .accumulate = accumulate};
-    mean_head_backward(m->t, m->weights[head], m->weights[0], target, m->x[BLOCKS], m->saved[head], loss_scale, &sink,
-                       m->gradient[0], m->dx);
+    lspo_gradient_sink_t sink = {.rest = m->gradient[head], .tied = m->gradient[0], .accumulate = accumulate};
+    mean_head_backward(m->t, &(lspo_head_parameters_t){m->weights[head], m->weights[0]},
+                       &(lspo_head_loss_t){target, loss_scale}, &(lspo_stage_kept_t){m->x[BLOCKS], m->saved[head]},
+                       &sink, m->dx);
     for (uint32_t stage = BLOCKS; stage > 0; stage--) {
         sink.linear = m->gradient[stage];
         sink.adapters = m->d_factors[stage];
@@ -572,7 +573,9 @@ Test(transformer, sinks_that_are_null_are_not_touched)
     const uint32_t head = STAGES - 1;
     const size_t linear = linear_count(&m.shape[1]), count = m.shape[1].element_count;
     float want[T * W], start[T * W];
-    mean_head_backward(m.t, m.weights[head], m.weights[0], targets, m.x[BLOCKS], m.saved[head], 1.0F, NULL, NULL, m.dx);
+    mean_head_backward(m.t, &(lspo_head_parameters_t){m.weights[head], m.weights[0]},
+                       &(lspo_head_loss_t){targets, 1.0F}, &(lspo_stage_kept_t){m.x[BLOCKS], m.saved[head]}, NULL,
+                       m.dx);
     memcpy(start, m.dx, sizeof start);
     lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL},
                                     &(lspo_stage_kept_t){m.x[0], m.saved[1]}, NULL, NULL, m.dx);
@@ -599,7 +602,9 @@ Test(transformer, operands_give_the_linear_gradients)
     model_create(&m);
     forward(&m, tokens, targets);
     const uint32_t head = STAGES - 1;
-    mean_head_backward(m.t, m.weights[head], m.weights[0], targets, m.x[BLOCKS], m.saved[head], 1.0F, NULL, NULL, m.dx);
+    mean_head_backward(m.t, &(lspo_head_parameters_t){m.weights[head], m.weights[0]},
+                       &(lspo_head_loss_t){targets, 1.0F}, &(lspo_stage_kept_t){m.x[BLOCKS], m.saved[head]}, NULL,
+                       m.dx);
     const lspo_gradient_sink_t sink = {.linear = m.gradient[BLOCKS]};
     lspo_linear_operands_t operands;
     lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[BLOCKS], NULL},

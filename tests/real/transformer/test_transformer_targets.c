@@ -43,7 +43,7 @@ Test(transformer_targets, a_gpt_with_a_head_of_its_own)
     lspo_model_t model = tiny;
     model.tied_head = false;
     assert_model(&model, targets);
-    assert_accumulation(&model, BATCH, SEQUENCE, tokens, targets, targets, tokens);
+    assert_accumulation(&model, BATCH, SEQUENCE, (micro_t){tokens, targets}, (micro_t){targets, tokens});
 }
 
 Test(transformer_targets, a_gpt_with_grouped_queries_and_another_epsilon)
