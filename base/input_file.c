@@ -106,10 +106,10 @@ lspo_status_t lspo_input_open(const char *path, uint64_t bytes_max, lspo_input_t
         goto failed;
     }
     struct stat info;
-    if (fstat(descriptor, &info) == 0 && (uint64_t)info.st_size > bytes_max)
+    if (fstat(descriptor, &info) == 0 && (uint64_t)info.st_size > bytes_max) {
         status = too_large(input);
-    if (status != LSPO_OK)
         goto failed;
+    }
     *input_out = input;
     return LSPO_OK;
 failed:
@@ -188,10 +188,10 @@ lspo_status_t lspo_input_read_all(lspo_input_t *input, char **text_out, size_t *
     lspo_status_t status = !text ? lspo_no_memory("%s", input->path) : why_it_ended(input, errno);
     if (status != LSPO_OK)
         goto failed;
-    if (length > input->bytes_max - input->bytes_read)
+    if (length > input->bytes_max - input->bytes_read) {
         status = too_large(input);
-    if (status != LSPO_OK)
         goto failed;
+    }
     text[length] = '\0';
     size_t kept = length;
     skip_mark(input, text, &kept);

@@ -133,12 +133,15 @@ lspo_status_t lspo_fit_largest_batch(const lspo_fit_question_t *question, uint32
     search_t search = {.question = *question};
     /* Choosing the transition takes many times as long as asking whether one plan fits: once near the answer. */
     find_edge(&search, most, question->workload.batch);
-    if (search.status == LSPO_OK && lspo_tune_is_open(question->policy, &question->workload)) {
+    if (search.status != LSPO_OK)
+        return search.status;
+    if (lspo_tune_is_open(question->policy, &question->workload)) {
         search.tunes = true;
         find_edge(&search, most, search.low);
     }
     look_beyond(&search, most);
-    if (search.status == LSPO_OK)
-        *batch_out = search.low;
-    return search.status;
+    if (search.status != LSPO_OK)
+        return search.status;
+    *batch_out = search.low;
+    return LSPO_OK;
 }

@@ -286,10 +286,10 @@ static lspo_status_t compare(const lspo_trace_t *predicted, const lspo_trace_t *
     bool joined = have_equal_lanes(predicted, measured, comparison.mismatch, sizeof comparison.mismatch) &&
                   can_join(predicted_rows, predicted->row_count, measured_rows, measured->row_count,
                            comparison.mismatch, sizeof comparison.mismatch);
-    if (!joined && !loosely)
+    if (!joined && !loosely) {
         status = lspo_error(LSPO_ERR_CHECK, "traces of different plans: %s", comparison.mismatch);
-    if (status != LSPO_OK)
         goto free_rows;
+    }
     status = summarize(predicted, measured, warmup, &comparison);
     if (status != LSPO_OK)
         goto free_rows;

@@ -110,10 +110,10 @@ lspo_status_t lspo_validate_breakdown(const lspo_cell_t *cell, const lspo_trace_
                        .op_ns = calloc((size_t)cell->plan->op_count + 1, sizeof *replay.op_ns)};
     for (uint32_t op = 0; op < cell->plan->op_count; op++)
         breakdown.present[cell->plan->ops[op].kind] = true;
-    if (replay.predicted_ns == NULL || replay.measured_ns == NULL || replay.op_ns == NULL)
+    if (replay.predicted_ns == NULL || replay.measured_ns == NULL || replay.op_ns == NULL) {
         status = lspo_no_memory("replaying %u ops", cell->plan->op_count);
-    if (status != LSPO_OK)
         goto cleanup;
+    }
     status = add_order(&replay, false, &breakdown);
     if (status != LSPO_OK)
         goto cleanup;

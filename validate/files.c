@@ -213,14 +213,15 @@ lspo_status_t lspo_validate_write_json(const lspo_verdict_t *verdict, FILE *file
     lspo_own_field_t own[LSPO_OWN_CELLS_MAX];
     breakdown_record_t *records;
     lspo_table_t table;
-    lspo_status_t status = breakdown_table(verdict, fields, &records, &table);
+    fputs("{\"calibration\": ", file);
+    lspo_status_t status = write_json_text(verdict->calibration, file);
     if (status != LSPO_OK)
         return status;
-    fputs("{\"calibration\": ", file);
-    status = write_json_text(verdict->calibration, file);
     fputs(", \"breakdown\":\n", file);
-    if (status == LSPO_OK)
-        status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
+    status = breakdown_table(verdict, fields, &records, &table);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
     free(records);
     if (status != LSPO_OK)
         return status;

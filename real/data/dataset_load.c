@@ -307,10 +307,10 @@ lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part,
     }
     if (status != LSPO_OK)
         goto cleanup;
-    if (part->form < 0 && part->tokens.count == 0)
+    if (part->form < 0 && part->tokens.count == 0) {
         status = lspo_error(LSPO_ERR_INPUT, "%s: the file has no records", path);
-    if (status != LSPO_OK)
         goto cleanup;
+    }
     warn_of_unused(&reader);
 cleanup:
     lspo_data_file_release(&file);

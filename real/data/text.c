@@ -236,15 +236,13 @@ lspo_status_t lspo_text_tokenize(lspo_text_t *text, lspo_tokenizer_t *tokenizer,
     if (status != LSPO_OK)
         goto failed;
     for (size_t i = 0; i < count; i++) {
-        if (tokens[i] >= vocabulary)
+        if (tokens[i] >= vocabulary) {
             status = lspo_error(LSPO_ERR_INPUT,
                                 "token %" PRIu32 " of the tokenizer is outside the model's vocabulary of %" PRIu32,
                                 tokens[i], vocabulary);
-        if (status != LSPO_OK)
             goto failed;
+        }
     }
-    if (status != LSPO_OK)
-        goto failed;
     free(text->tokens);
     text->tokens = tokens;
     text->count = count;

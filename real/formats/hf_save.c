@@ -33,10 +33,10 @@ static lspo_status_t write_weights(const lspo_model_t *shape, const lspo_hf_mode
     lspo_safetensor_source_t *sources = calloc((size_t)stage_count * LSPO_HF_PIECES_MAX, sizeof *sources);
     uint32_t count = 0;
     lspo_status_t status = LSPO_OK;
-    if (!pieces || !sources)
+    if (!pieces || !sources) {
         status = lspo_no_memory("the tensors of %s", path);
-    if (status != LSPO_OK)
         goto cleanup;
+    }
     for (uint32_t stage = 0; stage < stage_count; stage++) {
         uint32_t first = count;
         count += lspo_hf_pieces(shape, prefix, stage, pieces + count);
@@ -165,10 +165,10 @@ lspo_status_t lspo_hf_model_save(const lspo_model_t *shape, const lspo_hf_model_
         return lspo_error(LSPO_ERR_IO, "cannot make %s: %s", folder, strerror(errno));
     config = lspo_hf_path(folder, "config.json");
     weights = lspo_hf_path(folder, "model.safetensors");
-    if (!config || !weights)
+    if (!config || !weights) {
         status = lspo_no_memory("the name of %s", folder);
-    if (status != LSPO_OK)
         goto cleanup;
+    }
     if (origin)
         status = copy_tokenizer(origin, folder);
     if (status != LSPO_OK)

@@ -504,10 +504,10 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
     uint8_t *raw = malloc(LSPO_CHUNK_ELEMENTS * item_bytes);
     float *line = malloc(LSPO_CHUNK_ELEMENTS * sizeof *line);
     lspo_status_t status = LSPO_OK;
-    if (!raw || !line)
+    if (!raw || !line) {
         status = lspo_no_memory("reading %s", shard->path);
-    if (status != LSPO_OK)
         goto cleanup;
+    }
     for (uint64_t first = 0; first < elements; first += chunk) {
         size_t count = elements - first < chunk ? (size_t)(elements - first) : chunk;
         status = read_at(shard, tensor->offset_bytes + first * item_bytes, count * item_bytes, raw);

@@ -94,8 +94,6 @@ lspo_status_t lspo_tokenizer_decode(const lspo_tokenizer_t *t, const uint32_t *i
             goto failed;
         first = false;
     }
-    if (status != LSPO_OK)
-        goto failed;
     size_t strip = 0;
     while (strip < t->decode_strip && strip < text.bytes && text.text[strip] == ' ')
         strip++;

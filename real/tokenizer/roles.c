@@ -155,11 +155,11 @@ static lspo_status_t add_listed(const char *path, const json_t *vocabulary, json
         const json_int_t id = json_integer_value(json_object_get(find_added(added, text), "id"));
         if (status != LSPO_OK)
             goto cleanup;
-        if (id != atoll(keys[i]))
+        if (id != atoll(keys[i])) {
             status = lspo_tokenizer_refuse(path, "added_tokens_decoder gives '%s' the id %s, the vocabulary %" PRId64,
                                            text, keys[i], (int64_t)id);
-        if (status != LSPO_OK)
             goto cleanup;
+        }
     }
 cleanup:
     free(keys);

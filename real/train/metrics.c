@@ -233,10 +233,10 @@ lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out)
 {
     lspo_metrics_t *metrics = calloc(1, sizeof *metrics);
     lspo_status_t status = LSPO_OK;
-    if (!metrics || !(metrics->path = strdup(path)))
+    if (!metrics || !(metrics->path = strdup(path))) {
         status = lspo_no_memory("metrics");
-    if (status != LSPO_OK)
         goto failed;
+    }
     status = open_file(metrics);
     if (status != LSPO_OK)
         goto failed;
