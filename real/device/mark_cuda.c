@@ -6,9 +6,10 @@
  * it where that lies between them: so times do not jump at a base, and the GPU's clock is followed where it drifts from
  * the host's. */
 #if LSPO_HAVE_CUDA
+#include <pthread.h>
 #include <stdlib.h>
 
-#include "real/device/device_cuda.h"
+#include "real/device/mark_cuda.h"
 
 enum { TRIES = 16, GOOD_NS = 15000 };
 #define BASE_NS_MAX UINT64_C(4000000000)

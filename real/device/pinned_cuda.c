@@ -4,6 +4,7 @@
  * pinned, the driver is asked for memory of its own, which some systems allow that refuse to pin what is there.  A copy
  * must not cross pieces: the driver refuses a range that lies in two. */
 #if LSPO_HAVE_CUDA
+#include <cuda_runtime_api.h>
 #include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
-#include "real/device/device_cuda.h"
+#include "real/device/pinned_cuda.h"
 
 enum { UNIT_BYTES = 64 };
 #define PIECE_BYTES ((size_t)256 << 20)

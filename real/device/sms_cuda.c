@@ -3,9 +3,10 @@
 #if LSPO_HAVE_CUDA
 #include <cuda.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
-#include "real/device/device_cuda.h"
+#include "real/device/sms_cuda.h"
 
 enum { NEEDED_VERSION = 12050 };
 
