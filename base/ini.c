@@ -41,18 +41,15 @@ static void keep_note(reader_t *reader, const char *line)
 {
     const char *start = strpbrk(line, "=:");
     reader->note[0] = '\0';
-    while (start != NULL && *start != '\0' && !((*start == ' ' || *start == '\t') && start[1] == ';')) {
+    while (start != NULL && *start != '\0' && !((*start == ' ' || *start == '\t') && start[1] == ';'))
         start++;
-    }
-    if (start == NULL || *start == '\0') {
+    if (start == NULL || *start == '\0')
         return;
-    }
     start += 2;
     start += strspn(start, " \t");
     size_t length = strcspn(start, "\r\n");
-    while (length > 0 && (start[length - 1] == ' ' || start[length - 1] == '\t')) {
+    while (length > 0 && (start[length - 1] == ' ' || start[length - 1] == '\t'))
         length--;
-    }
     snprintf(reader->note, sizeof reader->note, "%.*s", (int)length, start);
 }
 
@@ -62,17 +59,15 @@ static char *read_line(char *buffer, int capacity, void *stream)
     reader_t *reader = stream;
     char *line = NULL;
     size_t length = 0;
-    if (reader->status != LSPO_OK) {
+    if (reader->status != LSPO_OK)
         return NULL;
-    }
     if (reader->input != NULL) {
         reader->status = lspo_input_line(reader->input, &line, &length);
     } else {
         next_text_line(reader, &line, &length);
     }
-    if (reader->status != LSPO_OK || line == NULL) {
+    if (reader->status != LSPO_OK || line == NULL)
         return NULL;
-    }
     reader->line++;
     if (length + 2 > (size_t)capacity || memchr(line, '\0', length) != NULL) {
         reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%u: the line has more than %d characters or a NUL byte",
@@ -96,13 +91,11 @@ static void remember_key(reader_t *reader, const char *where, const char *sectio
         return;
     }
     for (unsigned i = 0; i < reader->seen_count; i++) {
-        if (strcmp(reader->seen[i], name) == 0) {
+        if (strcmp(reader->seen[i], name) == 0)
             reader->status = lspo_error(LSPO_ERR_INPUT, "%s: [%s] %s is given twice", where, section, key);
-        }
     }
-    if (reader->seen_count == KEYS_MAX) {
+    if (reader->seen_count == KEYS_MAX)
         reader->status = lspo_error(LSPO_ERR_INPUT, "%s: more than %d keys", where, KEYS_MAX);
-    }
     if (reader->status != LSPO_OK) {
         free(name);
         return;
@@ -115,18 +108,16 @@ static int take_key(void *user, const char *section, const char *key, const char
 {
     reader_t *reader = user;
     char where[WHERE_BYTES];
-    if (reader->status != LSPO_OK) {
+    if (reader->status != LSPO_OK)
         return 0;
-    }
     snprintf(where, sizeof where, "%s:%u", reader->name, reader->line);
     if (*section == '\0') {
         reader->status = lspo_error(LSPO_ERR_INPUT, "%s: '%s' comes before the first [section]", where, key);
         return 0;
     }
     remember_key(reader, where, section, key);
-    if (reader->status != LSPO_OK) {
+    if (reader->status != LSPO_OK)
         return 0;
-    }
     const lspo_ini_entry_t entry = {
         .where = where, .section = section, .key = key, .value = value, .note = reader->note};
     reader->status = reader->handler(reader->context, &entry);
@@ -136,19 +127,15 @@ static int take_key(void *user, const char *section, const char *key, const char
 static lspo_status_t read_keys(reader_t *reader)
 {
     reader->seen = calloc(KEYS_MAX, sizeof *reader->seen);
-    if (reader->seen == NULL) {
+    if (reader->seen == NULL)
         return lspo_no_memory("%s", reader->name);
-    }
     int bad_line = ini_parse_stream(read_line, reader, take_key, reader);
-    if (reader->status == LSPO_OK && bad_line > 0) {
+    if (reader->status == LSPO_OK && bad_line > 0)
         reader->status = lspo_error(LSPO_ERR_INPUT, "%s:%d: expected [section] or key = value", reader->name, bad_line);
-    }
-    if (reader->status == LSPO_OK && bad_line < 0) {
+    if (reader->status == LSPO_OK && bad_line < 0)
         reader->status = lspo_no_memory("%s", reader->name);
-    }
-    for (unsigned i = 0; i < reader->seen_count; i++) {
+    for (unsigned i = 0; i < reader->seen_count; i++)
         free(reader->seen[i]);
-    }
     free(reader->seen);
     return reader->status;
 }
@@ -157,9 +144,8 @@ lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *
 {
     reader_t reader = {.name = path, .handler = handler, .context = context, .status = LSPO_OK};
     lspo_status_t status = lspo_input_open(path, FILE_BYTES_MAX, &reader.input);
-    if (status != LSPO_OK) {
+    if (status != LSPO_OK)
         return status;
-    }
     status = read_keys(&reader);
     lspo_input_close(reader.input);
     return status;

@@ -93,12 +93,10 @@ static double scale_of(const suffix_t *suffix)
 static const char *end_of_number(const char *text, const char **start_out)
 {
     const char *start = text + strspn(text, " \t");
-    if (!isdigit((unsigned char)*start) && *start != '.') {
+    if (!isdigit((unsigned char)*start) && *start != '.')
         return NULL;
-    }
-    if (start[0] == '0' && (start[1] == 'x' || start[1] == 'X')) {
+    if (start[0] == '0' && (start[1] == 'x' || start[1] == 'X'))
         return NULL;
-    }
     char *end = NULL;
     (void)strtod(start, &end);
     *start_out = start;
@@ -117,9 +115,8 @@ static double value_of(const char *start, const char *end, const suffix_t *suffi
     } else {
         length = whole;
     }
-    if (length + 24 > sizeof text || exponent < -100000 || exponent > 100000) {
+    if (length + 24 > sizeof text || exponent < -100000 || exponent > 100000)
         return strtod(start, NULL) * scale_of(suffix);
-    }
     snprintf(text, sizeof text, "%.*se%ld", (int)length, start, exponent + suffix->exponent);
     return strtod(text, NULL) * suffix->factor;
 }
@@ -128,14 +125,12 @@ static const suffix_t *find_suffix(const unit_rules_t *rule, const char *text)
 {
     const char *start = text + strspn(text, " \t");
     size_t length = strlen(start);
-    while (length > 0 && (start[length - 1] == ' ' || start[length - 1] == '\t')) {
+    while (length > 0 && (start[length - 1] == ' ' || start[length - 1] == '\t'))
         length--;
-    }
     for (size_t i = 0; i < SUFFIX_COUNT && rule->suffixes[i].text != NULL; i++) {
         const char *candidate = rule->suffixes[i].text;
-        if (strlen(candidate) == length && strncmp(candidate, start, length) == 0) {
+        if (strlen(candidate) == length && strncmp(candidate, start, length) == 0)
             return &rule->suffixes[i];
-        }
     }
     return NULL;
 }
@@ -145,13 +140,11 @@ lspo_status_t lspo_parse_quantity(const char *what, const char *text, lspo_unit_
     const unit_rules_t *rule = &rules[unit];
     const char *start, *after = end_of_number(text, &start);
     const suffix_t *suffix = after == NULL ? NULL : find_suffix(rule, after);
-    if (suffix == NULL) {
+    if (suffix == NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not %s, such as %s", what, text, rule->name, rule->example);
-    }
     double value = value_of(start, after, suffix);
-    if (!isfinite(value)) {
+    if (!isfinite(value))
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is too large", what, text);
-    }
     *value_out = value;
     return LSPO_OK;
 }
@@ -160,13 +153,11 @@ lspo_status_t lspo_parse_bytes(const char *what, const char *text, uint64_t *byt
 {
     double value = 0.0;
     lspo_status_t status = lspo_parse_quantity(what, text, LSPO_UNIT_BYTES, &value);
-    if (status != LSPO_OK) {
+    if (status != LSPO_OK)
         return status;
-    }
     /* 2^63 is the first double above INT64_MAX. */
-    if (value >= 0x1p63) {
+    if (value >= 0x1p63)
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is too large (at most 8388607TiB)", what, text);
-    }
     *bytes_out = (uint64_t)llround(value);
     return LSPO_OK;
 }
@@ -189,14 +180,12 @@ lspo_status_t lspo_parse_integer(const char *what, const char *text, int64_t low
 /* The largest shown suffix that leaves a number of at least 1 (or the smallest suffix). */
 static const suffix_t *choose_suffix(const unit_rules_t *rule, double value)
 {
-    if (value == 0.0 && rule == &rules[LSPO_UNIT_SECONDS]) {
+    if (value == 0.0 && rule == &rules[LSPO_UNIT_SECONDS])
         return &rule->suffixes[3];
-    }
     const suffix_t *chosen = &rule->suffixes[0];
     for (size_t i = 1; i < SUFFIX_COUNT && rule->suffixes[i].text != NULL; i++) {
-        if (rule->suffixes[i].shown && value >= scale_of(&rule->suffixes[i])) {
+        if (rule->suffixes[i].shown && value >= scale_of(&rule->suffixes[i]))
             chosen = &rule->suffixes[i];
-        }
     }
     return chosen;
 }
@@ -230,13 +219,11 @@ static bool write_exact(double value, const suffix_t *suffix, char *buffer, size
     int digits = 1;
     for (; digits <= 17; digits++) {
         snprintf(buffer, buffer_bytes, "%.*g", digits, number);
-        if (reads_back(buffer, suffix, value)) {
+        if (reads_back(buffer, suffix, value))
             break;
-        }
     }
-    if (digits > 17) {
+    if (digits > 17)
         return false;
-    }
     if (strchr(buffer, 'e') != NULL && number >= 1.0 && number < 1e6) {
         snprintf(buffer, buffer_bytes, "%.0f", number); /* 10, not 1e+01 */
     }

@@ -46,9 +46,8 @@ void lspo_build_resident_memory(lspo_builder_t *b)
     f->gpu_optimizer_bytes = resident_optimizer_bytes(b);
     f->gpu_parameters_bytes = all_parameter_bytes(b);
     f->gpu_workspace_bytes = b->activations.workspace_bytes;
-    for (uint32_t s = 0; s < b->stage_count; s++) {
+    for (uint32_t s = 0; s < b->stage_count; s++)
         f->gpu_projectors_bytes += factor_bytes(b, &b->stages[s].message);
-    }
     if (adapters(b)) /* X A and dY B */
         f->gpu_workspace_bytes += 2 * lspo_workload_tokens(b->workload) * lspo_plan_rank(b->plan) *
                                   lspo_precision_bytes(b->workload->precision);

@@ -48,18 +48,16 @@ static void add_rest(const lspo_stage_t *stage, lspo_message_t *message)
 void lspo_message_dense(const lspo_stage_t *stage, bool train_rest, lspo_message_t *message_out)
 {
     lay_out_linear(stage, message_out);
-    if (train_rest) {
+    if (train_rest)
         add_rest(stage, message_out);
-    }
 }
 
 static void compress(uint32_t d, uint32_t r, lspo_projection_t *projection)
 {
     uint32_t d_rows = smaller(d, projection->rows);
     uint32_t d_cols = smaller(d, projection->cols);
-    if ((uint64_t)d_rows * d_cols >= projection->message_elements) {
+    if ((uint64_t)d_rows * d_cols >= projection->message_elements)
         return;
-    }
     projection->compressed = true;
     projection->d_rows = d_rows;
     projection->d_cols = d_cols;
@@ -76,18 +74,16 @@ static void close_ranks(const lspo_stage_t *stage, bool train_rest, lspo_message
         message->linear[i].message_offset_elements = message->element_count;
         message->element_count += message->linear[i].message_elements;
     }
-    if (train_rest) {
+    if (train_rest)
         add_rest(stage, message);
-    }
 }
 
 void lspo_message_projected(const lspo_stage_t *stage, uint32_t d, uint32_t r, bool train_rest,
                             lspo_message_t *message_out)
 {
     lay_out_linear(stage, message_out);
-    for (uint32_t i = 0; i < message_out->linear_count; i++) {
+    for (uint32_t i = 0; i < message_out->linear_count; i++)
         compress(d, r, &message_out->linear[i]);
-    }
     close_ranks(stage, train_rest, message_out);
 }
 
@@ -117,9 +113,8 @@ void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_r
     lay_out_linear(stage, message_out);
     for (uint32_t i = 0; i < message_out->linear_count; i++) {
         lspo_projection_t *weight = &message_out->linear[i];
-        if (rank >= smaller(weight->rows, weight->cols)) {
+        if (rank >= smaller(weight->rows, weight->cols))
             continue;
-        }
         weight->compressed = true;
         if (weight->rows <= weight->cols) {
             weight->d_rows = rank;
@@ -173,9 +168,8 @@ uint64_t lspo_logits_stride(uint32_t vocabulary, uint64_t element_bytes)
 static uint64_t head_bytes(const lspo_model_t *model, const lspo_workload_t *workload, uint64_t norm_statistics)
 {
     uint64_t p = lspo_precision_bytes(workload->precision);
-    if (model->class_count > 0) {
+    if (model->class_count > 0)
         return workload->batch * p * ((uint64_t)model->width + model->class_count);
-    }
     uint64_t elements = model->width + lspo_logits_stride(model->vocabulary, p);
     return lspo_workload_tokens(workload) * (p * elements + 4 * norm_statistics);
 }

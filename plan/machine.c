@@ -164,9 +164,8 @@ size_t lspo_machine_field_find(const char *section, const char *key)
 
 static lspo_status_t check_value(const char *what, const lspo_machine_field_t *field, double value)
 {
-    if (value >= field->low && value <= field->high) {
+    if (value >= field->low && value <= field->high)
         return LSPO_OK;
-    }
     char text[48], low[48], high[48];
     return lspo_error(LSPO_ERR_INPUT, "%s: %s is outside %s..%s", what,
                       lspo_format_quantity(value, field->unit, text, sizeof text),
@@ -216,9 +215,8 @@ lspo_status_t lspo_machine_check(const lspo_machine_t *machine)
         const lspo_machine_field_t *field = &lspo_machine_fields[i];
         snprintf(what, sizeof what, "machine %s: [%s] %s", machine->name, field->section, field->key);
         lspo_status_t status = check_value(what, field, lspo_machine_value(machine, field));
-        if (status != LSPO_OK) {
+        if (status != LSPO_OK)
             return status;
-        }
     }
     snprintf(what, sizeof what, "machine %s", machine->name);
     return lspo_products_check(what, &machine->products);

@@ -45,9 +45,8 @@ static bool has_section(const kind_t *kind, const char *section)
 
 static void set_note(const machine_file_t *file, size_t field, const char *note)
 {
-    if (file->notes != NULL) {
+    if (file->notes != NULL)
         snprintf(file->notes->text[field], sizeof file->notes->text[field], "%.*s", LSPO_NOTE_BYTES - 1, note);
-    }
 }
 
 /* Every value of the sections that `part` has. */
@@ -55,17 +54,15 @@ static void take_values(const kind_t *part, const machine_file_t *from, machine_
 {
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         const lspo_machine_field_t *field = &lspo_machine_fields[i];
-        if (!has_section(part, field->section)) {
+        if (!has_section(part, field->section))
             continue;
-        }
         memcpy((char *)&file->machine + field->offset_bytes, (const char *)&from->machine + field->offset_bytes,
                sizeof(double));
         file->given[i] = true;
         set_note(file, i, from->notes != NULL ? from->notes->text[i] : "");
     }
-    if (has_section(part, "products")) {
+    if (has_section(part, "products"))
         file->machine.products = from->machine.products;
-    }
 }
 
 static lspo_status_t refuse_name(const char *what, lspo_machine_part_t part, const char *name, const char *also)
@@ -103,18 +100,16 @@ release:
 
 static lspo_status_t take_base(const char *what, const char *value, machine_file_t *file)
 {
-    if (file->any_given || file->has_part || file->machine.name[0] != '\0') {
+    if (file->any_given || file->has_part || file->machine.name[0] != '\0')
         return lspo_error(LSPO_ERR_INPUT, "%s: must be the first key of the file", what);
-    }
     return take_part(what, (lspo_machine_part_t)(file->kind - kinds), value, NULL, file);
 }
 
 static lspo_status_t take_card_or_host(const char *what, lspo_machine_part_t part, const char *value,
                                        machine_file_t *file)
 {
-    if (file->any_given) {
+    if (file->any_given)
         return lspo_error(LSPO_ERR_INPUT, "%s: must come before all values", what);
-    }
     file->has_part = true;
     return take_part(what, part, value, file->path, file);
 }
@@ -126,13 +121,11 @@ static bool is_control(char c)
 
 static lspo_status_t take_text(const char *what, const char *value, char *text, size_t text_bytes)
 {
-    if (*value == '\0' || strlen(value) >= text_bytes) {
+    if (*value == '\0' || strlen(value) >= text_bytes)
         return lspo_error(LSPO_ERR_INPUT, "%s: needs 1 to %zu characters", what, text_bytes - 1);
-    }
     for (const char *c = value; *c != '\0'; c++) {
-        if (is_control(*c) && *c != '\t') {
+        if (is_control(*c) && *c != '\t')
             return lspo_error(LSPO_ERR_INPUT, "%s: '%s' has a control character", what, value);
-        }
     }
     memcpy(text, value, strlen(value) + 1);
     return LSPO_OK;
@@ -141,22 +134,17 @@ static lspo_status_t take_text(const char *what, const char *value, char *text, 
 static lspo_status_t take_head_key(const char *what, const char *key, const char *value, machine_file_t *file)
 {
     lspo_machine_t *machine = &file->machine;
-    if (strcmp(key, "base") == 0) {
+    if (strcmp(key, "base") == 0)
         return take_base(what, value, file);
-    }
-    if (strcmp(key, "name") == 0) {
+    if (strcmp(key, "name") == 0)
         return take_text(what, value, machine->name, sizeof machine->name);
-    }
-    if (strcmp(key, "description") == 0) {
+    if (strcmp(key, "description") == 0)
         return take_text(what, value, machine->description, sizeof machine->description);
-    }
-    if (strcmp(key, "source") == 0) {
+    if (strcmp(key, "source") == 0)
         return take_text(what, value, machine->source, sizeof machine->source);
-    }
     for (int part = LSPO_PART_CARD; file->kind == kinds && part <= LSPO_PART_HOST; part++) {
-        if (strcmp(key, kinds[part].head) == 0) {
+        if (strcmp(key, kinds[part].head) == 0)
             return take_card_or_host(what, (lspo_machine_part_t)part, value, file);
-        }
     }
     return lspo_error(LSPO_ERR_INPUT, "%s: unknown key; [%s] has %s", what, file->kind->head, file->kind->keys);
 }
@@ -166,9 +154,8 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
     machine_file_t *file = context;
     char what[640];
     snprintf(what, sizeof what, "%s: [%s] %s", entry->where, entry->section, entry->key);
-    if (strcmp(entry->section, file->kind->head) == 0) {
+    if (strcmp(entry->section, file->kind->head) == 0)
         return take_head_key(what, entry->key, entry->value, file);
-    }
     if (!has_section(file->kind, entry->section)) {
         return lspo_error(LSPO_ERR_INPUT, "%s: unknown section; a %s has [%s], [%s]%s", what, file->kind->head,
                           file->kind->head, file->kind->sections[0],
@@ -179,9 +166,8 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
         return lspo_products_take(what, entry->key, entry->value, &file->machine.products);
     }
     size_t index = lspo_machine_field_find(entry->section, entry->key);
-    if (index == lspo_machine_field_count) {
+    if (index == lspo_machine_field_count)
         return lspo_error(LSPO_ERR_INPUT, "%s: unknown key; `lspo show machine` prints all of them", what);
-    }
     file->given[index] = true;
     file->any_given = true;
     set_note(file, index, entry->note);
@@ -191,18 +177,16 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
 /* Where a missing value could have come from. */
 static const char *sources_of(const machine_file_t *file, const char *section)
 {
-    if (file->kind != &kinds[LSPO_PART_MACHINE]) {
+    if (file->kind != &kinds[LSPO_PART_MACHINE])
         return "base";
-    }
     return strcmp(section, "gpu") == 0 ? "base or card" : strcmp(section, "cpu") == 0 ? "base or host" : "base";
 }
 
 /* A key that may be 0 is 0 when it is absent; the others come from the file, its base, card or host. */
 static lspo_status_t check_complete(const machine_file_t *file)
 {
-    if (file->machine.name[0] == '\0') {
+    if (file->machine.name[0] == '\0')
         return lspo_error(LSPO_ERR_INPUT, "%s: [%s] name is missing", file->path, file->kind->head);
-    }
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         const lspo_machine_field_t *field = &lspo_machine_fields[i];
         if (!file->given[i] && field->low > 0.0 && has_section(file->kind, field->section)) {
@@ -219,9 +203,8 @@ static char *path_beside(const char *path, const char *beside)
 {
     char *joined = NULL;
     const char *slash = beside != NULL ? strrchr(beside, '/') : NULL;
-    if (slash == NULL || path[0] == '/') {
+    if (slash == NULL || path[0] == '/')
         return strdup(path);
-    }
     return asprintf(&joined, "%.*s%s", (int)(slash + 1 - beside), beside, path) < 0 ? NULL : joined;
 }
 
@@ -249,13 +232,11 @@ static lspo_status_t read_part(lspo_machine_part_t part, const char *name_or_pat
 {
     const lspo_preset_t *preset = lspo_preset_find(kinds[part].folder, name_or_path);
     file->kind = &kinds[part];
-    if (preset != NULL) {
+    if (preset != NULL)
         return read_preset(preset, file);
-    }
     char *path = path_beside(name_or_path, beside);
-    if (path == NULL) {
+    if (path == NULL)
         return lspo_no_memory("%s", name_or_path);
-    }
     lspo_status_t status = read_file(path, file);
     free(path);
     return status;
@@ -285,9 +266,8 @@ static lspo_status_t check_name(const char *name)
 {
     bool is_file = access(name, F_OK) == 0;
     if (lspo_preset_find(kinds[LSPO_PART_MACHINE].folder, name) != NULL) {
-        if (is_file) {
+        if (is_file)
             lspo_warn("--machine %s is the preset of that name; to use the file here, write ./%s", name, name);
-        }
         return LSPO_OK;
     }
     if (!is_file && lspo_name_is_path(name)) {

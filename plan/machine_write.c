@@ -21,20 +21,16 @@ static void write_text(const char *key, const char *text, FILE *file)
     size_t length = 0;
     for (const char *c = text; *c != '\0' && length < TEXT_WRITTEN_MAX; c++) {
         char written = is_control(*c) ? ' ' : *c;
-        if (length == 0 && written == ' ') {
+        if (length == 0 && written == ' ')
             continue;
-        }
-        if (written == ';' && (length == 0 || line[length - 1] == ' ')) {
+        if (written == ';' && (length == 0 || line[length - 1] == ' '))
             written = ',';
-        }
         line[length++] = written;
     }
-    while (length > 0 && line[length - 1] == ' ') {
+    while (length > 0 && line[length - 1] == ' ')
         length--;
-    }
-    if (length > 0) {
+    if (length > 0)
         fprintf(file, "%s = %.*s\n", key, (int)length, line);
-    }
 }
 
 static void write_comment(const char *comment, FILE *file)
@@ -42,9 +38,8 @@ static void write_comment(const char *comment, FILE *file)
     fputs("# ", file);
     for (const char *c = comment; *c != '\0'; c++) {
         fputc(*c, file);
-        if (*c == '\n' && c[1] != '\0') {
+        if (*c == '\n' && c[1] != '\0')
             fputs("# ", file);
-        }
     }
     fputc('\n', file);
 }
@@ -52,9 +47,8 @@ static void write_comment(const char *comment, FILE *file)
 /* Behind a value; the reader takes what follows " ;" for a comment. */
 static void write_note(const char *note, FILE *file)
 {
-    if (note != NULL) {
+    if (note != NULL)
         fprintf(file, " ; %.*s", LSPO_NOTE_BYTES - 1, note);
-    }
 }
 
 lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, const char *const *notes,
@@ -62,9 +56,8 @@ lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comm
 {
     const char *section = "";
     char value[64];
-    if (comment != NULL) {
+    if (comment != NULL)
         write_comment(comment, file);
-    }
     fputs("[machine]\n", file);
     write_text("name", machine->name, file);
     write_text("description", machine->description, file);
@@ -73,9 +66,8 @@ lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comm
         const lspo_machine_field_t *field = &lspo_machine_fields[i];
         double number = lspo_machine_value(machine, field);
         /* What is not set is not written; so it is read back. */
-        if (number <= 0.0 && field->low <= 0.0 && (notes == NULL || notes[i] == NULL)) {
+        if (number <= 0.0 && field->low <= 0.0 && (notes == NULL || notes[i] == NULL))
             continue;
-        }
         if (strcmp(section, field->section) != 0) {
             section = field->section;
             fprintf(file, "\n[%s]\n", section);
@@ -85,8 +77,7 @@ lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comm
         fputc('\n', file);
     }
     lspo_products_write(&machine->products, file);
-    if (ferror(file)) {
+    if (ferror(file))
         return lspo_error(LSPO_ERR_IO, "cannot write the profile of machine %s", machine->name);
-    }
     return LSPO_OK;
 }

@@ -51,9 +51,8 @@ void lspo_message_work_apply_delta(const lspo_workload_t *workload, const lspo_m
                       2 * p * weight->rows * weight->cols + sent * weight->message_elements);
         work_out->kernels[work_out->kernel_count - 1].inner_flop = inner_flop;
     }
-    if (dense_elements > 0) {
+    if (dense_elements > 0)
         lspo_work_add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, dense_elements * (2 * p + sent));
-    }
 }
 
 void lspo_message_work_add_adapters(const lspo_workload_t *workload, const lspo_message_t *message, bool recompute,
@@ -114,9 +113,8 @@ void lspo_message_work_lowrank_apply(const lspo_workload_t *workload, const lspo
             dense_elements += w->message_elements;
         }
     }
-    if (dense_elements > 0) {
+    if (dense_elements > 0)
         lspo_work_add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, 3 * p * dense_elements);
-    }
 }
 
 void lspo_message_work_lowrank_project(const lspo_workload_t *workload, const lspo_message_t *message,
@@ -126,9 +124,8 @@ void lspo_message_work_lowrank_project(const lspo_workload_t *workload, const ls
     *work_out = (lspo_work_t){0};
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        if (!w->compressed) {
+        if (!w->compressed)
             continue;
-        }
         uint64_t s = smaller(w->rows, w->cols);
         bool wide = w->rows == s;
         lspo_work_append_gemm(work_out, p, wide ? LSPO_LAYOUT_NT : LSPO_LAYOUT_TN, s, s, wide ? w->cols : w->rows);
@@ -153,14 +150,12 @@ void lspo_message_work_fit(const lspo_workload_t *workload, const lspo_message_t
     *work_out = (lspo_work_t){0};
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        if (!w->compressed) {
+        if (!w->compressed)
             continue;
-        }
         lspo_work_append_gemm(work_out, sizeof(float), LSPO_LAYOUT_TN, w->rows, w->cols,
                               lspo_workload_tokens(workload));
         add_sketches(work_out, w, checks, false);
-        if (steps > 0) {
+        if (steps > 0)
             add_sketches(work_out, w, steps, true);
-        }
     }
 }

@@ -79,9 +79,8 @@ uint64_t lspo_model_parameter_count(const lspo_model_t *model)
 
 double lspo_model_norm_epsilon(const lspo_model_t *model)
 {
-    if (model->norm_epsilon > 0.0) {
+    if (model->norm_epsilon > 0.0)
         return model->norm_epsilon;
-    }
     return lspo_family_of(model)->norm_epsilon;
 }
 
@@ -99,9 +98,8 @@ static lspo_status_t check_classes(const lspo_model_t *model)
             snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? " or " : "", lspo_family_names[i]);
         }
     }
-    if (!lspo_family_of(model)->classifies || model->tied_head) {
+    if (!lspo_family_of(model)->classifies || model->tied_head)
         return lspo_error(LSPO_ERR_INPUT, "model %s: classes need family %s and tied_head false", model->name, names);
-    }
     return LSPO_OK;
 }
 
@@ -149,16 +147,14 @@ lspo_status_t lspo_model_check_field(const char *what, const lspo_record_field_t
 
 lspo_status_t lspo_model_check(const lspo_model_t *model)
 {
-    if ((unsigned)model->family >= LSPO_FAMILY_COUNT) {
+    if ((unsigned)model->family >= LSPO_FAMILY_COUNT)
         return lspo_error(LSPO_ERR_INPUT, "model %s: unknown family", model->name);
-    }
     for (size_t i = 0; i < lspo_model_field_count; i++) {
         char what[LSPO_NAME_BYTES + 32];
         snprintf(what, sizeof what, "model %s: %s", model->name, lspo_model_fields[i].name);
         lspo_status_t status = lspo_model_check_field(what, &lspo_model_fields[i], model);
-        if (status != LSPO_OK) {
+        if (status != LSPO_OK)
             return status;
-        }
     }
     if (model->width % model->head_count != 0) {
         return lspo_error(LSPO_ERR_INPUT, "model %s: width %" PRIu32 " must be a multiple of heads %" PRIu32,
@@ -173,12 +169,10 @@ lspo_status_t lspo_model_check(const lspo_model_t *model)
 
 const char *lspo_model_stage_name(const lspo_model_t *model, uint32_t stage, char *buffer)
 {
-    if (stage == 0) {
+    if (stage == 0)
         return strcpy(buffer, "embed");
-    }
-    if (stage > model->block_count) {
+    if (stage > model->block_count)
         return strcpy(buffer, "head");
-    }
     snprintf(buffer, 16, "%" PRIu32, stage);
     return buffer;
 }

@@ -38,9 +38,8 @@ static lspo_status_t parse_number(const char *what, const lspo_record_field_t *f
 
 static lspo_status_t parse_text(const char *what, const char *value, char *text, size_t text_bytes)
 {
-    if (*value == '\0' || strlen(value) >= text_bytes) {
+    if (*value == '\0' || strlen(value) >= text_bytes)
         return lspo_error(LSPO_ERR_INPUT, "%s: needs 1 to %zu characters", what, text_bytes - 1);
-    }
     memcpy(text, value, strlen(value) + 1);
     return LSPO_OK;
 }
@@ -59,9 +58,8 @@ static lspo_status_t parse_family(const char *what, const char *value, lspo_fami
 static lspo_status_t parse_boolean(const char *what, const char *value, bool *boolean_out)
 {
     bool yes = strcmp(value, "true") == 0 || strcmp(value, "yes") == 0;
-    if (!yes && strcmp(value, "false") != 0 && strcmp(value, "no") != 0) {
+    if (!yes && strcmp(value, "false") != 0 && strcmp(value, "no") != 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of true, false", what, value);
-    }
     *boolean_out = yes;
     return LSPO_OK;
 }
@@ -94,20 +92,16 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
     model_file_t *file = context;
     char what[640];
     snprintf(what, sizeof what, "%s: [%s] %s", entry->where, entry->section, entry->key);
-    if (strcmp(entry->section, "model") != 0) {
+    if (strcmp(entry->section, "model") != 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: unknown section; a model file has [model] only", what);
-    }
     for (size_t i = 0; i < lspo_model_field_count; i++) {
-        if (strcmp(entry->key, lspo_model_fields[i].name) == 0) {
+        if (strcmp(entry->key, lspo_model_fields[i].name) == 0)
             return take_field(what, &lspo_model_fields[i], entry->value, file);
-        }
     }
-    if (strcmp(entry->key, "name") == 0) {
+    if (strcmp(entry->key, "name") == 0)
         return parse_text(what, entry->value, file->model.name, sizeof file->model.name);
-    }
-    if (strcmp(entry->key, "source") == 0) {
+    if (strcmp(entry->key, "source") == 0)
         return parse_text(what, entry->value, file->model.source, sizeof file->model.source);
-    }
     return lspo_error(LSPO_ERR_INPUT,
                       "%s: unknown key; known: name, source, family, blocks, width, heads, kv_heads, mlp_width, "
                       "vocabulary, max_sequence, tied_head, norm_epsilon, rope_theta, classes",
@@ -126,19 +120,15 @@ static lspo_status_t complete_model(const char *path, model_file_t *file)
                     {"heads", model->head_count > 0},         {"vocabulary", model->vocabulary > 0},
                     {"max_sequence", model->max_sequence > 0}};
     for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
-        if (!required[i].present) {
+        if (!required[i].present)
             return lspo_error(LSPO_ERR_INPUT, "%s: [model] %s is missing", path, required[i].key);
-        }
     }
-    if (model->kv_head_count == 0) {
+    if (model->kv_head_count == 0)
         model->kv_head_count = model->head_count;
-    }
-    if (model->mlp_width == 0) {
+    if (model->mlp_width == 0)
         model->mlp_width = 4 * model->width;
-    }
-    if (!file->has_tied_head) {
+    if (!file->has_tied_head)
         model->tied_head = lspo_family_of(model)->tied_head && model->class_count == 0;
-    }
     return lspo_model_check(model);
 }
 
@@ -196,9 +186,8 @@ static lspo_status_t refuse_path(const char *path)
     const char *slash = strchr(path, '/');
     bool repository = slash != NULL && slash > path && path[0] != '.' && path[0] != '~' && slash[1] != '\0' &&
                       strchr(slash + 1, '/') == NULL;
-    if (strlen(path) > 4 && strcmp(path + strlen(path) - 4, ".ini") == 0) {
+    if (strlen(path) > 4 && strcmp(path + strlen(path) - 4, ".ini") == 0)
         return lspo_error(LSPO_ERR_INPUT, "model: there is no file %s", path);
-    }
     return lspo_error(LSPO_ERR_INPUT,
                       "model: there is no file or folder %s; download one: "
                       "hf download %s --local-dir %s (`lspo help models`)",
@@ -208,11 +197,9 @@ static lspo_status_t refuse_path(const char *path)
 lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out)
 {
     const lspo_preset_t *preset = lspo_preset_find(folder, name_or_path);
-    if (preset != NULL) {
+    if (preset != NULL)
         return read_preset(preset, model_out);
-    }
-    if (access(name_or_path, F_OK) != 0) {
+    if (access(name_or_path, F_OK) != 0)
         return lspo_name_is_path(name_or_path) ? refuse_path(name_or_path) : refuse_name(name_or_path);
-    }
     return read_file(name_or_path, model_out);
 }

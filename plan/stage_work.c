@@ -68,16 +68,14 @@ void lspo_work_add_attention(lspo_work_t *work, const lspo_stage_shape_t *shape,
 {
     const lspo_model_t *model = shape->model;
     double pairs = (double)shape->sequence * (double)(shape->sequence + 1) / 2.0;
-    if (!lspo_family_of(model)->causal) {
+    if (!lspo_family_of(model)->causal)
         pairs = (double)shape->sequence * (double)shape->sequence;
-    }
     double products = backward ? 4.0 : 2.0; /* each 2 e flop a pair and head */
     double flop = products * 2.0 * (double)shape->batch * pairs * (double)shape->width;
     uint64_t per_token = backward ? 3 * shape->width + 4 * shape->kv_width : 2 * shape->width + 2 * shape->kv_width;
     uint64_t bytes = shape->tokens * shape->p * per_token;
-    if (shape->p == 4) {
+    if (shape->p == 4)
         bytes += 4 * shape->batch * model->head_count * (uint64_t)pairs;
-    }
     lspo_work_append(work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_ATTENTION,
                                             .count = 1,
                                             .m = shape->sequence,
@@ -107,9 +105,8 @@ void lspo_stage_work_recompute(const lspo_model_t *model, const lspo_workload_t 
 {
     const lspo_stage_shape_t shape = make_shape(model, workload);
     clear(work_out);
-    if (stage > 0 && stage <= model->block_count) {
+    if (stage > 0 && stage <= model->block_count)
         lspo_family_of(model)->block_forward(&shape, true, work_out);
-    }
 }
 
 /* The products of one linear layer m x n. */
@@ -117,18 +114,16 @@ static void backward_linear(const lspo_stage_shape_t *shape, const lspo_tensor_t
                             lspo_work_t *work)
 {
     lspo_work_append_gemm(work, shape->p, LSPO_LAYOUT_NT, shape->tokens, weight->rows, weight->cols);
-    if (gradient) {
+    if (gradient)
         lspo_work_append_gemm(work, shape->p, LSPO_LAYOUT_TN, weight->rows, weight->cols, shape->tokens);
-    }
 }
 
 static void backward_block(const lspo_stage_shape_t *shape, bool linear, bool rest, lspo_work_t *work)
 {
     lspo_stage_t block;
     lspo_model_stage(shape->model, 1, &block);
-    for (uint32_t i = 0; i < block.linear_count; i++) {
+    for (uint32_t i = 0; i < block.linear_count; i++)
         backward_linear(shape, &block.tensors[i], linear, work);
-    }
     lspo_work_add_attention(work, shape, true);
     lspo_family_of(shape->model)->block_backward(shape, rest, work);
 }
@@ -141,9 +136,8 @@ void lspo_stage_work_backward(const lspo_model_t *model, const lspo_workload_t *
     clear(work_out);
     work_out->backward = true;
     if (stage == 0) {
-        if (rest_gradients) {
+        if (rest_gradients)
             family->embed_backward(&shape, work_out);
-        }
     } else if (stage <= model->block_count) {
         backward_block(&shape, linear_gradients, rest_gradients, work_out);
     } else {

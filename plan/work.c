@@ -6,9 +6,8 @@ static const char *const layout_names[LSPO_LAYOUT_COUNT] = {
 double lspo_work_flop(const lspo_work_t *work)
 {
     double flop = 0.0;
-    for (uint32_t i = 0; i < work->kernel_count; i++) {
+    for (uint32_t i = 0; i < work->kernel_count; i++)
         flop += work->kernels[i].flop;
-    }
     return flop;
 }
 
@@ -16,9 +15,8 @@ uint64_t lspo_work_link_bytes(const lspo_work_t *work)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < work->kernel_count; i++) {
-        if (work->kernels[i].kernel_class == LSPO_KERNEL_COPY) {
+        if (work->kernels[i].kernel_class == LSPO_KERNEL_COPY)
             bytes += work->kernels[i].bytes;
-        }
     }
     return bytes;
 }

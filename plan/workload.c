@@ -1,3 +1,4 @@
+/* workload.c - the fields of a workload, their defaults and their ranges. */
 #include "plan/workload.h"
 
 #include <inttypes.h>
@@ -54,16 +55,14 @@ void lspo_workload_default(lspo_workload_t *workload_out)
         .seed = 1,
         .learning_rate = 1e-4,
     };
-    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
         lspo_policy_set_defaults(lspo_policy_at(i), NULL, false, workload_out);
-    }
 }
 
 static lspo_status_t check_range(const char *flag, int64_t value, int64_t low, int64_t high)
 {
-    if (value < low || value > high) {
+    if (value < low || value > high)
         return lspo_error(LSPO_ERR_INPUT, "%s %" PRId64 " is outside %" PRId64 "..%" PRId64, flag, value, low, high);
-    }
     return LSPO_OK;
 }
 
@@ -82,18 +81,16 @@ uint32_t lspo_workload_batch_most(const lspo_workload_t *workload, const lspo_mo
 static lspo_status_t check_sizes(const lspo_workload_t *workload, const lspo_model_t *model)
 {
     lspo_status_t status = check_range("--sequence", workload->sequence, 1, model->max_sequence);
-    if (status != LSPO_OK) {
+    if (status != LSPO_OK)
         return status;
-    }
     return check_range("--batch", workload->batch, 1, lspo_workload_batch_most(workload, model));
 }
 
 static lspo_status_t check_schedule(const lspo_workload_t *workload)
 {
     lspo_status_t status = check_range("--iterations", workload->iterations, 1, LSPO_STEPS_MAX);
-    if (status != LSPO_OK) {
+    if (status != LSPO_OK)
         return status;
-    }
     return check_range("--accumulation", workload->accumulation, 1, LSPO_MICROS_MAX);
 }
 
@@ -134,20 +131,16 @@ lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_mo
         return lspo_error(LSPO_ERR_INPUT, "--precision, --transfer or --train-rest has an unknown value");
     }
     lspo_status_t status = check_sizes(workload, model);
-    if (status != LSPO_OK) {
+    if (status != LSPO_OK)
         return status;
-    }
     status = check_schedule(workload);
-    if (status != LSPO_OK) {
+    if (status != LSPO_OK)
         return status;
-    }
-    if (!isfinite(workload->clip_norm) || workload->clip_norm < 0.0) {
+    if (!isfinite(workload->clip_norm) || workload->clip_norm < 0.0)
         return lspo_error(LSPO_ERR_INPUT, "--clip %g must be a finite number of at least 0", workload->clip_norm);
-    }
     status = check_training(workload);
-    if (status != LSPO_OK) {
+    if (status != LSPO_OK)
         return status;
-    }
     if (!isfinite(workload->learning_rate) || workload->learning_rate < 0.0) {
         return lspo_error(LSPO_ERR_INPUT, "--learning-rate %g must be a finite number of at least 0",
                           workload->learning_rate);

@@ -20,9 +20,8 @@ static void head(const lspo_model_t *model, lspo_stage_t *stage)
         lspo_stage_add_rest(stage, "norm_gain", 1, width);
         lspo_stage_add_rest(stage, "norm_bias", 1, width);
     }
-    if (!model->tied_head || model->class_count > 0) {
+    if (!model->tied_head || model->class_count > 0)
         lspo_stage_add_rest(stage, "output", width, outputs);
-    }
     lspo_stage_add_rest(stage, "output_bias", 1, outputs);
 }
 
@@ -56,9 +55,8 @@ static void block_backward(const lspo_stage_shape_t *shape, bool rest, lspo_work
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 3 * w);
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * shape->mlp_width);
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, 2 * 2 * w);
-    if (rest) {
+    if (rest)
         lspo_work_add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, w + 2 * shape->kv_width);
-    }
 }
 
 /* dense, tanh, output and loss of the first token of each sequence. */

@@ -11,9 +11,8 @@ static void head(const lspo_model_t *model, lspo_stage_t *stage)
 {
     lspo_stage_add_rest(stage, "norm_gain", 1, model->width);
     lspo_stage_add_rest(stage, "norm_bias", 1, model->width);
-    if (!model->tied_head) {
+    if (!model->tied_head)
         lspo_stage_add_rest(stage, "output", model->width, model->vocabulary);
-    }
 }
 
 static void embed_forward(const lspo_stage_shape_t *shape, lspo_work_t *work)
@@ -33,9 +32,8 @@ static void block_backward(const lspo_stage_shape_t *shape, bool rest, lspo_work
     uint64_t w = shape->width;
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_NORM, 2, 2 * 4 * w);
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * shape->mlp_width);
-    if (rest) {
+    if (rest)
         lspo_work_add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, (w + 2 * shape->kv_width) + w);
-    }
 }
 
 const lspo_family_row_t lspo_family_gpt = {.norm_epsilon = 1e-5,

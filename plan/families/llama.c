@@ -24,9 +24,8 @@ static void block(const lspo_model_t *model, lspo_stage_t *stage)
 static void head(const lspo_model_t *model, lspo_stage_t *stage)
 {
     lspo_stage_add_rest(stage, "norm_gain", 1, model->width);
-    if (!model->tied_head) {
+    if (!model->tied_head)
         lspo_stage_add_rest(stage, "output", model->width, model->vocabulary);
-    }
 }
 
 static void embed_forward(const lspo_stage_shape_t *shape, lspo_work_t *work)
@@ -53,9 +52,8 @@ static void block_forward(const lspo_stage_shape_t *shape, bool recompute, lspo_
     lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, f, w);
     lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, f, w);
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 3 * f);
-    if (!recompute) {
+    if (!recompute)
         lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, f);
-    }
 }
 
 /* There is no bias to sum; the residuals are added inside the norms' backward. */

@@ -16,17 +16,15 @@ void lspo_parts_head_backward(const lspo_stage_shape_t *shape, bool rest, lspo_w
     bool tied = shape->model->tied_head;
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_LOSS, 1, 2 * v);
     lspo_work_append_gemm(work, p, tied ? LSPO_LAYOUT_NN : LSPO_LAYOUT_NT, t, w, v);
-    if (rest) {
+    if (rest)
         lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, tied ? v : w, tied ? w : v, t);
-    }
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 3 * w);
 }
 
 void lspo_parts_embed_backward(const lspo_stage_shape_t *shape, uint64_t tables, lspo_work_t *work)
 {
-    if (!shape->model->tied_head) {
+    if (!shape->model->tied_head)
         lspo_work_add(work, LSPO_KERNEL_STREAM, 1, 0.0, shape->p * shape->vocabulary * shape->width);
-    }
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, (1 + 2 * tables) * shape->width);
 }
 
@@ -61,7 +59,6 @@ void lspo_parts_biased_block_forward(const lspo_stage_shape_t *shape, bool recom
     lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, w);
     lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, f, w);
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_ACTIVATION, 1, 2 * f);
-    if (!recompute) {
+    if (!recompute)
         lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, f);
-    }
 }
