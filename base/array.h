@@ -9,7 +9,8 @@
 /* Room for `needed` items of `item_bytes` in an array from malloc(), at least twice as many as before where it has to
  * move:
  *
- *     lspo_status_t status = lspo_array_grow(&list->rows, &list->capacity, list->count + 1, sizeof *list->rows, "rows");
+ *     lspo_status_t status = lspo_array_grow(&list->rows, &list->capacity, list->count + 1,
+ *                                            sizeof *list->rows, "rows");
  *
  * `array` is the address of the pointer, which is NULL for an array of capacity 0; *capacity counts items.
  * LSPO_ERR_MEMORY, logged as "no memory for N ITEMS" unless `items` is NULL; the array stays as it was. */

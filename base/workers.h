@@ -1,4 +1,5 @@
-/* workers.h - a pool of threads that share out work: of the CPU lane, of fitting projectors, of a model's first weights.
+/* workers.h - a pool of threads that share out work: of the CPU lane, of fitting projectors, of a model's first
+ * weights.
  *
  * A run is `items` pieces of work that do not depend on one another: each is done once, by whichever worker is free, so
  * that a result which is a function of its item alone is the same for any number of workers.  Worker 0 is the thread

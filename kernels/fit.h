@@ -71,8 +71,8 @@ uint64_t lspo_fit_scratch(const lspo_projector_t *p, const lspo_projector_t *q);
 /* The same from the shapes. */
 uint64_t lspo_fit_scratch_of(uint64_t m, uint64_t n, uint64_t d_m, uint64_t d_n, uint64_t r_m, uint64_t r_n);
 
-/* Bias of the pair on g (m x n, row-major) with c = 1, and at its best scale.  NaN when g is zero or not finite.  workers
- * may be NULL. */
+/* Bias of the pair on g (m x n, row-major) with c = 1, and at its best scale.  NaN when g is zero or not finite.
+ * workers may be NULL. */
 double lspo_fit_bias(const lspo_projector_t *p, const lspo_projector_t *q, const float *g, lspo_workers_t *workers,
                      float *scratch);
 double lspo_fit_bias_scaled(const lspo_projector_t *p, const lspo_projector_t *q, const float *g,

@@ -232,7 +232,8 @@ for policy in zero lsp badam zero-delayed zenflow; do
     cmp once-$policy/step-0000000016/state.safetensors twice-$policy/step-0000000016/state.safetensors ||
         fail "longer, $policy: states differ"
 done
-grep -q 'is the end of a training of 8 steps, with its late updates applied; using the previous checkpoint' longer.err ||
+late='is the end of a training of 8 steps, with its late updates applied; using the previous checkpoint'
+grep -q "$late" longer.err ||
     fail "longer: $(cat longer.err)"
 refuse 'it can have more, but not only 8' longer zero twice-zero 8
 

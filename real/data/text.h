@@ -37,7 +37,8 @@ const char *lspo_text_source(const lspo_text_t *text);
 /* LSPO_ERR_INPUT unless training and held-out part each hold one sequence and the token that follows it. */
 lspo_status_t lspo_text_check(const lspo_text_t *text, uint32_t sequence);
 
-/* Where a batch of windows goes: `batch` of them, `sequence` tokens each, and as targets the tokens that follow them. */
+/* Where a batch of windows goes: `batch` of them, `sequence` tokens each, and as targets the tokens that follow
+ * them. */
 typedef struct {
     uint32_t batch, sequence;
     uint32_t *tokens, *targets; /* batch x sequence each */

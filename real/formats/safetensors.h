@@ -74,8 +74,8 @@ const char *lspo_safetensors_metadata(const lspo_safetensors_t *file, const char
 /* The path of the file that holds `tensor`, for messages. */
 const char *lspo_safetensors_path(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor);
 
-/* Read a tensor as fp32 into a view of `rows` rows.  Their elements must be as many as its own (a caller that cares checks
- * the shape first).  LSPO_ERR_INPUT for a type that is not F32, F16 or BF16, or a file that became shorter. */
+/* Read a tensor as fp32 into a view of `rows` rows.  Their elements must be as many as its own (a caller that cares
+ * checks the shape first).  LSPO_ERR_INPUT for a type that is not F32, F16 or BF16, or a file that became shorter. */
 lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
                                     const lspo_tensor_view_t *view, float *out);
 /* Read `bytes` of a tensor's byte_count bytes, from `offset_bytes` on, as they are. */

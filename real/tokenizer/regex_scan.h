@@ -1,4 +1,5 @@
-/* regex_scan.h - a pattern of Oniguruma's while it is read, and the smallest things in it: characters and named sets. */
+/* regex_scan.h - a pattern of Oniguruma's while it is read, and the smallest things in it: characters and named
+ * sets. */
 #ifndef LSPO_REAL_TOKENIZER_REGEX_SCAN_H
 #define LSPO_REAL_TOKENIZER_REGEX_SCAN_H
 

@@ -31,11 +31,15 @@ static float *decaying(uint32_t m, uint32_t n, double power)
     return g;
 }
 
-static void make_pair(uint32_t m, uint32_t n, uint32_t d_m, uint32_t d_n, uint32_t r, lspo_projector_t *p,
-                      lspo_projector_t *q)
+/* Of gradients m x n, in the subspace d_m x d_n, with r nonzeros a row. */
+typedef struct {
+    uint32_t m, n, d_m, d_n, r;
+} shape_t;
+
+static void make_pair(shape_t shape, lspo_projector_t *p, lspo_projector_t *q)
 {
-    cr_assert(lspo_projector_random(m, d_m, r, 11, p));
-    cr_assert(lspo_projector_random(n, d_n, r, 12, q));
+    cr_assert(lspo_projector_random(shape.m, shape.d_m, shape.r, 11, p));
+    cr_assert(lspo_projector_random(shape.n, shape.d_n, shape.r, 12, q));
 }
 
 static void release_pair(lspo_projector_t *p, lspo_projector_t *q)
@@ -60,15 +64,30 @@ static double *dense(const lspo_projector_t *p)
     return out;
 }
 
-static double *times(size_t m, size_t n, size_t k, const double *a, bool a_transposed, const double *b,
-                     bool b_transposed)
+/* A matrix as it is stored, or its transpose. */
+typedef struct {
+    const double *at;
+    bool transposed;
+} operand_t;
+
+static operand_t plain(const double *at)
+{
+    return (operand_t){at, false};
+}
+
+static operand_t transposed(const double *at)
+{
+    return (operand_t){at, true};
+}
+
+static double *times(size_t m, size_t n, size_t k, operand_t a, operand_t b)
 {
     double *out = calloc(m * n, sizeof *out);
     for (size_t i = 0; i < m; i++)
         for (size_t l = 0; l < k; l++)
             for (size_t j = 0; j < n; j++)
-                out[i * n + j] +=
-                    (a_transposed ? a[l * m + i] : a[i * k + l]) * (b_transposed ? b[j * k + l] : b[l * n + j]);
+                out[i * n + j] += (a.transposed ? a.at[l * m + i] : a.at[i * k + l]) *
+                                  (b.transposed ? b.at[j * k + l] : b.at[l * n + j]);
     return out;
 }
 
@@ -80,8 +99,8 @@ static double dense_bias(const lspo_projector_t *p, const lspo_projector_t *q, c
     double *dp = dense(p), *dq = dense(q), *dg = calloc(m * n, sizeof *dg);
     for (size_t i = 0; i < m * n; i++)
         dg[i] = (double)g[i];
-    double *ptg = times(p->d, n, m, dp, true, dg, false), *hat = times(p->d, q->d, n, ptg, false, dq, false);
-    double *up = times(m, q->d, p->d, dp, false, hat, false), *estimate = times(m, n, q->d, up, false, dq, true);
+    double *ptg = times(p->d, n, m, transposed(dp), plain(dg)), *hat = times(p->d, q->d, n, plain(ptg), plain(dq));
+    double *up = times(m, q->d, p->d, plain(dp), plain(hat)), *estimate = times(m, n, q->d, plain(up), transposed(dq));
     double residual = 0, norm = 0;
     *inner = *square = 0;
     for (size_t i = 0; i < m * n; i++) {
@@ -104,25 +123,31 @@ static double dense_norm(const lspo_projector_t *p)
     return sqrt(sum);
 }
 
-static double dense_objective(const lspo_projector_t *p, const lspo_projector_t *q, uint32_t count,
-                              const float *const *g, double beta)
+/* What a fit makes small. */
+typedef struct {
+    const lspo_projector_t *p, *q;
+    uint32_t count;
+    const float *const *g;
+    double beta;
+} objective_t;
+
+static double dense_objective(const objective_t *of)
 {
     double sum = 0, inner, square;
-    for (uint32_t i = 0; i < count; i++)
-        sum += dense_bias(p, q, g[i], 1, &inner, &square) / count;
-    return sum + beta * (dense_norm(p) + dense_norm(q));
+    for (uint32_t i = 0; i < of->count; i++)
+        sum += dense_bias(of->p, of->q, of->g[i], 1, &inner, &square) / of->count;
+    return sum + of->beta * (dense_norm(of->p) + dense_norm(of->q));
 }
 
 /* With P^T P and Q^T Q formed: both, both, the second, both, neither. */
-static const struct {
-    uint32_t m, n, d_m, d_n, r;
-} shapes[] = {{12, 9, 5, 4, 2}, {40, 37, 16, 11, 5}, {33, 64, 33, 12, 9}, {7, 80, 6, 20, 1}, {30, 32, 28, 29, 1}};
+static const shape_t shapes[] = {
+    {12, 9, 5, 4, 2}, {40, 37, 16, 11, 5}, {33, 64, 33, 12, 9}, {7, 80, 6, 20, 1}, {30, 32, 28, 29, 1}};
 
 Test(fit, bias_is_that_of_the_dense_residual)
 {
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         lspo_projector_t p, q;
-        make_pair(shapes[s].m, shapes[s].n, shapes[s].d_m, shapes[s].d_n, shapes[s].r, &p, &q);
+        make_pair(shapes[s], &p, &q);
         float *g = normals(1, (size_t)shapes[s].m * shapes[s].n), *scratch = scratch_for(&p, &q);
         double inner, square, expected = dense_bias(&p, &q, g, 1, &inner, &square);
         cr_assert_float_eq(lspo_fit_bias(&p, &q, g, NULL, scratch), expected, 1e-5 * expected);
@@ -136,8 +161,7 @@ Test(fit, bias_is_that_of_the_dense_residual)
     }
 }
 
-static void check_slopes(lspo_projector_t *side, const float *gradient, const lspo_projector_t *p,
-                         const lspo_projector_t *q, uint32_t count, const float *const *g, double beta)
+static void check_slopes(lspo_projector_t *side, const float *gradient, const objective_t *objective)
 {
     const float h = 1e-3F;
     double largest = 0;
@@ -146,9 +170,9 @@ static void check_slopes(lspo_projector_t *side, const float *gradient, const ls
     for (size_t e = 0; e < (size_t)side->rows * side->r; e++) {
         const float value = side->value[e], up = value + h, down = value - h;
         side->value[e] = up;
-        double above = dense_objective(p, q, count, g, beta);
+        double above = dense_objective(objective);
         side->value[e] = down;
-        double below = dense_objective(p, q, count, g, beta);
+        double below = dense_objective(objective);
         side->value[e] = value;
         double slope = (above - below) / ((double)up - (double)down);
         cr_assert_float_eq(gradient[e], slope, 1e-4 * largest, "nonzero %zu: %g, by differences %g", e,
@@ -160,7 +184,7 @@ Test(fit, gradient_is_that_of_finite_differences)
 {
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         lspo_projector_t p, q;
-        make_pair(shapes[s].m, shapes[s].n, shapes[s].d_m, shapes[s].d_n, shapes[s].r, &p, &q);
+        make_pair(shapes[s], &p, &q);
         float *g[2] = {normals(1, (size_t)shapes[s].m * shapes[s].n), normals(2, (size_t)shapes[s].m * shapes[s].n)};
         const float *const both[2] = {g[0], g[1]};
         float *scratch = scratch_for(&p, &q);
@@ -168,10 +192,11 @@ Test(fit, gradient_is_that_of_finite_differences)
         const lspo_fit_options_t options = {.beta = 0.02};
         double got = lspo_fit_objective(&options, &(lspo_projector_pair_t){&p, &q}, &(lspo_fit_gradients_t){2, both},
                                         p_gradient, q_gradient, scratch);
-        double expected = dense_objective(&p, &q, 2, both, 0.02);
+        const objective_t objective = {&p, &q, 2, both, 0.02};
+        double expected = dense_objective(&objective);
         cr_assert_float_eq(got, expected, 1e-5 * expected);
-        check_slopes(&p, p_gradient, &p, &q, 2, both, 0.02);
-        check_slopes(&q, q_gradient, &p, &q, 2, both, 0.02);
+        check_slopes(&p, p_gradient, &objective);
+        check_slopes(&q, q_gradient, &objective);
         free(q_gradient);
         free(p_gradient);
         free(scratch);
@@ -198,7 +223,7 @@ Test(fit, learned_is_below_random_at_its_best_scale_and_above_the_floor)
     double last = 2;
     for (uint32_t steps = 10; steps <= 160; steps *= 2) {
         lspo_projector_t p, q;
-        make_pair(m, n, d, d, r, &p, &q);
+        make_pair((shape_t){m, n, d, d, r}, &p, &q);
         float *scratch = scratch_for(&p, &q);
         double raw = lspo_fit_bias(&p, &q, g, NULL, scratch), scaled = lspo_fit_bias_scaled(&p, &q, g, NULL, scratch);
         lspo_fit_options_t options = endless(steps);
@@ -233,7 +258,7 @@ Test(fit, more_nonzeros_learn_more)
     double last = 1;
     for (uint32_t r = 4; r <= d; r *= 4) {
         lspo_projector_t p, q;
-        make_pair(m, n, d, d, r, &p, &q);
+        make_pair((shape_t){m, n, d, d, r}, &p, &q);
         float *scratch = scratch_for(&p, &q);
         const lspo_fit_options_t options = endless(50);
         lspo_fit(&options, &(lspo_fit_gradients_t){1, one}, &p, &q, scratch);
@@ -261,7 +286,7 @@ Test(fit, what_is_learned_holds_for_gradients_not_seen)
         free(s);
     }
     lspo_projector_t p, q;
-    make_pair(m, n, d, d, r, &p, &q);
+    make_pair((shape_t){m, n, d, d, r}, &p, &q);
     float *scratch = scratch_for(&p, &q);
     double before = lspo_fit_bias_scaled(&p, &q, g[count], NULL, scratch);
     lspo_fit_options_t options = endless(100);
@@ -284,7 +309,7 @@ Test(fit, streams_are_one_fit)
     lspo_projector_t p[2], q[2];
     lspo_fit_options_t options = endless(steps);
     for (int i = 0; i < 2; i++) {
-        make_pair(m, n, d, d, r, &p[i], &q[i]);
+        make_pair((shape_t){m, n, d, d, r}, &p[i], &q[i]);
         float *scratch = scratch_for(&p[i], &q[i]);
         float *moments = calloc(lspo_fit_moments(&p[i], &q[i]), sizeof *moments);
         lspo_fit_stream_t stream;
@@ -320,7 +345,7 @@ Test(fit, equal_seeds_give_equal_bits_on_any_number_of_threads)
     lspo_projector_t p[3], q[3];
     double bias[3];
     for (uint32_t i = 0; i < 3; i++) {
-        make_pair(m, n, d, d, r, &p[i], &q[i]);
+        make_pair((shape_t){m, n, d, d, r}, &p[i], &q[i]);
         float *scratch = scratch_for(&p[i], &q[i]);
         lspo_fit_options_t options = endless(20);
         cr_assert_eq(lspo_workers_create(i + 1, NULL, &options.workers), LSPO_OK);
@@ -345,8 +370,8 @@ static double step_size(const lspo_projector_t *p, const lspo_projector_t *q)
     for (uint64_t draw = 0; draw < DRAWS; draw++) {
         for (size_t i = 0; i < count; i++)
             signs[i] = lspo_random_below(3, draw, i, 2) ? 1 : -1;
-        double *up = times(p->rows, q->d, p->d, dp, false, signs, false);
-        double *step = times(p->rows, q->rows, q->d, up, false, dq, true);
+        double *up = times(p->rows, q->d, p->d, plain(dp), plain(signs));
+        double *step = times(p->rows, q->rows, q->d, plain(up), transposed(dq));
         for (size_t i = 0; i < (size_t)p->rows * q->rows; i++)
             sum += step[i] * step[i] / DRAWS;
         free(step);
@@ -365,7 +390,7 @@ Test(fit, step_keeps_its_size)
     float *g = decaying(m, n, 0.8);
     const float *const one[] = {g};
     lspo_projector_t p, q;
-    make_pair(m, n, d, d, r, &p, &q);
+    make_pair((shape_t){m, n, d, d, r}, &p, &q);
     float *scratch = scratch_for(&p, &q);
     double before = step_size(&p, &q);
     cr_assert_float_eq(before, sqrt((double)m * n), 0.06 * before);
@@ -386,7 +411,7 @@ Test(fit, stops_for_the_reason_that_it_gives)
     float *g = decaying(m, n, 2.0), *scratch;
     const float *const one[] = {g};
     lspo_projector_t p, q;
-    make_pair(m, n, d, d, r, &p, &q);
+    make_pair((shape_t){m, n, d, d, r}, &p, &q);
     scratch = scratch_for(&p, &q);
     lspo_fit_options_t options = lspo_fit_default();
     options.alpha = 0.5;
@@ -414,8 +439,8 @@ Test(fit, gradients_that_say_nothing_change_nothing)
 {
     enum { m = 20, n = 30, d = 8, r = 2 };
     lspo_projector_t p, q, p0, q0;
-    make_pair(m, n, d, d, r, &p, &q);
-    make_pair(m, n, d, d, r, &p0, &q0);
+    make_pair((shape_t){m, n, d, d, r}, &p, &q);
+    make_pair((shape_t){m, n, d, d, r}, &p0, &q0);
     float *scratch = scratch_for(&p, &q), *g = calloc(m * n, sizeof *g);
     const float *const one[] = {g};
     lspo_fit_options_t options = endless(5);
@@ -455,13 +480,13 @@ static double *dense_carry(const lspo_projector_t *p, const lspo_projector_t *q,
     double *dp = dense(p), *dq = dense(q), *dpn = dense(pn), *dqn = dense(qn), *y = malloc(d_m * d_n * sizeof *y);
     for (size_t i = 0; i < d_m * d_n; i++)
         y[i] = (double)middle[i];
-    double *left = times(d_m, d_m, p->rows, dpn, true, dp, false);
-    double *right = times(d_n, d_n, q->rows, dq, true, dqn, false);
+    double *left = times(d_m, d_m, p->rows, transposed(dpn), plain(dp));
+    double *right = times(d_n, d_n, q->rows, transposed(dq), plain(dqn));
     for (size_t i = 0; squared && i < d_m * d_m; i++)
         left[i] *= left[i];
     for (size_t i = 0; squared && i < d_n * d_n; i++)
         right[i] *= right[i];
-    double *half = times(d_m, d_n, d_m, left, false, y, false), *out = times(d_m, d_n, d_n, half, false, right, false);
+    double *half = times(d_m, d_n, d_m, plain(left), plain(y)), *out = times(d_m, d_n, d_n, plain(half), plain(right));
     double *all[] = {dp, dq, dpn, dqn, y, left, right, half};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
@@ -472,7 +497,7 @@ Test(fit, moments_are_carried_as_the_dense_formulas_say)
 {
     enum { m = 30, n = 44, d_m = 10, d_n = 13, r = 3, count = d_m * d_n };
     lspo_projector_t p, q, pn, qn;
-    make_pair(m, n, d_m, d_n, r, &p, &q);
+    make_pair((shape_t){m, n, d_m, d_n, r}, &p, &q);
     cr_assert(lspo_projector_random(m, d_m, r, 21, &pn));
     cr_assert(lspo_projector_random(n, d_n, r, 22, &qn));
     for (int keep_sum = 0; keep_sum < 2; keep_sum++) {

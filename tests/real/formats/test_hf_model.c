@@ -398,42 +398,44 @@ Test(hf_model, saving_undoes_loading)
     }
 }
 
+/* One of each family. */
+static const lspo_model_t shapes[] = {
+    {.name = "g",
+     .family = LSPO_FAMILY_GPT,
+     .block_count = 2,
+     .width = 8,
+     .head_count = 2,
+     .kv_head_count = 2,
+     .mlp_width = 12,
+     .vocabulary = 11,
+     .max_sequence = 6,
+     .tied_head = true},
+    {.name = "l",
+     .family = LSPO_FAMILY_LLAMA,
+     .block_count = 2,
+     .width = 8,
+     .head_count = 4,
+     .kv_head_count = 2,
+     .mlp_width = 12,
+     .vocabulary = 11,
+     .max_sequence = 6,
+     .norm_epsilon = 1e-4,
+     .rope_theta = 777.0},
+    {.name = "b",
+     .family = LSPO_FAMILY_BERT,
+     .block_count = 2,
+     .width = 8,
+     .head_count = 2,
+     .kv_head_count = 2,
+     .mlp_width = 12,
+     .vocabulary = 11,
+     .max_sequence = 6,
+     .class_count = 3},
+};
+
 /* A preset has no folder: what is saved from it is a folder of its own, and the same model. */
 Test(hf_model, presets_can_be_saved)
 {
-    const lspo_model_t shapes[] = {
-        {.name = "g",
-         .family = LSPO_FAMILY_GPT,
-         .block_count = 2,
-         .width = 8,
-         .head_count = 2,
-         .kv_head_count = 2,
-         .mlp_width = 12,
-         .vocabulary = 11,
-         .max_sequence = 6,
-         .tied_head = true},
-        {.name = "l",
-         .family = LSPO_FAMILY_LLAMA,
-         .block_count = 2,
-         .width = 8,
-         .head_count = 4,
-         .kv_head_count = 2,
-         .mlp_width = 12,
-         .vocabulary = 11,
-         .max_sequence = 6,
-         .norm_epsilon = 1e-4,
-         .rope_theta = 777.0},
-        {.name = "b",
-         .family = LSPO_FAMILY_BERT,
-         .block_count = 2,
-         .width = 8,
-         .head_count = 2,
-         .kv_head_count = 2,
-         .mlp_width = 12,
-         .vocabulary = 11,
-         .max_sequence = 6,
-         .class_count = 3},
-    };
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         char place[PATH_BYTES];
         float *stages[STAGES];

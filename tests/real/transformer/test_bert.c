@@ -227,10 +227,46 @@ Test(bert, exact_gelu_and_its_gradient)
     cr_assert_float_eq((double)sum[0], total, 1e-4 * total);
 }
 
+enum { S = 70, E = 4, HEADS = 4, KV_HEADS = 2, Q = HEADS * E, KV = KV_HEADS * E, B = 2 };
+
+/* One row of one head: what it reads and gives, and its shares of the gradients, in double. */
+typedef struct {
+    const float *q, *k, *v, *dout, *out;
+    double *dq, *dk, *dv;
+} head_row_t;
+
+static void check_row(const head_row_t *r, size_t keys)
+{
+    double weight[S], dp[S], sum = 0.0, dot = 0.0;
+    for (size_t j = 0; j < keys; j++) {
+        double score = 0.0;
+        for (size_t l = 0; l < E; l++)
+            score += (double)r->q[l] * (double)r->k[j * KV + l] / 2.0;
+        sum += weight[j] = exp(score);
+    }
+    for (size_t j = 0; j < keys; j++) {
+        weight[j] /= sum;
+        dp[j] = 0.0;
+        for (size_t l = 0; l < E; l++)
+            dp[j] += (double)r->dout[l] * (double)r->v[j * KV + l];
+        dot += weight[j] * dp[j];
+    }
+    for (size_t l = 0; l < E; l++) {
+        double o = 0.0;
+        for (size_t j = 0; j < keys; j++) {
+            const double ds = weight[j] * (dp[j] - dot) / 2.0;
+            o += weight[j] * (double)r->v[j * KV + l];
+            r->dq[l] += ds * (double)r->k[j * KV + l];
+            r->dk[j * KV + l] += ds * (double)r->q[l];
+            r->dv[j * KV + l] += weight[j] * (double)r->dout[l];
+        }
+        cr_assert_float_eq((double)r->out[l], o, 1e-5);
+    }
+}
+
 /* 70 rows are three row blocks, with keys that end inside a block: against a plain double loop. */
 Test(bert, attention_over_several_row_blocks)
 {
-    enum { S = 70, E = 4, HEADS = 4, KV_HEADS = 2, Q = HEADS * E, KV = KV_HEADS * E, B = 2 };
     static const uint32_t keys[B] = {70, 37};
     const lspo_attention_t a = {.batch = B,
                                 .sequence = S,
@@ -251,39 +287,14 @@ Test(bert, attention_over_several_row_blocks)
     lspo_attention_forward(&a, &(lspo_attention_operands_t){.q = q, .k = k, .v = v}, p, out, scratch);
     lspo_attention_backward(&a, &(lspo_attention_operands_t){.q = q, .k = k, .v = v, .kept = p, .dout = dout},
                             &(lspo_attention_gradients_t){.dq = dq, .dk = dk, .dv = dv}, scratch);
-    for (size_t b = 0; b < B; b++) {
-        for (size_t h = 0; h < HEADS; h++) {
-            const size_t kv_at = b * S * KV + h / 2 * E;
+    for (size_t b = 0; b < B; b++)
+        for (size_t h = 0; h < HEADS; h++)
             for (size_t i = 0; i < S; i++) {
-                const size_t at = (b * S + i) * Q + h * E;
-                double weight[S], dp[S], sum = 0.0, dot = 0.0;
-                for (size_t j = 0; j < keys[b]; j++) {
-                    double score = 0.0;
-                    for (size_t l = 0; l < E; l++)
-                        score += (double)q[at + l] * (double)k[kv_at + j * KV + l] / 2.0;
-                    sum += weight[j] = exp(score);
-                }
-                for (size_t j = 0; j < keys[b]; j++) {
-                    weight[j] /= sum;
-                    dp[j] = 0.0;
-                    for (size_t l = 0; l < E; l++)
-                        dp[j] += (double)dout[at + l] * (double)v[kv_at + j * KV + l];
-                    dot += weight[j] * dp[j];
-                }
-                for (size_t l = 0; l < E; l++) {
-                    double o = 0.0;
-                    for (size_t j = 0; j < keys[b]; j++) {
-                        const double ds = weight[j] * (dp[j] - dot) / 2.0;
-                        o += weight[j] * (double)v[kv_at + j * KV + l];
-                        want_dq[at + l] += ds * (double)k[kv_at + j * KV + l];
-                        want_dk[kv_at + j * KV + l] += ds * (double)q[at + l];
-                        want_dv[kv_at + j * KV + l] += weight[j] * (double)dout[at + l];
-                    }
-                    cr_assert_float_eq((double)out[at + l], o, 1e-5);
-                }
+                const size_t kv = b * S * KV + h / 2 * E, at = (b * S + i) * Q + h * E;
+                check_row(&(head_row_t){q + at, k + kv, v + kv, dout + at, out + at, want_dq + at, want_dk + kv,
+                                        want_dv + kv},
+                          keys[b]);
             }
-        }
-    }
     for (size_t i = 0; i < B * S * Q; i++)
         cr_assert_float_eq((double)dq[i], want_dq[i], 2e-5);
     for (size_t i = 0; i < B * S * KV; i++) {
