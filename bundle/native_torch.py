@@ -1,7 +1,8 @@
 """The native training step of one of lspo's models by PyTorch, on the GPU: what lspo's own is held against.
 
-The same shapes, causal attention (scaled_dot_product_attention), recomputation of each block in the backward pass, weights in
-16 bits with an fp32 master, Adam's moments in fp32 (fused AdamW), learning rate 1e-4.  Appends one row to --out.
+The same shapes, causal attention (scaled_dot_product_attention), recomputation of each block in the backward pass,
+weights in 16 bits with an fp32 master, Adam's moments in fp32 (fused AdamW), learning rate 1e-4.  Appends one row to
+--out.
 """
 
 import argparse
@@ -175,7 +176,8 @@ def main():
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--out", required=True)
     arguments = parser.parse_args()
-    columns = ("model", "mode", "batch", "sequence", "precision", "iteration_s", "low_s", "high_s", "steps", "peak_bytes", "torch")
+    columns = ("model", "mode", "batch", "sequence", "precision", "iteration_s", "low_s", "high_s", "steps",
+               "peak_bytes", "torch")
     row = [arguments.model, arguments.mode, arguments.batch, arguments.sequence, arguments.precision]
     try:
         times = measure(arguments)

@@ -48,12 +48,10 @@ check "--version" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" --version)"
 check "sim" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" sim --model llama-7b --machine paper-workstation \
     --policy lsp)"
 check "run" 0 "$(status_of "${bare[@]}" "$bundle/bin/lspo" run --device host --model gpt-tiny --batch 1 --sequence 16 \
-    --iterations 4 \
-    --timing-only --text "$bundle/share/text" --trace "$folder/trace")"
+    --iterations 4 --timing-only --text "$bundle/share/text" --trace "$folder/trace")"
 check "its trace" yes "$([ -s "$folder/trace" ] && echo yes)"
 "${bare[@]}" LD_DEBUG=files "$bundle/bin/lspo" run --device host --model gpt-tiny --batch 1 --sequence 16 \
-    --iterations 4 --timing-only \
-    --text "$bundle/share/text" > "$folder/stdout" 2> "$folder/loaded"
+    --iterations 4 --timing-only --text "$bundle/share/text" > "$folder/stdout" 2> "$folder/loaded"
 check "what the bundle has is not opened elsewhere" "" \
     "$(sed -n 's/.*calling init: //p' "$folder/loaded" | grep -vF "$bundle/" | sed 's|.*/||' |
         while read -r library; do [ ! -e "$bundle/lib/$library" ] || echo "$library"; done)"

@@ -1,4 +1,5 @@
-"""Small random GPT-2, Llama and RoBERTa checkpoints, and what torch makes of them: logits, loss, gradients, AdamW steps."""
+"""Small random GPT-2, Llama and RoBERTa checkpoints, and what torch makes of them: logits, loss, gradients, AdamW
+steps."""
 import json
 import os
 
@@ -7,8 +8,8 @@ from safetensors.torch import save_file
 from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, RobertaConfig,
                           RobertaForMaskedLM, RobertaForSequenceClassification)
 
-# A key's bias has gradient 0 in exact arithmetic.  With Adam's usual epsilon of 1e-8 its rounding noise would become full
-# steps in random directions; with this one noise stays noise.
+# A key's bias has gradient 0 in exact arithmetic.  With Adam's usual epsilon of 1e-8 its rounding noise would become
+# full steps in random directions; with this one noise stays noise.
 LEARNING_RATE, WEIGHT_DECAY, EPSILON, STEPS = 1e-2, 0.1, 1e-4, 3
 
 
@@ -30,14 +31,16 @@ def roberta_config(width):
                          initializer_range=0.2, layer_norm_eps=1e-5, num_labels=3)
 
 
-# Name, model, dtype of the saved weights, tensors' files (shards of this size in bytes), whether the answers are recorded
-# in full: only logits for the others.
+# Name, model, dtype of the saved weights, tensors' files (shards of this size in bytes), whether the answers are
+# recorded in full: only logits for the others.
 MODELS = [
     ("gpt2", lambda w: gpt2(w), torch.float32, None, True),
-    ("gpt2-untied", lambda w: gpt2(w, tie_word_embeddings=False, layer_norm_epsilon=1e-3, n_inner=w + 4), torch.bfloat16, None,
+    ("gpt2-untied", lambda w: gpt2(w, tie_word_embeddings=False, layer_norm_epsilon=1e-3, n_inner=w + 4),
+     torch.bfloat16, None,
      False),
     ("gpt2-sharded", lambda w: gpt2(w), torch.float16, 2000, False),
-    ("llama", lambda w: llama(w, num_key_value_heads=2, rope_theta=500.0, rms_norm_eps=1e-5), torch.float32, None, True),
+    ("llama", lambda w: llama(w, num_key_value_heads=2, rope_theta=500.0, rms_norm_eps=1e-5), torch.float32, None,
+     True),
     ("llama-tied", lambda w: llama(w, tie_word_embeddings=True), torch.bfloat16, None, False),
     ("roberta", lambda w: RobertaForSequenceClassification(roberta_config(w)), torch.float32, None, True),
     ("roberta-masked", lambda w: RobertaForMaskedLM(roberta_config(w)), torch.float16, None, False),
@@ -66,7 +69,8 @@ def answers(model, name, full):
     inputs, targets = make_batch(model, name, vocabulary)
     logits = model(**inputs).logits
     loss = loss_of(logits, targets)
-    found = {"tokens": inputs["input_ids"], "targets": targets, "logits": logits.detach(), "loss": loss.detach().reshape(1)}
+    found = {"tokens": inputs["input_ids"], "targets": targets, "logits": logits.detach(),
+             "loss": loss.detach().reshape(1)}
     if not full:
         return found
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, eps=EPSILON, weight_decay=WEIGHT_DECAY)
@@ -99,7 +103,8 @@ def write(folder, width):
         for extra in ("generation_config.json",):
             if os.path.exists(os.path.join(place, extra)):
                 os.remove(os.path.join(place, extra))
-        save_file({k: v.contiguous() for k, v in answers(model, name, full).items()}, os.path.join(place, "answers.safetensors"))
+        save_file({k: v.contiguous() for k, v in answers(model, name, full).items()},
+                  os.path.join(place, "answers.safetensors"))
 
 
 def reload(folder):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Write real/tokenizer/regex_table.h: which characters the tokenizers library (Oniguruma) has in a named set beyond those of
-Unicode 14, which PCRE2 10.42 has.  Unicode 14 is asked of Perl 5.36.
+"""Write real/tokenizer/regex_table.h: which characters the tokenizers library (Oniguruma) has in a named set beyond
+those of Unicode 14, which PCRE2 10.42 has.  Unicode 14 is asked of Perl 5.36.
 
     python3 tests/peers/regex_table.py > real/tokenizer/regex_table.h     (needs tokenizers, and a perl of Unicode 14)
 """
@@ -49,7 +49,8 @@ def ranges(codes):
 
 
 def main():
-    sets = [(name, {int(code) for code in perl(PROPERTY % name).split()}) for name in ("Alphabetic", "Lowercase", "Uppercase")]
+    sets = [(name, {int(code) for code in perl(PROPERTY % name).split()})
+            for name in ("Alphabetic", "Lowercase", "Uppercase")]
     items, known, lost = [], [], []
     for name, old in sets + list(scripts()):
         new = matching(name)
@@ -61,7 +62,8 @@ def main():
         items += ['{"%s", 0x%x, 0x%x}' % (plain, *r) for r in ranges(new - old)]
     assert not lost, lost
     print("/* Made by tests/peers/regex_table.py with tokenizers %s; do not edit. */" % __version__)
-    print("#ifndef LSPO_REAL_TOKENIZER_REGEX_TABLE_H\n#define LSPO_REAL_TOKENIZER_REGEX_TABLE_H\n\n#include <stdint.h>\n")
+    print("#ifndef LSPO_REAL_TOKENIZER_REGEX_TABLE_H\n#define LSPO_REAL_TOKENIZER_REGEX_TABLE_H\n\n"
+          "#include <stdint.h>\n")
     print("/* clang-format off */")
     for comment, declaration, entries in (
             ("What is in a set and is not in Unicode 14's: first and last code point of each range.",

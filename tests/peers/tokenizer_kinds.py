@@ -1,13 +1,13 @@
-"""Tokenizers of the kinds that Hugging Face's fast format has in wide use, small and trained on a few lines; only their ids
-are compared, unlike those of tokenizers_peer.py, which lspo turns into text again, too."""
+"""Tokenizers of the kinds that Hugging Face's fast format has in wide use, small and trained on a few lines; only their
+ids are compared, unlike those of tokenizers_peer.py, which lspo turns into text again, too."""
 import json
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 META = "\u2581"
 
-# SentencePiece's table for 15 replacements (full-width letters, ligatures, unusual blanks, a composed letter, ...), made by
-# spm_train --normalization_rule_tsv.
+# SentencePiece's table for 15 replacements (full-width letters, ligatures, unusual blanks, a composed letter, ...),
+# made by spm_train --normalization_rule_tsv.
 CHARSMAP = (
     "AAQAAAAgAAAJCQAACgUAAAEAAIDMDAIADRkAAIEFAAARAACAoC0AAKkNAAATAACAgDQCAAAAAICLBQAAoAUAAAMAAICABAIAgEkA"
     "AAwAAICBGQAAghkAABcAAIAIAACACgAAgKE5AACYEAIAkdACAKIxAACfdAIAgA0AAAUAAICPJAIArMgCACAAAAAjAAAAIgAAACUA"
@@ -25,7 +25,8 @@ CHARSMAP = (
     "APIAAAD1AAAA9AAAAPcAAAD2AAAA8OwBAPgAAAD7AAAA+gAAAP0AAAD8AAAA/wAAAP4AAAAAIAAxADopAEEAQgBhLm0uAGUAZcyB"
     "AGZpAA==")
 
-GPT4 = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+")
+GPT4 = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*"
+        r"|\s*[\r\n]|\s+(?!\S)|\s+")
 GPT4O = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
          r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
          r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -57,14 +58,16 @@ class Maker:
 
     def train(self, tokenizer, specials=(), **options):
         kind = type(tokenizer.model).__name__
-        trainer = {"BPE": trainers.BpeTrainer, "WordPiece": trainers.WordPieceTrainer, "Unigram": trainers.UnigramTrainer,
+        trainer = {"BPE": trainers.BpeTrainer, "WordPiece": trainers.WordPieceTrainer,
+                   "Unigram": trainers.UnigramTrainer,
                    "WordLevel": trainers.WordLevelTrainer}[kind]
         if kind != "Unigram":
             options.setdefault("vocab_size", self.vocabulary)
         else:
             options.setdefault("vocab_size", self.vocabulary // 2)
             options.setdefault("unk_token", "<unk>")
-        tokenizer.train_from_iterator(self.corpus, trainer(special_tokens=list(specials), show_progress=False, **options))
+        tokenizer.train_from_iterator(self.corpus, trainer(special_tokens=list(specials), show_progress=False,
+                                                           **options))
         return tokenizer
 
     def byte_level(self, pre_tokenizer, normalizer=None, added=()):
@@ -101,7 +104,8 @@ class Maker:
         tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "),
                                                      normalizers.Lowercase()])
-        tokenizer.pre_tokenizer = sequence(split(CLIP, "removed", True), pre_tokenizers.ByteLevel(add_prefix_space=False))
+        tokenizer.pre_tokenizer = sequence(split(CLIP, "removed", True),
+                                           pre_tokenizers.ByteLevel(add_prefix_space=False))
         self.train(tokenizer, ["<|startoftext|>", "<|endoftext|>"], end_of_word_suffix="</w>",
                    initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
         tokenizer.post_processor = processors.RobertaProcessing(("<|endoftext|>", 1), ("<|startoftext|>", 0))
@@ -130,7 +134,8 @@ class Maker:
         return self.unigram(with_charsmap(), pre_tokenizers.Metaspace(), byte_fallback=True)
 
     def albert(self):
-        return self.unigram(normalizers.Sequence([normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.NFKD(),
+        return self.unigram(normalizers.Sequence([normalizers.Replace("``", '"'), normalizers.Replace("''", '"'),
+                                                  normalizers.NFKD(),
                                                   normalizers.StripAccents(), normalizers.Lowercase(), with_charsmap(),
                                                   normalizers.Replace(Regex(" {2,}"), " ")]),
                             sequence(pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()))
@@ -157,8 +162,10 @@ class Maker:
         """Added tokens with every flag, some searched in the normalised text."""
         return self.byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True), normalizers.Lowercase(), [
             AddedToken("God", single_word=True), AddedToken("the", single_word=True, normalized=False),
-            AddedToken(" a", lstrip=True), AddedToken("12", rstrip=True, normalized=False), AddedToken("  ", normalized=False),
-            AddedToken("    ", normalized=False), AddedToken("IN", normalized=True), AddedToken("IN", normalized=False)])
+            AddedToken(" a", lstrip=True), AddedToken("12", rstrip=True, normalized=False),
+            AddedToken("  ", normalized=False),
+            AddedToken("    ", normalized=False), AddedToken("IN", normalized=True),
+            AddedToken("IN", normalized=False)])
 
 
 def with_charsmap():
@@ -173,7 +180,8 @@ def simple(name):
     behaviors = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
     if name == "behaviors":
         return sequence(*[pre_tokenizers.Split(text, behavior) for text, behavior in zip("etaoi", behaviors)],
-                        split(r"[.,;]", "merged_with_previous", True), pre_tokenizers.CharDelimiterSplit("x"), bytes_only())
+                        split(r"[.,;]", "merged_with_previous", True), pre_tokenizers.CharDelimiterSplit("x"),
+                        bytes_only())
     if name == "punctuation":
         return sequence(pre_tokenizers.Punctuation("merged_with_previous"), pre_tokenizers.Digits(), bytes_only())
     return sequence(pre_tokenizers.Punctuation("merged_with_next"), pre_tokenizers.Punctuation("contiguous"),
@@ -183,21 +191,26 @@ def simple(name):
 def kinds(corpus, vocabulary):
     """Name and tokenizer of each kind."""
     m = Maker(corpus, vocabulary)
-    yield "smollm", m.byte_level(sequence(pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)))
+    yield "smollm", m.byte_level(sequence(pre_tokenizers.Digits(True),
+                                          pre_tokenizers.ByteLevel(add_prefix_space=False)))
     yield "falcon", m.byte_level(sequence(pre_tokenizers.Punctuation("contiguous"),
-                                          pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits(False),
+                                          pre_tokenizers.ByteLevel(add_prefix_space=False),
+                                          pre_tokenizers.Digits(False),
                                           split("[0-9][0-9][0-9]")))
     yield "starcoder", m.byte_level(sequence(pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel()))
     yield "deepseek", m.byte_level(sequence(split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"),
-                                            split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"), pre_tokenizers.Digits(True),
+                                            split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"),
+                                            pre_tokenizers.Digits(True),
                                             bytes_only()))
-    yield "deepseek-v3", m.byte_level(sequence(split(r"\p{N}{1,3}"), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
+    yield "deepseek-v3", m.byte_level(sequence(split(r"\p{N}{1,3}"),
+                                               split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
                                                split(DEEPSEEK3), bytes_only()))
     yield "qwen", m.byte_level(sequence(split(QWEN2), bytes_only()), normalizers.NFC())
     yield "gpt4", m.byte_level(sequence(split(GPT4), bytes_only()))
     yield "gpt4o", m.byte_level(sequence(split(GPT4O), bytes_only()))
     yield "bloom", m.byte_level(sequence(split(BLOOM), bytes_only()))
-    yield "nested-classes", m.byte_level(sequence(split(r"[\w&&[^\d_]]+|[^\w\s[,]]+|[[:punct:]]+|\h{2,}"), bytes_only()))
+    yield "nested-classes", m.byte_level(sequence(split(r"[\w&&[^\d_]]+|[^\w\s[,]]+|[[:punct:]]+|\h{2,}"),
+                                                  bytes_only()))
     yield "word-borders", m.byte_level(sequence(split(r"\b[a-z]\w*\b|^\s|\s$"), bytes_only()))
     yield "scripts", m.byte_level(sequence(split(r"\p{Han}+|\p{Greek}+|\p{Alphabetic}+|\P{L}"), bytes_only()))
     for form in ("NFC", "NFD", "NFKC", "NFKD"):

@@ -1,5 +1,5 @@
-"""Tokenizers put together at random from all parts that lspo reads, and what the tokenizers library makes of many texts: the
-folders "ids-random-SEED"."""
+"""Tokenizers put together at random from all parts that lspo reads, and what the tokenizers library makes of many
+texts: the folders "ids-random-SEED"."""
 import json
 import os
 import random
@@ -9,13 +9,18 @@ import tokenizers_peer
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-EXPRESSIONS = [r"\p{N}{1,3}", r"\s+", r"\w+|[^\w\s]+", tokenizer_kinds.GPT4, tokenizer_kinds.GPT4O, tokenizer_kinds.DEEPSEEK3,
-               tokenizer_kinds.QWEN2, tokenizer_kinds.BLOOM, tokenizer_kinds.CLIP, r"\p{L}\p{M}*", r"(?i:the|god)", r"(?<=a)b",
-               r"\R", r"[[:alpha:]]+", r"\p{Lu}", r"[^\S\n]", r"\d+", r"\p{Han}", r"[a-z&&[^aeiou]]+", r"^a", r"a$", r".",
-               r"\p{P}", r"\p{Mn}", r"\h+", r"(a|b)+?c", r"a{1,2}?", r" {2,}", r"[[:punct:]]", r"\p{L}+(?=\s)", r"(?>a+)a", r"\W"]
+EXPRESSIONS = [r"\p{N}{1,3}", r"\s+", r"\w+|[^\w\s]+", tokenizer_kinds.GPT4, tokenizer_kinds.GPT4O,
+               tokenizer_kinds.DEEPSEEK3,
+               tokenizer_kinds.QWEN2, tokenizer_kinds.BLOOM, tokenizer_kinds.CLIP, r"\p{L}\p{M}*", r"(?i:the|god)",
+               r"(?<=a)b",
+               r"\R", r"[[:alpha:]]+", r"\p{Lu}", r"[^\S\n]", r"\d+", r"\p{Han}", r"[a-z&&[^aeiou]]+", r"^a", r"a$",
+               r".",
+               r"\p{P}", r"\p{Mn}", r"\h+", r"(a|b)+?c", r"a{1,2}?", r" {2,}", r"[[:punct:]]", r"\p{L}+(?=\s)",
+               r"(?>a+)a", r"\W"]
 TEXTS = [" ", "a", "the", "\u2581", ".", "\n", "e\u0301", "\u00e9", "  ", "th", "``", "\u3000", "0", "\U0001f600"]
 BEHAVIORS = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
-ADDED = ["God", "the", " a", "12", "  ", "    ", "IN", "in", "<s>", "e\u0301", "\u212b", "\n", "\n\n", "ab", "[MASK]", "\u2581", "The",
+ADDED = ["God", "the", " a", "12", "  ", "    ", "IN", "in", "<s>", "e\u0301", "\u212b", "\n", "\n\n", "ab", "[MASK]",
+         "\u2581", "The",
          "\ufb01", "\u0130", "'s", "x ", "\u3000", "\u00bd", "th", "THE"]
 
 
@@ -25,7 +30,8 @@ class Draw(random.Random):
 
 
 def normalizer(draw, depth=0):
-    makers = [getattr(normalizers, name) for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "ByteLevel")]
+    makers = [getattr(normalizers, name) for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt",
+                                                      "ByteLevel")]
     makers += [
         lambda: normalizers.Replace(draw.choice(TEXTS), draw.choice(TEXTS + [""])),
         lambda: normalizers.Replace(Regex(draw.choice(EXPRESSIONS)), draw.choice(TEXTS + [""])),
@@ -43,7 +49,8 @@ def pre_tokenizer(draw, depth=0):
         lambda: pre_tokenizers.Digits(draw.flag()), lambda: pre_tokenizers.Punctuation(draw.choice(BEHAVIORS)),
         lambda: pre_tokenizers.Split(draw.choice(TEXTS), draw.choice(BEHAVIORS), draw.flag(0.3)),
         lambda: pre_tokenizers.Split(Regex(draw.choice(EXPRESSIONS)), draw.choice(BEHAVIORS), draw.flag(0.3)),
-        lambda: pre_tokenizers.Metaspace(draw.choice("\u2581\u2581_"), draw.choice(["always", "first", "never"]), draw.flag()),
+        lambda: pre_tokenizers.Metaspace(draw.choice("\u2581\u2581_"), draw.choice(["always", "first", "never"]),
+                                         draw.flag()),
         lambda: pre_tokenizers.ByteLevel(add_prefix_space=draw.flag(), use_regex=draw.flag()),
         lambda: pre_tokenizers.CharDelimiterSplit(draw.choice("a x.\u2581"))]
     if depth < 2 and draw.flag(0.3):
@@ -65,7 +72,8 @@ def trained(draw, tokenizer):
         trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>"], show_progress=False)
     elif kind == "Unigram":
         tokenizer.model = models.Unigram()
-        trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
+        trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=["<unk>"], unk_token="<unk>",
+                                          show_progress=False)
     else:
         tokenizer.model = getattr(models, kind)(unk_token="<unk>")
         trainer = getattr(trainers, kind + "Trainer")(vocab_size=400, special_tokens=["<unk>"], show_progress=False)
@@ -79,7 +87,8 @@ def add_tokens(draw, tokenizer):
         text, normalized = draw.choice(ADDED), draw.flag()
         searched = tokenizer.normalizer.normalize_str(text) if normalized and tokenizer.normalizer else text
         if searched and searched not in seen and text not in seen:
-            tokenizer.add_tokens([AddedToken(text, lstrip=draw.flag(0.3), rstrip=draw.flag(0.3), single_word=draw.flag(0.3),
+            tokenizer.add_tokens([AddedToken(text, lstrip=draw.flag(0.3), rstrip=draw.flag(0.3),
+                                             single_word=draw.flag(0.3),
                                              normalized=normalized)])
         seen |= {searched, text}
 
@@ -95,7 +104,8 @@ def make(seed):
         trained(draw, tokenizer)
     add_tokens(draw, tokenizer)
     if draw.flag(0.3):
-        tokenizer.post_processor = processors.TemplateProcessing(single="<unk> $A", special_tokens=[("<unk>", tokenizer.token_to_id("<unk>"))])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<unk> $A", special_tokens=[("<unk>", tokenizer.token_to_id("<unk>"))])
     return tokenizer
 
 

@@ -21,11 +21,16 @@ CORPUS = [
 ] * 8
 
 TEXTS = CORPUS[:6] + [
-    "", " ", "  ", "\n", "\n\n \n", " a", "a ", "  a  b  ", "\t\tx", "a\r\nb\r\n\r\n c", "'s's 'S 'LL 'll'", "'\u017f x",
-    "a\u00a0b\u2003c\u3000", "e\u0301 \u1e9e \U0001f600\U0001f468\u200d\U0001f469 \U00020000", "\u0000\u0001\u007f\u0080\u00ad",
-    "don't DON'T can't we'RE", "12345678 1 22 333 4444", "x" * 70, "ab" * 100, "a" * 200 + " " + "b" * 3, " " * 90 + "z",
-    "<s>", "</s> <mask> x", "a <mask>  b", "one<|endoftext|>two", " <|endoftext|> ", "<|endoftext|><|endoftext|>", "<s>a</s>",
-    "<unk><pad>", META, "a" + META + "b " + META + " c", "<0x41>", "!?...;;,, --", "\u0664\u0665 \u2167 \u00bd", "\ufffd\ufeffx",
+    "", " ", "  ", "\n", "\n\n \n", " a", "a ", "  a  b  ", "\t\tx", "a\r\nb\r\n\r\n c", "'s's 'S 'LL 'll'",
+    "'\u017f x",
+    "a\u00a0b\u2003c\u3000", "e\u0301 \u1e9e \U0001f600\U0001f468\u200d\U0001f469 \U00020000",
+    "\u0000\u0001\u007f\u0080\u00ad",
+    "don't DON'T can't we'RE", "12345678 1 22 333 4444", "x" * 70, "ab" * 100, "a" * 200 + " " + "b" * 3,
+    " " * 90 + "z",
+    "<s>", "</s> <mask> x", "a <mask>  b", "one<|endoftext|>two", " <|endoftext|> ", "<|endoftext|><|endoftext|>",
+    "<s>a</s>",
+    "<unk><pad>", META, "a" + META + "b " + META + " c", "<0x41>", "!?...;;,, --", "\u0664\u0665 \u2167 \u00bd",
+    "\ufffd\ufeffx",
 ]
 
 
@@ -33,7 +38,8 @@ def byte_level(pattern=None, prefix=False):
     tokenizer = Tokenizer(models.BPE())
     if pattern:
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-            pre_tokenizers.Split(Regex(pattern), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     tokenizer.decoder = decoders.ByteLevel()
@@ -118,7 +124,8 @@ def unknown(vocabulary):
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
     tokenizer.normalizer = normalizers.Replace(" ", META)
     train(tokenizer, [], ["<unk>"], vocabulary)
-    tokenizer.add_tokens([AddedToken("in the", normalized=True), AddedToken("and", normalized=True, lstrip=True, rstrip=True)])
+    tokenizer.add_tokens([AddedToken("in the", normalized=True), AddedToken("and", normalized=True, lstrip=True,
+                                                                            rstrip=True)])
     return tokenizer
 
 
@@ -131,7 +138,8 @@ KINDS = {
 
 
 def random_text(draw):
-    pools = ["abcdeABC thein", " \t\n\r", "0123456789", ".,;:'!?-()<>/", "äöüßéñ", "αβγω", "你好世界", "\u00a0\u2003\u3000\u0085",
+    pools = ["abcdeABC thein", " \t\n\r", "0123456789", ".,;:'!?-()<>/", "äöüßéñ", "αβγω", "你好世界",
+             "\u00a0\u2003\u3000\u0085",
              "\u0301\u200d\ufe0f", "😀👍🏽", "٣٤½Ⅷ", "'s't're", META + "<s>"]
     text = ""
     for _ in range(draw.randrange(1, 12)):
@@ -150,7 +158,8 @@ def random_character(draw):
 
 def any_text(draw):
     """Characters from anywhere, some of them twice, between what tokenizers treat in a way of its own."""
-    parts = ["the ", "God", "God's", ". ", "  ", "\n", " 12", "'s", "<s>", "[MASK]", "e\u0301", "\u0915\u094d\u0937", "\uac00\u11a8", "\ufb01",
+    parts = ["the ", "God", "God's", ". ", "  ", "\n", " 12", "'s", "<s>", "[MASK]", "e\u0301", "\u0915\u094d\u0937",
+             "\uac00\u11a8", "\ufb01",
              "\u212b", "\u0130", "IN", "in", "``a''"]
     return "".join(draw.choice(parts) if draw.random() < 0.3 else random_character(draw) * draw.choice([1, 1, 2])
                    for _ in range(draw.randrange(1, 25)))

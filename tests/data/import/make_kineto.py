@@ -27,9 +27,11 @@ def event(category, name, pid, tid, start_ns, duration_ns, **args):
 def work(category, name, stream, start_ns, duration_ns, launch, thread, launch_ns, **args):
     global correlation
     correlation += 1
-    event("cuda_runtime", launch, MAIN, thread, launch_ns, 900, **{"External id": correlation, "correlation": correlation})
+    event("cuda_runtime", launch, MAIN, thread, launch_ns, 900, **{"External id": correlation,
+                                                                   "correlation": correlation})
     event(category, name, 0, stream, start_ns, duration_ns,
-          **{"External id": correlation, "device": 0, "context": 1, "stream": stream, "correlation": correlation, **args})
+          **{"External id": correlation, "device": 0, "context": 1, "stream": stream, "correlation": correlation,
+             **args})
 
 
 def kernels(names, start_ns, end_ns, thread, launch_ns):
@@ -54,14 +56,16 @@ for row in rows:
 for i in sorted(starts):
     begin = starts[i] - 20000
     end = starts[i + 1] - 20100 if i + 1 in starts else max(row["end"] for row in rows) + 20000
-    event("user_annotation", f"ProfilerStep#{FIRST_STEP + i}", MAIN, MAIN, begin, end - begin, **{"Record function id": 0})
+    event("user_annotation", f"ProfilerStep#{FIRST_STEP + i}", MAIN, MAIN, begin, end - begin,
+          **{"Record function id": 0})
     event("gpu_user_annotation", f"ProfilerStep#{FIRST_STEP + i}", 0, 7, starts[i] - 1, end - starts[i])
 
 for row in rows:
     start, end, size = row["start"], row["end"], int(row["bytes"])
     if row["kind"] == "FWD":
         event("cpu_op", "aten::linear", MAIN, MAIN, start - 16000, 9000, **{"Input Dims": [[1024, 256], [256, 256]]})
-        kernels(["ampere_sgemm_128x64_tn", "void at::native::(anonymous namespace)::vectorized_layer_norm_kernel<float>",
+        kernels(["ampere_sgemm_128x64_tn",
+                 "void at::native::(anonymous namespace)::vectorized_layer_norm_kernel<float>",
                  "ampere_sgemm_64x64_tn"], start, end, MAIN, start - 15000)
     elif row["kind"] == "BWD":
         event("cpu_op", "autograd::engine::evaluate_function: MmBackward0", MAIN, AUTOGRAD, start - 9000, 5000,
@@ -71,7 +75,8 @@ for row in rows:
         event("user_annotation", "Optimizer.step#DeepSpeedCPUAdam.step", MAIN, MAIN, start, end - start)
     elif row["kind"] == "APPLY":
         event("user_annotation", "copy parameters", MAIN, COPIER, start - 6000, 4000)
-        kernels(["void at::native::unrolled_elementwise_kernel<at::native::direct_copy_kernel_cuda>"], start, end, COPIER,
+        kernels(["void at::native::unrolled_elementwise_kernel<at::native::direct_copy_kernel_cuda>"], start, end,
+                COPIER,
                 start - 5000)
     elif row["kind"] in ("D2H", "H2D"):
         name = "Memcpy DtoH (Device -> Pinned)" if row["kind"] == "D2H" else "Memcpy HtoD (Pinned -> Device)"

@@ -3,9 +3,9 @@
 
     make_profile.py pytorch-profile.json.gz        (needs torch; the sample here is of 2.15)
 
-Each matrix product of the CPU is given a launch in the middle of it and a kernel of 30 us: annotations, threads, autograd's
-ranges and the nesting of reentrant checkpointing are PyTorch's own.  The checkpointed part has two linear layers, then one
-follows: 3 products forward, 2 recomputed, 6 backward (of weights and of inputs).
+Each matrix product of the CPU is given a launch in the middle of it and a kernel of 30 us: annotations, threads,
+autograd's ranges and the nesting of reentrant checkpointing are PyTorch's own.  The checkpointed part has two linear
+layers, then one follows: 3 products forward, 2 recomputed, 6 backward (of weights and of inputs).
 """
 import gzip
 import json
