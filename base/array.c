@@ -6,12 +6,6 @@
 
 enum { FIRST_CAPACITY = 16 };
 
-/* SIZE_MAX, which no memory has room for, where the bytes are too many to count. */
-static size_t bytes_of(size_t count, size_t item_bytes)
-{
-    return count <= SIZE_MAX / item_bytes ? count * item_bytes : SIZE_MAX;
-}
-
 lspo_status_t lspo_array_grow(void *array, size_t *capacity, size_t needed, size_t item_bytes, const char *items)
 {
     void *memory;
@@ -21,7 +15,7 @@ lspo_status_t lspo_array_grow(void *array, size_t *capacity, size_t needed, size
     larger = larger > FIRST_CAPACITY ? larger : FIRST_CAPACITY;
     larger = larger > needed ? larger : needed;
     memcpy(&memory, array, sizeof memory); /* whatever it points to */
-    memory = realloc(memory, bytes_of(larger, item_bytes));
+    memory = larger <= PTRDIFF_MAX / item_bytes ? realloc(memory, larger * item_bytes) : NULL;
     if (!memory)
         return items ? lspo_no_memory("%zu %s", larger, items) : LSPO_ERR_MEMORY;
     memcpy(array, &memory, sizeof memory);

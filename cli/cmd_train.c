@@ -237,9 +237,8 @@ static lspo_status_t encode(void *context, const char *text, size_t bytes, lspo_
     for (size_t i = 0; i < count; i++) {
         status = lspo_tokens_append(tokens, ids[i]);
         if (status != LSPO_OK)
-            goto cleanup;
+            break;
     }
-cleanup:
     free(ids);
     return status;
 }

@@ -181,9 +181,8 @@ static lspo_status_t add_array(const reader_t *reader)
         snprintf(where, sizeof where, "%.460s: record %zu", reader->path, i + 1);
         status = lspo_dataset_add_record(reader->dataset, reader->part, where, json_array_get(array, i));
         if (status != LSPO_OK)
-            goto cleanup;
+            break;
     }
-cleanup:
     json_decref(array);
     return status;
 }

@@ -137,9 +137,8 @@ static lspo_status_t copy_companions(const char *from_folder, const char *folder
         free(path);
         free(from_path);
         if (status != LSPO_OK)
-            goto cleanup;
+            break;
     }
-cleanup:
     closedir(list);
     return status;
 }
