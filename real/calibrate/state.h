@@ -1,4 +1,4 @@
-/* state.h - private to real/calibrate/calibrate*.c and their tests. */
+/* state.h - the internals of a calibration; private to real/calibrate/*.c and their tests. */
 #ifndef LSPO_REAL_CALIBRATE_STATE_H
 #define LSPO_REAL_CALIBRATE_STATE_H
 
@@ -13,40 +13,40 @@
 #include "real/device/device.h"
 #include "real/machine/topology.h"
 
-/* lspo_calibrate() at other sizes than the device's (NULL: those). */
+/* lspo_calibrate() at given sizes; NULL: the device's usual sizes. */
 typedef struct lspo_calibration_shapes lspo_calibration_shapes_t;
 lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const lspo_calibration_shapes_t *shapes,
                                 lspo_calibration_result_t *result_out);
 
-/* Kernels take their operands from pools, one after the other and around again. */
+/* A pool of operands: kernels take successive parts of it, and start again at the end. */
 typedef struct {
     float *data;
     size_t count, at;
 } lspo_pool_t;
-/* The next n floats, whole cache lines; wraps.  n <= count.  Gaps keep pools out of step: operands whose addresses are
- * equal modulo 4096 stall each other. */
+/* The next n floats, in whole cache lines; wraps around. n <= count. Gaps keep the addresses of pools different modulo
+ * 4096, since operands whose addresses are equal modulo 4096 stall each other. */
 float *lspo_pool_take(lspo_pool_t *pool, size_t n);
 
 /* Enough for the attention and update kernels at the sizes timed here. */
 enum { LSPO_CALIBRATE_SCRATCH = 1 << 20, LSPO_CALIBRATE_TARGETS = 1 << 13 };
 
-/* Of the near pools together: bytes between two uses with which the cached rates hold; and with which those from memory
- * do.  The second is a beginning: walks through memory say that a shared cache of the last level keeps 50 to 400 MB,
- * from one calibration to the next; `lspo calibrate` fits it to trainings. */
+/* Reuse distances, in bytes: up to the first the rates of the cache apply, from the second on those of memory. The
+ * second is only an initial value: by walks through memory the size of a shared last-level cache varies between 50 and
+ * 400 MB from one calibration to the next; `lspo calibrate` fits it to trainings. */
 enum { LSPO_CALIBRATE_NEAR_BYTES = 16 << 20, LSPO_CALIBRATE_FAR_BYTES = 48 << 20 };
 
-/* What a kernel reads holds values in [-1, 1) of the device's format, is never written, and reads as such in fp32
- * too. */
+/* Inputs are values in [-1, 1) in the device's format, which are also valid in fp32; they are never written. */
 typedef struct {
-    lspo_pool_t near_input, near_output; /* some megabytes: what the kernel before wrote  */
-    lspo_pool_t far_input, far_output;   /* far more than a cache holds                   */
+    lspo_pool_t near_input, near_output; /* some megabytes: data of the previous kernel */
+    lspo_pool_t far_input, far_output;   /* much larger than a cache */
     float *scratch;                      /* LSPO_CALIBRATE_SCRATCH floats                 */
-    uint32_t *targets;                   /* LSPO_CALIBRATE_TARGETS, all of them 0         */
-    uint32_t *columns;                   /* LSPO_CALIBRATE_TARGETS: even numbers, then odd ones */
+    uint32_t *targets;                   /* LSPO_CALIBRATE_TARGETS, all 0 */
+    uint32_t *columns;                   /* LSPO_CALIBRATE_TARGETS: even numbers, then odd numbers */
     double *sum;
 } lspo_calibration_memory_t;
 
-/* The sizes at which kernels are timed: a device's own, since a GPU is idle at shapes that take a core milliseconds. */
+/* The sizes at which kernels are timed. They differ by device, because a shape that takes a CPU core milliseconds is
+ * too small for a GPU. */
 enum { LSPO_CALIBRATE_VECTORS = 7, LSPO_CALIBRATE_ATTENTIONS = 8 };
 struct lspo_calibration_shapes {
     size_t near_floats, far_floats; /* of a pool */
@@ -56,8 +56,8 @@ struct lspo_calibration_shapes {
     uint32_t width_p, width_q, subspace;             /* of the projectors */
     size_t tokens;
     size_t adam_near, adam_far;
-    uint32_t message_sizes;               /* from 64 B on, each four times the one before */
-    uint32_t block_width, block_sequence; /* of the GPU's work beside other lanes, two sequences */
+    uint32_t message_sizes;               /* from 64 B on, each four times the previous one */
+    uint32_t block_width, block_sequence; /* of the GPU's work while other lanes are busy, two sequences */
 };
 extern const lspo_calibration_shapes_t lspo_calibrate_host_shapes, lspo_calibrate_gpu_shapes;
 
@@ -71,31 +71,31 @@ typedef struct {
     lspo_device_t *device;
     lspo_compute_t *compute; /* the device's */
     const lspo_calibration_shapes_t *shapes;
-    bool asynchronous; /* the device: then times are those of marks, and its memory is not the host's */
+    bool asynchronous; /* the device is: times come from events, and its memory is not host memory */
     bool quick;
-    bool far;         /* kernels find in memory what they would in a large training        */
-    bool evicted;     /* between two calls another kernel has used the core's own cache   */
-    lspo_lane_kind_t lane; /* that is measured */
+    bool far;              /* operands come from memory as in a large training */
+    bool evicted;          /* another kernel uses the core's own cache between two calls */
+    lspo_lane_kind_t lane; /* the lane being measured */
     uint32_t repeats, cpu_threads;
-    lspo_calibration_memory_t *memory; /* the lane's: one of the two below, which are one on the host device */
+    lspo_calibration_memory_t *memory; /* of the lane: one of the next two, which are the same on the host device */
     lspo_calibration_memory_t on_device;
     lspo_calibration_memory_t on_host;
-    lspo_device_mark_t *marks[LSPO_DEVICE_LANES][2]; /* asynchronous: before and behind what is timed */
+    lspo_device_mark_t *marks[LSPO_DEVICE_LANES][2]; /* asynchronous: events before and after the timed work */
     lspo_lanes_work_t *lanes_work;
     size_t sample_capacity;
     double run_medians_s[2][LSPO_CALIBRATE_RUNS_MAX]; /* of one op, GPU and CPU, by call of lspo_calibrate_noise() */
     uint32_t run_count;
-    _Atomic lspo_status_t status; /* the first failure to keep a sample, or of the device */
+    _Atomic lspo_status_t status; /* the first failure, of the device or of storing a sample */
     lspo_calibration_result_t *result;
 } lspo_calibration_t;
 
-/* n numbers of the device's format: what an earlier kernel left long ago or is only written (`far` of them come from
- * far), and what the kernel before has just written. */
+/* n numbers in the device's format. saved: operands that were written long ago, or that are only written (from the far
+ * pools if calibration->far); recent: operands that the previous kernel has just written. */
 const void *lspo_calibrate_saved(lspo_calibration_t *calibration, size_t n);
 const void *lspo_calibrate_recent(lspo_calibration_t *calibration, size_t n);
 void *lspo_calibrate_saved_output(lspo_calibration_t *calibration, size_t n);
 void *lspo_calibrate_recent_output(lspo_calibration_t *calibration, size_t n);
-/* n floats: statistics, moments, masters, steps. */
+/* The same for n floats: statistics, moments, masters, steps. */
 const float *lspo_calibrate_recent_floats(lspo_calibration_t *calibration, size_t n);
 const float *lspo_calibrate_saved_floats(lspo_calibration_t *calibration, size_t n);
 float *lspo_calibrate_recent_output_floats(lspo_calibration_t *calibration, size_t n);
@@ -108,19 +108,19 @@ void lspo_calibrate_release_memory(lspo_calibration_t *calibration);
 
 /* ---- the clock (meter.c) ---- */
 
-/* What a lane's thread asked for between start and stop: its CPU time, which is blind to whatever else runs, or on an
- * asynchronous device the time between two marks on the lane's stream, for which stop waits. */
+/* The time between start and stop on a lane: the CPU time of its thread, which does not include other programs, or on
+ * an asynchronous device the time between two events on the lane's stream, for which stop waits. */
 typedef struct {
     lspo_lane_kind_t lane;
     double start_s;
 } lspo_meter_t;
 void lspo_meter_start(lspo_calibration_t *calibration, lspo_lane_kind_t lane, lspo_meter_t *meter);
 double lspo_meter_stop(lspo_calibration_t *calibration, const lspo_meter_t *meter);
-/* True where the lane's work is queued on a stream. */
+/* True if the lane's work is queued on a stream. */
 bool lspo_calibrate_is_queued(const lspo_calibration_t *calibration, lspo_lane_kind_t lane);
 lspo_status_t lspo_calibrate_make_marks(lspo_calibration_t *calibration);
 void lspo_calibrate_release_marks(lspo_calibration_t *calibration);
-/* Keep the first failure. */
+/* Keep `status` if it is the first failure. */
 void lspo_calibrate_fail(lspo_calibration_t *calibration, lspo_status_t status);
 
 /* ---- samples (samples.c) ---- */
@@ -132,8 +132,8 @@ typedef struct {
     double median_s, error_s; /* error: robust standard error of the median */
 } lspo_timing_t;
 
-/* Median time (by the meter) of `repeats` calls of the function after some that are not counted, each kept as a sample;
- * a call too short to time is made several times a sample. */
+/* Median time (by the meter) of `repeats` calls of the function, each kept as a sample, after some warm-up calls; a
+ * call that is too short to time is made several times per sample. */
 lspo_timing_t lspo_calibrate_time(lspo_calibration_t *calibration, const char *kind, const char *shape,
                                   uint32_t repeats, lspo_timed_function_t function, void *context);
 /* Keep samples that were timed elsewhere. */
@@ -141,7 +141,7 @@ lspo_timing_t lspo_calibrate_keep(lspo_calibration_t *calibration, const char *k
                                   const double *times_s, uint32_t count);
 void lspo_calibrate_set_fitted(lspo_calibration_t *calibration, const lspo_timing_t *timing, double fitted_s);
 
-/* One row for each sample of a timing; returns how many (at most room). */
+/* One row per sample of a timing; returns their number (at most room). */
 size_t lspo_calibrate_rows(const lspo_calibration_t *calibration, const lspo_timing_t *timing, const double *x,
                            size_t columns, lspo_fit_row_t *rows, size_t room);
 
@@ -151,22 +151,22 @@ double lspo_calibrate_error(const double *values, uint32_t count);
 /* Note how well `*value`, a field of the result's machine, is known. */
 void lspo_calibrate_note(lspo_calibration_t *calibration, const double *value, double standard_error, uint32_t samples);
 
-/* The result's topology, in words: place.c. */
+/* Describe the topology in the result: place.c. */
 lspo_status_t lspo_calibrate_place(lspo_calibration_t *calibration);
 
-/* ---- what is measured, on the core of the lane that it belongs to ---- */
+/* ---- measurements, each on the core of its lane ---- */
 
-lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration);      /* products, gemm_*: gemm.c    */
-lspo_status_t lspo_calibrate_attention(lspo_calibration_t *calibration); /* kernels.c from here on      */
+lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration);           /* products, gemm_*: gemm.c    */
+lspo_status_t lspo_calibrate_attention(lspo_calibration_t *calibration);      /* kernels.c from here on      */
 lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration); /* launch_s too: call it first */
 lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration);     /* projectors.c */
 lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration);       /* adam.c */
 lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration);
 lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration); /* threads.c; after cpu_adam */
 
-/* ---- lanes (lanes.c, unless noted): these start threads of their own ---- */
+/* ---- lanes (lanes.c unless noted): these start their own threads ---- */
 
-/* Run the function on the core of a lane, as the executor would, and wait for it. */
+/* Run the function on the core of a lane, as the executor does, and wait for it. */
 lspo_status_t lspo_calibrate_on_lane(const lspo_topology_t *topology, lspo_lane_kind_t lane,
                                      lspo_timed_function_t function, void *context);
 void lspo_calibrate_enter_lane(void *topology, const lspo_lane_t *lane);
@@ -175,11 +175,11 @@ lspo_status_t lspo_lanes_work_create(lspo_device_t *device, const lspo_calibrati
                                      lspo_lanes_work_t **work_out);
 void lspo_lanes_work_destroy(lspo_lanes_work_t *work);
 lspo_status_t lspo_calibrate_contention(lspo_calibration_t *calibration, lspo_lanes_work_t *work);
-/* noise.*: by lane within this call; of runs over all calls, of which the last sets it. */
+/* noise.*: the noise by lane is that within this call; that of runs is over all calls, set by the last one. */
 lspo_status_t lspo_calibrate_noise(lspo_calibration_t *calibration, lspo_lanes_work_t *work);
 lspo_status_t lspo_calibrate_link(lspo_calibration_t *calibration);     /* link.c */
 lspo_status_t lspo_calibrate_counters(lspo_calibration_t *calibration); /* counters.c */
-/* ops.c; after the link, to whose latencies it adds. */
+/* ops.c; call it after the link, because it adds to its latencies. */
 lspo_status_t lspo_calibrate_ops(lspo_calibration_t *calibration);
 
 #endif

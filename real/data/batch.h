@@ -1,4 +1,4 @@
-/* batch.h - what a training step is computed on. */
+/* batch.h - a micro-batch of training data, and the functions that fill it. */
 #ifndef LSPO_REAL_DATA_BATCH_H
 #define LSPO_REAL_DATA_BATCH_H
 
@@ -10,12 +10,12 @@
 /* One micro-batch, row-major, to be filled.  Targets of LSPO_TARGET_IGNORED (a prompt, padding) do not count. */
 typedef struct {
     uint32_t *tokens;  /* batch x sequence ids < vocabulary                                              */
-    uint32_t *targets; /* batch x sequence: the next token or LSPO_TARGET_IGNORED; of a classifier: batch classes */
-    uint32_t *lengths; /* batch: tokens that are no padding, 1..sequence; preset to sequence             */
+    uint32_t *targets; /* batch x sequence: the next token or LSPO_TARGET_IGNORED; classifier: one class per row */
+    uint32_t *lengths; /* batch: tokens without padding, 1..sequence; preset to sequence        */
 } lspo_batch_t;
 
-/* `step` counts optimizer steps from the beginning of the training.  Runs on the GPU lane's thread, with accumulation
- * more than once for a batch: a function of its arguments only. */
+/* `step` counts optimizer steps from the start of the training. Called on the GPU lane's thread, with accumulation more
+ * than once for a batch; it must depend on its arguments only. */
 typedef lspo_status_t (*lspo_batch_function_t)(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch);
 
 #endif

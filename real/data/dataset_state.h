@@ -1,4 +1,4 @@
-/* dataset_state.h - what a dataset holds; private to real/data/dataset*.c. */
+/* dataset_state.h - the internals of a dataset; private to real/data/dataset*.c. */
 #ifndef LSPO_REAL_DATA_DATASET_STATE_H
 #define LSPO_REAL_DATA_DATASET_STATE_H
 
@@ -20,9 +20,8 @@ typedef struct {
     lspo_row_t *rows; /* not of a stream */
     size_t row_count, row_capacity;
     size_t cut, dropped;
-    int form; /* lspo_form_t of the first record; -1: none seen */
-    char unused[LSPO_UNUSED_MAX]
-               [LSPO_FIELD_MAX]; /* fields of records that say nothing to a model; "" behind the last */
+    int form;                                     /* lspo_form_t of the first record; -1: none seen */
+    char unused[LSPO_UNUSED_MAX][LSPO_FIELD_MAX]; /* fields of records that are not used; "" after the last */
 } lspo_part_t;
 
 struct lspo_dataset {
@@ -37,18 +36,18 @@ struct lspo_dataset {
 };
 
 typedef enum { LSPO_FORM_TEXT, LSPO_FORM_PROMPT, LSPO_FORM_ALPACA, LSPO_FORM_LABEL } lspo_form_t;
-/* {"text"}, ...: for messages. */
+/* The form as text for messages: {"text"}, ... */
 const char *lspo_form_name(lspo_form_t form);
 
-/* dataset_records.c: one parsed record (a json_t) becomes a row, or part of the stream; `where` is its file and
+/* dataset_records.c: convert one parsed record (a json_t) to a row, or to a part of the stream; `where` is its file and
  * line. */
 struct json_t;
 lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,
                                       const struct json_t *record);
-/* Whether lspo_dataset_add_record() knows what it is. */
+/* Is this a form of record that lspo_dataset_add_record() knows? */
 bool lspo_dataset_knows_record(const lspo_dataset_t *dataset, const struct json_t *record);
 
-/* dataset_load.c: a file, as its name or its beginning says. */
+/* dataset_load.c: load a file, whose form its name or its beginning determines. */
 lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part, const char *path);
 
 #endif

@@ -1,4 +1,4 @@
-/* encoder.h - how text becomes tokens. */
+/* encoder.h - convert text to tokens: bytes, or a tokenizer behind a function. */
 #ifndef LSPO_REAL_DATA_ENCODER_H
 #define LSPO_REAL_DATA_ENCODER_H
 
@@ -9,7 +9,7 @@
 
 #define LSPO_NO_TOKEN UINT32_MAX
 
-/* Tokens as they are made; ids are owned by whoever owns the list: free(). */
+/* A growing list of tokens; the owner of the list frees ids. */
 typedef struct {
     uint32_t *ids;
     size_t count, capacity;
@@ -18,10 +18,10 @@ typedef struct {
 /* Append one token; LSPO_ERR_MEMORY. */
 lspo_status_t lspo_tokens_append(lspo_tokens_t *tokens, uint32_t id);
 
-/* How text becomes tokens. */
+/* A way to convert text to tokens. */
 typedef struct {
-    const char *name; /* "bytes", "bpe", ...: goes into the fingerprint */
-    /* Append the tokens of `bytes` bytes of text; NULL: one token a byte. */
+    const char *name; /* "bytes", "bpe", ...: part of the fingerprint */
+    /* Append the tokens of `bytes` bytes of text; NULL: one token per byte. */
     lspo_status_t (*encode)(void *context, const char *text, size_t bytes, lspo_tokens_t *tokens);
     void *context;
     uint32_t begin;      /* before each example and label text; LSPO_NO_TOKEN: none               */
@@ -33,7 +33,7 @@ typedef struct {
 /* Append the tokens of `bytes` bytes of text, without begin and end. */
 lspo_status_t lspo_encoder_encode(const lspo_encoder_t *encoder, const char *text, size_t bytes, lspo_tokens_t *tokens);
 
-/* One token a byte, no begin, end and padding 0: a byte that text does not have. */
+/* One token per byte, no begin; end and padding are 0, a byte that text does not contain. */
 lspo_encoder_t lspo_encoder_bytes(void);
 
 #endif

@@ -1,9 +1,8 @@
-/* text.h - what is measured on: real text as bytes, one token a byte (vocabulary 256), or as a tokenizer's tokens.
+/* text.h - the text for measurements: bytes, one token per byte (vocabulary 256), or the tokens of a tokenizer.
  *
- * Without a file the machine's own text is used: the King James Bible as Debian's bible-kjv prints it (4.4 MB), or
- * where that is missing the licences and C headers of the machine, in sorted order.  The last 5 % are held out: no
- * training batch touches them.  Batches are a function of (seed, iteration, micro) and nothing else, so that every
- * policy sees the same ones. */
+ * Without a file, a text of this machine is used: the King James Bible as printed by Debian's bible-kjv (4.4 MB) or,
+ * without that, the licences and C headers of the machine in sorted order. The last 5 % are held out: no training batch
+ * contains them. Batches depend only on (seed, iteration, micro), so that every policy gets the same ones. */
 #ifndef LSPO_REAL_DATA_TEXT_H
 #define LSPO_REAL_DATA_TEXT_H
 
@@ -17,13 +16,13 @@ typedef struct lspo_text lspo_text_t;
 
 enum { LSPO_TEXT_VOCABULARY = 256 };
 
-/* `path` NULL: the machine's own text.  LSPO_ERR_IO when it cannot be read, LSPO_ERR_INPUT when it is no regular file
- * or is empty or above 1 GiB. */
+/* `path` NULL: the machine's own text. LSPO_ERR_IO if it cannot be read, LSPO_ERR_INPUT if it is not a regular file, is
+ * empty or is above 1 GiB. */
 lspo_status_t lspo_text_open(const char *path, lspo_text_t **text_out);
 void lspo_text_close(lspo_text_t *text);
 
-/* From now on tokens are those of `tokenizer`, which is not kept; the last 5 % of them are held out.  LSPO_ERR_INPUT
- * when one is not below `vocabulary`. */
+/* Use the tokens of `tokenizer` from now on, and hold out the last 5 % of them; the tokenizer is not kept.
+ * LSPO_ERR_INPUT if a token is not below `vocabulary`. */
 lspo_status_t lspo_text_tokenize(lspo_text_t *text, lspo_tokenizer_t *tokenizer, uint32_t vocabulary);
 /* Ids are below this. */
 uint32_t lspo_text_vocabulary(const lspo_text_t *text);
@@ -31,14 +30,13 @@ uint32_t lspo_text_vocabulary(const lspo_text_t *text);
 size_t lspo_text_bytes(const lspo_text_t *text);
 size_t lspo_text_train_bytes(const lspo_text_t *text); /* the first 95 % */
 const uint8_t *lspo_text_data(const lspo_text_t *text);
-/* Where it came from and the FNV-1a hash of all bytes: "bible-kjv, 4404412 bytes, fnv1a 0123456789abcdef". */
+/* The source of the text and the FNV-1a hash of all bytes: "bible-kjv, 4404412 bytes, fnv1a 0123456789abcdef". */
 const char *lspo_text_source(const lspo_text_t *text);
 
-/* LSPO_ERR_INPUT unless training and held-out part each hold one sequence and the token that follows it. */
+/* LSPO_ERR_INPUT unless both the training part and the held-out part have at least one sequence and the next token. */
 lspo_status_t lspo_text_check(const lspo_text_t *text, uint32_t sequence);
 
-/* Where a batch of windows goes: `batch` of them, `sequence` tokens each, and as targets the tokens that follow
- * them. */
+/* The arrays for a batch of windows of `sequence` tokens each; targets are the next tokens. */
 typedef struct {
     uint32_t batch, sequence;
     uint32_t *tokens, *targets; /* batch x sequence each */

@@ -1,13 +1,13 @@
-/* compute.h - the kernels on whichever device there is: one call for the host's function and the GPU's.
+/* compute.h - the kernels of a device: each function calls the kernel of the host or of the GPU.
  *
- * The transformer and the session are written against these functions, so that what a plan's op does is said once.
- * Equations, shapes and aliasing are those of the function of kernels/ without `compute_` (and, where it is named
- * otherwise, of the header above it).  `void *` arrays hold numbers of the device's format (kernels/number.h: weights,
- * activations and their gradients), `float *` arrays hold fp32 whatever that is: statistics, moments, masters, deltas.
+ * The transformer and the session use only these functions, so each op of a plan is written once. Equations, shapes and
+ * aliasing are those of the function in kernels/ of the same name without `compute_` (or of the header named above it).
+ * `void *` arrays have the device's number format (kernels/number.h: weights, activations and their gradients); `float
+ * *` arrays are always fp32: statistics, moments, masters, deltas.
  *
- * On the host a call does its work before it returns, in fp32.  On a GPU it enqueues it on the compute stream; arrays
- * are device memory, and what is read on the host afterwards comes through lspo_device_read().  A call returns nothing:
- * the first failure of the device is kept and reported by lspo_compute_status(), which ends an op's work.
+ * On the host a call does its work in fp32 before it returns. On a GPU it enqueues the work on the compute stream;
+ * arrays are in device memory, and the host reads results with lspo_device_read(). Calls return no status: the first
+ * failure of the device is kept, and lspo_compute_status() reports it at the end of an op.
  */
 #ifndef LSPO_REAL_DEVICE_COMPUTE_H
 #define LSPO_REAL_DEVICE_COMPUTE_H
@@ -36,21 +36,21 @@
 
 typedef struct lspo_compute lspo_compute_t;
 
-/* The host's; static, fp32, never released. */
+/* The kernels of the host; static, fp32, never released. */
 lspo_compute_t *lspo_compute_host(void);
 
-/* For real/device/device_cuda.c, from which a device's own come (lspo_device_compute()): on a cudaStream_t and a
- * cublasHandle_t on the device that is current, both the caller's and longer alive; fp32 until it is told another
- * format.  LSPO_ERR_DEVICE, also in a build without CUDA. */
+/* For real/device/device_cuda.c only; others use lspo_device_compute(). Takes a cudaStream_t and a cublasHandle_t of
+ * the current device, which must outlive it. The format is fp32 until another is set. LSPO_ERR_DEVICE, also in a build
+ * without CUDA. */
 lspo_status_t lspo_compute_create_cuda(void *stream, void *cublas, lspo_compute_t **compute_out);
 void lspo_compute_destroy(lspo_compute_t *c);
 void lspo_compute_set_number(lspo_compute_t *c, lspo_number_t number);
 
-/* Scratch on the device, once for all calls, that losses of so many tokens and attention of so many heads need; it only
- * grows.  Nothing on the host.  LSPO_ERR_DEVICE. */
+/* Reserve device scratch for losses of so many tokens and attention of so many heads; it only grows. Does nothing on
+ * the host. LSPO_ERR_DEVICE. */
 lspo_status_t lspo_compute_reserve(lspo_compute_t *c, size_t tokens, size_t heads);
 
-/* LSPO_ERR_DEVICE with what failed first since the last call, and where. */
+/* LSPO_ERR_DEVICE if something has failed since the last call; logs the first failure and its function. */
 lspo_status_t lspo_compute_status(lspo_compute_t *c);
 lspo_number_t lspo_compute_number(const lspo_compute_t *c);
 /* The format of a workload's precision. */
@@ -58,15 +58,15 @@ lspo_number_t lspo_compute_number_of(lspo_precision_t precision);
 /* Bytes of one weight or activation. */
 size_t lspo_compute_number_bytes(const lspo_compute_t *c);
 bool lspo_compute_is_host(const lspo_compute_t *c);
-/* True where attention keeps one number a row and head (ln of the sum of exponentials) in place of probabilities. */
+/* True if attention keeps one number per row and head (ln of the sum of exponentials) in place of probabilities. */
 bool lspo_compute_attention_is_flash(const lspo_compute_t *c);
 
 /* ---- memory of the device ---- */
 void lspo_compute_zero(lspo_compute_t *c, size_t bytes, void *out);
 void lspo_compute_copy(lspo_compute_t *c, size_t bytes, const void *in, void *out);
-/* From the host's memory, behind all that was asked for before; done on return. */
+/* Copy from host memory, after all previous work; complete on return. */
 void lspo_compute_write(lspo_compute_t *c, size_t bytes, const void *in, void *out);
-/* n numbers from one format to another; round to nearest, ties to even. */
+/* Convert n numbers to another format; round to nearest, ties to even. */
 void lspo_compute_convert(lspo_compute_t *c, size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out);
 
 /* ---- vector.h ---- */
@@ -101,9 +101,8 @@ void lspo_compute_swiglu_forward(lspo_compute_t *c, size_t n, const void *gate, 
 void lspo_compute_swiglu_backward(lspo_compute_t *c, size_t n, const void *gate, const void *up, void *d, void *d_gate);
 void lspo_compute_rotary_forward(lspo_compute_t *c, const lspo_rotary_t *rotary, void *x);
 void lspo_compute_rotary_backward(lspo_compute_t *c, const lspo_rotary_t *rotary, void *dx);
-/* `kept`: the host's probabilities, or where attention is flash batch x heads x sequence floats of log sums; the
- * backward pass reads the operands' `out` there.  scratch: lspo_attention_scratch() floats, not used where it is
- * flash. */
+/* `kept`: the probabilities, or batch x heads x sequence floats of log sums if attention is flash; then the backward
+ * pass also reads the operands' `out`. scratch: lspo_attention_scratch() floats, not used if attention is flash. */
 void lspo_compute_attention_forward(lspo_compute_t *c, const lspo_attention_t *a,
                                     const lspo_attention_operands_t *operands, float *kept, void *out, float *scratch);
 void lspo_compute_attention_backward(lspo_compute_t *c, const lspo_attention_t *a,

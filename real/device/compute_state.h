@@ -1,5 +1,4 @@
-/* compute_state.h - what a device's kernels hold, and how a call finds its device; private to
- * real/device/compute*.c. */
+/* compute_state.h - the state of a device's kernels, and the dispatch of calls; private to real/device/compute*.c. */
 #ifndef LSPO_REAL_DEVICE_COMPUTE_STATE_H
 #define LSPO_REAL_DEVICE_COMPUTE_STATE_H
 

@@ -19,7 +19,7 @@ typedef struct {
 typedef struct {
     lspo_device_t device;
     int number;
-    uint64_t serial; /* of all devices that were ever opened, this one */
+    uint64_t serial; /* number of this device among all ever opened */
     char gpu_name[256], pci_address[32];
     int capability; /* 10 major + minor */
     int sm_count;   /* that kernels may use */
@@ -40,10 +40,10 @@ typedef struct {
     atomic_bool failed;
 } lspo_device_cuda_t;
 
-/* True when there is no error.  A device's first is logged, and stays. */
+/* True if there is no error.  The first error of a device is logged and remembered. */
 bool lspo_device_cuda_good(lspo_device_cuda_t *d, cudaError_t error, const char *what);
 extern const lspo_device_backend_t lspo_device_cuda_backend;
-/* Also of one that was opened in part. */
+/* Also closes a device that was only partly opened. */
 void lspo_device_cuda_close(lspo_device_t *device);
 
 #endif

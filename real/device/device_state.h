@@ -1,4 +1,5 @@
-/* device_state.h - what every device has, and what each does its own way: for real/device/device*.c only. */
+/* device_state.h - the state of all devices, and the table of functions in which they differ; for real/device/device*.c
+ * only. */
 #ifndef LSPO_REAL_DEVICE_DEVICE_STATE_H
 #define LSPO_REAL_DEVICE_DEVICE_STATE_H
 
@@ -7,13 +8,14 @@
 
 #include "real/device/device.h"
 
-/* Functions of real/device/device.h without `lspo_device_`, unless stated.  NULL: nothing to do, or nothing to tell. */
+/* Functions of real/device/device.h without `lspo_device_`, unless stated otherwise. NULL: nothing to do or to report.
+ * */
 typedef struct {
     bool is_asynchronous;
     size_t chunk_bytes; /* of a paced copy */
     void (*close)(lspo_device_t *device);
 
-    /* Under the device's lock, within its cap; give_back returns the bytes that were counted. */
+    /* Called under the device's lock and within its cap; give_back returns the bytes that were counted. */
     lspo_status_t (*take)(lspo_device_t *device, size_t bytes, bool counted, void **memory_out);
     size_t (*give_back)(lspo_device_t *device, void *memory);
     lspo_status_t (*host_take)(lspo_device_t *device, size_t bytes, void **memory_out);
@@ -28,7 +30,7 @@ typedef struct {
     lspo_compute_t *(*compute)(lspo_device_t *device);
     lspo_status_t (*set_number)(lspo_device_t *device, lspo_number_t number);
 
-    /* Part of a paced message, there on return; a whole one without a pace, queued; all that is queued there. */
+    /* Copy part of a paced message, complete on return; queue a whole message without pacing. */
     void (*copy_part)(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes);
     void (*copy_later)(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from,
                        size_t bytes);
@@ -37,7 +39,7 @@ typedef struct {
     void (*read_later)(lspo_device_t *device, void *to, const void *from, size_t bytes);
     void (*write_later)(lspo_device_t *device, void *to, const void *from, size_t bytes);
 
-    /* Of asynchronous devices.  lane_here: the calling thread's; the CPU's for a thread of none. */
+    /* For asynchronous devices.  lane_here: the lane of the calling thread; CPU for a thread without one. */
     lspo_lane_kind_t (*lane_here)(lspo_device_t *device);
     lspo_status_t (*enter_lane)(lspo_device_t *device, lspo_lane_kind_t lane);
     lspo_status_t (*mark_create)(lspo_device_t *device, lspo_device_mark_t **mark_out);
@@ -60,14 +62,14 @@ struct lspo_device {
     const lspo_device_backend_t *backend;
     lspo_device_caps_t caps;
     pthread_mutex_t lock;
-    uint64_t free_bytes;   /* of a GPU when it was opened; 0: not known */
+    uint64_t free_bytes;   /* of a GPU when it was opened; 0: unknown */
     uint64_t in_use_bytes; /* taken and not given back by calls */
-    uint64_t peak_bytes;   /* of these and of what has been given back but may still be in use when a lane takes more */
-    /* Of each lane's stream: all that was given back there, and how much of it before marks that were passed. */
+    uint64_t peak_bytes;   /* including memory given back that may still be in use when a lane takes more */
+    /* Per lane's stream: all bytes given back there, and those of them before marks that have passed. */
     uint64_t given_back_bytes[LSPO_DEVICE_LANES], passed_bytes[LSPO_DEVICE_LANES];
     pthread_cond_t passed;   /* more of them */
     atomic_bool busy[2];     /* by direction, where copies are paced */
-    const atomic_int *hurry; /* nonzero: no pace is kept any more; NULL: all are */
+    const atomic_int *hurry; /* nonzero: stop pacing; NULL: always pace */
 };
 
 /* `caps` is checked. */
@@ -75,7 +77,7 @@ lspo_status_t lspo_device_open_host(const lspo_device_caps_t *caps, lspo_device_
 lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lspo_device_caps_t *caps,
                                     lspo_device_t **device_out);
 
-/* For backends: begin and end what they share. */
+/* For backends: set up and release the shared state. */
 void lspo_device_begin(lspo_device_t *device, const lspo_device_backend_t *backend, const lspo_device_caps_t *caps);
 void lspo_device_end(lspo_device_t *device);
 

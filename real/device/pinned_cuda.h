@@ -9,7 +9,7 @@
 #include "base/status.h"
 
 typedef struct lspo_pinned lspo_pinned_t;
-/* `node`: of the machine's memory, nearest to the GPU; below 0 where that is not known. */
+/* `node`: the NUMA node nearest to the GPU; negative: unknown. */
 lspo_status_t lspo_pinned_create(int node, lspo_pinned_t **pinned_out);
 void lspo_pinned_destroy(lspo_pinned_t *pinned);
 /* See lspo_device_host_reserve() and lspo_device_host_alloc(). */
@@ -17,7 +17,7 @@ lspo_status_t lspo_pinned_reserve(lspo_pinned_t *pinned, uint64_t bytes);
 lspo_status_t lspo_pinned_take(lspo_pinned_t *pinned, size_t bytes, void **memory_out);
 void lspo_pinned_give_back(lspo_pinned_t *pinned, void *memory);
 uint64_t lspo_pinned_most_held_bytes(const lspo_pinned_t *pinned);
-/* How many of `bytes` from `memory` on one call may copy, which must not cross pieces that were pinned apart. */
+/* How many of `bytes` from `memory` on one call may copy; a copy must not cross separately pinned pieces. */
 size_t lspo_pinned_piece(const lspo_pinned_t *pinned, const void *memory, size_t bytes, bool *is_pinned_out);
 
 #endif

@@ -1,4 +1,4 @@
-/* lane.h - what every lane's thread has: its floating-point mode and its own CPU time. */
+/* lane.h - the floating-point mode and the CPU time of a lane's thread. */
 #ifndef LSPO_REAL_EXECUTE_LANE_H
 #define LSPO_REAL_EXECUTE_LANE_H
 
@@ -8,7 +8,7 @@
 #include <xmmintrin.h>
 #endif
 
-/* Denormal numbers cost a hundred times as much as others on many CPUs, and a GPU flushes them too. */
+/* Flush denormal numbers to zero: on many CPUs they are a hundred times slower, and a GPU flushes them, too. */
 static inline void lspo_lane_flush_denormals(void)
 {
 #if defined(__SSE2__)
@@ -16,8 +16,8 @@ static inline void lspo_lane_flush_denormals(void)
 #endif
 }
 
-/* CPU time of the calling thread, seconds: equal to the time that passes as long as nothing else wants its core, and
- * blind to whatever else does. */
+/* CPU time of the calling thread in seconds: equal to elapsed time as long as nothing else uses its core, and
+ * independent of other programs. */
 static inline double lspo_lane_cpu_s(void)
 {
     struct timespec now;

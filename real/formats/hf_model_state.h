@@ -1,5 +1,5 @@
-/* hf_model_state.h - a loaded folder, and where its tensors lie; shared by hf_model.c (loading), hf_names.c (where
- * tensors lie) and hf_save.c. */
+/* hf_model_state.h - the internals of a loaded model folder; shared by hf_model.c (loading), hf_names.c (names and
+ * places of tensors) and hf_save.c. */
 #ifndef LSPO_REAL_FORMATS_HF_MODEL_STATE_H
 #define LSPO_REAL_FORMATS_HF_MODEL_STATE_H
 
@@ -21,11 +21,11 @@ struct lspo_hf_model {
     char *folder;
     lspo_safetensors_t *weights;
     lspo_hf_tensors_t *tensors; /* of `weights`, without wrappers */
-    const char *prefix;         /* static: what stands before the names of the base model */
+    const char *prefix;         /* static: precedes the names of the base model */
     bool has_head;
 };
 
-/* One tensor of a file, and where it lies in a stage array. */
+/* One tensor of a file, and its place in a stage array. */
 typedef struct {
     char name[LSPO_HF_NAME_BYTES];
     uint32_t rank;
@@ -34,18 +34,18 @@ typedef struct {
     size_t row_stride, col_stride;
 } lspo_hf_piece_t;
 
-/* What stands before the names of a family's base model, and the end of a name that each of its models has. */
+/* The prefix of the names of a family's base model, and the end of a tensor name that every model of the family has. */
 const char *lspo_hf_prefix(const lspo_model_t *model);
 const char *lspo_hf_anchor(const lspo_model_t *model);
 
-/* The tensors of a stage under their names in a file, LSPO_HF_PIECES_MAX at most; their number. */
+/* The tensors of a stage under their names in a file, at most LSPO_HF_PIECES_MAX; returns their number. */
 uint32_t lspo_hf_pieces(const lspo_model_t *model, const char *prefix, uint32_t stage, lspo_hf_piece_t *pieces);
 
-/* Whether a tensor may be left out of the model: a mask or table that is computed, the other name of a tied weight, the
+/* Whether a tensor of a file may be ignored: a mask or table that is computed, the second name of a tied weight, or the
  * head of another task. */
 bool lspo_hf_is_ignored(const lspo_model_t *model, const char *name);
 
-/* "FOLDER/NAME", the caller's to free; NULL when memory runs out. */
+/* "FOLDER/NAME", which the caller frees; NULL if out of memory. */
 char *lspo_hf_path(const char *folder, const char *name);
 
 #endif

@@ -1,16 +1,17 @@
-/* safetensors.h - named tensors in a file: the format in which Hugging Face models are exchanged.
+/* safetensors.h - read and write safetensors files: named tensors, the format of Hugging Face models.
  *
  * File: 8 bytes N (little-endian), N bytes of JSON, the data.  The JSON maps each name to
- * {"dtype": "F32", "shape": [m, n], "data_offsets": [begin, end]}, offsets relative to the data, row-major, and may
- * have "__metadata__", a map of strings to strings [github.com/huggingface/safetensors, README, "Format"].
+ * {"dtype": "F32", "shape": [m, n], "data_offsets": [begin, end]}, with offsets relative to the data and row-major
+ * elements, and may have "__metadata__", a map of strings to strings [github.com/huggingface/safetensors, README,
+ * "Format"].
  *
- * Nothing in a file is believed: a length beyond the file or above 100 MB, broken JSON, duplicate names, unknown types,
- * shapes whose bytes overflow or are not the span, and spans that overlap, leave a gap or do not end at the end of the
- * file are refused, naming file and tensor.  Tensors are read from the file when they are asked for, so that a model is
- * never in memory twice.
+ * Everything in a file is checked. A header that is longer than the file or than 100 MB, malformed JSON, duplicate
+ * names, unknown types, shapes whose size overflows or differs from the span, and spans that overlap, leave a gap or do
+ * not end at the end of the file are errors that name file and tensor. Tensors are read from the file on demand, so
+ * that a model is never in memory twice.
  *
- * A *view* is where a tensor's elements are in memory: element (i, j) at data[i row_stride + j col_stride], which
- * says what lies in another order or inside another matrix without copying it.
+ * A *view* describes where a tensor's elements are in memory: element (i, j) is at data[i row_stride + j col_stride].
+ * So a transposed matrix, or a part of a larger one, needs no copy.
  */
 #ifndef LSPO_REAL_FORMATS_SAFETENSORS_H
 #define LSPO_REAL_FORMATS_SAFETENSORS_H
@@ -22,13 +23,13 @@
 #include "base/status.h"
 #include "real/formats/tensor_view.h"
 
-enum { LSPO_SAFETENSORS_LENGTH_BYTES = 8 }; /* of the header, at the file's beginning */
+enum { LSPO_SAFETENSORS_LENGTH_BYTES = 8 }; /* of N, at the file's beginning */
 
 typedef enum {
     LSPO_DTYPE_F32,
     LSPO_DTYPE_F16,
     LSPO_DTYPE_BF16,
-    LSPO_DTYPE_F64, /* from here on: carried as bytes, not converted */
+    LSPO_DTYPE_F64, /* from here on: copied as bytes, not converted */
     LSPO_DTYPE_I64,
     LSPO_DTYPE_I32,
     LSPO_DTYPE_I16,
@@ -59,9 +60,9 @@ typedef struct {
 
 typedef struct lspo_safetensors lspo_safetensors_t;
 
-/* One file.  LSPO_ERR_INPUT when it cannot be read or is not well-formed. */
+/* Open one file.  LSPO_ERR_INPUT if it cannot be read or is malformed. */
 lspo_status_t lspo_safetensors_open(const char *path, lspo_safetensors_t **file_out);
-/* The weights of a model's folder: model.safetensors, or the shards that model.safetensors.index.json names. */
+/* Open the weights of a model's folder: model.safetensors, or the shards named in model.safetensors.index.json. */
 lspo_status_t lspo_safetensors_open_folder(const char *folder, lspo_safetensors_t **file_out);
 void lspo_safetensors_close(lspo_safetensors_t *file);
 
@@ -69,16 +70,16 @@ void lspo_safetensors_close(lspo_safetensors_t *file);
 size_t lspo_safetensors_count(const lspo_safetensors_t *file);
 const lspo_safetensor_t *lspo_safetensors_at(const lspo_safetensors_t *file, size_t index);
 const lspo_safetensor_t *lspo_safetensors_find(const lspo_safetensors_t *file, const char *name); /* NULL: absent */
-/* Value of a "__metadata__" key of the first file; NULL when absent. */
+/* Value of a "__metadata__" key of the first file; NULL if absent. */
 const char *lspo_safetensors_metadata(const lspo_safetensors_t *file, const char *key);
 /* The path of the file that holds `tensor`, for messages. */
 const char *lspo_safetensors_path(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor);
 
-/* Read a tensor as fp32 into a view of `rows` rows.  Their elements must be as many as its own (a caller that cares
- * checks the shape first).  LSPO_ERR_INPUT for a type that is not F32, F16 or BF16, or a file that became shorter. */
+/* Read a tensor as fp32 into a view of `rows` rows with as many elements as the tensor; the shape is not checked.
+ * LSPO_ERR_INPUT for a type other than F32, F16 or BF16, or if the file has become shorter. */
 lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
                                     const lspo_tensor_view_t *view, float *out);
-/* Read `bytes` of a tensor's byte_count bytes, from `offset_bytes` on, as they are. */
+/* Read `bytes` of a tensor's byte_count bytes, from `offset_bytes` on, without conversion. */
 lspo_status_t lspo_safetensors_read_part(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
                                          uint64_t offset_bytes, size_t bytes, void *out);
 
@@ -92,7 +93,8 @@ typedef struct {
                           product (rank 0 and 1: one row)                                                       */
     size_t row_stride, col_stride;
     const void *bytes; /* instead of view: little-endian elements of dtype, row-major */
-    /* Instead of both: gives `bytes` of these elements from `offset_bytes` on, asked for part by part in order. */
+    /* Instead of both: gives `bytes` bytes of these elements from `offset_bytes` on; called for one part after the
+     * other. */
     lspo_status_t (*fill)(void *context, uint64_t offset_bytes, size_t bytes, void *out);
     void *context;
 } lspo_safetensor_source_t;
@@ -101,8 +103,8 @@ typedef struct {
     const char *key, *value;
 } lspo_safetensor_note_t;
 
-/* Write a whole file or none (base/output_file.h): the data aligned to 8 bytes, tensors by size of element and name,
- * hence equal bytes for equal input.  LSPO_ERR_INPUT for duplicate names, LSPO_ERR_IO. */
+/* Write a complete file or none (base/output_file.h). The data is aligned to 8 bytes, and tensors are sorted by element
+ * size and name, so equal input gives equal bytes. LSPO_ERR_INPUT for duplicate names, LSPO_ERR_IO. */
 lspo_status_t lspo_safetensors_write(const char *path, const lspo_safetensor_source_t *tensors, size_t count,
                                      const lspo_safetensor_note_t *notes, size_t note_count);
 

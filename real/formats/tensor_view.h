@@ -1,4 +1,4 @@
-/* tensor_view.h - a matrix in memory that a file holds in another order: its elements in and out, chunk by chunk. */
+/* tensor_view.h - copy a matrix with strides to or from row-major order, chunk by chunk. */
 #ifndef LSPO_REAL_FORMATS_TENSOR_VIEW_H
 #define LSPO_REAL_FORMATS_TENSOR_VIEW_H
 
@@ -13,8 +13,8 @@ typedef struct {
     size_t row_stride, col_stride;
 } lspo_tensor_view_t;
 
-/* Elements of a chunk, at most LSPO_CHUNK_ELEMENTS: whole rows if one fits, so that turning a matrix reads and writes
- * lines of many rows. */
+/* Elements per chunk, at most LSPO_CHUNK_ELEMENTS: complete rows if one fits, so that a transposition reads and writes
+ * whole cache lines. */
 size_t lspo_tensor_view_chunk(const lspo_tensor_view_t *view);
 /* Copy elements first .. first + count - 1, in row-major order, from the view to `line`, or from `line` to the view. */
 void lspo_tensor_view_gather(const float *data, const lspo_tensor_view_t *view, uint64_t first, size_t count,

@@ -1,4 +1,4 @@
-/* galore.h - what galore holds of a stage. */
+/* galore.h - the state of galore per stage. */
 #ifndef LSPO_REAL_METHODS_GALORE_H
 #define LSPO_REAL_METHODS_GALORE_H
 
@@ -7,7 +7,7 @@
 typedef struct {
     lspo_gpu_adam_t gpu;
     void *basis[LSPO_LINEAR_MAX]; /* device: of the compressed weights (kernels/lowrank.h)                          */
-    void *full_gradient;          /* device: from a BWD to its COMPRESS, in a step with new bases to the last one's */
+    void *full_gradient;          /* device: from BWD to its COMPRESS; with new bases to the step's last */
 } lspo_galore_stage_t;
 
 #endif

@@ -1,7 +1,7 @@
-/* gpu_adam.h - a piece of methods: Adam's state of one stage on the device.
+/* gpu_adam.h - a building block of methods: Adam's state of one stage on the device.
  *
- * 16-bit weights lose steps that are smaller than half their spacing.  Where Adam on the GPU moves weights as they lie,
- * an fp32 master stands behind them. */
+ * 16-bit weights lose steps smaller than half their spacing, so Adam on the GPU keeps an fp32 master of weights that it
+ * updates in place. */
 #ifndef LSPO_REAL_METHODS_GPU_ADAM_H
 #define LSPO_REAL_METHODS_GPU_ADAM_H
 
@@ -13,20 +13,20 @@ typedef struct {
     size_t master;  /* floats of the master; 0: none                                   */
 } lspo_gpu_adam_t;
 
-/* Counts for a stage whose whole message is updated.  With `keeps_master` 16-bit weights get one. */
+/* Set the counts for a stage whose whole message is updated; with `keeps_master` 16-bit weights get a master. */
 void lspo_gpu_adam_describe(const lspo_session_t *session, const lspo_session_stage_t *stage, bool keeps_master,
                             lspo_gpu_adam_t *gpu_out);
-/* Device memory, if the plan updates the stage on the GPU and does not swap it; released by give_back. */
+/* Take device memory if the plan updates the stage on the GPU and does not swap it; give_back releases it. */
 lspo_status_t lspo_gpu_adam_take(lspo_session_t *session, const lspo_session_stage_t *stage, lspo_gpu_adam_t *gpu);
 void lspo_gpu_adam_give_back(lspo_session_t *session, lspo_gpu_adam_t *gpu);
 /* m = v = 0. */
 void lspo_gpu_adam_clear(lspo_session_t *session, const lspo_gpu_adam_t *gpu);
-/* n floats of the master from number `at` on. */
+/* Write n floats of the master from element `at` on. */
 lspo_status_t lspo_gpu_adam_write_master(lspo_session_t *session, const lspo_gpu_adam_t *gpu, size_t at, size_t n,
                                          const float *values);
 /* Rate, step, decay and scale of the op's gradient. */
 lspo_adam_t lspo_gpu_adam_of(const lspo_session_t *session, const lspo_op_t *op);
-/* The arrays NAME.gpu_moments and NAME.gpu_master. */
+/* Visit the arrays NAME.gpu_moments and NAME.gpu_master. */
 void lspo_gpu_adam_visit(const lspo_gpu_adam_t *gpu, const char *name, lspo_state_walk_t *walk);
 
 #endif

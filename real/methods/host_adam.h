@@ -1,7 +1,7 @@
-/* host_adam.h - a piece of methods: Adam on the CPU for one stage's message.
+/* host_adam.h - a building block of methods: Adam on the CPU for one stage's message.
  *
- * With a master: master <- master - eta adam(g), and the master goes out (a copy of it where the link carries another
- * format, or where the next update may overtake the copy).  Without one: Adam's direction goes out. */
+ * With a master: master <- master - eta adam(g), and the master is sent (or a copy of it, if the link has another
+ * format or the next update may overtake the transfer). Without a master Adam's direction is sent. */
 #ifndef LSPO_REAL_METHODS_HOST_ADAM_H
 #define LSPO_REAL_METHODS_HOST_ADAM_H
 
@@ -13,8 +13,8 @@ typedef struct {
     float *master;  /* host, as long as the message; NULL: none */
 } lspo_host_adam_t;
 
-/* Host memory: moments (with `extra` floats behind them), with `keeps_master` the master, and what goes out; released
- * by give_back. */
+/* Take host memory: moments (followed by `extra` floats), with `keeps_master` the master, and outgoing buffers;
+ * give_back releases it. */
 lspo_status_t lspo_host_adam_take_moments(lspo_session_t *session, lspo_host_adam_t *host, size_t extra,
                                           lspo_host_count_t *count);
 lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t stage, lspo_host_adam_t *host,
@@ -22,9 +22,9 @@ lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t sta
 void lspo_host_adam_give_back(lspo_session_t *session, lspo_host_adam_t *host);
 /* m = v = 0. */
 void lspo_host_adam_clear(const lspo_host_adam_t *host);
-/* UPD of the gradient that has landed, shared out among the workers.  A step that is skipped changes nothing. */
+/* UPD of the received gradient, shared among the workers.  A skipped step changes nothing. */
 void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host);
-/* The arrays NAME.master and NAME.moments. */
+/* Visit the arrays NAME.master and NAME.moments. */
 void lspo_host_adam_visit(const lspo_host_adam_t *host, const char *name, lspo_state_walk_t *walk);
 
 #endif

@@ -1,4 +1,4 @@
-/* state.h - what a session holds, and the pieces of it that methods use; private to real/session/ and real/methods/. */
+/* state.h - the internals of a session, and its functions for methods; private to real/session/ and real/methods/. */
 #ifndef LSPO_REAL_SESSION_STATE_H
 #define LSPO_REAL_SESSION_STATE_H
 
@@ -6,61 +6,61 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/adam.h"
 #include "base/workers.h"
+#include "kernels/adam.h"
 #include "real/session/method.h"
 #include "real/session/session.h"
 #include "real/transformer/transformer.h"
 
-/* Elements that the CPU optimizer takes at a time: gradient, moments and weights of a block stay in a core's L2 while
- * they are unpacked, updated and packed again. */
+/* Elements that the CPU optimizer processes at a time: gradient, moments and weights of such a block fit in a core's L2
+ * cache while they are unpacked, updated and packed. */
 enum { LSPO_UPDATE_BLOCK = 16384 };
 
 typedef struct {
     lspo_stage_t shape;
     lspo_message_t message;
-    size_t linear_elements; /* of the stage array's head, which the linear tensors fill */
-    size_t gradient_count;  /* elements of the gradient that BWD makes                  */
+    size_t linear_elements; /* of the linear tensors, at the head of the stage's array */
+    size_t gradient_count;  /* elements of the gradient from BWD                    */
     size_t sent_bytes;      /* of the message on the link to the host                   */
-    size_t returned_bytes;  /* of the message that comes back                           */
-    size_t packed_bytes; /* of the gradient in the link's format; 0: it goes as it is, or COMPRESS makes the message */
+    size_t returned_bytes;  /* of the message back to the device                    */
+    size_t packed_bytes;    /* of the gradient in the link's format; 0: no copy, or COMPRESS makes the message */
     bool trained, swapped, updated_on_host, updated_on_gpu;
     void *own; /* the method's: its stage_bytes */
 
-    /* Device, for the whole session.  Of a swapped stage, weights come with SWAP_IN instead.  void: numbers of the
+    /* On the device, for the whole session; weights of a swapped stage come with SWAP_IN instead. void: numbers of the
      * device's format. */
     void *weights;
-    const lspo_adapters_t *adapters; /* what the transformer computes beside the weights; NULL: nothing */
+    const lspo_adapters_t *adapters; /* adapters for the transformer; NULL: none */
 
-    /* Device, from the op that takes it to the op that gives it back.  What belongs to a gradient is there for
-     * even and odd iterations, since a stale policy has two of them under way. */
+    /* On the device, from the op that takes it to the op that gives it back. Buffers of gradients exist for even and
+     * odd iterations, since a stale policy has two gradients at a time. */
     void *output, *saved;
     void *gradient[2];
-    void *packed[2];  /* in the link's format, where that is another                               */
-    void *sending;    /* the message, where COMPRESS has made it of the gradient; NULL: the gradient */
-    void *staging[2]; /* what H2D brought                                                          */
+    void *packed[2];  /* in the link's format, if different                             */
+    void *sending;    /* the message made by COMPRESS; NULL: the gradient */
+    void *staging[2]; /* results of H2D                                                 */
 
-    /* Host.  `slots` landing buffers, and as many outgoing ones where `returned` itself cannot be sent. */
+    /* On the host: `slots` landing buffers, and as many outgoing ones if `returned` itself cannot be sent. */
     void *landing[2];
     void *outgoing[2];
     const void *returned;
-    void *home; /* of a swapped stage's weights, as on the device */
+    void *home; /* weights of a swapped stage, in the device's format */
 } lspo_session_stage_t;
 
-/* What one SWAP_IN brought, and the last op that uses it. */
+/* The memory of one SWAP_IN, and the last op that uses it. */
 typedef struct {
     void *memory;
     lspo_op_id_t last_user;
 } lspo_swap_use_t;
 
-/* The global norm before clipping and the scale of the loss behind it, by the parity of the step. */
+/* The global norm before clipping and its loss scale, by the parity of the step. */
 typedef struct {
     float norm[2], scale[2];
 } lspo_session_norms_t;
 
 /* The scale of fp16's loss; with `dynamic` it follows the norms. */
 typedef struct {
-    float now, good_steps; /* floats, as a checkpoint holds them */
+    float now, good_steps; /* floats, as in a checkpoint */
     bool dynamic;
 } lspo_session_scaling_t;
 
@@ -74,7 +74,7 @@ struct lspo_session {
     lspo_number_t number, link; /* formats of the device's arrays and of messages */
     size_t number_bytes;
     bool asynchronous;
-    lspo_workers_t *workers; /* the CPU lane's; NULL: it is alone */
+    lspo_workers_t *workers; /* of the CPU lane; NULL: none */
     const lspo_text_t *text;
     lspo_first_weights_t first_weights;
     lspo_batch_function_t batches; /* NULL: from the text */
@@ -92,8 +92,8 @@ struct lspo_session {
     void *workspace;
     void *dx;
     uint32_t *tokens_in, *targets, *lengths;
-    uint32_t *gpu_tokens, *gpu_targets; /* the same for the device; the same arrays where it sees host memory */
-    uint32_t *pinned_batch[2];          /* on their way there, tokens, then targets; batch after batch in turn */
+    uint32_t *gpu_tokens, *gpu_targets; /* the same for the device; the same arrays if it sees host memory */
+    uint32_t *pinned_batch[2];          /* for the transfer: tokens, then targets; batches alternate */
     uint32_t batch_count;
     float *update_scratch; /* host: LSPO_UPDATE_BLOCK floats per worker */
     float *method_scratch; /* host: the method's, method_scratch_count floats per worker */
@@ -102,12 +102,12 @@ struct lspo_session {
     double *squares_read; /* host: of one parity */
     double *gpu_loss;     /* device: sum over the targets of the latest FWD of the head */
     double *loss_read;    /* host: where it is read to */
-    size_t step_targets;  /* that count, in all micro-batches of the step under way */
-    uint32_t empty_steps; /* in which no target counted */
-    size_t loss_targets;  /* what the loss at hand is divided by: those, or a calibration batch's own */
+    size_t step_targets;  /* counted targets in all micro-batches of the current step */
+    uint32_t empty_steps; /* steps in which no target counted */
+    size_t loss_targets;  /* divisor of the current loss: step_targets, or those of a calibration batch */
     lspo_session_scaling_t scaling;
     lspo_session_norms_t norms;       /* the GPU lane's */
-    lspo_session_norms_t *gpu_norms;  /* device: what the link takes from there ... */
+    lspo_session_norms_t *gpu_norms;  /* device: copied by the link from here ... */
     lspo_session_norms_t *host_norms; /* ... to here */
     double *losses;
     double gradient_norm;     /* of the latest NORM */
@@ -116,7 +116,7 @@ struct lspo_session {
 
 /* ---- places ---- */
 
-/* The step of the whole training that the op's gradient belongs to; it decides which of two buffers it has. */
+/* The step of the whole training to which the op's gradient belongs; it selects one of two buffers. */
 static inline uint32_t lspo_session_step(const lspo_session_t *session, const lspo_op_t *op)
 {
     return session->plan->workload.first_step + op->iteration - (op->variant == LSPO_VARIANT_PENDING ? 1 : 0);
@@ -132,7 +132,7 @@ static inline uint32_t lspo_session_slot(const lspo_session_t *session, const ls
     return lspo_session_step(session, op) % session->slots;
 }
 
-/* Whether the link carries 16 bits. */
+/* Does the link have a 16-bit format? */
 static inline bool lspo_session_packs(const lspo_session_t *session)
 {
     return session->link != LSPO_NUMBER_FP32;
@@ -157,7 +157,7 @@ static inline void *lspo_session_linear_weight(const lspo_session_t *session, co
     return lspo_session_at(session, stage->weights, stage->shape.tensors[i].offset_elements);
 }
 
-/* Whether the op is of the last micro-batch of its step. */
+/* Does the op belong to the last micro-batch of its step? */
 static inline bool lspo_session_is_last_micro(const lspo_session_t *session, const lspo_op_t *op)
 {
     return op->micro + 1U == session->plan->workload.accumulation;
@@ -165,32 +165,32 @@ static inline bool lspo_session_is_last_micro(const lspo_session_t *session, con
 
 /* ---- memory.c ---- */
 
-/* Device memory into and out of a pointer of the state. */
+/* Take and give back device memory through a pointer of the state. */
 lspo_status_t lspo_session_take(lspo_session_t *session, size_t bytes, void **slot);
 void lspo_session_give_back(lspo_session_t *session, void **slot);
-/* Memory in which the host computes for the GPU lane: device memory where the host sees that, else the host's. */
+/* Memory in which the host computes for the GPU lane: device memory if the host sees it, else host memory. */
 lspo_status_t lspo_session_take_for_host(lspo_session_t *session, size_t bytes, void **slot);
 void lspo_session_give_back_for_host(lspo_session_t *session, void **slot);
-/* fp32 arrays of the host into and out of arrays of the device's numbers, done on return. */
+/* Copy between fp32 arrays of the host and arrays in the device's format; complete on return. */
 lspo_status_t lspo_session_write_numbers(lspo_session_t *session, size_t n, const float *from, void *to);
 lspo_status_t lspo_session_read_numbers(lspo_session_t *session, size_t n, const void *from, float *to);
-/* The same where the array is the host's (a swapped stage's home). */
+/* The same for an array on the host (a swapped stage's home). */
 void lspo_session_pack_numbers(lspo_number_t number, size_t n, const float *from, void *to);
 void lspo_session_unpack_numbers(lspo_number_t number, size_t n, const void *from, float *to);
 
-/* ---- host_memory.c: all host memory is reserved at once, so that a GPU's is one pinned block ---- */
+/* ---- host_memory.c: all host memory is reserved at once, so that for a GPU it is one pinned block ---- */
 
-/* Pinned host memory; with `count` it is only counted there.  Released by lspo_device_host_free(). */
+/* Take pinned host memory, or only count it if `count` is not NULL.  Release it with lspo_device_host_free(). */
 lspo_status_t lspo_session_take_host(lspo_session_t *session, lspo_host_count_t *count, lspo_host_purpose_t purpose,
                                      size_t bytes, void **slot);
-/* The outgoing buffers of a stage whose update has no array that can be sent as it is. */
+/* Take the outgoing buffers of a stage whose update has no array that can be sent directly. */
 lspo_status_t lspo_session_take_outgoing(lspo_session_t *session, lspo_session_stage_t *stage,
                                          lspo_host_count_t *count);
-/* Reserve what all stages take, then take that of one. */
+/* Reserve the host memory of all stages; then take that of one stage. */
 lspo_status_t lspo_session_reserve_host(lspo_session_t *session);
 lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t stage, lspo_host_count_t *count);
 
-/* ---- weights.c: a stage's weights and what follows from them ---- */
+/* ---- weights.c: a stage's weights, and masters that follow from them ---- */
 
 lspo_status_t lspo_session_make_weights(lspo_session_t *session, uint32_t stage);
 
@@ -203,34 +203,34 @@ float lspo_session_rate(const lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_fill_batch(lspo_session_t *session, lspo_batch_function_t function, void *context,
                                       uint32_t step, uint32_t micro);
 lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, uint32_t micro);
-/* The targets of the batch at hand that count. */
+/* Number of counted targets of the current batch. */
 size_t lspo_session_counted_targets(const lspo_session_t *session);
 /* Sets step_targets and loads the first micro-batch. */
 lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step);
 void lspo_session_upload_batch(lspo_session_t *session);
-/* Of a sum over the targets that count; 0 where none does. */
+/* The mean of a sum over counted targets; 0 if there are none. */
 double lspo_session_mean_loss(double sum, size_t targets);
 
 /* ---- scaling.c: between a gradient and its update ---- */
 
-/* What a training begins with. */
+/* The initial scaling of a training. */
 lspo_session_scaling_t lspo_session_first_scaling(const lspo_session_t *session);
-/* What a gradient of this norm and loss scale is multiplied by: clipping, and the scale taken out. */
+/* The factor for a gradient of this norm and loss scale: clipping, and division by the scale. */
 float lspo_session_gradient_scale(const lspo_session_t *session, float norm, float scale);
-/* The same of the op's gradient, as the GPU's or the CPU's lane knows its norm. */
+/* The same for the op's gradient, with the norms of the GPU's or the CPU's lane. */
 float lspo_session_op_scale(const lspo_session_t *session, const lspo_op_t *op, const lspo_session_norms_t *norms);
-/* Whether the step of the op is skipped since its gradient overflowed, as the GPU's or the CPU's lane knows it. */
+/* Is the step of the op skipped because its gradient overflowed, by the norms of the GPU's or the CPU's lane? */
 bool lspo_session_skips_step(const lspo_session_t *session, const lspo_op_t *op, const lspo_session_norms_t *norms);
-/* The loss scale of a parity, as that lane knows it. */
+/* The loss scale of a parity, by the norms of that lane. */
 float lspo_session_scale_of(const lspo_session_t *session, uint32_t parity, const lspo_session_norms_t *norms);
-/* What decoupled weight decay leaves of a weight: 1 - eta decay. */
+/* The factor of decoupled weight decay: 1 - eta decay. */
 float lspo_session_kept(const lspo_session_t *session, float rate);
-/* The bits that round 16-bit weights at random: a function of the workload's seed and of what is rounded. */
+/* The seed of random rounding of 16-bit weights, from the workload's seed and from what is rounded. */
 uint64_t lspo_session_rounding_seed(const lspo_session_t *session, uint32_t step, uint32_t stage, uint32_t tensor,
                                     size_t row);
-/* The same of a tensor of the op's stage in the op's step. */
+/* The same for a tensor of the op's stage in the op's step. */
 uint64_t lspo_session_op_seed(const lspo_session_t *session, const lspo_op_t *op, uint32_t tensor);
-/* Whether the stage's gradient is formed by this op's step. */
+/* Is the stage's gradient formed in this op's step? */
 bool lspo_session_forms_gradient(const lspo_session_t *session, const lspo_op_t *op, uint32_t stage);
 lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op);
 
@@ -239,11 +239,12 @@ lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_forward(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_recompute(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_backward(lspo_session_t *session, const lspo_op_t *op);
-/* What backward has read for the last time. */
+/* Release activations that backward has read for the last time. */
 void lspo_session_release_activations(lspo_session_t *session, const lspo_op_t *op);
-/* After the op that completes the stage's gradient for this step: its squares, and its copy in the link's format. */
+/* After the op that completes the stage's gradient for this step: compute its squares, and its copy in the link's
+ * format. */
 void lspo_session_finish_gradient(lspo_session_t *session, const lspo_op_t *op);
-/* Judge the loss of the head's FWD. */
+/* Check the loss of the head's FWD. */
 lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *op);
 
 /* ---- link.c: D2H and H2D of messages; APPLY of new parameters, which overwrite the weights ---- */
@@ -252,13 +253,13 @@ lspo_status_t lspo_session_send(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_return(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_overwrite(lspo_session_t *session, const lspo_op_t *op);
 
-/* ---- swap.c: weights and optimizer state that live on the host between their uses ---- */
+/* ---- swap.c: weights and optimizer state that are on the host between their uses ---- */
 
-/* The SWAP_IN of `variant` on which `op` (or the update before it) rests; NULL when the stage is resident. */
+/* The SWAP_IN of `variant` on which `op` (or the update before it) depends; NULL if the stage is resident. */
 lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant);
-/* After `op`: give back what its SWAP_IN brought, if nothing else uses it. */
+/* After `op`: give back the memory of its SWAP_IN, if no other op uses it. */
 void lspo_session_swap_drop(lspo_session_t *session, const lspo_op_t *op);
-/* `bytes` of the host's `home` to the device and back. */
+/* Copy `bytes` of `home` on the host to the device, or back. */
 lspo_status_t lspo_session_swap_in(lspo_session_t *session, const lspo_op_t *op, const void *home, size_t bytes);
 lspo_status_t lspo_session_swap_out(lspo_session_t *session, const lspo_op_t *op, void *home, size_t bytes);
 /* The handlers that swap a stage's weights. */
@@ -267,15 +268,17 @@ lspo_status_t lspo_session_swap_weights_out(lspo_session_t *session, const lspo_
 
 /* ---- update.c: for the CPU's updates ---- */
 
-/* Part of what D2H brought, in fp32: where it lies, or unpacked into the worker's scratch. */
+/* Part of the result of D2H in fp32: in place, or unpacked into the worker's scratch. */
 const float *lspo_session_landed(lspo_session_t *session, uint32_t worker, const void *landing, size_t at, size_t n);
 float *lspo_session_update_scratch(const lspo_session_t *session, uint32_t worker);
-/* Scratch of as many workers as there are. */
+/* Allocate scratch for all workers. */
 lspo_status_t lspo_session_make_worker_scratch(lspo_session_t *session);
-/* An update of `count` parameters began at start_ns: wait as long as the device's cap on the CPU says. */
+/* After an update of `count` parameters that began at start_ns: wait until the time that the device's CPU cap allows.
+ * */
 void lspo_session_pace_update(lspo_session_t *session, uint64_t start_ns, size_t count);
 
-/* ---- checkpoint.c: arrays of a checkpoint, from a method's visit functions; none where data is NULL or count is 0 */
+/* ---- checkpoint.c: report an array of a checkpoint, in a method's visit functions; ignored if data is NULL or count
+ * is 0 */
 
 __attribute__((format(printf, 5, 6))) void lspo_walk_host(lspo_state_walk_t *walk, void *data, uint64_t count,
                                                           lspo_state_type_t type, const char *format, ...);

@@ -1,5 +1,4 @@
-/* normal.h - what a tokenizer does to a text before it is cut into words: the "normalizer" of
- * tokenizer.json. */
+/* normal.h - the "normalizer" of tokenizer.json, which changes a text before it is split into words. */
 #ifndef LSPO_REAL_TOKENIZER_NORMAL_H
 #define LSPO_REAL_TOKENIZER_NORMAL_H
 
@@ -16,12 +15,13 @@ typedef struct lspo_normalizer lspo_normalizer_t;
 lspo_status_t lspo_normalizer_create(const char *path, const json_t *object, lspo_normalizer_t **normalizer_out);
 void lspo_normalizer_destroy(lspo_normalizer_t *normalizer);
 
-/* Whether it leaves every text as it is. */
+/* Whether it changes no text. */
 bool lspo_normalizer_is_empty(const lspo_normalizer_t *normalizer);
-/* Whether characters are taken off the front of `text`: what is left then does not begin what the user gave. */
+/* Whether it removes characters at the start of `text`; the rest then no longer counts as the start of the user's text.
+ * */
 lspo_status_t lspo_normalizer_takes_front(const lspo_normalizer_t *normalizer, const char *text, size_t bytes,
                                           bool *takes_out);
-/* Append `text` as it becomes. */
+/* Append the normalised `text`. */
 lspo_status_t lspo_normalizer_apply(const lspo_normalizer_t *normalizer, const char *text, size_t bytes,
                                     lspo_buffer_t *out);
 

@@ -6,11 +6,12 @@
 
 #include "base/buffer.h"
 
-/* Append the set that Oniguruma knows by `name` (blanks, - and _ taken out) as the inside of a class of PCRE2,
- * characters newer than PCRE2's tables included.  `caseless`: matched without regard to case.  On failure *why_out is a
- * static text. */
+/* Append Oniguruma's set `name` (without blanks, - and _) as the inside of a PCRE2 character class, including
+ * characters that are newer than PCRE2's tables. `caseless`: the match ignores case. On failure *why_out is a static
+ * text. */
 lspo_status_t lspo_regex_put_set(const char *name, bool caseless, lspo_buffer_t *out, const char **why_out);
-/* What that inside has and the set has not (a character that is of another category now), as an inside, or NULL. */
+/* The characters that the inside contains but the set does not (their category has changed), as the inside of a class,
+ * or NULL. */
 const char *lspo_regex_set_lacks(const char *name);
 
 #endif

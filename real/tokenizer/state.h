@@ -1,6 +1,5 @@
-/* state.h - what a tokenizer consists of; shared by tokenizer.c (text to ids), bpe.c and
- * pieces.c (a word to ids), decode.c (ids to text), load.c (vocabulary and model of
- * tokenizer.json) and open.c (a folder to all this). */
+/* state.h - the internals of a tokenizer; shared by tokenizer.c (text to ids), bpe.c and pieces.c (word to ids),
+ * decode.c (ids to text), load.c (vocabulary and model of tokenizer.json) and open.c (loads a folder). */
 #ifndef LSPO_REAL_TOKENIZER_STATE_H
 #define LSPO_REAL_TOKENIZER_STATE_H
 
@@ -9,11 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/status.h"
 #include "base/buffer.h"
-#include "real/tokenizer/tokenizer.h"
+#include "base/status.h"
 #include "real/tokenizer/normal.h"
 #include "real/tokenizer/split.h"
+#include "real/tokenizer/tokenizer.h"
 
 enum {
     LSPO_TOKENIZER_TEMPLATE_MAX = 8,
@@ -40,9 +39,9 @@ typedef struct {
     uint32_t left, right, joined;
 } lspo_merge_t;
 
-/* A token that is cut out of the text before anything else. */
+/* A token that is matched in the text before anything else. */
 typedef struct {
-    char *text; /* owned; as it is searched: normalised when `normalized` */
+    char *text; /* owned; the text to match, normalised if `normalized` */
     uint32_t bytes, id;
     bool normalized, strip_left, strip_right, single_word;
 } lspo_added_token_t;
@@ -62,7 +61,7 @@ struct lspo_tokenizer {
 
     lspo_added_token_t *added; /* longest first */
     uint32_t added_count;
-    bool added_starts[2][256]; /* first bytes of those that are searched in the raw and in the normalised text */
+    bool added_starts[2][256]; /* first bytes of those matched in raw and in normalised text */
 
     lspo_normalizer_t *normalizer;
     lspo_splitter_t *splitter;
@@ -70,8 +69,8 @@ struct lspo_tokenizer {
     lspo_tokenizer_kind_t kind;
     uint32_t unknown; /* id or LSPO_TOKEN_NONE */
     bool fuse_unknown, byte_fallback;
-    uint32_t byte_ids[256]; /* of <0x00>..<0xFF>; all or, without byte fallback, none used */
-    char *prefix;           /* owned; before each part of a word but its first ("##"); "": none */
+    uint32_t byte_ids[256]; /* of <0x00>..<0xFF>; unused without byte fallback */
+    char *prefix;           /* owned; before each part of a word except the first ("##"); "": none */
 
     /* BPE */
     lspo_merge_t *merges; /* by rank */
@@ -79,14 +78,14 @@ struct lspo_tokenizer {
     uint32_t *merge_slots; /* hash of pairs: rank + 1, 0 empty */
     uint32_t merge_slot_mask;
     bool ignore_merges;
-    char *suffix;                              /* owned; behind the last character of a word ("</w>"); "": none */
+    char *suffix;                              /* owned; after a word's last character ("</w>"); "": none */
     uint32_t short_ids[LSPO_SHORT_CHARACTERS]; /* of the first characters */
-    bool splits_at_metaspace;                  /* no merge joins across the beginning of a run of U+2581 */
+    bool splits_at_metaspace;                  /* no merge crosses the start of a run of U+2581 */
 
     uint32_t word_characters_max; /* WordPiece: longer words are unknown */
 
-    /* Unigram: logarithms of probabilities by id; ids in order of their texts, and where each first byte begins
-     * there */
+    /* Unigram: log probabilities by id; ids sorted by their texts, and the index in `sorted` at which each first byte
+     * begins */
     double *scores, unknown_score;
     uint32_t *sorted, sorted_count, sorted_starts[257];
 
@@ -95,8 +94,8 @@ struct lspo_tokenizer {
 
     bool byte_level, metaspace, metaspace_prepends; /* of the splitter */
     bool decode_replaces, decode_bytes, decode_metaspace, decode_spaces;
-    uint32_t decode_strip;   /* blanks taken off the front */
-    bool decode_unsupported; /* ids can be made, but no text of them */
+    uint32_t decode_strip;   /* blanks removed at the start */
+    bool decode_unsupported; /* it can encode, but not decode */
 
     uint32_t begin, end, pad;
     lspo_cache_slot_t *cache;
@@ -109,10 +108,10 @@ typedef struct {
 
 lspo_status_t lspo_ids_append(lspo_ids_t *list, const uint32_t *ids, size_t count);
 
-/* The id of a text that belongs to the model's own vocabulary or, with `any`, to the added tokens. */
+/* The id of a text in the model's own vocabulary or, with `any`, also among the added tokens. */
 uint32_t lspo_tokenizer_lookup(const lspo_tokenizer_t *t, const char *text, size_t bytes, bool any);
 uint64_t lspo_tokenizer_hash(const char *text, size_t bytes);
-/* Where the merge of a pair stands in merge_slots, or would. */
+/* The slot of a pair in merge_slots, occupied or free. */
 uint32_t lspo_tokenizer_pair_slot(const lspo_tokenizer_t *t, uint32_t left, uint32_t right);
 
 /* Append the ids of one word, which is not empty. */
@@ -120,14 +119,14 @@ lspo_status_t lspo_bpe_encode(const lspo_tokenizer_t *t, const char *word, size_
 lspo_status_t lspo_wordpiece_encode(const lspo_tokenizer_t *t, const char *word, size_t bytes, lspo_ids_t *out);
 lspo_status_t lspo_wordlevel_encode(const lspo_tokenizer_t *t, const char *word, size_t bytes, lspo_ids_t *out);
 lspo_status_t lspo_unigram_encode(const lspo_tokenizer_t *t, const char *word, size_t bytes, lspo_ids_t *out);
-/* Whether words may be cut before each run of U+2581 with the same result. */
+/* Whether splitting words before each run of U+2581 gives the same result. */
 bool lspo_bpe_splits_at_metaspace(const lspo_tokenizer_t *t);
 
-/* Vocabulary and added tokens, then the model, of tokenizer.json; `path` for messages. */
+/* Load vocabulary and added tokens, then the model, of tokenizer.json; `path` is used in messages. */
 lspo_status_t lspo_tokenizer_load_vocabulary(lspo_tokenizer_t *t, const char *path, const json_t *model,
                                              const json_t *added);
 lspo_status_t lspo_tokenizer_load_model(lspo_tokenizer_t *t, const char *path, const json_t *model);
-/* An id as a file says it: below the limit on ids. */
+/* Read an id from a file and check that it is below the limit. */
 lspo_status_t lspo_tokenizer_take_id(const char *path, const char *text, const json_t *value, uint32_t *id_out);
 
 #endif

@@ -1,5 +1,5 @@
-/* checkpoint_parts.h - the two files of a checkpoint; private to real/train/checkpoint*.c.  A file that is not as it
- * was written is LSPO_ERR_CHECK, what does not fit this training LSPO_ERR_INPUT. */
+/* checkpoint_parts.h - the two files of a checkpoint; private to real/train/checkpoint*.c. A damaged file gives
+ * LSPO_ERR_CHECK, one that does not fit this training LSPO_ERR_INPUT. */
 #ifndef LSPO_REAL_TRAIN_CHECKPOINT_PARTS_H
 #define LSPO_REAL_TRAIN_CHECKPOINT_PARTS_H
 
@@ -12,7 +12,7 @@ lspo_status_t lspo_checkpoint_read_arrays(const char *path, const lspo_checkpoin
 
 lspo_status_t lspo_checkpoint_write_state(const char *path, const lspo_checkpoint_t *checkpoint,
                                           const uint64_t *hashes);
-/* Fills *state_out and `hashes`, not the checkpoint's own state. */
+/* Fills *state_out and `hashes`; checkpoint->state is unchanged. */
 lspo_status_t lspo_checkpoint_read_state(const char *path, const lspo_checkpoint_t *checkpoint, uint64_t *hashes,
                                          lspo_train_state_t *state_out);
 
