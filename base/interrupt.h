@@ -17,8 +17,8 @@ const atomic_int *lspo_interrupt_catch(void);
 void lspo_interrupt_release(void);
 
 /* Pass the first signal on to this child, since `kill` reaches only the parent (a terminal reaches both). 0: to no
- * child, which is the default. Call this with 0 before the child is reaped, so that no signal goes to another process.
- * */
+ * child, which is the default. Call this with 0 before the child is reaped, so that no signal goes to another
+ * process. */
 void lspo_interrupt_pass_on(pid_t child);
 
 #endif

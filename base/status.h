@@ -50,8 +50,8 @@ void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * return lspo_no_memory("%zu samples", count); */
 lspo_status_t lspo_no_memory(const char *what, ...) __attribute__((format(printf, 1, 2)));
 
-/* `before` is called before each message, in the same thread; it erases a progress line. Set it before threads start.
- * */
+/* `before` is called before each message, in the same thread; it erases a progress line. Set it before threads
+ * start. */
 void lspo_message_hook(void (*before)(void));
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-/* activation.h - what stands between the linear layers of an MLP, forward and backward, fp32.
+/* activation.h - the activation functions between the linear layers of an MLP, forward and backward, fp32.
  *
  * GELU in its tanh form (GPT-2) and exact (RoBERTa)                    [Hendrycks & Gimpel, arXiv 1606.08415, Sec. 2]
  *     gelu(x) = x / 2 (1 + tanh(u)) = x sigmoid(2 u),    u = sqrt(2 / pi) (x + 0.044715 x^3)
@@ -7,8 +7,8 @@
  *     swiglu(a, b) = silu(a) b,    silu(a) = a sigmoid(a)
  * tanh (RoBERTa's classifier)
  *
- * Forward: about 20 FLOPs and 8 bytes an element.  Backward: about 28 FLOPs and 12 bytes an element; it also sums the
- * rows of its result, which is the bias gradient of the linear layer before the GELU.
+ * Forward: about 20 FLOPs and 8 bytes per element.  Backward: about 28 FLOPs and 12 bytes per element; it also sums its
+ * result over the rows, which gives the bias gradient of the linear layer before the GELU.
  */
 #ifndef LSPO_KERNELS_ACTIVATION_H
 #define LSPO_KERNELS_ACTIVATION_H
@@ -22,8 +22,8 @@ extern "C" {
 
 typedef enum { LSPO_GELU_TANH, LSPO_GELU_EXACT } lspo_gelu_form_t;
 
-/* d: rows x cols numbers, gradient of the output on entry, of x on return.  bias: cols numbers or NULL, the sum of the
- * latter over the rows; overwritten, or added to when `accumulate`. */
+/* d: rows x cols numbers, on entry the gradient of the output, on return that of x.  bias: cols numbers or NULL,
+ * receives the sum of the latter over the rows; overwritten, or added to if `accumulate`. */
 typedef struct {
     void *d, *bias;
     bool accumulate;
@@ -37,10 +37,10 @@ void lspo_gelu_backward(lspo_gelu_form_t form, size_t rows, size_t cols, const f
 
 /* n elements each; out may be gate or up. */
 void lspo_swiglu_forward(size_t n, const float *gate, const float *up, float *out);
-/* d: gradient of the output on entry, of `up` on return; d_gate: of `gate`. */
+/* d: on entry the gradient of the output, on return that of `up`; d_gate: receives that of `gate`. */
 void lspo_swiglu_backward(size_t n, const float *gate, const float *up, float *d, float *d_gate);
 
-/* x <- tanh(x); d <- d (1 - out^2), out the forward's result. */
+/* x <- tanh(x); d <- d (1 - out^2), where out is the result of the forward pass. */
 void lspo_tanh_forward(size_t n, float *x);
 void lspo_tanh_backward(size_t n, const float *out, float *d);
 

@@ -1,21 +1,20 @@
-/* adam.h - Adam on flat arrays, the arithmetic of every policy's optimizer, on CPU and GPU alike.
+/* adam.h - Adam on flat arrays: the optimizer of every policy, on CPU and GPU.
  *
  *     g' = scale g
  *     m <- b1 m + (1 - b1) g'                v <- b2 v + (1 - b2) g'^2          [Kingma & Ba, arXiv 1412.6980, Alg. 1]
  *     direction = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
  *
  * Parameters form:  w <- w - lr (direction + decay w)      Direction form:  out <- direction
- * (Under lsp weight decay is the APPLY's business: the CPU has no W.)
+ * (Under lsp the APPLY op does the weight decay, because the CPU has no W.)
  *
- * The bias corrections are folded into two scalars a step: direction = a m / (sqrt(v) + e).  The vector paths take the
- * square root and the quotient from the CPU's approximations and one Newton step each instead of dividing: the
- * direction's relative error, given m and v, is below 1e-6 (measured against double in the tests: 3e-7).  v is held
- * within [FLT_MIN, FLT_MAX] under the root only, so g = m = v = 0 gives direction 0 even with eps = 0, and a v that
- * overflowed gives a tiny step, not NaN; NaN in g stays NaN.
- * Denormals count as zero inside the vector paths (FTZ and DAZ), whatever the caller's FP mode, which is restored.
- * Results do not depend on alignment, on where an array is cut into pieces, or on the thread: elementwise, the same
- * operations in the same order, tails included.  They may differ between levels of kernels/cpu.h in the last bits.
- * Traffic, bytes an element, fp32: read g, m, v (and w); write m, v and w or out: 24 (direction), 28 (parameters).
+ * The bias corrections are folded into two scalars per step: direction = a m / (sqrt(v) + e).  The vector paths compute
+ * square root and quotient by the CPU's approximations and one Newton step each: the direction's relative error, given
+ * m and v, is below 1e-6 (the tests measure 3e-7 against double).  Inside the root v is clamped to [FLT_MIN, FLT_MAX],
+ * so g = m = v = 0 gives direction 0 even with eps = 0, and an overflowed v gives a tiny step, not NaN; NaN in g stays
+ * NaN.  The vector paths treat denormals as zero (FTZ and DAZ) and restore the caller's FP mode.  Results do not depend
+ * on alignment, on how an array is divided, or on the thread: each element, also in tails, has the same operations in
+ * the same order.  They may differ between levels of kernels/cpu.h in the last bits.  Traffic, bytes per element, fp32:
+ * read g, m, v (and w); write m, v and w or out: 24 (direction), 28 (parameters).
  */
 #ifndef LSPO_KERNELS_ADAM_H
 #define LSPO_KERNELS_ADAM_H
@@ -33,10 +32,10 @@ typedef struct {
     float gradient_scale; /* clipping: min(1, clip / norm); 1 without */
 } lspo_adam_t;
 
-/* beta1 0.9, beta2 0.999, eps 1e-8, decay 0, lr as given, step as given, scale 1. */
+/* beta1 0.9, beta2 0.999, eps 1e-8, decay 0, scale 1, and the given learning rate and step. */
 lspo_adam_t lspo_adam_default(float learning_rate, uint32_t step);
 
-/* What Adam keeps of `count` weights from step to step. */
+/* Adam's state of `count` weights. */
 typedef struct {
     size_t count;
     float *m, *v;

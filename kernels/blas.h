@@ -1,15 +1,14 @@
 /* blas.h - the functions of OpenBLAS that kernels/ and real/ call.
  *
- * The library is opened when it is first needed, not when a program starts: its constructor starts a thread a core,
- * each of which spins for a while, and most commands multiply nothing.  It is opened with one thread, so every product
- * runs on the thread that asks for it: results do not depend on the machine's core count and lanes do not disturb each
- * other.
+ * The library is loaded on first use, not at program start: its constructor starts one thread per core, each of which
+ * spins for a while, and most commands need no products.  It is loaded with one thread, so every product runs on the
+ * calling thread: results do not depend on the number of cores, and lanes do not disturb each other.
  *
- * A CPU that is newer than OpenBLAS gets its kernels for AVX-512 or AVX2, not those for unknown CPUs (SSE3).  The
- * variable OPENBLAS_CORETYPE of the user is respected.
+ * On a CPU that OpenBLAS does not know, its kernels for AVX-512 or AVX2 are selected instead of its default (SSE3).  An
+ * OPENBLAS_CORETYPE set by the user has priority.
  *
- * A product that finds no addresses for its buffer waits for them for ever, so the buffers of both lanes that multiply
- * at once, the GPU's and the CPU's, are taken when the library is opened, or it is not opened.
+ * A product that cannot map its buffer waits forever.  Therefore the buffers of the two lanes that may multiply at the
+ * same time, GPU and CPU, are allocated when the library is loaded; if that fails, it is not loaded.
  */
 #ifndef LSPO_KERNELS_BLAS_H
 #define LSPO_KERNELS_BLAS_H
@@ -39,13 +38,13 @@ typedef struct {
     __typeof__(openblas_get_corename) *corename;
 } lspo_blas_t;
 
-/* NULL, or why the library cannot be opened; static.  Opens it on the first call, whose thread sets an environment
- * variable.  lspo_device_open() calls it. */
+/* Load the library on the first call, which sets an environment variable.  Returns NULL, or the reason why it cannot be
+ * loaded; static.  lspo_device_open() calls it. */
 const char *lspo_blas_open(void);
-/* Whether it cannot be opened for lack of memory, or of addresses (ulimit -v). */
+/* Whether it cannot be loaded because memory or address space (ulimit -v) ran out. */
 bool lspo_blas_lacks_memory(void);
 
-/* Opened if it is not yet; the process ends, as at any program whose library is missing, where that is impossible. */
+/* The functions; loads the library if needed.  If that fails, the process exits, as for any missing shared library. */
 const lspo_blas_t *lspo_blas(void);
 
 #ifdef __cplusplus

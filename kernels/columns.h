@@ -1,5 +1,5 @@
-/* columns.h - parts of a matrix (m x n, row-major, fp32) by columns, as ZenFlow splits a gradient into the few columns
- * that matter and the others.
+/* columns.h - select columns of a matrix (m x n, row-major, fp32): ZenFlow splits a gradient into the few most
+ * important columns and the others.
  *
  * A split of n columns is an array of n indices: first the selected ones, ascending, then the others, ascending.
  */
@@ -18,8 +18,8 @@ typedef struct {
     size_t m, n, count;
 } lspo_columns_t;
 
-/* Split by importance, the column's sum of |g|: `count` are selected, the largest, of equals those that come first.
- * Always that many, also where sums are NaN.  scratch: 2 n floats; columns_out: n. */
+/* Select the `count` columns with the largest sums of |g|, on ties the leftmost.  Always selects `count`, even if sums
+ * are NaN.  scratch: 2 n floats; columns_out: n. */
 void lspo_columns_split(const lspo_columns_t *shape, const float *g, float *scratch, uint32_t *columns_out);
 
 /* out (m x count, dense) = these columns of x (m x n). */

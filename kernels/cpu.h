@@ -1,7 +1,7 @@
-/* cpu.h - which vector instructions the host kernels use: chosen once at run time, so that one binary runs everywhere.
+/* cpu.h - choose the vector instructions of the host kernels at run time, so that one binary runs on every CPU.
  *
- * A kernel with several paths asks lspo_cpu_level() at each call and takes the best path that it has at or below that
- * level.  Results of a kernel may differ in the last bits from level to level, never within one.
+ * A kernel with several paths calls lspo_cpu_level() at each call and uses its best path at or below that level.
+ * Results of a kernel may differ in the last bits between levels, but not within a level.
  */
 #ifndef LSPO_KERNELS_CPU_H
 #define LSPO_KERNELS_CPU_H
@@ -17,7 +17,7 @@ typedef enum {
     LSPO_CPU_LEVEL_COUNT
 } lspo_cpu_level_t;
 
-/* The machine's level, or the limit where that is lower.  Safe from any thread. */
+/* The machine's level, or the limit if that is lower.  Safe from any thread. */
 lspo_cpu_level_t lspo_cpu_level(void);
 
 /* Use no level above `limit` from now on; LSPO_CPU_AVX512 lifts the limit.  For tests and benchmarks: not while kernels

@@ -1,17 +1,16 @@
-/* cuda.h - the kernels on a GPU: for each function below the equations, shapes and aliasing are those of the host
- * function without the suffix, in the header that is named above it.
+/* cuda.h - the kernels on a GPU.  Equations, shapes and aliasing of each function are those of the host function
+ * without the suffix _cuda, in the header named above it.
  *
- * `void *` arrays hold numbers of the format `on->number` (kernels/number.h): weights, activations and their gradients;
- * `float *` arrays hold fp32 whatever it is.  Each number is computed in fp32 and rounded once, to nearest, when it is
- * stored.  Arrays at multiples of 16 bytes are moved 16 bytes at a time, others one number at a time.
- * Array arguments, and the arrays that structs name, are device pointers; the structs themselves are the host's.  Calls
- * enqueue work on `on->stream`, do not wait for it and allocate nothing.  They return a cudaError_t as an int, 0 for
- * success: that of the launch; errors of a kernel under way show when the stream is next waited for.  A cuBLAS failure
- * is cudaErrorUnknown.
- * Sums run in a fixed order without atomics: equal input gives equal bits on one GPU.  Against the host the last bits
- * differ, since orders, roots and denormals (kept here) do.  Packing gives the host's bits.
- * FLOPs and bytes are the host function's unless stated; in 16 bits half the bytes of arrays in the format.
- * tests/cuda_on_host/ runs all of this without a GPU.
+ * `void *` arrays have the format `on->number` (kernels/number.h): weights, activations and their gradients; `float *`
+ * arrays are always fp32.  Each number is computed in fp32 and rounded once, to nearest, when it is stored.  Arrays
+ * aligned to 16 bytes are accessed 16 bytes at a time, others one number at a time.  Array arguments, and array
+ * pointers in structs, are device pointers; the structs themselves are in host memory.  Calls enqueue work on
+ * `on->stream`, do not wait for it and do not allocate.  They return the cudaError_t of the launch as an int, 0 for
+ * success; errors of a running kernel appear at the next wait for the stream.  A cuBLAS failure is cudaErrorUnknown.
+ * Sums have a fixed order and use no atomics: equal input gives equal bits on the same GPU.  Results differ from the
+ * host's in the last bits, because the order of sums, square roots and denormals (kept here) differ; packing gives the
+ * same bits.  FLOPs and bytes are those of the host function unless stated; in 16 bits, arrays in the format take half
+ * the bytes.  tests/cuda_on_host/ runs all of this without a GPU.
  */
 #ifndef LSPO_KERNELS_CUDA_H
 #define LSPO_KERNELS_CUDA_H
@@ -40,56 +39,56 @@
 extern "C" {
 #endif
 
-/* What linear layers hold: see below. */
+/* The state of linear layers, see below. */
 typedef struct lspo_matmul lspo_matmul_t;
 
 /* Where a call runs, and the format of its arrays. */
 typedef struct {
     lspo_number_t number;
     void *stream;          /* a cudaStream_t; NULL: the default stream                                    */
-    void *cublas;          /* of products alone: a cublasHandle_t, whose stream is set to `stream`        */
-    lspo_matmul_t *matmul; /* of linear layers alone, beside cublas                                       */
+    void *cublas;          /* only for products: a cublasHandle_t whose stream is `stream` */
+    lspo_matmul_t *matmul; /* only for linear layers, in addition to cublas */
 } lspo_cuda_t;
 
 /* ---- memory of the device ---- */
 int lspo_memory_alloc_cuda(size_t bytes, void **memory_out);
-/* Waits for what is under way; NULL: nothing. */
+/* Waits for running work; NULL does nothing. */
 void lspo_memory_free_cuda(void *memory);
 int lspo_memory_zero_cuda(size_t bytes, void *out, void *stream);
 int lspo_memory_copy_cuda(size_t bytes, const void *in, void *out, void *stream);
-/* From the host's memory, in the stream's order; waits for it. */
+/* Copy from host memory, in stream order; waits for completion. */
 int lspo_memory_write_cuda(size_t bytes, const void *in, void *out, void *stream);
-/* What a function here returned, in words; static. */
+/* A description of an error that a function here returned; static. */
 const char *lspo_cuda_error_text(int error);
 
 /* ---- adam.h ---- */
-/* In 16 bits the state's master makes the step and w becomes its rounding; in fp32 there is none.
- * cudaErrorInvalidValue otherwise.  28 bytes an element in every format. */
+/* In 16 bits the state's master weights are updated and rounded into w; in fp32 there must be no master, otherwise
+ * cudaErrorInvalidValue.  28 bytes per element in every format. */
 int lspo_adam_parameters_cuda(const lspo_cuda_t *on, const lspo_adam_t *adam, const lspo_adam_state_t *state,
                               const void *gradient, void *w);
 int lspo_adam_direction_cuda(const lspo_cuda_t *on, const lspo_adam_t *adam, const lspo_adam_state_t *state,
                              const void *gradient, void *out);
 
 /* ---- pack.h ---- */
-/* n numbers from one format to another, rounded to nearest, ties to even.  NaN keeps its sign and upper payload. */
+/* Convert n numbers to another format, rounded to nearest, ties to even.  NaN keeps its sign and upper payload. */
 int lspo_convert_cuda(size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out, void *stream);
 
 /* ---- projector.h ---- */
-/* Works from the column lists; x is read once from memory and, for every further 256 columns, from the L2 cache.
- * Bytes, with b those of a number: tokens (rows + d) b, and rows r 8 of lists for every 32 (fp32) or 64 tokens, from
- * L2. */
+/* Uses the column lists; x is read once from memory and, for every further 256 columns, from the L2 cache.  Bytes, with
+ * b bytes per number: tokens (rows + d) b, and rows r 8 of lists per 32 (fp32) or 64 tokens, from L2. */
 int lspo_projector_gather_cuda(const lspo_cuda_t *on, const lspo_projector_t *p, size_t tokens, const void *x,
                                size_t x_stride, void *out);
 /* Scratch: tokens (d_m + d_n) numbers: X P and dY Q are rounded to the format, then multiplied on tensor cores. */
 int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair,
                                  const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);
-/* One pass over w, no scratch: the panel of P delta lies in shared memory.  d_n above 12,288, whose panel does not fit,
- * takes 2 r_m r_n FLOPs an element instead.  In 16 bits w is rounded at random.  Bytes: 2 b m n. */
+/* One pass over w, no scratch: the panel of P delta is in shared memory.  If d_n is above 12,288, the panel does not
+ * fit, and the cost is 2 r_m r_n FLOPs per element instead.  In 16 bits w is rounded stochastically.  Bytes: 2 b m
+ * n. */
 int lspo_projector_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
                               const lspo_vector_step_t *step, void *w);
 
-/* ---- sketch.h; scratch: lspo_sketch_scratch() numbers.  In 16 bits apply rounds delta to the format, which needs
- * d_m d_n <= m n (above: cudaErrorInvalidValue), and w at random ---- */
+/* ---- sketch.h; scratch: lspo_sketch_scratch() numbers.  In 16 bits apply rounds delta to the format, which requires
+ * d_m d_n <= m n (otherwise cudaErrorInvalidValue), and w stochastically ---- */
 int lspo_sketch_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair,
                               const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);
 int lspo_sketch_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
@@ -98,7 +97,8 @@ int lspo_sketch_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *p
 /* ---- embedding.h ---- */
 int lspo_embedding_forward_cuda(const lspo_cuda_t *on, const lspo_embedding_t *embedding, const void *token,
                                 const void *position, void *x_out);
-/* In the host's order and with its bits: the first row of an id adds up those of all rows with that id. */
+/* In the same order and with the same bits as on the host: the block of the first row of an id adds the rows of that
+ * id. */
 int lspo_embedding_backward_cuda(const lspo_cuda_t *on, const lspo_embedding_t *embedding, const void *dx,
                                  void *token_gradient, void *position_gradient);
 
@@ -127,17 +127,16 @@ int lspo_rotary_backward_cuda(const lspo_cuda_t *on, const lspo_rotary_t *rotary
 
 /* ---- attention.h, without the probabilities ----
  *
- * A block holds a tile of rows and goes over the tiles of keys: P is made from Q and K when it is needed, with a
- * softmax that is corrected as larger scores come [Dao et al., arXiv 2205.14135, Alg. 1], and again in the backward
- * pass from what is kept,
+ * A thread block has a tile of rows and loops over the tiles of keys.  P is computed from Q and K when needed, with an
+ * online softmax [Dao et al., arXiv 2205.14135, Alg. 1], and again in the backward pass from the log sums that were
+ * kept,
  *     log_sums[batch, head, row] = ln sum over the row's keys of e^(q k / sqrt(e)).
- * dK and dV of a tile belong to one block, which adds up the heads of a group in order; dQ is a pass of its own, hence
- * two products more than the host's backward pass has.
- * head_width up to 128, above it cudaErrorInvalidValue.
- * In 16 bits, with head_width and strides in fours, on tensor cores; P and dS are then rounded before they are
- * multiplied.  FLOPs causal, a sequence and head: forward 2 s (s + 1) e, backward 7 s (s + 1) e.  Bytes, with b those
- * of a number: forward 4 b s e, backward 8 b s e and more from the L2 cache, where K and V of a head are read by every
- * tile. */
+ * dK and dV of a tile are computed by one block, which adds the heads of a group in order; dQ is a separate pass, so
+ * there are two products more than in the host's backward pass.  head_width is at most 128, otherwise
+ * cudaErrorInvalidValue.  In 16 bits, with head_width and strides multiples of 4, it uses tensor cores; P and dS are
+ * then rounded before the products.  FLOPs per sequence and head, causal: forward 2 s (s + 1) e, backward 7 s (s + 1)
+ * e.  Bytes, with b bytes per number: forward 4 b s e, backward 8 b s e, and more from the L2 cache, from which every
+ * tile reads K and V of a head. */
 int lspo_attention_forward_cuda(const lspo_cuda_t *on, const lspo_attention_t *a,
                                 const lspo_attention_operands_t *operands, float *log_sums, void *out);
 /* Reads the operands' `out`, too.  row_dots: batch x heads x sequence floats of scratch. */
@@ -156,20 +155,20 @@ int lspo_cross_entropy_backward_cuda(const lspo_cuda_t *on, const lspo_cross_ent
 int lspo_bias_fill_cuda(const lspo_cuda_t *on, size_t rows, size_t cols, const void *bias, void *out);
 int lspo_bias_add_cuda(const lspo_cuda_t *on, size_t rows, size_t cols, const void *x, const void *bias, void *out);
 int lspo_column_sum_cuda(const lspo_cuda_t *on, size_t rows, size_t cols, const void *x, bool accumulate, void *out);
-/* sum += x: a residual, or the gradients of two branches.  1 FLOP and 3 numbers an element. */
+/* sum += x: a residual, or the gradients of two branches.  1 FLOP and 3 numbers per element. */
 int lspo_vector_add_cuda(const lspo_cuda_t *on, size_t n, const void *x, void *sum);
-/* direction in `direction_format`.  3 FLOPs, 2 numbers and the direction's an element. */
+/* direction is in `direction_format`.  3 FLOPs and 3 numbers (one in that format) per element. */
 int lspo_step_along_cuda(const lspo_cuda_t *on, size_t n, const lspo_vector_step_t *step,
                          lspo_number_t direction_format, const void *direction, void *w);
 /* sum_out <- the sum of n doubles. */
 int lspo_sum_cuda(size_t n, const double *values, double *sum_out, void *stream);
 /* sum_out <- the sum of x^2 in double, for the norm of a gradient.  parts: LSPO_SUM_OF_SQUARES_PARTS doubles of
- * scratch.  2 FLOPs and a number an element. */
+ * scratch.  2 FLOPs and one number per element. */
 enum { LSPO_SUM_OF_SQUARES_PARTS = 1024 };
 int lspo_sum_of_squares_cuda(const lspo_cuda_t *on, size_t n, const void *x, double *parts, double *sum_out);
 
 /* ---- columns.h ---- */
-/* Sums are rounded otherwise than on the host, so columns that are equal but for that may be chosen differently. */
+/* Sums are rounded differently from the host, so of columns with nearly equal sums others may be selected. */
 int lspo_columns_split_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape, const void *g, float *scratch,
                             uint32_t *columns_out);
 int lspo_columns_gather_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape, const uint32_t *columns, const void *x,
@@ -178,7 +177,7 @@ int lspo_columns_scatter_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape
                               const void *in, void *x);
 
 /* ---- gemm.h, adapter.h, lowrank.h: products by cuBLAS ---- */
-/* NULL, or why cuBLAS, which the first call of it opens, cannot be opened; static. */
+/* Load cuBLAS on the first call.  Returns NULL, or the reason why it cannot be loaded; static. */
 const char *lspo_cublas_missing(void);
 int lspo_gemm_nn_cuda(const lspo_cuda_t *on, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
                       const void *b, size_t b_stride, float beta, void *c, size_t c_stride);
@@ -195,11 +194,12 @@ int lspo_lowrank_compress_cuda(const lspo_cuda_t *on, const lspo_lowrank_t *lowr
 int lspo_lowrank_apply_cuda(const lspo_cuda_t *on, const lspo_lowrank_t *lowrank, const void *direction, float rate,
                             void *w);
 
-/* ---- linear.h, by cuBLASLt, with what stands around the product done as its result is written ----
+/* ---- linear.h, by cuBLASLt, with bias, residual and GELU fused into the product ----
  *
- * Where cuBLASLt has no fused kernel for a shape (rows that are no multiple of 16 bytes, for one) the same is computed
- * by a product and a kernel. */
-/* Chosen algorithms by shape, and memory that a product may use.  One stream at a time.  `cublas` must outlive it. */
+ * If cuBLASLt has no fused kernel for a shape (for example, if rows are not multiples of 16 bytes), a product and a
+ * separate kernel compute the same. */
+/* Holds the algorithm selected for each shape, and the workspace of a product.  One stream at a time.  `cublas` must
+ * outlive it. */
 int lspo_matmul_create_cuda(void *cublas, lspo_matmul_t **matmul_out);
 void lspo_matmul_destroy_cuda(lspo_matmul_t *matmul);
 int lspo_linear_forward_cuda(const lspo_cuda_t *on, const lspo_linear_t *layer, const void *x, const void *residual,

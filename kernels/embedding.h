@@ -2,7 +2,7 @@
  *
  *     x[b, i] = token[id[b, i]] + position[i]        (or without positions)
  *
- * Forward: 1 FLOP and 12 bytes an element of x.  Backward: 2 FLOPs and 20 bytes an element of dx.
+ * Forward: 1 FLOP and 12 bytes per element of x.  Backward: 2 FLOPs and 20 bytes per element of dx.
  */
 #ifndef LSPO_KERNELS_EMBEDDING_H
 #define LSPO_KERNELS_EMBEDDING_H
@@ -14,10 +14,10 @@
 extern "C" {
 #endif
 
-/* The tokens of a batch, and the width of their rows. */
+/* The tokens of a batch, and the width of the embedding. */
 typedef struct {
     size_t batch, sequence, width;
-    const uint32_t *ids; /* batch x sequence, each below the rows of `token` */
+    const uint32_t *ids; /* batch x sequence, each below the number of rows of `token` */
 } lspo_embedding_t;
 
 /* token: V x width, position: at least sequence x width, or NULL.  x_out: (batch x sequence) x width. */

@@ -1,7 +1,7 @@
-/* fit_products.h - the products that fitting is made of: sparse projectors times dense matrices, over workers.
+/* fit_products.h - the matrix products of fitting: sparse projectors times dense matrices, shared by workers.
  *
- * P is rows x d (kernels/projector.h).  Each item is computed by one worker, so results do not depend on their number.
- * Parts of kernels/fit*.c; nothing else includes this. */
+ * P is rows x d (kernels/projector.h).  Each item is computed by one worker, so results do not depend on the number of
+ * workers.  Private to kernels/fit*.c. */
 #ifndef LSPO_KERNELS_FIT_PRODUCTS_H
 #define LSPO_KERNELS_FIT_PRODUCTS_H
 
@@ -30,10 +30,10 @@ void lspo_fit_gather_transposed(lspo_workers_t *workers, const lspo_projector_t 
 void lspo_fit_cross(const lspo_projector_t *a, const lspo_projector_t *b, float *out);
 /* out (cols x rows) = in^T. */
 void lspo_fit_transpose(size_t rows, size_t cols, const float *in, float *out);
-/* Summed in double. */
+/* The dot product, summed in double. */
 double lspo_fit_dot(size_t n, const float *a, const float *b);
 
-/* The first `count` floats of *at, which is moved behind them. */
+/* Takes `count` floats at *at and advances *at past them. */
 static inline float *lspo_fit_carve(float **at, size_t count)
 {
     float *array = *at;

@@ -2,11 +2,10 @@
  *
  *     C = alpha op(A) op(B) + beta C,    op(A): m x k, op(B): k x n, C: m x n, all row-major
  *
- * `_nn`, `_nt`, `_tn` say which of A and B is stored transposed; a stride is the distance in floats between two rows
- * *as stored*.  With beta 0, C is only written.  A bias or a residual costs no pass of its own when C is filled with it
- * first and beta is 1 (vector.h), since the library otherwise clears C.
- * FLOPs 2 m n k.  Bytes 4 (m k + k n + m n), and 4 m n more when beta is not 0.
- * Sizes and strides below 2^31.  C does not overlap A or B.
+ * `_nn`, `_nt` and `_tn` tell which of A and B is stored transposed (t); a stride is the distance in floats between two
+ * rows *as stored*.  With beta 0, C is only written.  To add a bias or a residual without a separate pass, fill C with
+ * it first (vector.h) and use beta 1; with beta 0 the library would clear C anyway.  FLOPs: 2 m n k.  Bytes: 4 (m k + k
+ * n + m n), and 4 m n more if beta is not 0.  Sizes and strides must be below 2^31.  C must not overlap A or B.
  */
 #ifndef LSPO_KERNELS_GEMM_H
 #define LSPO_KERNELS_GEMM_H
@@ -17,7 +16,7 @@
 extern "C" {
 #endif
 
-/* A product as a record, for functions that choose where it runs. */
+/* The arguments of a product, for functions that choose where it runs. */
 typedef struct {
     size_t m, n, k;
     float alpha;

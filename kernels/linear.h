@@ -1,9 +1,9 @@
-/* linear.h - a linear layer: a product and what stands around it, fp32.
+/* linear.h - a linear layer with bias and residual, optionally with a GELU, fp32.
  *
  *     Y = X W + bias + residual                                       X: tokens x m, W: m x n, Y: tokens x n, row-major
  *
- * Behind it may follow a GELU in its tanh form (activation.h), before it, backward, the one of the layer before.
- * 2 tokens m n FLOPs.  All arrays are dense and do not overlap but where said.
+ * A GELU in its tanh form (activation.h) may follow it; in the backward pass, one may precede it.  2 tokens m n FLOPs.
+ * All arrays are dense and do not overlap unless stated.
  */
 #ifndef LSPO_KERNELS_LINEAR_H
 #define LSPO_KERNELS_LINEAR_H
@@ -26,7 +26,7 @@ typedef struct {
 void lspo_linear_forward(const lspo_linear_t *layer, const float *x, const float *residual, float *out);
 /* pre_out = x W + bias, out = gelu(pre_out). */
 void lspo_linear_gelu_forward(const lspo_linear_t *layer, const float *x, float *pre_out, float *out);
-/* The layer behind a GELU: gradients->d (tokens x m, only written) = (dy W^T) gelu'(pre), and their column sums (m). */
+/* For a layer after a GELU: gradients->d (tokens x m, only written) = (dy W^T) gelu'(pre), and its column sums (m). */
 void lspo_linear_gelu_backward(const lspo_linear_t *layer, const float *dy, const float *pre,
                                const lspo_gelu_gradients_t *gradients);
 

@@ -5,12 +5,12 @@
  *     dx   = residual + rstd (g - mean(g) - xhat mean(g xhat)),   g = gain dout
  *     dgain = sum over rows of dout xhat,   dbias = sum over rows of dout
  *
- * The backward pass adds the gradient of the residual branch around the norm, and can sum dx over the rows, which is
- * the bias gradient of the linear layer before the norm: both for no further pass over memory.
- * RMS norm leaves out mean and bias: rstd = 1 / sqrt(sum x^2 / w + epsilon), xhat = x rstd, dx without mean(g).
+ * The backward pass also adds the gradient of the residual branch around the norm, and can sum dx over the rows, which
+ * is the bias gradient of the linear layer before the norm; neither needs another pass over memory.  RMS norm has no
+ * mean and no bias: rstd = 1 / sqrt(sum x^2 / w + epsilon), xhat = x rstd, dx without mean(g).
  *                                                                  [Zhang & Sennrich, arXiv 1910.07467, eq. 4]
- * Forward: 8 FLOPs and 8 bytes an element (x read once from memory, out written).
- * Backward: 14 FLOPs and 16 bytes an element (dout, x, residual read, dx written).
+ * Forward: 8 FLOPs and 8 bytes per element (x is read once from memory, out is written).  Backward: 14 FLOPs and 16
+ * bytes per element (dout, x and residual are read, dx is written).
  */
 #ifndef LSPO_KERNELS_NORM_H
 #define LSPO_KERNELS_NORM_H
@@ -22,24 +22,24 @@
 extern "C" {
 #endif
 
-/* A norm of a matrix of rows x width numbers, dense: its weights have width numbers each. */
+/* The norm of a dense matrix of rows x width numbers; gain and bias have width numbers each. */
 typedef struct {
     size_t rows, width;
-    float epsilon; /* not read by the backward pass; GPT-2's is 1e-5 */
+    float epsilon; /* not used by the backward pass; 1e-5 in GPT-2 */
     const void *gain;
-    const void *bias; /* NULL under RMS norm */
+    const void *bias; /* RMS norm: NULL */
 } lspo_norm_t;
 
-/* What the backward pass reads: matrices as the norm says, statistics of its rows as the forward pass left them. */
+/* Inputs of the backward pass: matrices of the norm's shape, and the rows' statistics from the forward pass. */
 typedef struct {
     const void *dout, *x;
     const void *residual; /* NULL: 0               */
-    const float *mean;    /* NULL under RMS norm   */
+    const float *mean;    /* RMS norm: NULL */
     const float *rstd;
 } lspo_norm_operands_t;
 
-/* What it gives.  dx: rows x width, may be the operands' `residual` or `dout`.  The others have width numbers, may be
- * NULL and are overwritten, or added to when `accumulate`; RMS norm leaves dbias and dx_sum alone. */
+/* Its results.  dx: rows x width, may be `residual` or `dout` of the operands.  The others have width numbers, may be
+ * NULL and are overwritten, or added to if `accumulate`; RMS norm does not use dbias and dx_sum. */
 typedef struct {
     void *dx;
     void *dgain, *dbias; /* layer norm: both or neither  */

@@ -1,5 +1,5 @@
-/* number.h - the formats in which weights, activations and their gradients are stored on a GPU.  Arithmetic and sums
- * are fp32 (double where said) whatever the format is. */
+/* number.h - the number formats of weights, activations and their gradients on a GPU.  Arithmetic and sums are in fp32
+ * (or double where stated) for every format. */
 #ifndef LSPO_KERNELS_NUMBER_H
 #define LSPO_KERNELS_NUMBER_H
 

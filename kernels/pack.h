@@ -1,10 +1,9 @@
 /* pack.h - conversion between fp32 and the 16-bit formats that cross the link.
  *
- * Round to nearest, ties to even, whatever the caller's FP mode.  bf16: the upper half of a float; fp16: IEEE 754
- * binary16, whose overflow (|x| >= 65520) is infinity and whose denormals are kept.  NaN stays NaN, made quiet, upper
- * payload bits kept; unpacking bf16 is a shift and keeps a signalling NaN.
- * n elements; arrays do not overlap; any alignment.  The bits are the same on every level of kernels/cpu.h.
- * 6 bytes an element.
+ * Rounds to nearest, ties to even, in any FP mode of the caller.  bf16: the upper half of a float; fp16: IEEE 754
+ * binary16; overflow (|x| >= 65520) gives infinity, denormals are kept.  NaN becomes a quiet NaN with the same upper
+ * payload bits; unpacking bf16 is a shift and keeps a signalling NaN.  n elements; arrays must not overlap; any
+ * alignment.  The bits are the same on every level of kernels/cpu.h.  6 bytes per element.
  */
 #ifndef LSPO_KERNELS_PACK_H
 #define LSPO_KERNELS_PACK_H
@@ -23,7 +22,7 @@ void lspo_unpack_bf16(size_t n, const uint16_t *in, float *out);
 void lspo_pack_fp16(size_t n, const float *in, uint16_t *out);
 void lspo_unpack_fp16(size_t n, const uint16_t *in, float *out);
 
-/* From any format to any: the above, a copy, or from 16 bits to the other 16 bits by way of fp32. */
+/* Convert between any two formats; between the two 16-bit formats by way of fp32. */
 void lspo_convert(size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out);
 
 #ifdef __cplusplus

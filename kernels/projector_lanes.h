@@ -1,9 +1,9 @@
-/* projector_lanes.h - the projector's inner loops for vectors of LANES floats.  Included by projector.c once a vector
- * width, with the macros LANES, LANES_NAME(name), LANES_TARGET, lanes_t, mask_t and the lanes_* operations defined; no
- * include guard on purpose.
+/* projector_lanes.h - the projector's inner loops for vectors of LANES floats.  projector.c includes it once per vector
+ * width, with the macros LANES, LANES_NAME(name), LANES_TARGET, lanes_t, mask_t and the lanes_* operations defined; it
+ * intentionally has no include guard.
  *
- * Both loops transpose tiles of LANES x LANES floats in registers, so that one vector holds the same element of LANES
- * tokens (or rows of W) and an access at a random index moves a whole vector. */
+ * Both loops transpose tiles of LANES x LANES floats in registers, so that one vector has the same element of LANES
+ * tokens (or rows of W), and an access at a random index transfers a whole vector. */
 
 /* out (count x d) = x P for count <= LANES tokens.  sums: d x LANES floats, 64-byte aligned. */
 LANES_TARGET static void LANES_NAME(gather_tokens)(const lspo_projector_t *p, size_t count, const float *x,
@@ -51,8 +51,8 @@ LANES_TARGET static void LANES_NAME(gather)(const lspo_projector_t *p, size_t to
     }
 }
 
-/* panel (d_n x LANES, transposed) = rows row .. row + count of P delta.  PANEL_VECTORS vectors of a row of delta at a
- * time, so that an index and a value are fetched once for all of them. */
+/* panel (d_n x LANES, transposed) = rows row .. row + count of P delta.  Processes PANEL_VECTORS vectors of a row of
+ * delta together, so that index and value are loaded once for all of them. */
 LANES_TARGET static void LANES_NAME(make_panel)(const lspo_projector_t *p, size_t row, size_t count, size_t d_n,
                                                 const float *delta, float *panel)
 {
@@ -105,7 +105,7 @@ LANES_TARGET static void LANES_NAME(apply)(const lspo_projector_pair_t *pair, co
                 tile[j] = sum;
             }
             lanes_transpose(tile);
-            /* Rows are short, and LANES of them are walked at once: no hardware foresees the next ones. */
+            /* LANES short rows are read at the same time, which the hardware prefetcher does not predict. */
             for (size_t i = LANES; i < 2 * LANES && row + i < m; i++)
                 __builtin_prefetch(w + (row + i) * n + column, 1);
             for (size_t i = 0; i < count; i++) {

@@ -1,9 +1,9 @@
 /* rotary.h - rotary position embedding, forward and backward, fp32.          [Su et al., arXiv 2104.09864, Sec. 3.2]
  *
- * Hugging Face's layout: in a head of width e, elements j and j + e / 2 form the pair j < e / 2, turned at position i:
+ * Layout as in Hugging Face: in a head of width e, elements j and j + e / 2 form pair j < e / 2.  At position i it is
+ * rotated:
  *     (x_j, x_{j+e/2})  <-  (x_j cos a - x_{j+e/2} sin a,  x_{j+e/2} cos a + x_j sin a),    a = i theta^(-2 j / e)
- * The gradient is turned the other way round.
- * 3 FLOPs and 8 bytes an element; the table stays in a cache.
+ * The gradient is rotated by -a.  3 FLOPs and 8 bytes per element; the table stays in the cache.
  */
 #ifndef LSPO_KERNELS_ROTARY_H
 #define LSPO_KERNELS_ROTARY_H
@@ -14,10 +14,10 @@
 extern "C" {
 #endif
 
-/* table: sequence x head_width floats: of position i the e / 2 cosines, then the e / 2 sines.  head_width is even. */
+/* table: sequence x head_width floats, for each position e / 2 cosines, then e / 2 sines.  head_width is even. */
 void lspo_rotary_table(size_t sequence, size_t head_width, double theta, float *table);
 
-/* (batch x sequence) rows of heads x head_width numbers, dense, and the table of their positions. */
+/* Shape: (batch x sequence) rows of heads x head_width numbers, dense; and the table of angles. */
 typedef struct {
     size_t batch, sequence, heads, head_width;
     const float *table;

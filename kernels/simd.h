@@ -1,10 +1,10 @@
-/* simd.h - one loop, compiled for the vector units of several CPU generations.
+/* simd.h - compile a loop for the vector units of several CPU generations.
  *
- * LSPO_SIMD before a function's definition makes the compiler emit it for AVX-512, AVX2 and the baseline, and lets the
- * loader choose.  Its inner loops carry `#pragma omp simd` (-fopenmp-simd: no OpenMP runtime), which also permits
- * vector order in the sums named in reduction(); nothing is compiled with -ffast-math.  Helpers called inside such
- * loops are LSPO_INLINE, or they would stay scalar calls.  Under ThreadSanitizer there is the baseline only: the loader
- * chooses before that runtime has started.
+ * LSPO_SIMD before a function's definition makes the compiler generate it for AVX-512, AVX2 and the baseline; the
+ * loader selects one.  Its inner loops have `#pragma omp simd` (-fopenmp-simd, without an OpenMP runtime), which also
+ * permits reordering the sums named in reduction(); nothing is compiled with -ffast-math.  Helpers called in such loops
+ * must be LSPO_INLINE; otherwise they remain scalar calls.  ThreadSanitizer builds have only the baseline, because the
+ * loader selects before its runtime has started.
  */
 #ifndef LSPO_KERNELS_SIMD_H
 #define LSPO_KERNELS_SIMD_H

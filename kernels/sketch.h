@@ -1,9 +1,9 @@
-/* sketch.h - COMPRESS and APPLY as the authors of LSP-Offload published them: sparse projectors written out dense.
+/* sketch.h - COMPRESS and APPLY as in the published code of LSP-Offload: sparse projectors expanded to dense matrices.
  *
  * github.com/gulang2019/LSP-Offload, gradient_compressor.py: get_sketch() scatters the r values of each row into a
- * zeroed matrix before every use, and the products are dense.  Same mathematics as kernels/projector.h, here so that
- * what they cost can be predicted and measured beside ours (policy lsp-paper).  With S_P: m x d_m, S_Q: n x d_n written
- * out:
+ * zeroed matrix before every use, and the products are dense.  The mathematics is that of kernels/projector.h; this
+ * version exists so that its cost can be predicted and measured (policy lsp-paper).  With the dense S_P: m x d_m, S_Q:
+ * n x d_n:
  *     COMPRESS   G^ = (X S_P)^T (dY S_Q)            2 tokens (m d_m + n d_n + d_m d_n) FLOPs
  *     APPLY      E = S_P D S_Q^T, then W <- keep W - eta E;   E: m x n is formed
  *                m <= n: (S_P D) S_Q^T              2 m d_m d_n + 2 m n d_n FLOPs

@@ -1,4 +1,4 @@
-/* vmath.h - exponential and softmax for vector loops: branch-free polynomials that the compiler vectorises.
+/* vmath.h - exponential and softmax for vector loops: branch-free polynomials that the compiler can vectorise.
  *
  *     e^x = 2^n e^r,  n = round(x / ln 2),  r = x - n ln 2 in two steps [Cephes expf]: relative error below 2e-7
  */
@@ -13,8 +13,8 @@
 
 #include "kernels/simd.h"
 
-/* condition ? a : b on the bits.  Written as a selection, compilers split the code that follows into a path for each
- * case, which keeps loops scalar or computes with the denormals of a case that never occurs. */
+/* condition ? a : b on the bits.  For a plain conditional, compilers split the following code into a path per case,
+ * which keeps loops scalar, or computes with denormals of a case that never occurs. */
 LSPO_INLINE float lspo_vselect(bool condition, float a, float b)
 {
     const uint32_t mask = 0U - (uint32_t)condition;
@@ -27,10 +27,10 @@ LSPO_INLINE float lspo_vselect(bool condition, float a, float b)
 }
 
 /* e^x; 0 below -87.7 (-INFINITY too), e^88 above 88, NaN for NaN: from -88 down the exponent field of the power of two
- * comes out as 0. */
+ * is 0. */
 LSPO_INLINE float lspo_vexpf(float x)
 {
-    const float to_integer = 12582912.0F; /* 1.5 2^23: adding it rounds to an integer that sits in the low bits */
+    const float to_integer = 12582912.0F; /* 1.5 2^23: adding it rounds to an integer in the low bits */
     const float c = lspo_vselect(x > 88.0F, 88.0F, lspo_vselect(x < -88.0F, -88.0F, x));
     const float shifted = c * 1.44269504F + to_integer;
     const float n = shifted - to_integer;
@@ -50,7 +50,7 @@ LSPO_INLINE float lspo_vexpf(float x)
     return p * power;
 }
 
-/* row (n >= 1 floats) <- softmax(row).  Returns ln(sum e^row), what cross-entropy needs besides. */
+/* row (n >= 1 floats) <- softmax(row).  Returns ln(sum e^row), which cross-entropy also needs. */
 LSPO_INLINE float lspo_vsoftmax(size_t n, float *row)
 {
     float highest = row[0];

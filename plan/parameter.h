@@ -67,8 +67,8 @@ typedef struct {
     size_t block_bytes;
 } lspo_parameters_t;
 
-/* The values of the policies with this table in a workload. The table must belong to a policy in plan/policy_table.c.
- * */
+/* The values of the policies with this table in a workload. The table must belong to a policy in
+ * plan/policy_table.c. */
 const void *lspo_values_of(const lspo_workload_t *workload, const lspo_parameters_t *table);
 void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table);
 
@@ -91,8 +91,8 @@ void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table
         uses, sizeof(uses) / sizeof(uses)[0], sizeof(block)                                                            \
     }
 
-/* Parse `text` into *slot; `what` names it in messages ("--rank"). Limits that depend on the model are checked later.
- * */
+/* Parse `text` into *slot; `what` names it in messages ("--rank"). Limits that depend on the model are checked
+ * later. */
 lspo_status_t lspo_parameter_parse(const lspo_parameter_t *parameter, const char *what, const char *text, void *slot);
 
 /* Format the value at `slot`; lspo_parameter_parse() reads back exactly the same value. */

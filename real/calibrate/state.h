@@ -1,4 +1,4 @@
-/* state.h - the internals of a calibration; private to real/calibrate/*.c and their tests. */
+/* state.h - the internals of a calibration; private to real/calibrate/ and its tests. */
 #ifndef LSPO_REAL_CALIBRATE_STATE_H
 #define LSPO_REAL_CALIBRATE_STATE_H
 

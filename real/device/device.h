@@ -118,8 +118,8 @@ bool lspo_device_is_asynchronous(const lspo_device_t *device);
 lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_kind_t lane);
 
 /* A point in a lane's stream (asynchronous devices only). record: from the lane's thread. wait: from any thread;
- * LSPO_ERR_DEVICE if something before the mark failed. time: of a mark that has passed, on the clock of lspo_now_ns().
- * */
+ * LSPO_ERR_DEVICE if something before the mark failed. time: of a mark that has passed, on the clock of
+ * lspo_now_ns(). */
 typedef struct lspo_device_mark lspo_device_mark_t;
 lspo_status_t lspo_device_mark_create(lspo_device_t *device, lspo_device_mark_t **mark_out);
 void lspo_device_mark_destroy(lspo_device_t *device, lspo_device_mark_t *mark);

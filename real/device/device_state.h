@@ -8,8 +8,8 @@
 
 #include "real/device/device.h"
 
-/* Functions of real/device/device.h without `lspo_device_`, unless stated otherwise. NULL: nothing to do or to report.
- * */
+/* Functions of real/device/device.h without `lspo_device_`, unless stated otherwise. NULL: nothing to do or to
+ * report. */
 typedef struct {
     bool is_asynchronous;
     size_t chunk_bytes; /* of a paced copy */

@@ -39,8 +39,8 @@ typedef struct {
 
     /* Read the shapes; family and class_count are already set. */
     lspo_status_t (*parse)(const lspo_hf_reader_t *reader, lspo_model_t *model);
-    /* The number of labels if the file is a classifier, or `wanted` if the caller gives it; NULL: never a classifier.
-     * */
+    /* The number of labels if the file is a classifier, or `wanted` if the caller gives it; NULL: never a
+     * classifier. */
     lspo_status_t (*count_classes)(const lspo_hf_reader_t *reader, uint32_t wanted, uint32_t *count_out);
     /* A new config.json; NULL if out of memory. */
     json_t *(*make)(const lspo_model_t *model);

@@ -77,8 +77,8 @@ lspo_projector_t lspo_pairs_view_in(const lspo_projector_t *shape, void *memory)
 lspo_status_t lspo_pairs_upload(lspo_session_t *session, lspo_pair_t *pair);
 /* After the state was written: the moments on the CPU belong to the projectors on the device. */
 void lspo_pairs_learn(lspo_session_t *session);
-/* Send the rows of a pair to the host, and transform moments to the subspace of newly arrived rows, before an update.
- * */
+/* Send the rows of a pair to the host, and transform moments to the subspace of newly arrived rows, before an
+ * update. */
 lspo_status_t lspo_pairs_make_carry(lspo_session_t *session);
 void lspo_pairs_send(lspo_session_t *session, const lspo_op_t *op);
 void lspo_pairs_carry_moments(lspo_session_t *session, const lspo_op_t *op);

@@ -60,8 +60,8 @@ struct lspo_method {
 
     /* Before any memory is taken: set the counts of session and stages that differ from a dense gradient. */
     void (*describe)(lspo_session_t *session);
-    /* Take the host memory of one stage, only with lspo_session_take_host(); called once to count and once to allocate.
-     * */
+    /* Take the host memory of one stage, only with lspo_session_take_host(); called once to count and once to
+     * allocate. */
     lspo_status_t (*take_host)(lspo_session_t *session, uint32_t stage, lspo_host_count_t *count);
     /* Take the device memory of one stage; called in the order of the stages. */
     lspo_status_t (*take_device)(lspo_session_t *session, uint32_t stage);

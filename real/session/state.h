@@ -273,8 +273,8 @@ const float *lspo_session_landed(lspo_session_t *session, uint32_t worker, const
 float *lspo_session_update_scratch(const lspo_session_t *session, uint32_t worker);
 /* Allocate scratch for all workers. */
 lspo_status_t lspo_session_make_worker_scratch(lspo_session_t *session);
-/* After an update of `count` parameters that began at start_ns: wait until the time that the device's CPU cap allows.
- * */
+/* After an update of `count` parameters that began at start_ns: wait until the time that the device's CPU cap
+ * allows. */
 void lspo_session_pace_update(lspo_session_t *session, uint64_t start_ns, size_t count);
 
 /* ---- checkpoint.c: report an array of a checkpoint, in a method's visit functions; ignored if data is NULL or count

@@ -17,8 +17,8 @@ void lspo_normalizer_destroy(lspo_normalizer_t *normalizer);
 
 /* Whether it changes no text. */
 bool lspo_normalizer_is_empty(const lspo_normalizer_t *normalizer);
-/* Whether it removes characters at the start of `text`; the rest then no longer counts as the start of the user's text.
- * */
+/* Whether it removes characters at the start of `text`; the rest then no longer counts as the start of the user's
+ * text. */
 lspo_status_t lspo_normalizer_takes_front(const lspo_normalizer_t *normalizer, const char *text, size_t bytes,
                                           bool *takes_out);
 /* Append the normalised `text`. */

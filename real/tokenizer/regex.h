@@ -20,8 +20,8 @@ typedef struct lspo_regex lspo_regex_t;
 lspo_status_t lspo_regex_create(const char *path, const char *pattern, lspo_regex_t **regex_out);
 void lspo_regex_destroy(lspo_regex_t *regex);
 
-/* The first match in `bytes` bytes of valid UTF-8 that begins at or after `from`; *begin_out = bytes if there is none.
- * */
+/* The first match in `bytes` bytes of valid UTF-8 that begins at or after `from`; *begin_out = bytes if there is
+ * none. */
 lspo_status_t lspo_regex_next(lspo_regex_t *regex, const char *text, size_t bytes, size_t from, size_t *begin_out,
                               size_t *end_out);
 

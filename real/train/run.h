@@ -37,7 +37,7 @@ typedef struct {
     /* Growth of the process's memory, as measured by the operating system (real/machine/process.h): device memory, host
      * memory and everything else. */
     uint64_t peak_total_bytes;
-    /* Without device memory; with a GPU this is measured, and peak_total_bytes is the sum of this and peak_gpu_bytes. */
+    /* Without device memory; with a GPU this is measured, and peak_total_bytes = this + peak_gpu_bytes. */
     uint64_t peak_host_bytes;
     uint64_t extra_bytes;         /* also without the host memory of copies: BLAS workspaces, stacks, libraries */
     double loss_first, loss_last; /* training loss of the first and the last iteration of the last repeat */

@@ -24,8 +24,8 @@ void lspo_saver_destroy(lspo_saver_t *saver);
  * of this one if it was written before the return. */
 lspo_status_t lspo_saver_save(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint, bool last);
 
-/* Wait for the write in progress and return its status; poll does not wait and returns LSPO_OK while it is in progress.
- * */
+/* Wait for the write in progress and return its status; poll does not wait and returns LSPO_OK while it is in
+ * progress. */
 lspo_status_t lspo_saver_wait(lspo_saver_t *saver);
 lspo_status_t lspo_saver_poll(lspo_saver_t *saver);
 

@@ -1,7 +1,7 @@
-/* state.h - what a transformer holds and what its families share; private to real/transformer/transformer*.c.
+/* state.h - the internals of a transformer; private to real/transformer/.
  *
- * transformer.c describes and lays out; linear.c is a linear layer with its adapter; head.c the
- * language-model head; gpt.c, llama.c and bert.c the stages of their families.
+ * transformer.c creates it and computes the layout of arrays; linear.c has linear layers with adapters, head.c the
+ * language-model head; gpt.c, llama.c and bert.c have the stages of their families.
  */
 #ifndef LSPO_REAL_TRANSFORMER_STATE_H
 #define LSPO_REAL_TRANSFORMER_STATE_H
@@ -13,8 +13,9 @@
 #include "kernels/attention.h"
 #include "real/transformer/transformer.h"
 
-/* Offsets in bytes of what a block keeps; a family uses those that its header names.  Where Q, K and V are one array
- * (GPT, BERT), k and v point into it.  What is fp32 in every format comes first, so that it is aligned. */
+/* Byte offsets of the arrays that a block saves; a family uses those listed in transformer.h.  If Q, K and V are one
+ * array (GPT, BERT), k and v point into it.  Arrays that are fp32 in every format come first, so that they are
+ * aligned. */
 typedef struct {
     size_t mean1, rstd1, mean2, rstd2, kept;
     size_t norm1_out, q, k, v, context, residual, norm2_out;
@@ -22,7 +23,7 @@ typedef struct {
     size_t end;
 } lspo_block_saved_t;
 
-/* A classifier's: dense_out (batch x w) and probabilities (batch x classes). */
+/* The same for the head; of a classifier: dense_out (batch x w) and probabilities (batch x classes). */
 typedef struct {
     size_t norm_out, mean, rstd, dense_out, probabilities;
     size_t end;
@@ -34,7 +35,7 @@ typedef struct {
     size_t end;
 } lspo_block_workspace_t;
 
-/* A backward pass over a block: what it computes with, and where its gradients go. */
+/* A backward pass over a block: its parameters, and the destinations of its gradients. */
 typedef struct {
     lspo_transformer_t *t;
     const lspo_block_parameters_t *from;
@@ -44,8 +45,8 @@ typedef struct {
 
 /* The stages of one family; arguments as in transformer.h. */
 typedef struct {
-    bool separate_qkv; /* Q, K and V are arrays of their own                                               */
-    bool biased;       /* linear layers have biases: the block's first other tensors, in the layers' order */
+    bool separate_qkv; /* Q, K and V are separate arrays */
+    bool biased; /* linear layers have biases: the first non-linear tensors of the block, in the order of the layers */
     void (*embed_forward)(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out);
     void (*embed_backward)(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
                            void *embed_gradient);
@@ -77,13 +78,13 @@ struct lspo_transformer {
     lspo_block_saved_t saved;
     lspo_head_saved_t head_saved;
     lspo_block_workspace_t at;
-    float *rotary;             /* the table, before all else in the workspace (LLAMA) */
-    char *workspace;           /* behind it                                           */
-    uint32_t *lengths;         /* batch of them, the host's                           */
-    const void *embed_weights; /* of the latest embed_forward, which BERT's embed_backward reads again */
+    float *rotary;             /* the table, at the start of the workspace (LLAMA) */
+    char *workspace;           /* after the table */
+    uint32_t *lengths;         /* one per sequence, in host memory */
+    const void *embed_weights; /* of the latest embed_forward; BERT's embed_backward reads them again */
 };
 
-/* Takes `bytes` at *end and returns where they start. */
+/* Reserves `bytes` at *end and returns their offset. */
 static inline size_t lspo_layout_take(size_t *end, size_t bytes)
 {
     const size_t start = *end;
@@ -91,7 +92,7 @@ static inline size_t lspo_layout_take(size_t *end, size_t bytes)
     return start;
 }
 
-/* What is fp32 in every format. */
+/* Arrays that are fp32 in every format. */
 static inline float *lspo_floats(char *s, size_t offset)
 {
     return (float *)(void *)(s + offset);
@@ -114,14 +115,14 @@ static inline const void *lspo_block_weight(const lspo_transformer_t *t, uint32_
     return lspo_stage_weight(t, &t->block, tensor, from->weights);
 }
 
-/* Where a tensor's gradient goes in an array of its stage. */
+/* The place of a tensor's gradient in the gradient array of its stage. */
 static inline void *lspo_stage_gradient(const lspo_transformer_t *t, const lspo_stage_t *stage, uint32_t tensor,
                                         void *gradient)
 {
     return (char *)gradient + stage->tensors[tensor].offset_elements * t->number_bytes;
 }
 
-/* Where a non-linear tensor's gradient goes; NULL when the rest is not wanted. */
+/* The destination of a non-linear tensor's gradient; NULL if it is not wanted. */
 static inline void *lspo_rest_sink(const lspo_transformer_t *t, const lspo_stage_t *stage, uint32_t tensor,
                                    const lspo_gradient_sink_t *sink)
 {
@@ -142,11 +143,11 @@ static inline void lspo_copy_activations(const lspo_transformer_t *t, const void
     lspo_compute_copy(t->compute, t->tokens * t->width * t->number_bytes, in, out);
 }
 
-/* Attention of this batch, its Q, K and V in rows that far apart. */
+/* Attention for this batch, with the given row strides of Q and of K and V. */
 lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool causal, size_t q_stride,
                                             size_t kv_stride);
 
-/* The norm of a block whose gain is this tensor; its bias is the next. */
+/* The norm of a block whose gain is this tensor; the next tensor is its bias. */
 static inline lspo_norm_t lspo_block_norm(const lspo_transformer_t *t, const lspo_block_parameters_t *from,
                                           uint32_t gain)
 {
@@ -157,7 +158,7 @@ static inline lspo_norm_t lspo_block_norm(const lspo_transformer_t *t, const lsp
                          .bias = t->rms ? NULL : lspo_block_weight(t, gain + 1, from)};
 }
 
-/* Where its gradients go. */
+/* The destinations of its gradients. */
 static inline lspo_norm_gradients_t lspo_block_norm_gradients(const lspo_block_backward_t *pass, uint32_t gain,
                                                               void *dx)
 {
@@ -168,13 +169,13 @@ static inline lspo_norm_gradients_t lspo_block_norm_gradients(const lspo_block_b
                                    .accumulate = lspo_sink_adds(pass->sink)};
 }
 
-/* The tokens of this batch in the embedding. */
+/* The embedding of this batch. */
 static inline lspo_embedding_t lspo_transformer_embedding(const lspo_transformer_t *t, const uint32_t *tokens)
 {
     return (lspo_embedding_t){.batch = t->batch, .sequence = t->sequence, .width = t->width, .ids = tokens};
 }
 
-/* What a block kept that its attention reads; the gradient of its output comes in the backward pass. */
+/* The saved operands of a block's attention; the backward pass adds the gradient of the output. */
 static inline lspo_attention_operands_t lspo_attention_operands(const lspo_transformer_t *t, const char *s)
 {
     const lspo_block_saved_t *at = &t->saved;
@@ -188,23 +189,23 @@ static inline lspo_attention_gradients_t lspo_attention_gradients(const lspo_tra
         .dq = t->workspace + t->at.d_q, .dk = t->workspace + t->at.d_k, .dv = t->workspace + t->at.d_v};
 }
 
-/* linear.c: the linear layer whose W is this tensor of the block, W: m x n, with its bias and its adapter. */
+/* linear.c: the linear layer whose weight W (m x n) is this tensor of the block, with its bias and adapter. */
 
 /* out (T x n) = x W + bias + residual [+ scale (x A) B^T]; residual may be NULL. */
 void lspo_block_linear_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,
                                const void *x, const void *residual, void *out);
-/* pre_out = what lspo_block_linear_forward() gives without residual, out = gelu(pre_out), tanh form. */
+/* pre_out = the result of lspo_block_linear_forward() without residual; out = gelu(pre_out), tanh form. */
 void lspo_block_linear_gelu_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,
                                     const void *x, void *pre_out, void *out);
-/* The gradients of W and of the adapter, into the sink, and of the input: dx (T x m) = beta dx + dY W^T, and the
- * adapter's share.  That of the bias is the caller's.  Fills the layer's operands. */
+/* Writes the gradients of W and of the adapter to the sink, and computes that of the input: dx (T x m) = beta dx + dY
+ * W^T, plus the adapter's part.  The caller computes that of the bias.  Fills the layer's operands. */
 void lspo_block_linear_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *dy,
                                 float beta, void *dx);
-/* The same of the layer behind a GELU (tanh form), x = gelu(pre), d (T x m) the gradient of pre, and the gradient of
- * the bias of the layer before that GELU, whose W is the tensor before this one. */
+/* The same for the layer after a GELU (tanh form), x = gelu(pre).  d (T x m) receives the gradient of pre.  Also
+ * computes the bias gradient of the layer before the GELU, whose W is the previous tensor. */
 void lspo_block_linear_gelu_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *pre,
                                      const void *dy, void *d);
-/* Where the gradient of the layer's bias goes; NULL when it is not wanted.  It is dY summed over the rows. */
+/* The destination of the gradient of the layer's bias, which is dY summed over the rows; NULL if it is not wanted. */
 void *lspo_block_bias_sink(const lspo_block_backward_t *pass, uint32_t tensor);
 void lspo_block_bias_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *dy);
 

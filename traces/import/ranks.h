@@ -29,8 +29,8 @@ bool lspo_rank_timers_begin(lspo_rank_timers_t *timers, const char *line);
 bool lspo_rank_timers_take(lspo_rank_timers_t *timers, const char *line);
 /* Close the block; returns whether it had all phases with valid times. */
 bool lspo_rank_timers_end(lspo_rank_timers_t *timers);
-/* Does a line look like one of a block? Used to detect labels. "name:" and "rank 0: ..." count only in an `open` block.
- * */
+/* Does a line look like one of a block? Used to detect labels. "name:" and "rank 0: ..." count only in an `open`
+ * block. */
 bool lspo_rank_timers_is_line(const char *line, bool open);
 
 #endif
