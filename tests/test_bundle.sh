@@ -55,7 +55,8 @@ check "its trace" yes "$([ -s "$folder/trace" ] && echo yes)"
 check "what the bundle has is not opened elsewhere" "" \
     "$(sed -n 's/.*calling init: //p' "$folder/loaded" | grep -vF "$bundle/" | sed 's|.*/||' |
         while read -r library; do [ ! -e "$bundle/lib/$library" ] || echo "$library"; done)"
-check "OpenBLAS is opened" 1 "$(grep -c "calling init: $bundle/.*libopenblas" "$folder/loaded")"
+# Twice on a CPU that it does not know: kernels/blas.c.
+check "OpenBLAS is opened" yes "$(grep -q "calling init: $bundle/.*libopenblas" "$folder/loaded" && echo yes)"
 "${bare[@]}" LD_DEBUG=files "$bundle/bin/lspo" sim --model llama-7b --machine paper-workstation --policy lsp \
     > "$folder/stdout" 2> "$folder/loaded"
 check "sim opens neither OpenBLAS nor cuBLAS" "" \
