@@ -1,3 +1,4 @@
+/* array.c - make an array grow; see array.h. */
 #include "base/array.h"
 
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* buffer.c - a growing array of bytes, NUL-terminated after the first append; see buffer.h. */
 #include "base/buffer.h"
 
 #include <stdlib.h>

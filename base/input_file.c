@@ -1,3 +1,4 @@
+/* input_file.c - read a file that the user names; see input_file.h. */
 #include "base/input_file.h"
 
 #include <errno.h>

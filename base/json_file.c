@@ -1,3 +1,4 @@
+/* json_file.c - read a JSON object from a file that the user names; see json_file.h. */
 #include "base/json_file.h"
 
 #include <pthread.h>

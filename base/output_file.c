@@ -1,3 +1,4 @@
+/* output_file.c - write a file completely or not at all; see output_file.h. */
 #include "base/output_file.h"
 
 #include <dirent.h>

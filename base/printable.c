@@ -1,3 +1,4 @@
+/* printable.c - make text safe to print on a terminal; see printable.h. */
 #include "base/printable.h"
 
 #include <assert.h>

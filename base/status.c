@@ -1,3 +1,4 @@
+/* status.c - exit codes and messages of failures; see status.h. */
 #include "base/status.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* units.c - parse and format quantities with units; see units.h. */
 #include "base/units.h"
 
 #include <ctype.h>

@@ -1,4 +1,4 @@
-/* workers.c - see workers.h.  Items are taken from one atomic counter; the mutex is for sleeping and waking only. */
+/* workers.c - see workers.h.  Workers take items from one atomic counter; the mutex is only for sleeping and waking. */
 #include "base/workers.h"
 
 #include <fenv.h>

@@ -1,3 +1,4 @@
+/* sparse_peer.c - products with a sparse matrix by cuSPARSE; see sparse_peer.h. */
 #include "bench/sparse_peer.h"
 
 #define DISABLE_CUSPARSE_DEPRECATED /* its own header warns */

@@ -1,3 +1,4 @@
+/* step_clock.c - the time of each kernel of a training step; see step_clock.h. */
 #include "bench/step_clock.h"
 
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* command_line.c - write the command for one policy and batch; see command_line.h. */
 #include "cli/command_line.h"
 
 #include <stdbool.h>

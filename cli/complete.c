@@ -1,4 +1,4 @@
-/* complete.c - what a shell may offer while a command is typed (cli/completion/); see help.h. */
+/* complete.c - the words that a shell offers to complete a command (cli/completion/); see help.h. */
 #include <stdlib.h>
 #include <string.h>
 

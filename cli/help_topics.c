@@ -1,4 +1,4 @@
-/* help_topics.c - the subjects of `lspo help` that are not commands. */
+/* help_topics.c - the topics of `lspo help` that are not commands. */
 #include "base/status.h"
 #include "base/wrap.h"
 #include "cli/help.h"

@@ -1,3 +1,4 @@
+/* host_room.c - check this machine's memory before a run on the host device; see host_room.h. */
 #include "cli/host_room.h"
 
 #include <string.h>

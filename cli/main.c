@@ -1,5 +1,4 @@
-/* main.c - the command `lspo`: finds the subcommand, answers what asks for help, and is the one place that ends the
- * process. */
+/* main.c - the command `lspo`: runs the subcommand or prints help, and is the only place that exits the process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

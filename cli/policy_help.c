@@ -1,4 +1,4 @@
-/* policy_help.c - what `lspo help POLICY` and its man page say, from the policy's row and table; see help.h. */
+/* policy_help.c - the text of `lspo help POLICY` and of its man page, from the policy's tables; see help.h. */
 #include <ctype.h>
 #include <string.h>
 

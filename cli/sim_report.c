@@ -1,3 +1,4 @@
+/* sim_report.c - print a prediction for people; see sim_report.h. */
 #include "cli/sim_report.h"
 #include "plan/policies/lsp.h"
 

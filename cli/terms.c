@@ -1,3 +1,4 @@
+/* terms.c - explanations of the words in results, help and documents: `lspo help terms`; see terms.h. */
 #include "cli/terms.h"
 
 #include "base/wrap.h"

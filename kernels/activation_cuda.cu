@@ -1,4 +1,4 @@
-/* activation_cuda.cu - activations on the GPU, element by element: bound by memory bandwidth. */
+/* activation_cuda.cu - activations on the GPU, element by element; limited by memory bandwidth. */
 #include "kernels/cuda.h"
 #include "kernels/number.cuh"
 

@@ -1,4 +1,4 @@
-/* adam.c - Adam on the CPU: plain C, AVX2 and AVX-512, one of which is chosen at each call. */
+/* adam.c - Adam on the CPU: plain C, AVX2 and AVX-512, selected at each call. */
 #include "kernels/adam.h"
 
 #include <float.h>

@@ -1,5 +1,5 @@
-/* adam_cuda.cu - Adam on the GPU, element by element: bound by memory bandwidth, so root and quotient are the exact
- * ones. */
+/* adam_cuda.cu - Adam on the GPU, element by element.  It is limited by memory bandwidth, so square root and quotient
+ * are exact. */
 #include <cfloat>
 
 #include "kernels/cuda.h"

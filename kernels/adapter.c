@@ -1,4 +1,4 @@
-/* adapter.c - low-rank adapters as four small products each way. */
+/* adapter.c - low-rank adapters, by small products. */
 #include "kernels/adapter.h"
 
 #include "kernels/gemm.h"

@@ -1,5 +1,5 @@
-/* attention.c - attention on the CPU: row blocks of scores, so that products stay small and little above the diagonal
- * is computed. */
+/* attention.c - attention on the CPU: in blocks of rows, so that products are small and little above the diagonal is
+ * computed. */
 #include "kernels/attention.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* attention.cuh - what the two implementations of attention on the GPU share: attention_cuda.cu for any width and
- * format, attention_tensor_cuda.cu on tensor cores. */
+/* attention.cuh - code shared by the two implementations of attention on the GPU: attention_cuda.cu for every width and
+ * format, attention_tensor_cuda.cu for tensor cores. */
 #ifndef LSPO_KERNELS_ATTENTION_CUH
 #define LSPO_KERNELS_ATTENTION_CUH
 

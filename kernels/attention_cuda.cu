@@ -1,10 +1,10 @@
-/* attention_cuda.cu - attention on the GPU without its probabilities, for every width and format; see cuda.h.  What
- * tensor cores can take goes to attention_tensor_cuda.cu.
+/* attention_cuda.cu - attention on the GPU without storing probabilities, for every width and format; see cuda.h.
+ * Cases that tensor cores support go to attention_tensor_cuda.cu.
  *
- * Each of a block's warps owns ROWS rows of a tile (queries in the forward pass and for dQ, keys for dK and dV), which
- * lie in shared memory.  The other side passes by in tiles of 32 rows through one shared buffer.  A product of the two
- * has a lane for each row of the buffer; a product of its result with the buffer has a lane for each column, and takes
- * the lanes' values one after the other by shuffles.
+ * Each warp of a block handles ROWS rows of a tile (queries in the forward pass and for dQ, keys for dK and dV) in
+ * shared memory.  The other side is loaded in tiles of 32 rows into one shared buffer.  In a product of the two, each
+ * lane handles a row of the buffer; in a product of the result with the buffer, each lane handles a column and gets the
+ * values of the other lanes by shuffles.
  */
 #include "kernels/attention.cuh"
 #include "kernels/cuda.h"

@@ -1,11 +1,11 @@
 /* attention_tensor_cuda.cu - attention in 16 bits on tensor cores; see cuda.h for what it computes.
  *
- * As FlashAttention-2 does it [Dao, arXiv 2307.08691, Sec. 3]: a block owns 64 rows, each of its four warps 16 of them,
- * whose scores and sums stay in registers in the products' own layout (mma.cuh).  The other side passes by in tiles
- * through two buffers: while one is used, the next is copied.  P and dS are rounded to the format before they are
- * multiplied; products are summed, and the softmax is taken, in fp32.
+ * The algorithm is FlashAttention-2 [Dao, arXiv 2307.08691, Sec. 3].  A block handles 64 rows, each of its four warps
+ * 16 of them, whose scores and sums stay in registers in the layout of the products (mma.cuh).  The other side is
+ * loaded in tiles into two buffers: while one is used, the next is copied.  P and dS are rounded to the format before
+ * the products; sums and softmax are in fp32.
  *
- * A kernel is made for the widths 64, 96 and 128; a narrower head is filled up with zeros.
+ * There are kernels for the widths 64, 96 and 128; narrower heads are padded with zeros.
  */
 #include "kernels/attention.cuh"
 #include "kernels/mma.cuh"

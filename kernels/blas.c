@@ -1,4 +1,4 @@
-/* blas.c - OpenBLAS, opened when it is first needed. */
+/* blas.c - load OpenBLAS on first use. */
 #include "kernels/blas.h"
 
 #include <dlfcn.h>

@@ -1,7 +1,7 @@
 /* column_sum.cuh - sums down the columns of a matrix: parameter and bias gradients.
  *
- * A block owns 32 columns; its 32 warps take every 32nd row and are added up in order: few blocks, so as many threads
- * in each as there may be. */
+ * A block handles 32 columns.  Each of its 32 warps sums every 32nd row, and the warps' sums are added in order.  There
+ * are few blocks, so each has the maximum number of threads. */
 #ifndef LSPO_KERNELS_COLUMN_SUM_CUH
 #define LSPO_KERNELS_COLUMN_SUM_CUH
 

@@ -1,4 +1,4 @@
-/* columns.c - columns of a matrix on the CPU: chosen by importance, gathered, scattered. */
+/* columns.c - select columns of a matrix by importance, gather and scatter them, on the CPU. */
 #include "kernels/columns.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* columns_cuda.cu - columns of a matrix on the GPU, one thread an element of the dense side. */
+/* columns_cuda.cu - columns of a matrix on the GPU, one thread per element of the dense side. */
 #include "kernels/column_sum.cuh"
 #include "kernels/cuda.h"
 

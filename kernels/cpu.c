@@ -1,4 +1,4 @@
-/* cpu.c - the vector instructions that this machine has. */
+/* cpu.c - find the vector instructions of this machine. */
 #include "kernels/cpu.h"
 
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
-/* cublas_cuda.c - cuBLAS, opened with the first GPU and not with every program: loading it takes 70 ms and 220 MB.
- * What the toolkit's headers declare is defined here, for those functions that kernels/ and real/ call, as a call of
- * the library's own; the compiler holds each to its declaration. */
+/* cublas_cuda.c - load cuBLAS with the first GPU instead of at program start, because loading takes 70 ms and 220 MB.
+ * This file defines the functions of the toolkit's headers that kernels/ and real/ use; each calls the library's
+ * function of the same name.  The compiler checks them against their declarations. */
 #include <cublas_v2.h>
 
 #include <cublasLt.h>

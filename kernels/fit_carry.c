@@ -1,4 +1,4 @@
-/* fit_carry.c - Adam's moments from one subspace into another: lspo_fit_carry() in fit.h. */
+/* fit_carry.c - transform Adam's moments from one subspace to another: lspo_fit_carry() in fit.h. */
 #include <math.h>
 
 #include "kernels/fit.h"

@@ -1,4 +1,4 @@
-/* fit_floor.c - the least bias that an estimate of rank k can have: lspo_fit_svd_floor() in fit.h. */
+/* fit_floor.c - the smallest bias of any estimate of rank k: lspo_fit_svd_floor() in fit.h. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* fit_products.c - sparse times dense products, each shared out by rows or columns among workers. */
+/* fit_products.c - sparse times dense products, whose rows or columns are shared by workers. */
 #include "kernels/fit_products.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* gemm.c - dense products by OpenBLAS, one call each. */
+/* gemm.c - dense products by calls of OpenBLAS. */
 #include "kernels/gemm.h"
 
 #include "kernels/blas.h"

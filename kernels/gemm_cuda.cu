@@ -1,6 +1,5 @@
-/* gemm_cuda.cu - row-major products on cuBLAS, which counts columns first: to it a row-major matrix is its transpose,
- * and C^T = op(B)^T op(A)^T.  16-bit factors are multiplied on tensor cores, in every format products are summed in
- * fp32. */
+/* gemm_cuda.cu - row-major products by cuBLAS, which is column-major: it sees a row-major matrix as its transpose, so
+ * it computes C^T = op(B)^T op(A)^T.  16-bit factors use tensor cores; sums are in fp32 for every format. */
 #include <cublas_v2.h>
 
 #include "kernels/cuda.h"

@@ -1,5 +1,5 @@
-/* launch.cuh - what the CUDA kernels share: how they are launched, grid sizes for elementwise loops, and sums over a
- * block in a fixed order. */
+/* launch.cuh - code shared by the CUDA kernels: launches, grid sizes for elementwise loops, and sums over a block in a
+ * fixed order. */
 #ifndef LSPO_KERNELS_LAUNCH_CUH
 #define LSPO_KERNELS_LAUNCH_CUH
 

@@ -1,4 +1,4 @@
-/* linear.c - a linear layer on the CPU: the bias or the residual is written first, and the product adds to it. */
+/* linear.c - a linear layer on the CPU: it first writes bias and residual to the output, then adds the product. */
 #include "kernels/linear.h"
 
 #include <string.h>

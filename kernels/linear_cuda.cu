@@ -1,12 +1,13 @@
-/* linear_cuda.cu - linear layers by cuBLASLt, whose epilogues add bias and residual and take the GELU while the result
- * is still in registers; see cuda.h.
+/* linear_cuda.cu - linear layers by cuBLASLt, whose epilogues add bias and residual and apply the GELU while the result
+ * is in registers; see cuda.h.
  *
- * Its GELU is the tanh form: where PyTorch's _addmm_activation() cannot use this epilogue it takes gelu("tanh") in its
- * place (aten/src/ATen/native/cuda/Blas.cpp).  tests/kernels/test_cuda_products.c holds it to the host's within 1e-5 on
- * a GPU, a fortieth of what the two forms differ by; on the CPU tests/cuda_on_host/ is that form by construction.
+ * The epilogue's GELU is the tanh form: PyTorch's _addmm_activation() uses gelu("tanh") if it cannot use this epilogue
+ * (aten/src/ATen/native/cuda/Blas.cpp).  tests/kernels/test_cuda_products.c checks on a GPU that it agrees with the
+ * host's within 1e-5, a fortieth of the difference between the two forms; tests/cuda_on_host/ uses that form on the
+ * CPU.
  *
- * cuBLASLt counts columns first: to it a row-major matrix is its transpose, so rows of `out` are columns, and a bias an
- * element a row, as it wants it. */
+ * cuBLASLt is column-major: it sees a row-major matrix as its transpose.  So a row of `out` is a column for it, and a
+ * bias has one element per row, as it requires. */
 #include <cstdlib>
 #include <cublasLt.h>
 

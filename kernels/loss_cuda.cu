@@ -1,4 +1,4 @@
-/* loss_cuda.cu - softmax cross-entropy on the GPU, one block a row. */
+/* loss_cuda.cu - softmax cross-entropy on the GPU, one block per row. */
 #include <cfloat>
 
 #include "kernels/cuda.h"

@@ -1,4 +1,4 @@
-/* memory_cuda.cu - memory of the device, for callers that include no CUDA header. */
+/* memory_cuda.cu - device memory, for callers that do not include CUDA headers. */
 #include "kernels/cuda.h"
 #include "kernels/launch.cuh"
 

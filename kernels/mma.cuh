@@ -1,14 +1,13 @@
-/* mma.cuh - products of 16-bit tiles on tensor cores by a warp, and how tiles come to it.
+/* mma.cuh - products of 16-bit tiles on tensor cores by a warp, and loads of its tiles.
  *
- * A lane holds a part of each tile, two numbers a word.  With g = lane / 4, t = 2 (lane % 4):
+ * A lane has a part of each tile, two numbers per word.  With g = lane / 4, t = 2 (lane % 4):
  *     A (16 x 16)   a[0] row g, columns t, t + 1;   a[1] row g + 8;   a[2], a[3] the same at columns t + 8, t + 9
  *     B (16 x 8)    b0 rows t, t + 1 of column g;   b1 rows t + 8, t + 9
  *     C (16 x 8)    c[0], c[1] row g, columns t, t + 1;   c[2], c[3] row g + 8
- * [PTX ISA, "Matrix fragments for mma.m16n8k16 with floating point type"].  So two C beside each other, rounded, are an
- * A.
+ * [PTX ISA, "Matrix fragments for mma.m16n8k16 with floating point type"].  So two adjacent C, rounded, form an A.
  *
- * bf16 needs sm_80; below it a device refuses the format, and these products trap.  tests/cuda_on_host/mma_on_host.h
- * does the same on the CPU. */
+ * bf16 needs sm_80; older devices refuse the format, and these products trap.  tests/cuda_on_host/mma_on_host.h does
+ * the same on the CPU. */
 #ifndef LSPO_KERNELS_MMA_CUH
 #define LSPO_KERNELS_MMA_CUH
 

@@ -1,4 +1,4 @@
-/* norm_cuda.cu - layer norm (CENTRED) and RMS norm on the GPU, one block a row. */
+/* norm_cuda.cu - layer norm (CENTRED) and RMS norm on the GPU, one block per row. */
 #include "kernels/column_sum.cuh"
 #include "kernels/cuda.h"
 

@@ -1,4 +1,5 @@
-/* number.cuh - numbers as a GPU stores them: from the format to its type, to and from fp32, 16 bytes at a time. */
+/* number.cuh - the number formats of a GPU: their types, conversion to and from fp32, and access to 16 bytes at a
+ * time. */
 #ifndef LSPO_KERNELS_NUMBER_CUH
 #define LSPO_KERNELS_NUMBER_CUH
 

@@ -1,4 +1,4 @@
-/* pack.c - numbers from fp32 to 16 bits and back on the CPU. */
+/* pack.c - convert numbers between fp32 and 16 bits on the CPU. */
 #include "kernels/pack.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
-/* pack_cuda.cu - numbers from one format to another on the GPU, with the host's bits: those of lspo_round(), but that
- * the conversion instructions make every NaN the same one, where pack.h keeps sign and upper payload. */
+/* pack_cuda.cu - convert numbers between formats on the GPU, with the same bits as on the host.  Numbers are converted
+ * as by lspo_round(), except NaN: the conversion instructions always give the same NaN, but pack.h keeps sign and upper
+ * payload. */
 #include "kernels/cuda.h"
 #include "kernels/number.cuh"
 

@@ -1,4 +1,4 @@
-/* product.cuh - what cuBLAS and cuBLASLt call a format. */
+/* product.cuh - the names of number formats in cuBLAS and cuBLASLt. */
 #ifndef LSPO_KERNELS_PRODUCT_CUH
 #define LSPO_KERNELS_PRODUCT_CUH
 

@@ -1,4 +1,4 @@
-/* projector.c - sparse projectors on the CPU: how they are drawn, gathers, and steps along P D Q^T. */
+/* projector.c - sparse projectors on the CPU: random generation, COMPRESS and APPLY. */
 #include "kernels/projector.h"
 
 #include <math.h>

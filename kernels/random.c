@@ -1,4 +1,4 @@
-/* random.c - Philox, and uniform and normal numbers made from it. */
+/* random.c - Philox, and uniform and normal numbers from it. */
 #include "kernels/random.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* sketch.c - COMPRESS and APPLY with projectors written out dense, on the CPU. */
+/* sketch.c - COMPRESS and APPLY with dense projectors, on the CPU. */
 #include "kernels/sketch.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* sketch_cuda.cu - COMPRESS and APPLY on the GPU as the authors published them: projectors written out dense, products
- * by cuBLAS; see sketch.h. */
+/* sketch_cuda.cu - COMPRESS and APPLY on the GPU as in the authors' code: dense projectors, products by cuBLAS; see
+ * sketch.h. */
 #include "kernels/cuda.h"
 #include "kernels/number.cuh"
 

@@ -1,4 +1,4 @@
-/* vector.c - streaming helpers on the CPU, one loop each. */
+/* vector.c - elementwise helpers on the CPU. */
 #include "kernels/vector.h"
 
 #include <string.h>

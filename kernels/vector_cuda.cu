@@ -1,4 +1,4 @@
-/* vector_cuda.cu - streaming helpers around matrix products on the GPU. */
+/* vector_cuda.cu - elementwise helpers around matrix products on the GPU. */
 #include "kernels/column_sum.cuh"
 #include "kernels/cuda.h"
 

@@ -1,4 +1,4 @@
-/* build.c - the builder: ops, their dependencies and memory, and works that equal ops share. */
+/* build.c - the builder of plans: ops, their dependencies and memory, and works shared by equal ops. */
 #include "plan/build.h"
 
 #include <inttypes.h>

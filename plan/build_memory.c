@@ -1,4 +1,4 @@
-/* build_memory.c - what lives through the whole plan. */
+/* build_memory.c - memory that is in use during the whole plan. */
 #include "plan/build_parts.h"
 #include "plan/policy.h"
 #include "plan/sketch_work.h"

@@ -1,4 +1,4 @@
-/* build_projector_bytes.c - what lsp's projectors take of memory and of the link. */
+/* build_projector_bytes.c - the memory and link traffic of lsp's projectors. */
 #include "plan/build_parts.h"
 
 /* Whether a stage's weight has a pair of projectors that no weight before it has: all blocks are alike, so that of the

@@ -1,4 +1,4 @@
-/* build_schedule.c - whole steps, and the schedules that several policies share. */
+/* build_schedule.c - complete steps, and the schedules shared by several policies. */
 #include "plan/build_parts.h"
 
 static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t stage)

@@ -1,4 +1,4 @@
-/* build_step.c - forward and backward passes of an optimizer step. */
+/* build_step.c - the forward and backward passes of an optimizer step. */
 #include "plan/build_parts.h"
 
 static void depend_on_weights(lspo_builder_t *b, uint32_t stage)

@@ -1,4 +1,4 @@
-/* build_update.c - clipping, updates, what comes back from them, and the schedules that several policies share. */
+/* build_update.c - clipping, updates, the transfer of their results, and the schedules shared by several policies. */
 #include "plan/build_parts.h"
 
 lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration, bool to_host)

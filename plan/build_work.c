@@ -1,4 +1,4 @@
-/* build_work.c - which kernels each op runs: forms of gradients and optimizers of the policies told apart. */
+/* build_work.c - the kernels of each op, by the policy's form of gradients and optimizer. */
 #include "plan/build_parts.h"
 #include "plan/family.h"
 #include "plan/message_work.h"

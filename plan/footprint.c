@@ -1,3 +1,4 @@
+/* footprint.c - how many elements and bytes each part of a fine-tuning takes, stage by stage; see footprint.h. */
 #include "plan/footprint.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* machine.c - the fields of a machine profile: their table, their values, their ranges. */
+/* machine.c - the table of the fields of a machine profile, with names and ranges. */
 #include "plan/machine.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* machine_change.c - a profile with a part taken out (lspo_machine_ablate) or slowed (lspo_machine_pace). */
+/* machine_change.c - a profile with a part removed (lspo_machine_ablate) or slowed down (lspo_machine_pace). */
 #include <math.h>
 #include <string.h>
 

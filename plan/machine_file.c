@@ -1,4 +1,4 @@
-/* machine_file.c - machine profiles by name and from INI files, whole or put together from a card and a host. */
+/* machine_file.c - load machine profiles by name or from INI files, complete or combined from a card and a host. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* machine_write.c - a machine profile as an INI file. */
+/* machine_write.c - write a machine profile as an INI file. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>

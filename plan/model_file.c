@@ -1,4 +1,4 @@
-/* model_file.c - models by name and from INI files. */
+/* model_file.c - load models by name or from INI files. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* op.c - the table of what is known of each kind of op. */
+/* op.c - the table of op kinds and their properties. */
 #include "plan/op.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* plan.c - the functions on finished plans; see plan.h. */
 #include "plan/plan.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* plan_build.c - from model, workload and policy to a plan. */
+/* plan_build.c - build a plan from model, workload and policy. */
 #include "plan/plan.h"
 
 #include <stdlib.h>

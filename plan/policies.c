@@ -1,4 +1,4 @@
-/* policies.c - policies by name, and what follows from a policy's row and values; see policy.h. */
+/* policies.c - find policies by name, and derive properties from a policy's tables and values; see policy.h. */
 #include "plan/policies.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* policy_periods.c - how late a policy's updates are, and after how many steps its work repeats. */
+/* policy_periods.c - how many steps late a policy's updates are, and after how many steps its work repeats. */
 #include "plan/policy.h"
 
 /* Counts that flags may make large. */

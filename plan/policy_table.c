@@ -1,4 +1,4 @@
-/* policy_table.c - which policies there are, in the order in which they are listed; see policy.h. */
+/* policy_table.c - the table of all policies, in the order of lists; see policy.h. */
 #include "plan/policies.h"
 
 static const lspo_policy_t *const policies[] = {

@@ -1,3 +1,4 @@
+/* products.c - the speed of matrix products by shape; see products.h. */
 #include "plan/products.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* ready.c - choose the op that a lane serves next; see ready.h. */
 #include "plan/ready.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* record.c - tables of the fields of a struct; see record.h. */
 #include "plan/record.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* sketch_work.c - the kernels of COMPRESS and APPLY with dense projectors (policy lsp-paper); see sketch_work.h. */
 #include "plan/sketch_work.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* work.c - the cost of an op, independent of any machine; see work.h. */
 #include "plan/work.h"
 
 static const char *const layout_names[LSPO_LAYOUT_COUNT] = {

@@ -1,3 +1,4 @@
+/* advice.c - changes that would make a plan fit; see advice.h. */
 #include "sim/advice.h"
 
 #include <stdbool.h>

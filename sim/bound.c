@@ -1,3 +1,5 @@
+/* bound.c - a lower bound on the time of any schedule of these ops, and the critical path of a given one; see
+ * bound.h. */
 #include "sim/bound.h"
 
 #include <inttypes.h>

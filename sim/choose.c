@@ -1,3 +1,4 @@
+/* choose.c - simulate every policy on a machine: which fit, how fast they are, and which is best; see choose.h. */
 #include "sim/choose.h"
 
 #include <stdlib.h>

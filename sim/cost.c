@@ -1,3 +1,4 @@
+/* cost.c - the duration of a work that runs alone on a lane of a machine; see cost.h. */
 #include "sim/cost.h"
 
 #include <inttypes.h>

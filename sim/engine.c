@@ -1,4 +1,4 @@
-/* engine.c - see engine.h.  A plan of few lanes is played by engine_few.c. */
+/* engine.c - see engine.h.  engine_few.c plays plans with few lanes. */
 #include "sim/engine.h"
 
 #include <inttypes.h>

@@ -1,8 +1,8 @@
-/* engine_few.c - the engine for at most four lanes, as those of one GPU and its host are.
+/* engine_few.c - the engine for at most four lanes: those of one GPU and its host.
  *
- * The rules are those of engine.c, and so are the results, byte for byte (tests/sim/test_engine_lanes.c). Every instant
- * looks at all four lanes, in code without a loop, whose branches a processor predicts lane by lane; and the rates
- * under contention stand in a table by the set of running lanes. That is twice as fast as sets and trees are.
+ * Rules and results are exactly those of engine.c (tests/sim/test_engine_lanes.c).  At every event it checks all four
+ * lanes in code without a loop, whose branches the processor predicts separately for each lane, and it takes the rates
+ * under contention from a table by the set of running lanes.  That is twice as fast as sets and trees.
  */
 #include "sim/engine_few.h"
 

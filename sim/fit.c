@@ -1,3 +1,4 @@
+/* fit.c - the memory that a plan needs on a machine, and the largest batch that fits; see fit.h. */
 #include "sim/fit.h"
 
 #include "sim/tune.h"

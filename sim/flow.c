@@ -1,3 +1,4 @@
+/* flow.c - maximum flow through a directed graph; see flow.h. */
 #include "sim/flow.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* memory.c - replay a plan's allocations in the order of a trace: peak bytes on GPU and host; see memory.h. */
 #include "sim/memory.h"
 
 #include <inttypes.h>

@@ -1,3 +1,5 @@
+/* memory_bound.c - the most memory that a plan can take when its lanes run a little earlier or later than predicted;
+ * see memory_bound.h. */
 #include "sim/memory_bound.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* noise.c - play a plan many times with random durations, to predict the spread of runs; see noise.h. */
 #include "sim/noise.h"
 
 #include <gsl/gsl_errno.h>

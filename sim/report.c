@@ -1,3 +1,4 @@
+/* report.c - describe in words which resource limits a plan; see report.h. */
 #include "sim/report.h"
 
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* reuse.c - the share of an op's operands that is in the GPU's cache, from the reuse distance; see reuse.h. */
 #include "sim/reuse.h"
 
 #include <math.h>

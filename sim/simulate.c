@@ -1,3 +1,4 @@
+/* simulate.c - predict the time and memory of a plan; see sim.h. */
 #include "plan/policy.h"
 #include "sim/bound.h"
 #include "sim/fit.h"

@@ -1,3 +1,4 @@
+/* trial.c - cost, play and summarise a plan; see trial.h. */
 #include "sim/trial.h"
 
 #include <stdlib.h>

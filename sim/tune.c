@@ -1,3 +1,4 @@
+/* tune.c - choose the transition stage by simulation; see tune.h. */
 #include "sim/tune.h"
 
 #include "plan/policies/shared.h"

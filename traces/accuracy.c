@@ -1,3 +1,4 @@
+/* accuracy.c - the errors of predictions, and the differences between repeated measurements; see accuracy.h. */
 #include "traces/accuracy.h"
 
 #include <math.h>

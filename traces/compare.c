@@ -1,3 +1,4 @@
+/* compare.c - align two traces of the same plan op by op; see compare.h. */
 #include "traces/compare.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* gantt.c - write a few iterations of a trace as a table for a Gantt chart by gnuplot; see gantt.h. */
 #include "traces/gantt.h"
 
 #include <inttypes.h>

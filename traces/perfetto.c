@@ -1,4 +1,4 @@
-/* perfetto.c - see perfetto.h.  Events are written as they come: names that need escaping are made by jansson. */
+/* perfetto.c - see perfetto.h.  Events are written directly; jansson escapes names that need it. */
 #include "traces/perfetto.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* summary.c - the figures of a trace, computed in the same way for predicted and measured ones; see summary.h. */
 #include "traces/summary.h"
 
 #include <inttypes.h>

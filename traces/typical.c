@@ -1,3 +1,4 @@
+/* typical.c - the iteration of median time in a trace, and its parts; see typical.h. */
 #include "traces/typical.h"
 
 #include <inttypes.h>

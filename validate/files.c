@@ -1,4 +1,4 @@
-/* files.c - cells, summary and breakdown as CSV and JSON: one description of the fields of each. */
+/* files.c - write cells, summary and breakdown as CSV and JSON, from one table of fields each. */
 #include <jansson.h>
 #include <math.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* measure.c - see measure.h.
  *
- * A visit is disturbed when others took more than 6 % of a CPU while it lasted (/proc/stat less our own CPU time; two
- * clock ticks, the resolution, are let pass), or when the GPU lane had its core for less than 90 % of its busy time.
- * Neither looks at a time that was predicted or measured.
+ * A visit is disturbed if other processes used more than 6 % of a CPU during it (/proc/stat minus our own CPU time,
+ * with a tolerance of two clock ticks, its resolution), or if the GPU lane's thread ran for less than 90 % of its busy
+ * time.  Neither criterion uses a predicted or measured time.
  */
 #include "validate/measure.h"
 

@@ -1,4 +1,4 @@
-/* outcome.c - what was predicted and what was measured of each cell, and its errors. */
+/* outcome.c - the prediction and the measurement of each cell, and its errors. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

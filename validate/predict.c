@@ -1,4 +1,4 @@
-/* predict.c - see predict.h.  Nothing here knows of measurements. */
+/* predict.c - see predict.h.  This code does not use measurements. */
 #include "validate/predict.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* report.c - the verdict for people, and whether it is within the thresholds. */
+/* report.c - print the verdict, and check it against the thresholds. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* bert.c - RoBERTa: as GPT with post-norm, token types, bidirectional attention, exact GELU; a language model with a
- * dense layer in its head, or a classifier of sequences. */
+/* bert.c - RoBERTa: like GPT but with post-norm, token types, bidirectional attention and exact GELU; a language model
+ * with a dense layer in its head, or a sequence classifier. */
 #include "plan/families/parts.h"
 
 static void embed(const lspo_model_t *model, lspo_stage_t *stage)

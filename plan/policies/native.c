@@ -1,4 +1,5 @@
-/* native: forward, backward and update on the GPU, which holds everything [Fig. 7].  The baseline of every slowdown. */
+/* native: forward, backward and update on the GPU, which has all data in its memory [Fig. 7].  The baseline of every
+ * slowdown. */
 #include "plan/policies.h"
 
 const lspo_policy_t lspo_policy_native = {

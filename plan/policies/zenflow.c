@@ -1,13 +1,13 @@
-/* zenflow: the columns of each weight that matter most are updated on the GPU in every step; the gradients of the
- * others go to the CPU, which adds them up over a window of S = update_every steps and runs Adam on their mean beside
- * the next window; its directions are applied when that one is over.  Norms, biases, embeddings and head are updated on
- * the GPU.
+/* zenflow: the most important columns of each weight are updated on the GPU in every step.  The gradients of the others
+ * go to the CPU, which sums them over a window of S = update_every steps and runs Adam on their mean during the next
+ * window; its directions are applied at the end of that window.  Norms, biases, embeddings and head are updated on the
+ * GPU.
  *     steps wS .. wS + S - 1      window w: D2H and accumulate
  *     the next S                  UPD of window w
  *     before step (w + 2) S       H2D, APPLY: these gradients are S to 2 S - 1 steps late
- * Which columns: PROJECT, every select_every steps (a multiple of S) by the column's sum of |g|; then the GPU's moments
- * of the columns start from nothing, and the CPU's of the others go on where they were.  A plan that is not followed by
- * another one drains both windows at its end (variants DRAIN, DRAIN_LAST). */
+ * PROJECT selects the columns every select_every steps (a multiple of S), by the column's sum of |g|; then the GPU's
+ * moments of the columns start from zero, and the CPU's of the others continue.  A plan that is not followed by another
+ * one drains both windows at its end (variants DRAIN, DRAIN_LAST). */
 #include "plan/policies/zenflow.h"
 #include "plan/policies.h"
 

@@ -1,9 +1,9 @@
-/* zero-delayed: Zero-Offload with the update one step late [Fig. 3b].  While the GPU computes iteration i, the CPU
- * updates with the gradients of i-1; a stage's new parameters go back once its backward of iteration i is done: W_{i+1}
- * = W_i - eta Adam(g_{i-1}) The first step updates nothing, and the last gradient is drained at the end.  UPD, H2D and
- * APPLY carry the iteration of their gradient.  In a segment of a longer training (plan/workload.h) the
- * first step updates with the gradient that the previous segment left (variant PENDING); a segment with an open end
- * leaves its last gradient to the next one. */
+/* zero-delayed: Zero-Offload with the update one step late [Fig. 3b]: W_{i+1} = W_i - eta Adam(g_{i-1}).  While the GPU
+ * computes iteration i, the CPU updates with the gradients of i-1; a stage's new parameters return once its backward
+ * pass of iteration i is done.  The first step updates nothing, and the last gradient is drained at the end.  UPD, H2D
+ * and APPLY carry the iteration of their gradient.  In a segment of a longer training (plan/workload.h) the first step
+ * updates with the gradient that the previous segment left (variant PENDING); a segment with an open end leaves its
+ * last gradient to the next one. */
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 

@@ -1,4 +1,4 @@
-/* adam.c - parameters a second of the optimizer, from cache and from memory. */
+/* adam.c - measure the parameters per second of the optimizer, from cache and from memory. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* attention.c - attention by sequence and head width, forward and backward. */
+/* attention.c - time attention by sequence length and head width, forward and backward. */
 #include <math.h>
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-/* counters.c - bytes and cycles of a known stream by hardware counters, beside what the model counts for it. */
+/* counters.c - compare bytes and cycles of a known stream, by hardware counters, with the model. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

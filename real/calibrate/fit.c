@@ -1,3 +1,4 @@
+/* fit.c - robust linear regression of times; see fit.h. */
 #include "real/calibrate/fit.h"
 
 #include <gsl/gsl_errno.h>

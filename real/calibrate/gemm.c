@@ -1,4 +1,4 @@
-/* gemm.c - matrix products: a grid of shapes near, and what operands from memory add. */
+/* gemm.c - time matrix products: a grid of shapes in the cache, and the added time for operands from memory. */
 #include <math.h>
 #include <stdio.h>
 

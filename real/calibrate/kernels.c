@@ -1,5 +1,5 @@
-/* kernels.c - rates of the fused kernels of plan/work.h.  What counts as a kernel's FLOPs and bytes is what
- * plan/stage_work.h counts, so that count / rate gives the time back. */
+/* kernels.c - measure the rates of the fused kernels of plan/work.h.  FLOPs and bytes of a kernel are counted as in
+ * plan/stage_work.h, so that count / rate gives the time. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

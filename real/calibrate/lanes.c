@@ -1,4 +1,5 @@
-/* lanes.c - threads on lanes, what lanes cost each other, and how much the same work varies. */
+/* lanes.c - run threads on lanes, and measure how lanes slow each other down and how much the time of the same work
+ * varies. */
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>

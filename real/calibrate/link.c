@@ -1,5 +1,5 @@
-/* link.c - messages by size, each way, one after the other and after a pause; on a GPU also from and to
- * memory that is not pinned. */
+/* link.c - time messages by size in both directions, back to back and after a pause; on a GPU also with memory that is
+ * not pinned. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* memory.c - what kernels are timed on: pools of operands, on the device and, where that is another memory, on
- * the host for its optimizer and for messages. */
+/* memory.c - pools of operands for timed kernels: in device memory and, if that is separate, in host memory for the CPU
+ * optimizer and messages. */
 #include "real/calibrate/state.h"
 
 /* Host: far pools of 192 MiB each, far above what a core keeps of a shared cache.  GPU: near pools, of which a profile

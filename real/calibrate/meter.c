@@ -1,4 +1,4 @@
-/* meter.c - how long a lane's work takes, on either kind of device. */
+/* meter.c - measure the time of a lane's work on any device. */
 #include "real/calibrate/state.h"
 #include "real/execute/lane.h"
 

@@ -1,4 +1,4 @@
-/* ops.c - what an op costs besides its work: dispatch, and waking another lane. */
+/* ops.c - measure the overhead of an op: dispatch, and waking another lane. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,12 +1,12 @@
-/* place.c - what hwloc says of the machine that was measured: caches, NUMA nodes, and where a GPU sits. */
+/* place.c - describe the measured machine by hwloc: caches, NUMA nodes, and the place of the GPU. */
 #include <hwloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/units.h"
-#include "real/machine/apart.h"
 #include "real/calibrate/state.h"
+#include "real/machine/apart.h"
 
 static void append(char *text, size_t text_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

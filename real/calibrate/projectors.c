@@ -1,4 +1,4 @@
-/* projectors.c - gathers and scatters of sparse projectors, by nonzeros a row. */
+/* projectors.c - time gathers and scatters of sparse projectors, by nonzeros per row. */
 #include <math.h>
 #include <stdio.h>
 

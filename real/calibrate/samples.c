@@ -1,4 +1,4 @@
-/* samples.c - timing a function, and keeping every sample. */
+/* samples.c - time a function and keep every sample. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
-/* threads.c - the CPU optimizer by number of threads:  time a parameter = parallel / threads + serial  (Amdahl;
- * what memory cannot give more threads at once counts as serial).
+/* threads.c - fit the CPU optimizer's time by number of threads: time per parameter = parallel / threads + serial
+ * (Amdahl; a limit by memory bandwidth counts as serial).
  */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/workers.h"
 #include "kernels/adam.h"
 #include "real/calibrate/state.h"
-#include "base/workers.h"
 
 /* As the session shares out an update; the state of all of it is far above what a cache holds. */
 enum { BLOCK = 1 << 16, ITEMS_MAX = 128, COUNTS_MAX = 16, REPEATS_MAX = 15 };

@@ -1,4 +1,4 @@
-/* dataset_load.c - a file of training data is read as its name or its beginning says.  See dataset.h. */
+/* dataset_load.c - read a file of training data, in the format given by its name or its beginning.  See dataset.h. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <jansson.h>

@@ -1,4 +1,4 @@
-/* dataset_records.c - records of JSON become rows.  See dataset.h. */
+/* dataset_records.c - convert JSON records to rows.  See dataset.h. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>

@@ -1,5 +1,5 @@
-/* arena.c - see arena.h.  The range is cut into parts, in order of address; each is in use, free (resident) or empty
- * (no pages of its own).  Neighbours that are free, or empty, are one part. */
+/* arena.c - see arena.h.  The range is a list of parts in order of address; each is in use, free (resident) or empty
+ * (without pages).  Adjacent free parts, or adjacent empty parts, are merged. */
 #include "real/device/arena.h"
 
 #include <assert.h>

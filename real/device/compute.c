@@ -1,4 +1,4 @@
-/* compute.c - which device computes, and the kernels on memory, vectors, projectors, Adam's state and columns. */
+/* compute.c - dispatch to the device, and the kernels on memory, vectors, projectors, Adam's state and columns. */
 #include "real/device/compute.h"
 
 #include <stdlib.h>

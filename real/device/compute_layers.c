@@ -1,4 +1,4 @@
-/* compute_layers.c - the kernels that layers are made of, on the host or on the GPU. */
+/* compute_layers.c - the kernels of layers, on the host or on the GPU. */
 #include "real/device/compute_state.h"
 
 void lspo_compute_embedding_forward(lspo_compute_t *c, const lspo_embedding_t *embedding, const void *token,

@@ -1,4 +1,4 @@
-/* device.c - what is the same for every device: names, caps, exact accounting of memory, paced copies.  See
+/* device.c - code common to all devices: names, caps, exact accounting of memory, paced copies.  See
  * device.h. */
 #include "real/device/device.h"
 

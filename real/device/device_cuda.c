@@ -1,9 +1,8 @@
-/* device_cuda.c - a GPU: three streams for lanes, a pool of stream-ordered memory under our own accounting, events for
+/* device_cuda.c - a GPU: three streams for lanes, a pool of stream-ordered memory with our own accounting, events for
  * marks.  See device.h.
  *
- * What a call asks for is queued; the first failure of any of it is logged where it is noticed, kept, and ends whatever
- * is waited for afterwards.  Memory that is given back on one stream may be handed out on another: the pool makes the
- * second wait for the first. */
+ * Calls queue their work.  The first failure is logged when it is noticed and remembered, and every later wait fails.
+ * Memory that is freed on one stream may be allocated on another: the pool makes the second wait for the first. */
 #if LSPO_HAVE_CUDA
 #include <inttypes.h>
 #include <stdio.h>

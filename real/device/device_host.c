@@ -1,7 +1,7 @@
-/* device_host.c - the host as a device: memory of its own and memcpy for a link.  See device.h.
+/* device_host.c - the host as a device: separate memory, and memcpy as the link.  See device.h.
  *
- * What is free stays resident for the next request (real/device/arena.h), so that a steady state takes no page faults;
- * it is not counted as in use, exactly as memory that a GPU's driver has back. */
+ * Freed memory stays resident for the next request (real/device/arena.h), so a steady state has no page faults; it is
+ * not counted as in use, like freed memory of a GPU. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,10 +1,10 @@
-/* mark_cuda.c - points in a stream, and when they were passed on the host's clock.
+/* mark_cuda.c - events in a stream, and their times on the host's clock.
  *
- * CUDA tells milliseconds between two events as a float: within 1 us up to 16 s.  So a mark's time is counted from a
- * base, an event that was passed at a known time, and a mark that is recorded more than 4 s after the newest base makes
- * a new one, whose event lies between two readings of the host's clock.  It keeps the time that the base before gives
- * it where that lies between them: so times do not jump at a base, and the GPU's clock is followed where it drifts from
- * the host's. */
+ * CUDA gives the milliseconds between two events as a float, which is exact to 1 us up to 16 s.  So a mark's time is
+ * measured from a base, an event whose time is known.  A mark that is recorded more than 4 s after the newest base
+ * creates a new base, an event between two readings of the host's clock.  If the time by the previous base lies between
+ * these readings, the new base keeps it; so times do not jump at a base, and drift between the two clocks is
+ * corrected. */
 #if LSPO_HAVE_CUDA
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* open.c - a device by its name: "host", "cuda" or "cuda:N". */
+/* open.c - open a device by its name: "host", "cuda" or "cuda:N". */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

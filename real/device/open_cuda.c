@@ -1,4 +1,4 @@
-/* open_cuda.c - which GPU, its streams, cuBLAS and memory; and their end.  See device_cuda.c. */
+/* open_cuda.c - select a GPU and open and close its streams, cuBLAS and memory.  See device_cuda.c. */
 #include "real/device/device_state.h"
 
 #include <inttypes.h>

@@ -1,8 +1,9 @@
-/* pinned_cuda.c - page-locked host memory in blocks: one that was reserved, and one for each part that found no room.
+/* pinned_cuda.c - page-locked host memory in blocks: one reserved block, and one for each part for which it had no
+ * room.
  *
- * A block is pinned whole; where that is refused, in pieces from its begin as far as it goes; where not even one is
- * pinned, the driver is asked for memory of its own, which some systems allow that refuse to pin what is there.  A copy
- * must not cross pieces: the driver refuses a range that lies in two. */
+ * A block is pinned as a whole.  If the driver refuses, it is pinned in pieces from its start, as many as possible.  If
+ * not even one piece can be pinned, the driver allocates the memory, which some systems permit although they refuse to
+ * pin existing memory.  A copy must not cross pieces: the driver refuses a range that spans two. */
 #if LSPO_HAVE_CUDA
 #include <cuda_runtime_api.h>
 #include <linux/mempolicy.h>

@@ -1,5 +1,5 @@
-/* sms_cuda.c - fewer multiprocessors than the GPU has, so that a large card can stand in for a smaller one: a green
- * context of the driver's.  Its functions are asked for by name, since nothing else here is linked with the driver. */
+/* sms_cuda.c - limit the number of multiprocessors by a green context of the driver, so that a large card can stand in
+ * for a smaller one.  Its functions are looked up by name, because nothing else here is linked with the driver. */
 #if LSPO_HAVE_CUDA
 #include <cuda.h>
 #include <inttypes.h>

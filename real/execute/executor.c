@@ -1,5 +1,6 @@
-/* executor.c - see executor.h.  One mutex guards everything; it is held for the few hundred nanoseconds between ops
- * only, and each thread sleeps on a condition variable of its own, so that an end wakes none but the lanes it feeds. */
+/* executor.c - see executor.h.  One mutex guards everything; it is held only for a few hundred nanoseconds between ops.
+ * Each thread sleeps on its own condition variable, so the end of an op wakes only the lanes with ops that depend on
+ * it. */
 #include "real/execute/executor.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* hf_config.c - see hf_config.h; families are rows of hf_family.h. */
+/* hf_config.c - see hf_config.h; each family has a table of type lspo_hf_family_t (hf_family.h). */
 #include "real/formats/hf_config.h"
 
 #include <stdio.h>

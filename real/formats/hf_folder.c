@@ -1,3 +1,4 @@
+/* hf_folder.c - explain why a folder cannot be loaded as a model, and what to do; see hf_folder.h. */
 #include "real/formats/hf_folder.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* hf_model.c - a model in a Hugging Face folder: config.json, safetensors, tokenizer files; see hf_model.h. */
 #include "real/formats/hf_model.h"
 
 #include <inttypes.h>

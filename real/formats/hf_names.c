@@ -1,4 +1,4 @@
-/* hf_names.c - what Hugging Face's tools call the tensors of a family, and how these lie beside ours. */
+/* hf_names.c - the names and layouts of a family's tensors in Hugging Face's files. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

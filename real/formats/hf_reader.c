@@ -1,10 +1,10 @@
-/* hf_reader.c - values of a config.json: see hf_family.h. */
+/* hf_reader.c - read values of a config.json; see hf_family.h. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "real/formats/hf_family.h"
 #include "base/json_file.h"
+#include "real/formats/hf_family.h"
 
 /* Absent and null are the same to Hugging Face's configurations. */
 const json_t *lspo_hf_get(const lspo_hf_reader_t *r, const char *key)

@@ -1,4 +1,4 @@
-/* hf_save.c - a model into a folder: weights, config.json, and the files that belong beside them. */
+/* hf_save.c - save a model to a folder: weights, config.json, and the tokenizer files. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/output_file.h"
 #include "base/json_file.h"
+#include "base/output_file.h"
 #include "real/formats/hf_config.h"
 #include "real/formats/hf_model_state.h"
 #include "real/tokenizer/files.h"

@@ -1,3 +1,4 @@
+/* hf_tensors.c - the tensors of a model's files by name, without the prefixes that wrappers add; see hf_tensors.h. */
 #include "real/formats/hf_tensors.h"
 
 #include <stdio.h>

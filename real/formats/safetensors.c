@@ -1,4 +1,4 @@
-/* safetensors.c - reading: see safetensors.h. */
+/* safetensors.c - read safetensors files; see safetensors.h. */
 #include "real/formats/safetensors.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* safetensors_write.c - writing: lspo_safetensors_write() in safetensors.h. */
+/* safetensors_write.c - write safetensors files: lspo_safetensors_write() in safetensors.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/output_file.h"
 #include "base/json_file.h"
+#include "base/output_file.h"
 #include "kernels/pack.h"
 #include "real/formats/safetensors.h"
 #include "real/formats/tensor_view.h"

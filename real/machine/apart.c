@@ -1,3 +1,4 @@
+/* apart.c - make a call in a child process, for libraries that crash when memory is short; see apart.h. */
 #include "real/machine/apart.h"
 
 #include <errno.h>

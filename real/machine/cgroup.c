@@ -1,3 +1,5 @@
+/* cgroup.c - the control groups that limit this process: its own and those above it, of either version; see
+ * cgroup.h. */
 #include "real/machine/cgroup.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* counters.c - see counters.h.  A thread's event set is read and closed by the destructor of a thread-specific value,
- * so that nothing has to be called when a lane's thread ends. */
+/* counters.c - see counters.h.  The destructor of a thread-specific value reads and closes a thread's event set, so no
+ * call is needed when a lane's thread ends. */
 #include "real/machine/counters.h"
 
 #include <papi.h>

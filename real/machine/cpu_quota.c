@@ -1,3 +1,4 @@
+/* cpu_quota.c - the CPU time that the control groups of this process grant; see cpu_quota.h. */
 #include "real/machine/cpu_quota.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* host_memory.c - the memory that this process can still get from the machine and its cgroup; see host_memory.h. */
 #include "real/machine/host_memory.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* adam.c - Adam on whole gradients, on the GPU or on the CPU, as the plan says.
+/* adam.c - Adam on full gradients, on the GPU or on the CPU as in the plan.
  *     UPD_GPU   w <- w - eta adam(g)            a swapped stage's state comes with SWAP_IN and leaves with SWAP_OUT
  *     UPD       master <- master - eta adam(g)  H2D sends the master, APPLY overwrites the weights */
 #include <string.h>

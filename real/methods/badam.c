@@ -1,5 +1,6 @@
-/* badam.c - Adam on the GPU for one stage at a time, m = v = 0 at the beginning of its turn (plan/plan.h,
- * lspo_plan_trains()).  All stages use the same state in turn; a tied head and its embedding have it together. */
+/* badam.c - Adam on the GPU for one stage at a time, with m = v = 0 at the beginning of its turn (plan/plan.h,
+ * lspo_plan_trains()).  All stages use the same memory for the state in turn; a tied head and its embedding share a
+ * turn. */
 #include "real/methods/gpu_adam.h"
 #include "real/methods/methods.h"
 

@@ -1,7 +1,7 @@
 /* galore.c - gradients in the span of their leading singular vectors.
  *     COMPRESS  R = A^T G (or G A)      PROJECT   a new basis A of the gradient of the whole step
  *     UPD_GPU   R <- adam(R)            APPLY     W <- W - eta / 4 A R
- * There is no master: each 16-bit weight is rounded up or down at random. */
+ * There are no master weights: 16-bit weights are rounded stochastically. */
 #include "plan/policies/galore.h"
 #include "real/methods/galore.h"
 
@@ -179,7 +179,7 @@ static lspo_status_t renew_basis(lspo_session_t *session, const lspo_op_t *op, u
     if (!lspo_lowrank_basis(tensor->rows, tensor->cols, rank, full, basis, work->scratch))
         return lspo_error(LSPO_ERR_NUMERIC,
                           "step %" PRIu32 ": cannot compute singular vectors of the gradient of %s, block %u: it is "
-                                          "not finite, or they do not converge",
+                          "not finite, or they do not converge",
                           lspo_session_step(session, op), tensor->name, op->layer);
     return lspo_session_write_numbers(session, basis_count(session, &stage->message.linear[i]), basis, own->basis[i]);
 }

@@ -1,4 +1,4 @@
-/* gpu_adam.c - a piece of methods: Adam's state of one stage on the device. */
+/* gpu_adam.c - a part of methods: Adam for one stage on the device. */
 #include "real/methods/gpu_adam.h"
 
 void lspo_gpu_adam_describe(const lspo_session_t *session, const lspo_session_stage_t *stage, bool keeps_master,

@@ -1,4 +1,4 @@
-/* host_adam.c - a piece of methods: Adam on the CPU for one stage's message. */
+/* host_adam.c - a part of methods: Adam on the CPU for one stage's message. */
 #include "real/methods/host_adam.h"
 
 #include <string.h>

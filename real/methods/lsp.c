@@ -1,8 +1,8 @@
 /* lsp.c - gradients in sparse subspaces.
  *     COMPRESS  g^ = P^T X^T dY Q       UPD    direction = adam(g^), on the CPU
  *     PROJECT   checks (P, Q)           APPLY  w <- w - eta P direction Q^T
- * What is sent uncompressed steps along its plain direction: w <- w - eta direction.  There is no master: each 16-bit
- * weight is rounded up or down at random. */
+ * Weights whose gradients are sent uncompressed: w <- w - eta direction.  There are no master weights: 16-bit weights
+ * are rounded stochastically. */
 #include <inttypes.h>
 
 #include "kernels/sketch.h"

@@ -1,7 +1,7 @@
-/* pairs.c - pairs of projectors: made, sent to the CPU, and the moments that follow them.
+/* pairs.c - create pairs of projectors, send them to the CPU, and transform the moments to new ones.
  *
- * After a calibration pass (project.c) the rows of the pairs in use go to the CPU, where the update of each weight
- * carries its M and V over before Adam. */
+ * After a calibration pass (project.c) the pairs in use are sent to the CPU, where the update of each weight transforms
+ * its M and V before Adam. */
 #include "real/methods/pairs.h"
 #include "plan/policies/lsp.h"
 

@@ -1,9 +1,10 @@
-/* project.c - pairs of projectors are checked and fitted anew.  How they are made and what follows them: pairs.c.
+/* project.c - check pairs of projectors and fit them again.  pairs.c creates them and handles new ones.
  *
- * A calibration pass (plan/build_projectors.c) forms G = X^T dY of every micro-batch of its own.  The first gives the
- * bias of (P, Q) at its best scale; where that is above the threshold, a new pair is fitted to the following ones, some
- * steps each, and the last, which neither pair has seen, decides between them.  A pair that several weights share is
- * judged by the mean of their biases, fitted to the gradients of all, and replaced at the end of the pass. */
+ * A calibration pass (plan/build_projectors.c) computes G = X^T dY for each of its micro-batches.  The first gives the
+ * bias of (P, Q) at its best scale.  If that is above the threshold, a new pair is fitted to the following ones, some
+ * steps on each, and the last one, which was not used for either pair, decides between them.  A pair that several
+ * weights share is judged by the mean of their biases, fitted to the gradients of all, and replaced at the end of the
+ * pass. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>

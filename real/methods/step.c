@@ -1,4 +1,4 @@
-/* step.c - a piece of methods: steps along a direction that lies like the message. */
+/* step.c - a part of methods: steps along a direction in the layout of the message. */
 #include "real/methods/step.h"
 
 lspo_step_t lspo_step_of(const lspo_session_t *session, const lspo_op_t *op, lspo_number_t format,

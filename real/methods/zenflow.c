@@ -1,12 +1,12 @@
-/* zenflow.c - a gradient split by columns, updated in part on either side.  See plan/policies/zenflow.c for when.
- *     UPD_GPU  Adam on the critical columns and on what is no linear weight, at once
+/* zenflow.c - split gradients by columns and update one part on the GPU, the other on the CPU.  plan/policies/zenflow.c
+ * has the schedule.
+ *     UPD_GPU  Adam on the selected columns and on all but linear weights, in the same step
  *     UPD      direction = adam(mean gradient of a window) in the CPU's columns; APPLY  w <- w - eta direction
- * A split of a weight, first the columns of the GPU, then those of the CPU, lies
- * where the host reads it and where the device does; there are two, since the gradients of the selection before are
- * still under way.
+ * The split of a weight, first the GPU's columns, then the CPU's, is in host memory and in device memory.  There are
+ * two splits, because gradients of the previous selection are still in transit.
  *
- * 16-bit weights have no master here: a column changes sides while updates of either are under way, so both step along
- * the weights themselves, rounded at random. */
+ * 16-bit weights have no master weights here: a column changes sides while updates of both sides are in transit, so
+ * both update the weights directly, rounded stochastically. */
 #include "plan/policies/zenflow.h"
 #include "real/methods/zenflow.h"
 

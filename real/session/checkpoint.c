@@ -1,4 +1,4 @@
-/* checkpoint.c - the arrays of a session that a checkpoint must hold.  See session.h. */
+/* checkpoint.c - the arrays of a session that belong in a checkpoint.  See session.h. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* evaluate.c - losses of batches that nothing is learned from.  See session.h. */
+/* evaluate.c - compute the losses of batches without training on them.  See session.h. */
 #include <math.h>
 
 #include "real/session/state.h"

@@ -1,5 +1,5 @@
-/* host_memory.c - what a session keeps in host memory for its stages, and all of its host memory asked for at once, so
- * that a GPU's is one pinned block and too little is told before anything starts. */
+/* host_memory.c - the host memory of a session's stages.  All host memory is reserved at once, so that with a GPU it is
+ * one pinned block, and a lack of memory is reported before anything starts. */
 #include "real/session/state.h"
 
 static const char *const purpose_names[LSPO_HOST_PURPOSES] = {[LSPO_HOST_MASTERS] = "master weights",

@@ -1,4 +1,4 @@
-/* memory.c - memory of the device and of the host behind it, and numbers that go from one to the other. */
+/* memory.c - device memory and host memory of a session, and conversions between the two. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* ops.c - which function each op of a plan calls. */
+/* ops.c - the table of functions that execute the ops of a plan. */
 #include "real/session/state.h"
 
 /* What the session does itself; a method's handler comes first. */

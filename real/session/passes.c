@@ -1,4 +1,5 @@
-/* passes.c - forward and backward.  Who takes and gives back which memory: plan/build.h. */
+/* passes.c - the ops of forward and backward passes.  plan/build.h describes which op allocates and frees which
+ * memory. */
 #include <inttypes.h>
 #include <math.h>
 

@@ -1,4 +1,4 @@
-/* scaling.c - numbers between a gradient and its update: clipping, the scale of fp16's loss, random rounding. */
+/* scaling.c - factors between a gradient and its update: clipping, the loss scale of fp16, stochastic rounding. */
 #include <inttypes.h>
 #include <math.h>
 

@@ -1,4 +1,4 @@
-/* session.c - a session's state: made, reset, released.  What its ops do: ops.c. */
+/* session.c - create, reset and release the state of a session.  ops.c has its ops. */
 #include "real/session/session.h"
 #include "plan/policy.h"
 

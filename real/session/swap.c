@@ -1,4 +1,4 @@
-/* swap.c - what lives on the host between its uses: in and out of device memory. */
+/* swap.c - copy data that is kept on the host between uses to and from device memory. */
 #include "real/session/state.h"
 
 lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant)

@@ -1,4 +1,4 @@
-/* training.c - what a training loop adds to a session: batches and rates. */
+/* training.c - a session's functions for a training loop: batches and learning rates. */
 #include <inttypes.h>
 #include <string.h>
 

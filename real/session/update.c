@@ -1,4 +1,4 @@
-/* update.c - what the CPU's updates share: scratch of the workers, arrived messages in fp32, the cap on the CPU. */
+/* update.c - code shared by the CPU's updates: scratch of the workers, messages in fp32, the cap on the CPU's speed. */
 #include "real/session/state.h"
 
 float *lspo_session_update_scratch(const lspo_session_t *session, uint32_t worker)

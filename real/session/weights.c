@@ -1,4 +1,4 @@
-/* weights.c - a stage's weights: the first ones, from outside and to the outside.  See session.h. */
+/* weights.c - a stage's weights: initialise, import and export them.  See session.h. */
 #include <stdlib.h>
 
 #include "real/session/state.h"

@@ -1,5 +1,5 @@
-/* bpe.c - a word to ids by byte-pair encoding: the adjacent pair that comes first in the list of merges, the
- * leftmost of several, is joined until none is left [Sennrich et al. 2016, arXiv 1508.07909]. */
+/* bpe.c - byte-pair encoding of a word: repeatedly join the adjacent pair that comes first in the list of merges, on
+ * ties the leftmost [Sennrich et al. 2016, arXiv 1508.07909]. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* byte_level.c - GPT-2's mapping of bytes to characters; see byte_level.h. */
 #include "real/tokenizer/byte_level.h"
 
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* decode.c - ids to text. */
+/* decode.c - convert ids to text. */
 #include <stdlib.h>
 #include <string.h>
 

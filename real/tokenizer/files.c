@@ -1,3 +1,4 @@
+/* files.c - the tokenizer files of a Hugging Face folder; see files.h. */
 #include "real/tokenizer/files.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* json.c - small helpers to read objects in tokenizer.json and to report errors in them; see json.h. */
 #include "real/tokenizer/json.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* load.c - vocabulary, added tokens and model of tokenizer.json. */
+/* load.c - load vocabulary, added tokens and model of tokenizer.json. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* normal.c - the "normalizer" of tokenizer.json, which changes a text before it is split into words; see normal.h. */
 #include "real/tokenizer/normal.h"
 
 #include <stdlib.h>

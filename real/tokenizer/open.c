@@ -1,4 +1,4 @@
-/* open.c - a folder's files to a tokenizer. */
+/* open.c - load a tokenizer from the files of a folder. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

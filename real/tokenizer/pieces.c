@@ -1,6 +1,6 @@
-/* pieces.c - a word to ids by whole pieces of a vocabulary: WordPiece takes the longest again and again
- * [Devlin et al. 2019, arXiv 1810.04805]; Unigram takes the most probable pieces [Kudo 2018, arXiv 1804.10959], by
- * Viterbi's algorithm; WordLevel takes the word. */
+/* pieces.c - split a word into pieces of a vocabulary: WordPiece repeatedly takes the longest piece [Devlin et al.
+ * 2019, arXiv 1810.04805]; Unigram takes the most probable pieces [Kudo 2018, arXiv 1804.10959], by Viterbi's
+ * algorithm; WordLevel takes the word. */
 #include <stdlib.h>
 #include <string.h>
 

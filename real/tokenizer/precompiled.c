@@ -1,3 +1,4 @@
+/* precompiled.c - the table of replacements of a SentencePiece model; see precompiled.h. */
 #include "real/tokenizer/precompiled.h"
 
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* regex.c - match the regular expressions of tokenizer.json, in Oniguruma's syntax, with PCRE2; see regex.h. */
 #include "real/tokenizer/regex.h"
 
 #include <stdlib.h>

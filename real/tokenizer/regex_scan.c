@@ -1,4 +1,4 @@
-/* regex_scan.c - characters and names of sets, read off a pattern. */
+/* regex_scan.c - scan characters and named sets in a pattern. */
 #include "real/tokenizer/regex_scan.h"
 
 #include <stdlib.h>

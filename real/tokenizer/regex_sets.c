@@ -1,4 +1,4 @@
-/* regex_sets.c - Oniguruma's names of sets of characters in PCRE2's words; see regex_sets.h. */
+/* regex_sets.c - convert Oniguruma's named character sets to PCRE2's syntax; see regex_sets.h. */
 #include "real/tokenizer/regex_sets.h"
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* regex_translate.c - Oniguruma's expressions in PCRE2's words; see regex.h. */
+/* regex_translate.c - convert Oniguruma's expressions to PCRE2's syntax; see regex.h. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

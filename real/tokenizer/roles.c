@@ -1,3 +1,4 @@
+/* roles.c - tokens that have a role or are otherwise special; see roles.h. */
 #include "real/tokenizer/roles.h"
 
 #include <inttypes.h>

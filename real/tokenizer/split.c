@@ -1,3 +1,4 @@
+/* split.c - the "pre_tokenizer" of tokenizer.json, which splits a normalised text into words; see split.h. */
 #include "real/tokenizer/split.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* tokenizer.c - convert text to token ids and back, like Hugging Face's tokenizers library; see tokenizer.h. */
 #include "real/tokenizer/tokenizer.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* two_files.c - convert vocab.json and merges.txt to the equivalent tokenizer.json; see two_files.h. */
 #include "real/tokenizer/two_files.h"
 
 #include <inttypes.h>

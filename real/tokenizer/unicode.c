@@ -1,3 +1,4 @@
+/* unicode.c - properties of characters, as the tokenizers library has them; see unicode.h. */
 #include "real/tokenizer/unicode.h"
 
 #include <stdio.h>

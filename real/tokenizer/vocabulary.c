@@ -1,4 +1,4 @@
-/* vocabulary.c - what is looked up while text becomes ids: tokens by their text, merges by their pair; lists of ids. */
+/* vocabulary.c - hash tables for encoding: tokens by text, merges by pair; and lists of ids. */
 #include <stdlib.h>
 #include <string.h>
 

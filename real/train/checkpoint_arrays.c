@@ -1,5 +1,5 @@
-/* checkpoint_arrays.c - the arrays of a checkpoint: a safetensors file, and a hash of each.  Arrays of a device go by
- * in parts, so that nothing is in host memory twice. */
+/* checkpoint_arrays.c - the arrays of a checkpoint: a safetensors file, and a hash of each.  Arrays of a device are
+ * copied in parts, so that no array is in host memory twice. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <xxhash.h>

@@ -1,4 +1,4 @@
-/* checkpoint_state.c - all of a checkpoint but its arrays, as JSON. */
+/* checkpoint_state.c - state.json of a checkpoint: everything except its arrays. */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>

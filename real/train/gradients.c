@@ -1,4 +1,4 @@
-/* gradients.c - the gradients of a model in training; see gradients.h. */
+/* gradients.c - collect the gradients of a model in training; see gradients.h. */
 #include "real/train/gradients.h"
 
 #include <inttypes.h>

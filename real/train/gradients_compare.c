@@ -1,4 +1,4 @@
-/* gradients_compare.c - how much of gradients each way of compressing keeps; see gradients.h. */
+/* gradients_compare.c - how well each compression method preserves gradients; see gradients.h. */
 #include "real/train/gradients.h"
 
 #include <inttypes.h>

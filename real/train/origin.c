@@ -1,3 +1,4 @@
+/* origin.c - a record of the training that wrote a metrics file; see origin.h. */
 #include "real/train/origin.h"
 
 #include <jansson.h>

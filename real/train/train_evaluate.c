@@ -1,4 +1,4 @@
-/* train_evaluate.c - the held-out loss between two segments, and the best of it. */
+/* train_evaluate.c - compute the held-out loss between two segments, and track the best one. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>

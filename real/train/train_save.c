@@ -1,4 +1,4 @@
-/* train_save.c - what a training keeps of itself: the weights of the best evaluation, its state in checkpoints. */
+/* train_save.c - save a training: the weights of the best evaluation, and its state in checkpoints. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* train_settings.c - checks of a training's options, and what one that resumes must not change.  The tables are those
- * of plan/record.h, which tests/real/train/test_settings holds against the command line's. */
+/* train_settings.c - check a training's options, and collect the settings that a resumed one must not change.  It uses
+ * the tables of plan/record.h; tests/real/train/test_settings compares them with the flags of the command line. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* attention.c - the shape of a transformer's attention, as kernels/attention.h takes it. */
+/* attention.c - the shape of a transformer's attention for kernels/attention.h. */
 #include "real/transformer/state.h"
 
 lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool causal, size_t q_stride, size_t kv_stride)

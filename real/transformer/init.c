@@ -1,12 +1,12 @@
-/* init.c - the first weights of a stage.  Numbers are functions of their place, so that the large stages of a
- * model with billions of them are shared out among all cores that the process may use: one needs 20 ns for a number. */
+/* init.c - initialise the weights of a stage.  Each number depends only on its place, so all cores of the process share
+ * the work in large stages; one core needs 20 ns per number. */
 #include <math.h>
 #include <sched.h>
 #include <string.h>
 
+#include "base/workers.h"
 #include "kernels/random.h"
 #include "plan/family.h"
-#include "base/workers.h"
 #include "real/transformer/transformer.h"
 
 enum { PIECE = 1 << 18, SHARED_FROM = 1 << 22 /* numbers of a piece of work; of a stage that is worth threads */ };

@@ -1,4 +1,4 @@
-/* linear.c - a linear layer of a block: W, its bias, and beside them an adapter. */
+/* linear.c - a linear layer of a block: W, its bias, and its adapter. */
 #include "real/transformer/state.h"
 
 /* Where a linear tensor's A starts among the factors, and its B behind it, in bytes. */

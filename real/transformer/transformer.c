@@ -1,4 +1,5 @@
-/* transformer.c - what a transformer is made of and how its buffers are laid out; its stages: transformer_*.c. */
+/* transformer.c - create a transformer and compute the layout of its buffers; gpt.c, llama.c and bert.c have its
+ * stages. */
 #include "real/transformer/transformer.h"
 
 #include <math.h>

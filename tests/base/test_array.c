@@ -1,3 +1,4 @@
+/* lspo_array_grow(): growth, contents, sizes that overflow. */
 #include <criterion/criterion.h>
 #include <stdint.h>
 #include <stdlib.h>

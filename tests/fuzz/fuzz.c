@@ -1,3 +1,4 @@
+/* fuzz.c - temporary files for fuzzing targets; see fuzz.h. */
 #include "tests/fuzz/fuzz.h"
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+/* deepspeed.c - convert the step times in a training's log to a measured trace; traces/import/log.h reads the lines;
+ * see deepspeed.h. */
 #include "traces/import/deepspeed.h"
 
 #include <inttypes.h>

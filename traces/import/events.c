@@ -1,3 +1,5 @@
+/* events.c - the events of a Chrome trace (PyTorch profiler, Kineto) that an import needs, as plain records; see
+ * events.h. */
 #include "traces/import/events.h"
 
 #include <inttypes.h>

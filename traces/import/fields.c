@@ -1,3 +1,4 @@
+/* fields.c - the fields of an event of a profile that an import needs, as they are in the file; see fields.h. */
 #include "traces/import/fields.h"
 
 #include <errno.h>

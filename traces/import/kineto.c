@@ -1,3 +1,5 @@
+/* kineto.c - convert a PyTorch profiler (Kineto) trace to a measured lspo trace; docs/import.md has the mapping; see
+ * kineto.h. */
 #include "traces/import/kineto.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* lanes.c - the last steps of every import; see lanes.h. */
 #include "traces/import/lanes.h"
 
 #include <stdlib.h>

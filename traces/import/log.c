@@ -1,3 +1,4 @@
+/* log.c - read the times in a log of DeepSpeed, Megatron or Hugging Face's Trainer as records; see log.h. */
 #include "traces/import/log.h"
 
 #include <ctype.h>

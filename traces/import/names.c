@@ -1,3 +1,5 @@
+/* names.c - find the kind of each piece of work in a profile, from the innermost CPU range in which it was launched;
+ * see names.h. */
 #include "traces/import/names.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* optimizer.c - find the optimizer ranges of a profile that are work of the CPU; see optimizer.h. */
 #include "traces/import/optimizer.h"
 
 #include <inttypes.h>

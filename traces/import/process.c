@@ -1,3 +1,4 @@
+/* process.c - select the events of one process in a profile of several; see process.h. */
 #include "traces/import/process.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* ranks.c - read Megatron's timers of all ranks; see ranks.h. */
 #include "traces/import/ranks.h"
 
 #include <ctype.h>

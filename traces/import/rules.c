@@ -1,3 +1,4 @@
+/* rules.c - the meaning of events of a PyTorch profiler trace: a table of name patterns; see rules.h. */
 #include "traces/import/rules.h"
 
 #include <fnmatch.h>

@@ -1,3 +1,4 @@
+/* scan.c - read the JSON of a profile value by value, tolerating the errors that profilers make; see scan.h. */
 #include "traces/import/scan.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* steps.c - the steps that a profile marks, and their iterations in the trace; see steps.h. */
 #include "traces/import/steps.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* streams.c - correct impossible durations: a stream of a device runs one piece of work at a time; see streams.h. */
 #include "traces/import/streams.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* sums.c - find the number of steps over which each line of timers of a log is a sum; see sums.h. */
 #include "traces/import/sums.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* text.c - read the text of a profile, plain or compressed by gzip, one window at a time; see text.h. */
 #include "traces/import/text.h"
 
 #include <errno.h>
