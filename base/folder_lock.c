@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A killed process holds its lock until its memory is unmapped, which takes seconds of gigabytes. */
+/* A killed process keeps its lock until its memory is unmapped, which takes seconds for gigabytes. */
 enum { LOCK_TRIES = 100 };
 
 bool lspo_lock_take(int descriptor)

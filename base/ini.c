@@ -13,8 +13,8 @@ enum { KEYS_MAX = 4096, WHERE_BYTES = 512, NOTE_BYTES = 256, FILE_BYTES_MAX = 1 
 
 typedef struct {
     const char *name;
-    lspo_input_t *input; /* NULL: the lines of `text` */
-    const char *text;    /* what is left of it        */
+    lspo_input_t *input; /* NULL: read the lines of `text` */
+    const char *text;    /* the rest of it */
     unsigned line;
     char note[NOTE_BYTES]; /* of the current line */
     lspo_ini_handler_t handler;
@@ -36,7 +36,7 @@ static void next_text_line(reader_t *reader, char **line_out, size_t *length_out
     reader->text += *length_out + (reader->text[*length_out] == '\n');
 }
 
-/* The comment behind a value begins at a ';' after a blank, as for inih. */
+/* The comment after a value begins at a ';' that follows a blank, as in inih. */
 static void keep_note(reader_t *reader, const char *line)
 {
     const char *start = strpbrk(line, "=:");
@@ -53,7 +53,7 @@ static void keep_note(reader_t *reader, const char *line)
     snprintf(reader->note, sizeof reader->note, "%.*s", (int)length, start);
 }
 
-/* fgets for inih that counts lines, since Debian's inih does not tell its handler where it is. */
+/* fgets for inih that counts lines, because Debian's inih does not pass line numbers to its handler. */
 static char *read_line(char *buffer, int capacity, void *stream)
 {
     reader_t *reader = stream;
@@ -74,7 +74,7 @@ static char *read_line(char *buffer, int capacity, void *stream)
                                     reader->name, reader->line, capacity - 2);
         return NULL;
     }
-    /* An indented line would continue the value above it. */
+    /* inih would append an indented line to the value above it. */
     size_t indent = strspn(line, " \t");
     indent = indent < length ? indent : length;
     snprintf(buffer, (size_t)capacity, "%.*s\n", (int)(length - indent), line + indent);
@@ -82,7 +82,7 @@ static char *read_line(char *buffer, int capacity, void *stream)
     return buffer;
 }
 
-/* Sets reader->status when the key was there before. */
+/* Sets reader->status if the key was already present. */
 static void remember_key(reader_t *reader, const char *where, const char *section, const char *key)
 {
     char *name = NULL;
@@ -103,7 +103,7 @@ static void remember_key(reader_t *reader, const char *where, const char *sectio
     reader->seen[reader->seen_count++] = name;
 }
 
-/* inih's handler: 0 is an error to it. */
+/* inih's handler: returning 0 means an error. */
 static int take_key(void *user, const char *section, const char *key, const char *value)
 {
     reader_t *reader = user;

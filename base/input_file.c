@@ -44,10 +44,10 @@ static const char *kind_of_file(mode_t mode)
 lspo_status_t lspo_input_descriptor(const char *path, int *descriptor_out)
 {
     int given = lspo_descriptor_of_path(path);
-    /* Without O_NONBLOCK a named pipe would wait for somebody who writes to it. */
+    /* Without O_NONBLOCK, opening a named pipe would wait for a writer. */
     int descriptor =
         given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (descriptor < 0 && errno != ENXIO) /* what open() says of a socket */
+    if (descriptor < 0 && errno != ENXIO) /* errno of open() for a socket */
         return lspo_error(lspo_status_of_errno(errno), "%s: %s", path, strerror(errno));
     struct stat info;
     if (descriptor < 0 || fstat(descriptor, &info) != 0)
@@ -67,7 +67,7 @@ static lspo_status_t too_large(const lspo_input_t *input)
                       input->bytes_max);
 }
 
-/* After a read that gave less than asked; LSPO_OK at the end of the file. */
+/* After a read that returned less than requested; LSPO_OK at the end of the file. */
 static lspo_status_t why_it_ended(const lspo_input_t *input, int error)
 {
     if (error == ENOMEM)
@@ -77,7 +77,7 @@ static lspo_status_t why_it_ended(const lspo_input_t *input, int error)
     return LSPO_OK;
 }
 
-/* At the beginning of the file a byte-order mark is cut off. */
+/* Removes a byte-order mark at the beginning of the file. */
 static void skip_mark(const lspo_input_t *input, char *text, size_t *length)
 {
     static const char mark[] = "\xef\xbb\xbf";
@@ -162,7 +162,7 @@ uint64_t lspo_input_line_number(const lspo_input_t *input)
     return input->line_number;
 }
 
-/* Room for what is left of a regular file and a byte more, so that its end is seen at once. */
+/* Room for the rest of a regular file and one more byte, to detect its end with one read. */
 static size_t first_capacity(const lspo_input_t *input)
 {
     struct stat info;

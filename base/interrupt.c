@@ -10,8 +10,8 @@ static atomic_int stop_requested, first_signal, child_of_ours;
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 enum { SIGNAL_COUNT = sizeof signals / sizeof signals[0] };
 
-/* Nothing here but what is allowed in a handler.  The signal that is raised ends the process when the handler returns.
- * What was interrupted keeps its errno. */
+/* Only async-signal-safe calls.  The signal raised here ends the process when the handler returns.  The interrupted
+ * code keeps its errno. */
 static void request_stop(int signal_number)
 {
     int error = errno;
@@ -49,6 +49,6 @@ void lspo_interrupt_pass_on(pid_t child)
 {
     atomic_store(&child_of_ours, child);
     int signal_number = atomic_load(&first_signal);
-    if (child > 0 && signal_number != 0) /* it came while the child began */
+    if (child > 0 && signal_number != 0) /* it came while the child was starting */
         kill(child, signal_number);
 }

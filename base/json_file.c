@@ -6,7 +6,7 @@
 
 #include "base/input_file.h"
 
-/* Tokenizers of a million tokens have 100 MB. */
+/* Files of tokenizers with a million tokens have 100 MB. */
 enum { JSON_MAX_BYTES = 1 << 30 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -24,7 +24,7 @@ static void watch_memory(void)
     json_set_alloc_funcs(allocate, free);
 }
 
-/* What this thread allocates from here on. */
+/* Start to watch the allocations of this thread for failures. */
 static void start_watching(void)
 {
     pthread_once(&once, watch_memory);

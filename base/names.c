@@ -47,7 +47,7 @@ static const char *only_container(const char *text, const char *const *names, si
 
 const char *lspo_name_nearest(const char *text, const char *const *names, size_t count)
 {
-    /* Farther than this a guess only misleads. */
+    /* Beyond this distance a suggestion only misleads. */
     size_t farthest = (strnlen(text, COMPARED_BYTES) + 1) / 3, best = farthest + 1;
     const char *nearest = NULL;
     for (size_t i = 0; i < count; i++) {

@@ -40,8 +40,8 @@ static int folder_length(const char *path)
     return slash ? (int)(slash - path + 1) : 0;
 }
 
-/* Follows the symbolic links that output->target_path is, one by one, as far as a descriptor's own path (/dev/fd/1) or
- * what is no link. */
+/* Follows the symbolic links from output->target_path one by one, until a descriptor's own path (/dev/fd/1) or
+ * something that is not a link. */
 static lspo_status_t follow_links(lspo_output_t *output)
 {
     for (int i = 0; i < LINKS_MAX; i++) {
@@ -58,7 +58,7 @@ static lspo_status_t follow_links(lspo_output_t *output)
     return cannot_write(output->path, ELOOP);
 }
 
-/* Removes what killed programs left in the folder of `path`: a temporary of this user that nobody has locked. */
+/* Removes temporary files that killed programs left in the folder of `path`: files of this user that are not locked. */
 static void sweep(const char *path)
 {
     char folder[PATH_MAX];
@@ -93,7 +93,7 @@ static uint64_t draw_name(int attempt)
     return name;
 }
 
-/* A new file beside the target, locked; its descriptor, or -1 with errno. */
+/* Creates and locks a new file beside the target; returns its descriptor, or -1 with errno. */
 static int create_temporary(lspo_output_t *output)
 {
     for (int i = 0; i < TRIES_MAX; i++) {
@@ -104,7 +104,7 @@ static int create_temporary(lspo_output_t *output)
             return -1;
         }
         int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666), error = errno;
-        /* Another's sweep may have come before the lock: then the file has no name any more. */
+        /* Another process may have removed the file before it was locked. */
         struct stat info;
         if (descriptor >= 0 && (flock(descriptor, LOCK_EX), fstat(descriptor, &info)) == 0 && info.st_nlink > 0) {
             output->temporary_path = path;
@@ -122,7 +122,7 @@ static int create_temporary(lspo_output_t *output)
     return -1;
 }
 
-/* Mode and owner of the file that is replaced; an owner that may not be given stays ours. */
+/* Copies mode and owner of the file that is replaced; if the owner cannot be set, it stays ours. */
 static int keep_mode(int descriptor, const struct stat *old)
 {
     struct stat mine;
@@ -134,7 +134,7 @@ static int keep_mode(int descriptor, const struct stat *old)
     return fchmod(descriptor, mode);
 }
 
-/* A temporary for the regular file that is or will be at the target; its descriptor, or -1 with errno. */
+/* A temporary file for the regular file that is or will be at the target; returns its descriptor, or -1 with errno. */
 static int open_beside(lspo_output_t *output, const struct stat *old)
 {
     if (old && faccessat(AT_FDCWD, output->target_path, W_OK, AT_EACCESS) != 0)
@@ -150,7 +150,7 @@ static int open_beside(lspo_output_t *output, const struct stat *old)
     return descriptor;
 }
 
-/* Without O_NONBLOCK a named pipe would wait for somebody who reads; what is written may wait again. */
+/* Without O_NONBLOCK, opening a named pipe would wait for a reader; writes may wait again. */
 static int open_now(const char *path)
 {
     int descriptor = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -161,7 +161,7 @@ static int open_now(const char *path)
 
 static int open_in_place(lspo_output_t *output, int given)
 {
-    fflush(stdout); /* what was printed so far stands before what /dev/stdout gets now */
+    fflush(stdout); /* earlier output comes before what is written to /dev/stdout now */
     int descriptor = given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 3) : open_now(output->target_path);
     free(output->target_path);
     output->target_path = NULL;
@@ -204,21 +204,21 @@ failed:
     return status;
 }
 
-/* The name is on the disk once its folder is; a file system that cannot flush a folder does so by itself. */
+/* The name is on disk once its folder has been flushed; file systems that cannot flush a folder need no flush. */
 static bool flush_folder(const char *path)
 {
     char folder[PATH_MAX];
     snprintf(folder, sizeof folder, "%.*s.", folder_length(path), path);
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0)
-        return true; /* a folder that may be written and not read */
+        return true; /* a folder with write but without read permission */
     bool flushed = fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP;
     close(descriptor);
     return flushed;
 }
 
-/* All that was written is on the disk and, if it is a temporary, has its name; which it has before it is closed, since
- * closing ends the lock. */
+/* Everything written is on disk, and a temporary file has its final name.  It is renamed before it is closed, because
+ * closing it releases the lock. */
 static lspo_status_t put_in_place(const lspo_output_t *output, bool *renamed_out)
 {
     const char *temporary = output->temporary_path;

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The character at `text` and its bytes; 0 bytes when none begins there: RFC 3629, without overlong forms and
- * surrogates. */
+/* The character at `text` and its length; length 0 if no valid character begins there: RFC 3629, without overlong forms
+ * and surrogates. */
 static size_t decode(const char *text, uint32_t *character_out)
 {
     const unsigned char *p = (const unsigned char *)text;

@@ -56,8 +56,8 @@ void lspo_message_hook(void (*before)(void))
     before_message = before;
 }
 
-/* One write a message, so that lines of several threads do not mix; what a file or argument put into it cannot move a
- * terminal's cursor or begin a line of its own. */
+/* One write per message, so that lines of several threads do not mix.  Text from files or arguments cannot move a
+ * terminal's cursor or begin a new line. */
 static void print_message(const char *severity, const char *format, va_list arguments)
 {
     char text[2048], line[2048];

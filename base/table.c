@@ -94,7 +94,7 @@ static const char *human_cell(const lspo_table_t *table, size_t record, const ls
     return plain_cell(table, record, field, buffer);
 }
 
-/* Quoted only where a comma, quote or newline would break the row. */
+/* Quoted only if a comma, quote or newline would break the row. */
 static void write_csv_text(const char *text, FILE *file)
 {
     if (strpbrk(text, ",\"\r\n") == NULL) {
@@ -130,8 +130,8 @@ static void write_csv(const lspo_table_t *table, FILE *file)
     }
 }
 
-/* With escapes for what is not UTF-8: a name of a file may hold any byte.  NULL without memory, like the others
- * below. */
+/* With escapes for bytes that are not UTF-8, because a file name may contain any byte.  NULL if out of memory, like the
+ * others below. */
 static json_t *json_text(const char *text)
 {
     size_t bytes = LSPO_PRINTABLE_MOST * strlen(text) + 4;
@@ -180,7 +180,7 @@ static lspo_status_t write_json(json_t *value, FILE *file)
     json_decref(value);
     if (!text)
         return lspo_no_memory("the result as JSON");
-    fprintf(file, "%s\n", text); /* a full disk shows when the caller closes the file */
+    fprintf(file, "%s\n", text); /* the caller notices a full disk when it closes the file */
     free(text);
     return LSPO_OK;
 }
@@ -196,7 +196,7 @@ static json_t *json_records(const lspo_table_t *table)
     return array;
 }
 
-/* Header in bold on a terminal that has not asked for no colour. */
+/* Header in bold on a terminal, unless NO_COLOR is set. */
 static bool use_bold(FILE *file)
 {
     const char *no_color = getenv("NO_COLOR");
@@ -212,7 +212,7 @@ static size_t width_of(const char *text, size_t length)
     return width;
 }
 
-/* `length` bytes of `text`: texts to the left of their column, numbers to the right. */
+/* `length` bytes of `text`: texts are left-aligned, numbers right-aligned. */
 static void write_cell(const char *text, size_t length, const lspo_field_t *field, size_t width, bool last, FILE *file)
 {
     size_t own = width_of(text, length);
@@ -248,7 +248,7 @@ static void measure_columns(const columns_t *columns)
         }
 }
 
-/* The text column that is widest and can be narrower; field_count: none. */
+/* The widest text column that can be narrower; field_count: none. */
 static size_t widest_text(const columns_t *columns)
 {
     size_t widest = columns->table->field_count, width = TEXT_COLUMN_LEAST;
@@ -260,7 +260,7 @@ static size_t widest_text(const columns_t *columns)
     return widest;
 }
 
-/* Texts are wrapped until the table has `room` columns, as far as that goes. */
+/* Wraps texts until the table has `room` columns, if possible. */
 static void narrow_columns(const columns_t *columns, size_t room)
 {
     size_t total = 0;
@@ -270,7 +270,7 @@ static void narrow_columns(const columns_t *columns, size_t room)
         columns->widths[f]--;
 }
 
-/* Line `line` of a text that is wrapped at `width`; *length_out is 0 behind its end. */
+/* Line `line` of a text wrapped at `width`; *length_out is 0 after its end. */
 static const char *line_of(const char *text, size_t width, size_t line, size_t *length_out)
 {
     for (;; line--) {
@@ -282,7 +282,8 @@ static const char *line_of(const char *text, size_t width, size_t line, size_t *
     }
 }
 
-/* A line of a row in the first column and those from `begin` to `end`.  Is there more of one of its texts? */
+/* Prints one line of a row: the first column and those from `begin` to `end`.  Returns whether a text has more
+ * lines. */
 static bool write_row_line(const columns_t *columns, size_t row, size_t line, size_t begin, size_t end)
 {
     const lspo_field_t *fields = columns->table->fields;
@@ -317,7 +318,7 @@ static void write_band(const columns_t *columns, size_t begin, size_t end)
     }
 }
 
-/* On a terminal texts are wrapped, and what is still too wide follows below, beside the first column again. */
+/* On a terminal texts are wrapped; columns that still do not fit follow below, after the first column again. */
 static lspo_status_t write_columns(const lspo_table_t *table, FILE *file)
 {
     const columns_t columns = {table, calloc(table->field_count, sizeof(size_t)), file};

@@ -21,7 +21,7 @@ typedef struct {
 typedef struct {
     const char *name;
     const char *example;
-    suffix_t suffixes[SUFFIX_COUNT]; /* ascending where shown; ends at text NULL */
+    suffix_t suffixes[SUFFIX_COUNT]; /* ascending among the shown ones; ends at text NULL */
 } unit_rules_t;
 
 #define KI 1024.0
@@ -89,8 +89,8 @@ static double scale_of(const suffix_t *suffix)
     return thousands < 0 ? suffix->factor / powers[-thousands] : suffix->factor * powers[thousands];
 }
 
-/* The end of the number at the start of `text`, decimal only: no sign, no hexadecimal, no "inf" or "nan", which strtod
- * would take; NULL where there is none.  `start_out` is where it begins. */
+/* The end of the number at the start of `text`.  Decimal only: no sign, no hexadecimal, no "inf" or "nan", which strtod
+ * would accept.  NULL if there is none.  `start_out`: where it begins. */
 static const char *end_of_number(const char *text, const char **start_out)
 {
     const char *start = text + strspn(text, " \t");
@@ -104,8 +104,8 @@ static const char *end_of_number(const char *text, const char **start_out)
     return end == start ? NULL : end;
 }
 
-/* The number from `start` to `end` in units of the suffix.  A decimal unit is added to the number's exponent, not
- * multiplied, so that the value is the one nearest to what was written. */
+/* The number from `start` to `end` in units of the suffix.  A decimal unit is added to the number's exponent instead of
+ * multiplied, so that the value is the nearest double to the written one. */
 static double value_of(const char *start, const char *end, const suffix_t *suffix)
 {
     char text[320];
@@ -178,7 +178,7 @@ lspo_status_t lspo_parse_integer(const char *what, const char *text, int64_t low
     return LSPO_OK;
 }
 
-/* The largest shown suffix that leaves a number of at least 1 (or the smallest suffix). */
+/* The largest shown suffix for which the number is at least 1, or the smallest suffix. */
 static const suffix_t *choose_suffix(const unit_rules_t *rule, double value)
 {
     if (value == 0.0 && rule == &rules[LSPO_UNIT_SECONDS])
@@ -212,8 +212,8 @@ static bool reads_back(const char *text, const suffix_t *suffix, double value)
     return read_back >= value && read_back <= value;
 }
 
-/* The shortest number that is read back as `value` in units of the suffix, whole ones without exponent; false where
- * there is none, since dividing by the factor rounds. */
+/* The shortest number that is read back as `value` in units of the suffix; whole numbers have no exponent.  False if
+ * there is none, because division by the factor rounds. */
 static bool write_exact(double value, const suffix_t *suffix, char *buffer, size_t buffer_bytes)
 {
     double number = value / scale_of(suffix);
@@ -237,7 +237,7 @@ const char *lspo_format_quantity_exact(double value, lspo_unit_t unit, char *buf
 {
     const suffix_t *suffixes = rules[unit].suffixes, *usual = choose_suffix(&rules[unit], value);
     bool found = write_exact(value, usual, buffer, buffer_bytes);
-    /* 320 MB are 305.17578125 MiB: of bytes, decimal units where they are shorter. */
+    /* 320 MB are 305.17578125 MiB: bytes have decimal units if these are shorter. */
     for (size_t i = 0; unit == LSPO_UNIT_BYTES && i < SUFFIX_COUNT && suffixes[i].text != NULL; i++) {
         char other[64];
         double number = value / scale_of(&suffixes[i]);

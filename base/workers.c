@@ -20,10 +20,10 @@ struct lspo_workers {
     worker_t *threads; /* count - 1 of them: workers 1 .. count - 1 */
     pthread_mutex_t lock;
     pthread_cond_t started, done;
-    uint64_t run;  /* counts runs: a thread that has seen fewer has one to do */
-    uint32_t busy; /* threads that have not finished it */
+    uint64_t run;  /* counts runs: a thread with a lower count has one to do */
+    uint32_t busy; /* threads that have not finished the run */
     bool closing;
-    /* The run under way. */
+    /* The current run. */
     lspo_workers_function_t function;
     void *context;
     size_t items;
@@ -38,7 +38,7 @@ static void bind_to(int cpu)
         return;
     CPU_ZERO(&set);
     CPU_SET((size_t)cpu, &set);
-    sched_setaffinity(0, sizeof set, &set); /* refused: it runs anywhere, slower, never wrong */
+    sched_setaffinity(0, sizeof set, &set); /* if refused, it runs on any CPU: slower, but correct */
 }
 
 static void take_items(lspo_workers_t *workers, uint32_t worker)

@@ -86,7 +86,7 @@ static lspo_status_t write_profile(const lspo_calibration_result_t *result, cons
     return lspo_output_finish(&output, lspo_calibration_write_profile(result, comment, output.file));
 }
 
-/* machine.ini: machine.samples.csv, whatever its last ending. */
+/* machine.ini gives machine.samples.csv; replaces any extension. */
 static void default_samples_path(const char *profile, char *path, size_t path_bytes)
 {
     const char *slash = strrchr(profile, '/'), *dot = strrchr(profile, '.');
@@ -128,7 +128,7 @@ static lspo_status_t write_all(const lspo_calibration_result_t *result, const ca
     return status;
 }
 
-/* The host's trainings, too. */
+/* Also calibrate by trainings, on the host. */
 static lspo_status_t calibrate_all(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result)
 {
     lspo_status_t status = lspo_calibrate(options, result);
@@ -161,7 +161,7 @@ static lspo_status_t measure(const calibrate_request_t *request)
     return status;
 }
 
-/* Minutes of measuring must not end in a path that cannot be written, or a plot that nothing can draw. */
+/* Check before minutes of measurement that the path can be written and the plot drawn. */
 static lspo_status_t check_outputs(const calibrate_request_t *request)
 {
     const char *paths[] = {request->path, request->samples, request->plot};

@@ -102,7 +102,7 @@ static const lspo_field_t choose_fields[] = {
     TEXT("command", command),
 };
 
-/* For people: what fits into a line. */
+/* For people: the columns that fit into a line. */
 static const lspo_field_t choose_columns[] = {
     TEXT("policy", policy),
     TEXT("semantics", semantics),
@@ -118,7 +118,8 @@ static const lspo_field_t choose_columns[] = {
 
 static const char *const class_names[LSPO_CLASS_COUNT] = {"exact", "compressed", "other"};
 
-/* "yes", or which memory is short by how much; "yes, barely" where it may not fit when lanes run early or late. */
+/* "yes", or which memory is insufficient and by how much; "yes, barely" if it may not fit when lanes run early or
+ * late. */
 static void describe_verdict(const lspo_choice_t *choice, const lspo_machine_t *machine, char *text, size_t text_bytes)
 {
     const lspo_prediction_t *prediction = &choice->prediction;
@@ -183,7 +184,7 @@ typedef struct {
     lspo_command_line_t line;
 } answer_t;
 
-/* Those that come within a tenth of the fastest. */
+/* The policies within a tenth of the fastest. */
 static void print_near(FILE *file, const answer_t *answer)
 {
     uint32_t near = 1;
@@ -234,7 +235,7 @@ static lspo_status_t print_command(const answer_t *answer, const char *label, co
     return LSPO_OK;
 }
 
-/* One a class, and what would measure the fastest of all. */
+/* One command per class, and one to measure the fastest of all. */
 static lspo_status_t print_commands(const answer_t *answer)
 {
     lspo_status_t status = LSPO_OK;
@@ -339,7 +340,7 @@ static lspo_status_t simulate_all(const choose_request_t *request, int argc, cha
     return status;
 }
 
-/* There is no default for what the question is about. */
+/* Here --machine has no default. */
 static lspo_status_t choose(int argc, char **argv)
 {
     choose_request_t request = {.base = {.policy_name = "native", .every_policy = true, .format = LSPO_FORMAT_AUTO}};
@@ -357,7 +358,7 @@ static lspo_status_t choose(int argc, char **argv)
 
 static const lspo_arg_group_t choose_group = LSPO_ARG_GROUP("options", choose_args);
 
-/* --batch, which can be "largest" here, is found before that of the workload. */
+/* --batch, which can be "largest" here, has priority over that of the workload. */
 const lspo_command_t lspo_command_choose = {
     .name = "choose",
     .summary = "simulate every policy: what fits, how fast, and which is best",

@@ -66,7 +66,7 @@ static const lspo_field_t compare_fields[] = {
     {"share_of_difference", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(compare_record_t, share_of_difference)},
 };
 
-/* What every row says of its two times. */
+/* The columns that every row has for its two times. */
 static compare_record_t record_of(const lspo_comparison_t *comparison, const char *row, const char *kind,
                                   const char *lane, double predicted_s, double measured_s)
 {
@@ -86,7 +86,7 @@ static compare_record_t record_of(const lspo_comparison_t *comparison, const cha
                               .share_of_difference = difference_s / (comparison->predicted.iteration_s - iteration_s)};
 }
 
-/* Of the window in which busy times were taken; iteration_s is the median. */
+/* Of the window of busy times; iteration_s is the median. */
 static double mean_iteration_s(const lspo_summary_t *summary)
 {
     double sum_s = 0;
@@ -145,14 +145,14 @@ static size_t add_ops(const lspo_comparison_t *comparison, uint32_t top, compare
 typedef struct {
     const lspo_comparison_t *comparison;
     const char *paths[2];
-    bool judges;    /* a prediction beside a measurement, not any two traces */
-    bool has_parts; /* both traces tell what was done in an iteration */
+    bool judges;    /* a prediction and a measurement, not any two traces */
+    bool has_parts; /* both traces have the parts of an iteration */
     char disturbance[512];
 } verdict_t;
 
 static const char *const stage_words[] = {" of the embedding", " of the blocks", " of the head", ""};
 
-/* What the two differ by most. */
+/* The largest difference. */
 static void print_largest(FILE *file, const lspo_comparison_t *comparison, bool judges)
 {
     const lspo_compare_row_t *row = &comparison->rows[0];
@@ -190,7 +190,7 @@ static void print_verdict(FILE *file, const void *context)
     fputs(".\n", file);
 }
 
-/* A prediction in the place of the measurement would turn every sign around. */
+/* With prediction and measurement swapped, all signs would be wrong. */
 static lspo_status_t check_order(const lspo_trace_t *predicted, const lspo_trace_t *measured, verdict_t *verdict)
 {
     const char *first = lspo_trace_meta(predicted, "origin"), *second = lspo_trace_meta(measured, "origin");
@@ -204,7 +204,7 @@ static lspo_status_t check_order(const lspo_trace_t *predicted, const lspo_trace
     return LSPO_OK;
 }
 
-/* Nothing when nothing is known of other programs. */
+/* Prints nothing if nothing is known, as for other programs. */
 static void describe_disturbance(const lspo_trace_t *measured, verdict_t *verdict)
 {
     double share = lspo_trace_core_share(measured);

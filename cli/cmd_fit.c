@@ -185,7 +185,7 @@ static lspo_status_t load_stage(void *context, uint32_t stage, float *weights, b
     return *given_out ? lspo_hf_model_read(folder, stage, weights) : LSPO_OK;
 }
 
-/* What a Hugging Face folder brings; both NULL for a preset or shapes. */
+/* The contents of a Hugging Face folder; both NULL for a preset or shapes. */
 typedef struct {
     lspo_hf_model_t *model;
     lspo_tokenizer_t *tokenizer; /* NULL: bytes */
@@ -247,7 +247,7 @@ cleanup:
     return status;
 }
 
-/* What is compared: the projectors that lsp would have for this model and these flags. */
+/* The projectors that lsp would use for this model and these flags. */
 static lspo_status_t set_projectors(fit_request_t *request, const lspo_policy_t *lsp)
 {
     request->projectors = request->base.workload;

@@ -113,7 +113,7 @@ static lspo_status_t write_join(const join_request_t *request, const lspo_metric
     return status;
 }
 
-/* -- what the training was, and what is simulated -------------------------------------------------------------- */
+/* -- the settings of the training and of the simulation ---------------------------------------------------------- */
 
 /* "batch 2, simulated 4; ..." */
 typedef struct {
@@ -130,7 +130,7 @@ static void add_difference(differences_t *differences, const char *what, const c
     differences->length += length < 0 ? 0 : (size_t)length < room ? (size_t)length : room - 1;
 }
 
-/* Whether any of the settings `prefix`NAME is another than in `record`. */
+/* Whether any setting `prefix`NAME differs from `record`. */
 static bool any_differs(const lspo_origin_t *origin, const char *prefix, const lspo_record_field_t *fields,
                         size_t count, const void *record)
 {
@@ -162,7 +162,7 @@ static void find_workload_differences(const lspo_workload_t *workload, const lsp
     }
 }
 
-/* Of one policy, the same on both sides. */
+/* Settings of one policy, the same on both sides. */
 static void find_own_differences(const lspo_policy_t *policy, const lspo_workload_t *workload,
                                  const lspo_origin_t *origin, differences_t *differences)
 {
@@ -208,8 +208,8 @@ static lspo_status_t warn_of_other_training(const join_request_t *request, bool 
     return LSPO_OK;
 }
 
-/* Tokens a step of the training: within a segment its rate times the time between two steps.  NaN where no rows
- * tell. */
+/* Tokens per step of the training: rate times time between two steps of a segment.  NaN if the rows do not determine
+ * it. */
 static double tokens_a_step(const lspo_metrics_row_t *rows, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
@@ -222,7 +222,7 @@ static double tokens_a_step(const lspo_metrics_row_t *rows, size_t count)
     return NAN;
 }
 
-/* Metrics of older versions: only the sizes of steps are in them, not the model. */
+/* Metrics of older versions have only the sizes of steps, not the model. */
 static void warn_of_other_steps(const join_request_t *request, const lspo_metrics_row_t *rows, size_t count)
 {
     const lspo_workload_t *workload = &request->base.workload;

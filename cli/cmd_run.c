@@ -146,7 +146,7 @@ cleanup:
     return status;
 }
 
-/* Times do not depend on weights or tokens, so any folder can be measured; losses do. */
+/* Times do not depend on weights or tokens, so any folder can be measured; losses do depend on them. */
 static void warn_of_folder(const lspo_request_t *request)
 {
     if (lspo_request_is_folder(request->model_name))
@@ -162,7 +162,7 @@ static lspo_status_t execute(const lspo_request_t *request)
     double lower_bound_s = NAN;
     lspo_device_caps_t caps = {0};
 
-    /* A --set that no device can follow is refused before the work starts. */
+    /* Refuse a --set that no device can apply before the work starts. */
     lspo_status_t status = lspo_request_caps(request, &caps);
     if (status != LSPO_OK)
         return status;

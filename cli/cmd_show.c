@@ -81,7 +81,7 @@ static const lspo_field_t machine_field_fields[] = {
     {"help", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(machine_field_record_t, help)},
 };
 
-/* Behind each value that is as in its file stands its source. */
+/* After each value that is as in its file comes its source. */
 static lspo_status_t write_machine(const lspo_machine_t *found, const lspo_machine_notes_t *notes,
                                    const lspo_machine_t *machine)
 {

@@ -84,7 +84,7 @@ static const lspo_arg_t noise_args[] = {
      .offset_bytes = offsetof(sim_request_t, noise.iteration_count)},
 };
 
-/* The noise-free trace: no draw is typical in all its ops. */
+/* The noise-free trace: no single draw is typical in all its ops. */
 static lspo_status_t write_trace(const sim_request_t *request, const lspo_machine_t *machine, lspo_trace_t *trace)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "sim");
@@ -111,7 +111,7 @@ static lspo_status_t write_gantt(const sim_request_t *request, const lspo_noise_
                : lspo_trace_write_gantt(trace, first, count, request->gantt_path);
 }
 
-/* The whole record, or on a terminal the sentences for people. */
+/* The whole record, or sentences for people on a terminal. */
 static lspo_status_t write_prediction(const sim_request_t *request, const lspo_machine_t *machine,
                                       const lspo_plan_t *plan, const lspo_prediction_t *prediction,
                                       const lspo_noise_t *noise)
@@ -220,7 +220,7 @@ cleanup:
     return status;
 }
 
-/* Draws without noise would be ignored, silently. */
+/* Draws without noise would be silently ignored. */
 static lspo_status_t check_draws(sim_request_t *request)
 {
     if (request->noise.seed == 0 && request->noise.draws > 0)

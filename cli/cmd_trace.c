@@ -56,7 +56,7 @@ enum { EXPORTED_MAX = 2 };
 
 typedef struct {
     lspo_trace_t *traces[EXPORTED_MAX];
-    lspo_recorded_plan_t plans[EXPORTED_MAX]; /* all zero where none is known */
+    lspo_recorded_plan_t plans[EXPORTED_MAX]; /* all zero if unknown */
     uint32_t count;
 } exported_t;
 
@@ -79,7 +79,7 @@ static lspo_status_t read_exported(const lspo_positionals_t *paths, exported_t *
     return LSPO_OK;
 }
 
-/* Without its plan a trace has no arrows and no memory, which is said; an imported one never has. */
+/* Without its plan a trace has no arrows and no memory; a note says so.  An imported trace never has a plan. */
 static lspo_status_t write_perfetto(const lspo_positionals_t *paths, exported_t *exported, const char *path)
 {
     lspo_perfetto_process_t processes[EXPORTED_MAX];
@@ -235,8 +235,8 @@ static uint64_t bytes_of_link(const lspo_trace_t *trace, const lspo_typical_t *t
     return known == NULL ? (uint64_t)llround(typical->link_bytes[link]) : LSPO_MISSING;
 }
 
-/* Times and bytes an iteration, from the second iteration on; missing when there is one only.  A log does not tell what
- * the links do. */
+/* Times and bytes per iteration, from the second iteration on; missing if there is only one.  A log has no data on the
+ * links. */
 static lspo_status_t fill_record(const lspo_trace_t *trace, bool tells_links, import_record_t *record)
 {
     const char *unnamed = lspo_trace_meta(trace, "unnamed-gpu-share");

@@ -220,7 +220,7 @@ typedef struct {
     lspo_train_sample_t sample;
     double load_s; /* for model, tokens and data */
     lspo_train_view_t *view;
-    uint64_t text_bytes, encoded_bytes; /* of the data; of it so far */
+    uint64_t text_bytes, encoded_bytes; /* of the data; encoded so far */
 } trainee_t;
 
 static lspo_status_t encode(void *context, const char *text, size_t bytes, lspo_tokens_t *tokens)
@@ -338,7 +338,7 @@ static lspo_status_t load_stage(void *context, uint32_t stage, float *weights, b
     return *given_out ? lspo_hf_model_read(trainee->hf, stage, weights) : LSPO_OK;
 }
 
-/* What is done with the trained weights. */
+/* The use of the trained weights. */
 static lspo_status_t use_weights(void *context, const float *const *stages)
 {
     trainee_t *trainee = context;
@@ -353,7 +353,7 @@ static lspo_status_t use_weights(void *context, const float *const *stages)
 
 /* ---- the training ---- */
 
-/* The transition layer that suits the machine, and with --machine how long a step takes on it. */
+/* The transition layer for the machine, and with --machine the predicted time per step. */
 static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
 {
     lspo_machine_t machine;

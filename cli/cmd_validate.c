@@ -115,7 +115,7 @@ static const lspo_arg_t validate_args[] = {
     LSPO_FORMAT_ARG("result, which in csv is the summary", offsetof(validate_request_t, format)),
 };
 
-/* What a cell's flags ask for; see lspo_read_flags_t. */
+/* The request in a cell's flags; see lspo_read_flags_t. */
 static lspo_status_t read_flags(const char *flags, lspo_machine_t *machine, lspo_asked_t *asked_out)
 {
     enum { FLAGS_BYTES = 1024, WORDS_MAX = 128 };
@@ -139,7 +139,7 @@ static lspo_status_t read_flags(const char *flags, lspo_machine_t *machine, lspo
     return LSPO_OK;
 }
 
-/* What the verdict is shown with. */
+/* The context of the verdict. */
 typedef struct {
     lspo_progress_t progress;
     lspo_format_t format;

@@ -19,7 +19,7 @@ static void put(writer_t *writer, const char *bytes, size_t count)
     writer->used += count;
 }
 
-/* Another word; in single quotes where a shell would take it for more than one plain word. */
+/* Append a word; in single quotes if a shell would not take it as one plain word. */
 static void put_word(writer_t *writer, const char *word)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+%@-";

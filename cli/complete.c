@@ -10,7 +10,7 @@
 
 enum { WORDS_MAX = 256 };
 
-/* Where candidates go that continue `typed`. */
+/* The candidates that continue `typed`. */
 typedef struct {
     FILE *file;
     const char *typed;
@@ -96,7 +96,7 @@ static void offer_values(const offers_t *offers, const char *value, const char *
     }
 }
 
-/* Of policies' own options those of the policy that the words name; without --policy none. */
+/* Of options that belong to policies, only those of the policy in the words; none without --policy. */
 static void offer_options(const offers_t *offers, const lspo_command_t *command, const lspo_policy_t *policy)
 {
     lspo_arg_t arg;
@@ -138,7 +138,7 @@ static bool option_at(const lspo_command_t *command, const char *word, lspo_arg_
     return false;
 }
 
-/* The command that the words begin with, as far as they name one; *depth_out of them do. */
+/* The command at the beginning of the words; *depth_out words belong to it. */
 static const lspo_command_t *command_of(int count, char **words, int *depth_out)
 {
     const lspo_command_t *const *commands = lspo_commands;
@@ -159,7 +159,7 @@ void lspo_complete(int count, char **words, FILE *file)
 {
     char *kept[WORDS_MAX];
     int kept_count = 0, depth;
-    /* Bash takes the = of --model=NAME for a word. */
+    /* Bash splits --model=NAME at the =. */
     for (int i = 0; i < count && kept_count < WORDS_MAX; i++)
         if (strcmp(words[i], "=") != 0)
             kept[kept_count++] = words[i];

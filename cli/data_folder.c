@@ -10,7 +10,7 @@
 
 #include "cli/version.h"
 
-/* Are plots in the folder `folder` with `end` behind it?  Then `path` is its name, without links. */
+/* Does `folder` plus `end` contain the plots?  Then `path` is its name, without links. */
 static bool find(const char *folder, const char *end, char path[PATH_MAX])
 {
     char joined[PATH_MAX + 32], probe[PATH_MAX + 32];

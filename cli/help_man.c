@@ -6,7 +6,7 @@
 #include "base/status.h"
 #include "cli/help.h"
 
-/* `length` characters of text as groff takes them: no escapes, no hyphens that it would change, no requests. */
+/* `length` characters of text escaped for groff. */
 static void write_escaped(FILE *file, const char *text, size_t length)
 {
     if (length > 0 && (text[0] == '.' || text[0] == '\''))
@@ -100,7 +100,7 @@ static void write_options(const lspo_command_t *command, FILE *file)
     }
 }
 
-/* What `write` writes, which is made for the terminal. */
+/* The output of `write`, which is formatted for the terminal. */
 static void write_captured(FILE *file, void (*write)(FILE *file))
 {
     char *text = NULL;

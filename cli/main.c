@@ -24,7 +24,7 @@ static bool asks_for_help(int argc, char **argv)
     return false;
 }
 
-/* The value of argv[*index] when that is an option which takes one, else NULL; *arg_out is the option. */
+/* The value of argv[*index] if that is an option with a value, else NULL; *arg_out is the option. */
 static const char *option_value(const lspo_command_t *command, int argc, char **argv, int *index, lspo_arg_t *arg_out)
 {
     const char *text = argv[*index];
@@ -38,7 +38,7 @@ static const char *option_value(const lspo_command_t *command, int argc, char **
     return *index + 1 < argc ? argv[++*index] : NULL;
 }
 
-/* `lspo sim --policy help` is `lspo list policies`, in the same --format.  NULL: nothing of that kind is asked for. */
+/* `lspo sim --policy help` is `lspo list policies`, in the same --format.  NULL: not requested. */
 static const char *list_asked_for(const lspo_command_t *command, int argc, char **argv, char **format_out)
 {
     const char *list = NULL;
@@ -112,14 +112,14 @@ static int run(int argc, char **argv)
     return status == LSPO_OK ? run_command(command, argc - depth, argv + depth) : refuse_usage(command);
 }
 
-/* A descriptor that was closed would be given to the next file that is opened, and messages would be written into it.
- * In its place comes one that cannot be used: reading standard input and writing results fail as before. */
+/* A closed descriptor would be given to the next file that is opened, and messages would go into that file.  So it is
+ * replaced by one that cannot be used: reading standard input and writing results fail as before. */
 static void fill_standard_streams(void)
 {
     static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
         if (fcntl(stream, F_GETFD) < 0)
-            (void)open("/dev/null", modes[stream]); /* the lowest that is free: this one */
+            (void)open("/dev/null", modes[stream]); /* the lowest free one, which is this */
 }
 
 int main(int argc, char **argv)
@@ -127,7 +127,7 @@ int main(int argc, char **argv)
     fill_standard_streams();
     signal(SIGXFSZ, SIG_IGN); /* a file at the size limit is an error of write(), which has a message */
     int code = run(argc, argv);
-    /* A full disk must not look like success: buffered output can fail as late as here. */
+    /* A full disk must not look like success: buffered output may fail only here. */
     bool failed = ferror(stdout) != 0;
     errno = 0;
     if (fclose(stdout) != 0 || failed) {

@@ -11,7 +11,7 @@
 
 enum { BAR_WIDTH = 30, LINE_BYTES = 256 };
 
-/* What stands on the terminal's last line now; messages come from every thread. */
+/* The text on the terminal's last line; messages come from every thread. */
 static pthread_mutex_t line_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool line_shown;
 

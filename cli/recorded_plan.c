@@ -19,7 +19,8 @@ static lspo_status_t add_flag(lspo_recorded_plan_t *recorded, const char *name, 
     return LSPO_OK;
 }
 
-/* A flag of every policy, or of the trace's own one: older traces have entries for all policies' parameters. */
+/* Is it a flag of all policies, or of the trace's own?  Older traces have entries for the parameters of all
+ * policies. */
 static bool is_workload_flag(const lspo_policy_t *policy, const char *key)
 {
     static const lspo_arg_group_t *const groups[] = {&lspo_workload_group, NULL};
@@ -44,7 +45,7 @@ cleanup:
     return status;
 }
 
-/* Entries that are no flags (counters, topology) say nothing about the plan. */
+/* Entries that are not flags (counters, topology) do not affect the plan. */
 static lspo_status_t add_entry(lspo_recorded_plan_t *recorded, const lspo_policy_t *policy,
                                const lspo_trace_meta_t *entry)
 {
@@ -56,7 +57,7 @@ static lspo_status_t add_entry(lspo_recorded_plan_t *recorded, const lspo_policy
                    {"cpu_pps", "cpu", "/s"},
                    {"gpu_memory_bytes", "gpu-memory", "B"},
                    {"host_memory_bytes", "host-memory", "B"}};
-    /* The policy's own choice, and a stage that the policy has no use for: what no flag gives either. */
+    /* Omit values that no flag gives: the policy's own choice, and a stage that the policy does not use. */
     if (strcmp(entry->value, "auto") == 0 || strcmp(entry->value, "-1") == 0)
         return LSPO_OK;
     for (size_t i = 0; i < sizeof renamed / sizeof renamed[0]; i++)

@@ -292,7 +292,7 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
     if (status != LSPO_OK)
         return status;
 
-    /* Only now are the model's defaults known: set them, then apply the flags once more. */
+    /* The model's defaults are known only now: set them, then apply the flags again. */
     lspo_request_workload(&request->model, &request->workload);
     bool on_host = request->device_name != NULL && strcmp(request->device_name, "host") == 0;
     if (precision == LSPO_PRECISION_COUNT || !on_host)
@@ -326,7 +326,7 @@ lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_mac
     return lspo_machine_check(machine);
 }
 
-/* The fields of a machine that a device can be made to follow. */
+/* The machine fields that a device can be made to follow. */
 static const struct {
     size_t machine_offset, caps_offset;
 } cap_fields[] = {

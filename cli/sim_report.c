@@ -31,7 +31,7 @@ const char *lspo_format_count(double value, char *buffer, size_t buffer_bytes)
     return buffer;
 }
 
-/* Quantities that one line holds side by side. */
+/* Quantities on one line. */
 typedef struct {
     char text[32];
 } words_t;
@@ -107,7 +107,7 @@ static void print_lanes(FILE *file, const lspo_sim_report_t *report)
         seconds(summary->exposed_comm_s).text, seconds(summary->exposed_cpu_s).text);
 }
 
-/* What of the model the policy changes, and how. */
+/* Which part of the model the policy changes, and how. */
 static void print_training(FILE *file, const lspo_plan_t *plan)
 {
     const lspo_workload_t *workload = &plan->workload;
@@ -140,7 +140,7 @@ const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_
     return *period_out > prediction->summary.iteration_count ? period->work : NULL;
 }
 
-/* What a long training does and these iterations do not show. */
+/* What a long training does but these iterations do not show. */
 static void print_left_out(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_plan_t *plan = report->plan;

@@ -31,7 +31,7 @@ static bool same_file(const char *a, const char *b)
            one.st_ino == other.st_ino;
 }
 
-/* A name that an export writes: its files have these endings, metrics have another. */
+/* Does an export write this name?  Its files have these endings, metrics have another. */
 static bool is_exported(const char *path, const char *folder)
 {
     static const char *const endings[] = {".json", ".safetensors", ".txt", ".jinja", ".model"};

@@ -47,7 +47,7 @@ lspo_status_t lspo_train_sample_begin(const char *text, lspo_train_sample_t *sam
     return check_tokens(sample);
 }
 
-/* What is no character, and zero bytes, which would end the text, become U+FFFD.  NULL without memory. */
+/* Invalid characters, and zero bytes, which would end the text, become U+FFFD.  NULL if out of memory. */
 static char *readable(const char *text, size_t bytes)
 {
     char *out = malloc(bytes * (sizeof replacement - 1) + 1);
@@ -65,7 +65,7 @@ static char *readable(const char *text, size_t bytes)
     return out;
 }
 
-/* A model with a vocabulary of its own and no tokenizer may answer with what is no byte. */
+/* A model with its own vocabulary and no tokenizer may generate ids that are not bytes. */
 static lspo_status_t decode_bytes(const lspo_tokens_t *tokens, char **text_out, size_t *bytes_out)
 {
     char *text = malloc(tokens->count + 1);

@@ -9,10 +9,10 @@
 #include "plan/build_parts.h"
 #include "plan/policy.h"
 
-/* Some seconds and a GB; a plan this long is a mistake. */
+/* This takes some seconds and a GB; a longer plan is a mistake. */
 enum { OPS_MAX = 4 * 1000 * 1000, DEPS_MAX = 8 * OPS_MAX };
 
-/* Each pass of the training or of a calibration goes forward and backward through every stage. */
+/* Every pass, of the training or of a calibration, goes forward and backward through all stages. */
 lspo_status_t lspo_build_check_size(const lspo_builder_t *b)
 {
     const lspo_workload_t *w = b->workload;
@@ -29,7 +29,7 @@ lspo_status_t lspo_build_check_size(const lspo_builder_t *b)
                       least_ops, OPS_MAX);
 }
 
-/* Room for one more in b->plan's `array`, which b->status tells of. */
+/* Make room for one more in `array` of b->plan; sets b->status. */
 static bool grow(lspo_builder_t *b, void *array, size_t *capacity, uint32_t count, size_t item_bytes)
 {
     if (count < *capacity)

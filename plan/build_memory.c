@@ -11,7 +11,7 @@ static uint64_t all_parameter_bytes(const lspo_builder_t *b)
     return bytes;
 }
 
-/* The adapters themselves, or the orthonormal bases of the shorter sides. */
+/* The adapters, or the orthonormal bases of the shorter sides. */
 static uint64_t factor_bytes(const lspo_builder_t *b, const lspo_message_t *message)
 {
     uint64_t elements = 0;
@@ -25,7 +25,7 @@ static uint64_t factor_bytes(const lspo_builder_t *b, const lspo_message_t *mess
     return elements * lspo_precision_bytes(b->workload->precision);
 }
 
-/* Of all stages, or of the largest that has a turn, a tied head together with its embedding. */
+/* For all stages, or for the largest turn: a stage, or a tied head together with its embedding. */
 static uint64_t resident_optimizer_bytes(const lspo_builder_t *b)
 {
     bool one_at_a_time = b->plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM;
@@ -53,7 +53,7 @@ void lspo_build_resident_memory(lspo_builder_t *b)
                                   lspo_precision_bytes(b->workload->precision);
 }
 
-/* X P and dY Q of the weight with the widest subspaces: tokens x (d_m + d_n); with dense sketches what these need. */
+/* X P and dY Q of the weight with the widest subspaces: tokens x (d_m + d_n); with dense sketches their scratch. */
 static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
 {
     const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
@@ -68,7 +68,7 @@ static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
     return largest * lspo_precision_bytes(b->workload->precision);
 }
 
-/* A delta that came in 16 bits is unpacked to fp32 weight by weight. */
+/* A delta in 16 bits is unpacked to fp32, one weight at a time. */
 static uint64_t unpacked_delta_bytes(const lspo_builder_t *b)
 {
     const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
@@ -83,7 +83,8 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
 {
     lspo_footprint_t *f = &b->plan->footprint;
     bool parameters = b->plan->return_form == LSPO_RETURN_PARAMETERS;
-    /* The master itself goes out, unless the link carries another format or the next update may overtake the copy. */
+    /* The master itself is sent, unless the link has another format or the next update may begin before the copy has
+     * ended. */
     bool sends_master = parameters && b->workload->transfer == LSPO_FP32 && gradient_slots == 1;
     f->gpu_parameters_bytes = all_parameter_bytes(b);
     f->gpu_workspace_bytes = b->activations.workspace_bytes;

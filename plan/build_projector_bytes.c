@@ -1,8 +1,8 @@
 /* build_projector_bytes.c - the memory and link traffic of lsp's projectors. */
 #include "plan/build_parts.h"
 
-/* Whether a stage's weight has a pair of projectors that no weight before it has: all blocks are alike, so that of the
- * shared ones the first block has one of each shape. */
+/* Whether a stage's weight has its own pair of projectors.  All blocks are alike, so of shared pairs the first block
+ * has one per shape. */
 static bool owns_pair(const lspo_builder_t *b, uint32_t stage, uint32_t i)
 {
     const lspo_message_t *message = &b->stages[stage].message;
@@ -11,7 +11,7 @@ static bool owns_pair(const lspo_builder_t *b, uint32_t stage, uint32_t i)
     return !shares_projectors(b) || (stage == 1 && lspo_message_first_alike(message, i) == i);
 }
 
-/* Indices and values of the projectors that a stage owns, row by row. */
+/* Indices and values of a stage's own projectors, row by row. */
 uint64_t lspo_build_projector_link_bytes(const lspo_builder_t *b, uint32_t stage)
 {
     const lspo_message_t *message = &b->stages[stage].message;
@@ -30,13 +30,13 @@ static uint64_t fit_scratch_elements(const lspo_projection_t *w)
     return 2 * m * d_n + 2 * n * d_m + 8 * d_m * d_n + 4 * (m * w->nnz_rows + n * w->nnz_cols);
 }
 
-/* As kernels/projector.h stores one: indices and values of r nonzeros a row, by row and by column. */
+/* The storage of kernels/projector.h: indices and values of r nonzeros per row, by row and by column. */
 static uint64_t sparse_bytes(uint64_t rows, uint64_t d, uint64_t nnz)
 {
     return 2 * rows * nnz * (sizeof(uint32_t) + sizeof(float)) + (d + 1) * sizeof(uint32_t);
 }
 
-/* What a check or a part of a fit needs, one weight after the other: gradient and scratch. */
+/* The memory of a check or of a part of a fit, one weight at a time: gradient and scratch. */
 uint64_t lspo_build_check_bytes(const lspo_builder_t *b, uint32_t stage)
 {
     const lspo_message_t *message = &b->stages[stage].message;
@@ -49,7 +49,7 @@ uint64_t lspo_build_check_bytes(const lspo_builder_t *b, uint32_t stage)
     return largest;
 }
 
-/* The new pairs that a stage owns and their Adam moments, from the first fit of a calibration pass to its decision. */
+/* The new pairs of a stage and their Adam moments, from the first fit of a calibration pass to its decision. */
 uint64_t lspo_build_candidate_bytes(const lspo_builder_t *b, uint32_t stage)
 {
     const lspo_message_t *message = &b->stages[stage].message;
@@ -76,7 +76,7 @@ uint64_t lspo_build_projector_bytes(const lspo_builder_t *b, uint32_t stage)
     return bytes;
 }
 
-/* Of every pair that in use and the one that has just come; to carry moments over, three matrices of the subspace. */
+/* Of every pair: the one in use and the new one; and three matrices of the subspace to transform moments. */
 uint64_t lspo_build_projector_host_bytes(const lspo_builder_t *b)
 {
     uint64_t bytes = 0, largest = 0;

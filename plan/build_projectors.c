@@ -1,7 +1,7 @@
 /* build_projectors.c - the calibration passes of lsp's projectors. */
 #include "plan/build_parts.h"
 
-/* The first micro-batch of a calibration pass checks, the last decides, those between are fitted to. */
+/* The first micro-batch of a calibration pass is for the check, the last for the decision, the others for the fit. */
 static lspo_op_variant_t project_variant(uint32_t micro, uint32_t count)
 {
     if (micro == 0)
@@ -9,7 +9,7 @@ static lspo_op_variant_t project_variant(uint32_t micro, uint32_t count)
     return micro + 1 < count ? LSPO_VARIANT_FIT : LSPO_VARIANT_DECIDE;
 }
 
-/* Backward of a calibration pass has no gradient message, and ends at the first block. */
+/* The backward pass of a calibration pass has no gradient message and ends at the first block. */
 static void calibrate_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
 {
     const lspo_activations_t *a = &b->activations;
@@ -36,8 +36,8 @@ static void calibrate_backward(lspo_builder_t *b, uint32_t iteration, uint32_t m
     b->last_compute = id;
 }
 
-/* New pairs: of each stage, from its first fit to its decision; those that all blocks share, from the first fit of the
- * last block, where backward begins, to the decision of the first one. */
+/* New pairs live from their first fit to their decision: those of a stage in its own ops; shared ones from the fit in
+ * the last block, where the backward pass begins, to the decision in the first block. */
 static void calibrate_candidates(lspo_builder_t *b, uint32_t micro, uint32_t count, uint32_t stage)
 {
     bool first = !shares_projectors(b) || stage + 1 == head_of(b), last = !shares_projectors(b) || stage == 1;
@@ -48,7 +48,7 @@ static void calibrate_candidates(lspo_builder_t *b, uint32_t micro, uint32_t cou
         lspo_build_gpu_memory(b, 0, bytes);
 }
 
-/* The rows of the pairs then in use go to the CPU: a stage's own, or the shared ones, which no update may go before. */
+/* Sends the rows of the pairs now in use to the CPU: a stage's own, or the shared ones, for which all updates wait. */
 static void calibrate_send(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t decided)
 {
     if (shares_projectors(b) && stage > 1)
@@ -78,8 +78,8 @@ static void calibrate_project(lspo_builder_t *b, uint32_t iteration, uint32_t mi
         calibrate_send(b, iteration, stage, id);
 }
 
-/* lsp, in steps in which projectors are checked: micro-batches for their gradients alone.  What the check will find is
- * not known here: a fit is planned with each, unless the threshold is one that no bias exceeds. */
+/* lsp in steps with a check of projectors: extra micro-batches only for their gradients.  The result of the check is
+ * unknown here, so every check has a fit, unless the threshold is one that no bias exceeds. */
 void lspo_build_calibrate(lspo_builder_t *b, uint32_t iteration)
 {
     const lspo_lsp_values_t *lsp = lspo_lsp_values_of(b->workload);

@@ -64,7 +64,7 @@ static uint64_t linear_bytes(const lspo_builder_t *b, uint32_t stage)
     return elements * lspo_precision_bytes(b->workload->precision);
 }
 
-/* What LAPACK needs for the widest basis, one weight after the other: kernels/lowrank.h counts the same. */
+/* The scratch of LAPACK for the widest basis, one weight at a time, as in kernels/lowrank.h. */
 static uint64_t basis_scratch_bytes(const lspo_builder_t *b, uint32_t stage)
 {
     const lspo_message_t *message = &b->stages[stage].message;
@@ -101,7 +101,7 @@ static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stag
     lspo_build_gpu_memory(b, taken, freed);
 }
 
-/* At most `gradient_buffers` gradients wait for the link: BWD of this stage waits for the D2H of an older one. */
+/* At most `gradient_buffers` gradients wait for the link: the BWD of this stage waits for the D2H of an older one. */
 static void bound_gradients(lspo_builder_t *b, uint32_t stage)
 {
     uint32_t buffers = b->gradient_buffers;
@@ -112,7 +112,7 @@ static void bound_gradients(lspo_builder_t *b, uint32_t stage)
         lspo_build_depend(b, b->stages[older].sent);
 }
 
-/* One block at a time: the stages above the one in turn only pass dx on.  A tied head makes its share of the
+/* One block at a time: the stages above the trained one only compute dx.  A tied head computes its part of the
  * embedding's gradient. */
 static lspo_op_variant_t backward_variant(const lspo_builder_t *b, uint32_t iteration, uint32_t stage)
 {

@@ -37,7 +37,7 @@ lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t s
     return st->ready;
 }
 
-/* Low rank in 16 bits: one weight's step out of its subspace after the other. */
+/* Low rank in 16 bits: the steps of one weight at a time are transformed out of the subspace. */
 static uint64_t full_step_bytes(const lspo_builder_t *b, const lspo_message_t *message)
 {
     uint64_t largest = 0;

@@ -6,7 +6,7 @@
 #include "plan/sketch_work.h"
 #include "plan/stage_work.h"
 
-/* Packing for the link and the squares for --clip are done by the op that completes the gradient. */
+/* The op that completes a gradient also packs it for the link and sums the squares for --clip. */
 uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro)
 {
     if (!trains(b, stage, iteration) || micro + 1 != b->workload->accumulation)
@@ -17,7 +17,7 @@ uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t s
     return tail;
 }
 
-/* One more kernel that streams so many bytes. */
+/* Adds a kernel that streams this many bytes. */
 static void add_stream(lspo_work_t *work, uint64_t bytes)
 {
     lspo_work_t one;
@@ -33,19 +33,20 @@ static void add_tail(const lspo_build_stage_t *stage, uint32_t tail, lspo_work_t
         add_stream(work, stage->gradient_bytes - (tail & TAIL_PACK ? stage->packed_bytes : 0));
 }
 
-/* Whether backward forms the full gradients of the linear weights. */
+/* Whether the backward pass forms the full gradients of linear weights. */
 static bool forms_gradients(const lspo_builder_t *b)
 {
     return b->plan->gradient_form == LSPO_FORM_DENSE || lowrank(b) || columns(b);
 }
 
-/* Whether a BWD makes gradients of what is trained. */
+/* Whether a BWD computes gradients of trained weights. */
 static bool forms_message(lspo_op_variant_t variant)
 {
     return variant != LSPO_VARIANT_FROZEN && variant != LSPO_VARIANT_CALIBRATE;
 }
 
-/* A fit's steps are spread over the micro-batches between the first and the last, which takes the bias of two pairs. */
+/* A fit's steps are distributed over the micro-batches between the first and the last; the last computes the bias of
+ * two pairs. */
 static void describe_fit(const lspo_builder_t *b, lspo_op_variant_t variant, const lspo_message_t *message,
                          lspo_work_t *work)
 {
@@ -109,7 +110,7 @@ static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *s
         lspo_work_adam(elements, work);
 }
 
-/* What crosses a link: a message, or what is swapped, read or written. */
+/* The bytes on a link: a message, or what is swapped, read or written. */
 static void describe_copy(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                           lspo_work_t *work)
 {

@@ -5,7 +5,7 @@
 
 #include "plan/family.h"
 
-/* Rows of the probabilities that the host's attention holds at a time, besides one head's transposed K or V
+/* Rows of probabilities that the host's attention processes at a time, in addition to one head's transposed K or V
  * (kernels/attention.h). */
 enum { ATTENTION_SCRATCH_ROWS = 32 };
 
@@ -67,7 +67,7 @@ static void compress(uint32_t d, uint32_t r, lspo_projection_t *projection)
     projection->message_elements = (uint64_t)d_rows * d_cols;
 }
 
-/* Linear weights again one after the other once their message_elements have changed, then the rest. */
+/* Recompute offsets after message_elements have changed: linear weights in order, then the rest. */
 static void close_ranks(const lspo_stage_t *stage, bool train_rest, lspo_message_t *message)
 {
     message->element_count = 0;
@@ -147,7 +147,7 @@ static uint64_t kv_width(const lspo_model_t *model)
     return (uint64_t)(model->width / model->head_count) * model->kv_head_count;
 }
 
-/* Elements a token, beyond the statistics of the norms. */
+/* Elements per token, not counting the statistics of the norms. */
 static uint64_t saved_elements(const lspo_model_t *model)
 {
     uint64_t attention = 5 * (uint64_t)model->width + 2 * kv_width(model);
@@ -165,7 +165,7 @@ uint64_t lspo_logits_stride(uint32_t vocabulary, uint64_t element_bytes)
     return element_bytes == 2 ? ((uint64_t)vocabulary + 7) / 8 * 8 : vocabulary;
 }
 
-/* A classifier sees the first token of each sequence only. */
+/* A classifier uses only the first token of each sequence. */
 static uint64_t head_bytes(const lspo_model_t *model, const lspo_workload_t *workload, uint64_t norm_statistics)
 {
     uint64_t p = lspo_precision_bytes(workload->precision);

@@ -48,7 +48,7 @@ lspo_status_t lspo_machine_ablate(lspo_machine_t *machine, const char *part)
                       part);
 }
 
-/* How much faster than 1 a lane runs when it works: 1 when not paced. */
+/* The paced rate as a fraction of the lane's rate; 1 if it is not paced. */
 static double pace_fraction(double rate, double pace)
 {
     return pace > 0 && pace < rate ? pace / rate : 1.0;

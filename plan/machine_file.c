@@ -174,7 +174,7 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
     return lspo_machine_take(what, &lspo_machine_fields[index], entry->value, &file->machine);
 }
 
-/* Where a missing value could have come from. */
+/* The file that should have a missing value. */
 static const char *sources_of(const machine_file_t *file, const char *section)
 {
     if (file->kind != &kinds[LSPO_PART_MACHINE])
@@ -182,7 +182,7 @@ static const char *sources_of(const machine_file_t *file, const char *section)
     return strcmp(section, "gpu") == 0 ? "base or card" : strcmp(section, "cpu") == 0 ? "base or host" : "base";
 }
 
-/* A key that may be 0 is 0 when it is absent; the others come from the file, its base, card or host. */
+/* A missing key whose value may be 0 is 0; the others come from the file, its base, card or host. */
 static lspo_status_t check_complete(const machine_file_t *file)
 {
     if (file->machine.name[0] == '\0')
@@ -226,7 +226,8 @@ static lspo_status_t read_preset(const lspo_preset_t *preset, machine_file_t *fi
     return check_complete(file);
 }
 
-/* A preset by name, else a file beside the file `beside` (NULL: where we are).  `file` is zero but for its notes. */
+/* A preset by name, else a file relative to the file `beside` (NULL: to the current folder).  `file` is zero except for
+ * its notes. */
 static lspo_status_t read_part(lspo_machine_part_t part, const char *name_or_path, const char *beside,
                                machine_file_t *file)
 {

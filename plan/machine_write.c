@@ -12,9 +12,8 @@ static bool is_control(char c)
     return (unsigned char)c < ' ' || c == 0x7f;
 }
 
-/* One line, cut to what the reader takes, without the blanks at its ends that it drops; what would end the value early
- * for it, a control character or " ;", becomes a space or a comma.  Nothing that could be read back is nothing
- * written. */
+/* One line, truncated to the reader's limit and trimmed as the reader does.  Characters that would end the value early,
+ * control characters and " ;", become a space or a comma.  Writes nothing if nothing could be read back. */
 static void write_text(const char *key, const char *text, FILE *file)
 {
     char line[TEXT_WRITTEN_MAX + 1];
@@ -44,7 +43,7 @@ static void write_comment(const char *comment, FILE *file)
     fputc('\n', file);
 }
 
-/* Behind a value; the reader takes what follows " ;" for a comment. */
+/* A comment after a value; the reader takes text after " ;" as a comment. */
 static void write_note(const char *note, FILE *file)
 {
     if (note != NULL)
@@ -65,7 +64,7 @@ lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comm
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         const lspo_machine_field_t *field = &lspo_machine_fields[i];
         double number = lspo_machine_value(machine, field);
-        /* What is not set is not written; so it is read back. */
+        /* Unset values are not written, and are unset when read back. */
         if (number <= 0.0 && field->low <= 0.0 && (notes == NULL || notes[i] == NULL))
             continue;
         if (strcmp(section, field->section) != 0) {

@@ -12,7 +12,7 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* out (tokens x d) = in (tokens x rows) P, r nonzeros a row of P. */
+/* out (tokens x d) = in (tokens x rows) P, with r nonzeros per row of P. */
 static void add_gather(lspo_work_t *work, uint64_t p, uint64_t tokens, uint32_t rows, uint32_t d, uint32_t r)
 {
     lspo_work_add(work, LSPO_KERNEL_GATHER, 1, 2.0 * (double)tokens * rows * r, p * tokens * ((uint64_t)rows + d));

@@ -103,7 +103,7 @@ static lspo_status_t check_classes(const lspo_model_t *model)
     return LSPO_OK;
 }
 
-/* What each key may be by itself; a rope_theta of 0 is the family's custom. */
+/* The range of each key; a rope_theta of 0 means the family's default. */
 static const struct {
     const char *key;
     double low, high;

@@ -108,7 +108,7 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
                       what);
 }
 
-/* kv_heads defaults to heads, mlp_width to 4 width, tied_head to the family's custom; the rest must be there. */
+/* kv_heads defaults to heads, mlp_width to 4 width, tied_head to the family's default; the other keys are required. */
 static lspo_status_t complete_model(const char *path, model_file_t *file)
 {
     lspo_model_t *model = &file->model;
@@ -180,7 +180,7 @@ static lspo_status_t refuse_name(const char *name)
     return lspo_name_refuse("model", name, names, count, ", nor a file or folder here (`lspo help models`)");
 }
 
-/* "owner/name" is what Hugging Face calls a model; any other path is taken for the folder that is wanted. */
+/* "owner/name" is the form of a Hugging Face model name; any other path is taken as a missing folder. */
 static lspo_status_t refuse_path(const char *path)
 {
     const char *slash = strchr(path, '/');

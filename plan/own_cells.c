@@ -25,7 +25,7 @@ static lspo_field_kind_t kind_of(const lspo_parameter_t *parameter)
     return LSPO_FIELD_INTEGER;
 }
 
-/* `slot` is NULL where the policy lacks the parameter. */
+/* `slot` is NULL if the policy lacks the parameter. */
 static lspo_own_cell_t cell_of(const lspo_parameter_t *parameter, const void *slot)
 {
     double number = slot != NULL ? lspo_parameter_number(parameter, slot) : 0;

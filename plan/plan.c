@@ -149,7 +149,7 @@ static lspo_status_t check_op(const lspo_plan_t *plan, lspo_op_id_t id)
     return LSPO_OK;
 }
 
-/* Takes and gives must cancel, or the second iteration starts with less memory than the first. */
+/* Allocations and frees must cancel; otherwise the second iteration starts with less memory than the first. */
 static lspo_status_t check_balance(const lspo_plan_t *plan)
 {
     uint64_t taken[2] = {0, 0}, given[2] = {0, 0};

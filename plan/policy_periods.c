@@ -1,7 +1,7 @@
 /* policy_periods.c - how many steps late a policy's updates are, and after how many steps its work repeats. */
 #include "plan/policy.h"
 
-/* Counts that flags may make large. */
+/* Counts that flags can make large. */
 static uint32_t saturated(uint64_t count)
 {
     return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
@@ -59,7 +59,7 @@ uint32_t lspo_policy_iterations(const lspo_policy_t *policy, const lspo_workload
     uint32_t least = lspo_policy_iterations_least(policy, workload), period = lspo_policy_period(policy, workload);
     uint32_t usual = lspo_policy_staleness(policy, workload) > 0 ? 16 : 8;
     if (period <= PERIOD_MOST && 2 * period > usual)
-        usual = 2 * period; /* a quarter is warm-up, and one whole period remains */
+        usual = 2 * period; /* a quarter is warm-up; one whole period remains */
     return least > usual ? least : usual;
 }
 

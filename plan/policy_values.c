@@ -23,7 +23,7 @@ bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word)
 {
     if (strncmp(word, "--", 2) != 0)
         return false;
-    size_t length = strcspn(word + 2, "= "); /* a word among others */
+    size_t length = strcspn(word + 2, "= "); /* one of several words */
     if (lspo_policy_named_use(policy, word + 2, length) != NULL)
         return false;
     for (uint32_t i = 0; i < lspo_policy_count(); i++)

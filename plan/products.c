@@ -7,7 +7,7 @@
 
 static const double size_high = 1e9, share_high = 4.0;
 
-/* Between which two sizes `value` lies: the lower one's index, and how far towards the upper, 0..1. */
+/* The two sizes between which `value` lies: the index of the lower one, and the relative position, 0..1. */
 static uint32_t locate(const lspo_products_t *products, double value, double *fraction_out)
 {
     const double *sizes = products->sizes;
@@ -158,7 +158,7 @@ static void write_row(const double *numbers, uint32_t count, FILE *file)
 {
     for (uint32_t i = 0; i < count; i++) {
         char text[32];
-        int digits = 3; /* as few as read back to the same number */
+        int digits = 3; /* the fewest that read back to the same number */
         do
             snprintf(text, sizeof text, "%.*g", digits, numbers[i]);
         while (strtod(text, NULL) != numbers[i] && ++digits <= 17);

@@ -15,7 +15,7 @@ static lspo_status_t lay_out_heaps(lspo_ready_t *ready)
             return lspo_error(LSPO_ERR_INTERNAL, "op %" PRIu32 " is on lane %" PRIu32 " of %" PRIu32, id, lane,
                               lane_count);
         ready->lanes[lane].count++;
-        ready->waiting[id] = plan->ops[id].dep_count; /* here, for one walk over the ops */
+        ready->waiting[id] = plan->ops[id].dep_count; /* here, to walk over the ops only once */
     }
     lspo_ready_entry_t *next = ready->entries;
     for (uint32_t lane = 0; lane < lane_count; lane++) {

@@ -70,7 +70,7 @@ void lspo_work_add_attention(lspo_work_t *work, const lspo_stage_shape_t *shape,
     double pairs = (double)shape->sequence * (double)(shape->sequence + 1) / 2.0;
     if (!lspo_family_of(model)->causal)
         pairs = (double)shape->sequence * (double)shape->sequence;
-    double products = backward ? 4.0 : 2.0; /* each 2 e flop a pair and head */
+    double products = backward ? 4.0 : 2.0; /* each 2 e FLOPs per pair and head */
     double flop = products * 2.0 * (double)shape->batch * pairs * (double)shape->width;
     uint64_t per_token = backward ? 3 * shape->width + 4 * shape->kv_width : 2 * shape->width + 2 * shape->kv_width;
     uint64_t bytes = shape->tokens * shape->p * per_token;

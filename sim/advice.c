@@ -16,7 +16,7 @@ typedef struct {
     const lspo_machine_t *machine;
 } question_t;
 
-/* What is asked of another policy: the same workload, its own iterations and transition. */
+/* The workload for another policy: the same, with its own iterations and transition. */
 static lspo_fit_question_t ask(const question_t *question, const lspo_policy_t *policy)
 {
     lspo_fit_question_t asked = {.model = &question->plan->model,
@@ -30,9 +30,9 @@ static lspo_fit_question_t ask(const question_t *question, const lspo_policy_t *
     return asked;
 }
 
-/* ---- the policy that was asked for ---- */
+/* ---- the given policy ---- */
 
-/* The first change that makes it fit, as flags; empty when none does. */
+/* The first change that makes it fit, as flags; empty if there is none. */
 static lspo_status_t find_change(const question_t *question, size_t text_bytes, char *text)
 {
     lspo_fit_question_t asked = ask(question, question->plan->policy);
@@ -64,10 +64,9 @@ static lspo_status_t find_change(const question_t *question, size_t text_bytes, 
     return LSPO_OK;
 }
 
-/* ---- another one ---- */
+/* ---- other policies ---- */
 
-/* The fastest policy that fits with the workload as it is; one of the semantics asked for before any other.  NULL:
- * none. */
+/* The fastest policy that fits with the given workload, preferring one with the same semantics.  NULL: none. */
 static lspo_status_t find_policy(const question_t *question, const lspo_policy_t **policy_out)
 {
     const lspo_policy_t *best = NULL, *wanted = question->plan->policy;
@@ -90,7 +89,7 @@ static lspo_status_t find_policy(const question_t *question, const lspo_policy_t
     return LSPO_OK;
 }
 
-/* What comes nearest to fitting in any policy: with a batch of 1 and checkpointing. */
+/* The policy that comes nearest to fitting, with a batch of 1 and checkpointing. */
 static lspo_status_t find_nearest(const question_t *question, size_t text_bytes, char *text)
 {
     const lspo_policy_t *nearest = NULL;
@@ -121,9 +120,9 @@ static lspo_status_t find_nearest(const question_t *question, size_t text_bytes,
     return LSPO_OK;
 }
 
-/* ---- in words ---- */
+/* ---- sentences ---- */
 
-/* Which memory is short, by how much. */
+/* Which memory is insufficient, and by how much. */
 static void describe_excess(const lspo_machine_t *machine, uint64_t gpu_bytes, uint64_t host_bytes, size_t text_bytes,
                             char *text)
 {
@@ -144,7 +143,7 @@ static void describe_excess(const lspo_machine_t *machine, uint64_t gpu_bytes, u
              excess, there, both);
 }
 
-/* The policy's own change, another policy, or how far away all are. */
+/* A change for the policy, another policy, or the distance to fitting. */
 static lspo_status_t describe_remedy(const question_t *question, size_t text_bytes, char *text)
 {
     char change[64];

@@ -11,7 +11,7 @@
 
 /* The steady iteration */
 
-/* An op of one iteration, by what it is: its counterpart in another iteration has the same identity. */
+/* An op of one iteration; its counterparts in other iterations have the same identity. */
 typedef struct {
     uint64_t identity; /* kind, layer, micro, variant */
     uint32_t rank;     /* among the ops of its iteration with this identity */
@@ -107,8 +107,8 @@ static uint64_t work_of(const lspo_plan_t *plan, const uint64_t *work_ns, const 
     return sum_ns;
 }
 
-/* The last of the inner iterations with the least work, so that none of them is bounded by what comes but now and then;
- * without inner ones, the last. */
+/* The last inner iteration with the least work, so that work that occurs only in some iterations is not counted; if
+ * there are no inner iterations, the last one. */
 static uint32_t pick_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, const iterations_t *its)
 {
     if (its->iteration_count < 3)
@@ -125,7 +125,7 @@ static uint32_t pick_iteration(const lspo_plan_t *plan, const uint64_t *work_ns,
     return best;
 }
 
-/* node_count when the picked iteration has none. */
+/* node_count if the chosen iteration has none. */
 static uint32_t counterpart(const graph_t *graph, const node_t *node)
 {
     uint32_t low = 0, high = graph->node_count;
@@ -181,12 +181,12 @@ static lspo_status_t build_graph(const lspo_plan_t *plan, const uint64_t *work_n
 /* Maximum cycle mean */
 
 typedef struct {
-    double *length_ns; /* longest path found to each node */
-    uint32_t *last;    /* edge by which it was reached; edge_count: from nowhere */
-    uint32_t *seen;    /* walk that last visited the node */
+    double *length_ns; /* longest path to each node so far */
+    uint32_t *last;    /* edge by which it was reached; edge_count: none */
+    uint32_t *seen;    /* the walk that visited the node last */
 } paths_t;
 
-/* Rounding in sums of 10^12 ns stays far below this; a cycle must gain more to count. */
+/* Rounding errors in sums of 10^12 ns stay far below this; a cycle must gain more. */
 static const double tolerance_ns = 0.01;
 
 static bool lengthen_paths(const graph_t *graph, double lambda_ns, paths_t *paths)
@@ -204,7 +204,7 @@ static bool lengthen_paths(const graph_t *graph, double lambda_ns, paths_t *path
     return changed;
 }
 
-/* The ratio of the cycle that goes through `node`, walking backwards. */
+/* The ratio of the cycle through `node`, walking backwards. */
 static double cycle_ratio_ns(const graph_t *graph, const paths_t *paths, uint32_t node)
 {
     double weight_ns = 0, count = 0;
@@ -218,8 +218,7 @@ static double cycle_ratio_ns(const graph_t *graph, const paths_t *paths, uint32_
     return count > 0 ? weight_ns / count : 0;
 }
 
-/* The best ratio among the cycles that the backward links have closed, 0 when none: a closed one has positive length.
- */
+/* The best ratio of the cycles closed by the backward links, 0 if there are none: a closed one has positive length. */
 static double find_cycle_ns(const graph_t *graph, paths_t *paths)
 {
     double best_ns = 0;
@@ -276,7 +275,7 @@ free_paths:
     return status;
 }
 
-/* Busy times only grow, so the greatest that one has reached is the greatest in the end. */
+/* Busy times only increase, so the current maximum is the final one. */
 static lspo_status_t busiest_lane(const lspo_plan_t *plan, const uint64_t *work_ns, const graph_t *graph,
                                   double *most_ns_out)
 {
@@ -373,7 +372,7 @@ static lspo_status_t fill_history(const lspo_plan_t *plan, const lspo_trace_t *t
     return LSPO_OK;
 }
 
-/* Which op `id` waited for: the one that ended last, dependencies before the lane. */
+/* The op for which `id` waited: the one that ended last; dependencies have priority over the lane. */
 static lspo_op_id_t waited_for(const lspo_plan_t *plan, const history_t *history, lspo_op_id_t id)
 {
     const lspo_op_t *op = &plan->ops[id];
@@ -415,7 +414,8 @@ lspo_status_t lspo_bound_critical_path(const lspo_plan_t *plan, const lspo_trace
         goto free_all;
 
     uint32_t count = 0;
-    /* Ops that take no time could name each other in a broken trace: no path is longer than the plan. */
+    /* In a broken trace, ops that take no time could refer to each other in a cycle: no path is longer than the
+     * plan. */
     for (lspo_op_id_t id = last_to_end(plan, &history); id != LSPO_NO_OP && count < plan->op_count;
          id = waited_for(plan, &history, id))
         ids[count++] = id;

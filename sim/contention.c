@@ -31,7 +31,7 @@ static void fill_rates(lspo_contention_t *contention, const lspo_machine_t *mach
         }
 }
 
-/* What the table leaves out: of each kind the running lanes but one. */
+/* Not in the table: all running lanes of each kind except one. */
 static double crowd_rate(const lspo_contention_t *contention, const lspo_contention_peer_t *peer, uint32_t kind)
 {
     double rate = 1;
@@ -123,7 +123,7 @@ void lspo_contention_settle(lspo_contention_t *contention)
     for (uint32_t i = 0; i < contention->changed_peer_count; i++)
         settle_peer(contention, &contention->peers[contention->changed_peers[i]]);
     contention->changed_peer_count = 0;
-    /* Of a class whose rate is what it was only the lanes that began need one. */
+    /* In a class with an unchanged rate only lanes that have just started need one. */
     for (uint32_t i = 0; i < contention->started_count; i++) {
         uint32_t lane = contention->started[i];
         const lspo_contention_lane_t *self = &contention->lanes[lane];
@@ -136,7 +136,7 @@ void lspo_contention_settle(lspo_contention_t *contention)
 
 /* ---- beginning and end ---- */
 
-/* By peer, then device; the rest of the order makes it the same everywhere. */
+/* By peer, then device; the remaining keys make the order unique. */
 static int compare_place(const void *left, const void *right)
 {
     const lspo_lane_t *a = *(const lspo_lane_t *const *)left, *b = *(const lspo_lane_t *const *)right;

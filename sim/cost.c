@@ -8,16 +8,16 @@
 
 #include "sim/reuse.h"
 
-/* Bytes an element of Adam: what it keeps between steps and touches in one, and its traffic to memory. */
+/* Bytes per element of Adam: its state, what one step touches, and its memory traffic. */
 static const double adam_state_bytes = 16, adam_traffic_bytes = 28;
 
-/* 0 / 0 is 0: a kernel that needs nothing of a resource takes no time of it, whatever its rate. */
+/* 0 / 0 is 0: a kernel that does not use a resource takes no time on it, whatever the rate. */
 static double divide(double amount, double rate)
 {
     return amount > 0 ? amount / rate : 0;
 }
 
-/* What pricing a kernel of the GPU lane needs to know besides the kernel. */
+/* The context for the cost of a kernel of the GPU lane. */
 typedef struct {
     const lspo_machine_t *machine;
     lspo_precision_t precision;
@@ -25,7 +25,7 @@ typedef struct {
     bool backward, writes;
 } setting_t;
 
-/* amount / rate, of which the cached share at its own rate; 0: there is none. */
+/* amount / rate, with the cached share at its own rate; 0: no cache rate. */
 static double divide_cached(const setting_t *setting, double amount, double rate, double cached_rate)
 {
     double cached = cached_rate > 0 ? setting->cached : 0;
@@ -58,7 +58,7 @@ static double attention_s(const setting_t *setting, const lspo_kernel_t *kernel)
     return shape * divide_cached(setting, kernel->flop, rate, cached);
 }
 
-/* Rates from memory and from cache, forward and in a backward pass; without the latter as forward. */
+/* Rates from memory and from cache, in the forward and the backward pass; the latter default to the former. */
 static double fused_s(const setting_t *setting, double bytes, double Bps, double cached_Bps, double backward_Bps,
                       double backward_cached_Bps)
 {

@@ -18,7 +18,7 @@ lspo_status_t lspo_ends_create(uint32_t lane_count, lspo_ends_t *ends_out)
     } while (count > 1);
     *ends_out = (lspo_ends_t){.depth = depth};
     uint64_t *next = malloc(total * sizeof *next);
-    uint32_t most = 4 * nodes[0] + 1; /* found at a level, and one more that is overwritten */
+    uint32_t most = 4 * nodes[0] + 1; /* found at one level, plus one that is overwritten */
     uint32_t *due = malloc(2 * (size_t)most * sizeof *due);
     if (!next || !due) {
         free(due);

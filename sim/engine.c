@@ -20,24 +20,24 @@ typedef struct {
     uint8_t kind;
     uint32_t row; /* of the trace, while running */
     lspo_op_id_t op;
-    /* Contention only: work left at since_ns, done at `rate` since then. */
+    /* Only with contention: work left at since_ns, done at `rate` since then. */
     double remaining_ns, rate;
     uint64_t since_ns;
 } lane_t;
 
 typedef struct {
     const lspo_engine_call_t *call;
-    lspo_ready_t ready; /* its set of fed lanes has those that ended, too */
+    lspo_ready_t ready; /* its set of fed lanes includes those that ended */
     lane_t *lanes;
     lspo_ends_t ends;
     uint64_t now_ns;
-    uint32_t event; /* counts instants: ops that become ready at one instant tie */
+    uint32_t event; /* counts events: ops that become ready at the same event tie */
     bool takes_no_time;
     lspo_contention_t contention;
     lspo_trace_t *trace;
 } engine_t;
 
-/* Ends are whole: what is left of a nanosecond counts as one, unless it is a rounding error. */
+/* Ends are integers: a fraction of a nanosecond is rounded up, unless it is a rounding error. */
 static uint64_t end_at(const lane_t *lane)
 {
     double left_ns = fmin(fmax(ceil(lane->remaining_ns / lane->rate - 1e-6), 0), (double)last_start_ns);
@@ -71,7 +71,7 @@ static bool start(engine_t *engine, uint32_t index)
                            : call->op_ns[id];
     if (engine->now_ns > last_start_ns || work_ns > last_start_ns)
         return false;
-    /* What its end will need: with thousands of lanes it is in no cache by then. */
+    /* Prefetch for its end: with thousands of lanes it is no longer in the cache by then. */
     __builtin_prefetch(&engine->ready.successor_first[id]);
     lane->running = true;
     lane->op = id;
@@ -103,7 +103,7 @@ static void end(engine_t *engine, uint32_t index)
     lspo_lane_set_add(&engine->ready.fed, index);
 }
 
-/* Of the lanes that ended or got ops, in order. */
+/* Start ops on the lanes that ended or got ops, in order. */
 static bool start_idle_lanes(engine_t *engine)
 {
     for (uint32_t i; (i = lspo_lane_set_take(&engine->ready.fed)) != LSPO_NO_LANE;) {

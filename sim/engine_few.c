@@ -24,7 +24,7 @@ typedef struct {
     uint32_t row; /* of the trace, while running */
     lspo_op_id_t op;
     uint64_t end_ns;
-    /* Contention only: work left at since_ns, done at `rate` since then. */
+    /* Only with contention: work left at since_ns, done at `rate` since then. */
     double remaining_ns, rate;
     uint64_t since_ns;
 } lane_t;
@@ -38,14 +38,14 @@ typedef struct {
     lane_t lanes[FEW];
     uint32_t running_mask;
     uint64_t now_ns;
-    uint32_t event;     /* counts instants: ops that become ready at one instant tie */
-    bool takes_no_time; /* some op did: rows may be out of order */
+    uint32_t event;     /* counts events: ops that become ready at the same event tie */
+    bool takes_no_time; /* an op took none: rows may be out of order */
     bool contended;
     double rates[1 << FEW][FEW]; /* of each lane, by the set of running lanes */
     lspo_trace_t *trace;
 } engine_t;
 
-/* Every set of running lanes as the general engine rates it. */
+/* The rates of every set of running lanes, from the general engine. */
 static lspo_status_t fill_rates(engine_t *engine, const lspo_machine_t *machine)
 {
     lspo_contention_t contention;
@@ -68,7 +68,7 @@ static lspo_status_t fill_rates(engine_t *engine, const lspo_machine_t *machine)
     return LSPO_OK;
 }
 
-/* Ends are whole: what is left of a nanosecond counts as one, unless it is a rounding error. */
+/* Ends are integers: a fraction of a nanosecond is rounded up, unless it is a rounding error. */
 static uint64_t end_at(const lane_t *lane)
 {
     double left_ns = fmin(fmax(ceil(lane->remaining_ns / lane->rate - 1e-6), 0), (double)last_start_ns);
@@ -117,7 +117,7 @@ static bool start(engine_t *engine, int lane_index)
     return true;
 }
 
-/* `id` has ended: what waited for nothing else becomes ready. */
+/* `id` has ended: ops that waited only for it become ready. */
 static void feed(engine_t *engine, lspo_op_id_t id)
 {
     const lspo_ready_t *ready = &engine->ready;

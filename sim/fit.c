@@ -69,7 +69,7 @@ cleanup:
 
 typedef struct {
     lspo_fit_question_t question;
-    bool tunes;         /* the transition, for each batch */
+    bool tunes;         /* chooses the transition for each batch */
     uint32_t low, high; /* low fits or is 0, high does not or is one more than the largest allowed */
     lspo_status_t status;
 } search_t;
@@ -101,7 +101,7 @@ static bool goes_on(const search_t *search)
     return search->status == LSPO_OK && search->high - search->low > 1;
 }
 
-/* From `guess` on in growing steps until both sides are known, then by halves. */
+/* Search from `guess` in growing steps until both bounds are known, then by bisection. */
 static void find_edge(search_t *search, uint32_t most, uint32_t guess)
 {
     search->low = 0;
@@ -132,7 +132,8 @@ lspo_status_t lspo_fit_largest_batch(const lspo_fit_question_t *question, uint32
 {
     uint32_t most = lspo_workload_batch_most(&question->workload, question->model);
     search_t search = {.question = *question};
-    /* Choosing the transition takes many times as long as asking whether one plan fits: once near the answer. */
+    /* Choosing the transition takes many times longer than checking whether one plan fits, so it is done only near the
+     * answer. */
     find_edge(&search, most, question->workload.batch);
     if (search.status != LSPO_OK)
         return search.status;

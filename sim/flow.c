@@ -7,7 +7,7 @@
 
 #define NONE UINT32_MAX
 
-/* Edges lie in pairs, 2 k and its reverse 2 k + 1: what one has left is what the other may still give. */
+/* Edges are in pairs, 2 k and its reverse 2 k + 1: the residual capacity of one is the flow of the other. */
 typedef struct {
     uint32_t to, next; /* next edge of the same node */
     int64_t left;
@@ -17,8 +17,8 @@ struct lspo_flow {
     uint32_t node_count, edge_count, edge_capacity;
     edge_t *edges;
     uint32_t *first;   /* edge of each node                                  */
-    uint32_t *current; /* the first of them that may still lead to the sink  */
-    uint32_t *level;   /* paths rise: edges from the source; NONE: no way on */
+    uint32_t *current; /* the first one that may still lead to the sink */
+    uint32_t *level;   /* number of edges from the source; NONE: no path */
     uint32_t *queue;   /* nodes of the search; then the edges of the path    */
 };
 
@@ -72,7 +72,7 @@ void lspo_flow_add(lspo_flow_t *flow, uint32_t from, uint32_t to, int64_t capaci
     add_half(flow, to, from, 0);
 }
 
-/* Levels by breadth first; is the sink within reach? */
+/* Set levels by breadth-first search; is the sink reachable? */
 static bool find_levels(lspo_flow_t *flow, uint32_t source, uint32_t sink)
 {
     uint32_t head = 0, tail = 0;
@@ -93,7 +93,7 @@ static bool find_levels(lspo_flow_t *flow, uint32_t source, uint32_t sink)
     return flow->level[sink] != NONE;
 }
 
-/* Send along the path's `length` edges what the narrowest has left. */
+/* Send the smallest residual capacity along the `length` edges of the path. */
 static int64_t send(lspo_flow_t *flow, const uint32_t *path, uint32_t length)
 {
     int64_t amount = INT64_MAX;
@@ -107,7 +107,7 @@ static int64_t send(lspo_flow_t *flow, const uint32_t *path, uint32_t length)
     return amount;
 }
 
-/* How much of the path is still open, counted from the source. */
+/* The length of the path that is still open, from the source. */
 static uint32_t open_length(const lspo_flow_t *flow, const uint32_t *path, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++)
@@ -116,7 +116,7 @@ static uint32_t open_length(const lspo_flow_t *flow, const uint32_t *path, uint3
     return length;
 }
 
-/* A way on from `node` to a higher level; NONE when there is none left. */
+/* An edge from `node` to a higher level; NONE if there is none left. */
 static uint32_t next_edge(lspo_flow_t *flow, uint32_t node)
 {
     for (uint32_t *e = &flow->current[node]; *e != NONE; *e = flow->edges[*e].next) {
@@ -127,7 +127,7 @@ static uint32_t next_edge(lspo_flow_t *flow, uint32_t node)
     return NONE;
 }
 
-/* Fill all paths along which the level rises. */
+/* Saturate all paths of increasing levels. */
 static int64_t fill_paths(lspo_flow_t *flow, uint32_t source, uint32_t sink)
 {
     uint32_t *path = flow->queue, length = 0, node = source;
@@ -147,7 +147,7 @@ static int64_t fill_paths(lspo_flow_t *flow, uint32_t source, uint32_t sink)
         } else if (length == 0) {
             return sent;
         } else {
-            flow->level[node] = NONE; /* leads nowhere in this phase */
+            flow->level[node] = NONE; /* a dead end in this phase */
             node = flow->edges[path[--length] ^ 1].to;
         }
     }

@@ -13,8 +13,8 @@ typedef struct {
     uint64_t taken_bytes, given_bytes;
 } change_t;
 
-/* All moments in which no row past the newest has started.  Rows that end slack before it starts are closed: in each of
- * these moments they have ended.  The others up to it are open. */
+/* All moments at which no row after the newest has started.  Rows that end at least `slack` before it starts are
+ * closed: they have ended at each of these moments.  The other rows up to it are open. */
 typedef struct {
     const lspo_plan_t *plan;
     const lspo_trace_t *trace;
@@ -25,11 +25,11 @@ typedef struct {
 
     uint32_t newest;
     bool *is_open;         /* of each row up to the newest                                        */
-    uint32_t closed_count; /* of by_end: those are closed                                         */
+    uint32_t closed_count; /* the first rows of by_end are closed */
     uint32_t oldest;       /* no row before it is open                                            */
-    uint32_t *place_of;    /* of each open row among them, the newest first                       */
-    int64_t closed_bytes;  /* what the closed rows took, less what they gave back                 */
-    uint64_t taken_bytes;  /* by the open rows together, if all have started and none gives back  */
+    uint32_t *place_of;    /* index of each open row among them, the newest first */
+    int64_t closed_bytes;  /* allocated minus freed by the closed rows */
+    uint64_t taken_bytes;  /* allocated by all open rows, if none has freed */
 } sweep_t;
 
 static const lspo_op_t *op_of(const sweep_t *sweep, uint32_t row)
@@ -44,8 +44,8 @@ static change_t change_of(const sweep_t *sweep, uint32_t row)
                          : (change_t){op->host_alloc_bytes, op->host_free_bytes};
 }
 
-/* The open row that ends first, if it closes before `next` starts; UINT32_MAX: none.  Rows are in the order of their
- * starts, so what closes before a row is closed for all later ones. */
+/* The open row that ends first, if it closes before `next` starts; UINT32_MAX: none.  Rows are sorted by start, so a
+ * row that is closed for one row is closed for all later ones. */
 static uint32_t next_to_close(const sweep_t *sweep, uint32_t next)
 {
     const lspo_trace_row_t *rows = sweep->trace->rows;
@@ -71,7 +71,7 @@ static void advance(sweep_t *sweep, uint32_t next)
         sweep->oldest++;
 }
 
-/* Nodes: the source; of each open row that it ended and that it started, the newest row first; the sink. */
+/* Nodes: the source; two per open row, that it has ended and that it has started, the newest row first; the sink. */
 static uint32_t ended(const sweep_t *sweep, uint32_t row)
 {
     return 1 + 2 * sweep->place_of[row];
@@ -99,8 +99,8 @@ static void add_row(const sweep_t *sweep, uint32_t row, uint32_t sink, lspo_flow
         lspo_flow_add(flow, ended(sweep, row), sink, (int64_t)change.given_bytes);
 }
 
-/* The most bytes of these moments.  Rows are added from the newest to the oldest, so that what the oldest took flows
- * first: mostly it reaches less than what younger ones took. */
+/* The most bytes at these moments.  Rows are added from the newest to the oldest, so that flow starts at the oldest,
+ * which usually reaches less than younger ones. */
 static lspo_status_t find_most_now(sweep_t *sweep, int64_t *most_bytes_out)
 {
     enum { EDGES_A_ROW = 3 }; /* besides dependencies */
@@ -127,7 +127,7 @@ static lspo_status_t find_most_now(sweep_t *sweep, int64_t *most_bytes_out)
 static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes_out)
 {
     uint32_t count = sweep->trace->row_count;
-    int64_t most_bytes = 0, limit_bytes = 0; /* these moments take no more than the limit */
+    int64_t most_bytes = 0, limit_bytes = 0; /* the bound of these moments */
     sweep->on_gpu = on_gpu;
     sweep->closed_bytes = 0;
     sweep->taken_bytes = 0;
@@ -137,7 +137,7 @@ static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes
         int64_t all_bytes = sweep->closed_bytes + (int64_t)sweep->taken_bytes;
         limit_bytes += (int64_t)change_of(sweep, row).taken_bytes;
         limit_bytes = all_bytes < limit_bytes ? all_bytes : limit_bytes;
-        /* Until a row closes, later moments are all that there are now and more. */
+        /* Until a row closes, later moments include all of the current ones. */
         if (limit_bytes <= most_bytes || (row + 1 < count && next_to_close(sweep, row + 1) == UINT32_MAX))
             continue;
         lspo_status_t status = find_most_now(sweep, &limit_bytes);

@@ -38,7 +38,7 @@ lspo_status_t lspo_noise_check(const lspo_machine_t *machine)
 void lspo_noise_draw(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns, gsl_rng *random,
                      uint64_t *op_ns)
 {
-    /* Longer than the engine plays, but within 64 bits. */
+    /* Longer than any play of the engine, but within 64 bits. */
     const double longest_ns = 9e18;
     double run = machine->noise.run_sigma * gsl_ran_gaussian_ziggurat(random, 1);
     const double sigmas[LSPO_LANE_KIND_COUNT] = {[LSPO_LANE_GPU] = machine->noise.gpu_sigma,
@@ -55,7 +55,7 @@ void lspo_noise_draw(const lspo_plan_t *plan, const lspo_machine_t *machine, con
     }
 }
 
-/* Linear between neighbours, and exact where they are equal, which gsl_stats_quantile_from_sorted_data is not. */
+/* Linear interpolation, exact between equal values, unlike gsl_stats_quantile_from_sorted_data. */
 static double percentile(const double *sorted, uint32_t count, double percentage)
 {
     double at = 0.01 * percentage * (count - 1);
@@ -69,7 +69,7 @@ enum { NOT_KEPT = UINT32_MAX };
 
 typedef struct {
     uint32_t op_count, draws;
-    uint32_t *slots;  /* of each op of the plan; NOT_KEPT when it is of another iteration */
+    uint32_t *slots;  /* of each op of the plan; NOT_KEPT: of another iteration */
     double *times_ns; /* [slot][start, end][draw] */
 } window_t;
 
@@ -84,7 +84,7 @@ static void window_release(window_t *window)
     free(window->slots);
 }
 
-/* On failure what was made is still the window's. */
+/* On failure the window still owns what was created. */
 static lspo_status_t window_prepare(const lspo_plan_t *plan, const lspo_noise_options_t *options, window_t *window)
 {
     window->draws = options->draws;
@@ -225,7 +225,7 @@ cleanup:
     return status;
 }
 
-/* Without GSL's own handler, which ends the process when memory runs out. */
+/* Without GSL's default handler, which ends the process if memory runs out. */
 static gsl_rng *random_create(uint32_t seed)
 {
     gsl_error_handler_t *handler = gsl_set_error_handler_off();
@@ -236,7 +236,7 @@ static gsl_rng *random_create(uint32_t seed)
     return random;
 }
 
-/* On failure what was made is still the experiment's. */
+/* On failure the experiment still owns what was created. */
 static lspo_status_t prepare(experiment_t *experiment, const lspo_noise_options_t *options)
 {
     const lspo_plan_t *plan = experiment->player.plan;

@@ -69,7 +69,7 @@ static uint32_t busiest_lane(const lspo_summary_t *summary)
     return best;
 }
 
-/* "the GPU", or "the GPU (lane p3.gpu)" where that does not say which. */
+/* "the GPU", or "the GPU (lane p3.gpu)" if the lanes are not the default ones. */
 static const char *title_of(const lspo_lanes_t *lanes, uint32_t lane, char *text, size_t text_bytes)
 {
     const char *title = lane_titles[lanes->list[lane].kind];

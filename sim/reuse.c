@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes a parameter of what Adam keeps: w, m, v. */
+/* Bytes per parameter of Adam: w, m, v. */
 enum { ADAM_STATE_BYTES = 12 };
 
 static bool has_kernel(const lspo_work_t *work, lspo_kernel_class_t kernel_class)
@@ -44,7 +44,7 @@ static double share_at(const lspo_machine_t *machine, double distance_bytes)
     return log(cache_bytes / distance_bytes) / log(cache_bytes / near_bytes);
 }
 
-/* What a GPU had touched in all when it last worked on each layer; 0: never. */
+/* For each layer, the total bytes that a GPU had touched when it last worked on it; 0: never. */
 typedef struct {
     uint64_t *layer_bytes, *adam_bytes;
     uint32_t *counts;     /* by work: ops whose distance is known */
@@ -63,7 +63,7 @@ static void link_ops(const lspo_plan_t *plan, history_t *history)
     }
 }
 
-/* The ops of one GPU lane, which has its cache for itself. */
+/* The ops of one GPU lane, which has its own cache. */
 static void walk_lane(const lspo_machine_t *machine, const lspo_plan_t *plan, uint32_t lane, history_t *history,
                       double *shares)
 {

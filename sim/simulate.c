@@ -37,7 +37,7 @@ lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations,
     return lspo_plan_build(&plan->model, &workload, policy, native_out);
 }
 
-/* What native takes; its time does not depend on whether it fits. */
+/* The time of native, which does not depend on whether it fits. */
 static lspo_status_t predict_native(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_native_t *native_out)
 {
     enum { ITERATIONS = 4 };
@@ -58,13 +58,13 @@ cleanup:
     return status;
 }
 
-/* Predicted peaks, and the most when lanes run early or late (sim/memory_bound.h). */
+/* Predicted peaks, and upper bounds when lanes run early or late (sim/memory_bound.h). */
 typedef struct {
     uint64_t gpu_bytes, host_bytes, gpu_bound_bytes, host_bound_bytes;
 } peaks_t;
 
-/* Peaks, and their bounds: over the first ops of a long plan, since they repeat.  What the process takes besides is
- * in both. */
+/* Peaks and their bounds, over the first ops of a long plan, because they repeat.  Both include the other memory of the
+ * process. */
 static lspo_status_t predict_peaks(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
                                    double iteration_s, peaks_t *peaks)
 {
@@ -85,7 +85,7 @@ static lspo_status_t predict_peaks(const lspo_plan_t *plan, const lspo_machine_t
     return LSPO_OK;
 }
 
-/* Everything that follows from the played plan but the summary. */
+/* Everything except the summary that follows from the played plan. */
 static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trial_t *trial,
                              lspo_prediction_t *prediction)
 {

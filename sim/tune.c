@@ -78,7 +78,7 @@ lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workloa
     if (!lspo_tune_is_open(policy, workload))
         return lspo_plan_build(model, workload, policy, plan_out);
 
-    /* What the user gave is judged before anything derived from it. */
+    /* The user's own values are checked before derived ones. */
     lspo_status_t status = lspo_model_check(model);
     if (status != LSPO_OK)
         return status;

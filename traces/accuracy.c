@@ -70,7 +70,7 @@ lspo_order_t lspo_accuracy_order(const double *predicted, const double *measured
                 !both(predicted[j], measured[j]))
                 continue;
             double gap = measured[i] - measured[j];
-            /* A NaN as noise decides nothing: fmax() takes the other. */
+            /* A NaN as noise has no effect: fmax() returns the other argument. */
             if (fabs(gap) <= fmax(noise[i] * measured[i], noise[j] * measured[j])) {
                 order.too_close++;
                 continue;
@@ -90,7 +90,7 @@ lspo_status_t lspo_accuracy_noise(const double *samples_s, const uint32_t *round
     double *sides = malloc((count > 0 ? count : 1) * sizeof *sides);
     if (!sides)
         return lspo_no_memory("the noise of %u samples", count);
-    /* Odd rounds from the left, even ones from the right. */
+    /* Odd rounds go from the left, even ones from the right. */
     uint32_t odd = 0, even = 0;
     for (uint32_t i = 0; i < count; i++)
         sides[round[i] % 2 == 1 ? odd++ : count - ++even] = samples_s[i];

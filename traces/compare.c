@@ -9,7 +9,7 @@
 
 #include "traces/order.h"
 
-/* What both traces call the same op. */
+/* The identity of an op in both traces. */
 static int compare_identity(const lspo_trace_row_t *a, const lspo_trace_row_t *b)
 {
     LSPO_ORDER(a->iteration, b->iteration)
@@ -31,7 +31,7 @@ static int compare_row(const void *left, const void *right)
     return 0;
 }
 
-/* Pointers to the rows in the order of their identity; malloc'd. */
+/* Pointers to the rows, sorted by identity; malloc'd. */
 static const lspo_trace_row_t **order_rows(const lspo_trace_t *trace)
 {
     const lspo_trace_row_t **rows = malloc(((size_t)trace->row_count + 1) * sizeof *rows);
@@ -119,7 +119,7 @@ static void sum_rows(const lspo_trace_row_t **predicted, const lspo_trace_row_t 
     }
 }
 
-/* Ops of one name, one after the other in the order of the join, whatever their iteration. */
+/* Ops of one name in the order of the join, regardless of their iteration. */
 static int compare_op_name(const void *left, const void *right)
 {
     const lspo_compare_op_t *a = left, *b = right;
@@ -173,7 +173,7 @@ static lspo_status_t sum_ops(const lspo_trace_row_t **predicted, const lspo_trac
     return LSPO_OK;
 }
 
-/* Of one trace by kind, rows[kind]; an op of another lane than its kind's others counts to theirs. */
+/* The sums of one trace by kind, rows[kind]; ops on a lane other than the usual one of their kind count too. */
 static void sum_kinds(const lspo_trace_t *trace, const lspo_summary_t *window, bool is_predicted,
                       lspo_compare_row_t *rows)
 {
@@ -239,7 +239,7 @@ static int compare_share(const void *left, const void *right)
     return (a < b) - (a > b);
 }
 
-/* From sums to means and shares; empty rows go. */
+/* Convert sums to means and shares; remove empty rows. */
 static void finish_rows(lspo_comparison_t *comparison)
 {
     lspo_compare_row_t *rows = comparison->rows;

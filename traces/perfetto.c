@@ -26,13 +26,13 @@ static double microseconds(uint64_t ns)
     return 1e-3 * (double)ns;
 }
 
-/* The separator, and what all events begin with. */
+/* The separator and the fields with which all events begin. */
 static void begin_event(writer_t *writer, const char *phase)
 {
     fprintf(writer->file, "%s\n{\"ph\":\"%s\",\"pid\":%" PRIu32, writer->events++ ? "," : "", phase, writer->process);
 }
 
-/* A JSON string of any text, with escapes for what is not UTF-8.  malloc'd; NULL without memory. */
+/* A JSON string of any text, with escapes for bytes that are not UTF-8.  malloc'd; NULL if out of memory. */
 static char *quoted(const char *text)
 {
     char valid[TEXT_BYTES];
@@ -89,7 +89,7 @@ static void write_threads(writer_t *writer)
         write_thread(writer, lane, lanes->list[lane].name, lane + 1);
 }
 
-/* "block 5", as plan/model.h counts stages; "layer 5" where the model is not known. */
+/* "block 5", counted as in plan/model.h; "layer 5" if the model is unknown. */
 static const char *stage_name(const lspo_plan_t *plan, uint32_t layer, char name[32])
 {
     if (plan && layer == 0)
@@ -115,7 +115,7 @@ static void write_op(writer_t *writer, const lspo_trace_row_t *row)
             row->bytes);
 }
 
-/* An iteration without an end of its own, as an imported trace may have, has no slice. */
+/* An iteration without its own end, as in imported traces, has no slice. */
 static lspo_status_t write_iterations(writer_t *writer)
 {
     uint64_t *ends_ns, begin_ns = 0;
@@ -139,7 +139,7 @@ static lspo_status_t write_iterations(writer_t *writer)
 
 /* ---- flows ---- */
 
-/* An arrow begins within the slice that it leaves: a nanosecond before its end, if it is that long. */
+/* An arrow begins inside its source slice: a nanosecond before the end, if the slice is that long. */
 static void write_flow(writer_t *writer, const lspo_trace_row_t *from, const lspo_trace_row_t *to)
 {
     uint64_t id = writer->flows++, leave_ns = from->end_ns > from->start_ns ? from->end_ns - 1 : from->end_ns;
@@ -175,7 +175,7 @@ static void begin_counter(writer_t *writer, const char *name, uint64_t at_ns)
     fprintf(writer->file, ",\"ts\":%.3f,\"name\":\"%s\"", microseconds(at_ns), name);
 }
 
-/* Bytes over time while a copy is under way, 0 between two. */
+/* Bytes over time during a copy, 0 between copies. */
 static void write_link_speed(writer_t *writer, const lspo_trace_event_t *event)
 {
     const lspo_trace_row_t *row = &writer->trace->rows[event->row];
@@ -200,8 +200,8 @@ static void write_level(writer_t *writer, uint64_t at_ns, const level_t *level)
     fprintf(writer->file, ",\"args\":{\"bytes\":%" PRIu64 "}}", level->host_bytes);
 }
 
-/* Whether the event changes the level, which wraps between two events of one instant and is right after the last of
- * them. */
+/* Whether the event changes the level.  The level may wrap between events at the same time; it is right after the last
+ * of them. */
 static bool change_level(const lspo_plan_t *plan, const lspo_trace_event_t *event, level_t *level)
 {
     const lspo_op_t *op = &plan->ops[event->op];

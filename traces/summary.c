@@ -30,7 +30,7 @@ static double *sorted_copy(const double *values, uint32_t count)
 
 enum { SIGN_SHIFT = 63 };
 
-/* A number in the order of the doubles. */
+/* An integer with the same order as the doubles. */
 static uint64_t key_of(double value)
 {
     uint64_t bits;
@@ -46,8 +46,8 @@ static double value_of(uint64_t key)
     return value;
 }
 
-/* The value with `rank` others before it, by halving the range of keys 64 times: without memory of its own, so that a
- * median cannot fail. */
+/* The value with `rank` others before it, by halving the range of keys 64 times.  It needs no memory, so a median
+ * cannot fail. */
 static double value_at(const double *values, uint32_t count, uint32_t rank)
 {
     uint64_t low = 0, high = UINT64_MAX;
@@ -156,7 +156,7 @@ static uint32_t steps_of(const lspo_trace_t *trace, const lspo_period_t *period)
     return lspo_period_steps(period, number < UINT32_MAX ? (uint32_t)number : UINT32_MAX);
 }
 
-/* The longest period, by the trace's header, of at most `most` iterations; 1 where there is none. */
+/* The longest period in the trace's header of at most `most` iterations; 1 if there is none. */
 static uint32_t period_of(const lspo_trace_t *trace, uint32_t most)
 {
     const char *name = lspo_trace_meta(trace, "policy");
@@ -173,7 +173,7 @@ static uint32_t period_of(const lspo_trace_t *trace, uint32_t most)
     return longest;
 }
 
-/* Whole periods after the warm-up, as many as there are; single iterations where there are none. */
+/* As many complete periods after the warm-up as possible, or single iterations if there are none. */
 static void choose_window(const lspo_trace_t *trace, uint32_t iterations, uint32_t warmup, lspo_summary_t *summary)
 {
     uint32_t there = iterations - 1 - warmup, period = period_of(trace, there);
@@ -182,7 +182,7 @@ static void choose_window(const lspo_trace_t *trace, uint32_t iterations, uint32
     summary->warmup = iterations - 1 - summary->iteration_count;
 }
 
-/* Samples need every iteration, one after the other. */
+/* Samples need all iterations without gaps. */
 static lspo_status_t check_ends(const uint64_t *ends_ns, uint32_t count)
 {
     if (count == 0)
@@ -232,7 +232,7 @@ static int compare_edge(const void *left, const void *right)
 }
 
 typedef struct {
-    int32_t running; /* ops; more than one only in a trace that another program made */
+    int32_t running; /* ops; more than one only in imported traces */
     uint64_t since_ns, busy_ns;
 } lane_charge_t;
 
@@ -243,7 +243,7 @@ typedef struct {
     uint64_t exposed_comm_ns, exposed_cpu_ns, other_ns;
 } charges_t;
 
-/* To whom a span in which the set of busy lanes does not change is charged. */
+/* The lane to which a span with a constant set of busy lanes is charged. */
 static void charge(charges_t *charges, uint64_t span_ns)
 {
     const uint32_t *busy = charges->busy_lanes;
@@ -290,7 +290,7 @@ static uint32_t collect_edges(const lspo_trace_t *trace, uint64_t from_ns, uint6
     return count;
 }
 
-/* Every edge is within the window, so all lanes are idle again at its end. */
+/* Every edge is in the window, so all lanes are idle at its end. */
 static lspo_status_t charge_window(const lspo_trace_t *trace, uint64_t from_ns, uint64_t to_ns, charges_t *charges)
 {
     edge_t *edges = malloc(2 * ((size_t)trace->row_count + 1) * sizeof *edges);

@@ -63,7 +63,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* What the line format gives back unchanged as a key. */
+/* Can the line format preserve this key? */
 static bool is_key(const char *text)
 {
     size_t length = strlen(text);

@@ -30,7 +30,7 @@ static void write_row(FILE *file, const lspo_trace_t *trace, const lspo_trace_ro
             row->end_ns / NS_A_SECOND, row->end_ns % NS_A_SECOND, row->bytes);
 }
 
-/* With \\ for a backslash, and \xNN for a control character and for a blank at either end. */
+/* Writes \\ for a backslash, and \xNN for control characters and for blanks at both ends. */
 static void write_value(FILE *file, const char *value)
 {
     for (const char *c = value; *c != '\0'; c++)
@@ -80,11 +80,11 @@ lspo_status_t lspo_trace_write(const lspo_trace_t *trace, const char *path)
 typedef struct {
     const char *path;
     lspo_input_t *input;
-    char *line; /* current line without its line end */
+    char *line; /* current line without its newline */
     uint64_t line_number;
     lspo_trace_t *trace;
     size_t row_capacity;
-    lspo_lanes_t lanes;          /* declared by the header; none: the trace's */
+    lspo_lanes_t lanes;          /* declared by the header; if none, the trace's */
     const lspo_lane_t **by_name; /* of the trace's lanes */
     bool declares_lanes;
 } reader_t;
@@ -102,7 +102,7 @@ static lspo_status_t next_line(reader_t *reader)
     return LSPO_OK;
 }
 
-/* What write_value() wrote, in place.  Any other backslash stands for itself. */
+/* Decode the output of write_value() in place.  Any other backslash is kept. */
 static void read_value(char *value)
 {
     char *to = value;
@@ -316,7 +316,7 @@ static lspo_status_t read_header(reader_t *reader)
     return LSPO_OK;
 }
 
-/* The lanes of the header, where it has some, become the trace's. */
+/* Lanes declared in the header become the trace's. */
 static lspo_status_t take_lanes(reader_t *reader)
 {
     if (reader->lanes.count > 0) {

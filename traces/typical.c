@@ -7,7 +7,7 @@
 #include "traces/order.h"
 #include "traces/summary.h"
 
-/* An iteration: its number, and the ends of the one before and of itself. */
+/* An iteration: its number, and the ends of the previous one and of itself. */
 typedef struct {
     uint64_t from_ns, to_ns;
     uint32_t iteration;
@@ -53,11 +53,11 @@ static void add_parts(const lspo_trace_t *trace, const window_t *window, double 
 
 lspo_status_t lspo_typical_iteration(const lspo_trace_t *trace, lspo_typical_t *typical_out)
 {
-    lspo_summary_t summary; /* says what is wrong with the iterations */
+    lspo_summary_t summary; /* reports errors in the iterations */
     lspo_status_t status = lspo_summary_create(trace, 0, &summary);
     if (status != LSPO_OK)
         return status;
-    uint32_t count = summary.warmup + summary.iteration_count; /* all but the first, whatever a sample spans */
+    uint32_t count = summary.warmup + summary.iteration_count; /* all but the first one */
     lspo_summary_release(&summary);
     window_t *windows = calloc(count, sizeof *windows);
     if (!windows)

@@ -54,7 +54,7 @@ cleanup:
     return status;
 }
 
-/* Add half of what each kind makes, seconds, in one order of the kinds. */
+/* Add half of each kind's contribution in seconds, in one order of the kinds. */
 static lspo_status_t add_order(replay_t *replay, bool reverse, lspo_breakdown_t *breakdown)
 {
     double before_s, after_s;
@@ -78,7 +78,7 @@ static lspo_status_t add_order(replay_t *replay, bool reverse, lspo_breakdown_t 
     return LSPO_OK;
 }
 
-/* From seconds to fractions of the measured time; the rest is waiting. */
+/* Convert seconds to fractions of the measured time; the rest is waiting. */
 static void finish(double predicted_s, double measured_s, lspo_breakdown_t *breakdown)
 {
     breakdown->known = true;

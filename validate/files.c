@@ -66,7 +66,7 @@ static const lspo_field_t cell_fields[] = {
     CELL_REAL(lanes_error),
     CELL_TEXT(flags),
 };
-/* Of the policies' own parameters the first three of a result's first columns; `flags` has them all. */
+/* Of the policies' own parameters, only the first three of a result's first columns; `flags` has all. */
 enum { OWN_COUNT = 3 };
 enum { CELL_FIELD_COUNT = sizeof cell_fields / sizeof cell_fields[0] };
 
@@ -84,7 +84,7 @@ typedef struct {
     double error, waiting, share[LSPO_OP_KIND_COUNT];
 } breakdown_record_t;
 
-/* The fields of a cell, and one per variant, which are named by the profile.  They point into `own`. */
+/* The fields of a cell, plus one per variant, named by the profile.  They point into `own`. */
 static lspo_table_t cell_table(const lspo_verdict_t *verdict, lspo_own_field_t own[LSPO_OWN_CELLS_MAX],
                                lspo_field_t fields[FIELDS_MAX])
 {

@@ -10,13 +10,13 @@
 
 enum { FILE_BYTES_MAX = 1 << 24, WHERE_BYTES = 512, SHARE_MOST = 1000 };
 
-/* Where the reader stands. */
+/* The state of the reader. */
 typedef struct {
     lspo_grid_t *grid;
     const char *path;
     uint32_t line;
     char flags[LSPO_GRID_FLAGS_BYTES]; /* of the last `flags` line */
-    char *rest;                        /* strtok_r's */
+    char *rest;                        /* state of strtok_r */
 } reader_t;
 
 static const char *const field_names[] = {
@@ -97,7 +97,7 @@ static lspo_status_t find_policy(const reader_t *reader, const char *name, const
                       reader->line, name);
 }
 
-/* What may follow the name of a policy after the colon with that index, from 0; NULL: nothing. */
+/* The parameter after the colon with that index, from 0, in the name of a policy; NULL: none. */
 static const lspo_parameter_use_t *colon_use(const lspo_policy_t *policy, uint32_t index)
 {
     for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++)
@@ -106,7 +106,7 @@ static const lspo_parameter_use_t *colon_use(const lspo_policy_t *policy, uint32
     return NULL;
 }
 
-/* " --subspace 64", and what comes with it. */
+/* " --subspace 64", and the flags that it implies. */
 static lspo_status_t add_value(const reader_t *reader, const lspo_parameter_use_t *use, const char *text, char *flags,
                                size_t capacity)
 {

@@ -28,7 +28,7 @@
 enum { COMMAND_WORDS_MAX = 144, PATH_BYTES = 1024, TICKS_LET_PASS = 2 };
 static const double foreign_share_most = 0.06;
 
-/* The rounds as they stand. */
+/* The state of the rounds. */
 typedef struct {
     const lspo_cells_t *cells;
     const lspo_measure_options_t *options;
@@ -41,7 +41,7 @@ static double elapsed_s(const rounds_t *rounds)
     return 1e-9 * (double)(lspo_now_ns() - rounds->start_ns);
 }
 
-/* CPU time that the whole machine has spent so far, what its host stole included; 0 where that is not told. */
+/* CPU time used by the whole machine so far, including time stolen by its hypervisor; 0 if unknown. */
 static double machine_cpu_s(void)
 {
     uint64_t user, nice, system, idle, wait, irq, softirq, steal;
@@ -55,7 +55,8 @@ static double machine_cpu_s(void)
     return read == 8 ? (double)(user + nice + system + irq + softirq + steal) / (double)sysconf(_SC_CLK_TCK) : 0;
 }
 
-/* A run has its lanes on two cores; what others do on the many of a large machine meets these as often as any. */
+/* The lanes of a run are on two cores.  On a large machine, only a share of the load of other processes, two of all
+ * cores, affects them. */
 static double pairs_of_cores(void)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -68,7 +69,7 @@ static double usage_s(const struct rusage *usage)
            1e-6 * (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
 }
 
-/* It is told of signals while it is there to be told: until it is waited for. */
+/* Signals are forwarded to the child until it has been waited for. */
 static int await_child(pid_t child, struct rusage *usage)
 {
     int status = 0;
@@ -83,8 +84,8 @@ static int await_child(pid_t child, struct rusage *usage)
     return status;
 }
 
-/* In the child: this program with `argv`, its messages in `log`.  It ends when its parent does, however that ends.  A
- * signal that was passed on so early that our own handler took it only set `stop`. */
+/* In the child: run this program with `argv`, with messages to `log`.  It ends when its parent ends in any way.  A
+ * signal that was forwarded so early that our own handler received it only set `stop`. */
 static _Noreturn void become_run(char **argv, const char *log, pid_t parent, const atomic_int *stop)
 {
     lspo_interrupt_release();
@@ -98,7 +99,7 @@ static _Noreturn void become_run(char **argv, const char *log, pid_t parent, con
     _exit(127);
 }
 
-/* Run this program with `argv`; its messages are written to `log`.  *code_out: its exit code, or 128 + signal. */
+/* Run this program with `argv`; messages go to `log`.  *code_out: its exit code, or 128 + signal. */
 static lspo_status_t run_process(char **argv, const char *log, const atomic_int *stop, int *code_out, double *cpu_s_out)
 {
     struct rusage usage = {0};
@@ -113,7 +114,7 @@ static lspo_status_t run_process(char **argv, const char *log, const atomic_int 
     return LSPO_OK;
 }
 
-/* `flags` is cut into the words of the command. */
+/* `flags` is split into the words of the command. */
 static void command_words(const lspo_measure_options_t *options, char *flags, char *trace_path,
                           char *argv[COMMAND_WORDS_MAX])
 {
@@ -180,7 +181,7 @@ cleanup:
     return status;
 }
 
-/* Run the cell once; the trace is left at `trace_path`. */
+/* Run the cell once; its trace is written to `trace_path`. */
 static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_options_t *options, char *trace_path,
                                 lspo_visit_t *visit_out)
 {
@@ -227,7 +228,7 @@ static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t rou
     if (status != LSPO_OK)
         return status;
     visit.round = round;
-    /* The breakdown reads the last calm trace; a disturbed one is better than none. */
+    /* The breakdown uses the last undisturbed trace; a disturbed one is better than none. */
     bool keep = !visit.disturbed || measurement->visit_count == 0 || measurement->disturbed;
     if (keep ? rename(fresh, path) != 0 : unlink(fresh) != 0) {
         status = lspo_error(LSPO_ERR_IO, "cannot move %s into place: %s", fresh, strerror(errno));
@@ -240,14 +241,14 @@ static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t rou
     status = lspo_measurement_update(measurement);
     if (status != LSPO_OK)
         return status;
-    /* A kill loses the visit under way alone. */
+    /* After a kill only the current visit is lost. */
     return lspo_visits_write(rounds->cells, rounds->measurements, options->others, options->folder);
 failed:
     free(visit.samples_s);
     return status;
 }
 
-/* A yardstick never is: it is for the round, not for itself. */
+/* A yardstick is never settled: it is measured for the round, not for itself. */
 static bool is_settled(const rounds_t *rounds, uint32_t index)
 {
     const lspo_measurement_t *measurement = &rounds->measurements[index];
@@ -265,7 +266,7 @@ static uint32_t count_settled(const rounds_t *rounds)
     return settled;
 }
 
-/* Before a cell's first visit the prediction says how long one takes. */
+/* Before a cell's first visit its duration is estimated by the prediction. */
 static double next_visit_s(const rounds_t *rounds, uint32_t index)
 {
     const lspo_cell_t *cell = &rounds->cells->cells[index];
@@ -283,7 +284,7 @@ static void show_progress(const rounds_t *rounds, uint32_t round)
                               rounds->cells->count - rounds->cells->yardsticks);
 }
 
-/* *visited: there was time for it. */
+/* *visited: whether there was time for it. */
 static lspo_status_t visit(rounds_t *rounds, uint32_t index, uint32_t round, bool *visited)
 {
     if (atomic_load(rounds->options->stop))
@@ -295,8 +296,8 @@ static lspo_status_t visit(rounds_t *rounds, uint32_t index, uint32_t round, boo
     return measure_cell(rounds, index, round);
 }
 
-/* One visit to each cell that is not settled, and to each yardstick, spread evenly among them; *more_out: there were
- * such cells, and time for them. */
+/* One visit to each cell that is not settled and to each yardstick, which are spread evenly among the cells; *more_out:
+ * there were such cells, and time for them. */
 static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out)
 {
     uint32_t yardsticks = rounds->cells->yardsticks, count = rounds->cells->count - yardsticks, next = 0, done = 0;

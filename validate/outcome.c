@@ -12,7 +12,7 @@ static double error_of(double predicted, double measured)
     return predicted / measured - 1;
 }
 
-/* Of what may follow the policy's name in a grid, what is a column of the cells. */
+/* Which of the parameters in a grid's policy name are columns of the cells. */
 static void write_title(const lspo_plan_t *plan, char *title, size_t capacity)
 {
     const lspo_parameters_t *own = plan->policy->parameters;
@@ -72,7 +72,7 @@ static void fill_measurement(const lspo_measurement_t *measurement, lspo_outcome
     outcome->noise = measurement->noise;
 }
 
-/* Two predictors that need no simulator.  Both are given what no predictor has: the measured native time. */
+/* Two predictors that need no simulator.  Both get the measured native time, which other predictors do not have. */
 static void fill_naive(const lspo_cell_t *cell, lspo_outcome_t *outcome)
 {
     double down_s = (double)cell->d2h_bytes / cell->link_Bps, up_s = (double)cell->h2d_bytes / cell->link_Bps;
@@ -115,7 +115,7 @@ lspo_status_t lspo_validate_outcomes(const lspo_cells_t *cells, const lspo_measu
         outcome->native_s = measurements[cell->native].median_s;
         fill_naive(cell, outcome);
         fill_errors(cell, outcome);
-        /* A slowdown with a disturbed yardstick is no better than one with a disturbed cell. */
+        /* A slowdown is as unreliable with a disturbed yardstick as with a disturbed cell. */
         if (measurements[cell->native].disturbed)
             outcome->disturbed = 1;
     }

@@ -11,12 +11,12 @@
 #include "sim/sim.h"
 #include "validate/yardstick.h"
 
-/* Iterations of a measurement, unless the grid's flags give them: eight samples after warm-up, or four where those
- * would take longer than this; and as many as a policy needs that does some of its work once in several steps. */
+/* Iterations of a measurement, unless set by the grid's flags: eight samples after warm-up, or four if those would take
+ * longer than this; more for a policy that does some of its work only once in several steps. */
 enum { ITERATIONS = 11, ITERATIONS_FEW = 7, FLAGS_BYTES = 1024 };
 static const double samples_most_s = 4;
 
-/* What all cells share. */
+/* Data shared by all cells. */
 typedef struct {
     const lspo_grid_t *grid;
     const lspo_variants_t *variants;
@@ -34,7 +34,7 @@ static lspo_status_t ask(const lspo_variants_t *variants, const char *flags, dou
     return variants->read_flags(flags, machine_out, asked_out);
 }
 
-/* The plan of `flags` and its simulation by the whole profile.  The caller destroys and releases. */
+/* The plan of `flags` and its simulation on the complete profile.  The caller destroys and releases them. */
 static lspo_status_t simulate(const char *flags, const lspo_variants_t *variants, lspo_plan_t **plan_out,
                               lspo_prediction_t *prediction_out, lspo_trace_t **trace_out)
 {
@@ -56,7 +56,7 @@ static lspo_status_t simulate(const char *flags, const lspo_variants_t *variants
     return LSPO_OK;
 }
 
-/* What the group asks for as shares: rates at which the gradients of `flags` take the wanted share of its GPU time. */
+/* Convert the group's shares to rates at which the gradients of `flags` take that share of its GPU time. */
 static lspo_status_t set_shared_rates(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
 {
     const lspo_grid_group_t *group = cell->group;
@@ -80,7 +80,7 @@ static lspo_status_t set_shared_rates(const forecast_t *forecast, const char *fl
     return LSPO_OK;
 }
 
-/* Link and optimizer of a cell: the group's rates; what is free has the profile's. */
+/* Link and optimizer of a cell: the group's rates, or the profile's if free. */
 static lspo_status_t set_rates(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
 {
     const lspo_grid_group_t *group = cell->group;
@@ -98,7 +98,7 @@ lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double s
     lspo_status_t status = ask(variants, cell->flags, speed, &whole, &asked);
     if (status != LSPO_OK)
         return status;
-    /* Without each part of the model, too, the plan of the whole profile: it is what is measured. */
+    /* Variants without a part of the model also use the plan of the complete profile, because that plan is measured. */
     for (uint32_t v = 0; v < variants->count; v++) {
         lspo_prediction_t prediction;
         lspo_machine_t machine = whole;
@@ -130,7 +130,7 @@ static uint32_t greater(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* How many iterations to measure of `flags`, and how many where those would take too long. */
+/* The number of iterations to measure for `flags`, and the number if those would take too long. */
 static lspo_status_t choose_iterations(const lspo_variants_t *variants, const char *flags, uint32_t *usual_out,
                                        uint32_t *few_out)
 {
@@ -145,7 +145,7 @@ static lspo_status_t choose_iterations(const lspo_variants_t *variants, const ch
     return LSPO_OK;
 }
 
-/* Predict `flags` with enough iterations; the cell's own flags are these with all that was left open. */
+/* Predict `flags` with enough iterations; the cell's flags are these plus all that was left open. */
 static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
 {
     char text[FLAGS_BYTES];
@@ -203,7 +203,7 @@ static void drop_foreign(const lspo_policy_t *policy, char *flags)
     *to = '\0';
 }
 
-/* The flags of the group, without those that other policies have, then `more`.  Returns how many characters. */
+/* The flags of the group, without those of other policies, then `more`.  Returns the number of characters. */
 static int write_flags(const lspo_grid_group_t *group, const lspo_policy_t *policy, const char *more,
                        char flags[FLAGS_BYTES])
 {
@@ -244,8 +244,8 @@ static lspo_status_t predict_grid_cell(const forecast_t *forecast, const lspo_gr
     return predict_cell(forecast, flags, cell);
 }
 
-/* The native cell of the group's workload; the next free cell becomes it where there is none yet.  Groups that differ
- * only in flags that native does not have share it. */
+/* The native cell of the group's workload, or the next free cell, which becomes it.  Groups that differ only in flags
+ * that native does not have share it. */
 static lspo_status_t find_native(const forecast_t *forecast, uint32_t group_index, lspo_cells_t *cells,
                                  uint32_t *native_out)
 {
@@ -289,7 +289,7 @@ static lspo_status_t predict_in_order(const forecast_t *forecast, lspo_cells_t *
     const lspo_grid_t *grid = forecast->grid;
     for (uint32_t i = 0; i < grid->cell_count; i++) {
         lspo_status_t status = add_grid_cell(forecast, i, cells);
-        /* The cause has been logged without its place, which the flags do not know. */
+        /* The cause has been logged without line number, because the flags do not have it. */
         if (status != LSPO_OK)
             return lspo_error(status, "%s:%u: at '%s'", grid->path, grid->groups[grid->cells[i].group].line,
                               grid->cells[i].flags);
@@ -297,7 +297,7 @@ static lspo_status_t predict_in_order(const forecast_t *forecast, lspo_cells_t *
     return LSPO_OK;
 }
 
-/* Those that the profile has; behind all other cells. */
+/* The profile's yardsticks, after all other cells. */
 static lspo_status_t predict_yardsticks(const forecast_t *forecast, lspo_cells_t *cells)
 {
     static const lspo_grid_group_t group = {.name = "yardstick"};

@@ -6,7 +6,7 @@
 
 #include "validate/verdict.h"
 
-/* "+3.1 %", or "-" when it is not known.  `buffer` is returned. */
+/* "+3.1 %", or "-" if unknown.  Returns `buffer`. */
 static const char *percent(double fraction, bool with_sign, char buffer[16])
 {
     if (isnan(fraction))
@@ -101,7 +101,7 @@ static void print_breakdown(const lspo_verdict_t *verdict, FILE *file)
 
 /* Thresholds */
 
-/* One line; returns whether it holds.  What is not known neither holds nor fails. */
+/* Prints one line; returns whether the threshold holds.  An unknown value neither holds nor fails. */
 static bool judge(const char *what, double value, double limit, bool at_most, bool as_percent, FILE *file)
 {
     char value_text[16], limit_text[16];
@@ -123,7 +123,7 @@ static bool judge(const char *what, double value, double limit, bool at_most, bo
     return holds;
 }
 
-/* Do all thresholds hold?  `file` (may be NULL) gets a line each. */
+/* Do all thresholds hold?  Prints a line each to `file` (may be NULL). */
 static bool judge_all(const lspo_verdict_t *verdict, FILE *file)
 {
     const lspo_score_t *time = lspo_verdict_score(verdict, "lspo", "time", "all");
@@ -137,17 +137,17 @@ static bool judge_all(const lspo_verdict_t *verdict, FILE *file)
     return holds;
 }
 
-/* Nothing where there were no yardsticks: then it is 1. */
+/* Prints nothing without yardsticks: the speed is then 1. */
 static void print_speed(double speed, FILE *file)
 {
     if (speed < 1 || speed > 1)
         fprintf(file,
-                "predictions are for a machine at %.3f of its calibrated speed, at which yardstick trainings of other "
-                "shapes ran meanwhile; 'lspo as calibrated' does not know of that\n",
+                "predictions are for a machine at %.3f of its calibrated speed: the speed of the yardstick trainings, "
+                "which ran between the cells; 'lspo as calibrated' ignores it\n",
                 speed);
 }
 
-/* Too few calm cells to judge by. */
+/* Too few undisturbed cells for a verdict. */
 static bool is_inconclusive(const lspo_verdict_t *verdict)
 {
     return 2 * lspo_verdict_score(verdict, "lspo", "time", "all")->count < verdict->count;

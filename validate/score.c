@@ -52,7 +52,7 @@ static double mean_noise(const lspo_verdict_t *verdict)
     return known > 0 ? sum / known : 0;
 }
 
-/* Two visits may agree by luck, so that the noise of a cell is at least that of the grid. */
+/* Two visits may agree by chance, so the noise of a cell is at least that of the grid. */
 static void fill_columns(const lspo_verdict_t *verdict, predictor_t predictor, uint32_t variant, bool slowdown,
                          const char *cells, columns_t *columns)
 {
@@ -106,7 +106,7 @@ static bool any_disturbed(const lspo_verdict_t *verdict)
     return false;
 }
 
-/* The machine's own: what a second measurement differs by. */
+/* The machine's own noise: the difference to a second measurement. */
 static lspo_status_t add_noise(lspo_verdict_t *verdict, columns_t *columns)
 {
     lspo_accuracy_t accuracy;

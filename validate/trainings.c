@@ -17,17 +17,17 @@
 #include "traces/summary.h"
 #include "validate/yardstick.h"
 
-/* From 20 to 180 MB, with the optimizer's pass over all weights and without; few tokens a weight and many.  Behind the
- * yardsticks. */
+/* Working sets from 20 to 180 MB, with and without an optimizer pass over all weights; few and many tokens per weight.
+ * They come after the yardsticks. */
 static const lspo_yardstick_t others[] = {{"gpt-tiny", "native", 2, 160},  {"gpt-tiny", "badam", 2, 160},
                                           {"gpt-tiny", "native", 6, 192},  {"gpt-tiny", "badam", 6, 192},
                                           {"gpt-small", "native", 1, 48},  {"gpt-small", "badam", 1, 48},
                                           {"gpt-small", "native", 1, 192}, {"gpt-small", "badam", 1, 192}};
 enum { TRAINING_COUNT = LSPO_YARDSTICKS + sizeof others / sizeof others[0], ENDS = 25 };
-/* Of a training, warm-up included; visits to each. */
+/* Iterations per training, including warm-up; visits to each. */
 enum { ITERATIONS = 7, QUICK_ITERATIONS = 5, ROUNDS = 3, QUICK_ROUNDS = 2 };
 
-/* The ends of the cache that are tried: from just above the near pools to where nothing more changes. */
+/* The cache sizes to try: from just above the near pools to where nothing changes any more. */
 static const double least_over_near = 1.25, most_over_near = 64;
 
 typedef struct {
@@ -75,7 +75,7 @@ static lspo_status_t measure(const lspo_plan_t *plan, double *iteration_s_out)
     return LSPO_OK;
 }
 
-/* Round after round: a machine that is slower for some seconds meets all alike. */
+/* In rounds, so that a machine that is slower for some seconds affects all alike. */
 static lspo_status_t measure_all(const lspo_calibrate_options_t *options, trainings_t *all)
 {
     double times_s[TRAINING_COUNT][ROUNDS];
@@ -104,7 +104,8 @@ static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *mach
     return LSPO_OK;
 }
 
-/* The speed that puts the median of ln(predicted / measured) at 0, and the mean size of what is then left. */
+/* The speed for which the median of ln(predicted / measured) is 0, and the mean absolute value of the remaining
+ * errors. */
 static lspo_status_t error_of(const trainings_t *all, const lspo_machine_t *machine, double *speed_out,
                               double *error_out)
 {

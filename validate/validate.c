@@ -16,7 +16,7 @@
 
 enum { PATH_BYTES = 1024, CALIBRATION_BYTES = 1024 };
 
-/* A copy takes this share of a core at most, so that it leaves the other lanes of the host device alone. */
+/* A copy uses at most this share of a core, so that it does not disturb the other lanes of the host device. */
 static const double host_link_share_most = 0.09;
 
 static lspo_status_t make_folder(const char *path)
@@ -36,7 +36,8 @@ static lspo_status_t make_folders(const char *folder)
     return make_folder(traces);
 }
 
-/* The comment on top of a profile, which says who measured it; empty without one.  The profile was read before. */
+/* The comment at the top of a profile, which says who measured it; empty if there is none.  The profile was read
+ * before. */
 static void first_comment(const char *path, char *comment, size_t comment_bytes)
 {
     lspo_input_t *input;
@@ -50,8 +51,8 @@ static void first_comment(const char *path, char *comment, size_t comment_bytes)
     lspo_input_close(input);
 }
 
-/* Which profile predicts, how old it is, and that it is older than every measurement.  The profile has been read: it is
- * a preset where there is no such file. */
+/* Print which profile is used, how old it is, and that it is older than all measurements.  The profile has been read:
+ * it is a preset if there is no such file. */
 static void describe_calibration(const lspo_validate_options_t *options, char text[CALIBRATION_BYTES])
 {
     char visits[PATH_BYTES], comment[512], date[64];
@@ -72,7 +73,7 @@ static void describe_calibration(const lspo_validate_options_t *options, char te
                    : "made before any of these cells was measured");
 }
 
-/* The profile, and with --ablate the same without each part of the model. */
+/* The profile, and with --ablate a variant without each part of the model. */
 static lspo_status_t read_variants(const lspo_validate_options_t *options, lspo_variants_t *variants)
 {
     static const char *const parts[] = {"contention", "shapes", "latency", "cache"};
@@ -85,7 +86,7 @@ static lspo_status_t read_variants(const lspo_validate_options_t *options, lspo_
     return lspo_machine_find(options->machine, &variants->machine);
 }
 
-/* Traces of an earlier session would be taken for this one's. */
+/* Remove traces of an earlier session, which would be taken for this one's. */
 static void remove_traces(const lspo_cells_t *cells, const char *folder)
 {
     char path[PATH_BYTES];
@@ -150,7 +151,7 @@ static lspo_status_t break_down(const lspo_cells_t *cells, const char *folder, l
     return LSPO_OK;
 }
 
-/* Predictions for a machine as fast as its yardsticks were. */
+/* Predictions at the speed of the machine's yardsticks. */
 static lspo_status_t follow_the_machine(const lspo_variants_t *variants, double speed, lspo_cells_t *cells)
 {
     for (uint32_t i = 0; cells->yardsticks > 0 && i < cells->count; i++) {
@@ -203,7 +204,7 @@ free_breakdowns:
     return status;
 }
 
-/* Measure what was predicted.  After Ctrl-C what there is is reported, not judged by the exit code. */
+/* Measure what was predicted.  After Ctrl-C the results so far are reported, but do not set the exit code. */
 static lspo_status_t compare(const lspo_validate_options_t *options, lspo_cells_t *cells,
                              const lspo_variants_t *variants, const char *calibration)
 {

@@ -39,7 +39,7 @@ void lspo_measurement_release(lspo_measurement_t *measurement)
     *measurement = (lspo_measurement_t){0};
 }
 
-/* Calm visits count; where there are none, all do. */
+/* Only undisturbed visits count; if there are none, all do. */
 static void count_samples(lspo_measurement_t *measurement)
 {
     uint32_t calm = 0;
@@ -53,7 +53,8 @@ static void count_samples(lspo_measurement_t *measurement)
             measurement->sample_count += measurement->visits[i].sample_count;
 }
 
-/* Samples of one visit are more alike than those of two, seconds apart: a visit is one measurement, its median. */
+/* Samples of one visit are more similar than those of different visits, seconds apart: a visit is one measurement, its
+ * median. */
 static lspo_status_t sum_up(lspo_measurement_t *measurement, double *samples_s, double *medians_s, uint32_t *turns)
 {
     uint32_t used = 0, turn = 0;
@@ -159,7 +160,7 @@ static lspo_status_t parse_samples(const char *where, char *text, lspo_visit_t *
     return LSPO_OK;
 }
 
-/* `visit` is the caller's to release, also on failure. */
+/* The caller releases `visit`, also on failure. */
 static lspo_status_t parse_visit(const char *where, char *line, lspo_visit_t *visit, char **flags_out)
 {
     enum { ROUND, DISTURBED, FOREIGN, CORE, FLAGS, SAMPLES, FIELDS };
@@ -192,7 +193,7 @@ static lspo_measurement_t *find_measurement(const lspo_cells_t *cells, const cha
     return NULL;
 }
 
-/* One line: to the cell that it is of, or as it stands to `others`. */
+/* Assign one line to its cell, or copy it to `others`. */
 static lspo_status_t read_visit(const lspo_cells_t *cells, const char *where, char *line,
                                 lspo_measurement_t *measurements, FILE *others)
 {
@@ -211,7 +212,7 @@ static lspo_status_t read_visit(const lspo_cells_t *cells, const char *where, ch
     status = lspo_measurement_add(measurement, &visit);
     if (status != LSPO_OK)
         goto cleanup;
-    visit.samples_s = NULL; /* they are the measurement's now */
+    visit.samples_s = NULL; /* now owned by the measurement */
 cleanup:
     free(visit.samples_s);
     free(whole);

@@ -25,14 +25,14 @@ static void head(const lspo_model_t *model, lspo_stage_t *stage)
     lspo_stage_add_rest(stage, "output_bias", 1, outputs);
 }
 
-/* Tokens and positions are summed, the one token type is added, the sum is normed. */
+/* Tokens and positions are summed, the one token type is added, and the sum is normalised. */
 static void embed_forward(const lspo_stage_shape_t *shape, lspo_work_t *work)
 {
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_STREAM, 2, (3 + 2) * shape->width);
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 2 * shape->width);
 }
 
-/* The norm's input again, and its backward. */
+/* The norm's input is computed again, then its backward pass. */
 static void embed_backward(const lspo_stage_shape_t *shape, lspo_work_t *work)
 {
     embed_forward(shape, work);
@@ -40,15 +40,15 @@ static void embed_backward(const lspo_stage_shape_t *shape, lspo_work_t *work)
     lspo_parts_embed_backward(shape, 2, work);
 }
 
-/* The second norm, behind the last product, needs its input in backward: recompute leaves out nothing. */
+/* The second norm, after the last product, needs its input in the backward pass: recompute skips nothing. */
 static void block_forward(const lspo_stage_shape_t *shape, bool recompute, lspo_work_t *work)
 {
     (void)recompute;
     lspo_parts_biased_block_forward(shape, false, work);
 }
 
-/* All biases but that of qkv are summed inside the kernels that make their dY.  The residuals start the products that
- * add to them. */
+/* All bias gradients except that of qkv are summed in the kernels that compute their dY.  Products start from the
+ * residuals and add to them. */
 static void block_backward(const lspo_stage_shape_t *shape, bool rest, lspo_work_t *work)
 {
     uint64_t w = shape->width;
@@ -77,7 +77,7 @@ static void classifier_backward(const lspo_stage_shape_t *shape, bool rest, lspo
     lspo_work_append_gemm(work, p, LSPO_LAYOUT_NT, b, w, c);
     lspo_work_add(work, LSPO_KERNEL_ACTIVATION, 1, 0.0, b * p * 3 * w);
     lspo_work_append_gemm(work, p, LSPO_LAYOUT_NT, b, w, w);
-    lspo_work_add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, w); /* no gradient but the first tokens' */
+    lspo_work_add_traffic(work, shape, LSPO_KERNEL_STREAM, 1, w); /* zero gradients except for the first tokens */
     if (rest) {
         lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, w, c, b);
         lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, w, w, b);

@@ -25,8 +25,8 @@ static void embed_backward(const lspo_stage_shape_t *shape, lspo_work_t *work)
     lspo_parts_embed_backward(shape, 2, work);
 }
 
-/* The biases of attention_out and mlp_up are summed inside the kernels that make their dY; those of qkv and mlp_down
- * take a pass over it.  The residuals are added inside the norms' backward. */
+/* The bias gradients of attention_out and mlp_up are summed in the kernels that compute their dY; those of qkv and
+ * mlp_down need a separate pass.  The backward pass of the norms adds the residuals. */
 static void block_backward(const lspo_stage_shape_t *shape, bool rest, lspo_work_t *work)
 {
     uint64_t w = shape->width;

@@ -56,7 +56,7 @@ static void block_forward(const lspo_stage_shape_t *shape, bool recompute, lspo_
         lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w, f);
 }
 
-/* There is no bias to sum; the residuals are added inside the norms' backward. */
+/* There are no biases; the backward pass of the norms adds the residuals. */
 static void block_backward(const lspo_stage_shape_t *shape, bool rest, lspo_work_t *work)
 {
     uint64_t w = shape->width;

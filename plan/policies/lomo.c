@@ -6,7 +6,7 @@
 
 static void update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t norm)
 {
-    if (b->stages[stage].trained) /* the next BWD waits, or else two gradients would exist at once */
+    if (b->stages[stage].trained) /* the next BWD waits, so that only one gradient exists at a time */
         b->last_compute = lspo_build_update_gpu(b, iteration, stage, norm);
 }
 

@@ -153,8 +153,8 @@ static const lspo_parameter_t projector_values = {
 static const lspo_parameter_use_t uses[] = {
     {&subspace, offsetof(lspo_lsp_values_t, subspace), true, NULL},
     {&nnz, offsetof(lspo_lsp_values_t, nnz), true, NULL},
-    /* A plan contains the whole calibration pass, whatever a check finds. At a threshold of 0 every check of a grid's
-     * cell fits, too. */
+    /* A plan contains the complete calibration pass, regardless of what a check finds.  With a threshold of 0 every
+     * check in a validation cell is followed by a fit. */
     {&lspo_parameter_check_every, offsetof(lspo_lsp_values_t, check_every), true, "--bias-threshold 0"},
     {&bias_threshold, offsetof(lspo_lsp_values_t, bias_threshold), false, NULL},
     {&fit_steps, offsetof(lspo_lsp_values_t, fit_steps), false, NULL},

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-/* A ring of the ops that end each use of a slot: a swap-in waits for the use that is `slots` uses older. */
+/* A ring of the ops that end the use of a slot: a swap-in waits for the use that is `slots` uses older. */
 typedef struct {
     lspo_op_id_t *ends;
     uint32_t slots;
@@ -65,7 +65,7 @@ static void swap_out(swap_t *w, uint32_t iteration, uint32_t stage, lspo_op_vari
     w->home[which(variant)][stage] = id;
 }
 
-/* `parameters` brought the block's parameters: bring the optimizer state behind them, update, send both home. */
+/* `parameters` has brought the block's parameters: bring the optimizer state after them, update, and send both back. */
 static void update_swapped(swap_t *w, uint32_t iteration, uint32_t stage, lspo_op_id_t parameters, lspo_op_id_t norm)
 {
     lspo_op_id_t state = swap_in(w, iteration, stage, LSPO_VARIANT_OPTIMIZER);
@@ -77,7 +77,7 @@ static void update_swapped(swap_t *w, uint32_t iteration, uint32_t stage, lspo_o
     swap_out(w, iteration, stage, LSPO_VARIANT_OPTIMIZER, update);
 }
 
-/* The parameters of this use are dropped, not sent home, when the op emitted last ends. */
+/* The parameters of this use are dropped instead of sent back when the op emitted last ends. */
 static void drop_parameters(swap_t *w, uint32_t stage, lspo_op_id_t op)
 {
     lspo_build_gpu_memory(w->b, 0, w->b->stages[stage].parameter_bytes);

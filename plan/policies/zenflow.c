@@ -34,11 +34,11 @@ static void return_window(zenflow_t *z, uint32_t iteration, lspo_op_variant_t va
     for (uint32_t s = 0; s < b->stage_count; s++) {
         if (!shared(z, s))
             continue;
-        /* Two windows in one step: the second comes when the first has left its buffer. */
+        /* Two windows in one step: the second one comes when the first has left its buffer. */
         lspo_op_id_t updated = b->stages[s].ready;
         lspo_op_id_t wait = variant == LSPO_VARIANT_DRAIN_LAST ? b->stages[s].ready : b->stages[s].backward;
         lspo_op_id_t apply = lspo_build_return(b, iteration, s, z->update[s], wait);
-        lspo_build_depend(b, updated); /* a column may have come to the GPU since: one order of both */
+        lspo_build_depend(b, updated); /* a column may have moved to the GPU since: both updates need an order */
         z->sent_back[s] = apply == LSPO_NO_OP ? LSPO_NO_OP : apply - 1; /* the H2D before it */
     }
     b->update_variant = LSPO_VARIANT_NONE;
@@ -53,7 +53,7 @@ static void update_window(zenflow_t *z, uint32_t iteration, lspo_op_variant_t va
         z->update[s] = lspo_build_op(b, LSPO_OP_UPD, variant, s, iteration);
         lspo_build_depend(b, z->added[s]);
         lspo_build_depend(b, z->sent_back[s]);
-        /* It has a whole window of time: what the GPU waits for, the accumulations of that window, go first. */
+        /* It has a whole window of time, so the accumulations of that window, for which the GPU waits, go first. */
         if (b->status != LSPO_OK)
             return;
         b->plan->ops[z->update[s]].priority = (iteration + z->every) * (b->stage_count + 1) - 1;
@@ -71,7 +71,7 @@ static void split(zenflow_t *z, uint32_t iteration, uint32_t stage)
     }
     lspo_op_id_t id = lspo_build_op(b, LSPO_OP_COMPRESS, LSPO_VARIANT_NONE, stage, iteration);
     lspo_build_depend(b, b->last_compute);
-    lspo_build_depend(b, st->sent); /* one buffer a stage on its way to the link */
+    lspo_build_depend(b, st->sent); /* one buffer per stage for the link */
     lspo_build_gpu_memory(b, st->link_bytes + st->kept_bytes, st->gradient_bytes);
     b->last_compute = st->backward = id;
     st->sent = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NONE, stage, iteration);
@@ -136,8 +136,8 @@ static void drain(zenflow_t *z)
     return_window(z, last, LSPO_VARIANT_DRAIN_LAST);
 }
 
-/* Host: both moments of the linear weights, the split of this selection and of the one before; what lands, two windows
- * of sums; what goes out. */
+/* Host: both moments of the linear weights, the splits of this and of the previous selection; the landing buffer, the
+ * sums of two windows; the outgoing buffer. */
 static void static_memory(const lspo_builder_t *b)
 {
     lspo_footprint_t *f = &b->plan->footprint;
@@ -244,7 +244,7 @@ static void describe_message(const lspo_workload_t *workload, const lspo_stage_t
     lspo_message_columns(stage, lspo_zenflow_values_of(workload)->critical_fraction, train_rest, message_out);
 }
 
-/* The link carries the columns of the CPU; the GPU keeps the others and the rest. */
+/* The CPU's columns cross the link; the GPU keeps the others and the rest. */
 static void describe_stage(const lspo_builder_t *b, lspo_build_stage_t *stage)
 {
     const lspo_workload_t *w = b->workload;

@@ -4,8 +4,8 @@
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 
-/* No update starts before every gradient has arrived: the first update waits for all gradients, each other one for the
- * update before. */
+/* No update starts before all gradients have arrived: the first update waits for all of them, each later one for the
+ * previous update. */
 static lspo_op_id_t update_after_all(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t previous,
                                      lspo_op_id_t norm)
 {

@@ -23,8 +23,7 @@ static void update_all(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm,
     }
 }
 
-/* The weights of a stage are free to change when its backward is done; a tied head reads the embedding's before that.
- */
+/* The weights of a stage may change once its backward pass is done; a tied head reads the embedding's before that. */
 static void return_all(lspo_builder_t *b, uint32_t iteration, const lspo_op_id_t *updates)
 {
     for (uint32_t s = b->stage_count; s-- > 0;)

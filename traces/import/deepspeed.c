@@ -15,7 +15,7 @@
 typedef struct {
     const char *path;
     lspo_log_t log;
-    double batch;                     /* samples a step; 0: not known              */
+    double batch;                     /* samples per step; 0: unknown */
     const lspo_log_record_t **micros; /* owned                                     */
     lspo_log_step_t *steps;           /* owned                                     */
     double *intervals;                /* owned: see sums.h                  */
@@ -30,7 +30,8 @@ typedef struct {
 
 /* From records to steps */
 
-/* Timers start and stop around each other: their sums agree to a few hundredths of a millisecond a micro-step. */
+/* Timers start and stop at slightly different times: their sums agree to a few hundredths of a millisecond per
+ * micro-step. */
 static bool adds_up(const import_t *import, const double ms[LSPO_LOG_PHASE_COUNT])
 {
     for (int phase = 0; phase < LSPO_LOG_PHASE_COUNT; phase++) {
@@ -43,7 +44,8 @@ static bool adds_up(const import_t *import, const double ms[LSPO_LOG_PHASE_COUNT
     return true;
 }
 
-/* The line of a step closes it.  Without micro-steps before it, it stands for itself, unless it repeats the last. */
+/* The line of a step closes the step.  Without preceding micro-steps it is a step by itself, unless it repeats the last
+ * one. */
 static bool take_step(import_t *import, const lspo_log_record_t *record, double told_s)
 {
     const lspo_log_step_t *last = import->step_count > 0 ? &import->steps[import->step_count - 1] : NULL;
@@ -80,7 +82,7 @@ static void take_number(import_t *import, numbers_t *numbers, double number)
     numbers->line_count = 0;
 }
 
-/* What tells the time of a step: itself, or samples per second where the batch is known. */
+/* The kind of record that gives the time of a step: the time itself, or samples per second if the batch is known. */
 static lspo_log_kind_t find_teller(const import_t *import)
 {
     lspo_log_kind_t teller = import->batch > 0 ? LSPO_LOG_RATE : LSPO_LOG_SECONDS;
@@ -90,7 +92,7 @@ static lspo_log_kind_t find_teller(const import_t *import)
     return teller;
 }
 
-/* A step's time is what was told last before its timers, or first after them. */
+/* A step's time is the last one before its timers, or the first one after them. */
 static void collect_steps(import_t *import)
 {
     numbers_t numbers = {0};
@@ -117,7 +119,7 @@ static void collect_steps(import_t *import)
                   import->path, numbers.last);
 }
 
-/* A log that prints micro-steps alone. */
+/* A log with only micro-steps. */
 static void take_micros_as_steps(import_t *import)
 {
     for (uint32_t i = 0; i < import->micro_count; i++) {
@@ -168,7 +170,7 @@ static lspo_status_t append_micro(import_t *import, const double ms[LSPO_LOG_PHA
     return append_row(import, LSPO_OP_BWD, LSPO_LANE_GPU, micro, ms[LSPO_LOG_BACKWARD]);
 }
 
-/* Forward and backward of each micro-step, or of the whole step; what its update took is added to *update_ms. */
+/* Add forward and backward of each micro-step, or of the whole step; adds the time of updates to *update_ms. */
 static lspo_status_t append_passes(import_t *import, const lspo_log_step_t *step, double *update_ms)
 {
     if (step->micro_count == 0 || import->steps_per_line > 1) {
@@ -187,7 +189,7 @@ static lspo_status_t append_passes(import_t *import, const lspo_log_step_t *step
     return LSPO_OK;
 }
 
-/* One iteration: its micro-steps, then their updates as one; then nothing that has a name, until its time is over. */
+/* One iteration: its micro-steps, then their updates as one; then unnamed time until its end. */
 static lspo_status_t append_step(import_t *import, const lspo_log_step_t *step)
 {
     uint64_t start_ns = import->now_ns;
@@ -243,7 +245,7 @@ static void warn_of_steps(const import_t *import)
             import->path, import->steps_per_line);
 }
 
-/* Where batch and samples per second are known, they tell the time of a step, too. */
+/* If batch and samples per second are known, they also give the time of a step. */
 static void check_throughput(const import_t *import)
 {
     const lspo_log_t *log = &import->log;
@@ -282,7 +284,7 @@ static lspo_status_t build_of_timers(import_t *import)
 
 /* Logs without timers */
 
-/* Times of steps, from what tells them best. */
+/* The times of steps, from the most precise source. */
 typedef struct {
     double *seconds; /* owned */
     uint32_t count;
@@ -298,7 +300,8 @@ static void take_times(const import_t *import, lspo_log_kind_t kind, times_t *ti
     }
 }
 
-/* Of a whole training: its time by its steps, where the log has their number, since the rate has few digits. */
+/* For a complete training: its time divided by its steps, if the log has their number, because the rate has few
+ * digits. */
 static double average_step_s(const lspo_log_t *log)
 {
     double by_rate = log->run_steps_per_s > 0 ? 1 / log->run_steps_per_s : 0;
@@ -319,7 +322,7 @@ static void find_times(const import_t *import, times_t *times)
     double average_s = average_step_s(&import->log);
     if (times->count == 0 && average_s > 0) {
         times->origin = "the average over a training";
-        times->seconds[0] = times->seconds[1] = average_s; /* its time is from the end of one to that of the next */
+        times->seconds[0] = times->seconds[1] = average_s; /* the time from the end of one to that of the next */
         times->count = 2;
         if (import->log.run_count > 1)
             lspo_warn("%s: it has the averages of %" PRIu32 " trainings; the last one is used", import->path,
@@ -354,7 +357,7 @@ static lspo_status_t nothing_found(const import_t *import)
     return lspo_error(LSPO_ERR_INPUT, "%s: no step times; needed are %s", import->path, advice);
 }
 
-/* An iteration is a BWD that takes no time, at its end. */
+/* Each iteration is a BWD of zero duration at its end. */
 static lspo_status_t append_times(import_t *import, const times_t *times)
 {
     lspo_status_t status = lspo_trace_create(times->count, &import->trace);
@@ -394,7 +397,7 @@ cleanup:
     return status;
 }
 
-/* The whole */
+/* The complete trace */
 
 static lspo_status_t describe(const import_t *import)
 {

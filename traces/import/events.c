@@ -10,7 +10,7 @@
 #include "traces/import/fields.h"
 #include "traces/import/scan.h"
 
-/* Something that is said once, with where it was first. */
+/* A warning that is given once, with the place of its first occurrence. */
 typedef struct {
     uint64_t count, line;
 } tally_t;
@@ -77,7 +77,7 @@ static int64_t step_number(const char *name)
 
 static const double start_us_max = 9e15, duration_us_max = 1e12;
 
-/* A launch needs its start only, and a step ends where the next begins. */
+/* Launches need only their start, and a step ends where the next one begins. */
 static void fill_times(reader_t *reader, lspo_import_event_t *event)
 {
     double start_us = -1, duration_us = -1;
@@ -107,7 +107,7 @@ static void fill_args(const lspo_import_fields_t *fields, lspo_import_event_t *e
     event->stream = stream >= 0 ? (uint64_t)stream : LSPO_IMPORT_NO_STREAM;
 }
 
-/* What has been read into reader->fields. */
+/* Store the event in reader->fields. */
 static lspo_status_t take_event(reader_t *reader, uint64_t line)
 {
     const lspo_import_fields_t *fields = &reader->fields;
@@ -138,7 +138,7 @@ static lspo_status_t take_event(reader_t *reader, uint64_t line)
     return append_event(reader, &event);
 }
 
-/* Finding the way on */
+/* Recovery from errors */
 
 static lspo_status_t early_end(reader_t *reader)
 {
@@ -148,7 +148,7 @@ static lspo_status_t early_end(reader_t *reader)
                       lspo_import_text_line(&reader->text));
 }
 
-/* To what looks like the end of an event, before another element: "}," and no key. */
+/* Skip to what looks like the end of an event before another element: "}," not followed by a key. */
 static void seek_element(reader_t *reader)
 {
     bool closed = false;
@@ -161,7 +161,7 @@ static void seek_element(reader_t *reader)
     }
 }
 
-/* To what follows "traceEvents" and its colon. */
+/* Skip to the text after "traceEvents" and its colon. */
 static bool seek_events(reader_t *reader)
 {
     static const char mark[] = "\"traceEvents\"";
@@ -183,7 +183,7 @@ static bool seek_events(reader_t *reader)
 
 /* The trace */
 
-/* One element of the array, from its first byte on. */
+/* Read one element of the array, from its first byte on. */
 static lspo_status_t read_element(reader_t *reader, int first)
 {
     uint64_t line = lspo_import_text_line(&reader->text);
@@ -204,7 +204,7 @@ static lspo_status_t read_element(reader_t *reader, int first)
     return reader->text.status;
 }
 
-/* From after '[' to after its ']'; where that is missing but the last event is whole, to the end of the text. */
+/* Read from after '[' to after its ']'; if that is missing but the last event is complete, to the end of the text. */
 static lspo_status_t read_array(reader_t *reader)
 {
     while (true) {
@@ -224,7 +224,7 @@ static lspo_status_t read_array(reader_t *reader)
     return LSPO_OK;
 }
 
-/* One "key": value of the outer object. */
+/* Read one "key": value of the outer object. */
 static lspo_scan_status_t read_member(reader_t *reader, bool *is_events_out)
 {
     lspo_scan_status_t scanned = lspo_scan_key(&reader->scan, &reader->fields.key);
@@ -234,7 +234,7 @@ static lspo_scan_status_t read_member(reader_t *reader, bool *is_events_out)
     return *is_events_out ? LSPO_SCAN_OK : lspo_scan_skip(&reader->scan);
 }
 
-/* From after '{' to after its '}'.  What makes no sense before the events is skipped up to them; after them it does not
+/* Read from after '{' to after its '}'.  Errors before the events are skipped up to them; errors after them do not
  * matter. */
 static lspo_status_t read_object(reader_t *reader, bool *found_out)
 {
@@ -265,7 +265,7 @@ static lspo_status_t read_object(reader_t *reader, bool *found_out)
     return LSPO_OK;
 }
 
-/* Other files that a user may have at hand. */
+/* Recognise other files that a user may give by mistake. */
 static lspo_status_t not_a_trace(reader_t *reader)
 {
     static const struct {

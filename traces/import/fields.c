@@ -77,7 +77,7 @@ uint64_t lspo_import_value_identity(const lspo_import_value_t *value)
     return hash;
 }
 
-/* Where each key's value goes. */
+/* The destination of each key's value. */
 typedef struct {
     const char *key;
     size_t offset_bytes;
@@ -107,7 +107,7 @@ static lspo_import_value_t *find_place(lspo_import_fields_t *fields, const place
     return NULL;
 }
 
-/* The value that comes next; one that is no word, or too long to be of use, counts as missing. */
+/* Read the next value; an object, an array, or a text that is too long to be useful counts as missing. */
 static lspo_scan_status_t read_value(lspo_scan_t *scan, lspo_import_fields_t *fields, lspo_import_value_t *value)
 {
     int c = lspo_scan_peek(scan, false);
@@ -150,7 +150,7 @@ static lspo_scan_status_t read_name(lspo_scan_t *scan, lspo_import_fields_t *fie
     return lspo_scan_word(scan, &fields->name);
 }
 
-/* Phase and category come first as a rule, and tell whether the rest matters. */
+/* Phase and category usually come first, and decide whether the rest matters. */
 static void judge(lspo_import_fields_t *fields, const lspo_import_value_t *value)
 {
     if (value == &fields->category) {

@@ -22,10 +22,10 @@ typedef struct {
     lspo_import_work_t work;              /* items and launches owned */
     uint32_t launch_count, device_work_count, skipped_count;
     uint32_t other_device_count, outside_count, unlaunched_count, long_range_count;
-    uint32_t sizeless_count[LSPO_DEVICE_LANES]; /* copies whose bytes nobody tells */
+    uint32_t sizeless_count[LSPO_DEVICE_LANES]; /* copies of unknown size */
 } import_t;
 
-/* Profilers of whole microseconds round both ends of an event. */
+/* Profilers with a resolution of 1 us round both ends of an event. */
 static const double step_slack_us = 2;
 
 static int compare_correlation(const void *left, const void *right)
@@ -91,7 +91,7 @@ static int32_t first_device(const lspo_import_events_t *events)
     return first;
 }
 
-/* Without a record of its launch, work counts as launched by the steps' thread when it ran. */
+/* Work without a record of its launch counts as launched by the steps' thread at its start. */
 static lspo_import_item_t item_of_work(const import_t *import, const lspo_import_event_t *event)
 {
     const lspo_import_event_t *launch = find_launch(import, event);
@@ -105,7 +105,8 @@ static lspo_import_item_t item_of_work(const import_t *import, const lspo_import
                                 .has_launch = launch != NULL};
 }
 
-/* A range of the steps' thread that began in a step is over when the step is: one that is not has a wrong duration. */
+/* A range of the steps' thread that began in a step must end by the end of the step; otherwise its duration is
+ * wrong. */
 static lspo_import_item_t item_of_range(import_t *import, lspo_import_event_t *event)
 {
     uint32_t step = lspo_import_step_at(&import->steps, event->start_us);
@@ -198,7 +199,7 @@ static void warn_of_work(const import_t *import)
                   import->outside_count, import->device_work_count);
 }
 
-/* No kernel lasts longer than all steps and some. */
+/* No kernel takes longer than all steps plus a margin. */
 static double longest_us(const lspo_import_steps_t *steps)
 {
     const lspo_import_event_t *last = steps->steps[steps->count - 1];
@@ -242,7 +243,7 @@ static lspo_status_t split_events(import_t *import)
 
 /* From items to the trace */
 
-/* A time since boot in microseconds, as a double of nanosecond resolution, is rounded at both ends of an event. */
+/* Times since boot in microseconds, printed from a double, are rounded at both ends of an event. */
 static const uint64_t clock_slack_ns = 2;
 
 static double earliest_us(const import_t *import)
@@ -287,7 +288,7 @@ static lspo_status_t fill_trace(import_t *import, lspo_trace_t *trace)
     return LSPO_OK;
 }
 
-/* A link's bytes are known when those of all its copies are. */
+/* A link's bytes are known if those of all its copies are. */
 static lspo_status_t describe_bytes(const import_t *import, lspo_trace_t *trace)
 {
     static const lspo_lane_kind_t links[] = {LSPO_LANE_D2H, LSPO_LANE_H2D};

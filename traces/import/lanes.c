@@ -17,7 +17,7 @@ static int compare_by_lane(const void *left, const void *right)
     return 0;
 }
 
-/* Join `row` to `last`, the latest of its lane, or cut it to what `last` leaves; true when nothing of it is left. */
+/* Join `row` to `last`, the latest of its lane, or shorten it to start after `last`; true if nothing of it remains. */
 static bool join_row(lspo_trace_row_t *last, lspo_trace_row_t *row, uint64_t slack_ns)
 {
     if (row->lane != last->lane)
@@ -52,7 +52,7 @@ void lspo_import_merge_lanes(lspo_trace_t *trace, uint64_t slack_ns)
 
 lspo_status_t lspo_import_describe(lspo_trace_t *trace, const char *source, const char *path)
 {
-    /* A header entry is one line without blanks at its ends; a file's name may be anything. */
+    /* Make a value for a header entry: one line without blanks at its ends; a file name may contain anything. */
     char file[256];
     snprintf(file, sizeof file, "%s", path);
     for (char *p = file; *p != '\0'; p++)

@@ -12,7 +12,7 @@
 #include "base/input_file.h"
 #include "traces/import/ranks.h"
 
-/* A log of this size has a line for every second of a quarter of a year. */
+/* A log of this size would have a line per second for three months. */
 static const uint64_t log_bytes_max = (uint64_t)1 << 30;
 
 static const char timers_mark[] = "time (ms)";
@@ -23,7 +23,7 @@ typedef struct {
     uint64_t line;
     int decimals;      /* of the times so far                     */
     bool last_line;    /* nothing comes after it                  */
-    bool source_known; /* log->source is the label, or that there is none */
+    bool source_known; /* log->source has been set, possibly to none */
     lspo_rank_timers_t ranks;
 } reader_t;
 
@@ -66,7 +66,7 @@ enum { TIMER_COUNT = sizeof timers / sizeof timers[0] };
 
 static const double timer_ms_max = 1e9;
 
-/* The times of one record, of a micro-step and of a step. */
+/* The times of one record of a micro-step or a step. */
 typedef struct {
     double ms[2][LSPO_LOG_PHASE_COUNT];
     bool has[2][LSPO_LOG_PHASE_COUNT];
@@ -137,7 +137,7 @@ static lspo_status_t append_times(reader_t *reader, const times_t *times, int of
     return append(reader, record);
 }
 
-/* What follows "time (ms)", up to the next of these or the end of the line. */
+/* Read what follows "time (ms)", up to the next such text or the end of the line. */
 static lspo_status_t take_timers(reader_t *reader, char *text)
 {
     lspo_log_t *log = reader->log;
@@ -171,7 +171,7 @@ static lspo_status_t take_timers(reader_t *reader, char *text)
 /* Other facts */
 
 static const struct {
-    const char *mark, *beside; /* only on a line that has this, too */
+    const char *mark, *beside; /* only on a line that also has this */
     lspo_log_kind_t kind;
     double unit; /* of the value */
 } facts[] = {
@@ -190,7 +190,7 @@ static const struct {
 };
 enum { FACT_COUNT = sizeof facts / sizeof facts[0] };
 
-/* `mark` where it is no part of a longer word; NULL where it is not. */
+/* Find `mark` as a separate word; NULL if there is none. */
 static const char *find_mark(const char *line, const char *mark)
 {
     const char *at = strstr(line, mark);
@@ -199,7 +199,7 @@ static const char *find_mark(const char *line, const char *mark)
     return at;
 }
 
-/* The positive number after `mark` and what may stand between; 0 where there is none. */
+/* The positive number after `mark` and optional text; 0 if there is none. */
 static double number_after(const char *line, const char *mark)
 {
     const char *at = find_mark(line, mark);
@@ -226,7 +226,7 @@ static lspo_status_t take_facts(reader_t *reader, const char *line)
     return LSPO_OK;
 }
 
-/* The whole of "10/1000 [00:31<52:00, 3.15s/it]"; 0 where there is none. */
+/* The total in "10/1000 [00:31<52:00, 3.15s/it]"; 0 if there is none. */
 static double steps_of_bar(const char *line)
 {
     const char *unit = strstr(line, "s/it]");
@@ -266,7 +266,7 @@ static void note_facts(lspo_log_t *log, const char *line)
 
 /* Sources */
 
-/* What a record may begin with, after a label. */
+/* How a record may begin, after a label. */
 static bool begins_record(const char *line)
 {
     line += strspn(line, " \t");
@@ -288,7 +288,7 @@ static size_t label_length(const char *line)
     return label ? length : 0;
 }
 
-/* The first label under which timers or facts stand is the one that counts. */
+/* The first label with timers or facts is used; others are ignored. */
 static bool is_of_source(reader_t *reader, const char *line)
 {
     size_t length = label_length(line);
@@ -299,7 +299,7 @@ static bool is_of_source(reader_t *reader, const char *line)
     return strlen(reader->log->source) == length && strncmp(reader->log->source, line, length) == 0;
 }
 
-/* The number after the last `word` before `end`; -1 when there is none. */
+/* The number after the last `word` before `end`; -1 if there is none. */
 static long rank_before(const char *line, const char *end, const char *word)
 {
     long rank = -1;
@@ -337,7 +337,7 @@ static lspo_status_t end_ranks(reader_t *reader)
     return append(reader, record);
 }
 
-/* Whether a line belongs to a block of timers over all ranks, and take it. */
+/* If a line belongs to a block of timers over all ranks, read it and return true. */
 static lspo_status_t take_ranks(reader_t *reader, const char *line, bool *taken_out)
 {
     const size_t label = label_length(line);
@@ -391,7 +391,7 @@ static lspo_status_t take_line(reader_t *reader, char *line)
     return LSPO_OK;
 }
 
-/* A carriage return begins a line anew, on which a progress bar stood. */
+/* A carriage return starts a line again, for progress bars. */
 static lspo_status_t take_pieces(reader_t *reader, char *line)
 {
     for (char *rest = line; rest;) {
@@ -408,7 +408,7 @@ static lspo_status_t take_pieces(reader_t *reader, char *line)
 
 /* Text */
 
-/* The next line of *rest, ended with a zero byte, without its end; NULL at the end of the text. */
+/* The next line of *rest, terminated by a zero byte, without its newline; NULL at the end of the text. */
 static char *next_line(char **rest)
 {
     char *line = *rest;
@@ -428,10 +428,10 @@ static size_t line_length(const char *line)
     return length > 0 && line[length - 1] == '\r' ? length - 1 : length;
 }
 
-/* Bytes by which the beginning of a record is known: of its date, rank or label. */
+/* The number of bytes that identify the beginning of a record: its date, rank or label. */
 enum { HEAD = 5 };
 
-/* What a line of timers goes on with when it was broken: names, numbers and bars, and no "[" of a date or rank. */
+/* The characters that continue a broken line of timers: names, numbers and bars, but not the "[" of a date or rank. */
 static bool is_continuation(const char *line, const char *next)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.,:| ()]";
@@ -455,8 +455,8 @@ static bool breaks_mark(const char *line, size_t length, const char *next)
     return holds_mark(seam, before + after);
 }
 
-/* The columns that a log was pasted into: of the lines about timers that are as long as any line is, most go on in the
- * next.  0: none. */
+/* The number of columns at which a pasted log was broken: of the lines with timers that have the maximum length, most
+ * continue in the next line.  0: not broken. */
 static uint32_t find_columns(const char *text)
 {
     size_t longest = 0;
@@ -470,7 +470,7 @@ static uint32_t find_columns(const char *text)
             longest = length;
             full = continued = 0;
         }
-        bool begins = strncmp(next, timers_mark, sizeof timers_mark - 1) == 0; /* or goes on there: who knows */
+        bool begins = strncmp(next, timers_mark, sizeof timers_mark - 1) == 0; /* or continues there; unknown */
         if (length != longest || *next == '\0' || begins)
             continue;
         bool continues = is_continuation(line, next);
@@ -483,8 +483,8 @@ static uint32_t find_columns(const char *text)
     return full > 2 && continued > full / 2 ? (uint32_t)longest : 0;
 }
 
-/* Take out the ends of lines that have all their columns, but before a line that begins as the joined one does: the
- * next record, with its date, rank or label. */
+/* Remove the newlines of full lines, except before a line that begins like the joined one: that is the next record,
+ * with its date, rank or label. */
 static void join_lines(char *text, uint32_t columns)
 {
     char *to = text, *head = text;
@@ -501,7 +501,7 @@ static void join_lines(char *text, uint32_t columns)
     *to = '\0';
 }
 
-/* Nothing would be found in it, for a reason that the user does not see: a shell of Windows writes UTF-16. */
+/* UTF-16, which a Windows shell writes, would give no results without an obvious reason. */
 static lspo_status_t check_kind(const char *path, const char *text, size_t length)
 {
     bool packed = length > 1 && memcmp(text, "\x1f\x8b", 2) == 0;

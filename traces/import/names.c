@@ -20,8 +20,8 @@ static int compare_mark(const void *left, const void *right)
     const mark_t *a = left, *b = right;
     LSPO_ORDER(a->thread, b->thread)
     LSPO_ORDER(a->at_us, b->at_us)
-    LSPO_ORDER(b->item->is_range, a->item->is_range) /* a range holds what is launched as it begins */
-    LSPO_ORDER(b->end_us, a->end_us)                 /* the longer is the outer one */
+    LSPO_ORDER(b->item->is_range, a->item->is_range) /* a range includes work launched at its start */
+    LSPO_ORDER(b->end_us, a->end_us)                 /* the longer range is the outer one */
     LSPO_ORDER(a->item->event->line, b->item->event->line)
     return 0;
 }
@@ -31,7 +31,7 @@ static uint8_t lane_of_work(const lspo_import_event_t *event)
     return event->rule ? event->rule->lane : (uint8_t)LSPO_LANE_GPU;
 }
 
-/* The kind that a range gives to work of `lane` launched in it.  Kernels inside the CPU's optimizer bring its result
+/* The kind that a range gives to work of `lane` launched in it.  Kernels in the CPU optimizer's range copy its result
  * into the weights. */
 static uint8_t kind_given(const lspo_import_rule_t *range, uint8_t lane)
 {
@@ -58,7 +58,7 @@ static uint32_t collect_marks(const lspo_import_work_t *work, uint8_t lane, bool
     return count;
 }
 
-/* `open`: the ranges that have begun, the latest last; what has ended is dropped when it is the last. */
+/* `open`: a stack of the ranges that have begun; ended ranges are removed at its top. */
 static void name_work(const mark_t *marks, uint32_t count, uint8_t lane, const mark_t **open)
 {
     uint32_t open_count = 0;
@@ -76,7 +76,8 @@ static void name_work(const mark_t *marks, uint32_t count, uint8_t lane, const m
     }
 }
 
-/* First the ranges of the thread that launched, which is autograd's in a backward pass, then those of the steps'. */
+/* Look first in the ranges of the launching thread, which is autograd's in a backward pass, then in those of the steps'
+ * thread. */
 static lspo_status_t name_by_ranges(lspo_import_work_t *work)
 {
     for (uint32_t i = 0; i < work->item_count; i++) {
@@ -112,7 +113,7 @@ static uint8_t kind_of_range(const lspo_import_item_t *item)
     return item->on_cpu ? (uint8_t)LSPO_OP_UPD : (uint8_t)LSPO_NO_KIND;
 }
 
-/* ends_us[step]: when the last of its backward was launched; owned by the caller. */
+/* ends_us[step]: the launch time of the last backward work of the step; owned by the caller. */
 static double *backward_ends_us(const lspo_import_work_t *work)
 {
     double *ends_us = malloc(work->step_count * sizeof *ends_us);
@@ -128,7 +129,7 @@ static double *backward_ends_us(const lspo_import_work_t *work)
     return ends_us;
 }
 
-/* Kernels without a name: no forward comes after a step's last backward, but clipping, casts and zeroing do. */
+/* Unnamed kernels after a step's last backward work are not forward but clipping, casts or zeroing. */
 static lspo_status_t finish_kinds(lspo_import_work_t *work, double *unnamed_share_out)
 {
     double *ends_us = backward_ends_us(work), gpu_us = 0, unnamed_us = 0;

@@ -11,7 +11,7 @@
 typedef struct {
     uint64_t thread;
     double start_us, end_us;
-    double reach_us; /* the latest end of this and those before it on its thread */
+    double reach_us; /* the latest end of this and all earlier ones of its thread */
 } span_t;
 
 /* Sorted by thread, then start. */
@@ -36,7 +36,7 @@ static int compare_span(const void *left, const void *right)
     return 0;
 }
 
-/* What was launched first of all that `thread` launched at `at_us` or later; `count` when there is none. */
+/* The first launch of `thread` at or after `at_us`; `count` if there is none. */
 static uint32_t first_from(const lspo_import_launch_t *launches, uint32_t count, uint64_t thread, double at_us)
 {
     const lspo_import_launch_t wanted = {thread, at_us};
@@ -64,7 +64,7 @@ static bool is_optimizer(const lspo_import_item_t *item)
     return item->is_range && item->event->rule->kind == LSPO_OP_UPD_GPU && item->event->rule->lane == LSPO_LANE_GPU;
 }
 
-/* When kernels of the optimizer were launched, by whichever thread; all under thread 0. */
+/* The launch times of the optimizer's kernels from any thread, all under thread 0. */
 static uint32_t collect_updates(const lspo_import_work_t *work, lspo_import_launch_t *updates)
 {
     uint32_t count = 0;
@@ -75,7 +75,7 @@ static uint32_t collect_updates(const lspo_import_work_t *work, lspo_import_laun
     return count;
 }
 
-/* Those that launched something: all of them as of one thread, or marks of whole steps by their threads. */
+/* The ranges that launched something: all under one thread, or marks of whole steps by their threads. */
 static void collect_spans(const lspo_import_work_t *work, bool whole_steps, spans_t *spans)
 {
     for (uint32_t i = 0; i < work->item_count; i++) {

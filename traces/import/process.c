@@ -53,7 +53,7 @@ static void survey(choice_t *choice)
             choice->chosen = i;
 }
 
-/* Events without a "pid" are no process of their own. */
+/* Events without a "pid" do not form a process. */
 static bool is_nameless(const choice_t *choice, uint32_t process)
 {
     return choice->events->process_names[process][0] == '\0';
@@ -64,7 +64,7 @@ static bool is_other(const choice_t *choice, uint32_t process)
     return process != choice->chosen && !is_nameless(choice, process) && choice->processes[process].first != UINT32_MAX;
 }
 
-/* A container's calls may have the process number of the host: then the steps' process has no launches of its own. */
+/* Calls in a container may have the process number of the host; then the steps' process has no launches. */
 static bool is_one_process(const choice_t *choice)
 {
     uint32_t others = 0, with_steps = 0;
@@ -76,7 +76,7 @@ static bool is_one_process(const choice_t *choice)
            (others == 1 && with_steps == 1 && choice->processes[choice->chosen].launch_count == 0);
 }
 
-/* The part of the file that the chosen process has for itself; false when it shares it. */
+/* The part of the file with only the chosen process; false if another process has events in it. */
 static bool find_part(const choice_t *choice, uint32_t *from_out, uint32_t *to_out)
 {
     const process_t *chosen = &choice->processes[choice->chosen];
@@ -163,7 +163,7 @@ static lspo_status_t tell_apart(const choice_t *choice, bool *keeps)
         launched += keeps[i] && of_chosen;
     }
     free(launches.launches);
-    /* Work whose launches are another's stands in the wrong part. */
+    /* Work launched by another process is in the wrong part. */
     if (!clear || (choice->processes[choice->chosen].launch_count > 0 && launched < kept - kept / 4))
         return lspo_error(LSPO_ERR_INPUT,
                           "%s: the profiles of several processes (\"pid\") are mixed in this file, so their work on "

@@ -41,7 +41,7 @@ static bool is_named(const field_t *field, const char *name)
     return strlen(name) == field->name_length && strncmp(name, field->name, field->name_length) == 0;
 }
 
-/* The greatest of "1.2" and "(1.0, 1.2)"; -1 when it is no time, or more stands behind it. */
+/* The largest number of "1.2" or "(1.0, 1.2)"; -1 if it is not a time, or if other text follows. */
 static double greatest_ms(const char *text)
 {
     const bool pair = *text == '(';

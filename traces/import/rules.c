@@ -21,8 +21,8 @@ enum {
     NOTE = LSPO_EVENT_ANNOTATION
 };
 
-/* PyTorch marks backward (autograd::engine) and optimizer steps by itself, and steps where the user calls prof.step();
- * forward only where the user does.  Profilers before 1.12 wrote annotations as operators: hence both classes. */
+/* PyTorch itself marks backward (autograd::engine) and optimizer steps; steps only if the user calls prof.step(),
+ * forward only if the user marks it.  Profilers before 1.12 wrote annotations as operators, hence both classes. */
 static const lspo_import_rule_t builtin[] = {
     {RANGE, LSPO_RULE_STEP, LSPO_LANE_CPU, false, false, "ProfilerStep#*"},
     {RANGE, LSPO_OP_UPD, LSPO_LANE_CPU, false, true, "Optimizer.step#*CPU*.step"},
@@ -38,7 +38,7 @@ static const lspo_import_rule_t builtin[] = {
     {LSPO_EVENT_COPY, LSPO_OP_D2H, LSPO_LANE_D2H, false, false, "*DtoH*"},
     {LSPO_EVENT_COPY, LSPO_OP_H2D, LSPO_LANE_H2D, false, false, "*HostToDevice*"},
     {LSPO_EVENT_COPY, LSPO_OP_D2H, LSPO_LANE_D2H, false, false, "*DeviceToHost*"},
-    {LSPO_EVENT_COPY, LSPO_OP_H2D, LSPO_LANE_H2D, false, false, "*M2D*"}, /* Intel's words: memory, device */
+    {LSPO_EVENT_COPY, LSPO_OP_H2D, LSPO_LANE_H2D, false, false, "*M2D*"}, /* Intel's terms: memory, device */
     {LSPO_EVENT_COPY, LSPO_OP_D2H, LSPO_LANE_D2H, false, false, "*D2M*"},
 };
 enum { BUILTIN_COUNT = sizeof builtin / sizeof builtin[0] };

@@ -51,7 +51,7 @@ int lspo_scan_peek(lspo_scan_t *scan, bool commas)
     return c;
 }
 
-/* Words longer than this are no names. */
+/* Longer words are not names. */
 static const size_t word_bytes_max = (size_t)1 << 24;
 
 /* Room for `bytes` more and a zero byte. */
@@ -92,8 +92,8 @@ static lspo_scan_status_t append_code_point(lspo_scan_t *scan, lspo_scan_word_t 
     return append(scan, word, bytes, two ? 2 : 3);
 }
 
-/* After "\u": Python writes so whatever is not ASCII.  Rules name it in UTF-8.  Halves of characters beyond the first
- * 65,536 and zero, which ends a name, become U+FFFD: nobody asks for those. */
+/* Read after "\u": Python escapes all non-ASCII characters this way, but rules have names in UTF-8.  Surrogates and
+ * zero, which would end a name, become U+FFFD, because no rule needs them. */
 static lspo_scan_status_t take_code_point(lspo_scan_t *scan, lspo_scan_word_t *word)
 {
     char digits[5] = "";
@@ -105,7 +105,7 @@ static lspo_scan_status_t take_code_point(lspo_scan_t *scan, lspo_scan_word_t *w
     uint32_t point = (uint32_t)strtoul(digits, NULL, 16);
     if (count == 4)
         return append_code_point(scan, word, point == 0 || (point >= 0xd800 && point < 0xe000) ? 0xfffd : point);
-    note_odd(scan); /* as of "C:\users" */
+    note_odd(scan); /* as in "C:\users" */
     lspo_scan_status_t status = append(scan, word, "\\u", 2);
     return status == LSPO_SCAN_OK ? append(scan, word, digits, (size_t)count) : status;
 }
@@ -219,7 +219,7 @@ lspo_scan_status_t lspo_scan_key(lspo_scan_t *scan, lspo_scan_word_t *word)
     return LSPO_SCAN_OK;
 }
 
-/* Which brackets are open, a bit each: set for an object. */
+/* The open brackets, one bit each: set for an object. */
 typedef struct {
     uint64_t objects[LSPO_SCAN_DEPTH_MAX / 64];
     uint32_t depth;
@@ -242,7 +242,7 @@ static lspo_scan_status_t take_bracket(brackets_t *open, int c)
     return was_object == is_object ? LSPO_SCAN_OK : LSPO_SCAN_BAD;
 }
 
-/* Where a quote is missing, what stands between strings becomes strings, brackets and all: no end would come. */
+/* If a quote is missing, text between strings becomes strings, including brackets, so no end would be found. */
 static lspo_scan_status_t check_end_of_string(lspo_scan_t *scan)
 {
     int c = lspo_scan_peek(scan, false);

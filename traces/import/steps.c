@@ -7,7 +7,7 @@
 
 #include "traces/order.h"
 
-/* Profilers of whole microseconds round the ends of neighbours past each other. */
+/* Profilers with a resolution of 1 us may round the ends of adjacent events so that they overlap. */
 static const double step_slack_us = 2;
 
 bool lspo_import_is_step(const lspo_import_event_t *event)
@@ -24,7 +24,8 @@ static int compare_start(const void *left, const void *right)
     return 0;
 }
 
-/* Told by an operator and an annotation, or twice the same; but one of another thread is another rank's. */
+/* Remove steps recorded twice, for example by an operator and an annotation; a step of another thread is another
+ * rank's. */
 static bool is_same_step(const lspo_import_event_t *step, const lspo_import_event_t *before)
 {
     bool at_once = step->start_us - before->start_us <= step_slack_us;
@@ -182,7 +183,7 @@ static uint32_t leave_out_empty(const char *path, const facts_t *facts, lspo_imp
 typedef struct {
     uint32_t optimizer_count, backward_count;
     uint32_t first, last; /* with an optimizer, of the steps with work */
-    uint32_t distance;    /* from one to the next; 0 when it differs   */
+    uint32_t distance;    /* from one to the next; 0: it varies */
     bool gap;             /* a step's number is missing                */
 } rhythm_t;
 
@@ -212,8 +213,8 @@ static rhythm_t find_rhythm(const facts_t *facts, const lspo_import_steps_t *ste
     return rhythm;
 }
 
-/* `distance` steps become one iteration each, the last of them that of the optimizer; what is no whole iteration at
- * either end is left out. */
+/* Each `distance` steps become one iteration, the last of them that of the optimizer; incomplete iterations at both
+ * ends are omitted. */
 static void join_steps(const char *path, const rhythm_t *rhythm, lspo_import_steps_t *steps)
 {
     uint32_t distance = rhythm->distance, left_out = 0, skipped = (rhythm->first + 1) % distance;

@@ -6,7 +6,7 @@
 
 #include "traces/order.h"
 
-/* Clocks of whole microseconds round both ends of an event. */
+/* Clocks with a resolution of 1 us round both ends of an event. */
 static const double overlap_slack_us = 2;
 
 static bool is_work(const lspo_import_event_t *event)
@@ -37,8 +37,8 @@ static void note(tally_t *tally, uint64_t line)
         tally->line = line;
 }
 
-/* The next of the stream that shows that work[i] lasts too long: the next of its class that begins before it ends, or
- * one of the other class that lies wholly within it; NULL when it may be right. */
+/* The next work of the stream that shows that work[i] is too long: the next of its class that begins before it ends, or
+ * one of the other class that lies entirely within it; NULL if its duration may be right. */
 static const lspo_import_event_t *find_contradiction(lspo_import_event_t **work, uint32_t count, uint32_t i)
 {
     const lspo_import_event_t *event = work[i];
@@ -59,7 +59,7 @@ static bool is_told_again(const lspo_import_event_t *a, const lspo_import_event_
            a->duration_us == b->duration_us && a->event_class == b->event_class && a->correlation == b->correlation;
 }
 
-/* Of work that is told several times the first stays; the count of what is left. */
+/* Remove repeated records of the same work; returns the remaining count. */
 static uint32_t drop_repeated(lspo_import_event_t **work, uint32_t count, tally_t *repeated)
 {
     uint32_t kept = 0;

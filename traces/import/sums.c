@@ -6,10 +6,10 @@
 
 #include "traces/summary.h"
 
-/* A step takes at least as long as its timers.  Its time is told with few digits, and may be that of other steps. */
+/* A step takes at least as long as its timers.  Its time is logged with few digits, and may be that of other steps. */
 static const double equal_max = 1.05, contradiction_min = 1.3;
 
-/* The median of what the timers add up to, of the time of a step beside them; NaN where the log has no such time. */
+/* The median of the timers' sum as a fraction of the step's time; NaN if the log has no step times. */
 static lspo_status_t timers_over_step(const char *path, const lspo_log_rhythm_t *rhythm, double *ratio_out)
 {
     double *ratios = malloc(((size_t)rhythm->count + 1) * sizeof *ratios);
@@ -29,7 +29,7 @@ static lspo_status_t timers_over_step(const char *path, const lspo_log_rhythm_t 
     return LSPO_OK;
 }
 
-/* A whole number of steps to which most intervals agree; 0 where they do not. */
+/* The integer number of steps on which most intervals agree; 0 if they do not agree. */
 static double agreed_interval(const lspo_log_rhythm_t *rhythm)
 {
     if (rhythm->interval_count == 0)
@@ -48,7 +48,7 @@ lspo_status_t lspo_log_steps_per_line(const char *path, const lspo_log_rhythm_t 
     if (status != LSPO_OK)
         return status;
     bool averaged = rhythm->count > 0 && rhythm->steps[0].averaged;
-    if (averaged || ratio <= equal_max) /* Megatron's averages, or each line is of one step */
+    if (averaged || ratio <= equal_max) /* Megatron's averages, or one line per step */
         steps = 1;
     if (steps == 0)
         return lspo_error(LSPO_ERR_INPUT,

@@ -12,7 +12,7 @@
 static const size_t window_bytes = (size_t)1 << 20;
 static const uint64_t expansion_bytes_free = (uint64_t)64 << 20;
 
-/* zlib's own words name the file by its descriptor. */
+/* zlib's own messages name the file by its descriptor. */
 static lspo_status_t read_error(const lspo_import_text_t *text, int code)
 {
     const char *reason = code == Z_ERRNO       ? strerror(errno)
@@ -63,7 +63,7 @@ bool lspo_import_text_refill(lspo_import_text_t *text)
         return false;
     }
     text->end = (size_t)taken;
-    z_off_t done = gzoffset(text->file); /* -1 of a pipe */
+    z_off_t done = gzoffset(text->file); /* -1 for a pipe */
     text->status = check_expansion(text, done);
     tell_progress(text, done);
     return taken > 0 && text->status == LSPO_OK;
