@@ -49,7 +49,7 @@ LSPO_INLINE float gelu_exact_slope(float x)
     return normal_distribution(x) + x * 0.398942280F * lspo_vexpf(-0.5F * x * x);
 }
 
-/* In the functions below the form is a constant, so that each of their loops has one formula. */
+/* In the functions below the form is a constant, so that each of their loops has a single formula. */
 LSPO_INLINE float gelu_of(lspo_gelu_form_t form, float x)
 {
     return x * (form == LSPO_GELU_TANH ? gelu_gate(x) : normal_distribution(x));

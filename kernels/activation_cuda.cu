@@ -21,7 +21,7 @@ static __device__ float gelu_slope(float x)
     return s + x * s * (1.0f - s) * (GELU_LINEAR + 3.0f * GELU_CUBIC * x * x);
 }
 
-/* Phi(x); by erfc, which keeps the left tail's digits. */
+/* Phi(x) by erfc, which is accurate in the left tail. */
 static __device__ float normal_distribution(float x)
 {
     return 0.5f * erfcf(x * -0.707106781f);

@@ -78,13 +78,13 @@ static void adam_portable(const lspo_adam_scalars_t *s, size_t n, const arrays_t
 
 enum {
     MXCSR_FTZ_DAZ = 0x8040,
-    /* States from 64 MiB up stream from DRAM: reading ahead, and writing `out` past the caches where it is not read,
-     * gains half as much again (bench/bench_adam.c).  Smaller ones are better left alone. */
+    /* States of 64 MiB and more come from DRAM: prefetching, and non-temporal stores of `out` if it is not read, make
+     * them half as fast again (bench/bench_adam.c).  Smaller ones do not gain. */
     STREAM_ELEMENTS = 1 << 22,
     AHEAD_ELEMENTS = 512
 };
 
-/* Elements before `out` reaches an alignment of `bytes`. */
+/* Number of elements before `out` is aligned to `bytes`. */
 static size_t misaligned_elements(const float *out, size_t bytes)
 {
     return (bytes - (size_t)((uintptr_t)out & (bytes - 1))) % bytes / sizeof *out;
@@ -110,7 +110,7 @@ AVX2 INLINE __m256 direction256(const scalars256_t *s, __m256 gradient, __m256 *
     __m256 g = _mm256_mul_ps(gradient, s->scale);
     *m = _mm256_fmadd_ps(s->beta1, *m, _mm256_mul_ps(s->one_minus_beta1, g));
     *v = _mm256_fmadd_ps(s->beta2, *v, _mm256_mul_ps(_mm256_mul_ps(s->one_minus_beta2, g), g));
-    /* MAXPS and MINPS return their second operand when one is NaN. */
+    /* MAXPS and MINPS return their second operand if one is NaN. */
     __m256 held = _mm256_min_ps(_mm256_set1_ps(FLT_MAX), _mm256_max_ps(_mm256_set1_ps(FLT_MIN), *v));
     __m256 y = _mm256_rsqrt_ps(held);
     __m256 root = _mm256_mul_ps(held, y);

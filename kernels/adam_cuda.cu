@@ -5,7 +5,7 @@
 #include "kernels/cuda.h"
 #include "kernels/number.cuh"
 
-/* PARAMETERS: `weights` make the step and `to` is their rounding, in fp32 the same array. */
+/* PARAMETERS: `weights` are updated and `to` gets their rounded values; in fp32 they are the same array. */
 template <bool PARAMETERS, typename T>
 static __global__ void adam_kernel(lspo_adam_scalars_t s, size_t n, const T *gradient, float *m, float *v,
                                    float *weights, T *to)
@@ -18,7 +18,7 @@ static __global__ void adam_kernel(lspo_adam_scalars_t s, size_t n, const T *gra
             const float scaled = g.at[k] * s.scale;
             const float mk = s.beta1 * first.at[k] + s.one_minus_beta1 * scaled;
             const float vk = s.beta2 * second.at[k] + s.one_minus_beta2 * scaled * scaled;
-            /* As on the host: in range, but NaN stays NaN. */
+            /* As on the host: clamped, but NaN stays NaN. */
             const float held = vk < FLT_MIN ? FLT_MIN : vk > FLT_MAX ? FLT_MAX : vk;
             const float direction = mk * s.corrected / (sqrtf(held) + s.epsilon);
             first.at[k] = mk;

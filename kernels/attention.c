@@ -9,18 +9,18 @@
 #include "kernels/simd.h"
 #include "kernels/vmath.h"
 
-/* Columns a product: with it and LSPO_ATTENTION_ROWS, a product is small enough (up to head width 128) for the library
- * to take its path for small products, which does not repack the operands. */
+/* Columns per product.  With this and LSPO_ATTENTION_ROWS, a product is small enough (up to head width 128) for
+ * OpenBLAS's path for small products, which does not repack the operands. */
 enum { TILE_COLS = 128 };
 
 /* One head of one sequence. */
 typedef struct {
     size_t sequence, head_width, out_stride, q_stride, kv_stride;
-    size_t keys; /* columns that exist; all of them when causal                          */
+    size_t keys; /* columns that exist; all if causal */
     bool causal;
-    bool first_of_group; /* of the heads that share K and V: it overwrites dK and dV, the others add */
+    bool first_of_group; /* of the heads that share K and V: overwrites dK and dV, the others add */
     float scale;
-    size_t q_at, kv_at; /* where Q, and K and V, begin in their arrays */
+    size_t q_at, kv_at; /* offsets of Q, and of K and V, in their arrays */
     const float *q, *k, *v;
 } head_t;
 
@@ -29,7 +29,7 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* out (cols x rows, dense) = the transpose of x (rows x cols), in runs of one cache line. */
+/* out (cols x rows, dense) = the transpose of x (rows x cols), one cache line at a time. */
 static void transpose(size_t rows, size_t cols, const float *x, size_t stride, float *out)
 {
     for (size_t first = 0; first < rows; first += 16) {
@@ -40,7 +40,7 @@ static void transpose(size_t rows, size_t cols, const float *x, size_t stride, f
     }
 }
 
-/* A block of rows of a head's probabilities, over the columns that they need. */
+/* A block of rows of a head's probabilities, with the columns that they need. */
 typedef struct {
     const head_t *head;
     size_t rows, cols;
@@ -80,7 +80,7 @@ static void product_of_transposed(const block_t *block, float alpha, matrix_t p,
                      x.stride, beta, out + c * h->kv_stride, h->kv_stride);
 }
 
-/* Columns of row i that the vector loops visit, of `cols` computed: whole vectors past the diagonal rather than a
+/* Columns of row i that the vector loops process, of `cols` computed: complete vectors past the diagonal instead of a
  * scalar tail before it. */
 LSPO_INLINE size_t visited_columns(size_t i, size_t cols)
 {
@@ -88,7 +88,7 @@ LSPO_INLINE size_t visited_columns(size_t i, size_t cols)
     return whole < cols ? whole : cols;
 }
 
-/* Scores of rows first .. first + rows (columns 0 .. cols) to probabilities, with zeros above the diagonal. */
+/* Convert scores of rows first .. first + rows (columns 0 .. cols) to probabilities, with zeros above the diagonal. */
 LSPO_SIMD static void softmax_rows(size_t first, size_t rows, size_t cols, size_t stride, float *p)
 {
     for (size_t i = first; i < first + rows; i++, p += stride) {
@@ -100,7 +100,8 @@ LSPO_SIMD static void softmax_rows(size_t first, size_t rows, size_t cols, size_
     }
 }
 
-/* dp, the gradient of the probabilities, to that of the scores, in place; rows and columns as above, dp dense. */
+/* Convert dp, the gradient of the probabilities, to that of the scores, in place; rows and columns as above, dp
+ * dense. */
 LSPO_SIMD static void softmax_rows_backward(size_t first, size_t rows, size_t cols, size_t stride, const float *p,
                                             float *dp)
 {
@@ -117,7 +118,7 @@ LSPO_SIMD static void softmax_rows_backward(size_t first, size_t rows, size_t co
     }
 }
 
-/* Not causal: every row over all `cols` columns; what is beyond, up to the row's end, becomes zero. */
+/* Not causal: all `cols` columns of every row; the rest of the row becomes zero. */
 LSPO_SIMD static void softmax_whole_rows(size_t rows, size_t cols, size_t stride, float *p)
 {
     for (size_t i = 0; i < rows; i++, p += stride) {
@@ -182,7 +183,7 @@ static void head_forward(const head_t *h, float *p, float *out, float *k_transpo
     }
 }
 
-/* Where the rows of a head begin in an array of the output's shape. */
+/* The offset of a head's rows in an array of the output's shape. */
 static size_t out_at(const lspo_attention_t *a, size_t b, size_t index)
 {
     return b * a->sequence * a->heads * a->head_width + index * a->head_width;
@@ -204,12 +205,12 @@ size_t lspo_attention_scratch(size_t sequence, size_t head_width)
     return (LSPO_ATTENTION_ROWS + head_width) * sequence;
 }
 
-/* Of one head: where its gradients begin. */
+/* The places of one head's gradients. */
 typedef struct {
     float *dq, *dk, *dv;
 } head_gradients_t;
 
-/* No row looks at the keys behind the last. */
+/* No row uses the keys after the last one. */
 static void clear_unseen_keys(const head_t *h, const head_gradients_t *to)
 {
     for (size_t i = h->keys; i < h->sequence; i++) {
@@ -218,8 +219,8 @@ static void clear_unseen_keys(const head_t *h, const head_gradients_t *to)
     }
 }
 
-/* The last row block comes first: causal or not, it reaches every row of dK and dV, so it overwrites and the others
- * add. */
+/* The last row block comes first: causal or not, it contributes to every row of dK and dV, so it overwrites and the
+ * others add. */
 static void head_backward(const head_t *h, const float *p, const float *dout, const head_gradients_t *to,
                           float *scratch)
 {

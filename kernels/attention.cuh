@@ -10,7 +10,7 @@
 
 enum { LSPO_ATTENTION_WIDTH_MAX = 128 };
 
-/* One head of one sequence: where its rows start in Q, dQ, ...; in K, V, ...; in O and dO; in log_sums. */
+/* One head of one sequence: the offsets of its rows in Q, dQ, ...; in K, V, ...; in O and dO; in log_sums. */
 typedef struct {
     size_t q, kv, out, sums;
     size_t keys; /* that exist */
@@ -33,8 +33,8 @@ static inline dim3 lspo_attention_grid(const lspo_attention_t *a, size_t rows, s
     return dim3((unsigned)((a->sequence + rows - 1) / rows), (unsigned)heads, (unsigned)a->batch);
 }
 
-/* Tensor cores take 16-bit numbers whose heads' rows can be copied 8 bytes at a time: head_width and strides in
- * fours. */
+/* Tensor cores need 16-bit numbers and rows of heads that can be copied 8 bytes at a time: head_width and strides
+ * multiples of 4. */
 bool lspo_attention_tensor_takes(lspo_number_t number, const lspo_attention_t *a, const void *q, const void *k,
                                  const void *v, const void *out);
 int lspo_attention_tensor_forward(const lspo_cuda_t *on, const lspo_attention_t *a,

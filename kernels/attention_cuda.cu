@@ -11,19 +11,19 @@
 #include "kernels/number.cuh"
 
 enum {
-    TILE = LSPO_WARP_THREADS, /* rows that pass by at a time          */
+    TILE = LSPO_WARP_THREADS, /* rows per tile of the other side */
     WARPS = 4,                /* of a block                           */
     FORWARD_ROWS = 8,         /* of a warp                            */
     BACKWARD_ROWS = 4         /* two arrays of them in shared memory  */
 };
 
-/* Floats of a row in shared memory: whole float4, and 4 more, by which lanes on different rows take different banks. */
+/* Floats per row in shared memory: whole float4, plus 4, so that lanes on different rows use different banks. */
 static __host__ __device__ unsigned row_floats(size_t head_width)
 {
     return ((unsigned)head_width + 3) / 4 * 4 + 4;
 }
 
-/* Rows first .. first + rows of a matrix into shared memory; zeros to the right and below the last. */
+/* Copy rows first .. first + rows of a matrix to shared memory, with zeros to the right and below the last. */
 template <typename T>
 static __device__ void load(const lspo_attention_t &a, unsigned rows, const T *from, size_t stride, size_t first,
                             float *to)
@@ -35,7 +35,7 @@ static __device__ void load(const lspo_attention_t &a, unsigned rows, const T *f
                 first + i < a.sequence && j < a.head_width ? lspo_to_float(from[(first + i) * stride + j]) : 0.0f;
 }
 
-/* The same into the buffer, between barriers: the last tile has been used, this one is complete. */
+/* The same into the buffer, between barriers: the previous tile has been used, this one is complete. */
 template <typename T>
 static __device__ void pass_by(const lspo_attention_t &a, const T *from, size_t stride, size_t first, float *buffer)
 {
@@ -127,7 +127,7 @@ static __global__ void forward_kernel(lspo_attention_t a, float scale, const T *
         multiply(a, own, buffer, score);
 #pragma unroll
         for (unsigned i = 0; i < FORWARD_ROWS; i++) {
-            /* A row that is none looks at key 0 all the same, as every other: its largest is finite. */
+            /* Rows that do not exist also use key 0, so their largest score is finite. */
             const bool seen = key + lane < p.keys && (!a.causal || key + lane <= first + i);
             score[i] = seen ? scale * score[i] : -INFINITY;
             const float before = largest[i];
@@ -152,7 +152,7 @@ static __global__ void forward_kernel(lspo_attention_t a, float scale, const T *
 
 /* ---- backward ---- */
 
-/* rowsum(P dP) = rowsum(O dO): one warp a row of one head. */
+/* rowsum(P dP) = rowsum(O dO): one warp per row of one head. */
 template <typename T>
 static __global__ void row_dots_kernel(lspo_attention_t a, size_t rows, const T *out, const T *dout, float *row_dots)
 {

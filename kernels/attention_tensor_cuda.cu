@@ -15,24 +15,24 @@ enum {
     THREADS = WARPS * LSPO_WARP_THREADS,
     WARP_ROWS = 16,
     OWN = WARPS * WARP_ROWS, /* rows of a block                                                             */
-    PADDING = 8              /* numbers behind a row in shared memory: eight rows lie in different banks then */
+    PADDING = 8              /* numbers after a row in shared memory: eight rows then use different banks */
 };
 
 static constexpr float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
 
-/* Rows that pass by at a time; K and V of the key gradient lie in shared memory, too. */
+/* Rows per tile of the other side; for the key gradient K and V are also in shared memory. */
 template <unsigned WIDTH> struct passing_t {
     static constexpr unsigned KEYS = WIDTH <= 64 ? 64 : 32, KEYS_BACKWARD = 32, QUERIES = WIDTH <= 64 ? 32 : 16;
 };
 
-/* How a launch reads its arrays. */
+/* The launch's access to its arrays. */
 typedef struct {
     lspo_attention_t attention;
     float scale;    /* of scores                 */
-    unsigned chunk; /* numbers a copy moves: 8, 4 */
+    unsigned chunk; /* numbers per copy: 8, 4 */
 } problem_t;
 
-/* Rows first .. first + ROWS of a matrix to shared memory; zeros to the right and below the last. */
+/* Copy rows first .. first + ROWS of a matrix to shared memory, with zeros to the right and below the last. */
 template <unsigned ROWS, unsigned WIDTH, unsigned CHUNK, typename T>
 static __device__ void start_tile_by(const lspo_attention_t &a, const T *from, size_t stride, size_t first, T *to,
                                      lspo_copies_t &copies)
@@ -64,7 +64,7 @@ template <unsigned WIDTH, typename T> static __device__ void load_left(uint32_t 
     lspo_load_tiles(a, tile + lane % 16 * (WIDTH + PADDING) + lane / 16 * 8);
 }
 
-/* All of a block's own rows, each warp its 16, by way of `buffer`. */
+/* Load all rows of a block, 16 per warp, through `buffer`. */
 template <unsigned WIDTH, typename T>
 static __device__ void load_own(const problem_t &problem, const T *from, size_t stride, size_t first, T *buffer,
                                 uint32_t (&own)[WIDTH / 16][4])
@@ -149,7 +149,7 @@ static __device__ void add_weighted(const float (&weight)[ROWS / 8][4], const T 
     }
 }
 
-/* Of the upper and the lower eight of a warp's rows. */
+/* For the upper and the lower eight of a warp's rows. */
 typedef struct {
     float upper, lower;
 } factors_t;
@@ -174,7 +174,7 @@ static __device__ void store(const lspo_attention_t &a, const float (&sum)[WIDTH
     }
 }
 
-/* Of the four lanes that hold a row. */
+/* Over the four lanes that have parts of a row. */
 template <typename Combine> static __device__ float combine_row(float value, Combine combine)
 {
     value = combine(value, __shfl_xor_sync(0xffffffffu, value, 1));
@@ -191,8 +191,8 @@ static __device__ float row_sum(float value)
     return combine_row(value, [](float x, float y) { return x + y; });
 }
 
-/* Scores of keys that a query must not look at become -infinity.  Rows are queries and columns keys or, with `turned`,
- * the other way round; `first`: what this lane's upper row is, `column`: what its first column is. */
+/* Set scores of keys that a query must not use to -infinity.  Rows are queries and columns keys or, with `turned`, the
+ * other way round; `first`: number of this lane's upper row, `column`: of its first column. */
 template <bool turned, unsigned COLUMNS>
 static __device__ void hide(const problem_t &problem, size_t keys, size_t first, size_t column,
                             float (&score)[COLUMNS / 8][4])
@@ -221,7 +221,7 @@ static __device__ void soften(unsigned half, float scale, float (&score)[KEYS / 
 #pragma unroll
     for (unsigned i = 0; i < KEYS / 8; i++)
         most = fmaxf(most, fmaxf(score[i][2 * half], score[i][2 * half + 1]));
-    /* Every row looks at key 0, rows that do not exist too: from the first tile on this is finite. */
+    /* Every row uses key 0, even if it does not exist: from the first tile on this is finite. */
     const float before = largest;
     largest = fmaxf(before, scale * row_max(most));
     const float keep = exp2f(before - largest);
@@ -259,7 +259,7 @@ static __global__ void __launch_bounds__(THREADS)
     clear(sum);
     load_own<WIDTH>(problem, q + p.q, a.q_stride, tile, buffer, queries);
     __syncthreads();
-    for (size_t key = 0; key < end + KEYS; key += KEYS) { /* one step ahead of what is used */
+    for (size_t key = 0; key < end + KEYS; key += KEYS) { /* loads are one step ahead */
         T *const next = buffer + key / KEYS % 2 * 2 * TILE;
         const T *const now = buffer + (key / KEYS + 1) % 2 * 2 * TILE;
         copies.finish();
@@ -288,8 +288,8 @@ static __global__ void __launch_bounds__(THREADS)
 
 /* ---- backward ---- */
 
-/* What a query's probabilities are made from again.  Of one that does not exist Q and dO are zero, and so are the parts
- * that it adds. */
+/* The data to recompute a query's probabilities.  For queries that do not exist, Q and dO are zero, and so are their
+ * contributions. */
 typedef struct {
     float log_sum, dot; /* log_sum in units of log2 */
 } query_t;
@@ -356,7 +356,7 @@ static __global__ void __launch_bounds__(THREADS)
     store<WIDTH>(a, sum, {problem.scale, problem.scale}, first, a.q_stride, dq + p.q);
 }
 
-/* Of all columns of a lane, two of every eight from `first` on. */
+/* For all columns of a lane, two of every eight from `first` on. */
 template <unsigned QUERIES>
 static __device__ void queries_at(const lspo_attention_t &a, const float *log_sums, const float *row_dots, size_t sums,
                                   size_t first, query_t (&of)[QUERIES / 8][2])
@@ -389,7 +389,7 @@ static __global__ void __launch_bounds__(THREADS)
     clear(of_v);
     start_tile<OWN, WIDTH>(problem, k + kv, a.kv_stride, tile, keys, copies);
     start_tile<OWN, WIDTH>(problem, v + kv, a.kv_stride, tile, values, copies);
-    for (size_t step = 0; step <= group * steps; step++) { /* one ahead of what is used */
+    for (size_t step = 0; step <= group * steps; step++) { /* loads are one step ahead */
         T *const next = buffer + step % 2 * 2 * TILE;
         const T *const now = buffer + (step + 1) % 2 * 2 * TILE;
         copies.finish();
@@ -430,7 +430,7 @@ static __global__ void __launch_bounds__(THREADS)
 
 /* ---- launches ---- */
 
-/* Both buffers of two tiles, and rows that stay. */
+/* Both buffers of two tiles, and the rows that stay. */
 template <unsigned WIDTH> static constexpr size_t shared_bytes(unsigned passing, unsigned staying)
 {
     return (size_t)(4 * passing + staying) * (WIDTH + PADDING) * sizeof(uint16_t);

@@ -11,7 +11,8 @@
 
 #include "base/status.h"
 
-/* A buffer has 256 MiB in OpenBLAS 0.3 on x86-64, of which few are touched; the library itself 40. */
+/* In OpenBLAS 0.3 on x86-64 a buffer has 256 MiB of addresses, little of which is touched; the library itself has 40
+ * MiB. */
 enum { BUFFERS = 2 };
 static const size_t needed_bytes = (size_t)768 << 20, heap_bytes = (size_t)1 << 20;
 
@@ -20,14 +21,14 @@ static lspo_blas_t blas;
 static const char *failure;
 static bool lacks_memory, opening;
 
-/* dlerror() may be asked once. */
+/* dlerror() may be called only once. */
 static void fail(void)
 {
     static char text[512];
     const char *reason = dlerror();
     snprintf(text, sizeof text, "%s", reason ? reason : "no reason given");
     failure = text;
-    /* How the loader of glibc begins when an allocation of its own fails; not always with errno's text behind it. */
+    /* The start of glibc's message if an allocation of its loader fails; errno's text does not always follow. */
     lacks_memory = strstr(text, ": cannot allocate ") || strstr(text, ": cannot create ");
 }
 
@@ -40,7 +41,7 @@ static void find(void *library, const char *name, void *function_out)
         fail();
 }
 
-/* Its Fortran library, too, does not come back from a start without memory. */
+/* Its Fortran library, too, does not return from its initialisation without memory. */
 static bool has_memory(void)
 {
     void *heap = malloc(heap_bytes);
@@ -50,8 +51,8 @@ static bool has_memory(void)
     return heap && addresses != MAP_FAILED && munmap(addresses, needed_bytes) == 0;
 }
 
-/* libgfortran, which OpenBLAS is linked with, calls exit() when its start gets no memory, and then crashes in its own
- * destructor, which frees what was not made yet.  This runs before that one. */
+/* libgfortran, with which OpenBLAS is linked, calls exit() if its initialisation gets no memory, and then crashes in
+ * its own destructor, which frees uninitialised data.  This runs before that destructor. */
 static void end_while_opening(void)
 {
     if (!opening)
@@ -60,8 +61,8 @@ static void end_while_opening(void)
     _exit(lspo_status_exit_code(LSPO_ERR_MEMORY));
 }
 
-/* The library keeps what it gets back for its next call.  These two are in its table of symbols, not in its headers:
- * without them it takes the buffers later. */
+/* The library keeps a returned buffer for its next call.  These two functions are in its symbol table but not in its
+ * headers; without them it allocates the buffers later. */
 static void take_buffers(void *library)
 {
     void *(*take)(int) = NULL, *buffers[BUFFERS];
@@ -91,7 +92,7 @@ static bool is_old(const char *core)
     return false;
 }
 
-/* The newest core of OpenBLAS 0.3 that this CPU can run, whoever made it; NULL without AVX2 and FMA. */
+/* The newest core of OpenBLAS 0.3 that this CPU can run, of any vendor; NULL without AVX2 and FMA. */
 static const char *newest_core(void)
 {
 #if defined(__x86_64__)
@@ -120,8 +121,8 @@ static void find_functions(void *library)
     find(library, "openblas_get_corename", &blas.corename);
 }
 
-/* OpenBLAS runs the kernels of a CPU of 2004 on each one that is newer than it: 0.3.21 multiplies a quarter as fast on
- * Xeons of 2023.  The variable of the user, if there is one, decides. */
+/* On CPUs newer than itself OpenBLAS uses kernels for a CPU of 2004: 0.3.21 multiplies at a quarter of the speed on
+ * Xeons of 2023.  The user's environment variable has priority. */
 static void *load_for_this_cpu(void)
 {
     void *library = load();
@@ -142,7 +143,7 @@ static void *load_for_this_cpu(void)
 
 static void open_library(void)
 {
-    /* The library's constructor reads OPENBLAS_NUM_THREADS; with more than one thread results would be others. */
+    /* The library's constructor reads OPENBLAS_NUM_THREADS; with more than one thread results would differ. */
     if (!has_memory() || atexit(end_while_opening) != 0 || setenv("OPENBLAS_NUM_THREADS", "1", 1) != 0) {
         lacks_memory = true;
         failure = "768 MiB of addresses for its code and buffers are not to be had here (ulimit -v)";

@@ -27,7 +27,7 @@ static __device__ void lspo_sum_columns(size_t rows, size_t cols, bool accumulat
     __syncthreads();
 #pragma unroll
     for (unsigned k = 0; k < K; k++) {
-        if (warp != k || column >= cols) /* a warp for each of the K */
+        if (warp != k || column >= cols) /* one warp per sum */
             continue;
         float sum = parts[0][k][lane];
         for (int other = 1; other < LSPO_COLUMN_WARPS; other++)
@@ -37,8 +37,8 @@ static __device__ void lspo_sum_columns(size_t rows, size_t cols, bool accumulat
     }
 }
 
-/* A kernel with __launch_bounds__(LSPO_COLUMN_THREADS) whose blocks call lspo_sum_columns(); nothing to do without
- * columns. */
+/* Launch a kernel with __launch_bounds__(LSPO_COLUMN_THREADS) whose blocks call lspo_sum_columns(); does nothing
+ * without columns. */
 template <typename... Parameters, typename... Arguments>
 static int lspo_launch_columns(size_t cols, void (*kernel)(Parameters...), void *stream, Arguments... arguments)
 {

@@ -18,7 +18,7 @@ static void sum_columns(size_t m, size_t n, const float *g, float *sums)
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
             sums[j] += fabsf(g[i * n + j]);
-    for (size_t j = 0; j < n; j++) /* NaN has no place in an order */
+    for (size_t j = 0; j < n; j++) /* NaN cannot be ordered */
         sums[j] = isnan(sums[j]) ? INFINITY : sums[j];
 }
 
@@ -33,7 +33,7 @@ void lspo_columns_split(const lspo_columns_t *shape, const float *g, float *scra
     size_t above = 0, at = 0, rest = selected;
     for (size_t j = 0; j < n; j++)
         above += sums[j] > least;
-    size_t equals = selected - above; /* so many of those equal to the least are selected too */
+    size_t equals = selected - above; /* how many columns equal to the smallest are also selected */
     for (size_t j = 0; j < n; j++) {
         bool equal = selected > 0 && sums[j] == least && equals > 0;
         equals -= equal;

@@ -2,7 +2,7 @@
 #include "kernels/column_sum.cuh"
 #include "kernels/cuda.h"
 
-/* NaN has no place in an order. */
+/* NaN cannot be ordered. */
 template <typename T>
 static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
     importance_kernel(size_t m, size_t n, const T *g, float *sums)
@@ -13,8 +13,8 @@ static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
     });
 }
 
-/* A column is chosen when fewer than `selected` come before it.  n^2 comparisons, which a GPU makes faster than it
- * sorts the few thousand columns of a weight. */
+/* A column is selected if fewer than `selected` come before it.  That takes n^2 comparisons, which a GPU does faster
+ * than sorting the few thousand columns of a weight. */
 static __global__ void choose_kernel(size_t n, size_t selected, const float *sums, float *chosen)
 {
     for (size_t j = lspo_grid_first(); j < n; j += lspo_grid_step()) {

@@ -10,7 +10,7 @@
 static atomic_int level_limit = LSPO_CPU_AVX512;
 
 #if defined(__x86_64__)
-/* Clang 14's __builtin_cpu_supports() does not know it; the instruction is slow on a virtual machine. */
+/* Clang 14's __builtin_cpu_supports() does not know it, and the instruction is slow in a virtual machine. */
 static bool has_f16c(void)
 {
     static atomic_int known = -1;

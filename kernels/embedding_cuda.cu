@@ -2,7 +2,7 @@
 #include "kernels/cuda.h"
 #include "kernels/number.cuh"
 
-/* Groups end where rows do, or are none. */
+/* Groups must end at row ends; otherwise there are none. */
 template <typename T>
 static __global__ void forward_kernel(size_t n, size_t sequence, size_t width, const uint32_t *ids, const T *token,
                                       const T *position, T *x_out)
@@ -20,21 +20,21 @@ static __global__ void forward_kernel(size_t n, size_t sequence, size_t width, c
     });
 }
 
-/* Of rows first .. first + blockDim.x - 1, those below `rows` whose id is `id`: a bit each, a word a warp. */
+/* For rows first .. first + blockDim.x - 1 below `rows` whether their id is `id`: one bit each, one word per warp. */
 static __device__ void find_rows(size_t first, size_t rows, const uint32_t *ids, uint32_t id, uint32_t *found)
 {
     const size_t row = first + threadIdx.x;
     const uint32_t bits = __ballot_sync(0xffffffffu, row < rows && ids[row] == id);
-    __syncthreads(); /* found may still be read from the call before */
+    __syncthreads(); /* `found` may still be in use from the previous call */
     if (threadIdx.x % LSPO_WARP_THREADS == 0)
         found[threadIdx.x / LSPO_WARP_THREADS] = bits;
     __syncthreads();
 }
 
-/* The columns whose fp32 sums fit a block's shared memory. */
+/* The number of columns whose fp32 sums fit a block's shared memory. */
 enum { SUM_COLUMNS_MAX = 8192 };
 
-/* Adds one row's part of the block's columns; a thread meets only its own. */
+/* Adds one row's part of the block's columns; each thread uses only its own. */
 template <typename T> static __device__ void add_row(size_t columns, bool aligned, const T *row, float *sums)
 {
     lspo_each_of_row<T>(columns, aligned, [=](size_t j, auto count) {
@@ -46,9 +46,9 @@ template <typename T> static __device__ void add_row(size_t columns, bool aligne
     });
 }
 
-/* One block a row (and SUM_COLUMNS_MAX columns): the first row of an id adds all rows with that id, one after the
- * other, without atomics, and rounds the sum once; the others leave.  Reads every id a second time for each row, from
- * the caches: rows / 256 loads a thread. */
+/* One block per row (and per SUM_COLUMNS_MAX columns).  The block of the first row of an id adds all rows with that id
+ * in order, without atomics, and rounds the sum once; the others exit.  Every block reads all ids again from the
+ * caches: rows / 256 loads per thread. */
 template <typename T>
 static __global__ void token_kernel(size_t rows, size_t width, const uint32_t *ids, const T *dx, T *gradient)
 {

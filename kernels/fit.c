@@ -13,15 +13,16 @@ enum { PLATEAU_STEPS = 20 };
 
 /* ---- the bias of one gradient, and its derivative ---- */
 
-/* Multiplying by P^T P as P^T (P ...) takes 4 rows r flop a column but reads the tall matrix r times, out of order; as
- * a dense product it takes 2 d d, six times as fast a flop or more.  The Gram matrix takes the tall one's place. */
+/* Multiplying by P^T P as P^T (P ...) takes 4 rows r FLOPs per column, but reads the tall matrix r times, out of order.
+ *  As a dense product it takes 2 d d FLOPs at six times the speed or more.  Then the Gram matrix takes the place of the
+ * tall one. */
 static bool gram_pays(const lspo_projector_t *p, size_t other_d)
 {
     const uint64_t d = p->d, rows = p->rows;
     return d * d <= 12 * rows * p->r && d * d <= rows * other_d;
 }
 
-/* Named as in the header; _t: transposed.  G Q, P S... are rows x the other side's d. */
+/* Names are those of the header; _t: transposed.  G Q, P S... are rows x the other side's d. */
 typedef struct {
     const lspo_projector_t *p, *q;
     const float *g;
@@ -87,7 +88,7 @@ static void make_t(sketch_t *s)
     lspo_fit_transpose(s->d_n, s->d_m, s->t_t, s->t);
 }
 
-/* G Q, G^, S and T of `g`, whose square is g2; pt and qst are used on the way. */
+/* Compute G Q, G^, S and T of `g`, whose square is g2; pt and qst are scratch. */
 static squares_t sketch_gradient(sketch_t *s, const float *g, double g2)
 {
     s->g = g;
@@ -133,7 +134,7 @@ typedef struct {
     float *gradient;
 } slope_t;
 
-/* x row . with_x[column], and, where there is no Gram matrix, twice y row . with_y[column]. */
+/* x row . with_x[column] and, without a Gram matrix, twice y row . with_y[column]. */
 LSPO_SIMD static float slope_at(const slope_t *a, const float *x, const float *y, uint32_t column)
 {
     const size_t width = a->width;
@@ -151,7 +152,7 @@ LSPO_SIMD static float slope_at(const slope_t *a, const float *x, const float *y
     return sum + 2.0F * other;
 }
 
-/* A row of x is read once for four nonzeros. */
+/* A row of x is read once per four nonzeros. */
 LSPO_SIMD static void slopes_of_four(const slope_t *a, const float *x, const uint32_t *index, float out[4])
 {
     const size_t width = a->width;
@@ -216,7 +217,7 @@ static void make_d(sketch_t *s)
         s->d[i] = 2.0F * s->d[i] - 4.0F * s->hat[i];
 }
 
-/* Adds weight times the gradient of bias(1) of the gradient last sketched. */
+/* Adds weight times the gradient of bias(1) for the gradient sketched last. */
 static void add_bias_gradient(sketch_t *s, const squares_t *x, double weight, float *p_gradient, float *q_gradient)
 {
     const double bias = fmax(bias_of(x, 1), 1e-6);
@@ -224,7 +225,7 @@ static void add_bias_gradient(sketch_t *s, const squares_t *x, double weight, fl
     lspo_fit_gather_transposed(s->workers, s->p, s->n, s->g, s->gtp);
     make_d(s);
     lspo_fit_transpose(s->d_m, s->d_n, s->d, s->d_t);
-    if (s->p_gram) /* in the place of P^T P, which is used up */
+    if (s->p_gram) /* in the place of P^T P, which is no longer needed */
         lspo_gemm_nt(s->d_m, s->d_m, s->d_n, 1.0F, s->t, s->d_n, s->hat, s->d_n, 0.0F, s->pt, s->d_m);
     if (s->q_gram)
         lspo_gemm_tn(s->d_n, s->d_n, s->d_m, 1.0F, s->s, s->d_n, s->hat, s->d_n, 0.0F, s->qst, s->d_n);
@@ -275,7 +276,7 @@ static void add_norm_gradient(const lspo_projector_t *p, double beta, float *gra
         gradient[e] += scale * p->value[e];
 }
 
-/* The calibration gradients and their squares. */
+/* The calibration gradients and their squared norms. */
 typedef struct {
     uint32_t count;
     const float *const *g;
@@ -290,7 +291,7 @@ static samples_t samples_of(const sketch_t *s, const lspo_fit_gradients_t *gradi
     return samples;
 }
 
-/* Mean bias(1); the gradients of L are set. */
+/* Returns the mean bias(1) and sets the gradients of L. */
 static double mean_bias(sketch_t *s, const samples_t *samples, double beta, float *p_gradient, float *q_gradient)
 {
     double sum = 0;
@@ -317,8 +318,8 @@ double lspo_fit_objective(const lspo_fit_options_t *options, const lspo_projecto
            options->beta * (norm_of(pair->p) + norm_of(pair->q));
 }
 
-/* Up to this many nonzeros a row the rate is the options'; with more, smaller values, it falls as their number rises:
- * at equal rates 64 a row do not converge. */
+/* Up to this many nonzeros per row the learning rate is that of the options.  With more nonzeros, whose values are
+ * smaller, the rate decreases with their number: at equal rates 64 per row do not converge. */
 enum { FULL_RATE_NNZ = 16 };
 
 lspo_fit_options_t lspo_fit_default(void)
@@ -326,7 +327,7 @@ lspo_fit_options_t lspo_fit_default(void)
     return (lspo_fit_options_t){.alpha = 0.3, .beta = 1e-4, .learning_rate = 0.1, .plateau = 1e-3, .steps = 100};
 }
 
-/* One of P and Q under Adam: gradient, moments and the best values so far. */
+/* P or Q under Adam: gradient, moments and the best values so far. */
 typedef struct {
     lspo_projector_t *p;
     float *gradient, *m, *v, *best;
@@ -388,7 +389,7 @@ static double now_s(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Biases as handed in, and the one scale for all gradients from which fitting starts. */
+/* The biases of the given pair, and the common scale for all gradients from which fitting starts. */
 static double measure_start(sketch_t *s, const samples_t *samples, lspo_fit_result_t *result)
 {
     double hat2 = 0, energy = 0;

@@ -41,7 +41,7 @@ double lspo_fit_svd_floor(size_t m, size_t n, size_t k, const float *g)
             matrix[i] = (double)gram[i];
         if (eigenvalues((int)s, matrix, values)) {
             double rest = 0;
-            for (size_t i = 0; i + k < s; i++) /* in ascending order */
+            for (size_t i = 0; i + k < s; i++) /* they are in ascending order */
                 rest += fmax(values[i], 0);
             floor = sqrt(rest / g2);
         }

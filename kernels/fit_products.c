@@ -6,7 +6,7 @@
 #include "kernels/simd.h"
 
 enum {
-    LANES = 16,               /* columns of G that a panel of the transposed gather takes: a cache line */
+    LANES = 16,               /* columns of G per panel of the transposed gather: a cache line */
     PANEL_COLUMNS_MAX = 4096, /* d whose panel fits on the stack (256 KiB)                              */
     PREFETCH_ROWS = 12,
     TILE = 16
@@ -115,7 +115,7 @@ static void gather_rows(const void *context, size_t first, size_t end)
     lspo_projector_gather(a->p, end - first, a->g + first * a->n, a->n, a->out + first * a->p->d);
 }
 
-/* LANES columns of G, from j on: panel (d x LANES) = P^T G[:, j ..], then transposed into out. */
+/* LANES columns of G, from j on: panel (d x LANES) = P^T G[:, j ..], transposed into out. */
 LSPO_SIMD static void gather_panel(const gather_t *a, size_t j, float *panel)
 {
     const lspo_projector_t *p = a->p;

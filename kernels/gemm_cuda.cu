@@ -5,7 +5,7 @@
 #include "kernels/cuda.h"
 #include "kernels/product.cuh"
 
-/* Only where it has another: setting a stream takes the workspace from the handle that was given to it. */
+/* Only if it differs: setting a stream removes the workspace that was given to the handle. */
 static bool on_stream(cublasHandle_t handle, cudaStream_t stream)
 {
     cudaStream_t now = nullptr;

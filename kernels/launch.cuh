@@ -8,10 +8,10 @@
 
 enum { LSPO_BLOCK_THREADS = 256, LSPO_WARP_THREADS = 32, LSPO_GRID_BLOCKS_MAX = 65535 };
 
-/* The shared memory whose size a launch gives. */
+/* Shared memory of the size given at launch. */
 extern __shared__ float4 lspo_shared[];
 
-/* A function instead of <<<>>>, which is no C++: tests compile these sources for the CPU, too. */
+/* A function instead of <<<>>>, which is not C++: tests also compile these sources for the CPU. */
 template <typename... Parameters, typename... Arguments>
 static int lspo_launch(void (*kernel)(Parameters...), dim3 grid, unsigned threads, size_t shared_bytes, void *stream,
                        Arguments... arguments)
@@ -24,7 +24,7 @@ static int lspo_launch(void (*kernel)(Parameters...), dim3 grid, unsigned thread
     return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
-/* Blocks for a loop that strides over n items by the grid. */
+/* The number of blocks for a grid-stride loop over n items. */
 static inline unsigned lspo_grid_blocks(size_t n)
 {
     const size_t blocks = (n + LSPO_BLOCK_THREADS - 1) / LSPO_BLOCK_THREADS;
@@ -32,7 +32,7 @@ static inline unsigned lspo_grid_blocks(size_t n)
     return (unsigned)(blocks < most ? blocks : most);
 }
 
-/* A kernel that strides over n items by the grid; nothing to do without any. */
+/* Launch a kernel with a grid-stride loop over n items; does nothing if n is 0. */
 template <typename... Parameters, typename... Arguments>
 static int lspo_launch_over(size_t n, void (*kernel)(Parameters...), void *stream, Arguments... arguments)
 {
@@ -40,7 +40,7 @@ static int lspo_launch_over(size_t n, void (*kernel)(Parameters...), void *strea
                   : lspo_launch(kernel, lspo_grid_blocks(n), LSPO_BLOCK_THREADS, 0, stream, arguments...);
 }
 
-/* A kernel with a block a row; nothing to do without any. */
+/* Launch a kernel with one block per row; does nothing without rows. */
 template <typename... Parameters, typename... Arguments>
 static int lspo_launch_rows(size_t rows, void (*kernel)(Parameters...), void *stream, Arguments... arguments)
 {
@@ -58,7 +58,7 @@ __device__ inline size_t lspo_grid_step()
     return (size_t)gridDim.x * blockDim.x;
 }
 
-/* Combine one value a lane over a warp; every lane gets the result. */
+/* Combine one value per lane over a warp; every lane gets the result. */
 template <typename T, typename Combine> __device__ T lspo_warp_reduce(T value, Combine combine)
 {
     for (int lane = LSPO_WARP_THREADS / 2; lane > 0; lane /= 2)
@@ -71,12 +71,12 @@ template <typename T> __device__ T lspo_warp_sum(T value)
     return lspo_warp_reduce(value, [](T a, T b) { return a + b; });
 }
 
-/* Combine one value a thread over a block of LSPO_BLOCK_THREADS; every thread gets the result. */
+/* Combine one value per thread over a block of LSPO_BLOCK_THREADS; every thread gets the result. */
 template <typename T, typename Combine> __device__ T lspo_block_reduce(T value, Combine combine)
 {
     __shared__ T parts[LSPO_BLOCK_THREADS / LSPO_WARP_THREADS];
     value = lspo_warp_reduce(value, combine);
-    __syncthreads(); /* parts may still be read from the reduction before */
+    __syncthreads(); /* `parts` may still be in use from the previous reduction */
     if (threadIdx.x % LSPO_WARP_THREADS == 0)
         parts[threadIdx.x / LSPO_WARP_THREADS] = value;
     __syncthreads();

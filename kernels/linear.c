@@ -6,7 +6,7 @@
 #include "kernels/gemm.h"
 #include "kernels/vector.h"
 
-/* The product adds to what stands there first. */
+/* The product adds to what is already there. */
 void lspo_linear_forward(const lspo_linear_t *layer, const float *x, const float *residual, float *out)
 {
     const size_t tokens = layer->tokens, m = layer->m, n = layer->n;

@@ -16,11 +16,11 @@
 
 enum {
     CHOICES_MAX = 128,
-    WORKSPACE_BYTES = 32 << 20, /* what cuBLAS itself takes on Hopper */
-    ALIGNMENT_BYTES = 16        /* that is asked of every array       */
+    WORKSPACE_BYTES = 32 << 20, /* cuBLAS's own size on Hopper */
+    ALIGNMENT_BYTES = 16        /* required of every array */
 };
 
-/* A product as cuBLASLt chooses an algorithm for it: D (rows x cols) = op(A) B + beta C. */
+/* The key for which cuBLASLt selects an algorithm: D (rows x cols) = op(A) B + beta C. */
 typedef struct {
     lspo_number_t number;
     cublasOperation_t op_a;
@@ -36,11 +36,11 @@ typedef struct {
 } choice_t;
 
 struct lspo_matmul {
-    void *cublas; /* its handle is one of cuBLASLt, too */
+    void *cublas; /* its handle is also one of cuBLASLt */
     void *workspace;
-    int sms; /* that products may use; 0: all */
+    int sms; /* for products; 0: all */
     choice_t choices[CHOICES_MAX];
-    size_t count, next; /* full: the oldest goes */
+    size_t count, next; /* if full, the oldest is replaced */
 };
 
 typedef struct {
@@ -48,7 +48,7 @@ typedef struct {
     void *d, *bias, *aux; /* bias: read or, for a gradient, written; aux: the GELU's argument */
 } arrays_t;
 
-/* cuBLASLt's own structs, which live through one call. */
+/* cuBLASLt's own structs, valid during one call. */
 typedef struct {
     cublasLtMatmulDescOpaque_t product;
     cublasLtMatrixLayoutOpaque_t a, b, d;
@@ -124,7 +124,7 @@ static bool same(const shape_t &a, const shape_t &b)
            a.cols == b.cols && a.inner == b.inner && a.adds == b.adds;
 }
 
-/* What was chosen for this shape, or is now. */
+/* The algorithm for this shape, selected now if it is new. */
 static choice_t *choose(lspo_matmul_t *matmul, const shape_t &shape, description_t *description)
 {
     for (size_t i = 0; i < matmul->count; i++)
@@ -155,7 +155,7 @@ static bool aligned(const shape_t &s, const arrays_t &arrays)
            s.inner > 0;
 }
 
-/* cudaErrorNotSupported where cuBLASLt has nothing for the shape. */
+/* cudaErrorNotSupported if cuBLASLt has no algorithm for the shape. */
 static int multiply(lspo_matmul_t *matmul, const shape_t &shape, const arrays_t &arrays, void *stream)
 {
     const float alpha = 1.0f, beta = shape.adds ? 1.0f : 0.0f;
@@ -171,7 +171,7 @@ static int multiply(lspo_matmul_t *matmul, const shape_t &shape, const arrays_t 
         cublasLtMatmul((cublasLtHandle_t)matmul->cublas, &description.product, &alpha, arrays.a, &description.a,
                        arrays.b, &description.b, &beta, arrays.c, &description.d, arrays.d, &description.d,
                        &choice->algorithm, matmul->workspace, WORKSPACE_BYTES, (cudaStream_t)stream);
-    choice->found = status != CUBLAS_STATUS_NOT_SUPPORTED; /* chosen, and refused all the same */
+    choice->found = status != CUBLAS_STATUS_NOT_SUPPORTED; /* selected, but refused nevertheless */
     if (!choice->found)
         return cudaErrorNotSupported;
     return status == CUBLAS_STATUS_SUCCESS ? cudaSuccess : cudaErrorUnknown;

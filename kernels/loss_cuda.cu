@@ -10,15 +10,16 @@ static __device__ bool rows_aligned_to(const void *array, size_t row_bytes)
     return lspo_aligned((const char *)array) && row_bytes % 16 == 0;
 }
 
-/* The loss comes from the logits, before probabilities are rounded.  A thread's sum is corrected as it meets larger
- * logits, so that they are read twice only; it starts from a finite number, below which infinities count nothing. */
+/* The loss is computed from the logits, before probabilities are rounded.  A thread rescales its sum when it finds a
+ * larger logit, so that logits are read only twice; the maximum starts from a finite number, below which infinities
+ * contribute 0. */
 template <typename T>
 static __global__ void cross_entropy_forward_kernel(size_t vocabulary, size_t stride, const uint32_t *targets,
                                                     T *logits, double *row_losses)
 {
     T *const row = logits + blockIdx.x * stride;
     const bool aligned = rows_aligned_to(logits, stride * sizeof(T));
-    if (targets[blockIdx.x] == LSPO_TARGET_IGNORED) { /* the whole block leaves */
+    if (targets[blockIdx.x] == LSPO_TARGET_IGNORED) { /* the whole block exits */
         if (threadIdx.x == 0)
             row_losses[blockIdx.x] = 0;
         return;
@@ -36,7 +37,7 @@ static __global__ void cross_entropy_forward_kernel(size_t vocabulary, size_t st
     });
     const float largest = lspo_block_reduce(own_largest, [](float a, float b) { return fmaxf(a, b); });
     const float target = lspo_to_float(row[targets[blockIdx.x]]) - largest;
-    /* Its barrier comes after every thread has read the target's logit. */
+    /* The barrier in it comes after all threads have read the target's logit. */
     const float sum = lspo_block_sum(own_sum * expf(own_largest - largest));
     lspo_each_of_row<T>(vocabulary, aligned, [=](size_t j, auto width) {
         auto values = lspo_load(width, row + j);

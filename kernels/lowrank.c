@@ -6,7 +6,8 @@
 #include "kernels/blas.h"
 #include "kernels/gemm.h"
 
-/* A size a row, of dsyevr's fp64 and integer work: 26 is the least, 38 lets the reduction work in blocks of 32. */
+/* Elements per row of dsyevr's fp64 and integer workspaces: 26 is the minimum, 38 lets the reduction use blocks of
+ * 32. */
 enum { WORK_ROW = 38, IWORK_ROW = 10 };
 
 static size_t shorter(size_t m, size_t n)
@@ -56,7 +57,7 @@ bool lspo_lowrank_basis(size_t m, size_t n, size_t r, const float *g, float *bas
                         values, vectors, &order, support, work, &lwork, iwork, &liwork, &info, 1, 1, 1);
     if (info != 0 || found != (int)r)
         return false;
-    for (size_t j = 0; j < r; j++) /* they come column by column, in ascending order */
+    for (size_t j = 0; j < r; j++) /* they are stored by column, in ascending order */
         for (size_t i = 0; i < s; i++)
             basis[i * r + j] = (float)vectors[(r - 1 - j) * s + i];
     return true;

@@ -16,7 +16,7 @@
 
 #include "kernels/number.cuh"
 
-/* Two numbers of T in a word, the first one below. */
+/* Two numbers of T in a word, the first in the low half. */
 template <typename T> static __device__ uint32_t lspo_pair(float first, float second)
 {
     lspo_numbers_t<T, 2> numbers;
@@ -49,7 +49,7 @@ __device__ inline void lspo_mma<__nv_bfloat16>(float (&c)[4], const uint32_t (&a
 }
 
 #if __CUDA_ARCH__ < 800
-/* Half of it: 8 columns of A, 8 rows of B. */
+/* Half of the product: 8 columns of A, 8 rows of B. */
 static __device__ void lspo_mma_half(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t b)
 {
     asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
@@ -93,7 +93,7 @@ static __device__ void lspo_load_tiles_transposed(uint32_t (&out)[4], const void
                  : "memory");
 }
 
-/* ---- a thread's copies from memory to shared memory, under way until finish() ---- */
+/* ---- a thread's asynchronous copies from global to shared memory, pending until finish() ---- */
 
 struct lspo_copies_t {
     template <unsigned BYTES> __device__ void start(void *shared, const void *from)
@@ -123,7 +123,7 @@ struct lspo_copies_t {
 
 #endif /* CUDA_ON_HOST */
 
-/* Zeros where nothing is copied. */
+/* Zeros if nothing is copied. */
 template <unsigned BYTES> static __device__ void lspo_clear_shared(void *shared)
 {
     for (unsigned i = 0; i < BYTES / 8; i++)

@@ -17,7 +17,7 @@ LSPO_SIMD void lspo_norm_forward(const lspo_norm_t *norm, const float *x, float 
         for (size_t j = 0; j < width; j++)
             sum += row[j];
         const float mean = sum / (float)width;
-        float squares = 0.0F; /* of the differences: the two-pass form does not cancel */
+        float squares = 0.0F; /* of the differences: two passes avoid cancellation */
 #pragma omp simd reduction(+ : squares)
         for (size_t j = 0; j < width; j++)
             squares += (row[j] - mean) * (row[j] - mean);
@@ -31,7 +31,7 @@ LSPO_SIMD void lspo_norm_forward(const lspo_norm_t *norm, const float *x, float 
     }
 }
 
-/* One row: what the backward pass reads of it. */
+/* One row of the inputs of the backward pass. */
 typedef struct {
     const float *dout, *x, *residual; /* residual NULL: 0 */
     float mean, rstd;

@@ -2,7 +2,7 @@
 #include "kernels/column_sum.cuh"
 #include "kernels/cuda.h"
 
-/* Groups end where rows do, or are none. */
+/* Groups must end at row ends; otherwise there are none. */
 template <typename T, typename... Arrays> static __device__ bool rows_aligned(size_t width, const Arrays *...arrays)
 {
     return width % LSPO_GROUP<T> == 0 && lspo_aligned(arrays...);
@@ -47,7 +47,7 @@ static __global__ void forward_kernel(size_t width, float epsilon, const T *x, c
     }
 }
 
-/* dx may be dout or residual: a thread writes only what it alone still reads. */
+/* dx may be dout or residual: each thread writes only elements that no other thread reads. */
 template <bool CENTRED, typename T>
 static __global__ void backward_kernel(size_t width, const T *dout, const T *x, const float *mean, const float *rstd,
                                        const T *gain, const T *residual, T *dx)
@@ -112,7 +112,7 @@ static int forward(const lspo_cuda_t *on, const lspo_norm_t *norm, const void *x
     });
 }
 
-/* The parameters first, while dout is whole. */
+/* Gradients of the parameters first, before dout is overwritten. */
 template <bool CENTRED>
 static int backward(const lspo_cuda_t *on, const lspo_norm_t *norm, const lspo_norm_operands_t *from,
                     const lspo_norm_gradients_t *to)

@@ -11,7 +11,7 @@
 #include "kernels/launch.cuh"
 #include "kernels/number.h"
 
-/* call(zero): a zero of the type in which the format is stored. */
+/* call(zero), where zero has the type of the format. */
 template <typename Call> static int lspo_with_number(lspo_number_t number, Call call)
 {
     switch (number) {
@@ -42,7 +42,7 @@ __device__ inline float lspo_to_float(__half x)
     return __half2float(x);
 }
 
-/* To nearest, ties to even; beyond the largest number infinity. */
+/* Rounds to nearest, ties to even; values beyond the largest number become infinity. */
 __device__ inline void lspo_round(float value, float *out)
 {
     *out = value;
@@ -60,10 +60,10 @@ __device__ inline void lspo_round(float value, __half *out)
 
 /* ---- some numbers ---- */
 
-/* How many make 16 bytes. */
+/* How many numbers have 16 bytes. */
 template <typename T> constexpr unsigned LSPO_GROUP = 16 / sizeof(T);
 
-/* A count that is known when compiling, and converts to it on the device, too. */
+/* A compile-time constant that converts to its value, also on the device. */
 template <unsigned N> struct lspo_width_t {
     static constexpr unsigned value = N;
     __host__ __device__ constexpr operator unsigned() const
@@ -107,14 +107,15 @@ template <typename T, unsigned N> __device__ void lspo_store(T *to, const lspo_n
 
 /* ---- loops over groups of them ---- */
 
-/* May be moved 16 bytes at a time; NULL may, too. */
+/* Whether an array can be accessed 16 bytes at a time; true for NULL. */
 template <typename... T> __device__ bool lspo_aligned(const T *...arrays)
 {
     return (((uintptr_t)arrays | ...) & 15) == 0;
 }
 
-/* body(i, width) for numbers i .. i + width - 1 of 0 .. n - 1, once each, shared out over threads of which this is
- * number `thread` of `threads`: LSPO_GROUP<T> at a time where all arrays are `aligned`, the rest one at a time. */
+/* Calls body(i, width) for numbers i .. i + width - 1, covering 0 .. n - 1 once, distributed over `threads` threads of
+ * which this is `thread`: LSPO_GROUP<T> at a time if all arrays are `aligned`, else (and for the rest) one at a
+ * time. */
 template <typename T, typename Body>
 __device__ void lspo_share(size_t thread, size_t threads, size_t n, bool aligned, Body body)
 {
@@ -126,13 +127,13 @@ __device__ void lspo_share(size_t thread, size_t threads, size_t n, bool aligned
         body(i, lspo_width_t<1>());
 }
 
-/* Over the threads of the grid; launched by lspo_launch_each<T>(). */
+/* The same over the threads of the grid; launched by lspo_launch_each<T>(). */
 template <typename T, typename Body> __device__ void lspo_each(size_t n, bool aligned, Body body)
 {
     lspo_share<T>(lspo_grid_first(), lspo_grid_step(), n, aligned, body);
 }
 
-/* Over the threads of a block that has a row for itself. */
+/* The same over the threads of a block that handles one row. */
 template <typename T, typename Body> __device__ void lspo_each_of_row(size_t n, bool aligned, Body body)
 {
     lspo_share<T>(threadIdx.x, blockDim.x, n, aligned, body);
@@ -144,9 +145,9 @@ static int lspo_launch_each(size_t n, void (*kernel)(Parameters...), void *strea
     return lspo_launch_over((n + LSPO_GROUP<T> - 1) / LSPO_GROUP<T>, kernel, stream, arguments...);
 }
 
-/* ---- rounding at random ---- */
+/* ---- stochastic rounding ---- */
 
-/* 32 uniform bits, a function of seed and number [Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
+/* 32 uniform bits, determined by seed and index [Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
  * OOPSLA 2014: number `index` of the sequence that starts at the seed]. */
 __device__ inline uint32_t lspo_random_bits(uint64_t seed, uint64_t index)
 {
@@ -156,8 +157,8 @@ __device__ inline uint32_t lspo_random_bits(uint64_t seed, uint64_t index)
     return (uint32_t)((z ^ (z >> 31)) >> 32);
 }
 
-/* One of the two neighbours of `value` in T, the nearer one more often: the mean over `bits` is `value`.  fp32 is
- * kept. */
+/* Rounds `value` to one of its two neighbours in T, the nearer one more often: the mean over `bits` is `value`.  fp32
+ * is unchanged. */
 template <typename T> __device__ T lspo_round_randomly(float value, uint32_t bits);
 
 template <> __device__ inline float lspo_round_randomly<float>(float value, uint32_t)
@@ -165,14 +166,14 @@ template <> __device__ inline float lspo_round_randomly<float>(float value, uint
     return value;
 }
 
-/* What is cut off, plus a uniform number as long, carries with the probability wanted. */
+/* Adding a uniform number to the truncated bits carries with the desired probability. */
 template <> __device__ inline __nv_bfloat16 lspo_round_randomly<__nv_bfloat16>(float value, uint32_t bits)
 {
     const uint32_t carried = __float_as_uint(value) + (bits >> 16);
     return isfinite(value) ? __float2bfloat16_rn(__uint_as_float(carried & 0xffff0000u)) : __float2bfloat16_rn(value);
 }
 
-/* The same; below 2^-14, where the steps of fp16 are 2^-24 all along, by the fraction. */
+/* The same; below 2^-14, where numbers of fp16 are 2^-24 apart, by the fraction. */
 template <> __device__ inline __half lspo_round_randomly<__half>(float value, uint32_t bits)
 {
     const float steps = value * 16777216.0f, whole = floorf(steps);

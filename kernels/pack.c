@@ -48,9 +48,9 @@ static uint16_t fp16_from_float(float value)
     uint32_t magnitude = bits & 0x7fffffffu;
     if (magnitude > 0x7f800000u)
         return (uint16_t)(sign | INFINITE_FP16 | QUIET_FP16 | (magnitude >> 13 & 0x3ffu));
-    if (magnitude >= 0x477ff000u) /* 65520 and above round past the largest, 65504 */
+    if (magnitude >= 0x477ff000u) /* 65520 and above round to infinity; 65504 is the largest */
         return (uint16_t)(sign | INFINITE_FP16);
-    if (magnitude >= 0x38800000u) /* 2^-14: normal; a carry out of the mantissa raises the exponent, as it should */
+    if (magnitude >= 0x38800000u) /* 2^-14: normal; a carry out of the mantissa correctly raises the exponent */
         return (uint16_t)(sign | shift_to_even(magnitude - 0x38000000u, 13));
     uint32_t exponent = magnitude >> 23;
     if (exponent < 102) /* below 2^-25: less than half of the smallest */
@@ -99,7 +99,7 @@ typedef void unpack_path_t(size_t n, const uint16_t *in, float *out);
 #define AVX2 __attribute__((target("avx2,f16c")))
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
 
-/* Each leaves its last, incomplete vector to the portable path: the bits are the same. */
+/* Each leaves an incomplete last vector to the portable path, which gives the same bits. */
 
 AVX2 static void pack_bf16_avx2(size_t n, const float *in, uint16_t *out)
 {

@@ -59,7 +59,7 @@ template <typename From, typename To> static __global__ void convert_kernel(size
         lspo_numbers_t<To, decltype(width)::value> to;
         for (unsigned k = 0; k < width; k++)
             if constexpr (std::is_same_v<From, To>)
-                to.at[k] = from.at[k]; /* a signalling NaN, too */
+                to.at[k] = from.at[k]; /* even a signalling NaN */
             else
                 pack(exactly(from.at[k]), &to.at[k]);
         lspo_store_numbers(out + i, to);

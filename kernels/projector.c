@@ -9,7 +9,7 @@
 #include "kernels/gemm.h"
 #include "kernels/random.h"
 
-/* ---- making one ---- */
+/* ---- creation ---- */
 
 /* Streams of the generator; number row * r + e of each belongs to nonzero e of the row. */
 enum { STREAM_POSITIONS, STREAM_VALUES };
@@ -46,12 +46,12 @@ static void list_columns(lspo_projector_t *p)
         p->column_row[at] = (uint32_t)(e / p->r);
         p->column_value[at] = p->value[e];
     }
-    /* Each entry has advanced to its column's end, which is where the next one begins. */
+    /* Each entry has advanced to the end of its column, where the next column begins. */
     memmove(p->column_first + 1, p->column_first, (size_t)p->d * sizeof *p->column_first);
     p->column_first[0] = 0;
 }
 
-/* First of the `count` ascending entries that is not below `wanted`. */
+/* The first of `count` ascending entries that is not below `wanted`. */
 static size_t lower_bound(const uint32_t *ascending, size_t count, uint32_t wanted)
 {
     size_t low = 0, high = count;
@@ -149,7 +149,7 @@ uint64_t lspo_projector_bytes(uint32_t rows, uint32_t d, uint32_t r)
     return (uint64_t)rows * r * 16 + ((uint64_t)d + 1) * 4;
 }
 
-/* ---- the kernels: plain C, then one copy of projector_lanes.h a vector width ---- */
+/* ---- the kernels: plain C, then one copy of projector_lanes.h per vector width ---- */
 
 static void gather_portable(const lspo_projector_t *p, size_t tokens, const float *x, size_t x_stride, float *out)
 {
@@ -185,9 +185,9 @@ static void apply_portable(const lspo_projector_pair_t *pair, const float *delta
 
 enum {
     PANEL_ROWS = 16,          /* the widest of the vector paths */
-    PANEL_VECTORS = 4,        /* of a row of delta at a time    */
+    PANEL_VECTORS = 4,        /* of a row of delta processed together */
     ALIGNMENT_FLOATS = 16,    /* a cache line                   */
-    GATHER_COLUMNS_MAX = 4096 /* d that the gather's sums on the stack are made for (256 KiB); wider: plain C */
+    GATHER_COLUMNS_MAX = 4096 /* the largest d for the gather's sums on the stack (256 KiB); wider: plain C */
 };
 
 #if defined(__x86_64__)

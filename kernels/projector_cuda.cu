@@ -4,18 +4,18 @@
 #include "kernels/cuda.h"
 #include "kernels/number.cuh"
 
-/* ---- gather: a block makes the columns of a panel of x P for as many tokens as a warp's words hold ----
+/* ---- gather: a block computes a panel of columns of x P for as many tokens as a warp's words have ----
  *
- * A lane has one token in fp32 and two in 16 bits, side by side in a word, so that one access to shared memory serves
- * all of a warp's tokens.  A warp owns 32 columns, whose sums stay in registers.  x passes through shared memory in
- * chunks of rows, transposed; lists have ascending rows, so a column has a cursor, kept by the lane of its number, that
- * the chunks carry forward.  In each round every lane that has an entry in the chunk shows it to its warp.
+ * A lane has one token in fp32 and two in 16 bits, packed in a word, so that one access to shared memory serves all
+ * tokens of a warp.  A warp handles 32 columns, whose sums stay in registers.  x passes through shared memory in
+ * transposed chunks of rows.  Lists have ascending rows, so each column has a cursor, kept by the lane of its number,
+ * which continues from chunk to chunk.  In each round every lane with an entry in the chunk broadcasts it to its warp.
  *
- * While a chunk is used the next one is on its way, in registers.
+ * While a chunk is used the next one is loaded into registers.
  *
- * A word of padding keeps the transposes free of bank conflicts: rows are 33 words apart, and lanes that load groups of
- * rows take words so that rows and words together fall on 32 banks.  Panels of the same tokens run side by side, so x
- * comes from memory once and from the L2 cache for every further panel. */
+ * A word of padding prevents bank conflicts in the transposes: rows are 33 words apart, and lanes that load groups of
+ * rows take words so that rows and words together cover 32 banks.  Panels of the same tokens run at the same time, so x
+ * is read from memory once and from the L2 cache for every further panel. */
 enum {
     GATHER_WARPS = LSPO_BLOCK_THREADS / LSPO_WARP_THREADS,
     GATHER_COLUMNS = GATHER_WARPS * LSPO_WARP_THREADS,
@@ -26,13 +26,13 @@ template <typename T> constexpr unsigned A_WORD = sizeof(uint32_t) / sizeof(T);
 template <typename T> using word_t = lspo_numbers_t<T, A_WORD<T>>;
 template <typename T> using tile_t = word_t<T>[GATHER_ROWS][LSPO_WARP_THREADS + 1];
 
-/* Sixteen bytes of x, in as many registers. */
+/* Sixteen bytes of x, in the corresponding number of registers. */
 using piece_t = lspo_numbers_t<uint32_t, 4>;
 
 /* A thread's part of a chunk: LSPO_GROUP rows of the tokens of one word in every step. */
 template <typename T> struct part_t {
     static constexpr unsigned GROUP = LSPO_GROUP<T>,
-                              GROUPS = LSPO_WARP_THREADS / GROUP; /* a warp: GROUPS x GROUP words */
+                              GROUPS = LSPO_WARP_THREADS / GROUP; /* per warp: GROUPS x GROUP words */
     static constexpr unsigned STEPS = GATHER_ROWS / LSPO_WARP_THREADS * GROUPS / GATHER_WARPS;
     piece_t pieces[STEPS][A_WORD<T>];
 
@@ -50,7 +50,7 @@ template <typename T> struct part_t {
     }
 };
 
-/* Numbers from .. from + LSPO_GROUP of which `count` exist; zeros behind them. */
+/* Numbers from .. from + LSPO_GROUP of which `count` exist, followed by zeros. */
 template <typename T> static __device__ piece_t load_piece(const T *from, uint32_t count, bool aligned)
 {
     if (aligned && count >= LSPO_GROUP<T>)
@@ -67,7 +67,7 @@ template <typename T> static __device__ piece_t load_piece(const T *from, uint32
     return piece;
 }
 
-/* Rows 0 .. rows - 1 of `x`, which points to the first token's, of the tokens that exist. */
+/* Rows 0 .. rows - 1 of `x`, which points to the first token's, for the tokens that exist. */
 template <typename T>
 static __device__ void fetch(const T *x, size_t x_stride, size_t tokens, uint32_t rows, bool aligned, part_t<T> &part)
 {
@@ -97,7 +97,7 @@ template <typename T> static __device__ void put(const part_t<T> &part, tile_t<T
     }
 }
 
-/* Where a lane is in its column's list, and the entry there; its row is no chunk's behind the last. */
+/* A lane's position in its column's list, and the entry there; after the last entry its row is in no chunk. */
 typedef struct {
     uint32_t at, end, row;
     float value;
@@ -123,7 +123,7 @@ static __device__ void add_chunk(const lspo_projector_t &p, uint32_t first_row, 
             return;
         if (row < rows) {
             cursor->at++;
-            read_entry(p, cursor); /* under way while this one is used */
+            read_entry(p, cursor); /* loaded while this one is used */
         }
 #pragma unroll
         for (unsigned k = 0; k < LSPO_WARP_THREADS; k++) {
@@ -137,7 +137,7 @@ static __device__ void add_chunk(const lspo_projector_t &p, uint32_t first_row, 
     }
 }
 
-/* A warp's columns by way of its part of the tile, so that lanes write beside each other. */
+/* Write a warp's columns through its part of the tile, so that adjacent lanes write adjacent numbers. */
 template <typename T>
 static __device__ void write_columns(const float (&sum)[LSPO_WARP_THREADS][A_WORD<T>], size_t tokens, uint32_t d,
                                      uint32_t column, tile_t<T> &tile, T *out)
@@ -211,11 +211,11 @@ int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pai
     return lspo_gemm_tn_cuda(on, d_m, d_n, tokens, 1.0f, x_p, d_m, dy_q, d_n, beta, g_hat, d_n);
 }
 
-/* ---- apply: a block owns ROWS rows of W, or a span of columns of them ----
+/* ---- apply: a block handles ROWS rows of W, or a span of columns of them ----
  *
- * It first makes its rows of P delta, in shared memory in planes of up to four rows with the values of a column side by
- * side: an access brings four, and columns taken at random fall on all banks.  Then each thread makes all rows of
- * COLUMNS columns of W, a word wide, so that a warp's accesses to a row are whole lines; it asks for them before it
+ * It first computes its rows of P delta in shared memory, in planes of up to four rows with the values of a column side
+ * by side: one access reads four, and random columns are spread over all banks.  Then each thread computes COLUMNS
+ * columns of W, one word wide, in all rows, so that a warp accesses whole cache lines of a row; it loads them before it
  * sums. */
 
 template <unsigned ROWS> struct panel_t {
@@ -260,7 +260,7 @@ static __device__ void add_entries(const uint32_t *index, const float *value, co
         }
 }
 
-/* Random bits of number `at` of W: two that lie in a word share a draw. */
+/* Random bits for number `at` of W: two numbers in a word share a draw. */
 static __device__ uint32_t bits_of(uint64_t seed, size_t at)
 {
     return lspo_random_bits(seed, at / 2) << at % 2 * 16;
@@ -312,7 +312,7 @@ static __global__ void __launch_bounds__(LSPO_BLOCK_THREADS)
     }
 }
 
-/* For d_n whose panel no block can hold: an element after the other, from delta itself. */
+/* For d_n whose panel fits no block: one element at a time, directly from delta. */
 template <typename T>
 static __global__ void apply_wide_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, float eta,
                                          float keep, uint64_t seed, T *w)
@@ -332,12 +332,12 @@ static __global__ void apply_wide_kernel(lspo_projector_t p, lspo_projector_t q,
 }
 
 enum {
-    SHARED_BYTES_MAX = 48 * 1024, /* without asking for more     */
+    SHARED_BYTES_MAX = 48 * 1024, /* without requesting more */
     APPLY_BLOCKS = 256,           /* enough to fill a large GPU  */
-    APPLY_SPAN_MIN = 512          /* columns worth a panel       */
+    APPLY_SPAN_MIN = 512          /* the fewest columns that justify a panel */
 };
 
-/* With few rows the columns are split too, each span making the panel again, until the GPU is full. */
+/* With few rows the columns are also split, and each span computes the panel again, until the GPU is full. */
 template <typename T, unsigned ROWS, unsigned COLUMNS>
 static int launch_apply(const lspo_projector_pair_t *pair, const float *delta, const lspo_vector_step_t *step, T *w,
                         void *stream)

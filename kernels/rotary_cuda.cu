@@ -6,7 +6,7 @@ template <typename T>
 static __global__ void rotate_kernel(size_t pairs, size_t sequence, size_t heads, size_t half, float sign,
                                      const float *table, T *x)
 {
-    const bool whole = half % LSPO_GROUP<T> == 0; /* groups end where heads do */
+    const bool whole = half % LSPO_GROUP<T> == 0; /* groups end at head ends */
     lspo_each<T>(pairs, whole && lspo_aligned(table, x), [=](size_t i, auto width) {
         const size_t j = i % half, head = i / half, position = head / heads % sequence;
         T *const low = x + head * 2 * half + j, *const high = low + half;

@@ -22,7 +22,7 @@ size_t lspo_sketch_scratch(const lspo_projector_t *p, const lspo_projector_t *q,
     return dense_elements(p) + dense_elements(q) + larger(tokens * ((size_t)p->d + q->d), m * n + inner);
 }
 
-/* Returns what follows the written matrix. */
+/* Returns the end of the written matrix. */
 static float *write_out(const lspo_projector_t *p, float *dense)
 {
     memset(dense, 0, dense_elements(p) * sizeof *dense);

@@ -3,7 +3,7 @@
 #include "kernels/cuda.h"
 #include "kernels/number.cuh"
 
-/* A block a row. */
+/* One block per row. */
 template <typename T> static __global__ void write_out_kernel(lspo_projector_t p, T *dense)
 {
     T *const row = dense + (size_t)blockIdx.x * p.d;
@@ -23,10 +23,10 @@ static int write_out(const lspo_cuda_t *on, const lspo_projector_t *p, void *den
     });
 }
 
-/* A pair written out in scratch, one behind the other. */
+/* A pair expanded in scratch, one matrix after the other. */
 typedef struct {
     void *p, *q;
-    void *end; /* what follows them */
+    void *end; /* their end */
 } written_t;
 
 static int write_both(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, void *scratch, written_t *out)
@@ -79,7 +79,7 @@ int lspo_sketch_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *p
     int error = write_both(on, pair, scratch, &written);
     void *const direction = written.end;
     void *const inner = (char *)direction + elements * lspo_number_bytes(on->number);
-    if (error == cudaSuccess && on->number != LSPO_NUMBER_FP32) { /* delta in the format, where the direction follows */
+    if (error == cudaSuccess && on->number != LSPO_NUMBER_FP32) { /* delta in the format */
         factor = direction;
         error = subspace <= elements
                     ? lspo_convert_cuda(subspace, LSPO_NUMBER_FP32, delta, on->number, direction, on->stream)

@@ -2,7 +2,7 @@
 #include "kernels/column_sum.cuh"
 #include "kernels/cuda.h"
 
-/* Groups that do not end where rows do are no groups. */
+/* Groups must end at row ends; otherwise there are none. */
 template <typename T> static __global__ void bias_fill_kernel(size_t n, size_t cols, const T *bias, T *out)
 {
     lspo_each<T>(n, cols % LSPO_GROUP<T> == 0 && lspo_aligned(bias, out),

@@ -13,14 +13,14 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
-enum { RED_ZONE_BYTES = 64 }; /* behind each part: what writes beyond its end is found */
+enum { RED_ZONE_BYTES = 64 }; /* after each part, to detect writes beyond its end */
 #else
 #define ASAN_POISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
 #define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
 enum { RED_ZONE_BYTES = 0 };
 #endif
 
-/* ThreadSanitizer leaves programs 1.5 TB of addresses for all of their mappings. */
+/* ThreadSanitizer leaves 1.5 TB of addresses for all mappings of a program. */
 #if defined(__SANITIZE_THREAD__)
 #define RANGE_BYTES_MOST (UINT64_C(1) << 35)
 #else
@@ -28,10 +28,10 @@ enum { RED_ZONE_BYTES = 0 };
 #endif
 
 enum { PAGE_BYTES = 4096, HUGE_PAGE_BYTES = 2 << 20 };
-enum { ADDRESSES_A_BYTE = 4 }; /* of the machine's memory */
+enum { ADDRESSES_A_BYTE = 4 }; /* addresses per byte of the machine's memory */
 enum { PLACES_MAX = 64 };
-enum { EDGES_BYTES = 128 << 10 }; /* parts of pages that moving leaves behind: not worth new ones */
-enum { LARGE_PARTS = 4 };         /* a large part is at least 1/4 of the largest that was ever given back */
+enum { EDGES_BYTES = 128 << 10 }; /* partial pages left by moves: not worth new pages */
+enum { LARGE_PARTS = 4 };         /* a large part has at least 1/4 of the largest ever freed */
 
 typedef enum { PART_USED, PART_FREE, PART_EMPTY } part_state_t;
 
@@ -43,12 +43,12 @@ typedef struct {
 
 struct lspo_arena {
     char *range;
-    uint64_t range_bytes;  /* what parts may be in                   */
-    uint64_t mapped_bytes; /* from its start: what is ours so far    */
+    uint64_t range_bytes;  /* limit of the range */
+    uint64_t mapped_bytes; /* from its start: mapped so far */
     part_t *parts;
     size_t part_count, part_capacity;
     uint64_t used_bytes, free_bytes, peak_bytes, most_held_bytes;
-    uint64_t reached; /* where the highest part ever in use ended */
+    uint64_t reached; /* the end of the highest part ever in use */
     uint64_t largest_returned_bytes;
 };
 
@@ -74,18 +74,18 @@ static uint64_t machine_bytes(void)
     return round_up(bytes, HUGE_PAGE_BYTES);
 }
 
-/* Addresses at `at` and nowhere else. */
+/* Map addresses exactly at `at`. */
 static bool map_at(char *at, uint64_t bytes)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
     void *range = mmap(at, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (range != MAP_FAILED && range != at)
-        munmap(range, bytes); /* a kernel before 4.17 takes the address as a wish */
+        munmap(range, bytes); /* kernels before 4.17 take the address only as a hint */
     return range == at;
 }
 
-/* A place at a boundary of huge pages from which the range can grow: the system puts new mappings below those there
- * are, so it lies a whole range below them, and below the ranges of other arenas. */
+/* An address, aligned to huge pages, from which the range can grow.  The system puts new mappings below existing ones,
+ * so it lies a whole range below them, and below the ranges of other arenas. */
 static bool find_range(lspo_arena_t *arena)
 {
     arena->range_bytes = least(ADDRESSES_A_BYTE * machine_bytes(), RANGE_BYTES_MOST);
@@ -104,7 +104,7 @@ static bool find_range(lspo_arena_t *arena)
     return false;
 }
 
-/* The range is ours up to `bytes`; false where a limit of the process (ulimit -v) or of the system forbids it. */
+/* Map the range up to `bytes`; false if a limit of the process (ulimit -v) or of the system forbids it. */
 static bool grow(lspo_arena_t *arena, uint64_t bytes)
 {
     if (bytes <= arena->mapped_bytes)
@@ -145,14 +145,14 @@ void lspo_arena_destroy(lspo_arena_t *arena)
     free(arena);
 }
 
-/* One call of take() or give_back() cuts no more than four times, and each cut adds a part. */
+/* One call of take() or give_back() splits at most four times, and each split adds a part. */
 static bool make_room(lspo_arena_t *arena)
 {
     return lspo_array_grow(&arena->parts, &arena->part_capacity, arena->part_count + 4, sizeof *arena->parts, NULL) ==
            LSPO_OK;
 }
 
-/* Part `i` ends at `bytes`; what follows is a part of the same state. */
+/* Split part `i` after `bytes`; the rest is a part of the same state. */
 static void cut(lspo_arena_t *arena, size_t i, uint64_t bytes)
 {
     part_t *part = &arena->parts[i];
@@ -164,7 +164,7 @@ static void cut(lspo_arena_t *arena, size_t i, uint64_t bytes)
     part->bytes = bytes;
 }
 
-/* Part `i` and its neighbours of the same state become one. */
+/* Merge part `i` with its neighbours of the same state. */
 static void join(lspo_arena_t *arena, size_t i)
 {
     part_t *parts = arena->parts;
@@ -176,7 +176,7 @@ static void join(lspo_arena_t *arena, size_t i)
     arena->part_count -= end - first - 1;
 }
 
-/* Parts that are not in use, one after the other: first .. end. */
+/* A run of parts that are not in use: first .. end. */
 typedef struct {
     size_t first, end;
     uint64_t bytes;
@@ -190,7 +190,7 @@ static gap_t gap_from(const lspo_arena_t *arena, size_t first)
     return gap;
 }
 
-/* The last gap has no end that matters: beyond `reached` nothing was ever taken. */
+/* The last gap has no end: nothing beyond `reached` was ever used. */
 static uint64_t usable_bytes(const lspo_arena_t *arena, gap_t gap)
 {
     uint64_t at = arena->parts[gap.first].at, end = at + gap.bytes;
@@ -199,8 +199,8 @@ static uint64_t usable_bytes(const lspo_arena_t *arena, gap_t gap)
     return at < arena->reached ? arena->reached - at : 0;
 }
 
-/* Where `bytes` go: the lowest gap for large parts, the highest for small ones, so that the one do not lie between the
- * other; what no gap holds, behind all others. */
+/* The place for `bytes`: the lowest gap for large parts, the highest for small ones, so that small ones do not fragment
+ * the space of large ones; if no gap fits, after all others. */
 static bool find_place(const lspo_arena_t *arena, uint64_t bytes, uint64_t *at_out)
 {
     bool large = LARGE_PARTS * bytes >= arena->largest_returned_bytes, found = false;
@@ -222,7 +222,8 @@ static bool find_place(const lspo_arena_t *arena, uint64_t bytes, uint64_t *at_o
     return found;
 }
 
-/* Only pages that the part has for itself: the last one of a huge page would be resident as a whole. */
+/* Only pages that belong to this part alone: with a shared huge page at its end, the whole page would become
+ * resident. */
 static void ask_for_huge_pages(const lspo_arena_t *arena, const part_t *part)
 {
     uint64_t first = round_up(part->at, HUGE_PAGE_BYTES), end = round_down(part->at + part->bytes, HUGE_PAGE_BYTES);
@@ -243,7 +244,7 @@ static size_t find_at(const lspo_arena_t *arena, uint64_t at)
     return low;
 }
 
-/* lspo_arena_t.part_count when no part wholly outside of first_at .. end_at is free. */
+/* lspo_arena_t.part_count if no part wholly outside of first_at .. end_at is free. */
 static size_t largest_free(const lspo_arena_t *arena, uint64_t first_at, uint64_t end_at)
 {
     size_t largest = arena->part_count;
@@ -255,7 +256,7 @@ static size_t largest_free(const lspo_arena_t *arena, uint64_t first_at, uint64_
     return largest;
 }
 
-/* No huge pages there until a part asks for them again: a smaller one would make a whole huge page resident. */
+/* No huge pages there until a part requests them: a smaller part would make a whole huge page resident. */
 static void forbid_huge_pages(const lspo_arena_t *arena, uint64_t first, uint64_t end)
 {
     first = round_down(first, HUGE_PAGE_BYTES);
@@ -268,7 +269,7 @@ static void return_range(const lspo_arena_t *arena, uint64_t first, uint64_t end
     forbid_huge_pages(arena, first, end);
 }
 
-/* Pages of the largest free part back to the system, at least `bytes` if it has them; false when it has none. */
+/* Return pages of the largest free part to the system, at least `bytes` if possible; false if it has none. */
 static bool return_pages(lspo_arena_t *arena, uint64_t bytes)
 {
     size_t i = largest_free(arena, 0, 0);
@@ -291,7 +292,7 @@ static bool return_pages(lspo_arena_t *arena, uint64_t bytes)
     return true;
 }
 
-/* The parts from `at` on, which are not in use, become one that is.  Its index. */
+/* Merge the parts from `at` on, which are not in use, into one that is; returns its index. */
 static size_t claim(lspo_arena_t *arena, uint64_t at, uint64_t bytes)
 {
     size_t first = find_at(arena, at), end;
@@ -318,7 +319,7 @@ static size_t claim(lspo_arena_t *arena, uint64_t at, uint64_t bytes)
     return first;
 }
 
-/* Bytes of a range that have no pages. */
+/* The number of bytes of a range without pages. */
 static uint64_t empty_bytes(const lspo_arena_t *arena, uint64_t at, uint64_t end)
 {
     uint64_t bytes = 0;
@@ -331,7 +332,7 @@ static uint64_t empty_bytes(const lspo_arena_t *arena, uint64_t at, uint64_t end
     return bytes;
 }
 
-/* `bytes` from `at` on, all within one part, change state. */
+/* Change the state of `bytes` from `at` on, all within one part. */
 static void set_state(lspo_arena_t *arena, uint64_t at, uint64_t bytes, part_state_t state)
 {
     size_t i = find_at(arena, at);
@@ -344,8 +345,8 @@ static void set_state(lspo_arena_t *arena, uint64_t at, uint64_t bytes, part_sta
     join(arena, i);
 }
 
-/* Pages of one empty part of the range are those of a free part elsewhere, at most `bytes` of them: without
- * the page faults that new ones would cost.  How many. */
+/* Move pages of a free part elsewhere to one empty part of the range, at most `bytes`, without the page faults of new
+ * pages; returns how many. */
 static uint64_t move_pages(lspo_arena_t *arena, uint64_t at, uint64_t end, uint64_t bytes)
 {
     size_t from = largest_free(arena, at, end);
@@ -372,7 +373,7 @@ static uint64_t move_pages(lspo_arena_t *arena, uint64_t at, uint64_t end, uint6
     return 0;
 }
 
-/* Before the range is claimed: its pages come from what is free elsewhere, as far as new ones would be too many. */
+/* Before a range is used: move free pages from elsewhere into it, as far as new pages would exceed the limit. */
 static void fill(lspo_arena_t *arena, uint64_t at, uint64_t bytes)
 {
     uint64_t used = arena->used_bytes + bytes, most = used > arena->peak_bytes ? used : arena->peak_bytes, moved = 1;

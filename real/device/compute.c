@@ -64,7 +64,7 @@ lspo_status_t lspo_compute_reserve(lspo_compute_t *c, size_t tokens, size_t head
     const int error = lspo_memory_alloc_cuda(bytes, &scratch);
     if (error != 0)
         return device_error("no device memory for scratch of the kernels", error);
-    lspo_memory_free_cuda(c->scratch); /* waits for what uses it */
+    lspo_memory_free_cuda(c->scratch); /* waits for its users */
     c->scratch = scratch;
     c->scratch_bytes = bytes;
     return LSPO_OK;
@@ -182,7 +182,7 @@ void lspo_compute_add(lspo_compute_t *c, size_t n, const void *x, void *sum)
     LSPO_ON(c, lspo_vector_add(n, x, sum), lspo_vector_add_cuda(&c->on, n, x, sum));
 }
 
-/* A direction that came over the link in 16 bits is unpacked piece by piece. */
+/* A direction that arrived in 16 bits is unpacked piece by piece. */
 static void step_along_host(size_t n, const lspo_vector_step_t *step, lspo_number_t format, const void *direction,
                             float *w)
 {

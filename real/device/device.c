@@ -14,9 +14,9 @@
 #include "real/machine/host_memory.h"
 
 enum {
-    SPIN_NS = 40000,         /* the last stretch of a wait, which sleeping would overshoot      */
-    CHUNK_AHEAD_NS = 200000, /* between chunks, sleep only when this far ahead: waking costs too */
-    SLICE_NS = 100000000,    /* longer sleeps look in between whether paces are still kept */
+    SPIN_NS = 40000,         /* the last part of a wait, which sleep would overshoot */
+    CHUNK_AHEAD_NS = 200000, /* between chunks, sleep only if this far ahead: waking costs too */
+    SLICE_NS = 100000000,    /* longer sleeps check in between whether to keep pacing */
 };
 
 /* ---- time ---- */
@@ -44,7 +44,7 @@ static bool is_hurried(const atomic_int *hurry)
     return hurry && atomic_load_explicit(hurry, memory_order_relaxed) != 0;
 }
 
-/* Sleeps to within SPIN_NS of it. */
+/* Sleeps until SPIN_NS before it. */
 static void sleep_until(uint64_t due_ns, const atomic_int *hurry)
 {
     for (uint64_t now_ns = lspo_now_ns(); now_ns + SPIN_NS < due_ns && !is_hurried(hurry); now_ns = lspo_now_ns()) {
@@ -128,15 +128,15 @@ lspo_status_t lspo_device_set_number(lspo_device_t *device, lspo_number_t number
 
 /* ---- memory ---- */
 
-/* On whose stream the calling thread's work is queued. */
+/* The lane on whose stream the calling thread's work is queued. */
 static lspo_lane_kind_t stream_lane(lspo_device_t *device)
 {
     lspo_lane_kind_t lane = device->backend->lane_here(device);
     return lane == LSPO_LANE_CPU ? LSPO_LANE_GPU : lane;
 }
 
-/* Lock held.  What other lanes have given back but may still use: nothing orders this lane behind theirs until a mark
- * is passed there. */
+/* Lock held.  Bytes that other lanes have freed but may still use: this lane's stream is not ordered after theirs until
+ * a mark there has passed. */
 static uint64_t leaving_bytes(lspo_device_t *device)
 {
     uint64_t bytes = 0;
@@ -162,8 +162,8 @@ static bool fits(const lspo_device_t *device, uint64_t used_bytes, size_t bytes)
     return limit_bytes == 0 || (bytes <= limit_bytes && used_bytes <= limit_bytes - bytes);
 }
 
-/* Lock held, and released while it sleeps.  A lane's thread waits for what is leaving, which needs no more than that
- * the marks behind it are waited for: they are, by threads that never take memory. */
+/* Lock held, and released while it sleeps.  A lane's thread waits for memory being freed, which only needs someone to
+ * wait for the marks after it: threads that never allocate do. */
 static void wait_for_room(lspo_device_t *device, size_t bytes)
 {
     if (!device->backend->is_asynchronous || device->backend->lane_here(device) == LSPO_LANE_CPU)
@@ -341,15 +341,14 @@ static pace_t pace_of(const lspo_device_caps_t *caps, lspo_copy_direction_t dire
     return kept;
 }
 
-/* In chunks, because the rate depends on whether the other direction is busy, and that changes while a message is under
- * way. */
+/* In chunks, because the rate depends on whether the other direction is busy, which may change during a message. */
 static void copy_at_pace(lspo_device_t *device, const pace_t *kept, lspo_copy_direction_t direction, void *to,
                          const void *from, size_t bytes)
 {
     const size_t chunk_bytes = device->backend->chunk_bytes;
     atomic_bool *mine = &device->busy[direction], *other = &device->busy[!direction];
     uint64_t start_ns = lspo_now_ns();
-    double due_s = kept->latency_s; /* after start: when what has been copied so far may have arrived */
+    double due_s = kept->latency_s; /* after start: when the bytes copied so far may have arrived */
     atomic_store(mine, true);
     for (size_t at = 0; at < bytes;) {
         size_t part_bytes = bytes - at < chunk_bytes ? bytes - at : chunk_bytes;
@@ -398,7 +397,7 @@ lspo_status_t lspo_device_enter_lane(lspo_device_t *device, lspo_lane_kind_t lan
     if (!device->backend->enter_lane)
         return LSPO_OK;
     lspo_status_t status = device->backend->enter_lane(device, lane);
-    pthread_mutex_lock(&device->lock); /* every lane's stream is behind the compute stream's work from here on */
+    pthread_mutex_lock(&device->lock); /* from here on every lane's stream is ordered after the compute stream's work */
     device->passed_bytes[LSPO_LANE_GPU] = device->given_back_bytes[LSPO_LANE_GPU];
     pthread_mutex_unlock(&device->lock);
     return status;
@@ -429,7 +428,7 @@ lspo_status_t lspo_device_mark_record(lspo_device_t *device, lspo_lane_kind_t la
     mark->given_back_bytes = device->given_back_bytes[lane];
     pthread_mutex_unlock(&device->lock);
     lspo_status_t status = device->backend->mark_record(device, lane, mark);
-    if (status != LSPO_OK) /* nobody will wait for it */
+    if (status != LSPO_OK) /* nothing will wait for it */
         pass(device, lane, mark->given_back_bytes);
     return status;
 }
@@ -439,7 +438,7 @@ lspo_status_t lspo_device_mark_wait(lspo_device_t *device, lspo_device_mark_t *m
     if (!device->backend->mark_wait)
         return no_marks();
     lspo_status_t status = device->backend->mark_wait(device, mark);
-    pass(device, mark->lane, mark->given_back_bytes); /* also of a device that failed: nobody shall wait for more */
+    pass(device, mark->lane, mark->given_back_bytes); /* also for a failed device, so that nothing waits for more */
     return status;
 }
 

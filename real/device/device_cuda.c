@@ -20,7 +20,7 @@
 
 enum {
     CHUNK_BYTES = 4 << 20,      /* of a paced copy                                                      */
-    SLEEP_FROM_BYTES = 1 << 20, /* of a part that takes longer than a thread needs to fall asleep and wake */
+    SLEEP_FROM_BYTES = 1 << 20, /* of a part that takes longer than the time to sleep and wake */
     BF16_CAPABILITY = 80
 };
 
@@ -51,14 +51,14 @@ static lspo_lane_kind_t cuda_lane_here(lspo_device_t *device)
     return place.serial == cuda(device)->serial ? place.lane : LSPO_LANE_CPU;
 }
 
-/* Its stream; the device is the thread's current one from here on. */
+/* Its stream; makes the device the thread's current one. */
 static cudaStream_t stream_here(lspo_device_cuda_t *d)
 {
     good(d, cudaSetDevice(d->number), "cannot be used by a thread");
     return d->streams[cuda_lane_here(&d->device)]; /* the CPU lane's is the compute stream */
 }
 
-/* What has been queued on the compute stream, by whoever prepared the run, is done before the lane's first op. */
+/* Work queued on the compute stream to prepare the run is done before the lane's first op. */
 static lspo_status_t cuda_enter_lane(lspo_device_t *device, lspo_lane_kind_t lane)
 {
     lspo_device_cuda_t *d = cuda(device);
@@ -87,7 +87,7 @@ static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, bool counted
         return status;
     cudaError_t error = cudaMallocFromPoolAsync(&memory, bytes ? bytes : 1, d->pool, stream);
     if (error == cudaErrorMemoryAllocation) {
-        cudaGetLastError(); /* what comes next may fit */
+        cudaGetLastError(); /* clear the error: the next request may fit */
         char asked[32], used[32];
         return lspo_error(LSPO_ERR_FIT, "device memory: the GPU cannot provide %s more with %s in use",
                           lspo_format_quantity((double)bytes, LSPO_UNIT_BYTES, asked, sizeof asked),
@@ -95,7 +95,7 @@ static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, bool counted
     }
     if (!good(d, error, "memory"))
         return LSPO_ERR_DEVICE;
-    /* What no lane asked for may be used by any. */
+    /* Memory allocated outside of lanes may be used by all. */
     if (cuda_lane_here(device) == LSPO_LANE_CPU && !good(d, cudaStreamSynchronize(stream), "memory"))
         return LSPO_ERR_DEVICE;
     d->parts[d->part_count++] = (lspo_device_part_t){memory, counted ? bytes : 0};
@@ -157,7 +157,7 @@ static void count_pageable(lspo_device_cuda_t *d, size_t bytes)
     d->pageable_bytes += bytes;
 }
 
-/* On the calling lane's stream, in pieces that were pinned as one. */
+/* On the calling lane's stream, in pieces that were pinned together. */
 static void queue_copy(lspo_device_cuda_t *d, enum cudaMemcpyKind kind, void *to, const void *from, size_t bytes,
                        bool is_message)
 {
@@ -183,7 +183,7 @@ static void cuda_copy_later(lspo_device_t *device, lspo_copy_direction_t directi
                bytes, true);
 }
 
-/* Both links' threads are on one core: each leaves it to the other while its part is under way. */
+/* Both links' threads share a core: each yields to the other while its part is being copied. */
 static void cuda_copy_part(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from,
                            size_t bytes)
 {
@@ -275,9 +275,9 @@ static void cuda_range_end(lspo_device_t *device)
 }
 #endif
 
-/* ---- what it is ---- */
+/* ---- description ---- */
 
-/* "580.65.06, CUDA 13.0"; without the first where the system does not say. */
+/* "580.65.06, CUDA 13.0"; without the first part if the system does not provide it. */
 static void describe_driver(int version, char *text, size_t text_bytes)
 {
     char module[32] = "";

@@ -27,7 +27,7 @@ static void host_close(lspo_device_t *device)
     lspo_device_end(device);
 }
 
-/* Nothing asks for uncounted memory here: what it is for is the host's. */
+/* Uncounted memory is not needed here: the host's own memory serves its purpose. */
 static lspo_status_t host_take_device(lspo_device_t *device, size_t bytes, bool counted, void **memory_out)
 {
     (void)counted;

@@ -17,11 +17,11 @@ enum { TRIES = 16, GOOD_NS = 15000 };
 typedef struct base {
     cudaEvent_t event;
     uint64_t at_ns;
-    struct base *before; /* marks may still count from it */
+    struct base *before; /* marks may still refer to it */
 } base_t;
 
 struct lspo_clock_cuda {
-    cudaStream_t stream; /* never with work of its own */
+    cudaStream_t stream; /* never has work of its own */
     pthread_mutex_t lock;
     base_t *newest;
 };
@@ -46,7 +46,7 @@ static cudaError_t ns_after(const base_t *base, cudaEvent_t event, uint64_t *ns_
     return error;
 }
 
-/* Record the event until the readings before and after it are close, but not for ever. */
+/* Record the event repeatedly until the readings before and after it are close, with a limit. */
 static cudaError_t place(lspo_clock_cuda_t *clock, base_t *base)
 {
     cudaError_t error = cudaSuccess;
@@ -121,7 +121,7 @@ void lspo_clock_destroy(lspo_clock_cuda_t *clock)
     free(clock);
 }
 
-/* Waiting leaves the core to the optimizer's threads. */
+/* Blocking waits leave the core to the optimizer's threads. */
 cudaError_t lspo_cuda_mark_create(lspo_device_mark_t **mark_out)
 {
     cuda_mark_t *mark = calloc(1, sizeof *mark);

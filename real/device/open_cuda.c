@@ -12,8 +12,8 @@
 #include "real/device/device_cuda.h"
 
 enum {
-    LEAST_CAPABILITY = 75,      /* of what can be built; LSPO_CUDA_LEAST: of what was */
-    WORKSPACE_BYTES = 32 << 20, /* what cuBLAS asks for on Hopper, and more than it does elsewhere */
+    LEAST_CAPABILITY = 75,      /* the lowest supported; LSPO_CUDA_LEAST: of this build */
+    WORKSPACE_BYTES = 32 << 20, /* cuBLAS's own size on Hopper, more than elsewhere */
 };
 
 static bool good(lspo_device_cuda_t *d, cudaError_t error, const char *what)
@@ -85,7 +85,7 @@ static lspo_status_t identify(lspo_device_cuda_t *d)
     return LSPO_OK;
 }
 
-/* The node of the machine's memory that is nearest to the GPU; -1 where the system does not say. */
+/* The NUMA node nearest to the GPU; -1 if the system does not say. */
 static int memory_node(const lspo_device_cuda_t *d)
 {
     char path[96];
@@ -100,7 +100,7 @@ static int memory_node(const lspo_device_cuda_t *d)
     return node;
 }
 
-/* The compute stream first in line for the GPU, so that what little the link's lanes launch never delays it. */
+/* The compute stream has the highest priority, so that the few kernels of the link's lanes never delay it. */
 static lspo_status_t make_streams(lspo_device_cuda_t *d)
 {
     int least = 0, greatest = 0;
@@ -145,7 +145,7 @@ static lspo_status_t make_compute(lspo_device_cuda_t *d)
     return lspo_compute_create_cuda(stream, d->cublas, &d->compute);
 }
 
-/* Memory that was given back stays with the pool.  Last, so that what is free then is free for training. */
+/* Freed memory stays in the pool.  This comes last, so that memory that is free then is free for training. */
 static lspo_status_t make_pool(lspo_device_cuda_t *d)
 {
     struct cudaMemPoolProps properties = {.allocType = cudaMemAllocationTypePinned,

@@ -27,15 +27,15 @@ typedef struct {
 typedef struct {
     char *memory;
     size_t bytes;
-    size_t piece_bytes, pinned_bytes; /* pinned from the begin on, in pieces of this size but for the last */
+    size_t piece_bytes, pinned_bytes; /* pinned from the start, in pieces of this size except for the last */
     bool drivers;                     /* memory of cudaHostAlloc(), pinned as one */
-    size_t used_bytes, touched_bytes; /* up to the end of the last part; of any part so far: beyond, all is zero */
+    size_t used_bytes, touched_bytes; /* up to the end of the last part; of any part so far: the rest is still zero */
     part_t *parts;
     size_t part_count, part_room, taken_count;
 } block_t;
 
 struct lspo_pinned {
-    int node; /* of the machine's memory, nearest to the GPU; below 0: any */
+    int node; /* the NUMA node nearest to the GPU; negative: any */
     block_t *blocks;
     size_t block_count;
     uint64_t held_bytes, most_held_bytes;
@@ -51,8 +51,8 @@ lspo_status_t lspo_pinned_create(int node, lspo_pinned_t **pinned_out)
     return LSPO_OK;
 }
 
-/* Near the GPU where there is room, and on huge pages: the CPU's optimizer walks all of it in every step.  Wishes
- * only. */
+/* Request memory near the GPU, and huge pages, because the CPU's optimizer uses all of it in every step.  These are
+ * only hints. */
 static void place(const lspo_pinned_t *pinned, void *memory, size_t bytes)
 {
     unsigned long nodes = 1;
@@ -68,7 +68,7 @@ static bool pin(const block_t *block, size_t at, size_t bytes)
 {
     if (cudaHostRegister(block->memory + at, bytes, cudaHostRegisterDefault) == cudaSuccess)
         return true;
-    cudaGetLastError(); /* a refusal is no failure of what comes next */
+    cudaGetLastError(); /* clear the error: a refusal is not a later failure */
     return false;
 }
 
@@ -99,11 +99,11 @@ static bool map_block(const lspo_pinned_t *pinned, block_t *block)
     return true;
 }
 
-/* What the driver gives is not zero everywhere; what take_from() has not touched must be. */
+/* The driver's memory is not zero everywhere, but memory that take_from() has not touched must be. */
 static void ask_driver(block_t *block)
 {
     void *memory;
-    madvise(block->memory, block->bytes, MADV_DONTNEED); /* pages that refused pinning touched: not twice in memory */
+    madvise(block->memory, block->bytes, MADV_DONTNEED); /* release the pages touched by the refused pinning */
     if (cudaHostAlloc(&memory, block->bytes, cudaHostAllocPortable) != cudaSuccess) {
         cudaGetLastError();
         return;
@@ -162,7 +162,7 @@ void lspo_pinned_destroy(lspo_pinned_t *pinned)
 lspo_status_t lspo_pinned_reserve(lspo_pinned_t *pinned, uint64_t bytes)
 {
     block_t *block;
-    for (size_t i = pinned->block_count; i-- > 0;) { /* what an earlier session left */
+    for (size_t i = pinned->block_count; i-- > 0;) { /* blocks of an earlier session */
         if (pinned->blocks[i].taken_count == 0)
             remove_block(pinned, &pinned->blocks[i]);
     }
@@ -181,7 +181,7 @@ static void *hand_out(block_t *block, part_t *part)
     return block->memory + part->at;
 }
 
-/* A part of the size that was given back, or a new one at the end; NULL where there is neither, or no memory. */
+/* A freed part of this size, or a new one at the end; NULL if there is neither, or no memory. */
 static void *take_from(block_t *block, size_t bytes)
 {
     for (size_t i = 0; i < block->part_count; i++)
@@ -228,7 +228,7 @@ static block_t *block_of(const lspo_pinned_t *pinned, const void *memory)
     return NULL;
 }
 
-/* A block stays until the next reservation, so that a steady state pins nothing. */
+/* A block is kept until the next reservation, so that a steady state pins nothing. */
 void lspo_pinned_give_back(lspo_pinned_t *pinned, void *memory)
 {
     block_t *block = block_of(pinned, memory);

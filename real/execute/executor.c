@@ -20,7 +20,7 @@ typedef struct {
     uint32_t lane; /* index into plan->lanes */
     pthread_t thread;
     pthread_cond_t wake; /* its thread: an op is ready or a slot is free */
-    /* A queue's ops that are issued and have not ended, the oldest at `oldest`; an op's slot is its place here. */
+    /* The ops of a queue that are issued and have not ended, the oldest at `oldest`; an op's slot is its index here. */
     lspo_op_id_t issued[LSPO_ISSUED_MAX];
     uint32_t depth, oldest, issued_count;
     bool closed;                /* nothing more will be issued */
@@ -35,24 +35,24 @@ struct executor {
     const atomic_int *stop;
     lspo_trace_t *trace;
     lspo_ready_t ready;
-    bool bounded; /* by room */
+    bool bounded; /* room limits the ops */
     lspo_room_t room;
-    lspo_ready_entry_t *passed_over; /* while a lane looks for an op that has room */
-    uint64_t *end_ns;                /* of each op; NULL where no lane is a queue */
+    lspo_ready_entry_t *passed_over; /* while a lane searches for an op that has room */
+    uint64_t *end_ns;                /* of each op; NULL if no lane is a queue */
     pthread_mutex_t lock;
     pthread_cond_t entered; /* all lanes are on their threads */
     uint32_t entered_count;
-    uint32_t op_count;    /* to be run: the plan's, or fewer since it was cut */
+    uint32_t op_count;    /* to be run: the plan's, or fewer after a cut */
     lspo_op_id_t reached; /* the highest that has begun */
     bool cut;
     uint32_t ended_count;
     uint32_t busy_count; /* ops that run or are issued */
-    uint32_t turn;       /* of readiness: counts what makes ops ready */
+    uint32_t turn;       /* of readiness: counts events that make ops ready */
     uint64_t zero_ns;
     lspo_status_t status;
     lane_t *lanes; /* those of the plan that have ops */
     uint32_t lane_count;
-    uint32_t *place;          /* in `lanes` of each of the plan's lanes */
+    uint32_t *place;          /* index in `lanes` of each lane of the plan */
     lspo_lane_set_t starving; /* lanes whose ready ops had no room */
 };
 
@@ -68,7 +68,7 @@ static void wake_all(executor_t *executor)
         pthread_cond_signal(&executor->lanes[i].wake);
 }
 
-/* Lock held: `op` has ended.  What it gave back may be room for others. */
+/* Lock held: `op` has ended.  The memory that it freed may make room for others. */
 static void make_room(executor_t *executor, lspo_op_id_t op)
 {
     if (!executor->bounded)
@@ -77,7 +77,7 @@ static void make_room(executor_t *executor, lspo_op_id_t op)
     wake_lanes(executor, &executor->starving);
 }
 
-/* The first reason to end is the one that is returned. */
+/* The first reason to stop is returned. */
 static void stop_with(executor_t *executor, lspo_status_t status)
 {
     if (executor->status == LSPO_OK)
@@ -85,7 +85,7 @@ static void stop_with(executor_t *executor, lspo_status_t status)
     wake_all(executor);
 }
 
-/* Lock held.  Asked only when nothing is under way. */
+/* Lock held.  Called only if no op is running. */
 static bool has_ready_op(const executor_t *executor)
 {
     for (uint32_t i = 0; i < executor->lane_count; i++)
@@ -94,7 +94,7 @@ static bool has_ready_op(const executor_t *executor)
     return false;
 }
 
-/* Lock held.  True when this lane has nothing left to wait for. */
+/* Lock held.  True if this lane has nothing left to wait for. */
 static bool lane_is_done(executor_t *executor)
 {
     if (executor->status != LSPO_OK || executor->ended_count == executor->op_count)
@@ -113,7 +113,7 @@ static uint64_t latest(uint64_t a_ns, uint64_t b_ns)
     return a_ns > b_ns ? a_ns : b_ns;
 }
 
-/* Lock held; where two clocks are at work: see lspo_execute_calls(). */
+/* Lock held; if there are two clocks, see lspo_execute_calls(). */
 static void keep_order(const executor_t *executor, const lane_t *lane, lspo_op_id_t id, uint64_t *start_ns,
                        uint64_t *end_ns)
 {
@@ -180,7 +180,7 @@ static void run_op(executor_t *executor, lane_t *lane, lspo_op_id_t op)
 
 /* ---- queues ---- */
 
-/* True when something may have been queued, which has to be waited for. */
+/* True if something may have been queued, for which the executor has to wait. */
 static bool queue_op(const executor_t *executor, const lane_t *lane, lspo_op_id_t op, uint32_t slot,
                      lspo_status_t *status)
 {
@@ -194,7 +194,7 @@ static bool queue_op(const executor_t *executor, const lane_t *lane, lspo_op_id_
     return issued == LSPO_OK;
 }
 
-/* Lock held on entry and return, released while the op is put into the queue. */
+/* Lock held on entry and return, released while the op is issued to the queue. */
 static void issue_op(executor_t *executor, lane_t *lane, lspo_op_id_t op)
 {
     lspo_status_t status;
@@ -260,7 +260,7 @@ static void *waiter_main(void *lane_void)
 
 /* ---- lanes ---- */
 
-/* Lock held.  The first of the lane's ready ops that has room; false when none has.  What was cut off is dropped. */
+/* Lock held.  The first of the lane's ready ops that has room; false if none has.  Ops after the cut are dropped. */
 static bool choose_op(executor_t *executor, lane_t *lane, lspo_op_id_t *op_out)
 {
     lspo_ready_lane_t *ready = &executor->ready.lanes[lane->lane];
@@ -298,7 +298,7 @@ static void interrupt(executor_t *executor)
     wake_all(executor);
 }
 
-/* Lock held on entry and return.  False when nothing can be served before another op has ended. */
+/* Lock held on entry and return.  False if nothing can be served until another op has ended. */
 static bool serve_next(executor_t *executor, lane_t *lane)
 {
     lspo_op_id_t op;
@@ -320,7 +320,7 @@ static bool serve_next(executor_t *executor, lane_t *lane)
     return true;
 }
 
-/* Lock held.  Time zero is when the last lane stands ready. */
+/* Lock held.  Time zero is when the last lane is ready. */
 static void wait_for_all_lanes(executor_t *executor)
 {
     if (++executor->entered_count == executor->lane_count) {
@@ -348,7 +348,7 @@ static lspo_status_t no_thread(const lane_t *lane)
                       lane->executor->plan->lanes.list[lane->lane].name);
 }
 
-/* Without the lock.  A waiter is started by the lane's own thread, so that it has its placement. */
+/* Without the lock.  The lane's own thread starts its waiter, which thus inherits its placement. */
 static void *lane_main(void *lane_void)
 {
     lane_t *lane = lane_void;

@@ -30,7 +30,7 @@ typedef struct {
 
 typedef struct {
     const lspo_play_t *play;
-    slot_t slots[LSPO_DEVICE_LANES][LSPO_ISSUED_MAX]; /* the plan has the four lanes of one device */
+    slot_t slots[LSPO_DEVICE_LANES][LSPO_ISSUED_MAX]; /* a plan has the four lanes of one device */
     lspo_status_t entered[LSPO_DEVICE_LANES];         /* each lane writes and reads its own */
 } player_t;
 

@@ -6,7 +6,7 @@
 
 #include "base/units.h"
 
-#define ROOM_MAX (INT64_MAX / 2) /* beyond what ops can hold, and sums with it stay in range */
+#define ROOM_MAX (INT64_MAX / 2) /* more than any op needs, and sums with it do not overflow */
 
 static int64_t taken(const lspo_op_t *op)
 {
@@ -88,7 +88,7 @@ static bool others_can(const lspo_room_t *room, lspo_op_id_t op)
     return true;
 }
 
-/* What gives back at least what it takes never harms the others. */
+/* An op that frees at least what it takes never harms the others. */
 bool lspo_room_admits(const lspo_room_t *room, lspo_op_id_t id)
 {
     const lspo_op_t *op = &room->plan->ops[id];

@@ -9,7 +9,7 @@
 
 typedef struct {
     lspo_gpu_adam_t gpu;
-    lspo_host_adam_t host; /* of a swapped stage: the home of m, v and the GPU's master */
+    lspo_host_adam_t host; /* of a swapped stage: host copies of m, v and the GPU's master */
 } adam_stage_t;
 
 static adam_stage_t *stage_of(const lspo_session_t *session, uint32_t s)
@@ -62,7 +62,7 @@ static void release(lspo_session_t *session)
     }
 }
 
-/* Of a swapped stage: the master behind its 16-bit weights. */
+/* For a swapped stage: the master of its 16-bit weights. */
 static float *swapped_master(const lspo_session_stage_t *stage, const adam_stage_t *own)
 {
     return stage->swapped ? own->host.moments + own->host.count : NULL;
@@ -73,7 +73,7 @@ static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const f
     const lspo_session_stage_t *stage = &session->stages[s];
     const adam_stage_t *own = stage_of(session, s);
     float *swapped = swapped_master(stage, own);
-    if (own->host.master) /* a message without the rest is the head of the stage's array */
+    if (own->host.master) /* a message without the rest is the start of the stage's array */
         memcpy(own->host.master, weights, stage->message.element_count * sizeof *weights);
     if (swapped)
         memcpy(swapped, weights, own->gpu.master * sizeof *weights);

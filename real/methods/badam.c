@@ -5,8 +5,8 @@
 #include "real/methods/methods.h"
 
 typedef struct {
-    float *state; /* device: m, v, master of the stages in turn */
-    size_t count; /* floats of it                               */
+    float *state; /* device: m, v, master of the current stage */
+    size_t count; /* number of floats in it */
 } badam_t;
 
 static lspo_gpu_adam_t *stage_of(const lspo_session_t *session, uint32_t s)
@@ -17,7 +17,7 @@ static lspo_gpu_adam_t *stage_of(const lspo_session_t *session, uint32_t s)
 static void describe(lspo_session_t *session)
 {
     bool master = session->number != LSPO_NUMBER_FP32;
-    for (uint32_t s = 0; s < session->stage_count; s++) { /* also where a later plan's turn comes to it */
+    for (uint32_t s = 0; s < session->stage_count; s++) { /* also stages whose turn comes in a later plan */
         size_t n = session->stages[s].message.element_count;
         *stage_of(session, s) = (lspo_gpu_adam_t){.moments = 2 * n, .master = master ? n : 0};
     }
@@ -61,7 +61,7 @@ static void release(lspo_session_t *session)
     lspo_session_give_back(session, (void **)&((badam_t *)session->own)->state);
 }
 
-/* The first step of a turn: moments from nothing, the master from the weights. */
+/* The first step of a turn: moments start at zero, the master from the weights. */
 static void begin_turn(lspo_session_t *session, const lspo_session_stage_t *stage, const lspo_gpu_adam_t *gpu)
 {
     size_t n = stage->message.element_count;

@@ -11,7 +11,7 @@
 #include "real/methods/methods.h"
 #include "real/methods/step.h"
 
-/* A quarter of what a full-rank step would be: the authors' default. */
+/* A quarter of a full-rank step: the authors' default. */
 static const float lowrank_scale = 0.25F;
 
 static lspo_galore_stage_t *stage_of(const lspo_session_t *session, uint32_t s)
@@ -25,7 +25,7 @@ static void describe(lspo_session_t *session)
         lspo_gpu_adam_describe(session, &session->stages[s], false, &stage_of(session, s)->gpu);
 }
 
-/* Numbers of a weight's basis. */
+/* The number of elements of a weight's basis. */
 static size_t basis_count(const lspo_session_t *session, const lspo_projection_t *linear)
 {
     size_t shorter = linear->rows < linear->cols ? linear->rows : linear->cols;
@@ -72,7 +72,7 @@ static void release(lspo_session_t *session)
     }
 }
 
-/* In a step with new bases the full gradients of all micro-batches are added up before they are compressed. */
+/* In a step with new bases the full gradients of all micro-batches are summed before they are compressed. */
 static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -97,7 +97,7 @@ static lspo_lowrank_t lowrank_of(const lspo_session_t *session, const lspo_op_t 
                             .basis = stage_of(session, op->layer)->basis[i]};
 }
 
-/* The compression of a gradient that was formed, of one micro-batch or of all of them. */
+/* Compress a full gradient, of one micro-batch or of all. */
 static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -133,7 +133,7 @@ static size_t basis_scratch_bytes(const lspo_session_stage_t *stage, uint32_t ra
     return largest;
 }
 
-/* The gradient of a weight and its basis, both in fp32 where the host works on them. */
+/* The gradient of a weight and its basis, in fp32 if the host computes. */
 typedef struct {
     float *gradient, *basis;
     void *scratch;
@@ -184,7 +184,7 @@ static lspo_status_t renew_basis(lspo_session_t *session, const lspo_op_t *op, u
     return lspo_session_write_numbers(session, basis_count(session, &stage->message.linear[i]), basis, own->basis[i]);
 }
 
-/* New bases from the gradient of the whole step.  The moments stay as they are, as in the authors' code. */
+/* New bases from the gradient of the whole step.  The moments are unchanged, as in the authors' code. */
 static lspo_status_t renew_bases(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -207,7 +207,7 @@ give_back:
     return status;
 }
 
-/* The direction takes the gradient's place until APPLY. */
+/* The direction replaces the gradient until APPLY. */
 static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -221,7 +221,7 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-/* 16 bits: W <- keep W - rate E with E = A N or N A^T formed, so that the sum is rounded at random. */
+/* 16 bits: W <- keep W - rate E with E = A N or N A^T formed, so that the sum is rounded stochastically. */
 static lspo_status_t apply_rounded(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step, uint32_t i)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -259,13 +259,13 @@ static lspo_status_t apply_lowrank(lspo_session_t *session, const lspo_op_t *op,
         return apply_rounded(session, op, step, i);
     if (step->keep < 1)
         lspo_compute_step_along(session->compute, lowrank.m * lowrank.n, &(lspo_vector_step_t){.keep = step->keep},
-                                session->number, w, w); /* w alone */
+                                session->number, w, w); /* only w */
     lspo_compute_lowrank_apply(session->compute, &lowrank, lspo_step_linear(session, op, step, i),
                                lowrank_scale * step->rate, w);
     return LSPO_OK;
 }
 
-/* Out of the subspace where there is one. */
+/* Transform out of the subspace, if there is one. */
 static lspo_status_t apply_all(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step)
 {
     const lspo_message_t *message = &session->stages[op->layer].message;
@@ -307,7 +307,7 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
 const lspo_method_t lspo_method_galore = {
     .name = "galore",
     .stage_bytes = sizeof(lspo_galore_stage_t),
-    .norm_comes_late = true, /* bases are made before */
+    .norm_comes_late = true, /* bases are computed before */
     .describe = describe,
     .take_device = take_device,
     .reset = reset,

@@ -40,14 +40,14 @@ void lspo_host_adam_clear(const lspo_host_adam_t *host)
         memset(host->moments, 0, host->count * sizeof(float));
 }
 
-/* An UPD, shared out among the workers block by block. */
+/* An UPD, shared by the workers block by block. */
 typedef struct {
     lspo_session_t *session;
     lspo_session_stage_t *stage;
     const lspo_host_adam_t *host;
     lspo_adam_t adam;
     uint32_t slot;
-    bool skips; /* the step: masters stay, and go out as they are */
+    bool skips; /* skip the step: masters are unchanged and are sent */
 } update_t;
 
 /* The moments of `n` numbers from number `at` on. */
@@ -57,7 +57,7 @@ static lspo_adam_state_t moments_at(const update_t *update, size_t at, size_t n)
     return (lspo_adam_state_t){.count = n, .m = m, .v = m + update->host->count / 2};
 }
 
-/* One block with a master: it steps, and a copy goes out where the master cannot. */
+/* Update one block with a master, and copy it to the outgoing buffer if the master itself is not sent. */
 static void update_parameters(const update_t *update, const float *gradient, size_t at, size_t n)
 {
     const lspo_adam_state_t moments = moments_at(update, at, n);
@@ -79,7 +79,7 @@ static void update_direction(const update_t *update, uint32_t worker, const floa
         lspo_adam_direction(&update->adam, &moments, gradient, outgoing);
         return;
     }
-    float *scratch = lspo_session_update_scratch(session, worker); /* which `gradient` is: allowed */
+    float *scratch = lspo_session_update_scratch(session, worker); /* `gradient` may be the same array */
     lspo_adam_direction(&update->adam, &moments, gradient, scratch);
     lspo_session_pack_numbers(session->link, n, scratch, outgoing);
 }
@@ -104,7 +104,7 @@ void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const l
                      .adam = lspo_adam_default(lspo_session_rate(session, op), lspo_session_step(session, op) + 1),
                      .slot = lspo_session_slot(session, op),
                      .skips = lspo_session_skips_step(session, op, session->host_norms)};
-    work.adam.weight_decay = (float)session->plan->workload.weight_decay; /* of the parameters form only */
+    work.adam.weight_decay = (float)session->plan->workload.weight_decay; /* only for the parameters form */
     work.adam.gradient_scale = lspo_session_op_scale(session, op, session->host_norms);
     size_t blocks = (host->count / 2 + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK;
     lspo_workers_run(session->workers, blocks, update_block, &work);

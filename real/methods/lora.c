@@ -9,11 +9,11 @@
 #include "real/methods/gpu_adam.h"
 #include "real/methods/methods.h"
 
-/* s = alpha / r, alpha = 2 r whatever the rank is. */
+/* s = alpha / r with alpha = 2 r for every rank. */
 static const float adapter_scale = 2.0F;
 
 typedef struct {
-    void *scratch; /* device: X A and dY B.  All blocks are alike, and one runs at a time: they share it */
+    void *scratch; /* device: X A and dY B; shared, since blocks are alike and run one at a time */
 } lora_t;
 
 typedef struct {
@@ -27,7 +27,7 @@ static lora_stage_t *stage_of(const lspo_session_t *session, uint32_t s)
     return session->stages[s].own;
 }
 
-/* Of the message's head, which belongs to the linear weights: as many numbers as the factors have. */
+/* The number of elements in the first part of the message, which belongs to the linear weights: that of the factors. */
 static size_t factor_count(const lspo_session_stage_t *stage)
 {
     return stage->message.element_count - stage->message.rest_elements;
@@ -68,7 +68,8 @@ static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
     return status;
 }
 
-/* A ~ N(0, 1 / m), so that X A of a normed X is of order one; B = 0, so that training starts at the frozen model. */
+/* A ~ N(0, 1 / m), so that X A of a normalised X is of order one; B = 0, so that training starts at the frozen
+ * model. */
 static lspo_status_t seed_adapters(lspo_session_t *session, uint32_t s)
 {
     const lspo_session_stage_t *stage = &session->stages[s];
@@ -79,7 +80,7 @@ static lspo_status_t seed_adapters(lspo_session_t *session, uint32_t s)
         return lspo_no_memory("the first adapters of stage %u", s);
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
-        uint64_t stream = ((uint64_t)s << 8) | 0x80U | i; /* beside those of the weights, real/transformer/init.c */
+        uint64_t stream = ((uint64_t)s << 8) | 0x80U | i; /* apart from those of the weights, real/transformer/init.c */
         lspo_random_normal_fill(session->plan->workload.seed, stream, 1.0 / sqrt((double)linear->rows),
                                 linear->rows * rank, factors + linear->message_offset_elements);
     }
@@ -114,7 +115,7 @@ static void release(lspo_session_t *session)
     lspo_session_give_back(session, &((lora_t *)session->own)->scratch);
 }
 
-/* Of the message's rest, when it is trained. */
+/* For the rest of the message, if it is trained. */
 static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const float *weights)
 {
     const lspo_session_stage_t *stage = &session->stages[s];
@@ -133,7 +134,7 @@ static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op
     return LSPO_OK;
 }
 
-/* A part of the message: `n` numbers from number `at` on, which move `weights`. */
+/* A part of the message: `n` numbers from number `at` on, which update `weights`. */
 static void step_part(lspo_session_t *session, const lspo_op_t *op, size_t at, size_t n, void *weights)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -146,7 +147,7 @@ static void step_part(lspo_session_t *session, const lspo_op_t *op, size_t at, s
     lspo_compute_adam_parameters(session->compute, &adam, &state, gradient, weights);
 }
 
-/* The message's head moves the adapters; its rest, when trained, the stage's other tensors. */
+/* The first part of the message updates the adapters; the rest, if trained, the stage's other tensors. */
 static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];

@@ -32,13 +32,13 @@ static size_t projection_scratch(const lspo_session_t *session, const lspo_proje
     if (session->plan->dense_sketches)
         return lspo_sketch_scratch(p, q, session->tokens);
     size_t compress = lspo_projector_compress_scratch(p, q, session->tokens);
-    if (session->asynchronous) /* a GPU applies without */
+    if (session->asynchronous) /* a GPU needs no scratch for APPLY */
         return compress;
     size_t apply = lspo_projector_apply_scratch(p, q);
     return compress > apply ? compress : apply;
 }
 
-/* A packed delta needs room to be unpacked. */
+/* A packed delta needs memory to be unpacked. */
 static lspo_status_t create(lspo_session_t *session)
 {
     lspo_pairs_t *pairs = session->own;
@@ -92,7 +92,7 @@ static void release(lspo_session_t *session)
         lspo_host_adam_give_back(session, &lspo_pairs_of(session, s)->host);
 }
 
-/* COMPRESS makes the gradient from its factors, and PROJECT looks at them. */
+/* COMPRESS computes the gradient from its factors, and PROJECT uses them. */
 static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
 {
     (void)session;
@@ -149,7 +149,7 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-/* The delta of a compressed weight in fp32: where it lies, or unpacked. */
+/* The delta of a compressed weight in fp32: in place, or unpacked. */
 static const float *delta_of(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step, uint32_t i)
 {
     const lspo_pairs_t *pairs = session->own;
@@ -198,7 +198,7 @@ static void visit_projector(lspo_state_walk_t *walk, const lspo_projector_t *p, 
     lspo_walk_host(walk, p->value, count, LSPO_STATE_F32, "%s.%c%" PRIu32 ".value", stage, side, weight);
 }
 
-/* Projectors that weights share are those of the first of them. */
+/* Projectors shared by weights belong to the first of them. */
 static void visit_stage(const lspo_session_t *session, uint32_t s, const char *name, lspo_state_walk_t *walk)
 {
     const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);

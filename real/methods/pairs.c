@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Streams of the seed that projectors draw from; weights and batches have their own. */
+/* Random streams for projectors; weights and batches have their own. */
 static const uint64_t projector_seed_stride = UINT64_C(0x9e3779b97f4a7c15);
 
 static void place_array(char **at, const void *from, size_t bytes, void **array)
@@ -18,7 +18,7 @@ static void place_array(char **at, const void *from, size_t bytes, void **array)
     *at += bytes;
 }
 
-/* A projector's arrays in one block of the host's memory: what goes to the CPU comes first. */
+/* A projector's arrays in one block of host memory: the part that is sent to the CPU comes first. */
 static void place_projector(const lspo_projector_t *made, void *memory, lspo_projector_t *placed)
 {
     size_t nonzeros = (size_t)made->rows * made->r;
@@ -44,7 +44,7 @@ lspo_projector_t lspo_pairs_view_in(const lspo_projector_t *shape, void *memory)
     return view;
 }
 
-/* Memory of one side of a pair on the device, and on the host where that is another; none is taken twice. */
+/* Allocate one side of a pair on the device and, if separate, on the host; does nothing if already allocated. */
 static lspo_status_t take_side(lspo_session_t *session, lspo_pair_t *pair, int side, size_t bytes)
 {
     lspo_status_t status = LSPO_OK;
@@ -163,8 +163,8 @@ static lspo_status_t make_known(lspo_session_t *session, lspo_pair_t *pair)
     return LSPO_OK;
 }
 
-/* The pair of weight i is that of weight *first_out of the stage that is returned: itself, or the first of its shape in
- * the first block. */
+/* The pair of weight i is that of weight *first_out of the returned stage: itself, or the first of its shape in the
+ * first block. */
 static uint32_t owner_of(const lspo_session_t *session, uint32_t s, uint32_t i, uint32_t *first_out)
 {
     bool shared = lspo_lsp_values_of(&session->plan->workload)->projectors == LSPO_PROJECTORS_SHAPE;
@@ -206,7 +206,7 @@ lspo_status_t lspo_pairs_make(lspo_session_t *session, uint32_t s)
     return LSPO_OK;
 }
 
-/* The arrays keep their places, so that the stages' views of them hold. */
+/* The arrays keep their addresses, so that the stages' views of them remain valid. */
 lspo_status_t lspo_pairs_reset(lspo_session_t *session)
 {
     for (uint32_t s = 0; checks(session) && s < session->stage_count; s++)
@@ -255,7 +255,7 @@ lspo_status_t lspo_pairs_make_carry(lspo_session_t *session)
     return lspo_device_host_alloc(session->device, largest * sizeof(float), (void **)&pairs->carry_scratch);
 }
 
-/* All updates of the pass before have been: what it left is what is known now. */
+/* All updates with older pairs are done, so the pairs that the previous pass sent are now the known ones. */
 void lspo_pairs_send(lspo_session_t *session, const lspo_op_t *op)
 {
     for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++) {
@@ -270,7 +270,7 @@ void lspo_pairs_send(lspo_session_t *session, const lspo_op_t *op)
     }
 }
 
-/* Rows of a projector as they lie on the host. */
+/* The rows of a projector in host memory. */
 static lspo_projector_t rows_on_host(const lspo_projector_t *shape, void *rows)
 {
     size_t nonzeros = (size_t)shape->rows * shape->r;

@@ -13,11 +13,11 @@
 #include "plan/policies/lsp.h"
 #include "real/methods/pairs.h"
 
-/* The micro-batches of calibration passes have a stream of the seed of their own, a number for each. */
+/* The micro-batches of calibration passes have their own random stream, with a number for each. */
 static const uint64_t calibration_number_stride = UINT64_C(0x9e3779b97f4a7c15);
 static const uint64_t calibration_seed_stride = UINT64_C(0xd1342543de82ef95);
 
-/* One weight's check: the host computes it, on gradients that an asynchronous device forms and hands over. */
+/* One weight's check: the host computes it, on gradients that an asynchronous device computes and transfers. */
 typedef struct {
     float *gradient, *scratch;
     void *on_device;
@@ -68,7 +68,7 @@ static lspo_status_t form_gradient(lspo_session_t *session, uint32_t s, uint32_t
     return status;
 }
 
-/* The arrays of one projector, in another's memory. */
+/* The arrays of one projector, in the memory of another. */
 static lspo_projector_t copied_to(const lspo_projector_t *p, void *memory)
 {
     memcpy(memory, p->index, lspo_pairs_block_bytes(p));
@@ -80,13 +80,13 @@ static double bias_of(const lspo_projector_t *p, const lspo_projector_t *q, cons
     return lspo_fit_bias_scaled(p, q, check->gradient, NULL, check->scratch);
 }
 
-/* Gradients that are zero have no bias: their projectors stay. */
+/* Zero gradients have no bias: their projectors are kept. */
 static bool is_fitted(const lspo_session_t *session, const lspo_pair_t *pair)
 {
     return pair->bias > lspo_lsp_values_of(&session->plan->workload)->bias_threshold;
 }
 
-/* One more weight of a pair; true when it is the last. */
+/* Count one more weight of a pair; true if it is the last. */
 static bool tally(lspo_pair_t *pair, double in_use, double renewed)
 {
     if (isfinite(in_use)) {
@@ -103,7 +103,7 @@ static void clear_tally(lspo_pair_t *pair)
     pair->in_use = pair->renewed = 0;
 }
 
-/* Means over `count` weights into the means over all. */
+/* Combine means over `count` weights into the means over all. */
 static void count_check(lspo_session_bias_t *bias, uint32_t count, double before, double after)
 {
     if (count == 0)
@@ -114,7 +114,7 @@ static void count_check(lspo_session_bias_t *bias, uint32_t count, double before
     bias->bias_after += (after - bias->bias_after) * count / bias->checked;
 }
 
-/* What is not fitted is counted at once, what is when its decision is known. */
+/* Weights that are not fitted are counted immediately, fitted ones after the decision. */
 static void check_weight(lspo_session_t *session, lspo_pair_t *pair, const check_t *check)
 {
     double bias = bias_of(&pair->host_p, &pair->host_q, check);
@@ -128,7 +128,8 @@ static void check_weight(lspo_session_t *session, lspo_pair_t *pair, const check
     clear_tally(pair);
 }
 
-/* Of all steps of a fit, on the gradients of all weights that it is for: the learning rate fades over them. */
+/* The number of all steps of a fit, on the gradients of all weights of the pair: the learning rate decreases over
+ * them. */
 static lspo_fit_options_t fit_options(const lspo_session_t *session, const lspo_pair_t *pair)
 {
     lspo_fit_options_t options = lspo_fit_default();
@@ -150,8 +151,8 @@ static lspo_status_t take_candidate(lspo_session_t *session, lspo_pair_t *pair)
     return lspo_session_take_for_host(session, lspo_fit_moments(p, q) * sizeof(float), (void **)&pair->fit_moments);
 }
 
-/* The new pair begins as the one in use, so that moments carry over with little loss.  Where the gradient is zero, the
- * next one begins. */
+/* The new pair starts as a copy of the one in use, so that moments transfer with little loss.  If the gradient is zero,
+ * the next one begins the fit. */
 static lspo_status_t begin_fit(lspo_session_t *session, lspo_pair_t *pair, const check_t *check)
 {
     lspo_status_t status = pair->fit_moments ? LSPO_OK : take_candidate(session, pair);
@@ -179,7 +180,7 @@ static lspo_status_t fit_weight(lspo_session_t *session, lspo_pair_t *pair, cons
     return LSPO_OK;
 }
 
-/* The lower mean bias stays. */
+/* Keep the pair with the lower mean bias. */
 static lspo_status_t conclude(lspo_session_t *session, lspo_pair_t *pair)
 {
     bool better = pair->begun && pair->renewed < pair->in_use;
@@ -197,7 +198,7 @@ static lspo_status_t conclude(lspo_session_t *session, lspo_pair_t *pair)
     return status;
 }
 
-/* On gradients that neither pair has seen. */
+/* On gradients that were not used for either pair. */
 static lspo_status_t decide(lspo_session_t *session, lspo_pair_t *pair, const check_t *check)
 {
     double in_use = bias_of(&pair->host_p, &pair->host_q, check), renewed = in_use;
@@ -268,7 +269,7 @@ bool lspo_pairs_skip_calibration(const lspo_session_t *session, const lspo_op_t 
     return calibrates && op->micro > 0 && !((const lspo_pairs_t *)session->own)->fits;
 }
 
-/* From the training data at a step of the seed's choice, so that the order of training does not change. */
+/* Training data of a step chosen by the seed, so that the order of training does not change. */
 lspo_status_t lspo_pairs_load_calibration(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t number =

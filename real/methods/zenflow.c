@@ -31,7 +31,7 @@ static uint32_t critical_count(const lspo_projection_t *linear)
     return linear->cols - linear->d_cols;
 }
 
-/* Elements that the host device takes at a time: columns picked out stay in cache until they are put back. */
+/* Elements that the host device processes at a time: gathered columns stay in cache until they are scattered. */
 enum { HOST_CHUNK_ELEMENTS = 16384 };
 
 static uint32_t *split_of(const lspo_session_t *session, uint32_t s, uint32_t weight, uint32_t step)
@@ -46,7 +46,7 @@ static uint32_t *gpu_split_of(const lspo_session_t *session, uint32_t s, uint32_
         ->gpu_columns[step / lspo_zenflow_values_of(&session->plan->workload)->select_every & 1][weight];
 }
 
-/* The window of which an UPD or an APPLY brings the update. */
+/* The window whose update an UPD or an APPLY handles. */
 static uint32_t window_of(const lspo_session_t *session, const lspo_op_t *op)
 {
     uint32_t window = lspo_session_step(session, op) / lspo_zenflow_values_of(&session->plan->workload)->update_every;
@@ -55,7 +55,7 @@ static uint32_t window_of(const lspo_session_t *session, const lspo_op_t *op)
     return op->kind == LSPO_OP_UPD || op->variant == LSPO_VARIANT_DRAIN ? window - 1 : window - 2;
 }
 
-/* Its last step; a training may end before the window does. */
+/* Its last step; a training may end earlier. */
 static uint32_t window_end(const lspo_session_t *session, const lspo_op_t *op)
 {
     if (op->variant == LSPO_VARIANT_DRAIN_LAST)
@@ -64,7 +64,7 @@ static uint32_t window_end(const lspo_session_t *session, const lspo_op_t *op)
     return window_of(session, op) * every + every - 1;
 }
 
-/* The message is the CPU's columns; the CPU has room for the moments of all, since any may come. */
+/* The message has the CPU's columns; the CPU has memory for the moments of all columns, because any may come. */
 static void describe(lspo_session_t *session)
 {
     lspo_zenflow_t *zenflow = session->own;
@@ -126,7 +126,7 @@ static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
     return lspo_gpu_adam_take(session, &session->stages[s], &stage_of(session, s)->gpu);
 }
 
-/* The splits of a weight as the device sees them. */
+/* The splits of a weight in device memory. */
 static lspo_status_t make_gpu_splits(lspo_session_t *session, uint32_t s, uint32_t i)
 {
     lspo_zenflow_stage_t *own = stage_of(session, s);
@@ -199,7 +199,7 @@ static void release(lspo_session_t *session)
     lspo_session_give_back(session, &((lspo_zenflow_t *)session->own)->scratch);
 }
 
-/* What is no linear weight lies behind them all, not behind the CPU's columns as in the message. */
+/* Other tensors come after all linear weights, not after the CPU's columns as in the message. */
 static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
 {
     if (backward->sink.rest)
@@ -207,7 +207,7 @@ static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op
     return LSPO_OK;
 }
 
-/* The host's copy follows: its update of the window picks out the same columns. */
+/* Copy to the host: its update of the window uses the same columns. */
 static lspo_status_t select_weight(lspo_session_t *session, const lspo_op_t *op, uint32_t i)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -233,12 +233,12 @@ static lspo_status_t select_columns(lspo_session_t *session, const lspo_op_t *op
         if (status != LSPO_OK)
             return status;
     }
-    /* The moments lie by column: those of other columns mean nothing here. */
+    /* Moments are stored by column: those of other columns are meaningless here. */
     lspo_compute_zero(session->compute, 2 * (stage->linear_elements - own->sent_count) * sizeof(float), own->gpu.state);
     return LSPO_OK;
 }
 
-/* Rows of `count` columns that scratch has room for. */
+/* The number of rows of `count` columns that fit in scratch. */
 static size_t chunk_rows(const lspo_session_t *session, size_t count)
 {
     size_t room = zenflow_of(session)->scratch_elements;
@@ -247,7 +247,7 @@ static size_t chunk_rows(const lspo_session_t *session, size_t count)
     return room > count ? room / count : 1;
 }
 
-/* The CPU's columns of one weight into what the link carries, some rows at a time where that is another format. */
+/* Gather the CPU's columns of one weight into the message, some rows at a time if the link has another format. */
 static void pack_sent(lspo_session_t *session, const lspo_projection_t *linear, const uint32_t *columns,
                       const void *gradient, void *out)
 {
@@ -298,7 +298,7 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-/* Weights of one tensor that the GPU updates, and what belongs to them. */
+/* Weights of one tensor that the GPU updates, and their state. */
 typedef struct {
     lspo_adam_t adam;
     lspo_adam_state_t state;
@@ -306,7 +306,7 @@ typedef struct {
     uint32_t tensor; /* for the random bits */
 } part_t;
 
-/* Adam on the part's weights: in 16 bits along the direction, which takes the gradient's place. */
+/* Adam on the part's weights; in 16 bits along the direction, which replaces the gradient. */
 static void step_weights(lspo_session_t *session, const lspo_op_t *op, const part_t *part, void *w)
 {
     const lspo_adam_t *adam = &part->adam;
@@ -322,7 +322,7 @@ static void step_weights(lspo_session_t *session, const lspo_op_t *op, const par
     lspo_compute_step_along(session->compute, part->state.count, &step, session->number, part->gradient, w);
 }
 
-/* The critical columns of a weight. */
+/* The selected columns of a weight. */
 static void step_critical(lspo_session_t *session, const lspo_op_t *op, const part_t *part)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -373,14 +373,14 @@ static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-/* One UPD, shared out among the workers: an accumulation by blocks, the update of a weight by rows. */
+/* One UPD, shared by the workers: an accumulation by blocks, the update of a weight by rows. */
 typedef struct {
     lspo_session_t *session;
     lspo_session_stage_t *stage;
     const lspo_zenflow_stage_t *own;
     float *sum; /* of the window */
-    bool first; /* nothing is in it yet */
-    bool skips; /* a step that adds nothing */
+    bool first; /* it is still empty */
+    bool skips; /* skip a step */
     float scale;
     lspo_adam_t adam;
     uint32_t weight;
@@ -414,7 +414,7 @@ static void accumulate(lspo_session_t *session, const lspo_op_t *op)
                      &work);
 }
 
-/* One row of a weight: the moments of the CPU's columns are picked out of those of all and put back. */
+/* One row of a weight: gathers the moments of the CPU's columns and scatters them back. */
 static void update_row(void *context, uint32_t worker, size_t row)
 {
     const window_t *work = context;
@@ -498,7 +498,7 @@ static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-/* Two selections, the sums of two windows and the update of the one before. */
+/* Two selections, the sums of two windows and the update of the previous one. */
 static void visit_stage(const lspo_session_t *session, uint32_t s, const char *name, lspo_state_walk_t *walk)
 {
     const lspo_session_stage_t *stage = &session->stages[s];
@@ -516,7 +516,7 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
     lspo_walk_host(walk, stage->outgoing[0], own->sent_count, lspo_session_message_type(session), "%s.update", name);
 }
 
-/* A selection that has not been yet is all zeros. */
+/* A selection that has not been made yet is all zeros. */
 static bool split_is_sound(const uint32_t *columns, uint32_t count)
 {
     for (uint32_t i = 0; columns && i < count; i++)
@@ -553,7 +553,7 @@ const lspo_method_t lspo_method_zenflow = {
     .name = "zenflow",
     .state_bytes = sizeof(lspo_zenflow_t),
     .stage_bytes = sizeof(lspo_zenflow_stage_t),
-    .landing_slots = 1, /* windows have buffers of their own */
+    .landing_slots = 1, /* windows have their own buffers */
     .describe = describe,
     .take_host = take_host,
     .take_device = take_device,

@@ -6,10 +6,10 @@
 
 #include "real/session/state.h"
 
-/* Walks all arrays in one order; fills `array` when it comes to number `wanted`. */
+/* Goes over all arrays in a fixed order; fills `array` at number `wanted`. */
 struct lspo_state_walk {
     uint32_t at, wanted;
-    lspo_device_t *device; /* an asynchronous one; NULL: device memory is the host's */
+    lspo_device_t *device; /* an asynchronous device; NULL: device memory is host memory */
     lspo_state_array_t *array;
 };
 
@@ -62,7 +62,7 @@ lspo_state_type_t lspo_session_message_type(const lspo_session_t *session)
     return lspo_session_packs(session) ? LSPO_STATE_U16 : LSPO_STATE_F32;
 }
 
-/* A stale policy's gradients wait in the landing buffers; others have used theirs up. */
+/* The gradients of a stale policy wait in the landing buffers; other policies have used theirs. */
 static void visit_pending(const lspo_session_t *session, const lspo_session_stage_t *stage, const char *name,
                           lspo_state_walk_t *walk)
 {
@@ -120,7 +120,7 @@ lspo_status_t lspo_session_state_written(lspo_session_t *session)
     lspo_status_t status = session->method->written ? session->method->written(session) : LSPO_OK;
     if (status != LSPO_OK)
         return status;
-    /* An update of a pending gradient begins the next segment: the GPU's lane asks for its norm, too. */
+    /* The next segment begins with the update of a pending gradient, for which the GPU lane needs its norm. */
     session->norms = *session->host_norms;
     return LSPO_OK;
 }

@@ -6,7 +6,7 @@
 /* Device memory for the evaluation of one batch. */
 typedef struct {
     void *saved, *x, *y;
-    void *weights; /* of a swapped stage, where the device does not see its home */
+    void *weights; /* of a swapped stage, if the device cannot access host memory */
 } evaluation_t;
 
 static lspo_status_t weights_for(lspo_session_t *session, const evaluation_t *evaluation, uint32_t s,
@@ -21,7 +21,7 @@ static lspo_status_t weights_for(lspo_session_t *session, const evaluation_t *ev
                              stage->shape.element_count * session->number_bytes);
 }
 
-/* One batch through all stages; x and y are activations that swap roles.  The mean loss. */
+/* Runs one batch through all stages; x and y are activations that swap roles.  Returns the mean loss. */
 static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *evaluation, double *loss_out)
 {
     lspo_transformer_t *t = session->transformer;

@@ -11,7 +11,7 @@ static const char *const purpose_names[LSPO_HOST_PURPOSES] = {[LSPO_HOST_MASTERS
                                                               [LSPO_HOST_WINDOWS] = "columns and windows",
                                                               [LSPO_HOST_OTHERS] = "batches and scratch"};
 
-/* What lspo_device_host_alloc() takes for it. */
+/* The bytes that lspo_device_host_alloc() takes for it. */
 static uint64_t rounded(uint64_t bytes)
 {
     return (bytes + 63) / 64 * 64;
@@ -57,7 +57,7 @@ lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t s, 
     return status;
 }
 
-/* Batches on their way, what the GPU tells, scratch of one worker. */
+/* Batches in transit, results that the GPU reports, scratch of one worker. */
 static uint64_t other_bytes(const lspo_session_t *session)
 {
     uint64_t batches = session->asynchronous ? 2 * rounded(2 * session->tokens * sizeof(uint32_t)) : 0;

@@ -1,7 +1,7 @@
 /* link.c - messages on the link: gradients to the host, updates back and into the weights. */
 #include "real/session/state.h"
 
-/* The clipped norm, and the scale that goes with it where that changes. */
+/* Send the norm for clipping and, if the loss scale is dynamic, the scale of its step. */
 static void send_norm(lspo_session_t *session, uint32_t parity)
 {
     lspo_device_copy(session->device, LSPO_COPY_D2H, &session->host_norms->norm[parity],

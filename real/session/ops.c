@@ -1,7 +1,7 @@
 /* ops.c - the table of functions that execute the ops of a plan. */
 #include "real/session/state.h"
 
-/* What the session does itself; a method's handler comes first. */
+/* The session's own handlers; a method's handler has priority. */
 static const lspo_method_op_t own_handlers[LSPO_OP_KIND_COUNT] = {
     [LSPO_OP_FWD] = lspo_session_forward,
     [LSPO_OP_RECOMPUTE] = lspo_session_recompute,

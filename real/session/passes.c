@@ -42,8 +42,8 @@ double lspo_session_mean_loss(double sum, size_t targets)
     return targets > 0 ? sum / (double)targets : 0.0;
 }
 
-/* The first stage whose output is not finite, for the message; the head when all are.  An asynchronous device may have
- * given the outputs back by now. */
+/* The first stage whose output is not finite, for the message; the head if all are finite.  An asynchronous device may
+ * have freed the outputs by now. */
 static uint32_t find_broken_stage(const lspo_session_t *session)
 {
     size_t count = session->tokens * session->plan->model.width;
@@ -56,7 +56,7 @@ static uint32_t find_broken_stage(const lspo_session_t *session)
     return head_of(session);
 }
 
-/* A micro-batch adds its share to the mean over the targets of the whole step. */
+/* A micro-batch adds its part of the mean over the targets of the whole step. */
 lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *op)
 {
     double loss = lspo_session_mean_loss(*session->loss_read, session->loss_targets);
@@ -73,8 +73,8 @@ lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *
                       lspo_model_stage_name(&session->plan->model, find_broken_stage(session), name));
 }
 
-/* The batch at hand.  The first one of a step fixes what holds for all of it: the targets that its loss is a mean over,
- * and the loss scale, whatever the norm of the step before changes meanwhile. */
+/* Load the batch.  The first one of a step fixes the values of the whole step: the number of targets in its mean loss,
+ * and the loss scale, which the norm of the previous step may change meanwhile. */
 static lspo_status_t load_batch(lspo_session_t *session, const lspo_op_t *op)
 {
     uint32_t step = lspo_session_step(session, op);
@@ -130,7 +130,7 @@ lspo_status_t lspo_session_recompute(lspo_session_t *session, const lspo_op_t *o
     return LSPO_OK;
 }
 
-/* The stage's message and, where the link carries another format, as it goes there. */
+/* The stage's message and, if the link has another format, its converted copy. */
 static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op, uint32_t s)
 {
     lspo_session_stage_t *stage = &session->stages[s];
@@ -173,8 +173,8 @@ static void release_dx(lspo_session_t *session, const lspo_op_t *op)
         lspo_session_give_back(session, &session->dx);
 }
 
-/* What backward has read for the last time; after a probe another pass follows, which computes again what is not
- * kept. */
+/* Free memory that the backward pass has read for the last time; after a probe another pass follows, which recomputes
+ * what is not kept. */
 void lspo_session_release_activations(lspo_session_t *session, const lspo_op_t *op)
 {
     if (op->variant == LSPO_VARIANT_PROBE) {
@@ -186,7 +186,7 @@ void lspo_session_release_activations(lspo_session_t *session, const lspo_op_t *
     lspo_session_give_back(session, &session->stages[op->layer - 1].output);
 }
 
-/* What backward multiplies the sum of the losses by. */
+/* The factor of the sum of the losses in the backward pass. */
 static float loss_scale(const lspo_session_t *session, const lspo_op_t *op)
 {
     float scale = op->variant == LSPO_VARIANT_CALIBRATE
@@ -205,7 +205,7 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
     status = take_gradient(session, op, op->layer);
     if (status != LSPO_OK)
         return status;
-    bool tied = session->plan->model.tied_head; /* then the embedding's gradient starts here */
+    bool tied = session->plan->model.tied_head; /* the embedding's gradient starts here */
     if (tied)
         status = take_gradient(session, op, 0);
     if (status != LSPO_OK)
@@ -225,7 +225,7 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-/* Where the block's gradients go: as a dense gradient, unless the method says otherwise. */
+/* The destination of the block's gradients: a dense gradient unless the method says otherwise. */
 static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];

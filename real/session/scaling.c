@@ -4,11 +4,11 @@
 
 #include "real/session/state.h"
 
-/* fp16 holds 6e-8 to 65504.  Gradients of a mean loss are rarely above 1, so that 2^10 keeps what would be lost at the
- * lower end and is far from the upper one. */
+/* fp16 represents 6e-8 to 65504.  Gradients of a mean loss are rarely above 1, so 2^10 preserves small values and stays
+ * far below the upper limit. */
 static const float static_scale = 1024.0F;
 
-/* Where the norm tells of an overflow, begin high, fall by halves and rise again. */
+/* A dynamic scale starts high, is halved when the norm detects an overflow, and rises again. */
 static const float dynamic_scale_first = 65536.0F, dynamic_scale_most = 16777216.0F;
 enum { GOOD_STEPS = 200 };
 
@@ -72,7 +72,7 @@ static void follow_norm(lspo_session_scaling_t *scaling, bool overflowed)
     }
 }
 
-/* Stages are summed in one order whatever the schedule was, so that clipping is the same under all of them. */
+/* Stages are summed in a fixed order, independent of the schedule, so clipping is the same under all schedules. */
 static lspo_status_t sum_squares(lspo_session_t *session, const lspo_op_t *op, double *sum_out)
 {
     uint32_t parity = lspo_session_parity(session, op);
@@ -108,7 +108,7 @@ lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op)
     return lspo_device_write(session->device, session->gpu_norms, &session->norms, sizeof session->norms);
 }
 
-/* A good mixing of 64 bits: splitmix64's. */
+/* A mixing function of 64 bits: */
 static uint64_t mix(uint64_t x)
 {
     x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);

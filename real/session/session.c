@@ -22,7 +22,7 @@ static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text
     return lspo_text_check(text, plan->workload.sequence);
 }
 
-/* What a dense gradient takes; the method changes what differs for its own. */
+/* Settings for a dense gradient; the method changes what differs. */
 static void describe_messages(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
@@ -39,8 +39,8 @@ static void describe_messages(lspo_session_t *session)
     }
 }
 
-/* Which stages are swapped and where they are updated is what the plan does with them.  What is sent is updated on the
- * host, if not in this plan. */
+/* The plan determines which stages are swapped and where they are updated.  A stage whose gradient is sent is updated
+ * on the host, even if not in this plan. */
 static void describe_ops(lspo_session_t *session)
 {
     const lspo_plan_t *plan = session->plan;
@@ -66,7 +66,7 @@ static bool swaps(const lspo_plan_t *plan)
     return false;
 }
 
-/* What belongs to one plan: losses, and the last users of what it swaps. */
+/* Data of one plan: losses, and the last users of swapped data. */
 static lspo_status_t take_plan(lspo_session_t *session, const lspo_plan_t *plan)
 {
     double *losses = calloc(plan->workload.iterations, sizeof *losses);
@@ -87,7 +87,7 @@ static lspo_status_t take_plan(lspo_session_t *session, const lspo_plan_t *plan)
     return LSPO_OK;
 }
 
-/* Do both plans' policy hold the same arrays, by its own parameters? */
+/* Do both plans' policies need the same arrays, by their own parameters? */
 static bool same_own_shapes(const lspo_plan_t *a, const lspo_plan_t *b)
 {
     const lspo_parameters_t *own = a->policy->parameters;
@@ -137,7 +137,7 @@ static lspo_status_t take_host(lspo_session_t *session, size_t bytes, void **slo
     return lspo_device_host_alloc(session->device, bytes, slot);
 }
 
-/* Batches as the device sees them: the host's own arrays, or copies that pinned ones are on their way to. */
+/* Batches in memory that the device can access: the host's own arrays, or copies filled from pinned ones. */
 static lspo_status_t make_batches(lspo_session_t *session)
 {
     size_t bytes = session->tokens * sizeof(uint32_t);
@@ -160,7 +160,7 @@ static lspo_status_t make_batches(lspo_session_t *session)
     return LSPO_OK;
 }
 
-/* Some hundred bytes that no plan counts. */
+/* Some hundred bytes, not counted in plans. */
 static lspo_status_t take_report(lspo_session_t *session, size_t bytes, void **slot)
 {
     return session->asynchronous ? lspo_device_alloc_uncounted(session->device, bytes, slot)
@@ -175,7 +175,7 @@ static void give_back_report(lspo_session_t *session, void *memory)
         lspo_device_host_free(session->device, memory);
 }
 
-/* What the GPU tells the host besides messages: losses, and squares and norms of gradients. */
+/* Results that the GPU reports to the host besides messages: losses, and squares and norms of gradients. */
 static lspo_status_t make_reports(lspo_session_t *session)
 {
     size_t squares_bytes = 2 * (size_t)session->stage_count * sizeof(double);

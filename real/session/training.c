@@ -27,7 +27,7 @@ float lspo_session_rate(const lspo_session_t *session, const lspo_op_t *op)
     return lspo_session_rate_at(session, lspo_session_step(session, op));
 }
 
-/* Ids index tables: those beyond them would read other memory. */
+/* Ids are indices of tables: larger ones would read other memory. */
 static lspo_status_t check_batch(const lspo_session_t *session, uint32_t step)
 {
     const lspo_model_t *model = &session->plan->model;
@@ -79,7 +79,7 @@ size_t lspo_session_counted_targets(const lspo_session_t *session)
     return lspo_targets_counted(lspo_transformer_targets(session->transformer), session->targets);
 }
 
-/* The first such step, and whenever their number has doubled: a training may have thousands. */
+/* Warn at the first such step, and each time their number has doubled: a training may have thousands. */
 static void warn_of_empty_step(lspo_session_t *session, uint32_t step)
 {
     uint32_t count = ++session->empty_steps;
@@ -89,8 +89,7 @@ static void warn_of_empty_step(lspo_session_t *session, uint32_t step)
         lspo_warn("step %" PRIu32 ": no target of its batch counts; %" PRIu32 " such steps so far", step, count);
 }
 
-/* A step is one mean over its targets however it is cut into micro-batches, so all are looked at before the first
- * runs. */
+/* A step has one mean over its targets, whatever its micro-batches, so all are counted before the first one runs. */
 lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step)
 {
     session->step_targets = 0;
@@ -105,8 +104,8 @@ lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step)
     return LSPO_OK;
 }
 
-/* What was loaded, to where the device reads it.  Another batch goes out of the same pinned array only when the one
- * after this has gone: long after this one. */
+/* Copy the loaded batch to device memory.  The same pinned array is reused only after the next batch has been copied,
+ * so long after this copy. */
 void lspo_session_upload_batch(lspo_session_t *session)
 {
     size_t bytes = session->tokens * sizeof(uint32_t);

@@ -18,7 +18,7 @@ lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t s, cons
     return status;
 }
 
-/* Where the first weights can be made at once: no copy of them is needed.  NULL: nowhere. */
+/* Where the initial weights can be written directly, without a copy.  NULL: nowhere. */
 static float *place_in_fp32(const lspo_session_t *session, const lspo_session_stage_t *stage)
 {
     if (session->number != LSPO_NUMBER_FP32)
@@ -28,7 +28,7 @@ static float *place_in_fp32(const lspo_session_t *session, const lspo_session_st
     return session->asynchronous ? NULL : stage->weights;
 }
 
-/* What is loaded is not drawn first. */
+/* Loaded weights are not initialised first. */
 static lspo_status_t fill_first(const lspo_session_t *session, uint32_t s, float *place)
 {
     const lspo_first_weights_t *first = &session->first_weights;
