@@ -11,14 +11,14 @@ typedef struct {
     size_t n;
 } adam_call_t;
 
-/* The parameters form and the direction form once each. */
+/* One call each of the parameters form and the direction form. */
 static void call_cpu_adam(void *context)
 {
     const adam_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
     lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
     for (int form = 0; form < 2; form++) {
-        c->memory->far_output.at = c->memory->near_input.at = 0; /* always the same state, as of a small subspace */
+        c->memory->far_output.at = c->memory->near_input.at = 0; /* the same state, as of a small subspace */
         const float *gradient = lspo_calibrate_recent_floats(c, call->n);
         float *m = lspo_calibrate_saved_output_floats(c, call->n), *v = lspo_calibrate_saved_output_floats(c, call->n);
         float *w = lspo_calibrate_saved_output_floats(c, call->n);
@@ -44,8 +44,8 @@ static void call_gpu_adam(void *context)
     }
 }
 
-/* Second moments must be those of a second moment: zeros to begin with.  n never changes within a timing, so that every
- * call finds m, v and w where another left them. */
+/* Second moments must be valid, so they start at zero.  n is constant within a timing, so that every call finds m, v
+ * and w where the previous one left them. */
 static lspo_timing_t time_gpu_adam(lspo_calibration_t *calibration, size_t n, bool far)
 {
     adam_call_t call = {.calibration = calibration, .n = n};
@@ -85,7 +85,7 @@ lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration)
     return LSPO_OK;
 }
 
-/* States from 32 KiB to 32 MiB, each over and over: how much of it a cache holds decides. */
+/* States from 32 KiB to 32 MiB, each used repeatedly: the time depends on how much of it fits in a cache. */
 lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration)
 {
     enum { SIZES = 11, STATE_BYTES = 16 };
@@ -111,7 +111,7 @@ lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration)
     machine->cpu.cache_bytes = floor(fit.size);
     machine->cpu.adam_cached_pps = 1 / fit.near;
     machine->cpu.adam_pps = 1 / fit.far;
-    machine->cpu.compute_flops = machine->gpu.gemm_flops[LSPO_FP32]; /* cores are alike */
+    machine->cpu.compute_flops = machine->gpu.gemm_flops[LSPO_FP32]; /* all cores are equal */
     lspo_calibrate_note(calibration, &machine->cpu.cache_bytes, fit.size * fit.size_error, (uint32_t)count);
     lspo_calibrate_note(calibration, &machine->cpu.adam_cached_pps, timings[2].error_s / timings[2].median_s / fit.near,
                         (uint32_t)count);

@@ -15,15 +15,14 @@ static size_t elements(const attention_call_t *call)
     return call->batch * call->sequence * call->heads * call->head_width;
 }
 
-/* What the forward pass keeps for the backward one: probabilities, or ln of the sum of exponentials of a row and
- * head. */
+/* Floats kept for the backward pass: probabilities, or ln of the sum of exponentials per row and head. */
 static size_t kept(const attention_call_t *call)
 {
     size_t rows = call->batch * call->heads * call->sequence;
     return lspo_compute_attention_is_flash(call->calibration->compute) ? rows : rows * call->sequence;
 }
 
-/* Queries, keys and values lie side by side, as a GPT block's product leaves them. */
+/* Queries, keys and values are side by side, as in a GPT block. */
 static lspo_attention_t shape_of(const attention_call_t *call)
 {
     size_t stride = 3 * call->heads * call->head_width;
@@ -59,7 +58,7 @@ static void call_backward(void *context)
     bool flash = lspo_compute_attention_is_flash(c->compute);
     const char *qkv = lspo_calibrate_saved(c, 3 * elements(call));
     const float *keep = lspo_calibrate_saved_floats(c, kept(call));
-    const void *out = flash ? lspo_calibrate_saved(c, elements(call)) : NULL; /* read there only */
+    const void *out = flash ? lspo_calibrate_saved(c, elements(call)) : NULL; /* only used there */
     const void *dout = lspo_calibrate_recent(c, elements(call));
     char *d = lspo_calibrate_recent_output(c, 3 * elements(call));
     const lspo_attention_operands_t operands = {
@@ -120,7 +119,7 @@ static double misfit(const attention_fit_t *fit, const attention_times_t *times)
     return sum;
 }
 
-/* For one sequence_half: what is left is linear. */
+/* For a fixed sequence_half the remaining problem is linear. */
 static lspo_status_t fit_widths(const lspo_calibration_t *calibration, const attention_times_t *times,
                                 attention_fit_t *fit)
 {
@@ -137,7 +136,7 @@ static lspo_status_t fit_widths(const lspo_calibration_t *calibration, const att
     lspo_status_t status = lspo_fit_rows("attention", rows, fit->samples, 2, &linear);
     if (status != LSPO_OK)
         return status;
-    if (!(linear.cost[0] > 0)) { /* heads of any width take as long: they are padded */
+    if (!(linear.cost[0] > 0)) { /* heads of all widths take equally long, because they are padded */
         status = lspo_fit_rows("attention", rows, fit->samples, 1, &linear);
         linear.cost[1] = linear.error[1] = 0;
         if (status != LSPO_OK)

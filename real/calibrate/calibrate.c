@@ -56,8 +56,7 @@ static lspo_status_t measure_contention(lspo_calibration_t *calibration)
     return lspo_calibrate_contention(calibration, calibration->lanes_work);
 }
 
-/* Lane COUNT: the measurement starts threads of its own.  Noise in between: its medians stand for runs at other
- * times. */
+/* Lane COUNT: the measurement starts its own threads.  The noise steps in between stand for runs at other times. */
 static const struct {
     const char *label;
     lspo_lane_kind_t lane;
@@ -99,7 +98,7 @@ static lspo_status_t measure_all(const lspo_calibrate_options_t *options, lspo_c
     return calibration->status;
 }
 
-/* ---- front door ---- */
+/* ---- the calibration ---- */
 
 static void describe(const lspo_calibrate_options_t *options, const lspo_topology_t *topology, lspo_machine_t *machine)
 {
@@ -125,7 +124,7 @@ static lspo_status_t take_entry(void *context, const char *key, const char *valu
     return LSPO_OK;
 }
 
-/* A GPU's memory and name are its own; none of the host's memory stands in for it. */
+/* A GPU has its own memory and name; no host memory is set aside for it. */
 static lspo_status_t describe_gpu(lspo_calibration_t *calibration)
 {
     lspo_machine_t *machine = &calibration->result->machine;
@@ -210,7 +209,7 @@ lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const l
     for (size_t i = 0; i < LSPO_CALIBRATION_FIELDS_MAX; i++)
         result.errors[i].standard_error = NAN;
     uint64_t process_bytes = 0;
-    status = lspo_run_extra_bytes(&process_bytes); /* first: what earlier work has touched is not counted again */
+    status = lspo_run_extra_bytes(&process_bytes); /* first, because memory touched earlier is not counted again */
     if (status != LSPO_OK)
         goto close;
     result.machine.cpu.process_bytes = (double)process_bytes;

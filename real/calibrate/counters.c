@@ -16,7 +16,7 @@ typedef struct {
     size_t rows;
 } count_call_t;
 
-/* 128 MiB read and as many written, once. */
+/* 128 MiB read and 128 MiB written, once. */
 static void stream_once(void *context)
 {
     const count_call_t *call = context;
@@ -37,7 +37,7 @@ lspo_status_t lspo_calibrate_counters(lspo_calibration_t *calibration)
     size_t room = calibration->on_host.far_output.count / WIDTH;
     count_call_t call = {.calibration = calibration, .rows = room < ROWS_MAX ? room : ROWS_MAX};
     lspo_trace_t *trace = NULL;
-    lspo_counters_open(&call.counters); /* warns where nothing counts */
+    lspo_counters_open(&call.counters); /* warns if there are no counters */
     lspo_status_t status = lspo_trace_create(0, &trace);
     if (status != LSPO_OK)
         goto cleanup;

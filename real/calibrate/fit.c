@@ -34,7 +34,8 @@ static void close_problem(problem_t *problem)
     gsl_matrix_free(problem->x);
 }
 
-/* The largest entry of a column, by which it is divided: amounts of bytes and counts of launches differ by 10^9. */
+/* The largest entry of a column, by which the column is divided: amounts of bytes and counts of launches differ by a
+ * factor of 10^9. */
 static double column_scale(const lspo_fit_row_t *rows, size_t count, size_t column)
 {
     double largest = 0;
@@ -69,7 +70,7 @@ static bool solve(const lspo_fit_row_t *rows, size_t count, const size_t *used, 
     return solved;
 }
 
-/* Takes the most negative cost, by its share of a time, out of `used`; false when there is none. */
+/* Removes the most negative cost, relative to the time, from `used`; false if there is none. */
 static bool drop_negative(const lspo_fit_t *fit, const lspo_fit_row_t *rows, size_t count, size_t *used,
                           size_t *used_count)
 {
@@ -110,7 +111,7 @@ lspo_status_t lspo_fit_rows(const char *what, const lspo_fit_row_t *rows, size_t
     return LSPO_OK;
 }
 
-/* Sum of squared relative errors, none counted above 30 %: a disturbed sample must not choose the size. */
+/* Sum of squared relative errors, each limited to 30 %: a disturbed sample must not determine the size. */
 static double misfit(const lspo_fit_row_t *rows, size_t count, const lspo_fit_t *fit)
 {
     const double most = 0.3;
@@ -136,7 +137,7 @@ lspo_status_t lspo_fit_cache(const char *what, const lspo_fit_row_t *rows, size_
         lspo_fit_t fit = {0};
         for (size_t i = 0; i < count; i++) {
             double held = fmin(1, size / rows[i].x[1]);
-            /* near, and what far costs more: neither can be negative */
+            /* near, and the additional cost of far: neither can be negative */
             split[i] = (lspo_fit_row_t){
                 .x = {rows[i].x[0], rows[i].x[0] * (1 - held)}, .y = rows[i].y, .scale = rows[i].scale};
         }
@@ -152,7 +153,7 @@ lspo_status_t lspo_fit_cache(const char *what, const lspo_fit_row_t *rows, size_
     free(split);
     if (!isfinite(best))
         return LSPO_ERR_CHECK;                        /* logged */
-    for (int tried = 0; tried < SIZES_TRIED; tried++) /* sizes that fit not much worse: chi squared within 1 */
+    for (int tried = 0; tried < SIZES_TRIED; tried++) /* sizes whose fit is nearly as good: chi squared within 1 */
         within += misfits[tried] <= best * (1 + 1 / fmax((double)count - 3, 1));
     fit_out->size_error = within * step / 2;
     return LSPO_OK;

@@ -11,8 +11,8 @@ typedef struct {
     size_t m, n, k;
 } gemm_call_t;
 
-/* As the passes call it: Y = X W (nn) and dX = dY W^T (nt) with weights that were last used long ago, dW = X^T dY (tn)
- * with an X of the forward pass and a gradient that nobody has touched since the last iteration. */
+/* As in the passes: Y = X W (nn) and dX = dY W^T (nt) with weights that were last used long ago; dW = X^T dY (tn) with
+ * an X of the forward pass and a gradient that was last used in the previous iteration. */
 static void call_gemm(void *context)
 {
     const gemm_call_t *call = context;
@@ -67,8 +67,8 @@ static void shape_size(const lspo_calibration_t *calibration, size_t shape, size
     size[2] = sizes[shape % SIZES];
 }
 
-/* Median time of each shape in each layout.  Sweep after sweep, because a machine's speed drifts: shapes that are
- * compared must be timed at the same time. */
+/* Median time of each shape in each layout.  All shapes are timed once per sweep, because a machine's speed drifts and
+ * shapes must be comparable. */
 static void sweep_grid(lspo_calibration_t *calibration, uint32_t sweeps, double median_s[LSPO_LAYOUT_COUNT][SHAPES],
                        double error_s[LSPO_LAYOUT_COUNT][SHAPES])
 {
@@ -88,7 +88,8 @@ static void sweep_grid(lspo_calibration_t *calibration, uint32_t sweeps, double 
         }
 }
 
-/* The grid and its best rate, less what launches cost; shapes shorter than ten launches do not count for the best. */
+/* The grid and its best rate, without the time of launches; shapes shorter than ten launches do not count for the best
+ * rate. */
 static void time_grid(lspo_calibration_t *calibration)
 {
     static double median_s[LSPO_LAYOUT_COUNT][SHAPES], error_s[LSPO_LAYOUT_COUNT][SHAPES];
@@ -109,18 +110,18 @@ static void time_grid(lspo_calibration_t *calibration)
             best_error = error_s[layout][shape] / time_s;
         }
     }
-    if (!(best > 0)) /* launches that outlast every product: the largest is all there is to go by */
+    if (!(best > 0)) /* launches take longer than every product: use the largest one */
         best = flops[LSPO_LAYOUT_NN][SHAPES - 1];
     grid->size_count = SIZES;
     for (size_t i = 0; i < SIZES; i++)
         grid->sizes[i] = (double)calibration->shapes->product_sizes[i];
-    for (size_t i = 0; i < LSPO_LAYOUT_COUNT * SHAPES; i++) { /* four digits: more than is known */
+    for (size_t i = 0; i < LSPO_LAYOUT_COUNT * SHAPES; i++) { /* four digits are more than the accuracy */
         size_t layout = i / SHAPES, shape = i % SHAPES;
         grid->share[layout][shape / SIZES / SIZES][shape / SIZES % SIZES][shape % SIZES] =
             fmin(fmax(round(flops[layout][shape] / best * 1e4), 1), 1e4) / 1e4;
     }
-    /* In other formats than the measured one the host device computes at the same rate, and a GPU at one that
-     * lspo_calibrate() with another precision finds. */
+    /* Other formats than the measured one: the host device computes at the same rate; for a GPU, calibrate with another
+     * precision. */
     for (int precision = 0; precision < LSPO_PRECISION_COUNT; precision++) {
         machine->gpu.gemm_flops[precision] = best;
         lspo_calibrate_note(calibration, &machine->gpu.gemm_flops[precision], best * best_error,
@@ -128,12 +129,12 @@ static void time_grid(lspo_calibration_t *calibration)
     }
 }
 
-/* Tokens; in and out of linear layers from narrow to wide. */
+/* Tokens; inputs and outputs of linear layers, from narrow to wide. */
 static const size_t far_tokens[] = {128, 512}, far_layers[][2] = {{128, 384},  {128, 512},  {512, 128}, {384, 384},
                                                                   {384, 1536}, {1536, 384}, {512, 16},  {16, 512}};
 enum { FAR_TOKENS = sizeof far_tokens / sizeof far_tokens[0], FAR_LAYERS = sizeof far_layers / sizeof far_layers[0] };
 
-/* Far less near, by far bytes: robust through the origin. */
+/* Difference of far and near by far bytes: a robust fit through the origin. */
 static lspo_status_t time_memory(lspo_calibration_t *calibration, lspo_layout_t layout)
 {
     enum { ROWS_MAX = FAR_TOKENS * FAR_LAYERS * 32 };
@@ -159,7 +160,7 @@ static lspo_status_t time_memory(lspo_calibration_t *calibration, lspo_layout_t 
     lspo_status_t status = lspo_fit_rows("products from memory", rows, count, 1, &fit);
     if (status != LSPO_OK)
         return status;
-    if (fit.cost[0] > 0) { /* else memory is as fast as the cache: nothing to add */
+    if (fit.cost[0] > 0) { /* otherwise memory is as fast as the cache */
         *rate = 1 / fit.cost[0];
         lspo_calibrate_note(calibration, rate, fit.error[0] / (fit.cost[0] * fit.cost[0]), (uint32_t)count);
     }
@@ -168,11 +169,11 @@ static lspo_status_t time_memory(lspo_calibration_t *calibration, lspo_layout_t 
 
 lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration)
 {
-    if (calibration->asynchronous) { /* operands that are not in a GPU's small cache are what the grid was timed with */
+    if (calibration->asynchronous) { /* the grid of a GPU was already timed with operands outside its small cache */
         time_grid(calibration);
         return LSPO_OK;
     }
-    calibration->evicted = true; /* the library packs operands into buffers that other kernels push out */
+    calibration->evicted = true; /* the library packs operands into buffers that other kernels evict */
     time_grid(calibration);
     lspo_status_t status = LSPO_OK;
     for (int layout = 0; layout < LSPO_LAYOUT_COUNT; layout++) {

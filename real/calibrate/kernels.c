@@ -14,7 +14,7 @@ typedef struct {
 
 /* ---- the kernels of each class, forward and backward ---- */
 
-/* What the plans call STREAM, as a block's forward has it: 7 widths of biases to start products from (written), two
+/* STREAM of the plans, as in a block's forward pass: 7 widths of biases from which products start (written), two
  * residuals (read and written). */
 static void call_stream(void *context)
 {
@@ -29,7 +29,7 @@ static void call_stream(void *context)
     }
 }
 
-/* Column sums of 4 widths (read), which a block's backward has just written. */
+/* Column sums of 4 widths (read), as just written by a block's backward pass. */
 static void call_stream_backward(void *context)
 {
     const vector_call_t *call = context;
@@ -85,7 +85,8 @@ static void call_gelu(void *context)
                               lspo_calibrate_saved_output(c, n));
 }
 
-/* In place on a copy of inputs would time the copy too; derivatives of at most 1.13 let no value grow far. */
+/* Works in place, because a copy of the inputs would be timed too; derivatives are at most 1.13, so values do not grow
+ * much. */
 static void call_gelu_backward(void *context)
 {
     const vector_call_t *call = context;
@@ -97,7 +98,7 @@ static void call_gelu_backward(void *context)
                                &gradients);
 }
 
-/* All columns of a matrix that the kernel before has written, in two parts, each to where it waits. */
+/* Copies all columns of a matrix that the previous kernel wrote, in two parts, to their destinations. */
 static void call_columns(void *context)
 {
     const vector_call_t *call = context;
@@ -110,7 +111,7 @@ static void call_columns(void *context)
                                     lspo_calibrate_saved_output(c, rows * half));
 }
 
-/* The target is the first class, always. */
+/* The target is always the first class. */
 static lspo_cross_entropy_t loss_of(const vector_call_t *call)
 {
     return (lspo_cross_entropy_t){.rows = call->rows,
@@ -142,14 +143,15 @@ static void call_loss_backward(void *context)
 typedef struct {
     const char *kind;
     lspo_timed_function_t call;
-    double elements, launches; /* read or written by one call, for each of the shape's; kernels */
+    double elements, launches; /* read or written by one call, per element of the shape; kernels */
     double *memory_Bps, *cached_Bps;
     size_t width_factor;
 } vector_class_t;
 
 enum { SHAPES = LSPO_CALIBRATE_VECTORS, TIMINGS = 2 * SHAPES, FIT_ROWS_MAX = TIMINGS * 64 };
 
-/* t = launches launch + bytes near + bytes (far - near) where far.  `launch_s` is fitted too where it points to NaN. */
+/* t = launches x launch + bytes x near + bytes x (far - near) if far.  `launch_s` is also fitted if it points to
+ * NaN. */
 static lspo_status_t fit_class(lspo_calibration_t *calibration, const vector_class_t *class, double *launch_s,
                                const lspo_timing_t *timings, double (*x)[3])
 {
@@ -217,7 +219,7 @@ lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration)
         {"loss backward", call_loss_backward, 2, 1, &machine->gpu.loss_backward_Bps,
          &machine->gpu.loss_backward_cached_Bps, 1},
     };
-    machine->gpu.launch_s = NAN; /* from the first, the simplest */
+    machine->gpu.launch_s = NAN; /* from the first and simplest class */
     for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
         lspo_status_t status = calibrate_class(calibration, &classes[i], &machine->gpu.launch_s);
         if (status != LSPO_OK)

@@ -59,19 +59,19 @@ lspo_status_t lspo_calibrate_on_lane(const lspo_topology_t *topology, lspo_lane_
 
 /* ---- work of each lane ---- */
 
-/* A GPU's link takes microseconds for a message: a step copies some, so that it rarely waits for the thread. */
+/* A GPU's link takes microseconds per message, so a step copies several and rarely waits for the thread. */
 enum { MESSAGE_BYTES = 4 << 20, MESSAGES = 12, QUEUED_MESSAGES = 6, ADAM_ELEMENTS = 2 << 20 };
 
-/* What each lane does in training, in steps of some milliseconds. */
+/* The work of each lane in training, in steps of some milliseconds. */
 struct lspo_lanes_work {
     lspo_device_t *device;
-    bool asynchronous;            /* then what is the device's is not in the host's memory */
+    bool asynchronous;            /* then device memory is not host memory */
     char *host[2], *on_device[2]; /* by direction: MESSAGES messages each */
     float *adam[4];
     lspo_model_t model; /* of one block */
     lspo_transformer_t *transformer;
     void *workspace, *weights, *x, *y, *saved;
-    uint32_t turn[LSPO_DEVICE_LANES]; /* each lane's own */
+    uint32_t turn[LSPO_DEVICE_LANES]; /* separate for each lane */
 };
 
 enum { GPU_WORK_BATCH = 2 };
@@ -121,7 +121,7 @@ static void step_cpu(void *context)
 static const lspo_timed_function_t steps[LSPO_DEVICE_LANES] = {
     [LSPO_LANE_GPU] = step_gpu, [LSPO_LANE_D2H] = step_d2h, [LSPO_LANE_H2D] = step_h2d, [LSPO_LANE_CPU] = step_cpu};
 
-/* Of the device's memory, zeroed. */
+/* Allocate device memory, zeroed. */
 static lspo_status_t device_array(lspo_lanes_work_t *work, size_t bytes, void **memory_out)
 {
     if (!work->asynchronous)
@@ -133,7 +133,7 @@ static lspo_status_t device_array(lspo_lanes_work_t *work, size_t bytes, void **
     return LSPO_OK;
 }
 
-/* n fp32 numbers of the host, in the device's format. */
+/* Copy n fp32 numbers of the host, converted to the device's format. */
 static lspo_status_t upload(lspo_lanes_work_t *work, size_t n, const float *from, void *to)
 {
     lspo_compute_t *compute = lspo_device_compute(work->device);
@@ -287,7 +287,7 @@ static void keep_stepping(void *context)
     while (!atomic_load(&background->end)) {
         lspo_meter_start(background->calibration, background->lane, &meter);
         background->step(background->context);
-        (void)lspo_meter_stop(background->calibration, &meter); /* on a stream: until it is done */
+        (void)lspo_meter_stop(background->calibration, &meter); /* on a stream: waits until it is done */
         atomic_store(&background->started, true);
     }
 }
@@ -297,7 +297,7 @@ typedef struct {
     lspo_lane_kind_t lane;
     lspo_timed_function_t step;
     void *context;
-    double least_s;       /* a sample is as many steps as take this long */
+    double least_s;       /* a sample has as many steps as take this long */
     double time_s, steps; /* out */
 } foreground_t;
 
@@ -325,7 +325,7 @@ static double cpu_of(pthread_t thread)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* `background_cpu_s_out`: what the other lane's thread ran in the meantime. */
+/* `background_cpu_s_out`: CPU time of the other lane's thread in the meantime. */
 static lspo_status_t time_beside(lspo_calibration_t *calibration, lspo_lane_kind_t running, lspo_lanes_work_t *work,
                                  foreground_t *foreground, double *background_cpu_s_out)
 {
@@ -348,9 +348,9 @@ static lspo_status_t time_beside(lspo_calibration_t *calibration, lspo_lane_kind
     return calibration->status;
 }
 
-/* Fraction of its speed that `slowed` loses while `running` runs: alone and beside, in turns.  A step takes more time
- * beside a lane that uses the same memory; on the same core it also gets only its share of the time, which queues of a
- * GPU do not need. */
+/* The fraction of its speed that `slowed` loses while `running` runs, measured by turns alone and together.  A step
+ * takes longer if another lane uses the same memory; on the same core it also gets only a share of the time, which the
+ * queues of a GPU do not need. */
 static lspo_status_t measure_loss(lspo_calibration_t *calibration, lspo_lanes_work_t *work, lspo_lane_kind_t slowed,
                                   lspo_lane_kind_t running, double *loss_out)
 {
@@ -428,7 +428,7 @@ static void time_each_step(void *context)
     }
 }
 
-/* Robust standard deviation of the logarithms; 0.98 at most, far below the profile's limit. */
+/* Robust standard deviation of the logarithms; at most 0.98, well below the profile's limit. */
 static double log_deviation(const double *values, uint32_t count)
 {
     double distances[NOISE_STEPS_MAX], median = lspo_median(values, count);
@@ -437,7 +437,7 @@ static double log_deviation(const double *values, uint32_t count)
     return fmin(1.4826 * lspo_median(distances, count), 0.98);
 }
 
-/* Of the medians of two lanes over the calls so far, as far apart in time as the rest of the calibration takes. */
+/* The noise of the medians of two lanes over the calls so far, which are spread over the whole calibration. */
 static void set_run_sigma(lspo_calibration_t *calibration)
 {
     double sum = 0;

@@ -15,7 +15,7 @@ typedef struct {
     lspo_copy_direction_t direction;
     size_t bytes;
     bool queued;
-    void *pageable; /* in place of pinned host memory, where not NULL */
+    void *pageable; /* used instead of pinned host memory if not NULL */
     double times_s[REPEATS_MAX];
 } message_call_t;
 
@@ -24,7 +24,7 @@ static lspo_lane_kind_t lane_of(const message_call_t *call)
     return call->direction == LSPO_COPY_H2D ? LSPO_LANE_H2D : LSPO_LANE_D2H;
 }
 
-/* The next message's place in the pools of either side; on the host device these are the same pools. */
+/* The addresses of the next message in the pools of both sides; on the host device these are the same pools. */
 static void copy_next(message_call_t *call)
 {
     lspo_calibration_t *c = call->calibration;
@@ -40,7 +40,7 @@ static void copy_next(message_call_t *call)
     lspo_device_copy(c->device, call->direction, to, from, call->bytes);
 }
 
-/* The clock of large copies is blind to what else runs; that of small ones is faster to read. */
+/* Large copies use the clock that excludes other programs; small ones the clock that is faster to read. */
 static double time_on_host(message_call_t *call)
 {
     uint64_t start_ns = lspo_now_ns();
@@ -49,7 +49,7 @@ static double time_on_host(message_call_t *call)
     return call->bytes > 65536 ? lspo_lane_cpu_s() - start_s : (double)(lspo_now_ns() - start_ns) * 1e-9;
 }
 
-/* By marks; queued: the mean of some that wait in the stream for one another. */
+/* Measured by events; queued: the mean of several that wait for each other in the stream. */
 static double time_on_stream(message_call_t *call)
 {
     lspo_meter_t meter;
@@ -67,7 +67,7 @@ static void time_messages(void *context)
     message_call_t *call = context;
     lspo_calibration_t *c = call->calibration;
     lspo_calibrate_fail(c, lspo_device_enter_lane(c->device, lane_of(call)));
-    for (uint32_t i = 0; i < c->repeats + 1; i++) { /* the first does not count */
+    for (uint32_t i = 0; i < c->repeats + 1; i++) { /* the first is not counted */
         if (!call->queued)
             lspo_pace(lspo_now_ns(), 300e-6);
         double time_s = c->asynchronous ? time_on_stream(call) : time_on_host(call);
@@ -76,8 +76,8 @@ static void time_messages(void *context)
     }
 }
 
-/* t = latency + min(bytes, knee) / rate below it + (bytes - knee) / rate above it; the profile has the latency and the
- * rate above, to which the messages that take time belong. */
+/* t = latency + min(bytes, knee) / rate below + (bytes - knee) / rate above; the profile has the latency and the rate
+ * above the knee, which applies to the messages that matter. */
 static lspo_status_t fit_direction(lspo_calibration_t *calibration, const lspo_timing_t *timings, double *latency_s,
                                    double *bandwidth_Bps)
 {
@@ -127,7 +127,7 @@ static lspo_status_t calibrate_direction(lspo_calibration_t *calibration, lspo_c
                                          double *latency_s, double *bandwidth_Bps)
 {
     lspo_timing_t timings[SIZES_MAX];
-    for (int queued = 0; queued < 2; queued++) /* the fit is to the queued ones: ops add their own gaps */
+    for (int queued = 0; queued < 2; queued++) /* only queued ones are fitted: ops add their own gaps */
         for (uint32_t i = 0; i < calibration->shapes->message_sizes; i++) {
             message_call_t call = {.calibration = calibration,
                                    .direction = direction,
@@ -140,7 +140,8 @@ static lspo_status_t calibrate_direction(lspo_calibration_t *calibration, lspo_c
     return fit_direction(calibration, timings, latency_s, bandwidth_Bps);
 }
 
-/* What a message costs whose host side the driver has to copy first: samples only, since a run that does it warns. */
+/* The time of a message whose host memory the driver has to copy first; only samples, because a run that does this
+ * warns. */
 static lspo_status_t time_pageable(lspo_calibration_t *calibration)
 {
     const size_t most_bytes = (size_t)smallest_bytes << 2 * (calibration->shapes->message_sizes - 1);

@@ -2,8 +2,8 @@
  * optimizer and messages. */
 #include "real/calibrate/state.h"
 
-/* Host: far pools of 192 MiB each, far above what a core keeps of a shared cache.  GPU: near pools, of which a profile
- * makes no use there, large enough for the operands. */
+/* Host: far pools of 192 MiB each, much more than a core's share of a shared cache.  GPU: near pools that are large
+ * enough for the operands; the profile of a GPU does not use them otherwise. */
 const lspo_calibration_shapes_t lspo_calibrate_host_shapes = {
     .near_floats = LSPO_CALIBRATE_NEAR_BYTES / 2 / sizeof(float) + 64,
     .far_floats = 48 << 20,
@@ -64,7 +64,7 @@ float *lspo_pool_take(lspo_pool_t *pool, size_t n)
     return taken;
 }
 
-/* Floats that n numbers of the device's format take. */
+/* The number of floats that n numbers of the device's format take. */
 static size_t floats(const lspo_calibration_t *calibration, size_t n)
 {
     return (n * lspo_compute_number_bytes(calibration->compute) + sizeof(float) - 1) / sizeof(float);
@@ -164,7 +164,7 @@ static lspo_status_t make_zeroed(lspo_calibration_t *calibration, size_t bytes, 
     return LSPO_OK;
 }
 
-/* The host's numbers, in the device's format.  Two numbers of 16 bits read as fp32 are below 1 as well. */
+/* The host's numbers in the device's format.  Two 16-bit numbers read as fp32 are also below 1. */
 static lspo_status_t fill_on_device(lspo_calibration_t *calibration, const lspo_pool_t *from, lspo_pool_t *to)
 {
     lspo_compute_t *compute = calibration->compute;
@@ -184,7 +184,7 @@ static lspo_status_t fill_on_device(lspo_calibration_t *calibration, const lspo_
     return lspo_compute_status(compute);
 }
 
-/* The device's own scratch for the largest shapes. */
+/* Reserve the device's own scratch for the largest shapes. */
 static lspo_status_t reserve(lspo_calibration_t *calibration)
 {
     const lspo_calibration_shapes_t *shapes = calibration->shapes;

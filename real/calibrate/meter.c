@@ -24,7 +24,7 @@ void lspo_meter_start(lspo_calibration_t *calibration, lspo_lane_kind_t lane, ls
         meter->start_s = lspo_lane_cpu_s();
 }
 
-/* What the lane's queue took since the first of its two marks; 0 when that is not to be told. */
+/* The time of the lane's queue since the first of its two events; 0 if unknown. */
 static lspo_status_t time_marks(lspo_calibration_t *calibration, lspo_lane_kind_t lane, uint64_t *taken_ns_out)
 {
     lspo_device_t *device = calibration->device;

@@ -15,7 +15,7 @@ typedef struct {
     lspo_work_t nothing;
 } chain_t;
 
-/* Ops that do nothing, each after the one before, on the lanes of `kinds` in turn. */
+/* Empty ops, each after the previous one, on the lanes of `kinds` in turn. */
 static lspo_status_t make_chain(const lspo_op_kind_t *kinds, uint32_t kind_count, chain_t *chain)
 {
     uint32_t count = kind_count * CHAIN_ROUNDS;
@@ -92,7 +92,7 @@ cleanup:
     return status;
 }
 
-/* GPU ops mostly follow GPU ops; those of the other lanes wait for another lane and have to be woken. */
+/* GPU ops mostly follow GPU ops; ops of the other lanes wait for another lane, which has to wake them. */
 lspo_status_t lspo_calibrate_ops(lspo_calibration_t *calibration)
 {
     static const lspo_op_kind_t gpu[] = {LSPO_OP_FWD};

@@ -35,7 +35,7 @@ static void describe_caches(hwloc_topology_t machine, int cpu, char *text, size_
     append(text, text_bytes, " %d NUMA nodes\n", hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_NUMANODE));
 }
 
-/* Display controllers of the kinds that compute (PCI class 0x0300 and 0x0302), their bandwidth and NUMA node. */
+/* Display controllers that can compute (PCI class 0x0300 and 0x0302), with bandwidth and NUMA node. */
 static void describe_gpus(hwloc_topology_t machine, char *text, size_t text_bytes)
 {
     int found = 0;
@@ -56,7 +56,7 @@ static void describe_gpus(hwloc_topology_t machine, char *text, size_t text_byte
         append(text, text_bytes, "no GPU on PCIe\n");
 }
 
-/* Without what hwloc cannot tell. */
+/* Without values that hwloc does not know. */
 static lspo_status_t describe(const void *context, void *result)
 {
     const lspo_calibration_t *calibration = context;

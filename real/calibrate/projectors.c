@@ -43,14 +43,14 @@ static void call_scatter_tall(void *context)
 
 enum { PROJECTOR_TIMINGS = 6 };
 
-/* By nonzeros (1, 4, 8), near and far; into a weight of few long rows and into one of many short ones. */
+/* By nonzeros per row (1, 4, 8), near and far; into a weight of few long rows and one of many short ones. */
 typedef struct {
     lspo_timing_t gather[PROJECTOR_TIMINGS], wide[PROJECTOR_TIMINGS], tall[PROJECTOR_TIMINGS];
 } projector_times_t;
 
 static const uint32_t nonzeros[PROJECTOR_TIMINGS / 2] = {1, 4, 8};
 
-/* A projector whose arrays are in the device's memory. */
+/* A projector with arrays in device memory. */
 static lspo_status_t make_projector(lspo_device_t *device, uint32_t rows, uint32_t d, uint32_t r, uint64_t seed,
                                     lspo_projector_t *projector_out)
 {
@@ -116,7 +116,7 @@ release_p:
     return status;
 }
 
-/* What is counted of the six timings of one shape: flop a nonzero, those of P D and others, and bytes. */
+/* The amounts in the six timings of one shape: FLOPs per nonzero, of P D and of others, and bytes. */
 typedef struct {
     const lspo_timing_t *timings;
     double flop, inner_flop, bytes;
@@ -124,7 +124,7 @@ typedef struct {
 
 enum { AMOUNTS = 4 };
 
-/* Arithmetic, bytes, what far adds, arithmetic of P D. */
+/* Arithmetic, bytes, additional bytes if far, arithmetic of P D. */
 static void amounts_of(const shape_t *shape, uint32_t timing, double x[AMOUNTS])
 {
     x[0] = shape->flop * nonzeros[timing / 2];
@@ -133,13 +133,13 @@ static void amounts_of(const shape_t *shape, uint32_t timing, double x[AMOUNTS])
     x[3] = shape->inner_flop * nonzeros[timing / 2];
 }
 
-/* The profile's numbers that are fitted. */
+/* The fitted fields of the profile. */
 typedef struct {
     double *flops, *memory_Bps, *cached_Bps;
     double *inner_flops; /* NULL: no P D */
 } rates_t;
 
-/* Times are sums of amounts at a cost each: robust regression over all shapes and nonzeros. */
+/* Times are sums of amounts times costs: robust regression over all shapes and nonzeros. */
 static lspo_status_t fit_projector_rates(lspo_calibration_t *calibration, const char *kind, const shape_t *shapes,
                                          size_t shape_count, const rates_t *rates)
 {
@@ -159,7 +159,7 @@ static lspo_status_t fit_projector_rates(lspo_calibration_t *calibration, const 
     lspo_status_t status = lspo_fit_rows(kind, rows, count, columns, &fit);
     if (status != LSPO_OK)
         return status;
-    /* Where one hides behind the other, no more is known of it than what it takes at most. */
+    /* If one is hidden by the other, only an upper bound of it is known. */
     if (!(fit.cost[0] > 0))
         fit.cost[0] =
             shapes->timings[PROJECTOR_TIMINGS - 2].median_s / (shapes->flop * nonzeros[PROJECTOR_TIMINGS / 2 - 1]);
@@ -172,7 +172,7 @@ static lspo_status_t fit_projector_rates(lspo_calibration_t *calibration, const 
     lspo_calibrate_note(calibration, flops, fit.error[0] * *flops * *flops, (uint32_t)count);
     lspo_calibrate_note(calibration, cached_Bps, fit.error[1] * *cached_Bps * *cached_Bps, (uint32_t)count);
     lspo_calibrate_note(calibration, memory_Bps, hypot(fit.error[1], fit.error[2]) / (far * far), (uint32_t)count);
-    if (columns == AMOUNTS && fit.cost[3] > 0) { /* else P D costs nothing that can be told from the rest */
+    if (columns == AMOUNTS && fit.cost[3] > 0) { /* otherwise the cost of P D cannot be distinguished */
         *inner_flops = 1 / fit.cost[3];
         lspo_calibrate_note(calibration, inner_flops, fit.error[3] * *inner_flops * *inner_flops, (uint32_t)count);
     }

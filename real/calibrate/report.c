@@ -16,7 +16,7 @@ static double field_value(const lspo_machine_t *machine, size_t field)
     return value;
 }
 
-/* Relative where that says something, in the field's unit otherwise. */
+/* Relative if meaningful, otherwise in the field's unit. */
 static void format_error(const lspo_machine_field_t *field, double value, double error, char *text, size_t text_bytes)
 {
     char quantity[48];

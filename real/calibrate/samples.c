@@ -10,14 +10,14 @@
 
 enum { REPEATS_MAX = 128 };
 
-/* The clock of a thread's CPU time takes a fraction of a microsecond to read. */
+/* Reading the clock of a thread's CPU time takes a fraction of a microsecond. */
 static const double shortest_sample_s = 60e-6;
-/* What is written to memory is written back later: only a stream that goes on pays for it. */
+/* Writes go to memory later: only a long stream shows their cost. */
 static const double shortest_far_sample_s = 1e-3;
-/* Marks are right to about a microsecond, and between the first of them and the first kernel lies a launch. */
+/* Events are accurate to about a microsecond, and a launch lies between the first event and the first kernel. */
 static const double shortest_queued_sample_s = 500e-6;
 
-/* 1.4826 medians of the distance to the median: a standard deviation that outliers do not move; and the median of n
+/* 1.4826 times the median distance to the median is a standard deviation that is robust to outliers; the median of n
  * normal values has sqrt(pi / 2) times the error of their mean. */
 double lspo_calibrate_error(const double *values, uint32_t count)
 {
@@ -27,7 +27,7 @@ double lspo_calibrate_error(const double *values, uint32_t count)
     return 1.2533 * 1.4826 * lspo_median(distances, count) / sqrt(count);
 }
 
-/* Room for `count` more samples. */
+/* Make room for `count` more samples. */
 static bool make_room(lspo_calibration_t *calibration, size_t count)
 {
     lspo_calibration_result_t *result = calibration->result;
@@ -57,7 +57,7 @@ lspo_timing_t lspo_calibrate_keep(lspo_calibration_t *calibration, const char *k
     return timing;
 }
 
-/* What was timed before has pushed the near pools out of the caches. */
+/* Earlier timings have evicted the near pools from the caches, so load them again. */
 static void bring_near(lspo_calibration_memory_t *memory)
 {
     volatile float sink = 0;
@@ -67,7 +67,7 @@ static void bring_near(lspo_calibration_memory_t *memory)
         sink = sink + memory->near_output.data[i];
 }
 
-/* What other kernels between two of a kind do to the core's own cache. */
+/* Simulates the effect of other kernels on the core's own cache between two calls. */
 static void evict(const lspo_calibration_memory_t *memory)
 {
     volatile float sink = 0;
@@ -75,7 +75,7 @@ static void evict(const lspo_calibration_memory_t *memory)
         sink = sink + memory->near_input.data[i];
 }
 
-/* Behind one call that is not counted, so that a stream has something to do while the others are queued. */
+/* Starts with a call that is not counted, so that a stream is busy while the others are queued. */
 static double time_calls(lspo_calibration_t *calibration, lspo_timed_function_t function, void *context, uint32_t calls)
 {
     lspo_meter_t meter;

@@ -9,7 +9,7 @@
 #include "kernels/adam.h"
 #include "real/calibrate/state.h"
 
-/* As the session shares out an update; the state of all of it is far above what a cache holds. */
+/* Sizes as in the session's updates; the complete state is much larger than a cache. */
 enum { BLOCK = 1 << 16, ITEMS_MAX = 128, COUNTS_MAX = 16, REPEATS_MAX = 15 };
 
 typedef struct {
@@ -27,19 +27,18 @@ static void update_block(void *context, uint32_t worker, size_t item)
     lspo_adam_parameters(&adam, &state, call->gradient + at, call->w + at);
 }
 
-/* By the clock on the wall, since threads share the work. */
+/* By wall-clock time, because threads share the work. */
 static lspo_status_t time_count(lspo_calibration_t *calibration, threads_call_t *call, uint32_t count,
                                 lspo_timing_t *timing_out)
 {
     double times_s[REPEATS_MAX];
     char shape[48];
     lspo_workers_t *workers = NULL;
-    const int *cpus =
-        calibration->asynchronous ? calibration->topology->worker_cpu : NULL; /* host: wherever there is room */
+    const int *cpus = calibration->asynchronous ? calibration->topology->worker_cpu : NULL; /* host: on any core */
     lspo_status_t status = lspo_workers_create(count, cpus, &workers);
     if (status != LSPO_OK)
         return status;
-    for (uint32_t i = 0; i <= calibration->repeats; i++) { /* the first does not count */
+    for (uint32_t i = 0; i <= calibration->repeats; i++) { /* the first is not counted */
         uint64_t start_ns = lspo_now_ns();
         lspo_workers_run(workers, call->items, update_block, call);
         if (i > 0)
@@ -51,7 +50,7 @@ static lspo_status_t time_count(lspo_calibration_t *calibration, threads_call_t 
     return LSPO_OK;
 }
 
-/* 1, 2, 4, ..., those that a run uses, and all; ascending. */
+/* 1, 2, 4, ..., the number that a run uses, and all; ascending. */
 static size_t thread_counts(uint32_t used, uint32_t all, uint32_t *counts)
 {
     size_t count = 0;
@@ -64,8 +63,8 @@ static size_t thread_counts(uint32_t used, uint32_t all, uint32_t *counts)
     return count;
 }
 
-/* Parameters a second of `threads` by the fit, as the profile's rates say them: each of one thread's, times what more
- * threads gain.  Also where one thread is used: then it is 1. */
+/* Parameters per second with `threads` by the fit, in the form of the profile's rates: the rate of one thread times the
+ * speed-up by more threads.  Also for one thread, where the factor is 1. */
 static void set_rates(lspo_calibration_t *calibration, double one_s, double used_s, const lspo_timing_t *used)
 {
     lspo_machine_t *machine = &calibration->result->machine;

@@ -14,7 +14,7 @@
 
 enum { FILE_MAX_BYTES = 1 << 30, ALWAYS_UNFOLDED_BYTES = 64 << 20, UNFOLDED_MOST = 100, SAMPLE_BYTES = 64 << 10 };
 
-/* ---- what is no text ---- */
+/* ---- files that are not text ---- */
 
 static const char table[] = "write its records as JSONL", archive[] = "unpack it",
                   unpack[] = "unpack it, or pack it with gzip", saved[] = "save it as text or JSONL",
@@ -31,7 +31,7 @@ typedef struct {
         at, sizeof(bytes) - 1, bytes, what, advice                                                                     \
     }
 
-/* The first that fits names it. */
+/* The first match names the format. */
 static const magic_t magics[] = {
     MAGIC(0, "PAR1", "a Parquet table", table),
     MAGIC(0, "PARE", "an encrypted Parquet table", table),
@@ -82,7 +82,7 @@ static const magic_t magics[] = {
           "a program", other),
 };
 
-/* What else a zip archive may be; its parts are named together at its end. */
+/* Other kinds of zip archives; the names of their parts are together at the end of the file. */
 static const magic_t zips[] = {
     {0, 0, "xl/workbook", "an Excel workbook", table},    {0, 0, "word/document", "a Word document", saved},
     {0, 0, "content.xml", "an OpenDocument file", saved}, {0, 0, "/data.pkl", "a PyTorch file", other},
@@ -98,7 +98,7 @@ static const magic_t *look_into_zip(const char *text, size_t bytes, const magic_
     return zip;
 }
 
-/* In text of the Latin alphabet every other byte of UTF-16, three of four of UTF-32 are zero. */
+/* In text of the Latin alphabet every second byte of UTF-16 and three of four bytes of UTF-32 are zero. */
 static const char *name_wide_text(const char *text, size_t bytes)
 {
     size_t zeros[4] = {0}, quarter = bytes / 4;
@@ -116,7 +116,7 @@ static const char *name_wide_text(const char *text, size_t bytes)
     return most[1] && most[3] && !most[0] && !most[2] ? "text in UTF-16LE without a byte-order mark" : NULL;
 }
 
-/* Control characters that no text has; one or the other may be a slip. */
+/* Control characters that texts do not have; a few may be an accident. */
 static bool is_binary(const char *text, size_t bytes)
 {
     size_t controls = 0;
@@ -133,7 +133,7 @@ static lspo_status_t refuse(const char *path, const char *what, const char *advi
                       advice);
 }
 
-/* A text may begin with the letters that some of them begin with. */
+/* A text may begin with the same letters as some of these formats. */
 static bool is_word(const magic_t *magic)
 {
     for (size_t i = 0; i < magic->count; i++)
@@ -169,7 +169,7 @@ static lspo_status_t check_text(const char *path, const char *text, size_t bytes
 
 /* ---- gzip ---- */
 
-/* Grows twofold to `most` bytes. */
+/* Doubles the buffer up to `most` bytes. */
 typedef struct {
     char *text;
     size_t bytes, capacity, most;
@@ -192,7 +192,7 @@ static lspo_status_t make_room(const char *path, unfolded_t *out)
     return LSPO_OK;
 }
 
-/* One member; what is unfolded first is looked at before the rest follows. */
+/* Read one member; the first decompressed part is checked before the rest follows. */
 static lspo_status_t inflate_member(const char *path, z_stream *stream, unfolded_t *out)
 {
     for (int state = Z_OK; state != Z_STREAM_END;) {
@@ -225,8 +225,8 @@ static bool is_gzip(const char *text, size_t bytes)
     return bytes >= 3 && memcmp(text, "\x1f\x8b\x08", 3) == 0;
 }
 
-/* Members one behind the other, then at most the zeros of a tape. */
-/* One after the other; behind the last one only zero bytes may stand. */
+/* Read successive members, then at most the zero padding of a tape. */
+/* Only zero bytes may follow the last member. */
 static lspo_status_t inflate_members(const char *path, z_stream *stream, unfolded_t *out)
 {
     do {

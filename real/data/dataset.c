@@ -11,7 +11,8 @@
 #include "real/data/text.h"
 
 enum { FEISTEL_ROUNDS = 4 };
-enum { ORDER_STREAM = 0x6f726465, SPLIT_EPOCH_STREAM = 0x73706c69 }; /* apart from those of weights and projectors */
+/* Random streams, different from those of weights and projectors. */
+enum { ORDER_STREAM = 0x6f726465, SPLIT_EPOCH_STREAM = 0x73706c69 };
 
 static lspo_status_t load_own_text(lspo_dataset_t *dataset, lspo_part_t *part)
 {
@@ -219,7 +220,7 @@ uint64_t lspo_dataset_hash(const lspo_dataset_t *dataset)
     return dataset->hash;
 }
 
-/* One pass of a Feistel network over 2 x `half_bits` bits; the round function is Philox of (round, right half). */
+/* One pass of a Feistel network on 2 x `half_bits` bits; the round function is Philox of (round, right half). */
 static uint64_t feistel(uint64_t seed, uint64_t stream, uint32_t half_bits, uint64_t value)
 {
     uint64_t mask = (UINT64_C(1) << half_bits) - 1, left = value >> half_bits, right = value & mask;
@@ -233,7 +234,8 @@ static uint64_t feistel(uint64_t seed, uint64_t stream, uint32_t half_bits, uint
     return left << half_bits | right;
 }
 
-/* A permutation of the next power of four, walked until it lands below `count`: four steps on average at most. */
+/* A permutation of the next power of four, repeated until the result is below `count`: at most four steps on
+ * average. */
 uint64_t lspo_dataset_permute(uint64_t seed, uint64_t epoch, uint64_t count, uint64_t index)
 {
     uint32_t half_bits = 1;
@@ -245,7 +247,7 @@ uint64_t lspo_dataset_permute(uint64_t seed, uint64_t epoch, uint64_t count, uin
     return index;
 }
 
-/* Number `place` of the training rows (or, from train_rows on, of those held out of the same file). */
+/* Row number `place` of the training rows or, from train_rows on, of the rows of the same file that are held out. */
 static uint64_t row_at(const lspo_dataset_t *dataset, uint64_t place)
 {
     if (dataset->kind == LSPO_DATASET_STREAM || dataset->own_eval)
@@ -329,7 +331,7 @@ void lspo_dataset_held_out(const lspo_dataset_t *dataset, uint32_t index, uint32
     uint64_t wanted = (uint64_t)index_count * batch, rows = dataset->held_out_rows;
     for (uint32_t b = 0; b < batch; b++) {
         uint64_t number = (uint64_t)index * batch + b;
-        /* As many as are wanted, evenly spread; or all of them in turn, and nothing behind. */
+        /* As many as requested, evenly spread; or all of them in turn, then none. */
         uint64_t place = wanted < rows ? number * rows / wanted : number;
         bool repeated = place >= rows;
         if (repeated)

@@ -10,18 +10,19 @@
 #include "real/data/data_file.h"
 #include "real/data/dataset_state.h"
 
-/* Numbers are no text: one that no integer holds, such as an id of 128 bits, must not refuse the record beside it. */
+/* Numbers are not text: a number that no integer type can represent, such as an id of 128 bits, must not make the
+ * record invalid. */
 enum { LOOK_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
 enum { PARSE_FLAGS = LOOK_FLAGS | JSON_REJECT_DUPLICATES, WHERE_MAX = 512, NOT_UTF8_PARTS = 10 };
 
-/* What is read, and where the part of it at hand stands. */
+/* The file being read, and the position of the current part. */
 typedef struct {
     lspo_dataset_t *dataset;
     lspo_part_t *part;
-    const char *path; /* as it was given */
+    const char *path; /* as given */
     const char *text;
     size_t bytes;
-    bool lines; /* the file is named as one of a record a line */
+    bool lines; /* by its name the file has one record per line */
 } reader_t;
 
 static bool blank(const char *text, size_t bytes)
@@ -40,7 +41,7 @@ static size_t skip_blanks(const char *text, size_t bytes)
     return at;
 }
 
-/* ---- why something is no JSON ---- */
+/* ---- why something is not JSON ---- */
 
 static lspo_status_t refuse_not_utf8(const reader_t *reader, size_t line, const lspo_not_utf8_t *bad)
 {
@@ -50,7 +51,7 @@ static lspo_status_t refuse_not_utf8(const reader_t *reader, size_t line, const 
                       reader->path, line, bad->column, bad->byte);
 }
 
-/* What other writers of JSON do that is none, by jansson's words for it. */
+/* Common deviations from JSON, by jansson's error messages. */
 static const struct {
     const char *said, *hint;
 } hints[] = {
@@ -73,11 +74,11 @@ static lspo_status_t refuse_json(const reader_t *reader, size_t line, const json
                       error->text, hint);
 }
 
-/* The value that begins there and ends some lines further on; NULL where none does. */
+/* The value that begins there and ends some lines later; NULL if there is none. */
 static json_t *value_over_lines(const reader_t *reader, size_t at, size_t length)
 {
     json_error_t end;
-    bool no_memory; /* of a file that is refused anyway */
+    bool no_memory; /* of a file that is refused in any case */
     json_t *value =
         lspo_json_parse(reader->text + at, reader->bytes - at, PARSE_FLAGS | JSON_DISABLE_EOF_CHECK, &end, &no_memory);
     if (value && end.position >= 0 && (size_t)end.position > length)
@@ -98,7 +99,7 @@ static lspo_status_t refuse_over_lines(const reader_t *reader, size_t line, cons
                                     : "a .json file is one array of records, or has one record per line");
 }
 
-/* Why the `length` bytes at `at` are no record. */
+/* Why the `length` bytes at `at` are not a record. */
 static lspo_status_t refuse_line(const reader_t *reader, size_t line, size_t at, size_t length,
                                  const json_error_t *error)
 {
@@ -125,7 +126,7 @@ static lspo_status_t refuse_line(const reader_t *reader, size_t line, size_t at,
 
 /* ---- records ---- */
 
-/* A file that was put together of others has byte-order marks where they began. */
+/* A concatenated file may have byte-order marks where its parts began. */
 static size_t skip_mark(const char *text, size_t bytes)
 {
     return bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
@@ -189,8 +190,8 @@ static lspo_status_t add_array(const reader_t *reader)
 
 /* ---- text ---- */
 
-/* To a tokenizer such bytes are no characters; to a model of bytes they are tokens like others, but where there are
- * many the text is written in another way. */
+/* For a tokenizer such bytes are not characters.  For a model of bytes they are ordinary tokens, but many of them mean
+ * another encoding. */
 static lspo_status_t check_characters(const reader_t *reader)
 {
     lspo_not_utf8_t bad;
@@ -216,7 +217,7 @@ static lspo_status_t add_text(const reader_t *reader)
     return lspo_encoder_encode(&dataset->encoder, reader->text, reader->bytes, &reader->part->tokens);
 }
 
-/* ---- which of them ---- */
+/* ---- choice of the format ---- */
 
 static bool ends_with(const char *path, const char *suffix)
 {
@@ -226,7 +227,7 @@ static bool ends_with(const char *path, const char *suffix)
 
 typedef enum { FORMAT_TEXT, FORMAT_LINES, FORMAT_ARRAY, FORMAT_UNKNOWN } format_t;
 
-/* What the text looks like: prose may begin with a bracket, so it is JSON only if it begins with a whole record, or is
+/* The format by content: prose may begin with a bracket, so it is JSON only if it begins with a complete record, or is
  * an array that does. */
 static format_t look(const char *text, size_t bytes)
 {
@@ -244,7 +245,7 @@ static format_t look(const char *text, size_t bytes)
     return format;
 }
 
-/* The name decides where it says something, the content otherwise. */
+/* The name decides if it is meaningful, otherwise the content. */
 static format_t format_of(const reader_t *reader, const char *name)
 {
     size_t at = skip_blanks(reader->text, reader->bytes);

@@ -23,7 +23,7 @@ static const form_t forms[] = {
     [LSPO_FORM_LABEL] = {"{\"text\",\"label\"}", {"text", "label"}},
 };
 
-/* Fields beside a prompt that others make a part of it: without them another prompt would be trained. */
+/* Fields that other tools make part of the prompt: without them the training would use another prompt. */
 static const char *const prompt_fields[] = {
     "system",        "system_prompt", "system_message", "history",  "chat_history", "context",   "conversation",
     "conversations", "messages",      "dialog",         "dialogue", "documents",    "knowledge", "tools",
@@ -34,7 +34,7 @@ const char *lspo_form_name(lspo_form_t form)
     return forms[form].name;
 }
 
-/* null is as absent: tables that were written as JSON have it where a record has no such field. */
+/* null counts as absent: tables exported as JSON have it if a record lacks a field. */
 static const json_t *field(const json_t *record, const char *key)
 {
     const json_t *value = json_object_get(record, key);
@@ -50,11 +50,11 @@ static const char *type_name(const json_t *value)
 }
 
 typedef struct {
-    const char *data; /* may hold zero bytes */
+    const char *data; /* may contain zero bytes */
     size_t bytes;
 } text_t;
 
-/* Whether it holds the texts of many records. */
+/* Whether it has the texts of many records. */
 static bool is_column(const json_t *value)
 {
     return json_is_object(value) || json_is_string(json_array_get(value, 0));
@@ -72,7 +72,7 @@ static lspo_status_t text_of(const char *where, const json_t *record, const char
     return LSPO_OK;
 }
 
-/* ---- what a record is ---- */
+/* ---- the form of a record ---- */
 
 /* -1: none. */
 static int find_form(const lspo_dataset_t *dataset, const json_t *record)
@@ -91,7 +91,7 @@ bool lspo_dataset_knows_record(const lspo_dataset_t *dataset, const json_t *reco
     return json_is_object(record) && find_form(dataset, record) >= 0;
 }
 
-/* The field that holds the records in place of the file; NULL: none. */
+/* The field that has the records of the whole file; NULL: none. */
 static const char *find_wrapped(const lspo_dataset_t *dataset, json_t *object)
 {
     const char *key;
@@ -209,8 +209,8 @@ static lspo_status_t add_stream_text(lspo_dataset_t *dataset, lspo_part_t *part,
     return append_special(dataset->encoder.end, &part->tokens);
 }
 
-/* The tokens since `first` are one example whose first `prompt_count` are given: cut it to what a row holds, which is
- * one token more than a sequence, and leave it out when no token of the completion is left. */
+/* The tokens since `first` are one example whose first `prompt_count` are given.  Truncate it to the length of a row,
+ * which is one token more than a sequence, and drop it if no token of the completion remains. */
 static lspo_status_t finish_example(lspo_dataset_t *dataset, lspo_part_t *part, size_t first, size_t prompt_count)
 {
     size_t count = part->tokens.count - first, room = (size_t)dataset->sequence + 1;
@@ -279,7 +279,7 @@ static char *join(const text_t *parts, size_t count, size_t *bytes_out)
         text, sizeof(text) - 1                                                                                         \
     }
 
-/* The template of Stanford Alpaca (train.py, PROMPT_DICT), to the letter: models were trained on it. */
+/* The exact template of Stanford Alpaca (train.py, PROMPT_DICT), on which models were trained. */
 static char *alpaca_prompt(text_t instruction, text_t input, size_t *bytes_out)
 {
     const text_t with_input[] = {
@@ -316,7 +316,7 @@ static lspo_status_t add_alpaca(lspo_dataset_t *dataset, lspo_part_t *part, cons
     return status;
 }
 
-/* Of a text that is too long the end token stays where one is. */
+/* A text that is too long keeps its end token. */
 static void cut_label_text(const lspo_dataset_t *dataset, lspo_part_t *part, size_t first)
 {
     if (part->tokens.count - first <= dataset->sequence)

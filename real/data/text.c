@@ -15,7 +15,7 @@
 #include "real/data/data_file.h"
 
 enum { OWN_TEXT_MIN_BYTES = 4000000, OWN_TEXT_ENOUGH_BYTES = 8 << 20, TEXT_MAX_BYTES = 1 << 30, DEPTH_MAX = 8 };
-enum { BATCH_STREAM = 0x74657874 }; /* apart from the streams that weights and projectors draw from */
+enum { BATCH_STREAM = 0x74657874 }; /* different from the streams of weights and projectors */
 
 struct lspo_text {
     uint8_t *data;
@@ -33,8 +33,8 @@ static lspo_status_t reserve(lspo_text_t *text, size_t more_bytes)
     return lspo_array_grow(&text->data, &text->capacity, text->bytes + more_bytes, 1, "bytes of training text");
 }
 
-/* `name` could not be opened.  For lack of memory that is an error: without it the training text would be another one.
- * What is missing or may not be read is left out. */
+/* `name` could not be opened.  If memory ran out, that is an error, because the training text would differ.  Missing
+ * and unreadable files are skipped. */
 static lspo_status_t lack_of_memory(const char *name)
 {
     return errno == ENOMEM ? lspo_no_memory("reading %s as training text", name) : LSPO_OK;
@@ -68,7 +68,7 @@ static lspo_status_t read_file(lspo_text_t *text, const char *path)
     return LSPO_OK;
 }
 
-/* *complete_out: false (and no text) when the program is missing or prints less than the whole book. */
+/* *complete_out: false (and no text) if the program is missing or prints less than the whole book. */
 static lspo_status_t read_bible(lspo_text_t *text, bool *complete_out)
 {
     *complete_out = false;
@@ -98,7 +98,7 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* What cannot be read is left out: this is the machine's own text, whatever there is of it. */
+/* Unreadable files are skipped: this is the machine's own text, whatever it has. */
 static lspo_status_t append_path(lspo_text_t *text, const char *path)
 {
     FILE *file = fopen(path, "rb");
@@ -126,7 +126,8 @@ static lspo_status_t append_entry(lspo_text_t *text, const char *folder, const c
     return LSPO_OK;
 }
 
-/* All files of a folder whose name ends with `suffix`, sorted by bytes, so that it does not depend on the locale. */
+/* All files of a folder whose names end with `suffix`, sorted by bytes, so that the order does not depend on the
+ * locale. */
 static lspo_status_t append_tree(lspo_text_t *text, const char *folder, const char *suffix, int depth)
 {
     struct dirent **entries;

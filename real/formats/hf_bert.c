@@ -46,7 +46,7 @@ static const lspo_hf_tensor_name_t class_head[] = {
     {"output_bias", "classifier.out_proj.bias", LSPO_HF_VECTOR, 0, true},
     {0}};
 
-/* Labels of a classifier: num_labels, or as many as id2label lists, or Hugging Face's default, two. */
+/* The number of labels of a classifier: num_labels, or the length of id2label, or Hugging Face's default of two. */
 static lspo_status_t count_classes(const lspo_hf_reader_t *r, uint32_t wanted, uint32_t *count_out)
 {
     const char *architecture = json_string_value(json_array_get(lspo_hf_get(r, "architectures"), 0));
@@ -77,7 +77,7 @@ static lspo_status_t parse(const lspo_hf_reader_t *r, lspo_model_t *m)
         status = lspo_hf_take_size(r, "pad_token_id", 1, &pad);
     if (status != LSPO_OK)
         return status;
-    /* Positions are numbered from the padding's id + 1. */
+    /* Positions start at the padding's id + 1. */
     if (pad + 1 != LSPO_BERT_UNUSED_POSITIONS)
         return lspo_hf_refuse(r, "pad_token_id");
     if (types != 1)

@@ -17,7 +17,7 @@ const lspo_hf_family_t *lspo_hf_family(lspo_family_t family)
     return families[family];
 }
 
-/* Sets model->family; what a type says that no family has is refused with a list of those that are known. */
+/* Sets model->family; an unknown type is an error that lists the known ones. */
 static lspo_status_t find_family(const lspo_hf_reader_t *r, lspo_model_t *model)
 {
     const char *type = json_string_value(lspo_hf_get(r, "model_type"));

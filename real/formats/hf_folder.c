@@ -10,7 +10,7 @@
 
 #define RESAVE "load it with Python's transformers and save_pretrained(FOLDER), which writes model.safetensors"
 
-/* In order of how much a name explains; the first that is there counts. */
+/* Ordered by how much a name explains; the first that exists is used. */
 static const struct {
     const char *pattern, *what, *remedy;
 } kinds[] = {

@@ -19,7 +19,7 @@ static const lspo_hf_tensor_name_t head_names[] = {{"norm_gain", "norm.weight", 
                                                    {"output", "lm_head.weight", LSPO_HF_TRANSPOSED, 0, true},
                                                    {0}};
 
-/* rope_theta stands by itself or, since transformers 5, in rope_parameters; any scaling of the angles is refused. */
+/* rope_theta is a key of its own or, since transformers 5, in rope_parameters; scaling of angles is refused. */
 static lspo_status_t parse_rope(const lspo_hf_reader_t *r, lspo_model_t *m)
 {
     const json_t *parameters = lspo_hf_get(r, "rope_parameters");
@@ -44,7 +44,7 @@ static lspo_status_t parse_rope(const lspo_hf_reader_t *r, lspo_model_t *m)
     return LSPO_OK;
 }
 
-/* Heads of any other width than that of the model by their number are refused. */
+/* Refuse heads whose width is not the model's width divided by their number. */
 static lspo_status_t check_head_width(const lspo_hf_reader_t *r, const lspo_model_t *m)
 {
     uint32_t head_width = 0;

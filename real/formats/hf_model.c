@@ -83,7 +83,8 @@ static lspo_status_t check_piece(const lspo_hf_model_t *model, const lspo_hf_pie
                       tensor->rank, tensor->rank > 0 ? tensor->shape[0] : 0, wanted);
 }
 
-/* What is in the files and not in the model is a mistake unless it is known to be harmless.  `used`: by index. */
+/* Tensors in the files that the model does not use are errors unless they are known to be harmless.  `used`: by
+ * index. */
 static lspo_status_t check_unused(const lspo_hf_model_t *model, const bool *used)
 {
     for (size_t i = 0; i < lspo_hf_tensors_count(model->tensors); i++) {
@@ -138,7 +139,7 @@ static bool has_weights(const char *folder)
     bool found = false;
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++) {
         char *path = lspo_hf_path(folder, names[i]);
-        found = !path || access(path, F_OK) == 0; /* without memory, what opens it says so */
+        found = !path || access(path, F_OK) == 0; /* if out of memory, the function that opens it reports that */
         free(path);
     }
     return found;

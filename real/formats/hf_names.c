@@ -6,8 +6,8 @@
 #include "real/formats/hf_family.h"
 #include "real/formats/hf_model_state.h"
 
-/* Tensors that checkpoints carry and that are no weights of the model: masks and tables that are computed, the other
- * name of a tied weight, heads of another task. */
+/* Tensors of checkpoints that are not weights of the model: masks and tables that are computed, the second name of a
+ * tied weight, heads of other tasks. */
 static const char *const ignored_endings[] = {
     ".attn.bias",          ".attn.masked_bias", "rotary_emb.inv_freq",    "position_ids",
     "pooler.dense.weight", "pooler.dense.bias", "lm_head.decoder.weight", "lm_head.decoder.bias"};
@@ -66,7 +66,7 @@ static bool ends_with(const char *text, const char *ending)
     return length >= ending_length && strcmp(text + length - ending_length, ending) == 0;
 }
 
-/* A base model that becomes a classifier leaves its language head behind. */
+/* A base model that becomes a classifier loses its language head. */
 bool lspo_hf_is_ignored(const lspo_model_t *model, const char *name)
 {
     for (size_t i = 0; i < sizeof ignored_endings / sizeof ignored_endings[0]; i++)

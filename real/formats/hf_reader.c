@@ -69,7 +69,7 @@ lspo_status_t lspo_hf_check_flags(const lspo_hf_reader_t *r, const lspo_hf_flag_
     return LSPO_OK;
 }
 
-/* The value, or its default, is one of two names. */
+/* Check that the value, or its default, is one of two names. */
 lspo_status_t lspo_hf_check_name(const lspo_hf_reader_t *r, const char *key, const char *otherwise, const char *a,
                                  const char *b)
 {

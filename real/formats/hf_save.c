@@ -62,7 +62,7 @@ static lspo_status_t write_config(const lspo_model_t *shape, const lspo_hf_model
 {
     json_t *config = origin ? lspo_json_copy(origin->config) : lspo_hf_config_make(shape);
     char *text = NULL;
-    /* A classifier that began as another model says so from now on. */
+    /* Mark the config of a classifier that was made from another model as that of a classifier. */
     if (config && origin && shape->class_count > 0 && !origin->has_head &&
         lspo_hf_config_set_classes(config, shape->class_count) != 0) {
         json_decref(config);
@@ -101,7 +101,7 @@ static lspo_status_t copy_stream(FILE *from, const char *from_path, const char *
 
 static lspo_status_t copy_companions(const char *from_folder, const char *folder, bool all);
 
-/* A regular file byte for byte, a folder with all that it holds; links are followed, other kinds left out. */
+/* Copy a regular file byte for byte, or a folder with all its contents; links are followed, other kinds skipped. */
 static lspo_status_t copy_entry(const char *from_path, const char *path)
 {
     struct stat info;
@@ -122,7 +122,7 @@ static lspo_status_t copy_entry(const char *from_path, const char *path)
     return status;
 }
 
-/* What belongs beside the weights or, inside such a folder, all. */
+/* Copy the files that belong to the weights or, inside such a folder, all. */
 static lspo_status_t copy_companions(const char *from_folder, const char *folder, bool all)
 {
     lspo_status_t status = LSPO_OK;
@@ -146,7 +146,7 @@ static lspo_status_t copy_companions(const char *from_folder, const char *folder
 static lspo_status_t copy_tokenizer(const lspo_hf_model_t *origin, const char *folder)
 {
     struct stat from, to;
-    /* Saved over itself, the files are already there. */
+    /* If a model is saved over itself, the files are already there. */
     if (stat(origin->folder, &from) == 0 && stat(folder, &to) == 0 && from.st_dev == to.st_dev &&
         from.st_ino == to.st_ino)
         return LSPO_OK;

@@ -19,7 +19,7 @@ struct lspo_hf_tensors {
 
 enum { NEAREST = 3 };
 
-/* Parts of a name that torch's wrappers add, wherever they stand. */
+/* Parts of a name that torch's wrappers add anywhere. */
 static const char *const wrappers[] = {"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
 
 static size_t wrapper_length(const char *part)
@@ -30,7 +30,7 @@ static size_t wrapper_length(const char *part)
     return 0;
 }
 
-/* In place: parts begin at the front and behind each dot. */
+/* In place: parts begin at the start and after each dot. */
 static void unwrap(char *name)
 {
     char *out = name;
@@ -54,7 +54,7 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Bytes before the anchor, and before its usual prefix, in a name; 0 when the name is none that ends so. */
+/* The number of bytes before the anchor, and before its usual prefix, in a name; 0 if the name does not end so. */
 static size_t bytes_before(const char *name, const char *prefix, const char *anchor)
 {
     const size_t length = strlen(name), anchor_length = strlen(anchor), prefix_length = strlen(prefix);
@@ -67,7 +67,7 @@ static size_t bytes_before(const char *name, const char *prefix, const char *anc
     return before > 0 && name[before - 1] == '.' ? before : 0;
 }
 
-/* What stands before every name, up to the model's own; 0: nothing that all have. */
+/* The common prefix of all names before the model's own; 0: none. */
 static size_t shared_prefix(const lspo_hf_tensors_t *tensors, const char *prefix, const char *anchor)
 {
     size_t shared = 0;

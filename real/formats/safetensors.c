@@ -237,7 +237,7 @@ static lspo_status_t check_metadata(const shard_t *shard)
     return LSPO_OK;
 }
 
-/* Append the tensors of shard `index`, whose path is set. */
+/* Append the tensors of shard `index`, whose path is already set. */
 static lspo_status_t load_shard(lspo_safetensors_t *file, uint32_t index)
 {
     shard_t *shard = &file->shards[index];
@@ -288,7 +288,7 @@ static lspo_status_t sort_tensors(lspo_safetensors_t *file)
     return LSPO_OK;
 }
 
-/* Takes `paths`, of which there are `count`, and their strings. */
+/* Takes ownership of the `count` paths and their strings. */
 static lspo_status_t open_shards(char **paths, uint32_t count, lspo_safetensors_t **file_out)
 {
     lspo_safetensors_t *file = calloc(1, sizeof *file);
@@ -327,7 +327,7 @@ lspo_status_t lspo_safetensors_open(const char *path, lspo_safetensors_t **file_
     return open_shards(&copy, 1, file_out);
 }
 
-/* A shard is a plain file name: an index may not point out of its folder. */
+/* A shard must be a plain file name: an index must not point outside its folder. */
 static bool is_plain_name(const char *name)
 {
     return name && *name != '\0' && *name != '.' && strchr(name, '/') == NULL;
@@ -355,7 +355,7 @@ static lspo_status_t list_shards(const char *index_path, const char *folder, jso
     return *count > 0 ? LSPO_OK : lspo_error(LSPO_ERR_INPUT, "%s: lists no tensors", index_path);
 }
 
-/* Every tensor that the index promises is in the shard in which it is said to be. */
+/* Check that every tensor of the index is in the shard that it names. */
 static lspo_status_t check_map(const char *index_path, json_t *map, const lspo_safetensors_t *file)
 {
     json_t *value;
@@ -381,7 +381,7 @@ static lspo_status_t open_listed(const char *index_path, const char *folder, jso
     if (status != LSPO_OK)
         goto cleanup;
     status = open_shards(paths, count, file_out);
-    count = 0; /* they are the file's now, or freed */
+    count = 0; /* owned by the file now, or freed */
 cleanup:
     for (uint32_t i = 0; i < count; i++)
         free(paths[i]);

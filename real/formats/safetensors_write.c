@@ -22,7 +22,7 @@ static void pack(lspo_dtype_t dtype, size_t count, const float *in, void *out)
         memcpy(out, in, count * sizeof *in);
 }
 
-/* The widest types first, so that every tensor is aligned to its elements. */
+/* The widest types first, so that every tensor is aligned to its element size. */
 static int compare_sources(const void *a, const void *b)
 {
     const lspo_safetensor_source_t *x = *(const lspo_safetensor_source_t *const *)a;
@@ -39,7 +39,7 @@ static uint64_t source_elements(const lspo_safetensor_source_t *source)
     return elements;
 }
 
-/* NULL when out of memory. */
+/* NULL if out of memory. */
 static json_t *describe_source(const lspo_safetensor_source_t *source, uint64_t *offset_bytes)
 {
     json_t *shape = json_array();
@@ -54,7 +54,7 @@ static json_t *describe_source(const lspo_safetensor_source_t *source, uint64_t 
                      (json_int_t)begin, (json_int_t)*offset_bytes);
 }
 
-/* The header as JSON, NULL in *json_out when out of memory (or a name in it is not UTF-8). */
+/* The header as JSON; *json_out is NULL if out of memory (or if a name in it is not UTF-8). */
 static lspo_status_t describe_all(const char *path, const lspo_safetensor_source_t *const *sorted, size_t count,
                                   const lspo_safetensor_note_t *notes, size_t note_count, char **json_out)
 {
@@ -113,7 +113,7 @@ static lspo_status_t write_filled(FILE *stream, const lspo_safetensor_source_t *
     return LSPO_OK;
 }
 
-/* Write errors stay in the stream; lspo_output_finish() reports them. */
+/* The stream remembers write errors; lspo_output_finish() reports them. */
 static lspo_status_t write_source(FILE *stream, const lspo_safetensor_source_t *source, float *line, void *raw)
 {
     uint64_t elements = source_elements(source);
@@ -156,7 +156,7 @@ static lspo_status_t write_content(FILE *file, const char *path, const char *hea
         if (status != LSPO_OK)
             goto cleanup;
     }
-    if (ferror(file)) /* errno is that of the write */
+    if (ferror(file)) /* errno is from the write */
         status = lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, strerror(errno));
 cleanup:
     free(raw);

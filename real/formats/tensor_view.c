@@ -9,7 +9,7 @@ size_t lspo_tensor_view_chunk(const lspo_tensor_view_t *view)
                                                                : LSPO_CHUNK_ELEMENTS;
 }
 
-/* Where element `index` in row-major order of the view is. */
+/* The offset of element `index`, in row-major order of the view. */
 static size_t place_of(const lspo_tensor_view_t *view, uint64_t index)
 {
     return index / view->cols * view->row_stride + index % view->cols * view->col_stride;

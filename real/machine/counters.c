@@ -39,7 +39,7 @@ typedef struct {
     int event[WANTED_COUNT]; /* indices into wanted, in the set's order */
 } thread_counter_t;
 
-/* Which events count here, and what PAPI calls them. */
+/* The events that can be counted here, and their names in PAPI. */
 typedef struct {
     bool counts[WANTED_COUNT];
     int code[WANTED_COUNT];
@@ -55,8 +55,8 @@ static int make_event_set(void)
     return PAPI_create_eventset(&set) == PAPI_OK ? set : PAPI_NULL;
 }
 
-/* PAPI 7.0 frees a set to which it cannot add an event for want of memory, and does not forget it: it must not be named
- * again, not even to be destroyed. */
+/* If PAPI 7.0 has no memory to add an event to a set, it frees the set but does not forget it: the set must not be used
+ * again, not even to destroy it. */
 static bool add_event(int *set, int code)
 {
     int result = PAPI_add_event(*set, code);
@@ -73,7 +73,8 @@ static void destroy_event_set(int set)
     PAPI_destroy_eventset(&set);
 }
 
-/* Counting once tells more than a table of names does: many are known and not countable in a virtual machine. */
+/* Try to count once instead of relying on the table of names: many events are known but cannot be counted in a virtual
+ * machine. */
 static bool event_counts(const char *event, int *code_out)
 {
     long long value = 0;
@@ -84,8 +85,8 @@ static bool event_counts(const char *event, int *code_out)
     return counts;
 }
 
-/* Where PAPI_library_init() of PAPI 7.0 has no memory for one of its error texts, it counts them from -2 on: it writes
- * before its table of them, and they have other numbers.  Nothing else tells of it. */
+/* If PAPI_library_init() of PAPI 7.0 has no memory for one of its error texts, it numbers them from -2 on: it writes
+ * before its table, and the texts have other numbers.  There is no other sign of it. */
 static bool texts_are_whole(void)
 {
     const char *none = PAPI_strerror(PAPI_OK), *invalid = PAPI_strerror(PAPI_EINVAL);
@@ -104,8 +105,8 @@ static lspo_status_t count_once(const void *context, void *result)
     return LSPO_OK;
 }
 
-/* PAPI 7.0 crashes in PAPI_library_init() and PAPI_event_name_to_code() where an allocation of its own fails: they
- * are tried apart first, and called once here. */
+/* PAPI 7.0 crashes in PAPI_library_init() and PAPI_event_name_to_code() if an allocation fails: they are first tried in
+ * a child process, then called here once. */
 static void start_library(void)
 {
     library_works = lspo_call_apart(NULL, count_once, NULL, &countable, sizeof countable) == LSPO_OK &&

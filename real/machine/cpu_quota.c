@@ -23,7 +23,7 @@ static bool read_both(const char *folder, uint64_t *quota_us, uint64_t *period_u
     return both;
 }
 
-/* A quota of -1 is none: as an unsigned number it is more than any. */
+/* A quota of -1 means none: as an unsigned number it is larger than any. */
 static void visit(void *least_cpus, size_t hierarchy, const char *folder)
 {
     uint64_t quota_us, period_us;

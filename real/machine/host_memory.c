@@ -10,7 +10,7 @@
 
 static const lspo_cgroup_hierarchy_t hierarchies[] = {{"", "/sys/fs/cgroup"}, {"memory", "/sys/fs/cgroup/memory"}};
 
-/* Of the same hierarchies. */
+/* In the same hierarchies. */
 static const struct {
     const char *limit, *usage, *idle_pages;
 } files[] = {{"memory.max", "memory.current", "inactive_file "},

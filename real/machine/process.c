@@ -8,7 +8,7 @@
 
 #include "plan/policy.h"
 
-/* A line of /proc/self/status in bytes; 0 where the system has none. */
+/* A line of /proc/self/status in bytes; 0 if the system has none. */
 static uint64_t status_bytes(const char *key)
 {
     FILE *file = fopen("/proc/self/status", "r");

@@ -33,7 +33,7 @@ typedef struct {
     uint32_t count, near_count;
 } cores_t;
 
-/* The core of a lane among `core_count`, counted from the GPU lane's. */
+/* The core of a lane among `core_count`, relative to that of the GPU lane. */
 static uint32_t lane_core(lspo_lane_kind_t lane, uint32_t core_count)
 {
     static const uint32_t with_three[LSPO_DEVICE_LANES] = {
@@ -78,7 +78,7 @@ static void place_workers(const cores_t *cores, lspo_topology_t *topology)
     }
 }
 
-/* Links of a GPU need no core each: nothing is copied there. */
+/* The links of a GPU need no separate cores: the threads copy nothing. */
 static void place_lanes(const cores_t *cores, bool gpu, lspo_topology_t *topology)
 {
     uint32_t count = cores->near_count > 3 && gpu ? 3 : cores->near_count;
@@ -91,7 +91,7 @@ static void place_lanes(const cores_t *cores, bool gpu, lspo_topology_t *topolog
         topology->usual_workers = 1;
 }
 
-/* Why hwloc cannot do its work. */
+/* Why hwloc failed. */
 static lspo_status_t refuse(const char *cannot)
 {
     if (errno == ENOMEM)
@@ -99,7 +99,7 @@ static lspo_status_t refuse(const char *cannot)
     return lspo_error(LSPO_ERR_DEVICE, "hwloc cannot %s", cannot);
 }
 
-/* The cores of the GPU's NUMA node into `near`; all where the GPU is not found. */
+/* Put the cores of the GPU's NUMA node into `near`, or all cores if the GPU is not found. */
 static void find_near(hwloc_topology_t machine, const char *pci_address, hwloc_bitmap_t near)
 {
     hwloc_obj_t gpu = pci_address ? hwloc_get_pcidev_by_busidstring(machine, pci_address) : NULL;
@@ -112,7 +112,7 @@ static void find_near(hwloc_topology_t machine, const char *pci_address, hwloc_b
 
 static lspo_status_t list_cores(hwloc_topology_t machine, hwloc_const_bitmap_t near, cores_t *cores)
 {
-    /* A machine may hide its cores and show hardware threads only. */
+    /* A machine may show only hardware threads, not cores. */
     hwloc_obj_type_t type = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
     int count = hwloc_get_nbobjs_by_type(machine, type);
     if (count < 1)
@@ -129,7 +129,7 @@ static lspo_status_t list_cores(hwloc_topology_t machine, hwloc_const_bitmap_t n
         if (nearby)
             cores->near_count = cores->count;
     }
-    if (cores->near_count == 0) /* this process may use none of them */
+    if (cores->near_count == 0) /* this process may not use any of them */
         cores->near_count = cores->count;
     return LSPO_OK;
 }
@@ -160,7 +160,8 @@ static lspo_status_t read_here(const void *context, void *result)
 {
     const where_t *where = context;
     hwloc_topology_t machine;
-    /* What it cannot read it would say to the user at every command, as in a container without /sys. */
+    /* Silence hwloc's messages about files that it cannot read, as in a container without /sys, which would appear at
+     * every command. */
     setenv("HWLOC_HIDE_ERRORS", "2", 0);
     if (hwloc_topology_init(&machine) != 0)
         return refuse("start");
@@ -198,7 +199,7 @@ lspo_status_t lspo_topology_read_near(const char *pci_address, lspo_topology_t *
     return read_machine(true, pci_address, topology_out);
 }
 
-/* One CPU's time for the thread that launches, one for those of the links. */
+/* One CPU for the thread that launches kernels, one for the threads of the links. */
 static uint32_t usual_within_quota(const lspo_topology_t *topology)
 {
     uint32_t left = topology->cpu_quota > 3 ? topology->cpu_quota - 2 : 1;
@@ -218,7 +219,7 @@ void lspo_topology_enter(const lspo_topology_t *topology, lspo_lane_kind_t lane)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    int cpu = topology->cpu[lane < LSPO_DEVICE_LANES ? lane : LSPO_LANE_D2H]; /* others move bytes as links do */
+    int cpu = topology->cpu[lane < LSPO_DEVICE_LANES ? lane : LSPO_LANE_D2H]; /* other lanes move data like links */
     if (cpu < CPU_SETSIZE)
         CPU_SET((size_t)cpu, &set);
     sched_setaffinity(0, sizeof set, &set);

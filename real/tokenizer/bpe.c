@@ -6,7 +6,7 @@
 #include "real/tokenizer/state.h"
 #include "real/tokenizer/unicode.h"
 
-/* Words of up to this many symbols are searched for their best pair; longer ones keep a heap of pairs. */
+/* For words of up to this many symbols the best pair is found by a linear search; longer ones use a heap of pairs. */
 enum { SHORT_WORD = 64 };
 
 static uint32_t rank_of(const lspo_tokenizer_t *t, uint32_t left, uint32_t right)
@@ -14,13 +14,13 @@ static uint32_t rank_of(const lspo_tokenizer_t *t, uint32_t left, uint32_t right
     return t->merge_slots[lspo_tokenizer_pair_slot(t, left, right)] - 1; /* 0 - 1: UINT32_MAX, none */
 }
 
-/* -- the symbols that a word begins as ----------------------------------------------------------------------------- */
+/* -- the initial symbols of a word --------------------------------------------------------------------------------- */
 
 typedef struct {
     const lspo_tokenizer_t *t;
-    uint32_t *symbols; /* at most one a byte of the word and of the suffix, and one more */
+    uint32_t *symbols; /* at most one per byte of the word and of the suffix, plus one */
     size_t count;
-    bool pending; /* an unknown symbol that has not been written: more may be fused with it */
+    bool pending; /* an unknown symbol that is not yet written, because more may be fused with it */
 } symbols_t;
 
 static void flush_unknown(symbols_t *s)
@@ -59,12 +59,12 @@ static void add_character(symbols_t *s, const char *text, size_t bytes)
         add_unknown(s);
         return;
     }
-    /* As the library has it: an unknown symbol that is pending stays so. */
+    /* As in the library, a pending unknown symbol stays pending. */
     for (size_t i = 0; i < bytes; i++)
         s->symbols[s->count++] = s->t->byte_ids[(uint8_t)text[i]];
 }
 
-/* A character with what the model puts before it inside a word and behind it at the end. */
+/* A character with the model's prefix, inside a word, and suffix, at the end of a word. */
 static lspo_status_t add_dressed(symbols_t *s, const char *text, size_t bytes, bool first, bool last,
                                  lspo_buffer_t *dressed)
 {
@@ -107,7 +107,7 @@ static lspo_status_t split_word(symbols_t *s, const char *word, size_t bytes)
 
 /* -- joining ------------------------------------------------------------------------------------------------------- */
 
-/* Join in place; ranks[i] is that of symbols i and i + 1. */
+/* Join in place; ranks[i] is the rank of symbols i and i + 1. */
 static size_t merge_short(const lspo_tokenizer_t *t, uint32_t *symbols, size_t count)
 {
     uint32_t ranks[SHORT_WORD];
@@ -172,7 +172,7 @@ static pair_t heap_pop(heap_t *heap)
     return top;
 }
 
-/* A word as a list: symbols that were joined into their left neighbour are LSPO_TOKEN_NONE. */
+/* A word as a list: symbols joined into their left neighbour are LSPO_TOKEN_NONE. */
 typedef struct {
     const lspo_tokenizer_t *t;
     uint32_t *symbols, *next, *previous;
@@ -193,7 +193,7 @@ static void join_best(chain_t *c)
 {
     pair_t best = heap_pop(&c->heap);
     uint32_t left = best.at, right = c->next[left];
-    /* A pair that changed since it was pushed has another rank or none. */
+    /* A pair that has changed since it was pushed has another rank or none. */
     if (c->symbols[left] == LSPO_TOKEN_NONE || right >= c->count ||
         rank_of(c->t, c->symbols[left], c->symbols[right]) != best.rank)
         return;
@@ -211,7 +211,7 @@ static lspo_status_t merge_long(const lspo_tokenizer_t *t, uint32_t *symbols, si
     if (*count > UINT32_MAX / 4)
         return lspo_error(LSPO_ERR_INPUT, "a word of %zu symbols is too long", *count);
     chain_t c = {.t = t, .symbols = symbols, .count = *count};
-    /* Each join removes one symbol and pushes two pairs at most. */
+    /* Each join removes one symbol and pushes at most two pairs. */
     c.next = malloc(*count * sizeof *c.next);
     c.previous = malloc(*count * sizeof *c.previous);
     c.heap.pairs = malloc(3 * *count * sizeof *c.heap.pairs);
@@ -258,7 +258,7 @@ lspo_status_t lspo_bpe_encode(const lspo_tokenizer_t *t, const char *word, size_
 {
     uint32_t local[SHORT_WORD + 1], *symbols = local;
     const uint32_t whole = t->ignore_merges ? lspo_tokenizer_lookup(t, word, bytes, false) : LSPO_TOKEN_NONE;
-    /* A character that is dressed may become bytes of its own. */
+    /* A character with prefix or suffix may become bytes. */
     const size_t room = bytes * (1 + strlen(t->prefix)) + strlen(t->suffix) + 1;
     if (whole != LSPO_TOKEN_NONE)
         return lspo_ids_append(out, &whole, 1);
@@ -273,7 +273,7 @@ lspo_status_t lspo_bpe_encode(const lspo_tokenizer_t *t, const char *word, size_
     return status;
 }
 
-/* -- where a word can be cut --------------------------------------------------------------------------------------- */
+/* -- where a word can be split ------------------------------------------------------------------------------------- */
 
 /* Whether a run of U+2581 begins inside this text. */
 static bool has_inner_metaspace(const lspo_token_t *token)
@@ -287,8 +287,8 @@ static bool has_inner_metaspace(const lspo_token_t *token)
     return false;
 }
 
-/* If no merge makes a token in which a blank follows something else, words can be encoded one by one with the same
- * result, which is much faster than a text as one word. */
+/* If no merge creates a token with a blank after another character, words can be encoded separately with the same
+ * result, which is much faster than one word for the whole text. */
 bool lspo_bpe_splits_at_metaspace(const lspo_tokenizer_t *t)
 {
     bool splits = !t->ignore_merges && *t->prefix == '\0' && *t->suffix == '\0' &&

@@ -5,13 +5,13 @@
 
 #include "real/tokenizer/unicode.h"
 
-/* GPT-2's bytes_to_unicode(): these stand for themselves. */
+/* GPT-2's bytes_to_unicode(): these map to themselves. */
 static bool is_printable(uint32_t code)
 {
     return (code >= 0x21 && code <= 0x7e) || (code >= 0xa1 && code <= 0xac) || (code >= 0xae && code <= 0xff);
 }
 
-/* 33 bytes before 0x21, then 0x7f to 0xa0, then 0xad have the code points from U+0100 up. */
+/* 33 bytes before 0x21, then 0x7f to 0xa0, then 0xad map to the code points from U+0100 on. */
 static uint32_t code_of(uint8_t byte)
 {
     if (is_printable(byte))

@@ -25,7 +25,7 @@ static lspo_status_t replace_all(const char *text, size_t bytes, const char *fro
     return LSPO_OK;
 }
 
-/* A byte-level token is the bytes that its characters stand for, or its own text when one stands for none. */
+/* A byte-level token decodes to the bytes of its characters, or to its own text if a character has none. */
 static lspo_status_t decode_byte_level(const lspo_token_t *token, lspo_buffer_t *out)
 {
     size_t begin = out->bytes;
@@ -46,7 +46,7 @@ static lspo_status_t decode_byte_level(const lspo_token_t *token, lspo_buffer_t 
     return LSPO_OK;
 }
 
-/* The byte of "<0x0A>", -1 for other tokens. */
+/* The byte of "<0x0A>"; -1 for other tokens. */
 static int fallback_byte(const lspo_token_t *token)
 {
     char digits[3] = "", *rest;

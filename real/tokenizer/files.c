@@ -7,12 +7,11 @@
 #include <stddef.h>
 #include <string.h>
 
-/* What a file says about its folder's tokenizer.  UNREADABLE: a vocabulary, merges or code in a form that is not
- * read. */
+/* What a file means for its folder's tokenizer.  UNREADABLE: a vocabulary, merges or code in an unsupported form. */
 typedef enum { NOTHING, COMPANION, SETTINGS, PAIR_VOCABULARY, PAIR_MERGES, UNREADABLE, WHOLE } role_t;
 
-/* Patterns of names; the first that matches counts.  Those of UNREADABLE are wide: a tokenizer that is taken for
- * nothing would be replaced by bytes without a word. */
+/* Patterns of names; the first match counts.  Those of UNREADABLE are wide, because a tokenizer that is overlooked
+ * would silently be replaced by bytes. */
 static const struct {
     const char *pattern;
     role_t role;
@@ -58,7 +57,7 @@ bool lspo_tokenizer_is_companion(const char *name)
     return role_of(name) != NOTHING;
 }
 
-/* What a folder holds: of each role one name, the first in order of the alphabet. */
+/* The contents of a folder: for each role one name, the first in alphabetical order. */
 typedef struct {
     char name[WHOLE + 1][256];
 } signs_t;

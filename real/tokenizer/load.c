@@ -9,13 +9,12 @@
 #include "real/tokenizer/state.h"
 #include "real/tokenizer/unicode.h"
 
-/* Ids are indices of an array: an id far above the number of tokens is an error in the file, not a reason to
- * allocate. */
+/* Ids are array indices: an id far above the number of tokens is an error in the file, not a reason to allocate. */
 enum { ID_MAX = 1 << 24, MERGES_MAX = 1 << 24 };
 /* Unigram: an unknown character is this much less probable than the least probable piece (as a logarithm). */
 static const double unknown_penalty = 10.0;
 
-/* What is being read, for messages. */
+/* The part being read, for messages. */
 typedef struct {
     lspo_tokenizer_t *t;
     const char *path;
@@ -83,8 +82,8 @@ static lspo_status_t allocate_tokens(const loader_t *l, size_t total, size_t add
     return LSPO_OK;
 }
 
-/* Room for all tokens of the vocabulary, which is {"token": id} or, of Unigram, [["token", score]], and the added
- * ones. */
+/* Make room for all tokens of the vocabulary, which is {"token": id} or, for Unigram, [["token", score]], and for the
+ * added ones. */
 static lspo_status_t size_tokens(const loader_t *l, json_t *vocabulary, const json_t *added)
 {
     const char *text;
@@ -148,8 +147,8 @@ static lspo_status_t take_vocabulary(const loader_t *l, json_t *vocabulary, cons
     return status;
 }
 
-/* What is searched in the normalised text must be something, and something of its own: the library finds empty tokens
- * everywhere, and one of two that are the same. */
+/* Tokens to match in the normalised text must be non-empty and distinct: the library finds empty tokens everywhere, and
+ * only one of two equal ones. */
 static lspo_status_t check_searched(const loader_t *l, const char *text, const lspo_buffer_t *searched, bool normalized)
 {
     const lspo_tokenizer_t *t = l->t;
@@ -206,7 +205,7 @@ static int longest_first(const void *a, const void *b)
     return (x->bytes < y->bytes) - (x->bytes > y->bytes);
 }
 
-/* After the normaliser is known. */
+/* Call when the normaliser is known. */
 static lspo_status_t take_added(const loader_t *l, const json_t *added)
 {
     size_t index;
@@ -240,7 +239,7 @@ static lspo_status_t size_merges(const loader_t *l, size_t count)
     return LSPO_OK;
 }
 
-/* The token that two become: the second one's prefix goes. */
+/* The token that two tokens become: without the prefix of the second one. */
 static lspo_status_t find_joined(const loader_t *l, const char *left, size_t left_bytes, const char *right,
                                  size_t right_bytes, uint32_t *joined_out)
 {
@@ -259,7 +258,7 @@ cleanup:
     return status;
 }
 
-/* Of two merges of one pair the later counts, as in the original. */
+/* If a pair has two merges, the later one counts, as in the original. */
 static lspo_status_t add_merge(const loader_t *l, const char *left, size_t left_bytes, const char *right,
                                size_t right_bytes)
 {
@@ -382,7 +381,7 @@ static lspo_status_t take_wordpiece(const loader_t *l, const json_t *model)
     return take_unknown(l, model);
 }
 
-static const lspo_tokenizer_t *sorted_of; /* qsort's comparison has no argument of its own */
+static const lspo_tokenizer_t *sorted_of; /* because qsort's comparison has no context argument */
 
 static int compare_texts(const void *a, const void *b)
 {
@@ -404,7 +403,7 @@ static lspo_status_t sort_pieces(const loader_t *l)
     qsort(t->sorted, t->sorted_count, sizeof *t->sorted, compare_texts);
     for (uint32_t i = t->sorted_count; i-- > 0;)
         t->sorted_starts[(uint8_t)t->tokens[t->sorted[i]].text[0]] = i;
-    /* A byte that begins no piece has an empty range before the next one's. */
+    /* A byte that begins no piece has an empty range before the next byte's. */
     uint32_t next = t->sorted_count;
     for (int byte = 256; byte >= 0; byte--) {
         const uint32_t start = t->sorted_starts[byte];
@@ -449,7 +448,7 @@ lspo_status_t lspo_tokenizer_load_vocabulary(lspo_tokenizer_t *t, const char *pa
     return take_added(&l, added);
 }
 
-/* Files of before 2020 name no type: what they hold tells it. */
+/* Files from before 2020 have no type: it follows from the contents. */
 static const char *kind_of(const json_t *model)
 {
     const char *type = lspo_json_text(model, "type");
@@ -466,7 +465,7 @@ lspo_status_t lspo_tokenizer_load_model(lspo_tokenizer_t *t, const char *path, c
 {
     static const struct {
         const char *type;
-        bool list; /* the vocabulary's form */
+        bool list; /* the form of the vocabulary */
         lspo_status_t (*take)(const loader_t *l, const json_t *model);
     } kinds[] = {{"BPE", false, take_bpe}, {"WordPiece", false, take_wordpiece}, {"Unigram", true, take_unigram}};
     const loader_t l = {.t = t, .path = path};

@@ -18,7 +18,7 @@ typedef lspo_status_t (*apply_t)(const step_t *step, const char *text, size_t by
 struct step {
     apply_t apply;
     lspo_normal_form_t form;
-    const char *from, *to; /* of the JSON object that the normalizer holds */
+    const char *from, *to; /* in the JSON object that the normalizer owns */
     size_t from_bytes, to_bytes;
     lspo_regex_t *regex;
     lspo_precompiled_t *table;
@@ -27,7 +27,7 @@ struct step {
 };
 
 struct lspo_normalizer {
-    const char *path; /* while it is made */
+    const char *path; /* during creation */
     json_t *object;
     step_t steps[STEPS_MAX];
     size_t count;
@@ -40,7 +40,7 @@ static lspo_status_t apply_form(const step_t *step, const char *text, size_t byt
     return lspo_unicode_normalize(step->form, text, bytes, out);
 }
 
-/* Append for each character what `map` says: up to 2 code points, their number. */
+/* Append the result of `map` for each character: up to 2 code points; `map` returns their number. */
 static lspo_status_t map_characters(const char *text, size_t bytes, size_t (*map)(uint32_t code, uint32_t to[2]),
                                     lspo_buffer_t *out)
 {
@@ -81,7 +81,7 @@ static lspo_status_t apply_accents(const step_t *step, const char *text, size_t 
     return map_characters(text, bytes, drop_mark, out);
 }
 
-/* What SentencePiece's "nmt" rules do with control characters and unusual blanks. */
+/* SentencePiece's "nmt" rules for control characters and unusual blanks. */
 static size_t map_nmt(uint32_t code, uint32_t to[2])
 {
     const bool gone = (code >= 1 && code <= 8) || code == 0xb || (code >= 0xe && code <= 0x1f) || code == 0x7f ||
@@ -152,7 +152,7 @@ static lspo_status_t apply_replace(const step_t *step, const char *text, size_t 
     return LSPO_OK;
 }
 
-/* All of a text that is valid UTF-8. */
+/* Apply to all valid UTF-8 in a text. */
 static lspo_status_t replace_matches(const step_t *step, const char *text, size_t bytes, lspo_buffer_t *out)
 {
     size_t begin = 0, end = 0, done = 0;
@@ -196,7 +196,7 @@ static size_t clean(uint32_t code, uint32_t to[2])
     to[0] = code;
     if (code == '\t' || code == '\n' || code == '\r' || lspo_unicode_is_space(code)) {
         to[0] = ' ';
-        return code == '\v' || code == '\f' || code == 0x85 ? 0 : 1; /* controls before they are blanks */
+        return code == '\v' || code == '\f' || code == 0x85 ? 0 : 1; /* control characters take priority over blanks */
     }
     return code == 0 || code == 0xfffd || lspo_unicode_is_invisible(code) ? 0 : 1;
 }
@@ -240,7 +240,7 @@ static size_t drop_nonspacing(uint32_t code, uint32_t to[2])
     return lspo_unicode_is_nonspacing(code) ? 0 : 1;
 }
 
-/* `text` becomes what was put into `next`, which is emptied. */
+/* Move `next` to `text`; `next` is then empty. */
 static void take(lspo_buffer_t *text, lspo_buffer_t *next)
 {
     lspo_buffer_t swap = *text;
@@ -249,7 +249,7 @@ static void take(lspo_buffer_t *text, lspo_buffer_t *next)
     next->bytes = 0;
 }
 
-/* What BertNormalizer's flags ask for, in place; `next` is empty before and after. */
+/* Apply BertNormalizer's flags in place; `next` is empty before and after. */
 static lspo_status_t change_bert(const step_t *step, lspo_buffer_t *now, lspo_buffer_t *next)
 {
     lspo_status_t status;
@@ -300,7 +300,7 @@ cleanup:
     return status;
 }
 
-/* -- making -------------------------------------------------------------------------------------------------------- */
+/* -- creation ----------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *type;
@@ -404,7 +404,7 @@ bool lspo_normalizer_is_empty(const lspo_normalizer_t *normalizer)
     return normalizer->count == 0;
 }
 
-/* -- the front of a text ------------------------------------------------------------------------------------------- */
+/* -- the start of a text ------------------------------------------------------------------------------------------- */
 
 static size_t count_characters(const char *text, size_t bytes)
 {
@@ -415,7 +415,7 @@ static size_t count_characters(const char *text, size_t bytes)
     return count;
 }
 
-/* A match at the front is replaced by fewer characters. */
+/* A match at the start is replaced by fewer characters. */
 static lspo_status_t replace_takes_front(const step_t *step, const char *text, size_t bytes, bool *takes_out)
 {
     size_t begin = 0, end = step->from_bytes;
@@ -428,7 +428,7 @@ static lspo_status_t replace_takes_front(const step_t *step, const char *text, s
     return status;
 }
 
-/* Nothing is left of the first character alone. */
+/* The first character alone becomes nothing. */
 static lspo_status_t drop_takes_front(const step_t *step, const char *text, size_t bytes, bool *takes_out)
 {
     uint32_t code;
@@ -439,7 +439,7 @@ static lspo_status_t drop_takes_front(const step_t *step, const char *text, size
     return status;
 }
 
-/* Whether a step takes characters off the front of a text. */
+/* Whether a step removes characters at the start of a text. */
 static lspo_status_t takes_front(const step_t *step, const char *text, size_t bytes, bool *takes_out)
 {
     uint32_t code = 0;
@@ -457,7 +457,7 @@ static lspo_status_t takes_front(const step_t *step, const char *text, size_t by
     return drops ? drop_takes_front(step, text, bytes, takes_out) : LSPO_OK;
 }
 
-/* `now` becomes what the step makes of it; `next` is empty before and after. */
+/* Apply the step to `now`; `next` is empty before and after. */
 static lspo_status_t change(const step_t *step, lspo_buffer_t *now, lspo_buffer_t *next)
 {
     lspo_status_t status = lspo_buffer_append(next, "", 0);

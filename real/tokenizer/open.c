@@ -12,10 +12,10 @@
 #include "real/tokenizer/state.h"
 #include "real/tokenizer/two_files.h"
 
-/* 256 bytes and some ids that are none, as models of bytes have them. */
+/* 256 bytes and a few other ids, as in models of bytes. */
 enum { BYTES_VOCABULARY_MAX = 384 };
 
-/* What is being read, for messages. */
+/* The part being read, for messages. */
 typedef struct {
     lspo_tokenizer_t *t;
     const char *path;
@@ -94,7 +94,7 @@ static lspo_status_t take_post_processor(void *context, const json_t *member)
     return take_pair(l, member, "sep", true);
 }
 
-/* Ids do not depend on it: a decoder that is not known only makes that no text is made of them. */
+/* Ids do not depend on the decoder: if it is unknown, the tokenizer can encode, but not decode. */
 static lspo_status_t take_decoder(void *context, const json_t *member)
 {
     lspo_tokenizer_t *t = ((const loader_t *)context)->t;
@@ -120,7 +120,7 @@ static lspo_status_t take_decoder(void *context, const json_t *member)
 
 /* -- begin, end, pad ----------------------------------------------------------------------------------------------- */
 
-/* "eos_token": "</s>" or {"content": "</s>"}; else the first of the usual names that is in the vocabulary. */
+/* "eos_token": "</s>" or {"content": "</s>"}; otherwise the first of the usual names in the vocabulary. */
 static uint32_t find_role(const lspo_tokenizer_t *t, const json_t *config, const char *key, const char *const *usual)
 {
     const json_t *value = json_object_get(config, key);
@@ -142,7 +142,7 @@ static void find_roles(lspo_tokenizer_t *t, const json_t *config)
     t->pad = find_role(t, config, "pad_token", pads);
 }
 
-/* The classes of Llama's tokenizer put a begin token where neither file says anything else. */
+/* Llama's tokenizer classes add a begin token if neither file says otherwise. */
 static bool begins_by_class(const json_t *config)
 {
     static const char *const classes[] = {"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer"};
@@ -153,8 +153,8 @@ static bool begins_by_class(const json_t *config)
     return found;
 }
 
-/* add_bos_token and add_eos_token in tokenizer_config.json have the last word over the post-processor, but for a role
- * that is said to be null: it has no token to add. */
+/* add_bos_token and add_eos_token in tokenizer_config.json have priority over the post-processor, except for a role
+ * that is null: it has no token to add. */
 static lspo_status_t take_template_flags(const loader_t *l, const json_t *config)
 {
     const struct {
@@ -194,7 +194,7 @@ static bool has_file(const char *folder, const char *name)
     return found;
 }
 
-/* Those of the file, and those that only the config names. */
+/* The added tokens of the file, and those that only the config names. */
 static lspo_status_t load_tokens(loader_t *l, const json_t *object, const json_t *config)
 {
     const json_t *model = json_object_get(object, "model"), *listed = json_object_get(object, "added_tokens");
@@ -248,7 +248,7 @@ static lspo_status_t load_tokenizer_json(loader_t *l, const json_t *config)
     return status;
 }
 
-/* -- GPT-2's and RoBERTa's two files, as the tokenizer.json that they are short for -------------------------------- */
+/* -- GPT-2's and RoBERTa's two files, converted to tokenizer.json ------------------------------------------------- */
 
 static lspo_status_t load_two_files(loader_t *l, const char *folder, json_t *config)
 {
@@ -261,8 +261,8 @@ static lspo_status_t load_two_files(loader_t *l, const char *folder, json_t *con
     return status;
 }
 
-/* tokenizer_config.json, and special_tokens_map.json, which in older folders has the last word on roles; where the
- * former lists added_tokens_decoder, the latter does not count. */
+/* tokenizer_config.json, and special_tokens_map.json, which in older folders has priority for roles; if the former has
+ * added_tokens_decoder, the latter is ignored. */
 static lspo_status_t load_config(const char *folder, json_t **config_out)
 {
     json_t *map = NULL;
@@ -338,7 +338,7 @@ lspo_status_t lspo_tokenizer_open(const char *folder, lspo_tokenizer_t **tokeniz
     return LSPO_OK;
 }
 
-/* A model whose config.json names a tokenizer has one, be it that of bytes and three more. */
+/* A model whose config.json names a tokenizer has one, even if its vocabulary is 256 bytes and three more. */
 static lspo_status_t refuse_named_class(const char *folder)
 {
     json_t *model = NULL;

@@ -40,7 +40,7 @@ static size_t shorter(const char *text, size_t end)
     return end;
 }
 
-/* The longest piece that `rest` begins with: its id, or LSPO_TOKEN_NONE, and where it ends. */
+/* The longest piece at the start of `rest`: its id, or LSPO_TOKEN_NONE, and its end. */
 static uint32_t find_longest(const lspo_tokenizer_t *t, const lspo_buffer_t *rest, size_t dressed, size_t *end_out)
 {
     uint32_t id = LSPO_TOKEN_NONE;
@@ -88,10 +88,10 @@ cleanup:
 
 /* -- Unigram ------------------------------------------------------------------------------------------------------- */
 
-/* The best way to a place in the word: the last piece begins at `from`. */
+/* The best path to a place in the word: its last piece begins at `from`. */
 typedef struct {
     double score;
-    uint32_t from, id; /* from == UINT32_MAX: no way yet */
+    uint32_t from, id; /* from == UINT32_MAX: no path yet */
 } node_t;
 
 /* Among tokens[low..high), which have the same first `depth` bytes, the first one whose next byte is at least
@@ -116,7 +116,7 @@ static void offer(node_t *node, double score, uint32_t from, uint32_t id)
         *node = (node_t){score, from, id};
 }
 
-/* All pieces that begin at `at`; whether one is a single character of `length` bytes. */
+/* Try all pieces that begin at `at`; returns whether one is a single character of `length` bytes. */
 static bool offer_pieces(const lspo_tokenizer_t *t, const char *word, size_t bytes, size_t at, size_t length,
                          node_t *nodes)
 {
@@ -137,7 +137,7 @@ static bool offer_pieces(const lspo_tokenizer_t *t, const char *word, size_t byt
     return single;
 }
 
-/* A piece that has no id of its own becomes its bytes, or unknown. */
+/* A piece without an id becomes its bytes, or unknown. */
 static lspo_status_t append_piece(const lspo_tokenizer_t *t, const char *piece, size_t bytes, lspo_ids_t *out)
 {
     const uint32_t id = lspo_tokenizer_lookup(t, piece, bytes, false);
@@ -157,7 +157,7 @@ static lspo_status_t append_piece(const lspo_tokenizer_t *t, const char *piece, 
     return LSPO_OK;
 }
 
-/* The way backwards is turned round in place: node `end` then says where its piece begins, and `id` where it ends. */
+/* The backward path is reversed in place: then node `end` has the start of its piece, and `id` its end. */
 static lspo_status_t append_way(const lspo_tokenizer_t *t, const char *word, size_t bytes, node_t *nodes,
                                 lspo_ids_t *out)
 {
@@ -171,7 +171,7 @@ static lspo_status_t append_way(const lspo_tokenizer_t *t, const char *word, siz
     while (count > 0) {
         const uint32_t begin = nodes[ends[count - 1]].from;
         uint32_t end = ends[--count];
-        /* Unknown characters beside one another are one piece. */
+        /* Adjacent unknown characters form one piece. */
         if (nodes[end].id == t->unknown)
             while (count > 0 && t->fuse_unknown && nodes[ends[count - 1]].id == t->unknown)
                 end = ends[--count];

@@ -8,11 +8,11 @@
 
 #include "real/tokenizer/unicode.h"
 
-/* As the library has it: a grapheme is looked up whole only below this size. */
+/* As in the library, only graphemes shorter than this are looked up as a whole. */
 enum { GRAPHEME_BYTES = 6 };
 
 struct lspo_precompiled {
-    uint8_t *data; /* all of it, decoded */
+    uint8_t *data; /* the whole table, decoded */
     const uint8_t *units;
     size_t unit_count;
     const char *texts; /* each ends with a zero byte */
@@ -26,7 +26,7 @@ static int digit_of(char c)
     return at ? (int)(at - digits) : -1;
 }
 
-/* Bytes decoded; SIZE_MAX when it is no base64. */
+/* The number of decoded bytes; SIZE_MAX if it is not base64. */
 static size_t decode(const char *text, uint8_t *out)
 {
     uint32_t bits = 0, have = 0;
@@ -86,7 +86,7 @@ static uint32_t offset_of(uint32_t unit)
     return (unit >> 10) << ((unit & 0x200) >> 6);
 }
 
-/* Where the replacement of the shortest beginning of `key` that has one stands among the texts; SIZE_MAX: none has. */
+/* The offset in `texts` of the replacement of the shortest prefix of `key` that has one; SIZE_MAX: none. */
 static size_t find(const lspo_precompiled_t *table, const char *key, size_t bytes)
 {
     size_t at = offset_of(word_at(table->units));
@@ -139,8 +139,9 @@ static lspo_status_t apply_grapheme(const lspo_precompiled_t *table, const char 
     return LSPO_OK;
 }
 
-/* Characters that the library's graphemes know and utf8proc's do not: each is taken for an older one of its kind.  By
- * the library itself, which leaves "e" with an accent and such a character as it is (tokenizers 0.23). */
+/* Characters that the library's grapheme rules know but utf8proc's do not: each is treated like an older one of its
+ * kind.  The list was found with the library, which leaves "e" with an accent and such a character unchanged
+ * (tokenizers 0.23). */
 static utf8proc_int32_t older_kin(uint32_t code)
 {
     static const uint32_t extending[][2] = {

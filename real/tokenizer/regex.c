@@ -21,7 +21,7 @@ static lspo_status_t compile(lspo_regex_t *regex, const char *path, const char *
     int error;
     uint32_t matches_nothing = 0;
     PCRE2_SIZE where;
-    /* Without its search for a match's first characters: in 10.42, that of the JIT passes over matches of (?>...). */
+    /* Without the search for a match's first characters: in 10.42, that of the JIT skips matches of (?>...). */
     const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NO_START_OPTIMIZE;
     regex->code = pcre2_compile((PCRE2_SPTR)ours->text, ours->bytes, options, &error, &where, NULL);
     if (!regex->code) {

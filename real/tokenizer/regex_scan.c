@@ -14,7 +14,7 @@ lspo_status_t lspo_regex_fail(lspo_regex_parser_t *p, const char *why)
 
 /* -- sets of characters -------------------------------------------------------------------------------------------- */
 
-/* {Name}, {^Name} or a letter behind \p or \P. */
+/* {Name}, {^Name} or a letter after \p or \P. */
 static lspo_status_t take_name(lspo_regex_parser_t *p, char name[LSPO_REGEX_NAME_BYTES], bool *negative)
 {
     size_t length = 0;

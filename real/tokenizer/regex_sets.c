@@ -19,7 +19,7 @@
 #define SPACES                                                                                                         \
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 
-/* What a name stands for: the inside of a class of PCRE2, and the categories and the set of newer_in_set whose newer
+/* The meaning of a name: the inside of a PCRE2 class, and the categories and the set of newer_in_set whose newer
  * characters belong to it. */
 typedef struct {
     const char *names; /* separated by blanks, without regard to case, blanks, - and _ */
@@ -98,7 +98,7 @@ static lspo_status_t put(lspo_buffer_t *out, const char *text)
     return lspo_buffer_append(out, text, strlen(text));
 }
 
-/* What `set` has that Unicode 14's has not. */
+/* The characters of `set` that Unicode 14 lacks. */
 static lspo_status_t put_newer(const char *set, lspo_buffer_t *out)
 {
     lspo_status_t status = LSPO_OK;
@@ -113,7 +113,7 @@ static lspo_status_t put_newer(const char *set, lspo_buffer_t *out)
     return LSPO_OK;
 }
 
-/* A script: of others it is not known what newer characters they have. */
+/* A script; the newer characters of other scripts are unknown. */
 static lspo_status_t put_script(const char *name, lspo_buffer_t *out, const char **why_out)
 {
     bool asked = false;

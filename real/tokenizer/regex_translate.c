@@ -40,8 +40,8 @@ static lspo_status_t put_set(lspo_regex_parser_t *p, const char *name, lspo_buff
 
 /* -- classes ------------------------------------------------------------------------------------------------------- */
 
-/* A class while it is read: the inside of one of PCRE2's, and what is no such inside, as alternatives that each match
- * one character. */
+/* A class being read: the inside of a PCRE2 class, and alternatives, each matching one character, for what such an
+ * inside cannot express. */
 typedef struct {
     lspo_buffer_t inside, others;
 } class_t;
@@ -66,7 +66,7 @@ static const char *text_of(const lspo_buffer_t *buffer)
     return buffer->text ? buffer->text : "";
 }
 
-/* One character that is in the class, or not in it. */
+/* One character that is in the class, or that is not. */
 static lspo_status_t write_class(const class_t *class, bool negative, lspo_buffer_t *out)
 {
     const bool has_inside = class->inside.bytes > 0, has_others = class->others.bytes > 0;
@@ -117,7 +117,7 @@ cleanup:
     return status;
 }
 
-/* [:name:] or [:^name:]; not found when it is no such thing. */
+/* [:name:] or [:^name:]; not found if it is neither. */
 static lspo_status_t take_posix(lspo_regex_parser_t *p, class_t *class, bool *found)
 {
     char name[LSPO_REGEX_NAME_BYTES] = "";
@@ -130,7 +130,7 @@ static lspo_status_t take_posix(lspo_regex_parser_t *p, class_t *class, bool *fo
         return LSPO_OK;
     memcpy(name, at, (size_t)(end - at));
     p->at = end + 2;
-    /* The one that differs from \p{Punct}. */
+    /* Only this one differs from \p{Punct}. */
     return add_set(p, strcmp(name, "punct") == 0 ? "punctorsymbol" : name, negative, class);
 }
 
@@ -259,7 +259,7 @@ static lspo_status_t take_intersection(lspo_regex_parser_t *p, lspo_buffer_t *ou
     return LSPO_OK;
 }
 
-/* What is between "[" or "[^" and "]". */
+/* The text between "[" or "[^" and "]". */
 static lspo_status_t take_inside(lspo_regex_parser_t *p, bool negative, class_t *class)
 {
     const unsigned sets_before = p->caseless_sets;
@@ -301,9 +301,9 @@ cleanup:
     return status;
 }
 
-/* -- all else ------------------------------------------------------------------------------------------------------ */
+/* -- other constructs ---------------------------------------------------------------------------------------------- */
 
-/* "ss" and the like match one character without regard to case. */
+/* "ss" and the like match a single character if case is ignored. */
 static bool folds_with(uint32_t before, uint32_t code)
 {
     static const char *const pairs[] = {"ss", "st", "ff", "fi", "fl"};
@@ -328,7 +328,7 @@ static lspo_status_t put_character(lspo_regex_parser_t *p, uint32_t code, lspo_b
     return put_code(out, code);
 }
 
-/* A set outside of classes.  There, as in \b, \w has the numbers of Latin-1 that are none of decimal digits, too. */
+/* A set outside of classes.  There, and in \b, \w also matches those numbers of Latin-1 that are not decimal digits. */
 static lspo_status_t put_alone(lspo_regex_parser_t *p, const char *name, bool negative, lspo_buffer_t *out)
 {
     if (negative && p->caseless[p->depth])
@@ -418,7 +418,7 @@ static lspo_status_t take_flags(lspo_regex_parser_t *p, lspo_buffer_t *out)
             return lspo_regex_fail(p, "its groups are nested too deep");
         p->depth++;
     } else if (p->at[1] != '\0' && p->depth == 0) {
-        /* as in Oniguruma, what follows is one group: a|(?i)b|c */
+        /* as in Oniguruma, the rest forms one group: a|(?i)b|c */
         return lspo_regex_fail(p, "flags without a group of their own are not known");
     }
     p->caseless[p->depth] = caseless;

@@ -8,7 +8,7 @@
 #include "base/json_file.h"
 #include "real/tokenizer/json.h"
 
-/* The order in which those that are new get their ids. */
+/* The order in which new tokens get their ids. */
 static const char *const roles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                     "pad_token", "cls_token", "mask_token"};
 
@@ -49,7 +49,7 @@ static const json_t *find_added(const json_t *added, const char *text)
     return NULL;
 }
 
-/* Behind the vocabulary and all added tokens. */
+/* The first id after the vocabulary and all added tokens. */
 static json_int_t next_id(const json_t *vocabulary, const json_t *added)
 {
     json_int_t next = (json_int_t)size_of(vocabulary);
@@ -132,7 +132,7 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* {"50256": {"content": "<|endoftext|>", ...}}: in order of ids; the id itself must be what the vocabulary says. */
+/* {"50256": {"content": "<|endoftext|>", ...}}: in order of ids; an id must equal that of the vocabulary. */
 static lspo_status_t add_listed(const char *path, const json_t *vocabulary, json_t *listed, json_t *added)
 {
     lspo_status_t status = LSPO_OK;
@@ -175,7 +175,7 @@ static bool is_role(const char *key)
     return found;
 }
 
-/* Roles of a model's own, as "image_token". */
+/* A model's own roles, such as "image_token". */
 static lspo_status_t add_other_roles(const char *path, const json_t *vocabulary, json_t *config, json_t *added)
 {
     static const char ending[] = "_token";

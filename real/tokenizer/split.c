@@ -14,11 +14,11 @@ enum { STEPS_MAX = 32 };
 static const char gpt2_expression[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/* What becomes of a match. */
+/* What happens to a match. */
 typedef enum { REMOVED, ISOLATED, WITH_PREVIOUS, WITH_NEXT, CONTIGUOUS } behavior_t;
 typedef enum { NEVER, FIRST, ALWAYS } prepend_t;
 
-/* A step changes each word of the step before it, then cuts it; either may do nothing. */
+/* A step changes each word of the previous step, then splits it; either may do nothing. */
 typedef enum { AS_IT_IS, PREFIX_BLANK, METASPACE, BYTES } change_t;
 typedef enum { WHOLE, BY_REGEX, BY_TEXT, BY_CHARACTER, BY_CLASS } cut_t;
 
@@ -29,25 +29,25 @@ typedef struct {
     bool invert;
     prepend_t prepend;               /* METASPACE                                         */
     const char *text;                /* BY_TEXT: of the JSON object, or static            */
-    size_t text_bytes;               /* METASPACE: what stands for a blank, too           */
+    size_t text_bytes;               /* METASPACE: also the replacement of a blank */
     lspo_regex_t *regex;             /* BY_REGEX                                          */
-    bool (*is_match)(uint32_t code); /* BY_CHARACTER: each is a match of its own          */
+    bool (*is_match)(uint32_t code); /* BY_CHARACTER: each character is a separate match */
     uint32_t delimiter;              /* BY_CHARACTER without is_match                     */
 } step_t;
 
 struct lspo_splitter {
-    const char *path; /* while it is made */
+    const char *path; /* during creation */
     json_t *object;
     step_t steps[STEPS_MAX];
     size_t count;
-    lspo_buffer_t changed[STEPS_MAX]; /* a step's word as it became */
-    lspo_word_function_t take;        /* while a text is cut        */
+    lspo_buffer_t changed[STEPS_MAX]; /* a step's changed word */
+    lspo_word_function_t take;        /* during the split of a text */
     void *context;
 };
 
 /* -- parts --------------------------------------------------------------------------------------------------------- */
 
-/* One word while a step cuts it, and the last part, which may still grow: a word for the next step. */
+/* A word being split by a step, and the last part, which may still grow: a word for the next step. */
 typedef struct {
     lspo_splitter_t *splitter;
     size_t level; /* of the step */
@@ -81,7 +81,7 @@ static bool joins(const cutter_t *c, behavior_t behavior, bool is_match)
     return false;
 }
 
-/* The next part of the word: matches, and what lies between them. */
+/* The next part of the word: a match, or the text between two matches. */
 static lspo_status_t add_part(cutter_t *c, size_t from, size_t to, bool is_match)
 {
     const step_t *step = &c->splitter->steps[c->level];
@@ -100,14 +100,14 @@ static lspo_status_t add_part(cutter_t *c, size_t from, size_t to, bool is_match
     return status;
 }
 
-/* -- cutting ------------------------------------------------------------------------------------------------------- */
+/* -- splitting ---------------------------------------------------------------------------------------------------- */
 
 static const step_t *step_of(const cutter_t *c)
 {
     return &c->splitter->steps[c->level];
 }
 
-/* An expression sees one stretch of valid UTF-8 at a time. */
+/* An expression is applied to one run of valid UTF-8 at a time. */
 static lspo_status_t cut_by_regex(cutter_t *c, const char *text, size_t bytes)
 {
     size_t done = 0;
@@ -265,7 +265,7 @@ static lspo_status_t cut(cutter_t *c, size_t bytes)
     return LSPO_OK;
 }
 
-/* A word goes through the steps from `level` on, each part as soon as it is whole. */
+/* Process a word by the steps from `level` on, each part as soon as it is complete. */
 static lspo_status_t cut_word(lspo_splitter_t *splitter, size_t level, const char *text, size_t bytes, bool first)
 {
     if (level == splitter->count)
@@ -295,7 +295,7 @@ lspo_status_t lspo_splitter_apply(lspo_splitter_t *splitter, const char *text, s
     return bytes > 0 ? cut_word(splitter, 0, text, bytes, first) : LSPO_OK;
 }
 
-/* -- making -------------------------------------------------------------------------------------------------------- */
+/* -- creation ----------------------------------------------------------------------------------------------------- */
 
 static lspo_status_t add_step(lspo_splitter_t *s, step_t step)
 {

@@ -82,9 +82,9 @@ static lspo_status_t encode_plain(lspo_tokenizer_t *t, const char *text, size_t 
     return lspo_splitter_apply(t->splitter, text, bytes, first, take_word, &taker);
 }
 
-/* -- cutting out added tokens -------------------------------------------------------------------------------------- */
+/* -- added tokens -------------------------------------------------------------------------------------------------- */
 
-/* The longest added token at `at` of those that are searched in this kind of text; NULL: none. */
+/* The longest added token at `at` among those matched in this kind of text; NULL: none. */
 static const lspo_added_token_t *added_at(const lspo_tokenizer_t *t, const char *text, size_t bytes, size_t at,
                                           bool normalized)
 {
@@ -99,7 +99,7 @@ static const lspo_added_token_t *added_at(const lspo_tokenizer_t *t, const char 
     return NULL;
 }
 
-/* Where the blanks that end at `end` begin, not before `least`. */
+/* The start of the blanks that end at `end`, but not before `least`. */
 static size_t blanks_begin(const char *text, size_t least, size_t end)
 {
     while (end > least) {
@@ -180,7 +180,7 @@ static bool stands_alone(const char *text, size_t bytes, size_t at, size_t end)
     return !is_word_before(text, at) && !is_word_after(text, bytes, end);
 }
 
-/* Added tokens become their ids; what lies between them is normalised, searched again, and encoded. */
+/* Added tokens become their ids; the text between them is normalised, searched again, and encoded. */
 static lspo_status_t encode_segments(lspo_tokenizer_t *t, const char *text, size_t bytes, bool normalized, bool first,
                                      lspo_ids_t *out)
 {
@@ -195,25 +195,25 @@ static lspo_status_t encode_segments(lspo_tokenizer_t *t, const char *text, size
         const size_t end = at + added->bytes, stop = added->strip_right ? blanks_after(text, bytes, end) : end;
         const size_t begin = !added->strip_left ? at : at > done ? blanks_begin(text, done, at) : done;
         const bool stands = !added->single_word || stands_alone(text, bytes, at, end);
-        at = end; /* the library looks for the next token behind this one, taken or not */
+        at = end; /* the library searches for the next token after this one, used or not */
         if (!stands)
             continue;
         if (begin > done)
             status = encode_between(t, text + done, begin - done, normalized, first && done == 0, out);
         if (status != LSPO_OK)
             return status;
-        if (begin < stop) /* nothing is left of one in blanks that the one before took */
+        if (begin < stop) /* nothing remains of a token in blanks that the previous one took */
             status = lspo_ids_append(out, &added->id, 1);
         if (status != LSPO_OK)
             return status;
-        done = stop; /* as in the library, even where the one before took more blanks */
+        done = stop; /* as in the library, even if the previous one took more blanks */
     }
     if (done < bytes)
         status = encode_between(t, text + done, bytes - done, normalized, first && done == 0, out);
     return status;
 }
 
-/* -- public -------------------------------------------------------------------------------------------------------- */
+/* -- public functions ---------------------------------------------------------------------------------------------- */
 
 lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *t, const char *text, size_t bytes, bool specials,
                                     uint32_t **ids_out, size_t *count_out)

@@ -41,7 +41,7 @@ static kind_t kind_of_model(const char *type)
     return kind;
 }
 
-/* Without config.json they are GPT-2's, unless they have what RoBERTa's has. */
+/* Without config.json they are GPT-2's, unless they have RoBERTa's tokens. */
 static kind_t kind_of_vocabulary(const json_t *vocabulary)
 {
     const bool has_all = json_object_get(vocabulary, "<mask>") && json_object_get(vocabulary, "<s>") &&
@@ -69,9 +69,9 @@ static lspo_status_t find_kind(const char *folder, const json_t *config, const j
     return status;
 }
 
-/* -- what the kind has --------------------------------------------------------------------------------------------- */
+/* -- the tokens of the kind ---------------------------------------------------------------------------------------- */
 
-/* A null in the config stays: it has no such token. */
+/* A null in the config is kept: there is no such token. */
 static lspo_status_t add_roles(const char *folder, kind_t kind, json_t *config)
 {
     static const char *const end = "<|endoftext|>";
@@ -82,7 +82,7 @@ static lspo_status_t add_roles(const char *folder, kind_t kind, json_t *config)
                                     "cls_token", "<s>", "mask_token", "content", "<mask>", "lstrip", 1);
     const int failed = !roles || json_object_update_missing(config, roles) != 0;
     json_decref(roles);
-    if (kind == ROBERTA) { /* its class has neither flag: it always adds both */
+    if (kind == ROBERTA) { /* its class has neither flag, and always adds both */
         json_object_del(config, "add_bos_token");
         json_object_del(config, "add_eos_token");
     }
@@ -96,7 +96,7 @@ static const char *role_text(const json_t *config, const char *role, const char 
     return text ? text : otherwise;
 }
 
-/* ["<s>", 0]; new ids are the same as those of lspo_roles_add(). */
+/* ["<s>", 0]; new ids equal those of lspo_roles_add(). */
 static json_t *make_pair(const json_t *added, const char *text)
 {
     size_t index;
@@ -135,7 +135,7 @@ static lspo_status_t list_tokens(const char *folder, json_t *more, json_t *liste
     return LSPO_OK;
 }
 
-/* Those of added_tokens.json, then what the config names. */
+/* The tokens of added_tokens.json, then those that the config names. */
 static lspo_status_t add_tokens(const char *folder, const json_t *vocabulary, const json_t *config, json_t *added)
 {
     json_t *more = NULL, *listed = json_object(), *only = json_pack("{s:O}", "added_tokens_decoder", listed);
@@ -177,7 +177,7 @@ static lspo_status_t take_merges(lspo_input_t *input, const char *path, json_t *
     }
 }
 
-/* A pair a line in order of rank; a first line "#version: ..." is none. */
+/* One pair per line in order of rank; a first line "#version: ..." is not a pair. */
 static lspo_status_t read_merges(const char *path, json_t *merges)
 {
     lspo_input_t *input = NULL;

@@ -128,7 +128,7 @@ static bool is_newer(uint32_t code)
     return false;
 }
 
-/* Characters that normalisation leaves as they are and beside which nothing changes its order. */
+/* Characters that normalisation does not change and across which it reorders nothing. */
 static bool is_inert(uint32_t code)
 {
     return code >= 0x300 && (IN(unknown_to_normalisation, code) || is_newer(code));
@@ -152,7 +152,7 @@ bool lspo_unicode_is_invisible(uint32_t code)
 size_t lspo_unicode_lower(uint32_t code, uint32_t out[2])
 {
     out[0] = (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
-    if (code == 0x130) { /* the only one that becomes two */
+    if (code == 0x130) { /* the only one with two */
         out[0] = 'i';
         out[1] = 0x307;
         return 2;

@@ -59,7 +59,7 @@ static void free_names(struct dirent **entries, int count)
     free(entries);
 }
 
-/* A checkpoint's folder holds files only. */
+/* A checkpoint's folder contains only files. */
 static void remove_folder(const char *folder)
 {
     struct dirent **entries;
@@ -106,7 +106,7 @@ static lspo_status_t make_folders(const char *folder)
     return LSPO_OK;
 }
 
-/* The names that `filter` takes, in order, which is that of their steps. */
+/* The names that `filter` accepts, sorted, which is the order of their steps. */
 static lspo_status_t list(const char *folder, int (*filter)(const struct dirent *), struct dirent ***entries_out,
                           int *count_out)
 {
@@ -126,7 +126,7 @@ static void remove_entry(const char *folder, const char *name)
         remove_folder(path);
 }
 
-/* What a killed run left half-written. */
+/* Files that a killed run left half-written. */
 static lspo_status_t sweep(const char *folder)
 {
     struct dirent **entries = NULL;
@@ -230,8 +230,7 @@ static lspo_status_t write_files(const char *temporary, const lspo_checkpoint_t 
 static lspo_status_t put_in_place(const char *temporary, const char *path)
 {
     int failed = rename(temporary, path);
-    if (failed &&
-        (errno == ENOTEMPTY || errno == EEXIST)) { /* of a training that took another way from an earlier step */
+    if (failed && (errno == ENOTEMPTY || errno == EEXIST)) { /* of a training that continued from an earlier step */
         remove_folder(path);
         failed = rename(temporary, path);
     }
@@ -310,14 +309,14 @@ static lspo_status_t set_aside(const char *folder, const char *name)
     status = join(folder, aside_name, aside);
     if (status != LSPO_OK)
         return status;
-    remove_folder(aside); /* of another time */
+    remove_folder(aside); /* from an earlier time */
     if (rename(path, aside) != 0)
         return lspo_error(LSPO_ERR_IO, "%s: cannot rename to %s: %s", path, aside, strerror(errno));
     lspo_warn("%s is damaged and was renamed to " DAMAGED_PREFIX "%s; using the previous checkpoint", path, name);
     return sync_folder(folder);
 }
 
-/* From the newest on. */
+/* Starting at the newest. */
 static lspo_status_t resume_from(const char *folder, struct dirent **entries, int count,
                                  const lspo_checkpoint_t *checkpoint, bool undrained)
 {

@@ -26,7 +26,7 @@ static lspo_dtype_t dtype_of(lspo_state_type_t type)
     return LSPO_DTYPE_F32;
 }
 
-/* How far a checkpoint has been written or read. */
+/* The progress of writing or reading a checkpoint. */
 typedef struct {
     const lspo_checkpoint_t *checkpoint;
     uint64_t done_bytes, of_bytes;
@@ -49,7 +49,7 @@ static void progress_add(progress_t *progress, uint64_t bytes)
         checkpoint->progress(checkpoint->progress_context, done_mb, (uint32_t)(progress->of_bytes / 1000000));
 }
 
-/* An array on its way to the file. */
+/* An array being written to the file. */
 typedef struct {
     const lspo_state_array_t *array;
     XXH3_state_t *hash;
@@ -110,7 +110,7 @@ cleanup:
     return status;
 }
 
-/* A reader says LSPO_ERR_INPUT of what is wrong with a file: of ours it is damage. */
+/* A reader returns LSPO_ERR_INPUT for errors in a file; in our own files they are damage. */
 static lspo_status_t damage(lspo_status_t status)
 {
     return status == LSPO_ERR_INPUT ? LSPO_ERR_CHECK : status;
@@ -131,7 +131,7 @@ static lspo_status_t find_array(const lspo_safetensors_t *file, const char *path
     return LSPO_OK;
 }
 
-/* Part by part, each hashed while it is in the cache. */
+/* Part by part; each is hashed while it is in the cache. */
 static lspo_status_t read_parts(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
                                 const lspo_state_array_t *array, void *part, XXH3_state_t *hash, progress_t *progress)
 {

@@ -23,13 +23,13 @@ static const char *format_hash(uint64_t hash, char text[HASH_BYTES])
 
 /* ---- write ---- */
 
-/* JSON has no NaN: what is not known is null. */
+/* JSON has no NaN: unknown values are null. */
 static json_t *real_or_null(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* Takes `value`; false when memory ran out. */
+/* Takes `value`; false if memory ran out. */
 static bool put(json_t *object, const char *key, json_t *value)
 {
     return json_object_set_new(object, key, value) == 0;
@@ -61,7 +61,7 @@ static json_t *hashes_object(const lspo_checkpoint_t *checkpoint, const uint64_t
     return NULL;
 }
 
-/* Of all but the hash itself; false when memory runs out. */
+/* The hash of everything except the hash itself; false if memory runs out. */
 static bool hash_object(json_t *object, char text[HASH_BYTES])
 {
     char *all = lspo_json_print(object, JSON_COMPACT | JSON_SORT_KEYS);
@@ -72,7 +72,7 @@ static bool hash_object(json_t *object, char text[HASH_BYTES])
     return true;
 }
 
-/* Numbers of the state and where they are. */
+/* The numbers of the state and their places. */
 static const struct {
     const char *key;
     size_t offset;
@@ -204,7 +204,7 @@ static lspo_status_t parse_state(const char *path, json_t *object, lspo_train_st
     if (!complete)
         return lspo_error(LSPO_ERR_CHECK, "%s: damaged: a field is missing or has a wrong type", path);
     state->refits = (uint64_t)json_integer_value(refits);
-    state->evaluation_due = json_is_true(json_object_get(object, "evaluation_due")); /* older ones do not have it */
+    state->evaluation_due = json_is_true(json_object_get(object, "evaluation_due")); /* older checkpoints lack it */
     state->finished = json_is_true(finished);
     return LSPO_OK;
 }

@@ -69,14 +69,14 @@ static void close_training(training_t *training)
 
 /* ---- one backward pass down to a block ---- */
 
-/* Everything a pass needs, in one place; arrays by stage. */
+/* Everything that a pass needs; arrays by stage. */
 typedef struct {
     const lspo_model_t *model;
     uint32_t stage_count, stage;
     size_t tokens;
     lspo_transformer_t *transformer;
     void *workspace;
-    float **weights, **saved, **x; /* x[s]: what stage s puts out */
+    float **weights, **saved, **x; /* x[s]: output of stage s */
     uint32_t *ids, *targets;
     float *dx;
 } pass_t;
@@ -220,7 +220,7 @@ static lspo_status_t allocate_gradients(const lspo_gradients_options_t *options,
     return LSPO_OK;
 }
 
-/* Leaves in `update` what the training added. */
+/* Sets `update` to the change of the weights by the training. */
 static lspo_status_t train(training_t *training, lspo_gradients_t *gradients)
 {
     const lspo_gradients_options_t *options = training->options;

@@ -13,7 +13,7 @@
 #include "plan/policies/lsp.h"
 
 static const double rank_threshold = 1e-4;
-/* GaLore keeps for each basis vector: its s elements, and l of the gradient and of each moment. */
+/* GaLore keeps per basis vector: its s elements, and l elements of the gradient and of each moment. */
 enum { GALORE_LONG_SIDES = 3 };
 
 typedef struct {
@@ -53,7 +53,7 @@ static lspo_status_t open_comparison(comparison_t *c, const lspo_projection_t *p
     const uint32_t d_m = projection->d_rows, d_n = projection->d_cols;
     const uint32_t r_m = projection->nnz_rows, r_n = projection->nnz_cols;
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    /* Seeds of P are even, of Q odd, and the tensors' differ. */
+    /* Seeds of P are even, those of Q odd, and they differ by tensor. */
     const uint64_t seed_p = (seed + c->tensor) * 2, seed_q = seed_p + 1;
     bool ok = lspo_projector_random(c->m, d_m, r_m, seed_p, &c->random_p) &&
               lspo_projector_random(c->n, d_n, r_n, seed_q, &c->random_q) &&

@@ -17,7 +17,7 @@
 static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,perplexity,"
                              "bias,bias_fitted,refits,accuracy";
 
-/* How the header began in every version. */
+/* The start of the header in all versions. */
 static const char own_beginning[] = "step,epoch,loss,";
 
 static const size_t columns[] = {
@@ -33,7 +33,7 @@ struct lspo_metrics {
     FILE *file;
     char *path;
     bool regular;
-    bool made; /* here, and nothing written yet */
+    bool made; /* created here, and nothing written yet */
 };
 
 static double *column(lspo_metrics_row_t *row, size_t i)
@@ -61,7 +61,7 @@ static void write_row(FILE *file, const lspo_metrics_row_t *row)
     fputc('\n', file);
 }
 
-/* A field that ends in `stop`; moves on behind it. */
+/* Read a field that ends in `stop`, and advance past it. */
 static bool parse_field(char **at, char stop, double *value_out)
 {
     char *end = *at;
@@ -71,7 +71,7 @@ static bool parse_field(char **at, char stop, double *value_out)
         if (end == *at || !isfinite(*value_out))
             return false;
     }
-    *at = end + 1; /* behind the last field nothing is read any more */
+    *at = end + 1; /* nothing is read after the last field */
     return *end == stop;
 }
 
@@ -102,7 +102,7 @@ static lspo_status_t append_row(lspo_metrics_row_t **rows, size_t *count, const 
     return LSPO_OK;
 }
 
-/* Cut the end of a line off; false for a line that has none, the last of a file. */
+/* Remove the newline; false if there is none, as in the last line of a file. */
 static bool cut_end(char *line)
 {
     size_t length = strcspn(line, "\r\n");
@@ -113,13 +113,13 @@ static bool cut_end(char *line)
 
 static bool is_header(const char *line)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* of a table program */
+    static const char mark[] = "\xef\xbb\xbf"; /* as spreadsheets write */
     bool marked = strncmp(line, mark, sizeof mark - 1) == 0;
     return strcmp(line + (marked ? sizeof mark - 1 : 0), header) == 0;
 }
 
-/* A last row without the end of its line counts where it has all columns, but for a file that is written on
- * (`end_out`).  `end_out`, which may be NULL: where in the file the rows up to `step` end. */
+/* A last row without newline counts if it has all columns, but not in a file that is continued (`end_out`).  `end_out`
+ * (may be NULL): the offset where the rows up to `step` end. */
 static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo_metrics_row_t **rows, size_t *count,
                                long *end_out)
 {
@@ -132,7 +132,7 @@ static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo
         lspo_metrics_row_t row;
         bool ends = cut_end(line);
         if (!ends && end_out)
-            break; /* cut by a kill */
+            break; /* incomplete because of a kill */
         if (parse_row(line, &row)) {
             status = append_row(rows, count, &row);
             end = row.step <= step ? ftell(file) : end;
@@ -180,7 +180,7 @@ static lspo_status_t cannot_write(const char *path)
     return lspo_error(LSPO_ERR_IO, "cannot write %s: %s", path, strerror(errno));
 }
 
-/* What is there and is no metrics file is somebody's: a typing error must not cost it. */
+/* An existing file that is not a metrics file must not be lost by a typing error. */
 static lspo_status_t refuse_others(const lspo_metrics_t *metrics)
 {
     char line[LINE_BYTES];
@@ -208,7 +208,7 @@ static int open_descriptor(lspo_metrics_t *metrics)
     if (descriptor >= 0 || errno != EEXIST)
         return descriptor;
     struct stat info;
-    metrics->regular = stat(metrics->path, &info) != 0 || S_ISREG(info.st_mode); /* not there: a link to nothing yet */
+    metrics->regular = stat(metrics->path, &info) != 0 || S_ISREG(info.st_mode); /* missing: a link without a target */
     if (metrics->regular)
         return open(metrics->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     descriptor = open(metrics->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);

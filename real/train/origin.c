@@ -28,7 +28,7 @@ static bool is_ours(const json_t *object)
     return text && strcmp(text, format) == 0;
 }
 
-/* What is there and is no such record is somebody's. */
+/* An existing file that is not such a record belongs to the user. */
 static bool may_write(const char *beside)
 {
     json_t *object = NULL;

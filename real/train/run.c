@@ -8,13 +8,13 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "base/workers.h"
 #include "kernels/blas.h"
 #include "kernels/gemm.h"
 #include "plan/policy.h"
 #include "real/data/text.h"
 #include "real/execute/lane.h"
 #include "real/execute/play.h"
-#include "base/workers.h"
 #include "real/machine/counters.h"
 #include "real/machine/process.h"
 #include "real/machine/topology.h"
@@ -23,14 +23,14 @@
 
 enum { HELD_OUT_TOKENS = 2048 };
 
-/* What all plays share. */
+/* Data shared by all executions. */
 typedef struct {
     const lspo_run_options_t *options;
     lspo_counters_t *counters;
     lspo_text_t *text;
 } bench_t;
 
-/* One plan, played several times. */
+/* One plan, executed several times. */
 typedef struct {
     const bench_t *bench;
     const lspo_plan_t *plan;
@@ -38,10 +38,10 @@ typedef struct {
     lspo_topology_t topology;
     lspo_workers_t *workers;
     lspo_session_t *session;
-    lspo_trace_t *trace; /* of the last play */
-    lspo_summary_t sum;  /* samples of all plays; the rest added up, until finish_plays() */
+    lspo_trace_t *trace; /* of the last execution */
+    lspo_summary_t sum;  /* samples of all executions; the rest summed up until finish_plays() */
     uint32_t plays;
-    double gpu_cpu_s, gpu_busy_s; /* of the GPU lane's ops: CPU time, and time that passed; 0 with a GPU */
+    double gpu_cpu_s, gpu_busy_s; /* of the GPU lane's ops: CPU time, and elapsed time; 0 with a GPU */
 } player_t;
 
 lspo_status_t lspo_run_default(lspo_run_options_t *options_out)
@@ -79,7 +79,7 @@ static lspo_status_t finish_op(void *context, const lspo_op_t *op)
 static lspo_status_t open_bench(const lspo_run_options_t *options, bench_t *bench)
 {
     *bench = (bench_t){.options = options};
-    lspo_blas_open(); /* before memory is counted; lspo_device_open() says what is wrong with it */
+    lspo_blas_open(); /* before memory is counted; lspo_device_open() reports errors of it */
     lspo_status_t status = lspo_text_open(options->text_path, &bench->text);
     if (status != LSPO_OK)
         return status;
@@ -230,8 +230,8 @@ static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
     return peak_bytes > base_bytes ? peak_bytes - base_bytes : 0;
 }
 
-/* On the host device everything is one process: what the device holds is taken off for the host's part, and what copies
- * use besides for the rest.  A GPU's memory is none of the process's. */
+/* On the host device everything is in one process: device memory is subtracted for the host's part, and then the memory
+ * of copies for the rest.  With a GPU, device memory is not part of the process. */
 static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
     uint64_t process_bytes = lspo_process_peak_bytes(mark);
@@ -241,7 +241,7 @@ static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *
     result->extra_bytes = above(result->peak_host_bytes, lspo_device_most_host_held_bytes(device));
 }
 
-/* Memory is read after the first play, before `native` adds its own. */
+/* Memory is measured after the first execution, before `native` adds its own. */
 static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
     lspo_status_t status = play_once(player);
@@ -264,7 +264,8 @@ static lspo_status_t build_native(const lspo_plan_t *plan, lspo_plan_t **native_
     return lspo_plan_build(&plan->model, &plan->workload, policy, native_out);
 }
 
-/* The plan's plays and, with `slowdown`, one of native after each, so that both see the same state of the machine. */
+/* Execute the plan repeatedly and, with `slowdown`, native after each time, so that both see the same state of the
+ * machine. */
 static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo_process_mark_t *mark,
                               lspo_run_result_t *result)
 {
@@ -358,7 +359,7 @@ static lspo_status_t add_entry(void *trace, const char *key, const char *value)
     return lspo_trace_set_meta(trace, key, value);
 }
 
-/* What holds for the host device alone: how much of its core the GPU lane had. */
+/* Only for the host device: how much of its core the GPU lane had. */
 static lspo_status_t describe_device(const player_t *player, lspo_trace_t *trace)
 {
     char share[16];

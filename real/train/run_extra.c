@@ -3,7 +3,7 @@
 
 #include "plan/policy.h"
 
-/* zero uses every lane.  Products wide enough that BLAS fills its workspaces as it does for a real model. */
+/* zero uses all lanes.  The products are wide enough for BLAS to fill its workspaces as for a real model. */
 static lspo_status_t build_sample(lspo_plan_t **plan_out)
 {
     static const lspo_model_t model = {.name = "sample",

@@ -54,7 +54,7 @@ static void close_sampler(sampler_t *s)
     free(s->workspace);
 }
 
-/* What follows token `last`; what stands behind it is not looked at. */
+/* The token after token `last`; later tokens are ignored. */
 static uint32_t most_likely(sampler_t *s, uint32_t last)
 {
     uint32_t head = lspo_model_stage_count(s->model) - 1, best = 0;

@@ -11,7 +11,7 @@
 #include "real/machine/host_memory.h"
 
 enum { ALIGNMENT = 64 };
-/* Of the memory that is free, what a copy may take: the training and the disk's cache need some, too. */
+/* The share of free memory that a copy may take: the training and the disk cache need some, too. */
 static const double share_of_free = 0.8;
 
 struct lspo_saver {
@@ -20,7 +20,7 @@ struct lspo_saver {
     bool waits; /* there was no memory for a copy */
     void *copy;
     uint64_t copy_bytes;
-    /* What is written: the arrays lie in the copy. */
+    /* The checkpoint being written; its arrays are in the copy. */
     lspo_train_state_t state;
     lspo_state_array_t *arrays;
     lspo_checkpoint_t checkpoint;
@@ -70,7 +70,7 @@ static uint64_t rounded(uint64_t bytes)
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* Room for a copy, once: the arrays of a training stay as many and as large. */
+/* Allocate the copy once: the number and sizes of a training's arrays do not change. */
 static void take_copy(lspo_saver_t *saver, const lspo_checkpoint_t *checkpoint)
 {
     uint64_t bytes = 0, free_bytes = lspo_host_memory_available("");

@@ -81,7 +81,7 @@ static void enter_lane(void *context, const lspo_lane_t *lane)
     lspo_lane_flush_denormals();
 }
 
-/* Part of a pass that checks lsp's projectors and fits them anew: not what a step costs. */
+/* Part of a pass that checks lsp's projectors and fits them again; not part of the cost of a step. */
 static bool is_of_fit(const trainer_t *trainer, const lspo_op_t *op)
 {
     if (trainer->options->policy->gradient_form != LSPO_FORM_SUBSPACE)
@@ -90,7 +90,7 @@ static bool is_of_fit(const trainer_t *trainer, const lspo_op_t *op)
            op->variant == LSPO_VARIANT_DECIDE;
 }
 
-/* On the GPU's lane, as all ops of a fit are. */
+/* On the GPU lane, like all ops of a fit. */
 static lspo_status_t run_op_of_fit(trainer_t *trainer, const lspo_op_t *op)
 {
     uint64_t start_ns = lspo_now_ns();
@@ -105,7 +105,8 @@ static lspo_status_t run_op_of_fit(trainer_t *trainer, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-/* NORM and PROJECT run on the GPU lane and wait for the device: what they found is this step's until the next one. */
+/* NORM and PROJECT run on the GPU lane and wait for the device: their results are those of this step until the next
+ * one. */
 static lspo_status_t run_op(void *context, const lspo_op_t *op)
 {
     trainer_t *trainer = context;
@@ -134,7 +135,7 @@ static lspo_status_t finish_op(void *context, const lspo_op_t *op)
     return lspo_session_finish_op(((trainer_t *)context)->session, op);
 }
 
-/* Steps of a segment took the same time each, but for what their fits took. */
+/* All steps of a segment are assumed to take the same time, except for their fits. */
 static void fill_rows(trainer_t *trainer, uint32_t count, double stepping_s)
 {
     const lspo_train_options_t *options = trainer->options;
@@ -160,7 +161,7 @@ static bool stop_asked(const trainer_t *trainer)
     return trainer->options->stop && atomic_load(trainer->options->stop) != 0;
 }
 
-/* A model is what its bytes are: they go into the hash, as they were read. */
+/* A model is identified by its bytes: hash them as they were read. */
 static lspo_status_t load_stage(void *context, uint32_t s, float *weights, bool *given_out)
 {
     const trainer_t *trainer = context;
@@ -178,7 +179,7 @@ static lspo_status_t load_stage(void *context, uint32_t s, float *weights, bool 
     return LSPO_OK;
 }
 
-/* A session with the first weights. */
+/* Create a session with the initial weights. */
 static lspo_status_t create_session(trainer_t *trainer, const lspo_plan_t *plan)
 {
     const lspo_first_weights_t first = {trainer->options->load ? load_stage : NULL, trainer};
@@ -226,8 +227,8 @@ static lspo_status_t continue_session(trainer_t *trainer, uint32_t end)
     return LSPO_OK;
 }
 
-/* What is still to be run of the segment when an end is asked for: the steps that have begun.  A plan of fewer steps
- * begins the plan of more. */
+/* The rest of the segment when a stop is requested: the steps that have begun.  A plan of fewer steps is a prefix of a
+ * plan of more. */
 static uint32_t cut(void *context, lspo_op_id_t reached)
 {
     trainer_t *trainer = context;
@@ -246,7 +247,7 @@ static uint32_t cut(void *context, lspo_op_id_t reached)
     return trainer->plan->op_count;
 }
 
-/* Of the segment; those of a pass that nothing needs a fit in return at once. */
+/* For the segment; ops of a pass that needs no fit return immediately. */
 static void count_projects(trainer_t *trainer)
 {
     trainer->projects = trainer->projects_done = 0;
@@ -257,7 +258,7 @@ static void count_projects(trainer_t *trainer)
 
 static lspo_status_t run_segment(trainer_t *trainer, uint32_t *count_out)
 {
-    uint32_t end = segment_end(trainer), count = end - trainer->state.step; /* fewer when it is cut */
+    uint32_t end = segment_end(trainer), count = end - trainer->state.step; /* fewer if it is cut */
     lspo_trace_t *trace = NULL;
     lspo_status_t status = continue_session(trainer, end);
     if (status != LSPO_OK)
@@ -307,7 +308,7 @@ static bool evaluates_now(const trainer_t *trainer)
 
 /* ---- beginning and end ---- */
 
-/* All steps are done, or none was better for long. */
+/* All steps are done, or there was no improvement for long. */
 static bool is_finished(const trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;
@@ -316,7 +317,7 @@ static bool is_finished(const trainer_t *trainer)
            (state->step == options->steps || (options->patience > 0 && state->worse_count >= options->patience));
 }
 
-/* Before the first step.  An interrupt that ends it leaves nothing of it: a resumed training begins with it. */
+/* Before the first step.  If it is interrupted, nothing of it remains: a resumed training begins with it. */
 static lspo_status_t evaluate_first(trainer_t *trainer)
 {
     lspo_metrics_row_t row = lspo_metrics_row(0);
@@ -330,7 +331,7 @@ static lspo_status_t evaluate_first(trainer_t *trainer)
     return trainer->metrics ? lspo_metrics_add(trainer->metrics, &row, 1) : LSPO_OK;
 }
 
-/* The evaluation that an interrupt ended.  It may be the training's last: then a checkpoint has to say so. */
+/* Repeat the interrupted evaluation.  It may be the training's last: then a checkpoint has to say so. */
 static lspo_status_t evaluate_due(trainer_t *trainer, lspo_metrics_row_t *row)
 {
     lspo_status_t status = lspo_train_evaluate(trainer, row);
@@ -345,7 +346,7 @@ static lspo_status_t evaluate_due(trainer_t *trainer, lspo_metrics_row_t *row)
     return lspo_train_save(trainer, true);
 }
 
-/* `row` is that of an evaluation that is due: it is taken out, to be written with what the evaluation finds. */
+/* `row` is the row of the pending evaluation: it is removed, to be written with the result of the evaluation. */
 static lspo_status_t begin_metrics(trainer_t *trainer, lspo_metrics_row_t *row)
 {
     const lspo_train_state_t *state = &trainer->state;
@@ -398,7 +399,7 @@ static void report(const trainer_t *trainer)
     options->progress(options->progress_context, &progress);
 }
 
-/* What follows a segment: its evaluation, its metrics, its checkpoint. */
+/* The work after a segment: its evaluation, its metrics, its checkpoint. */
 static lspo_status_t finish_segment(trainer_t *trainer, uint32_t count)
 {
     const lspo_train_options_t *options = trainer->options;
@@ -423,7 +424,7 @@ static lspo_status_t finish_segment(trainer_t *trainer, uint32_t count)
     return due || last ? lspo_train_save(trainer, last) : LSPO_OK;
 }
 
-/* Until all steps are done or a stop is asked for, which leaves a checkpoint. */
+/* Runs until all steps are done or a stop is requested, after which a checkpoint is written. */
 static lspo_status_t run_until_stop(trainer_t *trainer)
 {
     while (!trainer->state.finished && !stop_asked(trainer)) {
@@ -449,7 +450,7 @@ static lspo_status_t run_segments(trainer_t *trainer)
                       trainer->options->output ? "; continue with --resume" : "; nothing is kept without --output");
 }
 
-/* Locks and all else that may refuse before anything is loaded. */
+/* Locks and other checks that can fail, before anything is loaded. */
 static lspo_status_t open_files(trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;
@@ -471,7 +472,7 @@ static lspo_status_t open_device(trainer_t *trainer)
     lspo_status_t status = lspo_device_open(options->device, &options->caps, &trainer->device);
     if (status != LSPO_OK)
         return status;
-    lspo_train_set_all(trainer); /* they name the kernels of OpenBLAS, which the device has opened or refused */
+    lspo_train_set_all(trainer); /* they name the kernels of OpenBLAS, which the device has loaded or refused */
     lspo_device_set_hurry(trainer->device, options->stop);
     return lspo_play_place(trainer->device, options->cpu_threads, &trainer->topology, &trainer->workers);
 }

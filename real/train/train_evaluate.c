@@ -18,7 +18,7 @@ static lspo_status_t held_out_batch(void *context, uint32_t step, uint32_t micro
     if (options->phase)
         options->phase(options->progress_context, "evaluating", step, batch_count(options));
     if (options->stop && atomic_load(options->stop) != 0)
-        return LSPO_ERR_INTERRUPTED; /* not logged: a resumed training does it */
+        return LSPO_ERR_INTERRUPTED; /* not logged: a resumed training repeats it */
     lspo_dataset_held_out(options->data, step, batch_count(options), options->workload.batch, batch);
     return LSPO_OK;
 }

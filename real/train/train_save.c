@@ -71,7 +71,7 @@ cleanup:
 
 /* ---- checkpoints ---- */
 
-/* The session's arrays and the best weights; `arrays` is the caller's to free. */
+/* The session's arrays and the best weights; the caller frees `arrays`. */
 static lspo_status_t list_arrays(const trainer_t *trainer, lspo_state_array_t **arrays_out, size_t *count_out)
 {
     const lspo_model_t *model = &trainer->options->model;
@@ -126,7 +126,7 @@ lspo_status_t lspo_train_save(trainer_t *trainer, bool last)
     if (status != LSPO_OK)
         return status;
     lspo_checkpoint_t checkpoint = checkpoint_of(trainer, arrays, count);
-    if (last) /* the others are written beside the training */
+    if (last) /* the others are written in the background */
         checkpoint.progress = report_writing;
     status = lspo_saver_save(trainer->saver, &checkpoint, last);
     if (status != LSPO_OK)
@@ -137,7 +137,7 @@ cleanup:
     return status;
 }
 
-/* The rate of a step follows from the number of steps: with another number it takes another way from here on. */
+/* The learning rate of a step depends on the number of steps: with another number the result differs from here on. */
 static void tell_of_other_steps(const trainer_t *trainer, uint32_t before)
 {
     uint32_t step = trainer->state.step;
@@ -151,7 +151,7 @@ static void tell_of_other_steps(const trainer_t *trainer, uint32_t before)
               lspo_schedule_rate(&trainer->schedule, step), last);
 }
 
-/* Whatever was read belongs to a training of state.steps; this one may have more. */
+/* The state that was read is of a training of state.steps; this one may have more. */
 static lspo_status_t adopt(trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;

@@ -43,7 +43,7 @@ static void set_record(trainer_t *trainer, const char *prefix, const lspo_record
     }
 }
 
-/* What the policy has of its own. */
+/* The policy's own settings. */
 static void set_own(trainer_t *trainer)
 {
     const lspo_policy_t *policy = trainer->options->policy;
@@ -58,7 +58,7 @@ static void set_own(trainer_t *trainer)
     }
 }
 
-/* Other places round otherwise: the training goes on, but not to the bit. */
+/* Settings that only change rounding: the training continues, but not bit for bit. */
 static void set_places(trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;

@@ -15,11 +15,11 @@
 
 /* Tensors in the order of lspo_model_stage(). */
 enum { QKV, ATTENTION_OUT, MLP_UP, MLP_DOWN };
-enum { NORM1_GAIN = 8, NORM2_GAIN = 10 }; /* behind the linear layers' biases; each is followed by its bias */
+enum { NORM1_GAIN = 8, NORM2_GAIN = 10 }; /* after the linear layers' biases; each is followed by its bias */
 enum { TOKEN, POSITION, TOKEN_TYPE, EMBED_NORM_GAIN, EMBED_NORM_BIAS };
 enum { DENSE, DENSE_BIAS, OUTPUT, OUTPUT_BIAS };
 
-/* What the embedding's norm takes. */
+/* The parameters of the embedding's norm. */
 static void embed_sum(const lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, float *sum)
 {
     const lspo_embedding_t embedding = lspo_transformer_embedding(t, tokens);
@@ -172,7 +172,7 @@ static void block_backward(const lspo_block_backward_t *pass, const void *x_in, 
     attention_backward(pass, x_in, s, dx);
 }
 
-/* The first tokens of the sequences that are classified: rows of x, `stride` floats apart. */
+/* The first tokens of the sequences to classify: rows of x, `stride` floats apart. */
 typedef struct {
     size_t rows;
     const float *x;
@@ -200,7 +200,7 @@ static float value_of(uint32_t target)
     return value;
 }
 
-/* One number a sequence: the sum of the squared errors. */
+/* One number per sequence: the sum of the squared errors. */
 static double squared_errors(size_t rows, const uint32_t *targets, const float *predicted)
 {
     double sum = 0.0;
@@ -236,7 +236,7 @@ static void head_forward(lspo_transformer_t *t, const lspo_head_parameters_t *fr
         t->classes == 1 ? squared_errors(t->batch, targets, logits) : lspo_cross_entropy_forward(&loss, logits);
 }
 
-/* Of a layer of the head, rows x m to rows x n: into the sink, where the rest is wanted. */
+/* Gradients of a layer of the head, rows x m to rows x n: to the sink, if the rest is wanted. */
 static void layer_gradient(const lspo_transformer_t *t, uint32_t tensor, const float *x, size_t x_stride,
                            const float *dy, const lspo_gradient_sink_t *sink)
 {

@@ -4,7 +4,7 @@
 
 /* Tensors in the order of lspo_model_stage(). */
 enum { QKV, ATTENTION_OUT, MLP_UP, MLP_DOWN };
-enum { NORM1_GAIN = 8, NORM2_GAIN = 10 }; /* behind the linear layers' biases; each is followed by its bias */
+enum { NORM1_GAIN = 8, NORM2_GAIN = 10 }; /* after the linear layers' biases; each is followed by its bias */
 enum { TOKEN, POSITION };
 
 static void embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out)

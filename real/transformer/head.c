@@ -28,16 +28,16 @@ static void norm_rows(const lspo_transformer_t *t, const lspo_norm_t *norm, cons
         lspo_compute_norm_forward(t->compute, norm, x, out, mean, rstd);
 }
 
-/* How many of the vocabulary's first `end` tokens the next product takes, from the end.  cuBLAS has its fastest kernels
- * where sizes, too, are multiples of 16 bytes (its manual, "Tensor Core Usage").  So where rows of logits have gaps to
- * be aligned the tokens beyond the last multiple of 8 are multiplied apart. */
+/* How many of the vocabulary's first `end` tokens the next product takes, from the end.  cuBLAS is fastest if sizes,
+ * too, are multiples of 16 bytes (its manual, "Tensor Core Usage").  So if rows of logits have gaps for alignment, the
+ * tokens beyond the last multiple of 8 have a separate product. */
 static size_t next_tokens(const lspo_transformer_t *t, size_t stride, size_t end)
 {
     const size_t left_over = stride > t->vocabulary ? end % 8 : 0;
     return left_over > 0 ? left_over : end;
 }
 
-/* Number `i` of an array of the format. */
+/* Element `i` of an array in the format. */
 static const void *at_number(const lspo_transformer_t *t, const void *array, size_t i)
 {
     return (const char *)array + i * t->number_bytes;
@@ -101,7 +101,7 @@ void lspo_language_head_forward(lspo_transformer_t *t, const lspo_head_parameter
     lspo_compute_cross_entropy_forward(t->compute, &loss, s + at->probabilities, loss_sum_out);
 }
 
-/* What is left over comes first, so that its rounded sum is the small one. */
+/* The remainder comes first, so that its rounded sum is the small one. */
 static void project_tied_backward(const lspo_transformer_t *t, const void *token, const void *normed,
                                   const void *dlogits, const lspo_gradient_sink_t *sink, void *dnorm)
 {
@@ -138,7 +138,7 @@ static void project_tied_backward(const lspo_transformer_t *t, const void *token
     }
 }
 
-/* dlogits to the gradients of the output projection, where they are wanted, and of what it projected. */
+/* From dlogits to the gradients of the output projection, if they are wanted, and of its input. */
 static void project_backward(const lspo_transformer_t *t, const lspo_head_parameters_t *from, const void *normed,
                              const void *dlogits, const lspo_gradient_sink_t *sink, void *dnorm)
 {

@@ -9,7 +9,7 @@
 #include "plan/family.h"
 #include "real/transformer/transformer.h"
 
-enum { PIECE = 1 << 18, SHARED_FROM = 1 << 22 /* numbers of a piece of work; of a stage that is worth threads */ };
+enum { PIECE = 1 << 18, SHARED_FROM = 1 << 22 /* numbers per piece of work; size of a stage that justifies threads */ };
 
 static void fill(size_t count, float value, float *out)
 {
@@ -23,8 +23,8 @@ static bool ends_with(const char *name, const char *end)
     return length >= end_length && strcmp(name + length - end_length, end) == 0;
 }
 
-/* attention_out of every family, and the last linear tensor: where blocks are pre-norm, the residual stream grows with
- * each of them. */
+/* attention_out of every family, and the last linear tensor: with pre-norm, the residual stream grows with each
+ * block. */
 static bool adds_to_residual(const lspo_model_t *model, const lspo_stage_t *stage, uint32_t index)
 {
     if (stage->kind != LSPO_STAGE_BLOCK || lspo_family_of(model)->post_norm)
@@ -34,7 +34,7 @@ static bool adds_to_residual(const lspo_model_t *model, const lspo_stage_t *stag
 
 typedef struct {
     uint64_t seed,
-        stream; /* one stream per stage and tensor: its weights do not depend on the sizes of those before it */
+        stream; /* one stream per stage and tensor, so that weights do not depend on the sizes of earlier ones */
     double deviation;
     size_t count;
     float *out;
@@ -54,7 +54,7 @@ static void init_matrix(lspo_workers_t *workers, matrix_t *matrix)
     lspo_workers_run(workers, (matrix->count + PIECE - 1) / PIECE, fill_piece, matrix);
 }
 
-/* NULL, which is the calling thread alone, for a small stage and where there are no more. */
+/* NULL, that is, only the calling thread, for a small stage or without other cores. */
 static lspo_workers_t *workers_for(size_t elements)
 {
     cpu_set_t set;

@@ -1,7 +1,7 @@
 /* linear.c - a linear layer of a block: W, its bias, and its adapter. */
 #include "real/transformer/state.h"
 
-/* Where a linear tensor's A starts among the factors, and its B behind it, in bytes. */
+/* The byte offset of a linear tensor's A among the factors; its B follows. */
 static size_t factor_offset(const lspo_transformer_t *t, uint32_t tensor, size_t rank)
 {
     size_t rows = 0;
@@ -67,7 +67,7 @@ static lspo_gradient_factors_t factors_of(const lspo_linear_t *layer, const void
         .tokens = layer->tokens, .x = x, .x_stride = layer->m, .dy = dy, .dy_stride = layer->n};
 }
 
-/* G = X^T dY: its factors to whoever wants them, itself into the sink when it is wanted. */
+/* G = X^T dY: its factors, if they are wanted, and G itself into the sink, if it is wanted. */
 static void linear_gradient(const lspo_block_backward_t *pass, uint32_t tensor, const lspo_linear_t *layer,
                             const void *x, const void *dy)
 {

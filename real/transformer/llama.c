@@ -24,7 +24,7 @@ static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const 
     lspo_compute_embedding_backward(t->compute, &embedding, dx, token, NULL);
 }
 
-/* The positions of rows of so many heads: Q's or K's. */
+/* The rotary positions for rows of this many heads: Q's or K's. */
 static lspo_rotary_t rotary_of(const lspo_transformer_t *t, size_t heads)
 {
     return (lspo_rotary_t){.batch = t->batch,
@@ -89,7 +89,7 @@ static void mlp_backward(const lspo_block_backward_t *pass, const char *s)
         &gradients);
 }
 
-/* From the gradients of the turned Q and K and of V to that of what norm1 put out. */
+/* From the gradients of the rotated Q and K and of V to that of norm1's output. */
 static void qkv_backward(const lspo_block_backward_t *pass, const lspo_attention_gradients_t *d, const void *normed,
                          void *d_norm)
 {

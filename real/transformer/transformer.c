@@ -18,7 +18,7 @@ static size_t kv_width(const lspo_model_t *model)
     return (size_t)(model->width / model->head_count) * model->kv_head_count;
 }
 
-/* What the layouts depend on. */
+/* The sizes that determine the layouts. */
 typedef struct {
     const lspo_model_t *model;
     size_t batch, sequence, tokens;
@@ -50,7 +50,7 @@ static size_t take_numbers(const shape_t *of, size_t count, size_t *end)
     return lspo_layout_take(end, count * lspo_number_bytes(of->number));
 }
 
-/* Q, K and V one after the other, or in the rows of one array. */
+/* Q, K and V as separate arrays, or in the rows of one array. */
 static void take_qkv(const shape_t *of, size_t *end, size_t *q, size_t *k, size_t *v)
 {
     const size_t w = of->model->width, kv = kv_width(of->model),
@@ -132,13 +132,13 @@ static lspo_block_workspace_t block_workspace_layout(const shape_t *of)
     return s;
 }
 
-/* Every size of a product fits 31 bits, and no buffer overflows a size_t: with the former and a sum below 2^50 floats,
- * the integer arithmetic of the layouts is exact. */
+/* Every size of a product fits in 31 bits, and no buffer overflows a size_t: with the former and a sum below 2^50
+ * floats, the integer arithmetic of the layouts is exact. */
 static bool sizes_hold(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
 {
     const double limit = 2147483647.0, tokens = (double)batch * sequence;
     const double w = model->width, f = model->mlp_width;
-    const double v = (double)lspo_logits_stride(model->vocabulary, 2);       /* in fp32 at most 7 less */
+    const double v = (double)lspo_logits_stride(model->vocabulary, 2);       /* in fp32 at most 7 fewer */
     const double stride = model->class_count > 0 ? (double)sequence * w : w; /* from first token to first token */
     const double floats = tokens * (7.0 * w + 3.0 * f + (double)model->head_count * sequence + v + 6.0);
     return model->head_count > 0 && model->kv_head_count > 0 && tokens <= limit && 3.0 * w <= limit && f <= limit &&
@@ -234,7 +234,7 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
     t->at = block_workspace_layout(of);
 }
 
-/* Where the device's memory is: the rotary table first. */
+/* Assign the device memory: the rotary table comes first. */
 static lspo_status_t occupy(const shape_t *of, void *workspace, lspo_transformer_t *t)
 {
     const size_t bytes = rotary_bytes(of);
@@ -343,7 +343,7 @@ size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint
         uint32_t best = 0;
         for (uint32_t c = 1; c < t->classes; c++)
             best = row[c] > row[best] ? c : best;
-        right += targets[i] == best; /* an ignored target is no class */
+        right += targets[i] == best; /* an ignored target is not a class */
     }
     return right;
 }
