@@ -1,4 +1,4 @@
-# Our native step beside PyTorch's: -v model=NAME fig7.csv torch.csv
+# Our native step compared with PyTorch's: -v model=NAME fig7.csv torch.csv
 FNR == 1 && NF { csv_header($0); next }
 NF && has("label") { csv_row($0); if (get("label") == model " native") ours = get("iteration_s") }
 NF && has("mode") { csv_row($0); if (get("model") == model) torch[get("mode")] = get("iteration_s") }

@@ -1,4 +1,4 @@
-# What each policy of one model costs against native: -v model=NAME fig7.csv
+# The slowdown of each policy of one model against native: -v model=NAME fig7.csv
 FNR == 1 && NF { csv_header($0); next }
 NF {
     csv_row($0)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Print docs/policies.md: what `lspo help POLICY` says of each policy. 
+# Print docs/policies.md: the output of `lspo help POLICY` for every policy. 
 #     LSPO=build/lspo docs/policies.sh > docs/policies.md
 set -eu
 lspo=${LSPO:-lspo}

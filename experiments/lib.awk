@@ -1,4 +1,4 @@
-# lib.awk - CSV columns by name, and checks that name what does not hold.
+# lib.awk - CSV columns by name, and checks that print what does not hold.
 #
 #   FNR == 1 { csv_header($0); next }
 #   { csv_row($0); print get("policy"), get("iteration_s") }
@@ -32,7 +32,7 @@ function csv_row(line) { csv_split(line, csv_fields) }
 
 function has(name) { return name in csv_column }
 
-# Numbers come as numbers: a quoted text in the same row must not make comparisons go by letters.
+# Numbers are returned as numbers, so that comparisons are numeric even if the row has quoted text.
 function get(name,    value) {
     if (!(name in csv_column)) {
         printf "%s: there is no column %s\n", FILENAME, name > "/dev/stderr"

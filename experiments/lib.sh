@@ -1,4 +1,4 @@
-# lib.sh - what the experiments share.  Sourced by each figure's run.sh, which is started by experiments/run.sh.
+# lib.sh - code shared by the experiments.  Each figure's run.sh, which experiments/run.sh starts, sources it.
 #
 #   LSPO         the program (default: lspo on PATH)
 #   RESULTS      folder of CSV and pictures (default: ./results)
@@ -25,7 +25,7 @@ die() {
     exit 1
 }
 
-# Make RESULTS, mark it as ours, and refuse a folder that holds other things: figures delete what stands in their way.
+# Create RESULTS and mark it as ours.  A folder with other contents is refused, because figures delete their folders.
 results_claim() {
     local marker=$RESULTS/.lspo-experiments
     [ ! -f "$marker" ] || return 0
@@ -78,7 +78,7 @@ policies() {
     "$LSPO" list policies --format csv | awk_csv "$experiments_dir/field.awk" -v name=name
 }
 
-# own_flags POLICY --NAME VALUE...: those of these flags that the policy has, a word a line.
+# own_flags POLICY --NAME VALUE...: those of these flags that the policy has, one word per line.
 own_flags() {
     local policy=$1 own
     shift
@@ -108,7 +108,7 @@ grid_rows() {
     sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"
 }
 
-# Measure this machine once a session; every simulation of the host uses the outcome.
+# Measure this machine once per session; all simulations of the host use the result.
 profile_measure() {
     [ -s "$PROFILE" ] && return
     mkdir -p "$(dirname "$PROFILE")"
@@ -117,9 +117,8 @@ profile_measure() {
     "$LSPO" calibrate --device host $quick -o "$PROFILE" > "$PROFILE.report.csv" || die "lspo calibrate failed"
 }
 
-# Two texts of the machine and a byte-level model trained on the first, once a session: $RESULTS/pretrained holds
-# model/, a Hugging Face folder, and corpus.txt, C headers, on which figures fine-tune it.  The first text is the King
-# James Bible.
+# Two texts of the machine and a byte-level model trained on the first one, the King James Bible; once per session.
+# $RESULTS/pretrained contains model/, a Hugging Face folder, and corpus.txt, C headers, on which figures fine-tune it.
 pretrain_model() {
     local folder=$RESULTS/pretrained steps=250
     [ "$EXPERIMENTS" = full ] && steps=2000

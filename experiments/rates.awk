@@ -1,4 +1,4 @@
-# Link and optimizer rates at which this cell's gradients take the wanted share of its GPU time; the link stays below
+# Link and optimizer rates at which this cell's gradients take the given share of its GPU time; the link stays below
 # `most_Bps` (0: no limit).
 FNR == 1 { csv_header($0); next }
 {

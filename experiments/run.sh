@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh [--full] [FIGURE...] - all experiments, or those named: CSV, pictures and checks under ./results.
-# Every figure is run even when one before it fails; the exit status is 1 when a check failed.
+# A failure does not stop the other figures; the exit status is 1 if a check failed.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 all="table1 fig2 fig7 bandwidth subspace sim-vs-host memory fig3 convergence fig6a fig6b fig4 fig5 table3"
@@ -19,10 +19,10 @@ export EXPERIMENTS
 command -v "$LSPO" > /dev/null || die "$LSPO is not on PATH; build it first, or set LSPO"
 command -v gnuplot > /dev/null || die "gnuplot is missing (Debian: gnuplot-nox)"
 results_claim
-# A profile of an earlier session says nothing about the machine of today.
+# A profile of an earlier session may no longer be right.
 [ -n "${figures}" ] || rm -rf "$PROFILE" "$RESULTS/pretrained"
 
-# A signal ends the whole run, not the figure under way alone.
+# A signal ends the whole run, not only the current figure.
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM

@@ -1,4 +1,4 @@
-# What a calibration's fits leave over: residual of each sample against its time, a colour a kind.
+# Residuals of a calibration's fits: residual of each sample against its time, one colour per kind.
 width = 820; height = 430
 load plots."/style.gp"
 file = samples # the CSV of lspo calibrate

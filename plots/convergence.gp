@@ -1,4 +1,4 @@
-# Lines: held-out loss against steps times the measured time a step.
+# Lines: held-out loss against steps times the measured time per step.
 width = 800; height = 400
 load plots."/style.gp"
 file = data."/convergence.csv"

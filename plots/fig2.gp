@@ -1,4 +1,4 @@
-# Stacked bars: an iteration of Zero-Offload in units of its GPU time; beside each what the paper's bar may be.
+# Stacked bars: an iteration of Zero-Offload in units of its GPU time; beside each the range of the paper's bar.
 width = 820; height = 420
 load plots."/style.gp"
 set style data histograms

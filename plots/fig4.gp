@@ -1,4 +1,4 @@
-# Bars: GPU bytes a rank or nonzero against the formula.  Lines: rank of the change against the number of subspaces.
+# Bars: GPU bytes per rank or nonzero against the formula.  Lines: rank of the change against the number of subspaces.
 width = 980; height = 400
 load plots."/style.gp"
 set multiplot layout 1,2

@@ -2,13 +2,13 @@
 width = 960; height = 440
 load plots."/style.gp"
 names = "full lsp lsp-random lora galore lomo badam zenflow"
-# `full` is full fine-tuning by zero; the other methods are called as their policies are.
+# `full` is full fine-tuning by zero; the other methods have the names of their policies.
 policy_of(k) = word(names, k) eq "full" ? "zero" : word(names, k)
 set ylabel "held-out perplexity per byte"
 set logscale y
 set ytics (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200)
 set autoscale yfix
-# Both panels show the same losses: a little air below the best of them.
+# Both panels show the same losses: with a margin below the best of them.
 stats data."/spread.csv" using (column("low")) nooutput name "L"
 set yrange [L_min*0.95:*]
 set style fill transparent solid 0.2 noborder

@@ -1,4 +1,4 @@
-# Stacked bars: an iteration of zero and of lsp, in units of zero's, a pair of bars a model.
+# Stacked bars: an iteration of zero and of lsp, in units of zero's, one pair of bars per model.
 width = 860; height = 420
 load plots."/style.gp"
 set style data histograms

@@ -1,4 +1,4 @@
-# Lines: bias on held-out gradients against r, a panel a text and subspace size; means over the weights of a block.
+# Lines: bias on held-out gradients against r, one panel per text and subspace size; means over the weights of a block.
 file = data."/mean.csv"
 panels = system("awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' '".file."'")
 n = words(panels)
@@ -27,7 +27,7 @@ do for [i=1:n] {
     plot for [k=1:5] file using (strcol("panel") eq panel ? column("r") : NaN):(column(word(columns, k))) \
         with linespoints pointtype mark[k] linewidth 1.4 linecolor rgb shade[k] dashtype dashes[k]
 }
-# The legend on a strip of its own.
+# The legend on a separate strip.
 unset title; unset border; unset tics; unset xlabel; unset ylabel; unset logscale; unset grid
 set lmargin at screen 0; set rmargin at screen 1; set tmargin at screen 0.05; set bmargin at screen 0
 set xrange [0:1]; set yrange [0:1]

@@ -1,4 +1,4 @@
-# All policies: simulated on the left, measured on the right, a row each, each row on its own time axis.
+# All policies: simulated on the left, measured on the right, one row per policy with its own time axis.
 n = words(policies)
 width = 1000; height = 122*n + 124
 load plots."/style.gp"

@@ -8,7 +8,7 @@ rows_top = words(rows) + 0.55
 kinds = "FWD RECOMPUTE BWD COMPRESS NORM D2H UPD UPD_GPU H2D APPLY SWAP_IN SWAP_OUT PROJECT SEND READ WRITE"
 array shade[16] = [0x56B4E9, 0xBFE0F5, 0x0072B2, 0xF0E442, 0x000000, 0xE69F00, 0x009E73, 0x66C2A5, 0xD55E00, 0xCC79A7, 0xE8A27C, 0xF2C879, 0x8C8C8C, 0x7F3C8D, 0x8B5A2B, 0xC9A27C]
 kind_of(name) = index_in(kinds, name)
-# Digits on dark boxes are white: by the brightness that the eye gives red, green and blue.
+# Digits on dark boxes are white, by the perceived brightness of red, green and blue.
 brightness(colour) = 0.299*((colour >> 16) & 255) + 0.587*((colour >> 8) & 255) + 0.114*(colour & 255)
 ink_on(name) = brightness(shade[kind_of(name)]) < 130 ? 0xFFFFFF : 0x202020
 # Where iterations end, in ms: the end of the last forward or backward of each, as lspo counts them (traces/summary.h).
@@ -21,10 +21,10 @@ set yrange [0.45:rows_top]
 set style fill solid 1.0 border rgb "white"
 
 # Error bars of a prediction under noise (columns start_low_s ... end_high_s), b = 1 those of the starts, b = 2 of the
-# ends.  `barred` says whether the file has them: columns that it lacks must not even be named.
+# ends.  `barred` tells whether the file has them: gnuplot must not even name missing columns.
 has_bars(file) = system("head -1 '".file."' | grep -c start_low_s") + 0
 edge(b) = word("start end", b)."_s"
 bound(b, which) = word("start end", b).(barred ? which : "_s")
 bar_at(name, b) = lane(name) + (b == 1 ? 0.24 : -0.24)
-# Of ops that are too short to be seen they would hang in the air.
+# Not for ops that are too short to be seen.
 has_length(start_s, end_s, axis_ms) = end_s - start_s > 0.008e-3*axis_ms

@@ -1,4 +1,4 @@
-# One policy: simulated above, measured below, on one time axis; error bars (5 to 95 %) where the prediction has them.
+# One policy: simulated above, measured below, on one time axis; error bars (5 to 95 %) if the prediction has them.
 width = 900; height = 450
 load plots."/style.gp"
 files = data."/".policy.".sim.csv ".data."/".policy.".run.csv"

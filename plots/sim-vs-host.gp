@@ -1,4 +1,4 @@
-# Predicted against measured: time an iteration and slowdown, one point a cell.
+# Predicted against measured: time per iteration and slowdown, one point per cell.
 width = 900; height = 470
 load plots."/style.gp"
 file = data."/cells.csv"

@@ -1,5 +1,5 @@
-# style.gp - what all pictures share.  Set `width`, `height` (pixels), then load this, then plot.
-# From outside come: format (png or svg), target (file), plots (this folder), data (folder of the CSV).
+# style.gp - settings of all pictures.  Set `width`, `height` (pixels), then load this, then plot.
+# Set by the caller: format (png or svg), target (file), plots (this folder), data (folder of the CSV).
 if (format eq "png") {
     set terminal pngcairo noenhanced size width*2, height*2 font "DejaVu Sans,10" fontscale 2 linewidth 2 pointscale 2 \
         background "white"
@@ -11,11 +11,11 @@ set datafile separator comma
 set datafile missing ""
 set datafile columnheaders
 
-# Okabe and Ito's palette, which the colour-blind tell apart too.
+# Okabe and Ito's palette, which colour-blind people can distinguish.
 blue = 0x0072B2; orange = 0xE69F00; green = 0x009E73; red = 0xD55E00
 sky = 0x56B4E9; pink = 0xCC79A7; yellow = 0xF0E442; grey = 0x8C8C8C; black = 0x000000
 
-# A policy looks the same in every picture.  A name that is not here stops the drawing.
+# A policy looks the same in every picture.  An unknown name is an error.
 styled_policies = "native swap zero zero-delayed zero-layerwise backward-update lsp lsp-random lsp-paper lora galore zenflow lomo badam"
 array policy_colour[14] = [black, grey, orange, pink, sky, 0x7F3C8D, blue, 0x6FA8DC, 0x1F3864, green, red, 0xC9A800, 0x8B5A2B, 0x35B5A5]
 array policy_mark[14] = [7, 5, 9, 11, 13, 15, 7, 6, 5, 9, 11, 13, 15, 5]
@@ -23,7 +23,7 @@ index_in(list, name) = sum [i=1:words(list)] (word(list, i) eq name ? i : 0)
 colour_of(policy) = policy_colour[index_in(styled_policies, policy)]
 mark_of(policy) = policy_mark[index_in(styled_policies, policy)]
 
-# A text with a line for each part between "|".
+# A text with one line per part between "|".
 lines(text) = strstrt(text, "|") == 0 ? text : text[1:strstrt(text, "|")-1]."\n".lines(text[strstrt(text, "|")+1:*])
 
 set border 3 linecolor rgb "#404040"

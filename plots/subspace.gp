@@ -1,4 +1,4 @@
-# Lines: what d and r of lsp cost, in time and in GPU memory.
+# Lines: the cost of d and r of lsp, in time and in GPU memory.
 width = 820; height = 420
 load plots."/style.gp"
 file = data."/subspace.csv"

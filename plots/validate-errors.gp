@@ -1,4 +1,4 @@
-# How the errors are distributed: the simulator's by class, and how many cells each predictor gets to within an error.
+# The distribution of errors: the simulator's by class, and the share of cells that each predictor predicts within an error.
 width = 820; height = 400
 load plots."/style.gp"
 file = data."/cells.csv"
@@ -6,7 +6,7 @@ classes = "gpu link cpu"
 array shade[3] = [blue, orange, green]
 array titles[3] = ["bound by the GPU", "bound by the link", "bound by the CPU"]
 calm(c) = strcol("bound") eq word(classes, c) && strcol("disturbed") eq "false"
-# Errors beyond what is shown go into the outermost bars.
+# Errors beyond the shown range count in the outermost bars.
 most = 20.0
 clip(x) = x > most ? most : x < -most ? -most : x
 stats file using (clip(abs(100*column("error")))) nooutput name "E"
@@ -37,7 +37,7 @@ set offsets 0, 0, 0, 0
 set key top left
 stats file using (strcol("disturbed") eq "false" ? 1 : NaN) nooutput name "C"
 size(x) = abs(100*x) < 0.01 ? 0.01 : abs(100*x)
-# Disturbed cells count for nothing; a gap instead would start the sum anew.
+# Disturbed cells count as 0, because a gap would restart the sum.
 share(dummy) = strcol("disturbed") eq "false" ? 100.0/C_records : 0
 plot file using (size(column("error"))):(share(0)) smooth cumulative with steps linewidth 2 linecolor rgb blue title "lspo", \
     file using (size(column("naive_error"))):(share(0)) smooth cumulative with steps linewidth 1.5 linecolor rgb grey \

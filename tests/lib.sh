@@ -1,4 +1,4 @@
-# lib.sh - what script tests share.  A test sources it before it does anything else:
+# lib.sh - code shared by script tests.  A test sources it first:
 #
 #     set -euo pipefail
 #     . "$(dirname "$0")/lib.sh"

@@ -1,4 +1,4 @@
-# One row a (model, link), one column a policy.
+# One row per (model, link), one column per policy.
 FNR == 1 { csv_header($0); next }
 {
     csv_row($0)

@@ -7,7 +7,7 @@ here=$experiments_dir/bandwidth
 links="1 2 4 8 16 32 64"
 [ "$EXPERIMENTS" = full ] && links="1 1.4 2 2.8 4 5.7 8 11.3 16 22.6 32 45.3 64"
 
-# Long plans: where a policy's windows begin must not count.
+# Long plans, so that the start of a policy's windows does not matter.
 iterations=96
 all_policies=$(policies)
 while read -r model machine batch; do

@@ -1,6 +1,6 @@
 FNR == 1 {
     csv_header($0)
-    printf "  %-14s %6s %12s %10s %10s\n", "policy", "steps", "ms a step", "s", "held-out"
+    printf "  %-14s %6s %12s %10s %10s\n", "policy", "steps", "ms/step", "s", "held-out"
     next
 }
 {
@@ -16,7 +16,7 @@ FNR == 1 {
 }
 END {
     if (aborted) exit 2
-    printf "  nats a byte; %.4f before training\n", before
+    printf "  nats per byte; %.4f before training\n", before
     for (policy in loss) require(loss[policy] < before, policy ": held-out loss falls")
     require(at["native", last] == at["zero", last],
         "zero's loss is native's, digit for digit: its schedule changes no number")

@@ -36,9 +36,9 @@ file == 2 {
 }
 END {
     if (aborted) exit 2
-    require(total["gpt2-1.3b"] > total["gpt2-774m"], "laptop: the larger model is the slower under zero")
+    require(total["gpt2-1.3b"] > total["gpt2-774m"], "on the laptop the larger model is slower under zero")
     require(total["llama-7b"] > total["llama-3b"], "workstation: the larger model is the slower under zero")
-    require(least > 0.1, "communication that nothing hides costs every model more than 10 % of its GPU time")
+    require(least > 0.1, "exposed communication costs every model more than 10 % of its GPU time")
     require(worst < 0.02, "the four parts add up to the iteration")
     # The laptop's profile is data sheets alone and misses its two bars; what would explain them is in
     # docs/validation.md.

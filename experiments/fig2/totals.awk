@@ -1,4 +1,4 @@
-# One row an assumption, one column a model: time an iteration over GPU time.
+# One row per assumption, one column per model: time per iteration over GPU time.
 FNR == 1 { csv_header($0); next }
 {
     csv_row($0)

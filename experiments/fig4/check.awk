@@ -2,8 +2,8 @@ FNR == 1 {
     csv_header($0)
     files++
     if (files == 1)
-        printf "  %-7s %28s %10s %10s %14s\n", "policy", "GPU bytes a rank or nonzero:", "measured", "Table 2",
-            "of what is held"
+        printf "  %-7s %28s %10s %10s %14s\n", "policy", "bytes per rank or nonzero:", "measured", "Table 2",
+            "over counted"
     else
         printf "  %-7s %5s %18s\n", "policy", "tau", "rank of the change"
     next
@@ -29,13 +29,13 @@ END {
         "lora: bytes are those of 3 (m + n) r numbers, within 10 %")
     require(accounted["galore"] > 0.95 && accounted["galore"] < 1.2,
         "galore: those of basis and two moments, within 20 %")
-    require(abs(accounted["lsp"] - 1) < 0.01, "lsp: 16 bytes a nonzero: value and index, by row and by column")
+    require(abs(accounted["lsp"] - 1) < 0.01, "lsp: 16 bytes per nonzero: value and index, by row and by column")
     require(per["lsp"] * 4 < per["lora"] * 16 && per["lsp"] * 4 < per["galore"] * 16, \
         "a subspace of d = 16 at r = 4 takes fewer GPU bytes than rank 16 of lora or galore")
     require(bound + 0 == 0, "no change has a rank above d tau, or r of lora")
     require(rank["lsp", 1] > 12 && rank["lsp", 4] > 3 * rank["lsp", 1],
         "lsp: four subspaces give more than three times the rank of one")
-    require(rank["galore", 4] > 3 * rank["galore", 1], "galore: likewise")
+    require(rank["galore", 4] > 3 * rank["galore", 1], "galore: four bases give more than three times the rank of one")
     require(rank["lora", most_tau] <= 16, "lora stays at its rank")
     finish()
 }

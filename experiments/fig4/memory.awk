@@ -1,6 +1,6 @@
-# First file: the model's tensors; second: measured peaks.  Bytes that one more rank, or nonzero a row, takes, between
-# the least and the greatest that was measured, against Table 2's formula at four bytes a number and against a count of
-# what is there.
+# First file: the model's tensors; second: measured peaks.  The bytes per rank, or per nonzero of a row, between the
+# smallest and the largest measured, against Table 2's formula at four bytes per number and against a count of all
+# arrays.
 FNR == 1 { csv_header($0); files++; next }
 files == 1 {
     csv_row($0)

@@ -1,4 +1,4 @@
-# Numerical rank of the change, mean and extremes over the weights of a block, a row a (policy, tau).
+# Numerical rank of the change, mean and extremes over the weights of a block, one row per (policy, tau).
 FNR == 1 { csv_header($0); print "policy,tau,rank,low,high"; next }
 {
     csv_row($0)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Table 2 and Figure 4: GPU bytes really taken by lora, galore and lsp against their formulas, and the numerical rank of
-# what a training changed against the number of subspaces that it used.
+# Table 2 and Figure 4: the measured GPU bytes of lora, galore and lsp against their formulas, and the numerical rank of
+# the change of the weights against the number of subspaces.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fig4
 here=$experiments_dir/fig4

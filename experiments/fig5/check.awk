@@ -1,4 +1,4 @@
-# When does a method first get as low as zero ends?  By interpolation between evaluations; none: it never does.
+# When does a method first reach zero's final perplexity?  By interpolation between evaluations; none: never.
 function reaches(level, time, loss, method, count,    i, share) {
     for (i = 2; i <= count[method]; i++)
         if (loss[method, i] <= level) {
@@ -11,7 +11,7 @@ FNR == 1 {
     csv_header($0)
     files++
     if (files == 1)
-        printf "  %-10s %4s %6s %9s %8s %10s %9s %10s\n", "method", "seed", "steps", "ms a step", "s", "perplexity",
+        printf "  %-10s %4s %6s %9s %8s %10s %9s %10s\n", "method", "seed", "steps", "ms/step", "s", "perplexity",
             "from", "GPU MiB"
     next
 }
@@ -62,5 +62,5 @@ END {
     finish()
 }
 function share(part, all) { return part == "" ? "   -" : sprintf("%3.0f %%", 100 * part / all) }
-# What the paper says and this scale decides: printed, not gated.
+# The paper's claims at this scale: printed, but not required.
 function claim(text, a, b) { printf "  %-5s %s (loss %.3f against %.3f)\n", a < b ? "yes" : "no", text, a, b }

@@ -19,7 +19,7 @@ simulated() {
         "${rates[@]}" "$@"
 }
 
-# Link and optimizer rates at which zero spends 1.5 times its GPU time on the link and as much again on the CPU.
+# Link and optimizer rates at which zero spends 1.5 times its GPU time on the link, and the same on the CPU.
 rates=()
 "$LSPO" sim --model "$pretrained" --machine "$PROFILE" "${workload[@]}" --policy zero --format csv > "$out/probe.csv" ||
     die "the probe failed"
@@ -27,7 +27,7 @@ read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=1.
 rm "$out/probe.csv"
 rates=(--link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
 
-# rank_of POLICY FLAGS: the greatest RANK in the flags at which a policy's GPU memory stays within lsp's.
+# rank_of POLICY FLAGS: the largest RANK in the flags for which the policy needs at most lsp's GPU memory.
 rank_of() {
     local policy=$1 flags=$2 rank=1 most
     while [ $rank -lt 64 ]; do
@@ -69,7 +69,7 @@ fine_tune() {
     done
 }
 
-# append ALL ONE METHOD SEED: rows of a CSV behind those of others.
+# append ALL ONE METHOD SEED: append the rows of one CSV to another.
 append() {
     [ -s "$1" ] || sed -n '1s/^/method,seed,/p' "$2" > "$1"
     sed -n "2,\$s/^/$3,$4,/p" "$2" >> "$1"

@@ -1,4 +1,4 @@
-# The parts of an iteration in units of zero's: one row a model and policy.
+# The parts of an iteration in units of zero's: one row per model and policy.
 FNR == 1 {
     csv_header($0)
     print "label,model,policy,gpu,exposed_comm,exposed_cpu,other,total"

@@ -22,6 +22,6 @@ END {
     require(worst < 0.02, "the four parts add up to the iteration")
     require(least > 0.25, "lsp cuts more than a quarter of zero's iteration for every model")
     require(cuts / models > 0.35 && cuts / models < 0.65, "on average it cuts half, within 15 points")
-    require(left < 0.25, "of what zero leaves exposed, less than a quarter stays exposed under lsp")
+    require(left < 0.25, "lsp exposes less than a quarter of the time that zero exposes")
     finish()
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Where an iteration goes under zero and under lsp, by simulation.
+# The parts of an iteration under zero and under lsp, by simulation.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fig6a
 here=$experiments_dir/fig6a

@@ -1,4 +1,4 @@
-# Means over the weights of the block, a row a (text, d, r).
+# Means over the weights of the block, one row per (text, d, r).
 FNR == 1 { csv_header($0); print "panel,text,d,r,random,learned,galore,galore_formula,floor,projector_bytes"; next }
 {
     csv_row($0)

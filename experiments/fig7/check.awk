@@ -47,7 +47,7 @@ END {
         require(abs(slowdown[m, "native"] - 1) < 1e-6, sprintf("%s: native is its own measure", m))
     }
     require(monotone, "throughput of lsp does not grow with d")
-    require(!dearer, "projectors written out dense never cost less than sparse ones")
+    require(!dearer, "dense projectors never cost less than sparse ones")
     printf "  layer-wise schedule over zero    %+6.1f %%   paper +18 %%\n", 100 * gain
     printf "  the same if updates stop the GPU %+6.1f %%\n", 100 * waiting
     for (d = 256; d <= 512; d *= 2)

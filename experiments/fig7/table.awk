@@ -1,4 +1,4 @@
-# One row a model, one column a system: throughput over that of native.  The last row is of the mean slowdown.
+# One row per model, one column per system: throughput over that of native.  The last row has the mean slowdown.
 FNR == 1 { csv_header($0); next }
 {
     csv_row($0)

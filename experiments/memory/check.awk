@@ -30,7 +30,7 @@ END {
     require(cells > 0 && gpu_within >= 0.9 * cells,
         sprintf("what the device takes within 2 %% in %d of %d", gpu_within, cells))
     require(cells > 0 && below >= 0.95 * cells,
-        sprintf("it is at most its bound in %d of %d, which is %.1f %% above the prediction in the mean",
+        sprintf("it is at most its bound in %d of %d; the bound is on average %.1f %% above the prediction",
             below, cells, cells ? 100 * margin / cells : 0))
     finish()
 }

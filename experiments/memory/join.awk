@@ -1,4 +1,4 @@
-# predicted.csv measured.csv: a row a cell with both peaks and the error of each.
+# predicted.csv measured.csv: one row per cell with both peaks and their errors.
 FNR == 1 { csv_header($0); file++; next }
 { csv_row($0); cell = get("cell") }
 file == 1 {

@@ -13,7 +13,7 @@ while read -r model batch sequence; do
         for variant in $variants; do
             IFS=, read -r checkpointing accumulation clip <<< "$variant"
             cell=$((cell + 1))
-            # As few as lspo sim takes: updates that come late need more steps before one is like the others.
+            # The fewest that lspo sim accepts: late updates need more steps to reach the steady state.
             case $policy in zenflow) iterations=17 ;; *) iterations=5 ;; esac
             args=(--model "$model" --batch "$batch" --sequence "$sequence" --iterations $iterations --policy "$policy" \
                 --checkpointing "$checkpointing"

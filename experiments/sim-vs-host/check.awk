@@ -1,4 +1,4 @@
-# cells.csv summary.csv: is the grid a fair one, was enough measured, and do the gates hold?
+# cells.csv summary.csv: is the grid balanced, was enough measured, and are the errors within the limits?
 FNR == 1 { csv_header($0); file++; next }
 { csv_row($0) }
 file == 1 {
@@ -26,7 +26,8 @@ END {
     for (c = 1; c <= 3; c++)
         require(class[names[c]] >= 0.3 * cells, \
             sprintf("%d of %d cells are bound by the %s, about a third", class[names[c]], cells, names[c]))
-    # A cell that others disturbed to the end measures them, not the plan; too few others say nothing.
+    # Cells that were always disturbed do not count, because they measure other processes; too few others are
+    # inconclusive.
     require(calm >= 0.75 * cells && min(min(calm_of["gpu"], calm_of["link"]), calm_of["cpu"]) >= 0.2 * cells, \
         sprintf("%d of %d cells were measured undisturbed, at least three quarters, and 20 %% of all in each class",
             calm, cells))

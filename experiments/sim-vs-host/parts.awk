@@ -1,4 +1,4 @@
-# cells.csv of grid-parts: is each part of the model worth having where it should be?  A group is named for its part.
+# cells.csv of grid-parts: does each part of the model reduce errors where it should?  A group has the name of its part.
 FNR == 1 { csv_header($0); next }
 { csv_row($0); part = get("group_name") }
 get("measured_s") == "" { next }

@@ -4,7 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open sim-vs-host
 here=$experiments_dir/sim-vs-host
-# A minute's look leaves room for the machine's noise; the full form has none to spare.
+# The short form has wider limits, for the machine's noise; the full form does not.
 grid=$here/grid budget=75s thresholds="--threshold-mean 6% --threshold-p95 15% --threshold-tau 0.8"
 if [ "$EXPERIMENTS" = full ]; then
     grid=$here/grid-full budget=12min thresholds=
@@ -28,7 +28,7 @@ validate() {
     [ -s "$3/cells.csv" ] || die "nothing was measured"
 }
 
-# Cells where each part of the model should show; what they say of the whole is not judged, they are its hardest.
+# Cells that depend on each part of the model.  They are its hardest, so their overall error is not judged.
 parts=
 if [ "$EXPERIMENTS" = full ]; then
     parts=$out/parts/cells.csv

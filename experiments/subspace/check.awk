@@ -8,7 +8,7 @@ FNR == 1 {
     d = get("d") + 0; r = get("r") + 0
     slowdown = get("slowdown"); peak = get("peak_gpu_bytes")
     printf "  %5d %4d %9.3f %12.2f\n", d, r, slowdown, peak / 2 ^ 30
-    # Two per mille: the steady state is read from a few iterations.
+    # 0.2 %, because the steady state comes from a few iterations.
     if (r in last_slowdown && slowdown < last_slowdown[r] * 0.998) faster = faster sprintf(" d=%d,r=%d", d, r)
     last_slowdown[r] = slowdown
     if (d in last_peak && peak < last_peak[d]) smaller = smaller sprintf(" d=%d,r=%d", d, r)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Slowdown and peak GPU memory of lsp against subspace size d and nonzeros a row r, by simulation.
+# Slowdown and peak GPU memory of lsp against subspace size d and nonzeros per row r, by simulation.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open subspace
 here=$experiments_dir/subspace

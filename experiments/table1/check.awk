@@ -16,13 +16,13 @@ function near(name, share) {
 
 END {
     if (aborted) exit 2
-    # Table 1 is what the profile is fitted to; what follows from it must come out.
+    # The profile is fitted to Table 1; its consequences must follow.
     near("FWD of a layer on the GPU", 0.05)
     near("BWD of a layer on the GPU", 0.05)
     near("UPD of a layer on the GPU", 0.05)
     near("UPD of a layer on the CPU", 0.05)
     near("FWD of a layer on the CPU", 0.05)
-    near("GPU work an iteration", 0.10)
+    near("GPU work per iteration", 0.10)
     near("zero moves", 0.10)
     near("zero's CPU update", 0.10)
     require(ours["share of that which fits"] < 50 && ours["share of it that fits"] < 50,
@@ -31,7 +31,7 @@ END {
         "2: offloading memory alone costs at least 0.5x at 20 GB/s and 2x at 10 GB/s, though overlapped")
     require(ours["the same over the GPU iteration"] > 2,
         "3: one layer's FWD and BWD on the CPU take longer than two GPU iterations")
-    require(ours["zero's traffic over 20 GB/s"] + ours["zero's CPU update"] > ours["GPU work an iteration"], \
+    require(ours["zero's traffic over 20 GB/s"] + ours["zero's CPU update"] > ours["GPU work per iteration"], \
         "4: zero's traffic and CPU update take longer than the GPU's work")
     finish()
 }

@@ -1,4 +1,4 @@
-# cells.csv model.csv native.ops.csv zero.ops.csv: what the table and its arguments say, ours and the paper's.
+# cells.csv model.csv native.ops.csv zero.ops.csv: the quantities of the table and its arguments, ours and the paper's.
 FNR == 1 { csv_header($0); file++; next }
 { csv_row($0) }
 file == 1 {
@@ -40,7 +40,7 @@ END {
     row("FWD of a layer on the GPU", "ms", 1000 * mean("3FWD"), "12.2")
     row("BWD of a layer on the GPU", "ms", 1000 * mean("3BWD"), "28.1")
     row("UPD of a layer on the GPU", "ms", 1000 * mean("3UPD_GPU"), "1")
-    row("GPU work an iteration", "s", gpu["native"], "1.32")
+    row("GPU work per iteration", "s", gpu["native"], "1.32")
     row("what does not fit over 20 GB/s", "s", (total - gpu_bytes) / 20e9, "2")
     row("what does not fit over 10 GB/s", "s", (total - gpu_bytes) / 10e9, "4")
     row("its overhead if overlapped at 20 GB/s", "x", (total - gpu_bytes) / 20e9 / gpu["native"] - 1, "0.5")

@@ -8,7 +8,7 @@ FNR == 1 {
     csv_row($0)
     m = get("method")
     printf "  %-10s %5d %7.1f %6d %10.3f %12.4f %8.1f\n", m, get("seeds"), get("train_s"), get("steps"),
-        get("perplexity"), get("bits_a_byte"), get("peak_gpu_bytes") / 2 ^ 20
+        get("perplexity"), get("bits_per_byte"), get("peak_gpu_bytes") / 2 ^ 20
     loss[m] = get("held_out_after"); taken[m] = get("train_s")
     before = get("held_out_before")
     least = FNR == 2 ? taken[m] : min(least, taken[m]); most = max(most, taken[m])

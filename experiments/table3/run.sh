@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Quality after an equal time, a row a method: from the trainings of Figure 5, which are run when they are not there.
+# Quality after equal time, one row per method, from the trainings of Figure 5, which are run first if necessary.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 here=$experiments_dir/table3
 runs=$RESULTS/fig5/runs.csv

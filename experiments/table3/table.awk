@@ -1,4 +1,4 @@
-# Means over seeds: a row a method, best first.
+# Means over seeds: one row per method, best first.
 FNR == 1 { csv_header($0); next }
 {
     csv_row($0)
@@ -15,7 +15,7 @@ END {
         for (j = i; j > 1 && loss[methods[j]] / seeds[methods[j]] < loss[methods[j - 1]] / seeds[methods[j - 1]]; j--) {
             m = methods[j]; methods[j] = methods[j - 1]; methods[j - 1] = m
         }
-    print "method,seeds,train_s,steps,held_out_before,held_out_after,bits_a_byte,perplexity,peak_gpu_bytes"
+    print "method,seeds,train_s,steps,held_out_before,held_out_after,bits_per_byte,perplexity,peak_gpu_bytes"
     for (i = 1; i <= count; i++) {
         m = methods[i]; n = seeds[m]
         printf "%s,%d,%.3f,%d,%.5f,%.5f,%.4f,%.4f,%d\n", m, n, taken[m] / n, steps[m] / n, before[m] / n, loss[m] / n,

@@ -1,4 +1,4 @@
-# Completion of lspo for fish.  The program says what may follow (cli/complete.c): a candidate a line, or :files.
+# Completion of lspo for fish.  The program prints the candidates (cli/complete.c), one per line, or :files.
 function __lspo_complete
     set -l words (commandline -opc)
     set -l current (commandline -ct)
