@@ -93,6 +93,8 @@ deny list models --format json
 deny show machine machine.ini
 deny sim --model gpt-tiny --policy lsp --iterations 4 --trace out/trace --format json
 deny sim --model gpt2-124m --policy zero --machine machine.ini --format table
+# A folder that there is no memory to look into is not one without a model.
+deny sim --model "$source_dir/tests/data/cases/model/base" --policy zero --machine machine.ini --format csv
 deny compare predicted measured --format json
 deny join --metrics metrics.csv --policy lsp --model gpt2-774m --machine machine.ini --format table
 deny trace export predicted --perfetto out/perfetto.json --gantt out/gantt.csv

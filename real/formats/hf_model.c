@@ -2,6 +2,7 @@
 #include "real/formats/hf_model.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +21,8 @@ char *lspo_hf_path(const char *folder, const char *name)
 
 bool lspo_hf_model_exists(const char *folder)
 {
-    char *path = lspo_hf_path(folder, "config.json");
-    bool found = path && access(path, R_OK) == 0;
-    free(path);
-    return found;
+    char path[PATH_MAX]; /* not allocated: lack of memory is no answer */
+    return snprintf(path, sizeof path, "%s/config.json", folder) < PATH_MAX && access(path, R_OK) == 0;
 }
 
 static lspo_status_t load_config(lspo_hf_model_t *model, const char *folder, uint32_t class_count)

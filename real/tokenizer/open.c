@@ -1,5 +1,6 @@
 /* open.c - load a tokenizer from the files of a folder. */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,10 +189,8 @@ static lspo_status_t take_template_flags(const loader_t *l, const json_t *config
 
 static bool has_file(const char *folder, const char *name)
 {
-    char *path = lspo_path_in(folder, name);
-    bool found = path && access(path, R_OK) == 0;
-    free(path);
-    return found;
+    char path[PATH_MAX]; /* not allocated: lack of memory is no answer */
+    return snprintf(path, sizeof path, "%s/%s", folder, name) < PATH_MAX && access(path, R_OK) == 0;
 }
 
 /* The added tokens of the file, and those that only the config names. */
