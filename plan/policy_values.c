@@ -55,7 +55,7 @@ static size_t place_of(const lspo_parameters_t *table)
         }
         offset_bytes += (own->block_bytes + 7) / 8 * 8;
     }
-    assert(!"a table of a policy");
+    assert(false && "a table of a policy");
     return 0;
 }
 

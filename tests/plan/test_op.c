@@ -12,7 +12,7 @@ Test(op, every_kind_has_a_name_a_lane_and_a_colour_of_its_own)
         const lspo_op_kind_info_t *kind = &lspo_op_kinds[i];
         cr_assert(kind->name && kind->colour, "kind %d", i);
         cr_expect_lt(kind->lane, LSPO_LANE_KIND_COUNT);
-        cr_expect_eq(lspo_op_kind_parse(kind->name), i);
+        cr_expect_eq(lspo_op_kind_parse(kind->name), (lspo_op_kind_t)i);
         cr_expect_eq(strlen(kind->colour), 7u);
         cr_expect_eq(strspn(kind->colour + 1, "0123456789abcdef"), 6u);
         for (int j = 0; j < i; j++)
