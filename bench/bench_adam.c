@@ -1,13 +1,14 @@
-/* bench_adam - how close does Adam come to memory bandwidth, and how far is it ahead of a plain loop in cache?
+/* bench_adam - how close is Adam to memory bandwidth, and how much faster is it than a plain loop in the cache?
  *
- *   1. states above the last-level cache: against a loop with the same memory accesses and almost no arithmetic;
- *      wanted: at least 0.90 of its speed.  The loop comes plain and, the harder rival, writing `out` past the caches.
- *   2. a state of 1 MB, in a cache.  No loop there is faster than the slower of two: the streaming loop, which is the
- *      limit of the cache, and arithmetic alone, on numbers in registers.  Arithmetic is the faster of two ways to a
- *      root and a quotient: Adam's (approximations and a Newton step, with all that Adam computes besides) and the
- *      divider's (VSQRTPS and VDIVPS, with nothing besides).  Wanted: at least 0.60 of that limit, since loads, stores
- *      and arithmetic also compete for one another's slots; and 1.5 times the speed of a plain AVX2 loop with the
- *      textbook's divisions, or, where the limit is so near to that loop that 0.60 of it is less, that.
+ *   1. states above the last-level cache: against a loop with the same memory accesses and
+ *      almost no arithmetic; required: at least 0.90 of its speed.  There are two such loops: a plain one and, which is
+ *      harder to match, one with non-temporal stores of `out`.
+ *   2. a state of 1 MB, in the cache.  Two limits apply there: the streaming loop, which is the limit of the cache, and
+ *      arithmetic alone, on numbers in registers.  The arithmetic is the faster of two ways to compute square root and
+ *      quotient: Adam's (approximations and a Newton step, with all other computations of Adam) and the divider's
+ *      (only VSQRTPS and VDIVPS).  Required: at least 0.60 of the lower limit, because loads, stores and arithmetic
+ *      also compete for slots; and 1.5 times the speed of a plain AVX2 loop with the textbook's divisions, or 0.60 of
+ *      the limit if that is less.
  * One thread; usage: bench_adam [elements of case 1]. */
 #include <float.h>
 #include <math.h>

@@ -1,7 +1,7 @@
-/* bench_cuda - each CUDA kernel at the shapes of a 7B Llama's layer (4096 tokens), in each format: time by events, what
- * it must move and compute (the headers of kernels/ count it), and the share of what the card can do: bytes against a
- * plain copy on the card, FLOPs against cuBLAS in the same format, both measured here.  Then what the projectors'
- * kernels take the place of: sparse products by cuSPARSE, and the authors' dense ones.
+/* bench_cuda - each CUDA kernel at the shapes of a 7B Llama's layer (4096 tokens), in each format: time by events,
+ * bytes and FLOPs (as counted in the headers of kernels/), and the fraction of the card's rate: bytes against a plain
+ * copy on the card, FLOPs against cuBLAS in the same format, both measured here.  Then the alternatives to the
+ * projectors' kernels: sparse products by cuSPARSE, and the authors' dense ones.
  *
  *     bench/bench_cuda        77 without a device
  */

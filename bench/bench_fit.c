@@ -1,10 +1,10 @@
-/* bench_fit - is a fit of projectors cheap enough to be forgotten?
+/* bench_fit - is the cost of a fit of projectors negligible?
  *
- * On one thread, repetition by repetition:
+ * On one thread, alternating:
  *   fit       100 Adam steps on a gradient of 1024 x 4096, d = 512, r = 8
  *   products  20 full-gradient products X^T dY of that shape at 2,048 tokens
- * Wanted: fit below products.  Both are timed a fifth at a time, 20 steps and 4 products, so that what else the machine
- * does disturbs them alike.  The gradient has singular values 1/k, so that there is something to learn. */
+ * Required: fit takes less time than products.  Both are timed in fifths, 20 steps and 4 products, so that other
+ * programs disturb both equally.  The gradient has singular values 1/k, so that there is something to learn. */
 #include <math.h>
 
 #include "bench/measure.h"

@@ -1,10 +1,10 @@
 /* bench_projector - is training in the subspace cheaper than the full gradient, on one thread?
  *
- * Interleaved, repetition by repetition, for W: m x n and 512 tokens:
+ * Alternating, for W: m x n and 512 tokens:
  *   subspace   COMPRESS (X P)^T (dY Q), Adam on d_m d_n elements, APPLY W -= eta P D Q^T
  *   full       G = X^T dY, Adam on m n parameters
- * Wanted, on vector units: at most 0.7 of full, and where d is a quarter of the shorter side at most 0.25.  Each part
- * is printed too; the same for every vector level of the machine. */
+ * Required with vector units: at most 0.7 of the time of full, and at most 0.25 if d is a quarter of the shorter side.
+ * The times of the parts are printed too, for every vector level of the machine. */
 #include <stdint.h>
 
 #include "bench/measure.h"

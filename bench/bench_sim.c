@@ -1,12 +1,13 @@
-/* bench_sim.c - how many ops a second the event engine plays on one core: 32 layers, 100 iterations.
+/* bench_sim.c - how many ops per second the event engine plays on one core: 32 layers, 100 iterations.
  *
- * Plan building and the pricing of its works are timed apart.  Two machines: without losses (the fast path) and with
- * losses between every pair of lanes (each start and end re-rates the others).  Wanted are 20 million ops a second on a
- * server's core.  What a core can do is measured beside it: as many numbers are sorted by qsort(), and an op must take
- * at most half of what a number does (10 M numbers a second: 20 M ops).
+ * Building the plan and computing its costs are timed separately.  There are two machines: without losses (the fast
+ * path) and with losses between every pair of lanes (each start and end changes the rates of the others).  Required are
+ * 20 million ops per second on a server's core.  The speed of this core is measured by sorting the same count of
+ * numbers with qsort(): an op may take at most half the time of a number (10 million numbers per second: 20 million
+ * ops).
  *
- * A plan of 4,000 lanes in 800 peers is played beside one of four lanes with as many ops and dependencies: what an op
- * may take more is told by the ratio.
+ * A plan of 4,000 lanes in 800 peers is compared with one of four lanes with the same number of ops and dependencies:
+ * the ratio of their times per op is limited.
  */
 #include "bench/measure.h"
 #include "plan/machine.h"

@@ -1,5 +1,5 @@
-/* cuda_check.h - what the suites of CUDA kernels share: random inputs, results against the host's in every order of the
- * threads, and equal bits in all of them. */
+/* cuda_check.h - code shared by the suites of CUDA kernels: random inputs, and checks of results against the host's in
+ * several orders of the threads, with equal bits in all of them. */
 #ifndef LSPO_TESTS_CUDA_CHECK_H
 #define LSPO_TESTS_CUDA_CHECK_H
 

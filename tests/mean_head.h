@@ -1,5 +1,5 @@
-/* mean_head.h - a transformer's head with the mean over the targets that count in place of the sum, as plans have it;
- * on the host. */
+/* mean_head.h - a transformer's head with the mean over the targets that count instead of the sum, as in plans; on the
+ * host. */
 #ifndef LSPO_TESTS_MEAN_HEAD_H
 #define LSPO_TESTS_MEAN_HEAD_H
 

@@ -1,4 +1,4 @@
-/* own_folder.h - an empty folder for each test, removed behind it:
+/* own_folder.h - an empty folder for each test, removed after it:
  *
  *     TestSuite(name, .init = make_folder, .fini = remove_folder);
  */

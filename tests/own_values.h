@@ -1,4 +1,4 @@
-/* own_values.h - values of a policy's own parameters, by name: what the policy does not have is left out. */
+/* own_values.h - set a policy's own parameters by name; those that the policy does not have are skipped. */
 #ifndef LSPO_TESTS_OWN_VALUES_H
 #define LSPO_TESTS_OWN_VALUES_H
 

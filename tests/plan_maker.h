@@ -1,4 +1,4 @@
-/* plan_maker.h - plans made by hand or at random, for tests of what plays, checks and measures plans.
+/* plan_maker.h - plans made by hand or at random, for tests of code that plays, checks and measures plans.
  *
  * Every op has a work of its own, and work_ns[] gives its duration on every lane, so that a test states durations
  * in nanoseconds and needs no cost model.

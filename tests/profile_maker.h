@@ -1,4 +1,4 @@
-/* profile_maker.h - a profile for a test, written event by event, and what its import has and says. */
+/* profile_maker.h - write a profile for a test event by event, and check its import and the messages. */
 #ifndef TESTS_PROFILE_MAKER_H
 #define TESTS_PROFILE_MAKER_H
 

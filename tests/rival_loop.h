@@ -1,5 +1,6 @@
-/* rival_loop.h - what suites of lomo, badam and zenflow share: a session step by step, beside a loop of the plain
- * transformer that forms the gradients of all weights, with weights and moments in double; and whole trainings. */
+/* rival_loop.h - code shared by the suites of lomo, badam and zenflow: a session step by step, beside a loop of the
+ * plain transformer that forms the gradients of all weights, with weights and moments in double; and whole
+ * trainings. */
 #ifndef LSPO_TESTS_RIVAL_LOOP_H
 #define LSPO_TESTS_RIVAL_LOOP_H
 

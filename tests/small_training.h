@@ -1,5 +1,5 @@
-/* small_training.h - the workload of tests that train a few steps under every policy: all that a policy may need is
- * small, and whatever comes round comes round within a few steps. */
+/* small_training.h - the workload of tests that train a few steps under every policy: all sizes and periods are
+ * small. */
 #ifndef LSPO_TESTS_SMALL_TRAINING_H
 #define LSPO_TESTS_SMALL_TRAINING_H
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# make bundle, from the outside: the folder is moved to where nothing of the build is, made read-only, and works there
-# with no library but its own and the system's.  selftest without a GPU says so with 3; its steps and their bookkeeping
-# are played with a stand-in for `lspo` that has one.
+# make bundle: the folder is moved away from the build and made read-only, and must work there with only its own and
+# the system's libraries.  Without a GPU selftest exits with 3; its steps are tested with a stand-in for `lspo` that
+# has one.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 build=$(dirname "$program")

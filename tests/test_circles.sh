@@ -1,6 +1,6 @@
 #!/bin/sh
 # No two source files call each other, directly or through others: the functions that each object file of the build
-# defines and needs must form no circle.  Tables do not count: whoever calls through one does not know what is in it.
+# defines and needs must form no circle.  Calls through tables do not count.
 # The check is tried on a made-up circle first.
 set -eu
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The experiments' own machinery: columns by name, sums worked out by hand, and gates that refuse what they should.
+# The scripts of the experiments: columns by name, sums worked out by hand, and checks that fail when they should.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 here=$source_dir/experiments

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What --help says of each command: it fits the screen, every example is accepted, the README and the man pages say the
-# same of exit codes, and shells complete what the tables hold.
+# The help of each command: it fits the screen, every example is accepted, the README and the man pages have the same
+# exit codes, and shells complete the names in the tables.
 set -eu
 source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
 program=${LSPO:-$(command -v lspo)}

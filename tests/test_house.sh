@@ -1,6 +1,6 @@
 #!/bin/bash
-# How long things may be: functions 60 lines, parameter lists 6, sources 600 lines, suites 800, lines 120 columns.  Each
-# rule is tried on examples first, so that a check that finds nothing is known to be able to find something.
+# Limits of length: functions 60 lines, parameter lists 6, sources 600 lines, suites 800, lines 120 columns.  Each
+# rule is tried on examples first, to show that the check can find violations.
 set -eu
 source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
 LC_ALL=C

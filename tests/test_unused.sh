@@ -1,5 +1,5 @@
 #!/bin/bash
-# Public functions that only tests call: each is deleted, used, or named here with its reason.  By names: a use is an
+# Public functions that only tests call: each must be deleted, used, or listed here with a reason.  A use is an
 # occurrence outside comments that is neither the prototype nor the head of the definition, both of which begin in the
 # first column.  The rule is tried on examples first, so that a check that finds nothing can find something.
 set -eu

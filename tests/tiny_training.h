@@ -1,4 +1,4 @@
-/* tiny_training.h - trainings of a tiny model in a folder of their own, which take a second under any policy.  Each
+/* tiny_training.h - trainings of a tiny model in a separate folder, which take a second under any policy.  Each
  * test that writes files calls make_folder() and remove_folder(): under ThreadSanitizer there are no fixtures. */
 #ifndef LSPO_TESTS_TINY_TRAINING_H
 #define LSPO_TESTS_TINY_TRAINING_H

@@ -1,4 +1,4 @@
-/* tokenizer_fixture.h - what the suites of tokenizers share: a small model, files of the test's own folder, ids and
+/* tokenizer_fixture.h - code shared by the suites of tokenizers: a small model, files of the test's own folder, ids and
  * texts that are expected, and the recorded tokenizers. */
 #ifndef LSPO_TESTS_TOKENIZER_FIXTURE_H
 #define LSPO_TESTS_TOKENIZER_FIXTURE_H

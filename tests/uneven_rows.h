@@ -1,4 +1,4 @@
-/* uneven_rows.h - rows of a training that count different numbers of targets, however a step is cut into micro-batches:
+/* uneven_rows.h - training rows with different numbers of targets, for any division of a step into micro-batches:
  * row number r of the training is row r mod 4 of a step.  Of these row 1 counts none at all, row 2 one. */
 #ifndef LSPO_TESTS_UNEVEN_ROWS_H
 #define LSPO_TESTS_UNEVEN_ROWS_H

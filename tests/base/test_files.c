@@ -1,5 +1,5 @@
-/* Files that are read and written, and what is printed of them: whole or not at all, never waiting, never a link
- * followed. */
+/* Files that are read and written, and output from their contents: written completely or not at all, without waits,
+ * without following links. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* The pool of workers: every item once, the caller's floating-point mode, results that no number of threads changes. */
+/* The pool of workers: every item once, the caller's floating-point mode, results that do not depend on the number of
+ * threads. */
 #include "base/workers.h"
 
 #include <criterion/criterion.h>

@@ -1,4 +1,4 @@
-/* What a terminal of 80 columns shows: help and tables fit it. */
+/* Help and tables fit a terminal of 80 columns. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdlib.h>

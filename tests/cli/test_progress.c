@@ -1,9 +1,9 @@
-/* Progress and messages share the terminal: each message begins on an empty line, and the bar comes back behind it. */
+/* Progress and messages share the terminal: each message begins on an empty line, and the bar returns after it. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 
-#include "cli/progress.h"
 #include "base/status.h"
+#include "cli/progress.h"
 
 /* As on a terminal, more than 2 s after the start. */
 static lspo_progress_t begin(void)

@@ -1,4 +1,4 @@
-/* cuda_on_host.h - what a test tells and asks the CPU that stands in for a GPU (cuda_runtime.h). */
+/* cuda_on_host.h - functions by which a test controls and queries the CPU that stands in for a GPU (cuda_runtime.h). */
 #ifndef LSPO_TESTS_CUDA_ON_HOST_H
 #define LSPO_TESTS_CUDA_ON_HOST_H
 

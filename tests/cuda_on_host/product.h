@@ -1,4 +1,4 @@
-/* product.h - a product of column-major matrices as cuBLAS and cuBLASLt make it: sums in fp32, numbers of any
+/* product.h - a product of column-major matrices as in cuBLAS and cuBLASLt: sums in fp32, numbers of any
  * format. */
 #ifndef LSPO_TESTS_PRODUCT_H
 #define LSPO_TESTS_PRODUCT_H

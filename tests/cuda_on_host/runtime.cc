@@ -1,4 +1,4 @@
-/* runtime.cc - what the device is, and its green contexts; see cuda_runtime.h. */
+/* runtime.cc - the device's properties and its green contexts; see cuda_runtime.h. */
 #include <stdio.h>
 #include <string.h>
 

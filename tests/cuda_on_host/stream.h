@@ -1,4 +1,4 @@
-/* stream.h - what a library function that works on a stream is made of: tests/cuda_on_host/ only. */
+/* stream.h - helpers for library functions that work on a stream; for tests/cuda_on_host/ only. */
 #ifndef LSPO_TESTS_STREAM_H
 #define LSPO_TESTS_STREAM_H
 

@@ -1,5 +1,5 @@
-/* switch.h - from one stack to another.  ucontext asks the kernel for the signal mask each time, which takes longer
- * than most kernels run between two barriers; so x86-64 has its own. */
+/* switch.h - switch from one stack to another.  ucontext asks the operating system for the signal mask each time, which
+ * takes longer than most CUDA kernels run between two barriers; so x86-64 has its own code. */
 #ifndef LSPO_TESTS_SWITCH_H
 #define LSPO_TESTS_SWITCH_H
 

@@ -1,4 +1,4 @@
-/* Command lines of all commands: an argument a line, the command's own name first. */
+/* Command lines of all commands: one argument per line, the command's name first. */
 #include "cli/args.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* A log of DeepSpeed's. */
+/* A log of DeepSpeed. */
 #include "traces/import/deepspeed.h"
 
 #include "tests/fuzz/fuzz.h"

@@ -1,4 +1,4 @@
-/* A profile of PyTorch's. */
+/* A profile of PyTorch. */
 #include "traces/import/kineto.h"
 
 #include "tests/fuzz/fuzz.h"

@@ -1,4 +1,4 @@
-/* Metrics of a training: read, and gone on with. */
+/* Metrics of a training: read, and continued. */
 #include "real/train/metrics.h"
 
 #include <stdlib.h>

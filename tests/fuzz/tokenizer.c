@@ -1,4 +1,4 @@
-/* tokenizer.json, and texts by what it describes. */
+/* tokenizer.json, and texts encoded by it. */
 #include "real/tokenizer/tokenizer.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* A trace, and what is computed of one. */
+/* A trace, and computations on it. */
 #include "traces/trace.h"
 
 #include "tests/fuzz/fuzz.h"

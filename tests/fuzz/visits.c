@@ -1,4 +1,4 @@
-/* What `lspo validate` keeps of its measurements: visits.csv. */
+/* The measurements that `lspo validate` keeps: visits.csv. */
 #include <stdlib.h>
 
 #include "tests/fuzz/fuzz.h"

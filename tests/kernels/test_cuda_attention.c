@@ -1,5 +1,5 @@
-/* Attention on CUDA without its probabilities, in every format and by tensor cores where they take it, against the
- * plain formula in double with all probabilities. */
+/* Attention on CUDA without stored probabilities, in every format and by tensor cores where possible, against the plain
+ * formula in double. */
 #include "kernels/cuda.h"
 #include "tests/cuda_numbers.h"
 

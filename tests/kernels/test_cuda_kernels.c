@@ -1,4 +1,4 @@
-/* The CUDA kernels without which no policy runs, against the host's: Adam, sums, columns. */
+/* The CUDA kernels of optimizers, sums and columns against the host's. */
 #include "kernels/columns.h"
 #include "kernels/cuda.h"
 #include "kernels/vector.h"

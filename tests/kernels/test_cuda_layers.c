@@ -1,4 +1,5 @@
-/* The CUDA kernels of a transformer's layers, but attention, in each format against the host's on the same numbers. */
+/* The CUDA kernels of a transformer's layers except attention, in each format, against the host's on the same
+ * numbers. */
 #include "kernels/activation.h"
 #include "kernels/cuda.h"
 #include "kernels/embedding.h"

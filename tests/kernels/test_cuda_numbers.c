@@ -1,5 +1,4 @@
-/* The formats of numbers on CUDA: conversion with the host's bits, and steps that 16 bits round up or down at
- * random. */
+/* The formats of numbers on CUDA: conversion with the host's bits, and stochastic rounding in 16 bits. */
 #include "kernels/cuda.h"
 #include "tests/cuda_numbers.h"
 

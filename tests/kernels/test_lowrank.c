@@ -1,4 +1,4 @@
-/* Adapters and bases of low rank: their kernels against dense products in double. */
+/* The kernels of low-rank adapters and bases against dense products in double. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* What flags of a training do to plans, and what holds for the plans of all policies; see tests/timeline.h. */
+/* The effect of a training's flags on plans, and properties of the plans of all policies; see tests/timeline.h. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

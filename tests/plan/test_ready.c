@@ -1,4 +1,4 @@
-/* The lane rules kept by plan/ready.h against a naive scan written from plan/plan.h alone. */
+/* The lane rules of plan/ready.h against a naive scan written only from plan/plan.h. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* The simulator's front door on the plans of every policy: bounds, memory, tuning, and checks that must fail. */
+/* lspo_simulate() on the plans of every policy: bounds, memory, tuning, and checks that must fail. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* The grid file: what a line means, and that a wrong one is named by file, line and value. */
+/* The grid file: the meaning of a line, and errors that name file, line and value. */
 #include "validate/grid.h"
 
 #include <criterion/criterion.h>

@@ -1,4 +1,4 @@
-/* The host device: exact accounting of its memory, and a link that takes the time that it says. */
+/* The host device: exact accounting of its memory, and a link with the given speed. */
 #include "real/device/device.h"
 
 #include <criterion/criterion.h>

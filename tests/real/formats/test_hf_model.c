@@ -1,4 +1,4 @@
-/* Hugging Face folders: what torch computed from them, what is saved from them, what is refused. */
+/* Hugging Face folders: results against torch's, saved folders, and errors. */
 #include "real/formats/hf_model.h"
 
 #include <criterion/criterion.h>

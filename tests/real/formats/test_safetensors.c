@@ -1,4 +1,4 @@
-/* safetensors: what is read is what the bytes say, what lies is refused, what is written is read again. */
+/* safetensors: tensors are read as stored, inconsistent files are refused, written files are read back. */
 #include "real/formats/safetensors.h"
 
 #include <criterion/criterion.h>

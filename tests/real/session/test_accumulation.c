@@ -1,5 +1,5 @@
-/* Micro-batches are the larger batch: a step is one mean over the targets of all its rows, however it is cut and
- * however many targets each row counts.  Rows: uneven_rows.h. */
+/* Micro-batches are equivalent to the larger batch: a step has one mean over the targets of all its rows, for any
+ * division and any number of targets per row.  Rows: uneven_rows.h. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>

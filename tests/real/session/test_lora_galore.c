@@ -1,5 +1,4 @@
-/* lora and galore: their training against loops that know nothing of adapters or subspaces but what the formulas say,
- * and their memory against the plan. */
+/* lora and galore: their training against independent loops by the formulas, and their memory against the plan. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

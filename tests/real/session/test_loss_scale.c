@@ -1,4 +1,4 @@
-/* The scale of the loss: what it must not change, and steps that it skips.  On the host, where a power of two is
+/* The loss scale: it must not change results, and it skips steps that overflow.  On the host, where a power of two is
  * exact. */
 #include <criterion/criterion.h>
 #include <math.h>

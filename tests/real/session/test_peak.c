@@ -1,5 +1,5 @@
-/* Predicted memory against what the kernel says that a run took, for every policy.  Each run has a process of its own,
- * since what one has touched (workspaces of BLAS, stacks) is no longer new to the next. */
+/* Predicted memory against the memory of a run as measured by the operating system, for every policy.  Each run has its
+ * own process, because memory touched by one run (workspaces of BLAS, stacks) is not counted again in the next. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* lomo and badam: their training against loops in double that know nothing of plans; and of these and zenflow memory
- * against the plan and formulas, and what they must leave alone. */
+/* lomo and badam: their training against independent loops in double.  For these and zenflow also memory against the
+ * plan and formulas, and data that they must not change. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* A session under the executor, on a small GPT: what each policy computes must not depend on when it computes it. */
+/* A session under the executor, on a small GPT: the results of each policy must not depend on timing. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* zenflow: its training against a loop in double that knows nothing of plans, and what crosses the link. */
+/* zenflow: its training against an independent loop in double, and its link traffic. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* What tokenizers make of texts: merges worked out by hand, recorded answers of the tokenizers library, round trips. */
+/* Encoding and decoding of texts: merges worked out by hand, recorded answers of the tokenizers library, round
+ * trips. */
 #include "real/tokenizer/tokenizer.h"
 
 #include <criterion/criterion.h>

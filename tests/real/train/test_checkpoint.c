@@ -1,4 +1,5 @@
-/* What is written is read back; what does not fit, or was damaged, is refused; what was half-written disappears. */
+/* Checkpoints are read back as written; those that do not fit or are damaged are refused; half-written ones are
+ * removed. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Trainings of a tiny model that are cut into segments, or end early and are resumed: no number changes. */
+/* Trainings of a tiny model that are divided into segments, or end early and are resumed: the results are the same. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
-/* The CSV of a training's metrics: read as written, cut where a resumed training begins, refused where it is none. */
+/* The CSV of a training's metrics: read as written, truncated where a resumed training begins, refused if it is not
+ * one. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* The front door of the real path: samples, repeats, native beside it, memory, and every way to fail. */
+/* lspo_run(): samples, repeats, the native baseline, memory, and all errors. */
 #include "plan/policies/lsp.h"
 #include "real/train/run.h"
 

@@ -1,5 +1,5 @@
-/* The front door of the real path on the CUDA device of the CPU that stands in for a GPU: the host's losses, and what
- * the header of the trace says. */
+/* lspo_run() on the CUDA device of the CPU that stands in for a GPU: the same losses as on the host, and the header of
+ * the trace. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

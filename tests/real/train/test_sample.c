@@ -1,4 +1,4 @@
-/* What a model says next against what costs it least: the loss of every token that could come next, one by one. */
+/* The sampled token is the one with the lowest loss: the loss of every possible next token is computed. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

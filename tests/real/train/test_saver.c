@@ -1,5 +1,5 @@
-/* A checkpoint that is written beside the training is of the moment when it was asked for, with memory for a copy and
- * without. */
+/* A checkpoint written in the background has the state at the time of the request, with and without memory for a
+ * copy. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Other programs' traces: what each event becomes, by hand; versions of DeepSpeed's log; files that lie. */
+/* Imports of other programs' traces: the result of each event, by hand; versions of DeepSpeed's log; inconsistent
+ * files. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <inttypes.h>
