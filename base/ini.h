@@ -1,8 +1,8 @@
 /* ini.h - read an INI file key by key, with file and line of each key, by libinih.
  *
- * inih skips what it cannot read and truncates long names. Here these are errors with file:line: a line that is neither
- * a section nor key = value, a key before the first section, a duplicate key, a line of more than 198 characters or
- * with a NUL byte, and a file that cannot be read.
+ * inih skips what it cannot read and truncates long names.  Here these are errors with file:line: a line that is
+ * neither a section nor key = value, a key before the first section, a duplicate key, a line of more than 198
+ * characters or with a NUL byte, and a file that cannot be read.
  */
 #ifndef LSPO_BASE_INI_H
 #define LSPO_BASE_INI_H

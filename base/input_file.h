@@ -1,9 +1,9 @@
 /* input_file.h - read a file that the user names.
  *
  * Only regular files are opened, so that opening never waits: a folder, named pipe, socket or device is refused at
- * once. Only /dev/stdin and /dev/fd/N, which a shell opens, may be a pipe. A UTF-8 byte-order mark at the beginning is
- * skipped. Lines end with "\n" or "\r\n"; the last line may lack it. Lack of memory, a disk error and a file above its
- * limit are errors, never an early end of the file.
+ * once.  Only /dev/stdin and /dev/fd/N, which a shell opens, may be a pipe.  A UTF-8 byte-order mark at the beginning
+ * is skipped.  Lines end with "\n" or "\r\n"; the last line may lack it.  Lack of memory, a disk error and a file above
+ * its limit are errors, never an early end of the file.
  */
 #ifndef LSPO_BASE_INPUT_FILE_H
 #define LSPO_BASE_INPUT_FILE_H
@@ -19,7 +19,7 @@ typedef struct lspo_input lspo_input_t;
 lspo_status_t lspo_input_open(const char *path, uint64_t bytes_max, lspo_input_t **input_out);
 void lspo_input_close(lspo_input_t *input);
 
-/* The next line, without its end; it lives until the next call. A line may contain NUL bytes, and one more follows it.
+/* The next line, without its end; it lives until the next call.  A line may contain NUL bytes, and one more follows it.
  * At the end of the file *line_out is NULL. */
 lspo_status_t lspo_input_line(lspo_input_t *input, char **line_out, size_t *length_out);
 /* The number of the line that lspo_input_line() returned last, counted from 1. */

@@ -1,9 +1,9 @@
 /* interrupt.h - Ctrl-C (SIGINT), SIGTERM and SIGHUP: the first signal asks for an orderly end, a second one ends the
  * process at once.
  *
- * This is for the commands that have something to save, `train` and `validate`. Signals end all other commands at once.
- * A signal that was ignored when the program started stays ignored: nohup ignores SIGHUP, and a script without job
- * control starts `command &` with SIGINT ignored. System calls are restarted. */
+ * This is for the commands that have something to save, `train` and `validate`.  Signals end all other commands at
+ * once.  A signal that was ignored when the program started stays ignored: nohup ignores SIGHUP, and a script without
+ * job control starts `command &` with SIGINT ignored.  System calls are restarted. */
 #ifndef LSPO_BASE_INTERRUPT_H
 #define LSPO_BASE_INTERRUPT_H
 
@@ -17,7 +17,7 @@ const atomic_int *lspo_interrupt_catch(void);
 void lspo_interrupt_release(void);
 
 /* Pass the first signal on to this child, since `kill` reaches only the parent (a terminal reaches both). 0: to no
- * child, which is the default. Call this with 0 before the child is reaped, so that no signal goes to another
+ * child, which is the default.  Call this with 0 before the child is reaped, so that no signal goes to another
  * process. */
 void lspo_interrupt_pass_on(pid_t child);
 

@@ -7,11 +7,11 @@
 
 #include "base/status.h"
 
-/* Read a file that is one JSON object; the caller calls json_decref(). A byte-order mark is skipped. LSPO_ERR_INPUT,
+/* Read a file that is one JSON object; the caller calls json_decref().  A byte-order mark is skipped.  LSPO_ERR_INPUT,
  * with file and line, if it is not a regular file, not JSON, not an object, or has a key twice. */
 lspo_status_t lspo_json_file_read(const char *path, json_t **object_out);
 
-/* jansson 2.14 ignores failed allocations: json_loadb() drops digits, json_dumps() words, json_copy() members. These
+/* jansson 2.14 ignores failed allocations: json_loadb() drops digits, json_dumps() words, json_copy() members.  These
  * functions return the complete result or NULL. */
 
 /* json_loadb().  Returns NULL if the text is not JSON or, with *no_memory_out set, if memory ran out. */

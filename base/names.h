@@ -9,7 +9,7 @@
 #include "base/status.h"
 
 /* Number of edits from `a` to `b`: a character inserted, deleted or replaced, or two neighbours swapped; case is
- * ignored [Levenshtein 1966]. Only the first 128 bytes of each count. */
+ * ignored [Levenshtein 1966].  Only the first 128 bytes of each count. */
 size_t lspo_name_distance(const char *a, const char *b);
 
 /* The name with the fewest edits to `text`, or NULL if none is near. */

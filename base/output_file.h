@@ -1,13 +1,13 @@
 /* output_file.h - write a file completely or not at all.
  *
- * The data goes to a temporary file in the same folder, which is flushed to disk and renamed at the end. So a reader
+ * The data goes to a temporary file in the same folder, which is flushed to disk and renamed at the end.  So a reader
  * sees either the old file or the complete new one, whatever happens in between.
  *   - The temporary file is created with O_EXCL, so no existing link is followed.
  *   - An existing file keeps its mode and, if permitted, its owner; a file without write permission is refused.
  *   - A symbolic link stays; the file that it points to is replaced.
  *   - The next lspo that writes to the folder removes temporary files of killed programs; a running program holds a
  * lock on its own. /dev/stdout, /dev/stderr and /dev/fd/N are written through the descriptor itself, at its current
- * position. Any other existing path that is not a regular file (a pipe, /dev/null) is written in place. A named pipe
+ * position.  Any other existing path that is not a regular file (a pipe, /dev/null) is written in place.  A named pipe
  * without a reader is refused at once.
  */
 #ifndef LSPO_BASE_OUTPUT_FILE_H
@@ -30,7 +30,7 @@ typedef struct {
 /* LSPO_ERR_IO if the file cannot be written. */
 lspo_status_t lspo_output_open(const char *path, lspo_output_t *output_out);
 
-/* Close the file. If `status` is LSPO_OK, the file appears at its path, or an error is logged and returned. With any
+/* Close the file.  If `status` is LSPO_OK, the file appears at its path, or an error is logged and returned.  With any
  * other status the data is discarded and `status` is returned. */
 lspo_status_t lspo_output_finish(lspo_output_t *output, lspo_status_t status);
 

@@ -12,8 +12,8 @@
 /* One input byte becomes at most so many bytes. */
 enum { LSPO_PRINTABLE_MOST = 4 };
 
-/* Writes the printable form of `text` to `buffer` and returns its length. If it does not fit, it is cut off before a
- * whole character or escape and ends with "...". The buffer always ends with a NUL byte. `capacity` is at least 4. */
+/* Writes the printable form of `text` to `buffer` and returns its length.  If it does not fit, it is cut off before a
+ * whole character or escape and ends with "...".  The buffer always ends with a NUL byte.  `capacity` is at least 4. */
 size_t lspo_printable(const char *text, char *buffer, size_t capacity);
 
 /* The same, but replaces only what is not valid UTF-8, for formats that have their own escapes. */

@@ -1,8 +1,8 @@
 /* status.h - how every part of lspo reports failure.
  *
- * A function that can fail returns lspo_status_t: LSPO_OK (0) or a negative error. The function that detects an error
- * logs it, once, with lspo_error(); its callers only pass the status on. Out-arguments come last and are set only on
- * success. Only main() ends the process.
+ * A function that can fail returns lspo_status_t: LSPO_OK (0) or a negative error.  The function that detects an error
+ * logs it, once, with lspo_error(); its callers only pass the status on.  Out-arguments come last and are set only on
+ * success.  Only main() ends the process.
  */
 #ifndef LSPO_BASE_STATUS_H
 #define LSPO_BASE_STATUS_H
@@ -32,7 +32,7 @@ int lspo_status_exit_code(lspo_status_t status);
 /* The status for a given file that cannot be opened or read: LSPO_ERR_MEMORY for ENOMEM, else LSPO_ERR_INPUT. */
 lspo_status_t lspo_status_of_errno(int error);
 
-/* The meaning of each exit code; the table ends with a NULL meaning. `lspo help exit-codes`, the man pages and the
+/* The meaning of each exit code; the table ends with a NULL meaning.  `lspo help exit-codes`, the man pages and the
  * README use these texts. */
 typedef struct {
     int code;
@@ -50,7 +50,7 @@ void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * return lspo_no_memory("%zu samples", count); */
 lspo_status_t lspo_no_memory(const char *what, ...) __attribute__((format(printf, 1, 2)));
 
-/* `before` is called before each message, in the same thread; it erases a progress line. Set it before threads
+/* `before` is called before each message, in the same thread; it erases a progress line.  Set it before threads
  * start. */
 void lspo_message_hook(void (*before)(void));
 

@@ -1,10 +1,10 @@
 /* table.h - write records as a table for people, as CSV or as JSON, from one description of their fields.
  *
- * A record is a plain struct. A field describes one value: its offset, its name in CSV and JSON, and its unit. Missing
- * values are empty in CSV, null in JSON and "-" in tables, never 0: NaN for reals, NULL or "" for texts, LSPO_MISSING
- * for integers, a negative int for yes/no. Numbers are printed to nine digits in base units in CSV and JSON, and with a
- * unit ("28.1 ms") in tables. Control characters in texts are written as \xNN in tables, and in CSV on a terminal; what
- * is not UTF-8 in tables and in JSON (base/printable.h).
+ * A record is a plain struct.  A field describes one value: its offset, its name in CSV and JSON, and its unit.
+ * Missing values are empty in CSV, null in JSON and "-" in tables, never 0: NaN for reals, NULL or "" for texts,
+ * LSPO_MISSING for integers, a negative int for yes/no.  Numbers are printed to nine digits in base units in CSV and
+ * JSON, and with a unit ("28.1 ms") in tables.  Control characters in texts are written as \xNN in tables, and in CSV
+ * on a terminal; what is not UTF-8 in tables and in JSON (base/printable.h).
  */
 #ifndef LSPO_BASE_TABLE_H
 #define LSPO_BASE_TABLE_H

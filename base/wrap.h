@@ -12,7 +12,8 @@ size_t lspo_terminal_width(FILE *file);
  * is longer. */
 size_t lspo_wrap_line(const char *text, size_t width);
 
-/* Print `left`, then `text` wrapped from column `indent` on, or on the next line if `left` is longer. Ends the line. */
+/* Print `left`, then `text` wrapped from column `indent` on, or on the next line if `left` is longer.  Ends the
+ * line. */
 void lspo_wrap_item(FILE *file, const char *left, const char *text, size_t indent, size_t width);
 
 /* Print paragraphs wrapped; lines that begin with a blank are unchanged.  Ends with a line end. */

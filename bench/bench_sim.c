@@ -119,7 +119,7 @@ static void bench_policy(const char *policy_name)
 }
 
 /* 400,000 ops in chains through `lane_count` lanes, each lane's in turn too: op i waits for the op before it in its
- * chain and for the one before it on its lane. Lanes are those of peers: gpu, d2h, cpu, h2d, and of many lanes net. */
+ * chain and for the one before it on its lane.  Lanes are those of peers: gpu, d2h, cpu, h2d, and of many lanes net. */
 enum { WIDE_OPS = 400000, WIDE_LANES = 4000, WIDE_REPEATS = 5 };
 
 static void fill_wide(lspo_plan_t *plan, uint32_t lane_count)

@@ -1,13 +1,13 @@
 /* bench_step - how close is a whole training step (forward and backward) to the rate of sgemm alone?
  *
  * gpt-small, batch 4, sequence 256: 1,024 tokens, fp32, one thread.  FLOPs per step: 6 N per token, and the causal half
- * of attention, forward 2 s (s + 1) e and twice that backward for each of the heads of width e (kernels/attention.h). N
- * counts every parameter, as in the usual formula; the stricter figure counts only weights in products. Each step is
- * timed between two products of 1536^3 by the same library, thread and process.  Required: at least 0.60. Then the
+ * of attention, forward 2 s (s + 1) e and twice that backward for each of the heads of width e (kernels/attention.h).
+ * N counts every parameter, as in the usual formula; the stricter figure counts only weights in products.  Each step is
+ * timed between two products of 1536^3 by the same library, thread and process.  Required: at least 0.60.  Then the
  * parts of the step.  Each kernel is timed twice: in the step, where the transformer calls it (step_clock.h), and alone
  * and repeated, with operands in the cache that come from memory in the step.  The step consists of the former times
  * and of the transformer's own time between its calls; required of the latter: at most 2 %.  All times are CPU times of
- * this thread. Usage: bench_step [repeats]. */
+ * this thread.  Usage: bench_step [repeats]. */
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>

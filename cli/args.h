@@ -1,7 +1,7 @@
 /* args.h - the option parser of all subcommands, driven by tables of options.
  *
  * An option is `--name VALUE` or `--name=VALUE`, a switch is `--name`, a few have a letter (`-o FILE`).  `--` ends the
- * options. Subcommands share groups of options if their target structs begin with the same fields. If an option is
+ * options.  Subcommands share groups of options if their target structs begin with the same fields.  If an option is
  * given twice, the last one counts. main() handles `--help` and `--policy help` before anything is parsed.
  */
 #ifndef LSPO_CLI_ARGS_H
@@ -71,7 +71,7 @@ typedef struct {
     size_t count;
 } lspo_positionals_t;
 
-/* Parse argv[1..argc) into the struct at `target`. `groups` ends with NULL. LSPO_ERR_INPUT for an unknown option; the
+/* Parse argv[1..argc) into the struct at `target`.  `groups` ends with NULL. LSPO_ERR_INPUT for an unknown option; the
  * message names the nearest one. */
 lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *const *groups, void *target,
                               lspo_positionals_t *positionals_out);

@@ -1,11 +1,11 @@
 /* command.h - the description of a subcommand: its name, help texts, options and function.
  *
- * --help, `lspo help`, the man pages and shell completion are all made from these tables (cli/help.h). Texts are
+ * --help, `lspo help`, the man pages and shell completion are all made from these tables (cli/help.h).  Texts are
  * paragraphs separated by empty lines and are wrapped when printed; lines that begin with a blank are unchanged.
  *
- * A subcommand gets its own argv (argv[0] is its name) and returns a status, which main() converts to the exit code. It
- * is not run without arguments, nor for help or a list (`--policy help`), which main() handles. Results go to stdout,
- * everything else to stderr.
+ * A subcommand gets its own argv (argv[0] is its name) and returns a status, which main() converts to the exit code.
+ * It is not run without arguments, nor for help or a list (`--policy help`), which main() handles.  Results go to
+ * stdout, everything else to stderr.
  */
 #ifndef LSPO_CLI_COMMAND_H
 #define LSPO_CLI_COMMAND_H

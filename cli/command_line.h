@@ -17,7 +17,7 @@ typedef struct {
 } lspo_command_line_t;
 
 /* Write "lspo COMMAND", those of the user's flags that the command and the policy accept, "--policy" and "--batch",
- * quoted for a shell. `command` is sim, or run, which gets --device cuda and no --machine. LSPO_ERR_INPUT if it needs
+ * quoted for a shell.  `command` is sim, or run, which gets --device cuda and no --machine.  LSPO_ERR_INPUT if it needs
  * more than `capacity` bytes. */
 lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const char *command, const lspo_policy_t *policy,
                                       uint32_t batch, char *text_out, size_t capacity);

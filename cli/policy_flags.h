@@ -1,7 +1,7 @@
 /* policy_flags.h - the flags of the policies' own parameters, made from the policies' tables (plan/parameter.h).
  *
- * A command with lspo_policy_group among its options accepts all of them and keeps them until the policy is known. Then
- * a flag of another policy is refused, or ignored if there are many policies (`lspo choose`, grids). */
+ * A command with lspo_policy_group among its options accepts all of them and keeps them until the policy is known.
+ * Then a flag of another policy is refused, or ignored if there are many policies (`lspo choose`, grids). */
 #ifndef LSPO_CLI_POLICY_FLAGS_H
 #define LSPO_CLI_POLICY_FLAGS_H
 

@@ -5,8 +5,8 @@
  *     byte-level models (vocabulary <= 256, made for the host): batch 4, sequence min(256, longest), fp32, no
  *     checkpointing;
  *     the others: lspo_workload_default(), with the sequence capped at the model's maximum, and fp32 for `run` and
- * `train` on the host device, which has no other precision. A policy's own parameters come from its table
- * (plan/parameter.h). The default of --transfer is --precision.
+ * `train` on the host device, which has no other precision.  A policy's own parameters come from its table
+ * (plan/parameter.h).  The default of --transfer is --precision.
  */
 #ifndef LSPO_CLI_REQUEST_H
 #define LSPO_CLI_REQUEST_H
@@ -68,8 +68,8 @@ extern const lspo_arg_group_t lspo_workload_group;
 extern const lspo_arg_group_t lspo_override_group, lspo_cap_group;
 /* Options of commands that run on a device. */
 extern const lspo_arg_group_t lspo_device_group;
-/* Parse argv with the options of `command` into `request`, and find model and policy. `request` has the default names
- * and is the first field of the command's target struct. `precision` is the default on the host device;
+/* Parse argv with the options of `command` into `request`, and find model and policy.  `request` has the default names
+ * and is the first field of the command's target struct.  `precision` is the default on the host device;
  * LSPO_PRECISION_COUNT: the model's, as on other devices. (cli/policy_flags.h has the flags of the policies' own
  * parameters.) */
 lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,

@@ -42,7 +42,7 @@ typedef struct {
     double loss_first, loss_last, held_out_before, held_out_after;
 } lspo_result_t;
 
-/* Fill the fields that follow from plan, request and summary; all others are missing. Texts point into `plan`,
+/* Fill the fields that follow from plan, request and summary; all others are missing.  Texts point into `plan`,
  * `request` and `sets`, which must outlive the record. */
 void lspo_result_fill(const char *origin, const lspo_request_t *request, const lspo_plan_t *plan,
                       const lspo_summary_t *summary, const char *sets, lspo_result_t *result_out);

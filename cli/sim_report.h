@@ -1,4 +1,4 @@
-/* sim_report.h - print a prediction for people, in a few sentences with the answer first. `lspo help terms` explains
+/* sim_report.h - print a prediction for people, in a few sentences with the answer first.  `lspo help terms` explains
  * the words. */
 #ifndef LSPO_CLI_SIM_REPORT_H
 #define LSPO_CLI_SIM_REPORT_H

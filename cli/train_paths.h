@@ -12,9 +12,9 @@ typedef struct {
     bool resume;
 } lspo_train_paths_t;
 
-/* Call before anything is read. Makes the folders of --output and --export, in which the metrics file may be.
+/* Call before anything is read.  Makes the folders of --output and --export, in which the metrics file may be.
  * LSPO_ERR_INPUT if --metrics or --export would overwrite one of the others, under any name; if --output has
- * checkpoints and `resume` is false; and if another training writes to the metrics or checkpoints. LSPO_ERR_IO if an
+ * checkpoints and `resume` is false; and if another training writes to the metrics or checkpoints.  LSPO_ERR_IO if an
  * output cannot be written. */
 lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths);
 

@@ -8,7 +8,7 @@
  *
  * Rows are processed in blocks of LSPO_ATTENTION_ROWS, and only the columns up to the block's last row are computed, so
  * that little of the upper triangle is computed.  FLOPs per sequence and head, causal: forward 2 s (s + 1) e, backward
- * 4 s (s + 1) e, not counting softmax; not causal: 4 s^2 e and 8 s^2 e. Bytes: forward 4 (4 s e + s s / 2), backward 4
+ * 4 s (s + 1) e, not counting softmax; not causal: 4 s^2 e and 8 s^2 e.  Bytes: forward 4 (4 s e + s s / 2), backward 4
  * (7 s e + s s / 2).
  */
 #ifndef LSPO_KERNELS_ATTENTION_H

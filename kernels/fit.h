@@ -13,9 +13,9 @@
  *     L = mean over the calibration gradients of bias(1) + beta (||P||_F + ||Q||_F).
  * Gradient at nonzero (i, k) of P, with T = G^ Q^T Q, S = P^T P G^, D = 2 P^T P T - 4 G^:
  *     d(bias^2 ||G||^2) / dP_ik = (G Q)_i . D_k + 2 (P T)_i . G^_k,        and the same for Q with everything
- * transposed. Products with P and Q are sparse times dense: 2 r FLOPs per element, twice for G and otherwise for m x d,
- * n x d and d x d matrices.  If d is small compared with m (or n), products with P^T P are dense, d x d.  No matrix is
- * m x m or n x n.
+ * transposed.  Products with P and Q are sparse times dense: 2 r FLOPs per element, twice for G and otherwise for m x
+ * d, n x d and d x d matrices.  If d is small compared with m (or n), products with P^T P are dense, d x d.  No matrix
+ * is m x m or n x n.
  *
  * Norms: the update P D Q^T, where Adam's D has elements near 1, must be as large as with random projectors; otherwise
  * fitting would change the effective learning rate.  So at the end P is rescaled to ||P||_F = sqrt(m) and Q to ||Q||_F

@@ -11,7 +11,7 @@
  *
  * Implementation: 16 tokens (gather) or 16 rows of W (apply) are transposed and processed together (8 on AVX2), so
  * random accesses are accesses to vectors in the first-level cache.  Sums have the same order for every element: a
- * token's result does not depend on the other tokens. Matrices are row-major fp32 of any alignment; no argument
+ * token's result does not depend on the other tokens.  Matrices are row-major fp32 of any alignment; no argument
  * overlaps another.
  */
 #ifndef LSPO_KERNELS_PROJECTOR_H

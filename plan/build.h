@@ -1,8 +1,8 @@
 /* build.h - the functions with which a policy builds its plan.
  *
- * A policy's build() loops over iterations and emits the ops of each in program order. After an error (out of memory,
- * too many ops) the builder ignores all further calls, and lspo_plan_build() returns the error. So the code of a policy
- * shows only its schedule.
+ * A policy's build() loops over iterations and emits the ops of each in program order.  After an error (out of memory,
+ * too many ops) the builder ignores all further calls, and lspo_plan_build() returns the error.  So the code of a
+ * policy shows only its schedule.
  *
  * Which op takes and gives back dynamic GPU memory (p = bytes of the precision, q = bytes of the transfer precision, T
  * tokens):
@@ -89,15 +89,15 @@ typedef struct lspo_builder {
     uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][3][4]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
 
-/* Emit one op and return its id; add its dependencies with lspo_build_depend(). Its lane is the one chosen by
- * lspo_build_use_lane() for the kind. Its cost follows from kind, variant and stage, its priority from the iteration
+/* Emit one op and return its id; add its dependencies with lspo_build_depend().  Its lane is the one chosen by
+ * lspo_build_use_lane() for the kind.  Its cost follows from kind, variant and stage, its priority from the iteration
  * and the stage's rank. */
 lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                            uint32_t iteration);
-/* Add a lane to the plan's list and return its index. A plan begins with the four lanes of peer 0 and its GPU 0, whose
+/* Add a lane to the plan's list and return its index.  A plan begins with the four lanes of peer 0 and its GPU 0, whose
  * indices are LSPO_LANE_GPU to LSPO_LANE_CPU. A lane without a name gets one: see lspo_lanes_add(). */
 uint32_t lspo_build_lane(lspo_builder_t *b, const lspo_lane_t *lane);
-/* From now on, ops that need a lane of this lane's kind are emitted on it, by all functions. The four lanes above are
+/* From now on, ops that need a lane of this lane's kind are emitted on it, by all functions.  The four lanes above are
  * the default; before SEND, READ or WRITE a lane of their kind must be chosen. */
 void lspo_build_use_lane(lspo_builder_t *b, uint32_t lane);
 /* lspo_build_op() on `lane`; does not change the chosen lane of its kind. */
@@ -114,7 +114,7 @@ void lspo_build_gpu_memory(lspo_builder_t *b, uint64_t alloc_bytes, uint64_t fre
 
 /* FWD of one stage: after the compute chain and, for the first micro-batch, after the stage's weights are ready. */
 lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage);
-/* [RECOMPUTE], BWD, [COMPRESS] of one stage; returns the last. They also depend on `parameters`, unless it is
+/* [RECOMPUTE], BWD, [COMPRESS] of one stage; returns the last.  They also depend on `parameters`, unless it is
  * LSPO_NO_OP. Nothing is emitted below the lowest stage that is trained in this iteration. */
 lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
                                  lspo_op_id_t parameters);
@@ -125,7 +125,7 @@ void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage);
  * BWD. */
 void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send);
 
-/* The barrier of --clip: NORM after the last BWD and, with `to_host`, the D2H of its scalar. Returns the op that
+/* The barrier of --clip: NORM after the last BWD and, with `to_host`, the D2H of its scalar.  Returns the op that
  * updates must depend on; LSPO_NO_OP without --clip. */
 lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration, bool to_host);
 
@@ -134,12 +134,12 @@ lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t s
 /* H2D and APPLY of the result of `update`, also after `wait`; then the stage's weights are ready. */
 lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
                                lspo_op_id_t wait);
-/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient. With a low rank an
+/* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  With a low rank an
  * APPLY follows, which projects Adam's direction back from the subspace. */
 lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
 
 /* The layer-wise schedule of zero-layerwise, backward-update and lsp: each stage's D2H, UPD, H2D, APPLY follow its
- * BWD, and FWD waits stage by stage. Stages <= transition are served last in, first out (the shallower first), the
+ * BWD, and FWD waits stage by stage.  Stages <= transition are served last in, first out (the shallower first), the
  * others first in, first out; transition < 0: all first in, first out. */
 lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition);
 

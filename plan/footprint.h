@@ -60,7 +60,7 @@ void lspo_message_adapters(const lspo_stage_t *stage, uint32_t rank, bool train_
 void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out);
 
 /* Columns: of each linear weight (m x n) the columns that are not critical, d_cols = n - max(1, round(fraction n)).
- * There is at least one column of each kind, unless n is 1: then it is sent. The rest is counted, but stays on the
+ * There is at least one column of each kind, unless n is 1: then it is sent.  The rest is counted, but stays on the
  * GPU. */
 void lspo_message_columns(const lspo_stage_t *stage, double fraction, bool train_rest, lspo_message_t *message_out);
 

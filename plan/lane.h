@@ -1,9 +1,9 @@
 /* lane.h - lanes, each of which runs one op at a time, and a plan's list of them.
  *
- * A lane has a kind, a machine to which it belongs (its *peer*) and a number among that machine's devices. Lanes of the
- * same peer slow each other down (sim/contention.h); lanes of different peers do not. A plan for one machine with one
- * GPU has the four lanes of lspo_lanes_create(): gpu, d2h, h2d, cpu of peer 0. A plan for several GPUs or machines adds
- * lanes (lspo_build_lane() in plan/build.h); a list may have thousands.
+ * A lane has a kind, a machine to which it belongs (its *peer*) and a number among that machine's devices.  Lanes of
+ * the same peer slow each other down (sim/contention.h); lanes of different peers do not.  A plan for one machine with
+ * one GPU has the four lanes of lspo_lanes_create(): gpu, d2h, h2d, cpu of peer 0.  A plan for several GPUs or machines
+ * adds lanes (lspo_build_lane() in plan/build.h); a list may have thousands.
  */
 #ifndef LSPO_PLAN_LANE_H
 #define LSPO_PLAN_LANE_H
@@ -41,15 +41,15 @@ typedef struct {
     size_t capacity;
 } lspo_lanes_t;
 
-/* The four lanes of one GPU and its host: the index of each is its kind. The caller releases them. */
+/* The four lanes of one GPU and its host: the index of each is its kind.  The caller releases them. */
 lspo_status_t lspo_lanes_create(lspo_lanes_t *lanes_out);
 lspo_status_t lspo_lanes_copy(const lspo_lanes_t *lanes, lspo_lanes_t *copy_out);
 /* Accepts a list that is all zero. */
 void lspo_lanes_release(lspo_lanes_t *lanes);
 
-/* Append a lane. If its name is empty, it gets one from kind, device and peer: "gpu", "gpu1", "p3.net". LSPO_ERR_INPUT
- * for an invalid name, an unknown kind or peer, or more than LSPO_LANES_MAX lanes. lspo_lanes_check() checks once for
- * the whole list that names differ. */
+/* Append a lane.  If its name is empty, it gets one from kind, device and peer: "gpu", "gpu1", "p3.net".
+ * LSPO_ERR_INPUT for an invalid name, an unknown kind or peer, or more than LSPO_LANES_MAX lanes. lspo_lanes_check()
+ * checks once for the whole list that names differ. */
 lspo_status_t lspo_lanes_add(lspo_lanes_t *lanes, const lspo_lane_t *lane, uint32_t *index_out);
 
 /* LSPO_ERR_CHECK unless there is at least one lane and all have known kinds and different valid names. */
@@ -65,7 +65,7 @@ lspo_status_t lspo_lanes_sort(const lspo_lanes_t *lanes, const lspo_lane_t ***by
 /* The index of the lane with this name, or lanes->count. */
 uint32_t lspo_lanes_find(const lspo_lanes_t *lanes, const lspo_lane_t *const *by_name, const char *name);
 
-/* "gpu", "d2h", "h2d", "cpu", "net", "ssd". The parser returns LSPO_LANE_KIND_COUNT when unknown. */
+/* "gpu", "d2h", "h2d", "cpu", "net", "ssd".  The parser returns LSPO_LANE_KIND_COUNT when unknown. */
 const char *lspo_lane_kind_name(lspo_lane_kind_t kind);
 lspo_lane_kind_t lspo_lane_kind_parse(const char *text);
 /* Do ops of this kind of lane move bytes?  All kinds except gpu and cpu do. */

@@ -1,8 +1,8 @@
 /* lane_set.h - a set of lanes, from which the lowest is taken first.
  *
- * Each lane has a bit, in words of 64. The next level has a bit for each word that is not empty, and so on up to a
- * level with one word. Adding a lane and taking the lowest cost a few instructions for any number of lanes, so that a
- * simulator or executor visits only lanes with something to do. Up to 64 lanes need one word.
+ * Each lane has a bit, in words of 64.  The next level has a bit for each word that is not empty, and so on up to a
+ * level with one word.  Adding a lane and taking the lowest cost a few instructions for any number of lanes, so that a
+ * simulator or executor visits only lanes with something to do.  Up to 64 lanes need one word.
  */
 #ifndef LSPO_PLAN_LANE_SET_H
 #define LSPO_PLAN_LANE_SET_H

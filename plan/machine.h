@@ -1,8 +1,8 @@
 /* machine.h - a machine profile: the rates, latencies and sizes from which the simulator predicts.
  *
- * Every rate is an *effective* rate: what a long run of kernels of that class reaches alone on the machine. The numbers
- * come from the files in machines/, each with its source, or from `lspo calibrate`. The times of kernels are (see
- * sim/cost.h for the equations)
+ * Every rate is an *effective* rate: what a long run of kernels of that class reaches alone on the machine.  The
+ * numbers come from the files in machines/, each with its source, or from `lspo calibrate`.  The times of kernels are
+ * (see sim/cost.h for the equations)
  *     GEMM m,n,k  flop / gemm_flops * (1 + m_half/m + n_half/n + k_half/k) + launch; or with a measured grid of shapes
  * (products.h) in place of the half-sizes
  *     projectors   flop / rate + bytes / bandwidth, the shorter x (1 - projector_overlap), + launch
@@ -96,14 +96,14 @@ typedef struct {
      * (validate/yardstick.h); 0: not measured. */
     double yardstick_s[LSPO_YARDSTICKS];
     /* Standard deviations of the logarithm of durations: per lane, of single ops about their median, independent; and
-     * run_sigma, of all GPU and CPU work of one run about the median of runs. Only used with --noise. */
+     * run_sigma, of all GPU and CPU work of one run about the median of runs.  Only used with --noise. */
     struct {
         double gpu_sigma, d2h_sigma, h2d_sigma, cpu_sigma, run_sigma;
     } noise;
 } lspo_machine_t;
 
-/* One row per numeric field: INI key, unit, range, offset. The reader, the writer, `--set` and `lspo show machine`
- * iterate over this table. In a file without base, a field whose range includes 0 may be missing and is then 0; the
+/* One row per numeric field: INI key, unit, range, offset.  The reader, the writer, `--set` and `lspo show machine`
+ * iterate over this table.  In a file without base, a field whose range includes 0 may be missing and is then 0; the
  * others are required. */
 typedef struct {
     const char *section; /* "gpu", "cpu", "link", "net", "ssd", "contention", "noise", "yardstick" */
@@ -124,13 +124,13 @@ double lspo_machine_value(const lspo_machine_t *machine, const lspo_machine_fiel
 /* The index of a field, or lspo_machine_field_count if there is none of that name. */
 size_t lspo_machine_field_find(const char *section, const char *key);
 
-/* Parse `text` into the field. LSPO_ERR_INPUT, with `what` in the message, if its unit is missing or it is out of
+/* Parse `text` into the field.  LSPO_ERR_INPUT, with `what` in the message, if its unit is missing or it is out of
  * range. */
 lspo_status_t lspo_machine_take(const char *what, const lspo_machine_field_t *field, const char *text,
                                 lspo_machine_t *machine);
 
 /* A profile may be combined from parts: a card is [gpu] and [products], a host is [cpu], and a machine file adds what
- * depends on both ([link], [contention], ...). Built-in files are machines/NAME.ini, machines/cards/NAME.ini and
+ * depends on both ([link], [contention], ...).  Built-in files are machines/NAME.ini, machines/cards/NAME.ini and
  * machines/hosts/NAME.ini (plan/presets.h). */
 typedef enum { LSPO_PART_MACHINE, LSPO_PART_CARD, LSPO_PART_HOST } lspo_machine_part_t;
 
@@ -145,8 +145,8 @@ lspo_status_t lspo_machine_preset(lspo_machine_part_t part, uint32_t index, lspo
  *     base = PRESET       take all its values; must be the first key of the file
  *     card = CARD|FILE    then take all of [gpu] and [products] from a card
  *     host = HOST|FILE    then take all of [cpu] from a host
- * The file's own values come last. A card's file has [card] with name, description, source, base = CARD in place of
- * [machine], a host's file has [host]. A FILE is relative to the file that names it. Quantities have units. Unknown
+ * The file's own values come last.  A card's file has [card] with name, description, source, base = CARD in place of
+ * [machine], a host's file has [host].  A FILE is relative to the file that names it.  Quantities have units.  Unknown
  * sections or keys are errors with file:line. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
 
@@ -164,25 +164,25 @@ lspo_status_t lspo_machine_find_noted(const char *name_or_path, lspo_machine_t *
 lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);
 
 /* Limit both directions of the link to link_Bps and the CPU optimizer to cpu_pps (0: no limit), as pacing does on a
- * device: work at full speed, then wait. Other work of the CPU, such as summing gradients, keeps its speed. A lane that
- * works only for the fraction f = pace / rate of its time slows the others down by only f of its loss; and a loss of
- * its own has no effect until its rate falls below the pace:
+ * device: work at full speed, then wait.  Other work of the CPU, such as summing gradients, keeps its speed.  A lane
+ * that works only for the fraction f = pace / rate of its time slows the others down by only f of its loss; and a loss
+ * of its own has no effect until its rate falls below the pace:
  *     loss[a][x] <- f loss[a][x]          loss[x][b] <- max(0, 1 - (1 - loss[x][b]) / f)
  * A rate above the machine's own replaces it and leaves the losses as they are. */
 void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps);
 
 /* Remove one part of the model, to see what it is worth: "contention" (lanes do not slow each other down, duplex losses
  * are 0), "shapes" (one rate for products of every shape, and for attention), "latency" (no latencies of launches, ops
- * and messages), "cache" (everything comes from memory). LSPO_ERR_INPUT for another name. */
+ * and messages), "cache" (everything comes from memory).  LSPO_ERR_INPUT for another name. */
 lspo_status_t lspo_machine_ablate(lspo_machine_t *machine, const char *part);
 
 /* LSPO_ERR_INPUT unless every field is in its range; logs the first that is not. */
 lspo_status_t lspo_machine_check(const lspo_machine_t *machine);
 
 /* Write as an INI that lspo_machine_find reads back to equal values (name, description and source are cut to 180
- * characters), without optional keys that are 0. `comment` (may be NULL, may have several lines) is written at the top.
- * Each value is followed by its note, such as its standard error: `notes` has one text per field of the table (it, and
- * each text, may be NULL), of at most 100 characters and without line ends. */
+ * characters), without optional keys that are 0.  `comment` (may be NULL, may have several lines) is written at the
+ * top.  Each value is followed by its note, such as its standard error: `notes` has one text per field of the table
+ * (it, and each text, may be NULL), of at most 100 characters and without line ends. */
 lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comment, const char *const *notes,
                                  FILE *file);
 

@@ -1,7 +1,7 @@
 /* message_work.h - the kernels of ops that make, apply and check a stage's message: sparse projections, adapters,
  * low-rank projections, fits of projectors.
  *
- * Symbols as in plan/stage_work.h. Every function overwrites *work_out and cannot fail for a workload and message that
+ * Symbols as in plan/stage_work.h.  Every function overwrites *work_out and cannot fail for a workload and message that
  * have passed their checks; the add_ functions append to *work.
  */
 #ifndef LSPO_PLAN_MESSAGE_WORK_H
@@ -15,7 +15,7 @@
 #include "plan/workload.h"
 
 /* lsp's COMPRESS of one stage: for each compressed weight GATHER X P, GATHER dY Q, GEMM (X P)^T (dY Q); for an
- * uncompressed weight the plain dW product. The builder adds packing for the link (plan/build_work.c). */
+ * uncompressed weight the plain dW product.  The builder adds packing for the link (plan/build_work.c). */
 void lspo_message_work_compress(const lspo_workload_t *workload, const lspo_message_t *message, lspo_work_t *work_out);
 
 /* lsp's APPLY of one stage: SCATTER W -= eta P D Q^T for each compressed weight; STREAM for everything uncompressed.

@@ -2,7 +2,7 @@
  *
  * A model is a chain of *stages*: stage 0 is the embedding, stages 1..block_count are the transformer
  * blocks, stage block_count+1 is the head (final norm, output projection, loss).  "Layer" in plans,
- * traces and reports is a stage index. The trainable tensors of a stage are contiguous in one array (offset_elements),
+ * traces and reports is a stage index.  The trainable tensors of a stage are contiguous in one array (offset_elements),
  * which crosses the link as one message.
  *
  * A weight is written W: m x n, row-major, m = inputs, n = outputs, so that Y = X W and the gradient is

@@ -65,7 +65,7 @@ typedef enum {
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 
-/* One row per kind of op. In a training, the function of a kind is in a table, too: the training method's or else the
+/* One row per kind of op.  In a training, the function of a kind is in a table, too: the training method's or else the
  * session's (real/session/method.h). */
 typedef struct {
     const char *name; /* "FWD", "D2H", ... */

@@ -1,8 +1,8 @@
 /* parameter.h - a policy's own parameters: one table per policy, from which everything that names parameters is made.
  *
  * A policy file declares a struct of its values (its block), a description of each parameter, and a table that lists
- * these with their offsets in the block. Flags, checks, help, man pages, results, trace headers, grids, the settings
- * that a resumed training must keep, completion and documents are made only from these tables. A parameter of several
+ * these with their offsets in the block.  Flags, checks, help, man pages, results, trace headers, grids, the settings
+ * that a resumed training must keep, completion and documents are made only from these tables.  A parameter of several
  * policies is declared once (plan/policies/shared.h). */
 #ifndef LSPO_PLAN_PARAMETER_H
 #define LSPO_PLAN_PARAMETER_H
@@ -67,7 +67,7 @@ typedef struct {
     size_t block_bytes;
 } lspo_parameters_t;
 
-/* The values of the policies with this table in a workload. The table must belong to a policy in
+/* The values of the policies with this table in a workload.  The table must belong to a policy in
  * plan/policy_table.c. */
 const void *lspo_values_of(const lspo_workload_t *workload, const lspo_parameters_t *table);
 void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table);
@@ -91,7 +91,7 @@ void *lspo_values_edit(lspo_workload_t *workload, const lspo_parameters_t *table
         uses, sizeof(uses) / sizeof(uses)[0], sizeof(block)                                                            \
     }
 
-/* Parse `text` into *slot; `what` names it in messages ("--rank"). Limits that depend on the model are checked
+/* Parse `text` into *slot; `what` names it in messages ("--rank").  Limits that depend on the model are checked
  * later. */
 lspo_status_t lspo_parameter_parse(const lspo_parameter_t *parameter, const char *what, const char *text, void *slot);
 

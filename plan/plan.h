@@ -1,11 +1,11 @@
 /* plan.h - the plan: the DAG of ops that a policy builds, sim/ plays and real/ executes.
  *
- * A lane serves one op at a time. Among its ops whose dependencies have all ended, it takes the one with the lowest
- * priority value, then the one that became ready first, then the one with the lowest id. Ids are in the order of
+ * A lane serves one op at a time.  Among its ops whose dependencies have all ended, it takes the one with the lowest
+ * priority value, then the one that became ready first, then the one with the lowest id.  Ids are in the order of
  * emission, and every dependency has a lower id than its op, so a plan is acyclic by construction; lspo_plan_check()
  * verifies this and the rest.
  *
- * Memory: gpu_static_bytes and host_static_bytes live as long as the plan. All other memory is taken when an op starts
+ * Memory: gpu_static_bytes and host_static_bytes live as long as the plan.  All other memory is taken when an op starts
  * and given back when an op ends, and balances to zero over the plan.
  */
 #ifndef LSPO_PLAN_PLAN_H
@@ -63,7 +63,7 @@ typedef struct {
     uint64_t host_static_bytes;
 } lspo_plan_t;
 
-/* Build the plan of `policy` for model and workload. Checks both first. LSPO_TRANSITION_AUTO becomes the last stage,
+/* Build the plan of `policy` for model and workload.  Checks both first.  LSPO_TRANSITION_AUTO becomes the last stage,
  * that is last in, first out everywhere; sim/tune.h finds a better one for a machine. */
 lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
                               lspo_plan_t **plan_out);
@@ -71,16 +71,16 @@ void lspo_plan_destroy(lspo_plan_t *plan);
 
 /* Check that every dependency exists and precedes its op; that every op is on a lane of the list, of the right kind;
  * that names of lanes differ; that iterations of a (kind, layer, variant) are in order; that works exist; and that
- * dynamic allocations balance on GPU and host. Logs the first violation. */
+ * dynamic allocations balance on GPU and host.  Logs the first violation. */
 lspo_status_t lspo_plan_check(const lspo_plan_t *plan);
 
 /* How the gradient of one stage is laid out under this plan. */
 void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *message_out);
 
 /* Is the gradient of `stage` formed in this iteration? Those of trained stages always are, except under
- * LSPO_OPTIMIZER_BLOCK_ADAM, where each stage has its turn of switch_every steps. The lowest trained stage is first,
+ * LSPO_OPTIMIZER_BLOCK_ADAM, where each stage has its turn of switch_every steps.  The lowest trained stage is first,
  * because its steps cost the most time and memory, and a short plan should not hide that; then comes the highest, and
- * so on downward. A tied head has the same turn as the embedding. */
+ * so on downward.  A tied head has the same turn as the embedding. */
 bool lspo_plan_trains(const lspo_plan_t *plan, uint32_t stage, uint32_t iteration);
 /* The lowest stage whose gradient is formed in this iteration: backward ends there. */
 uint32_t lspo_plan_lowest_trained(const lspo_plan_t *plan, uint32_t iteration);

@@ -1,4 +1,4 @@
-/* policy.h - a policy: how a training is scheduled and what is compressed. Each policy is a file in plan/policies/ and
+/* policy.h - a policy: how a training is scheduled and what is compressed.  Each policy is a file in plan/policies/ and
  * a row in plan/policy_table.c; command line, help, tests and documents iterate over that table. */
 #ifndef LSPO_PLAN_POLICY_H
 #define LSPO_PLAN_POLICY_H
@@ -64,7 +64,7 @@ const lspo_policy_t *lspo_policy_at(uint32_t index);
 /* Unknown names are an error that lists the valid ones. */
 lspo_status_t lspo_policy_find(const char *name, const lspo_policy_t **policy_out);
 
-/* The plan's workload, for a plan of another policy such as native, the baseline of slowdowns. If --train-rest has the
+/* The plan's workload, for a plan of another policy such as native, the baseline of slowdowns.  If --train-rest has the
  * default of the plan's policy, the other policy uses its own default. */
 static inline lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
 {

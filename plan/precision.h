@@ -10,7 +10,7 @@
 typedef enum { LSPO_FP32, LSPO_BF16, LSPO_FP16, LSPO_PRECISION_COUNT } lspo_precision_t;
 extern const char *const lspo_precision_names[LSPO_PRECISION_COUNT];
 
-/* Special values of loss_scale, which is otherwise a power of two. AUTO: chosen by the format of the gradients;
+/* Special values of loss_scale, which is otherwise a power of two.  AUTO: chosen by the format of the gradients;
  * DYNAMIC: adapted to the norms. */
 enum { LSPO_LOSS_SCALE_AUTO = 0, LSPO_LOSS_SCALE_DYNAMIC = -1 };
 

@@ -3,9 +3,9 @@
  *     share(layout, m, n, k) = 2^(trilinear interpolation of log2 share over log m, log n, log k),
  *                              clamped outside the grid
  *
- * All three dimensions have the same list of sizes, and each layout of the operands has its own shares. They are shares
- * of gemm_flops and not rates, so that one grid is valid for every precision, and an override of the rate scales all of
- * it. In a profile:
+ * All three dimensions have the same list of sizes, and each layout of the operands has its own shares.  They are
+ * shares of gemm_flops and not rates, so that one grid is valid for every precision, and an override of the rate scales
+ * all of it.  In a profile:
  *     [products]
  *     sizes = 16 64 256             ascending, first key of the section
  *     nn_m16_n64 = 0.21 0.35 0.41   X W at m = 16, n = 64, and k of each size; one row per layout, m and n

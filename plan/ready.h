@@ -3,8 +3,8 @@
  *
  * An op is ready when all its dependencies have ended.  Among the ready ops of its lane the least
  *     (priority, turn at which it became ready, id)
- * is served first. The interpreter increments `turn` while ops end; ops that become ready in the same turn tie. Each
- * lane has a binary heap of its ready ops. The functions that run for every op are here, to be inlined: the engine
+ * is served first.  The interpreter increments `turn` while ops end; ops that become ready in the same turn tie.  Each
+ * lane has a binary heap of its ready ops.  The functions that run for every op are here, to be inlined: the engine
  * needs only about 20 ns per op.
  */
 #ifndef LSPO_PLAN_READY_H
@@ -108,7 +108,7 @@ static inline void lspo_ready_end(lspo_ready_t *ready, lspo_op_id_t id, uint32_t
 }
 
 /* The two halves of an end on a lane that is a queue, which keeps its order: once `id` is in the queue, its successors
- * on the same lane may follow it; those on other lanes wait until it has ended. Call each once, issue first. */
+ * on the same lane may follow it; those on other lanes wait until it has ended.  Call each once, issue first. */
 static inline void lspo_ready_issue(lspo_ready_t *ready, lspo_op_id_t id, uint32_t turn)
 {
     lspo_ready_feed(ready, id, turn, LSPO_FEED_OWN_LANE);

@@ -25,7 +25,7 @@
 void lspo_stage_work_forward(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
                              lspo_work_t *work_out);
 
-/* A block's forward without its last product (mlp_down or down), which backward does not need. Embedding and head
+/* A block's forward without its last product (mlp_down or down), which backward does not need.  Embedding and head
  * recompute nothing. */
 void lspo_stage_work_recompute(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
                                lspo_work_t *work_out);

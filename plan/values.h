@@ -1,5 +1,5 @@
 /* values.h - the values of the policies' own parameters: a small block of fixed size in every workload, in which the
- * struct of each policy has its place. Policies with the same table share a place. The places follow the table of
+ * struct of each policy has its place.  Policies with the same table share a place.  The places follow the table of
  * policies (plan/policy_table.c); the policies' tables describe their contents (plan/parameter.h). */
 #ifndef LSPO_PLAN_VALUES_H
 #define LSPO_PLAN_VALUES_H

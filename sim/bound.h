@@ -2,7 +2,7 @@
  *
  * In steady state every iteration repeats the same ops with the same dependencies, some of them on ops of earlier
  * iterations.  Take the ops of one iteration as nodes, and for each dependency of v on u an edge with weight
- * w = work of u and count c = iterations between them. There are two lower bounds on the time per iteration, for any
+ * w = work of u and count c = iterations between them.  There are two lower bounds on the time per iteration, for any
  * order in which lanes serve their ops, with the durations of ops that run alone:
  *     lane busy time      max over lanes of the sum of work on it
  *     cycle mean          max over cycles of (sum of w) / (sum of c)
@@ -20,14 +20,14 @@
 #include "traces/trace.h"
 
 /* Lower bound on time per iteration in steady state: the busy time per iteration of the busiest lane or the maximum
- * cycle mean of the dependence graph across iterations, whichever is larger, with uncontended durations. It uses an
+ * cycle mean of the dependence graph across iterations, whichever is larger, with uncontended durations.  It uses an
  * inner iteration with the least work; dependencies on ops without a counterpart in it are left out, which can only
- * lower the bound. `work_ns` comes from lspo_cost_plan(). */
+ * lower the bound.  `work_ns` comes from lspo_cost_plan(). */
 lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, double *lower_bound_s_out);
 
 /* The critical path of a trace: ids of ops from the first to the last, each of which starts when its predecessor ends.
- * The predecessor is the dependency or the previous op of the same lane that ended last. malloc'd. In a measured trace
- * there may be gaps between them. `trace` must be a complete trace of `plan` (lspo_trace_check()). */
+ * The predecessor is the dependency or the previous op of the same lane that ended last. malloc'd.  In a measured trace
+ * there may be gaps between them.  `trace` must be a complete trace of `plan` (lspo_trace_check()). */
 lspo_status_t lspo_bound_critical_path(const lspo_plan_t *plan, const lspo_trace_t *trace, lspo_op_id_t **ids_out,
                                        uint32_t *count_out);
 

@@ -35,7 +35,7 @@ typedef struct {
 } lspo_choice_t;
 
 /* One choice per policy, malloc'd: first those that fit, the fastest first; then the others, the nearest to fitting
- * first. Equal ones are in the order of the table of policies. */
+ * first.  Equal ones are in the order of the table of policies. */
 lspo_status_t lspo_choose(const lspo_choose_options_t *options, lspo_choice_t **choices_out, uint32_t *count_out);
 
 /* The classes by which people choose; stale policies are in OTHER. */
@@ -43,7 +43,7 @@ typedef enum { LSPO_CLASS_EXACT, LSPO_CLASS_COMPRESSED, LSPO_CLASS_OTHER, LSPO_C
 lspo_choice_class_t lspo_choice_class(const lspo_policy_t *policy);
 
 /* The best of a class: the fastest that fits; else the one that fits with the largest batch, though not with this
- * batch; else the nearest to fitting. NULL: no policy of the class. */
+ * batch; else the nearest to fitting.  NULL: no policy of the class. */
 const lspo_choice_t *lspo_choice_best(const lspo_choice_t *choices, uint32_t count, lspo_choice_class_t wanted);
 
 #endif

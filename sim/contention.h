@@ -2,10 +2,10 @@
  *
  * Lane a works at the rate
  *     rate_a = prod over the running lanes b of the same peer, b != a, of (1 - loss[kind a][kind b])
- * with the losses of the machine profile's contention (0 for networks and SSDs). Each lane counts: two busy copies slow
- * a GPU twice. Lanes of the same kind do not slow each other down. While the other direction of the same device is
- * busy, a link also has its duplex loss. Lanes of different peers do not affect each other. All peers have the same
- * profile.
+ * with the losses of the machine profile's contention (0 for networks and SSDs).  Each lane counts: two busy copies
+ * slow a GPU twice.  Lanes of the same kind do not slow each other down.  While the other direction of the same device
+ * is busy, a link also has its duplex loss.  Lanes of different peers do not affect each other.  All peers have the
+ * same profile.
  *
  * All running lanes of a peer and kind have the same rate (links have two, depending on the other direction), so a
  * start or end costs one step per kind and one per lane whose rate changes.

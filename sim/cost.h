@@ -26,7 +26,7 @@
  *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches, unpaced
  *
  * h on the GPU lane is the share of operands in cache; it depends on the bytes touched since their last use
- * (sim/reuse.h). Not modelled: clock changes, kernels of one op overlapping.
+ * (sim/reuse.h).  Not modelled: clock changes, kernels of one op overlapping.
  */
 #ifndef LSPO_SIM_COST_H
 #define LSPO_SIM_COST_H
@@ -41,12 +41,12 @@
 #include "plan/workload.h"
 
 /* Duration of one work alone on `lane`, in seconds, with the share `cached` of the GPU's operands in its cache (0: all
- * in memory). Infinite if the machine has no rate for a kernel. */
+ * in memory).  Infinite if the machine has no rate for a kernel. */
 double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_kind_t lane, double cached,
                         const lspo_work_t *work);
 
 /* Durations in ns of each work on each kind of lane where an op of the plan runs it: work_ns[work *
- * LSPO_LANE_KIND_COUNT + kind of lane]; 0 for pairs that no op uses; malloc'd. LSPO_ERR_INPUT if one is above 11 days
+ * LSPO_LANE_KIND_COUNT + kind of lane]; 0 for pairs that no op uses; malloc'd.  LSPO_ERR_INPUT if one is above 11 days
  * or unknown. */
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out);
 

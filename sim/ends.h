@@ -1,7 +1,7 @@
 /* ends.h - when the running op of each lane ends, and which lanes end first.
  *
- * This is a tree of minima with four children per node and the lanes as leaves. A change costs one walk to the root: 6
- * steps with 4,000 lanes, none with up to four. LSPO_NEVER is the end of a lane that runs nothing.
+ * This is a tree of minima with four children per node and the lanes as leaves.  A change costs one walk to the root: 6
+ * steps with 4,000 lanes, none with up to four.  LSPO_NEVER is the end of a lane that runs nothing.
  */
 #ifndef LSPO_SIM_ENDS_H
 #define LSPO_SIM_ENDS_H
@@ -47,7 +47,7 @@ static inline void lspo_ends_update(lspo_ends_t *ends, uint32_t lane)
     }
 }
 
-/* The lanes that end at lspo_ends_first_ns(), in order; the result is valid until the next call. Usually there is only
+/* The lanes that end at lspo_ends_first_ns(), in order; the result is valid until the next call.  Usually there is only
  * one, which is found without a list. */
 static inline const uint32_t *lspo_ends_due(lspo_ends_t *ends, uint64_t at_ns, uint32_t *count_out)
 {

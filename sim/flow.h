@@ -1,5 +1,5 @@
 /* flow.h - maximum flow through a directed graph: first along all paths of increasing node numbers, of any length, then
- * by phases of shortest augmenting paths (Dinic 1970). It works for any graph. It is fast if edges lead to higher
+ * by phases of shortest augmenting paths (Dinic 1970).  It works for any graph.  It is fast if edges lead to higher
  * numbers and the first paths take nothing that later ones need; of a node's edges, those added last are filled
  * first. */
 #ifndef LSPO_SIM_FLOW_H

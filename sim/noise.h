@@ -2,10 +2,10 @@
  *
  * Op i on lane l, whose work takes work_ns alone (sim/cost.h), takes in one draw
  *     op_ns = round(work_ns exp(sigma_l z_i + run_sigma z)),     z_i, z ~ N(0, 1), independent,
- * sigmas from the profile's [noise] (plan/machine.h). z is one number per draw, that of the run, for GPU and CPU work
- * but not for copies. The median of the factor is 1 and its mean exp((sigma_l^2 + run_sigma^2) / 2). Rates of a profile
- * are medians of measurements, so the durations keep them as medians. The engine plays these durations as usual,
- * including contention.
+ * sigmas from the profile's [noise] (plan/machine.h).  z is one number per draw, that of the run, for GPU and CPU work
+ * but not for copies.  The median of the factor is 1 and its mean exp((sigma_l^2 + run_sigma^2) / 2).  Rates of a
+ * profile are medians of measurements, so the durations keep them as medians.  The engine plays these durations as
+ * usual, including contention.
  *
  * Each draw plays the plan and then native, with a z of its own: a measured slowdown is the ratio of two runs, too.
  * z_i and z are drawn even if their sigma is 0, so that two machines that differ in one sigma get the same numbers.

@@ -2,13 +2,13 @@
  *
  * An op reads data that the GPU's last op of the same layer has touched: its weights, what the forward pass saved, a
  * gradient. (Adam reads moments, which only the layer's last Adam has touched.) The reuse distance d is the number of
- * bytes that the GPU has touched since then, including those of the op itself. The share of the operands in cache is
+ * bytes that the GPU has touched since then, including those of the op itself.  The share of the operands in cache is
  *     share(d) = log(cache_bytes / d) / log(cache_bytes / near_bytes)   within [0, 1]
  * that is, everything up to gpu.near_bytes, with which the cached rates were measured, and nothing from gpu.cache_bytes
  * on.
  *
- * An op touches the memory that it takes and gives back, the weights of its products, and Adam's w, m and v. An op
- * without a product touches half of its traffic, since each byte is read and written. Ops are taken in the order of
+ * An op touches the memory that it takes and gives back, the weights of its products, and Adam's w, m and v.  An op
+ * without a product touches half of its traffic, since each byte is read and written.  Ops are taken in the order of
  * their ids, and all ops with the same work get their mean share; the first op of a layer, which has no earlier one,
  * does not count. */
 #ifndef LSPO_SIM_REUSE_H

@@ -45,7 +45,7 @@ typedef struct {
 } lspo_prediction_t;
 
 /* Iterations of a plan that the prediction drops as warm-up: a quarter of them, or one more so that the number of
- * samples is even, or lspo_policy_warmup() where that is more. With a staleness of one step, iterations may alternate
+ * samples is even, or lspo_policy_warmup() where that is more.  With a staleness of one step, iterations may alternate
  * between two times; the median of an even number of samples is then the mean of the two. */
 uint32_t lspo_simulate_warmup(const lspo_plan_t *plan);
 
@@ -59,7 +59,7 @@ lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machi
                             lspo_trace_t **trace_out);
 void lspo_prediction_release(lspo_prediction_t *prediction);
 
-/* The plan of native, the baseline of slowdown, for the same model and workload with `iterations`. The caller destroys
+/* The plan of native, the baseline of slowdown, for the same model and workload with `iterations`.  The caller destroys
  * it. */
 lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations, lspo_plan_t **native_out);
 

@@ -33,8 +33,8 @@ typedef struct {
 lspo_order_t lspo_accuracy_order(const double *predicted, const double *measured, const double *noise,
                                  const uint32_t *group, uint32_t count);
 
-/* The noise of a cell: |median of the samples of odd rounds - median of even rounds| / median of all. NaN if one of the
- * two has no samples. */
+/* The noise of a cell: |median of the samples of odd rounds - median of even rounds| / median of all.  NaN if one of
+ * the two has no samples. */
 lspo_status_t lspo_accuracy_noise(const double *samples_s, const uint32_t *round, uint32_t count, double *noise_out);
 
 #endif

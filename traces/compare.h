@@ -1,4 +1,4 @@
-/* compare.h - align two traces of the same plan op by op, to see where the prediction is wrong. Traces of different
+/* compare.h - align two traces of the same plan op by op, to see where the prediction is wrong.  Traces of different
  * plans, such as imported measurements of other programs, are compared by the totals of their kinds. */
 #ifndef LSPO_TRACES_COMPARE_H
 #define LSPO_TRACES_COMPARE_H
@@ -54,8 +54,8 @@ typedef struct {
 } lspo_comparison_t;
 
 /* Rows are joined on (kind, layer, iteration, micro, variant); if a plan has several such ops (swap brings parameters
- * twice), in the order of their ids. Both traces must have the same lanes. Shares need not add up to `error`, since
- * work hidden by another lane has a share, too. LSPO_ERR_CHECK if the traces have different plans (an op of one is
+ * twice), in the order of their ids.  Both traces must have the same lanes.  Shares need not add up to `error`, since
+ * work hidden by another lane has a share, too.  LSPO_ERR_CHECK if the traces have different plans (an op of one is
  * missing in the other); the message names the first such op. */
 lspo_status_t lspo_compare(const lspo_trace_t *predicted, const lspo_trace_t *measured, uint32_t warmup,
                            lspo_comparison_t *comparison_out);

@@ -15,7 +15,7 @@ typedef struct {
     bool starts; /* false: the op ends */
 } lspo_trace_event_t;
 
-/* 2 * trace->row_count events; malloc'd. At the same instant, ends come before starts, and lower ids before higher
+/* 2 * trace->row_count events; malloc'd.  At the same instant, ends come before starts, and lower ids before higher
  * ones; so an op that takes no time ends "before" it starts. */
 lspo_status_t lspo_trace_events(const lspo_trace_t *trace, lspo_trace_event_t **events_out);
 

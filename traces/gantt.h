@@ -2,8 +2,8 @@
  *
  *     lane,kind,layer,iteration,start_s,end_s
  * One row per op of iterations [first, first + count), in the trace's order.  Times are relative to the start of the
- * first of these ops, in seconds with nine decimals. A prediction with noise (sim/noise.h) has four more columns, the 5
- * and 95 % percentiles of both times over the draws, relative to the first start in each draw:
+ * first of these ops, in seconds with nine decimals.  A prediction with noise (sim/noise.h) has four more columns, the
+ * 5 and 95 % percentiles of both times over the draws, relative to the first start in each draw:
  *     start_low_s,start_high_s,end_low_s,end_high_s
  */
 #ifndef LSPO_TRACES_GANTT_H

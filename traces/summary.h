@@ -1,12 +1,12 @@
 /* summary.h - the figures of a trace, computed in the same way for predicted and measured ones.
  *
- * Iteration i ends when its last FWD/RECOMPUTE/BWD ends. The samples are the differences of successive ends without the
- * first `warmup`, and iteration_s is their median. If a policy does some work once in N steps (header "policy" and its
- * periods in plan/policy.h, such as "project-every"), a sample is the mean of N such differences, a whole period,
- * because a median of single differences would miss that work. Of several periods the longest that fits in the trace is
- * used; the warm-up takes the rest. Busy and exposed times are averages per iteration over the window of the samples.
- * Each instant of that window counts for the first of these that is busy: any GPU; any link, network or SSD (exposed
- * communication); any CPU (exposed CPU); none ("other").
+ * Iteration i ends when its last FWD/RECOMPUTE/BWD ends.  The samples are the differences of successive ends without
+ * the first `warmup`, and iteration_s is their median.  If a policy does some work once in N steps (header "policy" and
+ * its periods in plan/policy.h, such as "project-every"), a sample is the mean of N such differences, a whole period,
+ * because a median of single differences would miss that work.  Of several periods the longest that fits in the trace
+ * is used; the warm-up takes the rest.  Busy and exposed times are averages per iteration over the window of the
+ * samples.  Each instant of that window counts for the first of these that is busy: any GPU; any link, network or SSD
+ * (exposed communication); any CPU (exposed CPU); none ("other").
  */
 #ifndef LSPO_TRACES_SUMMARY_H
 #define LSPO_TRACES_SUMMARY_H

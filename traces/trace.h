@@ -3,10 +3,10 @@
  * File format: CSV. First "# lspo trace 1", then "# key: value" lines with everything that is needed to repeat it
  * (origin sim|run, model, machine or device, policy, every workload flag, seed, version, caps), then the header
  *     op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes
- * and the rows. The lane is a name. If the lanes are not the four of one device (plan/lane.h), the header also has a
- * line "# lane: NAME KIND DEVICE PEER" for each, in the order of the plan's list. In a value \\ is a backslash and \xNN
- * the byte with that hexadecimal number: a control character, or a blank at either end. Times are seconds with nine
- * decimals, zero at the start of the plan.
+ * and the rows.  The lane is a name.  If the lanes are not the four of one device (plan/lane.h), the header also has a
+ * line "# lane: NAME KIND DEVICE PEER" for each, in the order of the plan's list.  In a value \\ is a backslash and
+ * \xNN the byte with that hexadecimal number: a control character, or a blank at either end.  Times are seconds with
+ * nine decimals, zero at the start of the plan.
  */
 #ifndef LSPO_TRACES_TRACE_H
 #define LSPO_TRACES_TRACE_H
@@ -52,13 +52,13 @@ void lspo_trace_destroy(lspo_trace_t *trace);
 /* The key of header lines that name lanes. */
 #define LSPO_TRACE_LANE_KEY "lane"
 
-/* Replace or append one header entry. LSPO_ERR_INPUT if the key is empty, contains ':' or a line end, begins or ends
- * with a blank, or is "lane". A value may be any text. */
+/* Replace or append one header entry.  LSPO_ERR_INPUT if the key is empty, contains ':' or a line end, begins or ends
+ * with a blank, or is "lane".  A value may be any text. */
 lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const char *value);
 const char *lspo_trace_meta(const lspo_trace_t *trace, const char *key); /* NULL: none */
 
 /* The header entry "gpu core share" of a run is the share of the GPU lane's busy time in which it had its core, and not
- * other programs. A run with less than this is disturbed. */
+ * other programs.  A run with less than this is disturbed. */
 #define LSPO_TRACE_CORE_SHARE_LEAST 0.9
 /* That entry; 1 if the trace has none. */
 double lspo_trace_core_share(const lspo_trace_t *trace);
@@ -89,7 +89,7 @@ lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out);
 
 /* Check the invariants of every trace of `plan`, predicted or measured: it has each op exactly once and as in the plan
  * (kind, layer, iteration, micro, variant, lane; the same list of lanes), no op starts before its dependencies have
- * ended, and no lane has two ops at a time. LSPO_ERR_CHECK otherwise; logs the first violation. */
+ * ended, and no lane has two ops at a time.  LSPO_ERR_CHECK otherwise; logs the first violation. */
 lspo_status_t lspo_trace_check(const lspo_trace_t *trace, const lspo_plan_t *plan);
 
 #endif

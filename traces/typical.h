@@ -1,9 +1,9 @@
 /* typical.h - the iteration of median time in a trace, and its parts.
  *
- * In a summary, iteration_s is a median and busy times are averages. If some iterations differ much from the others (a
+ * In a summary, iteration_s is a median and busy times are averages.  If some iterations differ much from the others (a
  * skipped optimizer step, the first ones of a profile), averages do not add up to the median, but the parts of one
- * iteration do. For an even number of iterations the two in the middle count half each. Iterations end as in summary.h;
- * what a lane does between two ends belongs to the later iteration.
+ * iteration do.  For an even number of iterations the two in the middle count half each.  Iterations end as in
+ * summary.h; what a lane does between two ends belongs to the later iteration.
  */
 #ifndef LSPO_TRACES_TYPICAL_H
 #define LSPO_TRACES_TYPICAL_H

@@ -1,13 +1,13 @@
 /* breakdown.h - the share of each kind of op in the error of a cell.
  *
- * Both traces have the same plan, so each op has a predicted and a measured duration. The plan is played with given
- * durations per op and without contention, which these already include. Let T(K) be its time per iteration with
- * measured durations for the kinds in K and predicted ones for the others. From no kinds to all kinds, one kind at a
+ * Both traces have the same plan, so each op has a predicted and a measured duration.  The plan is played with given
+ * durations per op and without contention, which these already include.  Let T(K) be its time per iteration with
+ * measured durations for the kinds in K and predicted ones for the others.  From no kinds to all kinds, one kind at a
  * time, the share of kind k is
  *     T(before k) - T(with k)
- * which depends a little on the order, so the mean over the order of the kinds and its reverse is used. The rest of
+ * which depends a little on the order, so the mean over the order of the kinds and its reverse is used.  The rest of
  * predicted - measured is waiting: dispatch, lanes that did not start when they could, and differences of contention
- * within an op. Shares and waiting add up to the error.
+ * within an op.  Shares and waiting add up to the error.
  */
 #ifndef LSPO_VALIDATE_BREAKDOWN_H
 #define LSPO_VALIDATE_BREAKDOWN_H

@@ -4,17 +4,17 @@
  *
  *     NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...
  *
- * RATES is a policy, or `self`: each cell's own policy. Before anything is measured, that policy is simulated without
- * pacing of link and optimizer. Then the link of the cells is chosen such that its gradients take LINK/GPU times its
- * GPU time, and the optimizer such that its update takes CPU/GPU times that. So a grid has the same shares of GPU-,
- * link- and CPU-bound cells on a faster or slower machine. A share may be replaced by a rate with its unit (4GB/s,
- * 200M/s), or by `free`: not paced. The order of policies is compared within groups with the same rates. POLICY is a
+ * RATES is a policy, or `self`: each cell's own policy.  Before anything is measured, that policy is simulated without
+ * pacing of link and optimizer.  Then the link of the cells is chosen such that its gradients take LINK/GPU times its
+ * GPU time, and the optimizer such that its update takes CPU/GPU times that.  So a grid has the same shares of GPU-,
+ * link- and CPU-bound cells on a faster or slower machine.  A share may be replaced by a rate with its unit (4GB/s,
+ * 200M/s), or by `free`: not paced.  The order of policies is compared within groups with the same rates.  POLICY is a
  * name, `lsp:D:R` with subspace and nonzeros, `lsp:D:R:N` with a check of the projectors every N steps, which always
- * fits (--bias-threshold 0), or `NAME:RANK` for a policy with a rank. A line
+ * fits (--bias-threshold 0), or `NAME:RANK` for a policy with a rank.  A line
  *
  *     flags [--name VALUE]...
  *
- * sets workload flags for all groups below it and replaces the previous `flags` line. A policy's own flag
+ * sets workload flags for all groups below it and replaces the previous `flags` line.  A policy's own flag
  * (plan/parameter.h) applies to the cells of policies that have it.
  */
 #ifndef LSPO_VALIDATE_GRID_H
@@ -51,7 +51,7 @@ typedef struct {
 } lspo_grid_t;
 
 /* LSPO_ERR_INPUT, with file, line, value and allowed values in the message, for the first wrong line, and for a grid
- * without cells. Models and values of flags are not checked here. */
+ * without cells.  Models and values of flags are not checked here. */
 lspo_status_t lspo_grid_read(const char *path, lspo_grid_t *grid_out);
 void lspo_grid_release(lspo_grid_t *grid);
 

@@ -1,7 +1,7 @@
 /* predict.h - the cells of a grid and their predictions.
  *
- * Predictions depend only on the grid and the machine's profile, never on a measurement. A cell is described by its
- * flags, the words for `lspo sim` and `lspo run`. Only the command line knows their meaning, so it passes a function
+ * Predictions depend only on the grid and the machine's profile, never on a measurement.  A cell is described by its
+ * flags, the words for `lspo sim` and `lspo run`.  Only the command line knows their meaning, so it passes a function
  * that reads them.
  */
 #ifndef LSPO_VALIDATE_PREDICT_H

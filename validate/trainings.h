@@ -11,10 +11,10 @@
  * the hour; no walk through memory can measure it
  *   gpu.training_speed  the speed of kernels in a training relative to their speed alone
  * It minimises the mean |ln(predicted / measured)| over sizes of the cache, each with the speed that makes the median
- * error 0. The trainings range from those that stay in cache completely to those that do not at all, which separates
- * the two fields; their shapes are in none of the project's validation grids. The samples have kind "training" and the
- * simulated time as fitted time. The times of those in validate/yardstick.h are stored in yardstick_s. LSPO_ERR_MEMORY,
- * or an error of lspo_run(). */
+ * error 0.  The trainings range from those that stay in cache completely to those that do not at all, which separates
+ * the two fields; their shapes are in none of the project's validation grids.  The samples have kind "training" and the
+ * simulated time as fitted time.  The times of those in validate/yardstick.h are stored in yardstick_s.
+ * LSPO_ERR_MEMORY, or an error of lspo_run(). */
 lspo_status_t lspo_calibrate_trainings(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result);
 
 #endif

@@ -27,7 +27,7 @@ typedef struct {
     void *show_context;
 } lspo_validate_options_t;
 
-/* Files are written to `folder` (see verdict.h and visits.h), by one process at a time. LSPO_ERR_ACCURACY and
+/* Files are written to `folder` (see verdict.h and visits.h), by one process at a time.  LSPO_ERR_ACCURACY and
  * LSPO_ERR_INCONCLUSIVE as in lspo_validate_judge(); LSPO_ERR_INTERRUPTED after Ctrl-C (base/interrupt.h), after the
  * available results have been shown. */
 lspo_status_t lspo_validate(const lspo_validate_options_t *options);

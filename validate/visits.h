@@ -43,8 +43,8 @@ void lspo_measurement_release(lspo_measurement_t *measurement);
 double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
                            const lspo_measurement_t *measurements);
 
-/* Write and read FOLDER/visits.csv; without that file nothing has been measured yet. Reading adds the visits with the
- * flags of a cell to `measurements`. Lines of other cells (another grid, or another profile and so other rates) are
+/* Write and read FOLDER/visits.csv; without that file nothing has been measured yet.  Reading adds the visits with the
+ * flags of a cell to `measurements`.  Lines of other cells (another grid, or another profile and so other rates) are
  * reported and kept for writing in `others`, which the caller frees. */
 lspo_status_t lspo_visits_write(const lspo_cells_t *cells, const lspo_measurement_t *measurements, const char *others,
                                 const char *folder);

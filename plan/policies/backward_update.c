@@ -1,4 +1,4 @@
-/* backward-update: the strongest exact baseline with full gradients. Each stage's Adam starts when its gradient
+/* backward-update: the strongest exact baseline with full gradients.  Each stage's Adam starts when its gradient
  * arrives, first in, first out on every lane (LoHan's active gradient offload, SlideFormer, torchao). */
 #include "plan/policies.h"
 #include "plan/policies/shared.h"

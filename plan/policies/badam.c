@@ -1,6 +1,6 @@
-/* badam: block-coordinate Adam. One block is trained for switch_every steps with Adam state that starts from zero; then
- * the next one is. The backward pass ends at that block: the blocks above it only compute dx, those below keep no
- * activations. Order: plan/plan.h, lspo_plan_trains(). */
+/* badam: block-coordinate Adam.  One block is trained for switch_every steps with Adam state that starts from zero;
+ * then the next one is.  The backward pass ends at that block: the blocks above it only compute dx, those below keep no
+ * activations.  Order: plan/plan.h, lspo_plan_trains(). */
 #include "plan/policies/badam.h"
 #include "plan/policies.h"
 

@@ -1,6 +1,6 @@
 /* galore: the full gradient is projected onto r left (or right) singular vectors, Adam runs in that subspace on the
- * GPU, and its direction is projected back: W <- W - eta s A Adam(A^T G), s = 1/4. The basis is renewed every
- * `project_every` steps (PROJECT); the moments are kept. A new basis comes from the gradient of the whole step: with
+ * GPU, and its direction is projected back: W <- W - eta s A Adam(A^T G), s = 1/4.  The basis is renewed every
+ * `project_every` steps (PROJECT); the moments are kept.  A new basis comes from the gradient of the whole step: with
  * --accumulation, such a step keeps the blocks' full gradients on the GPU until the last micro-batch. (The authors'
  * optimizer keeps them in every step.) Weights with min(m, n) <= r keep their full gradient and take a plain step. */
 #include "plan/policies/galore.h"

@@ -1,5 +1,5 @@
-/* lomo: W <- W - eta G, no optimizer state. Each stage's update follows its BWD at once, so that the GPU holds one
- * stage's gradient at a time (a tied embedding's stays from the head to the end). Clipping needs the norm before the
+/* lomo: W <- W - eta G, no optimizer state.  Each stage's update follows its BWD at once, so that the GPU holds one
+ * stage's gradient at a time (a tied embedding's stays from the head to the end).  Clipping needs the norm before the
  * first update: a first backward pass computes it and drops its gradients (PROBE); activations stay for the second.
  * With --accumulation all gradients stay until the last micro-batch, and the norm is free. */
 #include "plan/policies.h"

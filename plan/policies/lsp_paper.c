@@ -1,5 +1,5 @@
-/* lsp-paper: lsp with the kernels of the authors' public code. It writes projectors out as dense matrices before each
- * use, multiplies by these, and forms the step P D Q^T before it adds it. Mathematics and schedule are those of lsp;
+/* lsp-paper: lsp with the kernels of the authors' public code.  It writes projectors out as dense matrices before each
+ * use, multiplies by these, and forms the step P D Q^T before it adds it.  Mathematics and schedule are those of lsp;
  * the difference in time shows the benefit of sparse kernels. */
 #include "plan/policies.h"
 #include "plan/policies/lsp.h"

@@ -2,9 +2,9 @@
  *
  * Each kernel is timed at several shapes, twice: with operands in the cache (near), and as in a large training (far):
  * there operands that the forward pass or the last iteration wrote come from memory, and those that the previous kernel
- * wrote come from the cache. Rates are fitted to all samples by robust regression (GSL, bisquare weights) of relative
+ * wrote come from the cache.  Rates are fitted to all samples by robust regression (GSL, bisquare weights) of relative
  * errors, so that disturbed samples have little weight; the rates of matrix products by shape are a grid of medians
- * (plan/products.h). Calibration is independent of any plan.
+ * (plan/products.h).  Calibration is independent of any plan.
  */
 #ifndef LSPO_REAL_CALIBRATE_CALIBRATE_H
 #define LSPO_REAL_CALIBRATE_CALIBRATE_H
@@ -54,8 +54,8 @@ typedef struct {
     double counted_cycles;
 } lspo_calibration_result_t;
 
-/* Fills every field of the profile. On a GPU kernels are timed by events on their stream, with many in the queue as in
- * training; rates are those of operands in GPU memory (gpu.cache_bytes is 0). LSPO_ERR_DEVICE if there is no such
+/* Fills every field of the profile.  On a GPU kernels are timed by events on their stream, with many in the queue as in
+ * training; rates are those of operands in GPU memory (gpu.cache_bytes is 0).  LSPO_ERR_DEVICE if there is no such
  * device. */
 lspo_status_t lspo_calibrate(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result_out);
 void lspo_calibration_release(lspo_calibration_result_t *result);

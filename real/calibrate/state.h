@@ -23,14 +23,14 @@ typedef struct {
     float *data;
     size_t count, at;
 } lspo_pool_t;
-/* The next n floats, in whole cache lines; wraps around. n <= count. Gaps keep the addresses of pools different modulo
+/* The next n floats, in whole cache lines; wraps around. n <= count.  Gaps keep the addresses of pools different modulo
  * 4096, since operands whose addresses are equal modulo 4096 stall each other. */
 float *lspo_pool_take(lspo_pool_t *pool, size_t n);
 
 /* Enough for the attention and update kernels at the sizes timed here. */
 enum { LSPO_CALIBRATE_SCRATCH = 1 << 20, LSPO_CALIBRATE_TARGETS = 1 << 13 };
 
-/* Reuse distances, in bytes: up to the first the rates of the cache apply, from the second on those of memory. The
+/* Reuse distances, in bytes: up to the first the rates of the cache apply, from the second on those of memory.  The
  * second is only an initial value: by walks through memory the size of a shared last-level cache varies between 50 and
  * 400 MB from one calibration to the next; `lspo calibrate` fits it to trainings. */
 enum { LSPO_CALIBRATE_NEAR_BYTES = 16 << 20, LSPO_CALIBRATE_FAR_BYTES = 48 << 20 };
@@ -45,7 +45,7 @@ typedef struct {
     double *sum;
 } lspo_calibration_memory_t;
 
-/* The sizes at which kernels are timed. They differ by device, because a shape that takes a CPU core milliseconds is
+/* The sizes at which kernels are timed.  They differ by device, because a shape that takes a CPU core milliseconds is
  * too small for a GPU. */
 enum { LSPO_CALIBRATE_VECTORS = 7, LSPO_CALIBRATE_ATTENTIONS = 8 };
 struct lspo_calibration_shapes {
@@ -89,7 +89,7 @@ typedef struct {
     lspo_calibration_result_t *result;
 } lspo_calibration_t;
 
-/* n numbers in the device's format. saved: operands that were written long ago, or that are only written (from the far
+/* n numbers in the device's format.  saved: operands that were written long ago, or that are only written (from the far
  * pools if calibration->far); recent: operands that the previous kernel has just written. */
 const void *lspo_calibrate_saved(lspo_calibration_t *calibration, size_t n);
 const void *lspo_calibrate_recent(lspo_calibration_t *calibration, size_t n);

@@ -14,8 +14,8 @@ typedef struct {
     uint32_t *lengths; /* batch: tokens without padding, 1..sequence; preset to sequence        */
 } lspo_batch_t;
 
-/* `step` counts optimizer steps from the start of the training. Called on the GPU lane's thread, with accumulation more
- * than once for a batch; it must depend on its arguments only. */
+/* `step` counts optimizer steps from the start of the training.  Called on the GPU lane's thread, with accumulation
+ * more than once for a batch; it must depend on its arguments only. */
 typedef lspo_status_t (*lspo_batch_function_t)(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch);
 
 #endif

@@ -1,8 +1,8 @@
 /* data_file.h - read a file of training data as text.
  *
- * Training data must be UTF-8 text, plain or compressed with gzip. Other data could be trained on as bytes without
+ * Training data must be UTF-8 text, plain or compressed with gzip.  Other data could be trained on as bytes without
  * anybody noticing, so it is refused with a message that names it: tables (Parquet, Arrow, ...), archives, other
- * compression, UTF-16 or UTF-32, weights, pictures, and anything else with many control characters. A byte-order mark
+ * compression, UTF-16 or UTF-32, weights, pictures, and anything else with many control characters.  A byte-order mark
  * is skipped.
  *
  * Compressed text may expand to at most 1 GiB and, above 64 MiB, to at most 100 times the size of the file; real text

@@ -12,7 +12,7 @@
  *
  * Rows are visited in a seeded order without repetition: row number k of the training (k = (step x accumulation +
  * micro) x batch + place in the batch) is place k mod N of epoch k div N, and each epoch's order is a permutation that
- * is computed, not stored (a Feistel network over Philox). So a batch depends only on (seed, step, micro), and a
+ * is computed, not stored (a Feistel network over Philox).  So a batch depends only on (seed, step, micro), and a
  * resumed training needs only the step.
  *
  * A share of the rows is held out: the last ones of a stream, or the last ones of examples and labels in a seeded
@@ -42,7 +42,7 @@ typedef struct {
 
 typedef enum { LSPO_DATASET_STREAM, LSPO_DATASET_EXAMPLES, LSPO_DATASET_LABELS } lspo_dataset_kind_t;
 
-/* Read, parse and encode all of it. LSPO_ERR_INPUT, with file and line (or record), for data that is missing, empty,
+/* Read, parse and encode all of it.  LSPO_ERR_INPUT, with file and line (or record), for data that is missing, empty,
  * not text, not JSON, of unknown or mixed forms, or too short for one training row and, unless `held_out` is 0, one
  * held-out row. */
 lspo_status_t lspo_dataset_open(const lspo_dataset_options_t *options, lspo_dataset_t **dataset_out);
@@ -64,7 +64,7 @@ uint64_t lspo_dataset_hash(const lspo_dataset_t *dataset);
 void lspo_dataset_batch(const lspo_dataset_t *dataset, uint64_t step, uint32_t micro, uint32_t accumulation,
                         uint32_t batch, lspo_batch_t *batch_out);
 
-/* Held-out batch `index` of `index_count`, spread evenly over the held-out rows. Repeated rows, which fill the last
+/* Held-out batch `index` of `index_count`, spread evenly over the held-out rows.  Repeated rows, which fill the last
  * batches, have their targets ignored. */
 void lspo_dataset_held_out(const lspo_dataset_t *dataset, uint32_t index, uint32_t index_count, uint32_t batch,
                            lspo_batch_t *batch_out);

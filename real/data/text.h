@@ -1,8 +1,8 @@
 /* text.h - the text for measurements: bytes, one token per byte (vocabulary 256), or the tokens of a tokenizer.
  *
  * Without a file, a text of this machine is used: the King James Bible as printed by Debian's bible-kjv (4.4 MB) or,
- * without that, the licences and C headers of the machine in sorted order. The last 5 % are held out: no training batch
- * contains them. Batches depend only on (seed, iteration, micro), so that every policy gets the same ones. */
+ * without that, the licences and C headers of the machine in sorted order.  The last 5 % are held out: no training
+ * batch contains them.  Batches depend only on (seed, iteration, micro), so that every policy gets the same ones. */
 #ifndef LSPO_REAL_DATA_TEXT_H
 #define LSPO_REAL_DATA_TEXT_H
 
@@ -16,8 +16,8 @@ typedef struct lspo_text lspo_text_t;
 
 enum { LSPO_TEXT_VOCABULARY = 256 };
 
-/* `path` NULL: the machine's own text. LSPO_ERR_IO if it cannot be read, LSPO_ERR_INPUT if it is not a regular file, is
- * empty or is above 1 GiB. */
+/* `path` NULL: the machine's own text.  LSPO_ERR_IO if it cannot be read, LSPO_ERR_INPUT if it is not a regular file,
+ * is empty or is above 1 GiB. */
 lspo_status_t lspo_text_open(const char *path, lspo_text_t **text_out);
 void lspo_text_close(lspo_text_t *text);
 

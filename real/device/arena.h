@@ -1,14 +1,14 @@
 /* arena.h - an allocator in one range of addresses that holds no more pages than were ever in use at once.
  *
- * The host device has one arena for its memory and another for the host memory of copies. Freed parts stay resident and
- * are reused for any size that fits: a training takes and gives back the same parts in each step, so after the first
- * step it has no page faults. If all free parts are too small, new pages are taken and as many free ones are returned
- * to the system, so that
+ * The host device has one arena for its memory and another for the host memory of copies.  Freed parts stay resident
+ * and are reused for any size that fits: a training takes and gives back the same parts in each step, so after the
+ * first step it has no page faults.  If all free parts are too small, new pages are taken and as many free ones are
+ * returned to the system, so that
  *     held <= max over time of in use,     both in units of LSPO_ARENA_UNIT_BYTES
  * (plus at most 128 KiB, for pages that a part shares with its neighbours).  Where the kernel can move pages from one
  * address to another (Linux 5.7), the new ones are free ones moved, which costs a hundredth of a page fault; 0 to 12 MB
- * of page faults per step remain. Large parts are taken from the low end and small ones from the high end, so that
- * small ones do not fragment the space of large ones. Large parts use huge pages if the kernel grants them, because
+ * of page faults per step remain.  Large parts are taken from the low end and small ones from the high end, so that
+ * small ones do not fragment the space of large ones.  Large parts use huge pages if the kernel grants them, because
  * matrix products have long strides.
  *
  * Not thread-safe. */

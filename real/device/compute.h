@@ -1,12 +1,12 @@
 /* compute.h - the kernels of a device: each function calls the kernel of the host or of the GPU.
  *
- * The transformer and the session use only these functions, so each op of a plan is written once. Equations, shapes and
- * aliasing are those of the function in kernels/ of the same name without `compute_` (or of the header named above it).
- * `void *` arrays have the device's number format (kernels/number.h: weights, activations and their gradients); `float
- * *` arrays are always fp32: statistics, moments, masters, deltas.
+ * The transformer and the session use only these functions, so each op of a plan is written once.  Equations, shapes
+ * and aliasing are those of the function in kernels/ of the same name without `compute_` (or of the header named above
+ * it).  `void *` arrays have the device's number format (kernels/number.h: weights, activations and their gradients);
+ * `float *` arrays are always fp32: statistics, moments, masters, deltas.
  *
- * On the host a call does its work in fp32 before it returns. On a GPU it enqueues the work on the compute stream;
- * arrays are in device memory, and the host reads results with lspo_device_read(). Calls return no status: the first
+ * On the host a call does its work in fp32 before it returns.  On a GPU it enqueues the work on the compute stream;
+ * arrays are in device memory, and the host reads results with lspo_device_read().  Calls return no status: the first
  * failure of the device is kept, and lspo_compute_status() reports it at the end of an op.
  */
 #ifndef LSPO_REAL_DEVICE_COMPUTE_H
@@ -39,15 +39,15 @@ typedef struct lspo_compute lspo_compute_t;
 /* The kernels of the host; static, fp32, never released. */
 lspo_compute_t *lspo_compute_host(void);
 
-/* For real/device/device_cuda.c only; others use lspo_device_compute(). Takes a cudaStream_t and a cublasHandle_t of
- * the current device, which must outlive it. The format is fp32 until another is set. LSPO_ERR_DEVICE, also in a build
- * without CUDA. */
+/* For real/device/device_cuda.c only; others use lspo_device_compute().  Takes a cudaStream_t and a cublasHandle_t of
+ * the current device, which must outlive it.  The format is fp32 until another is set.  LSPO_ERR_DEVICE, also in a
+ * build without CUDA. */
 lspo_status_t lspo_compute_create_cuda(void *stream, void *cublas, lspo_compute_t **compute_out);
 void lspo_compute_destroy(lspo_compute_t *c);
 void lspo_compute_set_number(lspo_compute_t *c, lspo_number_t number);
 
-/* Reserve device scratch for losses of so many tokens and attention of so many heads; it only grows. Does nothing on
- * the host. LSPO_ERR_DEVICE. */
+/* Reserve device scratch for losses of so many tokens and attention of so many heads; it only grows.  Does nothing on
+ * the host.  LSPO_ERR_DEVICE. */
 lspo_status_t lspo_compute_reserve(lspo_compute_t *c, size_t tokens, size_t heads);
 
 /* LSPO_ERR_DEVICE if something has failed since the last call; logs the first failure and its function. */
@@ -102,7 +102,7 @@ void lspo_compute_swiglu_backward(lspo_compute_t *c, size_t n, const void *gate,
 void lspo_compute_rotary_forward(lspo_compute_t *c, const lspo_rotary_t *rotary, void *x);
 void lspo_compute_rotary_backward(lspo_compute_t *c, const lspo_rotary_t *rotary, void *dx);
 /* `kept`: the probabilities, or batch x heads x sequence floats of log sums if attention is flash; then the backward
- * pass also reads the operands' `out`. scratch: lspo_attention_scratch() floats, not used if attention is flash. */
+ * pass also reads the operands' `out`.  scratch: lspo_attention_scratch() floats, not used if attention is flash. */
 void lspo_compute_attention_forward(lspo_compute_t *c, const lspo_attention_t *a,
                                     const lspo_attention_operands_t *operands, float *kept, void *out, float *scratch);
 void lspo_compute_attention_backward(lspo_compute_t *c, const lspo_attention_t *a,

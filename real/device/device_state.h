@@ -8,7 +8,7 @@
 
 #include "real/device/device.h"
 
-/* Functions of real/device/device.h without `lspo_device_`, unless stated otherwise. NULL: nothing to do or to
+/* Functions of real/device/device.h without `lspo_device_`, unless stated otherwise.  NULL: nothing to do or to
  * report. */
 typedef struct {
     bool is_asynchronous;

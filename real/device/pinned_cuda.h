@@ -1,4 +1,4 @@
-/* pinned_cuda.h - host memory that the GPU copies at full speed. Not thread-safe. */
+/* pinned_cuda.h - host memory that the GPU copies at full speed.  Not thread-safe. */
 #ifndef LSPO_REAL_DEVICE_PINNED_CUDA_H
 #define LSPO_REAL_DEVICE_PINNED_CUDA_H
 

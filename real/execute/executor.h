@@ -2,14 +2,14 @@
  * trace.
  *
  * The executor knows neither mathematics nor devices: it calls `run` for every op in its turn, on the thread of the
- * op's lane. A lane is either synchronous, like all lanes of the host device and the CPU lane of every device, or a
+ * op's lane.  A lane is either synchronous, like all lanes of the host device and the CPU lane of every device, or a
  * queue of a device that works asynchronously, like a stream of a GPU:
  *   synchronous: an op runs when its dependencies have ended, and has ended when `run` returns.
  *   a queue:     `run` puts an op into the queue: it is *issued*.  It may be issued when each dependency on another
  *                lane has ended and each on its own lane has been issued, since a queue keeps its order; a second
- * thread of the lane waits for issued ops in their order and reports their ends. At most `depth` ops are issued and not
- * ended, so that an op that becomes ready later can still overtake the waiting ones. An op of a queue is chosen when it
- * is issued; the lane rules apply to the ops that may be issued then.
+ * thread of the lane waits for issued ops in their order and reports their ends.  At most `depth` ops are issued and
+ * not ended, so that an op that becomes ready later can still overtake the waiting ones.  An op of a queue is chosen
+ * when it is issued; the lane rules apply to the ops that may be issued then.
  *
  * If an op fails, no other op starts, the executor waits for running and issued ops, and returns the first failure.
  */
@@ -28,13 +28,13 @@ typedef lspo_status_t (*lspo_op_function_t)(void *context, const lspo_op_t *op);
 /* Called once on each lane's thread before its first op: placement, FP mode.  May be NULL. */
 typedef void (*lspo_lane_function_t)(void *context, const lspo_lane_t *lane);
 
-/* Called once when `stop` becomes nonzero; `reached` is the highest op that has begun. Returns how many of the plan's
+/* Called once when `stop` becomes nonzero; `reached` is the highest op that has begun.  Returns how many of the plan's
  * first ops are still to run, more than `reached`; the rest is left out, and the plan ends with LSPO_OK. These ops must
- * be a complete plan, like the ops of the first iterations (plan/plan.h). Called under the executor's lock, on any
+ * be a complete plan, like the ops of the first iterations (plan/plan.h).  Called under the executor's lock, on any
  * lane's thread. */
 typedef uint32_t (*lspo_cut_function_t)(void *context, lspo_op_id_t reached);
 
-/* Run with synchronous lanes. `stop` (may be NULL) is polled between ops; nonzero ends the plan with
+/* Run with synchronous lanes.  `stop` (may be NULL) is polled between ops; nonzero ends the plan with
  * LSPO_ERR_INTERRUPTED. */
 lspo_status_t lspo_execute(const lspo_plan_t *plan, lspo_op_function_t run, lspo_lane_function_t enter_lane,
                            void *context, const atomic_int *stop, lspo_trace_t **trace_out);
@@ -50,12 +50,12 @@ typedef struct {
     lspo_cut_function_t cut; /* NULL: `stop` ends the plan at once, with LSPO_ERR_INTERRUPTED */
     uint32_t
         depth[LSPO_LANE_KIND_COUNT]; /* of lanes of that kind: 0: synchronous; else a queue, at most LSPO_ISSUED_MAX */
-    /* GPU memory for ops; 0: no limit. An op without room (real/execute/room.h) is skipped until another has ended;
+    /* GPU memory for ops; 0: no limit.  An op without room (real/execute/room.h) is skipped until another has ended;
      * LSPO_ERR_FIT if the plan needs more even when ops run one by one. */
     uint64_t room_bytes;
     /* For queues only; `lane` is an index into plan->lanes. begin and issued are called on the lane's thread before and
-     * after `run`, also if it failed, but not if `begin` failed. wait is called on the lane's second thread; it waits
-     * until everything queued between them is done and returns start and end on the clock of lspo_now_ns(). `slot` is
+     * after `run`, also if it failed, but not if `begin` failed.  wait is called on the lane's second thread; it waits
+     * until everything queued between them is done and returns start and end on the clock of lspo_now_ns().  `slot` is
      * below depth and not used by another op. */
     lspo_status_t (*begin)(void *context, uint32_t lane, uint32_t slot);
     lspo_status_t (*issued)(void *context, uint32_t lane, uint32_t slot);

@@ -1,7 +1,8 @@
 /* play.h - run a plan on a device: connects the lanes of the executor with those of the device.
  *
- * On a synchronous device (the host) all lanes are synchronous. On an asynchronous device each lane except the CPU's is
- * a queue of LSPO_ISSUED_MAX ops on the lane's stream; marks before and after every op give its times and its end. */
+ * On a synchronous device (the host) all lanes are synchronous.  On an asynchronous device each lane except the CPU's
+ * is a queue of LSPO_ISSUED_MAX ops on the lane's stream; marks before and after every op give its times and its
+ * end. */
 #ifndef LSPO_REAL_EXECUTE_PLAY_H
 #define LSPO_REAL_EXECUTE_PLAY_H
 

@@ -8,8 +8,8 @@
 #include "base/status.h"
 #include "plan/model.h"
 
-/* Read the shapes from config.json, which was read from `path`; class_count as in lspo_hf_model_open(). Keys that
- * change the mathematics in an unsupported way are refused by name. Leaves model_out's name and source empty. */
+/* Read the shapes from config.json, which was read from `path`; class_count as in lspo_hf_model_open().  Keys that
+ * change the mathematics in an unsupported way are refused by name.  Leaves model_out's name and source empty. */
 lspo_status_t lspo_hf_config_parse(const json_t *config, const char *path, uint32_t class_count,
                                    lspo_model_t *model_out);
 

@@ -13,7 +13,7 @@
 #include "base/status.h"
 #include "plan/model.h"
 
-/* How one of our tensors is stored in a file. PART: one of its three column blocks is a separate nn.Linear (or its
+/* How one of our tensors is stored in a file.  PART: one of its three column blocks is a separate nn.Linear (or its
  * bias). */
 typedef enum { LSPO_HF_AS_IS, LSPO_HF_VECTOR, LSPO_HF_TRANSPOSED, LSPO_HF_PART, LSPO_HF_PART_VECTOR } lspo_hf_layout_t;
 
@@ -53,7 +53,7 @@ LSPO_FAMILIES(LSPO_HF_FAMILY)
 /* By lspo_family_t. */
 const lspo_hf_family_t *lspo_hf_family(lspo_family_t family);
 
-/* Read values of a config.json. An absent key and null are the same. An unsupported value is an error that names its
+/* Read values of a config.json.  An absent key and null are the same.  An unsupported value is an error that names its
  * key. */
 const json_t *lspo_hf_get(const lspo_hf_reader_t *reader, const char *key);
 lspo_status_t lspo_hf_refuse(const lspo_hf_reader_t *reader, const char *key);

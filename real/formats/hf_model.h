@@ -1,7 +1,7 @@
 /* hf_model.h - a model in a Hugging Face folder: config.json, safetensors, tokenizer files.
  *
  * GPT-2, Llama and RoBERTa. config.json gives the shapes; unsupported keys that change the mathematics (rope_scaling,
- * attention_bias, other activations, ...) are refused by name. Dropout is not applied. Tensors are found by Hugging
+ * attention_bias, other activations, ...) are refused by name.  Dropout is not applied.  Tensors are found by Hugging
  * Face's names, with or without the base prefix ("transformer.", "model.", "roberta."), and stored in stage arrays in
  * the layout of lspo_model_stage(): GPT-2's Conv1D weights are m x n like ours; nn.Linear weights (outputs x inputs)
  * are transposed; RoBERTa's query, key and value are column blocks of `qkv`.
@@ -40,7 +40,7 @@ bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage);
 lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, float *weights);
 
 /* Write model.safetensors, config.json and the tokenizer files into `folder`, which is created if needed; each file is
- * written completely or not at all, the weights last. stages[i]: the weights of stage i. origin: the model that was
+ * written completely or not at all, the weights last. stages[i]: the weights of stage i.  origin: the model that was
  * loaded, of the same shapes, or NULL: then tensors are F32, and config.json is made from `shape`. */
 lspo_status_t lspo_hf_model_save(const lspo_model_t *shape, const lspo_hf_model_t *origin, const float *const *stages,
                                  const char *folder);

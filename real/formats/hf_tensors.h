@@ -1,7 +1,7 @@
 /* hf_tensors.h - the tensors of a model's files by name, without the prefixes that wrappers add.
  *
  * Tools that wrap a module add parts to the names: torch.compile "_orig_mod.", DistributedDataParallel "module.", FSDP
- * and activation checkpointing theirs, a training script the name of its attribute ("model."). Those of torch are
+ * and activation checkpointing theirs, a training script the name of its attribute ("model.").  Those of torch are
  * removed anywhere in a name; any other prefix is removed if all tensors share it.
  */
 #ifndef LSPO_REAL_FORMATS_HF_TENSORS_H
@@ -17,7 +17,7 @@
 typedef struct lspo_hf_tensors lspo_hf_tensors_t;
 
 /* `anchor`: the end of a name that each model of the family has ("wte.weight"); `prefix`: what may stand before it in
- * an unwrapped file ("transformer."). The caller keeps `files`, which must outlive the list. LSPO_ERR_INPUT if two
+ * an unwrapped file ("transformer.").  The caller keeps `files`, which must outlive the list.  LSPO_ERR_INPUT if two
  * tensors have the same name without wrappers. */
 lspo_status_t lspo_hf_tensors_open(const lspo_safetensors_t *files, const char *prefix, const char *anchor,
                                    lspo_hf_tensors_t **tensors_out);

@@ -5,9 +5,9 @@
  * elements, and may have "__metadata__", a map of strings to strings [github.com/huggingface/safetensors, README,
  * "Format"].
  *
- * Everything in a file is checked. A header that is longer than the file or than 100 MB, malformed JSON, duplicate
+ * Everything in a file is checked.  A header that is longer than the file or than 100 MB, malformed JSON, duplicate
  * names, unknown types, shapes whose size overflows or differs from the span, and spans that overlap, leave a gap or do
- * not end at the end of the file are errors that name file and tensor. Tensors are read from the file on demand, so
+ * not end at the end of the file are errors that name file and tensor.  Tensors are read from the file on demand, so
  * that a model is never in memory twice.
  *
  * A *view* describes where a tensor's elements are in memory: element (i, j) is at data[i row_stride + j col_stride].
@@ -103,8 +103,8 @@ typedef struct {
     const char *key, *value;
 } lspo_safetensor_note_t;
 
-/* Write a complete file or none (base/output_file.h). The data is aligned to 8 bytes, and tensors are sorted by element
- * size and name, so equal input gives equal bytes. LSPO_ERR_INPUT for duplicate names, LSPO_ERR_IO. */
+/* Write a complete file or none (base/output_file.h).  The data is aligned to 8 bytes, and tensors are sorted by
+ * element size and name, so equal input gives equal bytes.  LSPO_ERR_INPUT for duplicate names, LSPO_ERR_IO. */
 lspo_status_t lspo_safetensors_write(const char *path, const lspo_safetensor_source_t *tensors, size_t count,
                                      const lspo_safetensor_note_t *notes, size_t note_count);
 

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /* MemAvailable of /proc/meminfo, or less if a cgroup (v2 or v1) of the process or one above it has less left: limit -
- * usage + inactive file pages in the usage. UINT64_MAX if nothing is known. Never more than lspo_host_addresses_left().
- * `root`: prefix of the paths, for tests; "". */
+ * usage + inactive file pages in the usage.  UINT64_MAX if nothing is known.  Never more than
+ * lspo_host_addresses_left().  `root`: prefix of the paths, for tests; "". */
 uint64_t lspo_host_memory_available(const char *root);
 
 /* What the process's limits on addresses and data (ulimit -v, ulimit -d) leave; UINT64_MAX: no limits. */

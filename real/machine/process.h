@@ -3,7 +3,7 @@
  *     peak above a mark = VmHWM at the end - VmRSS at the mark,     with VmHWM reset at the mark (clear_refs)
  *
  * Both count touched pages of every kind: device memory of the host device, host memory, workspaces of BLAS, thread
- * stacks, code of libraries. If the kernel cannot reset VmHWM, a warning says so once, and the resident memory at the
+ * stacks, code of libraries.  If the kernel cannot reset VmHWM, a warning says so once, and the resident memory at the
  * end is used as the peak, since devices keep their memory until they are closed. */
 #ifndef LSPO_REAL_MACHINE_PROCESS_H
 #define LSPO_REAL_MACHINE_PROCESS_H

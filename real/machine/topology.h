@@ -1,8 +1,8 @@
 /* topology.h - assign the threads of lanes to cores (hwloc).
  *
  * The GPU lane has the first core for itself in every policy, so that no schedule can compute on cores that another
- * schedule uses for copies. With two cores, links and CPU lane share the second; with three the links share the third;
- * from four on each lane has its own. With one core all share it, and the report says so.
+ * schedule uses for copies.  With two cores, links and CPU lane share the second; with three the links share the third;
+ * from four on each lane has its own.  With one core all share it, and the report says so.
  *
  * With a GPU the lanes' threads only queue work and wait: the GPU lane has one core, the links share another, and the
  * CPU optimizer's workers have all the rest.  Cores of the GPU's NUMA node come first. */
@@ -36,8 +36,8 @@ lspo_status_t lspo_topology_read_near(const char *pci_address, lspo_topology_t *
  * the lanes that feed a GPU. LSPO_ERR_INPUT for more than there are cores. */
 lspo_status_t lspo_topology_workers(const lspo_topology_t *topology, uint32_t asked, uint32_t *count_out);
 
-/* Bind the calling thread to its lane's core. Link lanes also request short time slices, because a paced copy that
- * wakes up must get its core at once, like a DMA engine. If the system refuses either, the thread runs without it:
+/* Bind the calling thread to its lane's core.  Link lanes also request short time slices, because a paced copy that
+ * wakes up must get its core at once, like a DMA engine.  If the system refuses either, the thread runs without it:
  * slower, but correct. */
 void lspo_topology_enter(const lspo_topology_t *topology, lspo_lane_kind_t lane);
 

@@ -1,7 +1,7 @@
 /* host_adam.h - a building block of methods: Adam on the CPU for one stage's message.
  *
  * With a master: master <- master - eta adam(g), and the master is sent (or a copy of it, if the link has another
- * format or the next update may overtake the transfer). Without a master Adam's direction is sent. */
+ * format or the next update may overtake the transfer).  Without a master Adam's direction is sent. */
 #ifndef LSPO_REAL_METHODS_HOST_ADAM_H
 #define LSPO_REAL_METHODS_HOST_ADAM_H
 

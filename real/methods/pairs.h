@@ -9,7 +9,7 @@
 #include "kernels/projector.h"
 #include "real/methods/host_adam.h"
 
-/* One pair, with the state of its checks and fits. The host does the fits; if it cannot see device memory, it keeps a
+/* One pair, with the state of its checks and fits.  The host does the fits; if it cannot see device memory, it keeps a
  * mirror of the pair. */
 typedef struct {
     lspo_projector_t p, q;           /* their arrays are in memory                                  */

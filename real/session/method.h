@@ -1,11 +1,11 @@
 /* method.h - a training method: a table of functions that a session calls.
  *
  * The session (real/session/) knows stages, gradients and messages: it runs forward and backward, sums norms, moves
- * messages over the link and swaps weights. A method (one file in real/methods/) owns all other state of a training:
- * optimizer state, projectors, adapters, windows. It has private memory for it, one block of state_bytes in
+ * messages over the link and swaps weights.  A method (one file in real/methods/) owns all other state of a training:
+ * optimizer state, projectors, adapters, windows.  It has private memory for it, one block of state_bytes in
  * session->own and one block of stage_bytes per stage in stage->own.
  *
- * Any function may be NULL if the method has nothing to do there. The functions may use everything in
+ * Any function may be NULL if the method has nothing to do there.  The functions may use everything in
  * real/session/state.h. */
 #ifndef LSPO_REAL_SESSION_METHOD_H
 #define LSPO_REAL_SESSION_METHOD_H

@@ -1,26 +1,26 @@
 /* session.h - a training session: runs the ops of a plan on a transformer and its state on device and host.
  *
- * A session executes each op of a plan on real memory: FWD and BWD run the transformer, D2H and H2D copy messages. A
- * method (real/session/method.h) processes the gradients: it handles the other ops and owns their state. The executor
+ * A session executes each op of a plan on real memory: FWD and BWD run the transformer, D2H and H2D copy messages.  A
+ * method (real/session/method.h) processes the gradients: it handles the other ops and owns their state.  The executor
  * decides when an op runs; the plan ensures that its inputs exist.
  *
  * Weights, activations and gradients are in device memory, taken and given back as plan/build.h describes; landing and
- * outgoing buffers are in host memory. The first comment of each file in real/methods/ has the state and the update
- * formula of the method. Batches (iteration, micro), weights, projectors and adapters depend only on the workload's
+ * outgoing buffers are in host memory.  The first comment of each file in real/methods/ has the state and the update
+ * formula of the method.  Batches (iteration, micro), weights, projectors and adapters depend only on the workload's
  * seed.
  *
- * 16-bit weights (on a GPU). A step smaller than half their spacing would be lost. If Adam on the GPU updates weights
+ * 16-bit weights (on a GPU).  A step smaller than half their spacing would be lost.  If Adam on the GPU updates weights
  * in place, it keeps an fp32 master, beside m and v; if the CPU has the master, it sends it rounded to the nearest.
  * Methods without a master round each weight up or down at random, so that its expectation is exact; the random bits
  * depend on seed, step, stage, tensor and position.
  *
- * Loss scale. Backward multiplies the loss by S, a power of two, and every use of a gradient divides by S: the norm of
- * --clip, Adam's g', a plain descent's step. The choice of bases, columns and projectors does not depend on the scale.
- * S is 1, or 1024 for fp16 gradients, which only saves what fp16 would lose below 6e-8. With --clip the S of fp16
+ * Loss scale.  Backward multiplies the loss by S, a power of two, and every use of a gradient divides by S: the norm of
+ * --clip, Adam's g', a plain descent's step.  The choice of bases, columns and projectors does not depend on the scale.
+ * S is 1, or 1024 for fp16 gradients, which only saves what fp16 would lose below 6e-8.  With --clip the S of fp16
  * follows the norms: it starts at 65536, is halved (and the step skipped) if the norm is not finite, and is doubled
- * after 200 steps in a row with a finite norm. A method that uses gradients before their norm is known
- * (norm_comes_late) keeps 1024; there a gradient that overflows ends the training. A skipped step counts for Adam's t,
- * learning rates and batches, but does not change weights and moments on GPU and CPU, not even by decay. Under a stale
+ * after 200 steps in a row with a finite norm.  A method that uses gradients before their norm is known
+ * (norm_comes_late) keeps 1024; there a gradient that overflows ends the training.  A skipped step counts for Adam's t,
+ * learning rates and batches, but does not change weights and moments on GPU and CPU, not even by decay.  Under a stale
  * policy the gradient of that step is skipped when its turn comes; a mean over several steps counts it as zero. */
 #ifndef LSPO_REAL_SESSION_SESSION_H
 #define LSPO_REAL_SESSION_SESSION_H
@@ -55,8 +55,8 @@ typedef struct {
     lspo_first_weights_t weights;
 } lspo_session_start_t;
 
-/* Create a session that trains with this method; real/methods/methods.h finds the method of a plan. The caller owns
- * plan, device, method and text, which must outlive the session. LSPO_ERR_INPUT for models that cannot be trained here
+/* Create a session that trains with this method; real/methods/methods.h finds the method of a plan.  The caller owns
+ * plan, device, method and text, which must outlive the session.  LSPO_ERR_INPUT for models that cannot be trained here
  * (masked-language heads, 16-bit weights on the host, vocabularies below 256), LSPO_ERR_FIT if the device's memory is
  * too small. */
 lspo_status_t lspo_session_create_with(const lspo_plan_t *plan, lspo_device_t *device, const lspo_method_t *method,
@@ -68,19 +68,19 @@ void lspo_session_destroy(lspo_session_t *session);
 /* Take batches from this function instead of the text, which may then be NULL.  A NULL function: use the text again. */
 void lspo_session_set_batches(lspo_session_t *session, lspo_batch_function_t function, void *context);
 
-/* Take the learning rate of each step from this function instead of the workload. Called on the GPU's and the CPU's
- * thread, with the step of the gradient; it must depend on its arguments only. A NULL function: use the workload's
+/* Take the learning rate of each step from this function instead of the workload.  Called on the GPU's and the CPU's
+ * thread, with the step of the gradient; it must depend on its arguments only.  A NULL function: use the workload's
  * again. */
 typedef double (*lspo_rate_function_t)(void *context, uint32_t step);
 void lspo_session_set_learning_rate(lspo_session_t *session, lspo_rate_function_t function, void *context);
 
 /* ---- segments: several plans in a row form one training ---- */
 
-/* Continue with another plan of the same policy, model and batch, while no plan runs. All state is kept; losses start
- * again. The caller owns the plan, which must outlive its use; the previous plan may be destroyed. workload.first_step
+/* Continue with another plan of the same policy, model and batch, while no plan runs.  All state is kept; losses start
+ * again.  The caller owns the plan, which must outlive its use; the previous plan may be destroyed. workload.first_step
  * is the step of the training with which the plan begins: Adam's t, batches, learning rate and the schedule of PROJECT
- * depend on it. A stale policy needs workload.open_end in every segment except the last. Two segments of 5 steps give
- * the same weights as one of 10, bit for bit. LSPO_ERR_INPUT if the plans do not match. */
+ * depend on it.  A stale policy needs workload.open_end in every segment except the last.  Two segments of 5 steps give
+ * the same weights as one of 10, bit for bit.  LSPO_ERR_INPUT if the plans do not match. */
 lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *plan);
 
 /* ---- state: everything that a checkpoint needs so that training continues bit for bit ---- */
@@ -104,11 +104,11 @@ lspo_status_t lspo_state_array_write(const lspo_state_array_t *array, size_t off
                                      const void *in);
 
 /* The arrays of the session: weights, the method's state (masters, m and v, projectors, adapters, ...), pending
- * gradients of a stale policy and their norms. Not while a plan runs. Their number, names and sizes depend only on
+ * gradients of a stale policy and their norms.  Not while a plan runs.  Their number, names and sizes depend only on
  * policy, model and workload. */
 uint32_t lspo_session_state_count(const lspo_session_t *session);
 void lspo_session_state_at(lspo_session_t *session, uint32_t index, lspo_state_array_t *array_out);
-/* Call after arrays were written: updates everything that depends on them. LSPO_ERR_INPUT if projector indices are out
+/* Call after arrays were written: updates everything that depends on them.  LSPO_ERR_INPUT if projector indices are out
  * of range or not ascending in a row. */
 lspo_status_t lspo_session_state_written(lspo_session_t *session);
 
@@ -119,14 +119,14 @@ lspo_status_t lspo_session_reset(lspo_session_t *session);
 
 /* One op, an lspo_op_function_t: the context is the session.  On an asynchronous device it is queued on the stream of
  * the calling thread's lane (lspo_device_enter_lane()); NORM and PROJECT wait for their results, on which decisions of
- * the host depend. LSPO_ERR_NUMERIC, with step and stage, if a loss or a gradient norm is NaN or infinite. */
+ * the host depend.  LSPO_ERR_NUMERIC, with step and stage, if a loss or a gradient norm is NaN or infinite. */
 lspo_status_t lspo_session_run_op(void *session, const lspo_op_t *op);
 /* On asynchronous devices, call once after each op has ended, before any dependent op is issued, from any thread; it
- * checks the results of the device. On others run_op has done so. */
+ * checks the results of the device.  On others run_op has done so. */
 lspo_status_t lspo_session_finish_op(void *session, const lspo_op_t *op);
 
-/* The workers that share UPD with the CPU lane (base/workers.h); not while a plan runs. NULL, the default: none. The
- * results are the same. The caller owns the pool, which must outlive its use. */
+/* The workers that share UPD with the CPU lane (base/workers.h); not while a plan runs.  NULL, the default: none.  The
+ * results are the same.  The caller owns the pool, which must outlive its use. */
 lspo_status_t lspo_session_set_workers(lspo_session_t *session, lspo_workers_t *workers);
 
 /* Mean training loss of each iteration run so far over the targets of all its micro-batches, in nats per token:

@@ -27,12 +27,12 @@ typedef struct {
     bool trained, swapped, updated_on_host, updated_on_gpu;
     void *own; /* the method's: its stage_bytes */
 
-    /* On the device, for the whole session; weights of a swapped stage come with SWAP_IN instead. void: numbers of the
+    /* On the device, for the whole session; weights of a swapped stage come with SWAP_IN instead.  void: numbers of the
      * device's format. */
     void *weights;
     const lspo_adapters_t *adapters; /* adapters for the transformer; NULL: none */
 
-    /* On the device, from the op that takes it to the op that gives it back. Buffers of gradients exist for even and
+    /* On the device, from the op that takes it to the op that gives it back.  Buffers of gradients exist for even and
      * odd iterations, since a stale policy has two gradients at a time. */
     void *output, *saved;
     void *gradient[2];

@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 
-/* Whether `folder` has a tokenizer that lspo_tokenizer_open() reads. LSPO_ERR_INPUT if the folder has a tokenizer in a
+/* Whether `folder` has a tokenizer that lspo_tokenizer_open() reads.  LSPO_ERR_INPUT if the folder has a tokenizer in a
  * form that it cannot read (tokenizer.model, vocab.json alone, tokenizer_config.json without a vocabulary, ...); the
  * message names the file and says how to convert it. */
 lspo_status_t lspo_tokenizer_find(const char *folder, bool *found_out);

@@ -2,7 +2,7 @@
  *
  * A pattern is rewritten where the two syntaxes differ: classes within classes and && of classes, \h (a hexadecimal
  * digit), \w, \s, \d, \b and [:names:] by Oniguruma's definitions, ^ and $ at every line, (?m: for "a dot is any
- * character", {,n}, \uHHHH. General categories include characters that are newer than PCRE2's tables. Other constructs
+ * character", {,n}, \uHHHH. General categories include characters that are newer than PCRE2's tables.  Other constructs
  * that the two treat differently (absence, conditions, calls, \X, \G, \K, caseless letters that fold to several) are
  * refused.
  */

@@ -11,7 +11,7 @@
 #include "base/status.h"
 
 /* Append the tokens that `config` names to `added`, a list like added_tokens of tokenizer.json; `vocabulary` is
- * {"token": id} or, for Unigram, [["token", score]]. `path` is used in messages. LSPO_ERR_INPUT if the config gives a
+ * {"token": id} or, for Unigram, [["token", score]].  `path` is used in messages.  LSPO_ERR_INPUT if the config gives a
  * token an id that differs from the vocabulary's. */
 lspo_status_t lspo_roles_add(const char *path, const json_t *vocabulary, const json_t *config, json_t *added);
 

@@ -20,7 +20,7 @@ typedef lspo_status_t (*lspo_word_function_t)(void *context, const char *word, s
 lspo_status_t lspo_splitter_create(const char *path, const json_t *object, lspo_splitter_t **splitter_out);
 void lspo_splitter_destroy(lspo_splitter_t *splitter);
 
-/* Whether words are in GPT-2's byte characters; whether blanks are U+2581, and whether one is put before a word. For
+/* Whether words are in GPT-2's byte characters; whether blanks are U+2581, and whether one is put before a word.  For
  * decoding. */
 bool lspo_splitter_is_byte_level(const lspo_splitter_t *splitter);
 bool lspo_splitter_is_metaspace(const lspo_splitter_t *splitter, bool *prepends_out);
@@ -28,7 +28,7 @@ bool lspo_splitter_is_metaspace(const lspo_splitter_t *splitter, bool *prepends_
 /* Whether it matters that a word is at the start of the user's text. */
 bool lspo_splitter_asks_for_first(const lspo_splitter_t *splitter);
 
-/* Calls `take` for each word of `text`, in order; `first`: this is the start of the user's text. Needs little memory
+/* Calls `take` for each word of `text`, in order; `first`: this is the start of the user's text.  Needs little memory
  * for any length of text. */
 lspo_status_t lspo_splitter_apply(lspo_splitter_t *splitter, const char *text, size_t bytes, bool first,
                                   lspo_word_function_t take, void *context);

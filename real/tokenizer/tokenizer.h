@@ -1,13 +1,13 @@
 /* tokenizer.h - convert text to token ids and back, like Hugging Face's tokenizers library.
  *
- * Reads tokenizer.json of a folder if there is one, else vocab.json + merges.txt (GPT-2 and RoBERTa). Encoding first
+ * Reads tokenizer.json of a folder if there is one, else vocab.json + merges.txt (GPT-2 and RoBERTa).  Encoding first
  * matches added tokens ("<s>", "<|endoftext|>"); the remaining text is normalised (normal.h) and split into words
  * (split.h), and a model converts each word to ids: BPE (bpe.c), WordPiece, Unigram or WordLevel (pieces.c).
  *
  * Anything in tokenizer.json that would change ids and is not supported is refused by name, so ids are always equal to
- * those of the original; this was checked on every code point of Unicode (tests/peers). Truncation and padding are not
- * applied. A byte that is not valid UTF-8, which the original never receives, is treated as a character. Decoding gives
- * the exact bytes of the tokens; where they are not valid UTF-8, Hugging Face's decoder gives U+FFFD instead.
+ * those of the original; this was checked on every code point of Unicode (tests/peers).  Truncation and padding are not
+ * applied.  A byte that is not valid UTF-8, which the original never receives, is treated as a character.  Decoding
+ * gives the exact bytes of the tokens; where they are not valid UTF-8, Hugging Face's decoder gives U+FFFD instead.
  *
  * A tokenizer caches words, so only one thread may use it at a time.
  */
@@ -28,7 +28,7 @@ typedef struct lspo_tokenizer lspo_tokenizer_t;
  * and the part. */
 lspo_status_t lspo_tokenizer_open(const char *folder, lspo_tokenizer_t **tokenizer_out);
 /* The tokenizer of a model's folder; NULL if the folder has none and tokens can be bytes, that is, if `vocabulary` is
- * 256 or a little more. Otherwise LSPO_ERR_INPUT. */
+ * 256 or a little more.  Otherwise LSPO_ERR_INPUT. */
 lspo_status_t lspo_tokenizer_open_model(const char *folder, uint32_t vocabulary, lspo_tokenizer_t **tokenizer_out);
 void lspo_tokenizer_close(lspo_tokenizer_t *tokenizer);
 
@@ -42,15 +42,15 @@ uint32_t lspo_tokenizer_id(const lspo_tokenizer_t *tokenizer, const char *token)
  * tokenizer_config.json, which has priority; LSPO_TOKEN_NONE if there is none. */
 uint32_t lspo_tokenizer_begin(const lspo_tokenizer_t *tokenizer);
 /* The token that ends a text ("<|endoftext|>", "</s>", ...): the one that the tokenizer itself appends, else the one
- * that tokenizer_config.json names, else a usual one. The padding token is found in the same way. */
+ * that tokenizer_config.json names, else a usual one.  The padding token is found in the same way. */
 uint32_t lspo_tokenizer_end(const lspo_tokenizer_t *tokenizer);
 uint32_t lspo_tokenizer_pad(const lspo_tokenizer_t *tokenizer);
 
-/* Ids of a text of `bytes` bytes, of any values. With `specials` also those that the tokenizer's template adds before
- * and after it (Llama: <s>; RoBERTa: <s> and </s>). The caller frees the array. */
+/* Ids of a text of `bytes` bytes, of any values.  With `specials` also those that the tokenizer's template adds before
+ * and after it (Llama: <s>; RoBERTa: <s> and </s>).  The caller frees the array. */
 lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *tokenizer, const char *text, size_t bytes, bool specials,
                                     uint32_t **ids_out, size_t *count_out);
-/* The text of ids, without special tokens if `skip_specials`; ids beyond the vocabulary are skipped. The text is
+/* The text of ids, without special tokens if `skip_specials`; ids beyond the vocabulary are skipped.  The text is
  * NUL-terminated; the caller frees it. */
 lspo_status_t lspo_tokenizer_decode(const lspo_tokenizer_t *tokenizer, const uint32_t *ids, size_t count,
                                     bool skip_specials, char **text_out, size_t *bytes_out);

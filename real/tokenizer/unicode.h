@@ -1,7 +1,7 @@
 /* unicode.h - properties of characters, as the tokenizers library has them.
  *
  * Properties are those of utf8proc; unicode_table.h lists the characters for which the library's tables are newer or
- * older. A byte that is not part of valid UTF-8 is treated as a character without a category.
+ * older.  A byte that is not part of valid UTF-8 is treated as a character without a category.
  */
 #ifndef LSPO_REAL_TOKENIZER_UNICODE_H
 #define LSPO_REAL_TOKENIZER_UNICODE_H

@@ -4,8 +4,8 @@
  *     state.safetensors   every array of the session (real/session/session.h)
  *     state.json         the step, the state of early stopping, the settings that determine the numbers, and XXH3
  * hashes (64 bits): one per array and one of the rest of the file It is written under a name that begins with a dot,
- * flushed to disk and renamed; only then are older checkpoints removed. So the newest step-... is always complete.
- * Equal trainings write equal bytes to state.safetensors. A checkpoint that is damaged nevertheless is renamed to
+ * flushed to disk and renamed; only then are older checkpoints removed.  So the newest step-... is always complete.
+ * Equal trainings write equal bytes to state.safetensors.  A checkpoint that is damaged nevertheless is renamed to
  * damaged-step-..., and the previous one is used.
  */
 #ifndef LSPO_REAL_TRAIN_CHECKPOINT_H
@@ -57,20 +57,20 @@ typedef struct {
 } lspo_checkpoint_t;
 
 /* Create `folder` and its parents if needed, remove files that a killed run left half-written, and lock the folder
- * until *lock_out is closed or the process ends. LSPO_ERR_INPUT if another training has locked it, or if it has
+ * until *lock_out is closed or the process ends.  LSPO_ERR_INPUT if another training has locked it, or if it has
  * checkpoints and `resume` is false, because they would be overwritten; LSPO_ERR_IO if it cannot be created. */
 lspo_status_t lspo_checkpoint_prepare(const char *folder, bool resume, int *lock_out);
 
-/* Write a checkpoint and prune older ones. LSPO_ERR_IO: the earlier checkpoints are unchanged. May run on any thread,
+/* Write a checkpoint and prune older ones.  LSPO_ERR_IO: the earlier checkpoints are unchanged.  May run on any thread,
  * one call at a time. */
 lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_checkpoint_t *checkpoint, uint32_t keep);
 
-/* Remove all checkpoints up to `step` except the newest `keep`. With `beyond` also remove those of later steps: writing
- * a checkpoint does so, because the training that wrote them was continued from an earlier step. */
+/* Remove all checkpoints up to `step` except the newest `keep`.  With `beyond` also remove those of later steps:
+ * writing a checkpoint does so, because the training that wrote them was continued from an earlier step. */
 lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t step, uint32_t keep, bool beyond);
 
-/* Read the newest complete checkpoint into state and arrays; *found_out is false if there is no checkpoint. Damaged
- * ones are renamed, with a warning. With `undrained`, a checkpoint at the end of a training of fewer steps than
+/* Read the newest complete checkpoint into state and arrays; *found_out is false if there is no checkpoint.  Damaged
+ * ones are renamed, with a warning.  With `undrained`, a checkpoint at the end of a training of fewer steps than
  * state->steps is skipped, because it lacks the pending updates that the next step needs (real/train/train.h).
  * LSPO_ERR_INPUT, naming the difference, if settings or arrays differ from those at the time of writing, or if no
  * checkpoint is complete; the arrays are then undefined. */

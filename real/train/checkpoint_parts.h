@@ -1,4 +1,4 @@
-/* checkpoint_parts.h - the two files of a checkpoint; private to real/train/checkpoint*.c. A damaged file gives
+/* checkpoint_parts.h - the two files of a checkpoint; private to real/train/checkpoint*.c.  A damaged file gives
  * LSPO_ERR_CHECK, one that does not fit this training LSPO_ERR_INPUT. */
 #ifndef LSPO_REAL_TRAIN_CHECKPOINT_PARTS_H
 #define LSPO_REAL_TRAIN_CHECKPOINT_PARTS_H

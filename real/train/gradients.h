@@ -1,8 +1,8 @@
 /* gradients.h - the gradients of a model in training, and how well each compression method preserves them.
  *
- * A plan trains a model on a device. Then the gradient G = X^T dY of each linear weight of one block is computed for
+ * A plan trains a model on a device.  Then the gradient G = X^T dY of each linear weight of one block is computed for
  * batches that were not used in training: calibration batches from the training text, validation batches from the
- * held-out text. For both sets the relative bias ||E(G) - G||_F / ||G||_F is computed, with these estimates E:
+ * held-out text.  For both sets the relative bias ||E(G) - G||_F / ||G||_F is computed, with these estimates E:
  *     raw        E = P P^T G Q Q^T, P and Q random                                        [arXiv 2406.10181, Def. 1]
  *     random     the same times the best scalar for each gradient; the bias never exceeds 1
  *     learned    P and Q fitted on the calibration gradients (kernels/fit.h), times the best scalar too
@@ -11,10 +11,10 @@
  * and averaged over the gradients of the set.  No estimate of rank k has a bias below floor_k = sqrt(1 - sum of the k
  * largest squared singular values / ||G||^2).
  *
- * GaLore's rank is chosen for equal extra GPU memory, counted in two ways. In bytes: the projectors take
+ * GaLore's rank is chosen for equal extra GPU memory, counted in two ways.  In bytes: the projectors take
  * lspo_projector_bytes() (values and indices, in both orders), GaLore at rank k takes 4 k (s + 3 l) bytes (s and l:
- * shorter and longer side) for basis, gradient and Adam's moments in fp32. In numbers, as in Table 2 of the paper: (m +
- * n) r against k (s + 3 l). The first count gives GaLore about four times the rank.
+ * shorter and longer side) for basis, gradient and Adam's moments in fp32.  In numbers, as in Table 2 of the paper: (m
+ * + n) r against k (s + 3 l).  The first count gives GaLore about four times the rank.
  */
 #ifndef LSPO_REAL_TRAIN_GRADIENTS_H
 #define LSPO_REAL_TRAIN_GRADIENTS_H
@@ -75,8 +75,9 @@ typedef struct {
     uint32_t update_rank;   /* numerical rank of `update`                                                 */
 } lspo_bias_report_t;
 
-/* Compare the methods on one linear tensor, with d, r, seed and the fit's settings from the workload. LSPO_ERR_INPUT if
- * the weight is sent uncompressed at this d, LSPO_ERR_MEMORY, LSPO_ERR_NUMERIC if a gradient is zero or not finite. */
+/* Compare the methods on one linear tensor, with d, r, seed and the fit's settings from the workload.  LSPO_ERR_INPUT
+ * if the weight is sent uncompressed at this d, LSPO_ERR_MEMORY, LSPO_ERR_NUMERIC if a gradient is zero or not
+ * finite. */
 lspo_status_t lspo_gradients_compare(const lspo_gradients_t *gradients, uint32_t tensor,
                                      const lspo_workload_t *workload, lspo_bias_report_t *report_out);
 

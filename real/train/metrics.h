@@ -3,9 +3,9 @@
  * Columns: step (steps done), epoch, loss (of that step's batch, nats), learning_rate, gradient_norm (before clipping),
  * time_s (of training alone, without evaluations and checkpoints, since step 0), tokens_per_s, held_out_loss,
  * perplexity (e to the held-out loss), bias and bias_fitted (of lsp's projectors, before and after the step's check),
- * refits (how many times a weight's projectors were fitted again so far), accuracy (of a classifier, held out). Unknown
- * values are empty. Row 0 has the held-out loss before training. The file is written in place, so its mode and links to
- * it are preserved.
+ * refits (how many times a weight's projectors were fitted again so far), accuracy (of a classifier, held out).
+ * Unknown values are empty.  Row 0 has the held-out loss before training.  The file is written in place, so its mode
+ * and links to it are preserved.
  */
 #ifndef LSPO_REAL_TRAIN_METRICS_H
 #define LSPO_REAL_TRAIN_METRICS_H
@@ -28,9 +28,9 @@ lspo_metrics_row_t lspo_metrics_row(uint32_t step);
 
 typedef struct lspo_metrics lspo_metrics_t;
 
-/* Open a file for writing, creating it if needed, and lock it until it is closed. Its contents are unchanged until
- * begin; close removes a file that was created here and never begun. LSPO_ERR_INPUT if another training writes to it,
- * or if it contains anything other than metrics, which would be lost. Pipes and terminals are not checked. */
+/* Open a file for writing, creating it if needed, and lock it until it is closed.  Its contents are unchanged until
+ * begin; close removes a file that was created here and never begun.  LSPO_ERR_INPUT if another training writes to it,
+ * or if it contains anything other than metrics, which would be lost.  Pipes and terminals are not checked. */
 lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out);
 /* Empty it, or with `resume` continue it: removes rows after `step`, which the interrupted run wrote after its
  * checkpoint, and an incomplete last row. */
@@ -43,8 +43,8 @@ lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t
 const char *lspo_metrics_path(const lspo_metrics_t *metrics);
 void lspo_metrics_close(lspo_metrics_t *metrics);
 
-/* All rows, allocated. LSPO_ERR_INPUT, with file and line, if it is not a metrics file. An incomplete last line is
- * ignored; one that lacks only its newline counts. A byte-order mark and "\r\n" are accepted. */
+/* All rows, allocated.  LSPO_ERR_INPUT, with file and line, if it is not a metrics file.  An incomplete last line is
+ * ignored; one that lacks only its newline counts.  A byte-order mark and "\r\n" are accepted. */
 lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out, size_t *count_out);
 
 #endif

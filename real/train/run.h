@@ -50,17 +50,17 @@ typedef struct {
 /* Device host, no caps, the machine's own text, one execution, no slowdown, two iterations of warm-up. */
 lspo_status_t lspo_run_default(lspo_run_options_t *options_out);
 
-/* Every repeat starts from the same seeded weights. `trace_out` (may be NULL) receives the trace of the last repeat,
- * with device, caps, topology, threads, text and counters in its header. Times are the medians over all repeats'
- * samples, busy times are averages over the repeats. LSPO_ERR_INPUT for fewer than warmup + 2 iterations or if the
+/* Every repeat starts from the same seeded weights.  `trace_out` (may be NULL) receives the trace of the last repeat,
+ * with device, caps, topology, threads, text and counters in its header.  Times are the medians over all repeats'
+ * samples, busy times are averages over the repeats.  LSPO_ERR_INPUT for fewer than warmup + 2 iterations or if the
  * session refuses the plan, LSPO_ERR_FIT, LSPO_ERR_NUMERIC, LSPO_ERR_INTERRUPTED. */
 lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *options, lspo_run_result_t *result_out,
                        lspo_trace_t **trace_out);
 void lspo_run_result_release(lspo_run_result_t *result);
 
 /* Measure the memory that a run takes in addition to device memory and host memory (BLAS workspaces, thread stacks,
- * library code, the trace): cpu.process_bytes of the machine profile. Runs a small training of its own for a few tenths
- * of a second.
+ * library code, the trace): cpu.process_bytes of the machine profile.  Runs a small training of its own for a few
+ * tenths of a second.
  *
  * Call it before any other computation in this process: memory that earlier work has touched is not counted again.
  * Errors are those of lspo_run(). */

@@ -1,16 +1,17 @@
 /* train.h - fine-tuning: many steps of one plan, with a schedule, evaluation, checkpoints and metrics.
  *
  * A training is a chain of *segments*: plans of a few steps of one policy, played one after the other by the executor
- * (real/session/session.h). Between two segments nothing runs; there weights are evaluated and copied for a checkpoint.
- * A request to stop ends the segment after the steps that have begun. Segment boundaries do not change results: the
- * weights after n steps are bit-identical for any segment length, and whether or not the training was resumed.
+ * (real/session/session.h).  Between two segments nothing runs; there weights are evaluated and copied for a
+ * checkpoint.  A request to stop ends the segment after the steps that have begun.  Segment boundaries do not change
+ * results: the weights after n steps are bit-identical for any segment length, and whether or not the training was
+ * resumed.
  *
- * A resumed training may have more steps than before. From there on its learning rates follow the new number of steps,
- * so the result differs from a training that had this number from the beginning, unless the rate is constant. A stale
+ * A resumed training may have more steps than before.  From there on its learning rates follow the new number of steps,
+ * so the result differs from a training that had this number from the beginning, unless the rate is constant.  A stale
  * policy then continues from the newest checkpoint before the old end, because the last one has no pending update.
  *
  * With keep_best the weights with the lowest held-out loss of all evaluations, including the one before the first step,
- * are kept in host memory and in every checkpoint. An early stop does not apply the pending update of a stale policy:
+ * are kept in host memory and in every checkpoint.  An early stop does not apply the pending update of a stale policy:
  * the last weights are those that were evaluated.
  *
  * Learning rate of step s (from 0) of n, with w steps of warm-up, peak rate p and last rate q:
@@ -88,7 +89,7 @@ typedef struct {
     uint64_t peak_gpu_bytes;
 } lspo_train_result_t;
 
-/* Train. LSPO_ERR_INPUT if the session refuses the plan, or if the dataset's shape or a checkpoint's settings do not
+/* Train.  LSPO_ERR_INPUT if the session refuses the plan, or if the dataset's shape or a checkpoint's settings do not
  * match, LSPO_ERR_FIT, LSPO_ERR_NUMERIC naming step and stage, LSPO_ERR_INTERRUPTED after a checkpoint was written,
  * LSPO_ERR_IO. */
 lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_t *result_out);

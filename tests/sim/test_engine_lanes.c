@@ -39,7 +39,7 @@ static uint32_t add_lane(plan_maker_t *maker, lspo_lane_kind_t kind, uint32_t de
     return maker_lane(maker, kind, device, peer);
 }
 
-/* Half the speed of a GPU is lost while the CPU of its machine runs. Two GPUs, 100 ns each, and 50 ns on the CPU:
+/* Half the speed of a GPU is lost while the CPU of its machine runs.  Two GPUs, 100 ns each, and 50 ns on the CPU:
  *     CPU   0-50
  *     GPU 0 0-125   25 done at 50, 75 left
  *     GPU 1 0-125   the same
@@ -84,7 +84,7 @@ Test(lanes, two_busy_links_of_a_machine_count_twice)
 }
 
 /* The duplex loss is one link's: D2H of device 0 does half its work in the 50 ns that H2D of device 0 takes and ends at
- * 125; D2H of device 1 takes its 100 ns. A second H2D of device 0 from 50 on (after op 1) halves it again: 50 done at
+ * 125; D2H of device 1 takes its 100 ns.  A second H2D of device 0 from 50 on (after op 1) halves it again: 50 done at
  * 100, ends at 150. */
 Test(lanes, duplex_loss_is_of_one_device)
 {
@@ -170,7 +170,7 @@ typedef struct {
     double start, end;
 } span_t;
 
-/* A random plan on a random list of 1 to 40 lanes of up to 5 peers with up to 3 devices each. With `ordered` each lane
+/* A random plan on a random list of 1 to 40 lanes of up to 5 peers with up to 3 devices each.  With `ordered` each lane
  * runs its ops in the order of ids, so that rounding cannot change the order. */
 static plan_maker_t random_lanes(uint64_t seed, uint32_t count, bool ordered)
 {
@@ -415,7 +415,7 @@ static double time_play(const plan_maker_t *maker, const lspo_machine_t *machine
 }
 
 /* With 400 times as many lanes an op must not take 400 times as long, nor even 10 times: the tree of minima is 6 steps
- * deep instead of 2, and the caches hold less. Measured: 1.2 to 2.5. */
+ * deep instead of 2, and the caches hold less.  Measured: 1.2 to 2.5. */
 Test(lanes, time_grows_with_ops_and_not_with_lanes)
 {
     for (int contended = 0; contended < 2; contended++) {

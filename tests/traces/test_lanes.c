@@ -164,7 +164,7 @@ Test(trace_lanes, must_be_the_plans)
     maker_release(&maker);
 }
 
-/* Iterations of 30 ns; each GPU is busy for 10 of them, and the network for 10, exposed. Nothing else is. */
+/* Iterations of 30 ns; each GPU is busy for 10 of them, and the network for 10, exposed.  Nothing else is. */
 Test(trace_lanes, summary_of_two_gpus_and_a_network)
 {
     plan_maker_t maker = two_gpus();

@@ -1,11 +1,11 @@
 /* events.h - the events of a Chrome trace (PyTorch profiler, Kineto) that an import needs, as plain records.
  *
  * The file is JSON, or JSON compressed by gzip: {"traceEvents": [...], ...} or the bare array.  Only complete events
- * ("ph": "X") of the classes in rules.h count. Only these records are kept in memory, not the text. Times are
+ * ("ph": "X") of the classes in rules.h count.  Only these records are kept in memory, not the text.  Times are
  * microseconds, as in the file.
  *
- * One damaged byte does not make a profile useless. What is not JSON is skipped up to the next event. An event without
- * a usable time is kept as `skipped`, since it shows what was launched. Both are counted and reported once.
+ * One damaged byte does not make a profile useless.  What is not JSON is skipped up to the next event.  An event
+ * without a usable time is kept as `skipped`, since it shows what was launched.  Both are counted and reported once.
  */
 #ifndef LSPO_TRACES_IMPORT_EVENTS_H
 #define LSPO_TRACES_IMPORT_EVENTS_H
@@ -48,8 +48,8 @@ typedef struct {
     uint64_t begin_count;         /* "ph": "B" of ranges that have a rule: not read          */
 } lspo_import_events_t;
 
-/* Reads all device work and launches, and those CPU ranges that a rule names. LSPO_ERR_INPUT with file:line if the file
- * is not a trace or ends within an event. */
+/* Reads all device work and launches, and those CPU ranges that a rule names.  LSPO_ERR_INPUT with file:line if the
+ * file is not a trace or ends within an event. */
 lspo_status_t lspo_import_events_read(const char *path, const lspo_import_rules_t *rules,
                                       const lspo_import_progress_t *progress, lspo_import_events_t *events_out);
 void lspo_import_events_release(lspo_import_events_t *events);

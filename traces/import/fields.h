@@ -23,7 +23,7 @@ typedef struct {
     lspo_scan_word_t key, word; /* owned: room */
 } lspo_import_fields_t;
 
-/* Read one event, from after its '{' to after its '}'. Once it is clear that the event is not needed, the other fields
+/* Read one event, from after its '{' to after its '}'.  Once it is clear that the event is not needed, the other fields
  * may be left out. */
 lspo_scan_status_t lspo_import_fields_read(lspo_scan_t *scan, lspo_import_fields_t *fields);
 void lspo_import_fields_release(lspo_import_fields_t *fields);

@@ -1,9 +1,9 @@
 /* kineto.h - convert a PyTorch profiler (Kineto) trace to a measured lspo trace; docs/import.md has the mapping.
  *
  * Work on the device belongs to the iteration and the range in which the CPU *launched* it (args.correlation), not to
- * those in which it ran, since the device lags behind. The innermost range with a rule gives its kind. PyTorch itself
+ * those in which it ran, since the device lags behind.  The innermost range with a rule gives its kind.  PyTorch itself
  * marks backward and optimizer, but not forward: an unnamed kernel is FWD up to the last backward of its step, and
- * UPD_GPU after it (clipping, casts, zeroing). The overlapping work of several streams becomes one busy interval; if
+ * UPD_GPU after it (clipping, casts, zeroing).  The overlapping work of several streams becomes one busy interval; if
  * two kinds overlap, the earlier one has the lane until it ends.
  *
  * A profile has no layers: every op has layer 0.  Header entries: origin "import", source, file, and

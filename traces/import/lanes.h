@@ -5,9 +5,9 @@
 #include "base/status.h"
 #include "traces/trace.h"
 
-/* Make the lanes of `trace` serve one op at a time. Rows of a lane that overlap or follow within `slack_ns` (the
- * rounding of the clock) become one busy interval if they have the same kind and iteration. If two kinds overlap, the
- * one that began first has the lane until it ends, and the other gets the rest of its time. Bytes are kept. Sorts and
+/* Make the lanes of `trace` serve one op at a time.  Rows of a lane that overlap or follow within `slack_ns` (the
+ * rounding of the clock) become one busy interval if they have the same kind and iteration.  If two kinds overlap, the
+ * one that began first has the lane until it ends, and the other gets the rest of its time.  Bytes are kept.  Sorts and
  * numbers the rows. */
 void lspo_import_merge_lanes(lspo_trace_t *trace, uint64_t slack_ns);
 

@@ -10,8 +10,8 @@
  *     {'train_runtime': 3150.0, ..., 'train_steps_per_second': 0.317}                            of a whole training
  *
  * Only lines of one source count: those of rank 0 and, if a launcher adds labels ("worker-0: ", "0: ", "[rank0]: "),
- * those of one label. Lines broken at a fixed number of columns are joined again. Any text before a record on its line,
- * such as a progress bar or a date, is ignored.
+ * those of one label.  Lines broken at a fixed number of columns are joined again.  Any text before a record on its
+ * line, such as a progress bar or a date, is ignored.
  */
 #ifndef LSPO_TRACES_IMPORT_LOG_H
 #define LSPO_TRACES_IMPORT_LOG_H

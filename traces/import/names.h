@@ -37,8 +37,8 @@ typedef struct {
     uint64_t step_thread; /* the thread that marks the steps                         */
 } lspo_import_work_t;
 
-/* Fill kind and lane of all items. The first that applies: a user's rule for the work itself; the innermost range of
- * the thread that launched it; that of the steps' thread at that time; the built-in rules. The rest is FWD up to the
+/* Fill kind and lane of all items.  The first that applies: a user's rule for the work itself; the innermost range of
+ * the thread that launched it; that of the steps' thread at that time; the built-in rules.  The rest is FWD up to the
  * last backward of its step and UPD_GPU after it; *unnamed_share_out is its share of all GPU time. */
 lspo_status_t lspo_import_name_work(lspo_import_work_t *work, double *unnamed_share_out);
 

@@ -1,7 +1,7 @@
 /* process.h - select the events of one process in a profile of several.
  *
  * Some tools merge the profiles of all ranks into one file, in which steps, correlations and devices have the same
- * numbers; without separation everything would count twice. The process that marks the first step of the file is used.
+ * numbers; without separation everything would count twice.  The process that marks the first step of the file is used.
  * Device work belongs to the process around it if each process has its own part of the file, or else to the only
  * process with a launch of that correlation.
  */

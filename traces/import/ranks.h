@@ -5,8 +5,8 @@
  *         backward-compute .....: (160.1, 164.9)        ...                                     rank  0: 80.00
  *         optimizer ............: (40.10, 41.20)                                                rank  1: 82.50
  *
- * The longest time of all ranks counts, since the step waits for it. The times are means per step since the previous
- * block. Forward and backward are separate with --timing-log-level 2; below that, forward-backward is one timer.
+ * The longest time of all ranks counts, since the step waits for it.  The times are means per step since the previous
+ * block.  Forward and backward are separate with --timing-log-level 2; below that, forward-backward is one timer.
  */
 #ifndef LSPO_TRACES_IMPORT_RANKS_H
 #define LSPO_TRACES_IMPORT_RANKS_H
@@ -29,7 +29,7 @@ bool lspo_rank_timers_begin(lspo_rank_timers_t *timers, const char *line);
 bool lspo_rank_timers_take(lspo_rank_timers_t *timers, const char *line);
 /* Close the block; returns whether it had all phases with valid times. */
 bool lspo_rank_timers_end(lspo_rank_timers_t *timers);
-/* Does a line look like one of a block? Used to detect labels. "name:" and "rank 0: ..." count only in an `open`
+/* Does a line look like one of a block? Used to detect labels.  "name:" and "rank 0: ..." count only in an `open`
  * block. */
 bool lspo_rank_timers_is_line(const char *line, bool open);
 

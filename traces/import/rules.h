@@ -1,8 +1,8 @@
 /* rules.h - the meaning of events of a PyTorch profiler trace: a table of name patterns.
  *
- * A rule gives a kind and a lane to events by name. For work of the device (kernels, copies) it gives the kind of that
- * work. For a CPU range (an annotation, an operator) with a device lane, it gives the kind of the work of that lane
- * that was launched in the range; with the CPU lane, the range itself is an op. A rule of kind STEP marks the
+ * A rule gives a kind and a lane to events by name.  For work of the device (kernels, copies) it gives the kind of that
+ * work.  For a CPU range (an annotation, an operator) with a device lane, it gives the kind of the work of that lane
+ * that was launched in the range; with the CPU lane, the range itself is an op.  A rule of kind STEP marks the
  * iterations.
  *
  * A user's file is searched before the built-in table, each from its first line on.  Its lines are

@@ -1,8 +1,8 @@
 /* scan.h - read the JSON of a profile value by value, tolerating the errors that profilers make.
  *
  * What JSON does not allow but is unambiguous is accepted and counted: NaN and inf as numbers, invalid escapes
- * ("C:\cuda"), control characters in a string. Missing and extra commas are ignored. If the text is not JSON, the
- * result is LSPO_SCAN_BAD, and the caller decides how to continue. No tree of values is built.
+ * ("C:\cuda"), control characters in a string.  Missing and extra commas are ignored.  If the text is not JSON, the
+ * result is LSPO_SCAN_BAD, and the caller decides how to continue.  No tree of values is built.
  */
 #ifndef LSPO_TRACES_IMPORT_SCAN_H
 #define LSPO_TRACES_IMPORT_SCAN_H

@@ -20,7 +20,7 @@ typedef struct {
     const double *intervals; /* steps per line of timers, in each of them             */
 } lspo_log_rhythm_t;
 
-/* *steps_out is usually 1. LSPO_ERR_INPUT if lines are sums over an unknown number of steps, or if the log contradicts
+/* *steps_out is usually 1.  LSPO_ERR_INPUT if lines are sums over an unknown number of steps, or if the log contradicts
  * itself. */
 lspo_status_t lspo_log_steps_per_line(const char *path, const lspo_log_rhythm_t *rhythm, double *steps_out);
 

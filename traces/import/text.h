@@ -1,6 +1,6 @@
 /* text.h - read the text of a profile, plain or compressed by gzip, one window at a time.
  *
- * A profile has hundreds of megabytes, of which an import needs a tenth, so the text is never in memory as a whole. A
+ * A profile has hundreds of megabytes, of which an import needs a tenth, so the text is never in memory as a whole.  A
  * compressed file that expands to more than LSPO_IMPORT_EXPANSION_MAX times its size and to more than 64 MiB is
  * refused.
  */

@@ -38,7 +38,7 @@ static lspo_status_t run(void *context, const lspo_op_t *op)
 }
 
 /* Two GPU lanes, two CPU lanes and a network, whose first ops meet at a barrier: were two of them on one thread, they
- * would never. A third GPU lane has no op and gets no thread. */
+ * would never.  A third GPU lane has no op and gets no thread. */
 Test(executor_lanes, every_lane_with_ops_has_a_thread)
 {
     plan_maker_t maker = maker_create();
