@@ -267,9 +267,9 @@ Test(choose, no_policy_is_told_to_buy_memory)
         double all_bytes = (double)fit_of(&question).gpu_bytes;
         advise(&it, lspo_policy_at(p)->name, all_bytes - 1000, advice);
         cr_expect_null(strstr(advice, "--gpu-memory"), "%s", advice);
-        const char *at = strstr(advice, "no policy fits at any batch; nearest is --policy ");
+        const char *at = strstr(advice, "no policy fits at any batch size; the nearest is --policy ");
         cr_assert_not_null(at, "%s", advice);
-        sscanf(at + strlen("no policy fits at any batch; nearest is --policy "), "%63s", nearest);
+        sscanf(at + strlen("no policy fits at any batch size; the nearest is --policy "), "%63s", nearest);
         const lspo_policy_t *named = find(nearest);
         question = ask(&it, named);
         question.workload.batch = 1;
