@@ -32,7 +32,7 @@
 #define CONTENTION(key, slowed, running)                                                                               \
     {                                                                                                                  \
         "contention", key, LSPO_UNIT_NONE, 0.0, LOSS_HIGH,                                                             \
-            "fraction of its speed that the first lane loses while the second runs",                                   \
+            "fraction of speed that the first lane loses while the second runs",                                       \
             offsetof(lspo_machine_t, contention[slowed][running])                                                      \
     }
 #define NOISE(member, help)                                                                                            \
@@ -40,12 +40,12 @@
 
 #define YARDSTICK(key, index)                                                                                          \
     {                                                                                                                  \
-        "yardstick", key, LSPO_UNIT_SECONDS, 0.0, 1e6, "an iteration of this training in the calibration",             \
+        "yardstick", key, LSPO_UNIT_SECONDS, 0.0, 1e6, "time per iteration of this training in the calibration",       \
             offsetof(lspo_machine_t, yardstick_s[index])                                                               \
     }
 
 const lspo_machine_field_t lspo_machine_fields[] = {
-    FIELD(gpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory; plans may use it less context_bytes"),
+    FIELD(gpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory; plans may use it minus context_bytes"),
     PRECISION("fp32", LSPO_FP32),
     PRECISION("bf16", LSPO_BF16),
     PRECISION("fp16", LSPO_FP16),
@@ -67,12 +67,12 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_BACKWARD(activation_backward_Bps),
     GPU_BACKWARD(loss_backward_Bps),
     GPU_BACKWARD(stream_backward_Bps),
-    FIELD(gpu, columns_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "columns picked out or put back; 0: as streams"),
+    FIELD(gpu, columns_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "gather and scatter of columns; 0: as stream_Bps"),
     GPU_FLOPS(gather_flops, "X P with sparse P, arithmetic"),
     GPU_BPS(gather_Bps, "X P with sparse P, memory"),
     GPU_FLOPS(scatter_flops, "W -= eta P D Q^T, arithmetic"),
-    FIELD(gpu, scatter_inner_flops, LSPO_UNIT_FLOPS, 0.0, RATE_HIGH, "P D of it; 0: as scatter_flops"),
-    FIELD(gpu, projector_overlap, LSPO_UNIT_NONE, 0.0, 1.0, "of a projector's arithmetic and memory, the shorter"),
+    FIELD(gpu, scatter_inner_flops, LSPO_UNIT_FLOPS, 0.0, RATE_HIGH, "P D in it; 0: as scatter_flops"),
+    FIELD(gpu, projector_overlap, LSPO_UNIT_NONE, 0.0, 1.0, "overlapped share of a projector's shorter time"),
     GPU_BPS(scatter_Bps, "W -= eta P D Q^T, memory"),
     FIELD(gpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam on the GPU"),
     GPU_CACHED(attention_cached_flops, LSPO_UNIT_FLOPS),
@@ -89,33 +89,33 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_CACHED(gather_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(scatter_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(adam_cached_pps, LSPO_UNIT_PPS),
-    FIELD(gpu, near_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "bytes between two uses with which all is in cache"),
-    FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "bytes with which nothing is; 0: no cache"),
-    FIELD(gpu, training_speed, LSPO_UNIT_NONE, 0.0, 10.0, "of kernels in a training over alone; 0: not measured, 1"),
-    FIELD(gpu, backward_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of its speed that a backward pass loses"),
-    FIELD(gpu, context_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory that the driver takes and plans cannot use"),
-    FIELD(gpu, launch_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of a kernel besides its work"),
-    FIELD(gpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of an op besides its kernels"),
+    FIELD(gpu, near_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "reuse distance up to which all is in cache"),
+    FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "reuse distance from which nothing is; 0: no cache"),
+    FIELD(gpu, training_speed, LSPO_UNIT_NONE, 0.0, 10.0, "speed of kernels in a training over alone; 0: taken as 1"),
+    FIELD(gpu, backward_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of speed that a backward pass loses"),
+    FIELD(gpu, context_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory of the driver, which plans cannot use"),
+    FIELD(gpu, launch_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "overhead per kernel"),
+    FIELD(gpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "overhead per op, in addition to that of its kernels"),
     FIELD(cpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory that plans may use"),
     FIELD(cpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam, all threads, from memory"),
     FIELD(cpu, adam_cached_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam, all threads, state in cache"),
     FIELD(cpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "optimizer state up to this size stays in cache"),
-    FIELD(cpu, process_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "resident besides what plans count"),
+    FIELD(cpu, process_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory of the process that plans do not count"),
     FIELD(cpu, compute_flops, LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "a block's forward on the CPU (not used by plans)"),
-    FIELD(cpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "time of an op besides its work"),
+    FIELD(cpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "overhead per op"),
     FIELD(link, h2d_Bps, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, "CPU to GPU, pinned memory, alone"),
     FIELD(link, d2h_Bps, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, "GPU to CPU, pinned memory, alone"),
-    FIELD(link, h2d_latency_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "of a message"),
-    FIELD(link, d2h_latency_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "of a message"),
+    FIELD(link, h2d_latency_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "latency of a message"),
+    FIELD(link, d2h_latency_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "latency of a message"),
     FIELD(link, h2d_duplex_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of h2d_Bps lost while D2H runs"),
     FIELD(link, d2h_duplex_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of d2h_Bps lost while H2D runs"),
     FIELD(link, pcie_generation, LSPO_UNIT_NONE, 0.0, 99.0, "for information; 0: unknown or no PCIe"),
     FIELD(link, pcie_lanes, LSPO_UNIT_NONE, 0.0, 99.0, "for information; 0: unknown or no PCIe"),
-    FIELD(net, Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "what a peer sends to others; 0: there is no network"),
-    FIELD(net, latency_s, LSPO_UNIT_SECONDS, 0.0, 100.0, "of a message"),
-    FIELD(ssd, read_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "read; 0: there is no SSD"),
-    FIELD(ssd, write_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "written; 0: there is no SSD"),
-    FIELD(ssd, latency_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "of a read or a write"),
+    FIELD(net, Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "send rate of a peer; 0: no network"),
+    FIELD(net, latency_s, LSPO_UNIT_SECONDS, 0.0, 100.0, "latency of a message"),
+    FIELD(ssd, read_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "read rate; 0: no SSD"),
+    FIELD(ssd, write_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "write rate; 0: no SSD"),
+    FIELD(ssd, latency_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "latency of a read or a write"),
     CONTENTION("gpu_while_d2h", LSPO_LANE_GPU, LSPO_LANE_D2H),
     CONTENTION("gpu_while_h2d", LSPO_LANE_GPU, LSPO_LANE_H2D),
     CONTENTION("gpu_while_cpu", LSPO_LANE_GPU, LSPO_LANE_CPU),

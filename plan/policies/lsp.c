@@ -198,8 +198,8 @@ const lspo_policy_t lspo_policy_lsp = {
     .parameters = &lspo_lsp_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
     .periods = {{&lspo_parameter_check_every, 1, "checks of the projectors"}},
-    .clip_help =
-        "norm of the compressed gradients and of what is sent uncompressed (the full gradient never exists); a barrier",
+    .clip_help = "norm of the compressed gradients and of those sent uncompressed (the full gradient is never formed); "
+                 "a barrier",
     .train_rest_default = false,
     .gradient_form = LSPO_FORM_SUBSPACE,
     .method = "lsp",

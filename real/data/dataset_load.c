@@ -59,9 +59,9 @@ static const struct {
     {"near 'NaN'", "; JSON has no NaN: write null"},
     {"near '-Infinity'", "; JSON has no infinity: write null"},
     {"near 'Infinity'", "; JSON has no infinity: write null"},
-    {"near '''", "; names and texts stand in double quotes"},
-    {"end of file expected near ','", "; nothing stands behind a record"},
-    {"end of file expected near '{'", "; a line holds one record"},
+    {"near '''", "; names and strings need double quotes"},
+    {"end of file expected near ','", "; nothing may follow a record"},
+    {"end of file expected near '{'", "; a line may have only one record"},
 };
 
 static lspo_status_t refuse_json(const reader_t *reader, size_t line, const json_error_t *error)

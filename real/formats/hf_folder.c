@@ -73,6 +73,6 @@ lspo_status_t lspo_hf_folder_refuse(const char *folder)
     if (best < KIND_COUNT)
         return lspo_error(LSPO_ERR_INPUT, "%s has %s; its %s is %s: %s", folder, missing, found, kinds[best].what,
                           kinds[best].remedy);
-    const char *other = ": it is no folder of a model as Hugging Face's tools write it (`lspo help models`)";
+    const char *other = ": it is not a model folder of Hugging Face's tools (`lspo help models`)";
     return lspo_error(LSPO_ERR_INPUT, "%s has %s%s", folder, missing, config ? "" : other);
 }

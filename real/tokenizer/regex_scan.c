@@ -33,12 +33,12 @@ static lspo_status_t take_name(lspo_regex_parser_t *p, char name[LSPO_REGEX_NAME
     for (; *p->at && *p->at != '}'; p->at++)
         if (!strchr(" _-", *p->at)) {
             if (length + 1 == LSPO_REGEX_NAME_BYTES)
-                return lspo_regex_fail(p, "it names a set of characters that is not known");
+                return lspo_regex_fail(p, "it has an unknown set of characters");
             name[length++] = *p->at;
         }
     name[length] = '\0';
     if (*p->at != '}' || length == 0)
-        return lspo_regex_fail(p, "a name of a set of characters does not end");
+        return lspo_regex_fail(p, "the name of a set of characters has no end");
     p->at++;
     return LSPO_OK;
 }
@@ -89,7 +89,7 @@ lspo_status_t lspo_regex_take_escaped(lspo_regex_parser_t *p, bool in_class, uin
     if (*p->at == 'x' && p->at[1] == '{') {
         p->at += 2;
         lspo_status_t status = take_hex(p, 1, 8, code_out);
-        return status != LSPO_OK || *p->at++ == '}' ? status : lspo_regex_fail(p, "\\x{ does not end");
+        return status != LSPO_OK || *p->at++ == '}' ? status : lspo_regex_fail(p, "\\x{ has no }");
     }
     if (*p->at == 'x') {
         p->at++;
@@ -97,7 +97,7 @@ lspo_status_t lspo_regex_take_escaped(lspo_regex_parser_t *p, bool in_class, uin
     }
     if ((uint8_t)*p->at >= 0x80 || *p->at == '\0' || (*p->at >= '0' && *p->at <= '9') ||
         ((*p->at | 0x20) >= 'a' && (*p->at | 0x20) <= 'z'))
-        return lspo_regex_fail(p, "it has an escape that is not known");
+        return lspo_regex_fail(p, "it has an unknown escape");
     *code_out = (uint8_t)*p->at++;
     return LSPO_OK;
 }

@@ -155,8 +155,9 @@ static lspo_status_t take_member(lspo_regex_parser_t *p, class_t *class, uint32_
 
 static lspo_status_t check_fold(lspo_regex_parser_t *p, uint32_t code)
 {
-    return p->caseless[p->depth] && code >= 0x80 ? lspo_regex_fail(p, "without regard to case, only ASCII letters are")
-                                                 : LSPO_OK;
+    return p->caseless[p->depth] && code >= 0x80
+               ? lspo_regex_fail(p, "without regard to case, only ASCII letters are supported")
+               : LSPO_OK;
 }
 
 static lspo_status_t take_range(lspo_regex_parser_t *p, class_t *class)
@@ -211,7 +212,7 @@ static lspo_status_t take_members(lspo_regex_parser_t *p, class_t *class)
     for (bool first = true;; first = false) {
         bool found = false;
         if (*p->at == '\0')
-            return lspo_regex_fail(p, "a class does not end");
+            return lspo_regex_fail(p, "a class has no end");
         if ((*p->at == ']' && !first) || strncmp(p->at, "&&", 2) == 0)
             return LSPO_OK;
         if (strncmp(p->at, "[:", 2) == 0)
@@ -318,7 +319,8 @@ static lspo_status_t put_character(lspo_regex_parser_t *p, uint32_t code, lspo_b
 {
     if (p->caseless[p->depth]) {
         if (code >= 0x80 || folds_with(p->last, code))
-            return lspo_regex_fail(p, "without regard to case, only ASCII letters are, and none that fold to several");
+            return lspo_regex_fail(
+                p, "without regard to case, only ASCII letters are supported, and none that fold to several");
         p->last = code;
     }
     if (code < 0x80 && strchr("\\^$.[]|()?*+{}", (int)code) == NULL) {
@@ -407,7 +409,7 @@ static lspo_status_t take_flags(lspo_regex_parser_t *p, lspo_buffer_t *out)
         else if (*p->at == 'i')
             caseless = on;
         else if (*p->at != 'm')
-            return lspo_regex_fail(p, "it has a group that is not known");
+            return lspo_regex_fail(p, "it has an unknown kind of group");
         const char text[2] = {*p->at == 'm' ? 's' : *p->at, '\0'};
         status = put(out, text);
         if (status != LSPO_OK)
@@ -419,7 +421,7 @@ static lspo_status_t take_flags(lspo_regex_parser_t *p, lspo_buffer_t *out)
         p->depth++;
     } else if (p->at[1] != '\0' && p->depth == 0) {
         /* as in Oniguruma, the rest forms one group: a|(?i)b|c */
-        return lspo_regex_fail(p, "flags without a group of their own are not known");
+        return lspo_regex_fail(p, "it has flags outside of a group");
     }
     p->caseless[p->depth] = caseless;
     const char text[2] = {*p->at++, '\0'};
@@ -434,10 +436,10 @@ static lspo_status_t take_group(lspo_regex_parser_t *p, lspo_buffer_t *out)
         if (strncmp(p->at, known[i], strlen(known[i])) == 0)
             length = strlen(known[i]);
     if (length == 1 && p->at[1] == '*')
-        return lspo_regex_fail(p, "it has a group that is not known");
+        return lspo_regex_fail(p, "it has an unknown kind of group");
     if (length == 1 && p->at[1] == '?') {
         if (p->at[2] == '\0' || !strchr("imx-", p->at[2]))
-            return lspo_regex_fail(p, "it has a group that is not known");
+            return lspo_regex_fail(p, "it has an unknown kind of group");
         p->at += 2;
         return take_flags(p, out);
     }
@@ -462,7 +464,7 @@ static lspo_status_t take_braces(lspo_regex_parser_t *p, lspo_buffer_t *out)
         return put_character(p, '{', out);
     }
     if (end[1] == '+' || (end[1] == '?' && !comma))
-        return lspo_regex_fail(p, "{n,m}+ and {n}? mean other things elsewhere");
+        return lspo_regex_fail(p, "{n,m}+ and {n}? have other meanings in Oniguruma");
     p->at = end + 1;
     lspo_status_t status = put(out, least == 0 ? "{0" : "{");
     if (status != LSPO_OK)
@@ -486,7 +488,7 @@ static lspo_status_t take_one(lspo_regex_parser_t *p, lspo_buffer_t *out)
         return take_braces(p, out);
     if (*p->at == ')') {
         if (p->depth == 0)
-            return lspo_regex_fail(p, "a group ends that did not begin");
+            return lspo_regex_fail(p, "a ')' has no '('");
         p->depth--;
     }
     p->at++;

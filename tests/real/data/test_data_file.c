@@ -269,10 +269,10 @@ Test(data_file, wrappers_that_are_not_the_names_are_told)
                         "is an object, not a string; if it is a column");
     expect_text_refused("column.json", "{\"text\":[\"a\",\"b\"]}\n", "is an array, not a string; if it is a column");
     expect_text_refused("python.jsonl", "{'text': 'a'}\n", "column 2: not JSON");
-    expect_text_refused("python.jsonl", "{'text': 'a'}\n", "stand in double quotes");
+    expect_text_refused("python.jsonl", "{'text': 'a'}\n", "need double quotes");
     expect_text_refused("nan.jsonl", "{\"instruction\":\"a\",\"input\":NaN,\"output\":\"b\"}\n", "write null");
-    expect_text_refused("comma.jsonl", "{\"text\":\"a\"},\n{\"text\":\"b\"}\n", "nothing stands behind a record");
-    expect_text_refused("two.jsonl", "{\"text\":\"a\"}{\"text\":\"b\"}\n", "a line holds one record");
+    expect_text_refused("comma.jsonl", "{\"text\":\"a\"},\n{\"text\":\"b\"}\n", "nothing may follow a record");
+    expect_text_refused("two.jsonl", "{\"text\":\"a\"}{\"text\":\"b\"}\n", "a line may have only one record");
     expect_text_refused("cut.jsonl", "{\"instruction\":\"a\",\"output\":\"b\"}\n{\"instruction\":\"a\",\n",
                         "cut.jsonl:2: column 19: not JSON");
 }
