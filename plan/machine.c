@@ -26,7 +26,7 @@
 #define LAYOUT_MEMORY(name, index, what)                                                                               \
     {                                                                                                                  \
         "gpu", "gemm_" name "_memory_Bps", LSPO_UNIT_BPS, 0.0, RATE_HIGH,                                              \
-            "extra time of products with " what " in memory; 0: none",                                                 \
+            "rate of the extra time of products with " what " in memory; 0: none",                                     \
             offsetof(lspo_machine_t, gpu.gemm_memory_Bps[index])                                                       \
     }
 #define CONTENTION(key, slowed, running)                                                                               \
