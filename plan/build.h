@@ -65,6 +65,7 @@ typedef struct {
     lspo_op_id_t ready;     /* op after which the weights are those of the next iteration; LSPO_NO_OP: they are */
     lspo_op_id_t backward;  /* latest BWD or COMPRESS                                                     */
     lspo_op_id_t sent;      /* latest D2H of the gradient                                                 */
+    lspo_op_id_t returned;  /* latest H2D of an update's result                                            */
     lspo_op_id_t projected; /* D2H of new projectors in this step; LSPO_NO_OP: none                        */
 } lspo_build_stage_t;
 
@@ -125,15 +126,15 @@ void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage);
  * BWD. */
 void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send);
 
-/* The barrier of --clip: NORM after the last BWD and, with `to_host`, the D2H of its scalar.  Returns the op that
- * updates must depend on; LSPO_NO_OP without --clip. */
-lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration, bool to_host);
+/* The barrier of --clip: NORM after the last BWD, on which updates on the GPU must depend; LSPO_NO_OP without --clip.
+ * Updates on the CPU must depend on the D2H of its scalar: LSPO_NO_OP after LSPO_NO_OP. */
+lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration);
+lspo_op_id_t lspo_build_norm_to_host(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm);
 
 /* UPD of one stage on the CPU, after its gradient has arrived and after `wait`. */
 lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
-/* H2D and APPLY of the result of `update`, also after `wait`; then the stage's weights are ready. */
-lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
-                               lspo_op_id_t wait);
+/* H2D and APPLY of the result of `update`, also after `wait`: the stage's `returned` and `ready`. */
+void lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update, lspo_op_id_t wait);
 /* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  With a low rank an
  * APPLY follows, which projects Adam's direction back from the subspace. */
 lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);

@@ -12,7 +12,7 @@ static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
 void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
 {
     for (uint32_t s = 0; s < b->stage_count; s++)
-        b->stages[s].sent = b->stages[s].projected = LSPO_NO_OP;
+        b->stages[s].sent = b->stages[s].returned = b->stages[s].projected = LSPO_NO_OP;
     lspo_build_calibrate(b, iteration);
     for (uint32_t micro = 0; micro < b->workload->accumulation; micro++) {
         for (uint32_t s = 0; s < b->stage_count; s++)
@@ -37,7 +37,7 @@ lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition)
     rank_stages(b, transition);
     for (uint32_t i = 0; i < b->workload->iterations; i++) {
         lspo_build_step(b, i, true);
-        lspo_op_id_t norm = lspo_build_norm(b, i, true);
+        lspo_op_id_t norm = lspo_build_norm_to_host(b, i, lspo_build_norm(b, i));
         for (uint32_t s = b->stage_count; s-- > 0;)
             if (b->stages[s].trained)
                 lspo_build_return(b, i, s, lspo_build_update(b, i, s, norm), LSPO_NO_OP);
@@ -51,7 +51,7 @@ lspo_status_t lspo_build_on_gpu(lspo_builder_t *b)
     for (uint32_t i = 0; i < b->workload->iterations; i++) {
         lspo_build_step(b, i, false);
         lspo_op_id_t gradients = b->last_compute;
-        lspo_op_id_t norm = lspo_build_norm(b, i, false);
+        lspo_op_id_t norm = lspo_build_norm(b, i);
         for (uint32_t s = 0; s < b->stage_count; s++)
             if (trains(b, s, i))
                 lspo_build_update_gpu(b, i, s, norm == LSPO_NO_OP ? gradients : norm);

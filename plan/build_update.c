@@ -1,14 +1,19 @@
 /* build_update.c - clipping, updates, the transfer of their results, and the schedules shared by several policies. */
 #include "plan/build_parts.h"
 
-lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration, bool to_host)
+lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration)
 {
     if (!(b->workload->clip_norm > 0))
         return LSPO_NO_OP;
     lspo_op_id_t norm = lspo_build_op(b, LSPO_OP_NORM, LSPO_VARIANT_NONE, head_of(b), iteration);
     lspo_build_depend(b, b->last_compute);
-    if (!to_host)
-        return norm;
+    return norm;
+}
+
+lspo_op_id_t lspo_build_norm_to_host(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm)
+{
+    if (norm == LSPO_NO_OP)
+        return LSPO_NO_OP;
     lspo_op_id_t scalar = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NORM_SCALAR, head_of(b), iteration);
     lspo_build_depend(b, norm);
     return scalar;
@@ -23,18 +28,16 @@ lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t s
     return id;
 }
 
-lspo_op_id_t lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update,
-                               lspo_op_id_t wait)
+void lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update, lspo_op_id_t wait)
 {
     lspo_build_stage_t *st = &b->stages[stage];
-    lspo_op_id_t arrived = lspo_build_op(b, LSPO_OP_H2D, b->update_variant, stage, iteration);
+    st->returned = lspo_build_op(b, LSPO_OP_H2D, b->update_variant, stage, iteration);
     lspo_build_depend(b, update);
     lspo_build_depend(b, wait);
     lspo_build_gpu_memory(b, st->link_bytes, 0);
     st->ready = lspo_build_op(b, LSPO_OP_APPLY, b->update_variant, stage, iteration);
-    lspo_build_depend(b, arrived);
+    lspo_build_depend(b, st->returned);
     lspo_build_gpu_memory(b, 0, st->link_bytes);
-    return st->ready;
 }
 
 /* Low rank in 16 bits: the steps of one weight at a time are transformed out of the subspace. */

@@ -14,7 +14,7 @@ static lspo_op_id_t probe(lspo_builder_t *b, uint32_t iteration)
 {
     for (uint32_t s = b->stage_count; s-- > 0;)
         lspo_build_probe(b, iteration, s);
-    return b->last_compute = lspo_build_norm(b, iteration, false);
+    return b->last_compute = lspo_build_norm(b, iteration);
 }
 
 static void step(lspo_builder_t *b, uint32_t iteration)
@@ -36,7 +36,7 @@ static void step(lspo_builder_t *b, uint32_t iteration)
         b->norm_known = false;
     }
     if (clips && !probes) {
-        norm = lspo_build_norm(b, iteration, false);
+        norm = lspo_build_norm(b, iteration);
         for (uint32_t s = b->stage_count; s-- > 0;)
             update(b, iteration, s, norm);
     }

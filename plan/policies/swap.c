@@ -128,7 +128,7 @@ static void step(swap_t *w, uint32_t iteration)
         for (uint32_t s = b->stage_count; s-- > 0;)
             backward(w, iteration, micro, s, last && !clips);
     }
-    lspo_op_id_t norm = lspo_build_norm(b, iteration, false);
+    lspo_op_id_t norm = lspo_build_norm(b, iteration);
     for (uint32_t s = 0; s < b->stage_count; s++)
         if (b->stages[s].trained && (clips || !swapped(b, s)))
             update_late(w, iteration, s, norm);

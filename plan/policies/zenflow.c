@@ -37,9 +37,9 @@ static void return_window(zenflow_t *z, uint32_t iteration, lspo_op_variant_t va
         /* Two windows in one step: the second one comes when the first has left its buffer. */
         lspo_op_id_t updated = b->stages[s].ready;
         lspo_op_id_t wait = variant == LSPO_VARIANT_DRAIN_LAST ? b->stages[s].ready : b->stages[s].backward;
-        lspo_op_id_t apply = lspo_build_return(b, iteration, s, z->update[s], wait);
+        lspo_build_return(b, iteration, s, z->update[s], wait);
         lspo_build_depend(b, updated); /* a column may have moved to the GPU since: both updates need an order */
-        z->sent_back[s] = apply == LSPO_NO_OP ? LSPO_NO_OP : apply - 1; /* the H2D before it */
+        z->sent_back[s] = b->stages[s].returned;
     }
     b->update_variant = LSPO_VARIANT_NONE;
 }
@@ -121,8 +121,8 @@ static void step(zenflow_t *z, uint32_t iteration)
     }
     if (!clips)
         return;
-    lspo_op_id_t scalar = lspo_build_norm(b, iteration, true);
-    lspo_op_id_t norm = scalar == LSPO_NO_OP ? LSPO_NO_OP : scalar - 1; /* the NORM before its D2H */
+    lspo_op_id_t norm = lspo_build_norm(b, iteration);
+    lspo_op_id_t scalar = lspo_build_norm_to_host(b, iteration, norm);
     for (uint32_t s = b->stage_count; s-- > 0;)
         update_stage(z, iteration, s, norm, scalar);
 }

@@ -22,7 +22,7 @@ static lspo_status_t build(lspo_builder_t *b)
     b->forward_waits_all = true;
     for (uint32_t i = 0; i < b->workload->iterations; i++) {
         lspo_build_step(b, i, true);
-        lspo_op_id_t norm = lspo_build_norm(b, i, true);
+        lspo_op_id_t norm = lspo_build_norm_to_host(b, i, lspo_build_norm(b, i));
         lspo_op_id_t update = LSPO_NO_OP;
         for (uint32_t s = 0; s < b->stage_count; s++) {
             if (!b->stages[s].trained)

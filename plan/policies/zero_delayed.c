@@ -46,7 +46,7 @@ static lspo_status_t build(lspo_builder_t *b)
         if (i > 0 || pending)
             update_all(b, of, norm, updates);
         lspo_build_step(b, i, true);
-        norm = lspo_build_norm(b, i, true);
+        norm = lspo_build_norm_to_host(b, i, lspo_build_norm(b, i));
         if (i > 0 || pending)
             return_all(b, of, updates);
     }
