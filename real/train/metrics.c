@@ -321,6 +321,24 @@ lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t
     return LSPO_OK;
 }
 
+/* Over the old row, which is not longer, in one write: it is never missing. */
+lspo_status_t lspo_metrics_replace(lspo_metrics_t *metrics, const lspo_metrics_row_t *row)
+{
+    if (!metrics->regular)
+        return lspo_metrics_add(metrics, row, 1);
+    long at = 0;
+    lspo_status_t status = find_end(metrics, row->step - 1, &at);
+    if (status != LSPO_OK)
+        return status;
+    if (fseek(metrics->file, at, SEEK_SET) != 0)
+        return cannot_write(metrics->path);
+    status = lspo_metrics_add(metrics, row, 1);
+    if (status != LSPO_OK)
+        return status;
+    long end = ftell(metrics->file);
+    return end >= 0 && ftruncate(fileno(metrics->file), end) == 0 ? LSPO_OK : cannot_write(metrics->path);
+}
+
 const char *lspo_metrics_path(const lspo_metrics_t *metrics)
 {
     return metrics->regular ? metrics->path : NULL;

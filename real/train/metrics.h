@@ -39,6 +39,9 @@ lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t 
 lspo_status_t lspo_metrics_find(lspo_metrics_t *metrics, uint32_t step, lspo_metrics_row_t *row_out);
 /* Write rows and flush them. */
 lspo_status_t lspo_metrics_add(lspo_metrics_t *metrics, const lspo_metrics_row_t *rows, size_t count);
+/* Write `row` in place of the last one if that has the same step, else behind it.  A process that is killed meanwhile
+ * leaves one or the other. */
+lspo_status_t lspo_metrics_replace(lspo_metrics_t *metrics, const lspo_metrics_row_t *row);
 /* Its path; NULL for a pipe or a terminal. */
 const char *lspo_metrics_path(const lspo_metrics_t *metrics);
 void lspo_metrics_close(lspo_metrics_t *metrics);

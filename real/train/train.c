@@ -338,7 +338,7 @@ static lspo_status_t evaluate_due(trainer_t *trainer, lspo_metrics_row_t *row)
     if (status != LSPO_OK && status != LSPO_ERR_INTERRUPTED)
         return status;
     trainer->state.evaluation_due = status == LSPO_ERR_INTERRUPTED;
-    status = trainer->metrics ? lspo_metrics_add(trainer->metrics, row, 1) : LSPO_OK;
+    status = trainer->metrics ? lspo_metrics_replace(trainer->metrics, row) : LSPO_OK;
     trainer->state.finished = is_finished(trainer);
     if (status != LSPO_OK || !trainer->state.finished)
         return status;
@@ -346,15 +346,14 @@ static lspo_status_t evaluate_due(trainer_t *trainer, lspo_metrics_row_t *row)
     return lspo_train_save(trainer, true);
 }
 
-/* `row` is the row of the pending evaluation: it is removed, to be written with the result of the evaluation. */
+/* `row` is the row of the pending evaluation, which stays until that replaces it. */
 static lspo_status_t begin_metrics(trainer_t *trainer, lspo_metrics_row_t *row)
 {
     const lspo_train_state_t *state = &trainer->state;
-    uint32_t last = state->evaluation_due ? state->step - 1 : state->step;
     lspo_status_t status = state->evaluation_due ? lspo_metrics_find(trainer->metrics, state->step, row) : LSPO_OK;
     if (status != LSPO_OK)
         return status;
-    status = lspo_metrics_begin(trainer->metrics, state->step > 0, last);
+    status = lspo_metrics_begin(trainer->metrics, state->step > 0, state->step);
     const char *path = lspo_metrics_path(trainer->metrics);
     if (status != LSPO_OK || !path)
         return status;

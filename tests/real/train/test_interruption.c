@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "real/train/metrics.h"
@@ -104,6 +105,31 @@ static void stop_in_evaluation(void *context, const char *phase, uint32_t done, 
         atomic_store(&stopper->stop, 1);
 }
 
+static void die_in_evaluation(void *context, const char *phase, uint32_t done, uint32_t of)
+{
+    (void)context, (void)of;
+    if (done == 1 && strcmp(phase, "evaluating") == 0)
+        _exit(9);
+}
+
+/* A resumed training that is killed while it repeats its evaluation. */
+static void resume_and_die(lspo_train_options_t options)
+{
+    int code;
+    options.resume = true;
+    options.stop = NULL;
+    options.phase = die_in_evaluation;
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        lspo_train_result_t result;
+        lspo_train(&options, &result);
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(child, &code, 0), child);
+    cr_assert(WIFEXITED(code) && WEXITSTATUS(code) == 9, "status %x", (unsigned)code);
+}
+
 static bool alike(double a, double b)
 {
     return (isnan(a) && isnan(b)) || a == b;
@@ -127,8 +153,8 @@ static void expect_equal_metrics(const char *wanted_path, const char *found_path
     free(found);
 }
 
-/* Each evaluation in turn, after steps 0, 5, 10 and, the last one, 14, is ended in its second batch and done when the
- * training is resumed. */
+/* Each evaluation in turn, after steps 0, 5, 10 and, the last one, 14, is ended in its second batch, begun again by a
+ * process that is killed, and done when the training is resumed. */
 Test(interruption, an_interrupted_evaluation_is_done_when_resumed)
 {
     enum { EVERY = 5 };
@@ -160,6 +186,8 @@ Test(interruption, an_interrupted_evaluation_is_done_when_resumed)
             cr_assert_eq(lspo_train(&options, &last), LSPO_ERR_INTERRUPTED, "%s, step %u", policies[p], ends[i]);
             cr_assert_eq(stopper.evaluations_left, 0u, "%s, step %u", policies[p], ends[i]);
             cr_expect_eq(resumed.count, 0, "nothing is exported");
+            if (i > 0)
+                resume_and_die(options);
         }
         options.phase = NULL;
         options.stop = NULL;
