@@ -114,9 +114,8 @@ interrupt $(($(wc -l <interrupted.csv) + 1)) --resume
 
 # So do SIGTERM, which batch systems send before they kill, and SIGHUP; a slow link holds nothing up.
 for signal in TERM HUP; do
-    "$program" train --model model.ini --data text.txt --steps 100000 --batch 2 --sequence 64 --policy zero \
-        --link 0.05MB/s \
-        --iterations 1 --output by-$signal >/dev/null 2>signal.err &
+    env --default-signal=$signal "$program" train --model model.ini --data text.txt --steps 100000 --batch 2 \
+        --sequence 64 --policy zero --link 0.05MB/s --iterations 1 --output by-$signal >/dev/null 2>signal.err &
     pid=$!
     for _ in $(seq 300); do # until it is about to begin the first step, which takes some 20 s
         [ ! -d by-$signal ] || break
