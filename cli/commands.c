@@ -1,8 +1,8 @@
 /* commands.c - the table of subcommands; see command.h. */
 #include <string.h>
 
-#include "cli/command.h"
 #include "base/names.h"
+#include "cli/command.h"
 
 const lspo_command_t *const lspo_commands[] = {
     &lspo_command_choose,   &lspo_command_sim,   &lspo_command_run,  &lspo_command_compare, &lspo_command_calibrate,

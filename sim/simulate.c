@@ -16,8 +16,8 @@ lspo_status_t lspo_simulate_check_settled(const lspo_plan_t *plan, const lspo_pr
         return lspo_error(LSPO_ERR_INPUT,
                           "--iterations %u is too few: updates of %s come up to %u step%s late, so its first steps "
                           "are not typical; at least %u are needed",
-                          iterations, plan->policy->name, plan->staleness_steps,
-                          plan->staleness_steps == 1 ? "" : "s", least);
+                          iterations, plan->policy->name, plan->staleness_steps, plan->staleness_steps == 1 ? "" : "s",
+                          least);
     if (prediction->summary.iteration_s < prediction->lower_bound_s * (1 - 1e-9))
         return lspo_error(LSPO_ERR_INPUT,
                           "--iterations %u is too few for %s to settle: %.4g s per iteration is below the lower bound "

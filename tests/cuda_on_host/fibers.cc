@@ -69,7 +69,7 @@ struct multiprocessor_t {
     unsigned rank_of[BLOCK_THREADS_MAX], first_ready; /* ranks before it wait or have left */
     unsigned current, thread_count, at_barrier;
     unsigned awaited[BLOCK_THREADS_MAX / LANES]; /* of each warp, the lane that was last found missing at an exchange */
-    unsigned seed, told; /* the last call of cuda_on_host_order() that it has heard of */
+    unsigned seed, told;                         /* the last call of cuda_on_host_order() that it has heard of */
     uint64_t random_state;
     const std::function<void()> *body;
     bool failed;

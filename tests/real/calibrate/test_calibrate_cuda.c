@@ -79,11 +79,27 @@ static double median_s(const lspo_calibration_result_t *result, const char *kind
 
 static void check_result(const lspo_calibration_result_t *result)
 {
-    static const char *const kinds[] = {
-        "stream",       "norm",         "activation",      "loss", "gemm", "attention", "gather",
-        "scatter",      "adam gpu",     "adam cpu",        "h2d",  "d2h",  "noise gpu", "noise d2h",
-        "h2d pageable", "d2h pageable", "adam cpu threads", "stream backward", "norm backward", "activation backward",
-        "loss backward"};
+    static const char *const kinds[] = {"stream",
+                                        "norm",
+                                        "activation",
+                                        "loss",
+                                        "gemm",
+                                        "attention",
+                                        "gather",
+                                        "scatter",
+                                        "adam gpu",
+                                        "adam cpu",
+                                        "h2d",
+                                        "d2h",
+                                        "noise gpu",
+                                        "noise d2h",
+                                        "h2d pageable",
+                                        "d2h pageable",
+                                        "adam cpu threads",
+                                        "stream backward",
+                                        "norm backward",
+                                        "activation backward",
+                                        "loss backward"};
     size_t count;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         (void)median_s(result, kinds[i], NULL, &count);

@@ -3,9 +3,9 @@
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 
-#include "tests/plan_maker.h"
 #include "real/execute/executor.h"
 #include "real/execute/room.h"
+#include "tests/plan_maker.h"
 
 static lspo_op_id_t add(plan_maker_t *maker, lspo_lane_kind_t lane, uint64_t taken_bytes, uint64_t given_bytes)
 {
