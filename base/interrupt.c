@@ -5,21 +5,38 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <time.h>
 
 static atomic_int stop_requested, first_signal, child_of_ours;
+static _Atomic int64_t first_ms;
+/* timeout(1) and batch systems signal a process and then its group: that is one request. */
+enum { SAME_REQUEST_MS = 300 };
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 enum { SIGNAL_COUNT = sizeof signals / sizeof signals[0] };
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 /* Only async-signal-safe calls.  The signal raised here ends the process when the handler returns.  The interrupted
  * code keeps its errno. */
 static void request_stop(int signal_number)
 {
     int error = errno;
-    if (atomic_exchange(&stop_requested, 1) != 0) {
-        signal(signal_number, SIG_DFL);
-        raise(signal_number);
+    int64_t first = 0, now = now_ms();
+    if (!atomic_compare_exchange_strong(&first_ms, &first, now)) {
+        if (now - first >= SAME_REQUEST_MS) {
+            signal(signal_number, SIG_DFL);
+            raise(signal_number);
+        }
+        errno = error;
         return;
     }
+    atomic_store(&stop_requested, 1);
     atomic_store(&first_signal, signal_number);
     int child = atomic_load(&child_of_ours);
     if (child > 0)

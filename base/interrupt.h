@@ -1,5 +1,5 @@
 /* interrupt.h - Ctrl-C (SIGINT), SIGTERM and SIGHUP: the first signal asks for an orderly end, a second one ends the
- * process at once.
+ * process at once; one that follows within 0.3 s is the same request, sent twice, as timeout(1) does.
  *
  * This is for the commands that have something to save, `train` and `validate`.  Signals end all other commands at
  * once.  A signal that was ignored when the program started stays ignored: nohup ignores SIGHUP, and a script without

@@ -41,6 +41,6 @@ for figure in ${figures:-$all}; do
     find "$RESULTS/$figure" -name '*.png' 2> /dev/null | sort | sed 's/^/  /'
 done
 if [ -n "$failed" ]; then
-    printf '\nFAILED, see FAILS above:%s\n' "$failed" >&2
+    printf '\nFAILED, see above:%s\n' "$failed" >&2
     exit 1
 fi

@@ -2,7 +2,7 @@
 n = words(policies)
 width = 1000; height = 122*n + 124
 load plots."/style.gp"
-gantt_files = data."/*.csv"
+gantt_files = data."/*.sim.csv"
 load plots."/gantt-style.gp"
 # Only the kinds that some plan has are in the legend.
 used = system("cd '".data."' && awk -F, -v ORS=' ' 'FNR > 1 && !seen[$2]++ { print $2 }' *.sim.csv")

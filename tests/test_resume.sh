@@ -161,13 +161,27 @@ ignoring INT TERM run --model gpt-small --policy zero --iterations 1000
 ignoring INT TERM fit --model gpt-small --text text.txt --batch 8 --calibration 64
 [ $code = 143 ] || fail "fit, after an ignored INT: exit $code: $(cat ignoring.err)"
 
+# Two at once, as timeout(1) sends them to a process and to its group, are one.
+become zero doubled --steps 100000 >/dev/null 2>doubled.err &
+pid=$!
+for _ in $(seq 600); do
+    [ "$(cat doubled.csv 2>/dev/null | wc -l)" -le 2 ] || break
+    sleep 0.05
+done
+kill -TERM $pid
+kill -TERM $pid
+code=0
+wait $pid || code=$?
+[ $code = 130 ] || fail "two signals at once: exit $code: $(cat doubled.err)"
+[ "$(ls doubled | wc -l)" -ge 1 ] || fail "two signals at once: no checkpoint"
+
 # A second one ends it at once.
 "$program" train --model gpt-small --data text.txt --steps 100 --batch 8 --sequence 64 --policy native --output twice \
     >/dev/null 2>&1 &
 pid=$!
 sleep 1
 kill -TERM $pid
-sleep 0.1
+sleep 0.5
 kill -TERM $pid
 code=0
 wait $pid || code=$?

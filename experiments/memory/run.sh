@@ -14,7 +14,7 @@ while read -r model batch sequence; do
             IFS=, read -r checkpointing accumulation clip <<< "$variant"
             cell=$((cell + 1))
             # The fewest that lspo sim accepts: late updates need more steps to reach the steady state.
-            case $policy in zenflow) iterations=17 ;; *) iterations=5 ;; esac
+            case $policy in zenflow) iterations=17 ;; zero-delayed) iterations=10 ;; *) iterations=5 ;; esac
             args=(--model "$model" --batch "$batch" --sequence "$sequence" --iterations $iterations --policy "$policy" \
                 --checkpointing "$checkpointing"
                 --accumulation "$accumulation" --link 1GB/s --cpu 100M/s --machine "$PROFILE")

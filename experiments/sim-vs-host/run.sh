@@ -11,7 +11,7 @@ if [ "$EXPERIMENTS" = full ]; then
 fi
 profile_measure
 # Any text will do; a file is read faster than the machine's own.
-cat "$experiments_dir"/../{plan,sim,real}/*.c > "$out/text"
+cat "$experiments_dir"/*/*.{awk,md,sh} > "$out/text"
 
 # validate GRID BUDGET FOLDER: the verdict is 0, 5: outside the thresholds, or 6: too few calm cells, which is for the
 # gates to say.
