@@ -45,7 +45,7 @@ const lspo_exit_code_t lspo_exit_codes[] = {
     {3, "there is no such device here"},
     {5, "validate: the predictions are outside the thresholds"},
     {6, "validate: too few cells could be measured undisturbed to judge"},
-    {130, "interrupted: Ctrl-C, SIGTERM or SIGHUP"},
+    {130, "train and validate: interrupted by Ctrl-C, SIGTERM or SIGHUP; other commands end by the signal"},
     {0, NULL},
 };
 
