@@ -17,4 +17,4 @@ plot file using "gpu" title "GPU" linecolor rgb blue, \
     '' using "exposed_comm" title "exposed communication" linecolor rgb orange, \
     '' using "exposed_cpu" title "exposed CPU" linecolor rgb green, \
     '' using "other" title "other" linecolor rgb grey, \
-    '' using 0:(column("total")+0.065):(sprintf("%s\n%.2f", strcol("policy"), column("total"))) with labels font ",9" notitle
+    '' using 0:(column("total")+0.09):(sprintf("%s\n%.2f", strcol("policy"), column("total"))) with labels font ",9" notitle

@@ -29,8 +29,8 @@ plot for [i=2:12] file using i title columnheader(i) linecolor rgb shade[i-1], \
 
 unset arrow 1
 set lmargin at screen 0.665; set rmargin at screen 0.995
-set title "Seconds per step against the authors' scripts"
-set ylabel "s"
+set title "Time per iteration against the authors' scripts"
+set ylabel "time per iteration (s)"
 set xtics () font ",7"
 file = data."/step-bars.csv"
 set autoscale x

@@ -51,6 +51,6 @@ while read -r policy d slowdown; do
         "$out/table.csv"
 done < <(grid_rows "$here/paper") >> "$out/paper.csv"
 mapfile -t ticks < <(grid_ticks "$here/grid")
-mapfile -t steps < <(grid_ticks "$here/steps" | sed 's/^tick/step/')
+mapfile -t steps < <(grid_ticks "$here/steps" | sed 's/^tick/step/; s/-coder-/-|coder-/')
 plot fig7 "$out/fig7" note="512 tokens, fp16, fp32 on the link" "${ticks[@]}" "${steps[@]}"
 awk_csv "$here/check.awk" "$out/fig7.csv" "$out/steps.csv"
