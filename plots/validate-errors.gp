@@ -12,6 +12,13 @@ clip(x) = x > most ? most : x < -most ? -most : x
 stats file using (clip(abs(100*column("error")))) nooutput name "E"
 edge = ceil(E_max < 4 ? 5 : E_max + 1)
 bin(x) = floor(clip(100*x) + 0.5)
+stats file using (strcol("disturbed") eq "false" ? 1 : 0) nooutput name "C"
+if (C_sum == 0) {
+    unset border; unset tics
+    set label "All measurements were disturbed: no errors to show." at screen 0.5, screen 0.5 center
+    plot [0:1] [0:1] NaN notitle
+    exit
+}
 set multiplot layout 1,2 margins 0.09,0.98,0.15,0.9 spacing 0.11
 set title "errors of the time per iteration"
 set xlabel "predicted / measured - 1 (%, to the nearest)"
@@ -35,10 +42,9 @@ set yrange [0:100]
 set ytics 20
 set offsets 0, 0, 0, 0
 set key top left
-stats file using (strcol("disturbed") eq "false" ? 1 : NaN) nooutput name "C"
 size(x) = abs(100*x) < 0.01 ? 0.01 : abs(100*x)
 # Disturbed cells count as 0, because a gap would restart the sum.
-share(dummy) = strcol("disturbed") eq "false" ? 100.0/C_records : 0
+share(dummy) = strcol("disturbed") eq "false" ? 100.0/C_sum : 0
 plot file using (size(column("error"))):(share(0)) smooth cumulative with steps linewidth 2 linecolor rgb blue title "lspo", \
     file using (size(column("naive_error"))):(share(0)) smooth cumulative with steps linewidth 1.5 linecolor rgb grey \
         title "native + bytes/link", \
