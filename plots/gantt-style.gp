@@ -25,6 +25,6 @@ set style fill solid 1.0 border rgb "white"
 has_bars(file) = system("head -1 '".file."' | grep -c start_low_s") + 0
 edge(b) = word("start end", b)."_s"
 bound(b, which) = word("start end", b).(barred ? which : "_s")
-bar_at(name, b) = lane(name) + (b == 1 ? 0.24 : -0.24)
+bar_at(name, b) = lane(name) + (b == 1 ? 0.33 : -0.33)
 # Not for ops that are too short to be seen.
 has_length(start_s, end_s, axis_ms) = end_s - start_s > 0.008e-3*axis_ms

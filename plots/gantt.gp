@@ -1,5 +1,5 @@
 # One policy: simulated above, measured below, on one time axis; error bars (5 to 95 %) if the prediction has them.
-width = 900; height = 450
+width = 900; height = 490
 load plots."/style.gp"
 files = data."/".policy.".sim.csv ".data."/".policy.".run.csv"
 gantt_files = files
@@ -16,13 +16,15 @@ set lmargin at screen 0.06; set rmargin at screen 0.985
 used = system("awk -F, -v ORS=' ' 'NR > 1 && !seen[$2]++ { print $2 }' '".word(files, 1)."'")
 has(kind) = strstrt(" ".used." ", " ".kind." ") > 0
 do for [k=1:2] {
-    set tmargin at screen (k == 1 ? 0.87 : 0.50); set bmargin at screen (k == 1 ? 0.58 : 0.21)
+    set tmargin at screen (k == 1 ? 0.875 : 0.535); set bmargin at screen (k == 1 ? 0.605 : 0.265)
     set label 1 (k == 1 ? "simulated" : "measured") at graph 0, graph 1.09 left font ",10"
     if (k == 1) {
-        set title policy.": ".note."; dotted: their ends" offset 0, 0.6
+        set title policy.": ".note offset 0, 0.6
         set format x ""; unset xlabel; unset key
     } else {
         unset title; set format x "%g"; set xlabel "time (ms)" offset 0, 0.3
+        set label 1000 "dotted: the end of an iteration's last backward".(has_bars(word(files, 1)) ? \
+            "; bars: 5 to 95 % of the simulated starts (above) and ends (below)" : "") at screen 0.5225, screen 0.135 center font ",8"
         unset key
     }
     barred = has_bars(word(files, k))
@@ -42,7 +44,8 @@ do for [k=1:2] {
             (column(bound(b, "_low_s"))*1000):(column(bound(b, "_high_s"))*1000) \
             with xerrorbars pointtype 0 linecolor rgb black linewidth 0.4
 }
-# The legend on its own strip at the bottom.
+# The legend on its own strip at the bottom, its boxes with outlines.
+set style fill solid 1.0 border rgb "#404040"
 unset title; unset label; unset arrow; unset border; unset tics; unset xlabel; unset ylabel
 set tmargin at screen 0.08; set bmargin at screen 0.0
 set key at screen 0.985, screen 0.052 right center horizontal Left reverse samplen 1 width 1

@@ -33,5 +33,6 @@ for policy in $all_policies; do
     "$LSPO" compare "$out/$policy.sim.trace" "$out/$policy.run.trace" --format csv > "$out/$policy.compare.csv"
     plot gantt "$out/$policy" policy="$policy" note="$count iterations of $shown"
 done
-plot gantt-overview "$out/fig3" policies="$(echo $all_policies)" note="$shown; dotted: ends of iterations"
+plot gantt-overview "$out/fig3" policies="$(echo $all_policies)" \
+    note="$shown; dotted: the end of an iteration's last backward"
 awk_csv "$here/check.awk" "$out/predicted.csv" "$out/measured.csv"
