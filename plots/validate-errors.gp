@@ -2,6 +2,13 @@
 width = 820; height = 400
 load plots."/style.gp"
 file = data."/cells.csv"
+stats file using (strcol("disturbed") eq "false" ? 1 : 0) nooutput name "C"
+if (C_sum == 0) {
+    unset border; unset tics
+    set label "No cell was measured undisturbed: there are no errors to show." at screen 0.5, screen 0.5 center
+    plot [0:1] [0:1] NaN notitle
+    exit
+}
 classes = "gpu link cpu"
 array shade[3] = [blue, orange, green]
 array titles[3] = ["bound by the GPU", "bound by the link", "bound by the CPU"]
@@ -12,13 +19,6 @@ clip(x) = x > most ? most : x < -most ? -most : x
 stats file using (clip(abs(100*column("error")))) nooutput name "E"
 edge = ceil(E_max < 4 ? 5 : E_max + 1)
 bin(x) = floor(clip(100*x) + 0.5)
-stats file using (strcol("disturbed") eq "false" ? 1 : 0) nooutput name "C"
-if (C_sum == 0) {
-    unset border; unset tics
-    set label "All measurements were disturbed: no errors to show." at screen 0.5, screen 0.5 center
-    plot [0:1] [0:1] NaN notitle
-    exit
-}
 set multiplot layout 1,2 margins 0.09,0.98,0.15,0.9 spacing 0.11
 set title "errors of the time per iteration"
 set xlabel "predicted / measured - 1 (%, to the nearest)"
