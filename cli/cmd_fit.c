@@ -201,21 +201,14 @@ static lspo_status_t open_folder(const lspo_request_t *base, folder_t *folder)
     return lspo_hf_model_open(base->model_name, 0, &folder->model);
 }
 
-static lspo_status_t collect_and_compare(const fit_request_t *request, const lspo_plan_t *plan, const folder_t *folder)
+static lspo_status_t collect_and_compare(const fit_request_t *request, const lspo_gradients_options_t *options)
 {
-    const lspo_gradients_options_t options = {.plan = plan,
-                                              .device = request->base.device_name,
-                                              .text_path = request->base.text_path,
-                                              .stage = request->layer,
-                                              .calibration_count = request->calibration_count,
-                                              .validation_count = request->validation_count,
-                                              .tokenizer = folder->tokenizer,
-                                              .first_weights = {folder->model ? load_stage : NULL, folder->model}};
+    const lspo_plan_t *plan = options->plan;
     lspo_gradients_t gradients;
     lspo_progress_t progress;
     lspo_progress_start(&progress);
     lspo_progress_line(&progress, "training %s for %" PRIu32 " steps", plan->model.name, plan->workload.iterations);
-    lspo_status_t status = lspo_gradients_collect(&options, &gradients);
+    lspo_status_t status = lspo_gradients_collect(options, &gradients);
     if (status != LSPO_OK)
         goto cleanup;
     status = compare(request, &gradients, &progress);
@@ -233,13 +226,22 @@ static lspo_status_t fit_and_compare(const fit_request_t *request)
     lspo_status_t status = lspo_plan_build(&base->model, &base->workload, base->policy, &plan);
     if (status != LSPO_OK)
         return status;
-    status = lspo_host_room_check(base->device_name, &plan->model, &plan->workload, base->policy);
+    lspo_gradients_options_t options = {.plan = plan,
+                                        .device = base->device_name,
+                                        .text_path = base->text_path,
+                                        .stage = request->layer,
+                                        .calibration_count = request->calibration_count,
+                                        .validation_count = request->validation_count};
+    status = lspo_host_room_check(base->device_name, &plan->model, &plan->workload, base->policy,
+                                  lspo_gradients_bytes(&options));
     if (status != LSPO_OK)
         goto cleanup;
     status = open_folder(base, &folder);
     if (status != LSPO_OK)
         goto cleanup;
-    status = collect_and_compare(request, plan, &folder);
+    options.tokenizer = folder.tokenizer;
+    options.first_weights = (lspo_first_weights_t){folder.model ? load_stage : NULL, folder.model};
+    status = collect_and_compare(request, &options);
 cleanup:
     lspo_hf_model_close(folder.model);
     lspo_tokenizer_close(folder.tokenizer);

@@ -502,7 +502,7 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
     lspo_status_t status = tune(&request->base, &predicted_step_s);
     if (status != LSPO_OK)
         return status;
-    status = lspo_host_room_check(base->device_name, &base->model, &base->workload, base->policy);
+    status = lspo_host_room_check(base->device_name, &base->model, &base->workload, base->policy, 0);
     if (status != LSPO_OK)
         return status;
     status = fill_options(request, trainee, predicted_step_s, &options);

@@ -9,7 +9,7 @@
 #include "sim/fit.h"
 
 lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model, const lspo_workload_t *workload,
-                                   const lspo_policy_t *policy)
+                                   const lspo_policy_t *policy, uint64_t beside_bytes)
 {
     uint64_t there_bytes = lspo_host_memory_available("");
     lspo_machine_t machine;
@@ -24,10 +24,10 @@ lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model
     status = lspo_fit_try(&question, &fit);
     if (status != LSPO_OK)
         return status;
-    if (fit.gpu_bytes + fit.host_bytes <= there_bytes)
+    const uint64_t needed_bytes = fit.gpu_bytes + fit.host_bytes + beside_bytes;
+    if (needed_bytes <= there_bytes)
         return LSPO_OK;
     char needed[32], as_device[32], excess[32], there[32];
-    uint64_t needed_bytes = fit.gpu_bytes + fit.host_bytes;
     lspo_format_quantity((double)needed_bytes, LSPO_UNIT_BYTES, needed, sizeof needed);
     lspo_format_quantity((double)fit.gpu_bytes, LSPO_UNIT_BYTES, as_device, sizeof as_device);
     lspo_format_quantity((double)(needed_bytes - there_bytes), LSPO_UNIT_BYTES, excess, sizeof excess);

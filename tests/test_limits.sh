@@ -50,4 +50,9 @@ for command in "run --iterations 4" "train --steps 1" "fit --iterations 2"; do
     grep -q "llama-7b with policy native does not fit: it needs .* of this machine's memory" err ||
         fail "lspo $command: no sentence about what does not fit"
 done
+
+# fit holds gradients, a copy of the weights and a backward pass beside its training: 2.0 GB + 0.8 GB.
+limited 2500000 no fit --model gpt2-124m --subspace 32 --nnz 4 --iterations 1 --batch 1 --sequence 64
+grep -q "gpt2-124m with policy native does not fit: it needs 2[.]6[0-9] GiB of this machine's memory" err ||
+    fail "lspo fit: its own arrays are not counted"
 exit $status

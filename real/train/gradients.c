@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/loss.h"
+#include "plan/footprint.h"
 #include "plan/policy.h"
 #include "real/data/text.h"
 #include "real/device/device.h"
@@ -204,12 +205,40 @@ static lspo_status_t check_options(const lspo_gradients_options_t *options)
     return LSPO_OK;
 }
 
+static uint64_t linear_elements_of(const lspo_stage_t *stage)
+{
+    uint64_t elements = 0;
+    for (uint32_t i = 0; i < stage->linear_count; i++)
+        elements += (uint64_t)stage->tensors[i].rows * stage->tensors[i].cols;
+    return elements;
+}
+
+static uint64_t pass_bytes(const lspo_plan_t *plan)
+{
+    const lspo_model_t *model = &plan->model;
+    lspo_workload_t workload = plan->workload;
+    lspo_activations_t a;
+    workload.precision = LSPO_FP32;
+    lspo_activations(model, &workload, &a);
+    /* Inputs of the blocks and of the head, and dx. */
+    uint64_t bytes = lspo_model_stage_count(model) * a.input_bytes + model->block_count * a.saved_bytes + a.head_bytes +
+                     a.workspace_bytes + lspo_model_parameter_count(model) * sizeof(float);
+    return bytes + 2 * lspo_workload_tokens(&workload) * sizeof(uint32_t);
+}
+
+uint64_t lspo_gradients_bytes(const lspo_gradients_options_t *options)
+{
+    lspo_stage_t stage;
+    lspo_model_stage(&options->plan->model, options->stage, &stage);
+    const uint64_t count = (uint64_t)options->calibration_count + options->validation_count + 1; /* and the update */
+    return pass_bytes(options->plan) + count * linear_elements_of(&stage) * sizeof(float);
+}
+
 static lspo_status_t allocate_gradients(const lspo_gradients_options_t *options, lspo_gradients_t *gradients)
 {
     lspo_stage_t *shape = &gradients->shape;
     lspo_model_stage(&options->plan->model, options->stage, shape);
-    for (uint32_t i = 0; i < shape->linear_count; i++)
-        gradients->linear_elements += (uint64_t)shape->tensors[i].rows * shape->tensors[i].cols;
+    gradients->linear_elements = linear_elements_of(shape);
     gradients->calibration_count = options->calibration_count;
     gradients->validation_count = options->validation_count;
     uint64_t count = (uint64_t)options->calibration_count + options->validation_count;

@@ -53,6 +53,10 @@ typedef struct {
 lspo_status_t lspo_gradients_collect(const lspo_gradients_options_t *options, lspo_gradients_t *gradients_out);
 void lspo_gradients_release(lspo_gradients_t *gradients);
 
+/* Host memory that lspo_gradients_collect() holds at its peak beside the training: the gradients, the update, a copy of
+ * all weights, and the activations and workspace of one backward pass in fp32.  Uses plan, stage and counts. */
+uint64_t lspo_gradients_bytes(const lspo_gradients_options_t *options);
+
 /* Gradient `index` (calibration first) of a linear tensor: rows x cols. */
 const float *lspo_gradients_at(const lspo_gradients_t *gradients, uint32_t index, uint32_t tensor);
 
