@@ -45,5 +45,6 @@ set tmargin at screen 64.0/height; set bmargin at screen 0
 set lmargin at screen 0.05; set rmargin at screen 0.98
 set key at screen 0.98, screen 34.0/height right center horizontal Left reverse samplen 1 width 1
 set yrange [0:1]; set xrange [0:1]
+set style fill solid 1.0 border rgb "#404040"
 plot for [c=1:words(kinds)] NaN with boxes linecolor rgb shade[c] title (has(word(kinds, c)) ? word(kinds, c) : "")
 unset multiplot
