@@ -180,6 +180,9 @@ static lspo_status_t execute(const lspo_request_t *request)
     if (status != LSPO_OK)
         return status;
     warn_of_folder(request);
+    status = lspo_host_room_check_cap(plan, &request->overrides);
+    if (status != LSPO_OK)
+        goto cleanup;
     status = lspo_host_room_check(request->device_name, &plan->model, &plan->workload, request->policy, 0);
     if (status != LSPO_OK)
         goto cleanup;

@@ -353,7 +353,7 @@ static lspo_status_t use_weights(void *context, const float *const *stages)
 
 /* ---- the training ---- */
 
-/* The transition layer for the machine, and with --machine the predicted time per step. */
+/* The transition layer for the machine, the check of a cap, and with --machine the predicted time per step. */
 static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
 {
     lspo_machine_t machine;
@@ -373,6 +373,9 @@ static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
     status = lspo_tune_transition(&request->model, &workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;
+    status = lspo_host_room_check_cap(plan, &request->overrides);
+    if (status != LSPO_OK)
+        goto cleanup;
     int32_t *transition = lspo_policy_slot(request->policy, &request->workload, &lspo_parameter_transition);
     if (transition != NULL)
         *transition = *(const int32_t *)lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_transition);

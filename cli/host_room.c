@@ -1,4 +1,4 @@
-/* host_room.c - check this machine's memory before a run on the host device; see host_room.h. */
+/* host_room.c - check this machine's memory before a run; see host_room.h. */
 #include "cli/host_room.h"
 
 #include <string.h>
@@ -37,4 +37,30 @@ lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model
         "%s with policy %s does not fit: it needs %s of this machine's memory (%s of it as device memory), %s more "
         "than the %s available; try another --policy or a smaller --model, --batch or --sequence",
         model->name, policy->name, needed, as_device, excess, there);
+}
+
+lspo_status_t lspo_host_room_check_cap(const lspo_plan_t *plan, const lspo_overrides_t *overrides)
+{
+    lspo_device_caps_t caps = {0};
+    lspo_machine_t machine;
+    lspo_fit_t fit;
+    lspo_status_t status = lspo_overrides_caps(overrides, &caps);
+    if (status != LSPO_OK || caps.memory_bytes == 0 || plan->gpu_static_bytes <= caps.memory_bytes)
+        return status;
+    status = lspo_machine_find("host-reference", &machine);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_fit_plan(plan, &machine, &fit);
+    if (status != LSPO_OK)
+        return status;
+    char least[32], peak[32], excess[32], cap[32];
+    lspo_format_quantity((double)plan->gpu_static_bytes, LSPO_UNIT_BYTES, least, sizeof least);
+    lspo_format_quantity((double)fit.gpu_bytes, LSPO_UNIT_BYTES, peak, sizeof peak);
+    lspo_format_quantity((double)(plan->gpu_static_bytes - caps.memory_bytes), LSPO_UNIT_BYTES, excess, sizeof excess);
+    lspo_format_quantity((double)caps.memory_bytes, LSPO_UNIT_BYTES, cap, sizeof cap);
+    return lspo_error(
+        LSPO_ERR_FIT,
+        "%s with policy %s does not fit: it needs at least %s of device memory (%s at its predicted peak), "
+        "%s more than the %s allowed; try another --policy or a smaller --model, --batch or --sequence",
+        plan->model.name, plan->policy->name, least, peak, excess, cap);
 }

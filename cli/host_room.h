@@ -1,12 +1,14 @@
-/* host_room.h - check, before allocating anything, whether this machine's memory is enough for a plan on the host
- * device. */
+/* host_room.h - check, before allocating anything, whether memory is enough for a plan: this machine's on the host
+ * device, what a cap leaves on any device. */
 #ifndef LSPO_CLI_HOST_ROOM_H
 #define LSPO_CLI_HOST_ROOM_H
 
 #include <stdint.h>
 
 #include "base/status.h"
+#include "cli/request.h"
 #include "plan/model.h"
+#include "plan/plan.h"
 #include "plan/policy.h"
 #include "plan/workload.h"
 
@@ -16,5 +18,10 @@
  * memory. */
 lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, uint64_t beside_bytes);
+
+/* LSPO_ERR_FIT, with what the plan needs in the message, if the memory that it holds from start to end exceeds the cap
+ * on the device's memory, if there is one.  The predicted peak is only named: it depends on times, and a run may stay
+ * below it. */
+lspo_status_t lspo_host_room_check_cap(const lspo_plan_t *plan, const lspo_overrides_t *overrides);
 
 #endif
