@@ -262,12 +262,13 @@ static double copy_s(lspo_device_t *device, lspo_copy_direction_t direction, voi
     return (double)(lspo_now_ns() - start_ns) * 1e-9;
 }
 
-/* The shortest of several, since another process may take the core at any time: never less than the pace says. */
+/* The shortest of 7, never less than the pace says.  Where other processes take the core, of as many as it takes to see
+ * one within 5 % of `paced_s`. */
 static double best_copy_s(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from,
-                          size_t bytes)
+                          size_t bytes, double paced_s)
 {
     double best_s = 1e9;
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 7 || (i < 500 && best_s > 1.05 * paced_s); i++) {
         double time_s = copy_s(device, direction, to, from, bytes);
         best_s = time_s < best_s ? time_s : best_s;
     }
@@ -281,9 +282,9 @@ Test(device, pace_is_latency_plus_bytes_over_rate)
     lspo_device_t *device = open_device(&caps);
     enum { BYTES = 4000000 };
     void *from = take(device, BYTES), *to = take(device, BYTES);
-    double long_s = best_copy_s(device, LSPO_COPY_D2H, to, from, BYTES);
-    double empty_s = best_copy_s(device, LSPO_COPY_D2H, to, from, 0);
-    double free_s = best_copy_s(device, LSPO_COPY_H2D, to, from, BYTES); /* the other way has no pace */
+    double long_s = best_copy_s(device, LSPO_COPY_D2H, to, from, BYTES, 11e-3);
+    double empty_s = best_copy_s(device, LSPO_COPY_D2H, to, from, 0, 1e-3);
+    double free_s = best_copy_s(device, LSPO_COPY_H2D, to, from, BYTES, 5e-3); /* the other way has no pace */
     cr_assert_geq(long_s, 11e-3);
     cr_assert_lt(long_s, 11e-3 * 1.1);
     cr_assert_geq(empty_s, 1e-3);
@@ -324,13 +325,13 @@ Test(device, duplex_loss_while_the_other_direction_is_busy)
                          .to = take(device, TRAFFIC_BYTES),
                          .from = take(device, TRAFFIC_BYTES),
                          .bytes = TRAFFIC_BYTES};
-    double alone_s = best_copy_s(device, LSPO_COPY_D2H, to, from, BYTES);
+    double alone_s = best_copy_s(device, LSPO_COPY_D2H, to, from, BYTES, 5e-3);
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, keep_copying, &traffic), 0);
     while (!atomic_load(&traffic.started))
         lspo_pace(lspo_now_ns(), 1e-4);
     lspo_pace(lspo_now_ns(), 1e-3);
-    double beside_s = best_copy_s(device, LSPO_COPY_D2H, to, from, BYTES);
+    double beside_s = best_copy_s(device, LSPO_COPY_D2H, to, from, BYTES, 10e-3);
     atomic_store(&traffic.end, true);
     pthread_join(thread, NULL);
     cr_assert_geq(alone_s, 5e-3);
