@@ -101,7 +101,7 @@ static lspo_status_t run_op_of_fit(trainer_t *trainer, const lspo_op_t *op)
     if (status != LSPO_OK)
         return status;
     if (op->kind == LSPO_OP_PROJECT)
-        lspo_train_report_phase(trainer, "fitting projectors", ++trainer->projects_done, trainer->projects);
+        lspo_train_report_phase(trainer->options, "fitting projectors", ++trainer->projects_done, trainer->projects);
     return LSPO_OK;
 }
 
@@ -168,7 +168,7 @@ static lspo_status_t load_stage(void *context, uint32_t s, float *weights, bool 
     const lspo_train_options_t *options = trainer->options;
     lspo_stage_t stage;
     lspo_model_stage(&options->model, s, &stage);
-    lspo_train_report_phase(trainer, "loading weights", s, lspo_model_stage_count(&options->model));
+    lspo_train_report_phase(trainer->options, "loading weights", s, lspo_model_stage_count(&options->model));
     if (stop_asked(trainer))
         return lspo_error(LSPO_ERR_INTERRUPTED, "interrupted before the first step");
     lspo_status_t status = options->load(options->model_context, s, weights, given_out);

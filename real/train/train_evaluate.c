@@ -15,8 +15,7 @@ static lspo_status_t held_out_batch(void *context, uint32_t step, uint32_t micro
 {
     const lspo_train_options_t *options = context;
     (void)micro;
-    if (options->phase)
-        options->phase(options->progress_context, "evaluating", step, batch_count(options));
+    lspo_train_report_phase(options, "evaluating", step, batch_count(options));
     if (options->stop && atomic_load(options->stop) != 0)
         return LSPO_ERR_INTERRUPTED; /* not logged: a resumed training repeats it */
     lspo_dataset_held_out(options->data, step, batch_count(options), options->workload.batch, batch);

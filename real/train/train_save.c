@@ -103,7 +103,7 @@ static lspo_checkpoint_t checkpoint_of(trainer_t *trainer, const lspo_state_arra
                                .setting_count = trainer->setting_count,
                                .arrays = arrays,
                                .array_count = count,
-                               .progress_context = trainer};
+                               .progress_context = (void *)trainer->options};
 }
 
 static void report_writing(void *context, uint32_t done_mb, uint32_t of_mb)

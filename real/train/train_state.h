@@ -64,9 +64,9 @@ lspo_status_t lspo_train_export(trainer_t *trainer);
 lspo_status_t lspo_train_evaluate(trainer_t *trainer, lspo_metrics_row_t *row);
 
 /* Report the progress of work other than steps. */
-static inline void lspo_train_report_phase(const trainer_t *trainer, const char *phase, uint32_t done, uint32_t of)
+static inline void lspo_train_report_phase(const lspo_train_options_t *options, const char *phase, uint32_t done,
+                                           uint32_t of)
 {
-    const lspo_train_options_t *options = trainer->options;
     if (options->phase)
         options->phase(options->progress_context, phase, done, of);
 }

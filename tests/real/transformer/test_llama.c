@@ -16,6 +16,7 @@
 #include "tests/family_reference.h"
 #include "tests/mean_head.h"
 #include "tests/own_values.h"
+#include "tests/small_gpt.h"
 
 enum { BATCH = 2, SEQUENCE = 5, T = BATCH * SEQUENCE, V = 11 };
 
@@ -253,23 +254,6 @@ static lspo_model_t small_model(bool tied)
                           .vocabulary = 256,
                           .max_sequence = 32,
                           .tied_head = tied};
-}
-
-static lspo_text_t *make_text(void)
-{
-    static const char *const words[] = {"the ", "cat ", "sat ", "on ", "a ", "mat ", "and ", "ate ", "it. "};
-    char path[] = "/tmp/lspo-test-llama-XXXXXX";
-    const int descriptor = mkstemp(path);
-    cr_assert_geq(descriptor, 0);
-    FILE *file = fdopen(descriptor, "wb");
-    cr_assert_not_null(file);
-    for (uint32_t i = 0; i < 10000; i++)
-        fputs(words[lspo_random_below(5, 5, i, 9)], file);
-    cr_assert_eq(fclose(file), 0);
-    lspo_text_t *text = NULL;
-    cr_assert_eq(lspo_text_open(path, &text), LSPO_OK);
-    unlink(path);
-    return text;
 }
 
 static lspo_workload_t small_workload(void)
