@@ -103,7 +103,8 @@ cleanup:
 /* Machines, cards and hosts. */
 typedef struct {
     lspo_machine_t machine;
-    const char *name, *description, *source;
+    char pcie_text[16];
+    const char *name, *group, *evidence, *pcie, *description, *source;
 } machine_record_t;
 
 #define MACHINE_TEXT(field)                                                                                            \
@@ -118,19 +119,27 @@ static const lspo_field_t machine_fields[] = {
     MACHINE_TEXT(name),
     MACHINE_REAL(gpu_memory_bytes, gpu.memory_bytes, LSPO_UNIT_BYTES),
     MACHINE_REAL(gemm_fp16_flops, gpu.gemm_flops[LSPO_FP16], LSPO_UNIT_FLOPS),
-    MACHINE_REAL(gpu_stream_Bps, gpu.stream_Bps, LSPO_UNIT_BPS),
     MACHINE_REAL(h2d_Bps, link.h2d_Bps, LSPO_UNIT_BPS),
+    MACHINE_TEXT(evidence),
+    MACHINE_REAL(gpu_stream_Bps, gpu.stream_Bps, LSPO_UNIT_BPS),
     MACHINE_REAL(d2h_Bps, link.d2h_Bps, LSPO_UNIT_BPS),
     MACHINE_REAL(cpu_adam_pps, cpu.adam_pps, LSPO_UNIT_PPS),
     MACHINE_REAL(cpu_memory_bytes, cpu.memory_bytes, LSPO_UNIT_BYTES),
+    MACHINE_TEXT(group),
+    MACHINE_TEXT(pcie),
     MACHINE_TEXT(description),
     MACHINE_TEXT(source),
 };
 static const lspo_field_t card_fields[] = {
     MACHINE_TEXT(name),
+    MACHINE_TEXT(group),
     MACHINE_REAL(memory_bytes, gpu.memory_bytes, LSPO_UNIT_BYTES),
-    MACHINE_REAL(gemm_fp32_flops, gpu.gemm_flops[LSPO_FP32], LSPO_UNIT_FLOPS),
     MACHINE_REAL(gemm_fp16_flops, gpu.gemm_flops[LSPO_FP16], LSPO_UNIT_FLOPS),
+    MACHINE_TEXT(pcie),
+    MACHINE_TEXT(evidence),
+    MACHINE_REAL(gemm_fp32_flops, gpu.gemm_flops[LSPO_FP32], LSPO_UNIT_FLOPS),
+    MACHINE_REAL(gemm_bf16_flops, gpu.gemm_flops[LSPO_BF16], LSPO_UNIT_FLOPS),
+    MACHINE_REAL(attention_flops, gpu.attention_flops, LSPO_UNIT_FLOPS),
     MACHINE_REAL(stream_Bps, gpu.stream_Bps, LSPO_UNIT_BPS),
     MACHINE_REAL(adam_pps, gpu.adam_pps, LSPO_UNIT_PPS),
     MACHINE_TEXT(description),
@@ -138,13 +147,37 @@ static const lspo_field_t card_fields[] = {
 };
 static const lspo_field_t host_fields[] = {
     MACHINE_TEXT(name),
+    MACHINE_TEXT(group),
     MACHINE_REAL(memory_bytes, cpu.memory_bytes, LSPO_UNIT_BYTES),
     MACHINE_REAL(adam_pps, cpu.adam_pps, LSPO_UNIT_PPS),
+    MACHINE_TEXT(pcie),
+    MACHINE_TEXT(evidence),
     MACHINE_REAL(adam_cached_pps, cpu.adam_cached_pps, LSPO_UNIT_PPS),
     MACHINE_REAL(cache_bytes, cpu.cache_bytes, LSPO_UNIT_BYTES),
     MACHINE_TEXT(description),
     MACHINE_TEXT(source),
 };
+
+/* Columns that fit on a terminal of 80; CSV and JSON have all. */
+static size_t table_columns(lspo_machine_part_t part, size_t field_count)
+{
+    return part == LSPO_PART_MACHINE ? 5 : part == LSPO_PART_CARD || part == LSPO_PART_HOST ? 6 : field_count;
+}
+
+/* The record points into itself. */
+static void describe_part(machine_record_t *record)
+{
+    const lspo_machine_t *machine = &record->machine;
+    record->name = machine->name;
+    record->group = machine->group;
+    record->evidence = machine->evidence;
+    record->description = machine->description;
+    record->source = machine->source;
+    record->pcie = record->pcie_text;
+    if (machine->link.pcie_lanes > 0)
+        snprintf(record->pcie_text, sizeof record->pcie_text, "%.0fx%.0f", machine->link.pcie_generation,
+                 machine->link.pcie_lanes);
+}
 
 static lspo_status_t list_parts(lspo_machine_part_t part, const lspo_field_t *fields, size_t field_count, int format)
 {
@@ -155,12 +188,12 @@ static lspo_status_t list_parts(lspo_machine_part_t part, const lspo_field_t *fi
         return lspo_no_memory("a list of %u machines", count);
     for (uint32_t i = 0; i < count; i++) {
         status = lspo_machine_preset(part, i, &records[i].machine);
-        records[i].name = records[i].machine.name;
-        records[i].description = records[i].machine.description;
-        records[i].source = records[i].machine.source;
         if (status != LSPO_OK)
             goto cleanup;
+        describe_part(&records[i]);
     }
+    if (lspo_format_resolve(format) == LSPO_FORMAT_TABLE)
+        field_count = table_columns(part, field_count);
     status = write_list(fields, field_count, records, sizeof *records, count, format);
 cleanup:
     free(records);
@@ -314,8 +347,9 @@ const lspo_command_t lspo_command_list = {
     .name = "list",
     .summary = "list the models, machines, cards, hosts, policies and devices known by name",
     .usage = "models|machines|cards|hosts|policies|devices [--format table|csv|json]",
-    .about = "List the names that --model, --machine, --policy and --device accept. A machine's file may combine a "
-             "card and a host (`lspo help machines`). `--policy help` is the same as `list policies`.",
+    .about = "List the names that --model, --machine, --policy and --device accept. A machine may also be CARD+HOST, "
+             "such as rtx3060+desktop-ddr5 (`lspo help machines`). On a terminal, machines, cards and hosts have the "
+             "columns that fit; --format csv has all. `--policy help` is the same as `list policies`.",
     .examples = "lspo list policies\nlspo list models --format csv\nlspo sim --machine help",
     .groups = (const lspo_arg_group_t *const[]){&list_group, NULL},
     .positional_least = 1,

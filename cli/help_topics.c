@@ -35,11 +35,13 @@ static const char models[] =
 
 static const char machines[] =
     "A machine (--machine) is a profile: the rates, sizes and latencies from which `lspo sim` predicts. Give the name "
-    "of a built-in profile (`lspo list machines`) or an INI file.\n"
+    "of a built-in profile (`lspo list machines`), an INI file, or a card and a host joined by '+', such as "
+    "rtx3060+desktop-ddr5 (`lspo list cards`, `lspo list hosts`; each may be a file). A card alone is that card in its "
+    "usual host. The link of a card and a host comes from the smaller of their PCIe generations and numbers of "
+    "lanes.\n"
     "\n"
     "`lspo calibrate -o mine.ini` measures this machine and writes such a file. `lspo show machine NAME` prints any "
-    "profile, each value with its source. A file may start from another profile, or combine a card and a host (`lspo "
-    "list cards`, `lspo list hosts`):\n"
+    "profile, each value with its source. A file may start from another profile, or combine a card and a host:\n"
     "\n"
     "  [machine]                 [machine]\n"
     "  base = rtx4090            card = rtx4090\n"
@@ -52,8 +54,12 @@ static const char machines[] =
     "base sets all values; then card sets all of [gpu] and [products], and host all of [cpu]; the file's own values "
     "come last and override these. base must be the first key of the file, and card and host must come before all "
     "values. A card or host may also be a file (card = ./my-card.ini), relative to the file that names it. Such a file "
-    "has [card] or [host] in place of [machine], with base, name, description and source. A file without base, card "
-    "and host must have every key whose range excludes 0.";
+    "has [card] or [host] in place of [machine], with base, name, description, source, evidence, group and pcie (such "
+    "as 4x16), and for a card host, its usual one. A file without base, card and host must have every key whose range "
+    "excludes 0; one with a card and a host may leave out [link].\n"
+    "\n"
+    "evidence says what a profile's GPU rests on: calibrated (`lspo calibrate`), published rows (trainings of others), "
+    "fitted (one paper's table), data sheet (its rates times shares that others measured), assumed.";
 
 static const char units[] =
     "Quantities need a unit; a number without one is refused where it would be ambiguous.\n"

@@ -32,6 +32,8 @@ typedef struct {
     char name[LSPO_NAME_BYTES];
     char description[LSPO_SOURCE_BYTES];
     char source[LSPO_SOURCE_BYTES];
+    char evidence[LSPO_NAME_BYTES]; /* what its GPU's numbers rest on: one of lspo_machine_evidence; "": not said */
+    char group[LSPO_NAME_BYTES];    /* "GeForce", "server", for lists; "": none                                   */
     struct {
         double memory_bytes; /* all memory; plans may use this less context_bytes        */
         double gemm_flops[LSPO_PRECISION_COUNT];
@@ -135,19 +137,27 @@ lspo_status_t lspo_machine_take(const char *what, const lspo_machine_field_t *fi
 typedef enum { LSPO_PART_MACHINE, LSPO_PART_CARD, LSPO_PART_HOST } lspo_machine_part_t;
 
 uint32_t lspo_machine_preset_count(lspo_machine_part_t part);
-/* Static; index < count. */
+/* Static; index < count.  Machines are the files of machines/, then the cards that name their usual host. */
 const char *lspo_machine_preset_name(lspo_machine_part_t part, uint32_t index);
-/* A card or host has name, description, source and its own sections; the rest is 0. */
+/* A card or host has its texts, its own sections, and link.pcie_generation and pcie_lanes if known; the rest is 0. */
 lspo_status_t lspo_machine_preset(lspo_machine_part_t part, uint32_t index, lspo_machine_t *machine_out);
+
+/* "calibrated": by `lspo calibrate`; "published rows": fitted to measured trainings of others; "fitted": to one paper's
+ * table; "data sheet": sheet rates times shares that others measured; "assumed": round numbers.  Ends with NULL. */
+extern const char *const lspo_machine_evidence[];
 
 /* Find a preset by name or read an INI file: sections [machine], [gpu], [cpu], [link], [contention], [products]
  * (products.h), [noise], [yardstick].  [machine] has name, description, source, and before all values
  *     base = PRESET       take all its values; must be the first key of the file
  *     card = CARD|FILE    then take all of [gpu] and [products] from a card
  *     host = HOST|FILE    then take all of [cpu] from a host
- * The file's own values come last.  A card's file has [card] with name, description, source, base = CARD in place of
- * [machine], a host's file has [host].  A FILE is relative to the file that names it.  Quantities have units.  Unknown
- * sections or keys are errors with file:line. */
+ * The file's own values come last.  With a card and a host but no base and no rates of the link, [link] comes from
+ * their PCIe (machine_link.h).  A card's file has [card] with name, description, source, evidence, group, base = CARD,
+ * pcie = 4x16 and host = its usual host in place of [machine]; a host's file has [host].  A FILE is relative to the
+ * file that names it.  Quantities have units.  Unknown sections or keys are errors with file:line.
+ *
+ * CARD+HOST, each a preset or a file, is the machine of a file with only that card and host, and has that name.  CARD
+ * alone is the card in its usual host, unless a machine has that name. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
 
 /* The comment after each value, by field, which gives its source.  "": none; long comments are cut off. */

@@ -8,6 +8,7 @@
 #include "base/ini.h"
 #include "base/names.h"
 #include "plan/machine.h"
+#include "plan/machine_link.h"
 #include "plan/presets.h"
 
 /* A kind of file: its own section, the folder of its presets, and which sections of values it has. */
@@ -19,10 +20,29 @@ typedef struct {
 } kind_t;
 
 static const kind_t kinds[] = {
-    [LSPO_PART_MACHINE] = {"machine", "machines", {NULL, NULL}, "base, card, host, name, description, source"},
-    [LSPO_PART_CARD] = {"card", "machines/cards", {"gpu", "products"}, "base, name, description, source"},
-    [LSPO_PART_HOST] = {"host", "machines/hosts", {"cpu", NULL}, "base, name, description, source"},
+    [LSPO_PART_MACHINE] = {"machine",
+                           "machines",
+                           {NULL, NULL},
+                           "base, card, host, name, description, source, evidence, group"},
+    [LSPO_PART_CARD] = {"card",
+                        "machines/cards",
+                        {"gpu", "products"},
+                        "base, name, description, source, evidence, group, pcie, host"},
+    [LSPO_PART_HOST] = {"host",
+                        "machines/hosts",
+                        {"cpu", NULL},
+                        "base, name, description, source, evidence, group, pcie"},
 };
+enum { KIND_COUNT = sizeof kinds / sizeof kinds[0] };
+
+const char *const lspo_machine_evidence[] = {"calibrated", "published rows", "fitted", "data sheet", "assumed", NULL};
+
+/* What a file has besides values and that another file takes from it: the texts of a base or card, and for the link of
+ * a machine the name and PCIe of its card and host. */
+typedef struct {
+    char name[LSPO_NAME_BYTES], description[LSPO_SOURCE_BYTES], source[LSPO_SOURCE_BYTES];
+    lspo_pcie_t pcie;
+} part_t;
 
 /* A file being read. */
 typedef struct {
@@ -32,10 +52,13 @@ typedef struct {
     lspo_machine_notes_t *notes; /* NULL: not wanted */
     bool given[LSPO_MACHINE_FIELDS_MAX];
     bool any_given, has_part;
+    char taken_evidence[LSPO_NAME_BYTES], taken_group[LSPO_NAME_BYTES]; /* for want of its own */
+    char usual_host[LSPO_NAME_BYTES];                                   /* of a card; "": none */
+    part_t parts[KIND_COUNT]; /* the card and the host that it names; name "": none */
 } machine_file_t;
 
-static lspo_status_t read_part(lspo_machine_part_t part, const char *name_or_path, const char *beside,
-                               machine_file_t *file);
+static lspo_status_t read_named(const char *what, lspo_machine_part_t part, const char *name, const char *beside,
+                                machine_file_t *file);
 
 static bool has_section(const kind_t *kind, const char *section)
 {
@@ -65,11 +88,39 @@ static void take_values(const kind_t *part, const machine_file_t *from, machine_
         file->machine.products = from->machine.products;
 }
 
+static uint32_t names_of(lspo_machine_part_t part, const char *names[LSPO_PRESETS_MAX]);
+
+/* There are too many names to list them. */
 static lspo_status_t refuse_name(const char *what, lspo_machine_part_t part, const char *name, const char *also)
 {
     const char *names[LSPO_PRESETS_MAX];
-    uint32_t count = lspo_preset_names(kinds[part].folder, names);
-    return lspo_name_refuse(what, name, names, count, also);
+    const char *nearest = lspo_name_nearest(name, names, names_of(part, names));
+    const char *slash = strrchr(kinds[part].folder, '/');
+    return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of `lspo list %s`%s%s%s%s", what, name,
+                      slash != NULL ? slash + 1 : kinds[part].folder, also != NULL ? also : "",
+                      nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "",
+                      nearest != NULL ? "?" : "");
+}
+
+/* Texts that a file without its own takes from its base, and from its card before that. */
+static void take_texts(lspo_machine_part_t part, const machine_file_t *from, machine_file_t *file)
+{
+    bool is_base = file->kind == &kinds[part];
+    if (is_base || part == LSPO_PART_CARD) {
+        memcpy(file->taken_evidence, from->machine.evidence, sizeof file->taken_evidence);
+        memcpy(file->taken_group, from->machine.group, sizeof file->taken_group);
+    }
+    if (is_base && part != LSPO_PART_MACHINE) {
+        file->machine.link = from->machine.link;
+        memcpy(file->usual_host, from->usual_host, sizeof file->usual_host);
+    }
+    part_t *own = &file->parts[part];
+    if (part == LSPO_PART_CARD && file->kind == &kinds[LSPO_PART_MACHINE])
+        memcpy(file->usual_host, from->usual_host, sizeof file->usual_host);
+    memcpy(own->name, from->machine.name, sizeof own->name);
+    memcpy(own->description, from->machine.description, sizeof own->description);
+    memcpy(own->source, from->machine.source, sizeof own->source);
+    own->pcie = (lspo_pcie_t){from->machine.link.pcie_generation, from->machine.link.pcie_lanes};
 }
 
 /* Read the preset `name` of the same kind, or a card or host, and take all its values. */
@@ -84,14 +135,11 @@ static lspo_status_t take_part(const char *what, lspo_machine_part_t part, const
         goto release;
     }
     from->notes = notes;
-    if (lspo_preset_find(kinds[part].folder, name) == NULL && (beside == NULL || !lspo_name_is_path(name))) {
-        status = refuse_name(what, part, name, beside != NULL ? ", nor a file such as ./my.ini" : NULL);
-        goto release;
-    }
-    status = read_part(part, name, beside, from);
+    status = read_named(what, part, name, beside, from);
     if (status != LSPO_OK)
         goto release;
     take_values(&kinds[part], from, file);
+    take_texts(part, from, file);
 release:
     free(notes);
     free(from);
@@ -131,6 +179,16 @@ static lspo_status_t take_text(const char *what, const char *value, char *text, 
     return LSPO_OK;
 }
 
+static lspo_status_t take_evidence(const char *what, const char *value, machine_file_t *file)
+{
+    size_t count = 0;
+    while (lspo_machine_evidence[count] != NULL && strcmp(lspo_machine_evidence[count], value) != 0)
+        count++;
+    if (lspo_machine_evidence[count] == NULL)
+        return lspo_name_refuse(what, value, lspo_machine_evidence, count, NULL);
+    return take_text(what, value, file->machine.evidence, sizeof file->machine.evidence);
+}
+
 static lspo_status_t take_head_key(const char *what, const char *key, const char *value, machine_file_t *file)
 {
     lspo_machine_t *machine = &file->machine;
@@ -142,6 +200,14 @@ static lspo_status_t take_head_key(const char *what, const char *key, const char
         return take_text(what, value, machine->description, sizeof machine->description);
     if (strcmp(key, "source") == 0)
         return take_text(what, value, machine->source, sizeof machine->source);
+    if (strcmp(key, "evidence") == 0)
+        return take_evidence(what, value, file);
+    if (strcmp(key, "group") == 0)
+        return take_text(what, value, machine->group, sizeof machine->group);
+    if (strcmp(key, "pcie") == 0 && file->kind != &kinds[LSPO_PART_MACHINE])
+        return lspo_machine_link_parse(what, value, machine);
+    if (strcmp(key, "host") == 0 && file->kind == &kinds[LSPO_PART_CARD])
+        return take_text(what, value, file->usual_host, sizeof file->usual_host);
     for (int part = LSPO_PART_CARD; file->kind == kinds && part <= LSPO_PART_HOST; part++) {
         if (strcmp(key, kinds[part].head) == 0)
             return take_card_or_host(what, (lspo_machine_part_t)part, value, file);
@@ -182,11 +248,44 @@ static const char *sources_of(const machine_file_t *file, const char *section)
     return strcmp(section, "gpu") == 0 ? "base or card" : strcmp(section, "cpu") == 0 ? "base or host" : "base";
 }
 
-/* A missing key whose value may be 0 is 0; the others come from the file, its base, card or host. */
-static lspo_status_t check_complete(const machine_file_t *file)
+static void give_link(void *context, size_t field, const char *note)
 {
-    if (file->machine.name[0] == '\0')
+    machine_file_t *file = context;
+    file->given[field] = true;
+    set_note(file, field, note);
+}
+
+/* The link of a card in a host, where nothing else gives one. */
+static lspo_status_t complete_link(machine_file_t *file)
+{
+    size_t h2d = lspo_machine_field_find("link", "h2d_Bps"), d2h = lspo_machine_field_find("link", "d2h_Bps");
+    const part_t *card = &file->parts[LSPO_PART_CARD], *host = &file->parts[LSPO_PART_HOST];
+    if (card->name[0] == '\0' || host->name[0] == '\0' || file->given[h2d] || file->given[d2h])
+        return LSPO_OK;
+    if (card->pcie.lanes <= 0 || host->pcie.lanes <= 0) {
+        bool is_card = card->pcie.lanes <= 0;
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: the %s %s does not say its PCIe (pcie = 4x16), so the link is unknown; a machine's file "
+                          "can give [link] h2d_Bps and d2h_Bps",
+                          file->path, is_card ? "card" : "host", is_card ? card->name : host->name);
+    }
+    lspo_machine_link_set(card->pcie, host->pcie, &file->machine, give_link, file);
+    return LSPO_OK;
+}
+
+/* A missing key whose value may be 0 is 0; the others come from the file, its base, card or host. */
+static lspo_status_t check_complete(machine_file_t *file)
+{
+    lspo_machine_t *machine = &file->machine;
+    if (machine->name[0] == '\0')
         return lspo_error(LSPO_ERR_INPUT, "%s: [%s] name is missing", file->path, file->kind->head);
+    if (machine->evidence[0] == '\0')
+        memcpy(machine->evidence, file->taken_evidence, sizeof machine->evidence);
+    if (machine->group[0] == '\0')
+        memcpy(machine->group, file->taken_group, sizeof machine->group);
+    lspo_status_t status = complete_link(file);
+    if (status != LSPO_OK)
+        return status;
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         const lspo_machine_field_t *field = &lspo_machine_fields[i];
         if (!file->given[i] && field->low > 0.0 && has_section(file->kind, field->section)) {
@@ -195,7 +294,7 @@ static lspo_status_t check_complete(const machine_file_t *file)
                               sources_of(file, field->section));
         }
     }
-    return lspo_products_check(file->path, &file->machine.products);
+    return lspo_products_check(file->path, &machine->products);
 }
 
 /* A path in a file is relative to that file's folder. */
@@ -243,20 +342,121 @@ static lspo_status_t read_part(lspo_machine_part_t part, const char *name_or_pat
     return status;
 }
 
+/* ---- machines of a card and a host ---- */
+
+/* The '+' of CARD+HOST: the first one after a card, else the first; NULL: there is none. */
+static const char *plus_of(const char *name)
+{
+    for (const char *plus = strchr(name, '+'); plus != NULL; plus = strchr(plus + 1, '+')) {
+        char *card = strndup(name, (size_t)(plus - name));
+        bool found =
+            card != NULL && (lspo_preset_find(kinds[LSPO_PART_CARD].folder, card) != NULL || access(card, F_OK) == 0);
+        free(card);
+        if (found)
+            return plus;
+    }
+    return strchr(name, '+');
+}
+
+/* Is it the name of a card, or CARD+HOST, and not of a machine's file? */
+static bool is_joined(const char *name)
+{
+    return lspo_preset_find(kinds[LSPO_PART_MACHINE].folder, name) == NULL &&
+           (lspo_preset_find(kinds[LSPO_PART_CARD].folder, name) != NULL ||
+            (strchr(name, '+') != NULL && access(name, F_OK) != 0));
+}
+
+static void describe_joined(const char *name, bool named_host, machine_file_t *file)
+{
+    const part_t *card = &file->parts[LSPO_PART_CARD], *host = &file->parts[LSPO_PART_HOST];
+    lspo_machine_t *machine = &file->machine;
+    if (named_host)
+        snprintf(machine->name, sizeof machine->name, "%.31s+%.31s", card->name, host->name);
+    else
+        snprintf(machine->name, sizeof machine->name, "%.63s", name);
+    snprintf(machine->description, sizeof machine->description, "%.110s, %.110s", card->description, host->description);
+    snprintf(machine->source, sizeof machine->source, "%.110s; host: %.110s", card->source, host->source);
+}
+
+/* The machine of CARD+HOST, or of a card in its usual host. */
+static lspo_status_t read_joined(const char *name, machine_file_t *file)
+{
+    char what[160];
+    const char *plus = lspo_preset_find(kinds[LSPO_PART_CARD].folder, name) != NULL ? NULL : plus_of(name);
+    char *card = plus != NULL ? strndup(name, (size_t)(plus - name)) : strdup(name);
+    if (card == NULL)
+        return lspo_no_memory("%s", name);
+    file->kind = &kinds[LSPO_PART_MACHINE];
+    file->path = name;
+    snprintf(what, sizeof what, "machine %.100s: card", name);
+    lspo_status_t status = take_part(what, LSPO_PART_CARD, card, "", file);
+    free(card);
+    if (status != LSPO_OK)
+        return status;
+    if (plus == NULL && file->usual_host[0] == '\0') {
+        return lspo_error(LSPO_ERR_INPUT,
+                          "machine: %s is a card without a usual host: write %s+HOST (`lspo list hosts`)", name, name);
+    }
+    snprintf(what, sizeof what, "machine %.100s: host", name);
+    status = take_part(what, LSPO_PART_HOST, plus != NULL ? plus + 1 : file->usual_host, "", file);
+    if (status != LSPO_OK)
+        return status;
+    describe_joined(name, plus != NULL, file);
+    return check_complete(file);
+}
+
+/* A preset of its kind, a machine of a card and a host, or, unless `beside` is NULL, a file beside that one. */
+static lspo_status_t read_named(const char *what, lspo_machine_part_t part, const char *name, const char *beside,
+                                machine_file_t *file)
+{
+    if (part == LSPO_PART_MACHINE && is_joined(name))
+        return read_joined(name, file);
+    if (lspo_preset_find(kinds[part].folder, name) == NULL && (beside == NULL || !lspo_name_is_path(name)))
+        return refuse_name(what, part, name, beside != NULL ? ", nor a file such as ./my.ini" : NULL);
+    return read_part(part, name, beside, file);
+}
+
+/* ---- presets ---- */
+
+/* Does this card name its usual host, and has no machine's file its name?  Presets are written in one way
+ * (tests/test_presets.sh), so that their texts need not be parsed for a list of names. */
+static bool is_machine_too(const lspo_preset_t *card)
+{
+    return lspo_preset_find(kinds[LSPO_PART_MACHINE].folder, card->name) == NULL &&
+           strstr(card->text, "\nhost = ") != NULL;
+}
+
+/* The names of a part's presets: machines are the files and the cards with a usual host. */
+static uint32_t names_of(lspo_machine_part_t part, const char *names[LSPO_PRESETS_MAX])
+{
+    uint32_t count = lspo_preset_names(kinds[part].folder, names);
+    uint32_t cards = part == LSPO_PART_MACHINE ? lspo_preset_count(kinds[LSPO_PART_CARD].folder) : 0;
+    for (uint32_t i = 0; i < cards && count < LSPO_PRESETS_MAX; i++) {
+        const lspo_preset_t *card = lspo_preset_at(kinds[LSPO_PART_CARD].folder, i);
+        if (is_machine_too(card))
+            names[count++] = card->name;
+    }
+    return count;
+}
+
 uint32_t lspo_machine_preset_count(lspo_machine_part_t part)
 {
-    return lspo_preset_count(kinds[part].folder);
+    const char *names[LSPO_PRESETS_MAX];
+    return names_of(part, names);
 }
 
 const char *lspo_machine_preset_name(lspo_machine_part_t part, uint32_t index)
 {
-    return lspo_preset_at(kinds[part].folder, index)->name;
+    const char *names[LSPO_PRESETS_MAX];
+    names_of(part, names);
+    return names[index];
 }
 
 lspo_status_t lspo_machine_preset(lspo_machine_part_t part, uint32_t index, lspo_machine_t *machine_out)
 {
     machine_file_t file = {0};
-    lspo_status_t status = read_part(part, lspo_machine_preset_name(part, index), NULL, &file);
+    const char *name = lspo_machine_preset_name(part, index);
+    lspo_status_t status = read_named(name, part, name, NULL, &file);
     if (status != LSPO_OK)
         return status;
     *machine_out = file.machine;
@@ -266,17 +466,20 @@ lspo_status_t lspo_machine_preset(lspo_machine_part_t part, uint32_t index, lspo
 static lspo_status_t check_name(const char *name)
 {
     bool is_file = access(name, F_OK) == 0;
-    if (lspo_preset_find(kinds[LSPO_PART_MACHINE].folder, name) != NULL) {
+    if (lspo_preset_find(kinds[LSPO_PART_MACHINE].folder, name) != NULL || is_joined(name)) {
         if (is_file)
             lspo_warn("--machine %s is the preset of that name; to use the file here, write ./%s", name, name);
         return LSPO_OK;
+    }
+    if (!is_file && lspo_preset_find(kinds[LSPO_PART_HOST].folder, name) != NULL) {
+        return lspo_error(LSPO_ERR_INPUT, "machine: %s is a host: write CARD+%s (`lspo list cards`)", name, name);
     }
     if (!is_file && lspo_name_is_path(name)) {
         return lspo_error(LSPO_ERR_INPUT,
                           "machine: there is no file %s; `lspo calibrate -o %s` measures this machine and writes one",
                           name, name);
     }
-    return is_file ? LSPO_OK : refuse_name("machine", LSPO_PART_MACHINE, name, ", nor a file here");
+    return is_file ? LSPO_OK : refuse_name("machine", LSPO_PART_MACHINE, name, ", nor CARD+HOST, nor a file here");
 }
 
 lspo_status_t lspo_machine_find_noted(const char *name_or_path, lspo_machine_t *machine_out,
@@ -288,7 +491,8 @@ lspo_status_t lspo_machine_find_noted(const char *name_or_path, lspo_machine_t *
         return status;
     if (notes_out != NULL)
         *notes_out = (lspo_machine_notes_t){0};
-    status = read_part(LSPO_PART_MACHINE, name_or_path, NULL, &file);
+    status = is_joined(name_or_path) ? read_joined(name_or_path, &file)
+                                     : read_part(LSPO_PART_MACHINE, name_or_path, NULL, &file);
     if (status != LSPO_OK)
         return status;
     *machine_out = file.machine;

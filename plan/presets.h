@@ -26,7 +26,7 @@ const lspo_preset_t *lspo_preset_at(const char *folder, uint32_t index);
 /* NULL if the folder has none of that name. */
 const lspo_preset_t *lspo_preset_find(const char *folder, const char *name);
 
-enum { LSPO_PRESETS_MAX = 64 };
+enum { LSPO_PRESETS_MAX = 128 };
 
 /* The names of a folder's presets, for messages; returns their number, at most LSPO_PRESETS_MAX. */
 uint32_t lspo_preset_names(const char *folder, const char *names[LSPO_PRESETS_MAX]);

@@ -105,6 +105,7 @@ static void describe(const lspo_calibrate_options_t *options, const lspo_topolog
     double memory_bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     snprintf(machine->source, sizeof machine->source, "measured by lspo calibrate --device %s", options->device);
     snprintf(machine->name, sizeof machine->name, "%s", options->device);
+    snprintf(machine->evidence, sizeof machine->evidence, "calibrated");
     snprintf(machine->description, sizeof machine->description, "this machine as a device: %s; BLAS core %s",
              topology->description, lspo_gemm_core());
     machine->gpu.memory_bytes = floor(memory_bytes / 2);
