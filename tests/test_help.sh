@@ -120,8 +120,8 @@ expect() {
 expect "calibrate choose compare " c
 expect "export " trace e
 expect "zenflow zero zero-delayed zero-layerwise " sim --policy ze
-expect "rtx3060 rtx4090 " sim --machine rtx
-expect "rtx3060 rtx4090 " sim --machine = rtx
+expect "rtx4070 rtx4070tis " sim --machine rtx4070
+expect "rtx4070 rtx4070tis " sim --machine = rtx4070
 expect "llama-3b llama-7b " choose --machine rtx4090 --model llama
 expect "bf16 fp16 fp32 " run --precision ""
 expect "cuda host " calibrate --device ""
@@ -148,8 +148,8 @@ for shell in zsh fish; do
 done
 if command -v fish >/dev/null; then
     got=$(HOME=$scratch fish \
-        -c "source '$source_dir/cli/completion/fish/lspo.fish'; complete -C 'lspo sim --machine rtx'" |
+        -c "source '$source_dir/cli/completion/fish/lspo.fish'; complete -C 'lspo sim --machine rtx4070'" |
         cut -f1 | sort | tr '\n' ' ')
-    [ "$got" = "rtx3060 rtx4090 " ] || complain "fish offers '$got'"
+    [ "$got" = "rtx4070 rtx4070tis " ] || complain "fish offers '$got'"
 fi
 exit $status

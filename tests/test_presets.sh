@@ -55,7 +55,7 @@ offences() {
         }
     }
     /^#/ || /^\[/ || /^$/ { next }
-    /^(name|description|source|base|card|host) = / { next }
+    /^(name|description|source|evidence|group|pcie|base|card|host) = / { next }
     {
         start = index($0, " ; ")
         if (start == 0) { fault("no source"); next }
@@ -98,7 +98,8 @@ done
 for list in machines cards hosts models; do
     case $list in cards | hosts) folder=machines/$list ;; *) folder=$list ;; esac
     "$lspo" list $list --format csv | tail -n +2 | cut -d, -f1 | sort > "$scratch/names"
-    for file in "$folder"/*.ini; do basename "$file" .ini; done | sort | diff "$scratch/names" - ||
+    [ $list = machines ] && usual=$(grep -l '^host = ' machines/cards/*.ini) || usual=
+    for file in "$folder"/*.ini $usual; do basename "$file" .ini; done | sort -u | diff "$scratch/names" - ||
         fail "$folder and \`lspo list $list\` differ: is a file missing from local.am?"
 done
 for file in machines/*.ini; do
@@ -111,6 +112,27 @@ for file in models/*.ini; do
     "$lspo" sim --machine paper-workstation --policy zero --model "$file" --format json > "$scratch/file"
     "$lspo" sim --machine paper-workstation --policy zero --model "$name" --format json | diff - "$scratch/file" ||
         fail "$file differs from the preset"
+done
+
+# Every card and host says what it rests on and where it belongs.  Cards and hosts can be joined, but for those that
+# stand in for others and for the superchip, whose link is not PCIe.
+for file in machines/cards/*.ini machines/hosts/*.ini; do
+    grep -q '^base = ' "$file" && continue
+    for key in evidence group pcie host; do
+        case $key/$file in
+        pcie/*/host-core.ini | pcie/*/gh200.ini | pcie/*/grace-480gb.ini) continue ;;
+        host/machines/hosts/* | host/*/host-core.ini | host/*/gh200.ini) continue ;;
+        esac
+        grep -q "^$key = " "$file" || fail "$file has no $key"
+    done
+done
+for file in machines/cards/*.ini; do
+    name=$(basename "$file" .ini)
+    grep -q '^host = ' "$file" || continue
+    "$lspo" show machine "$name" > "$scratch/file"
+    grep -qx "name = $name" "$scratch/file" && [ "$(grep -c ' ; ' "$scratch/file")" -gt 30 ] ||
+        fail "lspo show machine $name: another name, or no sources"
+    "$lspo" show machine "$name+desktop-ddr4" | grep -qx "name = $name+desktop-ddr4" || fail "$name+desktop-ddr4"
 done
 
 # A changed value loses its source.

@@ -43,7 +43,7 @@ Test(machine, presets_pass_their_check_and_say_where_they_come_from)
     }
 }
 
-/* A card has no field but those of [gpu], a host none but those of [cpu]. */
+/* A card has no field but those of [gpu], a host none but those of [cpu]; both say their PCIe. */
 Test(machine, cards_and_hosts_are_halves)
 {
     for (int part = LSPO_PART_CARD; part <= LSPO_PART_HOST; part++) {
@@ -58,7 +58,7 @@ Test(machine, cards_and_hosts_are_halves)
             for (size_t f = 0; f < lspo_machine_field_count; f++) {
                 const lspo_machine_field_t *field = &lspo_machine_fields[f];
                 double value = field_value(&half, f);
-                bool own = strcmp(field->section, section) == 0;
+                bool own = strcmp(field->section, section) == 0 || strncmp(field->key, "pcie_", 5) == 0;
                 cr_expect(own ? value >= field->low && value <= field->high : value == 0.0, "%s: %s", half.name,
                           field->key);
             }
@@ -205,6 +205,8 @@ Test(machine, a_written_profile_reads_back_to_the_same_bits)
     cr_expect_str_eq(again.name, "rtx4090");
     cr_expect_str_eq(again.description, "measured; twice");
     cr_expect_str_eq(again.source, machine.source);
+    cr_expect_str_eq(again.evidence, "fitted");
+    cr_expect_str_eq(again.group, "GeForce");
 }
 
 Test(machine, presets_survive_a_file)
@@ -262,6 +264,100 @@ Test(machine, a_card_and_a_host_take_the_place_of_a_bases)
     cr_expect_eq(machine.link.h2d_duplex_loss, 0.0);
 }
 
+/* CARD+HOST: [gpu] and [cpu] of the two, and the link of machine_link.h: 25 GB/s at Gen4 x16, since the smaller of
+ * generation and lanes counts.  Numbers from the sources cited there. */
+Test(machine, a_card_and_a_host_are_joined_by_a_plus)
+{
+    static const struct {
+        const char *card, *host;
+        double h2d_Bps, d2h_Bps, h2d_duplex_loss, generation, lanes;
+    } joined[] = {
+        {"rtx3060", "threadripper-3970x-252gb", 25e9, 25e9, 0.27, 4, 16},
+        {"rtx4060", "desktop-ddr5", 12.5e9, 12.5e9, 0.27, 4, 8},
+        {"rtx5090", "desktop-ddr5", 56.3e9, 57.3e9, 0.1, 5, 16},
+        {"rtx5090", "desktop-ddr4", 25e9, 25e9, 0.27, 4, 16},
+        {"rtx5090", "laptop-ddr4-3200-16gib", 12.5e9, 12.5e9, 0.27, 4, 8},
+        {"v100-32gb", "server-ddr5", 12.5e9, 12.8e9, 0.27, 3, 16},
+    };
+    for (size_t i = 0; i < sizeof joined / sizeof joined[0]; i++) {
+        char name[64], text[160];
+        lspo_machine_t file;
+        snprintf(name, sizeof name, "%s+%s", joined[i].card, joined[i].host);
+        lspo_machine_t machine = find(name);
+        cr_expect_str_eq(machine.name, name);
+        cr_expect_eq(lspo_machine_check(&machine), LSPO_OK, "%s", name);
+        cr_expect_eq(machine.link.h2d_Bps, joined[i].h2d_Bps, "%s", name);
+        cr_expect_eq(machine.link.d2h_Bps, joined[i].d2h_Bps, "%s", name);
+        cr_expect_eq(machine.link.h2d_duplex_loss, joined[i].h2d_duplex_loss, "%s", name);
+        cr_expect_eq(machine.link.d2h_duplex_loss, 0.04, "%s", name);
+        cr_expect_eq(machine.link.pcie_generation, joined[i].generation, "%s", name);
+        cr_expect_eq(machine.link.pcie_lanes, joined[i].lanes, "%s", name);
+        cr_expect_eq(machine.link.h2d_latency_s, 10e-6);
+        /* A machine's file with the same card and host has the same values. */
+        snprintf(text, sizeof text, "[machine]\ncard = %s\nhost = %s\nname = mine\n", joined[i].card, joined[i].host);
+        cr_assert_eq(read_text(text, &file), LSPO_OK);
+        for (size_t f = 0; f < lspo_machine_field_count; f++)
+            cr_expect_eq(field_value(&file, f), field_value(&machine, f), "%s: %s", name, lspo_machine_fields[f].key);
+    }
+    lspo_machine_t machine = find("rtx3060+threadripper-3970x-252gb");
+    cr_expect_eq(machine.gpu.memory_bytes, find("rtx3060").gpu.memory_bytes);
+    cr_expect_eq(machine.cpu.memory_bytes, 252e9);
+}
+
+/* A card's name is the card in its usual host, unless a machine's file has that name: rtx4090's link is its file's. */
+Test(machine, a_card_alone_is_in_its_usual_host)
+{
+    lspo_machine_t alone = find("rtx3090"), joined = find("rtx3090+desktop-ddr4"), file = find("rtx4090"), based;
+    cr_expect_str_eq(alone.name, "rtx3090");
+    cr_expect_str_eq(alone.evidence, "data sheet");
+    cr_expect_str_eq(alone.group, "GeForce");
+    for (size_t f = 0; f < lspo_machine_field_count; f++)
+        cr_expect_eq(field_value(&alone, f), field_value(&joined, f), "%s", lspo_machine_fields[f].key);
+    cr_expect_eq(alone.cpu.memory_bytes, 64.0 * 0x1p30);
+    cr_expect_eq(file.link.h2d_Bps, 25.2e9);
+    cr_expect_str_eq(file.evidence, "fitted");
+    cr_assert_eq(read_text("[machine]\nbase = rtx3090+server-ddr4\nname = mine\nevidence = calibrated\n"
+                           "[link]\nh2d_Bps = 1GB/s\n",
+                           &based),
+                 LSPO_OK);
+    cr_expect_eq(based.link.h2d_Bps, 1e9);
+    cr_expect_eq(based.link.d2h_Bps, 25e9);
+    cr_expect_eq(based.cpu.memory_bytes, 512.0 * 0x1p30);
+    cr_expect_str_eq(based.evidence, "calibrated");
+    cr_expect_str_eq(based.group, "GeForce");
+}
+
+static void expect_refusals(const char *const (*names)[2], size_t count)
+{
+    char text[16384] = "";
+    lspo_machine_t machine;
+    for (size_t i = 0; i < count; i++)
+        cr_expect_eq(lspo_machine_find(names[i][0], &machine), LSPO_ERR_INPUT, "%s", names[i][0]);
+    fflush(stderr);
+    cr_assert_gt(fread(text, 1, sizeof text - 1, cr_get_redirected_stderr()), 0u);
+    for (size_t i = 0; i < count; i++)
+        cr_expect(strstr(text, names[i][1]) != NULL, "'%s' not in: %s", names[i][1], text);
+}
+
+Test(machine, joining_is_refused_by_the_half_that_is_wrong, .init = cr_redirect_stderr)
+{
+    static const char *const names[][2] = {
+        {"rtx3060+host-core", "rtx3060+host-core: the host host-core does not say its PCIe (pcie = 4x16)"},
+        {"gh200+desktop-ddr5", "gh200+desktop-ddr5: the card gh200 does not say its PCIe"},
+        {"rtx3061+desktop-ddr5", "card: 'rtx3061' is not one of `lspo list cards`, nor a file"},
+        {"rtx3061+desktop-ddr5", "did you mean rtx3060?"},
+        {"rtx3060+desktop-dr5", "host: 'desktop-dr5' is not one of `lspo list hosts`, nor a file"},
+        {"rtx3060+desktop-dr5", "did you mean desktop-ddr5?"},
+        {"rtx3060+", "host: '' is not one of"},
+        {"+desktop-ddr5", "card: '' is not one of"},
+        {"rtx3060+./no-such-host.ini", "no-such-host.ini"},
+        {"host-core", "host-core is a card without a usual host: write host-core+HOST"},
+        {"desktop-ddr5", "desktop-ddr5 is a host: write CARD+desktop-ddr5"},
+        {"rtx309", "did you mean rtx3090?"},
+    };
+    expect_refusals(names, sizeof names / sizeof names[0]);
+}
+
 enum { PATH_BYTES = 80 };
 
 static void write_in(const char *folder, const char *name, const char *text, char path_out[PATH_BYTES])
@@ -314,8 +410,13 @@ Test(machine, broken_cards_are_refused_by_their_own_place, .init = cr_redirect_s
         {"[card]\nbase = rtx3060\n", "[card] name is missing"},
         {"[card]\nbase = rtx3060\nname = x\n[link]\nh2d_Bps = 1GB/s\n", ":5: [link] h2d_Bps: unknown section"},
         {"[machine]\nbase = rtx4090\nname = x\n", ":2: [machine] base: unknown section"},
+        {"[card]\nbase = rtx3060\nname = x\npcie = 6x16\n", ":4: [card] pcie: '6x16' is not a PCIe generation"},
+        {"[card]\nbase = rtx3060\nname = x\npcie = 4x12\n", ":4: [card] pcie: '4x12' is not a PCIe generation"},
+        {"[card]\nbase = rtx3060\nname = x\npcie = 4x-8\n", ":4: [card] pcie: '4x-8' is not a PCIe generation"},
+        {"[card]\nbase = rtx3060\nname = x\nevidence = sheets\n",
+         ":4: [card] evidence: 'sheets' is not one of calibrated, published rows"},
         {"[card]\ncard = rtx3060\nname = x\n", ":2: [card] card: unknown key; [card] has base, name, description"},
-        {"[card]\nbase = rtx9\nname = x\n", ":2: [card] base: 'rtx9' is not one of host-core, rtx4090"},
+        {"[card]\nbase = rtx9\nname = x\n", ":2: [card] base: 'rtx9' is not one of `lspo list cards`"},
         {"[card]\nbase = rtx3060\nname = x\n[gpu]\nlaunch_s = 2s\n",
          ":5: [gpu] launch_s: 2.00 s is outside 0 s..1.00 s"},
     };
