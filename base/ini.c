@@ -148,7 +148,7 @@ lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *
         return status;
     status = read_keys(&reader);
     lspo_input_close(reader.input);
-    return status;
+    return status == LSPO_OK && reader.line == 0 ? lspo_input_refuse_empty(path) : status;
 }
 
 lspo_status_t lspo_ini_read_text(const char *name, const char *text, lspo_ini_handler_t handler, void *context)

@@ -118,6 +118,11 @@ failed:
     return status;
 }
 
+lspo_status_t lspo_input_refuse_empty(const char *path)
+{
+    return lspo_error(LSPO_ERR_INPUT, "%s: the file is empty", path);
+}
+
 void lspo_input_close(lspo_input_t *input)
 {
     if (!input)

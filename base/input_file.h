@@ -28,6 +28,9 @@ uint64_t lspo_input_line_number(const lspo_input_t *input);
 /* Everything that has not been read yet, followed by a NUL byte; the caller frees it. */
 lspo_status_t lspo_input_read_all(lspo_input_t *input, char **text_out, size_t *length_out);
 
+/* LSPO_ERR_INPUT, for a file in which nothing is written. */
+lspo_status_t lspo_input_refuse_empty(const char *path);
+
 /* Only open the file, to map or decompress it; the caller closes the descriptor. */
 lspo_status_t lspo_input_descriptor(const char *path, int *descriptor_out);
 

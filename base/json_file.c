@@ -79,13 +79,17 @@ lspo_status_t lspo_json_file_read(const char *path, json_t **object_out)
     lspo_input_close(input);
     if (status != LSPO_OK)
         return status;
+    if (bytes == 0) {
+        free(text);
+        return lspo_input_refuse_empty(path);
+    }
     bool no_memory;
     json_t *object = lspo_json_parse(text, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error, &no_memory);
     free(text);
     if (no_memory)
         return lspo_no_memory("%s", path);
     if (!object)
-        return lspo_error(LSPO_ERR_INPUT, "%s: line %d: %s", path, error.line, error.text);
+        return lspo_error(LSPO_ERR_INPUT, "%s:%d: %s", path, error.line, error.text);
     if (!json_is_object(object)) {
         json_decref(object);
         return lspo_error(LSPO_ERR_INPUT, "%s: not a JSON object", path);

@@ -38,6 +38,11 @@ lspo_status_t lspo_status_of_errno(int error)
     return error == ENOMEM ? LSPO_ERR_MEMORY : LSPO_ERR_INPUT;
 }
 
+lspo_status_t lspo_status_of_mkdir(int error)
+{
+    return error == ENOTDIR || error == EEXIST ? LSPO_ERR_INPUT : LSPO_ERR_IO;
+}
+
 const lspo_exit_code_t lspo_exit_codes[] = {
     {0, "done; this includes the simulation of a plan that does not fit"},
     {1, "failed: reading or writing, memory, a run that does not fit, a loss that became NaN, a failed check"},

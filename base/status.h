@@ -32,6 +32,10 @@ int lspo_status_exit_code(lspo_status_t status);
 /* The status for a given file that cannot be opened or read: LSPO_ERR_MEMORY for ENOMEM, else LSPO_ERR_INPUT. */
 lspo_status_t lspo_status_of_errno(int error);
 
+/* The status for an errno of mkdir(): LSPO_ERR_INPUT if the name is that of something else or goes through it, else
+ * LSPO_ERR_IO. */
+lspo_status_t lspo_status_of_mkdir(int error);
+
 /* The meaning of each exit code; the table ends with a NULL meaning.  `lspo help exit-codes`, the man pages and the
  * README use these texts. */
 typedef struct {

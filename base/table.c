@@ -229,7 +229,7 @@ static const char *column_cell(const lspo_table_t *table, size_t row, const lspo
     return row == 0 ? field->name : human_cell(table, row - 1, field, buffer);
 }
 
-enum { COLUMN_GAP = 2, TEXT_COLUMN_LEAST = 24 };
+enum { COLUMN_GAP = 2, TEXT_COLUMN_LEAST = 24, NAMES_LEAST = 18 };
 
 typedef struct {
     const lspo_table_t *table;
@@ -343,14 +343,19 @@ static lspo_status_t write_columns(const lspo_table_t *table, FILE *file)
     return LSPO_OK;
 }
 
+/* The values begin in one column, after the longest name. */
 static void write_upright(const lspo_table_t *table, FILE *file)
 {
     char buffer[CELL_BYTES];
-    for (size_t f = 0; f < table->field_count; f++) {
-        cell_t cell;
+    cell_t cell;
+    size_t width = NAMES_LEAST;
+    for (size_t f = 0; f < table->field_count; f++)
+        if (read_cell(table, 0, &table->fields[f], &cell) && strlen(table->fields[f].name) > width)
+            width = strlen(table->fields[f].name);
+    for (size_t f = 0; f < table->field_count; f++)
         if (read_cell(table, 0, &table->fields[f], &cell))
-            fprintf(file, "%-18s %s\n", table->fields[f].name, human_cell(table, 0, &table->fields[f], buffer));
-    }
+            fprintf(file, "%-*s %s\n", (int)width, table->fields[f].name,
+                    human_cell(table, 0, &table->fields[f], buffer));
 }
 
 lspo_status_t lspo_table_write(const lspo_table_t *table, lspo_format_t format, FILE *file)

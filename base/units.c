@@ -136,18 +136,38 @@ static const suffix_t *find_suffix(const unit_rules_t *rule, const char *text)
     return NULL;
 }
 
-lspo_status_t lspo_parse_quantity(const char *what, const char *text, lspo_unit_t unit, double *value_out)
+/* Why `text` is refused: a negative number, "nan" and "inf" are told apart from what is no number of the unit. */
+static lspo_status_t refuse_quantity(const char *what, const char *text, const unit_rules_t *rule, const char *range)
+{
+    const char *start = text + strspn(text, " \t"), *digits = start + (*start == '-');
+    char *end = NULL;
+    const double value = strtod(start, &end);
+    const bool is_number = end != start && find_suffix(rule, end) != NULL;
+    if (is_number && !isfinite(value) && isalpha((unsigned char)*digits))
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not a finite number; it must be %s", what, text, range);
+    if (is_number && *start == '-' && strpbrk(digits, "xX") == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is negative; it must be %s", what, text, range);
+    return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not %s, such as %s", what, text, rule->name, rule->example);
+}
+
+lspo_status_t lspo_parse_quantity_in(const char *what, const char *text, lspo_unit_t unit, const char *range,
+                                     double *value_out)
 {
     const unit_rules_t *rule = &rules[unit];
     const char *start, *after = end_of_number(text, &start);
     const suffix_t *suffix = after == NULL ? NULL : find_suffix(rule, after);
     if (suffix == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not %s, such as %s", what, text, rule->name, rule->example);
+        return refuse_quantity(what, text, rule, range);
     double value = value_of(start, after, suffix);
     if (!isfinite(value))
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is too large", what, text);
     *value_out = value;
     return LSPO_OK;
+}
+
+lspo_status_t lspo_parse_quantity(const char *what, const char *text, lspo_unit_t unit, double *value_out)
+{
+    return lspo_parse_quantity_in(what, text, unit, "at least 0", value_out);
 }
 
 lspo_status_t lspo_parse_bytes(const char *what, const char *text, uint64_t *bytes_out)
@@ -163,19 +183,25 @@ lspo_status_t lspo_parse_bytes(const char *what, const char *text, uint64_t *byt
     return LSPO_OK;
 }
 
-lspo_status_t lspo_parse_integer(const char *what, const char *text, int64_t low, int64_t high, int64_t *value_out)
+lspo_status_t lspo_parse_integer_in(const char *what, const char *text, int64_t low, int64_t high, const char *range,
+                                    int64_t *value_out)
 {
     const char *digits = *text == '-' ? text + 1 : text;
     size_t length = strspn(digits, "0123456789");
     bool well_formed = length > 0 && digits[length] == '\0';
     errno = 0;
     long long value = well_formed ? strtoll(text, NULL, 10) : 0;
-    if (!well_formed || errno == ERANGE || value < low || value > high) {
-        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not an integer from %lld to %lld", what, text, (long long)low,
-                          (long long)high);
-    }
+    if (!well_formed || errno == ERANGE || value < low || value > high)
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not an integer %s", what, text, range);
     *value_out = value;
     return LSPO_OK;
+}
+
+lspo_status_t lspo_parse_integer(const char *what, const char *text, int64_t low, int64_t high, int64_t *value_out)
+{
+    char range[64];
+    snprintf(range, sizeof range, "from %lld to %lld", (long long)low, (long long)high);
+    return lspo_parse_integer_in(what, text, low, high, range, value_out);
 }
 
 /* The largest shown suffix for which the number is at least 1, or the smallest suffix. */

@@ -25,11 +25,19 @@ typedef enum {
 /* Parse `text` as a non-negative finite quantity of `unit`, in base units (B, B/s, s, FLOP/s, 1/s). */
 lspo_status_t lspo_parse_quantity(const char *what, const char *text, lspo_unit_t unit, double *value_out);
 
+/* The same; `range` ("above 0") is what a message about a negative or infinite number says is allowed. */
+lspo_status_t lspo_parse_quantity_in(const char *what, const char *text, lspo_unit_t unit, const char *range,
+                                     double *value_out);
+
 /* As above for whole bytes; refuses values above INT64_MAX. */
 lspo_status_t lspo_parse_bytes(const char *what, const char *text, uint64_t *bytes_out);
 
 /* Parse a decimal integer in [low, high]; the message names the allowed range. */
 lspo_status_t lspo_parse_integer(const char *what, const char *text, int64_t low, int64_t high, int64_t *value_out);
+
+/* The same; the message ends in `range`: "is not an integer from 1 to the number of blocks". */
+lspo_status_t lspo_parse_integer_in(const char *what, const char *text, int64_t low, int64_t high, const char *range,
+                                    int64_t *value_out);
 
 /* Write `value` of `unit` into `buffer`, for people ("7.46 GiB", "12.0 GB/s", "28.1 ms"); lspo_parse_quantity
  * reads it back to the digits shown.  Returns `buffer`. */

@@ -33,10 +33,30 @@ lspo_status_t lspo_arg_text(const lspo_arg_t *arg, const char *what, const char 
     return LSPO_OK;
 }
 
+lspo_status_t lspo_arg_output(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    if (strcmp(text, "-") == 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: '-' does not mean standard output here; write /dev/stdout for that, or ./- for a file "
+                          "or folder of this name",
+                          what);
+    return lspo_arg_text(arg, what, text, slot);
+}
+
+/* The range in words, if `high` alone would not say it. */
+static lspo_status_t parse_count(const lspo_arg_t *arg, const char *what, const char *text, int64_t *value_out)
+{
+    char range[128];
+    if (arg->high_is == NULL)
+        return lspo_parse_integer(what, text, arg->low, arg->high, value_out);
+    snprintf(range, sizeof range, "from %lld to %s", (long long)arg->low, arg->high_is);
+    return lspo_parse_integer_in(what, text, arg->low, arg->high, range, value_out);
+}
+
 lspo_status_t lspo_arg_u32(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     int64_t value;
-    lspo_status_t status = lspo_parse_integer(what, text, arg->low, arg->high, &value);
+    lspo_status_t status = parse_count(arg, what, text, &value);
     if (status != LSPO_OK)
         return status;
     *(uint32_t *)slot = (uint32_t)value;
@@ -46,7 +66,7 @@ lspo_status_t lspo_arg_u32(const lspo_arg_t *arg, const char *what, const char *
 lspo_status_t lspo_arg_u64(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     int64_t value;
-    lspo_status_t status = lspo_parse_integer(what, text, arg->low, arg->high, &value);
+    lspo_status_t status = parse_count(arg, what, text, &value);
     if (status != LSPO_OK)
         return status;
     *(uint64_t *)slot = (uint64_t)value;
@@ -56,8 +76,12 @@ lspo_status_t lspo_arg_u64(const lspo_arg_t *arg, const char *what, const char *
 lspo_status_t lspo_arg_bytes(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     (void)arg;
+    double value;
     uint64_t bytes;
-    lspo_status_t status = lspo_parse_bytes(what, text, &bytes);
+    lspo_status_t status = lspo_parse_quantity_in(what, text, LSPO_UNIT_BYTES, "above zero", &value);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_parse_bytes(what, text, &bytes);
     if (status != LSPO_OK)
         return status;
     if (bytes == 0)
@@ -69,7 +93,7 @@ lspo_status_t lspo_arg_bytes(const lspo_arg_t *arg, const char *what, const char
 lspo_status_t lspo_arg_quantity(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     double value;
-    lspo_status_t status = lspo_parse_quantity(what, text, arg->unit, &value);
+    lspo_status_t status = lspo_parse_quantity_in(what, text, arg->unit, "above zero", &value);
     if (status != LSPO_OK)
         return status;
     if (value <= 0.0)

@@ -29,6 +29,7 @@ struct lspo_arg {
     lspo_arg_store_t store;   /* one of those below                                */
     size_t offset_bytes;      /* of its field in the group's target                */
     int64_t low, high;        /* lspo_arg_u32, _u64: allowed range, inclusive      */
+    const char *high_is;      /* NULL, or `high` in words: a number that is checked later and may be smaller */
     lspo_unit_t unit;         /* lspo_arg_quantity                                 */
     const char *const *names; /* lspo_arg_choice: NULL-terminated                  */
     const void *context;      /* of the store function                             */
@@ -48,9 +49,11 @@ typedef struct {
         title, args, sizeof(args) / sizeof(args)[0], NULL, NULL                                                        \
     }
 
-lspo_status_t lspo_arg_switch(const lspo_arg_t *, const char *, const char *, void *slot);   /* bool           */
-lspo_status_t lspo_arg_on_off(const lspo_arg_t *, const char *, const char *, void *slot);   /* bool           */
-lspo_status_t lspo_arg_text(const lspo_arg_t *, const char *, const char *, void *slot);     /* const char *: argv's */
+lspo_status_t lspo_arg_switch(const lspo_arg_t *, const char *, const char *, void *slot); /* bool           */
+lspo_status_t lspo_arg_on_off(const lspo_arg_t *, const char *, const char *, void *slot); /* bool           */
+lspo_status_t lspo_arg_text(const lspo_arg_t *, const char *, const char *, void *slot);   /* const char *: argv's */
+/* The same for a file or folder to write; refuses "-", which other programs take for standard output. */
+lspo_status_t lspo_arg_output(const lspo_arg_t *, const char *, const char *, void *slot);
 lspo_status_t lspo_arg_u32(const lspo_arg_t *, const char *, const char *, void *slot);      /* uint32_t       */
 lspo_status_t lspo_arg_u64(const lspo_arg_t *, const char *, const char *, void *slot);      /* uint64_t       */
 lspo_status_t lspo_arg_bytes(const lspo_arg_t *, const char *, const char *, void *slot);    /* uint64_t, > 0  */

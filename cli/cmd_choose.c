@@ -25,9 +25,12 @@ typedef struct {
 
 static lspo_status_t store_batch(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
+    (void)arg;
     choose_request_t *request = slot;
     request->largest_batch = strcmp(text, "largest") == 0;
-    return request->largest_batch ? LSPO_OK : lspo_arg_u32(arg, what, text, &request->base.workload.batch);
+    if (request->largest_batch)
+        return LSPO_OK;
+    return lspo_request_store_batch(&request->base, what, text, &request->base.workload.batch);
 }
 
 static const lspo_arg_t choose_args[] = {

@@ -103,6 +103,13 @@ static lspo_status_t write_join(const join_request_t *request, const lspo_metric
                                               .loss = rows[i].loss,
                                               .held_out_loss = rows[i].held_out_loss,
                                               .perplexity = rows[i].perplexity};
+    if (kept == 0) {
+        free(records);
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: no row has a held_out_loss, so --evaluated leaves none; train with "
+                          "--eval-every to have some",
+                          request->metrics_path);
+    }
     lspo_table_t table = {.fields = join_fields,
                           .field_count = sizeof join_fields / sizeof join_fields[0],
                           .records = records,

@@ -155,7 +155,7 @@ static void warn_of_folder(const lspo_request_t *request)
                   request->model_name);
 }
 
-static lspo_status_t execute(const lspo_request_t *request)
+static lspo_status_t execute(lspo_request_t *request)
 {
     lspo_machine_t machine;
     lspo_plan_t *plan;
@@ -180,7 +180,7 @@ static lspo_status_t execute(const lspo_request_t *request)
     if (status != LSPO_OK)
         return status;
     warn_of_folder(request);
-    status = lspo_host_room_check_cap(plan, &request->overrides);
+    status = lspo_host_room_check_cap(plan, &request->overrides, &request->peak_bytes);
     if (status != LSPO_OK)
         goto cleanup;
     status = lspo_host_room_check(request->device_name, &plan->model, &plan->workload, request->policy, 0);

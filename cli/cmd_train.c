@@ -104,7 +104,7 @@ static const lspo_arg_t train_args[] = {
     {.name = "output",
      .value = "FOLDER",
      .help = "write checkpoints to this folder",
-     .store = lspo_arg_text,
+     .store = lspo_arg_output,
      TRAIN(output)},
     {.name = "checkpoint-every", .value = "N", .help = "steps between checkpoints (100)", COUNT(checkpoint_every, 1)},
     {.name = "keep", .value = "N", .help = "newest checkpoints to keep (2)", COUNT(keep, 1)},
@@ -115,7 +115,7 @@ static const lspo_arg_t train_args[] = {
     {.name = "export",
      .value = "FOLDER",
      .help = "write the trained model to this folder, in Hugging Face's format",
-     .store = lspo_arg_text,
+     .store = lspo_arg_output,
      TRAIN(export_path)},
     {.name = "export-weights",
      .value = "best|last",
@@ -135,7 +135,7 @@ static const lspo_arg_t train_args[] = {
     {.name = "metrics",
      .value = "FILE",
      .help = "write each step's loss, learning rate and other values as CSV",
-     .store = lspo_arg_text,
+     .store = lspo_arg_output,
      TRAIN(metrics_path)},
     {.name = "machine",
      .value = "NAME|FILE",
@@ -373,7 +373,7 @@ static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
     status = lspo_tune_transition(&request->model, &workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;
-    status = lspo_host_room_check_cap(plan, &request->overrides);
+    status = lspo_host_room_check_cap(plan, &request->overrides, &request->peak_bytes);
     if (status != LSPO_OK)
         goto cleanup;
     int32_t *transition = lspo_policy_slot(request->policy, &request->workload, &lspo_parameter_transition);

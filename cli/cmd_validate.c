@@ -26,7 +26,7 @@ static lspo_status_t store_percent(const lspo_arg_t *arg, const char *what, cons
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not a percentage, such as 4%%", what, text);
     memcpy(number, text, length - 1);
     number[length - 1] = '\0';
-    lspo_status_t status = lspo_parse_quantity(what, number, LSPO_UNIT_NONE, &percent);
+    lspo_status_t status = lspo_parse_quantity_in(what, number, LSPO_UNIT_NONE, "above 0 and at most 1000", &percent);
     if (status != LSPO_OK)
         return status;
     if (!(percent > 0 && percent <= 1000))
@@ -39,7 +39,7 @@ static lspo_status_t store_tau(const lspo_arg_t *arg, const char *what, const ch
 {
     double tau;
     (void)arg;
-    lspo_status_t status = lspo_parse_quantity(what, text, LSPO_UNIT_NONE, &tau);
+    lspo_status_t status = lspo_parse_quantity_in(what, text, LSPO_UNIT_NONE, "from 0 to 1", &tau);
     if (status != LSPO_OK)
         return status;
     if (tau > 1)
@@ -82,7 +82,7 @@ static const lspo_arg_t validate_args[] = {
     {.name = "out",
      .value = "FOLDER",
      .help = "folder for report.txt, cells.csv, summary.csv, breakdown.csv, visits.csv and traces (validation)",
-     .store = lspo_arg_text,
+     .store = lspo_arg_output,
      FIELD(options.folder)},
     {.name = "resume",
      .help = "continue with the measurements in that folder, if there are any",
@@ -196,7 +196,8 @@ const lspo_command_t lspo_command_validate = {
              "its own, and report how far the predictions are off. Measuring goes in rounds over all cells until each "
              "median is known well enough or the time is up. Measurements that other programs disturb are repeated; a "
              "cell without an undisturbed one is marked and not judged. Exit status 5: outside the thresholds; 6: too "
-             "few cells were undisturbed to judge. Ctrl-C keeps what was measured.",
+             "few cells were undisturbed to judge. Ctrl-C keeps what was measured. Report, tables and "
+             "traces go to the folder of --out, which is validation in the current folder unless given.",
     .examples = "lspo calibrate --quick -o host.ini\n"
                 "lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min",
     .common = "grid machine device budget out resume",

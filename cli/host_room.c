@@ -39,13 +39,15 @@ lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model
         model->name, policy->name, needed, as_device, excess, there);
 }
 
-lspo_status_t lspo_host_room_check_cap(const lspo_plan_t *plan, const lspo_overrides_t *overrides)
+lspo_status_t lspo_host_room_check_cap(const lspo_plan_t *plan, const lspo_overrides_t *overrides,
+                                       uint64_t *peak_bytes_out)
 {
+    *peak_bytes_out = 0;
     lspo_device_caps_t caps = {0};
     lspo_machine_t machine;
     lspo_fit_t fit;
     lspo_status_t status = lspo_overrides_caps(overrides, &caps);
-    if (status != LSPO_OK || caps.memory_bytes == 0 || plan->gpu_static_bytes <= caps.memory_bytes)
+    if (status != LSPO_OK || caps.memory_bytes == 0)
         return status;
     status = lspo_machine_find("host-reference", &machine);
     if (status != LSPO_OK)
@@ -53,6 +55,9 @@ lspo_status_t lspo_host_room_check_cap(const lspo_plan_t *plan, const lspo_overr
     status = lspo_fit_plan(plan, &machine, &fit);
     if (status != LSPO_OK)
         return status;
+    *peak_bytes_out = fit.gpu_bytes;
+    if (plan->gpu_static_bytes <= caps.memory_bytes)
+        return LSPO_OK;
     char least[32], peak[32], excess[32], cap[32];
     lspo_format_quantity((double)plan->gpu_static_bytes, LSPO_UNIT_BYTES, least, sizeof least);
     lspo_format_quantity((double)fit.gpu_bytes, LSPO_UNIT_BYTES, peak, sizeof peak);

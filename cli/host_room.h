@@ -21,7 +21,8 @@ lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model
 
 /* LSPO_ERR_FIT, with what the plan needs in the message, if the memory that it holds from start to end exceeds the cap
  * on the device's memory, if there is one.  The predicted peak is only named: it depends on times, and a run may stay
- * below it. */
-lspo_status_t lspo_host_room_check_cap(const lspo_plan_t *plan, const lspo_overrides_t *overrides);
+ * below it.  *peak_bytes_out is that peak if there is a cap, else 0: for the message of a run that exceeds the cap. */
+lspo_status_t lspo_host_room_check_cap(const lspo_plan_t *plan, const lspo_overrides_t *overrides,
+                                       uint64_t *peak_bytes_out);
 
 #endif

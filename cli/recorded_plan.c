@@ -87,7 +87,7 @@ lspo_status_t lspo_recorded_plan_open(const lspo_trace_t *trace, lspo_recorded_p
     const lspo_policy_t *policy;
     const char *name = lspo_trace_meta(trace, "policy");
     if (name == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "the trace does not say which policy it is of");
+        return lspo_error(LSPO_ERR_INPUT, "%s: it does not say which policy it is of", lspo_trace_name(trace));
     if (lspo_policy_find(name, &policy) != LSPO_OK)
         return LSPO_ERR_INPUT;
     recorded.words = malloc(sizeof *recorded.words);

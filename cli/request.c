@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -50,12 +51,49 @@ static lspo_status_t store_set(const lspo_arg_t *arg, const char *what, const ch
     return LSPO_OK;
 }
 
+/* A size whose limit follows from the model.  While the model is not known, any text is taken; the second pass of
+ * lspo_request_parse() refuses it with the limit that then holds. */
+static lspo_status_t store_size(const char *what, const char *text, uint32_t most, uint32_t *size_out)
+{
+    int64_t size;
+    if (most == 0) {
+        *size_out = (uint32_t)strtoul(text, NULL, 10);
+        return LSPO_OK;
+    }
+    lspo_status_t status = lspo_parse_integer(what, text, 1, most, &size);
+    if (status != LSPO_OK)
+        return status;
+    *size_out = (uint32_t)size;
+    return LSPO_OK;
+}
+
+static lspo_status_t store_sequence(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    const lspo_request_t *request = (const void *)((const char *)slot - arg->offset_bytes);
+    return store_size(what, text, request->model.max_sequence, slot);
+}
+
+lspo_status_t lspo_request_store_batch(const lspo_request_t *request, const char *what, const char *text,
+                                       uint32_t *batch_out)
+{
+    return store_size(what, text, request->batch_most, batch_out);
+}
+
+static lspo_status_t store_batch(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    return lspo_request_store_batch((const void *)((const char *)slot - arg->offset_bytes), what, text, slot);
+}
+
 #define WORKLOAD(field) .offset_bytes = offsetof(lspo_request_t, workload.field)
-#define COUNT(field) .store = lspo_arg_u32, .low = 1, .high = UINT32_MAX, WORKLOAD(field)
+#define COUNT(field, most) .store = lspo_arg_u32, .low = 1, .high = most, WORKLOAD(field)
 
 static const lspo_arg_t workload_args[] = {
-    {.name = "batch", .value = "N", .help = "sequences per micro-batch (4)", COUNT(batch)},
-    {.name = "sequence", .value = "N", .help = "tokens per sequence (512; byte-level models 256)", COUNT(sequence)},
+    {.name = "batch", .value = "N", .help = "sequences per micro-batch (4)", .store = store_batch, WORKLOAD(batch)},
+    {.name = "sequence",
+     .value = "N",
+     .help = "tokens per sequence (512; byte-level models 256)",
+     .store = store_sequence,
+     WORKLOAD(sequence)},
     {.name = "precision",
      .value = "fp32|bf16|fp16",
      .help = "format of weights and activations (fp16; fp32 on the host device and for byte-level models)",
@@ -75,11 +113,11 @@ static const lspo_arg_t workload_args[] = {
     {.name = "iterations",
      .value = "N",
      .help = "optimizer steps in the plan (8 or more; stale policies 16 or more)",
-     COUNT(iterations)},
+     COUNT(iterations, LSPO_STEPS_MAX)},
     {.name = "accumulation",
      .value = "K",
      .help = "micro-batches per optimizer step; the loss is the mean over all their targets (1)",
-     COUNT(accumulation)},
+     COUNT(accumulation, LSPO_MICROS_MAX)},
     {.name = "clip",
      .value = "NORM",
      .help = "clip the global gradient norm to NORM; most policies then wait for the last gradient before any update "
@@ -175,6 +213,7 @@ static const lspo_arg_t device_args[] = {
      .store = lspo_arg_u32,
      .low = 1,
      .high = 65536,
+     .high_is = "the number of cores",
      .offset_bytes = offsetof(lspo_request_t, cpu_threads)},
     {.name = "sms",
      .value = "N",
@@ -182,6 +221,7 @@ static const lspo_arg_t device_args[] = {
      .store = lspo_arg_u32,
      .low = 1,
      .high = 65536,
+     .high_is = "the number of the GPU's multiprocessors",
      .offset_bytes = offsetof(lspo_request_t, sms)},
     {.name = "nvtx",
      .help = "mark ops with NVTX ranges for NVIDIA's profilers",
@@ -276,6 +316,15 @@ static lspo_status_t finish_workload(lspo_request_t *request)
     return lspo_policy_check(request->policy, &request->model, workload);
 }
 
+/* The largest batch at the given sequence, 0: at the default one.  A sequence that is refused anyway does not count. */
+static uint32_t most_batch(const lspo_request_t *request, uint32_t sequence)
+{
+    lspo_workload_t workload = request->workload;
+    if (sequence > 0 && sequence <= request->model.max_sequence)
+        workload.sequence = sequence;
+    return lspo_workload_batch_most(&workload, &request->model);
+}
+
 lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
                                  lspo_request_t *request)
 {
@@ -293,7 +342,9 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
         return status;
 
     /* The model's defaults are known only now: set them, then apply the flags again. */
+    const uint32_t sequence = request->workload.sequence;
     lspo_request_workload(&request->model, &request->workload);
+    request->batch_most = most_batch(request, sequence);
     bool on_host = request->device_name != NULL && strcmp(request->device_name, "host") == 0;
     if (precision == LSPO_PRECISION_COUNT || !on_host)
         precision = request->workload.precision;
@@ -399,6 +450,7 @@ lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device
 lspo_status_t lspo_request_caps(const lspo_request_t *request, lspo_device_caps_t *caps)
 {
     caps->sms = request->sms;
+    caps->peak_bytes = request->peak_bytes;
     caps->nvtx = request->nvtx;
     return lspo_overrides_caps(&request->overrides, caps);
 }

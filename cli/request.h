@@ -50,6 +50,8 @@ typedef struct {
     lspo_overrides_t overrides;
     /* Set by lspo_request_parse(). */
     lspo_model_t model;
+    uint64_t peak_bytes; /* of GPU memory, predicted for a device with a cap; 0: unknown */
+    uint32_t batch_most; /* the largest --batch; 0 until the model is known */
     const lspo_policy_t *policy;
     bool own_iterations; /* --iterations was given; else the policy's default */
 } lspo_request_t;
@@ -57,7 +59,7 @@ typedef struct {
 /* The option `--trace` of a command that plays a plan, stored in a request. */
 #define LSPO_TRACE_ARG                                                                                                 \
     {                                                                                                                  \
-        .name = "trace", .value = "FILE", .help = "write start and end of every op as CSV", .store = lspo_arg_text,    \
+        .name = "trace", .value = "FILE", .help = "write start and end of every op as CSV", .store = lspo_arg_output,  \
         .offset_bytes = offsetof(lspo_request_t, trace_path)                                                           \
     }
 
@@ -82,6 +84,11 @@ lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
 
 /* Can `path` be written?  Checked before a measurement, so that its result is not lost.  Leaves no file. */
 lspo_status_t lspo_request_check_output(const char *path);
+
+/* Store a --batch; the message names the largest one for the model and the sequence.  Any text is taken until the model
+ * is known, because lspo_request_parse() then reads all flags again. */
+lspo_status_t lspo_request_store_batch(const lspo_request_t *request, const char *what, const char *text,
+                                       uint32_t *batch_out);
 
 /* Set the workload's values of `policy`'s own parameters: its defaults, then the given flags. */
 lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_policy_t *policy,

@@ -21,7 +21,7 @@ static lspo_status_t make_export_folder(const char *folder)
         error = !S_ISDIR(info.st_mode) ? ENOTDIR : access(folder, W_OK | X_OK) != 0 ? errno : 0;
     if (error == 0)
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_IO, "%s: cannot make the folder: %s", folder, strerror(error));
+    return lspo_error(lspo_status_of_mkdir(error), "%s: cannot make the folder: %s", folder, strerror(error));
 }
 
 static bool same_file(const char *a, const char *b)

@@ -162,22 +162,32 @@ size_t lspo_machine_field_find(const char *section, const char *key)
     return i;
 }
 
+/* "0 B/s..1.00 TB/s" */
+static const char *range_of(const lspo_machine_field_t *field, const char *before, char *buffer, size_t buffer_bytes)
+{
+    char low[48], high[48];
+    snprintf(buffer, buffer_bytes, "%s%s..%s", before, lspo_format_quantity(field->low, field->unit, low, sizeof low),
+             lspo_format_quantity(field->high, field->unit, high, sizeof high));
+    return buffer;
+}
+
 static lspo_status_t check_value(const char *what, const lspo_machine_field_t *field, double value)
 {
     if (value >= field->low && value <= field->high)
         return LSPO_OK;
-    char text[48], low[48], high[48];
-    return lspo_error(LSPO_ERR_INPUT, "%s: %s is outside %s..%s", what,
+    char text[48], range[112];
+    return lspo_error(LSPO_ERR_INPUT, "%s: %s is outside %s", what,
                       lspo_format_quantity(value, field->unit, text, sizeof text),
-                      lspo_format_quantity(field->low, field->unit, low, sizeof low),
-                      lspo_format_quantity(field->high, field->unit, high, sizeof high));
+                      range_of(field, "", range, sizeof range));
 }
 
 lspo_status_t lspo_machine_take(const char *what, const lspo_machine_field_t *field, const char *text,
                                 lspo_machine_t *machine)
 {
     double value = 0.0;
-    lspo_status_t status = lspo_parse_quantity(what, text, field->unit, &value);
+    char range[112];
+    lspo_status_t status =
+        lspo_parse_quantity_in(what, text, field->unit, range_of(field, "within ", range, sizeof range), &value);
     if (status != LSPO_OK)
         return status;
     status = check_value(what, field, value);

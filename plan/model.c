@@ -8,7 +8,7 @@
 #include "plan/family.h"
 
 enum { DIMENSION_MAX = 1 << 20, HEADS_MAX = 4096, VOCABULARY_MAX = 1 << 24, SEQUENCE_MAX = 1 << 24 };
-enum { CLASSES_MAX = 1 << 16 };
+enum { CLASSES_MAX = 1 << 16, WHAT_BYTES = 640 };
 
 #define FIELD(key, field, kind_name)                                                                                   \
     .name = key, .offset_bytes = offsetof(lspo_model_t, field), .kind = LSPO_RECORD_##kind_name
@@ -89,7 +89,7 @@ double lspo_model_rope_theta(const lspo_model_t *model)
     return model->rope_theta > 0.0 ? model->rope_theta : 10000.0;
 }
 
-static lspo_status_t check_classes(const lspo_model_t *model)
+static lspo_status_t check_classes(const char *what, const lspo_model_t *model)
 {
     char names[LSPO_NAME_BYTES] = "";
     for (int i = 0; i < LSPO_FAMILY_COUNT; i++) {
@@ -99,7 +99,7 @@ static lspo_status_t check_classes(const lspo_model_t *model)
         }
     }
     if (!lspo_family_of(model)->classifies || model->tied_head)
-        return lspo_error(LSPO_ERR_INPUT, "model %s: classes need family %s and tied_head false", model->name, names);
+        return lspo_error(LSPO_ERR_INPUT, "%s: classes need family %s and tied_head false", what, names);
     return LSPO_OK;
 }
 
@@ -145,26 +145,33 @@ lspo_status_t lspo_model_check_field(const char *what, const lspo_record_field_t
     return LSPO_OK;
 }
 
-lspo_status_t lspo_model_check(const lspo_model_t *model)
+lspo_status_t lspo_model_check_named(const char *what, const lspo_model_t *model)
 {
     if ((unsigned)model->family >= LSPO_FAMILY_COUNT)
-        return lspo_error(LSPO_ERR_INPUT, "model %s: unknown family", model->name);
+        return lspo_error(LSPO_ERR_INPUT, "%s: unknown family", what);
     for (size_t i = 0; i < lspo_model_field_count; i++) {
-        char what[LSPO_NAME_BYTES + 32];
-        snprintf(what, sizeof what, "model %s: %s", model->name, lspo_model_fields[i].name);
-        lspo_status_t status = lspo_model_check_field(what, &lspo_model_fields[i], model);
+        char field[WHAT_BYTES];
+        snprintf(field, sizeof field, "%s: %s", what, lspo_model_fields[i].name);
+        lspo_status_t status = lspo_model_check_field(field, &lspo_model_fields[i], model);
         if (status != LSPO_OK)
             return status;
     }
     if (model->width % model->head_count != 0) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: width %" PRIu32 " must be a multiple of heads %" PRIu32,
-                          model->name, model->width, model->head_count);
+        return lspo_error(LSPO_ERR_INPUT, "%s: width %" PRIu32 " must be a multiple of heads %" PRIu32, what,
+                          model->width, model->head_count);
     }
     if (model->head_count % model->kv_head_count != 0) {
-        return lspo_error(LSPO_ERR_INPUT, "model %s: heads %" PRIu32 " must be a multiple of kv_heads %" PRIu32,
-                          model->name, model->head_count, model->kv_head_count);
+        return lspo_error(LSPO_ERR_INPUT, "%s: heads %" PRIu32 " must be a multiple of kv_heads %" PRIu32, what,
+                          model->head_count, model->kv_head_count);
     }
-    return model->class_count > 0 ? check_classes(model) : LSPO_OK;
+    return model->class_count > 0 ? check_classes(what, model) : LSPO_OK;
+}
+
+lspo_status_t lspo_model_check(const lspo_model_t *model)
+{
+    char what[LSPO_NAME_BYTES + 32];
+    snprintf(what, sizeof what, "model %s", model->name);
+    return lspo_model_check_named(what, model);
 }
 
 const char *lspo_model_stage_name(const lspo_model_t *model, uint32_t stage, char *buffer)

@@ -105,6 +105,8 @@ lspo_status_t lspo_model_check_field(const char *what, const lspo_record_field_t
 
 /* Refuse zero or overflowing shapes, width % heads != 0, ...; logs `model->name` and the field. */
 lspo_status_t lspo_model_check(const lspo_model_t *model);
+/* The same; messages begin with `what`, such as the path of the model's file. */
+lspo_status_t lspo_model_check_named(const char *what, const lspo_model_t *model);
 
 /* The built-in presets, in the order of `lspo list models`: the files models/NAME.ini (plan/presets.h). */
 uint32_t lspo_model_preset_count(void);

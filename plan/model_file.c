@@ -129,7 +129,7 @@ static lspo_status_t complete_model(const char *path, model_file_t *file)
         model->mlp_width = 4 * model->width;
     if (!file->has_tied_head)
         model->tied_head = lspo_family_of(model)->tied_head && model->class_count == 0;
-    return lspo_model_check(model);
+    return lspo_model_check_named(path, model);
 }
 
 uint32_t lspo_model_preset_count(void)

@@ -43,8 +43,10 @@ static lspo_status_t parse_name(const lspo_parameter_t *parameter, const char *w
 
 static lspo_status_t parse_real(const lspo_parameter_t *parameter, const char *what, const char *text, void *slot)
 {
+    char range[96];
     double value;
-    lspo_status_t status = lspo_parse_quantity(what, text, parameter->quantity, &value);
+    lspo_parameter_range_text(parameter, range, sizeof range);
+    lspo_status_t status = lspo_parse_quantity_in(what, text, parameter->quantity, range, &value);
     if (status != LSPO_OK)
         return status;
     status = check_real(parameter, what, value);
@@ -67,8 +69,13 @@ static lspo_status_t parse_integer(const lspo_parameter_t *parameter, const char
 {
     int64_t value = -1;
     if (parameter->kind != LSPO_RECORD_I32 || strcmp(text, automatic) != 0) {
+        char most[32], range[160];
+        snprintf(most, sizeof most, "%.0f", highest(parameter));
+        snprintf(range, sizeof range, "from %.0f to %s%s", parameter->low,
+                 parameter->high_is != NULL ? parameter->high_is : most,
+                 parameter->kind == LSPO_RECORD_I32 ? ", or auto" : "");
         lspo_status_t status =
-            lspo_parse_integer(what, text, (int64_t)parameter->low, (int64_t)highest(parameter), &value);
+            lspo_parse_integer_in(what, text, (int64_t)parameter->low, (int64_t)highest(parameter), range, &value);
         if (status != LSPO_OK)
             return status;
     }

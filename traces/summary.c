@@ -134,8 +134,8 @@ lspo_status_t lspo_trace_iteration_ends(const lspo_trace_t *trace, uint64_t **en
         if (marks_iteration(&trace->rows[i]) && trace->rows[i].iteration >= count)
             count = trace->rows[i].iteration + 1;
     if (count > trace->row_count)
-        return lspo_error(LSPO_ERR_INPUT, "the trace has an iteration %" PRIu32 " in %" PRIu32 " ops", count - 1,
-                          trace->row_count);
+        return lspo_error(LSPO_ERR_INPUT, "%s: an iteration %" PRIu32 " in %" PRIu32 " ops", lspo_trace_name(trace),
+                          count - 1, trace->row_count);
     uint64_t *ends_ns = calloc((size_t)count + 1, sizeof *ends_ns);
     if (!ends_ns)
         return lspo_no_memory("%" PRIu32 " iterations", count);
@@ -183,14 +183,12 @@ static void choose_window(const lspo_trace_t *trace, uint32_t iterations, uint32
 }
 
 /* Samples need all iterations without gaps. */
-static lspo_status_t check_ends(const uint64_t *ends_ns, uint32_t count)
+static lspo_status_t check_ends(const lspo_trace_t *trace, const uint64_t *ends_ns, uint32_t count)
 {
-    if (count == 0)
-        return lspo_error(LSPO_ERR_INPUT, "the trace has no FWD or BWD");
     for (uint32_t i = 0; i < count; i++)
         if (ends_ns[i] == 0 || (i > 0 && ends_ns[i] <= ends_ns[i - 1]))
-            return lspo_error(LSPO_ERR_INPUT, "iteration %" PRIu32 " of the trace does not end after the one before it",
-                              i);
+            return lspo_error(LSPO_ERR_INPUT, "%s: iteration %" PRIu32 " does not end after the one before it",
+                              lspo_trace_name(trace), i);
     return LSPO_OK;
 }
 
@@ -372,6 +370,17 @@ free_charges:
     return status;
 }
 
+static lspo_status_t too_few(const lspo_trace_t *trace, uint32_t iterations, uint32_t warmup)
+{
+    if (iterations == 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: no FWD or BWD, so no iteration", lspo_trace_name(trace));
+    return lspo_error(LSPO_ERR_INPUT,
+                      "%s: %" PRIu32 " iterations are too few for a time per iteration after %" PRIu32
+                      " of warm-up: at least %" PRIu64 " are needed%s",
+                      lspo_trace_name(trace), iterations, warmup, (uint64_t)warmup + 2,
+                      trace->path ? "; give a smaller --warmup, or record more --iterations" : "");
+}
+
 lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, lspo_summary_t *summary_out)
 {
     uint64_t *ends_ns = NULL;
@@ -380,13 +389,10 @@ lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, ls
     if (status != LSPO_OK)
         return status;
     if (iterations < 2 || warmup > iterations - 2) {
-        status = lspo_error(LSPO_ERR_INPUT,
-                            "%" PRIu32 " iterations are too few for a time per iteration after %" PRIu32
-                            " of warm-up: at least %" PRIu64 " are needed",
-                            iterations, warmup, (uint64_t)warmup + 2);
+        status = too_few(trace, iterations, warmup);
         goto free_ends;
     }
-    status = check_ends(ends_ns, iterations);
+    status = check_ends(trace, ends_ns, iterations);
     if (status != LSPO_OK)
         goto free_ends;
     lspo_summary_t summary = {0};

@@ -51,9 +51,15 @@ void lspo_trace_destroy(lspo_trace_t *trace)
         free(trace->meta[i].value);
     }
     free(trace->meta);
+    free(trace->path);
     lspo_lanes_release(&trace->lanes);
     free(trace->rows);
     free(trace);
+}
+
+const char *lspo_trace_name(const lspo_trace_t *trace)
+{
+    return trace->path ? trace->path : "the trace";
 }
 
 /* Header entries */
@@ -88,8 +94,8 @@ const char *lspo_trace_meta(const lspo_trace_t *trace, const char *key)
 static lspo_status_t append_meta(lspo_trace_t *trace, const char *key, char *value)
 {
     if (trace->meta_count == LSPO_TRACE_META_MAX)
-        return lspo_error(LSPO_ERR_INPUT, "a trace has at most %d header entries; '%s' is one more",
-                          LSPO_TRACE_META_MAX, key);
+        return lspo_error(LSPO_ERR_INPUT, "%s: a trace has at most %d header entries; '%s' is one more",
+                          lspo_trace_name(trace), LSPO_TRACE_META_MAX, key);
     char *key_copy = strdup(key);
     lspo_trace_meta_t *meta = realloc(trace->meta, (trace->meta_count + 1) * sizeof *meta);
     if (meta)
@@ -105,7 +111,7 @@ static lspo_status_t append_meta(lspo_trace_t *trace, const char *key, char *val
 lspo_status_t lspo_trace_set_meta(lspo_trace_t *trace, const char *key, const char *value)
 {
     if (!is_key(key))
-        return lspo_error(LSPO_ERR_INPUT, "a trace header cannot have the key '%s'", key);
+        return lspo_error(LSPO_ERR_INPUT, "%s: a trace header cannot have the key '%s'", lspo_trace_name(trace), key);
 
     char *value_copy = strdup(value);
     if (!value_copy)

@@ -41,7 +41,11 @@ typedef struct {
     lspo_lanes_t lanes;      /* owned */
     lspo_trace_meta_t *meta; /* owned, in file order */
     uint32_t meta_count;
+    char *path; /* owned: of the file that it was read from; NULL: none */
 } lspo_trace_t;
+
+/* How messages name it: its path, or "the trace". */
+const char *lspo_trace_name(const lspo_trace_t *trace);
 
 /* An empty trace with room for `row_capacity` rows (row_count 0), of the four lanes of one device. */
 lspo_status_t lspo_trace_create(uint32_t row_capacity, lspo_trace_t **trace_out);

@@ -298,7 +298,9 @@ static lspo_status_t read_header(reader_t *reader)
     lspo_status_t status = next_line(reader);
     if (status != LSPO_OK)
         return status;
-    if (!reader->line || strcmp(reader->line, magic) != 0)
+    if (!reader->line)
+        return lspo_input_refuse_empty(reader->path);
+    if (strcmp(reader->line, magic) != 0)
         return lspo_error(LSPO_ERR_INPUT, "%s:1: not a trace: the first line is not '%s'", reader->path, magic);
     while (true) {
         status = next_line(reader);
@@ -366,6 +368,11 @@ lspo_status_t lspo_trace_read(const char *path, lspo_trace_t **trace_out)
     status = lspo_trace_create((uint32_t)reader.row_capacity, &reader.trace);
     if (status != LSPO_OK)
         goto close_file;
+    reader.trace->path = strdup(path);
+    if (!reader.trace->path) {
+        status = lspo_no_memory("%s", path);
+        goto destroy_trace;
+    }
     if ((status = read_header(&reader)) != LSPO_OK || (status = read_rows(&reader)) != LSPO_OK)
         goto destroy_trace;
     *trace_out = reader.trace;

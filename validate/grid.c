@@ -57,12 +57,14 @@ static lspo_status_t parse_count(const reader_t *reader, const char *name, const
 static lspo_status_t parse_share(const reader_t *reader, const char *name, const char *text, double *share_out)
 {
     char what[WHERE_BYTES];
+    char range[64];
     double share;
-    lspo_status_t status = lspo_parse_quantity(where(reader, name, what), text, LSPO_UNIT_NONE, &share);
+    snprintf(range, sizeof range, "above 0 and at most %d", SHARE_MOST);
+    lspo_status_t status = lspo_parse_quantity_in(where(reader, name, what), text, LSPO_UNIT_NONE, range, &share);
     if (status != LSPO_OK)
         return status;
     if (!(share > 0 && share <= SHARE_MOST))
-        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0 and at most %d", what, text, SHARE_MOST);
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not %s", what, text, range);
     *share_out = share;
     return LSPO_OK;
 }
@@ -78,7 +80,7 @@ static lspo_status_t parse_pace(const reader_t *reader, const char *name, lspo_u
         return LSPO_OK;
     if (length < 2 || strcmp(text + length - 2, "/s") != 0)
         return parse_share(reader, name, text, share_out);
-    lspo_status_t status = lspo_parse_quantity(where(reader, name, what), text, unit, rate_out);
+    lspo_status_t status = lspo_parse_quantity_in(where(reader, name, what), text, unit, "above 0", rate_out);
     if (status != LSPO_OK)
         return status;
     if (!(*rate_out > 0))
@@ -247,6 +249,8 @@ static lspo_status_t read_lines(reader_t *reader, lspo_input_t *input)
         if (status != LSPO_OK)
             return status;
     }
+    if (reader->line == 0)
+        return lspo_input_refuse_empty(reader->path);
     if (reader->grid->cell_count == 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: the grid has no cells", reader->path);
     return LSPO_OK;

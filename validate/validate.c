@@ -22,7 +22,7 @@ static const double host_link_share_most = 0.09;
 static lspo_status_t make_folder(const char *path)
 {
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return lspo_error(LSPO_ERR_IO, "cannot make the folder %s: %s", path, strerror(errno));
+        return lspo_error(lspo_status_of_mkdir(errno), "%s: cannot make the folder: %s", path, strerror(errno));
     return LSPO_OK;
 }
 

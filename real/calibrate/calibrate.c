@@ -178,9 +178,6 @@ static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lsp
     status = lspo_topology_workers(&topology, options->cpu_threads, &calibration.cpu_threads);
     if (status != LSPO_OK)
         return status;
-    status = lspo_device_set_number(device, lspo_compute_number_of(options->precision));
-    if (status != LSPO_OK)
-        return status;
     describe(options, &topology, &result->machine);
     if (asynchronous)
         status = describe_gpu(&calibration);
@@ -207,6 +204,9 @@ lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const l
     lspo_status_t status = lspo_device_open(options->device, &no_caps, &device);
     if (status != LSPO_OK)
         return status;
+    status = lspo_device_set_number(device, lspo_compute_number_of(options->precision));
+    if (status != LSPO_OK)
+        goto close;
     for (size_t i = 0; i < LSPO_CALIBRATION_FIELDS_MAX; i++)
         result.errors[i].standard_error = NAN;
     uint64_t process_bytes = 0;

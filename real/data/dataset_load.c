@@ -164,8 +164,63 @@ static lspo_status_t add_lines(const reader_t *reader)
     return LSPO_OK;
 }
 
+/* A position in the text of an array, to count the lines of its records. */
+typedef struct {
+    const char *at, *end;
+    size_t line;
+} cursor_t;
+
+static void step_over(cursor_t *cursor)
+{
+    cursor->line += *cursor->at == '\n';
+    cursor->at++;
+}
+
+static void skip_string(cursor_t *cursor)
+{
+    for (step_over(cursor); cursor->at < cursor->end && *cursor->at != '"'; step_over(cursor))
+        if (*cursor->at == '\\' && cursor->at + 1 < cursor->end)
+            step_over(cursor);
+    if (cursor->at < cursor->end)
+        step_over(cursor);
+}
+
+/* The line on which the next element begins.  The cursor is behind the array's '[' or an element's ',', and moves
+ * behind the next one; the text is valid JSON. */
+static size_t line_of_next(cursor_t *cursor)
+{
+    while (cursor->at < cursor->end && isspace((unsigned char)*cursor->at))
+        step_over(cursor);
+    const size_t line = cursor->line;
+    for (size_t depth = 0; cursor->at < cursor->end && !(depth == 0 && *cursor->at == ',');) {
+        const char c = *cursor->at;
+        if (c == '"') {
+            skip_string(cursor);
+            continue;
+        }
+        depth += c == '{' || c == '[';
+        depth -= depth > 0 && (c == '}' || c == ']');
+        step_over(cursor);
+    }
+    if (cursor->at < cursor->end)
+        step_over(cursor);
+    return line;
+}
+
+/* Behind the '[' with which the text begins. */
+static cursor_t first_of(const reader_t *reader)
+{
+    cursor_t cursor = {reader->text, reader->text + reader->bytes, 1};
+    while (cursor.at < cursor.end && *cursor.at != '[')
+        step_over(&cursor);
+    if (cursor.at < cursor.end)
+        step_over(&cursor);
+    return cursor;
+}
+
 static lspo_status_t add_array(const reader_t *reader)
 {
+    cursor_t cursor = first_of(reader);
     json_error_t error;
     lspo_not_utf8_t bad;
     lspo_status_t status = LSPO_OK;
@@ -179,7 +234,7 @@ static lspo_status_t add_array(const reader_t *reader)
         return refuse_json(reader, error.line > 0 ? (size_t)error.line : 1, &error);
     for (size_t i = 0; i < json_array_size(array); i++) {
         char where[WHERE_MAX];
-        snprintf(where, sizeof where, "%.460s: record %zu", reader->path, i + 1);
+        snprintf(where, sizeof where, "%.440s:%zu: record %zu", reader->path, line_of_next(&cursor), i + 1);
         status = lspo_dataset_add_record(reader->dataset, reader->part, where, json_array_get(array, i));
         if (status != LSPO_OK)
             break;

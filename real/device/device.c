@@ -180,9 +180,13 @@ static lspo_status_t refuse(const lspo_device_t *device, uint64_t used_bytes, si
     char texts[4][32];
     for (int i = 0; i < 4; i++)
         lspo_format_quantity(sizes[i], LSPO_UNIT_BYTES, texts[i], sizeof texts[i]);
-    return lspo_error(
-        LSPO_ERR_FIT, "device memory: %s needed with %s in use of %s %s: %s short", texts[0], texts[1], texts[2],
-        limit_bytes == device->caps.memory_bytes ? "allowed" : "that were free on the GPU at the start", texts[3]);
+    const char *whose = limit_bytes == device->caps.memory_bytes ? "allowed" : "that were free on the GPU at the start";
+    char peak[32], whole[96] = "";
+    if (device->caps.peak_bytes > limit_bytes)
+        snprintf(whole, sizeof whole, "; the plan needs %s at its predicted peak",
+                 lspo_format_quantity((double)device->caps.peak_bytes, LSPO_UNIT_BYTES, peak, sizeof peak));
+    return lspo_error(LSPO_ERR_FIT, "device memory: %s needed with %s in use of %s %s: %s short%s", texts[0], texts[1],
+                      texts[2], whose, texts[3], whole);
 }
 
 static lspo_status_t take_counted(lspo_device_t *device, size_t bytes, void **memory_out)

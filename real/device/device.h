@@ -23,6 +23,7 @@ typedef enum { LSPO_COPY_H2D, LSPO_COPY_D2H } lspo_copy_direction_t;
 
 typedef struct {
     uint64_t memory_bytes;      /* 0: no cap */
+    uint64_t peak_bytes;        /* predicted for what will run; only named when memory is short.  0: unknown */
     uint64_t host_memory_bytes; /* host memory that may be reserved, not counting memory_bytes; 0: no cap */
     double h2d_Bps, d2h_Bps;    /* 0: as fast as memcpy */
     double h2d_latency_s, d2h_latency_s;

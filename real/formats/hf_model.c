@@ -25,20 +25,6 @@ bool lspo_hf_model_exists(const char *folder)
     return snprintf(path, sizeof path, "%s/config.json", folder) < PATH_MAX && access(path, R_OK) == 0;
 }
 
-static lspo_status_t load_config(lspo_hf_model_t *model, const char *folder, uint32_t class_count)
-{
-    char *path = lspo_hf_path(folder, "config.json");
-    if (!path)
-        return lspo_no_memory("the name of %s", folder);
-    lspo_status_t status = lspo_json_file_read(path, &model->config);
-    if (status != LSPO_OK)
-        goto cleanup;
-    status = lspo_hf_config_parse(model->config, path, class_count, &model->shape);
-cleanup:
-    free(path);
-    return status;
-}
-
 static void name_model(lspo_hf_model_t *model)
 {
     size_t end = strlen(model->folder);
@@ -49,6 +35,24 @@ static void name_model(lspo_hf_model_t *model)
         begin--;
     snprintf(model->shape.name, sizeof model->shape.name, "%.*s", (int)(end - begin), model->folder + begin);
     snprintf(model->shape.source, sizeof model->shape.source, "%s/config.json", model->folder);
+}
+
+static lspo_status_t load_config(lspo_hf_model_t *model, const char *folder, uint32_t class_count)
+{
+    char *path = lspo_hf_path(folder, "config.json");
+    if (!path)
+        return lspo_no_memory("the name of %s", folder);
+    lspo_status_t status = lspo_json_file_read(path, &model->config);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_hf_config_parse(model->config, path, class_count, &model->shape);
+    if (status != LSPO_OK)
+        goto cleanup;
+    name_model(model);
+    status = lspo_model_check_named(path, &model->shape);
+cleanup:
+    free(path);
+    return status;
 }
 
 static lspo_status_t refuse_missing(const lspo_hf_model_t *model, const char *name)
@@ -161,10 +165,6 @@ static lspo_status_t load(lspo_hf_model_t *model, const char *folder, uint32_t c
     if (!model->folder)
         return lspo_no_memory("the name of %s", folder);
     lspo_status_t status = load_config(model, folder, class_count);
-    if (status != LSPO_OK)
-        return status;
-    name_model(model);
-    status = lspo_model_check(&model->shape);
     if (status != LSPO_OK)
         return status;
     status = open_weights(model);

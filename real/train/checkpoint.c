@@ -98,7 +98,7 @@ static lspo_status_t make_folders(const char *folder)
             continue;
         *at = '\0';
         if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            status = lspo_error(LSPO_ERR_IO, "%s: cannot make the folder: %s", path, strerror(errno));
+            status = lspo_error(lspo_status_of_mkdir(errno), "%s: cannot make the folder: %s", path, strerror(errno));
         *at = '/';
         if (status != LSPO_OK)
             return status;

@@ -61,33 +61,78 @@ static void write_row(FILE *file, const lspo_metrics_row_t *row)
     fputc('\n', file);
 }
 
-/* Read a field that ends in `stop`, and advance past it. */
-static bool parse_field(char **at, char stop, double *value_out)
+/* The row being read. */
+typedef struct {
+    const char *path;
+    size_t line;
+} place_t;
+
+/* Names file, line, column and value. */
+static lspo_status_t refuse_field(const place_t *place, size_t index, const char *text, const char *wanted)
 {
-    char *end = *at;
-    *value_out = NAN;
-    if (**at != stop) {
-        *value_out = strtod(*at, &end);
-        if (end == *at || !isfinite(*value_out))
-            return false;
-    }
-    *at = end + 1; /* nothing is read after the last field */
-    return *end == stop;
+    const char *name = header;
+    for (; index > 0; index--)
+        name = strchr(name, ',') + 1;
+    return lspo_error(LSPO_ERR_INPUT, "%s:%zu: column %.*s: '%.40s' is not %s", place->path, place->line,
+                      (int)strcspn(name, ","), name, text, wanted);
 }
 
-static bool parse_row(char *line, lspo_metrics_row_t *row_out)
+/* An empty field is NaN.  No quantity of a training is negative, and a cross-entropy is not either. */
+static lspo_status_t parse_field(const place_t *place, size_t index, const char *text, double *value_out)
+{
+    char *end;
+    *value_out = NAN;
+    if (*text == '\0')
+        return LSPO_OK;
+    *value_out = strtod(text, &end);
+    if (*end != '\0' || !isfinite(*value_out) || *value_out < 0)
+        return refuse_field(place, index, text, "a finite number of at least 0");
+    return LSPO_OK;
+}
+
+/* Cuts the line into its fields. */
+static lspo_status_t split_row(const place_t *place, char *line, char *fields[COLUMN_COUNT + 1])
+{
+    size_t count = 0;
+    for (char *rest = line, *field; (field = strsep(&rest, ",")) != NULL; count++)
+        if (count <= COLUMN_COUNT)
+            fields[count] = field;
+    if (count == COLUMN_COUNT + 1)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "%s:%zu: %zu columns, not the %d of the header", place->path, place->line, count,
+                      COLUMN_COUNT + 1);
+}
+
+static lspo_status_t parse_row(const place_t *place, char *line, lspo_metrics_row_t *row_out)
 {
     double step;
     lspo_metrics_row_t row;
-    char *at = line;
-    if (!parse_field(&at, ',', &step) || !(step >= 0 && step <= UINT32_MAX))
-        return false;
+    char *fields[COLUMN_COUNT + 1] = {0};
+    lspo_status_t status = split_row(place, line, fields);
+    if (status != LSPO_OK)
+        return status;
+    status = parse_field(place, 0, fields[0], &step);
+    if (status != LSPO_OK)
+        return status;
+    if (!(step <= UINT32_MAX) || floor(step) < step)
+        return refuse_field(place, 0, fields[0], "a whole number of steps");
     row.step = (uint32_t)step;
-    for (size_t i = 0; i < COLUMN_COUNT; i++)
-        if (!parse_field(&at, i + 1 < COLUMN_COUNT ? ',' : '\0', column(&row, i)))
-            return false;
+    for (size_t i = 0; i < COLUMN_COUNT; i++) {
+        status = parse_field(place, i + 1, fields[i + 1], column(&row, i));
+        if (status != LSPO_OK)
+            return status;
+    }
     *row_out = row;
-    return true;
+    return LSPO_OK;
+}
+
+/* Each row has a later step than the one before it. */
+static lspo_status_t check_order(const place_t *place, const lspo_metrics_row_t *rows, size_t count, uint32_t step)
+{
+    if (count == 0 || step > rows[count - 1].step)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "%s:%zu: step %" PRIu32 " does not follow step %" PRIu32 " of line %zu",
+                      place->path, place->line, step, rows[count - 1].step, place->line - 1);
 }
 
 static lspo_status_t append_row(lspo_metrics_row_t **rows, size_t *count, const lspo_metrics_row_t *row)
@@ -118,29 +163,47 @@ static bool is_header(const char *line)
     return strcmp(line + (marked ? sizeof mark - 1 : 0), header) == 0;
 }
 
+/* An incomplete last row of a killed training: too few columns and no newline. */
+static bool is_cut_off(const char *line, bool ends)
+{
+    size_t commas = 0;
+    for (; *line != '\0'; line++)
+        commas += *line == ',';
+    return !ends && commas < COLUMN_COUNT;
+}
+
+static lspo_status_t read_row(const place_t *place, char *line, lspo_metrics_row_t **rows, size_t *count)
+{
+    lspo_metrics_row_t row;
+    lspo_status_t status = parse_row(place, line, &row);
+    if (status != LSPO_OK)
+        return status;
+    status = check_order(place, *rows, *count, row.step);
+    if (status != LSPO_OK)
+        return status;
+    return append_row(rows, count, &row);
+}
+
 /* A last row without newline counts if it has all columns, but not in a file that is continued (`end_out`).  `end_out`
  * (may be NULL): the offset where the rows up to `step` end. */
 static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo_metrics_row_t **rows, size_t *count,
                                long *end_out)
 {
     char line[LINE_BYTES];
-    if (!fgets(line, sizeof line, file) || (!cut_end(line) && end_out) || !is_header(line))
+    if (!fgets(line, sizeof line, file))
+        return ferror(file) ? lspo_error(lspo_status_of_errno(errno), "%s: cannot read: %s", path, strerror(errno))
+                            : lspo_input_refuse_empty(path);
+    if ((!cut_end(line) && end_out) || !is_header(line))
         return lspo_error(LSPO_ERR_INPUT, "%s:1: not metrics: the first line must be %s", path, header);
-    lspo_status_t status = LSPO_OK;
     long end = ftell(file);
-    for (size_t number = 2; fgets(line, sizeof line, file); number++) {
-        lspo_metrics_row_t row;
+    for (place_t place = {path, 2}; fgets(line, sizeof line, file); place.line++) {
         bool ends = cut_end(line);
-        if (!ends && end_out)
-            break; /* incomplete because of a kill */
-        if (parse_row(line, &row)) {
-            status = append_row(rows, count, &row);
-            end = row.step <= step ? ftell(file) : end;
-        } else if (ends) {
-            return lspo_error(LSPO_ERR_INPUT, "%s:%zu: not a row of metrics", path, number);
-        }
+        if ((!ends && end_out) || is_cut_off(line, ends))
+            break;
+        lspo_status_t status = read_row(&place, line, rows, count);
         if (status != LSPO_OK)
             return status;
+        end = (*rows)[*count - 1].step <= step ? ftell(file) : end;
     }
     if (ferror(file))
         return lspo_error(lspo_status_of_errno(errno), "%s: cannot read: %s", path, strerror(errno));
@@ -164,6 +227,8 @@ lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out,
     size_t count = 0;
     status = read_rows(file, path, UINT32_MAX, &rows, &count, NULL);
     fclose(file);
+    if (status == LSPO_OK && count == 0)
+        status = lspo_error(LSPO_ERR_INPUT, "%s: the file has only its first line, and no row of a step", path);
     if (status != LSPO_OK) {
         free(rows);
         return status;

@@ -46,8 +46,9 @@ lspo_status_t lspo_metrics_replace(lspo_metrics_t *metrics, const lspo_metrics_r
 const char *lspo_metrics_path(const lspo_metrics_t *metrics);
 void lspo_metrics_close(lspo_metrics_t *metrics);
 
-/* All rows, allocated.  LSPO_ERR_INPUT, with file and line, if it is not a metrics file.  An incomplete last line is
- * ignored; one that lacks only its newline counts.  A byte-order mark and "\r\n" are accepted. */
+/* All rows, at least one, allocated.  LSPO_ERR_INPUT if it is not a metrics file: the message names file, line, column
+ * and value.  Values are empty or finite numbers of at least 0, and steps ascend.  An incomplete last line is ignored;
+ * one that lacks only its newline counts.  A byte-order mark and "\r\n" are accepted. */
 lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out, size_t *count_out);
 
 #endif

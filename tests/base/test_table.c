@@ -49,6 +49,24 @@ Test(table, a_table_moves_no_cursor_and_counts_characters)
     free(text);
 }
 
+/* Values begin in one column, whatever the names. */
+Test(table, a_record_makes_room_for_its_longest_name)
+{
+    static const lspo_field_t long_fields[] = {
+        {"name", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(record_t, name)},
+        {"checkpoint_copy_bytes", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(record_t, time_s)},
+    };
+    static const record_t records[] = {{"one", 2}};
+    lspo_table_t table = {long_fields, 2, records, sizeof *records, 1};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    cr_assert_eq(lspo_table_write_record(&table, LSPO_FORMAT_TABLE, file), LSPO_OK);
+    fclose(file);
+    cr_expect_str_eq(text, "name                  one\ncheckpoint_copy_bytes 2\n");
+    free(text);
+}
+
 Test(table, csv_in_a_file_has_the_bytes_as_they_are)
 {
     char *text = written(hostile, 3, LSPO_FORMAT_CSV);

@@ -61,6 +61,25 @@ Test(units, refusal_names_flag_text_and_example, .init = cr_redirect_stderr)
     cr_assert_stderr_eq_str("lspo: error: --link: '12' is not bytes per second with a unit, such as 12GB/s\n");
 }
 
+/* What has the unit but not the sign or the size is not called a wrong unit. */
+Test(units, refusal_says_what_is_negative_or_not_finite, .init = cr_redirect_stderr)
+{
+    double value;
+    static const char *const texts[] = {"-5GB/s", " -0.5 GB/s", "-nanGB/s", "nanGB/s", "-infGB/s", "-5", "-0x5GB/s"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        lspo_parse_quantity_in("--link", texts[i], LSPO_UNIT_BPS, "above zero", &value);
+    lspo_parse_quantity("--clip", "-1", LSPO_UNIT_NONE, &value);
+    fflush(stderr);
+    cr_assert_stderr_eq_str("lspo: error: --link: '-5GB/s' is negative; it must be above zero\n"
+                            "lspo: error: --link: ' -0.5 GB/s' is negative; it must be above zero\n"
+                            "lspo: error: --link: '-nanGB/s' is not a finite number; it must be above zero\n"
+                            "lspo: error: --link: 'nanGB/s' is not a finite number; it must be above zero\n"
+                            "lspo: error: --link: '-infGB/s' is not a finite number; it must be above zero\n"
+                            "lspo: error: --link: '-5' is not bytes per second with a unit, such as 12GB/s\n"
+                            "lspo: error: --link: '-0x5GB/s' is not bytes per second with a unit, such as 12GB/s\n"
+                            "lspo: error: --clip: '-1' is negative; it must be at least 0\n");
+}
+
 Test(units, bytes_stay_below_2_to_63)
 {
     uint64_t bytes = 7;

@@ -523,7 +523,7 @@ static lspo_status_t read_text(const char *path, char **text_out)
     lspo_input_close(input);
     if (status != LSPO_OK)
         return status;
-    status = check_kind(path, *text_out, length);
+    status = length == 0 ? lspo_input_refuse_empty(path) : check_kind(path, *text_out, length);
     if (status != LSPO_OK) {
         free(*text_out);
         return status;

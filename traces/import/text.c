@@ -102,6 +102,8 @@ lspo_status_t lspo_import_text_open(const char *path, const lspo_import_progress
     if (text->status == LSPO_OK && lspo_import_text_refill(text) && text->end >= sizeof mark &&
         memcmp(text->window, mark, sizeof mark) == 0)
         text->at = sizeof mark;
+    else if (text->status == LSPO_OK && text->end == 0)
+        text->status = lspo_input_refuse_empty(path);
     lspo_status_t status = text->status;
     if (status != LSPO_OK)
         lspo_import_text_close(text);

@@ -60,7 +60,7 @@ static void expect_refused(const char *text, const char *words)
 
 Test(tokenizer_files, refuses_what_is_broken_or_unknown)
 {
-    expect_refused("{", "line 1");
+    expect_refused("{", ":1: ");
     expect_refused("[]", "not a JSON object");
     expect_refused("{}", "no vocabulary");
     expect_refused(MODEL("", ""), "0 tokens");

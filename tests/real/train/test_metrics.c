@@ -91,8 +91,18 @@ Test(metrics, what_is_no_metrics_is_refused)
     cr_expect_eq(lspo_metrics_read("/nonexistent", &rows, &count), LSPO_ERR_INPUT);
     write_text(path, "");
     cr_expect_eq(lspo_metrics_read(path, &rows, &count), LSPO_ERR_INPUT);
-    static const char *const lines[] = {"x,,,,,,,,,,,,\n", "1,,,\n", "-1,,,,,,,,,,,,\n", "1,,nan,,,,,,,,,,\n",
-                                        "1,,,,,,,,,,,,,\n"};
+    static const char *const lines[] = {"x,,,,,,,,,,,,\n",
+                                        "1,,,\n",
+                                        "-1,,,,,,,,,,,,\n",
+                                        "1,,nan,,,,,,,,,,\n",
+                                        "1,,,,,,,,,,,,,\n",
+                                        "1,,-0.5,,,,,,,,,,\n",
+                                        "1,,,,,,,-2,,,,,\n",
+                                        "1.5,,5,,,,,,,,,,\n",
+                                        ",,5,,,,,,,,,,\n",
+                                        "1,,5,,,,,,,,,,\n1,,4,,,,,,,,,,\n",
+                                        "2,,5,,,,,,,,,,\n1,,4,,,,,,,,,,\n",
+                                        ""};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         snprintf(text, sizeof text, "%s%s", header, lines[i]);
         write_text(path, text);
