@@ -118,6 +118,14 @@ cells 0 | sed 's/,cpu,/,link,/' > "$folder/cells.csv"
 check "no CPU-bound cells fails" 1 "$(status_of with_lib sim-vs-host/check.awk -v verdict=0 -v full=0 \
     "$folder/cells.csv" "$folder/summary.csv")"
 
+# Without a judged cell there is no mean error, and none is printed.
+cells 36 > "$folder/cells.csv"
+echo predictor,quantity,cells,mean,p95 > "$folder/summary.csv"
+unjudged() { with_lib sim-vs-host/check.awk -v verdict=6 -v full=0 "$folder/cells.csv" "$folder/summary.csv"; }
+check "nothing judged fails" 1 "$(status_of unjudged)"
+check "and says so" "3 0" \
+    "$(grep -c 'mean error unknown, because no cell was judged' "$folder/stdout") $(grep -c '0\.0 %' "$folder/stdout")"
+
 # Figure 2, one bar an assumption: 2 s over 1 s of GPU time; the paper's 2.43 less 13.08 % of "other" is 2.1121, and 2
 # is 5 % below.
 fig2_head=assumption,paper_low,paper_high,paper_rest,model,machine

@@ -35,9 +35,15 @@ for file in man/man1/lspo.1 bash-completion/completions/lspo zsh/site-functions/
     [ -s "$home/share/$file" ] || fail "share/$file is not installed"
 done
 [ -x "$home/share/lspo/experiments/run.sh" ] || fail "experiments/run.sh is not executable"
-for link in $(sed -n 's/.*](\(docs\/[^)#]*\)).*/\1/p' "$home/share/doc/lspo/README.md"); do
-    [ -f "$home/share/doc/lspo/$link" ] || fail "README.md links to $link, which is not installed"
-done
+# Every relative link of an installed document leads to an installed file.
+links=0
+while IFS= read -r document; do
+    while IFS= read -r link; do
+        links=$((links + 1))
+        [ -f "$(dirname "$document")/$link" ] || fail "$document links to $link, which is not installed"
+    done < <(grep -oE '\]\([^)#]+' "$document" | sed 's/^](//' | grep -vE '^[a-z]+:')
+done < <(find "$home/share" -name '*.md')
+[ "$links" -ge 10 ] || fail "only $links links were found in the installed documents"
 if command -v man >/dev/null; then
     for page in "$home"/share/man/man1/*.1; do
         warnings=$(MANWIDTH=200 man --warnings -l "$page" 2>&1 >/dev/null)

@@ -13,6 +13,12 @@ get("cells") == "all" {
     if (get("predictor") == "measured again") again = get("mean")
 }
 
+# An error of a predictor; without a judged cell there is none.
+function error_of(predictor, what) {
+    if (mean[predictor, "time"] == "")
+        return what " unknown, because no cell was judged"
+    return sprintf("%s %.1f %%", what, 100 * mean[predictor, "time"])
+}
 function misses(predictor) {
     return mean[predictor, "time"] > 0.04 || p95[predictor, "time"] > 0.10
 }
@@ -32,10 +38,10 @@ END {
         sprintf("%d of %d cells were measured undisturbed, at least three quarters, and 20 %% of all in each class",
             calm, cells))
     require(verdict == 0, \
-        sprintf("the thresholds of lspo validate hold (mean error %.1f %%; a second measurement differs by %.1f %%)", \
-            100 * mean["lspo", "time"], 100 * again))
+        "the thresholds of lspo validate hold (" error_of("lspo", "mean error") \
+            (again == "" ? "" : sprintf("; a second measurement differs by %.1f %%", 100 * again)) ")")
     for (n = 1; n <= 2; n++)
         require(misses(naive[n]),
-            sprintf("'%s' misses them (mean error %.1f %%)", naive[n], 100 * mean[naive[n], "time"]))
+            "'" naive[n] "' misses them (" error_of(naive[n], "mean error") ")")
     finish()
 }
