@@ -58,8 +58,25 @@ static void offer_machines(const offers_t *offers)
     }
 }
 
+/* CARD+HOST: the hosts that can be joined to the card before the '+'. */
+static void offer_hosts(const offers_t *offers)
+{
+    char card[LSPO_NAME_BYTES];
+    const char *plus = strchr(offers->typed, '+');
+    if (plus == NULL || (size_t)(plus + 1 - offers->typed) >= sizeof card)
+        return;
+    snprintf(card, sizeof card, "%.*s", (int)(plus + 1 - offers->typed), offers->typed);
+    for (uint32_t i = 0; i < lspo_machine_preset_count(LSPO_PART_HOST); i++) {
+        lspo_machine_t host;
+        if (lspo_machine_preset(LSPO_PART_HOST, i, &host) == LSPO_OK && host.link.pcie_lanes > 0)
+            offer(offers, card, host.name, strlen(host.name), host.description);
+    }
+}
+
 static void offer_list(const offers_t *offers, const char *list)
 {
+    if (strcmp(list, "machines") == 0)
+        offer_hosts(offers);
     if (strcmp(list, "models") == 0)
         offer_models(offers);
     if (strcmp(list, "machines") == 0)

@@ -122,6 +122,8 @@ expect "export " trace e
 expect "zenflow zero zero-delayed zero-layerwise " sim --policy ze
 expect "rtx4070 rtx4070tis " sim --machine rtx4070
 expect "rtx4070 rtx4070tis " sim --machine = rtx4070
+expect "a10+server-ddr5 a10+server-ddr5-4800-512gib " sim --machine a10+server-ddr5
+expect "" sim --machine a10+host
 expect "llama-3b llama-7b " choose --machine rtx4090 --model llama
 expect "bf16 fp16 fp32 " run --precision ""
 expect "cuda host " calibrate --device ""

@@ -87,6 +87,7 @@ static void check_reading(const lspo_machine_t *machine)
     cr_assert_eq(lspo_machine_write(machine, "", NULL, file), LSPO_OK);
     fclose(file);
     read_profile("again.ini", &again);
+    cr_expect_str_eq(again.evidence, "calibrated");
     cr_expect_eq(again.gpu.attention_flops, machine->gpu.attention_flops);
     cr_expect_eq(again.contention[LSPO_LANE_GPU][LSPO_LANE_CPU], machine->contention[LSPO_LANE_GPU][LSPO_LANE_CPU]);
     cr_expect_eq(memcmp(&again.products, &machine->products, sizeof again.products), 0);
