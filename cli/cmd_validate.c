@@ -1,18 +1,20 @@
-/* cmd_validate.c - `lspo validate`: how far are the predictions from what this machine does? */
+/* cmd_validate.c - `lspo validate`: how far are the predictions from what this machine does, or from what others
+ * published? */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/table.h"
 #include "cli/args.h"
+#include "cli/asked.h"
 #include "cli/command.h"
 #include "cli/progress.h"
-#include "cli/request.h"
+#include "cli/published.h"
 #include "validate/validate.h"
 
 typedef struct {
+    lspo_published_request_t published; /* first, see cli/published.h */
     lspo_validate_options_t options;
-    int format;
 } validate_request_t;
 
 /* "4%": a plain 4 might mean 400 %. */
@@ -50,7 +52,7 @@ static lspo_status_t store_tau(const lspo_arg_t *arg, const char *what, const ch
 
 #define FIELD(field) .offset_bytes = offsetof(validate_request_t, field)
 
-static const lspo_arg_t validate_args[] = {
+static const lspo_arg_t grid_args[] = {
     {.name = "grid",
      .value = "FILE",
      .help = "cells to measure; see below",
@@ -112,31 +114,23 @@ static const lspo_arg_t validate_args[] = {
      .help = "train on this file's bytes (the same as lspo run)",
      .store = lspo_arg_text,
      FIELD(options.text_path)},
-    LSPO_FORMAT_ARG("result, which in csv is the summary", offsetof(validate_request_t, format)),
+};
+
+static const lspo_arg_t format_args[] = {
+    LSPO_FORMAT_ARG("result, which in csv is the summary of a grid, or the published steps",
+                    offsetof(validate_request_t, published.format)),
 };
 
 /* The request in a cell's flags; see lspo_read_flags_t. */
 static lspo_status_t read_flags(const char *flags, lspo_machine_t *machine, lspo_asked_t *asked_out)
 {
     enum { FLAGS_BYTES = 1024, WORDS_MAX = 128 };
-    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_policy_group,
-                                                     &lspo_override_group, NULL};
-    static const lspo_command_t cell = {.name = "run", .usage = "[options]", .groups = groups};
     char words[FLAGS_BYTES], *argv[WORDS_MAX] = {"run"}, *rest;
     int argc = 1;
     snprintf(words, sizeof words, "%s", flags);
     for (char *word = strtok_r(words, " ", &rest); word != NULL && argc < WORDS_MAX; word = strtok_r(NULL, " ", &rest))
         argv[argc++] = word;
-    lspo_request_t request = {0};
-    lspo_status_t status = lspo_request_parse(&cell, argc, argv, LSPO_FP32, &request);
-    if (status != LSPO_OK)
-        return status;
-    if (machine != NULL)
-        status = lspo_overrides_machine(&request.overrides, machine);
-    if (status != LSPO_OK)
-        return status;
-    *asked_out = (lspo_asked_t){request.model, request.policy, request.workload};
-    return LSPO_OK;
+    return lspo_asked_read(argc, argv, machine, asked_out);
 }
 
 /* The context of the verdict. */
@@ -158,49 +152,99 @@ static lspo_status_t show(void *context, const lspo_verdict_t *verdict)
     return LSPO_OK;
 }
 
+/* What is not given, 0 until here. */
+static void set_defaults(lspo_validate_options_t *options)
+{
+    options->machine = options->machine != NULL ? options->machine : "host-reference";
+    options->device = options->device != NULL ? options->device : "host";
+    options->folder = options->folder != NULL ? options->folder : "validation";
+    options->budget_s = options->budget_s > 0 ? options->budget_s : 480;
+    options->interval = options->interval > 0 ? options->interval : 0.02;
+    options->thresholds.mean = options->thresholds.mean > 0 ? options->thresholds.mean : 0.04;
+    options->thresholds.p95 = options->thresholds.p95 > 0 ? options->thresholds.p95 : 0.10;
+    options->thresholds.tau = options->thresholds.tau >= 0 ? options->thresholds.tau : 0.9;
+}
+
+/* An option of a grid is refused with --published, and the other way round, because it would do nothing. */
+static lspo_status_t check_options(const validate_request_t *request)
+{
+    const lspo_validate_options_t *it = &request->options;
+    const struct {
+        const char *name;
+        bool given;
+    } of_grid[] = {{"grid", it->grid != NULL},
+                   {"machine", it->machine != NULL},
+                   {"device", it->device != NULL},
+                   {"budget", it->budget_s > 0},
+                   {"interval", it->interval > 0},
+                   {"out", it->folder != NULL},
+                   {"resume", it->resume},
+                   {"ablate", it->ablate},
+                   {"threshold-mean", it->thresholds.mean > 0},
+                   {"threshold-p95", it->thresholds.p95 > 0},
+                   {"threshold-tau", it->thresholds.tau >= 0},
+                   {"text", it->text_path != NULL}};
+    bool published = request->published.path != NULL;
+    if (!published && (request->published.memory_path != NULL || request->published.where_count > 0))
+        return lspo_error(LSPO_ERR_INPUT, "--%s needs --published FILE",
+                          request->published.memory_path != NULL ? "memory" : "where");
+    for (size_t i = 0; published && i < sizeof of_grid / sizeof of_grid[0]; i++)
+        if (of_grid[i].given)
+            return lspo_error(LSPO_ERR_INPUT, "--%s does nothing with --published", of_grid[i].name);
+    if (!published && it->grid == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--grid FILE or --published FILE is required");
+    return LSPO_OK;
+}
+
 static lspo_status_t validate(int argc, char **argv)
 {
     view_t view;
-    validate_request_t request = {.options = {.machine = "host-reference",
-                                              .device = "host",
-                                              .folder = "validation",
-                                              .budget_s = 480,
-                                              .interval = 0.02,
-                                              .thresholds = {.mean = 0.04, .p95 = 0.10, .tau = 0.9},
-                                              .read_flags = read_flags,
+    validate_request_t request = {.options = {.read_flags = read_flags,
+                                              .thresholds = {.tau = -1},
                                               .progress = lspo_progress_update,
                                               .progress_context = &view.progress,
                                               .show = show,
                                               .show_context = &view},
-                                  .format = LSPO_FORMAT_AUTO};
+                                  .published = {.format = LSPO_FORMAT_AUTO}};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&lspo_command_validate, argc, argv, &request, &positionals);
     if (status != LSPO_OK)
         return status;
-    if (request.options.grid == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--grid FILE is required");
-    view.format = lspo_format_resolve(request.format);
+    status = check_options(&request);
+    if (status != LSPO_OK)
+        return status;
+    if (request.published.path != NULL)
+        return lspo_published_run(&request.published);
+    set_defaults(&request.options);
+    view.format = lspo_format_resolve(request.published.format);
     lspo_progress_start(&view.progress);
     status = lspo_validate(&request.options);
     lspo_progress_end(&view.progress);
     return status;
 }
 
-static const lspo_arg_group_t validate_group = LSPO_ARG_GROUP("options", validate_args);
+static const lspo_arg_group_t grid_group = LSPO_ARG_GROUP("with --grid", grid_args);
+static const lspo_arg_group_t format_group = LSPO_ARG_GROUP("both", format_args);
 
 const lspo_command_t lspo_command_validate = {
     .name = "validate",
-    .summary = "predict and measure every cell of a grid, and report how far the predictions are off",
-    .usage = "--grid FILE [options]",
-    .about = "Predict every cell of a grid from a machine's profile, measure each one with `lspo run` in a process of "
-             "its own, and report how far the predictions are off. Measuring goes in rounds over all cells until each "
-             "median is known well enough or the time is up. Measurements that other programs disturb are repeated; a "
-             "cell without an undisturbed one is marked and not judged. Exit status 5: outside the thresholds; 6: too "
-             "few cells were undisturbed to judge. Ctrl-C keeps what was measured. Report, tables and "
-             "traces go to the folder of --out, which is validation in the current folder unless given.",
+    .summary = "report how far predictions are off, from measurements of a grid or from steps that others published",
+    .usage = "--grid FILE | --published FILE [options]",
+    .about =
+        "With --grid: predict every cell of a grid from a machine's profile, measure each one with `lspo run` in a "
+        "process of its own, and report how far the predictions are off. Measuring goes in rounds over all cells until "
+        "each median is known well enough or the time is up. Measurements that other programs disturb are repeated; a "
+        "cell without an undisturbed one is marked and not judged. Exit status 5: outside the thresholds; 6: too few "
+        "cells were undisturbed to judge. Ctrl-C keeps what was measured. Report, tables and "
+        "traces go to the folder of --out, which is validation in the current folder unless given.\n\n"
+        "With --published: predict training steps that others measured on GPUs, and report how far the predictions are "
+        "off, by source, kind, framework and card. Nothing is measured. Exit status 0 whatever the errors; 2: a row is "
+        "wrong.",
     .examples = "lspo calibrate --quick -o host.ini\n"
-                "lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min",
-    .common = "grid machine device budget out resume",
+                "lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min\n"
+                "lspo validate --published experiments/published/open.csv\n"
+                "lspo validate --published experiments/published/open.csv --where kind=offload --format json",
+    .common = "grid machine device budget out resume published where",
     .details =
         "Each line of the grid is a group of cells ('#' starts a comment):\n\n"
         "  NAME MODEL BATCH SEQUENCE RATES LINK/GPU CPU/GPU POLICY...\n\n"
@@ -208,7 +252,17 @@ const lspo_command_t lspo_command_validate = {
         "gradients are predicted to take LINK/GPU times its GPU time on the link, and its updates CPU/GPU times on the "
         "CPU. Either may instead be a rate (4GB/s, 200M/s), or free: not paced.\n\n"
         "POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, or NAME:RANK for a policy with a rank.\n\n"
-        "  flags --name VALUE ...   workload flags for all groups below",
-    .groups = (const lspo_arg_group_t *const[]){&validate_group, NULL},
+        "  flags --name VALUE ...   workload flags for all groups below\n\n"
+        "A file of published steps is CSV with one step a row. Columns are found by name: id, source, kind, framework, "
+        "gpu, machine, model, batch, sequence, accumulation, precision, checkpointing, policy, flags, measured_s; and, "
+        "if there, address, system, gpus, published, uncertainty, note. kind is native, peft, offload, or micro: "
+        "measured_s is then the time of one more micro-batch. machine and model are presets, or files beside the CSV. "
+        "flags are those of `lspo sim`. If lspo has a card or machine with the name of such a machine file, its [gpu] "
+        "and [products] replace the file's.\n\n"
+        "The error is predicted / measured - 1. Of pairs of rows whose measured times differ by more than 10 %, the "
+        "report says how many are predicted in that order: pairs that differ only in policy and its flags (perhaps "
+        "framework), and pairs that differ only in the machine. peak_gpu_bytes and peak_gpu_bound_bytes contain the "
+        "driver's context.",
+    .groups = (const lspo_arg_group_t *const[]){&grid_group, &lspo_published_group, &format_group, NULL},
     .run = validate,
 };

@@ -1,0 +1,26 @@
+/* published.h - `lspo validate --published FILE`: steps that others measured and published. */
+#ifndef LSPO_CLI_PUBLISHED_H
+#define LSPO_CLI_PUBLISHED_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "cli/args.h"
+
+enum { LSPO_WHERE_MAX = 16 };
+
+/* The first field of the command's target struct. */
+typedef struct {
+    const char *path, *memory_path;
+    const char *where[LSPO_WHERE_MAX]; /* "column=value" */
+    uint32_t where_count;
+    int format;
+} lspo_published_request_t;
+
+/* --published and the options that go with it. */
+extern const lspo_arg_group_t lspo_published_group;
+
+/* Read, predict and print. */
+lspo_status_t lspo_published_run(const lspo_published_request_t *request);
+
+#endif
