@@ -21,17 +21,25 @@ less() {
     awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }'
 }
 
-[ "$(wc -l <zero.csv)" = 62 ] || fail "zero.csv: a header, row 0 and 60 steps are wanted"
-less "$(last zero.csv 8)" 3.2 || fail "the worked example learned nothing: held-out loss $(last zero.csv 8)"
+[ "$(wc -l <scratch.csv)" = 62 ] || fail "scratch.csv: a header, row 0 and 60 steps are wanted"
+less "$(last scratch.csv 8)" 3.2 || fail "the worked example learned nothing: held-out loss $(last scratch.csv 8)"
 [ "$(ls run1)" = "step-0000000040
 step-0000000060" ] || fail "run1 holds $(ls run1)"
 
-# The exported model goes on where the training ended: its first held-out loss is the other's last one.
-first=$(sed -n 2p lsp.csv | cut -d, -f8)
-awk -v a="$first" -v b="$(last zero.csv 8)" 'BEGIN { d = a - b; exit !(d < 1e-5 && d > -1e-5) }' ||
-    fail "the exported model's loss is $first, it was $(last zero.csv 8)"
-less "$(last lsp.csv 8)" "$first" || fail "lsp made the exported model no better"
+# The exported model goes on where the training ended, under both policies: its first held-out loss is the last one of
+# the training that made it.
+for policy in zero lsp; do
+    first=$(sed -n 2p $policy.csv | cut -d, -f8)
+    awk -v a="$first" -v b="$(last scratch.csv 8)" 'BEGIN { d = a - b; exit !(d < 1e-5 && d > -1e-5) }' ||
+        fail "$policy: the exported model's loss is $first, it was $(last scratch.csv 8)"
+    [ "$(wc -l <$policy.csv)" = 42 ] || fail "$policy.csv: a header, row 0 and 40 steps are wanted"
+    less "$(last $policy.csv 8)" "$first" || fail "$policy made the exported model no better"
+done
 [ -n "$(cut -d, -f12 lsp.csv | sed -n 3p)" ] || fail "lsp: no check of the projectors in step 1"
+
+# The classifier has learned to tell its held-out texts apart, of which it guessed half before.
+less 0.9 "$(last opinions.csv 13)" || fail "the classifier's accuracy is $(last opinions.csv 13) in the end"
+less "$(last opinions.csv 8)" 0.5 || fail "the classifier's held-out loss is $(last opinions.csv 8) in the end"
 
 # It says what it was trained on.
 grep -q '"sample": "The square of 12 is [0-9].*"' sample.json || fail "a sample says $(grep sample sample.json)"
