@@ -114,7 +114,7 @@ static void backward(step_t *s)
         lspo_transformer_block_backward(s->t, &(lspo_block_parameters_t){s->weights[stage], NULL},
                                         &(lspo_stage_kept_t){s->x[stage - 1], s->saved[stage]}, &sink, NULL, s->dx);
     }
-    lspo_transformer_embed_backward(s->t, s->tokens, s->dx, false, s->gradient[0]);
+    lspo_transformer_embed_backward(s->t, s->tokens, s->weights[0], s->dx, false, s->gradient[0]);
 }
 
 static double attention_flop(const lspo_model_t *model)

@@ -26,6 +26,7 @@ typedef struct {
     bool tied_head;       /* default: the head of a language model shares the token embedding          */
     bool causal;          /* attention sees earlier positions only; such a model continues a text             */
     bool post_norm;       /* norms behind attention and MLP: recompute needs the block's last product         */
+    bool embed_norm;      /* the embedding's output is normed: its backward reads its weights again             */
     bool rms_norm;        /* norms have neither mean nor bias                                                 */
     bool gated;           /* the MLP has a gate: one more array of its width is kept                          */
     bool rotary;          /* positions are a table of angles in the workspace                                 */

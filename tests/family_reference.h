@@ -422,7 +422,7 @@ static void tested_backward(tested_t *m, const uint32_t *input, const uint32_t *
         lspo_transformer_block_backward(m->t, &(lspo_block_parameters_t){m->weights[stage], m->adapters[stage]},
                                         &(lspo_stage_kept_t){m->x[stage - 1], m->saved[stage]}, &sink, NULL, m->dx);
     }
-    lspo_transformer_embed_backward(m->t, input, m->dx, accumulate, m->gradient[0]);
+    lspo_transformer_embed_backward(m->t, input, m->weights[0], m->dx, accumulate, m->gradient[0]);
 }
 
 static void reference_create(const tested_t *m, reference_t *r)

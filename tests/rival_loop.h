@@ -172,7 +172,7 @@ static inline double loop_backward(loop_t *loop, const lspo_text_t *text, uint32
         lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL},
                                         &(lspo_stage_kept_t){loop->x[s - 1], loop->saved[s]}, &sink, NULL, loop->dx);
     }
-    lspo_transformer_embed_backward(loop->t, loop->tokens, loop->dx, false, loop->g[0]);
+    lspo_transformer_embed_backward(loop->t, loop->tokens, loop->w[0], loop->dx, false, loop->g[0]);
     for (uint32_t s = 0; s < STAGES; s++)
         for (size_t i = 0; i < loop->shape[s].element_count; i++)
             loop->sum[s][i] += (double)loop->g[s][i];

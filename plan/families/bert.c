@@ -117,6 +117,7 @@ static void head_backward(const lspo_stage_shape_t *shape, bool rest, lspo_work_
 const lspo_family_row_t lspo_family_bert = {.norm_epsilon = 1e-5,
                                             .tied_head = true,
                                             .post_norm = true,
+                                            .embed_norm = true,
                                             .classifies = true,
                                             .embed = embed,
                                             .block = lspo_parts_biased_block,

@@ -266,8 +266,8 @@ static lspo_status_t backward_embed(lspo_session_t *session, const lspo_op_t *op
     lspo_status_t status = session->plan->model.tied_head ? LSPO_OK : take_gradient(session, op, 0);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_embed_backward(session->transformer, session->gpu_tokens, session->dx, op->micro > 0,
-                                    session->stages[0].gradient[lspo_session_parity(session, op)]);
+    lspo_transformer_embed_backward(session->transformer, session->gpu_tokens, session->stages[0].weights, session->dx,
+                                    op->micro > 0, session->stages[0].gradient[lspo_session_parity(session, op)]);
     release_dx(session, op);
     lspo_session_finish_gradient(session, op);
     return LSPO_OK;

@@ -45,21 +45,20 @@ static void embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const v
     float *sum = lspo_floats(t->workspace, 0), *mean = sum + 2 * t->tokens * t->width;
     embed_sum(t, tokens, embed_weights, sum);
     lspo_compute_norm_forward(t->compute, &norm, sum, x_out, mean, mean + t->tokens);
-    t->embed_weights = embed_weights;
 }
 
-static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
-                           void *embed_gradient)
+static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, const void *dx,
+                           bool accumulate, void *embed_gradient)
 {
     const size_t w = t->width;
     const lspo_embedding_t embedding = lspo_transformer_embedding(t, tokens);
-    const lspo_norm_t norm = embed_norm(t, t->embed_weights);
+    const lspo_norm_t norm = embed_norm(t, embed_weights);
     float *sum = lspo_floats(t->workspace, 0), *d_sum = sum + t->tokens * w, *mean = d_sum + t->tokens * w;
     float *rstd = mean + t->tokens;
     float *gradient[EMBED_NORM_BIAS + 1];
     for (uint32_t i = TOKEN; i <= EMBED_NORM_BIAS; i++)
         gradient[i] = lspo_stage_gradient(t, &t->embed, i, embed_gradient);
-    embed_sum(t, tokens, t->embed_weights, sum);
+    embed_sum(t, tokens, embed_weights, sum);
     lspo_compute_norm_forward(t->compute, &norm, sum, d_sum, mean, rstd);
     lspo_compute_norm_backward(t->compute, &norm,
                                &(lspo_norm_operands_t){.dout = dx, .x = sum, .mean = mean, .rstd = rstd},

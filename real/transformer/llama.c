@@ -14,11 +14,12 @@ static void embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const v
                                    x_out);
 }
 
-static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
-                           void *embed_gradient)
+static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, const void *dx,
+                           bool accumulate, void *embed_gradient)
 {
     const lspo_embedding_t embedding = lspo_transformer_embedding(t, tokens);
     void *token = lspo_stage_gradient(t, &t->embed, TOKEN, embed_gradient);
+    (void)embed_weights;
     if (!accumulate && !t->tied)
         lspo_compute_zero(t->compute, t->vocabulary * t->width * t->number_bytes, token);
     lspo_compute_embedding_backward(t->compute, &embedding, dx, token, NULL);

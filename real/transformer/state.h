@@ -48,8 +48,8 @@ typedef struct {
     bool separate_qkv; /* Q, K and V are separate arrays */
     bool biased; /* linear layers have biases: the first non-linear tensors of the block, in the order of the layers */
     void (*embed_forward)(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out);
-    void (*embed_backward)(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
-                           void *embed_gradient);
+    void (*embed_backward)(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, const void *dx,
+                           bool accumulate, void *embed_gradient);
     void (*block_forward)(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s,
                           void *x_out);
     void (*block_backward)(const lspo_block_backward_t *pass, const void *x_in, const char *s, void *dx);
@@ -78,10 +78,9 @@ struct lspo_transformer {
     lspo_block_saved_t saved;
     lspo_head_saved_t head_saved;
     lspo_block_workspace_t at;
-    float *rotary;             /* the table, at the start of the workspace (LLAMA) */
-    char *workspace;           /* after the table */
-    uint32_t *lengths;         /* one per sequence, in host memory */
-    const void *embed_weights; /* of the latest embed_forward; BERT's embed_backward reads them again */
+    float *rotary;     /* the table, at the start of the workspace (LLAMA) */
+    char *workspace;   /* after the table */
+    uint32_t *lengths; /* one per sequence, in host memory */
 };
 
 /* Reserves `bytes` at *end and returns their offset. */

@@ -369,8 +369,8 @@ void lspo_transformer_block_backward(lspo_transformer_t *t, const lspo_block_par
     t->family->block_backward(&pass, kept->x_in, kept->saved, dx);
 }
 
-void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
-                                     void *embed_gradient)
+void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights,
+                                     const void *dx, bool accumulate, void *embed_gradient)
 {
-    t->family->embed_backward(t, tokens, dx, accumulate, embed_gradient);
+    t->family->embed_backward(t, tokens, embed_weights, dx, accumulate, embed_gradient);
 }

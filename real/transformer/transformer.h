@@ -81,7 +81,7 @@ lspo_status_t lspo_transformer_set_lengths(lspo_transformer_t *t, const uint32_t
  * divided by sqrt(2 blocks) as in GPT-2, gains 1, biases 0. */
 void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t seed, float *weights);
 
-/* tokens: T token ids < vocabulary.  x_out: T x w.  BERT: embed_backward reads these weights again. */
+/* tokens: T token ids < vocabulary.  x_out: T x w. */
 void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights,
                                     void *x_out);
 /* The adapters of a block's linear layers: X W + b + scale (X A) B^T.  A NULL lspo_adapters_t: none. */
@@ -167,8 +167,9 @@ void lspo_transformer_block_backward(lspo_transformer_t *t, const lspo_block_par
                                      lspo_linear_operands_t *operands_out, void *dx);
 /* With a tied head, adds to the token rows of embed_gradient, which the head wrote first.  If `accumulate` is false,
  * overwrites the rest: the position rows (unused ones with 0), the embedding's norm and, without a tied head, the token
- * rows.  Uses the workspace. */
-void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *dx, bool accumulate,
-                                     void *embed_gradient);
+ * rows.  embed_weights: as in the forward pass; read if the family's row says embed_norm (plan/family.h).  Uses the
+ * workspace. */
+void lspo_transformer_embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights,
+                                     const void *dx, bool accumulate, void *embed_gradient);
 
 #endif

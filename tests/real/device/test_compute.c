@@ -228,7 +228,7 @@ static void backward(player_t *p, bool accumulate)
         lspo_transformer_block_backward(p->t, &(lspo_block_parameters_t){p->weights[s], adapters_of(p, s)},
                                         &(lspo_stage_kept_t){p->x[s - 1], p->saved[s]}, &sink, NULL, p->dx);
     }
-    lspo_transformer_embed_backward(p->t, p->ids, p->dx, accumulate, p->gradient[0]);
+    lspo_transformer_embed_backward(p->t, p->ids, p->weights[0], p->dx, accumulate, p->gradient[0]);
 }
 
 /* ---- comparing ---- */

@@ -206,7 +206,7 @@ static void backward(const numbers_t *n, const answers_t *a, pass_t *p)
         lspo_transformer_block_backward(p->transformer, &(lspo_block_parameters_t){n->weights[stage], NULL},
                                         &(lspo_stage_kept_t){p->x[stage], p->saved[stage]}, &sink, NULL, p->dx);
     }
-    lspo_transformer_embed_backward(p->transformer, a->tokens, p->dx, false, n->gradients[0]);
+    lspo_transformer_embed_backward(p->transformer, a->tokens, n->weights[0], p->dx, false, n->gradients[0]);
 }
 
 static double logits_difference(const numbers_t *n, const answers_t *a, pass_t *p)

@@ -197,7 +197,7 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t iter
         lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL},
                                         &(lspo_stage_kept_t){loop->x[s - 1], loop->saved[s]}, &sink, NULL, loop->dx);
     }
-    lspo_transformer_embed_backward(loop->t, loop->tokens, loop->dx, false, loop->g[0]);
+    lspo_transformer_embed_backward(loop->t, loop->tokens, loop->w[0], loop->dx, false, loop->g[0]);
     return loss / workload->accumulation;
 }
 

@@ -95,7 +95,7 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
                                             &(lspo_stage_kept_t){loop->x[s - 1], loop->saved[s]}, &sink, NULL,
                                             loop->dx);
         }
-        lspo_transformer_embed_backward(loop->t, loop->tokens, loop->dx, micro > 0, loop->g[0]);
+        lspo_transformer_embed_backward(loop->t, loop->tokens, loop->w[0], loop->dx, micro > 0, loop->g[0]);
     }
     return sum;
 }
