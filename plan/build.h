@@ -31,6 +31,7 @@
  *     D2H                gives the message back; without a link, UPD_GPU does (low rank: APPLY)
  *     H2D                takes a landing buffer (message elements x q); APPLY gives it back
  *     SWAP_IN            takes what it brings; FWD, BWD or SWAP_OUT give it back
+ *     SWAP_IN, sum       takes a gradient as BWD of the first micro-batch does; SWAP_OUT, sum gives it back
  */
 #ifndef LSPO_PLAN_BUILD_H
 #define LSPO_PLAN_BUILD_H
@@ -61,6 +62,7 @@ typedef struct {
     uint64_t link_bytes;      /* the message back to the GPU                                 */
     uint64_t kept_bytes;      /* the part of the gradient that stays on the GPU if COMPRESS splits it */
     uint32_t priority_rank;   /* 0 is served first within an iteration          */
+    bool updated_on_gpu;      /* its gradient stays there, in a policy that sends others to the CPU */
 
     lspo_op_id_t ready;     /* op after which the weights are those of the next iteration; LSPO_NO_OP: they are */
     lspo_op_id_t backward;  /* latest BWD or COMPRESS                                                     */
@@ -123,7 +125,7 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
  * (under checkpointing, the stage's input). */
 void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage);
 /* All FWD and BWD of an optimizer step, all micro-batches.  With `send`, D2H of each trained stage follows its last
- * BWD. */
+ * BWD, unless the stage is updated on the GPU. */
 void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send);
 
 /* The barrier of --clip: NORM after the last BWD, on which updates on the GPU must depend; LSPO_NO_OP without --clip.
@@ -133,6 +135,10 @@ lspo_op_id_t lspo_build_norm_to_host(lspo_builder_t *b, uint32_t iteration, lspo
 
 /* UPD of one stage on the CPU, after its gradient has arrived and after `wait`. */
 lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
+/* The same where no update starts before all gradients have arrived and each waits for the one before it: `previous`,
+ * or LSPO_NO_OP for the first of a step, which waits for `norm` and for the latest D2H of all stages. */
+lspo_op_id_t lspo_build_update_in_turn(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t previous,
+                                       lspo_op_id_t norm);
 /* H2D and APPLY of the result of `update`, also after `wait`: the stage's `returned` and `ready`. */
 void lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update, lspo_op_id_t wait);
 /* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  With a low rank an

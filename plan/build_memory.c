@@ -91,6 +91,10 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
     for (uint32_t s = 0; s < b->stage_count; s++) {
         const lspo_build_stage_t *st = &b->stages[s];
         uint64_t elements = st->message.element_count;
+        if (st->updated_on_gpu) {
+            f->gpu_optimizer_bytes += st->optimizer_bytes;
+            continue;
+        }
         f->gpu_projectors_bytes += lspo_build_projector_bytes(b, s);
         f->host_optimizer_bytes += elements * 2 * sizeof(float);
         f->host_gradients_bytes += st->sent_bytes * gradient_slots;

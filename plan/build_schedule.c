@@ -20,7 +20,7 @@ void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
         bool last = micro + 1 == b->workload->accumulation;
         for (uint32_t s = b->stage_count; s-- > 0;) {
             lspo_build_backward(b, iteration, micro, s, LSPO_NO_OP);
-            if (send && last && b->stages[s].trained)
+            if (send && last && b->stages[s].trained && !b->stages[s].updated_on_gpu)
                 send_gradient(b, iteration, s);
         }
     }

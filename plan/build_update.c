@@ -28,6 +28,15 @@ lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t s
     return id;
 }
 
+lspo_op_id_t lspo_build_update_in_turn(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t previous,
+                                       lspo_op_id_t norm)
+{
+    lspo_op_id_t id = lspo_build_update(b, iteration, stage, previous == LSPO_NO_OP ? norm : previous);
+    for (uint32_t s = 0; previous == LSPO_NO_OP && s < b->stage_count; s++)
+        lspo_build_depend(b, b->stages[s].sent);
+    return id;
+}
+
 void lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update, lspo_op_id_t wait)
 {
     lspo_build_stage_t *st = &b->stages[stage];

@@ -14,7 +14,7 @@ extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper     
 /* The largest dimension of any weight that a policy may compress. */
 double lspo_parameter_largest_dimension(const lspo_parameter_context_t *context);
 
-/* Own parameters of zero, zero-delayed and backward-update. */
+/* Own parameters of zero-delayed and backward-update. */
 typedef struct LSPO_VALUES_BLOCK {
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no limit */
 } lspo_offload_values_t;

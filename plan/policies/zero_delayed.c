@@ -15,11 +15,7 @@ static void update_all(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm,
     for (uint32_t s = 0; s < b->stage_count; s++) {
         if (!b->stages[s].trained)
             continue;
-        updates[s] = lspo_build_update(b, iteration, s, previous == LSPO_NO_OP ? norm : previous);
-        if (previous == LSPO_NO_OP)
-            for (uint32_t other = 0; other < b->stage_count; other++)
-                lspo_build_depend(b, b->stages[other].sent);
-        previous = updates[s];
+        previous = updates[s] = lspo_build_update_in_turn(b, iteration, s, previous, norm);
     }
 }
 

@@ -1,0 +1,14 @@
+/* zero.h - zero's own parameters. */
+#ifndef LSPO_PLAN_POLICIES_ZERO_H
+#define LSPO_PLAN_POLICIES_ZERO_H
+
+#include "plan/parameter.h"
+
+typedef struct LSPO_VALUES_BLOCK {
+    double cpu_share;          /* of the trained parameters: updated on the CPU; the others on the GPU */
+    uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no limit */
+} lspo_zero_values_t;
+extern const lspo_parameters_t lspo_zero_parameters;
+LSPO_VALUES(zero);
+
+#endif
