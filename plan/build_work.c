@@ -116,7 +116,9 @@ static void describe_copy(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
 {
     const lspo_build_stage_t *stage = &b->stages[s];
     uint64_t bytes = variant == LSPO_VARIANT_OPTIMIZER ? stage->optimizer_bytes : stage->parameter_bytes;
-    if (kind == LSPO_OP_H2D)
+    if (variant == LSPO_VARIANT_SUM)
+        bytes = stage->gradient_bytes - stage->packed_bytes;
+    else if (kind == LSPO_OP_H2D)
         bytes = stage->link_bytes;
     else if (kind == LSPO_OP_D2H && variant == LSPO_VARIANT_PROJECTORS)
         bytes = lspo_build_projector_link_bytes(b, s);

@@ -6,6 +6,7 @@
 
 extern const lspo_policy_t lspo_policy_native;
 extern const lspo_policy_t lspo_policy_swap;
+extern const lspo_policy_t lspo_policy_stream;
 extern const lspo_policy_t lspo_policy_zero;
 extern const lspo_policy_t lspo_policy_zero_delayed;
 extern const lspo_policy_t lspo_policy_zero_layerwise;

@@ -8,6 +8,8 @@
 #include "plan/policies/lora.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
+#include "plan/policies/stream.h"
+#include "plan/policies/zero.h"
 #include "plan/policy.h"
 
 static inline void own_value(const lspo_policy_t *policy, lspo_workload_t *workload, const char *key, double value)
@@ -31,6 +33,8 @@ static inline void set_transition(lspo_workload_t *workload, int32_t transition)
 static inline void set_gradient_buffers(lspo_workload_t *workload, uint32_t buffers)
 {
     lspo_offload_values_edit(workload)->gradient_buffers = buffers;
+    lspo_zero_values_edit(workload)->gradient_buffers = buffers;
+    lspo_stream_values_edit(workload)->gradient_buffers = buffers;
     lspo_layerwise_values_edit(workload)->gradient_buffers = buffers;
 }
 

@@ -118,7 +118,7 @@ static lspo_status_t add_value(const reader_t *reader, const lspo_parameter_use_
     lspo_status_t status = lspo_parameter_parse(use->parameter, where(reader, flag, what), text, &scratch);
     if (status != LSPO_OK)
         return status;
-    if (!(lspo_parameter_number(use->parameter, &scratch) > 0))
+    if (use->parameter->kind != LSPO_RECORD_NAMED && !(lspo_parameter_number(use->parameter, &scratch) > 0))
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0", what, text);
     int length = snprintf(flags, capacity, " %s %s%s%s", flag, text, use->brings != NULL ? " " : "",
                           use->brings != NULL ? use->brings : "");

@@ -1,6 +1,7 @@
 /* adam.c - Adam on full gradients, on the GPU or on the CPU as in the plan.
  *     UPD_GPU   w <- w - eta adam(g)            a swapped stage's state comes with SWAP_IN and leaves with SWAP_OUT
- *     UPD       master <- master - eta adam(g)  H2D sends the master, APPLY overwrites the weights */
+ *     UPD       master <- master - eta adam(g)  H2D sends the master, APPLY overwrites the weights; those of a swapped
+ *                                               stage are overwritten on the host, where fp32 ones are the master */
 #include <string.h>
 
 #include "real/methods/gpu_adam.h"
@@ -26,6 +27,12 @@ static void describe(lspo_session_t *session)
     }
 }
 
+/* Are the stage's weights on the host its master, too? */
+static bool master_is_home(const lspo_session_t *session, const lspo_session_stage_t *stage)
+{
+    return stage->updated_on_host && stage->swapped && session->number == LSPO_NUMBER_FP32;
+}
+
 static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
 {
     const lspo_session_stage_t *stage = &session->stages[s];
@@ -35,7 +42,11 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
         status = lspo_host_adam_take_moments(session, &own->host, stage->swapped ? own->gpu.master : 0, count);
     if (status != LSPO_OK)
         return status;
-    if (stage->updated_on_host)
+    if (master_is_home(session, stage))
+        own->host.master = stage->home;
+    else if (stage->updated_on_host && stage->swapped)
+        status = lspo_host_adam_take_master(session, &own->host, count);
+    else if (stage->updated_on_host)
         status = lspo_host_adam_take_outgoing(session, s, &own->host, true, count);
     return status;
 }
@@ -57,8 +68,11 @@ static lspo_status_t reset(lspo_session_t *session)
 static void release(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
-        lspo_gpu_adam_give_back(session, &stage_of(session, s)->gpu);
-        lspo_host_adam_give_back(session, &stage_of(session, s)->host);
+        adam_stage_t *own = stage_of(session, s);
+        if (master_is_home(session, &session->stages[s]))
+            own->host.master = NULL; /* the session gives it back */
+        lspo_gpu_adam_give_back(session, &own->gpu);
+        lspo_host_adam_give_back(session, &own->host);
     }
 }
 
@@ -73,7 +87,8 @@ static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const f
     const lspo_session_stage_t *stage = &session->stages[s];
     const adam_stage_t *own = stage_of(session, s);
     float *swapped = swapped_master(stage, own);
-    if (own->host.master) /* a message without the rest is the start of the stage's array */
+    if (own->host.master &&
+        !master_is_home(session, stage)) /* a message without the rest is the start of the stage's array */
         memcpy(own->host.master, weights, stage->message.element_count * sizeof *weights);
     if (swapped)
         memcpy(swapped, weights, own->gpu.master * sizeof *weights);
@@ -84,8 +99,8 @@ static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
     const adam_stage_t *own = stage_of(session, op->layer);
-    const lspo_swap_use_t *optimizer = lspo_session_swap_of(session, op, LSPO_VARIANT_OPTIMIZER);
-    const lspo_swap_use_t *weights = lspo_session_swap_of(session, op, LSPO_VARIANT_PARAMETERS);
+    const lspo_swap_use_t *optimizer = lspo_session_swap_of(session, op, op->layer, LSPO_VARIANT_OPTIMIZER);
+    const lspo_swap_use_t *weights = lspo_session_swap_of(session, op, op->layer, LSPO_VARIANT_PARAMETERS);
     void **gradient = &stage->gradient[lspo_session_parity(session, op)];
     float *m = optimizer ? optimizer->memory : own->gpu.state;
     size_t n = stage->message.element_count;
@@ -114,6 +129,8 @@ static size_t swapped_bytes(const adam_stage_t *own)
 static lspo_status_t swap_in(lspo_session_t *session, const lspo_op_t *op)
 {
     const adam_stage_t *own = stage_of(session, op->layer);
+    if (op->variant == LSPO_VARIANT_SUM)
+        return lspo_session_swap_sum_in(session, op);
     if (op->variant != LSPO_VARIANT_OPTIMIZER)
         return lspo_session_swap_weights_in(session, op);
     return lspo_session_swap_in(session, op, own->host.moments, swapped_bytes(own));
@@ -122,6 +139,8 @@ static lspo_status_t swap_in(lspo_session_t *session, const lspo_op_t *op)
 static lspo_status_t swap_out(lspo_session_t *session, const lspo_op_t *op)
 {
     const adam_stage_t *own = stage_of(session, op->layer);
+    if (op->variant == LSPO_VARIANT_SUM)
+        return lspo_session_swap_sum_out(session, op);
     if (op->variant != LSPO_VARIANT_OPTIMIZER)
         return lspo_session_swap_weights_out(session, op);
     return lspo_session_swap_out(session, op, own->host.moments, swapped_bytes(own));
@@ -130,7 +149,10 @@ static lspo_status_t swap_out(lspo_session_t *session, const lspo_op_t *op)
 static void visit_stage(const lspo_session_t *session, uint32_t s, const char *name, lspo_state_walk_t *walk)
 {
     const adam_stage_t *own = stage_of(session, s);
-    lspo_host_adam_visit(&own->host, name, walk);
+    lspo_host_adam_t host = own->host;
+    if (master_is_home(session, &session->stages[s]))
+        host.master = NULL; /* the session visits it as the weights */
+    lspo_host_adam_visit(&host, name, walk);
     lspo_walk_host(walk, swapped_master(&session->stages[s], own), own->gpu.master, LSPO_STATE_F32, "%s.gpu_master",
                    name);
     lspo_gpu_adam_visit(&own->gpu, name, walk);

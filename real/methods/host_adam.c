@@ -12,6 +12,12 @@ lspo_status_t lspo_host_adam_take_moments(lspo_session_t *session, lspo_host_ada
                                   (void **)&host->moments);
 }
 
+lspo_status_t lspo_host_adam_take_master(lspo_session_t *session, lspo_host_adam_t *host, lspo_host_count_t *count)
+{
+    return lspo_session_take_host(session, count, LSPO_HOST_MASTERS, host->count / 2 * sizeof(float),
+                                  (void **)&host->master);
+}
+
 lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t s, lspo_host_adam_t *host,
                                            bool keeps_master, lspo_host_count_t *count)
 {
@@ -21,8 +27,7 @@ lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t s, 
     if (status != LSPO_OK)
         return status;
     if (keeps_master)
-        status = lspo_session_take_host(session, count, LSPO_HOST_MASTERS, host->count / 2 * sizeof(float),
-                                        (void **)&host->master);
+        status = lspo_host_adam_take_master(session, host, count);
     stage->returned = host->master;
     return status;
 }
@@ -57,17 +62,21 @@ static lspo_adam_state_t moments_at(const update_t *update, size_t at, size_t n)
     return (lspo_adam_state_t){.count = n, .m = m, .v = m + update->host->count / 2};
 }
 
-/* Update one block with a master, and copy it to the outgoing buffer if the master itself is not sent. */
+/* Update one block with a master, and copy it to the outgoing buffer if the master itself is not sent, or into the
+ * weights on the host unless they are the master. */
 static void update_parameters(const update_t *update, const float *gradient, size_t at, size_t n)
 {
+    const lspo_session_t *session = update->session;
     const lspo_adam_state_t moments = moments_at(update, at, n);
     float *master = update->host->master + at;
+    void *home = update->stage->home;
     void *outgoing = update->stage->outgoing[update->slot];
     if (!update->skips)
         lspo_adam_parameters(&update->adam, &moments, gradient, master);
     if (outgoing)
-        lspo_session_pack_numbers(update->session->link, n, master,
-                                  lspo_session_link_at(update->session, outgoing, at));
+        lspo_session_pack_numbers(session->link, n, master, lspo_session_link_at(session, outgoing, at));
+    if (home && !update->skips)
+        lspo_session_pack_numbers(session->number, n, master, lspo_session_at(session, home, at));
 }
 
 static void update_direction(const update_t *update, uint32_t worker, const float *gradient, size_t at, size_t n)

@@ -1,7 +1,8 @@
 /* host_adam.h - a building block of methods: Adam on the CPU for one stage's message.
  *
  * With a master: master <- master - eta adam(g), and the master is sent (or a copy of it, if the link has another
- * format or the next update may overtake the transfer).  Without a master Adam's direction is sent. */
+ * format or the next update may overtake the transfer); or, if the stage's weights are on the host, they follow it.
+ * Without a master Adam's direction is sent. */
 #ifndef LSPO_REAL_METHODS_HOST_ADAM_H
 #define LSPO_REAL_METHODS_HOST_ADAM_H
 
@@ -13,10 +14,11 @@ typedef struct {
     float *master;  /* host, as long as the message; NULL: none */
 } lspo_host_adam_t;
 
-/* Take host memory: moments (followed by `extra` floats), with `keeps_master` the master, and outgoing buffers;
- * give_back releases it. */
+/* Take host memory: moments (followed by `extra` floats), the master; with `keeps_master` the master, and outgoing
+ * buffers.  give_back releases it. */
 lspo_status_t lspo_host_adam_take_moments(lspo_session_t *session, lspo_host_adam_t *host, size_t extra,
                                           lspo_host_count_t *count);
+lspo_status_t lspo_host_adam_take_master(lspo_session_t *session, lspo_host_adam_t *host, lspo_host_count_t *count);
 lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t stage, lspo_host_adam_t *host,
                                            bool keeps_master, lspo_host_count_t *count);
 void lspo_host_adam_give_back(lspo_session_t *session, lspo_host_adam_t *host);

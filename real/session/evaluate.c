@@ -6,45 +6,36 @@
 /* Device memory for the evaluation of one batch. */
 typedef struct {
     void *saved, *x, *y;
-    void *weights; /* of a swapped stage, if the device cannot access host memory */
+    void *weights[2]; /* of a swapped stage, and of a swapped embedding that is the head's, if the device cannot access
+                         host memory */
 } evaluation_t;
 
-static lspo_status_t weights_for(lspo_session_t *session, const evaluation_t *evaluation, uint32_t s,
-                                 const void **weights_out)
+/* `copy` is the place of the copy if one is needed. */
+static lspo_status_t weights_for(lspo_session_t *session, void *copy, uint32_t s, const void **weights_out)
 {
     const lspo_session_stage_t *stage = &session->stages[s];
     *weights_out = stage->swapped ? stage->home : stage->weights;
     if (!stage->swapped || !session->asynchronous)
         return LSPO_OK;
-    *weights_out = evaluation->weights;
-    return lspo_device_write(session->device, evaluation->weights, stage->home,
-                             stage->shape.element_count * session->number_bytes);
+    *weights_out = copy;
+    return lspo_device_write(session->device, copy, stage->home, stage->shape.element_count * session->number_bytes);
 }
 
-/* Runs one batch through all stages; x and y are activations that swap roles.  Returns the mean loss. */
-static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *evaluation, double *loss_out)
+/* The loss of a batch whose last block's output is x. */
+static lspo_status_t forward_head(lspo_session_t *session, const evaluation_t *evaluation, const void *x,
+                                  double *loss_out)
 {
-    lspo_transformer_t *t = session->transformer;
     uint32_t head = session->stage_count - 1;
-    void *x = evaluation->x, *y = evaluation->y;
-    const void *weights = NULL;
-    lspo_session_upload_batch(session);
-    lspo_transformer_embed_forward(t, session->gpu_tokens, session->stages[0].weights, x);
-    for (uint32_t s = 1; s < head; s++) {
-        lspo_status_t status = weights_for(session, evaluation, s, &weights);
-        if (status != LSPO_OK)
-            return status;
-        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){weights, session->stages[s].adapters}, x,
-                                       evaluation->saved, y);
-        void *swap = x;
-        x = y;
-        y = swap;
-    }
+    const void *weights = NULL, *embedding = NULL;
     double sum;
-    lspo_transformer_head_forward(t,
-                                  &(lspo_head_parameters_t){session->stages[head].weights, session->stages[0].weights},
+    lspo_status_t status = weights_for(session, evaluation->weights[0], head, &weights);
+    if (status == LSPO_OK && session->plan->model.tied_head)
+        status = weights_for(session, evaluation->weights[1], 0, &embedding);
+    if (status != LSPO_OK)
+        return status;
+    lspo_transformer_head_forward(session->transformer, &(lspo_head_parameters_t){weights, embedding},
                                   session->gpu_targets, x, NULL, session->gpu_loss);
-    lspo_status_t status = lspo_compute_status(session->compute);
+    status = lspo_compute_status(session->compute);
     if (status != LSPO_OK)
         return status;
     status = lspo_device_read(session->device, &sum, session->gpu_loss, sizeof sum);
@@ -54,15 +45,47 @@ static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *
     return LSPO_OK;
 }
 
-static size_t largest_swapped_bytes(const lspo_session_t *session)
+/* Runs one batch through all stages; x and y are activations that swap roles.  Returns the mean loss. */
+static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *evaluation, double *loss_out)
 {
-    size_t largest = 0;
-    for (uint32_t s = 0; s < session->stage_count; s++) {
-        size_t bytes = session->stages[s].shape.element_count * session->number_bytes;
-        if (session->asynchronous && session->stages[s].swapped && bytes > largest)
-            largest = bytes;
+    lspo_transformer_t *t = session->transformer;
+    void *x = evaluation->x, *y = evaluation->y;
+    const void *weights = NULL;
+    lspo_session_upload_batch(session);
+    lspo_status_t status = weights_for(session, evaluation->weights[0], 0, &weights);
+    if (status != LSPO_OK)
+        return status;
+    lspo_transformer_embed_forward(t, session->gpu_tokens, weights, x);
+    for (uint32_t s = 1; s + 1 < session->stage_count; s++) {
+        status = weights_for(session, evaluation->weights[0], s, &weights);
+        if (status != LSPO_OK)
+            return status;
+        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){weights, session->stages[s].adapters}, x,
+                                       evaluation->saved, y);
+        void *swap = x;
+        x = y;
+        y = swap;
     }
-    return largest;
+    return forward_head(session, evaluation, x, loss_out);
+}
+
+static size_t copy_bytes(const lspo_session_t *session, uint32_t s)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    return session->asynchronous && stage->swapped ? stage->shape.element_count * session->number_bytes : 0;
+}
+
+static lspo_status_t take_copies(lspo_session_t *session, evaluation_t *evaluation)
+{
+    size_t largest = 0, tied = session->plan->model.tied_head ? copy_bytes(session, 0) : 0;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        largest = copy_bytes(session, s) > largest ? copy_bytes(session, s) : largest;
+    if (largest > 0)
+        status = lspo_session_take(session, largest, &evaluation->weights[0]);
+    if (status == LSPO_OK && tied > 0)
+        status = lspo_session_take(session, tied, &evaluation->weights[1]);
+    return status;
 }
 
 static lspo_status_t begin_evaluation(lspo_session_t *session, evaluation_t *evaluation)
@@ -79,14 +102,13 @@ static lspo_status_t begin_evaluation(lspo_session_t *session, evaluation_t *eva
     status = lspo_session_take(session, activation_bytes, &evaluation->y);
     if (status != LSPO_OK)
         return status;
-    if (largest_swapped_bytes(session) > 0)
-        status = lspo_session_take(session, largest_swapped_bytes(session), &evaluation->weights);
-    return status;
+    return take_copies(session, evaluation);
 }
 
 static void end_evaluation(lspo_session_t *session, evaluation_t *evaluation)
 {
-    lspo_session_give_back(session, &evaluation->weights);
+    for (int i = 0; i < 2; i++)
+        lspo_session_give_back(session, &evaluation->weights[i]);
     lspo_session_give_back(session, &evaluation->y);
     lspo_session_give_back(session, &evaluation->x);
     lspo_session_give_back(session, &evaluation->saved);

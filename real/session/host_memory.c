@@ -6,7 +6,7 @@ static const char *const purpose_names[LSPO_HOST_PURPOSES] = {[LSPO_HOST_MASTERS
                                                               [LSPO_HOST_OPTIMIZERS] = "optimizer state",
                                                               [LSPO_HOST_LANDING] = "gradients that arrive",
                                                               [LSPO_HOST_OUTGOING] = "updates that leave",
-                                                              [LSPO_HOST_PARAMETERS] = "parameters of swapped blocks",
+                                                              [LSPO_HOST_PARAMETERS] = "parameters between their uses",
                                                               [LSPO_HOST_PROJECTORS] = "projectors",
                                                               [LSPO_HOST_WINDOWS] = "columns and windows",
                                                               [LSPO_HOST_OTHERS] = "batches and scratch"};
@@ -38,6 +38,13 @@ lspo_status_t lspo_session_take_outgoing(lspo_session_t *session, lspo_session_s
     return LSPO_OK;
 }
 
+/* Room for the message; where all of a stage is on the host, also for a sum in the device's format. */
+static size_t landing_bytes(const lspo_session_t *session, const lspo_session_stage_t *stage)
+{
+    size_t sum_bytes = stage->swapped ? stage->gradient_count * session->number_bytes : 0;
+    return sum_bytes > stage->sent_bytes ? sum_bytes : stage->sent_bytes;
+}
+
 lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
 {
     lspo_session_stage_t *stage = &session->stages[s];
@@ -48,7 +55,8 @@ lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t s, 
     if (status != LSPO_OK)
         return status;
     for (uint32_t slot = 0; stage->updated_on_host && slot < session->slots; slot++) {
-        status = lspo_session_take_host(session, count, LSPO_HOST_LANDING, stage->sent_bytes, &stage->landing[slot]);
+        status = lspo_session_take_host(session, count, LSPO_HOST_LANDING, landing_bytes(session, stage),
+                                        &stage->landing[slot]);
         if (status != LSPO_OK)
             return status;
     }

@@ -16,6 +16,19 @@ void lspo_session_give_back(lspo_session_t *session, void **slot)
     *slot = NULL;
 }
 
+lspo_status_t lspo_session_take_gradient(lspo_session_t *session, const lspo_op_t *op, uint32_t s)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    uint32_t parity = lspo_session_parity(session, op);
+    lspo_status_t status =
+        lspo_session_take(session, stage->gradient_count * session->number_bytes, &stage->gradient[parity]);
+    if (status != LSPO_OK)
+        return status;
+    if (stage->packed_bytes > 0)
+        status = lspo_session_take(session, stage->packed_bytes, &stage->packed[parity]);
+    return status;
+}
+
 lspo_status_t lspo_session_take_for_host(lspo_session_t *session, size_t bytes, void **slot)
 {
     if (!session->asynchronous)

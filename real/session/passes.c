@@ -15,10 +15,11 @@ static size_t activation_bytes(const lspo_session_t *session)
     return session->tokens * session->plan->model.width * session->number_bytes;
 }
 
-static const void *weights_for(lspo_session_t *session, const lspo_op_t *op)
+/* With a tied embedding's, if the model ties it. */
+static lspo_head_parameters_t head_parameters(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_swap_use_t *use = lspo_session_swap_of(session, op, LSPO_VARIANT_PARAMETERS);
-    return use ? use->memory : session->stages[op->layer].weights;
+    return (lspo_head_parameters_t){lspo_session_weights_for(session, op, op->layer),
+                                    lspo_session_weights_for(session, op, 0)};
 }
 
 static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
@@ -30,9 +31,9 @@ static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
         return status;
     bool calibrates = op->variant == LSPO_VARIANT_CALIBRATE;
     session->loss_targets = calibrates ? lspo_session_counted_targets(session) : session->step_targets;
-    lspo_transformer_head_forward(
-        session->transformer, &(lspo_head_parameters_t){stage->weights, session->stages[0].weights},
-        session->gpu_targets, session->stages[op->layer - 1].output, stage->saved, session->gpu_loss);
+    const lspo_head_parameters_t parameters = head_parameters(session, op);
+    lspo_transformer_head_forward(session->transformer, &parameters, session->gpu_targets,
+                                  session->stages[op->layer - 1].output, stage->saved, session->gpu_loss);
     lspo_device_read_later(session->device, session->loss_read, session->gpu_loss, sizeof *session->gpu_loss);
     return LSPO_OK;
 }
@@ -100,15 +101,18 @@ lspo_status_t lspo_session_forward(lspo_session_t *session, const lspo_op_t *op)
         if (status != LSPO_OK)
             return status;
         lspo_session_upload_batch(session);
-        lspo_transformer_embed_forward(session->transformer, session->gpu_tokens, stage->weights, stage->output);
+        lspo_transformer_embed_forward(session->transformer, session->gpu_tokens,
+                                       lspo_session_weights_for(session, op, 0), stage->output);
+        lspo_session_swap_drop(session, op);
         return LSPO_OK;
     }
     status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_forward(session->transformer,
-                                   &(lspo_block_parameters_t){weights_for(session, op), stage->adapters},
-                                   session->stages[op->layer - 1].output, stage->saved, stage->output);
+    lspo_transformer_block_forward(
+        session->transformer,
+        &(lspo_block_parameters_t){lspo_session_weights_for(session, op, op->layer), stage->adapters},
+        session->stages[op->layer - 1].output, stage->saved, stage->output);
     if (workload->checkpointing || op->variant == LSPO_VARIANT_FROZEN)
         lspo_session_give_back(session, &stage->saved);
     if (op->variant == LSPO_VARIANT_FROZEN)
@@ -124,26 +128,19 @@ lspo_status_t lspo_session_recompute(lspo_session_t *session, const lspo_op_t *o
         lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_forward(session->transformer,
-                                   &(lspo_block_parameters_t){weights_for(session, op), stage->adapters},
-                                   session->stages[op->layer - 1].output, stage->saved, NULL);
+    lspo_transformer_block_forward(
+        session->transformer,
+        &(lspo_block_parameters_t){lspo_session_weights_for(session, op, op->layer), stage->adapters},
+        session->stages[op->layer - 1].output, stage->saved, NULL);
     return LSPO_OK;
 }
 
-/* The stage's message and, if the link has another format, its converted copy. */
+/* A later micro-batch adds to the gradient of the first. */
 static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op, uint32_t s)
 {
-    lspo_session_stage_t *stage = &session->stages[s];
     if (!lspo_session_forms_gradient(session, op, s) || op->micro > 0)
         return LSPO_OK;
-    uint32_t parity = lspo_session_parity(session, op);
-    lspo_status_t status =
-        lspo_session_take(session, stage->gradient_count * session->number_bytes, &stage->gradient[parity]);
-    if (status != LSPO_OK)
-        return status;
-    if (stage->packed_bytes > 0)
-        status = lspo_session_take(session, stage->packed_bytes, &stage->packed[parity]);
-    return status;
+    return lspo_session_take_gradient(session, op, s);
 }
 
 /* After the op that completes the stage's gradient for this step. */
@@ -215,13 +212,14 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
     lspo_gradient_sink_t sink = {.rest = forms ? stage->gradient[parity] : NULL,
                                  .tied = forms_tied ? embed->gradient[parity] : NULL,
                                  .accumulate = op->micro > 0};
-    lspo_transformer_head_backward(session->transformer, &(lspo_head_parameters_t){stage->weights, embed->weights},
-                                   &(lspo_head_loss_t){session->gpu_targets, loss_scale(session, op)},
-                                   &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved}, &sink,
-                                   session->dx);
+    const lspo_head_parameters_t parameters = head_parameters(session, op);
+    lspo_transformer_head_backward(
+        session->transformer, &parameters, &(lspo_head_loss_t){session->gpu_targets, loss_scale(session, op)},
+        &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved}, &sink, session->dx);
     release_dx(session, op);
     lspo_session_release_activations(session, op);
     lspo_session_finish_gradient(session, op);
+    lspo_session_swap_drop(session, op);
     return LSPO_OK;
 }
 
@@ -248,10 +246,11 @@ static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op
     status = begin_backward(session, op, &backward);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_backward(session->transformer,
-                                    &(lspo_block_parameters_t){weights_for(session, op), stage->adapters},
-                                    &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved},
-                                    &backward.sink, &session->operands, session->dx);
+    lspo_transformer_block_backward(
+        session->transformer,
+        &(lspo_block_parameters_t){lspo_session_weights_for(session, op, op->layer), stage->adapters},
+        &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved}, &backward.sink, &session->operands,
+        session->dx);
     release_dx(session, op);
     if (!backward.more_follows) {
         lspo_session_release_activations(session, op);
@@ -266,10 +265,12 @@ static lspo_status_t backward_embed(lspo_session_t *session, const lspo_op_t *op
     lspo_status_t status = session->plan->model.tied_head ? LSPO_OK : take_gradient(session, op, 0);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_embed_backward(session->transformer, session->gpu_tokens, session->stages[0].weights, session->dx,
-                                    op->micro > 0, session->stages[0].gradient[lspo_session_parity(session, op)]);
+    lspo_transformer_embed_backward(session->transformer, session->gpu_tokens, lspo_session_weights_for(session, op, 0),
+                                    session->dx, op->micro > 0,
+                                    session->stages[0].gradient[lspo_session_parity(session, op)]);
     release_dx(session, op);
     lspo_session_finish_gradient(session, op);
+    lspo_session_swap_drop(session, op);
     return LSPO_OK;
 }
 

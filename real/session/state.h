@@ -44,7 +44,8 @@ typedef struct {
     void *landing[2];
     void *outgoing[2];
     const void *returned;
-    void *home; /* weights of a swapped stage, in the device's format */
+    void *home; /* weights of a swapped stage, in the device's format; those in fp32 that the host updates are the
+                   master, too */
 } lspo_session_stage_t;
 
 /* The memory of one SWAP_IN, and the last op that uses it. */
@@ -168,6 +169,8 @@ static inline bool lspo_session_is_last_micro(const lspo_session_t *session, con
 /* Take and give back device memory through a pointer of the state. */
 lspo_status_t lspo_session_take(lspo_session_t *session, size_t bytes, void **slot);
 void lspo_session_give_back(lspo_session_t *session, void **slot);
+/* Take the memory of the gradient of stage `s` and, if the link has another format, of its converted copy. */
+lspo_status_t lspo_session_take_gradient(lspo_session_t *session, const lspo_op_t *op, uint32_t s);
 /* Memory in which the host computes for the GPU lane: device memory if the host sees it, else host memory. */
 lspo_status_t lspo_session_take_for_host(lspo_session_t *session, size_t bytes, void **slot);
 void lspo_session_give_back_for_host(lspo_session_t *session, void **slot);
@@ -255,9 +258,12 @@ lspo_status_t lspo_session_overwrite(lspo_session_t *session, const lspo_op_t *o
 
 /* ---- swap.c: weights and optimizer state that are on the host between their uses ---- */
 
-/* The SWAP_IN of `variant` on which `op` (or the update before it) depends; NULL if the stage is resident. */
-lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, lspo_op_variant_t variant);
-/* After `op`: give back the memory of its SWAP_IN, if no other op uses it. */
+/* The SWAP_IN of `stage` and `variant` on which `op` (or the update before it) depends; NULL if that is resident. */
+lspo_swap_use_t *lspo_session_swap_of(lspo_session_t *session, const lspo_op_t *op, uint32_t stage,
+                                      lspo_op_variant_t variant);
+/* The weights of `stage` on the device for `op`: those of its SWAP_IN, or the resident ones. */
+const void *lspo_session_weights_for(lspo_session_t *session, const lspo_op_t *op, uint32_t stage);
+/* After `op`: give back the memory of the parameters' SWAP_INs on which it depends, if no later op uses them. */
 void lspo_session_swap_drop(lspo_session_t *session, const lspo_op_t *op);
 /* Copy `bytes` of `home` on the host to the device, or back. */
 lspo_status_t lspo_session_swap_in(lspo_session_t *session, const lspo_op_t *op, const void *home, size_t bytes);
@@ -265,6 +271,9 @@ lspo_status_t lspo_session_swap_out(lspo_session_t *session, const lspo_op_t *op
 /* The handlers that swap a stage's weights. */
 lspo_status_t lspo_session_swap_weights_in(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_swap_weights_out(lspo_session_t *session, const lspo_op_t *op);
+/* The handlers that swap the sum of a stage's gradients over the micro-batches so far, in its landing buffer. */
+lspo_status_t lspo_session_swap_sum_in(lspo_session_t *session, const lspo_op_t *op);
+lspo_status_t lspo_session_swap_sum_out(lspo_session_t *session, const lspo_op_t *op);
 
 /* ---- update.c: for the CPU's updates ---- */
 

@@ -146,7 +146,7 @@ static void loop_train(const lspo_workload_t *workload, bool delayed, outcome_t 
 
 static void assert_all_equal_loop(const lspo_workload_t *workload)
 {
-    static const char *const exact[] = {"native", "zero", "zero-layerwise", "backward-update", "swap"};
+    static const char *const exact[] = {"native", "zero", "zero-layerwise", "backward-update", "swap", "stream"};
     outcome_t expected, got;
     loop_train(workload, false, &expected);
     for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
@@ -191,7 +191,7 @@ Test(session, clipping_bounds_the_global_norm_alike_everywhere)
     train("native", &workload, &native);
     for (uint32_t i = 0; i < workload.iterations; i++)
         cr_assert_float_eq(native.losses[i], expected.losses[i], 1e-4 * expected.losses[i]);
-    const char *const others[] = {"zero", "zero-layerwise", "backward-update", "swap"};
+    const char *const others[] = {"zero", "zero-layerwise", "backward-update", "swap", "stream"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         train(others[i], &workload, &got);
         assert_identical(others[i], &workload, &native, &got);
@@ -412,7 +412,7 @@ Test(session, training_lowers_the_held_out_loss)
 Test(session, device_memory_is_what_the_plan_says)
 {
     const char *const policies[] = {"native",          "zero", "zero-delayed", "zero-layerwise",
-                                    "backward-update", "swap", "lsp"};
+                                    "backward-update", "swap", "stream",       "lsp"};
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         for (int variant = 0; variant < 4; variant++) {
             lspo_workload_t workload = small_workload();
@@ -447,7 +447,7 @@ Test(session, exploding_training_is_a_numeric_error)
 {
     lspo_workload_t workload = small_workload();
     workload.learning_rate = 1e30;
-    const char *const policies[] = {"native", "zero", "lsp", "swap"};
+    const char *const policies[] = {"native", "zero", "lsp", "swap", "stream"};
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         lspo_plan_t *plan = make_plan(policies[i], &workload);
         cr_assert_eq(try_session(plan, 0), LSPO_ERR_NUMERIC, "%s", policies[i]);

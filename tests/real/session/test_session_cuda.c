@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "plan/policies/lsp.h"
+#include "plan/policies/stream.h"
+#include "plan/policies/zero.h"
 #include "plan/policy.h"
 #include "real/execute/play.h"
 #include "real/methods/methods.h"
@@ -201,6 +203,42 @@ Test(session_cuda, every_policy_in_bf16)
     compare_all(&model, &workload, 4e-3);
 }
 
+/* The host's Adam, the same rounding: in 16 bits, too, zero's losses bit for bit, with every window and time of update,
+ * with a tied head and without. */
+Test(session_cuda, stream_is_zero_in_bf16)
+{
+    const lspo_model_t models[] = {gpt(), llama()};
+    for (uint32_t variant = 0; variant < 8; variant++) {
+        lspo_workload_t workload = small_workload();
+        double expected[STEPS_MAX], got[STEPS_MAX];
+        workload.precision = workload.transfer = LSPO_BF16;
+        workload.learning_rate = 0.01;
+        workload.checkpointing = variant & 1;
+        workload.accumulation = variant & 2 ? 2 : 1;
+        workload.clip_norm = variant & 4 ? 0.5 : 0;
+        lspo_stream_values_edit(&workload)->window = 1 + variant % 3;
+        lspo_stream_values_edit(&workload)->update = (variant + variant / 2 + variant / 4) % 2;
+        losses_on("cuda", &models[variant / 4], "zero", &workload, expected);
+        losses_on("cuda", &models[variant / 4], "stream", &workload, got);
+        for (uint32_t i = 0; i < workload.iterations; i++)
+            cr_expect_eq(got[i], expected[i], "variant %u: loss of step %u is %.9g, not %.9g", variant, i, got[i],
+                         expected[i]);
+        cr_expect_neq(got[3], got[1]);
+    }
+}
+
+/* Half on each side. */
+Test(session_cuda, a_share_on_the_gpu)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    lspo_zero_values_edit(&workload)->cpu_share = 0.5;
+    compare(&model, "zero", &workload, fp32_tolerance);
+    workload.precision = workload.transfer = LSPO_BF16;
+    workload.clip_norm = 0.5;
+    compare(&model, "zero", &workload, 4e-3);
+}
+
 /* 11 bits, and a scale of 1024; with clipping, below, a dynamic one of 65536, at which nothing overflows here. */
 Test(session_cuda, every_policy_in_fp16)
 {
@@ -212,7 +250,7 @@ Test(session_cuda, every_policy_in_fp16)
 
 Test(session_cuda, clipping_and_accumulation_in_fp16)
 {
-    static const char *const policies[] = {"native", "zero-delayed", "lsp", "zenflow", "lomo"};
+    static const char *const policies[] = {"native", "stream", "zero-delayed", "lsp", "zenflow", "lomo"};
     lspo_model_t model = gpt();
     lspo_workload_t workload = small_workload();
     workload.precision = workload.transfer = LSPO_FP16;

@@ -443,7 +443,7 @@ static double mean(const double *losses)
 
 Test(bert, exact_policies_train_alike_bit_for_bit)
 {
-    static const char *const exact[] = {"zero", "zero-layerwise", "backward-update", "swap"};
+    static const char *const exact[] = {"zero", "zero-layerwise", "backward-update", "swap", "stream"};
     lspo_workload_t workload = session_workload();
     double native[SESSION_STEPS], got[SESSION_STEPS];
     train("native", &workload, native);

@@ -322,7 +322,7 @@ static void assert_learns(const char *policy_name, const double losses[STEPS + 1
 
 static void assert_exact_policies(const lspo_model_t *model, const lspo_workload_t *workload)
 {
-    static const char *const exact[] = {"zero", "zero-layerwise", "backward-update", "swap"};
+    static const char *const exact[] = {"zero", "zero-layerwise", "backward-update", "swap", "stream"};
     double native[STEPS + 1], got[STEPS + 1];
     train("native", model, workload, native);
     assert_learns("native", native, 2.9);
