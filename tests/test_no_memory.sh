@@ -97,6 +97,7 @@ deny sim --model gpt2-124m --policy zero --machine machine.ini --format table
 deny sim --model "$source_dir/tests/data/cases/model/base" --policy zero --machine machine.ini --format csv
 deny compare predicted measured --format json
 deny join --metrics metrics.csv --policy lsp --model gpt2-774m --machine machine.ini --format table
+deny validate --published "$source_dir/tests/data/cli/published/steps.csv" --format json
 deny trace export predicted --perfetto out/perfetto.json --gantt out/gantt.csv
 deny trace import --kineto "$source_dir/tests/data/import/pytorch-profile.json.gz" -o out/trace
 

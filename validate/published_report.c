@@ -82,7 +82,9 @@ static void put_number(const char *name, double number, FILE *file)
 
 static lspo_status_t put_text(const char *name, const char *text, FILE *file)
 {
-    json_t *value = json_string(text);
+    char valid[1024];
+    lspo_valid_utf8(text, valid, sizeof valid);
+    json_t *value = json_string(valid);
     char *json = lspo_json_print(value, JSON_ENCODE_ANY);
     json_decref(value);
     if (json == NULL)

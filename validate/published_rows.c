@@ -334,7 +334,7 @@ static lspo_status_t refuse_column(const char *name)
     for (size_t i = 0; i < COLUMN_COUNT; i++)
         if (columns[i].kind != SECONDS)
             names[count++] = columns[i].name;
-    return lspo_name_refuse("--where: the column", name, names, count, NULL);
+    return lspo_name_refuse("--where: column", name, names, count, NULL);
 }
 
 lspo_status_t lspo_published_keep(const char *condition, lspo_published_t *published)
