@@ -62,7 +62,7 @@ static const lspo_arg_t choose_args[] = {
 /* ---- rows ---- */
 
 typedef struct {
-    const char *policy, *semantics, *limited_by, *best, *model, *machine, *command, *verdict;
+    const char *policy, *semantics, *limited_by, *best, *model, *machine, *framework, *command, *verdict;
     char command_text[LSPO_COMMAND_LINE_BYTES], verdict_text[96];
     uint64_t staleness_steps, batch, largest_batch, sequence, iterations, peak_gpu_bytes, peak_host_bytes;
     uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes, gpu_excess_bytes, host_excess_bytes, whole_tokens_per_s;
@@ -85,6 +85,7 @@ static const lspo_field_t choose_fields[] = {
     COUNT("staleness_steps", staleness_steps),
     TEXT("model", model),
     TEXT("machine", machine),
+    TEXT("framework", framework),
     COUNT("batch", batch),
     COUNT("sequence", sequence),
     COUNT("iterations", iterations),
@@ -152,6 +153,7 @@ static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine
         .staleness_steps = lspo_policy_staleness(choice->policy, &choice->workload),
         .model = model->name,
         .machine = machine->name,
+        .framework = lspo_machine_framework(machine),
         .batch = choice->workload.batch,
         .sequence = choice->workload.sequence,
         .iterations = choice->workload.iterations,
@@ -308,24 +310,21 @@ static lspo_status_t prepare(void *request, const lspo_policy_t *policy, lspo_wo
     return lspo_request_own_values(request, policy, workload);
 }
 
-static lspo_status_t simulate_all(const choose_request_t *request, int argc, char **argv)
+static lspo_status_t simulate_all(choose_request_t *request, int argc, char **argv)
 {
-    const lspo_request_t *base = &request->base;
+    lspo_request_t *base = &request->base;
     lspo_machine_t machine;
     lspo_progress_t progress;
     lspo_choice_t *choices;
     answer_t answer = {.request = request, .machine = &machine, .line = {argc, argv}};
-    lspo_status_t status = lspo_machine_find(base->machine_name, &machine);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_overrides_machine(&base->overrides, &machine);
+    lspo_status_t status = lspo_request_machine(base, &machine);
     if (status != LSPO_OK)
         return status;
     lspo_choose_options_t options = {.model = &base->model,
                                      .machine = &machine,
                                      .workload = base->workload,
                                      .prepare = prepare,
-                                     .prepare_context = (void *)base,
+                                     .prepare_context = base,
                                      .exact_only = request->exact_only,
                                      .largest_batch = request->largest_batch,
                                      .progress = lspo_progress_update,
@@ -378,6 +377,6 @@ const lspo_command_t lspo_command_choose = {
                "barely` means that the plan may not fit when ops run up to a tenth of an iteration early or late. "
                "`lspo help terms` explains the words.",
     .groups = (const lspo_arg_group_t *const[]){&choose_group, &lspo_workload_group, &lspo_policy_group,
-                                                &lspo_override_group, NULL},
+                                                &lspo_framework_group, &lspo_override_group, NULL},
     .run = choose,
 };

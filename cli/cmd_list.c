@@ -215,6 +215,21 @@ static lspo_status_t list_hosts(int format)
     return list_parts(LSPO_PART_HOST, host_fields, sizeof host_fields / sizeof host_fields[0], format);
 }
 
+static const lspo_field_t framework_fields[] = {
+    MACHINE_TEXT(name),
+    MACHINE_REAL(kernel_s, software.kernel_s, LSPO_UNIT_SECONDS),
+    MACHINE_REAL(attention_share, software.attention_share, LSPO_UNIT_NONE),
+    MACHINE_REAL(cpu_adam_bytes, software.cpu_adam_bytes, LSPO_UNIT_NONE),
+    MACHINE_TEXT(description),
+    MACHINE_TEXT(source),
+};
+
+static lspo_status_t list_frameworks(int format)
+{
+    return list_parts(LSPO_PART_FRAMEWORK, framework_fields, sizeof framework_fields / sizeof framework_fields[0],
+                      format);
+}
+
 typedef struct {
     const char *name, *semantics, *clip, *help, *citation;
     uint64_t staleness_steps;
@@ -317,8 +332,9 @@ cleanup:
 static const struct {
     const char *name;
     lspo_status_t (*write)(int format);
-} lists[] = {{"models", list_models}, {"machines", list_machines}, {"cards", list_cards},
-             {"hosts", list_hosts},   {"policies", list_policies}, {"devices", list_devices}};
+} lists[] = {{"models", list_models},  {"machines", list_machines},     {"cards", list_cards},
+             {"hosts", list_hosts},    {"frameworks", list_frameworks}, {"policies", list_policies},
+             {"devices", list_devices}};
 
 static lspo_status_t list_named(const char *what, int format)
 {
@@ -345,8 +361,8 @@ static const lspo_arg_group_t list_group = LSPO_ARG_GROUP("options", list_args);
 
 const lspo_command_t lspo_command_list = {
     .name = "list",
-    .summary = "list the models, machines, cards, hosts, policies and devices known by name",
-    .usage = "models|machines|cards|hosts|policies|devices [--format table|csv|json]",
+    .summary = "list the models, machines, cards, hosts, frameworks, policies and devices known by name",
+    .usage = "models|machines|cards|hosts|frameworks|policies|devices [--format table|csv|json]",
     .about = "List the names that --model, --machine, --policy and --device accept. A machine may also be CARD+HOST, "
              "such as rtx3060+desktop-ddr5 (`lspo help machines`). On a terminal, machines, cards and hosts have the "
              "columns that fit; --format csv has all. `--policy help` is the same as `list policies`.",
@@ -354,6 +370,6 @@ const lspo_command_t lspo_command_list = {
     .groups = (const lspo_arg_group_t *const[]){&list_group, NULL},
     .positional_least = 1,
     .positional_most = 1,
-    .positionals = "models|machines|cards|hosts|policies|devices",
+    .positionals = "models|machines|cards|hosts|frameworks|policies|devices",
     .run = list,
 };

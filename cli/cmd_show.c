@@ -9,9 +9,11 @@
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/request.h"
+#include "plan/presets.h"
 #include "sim/sim.h"
 
-static const lspo_command_t command_show_model, command_show_machine, command_show_policy, command_show_plan;
+static const lspo_command_t command_show_model, command_show_machine, command_show_framework, command_show_policy,
+    command_show_plan;
 
 /* ---- model ---- */
 
@@ -185,12 +187,60 @@ static const lspo_command_t command_show_machine = {
     .usage = "NAME|FILE [options]",
     .about = "Print the profile of a machine as an INI file. You may edit a copy and give it to --machine.",
     .examples = "lspo show machine rtx4090 > mine.ini\nlspo show machine paper-laptop --format csv",
-    .groups = (const lspo_arg_group_t *const[]){&show_group, &lspo_override_group, NULL},
+    .groups = (const lspo_arg_group_t *const[]){&show_group, &lspo_framework_group, &lspo_override_group, NULL},
     .positional_least = 1,
     .positional_most = 1,
     .positionals = "NAME|FILE",
     .list = "machines",
     .run = command_machine,
+};
+
+/* ---- framework ---- */
+
+/* The values of a file that are not 0. */
+static lspo_status_t show_framework_file(const lspo_machine_t *machine)
+{
+    printf("[framework]\nname = %s\n\n[software]\n", machine->framework);
+    for (size_t i = 0; i < lspo_machine_field_count; i++) {
+        const lspo_machine_field_t *field = &lspo_machine_fields[i];
+        double value = lspo_machine_value(machine, field);
+        char text[64];
+        if (strcmp(field->section, "software") == 0 && value > 0)
+            printf("%s = %s\n", field->key, lspo_format_quantity_exact(value, field->unit, text, sizeof text));
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t command_framework(int argc, char **argv)
+{
+    show_request_t show = {.format = LSPO_FORMAT_AUTO};
+    lspo_positionals_t positionals;
+    lspo_machine_t machine = {0};
+    lspo_status_t status = lspo_command_parse(&command_show_framework, argc, argv, &show, &positionals);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_machine_use_framework(&machine, positionals.texts[0]);
+    if (status != LSPO_OK)
+        return status;
+    const lspo_preset_t *preset = lspo_preset_find("frameworks", positionals.texts[0]);
+    if (preset != NULL && fputs(preset->text, stdout) < 0)
+        return lspo_error(LSPO_ERR_IO, "cannot write the profile of framework %s", preset->name);
+    return preset != NULL ? LSPO_OK : show_framework_file(&machine);
+}
+
+static const lspo_command_t command_show_framework = {
+    .name = "show framework",
+    .summary = "print a framework's profile as an INI file to edit",
+    .usage = "NAME|FILE",
+    .about = "Print how a framework's implementation differs from lspo's own, as an INI file with the source of each "
+             "value. You may edit a copy and give it to --framework.",
+    .examples = "lspo show framework eager\nlspo show framework deepspeed-blocking > mine.ini",
+    .groups = (const lspo_arg_group_t *const[]){NULL},
+    .positional_least = 1,
+    .positional_most = 1,
+    .positionals = "NAME|FILE",
+    .list = "frameworks",
+    .run = command_framework,
 };
 
 /* ---- policy ---- */
@@ -312,12 +362,12 @@ static const lspo_arg_t plan_args[] = {
      .offset_bytes = offsetof(lspo_request_t, format)},
 };
 
-static lspo_status_t build_plan(const lspo_request_t *request, lspo_plan_t **plan_out)
+static lspo_status_t build_plan(lspo_request_t *request, lspo_plan_t **plan_out)
 {
     lspo_machine_t machine;
     if (request->machine_name == NULL)
         return lspo_plan_build(&request->model, &request->workload, request->policy, plan_out);
-    lspo_status_t status = lspo_machine_find(request->machine_name, &machine);
+    lspo_status_t status = lspo_request_machine(request, &machine);
     if (status != LSPO_OK)
         return status;
     return lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, plan_out);
@@ -355,13 +405,14 @@ static const lspo_command_t command_show_plan = {
     .run = command_plan,
 };
 
-static const lspo_command_t *const subcommands[] = {&command_show_model, &command_show_machine, &command_show_policy,
-                                                    &command_show_plan, NULL};
+static const lspo_command_t *const subcommands[] = {&command_show_model,     &command_show_machine,
+                                                    &command_show_framework, &command_show_policy,
+                                                    &command_show_plan,      NULL};
 
 const lspo_command_t lspo_command_show = {
     .name = "show",
-    .summary = "show a model's tensors, a machine's profile, a policy's options, or a plan's ops",
-    .usage = "model|machine|policy|plan [options]",
-    .about = "Show a model, a machine, a policy, or the plan that a policy makes.",
+    .summary = "show a model's tensors, a machine's or framework's profile, a policy's options, or a plan's ops",
+    .usage = "model|machine|framework|policy|plan [options]",
+    .about = "Show a model, a machine, a framework, a policy, or the plan of a policy.",
     .subcommands = subcommands,
 };

@@ -93,6 +93,9 @@ static lspo_status_t write_trace(const sim_request_t *request, const lspo_machin
     status = lspo_trace_set_meta(trace, "machine", machine->name);
     if (status != LSPO_OK)
         return status;
+    status = lspo_trace_set_meta(trace, "framework", lspo_machine_framework(machine));
+    if (status != LSPO_OK)
+        return status;
     status = lspo_overrides_describe(&request->base.overrides, trace);
     if (status != LSPO_OK)
         return status;
@@ -133,6 +136,7 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
     lspo_overrides_sets(&request->base.overrides, sets, sizeof sets);
     lspo_result_fill("sim", &request->base, plan, &prediction->summary, sets, &result);
     result.machine = machine->name;
+    result.framework = lspo_machine_framework(machine);
     result.slowdown = prediction->slowdown;
     result.native_iteration_s = prediction->native.iteration_s;
     result.native_peak_gpu_bytes = prediction->native.peak_gpu_bytes;
@@ -196,15 +200,12 @@ cleanup:
     return status;
 }
 
-static lspo_status_t simulate(const sim_request_t *request)
+static lspo_status_t simulate(sim_request_t *request)
 {
-    const lspo_request_t *base = &request->base;
+    lspo_request_t *base = &request->base;
     lspo_machine_t machine;
     lspo_plan_t *plan = NULL;
-    lspo_status_t status = lspo_machine_find(base->machine_name, &machine);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_overrides_machine(&base->overrides, &machine);
+    lspo_status_t status = lspo_request_machine(base, &machine);
     if (status != LSPO_OK)
         goto cleanup;
     if (request->noise.seed > 0)
@@ -258,8 +259,9 @@ const lspo_command_t lspo_command_sim = {
              "says what would make it fit.",
     .examples = "lspo sim --model llama-7b --machine rtx4090 --policy lsp\n"
                 "lspo sim --machine paper-laptop --model gpt-small --policy zero --link 2GB/s --format json\n"
+                "lspo sim --model llama-7b --machine rtx4090 --policy zero --framework deepspeed-blocking\n"
                 "lspo sim --policy zero --noise 1 --set noise.gpu_sigma=0.02 --set noise.run_sigma=0.01",
-    .common = "model machine policy batch sequence accumulation gpu-memory host-memory link all",
+    .common = "model machine framework policy batch sequence accumulation gpu-memory host-memory link all",
     .details = "On a terminal the result is a few sentences; --all, CSV and JSON have every figure. `lspo help terms` "
                "explains the words, and `lspo choose` simulates every policy.\n\n"
                "peak_gpu_bound_bytes is the most GPU memory that a run takes if its ops stay within a tenth of an "
@@ -267,6 +269,6 @@ const lspo_command_t lspo_command_sim = {
                "--noise adds percentiles; all other figures and the trace are still predicted without noise. Of 100 "
                "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.",
     .groups = (const lspo_arg_group_t *const[]){&sim_group, &noise_group, &lspo_workload_group, &lspo_policy_group,
-                                                &lspo_override_group, NULL},
+                                                &lspo_framework_group, &lspo_override_group, NULL},
     .run = sim,
 };

@@ -49,11 +49,11 @@ static void offer_models(const offers_t *offers)
     }
 }
 
-static void offer_machines(const offers_t *offers)
+static void offer_machines(const offers_t *offers, lspo_machine_part_t part)
 {
-    for (uint32_t i = 0; i < lspo_machine_preset_count(LSPO_PART_MACHINE); i++) {
+    for (uint32_t i = 0; i < lspo_machine_preset_count(part); i++) {
         lspo_machine_t machine;
-        if (lspo_machine_preset(LSPO_PART_MACHINE, i, &machine) == LSPO_OK)
+        if (lspo_machine_preset(part, i, &machine) == LSPO_OK)
             offer_word(offers, machine.name, machine.description);
     }
 }
@@ -80,7 +80,9 @@ static void offer_list(const offers_t *offers, const char *list)
     if (strcmp(list, "models") == 0)
         offer_models(offers);
     if (strcmp(list, "machines") == 0)
-        offer_machines(offers);
+        offer_machines(offers, LSPO_PART_MACHINE);
+    if (strcmp(list, "frameworks") == 0)
+        offer_machines(offers, LSPO_PART_FRAMEWORK);
     if (strcmp(list, "policies") == 0)
         for (uint32_t i = 0; i < lspo_policy_count(); i++)
             offer_word(offers, lspo_policy_at(i)->name, lspo_policy_at(i)->help);

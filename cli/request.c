@@ -10,6 +10,7 @@
 
 #include "base/names.h"
 #include "base/output_file.h"
+#include "plan/policies/shared.h"
 #include "real/formats/hf_folder.h"
 #include "real/formats/hf_model.h"
 
@@ -200,6 +201,17 @@ const lspo_arg_group_t lspo_plan_group = LSPO_ARG_GROUP("plan", plan_args);
 const lspo_arg_group_t lspo_override_group = LSPO_ARG_GROUP("overrides of the machine's profile", override_args);
 const lspo_arg_group_t lspo_cap_group = LSPO_ARG_GROUP("caps, which make the device slower or smaller", override_args);
 
+static const lspo_arg_t framework_args[] = {
+    {.name = "framework",
+     .value = "NAME|FILE",
+     .list = "frameworks",
+     .help = "whose implementation runs: lspo, graphs, compiled, eager, deepspeed, ... (the machine's, else lspo); "
+             "help: list them",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, overrides.framework)},
+};
+const lspo_arg_group_t lspo_framework_group = LSPO_ARG_GROUP("implementation", framework_args);
+
 static const lspo_arg_t device_args[] = {
     {.name = "device",
      .value = "NAME",
@@ -288,10 +300,19 @@ lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
     return LSPO_OK;
 }
 
+/* What a framework asks for, where the policy has it. */
+static void set_gradient_buffers(const lspo_policy_t *policy, uint32_t buffers, lspo_workload_t *workload)
+{
+    void *slot = lspo_policy_slot(policy, workload, &lspo_parameter_gradient_buffers);
+    if (slot != NULL && buffers > 0)
+        lspo_parameter_store(&lspo_parameter_gradient_buffers, buffers, slot);
+}
+
 lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_policy_t *policy,
                                       lspo_workload_t *workload)
 {
     lspo_policy_set_defaults(policy, &request->model, request->training, workload);
+    set_gradient_buffers(policy, request->framework_buffers, workload);
     return lspo_given_apply(&request->given, policy, workload);
 }
 
@@ -357,13 +378,19 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
         return status;
     if (request->workload.precision == LSPO_PRECISION_COUNT)
         request->workload.precision = precision;
-    if (request->workload.transfer == LSPO_PRECISION_COUNT)
+    request->own_transfer = request->workload.transfer != LSPO_PRECISION_COUNT;
+    if (!request->own_transfer)
         request->workload.transfer = request->workload.precision;
     return finish_workload(request);
 }
 
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine)
 {
+    if (overrides->framework != NULL) {
+        lspo_status_t status = lspo_machine_use_framework(machine, overrides->framework);
+        if (status != LSPO_OK)
+            return status;
+    }
     for (uint32_t i = 0; i < overrides->set_count; i++) {
         lspo_status_t status = lspo_machine_set(machine, overrides->sets[i]);
         if (status != LSPO_OK)
@@ -375,6 +402,20 @@ lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_mac
     if (overrides->host_memory_bytes > 0)
         machine->cpu.memory_bytes = (double)overrides->host_memory_bytes;
     return lspo_machine_check(machine);
+}
+
+lspo_status_t lspo_request_machine(lspo_request_t *request, lspo_machine_t *machine_out)
+{
+    lspo_status_t status = lspo_machine_find(request->machine_name, machine_out);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_overrides_machine(&request->overrides, machine_out);
+    if (status != LSPO_OK)
+        return status;
+    if (machine_out->software.fp32_transfer > 0 && !request->own_transfer)
+        request->workload.transfer = LSPO_FP32;
+    request->framework_buffers = (uint32_t)machine_out->software.gradient_buffers;
+    return lspo_request_own_values(request, request->policy, &request->workload);
 }
 
 /* The machine fields that a device can be made to follow. */

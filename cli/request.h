@@ -31,6 +31,7 @@ typedef struct {
     double link_Bps;
     double cpu_pps;
     uint64_t gpu_memory_bytes, host_memory_bytes;
+    const char *framework;           /* a preset of frameworks/, or a file */
     const char *sets[LSPO_SETS_MAX]; /* "section.key=VALUE" */
     uint32_t set_count;
 } lspo_overrides_t;
@@ -53,7 +54,9 @@ typedef struct {
     uint64_t peak_bytes; /* of GPU memory, predicted for a device with a cap; 0: unknown */
     uint32_t batch_most; /* the largest --batch; 0 until the model is known */
     const lspo_policy_t *policy;
-    bool own_iterations; /* --iterations was given; else the policy's default */
+    bool own_iterations;        /* --iterations was given; else the policy's default */
+    bool own_transfer;          /* --transfer was given */
+    uint32_t framework_buffers; /* lspo_request_machine(): the framework's --gradient-buffers; 0: none */
 } lspo_request_t;
 
 /* The option `--trace` of a command that plays a plan, stored in a request. */
@@ -68,6 +71,8 @@ extern const lspo_arg_group_t lspo_plan_group;
 extern const lspo_arg_group_t lspo_workload_group;
 /* The same options with two titles, for simulations and for runs. */
 extern const lspo_arg_group_t lspo_override_group, lspo_cap_group;
+/* --framework, for simulations. */
+extern const lspo_arg_group_t lspo_framework_group;
 /* Options of commands that run on a device. */
 extern const lspo_arg_group_t lspo_device_group;
 /* Parse argv with the options of `command` into `request`, and find model and policy.  `request` has the default names
@@ -97,8 +102,11 @@ lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_
 /* The default workload of a model, see above, without the policies' own values. */
 void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_out);
 
-/* Apply each --set in order, then --link, --cpu and the like; checks the result. */
+/* Apply --framework, then each --set in order, then --link, --cpu and the like; checks the result. */
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine);
+/* Find the request's machine, apply the overrides, and take what its framework decides about the plan: --transfer and
+ * --gradient-buffers where they are not given.  After lspo_request_parse(). */
+lspo_status_t lspo_request_machine(lspo_request_t *request, lspo_machine_t *machine_out);
 /* The same as caps of a device.  LSPO_ERR_INPUT for a --set that cannot be imposed on a device (a GEMM rate). */
 lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps);
 /* These caps, and those that only a device has. */

@@ -40,6 +40,7 @@ static const lspo_field_t result_fields[] = {
     TEXT("origin", origin),
     TEXT("model", model),
     TEXT("machine", machine),
+    TEXT("framework", framework),
     TEXT("device", device),
     TEXT("policy", policy),
     TEXT("semantics", semantics),

@@ -17,8 +17,8 @@
 
 typedef struct {
     const char *origin; /* "sim", "run" */
-    const char *model, *machine, *device, *policy, *precision, *transfer, *version, *sets, *bound, *advice, *blas_core,
-        *semantics;
+    const char *model, *machine, *framework, *device, *policy, *precision, *transfer, *version, *sets, *bound, *advice,
+        *blas_core, *semantics;
     uint64_t staleness_steps, batch, sequence, iterations, accumulation, seed;
     lspo_own_cell_t own[LSPO_OWN_CELLS_MAX]; /* by lspo_policies_parameter() */
     int checkpointing, train_rest, fits;

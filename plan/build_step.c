@@ -101,7 +101,8 @@ static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stag
     lspo_build_gpu_memory(b, taken, freed);
 }
 
-/* At most `gradient_buffers` gradients wait for the link: the BWD of this stage waits for the D2H of an older one. */
+/* At most `gradient_buffers` gradients wait for the link: the BWD of this stage waits for the D2H of an older one; with
+ * one buffer its RECOMPUTE does, too, so that each copy blocks the backward pass. */
 static void bound_gradients(lspo_builder_t *b, uint32_t stage)
 {
     uint32_t buffers = b->gradient_buffers;
@@ -133,6 +134,8 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
             b, &(lspo_new_op_t){.kind = LSPO_OP_RECOMPUTE, .stage = stage, .iteration = iteration, .micro = micro});
         lspo_build_depend(b, b->last_compute);
         lspo_build_depend(b, parameters);
+        if (b->gradient_buffers == 1)
+            bound_gradients(b, stage);
         lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
         b->last_compute = again;
     }

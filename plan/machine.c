@@ -38,6 +38,10 @@
 #define NOISE(member, help)                                                                                            \
     FIELD(noise, member, LSPO_UNIT_NONE, 0.0, SIGMA_HIGH, "standard deviation of the log duration " help)
 
+#define SOFTWARE(member, unit, high, help) FIELD(software, member, unit, 0.0, high, help)
+#define TRAFFIC_FACTOR(member, what)                                                                                   \
+    SOFTWARE(member, LSPO_UNIT_NONE, 1000.0, "memory traffic of " what ", relative to lspo's fused kernels; 0: 1")
+
 #define YARDSTICK(key, index)                                                                                          \
     {                                                                                                                  \
         "yardstick", key, LSPO_UNIT_SECONDS, 0.0, 1e6, "time per iteration of this training in the calibration",       \
@@ -111,6 +115,26 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     FIELD(link, d2h_duplex_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of d2h_Bps lost while H2D runs"),
     FIELD(link, pcie_generation, LSPO_UNIT_NONE, 0.0, 99.0, "for information; 0: unknown or no PCIe"),
     FIELD(link, pcie_lanes, LSPO_UNIT_NONE, 0.0, 99.0, "for information; 0: unknown or no PCIe"),
+    SOFTWARE(kernel_s, LSPO_UNIT_SECONDS, 1.0, "host time to dispatch one kernel of a plan"),
+    SOFTWARE(dispatch_power, LSPO_UNIT_NONE, 100.0, "p: an op takes (gpu^p + dispatch^p)^(1/p); 0: 2"),
+    SOFTWARE(attention_share, LSPO_UNIT_NONE, 10.0, "share of the card's attention rate that is reached; 0: all"),
+    SOFTWARE(score_bytes, LSPO_UNIT_NONE, 1e4, "attention not fused: traffic per score, forward; 0: fused"),
+    SOFTWARE(score_backward_bytes, LSPO_UNIT_NONE, 1e4, "traffic per score in a backward pass"),
+    TRAFFIC_FACTOR(layer_norm_factor, "layer norms"),
+    TRAFFIC_FACTOR(rms_norm_factor, "RMS norms"),
+    TRAFFIC_FACTOR(activation_factor, "GELU"),
+    TRAFFIC_FACTOR(gated_factor, "gated SiLU"),
+    TRAFFIC_FACTOR(stream_factor, "residuals, biases, positions"),
+    TRAFFIC_FACTOR(loss_factor, "softmax cross-entropy"),
+    TRAFFIC_FACTOR(adapter_factor, "the products of adapters"),
+    SOFTWARE(backward_loss, LSPO_UNIT_NONE, LOSS_HIGH, "fraction of speed that a backward pass loses to autograd"),
+    SOFTWARE(gpu_adam_bytes, LSPO_UNIT_NONE, 1e6, "traffic per parameter of the optimizer on the GPU; 0: 28"),
+    SOFTWARE(cpu_adam_bytes, LSPO_UNIT_NONE, 1e6, "traffic per parameter of the optimizer on the CPU; 0: 28"),
+    SOFTWARE(cpu_adam_limit_pps, LSPO_UNIT_PPS, RATE_HIGH, "the most that its CPU optimizer reaches; 0: no limit"),
+    SOFTWARE(h2d_limit_Bps, LSPO_UNIT_BPS, RATE_HIGH, "the most that its copies to the GPU reach; 0: no limit"),
+    SOFTWARE(d2h_limit_Bps, LSPO_UNIT_BPS, RATE_HIGH, "the most that its copies to the CPU reach; 0: no limit"),
+    SOFTWARE(gradient_buffers, LSPO_UNIT_NONE, 65535.0, "--gradient-buffers where it is not given; 1: copies block"),
+    SOFTWARE(fp32_transfer, LSPO_UNIT_NONE, 1.0, "1: gradients and parameters cross the link in fp32"),
     FIELD(net, Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "send rate of a peer; 0: no network"),
     FIELD(net, latency_s, LSPO_UNIT_SECONDS, 0.0, 100.0, "latency of a message"),
     FIELD(ssd, read_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "read rate; 0: no SSD"),
@@ -216,6 +240,11 @@ lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment)
     }
     snprintf(what, sizeof what, "--set %s.%s", section, key);
     return lspo_machine_take(what, &lspo_machine_fields[index], equals + 1, machine);
+}
+
+const char *lspo_machine_framework(const lspo_machine_t *machine)
+{
+    return machine->framework[0] != '\0' ? machine->framework : "lspo";
 }
 
 lspo_status_t lspo_machine_check(const lspo_machine_t *machine)

@@ -32,8 +32,9 @@ typedef struct {
     char name[LSPO_NAME_BYTES];
     char description[LSPO_SOURCE_BYTES];
     char source[LSPO_SOURCE_BYTES];
-    char evidence[LSPO_NAME_BYTES]; /* what its GPU's numbers rest on: one of lspo_machine_evidence; "": not said */
-    char group[LSPO_NAME_BYTES];    /* "GeForce", "server", for lists; "": none                                   */
+    char evidence[LSPO_NAME_BYTES];  /* what its GPU's numbers rest on: one of lspo_machine_evidence; "": not said */
+    char group[LSPO_NAME_BYTES];     /* "GeForce", "server", for lists; "": none                                   */
+    char framework[LSPO_NAME_BYTES]; /* the name of its [software]; "": lspo itself */
     struct {
         double memory_bytes; /* all memory; plans may use this less context_bytes        */
         double gemm_flops[LSPO_PRECISION_COUNT];
@@ -81,6 +82,26 @@ typedef struct {
         double h2d_duplex_loss, d2h_duplex_loss; /* fraction lost while the other direction is busy: [0, 1) */
         double pcie_generation, pcie_lanes;      /* 0 where unknown; documentation only          */
     } link;
+    /* Whose implementation runs on the machine; all 0: lspo's own (fused kernels, sparse dispatch).  A file of
+     * frameworks/ has these values; see sim/cost.h for the equations. */
+    struct {
+        double kernel_s;        /* host time that dispatches one kernel of a plan */
+        double dispatch_power;  /* p: an op takes (gpu^p + host^p)^(1/p); 0: 2 */
+        double attention_share; /* share of the card's attention rate that its fused kernels reach; 0: all */
+        double score_bytes;     /* attention not fused: traffic per score, forward; 0: fused */
+        double score_backward_bytes;
+        /* Traffic of element-wise kernels relative to lspo's fused ones; 0: 1. */
+        double layer_norm_factor, rms_norm_factor, activation_factor, gated_factor, stream_factor, loss_factor;
+        double adapter_factor;     /* the same of the products of low-rank adapters, with their dropout and sums */
+        double backward_loss;      /* fraction of its speed that a backward pass loses to autograd, [0, 1) */
+        double gpu_adam_bytes;     /* traffic per parameter of the optimizer on the GPU; 0: 28 */
+        double cpu_adam_bytes;     /* the same on the CPU, with norm, unscaling, casts and returns; 0: 28 */
+        double cpu_adam_limit_pps; /* the most that its loop on the CPU reaches; 0: no limit */
+        double h2d_limit_Bps;      /* the most that its copies reach; 0: no limit */
+        double d2h_limit_Bps;      /* ... and to the CPU */
+        double gradient_buffers;   /* of policies that send full gradients; 1: a copy blocks backward; 0: as asked */
+        double fp32_transfer;      /* 1: gradients and parameters cross the link in fp32; 0: as asked */
+    } software;
     struct {
         double Bps;       /* bandwidth of sends; 0: there is no network */
         double latency_s; /* a message                                 */
@@ -108,7 +129,7 @@ typedef struct {
  * iterate over this table.  In a file without base, a field whose range includes 0 may be missing and is then 0; the
  * others are required. */
 typedef struct {
-    const char *section; /* "gpu", "cpu", "link", "net", "ssd", "contention", "noise", "yardstick" */
+    const char *section; /* "gpu", "cpu", "link", "software", "net", "ssd", "contention", "noise", "yardstick" */
     const char *key;
     lspo_unit_t unit;
     double low, high; /* allowed range, inclusive */
@@ -118,7 +139,7 @@ typedef struct {
 extern const lspo_machine_field_t lspo_machine_fields[];
 extern const size_t lspo_machine_field_count;
 
-enum { LSPO_MACHINE_FIELDS_MAX = 112 };
+enum { LSPO_MACHINE_FIELDS_MAX = 144 };
 
 /* The field's value in `machine`. */
 double lspo_machine_value(const lspo_machine_t *machine, const lspo_machine_field_t *field);
@@ -131,30 +152,33 @@ size_t lspo_machine_field_find(const char *section, const char *key);
 lspo_status_t lspo_machine_take(const char *what, const lspo_machine_field_t *field, const char *text,
                                 lspo_machine_t *machine);
 
-/* A profile may be combined from parts: a card is [gpu] and [products], a host is [cpu], and a machine file adds what
- * depends on both ([link], [contention], ...).  Built-in files are machines/NAME.ini, machines/cards/NAME.ini and
- * machines/hosts/NAME.ini (plan/presets.h). */
-typedef enum { LSPO_PART_MACHINE, LSPO_PART_CARD, LSPO_PART_HOST } lspo_machine_part_t;
+/* A profile may be combined from parts: a card is [gpu] and [products], a host is [cpu], a framework is [software], and
+ * a machine file adds what depends on card and host ([link], [contention], ...).  Built-in files are machines/NAME.ini,
+ * machines/cards/NAME.ini, machines/hosts/NAME.ini and frameworks/NAME.ini (plan/presets.h). */
+typedef enum { LSPO_PART_MACHINE, LSPO_PART_CARD, LSPO_PART_HOST, LSPO_PART_FRAMEWORK } lspo_machine_part_t;
 
 uint32_t lspo_machine_preset_count(lspo_machine_part_t part);
 /* Static; index < count.  Machines are the files of machines/, then the cards that name their usual host. */
 const char *lspo_machine_preset_name(lspo_machine_part_t part, uint32_t index);
-/* A card or host has its texts, its own sections, and link.pcie_generation and pcie_lanes if known; the rest is 0. */
+/* A card, host or framework has its texts, its own sections, and link.pcie_generation and pcie_lanes if known; the rest
+ * is 0. */
 lspo_status_t lspo_machine_preset(lspo_machine_part_t part, uint32_t index, lspo_machine_t *machine_out);
 
 /* "calibrated": by `lspo calibrate`; "published rows": fitted to measured trainings of others; "fitted": to one paper's
  * table; "data sheet": sheet rates times shares that others measured; "assumed": round numbers.  Ends with NULL. */
 extern const char *const lspo_machine_evidence[];
 
-/* Find a preset by name or read an INI file: sections [machine], [gpu], [cpu], [link], [contention], [products]
- * (products.h), [noise], [yardstick].  [machine] has name, description, source, and before all values
+/* Find a preset by name or read an INI file: sections [machine], [gpu], [cpu], [link], [software], [contention],
+ * [products] (products.h), [noise], [yardstick].  [machine] has name, description, source, and before all values
  *     base = PRESET       take all its values; must be the first key of the file
  *     card = CARD|FILE    then take all of [gpu] and [products] from a card
  *     host = HOST|FILE    then take all of [cpu] from a host
+ *     framework = FRAMEWORK|FILE   then take all of [software] from a framework (none: lspo's own)
  * The file's own values come last.  With a card and a host but no base and no rates of the link, [link] comes from
  * their PCIe (machine_link.h).  A card's file has [card] with name, description, source, evidence, group, base = CARD,
- * pcie = 4x16 and host = its usual host in place of [machine]; a host's file has [host].  A FILE is relative to the
- * file that names it.  Quantities have units.  Unknown sections or keys are errors with file:line.
+ * pcie = 4x16 and host = its usual host in place of [machine]; a host's file has [host], a framework's [framework].
+ * A FILE is relative to the file that names it.  Quantities have units.  Unknown sections or keys are errors
+ * with file:line.
  *
  * CARD+HOST, each a preset or a file, is the machine of a file with only that card and host, and has that name.  CARD
  * alone is the card in its usual host, unless a machine has that name. */
@@ -169,6 +193,12 @@ typedef struct {
 /* The same, with the notes of all files from which it was combined. */
 lspo_status_t lspo_machine_find_noted(const char *name_or_path, lspo_machine_t *machine_out,
                                       lspo_machine_notes_t *notes_out);
+
+/* Replace [software] by that of a framework: a preset of frameworks/, or a file. */
+lspo_status_t lspo_machine_use_framework(lspo_machine_t *machine, const char *name_or_path);
+
+/* The name of its framework; "lspo" if it names none. */
+const char *lspo_machine_framework(const lspo_machine_t *machine);
 
 /* Apply one "section.key=VALUE" (from --set). */
 lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);

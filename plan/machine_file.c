@@ -23,7 +23,7 @@ static const kind_t kinds[] = {
     [LSPO_PART_MACHINE] = {"machine",
                            "machines",
                            {NULL, NULL},
-                           "base, card, host, name, description, source, evidence, group"},
+                           "base, card, host, framework, framework_name, name, description, source, evidence, group"},
     [LSPO_PART_CARD] = {"card",
                         "machines/cards",
                         {"gpu", "products"},
@@ -32,6 +32,7 @@ static const kind_t kinds[] = {
                         "machines/hosts",
                         {"cpu", NULL},
                         "base, name, description, source, evidence, group, pcie"},
+    [LSPO_PART_FRAMEWORK] = {"framework", "frameworks", {"software", NULL}, "base, name, description, source"},
 };
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0] };
 
@@ -86,6 +87,10 @@ static void take_values(const kind_t *part, const machine_file_t *from, machine_
     }
     if (has_section(part, "products"))
         file->machine.products = from->machine.products;
+    if (has_section(part, "software")) {
+        const char *name = part == &kinds[LSPO_PART_FRAMEWORK] ? from->machine.name : from->machine.framework;
+        memcpy(file->machine.framework, name, sizeof file->machine.framework);
+    }
 }
 
 static uint32_t names_of(lspo_machine_part_t part, const char *names[LSPO_PRESETS_MAX]);
@@ -153,8 +158,8 @@ static lspo_status_t take_base(const char *what, const char *value, machine_file
     return take_part(what, (lspo_machine_part_t)(file->kind - kinds), value, NULL, file);
 }
 
-static lspo_status_t take_card_or_host(const char *what, lspo_machine_part_t part, const char *value,
-                                       machine_file_t *file)
+static lspo_status_t take_named_part(const char *what, lspo_machine_part_t part, const char *value,
+                                     machine_file_t *file)
 {
     if (file->any_given)
         return lspo_error(LSPO_ERR_INPUT, "%s: must come before all values", what);
@@ -200,6 +205,8 @@ static lspo_status_t take_head_key(const char *what, const char *key, const char
         return take_text(what, value, machine->description, sizeof machine->description);
     if (strcmp(key, "source") == 0)
         return take_text(what, value, machine->source, sizeof machine->source);
+    if (strcmp(key, "framework_name") == 0 && file->kind == kinds)
+        return take_text(what, value, machine->framework, sizeof machine->framework);
     if (strcmp(key, "evidence") == 0)
         return take_evidence(what, value, file);
     if (strcmp(key, "group") == 0)
@@ -208,9 +215,9 @@ static lspo_status_t take_head_key(const char *what, const char *key, const char
         return lspo_machine_link_parse(what, value, machine);
     if (strcmp(key, "host") == 0 && file->kind == &kinds[LSPO_PART_CARD])
         return take_text(what, value, file->usual_host, sizeof file->usual_host);
-    for (int part = LSPO_PART_CARD; file->kind == kinds && part <= LSPO_PART_HOST; part++) {
+    for (int part = LSPO_PART_CARD; file->kind == kinds && part <= LSPO_PART_FRAMEWORK; part++) {
         if (strcmp(key, kinds[part].head) == 0)
-            return take_card_or_host(what, (lspo_machine_part_t)part, value, file);
+            return take_named_part(what, (lspo_machine_part_t)part, value, file);
     }
     return lspo_error(LSPO_ERR_INPUT, "%s: unknown key; [%s] has %s", what, file->kind->head, file->kind->keys);
 }
@@ -496,6 +503,16 @@ lspo_status_t lspo_machine_find_noted(const char *name_or_path, lspo_machine_t *
     if (status != LSPO_OK)
         return status;
     *machine_out = file.machine;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_machine_use_framework(lspo_machine_t *machine, const char *name_or_path)
+{
+    machine_file_t file = {.machine = *machine};
+    lspo_status_t status = take_part("--framework", LSPO_PART_FRAMEWORK, name_or_path, "", &file);
+    if (status != LSPO_OK)
+        return status;
+    *machine = file.machine;
     return LSPO_OK;
 }
 

@@ -63,6 +63,7 @@ lspo_status_t lspo_machine_write(const lspo_machine_t *machine, const char *comm
     write_text("source", machine->source, file);
     write_text("evidence", machine->evidence, file);
     write_text("group", machine->group, file);
+    write_text("framework_name", machine->framework, file);
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         const lspo_machine_field_t *field = &lspo_machine_fields[i];
         double number = lspo_machine_value(machine, field);

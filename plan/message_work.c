@@ -55,6 +55,12 @@ void lspo_message_work_apply_delta(const lspo_workload_t *workload, const lspo_m
         lspo_work_add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, dense_elements * (2 * p + sent));
 }
 
+static void append_adapter(lspo_work_t *work, uint64_t p, lspo_layout_t layout, uint64_t m, uint64_t n, uint64_t k)
+{
+    lspo_work_append_gemm(work, p, layout, m, n, k);
+    work->kernels[work->kernel_count - 1].adapter = true;
+}
+
 void lspo_message_work_add_adapters(const lspo_workload_t *workload, const lspo_message_t *message, bool recompute,
                                     lspo_work_t *work)
 {
@@ -62,8 +68,8 @@ void lspo_message_work_add_adapters(const lspo_workload_t *workload, const lspo_
     uint32_t count = message->linear_count - (recompute && message->linear_count > 0 ? 1 : 0);
     for (uint32_t i = 0; i < count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->rows);
-        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NT, t, w->cols, w->d_rows);
+        append_adapter(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->rows);
+        append_adapter(work, p, LSPO_LAYOUT_NT, t, w->cols, w->d_rows);
     }
 }
 
@@ -73,11 +79,11 @@ void lspo_message_work_add_adapters_backward(const lspo_workload_t *workload, co
     uint64_t t = lspo_workload_tokens(workload), p = lspo_precision_bytes(workload->precision);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->rows);
-        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->cols);
-        lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, w->rows, w->d_rows, t);
-        lspo_work_append_gemm(work, p, LSPO_LAYOUT_TN, w->cols, w->d_rows, t);
-        lspo_work_append_gemm(work, p, LSPO_LAYOUT_NT, t, w->rows, w->d_rows);
+        append_adapter(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->rows);
+        append_adapter(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->cols);
+        append_adapter(work, p, LSPO_LAYOUT_TN, w->rows, w->d_rows, t);
+        append_adapter(work, p, LSPO_LAYOUT_TN, w->cols, w->d_rows, t);
+        append_adapter(work, p, LSPO_LAYOUT_NT, t, w->rows, w->d_rows);
     }
 }
 

@@ -39,6 +39,7 @@ typedef struct {
     double flop;
     double inner_flop;  /* SCATTER: the part of flop for P D, with rows of D in any order */
     uint64_t bytes;     /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
+    bool adapter;       /* GEMM: of a low-rank adapter */
     uint64_t far_bytes; /* GEMM: the bytes not touched recently: B, and in dW = X^T dY all but B */
 } lspo_kernel_t;
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "plan/family.h"
 #include "sim/reuse.h"
 
 /* Bytes per element of Adam: its state, what one step touches, and its memory traffic. */
@@ -20,6 +21,7 @@ static double divide(double amount, double rate)
 /* The context for the cost of a kernel of the GPU lane. */
 typedef struct {
     const lspo_machine_t *machine;
+    const lspo_family_row_t *family;
     lspo_precision_t precision;
     double cached; /* share of its operands in cache */
     bool backward, writes;
@@ -32,30 +34,93 @@ static double divide_cached(const setting_t *setting, double amount, double rate
     return divide(amount * cached, cached_rate) + divide(amount * (1 - cached), rate);
 }
 
+/* A neutral value is 0 in profiles. */
+static double or_1(double factor)
+{
+    return factor > 0 ? factor : 1;
+}
+
+/* The slower of a rate and a limit; 0: no limit. */
+static double limited(double rate, double limit)
+{
+    return limit > 0 ? fmin(rate, limit) : rate;
+}
+
+/* By how much a product of this shape takes longer than at gemm_flops. */
+static double gemm_shape(const lspo_machine_t *machine, lspo_layout_t layout, double m, double n, double k)
+{
+    if (machine->products.size_count > 0)
+        return 1 / lspo_products_share(&machine->products, layout, m, n, k);
+    return 1 + divide(machine->gpu.gemm_m_half, m) + divide(machine->gpu.gemm_n_half, n) +
+           divide(machine->gpu.gemm_k_half, k);
+}
+
+/* The traffic of this implementation relative to lspo's. */
+static double traffic_factor(const setting_t *setting, const lspo_kernel_t *kernel)
+{
+    const lspo_machine_t *m = setting->machine;
+    switch (kernel->kernel_class) {
+    case LSPO_KERNEL_GEMM:
+        return kernel->adapter ? or_1(m->software.adapter_factor) : 1;
+    case LSPO_KERNEL_NORM:
+        return or_1(setting->family->rms_norm ? m->software.rms_norm_factor : m->software.layer_norm_factor);
+    case LSPO_KERNEL_ACTIVATION:
+        return or_1(setting->family->gated ? m->software.gated_factor : m->software.activation_factor);
+    case LSPO_KERNEL_LOSS:
+        return or_1(m->software.loss_factor);
+    case LSPO_KERNEL_STREAM:
+        return or_1(m->software.stream_factor);
+    case LSPO_KERNEL_ADAM:
+        return or_1(m->software.gpu_adam_bytes / adam_traffic_bytes);
+    default:
+        return 1;
+    }
+}
+
+/* Profiles of data sheets have neither; there a product takes at least the time of its operands' traffic. */
+static bool has_measured_products(const lspo_machine_t *machine)
+{
+    bool measured = machine->products.size_count > 0;
+    for (int layout = 0; layout < LSPO_LAYOUT_COUNT; layout++)
+        measured = measured || machine->gpu.gemm_memory_Bps[layout] > 0;
+    return measured;
+}
+
 static double gemm_s(const setting_t *setting, const lspo_kernel_t *kernel)
 {
     const lspo_machine_t *machine = setting->machine;
-    double m = (double)kernel->m, n = (double)kernel->n, k = (double)kernel->k, shape;
-    if (machine->products.size_count > 0)
-        shape = 1 / lspo_products_share(&machine->products, kernel->layout, m, n, k);
-    else
-        shape = 1 + divide(machine->gpu.gemm_m_half, m) + divide(machine->gpu.gemm_n_half, n) +
-                divide(machine->gpu.gemm_k_half, k);
+    double shape = gemm_shape(machine, kernel->layout, (double)kernel->m, (double)kernel->n, (double)kernel->k);
     double time_s = divide(kernel->flop, machine->gpu.gemm_flops[setting->precision]) * shape;
+    if (!has_measured_products(machine))
+        return fmax(time_s, divide((double)kernel->bytes * traffic_factor(setting, kernel), machine->gpu.stream_Bps));
     if (machine->gpu.gemm_memory_Bps[kernel->layout] > 0)
         time_s += (1 - setting->cached) * (double)kernel->far_bytes / machine->gpu.gemm_memory_Bps[kernel->layout];
     return time_s;
 }
 
+/* Not fused: batched products over all pairs, also those that a causal mask hides, and the scores in memory. */
+static double unfused_attention_s(const setting_t *setting, const lspo_kernel_t *kernel)
+{
+    const lspo_machine_t *machine = setting->machine;
+    double sequence = (double)kernel->m, scores = sequence * sequence * (double)kernel->n;
+    double flop = kernel->flop * (setting->family->causal ? 2 * sequence / (sequence + 1) : 1);
+    double shape = gemm_shape(machine, LSPO_LAYOUT_NT, sequence, sequence, (double)kernel->k);
+    double score_bytes = setting->backward ? machine->software.score_backward_bytes : machine->software.score_bytes;
+    return divide(flop, machine->gpu.gemm_flops[setting->precision]) * shape +
+           divide(scores * score_bytes * lspo_precision_bytes(setting->precision) / 2, machine->gpu.stream_Bps);
+}
+
 static double attention_s(const setting_t *setting, const lspo_kernel_t *kernel)
 {
     const lspo_machine_t *machine = setting->machine;
+    if (machine->software.score_bytes > 0)
+        return unfused_attention_s(setting, kernel);
     double shape = (1 + divide(machine->gpu.attention_sequence_half, (double)kernel->m)) *
                    (1 + divide(machine->gpu.attention_width_half, (double)kernel->k));
     bool backward = setting->backward && machine->gpu.attention_backward_flops > 0;
     double rate = backward ? machine->gpu.attention_backward_flops : machine->gpu.attention_flops;
     double cached = backward ? machine->gpu.attention_backward_cached_flops : machine->gpu.attention_cached_flops;
-    return shape * divide_cached(setting, kernel->flop, rate, cached);
+    return shape * divide_cached(setting, kernel->flop, rate, cached) / or_1(machine->software.attention_share);
 }
 
 /* Rates from memory and from cache, in the forward and the backward pass; the latter default to the former. */
@@ -82,7 +147,8 @@ static double scatter_arithmetic_s(const lspo_machine_t *machine, const lspo_ker
 static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel)
 {
     const lspo_machine_t *m = setting->machine;
-    double flop = kernel->flop, bytes = (double)kernel->bytes;
+    double flop = kernel->flop, factor = traffic_factor(setting, kernel);
+    double bytes = (double)kernel->bytes * factor;
     switch (kernel->kernel_class) {
     case LSPO_KERNEL_GEMM:
         return gemm_s(setting, kernel);
@@ -108,7 +174,7 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
         return overlapped_s(m, scatter_arithmetic_s(m, kernel),
                             divide_cached(setting, bytes, m->gpu.scatter_Bps, m->gpu.scatter_cached_Bps));
     case LSPO_KERNEL_ADAM:
-        return divide_cached(setting, (double)kernel->elements, m->gpu.adam_pps, m->gpu.adam_cached_pps);
+        return divide_cached(setting, (double)kernel->elements * factor, m->gpu.adam_pps, m->gpu.adam_cached_pps);
     case LSPO_KERNEL_STREAM:
     case LSPO_KERNEL_COPY:
     case LSPO_KERNEL_CLASS_COUNT:
@@ -128,8 +194,10 @@ static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *k
     double elements = (double)kernel->elements;
     double state_bytes = adam_state_bytes * elements;
     double cached = state_bytes > machine->cpu.cache_bytes ? machine->cpu.cache_bytes / state_bytes : 1;
-    return divide(elements * cached, machine->cpu.adam_cached_pps) +
-           divide(elements * (1 - cached), machine->cpu.adam_pps);
+    double factor = or_1(machine->software.cpu_adam_bytes / adam_traffic_bytes);
+    double limit_pps = machine->software.cpu_adam_limit_pps;
+    return divide(elements * cached, limited(machine->cpu.adam_cached_pps / factor, limit_pps)) +
+           divide(elements * (1 - cached), limited(machine->cpu.adam_pps / factor, limit_pps));
 }
 
 static double copy_s(const setting_t *setting, lspo_lane_kind_t lane, const lspo_kernel_t *kernel)
@@ -139,10 +207,10 @@ static double copy_s(const setting_t *setting, lspo_lane_kind_t lane, const lspo
            rate_Bps = setting->writes ? machine->ssd.write_Bps : machine->ssd.read_Bps;
     if (lane == LSPO_LANE_D2H) {
         latency_s = machine->link.d2h_latency_s;
-        rate_Bps = machine->link.d2h_Bps;
+        rate_Bps = limited(machine->link.d2h_Bps, machine->software.d2h_limit_Bps);
     } else if (lane == LSPO_LANE_H2D) {
         latency_s = machine->link.h2d_latency_s;
-        rate_Bps = machine->link.h2d_Bps;
+        rate_Bps = limited(machine->link.h2d_Bps, machine->software.h2d_limit_Bps);
     } else if (lane == LSPO_LANE_NET) {
         latency_s = machine->net.latency_s;
         rate_Bps = machine->net.Bps;
@@ -160,11 +228,25 @@ static double kernel_s(const setting_t *setting, lspo_lane_kind_t lane, const ls
     return kernel->count * machine->gpu.launch_s + gpu_kernel_s(setting, kernel);
 }
 
-double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_kind_t lane, double cached,
+/* The host dispatches kernels while the GPU runs earlier ones: the longer of the two times dominates. */
+static double with_dispatch_s(const lspo_machine_t *machine, const lspo_work_t *work, double gpu_s)
+{
+    double launches = 0, power = machine->software.dispatch_power > 0 ? machine->software.dispatch_power : 2;
+    for (uint32_t i = 0; i < work->kernel_count; i++)
+        launches += work->kernels[i].count;
+    double host_s = launches * machine->software.kernel_s, longer_s = fmax(gpu_s, host_s);
+    if (!(host_s > 0) || !(gpu_s > 0))
+        return longer_s;
+    return longer_s * pow(1 + pow(fmin(gpu_s, host_s) / longer_s, power), 1 / power);
+}
+
+double lspo_cost_work_s(const lspo_cost_context_t *context, lspo_lane_kind_t lane, double cached,
                         const lspo_work_t *work)
 {
+    const lspo_machine_t *machine = context->machine;
     const setting_t setting = {.machine = machine,
-                               .precision = precision,
+                               .family = lspo_family_of(context->model),
+                               .precision = context->precision,
                                .cached = cached,
                                .backward = work->backward,
                                .writes = work->writes};
@@ -172,11 +254,13 @@ double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precisio
     double kernels_s = 0;
     for (uint32_t i = 0; i < work->kernel_count; i++)
         kernels_s += kernel_s(&setting, lane, &work->kernels[i]);
-    if (lane == LSPO_LANE_GPU && machine->gpu.training_speed > 0)
+    if (lane != LSPO_LANE_GPU)
+        return op_s + kernels_s;
+    if (machine->gpu.training_speed > 0)
         kernels_s /= machine->gpu.training_speed;
-    if (lane == LSPO_LANE_GPU && work->backward)
-        kernels_s /= 1 - machine->gpu.backward_loss;
-    return op_s + kernels_s;
+    if (work->backward)
+        kernels_s /= (1 - machine->gpu.backward_loss) * (1 - machine->software.backward_loss);
+    return op_s + with_dispatch_s(machine, work, kernels_s);
 }
 
 /* The rounded duration of a work on a lane of this kind. */
@@ -184,7 +268,8 @@ static lspo_status_t price(const lspo_machine_t *machine, const lspo_plan_t *pla
                            double cached, uint64_t *ns_out)
 {
     const double limit_ns = 1e15;
-    double ns = 1e9 * lspo_cost_work_s(machine, plan->workload.precision, lane, cached, &plan->works[work]);
+    const lspo_cost_context_t context = {machine, &plan->model, plan->workload.precision};
+    double ns = 1e9 * lspo_cost_work_s(&context, lane, cached, &plan->works[work]);
     if (isinf(ns) && lane >= LSPO_DEVICE_LANES)
         return lspo_error(LSPO_ERR_INPUT,
                           "machine '%s' has no rate for lanes of kind %s; set one, for example --set %s=1GB/s",

@@ -3,10 +3,12 @@
  * Sum over the kernels of the work; flop, bytes and elements are totals of `count` equal launches, rates and latencies
  * those of the machine profile (plan/machine.h), p is the precision of the workload:
  *
- *     GPU lane        t = op_s + sum of t_kernel / training_speed, in a backward pass that over (1 - backward_loss);
+ *     GPU lane        t = op_s + (T^p + H^p)^(1/p),  p = dispatch_power,  H = kernels x kernel_s on the host, and
+ *                     T = sum of t_kernel / training_speed, in a backward pass that over (1 - backward_loss);
  *                     t_kernel = count launch_s +
  *       GEMM            flop / (gemm_flops[p] share(layout, m, n, k)) + (1 - h) far_bytes / gemm_memory_Bps[layout]
- *                       share: plan/products.h, or 1 / (1 + m_half/m + n_half/n + k_half/k) without a grid
+ *                       share: plan/products.h, or 1 / (1 + m_half/m + n_half/n + k_half/k) without a grid; without
+ *                       a grid and gemm_memory_Bps at least  bytes / stream_Bps
  *       ATTENTION       flop / attention_flops (1 + sequence_half/sequence) (1 + width_half/head width), in a backward
  *                       pass at attention_backward_flops
  *       NORM            bytes / norm_Bps             ACTIVATION   bytes / activation_Bps
@@ -16,8 +18,13 @@
  *       GATHER          flop / gather_flops + bytes / gather_Bps, the shorter x (1 - projector_overlap); SCATTER
  *                       likewise, its inner_flop at scatter_inner_flops
  *       ADAM            elements / adam_pps
+ *                     [software] (the framework) multiplies bytes of NORM, ACTIVATION, LOSS and STREAM by its factors
+ *                     and Adam's time by gpu_adam_bytes / 28, and divides attention_flops by attention_share; if it
+ *                     does not fuse attention, that takes  flop of all pairs at the rate of a GEMM sequence x sequence
+ *                     x head width, + scores score_bytes / stream_Bps  (twice the bytes in fp32)
  *                     each rate x stands for 1 / (h / x_cached + (1 - h) / x) where the profile has x_cached
- *     D2H, H2D lanes  COPY: count latency_s + bytes / bandwidth_Bps of that direction; others (packing) as on the GPU
+ *     D2H, H2D lanes  COPY: count latency_s + bytes / bandwidth_Bps of that direction, at most the framework's limit;
+ *                     others (packing) as on the GPU
  *                     lane
  *     NET, SSD lanes  COPY: as on the links, with the rates of [net] and [ssd]; others as on the GPU lane
  *     CPU lane        t = op_s + sum over its kernels of
@@ -40,9 +47,16 @@
 #include "plan/work.h"
 #include "plan/workload.h"
 
+/* Where a work runs, whose model it is (the framework's factors depend on its family), and in which precision. */
+typedef struct {
+    const lspo_machine_t *machine;
+    const lspo_model_t *model;
+    lspo_precision_t precision;
+} lspo_cost_context_t;
+
 /* Duration of one work alone on `lane`, in seconds, with the share `cached` of the GPU's operands in its cache (0: all
  * in memory).  Infinite if the machine has no rate for a kernel. */
-double lspo_cost_work_s(const lspo_machine_t *machine, lspo_precision_t precision, lspo_lane_kind_t lane, double cached,
+double lspo_cost_work_s(const lspo_cost_context_t *context, lspo_lane_kind_t lane, double cached,
                         const lspo_work_t *work);
 
 /* Durations in ns of each work on each kind of lane where an op of the plan runs it: work_ns[work *

@@ -133,7 +133,7 @@ expect "--seed --select-every --sequence --set " sim --policy=zenflow --se
 expect "--seed --sequence --set " sim --se
 expect "normal sign " sim --policy lsp --projector-values ""
 expect "csv json table " list policies --format ""
-expect "cards devices hosts machines models policies " list ""
+expect "cards devices frameworks hosts machines models policies " list ""
 expect "exit-codes " help exit
 expect "gpt2 gpt2-1.3b gpt2-124m gpt2-774m " sim --model gpt2
 expect "sim.trace " compare si

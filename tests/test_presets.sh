@@ -1,7 +1,7 @@
 #!/bin/bash
-# The files in machines/ and models/: each is compiled in, each value has its source beside it, and a source that is a
-# formula gives the value.  A rule is tried on a broken line first, so that a check that finds nothing can find
-# something.
+# The files in machines/, models/ and frameworks/: each is compiled in, each value has its source beside it, and a
+# source that is a formula gives the value.  A rule is tried on a broken line first, so that a check that finds nothing
+# can find something.
 set -eu
 build=$(cd "$(dirname "${LSPO:-./lspo}")" && pwd)
 lspo=$build/lspo
@@ -55,7 +55,7 @@ offences() {
         }
     }
     /^#/ || /^\[/ || /^$/ { next }
-    /^(name|description|source|evidence|group|pcie|base|card|host) = / { next }
+    /^(name|description|source|evidence|group|pcie|base|card|host|framework) = / { next }
     {
         start = index($0, " ; ")
         if (start == 0) { fault("no source"); next }
@@ -88,14 +88,14 @@ expect 1 'a = 8.22 G/s ; = 8.22 / 0'
 expect 1 "a = 7 ; $(printf '%0101d' 0)"
 
 cd "$source_dir"
-for file in machines/*.ini machines/*/*.ini models/*.ini; do
+for file in machines/*.ini machines/*/*.ini models/*.ini frameworks/*.ini; do
     found=$(offences "$file")
     [ -z "$found" ] || fail "$found"
     grep -qx "name = $(basename "$file" .ini)" "$file" || fail "$file has another name than its file"
 done
 
 # Compiled in are all of them, and as they stand there: a file read by its path gives what its name gives.
-for list in machines cards hosts models; do
+for list in machines cards hosts models frameworks; do
     case $list in cards | hosts) folder=machines/$list ;; *) folder=$list ;; esac
     "$lspo" list $list --format csv | tail -n +2 | cut -d, -f1 | sort > "$scratch/names"
     [ $list = machines ] && usual=$(grep -l '^host = ' machines/cards/*.ini) || usual=

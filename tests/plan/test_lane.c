@@ -12,6 +12,8 @@
 #include "sim/engine.h"
 #include "tests/plan_maker.h"
 
+static const lspo_model_t gpt = {.family = LSPO_FAMILY_GPT};
+
 static uint32_t add(lspo_lanes_t *lanes, lspo_lane_kind_t kind, uint32_t device, uint32_t peer, const char *name)
 {
     lspo_lane_t lane = {.kind = (uint8_t)kind, .device = (uint16_t)device, .peer = peer};
@@ -267,7 +269,9 @@ Test(lane, an_ssd_reads_and_writes_at_two_rates)
     machine.ssd.latency_s = 1e-4;
     lspo_work_t work = {.kernel_count = 1,
                         .kernels = {{.kernel_class = LSPO_KERNEL_COPY, .count = 2, .bytes = 1000000}}};
-    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_SSD, 0, &work), 2e-4 + 5e-4, 1e-12);
+    cr_expect_float_eq(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_SSD, 0, &work),
+                       2e-4 + 5e-4, 1e-12);
     work.writes = true;
-    cr_expect_float_eq(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_SSD, 0, &work), 2e-4 + 1e-3, 1e-12);
+    cr_expect_float_eq(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_SSD, 0, &work),
+                       2e-4 + 1e-3, 1e-12);
 }

@@ -6,6 +6,8 @@
 #include "tests/plan_maker.h"
 
 /* Round rates, so that a pencil does. */
+static const lspo_model_t gpt = {.family = LSPO_FAMILY_GPT};
+
 static lspo_machine_t round_machine(void)
 {
     lspo_machine_t machine = {.name = "round"};
@@ -43,7 +45,7 @@ static double cost_s(lspo_precision_t precision, lspo_lane_kind_t lane, lspo_ker
 {
     lspo_machine_t machine = round_machine();
     lspo_work_t work = {.kernel_count = 1, .kernels = {kernel}};
-    return lspo_cost_work_s(&machine, precision, lane, 0, &work);
+    return lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, precision}, lane, 0, &work);
 }
 
 #define expect_s(actual, wanted_s)                                                                                     \
@@ -104,11 +106,13 @@ Test(cost, backward_passes_lose_speed)
     lspo_work_t work = {.kernel_count = 1,
                         .backward = true,
                         .kernels = {{.kernel_class = LSPO_KERNEL_ADAM, .count = 1, .elements = 1000000}}};
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), 1.2625e-3 + 2e-5);
-    double on_cpu_s = lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_CPU, 0, &work);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work),
+             1.2625e-3 + 2e-5);
+    double on_cpu_s = lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_CPU, 0, &work);
     work.backward = false;
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), 1.01e-3 + 2e-5);
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_CPU, 0, &work), on_cpu_s);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work),
+             1.01e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_CPU, 0, &work), on_cpu_s);
 }
 
 /* A quarter of the operands in cache, where norms run at 4e11 instead of 1e11, activations have one rate, Adam 4e9
@@ -156,7 +160,8 @@ Test(cost, operands_in_cache)
     machine.gpu.gemm_memory_Bps[LSPO_LAYOUT_NT] = 5e8;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lspo_work_t work = {.kernel_count = 1, .kernels = {cases[i].kernel}};
-        expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0.25, &work), cases[i].wanted_s + 2e-5);
+        expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0.25, &work),
+                 cases[i].wanted_s + 2e-5);
     }
 }
 
@@ -169,15 +174,16 @@ Test(cost, attention_depends_on_shape_and_direction)
     machine.gpu.attention_width_half = 32;
     lspo_work_t work = {.kernel_count = 1,
                         .kernels = {{.kernel_class = LSPO_KERNEL_ATTENTION, .m = 64, .n = 8, .k = 32, .flop = 1e9}}};
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), 8e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work), 8e-3 + 2e-5);
     work.backward = true;
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), 8e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work), 8e-3 + 2e-5);
     machine.gpu.attention_backward_flops = 1e12;
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), 4e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work), 4e-3 + 2e-5);
     machine.gpu.attention_backward_cached_flops = 2e12;
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0.25, &work), 3.5e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0.25, &work),
+             3.5e-3 + 2e-5);
     work.backward = false;
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), 8e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work), 8e-3 + 2e-5);
 }
 
 /* 1e8 bytes at 1e11, 2e11, 4e11, 5e11; in a backward pass at half of that, a quarter of them in cache at twice that:
@@ -199,10 +205,13 @@ Test(cost, fused_kernels_depend_on_direction)
     machine.gpu.stream_backward_cached_Bps = machine.gpu.stream_Bps;
     for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
         lspo_work_t work = {.kernel_count = 1, .kernels = {{.kernel_class = classes[i], .bytes = 100000000}}};
-        expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), forward_s[i] + 2e-5);
+        expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work),
+                 forward_s[i] + 2e-5);
         work.backward = true;
-        expect_s(lspo_cost_work_s(&forward_only, LSPO_FP32, LSPO_LANE_GPU, 0, &work), forward_s[i] + 2e-5);
-        expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0.25, &work), 0.875 * 2 * forward_s[i] + 2e-5);
+        expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&forward_only, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work),
+                 forward_s[i] + 2e-5);
+        expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0.25, &work),
+                 0.875 * 2 * forward_s[i] + 2e-5);
     }
 }
 
@@ -213,11 +222,14 @@ Test(cost, the_inner_product_of_a_scatter)
     lspo_work_t work = {
         .kernel_count = 1,
         .kernels = {{.kernel_class = LSPO_KERNEL_SCATTER, .flop = 1e7, .inner_flop = 4e6, .bytes = 10000000}}};
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), 5.5e-4 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work),
+             5.5e-4 + 2e-5);
     machine.gpu.scatter_inner_flops = 5e9;
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), 1.15e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work),
+             1.15e-3 + 2e-5);
     machine.gpu.projector_overlap = 0.4; /* of the 5e-5 of memory */
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_GPU, 0, &work), 1.13e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work),
+             1.13e-3 + 2e-5);
 }
 
 /* A grid of one shape, a quarter of the rate and for the transposed half of that: it takes the place of the half-sizes.
@@ -228,9 +240,9 @@ Test(cost, a_grid_replaces_the_half_sizes)
     machine.products = (lspo_products_t){.size_count = 1, .sizes = {8}, .share = {{{{0.25}}}, {{{0.125}}}, {{{0.25}}}}};
     lspo_work_t work = {.kernel_count = 1,
                         .kernels = {{.kernel_class = LSPO_KERNEL_GEMM, .m = 1, .n = 1, .k = 1, .flop = 1e9}}};
-    expect_s(lspo_cost_work_s(&machine, LSPO_BF16, LSPO_LANE_GPU, 0, &work), 2e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_BF16}, LSPO_LANE_GPU, 0, &work), 2e-3 + 2e-5);
     work.kernels[0].layout = LSPO_LAYOUT_NT;
-    expect_s(lspo_cost_work_s(&machine, LSPO_BF16, LSPO_LANE_GPU, 0, &work), 4e-3 + 2e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_BF16}, LSPO_LANE_GPU, 0, &work), 4e-3 + 2e-5);
 }
 
 /* Three messages of 1e7 bytes together: H2D 3 * 1e-6 + 1e7 / 1e10; D2H 3 * 4e-6 + 1e7 / 5e9.  No launch, no op cost. */
@@ -270,8 +282,9 @@ Test(cost, a_pace_slows_updates_and_nothing_else_of_the_cpu)
     lspo_work_t sum = {.kernel_count = 1,
                        .kernels = {{.kernel_class = LSPO_KERNEL_STREAM, .count = 1, .bytes = 5600000}}};
     lspo_machine_pace(&machine, 0, 1e6);
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_CPU, 0, &adam), 50e-3 + 3e-5);
-    expect_s(lspo_cost_work_s(&machine, LSPO_FP32, LSPO_LANE_CPU, 0, &sum), 2e-3 + 3e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_CPU, 0, &adam),
+             50e-3 + 3e-5);
+    expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_CPU, 0, &sum), 2e-3 + 3e-5);
 }
 
 /* A longer message never takes less time, and time is continuous where the cache ends. */

@@ -241,8 +241,8 @@ Test(noise, a_chain_has_the_percentiles_of_a_sum_of_lognormals)
     double mean = 0, variance = 0;
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
         /* Both iterations have the same works. */
-        double work_s =
-            lspo_cost_work_s(&machine, plan->workload.precision, LSPO_LANE_GPU, 0, &plan->works[plan->ops[id].work]);
+        double work_s = lspo_cost_work_s(&(lspo_cost_context_t){&machine, &plan->model, plan->workload.precision},
+                                         LSPO_LANE_GPU, 0, &plan->works[plan->ops[id].work]);
         mean += 0.5 * work_s * exp(0.5 * s * s);
         variance += 0.5 * work_s * work_s * exp(s * s) * (exp(s * s) - 1);
     }

@@ -16,6 +16,7 @@ static void small_case(lspo_model_t *model, lspo_workload_t *workload, lspo_mach
 {
     cr_assert_eq(lspo_model_find("gpt-small", model), LSPO_OK);
     cr_assert_eq(lspo_machine_find("paper-laptop", machine), LSPO_OK);
+    cr_assert_eq(lspo_machine_use_framework(machine, "lspo"), LSPO_OK);
     machine->gpu.context_bytes = 0;
     lspo_workload_default(workload);
     workload->sequence = 128;
@@ -103,7 +104,8 @@ Test(simulate, native_is_its_own_bound)
     lspo_plan_t *plan = tuned_plan(&model, &workload, find("native"), &machine);
     double total_s = 0;
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
-        total_s += lspo_cost_work_s(&machine, workload.precision, LSPO_LANE_GPU, 0, &plan->works[plan->ops[id].work]);
+        total_s += lspo_cost_work_s(&(lspo_cost_context_t){&machine, &plan->model, workload.precision}, LSPO_LANE_GPU,
+                                    0, &plan->works[plan->ops[id].work]);
     lspo_prediction_t prediction = predict(plan, &machine);
     cr_expect_float_eq(prediction.summary.iteration_s, total_s / workload.iterations, 1e-9 * plan->op_count);
     cr_expect_float_eq(prediction.lower_bound_s, prediction.summary.iteration_s, 1e-9);
@@ -207,6 +209,7 @@ Test(simulate, tuned_transition_is_the_best)
     lspo_machine_t machine;
     cr_assert_eq(lspo_model_find("gpt2-774m", &model), LSPO_OK);
     cr_assert_eq(lspo_machine_find("paper-workstation", &machine), LSPO_OK);
+    cr_assert_eq(lspo_machine_use_framework(&machine, "lspo"), LSPO_OK);
     lspo_workload_default(&workload);
     const lspo_policy_t *policy = find("zero-layerwise");
     lspo_plan_t *plan = tuned_plan(&model, &workload, policy, &machine);
