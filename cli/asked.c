@@ -6,15 +6,15 @@
 
 lspo_status_t lspo_asked_read(int argc, char **argv, lspo_machine_t *machine, lspo_asked_t *asked_out)
 {
-    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_policy_group,
-                                                     &lspo_override_group, NULL};
+    static const lspo_arg_group_t *const groups[] = {&lspo_plan_group,      &lspo_workload_group, &lspo_policy_group,
+                                                     &lspo_framework_group, &lspo_override_group, NULL};
     static const lspo_command_t command = {.name = "sim", .usage = "[options]", .groups = groups};
     lspo_request_t request = {0};
     lspo_status_t status = lspo_request_parse(&command, argc, argv, LSPO_PRECISION_COUNT, &request);
     if (status != LSPO_OK)
         return status;
     if (machine != NULL)
-        status = lspo_overrides_machine(&request.overrides, machine);
+        status = lspo_request_use_machine(&request, machine);
     if (status != LSPO_OK)
         return status;
     *asked_out = (lspo_asked_t){request.model, request.policy, request.workload};

@@ -404,18 +404,21 @@ lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_mac
     return lspo_machine_check(machine);
 }
 
+lspo_status_t lspo_request_use_machine(lspo_request_t *request, lspo_machine_t *machine)
+{
+    lspo_status_t status = lspo_overrides_machine(&request->overrides, machine);
+    if (status != LSPO_OK)
+        return status;
+    if (machine->software.fp32_transfer > 0 && !request->own_transfer)
+        request->workload.transfer = LSPO_FP32;
+    request->framework_buffers = (uint32_t)machine->software.gradient_buffers;
+    return lspo_request_own_values(request, request->policy, &request->workload);
+}
+
 lspo_status_t lspo_request_machine(lspo_request_t *request, lspo_machine_t *machine_out)
 {
     lspo_status_t status = lspo_machine_find(request->machine_name, machine_out);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_overrides_machine(&request->overrides, machine_out);
-    if (status != LSPO_OK)
-        return status;
-    if (machine_out->software.fp32_transfer > 0 && !request->own_transfer)
-        request->workload.transfer = LSPO_FP32;
-    request->framework_buffers = (uint32_t)machine_out->software.gradient_buffers;
-    return lspo_request_own_values(request, request->policy, &request->workload);
+    return status != LSPO_OK ? status : lspo_request_use_machine(request, machine_out);
 }
 
 /* The machine fields that a device can be made to follow. */

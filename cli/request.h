@@ -104,8 +104,10 @@ void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_
 
 /* Apply --framework, then each --set in order, then --link, --cpu and the like; checks the result. */
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine);
-/* Find the request's machine, apply the overrides, and take what its framework decides about the plan: --transfer and
+/* Apply the overrides to the request's machine, and take what its framework decides about the plan: --transfer and
  * --gradient-buffers where they are not given.  After lspo_request_parse(). */
+lspo_status_t lspo_request_use_machine(lspo_request_t *request, lspo_machine_t *machine);
+/* Find the machine first. */
 lspo_status_t lspo_request_machine(lspo_request_t *request, lspo_machine_t *machine_out);
 /* The same as caps of a device.  LSPO_ERR_INPUT for a --set that cannot be imposed on a device (a GEMM rate). */
 lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps);

@@ -13,6 +13,9 @@
  * If a row's machine is a file there, and lspo has a card or machine of the same name, that one's [gpu] and [products]
  * replace the file's: the file's are a stand-in from a data sheet.  Host and link stay the file's.
  *
+ * A row of zero whose note says "policy approximated" (parameters were offloaded, too) is predicted by
+ * stream --update after; predicted_policy says so.
+ *
  * The error of a row is predicted / measured - 1.  A step that does not fit is predicted, too: times do not depend on
  * memory.
  */
@@ -38,6 +41,8 @@ typedef struct {
     double predicted_s, error;
     int fits;
     const char *card; /* "project": lspo's own [gpu] in a file's place; "file", "preset" */
+    /* Set by lspo_published_read(): policy, or stream. */
+    const char *predicted_policy;
     /* Set by lspo_published_read_memory(): the published peak and the error of peak_gpu_bytes. */
     double published_peak_gpu_bytes, peak_error;
     uint64_t peak_gpu_bytes, peak_gpu_bound_bytes; /* with the driver's context */

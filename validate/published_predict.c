@@ -25,7 +25,8 @@ static const struct {
     bool is_number;
 } flag_columns[] = {
     {"--model", offsetof(lspo_published_row_t, model_path), false},
-    {"--policy", offsetof(lspo_published_row_t, policy), false},
+    {"--policy", offsetof(lspo_published_row_t, predicted_policy), false},
+    {"--framework", offsetof(lspo_published_row_t, framework), false},
     {"--precision", offsetof(lspo_published_row_t, precision), false},
     {"--checkpointing", offsetof(lspo_published_row_t, checkpointing), false},
     {"--batch", offsetof(lspo_published_row_t, batch), true},
@@ -191,6 +192,8 @@ static size_t column_words(const lspo_published_row_t *row, uint64_t accumulatio
     words[count++] = (char *)(uintptr_t) "sim";
     for (size_t i = 0; i < FLAG_COLUMNS; i++) {
         const char *slot = (const char *)row + flag_columns[i].offset_bytes;
+        if (!flag_columns[i].is_number && **(char *const *)(const void *)slot == '\0')
+            continue;
         uint64_t number = flag_columns[i].offset_bytes == offsetof(lspo_published_row_t, accumulation)
                               ? accumulation
                               : *(const uint64_t *)(const void *)slot;
@@ -198,6 +201,10 @@ static size_t column_words(const lspo_published_row_t *row, uint64_t accumulatio
             snprintf(numbers[i], sizeof numbers[i], "%" PRIu64, number);
         words[count++] = (char *)(uintptr_t)flag_columns[i].flag;
         words[count++] = flag_columns[i].is_number ? numbers[i] : *(char *const *)(const void *)slot;
+    }
+    if (strcmp(row->predicted_policy, row->policy) != 0) {
+        words[count++] = (char *)(uintptr_t) "--update";
+        words[count++] = (char *)(uintptr_t) "after";
     }
     return count;
 }

@@ -38,6 +38,7 @@ static const lspo_field_t row_fields[] = {
     TEXT(precision),
     TEXT(checkpointing),
     TEXT(policy),
+    TEXT(predicted_policy),
     TEXT(flags),
     REAL(measured_s),
     REAL(predicted_s),

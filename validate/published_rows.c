@@ -176,6 +176,12 @@ static lspo_published_row_t *row_of_id(const lspo_published_t *published, const 
     return NULL;
 }
 
+/* The row's policy only stands in for one that also offloads parameters. */
+static bool is_approximated(const lspo_published_row_t *row)
+{
+    return strcmp(row->policy, "zero") == 0 && row->note != NULL && strstr(row->note, "policy approximated") != NULL;
+}
+
 static lspo_status_t take_row(const size_t found[COLUMN_COUNT], size_t index, lspo_published_t *published)
 {
     lspo_published_row_t row = {.gpus = LSPO_MISSING,
@@ -201,6 +207,7 @@ static lspo_status_t take_row(const size_t found[COLUMN_COUNT], size_t index, ls
     if (same != NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": column id: '%s' is the id of line %" PRIu64 ", too",
                           published->path, row.line, row.id, same->line);
+    row.predicted_policy = is_approximated(&row) ? "stream" : row.policy;
     published->rows[published->row_count++] = row;
     return LSPO_OK;
 }
