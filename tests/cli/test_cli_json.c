@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "plan/policy.h"
+
 /* Standard output of `lspo ARGUMENTS`, to be freed; its exit code. */
 static char *output_of(const char *arguments, int *code_out)
 {
