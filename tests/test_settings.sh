@@ -90,7 +90,10 @@ update-every     zenflow      update-every    4
 select-every     zenflow      select-every    4
 switch-every     badam        switch-every    3
 gradient-buffers zero         same            0
+cpu-share        zero         cpu-share       0.5
 swap-slots       swap         same            1
+window           stream       same            1
+update           stream       same            after
 resident-blocks  swap         resident-blocks 1
 weight-decay     zero         weight-decay    0.1
 learning-rate    zero         learning-rate   1e-3

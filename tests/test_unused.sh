@@ -21,7 +21,6 @@ lspo_tanh_backward_cuda   likewise
 lspo_tokenizer_vocabulary what a suite sees of the tokens
 lspo_build_lane           for policies of several GPUs or machines, of which there is none yet: test_lane builds one
 lspo_build_op_on          likewise
-lspo_build_micro          likewise
 '
 
 # Print the functions that headers of the tree at $1 declare and none of its sources uses, sorted.
