@@ -47,49 +47,79 @@ static lspo_prediction_t predict(const lspo_plan_t *plan, const lspo_machine_t *
     return prediction;
 }
 
+static lspo_workload_t variant_of(uint32_t variant, lspo_model_t *model, lspo_machine_t *machine)
+{
+    lspo_workload_t workload;
+    small_case(model, &workload, machine);
+    workload.clip_norm = variant & 1 ? 1 : 0;
+    workload.accumulation = variant & 2 ? 2 : 1;
+    machine->contention[LSPO_LANE_GPU][LSPO_LANE_CPU] = variant & 4 ? 0.2 : 0;
+    machine->contention[LSPO_LANE_CPU][LSPO_LANE_H2D] = variant & 4 ? 0.3 : 0;
+    return workload;
+}
+
+static void expect_invariants(const lspo_policy_t *policy, const lspo_model_t *model, const lspo_workload_t *workload,
+                              const lspo_machine_t *machine)
+{
+    lspo_plan_t *plan = tuned_plan(model, workload, policy, machine);
+    lspo_prediction_t prediction;
+    lspo_trace_t *trace = NULL;
+    cr_assert_eq(lspo_simulate(plan, machine, &prediction, &trace), LSPO_OK);
+    const lspo_summary_t *summary = &prediction.summary;
+    cr_expect_eq(lspo_trace_check(trace, plan), LSPO_OK);
+    cr_expect_leq(prediction.lower_bound_s, summary->iteration_s * (1 + 1e-9), "%s: bound %g, simulated %g",
+                  policy->name, prediction.lower_bound_s, summary->iteration_s);
+    cr_expect_gt(prediction.lower_bound_s, 0.2 * summary->iteration_s, "%s: a bound that says nothing", policy->name);
+    cr_expect_geq(prediction.peak_gpu_bytes, plan->gpu_static_bytes);
+    cr_expect_geq(prediction.peak_host_bytes, plan->host_static_bytes);
+    cr_expect_geq(prediction.peak_gpu_bound_bytes, prediction.peak_gpu_bytes);
+    double parts_s =
+        summary->busy_s[LSPO_LANE_GPU] + summary->exposed_comm_s + summary->exposed_cpu_s + summary->other_s;
+    double mean_s = 0;
+    for (uint32_t i = 0; i < summary->sample_count; i++)
+        mean_s += summary->samples_s[i] / summary->sample_count;
+    cr_expect_float_eq(parts_s, mean_s, 1e-9, "GPU, comm, CPU and other make up an iteration");
+    cr_expect_float_eq(prediction.tokens_per_s * summary->iteration_s, 4 * 128 * workload->accumulation, 1e-6);
+    cr_expect_eq(strncmp(prediction.bound, "bound by the ", 13), 0, "%s", prediction.bound);
+    cr_expect_str_eq(lspo_trace_meta(trace, "policy"), policy->name);
+    cr_expect_str_eq(lspo_trace_meta(trace, "machine"), "paper-laptop");
+    if (strcmp(policy->name, "native") == 0)
+        cr_expect_float_eq(prediction.slowdown, 1, 1e-12);
+    lspo_prediction_release(&prediction);
+    lspo_trace_destroy(trace);
+    lspo_plan_destroy(plan);
+}
+
 /* For every policy, with and without losses, with and without clipping and accumulation. */
 Test(simulate, invariants_of_every_policy)
 {
     for (uint32_t p = 0; p < lspo_policy_count(); p++) {
         for (uint32_t variant = 0; variant < 8; variant++) {
-            lspo_model_t model;
-            lspo_workload_t workload;
-            lspo_machine_t machine;
-            small_case(&model, &workload, &machine);
             const lspo_policy_t *policy = lspo_policy_at(p);
-            workload.clip_norm = variant & 1 ? 1 : 0;
-            workload.accumulation = variant & 2 ? 2 : 1;
+            lspo_model_t model;
+            lspo_machine_t machine;
+            lspo_workload_t workload = variant_of(variant, &model, &machine);
             workload.iterations = lspo_policy_iterations(policy, &workload) + 4;
-            machine.contention[LSPO_LANE_GPU][LSPO_LANE_CPU] = variant & 4 ? 0.2 : 0;
-            machine.contention[LSPO_LANE_CPU][LSPO_LANE_H2D] = variant & 4 ? 0.3 : 0;
+            expect_invariants(policy, &model, &workload, &machine);
+        }
+    }
+}
 
-            lspo_plan_t *plan = tuned_plan(&model, &workload, policy, &machine);
-            lspo_prediction_t prediction;
-            lspo_trace_t *trace = NULL;
-            cr_assert_eq(lspo_simulate(plan, &machine, &prediction, &trace), LSPO_OK);
-            const lspo_summary_t *summary = &prediction.summary;
-            cr_expect_eq(lspo_trace_check(trace, plan), LSPO_OK);
-            cr_expect_leq(prediction.lower_bound_s, summary->iteration_s * (1 + 1e-9), "%s %u: bound %g, simulated %g",
-                          policy->name, variant, prediction.lower_bound_s, summary->iteration_s);
-            cr_expect_gt(prediction.lower_bound_s, 0.2 * summary->iteration_s, "%s: a bound that says nothing",
-                         policy->name);
-            cr_expect_geq(prediction.peak_gpu_bytes, plan->gpu_static_bytes);
-            cr_expect_geq(prediction.peak_host_bytes, plan->host_static_bytes);
-            double parts_s =
-                summary->busy_s[LSPO_LANE_GPU] + summary->exposed_comm_s + summary->exposed_cpu_s + summary->other_s;
-            double mean_s = 0;
-            for (uint32_t i = 0; i < summary->sample_count; i++)
-                mean_s += summary->samples_s[i] / summary->sample_count;
-            cr_expect_float_eq(parts_s, mean_s, 1e-9, "GPU, comm, CPU and other make up an iteration");
-            cr_expect_float_eq(prediction.tokens_per_s * summary->iteration_s, 4 * 128 * workload.accumulation, 1e-6);
-            cr_expect_eq(strncmp(prediction.bound, "bound by the ", 13), 0, "%s", prediction.bound);
-            cr_expect_str_eq(lspo_trace_meta(trace, "policy"), policy->name);
-            cr_expect_str_eq(lspo_trace_meta(trace, "machine"), "paper-laptop");
-            if (strcmp(policy->name, "native") == 0)
-                cr_expect_float_eq(prediction.slowdown, 1, 1e-12);
-            lspo_prediction_release(&prediction);
-            lspo_trace_destroy(trace);
-            lspo_plan_destroy(plan);
+/* Also where the window is one layer or the whole model, and where the GPU updates some layers or all. */
+Test(simulate, invariants_of_windows_and_shares)
+{
+    static const uint32_t windows[] = {1, 3, 1000};
+    static const double shares[] = {0, 0.3, 0.8};
+    for (uint32_t variant = 0; variant < 8; variant++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            lspo_model_t model;
+            lspo_machine_t machine;
+            lspo_workload_t workload = variant_of(variant, &model, &machine);
+            lspo_stream_values_edit(&workload)->window = windows[i];
+            lspo_stream_values_edit(&workload)->update = (i + variant) % 2;
+            lspo_zero_values_edit(&workload)->cpu_share = shares[i];
+            expect_invariants(find("stream"), &model, &workload, &machine);
+            expect_invariants(find("zero"), &model, &workload, &machine);
         }
     }
 }
