@@ -37,7 +37,7 @@ typedef struct {
     lspo_model_t model;
     const char *name, *family, *source;
     uint64_t parameters, blocks, width, heads, kv_heads, mlp_width, vocabulary, max_sequence;
-    int tied_head;
+    int tied_head, trains;
 } model_record_t;
 
 #define MODEL_INTEGER(field)                                                                                           \
@@ -56,7 +56,18 @@ static const lspo_field_t model_fields[] = {
     MODEL_INTEGER(max_sequence),
     {"tied_head", LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(model_record_t, tied_head)},
     {"family", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(model_record_t, family)},
+    {"trains", LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(model_record_t, trains)},
     {"source", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(model_record_t, source)},
+};
+/* What fits a terminal of 80 columns. */
+static const lspo_field_t model_table_fields[] = {
+    {"name", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(model_record_t, name)},
+    MODEL_INTEGER(parameters),
+    MODEL_INTEGER(blocks),
+    MODEL_INTEGER(width),
+    MODEL_INTEGER(heads),
+    MODEL_INTEGER(max_sequence),
+    {"trains", LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(model_record_t, trains)},
 };
 
 /* The record points into itself. */
@@ -78,6 +89,7 @@ static lspo_status_t describe_model(uint32_t index, model_record_t *record)
     record->vocabulary = model->vocabulary;
     record->max_sequence = model->max_sequence;
     record->tied_head = model->tied_head;
+    record->trains = lspo_model_trains(model);
     return LSPO_OK;
 }
 
@@ -93,8 +105,11 @@ static lspo_status_t list_models(int format)
         if (status != LSPO_OK)
             goto cleanup;
     }
-    status =
-        write_list(model_fields, sizeof model_fields / sizeof model_fields[0], records, sizeof *records, count, format);
+    const bool table = lspo_format_resolve(format) == LSPO_FORMAT_TABLE;
+    const size_t all = sizeof model_fields / sizeof model_fields[0];
+    const size_t few = sizeof model_table_fields / sizeof model_table_fields[0];
+    status = write_list(table ? model_table_fields : model_fields, table ? few : all, records, sizeof *records, count,
+                        format);
 cleanup:
     free(records);
     return status;
@@ -364,8 +379,9 @@ const lspo_command_t lspo_command_list = {
     .summary = "list the models, machines, cards, hosts, frameworks, policies and devices known by name",
     .usage = "models|machines|cards|hosts|frameworks|policies|devices [--format table|csv|json]",
     .about = "List the names that --model, --machine, --policy and --device accept. A machine may also be CARD+HOST, "
-             "such as rtx3060+desktop-ddr5 (`lspo help machines`). On a terminal, machines, cards and hosts have the "
-             "columns that fit; --format csv has all. `--policy help` is the same as `list policies`.",
+             "such as rtx3060+desktop-ddr5 (`lspo help machines`). On a terminal, models, machines, cards and hosts "
+             "have the columns that fit; --format csv has all. A model without `trains` can only be predicted. "
+             "`--policy help` is the same as `list policies`.",
     .examples = "lspo list policies\nlspo list models --format csv\nlspo sim --machine help",
     .groups = (const lspo_arg_group_t *const[]){&list_group, NULL},
     .positional_least = 1,

@@ -330,7 +330,7 @@ enum { PLAN_TABLE, PLAN_DOT };
 
 static const lspo_arg_t plan_args[] = {
     {.name = "model",
-     .value = "NAME|FILE",
+     .value = "NAME|FILE|FOLDER",
      .list = "models",
      .help = "model to train (gpt2-774m)",
      .store = lspo_arg_text,

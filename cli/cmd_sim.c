@@ -23,7 +23,7 @@ typedef struct {
 
 static const lspo_arg_t sim_args[] = {
     {.name = "model",
-     .value = "NAME|FILE",
+     .value = "NAME|FILE|FOLDER",
      .list = "models",
      .help = "model to train (gpt2-774m); help: list models",
      .store = lspo_arg_text,

@@ -5,13 +5,20 @@
 #include "cli/terms.h"
 
 static const char models[] =
-    "A model (--model) is one of three things.\n"
+    "A model (--model) is one of four things.\n"
     "\n"
     "A preset: its shapes are built in, its weights are random, drawn from --seed. `lspo list models` lists the "
     "presets. A preset comes before a folder of the same name: write ./NAME for the folder.\n"
     "\n"
+    "A config.json of Hugging Face's tools, or a folder with one: enough for all commands that only predict (sim, "
+    "choose, show), which need no weights. model_type may be llama (Llama 2 to 3.3, SmolLM), qwen2, qwen3, mistral, "
+    "gemma, gemma2, gemma3, phi3 (Phi-3, Phi-4), olmo, olmo2, gpt2, gpt_neox (Pythia), opt, mpt or roberta.\n"
+    "\n"
+    "  lspo choose --model ./config.json --machine rtx4090\n"
+    "\n"
     "A file of shapes: an INI file (its name ends in .ini) that describes your own model. Its weights are random, "
-    "too:\n"
+    "too. Further keys, for what differs from the family: head_dim, biases, norm, norms, qk_norm, positions, window, "
+    "rope_scaling and others (models/*.ini).\n"
     "\n"
     "  [model]\n"
     "  name = mine\n"
@@ -31,7 +38,8 @@ static const char models[] =
     "  lspo train --model ./gpt2 --policy lsp --data notes.txt --output run1\n"
     "\n"
     "In older versions the command is `huggingface-cli download`. Some models (Llama) require an account that has "
-    "accepted their licence, and `hf auth login` first. lspo reads the families gpt, llama and roberta.";
+    "accepted their licence, and `hf auth login` first. lspo trains folders of gpt2, llama, mistral, qwen2, qwen3 and "
+    "roberta.";
 
 static const char machines[] =
     "A machine (--machine) is a profile: the rates, sizes and latencies from which `lspo sim` predicts. Give the name "

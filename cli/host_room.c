@@ -14,11 +14,12 @@ lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model
     uint64_t there_bytes = lspo_host_memory_available("");
     lspo_machine_t machine;
     lspo_fit_t fit;
-    if (strcmp(device, "host") != 0 || there_bytes == UINT64_MAX)
-        return LSPO_OK;
+    lspo_status_t status = lspo_model_check_trains(model);
+    if (status != LSPO_OK || strcmp(device, "host") != 0 || there_bytes == UINT64_MAX)
+        return status;
     lspo_fit_question_t question = {.model = model, .workload = *workload, .policy = policy, .machine = &machine};
     question.workload.iterations = lspo_policy_iterations(policy, workload);
-    lspo_status_t status = lspo_machine_find("host-reference", &machine);
+    status = lspo_machine_find("host-reference", &machine);
     if (status != LSPO_OK)
         return status;
     status = lspo_fit_try(&question, &fit);

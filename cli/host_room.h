@@ -14,8 +14,8 @@
 
 /* LSPO_ERR_FIT, with both numbers in the message, if the predicted peaks of device and host and `beside_bytes`, what
  * the command holds beside the plan, together exceed the memory that the machine, its cgroup and the limits of the
- * process leave; the host device takes all of it from the same memory.  LSPO_OK for any other device, which has its own
- * memory. */
+ * process leave; the host device takes all of it from the same memory.  Any other device has its own memory.
+ * LSPO_ERR_INPUT for a model that can only be predicted, on any device. */
 lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, uint64_t beside_bytes);
 

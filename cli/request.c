@@ -282,22 +282,21 @@ bool lspo_request_is_folder(const char *name)
     return !is_preset(name) && stat(name, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool lspo_request_is_config(const char *name)
+{
+    return !is_preset(name) && lspo_hf_is_config(name);
+}
+
 lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
 {
-    lspo_hf_model_t *folder;
     struct stat info;
     if (is_preset(name) && stat(name, &info) == 0)
         lspo_warn("--model %s is the preset of that name; to use the file or folder here, write ./%s", name, name);
-    if (!lspo_request_is_folder(name))
-        return lspo_model_find(name, model_out);
-    if (!lspo_hf_model_exists(name))
-        return lspo_hf_folder_refuse(name);
-    lspo_status_t status = lspo_hf_model_open(name, 0, &folder);
-    if (status != LSPO_OK)
-        return status;
-    *model_out = *lspo_hf_model_shape(folder);
-    lspo_hf_model_close(folder);
-    return LSPO_OK;
+    if (lspo_request_is_folder(name))
+        return lspo_hf_model_exists(name) ? lspo_hf_shapes_read(name, model_out) : lspo_hf_folder_refuse(name);
+    if (lspo_request_is_config(name))
+        return lspo_hf_shapes_read(name, model_out);
+    return lspo_model_find(name, model_out);
 }
 
 /* What a framework asks for, where the policy has it. */

@@ -84,7 +84,9 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
 
 /* Is the model `name` a folder?  A preset of that name comes first; ./NAME is the folder. */
 bool lspo_request_is_folder(const char *name);
-/* Find a model: a preset, a file of shapes, or such a folder. */
+/* Is it a file like a config.json, whatever its name? */
+bool lspo_request_is_config(const char *name);
+/* Find a model: a preset, a file of shapes, a config.json, or such a folder. */
 lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out);
 
 /* Can `path` be written?  Checked before a measurement, so that its result is not lost.  Leaves no file. */

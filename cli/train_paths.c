@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/request.h"
 #include "real/train/checkpoint.h"
 #include "real/train/metrics.h"
 
@@ -95,5 +96,7 @@ lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths)
         status = check_export(paths);
     if (status != LSPO_OK)
         return status;
+    if (lspo_request_is_config(paths->model))
+        lspo_warn("--model %s has no weights: they are random; to fine-tune the model, give its folder", paths->model);
     return paths->metrics ? check_metrics(paths) : LSPO_OK;
 }

@@ -15,7 +15,8 @@ typedef struct {
 /* Call before anything is read.  Makes the folders of --output and --export, in which the metrics file may be.
  * LSPO_ERR_INPUT if --metrics or --export would overwrite one of the others, under any name; if --output has
  * checkpoints and `resume` is false; and if another training writes to the metrics or checkpoints.  LSPO_ERR_INPUT
- * also if --output or --export is not a folder; LSPO_ERR_IO if an output cannot be written. */
+ * also if --output or --export is not a folder; LSPO_ERR_IO if an output cannot be written.  Warns if the model is a
+ * config.json, which has no weights. */
 lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths);
 
 #endif

@@ -5,14 +5,19 @@
 
 #include "kernels/simd.h"
 
-void lspo_rotary_table(size_t sequence, size_t head_width, double theta, float *table)
+void lspo_rotary_frequencies(size_t head_width, double theta, double *frequencies)
+{
+    for (size_t j = 0; j < head_width / 2; j++)
+        frequencies[j] = pow(theta, -2.0 * (double)j / (double)head_width);
+}
+
+void lspo_rotary_table(size_t sequence, size_t head_width, const double *frequencies, float *table)
 {
     const size_t half = head_width / 2;
     for (size_t j = 0; j < half; j++) {
-        const double frequency = pow(theta, -2.0 * (double)j / (double)head_width);
         for (size_t i = 0; i < sequence; i++) {
-            table[i * head_width + j] = (float)cos((double)i * frequency);
-            table[i * head_width + half + j] = (float)sin((double)i * frequency);
+            table[i * head_width + j] = (float)cos((double)i * frequencies[j]);
+            table[i * head_width + half + j] = (float)sin((double)i * frequencies[j]);
         }
     }
 }

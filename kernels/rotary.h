@@ -14,8 +14,12 @@
 extern "C" {
 #endif
 
-/* table: sequence x head_width floats, for each position e / 2 cosines, then e / 2 sines.  head_width is even. */
-void lspo_rotary_table(size_t sequence, size_t head_width, double theta, float *table);
+/* theta^(-2 j / e), j < e / 2. */
+void lspo_rotary_frequencies(size_t head_width, double theta, double *frequencies);
+
+/* table: sequence x head_width floats, for each position e / 2 cosines, then e / 2 sines.  head_width is even.  The
+ * angles are i frequencies[j]. */
+void lspo_rotary_table(size_t sequence, size_t head_width, const double *frequencies, float *table);
 
 /* Shape: (batch x sequence) rows of heads x head_width numbers, dense; and the table of angles. */
 typedef struct {

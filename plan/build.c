@@ -45,10 +45,18 @@ static bool grow(lspo_builder_t *b, void *array, size_t *capacity, uint32_t coun
     return b->status == LSPO_OK;
 }
 
+/* Blocks differ if some have a window and others have none. */
+static uint32_t kind_of_stage(const lspo_builder_t *b, uint32_t s)
+{
+    const bool window = b->model->full_every > 0 && lspo_model_window(b->model, s) > 0;
+    const uint32_t kind = b->stages[s].shape.kind;
+    return kind == LSPO_STAGE_BLOCK && window ? LSPO_STAGE_HEAD + 1 : kind;
+}
+
 /* Equal kinds of op on equal stages share one work. */
 static uint32_t work_for(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s, uint32_t tail)
 {
-    uint32_t *id = &b->work_ids[kind][variant][b->stages[s].shape.kind][tail];
+    uint32_t *id = &b->work_ids[kind][variant][kind_of_stage(b, s)][tail];
     if (*id)
         return *id - 1;
     lspo_plan_t *plan = b->plan;

@@ -89,7 +89,7 @@ typedef struct lspo_builder {
     lspo_op_id_t last_compute;            /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     size_t op_capacity, dep_capacity, work_capacity;
-    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][3][4]; /* kind, variant, stage kind, tail; + 1 */
+    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][4][4]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
 
 /* Emit one op and return its id; add its dependencies with lspo_build_depend().  Its lane is the one chosen by

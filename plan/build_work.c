@@ -98,7 +98,7 @@ static void describe_pass(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         lspo_message_work_add_adapters_backward(b->workload, message, work);
     else
         lspo_message_work_add_adapters(b->workload, message,
-                                       kind == LSPO_OP_RECOMPUTE && !lspo_family_of(model)->post_norm, work);
+                                       kind == LSPO_OP_RECOMPUTE && !lspo_model_ends_with_norm(model), work);
 }
 
 static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *stage, lspo_work_t *work)

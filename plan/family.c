@@ -7,7 +7,7 @@ static const lspo_family_row_t *const rows[] = {
 #undef ROW
 };
 
-const char *const lspo_family_names[LSPO_FAMILY_COUNT] = {
+const char *const lspo_family_names[LSPO_FAMILY_COUNT + 1] = {
 #define NAME(id, name) [LSPO_FAMILY_##id] = #name,
     LSPO_FAMILIES(NAME)
 #undef NAME

@@ -16,23 +16,28 @@
 /* The shape on which works depend, in elements; p is the bytes of one element. */
 typedef struct {
     const lspo_model_t *model;
+    lspo_traits_t traits;
     uint64_t tokens, p;
-    uint64_t width, kv_width, mlp_width, vocabulary;
+    uint64_t width, attention_width, kv_width, mlp_width, vocabulary;
     uint64_t sequence, batch;
+    uint64_t window; /* of the stage's attention; 0: none */
 } lspo_stage_shape_t;
 
 typedef struct {
     double norm_epsilon;  /* default of a model that gives none                                           */
     bool tied_head;       /* default: the head of a language model shares the token embedding          */
     bool causal;          /* attention sees earlier positions only; such a model continues a text             */
-    bool post_norm;       /* norms behind attention and MLP: recompute needs the block's last product         */
+    bool post_norm;       /* norms behind the sums with the residual                                          */
     bool embed_norm;      /* the embedding's output is normed: its backward reads its weights again             */
-    bool rms_norm;        /* norms have neither mean nor bias                                                 */
+    bool rms_norm;        /* of usual models of the family, norms have neither mean nor bias: norm is RMS        */
     bool gated;           /* the MLP has a gate: one more array of its width is kept                          */
-    bool rotary;          /* positions are a table of angles in the workspace                                 */
+    bool varies;          /* its models may differ from the traits below                                      */
     bool classifies;      /* may have a classifier's head                                                     */
     bool trains_language; /* its language head can be computed                                                */
     bool on_gpu;          /* a GPU computes it, too                                                           */
+    lspo_biases_t biases;
+    lspo_norm_kind_t norm;
+    lspo_positions_t positions;
 
     /* The tensors of a stage, in their order: linear ones first. */
     void (*embed)(const lspo_model_t *model, lspo_stage_t *stage);
@@ -61,8 +66,14 @@ static inline const lspo_family_row_t *lspo_family_of(const lspo_model_t *model)
     return lspo_family_row(model->family);
 }
 
-/* Names of the families, by lspo_family_t. */
-extern const char *const lspo_family_names[LSPO_FAMILY_COUNT];
+/* Whether a norm follows a block's last product, so that recompute needs its result. */
+bool lspo_model_ends_with_norm(const lspo_model_t *model);
+
+/* The number of norms over the width of a block. */
+uint32_t lspo_model_norm_count(const lspo_model_t *model);
+
+/* Names of the families, by lspo_family_t, and NULL. */
+extern const char *const lspo_family_names[LSPO_FAMILY_COUNT + 1];
 
 /* For the rows: add a tensor of rows x cols to the stage. */
 void lspo_stage_add_linear(lspo_stage_t *stage, const char *name, uint32_t inputs, uint32_t outputs);

@@ -142,22 +142,43 @@ void lspo_message_columns(const lspo_stage_t *stage, double fraction, bool train
     close_ranks(stage, train_rest, message_out);
 }
 
-static uint64_t kv_width(const lspo_model_t *model)
+/* Arrays of the model's width that a block keeps: outputs of norms that are inputs of products, the sum with
+ * attention's result, and inputs of norms that are results of products. */
+static uint64_t kept_rows(const lspo_model_t *model)
 {
-    return (uint64_t)(model->width / model->head_count) * model->kv_head_count;
+    static const uint64_t rows[LSPO_NORMS_COUNT] = {[LSPO_NORMS_BEFORE] = 3,
+                                                    [LSPO_NORMS_AFTER] = 3,
+                                                    [LSPO_NORMS_BOTH] = 5,
+                                                    [LSPO_NORMS_PARALLEL] = 2,
+                                                    [LSPO_NORMS_PARALLEL_SHARED] = 1};
+    return rows[lspo_model_traits(model).norms];
 }
 
 /* Elements per token, not counting the statistics of the norms. */
 static uint64_t saved_elements(const lspo_model_t *model)
 {
-    uint64_t attention = 5 * (uint64_t)model->width + 2 * kv_width(model);
+    const uint64_t a = lspo_model_attention_width(model), kv = lspo_model_kv_width(model);
+    uint64_t attention = kept_rows(model) * model->width + 2 * a + 2 * kv;
+    if (model->qk_norm != LSPO_QK_NORM_NONE)
+        attention += a + kv;
     return attention + (lspo_family_of(model)->gated ? 3 : 2) * (uint64_t)model->mlp_width;
 }
 
 static uint64_t backward_elements(const lspo_model_t *model)
 {
-    uint64_t attention = 4 * (uint64_t)model->width + 2 * kv_width(model);
-    return attention + (lspo_family_of(model)->gated ? 2 : 1) * (uint64_t)model->mlp_width;
+    const uint64_t w = model->width, a = lspo_model_attention_width(model), kv = lspo_model_kv_width(model);
+    return 2 * w + a + 2 * kv + larger(w, a) + (lspo_family_of(model)->gated ? 2 : 1) * (uint64_t)model->mlp_width;
+}
+
+/* Numbers per token that a block's norms keep: 1/sigma, and the mean if there is one. */
+static uint64_t statistics(const lspo_model_t *model)
+{
+    uint64_t norms = lspo_model_norm_count(model);
+    if (model->qk_norm == LSPO_QK_NORM_HEAD)
+        norms += model->head_count + model->kv_head_count;
+    if (model->qk_norm == LSPO_QK_NORM_WIDTH)
+        norms += 2;
+    return norms * (lspo_model_traits(model).rms ? 1 : 2);
 }
 
 uint64_t lspo_logits_stride(uint32_t vocabulary, uint64_t element_bytes)
@@ -180,14 +201,14 @@ void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload
     uint64_t tokens = lspo_workload_tokens(workload);
     uint64_t p = lspo_precision_bytes(workload->precision);
     bool materialised = workload->precision == LSPO_FP32;
-    uint64_t norm_statistics = lspo_family_of(model)->rms_norm ? 1 : 2;
+    uint64_t norm_statistics = lspo_model_traits(model).rms ? 1 : 2;
     uint64_t attention = (uint64_t)model->head_count * (materialised ? workload->sequence : 1);
-    activations_out->saved_bytes = tokens * (p * saved_elements(model) + 4 * attention + 4 * 2 * norm_statistics);
+    activations_out->saved_bytes = tokens * (p * saved_elements(model) + 4 * attention + 4 * statistics(model));
     activations_out->input_bytes = tokens * p * model->width;
     activations_out->head_bytes = head_bytes(model, workload, norm_statistics);
-    uint64_t head_width = model->width / model->head_count;
+    uint64_t head_width = lspo_model_head_width(model);
     uint64_t columns = materialised ? ATTENTION_SCRATCH_ROWS + head_width : 0;
-    if (lspo_family_of(model)->rotary) {
+    if (lspo_model_traits(model).positions == LSPO_POSITIONS_ROTARY) {
         columns += head_width; /* the table of angles */
     }
     activations_out->workspace_bytes =

@@ -84,12 +84,17 @@ typedef struct {
  *              after the activation, mean and 1/sigma of both norms, attention probabilities (fp32 only).
  *              LLAMA: 3 f (gate, up, product) and no means.  BERT: the same number, with the inputs and not the
  *              outputs of its two norms, and the first one's output.
+ *              With heads of another width, a is that of all heads: 3 w + 2 a + 2 kv in place of 5 w + 2 kv.  Norms
+ *              after attention and MLP: their inputs instead (3 w), with norms before and after 5 w; parallel
+ *              attention and MLP: 2 w, with one norm 1 w.  Norms of Q and K: their inputs, a + kv, and their
+ *              statistics.
  *
  *   head       T (w + V' + 2): normed input, logits (turned into probabilities in place), V' the stride of their rows.
  *              LLAMA: no means.  Classifier: batch (w + classes).
  *
  *   workspace  max(T (4 w + 2 kv + f), head) + (32 + w / h) s: gradients of the linear layers' outputs and of the
- *              input, scratch of attention.  LLAMA: 2 f, and (w / h) s more for the rotary table, fp32 always.
+ *              input, scratch of attention.  LLAMA: 2 f.  Rotary positions: (w / h) s more for their table, fp32
+ *              always.  With other heads 2 w + a + 2 kv + max(w, a) in place of 4 w + 2 kv.
  *
  * In bf16 and fp16, attention is assumed to be flash attention: one fp32 number per row and head (T h) instead of
  * probabilities, and no scratch. */

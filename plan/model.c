@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "plan/family.h"
+#include "plan/model_fields.h"
 
 enum { DIMENSION_MAX = 1 << 20, HEADS_MAX = 4096, VOCABULARY_MAX = 1 << 24, SEQUENCE_MAX = 1 << 24 };
-enum { CLASSES_MAX = 1 << 16, WHAT_BYTES = 640 };
+enum { CLASSES_MAX = 1 << 16, HEAD_WIDTH_MAX = 1 << 16, WHAT_BYTES = 640 };
 
 #define FIELD(key, field, kind_name)                                                                                   \
     .name = key, .offset_bytes = offsetof(lspo_model_t, field), .kind = LSPO_RECORD_##kind_name
@@ -26,6 +27,21 @@ const lspo_record_field_t lspo_model_fields[] = {
     {FIELD("norm_epsilon", norm_epsilon, REAL)},
     {FIELD("rope_theta", rope_theta, REAL)},
     {FIELD("classes", class_count, U32)},
+    {FIELD("head_dim", head_width, U32)},
+    {FIELD("biases", biases, NAMED), .names = lspo_biases_names},
+    {FIELD("norm", norm, NAMED), .names = lspo_norm_kind_names},
+    {FIELD("norms", norms, NAMED), .names = lspo_norms_names},
+    {FIELD("qk_norm", qk_norm, NAMED), .names = lspo_qk_norm_names},
+    {FIELD("positions", positions, NAMED), .names = lspo_positions_names},
+    {FIELD("unused_positions", unused_positions, U32)},
+    {FIELD("window", window, U32)},
+    {FIELD("full_every", full_every, U32)},
+    {FIELD("rope_scaling", rope_scaling, NAMED), .names = lspo_rope_scaling_names},
+    {FIELD("rope_factor", rope_factor, REAL)},
+    {FIELD("rope_low_factor", rope_low_factor, REAL)},
+    {FIELD("rope_high_factor", rope_high_factor, REAL)},
+    {FIELD("rope_original", rope_original, U32)},
+    {FIELD("predict_only", predict_only, BOOL)},
 };
 const size_t lspo_model_field_count = sizeof lspo_model_fields / sizeof lspo_model_fields[0];
 
@@ -108,10 +124,12 @@ static const struct {
     const char *key;
     double low, high;
 } ranges[] = {
-    {"blocks", 1, LSPO_BLOCKS_MAX},    {"width", 1, DIMENSION_MAX},     {"heads", 1, HEADS_MAX},
-    {"kv_heads", 1, HEADS_MAX},        {"mlp_width", 1, DIMENSION_MAX}, {"vocabulary", 1, VOCABULARY_MAX},
-    {"max_sequence", 1, SEQUENCE_MAX}, {"classes", 0, CLASSES_MAX},     {"norm_epsilon", 0, 1},
-    {"rope_theta", 1, 1e12},
+    {"blocks", 1, LSPO_BLOCKS_MAX},    {"width", 1, DIMENSION_MAX},        {"heads", 1, HEADS_MAX},
+    {"kv_heads", 1, HEADS_MAX},        {"mlp_width", 1, DIMENSION_MAX},    {"vocabulary", 1, VOCABULARY_MAX},
+    {"max_sequence", 1, SEQUENCE_MAX}, {"classes", 0, CLASSES_MAX},        {"norm_epsilon", 0, 1},
+    {"rope_theta", 1, 1e12},           {"head_dim", 0, HEAD_WIDTH_MAX},    {"unused_positions", 0, 1024},
+    {"window", 0, SEQUENCE_MAX},       {"full_every", 0, LSPO_BLOCKS_MAX}, {"rope_factor", 1, 1e6},
+    {"rope_low_factor", 0, 1e6},       {"rope_high_factor", 0, 1e6},       {"rope_original", 0, SEQUENCE_MAX},
 };
 
 void lspo_model_range(const lspo_record_field_t *field, double *low_out, double *high_out)
@@ -156,14 +174,20 @@ lspo_status_t lspo_model_check_named(const char *what, const lspo_model_t *model
         if (status != LSPO_OK)
             return status;
     }
-    if (model->width % model->head_count != 0) {
-        return lspo_error(LSPO_ERR_INPUT, "%s: width %" PRIu32 " must be a multiple of heads %" PRIu32, what,
+    if (model->head_width == 0 && model->width % model->head_count != 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: width %" PRIu32 " must be a multiple of heads %" PRIu32 ", or head_dim be given", what,
                           model->width, model->head_count);
-    }
+    if ((uint64_t)model->head_width * model->head_count > DIMENSION_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "%s: heads %" PRIu32 " times head_dim %" PRIu32 " must be at most %d", what,
+                          model->head_count, model->head_width, DIMENSION_MAX);
     if (model->head_count % model->kv_head_count != 0) {
         return lspo_error(LSPO_ERR_INPUT, "%s: heads %" PRIu32 " must be a multiple of kv_heads %" PRIu32, what,
                           model->head_count, model->kv_head_count);
     }
+    lspo_status_t status = lspo_model_check_traits(what, model);
+    if (status != LSPO_OK)
+        return status;
     return model->class_count > 0 ? check_classes(what, model) : LSPO_OK;
 }
 

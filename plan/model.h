@@ -31,7 +31,56 @@ typedef enum {
         LSPO_FAMILY_COUNT
 } lspo_family_t;
 
-enum { LSPO_NAME_BYTES = 64, LSPO_SOURCE_BYTES = 256, LSPO_TENSORS_MAX = 20, LSPO_BLOCKS_MAX = 1000 };
+enum { LSPO_NAME_BYTES = 64, LSPO_SOURCE_BYTES = 256, LSPO_TENSORS_MAX = 28, LSPO_BLOCKS_MAX = 1000 };
+
+/* In what a model may differ from its family.  The first value of each is the family's (lspo_model_traits()). */
+
+/* Which linear layers of a block have biases: Q, K and V; these and attention_out; those of the MLP; all. */
+typedef enum {
+    LSPO_BIASES_FAMILY,
+    LSPO_BIASES_NONE,
+    LSPO_BIASES_QKV,
+    LSPO_BIASES_ATTENTION,
+    LSPO_BIASES_MLP,
+    LSPO_BIASES_ALL,
+    LSPO_BIASES_COUNT
+} lspo_biases_t;
+
+/* RMS norm; layer norm with gain and bias, with gain only, without either. */
+typedef enum {
+    LSPO_NORM_FAMILY,
+    LSPO_NORM_RMS,
+    LSPO_NORM_LAYER,
+    LSPO_NORM_LAYER_GAIN,
+    LSPO_NORM_LAYER_PLAIN,
+    LSPO_NORM_COUNT
+} lspo_norm_kind_t;
+
+/* Where a block has norms: before attention and MLP; after each, before the sum with the residual; both; or attention
+ * and MLP are parallel, both read the block's input, through two norms or through one. */
+typedef enum {
+    LSPO_NORMS_FAMILY,
+    LSPO_NORMS_BEFORE,
+    LSPO_NORMS_AFTER,
+    LSPO_NORMS_BOTH,
+    LSPO_NORMS_PARALLEL,
+    LSPO_NORMS_PARALLEL_SHARED,
+    LSPO_NORMS_COUNT
+} lspo_norms_t;
+
+/* A norm of Q and of K: none; of each head, with one gain for all heads; of all heads together. */
+typedef enum { LSPO_QK_NORM_NONE, LSPO_QK_NORM_HEAD, LSPO_QK_NORM_WIDTH, LSPO_QK_NORM_COUNT } lspo_qk_norm_t;
+
+typedef enum {
+    LSPO_POSITIONS_FAMILY,
+    LSPO_POSITIONS_LEARNED,
+    LSPO_POSITIONS_ROTARY,
+    LSPO_POSITIONS_ALIBI,
+    LSPO_POSITIONS_COUNT
+} lspo_positions_t;
+
+/* How rotary frequencies are changed for longer texts (real/transformer/rope.h). */
+typedef enum { LSPO_ROPE_PLAIN, LSPO_ROPE_LINEAR, LSPO_ROPE_LLAMA3, LSPO_ROPE_COUNT } lspo_rope_scaling_t;
 
 typedef struct {
     char name[LSPO_NAME_BYTES];
@@ -39,7 +88,7 @@ typedef struct {
     lspo_family_t family;
     uint32_t block_count;
     uint32_t width;         /* hidden size                                  */
-    uint32_t head_count;    /* attention heads; width % head_count == 0     */
+    uint32_t head_count;    /* attention heads                              */
     uint32_t kv_head_count; /* = head_count without grouped-query attention */
     uint32_t mlp_width;
     uint32_t vocabulary;
@@ -49,7 +98,39 @@ typedef struct {
     double norm_epsilon;
     double rope_theta;    /* base of the rotary angles, LLAMA only                                     */
     uint32_t class_count; /* BERT: labels of a sequence classifier, 1 for a number; 0: a language model */
+    /* For GPT and LLAMA only; 0: as the family has it.  Use lspo_model_traits() and the functions below. */
+    uint32_t head_width; /* of Q, K and V; 0: width / head_count, which must then be an integer */
+    lspo_biases_t biases;
+    lspo_norm_kind_t norm;
+    lspo_norms_t norms;
+    lspo_qk_norm_t qk_norm;
+    lspo_positions_t positions;
+    uint32_t unused_positions; /* rows of a learned table that are never read (OPT: 2)                   */
+    uint32_t window;           /* a query sees itself and the window - 1 tokens before it; 0: all before it */
+    uint32_t full_every;       /* with a window: of this many blocks the last one has none; 0: all have one */
+    lspo_rope_scaling_t rope_scaling;
+    double rope_factor, rope_low_factor, rope_high_factor;
+    uint32_t rope_original; /* LLAMA3: positions before scaling */
+    bool predict_only;      /* something else that lspo does not compute: another activation, scaled embeddings, ... */
 } lspo_model_t;
+
+/* What the fields say where they are not 0, and the family otherwise. */
+typedef struct {
+    bool qkv_bias, attention_out_bias, mlp_bias;
+    bool rms, norm_gain, norm_bias;
+    lspo_norms_t norms;
+    lspo_positions_t positions;
+} lspo_traits_t;
+
+lspo_traits_t lspo_model_traits(const lspo_model_t *model);
+
+/* The width of a head, of all heads together, and of those of K or V together. */
+uint32_t lspo_model_head_width(const lspo_model_t *model);
+uint32_t lspo_model_attention_width(const lspo_model_t *model);
+uint32_t lspo_model_kv_width(const lspo_model_t *model);
+
+/* The window of a stage's attention; 0: none. */
+uint32_t lspo_model_window(const lspo_model_t *model, uint32_t stage);
 
 /* Every field but name and source, by the key of an INI file. */
 extern const lspo_record_field_t lspo_model_fields[];
@@ -85,6 +166,9 @@ uint32_t lspo_model_stage_count(const lspo_model_t *model);
  * GPT embed: token (V x w), position (S x w).  GPT head: norm_gain, norm_bias, and output (w x V) if not tied.
  * Llama block: q, k, v, attention_out, gate, up, down, norm1_gain, norm2_gain.  Llama embed: token; head: norm_gain,
  * and output if not tied.
+ * Both without what a model's traits lack, and with what they add: a Llama's biases (q_bias to down_bias) before its
+ * norms, norms behind attention and MLP (norm3, norm4), q_norm_gain and k_norm_gain last.  With heads of another width,
+ * w of Q's outputs and of attention_out's inputs is lspo_model_attention_width().
  * BERT block: as GPT's, norm1 behind attention, norm2 behind the MLP.  BERT embed: token, position (S + 2 rows),
  * token_type, norm_gain, norm_bias.  BERT classifier head: dense (w x w), dense_bias, output (w x classes),
  * output_bias. */
@@ -108,14 +192,19 @@ lspo_status_t lspo_model_check(const lspo_model_t *model);
 /* The same; messages begin with `what`, such as the path of the model's file. */
 lspo_status_t lspo_model_check_named(const char *what, const lspo_model_t *model);
 
+/* LSPO_ERR_INPUT, naming the field, for a model that can be predicted, but not computed (real/transformer/). */
+lspo_status_t lspo_model_check_trains(const lspo_model_t *model);
+/* Whether lspo can train it: the check above, and a head that it computes. */
+bool lspo_model_trains(const lspo_model_t *model);
+
 /* The built-in presets, in the order of `lspo list models`: the files models/NAME.ini (plan/presets.h). */
 uint32_t lspo_model_preset_count(void);
 const char *lspo_model_preset_name(uint32_t index); /* static */
 lspo_status_t lspo_model_preset(uint32_t index, lspo_model_t *model_out);
 
 /* Find a preset by name, or read an INI file when `name_or_path` names one ([model] name, family, blocks,
- * width, heads, kv_heads, mlp_width, vocabulary, max_sequence, tied_head, norm_epsilon, rope_theta, classes,
- * source).  Unknown names list the valid ones. */
+ * width, heads, kv_heads, mlp_width, vocabulary, max_sequence, tied_head, source and the other keys of
+ * lspo_model_fields).  Unknown names list the valid ones. */
 lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out);
 
 /* Name of a stage for people: "embed", "1".."N", "head".  Writes into buffer (>= 16 bytes), returns it. */

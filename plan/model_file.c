@@ -44,15 +44,18 @@ static lspo_status_t parse_text(const char *what, const char *value, char *text,
     return LSPO_OK;
 }
 
-static lspo_status_t parse_family(const char *what, const char *value, lspo_family_t *family_out)
+/* One of the field's names, which end with NULL. */
+static lspo_status_t parse_named(const char *what, const lspo_record_field_t *field, const char *value,
+                                 unsigned *index_out)
 {
-    for (int i = 0; i < LSPO_FAMILY_COUNT; i++) {
-        if (strcmp(value, lspo_family_names[i]) == 0) {
-            *family_out = (lspo_family_t)i;
+    uint32_t count = 0;
+    for (; field->names[count] != NULL; count++) {
+        if (strcmp(value, field->names[count]) == 0) {
+            *index_out = count;
             return LSPO_OK;
         }
     }
-    return lspo_name_refuse(what, value, lspo_family_names, LSPO_FAMILY_COUNT, NULL);
+    return lspo_name_refuse(what, value, field->names, count, NULL);
 }
 
 static lspo_status_t parse_boolean(const char *what, const char *value, bool *boolean_out)
@@ -79,11 +82,11 @@ static lspo_status_t take_field(const char *what, const lspo_record_field_t *fie
     case LSPO_RECORD_REAL:
         return parse_number(what, field, value, &file->model);
     case LSPO_RECORD_BOOL:
-        file->has_tied_head = true;
+        file->has_tied_head |= member == &file->model.tied_head;
         return parse_boolean(what, value, member);
     default:
-        file->has_family = true;
-        return parse_family(what, value, member);
+        file->has_family |= member == &file->model.family;
+        return parse_named(what, field, value, member);
     }
 }
 
@@ -102,10 +105,10 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
         return parse_text(what, entry->value, file->model.name, sizeof file->model.name);
     if (strcmp(entry->key, "source") == 0)
         return parse_text(what, entry->value, file->model.source, sizeof file->model.source);
-    return lspo_error(LSPO_ERR_INPUT,
-                      "%s: unknown key; known: name, source, family, blocks, width, heads, kv_heads, mlp_width, "
-                      "vocabulary, max_sequence, tied_head, norm_epsilon, rope_theta, classes",
-                      what);
+    char known[512] = "name, source";
+    for (size_t i = 0, used = strlen(known); i < lspo_model_field_count && used < sizeof known; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, ", %s", lspo_model_fields[i].name);
+    return lspo_error(LSPO_ERR_INPUT, "%s: unknown key; known: %s", what, known);
 }
 
 /* kv_heads defaults to heads, mlp_width to 4 width, tied_head to the family's default; the other keys are required. */

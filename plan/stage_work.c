@@ -8,17 +8,20 @@
 
 enum { ADAM_BYTES = 28, ADAM_FLOP = 12 };
 
-static lspo_stage_shape_t make_shape(const lspo_model_t *model, const lspo_workload_t *workload)
+static lspo_stage_shape_t make_shape(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage)
 {
     return (lspo_stage_shape_t){.model = model,
+                                .traits = lspo_model_traits(model),
                                 .tokens = lspo_workload_tokens(workload),
                                 .p = lspo_precision_bytes(workload->precision),
                                 .width = model->width,
-                                .kv_width = (uint64_t)(model->width / model->head_count) * model->kv_head_count,
+                                .attention_width = lspo_model_attention_width(model),
+                                .kv_width = lspo_model_kv_width(model),
                                 .mlp_width = model->mlp_width,
                                 .vocabulary = model->vocabulary,
                                 .sequence = workload->sequence,
-                                .batch = workload->batch};
+                                .batch = workload->batch,
+                                .window = lspo_model_window(model, stage)};
 }
 
 static void clear(lspo_work_t *work)
@@ -64,23 +67,32 @@ void lspo_work_append_recent_gemm(lspo_work_t *work, uint64_t p, lspo_layout_t l
     work->kernels[work->kernel_count - 1].far_bytes = 0;
 }
 
+/* The keys that all queries of a sequence see together: query i sees min(i + 1, window) of them. */
+static double pairs_of(const lspo_stage_shape_t *shape)
+{
+    const double s = (double)shape->sequence, window = (double)shape->window;
+    if (!lspo_family_of(shape->model)->causal)
+        return s * s;
+    if (window == 0 || window >= s)
+        return s * (s + 1) / 2.0;
+    return window * (window + 1) / 2.0 + (s - window) * window;
+}
+
 void lspo_work_add_attention(lspo_work_t *work, const lspo_stage_shape_t *shape, bool backward)
 {
     const lspo_model_t *model = shape->model;
-    double pairs = (double)shape->sequence * (double)(shape->sequence + 1) / 2.0;
-    if (!lspo_family_of(model)->causal)
-        pairs = (double)shape->sequence * (double)shape->sequence;
+    const double pairs = pairs_of(shape);
+    const uint64_t a = shape->attention_width, kv = shape->kv_width;
     double products = backward ? 4.0 : 2.0; /* each 2 e FLOPs per pair and head */
-    double flop = products * 2.0 * (double)shape->batch * pairs * (double)shape->width;
-    uint64_t per_token = backward ? 3 * shape->width + 4 * shape->kv_width : 2 * shape->width + 2 * shape->kv_width;
-    uint64_t bytes = shape->tokens * shape->p * per_token;
+    double flop = products * 2.0 * (double)shape->batch * pairs * (double)a;
+    uint64_t bytes = shape->tokens * shape->p * (backward ? 3 * a + 4 * kv : 2 * a + 2 * kv);
     if (shape->p == 4)
         bytes += 4 * shape->batch * model->head_count * (uint64_t)pairs;
     lspo_work_append(work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_ATTENTION,
                                             .count = 1,
                                             .m = shape->sequence,
                                             .n = (uint64_t)model->head_count * shape->batch,
-                                            .k = model->width / model->head_count,
+                                            .k = lspo_model_head_width(model),
                                             .flop = flop,
                                             .bytes = bytes});
 }
@@ -88,7 +100,7 @@ void lspo_work_add_attention(lspo_work_t *work, const lspo_stage_shape_t *shape,
 void lspo_stage_work_forward(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
                              lspo_work_t *work_out)
 {
-    const lspo_stage_shape_t shape = make_shape(model, workload);
+    const lspo_stage_shape_t shape = make_shape(model, workload, stage);
     const lspo_family_row_t *family = lspo_family_of(model);
     clear(work_out);
     if (stage == 0) {
@@ -103,7 +115,7 @@ void lspo_stage_work_forward(const lspo_model_t *model, const lspo_workload_t *w
 void lspo_stage_work_recompute(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
                                lspo_work_t *work_out)
 {
-    const lspo_stage_shape_t shape = make_shape(model, workload);
+    const lspo_stage_shape_t shape = make_shape(model, workload, stage);
     clear(work_out);
     if (stage > 0 && stage <= model->block_count)
         lspo_family_of(model)->block_forward(&shape, true, work_out);
@@ -131,7 +143,7 @@ static void backward_block(const lspo_stage_shape_t *shape, bool linear, bool re
 void lspo_stage_work_backward(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
                               bool linear_gradients, bool rest_gradients, lspo_work_t *work_out)
 {
-    const lspo_stage_shape_t shape = make_shape(model, workload);
+    const lspo_stage_shape_t shape = make_shape(model, workload, stage);
     const lspo_family_row_t *family = lspo_family_of(model);
     clear(work_out);
     work_out->backward = true;

@@ -6,7 +6,9 @@
  *     Y = X W       GEMM T, n, m        flop 2 T m n
  *     dX = dY W^T   GEMM T, m, n        flop 2 T m n
  *     dW = X^T dY   GEMM m, n, T        flop 2 T m n
- *     attention     4 b s^2 w flop forward, half of it when causal (GPT, LLAMA); twice that backward
+ *     attention     4 b s^2 a flop forward, a the width of all heads; when causal (GPT, LLAMA) s^2 are the keys that
+ *                   the queries see, the sum of min(i, window) over i = 1..s, s (s + 1) / 2 without a window; twice
+ *                   that backward
  * Every function overwrites *work_out and cannot fail for a model and workload that have passed their checks.
  * An op without kernels (the embedding's backward when it is frozen) has kernel_count 0.
  * Not modelled: dropout; the second read of a gradient buffer when micro-batches accumulate.

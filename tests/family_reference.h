@@ -52,10 +52,22 @@ static const double *tensor(const reference_t *r, uint32_t stage, const char *na
     return NULL; /* a bias that this family lacks */
 }
 
-static void reference_norm(const reference_t *r, const double *x, const double *gain, const double *bias, double *out)
+static size_t reference_head_width(const lspo_model_t *m)
 {
-    const size_t w = r->model.width;
-    for (size_t i = 0; i < r->tokens; i++) {
+    return m->head_width > 0 ? m->head_width : m->width / m->head_count;
+}
+
+/* The gain and bias of a norm of w numbers; bias NULL: it has none. */
+typedef struct {
+    size_t w;
+    const double *gain, *bias;
+} norm_t;
+
+static void reference_norm_rows(const reference_t *r, norm_t norm, size_t rows, const double *x, double *out)
+{
+    const size_t w = norm.w;
+    const double *gain = norm.gain, *bias = norm.bias;
+    for (size_t i = 0; i < rows; i++) {
         double mean = 0.0, variance = 0.0;
         for (size_t j = 0; j < w && r->model.family != LSPO_FAMILY_LLAMA; j++)
             mean += x[i * w + j] / (double)w;
@@ -65,6 +77,11 @@ static void reference_norm(const reference_t *r, const double *x, const double *
             out[i * w + j] = (x[i * w + j] - mean) / sqrt(variance + r->model.norm_epsilon) * gain[j] +
                              (bias != NULL ? bias[j] : 0.0);
     }
+}
+
+static void reference_norm(const reference_t *r, const double *x, const double *gain, const double *bias, double *out)
+{
+    reference_norm_rows(r, (norm_t){r->model.width, gain, bias}, r->tokens, x, out);
 }
 
 /* A linear layer of m inputs and n outputs; bias NULL: it has none. */
@@ -85,16 +102,31 @@ static void reference_linear(linear_t layer, size_t rows, const double *x, doubl
     }
 }
 
+/* The frequency of pair j.  Scaled, as transformers' modeling_rope_utils.py does it. */
+static double reference_frequency(const lspo_model_t *m, size_t j)
+{
+    const double frequency = 1.0 / pow(m->rope_theta, 2.0 * (double)j / (double)reference_head_width(m));
+    const double wavelength = 2.0 * M_PI / frequency;
+    if (m->rope_scaling == LSPO_ROPE_LINEAR)
+        return frequency / m->rope_factor;
+    if (m->rope_scaling != LSPO_ROPE_LLAMA3 || wavelength < m->rope_original / m->rope_high_factor)
+        return frequency;
+    if (wavelength > m->rope_original / m->rope_low_factor)
+        return frequency / m->rope_factor;
+    const double smooth =
+        (m->rope_original / wavelength - m->rope_low_factor) / (m->rope_high_factor - m->rope_low_factor);
+    return (1.0 - smooth) * frequency / m->rope_factor + smooth * frequency;
+}
+
 /* x_j + i x_{j + e/2} times e^{i angle}. */
 static void reference_rotate(const reference_t *r, size_t heads, double *x)
 {
-    const size_t e = r->model.width / r->model.head_count;
+    const size_t e = reference_head_width(&r->model);
     for (size_t row = 0; row < r->tokens; row++) {
         for (size_t h = 0; h < heads; h++) {
             double *head = x + (row * heads + h) * e;
             for (size_t j = 0; j < e / 2; j++) {
-                const double angle =
-                    (double)(row % r->sequence) / pow(r->model.rope_theta, 2.0 * (double)j / (double)e);
+                const double angle = (double)(row % r->sequence) * reference_frequency(&r->model, j);
                 const double complex unit = (double complex)I;
                 const double complex turned = (head[j] + head[j + e / 2] * unit) * cexp(unit * angle);
                 head[j] = creal(turned);
@@ -115,7 +147,7 @@ static void reference_query(const reference_t *r, const qkv_t *head, size_t row,
 {
     const double *q = head->q + row * head->q_stride, *k = head->k, *v = head->v;
     const size_t kv_stride = head->kv_stride;
-    const size_t e = r->model.width / r->model.head_count, b = row / r->sequence, i = row % r->sequence;
+    const size_t e = reference_head_width(&r->model), b = row / r->sequence, i = row % r->sequence;
     const bool causal = r->model.family != LSPO_FAMILY_BERT;
     const size_t keys = causal ? i + 1 : r->lengths != NULL ? r->lengths[b] : r->sequence;
     double *score = doubles(keys), sum = 0.0;
@@ -136,12 +168,12 @@ static void reference_query(const reference_t *r, const qkv_t *head, size_t row,
 static void reference_attention(const reference_t *r, const qkv_t *all, double *context)
 {
     const lspo_model_t *m = &r->model;
-    const size_t e = m->width / m->head_count;
+    const size_t e = reference_head_width(m);
     for (size_t row = 0; row < r->tokens; row++) {
         for (size_t h = 0; h < m->head_count; h++) {
             const size_t kv = h * m->kv_head_count / m->head_count * e;
             const qkv_t head = {all->q + h * e, all->k + kv, all->v + kv, all->q_stride, all->kv_stride};
-            reference_query(r, &head, row, context + row * m->width + h * e);
+            reference_query(r, &head, row, context + (row * m->head_count + h) * e);
         }
     }
 }
@@ -153,25 +185,40 @@ static double reference_activation(const lspo_model_t *model, double x)
     return 0.5 * x * (1.0 + tanh(sqrt(2.0 / M_PI) * (x + 0.044715 * pow(x, 3.0))));
 }
 
+/* The heads of Q or K through their norm, if the model has one. */
+static void reference_head_norm(const reference_t *r, uint32_t stage, const char *gain, size_t heads, double *x)
+{
+    const size_t e = reference_head_width(&r->model), count = r->tokens * heads * e;
+    if (tensor(r, stage, gain) == NULL)
+        return;
+    double *raw = doubles(count);
+    memcpy(raw, x, count * sizeof *x);
+    reference_norm_rows(r, (norm_t){e, tensor(r, stage, gain), NULL}, r->tokens * heads, raw, x);
+    free(raw);
+}
+
 /* out (tokens x w): what attention adds to the residual, from x (tokens x w). */
 static void reference_attention_half(const reference_t *r, uint32_t stage, const double *x, double *out)
 {
-    const size_t w = r->model.width, kv = w / r->model.head_count * r->model.kv_head_count, t = r->tokens;
-    double *qkv = doubles(t * (w + 2 * kv)), *context = doubles(t * w);
+    const size_t w = r->model.width, e = reference_head_width(&r->model), t = r->tokens;
+    const size_t a = e * r->model.head_count, kv = e * r->model.kv_head_count;
+    double *qkv = doubles(t * (a + 2 * kv)), *context = doubles(t * a);
     if (r->model.family == LSPO_FAMILY_LLAMA) {
-        double *k = qkv + t * w, *v = k + t * kv;
-        reference_linear((linear_t){w, w, tensor(r, stage, "q"), NULL}, t, x, qkv);
-        reference_linear((linear_t){w, kv, tensor(r, stage, "k"), NULL}, t, x, k);
-        reference_linear((linear_t){w, kv, tensor(r, stage, "v"), NULL}, t, x, v);
+        double *k = qkv + t * a, *v = k + t * kv;
+        reference_linear((linear_t){w, a, tensor(r, stage, "q"), tensor(r, stage, "q_bias")}, t, x, qkv);
+        reference_linear((linear_t){w, kv, tensor(r, stage, "k"), tensor(r, stage, "k_bias")}, t, x, k);
+        reference_linear((linear_t){w, kv, tensor(r, stage, "v"), tensor(r, stage, "v_bias")}, t, x, v);
+        reference_head_norm(r, stage, "q_norm_gain", r->model.head_count, qkv);
+        reference_head_norm(r, stage, "k_norm_gain", r->model.kv_head_count, k);
         reference_rotate(r, r->model.head_count, qkv);
         reference_rotate(r, r->model.kv_head_count, k);
-        reference_attention(r, &(qkv_t){qkv, k, v, w, kv}, context);
+        reference_attention(r, &(qkv_t){qkv, k, v, a, kv}, context);
     } else {
-        const size_t stride = w + 2 * kv;
+        const size_t stride = a + 2 * kv;
         reference_linear((linear_t){w, stride, tensor(r, stage, "qkv"), tensor(r, stage, "qkv_bias")}, t, x, qkv);
-        reference_attention(r, &(qkv_t){qkv, qkv + w, qkv + w + kv, stride, stride}, context);
+        reference_attention(r, &(qkv_t){qkv, qkv + a, qkv + a + kv, stride, stride}, context);
     }
-    reference_linear((linear_t){w, w, tensor(r, stage, "attention_out"), tensor(r, stage, "attention_out_bias")}, t,
+    reference_linear((linear_t){a, w, tensor(r, stage, "attention_out"), tensor(r, stage, "attention_out_bias")}, t,
                      context, out);
     free(context);
     free(qkv);
@@ -182,11 +229,11 @@ static void reference_mlp_half(const reference_t *r, uint32_t stage, const doubl
     const size_t w = r->model.width, f = r->model.mlp_width, t = r->tokens;
     double *pre = doubles(t * f), *gate = doubles(t * f);
     if (r->model.family == LSPO_FAMILY_LLAMA) {
-        reference_linear((linear_t){w, f, tensor(r, stage, "gate"), NULL}, t, x, gate);
-        reference_linear((linear_t){w, f, tensor(r, stage, "up"), NULL}, t, x, pre);
+        reference_linear((linear_t){w, f, tensor(r, stage, "gate"), tensor(r, stage, "gate_bias")}, t, x, gate);
+        reference_linear((linear_t){w, f, tensor(r, stage, "up"), tensor(r, stage, "up_bias")}, t, x, pre);
         for (size_t i = 0; i < t * f; i++)
             pre[i] *= gate[i] / (1.0 + exp(-gate[i]));
-        reference_linear((linear_t){f, w, tensor(r, stage, "down"), NULL}, t, pre, out);
+        reference_linear((linear_t){f, w, tensor(r, stage, "down"), tensor(r, stage, "down_bias")}, t, pre, out);
     } else {
         reference_linear((linear_t){w, f, tensor(r, stage, "mlp_up"), tensor(r, stage, "mlp_up_bias")}, t, x, pre);
         for (size_t i = 0; i < t * f; i++)
@@ -352,6 +399,18 @@ static float *floats(size_t count)
     return memory;
 }
 
+/* Norms of Q and K with larger gains: flat probabilities would leave the gradients of Q and K too small to see. */
+static void raise_head_gains(tested_t *m, uint32_t stage)
+{
+    for (uint32_t k = 0; k < m->shape[stage].tensor_count; k++) {
+        const lspo_tensor_t *of = &m->shape[stage].tensors[k];
+        if (strcmp(of->name, "q_norm_gain") != 0 && strcmp(of->name, "k_norm_gain") != 0)
+            continue;
+        for (size_t i = 0; i < of->cols; i++)
+            m->weights[stage][of->offset_elements + i] += 1.5F;
+    }
+}
+
 /* Weights of order one, biases and gains included, so that every gradient is well above rounding. */
 static void tested_create(const lspo_model_t *model, size_t batch, size_t sequence, tested_t *m)
 {
@@ -374,6 +433,7 @@ static void tested_create(const lspo_model_t *model, size_t batch, size_t sequen
         m->saved[stage] = floats(lspo_transformer_saved_bytes(m->t, stage) / sizeof(float));
         m->x[stage] = floats(m->tokens * model->width);
         lspo_random_normal_fill(7, stage, 0.4, count, m->weights[stage]);
+        raise_head_gains(m, stage);
     }
     m->dx = floats(m->tokens * model->width);
 }

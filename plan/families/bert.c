@@ -37,7 +37,7 @@ static void embed_backward(const lspo_stage_shape_t *shape, lspo_work_t *work)
 {
     embed_forward(shape, work);
     lspo_work_add_traffic(work, shape, LSPO_KERNEL_NORM, 1, 3 * shape->width);
-    lspo_parts_embed_backward(shape, 2, work);
+    lspo_parts_tables_backward(shape, 2, work);
 }
 
 /* The second norm, after the last product, needs its input in the backward pass: recompute skips nothing. */
@@ -119,6 +119,9 @@ const lspo_family_row_t lspo_family_bert = {.norm_epsilon = 1e-5,
                                             .post_norm = true,
                                             .embed_norm = true,
                                             .classifies = true,
+                                            .biases = LSPO_BIASES_ALL,
+                                            .norm = LSPO_NORM_LAYER,
+                                            .positions = LSPO_POSITIONS_LEARNED,
                                             .embed = embed,
                                             .block = lspo_parts_biased_block,
                                             .head = head,

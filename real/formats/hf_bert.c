@@ -58,7 +58,7 @@ static lspo_status_t count_classes(const lspo_hf_reader_t *r, uint32_t wanted, u
     return lspo_hf_take_size(r, "num_labels", labels > 0 && labels < INT32_MAX ? (uint32_t)labels : 2, count_out);
 }
 
-static lspo_status_t parse(const lspo_hf_reader_t *r, lspo_model_t *m)
+lspo_status_t lspo_hf_parse_roberta(const lspo_hf_reader_t *r, const lspo_hf_kind_t *kind, lspo_model_t *m)
 {
     uint32_t positions = 0, types = 0, pad = 1;
     const lspo_hf_size_t sizes[] = {{"vocab_size", &m->vocabulary, 50265},
@@ -98,7 +98,7 @@ static lspo_status_t parse(const lspo_hf_reader_t *r, lspo_model_t *m)
         return status;
     m->max_sequence = positions - LSPO_BERT_UNUSED_POSITIONS;
     m->kv_head_count = m->head_count;
-    m->tied_head = m->class_count == 0 && lspo_hf_take_flag(r, "tie_word_embeddings", true);
+    m->tied_head = m->class_count == 0 && lspo_hf_take_flag(r, "tie_word_embeddings", kind->tied);
     return LSPO_OK;
 }
 
@@ -137,11 +137,9 @@ static json_t *make(const lspo_model_t *m)
     return config;
 }
 
-const lspo_hf_family_t lspo_hf_bert = {.model_type = "roberta",
-                                       .prefix = "roberta.",
+const lspo_hf_family_t lspo_hf_bert = {.prefix = "roberta.",
                                        .block = "encoder.layer.",
                                        .names = {embed_names, block_names, language_head},
                                        .class_head = class_head,
                                        .count_classes = count_classes,
-                                       .parse = parse,
                                        .make = make};

@@ -3,6 +3,7 @@
 #define LSPO_REAL_FORMATS_HF_CONFIG_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -12,6 +13,10 @@
  * change the mathematics in an unsupported way are refused by name.  Leaves model_out's name and source empty. */
 lspo_status_t lspo_hf_config_parse(const json_t *config, const char *path, uint32_t class_count,
                                    lspo_model_t *model_out);
+
+/* The same for predictions: also of models that lspo cannot train.  Warns if it takes a part of the model only.
+ * trains_out: whether lspo_hf_config_parse() takes it, too. */
+lspo_status_t lspo_hf_config_shapes(const json_t *config, const char *path, lspo_model_t *model_out, bool *trains_out);
 
 /* Make a config.json for a model; the caller calls json_decref().  NULL if out of memory. */
 json_t *lspo_hf_config_make(const lspo_model_t *model);

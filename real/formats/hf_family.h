@@ -24,21 +24,56 @@ typedef struct {
     bool outside; /* its name lacks the base model's prefix */
 } lspo_hf_tensor_name_t;
 
-/* A config.json and its path, for messages. */
+/* A config.json and its path, for messages.  shapes_only: it is read for predictions; a value that only changes the
+ * mathematics then makes the model one that can only be predicted, and is refused otherwise. */
 typedef struct {
     const json_t *config;
     const char *path;
+    bool shapes_only;
 } lspo_hf_reader_t;
 
+/* A model_type of config.json, with the defaults of absent keys where they differ; 0: the key is required, or has the
+ * usual default. */
+typedef struct lspo_hf_kind lspo_hf_kind_t;
+struct lspo_hf_kind {
+    const char *model_type;
+    lspo_family_t family;
+    lspo_status_t (*parse)(const lspo_hf_reader_t *reader, const lspo_hf_kind_t *kind, lspo_model_t *model);
+    bool predict_only; /* lspo does not compute it */
+    bool fused;        /* its weights are stored in a way that lspo does not read */
+    uint32_t vocabulary, positions, heads, kv_heads, head_width, window, full_every;
+    bool window_switch; /* use_sliding_window turns the window on */
+    lspo_biases_t biases;
+    lspo_norm_kind_t norm;
+    lspo_norms_t norms;
+    lspo_qk_norm_t qk_norm;
+    bool tied; /* tie_word_embeddings */
+};
+
+/* In the order of messages: first those that can be trained. */
+extern const lspo_hf_kind_t lspo_hf_kinds[];
+extern const size_t lspo_hf_kind_count;
+
+/* NULL: unknown. */
+const lspo_hf_kind_t *lspo_hf_kind_find(const char *model_type);
+
+/* Read the shapes; family and class_count are already set. */
+lspo_status_t lspo_hf_parse_gpt2(const lspo_hf_reader_t *reader, const lspo_hf_kind_t *kind, lspo_model_t *model);
+lspo_status_t lspo_hf_parse_llama(const lspo_hf_reader_t *reader, const lspo_hf_kind_t *kind, lspo_model_t *model);
+lspo_status_t lspo_hf_parse_roberta(const lspo_hf_reader_t *reader, const lspo_hf_kind_t *kind, lspo_model_t *model);
+lspo_status_t lspo_hf_parse_neox(const lspo_hf_reader_t *reader, const lspo_hf_kind_t *kind, lspo_model_t *model);
+lspo_status_t lspo_hf_parse_opt(const lspo_hf_reader_t *reader, const lspo_hf_kind_t *kind, lspo_model_t *model);
+lspo_status_t lspo_hf_parse_mpt(const lspo_hf_reader_t *reader, const lspo_hf_kind_t *kind, lspo_model_t *model);
+
+/* A new config.json of a Llama; NULL if out of memory. */
+json_t *lspo_hf_make_llama(const lspo_model_t *model);
+
 typedef struct {
-    const char *model_type;                  /* of config.json                      */
     const char *prefix;                      /* of all names of the base model      */
     const char *block;                       /* what precedes a block's number */
     const lspo_hf_tensor_name_t *names[3];   /* by lspo_stage_kind_t, ending at {0} */
     const lspo_hf_tensor_name_t *class_head; /* NULL: the family has no classifiers */
 
-    /* Read the shapes; family and class_count are already set. */
-    lspo_status_t (*parse)(const lspo_hf_reader_t *reader, lspo_model_t *model);
     /* The number of labels if the file is a classifier, or `wanted` if the caller gives it; NULL: never a
      * classifier. */
     lspo_status_t (*count_classes)(const lspo_hf_reader_t *reader, uint32_t wanted, uint32_t *count_out);
@@ -57,6 +92,8 @@ const lspo_hf_family_t *lspo_hf_family(lspo_family_t family);
  * key. */
 const json_t *lspo_hf_get(const lspo_hf_reader_t *reader, const char *key);
 lspo_status_t lspo_hf_refuse(const lspo_hf_reader_t *reader, const char *key);
+/* The value makes the model one that lspo does not compute: refused or, if only shapes are read, noted in the model. */
+lspo_status_t lspo_hf_differs(const lspo_hf_reader_t *reader, const char *key, lspo_model_t *model);
 
 typedef struct {
     const char *key;
@@ -68,6 +105,7 @@ lspo_status_t lspo_hf_take_size(const lspo_hf_reader_t *reader, const char *key,
 lspo_status_t lspo_hf_take_sizes(const lspo_hf_reader_t *reader, const lspo_hf_size_t *fields, size_t count);
 lspo_status_t lspo_hf_take_number(const lspo_hf_reader_t *reader, const char *key, double otherwise,
                                   double *number_out);
+lspo_status_t lspo_hf_need_number(const lspo_hf_reader_t *reader, const char *key, double *number_out);
 bool lspo_hf_take_flag(const lspo_hf_reader_t *reader, const char *key, bool otherwise);
 
 typedef struct {

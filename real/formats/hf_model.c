@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/json_file.h"
@@ -25,15 +26,23 @@ bool lspo_hf_model_exists(const char *folder)
     return snprintf(path, sizeof path, "%s/config.json", folder) < PATH_MAX && access(path, R_OK) == 0;
 }
 
-static void name_model(lspo_hf_model_t *model)
+/* The last part of a path, without its last `ending`. */
+static void name_after(const char *path, const char *ending, lspo_model_t *model)
 {
-    size_t end = strlen(model->folder);
-    while (end > 1 && model->folder[end - 1] == '/')
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
         end--;
     size_t begin = end;
-    while (begin > 0 && model->folder[begin - 1] != '/')
+    while (begin > 0 && path[begin - 1] != '/')
         begin--;
-    snprintf(model->shape.name, sizeof model->shape.name, "%.*s", (int)(end - begin), model->folder + begin);
+    if (end - begin > strlen(ending) && memcmp(path + end - strlen(ending), ending, strlen(ending)) == 0)
+        end -= strlen(ending);
+    snprintf(model->name, sizeof model->name, "%.*s", (int)(end - begin), path + begin);
+}
+
+static void name_model(lspo_hf_model_t *model)
+{
+    name_after(model->folder, "", &model->shape);
     snprintf(model->shape.source, sizeof model->shape.source, "%s/config.json", model->folder);
 }
 
@@ -202,6 +211,63 @@ void lspo_hf_model_close(lspo_hf_model_t *model)
     json_decref(model->config);
     free(model->folder);
     free(model);
+}
+
+bool lspo_hf_is_config(const char *path)
+{
+    struct stat info;
+    FILE *file = stat(path, &info) == 0 && S_ISREG(info.st_mode) ? fopen(path, "rb") : NULL;
+    if (!file)
+        return false;
+    int c = fgetc(file);
+    while (c == ' ' || c == '\t' || c == '\n' || c == '\r')
+        c = fgetc(file);
+    fclose(file);
+    return c == '{';
+}
+
+/* The shapes of config.json at `path`; `name_of`: what they are named after. */
+static lspo_status_t read_shapes(const char *path, const char *name_of, lspo_model_t *model, bool *trains_out)
+{
+    json_t *config = NULL;
+    lspo_status_t status = lspo_json_file_read(path, &config);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_hf_config_shapes(config, path, model, trains_out);
+    json_decref(config);
+    if (status != LSPO_OK)
+        return status;
+    name_after(name_of, name_of == path ? ".json" : "", model);
+    snprintf(model->source, sizeof model->source, "%s", path);
+    return lspo_model_check_named(path, model);
+}
+
+/* The shapes of a folder whose weights pass the checks of a training. */
+static lspo_status_t read_checked(const char *folder, lspo_model_t *model_out)
+{
+    lspo_hf_model_t *model;
+    lspo_status_t status = lspo_hf_model_open(folder, 0, &model);
+    if (status != LSPO_OK)
+        return status;
+    *model_out = *lspo_hf_model_shape(model);
+    lspo_hf_model_close(model);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_hf_shapes_read(const char *path, lspo_model_t *model_out)
+{
+    struct stat info;
+    bool trains = false;
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
+        return read_shapes(path, path, model_out, &trains);
+    char *config = lspo_hf_path(path, "config.json");
+    if (!config)
+        return lspo_no_memory("the name of %s", path);
+    lspo_status_t status = read_shapes(config, path, model_out, &trains);
+    free(config);
+    if (status != LSPO_OK)
+        return status;
+    return trains && has_weights(path) ? read_checked(path, model_out) : LSPO_OK;
 }
 
 const lspo_model_t *lspo_hf_model_shape(const lspo_hf_model_t *model)

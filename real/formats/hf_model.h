@@ -1,10 +1,10 @@
 /* hf_model.h - a model in a Hugging Face folder: config.json, safetensors, tokenizer files.
  *
- * GPT-2, Llama and RoBERTa. config.json gives the shapes; unsupported keys that change the mathematics (rope_scaling,
- * attention_bias, other activations, ...) are refused by name.  Dropout is not applied.  Tensors are found by Hugging
- * Face's names, with or without the base prefix ("transformer.", "model.", "roberta."), and stored in stage arrays in
- * the layout of lspo_model_stage(): GPT-2's Conv1D weights are m x n like ours; nn.Linear weights (outputs x inputs)
- * are transposed; RoBERTa's query, key and value are column blocks of `qkv`.
+ * GPT-2, Llama (Mistral, Qwen2, Qwen3) and RoBERTa. config.json gives the shapes; unsupported keys that change the
+ * mathematics (other activations, other kinds of rope_scaling, ...) are refused by name.  Dropout is not applied.
+ * Tensors are found by Hugging Face's names, with or without the base prefix ("transformer.", "model.", "roberta."),
+ * and stored in stage arrays in the layout of lspo_model_stage(): GPT-2's Conv1D weights are m x n like ours; nn.Linear
+ * weights (outputs x inputs) are transposed; RoBERTa's query, key and value are column blocks of `qkv`.
  *
  * A model that was loaded from a folder is saved with the same tensor names and types, config.json and tokenizer files;
  * a model from a preset is saved with a new config.json.
@@ -23,6 +23,13 @@ typedef struct lspo_hf_model lspo_hf_model_t;
 
 /* Whether `folder` has a config.json. */
 bool lspo_hf_model_exists(const char *folder);
+
+/* Whether `path` is a regular file that begins like a config.json: with "{". */
+bool lspo_hf_is_config(const char *path);
+
+/* The shapes of a config.json, or of a folder that has one, for predictions; no weights are needed.  If a folder has
+ * weights that can be trained, they are checked as by lspo_hf_model_open().  The name is that of the folder or file. */
+lspo_status_t lspo_hf_shapes_read(const char *path, lspo_model_t *model_out);
 
 /* Reads config.json and the headers of the weights, and checks that every tensor that the model needs is present in the
  * right shape and that there are no unknown tensors. class_count > 0 requests a RoBERTa classifier with that many

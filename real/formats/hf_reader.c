@@ -22,6 +22,24 @@ lspo_status_t lspo_hf_refuse(const lspo_hf_reader_t *r, const char *key)
     return status;
 }
 
+lspo_status_t lspo_hf_differs(const lspo_hf_reader_t *r, const char *key, lspo_model_t *m)
+{
+    m->predict_only = true;
+    return r->shapes_only ? LSPO_OK : lspo_hf_refuse(r, key);
+}
+
+/* The value is missing or not what it must be. */
+static lspo_status_t refuse_range(const lspo_hf_reader_t *r, const char *key, const char *wanted)
+{
+    if (!lspo_hf_get(r, key))
+        return lspo_error(LSPO_ERR_INPUT, "%s: %s is missing; it must be %s", r->path, key, wanted);
+    char *value = lspo_json_print(json_object_get(r->config, key), JSON_ENCODE_ANY | JSON_COMPACT);
+    lspo_status_t status =
+        lspo_error(LSPO_ERR_INPUT, "%s: %s = %.80s is not %s", r->path, key, value ? value : "(too long)", wanted);
+    free(value);
+    return status;
+}
+
 /* A size; `otherwise` 0: required. */
 lspo_status_t lspo_hf_take_size(const lspo_hf_reader_t *r, const char *key, uint32_t otherwise, uint32_t *size_out)
 {
@@ -31,7 +49,7 @@ lspo_status_t lspo_hf_take_size(const lspo_hf_reader_t *r, const char *key, uint
         return LSPO_OK;
     }
     if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > INT32_MAX)
-        return lspo_error(LSPO_ERR_INPUT, "%s: %s must be a positive integer", r->path, key);
+        return refuse_range(r, key, "an integer from 1 to 2147483647");
     *size_out = (uint32_t)json_integer_value(value);
     return LSPO_OK;
 }
@@ -42,6 +60,15 @@ lspo_status_t lspo_hf_take_number(const lspo_hf_reader_t *r, const char *key, do
     if (value && !(json_is_number(value) && json_number_value(value) > 0.0))
         return lspo_hf_refuse(r, key);
     *number_out = value ? json_number_value(value) : otherwise;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_hf_need_number(const lspo_hf_reader_t *r, const char *key, double *number_out)
+{
+    const json_t *value = lspo_hf_get(r, key);
+    if (!json_is_number(value) || !(json_number_value(value) > 0.0))
+        return refuse_range(r, key, "a positive number");
+    *number_out = json_number_value(value);
     return LSPO_OK;
 }
 

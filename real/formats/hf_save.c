@@ -12,15 +12,22 @@
 #include "real/formats/hf_model_state.h"
 #include "real/tokenizer/files.h"
 
+static bool same_values(const lspo_model_t *a, const lspo_model_t *b, const lspo_record_field_t *field)
+{
+    char x[64], y[64];
+    lspo_record_format(field, a, x, sizeof x);
+    lspo_record_format(field, b, y, sizeof y);
+    return strcmp(x, y) == 0;
+}
+
+/* All fields but numbers, which may be the same by default. */
 static lspo_status_t check_same_shape(const lspo_model_t *a, const lspo_model_t *b)
 {
-    bool same = a->family == b->family && a->block_count == b->block_count && a->width == b->width &&
-                a->head_count == b->head_count && a->kv_head_count == b->kv_head_count &&
-                a->mlp_width == b->mlp_width && a->vocabulary == b->vocabulary && a->max_sequence == b->max_sequence &&
-                a->tied_head == b->tied_head && a->class_count == b->class_count;
-    return same ? LSPO_OK
-                : lspo_error(LSPO_ERR_INPUT, "cannot save model %s in the format of %s: their shapes differ", a->name,
-                             b->name);
+    for (size_t i = 0; i < lspo_model_field_count; i++)
+        if (lspo_model_fields[i].kind != LSPO_RECORD_REAL && !same_values(a, b, &lspo_model_fields[i]))
+            return lspo_error(LSPO_ERR_INPUT, "cannot save model %s in the format of %s: their %s differs", a->name,
+                              b->name, lspo_model_fields[i].name);
+    return LSPO_OK;
 }
 
 static lspo_status_t write_weights(const lspo_model_t *shape, const lspo_hf_model_t *origin, const float *const *stages,

@@ -7,7 +7,7 @@ lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool ca
                               .sequence = t->sequence,
                               .heads = t->heads,
                               .kv_heads = t->kv_heads,
-                              .head_width = t->width / t->heads,
+                              .head_width = t->head_width,
                               .q_stride = q_stride,
                               .kv_stride = kv_stride,
                               .causal = causal,

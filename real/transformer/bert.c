@@ -281,8 +281,7 @@ static void logits(lspo_transformer_t *t, const lspo_head_parameters_t *from, co
     }
 }
 
-const lspo_transformer_family_t lspo_transformer_bert = {.biased = true,
-                                                         .embed_forward = embed_forward,
+const lspo_transformer_family_t lspo_transformer_bert = {.embed_forward = embed_forward,
                                                          .embed_backward = embed_backward,
                                                          .block_forward = block_forward,
                                                          .block_backward = block_backward,

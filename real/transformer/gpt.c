@@ -116,8 +116,7 @@ static void block_backward(const lspo_block_backward_t *pass, const void *x_in, 
     attention_backward(pass, x_in, s, dx);
 }
 
-const lspo_transformer_family_t lspo_transformer_gpt = {.biased = true,
-                                                        .embed_forward = embed_forward,
+const lspo_transformer_family_t lspo_transformer_gpt = {.embed_forward = embed_forward,
                                                         .embed_backward = embed_backward,
                                                         .block_forward = block_forward,
                                                         .block_backward = block_backward,

@@ -21,8 +21,7 @@ static lspo_linear_t layer_of(const lspo_transformer_t *t, const lspo_block_para
                            .m = t->block.tensors[tensor].rows,
                            .n = t->block.tensors[tensor].cols,
                            .w = lspo_block_weight(t, tensor, from),
-                           .bias =
-                               t->family->biased ? lspo_block_weight(t, t->block.linear_count + tensor, from) : NULL};
+                           .bias = t->bias[tensor] > 0 ? lspo_block_weight(t, t->bias[tensor], from) : NULL};
 }
 
 static lspo_adapter_t adapter_of(const lspo_transformer_t *t, const lspo_adapters_t *adapters, uint32_t tensor)
@@ -145,7 +144,7 @@ void lspo_block_linear_gelu_backward(const lspo_block_backward_t *pass, uint32_t
 void *lspo_block_bias_sink(const lspo_block_backward_t *pass, uint32_t tensor)
 {
     const lspo_transformer_t *t = pass->t;
-    return lspo_rest_sink(t, &t->block, t->block.linear_count + tensor, pass->sink);
+    return t->bias[tensor] > 0 ? lspo_rest_sink(t, &t->block, t->bias[tensor], pass->sink) : NULL;
 }
 
 void lspo_block_bias_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *dy)

@@ -1,10 +1,12 @@
-/* llama.c - the stages of a Llama [Touvron et al., arXiv 2302.13971, Sec. 2.2], without biases:
+/* llama.c - the stages of a Llama [Touvron et al., arXiv 2302.13971, Sec. 2.2]:
  *     a = x + attention(rope(norm1(x) W_q), rope(norm1(x) W_k), norm1(x) W_v) W_o
- *     y = a + (silu(norm2(a) W_gate) norm2(a) W_up) W_down */
+ *     y = a + (silu(norm2(a) W_gate) norm2(a) W_up) W_down
+ * Any product may have a bias, and a norm may stand before the rotation of Q and K, over each head, with one gain for
+ * all heads [Yang et al., arXiv 2505.09388, Sec. 2]. */
 #include "real/transformer/state.h"
 
-/* Tensors in the order of lspo_model_stage(). */
-enum { Q, K, V, ATTENTION_OUT, GATE, UP, DOWN, NORM1_GAIN, NORM2_GAIN };
+/* Linear tensors in the order of lspo_model_stage(). */
+enum { Q, K, V, ATTENTION_OUT, GATE, UP, DOWN };
 enum { TOKEN };
 
 static void embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out)
@@ -28,25 +30,43 @@ static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const 
 /* The rotary positions for rows of this many heads: Q's or K's. */
 static lspo_rotary_t rotary_of(const lspo_transformer_t *t, size_t heads)
 {
-    return (lspo_rotary_t){.batch = t->batch,
-                           .sequence = t->sequence,
-                           .heads = heads,
-                           .head_width = t->width / t->heads,
-                           .table = t->rotary};
+    return (lspo_rotary_t){
+        .batch = t->batch, .sequence = t->sequence, .heads = heads, .head_width = t->head_width, .table = t->rotary};
+}
+
+/* The norm of Q's or K's heads, of which there are `heads` in a row. */
+static lspo_norm_t norm_of_heads(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t gain,
+                                 size_t heads)
+{
+    return (lspo_norm_t){.rows = t->tokens * heads,
+                         .width = t->head_width,
+                         .epsilon = t->epsilon,
+                         .gain = lspo_block_weight(t, gain, from)};
+}
+
+static void qk_norm_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s)
+{
+    const lspo_block_saved_t *at = &t->saved;
+    const lspo_norm_t of_q = norm_of_heads(t, from, t->q_norm, t->heads);
+    const lspo_norm_t of_k = norm_of_heads(t, from, t->k_norm, t->kv_heads);
+    lspo_compute_rms_norm_forward(t->compute, &of_q, s + at->q_raw, s + at->q, lspo_floats(s, at->q_rstd));
+    lspo_compute_rms_norm_forward(t->compute, &of_k, s + at->k_raw, s + at->k, lspo_floats(s, at->k_rstd));
 }
 
 static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s)
 {
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_attention_t attention = lspo_transformer_attention(t, true, t->width, t->kv_width);
+    const lspo_attention_t attention = lspo_transformer_attention(t, true, t->attention_width, t->kv_width);
     const lspo_attention_operands_t qkv = lspo_attention_operands(t, s);
     const lspo_rotary_t of_q = rotary_of(t, t->heads), of_k = rotary_of(t, t->kv_heads);
-    const lspo_norm_t norm1 = lspo_block_norm(t, from, NORM1_GAIN);
+    const lspo_norm_t norm1 = lspo_block_norm(t, from, t->norm1);
     const void *normed = s + at->norm1_out;
     lspo_compute_rms_norm_forward(t->compute, &norm1, x_in, s + at->norm1_out, lspo_floats(s, at->rstd1));
-    lspo_block_linear_forward(t, from, Q, normed, NULL, s + at->q);
-    lspo_block_linear_forward(t, from, K, normed, NULL, s + at->k);
+    lspo_block_linear_forward(t, from, Q, normed, NULL, s + (t->q_norm > 0 ? at->q_raw : at->q));
+    lspo_block_linear_forward(t, from, K, normed, NULL, s + (t->k_norm > 0 ? at->k_raw : at->k));
     lspo_block_linear_forward(t, from, V, normed, NULL, s + at->v);
+    if (t->q_norm > 0)
+        qk_norm_forward(t, from, s);
     lspo_compute_rotary_forward(t->compute, &of_q, s + at->q);
     lspo_compute_rotary_forward(t->compute, &of_k, s + at->k);
     lspo_compute_attention_forward(t->compute, &attention, &qkv, lspo_floats(s, at->kept), s + at->context,
@@ -58,7 +78,7 @@ static void block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *
                           void *x_out)
 {
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_norm_t norm2 = lspo_block_norm(t, from, NORM2_GAIN);
+    const lspo_norm_t norm2 = lspo_block_norm(t, from, t->norm2);
     attention_forward(t, from, x_in, s);
     lspo_compute_rms_norm_forward(t->compute, &norm2, s + at->residual, s + at->norm2_out, lspo_floats(s, at->rstd2));
     lspo_block_linear_forward(t, from, GATE, s + at->norm2_out, NULL, s + at->gate);
@@ -74,13 +94,16 @@ static void mlp_backward(const lspo_block_backward_t *pass, const char *s)
 {
     lspo_transformer_t *t = pass->t;
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_norm_t norm2 = lspo_block_norm(t, pass->from, NORM2_GAIN);
+    const lspo_norm_t norm2 = lspo_block_norm(t, pass->from, t->norm2);
     const lspo_norm_gradients_t gradients =
-        lspo_block_norm_gradients(pass, NORM2_GAIN, t->workspace + t->at.d_attention_out);
+        lspo_block_norm_gradients(pass, t->norm2, t->workspace + t->at.d_attention_out);
     char *d_down = t->workspace + t->at.d_mlp_down, *d_up = t->workspace + t->at.d_mlp_up;
     char *d_gate = t->workspace + t->at.d_gate, *d_norm = t->workspace + t->at.scratch;
+    lspo_block_bias_backward(pass, DOWN, d_down);
     lspo_block_linear_backward(pass, DOWN, s + at->mlp_act, d_down, 0.0F, d_up);
     lspo_compute_swiglu_backward(t->compute, t->tokens * t->mlp_width, s + at->gate, s + at->mlp_pre, d_up, d_gate);
+    lspo_block_bias_backward(pass, GATE, d_gate);
+    lspo_block_bias_backward(pass, UP, d_up);
     lspo_block_linear_backward(pass, GATE, s + at->norm2_out, d_gate, 0.0F, d_norm);
     lspo_block_linear_backward(pass, UP, s + at->norm2_out, d_up, 1.0F, d_norm);
     lspo_compute_rms_norm_backward(
@@ -90,14 +113,37 @@ static void mlp_backward(const lspo_block_backward_t *pass, const char *s)
         &gradients);
 }
 
+/* In place: from the gradients of the normed Q and K to those of the products. */
+static void qk_norm_backward(const lspo_block_backward_t *pass, const lspo_attention_gradients_t *d, const char *s)
+{
+    const lspo_transformer_t *t = pass->t;
+    const lspo_block_saved_t *at = &t->saved;
+    const lspo_norm_t of_q = norm_of_heads(t, pass->from, t->q_norm, t->heads);
+    const lspo_norm_t of_k = norm_of_heads(t, pass->from, t->k_norm, t->kv_heads);
+    const lspo_norm_gradients_t into_q = lspo_block_norm_gradients(pass, t->q_norm, d->dq);
+    const lspo_norm_gradients_t into_k = lspo_block_norm_gradients(pass, t->k_norm, d->dk);
+    lspo_compute_rms_norm_backward(
+        t->compute, &of_q,
+        &(lspo_norm_operands_t){.dout = d->dq, .x = s + at->q_raw, .rstd = lspo_saved_floats(s, at->q_rstd)}, &into_q);
+    lspo_compute_rms_norm_backward(
+        t->compute, &of_k,
+        &(lspo_norm_operands_t){.dout = d->dk, .x = s + at->k_raw, .rstd = lspo_saved_floats(s, at->k_rstd)}, &into_k);
+}
+
 /* From the gradients of the rotated Q and K and of V to that of norm1's output. */
-static void qkv_backward(const lspo_block_backward_t *pass, const lspo_attention_gradients_t *d, const void *normed,
+static void qkv_backward(const lspo_block_backward_t *pass, const lspo_attention_gradients_t *d, const char *s,
                          void *d_norm)
 {
     const lspo_transformer_t *t = pass->t;
     const lspo_rotary_t of_q = rotary_of(t, t->heads), of_k = rotary_of(t, t->kv_heads);
+    const void *normed = s + t->saved.norm1_out;
     lspo_compute_rotary_backward(t->compute, &of_q, d->dq);
     lspo_compute_rotary_backward(t->compute, &of_k, d->dk);
+    if (t->q_norm > 0)
+        qk_norm_backward(pass, d, s);
+    lspo_block_bias_backward(pass, Q, d->dq);
+    lspo_block_bias_backward(pass, K, d->dk);
+    lspo_block_bias_backward(pass, V, d->dv);
     lspo_block_linear_backward(pass, Q, normed, d->dq, 0.0F, d_norm);
     lspo_block_linear_backward(pass, K, normed, d->dk, 1.0F, d_norm);
     lspo_block_linear_backward(pass, V, normed, d->dv, 1.0F, d_norm);
@@ -108,17 +154,18 @@ static void attention_backward(const lspo_block_backward_t *pass, const void *x_
 {
     lspo_transformer_t *t = pass->t;
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_attention_t attention = lspo_transformer_attention(t, true, t->width, t->kv_width);
+    const lspo_attention_t attention = lspo_transformer_attention(t, true, t->attention_width, t->kv_width);
     const lspo_attention_gradients_t d = lspo_attention_gradients(t);
-    const lspo_norm_t norm1 = lspo_block_norm(t, pass->from, NORM1_GAIN);
-    const lspo_norm_gradients_t gradients = lspo_block_norm_gradients(pass, NORM1_GAIN, dx);
+    const lspo_norm_t norm1 = lspo_block_norm(t, pass->from, t->norm1);
+    const lspo_norm_gradients_t gradients = lspo_block_norm_gradients(pass, t->norm1, dx);
     char *d_out = t->workspace + t->at.d_attention_out;
     char *scratch = t->workspace + t->at.scratch; /* gradient of the context, then of norm1's output */
     lspo_attention_operands_t operands = lspo_attention_operands(t, s);
     operands.dout = scratch;
+    lspo_block_bias_backward(pass, ATTENTION_OUT, d_out);
     lspo_block_linear_backward(pass, ATTENTION_OUT, s + at->context, d_out, 0.0F, scratch);
     lspo_compute_attention_backward(t->compute, &attention, &operands, &d, lspo_floats(t->workspace, t->at.attention));
-    qkv_backward(pass, &d, s + at->norm1_out, scratch);
+    qkv_backward(pass, &d, s, scratch);
     lspo_compute_rms_norm_backward(
         t->compute, &norm1,
         &(lspo_norm_operands_t){.dout = scratch, .x = x_in, .residual = d_out, .rstd = lspo_saved_floats(s, at->rstd1)},

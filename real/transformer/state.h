@@ -17,8 +17,8 @@
  * array (GPT, BERT), k and v point into it.  Arrays that are fp32 in every format come first, so that they are
  * aligned. */
 typedef struct {
-    size_t mean1, rstd1, mean2, rstd2, kept;
-    size_t norm1_out, q, k, v, context, residual, norm2_out;
+    size_t mean1, rstd1, mean2, rstd2, q_rstd, k_rstd, kept;
+    size_t norm1_out, q_raw, k_raw, q, k, v, context, residual, norm2_out;
     size_t gate, mlp_pre, mlp_act, sum;
     size_t end;
 } lspo_block_saved_t;
@@ -46,7 +46,6 @@ typedef struct {
 /* The stages of one family; arguments as in transformer.h. */
 typedef struct {
     bool separate_qkv; /* Q, K and V are separate arrays */
-    bool biased; /* linear layers have biases: the first non-linear tensors of the block, in the order of the layers */
     void (*embed_forward)(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out);
     void (*embed_backward)(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, const void *dx,
                            bool accumulate, void *embed_gradient);
@@ -69,12 +68,15 @@ struct lspo_transformer {
     const lspo_transformer_family_t *family;
     lspo_compute_t *compute;
     size_t number_bytes;
-    size_t batch, sequence, tokens, width, kv_width, heads, kv_heads, mlp_width, max_sequence;
+    size_t batch, sequence, tokens, width, attention_width, kv_width, heads, kv_heads, head_width, mlp_width;
+    size_t max_sequence;
     size_t vocabulary, logits_stride, classes;
     bool tied, rms; /* rms: the norms have no mean and no bias */
     float epsilon;
     uint32_t stage_count;
     lspo_stage_t embed, block, head;
+    uint32_t bias[LSPO_LINEAR_MAX];        /* of a block's linear layers: their tensors; 0: none */
+    uint32_t norm1, norm2, q_norm, k_norm; /* a block's gains: their tensors; 0: none */
     lspo_block_saved_t saved;
     lspo_head_saved_t head_saved;
     lspo_block_workspace_t at;

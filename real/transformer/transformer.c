@@ -3,20 +3,17 @@
 #include "real/transformer/transformer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/rotary.h"
 #include "plan/family.h"
+#include "real/transformer/rope.h"
 #include "real/transformer/state.h"
 
 /* kernels/attention_cuda.cu */
 enum { FLASH_HEAD_WIDTH_MAX = 128 };
-
-static size_t kv_width(const lspo_model_t *model)
-{
-    return (size_t)(model->width / model->head_count) * model->kv_head_count;
-}
 
 /* The sizes that determine the layouts. */
 typedef struct {
@@ -50,13 +47,18 @@ static size_t take_numbers(const shape_t *of, size_t count, size_t *end)
     return lspo_layout_take(end, count * lspo_number_bytes(of->number));
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Q, K and V as separate arrays, or in the rows of one array. */
 static void take_qkv(const shape_t *of, size_t *end, size_t *q, size_t *k, size_t *v)
 {
-    const size_t w = of->model->width, kv = kv_width(of->model),
+    const size_t a = lspo_model_attention_width(of->model), kv = lspo_model_kv_width(of->model),
                  rows = stages_of(of->model)->separate_qkv ? of->tokens : 1;
-    *q = take_numbers(of, of->tokens * (w + 2 * kv), end);
-    *k = *q + rows * w * lspo_number_bytes(of->number);
+    *q = take_numbers(of, of->tokens * (a + 2 * kv), end);
+    *k = *q + rows * a * lspo_number_bytes(of->number);
     *v = *k + rows * kv * lspo_number_bytes(of->number);
 }
 
@@ -65,9 +67,13 @@ static void take_statistics(const shape_t *of, lspo_block_saved_t *s)
     const size_t kept = of->number == LSPO_NUMBER_FP32 ? of->sequence : 1;
     s->rstd1 = take_floats(of->tokens, &s->end);
     s->rstd2 = take_floats(of->tokens, &s->end);
-    if (!lspo_family_of(of->model)->rms_norm) {
+    if (!lspo_model_traits(of->model).rms) {
         s->mean1 = take_floats(of->tokens, &s->end);
         s->mean2 = take_floats(of->tokens, &s->end);
+    }
+    if (of->model->qk_norm == LSPO_QK_NORM_HEAD) {
+        s->q_rstd = take_floats(of->tokens * of->model->head_count, &s->end);
+        s->k_rstd = take_floats(of->tokens * of->model->kv_head_count, &s->end);
     }
     s->kept = take_floats(of->tokens * of->model->head_count * kept, &s->end);
 }
@@ -75,11 +81,16 @@ static void take_statistics(const shape_t *of, lspo_block_saved_t *s)
 static lspo_block_saved_t block_saved_layout(const shape_t *of)
 {
     const size_t rows = of->tokens * of->model->width, mlp = of->tokens * of->model->mlp_width;
+    const size_t attention = of->tokens * lspo_model_attention_width(of->model);
     lspo_block_saved_t s = {0};
     take_statistics(of, &s);
     s.norm1_out = take_numbers(of, rows, &s.end);
+    if (of->model->qk_norm == LSPO_QK_NORM_HEAD) {
+        s.q_raw = take_numbers(of, attention, &s.end);
+        s.k_raw = take_numbers(of, of->tokens * lspo_model_kv_width(of->model), &s.end);
+    }
     take_qkv(of, &s.end, &s.q, &s.k, &s.v);
-    s.context = take_numbers(of, rows, &s.end);
+    s.context = take_numbers(of, attention, &s.end);
     s.residual = take_numbers(of, rows, &s.end);
     if (lspo_family_of(of->model)->post_norm)
         s.sum = take_numbers(of, rows, &s.end);
@@ -107,7 +118,7 @@ static lspo_head_saved_t head_saved_layout(const shape_t *of)
         return s;
     }
     s.rstd = take_floats(of->tokens, &s.end);
-    if (!lspo_family_of(of->model)->rms_norm)
+    if (!lspo_model_traits(of->model).rms)
         s.mean = take_floats(of->tokens, &s.end);
     s.norm_out = take_numbers(of, of->tokens * model->width, &s.end);
     s.probabilities = take_numbers(of, of->tokens * logits_stride(of), &s.end);
@@ -125,10 +136,10 @@ static lspo_block_workspace_t block_workspace_layout(const shape_t *of)
         s.d_gate = take_numbers(of, mlp, &s.end);
     s.d_attention_out = take_numbers(of, rows, &s.end);
     take_qkv(of, &s.end, &s.d_q, &s.d_k, &s.d_v);
-    s.scratch = take_numbers(of, rows, &s.end);
+    s.scratch = take_numbers(of, larger(rows, of->tokens * lspo_model_attention_width(model)), &s.end);
     s.attention = s.end;
     if (of->number == LSPO_NUMBER_FP32)
-        take_floats(lspo_attention_scratch(of->sequence, model->width / model->head_count), &s.end);
+        take_floats(lspo_attention_scratch(of->sequence, lspo_model_head_width(model)), &s.end);
     return s;
 }
 
@@ -136,24 +147,22 @@ static lspo_block_workspace_t block_workspace_layout(const shape_t *of)
  * floats, the integer arithmetic of the layouts is exact. */
 static bool sizes_hold(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
 {
+    if (model->head_count == 0)
+        return false;
     const double limit = 2147483647.0, tokens = (double)batch * sequence;
-    const double w = model->width, f = model->mlp_width;
+    const double w = fmax(model->width, (double)lspo_model_head_width(model) * model->head_count);
+    const double f = model->mlp_width;
     const double v = (double)lspo_logits_stride(model->vocabulary, 2);       /* in fp32 at most 7 fewer */
     const double stride = model->class_count > 0 ? (double)sequence * w : w; /* from first token to first token */
-    const double floats = tokens * (7.0 * w + 3.0 * f + (double)model->head_count * sequence + v + 6.0);
-    return model->head_count > 0 && model->kv_head_count > 0 && tokens <= limit && 3.0 * w <= limit && f <= limit &&
-           v <= limit && stride <= limit && floats < 1125899906842624.0;
-}
-
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
+    const double floats = tokens * (9.0 * w + 3.0 * f + (double)model->head_count * sequence + v + 6.0);
+    return model->kv_head_count > 0 && tokens <= limit && 3.0 * w <= limit && f <= limit && v <= limit &&
+           stride <= limit && floats < 1125899906842624.0;
 }
 
 static size_t rotary_bytes(const shape_t *of)
 {
-    const size_t head_width = of->model->width / of->model->head_count;
-    return lspo_family_of(of->model)->rotary ? of->sequence * head_width * sizeof(float) : 0;
+    const bool rotary = lspo_model_traits(of->model).positions == LSPO_POSITIONS_ROTARY;
+    return rotary ? of->sequence * lspo_model_head_width(of->model) * sizeof(float) : 0;
 }
 
 size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
@@ -169,7 +178,7 @@ size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batc
 
 static lspo_status_t check_device(const lspo_model_t *model, const lspo_compute_t *compute)
 {
-    const uint32_t head_width = model->width / model->head_count;
+    const uint32_t head_width = lspo_model_head_width(model);
     if (lspo_compute_is_host(compute))
         return LSPO_OK;
     if (!lspo_family_of(model)->on_gpu)
@@ -181,9 +190,26 @@ static lspo_status_t check_device(const lspo_model_t *model, const lspo_compute_
     return LSPO_OK;
 }
 
+static lspo_status_t check_positions(const lspo_model_t *model, uint32_t sequence)
+{
+    const uint32_t head_width = lspo_model_head_width(model);
+    if (lspo_model_traits(model).positions == LSPO_POSITIONS_ROTARY && head_width % 2 != 0)
+        return lspo_error(LSPO_ERR_INPUT, "model %s: rotary positions need an even head width, not %u", model->name,
+                          head_width);
+    if (model->window > 0 && sequence > model->window)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "model %s: sequence %u is longer than the window of its attention, which is not computed but "
+                          "only predicted; use at most --sequence %u",
+                          model->name, sequence, model->window);
+    return LSPO_OK;
+}
+
 static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t sequence)
 {
-    const lspo_status_t status = lspo_model_check(model);
+    lspo_status_t status = lspo_model_check(model);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_model_check_trains(model);
     if (status != LSPO_OK)
         return status;
     if (!lspo_family_of(model)->trains_language && model->class_count == 0)
@@ -191,9 +217,9 @@ static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t s
                           "model %s cannot be trained here: of family %s only classifiers can (classes = N), not "
                           "masked-language heads",
                           model->name, lspo_family_name(model->family));
-    if (lspo_family_of(model)->rotary && model->width / model->head_count % 2 != 0)
-        return lspo_error(LSPO_ERR_INPUT, "model %s: rotary positions need an even head width, not %u", model->name,
-                          model->width / model->head_count);
+    status = check_positions(model, sequence);
+    if (status != LSPO_OK)
+        return status;
     if (batch == 0 || sequence == 0 || sequence > model->max_sequence)
         return lspo_error(LSPO_ERR_INPUT,
                           "batch %u, sequence %u: both must be at least 1, and model %s has at most %u"
@@ -205,6 +231,27 @@ static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t s
     return LSPO_OK;
 }
 
+/* The number of a block's tensor; 0, which is that of a weight: there is none. */
+static uint32_t block_tensor(const lspo_transformer_t *t, const char *name, const char *ending)
+{
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "%s%s", name, ending);
+    for (uint32_t i = t->block.linear_count; i < t->block.tensor_count; i++)
+        if (strcmp(t->block.tensors[i].name, wanted) == 0)
+            return i;
+    return 0;
+}
+
+static void find_tensors(lspo_transformer_t *t)
+{
+    for (uint32_t i = 0; i < t->block.linear_count; i++)
+        t->bias[i] = block_tensor(t, t->block.tensors[i].name, "_bias");
+    t->norm1 = block_tensor(t, "norm1", "_gain");
+    t->norm2 = block_tensor(t, "norm2", "_gain");
+    t->q_norm = block_tensor(t, "q_norm", "_gain");
+    t->k_norm = block_tensor(t, "k_norm", "_gain");
+}
+
 static void describe(const shape_t *of, lspo_transformer_t *t)
 {
     const lspo_model_t *model = of->model;
@@ -214,7 +261,9 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
     t->sequence = of->sequence;
     t->tokens = of->tokens;
     t->width = model->width;
-    t->kv_width = kv_width(model);
+    t->attention_width = lspo_model_attention_width(model);
+    t->kv_width = lspo_model_kv_width(model);
+    t->head_width = lspo_model_head_width(model);
     t->heads = model->head_count;
     t->kv_heads = model->kv_head_count;
     t->mlp_width = model->mlp_width;
@@ -223,11 +272,12 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
     t->classes = model->class_count;
     t->max_sequence = model->max_sequence;
     t->tied = model->tied_head;
-    t->rms = lspo_family_of(model)->rms_norm;
+    t->rms = lspo_model_traits(model).rms;
     t->epsilon = (float)lspo_model_norm_epsilon(model);
     t->stage_count = lspo_model_stage_count(model);
     lspo_model_stage(model, 0, &t->embed);
     lspo_model_stage(model, 1, &t->block);
+    find_tensors(t);
     lspo_model_stage(model, t->stage_count - 1, &t->head);
     t->saved = block_saved_layout(of);
     t->head_saved = head_saved_layout(of);
@@ -242,11 +292,17 @@ static lspo_status_t occupy(const shape_t *of, void *workspace, lspo_transformer
     if (bytes == 0)
         return LSPO_OK;
     float *table = malloc(bytes);
-    if (table == NULL)
+    double *frequencies = malloc(t->head_width / 2 * sizeof *frequencies);
+    if (table == NULL || frequencies == NULL) {
+        free(frequencies);
+        free(table);
         return lspo_no_memory("the rotary table");
+    }
     t->rotary = workspace;
-    lspo_rotary_table(t->sequence, t->width / t->heads, lspo_model_rope_theta(of->model), table);
+    lspo_rope_frequencies(of->model, frequencies);
+    lspo_rotary_table(t->sequence, t->head_width, frequencies, table);
     lspo_compute_write(t->compute, bytes, table, t->rotary);
+    free(frequencies);
     free(table);
     return lspo_compute_status(t->compute);
 }

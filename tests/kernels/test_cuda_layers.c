@@ -313,7 +313,10 @@ static void check_rotary(size_t batch, size_t sequence, size_t heads, size_t hea
     const size_t n = batch * sequence * heads * head_width, table_n = sequence * head_width;
     float *x0 = random_numbers_of(number, 1, 1, n), *x = copy_floats(x0, n), *dx = copy_floats(x0, n);
     float *table = floats(table_n);
-    lspo_rotary_table(sequence, head_width, 10000, table);
+    double frequencies[128];
+    cr_assert_leq(head_width / 2, COUNT(frequencies));
+    lspo_rotary_frequencies(head_width, 10000, frequencies);
+    lspo_rotary_table(sequence, head_width, frequencies, table);
     lspo_rotary_forward(
         &(lspo_rotary_t){
             .batch = batch, .sequence = sequence, .heads = heads, .head_width = head_width, .table = table},

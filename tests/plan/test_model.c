@@ -262,7 +262,16 @@ Test(model, every_family_is_a_whole_row)
 {
     for (int f = 0; f < LSPO_FAMILY_COUNT; f++) {
         const lspo_family_row_t *row = lspo_family_row((lspo_family_t)f);
-        lspo_model_t model = {"toy", "", (lspo_family_t)f, 2, 8, 2, 2, 16, 10, 6, row->tied_head, 0, 0, 0};
+        lspo_model_t model = {.name = "toy",
+                              .family = (lspo_family_t)f,
+                              .block_count = 2,
+                              .width = 8,
+                              .head_count = 2,
+                              .kv_head_count = 2,
+                              .mlp_width = 16,
+                              .vocabulary = 10,
+                              .max_sequence = 6,
+                              .tied_head = row->tied_head};
         lspo_stage_t block, head;
         cr_assert_eq(lspo_model_check(&model), LSPO_OK);
         cr_expect(row->embed != NULL && row->embed_forward != NULL && row->embed_backward != NULL);
@@ -276,7 +285,8 @@ Test(model, every_family_is_a_whole_row)
             has_bias |= strcmp(block.tensors[t].name, "norm1_bias") == 0;
         }
         cr_expect_eq(has_gate, row->gated, "%s", lspo_family_names[f]);
-        cr_expect_eq(has_bias, !row->rms_norm, "%s", lspo_family_names[f]);
+        cr_expect_eq(has_bias, row->norm == LSPO_NORM_LAYER, "%s", lspo_family_names[f]);
+        cr_expect_eq(row->rms_norm, row->norm == LSPO_NORM_RMS, "%s", lspo_family_names[f]);
         model.tied_head = false;
         model.class_count = 3;
         cr_expect_eq(lspo_model_check(&model), row->classifies ? LSPO_OK : LSPO_ERR_INPUT);
@@ -374,7 +384,16 @@ Test(workload, precisions)
 }
 
 /* A GPT small enough to count by hand: w 4, h 2 (head width 2), f 8, V 10, batch 2 of s 3, so T 6; fp32. */
-static const lspo_model_t toy = {"toy", "", LSPO_FAMILY_GPT, 1, 4, 2, 2, 8, 10, 3, true, 0, 0, 0};
+static const lspo_model_t toy = {.name = "toy",
+                                 .family = LSPO_FAMILY_GPT,
+                                 .block_count = 1,
+                                 .width = 4,
+                                 .head_count = 2,
+                                 .kv_head_count = 2,
+                                 .mlp_width = 8,
+                                 .vocabulary = 10,
+                                 .max_sequence = 3,
+                                 .tied_head = true};
 
 static lspo_workload_t toy_workload(void)
 {
@@ -474,7 +493,15 @@ Test(stage_work, embedding_and_head_by_hand)
  * Streams T 4 B (12 of the rotary positions, 2 x 8 of the residuals) = 672; SwiGLU 3 T f 4 B = 576. */
 Test(stage_work, llama_by_hand)
 {
-    const lspo_model_t llama = {"toy", "", LSPO_FAMILY_LLAMA, 1, 4, 2, 1, 8, 10, 3, false, 0, 0, 0};
+    const lspo_model_t llama = {.name = "toy",
+                                .family = LSPO_FAMILY_LLAMA,
+                                .block_count = 1,
+                                .width = 4,
+                                .head_count = 2,
+                                .kv_head_count = 1,
+                                .mlp_width = 8,
+                                .vocabulary = 10,
+                                .max_sequence = 3};
     lspo_workload_t workload = toy_workload();
     lspo_work_t work;
     lspo_stage_work_forward(&llama, &workload, 1, &work);
@@ -500,7 +527,16 @@ Test(stage_work, llama_by_hand)
  * start the products that do (2 T w each), and that mlp_down's bias costs no pass. */
 Test(stage_work, classifier_by_hand)
 {
-    const lspo_model_t bert = {"toy", "", LSPO_FAMILY_BERT, 1, 4, 2, 2, 8, 10, 3, false, 0, 0, 3};
+    const lspo_model_t bert = {.name = "toy",
+                               .family = LSPO_FAMILY_BERT,
+                               .block_count = 1,
+                               .width = 4,
+                               .head_count = 2,
+                               .kv_head_count = 2,
+                               .mlp_width = 8,
+                               .vocabulary = 10,
+                               .max_sequence = 3,
+                               .class_count = 3};
     lspo_workload_t workload = toy_workload();
     lspo_work_t work;
     lspo_stage_work_recompute(&bert, &workload, 1, &work);

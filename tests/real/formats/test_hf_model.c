@@ -533,12 +533,11 @@ Test(hf_model, refuses_other_mathematics_by_name)
                    "inverse_layer_idx");
     expect_refused("gpt2", "s/\"model_type\": \"gpt2\"/\"model_type\": \"bloom\"/", "bloom");
     expect_refused("gpt2", "s/{/{\"quantization_config\": {},/", "quantization_config");
-    expect_refused("llama", "s/\"attention_bias\": false/\"attention_bias\": true/", "attention_bias");
-    expect_refused("llama", "s/\"mlp_bias\": false/\"mlp_bias\": true/", "mlp_bias");
     expect_refused("llama", "s/\"silu\"/\"gelu\"/", "hidden_act");
-    expect_refused("llama", "s/\"head_dim\": [0-9]*/\"head_dim\": 6/", "head_dim");
-    expect_refused("llama", "s/\"rope_type\": \"default\"/\"rope_type\": \"linear\"/", "rope_parameters");
-    expect_refused("llama", "1s/{/{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.0},/", "rope_scaling");
+    expect_refused("llama", "s/\"head_dim\": [0-9]*/\"head_dim\": 0/", "head_dim");
+    expect_refused("llama", "s/\"rope_type\": \"default\"/\"rope_type\": \"linear\"/", "factor is missing");
+    expect_refused("llama", "1s/{/{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2.0},/", "rope_scaling");
+    expect_refused("llama", "s/\"model_type\": \"llama\"/\"model_type\": \"olmo2\"/", "only be predicted");
     expect_refused("roberta", "s/\"hidden_act\": \"gelu\"/\"hidden_act\": \"relu\"/", "hidden_act");
     expect_refused("roberta", "s/\"pad_token_id\": 1/\"pad_token_id\": 0/", "pad_token_id");
     expect_refused("roberta", "s/\"type_vocab_size\": 1/\"type_vocab_size\": 2/", "type_vocab_size");
@@ -553,6 +552,10 @@ Test(hf_model, refuses_weights_that_are_not_the_models)
     expect_refused("gpt2", "s/\"tie_word_embeddings\": true/\"tie_word_embeddings\": false/", "lm_head.weight");
     expect_refused("llama", "s/\"num_key_value_heads\": 2/\"num_key_value_heads\": 6/", "k_proj");
     expect_refused("llama", "s/\"num_key_value_heads\": 2/\"num_key_value_heads\": 4/", "kv_heads");
+    expect_refused("llama", "s/\"attention_bias\": false/\"attention_bias\": true/", "q_proj.bias");
+    expect_refused("llama", "s/\"mlp_bias\": false/\"mlp_bias\": true/", "gate_proj.bias");
+    expect_refused("llama", "s/\"head_dim\": [0-9]*/\"head_dim\": 6/", "q_proj");
+    expect_refused("llama", "s/\"model_type\": \"llama\"/\"model_type\": \"qwen2\"/", "q_proj.bias");
     expect_refused("llama", "s/\"hidden_size\": [0-9]*/\"hidden_size\": 0/", "hidden_size");
     expect_refused("llama", "s/\"hidden_size\": [0-9]*/\"hidden_size\": 99999999999/", "hidden_size");
     expect_refused("llama", "s/\"hidden_size\": [0-9]*/\"hidden_size\": 12.5/", "hidden_size");

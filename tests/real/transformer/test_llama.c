@@ -65,6 +65,79 @@ Test(llama, also_with_a_tied_head_and_without_groups)
     assert_family(&model);
 }
 
+/* Mistral-Nemo: heads together narrower, or wider, than the model. */
+Test(llama, also_with_heads_of_another_width)
+{
+    lspo_model_t model = tiny;
+    model.head_width = 6;
+    assert_family(&model);
+    assert_adapters(&model, BATCH, SEQUENCE, tokens, targets);
+    model.head_width = 2;
+    assert_family(&model);
+    model.width = 15; /* no multiple of the number of heads */
+    assert_family(&model);
+}
+
+Test(llama, also_with_biases)
+{
+    static const lspo_biases_t all[] = {LSPO_BIASES_QKV, LSPO_BIASES_ATTENTION, LSPO_BIASES_MLP, LSPO_BIASES_ALL};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        lspo_model_t model = tiny;
+        model.biases = all[i];
+        assert_family(&model);
+    }
+}
+
+/* Qwen3. */
+Test(llama, also_with_norms_of_q_and_k)
+{
+    lspo_model_t model = tiny;
+    model.qk_norm = LSPO_QK_NORM_HEAD;
+    assert_family(&model);
+    model.head_width = 6;
+    model.biases = LSPO_BIASES_ALL;
+    assert_family(&model);
+    assert_accumulation(&model, BATCH, SEQUENCE, (micro_t){tokens, targets}, (micro_t){targets, tokens});
+}
+
+/* The frequencies of 50^(-2 j / 4), 1 and 0.141, turn 6 / (2 pi) = 0.95 and 0.14 times in 6 positions: between low and
+ * high, and below low. */
+Test(llama, also_with_scaled_positions)
+{
+    lspo_model_t model = tiny;
+    model.rope_scaling = LSPO_ROPE_LINEAR;
+    model.rope_factor = 3.0;
+    assert_family(&model);
+    model.rope_scaling = LSPO_ROPE_LLAMA3;
+    model.rope_low_factor = 0.5;
+    model.rope_high_factor = 1.5;
+    model.rope_original = 6;
+    assert_family(&model);
+    model.rope_original = 60; /* 9.5 and 1.35 turns: above high, and between */
+    assert_family(&model);
+}
+
+Test(llama, what_is_only_predicted_is_refused)
+{
+    lspo_transformer_t *t = NULL;
+    const size_t bytes = lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE, LSPO_NUMBER_FP32);
+    float *workspace = floats(bytes / sizeof(float));
+    lspo_model_t models[] = {tiny, tiny, tiny, tiny, tiny, tiny};
+    models[0].norms = LSPO_NORMS_BOTH;
+    models[1].norm = LSPO_NORM_LAYER_PLAIN;
+    models[2].positions = LSPO_POSITIONS_ALIBI;
+    models[3].qk_norm = LSPO_QK_NORM_WIDTH;
+    models[4].predict_only = true;
+    models[5].window = SEQUENCE - 1;
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
+        cr_expect_eq(lspo_transformer_create(&models[i], BATCH, SEQUENCE, lspo_compute_host(), workspace, &t),
+                     LSPO_ERR_INPUT, "model %zu", i);
+    models[5].window = SEQUENCE;
+    cr_assert_eq(lspo_transformer_create(&models[5], BATCH, SEQUENCE, lspo_compute_host(), workspace, &t), LSPO_OK);
+    lspo_transformer_destroy(t);
+    free(workspace);
+}
+
 Test(llama, adapters_train_as_merged_weights_do)
 {
     assert_adapters(&tiny, BATCH, SEQUENCE, tokens, targets);
@@ -101,6 +174,22 @@ Test(llama, sizes_are_those_of_the_memory_model)
     cr_assert_eq(lspo_transformer_saved_bytes(m.t, 1), 4 * 1540);
     cr_assert_eq(lspo_transformer_saved_bytes(m.t, 3), 4 * 280);
     cr_assert_eq(lspo_transformer_workspace_bytes(&tiny, BATCH, SEQUENCE, LSPO_NUMBER_FP32), 4 * 1240);
+    assert_sizes(&m);
+    tested_destroy(&m);
+}
+
+/* The same with heads of width 6, a = 24, kv = 12, and norms of Q and K: a block keeps
+ * 10 (3 16 + 2 24 + 2 12 + (24 + 12) + 3 12 + 4 5 + 2 + (4 + 2)) = 2200 floats, and the workspace is
+ * 10 (2 16 + 24 + 2 12 + 24 + 2 12) + (32 + 6 + 6) 5 = 1500. */
+Test(llama, sizes_with_heads_of_another_width)
+{
+    tested_t m;
+    lspo_model_t model = tiny;
+    model.head_width = 6;
+    model.qk_norm = LSPO_QK_NORM_HEAD;
+    tested_create(&model, BATCH, SEQUENCE, &m);
+    cr_assert_eq(lspo_transformer_saved_bytes(m.t, 1), 4 * 2200);
+    cr_assert_eq(lspo_transformer_workspace_bytes(&model, BATCH, SEQUENCE, LSPO_NUMBER_FP32), 4 * 1500);
     assert_sizes(&m);
     tested_destroy(&m);
 }
@@ -174,7 +263,9 @@ Test(llama, rotary_is_a_complex_rotation)
     float *table = floats(S * E), *x = floats(N), *start = floats(N);
     lspo_random_normal_fill(3, 3, 1.0, N, x);
     memcpy(start, x, N * sizeof *x);
-    lspo_rotary_table(S, E, 10000.0, table);
+    double frequencies[E / 2];
+    lspo_rotary_frequencies(E, 10000.0, frequencies);
+    lspo_rotary_table(S, E, frequencies, table);
     lspo_rotary_forward(&(lspo_rotary_t){.batch = 2, .sequence = S, .heads = HEADS, .head_width = E, .table = table},
                         x);
     for (size_t i = 0; i < N; i++) {

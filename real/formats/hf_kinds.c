@@ -1,0 +1,93 @@
+/* hf_kinds.c - the values of model_type that lspo knows, and the defaults of their config.json in transformers. */
+#include <string.h>
+
+#include "real/formats/hf_family.h"
+
+const lspo_hf_kind_t lspo_hf_kinds[] = {
+    {.model_type = "gpt2", .family = LSPO_FAMILY_GPT, .parse = lspo_hf_parse_gpt2, .tied = true},
+    {.model_type = "llama", .family = LSPO_FAMILY_LLAMA, .parse = lspo_hf_parse_llama, .positions = 2048},
+    {.model_type = "mistral",
+     .family = LSPO_FAMILY_LLAMA,
+     .parse = lspo_hf_parse_llama,
+     .positions = 131072,
+     .kv_heads = 8,
+     .window = 4096},
+    {.model_type = "qwen2",
+     .family = LSPO_FAMILY_LLAMA,
+     .parse = lspo_hf_parse_llama,
+     .positions = 32768,
+     .kv_heads = 32,
+     .window = 4096,
+     .window_switch = true,
+     .biases = LSPO_BIASES_QKV},
+    {.model_type = "qwen3",
+     .family = LSPO_FAMILY_LLAMA,
+     .parse = lspo_hf_parse_llama,
+     .positions = 32768,
+     .kv_heads = 32,
+     .head_width = 128,
+     .window = 4096,
+     .window_switch = true,
+     .qk_norm = LSPO_QK_NORM_HEAD},
+    {.model_type = "roberta", .family = LSPO_FAMILY_BERT, .parse = lspo_hf_parse_roberta, .tied = true},
+    /* Those below are only predicted. */
+    {.model_type = "gemma",
+     .family = LSPO_FAMILY_LLAMA,
+     .parse = lspo_hf_parse_llama,
+     .predict_only = true,
+     .positions = 8192,
+     .kv_heads = 16,
+     .head_width = 256,
+     .tied = true},
+    {.model_type = "gemma2",
+     .family = LSPO_FAMILY_LLAMA,
+     .parse = lspo_hf_parse_llama,
+     .predict_only = true,
+     .positions = 8192,
+     .kv_heads = 4,
+     .head_width = 256,
+     .window = 4096,
+     .full_every = 2,
+     .norms = LSPO_NORMS_BOTH,
+     .tied = true},
+    {.model_type = "gemma3_text",
+     .family = LSPO_FAMILY_LLAMA,
+     .parse = lspo_hf_parse_llama,
+     .predict_only = true,
+     .vocabulary = 262208,
+     .positions = 131072,
+     .heads = 8,
+     .kv_heads = 4,
+     .head_width = 256,
+     .window = 4096,
+     .full_every = 6,
+     .norms = LSPO_NORMS_BOTH,
+     .qk_norm = LSPO_QK_NORM_HEAD,
+     .tied = true},
+    {.model_type = "phi3", .family = LSPO_FAMILY_LLAMA, .parse = lspo_hf_parse_llama, .fused = true, .positions = 4096},
+    {.model_type = "olmo",
+     .family = LSPO_FAMILY_LLAMA,
+     .parse = lspo_hf_parse_llama,
+     .predict_only = true,
+     .positions = 2048,
+     .norm = LSPO_NORM_LAYER_PLAIN},
+    {.model_type = "olmo2",
+     .family = LSPO_FAMILY_LLAMA,
+     .parse = lspo_hf_parse_llama,
+     .predict_only = true,
+     .positions = 2048,
+     .norms = LSPO_NORMS_AFTER,
+     .qk_norm = LSPO_QK_NORM_WIDTH},
+    {.model_type = "gpt_neox", .family = LSPO_FAMILY_GPT, .parse = lspo_hf_parse_neox, .predict_only = true},
+    {.model_type = "opt", .family = LSPO_FAMILY_GPT, .parse = lspo_hf_parse_opt, .predict_only = true, .tied = true},
+    {.model_type = "mpt", .family = LSPO_FAMILY_GPT, .parse = lspo_hf_parse_mpt, .predict_only = true, .tied = true},
+};
+const size_t lspo_hf_kind_count = LSPO_COUNT(lspo_hf_kinds);
+
+const lspo_hf_kind_t *lspo_hf_kind_find(const char *model_type)
+{
+    for (size_t i = 0; i < lspo_hf_kind_count; i++)
+        if (strcmp(model_type, lspo_hf_kinds[i].model_type) == 0)
+            return &lspo_hf_kinds[i];
+    return NULL;
+}
