@@ -2,7 +2,7 @@
 """What torch, transformers and tokenizers make of small random models and of many texts, for `make check-peers`.
 
     generate.py FOLDER              large: other shapes than the recorded ones, 3,000 random texts a tokenizer,
-                                    and 120 tokenizers put together at random
+                                    120 tokenizers put together at random, and the sizes of published models
     generate.py --small FOLDER      what tests/data/peers holds
     generate.py --reload FOLDER     let transformers read the models that lspo saved there
 """
@@ -18,6 +18,7 @@ def main():
         except ImportError:
             print("check-peers is skipped: Python has no %s" % needed)
             sys.exit(77)
+    import counts_peer
     import models_peer
     import tokenizer_random
     import tokenizers_peer
@@ -31,6 +32,7 @@ def main():
         tokenizers_peer.write(folder, 900, 3000)
         tokenizer_random.write(folder, 120, 150)
         models_peer.write(folder, 48)
+        counts_peer.write(folder)
 
 
 main()

@@ -5,8 +5,9 @@ import os
 
 import torch
 from safetensors.torch import save_file
-from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, RobertaConfig,
-                          RobertaForMaskedLM, RobertaForSequenceClassification)
+from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig,
+                          MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+                          RobertaConfig, RobertaForMaskedLM, RobertaForSequenceClassification)
 
 # A key's bias has gradient 0 in exact arithmetic.  With Adam's usual epsilon of 1e-8 its rounding noise would become
 # full steps in random directions; with this one noise stays noise.
@@ -18,10 +19,22 @@ def gpt2(width, **options):
                                       embd_pdrop=0.0, attn_pdrop=0.0, initializer_range=0.2, **options))
 
 
+def like_llama(config, model, width, **options):
+    return model(config(vocab_size=29, hidden_size=width, intermediate_size=2 * width + 4, num_hidden_layers=2,
+                        num_attention_heads=6, max_position_embeddings=12, initializer_range=0.2, **options))
+
+
 def llama(width, **options):
-    return LlamaForCausalLM(LlamaConfig(vocab_size=29, hidden_size=width, intermediate_size=2 * width + 4,
-                                        num_hidden_layers=2, num_attention_heads=6, max_position_embeddings=12,
-                                        initializer_range=0.2, **options))
+    return like_llama(LlamaConfig, LlamaForCausalLM, width, **options)
+
+
+def grouped(config, model, width, **options):
+    return like_llama(config, model, width, num_key_value_heads=2, **options)
+
+
+# Of 12 positions, three pairs of elements turn more often than high, between, and less often than low.
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 0.3, "high_freq_factor": 1.5,
+          "original_max_position_embeddings": 12}
 
 
 def roberta_config(width):
@@ -44,6 +57,14 @@ MODELS = [
     ("llama-tied", lambda w: llama(w, tie_word_embeddings=True), torch.bfloat16, None, False),
     ("roberta", lambda w: RobertaForSequenceClassification(roberta_config(w)), torch.float32, None, True),
     ("roberta-masked", lambda w: RobertaForMaskedLM(roberta_config(w)), torch.float16, None, False),
+    ("llama3", lambda w: grouped(LlamaConfig, LlamaForCausalLM, w, head_dim=6, attention_bias=True, mlp_bias=True,
+                                 rope_parameters=LLAMA3), torch.float32, None, True),
+    ("llama-linear", lambda w: llama(w, rope_parameters={"rope_type": "linear", "rope_theta": 50.0, "factor": 3.0}),
+     torch.float32, None, False),
+    ("mistral", lambda w: grouped(MistralConfig, MistralForCausalLM, w, head_dim=4, sliding_window=8), torch.bfloat16,
+     None, False),
+    ("qwen2", lambda w: grouped(Qwen2Config, Qwen2ForCausalLM, w, tie_word_embeddings=True), torch.float32, None, True),
+    ("qwen3", lambda w: grouped(Qwen3Config, Qwen3ForCausalLM, w, head_dim=4), torch.float32, None, True),
 ]
 
 

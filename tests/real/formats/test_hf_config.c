@@ -49,6 +49,28 @@ Test(hf_config, published_models_have_their_number_of_parameters)
     }
 }
 
+/* With LSPO_PEERS: transformers counts the same. */
+Test(hf_config, transformers_counts_the_same)
+{
+    const char *peers = getenv("LSPO_PEERS");
+    char path[1024], name[128];
+    uint64_t parameters;
+    size_t met = 0;
+    if (!peers)
+        cr_skip_test("needs LSPO_PEERS");
+    snprintf(path, sizeof path, "%s/counts", peers);
+    FILE *file = fopen(path, "rb");
+    cr_assert_not_null(file, "%s", path);
+    for (; fscanf(file, "%127s %" SCNu64, name, &parameters) == 2; met++) {
+        lspo_model_t model;
+        cr_assert_eq(lspo_hf_shapes_read(data_path(name), &model), LSPO_OK, "%s", name);
+        cr_expect_eq(lspo_model_parameter_count(&model), parameters, "%s: %" PRIu64 ", not %" PRIu64, name,
+                     lspo_model_parameter_count(&model), parameters);
+    }
+    fclose(file);
+    cr_assert_eq(met, sizeof published / sizeof published[0]);
+}
+
 /* A preset is what its config.json says, but for the default of max_sequence and the names. */
 Test(hf_config, presets_are_their_config)
 {

@@ -337,13 +337,24 @@ Test(hf_model, llama_agrees_with_torch)
     compare_forward("llama-tied");
 }
 
+/* Biases, heads of another width, norms of heads, scaled positions. */
+Test(hf_model, models_like_llama_agree_with_torch)
+{
+    compare_training("llama3");
+    compare_training("qwen2");
+    compare_training("qwen3");
+    compare_forward("llama-linear");
+    compare_forward("mistral");
+}
+
 Test(hf_model, roberta_agrees_with_torch)
 {
     compare_training("roberta");
 }
 
-static const char *const all_models[] = {"gpt2",       "gpt2-untied", "gpt2-sharded",  "llama",
-                                         "llama-tied", "roberta",     "roberta-masked"};
+static const char *const all_models[] = {"gpt2",         "gpt2-untied", "gpt2-sharded",   "llama",
+                                         "llama-tied",   "roberta",     "roberta-masked", "llama3",
+                                         "llama-linear", "mistral",     "qwen2",          "qwen3"};
 
 static void expect_same_file(const char *a, const char *b, const char *name)
 {
