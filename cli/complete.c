@@ -98,9 +98,16 @@ static void offer_list(const offers_t *offers, const char *list)
     }
 }
 
-/* "NAME|FILE": files; "best|last": these words. */
+static bool names_files(const char *value, size_t length)
+{
+    return memmem(value, length, "FILE", 4) != NULL || memmem(value, length, "FOLDER", 6) != NULL ||
+           memmem(value, length, "TRACE", 5) != NULL;
+}
+
+/* "NAME|FILE|FOLDER": files, once; "best|last": these words. */
 static void offer_values(const offers_t *offers, const char *value, const char *list)
 {
+    bool files = false;
     if (list != NULL)
         offer_list(offers, list);
     for (const char *end; value != NULL && *value != '\0'; value = end + (*end == '|')) {
@@ -109,10 +116,11 @@ static void offer_values(const offers_t *offers, const char *value, const char *
         bool small = value[0] >= 'a' && value[0] <= 'z';
         if (small)
             offer(offers, "", value, length, "");
-        else if (memmem(value, length, "FILE", 4) != NULL || memmem(value, length, "FOLDER", 6) != NULL ||
-                 memmem(value, length, "TRACE", 5) != NULL)
-            fputs(":files\n", offers->file);
+        else
+            files |= names_files(value, length);
     }
+    if (files)
+        fputs(":files\n", offers->file);
 }
 
 /* Of options that belong to policies, only those of the policy in the words; none without --policy. */

@@ -124,7 +124,7 @@ expect "rtx4070 rtx4070tis " sim --machine rtx4070
 expect "rtx4070 rtx4070tis " sim --machine = rtx4070
 expect "a10+server-ddr5 a10+server-ddr5-4800-512gib " sim --machine a10+server-ddr5
 expect "" sim --machine a10+host
-expect "llama-3b llama-7b " choose --machine rtx4090 --model llama
+expect "deepseek-coder-1.3b deepseek-coder-6.7b " choose --machine rtx4090 --model deepseek
 expect "bf16 fp16 fp32 " run --precision ""
 expect "cuda host " calibrate --device ""
 expect "--export --export-weights " train --exp

@@ -44,6 +44,7 @@ struct lspo_hf_kind {
     uint32_t vocabulary, positions, heads, kv_heads, head_width, window, full_every;
     bool window_switch; /* use_sliding_window turns the window on */
     lspo_biases_t biases;
+    bool attention_bias, mlp_bias; /* it has the key of this name; the others ignore it */
     lspo_norm_kind_t norm;
     lspo_norms_t norms;
     lspo_qk_norm_t qk_norm;

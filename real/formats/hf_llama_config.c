@@ -97,18 +97,15 @@ static lspo_status_t parse_heads(const lspo_hf_reader_t *r, const lspo_hf_kind_t
     return LSPO_OK;
 }
 
-static lspo_status_t parse_biases(const lspo_hf_reader_t *r, const lspo_hf_kind_t *kind, lspo_model_t *m)
+static void parse_biases(const lspo_hf_reader_t *r, const lspo_hf_kind_t *kind, lspo_model_t *m)
 {
-    const bool attention = lspo_hf_take_flag(r, "attention_bias", false);
-    const bool mlp = lspo_hf_take_flag(r, "mlp_bias", false);
+    const bool attention = kind->attention_bias && lspo_hf_take_flag(r, "attention_bias", false);
+    const bool mlp = kind->mlp_bias && lspo_hf_take_flag(r, "mlp_bias", false);
     m->biases = kind->biases;
     if (attention)
         m->biases = mlp ? LSPO_BIASES_ALL : LSPO_BIASES_ATTENTION;
-    else if (mlp && kind->biases != LSPO_BIASES_FAMILY)
-        return lspo_hf_refuse(r, "mlp_bias");
     else if (mlp)
         m->biases = LSPO_BIASES_MLP;
-    return LSPO_OK;
 }
 
 /* Which blocks have the window: all, or all but each n-th.  `types` is a list of names. */
@@ -206,9 +203,7 @@ lspo_status_t lspo_hf_parse_llama(const lspo_hf_reader_t *r, const lspo_hf_kind_
     status = parse_heads(r, kind, m);
     if (status != LSPO_OK)
         return status;
-    status = parse_biases(r, kind, m);
-    if (status != LSPO_OK)
-        return status;
+    parse_biases(r, kind, m);
     status = parse_window(r, kind, m);
     if (status != LSPO_OK)
         return status;

@@ -30,6 +30,22 @@ static lspo_status_t check_same_shape(const lspo_model_t *a, const lspo_model_t 
     return LSPO_OK;
 }
 
+/* Check that a config.json made of the shapes says all of them. */
+static lspo_status_t check_made(const lspo_model_t *shape, const json_t *config)
+{
+    lspo_model_t again;
+    lspo_status_t status = lspo_hf_config_parse(config, shape->name, 0, &again);
+    if (status != LSPO_OK)
+        return status;
+    for (size_t i = 0; i < lspo_model_field_count; i++)
+        if (lspo_model_fields[i].kind == LSPO_RECORD_NAMED && !same_values(shape, &again, &lspo_model_fields[i]))
+            return lspo_error(LSPO_ERR_INPUT, "cannot save model %s: no model_type has such %s", shape->name,
+                              lspo_model_fields[i].name);
+    if (shape->window != again.window || shape->full_every != again.full_every)
+        return lspo_error(LSPO_ERR_INPUT, "cannot save model %s: no model_type has such a window", shape->name);
+    return LSPO_OK;
+}
+
 static lspo_status_t write_weights(const lspo_model_t *shape, const lspo_hf_model_t *origin, const float *const *stages,
                                    const char *path)
 {
@@ -74,6 +90,13 @@ static lspo_status_t write_config(const lspo_model_t *shape, const lspo_hf_model
         lspo_hf_config_set_classes(config, shape->class_count) != 0) {
         json_decref(config);
         config = NULL;
+    }
+    if (config && !origin) {
+        lspo_status_t status = check_made(shape, config);
+        if (status != LSPO_OK) {
+            json_decref(config);
+            return status;
+        }
     }
     if (config)
         text = lspo_json_print(config, JSON_INDENT(2));

@@ -160,6 +160,8 @@ Test(hf_config, heads_biases_and_positions)
     cr_expect_eq(model_of(SMALL("qwen3") "}").head_width, 128u);
     cr_expect_eq(model_of(SMALL("qwen2") "}").biases, LSPO_BIASES_QKV);
     cr_expect_eq(model_of(SMALL("llama") ", \"mlp_bias\": true}").biases, LSPO_BIASES_MLP);
+    cr_expect_eq(model_of(SMALL("mistral") ", \"attention_bias\": true, \"mlp_bias\": true}").biases, 0);
+    cr_expect_eq(model_of(SMALL("qwen3") ", \"attention_bias\": true}").biases, LSPO_BIASES_ATTENTION);
     m = model_of(SMALL("llama") ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}}");
     cr_expect_eq(m.rope_scaling, LSPO_ROPE_LINEAR);
     cr_expect_float_eq(m.rope_factor, 4.0, 0);
@@ -248,4 +250,24 @@ Test(hf_config, made_config_is_read_back)
             cr_expect_str_eq(before, after, "variant %zu: %s", i, lspo_model_fields[k].name);
         }
     }
+}
+
+/* Traits that no model_type has together are not lost in silence. */
+Test(hf_config, what_no_config_says_is_not_saved)
+{
+    lspo_model_t plain = model_of(SMALL("llama") "}"), variants[4] = {plain, plain, plain, plain};
+    char place[] = "/tmp/lspo-config-XXXXXX", command[64];
+    cr_assert_not_null(mkdtemp(place));
+    variants[0].qk_norm = LSPO_QK_NORM_HEAD;
+    variants[0].biases = LSPO_BIASES_QKV;
+    variants[1].window = 8;
+    variants[1].full_every = 2;
+    variants[2].window = 8;
+    variants[2].biases = LSPO_BIASES_QKV;
+    variants[3].window = 8;
+    variants[3].biases = LSPO_BIASES_MLP;
+    for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++)
+        cr_expect_eq(lspo_hf_model_save(&variants[i], NULL, NULL, place), LSPO_ERR_INPUT, "variant %zu", i);
+    snprintf(command, sizeof command, "rm -r %s", place);
+    cr_assert_eq(system(command), 0);
 }
