@@ -51,12 +51,20 @@ static size_t add_stage(const lspo_model_t *model, uint32_t index, const char *n
     return count;
 }
 
+/* After the usual formats: the INI file of the shapes, to edit and to give to --model. */
+static const char *const model_format_names[] = {"table", "csv", "json", "ini", NULL};
+enum { MODEL_INI = LSPO_FORMAT_JSON + 1 };
+
 static lspo_status_t show_model(const char *name, int format)
 {
     lspo_model_t model;
     lspo_status_t status = lspo_request_find_model(name, &model);
     if (status != LSPO_OK)
         return status;
+    if (format == MODEL_INI) {
+        lspo_model_write(&model, stdout);
+        return LSPO_OK;
+    }
     tensor_record_t records[3 * LSPO_TENSORS_MAX];
     size_t count = add_stage(&model, 0, "embed", 1, records, 0);
     count = add_stage(&model, 1, "block", model.block_count, records, count);
@@ -145,6 +153,15 @@ static const lspo_arg_t show_args[] = {
      .offset_bytes = offsetof(show_request_t, format)},
 };
 
+static const lspo_arg_t show_model_args[] = {
+    {.name = "format",
+     .value = "table|csv|json|ini",
+     .help = "format of the result (table on a terminal, else csv); ini: the shapes as a file to edit",
+     .store = lspo_arg_choice,
+     .names = model_format_names,
+     .offset_bytes = offsetof(show_request_t, format)},
+};
+
 static lspo_status_t command_model(int argc, char **argv)
 {
     show_request_t show = {.format = LSPO_FORMAT_AUTO};
@@ -166,14 +183,18 @@ static lspo_status_t command_machine(int argc, char **argv)
 }
 
 static const lspo_arg_group_t show_group = LSPO_ARG_GROUP("options", show_args);
+static const lspo_arg_group_t show_model_group = LSPO_ARG_GROUP("options", show_model_args);
 
 static const lspo_command_t command_show_model = {
     .name = "show model",
     .summary = "show the tensors of each stage of a model",
     .usage = "NAME|FILE|FOLDER [options]",
-    .about = "Show the tensors of a model, stage by stage: embedding, block, head.",
-    .examples = "lspo show model gpt2-124m\nlspo show model llama-7b --format csv",
-    .groups = (const lspo_arg_group_t *const[]){&show_group, NULL},
+    .about =
+        "Show the tensors of a model, stage by stage: embedding, block, head. With --format ini, show its shapes as "
+        "a file for --model.",
+    .examples = "lspo show model gpt2-124m\nlspo show model llama-7b --format csv\n"
+                "lspo show model gemma-2-2b --format ini > mine.ini",
+    .groups = (const lspo_arg_group_t *const[]){&show_model_group, NULL},
     .positional_least = 1,
     .positional_most = 1,
     .positionals = "NAME|FILE|FOLDER",

@@ -207,6 +207,9 @@ lspo_status_t lspo_model_preset(uint32_t index, lspo_model_t *model_out);
  * lspo_model_fields).  Unknown names list the valid ones. */
 lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out);
 
+/* Write the model as an INI file that lspo_model_find() reads: keys that are as in the family are left out. */
+void lspo_model_write(const lspo_model_t *model, FILE *file);
+
 /* Name of a stage for people: "embed", "1".."N", "head".  Writes into buffer (>= 16 bytes), returns it. */
 const char *lspo_model_stage_name(const lspo_model_t *model, uint32_t stage, char *buffer);
 

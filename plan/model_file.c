@@ -135,6 +135,32 @@ static lspo_status_t complete_model(const char *path, model_file_t *file)
     return lspo_model_check_named(path, model);
 }
 
+/* Keys whose 0 does not mean the family's value. */
+static bool always_written(const lspo_record_field_t *field)
+{
+    return field->offset_bytes <= offsetof(lspo_model_t, tied_head);
+}
+
+void lspo_model_write(const lspo_model_t *model, FILE *file)
+{
+    static const lspo_model_t plain = {0};
+    fprintf(file, "[model]\nname = %s\n", model->name);
+    if (model->source[0] != '\0')
+        fprintf(file, "source = %s\n", model->source);
+    for (size_t i = 0; i < lspo_model_field_count; i++) {
+        const lspo_record_field_t *field = &lspo_model_fields[i];
+        char value[64], otherwise[64];
+        lspo_record_format(field, model, value, sizeof value);
+        lspo_record_format(field, &plain, otherwise, sizeof otherwise);
+        if (field->kind == LSPO_RECORD_BOOL)
+            strcpy(value, *((const bool *)model + field->offset_bytes) ? "true" : "false");
+        if (field->kind == LSPO_RECORD_BOOL)
+            strcpy(otherwise, "false");
+        if (always_written(field) || strcmp(value, otherwise) != 0)
+            fprintf(file, "%s = %s\n", field->name, value);
+    }
+}
+
 uint32_t lspo_model_preset_count(void)
 {
     return lspo_preset_count(folder);

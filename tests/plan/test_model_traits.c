@@ -257,14 +257,15 @@ static lspo_status_t read_text(const char *text, lspo_model_t *model)
 #define LLAMA                                                                                                          \
     "[model]\nname = mine\nfamily = llama\nblocks = 4\nwidth = 32\nheads = 4\nvocabulary = 10\nmax_sequence = 8\n"
 
+#define ALL_KEYS                                                                                                       \
+    LLAMA "head_dim = 6\nbiases = qkv\nnorm = layer\nnorms = both\nqk_norm = head\nwindow = 4\nfull_every = 2\n"       \
+          "rope_scaling = llama3\nrope_factor = 8\nrope_low_factor = 1\nrope_high_factor = 4\nrope_original = 4\n"     \
+          "predict_only = true\n"
+
 Test(traits, a_file_may_have_all_keys)
 {
     lspo_model_t m;
-    cr_assert_eq(read_text(LLAMA "head_dim = 6\nbiases = qkv\nnorm = layer\nnorms = both\nqk_norm = head\nwindow = 4\n"
-                                 "full_every = 2\nrope_scaling = llama3\nrope_factor = 8\nrope_low_factor = 1\n"
-                                 "rope_high_factor = 4\nrope_original = 4\npredict_only = true\n",
-                           &m),
-                 LSPO_OK);
+    cr_assert_eq(read_text(ALL_KEYS, &m), LSPO_OK);
     cr_expect_eq(lspo_model_attention_width(&m), 24u);
     cr_expect_eq(m.biases, LSPO_BIASES_QKV);
     cr_expect_eq(m.norm, LSPO_NORM_LAYER);
@@ -276,6 +277,31 @@ Test(traits, a_file_may_have_all_keys)
     cr_expect(m.predict_only);
     cr_expect_not(m.tied_head, "predict_only is not tied_head");
     cr_expect_eq(lspo_model_check_trains(&m), LSPO_ERR_INPUT);
+}
+
+/* Every preset, and a model with all keys. */
+Test(traits, what_is_written_is_read_back)
+{
+    const uint32_t presets = lspo_model_preset_count();
+    for (uint32_t i = 0; i <= presets; i++) {
+        lspo_model_t model, again;
+        char text[2048] = "", before[64], after[64];
+        if (i < presets)
+            cr_assert_eq(lspo_model_preset(i, &model), LSPO_OK);
+        else
+            cr_assert_eq(read_text(ALL_KEYS, &model), LSPO_OK);
+        FILE *file = fmemopen(text, sizeof text, "w");
+        lspo_model_write(&model, file);
+        fclose(file);
+        cr_assert_eq(read_text(text, &again), LSPO_OK, "%s", text);
+        cr_expect_str_eq(model.name, again.name);
+        cr_expect_str_eq(model.source, again.source);
+        for (size_t k = 0; k < lspo_model_field_count; k++) {
+            lspo_record_format(&lspo_model_fields[k], &model, before, sizeof before);
+            lspo_record_format(&lspo_model_fields[k], &again, after, sizeof after);
+            cr_expect_str_eq(before, after, "%s: %s", model.name, lspo_model_fields[k].name);
+        }
+    }
 }
 
 /* Each message names the key, and the value or what is needed. */

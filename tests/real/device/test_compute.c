@@ -52,6 +52,22 @@ static lspo_model_t llama(void)
     return model;
 }
 
+/* What a Llama may have beside: heads of another width, their norms, biases, scaled positions.  No bias of K: its
+ * gradient is small against the terms that cancel in it. */
+static lspo_model_t varied_llama(void)
+{
+    lspo_model_t model = llama();
+    model.head_width = 12;
+    model.biases = LSPO_BIASES_MLP;
+    model.qk_norm = LSPO_QK_NORM_HEAD;
+    model.rope_scaling = LSPO_ROPE_LLAMA3;
+    model.rope_factor = 8;
+    model.rope_low_factor = 0.5;
+    model.rope_high_factor = 1.5;
+    model.rope_original = model.max_sequence;
+    return model;
+}
+
 /* ---- a model on a device, with every buffer ---- */
 
 typedef struct {
@@ -310,6 +326,13 @@ Test(compute, llama_as_on_the_host)
 Test(compute, llama_with_adapters_as_on_the_host)
 {
     const lspo_model_t model = llama();
+    check_model(&model, true);
+}
+
+Test(compute, a_varied_llama_as_on_the_host)
+{
+    const lspo_model_t model = varied_llama();
+    check_model(&model, false);
     check_model(&model, true);
 }
 
