@@ -120,6 +120,8 @@ static double attention_s(const setting_t *setting, const lspo_kernel_t *kernel)
     bool backward = setting->backward && machine->gpu.attention_backward_flops > 0;
     double rate = backward ? machine->gpu.attention_backward_flops : machine->gpu.attention_flops;
     double cached = backward ? machine->gpu.attention_backward_cached_flops : machine->gpu.attention_cached_flops;
+    if (!has_measured_products(machine)) /* one rate for all precisions: not above that of products in this one */
+        rate = fmin(rate, machine->gpu.gemm_flops[setting->precision]);
     return shape * divide_cached(setting, kernel->flop, rate, cached) / or_1(machine->software.attention_share);
 }
 

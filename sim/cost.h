@@ -10,7 +10,7 @@
  *                       share: plan/products.h, or 1 / (1 + m_half/m + n_half/n + k_half/k) without a grid; without
  *                       a grid and gemm_memory_Bps at least  bytes / stream_Bps
  *       ATTENTION       flop / attention_flops (1 + sequence_half/sequence) (1 + width_half/head width), in a backward
- *                       pass at attention_backward_flops
+ *                       pass at attention_backward_flops; without a grid and gemm_memory_Bps at most gemm_flops[p]
  *       NORM            bytes / norm_Bps             ACTIVATION   bytes / activation_Bps
  *       LOSS            bytes / loss_Bps             STREAM       bytes / stream_Bps
  *                       in a backward pass at norm_backward_Bps and so on, where the profile has them
