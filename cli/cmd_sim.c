@@ -121,7 +121,11 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
 {
     char sets[1024], advice[LSPO_ADVICE_BYTES];
     lspo_result_t result;
+    lspo_expect_t expect;
     lspo_status_t status = lspo_advise(plan, machine, prediction, sizeof advice, advice);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_expect(plan, machine, &expect);
     if (status != LSPO_OK)
         return status;
     if (lspo_format_resolve(request->base.format) == LSPO_FORMAT_TABLE && !request->all) {
@@ -129,6 +133,7 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
                                                    .machine = machine,
                                                    .prediction = prediction,
                                                    .advice = advice,
+                                                   .expect = &expect,
                                                    .noise = request->noise.seed > 0 ? noise : NULL,
                                                    .draws = request->noise.draws});
         return LSPO_OK;
@@ -151,6 +156,7 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
     result.fits = prediction->fits;
     result.bound = prediction->bound;
     result.advice = advice;
+    lspo_result_fill_expect(&expect, machine, &result);
     uint32_t period;
     result.not_counted = lspo_sim_not_counted(plan, prediction, &period);
     result.not_counted_every = result.not_counted != NULL ? period : LSPO_MISSING;
@@ -262,12 +268,16 @@ const lspo_command_t lspo_command_sim = {
                 "lspo sim --model llama-7b --machine rtx4090 --policy zero --framework deepspeed-blocking\n"
                 "lspo sim --policy zero --noise 1 --set noise.gpu_sigma=0.02 --set noise.run_sigma=0.01",
     .common = "model machine framework policy batch sequence accumulation gpu-memory host-memory link all",
-    .details = "On a terminal the result is a few sentences; --all, CSV and JSON have every figure. `lspo help terms` "
-               "explains the words, and `lspo choose` simulates every policy.\n\n"
-               "peak_gpu_bound_bytes is the most GPU memory that a run takes if its ops stay within a tenth of an "
-               "iteration of their predicted times.\n\n"
-               "--noise adds percentiles; all other figures and the trace are still predicted without noise. Of 100 "
-               "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.",
+    .details =
+        "On a terminal the result is a few sentences; --all, CSV and JSON have every figure. `lspo help terms` "
+        "explains the words, and `lspo choose` simulates every policy.\n\n"
+        "peak_gpu_bound_bytes is the most GPU memory that a run takes if its ops stay within a tenth of an "
+        "iteration of their predicted times.\n\n"
+        "expect_low_s to expect_high_s is the band in which a measured time is expected, from how far predictions for "
+        "this framework and machine were from published steps, or from lspo's own measurements on a calibrated "
+        "host (expect_basis, expect_rows).\n\n"
+        "--noise adds percentiles; all other figures and the trace are still predicted without noise. Of 100 "
+        "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.",
     .groups = (const lspo_arg_group_t *const[]){&sim_group, &noise_group, &lspo_workload_group, &lspo_policy_group,
                                                 &lspo_framework_group, &lspo_override_group, NULL},
     .run = sim,

@@ -185,9 +185,12 @@ static lspo_status_t check_options(const validate_request_t *request)
                    {"threshold-tau", it->thresholds.tau >= 0},
                    {"text", it->text_path != NULL}};
     bool published = request->published.path != NULL;
-    if (!published && (request->published.memory_path != NULL || request->published.where_count > 0))
-        return lspo_error(LSPO_ERR_INPUT, "--%s needs --published FILE",
-                          request->published.memory_path != NULL ? "memory" : "where");
+    const char *of_published = request->published.memory_path != NULL  ? "memory"
+                               : request->published.bands_path != NULL ? "bands"
+                               : request->published.where_count > 0    ? "where"
+                                                                       : NULL;
+    if (!published && of_published != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--%s needs --published FILE", of_published);
     for (size_t i = 0; published && i < sizeof of_grid / sizeof of_grid[0]; i++)
         if (of_grid[i].given)
             return lspo_error(LSPO_ERR_INPUT, "--%s does nothing with --published", of_grid[i].name);
@@ -259,6 +262,9 @@ const lspo_command_t lspo_command_validate = {
         "measured_s is then the time of one more micro-batch. machine and model are presets, or files beside the CSV. "
         "flags are those of `lspo sim`. If lspo has a card or machine with the name of such a machine file, its [gpu] "
         "and [products] replace the file's.\n\n"
+        "--bands writes the columns kind, framework, machine, rows, mean_error, low, high, where empty means all; low "
+        "and high are the 10th and 90th percentile of measured / predicted. `lspo sim` takes the band around its "
+        "answer from experiments/published/bands.csv.\n\n"
         "The error is predicted / measured - 1. Of pairs of rows whose measured times differ by more than 10 %, the "
         "report says how many are predicted in that order: pairs that differ only in policy and its flags (perhaps "
         "framework), and pairs that differ only in the machine. peak_gpu_bytes and peak_gpu_bound_bytes contain the "

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/output_file.h"
 #include "cli/asked.h"
 #include "cli/progress.h"
 #include "validate/published.h"
@@ -36,6 +37,11 @@ static const lspo_arg_t published_args[] = {
      .help = "their peaks of GPU memory, CSV with id and peak_gpu_GiB (memory.csv beside FILE, if there is one)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_published_request_t, memory_path)},
+    {.name = "bands",
+     .value = "FILE",
+     .help = "also write how measured / predicted is spread, by kind, framework and machine: CSV, as in bands.csv",
+     .store = lspo_arg_output,
+     .offset_bytes = offsetof(lspo_published_request_t, bands_path)},
     {.name = "where",
      .value = "COLUMN=VALUE",
      .help = "only rows with this value: source=vtrain; may be repeated",
@@ -98,6 +104,17 @@ static lspo_status_t print(const lspo_published_t *published, int format)
     return status;
 }
 
+static lspo_status_t write_bands(const lspo_published_request_t *request, const lspo_published_t *published)
+{
+    lspo_output_t output;
+    if (request->bands_path == NULL)
+        return LSPO_OK;
+    lspo_status_t status = lspo_output_open(request->bands_path, &output);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_output_finish(&output, lspo_published_write_bands(published, output.file));
+}
+
 lspo_status_t lspo_published_run(const lspo_published_request_t *request)
 {
     lspo_published_t published;
@@ -111,6 +128,9 @@ lspo_status_t lspo_published_run(const lspo_published_request_t *request)
     if (status != LSPO_OK)
         goto release;
     status = predict(&published);
+    if (status != LSPO_OK)
+        goto release;
+    status = write_bands(request, &published);
     if (status != LSPO_OK)
         goto release;
     status = print(&published, request->format);

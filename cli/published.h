@@ -11,7 +11,7 @@ enum { LSPO_WHERE_MAX = 16 };
 
 /* The first field of the command's target struct. */
 typedef struct {
-    const char *path, *memory_path;
+    const char *path, *memory_path, *bands_path;
     const char *where[LSPO_WHERE_MAX]; /* "column=value" */
     uint32_t where_count;
     int format;

@@ -105,6 +105,11 @@ static const lspo_field_t result_fields[] = {
     REAL(loss_last, LSPO_UNIT_NONE),
     REAL(held_out_before, LSPO_UNIT_NONE),
     REAL(held_out_after, LSPO_UNIT_NONE),
+    TEXT("evidence", evidence),
+    TEXT("expect_basis", expect_basis),
+    REAL(expect_low_s, LSPO_UNIT_SECONDS),
+    REAL(expect_high_s, LSPO_UNIT_SECONDS),
+    INTEGER(expect_rows, LSPO_UNIT_NONE),
     TEXT("blas_core", blas_core),
     TEXT("version", version),
 };
@@ -182,6 +187,9 @@ void lspo_result_fill(const char *origin, const lspo_request_t *request, const l
         .peak_total_bytes = LSPO_MISSING,
         .peak_gpu_bound_bytes = LSPO_MISSING,
         .peak_host_bound_bytes = LSPO_MISSING,
+        .expect_low_s = NAN,
+        .expect_high_s = NAN,
+        .expect_rows = LSPO_MISSING,
         .noise_seed = LSPO_MISSING,
         .draws = LSPO_MISSING,
         .fit_draws = LSPO_MISSING,
@@ -198,6 +206,15 @@ void lspo_result_fill(const char *origin, const lspo_request_t *request, const l
         result_out->iteration_percentile_s[i] = result_out->slowdown_percentile[i] = NAN;
     fill_workload(plan, result_out);
     fill_summary(summary, result_out);
+}
+
+void lspo_result_fill_expect(const lspo_expect_t *expect, const lspo_machine_t *machine, lspo_result_t *result)
+{
+    result->evidence = machine->evidence;
+    result->expect_basis = lspo_expect_basis_names[expect->basis];
+    result->expect_low_s = result->iteration_s * expect->low;
+    result->expect_high_s = result->iteration_s * expect->high;
+    result->expect_rows = expect->rows;
 }
 
 void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_noise_t *noise, lspo_result_t *result)

@@ -10,6 +10,7 @@
 
 #include "base/table.h"
 #include "cli/request.h"
+#include "plan/expect.h"
 #include "plan/own_cells.h"
 #include "plan/plan.h"
 #include "sim/noise.h"
@@ -26,6 +27,9 @@ typedef struct {
     uint64_t gpu_memory_bytes, host_memory_bytes; /* the cap or override; missing: none */
     double iteration_s, iteration_low_s, iteration_high_s;
     uint64_t sample_count, warmup, repeat;
+    const char *evidence, *expect_basis;
+    double expect_low_s, expect_high_s; /* plan/expect.h */
+    uint64_t expect_rows;
     double slowdown, native_iteration_s, tokens_per_s, lower_bound_s;
     uint64_t native_peak_gpu_bytes;
     const char *not_counted; /* work done once in not_counted_every steps, not in the times */
@@ -46,6 +50,9 @@ typedef struct {
  * `request` and `sets`, which must outlive the record. */
 void lspo_result_fill(const char *origin, const lspo_request_t *request, const lspo_plan_t *plan,
                       const lspo_summary_t *summary, const char *sets, lspo_result_t *result_out);
+
+/* After lspo_result_fill(). */
+void lspo_result_fill_expect(const lspo_expect_t *expect, const lspo_machine_t *machine, lspo_result_t *result);
 
 void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_noise_t *noise, lspo_result_t *result);
 

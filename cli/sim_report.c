@@ -63,6 +63,14 @@ static void print_answer(FILE *file, const lspo_sim_report_t *report)
             lspo_precision_name(workload->precision), workload->checkpointing ? "on" : "off");
 }
 
+/* Where a measured time may lie. */
+static void print_expected(FILE *file, const lspo_sim_report_t *report)
+{
+    char text[512];
+    lspo_expect_describe(report->expect, report->machine, report->prediction->summary.iteration_s, sizeof text, text);
+    fprintf(file, "%s\n", text);
+}
+
 static void print_memory(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_prediction_t *prediction = report->prediction;
@@ -158,6 +166,7 @@ static void print_report(FILE *file, const void *context)
 {
     const lspo_sim_report_t *report = context;
     print_answer(file, report);
+    print_expected(file, report);
     print_memory(file, report);
     fprintf(file, "Limited by %s.\n", report->prediction->bound + strlen("bound by "));
     if (report->noise)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "plan/expect.h"
 #include "plan/machine.h"
 #include "plan/plan.h"
 #include "sim/noise.h"
@@ -16,7 +17,8 @@ typedef struct {
     const lspo_plan_t *plan;
     const lspo_machine_t *machine;
     const lspo_prediction_t *prediction;
-    const char *advice;        /* of lspo_advise() */
+    const char *advice; /* of lspo_advise() */
+    const lspo_expect_t *expect;
     const lspo_noise_t *noise; /* NULL: no --noise */
     uint32_t draws;
 } lspo_sim_report_t;

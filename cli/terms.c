@@ -54,6 +54,10 @@ const lspo_term_t lspo_terms[] = {
     {"transfer", "The number format of data on the link (--transfer)."},
     {"cap", "A limit on a real device: --link, --cpu, --gpu-memory, --host-memory. It makes the device slower or "
             "smaller; times are still measured."},
+    {"band", "expect_low_s to expect_high_s: where a measured time may lie. For a calibrated profile, 95 of 100 "
+             "predictions were within it; else 80 of 100 published steps of that framework or kind (expect_basis, "
+             "expect_rows)."},
+    {"evidence", "What a profile's GPU rests on: calibrated, published rows, fitted, data sheet, assumed."},
     {"profile", "A file with a machine's rates, sizes and latencies, which `lspo calibrate` measures and `lspo show "
                 "machine NAME` prints."},
     {NULL, NULL},

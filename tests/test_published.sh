@@ -42,7 +42,7 @@ AWK
 value() { with_lib -f "$folder/value.awk" -v id="$1" -v name="$2" "$folder/out.csv"; }
 
 # Predictions.
-run=(--model gpt2-124m --batch 2 --sequence 512 --precision bf16 --checkpointing on)
+run=(--framework eager --model gpt2-124m --batch 2 --sequence 512 --precision bf16 --checkpointing on)
 check "a preset" equal "$(near "$(value plain predicted_s)" \
     "$(sim_s --machine rtx4090 "${run[@]}" --accumulation 3 --policy native)")"
 context=$("$program" show machine rtx4090 --format csv |
@@ -53,8 +53,8 @@ check "and its bound" equal "$(near "$(value plain peak_gpu_bound_bytes)" \
 check "flags, split like a shell" equal "$(near "$(value flags predicted_s)" \
     "$(sim_s --machine rtx4090 "${run[@]}" --accumulation 3 --policy zero --set 'link.d2h_Bps=2 GB/s' --clip 1)")"
 check "a model beside the file" equal "$(near "$(value file predicted_s)" \
-    "$(sim_s --machine rtx4090 --model gpt-small --batch 2 --sequence 64 --precision bf16 --checkpointing off \
-        --policy native)")"
+    "$(sim_s --machine rtx4090 --framework eager --model gpt-small \
+        --batch 2 --sequence 64 --precision bf16 --checkpointing off --policy native)")"
 few=$(sim_s --machine rtx4090 "${run[@]}" --accumulation 4 --policy native)
 many=$(sim_s --machine rtx4090 "${run[@]}" --accumulation 12 --policy native)
 check "one more micro-batch" equal "$(near "$(value micro predicted_s)" \

@@ -144,5 +144,7 @@ void lspo_published_write_report(const lspo_published_t *published, const lspo_p
 lspo_status_t lspo_published_write_csv(const lspo_published_t *published, FILE *file);
 lspo_status_t lspo_published_write_json(const lspo_published_t *published, const lspo_published_scores_t *scores,
                                         FILE *file);
+/* How measured / predicted is spread, by kind, framework and machine, as CSV: plan/expect.h has the columns. */
+lspo_status_t lspo_published_write_bands(const lspo_published_t *published, FILE *file);
 
 #endif

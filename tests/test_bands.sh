@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The bands around predictions: experiments/published/bands.csv is what `lspo validate --bands` writes from open.csv.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+with_lib() { awk -v OFMT=%.12g -f "$source_dir/experiments/lib.awk" "$@"; }
+published=$source_dir/experiments/published
+"$program" validate --published "$published/open.csv" --format csv --bands "$folder/bands.csv" > "$folder/rows.csv"
+
+# The committed file: the same groups, and numbers that differ at most by what another compiler may round.
+cat > "$folder/same.awk" <<'AWK'
+FNR == 1 { csv_header($0); file++; next }
+{
+    csv_row($0)
+    key = get("kind") " " get("framework") " " get("machine")
+    for (i = split("rows mean_error low high", names, " "); i > 0; i--)
+        value[file, key, names[i]] = get(names[i])
+    seen[key] += file
+}
+END {
+    for (key in seen) {
+        if (seen[key] != 3)
+            print key ": only in one of the files"
+        for (i in names) {
+            difference = value[1, key, names[i]] - value[2, key, names[i]]
+            if (difference > 0.0021 || difference < -0.0021)
+                print key ": " names[i] " " value[1, key, names[i]] " and " value[2, key, names[i]]
+        }
+    }
+}
+AWK
+check "bands.csv is up to date (lspo validate --published open.csv --bands bands.csv)" "" \
+    "$(with_lib -f "$folder/same.awk" "$published/bands.csv" "$folder/bands.csv" | sort)"
+
+# One group by hand: the adapters of framework eager; percentiles between the two nearest of sorted values.
+cat > "$folder/ratios.awk" <<'AWK'
+FNR == 1 { csv_header($0); next }
+{ csv_row($0) }
+get("kind") == "peft" && get("framework") == "eager" { print get("measured_s") / get("predicted_s") }
+AWK
+expected=$(with_lib -f "$folder/ratios.awk" "$folder/rows.csv" | sort -g | awk '
+    { v[NR] = $1; e = 1 / $1 - 1; sum += e < 0 ? -e : e }
+    function at(share,   x, below) {
+        x = 1 + share * (NR - 1)
+        below = int(x)
+        return v[below] + (x - below) * (v[below + 1] - v[below])
+    }
+    END { printf "%d %.3f %.3f %.3f", NR, sum / NR, at(0.1), at(0.9) }')
+check "a group by hand" "$expected" \
+    "$(awk -F, '$1 == "peft" && $2 == "eager" { printf "%d %.3f %.3f %.3f", $4, $5, $6, $7 }' "$folder/bands.csv")"
+
+# The sentence and the record have the same band.
+sim=(sim --model llama-7b --machine rtx4090 --framework eager --policy lora)
+low=$("$program" "${sim[@]}" --format csv > "$folder/sim.csv"
+    with_lib -f "$source_dir/experiments/field.awk" -v name=expect_low_s "$folder/sim.csv")
+check "low of the record" "$(awk -v s="$(with_lib -f "$source_dir/experiments/field.awk" -v name=iteration_s \
+    "$folder/sim.csv")" -F, '$1 == "peft" && $2 == "eager" { printf "%.6g", s * $6 }' "$published/bands.csv")" \
+    "$(printf %.6g "$low")"
+check "the sentence" 1 "$("$program" "${sim[@]}" --format table | tr '\n' ' ' |
+    grep -c "^[^:]*: llama-7b by lora.*Expect $(awk -v s="$low" 'BEGIN { printf "%.0f", 1000 * s }') ms to .*: fitted \
+profile; framework eager, .* published peft steps")"
+check "bands need steps" 2 "$(status_of "$program" validate --grid g --bands "$folder/b.csv")"
+finish bands
