@@ -207,7 +207,7 @@ lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const l
     status = lspo_device_set_number(device, lspo_compute_number_of(options->precision));
     if (status != LSPO_OK)
         goto close;
-    for (size_t i = 0; i < LSPO_CALIBRATION_FIELDS_MAX; i++)
+    for (size_t i = 0; i < LSPO_MACHINE_FIELDS_MAX; i++)
         result.errors[i].standard_error = NAN;
     uint64_t process_bytes = 0;
     status = lspo_run_extra_bytes(&process_bytes); /* first, because memory touched earlier is not counted again */

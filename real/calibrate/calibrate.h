@@ -41,11 +41,10 @@ typedef struct {
     uint32_t samples;      /* 0: not measured                         */
 } lspo_calibration_error_t;
 
-enum { LSPO_CALIBRATION_FIELDS_MAX = 96 };
 
 typedef struct {
     lspo_machine_t machine;
-    lspo_calibration_error_t errors[LSPO_CALIBRATION_FIELDS_MAX]; /* by field of lspo_machine_fields */
+    lspo_calibration_error_t errors[LSPO_MACHINE_FIELDS_MAX]; /* by field of lspo_machine_fields */
     lspo_calibration_sample_t *samples;
     size_t sample_count;
     char topology[512];         /* a description of caches, NUMA nodes and the GPU's place; lines end in \n */

@@ -30,8 +30,8 @@ static void format_error(const lspo_machine_field_t *field, double value, double
 
 lspo_status_t lspo_calibration_write_profile(const lspo_calibration_result_t *result, const char *comment, FILE *file)
 {
-    const char *notes[LSPO_CALIBRATION_FIELDS_MAX] = {NULL};
-    char texts[LSPO_CALIBRATION_FIELDS_MAX][80];
+    const char *notes[LSPO_MACHINE_FIELDS_MAX] = {NULL};
+    char texts[LSPO_MACHINE_FIELDS_MAX][80];
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         const lspo_calibration_error_t *error = &result->errors[i];
         char known[48];
@@ -144,7 +144,7 @@ lspo_status_t lspo_calibration_report(const lspo_calibration_result_t *result, l
         {"standard_error", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(report_row_t, standard_error)},
         {"samples", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(report_row_t, samples)},
     };
-    report_row_t *rows = calloc(LSPO_CALIBRATION_FIELDS_MAX + 2, sizeof *rows);
+    report_row_t *rows = calloc(LSPO_MACHINE_FIELDS_MAX + 2, sizeof *rows);
     if (!rows)
         return lspo_no_memory("the report");
     bool table = format == LSPO_FORMAT_TABLE;
