@@ -151,6 +151,9 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
     result.peak_gpu_bytes = prediction->peak_gpu_bytes;
     result.peak_host_bytes = prediction->peak_host_bytes;
     result.peak_total_bytes = prediction->peak_gpu_bytes + prediction->peak_host_bytes;
+    result.gpu_tensor_bytes = prediction->gpu_tensor_bytes;
+    result.gpu_reserve_bytes = prediction->gpu_reserve_bytes;
+    result.gpu_library_bytes = prediction->gpu_library_bytes;
     result.peak_gpu_bound_bytes = prediction->peak_gpu_bound_bytes;
     result.peak_host_bound_bytes = prediction->peak_host_bound_bytes;
     result.fits = prediction->fits;
@@ -272,7 +275,9 @@ const lspo_command_t lspo_command_sim = {
         "On a terminal the result is a few sentences; --all, CSV and JSON have every figure. `lspo help terms` "
         "explains the words, and `lspo choose` simulates every policy.\n\n"
         "peak_gpu_bound_bytes is the most GPU memory that a run takes if its ops stay within a tenth of an "
-        "iteration of their predicted times.\n\n"
+        "iteration of their predicted times, and the most that its framework's allocator leaves unused. "
+        "gpu_tensor_bytes, gpu_reserve_bytes and gpu_library_bytes are the parts of peak_gpu_bytes: tensors, what the "
+        "allocator holds unused, and what its process takes besides.\n\n"
         "expect_low_s to expect_high_s is the band in which a measured time is expected, from how far predictions for "
         "this framework and machine were from published steps, or from lspo's own measurements on a calibrated "
         "host (expect_basis, expect_rows).\n\n"

@@ -268,7 +268,8 @@ const lspo_command_t lspo_command_validate = {
         "The error is predicted / measured - 1. Of pairs of rows whose measured times differ by more than 10 %, the "
         "report says how many are predicted in that order: pairs that differ only in policy and its flags (perhaps "
         "framework), and pairs that differ only in the machine. peak_gpu_bytes and peak_gpu_bound_bytes contain the "
-        "driver's context.",
+        "driver's context. The file of peaks may have a column counts: a peak is of the whole process (device), or "
+        "only of what its allocator had handed out (allocated), which is compared with gpu_tensor_bytes.",
     .groups = (const lspo_arg_group_t *const[]){&grid_group, &lspo_published_group, &format_group, NULL},
     .run = validate,
 };

@@ -37,8 +37,9 @@ typedef struct {
     int native_fits;
     double gpu_busy_s, d2h_busy_s, h2d_busy_s, cpu_busy_s, exposed_comm_s, exposed_cpu_s, other_s;
     uint64_t d2h_bytes, h2d_bytes;
-    uint64_t peak_gpu_bytes, peak_host_bytes, peak_total_bytes; /* total: of both together */
-    uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes;       /* the largest peaks when lanes run early or late */
+    uint64_t peak_gpu_bytes, peak_host_bytes, peak_total_bytes;      /* total: of both together */
+    uint64_t gpu_tensor_bytes, gpu_reserve_bytes, gpu_library_bytes; /* parts of the GPU's peak (sim/memory.h) */
+    uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes; /* the largest peaks when lanes run early or late */
     /* With noise: percentiles (sim/noise.h), the lowest and highest peaks of the draws, and how many fit. */
     uint64_t noise_seed, draws, fit_draws;
     double iteration_percentile_s[LSPO_PERCENTILES], slowdown_percentile[LSPO_PERCENTILES];

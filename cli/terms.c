@@ -39,7 +39,9 @@ const lspo_term_t lspo_terms[] = {
                     "from the busiest lane and from cycles of ops that depend on each other across iterations."},
     {"peak", "The most memory in use at any time, on the GPU or on the host."},
     {"peak bound",
-     "The largest peak that is possible if ops run up to a tenth of an iteration earlier or later than predicted."},
+     "The largest peak that is possible if ops run up to a tenth of an iteration earlier or later than predicted, and "
+     "its framework's allocator leaves as much unused as others have seen."},
+    {"reserve", "GPU memory that a framework's allocator holds but has not handed out: lspo's own holds none."},
     {"fits", "Both peaks are at most the memory of the machine, less what the GPU's driver takes."},
     {"stage", "A layer of the plan, counted from 0: the embedding, then the blocks, then the head."},
     {"transition",

@@ -101,6 +101,21 @@ typedef struct {
         double d2h_limit_Bps;      /* ... and to the CPU */
         double gradient_buffers;   /* of policies that send full gradients; 1: a copy blocks backward; 0: as asked */
         double fp32_transfer;      /* 1: gradients and parameters cross the link in fp32; 0: as asked */
+        /* Memory beyond the plan's: see sim/framework_memory.h for the equations. */
+        double library_bytes;        /* of its process on the GPU, besides the driver's context and all tensors */
+        double allocator_share;      /* share of what its allocator holds for a step that stays unused, [0, 1) */
+        double allocator_most;       /* the most of all memory that its allocator leaves unused, for the bound */
+        double logit_bytes;          /* per logit, with its copies and gradients; 0: as lspo */
+        double saved_width_bytes;    /* kept for backward per token of a block and element of the width, */
+        double saved_mlp_bytes;      /* ... of the MLP's width, */
+        double saved_repeat_bytes;   /* ... by which the heads of Q are wider than those of K, */
+        double saved_score_bytes;    /* ... per score of attention, */
+        double saved_adapter_bytes;  /* ... and per element of the inputs of adapters */
+        double adapter_cast_bytes;   /* per element of adapters: copies in 16 bits */
+        double half_states;          /* 1: in bf16, moments in bf16 and no fp32 copy of the weights */
+        double update_bytes;         /* temporaries of the optimizer on the GPU, per parameter that it updates */
+        double bucket_elements;      /* of policies that send full gradients: buffers of so many gradients */
+        double host_parameter_bytes; /* per parameter whose optimizer is on the CPU; 0: as lspo */
     } software;
     struct {
         double Bps;       /* bandwidth of sends; 0: there is no network */

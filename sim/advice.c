@@ -177,7 +177,8 @@ lspo_status_t lspo_advise(const lspo_plan_t *plan, const lspo_machine_t *machine
             return LSPO_OK;
         describe_excess(machine, prediction->peak_gpu_bound_bytes, prediction->peak_host_bound_bytes, sizeof excess,
                         excess);
-        snprintf(text_out, text_bytes, "fits as predicted; if lanes run early or late it may need %s", excess);
+        snprintf(text_out, text_bytes, "fits as predicted; if lanes run early or late%s it may need %s",
+                 machine->software.allocator_most > 0.0 ? ", or its allocator leaves more unused," : "", excess);
         return LSPO_OK;
     }
     lspo_status_t status = describe_remedy(&question, sizeof remedy, remedy);

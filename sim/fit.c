@@ -38,12 +38,15 @@ lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machi
 {
     lspo_trial_t trial = {0};
     lspo_fit_t fit = {0};
+    lspo_memory_t memory = {0};
     lspo_status_t status = lspo_trial_play(plan, machine, &trial);
     if (status != LSPO_OK)
         goto cleanup;
-    status = lspo_memory_predict(plan, machine, trial.trace, &fit.gpu_bytes, &fit.host_bytes);
+    status = lspo_memory_predict(plan, machine, trial.trace, &memory);
     if (status != LSPO_OK)
         goto cleanup;
+    fit.gpu_bytes = memory.gpu_bytes;
+    fit.host_bytes = memory.host_bytes;
     fit.fits = lspo_fits(machine, fit.gpu_bytes, fit.host_bytes);
     fit.iteration_s = trial.summary.iteration_s;
     *fit_out = fit;

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "sim/framework_memory.h"
+#include "sim/memory_bound.h"
 #include "traces/events.h"
 
 /* Low-rank bases: workspaces and code of LAPACK beyond its scratch, which no other policy uses.  Measured as the
@@ -55,13 +57,54 @@ lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *tr
     return LSPO_OK;
 }
 
-lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
-                                  uint64_t *peak_gpu_bytes_out, uint64_t *peak_host_bytes_out)
+static uint64_t process_bytes(const lspo_plan_t *plan, const lspo_machine_t *machine)
 {
-    lspo_status_t status = lspo_memory_replay(plan, trace, peak_gpu_bytes_out, peak_host_bytes_out);
+    return (uint64_t)machine->cpu.process_bytes +
+           (plan->gradient_form == LSPO_FORM_LOWRANK ? (uint64_t)LAPACK_BYTES : 0);
+}
+
+static lspo_memory_t sum_up(uint64_t tensor_bytes, uint64_t reserve_bytes, uint64_t host_bytes,
+                            const lspo_machine_t *machine)
+{
+    uint64_t library_bytes = (uint64_t)machine->software.library_bytes;
+    return (lspo_memory_t){.gpu_bytes = tensor_bytes + reserve_bytes + library_bytes,
+                           .host_bytes = host_bytes,
+                           .gpu_tensor_bytes = tensor_bytes,
+                           .gpu_reserve_bytes = reserve_bytes,
+                           .gpu_library_bytes = library_bytes};
+}
+
+lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
+                                  lspo_memory_t *memory_out)
+{
+    lspo_framework_memory_t framework;
+    uint64_t gpu_bytes = 0, host_bytes = 0;
+    lspo_status_t status = lspo_framework_memory_create(plan, machine, &framework);
     if (status != LSPO_OK)
         return status;
-    *peak_host_bytes_out +=
-        (uint64_t)machine->cpu.process_bytes + (plan->gradient_form == LSPO_FORM_LOWRANK ? (uint64_t)LAPACK_BYTES : 0);
-    return LSPO_OK;
+    status = lspo_memory_replay(framework.plan, trace, &gpu_bytes, &host_bytes);
+    if (status == LSPO_OK)
+        *memory_out =
+            sum_up(gpu_bytes, lspo_framework_reserve_bytes(machine, gpu_bytes - framework.plan->gpu_static_bytes),
+                   host_bytes + process_bytes(plan, machine), machine);
+    lspo_framework_memory_release(&framework);
+    return status;
+}
+
+lspo_status_t lspo_memory_predict_bound(const lspo_plan_t *plan, const lspo_machine_t *machine,
+                                        const lspo_trace_t *trace, uint64_t slack_ns, lspo_memory_t *memory_out)
+{
+    lspo_framework_memory_t framework;
+    uint64_t gpu_bytes = 0, host_bytes = 0;
+    lspo_status_t status = lspo_framework_memory_create(plan, machine, &framework);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_memory_bound(framework.plan, trace, slack_ns, &gpu_bytes, &host_bytes);
+    if (status == LSPO_OK)
+        *memory_out =
+            sum_up(gpu_bytes,
+                   lspo_framework_reserve_most_bytes(machine, gpu_bytes, gpu_bytes - framework.plan->gpu_static_bytes),
+                   host_bytes + process_bytes(plan, machine), machine);
+    lspo_framework_memory_release(&framework);
+    return status;
 }

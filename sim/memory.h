@@ -17,9 +17,21 @@
  * or if not all memory is given back. */
 lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t *peak_gpu_bytes_out,
                                  uint64_t *peak_host_bytes_out);
-/* The same as measured by a run: plus cpu.process_bytes of the process (measured by real/machine/process.h) and the
- * memory of LAPACK for low-rank bases. */
+
+/* Predicted peaks, or their bounds.  The GPU's is the sum of its three parts. */
+typedef struct {
+    uint64_t gpu_bytes, host_bytes;
+    uint64_t gpu_tensor_bytes;  /* at one moment; what torch.cuda.max_memory_allocated() counts */
+    uint64_t gpu_reserve_bytes; /* held unused by the framework's allocator                     */
+    uint64_t gpu_library_bytes; /* of the framework's process, besides the driver's context     */
+} lspo_memory_t;
+
+/* The replay with what the machine's framework takes (framework_memory.h), as measured by a run: the host's includes
+ * cpu.process_bytes of the process (measured by real/machine/process.h) and the memory of LAPACK for low-rank bases. */
 lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
-                                  uint64_t *peak_gpu_bytes_out, uint64_t *peak_host_bytes_out);
+                                  lspo_memory_t *memory_out);
+/* The most, if ops may be `slack_ns` early or late (memory_bound.h). */
+lspo_status_t lspo_memory_predict_bound(const lspo_plan_t *plan, const lspo_machine_t *machine,
+                                        const lspo_trace_t *trace, uint64_t slack_ns, lspo_memory_t *memory_out);
 
 #endif

@@ -195,16 +195,16 @@ static lspo_status_t play_plan(experiment_t *experiment, uint32_t draw)
 {
     lspo_noise_t *noise = &experiment->noise;
     lspo_trace_t *trace = NULL;
-    uint64_t gpu_bytes = 0, host_bytes = 0;
+    lspo_memory_t memory = {0};
     lspo_status_t status = play(experiment, &experiment->player, &experiment->iteration_s[draw], &trace);
     if (status != LSPO_OK)
         goto cleanup;
-    status = lspo_memory_predict(experiment->player.plan, experiment->machine, trace, &gpu_bytes, &host_bytes);
+    status = lspo_memory_predict(experiment->player.plan, experiment->machine, trace, &memory);
     if (status != LSPO_OK)
         goto cleanup;
-    widen(gpu_bytes, &noise->peak_gpu_low_bytes, &noise->peak_gpu_high_bytes);
-    widen(host_bytes, &noise->peak_host_low_bytes, &noise->peak_host_high_bytes);
-    noise->fit_draws += lspo_fits(experiment->machine, gpu_bytes, host_bytes);
+    widen(memory.gpu_bytes, &noise->peak_gpu_low_bytes, &noise->peak_gpu_high_bytes);
+    widen(memory.host_bytes, &noise->peak_host_low_bytes, &noise->peak_host_high_bytes);
+    noise->fit_draws += lspo_fits(experiment->machine, memory.gpu_bytes, memory.host_bytes);
     if (experiment->window.slots)
         window_keep(&experiment->window, trace, draw);
 cleanup:

@@ -33,9 +33,11 @@ typedef struct {
     lspo_summary_t summary;
     double lower_bound_s; /* time per iteration that no schedule of these ops can beat (sim/bound.h) */
     uint64_t peak_gpu_bytes, peak_host_bytes;
+    uint64_t gpu_tensor_bytes, gpu_reserve_bytes, gpu_library_bytes; /* parts of the GPU's peak (sim/memory.h) */
     /* The largest peaks if each op runs within LSPO_SIMULATE_SLACK of an iteration of its predicted time
      * (sim/memory_bound.h). */
     uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes;
+    uint64_t gpu_tensor_bound_bytes;
     bool fits; /* both peaks within the machine's memory */
     lspo_native_t native;
     double slowdown; /* iteration_s / native's, with the workload of lspo_policy_workload() */

@@ -3,7 +3,6 @@
 #include "sim/bound.h"
 #include "sim/fit.h"
 #include "sim/memory.h"
-#include "sim/memory_bound.h"
 #include "sim/report.h"
 #include "sim/sim.h"
 #include "sim/trial.h"
@@ -59,30 +58,29 @@ cleanup:
     return status;
 }
 
-/* Predicted peaks, and upper bounds when lanes run early or late (sim/memory_bound.h). */
-typedef struct {
-    uint64_t gpu_bytes, host_bytes, gpu_bound_bytes, host_bound_bytes;
-} peaks_t;
-
-/* Peaks and their bounds, over the first ops of a long plan, because they repeat.  Both include the other memory of the
- * process. */
+/* Peaks and their bounds when lanes run early or late, those over the first ops of a long plan, because they repeat. */
 static lspo_status_t predict_peaks(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
-                                   double iteration_s, peaks_t *peaks)
+                                   double iteration_s, lspo_prediction_t *prediction)
 {
     enum { ROWS_MAX = 10000 };
     lspo_trace_t part = {.rows = trace->rows, .row_count = trace->row_count < ROWS_MAX ? trace->row_count : ROWS_MAX};
     uint64_t slack_ns = (uint64_t)(LSPO_SIMULATE_SLACK * 1e9 * iteration_s);
-    uint64_t replayed_bytes = 0, unused_bytes = 0;
-    lspo_status_t status = lspo_memory_predict(plan, machine, trace, &peaks->gpu_bytes, &peaks->host_bytes);
+    lspo_memory_t peak = {0}, bound = {0};
+    lspo_status_t status = lspo_memory_predict(plan, machine, trace, &peak);
     if (status != LSPO_OK)
         return status;
-    status = lspo_memory_replay(plan, trace, &unused_bytes, &replayed_bytes);
+    status = lspo_memory_predict_bound(plan, machine, &part, slack_ns, &bound);
     if (status != LSPO_OK)
         return status;
-    status = lspo_memory_bound(plan, &part, slack_ns, &peaks->gpu_bound_bytes, &peaks->host_bound_bytes);
-    if (status != LSPO_OK)
-        return status;
-    peaks->host_bound_bytes += peaks->host_bytes - replayed_bytes;
+    prediction->peak_gpu_bytes = peak.gpu_bytes;
+    prediction->peak_host_bytes = peak.host_bytes;
+    prediction->gpu_tensor_bytes = peak.gpu_tensor_bytes;
+    prediction->gpu_reserve_bytes = peak.gpu_reserve_bytes;
+    prediction->gpu_library_bytes = peak.gpu_library_bytes;
+    prediction->peak_gpu_bound_bytes = bound.gpu_bytes;
+    prediction->gpu_tensor_bound_bytes = bound.gpu_tensor_bytes;
+    prediction->peak_host_bound_bytes = bound.host_bytes;
+    prediction->fits = lspo_fits(machine, peak.gpu_bytes, peak.host_bytes);
     return LSPO_OK;
 }
 
@@ -91,11 +89,10 @@ static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *mach
                              lspo_prediction_t *prediction)
 {
     double iteration_s = trial->summary.iteration_s;
-    peaks_t peaks = {0};
     lspo_status_t status = lspo_bound_iteration(plan, trial->work_ns, &prediction->lower_bound_s);
     if (status != LSPO_OK)
         return status;
-    status = predict_peaks(plan, machine, trial->trace, iteration_s, &peaks);
+    status = predict_peaks(plan, machine, trial->trace, iteration_s, prediction);
     if (status != LSPO_OK)
         return status;
     status = predict_native(plan, machine, &prediction->native);
@@ -105,11 +102,6 @@ static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *mach
                                &prediction->bound_lane);
     if (status != LSPO_OK)
         return status;
-    prediction->peak_gpu_bytes = peaks.gpu_bytes;
-    prediction->peak_host_bytes = peaks.host_bytes;
-    prediction->peak_gpu_bound_bytes = peaks.gpu_bound_bytes;
-    prediction->peak_host_bound_bytes = peaks.host_bound_bytes;
-    prediction->fits = lspo_fits(machine, peaks.gpu_bytes, peaks.host_bytes);
     prediction->slowdown = iteration_s / prediction->native.iteration_s;
     prediction->tokens_per_s =
         (double)lspo_workload_tokens(&plan->workload) * plan->workload.accumulation / iteration_s;

@@ -31,7 +31,7 @@ micro,two,micro,eager,none,rtx4090,gpt2-124m,2,512,7,bf16,on,native,,0.02,
 theirs,two,native,eager,3060,machines/rtx3060.ini,gpt2-124m,2,512,3,bf16,on,native,,0.2,
 nobodys,two,offload,eager,no card,machines/nobodys.ini,gpt2-124m,2,512,3,bf16,on,zero,,0.7,
 CSV
-printf 'id,peak_gpu_GiB\nplain,3\nflags,0.01\n' > "$folder/theirs/memory.csv"
+printf 'id,peak_gpu_GiB\nplain,4\nflags,0.01\n' > "$folder/theirs/memory.csv"
 validate() { "$program" validate --published "$steps" "$@"; }
 validate --format csv > "$folder/out.csv"
 cat > "$folder/value.awk" <<'AWK'
@@ -74,7 +74,7 @@ check "only here" 5e+12 "$("$program" show machine "$folder/theirs/machines/rtx3
 check "error" equal "$(near "$(awk -v e="$(value flags error)" 'BEGIN { printf "%.12g", e + 1 }')" \
     "$(awk -v p="$(value flags predicted_s)" 'BEGIN { printf "%.12g", p / 0.5 }')")"
 check "peak error" equal "$(near "$(awk -v e="$(value plain peak_error)" 'BEGIN { printf "%.12g", e + 1 }')" \
-    "$(awk -v p="$(value plain peak_gpu_bytes)" 'BEGIN { printf "%.12g", p / (3 * 2 ^ 30) }')")"
+    "$(awk -v p="$(value plain peak_gpu_bytes)" 'BEGIN { printf "%.12g", p / (4 * 2 ^ 30) }')")"
 check "peaks above the bound" "true false" "$(value plain above_bound) $(value flags above_bound)"
 check "no peak, no error" "" "$(value micro peak_error)"
 check "a text with a comma" "a, b" "$(value flags note)"
@@ -94,6 +94,19 @@ check "no such row" 2 "$(status_of validate --where source=three)"
 mv "$folder/theirs/memory.csv" "$folder/peaks.csv"
 check "no peaks" 1 "$(validate --format json | grep -c '"memory_rows": 0,')"
 check "named peaks" 1 "$(validate --memory "$folder/peaks.csv" --format json | grep -c '"memory_rows": 2,')"
+printf 'id,counts,peak_gpu_GiB\nplain,allocated,3\nflags,device,0.01\n' > "$folder/counted.csv"
+validate --memory "$folder/counted.csv" --format csv > "$folder/out.csv"
+check "peaks of what is allocated" equal "$(near "$(awk -v e="$(value plain peak_error)" \
+    'BEGIN { printf "%.12g", e + 1 }')" \
+    "$(awk -v p="$(value plain gpu_tensor_bytes)" 'BEGIN { printf "%.12g", p / (3 * 2 ^ 30) }')")"
+check "are less than those of the process" 1 \
+    "$(awk -v a="$(value plain gpu_tensor_bytes)" -v p="$(value plain peak_gpu_bytes)" 'BEGIN { print a < p }')"
+check "beside peaks of the process" equal "$(near "$(awk -v e="$(value flags peak_error)" \
+    'BEGIN { printf "%.12g", e + 1 }')" \
+    "$(awk -v p="$(value flags peak_gpu_bytes)" 'BEGIN { printf "%.12g", p / (0.01 * 2 ^ 30) }')")"
+sed -i s/allocated/reserved/ "$folder/counted.csv"
+check "peaks of something else" 2 "$(status_of validate --memory "$folder/counted.csv")"
+check "says which" 1 "$(grep -c "counted.csv:2: column counts: 'reserved'" "$folder/messages")"
 check "no such file of peaks" 2 "$(status_of validate --memory "$folder/none.csv")"
 
 # A fault anywhere is an error before anything is printed: line, column and value.

@@ -43,9 +43,13 @@ typedef struct {
     const char *card; /* "project": lspo's own [gpu] in a file's place; "file", "preset" */
     /* Set by lspo_published_read(): policy, or stream. */
     const char *predicted_policy;
-    /* Set by lspo_published_read_memory(): the published peak and the error of peak_gpu_bytes. */
-    double published_peak_gpu_bytes, peak_error;
-    uint64_t peak_gpu_bytes, peak_gpu_bound_bytes; /* with the driver's context */
+    /* Set by lspo_published_read_memory(): the published peak, and whether it counts only what is allocated. */
+    double published_peak_gpu_bytes;
+    bool counts_allocated;
+    /* Set by lspo_published_predict(): of the whole process, with the driver's context; only what is allocated; the
+     * error of the one that the published peak counts. */
+    uint64_t peak_gpu_bytes, gpu_tensor_bytes, peak_gpu_bound_bytes;
+    double peak_error;
     int above_bound;
     /* Of no table. */
     uint64_t line;
@@ -71,8 +75,10 @@ typedef struct {
 /* Read a file of published steps.  LSPO_ERR_INPUT, with file, line, column, value and allowed values in the message,
  * for the first fault.  The caller releases it. */
 lspo_status_t lspo_published_read(const char *path, lspo_published_t *published_out);
-/* Read published peaks, CSV with the columns id and peak_gpu_GiB, of rows that have been read.  An id that no row has
- * is an error, unless `filtered`: rows have been removed. */
+/* Read published peaks, CSV with the columns id and peak_gpu_GiB, of rows that have been read.  The column `counts`
+ * says what a peak is of: "device", as without it, the whole process; "allocated", what its allocator had handed out
+ * (torch.cuda.max_memory_allocated()).  An id that no row has is an error, unless `filtered`: rows have been removed.
+ */
 lspo_status_t lspo_published_read_memory(const char *path, bool filtered, lspo_published_t *published);
 /* Keep the rows whose column has this value ("kind=micro"); before lspo_published_read_memory() and _predict().
  * LSPO_ERR_INPUT if there is no such column, or no such row. */

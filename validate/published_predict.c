@@ -294,6 +294,7 @@ static lspo_status_t simulate(const lspo_published_t *published, const lspo_publ
         goto release_prediction;
     *step_s_out = prediction.summary.iteration_s;
     row->fits = prediction.fits;
+    row->gpu_tensor_bytes = prediction.gpu_tensor_bytes;
     row->peak_gpu_bytes = prediction.peak_gpu_bytes + (uint64_t)machine.gpu.context_bytes;
     row->peak_gpu_bound_bytes = prediction.peak_gpu_bound_bytes + (uint64_t)machine.gpu.context_bytes;
 release_prediction:
@@ -320,7 +321,8 @@ static lspo_status_t predict_row(const lspo_published_t *published, const lspo_p
     row->error = row->predicted_s / row->measured_s - 1;
     if (isnan(row->published_peak_gpu_bytes))
         return LSPO_OK;
-    row->peak_error = (double)row->peak_gpu_bytes / row->published_peak_gpu_bytes - 1;
+    uint64_t counted_bytes = row->counts_allocated ? row->gpu_tensor_bytes : row->peak_gpu_bytes;
+    row->peak_error = (double)counted_bytes / row->published_peak_gpu_bytes - 1;
     row->above_bound = row->published_peak_gpu_bytes > (double)row->peak_gpu_bound_bytes;
     return LSPO_OK;
 }

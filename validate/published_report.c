@@ -46,6 +46,7 @@ static const lspo_field_t row_fields[] = {
     YES_NO(fits),
     REAL(published_peak_gpu_bytes),
     INTEGER(peak_gpu_bytes),
+    INTEGER(gpu_tensor_bytes),
     INTEGER(peak_gpu_bound_bytes),
     REAL(peak_error),
     YES_NO(above_bound),

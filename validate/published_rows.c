@@ -192,6 +192,7 @@ static lspo_status_t take_row(const size_t found[COLUMN_COUNT], size_t index, ls
                                 .published_peak_gpu_bytes = NAN,
                                 .peak_error = NAN,
                                 .peak_gpu_bytes = LSPO_MISSING,
+                                .gpu_tensor_bytes = LSPO_MISSING,
                                 .peak_gpu_bound_bytes = LSPO_MISSING,
                                 .above_bound = -1};
     for (size_t i = 0; i < COLUMN_COUNT; i++) {
@@ -261,7 +262,21 @@ void lspo_published_release(lspo_published_t *published)
 
 /* Peaks */
 
-enum { MEMORY_ID, MEMORY_PEAK, MEMORY_NOTE, MEMORY_COLUMNS };
+enum { MEMORY_ID, MEMORY_PEAK, MEMORY_NOTE, MEMORY_COUNTS, MEMORY_COLUMNS };
+
+/* What a peak counts: "device", or nothing said, is the whole process. */
+static lspo_status_t take_counts(const char *path, const size_t found[MEMORY_COLUMNS], size_t index,
+                                 const lspo_csv_t *csv, bool *allocated_out)
+{
+    static const char *const names[] = {"device", "allocated"};
+    const char *cell = found[MEMORY_COUNTS] < csv->column_count ? lspo_csv_cell(csv, index, found[MEMORY_COUNTS]) : "";
+    char what[WHAT_BYTES];
+    snprintf(what, sizeof what, "%s:%" PRIu64 ": column counts", path, lspo_csv_line(csv, index));
+    *allocated_out = strcmp(cell, names[1]) == 0;
+    if (cell[0] == '\0' || strcmp(cell, names[0]) == 0 || *allocated_out)
+        return LSPO_OK;
+    return lspo_name_refuse(what, cell, names, sizeof names / sizeof names[0], NULL);
+}
 
 static lspo_status_t take_peak(const char *path, const size_t found[MEMORY_COLUMNS], size_t index, bool filtered,
                                lspo_published_t *published)
@@ -285,12 +300,12 @@ static lspo_status_t take_peak(const char *path, const size_t found[MEMORY_COLUM
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": column id: there is a peak of '%s' above", path,
                           lspo_csv_line(csv, index), id);
     row->published_peak_gpu_bytes = peak_GiB * (double)(1 << 30);
-    return LSPO_OK;
+    return take_counts(path, found, index, csv, &row->counts_allocated);
 }
 
 lspo_status_t lspo_published_read_memory(const char *path, bool filtered, lspo_published_t *published)
 {
-    static const char *const names[] = {"id", "peak_gpu_GiB", "note"};
+    static const char *const names[] = {"id", "peak_gpu_GiB", "note", "counts"};
     size_t found[MEMORY_COLUMNS];
     lspo_csv_t *csv = &published->memory_csv;
     lspo_status_t status = lspo_csv_read(path, FILE_BYTES_MAX, csv);
@@ -298,7 +313,7 @@ lspo_status_t lspo_published_read_memory(const char *path, bool filtered, lspo_p
         return status;
     for (size_t i = 0; i < MEMORY_COLUMNS; i++) {
         found[i] = lspo_csv_column(csv, names[i]);
-        if (found[i] == csv->column_count && i != MEMORY_NOTE)
+        if (found[i] == csv->column_count && i != MEMORY_NOTE && i != MEMORY_COUNTS)
             return lspo_error(LSPO_ERR_INPUT, "%s:1: the column %s is missing; needed are id, peak_gpu_GiB", path,
                               names[i]);
     }

@@ -75,8 +75,10 @@ static void run_plan(const void *argument, outcome_t *outcome)
     outcome->gpu_bytes = result.peak_gpu_bytes;
     outcome->total_bytes = result.peak_total_bytes;
     /* In the order in which the ops really ran, so that the machine's speed has no part in it. */
-    outcome->status = lspo_memory_predict(capped->plan, &capped->machine, trace, &outcome->predicted_gpu_bytes,
-                                          &outcome->predicted_host_bytes);
+    lspo_memory_t memory = {0};
+    outcome->status = lspo_memory_predict(capped->plan, &capped->machine, trace, &memory);
+    outcome->predicted_gpu_bytes = memory.gpu_bytes;
+    outcome->predicted_host_bytes = memory.host_bytes;
     lspo_trace_destroy(trace);
     lspo_run_result_release(&result);
 }
