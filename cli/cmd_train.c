@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "base/interrupt.h"
 #include "base/table.h"
@@ -12,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/host_room.h"
 #include "cli/request.h"
+#include "cli/train_data.h"
 #include "cli/train_paths.h"
 #include "cli/train_sample.h"
 #include "cli/train_view.h"
@@ -32,11 +32,16 @@ typedef struct {
     bool resume;
     const char *sample_text;
     uint32_t sample_tokens;
+    const char *prompt_field, *answer_field, *chat_template;
+    int loss;           /* index of loss_names */
     int export_weights; /* index of export_names; -1: as --eval-every says */
 } train_request_t;
 
 enum { EXPORT_BEST, EXPORT_LAST };
 static const char *const export_names[] = {"best", "last", NULL};
+
+enum { LOSS_ANSWERS, LOSS_ALL };
+static const char *const loss_names[] = {"answers", "all", NULL};
 
 static lspo_status_t store_number(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
@@ -63,9 +68,30 @@ static const lspo_arg_t train_args[] = {
      BASE(policy_name)},
     {.name = "data",
      .value = "FILE",
-     .help = "plain text, JSONL, or Alpaca JSON (texts of this machine)",
+     .help = "plain text, JSONL (also of chats), or Alpaca JSON (texts of this machine)",
      .store = lspo_arg_text,
      TRAIN(data_path)},
+    {.name = "prompt-field",
+     .value = "NAME",
+     .help = "field of the records that has the prompt (prompt)",
+     .store = lspo_arg_text,
+     TRAIN(prompt_field)},
+    {.name = "answer-field",
+     .value = "NAME",
+     .help = "field of the records that has the answer (completion)",
+     .store = lspo_arg_text,
+     TRAIN(answer_field)},
+    {.name = "chat-template",
+     .value = "NAME",
+     .help = "how chats are written (as the model's folder says, else plain): " LSPO_CHAT_TEMPLATES,
+     .store = lspo_arg_text,
+     TRAIN(chat_template)},
+    {.name = "loss",
+     .value = "answers|all",
+     .help = "train on answers, or on prompts, too (answers)",
+     .store = lspo_arg_choice,
+     .names = loss_names,
+     TRAIN(loss)},
     {.name = "held-out",
      .value = "FRACTION",
      .help = "share of the data that is kept for evaluation and not trained on (0.05)",
@@ -220,70 +246,28 @@ typedef struct {
     lspo_train_sample_t sample;
     double load_s; /* for model, tokens and data */
     lspo_train_view_t *view;
-    uint64_t text_bytes, encoded_bytes; /* of the data; encoded so far */
+    lspo_train_encoding_t encoding;
 } trainee_t;
-
-static lspo_status_t encode(void *context, const char *text, size_t bytes, lspo_tokens_t *tokens)
-{
-    trainee_t *trainee = context;
-    uint32_t *ids;
-    size_t count;
-    lspo_status_t status = lspo_tokenizer_encode(trainee->tokenizer, text, bytes, false, &ids, &count);
-    if (status != LSPO_OK)
-        return status;
-    trainee->encoded_bytes += bytes;
-    lspo_train_view_phase(trainee->view, "MB of text into tokens", (uint32_t)(trainee->encoded_bytes >> 20),
-                          (uint32_t)(trainee->text_bytes >> 20));
-    for (size_t i = 0; i < count; i++) {
-        status = lspo_tokens_append(tokens, ids[i]);
-        if (status != LSPO_OK)
-            break;
-    }
-    free(ids);
-    return status;
-}
-
-static lspo_encoder_t encoder_of(trainee_t *trainee)
-{
-    const lspo_model_t *model = &trainee->request->base.model;
-    if (!trainee->tokenizer)
-        return lspo_encoder_bytes();
-    uint32_t end = lspo_tokenizer_end(trainee->tokenizer), pad = lspo_tokenizer_pad(trainee->tokenizer);
-    return (lspo_encoder_t){.name = lspo_tokenizer_kind(trainee->tokenizer),
-                            .encode = encode,
-                            .context = trainee,
-                            .begin = lspo_tokenizer_begin(trainee->tokenizer),
-                            .end = end,
-                            .pad = pad != LSPO_TOKEN_NONE   ? pad
-                                   : end != LSPO_TOKEN_NONE ? end
-                                                            : 0,
-                            .vocabulary = model->vocabulary};
-}
 
 static lspo_status_t open_data(trainee_t *trainee)
 {
     const train_request_t *request = trainee->request;
-    lspo_dataset_options_t options = {.path = request->data_path,
-                                      .eval_path = request->eval_path,
-                                      .held_out = request->eval_path ? 0 : request->held_out,
-                                      .sequence = request->base.workload.sequence,
-                                      .class_count = request->base.model.class_count,
-                                      .seed = request->base.workload.seed,
-                                      .encoder = encoder_of(trainee)};
-    lspo_status_t status = lspo_dataset_open(&options, &trainee->data);
-    if (status != LSPO_OK)
-        return status;
-    if (lspo_dataset_dropped_rows(trainee->data) > 0)
-        lspo_warn("%" PRIu64 " examples are left out: their prompts fill the %" PRIu32 " tokens of --sequence",
-                  lspo_dataset_dropped_rows(trainee->data), options.sequence);
-    return LSPO_OK;
+    const lspo_train_data_t given = {.path = request->data_path,
+                                     .eval_path = request->eval_path,
+                                     .held_out = request->held_out,
+                                     .prompt_field = request->prompt_field,
+                                     .answer_field = request->answer_field,
+                                     .chat_template = request->chat_template,
+                                     .folder = trainee->hf ? request->base.model_name : NULL,
+                                     .loss_all = request->loss == LOSS_ALL};
+    return lspo_train_data_open(&given, &request->base, &trainee->encoding, &trainee->data);
 }
 
 static lspo_status_t open_sample(trainee_t *trainee)
 {
     const train_request_t *request = trainee->request;
     trainee->sample = (lspo_train_sample_t){.model = &request->base.model,
-                                            .encoder = encoder_of(trainee),
+                                            .encoder = lspo_train_encoder(&trainee->encoding),
                                             .tokenizer = trainee->tokenizer,
                                             .more = request->sample_tokens};
     return request->sample_text ? lspo_train_sample_begin(request->sample_text, &trainee->sample) : LSPO_OK;
@@ -295,12 +279,6 @@ static void close_trainee(trainee_t *trainee)
     lspo_dataset_close(trainee->data);
     lspo_tokenizer_close(trainee->tokenizer);
     lspo_hf_model_close(trainee->hf);
-}
-
-static uint64_t file_bytes(const char *path)
-{
-    struct stat info;
-    return path && stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
 }
 
 static lspo_status_t open_folder(const char *folder, uint32_t vocabulary, trainee_t *trainee)
@@ -315,14 +293,14 @@ static lspo_status_t open_trainee(const train_request_t *request, lspo_train_vie
 {
     const char *folder = request->base.model_name;
     uint64_t start_ns = lspo_now_ns();
-    *trainee = (trainee_t){.request = request,
-                           .view = view,
-                           .text_bytes = file_bytes(request->data_path) + file_bytes(request->eval_path)};
+    *trainee = (trainee_t){.request = request, .view = view};
     lspo_status_t status = LSPO_OK;
     if (lspo_request_is_folder(folder))
         status = open_folder(folder, request->base.model.vocabulary, trainee);
     if (status != LSPO_OK)
         return status;
+    trainee->encoding = (lspo_train_encoding_t){
+        .tokenizer = trainee->tokenizer, .view = view, .vocabulary = request->base.model.vocabulary};
     status = open_sample(trainee);
     if (status != LSPO_OK)
         return status;
@@ -585,11 +563,13 @@ const lspo_command_t lspo_command_train = {
     .examples =
         "lspo train --model gpt-tiny --policy zero --data notes.txt --steps 500 --metrics loss.csv\n"
         "lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned\n"
+        "lspo train --model ./gpt2 --policy lsp --data chat.jsonl --chat-template chatml --epochs 3 --export tuned\n"
         "lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned --resume",
     .common = "model policy data steps epochs batch sequence learning-rate output resume export metrics",
     .details =
-        "Data: plain text; JSONL of {\"text\"}, {\"prompt\",\"completion\"} or {\"text\",\"label\"}; Alpaca's JSON, "
-        "whose prompts do not count in the loss. Tokens are those of the folder's tokenizer; without a folder they are "
+        "Data: plain text; JSONL of {\"text\"}, {\"prompt\",\"completion\"}, {\"messages\"} or {\"text\",\"label\"}; "
+        "Alpaca's JSON. Prompts do not count in the loss, unless --loss all. Chats are written by the chat template of "
+        "the model's folder. Tokens are those of the folder's tokenizer; without a folder they are "
         "bytes. `lspo help models` says where to get a model folder.\n\n"
         "Ctrl-C, SIGTERM and SIGHUP finish the current step at full speed, without caps, write a checkpoint and exit "
         "with 130; a second signal ends the program at once. --resume takes the newest complete checkpoint. It refuses "

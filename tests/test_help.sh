@@ -76,6 +76,9 @@ python3 - 2>/dev/null <<'END' || forty_times >alpaca.json
 import json
 json.dump(json.load(open("one.json")) * 40, open("alpaca.json", "w"))
 END
+for i in $(seq 40); do
+    echo '{"messages": [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "one two '"$i"'"}]}'
+done >chat.jsonl
 mkdir traces
 for trace in sim run theirs; do
     lspo sim --model gpt-tiny --policy zero --trace traces/$trace.trace >/dev/null

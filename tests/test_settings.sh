@@ -37,6 +37,10 @@ model            zero         mlp_width       wider.ini
 policy           zero         policy          lsp
 data             zero         same            copy.txt
 data             zero         data            shorter.txt
+prompt-field     zero         plain.text      question
+answer-field     zero         plain.text      answer
+chat-template    zero         is.for.chats    plain
+loss             zero         same            all
 held-out         zero         data            0.2
 eval-data        zero         data            shorter.txt
 steps            zero         can.have.more   6
@@ -162,5 +166,26 @@ while read -r flag policy outcome value; do
         grep -q -- "$outcome" messages || fail "--$flag $value under $policy: no word of $outcome: $(cat messages)"
     fi
 done <flags
+
+# What chats are made into is part of their data.
+for i in $(seq 1 40); do
+    printf '{"messages": [{"role": "user", "content": "Square %d."}, {"role": "assistant", "content": "%d"}]}\n' \
+        "$i" $((i * i))
+done >chat.jsonl
+chats() {
+    "$program" train --model model.ini --policy zero --data chat.jsonl --steps 4 --batch 2 --sequence 64 \
+        --checkpoint-every 2 --keep 4 --format csv "$@"
+}
+chats --output chats >/dev/null 2>messages || fail "chats: $(cat messages)"
+rm -r chats/step-0000000004
+for change in "--loss all" "--chat-template chatml"; do
+    code=0
+    # shellcheck disable=SC2086
+    chats --output chats --resume $change >/dev/null 2>messages || code=$?
+    [ $code = 2 ] || fail "$change: exit $code, not refused: $(cat messages)"
+    grep -q -- data messages || fail "$change: no word of data: $(cat messages)"
+done
+chats --output chats --resume --chat-template plain --loss answers >/dev/null 2>messages ||
+    fail "chats with the same settings: $(cat messages)"
 
 echo "all held: $(wc -l <flags) changes of $(cut -d' ' -f1 flags | sort -u | wc -l) flags"

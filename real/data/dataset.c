@@ -39,6 +39,8 @@ static lspo_status_t check_tokens(const lspo_dataset_t *dataset, const lspo_part
 static lspo_status_t load(lspo_dataset_t *dataset, lspo_part_t *part, const char *path)
 {
     part->form = -1;
+    if (!path && dataset->mapped)
+        return lspo_error(LSPO_ERR_INPUT, "--prompt-field and --answer-field need --data FILE of records");
     if (!path && dataset->class_count > 0)
         return lspo_error(LSPO_ERR_INPUT, "a classifier needs --data FILE of %s", lspo_form_name(LSPO_FORM_LABEL));
     lspo_status_t status = path ? lspo_dataset_load_file(dataset, part, path) : load_own_text(dataset, part);
@@ -47,6 +49,9 @@ static lspo_status_t load(lspo_dataset_t *dataset, lspo_part_t *part, const char
     status = check_tokens(dataset, part, path ? path : "the machine's own text");
     if (status != LSPO_OK)
         return status;
+    if (part->skipped > 0 && part->row_count + part->dropped == 0)
+        return lspo_error(LSPO_ERR_INPUT, "%s: none of its %zu records can be trained on; the first is %s: %s", path,
+                          part->skipped, part->skipped_where, part->skipped_why);
     if (part->form > (int)LSPO_FORM_TEXT && part->row_count == 0)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s: none of its %zu examples has a completion within %" PRIu32 " tokens; raise --sequence",
@@ -104,16 +109,21 @@ static uint64_t hash_part(uint64_t hash, const lspo_part_t *part)
         const uint32_t words[] = {part->rows[i].count, part->rows[i].prompt_count, part->rows[i].label};
         hash = hash_words(hash, words, 3);
     }
+    for (size_t i = 0; i < part->answer_count; i++)
+        hash = hash_words(hash, (const uint32_t[]){part->answers[i].begin, part->answers[i].end}, 2);
     return hash;
 }
 
 static void describe(lspo_dataset_t *dataset, const char *path)
 {
+    char chat_name[32] = "";
+    if (dataset->chat)
+        snprintf(chat_name, sizeof chat_name, "%s, ", lspo_chat_name(dataset->chat));
     dataset->hash = hash_part(hash_part(UINT64_C(0xcbf29ce484222325), &dataset->train), &dataset->eval);
     snprintf(dataset->source, sizeof dataset->source,
-             "%.380s, %s, %" PRIu64 " rows and %" PRIu64 " held out, fnv1a %016" PRIx64,
-             path ? path : "the machine's own text", dataset->encoder.name, dataset->train_rows, dataset->held_out_rows,
-             dataset->hash);
+             "%.360s, %s, %s%s%" PRIu64 " rows and %" PRIu64 " held out, fnv1a %016" PRIx64,
+             path ? path : "the machine's own text", dataset->encoder.name, dataset->chat ? "chat template " : "",
+             dataset->chat ? chat_name : "", dataset->train_rows, dataset->held_out_rows, dataset->hash);
 }
 
 static lspo_status_t check_options(const lspo_dataset_options_t *options)
@@ -128,6 +138,28 @@ static lspo_status_t check_options(const lspo_dataset_options_t *options)
     return LSPO_OK;
 }
 
+/* What is asked for chats needs chats. */
+static lspo_status_t check_use(const lspo_dataset_t *dataset, const lspo_dataset_options_t *options)
+{
+    if (!options->chat.name || dataset->chat)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "--chat-template %s is for chats, and %s has none ({\"messages\": [...]})",
+                      options->chat.name, options->path ? options->path : "the machine's own text");
+}
+
+static lspo_status_t open_parts(lspo_dataset_t *dataset, const lspo_dataset_options_t *options)
+{
+    lspo_status_t status = load(dataset, &dataset->train, options->path);
+    dataset->kind = kind_of(&dataset->train);
+    if (status != LSPO_OK || !options->eval_path)
+        return status;
+    status = load(dataset, &dataset->eval, options->eval_path);
+    if (status != LSPO_OK || kind_of(&dataset->eval) == dataset->kind)
+        return status;
+    return lspo_error(LSPO_ERR_INPUT, "%s and %s have records of different forms",
+                      options->path ? options->path : "the machine's own text", options->eval_path);
+}
+
 lspo_status_t lspo_dataset_open(const lspo_dataset_options_t *options, lspo_dataset_t **dataset_out)
 {
     lspo_status_t status = check_options(options);
@@ -140,18 +172,15 @@ lspo_status_t lspo_dataset_open(const lspo_dataset_options_t *options, lspo_data
     dataset->sequence = options->sequence;
     dataset->class_count = options->class_count;
     dataset->seed = options->seed;
-    status = load(dataset, &dataset->train, options->path);
-    dataset->kind = kind_of(&dataset->train);
+    dataset->loss_all = options->loss_all;
+    dataset->mapped = options->prompt_field || options->answer_field;
+    dataset->prompt_field = options->prompt_field ? options->prompt_field : "prompt";
+    dataset->answer_field = options->answer_field ? options->answer_field : "completion";
+    dataset->chat_source = options->chat;
+    status = open_parts(dataset, options);
     if (status != LSPO_OK)
         goto failed;
-    if (options->eval_path) {
-        status = load(dataset, &dataset->eval, options->eval_path);
-        if (status != LSPO_OK)
-            goto failed;
-        if (kind_of(&dataset->eval) != dataset->kind)
-            status = lspo_error(LSPO_ERR_INPUT, "%s and %s have records of different forms",
-                                options->path ? options->path : "the machine's own text", options->eval_path);
-    }
+    status = check_use(dataset, options);
     if (status != LSPO_OK)
         goto failed;
     status = split(dataset, options);
@@ -169,6 +198,7 @@ static void release_part(lspo_part_t *part)
 {
     free(part->tokens.ids);
     free(part->rows);
+    free(part->answers);
 }
 
 void lspo_dataset_close(lspo_dataset_t *dataset)
@@ -177,6 +207,7 @@ void lspo_dataset_close(lspo_dataset_t *dataset)
         return;
     release_part(&dataset->train);
     release_part(&dataset->eval);
+    lspo_chat_close(dataset->chat);
     free(dataset);
 }
 
@@ -274,6 +305,17 @@ static void copy_padded(const lspo_dataset_t *dataset, const lspo_part_t *part, 
     batch->lengths[place] = row->count < dataset->sequence ? row->count : dataset->sequence;
 }
 
+/* Whether a token of an example is in the loss. */
+static bool counts(const lspo_part_t *part, const lspo_row_t *row, uint32_t place)
+{
+    if (row->answer_count == 0)
+        return place >= row->prompt_count;
+    const lspo_answer_t *first = part->answers + row->first_answer, *answer = first + row->answer_count - 1;
+    while (answer > first && answer->begin > place)
+        answer--;
+    return place >= answer->begin && place < answer->end;
+}
+
 static void example(const lspo_dataset_t *dataset, const lspo_part_t *part, const lspo_row_t *row, uint32_t place,
                     lspo_batch_t *batch)
 {
@@ -281,7 +323,7 @@ static void example(const lspo_dataset_t *dataset, const lspo_part_t *part, cons
     copy_padded(dataset, part, row, place, batch);
     for (uint32_t next = 1; next <= dataset->sequence; next++)
         targets[next - 1] =
-            next >= row->prompt_count && next < row->count ? part->tokens.ids[row->first + next] : LSPO_TARGET_IGNORED;
+            next < row->count && counts(part, row, next) ? part->tokens.ids[row->first + next] : LSPO_TARGET_IGNORED;
 }
 
 static void fill_row(const lspo_dataset_t *dataset, const lspo_part_t *part, uint64_t row, uint32_t place,

@@ -5,6 +5,10 @@
  * window of `sequence` tokens from i x sequence on; its targets are the next tokens
  *     examples   {"prompt","completion"} or Alpaca's {"instruction","input","output"}: one record per row, cut off at
  * `sequence`; the targets of the prompt and of the padding are LSPO_TARGET_IGNORED
+ *     chats       {"messages": [{"role","content"}]} or {"conversations": [{"from","value"}]}, or a prompt and a
+ * completion that are lists of messages: one record per row, written by a chat template (chat.h); only the assistant's
+ * answers count.  A chat that is longer than a row ends after its last answer that fits; if none does, its first is cut
+ * off.  Chats without an answer, with calls of tools, or which the template refuses, are left out and counted
  *     labels      {"text","label"}, for classifiers: one record per row; its target is the label
  *
  * A file is text, plain or compressed with gzip (data_file.h). null counts as absent; fields that would change a prompt
@@ -21,11 +25,13 @@
 #ifndef LSPO_REAL_DATA_DATASET_H
 #define LSPO_REAL_DATA_DATASET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
 #include "real/data/batch.h"
+#include "real/data/chat.h"
 #include "real/data/encoder.h"
 
 typedef struct lspo_dataset lspo_dataset_t;
@@ -38,6 +44,9 @@ typedef struct {
     uint32_t class_count; /* 0: a language model; else labels are below this */
     uint64_t seed;
     lspo_encoder_t encoder;
+    const char *prompt_field, *answer_field; /* names of fields in place of "prompt" and "completion"; NULL: those */
+    bool loss_all;                           /* prompts count, too */
+    lspo_chat_source_t chat;                 /* the template of chats */
 } lspo_dataset_options_t;
 
 typedef enum { LSPO_DATASET_STREAM, LSPO_DATASET_EXAMPLES, LSPO_DATASET_LABELS } lspo_dataset_kind_t;

@@ -13,7 +13,7 @@
 /* Numbers are not text: a number that no integer type can represent, such as an id of 128 bits, must not make the
  * record invalid. */
 enum { LOOK_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
-enum { PARSE_FLAGS = LOOK_FLAGS | JSON_REJECT_DUPLICATES, WHERE_MAX = 512, NOT_UTF8_PARTS = 10 };
+enum { PARSE_FLAGS = LOOK_FLAGS | JSON_REJECT_DUPLICATES, WHERE_MAX = LSPO_WHERE_MAX, NOT_UTF8_PARTS = 10 };
 
 /* The file being read, and the position of the current part. */
 typedef struct {
@@ -266,6 +266,9 @@ static lspo_status_t add_text(const reader_t *reader)
     if (dataset->class_count > 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: a classifier needs JSONL of %s", reader->path,
                           lspo_form_name(LSPO_FORM_LABEL));
+    if (dataset->mapped)
+        return lspo_error(LSPO_ERR_INPUT, "%s is plain text, which has no fields for --prompt-field and --answer-field",
+                          reader->path);
     lspo_status_t status = check_characters(reader);
     if (status != LSPO_OK)
         return status;
@@ -337,6 +340,18 @@ static void warn_of_unused(const reader_t *reader)
         lspo_warn("%s: these fields of its records are not trained on: %s", reader->path, names);
 }
 
+static void warn_of_skipped(const reader_t *reader)
+{
+    const lspo_part_t *part = reader->part;
+    if (part->skipped > 0 && part->row_count > 0)
+        lspo_warn("%s: records left out: %zu; the first is %s: %s", reader->path, part->skipped, part->skipped_where,
+                  part->skipped_why);
+    if (part->lost_systems > 0)
+        lspo_warn("%s: system messages that the chat template does not write: %zu; it writes one only into a last turn "
+                  "that is the user's",
+                  reader->path, part->lost_systems);
+}
+
 lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part, const char *path)
 {
     lspo_data_file_t file;
@@ -367,6 +382,7 @@ lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part,
         goto cleanup;
     }
     warn_of_unused(&reader);
+    warn_of_skipped(&reader);
 cleanup:
     lspo_data_file_release(&file);
     return status;

@@ -2,11 +2,9 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "real/data/dataset_state.h"
 
 enum { FIELDS_MAX = 3 };
@@ -21,6 +19,7 @@ static const form_t forms[] = {
     [LSPO_FORM_PROMPT] = {"{\"prompt\",\"completion\"}", {"prompt", "completion"}},
     [LSPO_FORM_ALPACA] = {"{\"instruction\",\"input\",\"output\"}", {"instruction", "input", "output"}},
     [LSPO_FORM_LABEL] = {"{\"text\",\"label\"}", {"text", "label"}},
+    [LSPO_FORM_CHAT] = {"{\"messages\"}", {"messages", "conversations", "system"}},
 };
 
 /* Fields that other tools make part of the prompt: without them the training would use another prompt. */
@@ -29,24 +28,17 @@ static const char *const prompt_fields[] = {
     "conversations", "messages",      "dialog",         "dialogue", "documents",    "knowledge", "tools",
     "functions",     "image",         "images",         "audio",    "video",        "text_pair", "sentence2"};
 
+/* Fields that records have in place of a prompt and its completion. */
+static const char *const usual_pairs[][2] = {
+    {"question", "answer"}, {"question", "response"}, {"prompt", "response"},      {"prompt", "answer"},
+    {"prompt", "output"},   {"query", "response"},    {"instruction", "response"}, {"instruction", "completion"},
+    {"input", "output"},    {"source", "target"}};
+
+static const char *const tool_fields[] = {"tools", "functions"};
+
 const char *lspo_form_name(lspo_form_t form)
 {
     return forms[form].name;
-}
-
-/* null counts as absent: tables exported as JSON have it if a record lacks a field. */
-static const json_t *field(const json_t *record, const char *key)
-{
-    const json_t *value = json_object_get(record, key);
-    return json_is_null(value) ? NULL : value;
-}
-
-static const char *type_name(const json_t *value)
-{
-    static const char *const names[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a string", [JSON_INTEGER] = "a number",
-        [JSON_REAL] = "a number",    [JSON_TRUE] = "true",      [JSON_FALSE] = "false",     [JSON_NULL] = "null"};
-    return names[json_typeof(value)];
 }
 
 typedef struct {
@@ -66,7 +58,7 @@ static lspo_status_t text_of(const char *where, const json_t *record, const char
     const json_t *value = json_object_get(record, key);
     if (!json_is_string(value))
         return lspo_error(
-            LSPO_ERR_INPUT, "%s: \"%s\" is %s, not a string%s", where, key, value ? type_name(value) : "absent",
+            LSPO_ERR_INPUT, "%s: \"%s\" is %s, not a string%s", where, key, value ? lspo_record_type(value) : "absent",
             is_column(value) ? "; if it is a column of a table, write a record for each of its rows" : "");
     *text_out = (text_t){json_string_value(value), json_string_length(value)};
     return LSPO_OK;
@@ -74,16 +66,33 @@ static lspo_status_t text_of(const char *where, const json_t *record, const char
 
 /* ---- the form of a record ---- */
 
+static bool is_messages(const json_t *value)
+{
+    return json_is_array(value) && json_is_object(json_array_get(value, 0));
+}
+
 /* -1: none. */
 static int find_form(const lspo_dataset_t *dataset, const json_t *record)
 {
+    const json_t *prompt = lspo_record_field(record, dataset->prompt_field);
+    const json_t *answer = lspo_record_field(record, dataset->answer_field);
+    const json_t *messages = lspo_record_field(record, "messages");
+    const json_t *conversations = lspo_record_field(record, "conversations");
     if (dataset->class_count > 0)
-        return field(record, "text") && field(record, "label") ? (int)LSPO_FORM_LABEL : -1;
-    if (field(record, "prompt") && field(record, "completion"))
+        return lspo_record_field(record, "text") && lspo_record_field(record, "label") ? (int)LSPO_FORM_LABEL : -1;
+    if (is_messages(prompt) && is_messages(answer))
+        return LSPO_FORM_CHAT;
+    if (dataset->mapped)
         return LSPO_FORM_PROMPT;
-    if (field(record, "instruction") && field(record, "output"))
+    if (is_messages(messages) || is_messages(conversations))
+        return LSPO_FORM_CHAT;
+    if (prompt && answer)
+        return LSPO_FORM_PROMPT;
+    if (lspo_record_field(record, "instruction") && lspo_record_field(record, "output"))
         return LSPO_FORM_ALPACA;
-    return field(record, "text") ? (int)LSPO_FORM_TEXT : -1;
+    if (lspo_record_field(record, "text"))
+        return LSPO_FORM_TEXT;
+    return messages || conversations ? (int)LSPO_FORM_CHAT : -1;
 }
 
 bool lspo_dataset_knows_record(const lspo_dataset_t *dataset, const json_t *record)
@@ -112,7 +121,7 @@ static lspo_status_t refuse_record(const lspo_dataset_t *dataset, const char *wh
             "%s: found an array where a record should be; if the file is one array of records, rename it to .json",
             where);
     if (!json_is_object(record))
-        return lspo_error(LSPO_ERR_INPUT, "%s: the record is %s, not an object", where, type_name(record));
+        return lspo_error(LSPO_ERR_INPUT, "%s: the record is %s, not an object", where, lspo_record_type(record));
     const char *wrapped = find_wrapped(dataset, (json_t *)record);
     if (wrapped)
         return lspo_error(LSPO_ERR_INPUT,
@@ -120,18 +129,21 @@ static lspo_status_t refuse_record(const lspo_dataset_t *dataset, const char *wh
                           wrapped, wrapped);
     if (dataset->class_count > 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: a classifier needs %s", where, forms[LSPO_FORM_LABEL].name);
-    return lspo_error(LSPO_ERR_INPUT, "%s: the record must be one of %s, %s, %s", where, forms[LSPO_FORM_TEXT].name,
-                      forms[LSPO_FORM_PROMPT].name, forms[LSPO_FORM_ALPACA].name);
+    for (size_t i = 0; i < sizeof usual_pairs / sizeof usual_pairs[0]; i++)
+        if (lspo_record_field(record, usual_pairs[i][0]) && lspo_record_field(record, usual_pairs[i][1]))
+            return lspo_error(
+                LSPO_ERR_INPUT,
+                "%s: the record has \"%s\" and \"%s\"; to train on them: --prompt-field %s --answer-field "
+                "%s",
+                where, usual_pairs[i][0], usual_pairs[i][1], usual_pairs[i][0], usual_pairs[i][1]);
+    return lspo_error(LSPO_ERR_INPUT,
+                      "%s: the record must be one of %s, %s, %s, %s; or name its fields: --prompt-field, "
+                      "--answer-field",
+                      where, forms[LSPO_FORM_TEXT].name, forms[LSPO_FORM_PROMPT].name, forms[LSPO_FORM_ALPACA].name,
+                      forms[LSPO_FORM_CHAT].name);
 }
 
 /* ---- fields that a form does not use ---- */
-
-static bool is_empty(const json_t *value)
-{
-    return json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0) ||
-           (json_is_array(value) && json_array_size(value) == 0) ||
-           (json_is_object(value) && json_object_size(value) == 0);
-}
 
 static bool is_among(const char *key, const char *const *keys, size_t count)
 {
@@ -141,27 +153,27 @@ static bool is_among(const char *key, const char *const *keys, size_t count)
     return false;
 }
 
-static void note_unused(lspo_part_t *part, const char *key)
+static bool is_used(const lspo_dataset_t *dataset, lspo_form_t form, const char *key)
 {
-    char name[LSPO_FIELD_MAX];
-    snprintf(name, sizeof name, "%s", key);
-    for (size_t i = 0; i < LSPO_UNUSED_MAX; i++) {
-        if (strcmp(part->unused[i], name) == 0)
-            return;
-        if (part->unused[i][0] == '\0') {
-            memcpy(part->unused[i], name, sizeof name);
-            return;
-        }
-    }
+    const char *const named[] = {dataset->prompt_field, dataset->answer_field};
+    if (form == LSPO_FORM_CHAT && is_among(key, tool_fields, sizeof tool_fields / sizeof tool_fields[0]))
+        return true; /* such a record is skipped */
+    if (form == LSPO_FORM_PROMPT)
+        return is_among(key, named, 2);
+    return is_among(key, forms[form].fields, FIELDS_MAX);
 }
 
-static lspo_status_t check_fields(lspo_part_t *part, const char *where, lspo_form_t form, json_t *record)
+static lspo_status_t check_fields(const lspo_dataset_t *dataset, lspo_part_t *part, const char *where, lspo_form_t form,
+                                  json_t *record)
 {
+    const bool pair =
+        form == LSPO_FORM_CHAT && !lspo_record_field(record, "messages") && !lspo_record_field(record, "conversations");
     const char *key;
     json_t *value;
     json_object_foreach(record, key, value)
     {
-        if (is_empty(value) || is_among(key, forms[form].fields, FIELDS_MAX))
+        if (lspo_record_is_empty(value) || is_used(dataset, form, key) ||
+            (pair && is_used(dataset, LSPO_FORM_PROMPT, key)))
             continue;
         if (form != LSPO_FORM_TEXT && is_among(key, prompt_fields, sizeof prompt_fields / sizeof prompt_fields[0]))
             return lspo_error(
@@ -169,22 +181,12 @@ static lspo_status_t check_fields(lspo_part_t *part, const char *where, lspo_for
                 "%s: \"%s\" has no place in %s, so the prompt would be trained without it; put it into the "
                 "prompt or remove the field",
                 where, key, forms[form].name);
-        note_unused(part, key);
+        lspo_dataset_note_unused(part, key);
     }
     return LSPO_OK;
 }
 
 /* ---- rows ---- */
-
-static lspo_status_t add_row(lspo_part_t *part, const lspo_row_t *row)
-{
-    lspo_status_t status =
-        lspo_array_grow(&part->rows, &part->row_capacity, part->row_count + 1, sizeof *part->rows, "examples");
-    if (status != LSPO_OK)
-        return status;
-    part->rows[part->row_count++] = *row;
-    return LSPO_OK;
-}
 
 static lspo_status_t append_special(uint32_t id, lspo_tokens_t *tokens)
 {
@@ -224,8 +226,10 @@ static lspo_status_t finish_example(lspo_dataset_t *dataset, lspo_part_t *part, 
     }
     part->cut += cut;
     part->tokens.count = first + count;
+    if (dataset->loss_all)
+        prompt_count = 0;
     lspo_row_t row = {.first = first, .count = (uint32_t)count, .prompt_count = (uint32_t)prompt_count};
-    return add_row(part, &row);
+    return lspo_dataset_add_row(part, &row);
 }
 
 static lspo_status_t add_pair(lspo_dataset_t *dataset, lspo_part_t *part, text_t prompt, text_t completion)
@@ -250,10 +254,15 @@ static lspo_status_t add_pair(lspo_dataset_t *dataset, lspo_part_t *part, text_t
 static lspo_status_t add_prompt(lspo_dataset_t *dataset, lspo_part_t *part, const char *where, const json_t *record)
 {
     text_t prompt = {0}, completion = {0};
-    lspo_status_t status = text_of(where, record, "prompt", &prompt);
+    lspo_status_t status = text_of(where, record, dataset->prompt_field, &prompt);
     if (status != LSPO_OK)
         return status;
-    status = text_of(where, record, "completion", &completion);
+    const json_t *answer = json_object_get(record, dataset->answer_field);
+    if (dataset->mapped && (!answer || lspo_record_is_empty(answer))) {
+        lspo_dataset_skip(part, where, LSPO_NO_ANSWER);
+        return LSPO_OK;
+    }
+    status = text_of(where, record, dataset->answer_field, &completion);
     if (status != LSPO_OK)
         return status;
     return add_pair(dataset, part, prompt, completion);
@@ -301,7 +310,7 @@ static lspo_status_t add_alpaca(lspo_dataset_t *dataset, lspo_part_t *part, cons
     lspo_status_t status = text_of(where, record, "instruction", &instruction);
     if (status != LSPO_OK)
         return status;
-    if (field(record, "input"))
+    if (lspo_record_field(record, "input"))
         status = text_of(where, record, "input", &input);
     if (status != LSPO_OK)
         return status;
@@ -352,7 +361,7 @@ static lspo_status_t add_label(lspo_dataset_t *dataset, lspo_part_t *part, const
         return lspo_error(LSPO_ERR_INPUT, "%s: \"text\" is empty", where);
     cut_label_text(dataset, part, first);
     lspo_row_t row = {.first = first, .count = (uint32_t)(part->tokens.count - first), .label = (uint32_t) class};
-    return add_row(part, &row);
+    return lspo_dataset_add_row(part, &row);
 }
 
 lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,
@@ -362,7 +371,8 @@ lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part
                                         const json_t *) = {[LSPO_FORM_TEXT] = add_stream_text,
                                                            [LSPO_FORM_PROMPT] = add_prompt,
                                                            [LSPO_FORM_ALPACA] = add_alpaca,
-                                                           [LSPO_FORM_LABEL] = add_label};
+                                                           [LSPO_FORM_LABEL] = add_label,
+                                                           [LSPO_FORM_CHAT] = lspo_dataset_add_chat};
     int form = json_is_object(record) ? find_form(dataset, record) : -1;
     if (form < 0)
         return refuse_record(dataset, where, record);
@@ -370,7 +380,7 @@ lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part
         return lspo_error(LSPO_ERR_INPUT, "%s: a record of the form %s among records of the form %s", where,
                           forms[form].name, forms[part->form].name);
     part->form = form;
-    lspo_status_t status = check_fields(part, where, (lspo_form_t)form, (json_t *)record);
+    lspo_status_t status = check_fields(dataset, part, where, (lspo_form_t)form, (json_t *)record);
     if (status != LSPO_OK)
         return status;
     return add[form](dataset, part, where, record);

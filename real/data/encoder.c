@@ -32,3 +32,13 @@ lspo_status_t lspo_encoder_encode(const lspo_encoder_t *encoder, const char *tex
     }
     return LSPO_OK;
 }
+
+lspo_status_t lspo_encoder_encode_parts(const lspo_encoder_t *encoder, const lspo_tokenizer_parts_t *parts,
+                                        lspo_tokens_t *tokens)
+{
+    if (encoder->encode_parts)
+        return encoder->encode_parts(encoder->context, parts, tokens);
+    for (size_t i = 0; i < parts->stop_count; i++)
+        parts->stops[i].token = parts->stops[i].at;
+    return lspo_encoder_encode(encoder, parts->text, parts->bytes, tokens);
+}

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "real/tokenizer/tokenizer.h"
 
 #define LSPO_NO_TOKEN UINT32_MAX
 
@@ -23,6 +24,8 @@ typedef struct {
     const char *name; /* "bytes", "bpe", ...: part of the fingerprint */
     /* Append the tokens of `bytes` bytes of text; NULL: one token per byte. */
     lspo_status_t (*encode)(void *context, const char *text, size_t bytes, lspo_tokens_t *tokens);
+    /* The same of a text with plain parts and stops; NULL: one token per byte. */
+    lspo_status_t (*encode_parts)(void *context, const lspo_tokenizer_parts_t *parts, lspo_tokens_t *tokens);
     void *context;
     uint32_t begin;      /* before each example and label text; LSPO_NO_TOKEN: none               */
     uint32_t end;        /* after each record                                                    */
@@ -32,6 +35,10 @@ typedef struct {
 
 /* Append the tokens of `bytes` bytes of text, without begin and end. */
 lspo_status_t lspo_encoder_encode(const lspo_encoder_t *encoder, const char *text, size_t bytes, lspo_tokens_t *tokens);
+
+/* Append the tokens of a text with plain parts, and set its stops, counted from the first of these tokens. */
+lspo_status_t lspo_encoder_encode_parts(const lspo_encoder_t *encoder, const lspo_tokenizer_parts_t *parts,
+                                        lspo_tokens_t *tokens);
 
 /* One token per byte, no begin; end and padding are 0, a byte that text does not contain. */
 lspo_encoder_t lspo_encoder_bytes(void);

@@ -192,7 +192,9 @@ static lspo_status_t add_token(const loader_t *l, const char *text, uint32_t id,
                                                       .normalized = normalized,
                                                       .strip_left = lspo_json_flag(flags, "lstrip", false),
                                                       .strip_right = lspo_json_flag(flags, "rstrip", false),
-                                                      .single_word = lspo_json_flag(flags, "single_word", false)};
+                                                      .single_word = lspo_json_flag(flags, "single_word", false),
+                                                      .control = special};
+    t->control_starts[(uint8_t)*text] |= special;
     return LSPO_OK;
 failed:
     free(searched.text);

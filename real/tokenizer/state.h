@@ -44,6 +44,7 @@ typedef struct {
     char *text; /* owned; the text to match, normalised if `normalized` */
     uint32_t bytes, id;
     bool normalized, strip_left, strip_right, single_word;
+    bool control; /* special, or reserved: not matched in plain parts of a text */
 } lspo_added_token_t;
 
 typedef struct {
@@ -62,6 +63,7 @@ struct lspo_tokenizer {
     lspo_added_token_t *added; /* longest first */
     uint32_t added_count;
     bool added_starts[2][256]; /* first bytes of those matched in raw and in normalised text */
+    bool control_starts[256];  /* first bytes of control tokens, not normalised */
 
     lspo_normalizer_t *normalizer;
     lspo_splitter_t *splitter;

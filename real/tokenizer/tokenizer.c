@@ -84,18 +84,56 @@ static lspo_status_t encode_plain(lspo_tokenizer_t *t, const char *text, size_t 
 
 /* -- added tokens -------------------------------------------------------------------------------------------------- */
 
+/* One text being encoded.  `parts`: with its parts that are plain, and its stops; NULL: a text without. */
+typedef struct {
+    lspo_tokenizer_t *t;
+    lspo_ids_t *out;
+    const lspo_tokenizer_parts_t *parts;
+    size_t *stop, *plain; /* the next stop; the first plain part that ends behind the place reached */
+} pass_t;
+
+/* Whether a control token may be matched there: not where the text is plain. */
+static bool is_free(const pass_t *pass, size_t begin, size_t end)
+{
+    const lspo_tokenizer_parts_t *parts = pass->parts;
+    while (*pass->plain < parts->plain_count && parts->plain[*pass->plain].end <= begin)
+        ++*pass->plain;
+    return *pass->plain == parts->plain_count || parts->plain[*pass->plain].begin >= end;
+}
+
+/* In a text with parts, control tokens are matched before it is normalised. */
+static bool is_raw_control(const pass_t *pass, const lspo_added_token_t *added)
+{
+    return pass->parts && added->control;
+}
+
+static size_t searched_bytes(const pass_t *pass, const lspo_added_token_t *added)
+{
+    return is_raw_control(pass, added) ? pass->t->tokens[added->id].bytes : added->bytes;
+}
+
+static bool is_matched(const pass_t *pass, const lspo_added_token_t *added, const char *text, size_t bytes, size_t at,
+                       bool normalized)
+{
+    const bool raw = is_raw_control(pass, added);
+    const char *searched = raw ? pass->t->tokens[added->id].text : added->text;
+    const size_t length = searched_bytes(pass, added);
+    if (normalized != (added->normalized && !raw) || length > bytes - at || memcmp(text + at, searched, length) != 0)
+        return false;
+    return !raw || is_free(pass, at, at + length);
+}
+
 /* The longest added token at `at` among those matched in this kind of text; NULL: none. */
-static const lspo_added_token_t *added_at(const lspo_tokenizer_t *t, const char *text, size_t bytes, size_t at,
+static const lspo_added_token_t *added_at(const pass_t *pass, const char *text, size_t bytes, size_t at,
                                           bool normalized)
 {
-    if (!t->added_starts[normalized][(uint8_t)text[at]])
+    const lspo_tokenizer_t *t = pass->t;
+    const uint8_t first = (uint8_t)text[at];
+    if (!t->added_starts[normalized][first] && !(pass->parts && !normalized && t->control_starts[first]))
         return NULL;
-    for (uint32_t i = 0; i < t->added_count; i++) {
-        const lspo_added_token_t *added = &t->added[i];
-        if (added->normalized == normalized && added->bytes <= bytes - at &&
-            memcmp(text + at, added->text, added->bytes) == 0)
-            return added;
-    }
+    for (uint32_t i = 0; i < t->added_count; i++)
+        if (is_matched(pass, &t->added[i], text, bytes, at, normalized))
+            return &t->added[i];
     return NULL;
 }
 
@@ -126,18 +164,17 @@ static size_t blanks_after(const char *text, size_t bytes, size_t at)
     return at;
 }
 
-static lspo_status_t encode_segments(lspo_tokenizer_t *t, const char *text, size_t bytes, bool normalized, bool first,
-                                     lspo_ids_t *out);
+static lspo_status_t encode_segments(const pass_t *pass, const char *text, size_t bytes, bool normalized, bool first);
 
-static lspo_status_t encode_between(lspo_tokenizer_t *t, const char *text, size_t bytes, bool normalized, bool first,
-                                    lspo_ids_t *out)
+static lspo_status_t encode_between(const pass_t *pass, const char *text, size_t bytes, bool normalized, bool first)
 {
+    lspo_tokenizer_t *t = pass->t;
     if (bytes == 0)
         return LSPO_OK;
     if (normalized)
-        return encode_plain(t, text, bytes, first, out);
+        return encode_plain(t, text, bytes, first, pass->out);
     if (lspo_normalizer_is_empty(t->normalizer))
-        return encode_segments(t, text, bytes, true, first, out);
+        return encode_segments(pass, text, bytes, true, first);
     lspo_buffer_t normal = {0};
     bool takes_front = false;
     lspo_status_t status = lspo_normalizer_apply(t->normalizer, text, bytes, &normal);
@@ -147,7 +184,7 @@ static lspo_status_t encode_between(lspo_tokenizer_t *t, const char *text, size_
         status = lspo_normalizer_takes_front(t->normalizer, text, bytes, &takes_front);
     if (status != LSPO_OK)
         goto cleanup;
-    status = encode_segments(t, normal.text, normal.bytes, true, first && !takes_front, out);
+    status = encode_segments(pass, normal.text, normal.bytes, true, first && !takes_front);
 cleanup:
     free(normal.text);
     return status;
@@ -180,37 +217,91 @@ static bool stands_alone(const char *text, size_t bytes, size_t at, size_t end)
     return !is_word_before(text, at) && !is_word_after(text, bytes, end);
 }
 
+/* The token of each stop up to `end` is the next one. */
+static void settle(const pass_t *pass, bool normalized, size_t end)
+{
+    const lspo_tokenizer_parts_t *parts = pass->parts;
+    if (!parts || normalized)
+        return;
+    for (; *pass->stop < parts->stop_count && parts->stops[*pass->stop].at <= end; ++*pass->stop)
+        parts->stops[*pass->stop].token = pass->out->count;
+}
+
+/* How many of the tokens from `before` on are also those of the text up to a stop: the first that is not contains some
+ * of what follows. */
+static lspo_status_t count_common(const pass_t *pass, const char *text, size_t bytes, bool first, size_t before,
+                                  size_t *common_out)
+{
+    lspo_ids_t list = {0};
+    const pass_t alone = {pass->t, &list, pass->parts, pass->stop, pass->plain};
+    lspo_status_t status = encode_between(&alone, text, bytes, false, first);
+    size_t common = 0;
+    while (common < list.count && before + common < pass->out->count &&
+           list.ids[common] == pass->out->ids[before + common])
+        common++;
+    free(list.ids);
+    *common_out = common;
+    return status;
+}
+
+/* The text from `done` to `end`, and the tokens of the stops in it. */
+static lspo_status_t encode_part(const pass_t *pass, const char *text, size_t done, size_t end, bool normalized,
+                                 bool first)
+{
+    const lspo_tokenizer_parts_t *parts = pass->parts;
+    const size_t before = pass->out->count;
+    first = first && done == 0;
+    settle(pass, normalized, done);
+    lspo_status_t status = encode_between(pass, text + done, end - done, normalized, first);
+    if (status != LSPO_OK || !parts || normalized)
+        return status;
+    for (; *pass->stop < parts->stop_count && parts->stops[*pass->stop].at < end; ++*pass->stop) {
+        lspo_tokenizer_stop_t *stop = &parts->stops[*pass->stop];
+        size_t common = 0;
+        status = count_common(pass, text + done, stop->at - done, first, before, &common);
+        if (status != LSPO_OK)
+            return status;
+        stop->token = before + common;
+    }
+    return LSPO_OK;
+}
+
 /* Added tokens become their ids; the text between them is normalised, searched again, and encoded. */
-static lspo_status_t encode_segments(lspo_tokenizer_t *t, const char *text, size_t bytes, bool normalized, bool first,
-                                     lspo_ids_t *out)
+static lspo_status_t encode_segments(const pass_t *pass, const char *text, size_t bytes, bool normalized, bool first)
 {
     size_t done = 0, at = 0;
     lspo_status_t status = LSPO_OK;
     while (at < bytes) {
-        const lspo_added_token_t *added = added_at(t, text, bytes, at, normalized);
+        const lspo_added_token_t *added = added_at(pass, text, bytes, at, normalized);
         if (!added) {
             at++;
             continue;
         }
-        const size_t end = at + added->bytes, stop = added->strip_right ? blanks_after(text, bytes, end) : end;
+        const size_t end = at + searched_bytes(pass, added),
+                     stop = added->strip_right ? blanks_after(text, bytes, end) : end;
         const size_t begin = !added->strip_left ? at : at > done ? blanks_begin(text, done, at) : done;
         const bool stands = !added->single_word || stands_alone(text, bytes, at, end);
         at = end; /* the library searches for the next token after this one, used or not */
         if (!stands)
             continue;
         if (begin > done)
-            status = encode_between(t, text + done, begin - done, normalized, first && done == 0, out);
+            status = encode_part(pass, text, done, begin, normalized, first);
         if (status != LSPO_OK)
             return status;
+        settle(pass, normalized, begin);
         if (begin < stop) /* nothing remains of a token in blanks that the previous one took */
-            status = lspo_ids_append(out, &added->id, 1);
+            status = lspo_ids_append(pass->out, &added->id, 1);
         if (status != LSPO_OK)
             return status;
+        settle(pass, normalized, stop);
         done = stop; /* as in the library, even if the previous one took more blanks */
     }
     if (done < bytes)
-        status = encode_between(t, text + done, bytes - done, normalized, first && done == 0, out);
-    return status;
+        status = encode_part(pass, text, done, bytes, normalized, first);
+    if (status != LSPO_OK)
+        return status;
+    settle(pass, normalized, bytes);
+    return LSPO_OK;
 }
 
 /* -- public functions ---------------------------------------------------------------------------------------------- */
@@ -219,10 +310,11 @@ lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *t, const char *text, size_
                                     uint32_t **ids_out, size_t *count_out)
 {
     lspo_ids_t list = {0};
+    const pass_t pass = {.t = t, .out = &list};
     lspo_status_t status = lspo_ids_append(&list, t->before, specials ? t->before_count : 0);
     if (status != LSPO_OK)
         goto failed;
-    status = encode_segments(t, text, bytes, false, true, &list);
+    status = encode_segments(&pass, text, bytes, false, true);
     if (status != LSPO_OK)
         goto failed;
     status = lspo_ids_append(&list, t->after, specials ? t->after_count : 0);
@@ -234,6 +326,46 @@ lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *t, const char *text, size_
 failed:
     free(list.ids);
     return status;
+}
+
+lspo_status_t lspo_tokenizer_encode_parts(lspo_tokenizer_t *t, const lspo_tokenizer_parts_t *parts, uint32_t **ids_out,
+                                          size_t *count_out)
+{
+    lspo_ids_t list = {0};
+    size_t stop = 0, plain = 0;
+    const pass_t pass = {t, &list, parts, &stop, &plain};
+    lspo_status_t status = encode_segments(&pass, parts->text, parts->bytes, false, true);
+    if (status != LSPO_OK) {
+        free(list.ids);
+        return status;
+    }
+    *ids_out = list.ids;
+    *count_out = list.count;
+    return LSPO_OK;
+}
+
+void lspo_tokenizer_reserve(lspo_tokenizer_t *t, const char *text)
+{
+    for (uint32_t i = 0; i < t->added_count; i++) {
+        lspo_added_token_t *added = &t->added[i];
+        added->control |= strstr(text, t->tokens[added->id].text) != NULL;
+        t->control_starts[(uint8_t)*t->tokens[added->id].text] |= added->control;
+    }
+}
+
+const char *lspo_tokenizer_text_of(const lspo_tokenizer_t *t, uint32_t id)
+{
+    return id < t->token_count && t->tokens[id].text ? t->tokens[id].text : "";
+}
+
+uint32_t lspo_tokenizer_bos(const lspo_tokenizer_t *t)
+{
+    return t->begin;
+}
+
+uint32_t lspo_tokenizer_eos(const lspo_tokenizer_t *t)
+{
+    return t->end;
 }
 
 const char *lspo_tokenizer_kind(const lspo_tokenizer_t *t)

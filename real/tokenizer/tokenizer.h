@@ -50,6 +50,37 @@ uint32_t lspo_tokenizer_pad(const lspo_tokenizer_t *tokenizer);
  * and after it (Llama: <s>; RoBERTa: <s> and </s>).  The caller frees the array. */
 lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *tokenizer, const char *text, size_t bytes, bool specials,
                                     uint32_t **ids_out, size_t *count_out);
+/* A text of which parts are plain: what the user wrote, between the words of a template. */
+typedef struct {
+    size_t begin, end; /* bytes */
+} lspo_tokenizer_plain_t;
+
+typedef struct {
+    size_t at, token; /* byte; the first token that contains something at or behind it, set by the call */
+} lspo_tokenizer_stop_t;
+
+typedef struct {
+    const char *text;
+    size_t bytes;
+    const lspo_tokenizer_plain_t *plain; /* in order, apart from each other */
+    size_t plain_count;
+    lspo_tokenizer_stop_t *stops; /* in order */
+    size_t stop_count;
+} lspo_tokenizer_parts_t;
+
+/* Ids of a text, without what the tokenizer itself adds.  In its plain parts special and reserved tokens are not
+ * matched: "<s>" there becomes the ids of three characters.  The caller frees the array. */
+lspo_status_t lspo_tokenizer_encode_parts(lspo_tokenizer_t *tokenizer, const lspo_tokenizer_parts_t *parts,
+                                          uint32_t **ids_out, size_t *count_out);
+/* Treat every added token in this text like a special one in lspo_tokenizer_encode_parts(). */
+void lspo_tokenizer_reserve(lspo_tokenizer_t *tokenizer, const char *text);
+
+/* The tokens called bos_token and eos_token, by tokenizer_config.json, else by usual names; LSPO_TOKEN_NONE: none. */
+uint32_t lspo_tokenizer_bos(const lspo_tokenizer_t *tokenizer);
+uint32_t lspo_tokenizer_eos(const lspo_tokenizer_t *tokenizer);
+/* The text of a token; "" if there is no such token. */
+const char *lspo_tokenizer_text_of(const lspo_tokenizer_t *tokenizer, uint32_t id);
+
 /* The text of ids, without special tokens if `skip_specials`; ids beyond the vocabulary are skipped.  The text is
  * NUL-terminated; the caller frees it. */
 lspo_status_t lspo_tokenizer_decode(const lspo_tokenizer_t *tokenizer, const uint32_t *ids, size_t count,

@@ -12,6 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                           .seed = 1,
                                           .class_count = size % 5 == 4 ? 2 : 0,
                                           .encoder = lspo_encoder_bytes()};
+        options.chat.name = size % 7 == 3 ? "llama-2" : NULL;
+        options.prompt_field = size % 7 == 5 ? "question" : NULL;
+        options.answer_field = size % 7 == 5 ? "answer" : NULL;
         lspo_dataset_t *dataset = NULL;
         if (lspo_dataset_open(&options, &dataset) == LSPO_OK)
             lspo_dataset_close(dataset);

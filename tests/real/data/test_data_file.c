@@ -11,8 +11,8 @@
 #include "real/data/data_file.h"
 #include "real/data/dataset.h"
 #include "tests/own_folder.h"
+#include "tests/said.h"
 
-static char said[4096];
 static uint32_t sequence = 192;
 
 TestSuite(data_file, .init = make_folder, .fini = remove_folder);
@@ -33,18 +33,9 @@ static uint64_t hash_of(const char *path, bool tokenizer)
     if (tokenizer)
         options.encoder.encode = encode_bytes;
     lspo_dataset_t *dataset = NULL;
-    int saved = dup(STDERR_FILENO);
-    FILE *log = tmpfile();
-    cr_assert_not_null(log);
-    fflush(stderr);
-    dup2(fileno(log), STDERR_FILENO);
+    listen_begin();
     lspo_status_t status = lspo_dataset_open(&options, &dataset);
-    fflush(stderr);
-    dup2(saved, STDERR_FILENO);
-    close(saved);
-    rewind(log);
-    said[fread(said, 1, sizeof said - 1, log)] = '\0';
-    fclose(log);
+    listen_end();
     cr_assert(status == LSPO_OK || status == LSPO_ERR_INPUT, "%s: %d", path, status);
     cr_assert(status == LSPO_OK || said[0], "%s is refused without a word", path);
     uint64_t hash = status == LSPO_OK ? lspo_dataset_hash(dataset) : 0;
@@ -69,11 +60,6 @@ static const char *write_bytes(const char *name, const char *text, size_t bytes)
     cr_assert_eq(fwrite(text, 1, bytes, file), bytes);
     cr_assert_eq(fclose(file), 0);
     return path;
-}
-
-static void expect_said(const char *name, const char *part)
-{
-    cr_expect(strstr(said, part), "%s: '%s' is not in: %s", name, part, said);
 }
 
 static void expect_refused(const char *path, const char *part)
@@ -141,10 +127,8 @@ Test(data_file, what_a_reported_file_is_and_what_to_do_is_said)
         {"surrogate.jsonl", "surrogate.jsonl:12: column 72: not JSON: invalid Unicode"},
         {"surrogate.jsonl", "half of a surrogate pair"},
         {"wrapped.json", "the records are in \"data\""},
-        {"messages.jsonl", "the record must be one of {\"text\"}"},
-        {"sharegpt.jsonl", "the record must be one of {\"text\"}"},
-        {"prompt_response.jsonl", "the record must be one of {\"text\"}"},
-        {"question_answer.jsonl", "the record must be one of {\"text\"}"},
+        {"prompt_response.jsonl", "to train on them: --prompt-field prompt --answer-field response"},
+        {"question_answer.jsonl", "to train on them: --prompt-field question --answer-field answer"},
         {"packed/book.xlsx", "an Excel workbook"},
         {"packed/small.tar.gz", "a tar archive"},
         {"packed/small.txt.bz2", "packed by bzip2"},
