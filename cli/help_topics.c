@@ -18,7 +18,7 @@ static const char models[] =
     "\n"
     "A file of shapes: an INI file (its name ends in .ini) that describes your own model. Its weights are random, "
     "too. Further keys, for what differs from the family: head_dim, biases, norm, norms, qk_norm, positions, window, "
-    "rope_scaling and others (models/*.ini).\n"
+    "rope_scaling and others (the files of models/).\n"
     "\n"
     "  [model]\n"
     "  name = mine\n"
