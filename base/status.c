@@ -48,7 +48,7 @@ const lspo_exit_code_t lspo_exit_codes[] = {
     {1, "failed: reading or writing, memory, a run that does not fit, a loss that became NaN, a failed check"},
     {2, "a flag, name, file or value is wrong"},
     {3, "there is no such device here"},
-    {5, "validate: the predictions are outside the thresholds"},
+    {5, "validate: the predictions are outside the thresholds; sim --measured: the step is outside the band"},
     {6, "validate: too few cells could be measured undisturbed to judge"},
     {130, "train and validate: interrupted by Ctrl-C, SIGTERM or SIGHUP; other commands end by the signal"},
     {0, NULL},

@@ -22,7 +22,7 @@ typedef enum {
     LSPO_ERR_CHECK = -7,        /* a comparison or check did not hold             exit 1 */
     LSPO_ERR_INTERRUPTED = -8,  /* Ctrl-C                                         exit 130 */
     LSPO_ERR_INTERNAL = -9,     /* a bug: an invariant was violated            exit 1 */
-    LSPO_ERR_ACCURACY = -10,    /* predictions outside the thresholds             exit 5 */
+    LSPO_ERR_ACCURACY = -10,    /* predictions outside the thresholds, or a step outside its band  exit 5 */
     LSPO_ERR_INCONCLUSIVE = -11 /* too few measurements for a verdict        exit 6 */
 } lspo_status_t;
 

@@ -5,21 +5,16 @@
 
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/judge.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/result.h"
 #include "cli/sim_report.h"
+#include "cli/sim_request.h"
 #include "sim/advice.h"
 #include "sim/noise.h"
 #include "sim/sim.h"
 #include "traces/gantt.h"
-
-typedef struct {
-    lspo_request_t base;
-    lspo_noise_options_t noise; /* a seed of 0: no noise; 0 draws: not given */
-    const char *gantt_path;
-    bool all;
-} sim_request_t;
 
 static const lspo_arg_t sim_args[] = {
     {.name = "model",
@@ -27,25 +22,30 @@ static const lspo_arg_t sim_args[] = {
      .list = "models",
      .help = "model to train (gpt2-774m); help: list models",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(sim_request_t, base.model_name)},
+     .offset_bytes = offsetof(lspo_sim_request_t, base.model_name)},
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
      .help = "machine to predict (paper-workstation); help: list machines",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(sim_request_t, base.machine_name)},
+     .offset_bytes = offsetof(lspo_sim_request_t, base.machine_name)},
     {.name = "policy",
      .value = "NAME",
      .list = "policies",
      .help = "how the training is scheduled (lsp); help: list policies",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(sim_request_t, base.policy_name)},
+     .offset_bytes = offsetof(lspo_sim_request_t, base.policy_name)},
+    {.name = "measured",
+     .value = "TIME|FILE",
+     .help = "is this measured time normal? 1.9s, or a file of times: log, trace, profile, metrics; see below",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_sim_request_t, measured)},
     LSPO_TRACE_ARG,
     {.name = "all",
      .help = "print every figure in a table, as CSV and JSON do",
      .store = lspo_arg_switch,
-     .offset_bytes = offsetof(sim_request_t, all)},
-    LSPO_FORMAT_ARG("result", offsetof(sim_request_t, base.format)),
+     .offset_bytes = offsetof(lspo_sim_request_t, all)},
+    LSPO_FORMAT_ARG("result", offsetof(lspo_sim_request_t, base.format)),
 };
 
 static const lspo_arg_t noise_args[] = {
@@ -56,36 +56,36 @@ static const lspo_arg_t noise_args[] = {
      .store = lspo_arg_u32,
      .low = 1,
      .high = UINT32_MAX,
-     .offset_bytes = offsetof(sim_request_t, noise.seed)},
+     .offset_bytes = offsetof(lspo_sim_request_t, noise.seed)},
     {.name = "draws",
      .value = "N",
      .help = "simulations under --noise (200)",
      .store = lspo_arg_u32,
      .low = 2,
      .high = LSPO_NOISE_DRAWS_MAX,
-     .offset_bytes = offsetof(sim_request_t, noise.draws)},
+     .offset_bytes = offsetof(lspo_sim_request_t, noise.draws)},
     {.name = "gantt",
      .value = "FILE",
      .help = "write a few iterations as CSV for plots/gantt.gp; with --noise also error bars",
      .store = lspo_arg_output,
-     .offset_bytes = offsetof(sim_request_t, gantt_path)},
+     .offset_bytes = offsetof(lspo_sim_request_t, gantt_path)},
     {.name = "first",
      .value = "N",
      .help = "first iteration in --gantt (3)",
      .store = lspo_arg_u32,
      .high = UINT32_MAX,
-     .offset_bytes = offsetof(sim_request_t, noise.first_iteration)},
+     .offset_bytes = offsetof(lspo_sim_request_t, noise.first_iteration)},
     {.name = "count",
      .value = "N",
      .help = "iterations in --gantt (2)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = UINT32_MAX,
-     .offset_bytes = offsetof(sim_request_t, noise.iteration_count)},
+     .offset_bytes = offsetof(lspo_sim_request_t, noise.iteration_count)},
 };
 
 /* The noise-free trace: no single draw is typical in all its ops. */
-static lspo_status_t write_trace(const sim_request_t *request, const lspo_machine_t *machine, lspo_trace_t *trace)
+static lspo_status_t write_trace(const lspo_sim_request_t *request, const lspo_machine_t *machine, lspo_trace_t *trace)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "sim");
     if (status != LSPO_OK)
@@ -106,7 +106,8 @@ static lspo_status_t write_trace(const sim_request_t *request, const lspo_machin
     return lspo_trace_write(trace, request->base.trace_path);
 }
 
-static lspo_status_t write_gantt(const sim_request_t *request, const lspo_noise_t *noise, const lspo_trace_t *trace)
+static lspo_status_t write_gantt(const lspo_sim_request_t *request, const lspo_noise_t *noise,
+                                 const lspo_trace_t *trace)
 {
     uint32_t first = request->noise.first_iteration, count = request->noise.iteration_count;
     return request->noise.seed > 0
@@ -114,34 +115,72 @@ static lspo_status_t write_gantt(const sim_request_t *request, const lspo_noise_
                : lspo_trace_write_gantt(trace, first, count, request->gantt_path);
 }
 
-/* The whole record, or sentences for people on a terminal. */
-static lspo_status_t write_prediction(const sim_request_t *request, const lspo_machine_t *machine,
-                                      const lspo_plan_t *plan, const lspo_prediction_t *prediction,
-                                      const lspo_noise_t *noise)
+/* Draws without noise would be silently ignored. */
+static lspo_status_t check_draws(lspo_sim_request_t *request)
 {
-    char sets[1024], advice[LSPO_ADVICE_BYTES];
-    lspo_result_t result;
+    if (request->noise.seed == 0 && request->noise.draws > 0)
+        return lspo_error(LSPO_ERR_INPUT, "--draws %u needs --noise SEED", request->noise.draws);
+    if (request->noise.draws == 0)
+        request->noise.draws = LSPO_NOISE_DRAWS;
+    return LSPO_OK;
+}
+
+/* Read the flags, with the defaults of `lspo sim`. */
+static lspo_status_t read_request(int argc, char **argv, lspo_sim_request_t *request_out)
+{
+    lspo_sim_request_t request = {.base = {.model_name = "gpt2-774m",
+                                           .machine_name = "paper-workstation",
+                                           .policy_name = "lsp",
+                                           .format = LSPO_FORMAT_AUTO},
+                                  .noise = {.first_iteration = 3, .iteration_count = 2},
+                                  .argc = argc,
+                                  .argv = argv};
+    lspo_status_t status = lspo_request_parse(&lspo_command_sim, argc, argv, LSPO_PRECISION_COUNT, &request.base);
+    if (status != LSPO_OK)
+        return status;
+    status = check_draws(&request);
+    if (status == LSPO_OK)
+        *request_out = request;
+    return status;
+}
+
+/* What was asked, and all that is known of it. */
+typedef struct {
+    const lspo_sim_request_t *request;
+    const lspo_machine_t *machine;
+    const lspo_plan_t *plan;
+    const lspo_measured_t *measured; /* NULL: no --measured */
+    lspo_prediction_t prediction;
+    lspo_trace_t *trace; /* NULL: not wanted */
+    lspo_noise_t noise;
     lspo_expect_t expect;
-    lspo_status_t status = lspo_advise(plan, machine, prediction, sizeof advice, advice);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_expect(plan, machine, &expect);
-    if (status != LSPO_OK)
-        return status;
-    if (lspo_format_resolve(request->base.format) == LSPO_FORMAT_TABLE && !request->all) {
-        lspo_sim_report_print(&(lspo_sim_report_t){.plan = plan,
-                                                   .machine = machine,
-                                                   .prediction = prediction,
-                                                   .advice = advice,
-                                                   .expect = &expect,
-                                                   .noise = request->noise.seed > 0 ? noise : NULL,
-                                                   .draws = request->noise.draws});
-        return LSPO_OK;
-    }
+    lspo_judgement_t judgement; /* with `measured` */
+    char advice[LSPO_ADVICE_BYTES];
+} answer_t;
+
+static void print_sentences(const answer_t *answer)
+{
+    bool noisy = answer->request->noise.seed > 0;
+    lspo_sim_report_print(&(lspo_sim_report_t){.plan = answer->plan,
+                                               .machine = answer->machine,
+                                               .prediction = &answer->prediction,
+                                               .advice = answer->advice,
+                                               .expect = &answer->expect,
+                                               .judgement = answer->measured != NULL ? &answer->judgement : NULL,
+                                               .noise = noisy ? &answer->noise : NULL,
+                                               .draws = answer->request->noise.draws});
+}
+
+static lspo_status_t write_record(const answer_t *answer)
+{
+    char sets[1024];
+    lspo_result_t result;
+    const lspo_sim_request_t *request = answer->request;
+    const lspo_prediction_t *prediction = &answer->prediction;
     lspo_overrides_sets(&request->base.overrides, sets, sizeof sets);
-    lspo_result_fill("sim", &request->base, plan, &prediction->summary, sets, &result);
-    result.machine = machine->name;
-    result.framework = lspo_machine_framework(machine);
+    lspo_result_fill("sim", &request->base, answer->plan, &prediction->summary, sets, &result);
+    result.machine = answer->machine->name;
+    result.framework = lspo_machine_framework(answer->machine);
     result.slowdown = prediction->slowdown;
     result.native_iteration_s = prediction->native.iteration_s;
     result.native_peak_gpu_bytes = prediction->native.peak_gpu_bytes;
@@ -158,102 +197,147 @@ static lspo_status_t write_prediction(const sim_request_t *request, const lspo_m
     result.peak_host_bound_bytes = prediction->peak_host_bound_bytes;
     result.fits = prediction->fits;
     result.bound = prediction->bound;
-    result.advice = advice;
-    lspo_result_fill_expect(&expect, machine, &result);
+    result.advice = answer->advice;
+    lspo_result_fill_expect(&answer->expect, answer->machine, &result);
+    if (answer->measured != NULL)
+        lspo_result_fill_judgement(&answer->judgement, &result);
     uint32_t period;
-    result.not_counted = lspo_sim_not_counted(plan, prediction, &period);
+    result.not_counted = lspo_sim_not_counted(answer->plan, prediction, &period);
     result.not_counted_every = result.not_counted != NULL ? period : LSPO_MISSING;
     if (request->noise.seed > 0)
-        lspo_result_fill_noise(&request->noise, noise, &result);
+        lspo_result_fill_noise(&request->noise, &answer->noise, &result);
     return lspo_result_write(&result, request->base.format);
 }
 
-static lspo_status_t predict(const sim_request_t *request, const lspo_machine_t *machine, const lspo_plan_t *plan)
+/* The whole record, or sentences for people on a terminal. */
+static lspo_status_t write_answer(const answer_t *answer)
 {
-    bool wants_trace = request->base.trace_path != NULL || request->gantt_path != NULL;
-    lspo_trace_t *trace = NULL;
-    lspo_prediction_t prediction;
-    lspo_noise_t noise = {0};
-    lspo_status_t status = lspo_simulate(plan, machine, &prediction, wants_trace ? &trace : NULL);
-    if (status != LSPO_OK)
+    bool sentences = lspo_format_resolve(answer->request->base.format) == LSPO_FORMAT_TABLE && !answer->request->all;
+    lspo_status_t status = LSPO_OK;
+    if (sentences)
+        print_sentences(answer);
+    else
+        status = write_record(answer);
+    if (status != LSPO_OK || answer->measured == NULL)
         return status;
-    status = lspo_simulate_check_settled(plan, &prediction);
-    if (status != LSPO_OK)
-        goto cleanup;
-    if (request->noise.seed > 0) {
-        lspo_progress_t progress;
-        lspo_noise_options_t options = request->noise;
-        options.progress = lspo_progress_update;
-        options.progress_context = &progress;
-        if (request->gantt_path == NULL)
-            options.iteration_count = 0;
-        lspo_progress_start(&progress);
-        status = lspo_noise_predict(plan, machine, &options, &noise);
-        lspo_progress_end(&progress);
-    }
-    if (status != LSPO_OK)
-        goto cleanup;
-    if (request->base.trace_path != NULL)
-        status = write_trace(request, machine, trace);
-    if (status != LSPO_OK)
-        goto cleanup;
-    if (request->gantt_path != NULL)
-        status = write_gantt(request, &noise, trace);
-    if (status != LSPO_OK)
-        goto cleanup;
-    status = write_prediction(request, machine, plan, &prediction, &noise);
-cleanup:
-    lspo_noise_release(&noise);
-    lspo_prediction_release(&prediction);
-    lspo_trace_destroy(trace);
+    return lspo_judgement_status(&answer->judgement);
+}
+
+static lspo_status_t draw_noise(answer_t *answer)
+{
+    lspo_progress_t progress;
+    lspo_noise_options_t options = answer->request->noise;
+    if (options.seed == 0)
+        return LSPO_OK;
+    options.progress = lspo_progress_update;
+    options.progress_context = &progress;
+    if (answer->request->gantt_path == NULL)
+        options.iteration_count = 0;
+    lspo_progress_start(&progress);
+    lspo_status_t status = lspo_noise_predict(answer->plan, answer->machine, &options, &answer->noise);
+    lspo_progress_end(&progress);
     return status;
 }
 
-static lspo_status_t simulate(sim_request_t *request)
+static lspo_status_t write_files(const answer_t *answer)
+{
+    const lspo_sim_request_t *request = answer->request;
+    lspo_status_t status = LSPO_OK;
+    if (request->base.trace_path != NULL)
+        status = write_trace(request, answer->machine, answer->trace);
+    if (status == LSPO_OK && request->gantt_path != NULL)
+        status = write_gantt(request, &answer->noise, answer->trace);
+    return status;
+}
+
+static lspo_status_t judge(answer_t *answer)
+{
+    const lspo_whatif_question_t question = {.argc = answer->request->argc,
+                                             .argv = answer->request->argv,
+                                             .plan = answer->plan,
+                                             .machine = answer->machine,
+                                             .predicted_s = answer->prediction.summary.iteration_s,
+                                             .measured_s = answer->measured->step_s,
+                                             .read = read_request};
+    return lspo_judge(&question, &answer->expect, answer->measured, answer->trace, &answer->judgement);
+}
+
+/* What is said about the prediction. */
+static lspo_status_t assess(answer_t *answer)
+{
+    lspo_status_t status = lspo_simulate_check_settled(answer->plan, &answer->prediction);
+    if (status != LSPO_OK)
+        return status;
+    status = draw_noise(answer);
+    if (status != LSPO_OK)
+        return status;
+    status = write_files(answer);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_advise(answer->plan, answer->machine, &answer->prediction, sizeof answer->advice, answer->advice);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_expect(answer->plan, answer->machine, &answer->expect);
+    if (status != LSPO_OK || answer->measured == NULL)
+        return status;
+    return judge(answer);
+}
+
+static lspo_status_t predict(answer_t *answer)
+{
+    const lspo_sim_request_t *request = answer->request;
+    bool wants_trace = request->base.trace_path != NULL || request->gantt_path != NULL || answer->measured != NULL;
+    lspo_status_t status =
+        lspo_simulate(answer->plan, answer->machine, &answer->prediction, wants_trace ? &answer->trace : NULL);
+    if (status != LSPO_OK)
+        return status;
+    status = assess(answer);
+    if (status == LSPO_OK)
+        status = write_answer(answer);
+    lspo_judgement_release(&answer->judgement);
+    lspo_noise_release(&answer->noise);
+    lspo_prediction_release(&answer->prediction);
+    lspo_trace_destroy(answer->trace);
+    return status;
+}
+
+static lspo_status_t simulate(lspo_sim_request_t *request, const lspo_measured_t *measured)
 {
     lspo_request_t *base = &request->base;
     lspo_machine_t machine;
     lspo_plan_t *plan = NULL;
     lspo_status_t status = lspo_request_machine(base, &machine);
     if (status != LSPO_OK)
-        goto cleanup;
+        return status;
     if (request->noise.seed > 0)
         status = lspo_noise_check(&machine);
     if (status != LSPO_OK)
-        goto cleanup;
+        return status;
     status = lspo_tune_transition(&base->model, &base->workload, base->policy, &machine, &plan);
     if (status != LSPO_OK)
-        goto cleanup;
-    status = predict(request, &machine, plan);
-cleanup:
+        return status;
+    answer_t answer = {.request = request, .machine = &machine, .plan = plan, .measured = measured};
+    status = predict(&answer);
     lspo_plan_destroy(plan);
     return status;
 }
 
-/* Draws without noise would be silently ignored. */
-static lspo_status_t check_draws(sim_request_t *request)
-{
-    if (request->noise.seed == 0 && request->noise.draws > 0)
-        return lspo_error(LSPO_ERR_INPUT, "--draws %u needs --noise SEED", request->noise.draws);
-    if (request->noise.draws == 0)
-        request->noise.draws = LSPO_NOISE_DRAWS;
-    return LSPO_OK;
-}
-
 static lspo_status_t sim(int argc, char **argv)
 {
-    sim_request_t request = {.base = {.model_name = "gpt2-774m",
-                                      .machine_name = "paper-workstation",
-                                      .policy_name = "lsp",
-                                      .format = LSPO_FORMAT_AUTO},
-                             .noise = {.first_iteration = 3, .iteration_count = 2}};
-    lspo_status_t status = lspo_request_parse(&lspo_command_sim, argc, argv, LSPO_PRECISION_COUNT, &request.base);
+    lspo_sim_request_t request;
+    lspo_measured_t measured;
+    lspo_status_t status = read_request(argc, argv, &request);
     if (status != LSPO_OK)
         return status;
-    status = check_draws(&request);
+    if (request.measured == NULL)
+        return simulate(&request, NULL);
+    double samples = (double)request.base.workload.batch * request.base.workload.accumulation;
+    status = lspo_measured_read(request.measured, samples, &measured);
     if (status != LSPO_OK)
         return status;
-    return simulate(&request);
+    status = simulate(&request, &measured);
+    lspo_measured_release(&measured);
+    return status;
 }
 
 static const lspo_arg_group_t sim_group = LSPO_ARG_GROUP("options", sim_args);
@@ -269,6 +353,7 @@ const lspo_command_t lspo_command_sim = {
     .examples = "lspo sim --model llama-7b --machine rtx4090 --policy lsp\n"
                 "lspo sim --machine paper-laptop --model gpt-small --policy zero --link 2GB/s --format json\n"
                 "lspo sim --model llama-7b --machine rtx4090 --policy zero --framework deepspeed-blocking\n"
+                "lspo sim --model gpt2-124m --machine rtx4090 --framework compiled --policy native --measured 36ms\n"
                 "lspo sim --policy zero --noise 1 --set noise.gpu_sigma=0.02 --set noise.run_sigma=0.01",
     .common = "model machine framework policy batch sequence accumulation gpu-memory host-memory link all",
     .details =
@@ -281,6 +366,13 @@ const lspo_command_t lspo_command_sim = {
         "expect_low_s to expect_high_s is the band in which a measured time is expected, from how far predictions for "
         "this framework and machine were from published steps, or from lspo's own measurements on a calibrated "
         "host (expect_basis, expect_rows).\n\n"
+        "--measured judges the measured time of steps: it is given, or the median of a file, without the first "
+        "steps: a trace, metrics of lspo train, a profile of PyTorch, or a log with lines of nanoGPT, DeepSpeed, "
+        "Megatron or Hugging Face's Trainer. The verdict is normal, slower or faster (than the band). If the time "
+        "is outside the band, the prediction is repeated with one thing changed, for a list of usual causes; "
+        "explained_by has the flags of those whose band contains the measured time. A log's samples per second "
+        "are divided by --batch times --accumulation, so they must be those of one GPU. Exit status 5: outside "
+        "the band.\n\n"
         "--noise adds percentiles; all other figures and the trace are still predicted without noise. Of 100 "
         "runs, 95 are expected between iteration_p2_5_s and iteration_p97_5_s.",
     .groups = (const lspo_arg_group_t *const[]){&sim_group, &noise_group, &lspo_workload_group, &lspo_policy_group,

@@ -113,6 +113,12 @@ static const lspo_field_t result_fields[] = {
     REAL(expect_low_s, LSPO_UNIT_SECONDS),
     REAL(expect_high_s, LSPO_UNIT_SECONDS),
     INTEGER(expect_rows, LSPO_UNIT_NONE),
+    REAL(measured_s, LSPO_UNIT_SECONDS),
+    TEXT("measured_source", measured_source),
+    INTEGER(measured_steps, LSPO_UNIT_NONE),
+    INTEGER(measured_skipped, LSPO_UNIT_NONE),
+    TEXT("verdict", verdict),
+    TEXT("explained_by", explained_by),
     TEXT("blas_core", blas_core),
     TEXT("version", version),
 };
@@ -196,6 +202,9 @@ void lspo_result_fill(const char *origin, const lspo_request_t *request, const l
         .expect_low_s = NAN,
         .expect_high_s = NAN,
         .expect_rows = LSPO_MISSING,
+        .measured_s = NAN,
+        .measured_steps = LSPO_MISSING,
+        .measured_skipped = LSPO_MISSING,
         .noise_seed = LSPO_MISSING,
         .draws = LSPO_MISSING,
         .fit_draws = LSPO_MISSING,
@@ -221,6 +230,16 @@ void lspo_result_fill_expect(const lspo_expect_t *expect, const lspo_machine_t *
     result->expect_low_s = result->iteration_s * expect->low;
     result->expect_high_s = result->iteration_s * expect->high;
     result->expect_rows = expect->rows;
+}
+
+void lspo_result_fill_judgement(const lspo_judgement_t *judgement, lspo_result_t *result)
+{
+    result->measured_s = judgement->measured->step_s;
+    result->measured_source = judgement->measured->source;
+    result->measured_steps = integer_or_missing(judgement->measured->steps);
+    result->measured_skipped = judgement->measured->steps > 0 ? judgement->measured->skipped : LSPO_MISSING;
+    result->verdict = judgement->verdict;
+    result->explained_by = judgement->explained_by;
 }
 
 void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_noise_t *noise, lspo_result_t *result)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/table.h"
+#include "cli/judge.h"
 #include "cli/request.h"
 #include "plan/expect.h"
 #include "plan/own_cells.h"
@@ -30,6 +31,9 @@ typedef struct {
     const char *evidence, *expect_basis;
     double expect_low_s, expect_high_s; /* plan/expect.h */
     uint64_t expect_rows;
+    const char *measured_source, *verdict, *explained_by; /* cli/judge.h */
+    double measured_s;
+    uint64_t measured_steps, measured_skipped;
     double slowdown, native_iteration_s, tokens_per_s, lower_bound_s;
     uint64_t native_peak_gpu_bytes;
     const char *not_counted; /* work done once in not_counted_every steps, not in the times */
@@ -54,6 +58,8 @@ void lspo_result_fill(const char *origin, const lspo_request_t *request, const l
 
 /* After lspo_result_fill(). */
 void lspo_result_fill_expect(const lspo_expect_t *expect, const lspo_machine_t *machine, lspo_result_t *result);
+
+void lspo_result_fill_judgement(const lspo_judgement_t *judgement, lspo_result_t *result);
 
 void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_noise_t *noise, lspo_result_t *result);
 

@@ -167,6 +167,8 @@ static void print_report(FILE *file, const void *context)
     const lspo_sim_report_t *report = context;
     print_answer(file, report);
     print_expected(file, report);
+    if (report->judgement != NULL)
+        lspo_judgement_print(report->judgement, file);
     print_memory(file, report);
     fprintf(file, "Limited by %s.\n", report->prediction->bound + strlen("bound by "));
     if (report->noise)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "cli/judge.h"
 #include "plan/expect.h"
 #include "plan/machine.h"
 #include "plan/plan.h"
@@ -19,7 +20,8 @@ typedef struct {
     const lspo_prediction_t *prediction;
     const char *advice; /* of lspo_advise() */
     const lspo_expect_t *expect;
-    const lspo_noise_t *noise; /* NULL: no --noise */
+    const lspo_judgement_t *judgement; /* NULL: no --measured */
+    const lspo_noise_t *noise;         /* NULL: no --noise */
     uint32_t draws;
 } lspo_sim_report_t;
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The bands around predictions: experiments/published/bands.csv is what `lspo validate --bands` writes from open.csv.
+# The bands around predictions: experiments/published/bands.csv is what `lspo validate --bands` writes from open.csv,
+# and `lspo sim` prints and uses them.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 with_lib() { awk -v OFMT=%.12g -f "$source_dir/experiments/lib.awk" "$@"; }
@@ -58,5 +59,18 @@ check "low of the record" "$(awk -v s="$(with_lib -f "$source_dir/experiments/fi
 check "the sentence" 1 "$("$program" "${sim[@]}" --format table | tr '\n' ' ' |
     grep -c "^[^:]*: llama-7b by lora.*Expect $(awk -v s="$low" 'BEGIN { printf "%.0f", 1000 * s }') ms to .*: fitted \
 profile; framework eager, .* published peft steps")"
+# What explains a measured step is what the same command predicts with these flags.
+asked=(sim --model llama-7b --machine rtx4090 --framework deepspeed --policy zero)
+check "outside the band" 5 "$(status_of "$program" "${asked[@]}" --measured 20s --format csv)"
+explained=$(with_lib -f "$source_dir/experiments/field.awk" -v name=explained_by "$folder/stdout")
+check "something explains it" yes "$([ -n "$explained" ] && echo yes)"
+echo "$explained" | sed 's/; /\n/g' > "$folder/flags"
+while read -r flags; do
+    "$program" "${asked[@]}" $flags --format csv > "$folder/sim.csv"
+    check "$flags" yes "$(for name in expect_low_s expect_high_s; do
+        with_lib -f "$source_dir/experiments/field.awk" -v name=$name "$folder/sim.csv"
+    done | tr '\n' ' ' | awk '{ print ($1 <= 20 && 20 <= $2) ? "yes" : "from " $1 " to " $2 }')"
+done < "$folder/flags"
+check "at half the band's width" 0 "$(status_of "$program" "${asked[@]}" --measured 6s)"
 check "bands need steps" 2 "$(status_of "$program" validate --grid g --bands "$folder/b.csv")"
 finish bands
