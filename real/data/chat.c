@@ -211,6 +211,8 @@ typedef struct {
     size_t plain_count;
     lspo_tokenizer_stop_t *stops; /* two per answer */
     size_t stop_count;
+    const lspo_chat_message_t *messages;
+    size_t count, last_question; /* index of the last message that is a question */
 } writer_t;
 
 /* Words of the template. */
@@ -307,18 +309,94 @@ static lspo_status_t put_user_content(writer_t *writer, const lspo_chat_message_
     return LSPO_OK;
 }
 
+/* ---- Qwen3's thoughts ---- */
+
+static const char thought_begin[] = "<think>", thought_end[] = "</think>";
+
+static size_t find_last_question(const lspo_chat_message_t *messages, size_t count)
+{
+    static const char first[] = "<tool_response>", last[] = "</tool_response>";
+    for (size_t i = count; i-- > 0;) {
+        const lspo_chat_message_t *m = &messages[i];
+        const bool begins = m->bytes >= sizeof first - 1 && memcmp(m->text, first, sizeof first - 1) == 0;
+        const bool ends =
+            m->bytes >= sizeof last - 1 && memcmp(m->text + m->bytes - (sizeof last - 1), last, sizeof last - 1) == 0;
+        if (m->role == LSPO_ROLE_USER && !(begins && ends))
+            return i;
+    }
+    return count - 1;
+}
+
+static lspo_chat_message_t without_lines(lspo_chat_message_t text, bool first, bool last)
+{
+    for (; first && text.bytes > 0 && *text.text == '\n'; text.bytes--)
+        text.text++;
+    while (last && text.bytes > 0 && text.text[text.bytes - 1] == '\n')
+        text.bytes--;
+    return text;
+}
+
+/* What is behind the last `mark` in a text; the whole text if there is none. */
+static lspo_chat_message_t behind_last(lspo_chat_message_t text, const char *mark)
+{
+    for (const char *at; (at = memmem(text.text, text.bytes, mark, strlen(mark))) != NULL;) {
+        at += strlen(mark);
+        text.bytes -= (size_t)(at - text.text);
+        text.text = at;
+    }
+    return text;
+}
+
+/* An answer, with its thoughts if it is one to the last question, as Qwen3's template has it. */
+static lspo_status_t put_thinking(writer_t *writer, const lspo_chat_message_t *message)
+{
+    const size_t place = (size_t)(message - writer->messages);
+    const char *end = memmem(message->text, message->bytes, thought_end, sizeof thought_end - 1);
+    lspo_chat_message_t thought = {.text = message->text}, said = *message;
+    if (end) {
+        thought.bytes = (size_t)(end - message->text);
+        thought = without_lines(behind_last(without_lines(thought, false, true), thought_begin), true, false);
+        said = without_lines(behind_last(said, thought_end), true, false);
+    }
+    if (place <= writer->last_question || (place + 1 < writer->count && thought.bytes == 0))
+        return put_content(writer, &said, false, false);
+    lspo_status_t status = put_words(writer, "<think>\n");
+    if (status != LSPO_OK)
+        return status;
+    thought = without_lines(thought, true, true);
+    status = put_content(writer, &thought, false, false);
+    if (status != LSPO_OK)
+        return status;
+    status = put_words(writer, "\n</think>\n\n");
+    if (status != LSPO_OK)
+        return status;
+    said = without_lines(said, true, false);
+    return put_content(writer, &said, false, false);
+}
+
+/* ---- turns ---- */
+
+static lspo_status_t put_said(writer_t *writer, const lspo_chat_message_t *system, const lspo_chat_message_t *message)
+{
+    const bool trims = writer->chat->form.trims[message->role];
+    if (message->role == LSPO_ROLE_USER)
+        return put_user_content(writer, system, message);
+    if (message->role == LSPO_ROLE_ASSISTANT && writer->chat->form.thinks)
+        return put_thinking(writer, message);
+    return put_content(writer, message, trims, trims);
+}
+
 static lspo_status_t put_turn(writer_t *writer, const lspo_chat_message_t *system, const lspo_chat_message_t *message)
 {
     const lspo_chat_template_t *form = &writer->chat->form;
     const lspo_chat_turn_t *turn = &form->turns[message->role];
-    const bool counts = message->role == LSPO_ROLE_ASSISTANT && message->counts, trims = form->trims[message->role];
+    const bool counts = message->role == LSPO_ROLE_ASSISTANT && message->counts;
     lspo_status_t status = put_words(writer, turn->open);
     if (status != LSPO_OK)
         return status;
     if (counts)
         writer->stops[writer->stop_count++].at = writer->text.bytes;
-    status = message->role == LSPO_ROLE_USER ? put_user_content(writer, system, message)
-                                             : put_content(writer, message, trims, trims);
+    status = put_said(writer, system, message);
     if (status != LSPO_OK)
         return status;
     status = put_words(writer, turn->close);
@@ -402,6 +480,9 @@ lspo_status_t lspo_chat_encode(lspo_chat_t *chat, const lspo_encoder_t *encoder,
                                size_t count, lspo_chat_tokens_t *out)
 {
     writer_t writer = {.chat = chat,
+                       .messages = messages,
+                       .count = count,
+                       .last_question = find_last_question(messages, count),
                        .plain = calloc(2 * count + 1, sizeof *writer.plain),
                        .stops = calloc(2 * count + 1, sizeof *writer.stops)};
     lspo_status_t status = writer.plain && writer.stops ? LSPO_OK : lspo_no_memory("a chat of %zu messages", count);

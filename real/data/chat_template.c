@@ -18,7 +18,7 @@
         }                                                                                                              \
     }
 
-enum { CHATML, GEMMA, LLAMA2, LLAMA3, MISTRAL, PHI3, PLAIN, ZEPHYR, KNOWN_COUNT };
+enum { CHATML, GEMMA, LLAMA2, LLAMA3, MISTRAL, PHI3, PLAIN, QWEN3, ZEPHYR, KNOWN_COUNT };
 
 /* Each in its usual form. */
 static const lspo_chat_template_t known[KNOWN_COUNT] = {
@@ -62,6 +62,11 @@ static const lspo_chat_template_t known[KNOWN_COUNT] = {
                .turns = {{"System: ", "", "\n"}, {"User: ", "", "\n"}, {"Assistant: ", END, "\n"}},
                .begin = BEGIN,
                .end = ""},
+    [QWEN3] = {.name = "qwen3",
+               .turns = SAME("<|im_start|>", "\n", "<|im_end|>", "\n"),
+               .begin = "",
+               .end = "",
+               .thinks = true},
     [ZEPHYR] = {.name = "zephyr", .turns = SAME("<|", "|>\n", END, "\n"), .begin = "", .end = ""}};
 
 lspo_status_t lspo_chat_template_named(const char *name, lspo_chat_template_t *template_out)
@@ -260,6 +265,27 @@ static bool is_phi3(const seen_t *seen, lspo_chat_template_t *t)
     return take_begin(seen, t) && (*t->end != '\0' || !has(seen, "eos_token"));
 }
 
+static bool is_qwen3(const seen_t *seen, lspo_chat_template_t *t)
+{
+    static const char *const needed[] = {
+        "{{'<|im_start|>system\n'+messages[0]['content']+'<|im_end|>\n'}}",
+        "{{'<|im_start|>'+message['role']+'\n<think>\n'+reasoning_content.strip('\n')+'\n</think>\n\n'+"
+        "content.lstrip('\n')}}",
+        "{{'<|im_start|>'+message['role']+'\n'+content}}",
+        "last_query_index=messages|length-1",
+        "split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n')",
+        "split('</think>')[-1].lstrip('\n')",
+        "loop.index0>ns.last_query_index",
+        "loop.lastor(notloop.lastandreasoning_content)",
+        "message['content'].startswith('<tool_response>')",
+    };
+    (void)t;
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if (!has(seen, needed[i]))
+            return false;
+    return !*seen->outside && !has(seen, "bos_token") && !has(seen, "eos_token");
+}
+
 /* After each turn, the newline that follows its tag. */
 static bool is_zephyr(const seen_t *seen, lspo_chat_template_t *t)
 {
@@ -304,6 +330,13 @@ static const char *const written[KNOWN_COUNT][WRITTEN_MAX] = {
                  "{{message['content']|trim+eos_token}}"},
     [PHI3] = {"{{'<|system|>\n'+message['content']+'<|end|>\n'}}", "{{'<|user|>\n'+message['content']+'<|end|>\n'}}",
               "{{'<|assistant|>\n'+message['content']+'<|end|>\n'}}", "{{'<|assistant|>\n'}}", "{{eos_token}}"},
+    [QWEN3] = {"{{'<|im_start|>system\n'+messages[0]['content']+'<|im_end|>\n'}}",
+               "{{'<|im_start|>'+message['role']+'\n'+message['content']+'<|im_end|>\n'}}",
+               "{{'<|im_start|>'+message['role']+'\n'+content+'<|im_end|>\n'}}",
+               "{{'<|im_start|>'+message['role']+'\n<think>\n'+reasoning_content.strip('\n')+'\n</think>\n\n'+"
+               "content.lstrip('\n')}}",
+               "{{'<|im_start|>'+message['role']+'\n'+content}}", "{{'<|im_end|>\n'}}", "{{'<|im_start|>assistant\n'}}",
+               "{{'<think>\n\n</think>\n\n'}}"},
     [ZEPHYR] = {"{{'<|system|>\n'+message['content']+eos_token}}", "{{'<|user|>\n'+message['content']+eos_token}}",
                 "{{'<|assistant|>\n'+message['content']+eos_token}}", "{{'<|assistant|>'}}", "{{'<|assistant|>\n'}}"}};
 
@@ -373,7 +406,7 @@ static lspo_status_t find(const char *path, const seen_t *seen, lspo_chat_templa
 {
     static bool (*const is[KNOWN_COUNT])(const seen_t *, lspo_chat_template_t *) = {
         [CHATML] = is_chatml,   [GEMMA] = is_gemma, [LLAMA2] = is_llama2, [LLAMA3] = is_llama3,
-        [MISTRAL] = is_mistral, [PHI3] = is_phi3,   [ZEPHYR] = is_zephyr};
+        [MISTRAL] = is_mistral, [PHI3] = is_phi3,   [QWEN3] = is_qwen3,   [ZEPHYR] = is_zephyr};
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
         lspo_chat_template_t candidate = known[i];
         const bool found = is[i] && is[i](seen, &candidate) && is_all_known(seen, i);

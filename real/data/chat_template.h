@@ -42,6 +42,7 @@ typedef struct {
     bool trims[LSPO_ROLE_COUNT];            /* blanks around a content are removed */
     bool trims_whole;                       /* and those of a user turn after the system message is in it */
     bool skips_empty_system;
+    bool thinks;  /* Qwen3: <think> ... </think> before the answers to the last question, and taken out of others */
     char *system; /* owned; what a conversation without a system message begins with; NULL: nothing */
     char *header; /* owned; before each first system message, also an absent one; NULL: nothing */
     char *date;   /* owned; the date in the header, which is not today's; NULL: none */
@@ -54,6 +55,6 @@ lspo_status_t lspo_chat_template_recognise(const char *path, const char *jinja, 
 void lspo_chat_template_release(lspo_chat_template_t *chat_template);
 
 /* The names. */
-#define LSPO_CHAT_TEMPLATES "chatml, gemma, llama-2, llama-3, mistral, phi-3, plain, zephyr"
+#define LSPO_CHAT_TEMPLATES "chatml, gemma, llama-2, llama-3, mistral, phi-3, plain, qwen3, zephyr"
 
 #endif

@@ -87,6 +87,88 @@ def qwen():
     return both(text, body, ours)
 
 
+def qwen3():
+    plain = "{{- '<|im_start|>' + message.role + '\\n' + content }}"
+    thinking = ("{{- '<|im_start|>' + message.role + '\\n<think>\\n' + reasoning_content.strip('\\n') + "
+                "'\\n</think>\\n\\n' + content.lstrip('\\n') }}")
+    text = r"""{%- if tools %}
+    {{- '<|im_start|>system\n' }}
+    {%- if messages[0].role == 'system' %}
+        {{- messages[0].content + '\n\n' }}
+    {%- endif %}
+    {{- "# Tools\n\n<tools>" }}
+    {%- for tool in tools %}
+        {{- "\n" }}
+        {{- tool | tojson }}
+    {%- endfor %}
+    {{- "\n</tools><|im_end|>\n" }}
+{%- else %}
+    {%- if messages[0].role == 'system' %}
+        {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
+    {%- endif %}
+{%- endif %}
+{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages|length - 1) - loop.index0 %}
+    {%- if ns.multi_step_tool and message.role == "user" and message.content is string and
+        not(message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
+        {%- set ns.multi_step_tool = false %}
+        {%- set ns.last_query_index = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- if message.content is string %}
+        {%- set content = message.content %}
+    {%- else %}
+        {%- set content = '' %}
+    {%- endif %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\n' + content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "assistant" %}
+        {%- set reasoning_content = '' %}
+        {%- if message.reasoning_content is string %}
+            {%- set reasoning_content = message.reasoning_content %}
+        {%- else %}
+            {%- if '</think>' in content %}
+                {%- set reasoning_content =
+                    content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}
+                {%- set content = content.split('</think>')[-1].lstrip('\n') %}
+            {%- endif %}
+        {%- endif %}
+        {%- if loop.index0 > ns.last_query_index %}
+            {%- if loop.last or (not loop.last and reasoning_content) %}
+                THINKING
+            {%- else %}
+                PLAIN
+            {%- endif %}
+        {%- else %}
+            PLAIN
+        {%- endif %}
+        {%- if message.tool_calls %}
+            {%- for tool_call in message.tool_calls %}
+                {{- '<tool_call>' }}
+            {%- endfor %}
+        {%- endif %}
+        END
+    {%- elif message.role == "tool" %}
+        {{- message.content }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\n\n</think>\n\n' }}
+    {%- endif %}
+{%- endif %}
+"""
+    end, start = "{{- '<|im_end|>\\n' }}", "{{- '<|im_start|>' + message.role + '\\n' }}"
+    place = "        {%- if loop.index0 > ns"
+    ours = text.replace(place, "        " + start + "{% generation %}\n" + place)
+    ours = ours.replace("THINKING", thinking.replace("'<|im_start|>' + message.role + '\\n<think>", "'<think>"))
+    ours = ours.replace("PLAIN", "{{- content }}").replace("END", "{{- '<|im_end|>' }}{% endgeneration %}{{- '\\n' }}")
+    return text.replace("THINKING", thinking).replace("PLAIN", plain).replace("END", end), ours
+
+
 def llama2():
     answer = "{{ ' '  + content.strip() + ' ' + eos_token }}"
     return both("{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = "
@@ -300,6 +382,12 @@ def chatml_tokens():
                       normalizer=normalizers.NFC())
 
 
+def qwen3_tokens():
+    tokenizer = chatml_tokens()
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("<think>", "</think>")])
+    return tokenizer
+
+
 def llama3_tokens():
     return byte_level(["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
                        "<|eot_id|>"], tokenizers_peer.LLAMA3, "<|begin_of_text|>")
@@ -347,6 +435,7 @@ TEMPLATES = {
     "chatml-begin": ("chatml", chatml("{{ bos_token }}"), nemo_tokens, "<s>", "</s>"),
     "smollm": ("chatml", chatml(first=SMOLLM), chatml_tokens, "<|im_start|>", "<|im_end|>"),
     "qwen": ("chatml", qwen(), chatml_tokens, None, "<|im_end|>"),
+    "qwen3": ("qwen3", qwen3(), qwen3_tokens, None, "<|im_end|>"),
     "llama-2": ("llama-2", llama2(), llama_tokens, "<s>", "</s>"),
     "llama-3": ("llama-3", llama3(), llama3_tokens, "<|begin_of_text|>", "<|end_of_text|>"),
     "llama-3.1": ("llama-3", llama31(), llama3_tokens, "<|begin_of_text|>", "<|eot_id|>"),
@@ -391,6 +480,10 @@ CHATS = [
     chat("  ", "x", system="only blanks asked"),
     chat("don't", "'s 123 4567", "\u2028sep\x1c", "\x1ctrimmed\u2003"),
     chat("a [INST ] b <|nothing|> <<SYS>>", "</ s> [ /INST]"),
+    chat("why?", "<think>\nhm\n</think>\n\nso", "<tool_response>x</tool_response>",
+         "\n<think></think>\n\nthus</think>end"),
+    [{"role": "user", "content": "go"}, {"role": "assistant", "content": "\n\n1<think>a<think>\n\nb\n\n</think>c"},
+     {"role": "assistant", "content": "2"}, {"role": "assistant", "content": "\n3"}],
     [{"role": "assistant", "content": "begins"}, {"role": "user", "content": "then"},
      {"role": "assistant", "content": "ends"}],
     [{"role": "user", "content": "twice"}, {"role": "user", "content": "asked"},
