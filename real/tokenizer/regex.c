@@ -24,6 +24,8 @@ static lspo_status_t compile(lspo_regex_t *regex, const char *path, const char *
     /* Without the search for a match's first characters: in 10.42, that of the JIT skips matches of (?>...). */
     const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NO_START_OPTIMIZE;
     regex->code = pcre2_compile((PCRE2_SPTR)ours->text, ours->bytes, options, &error, &where, NULL);
+    if (!regex->code && error == PCRE2_ERROR_HEAP_FAILED)
+        return lspo_no_memory("an expression of %s", path);
     if (!regex->code) {
         PCRE2_UCHAR why[128] = "";
         pcre2_get_error_message(error, why, sizeof why);
@@ -92,6 +94,8 @@ lspo_status_t lspo_regex_next(lspo_regex_t *regex, const char *text, size_t byte
         *begin_out = *end_out = bytes;
         return LSPO_OK;
     }
+    if (found == PCRE2_ERROR_NOMEMORY)
+        return lspo_no_memory("the search in a text of %zu bytes", bytes);
     if (found < 0) {
         PCRE2_UCHAR why[128] = "";
         pcre2_get_error_message(found, why, sizeof why);
