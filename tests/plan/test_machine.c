@@ -131,9 +131,16 @@ Test(machine, a100_is_near_the_measured_rows)
     cr_assert_eq(lspo_machine_use_framework(&machine, "megatron"), LSPO_OK);
     double worst = 0.0, square_sum = 0.0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        lspo_model_t model = {
-            "row", "", LSPO_FAMILY_GPT, rows[i].blocks, rows[i].width, 16, 16, 4 * rows[i].width, 51200, 1024, true, 0,
-            0,     0};
+        lspo_model_t model = {.name = "row",
+                              .family = LSPO_FAMILY_GPT,
+                              .block_count = rows[i].blocks,
+                              .width = rows[i].width,
+                              .head_count = 16,
+                              .kv_head_count = 16,
+                              .mlp_width = 4 * rows[i].width,
+                              .vocabulary = 51200,
+                              .max_sequence = 1024,
+                              .tied_head = true};
         lspo_workload_t workload;
         lspo_workload_default(&workload);
         workload.batch = rows[i].batch;
