@@ -165,6 +165,17 @@ static void set_defaults(lspo_validate_options_t *options)
     options->thresholds.tau = options->thresholds.tau >= 0 ? options->thresholds.tau : 0.9;
 }
 
+/* The first option that goes with --published only; NULL: none is given. */
+static const char *of_published(const lspo_published_request_t *request)
+{
+    return request->memory_path != NULL  ? "memory"
+           : request->bands_path != NULL ? "bands"
+           : request->where_count > 0    ? "where"
+           : request->fit_folder != NULL ? "fit"
+           : request->leave_out          ? "leave-out"
+                                         : NULL;
+}
+
 /* An option of a grid is refused with --published, and the other way round, because it would do nothing. */
 static lspo_status_t check_options(const validate_request_t *request)
 {
@@ -185,12 +196,8 @@ static lspo_status_t check_options(const validate_request_t *request)
                    {"threshold-tau", it->thresholds.tau >= 0},
                    {"text", it->text_path != NULL}};
     bool published = request->published.path != NULL;
-    const char *of_published = request->published.memory_path != NULL  ? "memory"
-                               : request->published.bands_path != NULL ? "bands"
-                               : request->published.where_count > 0    ? "where"
-                                                                       : NULL;
-    if (!published && of_published != NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--%s needs --published FILE", of_published);
+    if (!published && of_published(&request->published) != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--%s needs --published FILE", of_published(&request->published));
     for (size_t i = 0; published && i < sizeof of_grid / sizeof of_grid[0]; i++)
         if (of_grid[i].given)
             return lspo_error(LSPO_ERR_INPUT, "--%s does nothing with --published", of_grid[i].name);
@@ -241,12 +248,14 @@ const lspo_command_t lspo_command_validate = {
         "cells were undisturbed to judge. Ctrl-C keeps what was measured. Report, tables and "
         "traces go to the folder of --out, which is validation in the current folder unless given.\n\n"
         "With --published: predict training steps that others measured on GPUs, and report how far the predictions are "
-        "off, by source, kind, framework and card. Nothing is measured. Exit status 0 whatever the errors; 2: a row is "
-        "wrong.",
+        "off, by source, kind, framework and card. Nothing is measured. --fit fits the frameworks' values that are "
+        "marked "
+        "so. Exit status 0 whatever the errors; 2: a row is wrong.",
     .examples = "lspo calibrate --quick -o host.ini\n"
                 "lspo validate --machine host.ini --grid experiments/sim-vs-host/grid --budget 2min\n"
                 "lspo validate --published experiments/published/open.csv\n"
-                "lspo validate --published experiments/published/open.csv --where kind=offload --format json",
+                "lspo validate --published experiments/published/open.csv --where kind=offload --format json\n"
+                "lspo validate --published experiments/published/open.csv --leave-out",
     .common = "grid machine device budget out resume published where",
     .details =
         "Each line of the grid is a group of cells ('#' starts a comment):\n\n"
@@ -269,7 +278,15 @@ const lspo_command_t lspo_command_validate = {
         "report says how many are predicted in that order: pairs that differ only in policy and its flags (perhaps "
         "framework), and pairs that differ only in the machine. peak_gpu_bytes and peak_gpu_bound_bytes contain the "
         "driver's context. The file of peaks may have a column counts: a peak is of the whole process (device), or "
-        "only of what its allocator had handed out (allocated), which is compared with gpu_tensor_bytes.",
+        "only of what its allocator had handed out (allocated), which is compared with gpu_tensor_bytes.\n\n"
+        "--fit fits, for each built-in framework of the rows, the values whose notes begin with \"fit, prior VALUE:\" "
+        "(`lspo show framework`) to its rows: they minimise the mean of |log(predicted / measured)|, rows of high "
+        "uncertainty counting half, plus a pull towards the priors that is weaker the more sources there are. Values "
+        "on which fewer than two rows depend stay at their priors. FOLDER/NAME.ini is each "
+        "framework's file with these values and the rows' ids; a file "
+        "there that differs in more than these is refused. Frameworks are compiled in, so `--fit frameworks` in the "
+        "sources takes effect after `make`. The report is that of the fitted values. --leave-out fits without each "
+        "source: its own error is then that of a source that the values have not seen.",
     .groups = (const lspo_arg_group_t *const[]){&grid_group, &lspo_published_group, &format_group, NULL},
     .run = validate,
 };

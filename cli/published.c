@@ -5,12 +5,14 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/output_file.h"
 #include "cli/asked.h"
 #include "cli/progress.h"
 #include "validate/published.h"
+#include "validate/published_fit.h"
 
 enum { THREADS = 2, PATH_BYTES = 4096 };
 
@@ -46,6 +48,15 @@ static const lspo_arg_t published_args[] = {
      .value = "COLUMN=VALUE",
      .help = "only rows with this value: source=vtrain; may be repeated",
      .store = store_where},
+    {.name = "fit",
+     .value = "FOLDER",
+     .help = "fit the frameworks' values to all rows, and write their files there",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_published_request_t, fit_folder)},
+    {.name = "leave-out",
+     .help = "also fit without each source, and predict it by that",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(lspo_published_request_t, leave_out)},
 };
 const lspo_arg_group_t lspo_published_group = LSPO_ARG_GROUP("with --published", published_args);
 
@@ -74,32 +85,50 @@ static lspo_status_t read_memory(const lspo_published_request_t *request, lspo_p
     return lspo_published_read_memory(path, request->where_count > 0, published);
 }
 
-static lspo_status_t predict(lspo_published_t *published)
+/* All rows; then fits to them. */
+static lspo_status_t predict(const lspo_published_request_t *request, const lspo_published_options_t *options,
+                             lspo_published_t *published, lspo_published_fit_t **fit_out)
 {
-    lspo_progress_t progress;
-    lspo_published_options_t options = {.read_words = lspo_asked_read,
-                                        .threads = THREADS,
-                                        .progress = lspo_progress_update,
-                                        .progress_context = &progress};
-    lspo_progress_start(&progress);
-    lspo_status_t status = lspo_published_predict(&options, published);
-    lspo_progress_end(&progress);
+    lspo_status_t status = lspo_published_predict(options, published);
+    if (status != LSPO_OK || (request->fit_folder == NULL && !request->leave_out))
+        return status;
+    status = lspo_published_fit_create(options, published, fit_out);
+    if (status == LSPO_OK && request->fit_folder != NULL)
+        status = lspo_published_fit_check(*fit_out, request->fit_folder);
+    if (status == LSPO_OK && request->fit_folder != NULL)
+        status = lspo_published_fit(*fit_out);
+    if (status == LSPO_OK && request->leave_out)
+        status = lspo_published_leave_out(*fit_out);
     return status;
 }
 
-static lspo_status_t print(const lspo_published_t *published, int format)
+static lspo_status_t print(const lspo_published_result_t *result, lspo_format_t format)
 {
-    lspo_published_scores_t scores;
-    lspo_format_t resolved = lspo_format_resolve(format);
-    if (resolved == LSPO_FORMAT_CSV)
-        return lspo_published_write_csv(published, stdout);
+    if (format == LSPO_FORMAT_CSV)
+        return lspo_published_write_csv(result->published, stdout);
+    if (format == LSPO_FORMAT_JSON)
+        return lspo_published_write_json(result, stdout);
+    lspo_published_write_report(result, stdout);
+    return LSPO_OK;
+}
+
+static lspo_status_t score_and_print(const lspo_published_request_t *request, const lspo_published_t *published,
+                                     const lspo_published_fit_t *fit)
+{
+    lspo_published_scores_t scores, left_out = {0};
+    lspo_published_result_t result = {.published = published, .scores = &scores};
     lspo_status_t status = lspo_published_score(published, &scores);
     if (status != LSPO_OK)
         return status;
-    if (resolved == LSPO_FORMAT_JSON)
-        status = lspo_published_write_json(published, &scores, stdout);
-    else
-        lspo_published_write_report(published, &scores, stdout);
+    if (request->leave_out) {
+        status = lspo_published_score_left_out(published, &left_out);
+        result.left_out = &left_out;
+    }
+    if (fit != NULL)
+        result.value_count = lspo_published_fit_values(fit, &result.values);
+    if (status == LSPO_OK)
+        status = print(&result, lspo_format_resolve(request->format));
+    lspo_published_scores_release(&left_out);
     lspo_published_scores_release(&scores);
     return status;
 }
@@ -115,26 +144,58 @@ static lspo_status_t write_bands(const lspo_published_request_t *request, const 
     return lspo_output_finish(&output, lspo_published_write_bands(published, output.file));
 }
 
+/* The file of the rows, ready to be predicted. */
+static lspo_status_t read_rows(const lspo_published_request_t *request, lspo_published_t *published)
+{
+    lspo_status_t status = lspo_published_read(request->path, published);
+    if (status != LSPO_OK)
+        return status;
+    status = keep_wanted(request, published);
+    if (status == LSPO_OK)
+        status = read_memory(request, published);
+    if (status != LSPO_OK)
+        lspo_published_release(published);
+    return status;
+}
+
+/* What is wrong is said before a minute of fits. */
+static lspo_status_t check_request(const lspo_published_request_t *request)
+{
+    struct stat found;
+    bool fits = request->fit_folder != NULL || request->leave_out;
+    if (fits && request->where_count > 0)
+        return lspo_error(LSPO_ERR_INPUT, "--%s is to all rows: it cannot be given with --where",
+                          request->fit_folder != NULL ? "fit" : "leave-out");
+    if (request->fit_folder != NULL && (stat(request->fit_folder, &found) != 0 || !S_ISDIR(found.st_mode)))
+        return lspo_error(LSPO_ERR_INPUT, "--fit: there is no folder %s", request->fit_folder);
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_published_run(const lspo_published_request_t *request)
 {
     lspo_published_t published;
-    lspo_status_t status = lspo_published_read(request->path, &published);
+    lspo_published_fit_t *fit = NULL;
+    lspo_progress_t progress;
+    lspo_published_options_t options = {.read_words = lspo_asked_read,
+                                        .threads = THREADS,
+                                        .progress = lspo_progress_update,
+                                        .progress_context = &progress};
+    lspo_status_t status = check_request(request);
     if (status != LSPO_OK)
         return status;
-    status = keep_wanted(request, &published);
+    status = read_rows(request, &published);
     if (status != LSPO_OK)
-        goto release;
-    status = read_memory(request, &published);
-    if (status != LSPO_OK)
-        goto release;
-    status = predict(&published);
-    if (status != LSPO_OK)
-        goto release;
-    status = write_bands(request, &published);
-    if (status != LSPO_OK)
-        goto release;
-    status = print(&published, request->format);
-release:
+        return status;
+    lspo_progress_start(&progress);
+    status = predict(request, &options, &published, &fit);
+    lspo_progress_end(&progress);
+    if (status == LSPO_OK && request->fit_folder != NULL)
+        status = lspo_published_fit_write(fit, request->fit_folder);
+    if (status == LSPO_OK)
+        status = write_bands(request, &published);
+    if (status == LSPO_OK)
+        status = score_and_print(request, &published, fit);
+    lspo_published_fit_destroy(fit);
     lspo_published_release(&published);
     return status;
 }

@@ -2,6 +2,7 @@
 #ifndef LSPO_CLI_PUBLISHED_H
 #define LSPO_CLI_PUBLISHED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -12,6 +13,8 @@ enum { LSPO_WHERE_MAX = 16 };
 /* The first field of the command's target struct. */
 typedef struct {
     const char *path, *memory_path, *bands_path;
+    const char *fit_folder; /* NULL: do not fit */
+    bool leave_out;
     const char *where[LSPO_WHERE_MAX]; /* "column=value" */
     uint32_t where_count;
     int format;

@@ -61,7 +61,7 @@ check "the sentence" 1 "$("$program" "${sim[@]}" --format table | tr '\n' ' ' |
 profile; framework eager, .* published peft steps")"
 # What explains a measured step is what the same command predicts with these flags.
 asked=(sim --model llama-7b --machine rtx4090 --framework deepspeed --policy zero)
-check "outside the band" 5 "$(status_of "$program" "${asked[@]}" --measured 20s --format csv)"
+check "outside the band" 5 "$(status_of "$program" "${asked[@]}" --measured 25s --format csv)"
 explained=$(with_lib -f "$source_dir/experiments/field.awk" -v name=explained_by "$folder/stdout")
 check "something explains it" yes "$([ -n "$explained" ] && echo yes)"
 echo "$explained" | sed 's/; /\n/g' > "$folder/flags"
@@ -69,7 +69,7 @@ while read -r flags; do
     "$program" "${asked[@]}" $flags --format csv > "$folder/sim.csv"
     check "$flags" yes "$(for name in expect_low_s expect_high_s; do
         with_lib -f "$source_dir/experiments/field.awk" -v name=$name "$folder/sim.csv"
-    done | tr '\n' ' ' | awk '{ print ($1 <= 20 && 20 <= $2) ? "yes" : "from " $1 " to " $2 }')"
+    done | tr '\n' ' ' | awk '{ print ($1 <= 25 && 25 <= $2) ? "yes" : "from " $1 " to " $2 }')"
 done < "$folder/flags"
 check "at half the band's width" 0 "$(status_of "$program" "${asked[@]}" --measured 6s)"
 check "bands need steps" 2 "$(status_of "$program" validate --grid g --bands "$folder/b.csv")"

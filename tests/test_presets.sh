@@ -62,6 +62,7 @@ offences() {
         note = substr($0, start + 3)
         if (length(note) < 6) fault("no source")
         if (length(note) > 100) fault("a source above 100 characters")
+        if (note ~ /^fit, / && note !~ /^fit, prior [0-9.]+( [A-Za-z\/]+)?: ./) fault("no prior")
         if (substr(note, 1, 2) != "= ") next
         text = substr(note, 3); sub(/:.*/, "", text)
         value = substr($0, 1, start - 1); sub(/^[^=]*= */, "", value); sub(/ .*/, "", value)
@@ -78,6 +79,8 @@ expect() { # 0: no fault, 1: a fault; the line
 }
 expect 0 'a = 8.22 G/s ; = 2 * 4.11: twice'
 expect 0 'a = 7 ; = 1 + 2 * 3'
+expect 0 'a = 7 us ; fit, prior 5 us: measured by others'
+expect 1 'a = 7 us ; fit, before 5 us: measured by others'
 expect 0 'a = 9.5 ; = (1 + 2) * 3 + 1 / 2: see also: the sheet'
 expect 0 'a = 7 ; sheet: = 8'
 expect 1 'a = 8.22 G/s'

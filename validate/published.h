@@ -28,6 +28,7 @@
 
 #include "base/csv_file.h"
 #include "plan/machine.h"
+#include "plan/plan.h"
 #include "validate/predict.h"
 
 /* A row with its prediction.  Texts point into the files read.  Unknown reals are NaN, unknown integers and yes/no as
@@ -41,6 +42,8 @@ typedef struct {
     double predicted_s, error;
     int fits;
     const char *card; /* "project": lspo's own [gpu] in a file's place; "file", "preset" */
+    /* Set by lspo_published_leave_out(): with frameworks that were fitted without the row's source. */
+    double left_out_s, left_out_error;
     /* Set by lspo_published_read(): policy, or stream. */
     const char *predicted_policy;
     /* Set by lspo_published_read_memory(): the published peak, and whether it counts only what is allocated. */
@@ -99,6 +102,15 @@ typedef struct {
  * predicted. */
 lspo_status_t lspo_published_predict(const lspo_published_options_t *options, lspo_published_t *published);
 
+/* The time of one more micro-batch is the slope between these two. */
+enum { LSPO_PUBLISHED_MICROS_FEW = 4, LSPO_PUBLISHED_MICROS_MANY = 12 };
+
+/* The plan of a row with this many micro-batches, and its machine with the row's flags; after
+ * lspo_published_predict(). */
+lspo_status_t lspo_published_plan(const lspo_published_t *published, const lspo_published_options_t *options,
+                                  uint64_t accumulation, const lspo_published_row_t *row, lspo_machine_t *machine_out,
+                                  lspo_plan_t **plan_out);
+
 /* Scores.  Errors are fractions. */
 
 /* The errors of some rows. */
@@ -141,15 +153,36 @@ bool lspo_published_is_card_pair(const lspo_published_row_t *a, const lspo_publi
 /* Is the pair predicted in the measured order? 1, -1, or 0 if the predictions are equal. */
 int lspo_published_pair_order(const lspo_published_row_t *a, const lspo_published_row_t *b);
 
+/* Names of sources are the same whatever their blanks and case. */
+bool lspo_published_is_same_source(const lspo_published_row_t *a, const lspo_published_row_t *b);
+
 /* Scores of rows that have been predicted; the caller releases them.  Names point into `published`. */
 lspo_status_t lspo_published_score(const lspo_published_t *published, lspo_published_scores_t *scores_out);
+/* The same of left_out_s, after lspo_published_leave_out(). */
+lspo_status_t lspo_published_score_left_out(const lspo_published_t *published, lspo_published_scores_t *scores_out);
 void lspo_published_scores_release(lspo_published_scores_t *scores);
 
+/* A value of a framework that has been fitted (published_fit.h). */
+typedef struct {
+    const char *framework, *key; /* the key's name says the unit */
+    lspo_unit_t unit;
+    double prior, value;
+    uint64_t rows; /* that depend on it; below 2: it stays at the prior */
+} lspo_published_value_t;
+
+/* What a report says. */
+typedef struct {
+    const lspo_published_t *published;
+    const lspo_published_scores_t *scores;
+    const lspo_published_scores_t *left_out; /* NULL: no source was left out */
+    const lspo_published_value_t *values;    /* that were fitted */
+    uint32_t value_count;
+} lspo_published_result_t;
+
 /* A report for people; all rows as CSV; or all as one JSON object. */
-void lspo_published_write_report(const lspo_published_t *published, const lspo_published_scores_t *scores, FILE *file);
+void lspo_published_write_report(const lspo_published_result_t *result, FILE *file);
 lspo_status_t lspo_published_write_csv(const lspo_published_t *published, FILE *file);
-lspo_status_t lspo_published_write_json(const lspo_published_t *published, const lspo_published_scores_t *scores,
-                                        FILE *file);
+lspo_status_t lspo_published_write_json(const lspo_published_result_t *result, FILE *file);
 /* How measured / predicted is spread, by kind, framework and machine, as CSV: plan/expect.h has the columns. */
 lspo_status_t lspo_published_write_bands(const lspo_published_t *published, FILE *file);
 

@@ -14,8 +14,7 @@
 #include "sim/sim.h"
 #include "validate/published.h"
 
-/* The time of one more micro-batch is the slope between these two. */
-enum { MICROS_FEW = 4, MICROS_MANY = 12 };
+enum { MICROS_FEW = LSPO_PUBLISHED_MICROS_FEW, MICROS_MANY = LSPO_PUBLISHED_MICROS_MANY };
 enum { WORDS_MAX = 128, PATH_BYTES = 4096 };
 
 /* Columns that are flags of `lspo sim`.  A flag here is refused in the column `flags`. */
@@ -272,18 +271,25 @@ static lspo_status_t check_rows(const lspo_published_options_t *options, lspo_pu
     return LSPO_OK;
 }
 
+lspo_status_t lspo_published_plan(const lspo_published_t *published, const lspo_published_options_t *options,
+                                  uint64_t accumulation, const lspo_published_row_t *row, lspo_machine_t *machine_out,
+                                  lspo_plan_t **plan_out)
+{
+    lspo_asked_t asked;
+    lspo_status_t status = ask(published, row, options, accumulation, machine_out, &asked);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_tune_transition(&asked.model, &asked.workload, asked.policy, machine_out, plan_out);
+}
+
 /* The time per step, and memory, with this many micro-batches. */
 static lspo_status_t simulate(const lspo_published_t *published, const lspo_published_options_t *options,
                               uint64_t accumulation, lspo_published_row_t *row, double *step_s_out)
 {
     lspo_machine_t machine;
-    lspo_asked_t asked;
     lspo_plan_t *plan = NULL;
     lspo_prediction_t prediction;
-    lspo_status_t status = ask(published, row, options, accumulation, &machine, &asked);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_tune_transition(&asked.model, &asked.workload, asked.policy, &machine, &plan);
+    lspo_status_t status = lspo_published_plan(published, options, accumulation, row, &machine, &plan);
     if (status != LSPO_OK)
         return status;
     status = lspo_simulate(plan, &machine, &prediction, NULL);

@@ -43,6 +43,8 @@ static const lspo_field_t row_fields[] = {
     REAL(measured_s),
     REAL(predicted_s),
     REAL(error),
+    REAL(left_out_s),
+    REAL(left_out_error),
     YES_NO(fits),
     REAL(published_peak_gpu_bytes),
     INTEGER(peak_gpu_bytes),
@@ -144,14 +146,54 @@ static lspo_status_t put_groups(const lspo_published_scores_t *scores, int group
     return status;
 }
 
-lspo_status_t lspo_published_write_json(const lspo_published_t *published, const lspo_published_scores_t *scores,
-                                        FILE *file)
+/* Sources that were left out. */
+static lspo_status_t put_left_out(const lspo_published_scores_t *scores, FILE *file)
 {
-    lspo_table_t table = row_table(published);
+    static const lspo_field_t fields[] = {
+        {"source", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(lspo_published_group_t, name)},
+        {"rows", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(lspo_published_group_t, rows)},
+        {"mape", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(lspo_published_group_t, mape)},
+        {"bias", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(lspo_published_group_t, bias)},
+    };
+    lspo_table_t table = {fields, sizeof fields / sizeof fields[0], scores->groups[LSPO_PUBLISHED_BY_SOURCE],
+                          sizeof *scores->groups[LSPO_PUBLISHED_BY_SOURCE],
+                          scores->group_counts[LSPO_PUBLISHED_BY_SOURCE]};
+    put_number("leave_out_mape", scores->all.mape, file);
+    put_number("leave_out_mean_of_sources", scores->mean_of_sources, file);
+    fputs("  \"leave_out\":\n", file);
+    lspo_status_t status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
+    fputs(",\n", file);
+    return status;
+}
+
+static lspo_status_t put_values(const lspo_published_result_t *result, FILE *file)
+{
+    static const lspo_field_t fields[] = {
+        {"framework", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(lspo_published_value_t, framework)},
+        {"key", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(lspo_published_value_t, key)},
+        {"prior", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(lspo_published_value_t, prior)},
+        {"value", LSPO_FIELD_REAL, LSPO_UNIT_NONE, offsetof(lspo_published_value_t, value)},
+        {"rows", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(lspo_published_value_t, rows)},
+    };
+    lspo_table_t table = {fields, sizeof fields / sizeof fields[0], result->values, sizeof *result->values,
+                          result->value_count};
+    fputs("  \"fitted\":\n", file);
+    lspo_status_t status = lspo_table_write(&table, LSPO_FORMAT_JSON, file);
+    fputs(",\n", file);
+    return status;
+}
+
+lspo_status_t lspo_published_write_json(const lspo_published_result_t *result, FILE *file)
+{
+    lspo_table_t table = row_table(result->published);
     fputs("{\n", file);
-    lspo_status_t status = put_scores(scores, file);
+    lspo_status_t status = put_scores(result->scores, file);
     for (int grouping = 0; grouping < LSPO_PUBLISHED_GROUPINGS && status == LSPO_OK; grouping++)
-        status = put_groups(scores, grouping, file);
+        status = put_groups(result->scores, grouping, file);
+    if (status == LSPO_OK && result->values != NULL)
+        status = put_values(result, file);
+    if (status == LSPO_OK && result->left_out != NULL)
+        status = put_left_out(result->left_out, file);
     if (status != LSPO_OK)
         return status;
     fputs("  \"cells\":\n", file);
@@ -252,14 +294,47 @@ static void print_notes(const lspo_published_t *published, FILE *file)
         fprintf(file, "%u steps do not fit in the predicted memory; their times do not depend on that.\n", unfit);
 }
 
-void lspo_published_write_report(const lspo_published_t *published, const lspo_published_scores_t *scores, FILE *file)
+/* Fitted values, and the errors of sources that were left out. */
+static void print_values(const lspo_published_result_t *result, FILE *file)
 {
-    print_summary(scores, file);
-    print_order("policies", &scores->policies, file);
-    print_order("cards", &scores->cards, file);
-    print_wrong(published, file);
-    print_memory(scores, file);
-    print_notes(published, file);
+    if (result->value_count > 0)
+        fprintf(file, "\n%-20s %-20s %10s %10s %5s\n", "framework", "fitted value", "prior", "value", "rows");
+    for (uint32_t i = 0; i < result->value_count; i++) {
+        const lspo_published_value_t *it = &result->values[i];
+        char prior[64], value[64];
+        fprintf(file, "%-20s %-20s %10s %10s %5" PRIu64 "\n", it->framework, it->key,
+                lspo_format_quantity_exact(it->prior, it->unit, prior, sizeof prior),
+                lspo_format_quantity_exact(it->value, it->unit, value, sizeof value), it->rows);
+    }
+}
+
+static void print_left_out(const lspo_published_scores_t *scores, FILE *file)
+{
+    const lspo_published_group_t *groups = scores->groups[LSPO_PUBLISHED_BY_SOURCE];
+    size_t width = strlen("left out");
+    char mape[24], bias[24];
+    shown_t name;
+    for (uint32_t g = 0; g < scores->group_counts[LSPO_PUBLISHED_BY_SOURCE]; g++)
+        width = strlen(shown(groups[g].name, name)) > width ? strlen(name) : width;
+    fprintf(file, "\n%-*s %5s %9s %9s\n", (int)width, "left out", "rows", "error", "bias");
+    for (uint32_t g = 0; g < scores->group_counts[LSPO_PUBLISHED_BY_SOURCE]; g++)
+        fprintf(file, "%-*s %5" PRIu64 " %9s %9s\n", (int)width, shown(groups[g].name, name), groups[g].rows,
+                percent(groups[g].mape, false, mape), percent(groups[g].bias, true, bias));
+    fprintf(file, "Fitted without their own source, predictions are %s off on average (mean of the sources %s).\n",
+            percent(scores->all.mape, false, mape), percent(scores->mean_of_sources, false, bias));
+}
+
+void lspo_published_write_report(const lspo_published_result_t *result, FILE *file)
+{
+    print_summary(result->scores, file);
+    print_order("policies", &result->scores->policies, file);
+    print_order("cards", &result->scores->cards, file);
+    print_wrong(result->published, file);
+    print_memory(result->scores, file);
+    print_notes(result->published, file);
     for (int grouping = 0; grouping < LSPO_PUBLISHED_GROUPINGS; grouping++)
-        print_groups(scores, grouping, file);
+        print_groups(result->scores, grouping, file);
+    print_values(result, file);
+    if (result->left_out != NULL)
+        print_left_out(result->left_out, file);
 }

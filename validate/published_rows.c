@@ -188,6 +188,8 @@ static lspo_status_t take_row(const size_t found[COLUMN_COUNT], size_t index, ls
                                 .line = lspo_csv_line(&published->csv, index),
                                 .predicted_s = NAN,
                                 .error = NAN,
+                                .left_out_s = NAN,
+                                .left_out_error = NAN,
                                 .fits = -1,
                                 .published_peak_gpu_bytes = NAN,
                                 .peak_error = NAN,

@@ -43,6 +43,11 @@ static bool is_same_name(const char *a, const char *b)
     }
 }
 
+bool lspo_published_is_same_source(const lspo_published_row_t *a, const lspo_published_row_t *b)
+{
+    return is_same_name(a->source, b->source);
+}
+
 static const char *name_of(const lspo_published_row_t *row, lspo_published_grouping_t grouping)
 {
     static const size_t offsets[LSPO_PUBLISHED_GROUPINGS] = {
@@ -168,6 +173,22 @@ lspo_status_t lspo_published_score(const lspo_published_t *published, lspo_publi
     score_memory(published, &scores);
     *scores_out = scores;
     return LSPO_OK;
+}
+
+lspo_status_t lspo_published_score_left_out(const lspo_published_t *published, lspo_published_scores_t *scores_out)
+{
+    lspo_published_t left_out = *published;
+    left_out.rows = calloc(published->row_count, sizeof *left_out.rows);
+    if (left_out.rows == NULL)
+        return lspo_no_memory("scores of %u published steps", published->row_count);
+    for (uint32_t i = 0; i < published->row_count; i++) {
+        left_out.rows[i] = published->rows[i];
+        left_out.rows[i].predicted_s = published->rows[i].left_out_s;
+        left_out.rows[i].error = published->rows[i].left_out_error;
+    }
+    lspo_status_t status = lspo_published_score(&left_out, scores_out);
+    free(left_out.rows);
+    return status;
 }
 
 void lspo_published_scores_release(lspo_published_scores_t *scores)

@@ -1,4 +1,4 @@
-# Prints the errors by framework and source.  Their size is not judged.
+# Prints the errors by framework and source, and judges their means.
 FNR == 1 { csv_header($0); next }
 {
     csv_row($0)
@@ -42,5 +42,16 @@ END {
     require(order_pairs == 27 && card_pairs == 29,
         sprintf("27 pairs of policies and 29 of cards (%d and %d)", order_pairs, card_pairs))
     require(peaks == 25, sprintf("25 published peaks (%d)", peaks))
+    mean = size / max(rows, 1)
+    bias = sum / max(rows, 1)
+    of_sources /= max(sources, 1)
+    require(mean <= 0.15, sprintf("mean error at most 15 %% (%.1f %%)", 100 * mean))
+    require(of_sources <= 0.17, sprintf("mean of sources at most 17 %% (%.1f %%)", 100 * of_sources))
+    require(abs(bias) <= 0.05, sprintf("bias at most 5 %% either way (%+.1f %%)", 100 * bias))
+    require(card_right >= 28, sprintf("28 of 29 pairs of cards in order (%d)", card_right))
+    require(left_out > 0 && left_out < 0.2,
+        sprintf("mean of sources below 20 %% for sources left out (%.1f %%)", 100 * left_out))
+    require(abs(fitted_mape - mean) < 1e-6,
+        sprintf("frameworks/ has what the fit finds (%.4f %% and %.4f %%)", 100 * mean, 100 * fitted_mape))
     finish()
 }

@@ -209,6 +209,30 @@ Test(published, peaks_are_scored)
     lspo_published_release(&published);
 }
 
+/* Left out, errors are +20, 0 and 0 % of one source, +40 and 0 % of another, -10 % of a third: 20/3, 20 and 10 %. */
+Test(published, sources_left_out_are_scored)
+{
+    static const double factors[] = {1.2, 1, 1, 1.4, 1, 0.9};
+    lspo_published_t published;
+    lspo_published_scores_t scores;
+    predict_by_hand(&published);
+    for (uint32_t i = 0; i < 6; i++) {
+        published.rows[i].left_out_s = factors[i] * published.rows[i].measured_s;
+        published.rows[i].left_out_error = factors[i] - 1;
+    }
+    cr_assert_eq(lspo_published_score_left_out(&published, &scores), LSPO_OK);
+    const lspo_published_group_t *sources = scores.groups[LSPO_PUBLISHED_BY_SOURCE];
+    cr_assert_eq(scores.group_counts[LSPO_PUBLISHED_BY_SOURCE], 3);
+    expect_near(sources[0].mape, 0.2 / 3, "mape of the first");
+    expect_near(sources[1].mape, 0.2, "mape of the second");
+    expect_near(sources[2].mape, 0.1, "mape of the third");
+    expect_near(sources[2].bias, -0.1, "bias of the third");
+    expect_near(scores.mean_of_sources, (0.2 / 3 + 0.2 + 0.1) / 3, "mean of sources");
+    expect_near(scores.all.mape, 0.7 / 6, "mape");
+    lspo_published_scores_release(&scores);
+    lspo_published_release(&published);
+}
+
 Test(published, conditions_keep_rows)
 {
     lspo_published_t published;
