@@ -3,7 +3,7 @@
 
 The example of docs/import.md is made by this, so that what an import must find is known.  It is no measurement:
 
-    lspo sim --model gpt-tiny --policy zero --link 6GB/s --iterations 6 --trace t.trace
+    lspo sim --model gpt-tiny --policy zero --framework lspo --link 6GB/s --iterations 6 --trace t.trace
     make_kineto.py t.trace | gzip -9n > zero-offload.json.gz
 """
 import csv
