@@ -382,6 +382,8 @@ static bool is_all_known(const seen_t *seen, size_t which)
     bool of_tools[DEPTH_MAX] = {false}; /* by depth of blocks */
     size_t depth = 0;
     for (const char *tag = seen->tags, *end; *tag != '\0'; tag = end) {
+        if (tag[0] != '{' || (tag[1] != '{' && tag[1] != '%')) /* a string has no end: no template */
+            return false;
         end = lspo_jinja_tag_end(tag);
         const size_t bytes = (size_t)(end - tag);
         const bool tools = memmem(tag, bytes, "tool", 4) != NULL;

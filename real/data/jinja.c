@@ -149,7 +149,11 @@ const char *lspo_jinja_tag_end(const char *tag)
     const char close[] = {tag[1] == '{' ? '}' : tag[1], '}', '\0'};
     bool quoted = false;
     const char *p = tag + 2;
-    for (; *p != '\0' && (quoted || strncmp(p, close, 2) != 0); p++)
-        quoted ^= *p == '\'' && p[-1] != '\\';
+    for (; *p != '\0' && (quoted || strncmp(p, close, 2) != 0); p++) {
+        if (quoted && *p == '\\' && p[1] != '\0') /* outside of strings a backslash is one character */
+            p++;
+        else if (*p == '\'')
+            quoted = !quoted;
+    }
     return *p != '\0' ? p + 2 : p;
 }

@@ -259,6 +259,8 @@ Test(chat, templates_that_write_something_else_are_not_taken_for_known_ones)
         "{% for",
         "{{ '",
         "{{ 'a\\",
+        "{{ \\'a' }}{{ 'b' }}{",
+        "{{ \\'a }}{{ 'b' }}",
         "{#",
         "{{ \"<|im_start|>",
         "}}{{",
