@@ -25,4 +25,18 @@ static void remove_folder(void)
     cr_assert_eq(system(command), 0);
 }
 
+/* Write a file in the folder; its path, valid until the call after the next. */
+static inline const char *own_file(const char *name, const char *text)
+{
+    static char paths[2][256];
+    static int turn;
+    char *path = paths[turn++ & 1];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fputs(text, file);
+    fclose(file);
+    return path;
+}
+
 #endif

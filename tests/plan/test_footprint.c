@@ -4,16 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static const lspo_model_t toy = {.name = "toy",
-                                 .family = LSPO_FAMILY_GPT,
-                                 .block_count = 1,
-                                 .width = 4,
-                                 .head_count = 2,
-                                 .kv_head_count = 2,
-                                 .mlp_width = 8,
-                                 .vocabulary = 10,
-                                 .max_sequence = 3,
-                                 .tied_head = true};
+#include "tests/toy_gpt.h"
 
 static lspo_stage_t stage_of(const lspo_model_t *model, uint32_t index)
 {

@@ -14,6 +14,7 @@
 #include "plan/message_work.h"
 #include "plan/stage_work.h"
 #include "plan/workload.h"
+#include "tests/toy_gpt.h"
 
 static lspo_model_t find(const char *name)
 {
@@ -383,18 +384,7 @@ Test(workload, precisions)
     cr_expect_eq(lspo_precision_bytes(LSPO_BF16), 2u);
 }
 
-/* A GPT small enough to count by hand: w 4, h 2 (head width 2), f 8, V 10, batch 2 of s 3, so T 6; fp32. */
-static const lspo_model_t toy = {.name = "toy",
-                                 .family = LSPO_FAMILY_GPT,
-                                 .block_count = 1,
-                                 .width = 4,
-                                 .head_count = 2,
-                                 .kv_head_count = 2,
-                                 .mlp_width = 8,
-                                 .vocabulary = 10,
-                                 .max_sequence = 3,
-                                 .tied_head = true};
-
+/* Batch 2 of s 3, so T 6; fp32. */
 static lspo_workload_t toy_workload(void)
 {
     lspo_workload_t workload;

@@ -142,27 +142,17 @@ Test(chat, ids_and_answers_are_those_of_transformers)
 
 /* ---- by hand ---- */
 
-static void write_file(const char *name, const char *text)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
 /* a 0, b 1, ab 2, any other character 3; the added tokens <s> 4, </s> 5, [INST] 6 (special) and <x> 7 (not). */
 static void write_small_tokenizer(void)
 {
-    write_file("tokenizer.json",
-               "{\"added_tokens\":[{\"id\":4,\"content\":\"<s>\",\"special\":true,\"normalized\":false},"
-               "{\"id\":5,\"content\":\"</s>\",\"special\":true,\"normalized\":false},"
-               "{\"id\":6,\"content\":\"[INST]\",\"special\":true,\"normalized\":false},"
-               "{\"id\":7,\"content\":\"<x>\",\"special\":false,\"normalized\":false}],"
-               "\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"?\":3},"
-               "\"merges\":[\"a b\"]}}");
-    write_file("tokenizer_config.json", "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}");
+    own_file("tokenizer.json",
+             "{\"added_tokens\":[{\"id\":4,\"content\":\"<s>\",\"special\":true,\"normalized\":false},"
+             "{\"id\":5,\"content\":\"</s>\",\"special\":true,\"normalized\":false},"
+             "{\"id\":6,\"content\":\"[INST]\",\"special\":true,\"normalized\":false},"
+             "{\"id\":7,\"content\":\"<x>\",\"special\":false,\"normalized\":false}],"
+             "\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"?\":3},"
+             "\"merges\":[\"a b\"]}}");
+    own_file("tokenizer_config.json", "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}");
 }
 
 typedef struct {
@@ -213,9 +203,9 @@ Test(chat, what_messages_say_is_never_a_special_token)
 Test(chat, a_template_needs_the_tokens_that_it_writes)
 {
     write_small_tokenizer();
-    write_file("tokenizer_config.json", "{}");
-    write_file("tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"a\":0,\"?\":1},"
-                                 "\"merges\":[]}}");
+    own_file("tokenizer_config.json", "{}");
+    own_file("tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"a\":0,\"?\":1},"
+                               "\"merges\":[]}}");
     lspo_tokenizer_t *tokenizer = NULL;
     lspo_chat_t *chat = NULL;
     cr_assert_eq(lspo_tokenizer_open(folder, &tokenizer), LSPO_OK);

@@ -16,19 +16,6 @@ typedef struct {
 
 TestSuite(dataset, .init = make_folder, .fini = remove_folder);
 
-static const char *write_file(const char *name, const char *text)
-{
-    static char paths[2][256];
-    static int turn;
-    char *path = paths[turn++ & 1];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    fputs(text, file);
-    fclose(file);
-    return path;
-}
-
 static lspo_dataset_options_t options_for(const char *path, uint32_t sequence)
 {
     return (lspo_dataset_options_t){.path = path, .sequence = sequence, .seed = 7, .encoder = lspo_encoder_bytes()};
@@ -36,7 +23,7 @@ static lspo_dataset_options_t options_for(const char *path, uint32_t sequence)
 
 static lspo_dataset_t *open_text(const char *name, const char *text, uint32_t sequence)
 {
-    lspo_dataset_options_t options = options_for(write_file(name, text), sequence);
+    lspo_dataset_options_t options = options_for(own_file(name, text), sequence);
     lspo_dataset_t *dataset;
     cr_assert_eq(lspo_dataset_open(&options, &dataset), LSPO_OK);
     return dataset;
@@ -44,7 +31,7 @@ static lspo_dataset_t *open_text(const char *name, const char *text, uint32_t se
 
 static void expect_refusal(const char *name, const char *text, uint32_t sequence, uint32_t class_count)
 {
-    lspo_dataset_options_t options = options_for(write_file(name, text), sequence);
+    lspo_dataset_options_t options = options_for(own_file(name, text), sequence);
     options.class_count = class_count;
     lspo_dataset_t *dataset = NULL;
     cr_expect_eq(lspo_dataset_open(&options, &dataset), LSPO_ERR_INPUT, "%s: %s", name, text);
@@ -203,8 +190,8 @@ Test(dataset, alpaca_uses_the_template_of_its_authors)
 
 Test(dataset, labels_are_one_target_a_row)
 {
-    lspo_dataset_options_t options = options_for(
-        write_file("l.jsonl", "{\"text\":\"abc\",\"label\":2.0}\n{\"text\":\"abcdefgh\",\"label\":0}\n"), 4);
+    lspo_dataset_options_t options =
+        options_for(own_file("l.jsonl", "{\"text\":\"abc\",\"label\":2.0}\n{\"text\":\"abcdefgh\",\"label\":0}\n"), 4);
     options.class_count = 3;
     options.encoder.begin = 1;
     options.encoder.end = 2;
@@ -228,7 +215,7 @@ Test(dataset, held_out_rows_are_never_trained_on)
     for (int i = 0; i < 40; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "{\"prompt\":\"p\",\"completion\":\"%c\"}\n",
                  '0' + i);
-    lspo_dataset_options_t options = options_for(write_file("p.jsonl", text), 4);
+    lspo_dataset_options_t options = options_for(own_file("p.jsonl", text), 4);
     options.held_out = 0.25;
     lspo_dataset_t *dataset;
     cr_assert_eq(lspo_dataset_open(&options, &dataset), LSPO_OK);
@@ -263,8 +250,8 @@ Test(dataset, held_out_rows_are_never_trained_on)
 
 Test(dataset, a_second_file_is_held_out)
 {
-    lspo_dataset_options_t options = options_for(write_file("a.txt", "abcdefghi"), 4);
-    options.eval_path = write_file("b.txt", "ABCDEFGHI");
+    lspo_dataset_options_t options = options_for(own_file("a.txt", "abcdefghi"), 4);
+    options.eval_path = own_file("b.txt", "ABCDEFGHI");
     lspo_dataset_t *dataset;
     cr_assert_eq(lspo_dataset_open(&options, &dataset), LSPO_OK);
     store_t store;
@@ -298,7 +285,7 @@ static void mutate(const char *name, const char *text, uint32_t sequence, uint32
         static const char others[] = {'"', '{', '\\', (char)0xff};
         strcpy(mutated, text);
         mutated[i / 4] = others[i % 4];
-        lspo_dataset_options_t options = options_for(write_file(name, mutated), sequence);
+        lspo_dataset_options_t options = options_for(own_file(name, mutated), sequence);
         options.class_count = class_count;
         lspo_dataset_t *dataset;
         lspo_status_t status = lspo_dataset_open(&options, &dataset);
@@ -349,7 +336,7 @@ Test(dataset, what_is_wrong_is_refused)
     cr_expect_eq(lspo_dataset_open(&options, &dataset), LSPO_ERR_INPUT);
     options.path = "/tmp";
     cr_expect_eq(lspo_dataset_open(&options, &dataset), LSPO_ERR_INPUT);
-    options = options_for(write_file("one.txt", "abcdefghijkl"), 4);
+    options = options_for(own_file("one.txt", "abcdefghijkl"), 4);
     options.held_out = 1;
     cr_expect_eq(lspo_dataset_open(&options, &dataset), LSPO_ERR_INPUT);
     options.held_out = 0.1;

@@ -17,23 +17,10 @@ enum { SEQUENCE_MAX = 256 };
 
 TestSuite(dataset_chat, .init = make_folder, .fini = remove_folder);
 
-static const char *write_file(const char *name, const char *text)
-{
-    static char paths[2][256];
-    static int turn;
-    char *path = paths[turn++ & 1];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    fputs(text, file);
-    fclose(file);
-    return path;
-}
-
 static lspo_dataset_options_t options_for(const char *text, uint32_t sequence)
 {
     return (lspo_dataset_options_t){
-        .path = write_file("chat.jsonl", text), .sequence = sequence, .seed = 7, .encoder = lspo_encoder_bytes()};
+        .path = own_file("chat.jsonl", text), .sequence = sequence, .seed = 7, .encoder = lspo_encoder_bytes()};
 }
 
 static lspo_dataset_t *open_with(const lspo_dataset_options_t *options)
@@ -120,7 +107,7 @@ Test(dataset_chat, all_tokens_count_if_asked)
     lspo_dataset_t *dataset = open_with(&options);
     EXPECT_ROW(dataset, 40, "User: a\nAssistant: b\0\n", "xxxxxxxxxxxxxxxxxxxxxx");
     lspo_dataset_close(dataset);
-    options.path = write_file("p.jsonl", "{\"prompt\":\"ab\",\"completion\":\"cd\"}\n");
+    options.path = own_file("p.jsonl", "{\"prompt\":\"ab\",\"completion\":\"cd\"}\n");
     dataset = open_with(&options);
     EXPECT_ROW(dataset, 40, "abcd\0", "xxxxx");
     lspo_dataset_close(dataset);
@@ -298,7 +285,7 @@ Test(dataset_chat, named_fields_are_the_prompt_and_the_answer)
     lspo_dataset_close(dataset);
     options.prompt_field = "question";
     expect_refused(&options, "no such field", "chat.jsonl:1: \"question\" is absent, not a string");
-    options.path = write_file("plain.txt", "some plain text");
+    options.path = own_file("plain.txt", "some plain text");
     expect_refused(&options, "text", "is plain text, which has no fields");
     options.path = NULL;
     expect_refused(&options, "own text", "need --data");
@@ -313,16 +300,16 @@ Test(dataset_chat, templates_that_are_not_known_or_not_used_are_refused)
     lspo_dataset_t *dataset = open_with(&options);
     expect_said("no template", "has no chat template");
     lspo_dataset_close(dataset);
-    write_file("tokenizer_config.json", "{\"chat_template\":\"{{ messages | tojson }}\"}");
-    options.path = write_file("chat.jsonl", two_turns);
+    own_file("tokenizer_config.json", "{\"chat_template\":\"{{ messages | tojson }}\"}");
+    options.path = own_file("chat.jsonl", two_turns);
     expect_refused(&options, "unknown", "tokenizer_config.json: this chat template is none of those that lspo knows");
-    write_file("tokenizer_config.json", "{\"chat_template\":[{\"name\":\"tools\",\"template\":\"x\"}]}");
-    options.path = write_file("chat.jsonl", two_turns);
+    own_file("tokenizer_config.json", "{\"chat_template\":[{\"name\":\"tools\",\"template\":\"x\"}]}");
+    options.path = own_file("chat.jsonl", two_turns);
     expect_refused(&options, "no default", "chat_template is neither a text nor a list with one named default");
     options.chat.name = "plain";
     lspo_dataset_close(open_with(&options));
     cr_expect_str_eq(said, "");
-    options.path = write_file("plain.txt", "some plain text that is long enough for a row");
+    options.path = own_file("plain.txt", "some plain text that is long enough for a row");
     options.sequence = 8;
     expect_refused(&options, "no chats", "--chat-template plain is for chats, and ");
 }
