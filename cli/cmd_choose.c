@@ -62,11 +62,12 @@ static const lspo_arg_t choose_args[] = {
 /* ---- rows ---- */
 
 typedef struct {
-    const char *policy, *semantics, *limited_by, *best, *model, *machine, *framework, *command, *verdict;
-    char command_text[LSPO_COMMAND_LINE_BYTES], verdict_text[96];
+    const char *policy, *semantics, *limited_by, *best, *model, *machine, *framework, *command, *verdict, *step,
+        *expect_basis;
+    char command_text[LSPO_COMMAND_LINE_BYTES], verdict_text[96], step_text[64];
     uint64_t staleness_steps, batch, largest_batch, sequence, iterations, peak_gpu_bytes, peak_host_bytes;
     uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes, gpu_excess_bytes, host_excess_bytes, whole_tokens_per_s;
-    double iteration_s, tokens_per_s, slowdown, lower_bound_s;
+    double iteration_s, expect_low_s, expect_high_s, tokens_per_s, slowdown, lower_bound_s;
     int fits;
 } choose_record_t;
 
@@ -93,6 +94,9 @@ static const lspo_field_t choose_fields[] = {
     FIELD("fits", fits, LSPO_FIELD_YES_NO, LSPO_UNIT_NONE),
     REAL("tokens_per_s", tokens_per_s, LSPO_UNIT_NONE),
     REAL("iteration_s", iteration_s, LSPO_UNIT_SECONDS),
+    REAL("expect_low_s", expect_low_s, LSPO_UNIT_SECONDS),
+    REAL("expect_high_s", expect_high_s, LSPO_UNIT_SECONDS),
+    TEXT("expect_basis", expect_basis),
     REAL("slowdown", slowdown, LSPO_UNIT_NONE),
     REAL("lower_bound_s", lower_bound_s, LSPO_UNIT_SECONDS),
     TEXT("limited_by", limited_by),
@@ -108,16 +112,18 @@ static const lspo_field_t choose_fields[] = {
 
 /* For people: the columns that fit into a line. */
 static const lspo_field_t choose_columns[] = {
+    /* clang-format off */
     TEXT("policy", policy),
     TEXT("semantics", semantics),
     COUNT("batch", batch),
     COUNT("largest", largest_batch),
     COUNT("tokens/s", whole_tokens_per_s),
-    REAL("step", iteration_s, LSPO_UNIT_SECONDS),
+    TEXT("step (expected)", step),
     BYTES("GPU", peak_gpu_bytes),
     BYTES("host", peak_host_bytes),
     TEXT("limited by", limited_by),
     TEXT("fits", verdict),
+    /* clang-format on */
 };
 
 static const char *const class_names[LSPO_CLASS_COUNT] = {"exact", "compressed", "other"};
@@ -143,6 +149,21 @@ static void describe_verdict(const lspo_choice_t *choice, const lspo_machine_t *
         snprintf(text, text_bytes, "no: GPU %s, host %s short", gpu, host);
 }
 
+static int digits_after_point(double value)
+{
+    return value < 10 ? 2 : value < 100 ? 1 : 0;
+}
+
+/* "579 ms (545 to 693)": the predicted step, and the band in which a measured one is expected. */
+static void describe_step(const choose_record_t *record, size_t text_bytes, char *text)
+{
+    char step[32];
+    lspo_format_quantity(record->iteration_s, LSPO_UNIT_SECONDS, step, sizeof step);
+    double unit_s = record->iteration_s / strtod(step, NULL);
+    double low = record->expect_low_s / unit_s, high = record->expect_high_s / unit_s;
+    snprintf(text, text_bytes, "%s (%.*f to %.*f)", step, digits_after_point(low), low, digits_after_point(high), high);
+}
+
 static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine_t *machine, const lspo_model_t *model,
                                  const lspo_command_line_t *line, choose_record_t *record)
 {
@@ -162,6 +183,9 @@ static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine
         .tokens_per_s = prediction->tokens_per_s,
         .whole_tokens_per_s = (uint64_t)(prediction->tokens_per_s + 0.5),
         .iteration_s = prediction->summary.iteration_s,
+        .expect_low_s = prediction->summary.iteration_s * choice->expect.low,
+        .expect_high_s = prediction->summary.iteration_s * choice->expect.high,
+        .expect_basis = lspo_expect_basis_names[choice->expect.basis],
         .slowdown = prediction->slowdown,
         .lower_bound_s = prediction->lower_bound_s,
         .limited_by = lspo_report_lane_title(prediction->bound_lane),
@@ -174,6 +198,8 @@ static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine
     };
     record->command = record->command_text;
     record->verdict = record->verdict_text;
+    record->step = record->step_text;
+    describe_step(record, sizeof record->step_text, record->step_text);
     describe_verdict(choice, machine, record->verdict_text, sizeof record->verdict_text);
     return lspo_command_line_write(line, "sim", choice->policy, choice->workload.batch, record->command_text,
                                    sizeof record->command_text);
@@ -375,7 +401,8 @@ const lspo_command_t lspo_command_choose = {
     .details = "The last lines are commands for the next step: the fastest exact policy, the fastest compressed one, "
                "the fastest of the others (stale, or another optimizer), or the one that is nearest to fitting. `yes, "
                "barely` means that the plan may not fit when ops run up to a tenth of an iteration early or late. "
-               "`lspo help terms` explains the words.",
+               "In brackets behind a step is the band in which a measured one is expected; `lspo sim` says what it "
+               "rests on. `lspo help terms` explains the words.",
     .groups = (const lspo_arg_group_t *const[]){&choose_group, &lspo_workload_group, &lspo_policy_group,
                                                 &lspo_framework_group, &lspo_override_group, NULL},
     .run = choose,

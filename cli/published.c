@@ -141,7 +141,7 @@ static lspo_status_t write_bands(const lspo_published_request_t *request, const 
     lspo_status_t status = lspo_output_open(request->bands_path, &output);
     if (status != LSPO_OK)
         return status;
-    return lspo_output_finish(&output, lspo_published_write_bands(published, output.file));
+    return lspo_output_finish(&output, lspo_published_write_bands(published, request->leave_out, output.file));
 }
 
 /* The file of the rows, ready to be predicted. */

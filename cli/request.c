@@ -299,19 +299,21 @@ lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
     return lspo_model_find(name, model_out);
 }
 
-/* What a framework asks for, where the policy has it. */
-static void set_gradient_buffers(const lspo_policy_t *policy, uint32_t buffers, lspo_workload_t *workload)
+/* What a framework asks for, where the policy has it; 0: nothing. */
+static void set_asked(const lspo_policy_t *policy, const lspo_parameter_t *parameter, double value,
+                      lspo_workload_t *workload)
 {
-    void *slot = lspo_policy_slot(policy, workload, &lspo_parameter_gradient_buffers);
-    if (slot != NULL && buffers > 0)
-        lspo_parameter_store(&lspo_parameter_gradient_buffers, buffers, slot);
+    void *slot = lspo_policy_slot(policy, workload, parameter);
+    if (slot != NULL && value > 0)
+        lspo_parameter_store(parameter, value, slot);
 }
 
 lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_policy_t *policy,
                                       lspo_workload_t *workload)
 {
     lspo_policy_set_defaults(policy, &request->model, request->training, workload);
-    set_gradient_buffers(policy, request->framework_buffers, workload);
+    set_asked(policy, &lspo_parameter_gradient_buffers, request->framework_buffers, workload);
+    set_asked(policy, &lspo_parameter_accumulate_on, request->framework_sums, workload);
     return lspo_given_apply(&request->given, policy, workload);
 }
 
@@ -410,7 +412,8 @@ lspo_status_t lspo_request_use_machine(lspo_request_t *request, lspo_machine_t *
         return status;
     if (machine->software.fp32_transfer > 0 && !request->own_transfer)
         request->workload.transfer = LSPO_FP32;
-    request->framework_buffers = (uint32_t)machine->software.gradient_buffers;
+    request->framework_buffers = machine->software.gradient_buffers;
+    request->framework_sums = machine->software.host_sums > 0 ? LSPO_ACCUMULATE_ON_HOST : LSPO_ACCUMULATE_ON_GPU;
     return lspo_request_own_values(request, request->policy, &request->workload);
 }
 

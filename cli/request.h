@@ -54,9 +54,10 @@ typedef struct {
     uint64_t peak_bytes; /* of GPU memory, predicted for a device with a cap; 0: unknown */
     uint32_t batch_most; /* the largest --batch; 0 until the model is known */
     const lspo_policy_t *policy;
-    bool own_iterations;        /* --iterations was given; else the policy's default */
-    bool own_transfer;          /* --transfer was given */
-    uint32_t framework_buffers; /* lspo_request_machine(): the framework's --gradient-buffers; 0: none */
+    bool own_iterations;      /* --iterations was given; else the policy's default */
+    bool own_transfer;        /* --transfer was given */
+    double framework_buffers; /* lspo_request_machine(): the framework's --gradient-buffers; 0: none */
+    double framework_sums;    /* the same: lspo_accumulate_on_t */
 } lspo_request_t;
 
 /* The option `--trace` of a command that plays a plan, stored in a request. */

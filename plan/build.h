@@ -80,6 +80,7 @@ typedef struct lspo_builder {
     bool forward_waits_all;           /* FWD of the embedding waits for the updates of all stages */
     bool bounds_gradients;            /* BWD waits until an older gradient has left the GPU       */
     uint32_t gradient_buffers;        /* stages whose gradients may wait for the link; 0: no limit */
+    bool sums_on_host;                /* lspo_plan_sums_on_host()                                 */
     bool norm_known;                  /* BWD need not sum squares, since a probe has done so        */
     lspo_op_variant_t update_variant; /* of the UPD, H2D and APPLY that are emitted     */
     uint32_t stage_count;
@@ -125,7 +126,8 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
  * (under checkpointing, the stage's input). */
 void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage);
 /* All FWD and BWD of an optimizer step, all micro-batches.  With `send`, D2H of each trained stage follows its last
- * BWD, unless the stage is updated on the GPU. */
+ * BWD, unless the stage is updated on the GPU; with --accumulate-on host, SWAP_OUT of its sum follows the earlier ones
+ * and SWAP_IN brings it back for the next. */
 void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send);
 
 /* The barrier of --clip: NORM after the last BWD, on which updates on the GPU must depend; LSPO_NO_OP without --clip.

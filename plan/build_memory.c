@@ -79,6 +79,13 @@ static uint64_t unpacked_delta_bytes(const lspo_builder_t *b)
     return largest * sizeof(float);
 }
 
+/* Room for the message and, if sums are on the host, for a sum in the GPU's format. */
+static uint64_t landing_bytes(const lspo_builder_t *b, const lspo_build_stage_t *stage)
+{
+    uint64_t sum_bytes = b->sums_on_host ? stage->gradient_bytes - stage->packed_bytes : 0;
+    return sum_bytes > stage->sent_bytes ? sum_bytes : stage->sent_bytes;
+}
+
 void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
 {
     lspo_footprint_t *f = &b->plan->footprint;
@@ -97,7 +104,7 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
         }
         f->gpu_projectors_bytes += lspo_build_projector_bytes(b, s);
         f->host_optimizer_bytes += elements * 2 * sizeof(float);
-        f->host_gradients_bytes += st->sent_bytes * gradient_slots;
+        f->host_gradients_bytes += landing_bytes(b, st) * gradient_slots;
         if (!sends_master)
             f->host_outgoing_bytes += st->link_bytes * gradient_slots;
         if (parameters)

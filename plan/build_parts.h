@@ -29,6 +29,9 @@ uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t s
 lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant, uint32_t iteration, uint32_t micro,
                                    uint32_t stage);
 
+/* build_step.c: let the op emitted last wait until at most --gradient-buffers gradients are on the GPU. */
+void lspo_build_bound_gradients(lspo_builder_t *b, uint32_t micro, uint32_t stage);
+
 /* Device memory of a stage's check, and of a new pair in addition to the current one. */
 uint64_t lspo_build_check_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_candidate_bytes(const lspo_builder_t *b, uint32_t stage);

@@ -1,12 +1,50 @@
 /* build_schedule.c - complete steps, and the schedules shared by several policies. */
 #include "plan/build_parts.h"
 
-static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+static bool is_sent(const lspo_builder_t *b, uint32_t stage)
+{
+    return b->stages[stage].trained && !b->stages[stage].updated_on_gpu;
+}
+
+/* The gradient; or, before the last micro-batch, its sum so far. */
+static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
 {
     lspo_build_stage_t *st = &b->stages[stage];
-    st->sent = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_NONE, stage, iteration);
+    bool last = micro + 1 == b->workload->accumulation;
+    st->sent = lspo_build_op(b, last ? LSPO_OP_D2H : LSPO_OP_SWAP_OUT, last ? LSPO_VARIANT_NONE : LSPO_VARIANT_SUM,
+                             stage, iteration);
+    lspo_build_micro(b, last ? 0 : micro);
     lspo_build_depend(b, st->backward);
     lspo_build_gpu_memory(b, 0, st->gradient_bytes);
+}
+
+/* The sum of the earlier micro-batches, to which BWD adds, in a place that an older gradient has left. */
+static lspo_op_id_t bring_sum(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_SWAP_IN, LSPO_VARIANT_SUM, stage, iteration);
+    lspo_build_micro(b, micro);
+    lspo_build_depend(b, st->sent);
+    if (stage > 0 || !tied(b))
+        lspo_build_bound_gradients(b, micro, stage);
+    lspo_build_gpu_memory(b, st->gradient_bytes, 0);
+    return id;
+}
+
+/* BWD of a tied head begins the embedding's gradient, too. */
+static void backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage, bool send)
+{
+    bool brings = send && micro > 0 && b->sums_on_host, tied_embedding = stage == 0 && tied(b);
+    lspo_op_id_t own = LSPO_NO_OP, shared = LSPO_NO_OP;
+    if (brings && is_sent(b, stage) && !tied_embedding)
+        own = bring_sum(b, iteration, micro, stage);
+    if (brings && stage == head_of(b) && tied(b) && is_sent(b, 0))
+        shared = bring_sum(b, iteration, micro, 0);
+    lspo_build_backward(b, iteration, micro, stage, LSPO_NO_OP);
+    lspo_build_depend(b, own);
+    lspo_build_depend(b, shared);
+    if (send && is_sent(b, stage) && (b->sums_on_host || micro + 1 == b->workload->accumulation))
+        send_gradient(b, iteration, micro, stage);
 }
 
 void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
@@ -17,12 +55,8 @@ void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
     for (uint32_t micro = 0; micro < b->workload->accumulation; micro++) {
         for (uint32_t s = 0; s < b->stage_count; s++)
             lspo_build_forward(b, iteration, micro, s);
-        bool last = micro + 1 == b->workload->accumulation;
-        for (uint32_t s = b->stage_count; s-- > 0;) {
-            lspo_build_backward(b, iteration, micro, s, LSPO_NO_OP);
-            if (send && last && b->stages[s].trained && !b->stages[s].updated_on_gpu)
-                send_gradient(b, iteration, s);
-        }
+        for (uint32_t s = b->stage_count; s-- > 0;)
+            backward(b, iteration, micro, s, send);
     }
 }
 

@@ -101,15 +101,30 @@ static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stag
     lspo_build_gpu_memory(b, taken, freed);
 }
 
-/* At most `gradient_buffers` gradients wait for the link: the BWD of this stage waits for the D2H of an older one; with
- * one buffer its RECOMPUTE does, too, so that each copy blocks the backward pass. */
-static void bound_gradients(lspo_builder_t *b, uint32_t stage)
+/* With sums on the host, each micro-batch takes the places of the one before: the gradient that comes `buffers` before
+ * this stage's, not counting that of a tied embedding, which the head takes. */
+static lspo_op_id_t older_sum(const lspo_builder_t *b, uint32_t micro, uint32_t stage, uint32_t buffers)
 {
-    uint32_t buffers = b->gradient_buffers;
-    if (!b->bounds_gradients || !buffers || b->workload->accumulation > 1)
+    uint32_t steps = micro > 0 ? b->stage_count - 1 : b->stage_count - 1 - stage;
+    for (uint32_t older = stage; steps > 0; steps--) {
+        older = older + 1 < b->stage_count ? older + 1 : 0;
+        bool counts = b->stages[older].trained && !b->stages[older].updated_on_gpu && !(older == 0 && tied(b));
+        if (counts && --buffers == 0)
+            return b->stages[older].sent;
+    }
+    return LSPO_NO_OP;
+}
+
+/* The BWD of this stage waits until an older gradient has left; with one buffer its RECOMPUTE does, too, so that each
+ * copy blocks the backward pass.  Sums that stay on the GPU all have their places there. */
+void lspo_build_bound_gradients(lspo_builder_t *b, uint32_t micro, uint32_t stage)
+{
+    uint32_t buffers = b->gradient_buffers, older = stage + buffers;
+    if (!b->bounds_gradients || !buffers)
         return;
-    uint32_t older = stage + buffers;
-    if (older < b->stage_count)
+    if (b->sums_on_host)
+        lspo_build_depend(b, older_sum(b, micro, stage, buffers));
+    else if (b->workload->accumulation == 1 && older < b->stage_count)
         lspo_build_depend(b, b->stages[older].sent);
 }
 
@@ -135,7 +150,7 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
         lspo_build_depend(b, b->last_compute);
         lspo_build_depend(b, parameters);
         if (b->gradient_buffers == 1)
-            bound_gradients(b, stage);
+            lspo_build_bound_gradients(b, micro, stage);
         lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
         b->last_compute = again;
     }
@@ -149,7 +164,7 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
                                                           .tail = compress ? 0 : tail});
     lspo_build_depend(b, b->last_compute);
     lspo_build_depend(b, parameters);
-    bound_gradients(b, stage);
+    lspo_build_bound_gradients(b, micro, stage);
     backward_memory(b, iteration, stage, micro, compress);
     if (block && last && lspo_plan_renews_bases(b->plan, iteration)) {
         lspo_op_id_t backward = id;

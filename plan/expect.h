@@ -2,7 +2,8 @@
  *
  * Of published steps (validate/published.h) experiments/published/bands.csv has, compiled in (plan/presets.h), how
  * measured / predicted is spread: for all steps of a kind of policy, and for those of one framework or one machine.
- * `lspo validate --published FILE --bands FILE` writes it; columns:
+ * `lspo validate --published FILE --leave-out --bands FILE` writes it: each step is predicted by frameworks that were
+ * fitted without its source.  Columns:
  *
  *     kind                 native, peft (adapters), offload (something crosses the link in every step)
  *     framework, machine   empty: all

@@ -135,6 +135,7 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     SOFTWARE(d2h_limit_Bps, LSPO_UNIT_BPS, RATE_HIGH, "the most that its copies to the CPU reach; 0: no limit"),
     SOFTWARE(gradient_buffers, LSPO_UNIT_NONE, 65535.0, "--gradient-buffers where it is not given; 1: copies block"),
     SOFTWARE(fp32_transfer, LSPO_UNIT_NONE, 1.0, "1: gradients and parameters cross the link in fp32"),
+    SOFTWARE(host_sums, LSPO_UNIT_NONE, 1.0, "1: --accumulate-on host where it is not given"),
     SOFTWARE(library_bytes, LSPO_UNIT_BYTES, 0x1p62, "GPU memory of its process besides context and tensors"),
     SOFTWARE(allocator_share, LSPO_UNIT_NONE, LOSS_HIGH, "share of a step's memory that its allocator leaves unused"),
     SOFTWARE(allocator_most, LSPO_UNIT_NONE, LOSS_HIGH, "the most of all memory that it leaves unused, for the bound"),

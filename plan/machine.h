@@ -101,6 +101,7 @@ typedef struct {
         double d2h_limit_Bps;      /* ... and to the CPU */
         double gradient_buffers;   /* of policies that send full gradients; 1: a copy blocks backward; 0: as asked */
         double fp32_transfer;      /* 1: gradients and parameters cross the link in fp32; 0: as asked */
+        double host_sums;          /* 1: micro-batches' gradients are summed on the host; 0: as asked */
         /* Memory beyond the plan's: see sim/framework_memory.h for the equations. */
         double library_bytes;        /* of its process on the GPU, besides the driver's context and all tensors */
         double allocator_share;      /* share of what its allocator holds for a step that stays unused, [0, 1) */

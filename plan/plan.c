@@ -107,6 +107,12 @@ bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration)
     return plan->workload.accumulation > 1 && lspo_plan_renews_bases(plan, iteration);
 }
 
+bool lspo_plan_sums_on_host(const lspo_plan_t *plan)
+{
+    const uint32_t *where = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_accumulate_on);
+    return plan->workload.accumulation > 1 && where != NULL && *where == LSPO_ACCUMULATE_ON_HOST;
+}
+
 void lspo_plan_destroy(lspo_plan_t *plan)
 {
     if (!plan)

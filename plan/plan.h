@@ -100,6 +100,9 @@ uint32_t lspo_plan_fit_steps(const lspo_plan_t *plan);
 bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration);
 bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration);
 
+/* Do sums of gradients leave for the host after each micro-batch, except the last, and come back for the next? */
+bool lspo_plan_sums_on_host(const lspo_plan_t *plan);
+
 /* Print a table of the ops (at most `row_limit`; 0: all), or a Graphviz graph with one cluster per lane. */
 void lspo_plan_print(const lspo_plan_t *plan, uint32_t row_limit, FILE *file);
 lspo_status_t lspo_plan_print_dot(const lspo_plan_t *plan, uint32_t iteration_limit, FILE *file);

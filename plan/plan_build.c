@@ -66,6 +66,7 @@ static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
         return lspo_no_memory("a plan of %u stages", b->stage_count);
     const uint32_t *buffers = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_gradient_buffers);
     b->gradient_buffers = buffers != NULL ? *buffers : 0;
+    b->sums_on_host = lspo_plan_sums_on_host(plan);
     lspo_activations(&plan->model, &plan->workload, &b->activations);
     for (uint32_t s = 0; s < b->stage_count; s++)
         describe_stage(b, s);

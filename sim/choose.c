@@ -44,6 +44,9 @@ static lspo_status_t judge(const lspo_choose_options_t *options, const lspo_poli
     status = lspo_simulate_check_settled(plan, &choice.prediction);
     if (status != LSPO_OK)
         goto cleanup;
+    status = lspo_expect(plan, machine, &choice.expect);
+    if (status != LSPO_OK)
+        goto cleanup;
     choice.workload = plan->workload;
     choice.gpu_excess_bytes = lspo_fit_gpu_excess(machine, choice.prediction.peak_gpu_bytes);
     choice.host_excess_bytes = lspo_fit_host_excess(machine, choice.prediction.peak_host_bytes);

@@ -38,6 +38,13 @@ static inline void set_gradient_buffers(lspo_workload_t *workload, uint32_t buff
     lspo_layerwise_values_edit(workload)->gradient_buffers = buffers;
 }
 
+static inline void set_accumulate_on(lspo_workload_t *workload, lspo_accumulate_on_t where)
+{
+    lspo_offload_values_edit(workload)->accumulate_on = where;
+    lspo_zero_values_edit(workload)->accumulate_on = where;
+    lspo_layerwise_values_edit(workload)->accumulate_on = where;
+}
+
 static inline int32_t transition_of(const lspo_plan_t *plan)
 {
     return *(const int32_t *)lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_transition);

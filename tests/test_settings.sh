@@ -94,6 +94,7 @@ update-every     zenflow      update-every    4
 select-every     zenflow      select-every    4
 switch-every     badam        switch-every    3
 gradient-buffers zero         same            0
+accumulate-on    zero         same            host
 cpu-share        zero         cpu-share       0.5
 swap-slots       swap         same            1
 window           stream       same            1

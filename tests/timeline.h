@@ -123,6 +123,21 @@ static inline void expect(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t l
               (unsigned long)start, (unsigned long)end);
 }
 
+/* The first such op of the micro-batch in iteration 0. */
+static inline void expect_micro(const lspo_trace_t *t, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t layer,
+                                uint32_t micro, uint64_t start)
+{
+    for (uint32_t i = 0; i < t->row_count; i++) {
+        const lspo_trace_row_t *r = &t->rows[i];
+        if (r->kind != kind || r->variant != variant || r->layer != layer || r->micro != micro || r->iteration > 0)
+            continue;
+        cr_expect_eq(r->start_ns, start, "%s%u of micro-batch %u begins at %lu, not %lu", lspo_op_kind_name(kind),
+                     layer, micro, (unsigned long)r->start_ns, (unsigned long)start);
+        return;
+    }
+    cr_assert_fail("no %s%u in micro-batch %u", lspo_op_kind_name(kind), layer, micro);
+}
+
 static inline void done(lspo_trace_t *t, lspo_plan_t *p)
 {
     lspo_trace_destroy(t);

@@ -183,7 +183,8 @@ typedef struct {
 void lspo_published_write_report(const lspo_published_result_t *result, FILE *file);
 lspo_status_t lspo_published_write_csv(const lspo_published_t *published, FILE *file);
 lspo_status_t lspo_published_write_json(const lspo_published_result_t *result, FILE *file);
-/* How measured / predicted is spread, by kind, framework and machine, as CSV: plan/expect.h has the columns. */
-lspo_status_t lspo_published_write_bands(const lspo_published_t *published, FILE *file);
+/* How measured / predicted is spread, by kind, framework and machine, as CSV: plan/expect.h has the columns.  With
+ * `left_out` predicted is left_out_s, which lspo_published_leave_out() has set. */
+lspo_status_t lspo_published_write_bands(const lspo_published_t *published, bool left_out, FILE *file);
 
 #endif

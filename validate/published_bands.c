@@ -1,6 +1,7 @@
 /* published_bands.c - how measured / predicted is spread over groups of published steps; plan/expect.h has the
  * columns and reads the file. */
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,13 @@ typedef struct {
     uint64_t rows;
     double mean_error, low, high;
 } band_t;
+
+/* The steps, and which of their predictions count. */
+typedef struct {
+    const lspo_published_t *published;
+    bool left_out;  /* those by frameworks that were fitted without the step's source */
+    double *ratios; /* room for all steps */
+} steps_t;
 
 static const lspo_field_t band_fields[] = {
     {"kind", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(band_t, kind)},
@@ -75,52 +83,51 @@ static double rounded(double value)
     return round(1000 * value) / 1000;
 }
 
-/* Fill the numbers of a band; `ratios` has room for all rows. */
-static void measure(const lspo_published_t *published, double *ratios, band_t *band)
+/* Fill the numbers of a band. */
+static void measure(const steps_t *steps, band_t *band)
 {
-    for (uint32_t i = 0; i < published->row_count; i++) {
-        const lspo_published_row_t *row = &published->rows[i];
-        if (!belongs(published, row, band))
+    for (uint32_t i = 0; i < steps->published->row_count; i++) {
+        const lspo_published_row_t *row = &steps->published->rows[i];
+        if (!belongs(steps->published, row, band))
             continue;
-        ratios[band->rows++] = row->measured_s / row->predicted_s;
-        band->mean_error += fabs(row->error);
+        steps->ratios[band->rows++] = row->measured_s / (steps->left_out ? row->left_out_s : row->predicted_s);
+        band->mean_error += fabs(steps->left_out ? row->left_out_error : row->error);
     }
     if (band->rows == 0)
         return;
-    qsort(ratios, band->rows, sizeof ratios[0], by_value);
+    qsort(steps->ratios, band->rows, sizeof steps->ratios[0], by_value);
     band->mean_error = rounded(band->mean_error / (double)band->rows);
-    band->low = rounded(percentile(ratios, band->rows, low_share));
-    band->high = rounded(percentile(ratios, band->rows, high_share));
+    band->low = rounded(percentile(steps->ratios, band->rows, low_share));
+    band->high = rounded(percentile(steps->ratios, band->rows, high_share));
 }
 
 /* A band counts once, and not without rows. */
-static size_t add_band(const lspo_published_t *published, band_t band, double *ratios, band_t *bands, size_t count)
+static size_t add_band(const steps_t *steps, band_t band, band_t *bands, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp(bands[i].kind, band.kind) == 0 && strcmp(bands[i].framework, band.framework) == 0 &&
             strcmp(bands[i].machine, band.machine) == 0)
             return count;
-    measure(published, ratios, &band);
+    measure(steps, &band);
     bands[count] = band;
     return count + (band.rows > 0);
 }
 
 /* Those of a kind: all rows, then frameworks, then machines, in the order of the file.  `machines` are by profile. */
-static size_t add_kind(const lspo_published_t *published, const char *kind, char *const *machines, double *ratios,
-                       band_t *bands)
+static size_t add_kind(const steps_t *steps, const char *kind, char *const *machines, band_t *bands)
 {
-    size_t count = add_band(published, (band_t){.kind = kind, .framework = "", .machine = ""}, ratios, bands, 0);
+    const lspo_published_t *published = steps->published;
+    size_t count = add_band(steps, (band_t){.kind = kind, .framework = "", .machine = ""}, bands, 0);
     for (uint32_t i = 0; i < published->row_count; i++)
         if (strcmp(kind_of(&published->rows[i]), kind) == 0)
             count = add_band(
-                published,
-                (band_t){.kind = kind, .framework = framework_of(published, &published->rows[i]), .machine = ""},
-                ratios, bands, count);
+                steps, (band_t){.kind = kind, .framework = framework_of(published, &published->rows[i]), .machine = ""},
+                bands, count);
     for (uint32_t i = 0; i < published->row_count; i++)
         if (strcmp(kind_of(&published->rows[i]), kind) == 0)
-            count = add_band(published,
+            count = add_band(steps,
                              (band_t){.kind = kind, .framework = "", .machine = machines[published->rows[i].profile]},
-                             ratios, bands, count);
+                             bands, count);
     return count;
 }
 
@@ -149,26 +156,26 @@ static lspo_status_t name_machines(const lspo_published_t *published, char ***ma
     return LSPO_OK;
 }
 
-lspo_status_t lspo_published_write_bands(const lspo_published_t *published, FILE *file)
+lspo_status_t lspo_published_write_bands(const lspo_published_t *published, bool left_out, FILE *file)
 {
     size_t room = LSPO_BAND_KIND_COUNT * (1 + 2 * (size_t)published->row_count), count = 0;
     char **machines = NULL;
     lspo_status_t status = name_machines(published, &machines);
     if (status != LSPO_OK)
         return status;
-    double *ratios = calloc(published->row_count, sizeof *ratios);
+    steps_t steps = {published, left_out, calloc(published->row_count, sizeof(double))};
     band_t *bands = calloc(room, sizeof *bands);
-    if (ratios == NULL || bands == NULL) {
+    if (steps.ratios == NULL || bands == NULL) {
         status = lspo_no_memory("bands of %u published steps", published->row_count);
         goto cleanup;
     }
     for (int kind = 0; kind < LSPO_BAND_KIND_COUNT; kind++)
-        count += add_kind(published, lspo_band_kind_names[kind], machines, ratios, bands + count);
+        count += add_kind(&steps, lspo_band_kind_names[kind], machines, bands + count);
     lspo_table_t table = {band_fields, sizeof band_fields / sizeof band_fields[0], bands, sizeof *bands, count};
     status = lspo_table_write(&table, LSPO_FORMAT_CSV, file);
 cleanup:
     free(bands);
-    free(ratios);
+    free(steps.ratios);
     release_machines(published->profile_count, machines);
     return status;
 }

@@ -53,5 +53,6 @@ END {
         sprintf("mean of sources below 20 %% for sources left out (%.1f %%)", 100 * left_out))
     require(abs(fitted_mape - mean) < 1e-6,
         sprintf("frameworks/ has what the fit finds (%.4f %% and %.4f %%)", 100 * mean, 100 * fitted_mape))
+    require(bands_differ == "", "bands.csv has the bands of this version" (bands_differ == "" ? "" : ": " bands_differ))
     finish()
 }

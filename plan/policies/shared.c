@@ -45,6 +45,19 @@ const lspo_parameter_t lspo_parameter_gradient_buffers = {
     .affects = LSPO_AFFECTS_PLAN,
 };
 
+static const char *const accumulate_on_names[] = {"gpu", "host", NULL};
+
+const lspo_parameter_t lspo_parameter_accumulate_on = {
+    .key = "accumulate-on",
+    .value = "gpu|host",
+    .help = "where the gradients of --accumulation's micro-batches wait for the next one; host: they leave the GPU and "
+            "come back, as in DeepSpeed",
+    .kind = LSPO_RECORD_NAMED,
+    .names = accumulate_on_names,
+    .preset = LSPO_ACCUMULATE_ON_GPU,
+    .affects = LSPO_AFFECTS_PLAN,
+};
+
 const lspo_parameter_t lspo_parameter_rank = {
     .key = "rank",
     .value = "N",
@@ -61,11 +74,13 @@ const lspo_parameter_t lspo_parameter_rank = {
 
 static const lspo_parameter_use_t offload_uses[] = {
     {&lspo_parameter_gradient_buffers, offsetof(lspo_offload_values_t, gradient_buffers), false, NULL},
+    {&lspo_parameter_accumulate_on, offsetof(lspo_offload_values_t, accumulate_on), false, NULL},
 };
 const lspo_parameters_t lspo_offload_parameters = LSPO_PARAMETERS(offload_uses, lspo_offload_values_t);
 
 static const lspo_parameter_use_t layerwise_uses[] = {
     {&lspo_parameter_transition, offsetof(lspo_layerwise_values_t, transition), false, NULL},
     {&lspo_parameter_gradient_buffers, offsetof(lspo_layerwise_values_t, gradient_buffers), false, NULL},
+    {&lspo_parameter_accumulate_on, offsetof(lspo_layerwise_values_t, accumulate_on), false, NULL},
 };
 const lspo_parameters_t lspo_layerwise_parameters = LSPO_PARAMETERS(layerwise_uses, lspo_layerwise_values_t);

@@ -7,6 +7,7 @@
 
 extern const lspo_parameter_t lspo_parameter_transition;       /* zero-layerwise, lsp, lsp-paper               */
 extern const lspo_parameter_t lspo_parameter_gradient_buffers; /* policies that send full gradients to the CPU */
+extern const lspo_parameter_t lspo_parameter_accumulate_on;    /* the same except stream                      */
 extern const lspo_parameter_t lspo_parameter_rank;             /* lora, galore                                 */
 
 extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper                               */
@@ -14,9 +15,13 @@ extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper     
 /* The largest dimension of any weight that a policy may compress. */
 double lspo_parameter_largest_dimension(const lspo_parameter_context_t *context);
 
+/* Where the gradients of a step's micro-batches are summed; in the order of --accumulate-on's words. */
+typedef enum { LSPO_ACCUMULATE_ON_GPU, LSPO_ACCUMULATE_ON_HOST } lspo_accumulate_on_t;
+
 /* Own parameters of zero-delayed and backward-update. */
 typedef struct LSPO_VALUES_BLOCK {
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no limit */
+    uint32_t accumulate_on;    /* lspo_accumulate_on_t */
 } lspo_offload_values_t;
 extern const lspo_parameters_t lspo_offload_parameters;
 LSPO_VALUES(offload);
@@ -25,6 +30,7 @@ LSPO_VALUES(offload);
 typedef struct LSPO_VALUES_BLOCK {
     int32_t transition; /* stages <= transition are served last in, first out; LSPO_TRANSITION_AUTO: by simulation */
     uint32_t gradient_buffers;
+    uint32_t accumulate_on; /* lspo_accumulate_on_t */
 } lspo_layerwise_values_t;
 extern const lspo_parameters_t lspo_layerwise_parameters;
 LSPO_VALUES(layerwise);

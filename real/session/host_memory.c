@@ -38,10 +38,11 @@ lspo_status_t lspo_session_take_outgoing(lspo_session_t *session, lspo_session_s
     return LSPO_OK;
 }
 
-/* Room for the message; where all of a stage is on the host, also for a sum in the device's format. */
+/* Room for the message; where sums of micro-batches wait on the host, also for one in the device's format. */
 static size_t landing_bytes(const lspo_session_t *session, const lspo_session_stage_t *stage)
 {
-    size_t sum_bytes = stage->swapped ? stage->gradient_count * session->number_bytes : 0;
+    bool keeps_sums = stage->swapped || lspo_plan_sums_on_host(session->plan);
+    size_t sum_bytes = keeps_sums ? stage->gradient_count * session->number_bytes : 0;
     return sum_bytes > stage->sent_bytes ? sum_bytes : stage->sent_bytes;
 }
 

@@ -60,6 +60,50 @@ Test(plan, accumulation_sends_once)
     done(t, p);
 }
 
+/* Two micro-batches whose sums wait on the host.  OUT3 10-13, OUT2 14-17, OUT1 18-21.  There are two places for
+ * gradients: IN3 waits for OUT2, 17-20; IN2 for OUT1, 21-24; IN1 for D2H3 28-31, 31-34, so BWD1 34-38, D2H1 38-41. */
+Test(plan, sums_of_micro_batches_leave_and_return)
+{
+    lspo_workload_t w = small_workload(1);
+    w.accumulation = 2;
+    set_accumulate_on(&w, LSPO_ACCUMULATE_ON_HOST);
+    lspo_plan_t *p = build("zero", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect_micro(t, LSPO_OP_SWAP_OUT, LSPO_VARIANT_SUM, 3, 0, 10);
+    expect_micro(t, LSPO_OP_SWAP_OUT, LSPO_VARIANT_SUM, 1, 0, 18);
+    expect_micro(t, LSPO_OP_SWAP_IN, LSPO_VARIANT_SUM, 3, 1, 17);
+    expect_micro(t, LSPO_OP_SWAP_IN, LSPO_VARIANT_SUM, 2, 1, 21);
+    expect_micro(t, LSPO_OP_BWD, LSPO_VARIANT_NONE, 2, 1, 28);
+    expect_micro(t, LSPO_OP_SWAP_IN, LSPO_VARIANT_SUM, 1, 1, 31);
+    expect_micro(t, LSPO_OP_BWD, LSPO_VARIANT_NONE, 1, 1, 34);
+    expect(t, LSPO_OP_D2H, 3, 0, 28, 31);
+    expect(t, LSPO_OP_D2H, 1, 0, 38, 41);
+    expect(t, LSPO_OP_UPD, 1, 0, 41, 49);
+    done(t, p);
+}
+
+static uint64_t gradient_peak(const lspo_workload_t *w)
+{
+    lspo_plan_t *p = build("zero", w);
+    lspo_trace_t *t = play(p, &usual);
+    uint64_t gpu = 0, host = 0;
+    cr_assert_eq(lspo_memory_replay(p, t, &gpu, &host), LSPO_OK);
+    done(t, p);
+    return gpu;
+}
+
+/* On the GPU all three blocks' sums are there at once, on the host two: the difference is one block of
+ * 12 x 16^2 + 13 x 16 numbers. */
+Test(plan, sums_on_the_host_leave_memory_on_the_gpu)
+{
+    lspo_workload_t w = small_workload(2);
+    w.accumulation = 3;
+    uint64_t on_gpu = gradient_peak(&w);
+    set_accumulate_on(&w, LSPO_ACCUMULATE_ON_HOST);
+    uint64_t on_host = gradient_peak(&w);
+    cr_expect_eq(on_gpu - on_host, 12u * 256 * 4, "%lu and %lu", (unsigned long)on_gpu, (unsigned long)on_host);
+}
+
 /* One gradient buffer: BWD2 may not start before D2H3 (10-13) has emptied it, nor BWD1 before D2H2. */
 Test(plan, gradient_buffers_hold_the_backward_back)
 {
@@ -91,7 +135,7 @@ Test(plan, tied_embedding_lands_last_and_is_needed_first)
  * statics. */
 Test(plan, memory_balances_in_every_mode)
 {
-    for (uint32_t mode = 0; mode < 64; mode++) {
+    for (uint32_t mode = 0; mode < 128; mode++) {
         lspo_workload_t w = small_workload(3);
         w.checkpointing = mode & 1;
         w.train_rest = mode & 2 ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
@@ -99,6 +143,7 @@ Test(plan, memory_balances_in_every_mode)
         w.clip_norm = mode & 8 ? 1.0 : 0.0;
         w.transfer = mode & 16 ? LSPO_BF16 : LSPO_FP32;
         lspo_swap_values_edit(&w)->resident_blocks = mode & 32 ? 1 : 0;
+        set_accumulate_on(&w, mode & 64 ? LSPO_ACCUMULATE_ON_HOST : LSPO_ACCUMULATE_ON_GPU);
         for (uint32_t i = 0; i < lspo_policy_count(); i++) {
             lspo_plan_t *p = build(lspo_policy_at(i)->name, &w);
             lspo_trace_t *t = play(p, &usual);

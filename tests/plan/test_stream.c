@@ -6,21 +6,6 @@
 #include "plan/policies/zero.h"
 #include "tests/timeline.h"
 
-/* The first such op of the micro-batch. */
-static void expect_micro(const lspo_trace_t *t, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t layer,
-                         uint32_t micro, uint64_t start)
-{
-    for (uint32_t i = 0; i < t->row_count; i++) {
-        const lspo_trace_row_t *r = &t->rows[i];
-        if (r->kind != kind || r->variant != variant || r->layer != layer || r->micro != micro || r->iteration > 0)
-            continue;
-        cr_expect_eq(r->start_ns, start, "%s%u of micro-batch %u begins at %lu, not %lu", lspo_op_kind_name(kind),
-                     layer, micro, (unsigned long)r->start_ns, (unsigned long)start);
-        return;
-    }
-    cr_assert_fail("no %s%u in micro-batch %u", lspo_op_kind_name(kind), layer, micro);
-}
-
 /* The second time that the layer's parameters come in, in iteration 0. */
 static uint64_t fetched_again(const lspo_trace_t *t, uint32_t layer)
 {

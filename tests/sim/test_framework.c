@@ -160,6 +160,7 @@ Test(framework, presets_replace_the_software)
     cr_assert_eq(lspo_machine_use_framework(&other, "deepspeed-blocking"), LSPO_OK);
     cr_expect_eq(other.software.gradient_buffers, 1);
     cr_expect_eq(other.software.fp32_transfer, 1);
+    cr_expect_eq(other.software.host_sums, 1);
     cr_expect_gt(other.software.cpu_adam_bytes, 28, "from its base, deepspeed");
     cr_expect_gt(other.software.rms_norm_factor, 1, "from the base's base, eager");
     cr_assert_eq(lspo_machine_use_framework(&other, "lspo"), LSPO_OK);

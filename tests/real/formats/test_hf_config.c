@@ -35,7 +35,7 @@ static const struct {
     {"smollm2-135m", 134515008},    {"smollm2-1.7b", 1711376384}, {"olmo-2-7b", 7298617344},
     {"olmo-1b", 1176764416},        {"gpt2", 124439808},          {"gpt-neox-20b", 20554567680},
     {"pythia-1.4b", 1414647808},    {"opt-1.3b", 1315758080},     {"opt-6.7b", 6658473984},
-    {"mpt-7b", 6649286656},
+    {"mpt-7b", 6649286656},         {"smollm3-3b", 3075098624},   {"granite-3.1-2b", 2533531648},
 };
 
 Test(hf_config, published_models_have_their_number_of_parameters)

@@ -1,5 +1,5 @@
-/* stream and zero's --cpu-share on the host: whatever lives where and whenever it is updated, losses and weights are
- * those of native, bit for bit, and the memory is that of the plan. */
+/* stream, zero's --cpu-share and --accumulate-on host, on the host: whatever lives where and whenever it is updated,
+ * losses and weights are those of native, bit for bit, and the memory is that of the plan. */
 #include "plan/policies/stream.h"
 #include "plan/policies/zero.h"
 #include "tests/session_fixture.h"
@@ -67,6 +67,42 @@ Test(cpu_share, equals_native_bit_for_bit)
             snprintf(what, sizeof what, "variant %d, share %g", variant, shares[i]);
             assert_as_native("zero", what, &workload);
         }
+    }
+}
+
+Test(accumulate_on, equals_native_bit_for_bit)
+{
+    static const char *const policies[] = {"zero", "zero-layerwise", "backward-update"};
+    static const uint32_t buffers[] = {1, 2, 0};
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        for (int i = 0; i < 3; i++) {
+            lspo_workload_t workload = workload_of(variant);
+            char what[96];
+            workload.accumulation = 2 + (uint32_t)variant % 3;
+            set_accumulate_on(&workload, LSPO_ACCUMULATE_ON_HOST);
+            set_gradient_buffers(&workload, buffers[(i + variant) % 3]);
+            lspo_zero_values_edit(&workload)->cpu_share = variant & 4 ? 0.5 : 1;
+            snprintf(what, sizeof what, "%s, variant %d", policies[i], variant);
+            assert_as_native(policies[i], what, &workload);
+        }
+    }
+}
+
+/* A stale policy equals itself with sums on the GPU: two gradients wait on the host, and the sums beside them. */
+Test(accumulate_on, does_not_change_a_stale_policy)
+{
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        lspo_workload_t workload = workload_of(variant);
+        outcome_t on_gpu, on_host;
+        char what[96];
+        workload.accumulation = 3;
+        train("zero-delayed", &workload, &on_gpu);
+        set_accumulate_on(&workload, LSPO_ACCUMULATE_ON_HOST);
+        train("zero-delayed", &workload, &on_host);
+        snprintf(what, sizeof what, "variant %d", variant);
+        assert_identical(what, &workload, &on_gpu, &on_host);
+        outcome_release(&on_gpu);
+        outcome_release(&on_host);
     }
 }
 
