@@ -2,6 +2,7 @@
  * own process, because memory touched by one run (workspaces of BLAS, stacks) is not counted again in the next. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -59,6 +60,15 @@ typedef struct {
     lspo_machine_t machine;
 } capped_t;
 
+/* A short one, which is read in no time. */
+static const char *text_path(void)
+{
+    static char path[1024];
+    const char *source = getenv("LSPO_SOURCE");
+    snprintf(path, sizeof path, "%s/README.md", source != NULL ? source : ".");
+    return path;
+}
+
 static void run_plan(const void *argument, outcome_t *outcome)
 {
     const capped_t *capped = argument;
@@ -68,6 +78,7 @@ static void run_plan(const void *argument, outcome_t *outcome)
     lspo_run_default(&options);
     options.timing_only = true;
     options.warmup = 1;
+    options.text_path = text_path();
     options.caps.memory_bytes = capped->cap_bytes;
     outcome->status = lspo_run(capped->plan, &options, &result, &trace);
     if (outcome->status != LSPO_OK)
