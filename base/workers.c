@@ -106,6 +106,15 @@ lspo_status_t lspo_workers_create(uint32_t count, const int *cpus, lspo_workers_
     return LSPO_OK;
 }
 
+lspo_workers_t *lspo_workers_of_process(void)
+{
+    cpu_set_t set;
+    lspo_workers_t *workers = NULL;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        lspo_workers_create((uint32_t)CPU_COUNT(&set), NULL, &workers);
+    return workers;
+}
+
 void lspo_workers_destroy(lspo_workers_t *workers)
 {
     if (!workers)

@@ -87,6 +87,14 @@ static int unpack(void)
     return lspo_convert_cuda(matrix, on.number, array[0], LSPO_NUMBER_FP32, array[1], NULL);
 }
 
+/* What the codes are does not matter. */
+static int nf4_expand(void)
+{
+    lspo_nf4_t codes;
+    lspo_nf4_place(1, &matrix, array[2], &codes);
+    return lspo_nf4_expand_cuda(&on, &codes, array[1]);
+}
+
 static int step_along(void)
 {
     return lspo_step_along_cuda(&on, matrix, &(lspo_vector_step_t){1.0F, 1e-4F, 1}, LSPO_NUMBER_FP32, array[0],
@@ -334,6 +342,7 @@ static const line_t lines[] = {
     {"step along a direction", step_along, 2 * WEIGHTS, 4 * WEIGHTS, 3 * WEIGHTS},
     {"from fp32", pack, WEIGHTS, 4 * WEIGHTS, 0},
     {"to fp32", unpack, WEIGHTS, 4 * WEIGHTS, 0},
+    {"from 4 bits", nf4_expand, WEIGHTS, 0.516 * WEIGHTS, 0},
     {"gather dY Q", gather, ELEMENTS + SUBSPACES, 0, 2 * ELEMENTS *NONZEROS},
     {"compress", compress, ELEMENTS + ACTIVATIONS + 4 * SUBSPACES, 0,
      2 * (ELEMENTS + ACTIVATIONS) * NONZEROS + 2 * SUBSPACES *SUBSPACE},

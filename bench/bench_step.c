@@ -95,7 +95,7 @@ static void forward(step_t *s)
     const uint32_t head = s->stage_count - 1;
     lspo_transformer_embed_forward(s->t, s->tokens, s->weights[0], s->x[0]);
     for (uint32_t stage = 1; stage < head; stage++)
-        lspo_transformer_block_forward(s->t, &(lspo_block_parameters_t){s->weights[stage], NULL}, s->x[stage - 1],
+        lspo_transformer_block_forward(s->t, &(lspo_block_parameters_t){.weights = s->weights[stage]}, s->x[stage - 1],
                                        s->saved[stage], s->x[stage]);
     lspo_transformer_head_forward(s->t, &(lspo_head_parameters_t){s->weights[head], s->weights[0]}, s->targets,
                                   s->x[head - 1], s->saved[head], &s->loss_sum);
@@ -111,7 +111,7 @@ static void backward(step_t *s)
     for (uint32_t stage = head - 1; stage > 0; stage--) {
         sink.linear = s->gradient[stage];
         sink.rest = s->gradient[stage] + s->shape[stage].tensors[s->shape[stage].linear_count].offset_elements;
-        lspo_transformer_block_backward(s->t, &(lspo_block_parameters_t){s->weights[stage], NULL},
+        lspo_transformer_block_backward(s->t, &(lspo_block_parameters_t){.weights = s->weights[stage]},
                                         &(lspo_stage_kept_t){s->x[stage - 1], s->saved[stage]}, &sink, NULL, s->dx);
     }
     lspo_transformer_embed_backward(s->t, s->tokens, s->weights[0], s->dx, false, s->gradient[0]);

@@ -125,7 +125,8 @@ static void print_training(FILE *file, const lspo_plan_t *plan)
         snprintf(how, sizeof how, ", each in a subspace of %u x %u", lspo_lsp_values_of(workload)->subspace,
                  lspo_lsp_values_of(workload)->subspace);
     else if (plan->gradient_form == LSPO_FORM_ADAPTER)
-        snprintf(how, sizeof how, ", each by an adapter of rank %u", lspo_plan_rank(plan));
+        snprintf(how, sizeof how, ", each by an adapter of rank %u%s", lspo_plan_rank(plan),
+                 lspo_plan_quantizes(plan) ? " on 4-bit weights" : "");
     else if (plan->gradient_form == LSPO_FORM_LOWRANK)
         snprintf(how, sizeof how, ", each in a subspace of rank %u", lspo_plan_rank(plan));
     else if (plan->optimizer == LSPO_OPTIMIZER_BLOCK_ADAM)

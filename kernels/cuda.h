@@ -29,6 +29,7 @@
 #include "kernels/linear.h"
 #include "kernels/loss.h"
 #include "kernels/lowrank.h"
+#include "kernels/nf4.h"
 #include "kernels/norm.h"
 #include "kernels/number.h"
 #include "kernels/projector.h"
@@ -175,6 +176,10 @@ int lspo_columns_gather_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape,
                              void *out);
 int lspo_columns_scatter_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape, const uint32_t *columns,
                               const void *in, void *x);
+
+/* ---- nf4.h; the parts of `from` in device memory ---- */
+/* Bytes: 0.516 read and one number written per weight. */
+int lspo_nf4_expand_cuda(const lspo_cuda_t *on, const lspo_nf4_t *from, void *out);
 
 /* ---- gemm.h, adapter.h, lowrank.h: products by cuBLAS ---- */
 /* Load cuBLAS on the first call.  Returns NULL, or the reason why it cannot be loaded; static. */

@@ -25,6 +25,18 @@ static uint64_t factor_bytes(const lspo_builder_t *b, const lspo_message_t *mess
     return elements * lspo_precision_bytes(b->workload->precision);
 }
 
+/* Where a weight is expanded: the largest of a block; all blocks are alike. */
+static uint64_t expanded_bytes(const lspo_builder_t *b)
+{
+    const lspo_message_t *message = &b->stages[1].message;
+    uint64_t largest = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
+        uint64_t elements = (uint64_t)message->linear[i].rows * message->linear[i].cols;
+        largest = elements > largest ? elements : largest;
+    }
+    return largest * lspo_precision_bytes(b->workload->precision);
+}
+
 /* For all stages, or for the largest turn: a stage, or a tied head together with its embedding. */
 static uint64_t resident_optimizer_bytes(const lspo_builder_t *b)
 {
@@ -51,6 +63,8 @@ void lspo_build_resident_memory(lspo_builder_t *b)
     if (adapters(b)) /* X A and dY B */
         f->gpu_workspace_bytes += 2 * lspo_workload_tokens(b->workload) * lspo_plan_rank(b->plan) *
                                   lspo_precision_bytes(b->workload->precision);
+    if (quantizes(b))
+        f->gpu_workspace_bytes += expanded_bytes(b);
 }
 
 /* X P and dY Q of the weight with the widest subspaces: tokens x (d_m + d_n); with dense sketches their scratch. */

@@ -59,6 +59,11 @@ static inline bool adapters(const lspo_builder_t *b)
     return b->plan->gradient_form == LSPO_FORM_ADAPTER;
 }
 
+static inline bool quantizes(const lspo_builder_t *b)
+{
+    return lspo_plan_quantizes(b->plan);
+}
+
 static inline bool lowrank(const lspo_builder_t *b)
 {
     return b->plan->gradient_form == LSPO_FORM_LOWRANK;

@@ -94,11 +94,13 @@ static void describe_pass(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
                                  message->rest_elements > 0 && forms, work);
     if (!adapters(b))
         return;
+    bool skips_last = kind == LSPO_OP_RECOMPUTE && !lspo_model_ends_with_norm(model);
     if (kind == LSPO_OP_BWD)
         lspo_message_work_add_adapters_backward(b->workload, message, work);
     else
-        lspo_message_work_add_adapters(b->workload, message,
-                                       kind == LSPO_OP_RECOMPUTE && !lspo_model_ends_with_norm(model), work);
+        lspo_message_work_add_adapters(b->workload, message, skips_last, work);
+    if (quantizes(b))
+        lspo_message_work_add_expansion(b->workload, message, skips_last, work);
 }
 
 static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *stage, lspo_work_t *work)

@@ -127,6 +127,13 @@ void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_r
     close_ranks(stage, train_rest, message_out);
 }
 
+uint64_t lspo_nf4_weight_bytes(uint64_t elements)
+{
+    enum { BLOCK = 64, GROUP = 256 };
+    uint64_t blocks = (elements + BLOCK - 1) / BLOCK, groups = (blocks + GROUP - 1) / GROUP;
+    return blocks * (BLOCK / 2 + 1) + (groups + 1) * sizeof(float);
+}
+
 void lspo_message_columns(const lspo_stage_t *stage, double fraction, bool train_rest, lspo_message_t *message_out)
 {
     lay_out_linear(stage, message_out);

@@ -59,6 +59,10 @@ void lspo_message_adapters(const lspo_stage_t *stage, uint32_t rank, bool train_
 /* Low rank: A^T G (r x n) when m <= n, G A (m x r) otherwise: d_rows x d_cols; uncompressed where r >= min(m, n). */
 void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_rest, lspo_message_t *message_out);
 
+/* Bytes of a weight of so many elements in 4-bit NormalFloat (kernels/nf4.h): for each block of 64 elements 32 bytes of
+ * codes and one of its magnitude, for each 256 blocks a scale of 4, and the mean of 4; 4.127 bits per element. */
+uint64_t lspo_nf4_weight_bytes(uint64_t elements);
+
 /* Columns: of each linear weight (m x n) the columns that are not critical, d_cols = n - max(1, round(fraction n)).
  * There is at least one column of each kind, unless n is 1: then it is sent.  The rest is counted, but stays on the
  * GPU. */

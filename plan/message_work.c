@@ -61,12 +61,17 @@ static void append_adapter(lspo_work_t *work, uint64_t p, lspo_layout_t layout, 
     work->kernels[work->kernel_count - 1].adapter = true;
 }
 
+/* Of the linear weights of a block: a recompute does not need the last product. */
+static uint32_t weights_used(const lspo_message_t *message, bool recompute)
+{
+    return message->linear_count - (recompute && message->linear_count > 0 ? 1 : 0);
+}
+
 void lspo_message_work_add_adapters(const lspo_workload_t *workload, const lspo_message_t *message, bool recompute,
                                     lspo_work_t *work)
 {
     uint64_t t = lspo_workload_tokens(workload), p = lspo_precision_bytes(workload->precision);
-    uint32_t count = message->linear_count - (recompute && message->linear_count > 0 ? 1 : 0);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < weights_used(message, recompute); i++) {
         const lspo_projection_t *w = &message->linear[i];
         append_adapter(work, p, LSPO_LAYOUT_NN, t, w->d_rows, w->rows);
         append_adapter(work, p, LSPO_LAYOUT_NT, t, w->cols, w->d_rows);
@@ -85,6 +90,19 @@ void lspo_message_work_add_adapters_backward(const lspo_workload_t *workload, co
         append_adapter(work, p, LSPO_LAYOUT_TN, w->cols, w->d_rows, t);
         append_adapter(work, p, LSPO_LAYOUT_NT, t, w->rows, w->d_rows);
     }
+}
+
+void lspo_message_work_add_expansion(const lspo_workload_t *workload, const lspo_message_t *message, bool recompute,
+                                     lspo_work_t *work)
+{
+    uint64_t p = lspo_precision_bytes(workload->precision), bytes = 0;
+    uint32_t count = weights_used(message, recompute);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t elements = (uint64_t)message->linear[i].rows * message->linear[i].cols;
+        bytes += lspo_nf4_weight_bytes(elements) + p * elements;
+    }
+    if (count > 0)
+        lspo_work_add(work, LSPO_KERNEL_EXPAND, count, 0.0, bytes);
 }
 
 void lspo_message_work_lowrank_compress(const lspo_workload_t *workload, const lspo_message_t *message,

@@ -31,6 +31,11 @@ void lspo_message_work_add_adapters(const lspo_workload_t *workload, const lspo_
 void lspo_message_work_add_adapters_backward(const lspo_workload_t *workload, const lspo_message_t *message,
                                              lspo_work_t *work);
 
+/* lora on 4-bit weights: what each op adds to expand the weights of a block, one kernel each that reads the codes and
+ * writes p bytes per element (recompute leaves out the last weight). */
+void lspo_message_work_add_expansion(const lspo_workload_t *workload, const lspo_message_t *message, bool recompute,
+                                     lspo_work_t *work);
+
 /* Low rank: the projection of each weight's full gradient; the update W -= eta A N (or N A^T); and a new basis, with
  * s = min(m, n): the Gram matrix of the gradient (GEMM s, s, max(m, n)) and its leading eigenvectors, counted as 8
  * products of s x s matrices: (4/3) s^3 flop in fp64, half of them bound by memory, took 6 to 10 sgemm products on a

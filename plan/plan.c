@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plan/build.h"
+#include "plan/policies/lora.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "plan/policy.h"
@@ -92,6 +93,12 @@ uint32_t lspo_plan_rank(const lspo_plan_t *plan)
 {
     const uint32_t *rank = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_rank);
     return rank != NULL ? *rank : 0;
+}
+
+bool lspo_plan_quantizes(const lspo_plan_t *plan)
+{
+    const uint32_t *base = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_base_weights);
+    return base != NULL && *base == LSPO_BASE_WEIGHTS_NF4;
 }
 
 bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration)

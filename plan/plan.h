@@ -91,6 +91,8 @@ uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 
 /* The policy's rank, or 0 if it has none. */
 uint32_t lspo_plan_rank(const lspo_plan_t *plan);
+/* lora: are the blocks' frozen linear weights 4-bit codes? */
+bool lspo_plan_quantizes(const lspo_plan_t *plan);
 /* lsp: does this iteration check the bias of the projectors? */
 bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration);
 /* lsp: Adam steps of a fit on each micro-batch of a calibration pass: its share of --fit-steps, rounded up. */

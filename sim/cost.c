@@ -178,6 +178,7 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
     case LSPO_KERNEL_ADAM:
         return divide_cached(setting, (double)kernel->elements * factor, m->gpu.adam_pps, m->gpu.adam_cached_pps);
     case LSPO_KERNEL_STREAM:
+    case LSPO_KERNEL_EXPAND:
     case LSPO_KERNEL_COPY:
     case LSPO_KERNEL_CLASS_COUNT:
         break;

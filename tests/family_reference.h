@@ -389,6 +389,7 @@ typedef struct {
     double loss;
     const lspo_adapters_t *adapters[FAMILY_STAGES_MAX]; /* of the blocks, or NULL */
     float *d_factors[FAMILY_STAGES_MAX];
+    const lspo_quantized_t *quantized[FAMILY_STAGES_MAX]; /* of the blocks, or NULL: weights[] have its numbers */
 } tested_t;
 
 static float *floats(size_t count)
@@ -451,20 +452,28 @@ static void tested_destroy(tested_t *m)
     lspo_transformer_destroy(m->t);
 }
 
-static void tested_forward(tested_t *m, const uint32_t *input, const uint32_t *target)
-{
-    const uint32_t head = m->stages - 1;
-    lspo_transformer_embed_forward(m->t, input, m->weights[0], m->x[0]);
-    for (uint32_t stage = 1; stage < head; stage++)
-        lspo_transformer_block_forward(m->t, &(lspo_block_parameters_t){m->weights[stage], m->adapters[stage]},
-                                       m->x[stage - 1], m->saved[stage], m->x[stage]);
-    m->loss = mean_head_forward(m->t, m->weights[head], m->weights[0], target, m->x[head - 1], m->saved[head]);
-}
-
 /* The number of floats of a stage's linear tensors. */
 static size_t linear_count(const lspo_stage_t *shape)
 {
     return shape->linear_count == 0 ? 0 : shape->tensors[shape->linear_count].offset_elements;
+}
+
+static lspo_block_parameters_t block_of(const tested_t *m, uint32_t stage)
+{
+    const size_t left_out = m->quantized[stage] != NULL ? linear_count(&m->shape[stage]) : 0;
+    return (lspo_block_parameters_t){
+        .weights = m->weights[stage] + left_out, .adapters = m->adapters[stage], .quantized = m->quantized[stage]};
+}
+
+static void tested_forward(tested_t *m, const uint32_t *input, const uint32_t *target)
+{
+    const uint32_t head = m->stages - 1;
+    lspo_transformer_embed_forward(m->t, input, m->weights[0], m->x[0]);
+    for (uint32_t stage = 1; stage < head; stage++) {
+        const lspo_block_parameters_t block = block_of(m, stage);
+        lspo_transformer_block_forward(m->t, &block, m->x[stage - 1], m->saved[stage], m->x[stage]);
+    }
+    m->loss = mean_head_forward(m->t, m->weights[head], m->weights[0], target, m->x[head - 1], m->saved[head]);
 }
 
 static void tested_backward(tested_t *m, const uint32_t *input, const uint32_t *target, float loss_scale,
@@ -479,8 +488,9 @@ static void tested_backward(tested_t *m, const uint32_t *input, const uint32_t *
         sink.linear = m->gradient[stage];
         sink.rest = m->gradient[stage] + linear_count(&m->shape[stage]);
         sink.adapters = m->d_factors[stage];
-        lspo_transformer_block_backward(m->t, &(lspo_block_parameters_t){m->weights[stage], m->adapters[stage]},
-                                        &(lspo_stage_kept_t){m->x[stage - 1], m->saved[stage]}, &sink, NULL, m->dx);
+        const lspo_block_parameters_t block = block_of(m, stage);
+        lspo_transformer_block_backward(m->t, &block, &(lspo_stage_kept_t){m->x[stage - 1], m->saved[stage]}, &sink,
+                                        NULL, m->dx);
     }
     lspo_transformer_embed_backward(m->t, input, m->weights[0], m->dx, accumulate, m->gradient[0]);
 }
@@ -588,7 +598,7 @@ static void assert_operands(tested_t *m, const uint32_t *tokens, const uint32_t 
                        &(lspo_head_loss_t){targets, 1.0F}, &(lspo_stage_kept_t){m->x[last], m->saved[head]}, NULL,
                        m->dx);
     const lspo_gradient_sink_t sink = {.linear = m->gradient[last]};
-    lspo_transformer_block_backward(m->t, &(lspo_block_parameters_t){m->weights[last], NULL},
+    lspo_transformer_block_backward(m->t, &(lspo_block_parameters_t){.weights = m->weights[last]},
                                     &(lspo_stage_kept_t){m->x[last - 1], m->saved[last]}, &sink, &operands, m->dx);
     for (uint32_t k = 0; k < m->shape[last].linear_count; k++) {
         const lspo_tensor_t *of = &m->shape[last].tensors[k];
@@ -609,7 +619,7 @@ static void assert_recompute(tested_t *m, const uint32_t *tokens, const uint32_t
     tested_forward(m, tokens, targets);
     const size_t bytes = lspo_transformer_saved_bytes(m->t, 1);
     float *again = floats(bytes / sizeof(float));
-    lspo_transformer_block_forward(m->t, &(lspo_block_parameters_t){m->weights[1], NULL}, m->x[0], again, NULL);
+    lspo_transformer_block_forward(m->t, &(lspo_block_parameters_t){.weights = m->weights[1]}, m->x[0], again, NULL);
     cr_assert_eq(memcmp(again, m->saved[1], bytes), 0);
     free(again);
 }
@@ -688,49 +698,91 @@ static double merged_loss(const tested_t *m, const reference_t *r, const double 
 
 /* An adapter at every linear layer of the first block: the loss is that of the merged weights, the gradients of A and B
  * are its central differences, and so are those of the embedding below. */
-static void assert_adapters(const lspo_model_t *model, size_t batch, size_t sequence, const uint32_t *tokens,
-                            const uint32_t *targets)
+static void assert_adapters_of(tested_t *m, const uint32_t *tokens, const uint32_t *targets)
 {
-    tested_t m;
     reference_t r;
-    tested_create(model, batch, sequence, &m);
     size_t count = 0;
-    for (uint32_t k = 0; k < m.shape[1].linear_count; k++)
-        count += (size_t)ADAPTER_RANK * (m.shape[1].tensors[k].rows + m.shape[1].tensors[k].cols);
-    float *factors = floats(count), *scratch = floats(2 * m.tokens * ADAPTER_RANK);
+    for (uint32_t k = 0; k < m->shape[1].linear_count; k++)
+        count += (size_t)ADAPTER_RANK * (m->shape[1].tensors[k].rows + m->shape[1].tensors[k].cols);
+    float *factors = floats(count), *scratch = floats(2 * m->tokens * ADAPTER_RANK);
     lspo_random_normal_fill(8, 1, 0.4, count, factors);
     const lspo_adapters_t adapters = {
         .factors = factors, .rank = ADAPTER_RANK, .scale = (float)ADAPTER_SCALE, .scratch = scratch};
-    m.adapters[1] = &adapters;
-    m.d_factors[1] = floats(count);
-    reference_create(&m, &r);
+    m->adapters[1] = &adapters;
+    m->d_factors[1] = floats(count);
+    reference_create(m, &r);
     double *exact = doubles(count);
     for (size_t i = 0; i < count; i++)
         exact[i] = (double)factors[i];
-    merge_adapters(&m, 1, exact, r.weights[1]);
-    tested_forward(&m, tokens, targets);
-    assert_loss(&m, &r, tokens, targets);
-    tested_backward(&m, tokens, targets, 1.0F, false);
-    for (size_t i = 0; i < m.shape[0].element_count; i++) {
+    merge_adapters(m, 1, exact, r.weights[1]);
+    tested_forward(m, tokens, targets);
+    assert_loss(m, &r, tokens, targets);
+    tested_backward(m, tokens, targets, 1.0F, false);
+    for (size_t i = 0; i < m->shape[0].element_count; i++) {
         const double want = central_difference(&r, &r.weights[0][i], tokens, targets);
-        cr_assert_float_eq((double)m.gradient[0][i], want, 2e-6 + 4e-5 * fabs(want));
+        cr_assert_float_eq((double)m->gradient[0][i], want, 2e-6 + 4e-5 * fabs(want));
     }
     for (size_t i = 0; i < count; i++) {
         const double h = 1e-5, kept = exact[i];
         exact[i] = kept + h;
-        const double above = merged_loss(&m, &r, exact, tokens, targets);
+        const double above = merged_loss(m, &r, exact, tokens, targets);
         exact[i] = kept - h;
-        const double below = merged_loss(&m, &r, exact, tokens, targets);
+        const double below = merged_loss(m, &r, exact, tokens, targets);
         exact[i] = kept;
         const double want = (above - below) / (2.0 * h);
-        cr_assert_float_eq((double)m.d_factors[1][i], want, 2e-6 + 4e-5 * fabs(want), "factor %zu: %.9g, not %.9g", i,
-                           (double)m.d_factors[1][i], want);
+        cr_assert_float_eq((double)m->d_factors[1][i], want, 2e-6 + 4e-5 * fabs(want), "factor %zu: %.9g, not %.9g", i,
+                           (double)m->d_factors[1][i], want);
     }
     free(exact);
     reference_destroy(&r);
-    free(m.d_factors[1]);
+    free(m->d_factors[1]);
     free(scratch);
     free(factors);
+}
+
+static void assert_adapters(const lspo_model_t *model, size_t batch, size_t sequence, const uint32_t *tokens,
+                            const uint32_t *targets)
+{
+    tested_t m;
+    tested_create(model, batch, sequence, &m);
+    assert_adapters_of(&m, tokens, targets);
+    tested_destroy(&m);
+}
+
+/* Numbers by the definition in kernels/nf4.h. */
+static void expand_in_double(const lspo_nf4_t *nf4, float *out)
+{
+    for (size_t i = 0; i < nf4->count; i++) {
+        const size_t block = i / LSPO_NF4_BLOCK;
+        const double scale = (double)*nf4->mean + (double)nf4->steps[block / LSPO_NF4_GROUP] * nf4->magnitudes[block];
+        out[i] = (float)((double)lspo_nf4_levels[nf4->codes[i / 2] >> (4 * (i % 2)) & 15] * scale);
+    }
+}
+
+/* The same with the linear weights of the first block in 4 bits: the model is then that of the expanded weights. */
+static void assert_adapters_on_4_bits(const lspo_model_t *model, size_t batch, size_t sequence, const uint32_t *tokens,
+                                      const uint32_t *targets)
+{
+    tested_t m;
+    tested_create(model, batch, sequence, &m);
+    const lspo_stage_t *shape = &m.shape[1];
+    size_t counts[LSPO_LINEAR_MAX];
+    for (uint32_t i = 0; i < shape->linear_count; i++)
+        counts[i] = (size_t)shape->tensors[i].rows * shape->tensors[i].cols;
+    float *codes = floats(lspo_nf4_bytes(shape->linear_count, counts) / sizeof(float) + 1);
+    float *scratch = floats(linear_count(shape));
+    lspo_quantized_t quantized = {.expanded = floats(linear_count(shape))};
+    lspo_nf4_place(shape->linear_count, counts, codes, quantized.linear);
+    for (uint32_t i = 0; i < shape->linear_count; i++) {
+        float *w = m.weights[1] + shape->tensors[i].offset_elements;
+        cr_assert(lspo_nf4_quantize(NULL, w, scratch, &quantized.linear[i]));
+        expand_in_double(&quantized.linear[i], w);
+    }
+    m.quantized[1] = &quantized;
+    assert_adapters_of(&m, tokens, targets);
+    free(quantized.expanded);
+    free(scratch);
+    free(codes);
     tested_destroy(&m);
 }
 

@@ -35,6 +35,7 @@ own() {
     case $1 in
     lsp) echo --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 ;;
     lora) echo --rank 4 ;;
+    lora-nf4) echo --rank 4 --base-weights nf4 ;;
     esac
 }
 
@@ -42,9 +43,8 @@ own() {
 become() {
     # shellcheck disable=SC2046
     exec "$program" train --model model.ini --data text.txt --steps "$steps" --batch 2 --sequence 64 --iterations 4 \
-        $(own "$1") --warmup-steps 5 --eval-every 15 --clip 1 \
-        --weight-decay 0.01 --learning-rate 3e-3 --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "$1" \
-        "${@:3}"
+        $(own "$1") --warmup-steps 5 --eval-every 15 --clip 1 --weight-decay 0.01 --learning-rate 3e-3 \
+        --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "${1%-nf4}" "${@:3}"
 }
 train() {
     (become "$@")
@@ -56,7 +56,7 @@ numbers() {
 }
 
 steps=60
-for policy in zero zero-delayed lsp lora; do
+for policy in zero zero-delayed lsp lora lora-nf4; do
     start=$(date +%s%N)
     train $policy whole-$policy >whole.out || fail "$policy: the training left alone"
     whole_ms=$((($(date +%s%N) - start) / 1000000))

@@ -60,12 +60,13 @@ field() {
 for family in llama bert; do
     model=llama.ini data=squares.txt
     [ $family = llama ] || model=classifier.ini data=opinions.jsonl
-    for policy in zero lora; do
-        rank=
-        [ $policy = zero ] || rank="--rank 4"
+    for policy in zero lora lora-nf4; do
+        own=
+        [ $policy = zero ] || own="--rank 4"
+        [ $policy != lora-nf4 ] || own+=" --base-weights nf4"
         # shellcheck disable=SC2086
-        lspo train --model $model --policy $policy $rank --data $data --sequence 48 --steps 8 --learning-rate 3e-3 \
-            --export $family-$policy --format csv >first.csv
+        lspo train --model $model --policy ${policy%-nf4} $own --data $data --sequence 48 --steps 8 \
+            --learning-rate 3e-3 --export $family-$policy --format csv >first.csv
         lspo train --model $family-$policy --policy native --data $data --sequence 48 --steps 1 --format csv >again.csv
         awk -v a="$(field first.csv held_out_after)" -v b="$(field again.csv held_out_before)" \
             -v c="$(field first.csv held_out_before)" \

@@ -1,11 +1,30 @@
 /* lora: W is frozen; adapters A (m x r) and B (n x r) are trained on the GPU: Y = X W + s (X A) B^T with
- * s = alpha / r = 2.  The schedule is native's. */
+ * s = alpha / r = 2.  The schedule is native's.
+ *
+ * With --base-weights nf4 (QLoRA), W of each linear layer of a block is kept as 4-bit codes.  FWD, RECOMPUTE and BWD
+ * expand one weight after the other into one buffer, in the workload's precision, right before its product. */
 #include "plan/policies/lora.h"
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 
+static const char *const base_weights_names[] = {
+    [LSPO_BASE_WEIGHTS_PRECISION] = "precision", [LSPO_BASE_WEIGHTS_NF4] = "nf4", NULL};
+
+const lspo_parameter_t lspo_parameter_base_weights = {
+    .key = "base-weights",
+    .value = "precision|nf4",
+    .help = "format of the blocks' frozen linear weights: the workload's precision, or 4-bit NormalFloat (QLoRA, "
+            "arXiv 2305.14314), expanded before each use",
+    .kind = LSPO_RECORD_NAMED,
+    .names = base_weights_names,
+    .preset = LSPO_BASE_WEIGHTS_PRECISION,
+    .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
+};
+
 static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_rank, offsetof(lspo_lora_values_t, rank), true, NULL},
+    {&lspo_parameter_base_weights, offsetof(lspo_lora_values_t, base_weights), true, NULL},
 };
 const lspo_parameters_t lspo_lora_parameters = LSPO_PARAMETERS(uses, lspo_lora_values_t);
 
@@ -13,6 +32,17 @@ static void describe_message(const lspo_workload_t *workload, const lspo_stage_t
                              lspo_message_t *message_out)
 {
     lspo_message_adapters(stage, lspo_lora_values_of(workload)->rank, train_rest, message_out);
+}
+
+static void describe_stage(const lspo_builder_t *b, lspo_build_stage_t *stage)
+{
+    if (!lspo_plan_quantizes(b->plan))
+        return;
+    for (uint32_t i = 0; i < stage->message.linear_count; i++) {
+        uint64_t elements = (uint64_t)stage->message.linear[i].rows * stage->message.linear[i].cols;
+        stage->parameter_bytes -= elements * lspo_precision_bytes(b->workload->precision);
+        stage->parameter_bytes += lspo_nf4_weight_bytes(elements);
+    }
 }
 
 const lspo_policy_t lspo_policy_lora = {
@@ -28,4 +58,5 @@ const lspo_policy_t lspo_policy_lora = {
     .return_form = LSPO_RETURN_NOTHING,
     .build = lspo_build_on_gpu,
     .describe_message = describe_message,
+    .describe_stage = describe_stage,
 };

@@ -96,7 +96,7 @@ static void copy_messages(lspo_lanes_work_t *work, lspo_copy_direction_t directi
 static void step_gpu(void *context)
 {
     lspo_lanes_work_t *work = context;
-    lspo_transformer_block_forward(work->transformer, &(lspo_block_parameters_t){work->weights, NULL}, work->x,
+    lspo_transformer_block_forward(work->transformer, &(lspo_block_parameters_t){.weights = work->weights}, work->x,
                                    work->saved, work->y);
 }
 

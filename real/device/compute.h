@@ -27,6 +27,7 @@
 #include "kernels/linear.h"
 #include "kernels/loss.h"
 #include "kernels/lowrank.h"
+#include "kernels/nf4.h"
 #include "kernels/norm.h"
 #include "kernels/number.h"
 #include "kernels/projector.h"
@@ -137,6 +138,9 @@ void lspo_compute_lowrank_compress(lspo_compute_t *c, const lspo_lowrank_t *lowr
                                    void *r_out);
 void lspo_compute_lowrank_apply(lspo_compute_t *c, const lspo_lowrank_t *lowrank, const void *direction, float rate,
                                 void *w);
+
+/* ---- nf4.h: the parts in device memory, out in the device's format ---- */
+void lspo_compute_nf4_expand(lspo_compute_t *c, const lspo_nf4_t *from, void *out);
 
 /* ---- projector.h, sketch.h: projectors fp32, arrays in device memory ---- */
 void lspo_compute_projector_gather(lspo_compute_t *c, const lspo_projector_t *p, size_t tokens, const void *x,

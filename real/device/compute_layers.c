@@ -182,3 +182,10 @@ void lspo_compute_lowrank_apply(lspo_compute_t *c, const lspo_lowrank_t *lowrank
     LSPO_ON(c, lspo_lowrank_apply(lowrank, direction, rate, w),
             lspo_lowrank_apply_cuda(&c->on, lowrank, direction, rate, w));
 }
+
+/* ---- nf4.h ---- */
+
+void lspo_compute_nf4_expand(lspo_compute_t *c, const lspo_nf4_t *from, void *out)
+{
+    LSPO_ON(c, lspo_nf4_expand(from, out), lspo_nf4_expand_cuda(&c->on, from, out));
+}

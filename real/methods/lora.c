@@ -157,8 +157,7 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     if (!skips && factors > 0)
         step_part(session, op, 0, factors, own->factors);
     if (!skips && rest > 0)
-        step_part(session, op, factors, rest,
-                  lspo_session_at(session, stage->weights, own->factors ? stage->linear_elements : 0));
+        step_part(session, op, factors, rest, lspo_session_rest(session, stage));
     lspo_session_give_back(session, &stage->gradient[lspo_session_parity(session, op)]);
     return LSPO_OK;
 }

@@ -76,7 +76,9 @@ static void visit_weights(const lspo_session_t *session, const lspo_session_stag
 {
     lspo_state_type_t type = lspo_state_type_of(session->number);
     lspo_walk_host(walk, stage->home, stage->shape.element_count, type, "%s.weights", name);
-    lspo_walk_device(walk, stage->weights, stage->shape.element_count, type, "%s.weights", name);
+    lspo_walk_device(walk, stage->weights, lspo_session_weights_count(stage), type, "%s.weights", name);
+    lspo_walk_device(walk, stage->codes, stage->codes ? lspo_session_codes_bytes(stage) : 0, LSPO_STATE_U8, "%s.codes",
+                     name);
 }
 
 static void walk_state(const lspo_session_t *session, lspo_state_walk_t *walk)
@@ -127,7 +129,18 @@ lspo_status_t lspo_session_state_written(lspo_session_t *session)
 
 static size_t element_bytes(lspo_state_type_t type)
 {
-    return type == LSPO_STATE_F32 || type == LSPO_STATE_U32 ? 4 : 2;
+    switch (type) {
+    case LSPO_STATE_F32:
+    case LSPO_STATE_U32:
+        return 4;
+    case LSPO_STATE_U8:
+        return 1;
+    case LSPO_STATE_U16:
+    case LSPO_STATE_BF16:
+    case LSPO_STATE_F16:
+        break;
+    }
+    return 2;
 }
 
 size_t lspo_state_array_bytes(const lspo_state_array_t *array)

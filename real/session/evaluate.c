@@ -60,8 +60,8 @@ static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *
         status = weights_for(session, evaluation->weights[0], s, &weights);
         if (status != LSPO_OK)
             return status;
-        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){weights, session->stages[s].adapters}, x,
-                                       evaluation->saved, y);
+        const lspo_block_parameters_t block = lspo_session_block(&session->stages[s], weights);
+        lspo_transformer_block_forward(t, &block, x, evaluation->saved, y);
         void *swap = x;
         x = y;
         y = swap;

@@ -22,6 +22,11 @@ static lspo_head_parameters_t head_parameters(lspo_session_t *session, const lsp
                                     lspo_session_weights_for(session, op, 0)};
 }
 
+static lspo_block_parameters_t block_parameters(lspo_session_t *session, const lspo_op_t *op)
+{
+    return lspo_session_block(&session->stages[op->layer], lspo_session_weights_for(session, op, op->layer));
+}
+
 static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -109,10 +114,9 @@ lspo_status_t lspo_session_forward(lspo_session_t *session, const lspo_op_t *op)
     status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_forward(
-        session->transformer,
-        &(lspo_block_parameters_t){lspo_session_weights_for(session, op, op->layer), stage->adapters},
-        session->stages[op->layer - 1].output, stage->saved, stage->output);
+    const lspo_block_parameters_t block = block_parameters(session, op);
+    lspo_transformer_block_forward(session->transformer, &block, session->stages[op->layer - 1].output, stage->saved,
+                                   stage->output);
     if (workload->checkpointing || op->variant == LSPO_VARIANT_FROZEN)
         lspo_session_give_back(session, &stage->saved);
     if (op->variant == LSPO_VARIANT_FROZEN)
@@ -128,10 +132,9 @@ lspo_status_t lspo_session_recompute(lspo_session_t *session, const lspo_op_t *o
         lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_forward(
-        session->transformer,
-        &(lspo_block_parameters_t){lspo_session_weights_for(session, op, op->layer), stage->adapters},
-        session->stages[op->layer - 1].output, stage->saved, NULL);
+    const lspo_block_parameters_t block = block_parameters(session, op);
+    lspo_transformer_block_forward(session->transformer, &block, session->stages[op->layer - 1].output, stage->saved,
+                                   NULL);
     return LSPO_OK;
 }
 
@@ -246,11 +249,10 @@ static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op
     status = begin_backward(session, op, &backward);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_backward(
-        session->transformer,
-        &(lspo_block_parameters_t){lspo_session_weights_for(session, op, op->layer), stage->adapters},
-        &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved}, &backward.sink, &session->operands,
-        session->dx);
+    const lspo_block_parameters_t block = block_parameters(session, op);
+    lspo_transformer_block_backward(session->transformer, &block,
+                                    &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved},
+                                    &backward.sink, &session->operands, session->dx);
     release_dx(session, op);
     if (!backward.more_follows) {
         lspo_session_release_activations(session, op);

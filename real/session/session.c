@@ -122,9 +122,11 @@ lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *
 static lspo_status_t make_device_state(lspo_session_t *session, uint32_t s)
 {
     lspo_session_stage_t *stage = &session->stages[s];
-    lspo_status_t status = LSPO_OK;
+    lspo_status_t status = lspo_session_take_codes(session, stage);
+    if (status != LSPO_OK)
+        return status;
     if (!stage->swapped)
-        status = lspo_session_take(session, stage->shape.element_count * session->number_bytes, &stage->weights);
+        status = lspo_session_take(session, lspo_session_weights_count(stage) * session->number_bytes, &stage->weights);
     if (status != LSPO_OK)
         return status;
     if (session->method->take_device)
@@ -338,6 +340,7 @@ static void release_stages(lspo_session_t *session)
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_session_stage_t *stage = &session->stages[s];
         lspo_session_give_back(session, &stage->weights);
+        lspo_session_give_back(session, &stage->codes);
         for (int slot = 0; slot < 2; slot++) {
             lspo_device_host_free(session->device, stage->landing[slot]);
             lspo_device_host_free(session->device, stage->outgoing[slot]);
@@ -365,6 +368,7 @@ void lspo_session_destroy(lspo_session_t *session)
     release_stages(session);
     lspo_transformer_destroy(session->transformer);
     lspo_session_give_back(session, &session->workspace);
+    lspo_session_give_back(session, &session->expanded);
     give_back_report(session, session->gpu_loss);
     give_back_report(session, session->gpu_norms);
     give_back_report(session, session->squares);

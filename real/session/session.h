@@ -85,8 +85,15 @@ lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *
 
 /* ---- state: everything that a checkpoint needs so that training continues bit for bit ---- */
 
-/* BF16, F16: 16-bit weights.  U16: messages in the link's format. */
-typedef enum { LSPO_STATE_F32, LSPO_STATE_U32, LSPO_STATE_U16, LSPO_STATE_BF16, LSPO_STATE_F16 } lspo_state_type_t;
+/* BF16, F16: 16-bit weights.  U16: messages in the link's format.  U8: codes of quantized weights. */
+typedef enum {
+    LSPO_STATE_F32,
+    LSPO_STATE_U32,
+    LSPO_STATE_U16,
+    LSPO_STATE_U8,
+    LSPO_STATE_BF16,
+    LSPO_STATE_F16
+} lspo_state_type_t;
 
 typedef struct {
     char name[64]; /* "block3.master", "block3.p1.value", ...: unique, the same for the same plan */

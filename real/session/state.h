@@ -29,7 +29,9 @@ typedef struct {
 
     /* On the device, for the whole session; weights of a swapped stage come with SWAP_IN instead.  void: numbers of the
      * device's format. */
-    void *weights;
+    void *weights;                   /* without the linear ones if these are codes */
+    void *codes;                     /* the linear weights in 4 bits; NULL: not */
+    lspo_quantized_t quantized;      /* the parts of the codes, for the transformer */
     const lspo_adapters_t *adapters; /* adapters for the transformer; NULL: none */
 
     /* On the device, from the op that takes it to the op that gives it back.  Buffers of gradients exist for even and
@@ -91,6 +93,7 @@ struct lspo_session {
     bool probes;                     /* squares are summed by BWDs of that variant */
     lspo_linear_operands_t operands; /* from a block's BWD to its COMPRESS */
     void *workspace;
+    void *expanded; /* device: one linear weight from its codes */
     void *dx;
     uint32_t *tokens_in, *targets, *lengths;
     uint32_t *gpu_tokens, *gpu_targets; /* the same for the device; the same arrays if it sees host memory */
@@ -151,7 +154,26 @@ static inline void *lspo_session_link_at(const lspo_session_t *session, const vo
     return (char *)message + n * lspo_number_bytes(session->link);
 }
 
-/* Linear weight i of a stage on the device. */
+/* The number of elements in the stage's array of weights on the device. */
+static inline size_t lspo_session_weights_count(const lspo_session_stage_t *stage)
+{
+    return stage->shape.element_count - (stage->codes ? stage->linear_elements : 0);
+}
+
+/* A stage's tensors on the device that are not linear. */
+static inline void *lspo_session_rest(const lspo_session_t *session, const lspo_session_stage_t *stage)
+{
+    return lspo_session_at(session, stage->weights, stage->codes ? 0 : stage->linear_elements);
+}
+
+/* The parameters of a block whose array of weights is `weights`. */
+static inline lspo_block_parameters_t lspo_session_block(const lspo_session_stage_t *stage, const void *weights)
+{
+    return (lspo_block_parameters_t){
+        .weights = weights, .adapters = stage->adapters, .quantized = stage->codes ? &stage->quantized : NULL};
+}
+
+/* Linear weight i of a stage on the device, if it is not codes. */
 static inline void *lspo_session_linear_weight(const lspo_session_t *session, const lspo_session_stage_t *stage,
                                                uint32_t i)
 {
@@ -196,6 +218,18 @@ lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t sta
 /* ---- weights.c: a stage's weights, and masters that follow from them ---- */
 
 lspo_status_t lspo_session_make_weights(lspo_session_t *session, uint32_t stage);
+
+/* ---- quantized.c: linear weights of blocks as 4-bit codes ---- */
+
+/* Take memory for the stage's codes, if the plan quantizes them, and for one expanded weight. */
+lspo_status_t lspo_session_take_codes(lspo_session_t *session, lspo_session_stage_t *stage);
+/* Bytes of the stage's codes. */
+size_t lspo_session_codes_bytes(const lspo_session_stage_t *stage);
+/* Quantize the linear weights of a stage that has codes; `weights` are those of the whole stage.  LSPO_ERR_INPUT if a
+ * number is not finite. */
+lspo_status_t lspo_session_quantize(lspo_session_t *session, uint32_t stage, const float *weights);
+/* The linear weights as training sees them, into the stage's array `out`. */
+lspo_status_t lspo_session_expanded_weights(lspo_session_t *session, uint32_t stage, float *out);
 
 /* ---- training.c: rates and batches ---- */
 

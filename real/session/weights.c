@@ -6,11 +6,14 @@
 lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t s, const float *weights)
 {
     lspo_session_stage_t *stage = &session->stages[s];
-    lspo_status_t status = LSPO_OK;
+    const float *first = weights + (stage->codes ? stage->linear_elements : 0); /* of stage->weights */
+    lspo_status_t status = stage->codes ? lspo_session_quantize(session, s, weights) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
     if (stage->swapped)
         lspo_session_pack_numbers(session->number, stage->shape.element_count, weights, stage->home);
     else
-        status = lspo_session_write_numbers(session, stage->shape.element_count, weights, stage->weights);
+        status = lspo_session_write_numbers(session, lspo_session_weights_count(stage), first, stage->weights);
     if (status != LSPO_OK)
         return status;
     if (session->method->weights_stored)
@@ -21,7 +24,7 @@ lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t s, cons
 /* Where the initial weights can be written directly, without a copy.  NULL: nowhere. */
 static float *place_in_fp32(const lspo_session_t *session, const lspo_session_stage_t *stage)
 {
-    if (session->number != LSPO_NUMBER_FP32)
+    if (session->number != LSPO_NUMBER_FP32 || stage->codes)
         return NULL;
     if (stage->swapped)
         return stage->home;
@@ -62,8 +65,12 @@ cleanup:
 lspo_status_t lspo_session_weights(lspo_session_t *session, uint32_t s, float *out)
 {
     const lspo_session_stage_t *stage = &session->stages[s];
+    float *first = out + (stage->codes ? stage->linear_elements : 0);
+    lspo_status_t status = stage->codes ? lspo_session_expanded_weights(session, s, out) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
     if (!stage->swapped)
-        return lspo_session_read_numbers(session, stage->shape.element_count, stage->weights, out);
+        return lspo_session_read_numbers(session, lspo_session_weights_count(stage), stage->weights, first);
     lspo_session_unpack_numbers(session->number, stage->shape.element_count, stage->home, out);
     return LSPO_OK;
 }

@@ -162,7 +162,7 @@ static void backward_to_stage(pass_t *pass, float *linear_out)
     lspo_gradient_sink_t sink = {.linear = linear_out};
     lspo_transformer_embed_forward(t, pass->ids, pass->weights[0], pass->x[0]);
     for (uint32_t s = 1; s < head; s++)
-        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){pass->weights[s], NULL}, pass->x[s - 1],
+        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){.weights = pass->weights[s]}, pass->x[s - 1],
                                        pass->saved[s], pass->x[s]);
     double loss_sum;
     size_t counted = lspo_targets_counted(lspo_transformer_targets(t), pass->targets);
@@ -172,7 +172,7 @@ static void backward_to_stage(pass_t *pass, float *linear_out)
                                    &(lspo_head_loss_t){pass->targets, 1.0F / (float)(counted > 0 ? counted : 1)},
                                    &(lspo_stage_kept_t){pass->x[head - 1], pass->saved[head]}, NULL, pass->dx);
     for (uint32_t s = head - 1; s >= pass->stage; s--)
-        lspo_transformer_block_backward(t, &(lspo_block_parameters_t){pass->weights[s], NULL},
+        lspo_transformer_block_backward(t, &(lspo_block_parameters_t){.weights = pass->weights[s]},
                                         &(lspo_stage_kept_t){pass->x[s - 1], pass->saved[s]},
                                         s == pass->stage ? &sink : NULL, NULL, pass->dx);
 }

@@ -60,7 +60,7 @@ static uint32_t most_likely(sampler_t *s, uint32_t last)
     uint32_t head = lspo_model_stage_count(s->model) - 1, best = 0;
     lspo_transformer_embed_forward(s->transformer, s->tokens, s->stages[0], s->x);
     for (uint32_t stage = 1; stage < head; stage++) {
-        lspo_transformer_block_forward(s->transformer, &(lspo_block_parameters_t){s->stages[stage], NULL}, s->x,
+        lspo_transformer_block_forward(s->transformer, &(lspo_block_parameters_t){.weights = s->stages[stage]}, s->x,
                                        s->saved, s->y);
         float *swap = s->x;
         s->x = s->y;

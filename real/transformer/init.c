@@ -1,7 +1,6 @@
 /* init.c - initialise the weights of a stage.  Each number depends only on its place, so all cores of the process share
  * the work in large stages; one core needs 20 ns per number. */
 #include <math.h>
-#include <sched.h>
 #include <string.h>
 
 #include "base/workers.h"
@@ -57,11 +56,7 @@ static void init_matrix(lspo_workers_t *workers, matrix_t *matrix)
 /* NULL, that is, only the calling thread, for a small stage or without other cores. */
 static lspo_workers_t *workers_for(size_t elements)
 {
-    cpu_set_t set;
-    lspo_workers_t *workers = NULL;
-    if (elements >= SHARED_FROM && sched_getaffinity(0, sizeof set, &set) == 0)
-        lspo_workers_create((uint32_t)CPU_COUNT(&set), NULL, &workers);
-    return workers;
+    return elements >= SHARED_FROM ? lspo_workers_of_process() : NULL;
 }
 
 void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t seed, float *weights)

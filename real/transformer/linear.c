@@ -15,12 +15,22 @@ static size_t a_bytes(const lspo_transformer_t *t, uint32_t tensor, size_t rank)
     return t->block.tensors[tensor].rows * rank * t->number_bytes;
 }
 
+/* W, from its codes if it is quantized: then only until the next call. */
+static const void *weight_of(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor)
+{
+    if (from->quantized == NULL)
+        return lspo_block_weight(t, tensor, from);
+    lspo_compute_nf4_expand(t->compute, &from->quantized->linear[tensor], from->quantized->expanded);
+    return from->quantized->expanded;
+}
+
+/* Call it once for each pass over the layer. */
 static lspo_linear_t layer_of(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor)
 {
     return (lspo_linear_t){.tokens = t->tokens,
                            .m = t->block.tensors[tensor].rows,
                            .n = t->block.tensors[tensor].cols,
-                           .w = lspo_block_weight(t, tensor, from),
+                           .w = weight_of(t, from, tensor),
                            .bias = t->bias[tensor] > 0 ? lspo_block_weight(t, t->bias[tensor], from) : NULL};
 }
 
@@ -51,13 +61,13 @@ void lspo_block_linear_forward(const lspo_transformer_t *t, const lspo_block_par
 void lspo_block_linear_gelu_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,
                                     const void *x, void *pre_out, void *out)
 {
-    const lspo_linear_t layer = layer_of(t, from, tensor);
     if (from->adapters == NULL) {
+        const lspo_linear_t layer = layer_of(t, from, tensor);
         lspo_compute_linear_gelu_forward(t->compute, &layer, x, pre_out, out);
         return;
     }
     lspo_block_linear_forward(t, from, tensor, x, NULL, pre_out);
-    lspo_compute_gelu_forward(t->compute, LSPO_GELU_TANH, t->tokens * layer.n, pre_out, out);
+    lspo_compute_gelu_forward(t->compute, LSPO_GELU_TANH, t->tokens * t->block.tensors[tensor].cols, pre_out, out);
 }
 
 static lspo_gradient_factors_t factors_of(const lspo_linear_t *layer, const void *x, const void *dy)
@@ -129,16 +139,17 @@ void lspo_block_linear_backward(const lspo_block_backward_t *pass, uint32_t tens
 void lspo_block_linear_gelu_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *x, const void *pre,
                                      const void *dy, void *d)
 {
-    const lspo_linear_t layer = layer_of(pass->t, pass->from, tensor);
+    const lspo_transformer_t *t = pass->t;
     const lspo_gelu_gradients_t gradients = {
         .d = d, .bias = lspo_block_bias_sink(pass, tensor - 1), .accumulate = lspo_sink_adds(pass->sink)};
     if (pass->from->adapters == NULL) {
+        const lspo_linear_t layer = layer_of(t, pass->from, tensor);
         linear_gradient(pass, tensor, &layer, x, dy);
-        lspo_compute_linear_gelu_backward(pass->t->compute, &layer, dy, pre, &gradients);
+        lspo_compute_linear_gelu_backward(t->compute, &layer, dy, pre, &gradients);
         return;
     }
     lspo_block_linear_backward(pass, tensor, x, dy, 0.0F, d);
-    lspo_compute_gelu_backward(pass->t->compute, LSPO_GELU_TANH, layer.tokens, layer.m, pre, &gradients);
+    lspo_compute_gelu_backward(t->compute, LSPO_GELU_TANH, t->tokens, t->block.tensors[tensor].rows, pre, &gradients);
 }
 
 void *lspo_block_bias_sink(const lspo_block_backward_t *pass, uint32_t tensor)

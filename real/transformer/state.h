@@ -110,10 +110,13 @@ static inline const void *lspo_stage_weight(const lspo_transformer_t *t, const l
     return (const char *)weights + stage->tensors[tensor].offset_elements * t->number_bytes;
 }
 
+/* Not for a linear tensor that is quantized. */
 static inline const void *lspo_block_weight(const lspo_transformer_t *t, uint32_t tensor,
                                             const lspo_block_parameters_t *from)
 {
-    return lspo_stage_weight(t, &t->block, tensor, from->weights);
+    const lspo_tensor_t *tensors = t->block.tensors;
+    const uint64_t left_out = from->quantized != NULL ? tensors[t->block.linear_count].offset_elements : 0;
+    return (const char *)from->weights + (tensors[tensor].offset_elements - left_out) * t->number_bytes;
 }
 
 /* The place of a tensor's gradient in the gradient array of its stage. */

@@ -7,7 +7,8 @@
  *        head that computes a class, or a number, for each sequence from its first token
  * The equations: gpt.c, llama.c, bert.c.
  *
- * Every linear layer of a block may have a low-rank adapter (kernels/adapter.h).  Weights and gradients of a stage are
+ * Every linear layer of a block may have a low-rank adapter (kernels/adapter.h), and its W may be 4-bit codes
+ * (kernels/nf4.h).  Weights and gradients of a stage are
  * one array each, in the layout of lspo_model_stage().  This code is independent of plans, lanes and optimizers: the
  * caller owns every buffer and passes it.  T = batch x sequence.
  *
@@ -93,10 +94,17 @@ typedef struct {
     void *scratch; /* 2 x T x rank numbers, owned by the caller */
 } lspo_adapters_t;
 
+/* A block's linear weights in 4 bits, in their order.  Each is expanded before every product with it. */
+typedef struct {
+    lspo_nf4_t linear[LSPO_LINEAR_MAX];
+    void *expanded; /* room for the largest, in the device's format, owned by the caller */
+} lspo_quantized_t;
+
 /* The parameters of a block. */
 typedef struct {
-    const void *weights;
-    const lspo_adapters_t *adapters; /* or NULL */
+    const void *weights;               /* the stage's array; without the linear tensors if they are quantized */
+    const lspo_adapters_t *adapters;   /* or NULL */
+    const lspo_quantized_t *quantized; /* or NULL */
 } lspo_block_parameters_t;
 
 /* x_in, x_out: T x w, not the same buffer.  RECOMPUTE is this call with x_out = NULL: only `saved` is needed, so it

@@ -73,6 +73,34 @@ Test(cuda_numbers, conversions_give_the_hosts_bits)
     cr_assert_not_null(device_complaint(lspo_convert_cuda(1, (lspo_number_t)3, NULL, LSPO_NUMBER_FP32, NULL, NULL)));
 }
 
+/* ---- 4-bit weights ---- */
+
+Test(cuda_numbers, expanded_weights_have_the_hosts_bits)
+{
+    static const size_t counts[] = {1, 7, 64, 65, 5000, 20003};
+    for (size_t k = 0; k < COUNT(counts); k++) {
+        const size_t n = counts[k], bytes = lspo_nf4_bytes(1, &n);
+        float *w = random_floats(k, 0.02, n), *scratch = floats(n), *want = floats(n);
+        void *memory = malloc(bytes);
+        lspo_nf4_t nf4, on_device;
+        cr_assert_not_null(memory);
+        lspo_nf4_place(1, &n, memory, &nf4);
+        cr_assert(lspo_nf4_quantize(NULL, w, scratch, &nf4));
+        lspo_nf4_expand(&nf4, want);
+        for (size_t f = 0; f < COUNT(all_numbers); f++)
+            for (order_t order = {0}; next_order(&order);) {
+                const size_t number = lspo_number_bytes(all_numbers[f]);
+                char *out = empty_numbers(all_numbers[f], n + 2);
+                lspo_nf4_place(1, &n, device_copy(memory, bytes), &on_device);
+                DEVICE_OK(lspo_nf4_expand_cuda(ON(all_numbers[f]), &on_device, out));
+                expect_rounded(&order, all_numbers[f], "expanded", out, want, n);
+                DEVICE_OK(lspo_nf4_expand_cuda(ON(all_numbers[f]), &on_device, out + number)); /* not aligned */
+                expect_rounded(&order, all_numbers[f], "shifted", out + number, want, n);
+            }
+        free(memory), free(want), free(scratch), free(w);
+    }
+}
+
 /* ---- rounding at random ----
  *
  * A step w <- 0 w - (-1) direction rounds `direction` itself.  Its neighbours come from the list of all numbers that a

@@ -573,6 +573,29 @@ Test(stage_work, compress_and_apply_by_hand)
     cr_expect_eq(class_bytes(&work, LSPO_KERNEL_SCATTER), 1088u);
 }
 
+/* Weights of 48, 16, 32 and 32 elements, a block each: 33 bytes, and 8 of the weight: 4 x 41 = 164 bytes of codes;
+ * 128 numbers of 4 bytes.  A recompute leaves out the last: 123 and 96.  A weight of 64 x 256 + 1 elements has 257
+ * blocks of 33 bytes, 2 groups of 4, and its mean: 8493. */
+Test(stage_work, expansion_by_hand)
+{
+    lspo_workload_t workload = toy_workload();
+    lspo_stage_t stage;
+    lspo_message_t message;
+    lspo_work_t work = {0};
+    lspo_model_stage(&toy, 1, &stage);
+    lspo_message_adapters(&stage, 2, false, &message);
+    lspo_message_work_add_expansion(&workload, &message, false, &work);
+    cr_expect_eq(work.kernel_count, 1u);
+    cr_expect_eq(work.kernels[0].count, 4u);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_EXPAND), 164u + 512u);
+    cr_expect_eq(class_flop(&work, LSPO_KERNEL_EXPAND), 0.0);
+    work = (lspo_work_t){0};
+    lspo_message_work_add_expansion(&workload, &message, true, &work);
+    cr_expect_eq(work.kernels[0].count, 3u);
+    cr_expect_eq(class_bytes(&work, LSPO_KERNEL_EXPAND), 123u + 384u);
+    cr_expect_eq(lspo_nf4_weight_bytes(64 * 256 + 1), 8493u);
+}
+
 static uint64_t work_bytes(const lspo_work_t *work)
 {
     uint64_t bytes = 0;

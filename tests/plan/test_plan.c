@@ -244,3 +244,34 @@ Test(plan, successors_are_the_transpose)
     free(successors);
     lspo_plan_destroy(p);
 }
+
+/* llama-7b, w 4096, f 11008.  Codes of a weight: 33 bytes per 64 elements, 4 per 16,384, and 4:
+ *     4 weights of w x w, 262,144 blocks and 1,024 groups each: 4 x 8,654,852 = 34,619,408
+ *     3 weights of w x f, 704,512 blocks and 2,752 groups each: 3 x 23,259,908 = 69,779,724
+ * with two gains of w in bf16 104,415,516 bytes per block instead of 404,766,720.  Embedding and head are
+ * 32,000 x w x 2 each, the last gain 8,192: 3,865,592,704 bytes in all.  The largest weight expanded: 90,177,536. */
+Test(plan, lora_on_4_bit_weights_of_llama_7b)
+{
+    lspo_model_t model;
+    lspo_workload_t w;
+    lspo_plan_t *plans[2];
+    cr_assert_eq(lspo_model_find("llama-7b", &model), LSPO_OK);
+    for (uint32_t base = LSPO_BASE_WEIGHTS_PRECISION; base <= LSPO_BASE_WEIGHTS_NF4; base++) {
+        const lspo_policy_t *policy = NULL;
+        lspo_workload_default(&w);
+        w.precision = w.transfer = LSPO_BF16;
+        w.iterations = 1;
+        lspo_lora_values_edit(&w)->base_weights = base;
+        cr_assert_eq(lspo_policy_find("lora", &policy), LSPO_OK);
+        cr_assert_eq(lspo_plan_build(&model, &w, policy, &plans[base]), LSPO_OK);
+    }
+    const lspo_footprint_t *plain = &plans[0]->footprint, *quantized = &plans[1]->footprint;
+    cr_expect_eq(plain->gpu_parameters_bytes, 13476831232u);
+    cr_expect_eq(quantized->gpu_parameters_bytes, 3865592704u);
+    cr_expect_eq(quantized->gpu_workspace_bytes, plain->gpu_workspace_bytes + 90177536u);
+    cr_expect_eq(quantized->gpu_projectors_bytes, plain->gpu_projectors_bytes);
+    cr_expect_eq(quantized->gpu_optimizer_bytes, plain->gpu_optimizer_bytes);
+    cr_expect_eq(plans[1]->gpu_static_bytes + 13476831232u - 3865592704u, plans[0]->gpu_static_bytes + 90177536u);
+    lspo_plan_destroy(plans[1]);
+    lspo_plan_destroy(plans[0]);
+}

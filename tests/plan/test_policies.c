@@ -146,6 +146,28 @@ Test(policies, lora)
     done(t, p);
 }
 
+/* Nor does their being on 4-bit weights; every pass over a block expands its weights. */
+Test(policies, lora_on_4_bit_weights)
+{
+    lspo_workload_t w = small_workload(3);
+    lspo_lora_values_edit(&w)->base_weights = LSPO_BASE_WEIGHTS_NF4;
+    w.checkpointing = true; /* RECOMPUTE 2: FWD 0-6, RECOMPUTE3 6-8, BWD3 8-12, ..., BWD1 20-24, UPD_GPU 24-27 */
+    lspo_plan_t *p = build("lora", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_BWD, 1, 0, 20, 24);
+    expect(t, LSPO_OP_UPD_GPU, 3, 0, 26, 27);
+    expect(t, LSPO_OP_FWD, 1, 1, 27, 29);
+    for (uint32_t i = 0; i < t->row_count; i++) {
+        const lspo_op_t *op = &p->ops[i];
+        const lspo_work_t *work = &p->works[op->work];
+        bool block = op->layer > 0 && op->layer < 4 && op->kind != LSPO_OP_UPD_GPU, expands = false;
+        for (uint32_t k = 0; k < work->kernel_count; k++)
+            expands |= work->kernels[k].kernel_class == LSPO_KERNEL_EXPAND;
+        cr_expect_eq(expands, block, "%s of layer %u", lspo_op_kind_name((lspo_op_kind_t)op->kind), op->layer);
+    }
+    done(t, p);
+}
+
 /* New bases (PROJECT 5) every second iteration.  FWD 0-6, BWD3 6-10, PROJECT3 10-15, COMPRESS3 15-16, BWD2 16-20,
  * PROJECT2 20-25, COMPRESS2 25-26, BWD1 26-30, PROJECT1 30-35, COMPRESS1 35-36.  All UPD_GPU are ready at 36, each
  * APPLY when its UPD_GPU ends: UPD_GPU1 36-37, 2 37-38, 3 38-39, APPLY1 39-40, 2 40-41, 3 41-42.  Iteration 1 has no

@@ -216,8 +216,9 @@ static double forward(player_t *p)
 {
     lspo_transformer_embed_forward(p->t, p->ids, p->weights[0], p->x[0]);
     for (uint32_t s = 1; s < STAGES - 1; s++)
-        lspo_transformer_block_forward(p->t, &(lspo_block_parameters_t){p->weights[s], adapters_of(p, s)}, p->x[s - 1],
-                                       p->saved[s], p->x[s]);
+        lspo_transformer_block_forward(
+            p->t, &(lspo_block_parameters_t){.weights = p->weights[s], .adapters = adapters_of(p, s)}, p->x[s - 1],
+            p->saved[s], p->x[s]);
     lspo_transformer_head_forward(p->t, &(lspo_head_parameters_t){p->weights[STAGES - 1], p->weights[0]}, p->targets,
                                   p->x[STAGES - 2], p->saved[STAGES - 1], p->loss);
     return loss_of(p);
@@ -241,8 +242,9 @@ static void backward(player_t *p, bool accumulate)
         sink.linear = p->gradient[s];
         sink.rest = rest_of(p, s);
         sink.adapters = p->adapted ? p->d_factors[s] : NULL;
-        lspo_transformer_block_backward(p->t, &(lspo_block_parameters_t){p->weights[s], adapters_of(p, s)},
-                                        &(lspo_stage_kept_t){p->x[s - 1], p->saved[s]}, &sink, NULL, p->dx);
+        lspo_transformer_block_backward(
+            p->t, &(lspo_block_parameters_t){.weights = p->weights[s], .adapters = adapters_of(p, s)},
+            &(lspo_stage_kept_t){p->x[s - 1], p->saved[s]}, &sink, NULL, p->dx);
     }
     lspo_transformer_embed_backward(p->t, p->ids, p->weights[0], p->dx, accumulate, p->gradient[0]);
 }
@@ -376,7 +378,7 @@ static void check_block(player_t *p)
     backward(p, false);
     float *gradient = numbers_of(p, p->gradient[s], count);
     overwrite(p, p->saved[s], lspo_transformer_saved_bytes(p->t, s));
-    lspo_transformer_block_forward(p->t, &(lspo_block_parameters_t){p->weights[s], NULL}, p->x[s - 1], p->saved[s],
+    lspo_transformer_block_forward(p->t, &(lspo_block_parameters_t){.weights = p->weights[s]}, p->x[s - 1], p->saved[s],
                                    NULL);
     backward(p, false);
     expect_bits(p, p->gradient[s], count, gradient, "gradient after recomputation");
@@ -386,7 +388,7 @@ static void check_block(player_t *p)
     lspo_transformer_head_backward(p->t, &(lspo_head_parameters_t){p->weights[s + 1], p->weights[0]},
                                    &(lspo_head_loss_t){p->targets, 1.0F},
                                    &(lspo_stage_kept_t){p->x[s], p->saved[s + 1]}, NULL, p->dx);
-    lspo_transformer_block_backward(p->t, &(lspo_block_parameters_t){p->weights[s], NULL},
+    lspo_transformer_block_backward(p->t, &(lspo_block_parameters_t){.weights = p->weights[s]},
                                     &(lspo_stage_kept_t){p->x[s - 1], p->saved[s]}, NULL, &operands, p->dx);
     for (uint32_t i = 0; i < p->shape[s].linear_count; i++) {
         const lspo_tensor_t *w = &p->shape[s].tensors[i];
@@ -405,7 +407,7 @@ static void check_block(player_t *p)
         lspo_device_free(p->device, g);
     }
     for (uint32_t k = s - 1; k > 0; k--)
-        lspo_transformer_block_backward(p->t, &(lspo_block_parameters_t){p->weights[k], NULL},
+        lspo_transformer_block_backward(p->t, &(lspo_block_parameters_t){.weights = p->weights[k]},
                                         &(lspo_stage_kept_t){p->x[k - 1], p->saved[k]}, NULL, NULL, p->dx);
     expect_bits(p, p->dx, n, dx, "dx without sinks");
     lspo_transformer_head_forward(p->t, &(lspo_head_parameters_t){p->weights[s + 1], p->weights[0]}, p->targets,
@@ -445,7 +447,7 @@ Test(compute, linear_gradients_may_be_overwritten_while_others_add_up)
     lspo_transformer_head_backward(p.t, &(lspo_head_parameters_t){p.weights[s + 1], p.weights[0]},
                                    &(lspo_head_loss_t){p.targets, 1.0F}, &(lspo_stage_kept_t){p.x[s], p.saved[s + 1]},
                                    NULL, p.dx);
-    lspo_transformer_block_backward(p.t, &(lspo_block_parameters_t){p.weights[s], NULL},
+    lspo_transformer_block_backward(p.t, &(lspo_block_parameters_t){.weights = p.weights[s]},
                                     &(lspo_stage_kept_t){p.x[s - 1], p.saved[s]}, &sink, NULL, p.dx);
     float *got = numbers_of(&p, p.gradient[s], count);
     cr_assert_eq(memcmp(got, once, first_rest * sizeof *got), 0);

@@ -180,8 +180,8 @@ static double forward(const numbers_t *n, const answers_t *a, pass_t *p)
     const uint32_t head = STAGES - 1;
     lspo_transformer_embed_forward(p->transformer, a->tokens, n->weights[0], p->x[1]);
     for (uint32_t stage = 1; stage < head; stage++)
-        lspo_transformer_block_forward(p->transformer, &(lspo_block_parameters_t){n->weights[stage], NULL}, p->x[stage],
-                                       p->saved[stage], p->x[stage + 1]);
+        lspo_transformer_block_forward(p->transformer, &(lspo_block_parameters_t){.weights = n->weights[stage]},
+                                       p->x[stage], p->saved[stage], p->x[stage + 1]);
     return mean_head_forward(p->transformer, n->weights[head], n->weights[0], a->targets, p->x[head], p->saved[head]);
 }
 
@@ -203,7 +203,7 @@ static void backward(const numbers_t *n, const answers_t *a, pass_t *p)
                        p->dx);
     for (uint32_t stage = head - 1; stage > 0; stage--) {
         sink = sink_of(n, stage);
-        lspo_transformer_block_backward(p->transformer, &(lspo_block_parameters_t){n->weights[stage], NULL},
+        lspo_transformer_block_backward(p->transformer, &(lspo_block_parameters_t){.weights = n->weights[stage]},
                                         &(lspo_stage_kept_t){p->x[stage], p->saved[stage]}, &sink, NULL, p->dx);
     }
     lspo_transformer_embed_backward(p->transformer, a->tokens, n->weights[0], p->dx, false, n->gradients[0]);

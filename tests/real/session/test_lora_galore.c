@@ -15,7 +15,6 @@
 #include "real/session/state.h"
 #include "real/transformer/transformer.h"
 #include "sim/memory.h"
-#include "tests/host_weights.h"
 #include "tests/mean_head.h"
 #include "tests/orthonormal.h"
 #include "tests/own_values.h"
@@ -141,7 +140,7 @@ static void loop_open(const fixture_t *f, loop_t *loop)
         loop->gradient[s] = doubles(message);
         loop->m[s] = doubles(message);
         loop->v[s] = doubles(message);
-        memcpy(loop->w[s], host_weights(f->session, s), n * sizeof(float));
+        cr_assert_eq(lspo_session_weights(f->session, s, loop->w[s]), LSPO_OK);
         for (size_t i = 0; i < n; i++)
             loop->base[s][i] = (double)loop->w[s][i];
         const lspo_adapters_t *adapters = f->session->stages[s].adapters;
@@ -184,7 +183,7 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t iter
                     &(lspo_text_windows_t){workload->batch, workload->sequence, loop->tokens, loop->targets});
     lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
     for (uint32_t s = 1; s < HEAD; s++)
-        lspo_transformer_block_forward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL}, loop->x[s - 1],
+        lspo_transformer_block_forward(loop->t, &(lspo_block_parameters_t){.weights = loop->w[s]}, loop->x[s - 1],
                                        loop->saved[s], loop->x[s]);
     double loss =
         mean_head_forward(loop->t, loop->w[HEAD], loop->w[0], loop->targets, loop->x[HEAD - 1], loop->saved[HEAD]);
@@ -194,7 +193,7 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t iter
                        &(lspo_stage_kept_t){loop->x[HEAD - 1], loop->saved[HEAD]}, &sink, loop->dx);
     for (uint32_t s = HEAD - 1; s > 0; s--) {
         sink = (lspo_gradient_sink_t){.linear = loop->g[s], .rest = loop->g[s] + linear_count(&loop->shape[s])};
-        lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL},
+        lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){.weights = loop->w[s]},
                                         &(lspo_stage_kept_t){loop->x[s - 1], loop->saved[s]}, &sink, NULL, loop->dx);
     }
     lspo_transformer_embed_backward(loop->t, loop->tokens, loop->w[0], loop->dx, false, loop->g[0]);
@@ -435,6 +434,21 @@ Test(lora_galore, lora_equals_a_loop_of_merged_weights)
     assert_equals_loop("lora", &workload, 1e-4);
 }
 
+/* The loop has the expanded weights. */
+Test(lora_galore, lora_on_4_bit_weights_equals_the_loop)
+{
+    lspo_workload_t workload = small_workload();
+    lspo_lora_values_edit(&workload)->base_weights = LSPO_BASE_WEIGHTS_NF4;
+    assert_equals_loop("lora", &workload, 1e-4);
+    workload.checkpointing = false;
+    workload.iterations = 10;
+    workload.accumulation = 2;
+    workload.train_rest = LSPO_TRAIN_REST_ON;
+    workload.clip_norm = 0.05;
+    workload.weight_decay = 1;
+    assert_equals_loop("lora", &workload, 1e-4);
+}
+
 /* The bases are renewed at steps 0, 20 and 40; the moments stay. */
 Test(lora_galore, galore_equals_a_loop_of_dense_products)
 {
@@ -468,17 +482,19 @@ static void train(const char *policy, const lspo_workload_t *workload, outcome_t
     *outcome = (outcome_t){.frozen = true};
     cr_assert_eq(open_fixture(policy, workload, 0, &f), LSPO_OK);
     for (uint32_t s = 0; s < STAGES; s++) {
-        size_t bytes = f.session->stages[s].shape.element_count * sizeof(float);
-        before[s] = memory(bytes);
-        memcpy(before[s], host_weights(f.session, s), bytes);
+        before[s] = floats(f.session->stages[s].shape.element_count);
+        cr_assert_eq(lspo_session_weights(f.session, s, before[s]), LSPO_OK);
     }
     lspo_trace_t *trace = execute(&f);
     outcome->peak_bytes = lspo_device_peak_bytes(f.device);
     cr_assert_eq(lspo_memory_replay(f.plan, trace, &outcome->planned_peak_bytes, &host_bytes), LSPO_OK);
     memcpy(outcome->losses, lspo_session_losses(f.session), workload->iterations * sizeof(double));
     for (uint32_t s = 0; s < STAGES; s++) {
-        size_t bytes = f.session->stages[s].shape.element_count * sizeof(float);
-        outcome->frozen &= memcmp(before[s], host_weights(f.session, s), bytes) == 0;
+        size_t count = f.session->stages[s].shape.element_count;
+        float *after = floats(count);
+        cr_assert_eq(lspo_session_weights(f.session, s, after), LSPO_OK);
+        outcome->frozen &= memcmp(before[s], after, count * sizeof(float)) == 0;
+        free(after);
         free(before[s]);
     }
     cr_assert_eq(lspo_session_held_out_loss(f.session, 4, &outcome->held_out_after), LSPO_OK);
@@ -508,6 +524,22 @@ Test(lora_galore, lora_starts_as_native_and_freezes_the_weights)
     cr_assert_eq(lora.held_out_before, native.held_out_before);
     cr_assert_lt(lora.held_out_after, lora.held_out_before - 0.2, "%g -> %g", lora.held_out_before,
                  lora.held_out_after);
+}
+
+/* In one run: what 4 bits lose of the weights is small against what the adapters learn. */
+Test(lora_galore, lora_on_4_bit_weights_learns_nearly_as_well)
+{
+    lspo_workload_t workload = small_workload();
+    outcome_t lora, in_4_bits;
+    train("lora", &workload, &lora);
+    lspo_lora_values_edit(&workload)->base_weights = LSPO_BASE_WEIGHTS_NF4;
+    train("lora", &workload, &in_4_bits);
+    cr_assert(in_4_bits.frozen);
+    cr_assert_neq(in_4_bits.losses[0], lora.losses[0]);
+    cr_assert_float_eq(in_4_bits.held_out_before / lora.held_out_before, 1, 0.01);
+    cr_assert_lt(in_4_bits.held_out_after, in_4_bits.held_out_before - 0.2);
+    cr_assert_float_eq(in_4_bits.held_out_after / lora.held_out_after, 1, 0.02, "%g, lora %g", in_4_bits.held_out_after,
+                       lora.held_out_after);
 }
 
 static double mean(const double *values, uint32_t count)

@@ -76,14 +76,14 @@ static void make_gradients(const lspo_session_t *session, lspo_workload_t *workl
         saved[s] = malloc(lspo_transformer_saved_bytes(t, s));
     lspo_transformer_embed_forward(t, ids, embed, x[0]);
     for (uint32_t s = 1; s <= BLOCKS; s++)
-        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){host_weights(session, s), NULL}, x[s - 1],
+        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){.weights = host_weights(session, s)}, x[s - 1],
                                        saved[s], x[s]);
     mean_head_forward(t, head, embed, targets, x[BLOCKS], saved[BLOCKS + 1]);
     mean_head_backward(t, &(lspo_head_parameters_t){head, embed}, &(lspo_head_loss_t){targets, 1},
                        &(lspo_stage_kept_t){x[BLOCKS], saved[BLOCKS + 1]}, NULL, dx);
     for (uint32_t s = BLOCKS; s > 0; s--) {
         lspo_linear_operands_t operands;
-        lspo_transformer_block_backward(t, &(lspo_block_parameters_t){host_weights(session, s), NULL},
+        lspo_transformer_block_backward(t, &(lspo_block_parameters_t){.weights = host_weights(session, s)},
                                         &(lspo_stage_kept_t){x[s - 1], saved[s]}, NULL, &operands, dx);
         for (uint32_t i = 0; i < LINEARS; i++)
             of[s][i] = dense_gradient(&session->stages[s].message.linear[i], tokens, &operands, i);

@@ -6,11 +6,6 @@
 
 #include "tests/session_fixture.h"
 
-static size_t state_bytes(const lspo_state_array_t *array)
-{
-    return array->element_count * (array->type == LSPO_STATE_U16 ? 2 : 4);
-}
-
 static void copy_state(lspo_session_t *from, lspo_session_t *to)
 {
     uint32_t count = lspo_session_state_count(from);
@@ -23,7 +18,7 @@ static void copy_state(lspo_session_t *from, lspo_session_t *to)
         cr_assert_str_eq(a.name, b.name);
         cr_assert_eq(a.type, b.type);
         cr_assert_eq(a.element_count, b.element_count);
-        memcpy(b.data, a.data, state_bytes(&a));
+        memcpy(b.data, a.data, lspo_state_array_bytes(&a));
     }
     cr_assert_eq(lspo_session_state_written(to), LSPO_OK);
 }
@@ -71,6 +66,16 @@ Test(segments, segments_are_one_training_bit_for_bit)
         lspo_workload_t workload = segment_workload();
         check_segments(lspo_policy_at(i)->name, &workload);
     }
+}
+
+Test(segments, segments_are_one_training_on_4_bit_weights)
+{
+    lspo_workload_t workload = segment_workload();
+    lspo_lora_values_edit(&workload)->base_weights = LSPO_BASE_WEIGHTS_NF4;
+    workload.train_rest = LSPO_TRAIN_REST_ON;
+    workload.clip_norm = 0.05;
+    workload.accumulation = 2;
+    check_segments("lora", &workload);
 }
 
 Test(segments, segments_are_one_training_with_clipping_packing_and_accumulation)

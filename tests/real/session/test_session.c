@@ -78,7 +78,7 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
                         &(lspo_text_windows_t){workload->batch, workload->sequence, loop->tokens, loop->targets});
         lspo_transformer_embed_forward(loop->t, loop->tokens, loop->w[0], loop->x[0]);
         for (uint32_t s = 1; s < head; s++)
-            lspo_transformer_block_forward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL}, loop->x[s - 1],
+            lspo_transformer_block_forward(loop->t, &(lspo_block_parameters_t){.weights = loop->w[s]}, loop->x[s - 1],
                                            loop->saved[s], loop->x[s]);
         sum +=
             mean_head_forward(loop->t, loop->w[head], loop->w[0], loop->targets, loop->x[head - 1], loop->saved[head]) /
@@ -91,7 +91,7 @@ static double loop_gradient(loop_t *loop, uint32_t iteration)
             const lspo_tensor_t *first_rest = &loop->shape[s].tensors[loop->shape[s].linear_count];
             sink = (lspo_gradient_sink_t){
                 .linear = loop->g[s], .rest = loop->g[s] + first_rest->offset_elements, .accumulate = micro > 0};
-            lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){loop->w[s], NULL},
+            lspo_transformer_block_backward(loop->t, &(lspo_block_parameters_t){.weights = loop->w[s]},
                                             &(lspo_stage_kept_t){loop->x[s - 1], loop->saved[s]}, &sink, NULL,
                                             loop->dx);
         }

@@ -52,6 +52,13 @@ static lspo_workload_t small_workload(void)
     return workload;
 }
 
+static lspo_workload_t workload_in_4_bits(void)
+{
+    lspo_workload_t workload = small_workload();
+    lspo_lora_values_edit(&workload)->base_weights = LSPO_BASE_WEIGHTS_NF4;
+    return workload;
+}
+
 /* Two batches in turn: something is learned of them in few steps. */
 static lspo_status_t made_up_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
 {
@@ -374,6 +381,21 @@ Test(session_cuda, memory_is_what_the_plan_says)
         }
 }
 
+/* Weights that were quantized on the host, expanded on the GPU. */
+Test(session_cuda, lora_on_4_bit_weights)
+{
+    static const lspo_precision_t precisions[] = {LSPO_FP32, LSPO_BF16, LSPO_FP16};
+    static const double tolerances[] = {1e-5, 4e-3, 2e-3};
+    lspo_model_t models[] = {gpt(), llama()};
+    for (size_t i = 0; i < 6; i++) {
+        lspo_workload_t workload = workload_in_4_bits();
+        workload.precision = workload.transfer = precisions[i / 2];
+        workload.checkpointing = i % 2;
+        compare(&models[i % 2], "lora", &workload, tolerances[i / 2]);
+        check_peak("lora", &workload);
+    }
+}
+
 static char *make_folder(char *path)
 {
     strcpy(path, "/tmp/lspo-session-cuda-XXXXXX");
@@ -423,13 +445,14 @@ static void remove_folder(const char *folder)
 }
 
 /* Two steps on one device, a checkpoint, two on the other: the losses of four on the host. */
-static void check_resume(const char *policy, const char *first_device, const char *then_device)
+static void check_resume(const char *policy, const lspo_workload_t *base, const char *first_device,
+                         const char *then_device)
 {
     enum { FIRST = 2, ALL = 4 };
     char folder[64];
     double expected[ALL], got[ALL];
     lspo_model_t model = gpt();
-    lspo_workload_t whole = small_workload(), first, rest;
+    lspo_workload_t whole = *base, first, rest;
     training_t training;
     whole.iterations = ALL;
     whole.weight_decay = 0.1;
@@ -455,10 +478,13 @@ static void check_resume(const char *policy, const char *first_device, const cha
 
 Test(session_cuda, checkpoints_go_from_one_device_to_the_other)
 {
+    lspo_workload_t workload = small_workload(), in_4_bits = workload_in_4_bits();
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
-        check_resume(lspo_policy_at(i)->name, "cuda", "host");
-        check_resume(lspo_policy_at(i)->name, "host", "cuda");
+        check_resume(lspo_policy_at(i)->name, &workload, "cuda", "host");
+        check_resume(lspo_policy_at(i)->name, &workload, "host", "cuda");
     }
+    check_resume("lora", &in_4_bits, "cuda", "host");
+    check_resume("lora", &in_4_bits, "host", "cuda");
 }
 
 /* A checkpoint of 16-bit weights says so: fp32 does not take it, bf16 goes on with it bit for bit. */

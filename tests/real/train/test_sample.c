@@ -57,7 +57,7 @@ static uint32_t cheapest(const lspo_model_t *model, float **weights, const uint3
     void *saved = malloc(lspo_transformer_saved_bytes(t, 1));
     lspo_transformer_embed_forward(t, ids, weights[0], x[0]);
     for (uint32_t s = 1; s + 1 < STAGES; s++)
-        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){weights[s], NULL}, x[s - 1], saved, x[s]);
+        lspo_transformer_block_forward(t, &(lspo_block_parameters_t){.weights = weights[s]}, x[s - 1], saved, x[s]);
     double least = HUGE_VAL;
     uint32_t best = 0;
     for (uint32_t next = 0; next < VOCABULARY; next++) {

@@ -70,11 +70,13 @@ Test(train, a_tiny_model_learns)
 Test(train, exported_weights_are_the_trained_model)
 {
     make_folder();
-    static const char *const merged[] = {"native", "lsp", "lora"};
+    static const char *const merged[] = {"native", "lsp", "lora", "lora"}; /* the last one on 4-bit weights */
     lspo_dataset_t *data = open_data();
     for (size_t p = 0; p < sizeof merged / sizeof merged[0]; p++) {
         weights_t kept = {0}, again = {0};
         lspo_train_options_t options = options_for(merged[p], data, &kept);
+        if (p == 3)
+            lspo_lora_values_edit(&options.workload)->base_weights = LSPO_BASE_WEIGHTS_NF4;
         lspo_train_result_t trained = train(&options);
         options = options_for("native", data, &again);
         options.save = NULL;

@@ -85,6 +85,7 @@ Test(bert, one_class_is_a_regression)
 Test(bert, adapters_train_as_merged_weights_do)
 {
     assert_adapters(&tiny, BATCH, SEQUENCE, tokens, labels);
+    assert_adapters_on_4_bits(&tiny, BATCH, SEQUENCE, tokens, labels);
 }
 
 Test(bert, micro_batches_accumulate)

@@ -141,6 +141,7 @@ Test(llama, what_is_only_predicted_is_refused)
 Test(llama, adapters_train_as_merged_weights_do)
 {
     assert_adapters(&tiny, BATCH, SEQUENCE, tokens, targets);
+    assert_adapters_on_4_bits(&tiny, BATCH, SEQUENCE, tokens, targets);
 }
 
 Test(llama, micro_batches_accumulate)

@@ -237,8 +237,9 @@ static void forward(model_t *m, const uint32_t *input, const uint32_t *target)
 {
     lspo_transformer_embed_forward(m->t, input, m->weights[0], m->x[0]);
     for (uint32_t stage = 1; stage <= BLOCKS; stage++)
-        lspo_transformer_block_forward(m->t, &(lspo_block_parameters_t){m->weights[stage], adapters_of(m, stage)},
-                                       m->x[stage - 1], m->saved[stage], m->x[stage]);
+        lspo_transformer_block_forward(
+            m->t, &(lspo_block_parameters_t){.weights = m->weights[stage], .adapters = adapters_of(m, stage)},
+            m->x[stage - 1], m->saved[stage], m->x[stage]);
     m->loss =
         mean_head_forward(m->t, m->weights[STAGES - 1], m->weights[0], target, m->x[BLOCKS], m->saved[STAGES - 1]);
 }
@@ -260,8 +261,9 @@ static void backward(model_t *m, const uint32_t *input, const uint32_t *target, 
         sink.linear = m->gradient[stage];
         sink.adapters = m->d_factors[stage];
         sink.rest = m->gradient[stage] + linear_count(&m->shape[stage]);
-        lspo_transformer_block_backward(m->t, &(lspo_block_parameters_t){m->weights[stage], adapters_of(m, stage)},
-                                        &(lspo_stage_kept_t){m->x[stage - 1], m->saved[stage]}, &sink, NULL, m->dx);
+        lspo_transformer_block_backward(
+            m->t, &(lspo_block_parameters_t){.weights = m->weights[stage], .adapters = adapters_of(m, stage)},
+            &(lspo_stage_kept_t){m->x[stage - 1], m->saved[stage]}, &sink, NULL, m->dx);
     }
     lspo_transformer_embed_backward(m->t, input, m->weights[0], m->dx, accumulate, m->gradient[0]);
 }
@@ -506,13 +508,13 @@ Test(transformer, linear_gradients_can_hold_one_micro_batch)
     float *linear_alone = alone.gradient[1], *rest_alone = linear_alone + linear_count(shape);
     lspo_gradient_sink_t sink = {.linear = linear_alone, .rest = rest_alone};
     memcpy(m.dx, start, sizeof start);
-    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL},
+    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){.weights = m.weights[1]},
                                     &(lspo_stage_kept_t){m.x[0], m.saved[1]}, &sink, NULL, m.dx);
     fill_bytes(linear, linear_count(shape), 0x3f);
     memcpy(rest, rest_alone, (shape->element_count - linear_count(shape)) * sizeof(float));
     sink = (lspo_gradient_sink_t){.linear = linear, .rest = rest, .accumulate = true, .overwrite_linear = true};
     memcpy(m.dx, start, sizeof start);
-    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL},
+    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){.weights = m.weights[1]},
                                     &(lspo_stage_kept_t){m.x[0], m.saved[1]}, &sink, NULL, m.dx);
     cr_assert_eq(memcmp(linear, linear_alone, linear_count(shape) * sizeof(float)), 0);
     for (size_t i = 0; i < shape->element_count - linear_count(shape); i++)
@@ -528,7 +530,7 @@ Test(transformer, recompute_saves_the_same_bytes)
     forward(&m, tokens, targets);
     const size_t bytes = lspo_transformer_saved_bytes(m.t, 1);
     float *again = floats(bytes);
-    lspo_transformer_block_forward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL}, m.x[0], again, NULL);
+    lspo_transformer_block_forward(m.t, &(lspo_block_parameters_t){.weights = m.weights[1]}, m.x[0], again, NULL);
     cr_assert_eq(memcmp(again, m.saved[1], bytes), 0);
     free(again);
     model_destroy(&m);
@@ -577,7 +579,7 @@ Test(transformer, sinks_that_are_null_are_not_touched)
                        &(lspo_head_loss_t){targets, 1.0F}, &(lspo_stage_kept_t){m.x[BLOCKS], m.saved[head]}, NULL,
                        m.dx);
     memcpy(start, m.dx, sizeof start);
-    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL},
+    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){.weights = m.weights[1]},
                                     &(lspo_stage_kept_t){m.x[0], m.saved[1]}, NULL, NULL, m.dx);
     memcpy(want, m.dx, sizeof want);
     for (int form = 0; form < 3; form++) {
@@ -586,7 +588,7 @@ Test(transformer, sinks_that_are_null_are_not_touched)
         const lspo_gradient_sink_t sink = {.linear = with_linear ? m.gradient[1] : NULL,
                                            .rest = with_rest ? m.gradient[1] + linear : NULL};
         memcpy(m.dx, start, sizeof start);
-        lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[1], NULL},
+        lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){.weights = m.weights[1]},
                                         &(lspo_stage_kept_t){m.x[0], m.saved[1]}, &sink, NULL, m.dx);
         cr_assert_eq(memcmp(m.dx, want, sizeof want), 0);
         cr_assert_eq(all_bytes(m.gradient[1], linear, 0x5a), !with_linear);
@@ -607,7 +609,7 @@ Test(transformer, operands_give_the_linear_gradients)
                        m.dx);
     const lspo_gradient_sink_t sink = {.linear = m.gradient[BLOCKS]};
     lspo_linear_operands_t operands;
-    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){m.weights[BLOCKS], NULL},
+    lspo_transformer_block_backward(m.t, &(lspo_block_parameters_t){.weights = m.weights[BLOCKS]},
                                     &(lspo_stage_kept_t){m.x[BLOCKS - 1], m.saved[BLOCKS]}, &sink, &operands, m.dx);
     for (uint32_t k = 0; k < m.shape[BLOCKS].linear_count; k++) {
         const lspo_tensor_t *shape = &m.shape[BLOCKS].tensors[k];
