@@ -95,14 +95,21 @@ void lspo_message_work_add_adapters_backward(const lspo_workload_t *workload, co
 void lspo_message_work_add_expansion(const lspo_workload_t *workload, const lspo_message_t *message, bool recompute,
                                      lspo_work_t *work)
 {
-    uint64_t p = lspo_precision_bytes(workload->precision), bytes = 0;
+    uint64_t p = lspo_precision_bytes(workload->precision), codes = 0, expanded = 0;
     uint32_t count = weights_used(message, recompute);
+    if (count == 0)
+        return;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t elements = (uint64_t)message->linear[i].rows * message->linear[i].cols;
-        bytes += lspo_nf4_weight_bytes(elements) + p * elements;
+        codes += lspo_nf4_weight_bytes(elements);
+        expanded += p * elements;
     }
-    if (count > 0)
-        lspo_work_add(work, LSPO_KERNEL_EXPAND, count, 0.0, bytes);
+    for (uint32_t i = 0; i < work->kernel_count; i++)
+        if (work->kernels[i].kernel_class == LSPO_KERNEL_GEMM && !work->kernels[i].adapter)
+            work->kernels[i].far_bytes = 0;
+    lspo_work_append(
+        work, &(lspo_kernel_t){
+                  .kernel_class = LSPO_KERNEL_EXPAND, .count = count, .bytes = codes + expanded, .far_bytes = codes});
 }
 
 void lspo_message_work_lowrank_compress(const lspo_workload_t *workload, const lspo_message_t *message,

@@ -32,7 +32,8 @@ void lspo_message_work_add_adapters_backward(const lspo_workload_t *workload, co
                                              lspo_work_t *work);
 
 /* lora on 4-bit weights: what each op adds to expand the weights of a block, one kernel each that reads the codes and
- * writes p bytes per element (recompute leaves out the last weight). */
+ * writes p bytes per element (recompute leaves out the last weight).  The products that are in *work then find their
+ * weight just written: their far_bytes become 0. */
 void lspo_message_work_add_expansion(const lspo_workload_t *workload, const lspo_message_t *message, bool recompute,
                                      lspo_work_t *work);
 

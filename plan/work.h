@@ -41,7 +41,7 @@ typedef struct {
     double inner_flop;  /* SCATTER: the part of flop for P D, with rows of D in any order */
     uint64_t bytes;     /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
     bool adapter;       /* GEMM: of a low-rank adapter */
-    uint64_t far_bytes; /* GEMM: the bytes not touched recently: B, and in dW = X^T dY all but B */
+    uint64_t far_bytes; /* the bytes not touched recently; GEMM: B, and in dW = X^T dY all but B; EXPAND: the codes */
 } lspo_kernel_t;
 
 enum { LSPO_WORK_KERNELS_MAX = 64 };

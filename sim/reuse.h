@@ -7,10 +7,10 @@
  * that is, everything up to gpu.near_bytes, with which the cached rates were measured, and nothing from gpu.cache_bytes
  * on.
  *
- * An op touches the memory that it takes and gives back, the weights of its products, and Adam's w, m and v.  An op
- * without a product touches half of its traffic, since each byte is read and written.  Ops are taken in the order of
- * their ids, and all ops with the same work get their mean share; the first op of a layer, which has no earlier one,
- * does not count. */
+ * An op touches the memory that it takes and gives back, the weights of its products (or their codes), and Adam's w, m
+ * and v.  An op without a product touches half of its traffic, since each byte is read and written.  Ops are taken in
+ * the order of their ids, and all ops with the same work get their mean share; the first op of a layer, which has no
+ * earlier one, does not count. */
 #ifndef LSPO_SIM_REUSE_H
 #define LSPO_SIM_REUSE_H
 

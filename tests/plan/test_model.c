@@ -584,9 +584,13 @@ Test(stage_work, expansion_by_hand)
     lspo_work_t work = {0};
     lspo_model_stage(&toy, 1, &stage);
     lspo_message_adapters(&stage, 2, false, &message);
+    lspo_work_append_gemm(&work, 4, LSPO_LAYOUT_NN, 6, 12, 4);
+    cr_assert_gt(work.kernels[0].far_bytes, 0u);
     lspo_message_work_add_expansion(&workload, &message, false, &work);
-    cr_expect_eq(work.kernel_count, 1u);
-    cr_expect_eq(work.kernels[0].count, 4u);
+    cr_expect_eq(work.kernel_count, 2u);
+    cr_expect_eq(work.kernels[0].far_bytes, 0u);
+    cr_expect_eq(work.kernels[1].count, 4u);
+    cr_expect_eq(work.kernels[1].far_bytes, 164u);
     cr_expect_eq(class_bytes(&work, LSPO_KERNEL_EXPAND), 164u + 512u);
     cr_expect_eq(class_flop(&work, LSPO_KERNEL_EXPAND), 0.0);
     work = (lspo_work_t){0};
