@@ -1,24 +1,28 @@
-/* bench_sim.c - how many ops per second the event engine plays on one core: 32 layers, 100 iterations.
+/* bench_sim.c - how fast the simulator is on one core: the event engine by number of ops and lanes, whole predictions
+ * by layers and iterations.
  *
- * Building the plan and computing its costs are timed separately.  There are two machines: without losses (the fast
- * path) and with losses between every pair of lanes (each start and end changes the rates of the others).  Required are
- * 20 million ops per second on a server's core.  The speed of this core is measured by sorting the same count of
- * numbers with qsort(): an op may take at most half the time of a number (10 million numbers per second: 20 million
- * ops).
+ * Speeds are gated as ratios to the time that qsort() takes to sort a number, which stands for the speed of this core:
+ * the goals are those of a server's core that sorts 10 million numbers per second.  Required there are 20 million ops
+ * per second (an op in half the time of a number), a prediction of 32 layers, transition included, in 1.2 ms (12,000
+ * numbers), and 10 million ops per second on 4,000 lanes (an op in the time of a number).
  *
- * A plan of 4,000 lanes in 800 peers is compared with one of four lanes with the same number of ops and dependencies:
- * the ratio of their times per op is limited.
+ * A plan is played as soon as it is built ("fresh": the cache holds what the builder left) and again and again.  On the
+ * machine with losses each start and end changes the rates of the other lanes.
  */
+#include <string.h>
+
 #include "bench/measure.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"
 #include "sim/cost.h"
 #include "sim/engine.h"
+#include "sim/sim.h"
+#include "sim/tune.h"
 #include "traces/trace.h"
 
-enum { REPEATS = 21, ITERATIONS = 100 };
-static const double sorted_an_op_most = 0.5;
+enum { REPEATS = 21 };
+static const double sorted_an_op_most = 0.5, sorted_an_op_wide_most = 1, sorted_a_prediction_most = 12000;
 
 static int fail(const char *what)
 {
@@ -26,42 +30,14 @@ static int fail(const char *what)
     exit(1);
 }
 
-static lspo_plan_t *build(const char *policy_name, double *build_s)
-{
+/* Inputs */
+
+typedef struct {
     lspo_model_t model;
+    lspo_machine_t machine;
     lspo_workload_t workload;
     const lspo_policy_t *policy;
-    lspo_plan_t *plan = NULL;
-    if (lspo_model_find("llama-7b", &model) != LSPO_OK || lspo_policy_find(policy_name, &policy) != LSPO_OK)
-        fail("finding model and policy");
-    lspo_workload_default(&workload);
-    workload.iterations = ITERATIONS;
-    double times_s[REPEATS];
-    for (int i = 0; i < REPEATS; i++) {
-        lspo_plan_destroy(plan);
-        double start_s = measure_now_s();
-        if (lspo_plan_build(&model, &workload, policy, &plan) != LSPO_OK)
-            fail("building a plan");
-        times_s[i] = measure_now_s() - start_s;
-    }
-    *build_s = measure_median(times_s, REPEATS);
-    return plan;
-}
-
-/* Median seconds of one play. */
-static double time_play(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns)
-{
-    double times_s[REPEATS];
-    for (int i = 0; i < REPEATS; i++) {
-        lspo_trace_t *trace = NULL;
-        double start_s = measure_now_s();
-        if (lspo_engine_play(plan, machine, work_ns, &trace) != LSPO_OK)
-            fail("playing a plan");
-        times_s[i] = measure_now_s() - start_s;
-        lspo_trace_destroy(trace);
-    }
-    return measure_median(times_s, REPEATS);
-}
+} cell_t;
 
 static void set_losses(lspo_machine_t *machine, double loss)
 {
@@ -71,8 +47,30 @@ static void set_losses(lspo_machine_t *machine, double loss)
     machine->link.d2h_duplex_loss = machine->link.h2d_duplex_loss = loss;
 }
 
-/* Median seconds to sort `count` numbers. */
-static double time_sort(size_t count)
+static cell_t cell_of(const char *policy_name, uint32_t layers, uint32_t iterations)
+{
+    cell_t cell;
+    if (lspo_model_find("llama-7b", &cell.model) != LSPO_OK ||
+        lspo_machine_find("paper-workstation", &cell.machine) != LSPO_OK ||
+        lspo_policy_find(policy_name, &cell.policy) != LSPO_OK)
+        fail("finding model, machine and policy");
+    lspo_workload_default(&cell.workload);
+    lspo_policy_set_defaults(cell.policy, &cell.model, false, &cell.workload);
+    cell.model.block_count = layers;
+    cell.workload.iterations = iterations;
+    return cell;
+}
+
+static lspo_plan_t *build(const cell_t *cell)
+{
+    lspo_plan_t *plan = NULL;
+    if (lspo_plan_build(&cell->model, &cell->workload, cell->policy, &plan) != LSPO_OK)
+        fail("building a plan");
+    return plan;
+}
+
+/* Median seconds to sort a number among `count`. */
+static double sort_s(size_t count)
 {
     double times_s[REPEATS], *numbers = malloc(count * sizeof *numbers);
     if (!numbers)
@@ -83,43 +81,100 @@ static double time_sort(size_t count)
             state = state * 6364136223846793005U + 1442695040888963407U;
             numbers[k] = (double)(state >> 11);
         }
-        double start_s = measure_now_s();
+        double start_s = measure_thread_s();
         qsort(numbers, count, sizeof *numbers, measure_order);
-        times_s[i] = measure_now_s() - start_s;
+        times_s[i] = measure_thread_s() - start_s;
     }
     free(numbers);
-    return measure_median(times_s, REPEATS);
+    return measure_median(times_s, REPEATS) / (double)count;
 }
 
-static void bench_policy(const char *policy_name)
-{
-    lspo_machine_t machine;
-    if (lspo_machine_find("paper-workstation", &machine) != LSPO_OK)
-        fail("finding the machine");
-    double build_s;
-    lspo_plan_t *plan = build(policy_name, &build_s);
-    uint64_t *work_ns = NULL;
-    double start_s = measure_now_s();
-    if (lspo_cost_plan(&machine, plan, &work_ns) != LSPO_OK)
-        fail("pricing a plan");
-    double price_s = measure_now_s() - start_s;
-    set_losses(&machine, 0);
-    double alone_s = time_play(plan, &machine, work_ns);
-    set_losses(&machine, 0.1);
-    double sort_s = time_sort(plan->op_count);
-    double contended_s = time_play(plan, &machine, work_ns);
+/* The engine by size */
 
-    double ops = plan->op_count;
-    printf("%-16s %8.0f %10.2f %10.3f %14.2f %18.2f %14.2f\n", policy_name, ops, 1e3 * build_s, 1e3 * price_s,
-           1e-6 * ops / alone_s, 1e-6 * ops / contended_s, 1e-6 * ops / sort_s);
-    measure_gate("an op alone over a sorted number", alone_s / sort_s, 0, sorted_an_op_most);
-    measure_gate("an op contended over a sorted number", contended_s / sort_s, 0, sorted_an_op_most);
+static double play_s(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns)
+{
+    lspo_trace_t *trace = NULL;
+    double start_s = measure_thread_s();
+    if (lspo_engine_play(plan, machine, work_ns, &trace) != LSPO_OK)
+        fail("playing a plan");
+    double took_s = measure_thread_s() - start_s;
+    lspo_trace_destroy(trace);
+    return took_s;
+}
+
+/* Median seconds of one play. */
+static double replay_s(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns, int repeats)
+{
+    double times_s[REPEATS];
+    for (int i = 0; i < repeats; i++)
+        times_s[i] = play_s(plan, machine, work_ns);
+    return measure_median(times_s, (size_t)repeats);
+}
+
+/* Median seconds to build, to price and to play a new plan. */
+typedef struct {
+    double build_s, price_s, play_s;
+} fresh_t;
+
+static fresh_t time_fresh(const cell_t *cell, int repeats)
+{
+    double build_s[REPEATS], price_s[REPEATS], first_s[REPEATS];
+    for (int i = 0; i < repeats; i++) {
+        uint64_t *work_ns = NULL;
+        double start_s = measure_thread_s();
+        lspo_plan_t *plan = build(cell);
+        double built_s = measure_thread_s();
+        if (lspo_cost_plan(&cell->machine, plan, &work_ns) != LSPO_OK)
+            fail("pricing a plan");
+        build_s[i] = built_s - start_s;
+        price_s[i] = measure_thread_s() - built_s;
+        first_s[i] = play_s(plan, &cell->machine, work_ns);
+        free(work_ns);
+        lspo_plan_destroy(plan);
+    }
+    return (fresh_t){measure_median(build_s, (size_t)repeats), measure_median(price_s, (size_t)repeats),
+                     measure_median(first_s, (size_t)repeats)};
+}
+
+/* Gates only the usual size. */
+static void bench_size(const char *policy_name, uint32_t iterations, int repeats, bool gates)
+{
+    cell_t cell = cell_of(policy_name, 32, iterations);
+    set_losses(&cell.machine, 0);
+    fresh_t fresh = time_fresh(&cell, repeats);
+    lspo_plan_t *plan = build(&cell);
+    uint64_t *work_ns = NULL;
+    if (lspo_cost_plan(&cell.machine, plan, &work_ns) != LSPO_OK)
+        fail("pricing a plan");
+    double ops = plan->op_count, alone_s = replay_s(plan, &cell.machine, work_ns, repeats) / ops;
+    double number_s = gates ? sort_s(plan->op_count) : 0;
+    set_losses(&cell.machine, 0.1);
+    double contended_s = replay_s(plan, &cell.machine, work_ns, repeats) / ops;
+    printf("%-16s %8.0f %10.2f %10.3f %14.2f %14.2f %18.2f\n", policy_name, ops, 1e3 * fresh.build_s,
+           1e3 * fresh.price_s, 1e-6 * ops / fresh.play_s, 1e-6 / alone_s, 1e-6 / contended_s);
+    if (gates) {
+        measure_gate("an op alone over a sorted number", alone_s / number_s, 0, sorted_an_op_most);
+        measure_gate("an op contended over a sorted number", contended_s / number_s, 0, sorted_an_op_most);
+    }
     free(work_ns);
     lspo_plan_destroy(plan);
 }
 
-/* 400,000 ops in chains through `lane_count` lanes, each lane's in turn too: op i waits for the op before it in its
- * chain and for the one before it on its lane.  Lanes are those of peers: gpu, d2h, cpu, h2d, and of many lanes net. */
+static void bench_sizes(void)
+{
+    printf("engine, llama-7b of 32 layers, median of %d\n", REPEATS);
+    printf("%-16s %8s %10s %10s %14s %14s %18s\n", "policy", "ops", "build ms", "price ms", "M ops/s fresh",
+           "M ops/s again", "M ops/s contended");
+    bench_size("lsp", 10, REPEATS, false);
+    bench_size("lsp", 100, REPEATS, true);
+    bench_size("zero-layerwise", 100, REPEATS, true);
+    bench_size("lsp", 1000, 5, false);
+    bench_size("lsp", 4000, 3, false);
+}
+
+/* The engine by lanes: 400,000 ops in chains through `lane_count` lanes, each lane's in turn too: op i waits for the op
+ * before it in its chain and for the one before it on its lane.  Lanes are those of peers: gpu, d2h, cpu, h2d, and of
+ * many lanes net. */
 enum { WIDE_OPS = 400000, WIDE_LANES = 4000, WIDE_REPEATS = 5 };
 
 static void fill_wide(lspo_plan_t *plan, uint32_t lane_count)
@@ -145,7 +200,7 @@ static void fill_wide(lspo_plan_t *plan, uint32_t lane_count)
     plan->op_count = WIDE_OPS;
 }
 
-/* Least seconds of one play. */
+/* Least seconds per op of one play. */
 static double time_wide(uint32_t lane_count, const lspo_machine_t *machine)
 {
     double least_s = 1e9;
@@ -161,10 +216,10 @@ static double time_wide(uint32_t lane_count, const lspo_machine_t *machine)
         op_ns[i] = 500 + i * UINT64_C(2654435761) % 1000;
     for (int i = 0; i < WIDE_REPEATS; i++) {
         lspo_trace_t *trace = NULL;
-        double start_s = measure_now_s();
+        double start_s = measure_thread_s();
         if (lspo_engine_play_ops(&plan, machine, op_ns, &trace) != LSPO_OK)
             fail("playing a plan");
-        double took_s = measure_now_s() - start_s;
+        double took_s = measure_thread_s() - start_s;
         least_s = took_s < least_s ? took_s : least_s;
         lspo_trace_destroy(trace);
     }
@@ -173,30 +228,105 @@ static double time_wide(uint32_t lane_count, const lspo_machine_t *machine)
     free(plan.deps);
     free(plan.ops);
     lspo_lanes_release(&plan.lanes);
-    return least_s;
+    return least_s / WIDE_OPS;
 }
 
-static void bench_lanes(double loss)
+static void bench_lanes(void)
 {
-    lspo_machine_t machine;
-    if (lspo_machine_find("paper-workstation", &machine) != LSPO_OK)
-        fail("finding the machine");
-    set_losses(&machine, loss);
-    double few_s = time_wide(4, &machine), many_s = time_wide(WIDE_LANES, &machine);
-    printf("%d ops %s: 4 lanes %.2f M ops/s, %d lanes %.2f M ops/s\n", WIDE_OPS, loss > 0 ? "contended" : "alone",
-           1e-6 * WIDE_OPS / few_s, WIDE_LANES, 1e-6 * WIDE_OPS / many_s);
-    measure_gate("an op on one of 4,000 lanes over one on four", many_s / few_s, 0, 5);
+    static const uint32_t counts[] = {4, 40, 400, WIDE_LANES};
+    double number_s = sort_s(WIDE_OPS);
+    printf("engine, %d ops, best of %d\n%8s %14s %18s\n", WIDE_OPS, WIDE_REPEATS, "lanes", "M ops/s",
+           "M ops/s contended");
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        cell_t cell = cell_of("lsp", 32, 8);
+        set_losses(&cell.machine, 0);
+        double alone_s = time_wide(counts[i], &cell.machine);
+        set_losses(&cell.machine, 0.1);
+        double contended_s = time_wide(counts[i], &cell.machine);
+        printf("%8u %14.2f %18.2f\n", counts[i], 1e-6 / alone_s, 1e-6 / contended_s);
+        if (counts[i] < WIDE_LANES)
+            continue;
+        measure_gate("an op on one of 4,000 lanes over a sorted number", alone_s / number_s, 0, sorted_an_op_wide_most);
+        measure_gate("the same contended", contended_s / number_s, 0, sorted_an_op_wide_most);
+    }
+}
+
+/* Predictions */
+
+typedef struct {
+    double tune_s, simulate_s;
+    uint32_t ops;
+} predicted_t;
+
+/* Median seconds: the plan with the transition that simulates fastest; everything about it. */
+static predicted_t time_prediction(const cell_t *cell, int repeats)
+{
+    double tune_s[REPEATS], simulate_s[REPEATS];
+    predicted_t predicted = {0};
+    for (int i = 0; i < repeats; i++) {
+        lspo_plan_t *plan = NULL;
+        lspo_prediction_t prediction;
+        double start_s = measure_thread_s();
+        if (lspo_tune_transition(&cell->model, &cell->workload, cell->policy, &cell->machine, &plan) != LSPO_OK)
+            fail("tuning a plan");
+        double tuned_s = measure_thread_s();
+        if (lspo_simulate(plan, &cell->machine, &prediction, NULL) != LSPO_OK)
+            fail("simulating a plan");
+        simulate_s[i] = measure_thread_s() - tuned_s;
+        tune_s[i] = tuned_s - start_s;
+        predicted.ops = plan->op_count;
+        lspo_prediction_release(&prediction);
+        lspo_plan_destroy(plan);
+    }
+    predicted.tune_s = measure_median(tune_s, (size_t)repeats);
+    predicted.simulate_s = measure_median(simulate_s, (size_t)repeats);
+    return predicted;
+}
+
+static void print_prediction(const cell_t *cell, const predicted_t *predicted)
+{
+    double total_s = predicted->tune_s + predicted->simulate_s;
+    printf("%-16s %6u %10u %8u %10.3f %12.3f %10.3f %10.0f\n", cell->policy->name, cell->model.block_count,
+           cell->workload.iterations, predicted->ops, 1e3 * predicted->tune_s, 1e3 * predicted->simulate_s,
+           1e3 * total_s, 1 / total_s);
+}
+
+static void bench_predictions(void)
+{
+    static const char *const policies[] = {"lsp", "zero-layerwise", "zero", "native"};
+    static const uint32_t layers[] = {100, 316, 1000}, iterations[] = {80, 800};
+    double number_s = sort_s((size_t)sorted_a_prediction_most);
+    printf("predictions with the transition, llama-7b on paper-workstation, median of %d\n", REPEATS);
+    printf("%-16s %6s %10s %8s %10s %12s %10s %10s\n", "policy", "layers", "iterations", "ops", "tune ms",
+           "simulate ms", "ms", "cells/s");
+    double per_layer_s = 0;
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        cell_t cell = cell_of(policies[i], 32, 8);
+        predicted_t predicted = time_prediction(&cell, REPEATS);
+        print_prediction(&cell, &predicted);
+        if (strcmp(policies[i], "lsp") == 0)
+            per_layer_s = predicted.simulate_s / 32;
+        measure_gate("a prediction over as many sorted numbers",
+                     (predicted.tune_s + predicted.simulate_s) / number_s / sorted_a_prediction_most, 0, 1);
+    }
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+        cell_t cell = cell_of("lsp", layers[i], 8);
+        predicted_t predicted = time_prediction(&cell, 5);
+        print_prediction(&cell, &predicted);
+        if (layers[i] == 1000)
+            measure_gate("simulating a layer of 1,000 over one of 32", predicted.simulate_s / 1000 / per_layer_s, 0, 2);
+    }
+    for (size_t i = 0; i < sizeof iterations / sizeof iterations[0]; i++) {
+        cell_t cell = cell_of("lsp", 32, iterations[i]);
+        predicted_t predicted = time_prediction(&cell, 5);
+        print_prediction(&cell, &predicted);
+    }
 }
 
 int main(void)
 {
-    static const char *const policies[] = {"lsp", "zero-layerwise"};
-    printf("llama-7b (32 layers), %d iterations, one core, median of %d\n", ITERATIONS, REPEATS);
-    printf("%-16s %8s %10s %10s %14s %18s %14s\n", "policy", "ops", "build ms", "price ms", "M ops/s",
-           "M ops/s contended", "M sorted/s");
-    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++)
-        bench_policy(policies[i]);
-    bench_lanes(0);
-    bench_lanes(0.1);
+    bench_sizes();
+    bench_lanes();
+    bench_predictions();
     return measure_missed > 0;
 }

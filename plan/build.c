@@ -97,7 +97,7 @@ lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op)
                                             .micro = (uint16_t)op->micro,
                                             .variant = (uint16_t)op->variant,
                                             .work = work,
-                                            .priority = op->iteration * (b->stage_count + 1) + rank,
+                                            .priority = lspo_build_priority(op->iteration, rank, b->stage_count),
                                             .dep_first = plan->dep_count};
     return plan->op_count++;
 }

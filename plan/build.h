@@ -152,6 +152,16 @@ lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32
  * others first in, first out; transition < 0: all first in, first out. */
 lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition);
 
+/* The rank of a stage's ops in that schedule, and the priority of an op: ranks count within an iteration. */
+static inline uint32_t lspo_build_layerwise_rank(uint32_t stage, int32_t transition, uint32_t stage_count)
+{
+    return (int32_t)stage <= transition ? stage : stage_count;
+}
+static inline uint32_t lspo_build_priority(uint32_t iteration, uint32_t rank, uint32_t stage_count)
+{
+    return iteration * (stage_count + 1) + rank;
+}
+
 /* The whole schedule of policies without a link: everything on the GPU, updates after the whole backward pass. */
 lspo_status_t lspo_build_on_gpu(lspo_builder_t *b);
 

@@ -63,12 +63,13 @@ void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send)
 static void rank_stages(lspo_builder_t *b, int32_t transition)
 {
     for (uint32_t s = 0; s < b->stage_count; s++)
-        b->stages[s].priority_rank = (int32_t)s <= transition ? s : b->stage_count;
+        b->stages[s].priority_rank = lspo_build_layerwise_rank(s, transition, b->stage_count);
 }
 
 lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition)
 {
     rank_stages(b, transition);
+    b->plan->layerwise = true;
     for (uint32_t i = 0; i < b->workload->iterations; i++) {
         lspo_build_step(b, i, true);
         lspo_op_id_t norm = lspo_build_norm_to_host(b, i, lspo_build_norm(b, i));

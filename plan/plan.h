@@ -49,6 +49,7 @@ typedef struct {
     lspo_optimizer_t optimizer;
     uint32_t stage_count;
     uint32_t staleness_steps;   /* by which updates may be late; 0: exact order */
+    bool layerwise;             /* scheduled by lspo_build_layerwise(): only priorities depend on the transition */
     lspo_footprint_t footprint; /* the itemised static memory and the sizes of messages */
 
     lspo_op_t *ops;

@@ -96,6 +96,9 @@ lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t 
 
 /* Number of steps of a period, at least 1, from its parameter's value. */
 uint32_t lspo_period_steps(const lspo_period_t *period, uint32_t value);
+/* The number of steps of each of the policy's periods; what it has none for is not changed. */
+void lspo_policy_periods(const lspo_policy_t *policy, const lspo_workload_t *workload,
+                         uint32_t steps_out[LSPO_PERIODS_MAX]);
 /* The longest of the policy's periods; NULL: all steps are alike. */
 const lspo_period_t *lspo_policy_longest_period(const lspo_policy_t *policy, const lspo_workload_t *workload);
 /* The number of steps of that period, at least 1. */

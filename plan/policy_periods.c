@@ -17,6 +17,13 @@ static uint32_t steps_of(const lspo_policy_t *policy, const lspo_period_t *perio
     return lspo_period_steps(period, *(const uint32_t *)lspo_policy_value(policy, workload, period->parameter));
 }
 
+void lspo_policy_periods(const lspo_policy_t *policy, const lspo_workload_t *workload,
+                         uint32_t steps_out[LSPO_PERIODS_MAX])
+{
+    for (uint32_t p = 0; p < LSPO_PERIODS_MAX && policy->periods[p].parameter != NULL; p++)
+        steps_out[p] = steps_of(policy, &policy->periods[p], workload);
+}
+
 const lspo_period_t *lspo_policy_longest_period(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
     const lspo_period_t *longest = NULL, *period = policy->periods;

@@ -44,41 +44,51 @@ static int compare_node(const void *left, const void *right)
     return (a->id > b->id) - (a->id < b->id);
 }
 
-/* All ops of the plan with their rank: nodes of iteration i are sorted[first[i] .. first[i + 1]). */
+/* All ops of the plan: those of iteration i are nodes[first[i] .. first[i + 1]), with ranks and in order once
+ * sort_iteration() has been called. */
 typedef struct {
-    node_t *sorted;
+    node_t *nodes;
     uint32_t *first;
-    uint32_t *place; /* of each op in `sorted` */
+    uint32_t *place; /* of each op in `nodes` */
+    bool *is_sorted; /* by iteration          */
     uint32_t iteration_count;
 } iterations_t;
 
 static void release_iterations(iterations_t *iterations)
 {
+    free(iterations->is_sorted);
     free(iterations->place);
     free(iterations->first);
-    free(iterations->sorted);
+    free(iterations->nodes);
 }
 
-static void sort_iterations(const lspo_plan_t *plan, iterations_t *its)
+/* In the order of ids. */
+static void split_iterations(const lspo_plan_t *plan, iterations_t *its)
 {
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
         its->first[plan->ops[id].iteration + 1]++;
     for (uint32_t i = 0; i < its->iteration_count; i++)
         its->first[i + 1] += its->first[i];
     for (lspo_op_id_t id = plan->op_count; id-- > 0;) {
-        /* place[] serves as the cursor of its iteration here; it is filled below. */
+        /* place[] serves as the cursor of its iteration here; sort_iteration() fills it. */
         uint32_t *cursor = &its->place[plan->ops[id].iteration];
         uint32_t at = its->first[plan->ops[id].iteration + 1] - 1 - (*cursor)++;
-        its->sorted[at] = (node_t){identity(&plan->ops[id]), 0, id};
+        its->nodes[at] = (node_t){identity(&plan->ops[id]), 0, id};
     }
-    for (uint32_t i = 0; i < its->iteration_count; i++)
-        qsort(its->sorted + its->first[i], its->first[i + 1] - its->first[i], sizeof *its->sorted, compare_node);
-    for (uint32_t i = 0; i < its->iteration_count; i++)
-        for (uint32_t at = its->first[i] + 1; at < its->first[i + 1]; at++)
-            if (its->sorted[at].identity == its->sorted[at - 1].identity)
-                its->sorted[at].rank = its->sorted[at - 1].rank + 1;
-    for (uint32_t at = 0; at < plan->op_count; at++)
-        its->place[its->sorted[at].id] = at;
+}
+
+static void sort_iteration(iterations_t *its, uint32_t iteration)
+{
+    uint32_t first = its->first[iteration], end = its->first[iteration + 1];
+    if (its->is_sorted[iteration])
+        return;
+    its->is_sorted[iteration] = true;
+    qsort(its->nodes + first, end - first, sizeof *its->nodes, compare_node);
+    for (uint32_t at = first; at < end; at++) {
+        if (at > first && its->nodes[at].identity == its->nodes[at - 1].identity)
+            its->nodes[at].rank = its->nodes[at - 1].rank + 1;
+        its->place[its->nodes[at].id] = at;
+    }
 }
 
 static lspo_status_t index_iterations(const lspo_plan_t *plan, iterations_t *its)
@@ -90,12 +100,13 @@ static lspo_status_t index_iterations(const lspo_plan_t *plan, iterations_t *its
         if (plan->ops[id].iteration >= its->iteration_count)
             its->iteration_count = plan->ops[id].iteration + 1;
     }
-    its->sorted = malloc(((size_t)plan->op_count + 1) * sizeof *its->sorted);
+    its->nodes = malloc(((size_t)plan->op_count + 1) * sizeof *its->nodes);
     its->first = calloc((size_t)its->iteration_count + 1, sizeof *its->first);
     its->place = calloc((size_t)plan->op_count + 1, sizeof *its->place);
-    if (!its->sorted || !its->first || !its->place)
+    its->is_sorted = calloc((size_t)its->iteration_count + 1, sizeof *its->is_sorted);
+    if (!its->nodes || !its->first || !its->place || !its->is_sorted)
         return lspo_no_memory("the bound of %" PRIu32 " ops", plan->op_count);
-    sort_iterations(plan, its);
+    split_iterations(plan, its);
     return LSPO_OK;
 }
 
@@ -103,7 +114,7 @@ static uint64_t work_of(const lspo_plan_t *plan, const uint64_t *work_ns, const 
 {
     uint64_t sum_ns = 0;
     for (uint32_t at = its->first[iteration]; at < its->first[iteration + 1]; at++)
-        sum_ns += lspo_cost_op_ns(&plan->ops[its->sorted[at].id], work_ns);
+        sum_ns += lspo_cost_op_ns(&plan->ops[its->nodes[at].id], work_ns);
     return sum_ns;
 }
 
@@ -142,7 +153,7 @@ static uint32_t counterpart(const graph_t *graph, const node_t *node)
     return graph->node_count;
 }
 
-static void add_edges(const lspo_plan_t *plan, const uint64_t *work_ns, const iterations_t *its, uint32_t iteration,
+static void add_edges(const lspo_plan_t *plan, const uint64_t *work_ns, iterations_t *its, uint32_t iteration,
                       graph_t *graph)
 {
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
@@ -151,7 +162,8 @@ static void add_edges(const lspo_plan_t *plan, const uint64_t *work_ns, const it
             continue;
         for (uint32_t i = 0; i < op->dep_count; i++) {
             lspo_op_id_t dep = plan->deps[op->dep_first + i];
-            uint32_t from = counterpart(graph, &its->sorted[its->place[dep]]);
+            sort_iteration(its, plan->ops[dep].iteration);
+            uint32_t from = counterpart(graph, &its->nodes[its->place[dep]]);
             if (from == graph->node_count)
                 continue;
             graph->edges[graph->edge_count++] = (edge_t){from, its->place[id] - its->first[iteration],
@@ -162,10 +174,11 @@ static void add_edges(const lspo_plan_t *plan, const uint64_t *work_ns, const it
 }
 
 /* Nodes point into `its`; edges are malloc'd. */
-static lspo_status_t build_graph(const lspo_plan_t *plan, const uint64_t *work_ns, const iterations_t *its,
+static lspo_status_t build_graph(const lspo_plan_t *plan, const uint64_t *work_ns, iterations_t *its,
                                  uint32_t iteration, graph_t *graph_out)
 {
-    graph_t graph = {.nodes = its->sorted + its->first[iteration],
+    sort_iteration(its, iteration);
+    graph_t graph = {.nodes = its->nodes + its->first[iteration],
                      .node_count = its->first[iteration + 1] - its->first[iteration]};
     size_t capacity = 1;
     for (uint32_t i = 0; i < graph.node_count; i++)
@@ -337,6 +350,36 @@ static int compare_row(const void *left, const void *right)
     return (a->op > b->op) - (a->op < b->op);
 }
 
+/* The op before each on its lane. */
+static lspo_status_t link_lanes(const lspo_plan_t *plan, const lspo_trace_t *trace, history_t *history)
+{
+    uint32_t count = trace->row_count;
+    const lspo_trace_row_t **ordered = malloc(((size_t)count + 1) * sizeof *ordered);
+    lspo_op_id_t *latest = malloc(((size_t)plan->lanes.count + 1) * sizeof *latest); /* by lane */
+    if (!ordered || !latest) {
+        free(latest);
+        free(ordered);
+        return lspo_no_memory("the critical path of %" PRIu32 " ops", count);
+    }
+    bool sorted = true;
+    for (uint32_t i = 0; i < count; i++) {
+        ordered[i] = &trace->rows[i];
+        sorted = sorted && (i == 0 || ordered[i - 1]->end_ns > ordered[i - 1]->start_ns) &&
+                 (i == 0 || ordered[i - 1]->start_ns <= ordered[i]->start_ns);
+    }
+    if (!sorted)
+        qsort(ordered, count, sizeof *ordered, compare_row);
+    for (uint32_t lane = 0; lane < plan->lanes.count; lane++)
+        latest[lane] = LSPO_NO_OP;
+    for (uint32_t i = 0; i < count; i++) {
+        history->before[ordered[i]->op] = latest[ordered[i]->lane];
+        latest[ordered[i]->lane] = ordered[i]->op;
+    }
+    free(latest);
+    free(ordered);
+    return LSPO_OK;
+}
+
 static lspo_status_t fill_history(const lspo_plan_t *plan, const lspo_trace_t *trace, history_t *history)
 {
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
@@ -351,25 +394,7 @@ static lspo_status_t fill_history(const lspo_plan_t *plan, const lspo_trace_t *t
     if (trace->row_count != plan->op_count)
         return lspo_error(LSPO_ERR_CHECK, "critical path: the trace has %" PRIu32 " of %" PRIu32 " ops",
                           trace->row_count, plan->op_count);
-
-    const lspo_trace_row_t **ordered = malloc(((size_t)plan->op_count + 1) * sizeof *ordered);
-    lspo_op_id_t *latest = malloc(((size_t)plan->lanes.count + 1) * sizeof *latest); /* by lane */
-    if (!ordered || !latest) {
-        free(latest);
-        free(ordered);
-        return lspo_no_memory("the critical path of %" PRIu32 " ops", plan->op_count);
-    }
-    memcpy(ordered, history->row_of, plan->op_count * sizeof *ordered);
-    qsort(ordered, plan->op_count, sizeof *ordered, compare_row);
-    for (uint32_t lane = 0; lane < plan->lanes.count; lane++)
-        latest[lane] = LSPO_NO_OP;
-    for (uint32_t i = 0; i < plan->op_count; i++) {
-        history->before[ordered[i]->op] = latest[ordered[i]->lane];
-        latest[ordered[i]->lane] = ordered[i]->op;
-    }
-    free(latest);
-    free(ordered);
-    return LSPO_OK;
+    return link_lanes(plan, trace, history);
 }
 
 /* The op for which `id` waited: the one that ended last; dependencies have priority over the lane. */

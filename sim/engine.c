@@ -67,7 +67,7 @@ static bool start(engine_t *engine, uint32_t index)
     lspo_op_id_t id = lspo_ready_pop(&engine->ready.lanes[index]);
     const lspo_engine_call_t *call = engine->call;
     uint64_t work_ns = call->work_ns
-                           ? call->work_ns[(uint64_t)call->plan->ops[id].work * LSPO_LANE_KIND_COUNT + lane->kind]
+                           ? call->work_ns[(uint64_t)engine->ready.ops[id].work * LSPO_LANE_KIND_COUNT + lane->kind]
                            : call->op_ns[id];
     if (engine->now_ns > last_start_ns || work_ns > last_start_ns)
         return false;
@@ -169,7 +169,7 @@ static lspo_status_t check_end(const lspo_engine_call_t *call, const lspo_engine
 {
     uint32_t op_count = call->plan->op_count;
     if (end->too_long)
-        return lspo_error(LSPO_ERR_INPUT, "the plan lasts more than 73 years");
+        return lspo_engine_too_long();
     if (trace->row_count != op_count)
         return lspo_error(LSPO_ERR_CHECK, "%" PRIu32 " of %" PRIu32 " ops wait for each other",
                           op_count - trace->row_count, op_count);

@@ -18,48 +18,21 @@ enum { FEW = LSPO_ENGINE_FEW };
 
 static const uint64_t last_start_ns = LSPO_ENGINE_LAST_START_NS;
 
-typedef struct {
-    bool running;
-    uint8_t kind;
-    uint32_t row; /* of the trace, while running */
-    lspo_op_id_t op;
-    uint64_t end_ns;
-    /* Only with contention: work left at since_ns, done at `rate` since then. */
-    double remaining_ns, rate;
-    uint64_t since_ns;
-} lane_t;
-
-typedef struct {
-    const lspo_plan_t *plan;
-    const uint64_t *work_ns; /* by work and lane, or NULL: */
-    const uint64_t *op_ns;   /* by op */
-    lspo_ready_t ready;
-    lspo_ready_lane_t queues[FEW]; /* the ready ops: those of `ready`, and empty ones */
-    lane_t lanes[FEW];
-    uint32_t running_mask;
-    uint64_t now_ns;
-    uint32_t event;     /* counts events: ops that become ready at the same event tie */
-    bool takes_no_time; /* an op took none: rows may be out of order */
-    bool contended;
-    double rates[1 << FEW][FEW]; /* of each lane, by the set of running lanes */
-    lspo_trace_t *trace;
-} engine_t;
-
 /* The rates of every set of running lanes, from the general engine. */
-static lspo_status_t fill_rates(engine_t *engine, const lspo_machine_t *machine)
+static lspo_status_t fill_rates(lspo_few_t *few, const lspo_machine_t *machine)
 {
     lspo_contention_t contention;
-    lspo_status_t status = lspo_contention_create(&engine->plan->lanes, machine, &contention);
+    lspo_status_t status = lspo_contention_create(&few->call->plan->lanes, machine, &contention);
     if (status != LSPO_OK || !contention.any)
         return status;
-    engine->contended = true;
+    few->contended = true;
     for (uint32_t mask = 0; mask < 1u << FEW; mask++) {
-        for (uint32_t i = 0; i < engine->plan->lanes.count; i++)
+        for (uint32_t i = 0; i < few->call->plan->lanes.count; i++)
             if (mask >> i & 1)
                 lspo_contention_start(&contention, i);
         lspo_contention_settle(&contention);
-        for (uint32_t i = 0; i < engine->plan->lanes.count; i++) {
-            engine->rates[mask][i] = mask >> i & 1 ? contention.rate[i] : 1;
+        for (uint32_t i = 0; i < few->call->plan->lanes.count; i++) {
+            few->rates[mask][i] = mask >> i & 1 ? contention.rate[i] : 1;
             if (mask >> i & 1)
                 lspo_contention_end(&contention, i);
         }
@@ -69,22 +42,22 @@ static lspo_status_t fill_rates(engine_t *engine, const lspo_machine_t *machine)
 }
 
 /* Ends are integers: a fraction of a nanosecond is rounded up, unless it is a rounding error. */
-static uint64_t end_at(const lane_t *lane)
+static uint64_t end_at(const lspo_few_lane_t *lane)
 {
     double left_ns = fmin(fmax(ceil(lane->remaining_ns / lane->rate - 1e-6), 0), (double)last_start_ns);
     return lane->since_ns + (uint64_t)left_ns;
 }
 
 /* After ops started or ended at now_ns: lanes whose rate has changed get a new end. */
-static void rerate(engine_t *engine)
+static void rerate(lspo_few_t *few)
 {
-    const double *rates = engine->rates[engine->running_mask];
+    const double *rates = few->rates[few->running_mask];
     for (int i = 0; i < FEW; i++) {
-        lane_t *lane = &engine->lanes[i];
+        lspo_few_lane_t *lane = &few->lanes[i];
         if (!lane->running || lane->rate == rates[i]) /* copies of table entries: equal or another entry */
             continue;
-        lane->remaining_ns -= lane->rate * (double)(engine->now_ns - lane->since_ns);
-        lane->since_ns = engine->now_ns;
+        lane->remaining_ns -= lane->rate * (double)(few->now_ns - lane->since_ns);
+        lane->since_ns = few->now_ns;
         lane->rate = rates[i];
         lane->end_ns = end_at(lane);
     }
@@ -92,102 +65,140 @@ static void rerate(engine_t *engine)
 
 /* Events */
 
-static bool start(engine_t *engine, int lane_index)
+/* The op that is served next, first in its heap, may be first only because of its rank. */
+static void note_overtaking(lspo_few_t *few, const lspo_ready_lane_t *queue)
 {
-    lane_t *lane = &engine->lanes[lane_index];
-    lspo_op_id_t id = lspo_ready_pop(&engine->queues[lane_index]);
-    uint64_t work_ns = engine->work_ns
-                           ? engine->work_ns[(uint64_t)engine->plan->ops[id].work * LSPO_LANE_KIND_COUNT + lane->kind]
-                           : engine->op_ns[id];
-    if (engine->now_ns > last_start_ns || work_ns > last_start_ns)
+    lspo_ready_entry_t served = queue->heap[0];
+    uint32_t priority = (uint32_t)(served.rank >> 32), turn = (uint32_t)served.rank;
+    uint32_t rank = priority % few->ranks, limit = priority - rank + few->ranks;
+    for (uint32_t i = 1; i < queue->count && rank >= few->overtook; i++) {
+        lspo_ready_entry_t other = queue->heap[i];
+        uint32_t its_priority = (uint32_t)(other.rank >> 32), its_turn = (uint32_t)other.rank;
+        if (its_priority > priority && its_priority < limit &&
+            (its_turn < turn || (its_turn == turn && other.op < served.op)))
+            few->overtook = rank + 1;
+    }
+}
+
+static void start_row(lspo_few_t *few, lspo_few_lane_t *lane)
+{
+    lane->row = few->trace->row_count++;
+    lspo_trace_row_t *row = &few->trace->rows[lane->row];
+    lspo_trace_row_from_op(few->call->plan, lane->op, row);
+    row->start_ns = few->now_ns;
+}
+
+static bool start(lspo_few_t *few, int lane_index)
+{
+    lspo_few_lane_t *lane = &few->lanes[lane_index];
+    if (few->ranks > 0 && few->queues[lane_index].count > 1)
+        note_overtaking(few, &few->queues[lane_index]);
+    lspo_op_id_t id = lspo_ready_pop(&few->queues[lane_index]);
+    uint64_t work_ns = few->call->work_ns
+                           ? few->call->work_ns[(uint64_t)few->ready.ops[id].work * LSPO_LANE_KIND_COUNT + lane->kind]
+                           : few->call->op_ns[id];
+    if (few->now_ns > last_start_ns || work_ns > last_start_ns)
         return false;
     lane->running = true;
     lane->op = id;
-    lane->row = engine->trace->row_count++;
-    lane->end_ns = engine->now_ns + work_ns;
-    lane->since_ns = engine->now_ns;
+    lane->end_ns = few->now_ns + work_ns;
+    lane->since_ns = few->now_ns;
     lane->remaining_ns = (double)work_ns;
     lane->rate = 1;
-    engine->running_mask |= 1u << lane_index;
-    engine->takes_no_time |= work_ns == 0;
-
-    lspo_trace_row_t *row = &engine->trace->rows[lane->row];
-    lspo_trace_row_from_op(engine->plan, id, row);
-    row->start_ns = engine->now_ns;
+    few->running_mask |= 1u << lane_index;
+    few->takes_no_time |= work_ns == 0;
+    if (few->trace)
+        start_row(few, lane);
     return true;
 }
 
 /* `id` has ended: ops that waited only for it become ready. */
-static void feed(engine_t *engine, lspo_op_id_t id)
+static void feed(lspo_few_t *few, lspo_op_id_t id)
 {
-    const lspo_ready_t *ready = &engine->ready;
+    const lspo_ready_t *ready = &few->ready;
     for (uint32_t i = ready->successor_first[id]; i < ready->successor_first[id + 1]; i++) {
         lspo_op_id_t successor = ready->successors[i];
-        if (--ready->waiting[successor] > 0)
-            continue;
-        const lspo_op_t *op = &engine->plan->ops[successor];
-        lspo_ready_push(&engine->queues[op->lane],
-                        (lspo_ready_entry_t){(uint64_t)op->priority << 32 | engine->event, successor});
+        lspo_ready_op_t *op = &ready->ops[successor];
+        if (--op->waiting == 0)
+            lspo_ready_push(&few->queues[op->lane],
+                            (lspo_ready_entry_t){(uint64_t)op->priority << 32 | few->event, successor});
     }
 }
 
-static void end(engine_t *engine, lane_t *lane, uint32_t lane_bit)
+static void end(lspo_few_t *few, lspo_few_lane_t *lane, uint32_t lane_bit)
 {
     lane->running = false;
-    engine->running_mask &= ~lane_bit;
-    engine->trace->rows[lane->row].end_ns = engine->now_ns;
-    feed(engine, lane->op);
+    few->running_mask &= ~lane_bit;
+    if (few->trace)
+        few->trace->rows[lane->row].end_ns = few->now_ns;
+    else if (few->marks[lane->op] != UINT32_MAX) {
+        few->ends_ns[few->marks[lane->op]] = few->now_ns;
+        few->reached |= lane->op == few->awaited;
+    }
+    feed(few, lane->op);
 }
 
-static bool start_idle_lanes(engine_t *engine)
+static bool start_idle_lanes(lspo_few_t *few)
 {
     for (int i = 0; i < FEW; i++)
-        if (!engine->lanes[i].running && engine->queues[i].count > 0 && !start(engine, i))
+        if (!few->lanes[i].running && few->queues[i].count > 0 && !start(few, i))
             return false;
-    if (engine->contended)
-        rerate(engine);
+    if (few->contended)
+        rerate(few);
     return true;
 }
 
 /* Move to the next end and end all ops that end there; false when nothing runs. */
-static bool advance(engine_t *engine)
+static bool advance(lspo_few_t *few)
 {
-    if (engine->running_mask == 0)
+    if (few->running_mask == 0)
         return false;
     uint64_t next_ns = UINT64_MAX;
     for (int i = 0; i < FEW; i++)
-        if (engine->lanes[i].running && engine->lanes[i].end_ns < next_ns)
-            next_ns = engine->lanes[i].end_ns;
-    engine->event++;
-    engine->now_ns = next_ns;
+        if (few->lanes[i].running && few->lanes[i].end_ns < next_ns)
+            next_ns = few->lanes[i].end_ns;
+    few->event++;
+    few->now_ns = next_ns;
     for (int i = 0; i < FEW; i++)
-        if (engine->lanes[i].running && engine->lanes[i].end_ns == next_ns)
-            end(engine, &engine->lanes[i], 1u << i);
+        if (few->lanes[i].running && few->lanes[i].end_ns == next_ns)
+            end(few, &few->lanes[i], 1u << i);
     return true;
 }
 
-static bool play(engine_t *engine)
+bool lspo_few_run(lspo_few_t *few)
 {
+    few->reached = false;
     do {
-        if (!start_idle_lanes(engine))
+        if (!start_idle_lanes(few))
             return false;
-    } while (advance(engine));
+    } while (advance(few) && !few->reached);
     return true;
+}
+
+lspo_status_t lspo_few_create(const lspo_engine_call_t *call, const lspo_ready_t *ready, lspo_few_t *few_out)
+{
+    *few_out = (lspo_few_t){.call = call, .ready = *ready, .awaited = LSPO_NO_OP};
+    for (uint32_t i = 0; i < call->plan->lanes.count; i++) {
+        few_out->lanes[i].kind = call->plan->lanes.list[i].kind;
+        few_out->queues[i] = ready->lanes[i];
+    }
+    return fill_rates(few_out, call->machine);
+}
+
+lspo_status_t lspo_engine_too_long(void)
+{
+    return lspo_error(LSPO_ERR_INPUT, "the plan lasts more than 73 years");
 }
 
 lspo_status_t lspo_engine_play_few(const lspo_engine_call_t *call, lspo_ready_t *ready, lspo_trace_t *trace,
                                    lspo_engine_end_t *end_out)
 {
-    engine_t engine = {
-        .plan = call->plan, .work_ns = call->work_ns, .op_ns = call->op_ns, .ready = *ready, .trace = trace};
-    for (uint32_t i = 0; i < call->plan->lanes.count; i++) {
-        engine.lanes[i].kind = call->plan->lanes.list[i].kind;
-        engine.queues[i] = ready->lanes[i];
-    }
-    lspo_status_t status = fill_rates(&engine, call->machine);
+    lspo_few_t few;
+    lspo_status_t status = lspo_few_create(call, ready, &few);
     if (status != LSPO_OK)
         return status;
-    end_out->too_long = !play(&engine);
-    end_out->unsorted = engine.takes_no_time;
+    few.trace = trace;
+    end_out->too_long = !lspo_few_run(&few);
+    end_out->unsorted = few.takes_no_time;
     return LSPO_OK;
 }

@@ -1,4 +1,5 @@
-/* engine_few.h - the engine for at most LSPO_ENGINE_FEW lanes; engine.c is its only caller. */
+/* engine_few.h - the engine for at most LSPO_ENGINE_FEW lanes, for engine.c, which fills a trace, and pace.c, which
+ * only wants the ends of iterations and looks at the state between two of them. */
 #ifndef LSPO_SIM_ENGINE_FEW_H
 #define LSPO_SIM_ENGINE_FEW_H
 
@@ -28,6 +29,50 @@ typedef struct {
     bool too_long; /* an op would start after LSPO_ENGINE_LAST_START_NS, or last longer */
     bool unsorted; /* some op took no time: rows may be out of order */
 } lspo_engine_end_t;
+
+typedef struct {
+    bool running;
+    uint8_t kind;
+    uint32_t row; /* of the trace, while running */
+    lspo_op_id_t op;
+    uint64_t end_ns;
+    /* Only with contention: work left at since_ns, done at `rate` since then. */
+    double remaining_ns, rate;
+    uint64_t since_ns;
+} lspo_few_lane_t;
+
+typedef struct {
+    const lspo_engine_call_t *call;
+    lspo_ready_t ready;                        /* not owned */
+    lspo_ready_lane_t queues[LSPO_ENGINE_FEW]; /* the ready ops: those of `ready`, and empty ones */
+    lspo_few_lane_t lanes[LSPO_ENGINE_FEW];
+    uint32_t running_mask;
+    uint64_t now_ns;
+    uint32_t event;     /* counts events: ops that become ready at the same event tie */
+    bool takes_no_time; /* an op took none: rows may be out of order */
+    bool contended;
+    double rates[1 << LSPO_ENGINE_FEW][LSPO_ENGINE_FEW]; /* of each lane, by the set of running lanes */
+    lspo_trace_t *trace;                                 /* NULL: none is wanted */
+
+    /* Without a trace: */
+    const uint32_t *marks; /* by op: the iteration that its end may be the end of; UINT32_MAX: none */
+    uint64_t *ends_ns;     /* by iteration: the latest end so far */
+    lspo_op_id_t awaited;  /* lspo_few_run() returns when it has ended; LSPO_NO_OP: at the end of the plan */
+    bool reached;          /* it has */
+    uint32_t ranks;        /* priorities are iteration * ranks + rank; 0: nobody asks for `overtook` */
+    uint32_t overtook;     /* 1 + the highest rank of an op that was served before another one of its iteration, which
+                              would have been first if their ranks were equal; 0: none was */
+} lspo_few_t;
+
+/* The start of a play. `call` and `ready` must outlive it. */
+lspo_status_t lspo_few_create(const lspo_engine_call_t *call, const lspo_ready_t *ready, lspo_few_t *few_out);
+
+/* Play until `awaited` and all that ends at the same time has ended, before other ops start; or until no lane runs.
+ * false: too long. */
+bool lspo_few_run(lspo_few_t *few);
+
+/* Logs that a plan lasts too long; returns LSPO_ERR_INPUT. */
+lspo_status_t lspo_engine_too_long(void);
 
 /* Play until no lane runs and fill the trace, which has room for all ops. */
 lspo_status_t lspo_engine_play_few(const lspo_engine_call_t *call, lspo_ready_t *ready, lspo_trace_t *trace,

@@ -1,10 +1,11 @@
 /* fit.c - the memory that a plan needs on a machine, and the largest batch that fits; see fit.h. */
 #include "sim/fit.h"
 
-#include "sim/tune.h"
-
 #include <math.h>
+#include <stdlib.h>
 
+#include "sim/cost.h"
+#include "sim/engine.h"
 #include "sim/memory.h"
 #include "sim/trial.h"
 #include "sim/tune.h"
@@ -36,22 +37,32 @@ bool lspo_fits(const lspo_machine_t *machine, uint64_t peak_gpu_bytes, uint64_t 
 
 lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out)
 {
-    lspo_trial_t trial = {0};
+    uint64_t *work_ns = NULL;
+    lspo_trace_t *trace = NULL;
     lspo_fit_t fit = {0};
     lspo_memory_t memory = {0};
-    lspo_status_t status = lspo_trial_play(plan, machine, &trial);
+    lspo_status_t status = lspo_trial_check(plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_cost_plan(machine, plan, &work_ns);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_engine_play(plan, machine, work_ns, &trace);
     if (status != LSPO_OK)
         goto cleanup;
-    status = lspo_memory_predict(plan, machine, trial.trace, &memory);
+    status = lspo_trial_time(plan, trace, &fit.iteration_s);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_memory_predict(plan, machine, trace, &memory);
     if (status != LSPO_OK)
         goto cleanup;
     fit.gpu_bytes = memory.gpu_bytes;
     fit.host_bytes = memory.host_bytes;
     fit.fits = lspo_fits(machine, fit.gpu_bytes, fit.host_bytes);
-    fit.iteration_s = trial.summary.iteration_s;
     *fit_out = fit;
 cleanup:
-    lspo_trial_release(&trial);
+    lspo_trace_destroy(trace);
+    free(work_ns);
     return status;
 }
 

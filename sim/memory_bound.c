@@ -4,14 +4,23 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/radix.h"
+#include "plan/policy.h"
 #include "sim/flow.h"
-#include "traces/order.h"
 
 typedef struct {
     uint64_t taken_bytes, given_bytes;
 } change_t;
+
+/* What was known when a row was the newest. */
+typedef struct {
+    int64_t closed_bytes;
+    uint32_t oldest;
+} past_t;
 
 /* All moments at which no row after the newest has started.  Rows that end at least `slack` before it starts are
  * closed: they have ended at each of these moments.  The other rows up to it are open. */
@@ -27,9 +36,14 @@ typedef struct {
     bool *is_open;         /* of each row up to the newest                                        */
     uint32_t closed_count; /* the first rows of by_end are closed */
     uint32_t oldest;       /* no row before it is open                                            */
-    uint32_t *place_of;    /* index of each open row among them, the newest first */
+    uint32_t *place_of;    /* index of each row of a graph among them, the newest first; else scratch */
     int64_t closed_bytes;  /* allocated minus freed by the closed rows */
     uint64_t taken_bytes;  /* allocated by all open rows, if none has freed */
+    uint32_t *needed_by;   /* of each open row: the last row that waits for it, directly or not, as far as asked for */
+    uint32_t *stack;       /* scratch: rows */
+    uint32_t period;       /* rows of a period of the policy; 0: the plan has no two */
+    past_t *past;          /* of each row up to the newest */
+    uint32_t alike_from;   /* from this row on, each is like the one a period before it */
 } sweep_t;
 
 static const lspo_op_t *op_of(const sweep_t *sweep, uint32_t row)
@@ -71,7 +85,32 @@ static void advance(sweep_t *sweep, uint32_t next)
         sweep->oldest++;
 }
 
-/* Nodes: the source; two per open row, that it has ended and that it has started, the newest row first; the sink. */
+static bool is_needed(const sweep_t *sweep, uint32_t row)
+{
+    return sweep->needed_by[row] == sweep->newest;
+}
+
+/* Finds the open rows that must have ended where the newest one has started: what they have given back. */
+static uint64_t find_needed(const sweep_t *sweep)
+{
+    uint64_t given_bytes = 0;
+    uint32_t depth = 0;
+    for (uint32_t row = sweep->newest;; row = sweep->stack[--depth]) {
+        const lspo_op_t *op = op_of(sweep, row);
+        for (uint32_t d = 0; d < op->dep_count; d++) {
+            uint32_t before = sweep->row_of[sweep->plan->deps[op->dep_first + d]];
+            if (before >= sweep->newest || !sweep->is_open[before] || is_needed(sweep, before))
+                continue;
+            sweep->needed_by[before] = sweep->newest;
+            sweep->stack[depth++] = before;
+            given_bytes += change_of(sweep, before).given_bytes;
+        }
+        if (depth == 0)
+            return given_bytes;
+    }
+}
+
+/* Nodes: the source; two per row, that it has ended and that it has started, the newest row first; the sink. */
 static uint32_t ended(const sweep_t *sweep, uint32_t row)
 {
     return 1 + 2 * sweep->place_of[row];
@@ -82,6 +121,12 @@ static uint32_t started(const sweep_t *sweep, uint32_t row)
     return 2 + 2 * sweep->place_of[row];
 }
 
+/* Rows of a graph: those of which it is open whether they have started and ended. */
+static bool is_free(const sweep_t *sweep, uint32_t row)
+{
+    return row <= sweep->newest && sweep->is_open[row] && !is_needed(sweep, row);
+}
+
 static void add_row(const sweep_t *sweep, uint32_t row, uint32_t sink, lspo_flow_t *flow)
 {
     enum { SOURCE = 0 };
@@ -90,7 +135,7 @@ static void add_row(const sweep_t *sweep, uint32_t row, uint32_t sink, lspo_flow
     lspo_flow_add(flow, ended(sweep, row), started(sweep, row), LSPO_FLOW_UNLIMITED);
     for (uint32_t d = 0; d < op->dep_count; d++) {
         uint32_t before = sweep->row_of[sweep->plan->deps[op->dep_first + d]];
-        if (before <= sweep->newest && sweep->is_open[before])
+        if (is_free(sweep, before))
             lspo_flow_add(flow, started(sweep, row), ended(sweep, before), LSPO_FLOW_UNLIMITED);
     }
     if (change.taken_bytes > 0)
@@ -99,82 +144,191 @@ static void add_row(const sweep_t *sweep, uint32_t row, uint32_t sink, lspo_flow
         lspo_flow_add(flow, ended(sweep, row), sink, (int64_t)change.given_bytes);
 }
 
-/* The most bytes at these moments.  Rows are added from the newest to the oldest, so that flow starts at the oldest,
- * which usually reaches less than younger ones. */
-static lspo_status_t find_most_now(sweep_t *sweep, int64_t *most_bytes_out)
+/* What of the memory that free rows take others of them must have given back.  Rows are added from the newest to the
+ * oldest, so that flow starts at the oldest, which usually reaches less than younger ones. */
+static lspo_status_t find_returned(sweep_t *sweep, int64_t *returned_bytes_out)
 {
     enum { EDGES_A_ROW = 3 }; /* besides dependencies */
     uint32_t count = 0, edges = 0, oldest = sweep->oldest;
+    bool gives = false;
     for (uint32_t row = sweep->newest + 1; row-- > oldest;) {
-        if (!sweep->is_open[row])
+        if (!is_free(sweep, row))
             continue;
         sweep->place_of[row] = count++;
         edges += EDGES_A_ROW + op_of(sweep, row)->dep_count;
+        gives = gives || (row < sweep->newest && change_of(sweep, row).given_bytes > 0);
     }
+    *returned_bytes_out = 0;
+    if (!gives)
+        return LSPO_OK;
     lspo_flow_t *flow = NULL;
     lspo_status_t status = lspo_flow_create(2 + 2 * count, edges, &flow);
     if (status != LSPO_OK)
         return status;
     for (uint32_t row = sweep->newest + 1; row-- > oldest;)
-        if (sweep->is_open[row])
+        if (is_free(sweep, row))
             add_row(sweep, row, 1 + 2 * count, flow);
-    *most_bytes_out = sweep->closed_bytes + (int64_t)sweep->taken_bytes - lspo_flow_maximum(flow, 0, 1 + 2 * count);
+    *returned_bytes_out = lspo_flow_maximum(flow, 0, 1 + 2 * count);
     lspo_flow_destroy(flow);
     return LSPO_OK;
+}
+
+static bool depends_on(const sweep_t *sweep, uint32_t row, lspo_op_id_t id)
+{
+    const lspo_op_t *op = op_of(sweep, row);
+    for (uint32_t d = 0; d < op->dep_count; d++)
+        if (sweep->plan->deps[op->dep_first + d] == id)
+            return true;
+    return false;
+}
+
+/* What free rows other than `tail`, for which this one waits, have given back by its start; each is counted once. */
+static uint64_t given_for(const sweep_t *sweep, uint32_t row, lspo_op_id_t tail)
+{
+    const lspo_op_t *op = op_of(sweep, row);
+    uint64_t given_bytes = 0;
+    for (uint32_t d = 0; d < op->dep_count; d++) {
+        lspo_op_id_t id = sweep->plan->deps[op->dep_first + d];
+        uint32_t before = sweep->row_of[id];
+        if (id == tail || !is_free(sweep, before) || sweep->place_of[before] == sweep->newest)
+            continue;
+        sweep->place_of[before] = sweep->newest;
+        given_bytes += change_of(sweep, before).given_bytes;
+    }
+    return given_bytes;
+}
+
+/* Free rows of GPUs, each of which waits for the one before, hold less than all of them take: by how much, at least.
+ * With each goes what others have given back before it. */
+static uint64_t chain_excess(const sweep_t *sweep)
+{
+    lspo_op_id_t tail = LSPO_NO_OP;
+    uint64_t all_bytes = 0;
+    int64_t now_bytes = 0, most_bytes = 0;
+    for (uint32_t row = sweep->oldest; row <= sweep->newest; row++) {
+        if (!is_free(sweep, row) || lspo_op_kind_lane((lspo_op_kind_t)sweep->trace->rows[row].kind) != LSPO_LANE_GPU)
+            continue;
+        change_t change = change_of(sweep, row);
+        if (tail == LSPO_NO_OP ? change.taken_bytes == 0 : !depends_on(sweep, row, tail))
+            continue;
+        all_bytes += change.taken_bytes;
+        now_bytes += (int64_t)(change.taken_bytes - given_for(sweep, row, tail));
+        most_bytes = now_bytes > most_bytes ? now_bytes : most_bytes;
+        now_bytes -= (int64_t)change.given_bytes;
+        tail = sweep->trace->rows[row].op;
+    }
+    return all_bytes - (uint64_t)most_bytes;
+}
+
+/* The most bytes where the newest row has started, if that is more than `most_bytes`. */
+static lspo_status_t raise_most(sweep_t *sweep, int64_t *most_bytes)
+{
+    int64_t bytes = sweep->closed_bytes + (int64_t)sweep->taken_bytes, returned_bytes = 0;
+    if (change_of(sweep, sweep->newest).taken_bytes == 0 || bytes <= *most_bytes)
+        return LSPO_OK;
+    bytes -= (int64_t)find_needed(sweep);
+    if (bytes <= *most_bytes || bytes - (int64_t)chain_excess(sweep) <= *most_bytes)
+        return LSPO_OK;
+    lspo_status_t status = find_returned(sweep, &returned_bytes);
+    if (status != LSPO_OK)
+        return status;
+    bytes -= returned_bytes;
+    *most_bytes = bytes > *most_bytes ? bytes : *most_bytes;
+    return LSPO_OK;
+}
+
+/* Is a row the one a period before it, all ids and times larger by the same numbers as those of the row before? */
+static bool is_alike(const sweep_t *sweep, uint32_t row)
+{
+    const lspo_trace_row_t *now = &sweep->trace->rows[row], *then = now - sweep->period, *before = now - 1;
+    const lspo_op_t *op = &sweep->plan->ops[now->op], *old = &sweep->plan->ops[then->op];
+    uint32_t ids = now->op - then->op;
+    uint64_t time_ns = now->start_ns - then->start_ns;
+    if (now->end_ns - then->end_ns != time_ns || op->dep_count != old->dep_count ||
+        op->gpu_alloc_bytes != old->gpu_alloc_bytes || op->gpu_free_bytes != old->gpu_free_bytes ||
+        op->host_alloc_bytes != old->host_alloc_bytes || op->host_free_bytes != old->host_free_bytes)
+        return false;
+    for (uint32_t d = 0; d < op->dep_count; d++)
+        if (sweep->plan->deps[op->dep_first + d] - sweep->plan->deps[old->dep_first + d] != ids)
+            return false;
+    return row == sweep->alike_from || (before->op - before[-(ptrdiff_t)sweep->period].op == ids &&
+                                        before->start_ns - before[-(ptrdiff_t)sweep->period].start_ns == time_ns);
+}
+
+/* Are the moments of the newest row those of the row a period before, with all open rows alike? */
+static bool repeats(sweep_t *sweep)
+{
+    uint32_t row = sweep->newest, period = sweep->period;
+    sweep->past[row] = (past_t){sweep->closed_bytes, sweep->oldest};
+    if (period == 0 || row < period) {
+        sweep->alike_from = row + 1;
+        return false;
+    }
+    if (!is_alike(sweep, row))
+        sweep->alike_from = row + 1;
+    const past_t *then = &sweep->past[row - period];
+    return sweep->oldest >= sweep->alike_from && then->oldest + period >= sweep->oldest &&
+           then->closed_bytes == sweep->closed_bytes;
+}
+
+/* The peak of the timeline as it is; ends come before starts. */
+static int64_t replay(const sweep_t *sweep)
+{
+    const lspo_trace_row_t *rows = sweep->trace->rows;
+    uint32_t count = sweep->trace->row_count, over = 0;
+    int64_t now_bytes = 0, peak_bytes = 0;
+    for (uint32_t row = 0; row < count; row++) {
+        for (; over < count && rows[sweep->by_end[over]].end_ns <= rows[row].start_ns; over++)
+            now_bytes -= (int64_t)change_of(sweep, sweep->by_end[over]).given_bytes;
+        now_bytes += (int64_t)change_of(sweep, row).taken_bytes;
+        peak_bytes = now_bytes > peak_bytes ? now_bytes : peak_bytes;
+    }
+    return peak_bytes;
+}
+
+static bool takes_any(const sweep_t *sweep)
+{
+    for (uint32_t row = 0; row < sweep->trace->row_count; row++)
+        if (change_of(sweep, row).taken_bytes > 0)
+            return true;
+    return false;
 }
 
 /* The most dynamic bytes on the GPU or on the host. */
 static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes_out)
 {
     uint32_t count = sweep->trace->row_count;
-    int64_t most_bytes = 0, limit_bytes = 0; /* the bound of these moments */
     sweep->on_gpu = on_gpu;
     sweep->closed_bytes = 0;
     sweep->taken_bytes = 0;
-    sweep->closed_count = sweep->oldest = 0;
+    sweep->closed_count = sweep->oldest = sweep->alike_from = 0;
+    memset(sweep->is_open, 0, count * sizeof *sweep->is_open);
+    memset(sweep->needed_by, 0xff, count * sizeof *sweep->needed_by);
+    memset(sweep->place_of, 0xff, count * sizeof *sweep->place_of);
+    int64_t most_bytes = replay(sweep);
+    if (!takes_any(sweep))
+        count = 0;
     for (uint32_t row = 0; row < count; row++) {
         advance(sweep, row);
-        int64_t all_bytes = sweep->closed_bytes + (int64_t)sweep->taken_bytes;
-        limit_bytes += (int64_t)change_of(sweep, row).taken_bytes;
-        limit_bytes = all_bytes < limit_bytes ? all_bytes : limit_bytes;
-        /* Until a row closes, later moments include all of the current ones. */
-        if (limit_bytes <= most_bytes || (row + 1 < count && next_to_close(sweep, row + 1) == UINT32_MAX))
-            continue;
-        lspo_status_t status = find_most_now(sweep, &limit_bytes);
+        lspo_status_t status = repeats(sweep) ? LSPO_OK : raise_most(sweep, &most_bytes);
         if (status != LSPO_OK)
             return status;
-        most_bytes = limit_bytes > most_bytes ? limit_bytes : most_bytes;
     }
     *most_bytes_out = (uint64_t)most_bytes;
     return LSPO_OK;
 }
 
-typedef struct {
-    uint64_t end_ns;
-    uint32_t row;
-} end_t;
-
-static int compare_end(const void *left, const void *right)
-{
-    const end_t *a = left, *b = right;
-    LSPO_ORDER(a->end_ns, b->end_ns)
-    LSPO_ORDER(a->row, b->row)
-    return 0;
-}
-
 static lspo_status_t sort_ends(sweep_t *sweep)
 {
     uint32_t count = sweep->trace->row_count;
-    end_t *ends = malloc(((size_t)count + 1) * sizeof *ends);
-    if (!ends)
+    uint64_t *ends_ns = malloc(((size_t)count + 1) * sizeof *ends_ns);
+    if (!ends_ns)
         return lspo_no_memory("a bound of %" PRIu32 " ops", count);
     for (uint32_t row = 0; row < count; row++)
-        ends[row] = (end_t){sweep->trace->rows[row].end_ns, row};
-    qsort(ends, count, sizeof *ends, compare_end);
-    for (uint32_t i = 0; i < count; i++)
-        sweep->by_end[i] = ends[i].row;
-    free(ends);
-    return LSPO_OK;
+        ends_ns[row] = sweep->trace->rows[row].end_ns;
+    lspo_status_t status = lspo_radix_order(ends_ns, count, &sweep->by_end);
+    free(ends_ns);
+    return status;
 }
 
 static lspo_status_t index_rows(sweep_t *sweep)
@@ -190,21 +344,35 @@ static lspo_status_t index_rows(sweep_t *sweep)
     return sort_ends(sweep);
 }
 
+/* Ops of the second period: the first one may lack some, and so may the last one. */
+static uint32_t count_period(const lspo_plan_t *plan)
+{
+    uint32_t period = plan->policy != NULL ? lspo_policy_period(plan->policy, &plan->workload) : 1, count = 0;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        count += plan->ops[id].iteration >= period && plan->ops[id].iteration - period < period;
+    return count;
+}
+
 static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t slack_ns, sweep_t *sweep)
 {
     size_t rows = (size_t)trace->row_count + 1;
-    *sweep = (sweep_t){.plan = plan, .trace = trace, .slack_ns = slack_ns};
+    *sweep = (sweep_t){.plan = plan, .trace = trace, .slack_ns = slack_ns, .period = count_period(plan)};
     sweep->row_of = malloc(((size_t)plan->op_count + 1) * sizeof *sweep->row_of);
-    sweep->by_end = malloc(rows * sizeof *sweep->by_end);
     sweep->is_open = malloc(rows * sizeof *sweep->is_open);
     sweep->place_of = malloc(rows * sizeof *sweep->place_of);
-    return sweep->row_of && sweep->by_end && sweep->is_open && sweep->place_of
+    sweep->needed_by = malloc(rows * sizeof *sweep->needed_by);
+    sweep->stack = malloc(rows * sizeof *sweep->stack);
+    sweep->past = malloc(rows * sizeof *sweep->past);
+    return sweep->row_of && sweep->is_open && sweep->place_of && sweep->needed_by && sweep->stack && sweep->past
                ? index_rows(sweep)
                : lspo_no_memory("a bound of %" PRIu32 " ops", plan->op_count);
 }
 
 static void sweep_release(sweep_t *sweep)
 {
+    free(sweep->past);
+    free(sweep->stack);
+    free(sweep->needed_by);
     free(sweep->place_of);
     free(sweep->is_open);
     free(sweep->by_end);

@@ -13,8 +13,9 @@
  *
  * It is found row by row.  Let r be the last row that has started.  What ends slack before r starts has ended, what
  * starts after r has not started, and of the rows between none ends slack before another one starts: only dependencies
- * order them.  So each r needs only a small closure of the rows around it.  From one r to the next the maximum grows by
- * at most what the new row takes; a closure is solved only if this could exceed the maximum so far.
+ * order them.  What r waits for, directly or not, has ended.  All others of these rows may have started and ended or
+ * not: they are the closure.  What all rows have taken, less what those before r must have given back, is a bound for
+ * it; a flow is computed only where this is above the most so far, which begins with the peak of the replay.
  */
 #ifndef LSPO_SIM_MEMORY_BOUND_H
 #define LSPO_SIM_MEMORY_BOUND_H
@@ -25,8 +26,8 @@
 #include "plan/plan.h"
 #include "traces/trace.h"
 
-/* `trace` must be a complete trace of `plan`, or a part with all dependencies of its ops, with rows in the order of
- * their starts.  LSPO_ERR_CHECK if it has ops that the plan lacks. */
+/* `trace` must be a complete trace of `plan` with rows in the order of their starts.  LSPO_ERR_CHECK if it has ops that
+ * the plan lacks. */
 lspo_status_t lspo_memory_bound(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t slack_ns,
                                 uint64_t *gpu_bytes_out, uint64_t *host_bytes_out);
 

@@ -166,17 +166,14 @@ static lspo_status_t play(const experiment_t *experiment, const player_t *player
 {
     const lspo_plan_t *plan = player->plan;
     lspo_trace_t *trace = NULL;
-    lspo_summary_t summary = {0};
     lspo_noise_draw(plan, experiment->machine, player->work_ns, experiment->random, experiment->op_ns);
     lspo_status_t status = lspo_engine_play_ops(plan, experiment->machine, experiment->op_ns, &trace);
     if (status != LSPO_OK)
         goto failed;
-    status = lspo_trial_summarise(plan, experiment->machine, trace, &summary);
+    status = lspo_trial_time(plan, trace, iteration_s_out);
     if (status != LSPO_OK)
         goto failed;
-    *iteration_s_out = summary.iteration_s;
     *trace_out = trace;
-    lspo_summary_release(&summary);
     return LSPO_OK;
 failed:
     lspo_trace_destroy(trace);

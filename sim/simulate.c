@@ -58,18 +58,16 @@ cleanup:
     return status;
 }
 
-/* Peaks and their bounds when lanes run early or late, those over the first ops of a long plan, because they repeat. */
+/* Peaks, and their bounds when lanes run early or late. */
 static lspo_status_t predict_peaks(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
                                    double iteration_s, lspo_prediction_t *prediction)
 {
-    enum { ROWS_MAX = 10000 };
-    lspo_trace_t part = {.rows = trace->rows, .row_count = trace->row_count < ROWS_MAX ? trace->row_count : ROWS_MAX};
     uint64_t slack_ns = (uint64_t)(LSPO_SIMULATE_SLACK * 1e9 * iteration_s);
     lspo_memory_t peak = {0}, bound = {0};
     lspo_status_t status = lspo_memory_predict(plan, machine, trace, &peak);
     if (status != LSPO_OK)
         return status;
-    status = lspo_memory_predict_bound(plan, machine, &part, slack_ns, &bound);
+    status = lspo_memory_predict_bound(plan, machine, trace, slack_ns, &bound);
     if (status != LSPO_OK)
         return status;
     prediction->peak_gpu_bytes = peak.gpu_bytes;

@@ -1,5 +1,5 @@
-/* trial.h - cost, play and summarise a plan: the common steps of predictions, their baseline, searches and random
- * draws. */
+/* trial.h - cost, play and summarise a plan: the common steps of predictions.  Where only the time is wanted, see
+ * sim/pace.h. */
 #ifndef LSPO_SIM_TRIAL_H
 #define LSPO_SIM_TRIAL_H
 
@@ -22,8 +22,10 @@ typedef struct {
 lspo_status_t lspo_trial_play(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trial_t *trial_out);
 void lspo_trial_release(lspo_trial_t *trial);
 
-/* Add the header and compute the summary of a trace that was played by other means (sim/noise.h). */
-lspo_status_t lspo_trial_summarise(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_trace_t *trace,
-                                   lspo_summary_t *summary_out);
+/* LSPO_ERR_INPUT for a plan of fewer than 2 iterations: it has no time per iteration. */
+lspo_status_t lspo_trial_check(const lspo_plan_t *plan);
+
+/* Only the time per iteration, of a trace of the plan without a header (sim/noise.h, sim/fit.h). */
+lspo_status_t lspo_trial_time(const lspo_plan_t *plan, const lspo_trace_t *trace, double *iteration_s_out);
 
 #endif

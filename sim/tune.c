@@ -1,17 +1,32 @@
 /* tune.c - choose the transition stage by simulation; see tune.h. */
 #include "sim/tune.h"
 
+#include <stdlib.h>
+
+#include "plan/build.h"
 #include "plan/policies/shared.h"
-#include "sim/trial.h"
+#include "sim/cost.h"
+#include "sim/pace.h"
 
 enum { TRIAL_ITERATIONS = 8, TRIALS_MAX = 64 };
+
+/* An op whose priority depends on the transition. */
+typedef struct {
+    lspo_op_id_t op;
+    uint32_t stage, iteration;
+} ranked_t;
 
 typedef struct {
     const lspo_model_t *model;
     const lspo_policy_t *policy;
     const lspo_machine_t *machine;
     lspo_workload_t workload; /* of the trials */
-    double best_s;            /* 0: none yet */
+    lspo_plan_t *plan;        /* of the trials, if only its priorities change; owned */
+    uint64_t *work_ns;        /* owned */
+    lspo_pace_t *pace;        /* owned */
+    ranked_t *ranked;         /* owned */
+    uint32_t ranked_count;
+    double best_s; /* 0: none yet */
     int32_t best_stage;
 } search_t;
 
@@ -26,50 +41,111 @@ static int32_t *transition_of(const lspo_policy_t *policy, lspo_workload_t *work
     return lspo_policy_slot(policy, workload, &lspo_parameter_transition);
 }
 
-static lspo_status_t time_trial(const search_t *search, double *iteration_s_out)
+static void set_transition(search_t *search, int32_t transition)
 {
+    uint32_t stages = search->plan->stage_count;
+    for (uint32_t i = 0; i < search->ranked_count; i++) {
+        const ranked_t *it = &search->ranked[i];
+        uint32_t priority =
+            lspo_build_priority(it->iteration, lspo_build_layerwise_rank(it->stage, transition, stages), stages);
+        search->plan->ops[it->op].priority = priority;
+        lspo_pace_set_priority(search->pace, it->op, priority);
+    }
+    *transition_of(search->policy, &search->plan->workload) = transition;
+}
+
+static lspo_status_t time_stage(search_t *search, int32_t stage, lspo_pace_result_t *result_out)
+{
+    if (search->plan->layerwise) {
+        set_transition(search, stage);
+        return lspo_pace_play(search->pace, search->plan->stage_count + 1, result_out);
+    }
     lspo_plan_t *plan = NULL;
-    lspo_trial_t trial = {0};
+    lspo_pace_result_t result = {.overtook = search->plan->stage_count + 1};
+    *transition_of(search->policy, &search->workload) = stage;
     lspo_status_t status = lspo_plan_build(search->model, &search->workload, search->policy, &plan);
     if (status != LSPO_OK)
         return status;
-    status = lspo_trial_play(plan, search->machine, &trial);
-    if (status != LSPO_OK)
-        goto cleanup;
-    *iteration_s_out = trial.summary.iteration_s;
-cleanup:
-    lspo_trial_release(&trial);
+    status = lspo_pace_of(plan, search->machine, &result.iteration_s);
+    if (status == LSPO_OK)
+        *result_out = result;
     lspo_plan_destroy(plan);
     return status;
 }
 
-/* Stages first, first + step, ... up to last. */
+/* Stages last, last - step, ... down to first.  After a stage, lower ones are left out that are played like it.  An op
+ * of a lower stage than another one has a lower rank, unless both stages are above the transition: then the ranks are
+ * equal.  So a lower transition changes the order of two ops only if it is below the stage of one that was served first
+ * for its rank alone. */
 static lspo_status_t try_stages(search_t *search, int32_t first, int32_t last, int32_t step)
 {
-    for (int32_t stage = first; stage <= last; stage += step) {
-        double iteration_s = 0;
-        *transition_of(search->policy, &search->workload) = stage;
-        lspo_status_t status = time_trial(search, &iteration_s);
+    int64_t next = last; /* the highest stage that may differ */
+    for (int32_t stage = last; stage >= first; stage -= step) {
+        lspo_pace_result_t result = {0};
+        if (stage > next)
+            continue;
+        lspo_status_t status = time_stage(search, stage, &result);
         if (status != LSPO_OK)
             return status;
-        if (search->best_s <= 0 || iteration_s < search->best_s ||
-            (iteration_s <= search->best_s && stage > search->best_stage)) {
-            search->best_s = iteration_s;
+        if (search->best_s <= 0 || result.iteration_s < search->best_s ||
+            (result.iteration_s <= search->best_s && stage > search->best_stage)) {
+            search->best_s = result.iteration_s;
             search->best_stage = stage;
         }
+        next = (int64_t)result.overtook - 2; /* one below the stage of that op */
     }
     return LSPO_OK;
 }
 
 static lspo_status_t search_stage(search_t *search)
 {
-    int32_t last = (int32_t)lspo_model_stage_count(search->model) - 1;
+    int32_t last = (int32_t)search->plan->stage_count - 1;
     int32_t step = last / TRIALS_MAX + 1;
-    lspo_status_t status = try_stages(search, 0, last, step);
+    lspo_status_t status = try_stages(search, 0, last - last % step, step);
     if (status != LSPO_OK || step == 1)
         return status;
     int32_t low = search->best_stage - step + 1, high = search->best_stage + step - 1;
     return try_stages(search, low > 0 ? low : 0, high < last ? high : last, 1);
+}
+
+static lspo_status_t prepare(search_t *search)
+{
+    lspo_status_t status = lspo_plan_build(search->model, &search->workload, search->policy, &search->plan);
+    const lspo_plan_t *plan = search->plan;
+    if (status != LSPO_OK || !plan->layerwise)
+        return status;
+    status = lspo_cost_plan(search->machine, plan, &search->work_ns);
+    if (status != LSPO_OK)
+        return status;
+    search->ranked = malloc(((size_t)plan->op_count + 1) * sizeof *search->ranked);
+    if (!search->ranked)
+        return lspo_no_memory("the priorities of %u ops", plan->op_count);
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        if (lspo_op_kind_lane((lspo_op_kind_t)plan->ops[id].kind) != LSPO_LANE_GPU)
+            search->ranked[search->ranked_count++] = (ranked_t){id, plan->ops[id].layer, plan->ops[id].iteration};
+    return lspo_pace_create(plan, search->machine, search->work_ns, &search->pace);
+}
+
+static void release(search_t *search)
+{
+    free(search->ranked);
+    lspo_pace_destroy(search->pace);
+    free(search->work_ns);
+    lspo_plan_destroy(search->plan);
+}
+
+/* The plan of the trials where it is the one that is wanted, or a new one. */
+static lspo_status_t build_best(search_t *search, const lspo_workload_t *workload, lspo_plan_t **plan_out)
+{
+    if (search->plan->layerwise && workload->iterations == TRIAL_ITERATIONS) {
+        set_transition(search, search->best_stage);
+        *plan_out = search->plan;
+        search->plan = NULL;
+        return LSPO_OK;
+    }
+    lspo_workload_t tuned = *workload;
+    *transition_of(search->policy, &tuned) = search->best_stage;
+    return lspo_plan_build(search->model, &tuned, search->policy, plan_out);
 }
 
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
@@ -90,10 +166,11 @@ lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workloa
         return status;
     search_t search = {.model = model, .policy = policy, .machine = machine, .workload = *workload};
     search.workload.iterations = TRIAL_ITERATIONS;
-    status = search_stage(&search);
-    if (status != LSPO_OK)
-        return status;
-    lspo_workload_t tuned = *workload;
-    *transition_of(policy, &tuned) = search.best_stage;
-    return lspo_plan_build(model, &tuned, policy, plan_out);
+    status = prepare(&search);
+    if (status == LSPO_OK)
+        status = search_stage(&search);
+    if (status == LSPO_OK)
+        status = build_best(&search, workload, plan_out);
+    release(&search);
+    return status;
 }

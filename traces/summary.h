@@ -37,6 +37,11 @@ typedef struct {
 lspo_status_t lspo_summary_create(const lspo_trace_t *trace, uint32_t warmup, lspo_summary_t *summary_out);
 void lspo_summary_release(lspo_summary_t *summary);
 
+/* Only iteration_s of that summary, for a plan of which nothing is known but the ends of its iterations (those of
+ * lspo_trace_iteration_ends() or of sim/pace.h).  Errors as above. */
+lspo_status_t lspo_summary_time(const lspo_plan_t *plan, const uint64_t *ends_ns, uint32_t count, uint32_t warmup,
+                                double *iteration_s_out);
+
 /* ends_ns[i]: the end of iteration i, 0 if it has no FWD, RECOMPUTE or BWD; malloc'd. */
 lspo_status_t lspo_trace_iteration_ends(const lspo_trace_t *trace, uint64_t **ends_ns_out, uint32_t *count_out);
 

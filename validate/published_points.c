@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "sim/trial.h"
+#include "sim/pace.h"
 
 /* Plans */
 
@@ -36,17 +36,6 @@ typedef struct {
     const double *values;
 } job_t;
 
-static lspo_status_t play(const lspo_plan_t *plan, const lspo_machine_t *machine, double *step_s_out)
-{
-    lspo_trial_t trial = {0};
-    lspo_status_t status = lspo_trial_play(plan, machine, &trial);
-    if (status != LSPO_OK)
-        return status;
-    *step_s_out = trial.summary.iteration_s;
-    lspo_trial_release(&trial);
-    return LSPO_OK;
-}
-
 /* A row whose flags set a value themselves keeps it. */
 static void set_value(const lspo_published_knob_t *knob, double value, lspo_machine_t *machine)
 {
@@ -64,9 +53,9 @@ static void play_item(void *context, uint32_t worker, size_t item)
     (void)worker;
     for (uint32_t k = 0; k < job->framework->knob_count; k++)
         set_value(&job->framework->knobs[k], job->values[k], &machine);
-    it->status = play(it->few, &machine, &few_s);
+    it->status = lspo_pace_of(it->few, &machine, &few_s);
     if (it->status == LSPO_OK && it->many != NULL)
-        it->status = play(it->many, &machine, &many_s);
+        it->status = lspo_pace_of(it->many, &machine, &many_s);
     it->predicted_s =
         it->many != NULL ? (many_s - few_s) / (LSPO_PUBLISHED_MICROS_MANY - LSPO_PUBLISHED_MICROS_FEW) : few_s;
 }

@@ -48,7 +48,7 @@ static naive_t random_entry(uint64_t *state, lspo_op_id_t op)
 /* A plan of one GPU op whose priority is set before each push: lspo_ready_add() must pack what plan.h compares. */
 static void push(lspo_ready_t *ready, naive_t entry)
 {
-    ready->plan->ops[entry.op].priority = entry.priority;
+    ready->ops[entry.op].priority = entry.priority;
     lspo_ready_add(ready, entry.op, entry.turn);
 }
 
@@ -224,6 +224,6 @@ Test(ready, an_op_on_no_lane_is_refused)
     maker.plan.ops[0].lane = LSPO_DEVICE_LANES;
     lspo_ready_t ready = {0};
     cr_expect_eq(lspo_ready_create(&maker.plan, &ready), LSPO_ERR_INTERNAL);
-    cr_expect_null(ready.plan, "set on success only");
+    cr_expect_null(ready.ops, "set on success only");
     maker_release(&maker);
 }

@@ -124,6 +124,28 @@ Test(simulate, invariants_of_windows_and_shares)
     }
 }
 
+/* A step of more than 10,000 ops, whose messages move only at its end, when all activations are there again. */
+Test(simulate, the_memory_bound_holds_for_long_steps)
+{
+    static const char *const names[] = {"zero", "zero-layerwise", "zero-delayed", "lsp"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        lspo_model_t model;
+        lspo_workload_t workload;
+        lspo_machine_t machine;
+        small_case(&model, &workload, &machine);
+        model.block_count = 300;
+        workload.accumulation = 16;
+        workload.iterations = 4;
+        lspo_plan_t *plan = tuned_plan(&model, &workload, find(names[i]), &machine);
+        cr_assert_gt(plan->op_count / workload.iterations, 10000u);
+        lspo_prediction_t prediction = predict(plan, &machine);
+        cr_expect_geq(prediction.peak_gpu_bound_bytes, prediction.peak_gpu_bytes, "%s: %lu, peak %lu", names[i],
+                      prediction.peak_gpu_bound_bytes, prediction.peak_gpu_bytes);
+        lspo_prediction_release(&prediction);
+        lspo_plan_destroy(plan);
+    }
+}
+
 /* One lane and no losses: native takes the sum of its works, its bound is its time, and it waits for nothing. */
 Test(simulate, native_is_its_own_bound)
 {

@@ -1,0 +1,413 @@
+/* pace.c - only the time per iteration of a plan; see pace.h. */
+#include "sim/pace.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/ready.h"
+#include "sim/cost.h"
+#include "sim/engine.h"
+#include "sim/engine_few.h"
+#include "sim/sim.h"
+#include "sim/trial.h"
+#include "traces/summary.h"
+
+enum { NO_MARK = UINT32_MAX };
+
+/* The state at the end of an iteration. */
+typedef struct {
+    bool known;
+    uint64_t now_ns;
+    uint32_t event;
+    lspo_few_lane_t lanes[LSPO_ENGINE_FEW];
+    uint32_t counts[LSPO_ENGINE_FEW];
+    lspo_ready_entry_t *entries; /* of all heaps, one after the other */
+    uint32_t *waiting;           /* of the ops of the block           */
+} moment_t;
+
+struct lspo_pace {
+    const lspo_plan_t *plan;
+    lspo_engine_call_t call;
+    lspo_ready_t ready;   /* as at the start of a play */
+    lspo_ready_op_t *ops; /* those of the play         */
+    lspo_few_t start;     /* as at the start of a play */
+    uint32_t iterations;
+    uint32_t *marks;      /* by op: its iteration if it may end it, or NO_MARK */
+    uint64_t *ends_ns;    /* by iteration */
+    lspo_op_id_t *last;   /* E(i), by iteration */
+    lspo_op_id_t *first;  /* of block i; of `iterations` + 1 */
+    uint32_t steady_from; /* k; `iterations`: no two blocks are alike */
+    uint32_t block_ops;   /* P */
+    uint32_t *seen;       /* by op: how many marked ops are before it or itself */
+    moment_t moment;      /* at the end of the iteration before, with arrays of its own */
+};
+
+/* The structure of the plan */
+
+static void mark_ops(lspo_pace_t *pace)
+{
+    for (lspo_op_id_t id = 0; id < pace->plan->op_count; id++) {
+        const lspo_op_t *op = &pace->plan->ops[id];
+        bool marks = op->kind == LSPO_OP_FWD || op->kind == LSPO_OP_RECOMPUTE || op->kind == LSPO_OP_BWD;
+        pace->marks[id] = marks ? op->iteration : NO_MARK;
+        if (marks && op->iteration >= pace->iterations)
+            pace->iterations = op->iteration + 1;
+    }
+}
+
+/* Do the marked ops form one chain, iteration by iteration? Finds the last one of each. */
+static bool find_chain(lspo_pace_t *pace)
+{
+    const lspo_plan_t *plan = pace->plan;
+    uint32_t links = 0, iteration = 0;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
+        uint32_t seen = 0;
+        for (uint32_t d = 0; d < plan->ops[id].dep_count; d++) {
+            uint32_t its = pace->seen[plan->deps[plan->ops[id].dep_first + d]];
+            seen = its > seen ? its : seen;
+        }
+        if (pace->marks[id] != NO_MARK) {
+            if (seen != links || pace->marks[id] < iteration || pace->marks[id] > iteration + (links > 0))
+                return false;
+            iteration = pace->marks[id];
+            pace->last[iteration] = id;
+            seen = ++links;
+        }
+        pace->seen[id] = seen;
+    }
+    return links > 0;
+}
+
+/* Block i + 1 begins where every later op waits for E(i). */
+static void find_blocks(lspo_pace_t *pace)
+{
+    lspo_op_id_t begin = pace->plan->op_count;
+    for (uint32_t i = pace->iterations; i > 0; i--) {
+        lspo_op_id_t last = pace->last[i - 1];
+        while (begin > last + 1 && pace->seen[begin - 1] >= pace->seen[last])
+            begin--;
+        pace->first[i] = begin;
+    }
+    pace->first[0] = 0;
+}
+
+/* Is `id` + P this op one iteration later? */
+static bool is_alike(const lspo_pace_t *pace, lspo_op_id_t id, uint32_t priority_step)
+{
+    const lspo_plan_t *plan = pace->plan;
+    uint32_t shift = pace->block_ops;
+    const lspo_op_t *op = &plan->ops[id], *next = &plan->ops[id + shift];
+    if (op->lane != next->lane || op->work != next->work || op->dep_count != next->dep_count ||
+        next->priority - op->priority != priority_step ||
+        (pace->marks[id] == NO_MARK ? NO_MARK : pace->marks[id] + 1) != pace->marks[id + shift])
+        return false;
+    for (uint32_t d = 0; d < op->dep_count; d++)
+        if (plan->deps[op->dep_first + d] + shift != plan->deps[next->dep_first + d])
+            return false;
+    return true;
+}
+
+static bool blocks_are_alike(const lspo_pace_t *pace, uint32_t block, uint32_t priority_step)
+{
+    const lspo_op_id_t *first = pace->first;
+    if (first[block + 1] - first[block] != pace->block_ops || first[block + 2] - first[block + 1] != pace->block_ops)
+        return false;
+    for (lspo_op_id_t id = first[block]; id < first[block + 1]; id++)
+        if (!is_alike(pace, id, priority_step))
+            return false;
+    return true;
+}
+
+/* From the last block back: each is like the one behind it. */
+static void find_steady(lspo_pace_t *pace)
+{
+    uint32_t blocks = pace->iterations;
+    pace->steady_from = blocks;
+    if (blocks < 3 || !find_chain(pace))
+        return;
+    find_blocks(pace);
+    lspo_op_id_t begin = pace->first[blocks - 1];
+    pace->block_ops = pace->first[blocks] - begin;
+    if (pace->block_ops > begin)
+        return;
+    uint32_t priority_step = pace->plan->ops[begin].priority - pace->plan->ops[begin - pace->block_ops].priority;
+    while (pace->steady_from > 1) {
+        uint32_t block = pace->steady_from == blocks ? blocks - 2 : pace->steady_from - 1;
+        if (!blocks_are_alike(pace, block, priority_step))
+            return;
+        pace->steady_from = block;
+    }
+}
+
+/* Moments */
+
+static bool is_of_block(const lspo_pace_t *pace, const lspo_few_t *few, uint32_t block)
+{
+    lspo_op_id_t first = pace->first[block];
+    for (int i = 0; i < LSPO_ENGINE_FEW; i++) {
+        if (few->lanes[i].running && few->lanes[i].op < first)
+            return false;
+        for (uint32_t k = 0; k < few->queues[i].count; k++)
+            if (few->queues[i].heap[k].op < first)
+                return false;
+    }
+    return true;
+}
+
+/* Keeps the state at the end of iteration `block`, unless an op of an earlier block is unfinished: of the unfinished
+ * ops of earlier blocks, the one with the lowest id would be running or ready. */
+static void remember(lspo_pace_t *pace, const lspo_few_t *few, uint32_t block)
+{
+    moment_t *moment = &pace->moment;
+    uint32_t count = 0;
+    moment->known = block >= pace->steady_from && is_of_block(pace, few, block);
+    if (!moment->known)
+        return;
+    moment->now_ns = few->now_ns;
+    moment->event = few->event;
+    memcpy(moment->lanes, few->lanes, sizeof moment->lanes);
+    for (int i = 0; i < LSPO_ENGINE_FEW; i++) {
+        moment->counts[i] = few->queues[i].count;
+        if (moment->counts[i] > 0)
+            memcpy(&moment->entries[count], few->queues[i].heap, moment->counts[i] * sizeof *moment->entries);
+        count += moment->counts[i];
+    }
+    for (uint32_t k = 0; k < pace->block_ops; k++)
+        moment->waiting[k] = few->ready.ops[pace->first[block] + k].waiting;
+}
+
+static bool lanes_repeat(const lspo_pace_t *pace, const lspo_few_t *few)
+{
+    const moment_t *before = &pace->moment;
+    uint64_t passed_ns = few->now_ns - before->now_ns;
+    for (int i = 0; i < LSPO_ENGINE_FEW; i++) {
+        const lspo_few_lane_t *now = &few->lanes[i], *then = &before->lanes[i];
+        if (now->running != then->running)
+            return false;
+        if (!now->running)
+            continue;
+        if (now->op != then->op + pace->block_ops || now->end_ns != then->end_ns + passed_ns)
+            return false;
+        if (few->contended && (now->remaining_ns != then->remaining_ns || now->rate != then->rate ||
+                               now->since_ns != then->since_ns + passed_ns))
+            return false;
+    }
+    return true;
+}
+
+static bool queues_repeat(const lspo_pace_t *pace, const lspo_few_t *few)
+{
+    const moment_t *before = &pace->moment;
+    const lspo_ready_entry_t *then = before->entries;
+    uint32_t events = few->event - before->event;
+    for (int i = 0; i < LSPO_ENGINE_FEW; i++) {
+        if (few->queues[i].count != before->counts[i])
+            return false;
+        for (uint32_t k = 0; k < before->counts[i]; k++, then++) {
+            /* The event is the low half of a rank; the high half, the priority, is alike if the ops are. */
+            const lspo_ready_entry_t *now = &few->queues[i].heap[k];
+            if (now->op != then->op + pace->block_ops || (uint32_t)now->rank != (uint32_t)then->rank + events)
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool repeats(const lspo_pace_t *pace, const lspo_few_t *few, uint32_t block)
+{
+    if (!pace->moment.known || !lanes_repeat(pace, few) || !queues_repeat(pace, few))
+        return false;
+    for (uint32_t k = 0; k < pace->block_ops; k++)
+        if (few->ready.ops[pace->first[block] + k].waiting != pace->moment.waiting[k])
+            return false;
+    return true;
+}
+
+/* Plays */
+
+/* Later iterations take as long as this one; false if that would be too long for a play. */
+static bool continue_ends(lspo_pace_t *pace, uint32_t iteration)
+{
+    uint64_t *ends_ns = pace->ends_ns, step_ns = ends_ns[iteration] - ends_ns[iteration - 1];
+    uint32_t left = pace->iterations - 1 - iteration;
+    if (left > 0 && step_ns > (LSPO_ENGINE_LAST_START_NS - ends_ns[iteration]) / left)
+        return false;
+    for (uint32_t i = iteration + 1; i < pace->iterations; i++)
+        ends_ns[i] = ends_ns[i - 1] + step_ns;
+    return true;
+}
+
+/* Fills the ends of iterations. */
+static lspo_status_t play(lspo_pace_t *pace, lspo_few_t *few, uint32_t *played_out)
+{
+    bool may_repeat = pace->steady_from < pace->iterations;
+    *played_out = pace->iterations;
+    pace->moment.known = false;
+    for (uint32_t i = 0; i < pace->iterations; i++) {
+        few->awaited = may_repeat ? pace->last[i] : LSPO_NO_OP;
+        if (!lspo_few_run(few))
+            return lspo_engine_too_long();
+        if (!may_repeat)
+            return LSPO_OK;
+        if (repeats(pace, few, i) && continue_ends(pace, i)) {
+            *played_out = i + 1;
+            return LSPO_OK;
+        }
+        remember(pace, few, i);
+    }
+    return LSPO_OK;
+}
+
+/* The engine before the first event, with the ops that wait for nothing ready. */
+static void restart(lspo_pace_t *pace, lspo_few_t *few)
+{
+    *few = pace->start;
+    few->ready.ops = pace->ops;
+    few->marks = pace->marks;
+    few->ends_ns = pace->ends_ns;
+    memcpy(pace->ops, pace->ready.ops, pace->plan->op_count * sizeof *pace->ops);
+    memset(pace->ends_ns, 0, pace->iterations * sizeof *pace->ends_ns);
+    for (int i = 0; i < LSPO_ENGINE_FEW; i++)
+        few->queues[i].count = 0;
+    for (lspo_op_id_t id = 0; id < pace->plan->op_count; id++)
+        if (pace->ops[id].waiting == 0)
+            lspo_ready_push(&few->queues[pace->ops[id].lane],
+                            (lspo_ready_entry_t){(uint64_t)pace->ops[id].priority << 32, id});
+}
+
+/* More lanes: the ends are those of a trace. */
+static lspo_status_t play_many(const lspo_pace_t *pace, double *iteration_s_out)
+{
+    lspo_trace_t *trace = NULL;
+    lspo_status_t status = lspo_engine_play(pace->plan, pace->call.machine, pace->call.work_ns, &trace);
+    if (status == LSPO_OK)
+        status = lspo_trial_time(pace->plan, trace, iteration_s_out);
+    lspo_trace_destroy(trace);
+    return status;
+}
+
+lspo_status_t lspo_pace_play(lspo_pace_t *pace, uint32_t ranks, lspo_pace_result_t *result_out)
+{
+    lspo_pace_result_t result = {.played = pace->iterations, .overtook = ranks};
+    lspo_status_t status = LSPO_OK;
+    if (pace->plan->lanes.count > LSPO_ENGINE_FEW) {
+        status = play_many(pace, &result.iteration_s);
+    } else {
+        lspo_few_t few;
+        restart(pace, &few);
+        few.ranks = ranks;
+        status = play(pace, &few, &result.played);
+        if (status == LSPO_OK)
+            status = lspo_summary_time(pace->plan, pace->ends_ns, pace->iterations, lspo_simulate_warmup(pace->plan),
+                                       &result.iteration_s);
+        result.overtook = few.overtook;
+    }
+    if (status == LSPO_OK)
+        *result_out = result;
+    return status;
+}
+
+void lspo_pace_set_priority(lspo_pace_t *pace, lspo_op_id_t op, uint32_t priority)
+{
+    if (pace->plan->lanes.count <= LSPO_ENGINE_FEW)
+        pace->ready.ops[op].priority = priority;
+}
+
+/* Creation */
+
+static lspo_status_t allocate(lspo_pace_t *pace)
+{
+    size_t ops = (size_t)pace->plan->op_count + 1, iterations = (size_t)pace->iterations + 1;
+    pace->ops = malloc(ops * sizeof *pace->ops);
+    pace->seen = malloc(ops * sizeof *pace->seen);
+    pace->ends_ns = malloc(iterations * sizeof *pace->ends_ns);
+    pace->last = malloc(iterations * sizeof *pace->last);
+    pace->first = malloc(iterations * sizeof *pace->first);
+    pace->moment.entries = malloc(ops * sizeof *pace->moment.entries);
+    pace->moment.waiting = malloc(ops * sizeof *pace->moment.waiting);
+    return pace->ops && pace->seen && pace->ends_ns && pace->last && pace->first && pace->moment.entries &&
+                   pace->moment.waiting
+               ? LSPO_OK
+               : lspo_no_memory("the pace of %" PRIu32 " ops", pace->plan->op_count);
+}
+
+static lspo_status_t prepare(lspo_pace_t *pace)
+{
+    const lspo_plan_t *plan = pace->plan;
+    lspo_status_t status = LSPO_OK;
+    if (plan->lanes.count > LSPO_ENGINE_FEW)
+        return status;
+    status = lspo_ready_create(plan, &pace->ready);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_few_create(&pace->call, &pace->ready, &pace->start);
+    if (status != LSPO_OK)
+        return status;
+    pace->marks = malloc(((size_t)plan->op_count + 1) * sizeof *pace->marks);
+    if (!pace->marks)
+        return lspo_no_memory("the pace of %" PRIu32 " ops", plan->op_count);
+    mark_ops(pace);
+    if (pace->iterations > plan->op_count)
+        return lspo_error(LSPO_ERR_INPUT, "an iteration %" PRIu32 " in a plan of %" PRIu32 " ops", pace->iterations - 1,
+                          plan->op_count);
+    status = allocate(pace);
+    if (status == LSPO_OK)
+        find_steady(pace);
+    return status;
+}
+
+lspo_status_t lspo_pace_create(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns,
+                               lspo_pace_t **pace_out)
+{
+    lspo_status_t status = lspo_trial_check(plan);
+    if (status != LSPO_OK)
+        return status;
+    lspo_pace_t *pace = calloc(1, sizeof *pace);
+    if (!pace)
+        return lspo_no_memory("the pace of a plan");
+    pace->plan = plan;
+    pace->call = (lspo_engine_call_t){.plan = plan, .machine = machine, .work_ns = work_ns};
+    status = prepare(pace);
+    if (status != LSPO_OK) {
+        lspo_pace_destroy(pace);
+        return status;
+    }
+    *pace_out = pace;
+    return LSPO_OK;
+}
+
+void lspo_pace_destroy(lspo_pace_t *pace)
+{
+    if (!pace)
+        return;
+    free(pace->moment.waiting);
+    free(pace->moment.entries);
+    free(pace->first);
+    free(pace->last);
+    free(pace->ends_ns);
+    free(pace->seen);
+    free(pace->ops);
+    free(pace->marks);
+    lspo_ready_release(&pace->ready);
+    free(pace);
+}
+
+lspo_status_t lspo_pace_of(const lspo_plan_t *plan, const lspo_machine_t *machine, double *iteration_s_out)
+{
+    uint64_t *work_ns = NULL;
+    lspo_pace_t *pace = NULL;
+    lspo_pace_result_t result = {0};
+    lspo_status_t status = lspo_cost_plan(machine, plan, &work_ns);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_pace_create(plan, machine, work_ns, &pace);
+    if (status == LSPO_OK)
+        status = lspo_pace_play(pace, 0, &result);
+    if (status == LSPO_OK)
+        *iteration_s_out = result.iteration_s;
+    lspo_pace_destroy(pace);
+    free(work_ns);
+    return status;
+}
