@@ -59,6 +59,9 @@ int lspo_memory_zero_cuda(size_t bytes, void *out, void *stream);
 int lspo_memory_copy_cuda(size_t bytes, const void *in, void *out, void *stream);
 /* Copy from host memory, in stream order; waits for completion. */
 int lspo_memory_write_cuda(size_t bytes, const void *in, void *out, void *stream);
+/* Copy by a kernel between device memory and mapped host memory (cudaHostGetDevicePointer()): for few bytes, which a
+ * copy engine would copy after the larger copies in its queue. */
+int lspo_memory_carry_cuda(size_t bytes, const void *in, void *out, void *stream);
 /* A description of an error that a function here returned; static. */
 const char *lspo_cuda_error_text(int error);
 

@@ -2,6 +2,23 @@
 #include "kernels/cuda.h"
 #include "kernels/launch.cuh"
 
+template <typename T> static __global__ void carry_kernel(size_t n, const T *in, T *out)
+{
+    for (size_t i = lspo_grid_first(); i < n; i += lspo_grid_step())
+        out[i] = in[i];
+}
+
+template <typename T> static int carry(size_t bytes, const void *in, void *out, void *stream)
+{
+    return lspo_launch_over(bytes / sizeof(T), carry_kernel<T>, stream, bytes / sizeof(T), (const T *)in, (T *)out);
+}
+
+int lspo_memory_carry_cuda(size_t bytes, const void *in, void *out, void *stream)
+{
+    const bool words = (((uintptr_t)in | (uintptr_t)out | bytes) & 3) == 0;
+    return words ? carry<uint32_t>(bytes, in, out, stream) : carry<unsigned char>(bytes, in, out, stream);
+}
+
 int lspo_memory_alloc_cuda(size_t bytes, void **memory_out)
 {
     return cudaMalloc(memory_out, bytes);

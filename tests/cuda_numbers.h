@@ -5,10 +5,21 @@
 #include "kernels/cuda.h"
 #include "kernels/pack.h"
 #include "tests/cuda_check.h"
+#include "tests/cuda_on_host/cuda_on_host.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static const lspo_number_t all_numbers[] = {LSPO_NUMBER_FP32, LSPO_NUMBER_BF16, LSPO_NUMBER_FP16};
+static const lspo_number_t known_numbers[] = {LSPO_NUMBER_FP32, LSPO_NUMBER_FP16, LSPO_NUMBER_BF16};
+
+/* The last one needs a GPU of compute capability 8.0: below that its products trap. */
+static inline size_t number_count(void)
+{
+    return cuda_has_bf16() ? COUNT(known_numbers) : COUNT(known_numbers) - 1;
+}
+
+/* The formats that this GPU computes in, and those of 16 bits, as arrays: COUNT(all_numbers), all_numbers[i]. */
+#define all_numbers (*(const lspo_number_t(*)[number_count()])known_numbers)
+#define all_halves (*(const lspo_number_t(*)[number_count() - 1])(known_numbers + 1))
 
 /* A call's first argument: the default stream, arrays of this format. */
 #define ON(format) (&(lspo_cuda_t){.number = (format), .cublas = device_cublas()})

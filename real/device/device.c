@@ -345,25 +345,58 @@ static pace_t pace_of(const lspo_device_caps_t *caps, lspo_copy_direction_t dire
     return kept;
 }
 
-/* In chunks, because the rate depends on whether the other direction is busy, which may change during a message. */
-static void copy_at_pace(lspo_device_t *device, const pace_t *kept, lspo_copy_direction_t direction, void *to,
-                         const void *from, size_t bytes)
+/* A message in chunks, because the rate depends on whether the other direction is busy, which may change during a
+ * message.  Where copies are queued, the next part is begun before the thread waits for one, so that the link does not
+ * idle while the thread wakes up. */
+typedef struct {
+    lspo_device_t *device;
+    lspo_copy_direction_t direction;
+    char *to;
+    const char *from;
+    size_t bytes, part_count, begun_count; /* parts */
+} message_t;
+
+static lspo_copy_part_t part_at(const message_t *m, size_t i)
 {
-    const size_t chunk_bytes = device->backend->chunk_bytes;
-    atomic_bool *mine = &device->busy[direction], *other = &device->busy[!direction];
+    const size_t chunk_bytes = m->device->backend->chunk_bytes, at = i * chunk_bytes;
+    return (lspo_copy_part_t){.direction = m->direction,
+                              .slot = (unsigned)(i % LSPO_COPY_SLOTS),
+                              .to = m->to + at,
+                              .from = m->from + at,
+                              .bytes = m->bytes - at < chunk_bytes ? m->bytes - at : chunk_bytes};
+}
+
+/* Begin the parts up to this number; returns when part i has arrived. */
+static size_t carry_part(message_t *m, size_t i, size_t begin_count)
+{
+    const lspo_device_backend_t *backend = m->device->backend;
+    for (; m->begun_count < begin_count && m->begun_count < m->part_count; m->begun_count++) {
+        const lspo_copy_part_t next = part_at(m, m->begun_count);
+        backend->copy_begin(m->device, &next);
+    }
+    const lspo_copy_part_t part = part_at(m, i);
+    if (backend->copy_wait)
+        backend->copy_wait(m->device, &part);
+    return part.bytes;
+}
+
+/* Without a rate a part's own time is what counts, and that is known only of one at a time. */
+static void copy_at_pace(const pace_t *kept, message_t *m)
+{
+    lspo_device_t *device = m->device;
+    atomic_bool *mine = &device->busy[m->direction], *other = &device->busy[!m->direction];
+    size_t ahead = kept->rate_Bps > 0 ? device->backend->parts_ahead : 0;
     uint64_t start_ns = lspo_now_ns();
     double due_s = kept->latency_s; /* after start: when the bytes copied so far may have arrived */
     atomic_store(mine, true);
-    for (size_t at = 0; at < bytes;) {
-        size_t part_bytes = bytes - at < chunk_bytes ? bytes - at : chunk_bytes;
+    for (size_t i = 0; i < m->part_count; i++) {
         uint64_t part_start_ns = lspo_now_ns();
-        device->backend->copy_part(device, direction, (char *)to + at, (const char *)from + at, part_bytes);
-        at += part_bytes;
+        size_t part_bytes = carry_part(m, i, i + 1 + ahead);
         uint64_t now_ns = lspo_now_ns();
         double part_s =
             kept->rate_Bps > 0 ? (double)part_bytes / kept->rate_Bps : (double)(now_ns - part_start_ns) * 1e-9;
         due_s += atomic_load(other) ? part_s / (1 - kept->loss) : part_s;
-        if (at < bytes && start_ns + (uint64_t)(due_s * 1e9) > now_ns + CHUNK_AHEAD_NS)
+        if (i + 1 < m->part_count && start_ns + (uint64_t)(due_s * 1e9) > now_ns + CHUNK_AHEAD_NS)
             sleep_until(start_ns + (uint64_t)(due_s * 1e9) + SPIN_NS, device->hurry);
     }
     if (kept->any)
@@ -374,10 +407,18 @@ static void copy_at_pace(lspo_device_t *device, const pace_t *kept, lspo_copy_di
 void lspo_device_copy(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes)
 {
     pace_t kept = pace_of(&device->caps, direction);
-    if (!kept.any && device->backend->copy_later)
+    if (!kept.any && device->backend->copy_later) {
         device->backend->copy_later(device, direction, to, from, bytes);
-    else
-        copy_at_pace(device, &kept, direction, to, from, bytes);
+        return;
+    }
+    const size_t chunk_bytes = device->backend->chunk_bytes;
+    message_t message = {.device = device,
+                         .direction = direction,
+                         .to = to,
+                         .from = from,
+                         .bytes = bytes,
+                         .part_count = bytes / chunk_bytes + (bytes % chunk_bytes > 0)};
+    copy_at_pace(&kept, &message);
 }
 
 /* ---- lanes and marks ---- */

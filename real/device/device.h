@@ -60,7 +60,8 @@ lspo_status_t lspo_device_alloc_uncounted(lspo_device_t *device, size_t bytes, v
 /* High-water mark of allocated bytes.  On an asynchronous device, memory that a lane has given back counts for other
  * lanes until a later mark of that lane has passed, so the GPU never holds more than this. */
 uint64_t lspo_device_peak_bytes(const lspo_device_t *device);
-/* Bytes that may still be allocated, limited by the cap and by what was free on the GPU; UINT64_MAX: no limit. */
+/* Bytes that may still be allocated, limited by the cap and by what was free on the GPU once its kernels were loaded,
+ * without a reserve (real/device/pool_cuda.c); UINT64_MAX: no limit. */
 uint64_t lspo_device_room_bytes(lspo_device_t *device);
 /* The most system memory that device memory ever had at once, allocated or kept for reuse: what the host measures of
  * the device, for example in VmHWM. Rounded up by at most 127 bytes per allocation. */
@@ -72,7 +73,8 @@ const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
 /* Call `add` for each entry of a trace's header about the device; stops at the first failure.  A GPU has: "gpu" (name),
  * "sm count" (for kernels), "compute capability", "driver", "cuda runtime", "pageable bytes" (of messages so far whose
  * host memory was not pinned, which a GPU copies slowly and without overlap; the first one is warned of), "gpu memory
- * bytes" (free when it was opened).  The host has none. */
+ * bytes" (that may be given out), "gpu reserved bytes" (the most that the GPU has provided so far for what was given
+ * out or is kept for reuse, in the driver's units).  The host has none. */
 typedef lspo_status_t (*lspo_device_entry_t)(void *context, const char *key, const char *value);
 lspo_status_t lspo_device_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context);
 /* The PCI address of the GPU, such as "0000:3b:00.0"; NULL on the host. */
@@ -105,7 +107,7 @@ lspo_status_t lspo_device_set_number(lspo_device_t *device, lspo_number_t number
 lspo_status_t lspo_device_read(lspo_device_t *device, void *to, const void *from, size_t bytes);
 lspo_status_t lspo_device_write(lspo_device_t *device, void *to, const void *from, size_t bytes);
 /* The same, but only queued: the host side must be memory of lspo_device_host_alloc() that does not change until the op
- * has ended. */
+ * has ended.  On a GPU, 1 MiB or less does not wait for messages of other lanes. */
 void lspo_device_read_later(lspo_device_t *device, void *to, const void *from, size_t bytes);
 void lspo_device_write_later(lspo_device_t *device, void *to, const void *from, size_t bytes);
 

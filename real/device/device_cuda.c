@@ -11,6 +11,7 @@
 
 #include "base/array.h"
 #include "base/units.h"
+#include "kernels/cuda.h"
 #include "real/device/device_cuda.h"
 
 #if __has_include(<nvtx3/nvToolsExt.h>)
@@ -21,6 +22,7 @@
 enum {
     CHUNK_BYTES = 4 << 20,      /* of a paced copy                                                      */
     SLEEP_FROM_BYTES = 1 << 20, /* of a part that takes longer than the time to sleep and wake */
+    TINY_BYTES = 1 << 20,       /* of what a kernel may copy: ids of 256 Ki tokens                      */
     BF16_CAPABILITY = 80
 };
 
@@ -85,9 +87,8 @@ static lspo_status_t cuda_take(lspo_device_t *device, size_t bytes, bool counted
         lspo_array_grow(&d->parts, &d->part_room, d->part_count + 1, sizeof *d->parts, "parts of device memory");
     if (status != LSPO_OK)
         return status;
-    cudaError_t error = cudaMallocFromPoolAsync(&memory, bytes ? bytes : 1, d->pool, stream);
+    cudaError_t error = lspo_gpu_pool_take(d->pool, bytes, stream, &memory);
     if (error == cudaErrorMemoryAllocation) {
-        cudaGetLastError(); /* clear the error: the next request may fit */
         char asked[32], used[32];
         return lspo_error(LSPO_ERR_FIT, "device memory: the GPU cannot provide %s more with %s in use",
                           lspo_format_quantity((double)bytes, LSPO_UNIT_BYTES, asked, sizeof asked),
@@ -119,9 +120,7 @@ static size_t cuda_give_back(lspo_device_t *device, void *memory)
 
 static uint64_t cuda_most_held_bytes(const lspo_device_t *device)
 {
-    uint64_t bytes = 0;
-    cudaMemPoolGetAttribute(((const lspo_device_cuda_t *)device)->pool, cudaMemPoolAttrReservedMemHigh, &bytes);
-    return bytes;
+    return lspo_gpu_pool_most_reserved_bytes(((const lspo_device_cuda_t *)device)->pool);
 }
 
 static lspo_status_t cuda_host_reserve(lspo_device_t *device, uint64_t bytes)
@@ -183,27 +182,51 @@ static void cuda_copy_later(lspo_device_t *device, lspo_copy_direction_t directi
                bytes, true);
 }
 
-/* Both links' threads share a core: each yields to the other while its part is being copied. */
-static void cuda_copy_part(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from,
-                           size_t bytes)
+static void cuda_copy_begin(lspo_device_t *device, const lspo_copy_part_t *part)
 {
     lspo_device_cuda_t *d = cuda(device);
+    cuda_copy_later(device, part->direction, part->to, part->from, part->bytes);
+    if (part->bytes >= SLEEP_FROM_BYTES)
+        good(d, cudaEventRecord(d->arrived[part->direction][part->slot], stream_here(d)), "an event");
+}
+
+/* Both links' threads share a core: each yields to the other while its part is being copied.  A short part is the last
+ * one of its message, so nothing else is on the stream. */
+static void cuda_copy_wait(lspo_device_t *device, const lspo_copy_part_t *part)
+{
+    lspo_device_cuda_t *d = cuda(device);
+    if (part->bytes >= SLEEP_FROM_BYTES)
+        good(d, cudaEventSynchronize(d->arrived[part->direction][part->slot]), "waiting for a copy");
+    else
+        good(d, cudaStreamSynchronize(stream_here(d)), "waiting for a copy");
+}
+
+/* By a kernel, through mapped memory: a copy engine would take it only after the messages that are queued there.  False
+ * if the host memory is not mapped. */
+static bool queue_tiny(lspo_device_cuda_t *d, enum cudaMemcpyKind kind, void *to, const void *from, size_t bytes)
+{
     cudaStream_t stream = stream_here(d);
-    cuda_copy_later(device, direction, to, from, bytes);
-    if (bytes < SLEEP_FROM_BYTES)
-        good(d, cudaStreamSynchronize(stream), "waiting for a copy");
-    else if (good(d, cudaEventRecord(d->arrived[direction], stream), "an event"))
-        good(d, cudaEventSynchronize(d->arrived[direction]), "waiting for a copy");
+    bool to_device = kind == cudaMemcpyHostToDevice;
+    pthread_mutex_lock(&d->device.lock);
+    void *mapped = bytes <= TINY_BYTES ? lspo_pinned_mapped(d->pinned, to_device ? from : to, bytes) : NULL;
+    pthread_mutex_unlock(&d->device.lock);
+    if (!mapped)
+        return false;
+    int error = lspo_memory_carry_cuda(bytes, to_device ? mapped : from, to_device ? to : mapped, stream);
+    good(d, (cudaError_t)error, "a copy");
+    return true;
 }
 
 static void cuda_read_later(lspo_device_t *device, void *to, const void *from, size_t bytes)
 {
-    queue_copy(cuda(device), cudaMemcpyDeviceToHost, to, from, bytes, false);
+    if (!queue_tiny(cuda(device), cudaMemcpyDeviceToHost, to, from, bytes))
+        queue_copy(cuda(device), cudaMemcpyDeviceToHost, to, from, bytes, false);
 }
 
 static void cuda_write_later(lspo_device_t *device, void *to, const void *from, size_t bytes)
 {
-    queue_copy(cuda(device), cudaMemcpyHostToDevice, to, from, bytes, false);
+    if (!queue_tiny(cuda(device), cudaMemcpyHostToDevice, to, from, bytes))
+        queue_copy(cuda(device), cudaMemcpyHostToDevice, to, from, bytes, false);
 }
 
 static lspo_status_t wait_here(lspo_device_cuda_t *d)
@@ -294,7 +317,7 @@ static void describe_driver(int version, char *text, size_t text_bytes)
 static lspo_status_t cuda_describe(const lspo_device_t *device, lspo_device_entry_t add, void *context)
 {
     const lspo_device_cuda_t *d = (const lspo_device_cuda_t *)device;
-    char sm_count[16], capability[16], driver[64], runtime[32], pageable[32], memory[32];
+    char sm_count[16], capability[16], driver[64], runtime[32], pageable[32], memory[32], reserved[32];
     int driver_version = 0, runtime_version = 0;
     cudaDriverGetVersion(&driver_version);
     cudaRuntimeGetVersion(&runtime_version);
@@ -304,9 +327,11 @@ static lspo_status_t cuda_describe(const lspo_device_t *device, lspo_device_entr
     snprintf(runtime, sizeof runtime, "%d.%d", runtime_version / 1000, runtime_version % 1000 / 10);
     snprintf(pageable, sizeof pageable, "%" PRIu64, d->pageable_bytes);
     snprintf(memory, sizeof memory, "%" PRIu64, d->device.free_bytes);
+    snprintf(reserved, sizeof reserved, "%" PRIu64, lspo_gpu_pool_most_reserved_bytes(d->pool));
     const char *const entries[][2] = {
-        {"gpu", d->gpu_name},      {"sm count", sm_count},       {"compute capability", capability}, {"driver", driver},
-        {"cuda runtime", runtime}, {"pageable bytes", pageable}, {"gpu memory bytes", memory}};
+        {"gpu", d->gpu_name},         {"sm count", sm_count},          {"compute capability", capability},
+        {"driver", driver},           {"cuda runtime", runtime},       {"pageable bytes", pageable},
+        {"gpu memory bytes", memory}, {"gpu reserved bytes", reserved}};
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         lspo_status_t status = add(context, entries[i][0], entries[i][1]);
         if (status != LSPO_OK)
@@ -334,7 +359,7 @@ static lspo_status_t cuda_set_number(lspo_device_t *device, lspo_number_t number
             "%s (compute capability %d.%d) has no bf16, which needs 8.0 or higher; use --precision fp16 or fp32",
             d->gpu_name, d->capability / 10, d->capability % 10);
     lspo_compute_set_number(d->compute, number);
-    return LSPO_OK;
+    return lspo_device_cuda_warm(d);
 }
 
 const lspo_device_backend_t lspo_device_cuda_backend = {.is_asynchronous = true,
@@ -351,7 +376,9 @@ const lspo_device_backend_t lspo_device_cuda_backend = {.is_asynchronous = true,
                                                         .pci_address = cuda_pci_address,
                                                         .compute = cuda_compute,
                                                         .set_number = cuda_set_number,
-                                                        .copy_part = cuda_copy_part,
+                                                        .parts_ahead = LSPO_COPY_SLOTS - 1,
+                                                        .copy_begin = cuda_copy_begin,
+                                                        .copy_wait = cuda_copy_wait,
                                                         .copy_later = cuda_copy_later,
                                                         .read = cuda_read,
                                                         .write = cuda_write,

@@ -83,12 +83,10 @@ static lspo_status_t host_set_number(lspo_device_t *device, lspo_number_t number
     return LSPO_OK;
 }
 
-static void host_copy_part(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from,
-                           size_t bytes)
+static void host_copy_begin(lspo_device_t *device, const lspo_copy_part_t *part)
 {
     (void)device;
-    (void)direction;
-    memcpy(to, from, bytes);
+    memcpy(part->to, part->from, part->bytes);
 }
 
 static void host_copy(lspo_device_t *device, void *to, const void *from, size_t bytes)
@@ -114,7 +112,7 @@ static const lspo_device_backend_t backend = {.chunk_bytes = CHUNK_BYTES,
                                               .most_host_held_bytes = host_most_host_held_bytes,
                                               .compute = host_compute,
                                               .set_number = host_set_number,
-                                              .copy_part = host_copy_part,
+                                              .copy_begin = host_copy_begin,
                                               .read = host_copy_now,
                                               .write = host_copy_now,
                                               .read_later = host_copy,

@@ -8,11 +8,22 @@
 
 #include "real/device/device.h"
 
+/* A part of a paced message.  Its slot is free again when it was waited for. */
+enum { LSPO_COPY_SLOTS = 2 };
+typedef struct {
+    lspo_copy_direction_t direction;
+    unsigned slot;
+    void *to;
+    const void *from;
+    size_t bytes;
+} lspo_copy_part_t;
+
 /* Functions of real/device/device.h without `lspo_device_`, unless stated otherwise.  NULL: nothing to do or to
  * report. */
 typedef struct {
     bool is_asynchronous;
-    size_t chunk_bytes; /* of a paced copy */
+    size_t chunk_bytes;   /* of a paced copy                                                            */
+    unsigned parts_ahead; /* of it, begun before the one that is waited for; less than LSPO_COPY_SLOTS */
     void (*close)(lspo_device_t *device);
 
     /* Called under the device's lock and within its cap; give_back returns the bytes that were counted. */
@@ -30,8 +41,10 @@ typedef struct {
     lspo_compute_t *(*compute)(lspo_device_t *device);
     lspo_status_t (*set_number)(lspo_device_t *device, lspo_number_t number);
 
-    /* Copy part of a paced message, complete on return; queue a whole message without pacing. */
-    void (*copy_part)(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from, size_t bytes);
+    /* Begin a part of a paced message; wait until it has arrived (NULL: it has when the first returns).  Queue a whole
+     * message without pacing. */
+    void (*copy_begin)(lspo_device_t *device, const lspo_copy_part_t *part);
+    void (*copy_wait)(lspo_device_t *device, const lspo_copy_part_t *part);
     void (*copy_later)(lspo_device_t *device, lspo_copy_direction_t direction, void *to, const void *from,
                        size_t bytes);
     lspo_status_t (*read)(lspo_device_t *device, void *to, const void *from, size_t bytes);
@@ -62,7 +75,7 @@ struct lspo_device {
     const lspo_device_backend_t *backend;
     lspo_device_caps_t caps;
     pthread_mutex_t lock;
-    uint64_t free_bytes;   /* of a GPU when it was opened; 0: unknown */
+    uint64_t free_bytes;   /* of a GPU for what is given out; 0: unknown */
     uint64_t in_use_bytes; /* taken and not given back by calls */
     uint64_t peak_bytes;   /* including memory given back that may still be in use when a lane takes more */
     /* Per lane's stream: all bytes given back there, and those of them before marks that have passed. */

@@ -33,9 +33,9 @@ void lspo_device_cuda_close(lspo_device_t *device)
         cublasDestroy(d->cublas);
     cudaFree(d->workspace);
     lspo_clock_destroy(d->clock);
-    for (int direction = 0; direction < 2; direction++)
-        if (d->arrived[direction])
-            cudaEventDestroy(d->arrived[direction]);
+    for (int i = 0; i < 2 * LSPO_COPY_SLOTS; i++)
+        if (d->arrived[i / LSPO_COPY_SLOTS][i % LSPO_COPY_SLOTS])
+            cudaEventDestroy(d->arrived[i / LSPO_COPY_SLOTS][i % LSPO_COPY_SLOTS]);
     if (d->entered)
         cudaEventDestroy(d->entered);
     for (size_t i = 0; i < d->part_count; i++)
@@ -120,8 +120,10 @@ static lspo_status_t make_streams(lspo_device_cuda_t *d)
             return LSPO_ERR_DEVICE;
     }
     d->streams[LSPO_LANE_CPU] = d->streams[LSPO_LANE_GPU];
-    for (int direction = 0; direction < 2; direction++)
-        if (!good(d, cudaEventCreateWithFlags(&d->arrived[direction], cudaEventBlockingSync | cudaEventDisableTiming),
+    for (int i = 0; i < 2 * LSPO_COPY_SLOTS; i++)
+        if (!good(d,
+                  cudaEventCreateWithFlags(&d->arrived[i / LSPO_COPY_SLOTS][i % LSPO_COPY_SLOTS],
+                                           cudaEventBlockingSync | cudaEventDisableTiming),
                   "an event"))
             return LSPO_ERR_DEVICE;
     return good(d, cudaEventCreateWithFlags(&d->entered, cudaEventDisableTiming), "an event") &&
@@ -143,21 +145,6 @@ static lspo_status_t make_compute(lspo_device_cuda_t *d)
         (d->sms.count && cublasSetSmCountTarget(d->cublas, d->sm_count) != CUBLAS_STATUS_SUCCESS))
         return lspo_error(LSPO_ERR_DEVICE, "GPU %d: cannot start cuBLAS", d->number);
     return lspo_compute_create_cuda(stream, d->cublas, &d->compute);
-}
-
-/* Freed memory stays in the pool.  This comes last, so that memory that is free then is free for training. */
-static lspo_status_t make_pool(lspo_device_cuda_t *d)
-{
-    struct cudaMemPoolProps properties = {.allocType = cudaMemAllocationTypePinned,
-                                          .location = {.type = cudaMemLocationTypeDevice, .id = d->number}};
-    uint64_t keep_bytes = UINT64_MAX;
-    size_t free_bytes, total_bytes;
-    if (!good(d, cudaMemPoolCreate(&d->pool, &properties), "a pool of memory") ||
-        !good(d, cudaMemPoolSetAttribute(d->pool, cudaMemPoolAttrReleaseThreshold, &keep_bytes), "a pool of memory") ||
-        !good(d, cudaMemGetInfo(&free_bytes, &total_bytes), "does not tell its memory"))
-        return LSPO_ERR_DEVICE;
-    d->device.free_bytes = free_bytes;
-    return LSPO_OK;
 }
 
 lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lspo_device_caps_t *caps,
@@ -185,7 +172,11 @@ lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lsp
     status = make_compute(d);
     if (status != LSPO_OK)
         goto failed;
-    status = make_pool(d);
+    if (!good(d, lspo_gpu_pool_create(d->number, &d->pool), "a pool of memory")) {
+        status = LSPO_ERR_DEVICE;
+        goto failed;
+    }
+    status = lspo_device_cuda_warm(d); /* last: what is free then is free for training */
     if (status != LSPO_OK)
         goto failed;
     *device_out = &d->device;

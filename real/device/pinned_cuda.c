@@ -66,7 +66,7 @@ static void place(const lspo_pinned_t *pinned, void *memory, size_t bytes)
 
 static bool pin(const block_t *block, size_t at, size_t bytes)
 {
-    if (cudaHostRegister(block->memory + at, bytes, cudaHostRegisterDefault) == cudaSuccess)
+    if (cudaHostRegister(block->memory + at, bytes, cudaHostRegisterMapped) == cudaSuccess)
         return true;
     cudaGetLastError(); /* clear the error: a refusal is not a later failure */
     return false;
@@ -104,7 +104,7 @@ static void ask_driver(block_t *block)
 {
     void *memory;
     madvise(block->memory, block->bytes, MADV_DONTNEED); /* release the pages touched by the refused pinning */
-    if (cudaHostAlloc(&memory, block->bytes, cudaHostAllocPortable) != cudaSuccess) {
+    if (cudaHostAlloc(&memory, block->bytes, cudaHostAllocPortable | cudaHostAllocMapped) != cudaSuccess) {
         cudaGetLastError();
         return;
     }
@@ -258,5 +258,20 @@ size_t lspo_pinned_piece(const lspo_pinned_t *pinned, const void *memory, size_t
     size_t end = (at / block->piece_bytes + 1) * block->piece_bytes;
     end = end < block->pinned_bytes ? end : block->pinned_bytes;
     return bytes < end - at ? bytes : end - at;
+}
+
+/* The driver gives an address for the start of what was pinned at once. */
+void *lspo_pinned_mapped(const lspo_pinned_t *pinned, const void *memory, size_t bytes)
+{
+    bool is_pinned;
+    if (lspo_pinned_piece(pinned, memory, bytes, &is_pinned) < bytes || !is_pinned)
+        return NULL;
+    const block_t *block = block_of(pinned, memory);
+    size_t at = (size_t)((const char *)memory - block->memory), start = at / block->piece_bytes * block->piece_bytes;
+    void *piece = NULL;
+    if (cudaHostGetDevicePointer(&piece, block->memory + start, 0) == cudaSuccess)
+        return (char *)piece + (at - start);
+    cudaGetLastError(); /* clear the error: copy engines can still copy it */
+    return NULL;
 }
 #endif

@@ -19,5 +19,7 @@ void lspo_pinned_give_back(lspo_pinned_t *pinned, void *memory);
 uint64_t lspo_pinned_most_held_bytes(const lspo_pinned_t *pinned);
 /* How many of `bytes` from `memory` on one call may copy; a copy must not cross separately pinned pieces. */
 size_t lspo_pinned_piece(const lspo_pinned_t *pinned, const void *memory, size_t bytes, bool *is_pinned_out);
+/* Where kernels find `bytes` from `memory` on; NULL if they are not pinned, or not together. */
+void *lspo_pinned_mapped(const lspo_pinned_t *pinned, const void *memory, size_t bytes);
 
 #endif

@@ -51,14 +51,41 @@ static lspo_status_t refused(uint32_t count, const char *what, CUresult result)
     return lspo_error(LSPO_ERR_DEVICE, "--sms %" PRIu32 ": %s (CUDA driver error %d)", count, what, (int)result);
 }
 
+/* The driver rounds up to a multiple that depends on the GPU, and fails if that is more than there are. */
+static bool is_rounded_to_all(const driver_t *driver, const CUdevResource *all, uint32_t count)
+{
+    CUdevResource least;
+    unsigned groups = 1;
+    if (driver->split(&least, &groups, all, NULL, 0, 1) != CUDA_SUCCESS || groups == 0 || least.sm.smCount == 0)
+        return false;
+    return count > all->sm.smCount / least.sm.smCount * least.sm.smCount;
+}
+
+static lspo_status_t make_context(const driver_t *driver, CUdevice device, CUdevResource some, uint32_t count,
+                                  int priority, lspo_sms_t *sms_out)
+{
+    CUdevResourceDesc description;
+    CUgreenCtx context;
+    CUstream stream;
+    CUresult result = driver->describe(&description, &some, 1);
+    if (result == CUDA_SUCCESS)
+        result = driver->create(&context, description, device, CU_GREEN_CTX_DEFAULT_STREAM);
+    if (result != CUDA_SUCCESS)
+        return refused(count, "cannot reserve so many multiprocessors", result);
+    result = driver->create_stream(&stream, context, CU_STREAM_NON_BLOCKING, priority);
+    if (result != CUDA_SUCCESS) {
+        driver->destroy(context);
+        return refused(count, "cannot create a stream on part of the GPU", result);
+    }
+    *sms_out = (lspo_sms_t){.context = context, .stream = stream, .count = some.sm.smCount};
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_sms_open(int number, uint32_t count, int priority, lspo_sms_t *sms_out)
 {
     driver_t driver;
     CUdevice device;
     CUdevResource all, some;
-    CUdevResourceDesc description;
-    CUgreenCtx context;
-    CUstream stream;
     unsigned groups = 1;
     if (!find_all(&driver))
         return lspo_error(LSPO_ERR_DEVICE,
@@ -71,19 +98,14 @@ lspo_status_t lspo_sms_open(int number, uint32_t count, int priority, lspo_sms_t
     if (count > all.sm.smCount)
         return lspo_error(LSPO_ERR_INPUT, "--sms %" PRIu32 ": the GPU has %u multiprocessors", count, all.sm.smCount);
     result = driver.split(&some, &groups, &all, NULL, 0, count);
-    if (result == CUDA_SUCCESS)
-        result = driver.describe(&description, &some, 1);
-    if (result == CUDA_SUCCESS)
-        result = driver.create(&context, description, device, CU_GREEN_CTX_DEFAULT_STREAM);
-    if (result != CUDA_SUCCESS)
-        return refused(count, "cannot reserve so many multiprocessors", result);
-    result = driver.create_stream(&stream, context, CU_STREAM_NON_BLOCKING, priority);
-    if (result != CUDA_SUCCESS) {
-        driver.destroy(context);
-        return refused(count, "cannot create a stream on part of the GPU", result);
+    bool is_split = result == CUDA_SUCCESS && groups > 0;
+    if (count == all.sm.smCount || (!is_split && is_rounded_to_all(&driver, &all, count))) {
+        *sms_out = (lspo_sms_t){.count = all.sm.smCount};
+        return LSPO_OK;
     }
-    *sms_out = (lspo_sms_t){.context = context, .stream = stream, .count = some.sm.smCount};
-    return LSPO_OK;
+    if (!is_split)
+        return refused(count, "cannot reserve so many multiprocessors", result);
+    return make_context(&driver, device, some, count, priority, sms_out);
 }
 
 void lspo_sms_close(const lspo_sms_t *sms)

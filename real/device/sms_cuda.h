@@ -8,9 +8,9 @@
 #include "base/status.h"
 
 typedef struct {
-    void *context;
-    cudaStream_t stream;
-    uint32_t count; /* multiprocessors, at least as many as requested */
+    void *context;       /* NULL: the whole GPU               */
+    cudaStream_t stream; /* NULL then, too: any stream will do */
+    uint32_t count;      /* multiprocessors, at least as many as requested */
 } lspo_sms_t;
 lspo_status_t lspo_sms_open(int number, uint32_t count, int priority, lspo_sms_t *sms_out);
 /* Call after destroying the stream, which the caller owns. */

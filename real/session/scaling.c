@@ -105,7 +105,8 @@ lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op)
                           lspo_session_step(session, op), norm);
     if (session->scaling.dynamic)
         follow_norm(&session->scaling, !finite);
-    return lspo_device_write(session->device, session->gpu_norms, &session->norms, sizeof session->norms);
+    *session->norms_sent = session->norms;
+    return lspo_device_write(session->device, session->gpu_norms, session->norms_sent, sizeof session->norms);
 }
 
 /* A mixing function of 64 bits: */

@@ -190,6 +190,11 @@ static lspo_status_t make_reports(lspo_session_t *session)
     status = take_host(session, sizeof *session->host_norms, (void **)&session->host_norms);
     if (status != LSPO_OK)
         return status;
+    session->norms_sent = &session->norms;
+    if (session->asynchronous)
+        status = take_host(session, sizeof *session->norms_sent, (void **)&session->norms_sent);
+    if (status != LSPO_OK)
+        return status;
     status = take_report(session, squares_bytes, (void **)&session->squares);
     if (status != LSPO_OK)
         return status;
@@ -376,6 +381,8 @@ void lspo_session_destroy(lspo_session_t *session)
     lspo_device_host_free(session->device, session->update_scratch);
     lspo_device_host_free(session->device, session->method_scratch);
     lspo_device_host_free(session->device, session->host_norms);
+    if (session->norms_sent != &session->norms)
+        lspo_device_host_free(session->device, session->norms_sent);
     lspo_device_host_free(session->device, session->loss_read);
     lspo_device_host_free(session->device, session->squares_read);
     free(session->losses);

@@ -111,6 +111,7 @@ struct lspo_session {
     size_t loss_targets;  /* divisor of the current loss: step_targets, or those of a calibration batch */
     lspo_session_scaling_t scaling;
     lspo_session_norms_t norms;       /* the GPU lane's */
+    lspo_session_norms_t *norms_sent; /* the same, where the device can read it quickly */
     lspo_session_norms_t *gpu_norms;  /* device: copied by the link from here ... */
     lspo_session_norms_t *host_norms; /* ... to here */
     double *losses;

@@ -87,6 +87,9 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cubla
     if (m < 0 || n < 0 || k < 0 || lda < at_least_one(a_rows) || ldb < at_least_one(b_rows) || ldc < at_least_one(m) ||
         a_type != b_type || compute != CUBLAS_COMPUTE_32F || handle->lost_workspace)
         return CUBLAS_STATUS_INVALID_VALUE;
+    const cublasStatus_t loaded = cuda_on_host_load_product(false, a_type, op_a, op_b);
+    if (loaded != CUBLAS_STATUS_SUCCESS)
+        return loaded;
     const cuda_on_host_matrix_t left = {(void *)a, a_type, a_rows, op_a == CUBLAS_OP_N ? k : m, lda};
     const cuda_on_host_matrix_t right = {(void *)b, b_type, b_rows, op_b == CUBLAS_OP_N ? n : k, ldb};
     const cuda_on_host_matrix_t out = {c, c_type, m, n, ldc};

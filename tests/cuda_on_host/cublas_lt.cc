@@ -191,6 +191,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
         return CUBLAS_STATUS_INVALID_VALUE;
     if (refuses)
         return CUBLAS_STATUS_NOT_SUPPORTED;
+    const cublasStatus_t loaded = cuda_on_host_load_product(true, a_layout->type, of.op_a, of.op_b);
+    if (loaded != CUBLAS_STATUS_SUCCESS)
+        return loaded;
     const cuda_on_host_matrix_t left = matrix(a, *a_layout), right = matrix(b, *b_layout), added = matrix(c, *c_layout);
     const cuda_on_host_matrix_t result = matrix(d, *d_layout);
     const float scale = *(const float *)alpha, kept = *(const float *)beta;

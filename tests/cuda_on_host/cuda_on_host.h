@@ -1,4 +1,7 @@
-/* cuda_on_host.h - functions by which a test controls and queries the CPU that stands in for a GPU (cuda_runtime.h). */
+/* cuda_on_host.h - functions by which a test controls and queries the CPU that stands in for a GPU (cuda_runtime.h).
+ *
+ * The same suites run on a GPU (tests/test_real_device), where these functions do and tell nothing
+ * (tests/cuda_device_control.c).  A test that needs more than delays begins with ONLY_ON_HOST(). */
 #ifndef LSPO_TESTS_CUDA_ON_HOST_H
 #define LSPO_TESTS_CUDA_ON_HOST_H
 
@@ -8,6 +11,22 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* False: on a GPU. */
+bool cuda_on_host(void);
+#define ONLY_ON_HOST()                                                                                                 \
+    do {                                                                                                               \
+        if (!cuda_on_host())                                                                                           \
+            cr_skip_test("a GPU cannot be made to do this");                                                           \
+    } while (0)
+
+/* Whether the first GPU computes in bf16, here or there. */
+bool cuda_has_bf16(void);
+#define ONLY_WITH_BF16()                                                                                               \
+    do {                                                                                                               \
+        if (!cuda_has_bf16())                                                                                          \
+            cr_skip_test("this GPU has no bf16");                                                                      \
+    } while (0)
 
 /* The order in which threads and blocks run from now on: 0 ascending, 1 descending, others drawn from this seed. */
 void cuda_on_host_order(unsigned seed);
@@ -40,6 +59,15 @@ void cuda_on_host_pinnable(size_t at_once_bytes, size_t total_bytes);
 
 /* cudaHostAlloc() refuses more than this in all; nothing from the start. */
 void cuda_on_host_allocatable(size_t all_bytes);
+
+/* True: copies between host and GPU on streams other than the default one wait, and what is queued behind them. */
+void cuda_on_host_hold_copies(bool held);
+
+/* Waits for events since the last call, and how many of them had no copy queued in the event's stream behind it. */
+void cuda_on_host_waits(unsigned *count, unsigned *idle_count);
+
+/* Bytes of pools that streams have come to take and not to give back: now, and at most since the last call. */
+void cuda_on_host_used(size_t *now_bytes, size_t *most_bytes);
 
 /* True: freed memory is handed out again without waiting for what still uses it, as no GPU does. */
 void cuda_on_host_break_reuse(bool broken);

@@ -6,15 +6,18 @@
  * one that may: always the first of an order that is ascending, descending, or drawn anew for every block from a seed,
  * warp by warp (cuda_on_host.h).  So a missing barrier shows as a wrong result in some order.  What a GPU leaves
  * undefined is a failed launch that names the places: threads of a block at different barriers, or gone while others
- * wait; lanes of a mask at different exchanges; a value from a lane outside the mask.
+ * wait; lanes of a mask at different exchanges, or one that exchanges without being in its mask; a value from a lane
+ * outside the mask; an access of 2, 4, 8 or 16 bytes at an address that is no multiple of them.
  * Blocks run one after the other, in an order drawn likewise.  Memory: cudaMalloc() gives arrays that end, rounded up
  * to 64 bytes, at a page without access and are full of NaN, as shared memory is when a block starts; the limits of
- * sm_75 hold.
+ * sm_75 hold.  A pool has units of the GPU's memory and keeps pieces that are too small (layout.cc); code takes memory
+ * when it is first launched.
  *
  * A stream is a thread that does what is queued, in order, and may be made to dawdle (cuda_on_host_delays()), so that
- * what is not ordered shows: memory from a pool is NaN where its cudaMallocAsync() runs and again from where its
- * cudaFreeAsync() does, pinned memory is read and written when the copy runs, and an error of a kernel comes out later,
- * and stays.  The default stream is the legacy one: a launch there is over, and its error told, when it returns.
+ * what is not ordered shows: memory from a pool is NaN where its cudaMallocFromPoolAsync() runs and again from where
+ * its cudaFreeAsync() does, pinned memory is read and written when the copy runs, and an error of a kernel comes out
+ * later, and stays.  The default stream is the legacy one: a launch there is over, and its error told, when it
+ * returns.
  *
  * Not modelled: time, caches, blocks at the same time, priorities, the GPU's exp and log (the C library's here),
  * contraction of products and sums, which g++ is told not to do.
@@ -106,6 +109,11 @@ template <typename T> T cuda_on_host_shuffle(unsigned mask, T value, unsigned so
 #define __shfl_down_sync(mask, value, lanes)                                                                           \
     cuda_on_host_shuffle(mask, value, cuda_on_host_lane() + (unsigned)(lanes), __FILE__, __LINE__)
 #define __ballot_sync(mask, flag) cuda_on_host_ballot(mask, flag, __FILE__, __LINE__)
+
+/* The launch fails. */
+void cuda_on_host_trap(const char *what, const char *file, int line);
+/* A launch fails that accesses something else. */
+void cuda_on_host_need_aligned(const void *at, size_t bytes, const char *file, int line);
 
 /* ---- arithmetic ---- */
 

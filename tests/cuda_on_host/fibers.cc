@@ -30,6 +30,8 @@ enum {
     /* Stacks begin at as many places of a page as it has lines, else all would lie in the same few lines of a cache. */
     STACK_SHIFTS = 64,
     STACK_SHIFT_BYTES = 9 * 64,
+    MODULE_BYTES = 4 << 20, /* of the GPU's memory, with the first kernel */
+    KERNEL_BYTES = 64 << 10,
     SHARED_BYTES = 48 * 1024,
     SHARED_BYTES_MAX = 64 * 1024 /* of sm_75, for a kernel that asks for it */
 };
@@ -397,6 +399,7 @@ cudaError_t run_kernel(const cudaLaunchConfig_t &config, const std::function<voi
     draw_order(blocks, order);
     for (unsigned i = 0; i < blocks && !sm->failed; i++)
         run_block(config, order[i]);
+    sm->body = nullptr;
     free(order);
     if (!sm->failed)
         return cudaSuccess;
@@ -483,9 +486,54 @@ unsigned cuda_on_host_ballot(unsigned mask, bool flag, const char *file, int lin
 
 cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *kernel, std::function<void()> body)
 {
+    static const char module = 0;
     if (!valid(config, kernel))
         return cuda_on_host_report(cudaErrorInvalidConfiguration);
+    if (cuda_on_host_load(&module, MODULE_BYTES) != cudaSuccess ||
+        cuda_on_host_load(kernel, KERNEL_BYTES) != cudaSuccess)
+        return cuda_on_host_report(cudaErrorMemoryAllocation);
     return cuda_on_host_later(config.stream, [config, body] { return run_kernel(config, body); });
+}
+
+/* ---- alignment.  Kernels are compiled with -fsanitize=alignment, which calls this where an address is not a multiple
+ * of what the type needs: there a GPU's access fails. ---- */
+
+void cuda_on_host_trap(const char *what, const char *file, int line)
+{
+    if (sm == nullptr || sm->body == nullptr) {
+        fprintf(stderr, "cuda_on_host: the host %s (%s:%d)\n", what, file, line);
+        abort();
+    }
+    fail("thread %u %s (%s:%d)", sm->current, what, file, line);
+    run_next();
+}
+
+struct wrong_access_t { /* as the compiler lays it out */
+    const char *file;
+    uint32_t line, column;
+    const struct {
+        uint16_t kind, info;
+        char name[1];
+    } * type;
+    unsigned char log_alignment, kind;
+};
+
+void cuda_on_host_need_aligned(const void *at, size_t bytes, const char *file, int line)
+{
+    char what[96];
+    if ((uintptr_t)at % bytes == 0)
+        return;
+    snprintf(what, sizeof what, "accesses %zu bytes at %p, which is no multiple of them", bytes, at);
+    cuda_on_host_trap(what, file, line);
+}
+
+extern "C" __attribute__((weak, noreturn)) void __ubsan_handle_type_mismatch_v1_abort(const wrong_access_t *access,
+                                                                                      const void *at)
+{
+    cuda_on_host_need_aligned(at, (size_t)1 << access->log_alignment, access->file, (int)access->line);
+    fprintf(stderr, "cuda_on_host: wrong access to %s at %p (%s:%u)\n", access->type->name, at, access->file,
+            access->line);
+    abort();
 }
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)

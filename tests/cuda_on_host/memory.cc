@@ -4,17 +4,20 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <condition_variable>
 #include <list>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "cuda_on_host.h"
+#include "layout.h"
 #include "stream.h"
 
 namespace
 {
 enum { PAGE_BYTES = 4096, ALIGNMENT_BYTES = 64 };
-enum { KEPT_BYTES = 256 << 20 }; /* freed and kept by the pool */
+enum { KEPT_BYTES = 256 << 20 }; /* freed and kept for another array of its size */
 
 size_t rounded(size_t size, size_t unit)
 {
@@ -25,6 +28,7 @@ size_t rounded(size_t size, size_t unit)
 struct array_t {
     char *memory;
     size_t size;
+    cuda_on_host_layout_t::place_t place; /* in the pool's units; no segment: of cudaMalloc() */
 };
 
 struct freed_t {
@@ -34,15 +38,24 @@ struct freed_t {
 
 std::mutex lock;
 std::map<char *, array_t> arrays;
-std::list<freed_t> pool;            /* the last freed first */
+std::list<freed_t> freed; /* the last freed first */
+cuda_on_host_layout_t pool;
 std::mutex used_lock;               /* what streams take holds up no call */
 size_t used_bytes, used_high_bytes; /* as streams come to what takes and gives back */
-size_t in_use_bytes, kept_bytes, reserved_high_bytes, total_bytes = (size_t)64 << 30;
-std::map<char *, size_t> registered;
+size_t malloc_bytes, code_bytes, kept_bytes, reserved_high_bytes, total_bytes = (size_t)64 << 30;
+std::set<const void *> loaded; /* code */
+struct pinned_range_t {
+    size_t size;
+    bool mapped;
+};
+std::map<char *, pinned_range_t> registered;
 size_t registered_bytes, pinnable_at_once = SIZE_MAX, pinnable_total = SIZE_MAX, allocatable_bytes = SIZE_MAX;
-std::map<char *, size_t> allocated; /* by cudaHostAlloc() */
+std::map<char *, pinned_range_t> allocated; /* by cudaHostAlloc() */
 size_t allocated_bytes;
 bool reuse_is_broken;
+std::mutex held_lock;
+std::condition_variable released;
+bool copies_are_held;
 
 size_t mapped_bytes(size_t size)
 {
@@ -63,7 +76,8 @@ bool map(size_t size, array_t *array)
         return false;
     memset(base, 0xff, mapped - PAGE_BYTES);
     mprotect(base + mapped - PAGE_BYTES, PAGE_BYTES, PROT_NONE);
-    *array = {base + mapped - PAGE_BYTES - rounded(size, ALIGNMENT_BYTES), size};
+    array->memory = base + mapped - PAGE_BYTES - rounded(size, ALIGNMENT_BYTES);
+    array->size = size;
     return true;
 }
 
@@ -82,44 +96,30 @@ void expect_untouched(const array_t &array)
         }
 }
 
-/* Give back what was freed first until `bytes` fit. */
+/* Unmap what was freed first until `bytes` are kept. */
 void trim(size_t bytes)
 {
-    while (!pool.empty() && kept_bytes > bytes) {
-        if (!cuda_on_host_passed(*pool.back().point))
+    while (!freed.empty() && kept_bytes > bytes) {
+        if (!cuda_on_host_passed(*freed.back().point))
             return;
-        kept_bytes -= pool.back().array.size;
-        unmap(pool.back().array);
-        pool.pop_back();
+        kept_bytes -= freed.back().array.size;
+        unmap(freed.back().array);
+        freed.pop_back();
     }
 }
 
-void count(const array_t &array)
+size_t free_bytes()
 {
-    arrays[array.memory] = array;
-    in_use_bytes += array.size;
-    if (in_use_bytes + kept_bytes > reserved_high_bytes)
-        reserved_high_bytes = in_use_bytes + kept_bytes;
+    const size_t used = malloc_bytes + code_bytes + pool.reserved_bytes();
+    return used < total_bytes ? total_bytes - used : 0;
 }
 
-cudaError_t take(size_t size, array_t *array)
-{
-    if (size > total_bytes || in_use_bytes > total_bytes - size)
-        return cudaErrorMemoryAllocation;
-    trim(total_bytes - size - in_use_bytes);
-    if (!map(size, array))
-        return cudaErrorMemoryAllocation;
-    count(*array);
-    return cudaSuccess;
-}
-
-bool release(void *memory, array_t *array)
+bool release(void *memory, bool of_the_pool, array_t *array)
 {
     const auto found = arrays.find((char *)memory);
-    if (found == arrays.end())
+    if (found == arrays.end() || (found->second.place.segment != nullptr) != of_the_pool)
         return false;
     *array = found->second;
-    in_use_bytes -= array->size;
     arrays.erase(found);
     return true;
 }
@@ -142,9 +142,9 @@ pinned_t pinned(const void *memory, size_t size)
     const std::lock_guard<std::mutex> hold(lock);
     for (const auto *ranges : {&registered, &allocated})
         for (const auto &range : *ranges) {
-            if (from >= range.first && to <= range.first + range.second)
+            if (from >= range.first && to <= range.first + range.second.size)
                 return PINNED;
-            if (from < range.first + range.second && to > range.first)
+            if (from < range.first + range.second.size && to > range.first)
                 return PARTLY;
         }
     return PAGEABLE;
@@ -175,10 +175,11 @@ void poison_later(const array_t &array, bool taken, cudaStream_t stream)
 /* Memory of the size that was freed last, for use behind the point where it was. */
 bool reuse(size_t size, cudaStream_t stream, array_t *array)
 {
-    for (auto at = pool.begin(); at != pool.end(); ++at) {
+    for (auto at = freed.begin(); at != freed.end(); ++at) {
         if (at->array.size != size)
             continue;
-        *array = at->array;
+        array->memory = at->array.memory;
+        array->size = size;
         const auto point = at->point;
         if (!reuse_is_broken)
             cuda_on_host_later(
@@ -189,13 +190,46 @@ bool reuse(size_t size, cudaStream_t stream, array_t *array)
                 },
                 true);
         kept_bytes -= size;
-        pool.erase(at);
-        count(*array);
+        freed.erase(at);
         return true;
     }
     return false;
 }
+
+/* What a copy engine does waits while copies are held. */
+void pass_engine()
+{
+    std::unique_lock<std::mutex> hold(held_lock);
+    released.wait(hold, [] { return !copies_are_held; });
+}
 } // namespace
+
+cudaError_t cuda_on_host_load(const void *code, size_t bytes)
+{
+    const std::lock_guard<std::mutex> hold(lock);
+    if (loaded.count(code) > 0)
+        return cudaSuccess;
+    if (bytes > free_bytes())
+        return cudaErrorMemoryAllocation;
+    loaded.insert(code);
+    code_bytes += bytes;
+    return cudaSuccess;
+}
+
+void cuda_on_host_hold_copies(bool held)
+{
+    const std::lock_guard<std::mutex> hold(held_lock);
+    copies_are_held = held;
+    released.notify_all();
+}
+
+void cuda_on_host_used(size_t *now_bytes, size_t *most_bytes)
+{
+    const std::lock_guard<std::mutex> hold(used_lock);
+    *now_bytes = used_bytes;
+    *most_bytes = used_high_bytes;
+    used_high_bytes = used_bytes;
+}
 
 void cuda_on_host_pinnable(size_t at_once_bytes, size_t all_bytes)
 {
@@ -221,19 +255,21 @@ void cuda_on_host_memory(size_t bytes)
 cudaError_t cudaMemGetInfo(size_t *free, size_t *total)
 {
     const std::lock_guard<std::mutex> hold(lock);
-    *free = total_bytes - in_use_bytes - kept_bytes;
+    *free = free_bytes();
     *total = total_bytes;
     return cuda_on_host_report(cudaSuccess);
 }
 
 cudaError_t cudaMalloc(void **memory, size_t size)
 {
-    array_t array;
+    array_t array = {};
     const std::lock_guard<std::mutex> hold(lock);
-    const cudaError_t error = take(size, &array);
-    if (error == cudaSuccess)
-        *memory = array.memory;
-    return cuda_on_host_report(error);
+    if (size > free_bytes() || !map(size, &array))
+        return cuda_on_host_report(cudaErrorMemoryAllocation);
+    arrays[array.memory] = array;
+    malloc_bytes += size;
+    *memory = array.memory;
+    return cuda_on_host_report(cudaSuccess);
 }
 
 cudaError_t cudaFree(void *memory)
@@ -243,10 +279,11 @@ cudaError_t cudaFree(void *memory)
     cudaDeviceSynchronize();
     array_t array;
     const std::lock_guard<std::mutex> hold(lock);
-    if (!release(memory, &array))
+    if (!release(memory, false, &array))
         return cuda_on_host_report(cudaErrorInvalidValue);
     expect_untouched(array);
     unmap(array);
+    malloc_bytes -= array.size;
     return cuda_on_host_report(cudaSuccess);
 }
 
@@ -255,7 +292,16 @@ cudaError_t cudaFree(void *memory)
 cudaError_t cudaMemPoolCreate(cudaMemPool_t *pool_out, const cudaMemPoolProps *)
 {
     static char place;
+    const std::lock_guard<std::mutex> hold(lock);
+    reserved_high_bytes = pool.reserved_bytes();
     *pool_out = (cudaMemPool_t)&place;
+    return cuda_on_host_report(cudaSuccess);
+}
+
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t least_bytes)
+{
+    const std::lock_guard<std::mutex> hold(lock);
+    pool.trim(least_bytes);
     return cuda_on_host_report(cudaSuccess);
 }
 
@@ -264,28 +310,22 @@ cudaError_t cudaMemPoolDestroy(cudaMemPool_t)
     cudaDeviceSynchronize();
     const std::lock_guard<std::mutex> hold(lock);
     trim(0);
+    pool.trim(0);
     return cuda_on_host_report(cudaSuccess);
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void *)
 {
-    if (attribute == cudaMemPoolAttrUsedMemHigh) { /* to 0 is all that is allowed, and means from now on */
-        const std::lock_guard<std::mutex> hold(used_lock);
-        used_high_bytes = used_bytes;
-        return cuda_on_host_report(cudaSuccess);
-    }
     return cuda_on_host_report(attribute == cudaMemPoolAttrReleaseThreshold ? cudaSuccess : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void *value)
 {
-    const std::lock_guard<std::mutex> hold(lock), hold_used(used_lock);
+    const std::lock_guard<std::mutex> hold(lock);
     if (attribute == cudaMemPoolAttrReservedMemHigh)
         *(uint64_t *)value = reserved_high_bytes;
-    else if (attribute == cudaMemPoolAttrUsedMemCurrent)
-        *(uint64_t *)value = used_bytes;
-    else if (attribute == cudaMemPoolAttrUsedMemHigh)
-        *(uint64_t *)value = used_high_bytes;
+    else if (attribute == cudaMemPoolAttrReservedMemCurrent)
+        *(uint64_t *)value = pool.reserved_bytes();
     else
         return cuda_on_host_report(cudaErrorInvalidValue);
     return cuda_on_host_report(cudaSuccess);
@@ -293,29 +333,30 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, vo
 
 cudaError_t cudaMallocFromPoolAsync(void **memory, size_t size, cudaMemPool_t, cudaStream_t stream)
 {
-    array_t array;
+    array_t array = {};
     const std::lock_guard<std::mutex> hold(lock);
-    const cudaError_t error = reuse(size, stream, &array) ? cudaSuccess : take(size, &array);
-    if (error != cudaSuccess)
-        return cuda_on_host_report(error);
+    if (!pool.take(size, free_bytes(), &array.place))
+        return cuda_on_host_report(cudaErrorMemoryAllocation);
+    if (!reuse(size, stream, &array) && !map(size, &array))
+        abort(); /* the host's memory is short */
+    arrays[array.memory] = array;
+    if (pool.reserved_bytes() > reserved_high_bytes)
+        reserved_high_bytes = pool.reserved_bytes();
     poison_later(array, true, stream);
     *memory = array.memory;
     return cuda_on_host_report(cudaSuccess);
-}
-
-cudaError_t cudaMallocAsync(void **memory, size_t size, cudaStream_t stream)
-{
-    return cudaMallocFromPoolAsync(memory, size, nullptr, stream);
 }
 
 cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream)
 {
     array_t array;
     const std::lock_guard<std::mutex> hold(lock);
-    if (!release(memory, &array))
+    if (!release(memory, true, &array))
         return cuda_on_host_report(cudaErrorInvalidValue);
     poison_later(array, false, stream);
-    pool.push_front({array, cuda_on_host_point(stream)});
+    const auto point = cuda_on_host_point(stream);
+    pool.give_back(array.place, point);
+    freed.push_front({array, point});
     kept_bytes += array.size;
     trim(KEPT_BYTES);
     return cuda_on_host_report(cudaSuccess);
@@ -334,10 +375,14 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t size, cudaMemcpyK
     const pinned_t sides[] = {to_device ? PINNED : pinned(to, size), from_device ? PINNED : pinned(from, size)};
     if (sides[0] == PARTLY || sides[1] == PARTLY)
         return cuda_on_host_report(cudaErrorInvalidValue);
+    const bool by_an_engine = stream != nullptr && to_device != from_device;
     const cudaError_t error = cuda_on_host_later(stream, [=] {
+        if (by_an_engine)
+            pass_engine();
         memmove(to, from, size);
         return cudaSuccess;
     });
+    cuda_on_host_count_copy(stream);
     if (error == cudaSuccess && (sides[0] == PAGEABLE || sides[1] == PAGEABLE))
         return cudaStreamSynchronize(stream);
     return error;
@@ -363,7 +408,7 @@ cudaError_t cudaMemset(void *memory, int value, size_t size)
     return cudaMemsetAsync(memory, value, size, nullptr);
 }
 
-cudaError_t cudaHostRegister(void *memory, size_t size, unsigned)
+cudaError_t cudaHostRegister(void *memory, size_t size, unsigned flags)
 {
     if (size == 0)
         return cuda_on_host_report(cudaErrorInvalidValue);
@@ -372,13 +417,13 @@ cudaError_t cudaHostRegister(void *memory, size_t size, unsigned)
     const std::lock_guard<std::mutex> hold(lock);
     if (size > pinnable_at_once || registered_bytes > pinnable_total || size > pinnable_total - registered_bytes)
         return cuda_on_host_report(cudaErrorMemoryAllocation);
-    registered[(char *)memory] = size;
+    registered[(char *)memory] = {size, (flags & cudaHostRegisterMapped) != 0};
     registered_bytes += size;
     return cuda_on_host_report(cudaSuccess);
 }
 
 /* Full of what no one should read before it is written. */
-cudaError_t cudaHostAlloc(void **memory, size_t size, unsigned)
+cudaError_t cudaHostAlloc(void **memory, size_t size, unsigned flags)
 {
     const std::lock_guard<std::mutex> hold(lock);
     void *given = nullptr;
@@ -386,7 +431,7 @@ cudaError_t cudaHostAlloc(void **memory, size_t size, unsigned)
         posix_memalign(&given, PAGE_BYTES, size) != 0)
         return cuda_on_host_report(cudaErrorMemoryAllocation);
     memset(given, 0xff, size);
-    allocated[(char *)given] = size;
+    allocated[(char *)given] = {size, (flags & cudaHostAllocMapped) != 0};
     allocated_bytes += size;
     *memory = given;
     return cuda_on_host_report(cudaSuccess);
@@ -399,7 +444,7 @@ cudaError_t cudaFreeHost(void *memory)
     const auto found = allocated.find((char *)memory);
     if (found == allocated.end())
         return cuda_on_host_report(cudaErrorInvalidValue);
-    allocated_bytes -= found->second;
+    allocated_bytes -= found->second.size;
     allocated.erase(found);
     free(memory);
     return cuda_on_host_report(cudaSuccess);
@@ -411,7 +456,21 @@ cudaError_t cudaHostUnregister(void *memory)
     const auto found = registered.find((char *)memory);
     if (found == registered.end())
         return cuda_on_host_report(cudaErrorHostMemoryNotRegistered);
-    registered_bytes -= found->second;
+    registered_bytes -= found->second.size;
     registered.erase(found);
     return cuda_on_host_report(cudaSuccess);
+}
+
+/* Of the start of what was pinned with the flag for it. */
+cudaError_t cudaHostGetDevicePointer(void **device, void *memory, unsigned)
+{
+    const std::lock_guard<std::mutex> hold(lock);
+    for (const auto *ranges : {&registered, &allocated}) {
+        const auto found = ranges->find((char *)memory);
+        if (found == ranges->end() || !found->second.mapped)
+            continue;
+        *device = memory;
+        return cuda_on_host_report(cudaSuccess);
+    }
+    return cuda_on_host_report(cudaErrorInvalidValue);
 }

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "cuda_on_host.h"
 #include "cuda_runtime.h"
 
 template <typename T> float cuda_on_host_half(uint32_t word, unsigned which)
@@ -54,6 +55,8 @@ template <typename T> void cuda_on_host_multiply(void *const *of_lanes)
 template <typename T> void lspo_mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
 {
     cuda_on_host_fragment_t own = {c, a, {b0, b1}};
+    if (std::is_same<T, __nv_bfloat16>::value && !cuda_has_bf16())
+        cuda_on_host_trap("multiplies in bf16, which needs compute capability 8.0", __FILE__, __LINE__);
     cuda_on_host_together(&own, cuda_on_host_multiply<T>, __FILE__, __LINE__);
 }
 
@@ -75,6 +78,7 @@ inline void cuda_on_host_load(void *const *of_lanes)
 inline void lspo_load_tiles(uint32_t (&out)[4], const void *row)
 {
     cuda_on_host_tiles_t own = {out, row};
+    cuda_on_host_need_aligned(row, 16, __FILE__, __LINE__);
     cuda_on_host_together(&own, cuda_on_host_load, __FILE__, __LINE__);
 }
 
@@ -92,6 +96,7 @@ inline void cuda_on_host_load_transposed(void *const *of_lanes)
 inline void lspo_load_tiles_transposed(uint32_t (&out)[4], const void *row)
 {
     cuda_on_host_tiles_t own = {out, row};
+    cuda_on_host_need_aligned(row, 16, __FILE__, __LINE__);
     cuda_on_host_together(&own, cuda_on_host_load_transposed, __FILE__, __LINE__);
 }
 
@@ -106,7 +111,9 @@ struct lspo_copies_t {
 
     template <unsigned BYTES> void start(void *shared, const void *from)
     {
-        if (count == MOST || (uintptr_t)shared % BYTES != 0 || (uintptr_t)from % BYTES != 0)
+        cuda_on_host_need_aligned(shared, BYTES, __FILE__, __LINE__);
+        cuda_on_host_need_aligned(from, BYTES, __FILE__, __LINE__);
+        if (count == MOST)
             abort();
         memset(shared, 0xff, BYTES);
         under_way[count++] = {shared, from, BYTES};

@@ -4,6 +4,7 @@
 #include "cuda_bf16.h"
 #include "cuda_fp16.h"
 #include "product.h"
+#include "stream.h"
 
 static float value_of(const void *at, cudaDataType_t type, size_t i)
 {
@@ -69,4 +70,15 @@ std::vector<float> cuda_on_host_multiply(const cuda_on_host_operand_t &a, const 
                        at_least_one(a.matrix.rows), right.data(), at_least_one(b.matrix.rows), beta, out.data(),
                        at_least_one(c.rows));
     return out;
+}
+
+/* Both libraries together take more than a device's reserve, so that it shows whether they were loaded before. */
+static const size_t LIBRARY_BYTES = (size_t)64 << 20, KERNEL_BYTES = (size_t)2 << 20;
+
+cublasStatus_t cuda_on_host_load_product(bool lt, cudaDataType_t type, cublasOperation_t a, cublasOperation_t b)
+{
+    static const char libraries[2] = {}, kernels[2][16][2][2] = {};
+    const bool good = cuda_on_host_load(&libraries[lt], LIBRARY_BYTES) == cudaSuccess &&
+                      cuda_on_host_load(&kernels[lt][type % 16][a][b], KERNEL_BYTES) == cudaSuccess;
+    return good ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
 }

@@ -28,4 +28,7 @@ struct cuda_on_host_operand_t {
 std::vector<float> cuda_on_host_multiply(const cuda_on_host_operand_t &a, const cuda_on_host_operand_t &b, float alpha,
                                          float beta, const cuda_on_host_matrix_t &c);
 
+/* Products of cuBLAS or cuBLASLt load the library at the first one, and a kernel for each format and layout. */
+cublasStatus_t cuda_on_host_load_product(bool lt, cudaDataType_t type, cublasOperation_t a, cublasOperation_t b);
+
 #endif

@@ -22,6 +22,16 @@ void cuda_on_host_device(int count, int major, int minor, size_t memory_bytes)
     cuda_on_host_memory(memory_bytes);
 }
 
+bool cuda_on_host()
+{
+    return true;
+}
+
+bool cuda_has_bf16()
+{
+    return capability_major >= 8;
+}
+
 void cuda_on_host_green_contexts(bool present)
 {
     has_green_contexts = present;

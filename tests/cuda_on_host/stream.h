@@ -20,6 +20,13 @@ std::shared_ptr<cuda_on_host_point_t> cuda_on_host_point(cudaStream_t stream);
 bool cuda_on_host_passed(cuda_on_host_point_t &point);
 void cuda_on_host_wait(cuda_on_host_point_t &point);
 
+/* One more copy was queued on the stream; NULL: on the default one, which does not count. */
+void cuda_on_host_count_copy(cudaStream_t stream);
+
+/* Code that is used for the first time takes this much of the GPU's memory; cudaErrorMemoryAllocation if it is not
+ * there. */
+cudaError_t cuda_on_host_load(const void *code, size_t bytes);
+
 /* Of the kernels on this thread, which ends. */
 void cuda_on_host_leave_thread();
 

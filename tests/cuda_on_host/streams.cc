@@ -27,6 +27,7 @@ struct work_t {
 
 struct CUstream_st {
     bool blocking = false; /* the default stream waits for it */
+    std::shared_ptr<std::atomic<unsigned>> copies = std::make_shared<std::atomic<unsigned>>(0); /* queued so far */
     uint64_t random_state = 0;
     std::mutex lock;
     std::condition_variable changed;
@@ -38,7 +39,9 @@ struct CUstream_st {
 struct CUevent_st {
     bool timed;
     std::mutex lock;
-    std::shared_ptr<cuda_on_host_point_t> point; /* of the last record */
+    std::shared_ptr<cuda_on_host_point_t> point;   /* of the last record, as what follows */
+    std::shared_ptr<std::atomic<unsigned>> copies; /* of its stream */
+    unsigned copies_before = 0;
 };
 
 namespace
@@ -52,6 +55,7 @@ std::set<cudaStream_t> *streams = new std::set<cudaStream_t>; /* never destroyed
 thread_local cudaError_t last_error;
 
 std::atomic<double> clock_rate{1};
+std::atomic<unsigned> wait_count, idle_wait_count;
 
 /* Of a clock that runs at its own rate, from the first time that it is asked. */
 uint64_t now_ns()
@@ -176,6 +180,18 @@ void cuda_on_host_clock(double rate)
 void cuda_on_host_fail_next(int error)
 {
     next_error.store(error);
+}
+
+void cuda_on_host_count_copy(cudaStream_t stream)
+{
+    if (stream != nullptr)
+        stream->copies->fetch_add(1);
+}
+
+void cuda_on_host_waits(unsigned *count, unsigned *idle_count)
+{
+    *count = wait_count.exchange(0);
+    *idle_count = idle_wait_count.exchange(0);
 }
 
 cudaError_t cuda_on_host_report(cudaError_t error)
@@ -336,6 +352,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     const auto point = cuda_on_host_point(stream);
     const std::lock_guard<std::mutex> hold(event->lock);
     event->point = point;
+    event->copies = stream != nullptr ? stream->copies : nullptr;
+    event->copies_before = stream != nullptr ? stream->copies->load() : 0;
     return cuda_on_host_report(cudaSuccess);
 }
 
@@ -354,9 +372,18 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
         true);
 }
 
+static void count_wait(cudaEvent_t event)
+{
+    const std::lock_guard<std::mutex> hold(event->lock);
+    wait_count.fetch_add(1);
+    if (event->copies == nullptr || event->copies->load() == event->copies_before)
+        idle_wait_count.fetch_add(1);
+}
+
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     const auto point = point_of(event);
+    count_wait(event);
     if (point != nullptr)
         cuda_on_host_wait(*point);
     return cuda_on_host_report(cudaSuccess);

@@ -168,7 +168,7 @@ static void check_number(lspo_number_t number, const case_t *c)
 static void check(const case_t *c)
 {
     check_number(LSPO_NUMBER_FP32, c);
-    check_number(LSPO_NUMBER_BF16, c);
+    check_number(all_halves[COUNT(all_halves) - 1], c);
 }
 
 /* Less than, exactly and more than a tile of 32; widths around a float4, 32, 64 and up to the most. */
@@ -198,8 +198,8 @@ Test(cuda_attention, grouped_queries_and_strides)
 
 static void check_halves(const case_t *c)
 {
-    check_number(LSPO_NUMBER_BF16, c);
-    check_number(LSPO_NUMBER_FP16, c);
+    for (size_t i = 0; i < COUNT(all_halves); i++)
+        check_number(all_halves[i], c);
 }
 
 /* What tensor cores take: widths that fill 64, 96 and 128 or not, in eights and, as a Llama of 3B has them, in fours;
@@ -222,6 +222,30 @@ Test(cuda_attention, large_scores)
 {
     check(&(case_t){1, 70, 1, 1, 32, true, NULL, 0, 8});
     check_number(LSPO_NUMBER_FP16, &(case_t){1, 70, 1, 1, 33, true, NULL, 0, 8});
+}
+
+/* Tensor cores below compute capability 8.0 have no bf16. */
+Test(cuda_attention, bf16_is_refused_below_8_0)
+{
+    ONLY_ON_HOST();
+    const lspo_attention_t a = {.batch = 1,
+                                .sequence = 4,
+                                .heads = 1,
+                                .kv_heads = 1,
+                                .head_width = 16,
+                                .q_stride = 16,
+                                .kv_stride = 16,
+                                .causal = true};
+    float x[64] = {0};
+    for (int half = 0; half < 2; half++) {
+        const lspo_number_t number = half ? LSPO_NUMBER_FP16 : LSPO_NUMBER_BF16;
+        cuda_on_host_device(1, 7, 5, 1U << 30);
+        void *numbers = device_numbers(number, x, COUNT(x)), *out = empty_numbers(number, COUNT(x));
+        const char *complaint = device_complaint(lspo_attention_forward_cuda(
+            ON(number), &a, &(lspo_attention_operands_t){.q = numbers, .k = numbers, .v = numbers}, empty_floats(4),
+            out));
+        cr_assert(half ? complaint == NULL : complaint && strstr(complaint, "multiplies in bf16"), "%s", complaint);
+    }
 }
 
 Test(cuda_attention, edges)

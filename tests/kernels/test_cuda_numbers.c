@@ -64,6 +64,19 @@ static void check_convert(lspo_number_t from, lspo_number_t to)
     free(in), free(out);
 }
 
+/* A GPU below compute capability 8.0 has no bf16. */
+Test(cuda_numbers, formats_are_those_of_the_gpu)
+{
+    ONLY_ON_HOST();
+    cuda_on_host_device(1, 7, 5, 1U << 30);
+    cr_assert_eq(COUNT(all_numbers), 2u);
+    cr_assert_eq(COUNT(all_halves), 1u);
+    cr_assert(all_numbers[0] == LSPO_NUMBER_FP32 && all_halves[0] == LSPO_NUMBER_FP16);
+    cuda_on_host_device(1, 8, 0, 1U << 30);
+    cr_assert_eq(COUNT(all_numbers), 3u);
+    cr_assert_eq(all_halves[1], LSPO_NUMBER_BF16);
+}
+
 Test(cuda_numbers, conversions_give_the_hosts_bits)
 {
     for (size_t i = 0; i < COUNT(all_numbers); i++)
@@ -105,8 +118,6 @@ Test(cuda_numbers, expanded_weights_have_the_hosts_bits)
  *
  * A step w <- 0 w - (-1) direction rounds `direction` itself.  Its neighbours come from the list of all numbers that a
  * format has. */
-
-static const lspo_number_t halves[] = {LSPO_NUMBER_BF16, LSPO_NUMBER_FP16};
 
 static int by_value(const void *a, const void *b)
 {
@@ -181,19 +192,19 @@ static void round_on_device(lspo_number_t number, lspo_number_t format, size_t n
 Test(cuda_numbers, random_rounding_gives_one_of_the_two_neighbours)
 {
     enum { N = 4000, SEEDS = 20 };
-    for (size_t k = 0; k < COUNT(halves); k++) {
-        const list_t list = list_of(halves[k]);
+    for (size_t k = 0; k < COUNT(all_halves); k++) {
+        const list_t list = list_of(all_halves[k]);
         float *x = floats(N), *rounded = floats(N);
-        fill_directions(halves[k], x, N);
+        fill_directions(all_halves[k], x, N);
         for (uint64_t seed = 0; seed < SEEDS; seed++) {
             device_free_all();
-            round_on_device(halves[k], LSPO_NUMBER_FP32, N, device_floats(x, N), seed, rounded);
+            round_on_device(all_halves[k], LSPO_NUMBER_FP32, N, device_floats(x, N), seed, rounded);
             for (size_t i = 0; i < N; i++) {
                 const size_t at = below(&list, x[i]);
                 const float low = list.values[at], high = low == x[i] ? low : list.values[at + 1];
                 cr_assert(rounded[i] == low || rounded[i] == high,
                           "%.9g became %.9g, which is neither %.9g nor %.9g (format %d)", (double)x[i],
-                          (double)rounded[i], (double)low, (double)high, (int)halves[k]);
+                          (double)rounded[i], (double)low, (double)high, (int)all_halves[k]);
             }
         }
         free(list.values), free(x), free(rounded);
@@ -205,14 +216,14 @@ Test(cuda_numbers, random_rounding_gives_one_of_the_two_neighbours)
 Test(cuda_numbers, random_rounding_is_right_in_the_mean)
 {
     enum { N = 70, SEEDS = 2000 };
-    for (size_t k = 0; k < COUNT(halves); k++) {
-        const list_t list = list_of(halves[k]);
+    for (size_t k = 0; k < COUNT(all_halves); k++) {
+        const list_t list = list_of(all_halves[k]);
         float *x = floats(N), *rounded = floats(N);
         double sum[N] = {0};
-        fill_directions(halves[k], x, N);
+        fill_directions(all_halves[k], x, N);
         for (uint64_t seed = 0; seed < SEEDS; seed++) {
             device_free_all();
-            round_on_device(halves[k], LSPO_NUMBER_FP32, N, device_floats(x, N), 1000 + seed, rounded);
+            round_on_device(all_halves[k], LSPO_NUMBER_FP32, N, device_floats(x, N), 1000 + seed, rounded);
             for (size_t i = 0; i < N; i++)
                 sum[i] += (double)rounded[i];
         }
@@ -221,7 +232,7 @@ Test(cuda_numbers, random_rounding_is_right_in_the_mean)
             const double low = (double)list.values[at], high = (double)list.values[at + 1], want = (double)x[i];
             cr_assert(fabs(sum[i] / SEEDS - want) <= 4 * sqrt((want - low) * (high - want) / SEEDS) + 1e-6 * fabs(want),
                       "the mean of %.9g is %.9g, between %.9g and %.9g (format %d)", want, sum[i] / SEEDS, low, high,
-                      (int)halves[k]);
+                      (int)all_halves[k]);
         }
         free(list.values), free(x), free(rounded);
     }
@@ -234,20 +245,20 @@ Test(cuda_numbers, random_rounding_is_right_in_the_mean)
 Test(cuda_numbers, tiny_steps_add_up)
 {
     enum { N = 2000, STEPS = 1000 };
-    for (size_t k = 0; k < COUNT(halves); k++) {
+    for (size_t k = 0; k < COUNT(all_halves); k++) {
         float *ones = floats(N), *direction = floats(N);
         for (size_t i = 0; i < N; i++) {
             ones[i] = 1;
             direction[i] = -0x1p-3F;
         }
         device_free_all();
-        uint16_t *w = device_numbers(halves[k], ones, N), *direction_ = device_numbers(halves[k], direction, N);
+        uint16_t *w = device_numbers(all_halves[k], ones, N), *direction_ = device_numbers(all_halves[k], direction, N);
         for (uint64_t step = 0; step < STEPS; step++)
-            DEVICE_OK(lspo_step_along_cuda(ON(halves[k]), N, &(lspo_vector_step_t){1, 0x1p-10F, step}, halves[k],
-                                           direction_, w));
+            DEVICE_OK(lspo_step_along_cuda(ON(all_halves[k]), N, &(lspo_vector_step_t){1, 0x1p-10F, step},
+                                           all_halves[k], direction_, w));
         uint16_t numbers[N];
         device_read(w, sizeof numbers, numbers);
-        lspo_convert(N, halves[k], numbers, LSPO_NUMBER_FP32, ones);
+        lspo_convert(N, all_halves[k], numbers, LSPO_NUMBER_FP32, ones);
         double mean = 0;
         for (size_t i = 0; i < N; i++)
             mean += (double)ones[i] / N;
@@ -264,12 +275,12 @@ Test(cuda_numbers, random_rounding_is_a_function_of_seed_and_place)
     float *x = floats(N), *rounded = floats(N), *of_other_seed = floats(N);
     for (size_t i = 0; i < N; i++)
         x[i] = 1 + 0x1p-8F + 0x1p-11F; /* in the middle for both formats */
-    for (size_t k = 0; k < COUNT(halves); k++) {
+    for (size_t k = 0; k < COUNT(all_halves); k++) {
         for (order_t order = {0}; next_order(&order);) {
             size_t up = 0, changed = 0, apart = 0;
             float *x_ = device_floats(x, N);
-            round_on_device(halves[k], LSPO_NUMBER_FP32, N, x_, 5, rounded);
-            round_on_device(halves[k], LSPO_NUMBER_FP32, N, x_, 6, of_other_seed);
+            round_on_device(all_halves[k], LSPO_NUMBER_FP32, N, x_, 5, rounded);
+            round_on_device(all_halves[k], LSPO_NUMBER_FP32, N, x_, 6, of_other_seed);
             add_to_hash(&order, rounded, N * sizeof *rounded);
             for (size_t i = 0; i < N; i++) {
                 up += rounded[i] > x[i];
@@ -290,9 +301,9 @@ Test(cuda_numbers, random_rounding_keeps_what_is_not_finite)
     const uint32_t last_nan = UINT32_MAX; /* to which nothing may be added */
     memcpy(&x[5], &last_nan, sizeof last_nan);
     float rounded[COUNT(x)];
-    for (size_t k = 0; k < COUNT(halves); k++) {
+    for (size_t k = 0; k < COUNT(all_halves); k++) {
         device_free_all();
-        round_on_device(halves[k], LSPO_NUMBER_FP32, COUNT(x), device_floats(x, COUNT(x)), 1, rounded);
+        round_on_device(all_halves[k], LSPO_NUMBER_FP32, COUNT(x), device_floats(x, COUNT(x)), 1, rounded);
         cr_assert(rounded[0] == INFINITY && rounded[1] == -INFINITY && isnan(rounded[2]) && rounded[3] == 0 &&
                   isnan(rounded[5]));
         cr_assert(rounded[4] >= 65504.0F && !isnan(rounded[4]));

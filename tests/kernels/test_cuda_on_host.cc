@@ -142,6 +142,23 @@ static __global__ void not_in_mask_kernel(float *out)
     out[threadIdx.x] = __shfl_xor_sync(0x0000ffffu, 1.0f, 1);
 }
 
+static __global__ void vote_outside_mask_kernel(float *out)
+{
+    out[threadIdx.x] = (float)__ballot_sync(0x0000ffffu, true);
+}
+
+static __global__ void misaligned_kernel(float *out)
+{
+    const float4 four = *(const float4 *)(out + threadIdx.x % 4);
+    out[threadIdx.x] = four.x;
+}
+
+static __global__ void aligned_kernel(float *out)
+{
+    const float4 four = *(const float4 *)(out + threadIdx.x / 4 * 4);
+    out[threadIdx.x] = four.x;
+}
+
 static void expect_failure(void (*kernel)(float *), const char *part)
 {
     float *out = nullptr;
@@ -164,6 +181,68 @@ Test(cuda_on_host, undefined_behaviour_is_named)
     expect_failure(divergent_shuffle_kernel, "waits for its warp");
     expect_failure(outside_mask_kernel, "not in the mask 0000ffff");
     expect_failure(not_in_mask_kernel, "not in its own mask");
+    expect_failure(vote_outside_mask_kernel, "not in its own mask");
+    expect_failure(misaligned_kernel, "accesses 16 bytes at");
+    float *out = nullptr;
+    cudaMalloc(&out, THREADS * sizeof *out);
+    cr_assert(lspo_launch(aligned_kernel, 1, THREADS, 0, nullptr, out) == cudaSuccess, "%s", cuda_on_host_failure());
+    cudaFree(out);
+}
+
+/* A kernel's code takes memory when it first runs; then it can run whatever is free. */
+Test(cuda_on_host, code_takes_memory)
+{
+    const size_t MIB = (size_t)1 << 20;
+    size_t before = 0, with_one = 0, with_two = 0, again = 0, total = 0;
+    float *out = nullptr, *rest = nullptr;
+    cuda_on_host_device(1, 9, 0, 64 * MIB);
+    cudaMalloc(&out, THREADS * sizeof *out);
+    cudaMemGetInfo(&before, &total);
+    cr_assert(lspo_launch(sum_kernel, 1, THREADS, 0, nullptr, out) == cudaSuccess);
+    cudaMemGetInfo(&with_one, &total);
+    cr_assert(lspo_launch(aligned_kernel, 1, THREADS, 0, nullptr, out) == cudaSuccess);
+    cudaMemGetInfo(&with_two, &total);
+    cr_assert(lspo_launch(sum_kernel, 1, THREADS, 0, nullptr, out) == cudaSuccess);
+    cudaMemGetInfo(&again, &total);
+    cr_assert(with_one < before && with_two < with_one && again == with_two && before - again < 16 * MIB);
+    cr_assert(cudaMalloc(&rest, again) == cudaSuccess);
+    cr_assert(lspo_launch(sum_kernel, 1, THREADS, 0, nullptr, out) == cudaSuccess);
+    cr_assert(lspo_launch(early_sum_kernel, 1, THREADS, 0, nullptr, out) == cudaErrorMemoryAllocation);
+    cudaFree(rest);
+    cudaFree(out);
+}
+
+/* 40 and 40 MiB that were given back hold 60 only once they went back to the GPU, which has 100; not before the work on
+ * them is done. */
+Test(cuda_on_host, pools_keep_pieces_that_are_too_small)
+{
+    const size_t MIB = (size_t)1 << 20;
+    const cudaMemPoolProps properties = {};
+    cudaMemPool_t pool = nullptr;
+    cudaStream_t stream = nullptr;
+    void *one = nullptr, *two = nullptr, *both = nullptr, *half = nullptr;
+    uint64_t reserved = 0;
+    cuda_on_host_device(1, 9, 0, 100 * MIB);
+    cr_assert(cudaMemPoolCreate(&pool, &properties) == cudaSuccess &&
+              cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+    cr_assert(cudaMallocFromPoolAsync(&one, 40 * MIB, pool, stream) == cudaSuccess);
+    cr_assert(cudaMallocFromPoolAsync(&two, 39 * MIB, pool, stream) == cudaSuccess); /* 40 in units of 2 */
+    cr_assert(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemHigh, &reserved) == cudaSuccess);
+    cr_assert_eq(reserved, 80 * MIB);
+    cudaFreeAsync(one, stream);
+    cudaFreeAsync(two, stream);
+    cr_assert(cudaMallocFromPoolAsync(&both, 60 * MIB, pool, stream) == cudaErrorMemoryAllocation);
+    cr_assert(cudaMallocFromPoolAsync(&half, 20 * MIB, pool, stream) == cudaSuccess);
+    cudaFreeAsync(half, stream);
+    cudaStreamSynchronize(stream);
+    cr_assert(cudaMallocFromPoolAsync(&both, 60 * MIB, pool, stream) == cudaErrorMemoryAllocation);
+    cr_assert(cudaMemPoolTrimTo(pool, 0) == cudaSuccess);
+    cr_assert(cudaMallocFromPoolAsync(&both, 60 * MIB, pool, stream) == cudaSuccess);
+    cr_assert(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved) == cudaSuccess);
+    cr_assert_eq(reserved, 60 * MIB);
+    cudaFreeAsync(both, stream);
+    cudaStreamDestroy(stream);
+    cudaMemPoolDestroy(pool);
 }
 
 static __global__ void beyond_kernel(float *out)
@@ -310,6 +389,20 @@ Test(cuda_on_host, errors_of_streams_come_later_and_stay)
     cr_assert(lspo_launch(sum_kernel, 1, THREADS, 0, stream, out) == cudaErrorLaunchFailure);
     cr_assert(cudaGetLastError() == cudaErrorLaunchFailure && cudaGetLastError() == cudaErrorLaunchFailure);
     cudaStreamDestroy(stream);
+}
+
+/* Only what was pinned for it, and as a whole. */
+Test(cuda_on_host, kernels_find_mapped_memory)
+{
+    static char host[2000];
+    void *device = nullptr;
+    cr_assert(cudaHostRegister(host, 1000, cudaHostRegisterDefault) == cudaSuccess &&
+              cudaHostRegister(host + 1000, 1000, cudaHostRegisterMapped) == cudaSuccess);
+    cr_assert(cudaHostGetDevicePointer(&device, host, 0) == cudaErrorInvalidValue);
+    cr_assert(cudaHostGetDevicePointer(&device, host + 1001, 0) == cudaErrorInvalidValue);
+    cr_assert(cudaHostGetDevicePointer(&device, host + 1000, 0) == cudaSuccess && device != nullptr);
+    cudaHostUnregister(host);
+    cudaHostUnregister(host + 1000);
 }
 
 /* As the driver: a copy lies in what was pinned at once, or in what was not pinned. */

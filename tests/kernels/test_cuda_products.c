@@ -83,8 +83,8 @@ Test(cuda_products, compress)
         if (shapes[i].d_n < 2000)
             for (size_t f = 0; f < COUNT(all_numbers); f++)
                 check_compress(all_numbers[f], &shapes[i], i % 3 * 4 + i % 2, i % 2 ? 1.0F : 0.0F);
-    check_compress(LSPO_NUMBER_BF16, &(shape_t){264, 520, 40, 24, 4, 70}, 8, 0);
-    check_compress(LSPO_NUMBER_FP16, &(shape_t){264, 520, 40, 24, 4, 70}, 0, 1);
+    for (size_t f = 0; f < COUNT(all_halves); f++)
+        check_compress(all_halves[f], &(shape_t){264, 520, 40, 24, 4, 70}, f ? 8 : 0, f ? 0.0F : 1.0F);
 }
 
 /* Rounded at random: one of the two neighbours, so less than a step away. */

@@ -1,12 +1,12 @@
-/* The calibration's measurements on the CPU that stands in for a GPU (tests/cuda_on_host/), at sizes that it manages:
- * that they go through the device's memory, streams and marks.  What they find there is the speed of that CPU. */
+/* The calibration's measurements: that they go through the device's memory, streams and marks.  On the CPU that stands
+ * in for a GPU (tests/cuda_on_host/) at sizes that it manages, and what they find is its speed. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda_on_host.h"
 #include "real/calibrate/state.h"
+#include "tests/cuda_on_host/cuda_on_host.h"
 
 static const lspo_calibration_shapes_t small_shapes = {
     .near_floats = (2 << 20) + 64, /* the largest gradient of the CPU optimizer */
@@ -44,13 +44,13 @@ static lspo_status_t calibrate(lspo_calibration_result_t *result_out)
 {
     unsigned reports = 0;
     const lspo_calibrate_options_t options = {.device = "cuda",
-                                              .precision = LSPO_BF16,
+                                              .precision = cuda_has_bf16() ? LSPO_BF16 : LSPO_FP16,
                                               .quick = true,
                                               .progress = count_progress,
                                               .progress_context = &reports};
     lspo_status_t status = LSPO_ERR_CHECK;
     for (int i = 0; status == LSPO_ERR_CHECK && i < 2; i++)
-        status = lspo_calibrate_at(&options, &small_shapes, result_out);
+        status = lspo_calibrate_at(&options, cuda_on_host() ? &small_shapes : NULL, result_out);
     cr_assert_gt(reports, 2u);
     return status;
 }
@@ -105,10 +105,12 @@ static void check_result(const lspo_calibration_result_t *result)
         (void)median_s(result, kinds[i], NULL, &count);
         cr_expect_gt(count, 0u, "%s", kinds[i]);
     }
-    cr_expect_eq(result->machine.products.size_count, 8u);
-    cr_expect_eq(result->machine.products.sizes[7], 64);
+    cr_expect_geq(result->machine.products.size_count, 8u);
     cr_expect_eq(result->machine.gpu.cache_bytes, 0, "what is in a GPU's cache is no part of its profile");
     cr_expect_not_null(strstr(result->topology, "CPU optimizer:"));
+    if (!cuda_on_host())
+        return;
+    cr_expect_eq(result->machine.products.sizes[7], 64);
     /* 128 times the work.  Times of queueing it would be alike. */
     double near_s = median_s(result, "adam gpu", "512 parameters near", &count);
     double far_s = median_s(result, "adam gpu", "65536 parameters far", &count);
@@ -119,7 +121,7 @@ static void check_result(const lspo_calibration_result_t *result)
     cr_expect_gt(large_s, 8 * small_s);
 }
 
-Test(calibrate_cuda, all_of_it_in_bf16)
+Test(calibrate_cuda, all_of_it_in_16_bits)
 {
     lspo_calibration_result_t result;
     cr_assert_eq(calibrate(&result), LSPO_OK);
@@ -130,6 +132,7 @@ Test(calibrate_cuda, all_of_it_in_bf16)
 /* cudaErrorLaunchFailure in the first thing that is queued: what was measured is not kept, and nothing hangs. */
 Test(calibrate_cuda, a_device_that_fails)
 {
+    ONLY_ON_HOST();
     const lspo_calibrate_options_t options = {.device = "cuda", .precision = LSPO_FP32, .quick = true};
     lspo_calibration_result_t result = {.sample_count = 77};
     cuda_on_host_fail_next(719);

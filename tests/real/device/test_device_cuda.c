@@ -1,78 +1,8 @@
-/* The CUDA device on the CPU that stands in for a GPU (tests/cuda_on_host/), whose streams run behind the calls: exact
- * accounting, memory that goes from lane to lane, copies, marks, pinned memory, and what is refused. */
-#include <criterion/criterion.h>
-#include <criterion/redirect.h>
-#include <inttypes.h>
+/* The CUDA device: which one, products, copies, marks, pinned memory, and what is refused; on a GPU, and on the CPU
+ * that stands in for one (tests/cuda_on_host/), whose streams run behind the calls.  Its memory: test_memory_cuda.c. */
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "cuda_on_host.h"
-#include "real/device/device.h"
-
-#define MIB ((size_t)1 << 20)
-#define GIB ((size_t)1 << 30)
-
-static lspo_device_t *open_device(const lspo_device_caps_t *caps)
-{
-    lspo_device_t *device = NULL;
-    cr_assert_eq(lspo_device_open("cuda", caps, &device), LSPO_OK);
-    return device;
-}
-
-static lspo_status_t try_open(const char *name)
-{
-    lspo_device_caps_t caps = {0};
-    lspo_device_t *device = NULL;
-    lspo_status_t status = lspo_device_open(name, &caps, &device);
-    lspo_device_close(device);
-    return status;
-}
-
-static void *take(lspo_device_t *device, size_t bytes)
-{
-    void *memory = NULL;
-    cr_assert_eq(lspo_device_alloc(device, bytes, &memory), LSPO_OK);
-    cr_assert_eq((uintptr_t)memory % 64, 0u);
-    return memory;
-}
-
-static unsigned char *host_memory(lspo_device_t *device, size_t bytes)
-{
-    void *memory = NULL;
-    cr_assert_eq(lspo_device_host_alloc(device, bytes, &memory), LSPO_OK);
-    cr_assert_eq((uintptr_t)memory % 64, 0u);
-    return memory;
-}
-
-static void fill(unsigned char *bytes, size_t count, unsigned seed)
-{
-    for (size_t i = 0; i < count; i++)
-        bytes[i] = (unsigned char)(i * 31 + i / 257 + seed);
-}
-
-static size_t wrong_bytes(const unsigned char *bytes, size_t count, unsigned seed)
-{
-    size_t wrong = 0;
-    for (size_t i = 0; i < count; i++)
-        wrong += bytes[i] != (unsigned char)(i * 31 + i / 257 + seed);
-    return wrong;
-}
-
-/* What was written to stderr so far, and how often it holds `part`. */
-static int said(const char *part)
-{
-    static char text[16384];
-    static size_t length;
-    FILE *errors = cr_get_redirected_stderr();
-    fflush(stderr);
-    length += fread(text + length, 1, sizeof text - 1 - length, errors);
-    int count = 0;
-    for (const char *at = text; (at = strstr(at, part)); at++)
-        count++;
-    return count;
-}
+#include "tests/device_fixture.h"
 
 /* ---- which device ---- */
 
@@ -80,17 +10,25 @@ Test(device_cuda, numbers_out_of_range)
 {
     cr_assert_eq(try_open("cuda"), LSPO_OK);
     cr_assert_eq(try_open("cuda:0"), LSPO_OK);
-    cr_assert_eq(try_open("cuda:1"), LSPO_ERR_DEVICE);
+    char beyond[16];
+    snprintf(beyond, sizeof beyond, "cuda:%" PRIu32, lspo_device_gpu_count());
+    cr_assert_eq(try_open(beyond), LSPO_ERR_DEVICE);
     cr_assert_eq(try_open("cuda:9999"), LSPO_ERR_DEVICE);
     const char *const nonsense[] = {"cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda:99999", "cudas", "cuda0"};
     for (size_t i = 0; i < sizeof nonsense / sizeof nonsense[0]; i++)
         cr_assert_eq(try_open(nonsense[i]), LSPO_ERR_INPUT, "%s", nonsense[i]);
+}
+
+Test(device_cuda, the_second_gpu)
+{
+    ONLY_ON_HOST();
     cuda_on_host_device(2, 9, 0, GIB);
     cr_assert_eq(try_open("cuda:1"), LSPO_OK);
 }
 
 Test(device_cuda, machine_without_a_gpu, .init = cr_redirect_stderr)
 {
+    ONLY_ON_HOST();
     cuda_on_host_device(0, 9, 0, GIB);
     cr_assert_eq(try_open("cuda"), LSPO_ERR_DEVICE);
     cr_assert_eq(said("this machine has no CUDA device"), 1);
@@ -99,6 +37,7 @@ Test(device_cuda, machine_without_a_gpu, .init = cr_redirect_stderr)
 Test(device_cuda, capability_decides_what_is_computed, .init = cr_redirect_stderr)
 {
     lspo_device_caps_t caps = {0};
+    ONLY_ON_HOST();
     cuda_on_host_device(1, 7, 0, GIB);
     cr_assert_eq(try_open("cuda"), LSPO_ERR_DEVICE);
     cr_assert_eq(said("kernels for 7.5 and newer"), 1);
@@ -134,21 +73,6 @@ static void expect_entry(const lspo_device_t *device, const char *entry)
     cr_assert_not_null(strstr(text, entry), "no %s in %s", entry, text);
 }
 
-static lspo_status_t note_pageable(void *context, const char *key, const char *value)
-{
-    if (strcmp(key, "pageable bytes") == 0)
-        *(uint64_t *)context = strtoull(value, NULL, 10);
-    return LSPO_OK;
-}
-
-/* UINT64_MAX when the device does not say. */
-static uint64_t pageable_bytes(const lspo_device_t *device)
-{
-    uint64_t bytes = UINT64_MAX;
-    cr_assert_eq(lspo_device_describe(device, note_pageable, &bytes), LSPO_OK);
-    return bytes;
-}
-
 Test(device_cuda, known_without_being_opened)
 {
     const uint32_t count = lspo_device_gpu_count();
@@ -168,27 +92,55 @@ Test(device_cuda, says_what_it_is)
     lspo_device_caps_t caps = {0};
     lspo_device_t *device = open_device(&caps);
     cr_assert(lspo_device_is_asynchronous(device));
-    expect_entry(device, "gpu=CPU as a GPU;");
-    expect_entry(device, "sm count=132;");
-    expect_entry(device, "compute capability=9.0;");
     expect_entry(device, "pageable bytes=0;");
-    cr_assert_str_eq(lspo_device_pci_address(device), "0000:3b:00.0");
+    expect_entry(device, cuda_on_host() ? "gpu=CPU as a GPU;" : "gpu=");
+    expect_entry(device, cuda_on_host() ? "sm count=132;" : "sm count=");
+    expect_entry(device, cuda_on_host() ? "compute capability=9.0;" : "compute capability=");
+    cr_assert(!cuda_on_host() || strcmp(lspo_device_pci_address(device), "0000:3b:00.0") == 0);
     lspo_device_close(device);
 }
 
-/* In steps of 8 there: 20 asked for are 24. */
-Test(device_cuda, fewer_multiprocessors, .init = cr_redirect_stderr)
+/* The number of multiprocessors that `count` become.  Drivers before CUDA 12.5 have no green contexts. */
+static uint64_t sms_for(uint32_t count)
 {
-    lspo_device_caps_t caps = {.sms = 20};
-    lspo_device_t *device = open_device(&caps);
-    expect_entry(device, "sm count=24;");
+    lspo_device_caps_t caps = {.sms = count};
+    lspo_device_t *device = NULL;
+    lspo_status_t status = lspo_device_open("cuda", &caps, &device);
+    if (status == LSPO_ERR_DEVICE && !cuda_on_host())
+        cr_skip_test("this GPU cannot be divided");
+    cr_assert_eq(status, LSPO_OK);
     unsigned char *memory = take(device, 1000), back[1000];
     lspo_compute_zero(lspo_device_compute(device), 1000, memory);
     cr_assert_eq(lspo_device_read(device, back, memory, 1000), LSPO_OK);
     cr_assert(back[0] == 0 && back[999] == 0);
+    uint64_t rounded = number_of(device, "sm count");
     lspo_device_close(device);
+    return rounded;
+}
 
-    caps.sms = 133;
+/* In steps that depend on the GPU; all of them where the step would go beyond. */
+Test(device_cuda, fewer_multiprocessors)
+{
+    lspo_device_gpu_t gpu;
+    cr_assert_eq(lspo_device_gpu_at(0, &gpu), LSPO_OK);
+    const uint32_t all = gpu.sm_count, counts[] = {1, all / 2, all - 7, all - 3, all - 1, all};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        uint64_t rounded = sms_for(counts[i]);
+        cr_assert(rounded >= counts[i] && rounded <= all && rounded < counts[i] + 8, "%" PRIu32 " became %" PRIu64,
+                  counts[i], rounded);
+    }
+}
+
+/* In steps of 8 of 132 there: 136 are not to be had. */
+Test(device_cuda, multiprocessors_in_steps, .init = cr_redirect_stderr)
+{
+    ONLY_ON_HOST();
+    cr_assert_eq(sms_for(20), 24u);
+    cr_assert_eq(sms_for(125), 128u);
+    cr_assert_eq(sms_for(129), 132u);
+    cr_assert_eq(sms_for(132), 132u);
+    lspo_device_caps_t caps = {.sms = 133};
+    lspo_device_t *device = NULL;
     cr_assert_eq(lspo_device_open("cuda", &caps, &device), LSPO_ERR_INPUT);
     cr_assert_eq(said("the GPU has 132 multiprocessors"), 1);
     caps.sms = 20;
@@ -248,6 +200,7 @@ Test(device_cuda, products_use_what_the_device_gives)
     lspo_device_t *device = open_device(&caps);
     expect_products(device);
     lspo_device_close(device);
+    (void)sms_for(8);
     caps.sms = 8;
     device = open_device(&caps);
     expect_products(device);
@@ -257,264 +210,13 @@ Test(device_cuda, products_use_what_the_device_gives)
 Test(device_cuda, refused_epilogues_are_kernels_of_their_own)
 {
     lspo_device_caps_t caps = {0};
+    ONLY_ON_HOST();
     lspo_device_t *device = open_device(&caps);
     expect_products(device);
     cuda_on_host_refuse_fused(true);
     expect_products(device); /* what was found before */
     expect_products(device); /* and what is known to be refused */
     lspo_device_close(device);
-}
-
-/* ---- memory ---- */
-
-/* As of the host device (tests/real/device/test_device.c): 6000, then 7000 at most; counted when asked for, whatever is
- * still queued. */
-Test(device_cuda, accounting_is_exact, .init = cr_redirect_stderr)
-{
-    lspo_device_caps_t caps = {.memory_bytes = 7000};
-    cuda_on_host_delays(3);
-    lspo_device_t *device = open_device(&caps);
-    void *a = take(device, 1000), *b = take(device, 5000);
-    cr_assert_eq(lspo_device_peak_bytes(device), 6000u);
-    lspo_device_free(device, a);
-    void *c = take(device, 2000), *d = NULL;
-    cr_assert_eq(lspo_device_peak_bytes(device), 7000u);
-    cr_assert_eq(lspo_device_alloc(device, 1, &d), LSPO_ERR_FIT);
-    cr_assert_null(d);
-    cr_assert_eq(said("1 B needed with 6.84 KiB in use of 6.84 KiB allowed: 1 B short"), 1);
-    lspo_device_free(device, b);
-    lspo_device_free(device, c);
-    lspo_device_free(device, NULL);
-    d = take(device, 7000);
-    lspo_device_free(device, d);
-    d = take(device, 0);
-    lspo_device_free(device, d);
-    cr_assert_eq(lspo_device_peak_bytes(device), 7000u);
-    cr_assert_geq(lspo_device_most_held_bytes(device), 7000u);
-    lspo_device_close(device);
-}
-
-/* 256 MiB, of which cuBLAS and scratch take some: the rest is what was free at the start. */
-Test(device_cuda, no_more_than_the_gpu_has, .init = cr_redirect_stderr)
-{
-    lspo_device_caps_t caps = {.memory_bytes = 256 * MIB};
-    cuda_on_host_device(1, 9, 0, 256 * MIB);
-    lspo_device_t *device = open_device(&caps);
-    void *memory = NULL, *more = NULL;
-    cr_assert_eq(lspo_device_alloc(device, 256 * MIB, &memory), LSPO_ERR_FIT);
-    cr_assert_eq(said("256 MiB needed with 0 B in use of"), 1);
-    cr_assert_eq(said("free on the GPU at the start"), 1);
-    memory = take(device, 16 * MIB);
-    cr_assert_eq(lspo_device_alloc(device, 240 * MIB, &more), LSPO_ERR_FIT);
-    lspo_device_free(device, memory);
-    lspo_device_close(device);
-}
-
-enum { REUSED_BYTES = 20000, ROUNDS = 60 };
-
-/* Two lanes by turns: what the first gives back while it still uses it, the second is given. */
-typedef struct {
-    lspo_device_t *device;
-    unsigned char *from[2], *back[2]; /* by lane */
-    pthread_barrier_t turn;
-    void *taken; /* by none of them */
-    size_t same_count, wrong_count;
-} relay_t;
-
-static void *second_lane(void *argument)
-{
-    relay_t *relay = argument;
-    cr_assert_eq(lspo_device_enter_lane(relay->device, LSPO_LANE_H2D), LSPO_OK);
-    for (int round = 0; round < ROUNDS; round++) {
-        pthread_barrier_wait(&relay->turn);
-        void *memory = take(relay->device, REUSED_BYTES);
-        lspo_device_write_later(relay->device, memory, relay->from[1], REUSED_BYTES);
-        lspo_device_read_later(relay->device, relay->back[1], memory, REUSED_BYTES);
-        lspo_device_free(relay->device, memory);
-        pthread_barrier_wait(&relay->turn);
-        cr_assert_eq(lspo_device_read(relay->device, relay->back[1], NULL, 0), LSPO_OK);
-        pthread_barrier_wait(&relay->turn);
-    }
-    return NULL;
-}
-
-static void first_lane(relay_t *relay)
-{
-    cr_assert_eq(lspo_device_enter_lane(relay->device, LSPO_LANE_GPU), LSPO_OK);
-    for (int round = 0; round < ROUNDS; round++) {
-        void *memory = take(relay->device, REUSED_BYTES);
-        lspo_device_write_later(relay->device, memory, relay->from[0], REUSED_BYTES);
-        lspo_device_read_later(relay->device, relay->back[0], memory, REUSED_BYTES);
-        lspo_device_free(relay->device, memory);
-        pthread_barrier_wait(&relay->turn);
-        pthread_barrier_wait(&relay->turn);
-        cr_assert_eq(lspo_device_read(relay->device, relay->back[0], NULL, 0), LSPO_OK);
-        pthread_barrier_wait(&relay->turn);
-        for (unsigned lane = 0; lane < 2; lane++) {
-            relay->wrong_count += wrong_bytes(relay->back[lane], REUSED_BYTES, lane) > 0;
-            memset(relay->back[lane], 0, REUSED_BYTES);
-        }
-    }
-}
-
-static size_t wrong_rounds(void)
-{
-    lspo_device_caps_t caps = {0}; /* the pool gives the second what the first gave back */
-    relay_t relay = {.device = open_device(&caps)};
-    for (unsigned lane = 0; lane < 2; lane++) {
-        relay.from[lane] = host_memory(relay.device, REUSED_BYTES);
-        relay.back[lane] = host_memory(relay.device, REUSED_BYTES);
-        fill(relay.from[lane], REUSED_BYTES, lane);
-    }
-    pthread_barrier_init(&relay.turn, NULL, 2);
-    pthread_t thread;
-    cr_assert_eq(pthread_create(&thread, NULL, second_lane, &relay), 0);
-    first_lane(&relay);
-    pthread_join(thread, NULL);
-    pthread_barrier_destroy(&relay.turn);
-    lspo_device_close(relay.device);
-    return relay.wrong_count;
-}
-
-Test(device_cuda, memory_goes_from_lane_to_lane)
-{
-    cuda_on_host_delays(5);
-    cr_assert_eq(wrong_rounds(), 0u);
-    cuda_on_host_break_reuse(true); /* and the check can fail */
-    cr_assert_gt(wrong_rounds(), 0u);
-}
-
-typedef struct {
-    lspo_device_t *device;
-    pthread_barrier_t turn;
-    atomic_bool taken;
-} latecomer_t;
-
-static void *take_in_a_lane(void *argument)
-{
-    latecomer_t *late = argument;
-    cr_assert_eq(lspo_device_enter_lane(late->device, LSPO_LANE_H2D), LSPO_OK);
-    pthread_barrier_wait(&late->turn);
-    pthread_barrier_wait(&late->turn);
-    take(late->device, 5000);
-    atomic_store(&late->taken, true);
-    return NULL;
-}
-
-/* What the GPU's lane gave back may still be in use: where the cap leaves no room besides, another lane waits until a
- * mark behind it was waited for; its own has it at once. */
-Test(device_cuda, a_lane_waits_for_what_another_gives_back, .timeout = 30)
-{
-    lspo_device_caps_t caps = {.memory_bytes = 7000};
-    latecomer_t late = {.device = open_device(&caps)};
-    lspo_device_mark_t *mark;
-    pthread_t thread;
-    pthread_barrier_init(&late.turn, NULL, 2);
-    cr_assert_eq(pthread_create(&thread, NULL, take_in_a_lane, &late), 0);
-    cr_assert_eq(lspo_device_mark_create(late.device, &mark), LSPO_OK);
-    cr_assert_eq(lspo_device_enter_lane(late.device, LSPO_LANE_GPU), LSPO_OK);
-    pthread_barrier_wait(&late.turn);
-    for (int i = 0; i < 2; i++)
-        lspo_device_free(late.device, take(late.device, 5000));
-    cr_assert_eq(lspo_device_mark_record(late.device, LSPO_LANE_GPU, mark), LSPO_OK);
-    pthread_barrier_wait(&late.turn);
-    lspo_pace(lspo_now_ns(), 20e-3);
-    cr_assert_not(atomic_load(&late.taken));
-    cr_assert_eq(lspo_device_mark_wait(late.device, mark), LSPO_OK);
-    pthread_join(thread, NULL);
-    cr_assert_eq(lspo_device_peak_bytes(late.device), 5000u);
-    lspo_device_mark_destroy(late.device, mark);
-    pthread_barrier_destroy(&late.turn);
-    lspo_device_close(late.device);
-}
-
-static void *use_what_is_taken(void *argument)
-{
-    relay_t *relay = argument;
-    cr_assert_eq(lspo_device_enter_lane(relay->device, LSPO_LANE_H2D), LSPO_OK);
-    for (int round = 0; round < ROUNDS; round++) {
-        pthread_barrier_wait(&relay->turn);
-        lspo_device_write_later(relay->device, relay->taken, relay->from[1], REUSED_BYTES);
-        cr_assert_eq(lspo_device_read(relay->device, relay->back[1], relay->taken, REUSED_BYTES), LSPO_OK);
-        relay->wrong_count += wrong_bytes(relay->back[1], REUSED_BYTES, 1) > 0;
-        pthread_barrier_wait(&relay->turn);
-    }
-    return NULL;
-}
-
-/* Memory that no lane took may be used by all of them, once the call is back. */
-Test(device_cuda, memory_taken_outside_of_lanes_is_anyones)
-{
-    lspo_device_caps_t caps = {0};
-    cuda_on_host_delays(15);
-    relay_t relay = {.device = open_device(&caps)};
-    relay.from[1] = host_memory(relay.device, REUSED_BYTES);
-    relay.back[1] = host_memory(relay.device, REUSED_BYTES);
-    fill(relay.from[1], REUSED_BYTES, 1);
-    pthread_barrier_init(&relay.turn, NULL, 2);
-    pthread_t thread;
-    cr_assert_eq(pthread_create(&thread, NULL, use_what_is_taken, &relay), 0);
-    for (int round = 0; round < ROUNDS; round++) {
-        relay.taken = take(relay.device, REUSED_BYTES);
-        pthread_barrier_wait(&relay.turn);
-        pthread_barrier_wait(&relay.turn);
-        lspo_device_free(relay.device, relay.taken);
-    }
-    pthread_join(thread, NULL);
-    pthread_barrier_destroy(&relay.turn);
-    cr_assert_eq(relay.wrong_count, 0u);
-    lspo_device_close(relay.device);
-}
-
-/* Memory that was given back is NaN where the lane has come so far. */
-Test(device_cuda, freed_memory_holds_nothing)
-{
-    lspo_device_caps_t caps = {0};
-    lspo_device_t *device = open_device(&caps);
-    float *memory = take(device, 1000), value = 0;
-    lspo_compute_zero(lspo_device_compute(device), 1000, memory);
-    cr_assert_eq(lspo_device_read(device, &value, memory, sizeof value), LSPO_OK);
-    cr_assert_eq(value, 0);
-    lspo_device_free(device, memory);
-    cr_assert_eq(take(device, 1000), memory);
-    cr_assert_eq(lspo_device_read(device, &value, memory, sizeof value), LSPO_OK);
-    cr_assert(value != value);
-    lspo_device_close(device);
-}
-
-typedef struct {
-    lspo_device_t *device;
-    unsigned char *memory, *back;
-} prepared_t;
-
-static void *read_prepared(void *argument)
-{
-    prepared_t *prepared = argument;
-    cr_assert_eq(lspo_device_enter_lane(prepared->device, LSPO_LANE_D2H), LSPO_OK);
-    lspo_device_copy(prepared->device, LSPO_COPY_D2H, prepared->back, prepared->memory, REUSED_BYTES);
-    cr_assert_eq(lspo_device_read(prepared->device, prepared->back, NULL, 0), LSPO_OK);
-    return NULL;
-}
-
-/* What was queued before a lane is entered is done before the lane's first op. */
-Test(device_cuda, lanes_begin_behind_what_was_prepared)
-{
-    lspo_device_caps_t caps = {0};
-    cuda_on_host_delays(7);
-    prepared_t prepared = {.device = open_device(&caps)};
-    unsigned char *from = host_memory(prepared.device, REUSED_BYTES);
-    prepared.back = host_memory(prepared.device, REUSED_BYTES);
-    for (unsigned round = 0; round < ROUNDS; round++) {
-        prepared.memory = take(prepared.device, REUSED_BYTES);
-        fill(from, REUSED_BYTES, round);
-        lspo_device_write_later(prepared.device, prepared.memory, from, REUSED_BYTES);
-        pthread_t thread;
-        cr_assert_eq(pthread_create(&thread, NULL, read_prepared, &prepared), 0);
-        pthread_join(thread, NULL);
-        cr_assert_eq(wrong_bytes(prepared.back, REUSED_BYTES, round), 0u);
-        lspo_device_free(prepared.device, prepared.memory);
-    }
-    lspo_device_close(prepared.device);
 }
 
 /* ---- copies ---- */
@@ -595,6 +297,72 @@ Test(device_cuda, paced_copies_are_there_on_return)
         cr_assert_eq(wrong_bytes(back, BYTES, seed), 0u);
     }
     lspo_device_close(device);
+}
+
+/* Of four parts each is waited for while the next one is on its stream, but for the last; in both directions. */
+Test(device_cuda, paced_copies_keep_a_part_ahead)
+{
+    enum { BYTES = 16 << 20 };
+    lspo_device_caps_t caps = {.d2h_Bps = 1e12, .h2d_Bps = 1e12};
+    ONLY_ON_HOST();
+    lspo_device_t *device = open_device(&caps);
+    unsigned char *host = host_memory(device, BYTES), *memory = take(device, BYTES);
+    unsigned count, idle_count;
+    for (int direction = 0; direction < 2; direction++) {
+        cuda_on_host_waits(&count, &idle_count);
+        if (direction == LSPO_COPY_H2D)
+            lspo_device_copy(device, LSPO_COPY_H2D, memory, host, BYTES);
+        else
+            lspo_device_copy(device, LSPO_COPY_D2H, host, memory, BYTES);
+        cuda_on_host_waits(&count, &idle_count);
+        cr_assert(count == 4 && idle_count == 1, "%u waits, %u with nothing behind", count, idle_count);
+    }
+    lspo_device_close(device);
+}
+
+typedef struct {
+    lspo_device_t *device;
+    unsigned char *host, *memory;
+    pthread_barrier_t turn;
+} sender_t;
+
+static void *send_message(void *argument)
+{
+    sender_t *sender = argument;
+    cr_assert_eq(lspo_device_enter_lane(sender->device, LSPO_LANE_H2D), LSPO_OK);
+    lspo_device_copy(sender->device, LSPO_COPY_H2D, sender->memory, sender->host, MIB);
+    pthread_barrier_wait(&sender->turn);
+    return NULL;
+}
+
+/* Ids and losses arrive although messages are under way in the copy engines, whatever their alignment is. */
+Test(device_cuda, tiny_copies_wait_for_no_message, .timeout = 30)
+{
+    enum { BYTES = 4096 };
+    lspo_device_caps_t caps = {0};
+    sender_t sender = {.device = open_device(&caps)};
+    pthread_t thread;
+    unsigned char *from = host_memory(sender.device, BYTES), *back = host_memory(sender.device, BYTES);
+    unsigned char *memory = take(sender.device, BYTES);
+    sender.host = host_memory(sender.device, MIB);
+    sender.memory = take(sender.device, MIB);
+    cr_assert_eq(lspo_device_enter_lane(sender.device, LSPO_LANE_GPU), LSPO_OK);
+    cuda_on_host_hold_copies(true);
+    pthread_barrier_init(&sender.turn, NULL, 2);
+    cr_assert_eq(pthread_create(&thread, NULL, send_message, &sender), 0);
+    pthread_barrier_wait(&sender.turn);
+    for (unsigned shift = 0; shift < 5; shift++) {
+        const size_t bytes = BYTES - 2 * shift;
+        fill(from + shift, bytes, shift);
+        lspo_device_write_later(sender.device, memory + shift, from + shift, bytes);
+        lspo_device_read_later(sender.device, back + shift, memory + shift, bytes);
+        cr_assert_eq(lspo_device_read(sender.device, back + BYTES - 1, memory + BYTES - 1, 1), LSPO_OK);
+        cr_assert_eq(wrong_bytes(back + shift, bytes, shift), 0u);
+    }
+    cuda_on_host_hold_copies(false);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&sender.turn);
+    lspo_device_close(sender.device);
 }
 
 /* ---- marks ---- */
@@ -718,6 +486,7 @@ static uint64_t pageable_around_the_first_piece(void)
 Test(device_cuda, refused_pinning_falls_back, .init = cr_redirect_stderr)
 {
     cr_assert_eq(pageable_around_the_first_piece(), 0u);
+    ONLY_ON_HOST();
     cuda_on_host_pinnable(256 * MIB, SIZE_MAX);
     cr_assert_eq(pageable_around_the_first_piece(), 0u);
     cr_assert_eq(said("warning"), 0);
@@ -735,6 +504,7 @@ Test(device_cuda, refused_pinning_falls_back, .init = cr_redirect_stderr)
 Test(device_cuda, memory_of_the_driver_is_zero)
 {
     lspo_device_caps_t caps = {0};
+    ONLY_ON_HOST();
     cuda_on_host_pinnable(0, 0);
     lspo_device_t *device = open_device(&caps);
     reserve(device, 1344);
@@ -763,6 +533,7 @@ Test(device_cuda, too_much_host_memory_is_refused_item_by_item, .init = cr_redir
 Test(device_cuda, errors_stick, .init = cr_redirect_stderr)
 {
     lspo_device_caps_t caps = {0};
+    ONLY_ON_HOST();
     lspo_device_t *device = open_device(&caps);
     unsigned char *host = host_memory(device, 1000), *memory = take(device, 1000);
     lspo_device_mark_t *mark;
@@ -786,6 +557,7 @@ Test(device_cuda, errors_stick, .init = cr_redirect_stderr)
 Test(device_cuda, refused_copies_are_errors, .init = cr_redirect_stderr)
 {
     lspo_device_caps_t caps = {0};
+    ONLY_ON_HOST();
     lspo_device_t *device = open_device(&caps);
     unsigned char *host = host_memory(device, 1000), *memory = take(device, 1000);
     lspo_device_copy(device, LSPO_COPY_H2D, memory + 1, host, 1000); /* beyond the end */

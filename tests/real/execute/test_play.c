@@ -1,13 +1,13 @@
-/* Plans played on the CUDA device of the CPU that stands in for a GPU: what an op works on must be there although its
- * lane's stream, and those of the others, run behind the calls by random times. */
+/* Plans played on the CUDA device: what an op works on must be there although its lane's stream, and those of the
+ * others, run behind the calls; by random times on the CPU that stands in for a GPU. */
 #include "real/execute/play.h"
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "cuda_on_host.h"
 #include "kernels/number.h"
+#include "tests/cuda_on_host/cuda_on_host.h"
 #include "tests/plan_maker.h"
 
 /* A message of N floats goes round: in to the GPU, is added to the sum there, comes back, and is halved and changed by
@@ -206,6 +206,7 @@ Test(play, a_failing_device_ends_the_plan)
 {
     const lspo_device_caps_t caps = {0};
     plan_maker_t maker = make_rounds();
+    ONLY_ON_HOST();
     round_t *r = open_round(&maker.plan, &caps);
     lspo_trace_t *trace = NULL;
     cuda_on_host_fail_next(700);

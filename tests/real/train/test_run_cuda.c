@@ -1,13 +1,13 @@
-/* lspo_run() on the CUDA device of the CPU that stands in for a GPU: the same losses as on the host, and the header of
- * the trace. */
+/* lspo_run() on the CUDA device (a GPU, or the CPU that stands in for one): the same losses as on the host, and the
+ * header of the trace. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "cuda_on_host.h"
 #include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "real/train/run.h"
+#include "tests/cuda_on_host/cuda_on_host.h"
 
 static lspo_plan_t *make_plan(const char *policy_name)
 {
@@ -77,9 +77,10 @@ Test(run_cuda, losses_are_the_hosts)
 
 Test(run_cuda, the_header_says_what_it_ran_on)
 {
-    static const char *const keys[] = {"gpu",      "sm count",           "driver",       "pageable bytes",
-                                       "topology", "cpu threads",        "cap.h2d",      "cap.memory",
-                                       "cap.sms",  "compute capability", "cuda runtime", "device"};
+    static const char *const keys[] = {
+        "gpu",          "sm count", "driver",           "pageable bytes",    "topology",
+        "cpu threads",  "cap.h2d",  "cap.memory",       "cap.sms",           "compute capability",
+        "cuda runtime", "device",   "gpu memory bytes", "gpu reserved bytes"};
     lspo_plan_t *plan = make_plan("zero");
     lspo_run_options_t options = options_on("cuda:0");
     lspo_run_result_t result;
@@ -110,7 +111,7 @@ Test(run_cuda, what_does_not_fit_is_refused)
 Test(run_cuda, a_missing_gpu_is_an_error_of_the_device)
 {
     lspo_plan_t *plan = make_plan("native");
-    lspo_run_options_t options = options_on("cuda:7");
+    lspo_run_options_t options = options_on("cuda:9999");
     lspo_run_result_t result;
     cr_assert_eq(lspo_run(plan, &options, &result, NULL), LSPO_ERR_DEVICE);
     lspo_plan_destroy(plan);
