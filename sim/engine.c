@@ -84,10 +84,8 @@ static bool start(engine_t *engine, uint32_t index)
         lane->rate = 1;
         lspo_contention_start(&engine->contention, index);
     }
-
-    lspo_trace_row_t *row = &engine->trace->rows[lane->row];
-    lspo_trace_row_from_op(call->plan, id, row);
-    row->start_ns = engine->now_ns;
+    engine->trace->rows[lane->row].op = id;
+    engine->trace->rows[lane->row].start_ns = engine->now_ns;
     return true;
 }
 
@@ -173,9 +171,19 @@ static lspo_status_t check_end(const lspo_engine_call_t *call, const lspo_engine
     if (trace->row_count != op_count)
         return lspo_error(LSPO_ERR_CHECK, "%" PRIu32 " of %" PRIu32 " ops wait for each other",
                           op_count - trace->row_count, op_count);
-    if (end->unsorted)
-        lspo_trace_sort(trace);
     return LSPO_OK;
+}
+
+/* What rows have from the plan, once all have been played: the plan's records are far apart in memory, and here the
+ * processor can wait for many of them at the same time. */
+static void fill_rows(const lspo_plan_t *plan, lspo_trace_t *trace)
+{
+    enum { AHEAD = 16 };
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        if (i + AHEAD < trace->row_count)
+            __builtin_prefetch(&plan->ops[trace->rows[i + AHEAD].op]);
+        lspo_trace_row_from_op(plan, trace->rows[i].op, &trace->rows[i]);
+    }
 }
 
 static lspo_status_t run(const lspo_engine_call_t *call, lspo_trace_t **trace_out)
@@ -197,6 +205,9 @@ static lspo_status_t run(const lspo_engine_call_t *call, lspo_trace_t **trace_ou
     status = check_end(call, &end, trace);
     if (status != LSPO_OK)
         goto cleanup;
+    fill_rows(plan, trace);
+    if (end.unsorted)
+        lspo_trace_sort(trace);
     *trace_out = trace;
     trace = NULL;
 cleanup:

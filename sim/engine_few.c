@@ -80,14 +80,6 @@ static void note_overtaking(lspo_few_t *few, const lspo_ready_lane_t *queue)
     }
 }
 
-static void start_row(lspo_few_t *few, lspo_few_lane_t *lane)
-{
-    lane->row = few->trace->row_count++;
-    lspo_trace_row_t *row = &few->trace->rows[lane->row];
-    lspo_trace_row_from_op(few->call->plan, lane->op, row);
-    row->start_ns = few->now_ns;
-}
-
 static bool start(lspo_few_t *few, int lane_index)
 {
     lspo_few_lane_t *lane = &few->lanes[lane_index];
@@ -107,8 +99,11 @@ static bool start(lspo_few_t *few, int lane_index)
     lane->rate = 1;
     few->running_mask |= 1u << lane_index;
     few->takes_no_time |= work_ns == 0;
-    if (few->trace)
-        start_row(few, lane);
+    if (few->trace) {
+        lane->row = few->trace->row_count++;
+        few->trace->rows[lane->row].op = id;
+        few->trace->rows[lane->row].start_ns = few->now_ns;
+    }
     return true;
 }
 

@@ -40,10 +40,15 @@ typedef struct {
     int64_t closed_bytes;  /* allocated minus freed by the closed rows */
     uint64_t taken_bytes;  /* allocated by all open rows, if none has freed */
     uint32_t *needed_by;   /* of each open row: the last row that waits for it, directly or not, as far as asked for */
-    uint32_t *stack;       /* scratch: rows */
-    uint32_t period;       /* rows of a period of the policy; 0: the plan has no two */
-    past_t *past;          /* of each row up to the newest */
-    uint32_t alike_from;   /* from this row on, each is like the one a period before it */
+    uint32_t *found;       /* scratch: rows */
+    /* All open rows that `base` waits for, and itself: a chain's next row waits for the same and a few others. */
+    uint32_t base;        /* UINT32_MAX: none */
+    uint32_t base_number; /* counts bases */
+    uint32_t *base_of;    /* of each open row: the number of the last base that it is part of */
+    uint64_t base_bytes;  /* given back by them */
+    uint32_t period;      /* rows of a period of the policy; 0: the plan has no two */
+    past_t *past;         /* of each row up to the newest */
+    uint32_t alike_from;  /* from this row on, each is like the one a period before it */
 } sweep_t;
 
 static const lspo_op_t *op_of(const sweep_t *sweep, uint32_t row)
@@ -69,12 +74,19 @@ static uint32_t next_to_close(const sweep_t *sweep, uint32_t next)
     return row < next && rows[row].end_ns + sweep->slack_ns <= rows[next].start_ns ? row : UINT32_MAX;
 }
 
+static bool is_in_base(const sweep_t *sweep, uint32_t row)
+{
+    return sweep->base != UINT32_MAX && sweep->base_of[row] == sweep->base_number;
+}
+
 /* `next` becomes the newest. */
 static void advance(sweep_t *sweep, uint32_t next)
 {
     for (uint32_t row; (row = next_to_close(sweep, next)) != UINT32_MAX; sweep->closed_count++) {
         change_t change = change_of(sweep, row);
         sweep->is_open[row] = false;
+        if (is_in_base(sweep, row))
+            sweep->base_bytes -= change.given_bytes;
         sweep->taken_bytes -= change.taken_bytes;
         sweep->closed_bytes += (int64_t)(change.taken_bytes - change.given_bytes);
     }
@@ -85,29 +97,65 @@ static void advance(sweep_t *sweep, uint32_t next)
         sweep->oldest++;
 }
 
+/* Must it have ended where the newest one has started? Of those that find_needed() has found. */
 static bool is_needed(const sweep_t *sweep, uint32_t row)
 {
-    return sweep->needed_by[row] == sweep->newest;
+    return sweep->needed_by[row] == sweep->newest ||
+           (sweep->base == sweep->newest && row < sweep->newest && is_in_base(sweep, row));
+}
+
+static void add_to_base(sweep_t *sweep, uint32_t row)
+{
+    sweep->base_of[row] = sweep->base_number;
+    sweep->base_bytes += change_of(sweep, row).given_bytes;
+}
+
+/* Rows for which found[first .. count) wait, directly or not, are found, too; where `outside`, not beyond the base.
+ * Returns their new count; is the row of the base one of them? */
+static uint32_t find_before(sweep_t *sweep, uint32_t first, uint32_t count, bool outside, bool *reaches_base)
+{
+    for (; first < count; first++) {
+        const lspo_op_t *op = op_of(sweep, sweep->found[first]);
+        if (outside && sweep->found[first] != sweep->newest && is_in_base(sweep, sweep->found[first]))
+            continue;
+        for (uint32_t d = 0; d < op->dep_count; d++) {
+            uint32_t before = sweep->row_of[sweep->plan->deps[op->dep_first + d]];
+            if (before >= sweep->newest || !sweep->is_open[before] || sweep->needed_by[before] == sweep->newest)
+                continue;
+            sweep->needed_by[before] = sweep->newest;
+            sweep->found[count++] = before;
+            *reaches_base = *reaches_base || before == sweep->base;
+        }
+    }
+    return count;
 }
 
 /* Finds the open rows that must have ended where the newest one has started: what they have given back. */
-static uint64_t find_needed(const sweep_t *sweep)
+static uint64_t find_needed(sweep_t *sweep)
 {
     uint64_t given_bytes = 0;
-    uint32_t depth = 0;
-    for (uint32_t row = sweep->newest;; row = sweep->stack[--depth]) {
-        const lspo_op_t *op = op_of(sweep, row);
-        for (uint32_t d = 0; d < op->dep_count; d++) {
-            uint32_t before = sweep->row_of[sweep->plan->deps[op->dep_first + d]];
-            if (before >= sweep->newest || !sweep->is_open[before] || is_needed(sweep, before))
-                continue;
-            sweep->needed_by[before] = sweep->newest;
-            sweep->stack[depth++] = before;
-            given_bytes += change_of(sweep, before).given_bytes;
-        }
-        if (depth == 0)
-            return given_bytes;
+    bool reaches_base = false;
+    sweep->found[0] = sweep->newest;
+    uint32_t count = find_before(sweep, 0, 1, true, &reaches_base);
+    if (!reaches_base)
+        count = find_before(sweep, 0, count, false, &reaches_base);
+    bool renews = !reaches_base && (sweep->base == UINT32_MAX || !sweep->is_open[sweep->base]);
+    if (renews) {
+        sweep->base_number++;
+        sweep->base_bytes = 0;
+        sweep->base = sweep->newest;
     }
+    for (uint32_t i = 1; i < count; i++) {
+        given_bytes += change_of(sweep, sweep->found[i]).given_bytes;
+        if ((renews || reaches_base) && !is_in_base(sweep, sweep->found[i]))
+            add_to_base(sweep, sweep->found[i]);
+    }
+    if (!renews && !reaches_base)
+        return given_bytes;
+    given_bytes = sweep->base_bytes;
+    sweep->base = sweep->newest;
+    add_to_base(sweep, sweep->newest);
+    return given_bytes;
 }
 
 /* Nodes: the source; two per row, that it has ended and that it has started, the newest row first; the sink. */
@@ -305,6 +353,9 @@ static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes
     memset(sweep->is_open, 0, count * sizeof *sweep->is_open);
     memset(sweep->needed_by, 0xff, count * sizeof *sweep->needed_by);
     memset(sweep->place_of, 0xff, count * sizeof *sweep->place_of);
+    memset(sweep->base_of, 0, count * sizeof *sweep->base_of);
+    sweep->base = UINT32_MAX;
+    sweep->base_number = 0;
     int64_t most_bytes = replay(sweep);
     if (!takes_any(sweep))
         count = 0;
@@ -361,9 +412,11 @@ static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *t
     sweep->is_open = malloc(rows * sizeof *sweep->is_open);
     sweep->place_of = malloc(rows * sizeof *sweep->place_of);
     sweep->needed_by = malloc(rows * sizeof *sweep->needed_by);
-    sweep->stack = malloc(rows * sizeof *sweep->stack);
+    sweep->found = malloc(rows * sizeof *sweep->found);
+    sweep->base_of = malloc(rows * sizeof *sweep->base_of);
     sweep->past = malloc(rows * sizeof *sweep->past);
-    return sweep->row_of && sweep->is_open && sweep->place_of && sweep->needed_by && sweep->stack && sweep->past
+    return sweep->row_of && sweep->is_open && sweep->place_of && sweep->needed_by && sweep->found && sweep->base_of &&
+                   sweep->past
                ? index_rows(sweep)
                : lspo_no_memory("a bound of %" PRIu32 " ops", plan->op_count);
 }
@@ -371,7 +424,8 @@ static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *t
 static void sweep_release(sweep_t *sweep)
 {
     free(sweep->past);
-    free(sweep->stack);
+    free(sweep->base_of);
+    free(sweep->found);
     free(sweep->needed_by);
     free(sweep->place_of);
     free(sweep->is_open);
