@@ -97,10 +97,11 @@ check "one cell is left" "1 3.00 3.00 3.00 3.00" "$(score time all)"
 check "both with disturbed" "2 26.50 47.65 50.00 -23.50" "$(score time "disturbed too")"
 
 # Three cells, two of them disturbed: the calm one says too little, were it ever so good.
-sed 's/zero lsp:32:2/& lora:4/' "$folder/grid" > "$folder/three"
+sed 's/zero lsp:32:2/& lora:4:nf4/' "$folder/grid" > "$folder/three"
 check "one cell of three is inconclusive" 6 "$(status_of validate --grid "$folder/three" --resume --budget 1us)"
 check "it says so" 1 "$(grep -c 'inconclusive: only 1 of 3 cells' "$folder/messages")"
 check "the report, too" 1 "$(grep -c '^inconclusive' "$folder/out/report.txt")"
+check "a word that is not the default is in the title" 1 "$(grep -c ' lora 4 nf4 ' "$folder/out/report.txt")"
 
 # zero is predicted slower than lsp; measured the other way round, the one pair is discordant.
 predicted_order=$(column "$folder/out/cells.csv" predicted_s | xargs)

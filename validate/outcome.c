@@ -12,19 +12,27 @@ static double error_of(double predicted, double measured)
     return predicted / measured - 1;
 }
 
-/* Which of the parameters in a grid's policy name are columns of the cells. */
+/* Of the parameters in a grid's policy name: those that are columns of the cells, and words other than the default. */
+static bool is_in_title(const lspo_parameter_use_t *use, const void *value)
+{
+    const lspo_parameter_t *parameter = use->parameter;
+    const bool word = parameter->kind == LSPO_RECORD_NAMED;
+    return use->in_grid &&
+           (parameter->column > 0 || (word && lspo_parameter_number(parameter, value) != parameter->preset));
+}
+
 static void write_title(const lspo_plan_t *plan, char *title, size_t capacity)
 {
     const lspo_parameters_t *own = plan->policy->parameters;
     size_t used = (size_t)snprintf(title, capacity, "%s", plan->policy->name);
     for (size_t i = 0; own != NULL && i < own->count && used < capacity; i++) {
         const lspo_parameter_t *parameter = own->uses[i].parameter;
-        char value[32];
-        if (!own->uses[i].in_grid || parameter->column == 0)
+        const void *value = lspo_policy_value(plan->policy, &plan->workload, parameter);
+        char text[32];
+        if (!is_in_title(&own->uses[i], value))
             continue;
-        lspo_parameter_format(parameter, lspo_policy_value(plan->policy, &plan->workload, parameter), value,
-                              sizeof value);
-        used += (size_t)snprintf(title + used, capacity - used, " %s", value);
+        lspo_parameter_format(parameter, value, text, sizeof text);
+        used += (size_t)snprintf(title + used, capacity - used, " %s", text);
     }
 }
 

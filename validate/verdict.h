@@ -15,7 +15,7 @@
 typedef struct {
     uint64_t cell, group, batch, sequence, iterations, visits, disturbed_visits, sample_count;
     const char *group_name, *model, *policy, *rates_of, *bound, *flags;
-    char title[64];                          /* "lsp 64 8": the policy and its numbers in the grid */
+    char title[64];                          /* "lsp 64 8": the policy and its values in the grid */
     lspo_own_cell_t own[LSPO_OWN_CELLS_MAX]; /* by lspo_policies_parameter() */
     int disturbed;
     double link_Bps, cpu_pps, foreign_share;
