@@ -16,6 +16,8 @@ int lspo_status_exit_code(lspo_status_t status)
         return 2;
     case LSPO_ERR_DEVICE:
         return 3;
+    case LSPO_ERR_FIT:
+        return 4;
     case LSPO_ERR_ACCURACY:
         return 5;
     case LSPO_ERR_INCONCLUSIVE:
@@ -24,7 +26,6 @@ int lspo_status_exit_code(lspo_status_t status)
         return 130;
     case LSPO_ERR_IO:
     case LSPO_ERR_MEMORY:
-    case LSPO_ERR_FIT:
     case LSPO_ERR_NUMERIC:
     case LSPO_ERR_CHECK:
     case LSPO_ERR_INTERNAL:
@@ -45,9 +46,10 @@ lspo_status_t lspo_status_of_mkdir(int error)
 
 const lspo_exit_code_t lspo_exit_codes[] = {
     {0, "done; this includes the simulation of a plan that does not fit"},
-    {1, "failed: reading or writing, memory, a run that does not fit, a loss that became NaN, a failed check"},
+    {1, "failed: reading or writing, memory, a loss that became NaN, a failed check"},
     {2, "a flag, name, file or value is wrong"},
     {3, "there is no such device here"},
+    {4, "a run does not fit the memory of the device or of this machine, or a cap"},
     {5, "validate: the predictions are outside the thresholds; sim --measured: the step is outside the band"},
     {6, "validate: too few cells could be measured undisturbed to judge"},
     {130, "train and validate: interrupted by Ctrl-C, SIGTERM or SIGHUP; other commands end by the signal"},

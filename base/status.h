@@ -16,7 +16,7 @@ typedef enum {
     LSPO_ERR_INPUT = -1,        /* a flag, value or file given is wrong or unreadable exit 2 */
     LSPO_ERR_IO = -2,           /* writing failed                                 exit 1 */
     LSPO_ERR_MEMORY = -3,       /* this process could not get host memory         exit 1 */
-    LSPO_ERR_FIT = -4,          /* the plan does not fit the device or its cap    exit 1 */
+    LSPO_ERR_FIT = -4,          /* the plan does not fit the device or its cap    exit 4 */
     LSPO_ERR_DEVICE = -5,       /* no such device here                            exit 3 */
     LSPO_ERR_NUMERIC = -6,      /* a loss or weight became NaN or infinite        exit 1 */
     LSPO_ERR_CHECK = -7,        /* a comparison or check did not hold             exit 1 */

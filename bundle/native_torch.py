@@ -1,8 +1,9 @@
 """The native training step of one of lspo's models by PyTorch, on the GPU: what lspo's own is held against.
 
 The same shapes, causal attention (scaled_dot_product_attention), recomputation of each block in the backward pass,
-weights in 16 bits with an fp32 master, Adam's moments in fp32 (fused AdamW), learning rate 1e-4.  Appends one row to
---out.
+weights in 16 bits with an fp32 master, Adam's moments in fp32 (fused AdamW), learning rate 1e-4.  As lspo's plan does,
+each block is updated as soon as its gradients are there, and they are dropped: gradients of one block at a time are in
+memory.  For that, `compiled` compiles block by block.  Appends one row to --out.
 """
 
 import argparse
@@ -122,22 +123,41 @@ def read_shape(path, name):
     raise SystemExit(f"native_torch.py: {path} has no model '{name}'")
 
 
-def make_step(model, masters, parameters):
-    optimizer = torch.optim.AdamW(masters, lr=1e-4, weight_decay=0.0, fused=True)
+class Part:
+    """Parameters that are updated together, in the backward pass, when the gradient of the last of them is there."""
 
-    def step(ids, targets, compute_loss):
-        loss = compute_loss(ids, targets)
-        loss.backward()
-        for master, parameter in zip(masters, parameters):
+    def __init__(self, parameters, fused):
+        self.parameters = parameters
+        self.masters = [parameter.detach().float() for parameter in parameters]
+        self.optimizer = torch.optim.AdamW(self.masters, lr=1e-4, weight_decay=0.0, fused=fused)
+        self.missing = len(parameters)
+        for parameter in parameters:
+            parameter.register_post_accumulate_grad_hook(self.arrived)
+
+    def arrived(self, _):
+        self.missing -= 1
+        if self.missing > 0:
+            return
+        self.missing = len(self.parameters)
+        for master, parameter in zip(self.masters, self.parameters):
             master.grad = parameter.grad.float()
             parameter.grad = None
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            torch._foreach_copy_(parameters, masters)
-        return loss
+            torch._foreach_copy_(self.parameters, self.masters)
 
-    return step
+
+def make_parts(model, fused=True):
+    """Each block, what is before the blocks, and what is behind, which is one part if the embedding is tied."""
+    groups = [[block] for block in model.blocks]
+    before, behind = [model.token, model.position], [model.norm, model.head]
+    groups += [before + behind] if model.head.weight is model.token.weight else [before, behind]
+    parts = []
+    for group in groups:
+        parameters = {id(p): p for module in group if module is not None for p in module.parameters()}
+        parts.append(Part(list(parameters.values()), fused))
+    return parts
 
 
 def measure(arguments):
@@ -149,18 +169,19 @@ def measure(arguments):
         model = Model(shape, arguments.sequence)
         size = (arguments.batch, arguments.sequence)
         ids, targets = (torch.randint(0, 256, size) for _ in range(2))
-    parameters = list(model.parameters())
-    masters = [parameter.detach().float() for parameter in parameters]
-    step = make_step(model, masters, parameters)
-    compute_loss = torch.compile(model) if arguments.mode == "compiled" else model
+    parts = make_parts(model)
+    if arguments.mode == "compiled":
+        for block in model.blocks:
+            block.compile()
     times = []
     for i in range(arguments.warmup + arguments.steps):
         torch.cuda.synchronize()
         start = time.perf_counter()
-        step(ids, targets, compute_loss)
+        model(ids, targets).backward()
         torch.cuda.synchronize()
         if i >= arguments.warmup:
             times.append(time.perf_counter() - start)
+    assert all(part.missing == len(part.parameters) for part in parts)
     return sorted(times)
 
 
@@ -182,7 +203,7 @@ def main():
     try:
         times = measure(arguments)
         row += [statistics.median(times), times[0], times[-1], len(times), torch.cuda.max_memory_allocated()]
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         print(f"{arguments.model}: PyTorch's native step does not fit this GPU")
         row += ["", "", "", 0, ""]
     row.append(torch.__version__)

@@ -215,8 +215,9 @@ const lspo_command_t lspo_command_run = {
     .about =
         "Train a model on real text with the policy's plan, and measure time per iteration, busy times, memory and "
         "loss. The host device is this machine in place of a GPU: one core computes, and memory and link are limited "
-        "as asked. The cuda device is an NVIDIA GPU. A plan that does not fit in the device's memory is an error. "
-        "Weights are always random and tokens are bytes, even for a folder; `lspo train` trains a folder's model.",
+        "as asked. The cuda device is an NVIDIA GPU. A plan that does not fit in the device's memory ends with exit "
+        "code 4. Weights are always random and tokens are bytes, even for a folder; `lspo train` trains a folder's "
+        "model.",
     .examples =
         "lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"
         "lspo run --model gpt-small --policy lsp --subspace 128 --nnz 4 --cpu 20M/s --trace lsp.trace\n"

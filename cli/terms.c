@@ -54,6 +54,10 @@ const lspo_term_t lspo_terms[] = {
     {"checkpointing", "The forward pass keeps only the inputs of blocks, and the backward pass computes the rest "
                       "again: less memory, more time."},
     {"transfer", "The number format of data on the link (--transfer)."},
+    {"share of peak",
+     "FLOP/s of a step, divided by the dense peak of the card's products in the step's format. It counts 6 N FLOPs per "
+     "token without checkpointing, and 8 N with it, because the forward pass then runs twice. N are the weights in "
+     "products, so not the embedding's table. 45 % by 8 N is 34 % by 6 N."},
     {"cap", "A limit on a real device: --link, --cpu, --gpu-memory, --host-memory. It makes the device slower or "
             "smaller; times are still measured."},
     {"band", "expect_low_s to expect_high_s: where a measured time may lie. For a calibrated profile, 95 of 100 "

@@ -48,6 +48,11 @@ void cuda_on_host_device(int count, int major, int minor, size_t memory_bytes)
     (void)memory_bytes;
 }
 
+void cuda_on_host_driver(int version)
+{
+    (void)version;
+}
+
 void cuda_on_host_green_contexts(bool present)
 {
     (void)present;

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Under limits on addresses (ulimit -v, as batch systems set them) every command ends soon: done, or with status 1 and a
-# message that says what is missing.  What the machine cannot hold is refused before any of it is taken.
+# Under limits on addresses (ulimit -v, as batch systems set them) every command ends soon: done, or with status 1 or 4
+# and a message that says what is missing.  What the machine cannot hold is refused before any of it is taken, with
+# status 4.
 set -eu
 program=${LSPO:-$(command -v lspo)}
 if (ulimit -v 400000 && exec "$program" --version) 2>&1 | grep -q Sanitizer; then
@@ -25,12 +26,13 @@ limited() {
     (ulimit -v "$kb" && exec timeout -k 1 20 "$program" "$@" --format csv >out 2>err) || code=$?
     case $code in
     0) [ "$enough" != no ] || fail "ulimit -v $kb: lspo $*: ended with 0, though it cannot have enough" ;;
-    1)
+    1 | 4)
         [ "$enough" != yes ] || fail "ulimit -v $kb: lspo $*: failed, though there is enough"
         grep -q 'lspo: error: .*\(memory\|addresses\)' err || fail "ulimit -v $kb: lspo $*: no message about memory"
         ;;
     *) fail "ulimit -v $kb: lspo $*: status $code" ;;
     esac
+    ended=$code
 }
 
 for kb in 200000 600000 900000 1100000 2000000 16000000; do
@@ -47,6 +49,7 @@ done
 for command in "run --iterations 4" "train --steps 1" "fit --iterations 2"; do
     # shellcheck disable=SC2086
     limited 8000000 no $command --model llama-7b --policy native --batch 1 --sequence 16
+    [ "$ended" = 4 ] || fail "lspo $command: status $ended"
     grep -q "llama-7b with policy native does not fit: it needs .* of this machine's memory" err ||
         fail "lspo $command: no sentence about what does not fit"
 done

@@ -197,4 +197,19 @@ code=$(status_of validate --resume --budget 2s --interval 50%)
 case $code in 0 | 5 | 6) ;; *) check "it goes on" "0, 5 or 6" "$code: $(cat "$folder/messages")" ;; esac
 check "with what there was" yes "$([ "$(wc -l < "$folder/out/visits.csv")" -ge "$visits" ] && echo yes)"
 
+# A cell without room, and its native step, are named and left out; the others are measured.
+cat > "$folder/grid" <<'GRID'
+flags --seed 3
+link gpt-tiny 1 32 zero 1.6 0.3 zero
+flags --seed 3 --gpu-memory 1MiB
+tight gpt-tiny 1 32 zero 1.6 0.3 lsp:32:2
+GRID
+rm -rf "$folder/out"
+code=$(status_of validate --budget 3s --interval 50%)
+case $code in 0 | 5 | 6) ;; *) check "a cell without room" "0, 5 or 6" "$code: $(cat "$folder/messages")" ;; esac
+check "it is named, once" 1 "$(grep -c 'left out: .*--policy lsp .*does not fit' "$folder/messages")"
+check "and so is its native step" 1 "$(grep -c 'left out: .*--policy native: .*does not fit' "$folder/messages")"
+check "it is not measured" "yes no" \
+    "$(column "$folder/out/cells.csv" measured_s | sed 's/^..*/yes/; s/^$/no/' | xargs)"
+
 finish validate

@@ -157,6 +157,10 @@ static lspo_status_t explain_failure(const lspo_cell_t *cell, int code, const ch
     if (atomic_load(options->stop) || code == 130)
         return LSPO_ERR_INTERRUPTED;
     last_line(log, line, sizeof line);
+    if (code == lspo_status_exit_code(LSPO_ERR_FIT)) {
+        lspo_warn("left out: lspo run %s: %s", cell->flags, line);
+        return LSPO_ERR_FIT;
+    }
     lspo_status_t status = code == 2 ? LSPO_ERR_INPUT : code == 3 ? LSPO_ERR_DEVICE : LSPO_ERR_CHECK;
     return lspo_error(status, "lspo run %s: exit code %d, %s", cell->flags, code, line);
 }
@@ -225,6 +229,9 @@ static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t rou
     snprintf(fresh, sizeof fresh, "%s.new", path);
     double begun_s = elapsed_s(rounds);
     lspo_status_t status = visit_cell(&rounds->cells->cells[index], options, fresh, &visit);
+    measurement->no_room = status == LSPO_ERR_FIT;
+    if (measurement->no_room)
+        return LSPO_OK;
     if (status != LSPO_OK)
         return status;
     visit.round = round;
@@ -248,11 +255,13 @@ failed:
     return status;
 }
 
-/* A yardstick is never settled: it is measured for the round, not for itself. */
+/* A yardstick is never settled: it is measured for the round, not for itself.  What does not fit is not tried again. */
 static bool is_settled(const rounds_t *rounds, uint32_t index)
 {
     const lspo_measurement_t *measurement = &rounds->measurements[index];
     const lspo_measure_options_t *options = rounds->options;
+    if (measurement->no_room)
+        return true;
     return rounds->cells->cells[index].yardstick == 0 && measurement->counted_visits >= options->visits_least &&
            !measurement->disturbed &&
            measurement->high_s - measurement->low_s <= 2 * options->interval * measurement->median_s;
@@ -289,7 +298,8 @@ static lspo_status_t visit(rounds_t *rounds, uint32_t index, uint32_t round, boo
 {
     if (atomic_load(rounds->options->stop))
         return LSPO_ERR_INTERRUPTED;
-    *visited = elapsed_s(rounds) + next_visit_s(rounds, index) <= rounds->options->budget_s;
+    *visited = !rounds->measurements[index].no_room &&
+               elapsed_s(rounds) + next_visit_s(rounds, index) <= rounds->options->budget_s;
     if (!*visited)
         return LSPO_OK;
     show_progress(rounds, round);

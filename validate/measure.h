@@ -20,8 +20,9 @@ typedef struct {
 } lspo_measure_options_t;
 
 /* Visit cells until all are settled, the budget is spent, or *stop is set, which gives LSPO_ERR_INTERRUPTED.
- * `measurements` has one element per cell, with the visits of earlier sessions.  After each visit all are written to
- * FOLDER/visits.csv; the trace of a cell's last calm visit is in FOLDER/traces/. */
+ * `measurements` has one element per cell, with the visits of earlier sessions.  A cell that does not fit the device or
+ * this machine is named in a warning and left out.  After each visit all are written to FOLDER/visits.csv; the trace of
+ * a cell's last calm visit is in FOLDER/traces/. */
 lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measure_options_t *options,
                                     lspo_measurement_t *measurements);
 

@@ -26,6 +26,7 @@ typedef struct {
     lspo_visit_t *visits; /* owned */
     uint32_t visit_count;
     bool disturbed;
+    bool no_room; /* the cell does not fit the device: it is left out */
     uint32_t sample_count, counted_visits;
     double median_s, low_s,
         high_s;     /* median of the visits' medians, and its 95 % bootstrap interval; NaN: no samples */

@@ -51,10 +51,29 @@ void lspo_device_cuda_close(lspo_device_t *device)
     lspo_device_end(device);
 }
 
+/* CUDA gives the same error for a driver that is too old and for none at all, whose version is 0. */
+static lspo_status_t explain_driver(const char *name)
+{
+    int driver = 0, runtime = 0;
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    if (driver == 0)
+        return lspo_error(LSPO_ERR_DEVICE, "device '%s': this machine has no NVIDIA driver", name);
+    return lspo_error(
+        LSPO_ERR_DEVICE,
+        "device '%s': the NVIDIA driver is too old: it supports CUDA up to %d.%d, and this build has CUDA "
+        "%d.%d, which needs driver " LSPO_CUDA_DRIVER
+        " or newer; update the driver, or build lspo with an older toolkit (--with-cuda=DIR, CUDA 12.4 "
+        "or newer)",
+        name, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+}
+
 static lspo_status_t find_gpu(const char *name, uint32_t number)
 {
     int count = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorInsufficientDriver)
+        return explain_driver(name);
     if (error != cudaSuccess || count == 0)
         return lspo_error(LSPO_ERR_DEVICE, "device '%s': this machine has no CUDA device (%s)", name,
                           cudaGetErrorString(error));

@@ -182,6 +182,6 @@ Test(units, exit_codes_are_those_of_the_header)
     cr_expect_eq(lspo_status_exit_code(LSPO_ERR_INPUT), 2);
     cr_expect_eq(lspo_status_exit_code(LSPO_ERR_DEVICE), 3);
     cr_expect_eq(lspo_status_exit_code(LSPO_ERR_INTERRUPTED), 130);
-    cr_expect_eq(lspo_status_exit_code(LSPO_ERR_FIT), 1);
+    cr_expect_eq(lspo_status_exit_code(LSPO_ERR_FIT), 4);
     cr_expect_eq(lspo_status_exit_code((lspo_status_t)-99), 1);
 }

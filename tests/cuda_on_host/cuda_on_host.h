@@ -48,6 +48,9 @@ void cuda_on_host_fail_next(int error);
  * used. */
 void cuda_on_host_device(int count, int major, int minor, size_t memory_bytes);
 
+/* The newest CUDA that the driver supports, as 12040; 0: there is no driver.  From the start that of the headers. */
+void cuda_on_host_driver(int version);
+
 /* False: a driver without green contexts.  From the start it has them, in steps of 8 multiprocessors. */
 void cuda_on_host_green_contexts(bool present);
 

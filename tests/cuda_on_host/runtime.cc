@@ -11,6 +11,7 @@ enum { MULTIPROCESSORS = 132, GREEN_STEP = 8 };
 void cuda_on_host_memory(size_t bytes);
 
 static int device_count = 1, capability_major = 9, capability_minor;
+static int driver_version = CUDART_VERSION;
 static bool has_green_contexts = true;
 static thread_local int current_device;
 
@@ -32,6 +33,11 @@ bool cuda_has_bf16()
     return capability_major >= 8;
 }
 
+void cuda_on_host_driver(int version)
+{
+    driver_version = version;
+}
+
 void cuda_on_host_green_contexts(bool present)
 {
     has_green_contexts = present;
@@ -48,6 +54,8 @@ const char *cudaGetErrorString(cudaError_t error)
         return "out of memory";
     case cudaErrorInvalidConfiguration:
         return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+        return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice:
         return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
@@ -68,6 +76,8 @@ const char *cudaGetErrorName(cudaError_t error)
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
+    if (driver_version < CUDART_VERSION)
+        return cuda_on_host_report(cudaErrorInsufficientDriver);
     if (device_count == 0)
         return cuda_on_host_report(cudaErrorNoDevice);
     *count = device_count;
@@ -118,13 +128,14 @@ cudaError_t cudaDeviceGetPCIBusId(char *address, int length, int device)
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    *version = CUDART_VERSION;
+    *version = driver_version;
     return cuda_on_host_report(cudaSuccess);
 }
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
-    return cudaDriverGetVersion(version);
+    *version = CUDART_VERSION;
+    return cuda_on_host_report(cudaSuccess);
 }
 
 /* ---- green contexts: a number of multiprocessors, whose streams are streams ---- */

@@ -32,6 +32,11 @@ Test(device_cuda, machine_without_a_gpu, .init = cr_redirect_stderr)
     cuda_on_host_device(0, 9, 0, GIB);
     cr_assert_eq(try_open("cuda"), LSPO_ERR_DEVICE);
     cr_assert_eq(said("this machine has no CUDA device"), 1);
+    cuda_on_host_driver(0);
+    cr_assert(try_open("cuda") == LSPO_ERR_DEVICE && said("this machine has no NVIDIA driver") == 1);
+    cuda_on_host_driver(12040);
+    cr_assert(try_open("cuda") == LSPO_ERR_DEVICE &&
+              said("up to 12.4, and this build has CUDA 12.5, which needs") == 1);
 }
 
 Test(device_cuda, capability_decides_what_is_computed, .init = cr_redirect_stderr)
