@@ -174,18 +174,6 @@ static lspo_status_t check_end(const lspo_engine_call_t *call, const lspo_engine
     return LSPO_OK;
 }
 
-/* What rows have from the plan, once all have been played: the plan's records are far apart in memory, and here the
- * processor can wait for many of them at the same time. */
-static void fill_rows(const lspo_plan_t *plan, lspo_trace_t *trace)
-{
-    enum { AHEAD = 16 };
-    for (uint32_t i = 0; i < trace->row_count; i++) {
-        if (i + AHEAD < trace->row_count)
-            __builtin_prefetch(&plan->ops[trace->rows[i + AHEAD].op]);
-        lspo_trace_row_from_op(plan, trace->rows[i].op, &trace->rows[i]);
-    }
-}
-
 static lspo_status_t run(const lspo_engine_call_t *call, lspo_trace_t **trace_out)
 {
     const lspo_plan_t *plan = call->plan;
@@ -205,7 +193,9 @@ static lspo_status_t run(const lspo_engine_call_t *call, lspo_trace_t **trace_ou
     status = check_end(call, &end, trace);
     if (status != LSPO_OK)
         goto cleanup;
-    fill_rows(plan, trace);
+    status = lspo_trace_fill_rows(plan, trace);
+    if (status != LSPO_OK)
+        goto cleanup;
     if (end.unsorted)
         lspo_trace_sort(trace);
     *trace_out = trace;

@@ -182,18 +182,47 @@ lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *p
 
 /* Rows */
 
-void lspo_trace_row_from_op(const lspo_plan_t *plan, lspo_op_id_t op, lspo_trace_row_t *row)
+static bool moves_bytes(const lspo_op_t *op)
 {
-    const lspo_op_t *source = &plan->ops[op];
-    bool moves_bytes = lspo_lane_kind_moves_bytes(lspo_op_kind_lane((lspo_op_kind_t)source->kind));
-    row->op = op;
+    return lspo_lane_kind_moves_bytes(lspo_op_kind_lane((lspo_op_kind_t)op->kind));
+}
+
+static void copy_op(const lspo_op_t *source, lspo_trace_row_t *row)
+{
     row->kind = source->kind;
     row->lane = source->lane;
     row->layer = source->layer;
     row->micro = source->micro;
     row->variant = source->variant;
     row->iteration = source->iteration;
-    row->bytes = moves_bytes ? lspo_work_link_bytes(&plan->works[source->work]) : 0;
+}
+
+void lspo_trace_row_from_op(const lspo_plan_t *plan, lspo_op_id_t op, lspo_trace_row_t *row)
+{
+    const lspo_op_t *source = &plan->ops[op];
+    row->op = op;
+    copy_op(source, row);
+    row->bytes = moves_bytes(source) ? lspo_work_link_bytes(&plan->works[source->work]) : 0;
+}
+
+/* Ops that follow each other in time may be far apart in memory: reads begin some rows ahead. */
+lspo_status_t lspo_trace_fill_rows(const lspo_plan_t *plan, lspo_trace_t *trace)
+{
+    enum { AHEAD = 16 };
+    uint64_t *work_bytes = malloc(((size_t)plan->work_count + 1) * sizeof *work_bytes);
+    if (!work_bytes)
+        return lspo_no_memory("the bytes of %" PRIu32 " works", plan->work_count);
+    for (uint32_t work = 0; work < plan->work_count; work++)
+        work_bytes[work] = lspo_work_link_bytes(&plan->works[work]);
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const lspo_op_t *source = &plan->ops[trace->rows[i].op];
+        if (i + AHEAD < trace->row_count)
+            __builtin_prefetch(&plan->ops[trace->rows[i + AHEAD].op]);
+        copy_op(source, &trace->rows[i]);
+        trace->rows[i].bytes = moves_bytes(source) ? work_bytes[source->work] : 0;
+    }
+    free(work_bytes);
+    return LSPO_OK;
 }
 
 static int compare_by_start(const void *left, const void *right)

@@ -72,6 +72,8 @@ lspo_status_t lspo_trace_describe_plan(lspo_trace_t *trace, const lspo_plan_t *p
 
 /* Fill kind, layer, ..., bytes of `row` from plan->ops[op]; the times are not changed. */
 void lspo_trace_row_from_op(const lspo_plan_t *plan, lspo_op_id_t op, lspo_trace_row_t *row);
+/* The same for all rows; their ops are set.  Only LSPO_ERR_MEMORY is possible. */
+lspo_status_t lspo_trace_fill_rows(const lspo_plan_t *plan, lspo_trace_t *trace);
 
 /* The name and the kind of a row's lane. */
 static inline const char *lspo_trace_lane_name(const lspo_trace_t *trace, const lspo_trace_row_t *row)
