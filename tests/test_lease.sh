@@ -63,10 +63,12 @@ printf '#!/bin/sh\nshift 4\nexec "$@"\n' > "$place/path/compute-sanitizer"
 printf '#!/bin/sh\nexit 1\n' > "$place/path/python3"
 chmod +x "$pack"/bin/* "$place"/path/*
 
-# lease ARGS...: in the empty root, or here with nothing of this environment.
+# lease ARGS...: in the empty root, or here with nothing of this environment.  $ORIGIN of an rpath needs /proc.
+in_root=()
+[ -z "$root" ] || in_root=(unshare -m sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "$root")
 lease() {
     local inside=${place#"$root"}
-    ${root:+chroot "$root"} env -i PATH="$inside/path:/usr/bin:/bin:/usr/sbin:/sbin" LC_ALL=C HOME=/tmp \
+    "${in_root[@]}" env -i PATH="$inside/path:/usr/bin:/bin:/usr/sbin:/sbin" LC_ALL=C HOME=/tmp \
         "$inside/lease-rehearsal/lease" --out "$inside/out" "$@"
 }
 last_line() { tail -n 1 "$folder/stdout"; }

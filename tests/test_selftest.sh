@@ -37,6 +37,7 @@ value_of() { # value_of --NAME ARGS...
 echo "$CUDA_VISIBLE_DEVICES $*" >> "$BOX_CALLS"
 case $1 in
 list)
+    [ "$2" != policies ] || { "$BOX_LSPO" "$@" | grep -E "$BOX_POLICIES"; exit; }
     [ "$2" = devices ] || exec "$BOX_LSPO" "$@"
     echo name,core_count,place,description
     number=0
@@ -93,7 +94,8 @@ in_box() {
     shift 4
     env -i PATH="$folder/path:/usr/bin:/bin" HOME="$folder" LC_ALL=C BOX_LSPO="$program" BOX_MACHINE="$machine" \
         BOX_GIB="$gib" BOX_BF16="$bf16" BOX_NAMES="$names" BOX_SHARE="$box/share" BOX_CALLS="$folder/calls" \
-        BOX_SLOW="${slow-}" BOX_SLEEPER="$folder/sleeper" BOX_BROKEN="${broken-none}" \
+        BOX_POLICIES="${policies-^(name|native|lsp),}" BOX_SLOW="${slow-}" BOX_SLEEPER="$folder/sleeper" \
+        BOX_BROKEN="${broken-none}" \
         "$box/selftest" --out "$folder/the results" "$@"
 }
 last_line() { tail -n 1 "$folder/stdout"; }
@@ -108,9 +110,13 @@ check "no time: nothing is run" 4 "$(status_of large --minutes 0)"
 check "all is left" 15 "$(list_of 'left for another run' | wc -w)"
 touch "$folder/broken"
 broken="gpt2-1.3b zero-layerwise"
+policies=.
 check "steps that fail" 1 "$(status_of large)"
+unset policies
 check "which" "roofline fig7_gpt2_1_3b" "$(list_of failed)"
 out=$(results nvidia-geforce-rtx-4090)
+check "losses of every policy" "$((2 * $("$program" list policies --format csv | tail -n +2 | wc -l)))" \
+    "$(grep -c '^holds' "$out/losses.log")"
 check "the failed cell is missing; lsp at 2048 has no room" 5 "$(grep -c '^gpt2-1.3b ' "$out/fig7.csv")"
 rm "$folder/broken"
 broken=
