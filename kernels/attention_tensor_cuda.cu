@@ -14,8 +14,29 @@ enum {
     WARPS = 4,
     THREADS = WARPS * LSPO_WARP_THREADS,
     WARP_ROWS = 16,
-    OWN = WARPS * WARP_ROWS, /* rows of a block                                                             */
-    PADDING = 8              /* numbers after a row in shared memory: eight rows then use different banks */
+    OWN = WARPS * WARP_ROWS, /* rows of a block */
+    PIECE = 8                /* numbers that are accessed together: 16 bytes */
+};
+
+/* Without a number of blocks, registers are limited for three blocks, of which the shared memory of compute capability
+ * 7.5 has no room. */
+#if defined __CUDA_ARCH__ && __CUDA_ARCH__ < 800
+#define LAUNCH_BOUNDS __launch_bounds__(THREADS, 1)
+#else
+#define LAUNCH_BOUNDS __launch_bounds__(THREADS)
+#endif
+
+/* Tiles in shared memory.  Eight rows at the same column, which are accessed together, must use different banks.  For
+ * the width 128, whose tiles are the largest, the pieces of row r are in the order of their numbers xor r mod 8; else a
+ * piece separates the rows, which takes more memory, but fewer registers for addresses. */
+template <unsigned WIDTH> struct tile_t {
+    static constexpr bool ORDERED = WIDTH % (16 * PIECE) == 0;
+    static constexpr unsigned STRIDE = ORDERED ? WIDTH : WIDTH + PIECE;
+
+    static __device__ unsigned at(unsigned row, unsigned column)
+    {
+        return row * STRIDE + (ORDERED ? column ^ row % 8 * PIECE : column);
+    }
 };
 
 static constexpr float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
@@ -39,7 +60,7 @@ static __device__ void start_tile_by(const lspo_attention_t &a, const T *from, s
 {
     for (unsigned i = threadIdx.x; i < ROWS * (WIDTH / CHUNK); i += THREADS) {
         const unsigned row = i / (WIDTH / CHUNK), column = i % (WIDTH / CHUNK) * CHUNK;
-        T *const at = to + row * (WIDTH + PADDING) + column;
+        T *const at = to + tile_t<WIDTH>::at(row, column);
         if (first + row < a.sequence && column < a.head_width)
             copies.start<CHUNK * sizeof(T)>(at, from + (first + row) * stride + column);
         else
@@ -57,11 +78,11 @@ static __device__ void start_tile(const problem_t &problem, const T *from, size_
         start_tile_by<ROWS, WIDTH, 4>(problem.attention, from, stride, first, to, copies);
 }
 
-/* A warp's 16 x 16 numbers from `tile`, as the left side of a product. */
-template <unsigned WIDTH, typename T> static __device__ void load_left(uint32_t (&a)[4], const T *tile)
+/* A warp's 16 x 16 numbers from `rows`, at this column, as the left side of a product. */
+template <unsigned WIDTH, typename T> static __device__ void load_left(uint32_t (&a)[4], const T *rows, unsigned column)
 {
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
-    lspo_load_tiles(a, tile + lane % 16 * (WIDTH + PADDING) + lane / 16 * 8);
+    lspo_load_tiles(a, rows + tile_t<WIDTH>::at(lane % 16, column + lane / 16 * 8));
 }
 
 /* Load all rows of a block, 16 per warp, through `buffer`. */
@@ -74,10 +95,10 @@ static __device__ void load_own(const problem_t &problem, const T *from, size_t 
     start_tile<OWN, WIDTH>(problem, from, stride, first, buffer, copies);
     copies.finish();
     __syncthreads();
-    const T *const rows = buffer + threadIdx.x / LSPO_WARP_THREADS * WARP_ROWS * (WIDTH + PADDING);
+    const T *const rows = buffer + threadIdx.x / LSPO_WARP_THREADS * WARP_ROWS * tile_t<WIDTH>::STRIDE;
 #pragma unroll
     for (unsigned i = 0; i < WIDTH / 16; i++)
-        load_left<WIDTH>(own[i], rows + 16 * i);
+        load_left<WIDTH>(own[i], rows, 16 * i);
 }
 
 /* out (16 x ROWS) += own rows (16 of one step of 16 columns) times the transpose of the buffer's rows at that step. */
@@ -86,11 +107,11 @@ static __device__ void multiply_step(const uint32_t (&own)[4], const T *buffer, 
                                      float (&out)[ROWS / 8][4])
 {
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
-    const T *const at = buffer + (lane / 16 * 8 + lane % 8) * (WIDTH + PADDING) + lane / 8 % 2 * 8 + 16 * step;
+    const unsigned row = lane / 16 * 8 + lane % 8, column = lane / 8 % 2 * 8 + 16 * step;
 #pragma unroll
     for (unsigned pair = 0; pair < ROWS / 16; pair++) {
         uint32_t b[4];
-        lspo_load_tiles(b, at + 16 * pair * (WIDTH + PADDING));
+        lspo_load_tiles(b, buffer + tile_t<WIDTH>::at(row + 16 * pair, column));
         lspo_mma<T>(out[2 * pair], own, b[0], b[1]);
         lspo_mma<T>(out[2 * pair + 1], own, b[2], b[3]);
     }
@@ -123,7 +144,7 @@ static __device__ void multiply_shared(const T *own, const T *buffer, float (&ou
 #pragma unroll
     for (unsigned step = 0; step < WIDTH / 16; step++) {
         uint32_t a[4];
-        load_left<WIDTH>(a, own + 16 * step);
+        load_left<WIDTH>(a, own, 16 * step);
         multiply_step<ROWS, WIDTH>(a, buffer, step, out);
     }
 }
@@ -133,7 +154,7 @@ template <unsigned ROWS, unsigned WIDTH, typename T>
 static __device__ void add_weighted(const float (&weight)[ROWS / 8][4], const T *buffer, float (&sum)[WIDTH / 8][4])
 {
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
-    const T *const at = buffer + lane % 16 * (WIDTH + PADDING) + lane / 16 * 8;
+    const unsigned row = lane % 16, column = lane / 16 * 8;
 #pragma unroll
     for (unsigned step = 0; step < ROWS / 16; step++) {
         const float(&left)[4] = weight[2 * step], (&right)[4] = weight[2 * step + 1];
@@ -142,7 +163,7 @@ static __device__ void add_weighted(const float (&weight)[ROWS / 8][4], const T 
 #pragma unroll
         for (unsigned pair = 0; pair < WIDTH / 16; pair++) {
             uint32_t b[4];
-            lspo_load_tiles_transposed(b, at + 16 * step * (WIDTH + PADDING) + 16 * pair);
+            lspo_load_tiles_transposed(b, buffer + tile_t<WIDTH>::at(row + 16 * step, column + 16 * pair));
             lspo_mma<T>(sum[2 * pair], a, b[0], b[1]);
             lspo_mma<T>(sum[2 * pair + 1], a, b[2], b[3]);
         }
@@ -241,10 +262,10 @@ static __device__ void soften(unsigned half, float scale, float (&score)[KEYS / 
 }
 
 template <typename T, unsigned WIDTH>
-static __global__ void __launch_bounds__(THREADS)
-    forward_kernel(problem_t problem, const T *q, const T *k, const T *v, T *out, float *log_sums)
+static __global__ void LAUNCH_BOUNDS forward_kernel(problem_t problem, const T *q, const T *k, const T *v, T *out,
+                                                    float *log_sums)
 {
-    constexpr unsigned KEYS = passing_t<WIDTH>::KEYS, TILE = KEYS * (WIDTH + PADDING);
+    constexpr unsigned KEYS = passing_t<WIDTH>::KEYS, TILE = KEYS * tile_t<WIDTH>::STRIDE;
     const lspo_attention_t &a = problem.attention;
     const lspo_attention_place_t p = lspo_attention_place(a, blockIdx.y, blockIdx.z);
     T *const buffer = (T *)lspo_shared; /* two of a tile of K and one of V */
@@ -306,11 +327,11 @@ static __device__ query_t query_at(const lspo_attention_t &a, const float *log_s
 }
 
 template <typename T, unsigned WIDTH>
-static __global__ void __launch_bounds__(THREADS)
-    query_gradient_kernel(problem_t problem, const T *q, const T *k, const T *v, const T *dout, const float *log_sums,
-                          const float *row_dots, T *dq)
+static __global__ void LAUNCH_BOUNDS query_gradient_kernel(problem_t problem, const T *q, const T *k, const T *v,
+                                                           const T *dout, const float *log_sums, const float *row_dots,
+                                                           T *dq)
 {
-    constexpr unsigned KEYS = passing_t<WIDTH>::KEYS_BACKWARD, TILE = KEYS * (WIDTH + PADDING);
+    constexpr unsigned KEYS = passing_t<WIDTH>::KEYS_BACKWARD, TILE = KEYS * tile_t<WIDTH>::STRIDE;
     const lspo_attention_t &a = problem.attention;
     const lspo_attention_place_t p = lspo_attention_place(a, blockIdx.y, blockIdx.z);
     T *const buffer = (T *)lspo_shared; /* two of a tile of K and one of V */
@@ -369,17 +390,17 @@ static __device__ void queries_at(const lspo_attention_t &a, const float *log_su
 }
 
 template <typename T, unsigned WIDTH>
-static __global__ void __launch_bounds__(THREADS)
-    key_gradient_kernel(problem_t problem, const T *q, const T *k, const T *v, const T *dout, const float *log_sums,
-                        const float *row_dots, T *dk, T *dv)
+static __global__ void LAUNCH_BOUNDS key_gradient_kernel(problem_t problem, const T *q, const T *k, const T *v,
+                                                         const T *dout, const float *log_sums, const float *row_dots,
+                                                         T *dk, T *dv)
 {
-    constexpr unsigned QUERIES = passing_t<WIDTH>::QUERIES, TILE = QUERIES * (WIDTH + PADDING);
+    constexpr unsigned QUERIES = passing_t<WIDTH>::QUERIES, TILE = QUERIES * tile_t<WIDTH>::STRIDE;
     const lspo_attention_t &a = problem.attention;
     const size_t group = a.heads / a.kv_heads, kv = lspo_attention_place(a, blockIdx.y * group, blockIdx.z).kv;
-    T *const keys = (T *)lspo_shared, *const values = keys + OWN * (WIDTH + PADDING);
-    T *const buffer = values + OWN * (WIDTH + PADDING); /* two of a tile of Q and one of dO */
+    T *const keys = (T *)lspo_shared, *const values = keys + OWN * tile_t<WIDTH>::STRIDE;
+    T *const buffer = values + OWN * tile_t<WIDTH>::STRIDE; /* two of a tile of Q and one of dO */
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
-    const unsigned own = warp * WARP_ROWS * (WIDTH + PADDING);
+    const unsigned own = warp * WARP_ROWS * tile_t<WIDTH>::STRIDE;
     const size_t tile = (size_t)blockIdx.x * OWN, first = tile + warp * WARP_ROWS;
     const size_t begin = a.causal ? tile : 0, steps = (a.sequence - begin - 1) / QUERIES + 1;
     const float scale = problem.scale * LOG2_E;
@@ -433,8 +454,12 @@ static __global__ void __launch_bounds__(THREADS)
 /* Both buffers of two tiles, and the rows that stay. */
 template <unsigned WIDTH> static constexpr size_t shared_bytes(unsigned passing, unsigned staying)
 {
-    return (size_t)(4 * passing + staying) * (WIDTH + PADDING) * sizeof(uint16_t);
+    return (size_t)(4 * passing + staying) * tile_t<WIDTH>::STRIDE * sizeof(uint16_t);
 }
+
+/* Two blocks of every kernel fit a multiprocessor of compute capability 8.6 or 8.9, which has 100 KiB, of which the
+ * system takes 1 KiB per block. */
+static_assert(2 * (shared_bytes<128>(passing_t<128>::QUERIES, 2 * OWN) + 1024) <= 100 * 1024, "two blocks");
 
 static problem_t problem_of(const lspo_attention_t *a, const void *q, const void *k, const void *v, const void *out)
 {
@@ -453,20 +478,14 @@ bool lspo_attention_tensor_takes(lspo_number_t number, const lspo_attention_t *a
     return number != LSPO_NUMBER_FP32 && problem_of(a, q, k, v, out).chunk != 0;
 }
 
-template <typename... Parameters, typename... Arguments>
-static int launch(void (*kernel)(Parameters...), dim3 grid, size_t bytes, void *stream, Arguments... arguments)
-{
-    const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
-    return error != cudaSuccess ? (int)error : lspo_launch(kernel, grid, THREADS, bytes, stream, arguments...);
-}
-
 template <typename T, unsigned WIDTH>
 static int forward(const lspo_attention_t *a, const lspo_attention_operands_t *from, float *log_sums, void *out,
                    void *stream)
 {
-    return launch(forward_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->heads),
-                  shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS, 0), stream, problem_of(a, from->q, from->k, from->v, out),
-                  (const T *)from->q, (const T *)from->k, (const T *)from->v, (T *)out, log_sums);
+    return lspo_launch_large(forward_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->heads), THREADS,
+                             shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS, 0), stream,
+                             problem_of(a, from->q, from->k, from->v, out), (const T *)from->q, (const T *)from->k,
+                             (const T *)from->v, (T *)out, log_sums);
 }
 
 template <typename T, unsigned WIDTH>
@@ -476,14 +495,14 @@ static int backward(const lspo_attention_t *a, const lspo_attention_operands_t *
     const problem_t problem = problem_of(a, from->q, from->k, from->v, from->dout);
     const T *const q = (const T *)from->q, *const k = (const T *)from->k, *const v = (const T *)from->v;
     const T *const dout = (const T *)from->dout;
-    const int error = launch(query_gradient_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->heads),
-                             shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS_BACKWARD, 0), stream, problem, q, k, v, dout,
-                             from->kept, row_dots, (T *)to->dq);
+    const int error = lspo_launch_large(query_gradient_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->heads), THREADS,
+                                        shared_bytes<WIDTH>(passing_t<WIDTH>::KEYS_BACKWARD, 0), stream, problem, q, k,
+                                        v, dout, from->kept, row_dots, (T *)to->dq);
     if (error != cudaSuccess)
         return error;
-    return launch(key_gradient_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->kv_heads),
-                  shared_bytes<WIDTH>(passing_t<WIDTH>::QUERIES, 2 * OWN), stream, problem, q, k, v, dout, from->kept,
-                  row_dots, (T *)to->dk, (T *)to->dv);
+    return lspo_launch_large(key_gradient_kernel<T, WIDTH>, lspo_attention_grid(a, OWN, a->kv_heads), THREADS,
+                             shared_bytes<WIDTH>(passing_t<WIDTH>::QUERIES, 2 * OWN), stream, problem, q, k, v, dout,
+                             from->kept, row_dots, (T *)to->dk, (T *)to->dv);
 }
 
 template <typename T>

@@ -24,6 +24,27 @@ static int lspo_launch(void (*kernel)(Parameters...), dim3 grid, unsigned thread
     return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
+/* The shared memory that a block may have at most on the current device, if its kernel asks for it. */
+static inline int lspo_shared_bytes_most(size_t *bytes_out)
+{
+    int device = 0, bytes = 0;
+    cudaError_t error = cudaGetDevice(&device);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    *bytes_out = (size_t)bytes;
+    return error;
+}
+
+/* Launch a kernel that asks for more shared memory than the 48 KiB that every kernel may have. */
+template <typename... Parameters, typename... Arguments>
+static int lspo_launch_large(void (*kernel)(Parameters...), dim3 grid, unsigned threads, size_t shared_bytes,
+                             void *stream, Arguments... arguments)
+{
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
+    return error != cudaSuccess ? (int)error : lspo_launch(kernel, grid, threads, shared_bytes, stream, arguments...);
+}
+
 /* The number of blocks for a grid-stride loop over n items. */
 static inline unsigned lspo_grid_blocks(size_t n)
 {
